@@ -1,0 +1,160 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"fmt"
+	"math/big"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+// maxCRLAge is how long a CRL without a next update is believed.
+const maxCRLAge = 7 * 24 * time.Hour
+
+// serialSize is the most that RFC 5280 section 4.1.2.2 allows.
+const serialSize = 20
+
+// reasonRemoved is removeFromCRL (RFC 5280 section 5.3.1), for delta lists only.
+const reasonRemoved = 8
+
+// crl is one list, kept as sorted serials: two megabytes for 100,000 entries, and
+// a look-up without allocation.
+type crl struct {
+	list    *x509.RevocationList // without its entries
+	serials [][serialSize]byte
+	scope   scope
+	until   time.Time
+
+	mu      sync.Mutex
+	signers map[Digest]bool // CA keys asked so far, and whether the signature is theirs
+}
+
+var (
+	oidDelta   = asn1.ObjectIdentifier{2, 5, 29, 27}
+	oidScope   = asn1.ObjectIdentifier{2, 5, 29, 28}
+)
+
+// CheckCRL says whether a list can be believed at all: its type, its critical
+// extensions, its start, its serials, and (where an anchor bears the issuer's
+// name) its signature. The signature of a list whose issuer is an intermediate is
+// judged when a chain shows that intermediate. Every finding is a mistake.
+func CheckCRL(list *x509.RevocationList, anchors []*x509.Certificate, now time.Time) error {
+	var wrong mistake.List
+	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: what, Hint: hint}) }
+	if list == nil {
+		say("the CRL is nil", "")
+		return wrong.Err()
+	}
+	if list.ThisUpdate.After(now) {
+		say("the CRL is not valid before "+list.ThisUpdate.UTC().Format(time.RFC3339), "check the clock here and at the CA")
+	}
+	for _, e := range list.Extensions {
+		switch {
+		case e.Id.Equal(oidDelta):
+			say("a delta CRL cannot be used", "give the complete CRL of this issuer")
+		case e.Id.Equal(oidScope):
+			if _, err := parseScope(e.Value); err != nil {
+				say("the CRL's issuing distribution point cannot be used: "+err.Error(), "give a complete CRL that the CA itself issued")
+			}
+		case e.Critical:
+			say("the CRL has a critical extension that is not understood: "+e.Id.String(), "give a plain CRL")
+		}
+	}
+	checkEntries(list, say)
+	checkSigner(list, anchors, say)
+	return wrong.Err()
+}
+
+func checkEntries(list *x509.RevocationList, say func(what, hint string)) {
+	for _, e := range list.RevokedCertificateEntries {
+		if len(e.SerialNumber.Bytes()) > serialSize || e.SerialNumber.Sign() < 0 {
+			say(fmt.Sprintf("the CRL has a serial of %d bytes, at most %d are allowed", len(e.SerialNumber.Bytes()), serialSize), "")
+			return
+		}
+		for _, x := range e.Extensions {
+			if x.Critical {
+				say("an entry of the CRL has a critical extension that is not understood: "+x.Id.String(), "give a CRL that is not indirect")
+				return
+			}
+		}
+		if e.ReasonCode == reasonRemoved {
+			say("an entry of the CRL says removeFromCRL, which only a delta CRL may", "give the complete CRL of this issuer")
+			return
+		}
+	}
+}
+
+func checkSigner(list *x509.RevocationList, anchors []*x509.Certificate, say func(what, hint string)) {
+	named := false
+	for _, a := range anchors {
+		if a == nil || !bytes.Equal(a.RawSubject, list.RawIssuer) {
+			continue
+		}
+		named = true
+		if list.CheckSignatureFrom(a) == nil {
+			return
+		}
+	}
+	if named {
+		say("the CRL is not signed by the anchor whose name it bears", "take the CRL from the CA again; the CA's key usage must include cRLSign")
+	}
+}
+
+// addCRL keeps a list that CheckCRL has passed.
+func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
+	kept := *list
+	kept.RevokedCertificateEntries = nil
+	l := &crl{list: &kept, until: list.NextUpdate, signers: map[Digest]bool{}}
+	if l.until.IsZero() {
+		l.until = list.ThisUpdate.Add(maxCRLAge)
+	}
+	for _, e := range list.Extensions {
+		if e.Id.Equal(oidScope) {
+			l.scope, _ = parseScope(e.Value) // CheckCRL has read it before
+		}
+	}
+	l.serials = make([][serialSize]byte, 0, len(list.RevokedCertificateEntries))
+	for _, e := range list.RevokedCertificateEntries {
+		var s [serialSize]byte
+		e.SerialNumber.FillBytes(s[:])
+		l.serials = append(l.serials, s)
+	}
+	slices.SortFunc(l.serials, func(a, b [serialSize]byte) int { return bytes.Compare(a[:], b[:]) })
+	v.crls[string(list.RawIssuer)] = append(v.crls[string(list.RawIssuer)], l)
+	if now.After(l.until) {
+		v.warnings = append(v.warnings, fmt.Sprintf("the CRL of %s was to be replaced by %s: it still revokes, and knows nothing else",
+			quote(list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
+	}
+}
+
+// revokes reports whether the list names a serial. A certificate on hold
+// (RFC 5280 section 5.3.1) is revoked while it is on the list.
+func (l *crl) revokes(serial *big.Int) bool {
+	var s [serialSize]byte
+	if serial.Sign() < 0 || serial.BitLen() > 8*serialSize {
+		return false // no list holds such a serial: CheckCRL refuses it
+	}
+	serial.FillBytes(s[:])
+	_, found := slices.BinarySearchFunc(l.serials, s, func(a, b [serialSize]byte) int { return bytes.Compare(a[:], b[:]) })
+	return found
+}
+
+// signedBy reports whether an authority's key made the list (RFC 5280 section
+// 6.3.3 (f) and (g)). The answer is kept by key: only authorities of believed
+// chains are asked about, so the map stays as small as the PKI.
+func (l *crl) signedBy(issuer *x509.Certificate) bool {
+	key := SPKIOf(issuer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ok, asked := l.signers[key]
+	if !asked {
+		ok = l.list.CheckSignatureFrom(issuer) == nil
+		l.signers[key] = ok
+	}
+	return ok
+}

@@ -1,0 +1,60 @@
+package trust
+
+import (
+	"crypto/x509"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// checkRevocation asks the CRLs about every certificate of a chain but its
+// anchor. An anchor is revoked by taking it away.
+func (v *Verifier) checkRevocation(chain []*x509.Certificate, now, until time.Time) (time.Time, error) {
+	for i, c := range chain[:len(chain)-1] {
+		revoked, why, end := v.status(c, chain[i+1], now)
+		if revoked {
+			return until, reason.Refuse(reason.Revoked, "revoked by its issuer "+quote(c.Issuer.String()))
+		}
+		if v.revocation != Hard {
+			continue // Soft: what is not known is believed, as the operator asked
+		}
+		if why != "" {
+			return until, reason.Refuse(reason.RevocationUnknown, why)
+		}
+		if end.Before(until) {
+			until = end
+		}
+	}
+	// A pinned leaf has no issuer in its chain that could be asked. One that signed
+	// itself can be revoked by nobody else; any other is not known.
+	if len(chain) == 1 && v.revocation == Hard && string(chain[0].RawIssuer) != string(chain[0].RawSubject) {
+		return until, reason.Refuse(reason.RevocationUnknown, "the leaf is its own anchor, and its issuer is none")
+	}
+	return until, nil
+}
+
+// status answers for one certificate: revoked, or why that is not known, or (both
+// empty) good until end.
+func (v *Verifier) status(c, issuer *x509.Certificate, now time.Time) (revoked bool, why string, end time.Time) {
+	why = "no CRL of issuer " + quote(c.Issuer.String())
+	for _, l := range v.crls[string(issuer.RawSubject)] {
+		if !l.signedBy(issuer) {
+			continue // another key of the same name
+		}
+		if l.revokes(c.SerialNumber) {
+			return true, "", time.Time{} // also when the list is stale or partial
+		}
+		switch partial := l.coverage(c); {
+		case partial != "":
+			why = partial
+		case now.After(l.until):
+			why = "the CRL of issuer " + quote(c.Issuer.String()) + " was to be replaced by " + l.until.UTC().Format(time.RFC3339)
+		case l.until.After(end):
+			end = l.until
+		}
+	}
+	if !end.IsZero() {
+		return false, "", end
+	}
+	return false, why, end
+}

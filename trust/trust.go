@@ -1,0 +1,216 @@
+package trust
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/expire"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// Revocation is what to do with a certificate of which it is not known whether it
+// is revoked. One that is known to be revoked is always refused, except under Off.
+type Revocation int
+
+// Auto is Hard where there are CRLs and Off where there are none.
+const (
+	Auto Revocation = iota
+	Off             // nothing is looked up
+	Soft            // not known: believed
+	Hard            // not known: refused as revocation-unknown
+)
+
+// Profile is how strictly certificates are judged.
+type Profile int
+
+const (
+	// Strict wants clientAuth said explicitly in the leaf, RSA of 2048 to 4096
+	// bits, P-256 or better, or Ed25519.
+	Strict Profile = iota
+	// Compatible also takes a leaf that has no extended key usage at all, a key
+	// usage without digitalSignature, and RSA of up to 8192 bits.
+	Compatible
+)
+
+// Config is what a Verifier is built from. It is read once, by New.
+type Config struct {
+	Anchors    []*x509.Certificate    // chains are accepted to these; never the system's
+	CRLs       []*x509.RevocationList // of the anchors and of the authorities below them
+	Revocation Revocation             // Auto: Hard with CRLs, Off without
+	Profile    Profile                // Strict
+	Now        func() time.Time       // the clock; nil is time.Now
+}
+
+// Verifier judges chains. It is immutable and safe for concurrent use.
+type Verifier struct {
+	anchors    []*x509.Certificate
+	roots      *x509.CertPool    // the anchors that are authorities
+	pins       map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
+	known      map[string]bool   // raw subjects of roots
+	crls       map[string][]*crl // by raw issuer
+	revocation Revocation
+	profile    Profile
+	now        func() time.Time
+	generation uint64
+	warnings   []string
+	believed   *expire.Cache[Verified] // by everything that was presented
+}
+
+// generations counts the verifiers of this process, so that no two share a
+// generation.
+var generations atomic.Uint64
+
+const (
+	cacheSize = 4096
+	cacheTime = 10 * time.Minute
+)
+
+// New builds a Verifier. Every mistake is reported at once: no anchors, an anchor
+// of version 1, a CRL that cannot be believed, Hard without CRLs.
+func New(c Config) (*Verifier, error) {
+	v := &Verifier{
+		anchors:    slices.Clone(c.Anchors),
+		roots:      x509.NewCertPool(),
+		pins:       map[Digest]bool{},
+		known:      map[string]bool{},
+		crls:       map[string][]*crl{},
+		revocation: c.Revocation,
+		profile:    c.Profile,
+		now:        c.Now,
+		generation: generations.Add(1),
+		believed:   expire.New[Verified](cacheSize, cacheTime),
+	}
+	if v.now == nil {
+		v.now = time.Now
+	}
+	var wrong mistake.List
+	if len(c.Anchors) == 0 {
+		// Without this, crypto/x509 would fall back to the system's roots.
+		wrong.Add(mistake.Mistake{What: "a trust needs at least one anchor", Hint: "anchors: [FILE] with the CA certificate of your clients"})
+	}
+	now := v.now()
+	for i, a := range c.Anchors {
+		v.addAnchor(&wrong, i, a, now)
+	}
+	for i, list := range c.CRLs {
+		if err := CheckCRL(list, c.Anchors, now); err != nil {
+			wrong.Merge(err, mistake.Mistake{What: fmt.Sprintf("CRLs[%d]", i)})
+			continue
+		}
+		v.addCRL(list, now)
+	}
+	v.checkModes(&wrong, len(c.CRLs))
+	if err := wrong.Err(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *Verifier) addAnchor(wrong *mistake.List, i int, a *x509.Certificate, now time.Time) {
+	if a == nil {
+		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Anchors[%d] is nil", i)})
+		return
+	}
+	if a.Version != 3 {
+		// Version 1 has no extensions: nothing says that it is an authority.
+		wrong.Add(mistake.Mistake{
+			What: fmt.Sprintf("Anchors[%d], serial %x, is an X.509 version %d certificate", i, a.SerialNumber, a.Version),
+			Hint: "an anchor is version 3 and says that it is a CA",
+		})
+		return
+	}
+	if a.IsCA && a.BasicConstraintsValid {
+		v.roots.AddCert(a)
+		v.known[string(a.RawSubject)] = true
+	} else {
+		v.pins[FingerprintOf(a)] = true
+	}
+	if now.After(a.NotAfter) {
+		v.warnings = append(v.warnings, fmt.Sprintf("anchor %s expired at %s", quote(a.Subject.String()), a.NotAfter.UTC().Format(time.RFC3339)))
+	}
+}
+
+func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
+	switch v.revocation {
+	case Auto:
+		v.revocation = Off
+		if crls > 0 {
+			v.revocation = Hard
+		}
+	case Hard:
+		if crls == 0 {
+			wrong.Add(mistake.Mistake{What: "revocation is hard and there are no CRLs: everyone would be refused", Hint: "crls: [FILE], or revocation: off"})
+		}
+	case Off, Soft:
+	default:
+		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Revocation %d is none of Auto, Off, Soft, Hard", v.revocation)})
+	}
+	if v.profile != Strict && v.profile != Compatible {
+		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Profile %d is none of Strict, Compatible", v.profile)})
+	}
+}
+
+// Generation is different for every Verifier of a process. A Verified of another
+// generation was judged under another trust.
+func (v *Verifier) Generation() uint64 { return v.generation }
+
+// Anchors returns the anchors. The slice is the caller's.
+func (v *Verifier) Anchors() []*x509.Certificate { return slices.Clone(v.anchors) }
+
+// Now is the verifier's clock.
+func (v *Verifier) Now() time.Time { return v.now() }
+
+// Warnings tells what loads but is probably wrong: expired anchors, CRLs past
+// their next update.
+func (v *Verifier) Warnings() []string { return slices.Clone(v.warnings) }
+
+// Verify judges what a client presented, leaf first (RFC 8446 section 4.4.2). The
+// error is a *reason.Refusal. Possession of the leaf's key is not shown here: the
+// handshake shows it, or a gateway that is itself authenticated.
+func (v *Verifier) Verify(ctx context.Context, presented []*x509.Certificate) (verified Verified, err error) {
+	defer func() {
+		// crypto/x509 has panicked on hostile certificates before. A panic is never a pass.
+		if p := recover(); p != nil {
+			verified, err = Verified{}, reason.Refuse(reason.BadCertificate, "the verifier panicked on this certificate")
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return Verified{}, &reason.Refusal{Reason: reason.Timeout, Detail: "the caller gave up before its certificate was judged", Err: err}
+	}
+	if len(presented) == 0 {
+		return Verified{}, reason.Refuse(reason.NoCertificate, "nothing was presented")
+	}
+	if err := checkCaps(presented); err != nil {
+		return Verified{}, err
+	}
+	now := v.now()
+	key := presentedKey(presented)
+	if known, ok := v.believed.Get(key); ok && known.ValidAt(now) {
+		return known, nil
+	}
+	verified, err = v.judge(presented, now)
+	if err != nil {
+		return Verified{}, err
+	}
+	v.believed.Put(key, verified) // only what was believed is kept: strangers cannot fill it
+	return verified, nil
+}
+
+// presentedKey stands for exactly these certificates in exactly this order.
+func presentedKey(presented []*x509.Certificate) string {
+	h := sha256.New()
+	for _, c := range presented {
+		var size [4]byte
+		binary.BigEndian.PutUint32(size[:], uint32(len(c.Raw)))
+		h.Write(size[:])
+		h.Write(c.Raw)
+	}
+	return string(h.Sum(nil))
+}

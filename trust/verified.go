@@ -1,0 +1,119 @@
+package trust
+
+import (
+	"crypto/x509"
+	"slices"
+	"time"
+)
+
+// Verified is a leaf that a Verifier believed, with its chains. It cannot be made
+// outside this package; the zero value is nobody. It is immutable, and as cheap
+// to copy as a pointer.
+type Verified struct{ of *believed }
+
+type believed struct {
+	leaf        *x509.Certificate
+	chains      [][]*x509.Certificate
+	fingerprint Digest
+	spki        Digest
+	direct      []Digest // keys of the leaf's direct issuers
+	issuers     []Digest // keys of every CA certificate of the chains
+	notBefore   time.Time
+	until       time.Time
+	generation  uint64
+}
+
+// IsZero reports whether v is nobody.
+func (v Verified) IsZero() bool { return v.of == nil }
+
+// Leaf is the client's own certificate; treat it as read-only.
+func (v Verified) Leaf() *x509.Certificate {
+	if v.of == nil {
+		return nil
+	}
+	return v.of.leaf
+}
+
+// Chains returns the chains that were built and believed, leaf first, anchor
+// last. The outer slice is the caller's.
+func (v Verified) Chains() [][]*x509.Certificate {
+	if v.of == nil {
+		return nil
+	}
+	return slices.Clone(v.of.chains)
+}
+
+// Anchor is the last certificate of the first chain.
+func (v Verified) Anchor() *x509.Certificate {
+	if v.of == nil {
+		return nil
+	}
+	chain := v.of.chains[0]
+	return chain[len(chain)-1]
+}
+
+// Fingerprint is the SHA-256 of the leaf's DER.
+func (v Verified) Fingerprint() Digest {
+	if v.of == nil {
+		return Digest{}
+	}
+	return v.of.fingerprint
+}
+
+// SPKI is the SHA-256 of the leaf's public key.
+func (v Verified) SPKI() Digest {
+	if v.of == nil {
+		return Digest{}
+	}
+	return v.of.spki
+}
+
+// IssuedBy reports whether the leaf's direct issuer has this key.
+func (v Verified) IssuedBy(spki Digest) bool {
+	return v.of != nil && slices.Contains(v.of.direct, spki)
+}
+
+// IssuedUnder reports whether any CA certificate of a believed chain has this key.
+func (v Verified) IssuedUnder(spki Digest) bool {
+	return v.of != nil && slices.Contains(v.of.issuers, spki)
+}
+
+// Issuers returns the keys of every CA certificate of the believed chains, the
+// direct issuer first. The slice is the caller's.
+func (v Verified) Issuers() []Digest {
+	if v.of == nil {
+		return nil
+	}
+	return slices.Clone(v.of.issuers)
+}
+
+// Generation is that of the Verifier that believed v.
+func (v Verified) Generation() uint64 {
+	if v.of == nil {
+		return 0
+	}
+	return v.of.generation
+}
+
+// NotBefore and Until bound the time in which the judgement holds: the dates of
+// every certificate of the chains and, where it is needed to know that nothing is
+// revoked, the next update of the CRLs that were asked.
+func (v Verified) NotBefore() time.Time {
+	if v.of == nil {
+		return time.Time{}
+	}
+	return v.of.notBefore
+}
+
+// Until is the end of that time.
+func (v Verified) Until() time.Time {
+	if v.of == nil {
+		return time.Time{}
+	}
+	return v.of.until
+}
+
+// ValidAt reports whether the judgement holds at t. The zero value never does.
+func (v Verified) ValidAt(t time.Time) bool {
+	return v.of != nil && !t.Before(v.of.notBefore) && !t.After(v.of.until)
+}
