@@ -15,8 +15,12 @@ import (
 func (v *Verifier) judge(presented []*x509.Certificate, now time.Time) (Verified, error) {
 	leaf := presented[0]
 	built, err := v.build(presented, now)
-	if errors.Is(err, errUnknown) {
-		return Verified{}, v.refuseUnknown(leaf)
+	if err != nil {
+		// crypto/x509 looks at dates and extensions before it looks for an issuer. A
+		// stranger's faults are of no interest to anyone: that he is a stranger is.
+		if refused := v.checkIssuer(presented, err); refused != nil {
+			return Verified{}, refused
+		}
 	}
 	// The issuer is known: now the leaf's own faults come before those of its dates.
 	if refused := v.checkLeaf(leaf); refused != nil {
@@ -47,9 +51,6 @@ func (v *Verifier) judge(presented []*x509.Certificate, now time.Time) (Verified
 	return v.believe(leaf, chains, until), nil
 }
 
-// errUnknown stands for "no chain ends at an anchor".
-var errUnknown = errors.New("unknown authority")
-
 // build makes every chain from the leaf to an anchor, by what was presented and
 // nothing else.
 func (v *Verifier) build(presented []*x509.Certificate, now time.Time) ([][]*x509.Certificate, error) {
@@ -66,14 +67,8 @@ func (v *Verifier) build(presented []*x509.Certificate, now time.Time) ([][]*x50
 		}
 	}
 	chains, err := leaf.Verify(options)
-	if err == nil {
-		return chains, nil
-	}
-	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); !unknown {
-		return nil, err
-	}
-	if !v.pins[FingerprintOf(leaf)] {
-		return nil, errUnknown
+	if err == nil || !v.pins[FingerprintOf(leaf)] {
+		return chains, err
 	}
 	// The leaf itself is an anchor: believed as itself, everything else still holds.
 	options.Roots = x509.NewCertPool()
@@ -81,17 +76,57 @@ func (v *Verifier) build(presented []*x509.Certificate, now time.Time) ([][]*x50
 	return leaf.Verify(options)
 }
 
-// refuseUnknown tells a leaf of an unknown issuer from one whose issuer is known
-// and whose signature is of a kind that nobody should believe any more.
-func (v *Verifier) refuseUnknown(leaf *x509.Certificate) error {
-	if v.known[string(leaf.RawIssuer)] {
-		switch leaf.SignatureAlgorithm {
-		case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.DSAWithSHA256, x509.ECDSAWithSHA1:
-			return reason.Refuse(reason.WeakKey, "signed with "+leaf.SignatureAlgorithm.String())
-		}
-		return reason.Refuse(reason.UnknownAuthority, "an anchor has the issuer's name, but the signature is not by its key")
+// checkIssuer finds out whether a leaf that did not verify has a known issuer at
+// all, by signatures alone. It returns nil where it has, and the fault lies
+// elsewhere.
+func (v *Verifier) checkIssuer(presented []*x509.Certificate, err error) error {
+	leaf := presented[0]
+	known, weak := v.signedUp(presented)
+	if v.pins[FingerprintOf(leaf)] {
+		known = true
 	}
-	return reason.Refuse(reason.UnknownAuthority, "no anchor for issuer "+quote(leaf.Issuer.String()))
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	switch {
+	case !known && v.known[string(leaf.RawIssuer)]:
+		return reason.Refuse(reason.UnknownAuthority, "an anchor has the issuer's name, but the signature is not by its key")
+	case !known:
+		return reason.Refuse(reason.UnknownAuthority, "no anchor for issuer "+quote(leaf.Issuer.String()))
+	case weak != "":
+		return reason.Refuse(reason.WeakKey, "signed with "+weak)
+	case unknown:
+		return reason.Refuse(reason.BadCertificate, "an issuer of the chain is not allowed to sign certificates")
+	}
+	return nil
+}
+
+// signedUp reports whether signatures lead from the leaf to an anchor, whatever
+// else is wrong on the way, and names an algorithm on the way that nobody should
+// believe any more. It checks each pair of presented certificates at most once.
+func (v *Verifier) signedUp(presented []*x509.Certificate) (known bool, weak string) {
+	candidates := append(slices.Clone(v.anchors), presented[1:]...)
+	seen := map[*x509.Certificate]bool{}
+	for queue := presented[:1:1]; len(queue) > 0; queue = queue[1:] {
+		c := queue[0]
+		for i, parent := range candidates {
+			if seen[parent] || string(parent.RawSubject) != string(c.RawIssuer) {
+				continue
+			}
+			err := parent.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
+			_, insecure := errors.AsType[x509.InsecureAlgorithmError](err)
+			if err != nil && !insecure {
+				continue
+			}
+			if insecure || c.SignatureAlgorithm == x509.SHA1WithRSA || c.SignatureAlgorithm == x509.ECDSAWithSHA1 {
+				weak = c.SignatureAlgorithm.String()
+			}
+			if i < len(v.anchors) {
+				return true, weak
+			}
+			seen[parent] = true
+			queue = append(queue, parent)
+		}
+	}
+	return false, ""
 }
 
 // refuseBuilt finds the word for an error of crypto/x509 other than an unknown

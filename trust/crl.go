@@ -35,8 +35,8 @@ type crl struct {
 }
 
 var (
-	oidDelta   = asn1.ObjectIdentifier{2, 5, 29, 27}
-	oidScope   = asn1.ObjectIdentifier{2, 5, 29, 28}
+	oidDelta = asn1.ObjectIdentifier{2, 5, 29, 27}
+	oidScope = asn1.ObjectIdentifier{2, 5, 29, 28}
 )
 
 // CheckCRL says whether a list can be believed at all: its type, its critical

@@ -1,0 +1,237 @@
+// Package strictyaml reads a YAML document by its nodes, so that every mistake has
+// its line: unknown and duplicate keys, wrong types, a second document.
+//
+// Scalars are taken literally, as they are written: an unquoted 1000 in the place
+// of a hexadecimal serial stays "1000".
+package strictyaml
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+// Doc is one document being read. It collects mistakes.
+type Doc struct {
+	File  string
+	Wrong *mistake.List
+}
+
+// Parse returns the root node of the only document, or nil after noting why not.
+func (d *Doc) Parse(data []byte) *yaml.Node {
+	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
+	var root, more yaml.Node
+	err := decoder.Decode(&root)
+	switch {
+	case errors.Is(err, io.EOF):
+		d.Wrong.Add(mistake.Mistake{File: d.File, What: "the file is empty"})
+		return nil
+	case err != nil:
+		line, what := lineOf(err)
+		d.Wrong.Add(mistake.Mistake{File: d.File, Line: line, What: "this is not YAML: " + what})
+		return nil
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		line := more.Line
+		if err != nil {
+			line, _ = lineOf(err)
+		}
+		d.Wrong.Add(mistake.Mistake{File: d.File, Line: line, What: "a second document", Hint: "one file holds one document"})
+		return nil
+	}
+	return root.Content[0]
+}
+
+// lineOf takes the line out of an error of the YAML library, which has it in its
+// text only.
+func lineOf(err error) (line int, what string) {
+	what = strings.TrimPrefix(err.Error(), "yaml: ")
+	if _, scanErr := fmt.Sscanf(what, "line %d:", &line); scanErr == nil {
+		_, what, _ = strings.Cut(what, ": ")
+	}
+	return line, what
+}
+
+// Say notes a mistake at a node.
+func (d *Doc) Say(n *yaml.Node, what, hint string) {
+	m := mistake.Mistake{File: d.File, What: what, Hint: hint}
+	if n != nil {
+		m.Line, m.Column = n.Line, n.Column
+	}
+	d.Wrong.Add(m)
+}
+
+// Map reads a mapping whose keys are all known, and returns the values by key.
+// The name says in mistakes what the mapping is.
+func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.Node {
+	n = follow(n)
+	out := map[string]*yaml.Node{}
+	if n == nil || n.Kind != yaml.MappingNode {
+		d.Say(n, name+" is not a mapping", "key: value lines, indented alike")
+		return out
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], follow(n.Content[i+1])
+		switch {
+		case !slices.Contains(known, key.Value):
+			d.Say(key, fmt.Sprintf("%s has no key %s", name, quote(key.Value)), suggest(key.Value, known))
+		case out[key.Value] != nil:
+			d.Say(key, fmt.Sprintf("%s has the key %s twice", name, quote(key.Value)), fmt.Sprintf("the first is in line %d", out[key.Value].Line))
+		default:
+			out[key.Value] = value
+		}
+	}
+	return out
+}
+
+// List reads a sequence.
+func (d *Doc) List(n *yaml.Node, name string) []*yaml.Node {
+	n = follow(n)
+	if n == nil || n.Kind != yaml.SequenceNode {
+		d.Say(n, name+" is not a list", "[a, b] or lines that begin with a dash")
+		return nil
+	}
+	out := make([]*yaml.Node, len(n.Content))
+	for i, c := range n.Content {
+		out[i] = follow(c)
+	}
+	return out
+}
+
+// Text reads a scalar as it is written. A missing node is "".
+func (d *Doc) Text(n *yaml.Node, name string) string {
+	if n == nil {
+		return ""
+	}
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		d.Say(n, name+" is not a text", "")
+		return ""
+	}
+	return n.Value
+}
+
+// Texts reads a list of scalars. A missing node is no texts.
+func (d *Doc) Texts(n *yaml.Node, name string) []string {
+	if n == nil {
+		return nil
+	}
+	var out []string
+	for _, c := range d.List(n, name) {
+		if s := d.Text(c, name); s != "" {
+			out = append(out, s)
+		} else {
+			d.Say(c, name+" has an empty entry", "")
+		}
+	}
+	return out
+}
+
+// Bool reads true or false, and nothing that YAML may also take for them.
+func (d *Doc) Bool(n *yaml.Node, name string, otherwise bool) bool {
+	if n == nil {
+		return otherwise
+	}
+	switch s := d.Text(n, name); {
+	case s == "true" && n.Tag == "!!bool":
+		return true
+	case s == "false" && n.Tag == "!!bool":
+		return false
+	default:
+		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), "true or false")
+		return otherwise
+	}
+}
+
+// Int reads a whole number of at least least.
+func (d *Doc) Int(n *yaml.Node, name string, least, otherwise int) int {
+	if n == nil {
+		return otherwise
+	}
+	s := d.Text(n, name)
+	v, err := strconv.Atoi(s)
+	if err != nil || v < least {
+		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), fmt.Sprintf("a whole number, %d or more", least))
+		return otherwise
+	}
+	return v
+}
+
+// Duration reads a duration with its unit, such as 5s or 250ms; 0 needs none.
+func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration) time.Duration {
+	if n == nil {
+		return otherwise
+	}
+	s := d.Text(n, name)
+	v, err := time.ParseDuration(s)
+	if err != nil || v < least {
+		hint := "a number with a unit: 250ms, 5s, 2m, 1h"
+		if err == nil {
+			hint = fmt.Sprintf("%s or more", least)
+		}
+		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), hint)
+		return otherwise
+	}
+	return v
+}
+
+// follow goes from an alias to what it stands for.
+func follow(n *yaml.Node) *yaml.Node {
+	for hops := 0; n != nil && n.Kind == yaml.AliasNode && hops < 8; hops++ {
+		n = n.Alias
+	}
+	return n
+}
+
+// suggest names the known key that was probably meant, or all of them.
+func suggest(key string, known []string) string {
+	best, distance := "", 3
+	for _, k := range known {
+		if d := edits(strings.ToLower(key), k); d < distance {
+			best, distance = k, d
+		}
+	}
+	if best != "" {
+		return "did you mean " + best + "?"
+	}
+	return "known are " + strings.Join(known, ", ")
+}
+
+// edits is the Levenshtein distance, for short texts.
+func edits(a, b string) int {
+	if len(a) > 64 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// quote makes a text of the file fit for one line.
+func quote(s string) string {
+	if len(s) > 80 {
+		return strconv.Quote(s[:80]) + "…"
+	}
+	return strconv.Quote(s)
+}

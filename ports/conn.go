@@ -1,0 +1,191 @@
+package ports
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Conn is what a port knows of one of its connections. It is safe for concurrent
+// use: the streams of an HTTP/2 connection share it.
+type Conn struct {
+	port       *Port
+	raw        *rawConn
+	presented  []*x509.Certificate // set before established, then never changed
+	serverName string
+	retireAt   time.Time // zero: never
+
+	established atomic.Bool
+	idle        atomic.Bool // as net/http tells it; false when nobody does
+	retired     atomic.Bool // the next answer is the last
+	dismissed   atomic.Bool // no longer believed
+	verified    atomic.Pointer[trust.Verified]
+	memo        atomic.Pointer[any]
+}
+
+// Port is the port that the connection came in by.
+func (c *Conn) Port() *Port { return c.port }
+
+// ServerName is the name that the client asked for (SNI), as it sent it.
+func (c *Conn) ServerName() string { return c.serverName }
+
+// Verified returns the client's certificate as the port's trust judges it now. The
+// error is a *reason.Refusal; NoCertificate means that the client sent none.
+func (c *Conn) Verified(ctx context.Context) (trust.Verified, error) {
+	return c.VerifiedBy(ctx, c.port.state.Load().config.Trust)
+}
+
+// VerifiedBy is Verified under a given trust. The judgement is kept as long as
+// that trust and its clock allow.
+func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verified, error) {
+	if !c.presentedAny() {
+		return trust.Verified{}, errNone
+	}
+	if v == nil {
+		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the port has no trust") // fail closed
+	}
+	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(v.Now()) {
+		return *known, nil
+	}
+	verified, err := v.Verify(ctx, c.presented)
+	if err != nil {
+		return trust.Verified{}, err
+	}
+	c.verified.Store(&verified)
+	return verified, nil
+}
+
+var errNone = reason.Refuse(reason.NoCertificate, "the client sent no certificate")
+
+func (c *Conn) presentedAny() bool { return len(c.presented) > 0 }
+
+// Memo returns what SetMemo kept, or nil.
+func (c *Conn) Memo() any {
+	if m := c.memo.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+// SetMemo keeps one value with the connection, for the layer above: who the
+// certificate is need not be found out again for every request.
+func (c *Conn) SetMemo(v any) { c.memo.Store(&v) }
+
+// retire makes the answer to the current request the connection's last.
+func (c *Conn) retire() { c.retired.Store(true) }
+
+// dismiss ends a connection that is no longer believed.
+func (c *Conn) dismiss() {
+	if c.dismissed.Swap(true) {
+		return
+	}
+	c.retire()
+	if c.idle.Load() {
+		c.raw.Close()
+		return
+	}
+	time.AfterFunc(grace, func() { c.raw.Close() }) // also when nobody told us that it is idle
+}
+
+// setHTTPState follows what net/http does with the connection.
+func (c *Conn) setHTTPState(s http.ConnState) {
+	idle := s == http.StateIdle
+	c.idle.Store(idle)
+	if idle && c.dismissed.Load() {
+		c.raw.Close()
+	}
+}
+
+type connKey struct{}
+
+// FromContext returns the connection that a request came in by. Without one the
+// request did not come through a port, and nothing is known of its caller.
+func FromContext(ctx context.Context) (*Conn, bool) {
+	c, ok := ctx.Value(connKey{}).(*Conn)
+	return c, ok
+}
+
+// ConnContext is for the field of that name in http.Server. It puts the port and
+// the evidence of a connection into its context.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if own := connOf(c); own != nil {
+		return context.WithValue(ctx, connKey{}, own)
+	}
+	return ctx // fail closed: without a Conn in the context the guard refuses
+}
+
+// connState is for the field ConnState in http.Server.
+func connState(c net.Conn, s http.ConnState) {
+	if own := connOf(c); own != nil {
+		own.setHTTPState(s)
+	}
+}
+
+// connOf finds our own below the *tls.Conn. Anything between hides it.
+func connOf(c net.Conn) *Conn {
+	t, ok := c.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	raw, ok := t.NetConn().(*rawConn)
+	if !ok || !raw.conn.established.Load() {
+		return nil
+	}
+	return raw.conn
+}
+
+// rawConn is the connection below TLS. During the handshake it holds a place at
+// the gate only while there is something to compute, never while it waits for the
+// client: a silent client costs a deadline, not a place.
+type rawConn struct {
+	net.Conn
+	conn    *Conn
+	gate    *gate // nil once the handshake is over
+	holds   bool
+	greeted bool
+	read    int // bytes, during the handshake
+	until   time.Time
+
+	closed  sync.Once
+	release func()
+}
+
+func (r *rawConn) Read(b []byte) (int, error) {
+	if r.gate == nil {
+		return r.Conn.Read(b)
+	}
+	r.leave()
+	n, err := r.Conn.Read(b)
+	r.read += n
+	if err != nil {
+		return n, err
+	}
+	if err := r.gate.enter(r.until); err != nil {
+		return n, err
+	}
+	r.holds = true
+	return n, nil
+}
+
+// leave gives the place at the gate back.
+func (r *rawConn) leave() {
+	if r.holds {
+		r.gate.leave()
+		r.holds = false
+	}
+}
+
+// Close closes the connection and gives back what it took from the port.
+func (r *rawConn) Close() error {
+	err := r.Conn.Close()
+	r.closed.Do(r.release)
+	return err
+}

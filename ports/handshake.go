@@ -1,0 +1,155 @@
+package ports
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// Handshake is one handshake as it ended.
+type Handshake struct {
+	Port       string
+	Remote     net.Addr
+	ServerName string              // as the client sent it; empty where the handshake did not get that far
+	Reason     reason.Reason       // why we refused; empty where we did not
+	Err        error               // what ended it; nil for a finished one. With no Reason, the client or the network ended it
+	Presented  []*x509.Certificate // as far as they could be read, believed or not; leaf first
+	Version    uint16              // of TLS
+	Resumed    bool
+	Duration   time.Duration
+}
+
+// handshake takes one accepted connection through TLS, and delivers or closes it.
+func (l *listener) handshake(raw *rawConn) {
+	p, s := l.port, l.port.state.Load()
+	start := time.Now()
+	raw.until = start.Add(s.config.Limits.Handshake)
+	raw.SetDeadline(raw.until)
+	t := tls.Server(raw, s.tls)
+	err := t.Handshake()
+	cs := t.ConnectionState()
+	if err == nil {
+		err = p.establish(raw.conn, s, &cs)
+	}
+	raw.leave()
+	greeted, read := raw.greeted, raw.read
+	raw.gate = nil // from here on the connection belongs to whoever accepts it
+	event := Handshake{
+		Port: p.name, Remote: raw.RemoteAddr(), ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
+		Version: cs.Version, Resumed: cs.DidResume, Duration: time.Since(start),
+	}
+	if err != nil {
+		event.Reason = classify(err, s, &cs, greeted, read)
+		tell(s, event)
+		answerPlainHTTP(err)
+		linger(raw)
+		return
+	}
+	tell(s, event)
+	raw.SetDeadline(time.Time{})
+	select {
+	case l.accepted <- t:
+	case <-l.done:
+		t.Close()
+	}
+}
+
+func tell(s *state, event Handshake) {
+	if s.config.OnHandshake != nil {
+		s.config.OnHandshake(event)
+	}
+}
+
+// establish notes the evidence of a finished handshake. It asks the trust that is
+// in force now: the port may have been reconfigured meanwhile.
+func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
+	c.presented = slices.Clone(cs.PeerCertificates) // ours alone: r.TLS is open to every handler
+	c.serverName = cs.ServerName
+	if age := s.config.Limits.ConnectionAge; age > 0 {
+		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that no crowd comes back at once
+	}
+	c.established.Store(true) // before asking: whoever reconfigures from here on sees the connection
+	if !c.presentedAny() {
+		return nil
+	}
+	_, err := c.Verified(context.Background())
+	return err
+}
+
+// classify finds the word for a handshake that failed. None is for what the
+// client or the network ended: nobody was refused then.
+func classify(err error, s *state, cs *tls.ConnectionState, greeted bool, read int) reason.Reason {
+	if refusal, ok := errors.AsType[*reason.Refusal](err); ok {
+		return refusal.Reason
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return reason.Timeout
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return ""
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || !greeted || s.config.ClientAuth == None {
+		return ""
+	}
+	if s.config.ClientAuth == Require && err.Error() == noCertificateText {
+		return reason.NoCertificate
+	}
+	if read > maxHandshake {
+		return reason.TooLarge
+	}
+	if len(cs.PeerCertificates) > 0 {
+		if _, refused := s.config.Trust.Verify(context.Background(), cs.PeerCertificates); refused != nil {
+			if refusal, ok := errors.AsType[*reason.Refusal](refused); ok {
+				return refusal.Reason // crypto/tls gave up before we were asked
+			}
+		}
+	}
+	return reason.BadCertificate
+}
+
+// noCertificateText is the one error of crypto/tls that has to be known by its
+// text: it has no type, and asking crypto/tls to insist is what makes it send the
+// alert certificate_required (RFC 8446 section 6.2). A test holds it; with any
+// other text the refusal is the same and the word is bad-certificate.
+const noCertificateText = "tls: client didn't provide a certificate"
+
+// maxHandshake is more than any acceptable client sends in its handshake.
+const maxHandshake = 192 << 10
+
+// answerPlainHTTP tells a client that speaks HTTP without TLS, as net/http does.
+func answerPlainHTTP(err error) {
+	header, ok := errors.AsType[tls.RecordHeaderError](err)
+	if !ok || header.Conn == nil {
+		return
+	}
+	switch string(header.RecordHeader[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH":
+		io.WriteString(header.Conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis port speaks HTTPS only.\n")
+	}
+}
+
+const (
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 64 << 10
+)
+
+// linger closes so that the client can read our last words: closing with unread
+// bytes would reset the connection and take the alert with it.
+func linger(raw *rawConn) {
+	defer raw.Close()
+	half, ok := raw.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	raw.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, raw.Conn, lingerBytes)
+}

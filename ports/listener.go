@@ -1,0 +1,175 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// listener hands out connections whose handshake is finished.
+type listener struct {
+	port     *Port
+	inner    net.Listener
+	accepted chan net.Conn
+	done     chan struct{}
+	once     sync.Once
+	err      error // why accepting ended; read after done
+}
+
+// Listen opens the port's address. The connections that it accepts are *tls.Conn
+// whose handshake is finished. Cancelling ctx does not close the listener; closing
+// it ends handshakes that are under way, and leaves accepted connections alone.
+func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
+	var lc net.ListenConfig
+	inner, err := lc.Listen(ctx, "tcp", p.state.Load().config.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("ports: %s: %w", p.name, err)
+	}
+	return p.On(inner), nil
+}
+
+// On is Listen over a listener of the caller's, which must yield plain
+// connections.
+func (p *Port) On(inner net.Listener) net.Listener {
+	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), done: make(chan struct{})}
+	p.mu.Lock()
+	p.addr = inner.Addr()
+	p.mu.Unlock()
+	go l.accept()
+	go l.sweep()
+	return l
+}
+
+// Accept returns the next finished connection.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.accepted:
+		return c, nil
+	case <-l.done:
+		return nil, l.err
+	}
+}
+
+// Addr is the address listened on.
+func (l *listener) Addr() net.Addr { return l.inner.Addr() }
+
+// Close stops accepting and ends the handshakes under way.
+func (l *listener) Close() error {
+	l.stop(net.ErrClosed)
+	return nil
+}
+
+func (l *listener) stop(err error) {
+	l.once.Do(func() {
+		l.err = err
+		close(l.done)
+		l.inner.Close()
+		l.port.slots.wake()
+		l.port.closeUnfinished()
+	})
+}
+
+func (l *listener) stopped() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// accept takes a slot before it takes a connection: the ones too many wait in the
+// kernel's queue and cost us nothing.
+func (l *listener) accept() {
+	p := l.port
+	for pause := time.Duration(0); p.slots.take(l.stopped); {
+		c, err := l.inner.Accept()
+		if err != nil {
+			p.slots.give()
+			if errors.Is(err, net.ErrClosed) || l.stopped() {
+				l.stop(net.ErrClosed)
+				return
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // no descriptors left, say: it may pass
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		addr := addrOf(c.RemoteAddr())
+		if !p.slots.takeAddr(addr) {
+			p.slots.give()
+			c.Close()
+			s := p.state.Load()
+			tell(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: errPerIP})
+			continue
+		}
+		raw := &rawConn{Conn: c, gate: p.gate, conn: &Conn{port: p}}
+		raw.conn.raw = raw
+		raw.release = func() {
+			p.mu.Lock()
+			delete(p.conns, raw.conn)
+			p.mu.Unlock()
+			p.slots.giveAddr(addr)
+			p.slots.give()
+		}
+		p.mu.Lock()
+		p.conns[raw.conn] = struct{}{}
+		p.mu.Unlock()
+		go l.handshake(raw)
+	}
+}
+
+var errPerIP = reason.Refuse(reason.Limit, "too many connections of one address")
+
+// closeUnfinished ends handshakes under way.
+func (p *Port) closeUnfinished() {
+	p.mu.Lock()
+	var unfinished []*Conn
+	for c := range p.conns {
+		if !c.established.Load() {
+			unfinished = append(unfinished, c)
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range unfinished {
+		c.raw.Close()
+	}
+}
+
+const (
+	sweepEvery  = time.Second
+	rotateEvery = 24 * time.Hour
+)
+
+// sweep retires old connections and rotates the ticket keys, as long as the
+// listener is open.
+func (l *listener) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	rotated := time.Now()
+	for {
+		select {
+		case <-l.done:
+			return
+		case now := <-tick.C:
+			if now.Sub(rotated) >= rotateEvery {
+				rotated = now
+				_ = l.port.state.Load().rotate() // without a new key the old one stays
+			}
+			for _, c := range l.port.connections() {
+				if c.retireAt.IsZero() || now.Before(c.retireAt) || c.retired.Load() {
+					continue
+				}
+				c.retire()
+				if c.idle.Load() {
+					c.raw.Close()
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Server runs one handler on several ports.
+type Server struct {
+	Handler http.Handler
+	Ports   []*Port
+	// Ready is called once, when every port accepts.
+	Ready func()
+	// Draining is called when the server begins to stop.
+	Draining func()
+	// ErrorLog is that of http.Server.
+	ErrorLog *log.Logger
+}
+
+// Serve runs h on ports until ctx ends; see Server.Serve.
+func Serve(ctx context.Context, h http.Handler, ports ...*Port) error {
+	return (&Server{Handler: h, Ports: ports}).Serve(ctx)
+}
+
+// Serve opens every port, or none, and serves until ctx ends or a port fails. Then
+// it drains: no new connections, requests under way have their port's Limits.Drain
+// to finish, then everything that is left is closed, hijacked connections too. It
+// returns nil when ctx ended it.
+func (s *Server) Serve(ctx context.Context) error {
+	if s.Handler == nil || len(s.Ports) == 0 {
+		return errors.New("ports: a server needs a handler and at least one port")
+	}
+	runs := make([]*run, 0, len(s.Ports))
+	for _, p := range s.Ports {
+		l, err := p.Listen(ctx)
+		if err != nil {
+			for _, r := range runs {
+				r.listener.Close()
+			}
+			return err
+		}
+		runs = append(runs, &run{port: p, listener: l.(*listener), server: s})
+	}
+	failed := make(chan error, len(runs))
+	stop := make(chan struct{})
+	var loops sync.WaitGroup
+	for _, r := range runs {
+		loops.Go(func() { r.loop(stop, failed) })
+	}
+	if s.Ready != nil {
+		s.Ready()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	if s.Draining != nil {
+		s.Draining()
+	}
+	close(stop)
+	loops.Wait()
+	var drains sync.WaitGroup
+	for _, r := range runs {
+		drains.Go(r.drain)
+	}
+	drains.Wait()
+	return err
+}
+
+// run is one port of a running server. A change of its HTTP limits starts another
+// http.Server for the connections to come; the former ones keep theirs.
+type run struct {
+	port     *Port
+	listener *listener
+	server   *Server
+	servers  []*http.Server
+}
+
+func (r *run) loop(stop <-chan struct{}, failed chan<- error) {
+	for {
+		r.port.mu.Lock()
+		changed := r.port.changed
+		r.port.mu.Unlock()
+		srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
+		r.port.Configure(srv)
+		r.servers = append(r.servers, srv)
+		source := &source{listener: r.listener, done: make(chan struct{})}
+		ended := make(chan error, 1)
+		go func() { ended <- srv.Serve(source) }()
+		select {
+		case <-changed:
+			source.Close()
+			<-ended
+		case <-stop:
+			source.Close()
+			<-ended
+			return
+		case err := <-ended:
+			failed <- err
+			return
+		}
+	}
+}
+
+// drain ends a port as Serve promises.
+func (r *run) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), r.port.state.Load().config.Limits.Drain)
+	defer cancel()
+	r.listener.Close()
+	var servers sync.WaitGroup
+	for _, srv := range r.servers {
+		servers.Go(func() { _ = srv.Shutdown(ctx) })
+	}
+	servers.Wait()
+	// Hijacked connections are not http.Server's any more: they have the same time.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for r.port.Open() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	for _, srv := range r.servers {
+		srv.Close()
+	}
+	r.port.closeAll()
+}
+
+// source is one http.Server's view of a port's listener.
+type source struct {
+	*listener
+	done chan struct{}
+	once sync.Once
+}
+
+func (s *source) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.accepted:
+		return c, nil
+	case <-s.done:
+		return nil, http.ErrServerClosed
+	case <-s.listener.done:
+		return nil, s.err
+	}
+}
+
+// Close ends this view, not the port.
+func (s *source) Close() error {
+	s.once.Do(func() { close(s.done) })
+	return nil
+}
+
+// headerSlack is what net/http reads beyond MaxHeaderBytes.
+const headerSlack = 4096
+
+// Configure sets what a port needs in an http.Server: the connection's context,
+// the limits, and the handler's own view of "OPTIONS *".
+func (p *Port) Configure(srv *http.Server) {
+	l := p.state.Load().config.Limits
+	srv.ConnContext = ConnContext
+	srv.ConnState = connState
+	srv.ReadHeaderTimeout = l.Headers
+	srv.IdleTimeout = l.Idle
+	srv.ReadTimeout = l.Request
+	srv.WriteTimeout = l.Request
+	srv.MaxHeaderBytes = max(l.HeaderBytes-headerSlack, 1)
+	srv.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: l.Streams}
+	srv.DisableGeneralOptionsHandler = true // else net/http answers OPTIONS * before any guard
+	if srv.Handler == nil {
+		srv.Handler = http.DefaultServeMux
+	}
+	srv.Handler = lastAnswer(srv.Handler)
+}
+
+// lastAnswer ends connections that are to end, after their answer. On HTTP/2
+// net/http turns the header into a GOAWAY.
+func lastAnswer(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := FromContext(r.Context()); ok && c.retired.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}

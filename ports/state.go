@@ -1,0 +1,87 @@
+package ports
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"sync"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// state is one generation of a port. It is immutable but for the rotation of
+// ticket keys, which crypto/tls locks.
+type state struct {
+	config Config
+	tls    *tls.Config
+
+	mu   sync.Mutex
+	keys [][32]byte // ticket keys, the newest first
+}
+
+// newState makes the TLS configuration of a generation: always a fresh one with
+// ticket keys of its own. A clone, or a shared key, would let a session of another
+// port or of a former trust resume here.
+func newState(c Config) (*state, error) {
+	s := &state{config: c}
+	s.tls = &tls.Config{
+		MinVersion:       max(c.MinVersion, tls.VersionTLS12), // said, so that no GODEBUG lowers it
+		NextProtos:       []string{"h2", "http/1.1"},
+		GetCertificate:   s.certificate,
+		VerifyConnection: s.verify,
+	}
+	switch c.ClientAuth {
+	case None:
+		s.tls.ClientAuth = tls.NoClientCert
+	case Request:
+		s.tls.ClientAuth = tls.RequestClientCert
+	case Require:
+		s.tls.ClientAuth = tls.RequireAnyClientCert // "any": crypto/tls looks for one, verify judges it
+	}
+	if c.Trust != nil && !c.HideAuthorities {
+		// Names for the request only. crypto/tls verifies nothing in these modes.
+		s.tls.ClientCAs = x509.NewCertPool()
+		for _, a := range c.Trust.Anchors() {
+			s.tls.ClientCAs.AddCert(a)
+		}
+	}
+	return s, s.rotate()
+}
+
+// rotate adds a new ticket key in front and keeps one old one, so that sessions
+// live at most two rotations.
+func (s *state) rotate() error {
+	var key [32]byte
+	if _, err := rand.Read(key[:]); err != nil {
+		return fmt.Errorf("ports: ticket key: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = append([][32]byte{key}, s.keys[:min(1, len(s.keys))]...)
+	s.tls.SetSessionTicketKeys(s.keys)
+	return nil
+}
+
+func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if raw, ok := hello.Conn.(*rawConn); ok {
+		raw.greeted = true // what fails from here on is the client's part of the handshake
+	}
+	return s.config.Certificate(hello)
+}
+
+// verify runs in every handshake, resumed ones too: VerifyConnection is the one
+// callback that crypto/tls does not skip on resumption.
+func (s *state) verify(cs tls.ConnectionState) error {
+	switch {
+	case s.config.ClientAuth == None:
+		return nil
+	case len(cs.PeerCertificates) > 0:
+		_, err := s.config.Trust.Verify(context.Background(), cs.PeerCertificates)
+		return err
+	case s.config.ClientAuth == Require:
+		return reason.Refuse(reason.NoCertificate, "the client sent no certificate") // fail closed, whatever crypto/tls let through
+	}
+	return nil
+}
