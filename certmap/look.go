@@ -1,0 +1,84 @@
+package certmap
+
+// look adds the mappings of one level that match.
+func (f *tally) look(k kind) {
+	if f.table.counts[k] == 0 && !(k == bySubjectPattern && f.table.counts[byURIPattern] > 0) {
+		return
+	}
+	leaf := f.v.Leaf()
+	switch k {
+	case byFingerprint:
+		d := f.v.Fingerprint()
+		f.same(k, d[:], nil)
+	case bySPKI:
+		d := f.v.SPKI()
+		f.same(k, d[:], nil)
+	case bySerial:
+		var buffer [20]byte
+		if key, ok := serialKey(&buffer, leaf.SerialNumber); ok {
+			f.same(k, key, nil)
+		}
+	case byURI:
+		if uri, err := soleURI(leaf); err == nil && len(uri) <= maxURI {
+			f.same(k, uri, nil)
+		}
+	case byDNS:
+		for name := range alternatives(leaf, sanDNS) {
+			if dnsName(name) { // a wildcard is none
+				f.same(k, appendLower(f.buffer[:0], name), nil)
+			}
+		}
+	case byEmail:
+		for address := range alternatives(leaf, sanEmail) {
+			if at, ok := splitEmail(address); ok {
+				f.same(k, appendEmailKey(f.buffer[:0], address, at), nil)
+			}
+		}
+	case bySubject:
+		if name, err := appendSubject(f.buffer[:0], leaf.RawSubject); err == nil {
+			f.same(k, name, nil)
+		}
+	case bySubjectPattern:
+		f.subjectPatterns()
+		f.uriPatterns()
+	}
+}
+
+// subjectPatterns looks once for each attribute that a pattern may capture.
+func (f *tally) subjectPatterns() {
+	if f.table.counts[bySubjectPattern] == 0 {
+		return
+	}
+	name, err := appendSubject(f.buffer[:0], f.v.Leaf().RawSubject)
+	if err != nil {
+		return
+	}
+	for _, s := range attributesOf(name) {
+		oid := name[s.oid:s.size]
+		if f.table.places[place{oid: string(oid)}] == 0 || !soleType(name, string(oid)) {
+			continue
+		}
+		if user := name[s.value:s.end]; validUser(user) {
+			f.same(bySubjectPattern, appendPatternKey(nil, name, s), user)
+		}
+	}
+}
+
+// uriPatterns looks once for each segment that a pattern may capture.
+func (f *tally) uriPatterns() {
+	if f.table.counts[byURIPattern] == 0 {
+		return
+	}
+	uri, err := soleURI(f.v.Leaf())
+	if err != nil {
+		return
+	}
+	for n, at := range segmentsOf(uri) {
+		if f.table.places[place{segment: n}] == 0 {
+			continue
+		}
+		key := append(f.buffer[:0], uri[:at[0]]...)
+		key = append(key, captured...)
+		f.same(byURIPattern, append(key, uri[at[1]:]...), uri[at[0]:at[1]])
+	}
+}

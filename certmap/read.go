@@ -1,0 +1,240 @@
+package certmap
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Issuer finds the SHA-256 of the public key of the CA certificate in a file that
+// users.yaml names. What a path is relative to is its caller's business.
+type Issuer = func(path string) (trust.Digest, error)
+
+// Option changes how users.yaml is read.
+type Option func(*reader)
+
+// WithPorts says which ports there are. A mapping for another is a mistake; without
+// this option every name is taken.
+func WithPorts(names ...string) Option {
+	return func(r *reader) {
+		r.ports = map[string]bool{}
+		for _, n := range names {
+			r.ports[n] = true
+		}
+	}
+}
+
+// Read reads users.yaml. The name stands in messages. Every mistake is reported,
+// joined, each with file, line and a hint: what is not understood, what is missing,
+// what New would refuse, conflicts included. A file that says nothing is a mistake;
+// "mappings: []" says that nobody is mapped.
+//
+// Values are taken as they are written: serial: 1000 is hex, whether or not it is
+// quoted. Aliases are followed; tags, merge keys and a second document are mistakes.
+func Read(name string, data []byte, issuer Issuer, options ...Option) ([]Mapping, error) {
+	t, err := ReadTable(name, data, issuer, options...)
+	if err != nil {
+		return nil, err
+	}
+	return t.Mappings(), nil
+}
+
+// ReadTable is Read and New in one, which takes half the time of both.
+func ReadTable(name string, data []byte, issuer Issuer, options ...Option) (*Table, error) {
+	r := reader{file: name, issuer: issuer, issuers: map[string]trust.Digest{}, b: newBuilder(0)}
+	for _, o := range options {
+		o(&r)
+	}
+	if root := r.parse(data); root != nil {
+		r.document(root)
+	}
+	return r.b.table()
+}
+
+type reader struct {
+	file    string
+	issuer  Issuer
+	issuers map[string]trust.Digest // by path; zero: a mistake, told once
+	ports   map[string]bool         // nil: any
+	b       *builder
+}
+
+func (r *reader) wrong(line int, what, hint string) {
+	r.b.report.add(mistake.Mistake{File: r.file, Line: line, What: what, Hint: hint})
+}
+
+// parse reads one document, or says why not.
+func (r *reader) parse(data []byte) (root *yaml.Node) {
+	defer func() {
+		if p := recover(); p != nil { // the parser has panicked on hostile text before
+			r.wrong(0, "this is not YAML", "")
+			root = nil
+		}
+	}()
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document, second yaml.Node
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		r.wrong(1, "the file is empty", "mappings: [] maps nobody")
+		return nil
+	case err != nil:
+		r.syntax(err)
+		return nil
+	}
+	switch err := decoder.Decode(&second); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		r.syntax(err)
+		return nil
+	default:
+		r.wrong(second.Line, "a second YAML document", "one file is one document: remove the ---")
+	}
+	return document.Content[0]
+}
+
+// syntax reports an error of the parser, which says its line in its text.
+func (r *reader) syntax(err error) {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 0
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if number, what, found := strings.Cut(rest, ": "); found {
+			if n, err := strconv.Atoi(number); err == nil {
+				line, text = n, what
+			}
+		}
+	}
+	r.wrong(line, "this is not YAML: "+quote(text), "")
+}
+
+// document reads the top of the file.
+func (r *reader) document(root *yaml.Node) {
+	root = follow(root)
+	if isNull(root) {
+		r.wrong(root.Line, "the file is empty", "mappings: [] maps nobody")
+		return
+	}
+	if root.Kind != yaml.MappingNode {
+		r.wrong(root.Line, "the file is "+shape(root), "mappings: with a list below")
+		return
+	}
+	var list *yaml.Node
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Value != "mappings":
+			r.wrong(key.Line, "unknown key "+quote(key.Value), "the only key is mappings")
+		case list != nil:
+			r.wrong(key.Line, "mappings twice", "one list holds them all")
+		default:
+			list = value
+		}
+	}
+	if list == nil {
+		r.wrong(root.Line, "no mappings", "mappings: [] maps nobody")
+		return
+	}
+	line := list.Line
+	switch list = follow(list); {
+	case isNull(list):
+		r.wrong(line, "mappings is empty", "mappings: [] maps nobody")
+	case list.Kind != yaml.SequenceNode:
+		r.wrong(line, "mappings is "+shape(list), "a list is wanted: - {id: …, user: …, …}")
+	default:
+		r.b.t = newTable(len(list.Content))
+		for i, node := range list.Content {
+			if r.entry(i, node); r.b.report.full() {
+				return
+			}
+		}
+	}
+}
+
+// follow follows one alias. An anchor cannot stand on an alias, so there is no
+// second one, and every level of the file is walked once: no text makes this long.
+func follow(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
+
+// isNull reports whether nothing is written, or null.
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// shape names what a node is.
+func shape(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a map"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		if isNull(n) {
+			return "empty"
+		}
+		return "the text " + quote(n.Value)
+	}
+	return "an alias"
+}
+
+// issuerOf reads an issuer: a digest, or a file that the callback reads.
+func (r *reader) issuerOf(text string) (trust.Digest, error) {
+	if d, err := trust.ParseDigest(text); err == nil {
+		if d.IsZero() {
+			return d, errZeroDigest
+		}
+		return d, nil
+	}
+	if looksLikeDigest(text) {
+		return trust.Digest{}, trust.ErrDigest
+	}
+	if strings.ContainsRune(text, 0) {
+		return trust.Digest{}, errors.New("a NUL in a file name")
+	}
+	if known, ok := r.issuers[text]; ok {
+		if known.IsZero() {
+			return known, errTold
+		}
+		return known, nil
+	}
+	r.issuers[text] = trust.Digest{}
+	if r.issuer == nil {
+		return trust.Digest{}, fmt.Errorf("%s: files are not read here", quote(text))
+	}
+	d, err := r.issuer(text)
+	if err == nil && d.IsZero() {
+		err = fmt.Errorf("%s: no public key", quote(text))
+	}
+	if err != nil {
+		return trust.Digest{}, err
+	}
+	r.issuers[text] = d
+	return d, nil
+}
+
+var (
+	errTold       = errors.New("this issuer's mistake was told before")
+	errZeroDigest = errors.New("a SHA-256 of zeros only belongs to nothing")
+)
+
+// looksLikeDigest tells a mistyped digest from a file name, so that the mistake
+// names the right thing.
+func looksLikeDigest(text string) bool {
+	if len(text) >= 7 && strings.EqualFold(text[:7], "sha256:") {
+		return true
+	}
+	for i := range len(text) {
+		if unhex(text[i]) < 0 && text[i] != ':' {
+			return false
+		}
+	}
+	return len(text) >= 32
+}

@@ -1,0 +1,196 @@
+package mtlsguard
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// events writes what happened: constant messages, and the same few fields
+// everywhere. Nothing that a caller wrote gets in unescaped or without end.
+type events struct {
+	log    *slog.Logger
+	number *atomic.Uint64 // the generation in force
+}
+
+func newEvents(l *slog.Logger, number *atomic.Uint64) *events {
+	if l == nil {
+		l = slog.New(slog.DiscardHandler)
+	}
+	return &events{log: l, number: number}
+}
+
+// record collects fields and leaves empty ones out.
+type record []slog.Attr
+
+func (r *record) add(key, value string) {
+	if value != "" {
+		*r = append(*r, slog.String(key, value))
+	}
+}
+
+func (e *events) write(level slog.Level, msg string, r record, generation uint64) {
+	e.log.LogAttrs(context.Background(), level, msg, append(r, slog.Uint64("generation", generation))...)
+}
+
+// note writes an event that has no fields of its own.
+func (e *events) note(event, msg, outcome string) {
+	var r record
+	r.add("event", event)
+	r.add("outcome", outcome)
+	e.write(slog.LevelInfo, msg, r, e.number.Load())
+}
+
+func (e *events) decision(req *http.Request, o *middleware.Outcome) {
+	level, outcome := slog.LevelInfo, "allow"
+	if !o.Allowed {
+		level, outcome = slog.LevelWarn, "refuse"
+	}
+	if !e.log.Enabled(req.Context(), level) {
+		return
+	}
+	r := make(record, 0, 20)
+	r.add("event", "decision")
+	r.add("outcome", outcome)
+	r.add("reason", string(o.Reason))
+	r.add("port", o.Port)
+	r.add("remote", req.RemoteAddr)
+	if o.Identity != nil {
+		r.add("user", o.Identity.User)
+		r.add("mapping", o.Identity.MappingID)
+	}
+	r.add("method", printable(o.Method))
+	r.add("path", printable(o.Path))
+	r.add("rule", o.Rule)
+	if leaf := o.Verified.Leaf(); leaf != nil {
+		r.certificate(leaf, o.Verified.Fingerprint())
+	}
+	r.add("reference", o.Reference)
+	r.add("error", o.Detail)
+	r = append(r, slog.Duration("duration", o.Duration))
+	e.write(level, "decision", r, o.Generation)
+}
+
+func (r *record) certificate(leaf *x509.Certificate, fingerprint trust.Digest) {
+	r.add("fingerprint", fingerprint.String())
+	subject := leaf.Subject.String()
+	if name, err := certmap.SubjectOf(leaf); err == nil {
+		subject = name.String()
+	}
+	r.add("subject", printable(subject))
+	r.add("issuer", printable(leaf.Issuer.String()))
+	r.add("serial", serial(leaf))
+}
+
+// serial is a serial number as openssl prints it.
+func serial(c *x509.Certificate) string {
+	s := fmt.Sprintf("%X", c.SerialNumber)
+	if len(s)%2 == 1 {
+		s = "0" + s
+	}
+	return s
+}
+
+func (e *events) handshake(h ports.Handshake) {
+	level, outcome := slog.LevelDebug, "ok"
+	switch {
+	case h.Reason != "":
+		level, outcome = slog.LevelWarn, "refuse"
+	case h.Err != nil:
+		level, outcome = slog.LevelInfo, "failed" // the client or the network ended it
+	}
+	if !e.log.Enabled(context.Background(), level) {
+		return
+	}
+	var r record
+	r.add("event", "handshake")
+	r.add("outcome", outcome)
+	r.add("reason", string(h.Reason))
+	r.add("port", h.Port)
+	r.add("remote", remote(h.Remote))
+	if len(h.Presented) > 0 {
+		r.certificate(h.Presented[0], trust.FingerprintOf(h.Presented[0]))
+	}
+	if h.Err != nil {
+		r.add("error", printable(h.Err.Error()))
+	}
+	e.write(level, "handshake", r, e.number.Load())
+}
+
+func remote(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
+// reloadFailed writes a line for each mistake, up to ten, so that each names its
+// file.
+func (e *events) reloadFailed(path string, err error) {
+	const most = 10
+	mistakes := mistake.All(err)
+	if len(mistakes) == 0 {
+		mistakes = []*Mistake{{File: path, What: err.Error()}}
+	}
+	for i, m := range mistakes {
+		if i == most {
+			break
+		}
+		var r record
+		r.add("event", "reload")
+		r.add("outcome", "failed")
+		r.add("file", m.File)
+		r.add("error", printable(m.Error()))
+		e.write(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.number.Load())
+	}
+}
+
+func (e *events) warnings(all []string) {
+	for _, w := range all {
+		var r record
+		r.add("event", "reload")
+		r.add("outcome", "ok")
+		r.add("error", printable(w))
+		e.write(slog.LevelWarn, "warning", r, e.number.Load())
+	}
+}
+
+// httpErrors is the ErrorLog of net/http: what it says is about clients, and wanted
+// only by who looks for it.
+func (e *events) httpErrors() *log.Logger { return slog.NewLogLogger(e.log.Handler(), slog.LevelDebug) }
+
+const longest = 256
+
+// printable escapes what cannot be seen, and caps the rest.
+func printable(s string) string {
+	capped := s
+	if len(s) > longest {
+		capped = s[:longest]
+		for len(capped) > 0 && !utf8.ValidString(capped) && utf8.ValidString(s) {
+			capped = capped[:len(capped)-1]
+		}
+	}
+	if strings.ContainsFunc(capped, func(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) }) {
+		quoted := strconv.Quote(capped)
+		capped = quoted[1 : len(quoted)-1]
+	}
+	if len(s) > longest {
+		capped += "…"
+	}
+	return capped
+}

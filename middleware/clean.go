@@ -1,0 +1,93 @@
+package middleware
+
+import (
+	"net/http"
+	"strings"
+)
+
+// identityHeaders are the headers by which gateways state a certificate or name a
+// user, folded as fold does. They are deleted from every request: nobody may say
+// who they are by a header.
+var identityHeaders = map[string]bool{
+	"client-cert":                    true, // RFC 9440
+	"client-cert-chain":              true,
+	"x-forwarded-client-cert":        true,
+	"x-forwarded-client-cert-chain":  true,
+	"x-arr-clientcert":               true,
+	"remote-user":                    true,
+	"x-remote-user":                  true,
+	"x-remote-uid":                   true,
+	"x-remote-group":                 true,
+	"x-forwarded-user":               true,
+	"x-forwarded-groups":             true,
+	"x-forwarded-email":              true,
+	"x-forwarded-preferred-username": true,
+	"x-webauth-user":                 true,
+	"x-authenticated-user":           true,
+	"x-authenticated-userid":         true,
+	"x-auth-user":                    true,
+	"x-user":                         true,
+}
+
+// identityPrefixes are the families of such headers.
+var identityPrefixes = []string{
+	"client-cert-", "x-client-cert", "x-client-verify", "x-client-dn", "x-client-subject", "x-client-issuer",
+	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cloudfront-viewer-cert-",
+	"x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-remote-extra-", "x-mtls-", "x-tls-client-",
+}
+
+// longestIdentityHeader bounds what has to be folded on the stack.
+const longestIdentityHeader = 64
+
+// fold brings the spellings of a header name together: case does not count, and
+// underscore and dot are dashes, because the next hop may think so too.
+func fold(name string) string {
+	var buf [longestIdentityHeader]byte
+	return string(appendFolded(buf[:0], name))
+}
+
+func appendFolded(b []byte, name string) []byte {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'A' <= c && c <= 'Z':
+			b = append(b, c+'a'-'A')
+		case c == '_' || c == '.':
+			b = append(b, '-')
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+// clean deletes the identity headers, and their announcement as trailers.
+func (s *snapshot) clean(r *http.Request) {
+	for name := range r.Header {
+		if s.isIdentityHeader(name) {
+			delete(r.Header, name)
+		}
+	}
+	for name := range r.Trailer {
+		if s.isIdentityHeader(name) {
+			delete(r.Trailer, name)
+		}
+	}
+}
+
+func (s *snapshot) isIdentityHeader(name string) bool {
+	// Every name on the lists begins with one of these letters.
+	if name == "" || len(s.unwelcome) == 0 && !strings.ContainsRune("cCrRsSxX", rune(name[0])) {
+		return false
+	}
+	var buf [longestIdentityHeader]byte
+	folded := appendFolded(buf[:0], name[:min(len(name), longestIdentityHeader)])
+	if identityHeaders[string(folded)] || len(s.unwelcome) > 0 && s.unwelcome[fold(name)] {
+		return true
+	}
+	for _, p := range identityPrefixes {
+		if len(folded) >= len(p) && string(folded[:len(p)]) == p {
+			return true
+		}
+	}
+	return false
+}

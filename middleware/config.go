@@ -1,0 +1,173 @@
+package middleware
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Fallback is what becomes of a request without a certificate.
+type Fallback int
+
+const (
+	// Strict refuses it. It is the zero value.
+	Strict Fallback = iota
+	// ToDefault makes it the user Default's, for whom the policy decides.
+	ToDefault
+)
+
+// Config is what a Guard is built from. Map and Policy are needed.
+type Config struct {
+	Map    certmap.Mapper
+	Policy policy.Decider
+
+	// What follows is for every port that PerPort does not name.
+
+	Fallback       Fallback        // Strict
+	Unmapped       string          // a user for believed certificates that are nobody's; empty refuses them
+	Methods        []string        // known beyond GET HEAD POST PUT PATCH DELETE OPTIONS
+	Authenticators []Authenticator // asked in order when no certificate was sent
+
+	// PerPort is by the name of the port. A port named here takes nothing from the
+	// fields above but Map and Policy.
+	PerPort map[string]PortConfig
+
+	// IdentityHeaders are deleted from every request, beyond the built-in list.
+	IdentityHeaders []string
+	// Refuse answers a refused request; nil answers with a problem document.
+	Refuse func(http.ResponseWriter, *http.Request, Outcome)
+	// Observe is told of every decision before it is carried out. It must not block.
+	Observe func(*http.Request, Outcome)
+	// Debug puts the whole explanation into refusals: rules, users and all.
+	Debug bool
+	// Generation is repeated in every Outcome.
+	Generation uint64
+}
+
+// PortConfig is what differs for one port. The zero value is strict.
+type PortConfig struct {
+	Trust          *trust.Verifier // judges the connection's certificate; nil is the port's own
+	Fallback       Fallback
+	Unmapped       string
+	Methods        []string
+	Authenticators []Authenticator
+	ServerNames    []string // SNI and Host must be one of these; empty: any
+}
+
+// snapshot is a compiled Config: one generation, one pointer, never changed.
+type snapshot struct {
+	Config
+	mapped    interface{ Generation() uint64 } // nil: the mapper must be asked for every request
+	grouped   interface{ Groups(string) []string }
+	others    *port
+	ports     map[string]*port
+	unwelcome map[string]bool // folded names of further identity headers
+}
+
+// port is a compiled PortConfig.
+type port struct {
+	PortConfig
+	methods    map[string]bool
+	names      map[string]bool
+	challenges []string
+}
+
+func compile(c Config) (*snapshot, error) {
+	s := &snapshot{Config: c, ports: make(map[string]*port, len(c.PerPort)), unwelcome: map[string]bool{}}
+	var wrong mistake.List
+	if c.Map == nil {
+		wrong.Add(mistake.Mistake{What: "Config.Map is nil", Hint: "certmap.New says which certificate is which user"})
+	}
+	if c.Policy == nil {
+		wrong.Add(mistake.Mistake{What: "Config.Policy is nil", Hint: "policy.New says what a user may do"})
+	}
+	s.mapped, _ = c.Map.(interface{ Generation() uint64 })
+	s.grouped, _ = c.Policy.(interface{ Groups(string) []string })
+	s.others = compilePort(&wrong, "Config", PortConfig{
+		Fallback: c.Fallback, Unmapped: c.Unmapped, Methods: c.Methods, Authenticators: c.Authenticators,
+	})
+	for name, pc := range c.PerPort {
+		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), pc)
+	}
+	for _, h := range c.IdentityHeaders {
+		s.unwelcome[fold(h)] = true
+	}
+	return s, wrong.Err()
+}
+
+func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
+	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: where + what, Hint: hint}) }
+	p := &port{PortConfig: pc, methods: map[string]bool{}}
+	if pc.Fallback != Strict && pc.Fallback != ToDefault {
+		say(".Fallback is neither Strict nor ToDefault", "")
+	}
+	switch {
+	case pc.Unmapped == "":
+	case pc.Unmapped == identity.Default:
+		if pc.Fallback == Strict {
+			say(".Unmapped is Default, and strict is on", "name a user, or take Fallback: ToDefault")
+		}
+	case !validUser(pc.Unmapped):
+		say(fmt.Sprintf(".Unmapped %q is no user name", pc.Unmapped), userHint)
+	}
+	for _, m := range knownMethods {
+		p.methods[m] = true
+	}
+	for _, m := range pc.Methods {
+		if !methodToken.MatchString(m) {
+			say(fmt.Sprintf(".Methods: %q is no method", m), "an upper-case token such as PROPFIND")
+		}
+		p.methods[m] = true
+	}
+	for i, a := range pc.Authenticators {
+		if a == nil {
+			say(fmt.Sprintf(".Authenticators[%d] is nil", i), "")
+		} else if c, ok := a.(Challenger); ok {
+			p.challenges = append(p.challenges, c.Challenge())
+		}
+	}
+	for _, n := range pc.ServerNames {
+		if p.names == nil {
+			p.names = map[string]bool{}
+		}
+		name := canonicalHost(n)
+		if name == "" || strings.ContainsAny(name, "*/: \t") {
+			say(fmt.Sprintf(".ServerNames: %q is no host name", n), "a whole name without port or wildcard")
+		}
+		p.names[name] = true
+	}
+	return p
+}
+
+var knownMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+var methodToken = regexp.MustCompile(`^[A-Z][A-Z-]{0,31}$`)
+
+var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
+
+const userHint = "letters, digits and . _ @ - after the first; Default, Everybody, Authenticated and Anonymous are reserved"
+
+// validUser reports whether a name may be a named user's.
+func validUser(name string) bool {
+	for _, reserved := range []string{identity.Default, identity.Everybody, identity.Authenticated, identity.Anonymous} {
+		if strings.EqualFold(name, reserved) {
+			return false
+		}
+	}
+	return userName.MatchString(name)
+}
+
+// port returns the settings for a port.
+func (s *snapshot) port(name string) *port {
+	if p, ok := s.ports[name]; ok {
+		return p
+	}
+	return s.others
+}

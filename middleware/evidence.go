@@ -1,0 +1,143 @@
+package middleware
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// memo is what a connection remembers of its caller. It holds for one snapshot,
+// one state of the mappings, and the time that certificate and mapping allow.
+type memo struct {
+	snapshot *snapshot
+	port     *port
+	mapped   uint64
+	identity *identity.Identity
+	verified trust.Verified
+	until    time.Time // of the mapping; zero: no end
+}
+
+// holds reports whether the memo speaks for the present.
+func (m *memo) holds(s *snapshot, v *trust.Verifier) bool {
+	if m.snapshot != s || v == nil || m.verified.Generation() != v.Generation() || m.mapped != s.mapped.Generation() {
+		return false
+	}
+	now := v.Now()
+	return m.verified.ValidAt(now) && (m.until.IsZero() || now.Before(m.until))
+}
+
+// identify finds out who is calling: steps 2 to 4. It fills o and reports whether
+// the caller has a name.
+func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
+	v := p.Trust
+	if v == nil {
+		v = c.Port().Config().Trust
+	}
+	if m, ok := c.Memo().(*memo); ok && m.holds(s, v) {
+		o.Identity, o.Verified = m.identity, m.verified
+		return true
+	}
+	verified, err := c.VerifiedBy(r.Context(), v)
+	if err != nil {
+		refusal, ok := errors.AsType[*reason.Refusal](err)
+		switch {
+		case !ok:
+			o.refuse(reason.BadCertificate, "the certificate could not be judged")
+		case refusal.Reason == reason.NoCertificate:
+			return s.withoutCertificate(r, c, p, o)
+		default:
+			o.refuse(refusal.Reason, refusal.Detail)
+		}
+		o.closes = true // a certificate was sent and is not accepted: never anonymous, never a password
+		return false
+	}
+	o.Verified = verified
+	return s.mapUser(r, c, p, o)
+}
+
+// mapUser is step 3.
+func (s *snapshot) mapUser(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
+	var before uint64
+	if s.mapped != nil {
+		before = s.mapped.Generation() // asked before the mapping: a change in between makes the memo stale, not wrong
+	}
+	match, err := s.Map.Map(r.Context(), o.Verified, o.Port)
+	if err != nil {
+		refusal, ok := errors.AsType[*reason.Refusal](err)
+		if !ok {
+			o.refuse(reason.PolicyError, "the mapper failed")
+			return false
+		}
+		nobody := refusal.Reason == reason.Unmapped || refusal.Reason == reason.MappingExpired
+		if !nobody || p.Unmapped == "" {
+			o.refuse(refusal.Reason, refusal.Detail)
+			return false
+		}
+		match.User, match.MappingID = p.Unmapped, ""
+	} else if !validUser(match.User) {
+		o.refuse(reason.Unmapped, "the mapper answered with a name that no user may have") // Default among them
+		return false
+	}
+	o.Identity = s.named(match.User, identity.TLS, o)
+	o.Identity.MappingID = match.MappingID
+	o.Identity.Leaf = o.Verified.Leaf()
+	o.Identity.Fingerprint = o.Verified.Fingerprint().String()
+	if s.mapped != nil && err == nil {
+		c.SetMemo(&memo{snapshot: s, port: p, mapped: before, identity: o.Identity, verified: o.Verified, until: match.Until})
+	}
+	return true
+}
+
+// withoutCertificate is step 4: nothing was sent.
+func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
+	if c.Port().ClientAuth() == ports.Require {
+		o.refuse(reason.NoCertificate, "a port that requires a certificate has a connection without one") // fail closed: this cannot be
+		return false
+	}
+	for _, a := range p.Authenticators {
+		user, err := a.Authenticate(r)
+		switch {
+		case err != nil:
+			detail := "an authenticator failed"
+			if errors.Is(err, ErrCredentials) {
+				detail = "wrong credentials"
+			}
+			o.refuse(reason.NoCertificate, detail) // wrong is wrong: not the next authenticator, not Default
+			o.challenge(p)
+			return false
+		case user == "":
+		case !validUser(user):
+			o.refuse(reason.NoCertificate, "an authenticator answered with a name that no user may have")
+			return false
+		default:
+			o.Identity = s.named(user, identity.Authenticator, o)
+			return true
+		}
+	}
+	if p.Fallback != ToDefault {
+		o.refuse(reason.NoCertificate, "strict: no certificate, no request")
+		o.challenge(p)
+		return false
+	}
+	o.Identity = s.named(identity.Default, identity.AnonymousVia, o)
+	return true
+}
+
+// named makes an identity with its groups.
+func (s *snapshot) named(user string, via identity.Via, o *Outcome) *identity.Identity {
+	id := &identity.Identity{User: user, Port: o.Port, Via: via}
+	switch {
+	case s.grouped != nil:
+		id.Groups = s.grouped.Groups(user)
+	case user == identity.Default:
+		id.Groups = []string{identity.Anonymous, identity.Everybody}
+	default:
+		id.Groups = []string{identity.Authenticated, identity.Everybody}
+	}
+	return id
+}

@@ -1,0 +1,314 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+const office = `# the office
+p, group:finance, internal, GET|POST, /orders/*, allow
+p, user:mallory, *, *, /*, deny
+p, group:Everybody, public, GET, /news, allow
+p, group:Anonymous, public, GET, /welcome, allow
+p, group:Authenticated, public, GET, /home, allow
+p, user:Default, public, POST, /register, allow
+p, group:visitors, public, GET, /lobby, allow
+p, group:people, public, GET, /people, allow
+p, group:boss, internal, *, /*, allow
+p, group:finance, internal, DELETE, /orders/locked/*, deny
+
+g, user:alice, group:finance
+g, user:mallory, group:finance
+g, user:carol, group:boss
+g, user:carol, group:finance
+g, group:Anonymous, group:visitors
+g, group:Authenticated, group:people
+`
+
+func TestD8_Decisions(t *testing.T) {
+	e := mustLoad(t, office)
+	for _, c := range []struct {
+		user, port, method, path string
+		why                      reason.Reason
+		rule                     string
+	}{
+		{"alice", "internal", "GET", "/orders/7", "", "policy.csv:2"},
+		{"alice", "internal", "HEAD", "/orders/7", "", "policy.csv:2"},
+		{"alice", "internal", "POST", "/orders/", "", "policy.csv:2"},
+		{"alice", "internal", "PUT", "/orders/7", reason.NoRule, ""},
+		{"alice", "public", "GET", "/orders/7", reason.NoRule, ""},
+		{"alice", "", "GET", "/orders/7", reason.NoRule, ""},
+		{"bob", "internal", "GET", "/orders/7", reason.NoRule, ""},
+		{"mallory", "internal", "GET", "/orders/7", reason.Denied, "policy.csv:3"},
+		{"mallory", "public", "GET", "/news", reason.Denied, "policy.csv:3"},
+		{"mallory", "nowhere", "GET", "/none", reason.Denied, "policy.csv:3"},
+		{"carol", "internal", "DELETE", "/orders/7", "", "policy.csv:10"},
+		{"carol", "internal", "DELETE", "/orders/locked/7", reason.Denied, "policy.csv:11"},
+		{"carol", "internal", "GET", "/orders/7", "", "policy.csv:2"}, // the first that allows
+		{"bob", "public", "GET", "/news", "", "policy.csv:4"},
+		{"bob", "public", "GET", "/home", "", "policy.csv:6"},
+		{"bob", "public", "GET", "/people", "", "policy.csv:9"},
+		{"bob", "public", "GET", "/welcome", reason.NoRule, ""},
+		{"bob", "public", "GET", "/lobby", reason.NoRule, ""},
+		{"bob", "public", "POST", "/register", reason.NoRule, ""},
+		{"Default", "public", "GET", "/news", "", "policy.csv:4"},
+		{"Default", "public", "GET", "/welcome", "", "policy.csv:5"},
+		{"Default", "public", "GET", "/lobby", "", "policy.csv:8"},
+		{"Default", "public", "POST", "/register", "", "policy.csv:7"},
+		{"Default", "public", "GET", "/home", reason.NoRule, ""},
+		{"Default", "public", "GET", "/people", reason.NoRule, ""},
+		{"default", "public", "GET", "/welcome", reason.NoRule, ""},
+	} {
+		want := policy.Decision{Allowed: c.why == "", Reason: c.why, Rule: c.rule}
+		if got := decide(t, e, c.user, c.port, c.method, c.path); got != want {
+			t.Errorf("%s on %q, %s %s: %+v, want %+v", c.user, c.port, c.method, c.path, got, want)
+		}
+	}
+}
+
+func TestD8_OrderOfLinesMeansNothingForDeny(t *testing.T) {
+	lines := []string{"p, group:Everybody, *, *, /*, allow", "p, user:u, *, GET, /a, deny", "p, user:u, *, *, /*, allow"}
+	for i := range lines {
+		e := mustLoad(t, strings.Join(append(lines[i:len(lines):len(lines)], lines[:i]...), "\n"))
+		if d := decide(t, e, "u", "p", "HEAD", "/a"); d.Reason != reason.Denied {
+			t.Errorf("from line %d: %+v", i+1, d)
+		}
+		if d := decide(t, e, "u", "p", "POST", "/a"); !d.Allowed {
+			t.Errorf("from line %d: %+v", i+1, d)
+		}
+	}
+}
+
+func TestD7_D8_AnEmptyPolicyDeniesEverything(t *testing.T) {
+	empty := mustLoad(t, "")
+	comments := mustLoad(t, "# nothing\r\n\n  \t# here\n")
+	onlyDeny := mustLoad(t, "p, user:x, *, *, /*, deny")
+	for name, e := range map[string]*policy.Engine{"DenyAll": policy.DenyAll(), "empty": empty, "comments": comments, "deny only": onlyDeny} {
+		for _, user := range []string{"alice", policy.Default} {
+			if d := decide(t, e, user, "p", "GET", "/"); d != (policy.Decision{Reason: reason.NoRule}) {
+				t.Errorf("%s: %+v", name, d)
+			}
+		}
+		enforcer, err := e.Enforcer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := enforcer.Enforce("user:alice", "p", "GET", "/"); ok || err != nil {
+			t.Errorf("%s: Casbin: %v, %v", name, ok, err)
+		}
+	}
+}
+
+func TestD13_WithoutAPolicyNothingIsAllowed(t *testing.T) {
+	var none *policy.Engine
+	for _, e := range []*policy.Engine{none, {}} {
+		d, err := e.Decide(context.Background(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/"})
+		if d != (policy.Decision{Reason: reason.PolicyError}) || !errors.Is(err, policy.ErrNoPolicy) {
+			t.Errorf("%+v, %v", d, err)
+		}
+		if e.Groups("alice") != nil || e.HasRuleFor("alice") || e.Lint() != nil {
+			t.Error("something is known of nothing")
+		}
+		if _, err := e.Enforcer(); err == nil {
+			t.Error("there is an enforcer")
+		}
+		if s := e.Explain(policy.Request{User: "alice"}).Sentence; !strings.Contains(s, "no policy") {
+			t.Error(s)
+		}
+	}
+}
+
+func TestD9_AUserIsNeverAGroup(t *testing.T) {
+	e := mustLoad(t, `p, group:admin, *, *, /*, allow
+p, group:Everybody, *, GET, /news, allow
+g, user:root, group:admin
+`)
+	if allowed(t, e, "admin", "/x") {
+		t.Error("the user admin has the rights of the group admin")
+	}
+	if !allowed(t, e, "admin", "/news") || !allowed(t, e, "root", "/x") {
+		t.Error("users have lost their rights")
+	}
+	for _, user := range []string{
+		"", "group:admin", "user:root", "user:", "group:Everybody", ":", "root ", " root", "root\n", "ro,ot", "root\x00", "rööt", "-root", ".",
+		"*", "{user}", "Everybody", "Authenticated", "Anonymous", strings.Repeat("a", 129),
+	} {
+		d, err := e.Decide(context.Background(), policy.Request{User: user, Port: "p", Method: "GET", Path: "/news"})
+		if d != (policy.Decision{Reason: reason.PolicyError}) || !errors.Is(err, policy.ErrUser) {
+			t.Errorf("user %q: %+v, %v", user, d, err)
+		}
+		enforcer, _ := e.Enforcer()
+		if ok, _ := enforcer.Enforce("user:"+user, "p", "GET", "/news"); ok {
+			t.Errorf("Casbin allows user %q", user)
+		}
+		if ok, _ := enforcer.Enforce(user, "p", "GET", "/x"); ok && user != "user:root" {
+			t.Errorf("Casbin allows subject %q", user)
+		}
+	}
+}
+
+func TestD1_D11_Methods(t *testing.T) {
+	for _, c := range []struct{ rule, allowed string }{
+		{"*", "GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND"},
+		{"GET", "GET HEAD"},
+		{"HEAD", "HEAD"},
+		{"POST|GET", "GET HEAD POST"},
+		{"PUT|PUT", "PUT"},
+		{"PROPFIND|OPTIONS", "PROPFIND OPTIONS"},
+	} {
+		rule := policy.Rule{Subject: "user:u", Port: "*", Method: c.rule, Path: "/*", Effect: policy.Allow}
+		e := mustNew(t, []policy.Rule{rule}, nil, policy.Methods("PROPFIND", "GET", "PROPFIND"))
+		for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "get", "Get", "GETX", "XGET", "CONNECT", "TRACE", "REPORT", "", "*", "GET|POST", "GET "} {
+			want := false
+			for a := range strings.SplitSeq(c.allowed, " ") {
+				want = want || a == m
+			}
+			if got := decide(t, e, "u", "p", m, "/").Allowed; got != want {
+				t.Errorf("rule %s, method %q: %v, want %v", c.rule, m, got, want)
+			}
+		}
+	}
+	for _, c := range []struct{ rule, words string }{
+		{"", "empty"},
+		{"get", "write GET"},
+		{"Post|GET", "write POST"},
+		{"POST|", "empty alternative"},
+		{"|POST", "empty alternative"},
+		{"GET||POST", "empty alternative"},
+		{"GET | POST", "no blanks"},
+		{"*|GET", "* stands alone"},
+		{"(GET)|(POST)", "not known"},
+		{"GET.*", "not known…known are GET HEAD"},
+		{"PROPFIND", "not known"},
+		{"CONNECT", "not known"},
+	} {
+		_, err := policy.New([]policy.Rule{{Subject: "user:u", Port: "*", Method: c.rule, Path: "/*", Effect: policy.Allow}}, nil)
+		wantMistake(t, err, "", c.words)
+	}
+	for _, m := range []string{"", "get", "GET|POST", "*", "A B", "1A", "É"} {
+		if _, err := policy.New(nil, nil, policy.Methods(m)); err == nil {
+			t.Errorf("the method %q can be added", m)
+		}
+	}
+	many := make([]string, 26)
+	for i := range many {
+		many[i] = fmt.Sprintf("M%d", i)
+	}
+	if _, err := policy.New(nil, nil, policy.Methods(many...)); err == nil {
+		t.Error("33 methods fit into 32 bits")
+	}
+	e := mustNew(t, []policy.Rule{{Subject: "user:u", Port: "*", Method: "M24", Path: "/*", Effect: policy.Allow}}, nil, policy.Methods(many[:25]...))
+	if !decide(t, e, "u", "p", "M24", "/").Allowed || decide(t, e, "u", "p", "M23", "/").Allowed || decide(t, e, "u", "p", "M25", "/").Allowed {
+		t.Error("the 32nd method is not decided right")
+	}
+}
+
+func TestD16_DecideAllocatesNothing(t *testing.T) {
+	e := mustLoad(t, office)
+	big := mustNew(t, first(large(2000)), second(large(2000)))
+	for _, r := range append(requests(2000)[:64],
+		policy.Request{User: "alice", Port: "internal", Method: "GET", Path: "/orders/7"},
+		policy.Request{User: "mallory", Port: "internal", Method: "GET", Path: "/orders/7"},
+		policy.Request{User: "nobody-knows-me", Port: "public", Method: "GET", Path: "/home"},
+		policy.Request{User: "Default", Port: "public", Method: "GET", Path: "/welcome"},
+		policy.Request{User: "group:finance", Port: "public", Method: "GET", Path: "/"},
+		policy.Request{User: "alice", Port: "nowhere", Method: "BREW", Path: "*"},
+		policy.Request{User: "alice", Port: "internal", Method: "GET", Path: strings.Repeat("/é", 500)},
+	) {
+		for _, e := range []*policy.Engine{e, big} {
+			if n := testing.AllocsPerRun(20, func() { _, _ = e.Decide(context.Background(), r) }); n != 0 {
+				t.Errorf("%+v: %v allocations", r, n)
+			}
+		}
+	}
+}
+
+func TestD15_DecideFromManyGoroutines(t *testing.T) {
+	e := mustLoad(t, office)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 2000 {
+				if !allowed(t, e, "alice", "/orders/7") || allowed(t, e, "mallory", "/orders/7") || len(e.Groups("carol")) != 5 {
+					t.Error("a wrong answer")
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A rule set made to fork at every level. What a request costs is counted in
+// nodes, which the benchmark of the same name shows; here the answers must be
+// right, and there must be an end.
+func TestD16_ForkingRulesEnd(t *testing.T) {
+	e := forking(t)
+	deep := strings.Repeat("/a", 60)
+	if !allowed(t, e, "u", deep) {
+		t.Error("/a… of 60 segments is refused")
+	}
+	if allowed(t, e, "u", strings.Repeat("/a", 31)+"/b") {
+		t.Error("/a…/b of 32 segments is allowed")
+	}
+	if !allowed(t, e, "u", strings.Repeat("/a", 31)+"/end") {
+		t.Error("/a…/end of 32 segments is refused")
+	}
+	if allowed(t, e, "u", strings.Repeat("/a", 1_000_000)+"/./b") {
+		t.Error("a dot segment a million segments deep is overlooked")
+	}
+}
+
+// forking has every choice of literal and {x} over ten levels, and rules as deep
+// as they may be.
+func forking(t testing.TB) *policy.Engine {
+	t.Helper()
+	var rules []policy.Rule
+	add := func(subject, path string) {
+		rules = append(rules, policy.Rule{Subject: subject, Port: "*", Method: "GET", Path: path, Effect: policy.Allow})
+	}
+	for bits := range 1 << 10 {
+		path := ""
+		for i := range 10 {
+			path += []string{"/a", "/{x}"}[bits>>i&1]
+		}
+		add("user:other", path+strings.Repeat("/{y}", 21)+"/b")
+	}
+	add("user:u", strings.Repeat("/a", 31)+"/*")
+	add("user:v", strings.Repeat("/{x}", 32))
+	rules[len(rules)-2].Path = strings.Repeat("/a", 30) + "/a/end"
+	add("user:u", strings.Repeat("/a", 20)+"/a/a/a/a/a/a/a/a/a/a/a/*")
+	rules = append(rules, policy.Rule{Subject: "user:u", Port: "*", Method: "GET", Path: strings.Repeat("/a", 31) + "/b", Effect: policy.Deny})
+	return mustNew(t, rules, nil)
+}
+
+func BenchmarkForking(b *testing.B) {
+	e := forking(b)
+	r := policy.Request{User: "u", Port: "p", Method: "GET", Path: strings.Repeat("/a", 60)}
+	for b.Loop() {
+		_, _ = e.Decide(context.Background(), r)
+	}
+}
+
+// One place with a line for each of 100,000 users, and one user in 1,000 groups:
+// both lists are long, and each is searched, not read, for the other.
+func BenchmarkCrowded(b *testing.B) {
+	var rules []policy.Rule
+	for i := range 100_000 {
+		rules = append(rules, policy.Rule{Subject: fmt.Sprintf("user:u%d", i), Port: "*", Method: "GET", Path: "/a", Effect: policy.Allow})
+	}
+	e := mustNew(b, rules, nil)
+	r := policy.Request{User: "u77777", Port: "p", Method: "GET", Path: "/a"}
+	for b.Loop() {
+		if d, _ := e.Decide(context.Background(), r); !d.Allowed {
+			b.Fatal(d)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/policy"
+)
+
+func mustNew(t testing.TB, rules []policy.Rule, members []policy.Member, options ...policy.Option) *policy.Engine {
+	t.Helper()
+	e, err := policy.New(rules, members, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func mustLoad(t testing.TB, text string, options ...policy.Option) *policy.Engine {
+	t.Helper()
+	e, err := policy.Load("policy.csv", strings.NewReader(text), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func decide(t testing.TB, e *policy.Engine, user, port, method, path string) policy.Decision {
+	t.Helper()
+	d, err := e.Decide(context.Background(), policy.Request{User: user, Port: port, Method: method, Path: path})
+	if err != nil && d.Allowed {
+		t.Fatalf("allowed beside an error: %v", err)
+	}
+	return d
+}
+
+// allowed asks for GET on the port internal.
+func allowed(t testing.TB, e *policy.Engine, user, path string) bool {
+	t.Helper()
+	return decide(t, e, user, "internal", "GET", path).Allowed
+}
+
+// wantMistake checks that an error is one mistake, at a place, with these words
+// in what and hint.
+func wantMistake(t *testing.T, err error, position, words string) {
+	t.Helper()
+	all := mistake.All(err)
+	if len(all) != 1 {
+		t.Fatalf("%d mistakes, want 1: %v", len(all), err)
+	}
+	if got := all[0].Position(); got != position {
+		t.Errorf("the mistake is at %q, want %q", got, position)
+	}
+	for word := range strings.SplitSeq(words, "…") {
+		if !strings.Contains(all[0].Error(), word) {
+			t.Errorf("%q does not say %q", all[0].Error(), word)
+		}
+	}
+}
+
+func hasAny(s string, words ...string) bool {
+	for _, w := range words {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+var errBroken = errors.New("broken")

@@ -1,0 +1,188 @@
+package policy_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/mtlsguard/mtlsguard/policy"
+)
+
+func onePath(t testing.TB, path string) (*policy.Engine, error) {
+	t.Helper()
+	return policy.New([]policy.Rule{{Subject: "user:u", Port: "*", Method: "GET", Path: path, Effect: policy.Allow}}, nil)
+}
+
+func TestD1_D2_D3_Paths(t *testing.T) {
+	for _, c := range []struct{ rule, matches, not string }{
+		{"/", "/", "/a //"},
+		{"/a", "/a", "/ /a/ /A /aa /a/b /b"},
+		{"/a/", "/a/", "/a /a/b /a//"},
+		{"/a/*", "/a/ /a/b /a/b/ /a/b/c/d", "/a /ab /ab/c / /b/a/x"},
+		{"/*", "/ /a /a/b /a/", "* a"},
+		{"/{x}", "/a /a.b /% /{x} /*", "/ /a/ /a/b"},
+		{"/{x}/", "/a/", "/a // /a/b"},
+		{"/a/{x}/c", "/a/b/c /a/c/c", "/a//c /a/c /a/b/d /a/b/c/"},
+		{"/a/{x}/*", "/a/b/ /a/b/c", "/a/ /a/b"},
+		{"/a.b", "/a.b", "/aXb"},
+		{"/a|b", "/a|b", "/a /b"},
+		{"/(a)[b]+$^", "/(a)[b]+$^", "/ab /a"},
+		{"/a:b", "/a:b", "/ab /a:c"},
+		{"/100%", "/100%", "/100%25"},
+		{"/%zz", "/%zz", "/zz"},
+		{"/über uns", "/über uns", "/uber uns"},
+		{"/...", "/...", "/.."},
+		{"*", "*", "/ /* /a **"},
+	} {
+		e, err := onePath(t, c.rule)
+		if err != nil {
+			t.Errorf("%s: %v", c.rule, err)
+			continue
+		}
+		wants := map[string]bool{}
+		split := func(s string, want bool) {
+			for p := range strings.SplitSeq(s, " /") {
+				if p != "*" && p != "**" && p != "a" || want && p == "a" {
+					p = "/" + strings.TrimPrefix(p, "/")
+				}
+				wants[p] = want
+			}
+		}
+		split(c.not, false)
+		split(c.matches, true)
+		for path, want := range wants {
+			if got := allowed(t, e, "u", path); got != want {
+				t.Errorf("rule %s, path %s: %v, want %v", c.rule, path, got, want)
+			}
+		}
+	}
+}
+
+func TestD1_D2_D3_D4_PathsRefusedWhenLoading(t *testing.T) {
+	for _, c := range []struct{ path, words string }{
+		{"", "empty…write /*"},
+		{"a", `does not begin with /…"/a"`},
+		{"**", "does not begin"},
+		{"*/a", "does not begin"},
+		{"//", "//"},
+		{"/a//b", "//"},
+		{"//*", "//"},
+		{"/a/./b", "segment ."},
+		{"/..", "segment ..…where it leads"},
+		{"/a/../b", "segment .."},
+		{"/*/a", "* that is not its last…{name}"},
+		{"/public/*/open", "* that is not its last"},
+		{"/a*", "* that is not its last"},
+		{"/**", "* that is not its last"},
+		{"/a/*/", "* that is not its last"},
+		{"/{id", "braces"},
+		{"/id}", "braces"},
+		{"/{}", "braces"},
+		{"/{a}{b}", "braces"},
+		{"/a{b}", "braces"},
+		{"/{id:[0-9]+}", "braces"},
+		{"/{rest...}", "braces"},
+		{"/{a b}", "braces"},
+		{"/a/:id", "write {id}"},
+		{"/:id/*", "write {id}"},
+		{"/a%2fb", "%2f…decoded"},
+		{"/%41", "%41…decoded"},
+		{"/a%00", "%00"},
+		{"/a?b=c", `"?"…query`},
+		{"/a#b", `"#"`},
+		{`/a\b`, `\`},
+		{"/a,b", `","…{name}`},
+		{`/"a"`, `quote`},
+		{"/a ", "blank"},
+		{"/a\nb", "control"},
+		{"/a\x00", "control"},
+		{"/a\x7f", "control"},
+		{"/a\u0085", "control"},
+		{"/\xff", "UTF-8"},
+		{strings.Repeat("/a", 33), "32 segments"},
+		{strings.Repeat("/a", 32) + "/*", "32 segments"},
+	} {
+		_, err := onePath(t, c.path)
+		wantMistake(t, err, "", strings.Replace(c.words, "quote", `\"`, 1)+"…rule 1: ")
+		if t.Failed() {
+			t.Fatalf("path %q", c.path)
+		}
+	}
+}
+
+// The guard refuses such targets with 400. An engine that is asked without a
+// guard must not let them through either, not even by /*.
+func TestD4_NoRuleMatchesAnAmbiguousPath(t *testing.T) {
+	e := mustLoad(t, "p, user:u, *, *, /*, allow\np, user:u, *, *, /a/*, allow\np, user:u, *, *, /a/{x}, allow\n")
+	for _, path := range []string{
+		"", "a", "a/b", "//", "/a//b", "/a//", "/./a", "/a/.", "/a/..", "/a/../b", "/..", `/a\b`, `\a`,
+		"/a\x00", "/a\n", "/a\r\n", "/a\x1f", "/a\x7f", "/a/\xff", "/a/\xc0\xaf", "/a/\xed\xa0\x80",
+	} {
+		if allowed(t, e, "u", path) {
+			t.Errorf("%q is allowed", path)
+		}
+	}
+	for _, path := range []string{"/a/%2f", "/a/%2e%2e", "/a/;x=..", "/a/...", "/a/..b", "/.well-known/x", "/a?b", "/é"} {
+		if !allowed(t, e, "u", path) {
+			t.Errorf("%q is refused, but can be read in one way only", path)
+		}
+	}
+}
+
+// covers is the grammar of paths once more, as a regular expression: slow, short,
+// and nothing like the tree.
+func covers(rule, path string) bool {
+	if rule == "*" || path == "*" {
+		return rule == path
+	}
+	var b strings.Builder
+	for i, s := range strings.Split(rule, "/") {
+		if i > 0 {
+			b.WriteString("/")
+		}
+		switch {
+		case s == "*":
+			b.WriteString(`(?s:.*)`)
+		case strings.HasPrefix(s, "{"):
+			b.WriteString(`[^/]+`)
+		default:
+			b.WriteString(regexp.QuoteMeta(s))
+		}
+	}
+	return regexp.MustCompile(`\A(?:`+b.String()+`)\z`).MatchString(path) &&
+		utf8.ValidString(path) &&
+		!regexp.MustCompile(`//|/\.\.?(/|\z)|[\x00-\x1f\x7f\\]`).MatchString(path)
+}
+
+func FuzzPath(f *testing.F) {
+	for _, s := range [][2]string{
+		{"/a/*", "/a/b"}, {"/a/{x}/c", "/a/b/c"}, {"/*", "/"}, {"*", "*"}, {"/a.b", "/aXb"}, {"/{x}", "/*"},
+		{"/a/", "/a//"}, {"/a/*", "/a/../b"}, {"/é", "/é"}, {"/a/{x}/*", "/a/b/"},
+	} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, rule, path string) {
+		// Beside the rule stand others that share its way through the tree.
+		rules := []policy.Rule{{Subject: "user:u", Port: "*", Method: "GET", Path: rule, Effect: policy.Allow}}
+		for _, p := range []string{"/{x}/{y}/{z}/*", "/a/{x}", "/a/*", "/{x}/a", "/", path} {
+			r := policy.Rule{Subject: "user:other", Port: "*", Method: "GET", Path: p, Effect: policy.Allow}
+			if _, err := policy.New([]policy.Rule{r}, nil); err == nil {
+				rules = append(rules, r)
+			}
+		}
+		e, err := policy.New(rules, nil)
+		if err != nil {
+			return
+		}
+		if got, want := allowed(t, e, "u", path), covers(rule, path); got != want {
+			t.Errorf("rule %q, path %q: %v, want %v", rule, path, got, want)
+		}
+		x := e.Explain(policy.Request{User: "u", Port: "p", Method: "GET", Path: path})
+		for _, l := range x.Lines {
+			if l.Position == "rule 1" && l.Matches != covers(rule, path) {
+				t.Errorf("rule %q, path %q: explained %v", rule, path, l.Matches)
+			}
+		}
+	})
+}
