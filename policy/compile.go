@@ -191,7 +191,7 @@ func (b *compiler) listPeople(members []Member) {
 	e, g := b.Engine, b.graph
 	var m marks
 	e.named = b.list(g.closure(&m, base("")))
-	e.default_ = b.list(g.closure(&m, base(Default)))
+	e.nameless = b.list(g.closure(&m, base(Default)))
 	e.people = make([]person, g.users.len())
 	shared := map[string]span{}
 	var key []byte
@@ -199,7 +199,7 @@ func (b *compiler) listPeople(members []Member) {
 		name, direct := g.users.at(id), g.direct(id)
 		p := person{own: b.subjects[userPrefix+name], list: e.named}
 		if name == Default {
-			p.list = e.default_ // no line puts Default into a group
+			p.list = e.nameless // no line puts Default into a group
 		} else if len(direct) > 0 {
 			key = key[:0]
 			for _, id := range direct {

@@ -12,7 +12,7 @@ type Engine struct {
 	people   []person // by user id
 	lists    []uint32 // subject ids, ascending within a list
 	named    span     // the list of a user whom no line names
-	default_ span     // the list of Default, if no line names it
+	nameless span     // the list of Default, if no line names it
 	allowed  []bool   // by subject id: some rule allows it something
 
 	// Where and what: one tree of segments for each port.
@@ -110,7 +110,7 @@ func (e *Engine) person(user string) person {
 		return e.people[id]
 	}
 	if user == Default {
-		return person{list: e.default_}
+		return person{list: e.nameless}
 	}
 	return person{list: e.named}
 }

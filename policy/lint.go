@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -104,19 +103,6 @@ func (l *linter) rule(i int, r Rule) {
 	}
 }
 
-// cover is how far other rules cover one.
-type cover struct {
-	left  uint32
-	rules []int
-}
-
-func (c *cover) take(methods uint32, rule int) {
-	if c.left&methods != 0 {
-		c.left &^= methods
-		c.rules = append(c.rules, rule)
-	}
-}
-
 func (l *linter) positions(rules []int) string {
 	slices.Sort(rules)
 	out := make([]string, len(rules))
@@ -159,77 +145,6 @@ func (l *linter) always(subject string) []uint32 {
 func (l *linter) reachedByAnonymous(group string) bool {
 	_, found := slices.BinarySearch(l.Groups(Default), group)
 	return found
-}
-
-// covering calls f for every entry whose port and path cover a rule's.
-func (l *linter) covering(r Rule, f func(entry)) {
-	roots := []uint32{l.anyPort}
-	if r.Port != "*" {
-		roots = append(roots, l.roots[l.ports.find(r.Port)])
-	}
-	entries := func(s span) {
-		for _, en := range l.nearby(s, r.Subject) {
-			f(en)
-		}
-	}
-	if r.Path == starPath {
-		for _, root := range roots {
-			if n := l.child(root, starSegment); n != 0 {
-				entries(l.nodes[n].end)
-			}
-		}
-		return
-	}
-	segments := strings.Split(r.Path[1:], "/")
-	below := segments[len(segments)-1] == "*"
-	if below {
-		segments = segments[:len(segments)-1]
-	}
-	var visit func(at uint32, depth int)
-	visit = func(at uint32, depth int) {
-		n := l.nodes[at]
-		if depth < len(segments) || below {
-			entries(n.below)
-		}
-		if depth == len(segments) {
-			if !below {
-				entries(n.end)
-			}
-			return
-		}
-		s := segments[depth]
-		if n.param != 0 && s != "" {
-			visit(n.param, depth+1)
-		}
-		if isParam(s) {
-			return
-		}
-		if id := l.segments.find(s); id != nowhere {
-			if c := l.child(at, id); c != 0 {
-				visit(c, depth+1)
-			}
-		}
-	}
-	for _, root := range roots {
-		visit(root, 0)
-	}
-}
-
-// nearby returns the entries of a place that belong to a subject or to what it
-// always is as well.
-func (l *linter) nearby(s span, subject string) []entry {
-	all := l.entries[s.from:s.to]
-	if len(all) <= few {
-		return all
-	}
-	var out []entry
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(l.always(subject)), l.subjects[subject])))) {
-		at, _ := slices.BinarySearchFunc(all, id, func(en entry, id uint32) int { return cmp.Compare(en.subject, id) })
-		for ; at < len(all) && all[at].subject == id; at++ {
-			out = append(out, all[at])
-		}
-	}
-	return out
 }
 
 // groupOfRule looks at a group where a rule names it first.

@@ -31,29 +31,21 @@ func TestD1_D2_D3_Paths(t *testing.T) {
 		{"/a:b", "/a:b", "/ab /a:c"},
 		{"/100%", "/100%", "/100%25"},
 		{"/%zz", "/%zz", "/zz"},
-		{"/über uns", "/über uns", "/uber uns"},
+		{"/über_uns", "/über_uns", "/uber_uns"}, // _ stands for a blank
 		{"/...", "/...", "/.."},
 		{"*", "*", "/ /* /a **"},
 	} {
-		e, err := onePath(t, c.rule)
+		e, err := onePath(t, strings.ReplaceAll(c.rule, "_", " "))
 		if err != nil {
 			t.Errorf("%s: %v", c.rule, err)
 			continue
 		}
-		wants := map[string]bool{}
-		split := func(s string, want bool) {
-			for p := range strings.SplitSeq(s, " /") {
-				if p != "*" && p != "**" && p != "a" || want && p == "a" {
-					p = "/" + strings.TrimPrefix(p, "/")
+		for want, paths := range map[bool]string{true: c.matches, false: c.not} {
+			for _, path := range strings.Fields(paths) {
+				path = strings.ReplaceAll(path, "_", " ")
+				if got := allowed(t, e, "u", path); got != want {
+					t.Errorf("rule %s, path %s: %v, want %v", c.rule, path, got, want)
 				}
-				wants[p] = want
-			}
-		}
-		split(c.not, false)
-		split(c.matches, true)
-		for path, want := range wants {
-			if got := allowed(t, e, "u", path); got != want {
-				t.Errorf("rule %s, path %s: %v, want %v", c.rule, path, got, want)
 			}
 		}
 	}

@@ -124,9 +124,9 @@ func (c *checker) split(file string, n int, raw []byte) []string {
 	case t == "p" && len(fields) == 5 && fields[4] != string(Allow) && fields[4] != string(Deny):
 		return bad("the line has 5 fields, a rule has 6", "the effect is missing: end the line with allow or deny")
 	case t == "p" && len(fields) != 6:
-		return bad("the line has "+count(len(fields))+", a rule has 6", "write: "+formRule)
+		return bad("the line has "+fieldCount(len(fields))+", a rule has 6", "write: "+formRule)
 	case t == "g" && len(fields) != 3:
-		return bad("the line has "+count(len(fields))+", a membership has 3", "write: "+formMember)
+		return bad("the line has "+fieldCount(len(fields))+", a membership has 3", "write: "+formMember)
 	case t == "p" || t == "g":
 		return fields
 	default:
@@ -139,7 +139,7 @@ const (
 	formMember = "g, member, group"
 )
 
-func count(fields int) string {
+func fieldCount(fields int) string {
 	if fields == 1 {
 		return "1 field"
 	}

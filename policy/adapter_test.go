@@ -1,0 +1,140 @@
+package policy_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/casbin/casbin/v2"
+	"github.com/casbin/casbin/v2/model"
+	"github.com/casbin/casbin/v2/persist"
+	fileadapter "github.com/casbin/casbin/v2/persist/file-adapter"
+
+	"github.com/mtlsguard/mtlsguard/policy"
+)
+
+// lines is an adapter over lines of fields, as one over a database is.
+type lines [][]string
+
+func (l lines) LoadPolicy(m model.Model) error {
+	for _, line := range l {
+		if line == nil {
+			return errBroken
+		}
+		if err := persist.LoadPolicyArray(line, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errReadOnly = errors.New("read only")
+
+func (lines) SavePolicy(model.Model) error                              { return errReadOnly }
+func (lines) AddPolicy(string, string, []string) error                  { return errReadOnly }
+func (lines) RemovePolicy(string, string, []string) error               { return errReadOnly }
+func (lines) RemoveFilteredPolicy(string, string, int, ...string) error { return errReadOnly }
+
+func TestFromAdapter(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.csv")
+	if err := os.WriteFile(file, []byte(office), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, a := range map[string]persist.Adapter{
+		"file": fileadapter.NewAdapter(file),
+		"lines": lines{
+			{"p", "group:finance", "internal", "GET", "/orders/*", "allow"},
+			{"g", "user:alice", "group:finance"},
+		},
+	} {
+		e, err := policy.FromAdapter(a, policy.Ports("internal", "public"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if d := decide(t, e, "alice", "internal", "GET", "/orders/7"); !d.Allowed || d.Rule != "rule 1" {
+			t.Errorf("%s: %+v", name, d)
+		}
+		if allowed(t, e, "bob", "/orders/7") {
+			t.Errorf("%s: bob is allowed", name)
+		}
+	}
+}
+
+func TestD6_AdaptersAreReadAsStrictly(t *testing.T) {
+	good := []string{"p", "user:a", "internal", "GET", "/a", "allow"}
+	for _, c := range []struct {
+		line  []string
+		words string
+	}{
+		{nil, "broken"},
+		{[]string{""}, "panic"},
+		{[]string{"", "user:a"}, "panic"},
+		{[]string{"x", "user:a"}, "cannot load"},
+		{[]string{"p", "user:a", "internal", "GET", "/a"}, "cannot load"},
+		{[]string{"p2", "user:a", "internal", "GET", "/a", "allow"}, `"p2"`},
+		{[]string{"g2", "user:a", "group:b"}, `"g2"`},
+		{[]string{"g", "user:a", "group:b", "group:c"}, "3 fields"},
+		{[]string{"p", "user:a\np, user:b", "internal", "GET", "/a", "allow"}, "valid name"},
+		{[]string{"p", "user:a,b", "internal", "GET", "/a", "allow"}, "valid name"},
+		{[]string{"p", `user:"a"`, "internal", "GET", "/a", "allow"}, "valid name"},
+		{[]string{"p", "user:a ", "internal", "GET", "/a", "allow"}, "valid name"},
+		{[]string{"p", "user:a", "internal ", "GET", "/a", "allow"}, "port"},
+		{[]string{"p", "user:a", "intranet", "GET", "/a", "allow"}, "no port"},
+		{[]string{"p", "user:a", "internal", "GET", "/a,b", "allow"}, `","`},
+		{[]string{"p", "user:a", "internal", "GET", "/a\np, user:b, *, *, /*, allow", "allow"}, "control"},
+		{[]string{"p", "user:a", "internal", "GET", "/a ", "allow"}, "blank"},
+		{[]string{"p", "user:a", "internal", "GET", "/a", "allow "}, "neither"},
+		{[]string{"p", "user:a", "internal", "GET", "/:id", "allow"}, "{id}"},
+		{[]string{"g", "user:a\r\ng, user:b", "group:b"}, "valid name"},
+	} {
+		_, err := policy.FromAdapter(lines{good, c.line, good}, policy.Ports("internal"))
+		wantMistake(t, err, "", c.words)
+		if t.Failed() {
+			t.Fatalf("line %q", c.line)
+		}
+	}
+	if _, err := policy.FromAdapter(nil); err == nil {
+		t.Error("no adapter is a policy")
+	}
+	if _, err := policy.FromAdapter((*fileadapter.Adapter)(nil)); err == nil {
+		t.Error("a nil adapter is a policy")
+	}
+	if _, err := policy.FromAdapter(fileadapter.NewAdapter(filepath.Join(t.TempDir(), "missing"))); err == nil {
+		t.Error("a missing file is a policy")
+	}
+}
+
+// The model is for Casbin's tools too: they need no more than its text, and the
+// functions that Enforcer registers.
+func TestD12_ModelIsCasbins(t *testing.T) {
+	m, err := model.NewModelFromString(policy.Model())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for section, want := range map[string]string{
+		"r": "sub, port, method, path",
+		"p": "sub, port, method, path, eft",
+		"e": "some(where (p_eft == allow)) && !some(where (p_eft == deny))",
+	} {
+		if got := m[section][section].Value; got != want {
+			t.Errorf("%s = %s", section, got)
+		}
+	}
+	if strings.Contains(policy.Model(), "keyMatch") || strings.Contains(policy.Model(), "regexMatch") {
+		t.Error("the model uses a matcher of Casbin's")
+	}
+	e := mustLoad(t, office)
+	one, err := e.Enforcer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := one.AddPolicy("user:bob", "*", "*", "/*", "allow"); !ok || err != nil {
+		t.Fatal(err)
+	}
+	if allowed(t, e, "bob", "/x") {
+		t.Error("a rule added to an enforcer reached the engine")
+	}
+	var _ *casbin.Enforcer = one
+}

@@ -1,0 +1,132 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/policy"
+)
+
+func explain(e *policy.Engine, user, port, method, path string) policy.Explanation {
+	return e.Explain(policy.Request{User: user, Port: port, Method: method, Path: path})
+}
+
+func TestExplainSentences(t *testing.T) {
+	e := mustLoad(t, office, policy.Ports("internal", "public"))
+	for _, c := range []struct{ user, port, method, path, want string }{
+		{"bob", "internal", "POST", "/orders", "no rule for user:bob (groups Authenticated, Everybody, people) on port internal for POST /orders"},
+		{"alice", "internal", "GET", "/orders/7", "policy.csv:2 allows user:alice (groups Authenticated, Everybody, finance, people) on port internal for GET /orders/7"},
+		{"mallory", "public", "GET", "/x", "policy.csv:3 denies user:mallory (groups Authenticated, Everybody, finance, people) on port public for GET /x"},
+		{"mallory", "public", "GET", "/news", "policy.csv:3 denies user:mallory (groups Authenticated, Everybody, finance, people) on port public for GET /news, although policy.csv:4 allows it"},
+		{"group:boss", "internal", "GET", "/", "no decision for user group:boss: the request names no user"},
+		{"a\x1b[31m", "internal", "GET", "/", `no decision for user "a\x1b[31m": the request names no user`},
+		{"bob", "internal", "GET", "/\n\x1b\u202e", `no rule for user:bob (groups Authenticated, Everybody, people) on port internal for GET "/\n\x1b\u202e"`},
+		{"bob", "", "", "", `no rule for user:bob (groups Authenticated, Everybody, people) on port "" for "" ""`},
+	} {
+		if got := explain(e, c.user, c.port, c.method, c.path).Sentence; got != c.want {
+			t.Errorf("\n got %s\nwant %s", got, c.want)
+		}
+	}
+}
+
+func TestExplainNearMisses(t *testing.T) {
+	e := mustLoad(t, office+"g, group:finance, group:staff\np, group:staff, internal, GET, /staff/{id}, allow\n", policy.Ports("internal", "public"))
+	for _, c := range []struct {
+		user, port, method, path string
+		want                     []string
+	}{
+		{"alice", "public", "GET", "/orders/7", []string{"policy.csv:2: p, group:finance", "port: wants internal, got public"}},
+		{"alice", "internal", "PUT", "/orders/7", []string{"method: wants GET|POST, got PUT"}},
+		{"alice", "internal", "GET", "/orders", []string{"path: wants /orders/*, got /orders"}},
+		{"bob", "internal", "GET", "/orders/7", []string{"subject: wants group:finance, got user:bob", "no line of the policy names user:bob"}},
+		{"alice", "internal", "GET", "/staff/7", []string{"matches: allow, by group finance in staff"}},
+		{"alice", "intern", "get", "/a//b", []string{"there is no port intern", "the method get is not known", "more than one way"}},
+	} {
+		got := explain(e, c.user, c.port, c.method, c.path).String()
+		for _, w := range c.want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%+v: no %q in\n%s", c, w, got)
+			}
+		}
+	}
+	x := explain(e, "alice", "internal", "GET", "/orders/7")
+	if !x.Lines[0].Matches || x.Lines[0].Position != "policy.csv:2" || len(x.Lines[0].Fields) != 4 {
+		t.Errorf("the first line is %+v", x.Lines[0])
+	}
+	if _, err := json.Marshal(x); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExplainIsBounded(t *testing.T) {
+	e := mustNew(t, first(large(5000)), second(large(5000)))
+	var text strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&text, "p, group:Everybody, internal, GET, /a/%d, allow\n", i)
+	}
+	e2 := mustLoad(t, text.String())
+	x, y := explain(e, "user1", "internal", "GET", "/nowhere"), explain(e2, "u", "internal", "GET", "/a")
+	if len(x.Lines) == 0 || len(x.Lines) > 50 || len(y.Lines) != 50 || y.Omitted != 450 {
+		t.Errorf("%d lines; %d lines and %d omitted", len(x.Lines), len(y.Lines), y.Omitted)
+	}
+}
+
+func TestLint(t *testing.T) {
+	for _, c := range []struct {
+		name, text, want string // position, then words of what and hint; empty: nothing found
+	}{
+		{"clean", "p, group:a, *, GET, /a, allow\np, group:a, *, GET, /a/*, allow\np, user:x, *, GET, /a, deny\ng, user:u, group:a\n", ""},
+		{"duplicate", "p, user:u, *, GET, /a, allow\np, user:u, *, GET, /a, allow\n", "p.csv:2…stands at p.csv:1 already"},
+		{"same in other words", "p, user:u, *, GET|POST, /{a}, allow\np, user:u, *, POST|GET, /{b}, allow\n", "p.csv:2…says nothing that p.csv:1"},
+		{"covered by /*", "p, user:u, in, GET, /a/b, allow\np, user:u, *, GET, /a/*, allow\n", "p.csv:1…says nothing that p.csv:2"},
+		{"covered by all ports", "p, user:u, in, GET, /a/*, allow\np, user:u, *, GET, /a/*, allow\n", "p.csv:1…says nothing that p.csv:2"},
+		{"all of /* covered by /*", "p, user:u, in, GET, /*, allow\np, user:u, *, GET, /*, deny\n", "p.csv:1…never allows…p.csv:2"},
+		{"covered by {x}", "p, user:u, in, HEAD, /a/b, deny\np, user:u, in, GET, /a/{x}, deny\n", "p.csv:1…says nothing that p.csv:2"},
+		{"covered by two", "p, user:u, *, GET, /a, allow\np, user:u, *, POST, /a, allow\np, user:u, *, GET|POST, /a, allow\n", "p.csv:3…p.csv:1 and p.csv:2"},
+		{"{x} does not cover nothing", "p, user:u, *, GET, /a/, allow\np, user:u, *, GET, /a/{x}, allow\n", ""},
+		{"{x} is not covered by a literal", "p, user:u, *, GET, /{x}, allow\np, user:u, *, GET, /a, deny\n", ""},
+		{"/* is not covered by {x}", "p, user:u, *, GET, /a/*, allow\np, user:u, *, GET, /a/{x}, allow\n", "p.csv:2…says nothing that p.csv:1"},
+		{"one port does not cover all", "p, user:u, *, GET, /a, allow\np, user:u, in, GET, /a, deny\n", ""},
+		{"another subject", "p, user:u, *, GET, /a, allow\np, user:v, *, GET, /*, allow\n", ""},
+		{"dead", "p, user:u, *, GET, /a, allow\np, user:u, *, *, /*, deny\n", "p.csv:1…never allows…p.csv:2 denies"},
+		{"dead by group", "p, user:u, *, GET, /a, allow\np, group:g, *, *, /*, deny\ng, user:u, group:f\ng, group:f, group:g\n", "p.csv:1…never allows…p.csv:2"},
+		{"dead by Everybody", "p, group:f, *, GET, /a, allow\np, group:Everybody, *, GET, /*, deny\ng, user:u, group:f\n", "p.csv:1…never allows…p.csv:2"},
+		{"dead by Authenticated", "p, group:f, *, GET, /a, allow\np, group:Authenticated, *, GET, /*, deny\ng, user:u, group:f\n", "p.csv:1…never allows…p.csv:2"},
+		{"not dead for Default", "p, group:f, *, GET, /a, allow\np, group:Authenticated, *, GET, /*, deny\ng, group:Anonymous, group:f\n", ""},
+		{"not dead for Everybody", "p, group:Everybody, *, GET, /a, allow\np, group:Authenticated, *, GET, /*, deny\n", ""},
+		{"partly dead", "p, user:u, *, GET|POST, /a, allow\np, user:u, *, GET, /*, deny\n", ""},
+		{"star", "p, user:u, *, *, *, allow\n", "p.csv:1…OPTIONS *…write /*"},
+		{"star for OPTIONS", "p, user:u, *, OPTIONS, *, allow\n", ""},
+		{"empty group", "p, group:g, *, GET, /a, allow\n", "p.csv:1…no user stands in group:g…g, user:NAME, group:g"},
+		{"empty group of groups", "p, group:g, *, GET, /a, allow\ng, group:f, group:g\n", "p.csv:1…no user stands in group:g"},
+		{"group of Everybody", "p, group:g, *, GET, /a, allow\ng, group:Everybody, group:g\n", ""},
+		{"like reserved", "p, group:everybody, *, GET, /a, allow\n", "p.csv:1…did you mean group:Everybody"},
+		{"group without rule", "p, user:u, *, GET, /a, allow\ng, user:u, group:g\n", "p.csv:2…no rule names group:g"},
+		{"group in a group with a rule", "p, group:h, *, GET, /a, allow\ng, user:u, group:g\ng, group:g, group:h\n", ""},
+		{"membership twice", "p, group:g, *, GET, /a, allow\ng, user:u, group:g\ng, user:u, group:g\n", "p.csv:3…stands at p.csv:2"},
+		{"no line end", "p, user:u, *, GET, /a, allow", "p.csv:1…no line end"},
+	} {
+		e, err := policy.Load("p.csv", strings.NewReader(c.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := e.Lint()
+		if c.want == "" {
+			if len(found) > 0 {
+				t.Errorf("%s: %v", c.name, found)
+			}
+			continue
+		}
+		if len(found) != 1 {
+			t.Errorf("%s: %d findings: %v", c.name, len(found), found)
+			continue
+		}
+		for w := range strings.SplitSeq(c.want, "…") {
+			if !strings.Contains(found[0].String(), w) {
+				t.Errorf("%s: %s does not say %q", c.name, found[0], w)
+			}
+		}
+	}
+}

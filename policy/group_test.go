@@ -1,0 +1,168 @@
+package policy_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/policy"
+)
+
+func TestGroups(t *testing.T) {
+	e := mustLoad(t, office+`g, user:dave, group:finance
+g, group:finance, group:staff
+g, group:staff, group:house
+g, group:boss, group:staff
+g, group:Everybody, group:all
+`)
+	for user, want := range map[string]string{
+		"alice":     "Authenticated Everybody all finance house people staff",
+		"carol":     "Authenticated Everybody all boss finance house people staff",
+		"stranger":  "Authenticated Everybody all people",
+		"finance":   "Authenticated Everybody all people",
+		"Default":   "Anonymous Everybody all visitors",
+		"":          "",
+		"group:x":   "",
+		"Everybody": "",
+	} {
+		if got := strings.Join(e.Groups(user), " "); got != want {
+			t.Errorf("%q is in %s, want %s", user, got, want)
+		}
+	}
+	e.Groups("alice")[0] = "changed"
+	if e.Groups("alice")[0] != "Authenticated" {
+		t.Error("the result is not the caller's own")
+	}
+}
+
+func TestD10_Circles(t *testing.T) {
+	for _, c := range []struct {
+		lines    string // member>group
+		position string
+		words    string
+	}{
+		{"a>a", "p.csv:1", "group:a → group:a"},
+		{"a>b b>a", "p.csv:2", "group:a → group:b → group:a"},
+		{"x>a a>b b>c c>a c>y", "p.csv:4", "group:a → group:b → group:c → group:a"},
+		{"Everybody>a a>b b>a", "p.csv:3", "group:a → group:b → group:a"},
+		{"a>b a>b b>a b>a", "p.csv:3", "circle"},
+	} {
+		var text strings.Builder
+		for l := range strings.FieldsSeq(c.lines) {
+			from, to, _ := strings.Cut(l, ">")
+			fmt.Fprintf(&text, "g, group:%s, group:%s\n", from, to)
+		}
+		_, err := policy.Load("p.csv", strings.NewReader(text.String()))
+		wantMistake(t, err, c.position, c.words)
+	}
+	_, err := policy.Load("p.csv", strings.NewReader("g, group:a, group:a\ng, group:b, group:c\ng, group:c, group:b\n"))
+	if s := fmt.Sprint(err); strings.Count(s, "circle") != 2 {
+		t.Errorf("two circles: %s", s)
+	}
+	// The same group by two ways is no circle.
+	mustLoad(t, "g, group:a, group:b\ng, group:a, group:c\ng, group:b, group:d\ng, group:c, group:d\n")
+}
+
+func TestD10_DeepAndWide(t *testing.T) {
+	chain := func(n int) []policy.Member {
+		m := []policy.Member{{Member: "user:u", Group: "group:g1"}}
+		for i := 1; i < n; i++ {
+			m = append(m, policy.Member{Member: fmt.Sprintf("group:g%d", i), Group: fmt.Sprintf("group:g%d", i+1)})
+		}
+		return m
+	}
+	rules := []policy.Rule{{Subject: "group:g32", Port: "*", Method: "*", Path: "/*", Effect: policy.Allow}}
+	e := mustNew(t, rules, chain(32))
+	if !allowed(t, e, "u", "/") {
+		t.Error("32 groups deep is not reached")
+	}
+	if enforcer, err := e.Enforcer(); err != nil {
+		t.Error(err)
+	} else if ok, err := enforcer.Enforce("user:u", "p", "GET", "/"); !ok || err != nil {
+		t.Errorf("Casbin does not reach 32 groups deep: %v, %v", ok, err)
+	}
+	_, err := policy.New(nil, chain(33))
+	wantMistake(t, err, "", "32 groups deep")
+	_, err = policy.New(nil, chain(100_000))
+	wantMistake(t, err, "", "32 groups deep")
+
+	var many []policy.Member
+	for i := range 1022 {
+		many = append(many, policy.Member{Member: "user:u", Group: fmt.Sprintf("group:g%d", i)})
+	}
+	mustNew(t, nil, many) // with Everybody and Authenticated, 1,024
+	many = append(many, policy.Member{Member: "group:g7", Group: "group:one-more"})
+	_, err = policy.New(nil, many)
+	wantMistake(t, err, "", "user:u…1,024 groups")
+}
+
+func TestD9_HasRuleFor(t *testing.T) {
+	e := mustLoad(t, `p, group:finance, internal, GET, /a, allow
+p, group:idle, internal, GET, /a, deny
+p, user:dora, internal, GET, /a, deny
+p, user:erik, internal, GET, /a, allow
+p, group:Anonymous, internal, GET, /a, allow
+g, user:alice, group:accounts
+g, group:accounts, group:finance
+g, user:bob, group:idle
+`)
+	for user, want := range map[string]bool{"alice": true, "bob": false, "dora": false, "erik": true, "stranger": false, "finance": false, "Default": true, "group:finance": false, "": false} {
+		if got := e.HasRuleFor(user); got != want {
+			t.Errorf("%q: %v", user, got)
+		}
+	}
+	if !mustLoad(t, "p, group:Authenticated, *, GET, /a, allow").HasRuleFor("stranger") {
+		t.Error("a rule for Authenticated is a rule for everyone with a name")
+	}
+}
+
+// A user in many groups, at places where few and where many lines stand: every
+// way of weighing the two lists gives the same answer.
+func TestD16_ManyGroupsManyLines(t *testing.T) {
+	for _, groups := range []int{1, 7, 8, 9, 100, 900} {
+		for _, lines := range []int{1, 8, 9, 50, 2000} {
+			var rules []policy.Rule
+			for i := range lines {
+				rules = append(rules, policy.Rule{Subject: fmt.Sprintf("group:g%d", i), Port: "*", Method: "GET", Path: "/a", Effect: policy.Allow})
+			}
+			for i := range groups {
+				rules = append(rules, policy.Rule{Subject: fmt.Sprintf("group:g%d", i), Port: "*", Method: "GET", Path: "/elsewhere", Effect: policy.Allow})
+			}
+			rules = append(rules, policy.Rule{Subject: fmt.Sprintf("group:g%d", groups-1), Port: "*", Method: "POST", Path: "/a", Effect: policy.Deny})
+			var members []policy.Member
+			for i := range groups {
+				members = append(members, policy.Member{Member: "user:u", Group: fmt.Sprintf("group:g%d", i)})
+			}
+			members = append(members, policy.Member{Member: "user:last", Group: fmt.Sprintf("group:g%d", lines-1)})
+			e := mustNew(t, rules, members)
+			if d := decide(t, e, "u", "p", "GET", "/a"); d.Rule != "rule 1" || !d.Allowed {
+				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
+			}
+			if d := decide(t, e, "u", "p", "POST", "/a"); d.Reason != "denied" {
+				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
+			}
+			if d := decide(t, e, "last", "p", "GET", "/a"); !d.Allowed || d.Rule != fmt.Sprintf("rule %d", lines) {
+				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
+			}
+			if d := decide(t, e, "stranger", "p", "GET", "/a"); d.Allowed {
+				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
+			}
+		}
+	}
+}
+
+func TestD14_ANewEngineKnowsNothingOfTheOld(t *testing.T) {
+	rules := []policy.Rule{{Subject: "group:g", Port: "*", Method: "*", Path: "/*", Effect: policy.Allow}}
+	members := []policy.Member{{Member: "user:u", Group: "group:g"}}
+	old := mustNew(t, rules, members)
+	without := mustNew(t, rules, nil)
+	rules[0].Effect, members[0].Member = policy.Deny, "user:other" // neither is the engine's own
+	if !allowed(t, old, "u", "/") || allowed(t, without, "u", "/") || !slices.Contains(old.Groups("u"), "g") {
+		t.Error("engines share what they should not")
+	}
+	if d, err := old.Decide(context.Background(), policy.Request{User: "other", Port: "p", Method: "GET", Path: "/"}); err != nil || d.Allowed {
+		t.Error("engines share what they should not")
+	}
+}
