@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -152,5 +151,3 @@ func BenchmarkPut(b *testing.B) {
 		}
 	}
 }
-
-var _ = testpki.NewKey

@@ -11,12 +11,13 @@ type builder struct {
 	report report
 	text   strings.Builder
 	shared map[terms]*terms
-	last   *terms         // most mappings have the terms of the one before
-	spoilt map[string]int // ids of mappings with mistakes, for finding repeated ones
+	last   *terms          // most mappings have the terms of the one before
+	spoilt map[string]int  // ids of mappings with mistakes, for finding repeated ones
+	told   map[string]bool // issuer files whose mistake is in the report, if they have one
 }
 
 func newBuilder(n int) *builder {
-	return &builder{t: newTable(n), shared: map[terms]*terms{}, spoilt: map[string]int{}}
+	return &builder{t: newTable(n), shared: map[terms]*terms{}, spoilt: map[string]int{}, told: map[string]bool{}}
 }
 
 // add adds a mapping, or reports what is wrong with it.

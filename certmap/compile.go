@@ -41,8 +41,10 @@ func compile(r *report, s *source, m *Mapping) (c compiled, ok bool) {
 		id: m.ID, user: m.User, line: max(m.Line, 0), disabled: m.Disabled,
 		with: terms{issuer: m.Issuer, ports: joinPorts(m.Ports), notBefore: m.NotBefore.Round(0), notAfter: m.NotAfter.Round(0), file: m.File},
 	}
-	c.kind = compileKind(m, &c, wrong)
-	if what, hint := checkUser(m.User, c.kind.pattern()); what != "" && (c.kind != none || m.User != UserVariable) {
+	var sound bool
+	c.kind, sound = compileKind(m, &c, wrong)
+	// A pattern with a mistake still says why the user is {user}.
+	if what, hint := checkUser(m.User, c.kind.pattern() || !sound); what != "" {
 		wrong(fieldUser, what, hint)
 	}
 	if c.kind != none {
@@ -57,20 +59,22 @@ func compile(r *report, s *source, m *Mapping) (c compiled, ok bool) {
 
 const kindsHint = "one of fingerprint, spki, serial, uri, dns, email, subject"
 
-// compileKind fills in key, place and written. The kind is none where it is wrong.
-func compileKind(m *Mapping, c *compiled, wrong func(field, string, string)) kind {
+// compileKind fills in key, place and written, and says whether they are sound.
+// The kind is none where there is not exactly one.
+func compileKind(m *Mapping, c *compiled, wrong func(field, string, string)) (kind, bool) {
 	k, several := kindOf(m)
 	if len(several) > 0 {
 		wrong(fieldNone, "a mapping looks at one thing, and this looks at "+strings.Join(several, ", "), "make it several mappings of the same user: "+kindsHint)
-		return none
+		return none, false
 	}
 	var err error
 	var buffer [20]byte
 	f, hint := fieldNone, ""
+	exact := k // or the pattern
 	switch k {
 	case none:
 		wrong(fieldNone, "nothing says which certificate it is", kindsHint)
-		return none
+		return none, false
 	case byFingerprint:
 		c.key = m.Fingerprint[:]
 	case bySPKI:
@@ -79,13 +83,13 @@ func compileKind(m *Mapping, c *compiled, wrong func(field, string, string)) kin
 		key, positive := serialKey(&buffer, m.Serial)
 		if !positive {
 			wrong(fieldSerial, "a serial number is positive and has at most 20 bytes (RFC 5280 section 4.1.2.2)", "as openssl x509 -serial prints it")
-			return none
+			return k, false
 		}
 		c.key = key
 	case byURI:
 		f, hint = fieldURI, "as the certificate says it, byte for byte: spiffe://acme/orders"
 		c.written = m.URI
-		k, c.key, c.place, err = compileURI(m.URI)
+		exact, c.key, c.place, err = compileURI(m.URI)
 	case byDNS:
 		f, hint = fieldDNS, "orders.acme.example"
 		c.written = m.DNS
@@ -100,16 +104,16 @@ func compileKind(m *Mapping, c *compiled, wrong func(field, string, string)) kin
 	case bySubject:
 		f, hint = fieldSubject, "RFC 4514, the most specific first: CN=alice,OU=Staff,O=Acme"
 		c.written = m.Subject
-		k, c.key, c.place, err = compileSubject(m.Subject)
+		exact, c.key, c.place, err = compileSubject(m.Subject)
 	}
 	if err != nil {
 		wrong(f, fieldNames[f]+": "+err.Error(), hint)
-		return none
+		return k, false
 	}
-	if c.written == printKey(k, string(c.key)) || k < byURI {
+	if c.written == printKey(exact, string(c.key)) || k < byURI {
 		c.written = ""
 	}
-	return k
+	return exact, true
 }
 
 func checkID(id string) (what, hint string) {

@@ -21,8 +21,7 @@ func (t *Table) Map(_ context.Context, v trust.Verified, port string) (Match, er
 	if t == nil || v.IsZero() {
 		return Match{}, reason.Refuse(reason.Unmapped, "nothing is mapped") // nobody believed, or no table: nobody
 	}
-	var buffer [1024]byte
-	f := tally{table: t, v: v, port: port, now: t.now(), buffer: buffer[:0]}
+	f := tally{table: t, v: v, port: port, now: t.now()}
 	for k := byFingerprint; k <= bySubjectPattern && !f.matched; k++ {
 		f.look(k)
 	}
@@ -32,11 +31,10 @@ func (t *Table) Map(_ context.Context, v trust.Verified, port string) (Match, er
 // tally counts what matches on one level. Positions are counted from 1, so that 0
 // is none.
 type tally struct {
-	table  *Table
-	v      trust.Verified
-	port   string
-	now    time.Time
-	buffer []byte // for keys
+	table *Table
+	v     trust.Verified
+	port  string
+	now   time.Time
 
 	// hit, for explanations, is told of every mapping whose value is the
 	// certificate's, whatever its port and issuer; nil while deciding.

@@ -3,7 +3,6 @@ package certmap
 import (
 	"crypto/x509"
 	"errors"
-	"iter"
 )
 
 // Tags of DER that occur here (X.690 section 8).
@@ -56,23 +55,21 @@ const (
 	sanURI   = 0x86
 )
 
-// alternatives returns the names of one type among the leaf's subject alternative
-// names, as the bytes that the certificate holds: a url.URL may print otherwise
-// than it was read. An extension that cannot be read to its end has no names, and
-// neither have two.
-func alternatives(leaf *x509.Certificate, want byte) iter.Seq[[]byte] {
-	names := generalNames(leaf)
-	return func(yield func([]byte) bool) {
-		for rest := names; len(rest) > 0; {
-			tag, content, after, _ := element(rest)
-			if rest = after; tag == want && !yield(content) {
-				return
-			}
+// nextName takes the next name of one type off the front of generalNames, as the
+// bytes that the certificate holds: a url.URL may print otherwise than it was read.
+func nextName(names []byte, want byte) (name, rest []byte, ok bool) {
+	for len(names) > 0 {
+		var tag byte
+		if tag, name, names, ok = element(names); ok && tag == want {
+			return name, names, true
 		}
 	}
+	return nil, nil, false
 }
 
-// generalNames returns the content of the extension, known to be whole.
+// generalNames returns the content of the leaf's subject alternative names, known
+// to be whole. An extension that cannot be read to its end has no names, and
+// neither have two.
 func generalNames(leaf *x509.Certificate) []byte {
 	var names []byte
 	seen := false
@@ -99,19 +96,14 @@ func generalNames(leaf *x509.Certificate) []byte {
 // soleURI returns the leaf's URI. A certificate with several has none to map by
 // (SPIFFE X509-SVID section 2): which of them it is would be a guess.
 func soleURI(leaf *x509.Certificate) ([]byte, error) {
-	var sole []byte
-	n := 0
-	for uri := range alternatives(leaf, sanURI) {
-		sole = uri
-		n++
-	}
-	switch n {
-	case 0:
+	uri, rest, ok := nextName(generalNames(leaf), sanURI)
+	if !ok {
 		return nil, errNoURI
-	case 1:
-		return sole, nil
 	}
-	return nil, errManyURIs
+	if _, _, more := nextName(rest, sanURI); more {
+		return nil, errManyURIs
+	}
+	return uri, nil
 }
 
 var (

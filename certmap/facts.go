@@ -28,7 +28,7 @@ func factsOf(v trust.Verified) *facts {
 		f.serial = strings.ToUpper(leaf.SerialNumber.Text(16))
 	}
 	for tag, list := range map[byte]*[]string{sanURI: &f.uris, sanDNS: &f.dns, sanEmail: &f.emails} {
-		for name := range alternatives(leaf, tag) {
+		for name, rest, ok := nextName(generalNames(leaf), tag); ok; name, rest, ok = nextName(rest, tag) {
 			*list = append(*list, string(name))
 		}
 	}

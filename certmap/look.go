@@ -6,6 +6,8 @@ func (f *tally) look(k kind) {
 		return
 	}
 	leaf := f.v.Leaf()
+	var space [512]byte // keys are made on the stack
+	buffer := space[:0]
 	switch k {
 	case byFingerprint:
 		d := f.v.Fingerprint()
@@ -14,8 +16,8 @@ func (f *tally) look(k kind) {
 		d := f.v.SPKI()
 		f.same(k, d[:], nil)
 	case bySerial:
-		var buffer [20]byte
-		if key, ok := serialKey(&buffer, leaf.SerialNumber); ok {
+		var digits [20]byte
+		if key, ok := serialKey(&digits, leaf.SerialNumber); ok {
 			f.same(k, key, nil)
 		}
 	case byURI:
@@ -23,19 +25,19 @@ func (f *tally) look(k kind) {
 			f.same(k, uri, nil)
 		}
 	case byDNS:
-		for name := range alternatives(leaf, sanDNS) {
+		for name, rest, ok := nextName(generalNames(leaf), sanDNS); ok; name, rest, ok = nextName(rest, sanDNS) {
 			if dnsName(name) { // a wildcard is none
-				f.same(k, appendLower(f.buffer[:0], name), nil)
+				f.same(k, appendLower(buffer, name), nil)
 			}
 		}
 	case byEmail:
-		for address := range alternatives(leaf, sanEmail) {
+		for address, rest, ok := nextName(generalNames(leaf), sanEmail); ok; address, rest, ok = nextName(rest, sanEmail) {
 			if at, ok := splitEmail(address); ok {
-				f.same(k, appendEmailKey(f.buffer[:0], address, at), nil)
+				f.same(k, appendEmailKey(buffer, address, at), nil)
 			}
 		}
 	case bySubject:
-		if name, err := appendSubject(f.buffer[:0], leaf.RawSubject); err == nil {
+		if name, err := appendSubject(buffer, leaf.RawSubject); err == nil {
 			f.same(k, name, nil)
 		}
 	case bySubjectPattern:
@@ -49,7 +51,8 @@ func (f *tally) subjectPatterns() {
 	if f.table.counts[bySubjectPattern] == 0 {
 		return
 	}
-	name, err := appendSubject(f.buffer[:0], f.v.Leaf().RawSubject)
+	var space [512]byte
+	name, err := appendSubject(space[:0], f.v.Leaf().RawSubject)
 	if err != nil {
 		return
 	}
@@ -73,11 +76,12 @@ func (f *tally) uriPatterns() {
 	if err != nil {
 		return
 	}
+	var space [512]byte
 	for n, at := range segmentsOf(uri) {
 		if f.table.places[place{segment: n}] == 0 {
 			continue
 		}
-		key := append(f.buffer[:0], uri[:at[0]]...)
+		key := append(space[:0], uri[:at[0]]...)
 		key = append(key, captured...)
 		f.same(byURIPattern, append(key, uri[at[1]:]...), uri[at[0]:at[1]])
 	}

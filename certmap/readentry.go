@@ -11,9 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// entry reads one mapping and adds it to the table.
-func (r *reader) entry(i int, node *yaml.Node) {
-	s := source{file: r.file, line: node.Line, number: i + 1}
+// entry reads one mapping, the number from 1, and adds it to the table.
+func (r *reader) entry(number int, node *yaml.Node) {
+	s := source{file: r.file, line: r.lines + node.Line, number: number}
 	node = follow(node)
 	if node.Kind != yaml.MappingNode || badTag(node) {
 		r.b.report.add(s.mistake(fieldNone, "this is "+shape(node), "a mapping is a map: {id: …, user: …, …}"))
@@ -104,19 +104,19 @@ func (e *entryReader) field(key, value *yaml.Node) {
 			hint = "merge keys are not followed: write each mapping out"
 		}
 		m := e.s.mistake(fieldNone, "unknown key "+quote(key.Value), hint)
-		m.Line = key.Line
+		m.Line = e.reader.lines + key.Line
 		e.b.report.add(m)
 		e.spoilt = true
 		return
 	}
 	if e.s.lines[f] != 0 {
 		m := e.s.mistake(f, fieldNames[f]+" twice", "one of them is not meant")
-		m.Line = key.Line
+		m.Line = e.reader.lines + key.Line
 		e.b.report.add(m)
 		e.spoilt = true
 		return
 	}
-	e.s.lines[f] = value.Line
+	e.s.lines[f] = e.reader.lines + value.Line
 	value = follow(value)
 	if f == fieldPorts {
 		e.portList(value)
@@ -233,7 +233,7 @@ func (e *entryReader) portList(node *yaml.Node) {
 		return
 	}
 	for _, n := range node.Content {
-		line := n.Line
+		line := e.reader.lines + n.Line
 		if n = follow(n); n.Kind != yaml.ScalarNode || isNull(n) || badTag(n) {
 			e.wrong(fieldPorts, "a port is "+shape(n), hint)
 			continue

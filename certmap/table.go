@@ -212,9 +212,12 @@ func (t *Table) count(k kind, p place, by int) {
 	}
 }
 
-// placeOf finds the place of a pattern again.
+// placeOf finds the place of a pattern again. Other kinds have none.
 func placeOf(k kind, key string) place {
-	if k == byURIPattern {
+	switch {
+	case !k.pattern():
+		return place{}
+	case k == byURIPattern:
 		before, _, _ := strings.Cut(key, captured)
 		return place{segment: strings.Count(before, "/")}
 	}

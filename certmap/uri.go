@@ -41,11 +41,11 @@ func checkURI(uri string) error {
 	}
 	path, _, _ := strings.Cut(rest, "?")
 	if after, ok := strings.CutPrefix(path, "//"); ok {
-		host, below, _ := strings.Cut(after, "/")
-		if host == "" || strings.Contains(host, "@") {
+		host, _, _ := strings.Cut(after, "/")
+		if host == "" || !alphanumeric(host[0]) && host[0] != '[' || strings.Contains(host, "@") {
 			return errors.New("a host without a user name is wanted after //")
 		}
-		path = below
+		path = after[len(host):]
 	}
 	return checkSegments(path)
 }
@@ -96,8 +96,8 @@ func checkEscapes(text string) error {
 // checkSPIFFE judges what follows spiffe:// (SPIFFE-ID section 2).
 func checkSPIFFE(rest string) error {
 	domain, path, found := strings.Cut(rest, "/")
-	if domain == "" || len(domain) > 255 {
-		return errors.New("a SPIFFE ID begins with a trust domain of 1 to 255 characters")
+	if domain == "" || len(domain) > 255 || !alphanumeric(domain[0]) {
+		return errors.New("a SPIFFE ID begins with a trust domain of 1 to 255 characters, the first a letter or digit")
 	}
 	for i := range len(domain) {
 		if c := domain[i]; !('a' <= c && c <= 'z') && !('0' <= c && c <= '9') && c != '.' && c != '-' && c != '_' {

@@ -83,15 +83,16 @@ func outcome(tb testing.TB, m certmap.Mapper, v trust.Verified, port string) str
 	return "[" + string(refusal.Reason) + "]"
 }
 
-// mistakes fails unless err holds a mistake that contains text.
-func mistakes(tb testing.TB, err error, text string) {
+// mistakes fails unless err holds a mistake that contains text. What was tried is
+// for the message.
+func mistakes(tb testing.TB, err error, text string, tried ...any) {
 	tb.Helper()
 	for _, m := range mistake.All(err) {
 		if strings.Contains(m.Error(), text) {
 			return
 		}
 	}
-	tb.Errorf("no mistake with %q in: %v", text, err)
+	tb.Errorf("%q: no mistake with %q in: %v", tried, text, err)
 }
 
 // attr is one attribute of a subject, of the given string type.

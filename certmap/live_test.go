@@ -1,0 +1,221 @@
+package certmap_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func TestLive(t *testing.T) {
+	w := newWorld(t)
+	v := w.leaf(t)
+	live := certmap.NewLive(nil)
+	generation := live.Generation()
+	step := func(name, want string) {
+		t.Helper()
+		if got := outcome(t, live, v, "p"); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	changed := func(name string, want bool) {
+		t.Helper()
+		if now := live.Generation(); (now != generation) != want {
+			t.Errorf("%s: generation %d, was %d", name, now, generation)
+		}
+		generation = live.Generation()
+	}
+	put := func(m certmap.Mapping) {
+		t.Helper()
+		if err := live.Put(m); err != nil {
+			t.Error(err)
+		}
+	}
+	alice := certmap.Mapping{ID: "a", User: "alice", Fingerprint: v.Fingerprint()}
+	step("empty", "[unmapped]")
+	put(alice)
+	step("put", "alice")
+	changed("put", true)
+
+	mallory := alice
+	mallory.ID, mallory.User = "m", "mallory"
+	mistakes(t, live.Put(mallory), "for another user")
+	mistakes(t, live.Put(certmap.Mapping{ID: "z"}), "nothing says")
+	step("bad puts", "alice")
+	changed("bad puts", false)
+
+	alice.User = "alice2"
+	put(alice)
+	step("changed", "alice2")
+	alice.Disabled = true
+	put(alice)
+	step("disabled", "[unmapped]")
+	put(certmap.Mapping{ID: "a", User: "bob", SPKI: v.SPKI()}) // another kind in its place
+	step("another kind", "bob")
+	changed("changes", true)
+
+	old := live.Table()
+	if live.Remove("b") || !live.Remove("a") || live.Remove("a") {
+		t.Error("Remove says what was there")
+	}
+	step("removed", "[unmapped]")
+	changed("removed", true)
+	if got := outcome(t, old, v, "p"); got != "bob" || old.Len() != 1 {
+		t.Errorf("the old table: %s", got)
+	}
+	live.Replace(old)
+	step("replaced", "bob")
+}
+
+// TestLiveEqualsNew changes a table at random and compares it with one that is
+// made anew, and the tables that it was with what they were.
+func TestLiveEqualsNew(t *testing.T) {
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	v := w.leaf(t, subject("CN=u1,OU=o1"), san(attr{tag: 0x86, value: "spiffe://a/u1"}, attr{tag: 0x82, value: "u1"}))
+	var reference []certmap.Mapping
+	live := certmap.NewLive(nil)
+	type past struct {
+		table *certmap.Table
+		want  []certmap.Mapping
+	}
+	var before []past
+	for i := range 6000 {
+		n := r.IntN(4)
+		id := fmt.Sprint("m", r.IntN(1500))
+		at := -1
+		for j := range reference {
+			if reference[j].ID == id {
+				at = j
+			}
+		}
+		if grow := i < 3000; r.IntN(3) > 0 == grow {
+			user := fmt.Sprint("u", n)
+			m := certmap.Mapping{ID: id, User: user, Issuer: w.key, Disabled: r.IntN(4) == 0}
+			switch r.IntN(6) {
+			case 0:
+				m.Fingerprint, m.Issuer = trust.Digest{byte(n + 1)}, trust.Digest{}
+			case 1:
+				m.DNS = user
+			case 2:
+				m.Subject = fmt.Sprintf("CN=u%d,OU=o%d", n, n)
+			case 3:
+				m.User, m.Subject = "{user}", fmt.Sprintf("CN={user},OU=o%d", n)
+			case 4:
+				m.User, m.URI = "{user}", "spiffe://a/{user}"
+			case 5:
+				m.Fingerprint, m.Issuer = v.Fingerprint(), trust.Digest{}
+				m.Ports = []string{fmt.Sprint("p", n)}
+			}
+			if err := live.Put(m); err != nil {
+				t.Fatal(err)
+			}
+			if at >= 0 {
+				reference[at] = m
+			} else {
+				reference = append(reference, m)
+			}
+		} else {
+			if live.Remove(id) != (at >= 0) {
+				t.Fatal("Remove")
+			}
+			if at >= 0 {
+				reference = append(reference[:at:at], reference[at+1:]...)
+			}
+		}
+		if i%300 != 0 {
+			continue
+		}
+		before = append(before, past{live.Table(), live.Table().Mappings()})
+		fresh := table(t, reference...)
+		if got := live.Table().Mappings(); live.Table().Len() != len(reference) || len(got) != len(reference) || len(got) > 0 && !reflect.DeepEqual(got, fresh.Mappings()) {
+			t.Fatalf("after %d changes: %d mappings, want %d", i, len(got), len(reference))
+		}
+		for _, port := range []string{"p0", "p1", "q"} {
+			a, errA := live.Map(context.Background(), v, port)
+			b, errB := fresh.Map(context.Background(), v, port)
+			if a != b || fmt.Sprint(errA) != fmt.Sprint(errB) {
+				t.Fatalf("after %d changes on %s: %+v %v, want %+v %v", i, port, a, errA, b, errB)
+			}
+		}
+	}
+	for i, p := range before {
+		if !reflect.DeepEqual(p.table.Mappings(), p.want) {
+			t.Errorf("the table of change %d was changed afterwards", i*300)
+		}
+	}
+}
+
+// TestLiveConcurrent has readers see whole changes only; -race sees the rest.
+func TestLiveConcurrent(t *testing.T) {
+	w := newWorld(t)
+	v := w.leaf(t)
+	live := certmap.NewLive(nil)
+	if err := live.Put(certmap.Mapping{ID: "a", User: "u", Fingerprint: v.Fingerprint()}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var readers, writers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if match, err := live.Map(context.Background(), v, "p"); err != nil || match.User[:1] != "u" {
+					t.Errorf("%+v, %v", match, err)
+					return
+				}
+			}
+		})
+	}
+	for n := range 3 {
+		writers.Go(func() {
+			for i := range 500 {
+				id := fmt.Sprintf("w%d-%d", n, i)
+				_ = live.Put(certmap.Mapping{ID: id, User: "x", SPKI: trust.Digest{byte(n), byte(i), byte(i >> 8), 1}})
+				_ = live.Put(certmap.Mapping{ID: "a", User: fmt.Sprint("u", i), Fingerprint: v.Fingerprint()})
+				if i%2 == 0 && !live.Remove(id) {
+					t.Errorf("%s was not there", id)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(done)
+	readers.Wait()
+	if n := live.Table().Len(); n != 1+3*250 {
+		t.Errorf("%d mappings", n)
+	}
+}
+
+// Two tables that were made from one share what neither changed, and no more.
+func TestLiveForks(t *testing.T) {
+	first := certmap.NewLive(nil)
+	for i := range 20 {
+		must(0, first.Put(certmap.Mapping{ID: fmt.Sprint(i), User: "u", SPKI: trust.Digest{1, byte(i)}}))
+	}
+	second := certmap.NewLive(first.Table())
+	must(0, first.Put(certmap.Mapping{ID: "x", User: "first", SPKI: trust.Digest{2}}))
+	must(0, second.Put(certmap.Mapping{ID: "x", User: "second", SPKI: trust.Digest{2}}))
+	for live, want := range map[*certmap.Live]string{first: "first", second: "second"} {
+		if all := live.Table().Mappings(); len(all) != 21 || all[20].User != want {
+			t.Errorf("%s: %+v", want, all[len(all)-1])
+		}
+	}
+}
+
+func TestGenerations(t *testing.T) {
+	a := table(t)
+	b := a.At(nil)
+	if a.Generation() == 0 || a.Generation() == b.Generation() || (*certmap.Table)(nil).Generation() != 0 {
+		t.Errorf("%d, %d", a.Generation(), b.Generation())
+	}
+}
