@@ -22,7 +22,8 @@
 //
 // The issuer is the SHA-256 of a CA's public key, which must stand in the verified
 // chain; for a serial number it must be the direct issuer. Without it, any CA that
-// is trusted for anything could make any user, so all but the two pins need it.
+// is trusted for anything could make any user, so all but the two pins need it; a
+// pin that has one matches under that CA only.
 //
 // # Deciding
 //

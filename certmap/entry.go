@@ -124,10 +124,11 @@ func (t *terms) onPort(port string) bool {
 
 // issued reports whether the mapping's issuer stands behind v: the direct issuer
 // for a serial number, which means nothing under another, else any CA of the chain.
+// A pin needs none, and where it has one, that counts too.
 func (e *entry) issued(v trust.Verified) bool {
 	switch e.kind {
 	case byFingerprint, bySPKI:
-		return true
+		return e.with.issuer.IsZero() || v.IssuedUnder(e.with.issuer)
 	case bySerial:
 		return v.IssuedBy(e.with.issuer)
 	}

@@ -10,7 +10,7 @@ import (
 
 // Mapping says which certificates are a user. It holds exactly one kind: one of
 // Fingerprint, SPKI, Serial, URI, DNS, Email or Subject. All but Fingerprint and
-// SPKI need Issuer; with these two it would mean nothing, and is a mistake.
+// SPKI need Issuer; with these two it is a further condition.
 //
 // A Subject or a URI with {user} in place of exactly one attribute value or path
 // segment is a pattern. Its User is {user}, which stands for what was captured, or

@@ -77,9 +77,9 @@ func matchOne(m certmap.Mapping, c caller) (level int, capture string, matches b
 	under := slices.Contains(c.under, m.Issuer)
 	switch {
 	case !m.Fingerprint.IsZero():
-		return 0, "", m.Fingerprint == c.v.Fingerprint()
+		return 0, "", m.Fingerprint == c.v.Fingerprint() && (under || m.Issuer.IsZero())
 	case !m.SPKI.IsZero():
-		return 1, "", m.SPKI == c.v.SPKI()
+		return 1, "", m.SPKI == c.v.SPKI() && (under || m.Issuer.IsZero())
 	case m.Serial != nil:
 		return 2, "", m.Serial.Int64() == c.serial && m.Issuer == c.direct
 	case strings.Contains(m.URI, "{user}"):
@@ -171,9 +171,15 @@ func TestMapIsReference(t *testing.T) {
 			someone := callers[r.IntN(len(callers))].v
 			switch r.IntN(10) {
 			case 0:
-				m.Fingerprint, m.Issuer = someone.Fingerprint(), trust.Digest{}
+				m.Fingerprint = someone.Fingerprint()
+				if r.IntN(2) == 0 {
+					m.Issuer = trust.Digest{}
+				}
 			case 1:
-				m.SPKI, m.Issuer = someone.SPKI(), trust.Digest{}
+				m.SPKI = someone.SPKI()
+				if r.IntN(2) == 0 {
+					m.Issuer = trust.Digest{}
+				}
 			case 2:
 				m.Serial = big.NewInt(int64(r.IntN(3) + 1))
 			case 3:
