@@ -141,7 +141,7 @@ func TestC15_IssuerBound(t *testing.T) {
 			continue
 		}
 		m.Issuer = w.key
-		if got := outcome(t, table(t, m), ours, "p"); got != want {
+		if got := outcome(t, table(t, m), ours, "p"); got != m.User {
 			t.Errorf("%s under its issuer: %s", m.ID, got)
 		}
 		m.Issuer = w.otherKey
