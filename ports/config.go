@@ -56,7 +56,7 @@ type Limits struct {
 	Idle          time.Duration // between requests; 2 min
 	Request       time.Duration // for a whole request and its answer; 0 is none
 	Streams       int           // HTTP/2 streams at one time on one connection; 100
-	ConnectionAge time.Duration // after which a connection is ended politely; 1 h, negative is never
+	ConnectionAge time.Duration // after which a connection's next answer is its last; 1 h, negative is never
 	Drain         time.Duration // for requests under way when the server stops; 8 s
 }
 

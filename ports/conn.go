@@ -24,7 +24,8 @@ type Conn struct {
 	retireAt   time.Time // zero: never
 
 	established atomic.Bool
-	idle        atomic.Bool // as net/http tells it; false when nobody does
+	idle        atomic.Bool // no request under way, as net/http tells it; false when nobody does
+	hijacked    atomic.Bool // net/http has given it away: no request will be judged any more
 	retired     atomic.Bool // the next answer is the last
 	dismissed   atomic.Bool // no longer believed
 	verified    atomic.Pointer[trust.Verified]
@@ -82,8 +83,8 @@ func (c *Conn) SetMemo(v any) { c.memo.Store(&v) }
 // retire makes the answer to the current request the connection's last.
 func (c *Conn) retire() { c.retired.Store(true) }
 
-// dismiss ends a connection that is no longer believed.
-func (c *Conn) dismiss() {
+// dismiss ends a connection that is no longer believed, at the latest at end.
+func (c *Conn) dismiss(end time.Time) {
 	if c.dismissed.Swap(true) {
 		return
 	}
@@ -92,17 +93,23 @@ func (c *Conn) dismiss() {
 		c.raw.Close()
 		return
 	}
-	time.AfterFunc(grace, func() { c.raw.Close() }) // also when nobody told us that it is idle
+	time.AfterFunc(time.Until(end), func() { c.raw.Close() }) // also when nobody told us that it is idle
 }
 
 // setHTTPState follows what net/http does with the connection.
 func (c *Conn) setHTTPState(s http.ConnState) {
-	idle := s == http.StateIdle
+	idle := s == http.StateIdle || s == http.StateNew
 	c.idle.Store(idle)
+	if s == http.StateHijacked {
+		c.hijacked.Store(true)
+	}
 	if idle && c.dismissed.Load() {
-		c.raw.Close()
+		// HTTP/2 says so before it has written the last frame.
+		time.AfterFunc(lastWords, func() { c.raw.Close() })
 	}
 }
+
+const lastWords = 50 * time.Millisecond
 
 type connKey struct{}
 
@@ -150,8 +157,9 @@ type rawConn struct {
 	conn    *Conn
 	gate    *gate // nil once the handshake is over
 	holds   bool
-	greeted bool
-	read    int // bytes, during the handshake
+	greeted bool // we have answered the client's hello
+	replied bool // and the client has said something to that
+	read    int  // bytes, during the handshake
 	until   time.Time
 
 	closed  sync.Once
@@ -165,6 +173,7 @@ func (r *rawConn) Read(b []byte) (int, error) {
 	r.leave()
 	n, err := r.Conn.Read(b)
 	r.read += n
+	r.replied = r.replied || r.greeted && n > 0
 	if err != nil {
 		return n, err
 	}

@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -20,8 +23,8 @@ type Handshake struct {
 	Port       string
 	Remote     net.Addr
 	ServerName string              // as the client sent it; empty where the handshake did not get that far
-	Reason     reason.Reason       // why we refused; empty where we did not
-	Err        error               // what ended it; nil for a finished one. With no Reason, the client or the network ended it
+	Reason     reason.Reason       // why we refused the client; empty where we did not
+	Err        error               // what ended it; nil for a finished one. With no Reason it was the client, the network, or Config.Certificate
 	Presented  []*x509.Certificate // as far as they could be read, believed or not; leaf first
 	Version    uint16              // of TLS
 	Resumed    bool
@@ -35,26 +38,26 @@ func (l *listener) handshake(raw *rawConn) {
 	raw.until = start.Add(s.config.Limits.Handshake)
 	raw.SetDeadline(raw.until)
 	t := tls.Server(raw, s.tls)
-	err := t.Handshake()
+	err := p.shake(t, raw, s)
 	cs := t.ConnectionState()
-	if err == nil {
-		err = p.establish(raw.conn, s, &cs)
-	}
 	raw.leave()
-	greeted, read := raw.greeted, raw.read
+	replied, read := raw.replied, raw.read
 	raw.gate = nil // from here on the connection belongs to whoever accepts it
 	event := Handshake{
 		Port: p.name, Remote: raw.RemoteAddr(), ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
 		Version: cs.Version, Resumed: cs.DidResume, Duration: time.Since(start),
 	}
 	if err != nil {
-		event.Reason = classify(err, s, &cs, greeted, read)
+		event.Reason = classify(err, s, &cs, replied, read)
 		tell(s, event)
 		answerPlainHTTP(err)
 		linger(raw)
 		return
 	}
-	tell(s, event)
+	if !tell(s, event) {
+		raw.Close() // fail closed: nobody may come in unseen
+		return
+	}
 	raw.SetDeadline(time.Time{})
 	select {
 	case l.accepted <- t:
@@ -63,10 +66,41 @@ func (l *listener) handshake(raw *rawConn) {
 	}
 }
 
-func tell(s *state, event Handshake) {
-	if s.config.OnHandshake != nil {
-		s.config.OnHandshake(event)
+// shake does the handshake. A panic of crypto/tls, or of what the configuration
+// plugs into it, ends this handshake and nothing else.
+func (p *Port) shake(t *tls.Conn, raw *rawConn, s *state) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("ports: %s: the handshake panicked: %v", p.name, v)
+			logPanic(p.name, v)
+		}
+	}()
+	if err := t.Handshake(); err != nil {
+		return err
 	}
+	cs := t.ConnectionState()
+	return p.establish(raw.conn, s, &cs)
+}
+
+// tell reports a handshake. It is false when whoever was told panicked.
+func tell(s *state, event Handshake) (ok bool) {
+	if s.config.OnHandshake == nil {
+		return true
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			ok = false
+			logPanic(s.config.Name, v)
+		}
+	}()
+	s.config.OnHandshake(event)
+	return true
+}
+
+// logPanic goes to the program's default log: a panic is a defect of the program,
+// and there is nobody else to tell.
+func logPanic(port string, v any) {
+	slog.Error("a handshake panicked", slog.String("port", port), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 }
 
 // establish notes the evidence of a finished handshake. It asks the trust that is
@@ -87,7 +121,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 
 // classify finds the word for a handshake that failed. None is for what the
 // client or the network ended: nobody was refused then.
-func classify(err error, s *state, cs *tls.ConnectionState, greeted bool, read int) reason.Reason {
+func classify(err error, s *state, cs *tls.ConnectionState, replied bool, read int) reason.Reason {
 	if refusal, ok := errors.AsType[*reason.Refusal](err); ok {
 		return refusal.Reason
 	}
@@ -97,7 +131,7 @@ func classify(err error, s *state, cs *tls.ConnectionState, greeted bool, read i
 	if _, ok := errors.AsType[*net.OpError](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return ""
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || !greeted || s.config.ClientAuth == None {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || !replied || s.config.ClientAuth == None {
 		return ""
 	}
 	if s.config.ClientAuth == Require && err.Error() == noCertificateText {

@@ -146,8 +146,8 @@ const (
 	rotateEvery = 24 * time.Hour
 )
 
-// sweep retires old connections and rotates the ticket keys, as long as the
-// listener is open.
+// sweep retires old connections, judges hijacked ones, and rotates the ticket
+// keys, as long as the listener is open.
 func (l *listener) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -162,12 +162,14 @@ func (l *listener) sweep() {
 				_ = l.port.state.Load().rotate() // without a new key the old one stays
 			}
 			for _, c := range l.port.connections() {
-				if c.retireAt.IsZero() || now.Before(c.retireAt) || c.retired.Load() {
-					continue
+				if !c.retireAt.IsZero() && !now.Before(c.retireAt) {
+					c.retire() // an idle one too: closing it could cross with a request; Limits.Idle bounds it
 				}
-				c.retire()
-				if c.idle.Load() {
-					c.raw.Close()
+				if c.hijacked.Load() && c.presentedAny() {
+					// No request will ask again whether it is believed now.
+					if _, err := c.Verified(context.Background()); err != nil {
+						c.dismiss(now.Add(grace))
+					}
 				}
 			}
 		}

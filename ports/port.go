@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,8 @@ type Port struct {
 	state atomic.Pointer[state]
 	slots slots // connections, over all and by address
 	gate  *gate // handshakes that compute
+
+	changing sync.Mutex // one Reconfigure at a time
 
 	mu      sync.Mutex
 	conns   map[*Conn]struct{}
@@ -68,6 +71,8 @@ var ErrRestart = errors.New("a change of a port's name, address or mode needs a 
 // over.
 func (p *Port) Reconfigure(c Config) error {
 	c.Limits = c.Limits.withDefaults()
+	p.changing.Lock()
+	defer p.changing.Unlock()
 	old := p.state.Load()
 	if c.Name != old.config.Name || c.Addr != old.config.Addr || c.ClientAuth != old.config.ClientAuth {
 		return fmt.Errorf("ports: %s: %w", p.name, ErrRestart)
@@ -101,14 +106,24 @@ func (p *Port) dismiss(s *state) {
 	if s.config.Trust == nil {
 		return
 	}
-	for _, c := range p.connections() {
-		if !c.presentedAny() {
-			continue
-		}
-		if _, err := c.VerifiedBy(context.Background(), s.config.Trust); err != nil {
-			c.dismiss()
-		}
+	end := time.Now().Add(grace)
+	all := p.connections()
+	var next atomic.Int64
+	var judges sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(all)) { // thousands of chains, each some signatures
+		judges.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+				c := all[i]
+				if !c.presentedAny() {
+					continue
+				}
+				if _, err := c.VerifiedBy(context.Background(), s.config.Trust); err != nil {
+					c.dismiss(end)
+				}
+			}
+		})
 	}
+	judges.Wait()
 }
 
 // connections are those whose handshake is finished.

@@ -157,35 +157,73 @@ func (s *source) Close() error {
 	return nil
 }
 
-// headerSlack is what net/http reads beyond MaxHeaderBytes.
-const headerSlack = 4096
-
 // Configure sets what a port needs in an http.Server: the connection's context,
-// the limits, and the handler's own view of "OPTIONS *".
+// the limits, and the handler's own view of "OPTIONS *". It goes on calling a
+// ConnContext, a ConnState and a Handler that are set before.
 func (p *Port) Configure(srv *http.Server) {
 	l := p.state.Load().config.Limits
-	srv.ConnContext = ConnContext
-	srv.ConnState = connState
+	srv.ConnContext = withConnContext(srv.ConnContext)
+	srv.ConnState = withConnState(srv.ConnState)
 	srv.ReadHeaderTimeout = l.Headers
 	srv.IdleTimeout = l.Idle
 	srv.ReadTimeout = l.Request
 	srv.WriteTimeout = l.Request
-	srv.MaxHeaderBytes = max(l.HeaderBytes-headerSlack, 1)
-	srv.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: l.Streams}
+	srv.MaxHeaderBytes = l.HeaderBytes // net/http reads up to 8 KiB more; between enforces the rest
+	var h2 http.HTTP2Config
+	if srv.HTTP2 != nil {
+		h2 = *srv.HTTP2
+	}
+	h2.MaxConcurrentStreams = l.Streams
+	srv.HTTP2 = &h2
 	srv.DisableGeneralOptionsHandler = true // else net/http answers OPTIONS * before any guard
 	if srv.Handler == nil {
 		srv.Handler = http.DefaultServeMux
 	}
-	srv.Handler = lastAnswer(srv.Handler)
+	srv.Handler = between(srv.Handler, l.HeaderBytes)
 }
 
-// lastAnswer ends connections that are to end, after their answer. On HTTP/2
+func withConnContext(next func(context.Context, net.Conn) context.Context) func(context.Context, net.Conn) context.Context {
+	if next == nil {
+		return ConnContext
+	}
+	return func(ctx context.Context, c net.Conn) context.Context { return next(ConnContext(ctx, c), c) }
+}
+
+func withConnState(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	if next == nil {
+		return connState
+	}
+	return func(c net.Conn, s http.ConnState) {
+		connState(c, s)
+		next(c, s)
+	}
+}
+
+// between stands between net/http and the handler. It refuses headers that net/http
+// let pass, and ends connections that are to end after their answer: on HTTP/2
 // net/http turns the header into a GOAWAY.
-func lastAnswer(next http.Handler) http.Handler {
+func between(next http.Handler, headerBytes int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if headerSize(r) > headerBytes {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
+			return
+		}
 		if c, ok := FromContext(r.Context()); ok && c.retired.Load() {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// headerSize is the size of the request's head as HTTP/1.1 writes it (RFC 9112
+// section 2.1).
+func headerSize(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len("  HTTP/1.1\r\nHost: \r\n\r\n") + len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return n
 }

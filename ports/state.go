@@ -65,10 +65,11 @@ func (s *state) rotate() error {
 }
 
 func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if raw, ok := hello.Conn.(*rawConn); ok {
-		raw.greeted = true // what fails from here on is the client's part of the handshake
+	c, err := s.config.Certificate(hello)
+	if raw, ok := hello.Conn.(*rawConn); ok && err == nil && c != nil {
+		raw.greeted = true // what the client says next is its part of the handshake
 	}
-	return s.config.Certificate(hello)
+	return c, err
 }
 
 // verify runs in every handshake, resumed ones too: VerifyConnection is the one

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
@@ -16,6 +17,7 @@ const (
 	maxNames      = 100      // subject alternative names of the leaf, of every type
 	maxAttributes = 64       // of the leaf's subject
 	maxValue      = 256      // bytes of one attribute value of the leaf's subject
+	maxModulus    = 8192     // bits of an RSA key, of each certificate; crypto/tls has the same cap
 )
 
 var oidSAN = asn1.ObjectIdentifier{2, 5, 29, 17}
@@ -30,6 +32,10 @@ func checkCaps(presented []*x509.Certificate) error {
 		}
 		if n := len(c.Raw); n > maxSize {
 			return reason.Refuse(reason.TooLarge, fmt.Sprintf("certificate %d has %d bytes, at most %d are read", i, n, maxSize))
+		}
+		// Checking one signature by a key as large as its certificate can hold takes a tenth of a second.
+		if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxModulus {
+			return reason.Refuse(reason.TooLarge, fmt.Sprintf("certificate %d has an RSA key of %d bits, at most %d are read", i, key.N.BitLen(), maxModulus))
 		}
 	}
 	leaf := presented[0]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ type crl struct {
 	until   time.Time
 
 	mu      sync.Mutex
-	signers map[Digest]bool // CA keys asked so far, and whether the signature is theirs
+	signers map[Digest]bool // authorities asked so far, and whether the signature is theirs
 }
 
 var (
@@ -109,6 +110,7 @@ func checkSigner(list *x509.RevocationList, anchors []*x509.Certificate, say fun
 func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 	kept := *list
 	kept.RevokedCertificateEntries = nil
+	kept.RevokedCertificates = nil //nolint:staticcheck // deprecated, and yet filled: it would keep every entry alive
 	l := &crl{list: &kept, until: list.NextUpdate, signers: map[Digest]bool{}}
 	if l.until.IsZero() {
 		l.until = list.ThisUpdate.Add(maxCRLAge)
@@ -140,15 +142,17 @@ func (l *crl) revokes(serial *big.Int) bool {
 		return false // no list holds such a serial: CheckCRL refuses it
 	}
 	serial.FillBytes(s[:])
-	_, found := slices.BinarySearchFunc(l.serials, s, func(a, b [serialSize]byte) int { return bytes.Compare(a[:], b[:]) })
-	return found
+	i := sort.Search(len(l.serials), func(i int) bool { return bytes.Compare(l.serials[i][:], s[:]) >= 0 }) // compares in place
+	return i < len(l.serials) && l.serials[i] == s
 }
 
 // signedBy reports whether an authority's key made the list (RFC 5280 section
-// 6.3.3 (f) and (g)). The answer is kept by key: only authorities of believed
-// chains are asked about, so the map stays as small as the PKI.
+// 6.3.3 (f) and (g)). The answer is kept by certificate, not by key: of two
+// certificates for one key, one may say cRLSign and the other not. Only authorities
+// of chains that lead to an anchor are asked about, so the map stays as small as
+// the PKI.
 func (l *crl) signedBy(issuer *x509.Certificate) bool {
-	key := SPKIOf(issuer)
+	key := FingerprintOf(issuer)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ok, asked := l.signers[key]

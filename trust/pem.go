@@ -22,7 +22,10 @@ func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 		out = append(out, c)
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err // never a part of a file
+	}
+	return out, nil
 }
 
 // CRL is a revocation list and the line of the file that it starts in.
@@ -50,8 +53,10 @@ func ReadCRLs(name string, data []byte) ([]CRL, error) {
 		err := parse(1, data)
 		return out, err
 	}
-	err := eachBlock(name, data, "X509 CRL", parse)
-	return out, err
+	if err := eachBlock(name, data, "X509 CRL", parse); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // eachBlock calls f for every PEM block of data with the line that it starts in.
@@ -66,12 +71,18 @@ func eachBlock(name string, data []byte, kind string, f func(line int, der []byt
 		if len(rest) == 0 {
 			break
 		}
-		stop := bytes.Index(rest, end)
-		if !bytes.HasPrefix(rest, begin) || stop < 0 {
+		body, begun := bytes.CutPrefix(rest, begin)
+		stop := bytes.Index(body, end)
+		if !begun || stop < 0 {
 			wrong.Add(notPEM(name, line, rest, kind))
 			return wrong.Err()
 		}
-		stop += len(end)
+		if bytes.Contains(body[:stop], []byte("-----")) {
+			// The end belongs to a later block; pem.Decode would pass over this one in silence.
+			wrong.Add(unended(name, line))
+			return wrong.Err()
+		}
+		stop += len(begin) + len(end)
 		block, after := pem.Decode(rest[:stop])
 		switch {
 		case block == nil || len(after) > 0 || block.Type != kind:
@@ -90,14 +101,17 @@ func eachBlock(name string, data []byte, kind string, f func(line int, der []byt
 	return wrong.Err()
 }
 
+func unended(name string, line int) mistake.Mistake {
+	return mistake.Mistake{File: name, Line: line, What: "the PEM block has no end", Hint: "the file was cut off: copy it again"}
+}
+
 func notPEM(name string, line int, rest []byte, kind string) mistake.Mistake {
 	m := mistake.Mistake{File: name, Line: line}
 	var other string
 	if n, _ := fmt.Sscanf(string(rest[:min(len(rest), 64)]), "-----BEGIN %s", &other); n == 1 && bytes.HasPrefix(rest, []byte("-----BEGIN ")) {
 		label, _, _ := bytes.Cut(rest[len("-----BEGIN "):min(len(rest), 80)], []byte("-----"))
 		if string(label) == kind {
-			m.What, m.Hint = "the PEM block has no end", "the file was cut off: copy it again"
-			return m
+			return unended(name, line)
 		}
 		m.What = fmt.Sprintf("a %s block, where only %s blocks may stand", quote(string(label)), kind)
 		m.Hint = "put keys and other things into files of their own"

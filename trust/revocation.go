@@ -10,6 +10,7 @@ import (
 // checkRevocation asks the CRLs about every certificate of a chain but its
 // anchor. An anchor is revoked by taking it away.
 func (v *Verifier) checkRevocation(chain []*x509.Certificate, now, until time.Time) (time.Time, error) {
+	var unknown error
 	for i, c := range chain[:len(chain)-1] {
 		revoked, why, end := v.status(c, chain[i+1], now)
 		if revoked {
@@ -19,7 +20,10 @@ func (v *Verifier) checkRevocation(chain []*x509.Certificate, now, until time.Ti
 			continue // Soft: what is not known is believed, as the operator asked
 		}
 		if why != "" {
-			return until, reason.Refuse(reason.RevocationUnknown, why)
+			if unknown == nil {
+				unknown = reason.Refuse(reason.RevocationUnknown, why)
+			}
+			continue // an authority further up may be known to be revoked: that is the better word
 		}
 		if end.Before(until) {
 			until = end
@@ -30,7 +34,7 @@ func (v *Verifier) checkRevocation(chain []*x509.Certificate, now, until time.Ti
 	if len(chain) == 1 && v.revocation == Hard && string(chain[0].RawIssuer) != string(chain[0].RawSubject) {
 		return until, reason.Refuse(reason.RevocationUnknown, "the leaf is its own anchor, and its issuer is none")
 	}
-	return until, nil
+	return until, unknown
 }
 
 // status answers for one certificate: revoked, or why that is not known, or (both

@@ -79,6 +79,36 @@ func (l *crl) coverage(c *x509.Certificate) string {
 		return "the CRL covers some reasons for revocation only"
 	case len(s.points) > 0 && !slices.ContainsFunc(c.CRLDistributionPoints, func(p string) bool { return slices.Contains(s.points, p) }):
 		return "the CRL is for another distribution point"
+	case issuedByOther(c):
+		return "the certificate wants a CRL of another issuer than its own"
 	}
 	return ""
+}
+
+var oidPoints = asn1.ObjectIdentifier{2, 5, 29, 31}
+
+// issuedByOther reports whether every distribution point of a certificate names an
+// issuer of its CRL (RFC 5280 section 4.2.1.13): then the CRL of its own issuer
+// does not speak for it. Points that cannot be read are treated so too.
+func issuedByOther(c *x509.Certificate) bool {
+	for _, e := range c.Extensions {
+		if !e.Id.Equal(oidPoints) {
+			continue
+		}
+		var points []struct {
+			Point   asn1.RawValue  `asn1:"optional,tag:0"`
+			Reasons asn1.BitString `asn1:"optional,tag:1"`
+			Issuer  asn1.RawValue  `asn1:"optional,tag:2"`
+		}
+		if rest, err := asn1.Unmarshal(e.Value, &points); err != nil || len(rest) > 0 {
+			return true // fail closed
+		}
+		for _, p := range points {
+			if len(p.Issuer.FullBytes) == 0 {
+				return false
+			}
+		}
+		return len(points) > 0
+	}
+	return false
 }

@@ -1,0 +1,58 @@
+package backlog_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/backlog"
+)
+
+func TestOrderAndEnd(t *testing.T) {
+	var got []int
+	q := backlog.New(1000, func(v int) { got = append(got, v) })
+	for i := range 1000 {
+		if !q.Offer(i) {
+			t.Fatal("dropped below the bound")
+		}
+	}
+	if !q.Wait(5 * time.Second) {
+		t.Fatal("not done")
+	}
+	for i, v := range got {
+		if i != v {
+			t.Fatalf("value %d came in place %d", v, i)
+		}
+	}
+	if len(got) != 1000 || q.Dropped() != 0 {
+		t.Errorf("%d values, %d dropped", len(got), q.Dropped())
+	}
+}
+
+func TestL9_BlockedSinkNeverBlocksAnOffer(t *testing.T) {
+	release := make(chan struct{})
+	var mu sync.Mutex
+	done := 0
+	q := backlog.New(10, func(int) { <-release; mu.Lock(); done++; mu.Unlock() })
+	taken := 0
+	for i := range 100 {
+		if q.Offer(i) {
+			taken++
+		}
+	}
+	if q.Wait(10 * time.Millisecond) {
+		t.Error("a blocked queue says that it is done")
+	}
+	if got := q.Dropped(); got != uint64(100-taken) || taken > 20 {
+		t.Errorf("%d taken, %d dropped", taken, got)
+	}
+	close(release)
+	if !q.Wait(5 * time.Second) {
+		t.Fatal("not done")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if done != taken {
+		t.Errorf("%d handed over, %d taken", done, taken)
+	}
+}

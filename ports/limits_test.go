@@ -1,0 +1,407 @@
+package ports_test
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// silent connects and says as much as text.
+func silent(t *testing.T, p *ports.Port, text string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", p.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	io.WriteString(c, text)
+	return c
+}
+
+// afterHello is a client that stalls after its ClientHello.
+func afterHello(t *testing.T, p *ports.Port) net.Conn {
+	t.Helper()
+	c := silent(t, p, "")
+	hello := &recorded{}
+	_ = tls.Client(hello, clientConfig(alice)).Handshake()
+	if _, err := c.Write(hello.sent); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// recorded keeps what is written and ends at the first read.
+type recorded struct {
+	net.Conn
+	sent []byte
+}
+
+func (r *recorded) Write(b []byte) (int, error) { r.sent = append(r.sent, b...); return len(b), nil }
+func (r *recorded) Read([]byte) (int, error)    { return 0, io.EOF }
+func (r *recorded) Close() error                { return nil }
+
+func TestH1_H12_SilentClientsAreGoneAfterTheDeadline(t *testing.T) {
+	c, e := config(t, ports.Require)
+	c.Limits.Handshake = 300 * time.Millisecond
+	p := serving(t, c)
+	before := runtime.NumGoroutine()
+	start := time.Now()
+	var clients []net.Conn
+	for range 20 {
+		clients = append(clients, silent(t, p, ""), silent(t, p, "\x16\x03\x01\x02\x00\x01"), afterHello(t, p))
+	}
+	for _, c := range clients {
+		c.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Fatal("a silent client is still there")
+		}
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("they were there for %v", d)
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	eventually(t, "the slots", func() bool { return p.Open() == 0 })
+	eventually(t, "the goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
+	eventually(t, "the events", func() bool { return e.count(reason.Timeout) == 60 })
+	admitted(t, p, clientConfig(alice))
+}
+
+// A client that gives its hello byte by byte has no longer than one that says nothing.
+func TestH1_TricklingClient(t *testing.T) {
+	c, e := config(t, ports.Require)
+	c.Limits.Handshake = 300 * time.Millisecond
+	p := serving(t, c)
+	conn := silent(t, p, "\x16\x03\x01\x02\x00")
+	start := time.Now()
+	for time.Since(start) < patience {
+		if _, err := conn.Write([]byte{1}); err != nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("it was there for %v", d)
+	}
+	if h := e.of(t, conn.LocalAddr()); h.Reason != reason.Timeout {
+		t.Errorf("event %q, %v", h.Reason, h.Err)
+	}
+}
+
+func TestH2_StalledClientsHoldUpNobody(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	c.Limits.Handshakes = 2
+	c.Limits.Handshake = time.Minute
+	p := serving(t, c)
+	for range 20 { // many times the gate
+		silent(t, p, "")
+		silent(t, p, "\x16\x03\x01")
+		afterHello(t, p)
+	}
+	eventually(t, "the stalled clients", func() bool { return p.Open() == 60 })
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			start := time.Now()
+			if body, _, err := ask(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
+				t.Errorf("%q, %v", body, err)
+			}
+			if d := time.Since(start); d > 5*time.Second {
+				t.Errorf("it took %v", d)
+			}
+		})
+	}
+	all.Wait()
+	if p.Open() < 60 {
+		t.Error("the stalled clients are gone: this test shows nothing")
+	}
+}
+
+// A gate that is full of computing handshakes lets the next one in, or ends it at
+// its deadline.
+func TestH3_GateIsFull(t *testing.T) {
+	c, e := config(t, ports.Require)
+	c.Limits.Handshakes = 1
+	c.Limits.Handshake = 500 * time.Millisecond
+	inside, leave := make(chan struct{}, 10), make(chan struct{})
+	c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		inside <- struct{}{}
+		<-leave
+		return &server, nil
+	}
+	p := serving(t, c)
+	first := make(chan error, 1)
+	go func() { _, _, err := ask(t, p, clientConfig(alice)); first <- err }()
+	<-inside
+	if _, _, err := ask(t, p, clientConfig(alice)); err == nil {
+		t.Error("two at once")
+	}
+	eventually(t, "its timeout", func() bool { return e.count(reason.Timeout) >= 1 })
+	close(leave)
+	<-first // served, or too late
+	admitted(t, p, clientConfig(alice))
+}
+
+func TestH4_ConnectionsOfOneAddress(t *testing.T) {
+	c, e := config(t, ports.Require)
+	c.Limits.PerIP = 2
+	p := serving(t, c)
+	first, second := admitted(t, p, clientConfig(alice)), admitted(t, p, clientConfig(alice))
+	own, err := dial(t, p, clientConfig(alice))
+	if err == nil {
+		t.Fatal("a third connection")
+	}
+	if h := e.of(t, own.local); h.Reason != reason.Limit || h.Err == nil || h.Port != "require" {
+		t.Errorf("event %+v", h)
+	}
+	first.Close()
+	eventually(t, "the slot", func() bool { return p.Open() == 1 })
+	admitted(t, p, clientConfig(alice))
+	if !second.open() {
+		t.Error("another connection was closed")
+	}
+	// Refused handshakes give their slots back too.
+	second.Close()
+	for range 5 {
+		eventually(t, "the slot of a refused client", func() bool {
+			_, _, err := ask(t, p, clientConfig(nil))
+			return err != nil && e.count(reason.NoCertificate) > 0
+		})
+	}
+	eventually(t, "every slot", func() bool { return p.Open() == 1 })
+	admitted(t, p, clientConfig(alice))
+}
+
+func TestH4_ConnectionsTakenLetTheNextOnesWait(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	c.Limits.Connections = 2
+	p := serving(t, c)
+	first := admitted(t, p, clientConfig(alice))
+	admitted(t, p, clientConfig(alice))
+	served := make(chan error, 3)
+	for range 3 {
+		go func() {
+			_, own, err := ask(t, p, clientConfig(alice))
+			if err == nil {
+				own.Close() // makes room for the next one
+			}
+			served <- err
+		}()
+	}
+	select {
+	case err := <-served:
+		t.Fatalf("not made to wait: %v", err)
+	case <-time.After(150 * time.Millisecond):
+	}
+	if n := p.Open(); n != 2 {
+		t.Errorf("%d connections, at most 2 are allowed", n)
+	}
+	first.Close()
+	for range 3 {
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestH4_MoreConnectionsByReconfigure(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	c.Limits.Connections = 1
+	p := serving(t, c)
+	admitted(t, p, clientConfig(alice))
+	served := make(chan error, 1)
+	go func() { _, _, err := ask(t, p, clientConfig(alice)); served <- err }()
+	c.Limits.Connections = 2
+	c.Limits.Drain = time.Second
+	reconfigure(t, p, c)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestH6_HeaderBytes(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	p := serving(t, c)
+	status := func(o tlsOption, bytes int) int {
+		own := admitted(t, p, clientConfig(alice, o))
+		r, _ := http.NewRequest("GET", "https://localhost/", nil)
+		r.Header.Set("X-Long", strings.Repeat("x", bytes))
+		answer, err := own.http.Do(r)
+		if err != nil {
+			return 0 // HTTP/2: the client knows the limit
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	h2 := func(*tls.Config) {}
+	for _, bytes := range []int{65 << 10, 70 << 10, 200 << 10} {
+		if got := status(h1, bytes); got != 431 {
+			t.Errorf("HTTP/1.1, %d bytes: %d, want 431", bytes, got)
+		}
+	}
+	if got := status(h2, 65<<10); got == 200 {
+		t.Error("HTTP/2, 65 KiB: served")
+	}
+	for _, o := range []tlsOption{h1, h2} {
+		if got := status(o, 63<<10); got != 200 {
+			t.Errorf("63 KiB: %d, want 200", got)
+		}
+	}
+	c.Limits.HeaderBytes = 4096
+	reconfigure(t, p, c)
+	for _, o := range []tlsOption{h1, h2} {
+		if got := status(o, 1024); got != 200 {
+			t.Errorf("1 KiB of 4 KiB: %d, want 200", got)
+		}
+		if got := status(o, 4097); got == 200 {
+			t.Error("4097 bytes of 4096: served")
+		}
+	}
+}
+
+func TestH5_SlowHeadersAndIdle(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	c.Limits.Headers, c.Limits.Idle = 200*time.Millisecond, 200*time.Millisecond
+	p := serving(t, c)
+	slow, err := dial(t, p, clientConfig(alice, h1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(slow, "GET / HTTP/1.1\r\nHost: localhost\r\n")
+	slow.SetReadDeadline(time.Now().Add(patience))
+	if answer, err := io.ReadAll(slow); err != nil || strings.Contains(string(answer), "200 OK") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	for _, o := range []tlsOption{h1, func(*tls.Config) {}} {
+		if d := admitted(t, p, clientConfig(alice, o)).ends(t); d > 5*time.Second {
+			t.Errorf("idle for %v", d)
+		}
+	}
+}
+
+func TestH12_RefusedHandshakesLeakNothing(t *testing.T) {
+	c, e := config(t, ports.Require)
+	p := serving(t, c)
+	admitted(t, p, clientConfig(alice)).Close()
+	eventually(t, "the first to go", func() bool { return p.Open() == 0 })
+	before := runtime.NumGoroutine()
+	for range 30 {
+		if own, err := dial(t, p, clientConfig(nil, tls12)); err == nil {
+			t.Error("served")
+		} else {
+			own.Close()
+		}
+	}
+	eventually(t, "the events", func() bool { return e.count(reason.NoCertificate) == 30 })
+	eventually(t, "the slots", func() bool { return p.Open() == 0 })
+	eventually(t, "the goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
+}
+
+func TestH14_PanicsEndOneHandshake(t *testing.T) {
+	for name, spoil := range map[string]func(c *ports.Config, panics func() bool){
+		"OnHandshake": func(c *ports.Config, panics func() bool) {
+			record := c.OnHandshake
+			c.OnHandshake = func(h ports.Handshake) {
+				record(h)
+				if panics() {
+					panic("OnHandshake")
+				}
+			}
+		},
+		"Certificate": func(c *ports.Config, panics func() bool) {
+			c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				if panics() {
+					panic("Certificate")
+				}
+				return &server, nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			quiet(t)
+			var mu sync.Mutex
+			on := true
+			c, e := config(t, ports.Require)
+			c.Limits.Handshakes = 1 // a place that is not given back would be missed
+			spoil(&c, func() bool { mu.Lock(); defer mu.Unlock(); return on })
+			c.Limits.PerIP = 1
+			p := serving(t, c)
+			for range 3 {
+				body, own, err := ask(t, p, clientConfig(alice))
+				if err == nil {
+					t.Fatalf("served: %q", body)
+				}
+				e.of(t, own.local)
+				eventually(t, "its slot", func() bool { return p.Open() == 0 })
+			}
+			mu.Lock()
+			on = false
+			mu.Unlock()
+			first := admitted(t, p, clientConfig(alice))
+			// One too many: told on the goroutine that accepts.
+			mu.Lock()
+			on = true
+			mu.Unlock()
+			if _, err := dial(t, p, clientConfig(alice)); err == nil {
+				t.Error("a second connection")
+			}
+			mu.Lock()
+			on = false
+			mu.Unlock()
+			first.Close()
+			eventually(t, "the slot", func() bool { return p.Open() == 0 })
+			admitted(t, p, clientConfig(alice))
+		})
+	}
+}
+
+func TestListenerCloseEndsHandshakesAndLeavesTheRest(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	c.Limits.Handshake = time.Minute
+	p := newPort(t, c)
+	l, err := p.Listen(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err2 := dial(t, p, clientConfig(alice))
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	stalled := silent(t, p, "")
+	eventually(t, "the stalled one", func() bool { return p.Open() == 2 })
+	l.Close()
+	l.Close()
+	stalled.SetReadDeadline(time.Now().Add(patience))
+	if _, err := stalled.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("the stalled handshake: %v", err)
+	}
+	if _, err := l.Accept(); err == nil {
+		t.Error("accepted after Close")
+	}
+	go accepted.Write([]byte("still here"))
+	done.SetReadDeadline(time.Now().Add(patience))
+	if got, err := io.ReadAll(io.LimitReader(done, 10)); err != nil || string(got) != "still here" {
+		t.Errorf("the accepted connection: %q, %v", got, err)
+	}
+	again, err := p.Listen(context.Background())
+	if err != nil {
+		t.Fatalf("listening again: %v", err)
+	}
+	again.Close()
+}

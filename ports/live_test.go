@@ -1,0 +1,439 @@
+package ports_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// soon is the promise for connections that are no longer believed.
+const soon = time.Second
+
+// margin is what a loaded machine may add to it.
+const margin = 500 * time.Millisecond
+
+func h2only(c *tls.Config) { c.NextProtos = []string{"h2"} }
+
+var protocols = map[string]tlsOption{"http/1.1": h1, "h2": h2only}
+
+// workshop has a handler that can be kept busy.
+type workshop struct {
+	started chan struct{} // a request has come to /busy or /hijack
+	finish  chan struct{} // lets one /busy answer
+}
+
+func newWorkshop() *workshop {
+	return &workshop{started: make(chan struct{}, 100), finish: make(chan struct{}, 100)}
+}
+
+const long = 300_000 // bytes of an answer of /busy, more than one frame or buffer holds
+
+func (s *workshop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/busy":
+		s.started <- struct{}{}
+		select {
+		case <-s.finish:
+			io.WriteString(w, strings.Repeat("x", long))
+		case <-r.Context().Done():
+		}
+	case "/hijack":
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+		s.started <- struct{}{}
+		io.Copy(c, c)
+		c.Close()
+	default:
+		who(w, r)
+	}
+}
+
+// hijack makes a connection that net/http has given away, and returns it echoing.
+func (s *workshop) hijack(t *testing.T, p *ports.Port, c *tls.Config) *caller {
+	t.Helper()
+	own, err := dial(t, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(own, "GET /hijack HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	own.SetReadDeadline(time.Now().Add(patience))
+	if line, err := bufio.NewReader(io.LimitReader(own, 36)).ReadString('\n'); err != nil || !strings.Contains(line, "101") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	<-s.started
+	return own
+}
+
+func (c *caller) echoes(t *testing.T) {
+	t.Helper()
+	c.SetDeadline(time.Now().Add(patience))
+	io.WriteString(c, "echo")
+	var b [4]byte
+	for n := 0; n < 4; { // what is left of the 101 comes first
+		m, err := c.Read(b[n:])
+		if err != nil {
+			t.Fatalf("the hijacked connection: %v", err)
+		}
+		n += m
+	}
+}
+
+// reading notices the end of a connection that nobody reads from.
+func (c *caller) reading() {
+	c.SetDeadline(time.Time{})
+	go io.Copy(io.Discard, c)
+}
+
+func within(t *testing.T, what string, d, least, most time.Duration) {
+	t.Helper()
+	if d < least || d > most {
+		t.Errorf("%s: %v, want %v to %v", what, d.Round(time.Millisecond), least, most)
+	}
+}
+
+func TestG2_ChangedTrustClosesConnections(t *testing.T) {
+	for name, o := range protocols {
+		t.Run(name, func(t *testing.T) {
+			shop := newWorkshop()
+			c, _ := config(t, ports.Request)
+			c.Limits.Drain = time.Second
+			p := newPort(t, c)
+			serve(t, shop, p)
+
+			believed := admitted(t, p, clientConfig(bob, o))
+			anonymous := admitted(t, p, clientConfig(nil, o))
+			idle := admitted(t, p, clientConfig(alice, o))
+			unused, err := dial(t, p, clientConfig(alice, o))
+			if err != nil {
+				t.Fatal(err)
+			}
+			unused.reading()
+			eventually(t, "the connections", func() bool { return p.Open() == 4 })
+			busy := admitted(t, p, clientConfig(alice, o))
+			answer := make(chan error, 1)
+			go func() { _, _, err := busy.get("/busy"); answer <- err }()
+			<-shop.started
+			hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+			hijacked.echoes(t)
+			hijacked.reading()
+
+			c.Trust = byClientCA(t, alice)
+			start := time.Now()
+			reconfigure(t, p, c)
+			within(t, "idle", idle.ends(t), 0, margin)
+			unused.ends(t)
+			within(t, "unused", time.Since(start), 0, soon+margin)
+			hijacked.ends(t)
+			within(t, "hijacked", time.Since(start), 0, soon+margin)
+			busy.ends(t)
+			within(t, "busy", time.Since(start), 0, soon+margin)
+			if err := <-answer; err == nil {
+				t.Error("the busy request was answered in full")
+			}
+			if body, _, err := believed.get("/"); err != nil || !strings.Contains(body, " bob ") {
+				t.Errorf("the believed connection: %q, %v", body, err)
+			}
+			if body, _, err := anonymous.get("/"); err != nil || !strings.Contains(body, " no-certificate ") {
+				t.Errorf("the anonymous connection: %q, %v", body, err)
+			}
+		})
+	}
+}
+
+// A request under way may finish within the second, and its answer arrives whole.
+func TestG2_AnswerUnderWayIsNotCut(t *testing.T) {
+	for name, o := range protocols {
+		t.Run(name, func(t *testing.T) {
+			shop := newWorkshop()
+			c, _ := config(t, ports.Require)
+			p := newPort(t, c)
+			serve(t, shop, p)
+			for range 5 {
+				own := admitted(t, p, clientConfig(alice, o))
+				type result struct {
+					body string
+					err  error
+				}
+				answer := make(chan result, 1)
+				go func() { body, _, err := own.get("/busy"); answer <- result{body, err} }()
+				<-shop.started
+				bad := c
+				bad.Trust = byClientCA(t, alice)
+				reconfigure(t, p, bad)
+				shop.finish <- struct{}{}
+				if got := <-answer; got.err != nil || len(got.body) != long {
+					t.Errorf("%d bytes of %d, %v", len(got.body), long, got.err)
+				}
+				start := time.Now()
+				own.ends(t)
+				within(t, "after the answer", time.Since(start), 0, soon)
+				reconfigure(t, p, c)
+			}
+		})
+	}
+}
+
+func TestG2_BelievedByTheNewTrustAsWell(t *testing.T) {
+	for name, o := range protocols {
+		t.Run(name, func(t *testing.T) {
+			generation := make(chan uint64, 10)
+			c, _ := config(t, ports.Require)
+			c.Limits.Drain = time.Second
+			p := newPort(t, c)
+			serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				own, _ := ports.FromContext(r.Context())
+				v, _ := own.Verified(r.Context())
+				generation <- v.Generation()
+				who(w, r)
+			}), p)
+			own := admitted(t, p, clientConfig(alice, o))
+			former := <-generation
+			for range 3 {
+				c.Trust = byClientCA(t, bob) // judges alice as before
+				reconfigure(t, p, c)
+				if _, _, err := own.get("/"); err != nil {
+					t.Fatalf("the connection is gone: %v", err)
+				}
+				if now := <-generation; now == former || now != c.Trust.Generation() {
+					t.Errorf("judged by generation %d, %d is in force", now, c.Trust.Generation())
+				}
+			}
+		})
+	}
+}
+
+func TestG1_CertificateExpiresOnALiveConnection(t *testing.T) {
+	var shift atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+	shop := newWorkshop()
+	c, _ := config(t, ports.Require)
+	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: now})
+	p := newPort(t, c)
+	serve(t, shop, p)
+	hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+	hijacked.echoes(t)
+	hijacked.reading()
+	for name, o := range protocols {
+		shift.Store(0)
+		own := admitted(t, p, clientConfig(alice, o))
+		shift.Store(int64(48 * time.Hour))
+		if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " expired ") {
+			t.Errorf("%s: %q, %v", name, body, err)
+		}
+		shift.Store(-int64(48 * time.Hour))
+		if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " not-yet-valid ") {
+			t.Errorf("%s: %q, %v", name, body, err)
+		}
+	}
+	// No request asks about the hijacked one: the port does.
+	shift.Store(int64(48 * time.Hour))
+	hijacked.ends(t)
+}
+
+// Connections beyond their age end after an answer, and no request is lost.
+func TestG8_ConnectionAge(t *testing.T) {
+	for name, o := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := config(t, ports.Require)
+			c.Limits.ConnectionAge = 200 * time.Millisecond
+			p := serving(t, c)
+			own := admitted(t, p, clientConfig(alice, o))
+			requests := 0
+			for start := time.Now(); own.open(); requests++ {
+				if time.Since(start) > patience {
+					t.Fatal("the connection does not end")
+				}
+				_, r, err := own.get("/")
+				if err != nil {
+					// Only a request that was never sent may fail: the client knew that the connection had ended.
+					if !strings.Contains(err.Error(), "the connection is gone") {
+						t.Fatalf("request %d: %v", requests, err)
+					}
+					break
+				}
+				if r.ProtoMajor == 1 && r.Close {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if requests < 2 {
+				t.Errorf("only %d requests", requests)
+			}
+			own.ends(t)
+		})
+	}
+	t.Run("never", func(t *testing.T) {
+		t.Parallel()
+		c, _ := config(t, ports.Require)
+		c.Limits.ConnectionAge = -1
+		own := admitted(t, serving(t, c), clientConfig(alice, h1))
+		for range 3 {
+			if _, r, err := own.get("/"); err != nil || r.Close {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}
+
+func TestReconfigureThatNeedsARestart(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	p := serving(t, c)
+	for name, spoil := range map[string]func(*ports.Config){
+		"name": func(c *ports.Config) { c.Name = "other" },
+		"addr": func(c *ports.Config) { c.Addr = "127.0.0.1:1" },
+		"mode": func(c *ports.Config) { c.ClientAuth = ports.None },
+	} {
+		other := c
+		spoil(&other)
+		if err := p.Reconfigure(other); !errors.Is(err, ports.ErrRestart) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A bad one leaves the old in force.
+	bad := c
+	bad.Trust = nil
+	if err := p.Reconfigure(bad); err == nil || errors.Is(err, ports.ErrRestart) {
+		t.Errorf("no trust: %v", err)
+	}
+	if p.Config().Trust != c.Trust || p.Name() != "require" || p.ClientAuth() != ports.Require {
+		t.Error("a bad configuration is in force")
+	}
+	admitted(t, p, clientConfig(alice))
+}
+
+func TestReconfiguredLimitsAreForConnectionsToCome(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	p := serving(t, c)
+	before := admitted(t, p, clientConfig(alice, h1))
+	c.Limits.HeaderBytes, c.Limits.Drain = 4096, time.Second
+	reconfigure(t, p, c)
+	status := func(own *caller) int {
+		r, _ := http.NewRequest("GET", "https://localhost/", nil)
+		r.Header.Set("X-Long", strings.Repeat("x", 10_000))
+		answer, err := own.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	if got := status(before); got != 200 {
+		t.Errorf("the former connection: %d", got)
+	}
+	if got := status(admitted(t, p, clientConfig(alice, h1))); got != 431 {
+		t.Errorf("a new connection: %d", got)
+	}
+}
+
+func TestI2_CertificateReplaced(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	p := serving(t, c)
+	former := admitted(t, p, clientConfig(alice))
+	renewed := serverCA.Server().TLS()
+	c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &renewed, nil }
+	reconfigure(t, p, c)
+	own := admitted(t, p, clientConfig(alice))
+	if !own.ConnectionState().PeerCertificates[0].Equal(renewed.Leaf) {
+		t.Error("the former certificate")
+	}
+	if _, _, err := former.get("/"); err != nil {
+		t.Errorf("the former connection: %v", err)
+	}
+}
+
+// Trusts change while clients come: nobody is served by a trust that is no longer
+// in force, and the race detector is content.
+func TestI5_ReconfigureDuringHandshakes(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	c.Limits.Drain = time.Second
+	var revoked atomic.Bool
+	var wrong atomic.Int64
+	p := newPort(t, c)
+	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		after := revoked.Load()
+		own, _ := ports.FromContext(r.Context())
+		if name := nameOf(own.Verified(r.Context())); after && name == "alice" && revoked.Load() {
+			wrong.Add(1)
+		}
+		own.SetMemo(r.Proto)
+		_ = own.Memo()
+		who(w, r)
+	}), p)
+	good, bad := c, c
+	good.Trust, bad.Trust = byClientCA(t), byClientCA(t, alice)
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if body, own, err := ask(t, p, clientConfig(bob)); err != nil || !strings.Contains(body, " bob ") {
+					t.Errorf("bob: %q, %v", body, err)
+				} else {
+					own.Close()
+				}
+				if _, own, err := ask(t, p, clientConfig(alice, h1)); err == nil {
+					own.Close()
+				}
+			}
+		})
+	}
+	for i := range 40 {
+		if i%2 == 0 {
+			reconfigure(t, p, bad)
+			revoked.Store(true)
+			time.Sleep(5 * time.Millisecond) // time for visits under this trust
+			revoked.Store(false)
+		} else {
+			good.Limits.Idle = time.Minute + time.Duration(i)*time.Second // another http.Server as well
+			reconfigure(t, p, good)
+		}
+	}
+	close(stop)
+	all.Wait()
+	if n := wrong.Load(); n > 0 {
+		t.Errorf("alice was served %d times while she was revoked", n)
+	}
+	eventually(t, "no connections", func() bool { return p.Open() == 0 })
+}
+
+// The port's own trust is asked, and any other that the caller likes.
+func TestConnVerifiedBy(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	p := newPort(t, c)
+	other, none := byOtherCA(t), (*trust.Verifier)(nil)
+	got := make(chan string, 1)
+	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		own, _ := ports.FromContext(r.Context())
+		r.TLS.PeerCertificates[0] = bob.Cert // a handler that spoils what it was given
+		got <- fmt.Sprint(nameOf(own.Verified(r.Context())), " ", nameOf(own.VerifiedBy(r.Context(), other)), " ",
+			nameOf(own.VerifiedBy(r.Context(), none)), " ", nameOf(own.Verified(context.Background())), " ", own.ServerName(), " ", own.Memo())
+	}), p)
+	admitted(t, p, clientConfig(alice))
+	want := fmt.Sprintf("alice %s %s alice localhost <nil>", reason.UnknownAuthority, reason.UnknownAuthority)
+	if g := <-got; g != want {
+		t.Errorf("%q, want %q", g, want)
+	}
+}

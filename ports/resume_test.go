@@ -1,0 +1,196 @@
+package ports_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// anyKey is a session cache that offers its one session to every server.
+type anyKey struct {
+	mu      sync.Mutex
+	session *tls.ClientSessionState
+}
+
+func (a *anyKey) Get(string) (*tls.ClientSessionState, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.session, a.session != nil
+}
+
+func (a *anyKey) Put(_ string, s *tls.ClientSessionState) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s != nil {
+		a.session = s
+	}
+}
+
+func (a *anyKey) holds() bool { _, ok := a.Get(""); return ok }
+
+// versions runs a test for TLS 1.2 and 1.3, each with a session cache of its own.
+func versions(t *testing.T, test func(t *testing.T, cache *anyKey, with tlsOption)) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			cache := &anyKey{}
+			test(t, cache, func(c *tls.Config) {
+				c.MinVersion, c.MaxVersion, c.ClientSessionCache = version, version, cache
+			})
+		})
+	}
+}
+
+// visit is ask, and waits until the client has a session to resume.
+func visit(t *testing.T, p *ports.Port, cache *anyKey, c *tls.Config, want string) *caller {
+	t.Helper()
+	body, own, err := ask(t, p, c)
+	if err != nil || !strings.Contains(body, " "+want+" ") {
+		t.Fatalf("%q, %v; want %s", body, err, want)
+	}
+	eventually(t, "a session", cache.holds)
+	return own
+}
+
+func TestA1_ResumedSessionIsJudged(t *testing.T) {
+	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+		// The clock of the trust alone moves: crypto/tls itself would resume.
+		var shift atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+		c, e := config(t, ports.Require)
+		c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: now})
+		p := serving(t, c)
+		cc := clientConfig(alice, with)
+		visit(t, p, cache, cc, "alice")
+		again := visit(t, p, cache, cc, "alice")
+		h := e.of(t, again.local)
+		if !again.ConnectionState().DidResume || !h.Resumed || len(h.Presented) == 0 || !h.Presented[0].Equal(alice.Cert) {
+			t.Fatalf("not resumed: %+v", h)
+		}
+		shift.Store(int64(48 * time.Hour))
+		if h, _ := refused(t, p, e, cc, reason.Expired); !h.Resumed || len(h.Presented) == 0 {
+			t.Errorf("refused in another way: %+v", h)
+		}
+	})
+}
+
+func TestA1_RevokedAfterTheFirstHandshake(t *testing.T) {
+	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+		c, e := config(t, ports.Require)
+		p := serving(t, c)
+		visit(t, p, cache, clientConfig(alice, with), "alice")
+		c.Trust = byClientCA(t, alice)
+		reconfigure(t, p, c)
+		if h, _ := refused(t, p, e, clientConfig(alice, with), reason.Revoked); h.Resumed {
+			t.Error("a session of the former trust was resumed")
+		}
+	})
+}
+
+func TestA2_AuthorityReplaced(t *testing.T) {
+	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+		c, e := config(t, ports.Request)
+		p := serving(t, c)
+		visit(t, p, cache, clientConfig(alice, with), "alice")
+		c.Trust = byOtherCA(t)
+		reconfigure(t, p, c)
+		if h, _ := refused(t, p, e, clientConfig(alice, with), reason.UnknownAuthority); h.Resumed {
+			t.Error("a session of the former trust was resumed")
+		}
+	})
+}
+
+func TestA3_A6_SessionOfAnotherPort(t *testing.T) {
+	for _, row := range []struct {
+		from, to ports.ClientAuth
+		who      *testpki.Pair
+		first    string
+		then     reason.Reason // "" is alice
+	}{
+		{ports.Request, ports.Require, alice, "alice", ""},
+		{ports.Require, ports.Request, alice, "alice", ""},
+		{ports.Request, ports.Require, nil, "no-certificate", reason.NoCertificate},
+		{ports.None, ports.Require, nil, "no-certificate", reason.NoCertificate},
+		{ports.None, ports.Require, alice, "no-certificate", ""}, // the certificate is asked for anew
+	} {
+		t.Run(fmt.Sprintf("%v to %v/%s", row.from, row.to, row.first), func(t *testing.T) {
+			versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+				a, _ := config(t, row.from)
+				b, e := config(t, row.to)
+				from, to := serving(t, a), serving(t, b)
+				visit(t, from, cache, clientConfig(row.who, with), row.first)
+				if row.then != "" {
+					if h, _ := refused(t, to, e, clientConfig(row.who, with), row.then); h.Resumed {
+						t.Error("resumed")
+					}
+					return
+				}
+				if own := visit(t, to, cache, clientConfig(row.who, with), "alice"); own.ConnectionState().DidResume {
+					t.Error("resumed")
+				}
+			})
+		})
+	}
+}
+
+// On a stricter trust the former session must not help either.
+func TestA3_StricterPort(t *testing.T) {
+	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+		a, _ := config(t, ports.Require)
+		b, e := config(t, ports.Require)
+		b.Trust = byClientCA(t, alice)
+		from, to := serving(t, a), serving(t, b)
+		visit(t, from, cache, clientConfig(alice, with), "alice")
+		refused(t, to, e, clientConfig(alice, with), reason.Revoked)
+	})
+}
+
+// An anonymous session stays anonymous, with whatever certificate it comes back.
+func TestA6_SessionWithoutCertificateIsNotUpgraded(t *testing.T) {
+	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+		c, _ := config(t, ports.Request)
+		p := serving(t, c)
+		visit(t, p, cache, clientConfig(nil, with), "no-certificate")
+		own := visit(t, p, cache, clientConfig(alice, with), "no-certificate")
+		if !own.ConnectionState().DidResume {
+			t.Error("not resumed: this test shows nothing")
+		}
+	})
+}
+
+// Two names on one port have one trust: a session may change its name, not its caller.
+func TestA5_SessionUnderAnotherServerName(t *testing.T) {
+	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+		c, e := config(t, ports.Require)
+		p := serving(t, c)
+		visit(t, p, cache, clientConfig(alice, with), "alice")
+		other := clientConfig(alice, with, func(c *tls.Config) { c.ServerName = "127.0.0.1" })
+		visit(t, p, cache, other, "alice")
+		c.Trust = byClientCA(t, alice)
+		reconfigure(t, p, c)
+		refused(t, p, e, other, reason.Revoked)
+	})
+}
+
+// A change that leaves the trust as it is ends sessions all the same: a generation
+// has its own keys.
+func TestR3_EveryGenerationHasItsOwnKeys(t *testing.T) {
+	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+		c, _ := config(t, ports.Require)
+		p := serving(t, c)
+		visit(t, p, cache, clientConfig(alice, with), "alice")
+		reconfigure(t, p, c)
+		if own := visit(t, p, cache, clientConfig(alice, with), "alice"); own.ConnectionState().DidResume {
+			t.Error("resumed across generations")
+		}
+	})
+}

@@ -1,0 +1,184 @@
+package ports_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+func TestServeOpensAllPortsOrNone(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	a, _ := config(t, ports.None)
+	b, _ := config(t, ports.Require)
+	b.Addr = taken.Addr().String()
+	first, second := newPort(t, a), newPort(t, b)
+	s := &ports.Server{Handler: http.HandlerFunc(who), Ports: []*ports.Port{first, second}, Ready: func() { t.Error("ready") }}
+	if err := s.Serve(t.Context()); err == nil || !strings.Contains(err.Error(), "require") {
+		t.Errorf("Serve: %v", err)
+	}
+	if c, err := net.Dial("tcp", first.Addr().String()); err == nil {
+		c.Close()
+		t.Error("the first port is open")
+	}
+	if err := ports.Serve(t.Context(), nil, first); err == nil {
+		t.Error("served without a handler")
+	}
+	if err := ports.Serve(t.Context(), http.HandlerFunc(who)); err == nil {
+		t.Error("served without ports")
+	}
+}
+
+func TestServeManyPorts(t *testing.T) {
+	var all []*ports.Port
+	for _, mode := range []ports.ClientAuth{ports.None, ports.Request, ports.Require} {
+		c, _ := config(t, mode)
+		all = append(all, newPort(t, c))
+	}
+	stop := serve(t, http.HandlerFunc(who), all...)
+	for i, want := range []string{"none no-certificate HTTP/2.0", "request alice HTTP/2.0", "require alice HTTP/2.0"} {
+		if body, own, err := ask(t, all[i], clientConfig(alice)); err != nil || body != want {
+			t.Errorf("%q, %v; want %q", body, err, want)
+		} else {
+			own.Close()
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	for _, p := range all {
+		if c, err := net.Dial("tcp", p.Addr().String()); err == nil {
+			c.Close()
+			t.Errorf("%s is still open", p.Name())
+		}
+		if n := p.Open(); n != 0 {
+			t.Errorf("%s has %d connections", p.Name(), n)
+		}
+	}
+}
+
+func TestI12_DrainFinishesRequestsUnderWay(t *testing.T) {
+	for name, o := range protocols {
+		t.Run(name, func(t *testing.T) {
+			shop := newWorkshop()
+			c, _ := config(t, ports.Require)
+			c.Limits.Drain = patience
+			p := newPort(t, c)
+			draining := make(chan struct{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ready, ended := make(chan struct{}), make(chan error, 1)
+			s := &ports.Server{Handler: shop, Ports: []*ports.Port{p}, Ready: func() { close(ready) }, Draining: func() { close(draining) }}
+			go func() { ended <- s.Serve(ctx) }()
+			<-ready
+			idle := admitted(t, p, clientConfig(alice, o))
+			busy := admitted(t, p, clientConfig(alice, o))
+			stalled := silent(t, p, "")
+			eventually(t, "the stalled one", func() bool { return p.Open() == 3 })
+			answer := make(chan int, 1)
+			go func() { body, _, _ := busy.get("/busy"); answer <- len(body) }()
+			<-shop.started
+			start := time.Now()
+			cancel()
+			<-draining
+			idle.ends(t)
+			stalled.SetReadDeadline(time.Now().Add(patience))
+			if _, err := stalled.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+				t.Errorf("the stalled handshake: %v", err)
+			}
+			if _, err := net.Dial("tcp", p.Addr().String()); err == nil {
+				t.Error("a new connection while draining")
+			}
+			select {
+			case err := <-ended:
+				t.Fatalf("ended before the request: %v", err)
+			default:
+			}
+			shop.finish <- struct{}{}
+			if n := <-answer; n != long {
+				t.Errorf("%d bytes of %d", n, long)
+			}
+			if err := <-ended; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+			within(t, "the drain", time.Since(start), 0, patience-time.Second)
+			if n := p.Open(); n != 0 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}
+
+func TestI12_DrainClosesWhatIsLeftAtTheDeadline(t *testing.T) {
+	shop := newWorkshop()
+	c, _ := config(t, ports.Require)
+	c.Limits.Drain = 300 * time.Millisecond
+	p := newPort(t, c)
+	stop := serve(t, shop, p)
+	hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+	hijacked.echoes(t)
+	var busy []*caller
+	for _, o := range protocols {
+		own := admitted(t, p, clientConfig(alice, o))
+		go own.get("/busy")
+		<-shop.started
+		busy = append(busy, own)
+	}
+	hijacked.reading()
+	start := time.Now()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	within(t, "the drain", time.Since(start), 250*time.Millisecond, 2*time.Second+300*time.Millisecond)
+	for _, own := range append(busy, hijacked) {
+		own.ends(t)
+	}
+	eventually(t, "no connections", func() bool { return p.Open() == 0 })
+}
+
+// A hijacked connection that ends of itself ends the drain.
+func TestI12_DrainWaitsForHijackedConnections(t *testing.T) {
+	shop := newWorkshop()
+	c, _ := config(t, ports.Require)
+	c.Limits.Drain = patience
+	p := newPort(t, c)
+	stop := serve(t, shop, p)
+	hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+	ended := make(chan error, 1)
+	start := time.Now()
+	go func() { ended <- stop() }()
+	eventually(t, "the drain", func() bool {
+		c, err := net.Dial("tcp", p.Addr().String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	hijacked.echoes(t)
+	hijacked.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	within(t, "the drain", time.Since(start), 0, patience-time.Second)
+}
+
+// A port that is full, and one that nobody accepts from, can be stopped.
+func TestI12_FullPortStops(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	c.Limits.Connections, c.Limits.Drain = 1, 300*time.Millisecond
+	p := newPort(t, c)
+	stop := serve(t, http.HandlerFunc(who), p)
+	admitted(t, p, clientConfig(alice))
+	silent(t, p, "") // waits in the kernel's queue
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,465 @@
+package trust_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func lists(l ...*x509.RevocationList) []*x509.RevocationList { return l }
+
+func serials(pairs ...*testpki.Pair) []*big.Int {
+	var out []*big.Int
+	for _, p := range pairs {
+		out = append(out, p.Cert.SerialNumber)
+	}
+	return out
+}
+
+type change = func(*x509.RevocationList)
+
+func from(at time.Time) change { return func(l *x509.RevocationList) { l.ThisUpdate = at } }
+func until(at time.Time) change {
+	return func(l *x509.RevocationList) {
+		l.NextUpdate = at
+		if l.ThisUpdate.After(at) {
+			l.ThisUpdate = at.Add(-time.Hour)
+		}
+	}
+}
+func extension(critical bool, value []byte, oid ...int) change {
+	return func(l *x509.RevocationList) {
+		l.ExtraExtensions = append(l.ExtraExtensions, pkix.Extension{Id: oid, Critical: critical, Value: value})
+	}
+}
+func entryExtension(critical bool, value []byte, oid ...int) change {
+	return func(l *x509.RevocationList) {
+		l.RevokedCertificateEntries[0].ExtraExtensions = []pkix.Extension{{Id: oid, Critical: critical, Value: value}}
+	}
+}
+
+// idp is an issuing distribution point.
+type idp struct {
+	Point      asn1.RawValue  `asn1:"optional"`
+	Users      bool           `asn1:"optional,tag:1"`
+	CAs        bool           `asn1:"optional,tag:2"`
+	Reasons    asn1.BitString `asn1:"optional,tag:3"`
+	Indirect   bool           `asn1:"optional,tag:4"`
+	Attributes bool           `asn1:"optional,tag:5"`
+}
+
+func (i idp) change(t testing.TB) change {
+	t.Helper()
+	return extension(true, marshal(t, i), 2, 5, 29, 28)
+}
+
+// at names a distribution point by a URI.
+func at(t testing.TB, uri string) asn1.RawValue {
+	t.Helper()
+	general := marshal(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte(uri)})
+	full := marshal(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: general})
+	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: full}
+}
+
+func TestRevocationModes(t *testing.T) {
+	ca, other := testpki.NewCA("Client CA"), testpki.NewCA("Other CA")
+	sub := ca.SubCA("Sub")
+	alice, bad, carol, eve := ca.Leaf("alice"), ca.Leaf("bad"), sub.Leaf("carol"), other.Leaf("eve")
+	good := ca.CRL(1, serials(bad))
+	stale := ca.CRL(1, serials(bad), until(time.Now().Add(-time.Minute)))
+	full := lists(good, sub.CRL(1, nil), other.CRL(1, nil))
+	type want map[*testpki.Pair]reason.Reason
+	const unknown = reason.RevocationUnknown
+	for _, row := range []struct {
+		name string
+		mode trust.Revocation
+		crls []*x509.RevocationList
+		want want
+	}{
+		{"auto without CRLs is off", trust.Auto, nil, want{alice: "", bad: "", carol: "", eve: ""}},
+		{"auto with CRLs is hard", trust.Auto, lists(good), want{alice: "", bad: reason.Revoked, carol: unknown, eve: unknown}},
+		{"hard", trust.Hard, full, want{alice: "", bad: reason.Revoked, carol: "", eve: ""}},
+		{"hard, an issuer without CRL", trust.Hard, lists(good), want{alice: "", bad: reason.Revoked, carol: unknown, eve: unknown}},
+		{"soft, an issuer without CRL", trust.Soft, lists(good), want{alice: "", bad: reason.Revoked, carol: "", eve: ""}},
+		{"soft without CRLs", trust.Soft, nil, want{alice: "", bad: "", carol: "", eve: ""}},
+		{"off looks nothing up", trust.Off, full, want{alice: "", bad: "", carol: "", eve: ""}},
+		{"hard, stale", trust.Hard, lists(stale), want{alice: unknown, bad: reason.Revoked}},
+		{"soft, stale", trust.Soft, lists(stale), want{alice: "", bad: reason.Revoked}},
+		{"stale and fresh", trust.Hard, lists(stale, good), want{alice: "", bad: reason.Revoked}},
+		{"fresh without, stale with", trust.Hard, lists(stale, ca.CRL(2, nil)), want{alice: "", bad: reason.Revoked}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			v := verifier(t, trust.Config{Anchors: certs{ca.Cert, other.Cert}, Revocation: row.mode, CRLs: row.crls})
+			for p, w := range row.want {
+				expect(t, v, p.Presented(), w)
+			}
+		})
+	}
+}
+
+func TestRevokedIntermediate(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	sub := ca.SubCA("Sub")
+	carol := sub.Leaf("carol").Presented()
+	for name, crls := range map[string][]*x509.RevocationList{
+		"its CRL is there":     lists(ca.CRL(1, serials(sub)), sub.CRL(1, nil)),
+		"its CRL is not there": lists(ca.CRL(1, serials(sub))), // unknown for the leaf; revoked is the better word
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, mode := range []trust.Revocation{trust.Hard, trust.Soft} {
+				expect(t, verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: crls, Revocation: mode}), carol, reason.Revoked)
+			}
+		})
+	}
+	// The same authority by another way that is not revoked.
+	second := testpki.NewCA("Second CA")
+	bySecond := testpki.Make(second, sub.Key, &x509.Certificate{
+		Subject: sub.Cert.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: sub.Cert.SubjectKeyId,
+	})
+	v := verifier(t, trust.Config{
+		Anchors: certs{ca.Cert, second.Cert},
+		CRLs:    lists(ca.CRL(1, serials(sub)), second.CRL(1, nil), sub.CRL(1, nil)),
+	})
+	got := expect(t, v, append(carol, bySecond.Cert), "")
+	if got.IssuedUnder(trust.SPKIOf(ca.Cert)) {
+		t.Error("the way through the revoked certificate counts")
+	}
+}
+
+func TestAnchorIsNotAskedAbout(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, serials(ca)))})
+	expect(t, v, ca.Leaf("alice").Presented(), "")
+}
+
+// A list of an intermediate is believed when a chain shows the intermediate, and
+// by nothing else.
+func TestIntermediatesCRL(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	sub := ca.SubCA("Sub")
+	impostor := testpki.NewCA("Sub")
+	carol := sub.Leaf("carol")
+	genuine := sub.CRL(1, serials(carol))
+	forged := impostor.CRL(2, nil)
+	config := func(l ...*x509.RevocationList) trust.Config {
+		return trust.Config{Anchors: certs{ca.Cert}, CRLs: append(l, ca.CRL(1, nil))}
+	}
+	expect(t, verifier(t, config(genuine)), carol.Presented(), reason.Revoked)
+	expect(t, verifier(t, config(sub.CRL(1, nil))), carol.Presented(), "")
+	expect(t, verifier(t, config(forged)), carol.Presented(), reason.RevocationUnknown)
+	expect(t, verifier(t, config(forged, genuine)), carol.Presented(), reason.Revoked)
+	expect(t, verifier(t, config(impostor.CRL(2, serials(carol)), sub.CRL(1, nil))), carol.Presented(), "")
+	// An intermediate that may not sign lists.
+	mute := ca.SubCA("Mute", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign })
+	list := (&testpki.Pair{Cert: withCRLSign(mute), Key: mute.Key}).CRL(1, nil)
+	expect(t, verifier(t, config(list)), mute.Leaf("dave").Presented(), reason.RevocationUnknown)
+}
+
+func withCRLSign(p *testpki.Pair) *x509.Certificate {
+	c := *p.Cert
+	c.KeyUsage |= x509.KeyUsageCRLSign
+	return &c
+}
+
+// Two certificates for one key, one of which may not sign lists: what is asked
+// first must not decide for the other.
+func TestCRLSignerIsRememberedByCertificate(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	sub := ca.SubCA("Sub")
+	mute := testpki.Make(ca, sub.Key, &x509.Certificate{
+		Subject: sub.Cert.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, SubjectKeyId: sub.Cert.SubjectKeyId,
+	})
+	carol := sub.Leaf("carol")
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.Soft, CRLs: lists(sub.CRL(1, serials(carol)))})
+	expect(t, v, certs{carol.Cert, mute.Cert}, "") // soft: not known
+	expect(t, v, carol.Presented(), reason.Revoked)
+}
+
+func TestIssuerNameWithAnotherKey(t *testing.T) {
+	old, renewed := testpki.NewCA("Client CA"), testpki.NewCA("Client CA")
+	one, two := old.Leaf("one"), renewed.Leaf("two")
+	v := verifier(t, trust.Config{
+		Anchors: certs{old.Cert, renewed.Cert},
+		CRLs:    lists(old.CRL(1, []*big.Int{two.Cert.SerialNumber}), renewed.CRL(1, []*big.Int{one.Cert.SerialNumber})),
+	})
+	expect(t, v, one.Presented(), "") // on the list of the other key only
+	expect(t, v, two.Presented(), "")
+	v = verifier(t, trust.Config{Anchors: certs{old.Cert, renewed.Cert}, CRLs: lists(old.CRL(1, nil), renewed.CRL(1, serials(two)))})
+	expect(t, v, one.Presented(), "")
+	expect(t, v, two.Presented(), reason.Revoked)
+	v = verifier(t, trust.Config{Anchors: certs{old.Cert, renewed.Cert}, CRLs: lists(old.CRL(1, nil))})
+	expect(t, v, one.Presented(), "")
+	expect(t, v, two.Presented(), reason.RevocationUnknown)
+}
+
+// What cannot be believed is a mistake when it is loaded.
+func TestCRLMistakes(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	bad := ca.Leaf("bad")
+	now := time.Now()
+	oid := []int{1, 3, 6, 1, 4, 1, 99999, 1}
+	null := []byte{5, 0}
+	mute := testpki.NewCA("Client CA", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign })
+	byMute := (&testpki.Pair{Cert: withCRLSign(mute), Key: mute.Key}).CRL(1, nil)
+	relative := asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true, Bytes: marshal(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 1, IsCompound: true})}
+	made := func(c ...change) *x509.RevocationList { return ca.CRL(1, serials(bad), c...) }
+	for _, row := range []struct {
+		name string
+		list *x509.RevocationList
+		ok   bool
+	}{
+		{"good", made(), true},
+		{"extension, not critical", made(extension(false, null, oid...)), true},
+		{"extension, critical", made(extension(true, null, oid...)), false},
+		{"entry extension, not critical", made(entryExtension(false, null, oid...)), true},
+		{"entry extension, critical", made(entryExtension(true, null, oid...)), false},
+		{"certificate issuer in an entry", made(entryExtension(true, []byte{0x30, 0}, 2, 5, 29, 29)), false},
+		{"delta", made(extension(true, []byte{2, 1, 1}, 2, 5, 29, 27)), false},
+		{"delta, not critical", made(extension(false, []byte{2, 1, 1}, 2, 5, 29, 27)), false},
+		{"not yet valid", made(from(now.Add(time.Minute))), false},
+		{"removeFromCRL", made(func(l *x509.RevocationList) { l.RevokedCertificateEntries[0].ReasonCode = 8 }), false},
+		{"certificateHold", made(func(l *x509.RevocationList) { l.RevokedCertificateEntries[0].ReasonCode = 6 }), true},
+		{"serial of 21 bytes", made(func(l *x509.RevocationList) {
+			l.RevokedCertificateEntries[0].SerialNumber = new(big.Int).Lsh(big.NewInt(1), 160)
+		}), false},
+		{"serial of 20 bytes", made(func(l *x509.RevocationList) {
+			l.RevokedCertificateEntries[0].SerialNumber = new(big.Int).Lsh(big.NewInt(1), 159)
+		}), true},
+		{"forged", testpki.NewCA("Client CA").CRL(1, nil), false},
+		{"signed by who may not sign lists", byMute, false},
+		{"for users", made(idp{Users: true}.change(t)), true},
+		{"for users and authorities", made(idp{Users: true, CAs: true}.change(t)), false},
+		{"for authorities and attributes", made(idp{CAs: true, Attributes: true}.change(t)), false},
+		{"indirect", made(idp{Indirect: true}.change(t)), false},
+		{"some reasons", made(idp{Reasons: asn1.BitString{Bytes: []byte{0x40}, BitLength: 2}}.change(t)), true},
+		{"point by URI", made(idp{Point: at(t, "http://crl.example/a")}.change(t)), true},
+		{"point relative to the issuer", made(idp{Point: relative}.change(t)), false},
+		{"scope cut off", made(extension(true, []byte{0x30, 5, 1}, 2, 5, 29, 28)), false},
+		{"scope with something behind", made(extension(true, []byte{0x30, 0, 5, 0}, 2, 5, 29, 28)), false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := trust.New(trust.Config{Anchors: certs{ca.Cert, mute.Cert}[:1], CRLs: lists(row.list)})
+			if (err == nil) != row.ok {
+				t.Fatalf("New: %v, want ok %v", err, row.ok)
+			}
+			if err != nil && len(mistake.All(err)) == 0 {
+				t.Errorf("the error holds no mistakes: %v", err)
+			}
+			if got := trust.CheckCRL(row.list, certs{ca.Cert}, now); (got == nil) != row.ok {
+				t.Errorf("CheckCRL: %v", got)
+			}
+		})
+	}
+	if trust.CheckCRL(nil, certs{ca.Cert}, now) == nil {
+		t.Error("a nil CRL is fine")
+	}
+	if _, err := trust.New(trust.Config{Anchors: certs{mute.Cert}, CRLs: lists(byMute)}); err == nil {
+		t.Error("a list of an anchor that may not sign lists was taken")
+	}
+	if _, err := trust.New(trust.Config{Anchors: file(t, "client-ca"), CRLs: lists(crlFile(t, "client-ca-forged.crl"))}); err == nil {
+		t.Error("client-ca-forged.crl was taken")
+	}
+}
+
+func TestCRLScopes(t *testing.T) {
+	const here, elsewhere = "http://crl.example/here", "http://crl.example/elsewhere"
+	ca := testpki.NewCA("Client CA")
+	sub := ca.SubCA("Sub")
+	plain := ca.Leaf("plain")
+	pointed := ca.Leaf("pointed", func(c *x509.Certificate) { c.CRLDistributionPoints = []string{here} })
+	below := sub.Leaf("below")
+	bad := ca.Leaf("bad")
+	const unknown = reason.RevocationUnknown
+	some := asn1.BitString{Bytes: []byte{0x40}, BitLength: 2}
+	for _, row := range []struct {
+		name                  string
+		scope                 idp
+		plain, pointed, below reason.Reason
+	}{
+		{"everything", idp{}, "", "", ""},
+		{"users", idp{Users: true}, "", "", unknown},
+		{"authorities", idp{CAs: true}, unknown, unknown, ""},
+		{"attributes", idp{Attributes: true}, unknown, unknown, unknown},
+		{"some reasons", idp{Reasons: some}, unknown, unknown, unknown},
+		{"the certificate's point", idp{Point: at(t, here)}, unknown, "", unknown},
+		{"another point", idp{Point: at(t, elsewhere)}, unknown, unknown, unknown},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			list := ca.CRL(1, serials(bad), row.scope.change(t))
+			v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list, sub.CRL(1, nil))})
+			expect(t, v, plain.Presented(), row.plain)
+			expect(t, v, pointed.Presented(), row.pointed)
+			expect(t, v, below.Presented(), row.below)
+			expect(t, v, bad.Presented(), reason.Revoked) // a list that says so is believed, partial or not
+		})
+	}
+	t.Run("users and authorities in two lists", func(t *testing.T) {
+		v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(
+			ca.CRL(1, nil, idp{Users: true}.change(t)), ca.CRL(2, nil, idp{CAs: true}.change(t)), sub.CRL(1, nil))})
+		expect(t, v, below.Presented(), "")
+	})
+}
+
+// A certificate whose distribution points all name another issuer of the CRL
+// (RFC 5280 section 6.3.3 (b) (1)): its own issuer's list does not speak for it.
+func TestCertificateWantsAnotherIssuersCRL(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	name := marshal(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true, Bytes: testpki.NewCA("CRL issuer").Cert.RawSubject})
+	issuer := marshal(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, IsCompound: true, Bytes: name})
+	point := marshal(t, at(t, "http://crl.example/"))
+	leaf := func(points ...[]byte) *testpki.Pair {
+		var all []byte
+		for _, p := range points {
+			all = append(all, marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: p})...)
+		}
+		der := marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: all})
+		return ca.Leaf("alice", func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 31}, Value: der}}
+		})
+	}
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil))})
+	expect(t, v, leaf(point).Presented(), "")
+	expect(t, v, leaf(issuer).Presented(), reason.RevocationUnknown)
+	expect(t, v, leaf(bytes.Join([][]byte{point, issuer}, nil)).Presented(), reason.RevocationUnknown)
+	expect(t, v, leaf(issuer, point).Presented(), "")
+}
+
+func TestI6_ClockPassesNextUpdate(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	start := time.Now().Truncate(time.Second)
+	c := &clock{start}
+	alice, bad := ca.Leaf("alice"), ca.Leaf("bad")
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Now: c.now, CRLs: lists(ca.CRL(1, serials(bad), until(start.Add(10*time.Minute))))})
+	got := expect(t, v, alice.Presented(), "")
+	if !got.Until().Equal(start.Add(10 * time.Minute)) {
+		t.Errorf("believed until %v", got.Until())
+	}
+	c.at = start.Add(10 * time.Minute)
+	expect(t, v, alice.Presented(), "")
+	c.at = start.Add(10*time.Minute + time.Second)
+	expect(t, v, alice.Presented(), reason.RevocationUnknown)
+	expect(t, v, bad.Presented(), reason.Revoked)
+	if got.ValidAt(c.at) {
+		t.Error("the old judgement holds")
+	}
+}
+
+// crlInside is a list's inside as crypto/x509 does not let one write it.
+type crlInside struct {
+	Version    int
+	Algorithm  pkix.AlgorithmIdentifier
+	Issuer     asn1.RawValue
+	ThisUpdate time.Time        `asn1:"utc"`
+	NextUpdate time.Time        `asn1:"utc,optional"`
+	Entries    []asn1.RawValue  `asn1:"omitempty,optional"`
+	Extensions []pkix.Extension `asn1:"omitempty,optional,explicit,tag:0"`
+}
+
+func withoutNextUpdate(t *testing.T, ca *testpki.Pair, l *x509.RevocationList) *x509.RevocationList {
+	t.Helper()
+	var in crlInside
+	if _, err := asn1.Unmarshal(l.RawTBSRevocationList, &in); err != nil {
+		t.Fatal(err)
+	}
+	in.NextUpdate = time.Time{}
+	out, err := x509.ParseRevocationList(sign(t, ca, in, in.Algorithm))
+	if err != nil || !out.NextUpdate.IsZero() {
+		t.Fatalf("next update %v, %v", out.NextUpdate, err)
+	}
+	return out
+}
+
+func TestCRLWithoutNextUpdateHoldsSevenDays(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	start := time.Now().Truncate(time.Second)
+	long := func(c *x509.Certificate) { c.NotAfter = start.Add(30 * 24 * time.Hour) }
+	alice, bad := ca.Leaf("alice", long), ca.Leaf("bad", long)
+	c := &clock{start}
+	list := withoutNextUpdate(t, ca, ca.CRL(1, serials(bad), from(start)))
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Now: c.now, CRLs: lists(list)})
+	expect(t, v, alice.Presented(), "")
+	c.at = start.Add(7 * 24 * time.Hour)
+	expect(t, v, alice.Presented(), "")
+	c.at = start.Add(7*24*time.Hour + time.Second)
+	expect(t, v, alice.Presented(), reason.RevocationUnknown)
+	expect(t, v, bad.Presented(), reason.Revoked)
+}
+
+func TestStaleCRLWarns(t *testing.T) {
+	v := verifier(t, trust.Config{Anchors: file(t, "client-ca"), CRLs: lists(crlFile(t, "client-ca-stale.crl"))})
+	if w := v.Warnings(); len(w) != 1 || !strings.Contains(w[0], "2024-02-01") {
+		t.Errorf("warnings: %q", w)
+	}
+	expect(t, v, file(t, "alice"), reason.RevocationUnknown)
+	expect(t, v, file(t, "revoked"), reason.Revoked)
+}
+
+func TestPinnedLeafAndRevocation(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	other := testpki.NewCA("Other CA")
+	self := testpki.Make(nil, testpki.NewKey(), &x509.Certificate{
+		Subject: pkix.Name{CommonName: "self"}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	issued, known := other.Leaf("issued"), ca.Leaf("known")
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert, self.Cert, issued.Cert, known.Cert}, CRLs: lists(ca.CRL(1, serials(known)))})
+	expect(t, v, self.Presented(), "")                         // nobody else could revoke it
+	expect(t, v, issued.Presented(), reason.RevocationUnknown) // its issuer could, and is not here
+	// Pinning does not take a certificate off its issuer's list.
+	if _, err := v.Verify(context.Background(), known.Presented()); err == nil {
+		t.Error("a revoked certificate is believed because it is an anchor")
+	}
+}
+
+func TestReadCRLs(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	der := ca.CRL(1, nil).Raw
+	block := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
+	cert := ca.CertPEM()
+	for _, row := range []struct {
+		name string
+		data []byte
+		want int // lists; -1 is a mistake
+	}{
+		{"PEM", block, 1},
+		{"two", append(bytes.Clone(block), block...), 2},
+		{"CRLF", bytes.ReplaceAll(block, []byte("\n"), []byte("\r\n")), 1},
+		{"DER", der, 1},
+		{"DER with a byte behind", append(bytes.Clone(der), 0), -1},
+		{"DER twice", append(bytes.Clone(der), der...), -1},
+		{"DER cut off", der[:len(der)-1], -1},
+		{"PEM with a byte behind the DER", pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: append(bytes.Clone(der), 0)}), -1},
+		{"a certificate", cert, -1},
+		{"with a certificate", append(bytes.Clone(block), cert...), -1},
+		{"nothing", nil, -1},
+		{"white space", []byte(" \r\n\t"), -1},
+		{"a text that begins like DER", []byte("0 is a number\n"), -1},
+		{"cut off", block[:len(block)-10], -1},
+		{"one cut off and one good", append(bytes.Clone(block[:len(block)-30]), append([]byte("\n"), block...)...), -1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got, err := trust.ReadCRLs("some.crl", row.data)
+			if row.want < 0 && (err == nil || len(got) != 0 || len(mistake.All(err)) == 0) {
+				t.Errorf("%d lists, %v", len(got), err)
+			}
+			if row.want >= 0 && (err != nil || len(got) != row.want) {
+				t.Errorf("%d lists, %v", len(got), err)
+			}
+		})
+	}
+	two, err := trust.ReadCRLs("some.crl", append([]byte("\n"), append(bytes.Clone(block), block...)...))
+	if err != nil || two[0].Line != 2 || two[1].Line != 2+bytes.Count(block, []byte("\n")) {
+		t.Errorf("lines %v, %v", two, err)
+	}
+}
