@@ -49,6 +49,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "error: unknown argument %q\nhint: -config FILE\n", flags.Arg(0))
 		return unusual
+	case *config == "" && given(flags, "config"):
+		// Else an unset variable in a script would end in the embedded example.
+		fmt.Fprint(stderr, "error: -config names no file\nhint: -config FILE, or no -config for the embedded example\n")
+		return unusual
 	}
 
 	hangup := make(chan os.Signal, 1)
@@ -82,9 +86,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}()
 	if err := server.Serve(ctx, api()); err != nil {
 		complain(stderr, err)
+		fmt.Fprintln(stderr, "hint: does another program have the address, or is it another machine's? No port was left open")
 		return failed
 	}
 	return ok
+}
+
+func given(flags *flag.FlagSet, name string) bool {
+	found := false
+	flags.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }
 
 func open(config string, options mtlsguard.Options) (*mtlsguard.Server, error) {

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process runs the server as its own program: signals are for programs.
+func (s *site) process() *exec.Cmd {
+	s.Helper()
+	binary := filepath.Join(s.TempDir(), "server")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		s.Fatalf("%s", out)
+	}
+	cmd := exec.Command(binary, "-config", s.config())
+	cmd.Stdout, cmd.Stderr = s.stdout, s.stderr
+	if err := cmd.Start(); err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { cmd.Process.Kill() })
+	eventually(s, "ready", func() bool { return s.stdout.String() == "ready\n" })
+	return cmd
+}
+
+// SIGHUP reloads also where watching is off; SIGINT and SIGTERM end with status 0,
+// in time, whatever is connected.
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.files(plainUsers, plainPolicy, s.port("internal", "require", "limits: {drain: 1s}"))
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		s.stdout, s.stderr = &output{}, &output{}
+		s.put("users.yaml", plainUsers)
+		cmd := s.process()
+		alice := s.client(s.ca.Leaf("alice"))
+		if got := s.ask(alice, "GET", "internal", "/x").short(); got != "200 alice" {
+			t.Fatal(got)
+		}
+		s.put("users.yaml", strings.Replace(plainUsers, "user: alice", "user: alicia", 1))
+		cmd.Process.Signal(syscall.SIGHUP)
+		eventually(t, "SIGHUP is followed", func() bool { return s.ask(alice, "GET", "internal", "/x").short() == "403 no-rule" })
+		s.put("users.yaml", "garbage")
+		cmd.Process.Signal(syscall.SIGHUP)
+		eventually(t, "a WARN names the file", func() bool {
+			return len(s.log("level", "WARN", "event", "reload", "outcome", "failed", "file", filepath.Join(s.dir, "users.yaml"))) > 0
+		})
+		start := time.Now()
+		cmd.Process.Signal(signal)
+		err := cmd.Wait()
+		if took := time.Since(start); err != nil || took > 3*time.Second {
+			t.Errorf("%s: ended after %s with %v", signal, took, err)
+		}
+		if len(s.log("event", "drain")) != 1 || s.stdout.String() != "ready\n" {
+			t.Errorf("%s: %s%s", signal, s.stdout, s.stderr)
+		}
+	}
+}
+
+// What cannot be served ends the program with a sentence, not with silence.
+func TestCannotServe(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.files(plainUsers, plainPolicy, s.port("internal", "require"))
+	s.start()
+	for _, row := range []struct {
+		name      string
+		arguments []string
+		status    int
+	}{
+		{"the address is taken", []string{"-config", s.config()}, failed},
+		{"no such file", []string{"-config", filepath.Join(s.dir, "lost.yaml")}, unusual},
+		{"no name", []string{"-config", ""}, unusual},
+		{"an argument", []string{"mtlsguard.yaml"}, unusual},
+	} {
+		var stdout, stderr output
+		if status := run(t.Context(), row.arguments, &stdout, &stderr); status != row.status || stdout.String() != "" ||
+			!strings.HasPrefix(stderr.String(), "error: ") || !strings.Contains(stderr.String(), "\nhint: ") {
+			t.Errorf("%s: status %d, %q, %q", row.name, status, &stdout, &stderr)
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// site is a configuration on disk, and the server that runs on it.
+type site struct {
+	testing.TB
+	dir               string
+	ca, sub, serverCA *testpki.Pair
+	other             *testpki.Pair     // an authority that nobody trusts
+	addr              map[string]string // by port
+	stdout, stderr    *output
+	stop              context.CancelFunc
+	status            chan int
+}
+
+// output is what the server writes. It is safe for concurrent use.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+func newSite(tb testing.TB) *site {
+	s := &site{TB: tb, dir: tb.TempDir(), addr: map[string]string{}, stdout: &output{}, stderr: &output{}}
+	s.ca, s.serverCA, s.other = testpki.NewCA("Client CA"), testpki.NewCA("Server CA"), testpki.NewCA("Other CA")
+	s.sub = s.ca.SubCA("Client Sub CA")
+	server := s.serverCA.Server(func(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "api.acme.example") })
+	s.put("server.pem", string(server.CertPEM()))
+	s.put("server-key.pem", string(server.KeyPEM()))
+	s.put("ca.pem", string(s.ca.CertPEM()))
+	return s
+}
+
+func (s *site) put(name, content string) {
+	s.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// port is one port of a configuration, in YAML; further lines are added as they
+// stand.
+func (s *site) port(name, mode string, further ...string) string {
+	s.addr[name] = freeAddress(s)
+	out := "  - name: " + name + "\n    listen: " + s.addr[name] + "\n    client_cert: " + mode +
+		"\n    certificate: {cert: server.pem, key: server-key.pem}\n    trust: {anchors: [ca.pem]}\n"
+	for _, line := range further {
+		out += "    " + line + "\n"
+	}
+	return out
+}
+
+// files writes the three files.
+func (s *site) files(users, policy string, ports ...string) {
+	s.put("users.yaml", users)
+	s.put("policy.csv", policy)
+	s.put("mtlsguard.yaml", "users: users.yaml\npolicy: policy.csv\nreload: 0\nports:\n"+strings.Join(ports, ""))
+}
+
+func (s *site) config() string { return filepath.Join(s.dir, "mtlsguard.yaml") }
+
+// start runs the server in this process, until the test ends.
+func (s *site) start(arguments ...string) {
+	s.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop, s.status = cancel, make(chan int, 1)
+	go func() {
+		s.status <- run(ctx, append([]string{"-config", s.config()}, arguments...), s.stdout, s.stderr)
+	}()
+	s.Cleanup(func() {
+		cancel()
+		select {
+		case status := <-s.status:
+			if status != ok {
+				s.Errorf("status %d", status)
+			}
+		case <-time.After(15 * time.Second):
+			s.Error("the server does not end")
+		}
+	})
+	eventually(s, "ready", func() bool {
+		if len(s.status) > 0 {
+			s.Fatalf("the server ended:\n%s", s.stderr)
+		}
+		return s.stdout.String() == "ready\n"
+	})
+}
+
+// log returns the log lines with these fields, in pairs.
+func (s *site) log(pairs ...string) []map[string]any {
+	s.Helper()
+	var out []map[string]any
+next:
+	for line := range strings.Lines(s.stderr.String()) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			s.Errorf("not JSON: %q", line)
+			continue
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			if fields[pairs[i]] != pairs[i+1] {
+				continue next
+			}
+		}
+		out = append(out, fields)
+	}
+	return out
+}
+
+// client holds a certificate, or none.
+func (s *site) client(who *testpki.Pair, options ...func(*http.Transport)) *http.Client {
+	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.serverCA.Pool()}, Protocols: new(http.Protocols)}
+	t.Protocols.SetHTTP1(true)
+	if who != nil {
+		own := who.TLS()
+		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
+	}
+	for _, o := range options {
+		o(t)
+	}
+	s.Cleanup(t.CloseIdleConnections)
+	return &http.Client{Transport: t, Timeout: 10 * time.Second}
+}
+
+func http2(t *http.Transport) {
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP2(true)
+}
+
+func tls12(t *http.Transport) { t.TLSClientConfig.MaxVersion = tls.VersionTLS12 }
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	fields map[string]any
+	body   string
+}
+
+// short is "200 user", "403 reason" or "refused".
+func (a *answer) short() string {
+	if a == nil {
+		return "refused"
+	}
+	word := a.fields["user"]
+	if a.status != http.StatusOK {
+		word = a.fields["reason"]
+	}
+	text, _ := word.(string)
+	return strings.TrimSpace(strconv.Itoa(a.status) + " " + text)
+}
+
+// ask makes a request; nil is a refused connection.
+func (s *site) ask(c *http.Client, method, port, path string, edits ...func(*http.Request)) *answer {
+	s.Helper()
+	r, err := http.NewRequest(method, "https://"+s.addr[port]+path, nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, e := range edits {
+		e(r)
+	}
+	res, err := c.Do(r)
+	if err != nil {
+		return nil
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil
+	}
+	a := &answer{status: res.StatusCode, header: res.Header, body: string(body)}
+	_ = json.Unmarshal(body, &a.fields)
+	return a
+}
+
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func eventually(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
+	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			tb.Fatalf("it never happened: %s", what)
+		}
+	}
+}
