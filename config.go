@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"strconv"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -22,7 +23,7 @@ type file struct {
 	ports         []portFile
 }
 
-// named is a file name and where it stands.
+// named is a text of the file, a file name say, and where it stands.
 type named struct {
 	name string
 	node *yaml.Node
@@ -58,11 +59,14 @@ const (
 var portName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // parser reads mtlsguard.yaml.
-type parser struct{ strictyaml.Doc }
+type parser struct {
+	strictyaml.Doc
+	names, addrs map[string]int // of the ports so far, and the line of each
+}
 
 func parse(name string, data []byte, wrong *mistake.List) *file {
-	p := &parser{strictyaml.Doc{File: name, Wrong: wrong}}
-	root := p.Parse(data)
+	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}}
+	root := p.root(data)
 	if root == nil {
 		return nil
 	}
@@ -73,56 +77,71 @@ func parse(name string, data []byte, wrong *mistake.List) *file {
 		reload: p.reload(m["reload"]),
 	}
 	if f.policy.name == "" {
-		p.Say(root, "policy is missing", "policy: policy.csv says what users may do")
+		p.Say(at(m["policy"], root), "policy is missing", "policy: policy.csv says what users may do")
 	}
 	if m["ports"] == nil {
 		p.Say(root, "ports is missing", "ports: with at least one port")
 		return f
 	}
 	nodes := p.List(m["ports"], "ports")
-	if len(nodes) == 0 {
-		p.Say(m["ports"], "ports has no port", "")
+	if m["ports"].Kind == yaml.SequenceNode && len(nodes) == 0 {
+		p.Say(m["ports"], "ports has no port", "- {name: …, listen: …, client_cert: …, certificate: …}")
 	}
-	names, addrs := map[string]int{}, map[string]int{}
 	for _, n := range nodes {
-		port := p.port(n)
-		p.once(n, names, "name", port.name)
-		if _, number, err := net.SplitHostPort(port.listen); err == nil && number != "0" {
-			p.once(n, addrs, "listen", port.listen)
-		}
-		f.ports = append(f.ports, port)
+		f.ports = append(f.ports, p.port(n))
 	}
 	return f
 }
 
+// root reads the document. The YAML library has panicked on hostile text before.
+func (p *parser) root(data []byte) (root *yaml.Node) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.Wrong.Add(mistake.Mistake{File: p.File, What: "this is not YAML"})
+			root = nil
+		}
+	}()
+	return p.Parse(data)
+}
+
 // once refuses a value that another port has.
 func (p *parser) once(n *yaml.Node, seen map[string]int, key, value string) {
-	if value == "" {
-		return
-	}
 	if line, twice := seen[value]; twice {
-		p.Say(n, fmt.Sprintf("%s %q is taken", key, value), fmt.Sprintf("the port in line %d has it", line))
+		p.Say(n, fmt.Sprintf("%s %q is taken", key, n.Value), fmt.Sprintf("the port in line %d has it", line))
+		return
 	}
 	seen[value] = n.Line
 }
 
 func (p *parser) named(n *yaml.Node, key string) named { return named{p.Text(n, key), n} }
 
+// nameds reads a list of texts, none of them empty.
 func (p *parser) nameds(n *yaml.Node, key string) []named {
 	if n == nil {
 		return nil
 	}
 	var out []named
 	for _, c := range p.List(n, key) {
-		if f := p.named(c, key); f.name != "" {
+		switch f := p.named(c, key); {
+		case f.name != "":
 			out = append(out, f)
+		case c.Kind == yaml.ScalarNode && c.Tag != "!!null": // else told by Text
+			p.Say(c, key+" has an empty entry", "leave it out")
 		}
 	}
 	return out
 }
 
+// at is a node, or the one around it where it is missing.
+func at(n, around *yaml.Node) *yaml.Node {
+	if n == nil {
+		return around
+	}
+	return n
+}
+
 func (p *parser) reload(n *yaml.Node) time.Duration {
-	d := p.Duration(n, "reload", 0, defaultReload)
+	d := p.duration(n, "reload", 0, defaultReload)
 	if d > 0 && d < minReload {
 		p.Say(n, fmt.Sprintf("reload is %s", d), fmt.Sprintf("%s or more, or 0 to turn it off", minReload))
 	}
@@ -132,21 +151,17 @@ func (p *parser) reload(n *yaml.Node) time.Duration {
 func (p *parser) port(n *yaml.Node) portFile {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
 		"methods", "server_names", "limits")
-	out := portFile{
-		node:        n,
-		name:        p.Text(m["name"], "name"),
-		listen:      p.Text(m["listen"], "listen"),
-		strict:      p.Bool(m["strict"], "strict", true),
-		unmapped:    p.Text(m["unmapped"], "unmapped"),
-		methods:     p.Texts(m["methods"], "methods"),
-		serverNames: p.Texts(m["server_names"], "server_names"),
+	out := portFile{node: n, strict: true}
+	if n.Kind != yaml.MappingNode {
+		return out // told by Map
 	}
+	out.name, out.listen = p.Text(m["name"], "name"), p.Text(m["listen"], "listen")
 	if !portName.MatchString(out.name) {
 		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no port name", out.name), "letters, digits and . _ - after the first, at most 64")
+	} else {
+		p.once(m["name"], p.names, "name", out.name)
 	}
-	if _, _, err := net.SplitHostPort(out.listen); err != nil {
-		p.Say(at(m["listen"], n), fmt.Sprintf("listen %q is not host:port", out.listen), "listen: 127.0.0.1:8443")
-	}
+	p.listen(&out, at(m["listen"], n))
 	var ok bool
 	if out.clientCert, ok = ports.ParseClientAuth(p.Text(m["client_cert"], "client_cert")); !ok {
 		p.Say(at(m["client_cert"], n), "client_cert is not set to a mode", "none, request or require; there is no default")
@@ -165,16 +180,29 @@ func (p *parser) port(n *yaml.Node) portFile {
 	} else if out.clientCert > ports.None {
 		p.Say(n, fmt.Sprintf("port %q asks for certificates and has no trust", out.name), "trust: {anchors: [FILE]} with the CA of your clients")
 	}
+	p.callers(&out, m)
 	out.limits = p.limits(m["limits"])
 	return out
 }
 
-// at is a node, or the one around it where it is missing.
-func at(n, around *yaml.Node) *yaml.Node {
-	if n == nil {
-		return around
+// listen checks the address as far as that goes without opening it.
+func (p *parser) listen(out *portFile, n *yaml.Node) {
+	host, service, err := net.SplitHostPort(out.listen)
+	number := 0
+	if err == nil && service != "" {
+		number, err = net.LookupPort("tcp", service)
 	}
-	return n
+	if err != nil || service == "" {
+		p.Say(n, fmt.Sprintf("listen %q is not host:port", out.listen), "listen: 127.0.0.1:8443")
+		return
+	}
+	if number == 0 {
+		return // any free one
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "" // every address, however it is written
+	}
+	p.once(n, p.addrs, "listen", net.JoinHostPort(host, strconv.Itoa(number)))
 }
 
 func (p *parser) certificate(out *portFile, port, n *yaml.Node) {
@@ -187,61 +215,4 @@ func (p *parser) certificate(out *portFile, port, n *yaml.Node) {
 	if out.cert.name == "" || out.key.name == "" {
 		p.Say(n, "certificate wants cert and key", "certificate: {cert: FILE, key: FILE}")
 	}
-}
-
-func (p *parser) trust(n *yaml.Node) *trustFile {
-	m := p.Map(n, "trust", "anchors", "profile", "crls", "revocation")
-	out := &trustFile{node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls")}
-	if len(out.anchors) == 0 {
-		p.Say(at(m["anchors"], n), "trust has no anchors", "anchors: [FILE] with the CA of your clients; the system's are never used")
-	}
-	switch v := p.Text(m["profile"], "profile"); v {
-	case "", "strict":
-		out.profile = trust.Strict
-	case "compatible":
-		out.profile = trust.Compatible
-	default:
-		p.Say(m["profile"], fmt.Sprintf("profile is %q", v), "strict or compatible")
-	}
-	switch v := p.Text(m["revocation"], "revocation"); v {
-	case "":
-		out.revocation = trust.Auto
-	case "off":
-		out.revocation = trust.Off
-	case "soft":
-		out.revocation = trust.Soft
-	case "hard":
-		out.revocation = trust.Hard
-		if len(out.crls) == 0 {
-			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
-		}
-	default:
-		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")
-	}
-	return out
-}
-
-func (p *parser) limits(n *yaml.Node) ports.Limits {
-	var l ports.Limits
-	if n == nil {
-		return l
-	}
-	m := p.Map(n, "limits", "handshake", "handshakes", "connections", "connections_per_ip", "header_bytes", "headers", "idle",
-		"request", "streams", "connection_age", "drain")
-	const least = time.Millisecond
-	l.Handshake = p.Duration(m["handshake"], "handshake", least, 0)
-	l.Handshakes = p.Int(m["handshakes"], "handshakes", 1, 0)
-	l.Connections = p.Int(m["connections"], "connections", 1, 0)
-	l.PerIP = p.Int(m["connections_per_ip"], "connections_per_ip", 1, 0)
-	l.HeaderBytes = p.Int(m["header_bytes"], "header_bytes", 4096, 0)
-	l.Headers = p.Duration(m["headers"], "headers", least, 0)
-	l.Idle = p.Duration(m["idle"], "idle", least, 0)
-	l.Request = p.Duration(m["request"], "request", 0, 0)
-	l.Streams = p.Int(m["streams"], "streams", 1, 0)
-	l.ConnectionAge = p.Duration(m["connection_age"], "connection_age", 0, 0)
-	if m["connection_age"] != nil && l.ConnectionAge == 0 {
-		l.ConnectionAge = -1 // written as 0: never
-	}
-	l.Drain = p.Duration(m["drain"], "drain", least, 0)
-	return l
 }

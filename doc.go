@@ -22,7 +22,7 @@
 //  1. ports/handshake.go: a connection is accepted, its handshake bounded.
 //  2. trust/trust.go: its certificate is believed, or not.
 //  3. middleware/guard.go: a request is cleaned, named and decided on.
-//  4. certmap/map.go: the certificate is one user, or nobody.
+//  4. certmap/decide.go: the certificate is one user, or nobody.
 //  5. policy/decide.go: the user may, or may not.
 //
 // # Refusals

@@ -1,6 +1,7 @@
 package mtlsguard
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -74,8 +75,8 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 		r.add("user", o.Identity.User)
 		r.add("mapping", o.Identity.MappingID)
 	}
-	r.add("method", printable(o.Method))
-	r.add("path", printable(o.Path))
+	r.add("method", printable(o.Method, longest))
+	r.add("path", printable(o.Path, longest))
 	r.add("rule", o.Rule)
 	if leaf := o.Verified.Leaf(); leaf != nil {
 		r.certificate(leaf, o.Verified.Fingerprint())
@@ -92,8 +93,8 @@ func (r *record) certificate(leaf *x509.Certificate, fingerprint trust.Digest) {
 	if name, err := certmap.SubjectOf(leaf); err == nil {
 		subject = name.String()
 	}
-	r.add("subject", printable(subject))
-	r.add("issuer", printable(leaf.Issuer.String()))
+	r.add("subject", printable(subject, longest))
+	r.add("issuer", printable(leaf.Issuer.String(), longest))
 	r.add("serial", serial(leaf))
 }
 
@@ -127,7 +128,7 @@ func (e *events) handshake(h ports.Handshake) {
 		r.certificate(h.Presented[0], trust.FingerprintOf(h.Presented[0]))
 	}
 	if h.Err != nil {
-		r.add("error", printable(h.Err.Error()))
+		r.add("error", printable(h.Err.Error(), longest))
 	}
 	e.write(level, "handshake", r, e.number.Load())
 }
@@ -139,23 +140,24 @@ func remote(a net.Addr) string {
 	return a.String()
 }
 
-// reloadFailed writes a line for each mistake, up to ten, so that each names its
-// file.
+// reloadFailed writes a line for each mistake, so that each names its file: up to
+// three of one file, and up to ten.
 func (e *events) reloadFailed(path string, err error) {
-	const most = 10
 	mistakes := mistake.All(err)
 	if len(mistakes) == 0 {
 		mistakes = []*Mistake{{File: path, What: err.Error()}}
 	}
-	for i, m := range mistakes {
-		if i == most {
-			break
+	written, ofFile := 0, map[string]int{}
+	for _, m := range mistakes {
+		if ofFile[m.File]++; ofFile[m.File] > 3 || written == 10 {
+			continue
 		}
+		written++
 		var r record
 		r.add("event", "reload")
 		r.add("outcome", "failed")
 		r.add("file", m.File)
-		r.add("error", printable(m.Error()))
+		r.add("error", printable(m.Error(), longestOwn))
 		e.write(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.number.Load())
 	}
 }
@@ -163,34 +165,54 @@ func (e *events) reloadFailed(path string, err error) {
 func (e *events) warnings(all []string) {
 	for _, w := range all {
 		var r record
-		r.add("event", "reload")
-		r.add("outcome", "ok")
-		r.add("error", printable(w))
+		r.add("event", "reload") // without an outcome: it says nothing about one
+		r.add("error", printable(w, longestOwn))
 		e.write(slog.LevelWarn, "warning", r, e.number.Load())
 	}
 }
 
-// httpErrors is the ErrorLog of net/http: what it says is about clients, and wanted
-// only by who looks for it.
-func (e *events) httpErrors() *log.Logger { return slog.NewLogLogger(e.log.Handler(), slog.LevelDebug) }
+// httpErrors is the ErrorLog of net/http. What it says is about clients, and wanted
+// only by who looks for it; but a handler that panicked is the program's business.
+func (e *events) httpErrors() *log.Logger { return log.New(httpLog{e.log}, "", 0) }
 
-const longest = 256
+type httpLog struct{ log *slog.Logger }
 
-// printable escapes what cannot be seen, and caps the rest.
-func printable(s string) string {
-	capped := s
-	if len(s) > longest {
-		capped = s[:longest]
-		for len(capped) > 0 && !utf8.ValidString(capped) && utf8.ValidString(s) {
-			capped = capped[:len(capped)-1]
-		}
+func (h httpLog) Write(line []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.Contains(line, []byte("panic serving")) { // net/http has no other way to tell
+		level = slog.LevelError
 	}
-	if strings.ContainsFunc(capped, func(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) }) {
-		quoted := strconv.Quote(capped)
-		capped = quoted[1 : len(quoted)-1]
-	}
-	if len(s) > longest {
-		capped += "…"
-	}
-	return capped
+	h.log.Log(context.Background(), level, "net/http", slog.String("error", printable(string(line), 64*longest)))
+	return len(line), nil
 }
+
+const (
+	longest    = 256         // of what a caller wrote
+	longestOwn = 4 * longest // of what we say about files
+)
+
+// printable escapes what cannot be seen, and caps what comes of it.
+func printable(s string, most int) string {
+	if len(s) <= most && !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		c, size := utf8.DecodeRuneInString(s)
+		piece := s[:size]
+		if hidden(c) {
+			quoted := strconv.Quote(piece)
+			piece = quoted[1 : len(quoted)-1]
+		}
+		if b.Len()+len(piece) > most {
+			b.WriteString("…")
+			break
+		}
+		b.WriteString(piece)
+		s = s[size:]
+	}
+	return b.String()
+}
+
+// hidden reports whether a character cannot be seen, or moves others about.
+func hidden(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) }

@@ -10,8 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // maxFile bounds what is read from one file.
@@ -27,7 +25,27 @@ type files struct {
 type content struct {
 	data   []byte
 	digest [sha256.Size]byte
+	end    end
 	err    error
+}
+
+// end is how a file ends.
+type end int
+
+const (
+	noEnd   end = iota // it is empty
+	openEnd            // in the middle of a line, as far as one can tell
+	lineEnd
+)
+
+func endOf(data []byte) end {
+	switch {
+	case len(data) == 0:
+		return noEnd
+	case data[len(data)-1] == '\n':
+		return lineEnd
+	}
+	return openEnd
 }
 
 func newFiles(fsys fs.FS) *files { return &files{fsys: fsys, read: map[string]content{}} }
@@ -53,25 +71,13 @@ func (f *files) get(name string) ([]byte, error) {
 	return c.data, c.err
 }
 
-// need is get, with a failure noted as a mistake at the place that names the file.
-func (f *files) need(wrong *mistake.List, at mistake.Mistake, name string) ([]byte, bool) {
-	data, err := f.get(name)
-	if err != nil {
-		at.What = err.Error()
-		at.Hint = "paths are relative to the file that they stand in"
-		wrong.Add(at)
-		return nil, false
-	}
-	return data, true
-}
-
 func (f *files) load(name string) content {
 	data, err := f.slurp(name)
 	if err != nil {
 		// The text of the error counts as content: a file that appears is a change.
 		return content{err: err, digest: sha256.Sum256([]byte("error: " + err.Error()))}
 	}
-	return content{data: data, digest: sha256.Sum256(data)}
+	return content{data: data, digest: sha256.Sum256(data), end: endOf(data)}
 }
 
 func (f *files) slurp(name string) ([]byte, error) {
@@ -87,6 +93,8 @@ func (f *files) slurp(name string) ([]byte, error) {
 		return nil, short(name, err)
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a file", name)
+	case info.Size() > maxFile: // not read at all: it would be, at every look
+		return nil, tooLarge(name)
 	}
 	file, err := open()
 	if err != nil {
@@ -94,15 +102,19 @@ func (f *files) slurp(name string) ([]byte, error) {
 	}
 	defer file.Close()
 	var buf bytes.Buffer
-	buf.Grow(int(min(info.Size(), maxFile)))
+	buf.Grow(int(max(info.Size(), 0)) + bytes.MinRead)
 	n, err := io.Copy(&buf, io.LimitReader(file, maxFile+1))
 	if err != nil {
 		return nil, short(name, err)
 	}
 	if n > maxFile {
-		return nil, fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
+		return nil, tooLarge(name)
 	}
 	return buf.Bytes(), nil
+}
+
+func tooLarge(name string) error {
+	return fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
 }
 
 func short(name string, err error) error {
@@ -133,6 +145,27 @@ func (f *files) same(g *files) bool {
 		}
 	}
 	return true
+}
+
+// covers reports whether f reads every file that g does.
+func (f *files) covers(g *files) bool {
+	for name := range g.read {
+		if _, ok := f.read[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// textDiffers reports whether a file that differs from what old read is a text: one
+// that does not tell its own end, as PEM and DER do.
+func (f *files) textDiffers(old *files) bool {
+	for name, c := range f.read {
+		if c.digest != old.read[name].digest && !bytes.HasPrefix(c.data, []byte("-----BEGIN ")) && !bytes.HasPrefix(c.data, []byte{0x30, 0x82}) {
+			return true
+		}
+	}
+	return false
 }
 
 // again reads the same names anew.

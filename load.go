@@ -3,12 +3,9 @@ package mtlsguard
 import (
 	"bytes"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
@@ -30,6 +27,7 @@ type generation struct {
 }
 
 type portGeneration struct {
+	line     int // in mtlsguard.yaml
 	config   ports.Config
 	guard    middleware.PortConfig
 	trustKey [sha256.Size]byte // what the trust was made from
@@ -39,6 +37,7 @@ type portGeneration struct {
 // loader turns files into a generation. Every mistake of every file is noted
 // before it gives up.
 type loader struct {
+	path     string
 	files    *files
 	previous *generation // nil at the start
 	wrong    mistake.List
@@ -46,14 +45,15 @@ type loader struct {
 	now      func() time.Time
 }
 
-func (l *loader) load(path string) (*generation, error) {
-	data, ok := l.files.need(&l.wrong, mistake.Mistake{File: path}, path)
+func (l *loader) load() (*generation, error) {
+	path := l.path
+	data, ok := l.need(mistake.Mistake{File: path}, path)
 	if !ok {
-		return nil, l.wrong.Err()
+		return nil, l.err()
 	}
 	f := parse(path, data, &l.wrong)
 	if f == nil {
-		return nil, l.wrong.Err()
+		return nil, l.err()
 	}
 	g := &generation{files: l.files, reload: f.reload}
 	var names, methods []string
@@ -66,16 +66,51 @@ func (l *loader) load(path string) (*generation, error) {
 	for _, p := range f.ports {
 		g.ports = append(g.ports, l.port(path, p))
 	}
-	l.becameEmpty()
-	if err := l.wrong.Err(); err != nil {
+	l.cutOff()
+	if err := l.err(); err != nil {
 		return nil, err
 	}
 	l.checkGuard(path, f, g)
-	if err := l.wrong.Err(); err != nil {
+	if err := l.err(); err != nil {
 		return nil, err
 	}
 	g.warnings = l.warnings
 	return g, nil
+}
+
+// err joins the mistakes. A file that several ports name is wrong once.
+func (l *loader) err() error {
+	var once []error
+	seen := map[mistake.Mistake]bool{}
+	for _, m := range mistake.All(l.wrong.Err()) {
+		if m.Hint == "" {
+			m.Hint = "key: value lines, indented alike, with blanks and not with tabs"
+			if m.File != l.path {
+				m.Hint = "compare it with a file that works"
+			}
+		}
+		if !seen[*m] {
+			seen[*m] = true
+			once = append(once, m)
+		}
+	}
+	return errors.Join(once...)
+}
+
+// need reads a file, with a failure noted as a mistake: at the start where the
+// file is named, later where it was.
+func (l *loader) need(at mistake.Mistake, name string) ([]byte, bool) {
+	data, err := l.files.get(name)
+	if err == nil {
+		return data, true
+	}
+	at.What = err.Error()
+	at.Hint = "paths are relative to the file that they stand in"
+	if l.previous != nil && at.File != name {
+		at = mistake.Mistake{File: name, What: at.What, Hint: "it is named at " + at.Position()}
+	}
+	l.wrong.Add(at)
+	return nil, false
 }
 
 func (l *loader) warn(format string, args ...any) {
@@ -95,11 +130,10 @@ func (l *loader) users(path string, f *file, ports []string) *certmap.Table {
 				break
 			}
 		}
-		table, _ := certmap.New()
-		return table
+		return nobody
 	}
 	name := l.files.beside(path, f.users.name)
-	data, ok := l.files.need(&l.wrong, place(path, f.users), name)
+	data, ok := l.need(place(path, f.users), name)
 	if !ok {
 		return nil
 	}
@@ -120,6 +154,7 @@ func (l *loader) issuer(users, name string) (trust.Digest, error) {
 	certs, err := trust.ReadCertificates(file, data)
 	switch {
 	case err != nil:
+		l.wrong.Merge(err, mistake.Mistake{File: file}) // where it is wrong, besides where it is named
 		return trust.Digest{}, err
 	case len(certs) != 1:
 		return trust.Digest{}, fmt.Errorf("%s holds %d certificates, and an issuer is one", file, len(certs))
@@ -134,34 +169,45 @@ func (l *loader) policy(path string, f *file, names, methods []string) *policy.E
 		return nil // noted by parse
 	}
 	name := l.files.beside(path, f.policy.name)
-	data, ok := l.files.need(&l.wrong, place(path, f.policy), name)
+	data, ok := l.need(place(path, f.policy), name)
 	if !ok {
 		return nil
 	}
-	if len(data) == 0 && l.previous == nil {
-		l.warn("%s is empty: everything is denied", name)
-	}
 	engine, err := policy.Load(name, bytes.NewReader(data), policy.Ports(names...), policy.Methods(methods...))
-	l.wrong.Merge(err, mistake.Mistake{File: name})
+	l.wrong.Merge(placed(err, name, 0), mistake.Mistake{File: name})
+	if err == nil {
+		if rules, _ := engine.Len(); rules == 0 {
+			l.warn("%s has no rule: everything is denied", name)
+		}
+	}
 	return engine
 }
 
-// becameEmpty refuses a file that had content and has none now: it is being
-// written, or something went wrong, and nobody meant it.
-func (l *loader) becameEmpty() {
+// cutOff refuses what a file that is being written may look like, and nobody means:
+// one that had content and has none now, and one whose last line has lost its end,
+// which may be another line than it was going to be.
+func (l *loader) cutOff() {
 	if l.previous == nil {
 		return
 	}
-	empty := sha256.Sum256(nil)
 	for name, c := range l.files.read {
-		if old, ok := l.previous.files.read[name]; ok && c.err == nil && c.digest == empty && old.err == nil && old.digest != empty {
-			l.wrong.Add(mistake.Mistake{File: name, What: "the file has become empty", Hint: "write a new file beside it and rename it over the old one"})
+		old, ok := l.previous.files.read[name]
+		if !ok || c.err != nil || old.err != nil || c.digest == old.digest {
+			continue
+		}
+		const hint = "write a new file beside it and rename it over the old one"
+		switch {
+		case c.end == noEnd && old.end != noEnd:
+			l.wrong.Add(mistake.Mistake{File: name, What: "the file has become empty", Hint: hint})
+		case c.end == openEnd && old.end == lineEnd:
+			l.wrong.Add(mistake.Mistake{File: name, What: "the last line had an end and has none now: the file may be cut off", Hint: hint})
 		}
 	}
 }
 
 func (l *loader) port(path string, p portFile) portGeneration {
 	out := portGeneration{
+		line:   p.node.Line,
 		config: ports.Config{Name: p.name, Addr: p.listen, ClientAuth: p.clientCert, MinVersion: p.minVersion, Limits: p.limits},
 		guard:  middleware.PortConfig{Unmapped: p.unmapped, Methods: p.methods, ServerNames: p.serverNames},
 	}
@@ -180,108 +226,6 @@ func (l *loader) port(path string, p portFile) portGeneration {
 		}
 	}
 	return out
-}
-
-func (l *loader) certificate(path string, p portFile, out *portGeneration) {
-	certName, keyName := l.files.beside(path, p.cert.name), l.files.beside(path, p.key.name)
-	certPEM, ok := l.files.need(&l.wrong, place(path, p.cert), certName)
-	keyPEM, okKey := l.files.need(&l.wrong, place(path, p.key), keyName)
-	if !ok || !okKey {
-		return
-	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		l.wrong.Add(mistake.Mistake{File: certName, What: fmt.Sprintf("certificate and key of port %s cannot be used: %s", p.name, err),
-			Hint: "the key in " + keyName + " must be that of the first certificate"})
-		return
-	}
-	if now := l.now(); now.After(pair.Leaf.NotAfter) {
-		l.warn("the certificate of port %s expired at %s", p.name, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-	}
-	out.config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
-	out.certKey = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
-}
-
-func (l *loader) trust(path string, p portFile, out *portGeneration) {
-	c := trust.Config{Profile: p.trust.profile, Revocation: p.trust.revocation, Now: l.now}
-	key := sha256.New()
-	fmt.Fprintf(key, "%d %d\n", c.Profile, c.Revocation)
-	before := l.wrong.Len()
-	for _, n := range p.trust.anchors {
-		name := l.files.beside(path, n.name)
-		if data, ok := l.files.need(&l.wrong, place(path, n), name); ok {
-			certs, err := trust.ReadCertificates(name, data)
-			l.wrong.Merge(err, mistake.Mistake{File: name})
-			c.Anchors = append(c.Anchors, certs...)
-			fmt.Fprintf(key, "anchors %x\n", sha256.Sum256(data))
-		}
-	}
-	for _, n := range p.trust.crls {
-		name := l.files.beside(path, n.name)
-		if data, ok := l.files.need(&l.wrong, place(path, n), name); ok {
-			c.CRLs = append(c.CRLs, l.crls(name, data, c.Anchors)...)
-			fmt.Fprintf(key, "crls %x\n", sha256.Sum256(data))
-		}
-	}
-	if l.wrong.Len() > before {
-		return
-	}
-	key.Sum(out.trustKey[:0])
-	verifier := l.knownTrust(p.name, out.trustKey)
-	if verifier == nil {
-		var err error
-		if verifier, err = trust.New(c); err != nil {
-			l.wrong.Merge(placed(err, path, p.trust.node.Line), mistake.Mistake{File: path, Line: p.trust.node.Line})
-			return
-		}
-	}
-	for _, w := range verifier.Warnings() {
-		l.warn("port %s: %s", p.name, w)
-	}
-	out.config.Trust, out.guard.Trust = verifier, verifier
-}
-
-// placed gives mistakes that name no file the place that they belong to.
-func placed(err error, path string, line int) error {
-	var out []error
-	for _, m := range mistake.All(err) {
-		if m.File == "" {
-			m.File, m.Line = path, line
-		}
-		out = append(out, m)
-	}
-	if len(out) == 0 {
-		return err
-	}
-	return errors.Join(out...)
-}
-
-func (l *loader) crls(name string, data []byte, anchors []*x509.Certificate) []*x509.RevocationList {
-	found, err := trust.ReadCRLs(name, data)
-	l.wrong.Merge(err, mistake.Mistake{File: name})
-	var out []*x509.RevocationList
-	for _, crl := range found {
-		if err := trust.CheckCRL(crl.List, anchors, l.now()); err != nil {
-			l.wrong.Merge(placed(err, name, crl.Line), mistake.Mistake{File: name, Line: crl.Line})
-			continue
-		}
-		out = append(out, crl.List)
-	}
-	return out
-}
-
-// knownTrust returns the verifier in force, where it was made from the same: its
-// generation, its sessions and what it has verified stay.
-func (l *loader) knownTrust(port string, key [sha256.Size]byte) *trust.Verifier {
-	if l.previous == nil {
-		return nil
-	}
-	for _, p := range l.previous.ports {
-		if p.config.Name == port && p.trustKey == key {
-			return p.config.Trust
-		}
-	}
-	return nil
 }
 
 // checkGuard builds everything once, so that what is wrong only together is a

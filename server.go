@@ -2,11 +2,12 @@ package mtlsguard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,8 @@ type Server struct {
 	current *generation
 	tried   *files // what the last reading found, good or bad
 	number  atomic.Uint64
+
+	reloaded chan struct{} // wakes the watcher
 }
 
 // Open reads a configuration file and everything that it names. It opens no port.
@@ -68,11 +71,13 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	s := &Server{path: path, fsys: fsys, options: options}
+	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
 	s.events = newEvents(options.Log, &s.number)
-	l := &loader{files: newFiles(fsys), now: options.Now}
-	g, err := l.load(path)
+	g, _, err := s.read(unchanged)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.checkAuthenticators(g); err != nil {
 		return nil, err
 	}
 	if s.guard, err = middleware.New(s.guardConfig(g, 1)); err != nil {
@@ -95,6 +100,22 @@ func (s *Server) keep(g *generation) {
 	s.current, s.tried = g, g.files
 	g.files.drop()
 	s.number.Add(1)
+	select {
+	case s.reloaded <- struct{}{}:
+	default:
+	}
+}
+
+// checkAuthenticators refuses those of a port that does not exist: nobody would
+// ever ask them.
+func (s *Server) checkAuthenticators(g *generation) error {
+	var wrong mistake.List
+	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
+		if !slices.ContainsFunc(g.ports, func(p portGeneration) bool { return p.config.Name == name }) {
+			wrong.Add(Mistake{What: fmt.Sprintf("Options.Authenticators: there is no port %q", name), Hint: "ports are named in " + s.path})
+		}
+	}
+	return wrong.Err()
 }
 
 func (s *Server) guardConfig(g *generation, number uint64) middleware.Config {
@@ -156,76 +177,4 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 		Draining: func() { s.events.note("drain", "draining", "ok") },
 	}
 	return server.Serve(ctx)
-}
-
-// Reload reads everything again and puts it in force, all of it or nothing: with
-// any mistake the last good state stays. A change of a port's name, address or
-// mode, or of the number of ports, is a mistake; see ports.ErrRestart.
-func (s *Server) Reload() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := &loader{files: newFiles(s.fsys), previous: s.current, now: s.options.Now}
-	g, err := l.load(s.path)
-	if err == nil {
-		err = s.swap(g)
-	}
-	if err != nil {
-		l.files.drop()
-		s.tried = l.files
-		s.events.reloadFailed(s.path, err)
-		return fmt.Errorf("mtlsguard: the last good configuration stays in force: %w", err)
-	}
-	s.keep(g)
-	s.events.note("reload", "configuration in force", "ok")
-	s.events.warnings(g.warnings)
-	return nil
-}
-
-// swap puts a checked generation in force: the guard's one pointer first, so that
-// every decision from here on is the new generation's; then the ports, for the
-// handshakes to come and the connections that are not believed any more.
-func (s *Server) swap(g *generation) error {
-	if err := s.fixed(g); err != nil {
-		return err
-	}
-	if err := s.guard.Reconfigure(s.guardConfig(g, s.number.Load()+1)); err != nil {
-		return err
-	}
-	var errs []error
-	for i, p := range g.ports {
-		if old := s.current.ports[i]; old.same(p) {
-			continue
-		}
-		errs = append(errs, s.ports[i].Reconfigure(s.portConfig(p)))
-	}
-	return errors.Join(errs...)
-}
-
-// same reports whether an open port has nothing to change.
-func (p portGeneration) same(q portGeneration) bool {
-	return p.trustKey == q.trustKey && p.config.Trust == q.config.Trust && p.certKey == q.certKey &&
-		p.config.Limits == q.config.Limits && p.config.MinVersion == q.config.MinVersion
-}
-
-// fixed refuses what an open port cannot change.
-func (s *Server) fixed(g *generation) error {
-	var wrong mistake.List
-	say := func(what string) {
-		wrong.Add(Mistake{File: s.path, What: what + ": " + ports.ErrRestart.Error(), Hint: "restart the server, or take the change back"})
-	}
-	if len(g.ports) != len(s.current.ports) {
-		say(fmt.Sprintf("there were %d ports, now there are %d", len(s.current.ports), len(g.ports)))
-		return wrong.Err()
-	}
-	for i, p := range g.ports {
-		switch old := s.current.ports[i].config; {
-		case p.config.Name != old.Name:
-			say(fmt.Sprintf("port %s is now called %s", old.Name, p.config.Name))
-		case p.config.Addr != old.Addr:
-			say(fmt.Sprintf("port %s was at %s, now at %s", old.Name, old.Addr, p.config.Addr))
-		case p.config.ClientAuth != old.ClientAuth:
-			say(fmt.Sprintf("port %s had client_cert %s, now %s", old.Name, old.ClientAuth, p.config.ClientAuth))
-		}
-	}
-	return wrong.Err()
 }

@@ -5,40 +5,60 @@ import (
 	"time"
 )
 
-// settle is how long files must stay as they are before a change is taken: a
-// policy that is half written may be a whole one with the denying lines missing.
-const settle = 200 * time.Millisecond
+// How long files must stay as they are before a change is taken: a policy that is
+// half written may be a whole one with the denying lines missing. Half a PEM block
+// is none, so revoking need not wait for that.
+const (
+	settleText = 500 * time.Millisecond
+	settlePEM  = 100 * time.Millisecond
+)
 
 // watch reloads when the content of any named file changes. Content, not time
 // stamps: those miss the swaps of mounted volumes and wake up for nothing.
 func (s *Server) watch(ctx context.Context) {
 	for {
 		s.mu.Lock()
-		every, tried := s.current.reload, s.tried
+		every := s.current.reload
 		s.mu.Unlock()
-		if every == 0 {
-			every = time.Hour // off; a reload by hand may turn it on
+		var tick <-chan time.Time // never, where watching is off
+		if every > 0 {
+			tick = time.After(every)
 		}
-		if !sleep(ctx, every) {
+		select {
+		case <-ctx.Done():
 			return
-		}
-		if s.watches() && tried.changed() && s.settled(ctx, tried) {
-			_ = s.Reload() // it has logged what it has to say
+		case <-s.reloaded: // the interval may be another one now
+		case <-tick:
+			s.look(ctx)
 		}
 	}
 }
 
-func (s *Server) watches() bool {
+// look reloads if there is a change that has settled.
+func (s *Server) look(ctx context.Context) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current.reload > 0
+	tried := s.tried
+	s.mu.Unlock()
+	if !tried.changed() || !settled(ctx, tried) {
+		return
+	}
+	_ = s.reload(func(f *files) bool { // it logs what it has to say
+		if !tried.covers(f) && !sleep(ctx, settleText) {
+			return false // files that nobody has watched yet
+		}
+		return !f.changed()
+	})
 }
 
 // settled waits until two readings in a row are the same. It gives up after a
 // while: the next round will see the change again.
-func (s *Server) settled(ctx context.Context, f *files) bool {
+func settled(ctx context.Context, f *files) bool {
 	for last, rounds := f.again(), 0; rounds < 20; rounds++ {
-		if !sleep(ctx, settle) {
+		pause := settlePEM
+		if last.textDiffers(f) {
+			pause = settleText
+		}
+		if !sleep(ctx, pause) {
 			return false
 		}
 		next := f.again()

@@ -111,14 +111,9 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 	kept := *list
 	kept.RevokedCertificateEntries = nil
 	kept.RevokedCertificates = nil //nolint:staticcheck // deprecated, and yet filled: it would keep every entry alive
-	l := &crl{list: &kept, until: list.NextUpdate, signers: map[Digest]bool{}}
+	l := &crl{list: &kept, scope: scopeOf(list), until: list.NextUpdate, signers: map[Digest]bool{}}
 	if l.until.IsZero() {
 		l.until = list.ThisUpdate.Add(maxCRLAge)
-	}
-	for _, e := range list.Extensions {
-		if e.Id.Equal(oidScope) {
-			l.scope, _ = parseScope(e.Value) // CheckCRL has read it before
-		}
 	}
 	l.serials = make([][serialSize]byte, 0, len(list.RevokedCertificateEntries))
 	for _, e := range list.RevokedCertificateEntries {

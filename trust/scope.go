@@ -15,6 +15,23 @@ type scope struct {
 	points                         []string // URIs; empty: any
 }
 
+// scopeOf is the scope of a list that CheckCRL has passed.
+func scopeOf(list *x509.RevocationList) scope {
+	for _, e := range list.Extensions {
+		if e.Id.Equal(oidScope) {
+			s, _ := parseScope(e.Value)
+			return s
+		}
+	}
+	return scope{}
+}
+
+// equal reports whether two lists speak for the same certificates.
+func (s *scope) equal(o *scope) bool {
+	return s.users == o.users && s.authorities == o.authorities && s.attributes == o.attributes &&
+		s.someReasons == o.someReasons && slices.Equal(s.points, o.points)
+}
+
 // parseScope reads the extension. An indirect CRL, a point named relative to its
 // issuer, and a list for two kinds at once are errors.
 func parseScope(der []byte) (scope, error) {

@@ -1,0 +1,138 @@
+package mtlsguard
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func (p *parser) trust(n *yaml.Node) *trustFile {
+	m := p.Map(n, "trust", "anchors", "profile", "crls", "revocation")
+	out := &trustFile{node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls")}
+	if len(out.anchors) == 0 {
+		p.Say(at(m["anchors"], n), "trust has no anchors", "anchors: [FILE] with the CA of your clients; the system's are never used")
+	}
+	switch v := p.Text(m["profile"], "profile"); v {
+	case "", "strict":
+		out.profile = trust.Strict
+	case "compatible":
+		out.profile = trust.Compatible
+	default:
+		p.Say(m["profile"], fmt.Sprintf("profile is %q", v), "strict or compatible")
+	}
+	switch v := p.Text(m["revocation"], "revocation"); v {
+	case "":
+		out.revocation = trust.Auto
+	case "off":
+		out.revocation = trust.Off
+	case "soft":
+		out.revocation = trust.Soft
+	case "hard":
+		out.revocation = trust.Hard
+		if len(out.crls) == 0 {
+			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
+		}
+	default:
+		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")
+	}
+	return out
+}
+
+// callers reads what the guard does on a port.
+func (p *parser) callers(out *portFile, m map[string]*yaml.Node) {
+	out.strict = p.Bool(m["strict"], "strict", true)
+	out.unmapped = p.Text(m["unmapped"], "unmapped")
+	switch {
+	case out.unmapped == identity.Default && out.strict:
+		p.Say(m["unmapped"], "unmapped is Default, and strict is on", "name a user, or say strict: false")
+	case !acceptable(middleware.PortConfig{Unmapped: out.unmapped, Fallback: middleware.ToDefault}):
+		p.Say(m["unmapped"], fmt.Sprintf("unmapped %q is no user name", out.unmapped),
+			"letters, digits and . _ @ - after the first; Everybody, Authenticated and Anonymous are reserved")
+	}
+	for _, method := range p.nameds(m["methods"], "methods") {
+		if !acceptable(middleware.PortConfig{Methods: []string{method.name}}) {
+			p.Say(method.node, fmt.Sprintf("methods: %q is no method", method.name), "an upper-case word such as PROPFIND")
+			continue
+		}
+		out.methods = append(out.methods, method.name)
+	}
+	for _, host := range p.nameds(m["server_names"], "server_names") {
+		if strings.Contains(host.name, ":") || !acceptable(middleware.PortConfig{ServerNames: []string{host.name}}) {
+			p.Say(host.node, fmt.Sprintf("server_names: %q is no host name", host.name), "a whole name, without port or wildcard")
+			continue
+		}
+		out.serverNames = append(out.serverNames, host.name)
+	}
+}
+
+// acceptable asks the guard itself whether it would take a setting. What it says
+// is about Go values; here it is about a line of the file.
+func acceptable(c middleware.PortConfig) bool {
+	_, err := middleware.New(middleware.Config{Map: nobody, Policy: nothing(), PerPort: map[string]middleware.PortConfig{"": c}})
+	return err == nil
+}
+
+// Who and what stand in for files that are wrong or not asked for.
+var (
+	nobody, _ = certmap.New()
+	nothing   = sync.OnceValue(policy.DenyAll)
+)
+
+// What a limit can be at most. Beyond, sums and conversions in lower layers would
+// run over, and nobody means it.
+const (
+	mostTime  = 10 * 365 * 24 * time.Hour
+	mostCount = math.MaxInt32 / 2
+)
+
+func (p *parser) limits(n *yaml.Node) ports.Limits {
+	var l ports.Limits
+	if n == nil {
+		return l
+	}
+	m := p.Map(n, "limits", "handshake", "handshakes", "connections", "connections_per_ip", "header_bytes", "headers", "idle",
+		"request", "streams", "connection_age", "drain")
+	const least = time.Millisecond
+	l.Handshake = p.duration(m["handshake"], "handshake", least, 0)
+	l.Handshakes = p.count(m["handshakes"], "handshakes", 1)
+	l.Connections = p.count(m["connections"], "connections", 1)
+	l.PerIP = p.count(m["connections_per_ip"], "connections_per_ip", 1)
+	l.HeaderBytes = p.count(m["header_bytes"], "header_bytes", 4096)
+	l.Headers = p.duration(m["headers"], "headers", least, 0)
+	l.Idle = p.duration(m["idle"], "idle", least, 0)
+	l.Request = p.duration(m["request"], "request", 0, 0)
+	l.Streams = p.count(m["streams"], "streams", 1)
+	l.ConnectionAge = p.duration(m["connection_age"], "connection_age", 0, 0)
+	if m["connection_age"] != nil && l.ConnectionAge == 0 {
+		l.ConnectionAge = -1 // written as 0: never
+	}
+	l.Drain = p.duration(m["drain"], "drain", least, 0)
+	return l
+}
+
+func (p *parser) duration(n *yaml.Node, name string, least, otherwise time.Duration) time.Duration {
+	d := p.Duration(n, name, least, otherwise)
+	if d > mostTime {
+		p.Say(n, fmt.Sprintf("%s is %s", name, d), fmt.Sprintf("at most %s", mostTime))
+	}
+	return d
+}
+
+func (p *parser) count(n *yaml.Node, name string, least int) int {
+	v := p.Int(n, name, least, 0)
+	if v > mostCount {
+		p.Say(n, fmt.Sprintf("%s is %d", name, v), fmt.Sprintf("at most %d", mostCount))
+	}
+	return v
+}

@@ -1,0 +1,52 @@
+package mtlsguard
+
+import (
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+// Whatever stands in mtlsguard.yaml: there is a configuration, or there are
+// mistakes, each of them whole, and never a panic.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte("users: users.yaml\npolicy: policy.csv\nreload: 5s\nports:\n  - name: a\n    listen: 127.0.0.1:8443\n    client_cert: none\n" +
+		"    certificate: {cert: c.pem, key: k.pem}\n    trust: {anchors: [a.pem], crls: [], profile: strict, revocation: off}\n" +
+		"    strict: false\n    unmapped: Default\n    methods: [PROPFIND]\n    server_names: [a.example]\n    limits: {idle: 2m, streams: 3}\n"))
+	for _, seed := range []string{
+		"", "a", "- a", "a: &x [*x]\nports: *x", "ports: [{}, null, ~, [], 1]", "? {a: b}\n: c", "users: !!binary eA==", "--- a\n--- b", "%YAML 1.1\n---\n",
+		"ports:\n- &p {name: a, listen: ':1', client_cert: none, certificate: {cert: c, key: c}}\n- *p", "<<: *x", "\tports:", "\xff\xfe",
+		"policy: p\nports: [{name: a, listen: '127.0.0.1:0', client_cert: none, limits: {connection_age: 2562047h, streams: 9223372036854775807}}]",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var wrong mistake.List
+		parsed := parse("mtlsguard.yaml", data, &wrong)
+		if parsed == nil && wrong.Len() == 0 {
+			t.Fatal("neither a configuration nor a mistake")
+		}
+		if wrong.Len() == 0 {
+			if len(parsed.ports) == 0 || parsed.policy.name == "" || parsed.reload < 0 {
+				t.Errorf("taken: %+v", parsed)
+			}
+			for _, p := range parsed.ports {
+				if p.name == "" || p.clientCert == 0 || p.cert.name == "" || p.clientCert > 1 && p.trust == nil {
+					t.Errorf("taken: %+v", p)
+				}
+			}
+		}
+		fsys := fstest.MapFS{"mtlsguard.yaml": {Data: data}}
+		l := &loader{path: "mtlsguard.yaml", files: newFiles(fsys), now: time.Now}
+		g, err := l.load()
+		if g != nil || err == nil {
+			t.Fatal("loaded without the server's certificate") // there is no other file
+		}
+		for _, m := range mistake.All(err) {
+			if m.File == "" || m.What == "" || m.Hint == "" {
+				t.Errorf("not whole: %#v", m)
+			}
+		}
+	})
+}

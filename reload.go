@@ -1,0 +1,121 @@
+package mtlsguard
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// Reload reads everything again and puts it in force, all of it or nothing: with
+// any mistake the last good state stays. A change of a port's name, address or
+// mode, or of the number of ports, is a mistake; see ports.ErrRestart.
+func (s *Server) Reload() error { return s.reload(unchanged) }
+
+func (s *Server) reload(stable func(*files) bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, read, err := s.read(stable)
+	if err == nil {
+		err = s.swap(g)
+	}
+	if err != nil {
+		read.drop()
+		s.tried = read
+		s.events.reloadFailed(s.path, err)
+		return fmt.Errorf("mtlsguard: the last good configuration stays in force: %w", err)
+	}
+	s.keep(g)
+	s.events.note("reload", "configuration in force", "ok")
+	s.events.warnings(g.warnings)
+	return nil
+}
+
+// read loads everything from files that stay the same while they are read, so that
+// the mapping of one state never meets the policy of another. The files come back
+// also with an error.
+func (s *Server) read(stable func(*files) bool) (*generation, *files, error) {
+	const rounds = 10
+	for round := 1; ; round++ {
+		l := &loader{path: s.path, files: newFiles(s.fsys), previous: s.current, now: s.options.Now}
+		g, err := l.load()
+		if stable(l.files) {
+			return g, l.files, err
+		}
+		if round == rounds {
+			err = &Mistake{File: s.path, What: "the files change while they are read", Hint: "try again when they are written"}
+			return nil, l.files, err
+		}
+	}
+}
+
+func unchanged(f *files) bool { return !f.changed() }
+
+// swap puts a checked generation in force: the guard's one pointer first, so that
+// every decision from here on is the new generation's; then the ports, for the
+// handshakes to come and the connections that are not believed any more.
+func (s *Server) swap(g *generation) error {
+	if err := s.fixed(g); err != nil {
+		return err
+	}
+	if err := s.guard.Reconfigure(s.guardConfig(g, s.number.Load()+1)); err != nil {
+		return err
+	}
+	var errs []error
+	for i, p := range g.ports {
+		if old := s.current.ports[i]; old.same(p) {
+			continue
+		}
+		errs = append(errs, s.ports[i].Reconfigure(s.portConfig(p)))
+	}
+	return errors.Join(errs...)
+}
+
+// same reports whether an open port has nothing to change.
+func (p portGeneration) same(q portGeneration) bool {
+	return p.trustKey == q.trustKey && p.config.Trust == q.config.Trust && p.certKey == q.certKey &&
+		p.config.Limits == q.config.Limits && p.config.MinVersion == q.config.MinVersion
+}
+
+// restart is what fixed answers: mistakes for people, ports.ErrRestart for programs.
+type restart struct{ error }
+
+func (r restart) Unwrap() []error { return []error{r.error, ports.ErrRestart} }
+
+// fixed refuses what an open port cannot change. The order of ports in the file
+// means nothing.
+func (s *Server) fixed(g *generation) error {
+	order := make(map[string]int, len(s.current.ports))
+	for i, p := range s.current.ports {
+		order[p.config.Name] = i + 1
+	}
+	slices.SortStableFunc(g.ports, func(a, b portGeneration) int {
+		// Names that are new come last.
+		return cmp.Compare(uint(order[a.config.Name]-1), uint(order[b.config.Name]-1))
+	})
+	var wrong mistake.List
+	say := func(line int, what string) {
+		wrong.Add(Mistake{File: s.path, Line: line, What: what + ": " + ports.ErrRestart.Error(), Hint: "restart the server, or take the change back"})
+	}
+	if len(g.ports) != len(s.current.ports) {
+		say(0, fmt.Sprintf("there were %d ports, now there are %d", len(s.current.ports), len(g.ports)))
+	} else {
+		for i, p := range g.ports {
+			switch old := s.current.ports[i].config; {
+			case p.config.Name != old.Name:
+				say(p.line, fmt.Sprintf("port %s is now called %s", old.Name, p.config.Name))
+			case p.config.Addr != old.Addr:
+				say(p.line, fmt.Sprintf("port %s was at %s, now at %s", old.Name, old.Addr, p.config.Addr))
+			case p.config.ClientAuth != old.ClientAuth:
+				say(p.line, fmt.Sprintf("port %s had client_cert %s, now %s", old.Name, old.ClientAuth, p.config.ClientAuth))
+			}
+		}
+	}
+	if wrong.Len() == 0 {
+		return nil
+	}
+	return restart{wrong.Err()}
+}

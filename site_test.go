@@ -1,0 +1,205 @@
+package mtlsguard_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// site is a configuration in a directory of its own, with everything that it
+// names.
+type site struct {
+	testing.TB
+	dir              string
+	ca, other, serve *testpki.Pair // the clients' authority, one that nobody trusts, the server's
+	alice, bob       *testpki.Pair
+	handler          http.Handler
+}
+
+const siteConfig = `users: users.yaml
+policy: policy.csv
+reload: 0
+ports:
+  - name: internal
+    listen: 127.0.0.1:0
+    client_cert: require
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust:
+      anchors: [ca.pem]
+      crls: [ca.crl]
+    strict: true
+    limits: {handshake: 5s, drain: 1s}
+  - name: public
+    listen: 127.0.0.1:0
+    client_cert: request
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [ca.pem]}
+    strict: false
+    limits: {drain: 1s}
+`
+
+const siteUsers = `mappings:
+  - {id: alice, user: alice, subject: "CN=alice", issuer: ca.pem}
+  - {id: staff, user: "{user}", subject: "CN={user},OU=Staff", issuer: ca.pem, ports: [internal]}
+`
+
+const sitePolicy = `p, group:Everybody, *, GET, /whoami, allow
+p, group:staff, internal, GET|POST, /orders/*, allow
+p, user:bob, *, *, /orders/*, deny
+g, user:alice, group:staff
+g, user:bob, group:staff
+`
+
+func newSite(tb testing.TB) *site {
+	s := &site{TB: tb, dir: tb.TempDir(), ca: testpki.NewCA("Client CA"), other: testpki.NewCA("Other CA"), serve: testpki.NewCA("Server CA"), handler: http.HandlerFunc(whoami)}
+	s.alice = s.ca.Leaf("alice")
+	s.bob = s.ca.Leaf("bob", func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"Staff"} })
+	server := s.serve.Server()
+	s.put("server.pem", string(server.CertPEM()))
+	s.put("server-key.pem", string(server.KeyPEM()))
+	s.put("ca.pem", string(s.ca.CertPEM()))
+	s.put("ca.crl", s.crl(1))
+	s.put("users.yaml", siteUsers)
+	s.put("policy.csv", sitePolicy)
+	s.put("mtlsguard.yaml", siteConfig)
+	return s
+}
+
+func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
+
+// put replaces a file as it should be done: by renaming a new one over it.
+func (s *site) put(name, content string) {
+	s.Helper()
+	temporary := s.path(".new-" + name)
+	if err := os.WriteFile(temporary, []byte(content), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	if err := os.Rename(temporary, s.path(name)); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *site) get(name string) string {
+	s.Helper()
+	data, err := os.ReadFile(s.path(name))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(data)
+}
+
+// sub replaces text in a file, once. A text that is not there is the test's fault.
+func (s *site) sub(name, old, replacement string) {
+	s.Helper()
+	content := s.get(name)
+	if !strings.Contains(content, old) {
+		s.Fatalf("%s has no %q", name, old)
+	}
+	s.put(name, strings.Replace(content, old, replacement, 1))
+}
+
+// crl is a list of the clients' authority in PEM.
+func (s *site) crl(number int64, revoked ...*testpki.Pair) string {
+	var serials []*big.Int
+	for _, p := range revoked {
+		serials = append(serials, p.Cert.SerialNumber)
+	}
+	return crlPEM(s.ca.CRL(number, serials))
+}
+
+func crlPEM(list *x509.RevocationList) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: list.Raw}))
+}
+
+func critical(list *x509.RevocationList) {
+	list.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
+}
+
+// files is the site as a file system in memory.
+func (s *site) files() fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for _, file := range siteFiles {
+		fsys[file.name] = &fstest.MapFile{Data: []byte(s.get(file.name))}
+	}
+	return fsys
+}
+
+// client holds one certificate, or none, and keeps its connections.
+func (s *site) client(who *testpki.Pair, options ...func(*http.Transport)) *http.Client {
+	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.serve.Pool()}, Protocols: new(http.Protocols)}
+	t.Protocols.SetHTTP1(true)
+	if who != nil {
+		own := who.TLS() // whatever the server asks for
+		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
+	}
+	for _, o := range options {
+		o(t)
+	}
+	s.Cleanup(t.CloseIdleConnections)
+	return &http.Client{Transport: t, Timeout: 10 * time.Second}
+}
+
+func http2(t *http.Transport) {
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP2(true)
+}
+
+func resuming(t *http.Transport) {
+	t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(8)
+	t.DisableKeepAlives = true
+}
+
+// ask returns "200 user", "403 reason", or "refused" where there was no answer.
+func ask(c *http.Client, url string) string {
+	res, err := c.Get(url)
+	if err != nil {
+		return "refused"
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "refused"
+	}
+	text := string(body)
+	if res.StatusCode != http.StatusOK {
+		var p struct{ Reason string }
+		_ = json.Unmarshal(body, &p)
+		text = p.Reason
+	}
+	return strings.TrimSpace(res.Status[:3] + " " + text)
+}
+
+// freeAddress is one that nobody listens on just now.
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// eventually waits for a condition, and fails after a while.
+func eventually(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
+	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			tb.Fatalf("it never happened: %s", what)
+		}
+	}
+}
