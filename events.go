@@ -12,10 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -24,17 +26,45 @@ import (
 
 // events writes what happened: constant messages, and the same few fields
 // everywhere. Nothing that a caller wrote gets in unescaped or without end.
+//
+// Nobody waits for the log: records go to it through a bounded backlog. What does
+// not fit is dropped, counted and told; a decision is made the same with it or
+// without.
 type events struct {
-	log    *slog.Logger
-	number *atomic.Uint64 // the generation in force
+	log     *slog.Logger
+	number  *atomic.Uint64 // the generation in force
+	backlog *backlog.Queue[slog.Record]
+	told    uint64 // of the dropped ones; the backlog's goroutine's own
+	sample  sampler
 }
+
+const (
+	mostWaiting = 16384           // records
+	lastWords   = 2 * time.Second // for the log to take what is left when the server ends
+)
 
 func newEvents(l *slog.Logger, number *atomic.Uint64) *events {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
 	}
-	return &events{log: l, number: number}
+	e := &events{log: l, number: number}
+	e.backlog = backlog.New(mostWaiting, e.hand)
+	return e
 }
+
+// hand gives a record to the log, and first says what was dropped before it.
+func (e *events) hand(r slog.Record) {
+	if dropped := e.backlog.Dropped(); dropped > e.told {
+		note := slog.NewRecord(r.Time, slog.LevelError, "the log is too slow: lines were dropped", 0)
+		note.AddAttrs(slog.Uint64("dropped", dropped-e.told))
+		e.told = dropped
+		_ = e.log.Handler().Handle(context.Background(), note)
+	}
+	_ = e.log.Handler().Handle(context.Background(), r) // a log that fails has nobody to tell
+}
+
+// flush waits for the log, but not for ever. Nobody calls it on a request's way.
+func (e *events) flush() { e.backlog.Wait(lastWords) }
 
 // record collects fields and leaves empty ones out.
 type record []slog.Attr
@@ -46,7 +76,13 @@ func (r *record) add(key, value string) {
 }
 
 func (e *events) write(level slog.Level, msg string, r record, generation uint64) {
-	e.log.LogAttrs(context.Background(), level, msg, append(r, slog.Uint64("generation", generation))...)
+	if !e.log.Enabled(context.Background(), level) {
+		return
+	}
+	line := slog.NewRecord(time.Now(), level, msg, 0)
+	line.AddAttrs(r...)
+	line.AddAttrs(slog.Uint64("generation", generation))
+	e.backlog.Offer(line)
 }
 
 // note writes an event that has no fields of its own.
@@ -55,6 +91,7 @@ func (e *events) note(event, msg, outcome string) {
 	r.add("event", event)
 	r.add("outcome", outcome)
 	e.write(slog.LevelInfo, msg, r, e.number.Load())
+	e.flush()
 }
 
 func (e *events) decision(req *http.Request, o *middleware.Outcome) {
@@ -66,6 +103,9 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 		return
 	}
 	r := make(record, 0, 20)
+	if o.Identity == nil && !e.sample.take(&r, o.Port, string(o.Reason)) {
+		return // strangers: counted, and told with the next line of their kind
+	}
 	r.add("event", "decision")
 	r.add("outcome", outcome)
 	r.add("reason", string(o.Reason))
@@ -119,6 +159,9 @@ func (e *events) handshake(h ports.Handshake) {
 		return
 	}
 	var r record
+	if !e.sample.take(&r, h.Port, string(h.Reason)) {
+		return
+	}
 	r.add("event", "handshake")
 	r.add("outcome", outcome)
 	r.add("reason", string(h.Reason))
@@ -160,6 +203,7 @@ func (e *events) reloadFailed(path string, err error) {
 		r.add("error", printable(m.Error(), longestOwn))
 		e.write(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.number.Load())
 	}
+	e.flush()
 }
 
 func (e *events) warnings(all []string) {
@@ -173,16 +217,20 @@ func (e *events) warnings(all []string) {
 
 // httpErrors is the ErrorLog of net/http. What it says is about clients, and wanted
 // only by who looks for it; but a handler that panicked is the program's business.
-func (e *events) httpErrors() *log.Logger { return log.New(httpLog{e.log}, "", 0) }
+func (e *events) httpErrors() *log.Logger { return log.New(httpLog{e}, "", 0) }
 
-type httpLog struct{ log *slog.Logger }
+type httpLog struct{ *events }
 
 func (h httpLog) Write(line []byte) (int, error) {
 	level := slog.LevelDebug
 	if bytes.Contains(line, []byte("panic serving")) { // net/http has no other way to tell
 		level = slog.LevelError
 	}
-	h.log.Log(context.Background(), level, "net/http", slog.String("error", printable(string(line), 64*longest)))
+	if h.log.Enabled(context.Background(), level) {
+		r := slog.NewRecord(time.Now(), level, "net/http", 0)
+		r.AddAttrs(slog.String("error", printable(string(line), 64*longest)))
+		h.backlog.Offer(r)
+	}
 	return len(line), nil
 }
 

@@ -24,7 +24,7 @@ func (s *Server) reload(stable func(*files) bool) error {
 	}
 	if err != nil {
 		read.drop()
-		s.tried = read
+		s.tried, s.failed = read, err
 		s.events.reloadFailed(s.path, err)
 		return fmt.Errorf("mtlsguard: the last good configuration stays in force: %w", err)
 	}

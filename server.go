@@ -55,6 +55,11 @@ type Server struct {
 	tried   *files // what the last reading found, good or bad
 	number  atomic.Uint64
 
+	since  time.Time // of the current generation
+	failed error     // of the last reload
+
+	counts   map[string]*counts // by port
+	serving  atomic.Bool
 	reloaded chan struct{} // wakes the watcher
 }
 
@@ -83,7 +88,9 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	if s.guard, err = middleware.New(s.guardConfig(g, 1)); err != nil {
 		return nil, err
 	}
+	s.counts = map[string]*counts{}
 	for _, p := range g.ports {
+		s.counts[p.config.Name] = &counts{}
 		port, err := ports.New(s.portConfig(p))
 		if err != nil {
 			return nil, err
@@ -97,7 +104,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 
 // keep makes a generation the current one.
 func (s *Server) keep(g *generation) {
-	s.current, s.tried = g, g.files
+	s.current, s.tried, s.since, s.failed = g, g.files, time.Now(), nil
 	g.files.drop()
 	s.number.Add(1)
 	select {
@@ -134,11 +141,18 @@ func (s *Server) guardConfig(g *generation, number uint64) middleware.Config {
 
 func (s *Server) portConfig(p portGeneration) ports.Config {
 	c := p.config
-	c.OnHandshake = s.events.handshake
+	counts := s.counts[c.Name]
+	c.OnHandshake = func(h ports.Handshake) {
+		counts.shook(&h)
+		s.events.handshake(h)
+	}
 	return c
 }
 
 func (s *Server) observe(r *http.Request, o middleware.Outcome) {
+	if c := s.counts[o.Port]; c != nil {
+		c.decided(o.Allowed, o.Reason)
+	}
 	s.events.decision(r, &o)
 	if s.options.Observe != nil {
 		s.options.Observe(r, o)
@@ -164,17 +178,22 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(watching) })
+	defer s.events.flush()
 	defer watch.Wait()
 	defer stop()
 	server := &ports.Server{
 		Handler: s.Handler(h), Ports: s.ports, ErrorLog: s.events.httpErrors(),
 		Ready: func() {
+			s.serving.Store(true)
 			s.events.note("ready", "ready", "ok")
 			if s.options.Ready != nil {
 				s.options.Ready()
 			}
 		},
-		Draining: func() { s.events.note("drain", "draining", "ok") },
+		Draining: func() {
+			s.serving.Store(false)
+			s.events.note("drain", "draining", "ok")
+		},
 	}
 	return server.Serve(ctx)
 }

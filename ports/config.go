@@ -126,6 +126,9 @@ type Config struct {
 	// HideAuthorities keeps the names of the anchors out of the request for a
 	// certificate. Clients that choose by these names may then send none.
 	HideAuthorities bool
+	// CancelRequests ends the context of the requests under way on a connection that
+	// is not believed any more, so that a long handler can stop.
+	CancelRequests bool
 	// OnHandshake is told of every handshake, refused or not, on the connection's
 	// own goroutine. It must not block.
 	OnHandshake func(Handshake)

@@ -28,6 +28,7 @@ type Conn struct {
 	hijacked    atomic.Bool // net/http has given it away: no request will be judged any more
 	retired     atomic.Bool // the next answer is the last
 	dismissed   atomic.Bool // no longer believed
+	cancel      atomic.Pointer[context.CancelFunc]
 	verified    atomic.Pointer[trust.Verified]
 	memo        atomic.Pointer[any]
 }
@@ -89,6 +90,9 @@ func (c *Conn) dismiss(end time.Time) {
 		return
 	}
 	c.retire()
+	if cancel := c.cancel.Load(); cancel != nil {
+		(*cancel)()
+	}
 	if c.idle.Load() {
 		c.raw.Close()
 		return
@@ -124,6 +128,11 @@ func FromContext(ctx context.Context) (*Conn, bool) {
 // the evidence of a connection into its context.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if own := connOf(c); own != nil {
+		if own.port.state.Load().config.CancelRequests {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithCancel(ctx)
+			own.cancel.Store(&cancel)
+		}
 		return context.WithValue(ctx, connKey{}, own)
 	}
 	return ctx // fail closed: without a Conn in the context the guard refuses
@@ -195,6 +204,11 @@ func (r *rawConn) leave() {
 // Close closes the connection and gives back what it took from the port.
 func (r *rawConn) Close() error {
 	err := r.Conn.Close()
-	r.closed.Do(r.release)
+	r.closed.Do(func() {
+		r.release()
+		if cancel := r.conn.cancel.Load(); cancel != nil {
+			(*cancel)()
+		}
+	})
 	return err
 }

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 )
 
 // judge does the whole work of Verify, without caps and cache.
-func (v *Verifier) judge(presented []*x509.Certificate, now time.Time) (Verified, error) {
+func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now time.Time) (Verified, error) {
 	leaf := presented[0]
 	built, err := v.build(presented, now)
 	if err != nil {
@@ -33,7 +34,7 @@ func (v *Verifier) judge(presented []*x509.Certificate, now time.Time) (Verified
 	var first error
 	until := time.Time{}
 	for _, chain := range built {
-		end, err := v.checkChain(chain, now)
+		end, err := v.checkChain(ctx, chain, now)
 		if err != nil {
 			if first == nil || refusalIs(err, reason.Revoked) {
 				first = err
@@ -158,7 +159,7 @@ func refuseBuilt(err error, now time.Time) error {
 
 // checkChain judges one chain, the leaf's own properties aside, and says until
 // when the judgement holds.
-func (v *Verifier) checkChain(chain []*x509.Certificate, now time.Time) (time.Time, error) {
+func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, now time.Time) (time.Time, error) {
 	until := chain[0].NotAfter
 	for i, c := range chain[1:] {
 		if c.Version != 3 {
@@ -175,7 +176,7 @@ func (v *Verifier) checkChain(chain []*x509.Certificate, now time.Time) (time.Ti
 	if v.revocation == Off {
 		return until, nil
 	}
-	return v.checkRevocation(chain, now, until)
+	return v.checkRevocation(ctx, chain, now, until)
 }
 
 func (v *Verifier) believe(leaf *x509.Certificate, chains [][]*x509.Certificate, until time.Time) Verified {

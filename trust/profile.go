@@ -22,6 +22,9 @@ func (v *Verifier) checkLeaf(leaf *x509.Certificate) error {
 	if err := v.checkKey(leaf, false); err != nil {
 		return err
 	}
+	if life := leaf.NotAfter.Sub(leaf.NotBefore); v.maxLife > 0 && life > v.maxLife {
+		return reason.Refuse(reason.BadCertificate, fmt.Sprintf("the leaf was issued for %s, at most %s is accepted", life, v.maxLife))
+	}
 	return v.checkUsage(leaf)
 }
 

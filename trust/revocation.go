@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"context"
 	"crypto/x509"
 	"time"
 
@@ -9,10 +10,13 @@ import (
 
 // checkRevocation asks the CRLs about every certificate of a chain but its
 // anchor. An anchor is revoked by taking it away.
-func (v *Verifier) checkRevocation(chain []*x509.Certificate, now, until time.Time) (time.Time, error) {
+func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time) (time.Time, error) {
 	var unknown error
 	for i, c := range chain[:len(chain)-1] {
 		revoked, why, end := v.status(c, chain[i+1], now)
+		if !revoked && why != "" && v.responder != nil {
+			revoked, why, end = v.ask(ctx, c, chain[i+1], why)
+		}
 		if revoked {
 			return until, reason.Refuse(reason.Revoked, "revoked by its issuer "+quote(c.Issuer.String()))
 		}
@@ -61,4 +65,18 @@ func (v *Verifier) status(c, issuer *x509.Certificate, now time.Time) (revoked b
 		return false, "", end
 	}
 	return false, why, end
+}
+
+// ask asks the responder about a certificate that no CRL speaks for.
+func (v *Verifier) ask(ctx context.Context, c, issuer *x509.Certificate, why string) (bool, string, time.Time) {
+	status, until, err := v.responder.Status(ctx, c, issuer)
+	switch {
+	case err != nil:
+		return false, why + "; the responder does not know: " + quote(err.Error()), time.Time{}
+	case status == StatusRevoked:
+		return true, "", time.Time{}
+	case status == StatusGood:
+		return false, "", until
+	}
+	return false, why + "; the responder does not know either", time.Time{}
 }

@@ -19,7 +19,7 @@ import (
 // is revoked. One that is known to be revoked is always refused, except under Off.
 type Revocation int
 
-// Auto is Hard where there are CRLs and Off where there are none.
+// Auto is Hard where there are CRLs or a Responder, and Off where there is neither.
 const (
 	Auto Revocation = iota
 	Off             // nothing is looked up
@@ -43,9 +43,19 @@ const (
 type Config struct {
 	Anchors    []*x509.Certificate    // chains are accepted to these; never the system's
 	CRLs       []*x509.RevocationList // of the anchors and of the authorities below them
-	Revocation Revocation             // Auto: Hard with CRLs, Off without
+	Revocation Revocation             // Auto
 	Profile    Profile                // Strict
 	Now        func() time.Time       // the clock; nil is time.Now
+
+	// Responder is asked where no CRL speaks for a certificate; nil: nobody is.
+	Responder Responder
+	// MaxLeafLifetime refuses leaves that were issued for longer; 0: any. A stolen
+	// certificate of a day's life needs no revocation.
+	MaxLeafLifetime time.Duration
+	// MustBeRevoked are certificates that the CRLs revoke. If one of them is not
+	// answered so, the Verifier is not made: a revocation that is configured and does
+	// nothing would be found out too late.
+	MustBeRevoked []*x509.Certificate
 }
 
 // Verifier judges chains. It is immutable and safe for concurrent use.
@@ -56,7 +66,9 @@ type Verifier struct {
 	known      map[string]bool   // raw subjects of roots
 	crls       map[string][]*crl // by raw issuer
 	revocation Revocation
+	responder  Responder
 	profile    Profile
+	maxLife    time.Duration
 	now        func() time.Time
 	generation uint64
 	warnings   []string
@@ -82,7 +94,9 @@ func New(c Config) (*Verifier, error) {
 		known:      map[string]bool{},
 		crls:       map[string][]*crl{},
 		revocation: c.Revocation,
+		responder:  c.Responder,
 		profile:    c.Profile,
+		maxLife:    c.MaxLeafLifetime,
 		now:        c.Now,
 		generation: generations.Add(1),
 		believed:   expire.New[Verified](cacheSize, cacheTime),
@@ -107,6 +121,7 @@ func New(c Config) (*Verifier, error) {
 		v.addCRL(list, now)
 	}
 	v.checkModes(&wrong, len(c.CRLs))
+	v.checkRevoked(&wrong, c.MustBeRevoked)
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
@@ -141,11 +156,11 @@ func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
 	switch v.revocation {
 	case Auto:
 		v.revocation = Off
-		if crls > 0 {
+		if crls > 0 || v.responder != nil {
 			v.revocation = Hard
 		}
 	case Hard:
-		if crls == 0 {
+		if crls == 0 && v.responder == nil {
 			wrong.Add(mistake.Mistake{What: "revocation is hard and there are no CRLs: everyone would be refused", Hint: "crls: [FILE], or revocation: off"})
 		}
 	case Off, Soft:
@@ -195,7 +210,7 @@ func (v *Verifier) Verify(ctx context.Context, presented []*x509.Certificate) (v
 	if known, ok := v.believed.Get(key); ok && known.ValidAt(now) {
 		return known, nil
 	}
-	verified, err = v.judge(presented, now)
+	verified, err = v.judge(ctx, presented, now)
 	if err != nil {
 		return Verified{}, err
 	}

@@ -1,0 +1,54 @@
+package mtlsguard
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// How many lines of one kind anybody without a name may cause in a second, on one
+// port for one reason. The counters of Status stay exact.
+const linesPerSecond = 100
+
+// sampler bounds the lines that strangers can cause. The zero value is ready.
+type sampler struct {
+	mu    sync.Mutex
+	kinds map[kind]*bucket // ports times reasons, no more
+}
+
+type kind struct{ port, reason string }
+
+type bucket struct {
+	left       int
+	since      time.Time
+	suppressed uint64
+}
+
+// take reports whether a line may be written, and if so says in it how many of its
+// kind were not.
+func (s *sampler) take(r *record, port, reason string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kinds == nil {
+		s.kinds = map[kind]*bucket{}
+	}
+	k := kind{port, reason}
+	b := s.kinds[k]
+	if b == nil {
+		b = &bucket{}
+		s.kinds[k] = b
+	}
+	if now := time.Now(); now.Sub(b.since) >= time.Second {
+		b.left, b.since = linesPerSecond, now
+	}
+	if b.left == 0 {
+		b.suppressed++
+		return false
+	}
+	b.left--
+	if b.suppressed > 0 {
+		*r = append(*r, slog.Uint64("suppressed", b.suppressed))
+		b.suppressed = 0
+	}
+	return true
+}
