@@ -13,6 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
 // file is mtlsguard.yaml as it is written, checked but for what the files that it
@@ -41,6 +42,7 @@ type portFile struct {
 	unmapped    string
 	methods     []string
 	serverNames []string
+	cancel      bool
 	limits      ports.Limits
 }
 
@@ -49,6 +51,16 @@ type trustFile struct {
 	anchors, crls []named
 	profile       trust.Profile
 	revocation    trust.Revocation
+	fetch         []fetchFile
+	ocsp          *ocsp.Config
+	revoked       []named // self-test
+	maxLife       time.Duration
+}
+
+// fetchFile is a CRL file that is kept fresh from a URL.
+type fetchFile struct {
+	node      *yaml.Node
+	url, file string
 }
 
 const (
@@ -150,7 +162,7 @@ func (p *parser) reload(n *yaml.Node) time.Duration {
 
 func (p *parser) port(n *yaml.Node) portFile {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
-		"methods", "server_names", "limits")
+		"methods", "server_names", "cancel_requests", "limits")
 	out := portFile{node: n, strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // told by Map
@@ -181,6 +193,7 @@ func (p *parser) port(n *yaml.Node) portFile {
 		p.Say(n, fmt.Sprintf("port %q asks for certificates and has no trust", out.name), "trust: {anchors: [FILE]} with the CA of your clients")
 	}
 	p.callers(&out, m)
+	out.cancel = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.limits = p.limits(m["limits"])
 	return out
 }

@@ -3,6 +3,7 @@ package mtlsguard
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,15 +12,22 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
 func (p *parser) trust(n *yaml.Node) *trustFile {
-	m := p.Map(n, "trust", "anchors", "profile", "crls", "revocation")
-	out := &trustFile{node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls")}
+	m := p.Map(n, "trust", "anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime")
+	out := &trustFile{
+		node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls"),
+		revoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), maxLife: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0),
+	}
+	p.online(out, m)
 	if len(out.anchors) == 0 {
 		p.Say(at(m["anchors"], n), "trust has no anchors", "anchors: [FILE] with the CA of your clients; the system's are never used")
 	}
@@ -40,13 +48,44 @@ func (p *parser) trust(n *yaml.Node) *trustFile {
 		out.revocation = trust.Soft
 	case "hard":
 		out.revocation = trust.Hard
-		if len(out.crls) == 0 {
+		if len(out.crls) == 0 && out.ocsp == nil {
 			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
 		}
 	default:
 		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")
 	}
 	return out
+}
+
+// online reads where revocation is asked about over the network.
+func (p *parser) online(out *trustFile, m map[string]*yaml.Node) {
+	if m["fetch"] != nil {
+		for _, n := range p.List(m["fetch"], "fetch") {
+			f := p.Map(n, "fetch", "url", "file")
+			one := fetchFile{node: n, url: p.Text(f["url"], "url"), file: p.Text(f["file"], "file")}
+			if err := (crlfetch.Source{URL: one.url}).Check(); err != nil {
+				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.url, err), "url: https://HOST/PATH of the CRL")
+			}
+			if !slices.ContainsFunc(out.crls, func(c named) bool { return c.name == one.file }) {
+				p.Say(at(f["file"], n), fmt.Sprintf("file %q is none of the crls", one.file), "fetch renews a file that crls names")
+			}
+			out.fetch = append(out.fetch, one)
+		}
+	}
+	if m["ocsp"] == nil {
+		return
+	}
+	o := p.Map(m["ocsp"], "ocsp", "url", "timeout", "nonce")
+	config := ocsp.Config{
+		URL: p.Text(o["url"], "url"), Timeout: p.duration(o["timeout"], "timeout", time.Millisecond, 0), Nonce: p.Bool(o["nonce"], "nonce", false),
+	}
+	if _, err := ocsp.New(config); err != nil {
+		for _, wrong := range mistake.All(err) {
+			p.Say(m["ocsp"], "ocsp: "+wrong.What, wrong.Hint)
+		}
+		return
+	}
+	out.ocsp = &config
 }
 
 // callers reads what the guard does on a port.

@@ -71,8 +71,53 @@ func (f *files) get(name string) ([]byte, error) {
 	return c.data, c.err
 }
 
+// list returns the CRL files in a folder, and whether the name is a folder at all.
+// What lies in it is watched: the list is content too.
+func (f *files) list(name string) ([]string, bool) {
+	if _, err := f.get(name); !errors.Is(err, errNoFile) {
+		return nil, false
+	}
+	entries, err := f.entries(name)
+	if err != nil {
+		return nil, false
+	}
+	var out []string
+	for _, e := range entries {
+		switch path.Ext(e.Name()) {
+		case ".crl", ".pem", ".der":
+			out = append(out, f.beside(name+"/-", e.Name()))
+		}
+	}
+	return out, true
+}
+
+func (f *files) entries(name string) ([]fs.DirEntry, error) {
+	if f.fsys != nil {
+		return fs.ReadDir(f.fsys, name)
+	}
+	return os.ReadDir(name)
+}
+
+func listDigest(entries []fs.DirEntry) [sha256.Size]byte {
+	h := sha256.New()
+	for _, e := range entries {
+		fmt.Fprintf(h, "%q\n", e.Name())
+	}
+	var out [sha256.Size]byte
+	h.Sum(out[:0])
+	return out
+}
+
+// forget makes the next get read a file anew.
+func (f *files) forget(name string) { delete(f.read, name) }
+
 func (f *files) load(name string) content {
 	data, err := f.slurp(name)
+	if errors.Is(err, errNoFile) {
+		if entries, err := f.entries(name); err == nil {
+			return content{digest: listDigest(entries), end: lineEnd, err: fmt.Errorf("%s %w", name, errNoFile)}
+		}
+	}
 	if err != nil {
 		// The text of the error counts as content: a file that appears is a change.
 		return content{err: err, digest: sha256.Sum256([]byte("error: " + err.Error()))}
@@ -92,7 +137,7 @@ func (f *files) slurp(name string) ([]byte, error) {
 	case err != nil:
 		return nil, short(name, err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", name)
+		return nil, fmt.Errorf("%s %w", name, errNoFile)
 	case info.Size() > maxFile: // not read at all: it would be, at every look
 		return nil, tooLarge(name)
 	}
@@ -112,6 +157,9 @@ func (f *files) slurp(name string) ([]byte, error) {
 	}
 	return buf.Bytes(), nil
 }
+
+// errNoFile is for folders, pipes and devices.
+var errNoFile = errors.New("is not a file")
 
 func tooLarge(name string) error {
 	return fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)

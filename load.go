@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -32,6 +33,7 @@ type portGeneration struct {
 	guard    middleware.PortConfig
 	trustKey [sha256.Size]byte // what the trust was made from
 	certKey  [sha256.Size]byte // what the certificate was made from
+	fetch    []crlfetch.Source
 }
 
 // loader turns files into a generation. Every mistake of every file is noted
@@ -104,13 +106,17 @@ func (l *loader) need(at mistake.Mistake, name string) ([]byte, bool) {
 	if err == nil {
 		return data, true
 	}
-	at.What = err.Error()
-	at.Hint = "paths are relative to the file that they stand in"
+	l.blame(at, name, err.Error(), "paths are relative to the file that they stand in")
+	return nil, false
+}
+
+// blame notes a mistake of a file as a whole.
+func (l *loader) blame(at mistake.Mistake, name, what, hint string) {
+	at.What, at.Hint = what, hint
 	if l.previous != nil && at.File != name {
-		at = mistake.Mistake{File: name, What: at.What, Hint: "it is named at " + at.Position()}
+		at = mistake.Mistake{File: name, What: what, Hint: "it is named at " + at.Position()}
 	}
 	l.wrong.Add(at)
-	return nil, false
 }
 
 func (l *loader) warn(format string, args ...any) {
@@ -208,7 +214,7 @@ func (l *loader) cutOff() {
 func (l *loader) port(path string, p portFile) portGeneration {
 	out := portGeneration{
 		line:   p.node.Line,
-		config: ports.Config{Name: p.name, Addr: p.listen, ClientAuth: p.clientCert, MinVersion: p.minVersion, Limits: p.limits},
+		config: ports.Config{Name: p.name, Addr: p.listen, ClientAuth: p.clientCert, MinVersion: p.minVersion, CancelRequests: p.cancel, Limits: p.limits},
 		guard:  middleware.PortConfig{Unmapped: p.unmapped, Methods: p.methods, ServerNames: p.serverNames},
 	}
 	if !p.strict {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -98,7 +99,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 		s.ports = append(s.ports, port)
 	}
 	s.keep(g)
-	s.events.warnings(g.warnings)
+	s.events.warnings(append(weakened(os.Getenv("GODEBUG")), g.warnings...))
 	return s, nil
 }
 

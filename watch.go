@@ -16,10 +16,15 @@ const (
 // watch reloads when the content of any named file changes. Content, not time
 // stamps: those miss the swaps of mounted volumes and wake up for nothing.
 func (s *Server) watch(ctx context.Context) {
+	f := fetching{server: s}
+	defer f.stop()
+	aged := map[uint64]bool{}
 	for {
 		s.mu.Lock()
-		every := s.current.reload
+		current := s.current
 		s.mu.Unlock()
+		f.follow(ctx, current)
+		every := current.reload
 		var tick <-chan time.Time // never, where watching is off
 		if every > 0 {
 			tick = time.After(every)
@@ -29,7 +34,21 @@ func (s *Server) watch(ctx context.Context) {
 			return
 		case <-s.reloaded: // the interval may be another one now
 		case <-tick:
+			s.alarm(current, aged)
 			s.look(ctx)
+		}
+	}
+}
+
+// alarm tells of CRLs that should have been replaced by now, once for each trust:
+// early enough for somebody to look why.
+func (s *Server) alarm(g *generation, told map[uint64]bool) {
+	for _, p := range g.ports {
+		if v := p.config.Trust; v != nil && !told[v.Generation()] {
+			if aging := v.Aging(); len(aging) > 0 {
+				told[v.Generation()] = true
+				s.events.warnings(aging)
+			}
 		}
 	}
 }

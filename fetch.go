@@ -1,0 +1,48 @@
+package mtlsguard
+
+import (
+	"context"
+	"crypto/x509"
+	"slices"
+	"sync"
+
+	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+)
+
+// fetching keeps the CRL files of the generation in force fresh. The watcher sees
+// what it changes.
+type fetching struct {
+	server  *Server
+	sources []crlfetch.Source
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+}
+
+// follow fetches what a generation asks for, in place of what was asked before.
+func (f *fetching) follow(ctx context.Context, g *generation) {
+	var sources []crlfetch.Source
+	for _, p := range g.ports {
+		sources = append(sources, p.fetch...)
+	}
+	if slices.EqualFunc(sources, f.sources, sameSource) {
+		return
+	}
+	f.stop()
+	f.sources = sources
+	ctx, f.cancel = context.WithCancel(ctx)
+	fetcher := &crlfetch.Fetcher{Now: f.server.options.Now, Tell: func(s crlfetch.Source, err error) {
+		f.server.events.warnings([]string{"the CRL " + s.URL + " cannot be fetched: " + err.Error()})
+	}}
+	f.done.Go(func() { fetcher.Run(ctx, sources) })
+}
+
+func (f *fetching) stop() {
+	if f.cancel != nil {
+		f.cancel()
+		f.done.Wait()
+	}
+}
+
+func sameSource(a, b crlfetch.Source) bool {
+	return a.URL == b.URL && a.File == b.File && slices.EqualFunc(a.Anchors, b.Anchors, (*x509.Certificate).Equal)
+}

@@ -1,0 +1,46 @@
+package ocsp
+
+import (
+	"errors"
+	"strconv"
+)
+
+// failure is why nothing is known about a certificate.
+type failure struct {
+	what  string // our own words
+	err   error  // below it; printed escaped and cut, because a peer may have a say in it
+	blame bool   // the responder is to blame as a whole, not what it knows of one certificate
+}
+
+// maxDetail is the most of an error from below that is printed.
+const maxDetail = 120
+
+var (
+	errNoPlace = &failure{what: "too many questions are under way"}
+	errPaused  = &failure{what: "the responder failed too often and is not asked for a while"}
+	errOlder   = &failure{what: "the answer is older than the one that said revoked", blame: true}
+	errNotOurs = &failure{what: "the responder does not know the certificate"}
+)
+
+// Error returns one short line.
+func (f *failure) Error() string {
+	text := "ocsp: " + f.what
+	if f.err == nil {
+		return text
+	}
+	detail := f.err.Error()
+	return text + ": " + strconv.QuoteToASCII(detail[:min(len(detail), maxDetail)])
+}
+
+// Unwrap returns the error below, so that a deadline can be told from a refusal.
+func (f *failure) Unwrap() error { return f.err }
+
+// wrong is a failure that the responder is to blame for.
+func wrong(what string) error { return &failure{what: what, blame: true} }
+
+func malformed(where string) error { return wrong("the answer is malformed: " + where) }
+
+func blames(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.blame
+}

@@ -1,0 +1,196 @@
+package ocsp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/expire"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Config is what a Client is built from. It is read once, by New.
+type Config struct {
+	URL        string           // of the responder, http or https; always configured, never from a certificate
+	Client     *http.Client     // nil: one without a proxy. Its redirects are never followed
+	Timeout    time.Duration    // for one question, up to half of it waiting for a place; 0 is 2 s
+	MaxAge     time.Duration    // for which an answer is kept, and believed if it has no nextUpdate; 0 is 1 h
+	Concurrent int              // questions under way at once; 0 is 16
+	Nonce      bool             // send one, and believe no answer without it
+	Now        func() time.Time // the clock; nil is time.Now
+}
+
+const (
+	pause      = 30 * time.Second   // before a failed question is asked again
+	skew       = 5 * time.Minute    // between the responder's clock and ours
+	memory     = 7 * 24 * time.Hour // of what was revoked
+	mostKept   = 16384              // answers
+	mostFailed = 4096               // failures
+	mostAsked  = 1024               // questions under way or waiting for a place
+)
+
+// Client asks one responder. It is a trust.Responder and safe for concurrent use.
+type Client struct {
+	url     string
+	http    *http.Client
+	timeout time.Duration
+	maxAge  time.Duration
+	nonce   bool
+	now     func() time.Time
+	places  chan struct{}
+	breaker breaker
+	kept    *expire.Cache[answer]    // good and revoked
+	failed  *expire.Cache[answer]    // apart from kept, so that failures never push answers out
+	revoked *expire.Cache[time.Time] // thisUpdate of the answer that said so; zero: no more
+
+	mu      sync.Mutex
+	flights map[string]*flight
+}
+
+var _ trust.Responder = (*Client)(nil)
+
+// answer is what Status says, and until when it need not be asked again.
+type answer struct {
+	status trust.Status
+	until  time.Time
+	err    error
+}
+
+// flight is a question under way.
+type flight struct {
+	done   chan struct{}
+	answer answer // once done is closed
+}
+
+// New builds a Client. Every mistake is reported at once.
+func New(config Config) (*Client, error) {
+	var wrong mistake.List
+	checkURL(&wrong, config.URL)
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"Timeout", config.Timeout}, {"MaxAge", config.MaxAge}, {"Concurrent", time.Duration(config.Concurrent)}} {
+		if d.value < 0 {
+			wrong.Add(mistake.Mistake{What: d.name + " is negative", Hint: "0 is the default"})
+		}
+	}
+	if err := wrong.Err(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		url: config.URL, nonce: config.Nonce, now: config.Now,
+		timeout: or(config.Timeout, 2*time.Second), maxAge: or(config.MaxAge, time.Hour),
+		places:  make(chan struct{}, or(config.Concurrent, 16)),
+		flights: map[string]*flight{},
+		failed:  expire.New[answer](mostFailed, pause),
+		revoked: expire.New[time.Time](mostKept, memory),
+	}
+	c.kept = expire.New[answer](mostKept, c.maxAge)
+	c.http = client(config.Client, cap(c.places))
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c, nil
+}
+
+func checkURL(wrong *mistake.List, text string) {
+	u, err := url.Parse(text)
+	what := ""
+	switch {
+	case text == "":
+		what = "is missing"
+	case err != nil:
+		what = "cannot be read"
+	case u.Scheme != "http" && u.Scheme != "https":
+		what = "is neither http nor https"
+	case u.Hostname() == "":
+		what = "has no host"
+	case u.User != nil || u.Fragment != "":
+		what = "has a user or a fragment"
+	default:
+		return
+	}
+	wrong.Add(mistake.Mistake{What: "the URL of the OCSP responder " + what, Hint: "http://ocsp.example.org, as the CA says"})
+}
+
+func or[N int | time.Duration](value, otherwise N) N {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+// Status asks about a certificate, which must be verified to be issuer's: strangers
+// would fill the caches. The answer holds until the given time, which is zero where
+// nothing was learnt. An error comes with StatusUnknown, is short, and holds nothing
+// unescaped that the responder sent.
+//
+// A caller that leaves early does not end a question: others may wait for it, and the
+// answer is kept for the next one.
+func (c *Client) Status(ctx context.Context, cert, issuer *x509.Certificate) (trust.Status, time.Time, error) {
+	if cert == nil || issuer == nil || cert.SerialNumber == nil || !bytes.Equal(cert.RawIssuer, issuer.RawSubject) {
+		return trust.StatusUnknown, time.Time{}, &failure{what: "the certificate is not the given issuer's"}
+	}
+	key := keyOf(cert, issuer)
+	f, a := c.join(ctx, key, cert, issuer)
+	if f == nil {
+		return a.status, a.until, a.err
+	}
+	select {
+	case <-f.done:
+		return f.answer.status, f.answer.until, f.answer.err
+	case <-ctx.Done():
+		return c.gaveUp(ctx, key)
+	}
+}
+
+// join returns the question under way about a certificate, started if need be, or no
+// flight and what is known without asking.
+func (c *Client) join(ctx context.Context, key string, cert, issuer *x509.Certificate) (*flight, answer) {
+	c.mu.Lock() // over the caches too: a question is not asked again in the moment that it ends
+	defer c.mu.Unlock()
+	if a, ok := c.known(key); ok {
+		return nil, a
+	}
+	if f, ok := c.flights[key]; ok {
+		return f, answer{}
+	}
+	switch {
+	case ctx.Err() != nil:
+		var a answer
+		a.status, a.until, a.err = c.gaveUp(ctx, key)
+		return nil, a
+	case c.breaker.closed(c.now()):
+		return nil, c.settle(key, verdict{}, errPaused)
+	case len(c.flights) >= mostAsked:
+		return nil, c.settle(key, verdict{}, errNoPlace)
+	}
+	f := &flight{done: make(chan struct{})}
+	c.flights[key] = f
+	go func() {
+		// Detached, with a deadline of its own: the first caller may leave, others wait.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+		defer cancel()
+		v, err := c.ask(ctx, cert, issuer)
+		f.answer = c.settle(key, v, err)
+		c.mu.Lock()
+		delete(c.flights, key)
+		c.mu.Unlock()
+		close(f.done)
+	}()
+	return f, answer{}
+}
+
+// keyOf names a certificate by its issuer and serial number (RFC 5280 section
+// 4.1.2.2).
+func keyOf(cert, issuer *x509.Certificate) string {
+	key := trust.SPKIOf(issuer)
+	name := sha256.Sum256(issuer.RawSubject)
+	return string(key[:]) + string(name[:]) + cert.SerialNumber.String()
+}
