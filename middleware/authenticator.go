@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -40,12 +41,12 @@ type Basic struct {
 
 // Authenticate implements Authenticator.
 func (b Basic) Authenticate(r *http.Request) (string, error) {
-	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "basic") {
+	values := r.Header["Authorization"]
+	if !slices.ContainsFunc(values, isBasic) {
 		return "", nil
 	}
 	user, password, ok := r.BasicAuth()
-	if !ok || len(r.Header["Authorization"]) != 1 || !validUser(user) || b.Check == nil {
+	if !ok || len(values) != 1 || !validUser(user) || b.Check == nil {
 		return "", ErrCredentials // fail closed: something was sent, and it is no good
 	}
 	right, err := b.Check(r.Context(), user, password)
@@ -56,6 +57,15 @@ func (b Basic) Authenticate(r *http.Request) (string, error) {
 		return "", ErrCredentials
 	}
 	return user, nil
+}
+
+// isBasic reports whether credentials are for Basic, well-formed or not.
+func isBasic(credentials string) bool {
+	scheme := credentials
+	if i := strings.IndexAny(credentials, " \t"); i >= 0 {
+		scheme = credentials[:i]
+	}
+	return strings.EqualFold(scheme, "basic")
 }
 
 // Challenge implements Challenger.
@@ -76,6 +86,9 @@ func Passwords(byUser map[string]string) func(ctx context.Context, user, passwor
 	type digest = [sha256.Size]byte
 	digests := make(map[string]digest, len(byUser))
 	for user, password := range byUser {
+		if password == "" {
+			continue // fail closed: an empty password is a password that nobody has set
+		}
 		digests[user] = sha256.Sum256([]byte(password))
 	}
 	return func(_ context.Context, user, password string) (bool, error) {

@@ -1,8 +1,8 @@
 package middleware
 
 import (
+	"io"
 	"net/http"
-	"strings"
 )
 
 // identityHeaders are the headers by which gateways state a certificate or name a
@@ -11,8 +11,6 @@ import (
 var identityHeaders = map[string]bool{
 	"client-cert":                    true, // RFC 9440
 	"client-cert-chain":              true,
-	"x-forwarded-client-cert":        true,
-	"x-forwarded-client-cert-chain":  true,
 	"x-arr-clientcert":               true,
 	"remote-user":                    true,
 	"x-remote-user":                  true,
@@ -33,7 +31,7 @@ var identityHeaders = map[string]bool{
 var identityPrefixes = []string{
 	"client-cert-", "x-client-cert", "x-client-verify", "x-client-dn", "x-client-subject", "x-client-issuer",
 	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cloudfront-viewer-cert-",
-	"x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-remote-extra-", "x-mtls-", "x-tls-client-",
+	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-remote-extra-", "x-mtls-", "x-tls-client-",
 }
 
 // longestIdentityHeader bounds what has to be folded on the stack.
@@ -62,22 +60,62 @@ func appendFolded(b []byte, name string) []byte {
 
 // clean deletes the identity headers, and their announcement as trailers.
 func (s *snapshot) clean(r *http.Request) {
-	for name := range r.Header {
+	s.cleanMap(r.Header)
+	s.cleanMap(r.Trailer)
+}
+
+func (s *snapshot) cleanMap(h http.Header) {
+	for name := range h {
 		if s.isIdentityHeader(name) {
-			delete(r.Header, name)
-		}
-	}
-	for name := range r.Trailer {
-		if s.isIdentityHeader(name) {
-			delete(r.Trailer, name)
+			delete(h, name)
 		}
 	}
 }
 
+// cleanTrailers keeps trailers that state an identity from the handler. Their
+// announcement is gone already; but on HTTP/1.1 net/http adds those that arrive,
+// announced or not, to the map that it shares with the handler's copy of the
+// request, while the body is read.
+func (s *snapshot) cleanTrailers(inner *http.Request) {
+	if len(inner.Trailer) == 0 {
+		inner.Trailer = nil // shared with nobody: what arrives stays outside
+		return
+	}
+	inner.Body = &trailed{ReadCloser: inner.Body, snapshot: s, trailer: inner.Trailer}
+}
+
+// trailed is a body that cleans the trailers after it.
+type trailed struct {
+	io.ReadCloser
+	snapshot *snapshot
+	trailer  http.Header
+}
+
+func (t *trailed) Read(b []byte) (int, error) {
+	n, err := t.ReadCloser.Read(b)
+	if err != nil {
+		t.snapshot.cleanMap(t.trailer)
+	}
+	return n, err
+}
+
+// Close reads what is left of a short body, and the trailers with it.
+func (t *trailed) Close() error {
+	err := t.ReadCloser.Close()
+	t.snapshot.cleanMap(t.trailer)
+	return err
+}
+
 func (s *snapshot) isIdentityHeader(name string) bool {
-	// Every name on the lists begins with one of these letters.
-	if name == "" || len(s.unwelcome) == 0 && !strings.ContainsRune("cCrRsSxX", rune(name[0])) {
+	if name == "" {
 		return false
+	}
+	switch name[0] | 0x20 {
+	case 'c', 'r', 's', 'x':
+	default:
+		if len(s.unwelcome) == 0 {
+			return false // every name on the lists begins with one of these letters
+		}
 	}
 	var buf [longestIdentityHeader]byte
 	folded := appendFolded(buf[:0], name[:min(len(name), longestIdentityHeader)])

@@ -2,8 +2,10 @@ package middleware
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
@@ -25,7 +27,12 @@ const (
 
 // Config is what a Guard is built from. Map and Policy are needed.
 type Config struct {
-	Map    certmap.Mapper
+	// Map names the user of a certificate. One with a method Generation() uint64, as
+	// certmap's have, is asked once for a connection and generation; what embeds one
+	// and answers differently must hide or change its generation.
+	Map certmap.Mapper
+	// Policy decides. One with a method Groups(user string) []string fills in
+	// Identity.Groups.
 	Policy policy.Decider
 
 	// What follows is for every port that PerPort does not name.
@@ -66,6 +73,7 @@ type snapshot struct {
 	Config
 	mapped    interface{ Generation() uint64 } // nil: the mapper must be asked for every request
 	grouped   interface{ Groups(string) []string }
+	steady    bool // a user's groups stay the same while this snapshot does; else they are asked for every request
 	others    *port
 	ports     map[string]*port
 	unwelcome map[string]bool // folded names of further identity headers
@@ -90,11 +98,13 @@ func compile(c Config) (*snapshot, error) {
 	}
 	s.mapped, _ = c.Map.(interface{ Generation() uint64 })
 	s.grouped, _ = c.Policy.(interface{ Groups(string) []string })
+	_, engine := c.Policy.(*policy.Engine)
+	s.steady = engine || s.grouped == nil
 	s.others = compilePort(&wrong, "Config", PortConfig{
 		Fallback: c.Fallback, Unmapped: c.Unmapped, Methods: c.Methods, Authenticators: c.Authenticators,
 	})
-	for name, pc := range c.PerPort {
-		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), pc)
+	for _, name := range slices.Sorted(maps.Keys(c.PerPort)) {
+		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), c.PerPort[name])
 	}
 	for _, h := range c.IdentityHeaders {
 		s.unwelcome[fold(h)] = true
@@ -104,6 +114,7 @@ func compile(c Config) (*snapshot, error) {
 
 func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: where + what, Hint: hint}) }
+	pc.Authenticators = slices.Clone(pc.Authenticators) // the caller's slice may change
 	p := &port{PortConfig: pc, methods: map[string]bool{}}
 	if pc.Fallback != Strict && pc.Fallback != ToDefault {
 		say(".Fallback is neither Strict nor ToDefault", "")
@@ -148,7 +159,7 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 
 var knownMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-var methodToken = regexp.MustCompile(`^[A-Z][A-Z-]{0,31}$`)
+var methodToken = regexp.MustCompile(`^[A-Z][A-Z0-9_-]{0,31}$`)
 
 var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
 

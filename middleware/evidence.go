@@ -12,14 +12,14 @@ import (
 )
 
 // memo is what a connection remembers of its caller. It holds for one snapshot,
-// one state of the mappings, and the time that certificate and mapping allow.
+// one state of the mappings, and the time that certificate and mapping allow. That
+// of Default, without a certificate, holds for its snapshot.
 type memo struct {
 	snapshot *snapshot
-	port     *port
 	mapped   uint64
 	identity *identity.Identity
-	verified trust.Verified
-	until    time.Time // of the mapping; zero: no end
+	verified trust.Verified // zero for Default
+	until    time.Time      // of the mapping; zero: no end
 }
 
 // holds reports whether the memo speaks for the present.
@@ -87,8 +87,8 @@ func (s *snapshot) mapUser(r *http.Request, c *ports.Conn, p *port, o *Outcome) 
 	o.Identity.MappingID = match.MappingID
 	o.Identity.Leaf = o.Verified.Leaf()
 	o.Identity.Fingerprint = o.Verified.Fingerprint().String()
-	if s.mapped != nil && err == nil {
-		c.SetMemo(&memo{snapshot: s, port: p, mapped: before, identity: o.Identity, verified: o.Verified, until: match.Until})
+	if s.mapped != nil && s.steady && err == nil {
+		c.SetMemo(&memo{snapshot: s, mapped: before, identity: o.Identity, verified: o.Verified, until: match.Until})
 	}
 	return true
 }
@@ -124,7 +124,14 @@ func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o
 		o.challenge(p)
 		return false
 	}
+	if m, ok := c.Memo().(*memo); ok && m.snapshot == s && m.identity.Via == identity.AnonymousVia {
+		o.Identity = m.identity
+		return true
+	}
 	o.Identity = s.named(identity.Default, identity.AnonymousVia, o)
+	if s.steady {
+		c.SetMemo(&memo{snapshot: s, identity: o.Identity})
+	}
 	return true
 }
 

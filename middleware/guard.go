@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -49,11 +50,14 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		var o Outcome
-		s.run(w, r, &o, func(r *http.Request, o *Outcome) bool {
-			return s.name(r, o) && s.authorise(r, o)
-		}, func() {
-			next.ServeHTTP(w, passOn(r, o.Identity))
-		})
+		s.clean(r)
+		start := s.clock()
+		if !s.guarded(r, &o, everything) {
+			s.settle(w, r, &o, start)
+			return
+		}
+		s.observe(r, &o, start)
+		next.ServeHTTP(w, s.passOn(r, identity.NewContext(r.Context(), o.Identity)))
 	})
 }
 
@@ -69,37 +73,48 @@ func (g *Guard) Identify(next http.Handler) http.Handler {
 		var o Outcome
 		s.clean(r)
 		start := s.clock()
-		if !s.guarded(r, &o, s.name) {
+		if !s.guarded(r, &o, naming) {
 			s.settle(w, r, &o, start)
 			return
 		}
-		inner := passOn(r, o.Identity)
-		next.ServeHTTP(w, inner.WithContext(context.WithValue(inner.Context(), passKey{}, &pass{snapshot: s, outcome: o})))
+		ctx := identity.NewContext(r.Context(), o.Identity)
+		next.ServeHTTP(w, s.passOn(r, context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o})))
 	})
 }
 
 // Authorize asks the policy about a request that Identify let through, with the
-// path as the handler here sees it. Without Identify outside it refuses.
+// path as the handler here sees it. Without Identify of the same guard outside it
+// refuses.
 func (g *Guard) Authorize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, ok := r.Context().Value(passKey{}).(*pass)
-		if !ok {
-			refuseAll(w) // fail closed: nobody has named the caller
+		s := g.snapshot.Load()
+		if s == nil {
+			refuseAll(w)
 			return
 		}
-		o, s := p.outcome, p.snapshot // the generation that named the caller also decides
+		p, ok := r.Context().Value(passKey{}).(*pass)
+		if !ok || p.guard != g {
+			// Fail closed: nobody has named the caller, or a guard with other rules has.
+			o := Outcome{Method: r.Method, Path: sentPath(r), Generation: s.Generation}
+			o.refuse(reason.PolicyError, "Authorize stands without Identify of the same guard outside it")
+			s.settle(w, r, &o, s.clock())
+			return
+		}
+		o := p.outcome
+		s = p.snapshot // the generation that named the caller also decides
 		start := s.clock()
-		if !s.guarded(r, &o, s.authoriseHere) {
+		if !s.guarded(r, &o, deciding) {
 			s.settle(w, r, &o, start)
 			return
 		}
 		s.observe(r, &o, start)
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, withoutRawPath(r))
 	})
 }
 
 // pass is what Identify hands to Authorize.
 type pass struct {
+	guard    *Guard
 	snapshot *snapshot
 	outcome  Outcome
 }
@@ -114,41 +129,49 @@ func (g *Guard) Check(r *http.Request) Outcome {
 		o.refuse(reason.PolicyError, "the guard has no configuration")
 		return o
 	}
-	s.guarded(r, &o, func(r *http.Request, o *Outcome) bool { return s.name(r, o) && s.authorise(r, o) })
+	r = r.Clone(r.Context()) // authenticators see what they see in Handler: a cleaned request
+	s.clean(r)
+	s.guarded(r, &o, everything)
 	return o
 }
 
-// run is one request through the guard.
-func (s *snapshot) run(w http.ResponseWriter, r *http.Request, o *Outcome, steps func(*http.Request, *Outcome) bool, next func()) {
-	s.clean(r)
-	start := s.clock()
-	if !s.guarded(r, o, steps) {
-		s.settle(w, r, o, start)
-		return
-	}
-	s.observe(r, o, start)
-	next()
-}
+// stage says which of the guard's steps to take. It is not a func, so that an
+// Outcome can stay on the stack.
+type stage uint8
 
-// guarded runs steps so that a panic in a mapper, a decider or an authenticator is
+const (
+	everything stage = iota
+	naming           // steps 1 to 4
+	deciding         // step 5, for what is served here
+)
+
+// guarded takes steps so that a panic in a mapper, a decider or an authenticator is
 // a refusal.
-func (s *snapshot) guarded(r *http.Request, o *Outcome, steps func(*http.Request, *Outcome) bool) (passed bool) {
+func (s *snapshot) guarded(r *http.Request, o *Outcome, what stage) (passed bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			o.refuse(reason.PolicyError, "a part of the guard panicked")
 			passed = false
 		}
 	}()
-	return steps(r, o)
+	switch what {
+	case everything:
+		return s.name(r, o) && s.authorise(r, o)
+	case naming:
+		return s.name(r, o)
+	default:
+		return s.authoriseHere(r, o)
+	}
 }
 
 // name is steps 1 to 4: is the target clear, and who is calling?
 func (s *snapshot) name(r *http.Request, o *Outcome) bool {
-	o.Method, o.Path, o.Generation = r.Method, sentPath(r), s.Generation
+	o.Method, o.Generation = r.Method, s.Generation
 	c, ok := ports.FromContext(r.Context())
 	if !ok || r.TLS == nil {
 		// Fail closed: something between the port and us has hidden the connection, and
 		// with it whatever certificate there was.
+		o.Path = sentPath(r)
 		o.refuse(reason.Misdirected, "the request did not come by a port: is ports.ConnContext set, and nothing wrapped around the listener?")
 		return false
 	}
@@ -159,6 +182,7 @@ func (s *snapshot) name(r *http.Request, o *Outcome) bool {
 		err = p.checkNames(c.ServerName(), r.Host)
 	}
 	if err != nil {
+		o.Path = sentPath(r)
 		refusal := err.(*reason.Refusal) //nolint:errorlint // both return nothing else
 		o.refuse(refusal.Reason, refusal.Detail)
 		return false
@@ -175,11 +199,14 @@ func (s *snapshot) authorise(r *http.Request, o *Outcome) bool {
 	case err != nil:
 		o.refuse(reason.PolicyError, "the policy could not decide") // an error means no
 	case !d.Allowed:
-		why := d.Reason
-		if why == "" {
-			why = reason.NoRule
+		switch {
+		case d.Reason == "":
+			o.refuse(reason.NoRule, "")
+		case !d.Reason.Known():
+			o.refuse(reason.Denied, "the policy answered with a word of its own") // which may say more than a caller may know
+		default:
+			o.refuse(d.Reason, "")
 		}
-		o.refuse(why, "")
 	default:
 		o.Allowed = true
 		return true
@@ -193,13 +220,22 @@ func (s *snapshot) authorise(r *http.Request, o *Outcome) bool {
 // authoriseHere is step 5 for a request that may have been rewritten since it was
 // named: what is authorised is what is served here.
 func (s *snapshot) authoriseHere(r *http.Request, o *Outcome) bool {
+	renamed := r.Method != o.Method
 	o.Method = r.Method
-	if path := r.URL.Path; path != o.Path {
-		if why := checkDecoded(path); why != "" || !s.port(o.Port).methods[r.Method] {
-			o.refuse(reason.AmbiguousPath, why)
-			return false
-		}
+	why := ""
+	if renamed && !s.port(o.Port).methods[r.Method] {
+		why = "the method is not known"
+	}
+	if path := r.URL.Path; why == "" && path != o.Path {
 		o.Path = path
+		why = checkDecoded(path)
+	}
+	if why == "" {
+		why = checkRouted(r)
+	}
+	if why != "" {
+		o.refuse(reason.AmbiguousPath, why)
+		return false
 	}
 	return s.authorise(r, o)
 }
@@ -225,21 +261,42 @@ func (s *snapshot) clock() time.Time {
 	return time.Now()
 }
 
-// passOn returns the request as the handler sees it: with its identity, and with
-// the path that was authorised in both forms of the URL.
-func passOn(r *http.Request, id *identity.Identity) *http.Request {
-	inner := r.WithContext(identity.NewContext(r.Context(), id))
+// passOn returns the request as the handler sees it: with its identity, with the
+// path that was authorised in both forms of the URL, and without trailers that
+// state an identity.
+func (s *snapshot) passOn(r *http.Request, ctx context.Context) *http.Request {
+	inner := r.WithContext(ctx)
 	if r.URL.RawPath != "" {
-		// Routers that look at the escaped form (chi does) would serve another path
-		// than the one decided on.
-		u := *r.URL
-		u.RawPath = ""
-		inner.URL = &u
+		inner.URL = plainURL(r)
+	}
+	if inner.Trailer != nil {
+		s.cleanTrailers(inner)
 	}
 	return inner
 }
 
-// refuseAll answers for a guard that was never configured or stands alone.
+// withoutRawPath returns the request with the path that was authorised in both
+// forms of the URL.
+func withoutRawPath(r *http.Request) *http.Request {
+	if r.URL.RawPath == "" {
+		return r
+	}
+	inner := r.WithContext(r.Context())
+	inner.URL = plainURL(r)
+	return inner
+}
+
+// plainURL is the URL without its escaped form: routers that look at it (chi does)
+// would serve another path than the one decided on.
+func plainURL(r *http.Request) *url.URL {
+	u := *r.URL
+	u.RawPath = ""
+	return &u
+}
+
+// refuseAll answers for a guard that was never configured.
 func refuseAll(w http.ResponseWriter) {
-	writeProblem(w, problem{Type: reason.PolicyError.URI(), Title: reason.PolicyError.Title(), Status: reason.PolicyError.Status(), Reason: reason.PolicyError}, nil)
+	var o Outcome
+	o.refuse(reason.PolicyError, "")
+	writeProblem(w, o.problem(), nil)
 }

@@ -30,8 +30,12 @@ type Outcome struct {
 	closes bool // the connection's certificate is not believed any more
 }
 
-// refuse makes an outcome a refusal.
+// refuse makes an outcome a refusal. A word that is not of the list comes from a
+// plug-in that went wrong.
 func (o *Outcome) refuse(r reason.Reason, detail string) {
+	if !r.Known() {
+		r = reason.PolicyError
+	}
 	o.Allowed, o.Reason, o.Detail, o.Status = false, r, detail, r.Status()
 	o.Reference = fmt.Sprintf("%016x", rand.Uint64())
 }

@@ -25,10 +25,14 @@ func (s *snapshot) answer(w http.ResponseWriter, r *http.Request, o *Outcome) {
 		w.Header().Set("Connection", "close")
 	}
 	if s.Refuse != nil {
-		s.Refuse(w, r, *o)
-		return
+		own := &answered{ResponseWriter: w}
+		s.Refuse(own, r, *o)
+		if own.written {
+			return
+		}
+		// Fail closed: net/http answers 200 for a handler that says nothing.
 	}
-	p := problem{Type: o.Reason.URI(), Title: o.Reason.Title(), Status: o.Status, Reason: o.Reason, Reference: o.Reference}
+	p := o.problem()
 	if s.Debug {
 		for _, step := range s.explain(r, o) {
 			p.Explanation = append(p.Explanation, step.String())
@@ -36,6 +40,30 @@ func (s *snapshot) answer(w http.ResponseWriter, r *http.Request, o *Outcome) {
 	}
 	writeProblem(w, p, o.Challenges)
 }
+
+// problem is what a refusal tells its caller.
+func (o *Outcome) problem() problem {
+	return problem{Type: o.Reason.URI(), Title: o.Reason.Title(), Status: o.Status, Reason: o.Reason, Reference: o.Reference}
+}
+
+// answered notes whether Config.Refuse has answered.
+type answered struct {
+	http.ResponseWriter
+	written bool
+}
+
+func (a *answered) WriteHeader(status int) {
+	a.written = a.written || status >= 200 || status == http.StatusSwitchingProtocols
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answered) Write(b []byte) (int, error) {
+	a.written = true
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // writeProblem sends a problem document that no cache may keep.
 func writeProblem(w http.ResponseWriter, p problem, challenges []string) {

@@ -36,14 +36,27 @@ func checkTarget(r *http.Request, methods map[string]bool) (string, error) {
 	if why := checkDecoded(path); why != "" {
 		return "", ambiguous(why)
 	}
-	if r.URL.RawPath != "" {
-		if c := chi.RouteContext(r.Context()); c != nil && c.RoutePath != "" {
-			// A router outside has already routed on the escaped path: it may serve
-			// something else than we would authorise.
-			return "", ambiguous("the path was routed in its escaped form, before the guard")
-		}
+	if why := checkRouted(r); why != "" {
+		return "", ambiguous(why)
 	}
 	return path, nil
+}
+
+// checkRouted refuses what a chi router outside has routed, or will route, by
+// another path than the one that is authorised.
+func checkRouted(r *http.Request) string {
+	c := chi.RouteContext(r.Context())
+	if c == nil {
+		return ""
+	}
+	if r.URL.RawPath != "" && (c.RoutePath != "" || len(c.RoutePatterns) > 0) {
+		return "the path was routed in its escaped form, before the guard"
+	}
+	// Below a mount RoutePath is the rest of the path, and "/" for the mount itself.
+	if c.RoutePath != "" && c.RoutePath != "/" && !strings.HasSuffix(r.URL.Path, c.RoutePath) {
+		return "the path was rewritten for routing, before the guard"
+	}
+	return ""
 }
 
 // target is the request target as it was sent.
@@ -158,8 +171,8 @@ func (p *port) checkNames(sni, host string) error {
 
 // canonicalHost takes port and trailing dot off and folds ASCII case.
 func canonicalHost(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 && strings.Count(host, ":") == 1 {
-		host = host[:i]
+	if name, number, ok := strings.Cut(host, ":"); ok && strings.Trim(number, "0123456789") == "" {
+		host = name
 	}
 	host = strings.TrimSuffix(host, ".")
 	return strings.Map(func(c rune) rune {

@@ -57,7 +57,14 @@ func (l *List) Merge(err error, at Mistake) {
 	if err == nil {
 		return
 	}
-	if found := All(err); len(found) > 0 {
+	found := All(err)
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(found) > 0 { //nolint:errorlint // this walks the tree itself
+		for _, inner := range joined.Unwrap() {
+			l.Merge(inner, at) // there may be others between the mistakes
+		}
+		return
+	}
+	if len(found) > 0 {
 		l.all = append(l.all, found...)
 		return
 	}

@@ -73,7 +73,7 @@ func (d *Doc) Say(n *yaml.Node, what, hint string) {
 // The name says in mistakes what the mapping is.
 func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.Node {
 	n = follow(n)
-	out := map[string]*yaml.Node{}
+	out, lines := map[string]*yaml.Node{}, map[string]int{}
 	if n == nil || n.Kind != yaml.MappingNode {
 		d.Say(n, name+" is not a mapping", "key: value lines, indented alike")
 		return out
@@ -81,12 +81,14 @@ func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.N
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], follow(n.Content[i+1])
 		switch {
+		case key.Kind != yaml.ScalarNode: // an alias among them, whose Value is its name and not what it stands for
+			d.Say(key, name+" has a key that is not a text", "known are "+strings.Join(known, ", "))
 		case !slices.Contains(known, key.Value):
 			d.Say(key, fmt.Sprintf("%s has no key %s", name, quote(key.Value)), suggest(key.Value, known))
 		case out[key.Value] != nil:
-			d.Say(key, fmt.Sprintf("%s has the key %s twice", name, quote(key.Value)), fmt.Sprintf("the first is in line %d", out[key.Value].Line))
+			d.Say(key, fmt.Sprintf("%s has the key %s twice", name, quote(key.Value)), fmt.Sprintf("the first is in line %d", lines[key.Value]))
 		default:
-			out[key.Value] = value
+			out[key.Value], lines[key.Value] = value, key.Line
 		}
 	}
 	return out
@@ -108,14 +110,20 @@ func (d *Doc) List(n *yaml.Node, name string) []*yaml.Node {
 
 // Text reads a scalar as it is written. A missing node is "".
 func (d *Doc) Text(n *yaml.Node, name string) string {
+	s, _ := d.text(n, name)
+	return s
+}
+
+// text is Text, and whether there was one: false means that the mistake is noted.
+func (d *Doc) text(n *yaml.Node, name string) (string, bool) {
 	if n == nil {
-		return ""
+		return "", true
 	}
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
 		d.Say(n, name+" is not a text", "")
-		return ""
+		return "", false
 	}
-	return n.Value
+	return n.Value, true
 }
 
 // Texts reads a list of scalars. A missing node is no texts.
@@ -125,9 +133,10 @@ func (d *Doc) Texts(n *yaml.Node, name string) []string {
 	}
 	var out []string
 	for _, c := range d.List(n, name) {
-		if s := d.Text(c, name); s != "" {
+		switch s, ok := d.text(c, name); {
+		case s != "":
 			out = append(out, s)
-		} else {
+		case ok:
 			d.Say(c, name+" has an empty entry", "")
 		}
 	}
@@ -139,7 +148,9 @@ func (d *Doc) Bool(n *yaml.Node, name string, otherwise bool) bool {
 	if n == nil {
 		return otherwise
 	}
-	switch s := d.Text(n, name); {
+	switch s, ok := d.text(n, name); {
+	case !ok:
+		return otherwise
 	case s == "true" && n.Tag == "!!bool":
 		return true
 	case s == "false" && n.Tag == "!!bool":
@@ -155,7 +166,10 @@ func (d *Doc) Int(n *yaml.Node, name string, least, otherwise int) int {
 	if n == nil {
 		return otherwise
 	}
-	s := d.Text(n, name)
+	s, ok := d.text(n, name)
+	if !ok {
+		return otherwise
+	}
 	v, err := strconv.Atoi(s)
 	if err != nil || v < least {
 		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), fmt.Sprintf("a whole number, %d or more", least))
@@ -169,7 +183,10 @@ func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration
 	if n == nil {
 		return otherwise
 	}
-	s := d.Text(n, name)
+	s, ok := d.text(n, name)
+	if !ok {
+		return otherwise
+	}
 	v, err := time.ParseDuration(s)
 	if err != nil || v < least {
 		hint := "a number with a unit: 250ms, 5s, 2m, 1h"
@@ -194,7 +211,7 @@ func follow(n *yaml.Node) *yaml.Node {
 func suggest(key string, known []string) string {
 	best, distance := "", 3
 	for _, k := range known {
-		if d := edits(strings.ToLower(key), k); d < distance {
+		if d := edits(strings.ToLower(key), k); d < distance && d < len(k) { // else nothing of it is left
 			best, distance = k, d
 		}
 	}

@@ -1,0 +1,183 @@
+package strictyaml_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
+)
+
+// form is a document with one field of every kind.
+type form struct {
+	text   string
+	texts  []string
+	on     bool
+	number int
+	after  time.Duration
+	inner  []string
+}
+
+func read(data string) (form, []*mistake.Mistake) {
+	var wrong mistake.List
+	d := strictyaml.Doc{File: "f", Wrong: &wrong}
+	root := d.Parse([]byte(data))
+	if root == nil {
+		return form{}, mistake.All(wrong.Err())
+	}
+	m := d.Map(root, "the file", "text", "texts", "on", "number", "after", "inner")
+	f := form{
+		text: d.Text(m["text"], "text"), texts: d.Texts(m["texts"], "texts"), on: d.Bool(m["on"], "on", true),
+		number: d.Int(m["number"], "number", 1, 7), after: d.Duration(m["after"], "after", 0, time.Minute),
+	}
+	if m["inner"] != nil {
+		for _, n := range d.List(m["inner"], "inner") {
+			f.inner = append(f.inner, d.Text(d.Map(n, "an entry", "id", "user")["id"], "id"))
+		}
+	}
+	return f, mistake.All(wrong.Err())
+}
+
+func TestReads(t *testing.T) {
+	t.Parallel()
+	otherwise := form{on: true, number: 7, after: time.Minute}
+	with := func(change func(*form)) form {
+		f := otherwise
+		change(&f)
+		return f
+	}
+	for data, want := range map[string]form{
+		"{}":                              otherwise,
+		"text: a":                         with(func(f *form) { f.text = "a" }),
+		"text: 1000":                      with(func(f *form) { f.text = "1000" }),
+		"text: 0x10":                      with(func(f *form) { f.text = "0x10" }),
+		"text: 1e3":                       with(func(f *form) { f.text = "1e3" }),
+		"text: 01:02:03":                  with(func(f *form) { f.text = "01:02:03" }),
+		"text: yes":                       with(func(f *form) { f.text = "yes" }),
+		"text: 2026-01-01":                with(func(f *form) { f.text = "2026-01-01" }),
+		`text: "null"`:                    with(func(f *form) { f.text = "null" }),
+		`text: ""`:                        otherwise,
+		"texts: [a, 1]":                   with(func(f *form) { f.texts = []string{"a", "1"} }),
+		"texts: []":                       otherwise,
+		"on: false":                       with(func(f *form) { f.on = false }),
+		"number: 12":                      with(func(f *form) { f.number = 12 }),
+		"after: 0":                        with(func(f *form) { f.after = 0 }),
+		"after: 250ms":                    with(func(f *form) { f.after = 250 * time.Millisecond }),
+		"# comment\n---\non: true\n...\n": otherwise,
+		"text: &t a\ntexts: [*t, b]":      with(func(f *form) { f.text, f.texts = "a", []string{"a", "b"} }),
+		"inner: [{id: 1}, {user: x}]":     with(func(f *form) { f.inner = []string{"1", ""} }),
+	} {
+		got, wrong := read(data)
+		if len(wrong) > 0 || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%q: %+v, want %+v; %v", data, got, want, wrong)
+		}
+	}
+}
+
+// Every row has one mistake, and is told of it once.
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct{ data, want string }{
+		{"", "f: the file is empty"},
+		{"# nothing\n", "f: the file is empty"},
+		{"[a]", "f:1:1: the file is not a mapping (key: value lines, indented alike)"},
+		{"a", "f:1:1: the file is not a mapping (key: value lines, indented alike)"},
+		{"---\n", "f:2:1: the file is not a mapping (key: value lines, indented alike)"},
+		{"txt: a", `f:1:1: the file has no key "txt" (did you mean text?)`},
+		{"Text: a", `f:1:1: the file has no key "Text" (did you mean text?)`},
+		{"\ncompletely: a", `f:2:1: the file has no key "completely" (known are text, texts, on, number, after, inner)`},
+		{"text:\n  a\ntext: b", `f:3:1: the file has the key "text" twice (the first is in line 1)`},
+		{`"text": a` + "\ntext: b", `f:2:1: the file has the key "text" twice (the first is in line 1)`},
+		{"<<: {text: a}", `f:1:1: the file has no key "<<" (known are text, texts, on, number, after, inner)`},
+		{"? [a]\n: b", "f:1:3: the file has a key that is not a text (known are text, texts, on, number, after, inner)"},
+		{"texts: [&text x]\n*text : b", "f:2:1: the file has a key that is not a text (known are text, texts, on, number, after, inner)"},
+		{"text: [a]", "f:1:7: text is not a text"},
+		{"text:", "f:1:6: text is not a text"},
+		{"text: null", "f:1:7: text is not a text"},
+		{"text: ~", "f:1:7: text is not a text"},
+		{"texts: a", "f:1:8: texts is not a list ([a, b] or lines that begin with a dash)"},
+		{`texts: [a, ""]`, "f:1:12: texts has an empty entry"},
+		{"texts: [a, [b]]", "f:1:12: texts is not a text"},
+		{"texts: [a, null]", "f:1:12: texts is not a text"},
+		{"on: yes", `f:1:5: on is "yes" (true or false)`},
+		{"on: True", `f:1:5: on is "True" (true or false)`},
+		{`on: "false"`, `f:1:5: on is "false" (true or false)`},
+		{"on: 0", `f:1:5: on is "0" (true or false)`},
+		{"on:", "f:1:4: on is not a text"},
+		{"on: [true]", "f:1:5: on is not a text"},
+		{"number: 0", `f:1:9: number is "0" (a whole number, 1 or more)`},
+		{"number: 1.0", `f:1:9: number is "1.0" (a whole number, 1 or more)`},
+		{"number: 0x10", `f:1:9: number is "0x10" (a whole number, 1 or more)`},
+		{"number: 99999999999999999999", `f:1:9: number is "99999999999999999999" (a whole number, 1 or more)`},
+		{"number: {}", "f:1:9: number is not a text"},
+		{"after: 5", `f:1:8: after is "5" (a number with a unit: 250ms, 5s, 2m, 1h)`},
+		{"after: -5s", `f:1:8: after is "-5s" (0s or more)`},
+		{"after: 9999999h", `f:1:8: after is "9999999h" (a number with a unit: 250ms, 5s, 2m, 1h)`},
+		{"after:", "f:1:7: after is not a text"},
+		{"inner: [{id: a, idd: b}]", `f:1:17: an entry has no key "idd" (did you mean id?)`},
+		{"inner: [x]", "f:1:9: an entry is not a mapping (key: value lines, indented alike)"},
+		{"text: a\n---\ntext: b", "f:2: a second document (one file holds one document)"},
+		{"text: a\n--- {\n", "f:2: a second document (one file holds one document)"},
+		{"text: " + strings.Repeat("a", 5) + "\n\ton: true", "f:2: this is not YAML: found a tab character that violates indentation"},
+		{"texts: *nowhere", "f: this is not YAML: unknown anchor 'nowhere' referenced"},
+		{"number: " + strings.Repeat("x", 200), `f:1:9: number is "` + strings.Repeat("x", 80) + `"… (a whole number, 1 or more)`},
+	} {
+		_, wrong := read(x.data)
+		if len(wrong) != 1 {
+			t.Errorf("%q: %d mistakes, want 1: %v", x.data, len(wrong), wrong)
+		} else if got := wrong[0].Error(); got != x.want {
+			t.Errorf("%q:\n %s, want\n %s", x.data, got, x.want)
+		}
+	}
+}
+
+func TestMistakesAreToldTogether(t *testing.T) {
+	t.Parallel()
+	_, wrong := read("on: yes\nnumber: 0\nafter: 5\nfoo: 1\ntexts: x\n")
+	if len(wrong) != 5 {
+		t.Fatalf("%d mistakes, want 5: %v", len(wrong), wrong)
+	}
+	for i, m := range wrong {
+		if m.Line != i+1 || m.File != "f" {
+			t.Errorf("mistake %d is at %s", i, m.Position())
+		}
+	}
+}
+
+// FuzzParse reads anything: it does not panic, it finds either a root or a mistake,
+// and what is wrong fits on a line of a log.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"", "{}", "a: &a [*a]", "&a [*a, *a]", "text: a\ntext: b", "texts: [a, [b]]", "<<: *x", "\xef\xbb\xbftext: a", "\xff\xfea\x00", "? ? ? a", "a: !!binary x", "---\n---\n", "%YAML 1.1\n---\na: 1", "inner: [{id: &x a}, *x]", "- - - -", "text: |\n  a\n b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		var wrong mistake.List
+		d := strictyaml.Doc{File: "f", Wrong: &wrong}
+		root := d.Parse([]byte(data))
+		if (root == nil) != (wrong.Len() > 0) {
+			t.Fatalf("root %v, and %v", root, wrong.Err())
+		}
+		_, all := read(data)
+		for _, m := range all {
+			if m.File != "f" || m.Line < 0 || m.What == "" || strings.ContainsAny(m.Error(), "\n\r\x00\x1b") {
+				t.Fatalf("the mistake is %q", m.Error())
+			}
+		}
+		if len(all) > 0 || root == nil {
+			return
+		}
+		// What is taken has known keys once, and nothing else.
+		seen := map[string]bool{}
+		for i := 0; i < len(root.Content); i += 2 {
+			key := root.Content[i]
+			if key.Kind != yaml.ScalarNode || seen[key.Value] || !strings.Contains(" text texts on number after inner ", " "+key.Value+" ") {
+				t.Fatalf("%q was taken, with the key %q", data, key.Value)
+			}
+			seen[key.Value] = true
+		}
+	})
+}

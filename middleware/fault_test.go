@@ -1,0 +1,248 @@
+package middleware_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+type mapFunc func() (certmap.Match, error)
+
+func (f mapFunc) Map(context.Context, trust.Verified, string) (certmap.Match, error) { return f() }
+
+type decideFunc func() (policy.Decision, error)
+
+func (f decideFunc) Decide(context.Context, policy.Request) (policy.Decision, error) { return f() }
+
+type authFunc func() (string, error)
+
+func (f authFunc) Authenticate(*http.Request) (string, error) { return f() }
+
+// A plug-in that goes wrong refuses, on a port that falls back to Default and
+// names a user for strangers, and the server lives.
+func TestH14_L1_PlugInsThatGoWrong(t *testing.T) {
+	t.Parallel()
+	yes := decideFunc(func() (policy.Decision, error) { return policy.Decision{Allowed: true}, nil })
+	answers := func(user string, err error) mapFunc {
+		return func() (certmap.Match, error) { return certmap.Match{User: user}, err }
+	}
+	var nilRefusal *reason.Refusal
+	for _, x := range []struct {
+		name string
+		who  string
+		c    middleware.Config
+		code int
+		why  reason.Reason
+	}{
+		{"mapper panics", "alice", middleware.Config{Map: mapFunc(func() (certmap.Match, error) { panic("x") })}, 503, reason.PolicyError},
+		{"mapper panics with nil", "alice", middleware.Config{Map: mapFunc(func() (certmap.Match, error) { panic(nil) })}, 503, reason.PolicyError},
+		{"mapper aborts", "alice", middleware.Config{Map: mapFunc(func() (certmap.Match, error) { panic(http.ErrAbortHandler) })}, 503, reason.PolicyError},
+		{"mapper is nil inside", "alice", middleware.Config{Map: (*certmap.Live)(nil)}, 503, reason.PolicyError},
+		{"mapper answers nobody", "alice", middleware.Config{Map: answers("", nil)}, 403, reason.Unmapped},
+		{"mapper answers Default", "alice", middleware.Config{Map: answers("Default", nil)}, 403, reason.Unmapped},
+		{"mapper answers default", "alice", middleware.Config{Map: answers("default", nil)}, 403, reason.Unmapped},
+		{"mapper answers a group", "alice", middleware.Config{Map: answers("group:x", nil)}, 403, reason.Unmapped},
+		{"mapper answers Everybody", "alice", middleware.Config{Map: answers("Everybody", nil)}, 403, reason.Unmapped},
+		{"mapper answers a newline", "alice", middleware.Config{Map: answers("alice\n", nil)}, 403, reason.Unmapped},
+		{"mapper fails", "alice", middleware.Config{Map: answers("alice", errors.New("down"))}, 503, reason.PolicyError},
+		{"mapper is late", "alice", middleware.Config{Map: answers("alice", context.DeadlineExceeded)}, 503, reason.PolicyError},
+		{"mapper refuses beside a name", "alice", middleware.Config{Map: answers("alice", reason.Refuse(reason.Ambiguous, ""))}, 403, reason.Ambiguous},
+		{"mapper says no certificate", "alice", middleware.Config{Map: answers("", reason.Refuse(reason.NoCertificate, ""))}, 403, reason.NoCertificate},
+		{"mapper says nothing", "alice", middleware.Config{Map: answers("alice", &reason.Refusal{})}, 503, reason.PolicyError},
+		{"mapper has a word of its own", "alice", middleware.Config{Map: answers("alice", reason.Refuse("user-42", ""))}, 503, reason.PolicyError},
+		{"mapper answers a nil refusal", "alice", middleware.Config{Map: answers("alice", nilRefusal)}, 503, reason.PolicyError},
+		{"decider panics", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { panic("x") })}, 503, reason.PolicyError},
+		{"decider fails and allows", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Allowed: true}, errors.New("down") })}, 503, reason.PolicyError},
+		{"decider fails for Default", "", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Allowed: true}, errors.New("down") })}, 503, reason.PolicyError},
+		{"decider is nil inside", "alice", middleware.Config{Policy: (*policy.Engine)(nil)}, 503, reason.PolicyError},
+		{"decider says nothing", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{}, nil })}, 403, reason.NoRule},
+		{"decider has a word of its own", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Reason: "outside-hours"}, nil })}, 403, reason.Denied},
+		{"authenticator panics", "", middleware.Config{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { panic("x") })}}, 503, reason.PolicyError},
+		{"authenticator fails", "", middleware.Config{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { return "alice", errors.New("down") })}}, 403, reason.NoCertificate},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			c := config(t)
+			if x.c.Map == nil {
+				x.c.Map = c.Map
+			}
+			if x.c.Policy == nil {
+				x.c.Policy = yes
+			}
+			x.c.Fallback, x.c.Unmapped = middleware.ToDefault, ""
+			var rec recorder
+			x.c.Observe = rec.observe
+			guard := must[*middleware.Guard](t)(middleware.New(x.c))
+			port := newPort(t, "p", ports.Request)
+			h := http.NewServeMux()
+			h.Handle("/whole", guard.Handler(echo))
+			h.Handle("/parts", guard.Identify(guard.Authorize(echo)))
+			h.HandleFunc("/check", func(w http.ResponseWriter, r *http.Request) {
+				if o := guard.Check(r); o.Allowed || o.Status != x.code || o.Reason != x.why || o.Reference == "" {
+					t.Errorf("Check: %+v", o)
+				}
+			})
+			serve(t, h, port)
+			client := dial(t, port, shared().pairs[x.who], true)
+			client.get("/check")
+			for _, path := range []string{"/whole", "/parts", "/whole"} {
+				client.get(path).want(t, x.code, x.why)
+			}
+			if got := rec.take(); len(got) != 3 {
+				t.Errorf("%d outcomes for 3 requests", len(got))
+			}
+		})
+	}
+}
+
+// A panic in the handler, in Observe or in Refuse is not served, and net/http goes on.
+func TestH14_PanicsAroundTheGuard(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		name   string
+		change func(*middleware.Config)
+		next   http.Handler
+		target string
+	}{
+		{"handler", func(*middleware.Config) {}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("x") }), "/x"},
+		{"observe", func(c *middleware.Config) {
+			c.Observe = func(*http.Request, middleware.Outcome) { panic("x") }
+		}, echo, "/x"},
+		{"refuse", func(c *middleware.Config) {
+			c.Refuse = func(http.ResponseWriter, *http.Request, middleware.Outcome) { panic("x") }
+			c.Policy = policy.DenyAll()
+		}, echo, "/x"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			port := newPort(t, "p", ports.Request)
+			serve(t, newGuard(t, x.change).Handler(x.next), port)
+			for range 2 {
+				if s, err := dial(t, port, shared().alice, true).do("GET", x.target); err == nil {
+					t.Errorf("answered %d %s", s.Code, s.Body)
+				}
+			}
+		})
+	}
+}
+
+func TestL1_UnmappedUser(t *testing.T) {
+	t.Parallel()
+	named, refused := newPort(t, "named", ports.Request), newPort(t, "refused", ports.Request)
+	guard := newGuard(t, func(c *middleware.Config) {
+		c.Unmapped = "guest" // not for ports that are named
+		c.PerPort = map[string]middleware.PortConfig{"refused": {}}
+	})
+	serve(t, guard.Handler(echo), named, refused)
+	both(t, func(t *testing.T, h2 bool) {
+		s := dial(t, named, shared().stranger, h2).get("/x")
+		if s.wantUser(t, "guest"); s.Mapping != "" || s.Via != "tls" {
+			t.Errorf("%+v", s)
+		}
+		dial(t, refused, shared().stranger, h2).get("/x").want(t, 403, reason.Unmapped)
+		dial(t, named, shared().both, h2).get("/x").want(t, 403, reason.Ambiguous)
+		dial(t, named, nil, h2).get("/x").want(t, 403, reason.NoCertificate)
+	})
+}
+
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	port := newPort(t, "p", ports.Request)
+	var got middleware.Outcome
+	guard := newGuard(t, func(c *middleware.Config) {
+		c.Policy = policy.DenyAll()
+		c.Refuse = func(w http.ResponseWriter, r *http.Request, o middleware.Outcome) {
+			got = o
+			switch r.URL.Path {
+			case "/header":
+				w.WriteHeader(http.StatusTeapot)
+			case "/body":
+				fmt.Fprint(w, "no")
+			case "/hints":
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+		}
+	})
+	serve(t, guard.Handler(echo), port)
+	c := dial(t, port, shared().alice, true)
+	if s := c.get("/header"); s.Code != http.StatusTeapot || s.Body != "" {
+		t.Errorf("%d %q", s.Code, s.Body)
+	}
+	if got.Reason != reason.NoRule || got.Status != 403 || got.Reference == "" || got.Identity.User != "alice" || got.Port != "p" || got.Path != "/header" {
+		t.Errorf("%+v", got)
+	}
+	if s := c.get("/body"); s.Body != "no" {
+		t.Errorf("%d %q", s.Code, s.Body)
+	}
+	// Fail closed: whoever answers nothing has not allowed anything.
+	c.get("/nothing").want(t, 403, reason.NoRule)
+	c.get("/hints").want(t, 403, reason.NoRule)
+}
+
+func TestAuthorizeNeedsItsOwnIdentify(t *testing.T) {
+	t.Parallel()
+	port := newPort(t, "p", ports.Request)
+	var rec recorder
+	strict := newGuard(t, func(c *middleware.Config) { c.Policy, c.Observe = policy.DenyAll(), rec.observe })
+	lax := newGuard(t)
+	h := http.NewServeMux()
+	h.Handle("/alone", strict.Authorize(echo))
+	h.Handle("/other", lax.Identify(strict.Authorize(echo)))
+	h.Handle("/handler", lax.Handler(lax.Authorize(echo)))
+	h.Handle("/twice", lax.Identify(lax.Authorize(lax.Authorize(echo))))
+	h.Handle("/nested", lax.Handler(lax.Handler(echo)))
+	h.Handle("/denied", strict.Identify(strict.Authorize(echo)))
+	serve(t, h, port)
+	c := dial(t, port, shared().alice, true)
+	c.get("/alone").want(t, 503, reason.PolicyError)
+	c.get("/other").want(t, 503, reason.PolicyError)
+	if got := rec.take(); len(got) != 2 || got[0].Path != "/alone" || got[0].Detail == "" {
+		t.Errorf("%+v", got)
+	}
+	c.get("/handler").want(t, 503, reason.PolicyError)
+	c.get("/twice").wantUser(t, "alice")
+	c.get("/nested").wantUser(t, "alice")
+	c.get("/denied").want(t, 403, reason.NoRule)
+}
+
+func TestDebugExplains(t *testing.T) {
+	t.Parallel()
+	port := newPort(t, "p", ports.Request)
+	change := func(debug bool) *middleware.Guard {
+		return newGuard(t, func(c *middleware.Config) {
+			c.Debug = debug
+			c.Policy = newPolicy(t, "p, user:alice, *, *, /secret, deny")
+		})
+	}
+	h := http.NewServeMux()
+	h.Handle("/", change(true).Handler(echo))
+	quiet := change(false)
+	h.Handle("/quiet/", http.StripPrefix("/quiet", quiet.Handler(echo)))
+	serve(t, h, port)
+	c := dial(t, port, shared().alice, true)
+	s := c.get("/secret")
+	s.want(t, 403, reason.Denied)
+	all := fmt.Sprint(s.Explained)
+	for _, word := range []string{"certificate", "m-alice", "alice", "policy.csv:1"} {
+		if !contains(all, word) {
+			t.Errorf("%q is not in %s", word, all)
+		}
+	}
+	if s := c.get("/quiet/secret"); s.Explained != nil || contains(s.Body, "alice") {
+		t.Errorf("explained: %s", s.Body)
+	}
+	for _, who := range []string{"", "stranger", "both"} {
+		if s := dial(t, port, shared().pairs[who], false).get("/x"); len(s.Explained) == 0 {
+			t.Errorf("%q: nothing explained: %s", who, s.Body)
+		}
+	}
+}

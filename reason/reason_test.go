@@ -1,0 +1,96 @@
+package reason_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// words is the list of design.md, which other programs know.
+const words = "no-certificate unknown-authority expired not-yet-valid wrong-usage not-a-leaf weak-key revoked revocation-unknown too-large bad-certificate timeout limit " +
+	"untrusted-gateway bad-header unmapped ambiguous mapping-expired ambiguous-path misdirected no-rule denied policy-error"
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, r := range reason.All() {
+		got = append(got, string(r))
+		want := 403
+		switch r {
+		case reason.AmbiguousPath, reason.BadHeader:
+			want = 400
+		case reason.Misdirected:
+			want = 421
+		case reason.PolicyError:
+			want = 503
+		}
+		if r.Status() != want {
+			t.Errorf("%s is %d, want %d", r, r.Status(), want)
+		}
+		if !r.Known() || r.Title() == "" || r.Title() == "Refused" || !strings.HasSuffix(r.URI(), "#"+string(r)) {
+			t.Errorf("%s: %q, %s", r, r.Title(), r.URI())
+		}
+	}
+	if strings.Join(got, " ") != words {
+		t.Errorf("the words are %v", got)
+	}
+	reason.All()[0] = "changed"
+	if reason.All()[0] != reason.NoCertificate {
+		t.Error("the list is everybody's")
+	}
+}
+
+func TestUnknownWordsAreRefusals(t *testing.T) {
+	t.Parallel()
+	for _, r := range []reason.Reason{"", "x", "Denied", "denied "} {
+		if r.Known() || r.Status() != 403 || r.Title() != "Refused" {
+			t.Errorf("%q: %t %d %q", r, r.Known(), r.Status(), r.Title())
+		}
+	}
+}
+
+// A word that a log shows is a heading that explains it.
+func TestWordsAreHeadings(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/reasons.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var headings []string
+	for _, m := range regexp.MustCompile("(?m)^#+ `?([a-z-]+)`?$").FindAllStringSubmatch(string(page), -1) {
+		headings = append(headings, m[1])
+	}
+	for _, r := range reason.All() {
+		if !slices.Contains(headings, string(r)) {
+			t.Errorf("docs/reasons.md has no heading %s", r)
+		}
+	}
+	if len(headings) != len(reason.All()) {
+		t.Errorf("%d headings for %d words: %v", len(headings), len(reason.All()), headings)
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	t.Parallel()
+	beneath := errors.New("beneath")
+	err := fmt.Errorf("x: %w", &reason.Refusal{Reason: reason.Expired, Detail: "yesterday", Err: beneath})
+	r, ok := errors.AsType[*reason.Refusal](err)
+	if !ok || r.Reason != reason.Expired || !errors.Is(err, beneath) || r.Error() != "expired: yesterday" {
+		t.Errorf("%v", err)
+	}
+	if got := reason.Refuse(reason.Denied, "").Error(); got != "denied" {
+		t.Errorf("%q", got)
+	}
+}
+
+func ExampleReason() {
+	r := reason.Unmapped
+	fmt.Println(r, r.Status(), r.Title())
+	// Output: unmapped 403 The client certificate belongs to no user
+}
