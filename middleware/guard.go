@@ -183,7 +183,7 @@ func (s *snapshot) name(r *http.Request, o *Outcome) bool {
 	}
 	if err != nil {
 		o.Path = sentPath(r)
-		refusal := err.(*reason.Refusal) //nolint:errorlint // both return nothing else
+		refusal := err.(*reason.Refusal) // both return nothing else
 		o.refuse(refusal.Reason, refusal.Detail)
 		return false
 	}

@@ -10,14 +10,14 @@ import (
 func (g *graph) order(c *checker, members []Member, line func(from, to uint32) int) []uint32 {
 	n := g.groups.len()
 	left, children := make([]int, n), make([][]uint32, n)
-	for id := range uint32(n) { //nolint:gosec // an id
+	for id := range uint32(n) { // an id
 		for _, p := range g.parents(id) {
 			left[id]++
 			children[p] = append(children[p], id)
 		}
 	}
 	order := make([]uint32, 0, n)
-	for id := range uint32(n) { //nolint:gosec // an id
+	for id := range uint32(n) { // an id
 		if left[id] == 0 {
 			order = append(order, id)
 		}
@@ -51,7 +51,7 @@ func (g *graph) circles(c *checker, members []Member, left []int, line func(from
 			continue
 		}
 		walk, path := start+1, []uint32{}
-		id := uint32(start) //nolint:gosec // an id
+		id := uint32(start) // an id
 		for seen[id] == 0 {
 			seen[id] = walk
 			path = append(path, id)

@@ -37,7 +37,7 @@ func compile(c *checker, g *graph, rules []Rule, members []Member) *Engine {
 	b.Engine.anyPort = 1
 	b.allowed = []bool{false}
 	for i := range rules {
-		b.place(&rules[i], uint32(i)) //nolint:gosec // fewer than 2 G rules
+		b.place(&rules[i], uint32(i)) // fewer than 2 G rules
 	}
 	b.freezeTree()
 	b.listPeople(members)
@@ -50,7 +50,7 @@ func (b *compiler) subject(s string) uint32 {
 	if id, ok := b.subjects[s]; ok {
 		return id
 	}
-	id := uint32(len(b.allowed)) //nolint:gosec // fewer than 4 G subjects
+	id := uint32(len(b.allowed)) // fewer than 4 G subjects
 	b.subjects[s] = id
 	b.allowed = append(b.allowed, false)
 	if group, ok := strings.CutPrefix(s, groupPrefix); ok {
@@ -107,7 +107,7 @@ func (b *compiler) place(r *Rule, i uint32) {
 
 func (b *compiler) newNode() uint32 {
 	b.Engine.nodes = append(b.Engine.nodes, node{})
-	return uint32(len(b.Engine.nodes) - 1) //nolint:gosec // fewer than 4 G nodes
+	return uint32(len(b.Engine.nodes) - 1) // fewer than 4 G nodes
 }
 
 // literal returns the child of a node for a segment, and makes it if need be.
@@ -127,11 +127,11 @@ func (b *compiler) freezeTree() {
 	e := b.Engine
 	e.ports, e.segments = b.ports.names(), b.segments.names()
 	width := bits.Len(uint(2*len(b.children) + 1))
-	e.shift = uint8(64 - width) //nolint:gosec // width is at most 34
+	e.shift = uint8(64 - width) // width is at most 34
 	e.edges = make([]edge, 1<<width)
-	last := uint32(len(e.edges) - 1) //nolint:gosec // the number of edges fits
+	last := uint32(len(e.edges) - 1) // the number of edges fits
 	for key, to := range b.children {
-		from, segment := uint32(key>>32), uint32(key) //nolint:gosec // the two halves
+		from, segment := uint32(key>>32), uint32(key) // the two halves
 		i := e.home(from, segment)
 		for e.edges[i].to != 0 {
 			i = (i + 1) & last
@@ -174,7 +174,7 @@ func (b *compiler) freezeTree() {
 		if p.below {
 			s = &n.below
 		}
-		at := uint32(len(e.entries)) //nolint:gosec // fewer than 2 G rules
+		at := uint32(len(e.entries)) // fewer than 2 G rules
 		if s.to == 0 {
 			s.from = at
 		}
@@ -195,7 +195,7 @@ func (b *compiler) listPeople(members []Member) {
 	e.people = make([]person, g.users.len())
 	shared := map[string]span{}
 	var key []byte
-	for id := range uint32(len(e.people)) { //nolint:gosec // an id
+	for id := range uint32(len(e.people)) { // an id
 		name, direct := g.users.at(id), g.direct(id)
 		p := person{own: b.subjects[userPrefix+name], list: e.named}
 		if name == Default {
@@ -223,14 +223,14 @@ func (b *compiler) listPeople(members []Member) {
 
 // list stores the subjects of groups, those alone that rules name.
 func (b *compiler) list(groups []uint32) span {
-	from := uint32(len(b.lists)) //nolint:gosec // bounded by users times groups
+	from := uint32(len(b.lists)) // bounded by users times groups
 	for _, id := range groups {
 		if subject := b.groupSub[id]; subject != 0 {
 			b.lists = append(b.lists, subject)
 		}
 	}
 	slices.Sort(b.lists[from:])
-	return span{from, uint32(len(b.lists))} //nolint:gosec // as above
+	return span{from, uint32(len(b.lists))} // as above
 }
 
 // keepLines stores the lines as text.
@@ -241,7 +241,7 @@ func (b *compiler) keepLines(rules []Rule, members []Member) {
 		var all strings.Builder
 		for i := range n {
 			all.WriteString(of(i))
-			t.ends[i] = uint32(all.Len()) //nolint:gosec // checked below
+			t.ends[i] = uint32(all.Len()) // checked below
 		}
 		if uint64(all.Len()) > uint64(nowhere) {
 			b.check.add("", 0, "the policy is larger than 4 GiB", "")

@@ -205,7 +205,7 @@ func (e *Engine) weigh(s *search, at span) {
 func (s *search) find(entries []entry, subject uint32) {
 	low, high := 0, len(entries)
 	for low < high {
-		middle := int(uint(low+high) >> 1) //nolint:gosec // both are indices
+		middle := int(uint(low+high) >> 1) // both are indices
 		if entries[middle].subject < subject {
 			low = middle + 1
 		} else {

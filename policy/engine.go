@@ -68,7 +68,7 @@ func (e *Engine) loaded() bool { return e != nil && e.graph != nil }
 
 // child returns the node behind a literal segment, or 0.
 func (e *Engine) child(from, segment uint32) uint32 {
-	last := uint32(len(e.edges) - 1) //nolint:gosec // the number of edges fits
+	last := uint32(len(e.edges) - 1) // the number of edges fits
 	for i := e.home(from, segment); ; i = (i + 1) & last {
 		switch ed := &e.edges[i]; {
 		case ed.to == 0:
@@ -82,7 +82,7 @@ func (e *Engine) child(from, segment uint32) uint32 {
 func (e *Engine) home(from, segment uint32) uint32 {
 	key := uint64(from)<<32 | uint64(segment)
 	key ^= key >> 29
-	return uint32(key * 0x9e3779b97f4a7c15 >> e.shift) //nolint:gosec // shift leaves no more bits than there are edges
+	return uint32(key * 0x9e3779b97f4a7c15 >> e.shift) // shift leaves no more bits than there are edges
 }
 
 // Len returns how many rules and memberships the policy has.

@@ -76,7 +76,7 @@ func newGraph(rules []Rule, members []Member, c *checker) *graph {
 		for _, l := range list {
 			at[l.from+1]++
 		}
-		start := uint32(len(g.links)) //nolint:gosec // fewer than 4 G lines
+		start := uint32(len(g.links)) // fewer than 4 G lines
 		at[0] = start
 		for i := 1; i <= n; i++ {
 			at[i] += at[i-1]
@@ -104,7 +104,7 @@ func (g *graph) fill(order []uint32) {
 	for i := range g.empty {
 		g.empty[i] = i > idAnonymous // the three are never empty
 	}
-	for user := range uint32(g.users.len()) { //nolint:gosec // an id
+	for user := range uint32(g.users.len()) { // an id
 		for _, id := range g.direct(user) {
 			g.empty[id] = false
 		}

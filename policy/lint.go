@@ -62,7 +62,7 @@ func (l *linter) subjectIDs() map[string]uint32 {
 	for i := range l.lines.len() {
 		subject, _, _ := strings.Cut(l.lines.at(i), ",")
 		if _, ok := ids[subject]; !ok {
-			ids[subject] = uint32(len(ids) + 1) //nolint:gosec // an id
+			ids[subject] = uint32(len(ids) + 1) // an id
 		}
 	}
 	return ids

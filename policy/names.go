@@ -38,7 +38,7 @@ func (n *names) at(id uint32) string {
 // find returns the id of a name, or nowhere.
 func (n *names) find(s string) uint32 {
 	if len(n.ends) <= 4 { // comparing so few is sooner done than hashing
-		for id := range uint32(len(n.ends)) { //nolint:gosec // an id
+		for id := range uint32(len(n.ends)) { // an id
 			if n.at(id) == s {
 				return id
 			}
@@ -46,8 +46,8 @@ func (n *names) find(s string) uint32 {
 		return nowhere
 	}
 	h := maphash.String(seed, s)
-	tag, last := uint32(h>>32), uint32(len(n.slots)-1) //nolint:gosec // the number of slots fits
-	for i := uint32(h) & last; ; i = (i + 1) & last {  //nolint:gosec // the lower half is meant
+	tag, last := uint32(h>>32), uint32(len(n.slots)-1) // the number of slots fits
+	for i := uint32(h) & last; ; i = (i + 1) & last {  // the lower half is meant
 		sl := n.slots[i]
 		if sl.id1 == 0 {
 			return nowhere
@@ -71,10 +71,10 @@ func (b *namer) id(s string) uint32 {
 	if id, ok := b.ids[s]; ok {
 		return id
 	}
-	id := uint32(len(b.ends)) //nolint:gosec // texts below 4 GiB were checked
+	id := uint32(len(b.ends)) // texts below 4 GiB were checked
 	b.ids[s] = id
 	b.text = append(b.text, s...)
-	b.ends = append(b.ends, uint32(len(b.text))) //nolint:gosec // texts below 4 GiB were checked
+	b.ends = append(b.ends, uint32(len(b.text))) // texts below 4 GiB were checked
 	return id
 }
 
@@ -84,10 +84,10 @@ func (b *namer) names() names {
 		return n
 	}
 	n.slots = make([]slot, 1<<bits.Len(uint(2*len(b.ends)-1)))
-	last := uint32(len(n.slots) - 1)      //nolint:gosec // the number of slots fits
-	for id := range uint32(len(b.ends)) { //nolint:gosec // as above
+	last := uint32(len(n.slots) - 1)      // the number of slots fits
+	for id := range uint32(len(b.ends)) { // as above
 		h := maphash.String(seed, n.at(id))
-		i := uint32(h) & last //nolint:gosec // the lower half is meant
+		i := uint32(h) & last // the lower half is meant
 		for n.slots[i].id1 != 0 {
 			i = (i + 1) & last
 		}

@@ -110,7 +110,8 @@ func checkSigner(list *x509.RevocationList, anchors []*x509.Certificate, say fun
 func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 	kept := *list
 	kept.RevokedCertificateEntries = nil
-	kept.RevokedCertificates = nil //nolint:staticcheck // deprecated, and yet filled: it would keep every entry alive
+	//lint:ignore SA1019 deprecated, and yet filled: it would keep every entry alive
+	kept.RevokedCertificates = nil
 	l := &crl{list: &kept, scope: scopeOf(list), until: list.NextUpdate, signers: map[Digest]bool{}}
 	if l.until.IsZero() {
 		l.until = list.ThisUpdate.Add(maxCRLAge)

@@ -147,6 +147,7 @@ func (v *Verifier) addAnchor(wrong *mistake.List, i int, a *x509.Certificate, no
 	} else {
 		v.pins[FingerprintOf(a)] = true
 	}
+	v.warnings = append(v.warnings, warnConstraints(a)...)
 	if now.After(a.NotAfter) {
 		v.warnings = append(v.warnings, fmt.Sprintf("anchor %s expired at %s", quote(a.Subject.String()), a.NotAfter.UTC().Format(time.RFC3339)))
 	}
@@ -182,8 +183,8 @@ func (v *Verifier) Anchors() []*x509.Certificate { return slices.Clone(v.anchors
 // Now is the verifier's clock.
 func (v *Verifier) Now() time.Time { return v.now() }
 
-// Warnings tells what loads but is probably wrong: expired anchors, CRLs past
-// their next update.
+// Warnings tells what loads but is probably wrong: expired anchors, anchors whose
+// constraints are not applied, CRLs past their next update.
 func (v *Verifier) Warnings() []string { return slices.Clone(v.warnings) }
 
 // Verify judges what a client presented, leaf first (RFC 8446 section 4.4.2). The

@@ -65,7 +65,6 @@ func TestB1_B2_B4_B7_LeafBySpoiledProperty(t *testing.T) {
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
 	unknownEKU := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}
 
-	type option = testpki.Option
 	rows := []struct {
 		name string
 		leaf *testpki.Pair

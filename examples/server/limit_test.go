@@ -44,6 +44,6 @@ func TestH1_H4_Limits(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	n, ok := err.(net.Error) //nolint:errorlint // it comes straight from Read
+	n, ok := err.(net.Error) // it comes straight from Read
 	return ok && n.Timeout()
 }

@@ -58,7 +58,7 @@ func (l *List) Merge(err error, at Mistake) {
 		return
 	}
 	found := All(err)
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(found) > 0 { //nolint:errorlint // this walks the tree itself
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(found) > 0 { // this walks the tree itself
 		for _, inner := range joined.Unwrap() {
 			l.Merge(inner, at) // there may be others between the mistakes
 		}
@@ -89,7 +89,7 @@ func (l *List) Err() error {
 
 // All returns the mistakes in err: itself, wrapped, or joined at any depth.
 func All(err error) []*Mistake {
-	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+	switch e := err.(type) { // this walks the tree itself
 	case nil:
 		return nil
 	case *Mistake:

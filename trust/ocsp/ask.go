@@ -45,7 +45,7 @@ func newQuestion(cert, issuer *x509.Certificate, withNonce bool) (*question, err
 	q := &question{cert: cert, issuer: issuer, id: id, der: der}
 	if withNonce {
 		q.nonce = make([]byte, nonceSize)
-		rand.Read(q.nonce) //nolint:errcheck // never fails
+		rand.Read(q.nonce) // never fails
 		if err := q.addNonce(); err != nil {
 			return nil, &failure{what: "the question cannot be written", err: err}
 		}

@@ -169,12 +169,12 @@ func TestBreaker(t *testing.T) {
 	w.clock.forward(10 * time.Second)
 	unknown(w.ca.Leaf("later"))
 	w.responder.wantAsked(t, 6)
-	unknown(w.ca.Leaf("the next")) // one failure is enough this time
+	unknown(w.leaf) // one failure is enough this time
 	w.responder.wantAsked(t, 6)
 
 	w.clock.forward(10 * time.Second)
 	w.responder.answer(w.reply())
-	w.expect(t, trust.StatusGood)
+	w.expect(t, trust.StatusGood) // that it could not be asked about is not kept
 	w.responder.answer(tryLater)
 	for i := range 4 {
 		unknown(w.ca.Leaf(fmt.Sprint("again", i)))

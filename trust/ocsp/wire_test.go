@@ -113,16 +113,16 @@ func TestWireFailures(t *testing.T) {
 		{"500 with a good answer", func(w *world, rw http.ResponseWriter) {
 			rw.Header().Set("Content-Type", "application/ocsp-response")
 			rw.WriteHeader(500)
-			rw.Write(w.reply()) //nolint:errcheck // a test's server
+			rw.Write(w.reply()) // a test's server
 		}, "HTTP 500"},
 		{"201", func(_ *world, rw http.ResponseWriter) { rw.WriteHeader(201) }, "HTTP 201"},
 		{"wrong content type", func(w *world, rw http.ResponseWriter) {
 			rw.Header().Set("Content-Type", "text/html; x=\"\xff\"")
-			rw.Write(w.reply()) //nolint:errcheck // a test's server
+			rw.Write(w.reply()) // a test's server
 		}, "content type"},
 		{"no content type", func(w *world, rw http.ResponseWriter) {
 			rw.Header()["Content-Type"] = nil
-			rw.Write(w.reply()) //nolint:errcheck // a test's server
+			rw.Write(w.reply()) // a test's server
 		}, "content type"},
 		{"too large", func(w *world, rw http.ResponseWriter) { write(rw, append(w.reply(), make([]byte, 64<<10)...)) }, "larger than 64 KiB"},
 		{"endless", func(_ *world, rw http.ResponseWriter) {
@@ -148,7 +148,7 @@ func TestWireFailures(t *testing.T) {
 		{"closed", func(*world, http.ResponseWriter) { panic(http.ErrAbortHandler) }, "cannot be reached"},
 		{"not HTTP", func(_ *world, rw http.ResponseWriter) {
 			conn, _, _ := rw.(http.Hijacker).Hijack()
-			conn.Write([]byte("\x1b[31mHELO \x00\xff" + strings.Repeat("x", 5000) + "\r\n\r\n")) //nolint:errcheck // a test's server
+			conn.Write([]byte("\x1b[31mHELO \x00\xff" + strings.Repeat("x", 5000) + "\r\n\r\n")) // a test's server
 			conn.Close()
 		}, "cannot be reached"},
 	} {
@@ -258,7 +258,7 @@ var proxied atomic.Int64
 func TestMain(m *testing.M) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { proxied.Add(1) }))
 	defer proxy.Close()
-	os.Setenv("HTTP_PROXY", proxy.URL) //nolint:errcheck // TestNoProxyOfTheEnvironment would see it
+	os.Setenv("HTTP_PROXY", proxy.URL) // TestNoProxyOfTheEnvironment would see it
 	m.Run()
 }
 
@@ -267,7 +267,7 @@ func TestNoProxyOfTheEnvironment(t *testing.T) {
 		c.URL = "http://192.0.2.1" // nobody's (RFC 5737)
 		c.Timeout = 100 * time.Millisecond
 	})
-	plain := must(http.NewRequest(http.MethodGet, "http://192.0.2.1", nil)) //nolint:noctx // never sent
+	plain := must(http.NewRequest(http.MethodGet, "http://192.0.2.1", nil)) // never sent
 	if u, err := http.ProxyFromEnvironment(plain); err != nil || u == nil {
 		t.Fatalf("the environment has no proxy: %v", err)
 	}

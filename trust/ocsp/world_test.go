@@ -3,7 +3,7 @@ package ocsp_test
 import (
 	"crypto"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // the names of a CertID
+	"crypto/sha1" // the names of a CertID
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -121,12 +121,12 @@ func keyHash(c *x509.Certificate) []byte {
 		Key       asn1.BitString
 	}
 	must(asn1.Unmarshal(c.RawSubjectPublicKeyInfo, &info))
-	sum := sha1.Sum(info.Key.Bytes) //nolint:gosec // as above
+	sum := sha1.Sum(info.Key.Bytes) // as above
 	return sum[:]
 }
 
 func idOf(issuer *x509.Certificate, serial *big.Int) certID {
-	name := sha1.Sum(issuer.RawSubject) //nolint:gosec // as above
+	name := sha1.Sum(issuer.RawSubject) // as above
 	return certID{Hash: pkix.AlgorithmIdentifier{Algorithm: oidSHA1, Parameters: asn1.NullRawValue}, Name: name[:], Key: keyHash(issuer), Serial: serial}
 }
 
@@ -205,7 +205,7 @@ func (r *responder) answer(der []byte) {
 
 func write(w http.ResponseWriter, der []byte) {
 	w.Header().Set("Content-Type", "application/ocsp-response")
-	w.Write(der) //nolint:errcheck // the client may have gone
+	w.Write(der) // the client may have gone
 }
 
 // wantAsked checks how often the responder was asked so far.
