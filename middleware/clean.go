@@ -13,6 +13,9 @@ var identityHeaders = map[string]bool{
 	"client-cert-chain":              true,
 	"x-arr-clientcert":               true,
 	"remote-user":                    true,
+	"remote-name":                    true,
+	"remote-email":                   true,
+	"remote-groups":                  true,
 	"x-remote-user":                  true,
 	"x-remote-uid":                   true,
 	"x-remote-group":                 true,
@@ -29,9 +32,9 @@ var identityHeaders = map[string]bool{
 
 // identityPrefixes are the families of such headers.
 var identityPrefixes = []string{
-	"client-cert-", "x-client-cert", "x-client-verify", "x-client-dn", "x-client-subject", "x-client-issuer",
+	"client-cert-", "x-client-cert", "x-client-verify", "x-client-dn", "x-client-cn", "x-client-subject", "x-client-issuer",
 	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cloudfront-viewer-cert-",
-	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-remote-extra-", "x-mtls-", "x-tls-client-",
+	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-remote-extra-", "x-mtls-", "x-tls-client-", "tailscale-user-",
 }
 
 // longestIdentityHeader bounds what has to be folded on the stack.
@@ -111,7 +114,7 @@ func (s *snapshot) isIdentityHeader(name string) bool {
 		return false
 	}
 	switch name[0] | 0x20 {
-	case 'c', 'r', 's', 'x':
+	case 'c', 'r', 's', 't', 'x':
 	default:
 		if len(s.unwelcome) == 0 {
 			return false // every name on the lists begins with one of these letters

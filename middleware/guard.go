@@ -3,13 +3,10 @@ package middleware
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
-	"github.com/mtlsguard/mtlsguard/policy"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -135,111 +132,6 @@ func (g *Guard) Check(r *http.Request) Outcome {
 	return o
 }
 
-// stage says which of the guard's steps to take. It is not a func, so that an
-// Outcome can stay on the stack.
-type stage uint8
-
-const (
-	everything stage = iota
-	naming           // steps 1 to 4
-	deciding         // step 5, for what is served here
-)
-
-// guarded takes steps so that a panic in a mapper, a decider or an authenticator is
-// a refusal.
-func (s *snapshot) guarded(r *http.Request, o *Outcome, what stage) (passed bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			o.refuse(reason.PolicyError, "a part of the guard panicked")
-			passed = false
-		}
-	}()
-	switch what {
-	case everything:
-		return s.name(r, o) && s.authorise(r, o)
-	case naming:
-		return s.name(r, o)
-	default:
-		return s.authoriseHere(r, o)
-	}
-}
-
-// name is steps 1 to 4: is the target clear, and who is calling?
-func (s *snapshot) name(r *http.Request, o *Outcome) bool {
-	o.Method, o.Generation = r.Method, s.Generation
-	c, ok := ports.FromContext(r.Context())
-	if !ok || r.TLS == nil {
-		// Fail closed: something between the port and us has hidden the connection, and
-		// with it whatever certificate there was.
-		o.Path = sentPath(r)
-		o.refuse(reason.Misdirected, "the request did not come by a port: is ports.ConnContext set, and nothing wrapped around the listener?")
-		return false
-	}
-	o.Port = c.Port().Name()
-	p := s.port(o.Port)
-	path, err := checkTarget(r, p.methods)
-	if err == nil {
-		err = p.checkNames(c.ServerName(), r.Host)
-	}
-	if err != nil {
-		o.Path = sentPath(r)
-		refusal := err.(*reason.Refusal) // both return nothing else
-		o.refuse(refusal.Reason, refusal.Detail)
-		return false
-	}
-	o.Path = path
-	return s.identify(r, c, p, o)
-}
-
-// authorise is step 5.
-func (s *snapshot) authorise(r *http.Request, o *Outcome) bool {
-	d, err := s.Policy.Decide(r.Context(), policy.Request{User: o.Identity.User, Port: o.Port, Method: o.Method, Path: o.Path})
-	o.Rule = d.Rule
-	switch {
-	case err != nil:
-		o.refuse(reason.PolicyError, "the policy could not decide") // an error means no
-	case !d.Allowed:
-		switch {
-		case d.Reason == "":
-			o.refuse(reason.NoRule, "")
-		case !d.Reason.Known():
-			o.refuse(reason.Denied, "the policy answered with a word of its own") // which may say more than a caller may know
-		default:
-			o.refuse(d.Reason, "")
-		}
-	default:
-		o.Allowed = true
-		return true
-	}
-	if o.Identity.Via == identity.AnonymousVia {
-		o.challenge(s.port(o.Port))
-	}
-	return false
-}
-
-// authoriseHere is step 5 for a request that may have been rewritten since it was
-// named: what is authorised is what is served here.
-func (s *snapshot) authoriseHere(r *http.Request, o *Outcome) bool {
-	renamed := r.Method != o.Method
-	o.Method = r.Method
-	why := ""
-	if renamed && !s.port(o.Port).methods[r.Method] {
-		why = "the method is not known"
-	}
-	if path := r.URL.Path; why == "" && path != o.Path {
-		o.Path = path
-		why = checkDecoded(path)
-	}
-	if why == "" {
-		why = checkRouted(r)
-	}
-	if why != "" {
-		o.refuse(reason.AmbiguousPath, why)
-		return false
-	}
-	return s.authorise(r, o)
-}
-
 // settle tells of a refusal and answers it.
 func (s *snapshot) settle(w http.ResponseWriter, r *http.Request, o *Outcome, start time.Time) {
 	s.observe(r, o, start)
@@ -259,39 +151,6 @@ func (s *snapshot) clock() time.Time {
 		return time.Time{}
 	}
 	return time.Now()
-}
-
-// passOn returns the request as the handler sees it: with its identity, with the
-// path that was authorised in both forms of the URL, and without trailers that
-// state an identity.
-func (s *snapshot) passOn(r *http.Request, ctx context.Context) *http.Request {
-	inner := r.WithContext(ctx)
-	if r.URL.RawPath != "" {
-		inner.URL = plainURL(r)
-	}
-	if inner.Trailer != nil {
-		s.cleanTrailers(inner)
-	}
-	return inner
-}
-
-// withoutRawPath returns the request with the path that was authorised in both
-// forms of the URL.
-func withoutRawPath(r *http.Request) *http.Request {
-	if r.URL.RawPath == "" {
-		return r
-	}
-	inner := r.WithContext(r.Context())
-	inner.URL = plainURL(r)
-	return inner
-}
-
-// plainURL is the URL without its escaped form: routers that look at it (chi does)
-// would serve another path than the one decided on.
-func plainURL(r *http.Request) *url.URL {
-	u := *r.URL
-	u.RawPath = ""
-	return &u
 }
 
 // refuseAll answers for a guard that was never configured.

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -92,80 +93,104 @@ func (w world) request() policy.Request {
 	}
 }
 
+// million makes the comparison with Casbin as large as the project promises; nearly
+// all of its minutes are Casbin's.
+var million = flag.Bool("million", false, "compare 1,000,000 decisions with Casbin")
+
 // The compiled engine must answer as Casbin does, for the same rules: the answer,
 // the reason and the rule. Casbin knows nothing of the trees that Decide walks.
 func TestD8_D9_DecisionsAreCasbins(t *testing.T) {
 	policies, requests := 120, 700
-	if testing.Short() {
+	switch {
+	case *million:
+		policies = 1_430 // times 700
+	case testing.Short():
 		policies = 20
 	}
-	counts := map[reason.Reason]int{}
-	denyBeatsAllow := 0
+	c := comparison{reasons: map[reason.Reason]int{}}
 	for n := range policies {
-		w := world{rand.New(rand.NewPCG(42, uint64(n)))}
-		rules, members := w.policy()
-		engine, err := policy.New(rules, members, policy.Methods("PROPFIND"))
-		if err != nil {
-			t.Fatalf("policy %d: %v", n, err)
-		}
-		enforcer, err := engine.Enforcer()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range requests {
-			r := w.request()
-			got, err := engine.Decide(context.Background(), r)
-			if err != nil {
-				t.Fatalf("policy %d, %+v: %v", n, r, err)
-			}
-			allowed, line, err := enforcer.EnforceEx("user:"+r.User, r.Port, r.Method, r.Path)
-			if err != nil {
-				t.Fatalf("policy %d, %+v: Casbin: %v", n, r, err)
-			}
-			want := policy.Decision{Allowed: allowed}
-			switch {
-			case len(line) > 0:
-				want.Rule = firstRule(t, rules, line)
-				if !allowed {
-					want.Reason = reason.Denied
-				}
-			default:
-				want.Reason = reason.NoRule
-			}
-			if got != want {
-				t.Fatalf("policy %d, %+v:\n got %+v\nwant %+v\n%s", n, r, got, want, engine.Explain(r))
-			}
-			counts[got.Reason]++
-			x := engine.Explain(r)
-			matching := map[policy.Effect]string{}
-			for _, l := range x.Lines {
-				if _, ok := matching[l.Effect]; l.Matches && !ok {
-					matching[l.Effect] = l.Position
-				}
-			}
-			explained := policy.Decision{Reason: reason.NoRule}
-			if rule, ok := matching[policy.Deny]; ok {
-				explained = policy.Decision{Reason: reason.Denied, Rule: rule}
-				if matching[policy.Allow] != "" {
-					denyBeatsAllow++
-				}
-			} else if rule, ok := matching[policy.Allow]; ok {
-				explained = policy.Decision{Allowed: true, Rule: rule}
-			}
-			if explained != got {
-				t.Fatalf("policy %d, %+v: decided %+v, explained %+v\n%s", n, r, got, explained, x)
-			}
-		}
+		c.compare(t, n, requests)
 	}
-	t.Logf("%v, of which a deny beat an allow in %d", counts, denyBeatsAllow)
+	t.Logf("%d decisions: %v, of which a deny beat an allow in %d", policies*requests, c.reasons, c.denyBeatsAllow)
 	for _, r := range []reason.Reason{"", reason.NoRule, reason.Denied} {
-		if counts[r] < policies*requests/100 {
-			t.Errorf("only %d decisions %q: the requests are too thin to prove anything", counts[r], r)
+		if c.reasons[r] < policies*requests/100 {
+			t.Errorf("only %d decisions %q: the requests are too thin to prove anything", c.reasons[r], r)
 		}
 	}
-	if denyBeatsAllow < policies*requests/200 {
-		t.Errorf("a deny beat an allow only %d times", denyBeatsAllow)
+	if c.denyBeatsAllow < policies*requests/200 {
+		t.Errorf("a deny beat an allow only %d times", c.denyBeatsAllow)
 	}
+}
+
+// comparison counts what was compared.
+type comparison struct {
+	reasons        map[reason.Reason]int
+	denyBeatsAllow int
+}
+
+// compare makes the n-th random policy and asks both about random requests.
+func (c *comparison) compare(t *testing.T, n, requests int) {
+	t.Helper()
+	w := world{rand.New(rand.NewPCG(42, uint64(n)))}
+	rules, members := w.policy()
+	engine, err := policy.New(rules, members, policy.Methods("PROPFIND"))
+	if err != nil {
+		t.Fatalf("policy %d: %v", n, err)
+	}
+	enforcer, err := engine.Enforcer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range requests {
+		r := w.request()
+		got, err := engine.Decide(context.Background(), r)
+		if err != nil {
+			t.Fatalf("policy %d, %+v: %v", n, r, err)
+		}
+		allowed, line, err := enforcer.EnforceEx("user:"+r.User, r.Port, r.Method, r.Path)
+		if err != nil {
+			t.Fatalf("policy %d, %+v: Casbin: %v", n, r, err)
+		}
+		want := policy.Decision{Allowed: allowed}
+		switch {
+		case len(line) > 0:
+			want.Rule = firstRule(t, rules, line)
+			if !allowed {
+				want.Reason = reason.Denied
+			}
+		default:
+			want.Reason = reason.NoRule
+		}
+		if got != want {
+			t.Fatalf("policy %d, %+v:\n got %+v\nwant %+v\n%s", n, r, got, want, engine.Explain(r))
+		}
+		c.reasons[got.Reason]++
+		explained, beaten := decisionOf(engine.Explain(r))
+		if explained != got {
+			t.Fatalf("policy %d, %+v: decided %+v, explained %+v\n%s", n, r, got, explained, engine.Explain(r))
+		}
+		if beaten {
+			c.denyBeatsAllow++
+		}
+	}
+}
+
+// decisionOf is the decision that an explanation's lines amount to, and whether a
+// deny beat an allow in it.
+func decisionOf(x policy.Explanation) (d policy.Decision, beaten bool) {
+	matching := map[policy.Effect]string{}
+	for _, l := range x.Lines {
+		if _, ok := matching[l.Effect]; l.Matches && !ok {
+			matching[l.Effect] = l.Position
+		}
+	}
+	if rule, ok := matching[policy.Deny]; ok {
+		return policy.Decision{Reason: reason.Denied, Rule: rule}, matching[policy.Allow] != ""
+	}
+	if rule, ok := matching[policy.Allow]; ok {
+		return policy.Decision{Allowed: true, Rule: rule}, false
+	}
+	return policy.Decision{Reason: reason.NoRule}, false
 }
 
 func firstRule(t *testing.T, rules []policy.Rule, line []string) string {

@@ -54,6 +54,11 @@ func CheckCRL(list *x509.RevocationList, anchors []*x509.Certificate, now time.T
 	if list.ThisUpdate.After(now) {
 		say("the CRL is not valid before "+list.ThisUpdate.UTC().Format(time.RFC3339), "check the clock here and at the CA")
 	}
+	switch list.SignatureAlgorithm {
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.DSAWithSHA256:
+		// crypto/x509 refuses MD5 itself; SHA-1 it still takes for lists.
+		say("the CRL is signed with "+list.SignatureAlgorithm.String(), "have the CA sign with SHA-256 or better")
+	}
 	for _, e := range list.Extensions {
 		switch {
 		case e.Id.Equal(oidDelta):

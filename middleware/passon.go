@@ -1,0 +1,40 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// passOn returns the request as the handler sees it: with its identity, with the
+// path that was authorised in both forms of the URL, and without trailers that
+// state an identity.
+func (s *snapshot) passOn(r *http.Request, ctx context.Context) *http.Request {
+	inner := r.WithContext(ctx)
+	if r.URL.RawPath != "" {
+		inner.URL = plainURL(r)
+	}
+	if inner.Trailer != nil {
+		s.cleanTrailers(inner)
+	}
+	return inner
+}
+
+// withoutRawPath returns the request with the path that was authorised in both
+// forms of the URL.
+func withoutRawPath(r *http.Request) *http.Request {
+	if r.URL.RawPath == "" {
+		return r
+	}
+	inner := r.WithContext(r.Context())
+	inner.URL = plainURL(r)
+	return inner
+}
+
+// plainURL is the URL without its escaped form: routers that look at it (chi does)
+// would serve another path than the one decided on.
+func plainURL(r *http.Request) *url.URL {
+	u := *r.URL
+	u.RawPath = ""
+	return &u
+}

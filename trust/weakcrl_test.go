@@ -1,0 +1,29 @@
+package trust_test
+
+import (
+	"crypto/x509"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// crypto/x509 still takes SHA-1 under a list. Whoever can make two lists with one
+// SHA-1 could take a line out of it.
+func TestB5_WeakCRL(t *testing.T) {
+	ca := testpki.NewCA("CA")
+	list := ca.CRL(1, nil)
+	anchors := []*x509.Certificate{ca.Cert}
+	if err := trust.CheckCRL(list, anchors, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, weak := range []x509.SignatureAlgorithm{x509.SHA1WithRSA, x509.ECDSAWithSHA1} {
+		spoiled := *list
+		spoiled.SignatureAlgorithm = weak
+		if err := trust.CheckCRL(&spoiled, anchors, time.Now()); err == nil || !strings.Contains(err.Error(), "signed with "+weak.String()) {
+			t.Errorf("%s: %v", weak, err)
+		}
+	}
+}
