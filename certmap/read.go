@@ -37,6 +37,8 @@ func WithPorts(names ...string) Option {
 // what New would refuse, conflicts included. A file that says nothing is a mistake;
 // "mappings: []" says that nobody is mapped.
 //
+// A name that ends in LinesSuffix is a file of JSON lines, by the same rules.
+//
 // Values are taken as they are written: serial: 1000 is hex, whether or not it is
 // quoted. Aliases are followed; tags, merge keys and a second document are mistakes.
 func Read(name string, data []byte, issuer Issuer, options ...Option) ([]Mapping, error) {
@@ -52,6 +54,10 @@ func ReadTable(name string, data []byte, issuer Issuer, options ...Option) (*Tab
 	r := reader{file: name, issuer: issuer, issuers: map[string]issuerFile{}, b: newBuilder(0), piece: pieceSize}
 	for _, o := range options {
 		o(&r)
+	}
+	if isLines(name) {
+		r.readLines(data)
+		return r.b.table()
 	}
 	if r.inPieces(data) {
 		return r.b.table()
