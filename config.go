@@ -55,12 +55,14 @@ type trustFile struct {
 	ocsp          *ocsp.Config
 	revoked       []named // self-test
 	maxLife       time.Duration
+	wrong         bool // it has mistakes already
 }
 
 // fetchFile is a CRL file that is kept fresh from a URL.
 type fetchFile struct {
 	node      *yaml.Node
 	url, file string
+	issuer    named // of a CRL that no anchor issues: the authority's certificate
 }
 
 const (
@@ -73,11 +75,12 @@ var portName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // parser reads mtlsguard.yaml.
 type parser struct {
 	strictyaml.Doc
-	names, addrs map[string]int // of the ports so far, and the line of each
+	names, addrs map[string]int       // of the ports so far, and the line of each
+	fetched      map[string]fetchFile // by file
 }
 
 func parse(name string, data []byte, wrong *mistake.List) *file {
-	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}}
+	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}, fetched: map[string]fetchFile{}}
 	root := p.root(data)
 	if root == nil {
 		return nil
@@ -101,6 +104,11 @@ func parse(name string, data []byte, wrong *mistake.List) *file {
 	}
 	for _, n := range nodes {
 		f.ports = append(f.ports, p.port(n))
+	}
+	if f.reload == 0 {
+		for _, one := range p.fetched {
+			p.Say(one.node, "fetch renews a file, and reload is 0: nobody would see it", "reload: 5s")
+		}
 	}
 	return f
 }

@@ -22,6 +22,7 @@ import (
 )
 
 func (p *parser) trust(n *yaml.Node) *trustFile {
+	before := p.Wrong.Len()
 	m := p.Map(n, "trust", "anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime")
 	out := &trustFile{
 		node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls"),
@@ -48,12 +49,13 @@ func (p *parser) trust(n *yaml.Node) *trustFile {
 		out.revocation = trust.Soft
 	case "hard":
 		out.revocation = trust.Hard
-		if len(out.crls) == 0 && out.ocsp == nil {
+		if len(out.crls) == 0 && m["ocsp"] == nil {
 			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
 		}
 	default:
 		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")
 	}
+	out.wrong = p.Wrong.Len() > before
 	return out
 }
 
@@ -61,14 +63,18 @@ func (p *parser) trust(n *yaml.Node) *trustFile {
 func (p *parser) online(out *trustFile, m map[string]*yaml.Node) {
 	if m["fetch"] != nil {
 		for _, n := range p.List(m["fetch"], "fetch") {
-			f := p.Map(n, "fetch", "url", "file")
-			one := fetchFile{node: n, url: p.Text(f["url"], "url"), file: p.Text(f["file"], "file")}
+			f := p.Map(n, "fetch", "url", "file", "issuer")
+			one := fetchFile{node: n, url: p.Text(f["url"], "url"), file: p.Text(f["file"], "file"), issuer: p.named(f["issuer"], "issuer")}
 			if err := (crlfetch.Source{URL: one.url}).Check(); err != nil {
 				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.url, err), "url: https://HOST/PATH of the CRL")
 			}
 			if !slices.ContainsFunc(out.crls, func(c named) bool { return c.name == one.file }) {
 				p.Say(at(f["file"], n), fmt.Sprintf("file %q is none of the crls", one.file), "fetch renews a file that crls names")
 			}
+			if other, twice := p.fetched[one.file]; twice && other.url != one.url {
+				p.Say(at(f["url"], n), fmt.Sprintf("file %q is fetched from another URL in line %d", one.file, other.node.Line), "one URL for each file")
+			}
+			p.fetched[one.file] = one
 			out.fetch = append(out.fetch, one)
 		}
 	}
@@ -76,6 +82,9 @@ func (p *parser) online(out *trustFile, m map[string]*yaml.Node) {
 		return
 	}
 	o := p.Map(m["ocsp"], "ocsp", "url", "timeout", "nonce")
+	if m["ocsp"].Kind != yaml.MappingNode {
+		return // told by Map
+	}
 	config := ocsp.Config{
 		URL: p.Text(o["url"], "url"), Timeout: p.duration(o["timeout"], "timeout", time.Millisecond, 0), Nonce: p.Bool(o["nonce"], "nonce", false),
 	}

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
@@ -39,8 +40,8 @@ type events struct {
 }
 
 const (
-	mostWaiting = 16384           // records
-	lastWords   = 2 * time.Second // for the log to take what is left when the server ends
+	mostWaiting = 16384       // records
+	lastWords   = time.Second // for the log to take what is left when the server ends
 )
 
 func newEvents(l *slog.Logger, number *atomic.Uint64) *events {
@@ -58,9 +59,16 @@ func (e *events) hand(r slog.Record) {
 		note := slog.NewRecord(r.Time, slog.LevelError, "the log is too slow: lines were dropped", 0)
 		note.AddAttrs(slog.Uint64("dropped", dropped-e.told))
 		e.told = dropped
-		_ = e.log.Handler().Handle(context.Background(), note)
+		e.handle(note)
 	}
-	_ = e.log.Handler().Handle(context.Background(), r) // a log that fails has nobody to tell
+	e.handle(r)
+}
+
+// handle gives one record to the log. A log that fails has nobody to tell; one that
+// panics would end the process, as nothing recovers here but this.
+func (e *events) handle(r slog.Record) {
+	defer func() { _ = recover() }()
+	_ = e.log.Handler().Handle(context.Background(), r)
 }
 
 // flush waits for the log, but not for ever. Nobody calls it on a request's way.
@@ -91,7 +99,6 @@ func (e *events) note(event, msg, outcome string) {
 	r.add("event", event)
 	r.add("outcome", outcome)
 	e.write(slog.LevelInfo, msg, r, e.number.Load())
-	e.flush()
 }
 
 func (e *events) decision(req *http.Request, o *middleware.Outcome) {
@@ -103,7 +110,7 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 		return
 	}
 	r := make(record, 0, 20)
-	if o.Identity == nil && !e.sample.take(&r, o.Port, string(o.Reason)) {
+	if stranger(o.Identity) && !e.sample.take(&r, kind{"decision", outcome, o.Port, string(o.Reason)}) {
 		return // strangers: counted, and told with the next line of their kind
 	}
 	r.add("event", "decision")
@@ -122,10 +129,13 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 		r.certificate(leaf, o.Verified.Fingerprint())
 	}
 	r.add("reference", o.Reference)
-	r.add("error", o.Detail)
+	r.add("error", printable(o.Detail, longestOwn)) // of an authenticator that we don't know, perhaps
 	r = append(r, slog.Duration("duration", o.Duration))
 	e.write(level, "decision", r, o.Generation)
 }
+
+// stranger reports whether anybody at all could have sent the request.
+func stranger(id *identity.Identity) bool { return id == nil || id.Via == identity.AnonymousVia }
 
 func (r *record) certificate(leaf *x509.Certificate, fingerprint trust.Digest) {
 	r.add("fingerprint", fingerprint.String())
@@ -159,7 +169,7 @@ func (e *events) handshake(h ports.Handshake) {
 		return
 	}
 	var r record
-	if !e.sample.take(&r, h.Port, string(h.Reason)) {
+	if !e.sample.take(&r, kind{"handshake", outcome, h.Port, string(h.Reason)}) {
 		return
 	}
 	r.add("event", "handshake")
@@ -174,6 +184,19 @@ func (e *events) handshake(h ports.Handshake) {
 		r.add("error", printable(h.Err.Error(), longest))
 	}
 	e.write(level, "handshake", r, e.number.Load())
+}
+
+// leftOut tells of lines that were not written, where no line of their kind has told
+// it for a while.
+func (e *events) leftOut(quiet time.Duration) {
+	for k, suppressed := range e.sample.rest(quiet) {
+		var r record
+		r.add("event", k.event) // without an outcome: it is none itself
+		r.add("reason", k.reason)
+		r.add("port", k.port)
+		r = append(r, slog.Uint64("suppressed", suppressed))
+		e.write(slog.LevelWarn, "lines were left out", r, e.number.Load())
+	}
 }
 
 func remote(a net.Addr) string {
@@ -203,7 +226,6 @@ func (e *events) reloadFailed(path string, err error) {
 		r.add("error", printable(m.Error(), longestOwn))
 		e.write(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.number.Load())
 	}
-	e.flush()
 }
 
 func (e *events) warnings(all []string) {

@@ -22,7 +22,16 @@ type fetching struct {
 func (f *fetching) follow(ctx context.Context, g *generation) {
 	var sources []crlfetch.Source
 	for _, p := range g.ports {
-		sources = append(sources, p.fetch...)
+		for _, s := range p.fetch {
+			i := slices.IndexFunc(sources, func(other crlfetch.Source) bool { return s.File == other.File })
+			if i < 0 {
+				sources = append(sources, s)
+				continue
+			}
+			// Ports may share a file. What it brings is judged by each when it is loaded.
+			sources[i].Anchors = slices.Concat(sources[i].Anchors, s.Anchors)
+			sources[i].Issuers = slices.Concat(sources[i].Issuers, s.Issuers)
+		}
 	}
 	if slices.EqualFunc(sources, f.sources, sameSource) {
 		return
@@ -44,5 +53,6 @@ func (f *fetching) stop() {
 }
 
 func sameSource(a, b crlfetch.Source) bool {
-	return a.URL == b.URL && a.File == b.File && slices.EqualFunc(a.Anchors, b.Anchors, (*x509.Certificate).Equal)
+	return a.URL == b.URL && a.File == b.File && slices.EqualFunc(a.Anchors, b.Anchors, (*x509.Certificate).Equal) &&
+		slices.EqualFunc(a.Issuers, b.Issuers, (*x509.Certificate).Equal)
 }

@@ -42,11 +42,18 @@ func endOf(data []byte) end {
 	switch {
 	case len(data) == 0:
 		return noEnd
-	case data[len(data)-1] == '\n':
+	case data[len(data)-1] == '\n', isDER(data):
 		return lineEnd
+	case isPEM(data) && bytes.Count(data, []byte("-----BEGIN ")) == 1 && bytes.HasSuffix(data, []byte("-----")):
+		return lineEnd // its one block is whole
 	}
 	return openEnd
 }
+
+// isPEM and isDER recognise files that tell their own end: cut off, they are nothing.
+func isPEM(data []byte) bool { return bytes.HasPrefix(data, []byte("-----BEGIN ")) }
+
+func isDER(data []byte) bool { return len(data) > 1 && data[0] == 0x30 && data[1] > 0x80 }
 
 func newFiles(fsys fs.FS) *files { return &files{fsys: fsys, read: map[string]content{}} }
 
@@ -81,27 +88,36 @@ func (f *files) list(name string) ([]string, bool) {
 	if err != nil {
 		return nil, false
 	}
+	for i, e := range entries {
+		entries[i] = f.beside(name+"/-", e)
+	}
+	return entries, true
+}
+
+// entries are the names of the CRL files in a folder. Hidden ones are none: mounted
+// volumes have such, and whoever writes a file before renaming it.
+func (f *files) entries(name string) ([]string, error) {
+	read := os.ReadDir
+	if f.fsys != nil {
+		read = func(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.fsys, name) }
+	}
+	all, err := read(name)
 	var out []string
-	for _, e := range entries {
+	for _, e := range all {
 		switch path.Ext(e.Name()) {
 		case ".crl", ".pem", ".der":
-			out = append(out, f.beside(name+"/-", e.Name()))
+			if e.Name()[0] != '.' {
+				out = append(out, e.Name())
+			}
 		}
 	}
-	return out, true
+	return out, err
 }
 
-func (f *files) entries(name string) ([]fs.DirEntry, error) {
-	if f.fsys != nil {
-		return fs.ReadDir(f.fsys, name)
-	}
-	return os.ReadDir(name)
-}
-
-func listDigest(entries []fs.DirEntry) [sha256.Size]byte {
+func listDigest(entries []string) [sha256.Size]byte {
 	h := sha256.New()
 	for _, e := range entries {
-		fmt.Fprintf(h, "%q\n", e.Name())
+		fmt.Fprintf(h, "%q\n", e)
 	}
 	var out [sha256.Size]byte
 	h.Sum(out[:0])
@@ -206,10 +222,10 @@ func (f *files) covers(g *files) bool {
 }
 
 // textDiffers reports whether a file that differs from what old read is a text: one
-// that does not tell its own end, as PEM and DER do.
+// that does not tell its own end, as PEM and DER do. A folder is none.
 func (f *files) textDiffers(old *files) bool {
 	for name, c := range f.read {
-		if c.digest != old.read[name].digest && !bytes.HasPrefix(c.data, []byte("-----BEGIN ")) && !bytes.HasPrefix(c.data, []byte{0x30, 0x82}) {
+		if c.digest != old.read[name].digest && !isPEM(c.data) && !isDER(c.data) && !errors.Is(c.err, errNoFile) {
 			return true
 		}
 	}

@@ -2,6 +2,8 @@ package mtlsguard
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strings"
 )
 
@@ -12,15 +14,30 @@ var weakening = map[string]string{
 	"tls3des": "1", "tlsrsakex": "1", "tlssha1": "1", "x509sha1": "1", "x509negativeserial": "1", "rsa1024min": "0",
 }
 
-// weakened tells of settings in an environment's GODEBUG that somebody should know
-// about.
+// godebug is what the program was built with, and then what its environment says.
+func godebug() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "DefaultGODEBUG" {
+				return s.Value + "," + os.Getenv("GODEBUG")
+			}
+		}
+	}
+	return os.Getenv("GODEBUG")
+}
+
+// weakened tells of settings of GODEBUG that somebody should know about. The last
+// one of a name counts.
 func weakened(godebug string) []string {
+	settings := strings.Split(godebug, ",")
 	var out []string
-	for setting := range strings.SplitSeq(godebug, ",") {
+	for seen := map[string]bool{}; len(settings) > 0; settings = settings[:len(settings)-1] {
+		setting := settings[len(settings)-1]
 		name, value, _ := strings.Cut(setting, "=")
-		if bad, ok := weakening[name]; ok && value == bad {
+		if bad, ok := weakening[name]; ok && value == bad && !seen[name] {
 			out = append(out, fmt.Sprintf("GODEBUG has %s: certificates and ciphers are accepted that should not be", setting))
 		}
+		seen[name] = true
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -34,7 +35,9 @@ func (s *site) start(options mtlsguard.Options) *live {
 func (s *site) startWith(options mtlsguard.Options, open func(mtlsguard.Options) (*mtlsguard.Server, error)) *live {
 	s.Helper()
 	l := &live{site: s, log: &lines{}, ended: make(chan error, 1)}
-	options.Log = slog.New(slog.NewJSONHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if options.Log == nil {
+		options.Log = slog.New(slog.NewJSONHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	ready := make(chan struct{})
 	options.Ready = func() { close(ready) }
 	server, err := open(options)
@@ -59,6 +62,21 @@ func (s *site) startWith(options mtlsguard.Options, open func(mtlsguard.Options)
 		}
 	})
 	return l
+}
+
+// end stops the server and waits for it.
+func (l *live) end() {
+	l.Helper()
+	l.stop()
+	select {
+	case err := <-l.ended:
+		l.ended <- err // for the cleanup
+		if err != nil {
+			l.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		l.Fatal("the server does not end")
+	}
 }
 
 func whoami(w http.ResponseWriter, r *http.Request) {
@@ -94,6 +112,20 @@ func (l *lines) Write(p []byte) (int, error) {
 		l.all = append(l.all, fields)
 	}
 	return len(p), nil
+}
+
+// text is the whole log.
+func (l *lines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b strings.Builder
+	for _, fields := range l.all {
+		for k, v := range fields {
+			fmt.Fprintf(&b, "%s=%v ", k, v)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // find returns the lines with these fields, in pairs.

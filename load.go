@@ -2,6 +2,7 @@ package mtlsguard
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
 // generation is everything that one reading of the files gave. It is immutable.
@@ -34,11 +36,21 @@ type portGeneration struct {
 	trustKey [sha256.Size]byte // what the trust was made from
 	certKey  [sha256.Size]byte // what the certificate was made from
 	fetch    []crlfetch.Source
+	asks     responder
+}
+
+// responder is an OCSP client, and what it was made from. What it was told already
+// outlives a reload: else every reload would ask about everyone again, and while the
+// responder is down nobody would be believed.
+type responder struct {
+	client   *ocsp.Client
+	madeFrom string
 }
 
 // loader turns files into a generation. Every mistake of every file is noted
 // before it gives up.
 type loader struct {
+	ctx      context.Context // of what is fetched
 	path     string
 	files    *files
 	previous *generation // nil at the start
@@ -49,7 +61,7 @@ type loader struct {
 
 func (l *loader) load() (*generation, error) {
 	path := l.path
-	data, ok := l.need(mistake.Mistake{File: path}, path)
+	data, ok := l.text(mistake.Mistake{File: path}, path)
 	if !ok {
 		return nil, l.err()
 	}
@@ -110,6 +122,17 @@ func (l *loader) need(at mistake.Mistake, name string) ([]byte, bool) {
 	return nil, false
 }
 
+// text is need for what people write. A key in the wrong place would be quoted in
+// mistakes, and so in logs.
+func (l *loader) text(at mistake.Mistake, name string) ([]byte, bool) {
+	data, ok := l.need(at, name)
+	if ok && (bytes.Contains(data, []byte("-----BEGIN ")) || bytes.Contains(data, []byte("PRIVATE KEY"))) {
+		l.wrong.Add(mistake.Mistake{File: name, What: "the file holds a certificate or a key", Hint: "compare it with a file that works, and see who could read it"})
+		return nil, false
+	}
+	return data, ok
+}
+
 // blame notes a mistake of a file as a whole.
 func (l *loader) blame(at mistake.Mistake, name, what, hint string) {
 	at.What, at.Hint = what, hint
@@ -139,7 +162,7 @@ func (l *loader) users(path string, f *file, ports []string) *certmap.Table {
 		return nobody
 	}
 	name := l.files.beside(path, f.users.name)
-	data, ok := l.need(place(path, f.users), name)
+	data, ok := l.text(place(path, f.users), name)
 	if !ok {
 		return nil
 	}
@@ -175,7 +198,7 @@ func (l *loader) policy(path string, f *file, names, methods []string) *policy.E
 		return nil // noted by parse
 	}
 	name := l.files.beside(path, f.policy.name)
-	data, ok := l.need(place(path, f.policy), name)
+	data, ok := l.text(place(path, f.policy), name)
 	if !ok {
 		return nil
 	}

@@ -21,9 +21,9 @@ func (l *loader) trust(path string, p portFile, out *portGeneration) {
 	c := trust.Config{Profile: p.trust.profile, Revocation: p.trust.revocation, MaxLeafLifetime: p.trust.maxLife, Now: l.now}
 	key := sha256.New()
 	fmt.Fprintf(key, "%d %d %d\n", c.Profile, c.Revocation, c.MaxLeafLifetime)
-	l.responder(p.trust, &c, key)
-	inForce, madeFrom := l.inForce(p.name)
 	before := l.wrong.Len()
+	l.responder(p, &c, out, key)
+	var lists []placedCRL
 	for _, n := range p.trust.anchors {
 		name := l.files.beside(path, n.name)
 		if data, ok := l.need(place(path, n), name); ok {
@@ -37,7 +37,7 @@ func (l *loader) trust(path string, p portFile, out *portGeneration) {
 	for _, n := range p.trust.crls {
 		for _, name := range l.crlFiles(path, n) {
 			if data, ok := l.need(place(path, n), name); ok {
-				c.CRLs = append(c.CRLs, l.crls(name, data, c.Anchors, inForce)...)
+				lists = append(lists, l.crls(name, data, c.Anchors)...)
 				fmt.Fprintf(key, "crls %x\n", sha256.Sum256(data))
 			}
 		}
@@ -51,10 +51,14 @@ func (l *loader) trust(path string, p portFile, out *portGeneration) {
 			fmt.Fprintf(key, "revoked %x\n", sha256.Sum256(data))
 		}
 	}
-	if l.wrong.Len() > before {
+	if p.trust.wrong || l.wrong.Len() > before {
 		return
 	}
+	for _, list := range lists {
+		c.CRLs = append(c.CRLs, list.List)
+	}
 	key.Sum(out.trustKey[:0])
+	inForce, madeFrom := l.inForce(p.name)
 	verifier := inForce
 	if inForce == nil || madeFrom != out.trustKey {
 		var err error
@@ -63,25 +67,35 @@ func (l *loader) trust(path string, p portFile, out *portGeneration) {
 			return
 		}
 	}
+	if inForce != nil && !l.noneOlder(lists, verifier, inForce) {
+		return
+	}
 	for _, w := range verifier.Warnings() {
 		l.warn("port %s: %s", p.name, w)
 	}
 	out.config.Trust, out.guard.Trust = verifier, verifier
 }
 
-// responder makes the OCSP client.
-func (l *loader) responder(t *trustFile, c *trust.Config, key io.Writer) {
-	if t.ocsp == nil {
+// responder takes the port's OCSP client again, or makes one.
+func (l *loader) responder(p portFile, c *trust.Config, out *portGeneration, key io.Writer) {
+	if p.trust.ocsp == nil {
 		return
 	}
-	config := *t.ocsp
+	config := *p.trust.ocsp
 	config.Now = l.now
-	client, err := ocsp.New(config)
-	l.wrong.Merge(err, mistake.Mistake{File: l.path, Line: t.node.Line})
-	if err == nil {
-		c.Responder = client
+	out.asks.madeFrom = fmt.Sprintf("ocsp %q %d %t\n", config.URL, config.Timeout, config.Nonce)
+	if old := l.before(p.name); old != nil && old.asks.madeFrom == out.asks.madeFrom {
+		out.asks = old.asks
+	} else {
+		client, err := ocsp.New(config)
+		if err != nil {
+			l.wrong.Merge(placed(err, l.path, p.trust.node.Line), mistake.Mistake{File: l.path, Line: p.trust.node.Line})
+			return
+		}
+		out.asks.client = client
 	}
-	fmt.Fprintf(key, "ocsp %q %d %t\n", config.URL, config.Timeout, config.Nonce)
+	c.Responder = out.asks.client
+	io.WriteString(key, out.asks.madeFrom)
 }
 
 // crlFiles are the files that an entry of crls means: itself, or what lies in it if
@@ -107,11 +121,25 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 	var out []crlfetch.Source
 	for _, f := range t.fetch {
 		s := crlfetch.Source{URL: f.url, File: l.files.beside(path, f.file), Anchors: anchors}
-		out = append(out, s)
-		if _, err := l.files.get(s.File); !errors.Is(err, fs.ErrNotExist) || l.files.fsys != nil || len(anchors) == 0 {
+		if l.files.fsys != nil {
+			l.wrong.Add(mistake.Mistake{File: path, Line: f.node.Line, What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), firstFetch)
+		if f.issuer.name != "" {
+			name := l.files.beside(path, f.issuer.name)
+			data, ok := l.need(place(path, f.issuer), name)
+			if !ok {
+				continue
+			}
+			certs, err := trust.ReadCertificates(name, data)
+			l.wrong.Merge(err, mistake.Mistake{File: name})
+			s.Issuers = certs
+		}
+		out = append(out, s)
+		if _, err := l.files.get(s.File); !errors.Is(err, fs.ErrNotExist) || len(anchors) == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(l.ctx, firstFetch)
 		err := (&crlfetch.Fetcher{Now: l.now}).Fetch(ctx, s)
 		cancel()
 		if err != nil {
@@ -138,36 +166,60 @@ func placed(err error, path string, line int) error {
 	return errors.Join(out...)
 }
 
-// crls reads revocation lists. None may be older than what is in force.
-func (l *loader) crls(name string, data []byte, anchors []*x509.Certificate, inForce *trust.Verifier) []*x509.RevocationList {
+// placedCRL is a list and where it stands.
+type placedCRL struct {
+	trust.CRL
+	file string
+}
+
+// crls reads revocation lists.
+func (l *loader) crls(name string, data []byte, anchors []*x509.Certificate) []placedCRL {
 	found, err := trust.ReadCRLs(name, data)
 	l.wrong.Merge(err, mistake.Mistake{File: name})
-	var out []*x509.RevocationList
+	var out []placedCRL
 	for _, crl := range found {
-		err := trust.CheckCRL(crl.List, anchors, l.now())
-		if err == nil && inForce != nil {
-			err = inForce.CheckNewer(crl.List)
-		}
-		if err != nil {
+		if err := trust.CheckCRL(crl.List, anchors, l.now()); err != nil {
 			l.wrong.Merge(placed(err, name, crl.Line), mistake.Mistake{File: name, Line: crl.Line})
 			continue
 		}
-		out = append(out, crl.List)
+		out = append(out, placedCRL{crl, name})
 	}
 	return out
+}
+
+// noneOlder refuses to go back to older lists than those in force. One that is not
+// the newest of its kind here does not count: a folder may hold last week's beside
+// today's.
+func (l *loader) noneOlder(lists []placedCRL, here, inForce *trust.Verifier) bool {
+	fine := true
+	for _, list := range lists {
+		if err := inForce.CheckNewer(list.List); err != nil && here.CheckNewer(list.List) == nil {
+			l.wrong.Merge(placed(err, list.file, list.Line), mistake.Mistake{File: list.file, Line: list.Line})
+			fine = false
+		}
+	}
+	return fine
 }
 
 // inForce returns the verifier of a port, if there is one already, and what it was
 // made from. Made from the same it is taken again: its generation, its sessions and
 // what it has verified stay.
 func (l *loader) inForce(port string) (v *trust.Verifier, madeFrom [sha256.Size]byte) {
-	if l.previous == nil {
-		return nil, madeFrom
-	}
-	for _, p := range l.previous.ports {
-		if p.config.Name == port {
-			return p.config.Trust, p.trustKey
-		}
+	if p := l.before(port); p != nil {
+		return p.config.Trust, p.trustKey
 	}
 	return nil, madeFrom
+}
+
+// before is a port of the generation in force, or nil.
+func (l *loader) before(port string) *portGeneration {
+	if l.previous == nil {
+		return nil
+	}
+	for i, p := range l.previous.ports {
+		if p.config.Name == port {
+			return &l.previous.ports[i]
+		}
+	}
+	return nil
 }

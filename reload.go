@@ -2,6 +2,7 @@ package mtlsguard
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,18 +14,25 @@ import (
 // Reload reads everything again and puts it in force, all of it or nothing: with
 // any mistake the last good state stays. A change of a port's name, address or
 // mode, or of the number of ports, is a mistake; see ports.ErrRestart.
-func (s *Server) Reload() error { return s.reload(unchanged) }
+func (s *Server) Reload() error {
+	err := s.reload(context.Background(), unchanged)
+	s.events.flush() // the log has said so when the caller knows
+	return err
+}
 
-func (s *Server) reload(stable func(*files) bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, read, err := s.read(stable)
+// reload is the only one that changes s.current, so that it reads it without s.mu.
+func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	g, read, err := s.read(ctx, stable)
 	if err == nil {
 		err = s.swap(g)
 	}
 	if err != nil {
 		read.drop()
+		s.mu.Lock()
 		s.tried, s.failed = read, err
+		s.mu.Unlock()
 		s.events.reloadFailed(s.path, err)
 		return fmt.Errorf("mtlsguard: the last good configuration stays in force: %w", err)
 	}
@@ -37,10 +45,10 @@ func (s *Server) reload(stable func(*files) bool) error {
 // read loads everything from files that stay the same while they are read, so that
 // the mapping of one state never meets the policy of another. The files come back
 // also with an error.
-func (s *Server) read(stable func(*files) bool) (*generation, *files, error) {
+func (s *Server) read(ctx context.Context, stable func(*files) bool) (*generation, *files, error) {
 	const rounds = 10
 	for round := 1; ; round++ {
-		l := &loader{path: s.path, files: newFiles(s.fsys), previous: s.current, now: s.options.Now}
+		l := &loader{ctx: ctx, path: s.path, files: newFiles(s.fsys), previous: s.current, now: s.options.Now}
 		g, err := l.load()
 		if stable(l.files) {
 			return g, l.files, err

@@ -54,7 +54,7 @@ var liveRows = []liveRow{
 }
 
 // The next request follows the new state, on whatever connection it comes.
-func TestReloadOnLiveConnections(t *testing.T) {
+func TestG2_G6_ReloadOnLiveConnections(t *testing.T) {
 	t.Parallel()
 	for _, row := range liveRows {
 		t.Run(row.name, func(t *testing.T) {

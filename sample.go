@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// How many lines of one kind anybody without a name may cause in a second, on one
-// port for one reason. The counters of Status stay exact.
+// How many lines of one kind anybody without a name may cause in a second. The
+// counters of Status stay exact.
 const linesPerSecond = 100
 
 // sampler bounds the lines that strangers can cause. The zero value is ready.
 type sampler struct {
 	mu    sync.Mutex
-	kinds map[kind]*bucket // ports times reasons, no more
+	kinds map[kind]*bucket // as many as ports and reasons make, no more
 }
 
-type kind struct{ port, reason string }
+// kind is what is counted together: one flood must not hide another.
+type kind struct{ event, outcome, port, reason string }
 
 type bucket struct {
 	left       int
@@ -26,13 +27,12 @@ type bucket struct {
 
 // take reports whether a line may be written, and if so says in it how many of its
 // kind were not.
-func (s *sampler) take(r *record, port, reason string) bool {
+func (s *sampler) take(r *record, k kind) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.kinds == nil {
 		s.kinds = map[kind]*bucket{}
 	}
-	k := kind{port, reason}
 	b := s.kinds[k]
 	if b == nil {
 		b = &bucket{}
@@ -51,4 +51,18 @@ func (s *sampler) take(r *record, port, reason string) bool {
 		b.suppressed = 0
 	}
 	return true
+}
+
+// rest returns how many lines of each kind were not written, and forgets it, where
+// no second of the kind has begun for so long: else the next line tells it.
+func (s *sampler) rest(quiet time.Duration) map[kind]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[kind]uint64{}
+	for k, b := range s.kinds {
+		if b.suppressed > 0 && time.Since(b.since) >= quiet {
+			out[k], b.suppressed = b.suppressed, 0
+		}
+	}
+	return out
 }

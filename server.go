@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,13 +50,14 @@ type Server struct {
 	guard   *middleware.Guard
 	ports   []*ports.Port
 
-	mu      sync.Mutex // one reload at a time
-	current *generation
-	tried   *files // what the last reading found, good or bad
-	number  atomic.Uint64
+	reloading sync.Mutex // one reload at a time, however long it takes
 
-	since  time.Time // of the current generation
-	failed error     // of the last reload
+	mu      sync.Mutex // what a reload changes in the end; never held for long
+	current *generation
+	tried   *files    // what the last reading found, good or bad
+	since   time.Time // of the current generation
+	failed  error     // of the last reload
+	number  atomic.Uint64
 
 	counts   map[string]*counts // by port
 	serving  atomic.Bool
@@ -79,7 +79,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	}
 	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
 	s.events = newEvents(options.Log, &s.number)
-	g, _, err := s.read(unchanged)
+	g, _, err := s.read(context.Background(), unchanged)
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +99,17 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 		s.ports = append(s.ports, port)
 	}
 	s.keep(g)
-	s.events.warnings(append(weakened(os.Getenv("GODEBUG")), g.warnings...))
+	s.events.warnings(append(weakened(godebug()), g.warnings...))
 	return s, nil
 }
 
 // keep makes a generation the current one.
 func (s *Server) keep(g *generation) {
-	s.current, s.tried, s.since, s.failed = g, g.files, time.Now(), nil
 	g.files.drop()
+	s.mu.Lock()
+	s.current, s.tried, s.since, s.failed = g, g.files, time.Now(), nil
 	s.number.Add(1)
+	s.mu.Unlock()
 	select {
 	case s.reloaded <- struct{}{}:
 	default:
@@ -179,7 +181,9 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(watching) })
+	watch.Go(func() { s.remind(watching) })
 	defer s.events.flush()
+	defer s.events.leftOut(0)
 	defer watch.Wait()
 	defer stop()
 	server := &ports.Server{
@@ -187,6 +191,7 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 		Ready: func() {
 			s.serving.Store(true)
 			s.events.note("ready", "ready", "ok")
+			s.events.flush() // what was to be said before anybody is sent here
 			if s.options.Ready != nil {
 				s.options.Ready()
 			}

@@ -84,7 +84,7 @@ func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 // put replaces a file as it should be done: by renaming a new one over it.
 func (s *site) put(name, content string) {
 	s.Helper()
-	temporary := s.path(".new-" + name)
+	temporary := filepath.Join(filepath.Dir(s.path(name)), ".new-"+filepath.Base(name))
 	if err := os.WriteFile(temporary, []byte(content), 0o600); err != nil {
 		s.Fatal(err)
 	}

@@ -80,11 +80,23 @@ func (c *counts) shook(h *ports.Handshake) {
 	}
 }
 
-// Status tells how the server is doing. It takes locks, and is not for every
-// request.
+// mistakes are those in an error, copied: what the caller does with them is its own.
+func (s *Server) mistakes(err error) []*Mistake {
+	var out []*Mistake
+	for _, m := range Mistakes(err) {
+		out = append(out, new(*m))
+	}
+	if err != nil && len(out) == 0 {
+		out = []*Mistake{{File: s.path, What: err.Error()}}
+	}
+	return out
+}
+
+// Status tells how the server is doing. It takes locks, none of which a reload or
+// the log holds for long, and is not for every request.
 func (s *Server) Status() Status {
 	s.mu.Lock()
-	out := Status{Generation: s.number.Load(), Since: s.since, Failed: Mistakes(s.failed), Dropped: s.events.backlog.Dropped()}
+	out := Status{Generation: s.number.Load(), Since: s.since, Failed: s.mistakes(s.failed), Dropped: s.events.backlog.Dropped()}
 	current, failed := s.current, s.failed
 	s.mu.Unlock()
 	if !s.serving.Load() {

@@ -18,7 +18,6 @@ const (
 func (s *Server) watch(ctx context.Context) {
 	f := fetching{server: s}
 	defer f.stop()
-	aged := map[uint64]bool{}
 	for {
 		s.mu.Lock()
 		current := s.current
@@ -34,23 +33,45 @@ func (s *Server) watch(ctx context.Context) {
 			return
 		case <-s.reloaded: // the interval may be another one now
 		case <-tick:
-			s.alarm(current, aged)
 			s.look(ctx)
 		}
 	}
 }
 
-// alarm tells of CRLs that should have been replaced by now, once for each trust:
-// early enough for somebody to look why.
-func (s *Server) alarm(g *generation, told map[uint64]bool) {
-	for _, p := range g.ports {
-		if v := p.config.Trust; v != nil && !told[v.Generation()] {
-			if aging := v.Aging(); len(aging) > 0 {
-				told[v.Generation()] = true
-				s.events.warnings(aging)
-			}
+// remindEvery is how often remind looks. It costs next to nothing.
+const remindEvery = time.Second
+
+// remind tells what only time brings about, also where no file is watched.
+func (s *Server) remind(ctx context.Context) {
+	var told map[string]bool
+	for {
+		s.mu.Lock()
+		current := s.current
+		s.mu.Unlock()
+		told = s.alarm(current, told)
+		s.events.leftOut(2 * time.Second)
+		if !sleep(ctx, remindEvery) {
+			return
 		}
 	}
+}
+
+// alarm tells of CRLs that should have been replaced by now, each once, however many
+// ports have it: early enough for somebody to look why. It returns what is told.
+func (s *Server) alarm(g *generation, told map[string]bool) map[string]bool {
+	aging := map[string]bool{}
+	for _, p := range g.ports {
+		if p.config.Trust == nil {
+			continue
+		}
+		for _, w := range p.config.Trust.Aging() {
+			if !told[w] && !aging[w] {
+				s.events.warnings([]string{w})
+			}
+			aging[w] = true
+		}
+	}
+	return aging
 }
 
 // look reloads if there is a change that has settled.
@@ -61,8 +82,8 @@ func (s *Server) look(ctx context.Context) {
 	if !tried.changed() || !settled(ctx, tried) {
 		return
 	}
-	_ = s.reload(func(f *files) bool { // it logs what it has to say
-		if !tried.covers(f) && !sleep(ctx, settleText) {
+	_ = s.reload(ctx, func(f *files) bool { // it logs what it has to say
+		if !tried.covers(f) && !sleep(ctx, pause(f, tried)) {
 			return false // files that nobody has watched yet
 		}
 		return !f.changed()
@@ -73,11 +94,7 @@ func (s *Server) look(ctx context.Context) {
 // while: the next round will see the change again.
 func settled(ctx context.Context, f *files) bool {
 	for last, rounds := f.again(), 0; rounds < 20; rounds++ {
-		pause := settlePEM
-		if last.textDiffers(f) {
-			pause = settleText
-		}
-		if !sleep(ctx, pause) {
+		if !sleep(ctx, pause(last, f)) {
 			return false
 		}
 		next := f.again()
@@ -87,6 +104,14 @@ func settled(ctx context.Context, f *files) bool {
 		last = next
 	}
 	return false
+}
+
+// pause is how long what now differs from old must stay as it is.
+func pause(now, old *files) time.Duration {
+	if now.textDiffers(old) {
+		return settleText
+	}
+	return settlePEM
 }
 
 // sleep waits, and reports whether ctx is still alive.

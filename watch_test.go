@@ -224,11 +224,15 @@ func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	written, slow := time.Now(), false
 	for line := range strings.Lines(content) {
 		f.WriteString(line)
-		for start := time.Now(); time.Since(start) < 80*time.Millisecond; time.Sleep(5 * time.Millisecond) {
+		start := time.Now()
+		slow = slow || start.Sub(written) > 300*time.Millisecond // since the line before
+		written = start
+		for ; time.Since(start) < 80*time.Millisecond; time.Sleep(5 * time.Millisecond) {
 			held := holds() // the pace is the fault that is tried
-			if time.Since(start) > 300*time.Millisecond {
+			if slow || time.Since(start) > 300*time.Millisecond {
 				if err := os.WriteFile(path, before, 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -52,8 +52,8 @@ type Limits struct {
 	Connections   int           // open at one time, the next ones wait in the kernel's queue; 10,000
 	PerIP         int           // of one IPv4 address or one IPv6 /64, the next ones are closed; 100
 	HeaderBytes   int           // of one request; 65,536
-	Headers       time.Duration // from the first byte of a request to the end of its headers; 10 s
-	Idle          time.Duration // between requests; 2 min
+	Headers       time.Duration // from the first byte of a request to the end of its headers, and for what a handler leaves of a body; 10 s
+	Idle          time.Duration // between requests, and for a client to take the next part of an answer; 2 min
 	Request       time.Duration // for a whole request and its answer; 0 is none
 	Streams       int           // HTTP/2 streams at one time on one connection; 100
 	ConnectionAge time.Duration // after which a connection's next answer is its last; 1 h, negative is never

@@ -47,7 +47,15 @@ func (c *Conn) Verified(ctx context.Context) (trust.Verified, error) {
 
 // VerifiedBy is Verified under a given trust. The judgement is kept as long as
 // that trust and its clock allow.
-func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verified, error) {
+func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (verified trust.Verified, err error) {
+	defer func() {
+		// The clock is the program's. Where it panics nobody is believed, and what
+		// watches over the connections goes on.
+		if p := recover(); p != nil {
+			logPanic(c.port.name, p)
+			verified, err = trust.Verified{}, reason.Refuse(reason.BadCertificate, "the trust panicked")
+		}
+	}()
 	if !c.presentedAny() {
 		return trust.Verified{}, errNone
 	}
@@ -57,7 +65,7 @@ func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verifie
 	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(v.Now()) {
 		return *known, nil
 	}
-	verified, err := v.Verify(ctx, c.presented)
+	verified, err = v.Verify(ctx, c.presented)
 	if err != nil {
 		return trust.Verified{}, err
 	}
@@ -171,6 +179,10 @@ type rawConn struct {
 	read    int  // bytes, during the handshake
 	until   time.Time
 
+	stall   time.Duration // how long a write may wait for the client
+	watched atomic.Bool   // somebody has set a deadline for writing
+	broken  atomic.Bool   // a write has failed
+
 	closed  sync.Once
 	release func()
 }
@@ -191,6 +203,35 @@ func (r *rawConn) Read(b []byte) (int, error) {
 	}
 	r.holds = true
 	return n, nil
+}
+
+// Write ends a connection whose client takes nothing of what it is sent, unless
+// somebody else has said when writing ends: without this a client that never reads
+// would keep its connection, and the handler that answers it, for ever.
+func (r *rawConn) Write(b []byte) (int, error) {
+	if r.broken.Load() {
+		return 0, net.ErrClosed // half a record may be out: crypto/tls would wait five seconds more to say goodbye
+	}
+	if r.stall > 0 && !r.watched.Load() {
+		r.Conn.SetWriteDeadline(time.Now().Add(r.stall))
+	}
+	n, err := r.Conn.Write(b)
+	if err != nil {
+		r.broken.Store(true)
+	}
+	return n, err
+}
+
+// SetDeadline is that of net.Conn.
+func (r *rawConn) SetDeadline(t time.Time) error {
+	r.watched.Store(!t.IsZero())
+	return r.Conn.SetDeadline(t)
+}
+
+// SetWriteDeadline is that of net.Conn.
+func (r *rawConn) SetWriteDeadline(t time.Time) error {
+	r.watched.Store(!t.IsZero())
+	return r.Conn.SetWriteDeadline(t)
 }
 
 // leave gives the place at the gate back.

@@ -33,9 +33,17 @@ type Handshake struct {
 
 // handshake takes one accepted connection through TLS, and delivers or closes it.
 func (l *listener) handshake(raw *rawConn) {
+	defer func() {
+		// The last resort: an error of Config.Certificate, say, that panics when it is looked into.
+		if v := recover(); v != nil {
+			logPanic(l.port.name, v)
+			raw.Close()
+		}
+	}()
 	p, s := l.port, l.port.state.Load()
 	start := time.Now()
 	raw.until = start.Add(s.config.Limits.Handshake)
+	raw.stall = s.config.Limits.Idle
 	raw.SetDeadline(raw.until)
 	t := tls.Server(raw, s.tls)
 	err := p.shake(t, raw, s)

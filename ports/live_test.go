@@ -98,7 +98,10 @@ func (c *caller) echoes(t *testing.T) {
 // reading notices the end of a connection that nobody reads from.
 func (c *caller) reading() {
 	c.SetDeadline(time.Time{})
-	go io.Copy(io.Discard, c)
+	go func() {
+		io.Copy(io.Discard, c)
+		c.Close() // after the server's last word nobody would see the end of the connection
+	}()
 }
 
 func within(t *testing.T, what string, d, least, most time.Duration) {

@@ -179,7 +179,7 @@ func (p *Port) Configure(srv *http.Server) {
 	if srv.Handler == nil {
 		srv.Handler = http.DefaultServeMux
 	}
-	srv.Handler = between(srv.Handler, l.HeaderBytes)
+	srv.Handler = between(srv.Handler, l)
 }
 
 func withConnContext(next func(context.Context, net.Conn) context.Context) func(context.Context, net.Conn) context.Context {
@@ -200,19 +200,24 @@ func withConnState(next func(net.Conn, http.ConnState)) func(net.Conn, http.Conn
 }
 
 // between stands between net/http and the handler. It refuses headers that net/http
-// let pass, and ends connections that are to end after their answer: on HTTP/2
-// net/http turns the header into a GOAWAY.
-func between(next http.Handler, headerBytes int) http.Handler {
+// let pass, bounds the wait for a body that nobody wants, and ends connections that
+// are to end after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
+func between(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if headerSize(r) > headerBytes {
+		if headerSize(r) > l.HeaderBytes {
 			w.Header().Set("Connection", "close")
 			http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
 			return
 		}
-		if c, ok := FromContext(r.Context()); ok && c.retired.Load() {
+		c, ok := FromContext(r.Context())
+		if ok && c.retired.Load() {
 			w.Header().Set("Connection", "close")
 		}
-		next.ServeHTTP(w, r)
+		if l.Request > 0 || r.ProtoMajor != 1 || r.ContentLength == 0 {
+			next.ServeHTTP(w, r) // a time for the whole request is set, or there is no body to wait for
+			return
+		}
+		serveUnwanted(next, w, r, l.Headers)
 	})
 }
 

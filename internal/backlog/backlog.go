@@ -4,6 +4,7 @@
 package backlog
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,16 +18,22 @@ type Queue[T any] struct {
 	mu      sync.Mutex
 	waiting []T
 	running bool
-	idle    chan struct{} // closed when the goroutine ends; replaced when one begins
+	taken   uint64   // values, ever
+	done    uint64   // of these, handed over
+	waiters []waiter // in the order of what they wait for
 	dropped atomic.Uint64
+}
+
+// waiter waits until so many values are handed over.
+type waiter struct {
+	until uint64
+	done  chan struct{}
 }
 
 // New returns a queue of at most so many values. They are given to do one after the
 // other, in order.
 func New[T any](most int, do func(T)) *Queue[T] {
-	idle := make(chan struct{})
-	close(idle)
-	return &Queue[T]{do: do, most: most, idle: idle}
+	return &Queue[T]{do: do, most: most}
 }
 
 // Offer queues a value, or drops it and reports false.
@@ -38,8 +45,9 @@ func (q *Queue[T]) Offer(v T) bool {
 		return false
 	}
 	q.waiting = append(q.waiting, v)
+	q.taken++
 	if !q.running {
-		q.running, q.idle = true, make(chan struct{})
+		q.running = true
 		go q.run()
 	}
 	return true
@@ -49,9 +57,14 @@ func (q *Queue[T]) run() {
 	var batch []T
 	for {
 		q.mu.Lock()
+		q.done += uint64(len(batch))
+		for len(q.waiters) > 0 && q.waiters[0].until <= q.done {
+			close(q.waiters[0].done)
+			q.waiters = q.waiters[1:]
+		}
+		clear(batch) // what was handed over is not kept alive
 		if len(q.waiting) == 0 {
 			q.running = false
-			close(q.idle)
 			q.mu.Unlock()
 			return
 		}
@@ -60,25 +73,32 @@ func (q *Queue[T]) run() {
 		for i := range batch {
 			q.do(batch[i])
 		}
-		clear(batch) // what was handed over is not kept alive
 	}
 }
 
 // Dropped is the number of values that found no place.
 func (q *Queue[T]) Dropped() uint64 { return q.dropped.Load() }
 
-// Wait waits until nothing is left to hand over, and reports whether that was
-// within d.
+// Wait waits until what is queued now is handed over, whatever comes after it, and
+// reports whether that was within d.
 func (q *Queue[T]) Wait(d time.Duration) bool {
 	q.mu.Lock()
-	idle := q.idle
+	if q.done == q.taken {
+		q.mu.Unlock()
+		return true
+	}
+	w := waiter{until: q.taken, done: make(chan struct{})}
+	q.waiters = append(q.waiters, w)
 	q.mu.Unlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-idle:
+	case <-w.done:
 		return true
 	case <-timer.C:
-		return false
 	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiters = slices.DeleteFunc(q.waiters, func(other waiter) bool { return other.done == w.done })
+	return q.done >= w.until
 }

@@ -56,3 +56,51 @@ func TestL9_BlockedSinkNeverBlocksAnOffer(t *testing.T) {
 		t.Errorf("%d handed over, %d taken", done, taken)
 	}
 }
+
+// Wait is for what is queued when it is called, however much comes after it.
+func TestWaitUnderLoad(t *testing.T) {
+	stop := make(chan struct{})
+	q := backlog.New(50, func(int) { time.Sleep(100 * time.Microsecond) })
+	var load sync.WaitGroup
+	load.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				q.Offer(0) // never idle
+			}
+		}
+	})
+	for range 3 {
+		if !q.Wait(5 * time.Second) {
+			t.Error("it waits for what came later")
+		}
+	}
+	close(stop)
+	load.Wait()
+	if !q.Wait(5*time.Second) || !q.Wait(0) {
+		t.Error("not done")
+	}
+}
+
+// Who gives up waiting leaves nothing behind, and holds nobody else up.
+func TestWaitGivenUp(t *testing.T) {
+	release := make(chan struct{})
+	q := backlog.New(10, func(int) { <-release })
+	q.Offer(1)
+	var waiters sync.WaitGroup
+	for i := range 10 {
+		waiters.Go(func() {
+			if i%2 == 0 && q.Wait(time.Millisecond) {
+				t.Error("a blocked queue says that it is done")
+			}
+			if i%2 == 1 && !q.Wait(5*time.Second) {
+				t.Error("not done")
+			}
+		})
+	}
+	time.Sleep(20 * time.Millisecond)
+	close(release)
+	waiters.Wait()
+}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"crypto"
-	"crypto/sha1" //nolint:gosec // the fault of one certificate
+	"crypto/sha1" // the fault of one certificate
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -83,7 +83,7 @@ func resign(der []byte, signer crypto.Signer, s spoil) ([]byte, error) {
 	long := sha256.Sum256(body)
 	digest, hash := long[:], crypto.SHA256
 	if s.SHA1 {
-		short := sha1.Sum(body) //nolint:gosec // the fault of one certificate
+		short := sha1.Sum(body) // the fault of one certificate
 		digest, hash = short[:], crypto.SHA1
 	}
 	signature, err := signer.Sign(nil, digest, hash)

@@ -1,0 +1,166 @@
+package ports_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// badClock is a clock that panics while it is told to.
+type badClock struct{ on atomic.Bool }
+
+func (b *badClock) now() time.Time {
+	if b.on.Load() {
+		panic("the clock")
+	}
+	return time.Now()
+}
+
+// The trust's clock is asked in handshakes, in requests, when the port is reconfigured
+// and, for hijacked connections, now and then. Where it panics nobody is believed, and
+// the process lives.
+func TestH14_ClockThatPanics(t *testing.T) {
+	quiet(t)
+	clock := &badClock{}
+	shop := newWorkshop()
+	c, e := config(t, ports.Require)
+	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: clock.now})
+	c.Limits.Drain = time.Second
+	p := newPort(t, c)
+	serve(t, shop, p)
+	open := admitted(t, p, clientConfig(alice, h1))
+	hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+	hijacked.reading()
+
+	clock.on.Store(true)
+	refused(t, p, e, clientConfig(alice), reason.BadCertificate)
+	if body, _, err := open.get("/"); err != nil || !strings.Contains(body, " bad-certificate ") {
+		t.Errorf("a request: %q, %v", body, err)
+	}
+	hijacked.ends(t) // nobody asks for it but the port itself
+	c.Limits.Streams = 7
+	reconfigure(t, p, c) // under the same trust: those that were believed are looked at again
+	open.ends(t)
+
+	clock.on.Store(false)
+	admitted(t, p, clientConfig(alice))
+}
+
+// perverse is an error that panics when it is looked into.
+type perverse struct{}
+
+func (perverse) Error() string { panic("Error") }
+func (perverse) Unwrap() error { panic("Unwrap") }
+
+func TestH14_ErrorThatPanics(t *testing.T) {
+	quiet(t)
+	var on atomic.Bool
+	on.Store(true)
+	c, _ := config(t, ports.Require)
+	c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if on.Load() {
+			return nil, perverse{}
+		}
+		return &server, nil
+	}
+	c.Limits.PerIP, c.Limits.Handshakes = 1, 1 // a place that is not given back would be missed
+	p := serving(t, c)
+	for range 3 {
+		if _, err := dial(t, p, clientConfig(alice)); err == nil {
+			t.Error("a handshake without a certificate")
+		}
+		eventually(t, "its slot", func() bool { return p.Open() == 0 })
+	}
+	on.Store(false)
+	admitted(t, p, clientConfig(alice))
+}
+
+// Two addresses, IPv4 and IPv6: one that is full leaves the other alone.
+func TestH4_OtherAddressesAreServed(t *testing.T) {
+	for _, row := range []struct{ listen, full, other string }{
+		{"127.0.0.1:0", "127.0.0.1", "127.0.0.2"},
+		{"[::1]:0", "::1", ""},
+	} {
+		c, e := config(t, ports.Require)
+		c.Addr, c.Limits.PerIP = row.listen, 1
+		if l, err := net.Listen("tcp", row.listen); err != nil {
+			t.Logf("%s: %v", row.listen, err)
+			continue
+		} else {
+			l.Close()
+		}
+		p := serving(t, c)
+		admitted(t, p, clientConfig(alice))
+		own, err := dial(t, p, clientConfig(alice))
+		if err == nil {
+			t.Fatalf("%s: a second connection", row.full)
+		}
+		if h := e.of(t, own.local); h.Reason != reason.Limit {
+			t.Errorf("event %+v", h)
+		}
+		if row.other == "" {
+			continue // a machine has one address of its own in IPv6: internal_test.go has the rest
+		}
+		raw, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(row.other)}}).Dial("tcp", p.Addr().String())
+		if err != nil {
+			t.Logf("no second address here: %v", err)
+			continue
+		}
+		defer raw.Close()
+		there, err := over(raw, clientConfig(alice))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _, err := there.get("/"); err != nil || !strings.Contains(body, " alice ") {
+			t.Errorf("%s: %q, %v", row.other, body, err)
+		}
+	}
+}
+
+// Two names with a certificate each on one port: a session under one name resumes
+// under the other with the name that is asked for now, the caller that it had, and the
+// trust in force.
+func TestA5_TwoNamesOfOnePort(t *testing.T) {
+	first := serverCA.Server(func(c *x509.Certificate) { c.DNSNames = []string{"first.example"} }).TLS()
+	second := serverCA.Server(func(c *x509.Certificate) { c.DNSNames = []string{"second.example"} }).TLS()
+	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
+		c, e := config(t, ports.Require)
+		c.Certificate = func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if h.ServerName == "second.example" {
+				return &second, nil
+			}
+			return &first, nil
+		}
+		p := serving(t, c)
+		named := func(name string) *tls.Config {
+			return clientConfig(alice, with, func(c *tls.Config) {
+				c.ServerName = name
+				c.InsecureSkipVerify = true // an attacker's client resumes whatever it likes
+			})
+		}
+		visit(t, p, cache, named("first.example"), "alice")
+		again := visit(t, p, cache, named("second.example"), "alice")
+		if h := e.of(t, again.local); h.ServerName != "second.example" || h.Presented[0] == nil || !h.Presented[0].Equal(alice.Cert) {
+			t.Errorf("event %+v", h)
+		}
+		// Whoever else comes with the session is the caller that it is of, not a new one.
+		other := named("second.example")
+		other.GetClientCertificate = clientConfig(bob).GetClientCertificate
+		visit(t, p, cache, other, "alice")
+		c.Trust = byClientCA(t, alice)
+		reconfigure(t, p, c)
+		for _, name := range []string{"first.example", "second.example"} {
+			if h, _ := refused(t, p, e, named(name), reason.Revoked); h.Resumed {
+				t.Errorf("%s: resumed", name)
+			}
+		}
+	})
+}

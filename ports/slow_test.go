@@ -1,0 +1,220 @@
+package ports_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// brisk are limits that a test can wait for.
+func brisk(t *testing.T, mode ports.ClientAuth) ports.Config {
+	c, _ := config(t, mode)
+	c.Limits.Headers, c.Limits.Idle, c.Limits.Drain = 500*time.Millisecond, 500*time.Millisecond, time.Second
+	return c
+}
+
+// A body that never comes holds nobody up who does not want it: the answer is sent,
+// and the connection ends. Limits.Request is 0 here, as it is by default.
+func TestH5_BodyThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	type row struct{ answer, head string }
+	rows := map[string]row{}
+	for _, answer := range []string{"no", strings.Repeat("x", 10_000)} { // more than net/http buffers: the wait is inside the handler
+		for _, head := range []string{"Content-Length: 100", "Transfer-Encoding: chunked", "Content-Length: 100\r\nExpect: 100-continue"} {
+			rows[fmt.Sprintf("%d bytes, %s", len(answer), head)] = row{answer, head}
+		}
+	}
+	atOnce(rows, func(name string, row row) {
+		p := newPort(t, brisk(t, ports.Request))
+		serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(row.answer)))
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, row.answer)
+		}), p)
+		own, err := dial(t, p, clientConfig(nil, h1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+row.head+"\r\n\r\n")
+		own.SetReadDeadline(time.Now().Add(patience))
+		got, err := io.ReadAll(own)
+		if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 403") || !strings.Contains(string(got), row.answer) {
+			t.Errorf("%s: %.60q, %v", name, got, err)
+		}
+		eventually(t, "its slot", func() bool { return p.Open() == 0 })
+	})
+}
+
+// A handler that reads has all the time of Limits.Request, and the connection goes on.
+func TestH5_BodyThatIsRead(t *testing.T) {
+	t.Parallel()
+	p := newPort(t, brisk(t, ports.Require))
+	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/later" {
+			time.Sleep(700 * time.Millisecond) // longer than the client may take for what nobody reads
+		}
+		b, err := io.ReadAll(r.Body)
+		time.Sleep(600 * time.Millisecond) // and the request must not be cancelled afterwards
+		fmt.Fprintf(w, "%s %v %v", b, err, r.Context().Err())
+	}), p)
+	atOnce(protocols, func(name string, o tlsOption) {
+		own, err := dial(t, p, clientConfig(alice, o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"/", "/later"} {
+			body, send := io.Pipe()
+			go func() {
+				for range 3 {
+					time.Sleep(250 * time.Millisecond)
+					io.WriteString(send, "x")
+				}
+				send.Close()
+			}()
+			r, err := own.http.Post("https://localhost"+path, "text/plain", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := io.ReadAll(r.Body)
+			r.Body.Close()
+			if string(got) != "xxx <nil> <nil>" {
+				t.Errorf("%s %s: %q", name, path, got)
+			}
+		}
+	})
+}
+
+// With Limits.Request a body that comes byte by byte is ended, whoever wants it.
+func TestH5_SlowBodyWithRequestLimit(t *testing.T) {
+	t.Parallel()
+	atOnce(protocols, func(name string, o tlsOption) {
+		c := brisk(t, ports.Require)
+		c.Limits.Request = 400 * time.Millisecond
+		p := newPort(t, c)
+		ended := make(chan error, 1)
+		serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			ended <- err
+		}), p)
+		own, err := dial(t, p, clientConfig(alice, o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, send := io.Pipe()
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			for {
+				select {
+				case <-stop:
+					send.Close()
+					return
+				case <-time.After(20 * time.Millisecond):
+					send.Write([]byte("x"))
+				}
+			}
+		}()
+		go own.http.Post("https://localhost/", "text/plain", body)
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("%s: the body ended well", name)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s: the handler still reads", name)
+		}
+	})
+}
+
+// A client that takes nothing of its answer ends its connection: by Limits.Request,
+// or, where that is not set, by Limits.Idle.
+func TestH5_SlowReader(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []time.Duration{0, 500 * time.Millisecond} {
+		atOnce(protocols, func(name string, o tlsOption) {
+			c := brisk(t, ports.Require)
+			c.Limits.Request = limit
+			ended := make(chan error, 1)
+			p := onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				var err error
+				for n := 0; err == nil && n < 1000; n++ {
+					_, err = w.Write(make([]byte, 64<<10))
+				}
+				ended <- err
+			}))
+			own := dialSmall(t, p, clientConfig(alice, o))
+			if name == "h2" {
+				// By hand, with windows so wide that only the connection holds the answer up.
+				f := &framer{own}
+				f.preface(setting{4, 1<<31 - 1})
+				f.windowUpdate(0, 1<<31-1-65535)
+				f.request(1, "/", true)
+			} else {
+				io.WriteString(own, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			}
+			select {
+			case err := <-ended:
+				if err == nil {
+					t.Errorf("%s, %v: everything was taken: this test shows nothing", name, limit)
+				}
+			case <-time.After(patience):
+				t.Fatalf("%s, %v: the handler still writes", name, limit)
+			}
+			eventually(t, "its slot", func() bool { return p.Open() == 0 })
+		})
+	}
+}
+
+// A client that reads slowly, but reads, is served.
+func TestH5_ReaderThatTakesItsTime(t *testing.T) {
+	t.Parallel()
+	const size = 600_000
+	c := brisk(t, ports.Require)
+	c.Limits.Headers, c.Limits.Idle = patience, time.Second
+	p := onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }))
+	raw, err := net.Dial("tcp", p.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	raw.(*net.TCPConn).SetReadBuffer(64 << 10)
+	own, err := over(raw, clientConfig(alice, h1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(own, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	start, n := time.Now(), 0
+	for buf := make([]byte, 8<<10); err == nil; time.Sleep(20 * time.Millisecond) {
+		var m int
+		own.SetReadDeadline(time.Now().Add(patience))
+		m, err = own.Read(buf)
+		n += m
+	}
+	if n < size || time.Since(start) < c.Limits.Idle {
+		t.Errorf("%d bytes of %d in %v", n, size, time.Since(start))
+	}
+}
+
+// Many requests at once, and no answer read: the same.
+func TestH5_PipelineThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	p := onSmall(t, brisk(t, ports.Request), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, strings.Repeat("no ", 500), http.StatusForbidden)
+	}))
+	own := dialSmall(t, p, clientConfig(nil, h1))
+	request := strings.Repeat("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 100)
+	own.SetWriteDeadline(time.Now().Add(patience))
+	for {
+		if _, err := io.WriteString(own, request); err != nil {
+			break
+		}
+	}
+	eventually(t, "its slot", func() bool { return p.Open() == 0 })
+}

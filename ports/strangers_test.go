@@ -1,0 +1,146 @@
+package ports_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// Hundreds of certificates that nobody has seen before: the port keeps none of them.
+func TestH9_StrangersOnTheWire(t *testing.T) {
+	c, _ := config(t, ports.Require)
+	told := &counting{all: map[reason.Reason]int{}}
+	c.OnHandshake = told.count
+	p := serving(t, c)
+	key := testpki.NewKey()
+	stranger := func(i int) *testpki.Pair {
+		return testpki.Make(nil, key, &x509.Certificate{
+			Subject: pkix.Name{CommonName: fmt.Sprint("stranger ", i)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+			ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 14<<10)}},
+		})
+	}
+	visit := func(i int) {
+		conn, err := net.Dial("tcp", p.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fails(t, conn, clientConfig(stranger(i)))
+	}
+	visit(0)
+	eventually(t, "the first to go", func() bool { return p.Open() == 0 })
+	before := tracesNow()
+	const strangers = 500 // 7 MB of certificates
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for i := next.Add(1); i <= strangers; i = next.Add(1) {
+				visit(int(i))
+			}
+		})
+	}
+	workers.Wait()
+	eventually(t, "the slots", func() bool { return p.Open() == 0 })
+	if n := told.of(reason.UnknownAuthority); n != strangers+1 {
+		t.Errorf("%d were refused as strangers, want %d", n, strangers+1)
+	}
+	before.back(t)
+}
+
+// What is sent beside the leaf never changes who it is.
+func TestB20_B21_OnTheWire(t *testing.T) {
+	c, e := config(t, ports.Require)
+	p := serving(t, c)
+	low := clientCA.SubCA("Upper").SubCA("Lower").Leaf("alice") // alice, Lower, Upper
+	with := func(p *testpki.Pair, chain ...*x509.Certificate) *testpki.Pair {
+		return &testpki.Pair{Cert: p.Cert, Key: p.Key, Chain: chain}
+	}
+	for name, who := range map[string]*testpki.Pair{
+		"a victim behind": with(alice, bob.Cert),
+		"unordered":       with(low, low.Chain[1], low.Chain[0]),
+		"twice":           with(low, low.Chain[0], low.Chain[0], low.Chain[1], low.Cert),
+		"with the anchor": with(alice, clientCA.Cert),
+		"with a foreign":  with(alice, otherCA.Cert),
+	} {
+		for _, o := range []tlsOption{tls12, h1} {
+			if body, _, err := ask(t, p, clientConfig(who, o)); err != nil || !strings.Contains(body, " alice ") {
+				t.Errorf("%s: %q, %v", name, body, err)
+			}
+		}
+	}
+	// In front it is another matter: the first one is the leaf, and its key is needed.
+	refused(t, p, e, clientConfig(&testpki.Pair{Cert: bob.Cert, Key: alice.Key, Chain: []*x509.Certificate{alice.Cert}}), reason.BadCertificate)
+	stranger := otherCA.Leaf("alice")
+	refused(t, p, e, clientConfig(with(stranger, alice.Cert)), reason.UnknownAuthority)
+	refused(t, p, e, clientConfig(with(stranger, alice.Cert, clientCA.Cert)), reason.UnknownAuthority)
+}
+
+func TestB19_NothingIsFetchedInAHandshake(t *testing.T) {
+	var hits atomic.Int64
+	canary := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
+	defer canary.Close()
+	urls := func(c *x509.Certificate) {
+		c.OCSPServer, c.IssuingCertificateURL, c.CRLDistributionPoints = []string{canary.URL}, []string{canary.URL}, []string{canary.URL}
+	}
+	c, e := config(t, ports.Require)
+	c.Trust = byClientCA(t, bob) // revocation is hard
+	p := serving(t, c)
+	admitted(t, p, clientConfig(clientCA.Leaf("alice", urls)))
+	refused(t, p, e, clientConfig(otherCA.Leaf("alice", urls)), reason.UnknownAuthority)
+	alone := clientCA.SubCA("Sub", urls).Leaf("alice", urls)
+	alone.Chain = nil // its issuer would have to be fetched
+	refused(t, p, e, clientConfig(alone), reason.UnknownAuthority)
+	if n := hits.Load(); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// No secret of a connection is in what is reported of it: not the keys of its
+// session.
+func TestL10_EventsHoldNoKeys(t *testing.T) {
+	for _, o := range []tlsOption{tls12, h1} {
+		c, e := config(t, ports.Require)
+		p := serving(t, c)
+		var log bytes.Buffer
+		good, err := dial(t, p, clientConfig(alice, o, func(c *tls.Config) { c.KeyLogWriter = &log }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := fmt.Sprintf("%+v", e.of(t, good.local))
+		bad, _ := refused(t, p, e, clientConfig(otherCA.Leaf("alice"), o), reason.UnknownAuthority)
+		told += fmt.Sprintf("%+v %v", bad, bad.Err)
+		secrets := 0
+		for line := range strings.Lines(log.String()) {
+			fields := strings.Fields(line)
+			raw, err := hex.DecodeString(fields[len(fields)-1])
+			if err != nil || len(raw) < 32 {
+				t.Fatalf("no secret: %q", line)
+			}
+			secrets++
+			for _, text := range []string{string(raw), hex.EncodeToString(raw), fmt.Sprint(raw)} {
+				if strings.Contains(told, text) {
+					t.Errorf("%s is told", fields[0])
+				}
+			}
+		}
+		if secrets == 0 {
+			t.Error("the client logged nothing: this test shows nothing")
+		}
+	}
+}

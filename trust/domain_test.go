@@ -1,0 +1,156 @@
+package trust_test
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func TestB8_LeafLifetime(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	const most = 398 * 24 * time.Hour
+	start := time.Now().Truncate(time.Second).Add(-time.Hour)
+	lives := func(d time.Duration) certs {
+		return ca.Leaf("alice", func(c *x509.Certificate) { c.NotBefore, c.NotAfter = start, start.Add(d) }).Presented()
+	}
+	limited := verifier(t, trust.Config{Anchors: certs{ca.Cert}, MaxLeafLifetime: most})
+	expect(t, limited, lives(most), "")
+	expect(t, limited, lives(most+time.Second), reason.BadCertificate)
+	expect(t, limited, lives(10*365*24*time.Hour), reason.BadCertificate)
+	expect(t, trusting(t, ca.Cert), lives(10*365*24*time.Hour), "")
+	// The authorities may live longer.
+	expect(t, limited, ca.SubCA("Sub").Leaf("alice").Presented(), "")
+}
+
+// The same subject, serial and key identifiers, another key: nobody.
+func TestB14_FieldsAreNotTheKey(t *testing.T) {
+	ids := func(c *x509.Certificate) { c.SerialNumber, c.SubjectKeyId = big.NewInt(1), []byte{1, 2, 3, 4} }
+	serial := func(c *x509.Certificate) { c.SerialNumber, c.SubjectKeyId = big.NewInt(42), []byte{5, 6, 7, 8} }
+	ca, twin := testpki.NewCA("Client CA", ids), testpki.NewCA("Client CA", ids)
+	own, fake := ca.Leaf("alice", serial), twin.Leaf("alice", serial)
+	if string(own.Cert.AuthorityKeyId) != string(fake.Cert.AuthorityKeyId) || string(own.Cert.RawSubject) != string(fake.Cert.RawSubject) {
+		t.Fatal("the twins differ")
+	}
+	v := trusting(t, ca.Cert)
+	expect(t, v, own.Presented(), "")
+	expect(t, v, fake.Presented(), reason.UnknownAuthority)
+	expect(t, v, certs{fake.Cert, twin.Cert}, reason.UnknownAuthority) // nor when it brings its authority along
+	expect(t, v, certs{fake.Cert, ca.Cert}, reason.UnknownAuthority)
+	expect(t, v, certs{fake.Cert, own.Cert}, reason.UnknownAuthority)
+	// A pinned leaf: the twin of the pin is another certificate.
+	pin := trusting(t, own.Cert)
+	expect(t, pin, own.Presented(), "")
+	expect(t, pin, fake.Presented(), reason.UnknownAuthority)
+}
+
+// Trusts of one process, for users and for gateways, know nothing of one another.
+func TestB16_TrustsAreApart(t *testing.T) {
+	users, gateways := testpki.NewCA("User CA"), testpki.NewCA("Gateway CA")
+	alice, gateway := users.Leaf("alice").Presented(), gateways.Leaf("gateway").Presented()
+	byUsers, byGateways := trusting(t, users.Cert), trusting(t, gateways.Cert)
+	for range 2 { // the second time from what each remembers
+		expect(t, byUsers, alice, "")
+		expect(t, byGateways, gateway, "")
+		expect(t, byUsers, gateway, reason.UnknownAuthority)
+		expect(t, byGateways, alice, reason.UnknownAuthority)
+	}
+}
+
+// The authority of tenant B mints a name of tenant A: it is believed as what B says,
+// and never stands under A.
+func TestB17_NameOfAnotherDomain(t *testing.T) {
+	id := &url.URL{Scheme: "spiffe", Host: "a", Path: "/sa/orders"}
+	name := func(c *x509.Certificate) { c.URIs = []*url.URL{id} }
+	same := func(c *x509.Certificate) { c.SubjectKeyId = []byte{1, 2, 3, 4} }
+	for _, row := range []struct{ a, b string }{{"CA of A", "CA of B"}, {"CA", "CA"}} { // the authority's name does not help either
+		a, b := testpki.NewCA(row.a, same), testpki.NewCA(row.b, same)
+		v := trusting(t, a.Cert, b.Cert)
+		keyA, keyB := trust.SPKIOf(a.Cert), trust.SPKIOf(b.Cert)
+		below := b.SubCA(row.a)
+		for _, presented := range []certs{
+			b.Leaf("x", name).Presented(),
+			append(b.Leaf("x", name).Presented(), a.Cert),
+			{below.Leaf("x", name).Cert, below.Cert, a.Cert},
+		} {
+			got := expect(t, v, presented, "")
+			if got.IssuedBy(keyA) || got.IssuedUnder(keyA) || slices.Contains(got.Issuers(), keyA) || !got.IssuedUnder(keyB) {
+				t.Errorf("%s: issuers %v", row.a, got.Issuers())
+			}
+		}
+	}
+}
+
+// Nothing that a certificate names is ever asked for.
+func TestB19_NothingIsFetched(t *testing.T) {
+	var hits atomic.Int64
+	canary := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
+	defer canary.Close()
+	urls := func(c *x509.Certificate) {
+		c.OCSPServer = []string{canary.URL + "/ocsp"}
+		c.IssuingCertificateURL = []string{canary.URL + "/issuer"}
+		c.CRLDistributionPoints = []string{canary.URL + "/crl"}
+	}
+	ca := testpki.NewCA("Client CA", urls)
+	sub := ca.SubCA("Sub", urls)
+	leaf := sub.Leaf("alice", urls)
+	stranger := testpki.NewCA("Stranger", urls).Leaf("alice", urls)
+	for _, r := range []trust.Revocation{trust.Off, trust.Soft, trust.Hard} {
+		v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: r, CRLs: lists(ca.CRL(1, nil))})
+		for _, presented := range []certs{leaf.Presented(), {leaf.Cert}, stranger.Presented()} {
+			_, err := v.Verify(context.Background(), presented)
+			word(t, err)
+		}
+	}
+	if n := hits.Load(); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// Strangers leave nothing behind, however many different ones come.
+func TestH9_StrangersAreNotKept(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil))})
+	key := testpki.NewKey()
+	stranger := func(i int) certs {
+		return testpki.Make(nil, key, &x509.Certificate{
+			Subject: pkix.Name{CommonName: fmt.Sprint("stranger ", i)}, KeyUsage: x509.KeyUsageDigitalSignature,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 12<<10)}},
+		}).Presented()
+	}
+	expect(t, v, stranger(0), reason.UnknownAuthority)
+	before := heap()
+	for i := range 1000 {
+		presented := stranger(i)
+		expect(t, v, presented, reason.UnknownAuthority)
+		expect(t, v, append(presented, ca.Cert), reason.UnknownAuthority)
+	}
+	// 12 MB of certificates and as much again in parsed names have gone by.
+	if grown := int64(heap()) - int64(before); grown > 4<<20 {
+		t.Errorf("the heap has grown by %d KiB", grown>>10)
+	}
+	if n := v.Remembered(); n != 0 {
+		t.Errorf("%d judgements are kept", n)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

@@ -1,0 +1,172 @@
+package trust_test
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// as is an authority of that name and key, signed by issuer.
+func as(issuer *testpki.Pair, who *testpki.Pair) *testpki.Pair {
+	return testpki.Make(issuer, who.Key, &x509.Certificate{
+		Subject: who.Cert.Subject, SubjectKeyId: who.Cert.SubjectKeyId,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+}
+
+// mesh is a leaf and nine certificates by which authorities sign one another, each
+// way, so that every way through them is a chain that goes on. Only way leads out.
+func mesh(way *testpki.Pair) certs {
+	nodes := []*testpki.Pair{testpki.NewCA("Node 0"), testpki.NewCA("Node 1"), testpki.NewCA("Node 2"), testpki.NewCA("Node 3")}
+	presented := certs{nodes[0].Leaf("alice").Cert}
+	for i, issuer := range nodes {
+		for j, subject := range nodes {
+			if i != j && len(presented) < 9 {
+				presented = append(presented, as(issuer, subject).Cert)
+			}
+		}
+	}
+	if way != nil {
+		return append(presented, as(way, nodes[2]).Cert)
+	}
+	return append(presented, as(nodes[3], nodes[2]).Cert)
+}
+
+// crowd is a leaf below nine authorities of one name with a key each, of which the
+// last one signed it.
+func crowd(ca *testpki.Pair) certs {
+	var all certs
+	var last *testpki.Pair
+	for range 9 {
+		last = ca.SubCA("Same")
+		all = append(all, last.Cert)
+	}
+	return append(certs{last.Leaf("alice").Cert}, all...)
+}
+
+// ladder is a leaf below authorities of one name and one key, each of which may
+// have signed every other.
+func ladder(out *testpki.Pair) certs {
+	same := testpki.NewCA("Same")
+	presented := certs{same.Leaf("alice").Cert}
+	for len(presented) < 9 {
+		presented = append(presented, as(same, same).Cert)
+	}
+	if out == nil {
+		out = same
+	}
+	return append(presented, as(out, same).Cert)
+}
+
+// circle is a leaf below two authorities that have signed each other, and nobody else
+// has.
+func circle() certs {
+	a, b := testpki.NewCA("A"), testpki.NewCA("B")
+	return certs{a.Leaf("alice").Cert, as(b, a).Cert, as(a, b).Cert}
+}
+
+// deep is a leaf below nine authorities, one under the other.
+func deep(ca *testpki.Pair) certs {
+	for i := range 9 {
+		ca = ca.SubCA(fmt.Sprint("Level ", i))
+	}
+	return ca.Leaf("alice").Presented()
+}
+
+func TestB11_HostileGraphs(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	v := trusting(t, ca.Cert)
+	for _, row := range []struct {
+		name      string
+		presented certs
+		want      reason.Reason
+	}{
+		{"mesh", mesh(nil), reason.UnknownAuthority},
+		{"mesh with a way out", mesh(ca), ""},
+		{"crowd", crowd(ca), ""},
+		{"crowd of strangers", crowd(testpki.NewCA("Client CA")), reason.UnknownAuthority},
+		{"ladder", ladder(nil), reason.UnknownAuthority},
+		{"ladder with a way out", ladder(ca), ""},
+		{"circle", circle(), reason.UnknownAuthority},
+		{"as deep as the message allows", deep(ca), ""},
+		{"deep, of strangers", deep(testpki.NewCA("Client CA")), reason.UnknownAuthority},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if n := len(row.presented); n > 10 {
+				t.Fatalf("made %d certificates: the cap would end it", n)
+			}
+			got := expect(t, v, row.presented, row.want)
+			if row.want == "" {
+				honest(t, got, row.presented, ca.Cert, v.Now())
+				if n := len(got.Chains()); n > 100 {
+					t.Errorf("%d chains are kept", n)
+				}
+			}
+		})
+	}
+}
+
+// The anchor among the presented, or a copy of it that an authority below signed,
+// makes no circle.
+func TestB11_AnchorInACircle(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	sub := ca.SubCA("Sub")
+	back := as(sub, ca) // the anchor's name and key, signed from below
+	presented := certs{sub.Leaf("alice").Cert, sub.Cert, back.Cert, ca.Cert}
+	honest(t, expect(t, trusting(t, ca.Cert), presented, ""), presented, ca.Cert, trusting(t, ca.Cert).Now())
+	// With the copy alone, nothing is anchored.
+	expect(t, trusting(t, testpki.NewCA("Other CA").Cert), presented, reason.UnknownAuthority)
+}
+
+// Policies, mapped to and fro, say nothing about who a client is, and must cost nothing.
+func TestB12_PolicyGraph(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	sub := ca
+	for i := range 8 {
+		sub = sub.SubCA(fmt.Sprint("Level ", i), func(c *x509.Certificate) {
+			for j := range 100 {
+				oid, err := x509.OIDFromInts([]uint64{1, 3, 6, 1, 4, 1, 99999, uint64(j)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Policies = append(c.Policies, oid)
+			}
+			for j := range 100 {
+				c.PolicyMappings = append(c.PolicyMappings, x509.PolicyMapping{IssuerDomainPolicy: c.Policies[j], SubjectDomainPolicy: c.Policies[99-j]})
+			}
+		})
+	}
+	expect(t, trusting(t, ca.Cert), sub.Leaf("alice").Presented(), "")
+}
+
+// A subject nested deeper than any name is.
+func TestB12_DeepNames(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	var set pkix.RelativeDistinguishedNameSET
+	for range 65 {
+		set = append(set, pkix.AttributeTypeAndValue{Type: []int{2, 5, 4, 11}, Value: "x"})
+	}
+	leaf := ca.Leaf("alice", func(c *x509.Certificate) { c.RawSubject = marshal(t, pkix.RDNSequence{set}) })
+	expect(t, trusting(t, ca.Cert), leaf.Presented(), reason.TooLarge) // one RDN, many attributes
+}
+
+func BenchmarkB11(b *testing.B) {
+	ca := testpki.NewCA("Client CA")
+	for name, presented := range map[string]certs{"mesh": mesh(nil), "crowd": crowd(testpki.NewCA("Client CA")), "ladder": ladder(nil), "ladder out": ladder(ca), "deep": deep(ca)} {
+		b.Run(name, func(b *testing.B) {
+			v := verifier(b, trust.Config{Anchors: certs{ca.Cert}})
+			for i := 0; b.Loop(); i++ {
+				if i%2 == 0 {
+					v = verifier(b, trust.Config{Anchors: certs{ca.Cert}}) // nothing remembered
+				}
+				_, _ = v.Verify(context.Background(), presented)
+			}
+		})
+	}
+}
