@@ -51,6 +51,7 @@ func (p *parser) trust(n *yaml.Node) *trustFile {
 		out.revocation = trust.Hard
 		if len(out.crls) == 0 && m["ocsp"] == nil {
 			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
+			out.revocation = trust.Off // told
 		}
 	default:
 		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")

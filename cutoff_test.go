@@ -3,37 +3,43 @@ package mtlsguard_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// A line that lost its end may be another line: group:finance-ro cut to
-// group:finance. Where the file ended with a line before, that is not taken.
+// A line that lost its end may be another line: group:admin-readonly cut to
+// group:admin. Whoever is still writing has a while to finish.
 func TestD7_CutLastLine(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	s.put("policy.csv", sitePolicy+"g, user:alice, group:admin-readonly\n")
+	s := watched(t)
+	const rules = "p, group:admin, *, GET, /admin, allow\ng, user:alice, group:admin-readonly\n"
+	s.put("policy.csv", sitePolicy+rules)
 	l := s.start(mtlsguard.Options{})
-	for _, lost := range []int{1, len("-readonly\n")} {
-		whole := s.get("policy.csv")
-		s.put("policy.csv", whole[:len(whole)-lost])
-		if err := l.server.Reload(); err == nil || !strings.Contains(err.Error(), "may be cut off") {
-			t.Errorf("%d bytes lost: %v", lost, err)
+	alice := s.client(s.alice)
+	generation := l.server.Generation()
+	whole := s.get("policy.csv")
+	s.put("policy.csv", whole[:len(whole)-len("-readonly\n")])
+	for end := time.Now().Add(800 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if got := ask(alice, l.url("internal", "/admin")); got != "403 no-rule" {
+			t.Fatalf("half a line is in force: %s", got)
 		}
-		s.put("policy.csv", whole)
-		if err := l.server.Reload(); err != nil {
-			t.Fatal(err)
-		}
+	}
+	s.put("policy.csv", whole+"p, user:alice, *, GET, /new, allow\n")
+	l.waitFor("the whole file", func() string { return ask(alice, l.url("internal", "/new")) }, "200 alice")
+	if got := ask(alice, l.url("internal", "/admin")); got != "403 no-rule" || l.server.Generation() != generation+1 {
+		t.Errorf("%s, generation %d", got, l.server.Generation())
 	}
 }
 
-// A file that never ended with a line end may go on so.
+// A file without a line end at its end is a file: it may just take a moment longer.
 func TestFileWithoutLastLineEnd(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	s.put("policy.csv", sitePolicy+"g, user:alice, group:one")
+	s := watched(t)
 	l := s.start(mtlsguard.Options{})
-	s.put("policy.csv", sitePolicy+"g, user:alice, group:two")
+	s.put("policy.csv", sitePolicy+"p, user:alice, *, GET, /whoami, deny")
+	l.waitFor("the new policy", func() string { return ask(s.client(s.alice), l.url("internal", "/whoami")) }, "403 denied")
+	s.put("policy.csv", sitePolicy+"p, user:bob, *, GET, /whoami, deny")
 	if err := l.server.Reload(); err != nil {
 		t.Error(err)
 	}

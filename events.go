@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -37,10 +38,14 @@ type events struct {
 	backlog *backlog.Queue[slog.Record]
 	told    uint64 // of the dropped ones; the backlog's goroutine's own
 	sample  sampler
+
+	mu    sync.RWMutex
+	known map[trust.Digest]record // of believed certificates
 }
 
 const (
 	mostWaiting = 16384       // records
+	mostKnown   = 4096        // certificates
 	lastWords   = time.Second // for the log to take what is left when the server ends
 )
 
@@ -125,8 +130,8 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 	r.add("method", printable(o.Method, longest))
 	r.add("path", printable(o.Path, longest))
 	r.add("rule", o.Rule)
-	if leaf := o.Verified.Leaf(); leaf != nil {
-		r.certificate(leaf, o.Verified.Fingerprint())
+	if !o.Verified.IsZero() {
+		r = append(r, e.verified(o.Verified)...)
 	}
 	r.add("reference", o.Reference)
 	r.add("error", printable(o.Detail, longestOwn)) // of an authenticator that we don't know, perhaps
@@ -137,7 +142,9 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 // stranger reports whether anybody at all could have sent the request.
 func stranger(id *identity.Identity) bool { return id == nil || id.Via == identity.AnonymousVia }
 
-func (r *record) certificate(leaf *x509.Certificate, fingerprint trust.Digest) {
+// certificate are the fields about a leaf, as text that is fit for a log.
+func certificate(leaf *x509.Certificate, fingerprint trust.Digest) record {
+	r := make(record, 0, 5)
 	r.add("fingerprint", fingerprint.String())
 	subject := leaf.Subject.String()
 	if name, err := certmap.SubjectOf(leaf); err == nil {
@@ -146,6 +153,30 @@ func (r *record) certificate(leaf *x509.Certificate, fingerprint trust.Digest) {
 	r.add("subject", printable(subject, longest))
 	r.add("issuer", printable(leaf.Issuer.String(), longest))
 	r.add("serial", serial(leaf))
+	return r
+}
+
+// verified are the fields about a believed certificate. They are made once and kept:
+// making them costs more than deciding. Only believed certificates get here.
+func (e *events) verified(v trust.Verified) record {
+	key := v.Fingerprint()
+	e.mu.RLock()
+	r, ok := e.known[key]
+	e.mu.RUnlock()
+	if ok {
+		return r
+	}
+	r = certificate(v.Leaf(), key)
+	if chain := v.Chains()[0]; len(chain) > 1 {
+		r.add("issuer_fingerprint", trust.FingerprintOf(chain[1]).String())
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.known == nil || len(e.known) >= mostKnown {
+		e.known = map[trust.Digest]record{}
+	}
+	e.known[key] = r
+	return r
 }
 
 // serial is a serial number as openssl prints it.
@@ -178,7 +209,7 @@ func (e *events) handshake(h ports.Handshake) {
 	r.add("port", h.Port)
 	r.add("remote", remote(h.Remote))
 	if len(h.Presented) > 0 {
-		r.certificate(h.Presented[0], trust.FingerprintOf(h.Presented[0]))
+		r = append(r, certificate(h.Presented[0], trust.FingerprintOf(h.Presented[0]))...)
 	}
 	if h.Err != nil {
 		r.add("error", printable(h.Err.Error(), longest))

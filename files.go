@@ -221,6 +221,17 @@ func (f *files) covers(g *files) bool {
 	return true
 }
 
+// cutDiffers reports whether a file has lost the end of its last line since old was
+// read: it may be in the middle of being written.
+func (f *files) cutDiffers(old *files) bool {
+	for name, c := range f.read {
+		if c.end == openEnd && old.read[name].end == lineEnd {
+			return true
+		}
+	}
+	return false
+}
+
 // textDiffers reports whether a file that differs from what old read is a text: one
 // that does not tell its own end, as PEM and DER do. A folder is none.
 func (f *files) textDiffers(old *files) bool {

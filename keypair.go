@@ -27,7 +27,7 @@ func (l *loader) certificate(path string, p portFile, out *portGeneration) {
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		l.wrong.Add(mistake.Mistake{File: keyName, What: fmt.Sprintf("the key of port %s cannot be used: %s", p.name, err),
+		l.wrong.Add(mistake.Mistake{File: keyName, Line: 1, What: fmt.Sprintf("the key of port %s cannot be used: %s", p.name, err),
 			Hint: "it must be the key of the first certificate in " + certName})
 		return
 	}
@@ -41,12 +41,15 @@ func (l *loader) certificate(path string, p portFile, out *portGeneration) {
 // damaged finds what crypto/tls would pass over in silence: a file that was cut
 // off within an intermediate. Text around the blocks, and other blocks, are fine.
 func damaged(data []byte) (line int, what string) {
+	if i := bytes.IndexByte(data, 0); i >= 0 {
+		return 1 + bytes.Count(data[:i], []byte("\n")), "a NUL byte: this is not text"
+	}
 	begin := []byte("-----BEGIN CERTIFICATE-----")
 	for offset := 0; ; {
 		i := bytes.Index(data[offset:], begin)
 		if i < 0 {
 			if line == 0 {
-				return 0, "the file holds no certificate"
+				return 1, "the file holds no certificate"
 			}
 			return 0, ""
 		}

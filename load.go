@@ -80,7 +80,7 @@ func (l *loader) load() (*generation, error) {
 	for _, p := range f.ports {
 		g.ports = append(g.ports, l.port(path, p))
 	}
-	l.cutOff()
+	l.becameEmpty()
 	if err := l.err(); err != nil {
 		return nil, err
 	}
@@ -212,24 +212,15 @@ func (l *loader) policy(path string, f *file, names, methods []string) *policy.E
 	return engine
 }
 
-// cutOff refuses what a file that is being written may look like, and nobody means:
-// one that had content and has none now, and one whose last line has lost its end,
-// which may be another line than it was going to be.
-func (l *loader) cutOff() {
+// becameEmpty refuses a file that had content and has none now: it is being
+// written, or something went wrong, and nobody meant it.
+func (l *loader) becameEmpty() {
 	if l.previous == nil {
 		return
 	}
 	for name, c := range l.files.read {
-		old, ok := l.previous.files.read[name]
-		if !ok || c.err != nil || old.err != nil || c.digest == old.digest {
-			continue
-		}
-		const hint = "write a new file beside it and rename it over the old one"
-		switch {
-		case c.end == noEnd && old.end != noEnd:
-			l.wrong.Add(mistake.Mistake{File: name, What: "the file has become empty", Hint: hint})
-		case c.end == openEnd && old.end == lineEnd:
-			l.wrong.Add(mistake.Mistake{File: name, What: "the last line had an end and has none now: the file may be cut off", Hint: hint})
+		if old, ok := l.previous.files.read[name]; ok && c.err == nil && old.err == nil && c.end == noEnd && old.end != noEnd {
+			l.wrong.Add(mistake.Mistake{File: name, Line: 1, What: "the file has become empty", Hint: "write a new file beside it and rename it over the old one"})
 		}
 	}
 }
@@ -249,7 +240,7 @@ func (l *loader) port(path string, p portFile) portGeneration {
 	if p.trust != nil {
 		l.trust(path, p, &out)
 	}
-	if p.clientCert == ports.None && p.trust == nil {
+	if p.clientCert == ports.None {
 		if host, _, _ := net.SplitHostPort(p.listen); host == "" || net.ParseIP(host).IsUnspecified() {
 			l.warn("port %s asks for no certificate and listens on every address", p.name)
 		}

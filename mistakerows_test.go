@@ -149,7 +149,7 @@ var mistakeRows = []mistakeRow{
 	{"anchors is a pipe", without("ca.pem", fifo), config, 10, "ca.pem is not a file"},
 	{"anchors is a loop", without("ca.pem", loop), config, 10, "ca.pem cannot be read"},
 	{"anchors is 10 GiB of nothing", without("ca.pem", sparse), config, 10, "larger than 64 MiB"},
-	{"anchors file empty", whole("ca.pem", ""), "ca.pem", 0, "empty"},
+	{"anchors file empty", whole("ca.pem", ""), "ca.pem", 1, "empty"},
 	{"anchors with a key", func(s *site) { more("ca.pem", string(s.ca.KeyPEM()))(s) }, "ca.pem", added, "PRIVATE KEY"},
 	{"anchors truncated", func(s *site) { s.put("ca.pem", s.get("ca.pem")[:200]) }, "ca.pem", 1, "no end"},
 	{"anchors: one good, one bad", more("ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "ca.pem", added, "cannot be read"},
@@ -158,14 +158,14 @@ var mistakeRows = []mistakeRow{
 	{"users is missing", without("users.yaml", none), config, 1, "users.yaml cannot be read"},
 	{"the CRL is missing", without("ca.crl", none), config, 11, "ca.crl cannot be read"},
 	{"the key is missing", without("server-key.pem", none), config, 8, "server-key.pem cannot be read"},
-	{"the key is another's", func(s *site) { s.put("server-key.pem", string(s.alice.KeyPEM())) }, "server-key.pem", 0, "match"},
-	{"the key is garbage", whole("server-key.pem", "garbage"), "server-key.pem", 0, "cannot be used"},
-	{"the certificate is garbage", whole("server.pem", "garbage"), "server.pem", 0, "no certificate"},
+	{"the key is another's", func(s *site) { s.put("server-key.pem", string(s.alice.KeyPEM())) }, "server-key.pem", 1, "match"},
+	{"the key is garbage", whole("server-key.pem", "garbage"), "server-key.pem", 1, "cannot be used"},
+	{"the certificate is garbage", whole("server.pem", "garbage"), "server.pem", 1, "no certificate"},
 	{"the certificate's second block is cut off", func(s *site) {
 		s.put("server.pem", s.get("server.pem")+s.get("ca.pem")[:200])
 	}, "server.pem", added, "damaged"},
 	{"CRL garbled", whole("ca.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"), "ca.crl", 1, "cannot be read"},
-	{"CRL of zero bytes", whole("ca.crl", ""), "ca.crl", 0, "empty"},
+	{"CRL of zero bytes", whole("ca.crl", ""), "ca.crl", 1, "empty"},
 	{"CRL is a certificate", func(s *site) { s.put("ca.crl", s.get("ca.pem")) }, "ca.crl", 1, "CERTIFICATE"},
 	{"CRL forged", func(s *site) {
 		forger := *s.other

@@ -132,7 +132,7 @@ func (s *Server) guardConfig(g *generation, number uint64) middleware.Config {
 	c := middleware.Config{
 		Map: g.table, Policy: g.engine, Debug: s.options.Debug, Generation: number,
 		PerPort: make(map[string]middleware.PortConfig, len(g.ports)),
-		Observe: s.observe,
+		Observe: s.observe, Time: s.options.Observe != nil || s.events.log.Enabled(context.Background(), slog.LevelInfo),
 	}
 	for _, p := range g.ports {
 		pc := p.guard

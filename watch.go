@@ -10,6 +10,7 @@ import (
 // is none, so revoking need not wait for that.
 const (
 	settleText = 500 * time.Millisecond
+	settleCut  = 1500 * time.Millisecond // a text whose last line had an end and has none now
 	settlePEM  = 100 * time.Millisecond
 )
 
@@ -108,7 +109,10 @@ func settled(ctx context.Context, f *files) bool {
 
 // pause is how long what now differs from old must stay as it is.
 func pause(now, old *files) time.Duration {
-	if now.textDiffers(old) {
+	switch {
+	case now.cutDiffers(old):
+		return settleCut
+	case now.textDiffers(old):
 		return settleText
 	}
 	return settlePEM

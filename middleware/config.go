@@ -52,6 +52,8 @@ type Config struct {
 	Refuse func(http.ResponseWriter, *http.Request, Outcome)
 	// Observe is told of every decision before it is carried out. It must not block.
 	Observe func(*http.Request, Outcome)
+	// Time measures Outcome.Duration. It reads the clock twice a request.
+	Time bool
 	// Debug puts the whole explanation into refusals: rules, users and all.
 	Debug bool
 	// Generation is repeated in every Outcome.

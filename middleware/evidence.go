@@ -34,10 +34,7 @@ func (m *memo) holds(s *snapshot, v *trust.Verifier) bool {
 // identify finds out who is calling: steps 2 to 4. It fills o and reports whether
 // the caller has a name.
 func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
-	v := p.Trust
-	if v == nil {
-		v = c.Port().Config().Trust
-	}
+	v := s.trust(c, p)
 	if m, ok := c.Memo().(*memo); ok && m.holds(s, v) {
 		o.Identity, o.Verified = m.identity, m.verified
 		return true
@@ -58,6 +55,14 @@ func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome)
 	}
 	o.Verified = verified
 	return s.mapUser(r, c, p, o)
+}
+
+// trust judges the certificates of a connection.
+func (s *snapshot) trust(c *ports.Conn, p *port) *trust.Verifier {
+	if p.Trust != nil {
+		return p.Trust
+	}
+	return c.Port().Config().Trust
 }
 
 // mapUser is step 3.

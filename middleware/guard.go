@@ -140,14 +140,16 @@ func (s *snapshot) settle(w http.ResponseWriter, r *http.Request, o *Outcome, st
 
 func (s *snapshot) observe(r *http.Request, o *Outcome, start time.Time) {
 	if s.Observe != nil {
-		o.Duration = time.Since(start)
+		if s.Time {
+			o.Duration = time.Since(start)
+		}
 		s.Observe(r, *o)
 	}
 }
 
 // clock is read only where somebody wants to know the duration.
 func (s *snapshot) clock() time.Time {
-	if s.Observe == nil {
+	if !s.Time {
 		return time.Time{}
 	}
 	return time.Now()

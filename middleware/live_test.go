@@ -285,7 +285,7 @@ func TestL8_OneOutcomeForADecision(t *testing.T) {
 	port := newPort(t, "p", ports.Request)
 	var rec recorder
 	guard := newGuard(t, func(c *middleware.Config) {
-		c.Observe, c.Generation = rec.observe, 7
+		c.Observe, c.Time, c.Generation = rec.observe, true, 7
 		c.Policy = newPolicy(t, "p, user:alice, *, GET, /x, allow", "p, user:alice, *, *, /no, deny")
 	})
 	h := http.NewServeMux()

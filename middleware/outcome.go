@@ -25,7 +25,7 @@ type Outcome struct {
 	Reference  string // of a refusal: the same in the answer and in the log
 	Challenges []string
 	Generation uint64
-	Duration   time.Duration // the guard's own time; only where Config.Observe is set
+	Duration   time.Duration // the guard's own time; only where Config.Time is set
 
 	closes bool // the connection's certificate is not believed any more
 }

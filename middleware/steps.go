@@ -57,7 +57,8 @@ func (s *snapshot) name(r *http.Request, o *Outcome) bool {
 	}
 	if err != nil {
 		o.Path = sentPath(r)
-		refusal := err.(*reason.Refusal) // both return nothing else
+		o.Verified, _ = c.VerifiedBy(r.Context(), s.trust(c, p)) // for the log: it is still nobody's request
+		refusal := err.(*reason.Refusal)                         // both return nothing else
 		o.refuse(refusal.Reason, refusal.Detail)
 		return false
 	}

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"net"
 	"net/http"
 	"strings"
 	"unicode"
@@ -159,6 +160,9 @@ func checkDecoded(path string) string {
 func (p *port) checkNames(sni, host string) error {
 	if p.names == nil {
 		return nil
+	}
+	if sni == "" && net.ParseIP(canonicalHost(host)) != nil {
+		sni = host // a client sends no name for an address (RFC 6066 section 3)
 	}
 	if !p.names[canonicalHost(sni)] {
 		return reason.Refuse(reason.Misdirected, "the connection was made to a name that this port does not serve")

@@ -418,7 +418,7 @@ func TestE14_ServerNames(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
-		c.PerPort = map[string]middleware.PortConfig{"p": {ServerNames: []string{"API.acme.example."}}}
+		c.PerPort = map[string]middleware.PortConfig{"p": {ServerNames: []string{"API.acme.example.", "127.0.0.1"}}}
 	})
 	serve(t, guard.Handler(echo), port)
 	for _, x := range []struct {
@@ -443,6 +443,9 @@ func TestE14_ServerNames(t *testing.T) {
 		{"other.example", "api.acme.example", 421},
 		{"localhost", "localhost", 421},
 		{"", "api.acme.example", 421},
+		{"", "127.0.0.1:8443", 200}, // no client sends an address as SNI
+		{"", "127.0.0.2", 421},
+		{"other.example", "127.0.0.1", 421},
 	} {
 		s := dialNamed(t, port, shared().alice, "http/1.1", x.sni).send("GET /x HTTP/1.1\r\nHost: " + x.host + "\r\n\r\n")
 		if s.Code != x.code || x.code == 421 && s.Reason != reason.Misdirected {

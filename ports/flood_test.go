@@ -67,7 +67,7 @@ func TestH1_ThousandSilentClients(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	told := &counting{all: map[reason.Reason]int{}}
 	c.OnHandshake = told.count
-	c.Limits.PerIP, c.Limits.Handshake = 2*clients, 2*time.Second
+	c.Limits.PerIP, c.Limits.Handshake = 2*clients, time.Second
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice)).Close()
 	eventually(t, "the first to go", func() bool { return p.Open() == 0 })

@@ -343,6 +343,7 @@ func TestH14_PanicsEndOneHandshake(t *testing.T) {
 					t.Fatalf("served: %q", body)
 				}
 				e.of(t, own.local)
+				own.Close() // else our own goodbye would wait for it
 				eventually(t, "its slot", func() bool { return p.Open() == 0 })
 			}
 			mu.Lock()

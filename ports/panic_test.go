@@ -28,6 +28,7 @@ func (b *badClock) now() time.Time {
 // and, for hijacked connections, now and then. Where it panics nobody is believed, and
 // the process lives.
 func TestH14_ClockThatPanics(t *testing.T) {
+	t.Parallel()
 	quiet(t)
 	clock := &badClock{}
 	shop := newWorkshop()

@@ -129,7 +129,7 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 	}
 	slices.SortFunc(l.serials, func(a, b [serialSize]byte) int { return bytes.Compare(a[:], b[:]) })
 	v.crls[string(list.RawIssuer)] = append(v.crls[string(list.RawIssuer)], l)
-	if now.After(l.until) {
+	if now.After(l.until) && v.revocation != Off {
 		v.warnings = append(v.warnings, fmt.Sprintf("the CRL of %s was to be replaced by %s: it still revokes, and knows nothing else",
 			quote(list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
 	}

@@ -22,6 +22,19 @@ func (v *Verifier) checkRevoked(wrong *mistake.List, all []*x509.Certificate) {
 	}
 }
 
+// newest returns the lists in force: of each issuer, key and scope the newest.
+func (v *Verifier) newest() []*crl {
+	var out []*crl
+	for _, lists := range v.crls {
+		for _, l := range lists {
+			if !slices.ContainsFunc(lists, func(other *crl) bool { return l.sameSeries(other) && Older(l.list, other.list) }) {
+				out = append(out, l)
+			}
+		}
+	}
+	return out
+}
+
 // FreshUntil is the earliest next update of the CRLs that are needed, or zero where
 // none is: after it, Hard refuses.
 func (v *Verifier) FreshUntil() time.Time {
@@ -29,11 +42,9 @@ func (v *Verifier) FreshUntil() time.Time {
 	if v.revocation != Hard {
 		return first
 	}
-	for _, lists := range v.crls {
-		for _, l := range lists {
-			if first.IsZero() || l.until.Before(first) {
-				first = l.until
-			}
+	for _, l := range v.newest() {
+		if first.IsZero() || l.until.Before(first) {
+			first = l.until
 		}
 	}
 	return first
@@ -42,13 +53,14 @@ func (v *Verifier) FreshUntil() time.Time {
 // Aging names the CRLs that have lived more than half of their time without being
 // replaced: whoever should bring the next one may have stopped.
 func (v *Verifier) Aging() []string {
+	if v.revocation == Off {
+		return nil
+	}
 	var out []string
 	now := v.now()
-	for _, lists := range v.crls {
-		for _, l := range lists {
-			if half := l.until.Sub(l.list.ThisUpdate) / 2; now.Sub(l.list.ThisUpdate) > half {
-				out = append(out, fmt.Sprintf("the CRL of %s is to be replaced by %s", quote(l.list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
-			}
+	for _, l := range v.newest() {
+		if half := l.until.Sub(l.list.ThisUpdate) / 2; now.Sub(l.list.ThisUpdate) > half {
+			out = append(out, fmt.Sprintf("the CRL of %s is to be replaced by %s", quote(l.list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
 		}
 	}
 	slices.Sort(out)

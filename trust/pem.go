@@ -96,7 +96,7 @@ func eachBlock(name string, data []byte, kind string, f func(line int, der []byt
 		data = rest[stop:]
 	}
 	if found == 0 {
-		wrong.Add(mistake.Mistake{File: name, What: "the file is empty", Hint: "a PEM file with at least one " + kind + " is wanted"})
+		wrong.Add(mistake.Mistake{File: name, Line: 1, What: "the file is empty", Hint: "a PEM file with at least one " + kind + " is wanted"})
 	}
 	return wrong.Err()
 }

@@ -60,8 +60,8 @@ func TestA8_AnchorFiles(t *testing.T) {
 		{"the DER cut off", block("CERTIFICATE", ca.Cert.Raw[:100]), -1, 1, "cannot be read"},
 		{"no DER", block("CERTIFICATE", nil), -1, 1, ""},
 		{"DER", string(ca.Cert.Raw), -1, 1, "not a PEM block"},
-		{"empty", "", -1, 0, "empty"},
-		{"white space", "\n \n", -1, 0, "empty"},
+		{"empty", "", -1, 1, "empty"},
+		{"white space", "\n \n", -1, 1, "empty"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, err := trust.ReadCertificates("ca.pem", []byte(row.data))
