@@ -200,21 +200,13 @@ func (f *files) changed() bool {
 
 // same reports whether two readings found the same files with the same content.
 func (f *files) same(g *files) bool {
-	if len(f.read) != len(g.read) {
-		return false
-	}
-	for name, c := range f.read {
-		if other, ok := g.read[name]; !ok || other.digest != c.digest {
-			return false
-		}
-	}
-	return true
+	return len(f.read) == len(g.read) && f.agrees(g)
 }
 
-// covers reports whether f reads every file that g does.
-func (f *files) covers(g *files) bool {
-	for name := range g.read {
-		if _, ok := f.read[name]; !ok {
+// agrees reports whether everything that f read is what g found.
+func (f *files) agrees(g *files) bool {
+	for name, c := range f.read {
+		if other, ok := g.read[name]; !ok || other.digest != c.digest {
 			return false
 		}
 	}

@@ -75,36 +75,43 @@ func (s *Server) alarm(g *generation, told map[string]bool) map[string]bool {
 	return aging
 }
 
-// look reloads if there is a change that has settled.
+// look reloads if there is a change that has settled. What is put in force is what
+// has settled, not what was begun to be written right after.
 func (s *Server) look(ctx context.Context) {
 	s.mu.Lock()
 	tried := s.tried
 	s.mu.Unlock()
-	if !tried.changed() || !settled(ctx, tried) {
+	if !tried.changed() {
+		return
+	}
+	calm := settled(ctx, tried, tried)
+	if calm == nil || calm.same(tried) {
 		return
 	}
 	_ = s.reload(ctx, func(f *files) bool { // it logs what it has to say
-		if !tried.covers(f) && !sleep(ctx, pause(f, tried)) {
-			return false // files that nobody has watched yet
+		if calm != nil && f.agrees(calm) {
+			return !f.changed()
 		}
-		return !f.changed()
+		calm = settled(ctx, f, tried) // changed again, or a file that nobody has watched yet
+		return false
 	})
 }
 
-// settled waits until two readings in a row are the same. It gives up after a
-// while: the next round will see the change again.
-func settled(ctx context.Context, f *files) bool {
+// settled reads what f names until two readings in a row are the same, and returns
+// the last. How far apart they are depends on what differs from old. It gives up
+// after a while, with nil: the next round will see the change again.
+func settled(ctx context.Context, f, old *files) *files {
 	for last, rounds := f.again(), 0; rounds < 20; rounds++ {
-		if !sleep(ctx, pause(last, f)) {
-			return false
+		if !sleep(ctx, pause(last, old)) {
+			return nil
 		}
 		next := f.again()
 		if next.same(last) {
-			return true
+			return next
 		}
 		last = next
 	}
-	return false
+	return nil
 }
 
 // pause is how long what now differs from old must stay as it is.

@@ -1,0 +1,316 @@
+package mtlsguard_test
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard"
+)
+
+const reference = "docs/configuration.md"
+
+// block is a fenced block of a page.
+type block struct {
+	page string
+	line int
+	kind string // what stands behind the fence
+	text string
+}
+
+// file is the name in the marker comment of a block, "# users.yaml: who is who", or
+// "" where there is none.
+func (b block) file() string {
+	first, _, _ := strings.Cut(b.text, "\n")
+	name, ok := strings.CutPrefix(first, "# ")
+	name, _, _ = strings.Cut(strings.NewReplacer(":", ",", " ", ",").Replace(name), ",")
+	switch {
+	case b.kind == "jsonl":
+		return "users.jsonl"
+	case ok && slices.Contains([]string{config, "users.yaml", "policy.csv"}, name):
+		return name
+	}
+	return ""
+}
+
+func blocks(t *testing.T, page string) []block {
+	t.Helper()
+	data, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []block
+	open := false
+	for i, line := range strings.Split(string(data), "\n") {
+		kind, fence := strings.CutPrefix(line, "```")
+		switch {
+		case fence && !open:
+			out, open = append(out, block{page: page, line: i + 1, kind: kind}), true
+		case fence:
+			open = false
+		case open:
+			out[len(out)-1].text += line + "\n"
+		}
+	}
+	if open {
+		t.Fatalf("%s: a block has no end", page)
+	}
+	return out
+}
+
+// documented is a folder with everything that the examples name, and the first
+// complete example in it.
+func documented(t *testing.T) *site {
+	s := newSite(t)
+	revoked := s.ca.Leaf("revoked")
+	s.put("client-ca.pem", string(s.ca.CertPEM()))
+	s.put("client-ca.crl", s.crl(7, revoked))
+	s.put("revoked.pem", string(revoked.CertPEM()))
+	if err := os.Mkdir(s.path("crls"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.put("crls/ca.crl", s.crl(7, revoked))
+	for _, file := range []string{config, "users.yaml", "policy.csv"} {
+		s.put(file, firstOf(t, file).text)
+	}
+	return s
+}
+
+func firstOf(t *testing.T, file string) block {
+	t.Helper()
+	for _, b := range blocks(t, reference) {
+		if b.file() == file {
+			return b
+		}
+	}
+	t.Fatalf("%s has no block that begins with # %s", reference, file)
+	return block{}
+}
+
+// Every example is loaded, together with the others before it on its page.
+func TestDocsExamplesLoad(t *testing.T) {
+	t.Parallel()
+	for page, least := range map[string]int{"README.md": 3, reference: 7} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			s := documented(t)
+			loaded := 0
+			for _, b := range blocks(t, page) {
+				file := b.file()
+				if file == "" {
+					if b.kind == "yaml" {
+						t.Errorf("%s:%d: this YAML does not begin with # and its file's name", b.page, b.line)
+					}
+					continue
+				}
+				s.put(file, b.text)
+				users := "users: users.yaml"
+				if file == "users.jsonl" {
+					s.sub(config, users, "users: users.jsonl")
+				}
+				if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err != nil {
+					t.Errorf("%s:%d: %v", b.page, b.line, err)
+				}
+				if file == "users.jsonl" {
+					s.sub(config, "users: users.jsonl", users)
+				}
+				loaded++
+			}
+			if loaded < least {
+				t.Errorf("%d examples, wanted %d or more", loaded, least)
+			}
+		})
+	}
+}
+
+// Every key that is understood is explained: the places that can have an unknown key
+// answer with the keys that they know.
+func TestDocsNameEveryKey(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := ""
+	for _, b := range blocks(t, reference) {
+		if b.file() == config {
+			full = b.text // the last one has every key
+		}
+	}
+	const odd = "quite-unheard-of"
+	for _, row := range []struct {
+		level, file, before string // the odd key is put behind this text
+		some                string // a key of that level
+	}{
+		{"the file", config, "", "policy"},
+		{"a port", config, "  - ", "client_cert"},
+		{"certificate", config, "certificate: {", "cert"},
+		{"trust", config, "trust:\n      ", "must_be_revoked"},
+		{"fetch", config, "        - {", "issuer"},
+		{"ocsp", config, "ocsp: {", "nonce"},
+		{"limits", config, "limits:\n      ", "connections_per_ip"},
+		{"a mapping", "users.yaml", "  - {", "fingerprint"},
+	} {
+		t.Run(row.level, func(t *testing.T) {
+			t.Parallel()
+			s := documented(t)
+			s.put(config, full)
+			key := odd + ": x\n"
+			switch {
+			case strings.HasSuffix(row.before, "{"):
+				key = odd + ": x, "
+			case row.before != "":
+				key += strings.Repeat(" ", 4)
+				if strings.HasSuffix(row.before, "      ") {
+					key += "  "
+				}
+			}
+			if row.before == "" {
+				s.put(row.file, key+s.get(row.file))
+			} else {
+				s.sub(row.file, row.before, row.before+key)
+			}
+			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+			found := mtlsguard.Mistakes(err)
+			if len(found) != 1 || !strings.Contains(found[0].What, odd) {
+				t.Fatalf("one unknown key gave %v", err)
+			}
+			list, ok := strings.CutPrefix(found[0].Hint, "known are ")
+			known := strings.Split(list, ", ")
+			if !ok || !slices.Contains(known, row.some) {
+				t.Fatalf("the hint is %q", found[0].Hint)
+			}
+			for _, k := range known {
+				if !strings.Contains(string(page), "`"+k+"`") {
+					t.Errorf("%s does not explain `%s` of %s", reference, k, row.level)
+				}
+				if row.file == config && !strings.Contains(full, k+":") {
+					t.Errorf("the example of every key has no %s", k)
+				}
+			}
+		})
+	}
+}
+
+// The recipes make what the first example serves, and a CRL that revokes.
+func TestDocsRecipes(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"sh", "openssl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+	s := &site{TB: t, dir: t.TempDir()}
+	recipes := 0
+	for _, b := range blocks(t, reference) {
+		switch b.kind {
+		case "sh":
+			recipes++
+			cmd := exec.Command("sh", "-e", "-c", b.text)
+			cmd.Dir = s.dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s:%d: %v\n%s", b.page, b.line, err, out)
+			}
+		case "yaml", "":
+			if _, err := os.Stat(s.path(b.file())); err != nil {
+				s.put(b.file(), b.text) // the first of its name
+			}
+		}
+	}
+	if recipes != 3 {
+		t.Errorf("%d recipes, wanted 3", recipes)
+	}
+	s.sub(config, "{anchors: [client-ca.pem]}", "{anchors: [client-ca.pem], crls: [client-ca.crl], must_be_revoked: [orders.pem]}")
+	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err != nil {
+		t.Error(err)
+	}
+	s.sub(config, "must_be_revoked: [orders.pem]", "must_be_revoked: [alice.pem]")
+	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err == nil {
+		t.Error("the recipe revokes alice too")
+	}
+}
+
+// The program of the README is one.
+func TestDocsProgram(t *testing.T) {
+	t.Parallel()
+	programs := 0
+	for _, b := range blocks(t, "README.md") {
+		if b.kind != "go" {
+			continue
+		}
+		programs++
+		if _, err := parser.ParseFile(token.NewFileSet(), "README.md", b.text, parser.AllErrors); err != nil {
+			t.Fatalf("README.md:%d: %v", b.line, err)
+		}
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
+			t.Errorf("README.md:%d: %v\n%s", b.line, err, out)
+		}
+	}
+	if programs != 1 {
+		t.Errorf("%d programs, wanted 1", programs)
+	}
+}
+
+// What the pages link to within this repository is there, headings too.
+func TestDocsLinks(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"README.md", reference} {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, part := range strings.Split(string(data), "](") {
+			target, _, _ := strings.Cut(part, ")")
+			if i == 0 || strings.Contains(target, "://") {
+				continue
+			}
+			name, heading, _ := strings.Cut(target, "#")
+			file := page
+			if name != "" {
+				file = filepath.Join(filepath.Dir(page), name)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Errorf("%s: %v", page, err)
+				continue
+			}
+			if heading != "" && !slices.ContainsFunc(strings.Split(string(text), "\n"), func(line string) bool { return anchor(line) == heading }) {
+				t.Errorf("%s: %s has no heading #%s", page, file, heading)
+			}
+		}
+	}
+	for _, linked := range []string{reference, "docs/threat-model.md", "docs/reasons.md", "SECURITY.md"} {
+		readme, _ := os.ReadFile("README.md")
+		if !strings.Contains(string(readme), "]("+linked) {
+			t.Errorf("README.md has no link to %s", linked)
+		}
+	}
+}
+
+// anchor is how GitHub calls a heading.
+func anchor(line string) string {
+	if !strings.HasPrefix(line, "#") {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-', r == '_', '0' <= r && r <= '9', 'a' <= r && r <= 'z':
+			return r
+		}
+		return -1
+	}, strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#"))))
+}
