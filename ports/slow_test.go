@@ -176,26 +176,48 @@ func TestH5_SlowReader(t *testing.T) {
 	}
 }
 
+// piped is a listener of one connection that holds nothing between its ends, so that
+// each byte is written when it is read. A kernel would add pauses of its own.
+type piped struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l piped) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	default:
+		return l.Listener.Accept() // nobody comes: it waits for Close
+	}
+}
+
 // A client that reads slowly, but reads, is served.
 func TestH5_ReaderThatTakesItsTime(t *testing.T) {
 	t.Parallel()
-	const size = 600_000
+	const size = 300_000
 	c := brisk(t, ports.Require)
 	c.Limits.Headers, c.Limits.Idle = patience, time.Second
-	p := onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }))
-	raw, err := net.Dial("tcp", p.Addr().String())
+	p := newPort(t, c)
+	inner, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer raw.Close()
-	raw.(*net.TCPConn).SetReadBuffer(64 << 10)
-	own, err := over(raw, clientConfig(alice, h1))
+	here, there := net.Pipe()
+	defer here.Close()
+	conns := make(chan net.Conn, 1)
+	conns <- there
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) })}
+	p.Configure(srv)
+	go srv.Serve(p.On(piped{inner, conns}))
+	t.Cleanup(func() { srv.Close() })
+	own, err := over(here, clientConfig(alice, h1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	io.WriteString(own, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	start, n := time.Now(), 0
-	for buf := make([]byte, 8<<10); err == nil; time.Sleep(20 * time.Millisecond) {
+	for buf := make([]byte, 4<<10); err == nil; time.Sleep(20 * time.Millisecond) {
 		var m int
 		own.SetReadDeadline(time.Now().Add(patience))
 		m, err = own.Read(buf)
