@@ -179,7 +179,8 @@ type rawConn struct {
 	read    int  // bytes, during the handshake
 	until   time.Time
 
-	stall   time.Duration // how long a write may wait for the client
+	stall   time.Duration // how long a write may wait for the client, a sweep more at the most
+	armed   atomic.Int64  // the port's clock when the deadline of writes was set
 	watched atomic.Bool   // somebody has set a deadline for writing
 	broken  atomic.Bool   // a write has failed
 
@@ -213,7 +214,10 @@ func (r *rawConn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed // half a record may be out: crypto/tls would wait five seconds more to say goodbye
 	}
 	if r.stall > 0 && !r.watched.Load() {
-		r.Conn.SetWriteDeadline(time.Now().Add(r.stall))
+		// Once for each sweep: a deadline for every write costs more than deciding.
+		if clock := r.conn.port.clock.Load(); clock < 0 || r.armed.Swap(clock) != clock {
+			r.Conn.SetWriteDeadline(time.Now().Add(r.stall + sweepEvery))
+		}
 	}
 	n, err := r.Conn.Write(b)
 	if err != nil {
@@ -225,12 +229,14 @@ func (r *rawConn) Write(b []byte) (int, error) {
 // SetDeadline is that of net.Conn.
 func (r *rawConn) SetDeadline(t time.Time) error {
 	r.watched.Store(!t.IsZero())
+	r.armed.Store(0)
 	return r.Conn.SetDeadline(t)
 }
 
 // SetWriteDeadline is that of net.Conn.
 func (r *rawConn) SetWriteDeadline(t time.Time) error {
 	r.watched.Store(!t.IsZero())
+	r.armed.Store(0)
 	return r.Conn.SetWriteDeadline(t)
 }
 

@@ -40,6 +40,7 @@ func (p *Port) On(inner net.Listener) net.Listener {
 	p.mu.Lock()
 	p.addr = inner.Addr()
 	p.mu.Unlock()
+	p.clock.Store(time.Now().UnixNano())
 	go l.accept()
 	go l.sweep()
 	return l
@@ -155,8 +156,10 @@ func (l *listener) sweep() {
 	for {
 		select {
 		case <-l.done:
+			l.port.clock.Store(-1)
 			return
 		case now := <-tick.C:
+			l.port.clock.Store(now.UnixNano())
 			if now.Sub(rotated) >= rotateEvery {
 				rotated = now
 				_ = l.port.state.Load().rotate() // without a new key the old one stays

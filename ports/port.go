@@ -19,6 +19,8 @@ type Port struct {
 	slots slots // connections, over all and by address
 	gate  *gate // handshakes that compute
 
+	clock atomic.Int64 // of the last sweep, in nanoseconds; negative while nobody sweeps
+
 	changing sync.Mutex // one Reconfigure at a time
 
 	mu      sync.Mutex
