@@ -1,6 +1,7 @@
 package mtlsguard_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -29,6 +30,34 @@ func TestR16_LinesNameTheCertificate(t *testing.T) {
 		}
 		if subject, _ := line["subject"].(string); !strings.HasPrefix(subject, "CN=alice") {
 			t.Errorf("%s: subject %q", row.path, subject)
+		}
+	}
+}
+
+// A header that only this program's handlers believe is deleted like the known ones.
+func TestF17_IdentityHeadersOfTheProgram(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	var got http.Header
+	s.handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() })
+	l := s.start(mtlsguard.Options{IdentityHeaders: []string{"Acme-Caller"}})
+	request, err := http.NewRequest(http.MethodGet, l.url("internal", "/whoami"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header["ACME_Caller"] = []string{"bob"}
+	request.Header.Set("Acme-Trace", "7")
+	answer, err := s.client(s.alice).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK || got.Get("Acme-Trace") != "7" {
+		t.Errorf("%d, headers %v", answer.StatusCode, got)
+	}
+	for name := range got {
+		if strings.EqualFold(strings.ReplaceAll(name, "_", "-"), "acme-caller") {
+			t.Errorf("%s arrived", name)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // maxFile bounds what is read from one file.
-const maxFile = 64 << 20
+const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
 
 // files reads everything that one configuration names, each file once, and
 // remembers the content by its digest: that is what is watched.

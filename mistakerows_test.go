@@ -148,7 +148,7 @@ var mistakeRows = []mistakeRow{
 	{"anchors is a directory", without("ca.pem", folder), config, 10, "ca.pem is not a file"},
 	{"anchors is a pipe", without("ca.pem", fifo), config, 10, "ca.pem is not a file"},
 	{"anchors is a loop", without("ca.pem", loop), config, 10, "ca.pem cannot be read"},
-	{"anchors is 10 GiB of nothing", without("ca.pem", sparse), config, 10, "larger than 64 MiB"},
+	{"anchors is 10 GiB of nothing", without("ca.pem", sparse), config, 10, "larger than 256 MiB"},
 	{"anchors file empty", whole("ca.pem", ""), "ca.pem", 1, "empty"},
 	{"anchors with a key", func(s *site) { more("ca.pem", string(s.ca.KeyPEM()))(s) }, "ca.pem", added, "PRIVATE KEY"},
 	{"anchors truncated", func(s *site) { s.put("ca.pem", s.get("ca.pem")[:200]) }, "ca.pem", 1, "no end"},

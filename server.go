@@ -32,6 +32,9 @@ type Options struct {
 	Debug bool
 	// Authenticators are asked on a port, by its name, when no certificate was sent.
 	Authenticators map[string][]middleware.Authenticator
+	// IdentityHeaders are deleted from every request, beyond those that package
+	// middleware knows.
+	IdentityHeaders []string
 	// Observe is told of every decision, besides the log. It must not block.
 	Observe func(*http.Request, middleware.Outcome)
 	// Ready is called once by Serve, when every port accepts.
@@ -130,7 +133,7 @@ func (s *Server) checkAuthenticators(g *generation) error {
 
 func (s *Server) guardConfig(g *generation, number uint64) middleware.Config {
 	c := middleware.Config{
-		Map: g.table, Policy: g.engine, Debug: s.options.Debug, Generation: number,
+		Map: g.table, Policy: g.engine, Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
 		PerPort: make(map[string]middleware.PortConfig, len(g.ports)),
 		Observe: s.observe, Time: s.options.Observe != nil || s.events.log.Enabled(context.Background(), slog.LevelInfo),
 	}

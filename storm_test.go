@@ -163,7 +163,7 @@ func TestI11_Sizes(t *testing.T) {
 	alice := s.client(s.alice)
 	for _, name := range []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem"} {
 		good := s.get(name)
-		for size, what := range map[int64]string{10 << 30: "is larger than 64 MiB", 64<<20 + 1: "is larger than 64 MiB", 1 << 20: ""} {
+		for size, what := range map[int64]string{10 << 30: "is larger than 256 MiB", 256<<20 + 1: "is larger than 256 MiB", 1 << 20: ""} {
 			if err := os.Truncate(s.path(name), size); err != nil {
 				t.Fatal(err)
 			}

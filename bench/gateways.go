@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// gateway is a program that ends TLS and checks an access list in front of bare Go.
+type gateway struct {
+	binary string
+	debian string // the package
+	config func(dir, addr, backend string) string
+	args   func(file string) []string
+}
+
+var gateways = map[string]gateway{
+	"nginx": {
+		binary: "nginx", debian: "nginx-light",
+		args: func(file string) []string { return []string{"-c", file, "-e", "stderr"} },
+		config: func(dir, addr, backend string) string {
+			return fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log stderr crit;
+events { worker_connections 1024; }
+http {
+  access_log off; keepalive_requests 1000000000;
+  map $ssl_client_s_dn $user { default ""; "CN=alice" alice; }
+  map "$user:$request_method:$uri" $allowed { default 0; "~^alice:GET:/orders/[^/]+$" 1; }
+  upstream api { server %[3]s; keepalive 64; keepalive_requests 1000000000; }
+  server {
+    listen %[2]s ssl http2;
+    ssl_certificate %[1]s/server.pem; ssl_certificate_key %[1]s/server-key.pem;
+    ssl_client_certificate %[1]s/client-ca.pem; ssl_verify_client on;
+    ssl_session_cache shared:s:10m; ssl_session_tickets on;
+    location / {
+      if ($allowed = 0) { return 403; }
+      proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header X-User $user;
+    }
+  }
+}
+`, dir, addr, backend)
+		},
+	},
+	"haproxy": {
+		binary: "haproxy", debian: "haproxy",
+		args: func(file string) []string { return []string{"-db", "-f", file} },
+		config: func(dir, addr, backend string) string {
+			return fmt.Sprintf(`global
+  nbthread 1
+  maxconn 1000
+defaults
+  mode http
+  timeout client 30s
+  timeout server 30s
+  timeout connect 5s
+  http-reuse always
+frontend f
+  bind %[2]s ssl crt %[1]s/both.pem ca-file %[1]s/client-ca.pem verify required alpn h2,http/1.1
+  acl alice ssl_c_s_dn(CN) -m str alice
+  acl orders path_reg ^/orders/[^/]+$
+  http-request deny unless alice orders
+  http-request set-header X-User %%[ssl_c_s_dn(CN)]
+  default_backend b
+backend b
+  server s %[3]s
+`, dir, addr, backend)
+		},
+	},
+}
+
+// startGateway runs a gateway with bare Go behind it. Both share one core, as the
+// guard and its handler do.
+func (w *world) startGateway(name string, g gateway, o options) (*server, error) {
+	binary, err := exec.LookPath(g.binary)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not installed: it is the Debian package %s", g.binary, g.debian)
+	}
+	backend, behind, err := w.startOurs("plain", o)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{name: name, procs: []*exec.Cmd{behind}}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.addr = l.Addr().String()
+	l.Close()
+	file := filepath.Join(w.dir, name+".conf")
+	if err := os.WriteFile(file, []byte(g.config(w.dir, s.addr, backend)), 0o600); err != nil {
+		s.stop()
+		return nil, err
+	}
+	p := onServerCore(binary, g.args(file)...)
+	p.Stderr = os.Stderr
+	if err := p.Start(); err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.procs = append(s.procs, p)
+	for range 100 {
+		if c, err := net.Dial("tcp", s.addr); err == nil {
+			c.Close()
+			return s, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	s.stop()
+	return nil, fmt.Errorf("%s did not listen", name)
+}

@@ -1,0 +1,172 @@
+// Command bench measures what the guard costs, beside its rivals, in one run.
+//
+//	go run ./bench                      # bare Go, the naive guard, mtlsguard
+//	go run ./bench -rules 100000 -mappings 1000000 -only bare,guard
+//	go run ./bench -only bare,guard,nginx,haproxy
+//
+// Every server is a process of its own on one core, the load comes from another.
+// The rounds alternate the order, so that a machine that slows down slows everyone
+// down, and ratios are taken within a round. It prints a table in Markdown: medians,
+// and ratios to bare Go with their range. No test asserts any of it.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+// options are what one run is about.
+type options struct {
+	rules, mappings, rounds int
+	each                    time.Duration
+	only                    []string
+	scenarios               []string
+	out                     string
+}
+
+func run() error {
+	var o options
+	var only, scenarios, serve, dir, plots string
+	flag.IntVar(&o.rules, "rules", 10_000, "lines of the policy")
+	flag.IntVar(&o.mappings, "mappings", 1_000, "mappings of users")
+	flag.IntVar(&o.rounds, "rounds", 7, "rounds")
+	flag.DurationVar(&o.each, "each", 2*time.Second, "time of one measurement")
+	flag.StringVar(&only, "only", "bare,twin,naive,guard,logged", "servers, the first is what the others are compared with")
+	flag.StringVar(&scenarios, "scenarios", "h1,h2,full,resumed", "what is measured")
+	flag.StringVar(&o.out, "json", "", "write the figures to a file")
+	flag.StringVar(&serve, "serve", "", "be one of the servers (the command calls itself so)")
+	flag.StringVar(&dir, "dir", "", "folder of the certificates, with -serve")
+	flag.StringVar(&plots, "plots", "", "measure over rules and mappings, and draw it into a folder")
+	flag.Parse()
+	o.only, o.scenarios = strings.Split(only, ","), strings.Split(scenarios, ",")
+	if serve != "" {
+		return serveAs(serve, dir, o)
+	}
+	runtime.GOMAXPROCS(1) // the load has the other core
+	onLoadCore()
+	if plots != "" {
+		return scale(o, plots)
+	}
+	return measure(o)
+}
+
+// figure is one server's result in one scenario: one number a round.
+type figure struct {
+	Server   string    `json:"server"`
+	Scenario string    `json:"scenario"`
+	PerSec   []float64 `json:"per_second"`
+}
+
+func measure(o options) error {
+	figures, err := collect(o)
+	if err != nil {
+		return err
+	}
+	report(o, figures)
+	if o.out == "" {
+		return nil
+	}
+	var all []*figure
+	for _, s := range o.only {
+		for _, scenario := range o.scenarios {
+			all = append(all, figures[[2]string{s, scenario}])
+		}
+	}
+	data, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.out, append(data, '\n'), 0o644)
+}
+
+// collect runs the rounds.
+func collect(o options) (map[[2]string]*figure, error) {
+	w, err := newWorld()
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	servers := make([]*server, 0, len(o.only))
+	defer func() {
+		for _, s := range servers {
+			s.stop()
+		}
+	}()
+	for _, name := range o.only {
+		s, err := w.start(name, o)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		servers = append(servers, s)
+	}
+	figures := map[[2]string]*figure{}
+	for round := range o.rounds + 1 {
+		for _, scenario := range o.scenarios {
+			order := slices.Clone(servers)
+			if round%2 == 1 {
+				slices.Reverse(order)
+			}
+			for _, s := range order {
+				n, err := w.load(scenario, s.addr, o.each)
+				if err != nil {
+					return nil, fmt.Errorf("%s, %s: %w", s.name, scenario, err)
+				}
+				if round == 0 {
+					continue // warming up
+				}
+				key := [2]string{s.name, scenario}
+				if figures[key] == nil {
+					figures[key] = &figure{Server: s.name, Scenario: scenario}
+				}
+				figures[key].PerSec = append(figures[key].PerSec, n)
+			}
+		}
+	}
+	return figures, nil
+}
+
+// report prints medians, and the ratio to the first server with its range.
+func report(o options, figures map[[2]string]*figure) {
+	fmt.Printf("%s, %d rules, %d mappings, %d rounds of %s; a second, median, and ÷ %s (least–most)\n\n",
+		runtime.Version(), o.rules, o.mappings, o.rounds, o.each, o.only[0])
+	fmt.Printf("| |%s\n|---|%s\n", strings.Join(prefix(o.scenarios, " "), " |")+" |", strings.Repeat("---|", len(o.scenarios)))
+	for _, s := range o.only {
+		fmt.Printf("| %s |", s)
+		for _, scenario := range o.scenarios {
+			mine, base := figures[[2]string{s, scenario}].PerSec, figures[[2]string{o.only[0], scenario}].PerSec
+			ratios := make([]float64, len(mine))
+			for i := range mine {
+				ratios[i] = mine[i] / base[i]
+			}
+			fmt.Printf(" %.0f, %.2f (%.2f–%.2f) |", median(mine), median(ratios), slices.Min(ratios), slices.Max(ratios))
+		}
+		fmt.Println()
+	}
+}
+
+func prefix(all []string, with string) []string {
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = with + s
+	}
+	return out
+}
+
+func median(all []float64) float64 {
+	sorted := slices.Sorted(slices.Values(all))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}

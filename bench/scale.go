@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/policy"
+)
+
+// scale measures what grows and what does not, and draws it into a folder: the time
+// of a decision over the number of rules, and requests a second over the number of
+// mappings. The numbers lie beside the pictures.
+func scale(o options, dir string) error {
+	decisions, err := decisionsOverRules()
+	if err != nil {
+		return err
+	}
+	throughput, err := throughputOverMappings(o)
+	if err != nil {
+		return err
+	}
+	for name, c := range map[string]chart{"decision-over-rules": decisions, "requests-over-mappings": throughput} {
+		data, err := json.MarshalIndent(c, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".json"), append(data, '\n'), 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".svg"), []byte(c.svg()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plainCasbin is as far as Casbin's own enforcer is measured: beyond, one decision
+// takes longer than a request may.
+const plainCasbin = 10_000
+
+func decisionsOverRules() (chart, error) {
+	ours, casbins := series{Name: "mtlsguard"}, series{Name: "Casbin's Enforce"}
+	for _, rules := range []int{10, 100, 1_000, 10_000, 100_000} {
+		e, err := policy.Load("policy.csv", strings.NewReader(policyFile(rules)))
+		if err != nil {
+			return chart{}, err
+		}
+		r := policy.Request{User: "alice", Port: "internal", Method: "GET", Path: "/orders/7"}
+		ours.add(rules, testing.Benchmark(func(b *testing.B) {
+			for b.Loop() {
+				if d, err := e.Decide(context.Background(), r); err != nil || !d.Allowed {
+					b.Fatal(d, err)
+				}
+			}
+		}))
+		if rules > plainCasbin {
+			continue
+		}
+		enforcer, err := e.Enforcer()
+		if err != nil {
+			return chart{}, err
+		}
+		casbins.add(rules, testing.Benchmark(func(b *testing.B) {
+			for b.Loop() {
+				if ok, err := enforcer.Enforce("user:alice", "internal", "GET", "/orders/7"); err != nil || !ok {
+					b.Fatal(ok, err)
+				}
+			}
+		}))
+	}
+	return chart{Title: "Time of one decision", X: "rules", Y: "nanoseconds", LogY: true, Series: []series{ours, casbins}}, nil
+}
+
+func (s *series) add(x int, r testing.BenchmarkResult) {
+	s.Points = append(s.Points, point{float64(x), float64(r.T.Nanoseconds()) / float64(r.N)})
+}
+
+func throughputOverMappings(o options) (chart, error) {
+	servers := []string{"bare", "naive", "guard"}
+	all := make([]series, len(servers))
+	for _, mappings := range []int{100, 1_000, 10_000, 100_000, 1_000_000} {
+		o := o
+		o.mappings, o.only, o.scenarios = mappings, servers, []string{"h1"}
+		figures, err := collect(o)
+		if err != nil {
+			return chart{}, err
+		}
+		for i, name := range servers {
+			all[i].Name = map[string]string{"bare": "bare Go", "naive": "SHA-256, map and Casbin, 100 rules", "guard": "mtlsguard"}[name]
+			all[i].Points = append(all[i].Points, point{float64(mappings), median(figures[[2]string{name, "h1"}].PerSec)})
+		}
+		fmt.Fprintf(os.Stderr, "%d mappings measured\n", mappings)
+	}
+	return chart{Title: fmt.Sprintf("Requests a second, HTTP/1.1 keep-alive, one core, %d rules", o.rules), X: "mappings", Y: "requests a second", Series: all}, nil
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// world is the certificates of one run and where they lie.
+type world struct {
+	dir    string
+	roots  *x509.CertPool
+	client tls.Certificate
+}
+
+func newWorld() (*world, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	serverCA, clientCA := testpki.NewCA("Server CA"), testpki.NewCA("Client CA")
+	server, alice := serverCA.Server(), clientCA.Leaf("alice")
+	for name, data := range map[string][]byte{
+		"server.pem": server.CertPEM(), "server-key.pem": server.KeyPEM(),
+		"server-ca.pem": serverCA.CertPEM(), "client-ca.pem": clientCA.CertPEM(),
+		"alice.pem": alice.CertPEM(), "both.pem": append(server.CertPEM(), server.KeyPEM()...),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return &world{dir: dir, roots: serverCA.Pool(), client: alice.TLS()}, nil
+}
+
+func (w *world) close() { os.RemoveAll(w.dir) }
+
+// server is one server's process, and whatever stands behind it.
+type server struct {
+	name  string
+	addr  string
+	procs []*exec.Cmd
+}
+
+func (s *server) stop() {
+	for _, p := range s.procs {
+		p.Process.Kill()
+		p.Wait()
+	}
+}
+
+// start runs a server: one of ours, or a gateway in front of bare Go.
+func (w *world) start(name string, o options) (*server, error) {
+	if gateway, ok := gateways[name]; ok {
+		return w.startGateway(name, gateway, o)
+	}
+	addr, p, err := w.startOurs(name, o)
+	if err != nil {
+		return nil, err
+	}
+	return &server{name: name, addr: addr, procs: []*exec.Cmd{p}}, nil
+}
+
+// onServerCore is a command on the first processor, where the machine can be told so:
+// a server and whatever stands behind it share it, and the load has the second.
+func onServerCore(name string, args ...string) *exec.Cmd {
+	if taskset, err := exec.LookPath("taskset"); err == nil {
+		return exec.Command(taskset, append([]string{"-c", "0", name}, args...)...)
+	}
+	return exec.Command(name, args...)
+}
+
+// onLoadCore moves this process to the second processor.
+func onLoadCore() {
+	if taskset, err := exec.LookPath("taskset"); err == nil {
+		_ = exec.Command(taskset, "-a", "-c", "-p", "1", strconv.Itoa(os.Getpid())).Run() // noisier without, not wrong
+	}
+}
+
+// startOurs runs this program again as a server, and waits for its address.
+func (w *world) startOurs(name string, o options) (string, *exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	p := onServerCore(self, "-serve", name, "-dir", w.dir, "-rules", strconv.Itoa(o.rules), "-mappings", strconv.Itoa(o.mappings))
+	p.Env = append(os.Environ(), "GOMAXPROCS=1")
+	p.Stderr = os.Stderr
+	out, err := p.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := p.Start(); err != nil {
+		return "", nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		p.Wait()
+		return "", nil, fmt.Errorf("it did not start: %w", err)
+	}
+	return strings.TrimSpace(line), p, nil
+}
