@@ -37,8 +37,9 @@ func TestFileWithoutLastLineEnd(t *testing.T) {
 	t.Parallel()
 	s := watched(t)
 	l := s.start(mtlsguard.Options{})
+	alice := s.client(s.alice)
 	s.put("policy.csv", sitePolicy+"p, user:alice, *, GET, /whoami, deny")
-	l.waitFor("the new policy", func() string { return ask(s.client(s.alice), l.url("internal", "/whoami")) }, "403 denied")
+	l.waitFor("the new policy", func() string { return ask(alice, l.url("internal", "/whoami")) }, "403 denied")
 	s.put("policy.csv", sitePolicy+"p, user:bob, *, GET, /whoami, deny")
 	if err := l.server.Reload(); err != nil {
 		t.Error(err)

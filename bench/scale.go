@@ -91,7 +91,7 @@ func throughputOverMappings(o options) (chart, error) {
 			return chart{}, err
 		}
 		for i, name := range servers {
-			all[i].Name = map[string]string{"bare": "bare Go", "naive": "SHA-256, map and Casbin, 100 rules", "guard": "mtlsguard"}[name]
+			all[i].Name = map[string]string{"bare": "bare Go", "naive": "the naive guard, 100 rules", "guard": "mtlsguard"}[name]
 			all[i].Points = append(all[i].Points, point{float64(mappings), median(figures[[2]string{name, "h1"}].PerSec)})
 		}
 		fmt.Fprintf(os.Stderr, "%d mappings measured\n", mappings)
