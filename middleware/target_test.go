@@ -118,7 +118,7 @@ func decided(t *testing.T, wrap func(http.Handler) http.Handler) *ports.Port {
 
 func same(h http.Handler) http.Handler { return h }
 
-func TestE1_E11_TargetsOnHTTP1(t *testing.T) {
+func TestE1_E2_E5_E10_E11_TargetsOnHTTP1(t *testing.T) {
 	t.Parallel()
 	port := decided(t, same)
 	c := dialRaw(t, port, shared().alice, "http/1.1")
@@ -130,7 +130,7 @@ func TestE1_E11_TargetsOnHTTP1(t *testing.T) {
 	}
 }
 
-func TestE1_E11_TargetsOnHTTP2(t *testing.T) {
+func TestE1_E2_E5_E10_E11_TargetsOnHTTP2(t *testing.T) {
 	t.Parallel()
 	port := decided(t, same)
 	c := dialFrames(t, port, shared().alice)
@@ -414,7 +414,7 @@ func TestD11_OptionsStarIsAPathOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestE14_ServerNames(t *testing.T) {
+func TestA14_E14_ServerNames(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {

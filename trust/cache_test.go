@@ -47,7 +47,7 @@ func TestCacheSameLeafWithOtherIntermediates(t *testing.T) {
 	expect(t, v, alice.Presented(), "")
 }
 
-func TestCacheIsJudgedAgainByTheClock(t *testing.T) {
+func TestG7_CacheIsJudgedAgainByTheClock(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	start := time.Now().Truncate(time.Second)
 	c := &clock{start}
