@@ -22,6 +22,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -35,12 +36,20 @@ import (
 type events struct {
 	log     *slog.Logger
 	number  *atomic.Uint64 // the generation in force
-	backlog *backlog.Queue[slog.Record]
+	lines   *jsonLog       // log's, where it is one of ours
+	backlog *backlog.Queue[entry]
 	told    uint64 // of the dropped ones; the backlog's goroutine's own
+	batch   []byte // lines that go out together; likewise
 	sample  sampler
 
 	mu    sync.RWMutex
-	known map[trust.Digest]record // of believed certificates
+	known map[trust.Digest]*known // of believed certificates
+}
+
+// entry is what waits for the log: a record, or a finished line.
+type entry struct {
+	record *slog.Record
+	line   *jsonLine
 }
 
 const (
@@ -54,19 +63,43 @@ func newEvents(l *slog.Logger, number *atomic.Uint64) *events {
 		l = slog.New(slog.DiscardHandler)
 	}
 	e := &events{log: l, number: number}
+	e.lines, _ = l.Handler().(*jsonLog)
 	e.backlog = backlog.New(mostWaiting, e.hand)
 	return e
 }
 
-// hand gives a record to the log, and first says what was dropped before it.
-func (e *events) hand(r slog.Record) {
+// hand gives to the log what waits for it, and first says what was dropped.
+func (e *events) hand(all []entry) {
 	if dropped := e.backlog.Dropped(); dropped > e.told {
-		note := slog.NewRecord(r.Time, slog.LevelError, "the log is too slow: lines were dropped", 0)
+		note := slog.NewRecord(time.Now(), slog.LevelError, "the log is too slow: lines were dropped", 0)
 		note.AddAttrs(slog.Uint64("dropped", dropped-e.told))
 		e.told = dropped
 		e.handle(note)
 	}
-	e.handle(r)
+	for _, one := range all {
+		if one.record != nil {
+			e.send()
+			e.handle(*one.record)
+			continue
+		}
+		e.batch = append(e.batch, one.line.text...)
+		one.line.free()
+		if len(e.batch) >= fullBatch {
+			e.send()
+		}
+	}
+	e.send()
+}
+
+const fullBatch = 64 << 10
+
+// send writes the lines of the batch.
+func (e *events) send() {
+	if len(e.batch) == 0 {
+		return
+	}
+	defer func() { _ = recover(); e.batch = e.batch[:0] }() // as in handle
+	_, _ = e.lines.out.Write(e.batch)
 }
 
 // handle gives one record to the log. A log that fails has nobody to tell; one that
@@ -88,6 +121,17 @@ func (r *record) add(key, value string) {
 	}
 }
 
+func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(key, value)) }
+
+func (r *record) certificate(k *known) { *r = append(*r, k.fields...) }
+
+// fields is what an event's fields are added to: a record, or a line.
+type fields interface {
+	add(key, value string) // leaves an empty value out
+	number(key string, value uint64)
+	certificate(*known)
+}
+
 func (e *events) write(level slog.Level, msg string, r record, generation uint64) {
 	if !e.log.Enabled(context.Background(), level) {
 		return
@@ -95,7 +139,7 @@ func (e *events) write(level slog.Level, msg string, r record, generation uint64
 	line := slog.NewRecord(time.Now(), level, msg, 0)
 	line.AddAttrs(r...)
 	line.AddAttrs(slog.Uint64("generation", generation))
-	e.backlog.Offer(line)
+	e.backlog.Offer(entry{record: &line})
 }
 
 // note writes an event that has no fields of its own.
@@ -114,9 +158,32 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 	if !e.log.Enabled(req.Context(), level) {
 		return
 	}
+	var suppressed uint64
+	if stranger(o.Identity) {
+		var ok bool
+		if suppressed, ok = e.sample.take(kind{"decision", outcome, o.Port, string(o.Reason)}); !ok {
+			return // counted, and told with the next line of their kind
+		}
+	}
+	if e.lines != nil {
+		line := beginLine(time.Now(), level, "decision")
+		e.describe(line, req, o, outcome, suppressed)
+		line.number("generation", o.Generation)
+		line.end()
+		if !e.backlog.Offer(entry{line: line}) {
+			line.free()
+		}
+		return
+	}
 	r := make(record, 0, 20)
-	if stranger(o.Identity) && !e.sample.take(&r, kind{"decision", outcome, o.Port, string(o.Reason)}) {
-		return // strangers: counted, and told with the next line of their kind
+	e.describe(&r, req, o, outcome, suppressed)
+	e.write(level, "decision", r, o.Generation)
+}
+
+// describe adds the fields of a decision.
+func (e *events) describe(r fields, req *http.Request, o *middleware.Outcome, outcome string, suppressed uint64) {
+	if suppressed > 0 {
+		r.number("suppressed", suppressed)
 	}
 	r.add("event", "decision")
 	r.add("outcome", outcome)
@@ -131,12 +198,29 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 	r.add("path", printable(o.Path, longest))
 	r.add("rule", o.Rule)
 	if !o.Verified.IsZero() {
-		r = append(r, e.verified(o.Verified)...)
+		r.certificate(e.verified(o.Verified))
 	}
 	r.add("reference", o.Reference)
-	r.add("error", printable(o.Detail, longestOwn)) // of an authenticator that we don't know, perhaps
-	r = append(r, slog.Duration("duration", o.Duration))
-	e.write(level, "decision", r, o.Generation)
+	r.add("error", printable(o.Detail, longestOwn))  // of an authenticator that we don't know, perhaps
+	r.number("duration", uint64(max(o.Duration, 0))) // nanoseconds, as slog writes a Duration in JSON
+}
+
+// differs tells that Casbin decides otherwise than the engine: a defect of ours.
+func (e *events) differs(d policy.Difference) {
+	var r record
+	r.add("event", "decision")
+	r.add("outcome", "failed")
+	r.add("port", d.Request.Port)
+	r.add("user", d.Request.User)
+	r.add("method", printable(d.Request.Method, longest))
+	r.add("path", printable(d.Request.Path, longest))
+	r.add("rule", d.Engine.Rule)
+	why := fmt.Sprintf("the engine says allowed=%t, Casbin says allowed=%t", d.Engine.Allowed, d.Casbin)
+	if d.Err != nil {
+		why = "Casbin could not decide: " + printable(d.Err.Error(), longest)
+	}
+	r.add("error", why)
+	e.write(slog.LevelError, "Casbin decides otherwise", r, e.number.Load())
 }
 
 // stranger reports whether anybody at all could have sent the request.
@@ -156,27 +240,37 @@ func certificate(leaf *x509.Certificate, fingerprint trust.Digest) record {
 	return r
 }
 
+// known are the fields about a certificate: as such, and as a piece of a line.
+type known struct {
+	fields record
+	line   []byte
+}
+
 // verified are the fields about a believed certificate. They are made once and kept:
 // making them costs more than deciding. Only believed certificates get here.
-func (e *events) verified(v trust.Verified) record {
+func (e *events) verified(v trust.Verified) *known {
 	key := v.Fingerprint()
 	e.mu.RLock()
-	r, ok := e.known[key]
+	k := e.known[key]
 	e.mu.RUnlock()
-	if ok {
-		return r
+	if k != nil {
+		return k
 	}
-	r = certificate(v.Leaf(), key)
+	r := certificate(v.Leaf(), key)
 	if chain := v.Chains()[0]; len(chain) > 1 {
 		r.add("issuer_fingerprint", trust.FingerprintOf(chain[1]).String())
+	}
+	k = &known{fields: r}
+	for _, f := range r {
+		k.line = appendField(k.line, f.Key, f.Value.String())
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.known == nil || len(e.known) >= mostKnown {
-		e.known = map[trust.Digest]record{}
+		e.known = map[trust.Digest]*known{}
 	}
-	e.known[key] = r
-	return r
+	e.known[key] = k
+	return k
 }
 
 // serial is a serial number as openssl prints it.
@@ -199,9 +293,13 @@ func (e *events) handshake(h ports.Handshake) {
 	if !e.log.Enabled(context.Background(), level) {
 		return
 	}
-	var r record
-	if !e.sample.take(&r, kind{"handshake", outcome, h.Port, string(h.Reason)}) {
+	suppressed, ok := e.sample.take(kind{"handshake", outcome, h.Port, string(h.Reason)})
+	if !ok {
 		return
+	}
+	var r record
+	if suppressed > 0 {
+		r.number("suppressed", suppressed)
 	}
 	r.add("event", "handshake")
 	r.add("outcome", outcome)
@@ -225,7 +323,7 @@ func (e *events) leftOut(quiet time.Duration) {
 		r.add("event", k.event) // without an outcome: it is none itself
 		r.add("reason", k.reason)
 		r.add("port", k.port)
-		r = append(r, slog.Uint64("suppressed", suppressed))
+		r.number("suppressed", suppressed)
 		e.write(slog.LevelWarn, "lines were left out", r, e.number.Load())
 	}
 }
@@ -282,7 +380,7 @@ func (h httpLog) Write(line []byte) (int, error) {
 	if h.log.Enabled(context.Background(), level) {
 		r := slog.NewRecord(time.Now(), level, "net/http", 0)
 		r.AddAttrs(slog.String("error", printable(string(line), 64*longest)))
-		h.backlog.Offer(r)
+		h.backlog.Offer(entry{record: &r})
 	}
 	return len(line), nil
 }
@@ -294,7 +392,7 @@ const (
 
 // printable escapes what cannot be seen, and caps what comes of it.
 func printable(s string, most int) string {
-	if len(s) <= most && !strings.ContainsFunc(s, hidden) {
+	if len(s) <= most && (plain(s) || !strings.ContainsFunc(s, hidden)) {
 		return s
 	}
 	var b strings.Builder

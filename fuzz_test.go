@@ -3,7 +3,6 @@ package mtlsguard
 import (
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
@@ -38,7 +37,7 @@ func FuzzConfig(f *testing.F) {
 			}
 		}
 		fsys := fstest.MapFS{"mtlsguard.yaml": {Data: data}}
-		l := &loader{path: "mtlsguard.yaml", files: newFiles(fsys), now: time.Now}
+		l := &loader{path: "mtlsguard.yaml", files: newFiles(fsys), options: &Options{}}
 		g, err := l.load()
 		if g != nil || err == nil {
 			t.Fatal("loaded without the server's certificate") // there is no other file

@@ -36,7 +36,7 @@ func (s *site) startWith(options mtlsguard.Options, open func(mtlsguard.Options)
 	s.Helper()
 	l := &live{site: s, log: &lines{}, ended: make(chan error, 1)}
 	if options.Log == nil {
-		options.Log = slog.New(slog.NewJSONHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		options.Log = mtlsguard.JSONLog(l.log, slog.LevelDebug)
 	}
 	ready := make(chan struct{})
 	options.Ready = func() { close(ready) }

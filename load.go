@@ -56,7 +56,7 @@ type loader struct {
 	previous *generation // nil at the start
 	wrong    mistake.List
 	warnings []string
-	now      func() time.Time
+	options  *Options
 }
 
 func (l *loader) load() (*generation, error) {

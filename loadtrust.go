@@ -18,7 +18,7 @@ import (
 
 // trust reads what a port judges its clients by.
 func (l *loader) trust(path string, p portFile, out *portGeneration) {
-	c := trust.Config{Profile: p.trust.profile, Revocation: p.trust.revocation, MaxLeafLifetime: p.trust.maxLife, Now: l.now}
+	c := trust.Config{Profile: p.trust.profile, Revocation: p.trust.revocation, MaxLeafLifetime: p.trust.maxLife, Now: l.options.Now}
 	key := sha256.New()
 	fmt.Fprintf(key, "%d %d %d\n", c.Profile, c.Revocation, c.MaxLeafLifetime)
 	before := l.wrong.Len()
@@ -82,7 +82,7 @@ func (l *loader) responder(p portFile, c *trust.Config, out *portGeneration, key
 		return
 	}
 	config := *p.trust.ocsp
-	config.Now = l.now
+	config.Now = l.options.Now
 	out.asks.madeFrom = fmt.Sprintf("ocsp %q %d %t\n", config.URL, config.Timeout, config.Nonce)
 	if old := l.before(p.name); old != nil && old.asks.madeFrom == out.asks.madeFrom {
 		out.asks = old.asks
@@ -140,7 +140,7 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 			continue
 		}
 		ctx, cancel := context.WithTimeout(l.ctx, firstFetch)
-		err := (&crlfetch.Fetcher{Now: l.now}).Fetch(ctx, s)
+		err := (&crlfetch.Fetcher{Now: l.options.Now}).Fetch(ctx, s)
 		cancel()
 		if err != nil {
 			l.wrong.Add(mistake.Mistake{File: path, Line: f.node.Line, What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.url, err), Hint: "put the file there by hand, or mend the way to the server"})
@@ -178,7 +178,7 @@ func (l *loader) crls(name string, data []byte, anchors []*x509.Certificate) []p
 	l.wrong.Merge(err, mistake.Mistake{File: name})
 	var out []placedCRL
 	for _, crl := range found {
-		if err := trust.CheckCRL(crl.List, anchors, l.now()); err != nil {
+		if err := trust.CheckCRL(crl.List, anchors, l.options.now()); err != nil {
 			l.wrong.Merge(placed(err, name, crl.Line), mistake.Mistake{File: name, Line: crl.Line})
 			continue
 		}

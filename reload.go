@@ -48,7 +48,7 @@ func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
 func (s *Server) read(ctx context.Context, stable func(*files) bool) (*generation, *files, error) {
 	const rounds = 10
 	for round := 1; ; round++ {
-		l := &loader{ctx: ctx, path: s.path, files: newFiles(s.fsys), previous: s.current, now: s.options.Now}
+		l := &loader{ctx: ctx, path: s.path, files: newFiles(s.fsys), previous: s.current, options: &s.options}
 		g, err := l.load()
 		if stable(l.files) {
 			return g, l.files, err
@@ -69,7 +69,11 @@ func (s *Server) swap(g *generation) error {
 	if err := s.fixed(g); err != nil {
 		return err
 	}
-	if err := s.guard.Reconfigure(s.guardConfig(g, s.number.Load()+1)); err != nil {
+	config, err := s.guardConfig(g, s.number.Load()+1)
+	if err != nil {
+		return err
+	}
+	if err := s.guard.Reconfigure(config); err != nil {
 		return err
 	}
 	var errs []error

@@ -1,7 +1,6 @@
 package mtlsguard
 
 import (
-	"log/slog"
 	"sync"
 	"time"
 )
@@ -25,9 +24,9 @@ type bucket struct {
 	suppressed uint64
 }
 
-// take reports whether a line may be written, and if so says in it how many of its
-// kind were not.
-func (s *sampler) take(r *record, k kind) bool {
+// take reports whether a line may be written, and if so how many of its kind were
+// not since the last one that was.
+func (s *sampler) take(k kind) (suppressed uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.kinds == nil {
@@ -43,14 +42,11 @@ func (s *sampler) take(r *record, k kind) bool {
 	}
 	if b.left == 0 {
 		b.suppressed++
-		return false
+		return 0, false
 	}
 	b.left--
-	if b.suppressed > 0 {
-		*r = append(*r, slog.Uint64("suppressed", b.suppressed))
-		b.suppressed = 0
-	}
-	return true
+	suppressed, b.suppressed = b.suppressed, 0
+	return suppressed, true
 }
 
 // rest returns how many lines of each kind were not written, and forgets it, where

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -37,6 +38,10 @@ type Options struct {
 	IdentityHeaders []string
 	// Observe is told of every decision, besides the log. It must not block.
 	Observe func(*http.Request, middleware.Outcome)
+	// Shadow asks Casbin again about one decision in so many, off the request's way; a
+	// difference is an error in the log. 0 asks never. Casbin's own copy of the policy
+	// takes some seven times the memory of ours.
+	Shadow int
 	// Ready is called once by Serve, when every port accepts.
 	Ready func()
 	// Now is the clock that certificates are judged by; nil is time.Now.
@@ -63,8 +68,17 @@ type Server struct {
 	number  atomic.Uint64
 
 	counts   map[string]*counts // by port
+	shadow   atomic.Pointer[policy.Shadow]
 	serving  atomic.Bool
 	reloaded chan struct{} // wakes the watcher
+}
+
+// now reads the clock that certificates are judged by.
+func (o *Options) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
 }
 
 // Open reads a configuration file and everything that it names. It opens no port.
@@ -77,9 +91,6 @@ func OpenFS(fsys fs.FS, path string, options Options) (*Server, error) {
 }
 
 func open(fsys fs.FS, path string, options Options) (*Server, error) {
-	if options.Now == nil {
-		options.Now = time.Now
-	}
 	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
 	s.events = newEvents(options.Log, &s.number)
 	g, _, err := s.read(context.Background(), unchanged)
@@ -89,7 +100,11 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	if err := s.checkAuthenticators(g); err != nil {
 		return nil, err
 	}
-	if s.guard, err = middleware.New(s.guardConfig(g, 1)); err != nil {
+	config, err := s.guardConfig(g, 1)
+	if err != nil {
+		return nil, err
+	}
+	if s.guard, err = middleware.New(config); err != nil {
 		return nil, err
 	}
 	s.counts = map[string]*counts{}
@@ -131,9 +146,13 @@ func (s *Server) checkAuthenticators(g *generation) error {
 	return wrong.Err()
 }
 
-func (s *Server) guardConfig(g *generation, number uint64) middleware.Config {
+func (s *Server) guardConfig(g *generation, number uint64) (middleware.Config, error) {
+	decider, err := s.decider(g)
+	if err != nil {
+		return middleware.Config{}, err
+	}
 	c := middleware.Config{
-		Map: g.table, Policy: g.engine, Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
+		Map: g.table, Policy: decider, Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
 		PerPort: make(map[string]middleware.PortConfig, len(g.ports)),
 		Observe: s.observe, Time: s.options.Observe != nil || s.events.log.Enabled(context.Background(), slog.LevelInfo),
 	}
@@ -142,7 +161,20 @@ func (s *Server) guardConfig(g *generation, number uint64) middleware.Config {
 		pc.Authenticators = s.options.Authenticators[p.config.Name]
 		c.PerPort[p.config.Name] = pc
 	}
-	return c
+	return c, nil
+}
+
+// decider is the policy, with its shadow where one is wanted.
+func (s *Server) decider(g *generation) (policy.Decider, error) {
+	if s.options.Shadow == 0 {
+		return g.engine, nil
+	}
+	shadow, err := policy.NewShadow(g.engine, s.options.Shadow, s.events.differs)
+	if err != nil {
+		return nil, fmt.Errorf("Options.Shadow: %w", err)
+	}
+	s.shadow.Store(shadow)
+	return shadow, nil
 }
 
 func (s *Server) portConfig(p portGeneration) ports.Config {

@@ -18,7 +18,15 @@ type Status struct {
 	NotReady   []string   // why nobody should be sent here; empty when the server is ready
 	Failed     []*Mistake // of the last reload; empty when what was read last is in force
 	Dropped    uint64     // log lines that the log was too slow for
+	Shadow     ShadowStatus
 	Ports      []PortStatus
+}
+
+// ShadowStatus is what came of Options.Shadow since the configuration in force is.
+type ShadowStatus struct {
+	Checked   uint64 // decisions that Casbin was asked about again
+	Different uint64 // of these: a defect of ours
+	LeftOut   uint64 // of the sample, because Casbin was too slow
 }
 
 // Ready reports whether callers should be sent here: every port is open, what the
@@ -99,13 +107,16 @@ func (s *Server) Status() Status {
 	out := Status{Generation: s.number.Load(), Since: s.since, Failed: s.mistakes(s.failed), Dropped: s.events.backlog.Dropped()}
 	current, failed := s.current, s.failed
 	s.mu.Unlock()
+	if shadow := s.shadow.Load(); shadow != nil {
+		out.Shadow.Checked, out.Shadow.Different, out.Shadow.LeftOut = shadow.Checked()
+	}
 	if !s.serving.Load() {
 		out.NotReady = append(out.NotReady, "the ports are not open")
 	}
 	if failed != nil {
 		out.NotReady = append(out.NotReady, "the last reload failed")
 	}
-	now := s.options.Now()
+	now := s.options.now()
 	for i, p := range s.ports {
 		c := s.counts[p.Name()]
 		ps := PortStatus{

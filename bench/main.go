@@ -3,6 +3,7 @@
 //	go run ./bench                      # bare Go, the naive guard, mtlsguard
 //	go run ./bench -rules 100000 -mappings 1000000 -only bare,guard
 //	go run ./bench -only bare,guard,nginx,haproxy
+//	go run ./bench -only bare,guard -idle 2000
 //
 // Every server is a process of its own on one core, the load comes from another.
 // The rounds alternate the order, so that a machine that slows down slows everyone
@@ -34,7 +35,8 @@ type options struct {
 	each                    time.Duration
 	only                    []string
 	scenarios               []string
-	out                     string
+	out, profiles           string
+	gogc                    int
 }
 
 func run() error {
@@ -47,16 +49,29 @@ func run() error {
 	flag.StringVar(&only, "only", "bare,twin,naive,guard,logged", "servers, the first is what the others are compared with")
 	flag.StringVar(&scenarios, "scenarios", "h1,h2,full,resumed", "what is measured")
 	flag.StringVar(&o.out, "json", "", "write the figures to a file")
+	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of every server of ours into a folder")
+	flag.IntVar(&o.gogc, "gogc", 100, "GOGC of every server of ours")
 	flag.StringVar(&serve, "serve", "", "be one of the servers (the command calls itself so)")
 	flag.StringVar(&dir, "dir", "", "folder of the certificates, with -serve")
 	flag.StringVar(&plots, "plots", "", "measure over rules and mappings, and draw it into a folder")
+	var idle int
+	flag.IntVar(&idle, "idle", 0, "measure memory instead: with so many idle connections")
 	flag.Parse()
 	o.only, o.scenarios = strings.Split(only, ","), strings.Split(scenarios, ",")
 	if serve != "" {
+		tidyOnSignal()
+		if o.profiles != "" {
+			if err := profile(serve, o.profiles); err != nil {
+				return err
+			}
+		}
 		return serveAs(serve, dir, o)
 	}
 	runtime.GOMAXPROCS(1) // the load has the other core
 	onLoadCore()
+	if idle > 0 {
+		return memory(o, idle)
+	}
 	if plots != "" {
 		return scale(o, plots)
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/casbin/casbin/v2/model"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -34,6 +34,8 @@ func serveAs(name, dir string, o options) error {
 	switch name {
 	case "bare", "twin": // a twin of bare Go shows how far the machine itself is off
 		return serveTLS(dir, tls.RequireAndVerifyClientCert, hello)
+	case "ports":
+		return servePort(dir)
 	case "plain":
 		return servePlain()
 	case "naive":
@@ -66,6 +68,35 @@ func serveTLS(dir string, auth tls.ClientAuthType, h http.Handler) error {
 	fmt.Println(l.Addr())
 	srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: pool, ClientAuth: auth}}
 	return srv.ServeTLS(l, "", "")
+}
+
+// servePort is a port alone: its handshake and limits, and no guard.
+func servePort(dir string) error {
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server-key.pem"))
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "client-ca.pem"))
+	if err != nil {
+		return err
+	}
+	anchors, err := trust.ReadCertificates("client-ca.pem", data)
+	if err != nil {
+		return err
+	}
+	clients, err := trust.New(trust.Config{Anchors: anchors})
+	if err != nil {
+		return err
+	}
+	p, err := ports.New(ports.Config{
+		Name: "internal", Addr: "127.0.0.1:0", ClientAuth: ports.Require, Trust: clients, Limits: ports.Limits{PerIP: 1000},
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil },
+	})
+	if err != nil {
+		return err
+	}
+	server := &ports.Server{Handler: hello, Ports: []*ports.Port{p}, Ready: func() { fmt.Println(p.Addr()) }}
+	return server.Serve(context.Background())
 }
 
 // servePlain is what stands behind a gateway.
@@ -171,7 +202,7 @@ ports:
 		if err != nil {
 			return err
 		}
-		options.Log = slog.New(slog.NewJSONHandler(file, nil))
+		options.Log = mtlsguard.JSONLog(file, nil)
 	}
 	server, err := mtlsguard.Open(filepath.Join(own, "mtlsguard.yaml"), options)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
@@ -51,8 +52,10 @@ type server struct {
 
 func (s *server) stop() {
 	for _, p := range s.procs {
-		p.Process.Kill()
+		p.Process.Signal(os.Interrupt) // one that writes a profile does it now, the others just end
+		end := time.AfterFunc(5*time.Second, func() { p.Process.Kill() })
 		p.Wait()
+		end.Stop()
 	}
 }
 
@@ -90,8 +93,8 @@ func (w *world) startOurs(name string, o options) (string, *exec.Cmd, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	p := onServerCore(self, "-serve", name, "-dir", w.dir, "-rules", strconv.Itoa(o.rules), "-mappings", strconv.Itoa(o.mappings))
-	p.Env = append(os.Environ(), "GOMAXPROCS=1")
+	p := onServerCore(self, "-serve", name, "-dir", w.dir, "-rules", strconv.Itoa(o.rules), "-mappings", strconv.Itoa(o.mappings), "-profiles", o.profiles)
+	p.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC="+strconv.Itoa(o.gogc))
 	p.Stderr = os.Stderr
 	out, err := p.StdoutPipe()
 	if err != nil {

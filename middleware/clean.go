@@ -3,63 +3,9 @@ package middleware
 import (
 	"io"
 	"net/http"
+
+	"github.com/mtlsguard/mtlsguard/internal/idheader"
 )
-
-// identityHeaders are the headers by which gateways state a certificate or name a
-// user, folded as fold does. They are deleted from every request: nobody may say
-// who they are by a header.
-var identityHeaders = map[string]bool{
-	"client-cert":                    true, // RFC 9440
-	"client-cert-chain":              true,
-	"x-arr-clientcert":               true,
-	"remote-user":                    true,
-	"remote-name":                    true,
-	"remote-email":                   true,
-	"remote-groups":                  true,
-	"x-remote-user":                  true,
-	"x-remote-uid":                   true,
-	"x-remote-group":                 true,
-	"x-forwarded-user":               true,
-	"x-forwarded-groups":             true,
-	"x-forwarded-email":              true,
-	"x-forwarded-preferred-username": true,
-	"x-webauth-user":                 true,
-	"x-authenticated-user":           true,
-	"x-authenticated-userid":         true,
-	"x-auth-user":                    true,
-	"x-user":                         true,
-}
-
-// identityPrefixes are the families of such headers.
-var identityPrefixes = []string{
-	"client-cert-", "x-client-cert", "x-client-verify", "x-client-dn", "x-client-cn", "x-client-subject", "x-client-issuer",
-	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cloudfront-viewer-cert-",
-	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-remote-extra-", "x-mtls-", "x-tls-client-", "tailscale-user-",
-}
-
-// longestIdentityHeader bounds what has to be folded on the stack.
-const longestIdentityHeader = 64
-
-// fold brings the spellings of a header name together: case does not count, and
-// underscore and dot are dashes, because the next hop may think so too.
-func fold(name string) string {
-	var buf [longestIdentityHeader]byte
-	return string(appendFolded(buf[:0], name))
-}
-
-func appendFolded(b []byte, name string) []byte {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'A' <= c && c <= 'Z':
-			b = append(b, c+'a'-'A')
-		case c == '_' || c == '.':
-			b = append(b, '-')
-		default:
-			b = append(b, c)
-		}
-	}
-	return b
-}
 
 // clean deletes the identity headers, and their announcement as trailers.
 func (s *snapshot) clean(r *http.Request) {
@@ -109,26 +55,7 @@ func (t *trailed) Close() error {
 	return err
 }
 
+// isIdentityHeader is asked about every header of every request.
 func (s *snapshot) isIdentityHeader(name string) bool {
-	if name == "" {
-		return false
-	}
-	switch name[0] | 0x20 {
-	case 'c', 'r', 's', 't', 'x':
-	default:
-		if len(s.unwelcome) == 0 {
-			return false // every name on the lists begins with one of these letters
-		}
-	}
-	var buf [longestIdentityHeader]byte
-	folded := appendFolded(buf[:0], name[:min(len(name), longestIdentityHeader)])
-	if identityHeaders[string(folded)] || len(s.unwelcome) > 0 && s.unwelcome[fold(name)] {
-		return true
-	}
-	for _, p := range identityPrefixes {
-		if len(folded) >= len(p) && string(folded[:len(p)]) == p {
-			return true
-		}
-	}
-	return false
+	return idheader.Is(name) || len(s.unwelcome) > 0 && s.unwelcome[idheader.Fold(name)]
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -100,8 +101,12 @@ func compile(c Config) (*snapshot, error) {
 	}
 	s.mapped, _ = c.Map.(interface{ Generation() uint64 })
 	s.grouped, _ = c.Policy.(interface{ Groups(string) []string })
-	_, engine := c.Policy.(*policy.Engine)
-	s.steady = engine || s.grouped == nil
+	switch c.Policy.(type) {
+	case *policy.Engine, *policy.Shadow:
+		s.steady = true
+	default:
+		s.steady = s.grouped == nil
+	}
 	s.others = compilePort(&wrong, "Config", PortConfig{
 		Fallback: c.Fallback, Unmapped: c.Unmapped, Methods: c.Methods, Authenticators: c.Authenticators,
 	})
@@ -109,7 +114,7 @@ func compile(c Config) (*snapshot, error) {
 		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), c.PerPort[name])
 	}
 	for _, h := range c.IdentityHeaders {
-		s.unwelcome[fold(h)] = true
+		s.unwelcome[idheader.Fold(h)] = true
 	}
 	return s, wrong.Err()
 }

@@ -3,6 +3,7 @@ package middleware
 import (
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
@@ -20,28 +21,45 @@ type memo struct {
 	identity *identity.Identity
 	verified trust.Verified // zero for Default
 	until    time.Time      // of the mapping; zero: no end
+	sure     atomic.Int64   // the port's tick in which the clock was read and the end is far away
 }
 
+// far is how long beyond its beginning a tick could last, and more.
+const far = 5 * time.Second
+
 // holds reports whether the memo speaks for the present.
-func (m *memo) holds(s *snapshot, v *trust.Verifier) bool {
+func (m *memo) holds(s *snapshot, v *trust.Verifier, tick int64) bool {
 	if m.snapshot != s || v == nil || m.verified.Generation() != v.Generation() || m.mapped != s.mapped.Generation() {
 		return false
 	}
+	if tick >= 0 && m.sure.Load() == tick {
+		return true
+	}
 	now := v.Now()
-	return m.verified.ValidAt(now) && (m.until.IsZero() || now.Before(m.until))
+	if !m.inForce(now) {
+		return false
+	}
+	if v.SystemClock() && m.inForce(now.Add(far)) {
+		m.sure.Store(tick)
+	}
+	return true
+}
+
+func (m *memo) inForce(at time.Time) bool {
+	return m.verified.ValidAt(at) && (m.until.IsZero() || at.Before(m.until))
 }
 
 // identify finds out who is calling: steps 2 to 4. It fills o and reports whether
 // the caller has a name.
 func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
 	v := s.trust(c, p)
-	if m, ok := c.Memo().(*memo); ok && m.holds(s, v) {
+	if m, ok := c.Memo().(*memo); ok && m.holds(s, v, c.Port().Tick()) {
 		o.Identity, o.Verified = m.identity, m.verified
 		return true
 	}
 	verified, err := c.VerifiedBy(r.Context(), v)
 	if err != nil {
-		refusal, ok := errors.AsType[*reason.Refusal](err)
+		refusal, ok := err.(*reason.Refusal) // it returns nothing else
 		switch {
 		case !ok:
 			o.refuse(reason.BadCertificate, "the certificate could not be judged")

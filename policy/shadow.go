@@ -74,7 +74,13 @@ func (s *Shadow) Checked() (checked, different, left uint64) {
 	return s.checked.Load(), s.different.Load(), s.queue.Dropped()
 }
 
-func (s *Shadow) check(a asked) {
+func (s *Shadow) check(all []asked) {
+	for _, a := range all {
+		s.checkOne(a)
+	}
+}
+
+func (s *Shadow) checkOne(a asked) {
 	ok, err := s.enforce(a.request)
 	s.checked.Add(1)
 	if err == nil && ok == a.decision.Allowed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ func (p *Port) On(inner net.Listener) net.Listener {
 	p.mu.Lock()
 	p.addr = inner.Addr()
 	p.mu.Unlock()
-	p.clock.Store(time.Now().UnixNano())
+	p.clock.Store(int64(time.Since(epoch)))
 	go l.accept()
 	go l.sweep()
 	return l
@@ -147,8 +148,8 @@ const (
 	rotateEvery = 24 * time.Hour
 )
 
-// sweep retires old connections, judges hijacked ones, and rotates the ticket
-// keys, as long as the listener is open.
+// sweep sets the deadlines that come near, retires old connections, judges hijacked
+// ones, and rotates the ticket keys, as long as the listener is open.
 func (l *listener) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -156,15 +157,20 @@ func (l *listener) sweep() {
 	for {
 		select {
 		case <-l.done:
-			l.port.clock.Store(-1)
+			l.port.clock.Store(-1) // from here on every deadline is set in earnest
+			for _, c := range l.port.connections() {
+				c.raw.arm(math.MaxInt64)
+			}
 			return
 		case now := <-tick.C:
-			l.port.clock.Store(now.UnixNano())
+			clock := int64(now.Sub(epoch))
+			l.port.clock.Store(clock)
 			if now.Sub(rotated) >= rotateEvery {
 				rotated = now
 				_ = l.port.state.Load().rotate() // without a new key the old one stays
 			}
 			for _, c := range l.port.connections() {
+				c.raw.arm(clock)
 				if !c.retireAt.IsZero() && !now.Before(c.retireAt) {
 					c.retire() // an idle one too: closing it could cross with a request; Limits.Idle bounds it
 				}

@@ -19,7 +19,7 @@ type Port struct {
 	slots slots // connections, over all and by address
 	gate  *gate // handshakes that compute
 
-	clock atomic.Int64 // of the last sweep, in nanoseconds; negative while nobody sweeps
+	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
 
 	changing sync.Mutex // one Reconfigure at a time
 
@@ -47,6 +47,11 @@ func New(c Config) (*Port, error) {
 
 // Name is the port's name.
 func (p *Port) Name() string { return p.name }
+
+// Tick is another number every second while somebody serves the port, and negative
+// otherwise. What was sure for some seconds when a tick began is sure as long as it
+// lasts: a reader saves itself the clock.
+func (p *Port) Tick() int64 { return p.clock.Load() }
 
 // ClientAuth is the port's mode. It never changes.
 func (p *Port) ClientAuth() ClientAuth { return p.state.Load().config.ClientAuth }

@@ -70,6 +70,7 @@ type Verifier struct {
 	profile    Profile
 	maxLife    time.Duration
 	now        func() time.Time
+	system     bool // now is time.Now
 	generation uint64
 	warnings   []string
 	believed   *expire.Cache[Verified] // by everything that was presented
@@ -102,7 +103,7 @@ func New(c Config) (*Verifier, error) {
 		believed:   expire.New[Verified](cacheSize, cacheTime),
 	}
 	if v.now == nil {
-		v.now = time.Now
+		v.now, v.system = time.Now, true
 	}
 	var wrong mistake.List
 	if len(c.Anchors) == 0 {
@@ -182,6 +183,10 @@ func (v *Verifier) Anchors() []*x509.Certificate { return slices.Clone(v.anchors
 
 // Now is the verifier's clock.
 func (v *Verifier) Now() time.Time { return v.now() }
+
+// SystemClock reports whether that is the system's clock, which moves at the pace
+// of everyone else's.
+func (v *Verifier) SystemClock() bool { return v.system }
 
 // Warnings tells what loads but is probably wrong: expired anchors, anchors whose
 // constraints are not applied, CRLs past their next update.

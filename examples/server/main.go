@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -60,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	defer signal.Stop(hangup)
 
 	options := mtlsguard.Options{
-		Log:   slog.New(slog.NewJSONHandler(stderr, nil)),
+		Log:   mtlsguard.JSONLog(stderr, nil),
 		Debug: *debug,
 		Ready: func() {
 			if *config == "" {

@@ -1,9 +1,10 @@
-// Package backlog hands values to one goroutine, which exists only while there is
-// something to hand over. Offering never waits: beyond the bound a value is dropped
-// and counted.
+// Package backlog hands values to one goroutine, which ends when there has been
+// nothing to hand over for a while. Offering never waits: beyond the bound a value is
+// dropped and counted.
 package backlog
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,12 +13,14 @@ import (
 
 // Queue is a bounded backlog. It is safe for concurrent use.
 type Queue[T any] struct {
-	do   func(T)
+	do   func([]T)
 	most int
 
 	mu      sync.Mutex
 	waiting []T
 	running bool
+	asleep  bool // running, and to be woken
+	wake    chan struct{}
 	taken   uint64   // values, ever
 	done    uint64   // of these, handed over
 	waiters []waiter // in the order of what they wait for
@@ -30,10 +33,10 @@ type waiter struct {
 	done  chan struct{}
 }
 
-// New returns a queue of at most so many values. They are given to do one after the
-// other, in order.
-func New[T any](most int, do func(T)) *Queue[T] {
-	return &Queue[T]{do: do, most: most}
+// New returns a queue of at most so many values. They are given to do in order, as
+// many at a time as have come meanwhile; the slice is do's until it returns.
+func New[T any](most int, do func([]T)) *Queue[T] {
+	return &Queue[T]{do: do, most: most, wake: make(chan struct{}, 1)}
 }
 
 // Offer queues a value, or drops it and reports false.
@@ -46,16 +49,27 @@ func (q *Queue[T]) Offer(v T) bool {
 	}
 	q.waiting = append(q.waiting, v)
 	q.taken++
-	if !q.running {
+	switch {
+	case !q.running:
 		q.running = true
 		go q.run()
+	case q.asleep:
+		q.asleep = false
+		q.wake <- struct{}{} // there is room: whoever sleeps is woken once
 	}
 	return true
 }
 
+// linger is how long the goroutine waits for more before it ends: a new one for
+// every value would cost more than the value.
+const linger = time.Second
+
 func (q *Queue[T]) run() {
 	var batch []T
+	idle := time.NewTimer(linger)
+	defer idle.Stop()
 	for {
+		runtime.Gosched() // let those who have something to say say it: more goes at once
 		q.mu.Lock()
 		q.done += uint64(len(batch))
 		for len(q.waiters) > 0 && q.waiters[0].until <= q.done {
@@ -64,15 +78,28 @@ func (q *Queue[T]) run() {
 		}
 		clear(batch) // what was handed over is not kept alive
 		if len(q.waiting) == 0 {
-			q.running = false
+			batch = batch[:0]
+			q.asleep = true
 			q.mu.Unlock()
-			return
+			idle.Reset(linger)
+			select {
+			case <-q.wake:
+				continue
+			case <-idle.C:
+			}
+			q.mu.Lock()
+			if q.asleep {
+				q.asleep, q.running = false, false
+				q.mu.Unlock()
+				return
+			}
+			q.mu.Unlock()
+			<-q.wake // somebody was faster
+			continue
 		}
 		batch, q.waiting = q.waiting, batch[:0]
 		q.mu.Unlock()
-		for i := range batch {
-			q.do(batch[i])
-		}
+		q.do(batch)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 func TestOrderAndEnd(t *testing.T) {
 	var got []int
-	q := backlog.New(1000, func(v int) { got = append(got, v) })
+	q := backlog.New(1000, func(v []int) { got = append(got, v...) })
 	for i := range 1000 {
 		if !q.Offer(i) {
 			t.Fatal("dropped below the bound")
@@ -33,7 +33,7 @@ func TestL9_BlockedSinkNeverBlocksAnOffer(t *testing.T) {
 	release := make(chan struct{})
 	var mu sync.Mutex
 	done := 0
-	q := backlog.New(10, func(int) { <-release; mu.Lock(); done++; mu.Unlock() })
+	q := backlog.New(10, func(v []int) { <-release; mu.Lock(); done += len(v); mu.Unlock() })
 	taken := 0
 	for i := range 100 {
 		if q.Offer(i) {
@@ -60,7 +60,7 @@ func TestL9_BlockedSinkNeverBlocksAnOffer(t *testing.T) {
 // Wait is for what is queued when it is called, however much comes after it.
 func TestWaitUnderLoad(t *testing.T) {
 	stop := make(chan struct{})
-	q := backlog.New(50, func(int) { time.Sleep(100 * time.Microsecond) })
+	q := backlog.New(50, func([]int) { time.Sleep(100 * time.Microsecond) })
 	var load sync.WaitGroup
 	load.Go(func() {
 		for {
@@ -87,7 +87,7 @@ func TestWaitUnderLoad(t *testing.T) {
 // Who gives up waiting leaves nothing behind, and holds nobody else up.
 func TestWaitGivenUp(t *testing.T) {
 	release := make(chan struct{})
-	q := backlog.New(10, func(int) { <-release })
+	q := backlog.New(10, func([]int) { <-release })
 	q.Offer(1)
 	var waiters sync.WaitGroup
 	for i := range 10 {

@@ -1,0 +1,57 @@
+package idheader_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/idheader"
+)
+
+func TestF17_WhoSomebodyIs(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"Client-Cert", "Client-Cert-Chain", "Client-Cert-Anything", "X-Client-Cert", "X-Client-Certificate", "X-Arr-Clientcert", "X-Ssl-Client-Cert", "Ssl-Client-Verify",
+		"X-Amzn-Mtls-Clientcert-Leaf", "Cf-Client-Cert-Der-Base64", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "Tailscale-User-Login",
+		"Remote-User", "X-Remote-Extra-Scopes", "X-Client-Cert-" + strings.Repeat("long-", 40),
+	} {
+		for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."), strings.Replace(name, "-", "_", 1)} {
+			if !idheader.Is(spelling) {
+				t.Errorf("%s is no identity header", spelling)
+			}
+		}
+	}
+	for _, name := range []string{"", "C", "Client", "Client-Certificates-Wanted"[:9], "Xclient-Cert", "Remote", "X-Users", "X-Client-Ip", "Cookie", "Trailer", "Client Cert", "Accept", "-Client-Cert", "Client--Cert"} {
+		if idheader.Is(name) {
+			t.Errorf("%q is an identity header", name)
+		}
+	}
+}
+
+func TestF3_Spellings(t *testing.T) {
+	t.Parallel()
+	if got := idheader.Fold("X_Client.CERT-" + strings.Repeat("Q", 80)); got != "x-client-cert-"+strings.Repeat("q", 80) {
+		t.Error(got)
+	}
+	for _, x := range []struct {
+		a, b string
+		same bool
+	}{
+		{"Client-Cert", "client_cert", true}, {"Client-Cert", "CLIENT.CERT", true}, {"", "", true},
+		{"Client-Cert", "Client-Certs", false}, {"Client-Cert", "Client-Cerx", false}, {"Client-Cert", "Client Cert", false}, {"@", "`", false}, {"[", "{", false},
+	} {
+		if got := idheader.Same(x.a, x.b); got != x.same || got != (idheader.Fold(x.a) == idheader.Fold(x.b)) {
+			t.Errorf("%q and %q: %t", x.a, x.b, got)
+		}
+	}
+}
+
+func BenchmarkIs(b *testing.B) {
+	for _, name := range []string{"Accept-Encoding", "X-Request-Id", "X-Forwarded-For", "Client-Cert"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				idheader.Is(name)
+			}
+		})
+	}
+}

@@ -1,0 +1,135 @@
+package mtlsguard
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+var writtenAt = regexp.MustCompile(`^\{"time":"[^"]*",`)
+
+// logged is what a log writes about a decision, without its time.
+func logged(t *testing.T, open func(*bytes.Buffer) *slog.Logger, req *http.Request, o middleware.Outcome) string {
+	t.Helper()
+	var out bytes.Buffer
+	e := newEvents(open(&out), new(atomic.Uint64))
+	e.decision(req, &o)
+	if !e.backlog.Wait(5 * time.Second) {
+		t.Fatal("the log took nothing")
+	}
+	line := out.String()
+	if !writtenAt.MatchString(line) {
+		t.Fatalf("no time: %s", line)
+	}
+	return writtenAt.ReplaceAllString(line, "{")
+}
+
+func ours(out *bytes.Buffer) *slog.Logger { return JSONLog(out, nil) }
+
+func slogs(out *bytes.Buffer) *slog.Logger { return slog.New(slog.NewJSONHandler(out, nil)) }
+
+// JSONLog writes what slog writes, byte for byte, whatever a caller puts into a request.
+func FuzzL7_JSONLog(f *testing.F) {
+	for _, path := range []string{"/orders/7", `/a"b\c`, "/\u2028\u202e", "/\xff\x00", "/<script>&", strings.Repeat("/é", 400)} {
+		f.Add(path, "alice", "192.0.2.1:5", "", true, int64(250))
+	}
+	f.Fuzz(func(t *testing.T, path, user, remote, detail string, allowed bool, took int64) {
+		req := &http.Request{RemoteAddr: remote}
+		o := middleware.Outcome{
+			Allowed: allowed, Method: "GET", Path: path, Port: "internal", Rule: "policy.csv:7", Detail: detail, Generation: 3,
+			Duration: time.Duration(max(took, 0)), Identity: &identity.Identity{User: user, MappingID: "m", Via: identity.TLS},
+		}
+		if !allowed {
+			o.Reason, o.Reference = reason.NoRule, "1f"
+		}
+		if got, want := logged(t, ours, req, o), logged(t, slogs, req, o); got != want {
+			t.Errorf("ours  %sslogs %s", got, want)
+		}
+	})
+}
+
+// Lines about decisions and records of another kind keep their order, and a log that
+// fails loses only itself.
+func TestL9_LinesAndRecordsInOrder(t *testing.T) {
+	var out bytes.Buffer
+	e := newEvents(JSONLog(&out, nil), new(atomic.Uint64))
+	for range 50 {
+		e.decision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+		e.note("reload", "configuration in force", "ok")
+	}
+	e.flush()
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 100 {
+		t.Fatalf("%d lines, want 100", len(lines))
+	}
+	for i, line := range lines {
+		if want := []string{`"event":"decision"`, `"event":"reload"`}[i%2]; !strings.Contains(line, want) {
+			t.Fatalf("line %d is %s", i+1, line)
+		}
+	}
+	for _, w := range []failing{{}, {panics: true}} {
+		e = newEvents(JSONLog(w, nil), new(atomic.Uint64))
+		for range 3 {
+			e.decision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+			if !e.backlog.Wait(5 * time.Second) {
+				t.Fatal("a failing log holds up what follows")
+			}
+		}
+	}
+}
+
+type failing struct{ panics bool }
+
+func (f failing) Write([]byte) (int, error) {
+	if f.panics {
+		panic("the log")
+	}
+	return 0, errors.New("no space")
+}
+
+// A logger derived from JSONLog is slog's own, with what was added.
+func TestJSONLogWith(t *testing.T) {
+	var out bytes.Buffer
+	e := newEvents(JSONLog(&out, nil).With("service", "orders"), new(atomic.Uint64))
+	e.decision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+	e.flush()
+	if !strings.Contains(out.String(), `"service":"orders"`) || !strings.Contains(out.String(), `"user":"alice"`) {
+		t.Errorf("wrote %s", out.String())
+	}
+}
+
+// What a decision costs in the log, beside slog.
+func BenchmarkDecisionLine(b *testing.B) {
+	for _, log := range []struct {
+		name string
+		open func() *slog.Logger
+	}{
+		{"ours", func() *slog.Logger { return JSONLog(discard{}, nil) }},
+		{"slog", func() *slog.Logger { return slog.New(slog.NewJSONHandler(discard{}, nil)) }},
+	} {
+		b.Run(log.name, func(b *testing.B) {
+			e := newEvents(log.open(), new(atomic.Uint64))
+			req := &http.Request{RemoteAddr: "192.0.2.1:50123"}
+			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/orders/7", Port: "internal", Rule: "policy.csv:7", Identity: &identity.Identity{User: "alice", MappingID: "alice"}}
+			b.ReportAllocs()
+			for b.Loop() {
+				e.decision(req, &o)
+			}
+			e.flush()
+		})
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
