@@ -38,6 +38,7 @@ type portFile struct {
 	minVersion  uint16
 	cert, key   named
 	trust       *trustFile
+	forwarded   *forwardedFile
 	strict      bool
 	unmapped    string
 	methods     []string
@@ -170,7 +171,7 @@ func (p *parser) reload(n *yaml.Node) time.Duration {
 
 func (p *parser) port(n *yaml.Node) portFile {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
-		"methods", "server_names", "cancel_requests", "limits")
+		"methods", "server_names", "cancel_requests", "limits", "forwarded")
 	out := portFile{node: n, strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // told by Map
@@ -197,9 +198,10 @@ func (p *parser) port(n *yaml.Node) portFile {
 	p.certificate(&out, n, m["certificate"])
 	if m["trust"] != nil {
 		out.trust = p.trust(m["trust"])
-	} else if out.clientCert > ports.None {
+	} else if out.clientCert > ports.None && m["forwarded"] == nil {
 		p.Say(n, fmt.Sprintf("port %q asks for certificates and has no trust", out.name), "trust: {anchors: [FILE]} with the CA of your clients")
 	}
+	p.forwarded(&out, m["forwarded"])
 	p.callers(&out, m)
 	out.cancel = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.limits = p.limits(m["limits"])

@@ -21,9 +21,18 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
+var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime"}
+
 func (p *parser) trust(n *yaml.Node) *trustFile {
 	before := p.Wrong.Len()
-	m := p.Map(n, "trust", "anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime")
+	out := p.trustOf(n, p.Map(n, "trust", trustKeys...))
+	out.wrong = p.Wrong.Len() > before
+	return out
+}
+
+// trustOf reads the keys of a trust.
+func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *trustFile {
+	before := p.Wrong.Len()
 	out := &trustFile{
 		node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls"),
 		revoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), maxLife: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0),

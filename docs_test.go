@@ -70,6 +70,7 @@ func documented(t *testing.T) *site {
 	revoked := s.ca.Leaf("revoked")
 	s.put("client-ca.pem", string(s.ca.CertPEM()))
 	s.put("client-ca.crl", s.crl(7, revoked))
+	s.put("gateway-ca.pem", string(s.other.CertPEM()))
 	s.put("revoked.pem", string(revoked.CertPEM()))
 	if err := os.Mkdir(s.path("crls"), 0o700); err != nil {
 		t.Fatal(err)
@@ -153,6 +154,9 @@ func TestDocsNameEveryKey(t *testing.T) {
 		{"trust", config, "trust:\n      ", "must_be_revoked"},
 		{"fetch", config, "        - {", "issuer"},
 		{"ocsp", config, "ocsp: {", "nonce"},
+		{"forwarded", config, "forwarded:\n      ", "format"},
+		{"gateway", config, "gateway:\n        ", "fingerprints"},
+		{"verified", config, "verified: {", "value"},
 		{"limits", config, "limits:\n      ", "connections_per_ip"},
 		{"a mapping", "users.yaml", "  - {", "fingerprint"},
 	} {
@@ -165,10 +169,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 			case strings.HasSuffix(row.before, "{"):
 				key = odd + ": x, "
 			case row.before != "":
-				key += strings.Repeat(" ", 4)
-				if strings.HasSuffix(row.before, "      ") {
-					key += "  "
-				}
+				key += strings.Repeat(" ", max(4, len(row.before)-strings.LastIndex(row.before, "\n")-1))
 			}
 			if row.before == "" {
 				s.put(row.file, key+s.get(row.file))

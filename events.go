@@ -197,6 +197,9 @@ func (e *events) describe(r fields, req *http.Request, o *middleware.Outcome, ou
 	r.add("method", printable(o.Method, longest))
 	r.add("path", printable(o.Path, longest))
 	r.add("rule", o.Rule)
+	if !o.Gateway.IsZero() {
+		r.add("gateway", o.Gateway.Fingerprint().String())
+	}
 	if !o.Verified.IsZero() {
 		r.certificate(e.verified(o.Verified))
 	}

@@ -22,7 +22,7 @@ type fetching struct {
 func (f *fetching) follow(ctx context.Context, g *generation) {
 	var sources []crlfetch.Source
 	for _, p := range g.ports {
-		for _, s := range p.fetch {
+		for _, s := range p.sources() {
 			i := slices.IndexFunc(sources, func(other crlfetch.Source) bool { return s.File == other.File })
 			if i < 0 {
 				sources = append(sources, s)

@@ -4,6 +4,7 @@ go 1.26.6
 
 require (
 	github.com/casbin/casbin/v2 v2.135.0
+	github.com/dunglas/httpsfv v1.1.2
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/patrickmn/go-cache v2.1.0+incompatible
 	go.yaml.in/yaml/v3 v3.0.6

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
@@ -33,10 +34,24 @@ type portGeneration struct {
 	line     int // in mtlsguard.yaml
 	config   ports.Config
 	guard    middleware.PortConfig
-	trustKey [sha256.Size]byte // what the trust was made from
 	certKey  [sha256.Size]byte // what the certificate was made from
+	clients  trusted           // of connections
+	gateways trusted           // of connections too, where clients does not say it
+	users    trusted           // of certificates that gateways state
+}
+
+// trusted is a trust, what it was made from, and what keeps it fresh. The zero value
+// is that of a port without one.
+type trusted struct {
+	verifier *trust.Verifier
+	key      [sha256.Size]byte
 	fetch    []crlfetch.Source
 	asks     responder
+}
+
+// trusts are those that a port has.
+func (p *portGeneration) trusts() []*trusted {
+	return slices.DeleteFunc([]*trusted{&p.clients, &p.gateways, &p.users}, func(t *trusted) bool { return t.verifier == nil })
 }
 
 // responder is an OCSP client, and what it was made from. What it was told already
@@ -154,7 +169,7 @@ func place(path string, n named) mistake.Mistake {
 func (l *loader) users(path string, f *file, ports []string) *certmap.Table {
 	if f.users.name == "" {
 		for _, p := range f.ports {
-			if p.trust != nil {
+			if p.trust != nil || p.forwarded != nil {
 				l.wrong.Add(mistake.Mistake{File: path, Line: p.node.Line, What: "users is missing, and a port asks for certificates", Hint: "users: users.yaml says which certificate is which user"})
 				break
 			}
@@ -237,9 +252,7 @@ func (l *loader) port(path string, p portFile) portGeneration {
 	if p.cert.name != "" && p.key.name != "" {
 		l.certificate(path, p, &out)
 	}
-	if p.trust != nil {
-		l.trust(path, p, &out)
-	}
+	l.believes(path, p, &out)
 	if p.clientCert == ports.None {
 		if host, _, _ := net.SplitHostPort(p.listen); host == "" || net.ParseIP(host).IsUnspecified() {
 			l.warn("port %s asks for no certificate and listens on every address", p.name)

@@ -8,23 +8,67 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-// trust reads what a port judges its clients by.
-func (l *loader) trust(path string, p portFile, out *portGeneration) {
-	c := trust.Config{Profile: p.trust.profile, Revocation: p.trust.revocation, MaxLeafLifetime: p.trust.maxLife, Now: l.options.Now}
+// believes reads what a port judges its clients by, and behind gateways their users.
+func (l *loader) believes(path string, p portFile, out *portGeneration) {
+	old := l.before(p.name)
+	if p.trust != nil {
+		out.clients = l.trust(path, "port "+p.name, p.trust, old.clients)
+	}
+	if f := p.forwarded; f != nil {
+		l.forwarded(path, p.name, f, out, old)
+	}
+	out.config.Trust, out.guard.Trust = out.clients.verifier, out.clients.verifier
+}
+
+// forwarded makes the receiver of what gateways state.
+func (l *loader) forwarded(path, port string, f *forwardedFile, out *portGeneration, old portGeneration) {
+	var gateways *trust.Verifier
+	switch {
+	case f.gateway == nil:
+		gateways = out.clients.verifier
+	case out.clients.verifier == nil:
+		out.clients = l.trust(path, "port "+port+", gateway", f.gateway, old.clients) // who shows a certificate here is a gateway
+		gateways = out.clients.verifier
+	default:
+		out.gateways = l.trust(path, "port "+port+", gateway", f.gateway, old.gateways)
+		gateways = out.gateways.verifier
+		if gateways != nil && !gateways.SharesAnchor(out.clients.verifier) {
+			l.wrong.Add(mistake.Mistake{File: path, Line: f.node.Line, What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
+		}
+	}
+	if f.users != nil {
+		out.users = l.trust(path, "port "+port+", forwarded", f.users, old.users)
+	}
+	if f.wrong || gateways == nil || out.users.verifier == nil {
+		return // told
+	}
+	receiver, err := forwarded.New(forwarded.Config{
+		Topology: f.topology, Users: out.users.verifier, Gateways: forwarded.Gateways{Pins: f.pins, Names: f.names, Trust: gateways},
+	})
+	l.wrong.Merge(placed(err, path, f.node.Line), mistake.Mistake{File: path, Line: f.node.Line})
+	out.guard.Forwarded = receiver
+}
+
+// trust makes a verifier, or takes the old one again where it was made from the
+// same: its generation, its sessions and what it has verified stay.
+func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trusted) {
+	c := trust.Config{Profile: t.profile, Revocation: t.revocation, MaxLeafLifetime: t.maxLife, Now: l.options.Now}
 	key := sha256.New()
 	fmt.Fprintf(key, "%d %d %d\n", c.Profile, c.Revocation, c.MaxLeafLifetime)
 	before := l.wrong.Len()
-	l.responder(p, &c, out, key)
+	l.responder(t, &c, &out, old, key)
 	var lists []placedCRL
-	for _, n := range p.trust.anchors {
+	for _, n := range t.anchors {
 		name := l.files.beside(path, n.name)
 		if data, ok := l.need(place(path, n), name); ok {
 			certs, err := trust.ReadCertificates(name, data)
@@ -33,8 +77,8 @@ func (l *loader) trust(path string, p portFile, out *portGeneration) {
 			fmt.Fprintf(key, "anchors %x\n", sha256.Sum256(data))
 		}
 	}
-	out.fetch = l.sources(path, p.trust, c.Anchors)
-	for _, n := range p.trust.crls {
+	out.fetch = l.sources(path, t, c.Anchors)
+	for _, n := range t.crls {
 		for _, name := range l.crlFiles(path, n) {
 			if data, ok := l.need(place(path, n), name); ok {
 				lists = append(lists, l.crls(name, data, c.Anchors)...)
@@ -42,7 +86,7 @@ func (l *loader) trust(path string, p portFile, out *portGeneration) {
 			}
 		}
 	}
-	for _, n := range p.trust.revoked {
+	for _, n := range t.revoked {
 		name := l.files.beside(path, n.name)
 		if data, ok := l.need(place(path, n), name); ok {
 			certs, err := trust.ReadCertificates(name, data)
@@ -51,45 +95,45 @@ func (l *loader) trust(path string, p portFile, out *portGeneration) {
 			fmt.Fprintf(key, "revoked %x\n", sha256.Sum256(data))
 		}
 	}
-	if p.trust.wrong || l.wrong.Len() > before || len(c.Anchors) == 0 { // without anchors parse has told
-		return
+	if t.wrong || l.wrong.Len() > before || len(c.Anchors) == 0 { // without anchors parse has told
+		return out
 	}
 	for _, list := range lists {
 		c.CRLs = append(c.CRLs, list.List)
 	}
-	key.Sum(out.trustKey[:0])
-	inForce, madeFrom := l.inForce(p.name)
-	verifier := inForce
-	if inForce == nil || madeFrom != out.trustKey {
+	key.Sum(out.key[:0])
+	verifier := old.verifier
+	if verifier == nil || old.key != out.key {
 		var err error
 		if verifier, err = trust.New(c); err != nil {
-			l.wrong.Merge(placed(err, path, p.trust.node.Line), mistake.Mistake{File: path, Line: p.trust.node.Line})
-			return
+			l.wrong.Merge(placed(err, path, t.node.Line), mistake.Mistake{File: path, Line: t.node.Line})
+			return out
 		}
 	}
-	if inForce != nil && !l.noneOlder(lists, verifier, inForce) {
-		return
+	if old.verifier != nil && !l.noneOlder(lists, verifier, old.verifier) {
+		return out
 	}
 	for _, w := range verifier.Warnings() {
-		l.warn("port %s: %s", p.name, w)
+		l.warn("%s: %s", where, w)
 	}
-	out.config.Trust, out.guard.Trust = verifier, verifier
+	out.verifier = verifier
+	return out
 }
 
-// responder takes the port's OCSP client again, or makes one.
-func (l *loader) responder(p portFile, c *trust.Config, out *portGeneration, key io.Writer) {
-	if p.trust.ocsp == nil {
+// responder takes the old OCSP client again, or makes one.
+func (l *loader) responder(t *trustFile, c *trust.Config, out *trusted, old trusted, key io.Writer) {
+	if t.ocsp == nil {
 		return
 	}
-	config := *p.trust.ocsp
+	config := *t.ocsp
 	config.Now = l.options.Now
 	out.asks.madeFrom = fmt.Sprintf("ocsp %q %d %t\n", config.URL, config.Timeout, config.Nonce)
-	if old := l.before(p.name); old != nil && old.asks.madeFrom == out.asks.madeFrom {
+	if old.asks.madeFrom == out.asks.madeFrom {
 		out.asks = old.asks
 	} else {
 		client, err := ocsp.New(config)
 		if err != nil {
-			l.wrong.Merge(placed(err, l.path, p.trust.node.Line), mistake.Mistake{File: l.path, Line: p.trust.node.Line})
+			l.wrong.Merge(placed(err, l.path, t.node.Line), mistake.Mistake{File: l.path, Line: t.node.Line})
 			return
 		}
 		out.asks.client = client
@@ -201,25 +245,29 @@ func (l *loader) noneOlder(lists []placedCRL, here, inForce *trust.Verifier) boo
 	return fine
 }
 
-// inForce returns the verifier of a port, if there is one already, and what it was
-// made from. Made from the same it is taken again: its generation, its sessions and
-// what it has verified stay.
-func (l *loader) inForce(port string) (v *trust.Verifier, madeFrom [sha256.Size]byte) {
-	if p := l.before(port); p != nil {
-		return p.config.Trust, p.trustKey
-	}
-	return nil, madeFrom
-}
-
-// before is a port of the generation in force, or nil.
-func (l *loader) before(port string) *portGeneration {
-	if l.previous == nil {
-		return nil
-	}
-	for i, p := range l.previous.ports {
-		if p.config.Name == port {
-			return &l.previous.ports[i]
+// before is a port of the generation in force; the zero value where there is none.
+func (l *loader) before(port string) portGeneration {
+	if l.previous != nil {
+		for _, p := range l.previous.ports {
+			if p.config.Name == port {
+				return p
+			}
 		}
 	}
-	return nil
+	return portGeneration{}
+}
+
+// sources are the CRLs that a port wants kept fresh.
+func (p *portGeneration) sources() []crlfetch.Source {
+	return slices.Concat(p.clients.fetch, p.gateways.fetch, p.users.fetch)
+}
+
+// freshUntil is the earliest next update of a port's CRLs; zero where none is needed.
+func (p *portGeneration) freshUntil() (earliest time.Time) {
+	for _, t := range p.trusts() {
+		if until := t.verifier.FreshUntil(); !until.IsZero() && (earliest.IsZero() || until.Before(earliest)) {
+			earliest = until
+		}
+	}
+	return earliest
 }

@@ -88,7 +88,7 @@ func (s *Server) swap(g *generation) error {
 
 // same reports whether an open port has nothing to change.
 func (p portGeneration) same(q portGeneration) bool {
-	return p.trustKey == q.trustKey && p.config.Trust == q.config.Trust && p.certKey == q.certKey &&
+	return p.clients.key == q.clients.key && p.config.Trust == q.config.Trust && p.certKey == q.certKey &&
 		p.config.Limits == q.config.Limits && p.config.MinVersion == q.config.MinVersion && p.config.CancelRequests == q.config.CancelRequests
 }
 

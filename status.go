@@ -123,11 +123,9 @@ func (s *Server) Status() Status {
 			Name: p.Name(), Connections: p.Open(), Allowed: c.allowed.Load(), Failed: c.failed.Load(),
 			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes),
 		}
-		if v := current.ports[i].config.Trust; v != nil {
-			ps.FreshUntil = v.FreshUntil()
-			if !ps.FreshUntil.IsZero() && now.After(ps.FreshUntil) {
-				out.NotReady = append(out.NotReady, fmt.Sprintf("port %s: a CRL was to be replaced by %s", p.Name(), ps.FreshUntil.UTC().Format(time.RFC3339)))
-			}
+		ps.FreshUntil = current.ports[i].freshUntil()
+		if !ps.FreshUntil.IsZero() && now.After(ps.FreshUntil) {
+			out.NotReady = append(out.NotReady, fmt.Sprintf("port %s: a CRL was to be replaced by %s", p.Name(), ps.FreshUntil.UTC().Format(time.RFC3339)))
 		}
 		out.Ports = append(out.Ports, ps)
 	}

@@ -62,14 +62,13 @@ func (s *Server) remind(ctx context.Context) {
 func (s *Server) alarm(g *generation, told map[string]bool) map[string]bool {
 	aging := map[string]bool{}
 	for _, p := range g.ports {
-		if p.config.Trust == nil {
-			continue
-		}
-		for _, w := range p.config.Trust.Aging() {
-			if !told[w] && !aging[w] {
-				s.events.warnings([]string{w})
+		for _, t := range p.trusts() {
+			for _, w := range t.verifier.Aging() {
+				if !told[w] && !aging[w] {
+					s.events.warnings([]string{w})
+				}
+				aging[w] = true
 			}
-			aging[w] = true
 		}
 	}
 	return aging

@@ -7,9 +7,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -69,6 +72,9 @@ type PortConfig struct {
 	Methods        []string
 	Authenticators []Authenticator
 	ServerNames    []string // SNI and Host must be one of these; empty: any
+	// Forwarded reads the certificates that gateways state. With it the connection's
+	// own certificate is a gateway's or nobody's, and Trust does not count.
+	Forwarded *forwarded.Receiver
 }
 
 // snapshot is a compiled Config: one generation, one pointer, never changed.
@@ -80,6 +86,7 @@ type snapshot struct {
 	others    *port
 	ports     map[string]*port
 	unwelcome map[string]bool // folded names of further identity headers
+	forwards  bool            // a port has gateways
 }
 
 // port is a compiled PortConfig.
@@ -88,7 +95,15 @@ type port struct {
 	methods    map[string]bool
 	names      map[string]bool
 	challenges []string
+	vary       string
+	stated     *expire.Cache[*memo] // behind gateways: who the certificates are, by their fingerprints
 }
+
+// mostStated bounds what a port remembers of certificates that gateways state.
+const (
+	mostStated = 4096
+	statedTime = 10 * time.Minute
+)
 
 func compile(c Config) (*snapshot, error) {
 	s := &snapshot{Config: c, ports: make(map[string]*port, len(c.PerPort)), unwelcome: map[string]bool{}}
@@ -112,6 +127,15 @@ func compile(c Config) (*snapshot, error) {
 	})
 	for _, name := range slices.Sorted(maps.Keys(c.PerPort)) {
 		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), c.PerPort[name])
+	}
+	for _, p := range s.ports {
+		if p.Forwarded == nil {
+			continue
+		}
+		s.forwards = true
+		for _, h := range p.Forwarded.Headers() {
+			s.unwelcome[idheader.Fold(h)] = true // on every port: a client of another could state it
+		}
 	}
 	for _, h := range c.IdentityHeaders {
 		s.unwelcome[idheader.Fold(h)] = true
@@ -143,6 +167,10 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 			say(fmt.Sprintf(".Methods: %q is no method", m), "an upper-case token such as PROPFIND")
 		}
 		p.methods[m] = true
+	}
+	if pc.Forwarded != nil {
+		p.vary = strings.Join(pc.Forwarded.Headers(), ", ")
+		p.stated = expire.New[*memo](mostStated, statedTime)
 	}
 	for i, a := range pc.Authenticators {
 		if a == nil {

@@ -32,26 +32,35 @@ func (m *memo) holds(s *snapshot, v *trust.Verifier, tick int64) bool {
 	if m.snapshot != s || v == nil || m.verified.Generation() != v.Generation() || m.mapped != s.mapped.Generation() {
 		return false
 	}
-	if tick >= 0 && m.sure.Load() == tick {
-		return true
-	}
-	now := v.Now()
-	if !m.inForce(now) {
-		return false
-	}
-	if v.SystemClock() && m.inForce(now.Add(far)) {
-		m.sure.Store(tick)
-	}
-	return true
+	return sure(&m.sure, v, tick, m)
 }
 
 func (m *memo) inForce(at time.Time) bool {
 	return m.verified.ValidAt(at) && (m.until.IsZero() || at.Before(m.until))
 }
 
+// sure reports whether something is in force by v's clock, which it reads once a
+// tick where the end is far away.
+func sure(since *atomic.Int64, v *trust.Verifier, tick int64, what interface{ inForce(time.Time) bool }) bool {
+	if tick >= 0 && since.Load() == tick {
+		return true
+	}
+	now := v.Now()
+	if !what.inForce(now) {
+		return false
+	}
+	if v.SystemClock() && what.inForce(now.Add(far)) {
+		since.Store(tick)
+	}
+	return true
+}
+
 // identify finds out who is calling: steps 2 to 4. It fills o and reports whether
 // the caller has a name.
 func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
+	if p.Forwarded != nil {
+		return s.identifyForwarded(r, c, p, o)
+	}
 	v := s.trust(c, p)
 	if m, ok := c.Memo().(*memo); ok && m.holds(s, v, c.Port().Tick()) {
 		o.Identity, o.Verified = m.identity, m.verified
@@ -72,7 +81,7 @@ func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome)
 		return false
 	}
 	o.Verified = verified
-	return s.mapUser(r, c, p, o)
+	return s.mapUser(r, identity.TLS, p, o, func(m *memo) { c.SetMemo(m) })
 }
 
 // trust judges the certificates of a connection.
@@ -83,8 +92,8 @@ func (s *snapshot) trust(c *ports.Conn, p *port) *trust.Verifier {
 	return c.Port().Config().Trust
 }
 
-// mapUser is step 3.
-func (s *snapshot) mapUser(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
+// mapUser is step 3. What may be remembered is given to keep.
+func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcome, keep func(*memo)) bool {
 	var before uint64
 	if s.mapped != nil {
 		before = s.mapped.Generation() // asked before the mapping: a change in between makes the memo stale, not wrong
@@ -106,19 +115,19 @@ func (s *snapshot) mapUser(r *http.Request, c *ports.Conn, p *port, o *Outcome) 
 		o.refuse(reason.Unmapped, "the mapper answered with a name that no user may have") // Default among them
 		return false
 	}
-	o.Identity = s.named(match.User, identity.TLS, o)
+	o.Identity = s.named(match.User, via, o)
 	o.Identity.MappingID = match.MappingID
 	o.Identity.Leaf = o.Verified.Leaf()
 	o.Identity.Fingerprint = o.Verified.Fingerprint().String()
 	if s.mapped != nil && s.steady && err == nil {
-		c.SetMemo(&memo{snapshot: s, mapped: before, identity: o.Identity, verified: o.Verified, until: match.Until})
+		keep(&memo{snapshot: s, mapped: before, identity: o.Identity, verified: o.Verified, until: match.Until})
 	}
 	return true
 }
 
 // withoutCertificate is step 4: nothing was sent.
 func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
-	if c.Port().ClientAuth() == ports.Require {
+	if p.Forwarded == nil && c.Port().ClientAuth() == ports.Require {
 		o.refuse(reason.NoCertificate, "a port that requires a certificate has a connection without one") // fail closed: this cannot be
 		return false
 	}
@@ -152,7 +161,7 @@ func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o
 		return true
 	}
 	o.Identity = s.named(identity.Default, identity.AnonymousVia, o)
-	if s.steady {
+	if s.steady && p.Forwarded == nil {
 		c.SetMemo(&memo{snapshot: s, identity: o.Identity})
 	}
 	return true

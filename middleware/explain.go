@@ -11,7 +11,7 @@ import (
 
 // Step is one part of an explanation.
 type Step struct {
-	Name string // target, certificate, mapping or policy
+	Name string // target, gateway, certificate, mapping or policy
 	Text string
 }
 
@@ -35,6 +35,9 @@ func (s *snapshot) explain(_ *http.Request, o *Outcome) []Step {
 	}
 	if o.Detail != "" {
 		add(string(o.Reason), "%s", o.Detail)
+	}
+	if !o.Gateway.IsZero() {
+		add("gateway", "fingerprint %s, believed until %s", o.Gateway.Fingerprint(), o.Gateway.Until().UTC())
 	}
 	if !o.Verified.IsZero() {
 		add("certificate", "fingerprint %s, believed until %s", o.Verified.Fingerprint(), o.Verified.Until().UTC())

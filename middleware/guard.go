@@ -47,6 +47,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		var o Outcome
+		o.hop = s.hear(w, r)
 		s.clean(r)
 		start := s.clock()
 		if !s.guarded(r, &o, everything) {
@@ -68,6 +69,7 @@ func (g *Guard) Identify(next http.Handler) http.Handler {
 			return
 		}
 		var o Outcome
+		o.hop = s.hear(w, r)
 		s.clean(r)
 		start := s.clock()
 		if !s.guarded(r, &o, naming) {
@@ -127,6 +129,7 @@ func (g *Guard) Check(r *http.Request) Outcome {
 		return o
 	}
 	r = r.Clone(r.Context()) // authenticators see what they see in Handler: a cleaned request
+	o.hop = s.hear(nil, r)
 	s.clean(r)
 	s.guarded(r, &o, everything)
 	return o

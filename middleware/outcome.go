@@ -17,7 +17,8 @@ type Outcome struct {
 	Reason     reason.Reason      // why it is refused; empty when it is allowed
 	Detail     string             // for logs: more about the reason, safe to print, never for the caller
 	Identity   *identity.Identity // nil where the caller could not be named; treat it as read-only
-	Verified   trust.Verified     // the certificate, where one is believed
+	Verified   trust.Verified     // the caller's certificate, where one is believed
+	Gateway    trust.Verified     // behind a gateway: the gateway's own, or what was shown in its place
 	Port       string             // empty where the request came by no port
 	Method     string
 	Path       string // as it was authorised; as it was sent where it was refused before
@@ -28,6 +29,7 @@ type Outcome struct {
 	Duration   time.Duration // the guard's own time; only where Config.Time is set
 
 	closes bool // the connection's certificate is not believed any more
+	hop    *hop // nil on a port without gateways
 }
 
 // refuse makes an outcome a refusal. A word that is not of the list comes from a

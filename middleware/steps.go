@@ -57,8 +57,12 @@ func (s *snapshot) name(r *http.Request, o *Outcome) bool {
 	}
 	if err != nil {
 		o.Path = sentPath(r)
-		o.Verified, _ = c.VerifiedBy(r.Context(), s.trust(c, p)) // for the log: it is still nobody's request
-		refusal := err.(*reason.Refusal)                         // both return nothing else
+		if p.Forwarded == nil {
+			o.Verified, _ = c.VerifiedBy(r.Context(), s.trust(c, p)) // for the log: it is still nobody's request
+		} else if o.hop != nil {
+			o.Gateway = o.hop.gateway
+		}
+		refusal := err.(*reason.Refusal) // both return nothing else
 		o.refuse(refusal.Reason, refusal.Detail)
 		return false
 	}

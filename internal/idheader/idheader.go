@@ -32,7 +32,7 @@ var names = map[string]bool{
 // prefixes are families of such headers.
 var prefixes = []string{
 	"client-cert-", "x-client-cert", "x-client-verify", "x-client-dn", "x-client-cn", "x-client-subject", "x-client-issuer",
-	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cloudfront-viewer-cert-",
+	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cf-cert-", "cloudfront-viewer-cert-",
 	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-remote-extra-", "x-mtls-", "x-tls-client-", "tailscale-user-",
 }
 

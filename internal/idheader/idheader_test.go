@@ -11,7 +11,7 @@ func TestF17_WhoSomebodyIs(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"Client-Cert", "Client-Cert-Chain", "Client-Cert-Anything", "X-Client-Cert", "X-Client-Certificate", "X-Arr-Clientcert", "X-Ssl-Client-Cert", "Ssl-Client-Verify",
-		"X-Amzn-Mtls-Clientcert-Leaf", "Cf-Client-Cert-Der-Base64", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "Tailscale-User-Login",
+		"X-Amzn-Mtls-Clientcert-Leaf", "Cf-Client-Cert-Der-Base64", "Cf-Cert-Verified", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "Tailscale-User-Login",
 		"Remote-User", "X-Remote-Extra-Scopes", "X-Client-Cert-" + strings.Repeat("long-", 40),
 	} {
 		for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."), strings.Replace(name, "-", "_", 1)} {

@@ -1,0 +1,96 @@
+package mtlsguard
+
+import (
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// forwardedFile is what a port says about the gateways in front of it.
+type forwardedFile struct {
+	node     *yaml.Node
+	topology forwarded.Topology
+	pins     []trust.Digest
+	names    []string
+	gateway  *trustFile // who issues the gateways' certificates; nil: the port's own trust
+	users    *trustFile // who issues those that they state
+	wrong    bool       // it has mistakes already
+}
+
+// forwarded reads how gateways state certificates. The port's mode and trust are
+// read already.
+func (p *parser) forwarded(out *portFile, n *yaml.Node) {
+	if n == nil {
+		return
+	}
+	before := p.Wrong.Len()
+	m := p.Map(n, "forwarded", "format", "gateway", "trust", "header", "verified")
+	f := &forwardedFile{node: n}
+	out.forwarded = f
+	if n.Kind != yaml.MappingNode {
+		f.wrong = true
+		return // told by Map
+	}
+	if out.clientCert == ports.None {
+		p.Say(n, "forwarded on a port that asks for no certificate: anybody could state one", "client_cert: require, and a certificate for the gateway")
+	}
+	p.topology(f, n, m)
+	if m["trust"] != nil {
+		f.users = p.trust(m["trust"])
+	} else {
+		p.Say(n, "forwarded has no trust", "trust: {anchors: [FILE]} with the CA of your users; what the gateway believed is not asked")
+	}
+	if m["gateway"] != nil {
+		p.gateway(f, m["gateway"])
+	} else {
+		p.Say(n, "forwarded has no gateway: nobody could state a certificate", "gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
+	}
+	if f.gateway == nil && out.trust == nil && m["gateway"] != nil && m["gateway"].Kind == yaml.MappingNode {
+		p.Say(m["gateway"], "nothing says who issues the gateway's certificate", "anchors: [FILE] with the CA of the gateway, and of no user")
+	}
+	f.wrong = p.Wrong.Len() > before
+}
+
+func (p *parser) topology(f *forwardedFile, n *yaml.Node, m map[string]*yaml.Node) {
+	var header, value string
+	if m["verified"] != nil {
+		v := p.Map(m["verified"], "verified", "header", "value")
+		header, value = p.Text(v["header"], "header"), p.Text(v["value"], "value")
+	}
+	var err error
+	f.topology, err = forwarded.Named(p.Text(m["format"], "format"), p.Text(m["header"], "header"), header, value)
+	for _, wrong := range mistake.All(err) {
+		p.Say(at(m["format"], n), "forwarded: "+wrong.What, wrong.Hint)
+	}
+}
+
+// gateway reads who may state certificates. What it is judged by are the keys of a
+// trust, beside its own two.
+func (p *parser) gateway(f *forwardedFile, n *yaml.Node) {
+	m := p.Map(n, "gateway", append([]string{"fingerprints", "names"}, trustKeys...)...)
+	for _, pin := range p.nameds(m["fingerprints"], "fingerprints") {
+		d, err := trust.ParseDigest(pin.name)
+		if err != nil {
+			p.Say(pin.node, fmt.Sprintf("fingerprints: %q is no SHA-256 fingerprint", pin.name), "as openssl x509 -noout -fingerprint -sha256 prints it")
+			continue
+		}
+		f.pins = append(f.pins, d)
+	}
+	for _, name := range p.nameds(m["names"], "names") {
+		f.names = append(f.names, name.name)
+	}
+	if n.Kind == yaml.MappingNode && len(f.pins)+len(f.names) == 0 && m["fingerprints"] == nil && m["names"] == nil {
+		p.Say(n, "gateway names nobody", "fingerprints: [SHA-256], or names: [gateway.acme.example]")
+	}
+	for _, key := range trustKeys {
+		if m[key] != nil {
+			f.gateway = p.trustOf(n, m)
+			return
+		}
+	}
+}

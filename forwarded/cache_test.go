@@ -1,0 +1,132 @@
+package forwarded_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// A chain that is kept for one leaf is not the next one's, and what was refused is
+// not kept.
+func TestCacheKeepsWhatWasVerified(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Cache = 8 })
+	dave, carol := sequence(w.dave.Cert), sequence(w.carol.Cert)
+	for _, x := range []struct {
+		h    http.Header
+		want string
+		kept int
+	}{
+		{header("Client-Cert", sequence(w.other.Cert)), "unknown-authority", 0},
+		{header("Client-Cert", "x"), "bad-header", 0},
+		{nil, "no-certificate", 0},
+		{header("Client-Cert", dave), "unknown-authority", 0},
+		{header("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
+		{header("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
+		{header("Client-Cert", dave), "unknown-authority", 1},
+		{header("Client-Cert", dave, "Client-Cert-Chain", sequence(w.dave.Chain[0])), "unknown-authority", 1},
+		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.dave.Chain)), "carol", 2},
+		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)), "carol", 2},
+		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)+"x"), "bad-header", 2},
+	} {
+		if got := ask(t, r, x.h); got != x.want || r.Kept() != x.kept {
+			t.Errorf("%.80v: %s and %d kept, want %s and %d", x.h, got, r.Kept(), x.want, x.kept)
+		}
+	}
+	for i := range 40 {
+		name := fmt.Sprint("user ", i)
+		if got := ask(t, r, header("Client-Cert", sequence(w.ca.Leaf(name).Cert))); got != name || r.Kept() > 8 {
+			t.Fatalf("%s, and %d are kept", got, r.Kept())
+		}
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	for name, p := range products {
+		r := receiver(t, p.topology(), func(c *forwarded.Config) { c.Cache = 2 })
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				for j := range 50 {
+					who := []*testpki.Pair{w.alice, w.bob, w.alice}[(i+j)%3]
+					if got := ask(t, r, p.state(who.Presented())); got != who.Cert.Subject.CommonName {
+						t.Errorf("%s: %s", name, got)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
+// request is a request of ordinary size, with a statement in it.
+func request(p gatewayOf, who *testpki.Pair) http.Header {
+	h := p.state(who.Presented())
+	for _, name := range []string{"Accept", "Accept-Encoding", "Accept-Language", "User-Agent", "Content-Type", "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "Traceparent", "Cookie"} {
+		h[name] = []string{"an ordinary value of an ordinary header"}
+	}
+	return h
+}
+
+func TestRepeatedStatementsAllocateNothing(t *testing.T) {
+	w := shared()
+	for name, p := range products {
+		r, h := receiver(t, p.topology()), request(p, w.alice)
+		once := func() {
+			if _, err := r.Verify(t.Context(), r.Take(h, nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		once()
+		if n := testing.AllocsPerRun(100, once); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkRepeated(b *testing.B) {
+	w := shared()
+	for _, name := range forwarded.Formats() {
+		p := products[name]
+		who := w.alice
+		if p.chains {
+			who = w.dave
+		}
+		b.Run(name, func(b *testing.B) {
+			r, h, ctx := receiver(b, p.topology()), request(p, who), b.Context()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.Verify(ctx, r.Take(h, nil)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkFirst reads and verifies as if nothing were kept, with users of a trust
+// that keeps what it believed all the same.
+func BenchmarkFirst(b *testing.B) {
+	w := shared()
+	for _, name := range forwarded.Formats() {
+		p := products[name]
+		b.Run(name, func(b *testing.B) {
+			r, ctx := receiver(b, p.topology(), func(c *forwarded.Config) { c.Cache = 1 }), b.Context()
+			all := []http.Header{request(p, w.alice), request(p, w.bob)}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, err := r.Verify(ctx, r.Take(all[i%2], nil)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,35 @@
+package forwarded_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The page shows the configurations that are tried, to the last byte.
+func TestDocsShowTheseConfigurations(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/gateways.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/gateways/*.conf")
+	if err != nil || len(files) != 4 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), "\n"+string(text)+"```\n") {
+			t.Errorf("docs/gateways.md shows another %s", f)
+		}
+	}
+	for name := range products {
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/gateways.md does not name format %s", name)
+		}
+	}
+}

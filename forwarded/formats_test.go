@@ -1,0 +1,116 @@
+package forwarded_test
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func TestEveryFormatIsTested(t *testing.T) {
+	t.Parallel()
+	if got, want := slices.Sorted(maps.Keys(products)), slices.Sorted(slices.Values(forwarded.Formats())); !slices.Equal(got, want) {
+		t.Errorf("tested are %v, there are %v", got, want)
+	}
+}
+
+// What each product sends is read, the chain with it; and without a certificate,
+// what it sends then is "no certificate".
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	for name, p := range products {
+		r := receiver(t, p.topology())
+		var want []string
+		for _, h := range p.headers {
+			want = append(want, http.CanonicalHeaderKey(h))
+		}
+		if got := r.Headers(); !slices.Equal(got, want) {
+			t.Errorf("%s reads %v, want %v", name, got, want)
+		}
+		for _, who := range []*testpki.Pair{w.alice, w.bob, w.carol, w.dave, w.other, w.alice} {
+			cn := who.Cert.Subject.CommonName
+			switch {
+			case who == w.other:
+				cn = "unknown-authority"
+			case len(who.Chain) > 0 && !p.chains:
+				cn = "unknown-authority" // this gateway states no issuers
+			}
+			h := p.state(who.Presented())
+			before := h.Clone()
+			if got := ask(t, r, h); got != cn {
+				t.Errorf("%s states %s: %s, want %s", name, who.Cert.Subject.CommonName, got, cn)
+			}
+			if !maps.EqualFunc(h, before, slices.Equal) {
+				t.Errorf("%s: the headers are changed", name)
+			}
+		}
+		if got := ask(t, r, p.none); got != "no-certificate" {
+			t.Errorf("%s states nobody: %s", name, got)
+		}
+	}
+}
+
+// Where a gateway sends no issuers, they are anchors of the users.
+func TestIssuersAsAnchors(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	for name, p := range products {
+		r := receiver(t, p.topology(), func(c *forwarded.Config) {
+			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert, w.carol.Chain[0]}})
+		})
+		if got := ask(t, r, p.state(certs{w.carol.Cert})); got != "carol" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// The same text in another way of writing it, which products of the same family
+// use.
+func TestVariants(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	chain := w.carol.Presented()
+	flat := func(eol string) string {
+		return strings.TrimSpace(strings.ReplaceAll(pemOf(chain), "\n", eol))
+	}
+	for _, x := range []struct{ format, name, value string }{
+		{"webmethods", "X-Client-Cert", flat(" ")},
+		{"webmethods", "X-Client-Cert", flat("")},
+		{"webmethods", "X-Client-Cert", escape(pemOf(chain), "-", "%%%02X")},
+		{"webmethods", "X-Client-Cert", escape(pemOf(chain), "-+/=", "%%%02x")},
+		{"webmethods", "X-Client-Cert", escape(strings.ReplaceAll(pemOf(chain), "\n", "\r\n"), "-", "%%%02X")},
+		{"webmethods", "X-Client-Cert", encode([]byte(strings.ReplaceAll(pemOf(chain), "\n", "\r\n")))},
+		{"webmethods", "X-Client-Cert", encode([]byte(strings.TrimSpace(pemOf(chain))))},
+		{"aws-alb", "X-Amzn-Mtls-Clientcert", escape(pemOf(append(chain, w.ca.Cert)), "+=/-", "%%%02X")},
+		{"nginx", "Ssl-Client-Cert", escape(pemOf(chain), "-", "%%%02X")},
+		{"nginx", "CloudFront-Viewer-Cert-Pem", escape(strings.TrimSpace(pemOf(chain)), "-", "%%%02X")},
+		{"haproxy", "X-SSL-Client-Cert", encode(joined(chain))},
+		{"envoy", "", `Chain="` + escape(pemOf(chain), "-", "%%%02X") + `"`},
+		{"envoy", "", `chain=` + escape(pemOf(chain), "-", "%%%02X")},
+		{"envoy", "", `HASH=` + strings.ToUpper(trust.FingerprintOf(chain[0]).String()) + `;ChAiN=` + escape(pemOf(chain), "-", "%%%02X") + `;By=;URI=;Subject=""`},
+		{"rfc9440", "Client-Cert", sequence(chain[0])}, // and the chain below
+	} {
+		topology, err := forwarded.Named(x.format, x.name, "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := receiver(t, topology)
+		h := header(r.Headers()[0], x.value)
+		if x.format == "rfc9440" {
+			h.Set("Client-Cert-Chain", sequence(chain[1])+"\t,  "+sequence(w.ca.Cert))
+		}
+		if got := ask(t, r, h); got != "carol" {
+			t.Errorf("%s, %.40s…: %s", x.format, x.value, got)
+		}
+	}
+	r := receiver(t, forwarded.WebMethods())
+	if got := ask(t, r, header("X-Client-Cert", encode(w.alice.Cert.Raw))); got != "alice" {
+		t.Errorf("base64 of DER: %s", got)
+	}
+}

@@ -1,0 +1,224 @@
+package forwarded_test
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func believed(tb testing.TB, v *trust.Verifier, p *testpki.Pair) trust.Verified {
+	tb.Helper()
+	verified, err := v.Verify(tb.Context(), p.Presented())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return verified
+}
+
+func TestF2_WhoIsAGateway(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	pin := trust.FingerprintOf(w.gateway.Cert)
+	leaf := func(change func(*x509.Certificate)) *testpki.Pair { return w.gatewayCA.Leaf(gatewayDNS, change) }
+	nobody := leaf(func(*x509.Certificate) {})
+	twin := w.gatewayCA.LeafWithKey("gateway", w.gateway.Key, func(c *x509.Certificate) { c.SerialNumber = w.gateway.Cert.SerialNumber })
+	for _, x := range []struct {
+		name    string
+		pins    []trust.Digest
+		names   []string
+		who     *testpki.Pair
+		gateway bool
+	}{
+		{"pinned", []trust.Digest{pin}, nil, w.gateway, true},
+		{"pinned beside others", []trust.Digest{trust.FingerprintOf(w.stranger.Cert), pin}, nil, w.gateway, true},
+		{"another is pinned", []trust.Digest{trust.FingerprintOf(w.stranger.Cert)}, nil, w.gateway, false},
+		{"its key is pinned, not it", []trust.Digest{trust.SPKIOf(w.gateway.Cert)}, nil, w.gateway, false},
+		{"its issuer is pinned", []trust.Digest{trust.FingerprintOf(w.gatewayCA.Cert)}, nil, w.gateway, false},
+		{"of its subject, serial and key", []trust.Digest{pin}, nil, twin, false},
+		{"a DNS name", nil, []string{gatewayDNS}, w.gateway, true},
+		{"its other DNS name", nil, []string{"x.example", "edge.acme.example"}, w.gateway, true},
+		{"a DNS name in another case", nil, []string{strings.ToUpper(gatewayDNS)}, w.gateway, true},
+		{"a URI", nil, []string{gatewayURI}, w.gateway, true},
+		{"a URI in another case", nil, []string{"spiffe://acme/Gateway"}, w.gateway, false},
+		{"the beginning of a URI", nil, []string{"spiffe://acme/gate"}, w.gateway, false},
+		{"a URI below", nil, []string{gatewayURI + "/x"}, w.gateway, false},
+		{"a domain above", nil, []string{"acme.example"}, w.gateway, false},
+		{"a name below", nil, []string{"x." + gatewayDNS}, w.gateway, false},
+		{"a common name alone", nil, []string{gatewayDNS}, nobody, false},
+		{"another name of the same authority", nil, []string{gatewayDNS}, w.stranger, false},
+		{"a wildcard", nil, []string{gatewayDNS}, leaf(func(c *x509.Certificate) { c.DNSNames = []string{"*.acme.example"} }), false},
+		{"the domain of a wildcard", nil, []string{"acme.example"}, leaf(func(c *x509.Certificate) { c.DNSNames = []string{"*.acme.example"} }), false},
+		{"a URI in another case in the certificate", nil, []string{gatewayURI}, leaf(func(c *x509.Certificate) { c.URIs = []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/Gateway"}} }), false},
+		{"an address of that domain", nil, []string{gatewayDNS}, leaf(func(c *x509.Certificate) { c.EmailAddresses = []string{gatewayDNS, "x@" + gatewayDNS} }), false},
+		{"a DNS name that looks like the URI", nil, []string{gatewayURI}, leaf(func(c *x509.Certificate) { c.DNSNames = []string{gatewayURI} }), false},
+		{"a URI that looks like the DNS name", nil, []string{gatewayDNS}, leaf(func(c *x509.Certificate) { c.URIs = []*url.URL{{Path: gatewayDNS}} }), false},
+		{"a URI with an escape in it", nil, []string{gatewayURI}, leaf(func(c *x509.Certificate) {
+			c.URIs = []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/gateway", RawPath: "/%67ateway"}}
+		}), false},
+	} {
+		r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Gateways.Pins, c.Gateways.Names = x.pins, x.names })
+		if got := r.IsGateway(believed(t, r.GatewayTrust(), x.who)); got != x.gateway {
+			t.Errorf("%s: %t, want %t", x.name, got, x.gateway)
+		}
+	}
+}
+
+// Who was believed by another trust is no gateway: a user least of all.
+func TestF2_OnlyTheGatewaysTrustMakesOne(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	user := w.ca.Leaf("bob", func(c *x509.Certificate) { c.DNSNames = []string{gatewayDNS} })
+	r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Gateways.Pins = []trust.Digest{trust.FingerprintOf(user.Cert)} })
+	again := verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert}})
+	for name, v := range map[string]trust.Verified{
+		"nobody":                      {},
+		"a user with the name":        believed(t, w.users, user),
+		"the gateway, by another one": believed(t, again, w.gateway),
+	} {
+		if r.IsGateway(v) {
+			t.Errorf("%s is a gateway", name)
+		}
+	}
+	if r.GatewayTrust() != w.gateways || !r.IsGateway(believed(t, w.gateways, w.gateway)) {
+		t.Error("the gateway is none")
+	}
+}
+
+// mistakes are the texts of an error.
+func mistakes(err error) string {
+	var out []string
+	for _, m := range mistake.All(err) {
+		out = append(out, m.What)
+		if m.Hint == "" {
+			out = append(out, "NO HINT")
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+func TestNewReportsEveryMistake(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	_, err := forwarded.New(forwarded.Config{Cache: -1})
+	if got, want := mistakes(err), "Config.Topology is empty; Config.Users is nil; Config.Cache is -1; no gateway is named: nobody could state a certificate; Gateways.Trust is nil"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	for _, x := range []struct {
+		name  string
+		spoil func(*forwarded.Config)
+		want  string
+	}{
+		{"an empty pin", func(c *forwarded.Config) { c.Gateways.Pins = make([]trust.Digest, 1) }, "Gateways.Pins[0] is empty"},
+		{"names that are none", func(c *forwarded.Config) {
+			c.Gateways.Names = []string{"*.acme.example", "", "127.0.0.1", "::1", "a b", "gateway.acme.example:443", "acme.example.", "http:x", "spiffe://acme/*", "a@b.example", "under_score", "-a.example"}
+		}, `"*.acme.example" is neither a DNS name nor a URI; "" is neither a DNS name nor a URI; "127.0.0.1" is neither a DNS name nor a URI; "::1" is neither a DNS name nor a URI; "a b" is neither a DNS name nor a URI; ` +
+			`"gateway.acme.example:443" is neither a DNS name nor a URI; "acme.example." is neither a DNS name nor a URI; "http:x" is neither a DNS name nor a URI; "spiffe://acme/*" is neither a DNS name nor a URI; ` +
+			`"a@b.example" is neither a DNS name nor a URI; "under_score" is neither a DNS name nor a URI; "-a.example" is neither a DNS name nor a URI`},
+		{"nobody", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named: nobody could state a certificate"},
+		{"B16: one trust for both", func(c *forwarded.Config) { c.Gateways.Trust = c.Users }, "gateways are named under an authority that also issues for users"},
+		{"B16: one anchor in both", func(c *forwarded.Config) {
+			c.Gateways.Trust = verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert, w.ca.Cert}})
+		}, "gateways are named under an authority that also issues for users"},
+		{"B16: a pin does not mend a name", func(c *forwarded.Config) {
+			c.Gateways.Trust, c.Gateways.Pins = c.Users, []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}
+		}, "gateways are named under an authority that also issues for users"},
+		{"B16: pins alone", func(c *forwarded.Config) {
+			c.Gateways = forwarded.Gateways{Trust: c.Users, Pins: []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}}
+		}, ""},
+		{"a header of its own meaning", func(c *forwarded.Config) { c.Topology = forwarded.Caddy("connection") }, "the header Connection has a meaning of its own"},
+		{"no header", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("a b", "c\nd") }, `"a b" is no name for a gateway's header; "c\nd" is no name for a gateway's header`},
+		{"a header with another spelling", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("x_client_cert", "x.y") }, `"X_client_cert" is no name for a gateway's header; "X.y" is no name for a gateway's header`},
+		{"one header for both", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("X-A", "x-a") }, "the header X-A cannot state both the certificate and whether it was verified"},
+		{"one header for chain and mark", func(c *forwarded.Config) { c.Topology = forwarded.HAProxy("X-A", "X-A-Chain") }, "the header X-A-Chain cannot state both the certificate and whether it was verified"},
+		{"another product's", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("client-cert", "") }, "the header Client-Cert is written as format rfc9440 says, not nginx"},
+	} {
+		c := forwarded.Config{Topology: forwarded.RFC9440(), Users: w.users, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: w.gateways}}
+		x.spoil(&c)
+		r, err := forwarded.New(c)
+		if got := mistakes(err); got != x.want {
+			t.Errorf("%s: %s\nwant %s", x.name, got, x.want)
+		}
+		if (r == nil) != (x.want != "") {
+			t.Errorf("%s: a receiver with mistakes, or none without", x.name)
+		}
+	}
+}
+
+func TestNamed(t *testing.T) {
+	t.Parallel()
+	for _, name := range forwarded.Formats() {
+		topology, err := forwarded.Named(name, "", "", "")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := receiver(t, topology).Headers()[0]; !strings.EqualFold(got, products[name].headers[0]) {
+			t.Errorf("%s reads %s", name, got)
+		}
+	}
+	for _, x := range []struct{ format, header, verified, value, want, hint string }{
+		{"nginx", "X-Cert", "X-Verify", "", "", ""},
+		{"rfc9440", "X-Leaf", "X-Verify", "0", "", ""},
+		{"haproxy", "", "X-Verify", "1", "", ""},
+		{"cloudflare", "", "Cf-Cert-Verified", "", "", ""},
+		{"aws-alb", "X-Amzn-Mtls-Clientcert", "", "", "", ""},
+		{"aws-alb", "x-amzn-mtls-clientcert", "", "", "", ""},
+		{"", "", "", "", `"" is no format`, "one of rfc9440, nginx, haproxy, apache, caddy, traefik, envoy, aws-alb, azure-app-service, google-cloud, cloudflare, webmethods"},
+		{"NGINX", "", "", "", `"NGINX" is no format`, "one of rfc9440, nginx"},
+		{"xfcc\x1b", "", "", "", `"xfcc\x1b" is no format`, "one of rfc9440, nginx"},
+		{"nginx", "Client-Cert", "", "", "the header Client-Cert is written as format rfc9440 says, not nginx", "format: rfc9440"},
+		{"caddy", "x-forwarded-client-cert", "", "", "the header X-Forwarded-Client-Cert is written as format envoy says, not caddy", "format: envoy"},
+		{"nginx", "X-Amzn-Mtls-Clientcert", "", "", "the header X-Amzn-Mtls-Clientcert is written as format aws-alb says, not nginx", "format: aws-alb"},
+		{"envoy", "X-ARR-ClientCert", "", "", "the header X-Arr-Clientcert is written as format azure-app-service says, not envoy", "format: azure-app-service"},
+		{"nginx", "", "", "SUCCESS", `the value "SUCCESS" has no header to stand in`, "verified: {header:"},
+		{"traefik", "", "X-Verify", "", "format traefik has no header that says whether the gateway verified", "leave verified out"},
+		{"envoy", "", "X-Verify", "SUCCESS", "format envoy has no header that says whether the gateway verified", "leave verified out"},
+		{"rfc9440", "", "X-Verify", "", "format rfc9440 has no usual word for a certificate that was verified", "with what your gateway sends"},
+		{"nginx", "", "X-Verify", "NONE", `"NONE" is what the gateway says of no certificate`, "value: SUCCESS"},
+		{"nginx", "", "X-Verify", "a\nb", `"a\nb" is nothing that a gateway says`, "exactly what the gateway sends"},
+		{"nginx", "", "X-Verify", " SUCCESS", `" SUCCESS" is nothing that a gateway says`, "exactly what"},
+		{"traefik", "Te", "Te", "NONE", "the header Te has a meaning of its own; the header Te has a meaning of its own; the header Te cannot state both the certificate and whether it was verified; " +
+			"format traefik has no header that says whether the gateway verified", "a header that the gateway sets for this alone"},
+	} {
+		topology, err := forwarded.Named(x.format, x.header, x.verified, x.value)
+		if got := mistakes(err); got != x.want {
+			t.Errorf("%q: %s\nwant %s", x, got, x.want)
+			continue
+		}
+		if err != nil {
+			if hint := mistake.All(err)[0].Hint; !strings.HasPrefix(hint, x.hint) && !strings.Contains(hint, x.hint) {
+				t.Errorf("%q: the hint is %s", x, hint)
+			}
+			if fmt.Sprint(topology) != fmt.Sprint(forwarded.Topology{}) {
+				t.Errorf("%q: a topology in spite of it", x)
+			}
+		}
+	}
+}
+
+// A good look at the clock: a statement that was kept is judged by it again.
+func TestF9_KeptStatementsExpire(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	now := time.Now()
+	r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) {
+		c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Now: func() time.Time { return now }})
+	})
+	h := header("Client-Cert", sequence(w.alice.Cert))
+	for _, x := range []struct {
+		after time.Duration
+		want  string
+	}{{0, "alice"}, {time.Minute, "alice"}, {48 * time.Hour, "expired"}, {time.Minute, "alice"}, {-48 * time.Hour, "not-yet-valid"}} {
+		now = time.Now().Add(x.after)
+		if got := ask(t, r, h); got != x.want {
+			t.Errorf("after %s: %s, want %s", x.after, got, x.want)
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package forwarded_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+)
+
+func named(tb testing.TB, format, header, verified, value string) forwarded.Topology {
+	tb.Helper()
+	t, err := forwarded.Named(format, header, verified, value)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return t
+}
+
+// What is missing, and what it means. A client that names the gateway's headers in
+// Connection can make a gateway drop one of them, or all.
+func TestF5_NoneIsSaidNotGuessed(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	const cert, mark = "X-Ssl-Client-Cert", "X-Ssl-Client-Verify"
+	escaped, der := escape(pemOf(certs{w.alice.Cert}), "-", "%%%02X"), encode(w.alice.Cert.Raw)
+	none, bad := "no-certificate", "bad-header"
+	for _, x := range []struct {
+		name     string
+		topology forwarded.Topology
+		h        http.Header
+		want     string
+	}{
+		{"rfc9440: no header", forwarded.RFC9440(), nil, none},
+		{"rfc9440: an empty one", forwarded.RFC9440(), http.Header{"Client-Cert": {""}}, bad},
+		{"rfc9440 with a marker: no header", named(t, "rfc9440", "", mark, "OK"), nil, bad},
+		{"rfc9440 with a marker: the marker", named(t, "rfc9440", "", mark, "OK"), http.Header{mark: {"OK"}}, bad},
+		{"rfc9440 with a marker: another", named(t, "rfc9440", "", mark, "OK"), http.Header{mark: {"NONE"}}, bad},
+		{"rfc9440 with a marker: both", named(t, "rfc9440", "", mark, "OK"), http.Header{"Client-Cert": {sequence(w.alice.Cert)}, mark: {"OK"}}, "alice"},
+
+		{"nginx, nothing looked at: no header", forwarded.Nginx("", ""), nil, none},
+		{"nginx, nothing looked at: an empty one", forwarded.Nginx("", ""), http.Header{cert: {""}}, bad},
+		{"nginx: NONE", forwarded.Nginx("", mark), http.Header{mark: {"NONE"}}, none},
+		{"nginx: all dropped", forwarded.Nginx("", mark), nil, bad},
+		{"nginx: the certificate dropped", forwarded.Nginx("", mark), http.Header{mark: {"SUCCESS"}}, bad},
+		{"nginx: FAILED and dropped", forwarded.Nginx("", mark), http.Header{mark: {"FAILED:self-signed certificate"}}, bad},
+		{"nginx: an empty marker", forwarded.Nginx("", mark), http.Header{mark: {""}}, bad},
+		{"nginx: NONE in another case", forwarded.Nginx("", mark), http.Header{mark: {"none"}}, bad},
+		{"nginx: NONE twice", forwarded.Nginx("", mark), http.Header{mark: {"NONE", "NONE"}}, bad},
+		{"nginx: NONE beside a certificate", forwarded.Nginx("", mark), http.Header{cert: {escaped}, mark: {"NONE"}}, bad},
+		{"nginx: the marker dropped", forwarded.Nginx("", mark), http.Header{cert: {escaped}}, bad},
+
+		{"haproxy: as it is", forwarded.HAProxy("", mark), http.Header{cert: {""}, cert + "-Chain": {""}, mark: {"0"}}, none},
+		{"haproxy: all dropped", forwarded.HAProxy("", mark), nil, bad},
+		{"haproxy: the certificate dropped", forwarded.HAProxy("", mark), http.Header{mark: {"0"}}, bad},
+		{"haproxy: the marker dropped, none", forwarded.HAProxy("", mark), http.Header{cert: {""}}, bad},
+		{"haproxy: the marker dropped", forwarded.HAProxy("", mark), http.Header{cert: {der}}, bad},
+		{"haproxy: not verified, and empty", forwarded.HAProxy("", mark), http.Header{cert: {""}, mark: {"18"}}, bad},
+		{"haproxy: a chain alone", forwarded.HAProxy("", mark), http.Header{cert: {""}, cert + "-Chain": {encode(w.ca.Cert.Raw)}, mark: {"0"}}, bad},
+		{"haproxy, nothing looked at: empty", forwarded.HAProxy("", ""), http.Header{cert: {""}}, none},
+		{"haproxy, nothing looked at: dropped", forwarded.HAProxy("", ""), nil, bad},
+
+		{"apache: as it is", forwarded.Apache("", mark), http.Header{cert: {""}, mark: {"NONE"}}, none},
+		{"apache: (null)", forwarded.Apache("", mark), http.Header{cert: {"(null)"}, mark: {"NONE"}}, none},
+		{"apache: NONE alone", forwarded.Apache("", mark), http.Header{mark: {"NONE"}}, none},
+		{"apache: all dropped", forwarded.Apache("", mark), nil, bad},
+		{"apache: (null) and SUCCESS", forwarded.Apache("", mark), http.Header{cert: {"(null)"}, mark: {"SUCCESS"}}, bad},
+		{"apache: an empty marker", forwarded.Apache("", mark), http.Header{cert: {""}, mark: {""}}, bad},
+		{"apache: GENEROUS", forwarded.Apache("", mark), http.Header{cert: {escaped}, mark: {"GENEROUS"}}, bad},
+		{"apache, nothing looked at: empty", forwarded.Apache("", ""), http.Header{cert: {""}}, none},
+		{"apache, nothing looked at: dropped", forwarded.Apache("", ""), nil, bad},
+		{"nginx: (null) is Apache's", forwarded.Nginx("", mark), http.Header{cert: {"(null)"}, mark: {"NONE"}}, bad},
+
+		{"caddy: empty", forwarded.Caddy(""), http.Header{"X-Client-Cert": {""}}, none},
+		{"caddy: the placeholder", forwarded.Caddy(""), http.Header{"X-Client-Cert": {"{http.request.tls.client.certificate_der_base64}"}}, none},
+		{"caddy: another placeholder", forwarded.Caddy(""), http.Header{"X-Client-Cert": {"{http.request.tls.client.certificate_pem}"}}, bad},
+		{"nginx: that placeholder", forwarded.Nginx("", ""), http.Header{cert: {"{http.request.tls.client.certificate_der_base64}"}}, bad},
+		{"caddy: dropped", forwarded.Caddy(""), nil, bad},
+
+		{"google: true and empty", forwarded.GoogleCloud("", "X-Status"), http.Header{"X-Client-Cert-Leaf": {""}, "X-Status": {"true"}}, bad},
+		{"google: false and empty", forwarded.GoogleCloud("", "X-Status"), http.Header{"X-Client-Cert-Leaf": {""}, "X-Status": {"false"}}, bad},
+		{"google: present, not verified", named(t, "google-cloud", "", "X-Status", "true:true"), http.Header{"X-Client-Cert-Leaf": {""}, "X-Status": {"true:false"}}, bad},
+		{"google: none", named(t, "google-cloud", "", "X-Status", "true:true"), http.Header{"X-Client-Cert-Leaf": {""}, "X-Status": {"false:false"}}, none},
+		{"google: both", named(t, "google-cloud", "", "X-Status", "true:true"), http.Header{"X-Client-Cert-Leaf": {sequence(w.alice.Cert)}, "X-Status": {"true:true"}}, "alice"},
+		{"google, nothing looked at: empty", forwarded.GoogleCloud("", ""), http.Header{"X-Client-Cert-Leaf": {""}}, bad},
+
+		{"traefik", forwarded.Traefik(), nil, none},
+		{"envoy", forwarded.Envoy(), nil, none},
+		{"envoy: empty", forwarded.Envoy(), http.Header{"X-Forwarded-Client-Cert": {""}}, bad},
+		{"aws-alb", forwarded.AWSALB(), nil, none},
+		{"azure", forwarded.AzureAppService(), nil, none},
+		{"cloudflare", forwarded.Cloudflare(), nil, none},
+		{"cloudflare: empty", forwarded.Cloudflare(), http.Header{"Cf-Client-Cert-Der-Base64": {""}}, bad},
+		{"cloudflare, verified", named(t, "cloudflare", "", "Cf-Cert-Verified", ""), http.Header{"Cf-Client-Cert-Der-Base64": {der}, "Cf-Cert-Verified": {"true"}}, "alice"},
+		{"cloudflare, not verified", named(t, "cloudflare", "", "Cf-Cert-Verified", ""), http.Header{"Cf-Client-Cert-Der-Base64": {der}, "Cf-Cert-Verified": {"false"}}, bad},
+		{"webmethods", forwarded.WebMethods(), nil, none},
+	} {
+		if got := ask(t, receiver(t, x.topology), x.h); got != x.want {
+			t.Errorf("%s: %s, want %s", x.name, got, x.want)
+		}
+	}
+}
+
+// A gateway that says that it verified is not believed for that, and one that says
+// that it did not refuses a certificate that is good.
+func TestF12_TheGatewaysWordOnlyRefuses(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	for name, mark := range map[string]string{"nginx": "X-SSL-Client-Verify", "apache": "X-SSL-Client-Verify", "haproxy": "X-SSL-Client-Verify", "google-cloud": "X-Client-Cert-Chain-Verified"} {
+		p := products[name]
+		r := receiver(t, p.topology())
+		if got := ask(t, r, p.state(certs{w.other.Cert})); got != "unknown-authority" {
+			t.Errorf("%s says that another authority's alice is good: %s", name, got)
+		}
+		good := p.state(certs{w.alice.Cert})
+		if got := ask(t, r, good); got != "alice" { // it is kept now, and that changes nothing
+			t.Fatal(name, got)
+		}
+		for _, word := range []string{
+			"", "FAILED", "FAILED:certificate has expired", "success", "SUCCESS ", "SUCCESS,SUCCESS", "NONE", "GENEROUS", "1", "00", "0,0", "+0", "18", "TRUE", "true,true", "yes", "false", "false:false",
+		} {
+			if got := ask(t, r, with(good, mark, word)); got != "bad-header" {
+				t.Errorf("%s says %q: %s", name, word, got)
+			}
+		}
+		for _, values := range [][]string{{good.Get(mark), good.Get(mark)}, {good.Get(mark), "FAILED"}} {
+			h := good.Clone()
+			h[http.CanonicalHeaderKey(mark)] = values
+			if got := ask(t, r, h); got != "bad-header" {
+				t.Errorf("%s says %q: %s", name, values, got)
+			}
+		}
+		if got := ask(t, r, without(good, mark)); got != "bad-header" {
+			t.Errorf("%s says nothing: %s", name, got)
+		}
+	}
+}

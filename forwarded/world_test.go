@@ -1,0 +1,254 @@
+package forwarded_test
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+type certs = []*x509.Certificate
+
+// world is what the tests share: making certificates takes longer than using them.
+type world struct {
+	ca, gatewayCA, serverCA        *testpki.Pair
+	alice, bob, carol, dave, other *testpki.Pair // dave is two authorities below the anchor, other under none
+	gateway, stranger              *testpki.Pair // both under the gateways' authority
+	server                         *testpki.Pair
+	users, gateways                *trust.Verifier
+}
+
+const (
+	gatewayDNS = "gateway.acme.example"
+	gatewayURI = "spiffe://acme/gateway"
+)
+
+var shared = sync.OnceValue(func() *world {
+	w := &world{ca: testpki.NewCA("Client CA"), gatewayCA: testpki.NewCA("Gateway CA"), serverCA: testpki.NewCA("Server CA")}
+	sub := w.ca.SubCA("Sub CA")
+	w.alice, w.bob, w.carol, w.dave = w.ca.Leaf("alice"), w.ca.Leaf("bob"), sub.Leaf("carol"), sub.SubCA("Sub Sub CA").Leaf("dave")
+	w.other = testpki.NewCA("Other CA").Leaf("alice")
+	w.gateway = w.gatewayCA.Leaf("gateway", func(c *x509.Certificate) {
+		c.DNSNames, c.URIs = []string{"edge.acme.example", gatewayDNS}, []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/gateway"}}
+	})
+	w.stranger = w.gatewayCA.Leaf("stranger", func(c *x509.Certificate) { c.DNSNames = []string{"stranger.acme.example"} })
+	w.server = w.serverCA.Server()
+	w.users, w.gateways = verifier(trust.Config{Anchors: certs{w.ca.Cert}}), verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert}})
+	return w
+})
+
+func verifier(c trust.Config) *trust.Verifier {
+	v, err := trust.New(c)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// receiver is one of this topology, for users of the world; the options spoil it.
+func receiver(tb testing.TB, topology forwarded.Topology, options ...func(*forwarded.Config)) *forwarded.Receiver {
+	tb.Helper()
+	c := forwarded.Config{
+		Topology: topology, Users: shared().users,
+		Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: shared().gateways},
+	}
+	for _, o := range options {
+		o(&c)
+	}
+	r, err := forwarded.New(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+// ask takes and verifies, and returns the name of the leaf or the word of the
+// refusal.
+func ask(tb testing.TB, r *forwarded.Receiver, h http.Header) string {
+	tb.Helper()
+	verified, err := r.Verify(tb.Context(), r.Take(h, nil))
+	if err != nil {
+		return string(word(tb, err))
+	}
+	return verified.Leaf().Subject.CommonName
+}
+
+func word(tb testing.TB, err error) reason.Reason {
+	tb.Helper()
+	refusal, ok := errors.AsType[*reason.Refusal](err)
+	if !ok || !refusal.Reason.Known() {
+		tb.Fatalf("the error is no refusal: %v", err)
+	}
+	return refusal.Reason
+}
+
+// gatewayOf is how a product states a chain, written here a second time, from its
+// manual.
+type gatewayOf struct {
+	topology func() forwarded.Topology
+	headers  []string // of what it writes: the certificate's first
+	state    func(certs) http.Header
+	none     http.Header // what it sends without a certificate
+	chains   bool        // it sends issuers
+}
+
+var products = map[string]gatewayOf{
+	"rfc9440": {
+		topology: forwarded.RFC9440, headers: []string{"Client-Cert", "Client-Cert-Chain"}, chains: true,
+		state: func(c certs) http.Header {
+			return header("Client-Cert", sequence(c[0]), "Client-Cert-Chain", sequences(c[1:]))
+		},
+	},
+	"nginx": {
+		topology: func() forwarded.Topology { return forwarded.Nginx("", "X-SSL-Client-Verify") }, headers: []string{"X-SSL-Client-Cert", "X-SSL-Client-Verify"},
+		state: func(c certs) http.Header {
+			return header("X-SSL-Client-Cert", escape(pemOf(c[:1]), "-_.~", "%%%02X"), "X-SSL-Client-Verify", "SUCCESS")
+		},
+		none: header("X-SSL-Client-Verify", "NONE"),
+	},
+	"haproxy": {
+		topology: func() forwarded.Topology { return forwarded.HAProxy("", "X-SSL-Client-Verify") }, chains: true,
+		headers: []string{"X-SSL-Client-Cert", "X-SSL-Client-Cert-Chain", "X-SSL-Client-Verify"},
+		state: func(c certs) http.Header {
+			return with(header("X-SSL-Client-Cert", encode(c[0].Raw), "X-SSL-Client-Verify", "0"), "X-SSL-Client-Cert-Chain", encode(joined(c[1:])))
+		},
+		none: http.Header{"X-Ssl-Client-Cert": {""}, "X-Ssl-Client-Cert-Chain": {""}, "X-Ssl-Client-Verify": {"0"}},
+	},
+	"apache": {
+		topology: func() forwarded.Topology { return forwarded.Apache("", "X-SSL-Client-Verify") }, headers: []string{"X-SSL-Client-Cert", "X-SSL-Client-Verify"},
+		state: func(c certs) http.Header {
+			return header("X-SSL-Client-Cert", escape(pemOf(c[:1]), "$-_.+!*'(),:@&=/~", "%%%02x"), "X-SSL-Client-Verify", "SUCCESS")
+		},
+		none: http.Header{"X-Ssl-Client-Cert": {""}, "X-Ssl-Client-Verify": {"NONE"}},
+	},
+	"caddy": {
+		topology: func() forwarded.Topology { return forwarded.Caddy("") }, headers: []string{"X-Client-Cert"},
+		state: func(c certs) http.Header { return header("X-Client-Cert", encode(c[0].Raw)) },
+		none:  http.Header{"X-Client-Cert": {""}},
+	},
+	"traefik": {
+		topology: forwarded.Traefik, headers: []string{"X-Forwarded-Tls-Client-Cert"}, chains: true,
+		state: func(c certs) http.Header {
+			var texts []string
+			for _, one := range c {
+				texts = append(texts, encode(one.Raw))
+			}
+			return header("X-Forwarded-Tls-Client-Cert", strings.Join(texts, ","))
+		},
+	},
+	"envoy": {
+		topology: forwarded.Envoy, headers: []string{"X-Forwarded-Client-Cert"}, chains: true,
+		state: func(c certs) http.Header {
+			return header("X-Forwarded-Client-Cert", fmt.Sprintf(`By=spiffe://acme/gateway;Hash=%s;Cert="%s";Chain="%s";Subject="CN=x\, y,OU=\"z\"";URI=spiffe://acme/x;DNS=x.example;DNS=y.example`,
+				trust.FingerprintOf(c[0]), escape(pemOf(c[:1]), "-_.~", "%%%02X"), escape(pemOf(c), "-_.~", "%%%02X")))
+		},
+	},
+	"aws-alb": {
+		topology: forwarded.AWSALB, headers: []string{"X-Amzn-Mtls-Clientcert-Leaf"},
+		state: func(c certs) http.Header {
+			return header("X-Amzn-Mtls-Clientcert-Leaf", escape(pemOf(c[:1]), "-_.~+=/", "%%%02X"))
+		},
+	},
+	"azure-app-service": {
+		topology: forwarded.AzureAppService, headers: []string{"X-ARR-ClientCert"},
+		state: func(c certs) http.Header { return header("X-ARR-ClientCert", encode(c[0].Raw)) },
+	},
+	"google-cloud": {
+		topology: func() forwarded.Topology { return forwarded.GoogleCloud("", "X-Client-Cert-Chain-Verified") }, chains: true,
+		headers: []string{"X-Client-Cert-Leaf", "X-Client-Cert-Chain", "X-Client-Cert-Chain-Verified"},
+		state: func(c certs) http.Header {
+			return with(header("X-Client-Cert-Leaf", sequence(c[0]), "X-Client-Cert-Chain-Verified", "true"), "X-Client-Cert-Chain", sequences(c[1:]))
+		},
+		none: http.Header{"X-Client-Cert-Leaf": {""}, "X-Client-Cert-Chain": {""}, "X-Client-Cert-Chain-Verified": {"false:false"}},
+	},
+	"cloudflare": {
+		topology: forwarded.Cloudflare, headers: []string{"Cf-Client-Cert-Der-Base64"},
+		state: func(c certs) http.Header { return header("Cf-Client-Cert-Der-Base64", encode(c[0].Raw)) },
+	},
+	"webmethods": {
+		topology: forwarded.WebMethods, headers: []string{"X-Client-Cert"}, chains: true,
+		state: func(c certs) http.Header { return header("X-Client-Cert", encode([]byte(pemOf(c)))) },
+	},
+}
+
+// header makes one of pairs, without those that are empty.
+func header(pairs ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			h.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return h
+}
+
+func with(h http.Header, name, value string) http.Header {
+	h = h.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Set(name, value)
+	return h
+}
+
+func without(h http.Header, name string) http.Header {
+	h = h.Clone()
+	h.Del(name)
+	return h
+}
+
+func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+func sequence(c *x509.Certificate) string { return ":" + encode(c.Raw) + ":" }
+
+func sequences(c certs) string {
+	var out []string
+	for _, one := range c {
+		out = append(out, sequence(one))
+	}
+	return strings.Join(out, ", ")
+}
+
+func joined(c certs) []byte {
+	var out []byte
+	for _, one := range c {
+		out = append(out, one.Raw...)
+	}
+	return out
+}
+
+func pemOf(c certs) string {
+	var b strings.Builder
+	for _, one := range c {
+		pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: one.Raw})
+	}
+	return b.String()
+}
+
+// escape percent-encodes everything but letters, digits and safe.
+func escape(text, safe, as string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(safe, c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, as, c)
+		}
+	}
+	return b.String()
+}
+
+type certificate = x509.Certificate
+
+func fingerprint(p *testpki.Pair) string { return trust.FingerprintOf(p.Cert).String() }
