@@ -16,8 +16,8 @@ import (
 )
 
 // load runs one scenario against a server for a time, and returns how many answers
-// a second came.
-func (w *world) load(scenario, addr string, d time.Duration) (float64, error) {
+// came, and how many a second.
+func (w *world) load(scenario, addr string, d time.Duration) (perSecond float64, count int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	var work func(ctx context.Context, count *atomic.Int64) error
@@ -37,15 +37,15 @@ func (w *world) load(scenario, addr string, d time.Duration) (float64, error) {
 			return w.handshakes(ctx, addr, tls.NewLRUClientSessionCache(1), n)
 		}
 	default:
-		return 0, fmt.Errorf("there is no scenario %q", scenario)
+		return 0, 0, fmt.Errorf("there is no scenario %q", scenario)
 	}
-	var count atomic.Int64
+	var answers atomic.Int64
 	var all sync.WaitGroup
 	failed := make(chan error, workers)
 	start := time.Now()
 	for range workers {
 		all.Go(func() {
-			if err := work(ctx, &count); err != nil && ctx.Err() == nil && !isTimeout(err) {
+			if err := work(ctx, &answers); err != nil && ctx.Err() == nil && !isTimeout(err) {
 				failed <- err
 				cancel()
 			}
@@ -55,9 +55,9 @@ func (w *world) load(scenario, addr string, d time.Duration) (float64, error) {
 	took := time.Since(start)
 	select {
 	case err := <-failed:
-		return 0, err
+		return 0, 0, err
 	default:
-		return float64(count.Load()) / took.Seconds(), nil
+		return float64(answers.Load()) / took.Seconds(), answers.Load(), nil
 	}
 }
 

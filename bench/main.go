@@ -83,6 +83,7 @@ type figure struct {
 	Server   string    `json:"server"`
 	Scenario string    `json:"scenario"`
 	PerSec   []float64 `json:"per_second"`
+	Micros   []float64 `json:"processor_us"` // for one answer
 }
 
 func measure(o options) error {
@@ -135,9 +136,17 @@ func collect(o options) (map[[2]string]*figure, error) {
 				slices.Reverse(order)
 			}
 			for _, s := range order {
-				n, err := w.load(scenario, s.addr, o.each)
+				before, err := s.processorTime()
+				if err != nil {
+					return nil, err
+				}
+				n, count, err := w.load(scenario, s.addr, o.each)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", s.name, scenario, err)
+				}
+				after, err := s.processorTime()
+				if err != nil {
+					return nil, err
 				}
 				if round == 0 {
 					continue // warming up
@@ -147,29 +156,43 @@ func collect(o options) (map[[2]string]*figure, error) {
 					figures[key] = &figure{Server: s.name, Scenario: scenario}
 				}
 				figures[key].PerSec = append(figures[key].PerSec, n)
+				figures[key].Micros = append(figures[key].Micros, float64((after-before).Microseconds())/float64(count))
 			}
 		}
 	}
 	return figures, nil
 }
 
-// report prints medians, and the ratio to the first server with its range.
+// report prints medians, and the ratio to the first server with its range: of answers
+// a second, and of the processor time that one took.
 func report(o options, figures map[[2]string]*figure) {
-	fmt.Printf("%s, %d rules, %d mappings, %d rounds of %s; a second, median, and ÷ %s (least–most)\n\n",
-		runtime.Version(), o.rules, o.mappings, o.rounds, o.each, o.only[0])
-	fmt.Printf("| |%s\n|---|%s\n", strings.Join(prefix(o.scenarios, " "), " |")+" |", strings.Repeat("---|", len(o.scenarios)))
-	for _, s := range o.only {
-		fmt.Printf("| %s |", s)
-		for _, scenario := range o.scenarios {
-			mine, base := figures[[2]string{s, scenario}].PerSec, figures[[2]string{o.only[0], scenario}].PerSec
-			ratios := make([]float64, len(mine))
-			for i := range mine {
-				ratios[i] = mine[i] / base[i]
+	fmt.Printf("%s, %d rules, %d mappings, GOGC=%d, %d rounds of %s; median, and ÷ %s (least–most)\n",
+		runtime.Version(), o.rules, o.mappings, o.gogc, o.rounds, o.each, o.only[0])
+	per := func(title string, numbers func(*figure) []float64, ratio func(mine, base float64) float64) {
+		fmt.Printf("\n| %s |%s\n|---|%s\n", title, strings.Join(prefix(o.scenarios, " "), " |")+" |", strings.Repeat("---|", len(o.scenarios)))
+		for _, s := range o.only {
+			fmt.Printf("| %s |", s)
+			for _, scenario := range o.scenarios {
+				mine, base := numbers(figures[[2]string{s, scenario}]), numbers(figures[[2]string{o.only[0], scenario}])
+				ratios := make([]float64, len(mine))
+				for i := range mine {
+					ratios[i] = ratio(mine[i], base[i])
+				}
+				fmt.Printf(" %.*f, %.2f (%.2f–%.2f) |", digits(median(mine)), median(mine), median(ratios), slices.Min(ratios), slices.Max(ratios))
 			}
-			fmt.Printf(" %.0f, %.2f (%.2f–%.2f) |", median(mine), median(ratios), slices.Min(ratios), slices.Max(ratios))
+			fmt.Println()
 		}
-		fmt.Println()
 	}
+	per("a second", func(f *figure) []float64 { return f.PerSec }, func(mine, base float64) float64 { return mine / base })
+	per("processor µs", func(f *figure) []float64 { return f.Micros }, func(mine, base float64) float64 { return base / mine })
+}
+
+// digits is how many decimals a number is printed with.
+func digits(n float64) int {
+	if n < 100 {
+		return 1
+	}
+	return 0
 }
 
 func prefix(all []string, with string) []string {

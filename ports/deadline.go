@@ -1,6 +1,8 @@
 package ports
 
 import (
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,53 +12,78 @@ import (
 // the machine's date moves no deadline.
 var epoch = time.Now()
 
-// near is how far ahead a deadline for reading is set in earnest. What is further
-// away waits for the sweep: net/http sets four for every request, minutes ahead, and
-// takes them back microseconds later.
+// near is how far ahead a deadline for reading is told to the connection below.
 const near = 3 * sweepEvery
 
-// readDeadline is when reading ends, and whether the connection below knows.
+// readDeadline is when reading ends. The connection below is told only while
+// somebody reads, and only what is near: net/http sets six deadlines for every
+// request, most of them minutes ahead, and takes them back microseconds later.
 type readDeadline struct {
-	wish  atomic.Int64 // since epoch; 0: never
-	armed atomic.Bool  // the connection below has a deadline
-	mu    sync.Mutex   // held by who tells it
+	wish    atomic.Int64 // since epoch; 0: never
+	told    atomic.Int64 // what the connection below knows; changed under mu
+	readers atomic.Int32 // in the connection's Read
+	mu      sync.Mutex
 }
+
+// errPast is what a Read answers whose deadline has long passed.
+var errPast error = &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 
 // SetReadDeadline is that of net.Conn.
 func (r *rawConn) SetReadDeadline(t time.Time) error {
 	d := &r.reading
-	wish := sinceEpoch(t)
-	d.wish.Store(wish)
-	// Whoever stops the sweep does so before its last look at wish, and whoever arms
-	// says so before its last look: one of us sees the other.
-	clock := r.conn.port.clock.Load()
-	if clock >= 0 && !d.armed.Load() && (wish == 0 || wish-clock > int64(near)) {
+	d.wish.Store(sinceEpoch(t))
+	// Whoever begins to read says so before it looks at wish: it sees ours, or we see
+	// it. So with whoever stops the sweep.
+	if d.readers.Load() == 0 {
+		return nil
+	}
+	return r.settle()
+}
+
+// readInTime is Read with its deadline.
+func (r *rawConn) readInTime(b []byte) (int, error) {
+	d := &r.reading
+	d.readers.Add(1)
+	defer d.readers.Add(-1)
+	switch wish := d.wish.Load(); {
+	case wish < 0:
+		return 0, errPast
+	case wish != d.told.Load():
+		if err := r.settle(); err != nil {
+			return 0, err
+		}
+	}
+	return r.Conn.Read(b)
+}
+
+// settle tells the connection below what it has to know: a deadline that is near, or
+// that there is none any more.
+func (r *rawConn) settle() error {
+	d := &r.reading
+	if d.due(r.conn.port) == d.told.Load() {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.armed.Store(wish != 0)
-	return r.Conn.SetReadDeadline(t)
+	for {
+		due := d.due(r.conn.port)
+		if due == d.told.Load() {
+			return nil
+		}
+		d.told.Store(due) // before looking again: who changes the wish from here on sees it, and waits for mu
+		if err := r.Conn.SetReadDeadline(atEpoch(due)); err != nil {
+			return err
+		}
+	}
 }
 
-// arm sets in earnest what is due within near of now.
-func (r *rawConn) arm(now int64) {
-	d := &r.reading
-	wish := d.wish.Load()
-	if wish == 0 || wish-now > int64(near) || d.armed.Load() {
-		return
+// due is the deadline that the connection below has to know now.
+func (d *readDeadline) due(p *Port) int64 {
+	wish, clock := d.wish.Load(), p.clock.Load()
+	if clock >= 0 && wish-clock > int64(near) {
+		return 0 // the sweep tells it in time
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.armed.Swap(true) {
-		return
-	}
-	r.Conn.SetReadDeadline(epoch.Add(time.Duration(wish)))
-	if d.wish.Load() != wish {
-		// It was changed meanwhile. Whoever did waits for mu, or is far ahead.
-		r.Conn.SetReadDeadline(time.Time{})
-		d.armed.Store(false)
-	}
+	return wish
 }
 
 // SetDeadline is that of net.Conn.
@@ -64,8 +91,9 @@ func (r *rawConn) SetDeadline(t time.Time) error {
 	d := &r.reading
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.wish.Store(sinceEpoch(t))
-	d.armed.Store(!t.IsZero())
+	wish := sinceEpoch(t)
+	d.wish.Store(wish)
+	d.told.Store(wish)
 	r.watched.Store(!t.IsZero())
 	r.armed.Store(0)
 	return r.Conn.SetDeadline(t)
@@ -81,7 +109,7 @@ func (r *rawConn) SetWriteDeadline(t time.Time) error {
 	return r.Conn.SetWriteDeadline(t)
 }
 
-// sinceEpoch is 0 for the zero time alone, and negative for what is past long ago.
+// sinceEpoch is 0 for the zero time alone, and -1 for all that is past long ago.
 func sinceEpoch(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -90,4 +118,11 @@ func sinceEpoch(t time.Time) int64 {
 		return d
 	}
 	return -1
+}
+
+func atEpoch(since int64) time.Time {
+	if since == 0 {
+		return time.Time{}
+	}
+	return epoch.Add(time.Duration(since))
 }

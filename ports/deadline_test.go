@@ -26,47 +26,88 @@ func tolerant(clock int64) (*rawConn, *told) {
 	return &rawConn{Conn: c, conn: &Conn{port: p}, stall: time.Minute}, c
 }
 
-// A deadline that is far away is told to the connection when it comes near, one that
-// is near or past at once, and one that was taken back never.
+// The connection is told of a deadline while somebody reads, and when it is near; of
+// one that was taken back before, never.
 func TestH1_DeadlinesForReading(t *testing.T) {
 	never := time.Time{}
 	at := func(d time.Duration) time.Time { return epoch.Add(d) }
-	type step struct {
-		set   time.Time
-		sweep time.Duration // instead of setting, where it is not 0
-	}
 	const now = time.Hour
+	long := time.Unix(1, 0)
+	type step struct {
+		set   *time.Time
+		read  bool          // begin to read
+		clock time.Duration // a sweep, at this time; -1 is the last one
+	}
+	set := func(t time.Time) step { return step{set: &t} }
+	read, sweep := step{read: true}, func(d time.Duration) step { return step{clock: d} }
 	for name, row := range map[string]struct {
-		clock int64
 		steps []step
 		want  []time.Time
 	}{
-		"far":                    {int64(now), []step{{set: at(now + time.Minute)}}, nil},
-		"far, then taken back":   {int64(now), []step{{set: at(now + time.Minute)}, {set: never}, {sweep: now + time.Minute}}, nil},
-		"far, then near":         {int64(now), []step{{set: at(now + time.Minute)}, {sweep: now + time.Minute - near}}, []time.Time{at(now + time.Minute)}},
-		"far, not near yet":      {int64(now), []step{{set: at(now + time.Minute)}, {sweep: now + time.Minute - near - 1}}, nil},
-		"armed once":             {int64(now), []step{{set: at(now + 4*time.Second)}, {sweep: now + 2*time.Second}, {sweep: now + 3*time.Second}}, []time.Time{at(now + 4*time.Second)}},
-		"armed, then taken back": {int64(now), []step{{set: at(now + time.Second)}, {set: never}}, []time.Time{at(now + time.Second), never}},
-		"armed, then far":        {int64(now), []step{{set: at(now + time.Second)}, {set: at(now + time.Hour)}}, []time.Time{at(now + time.Second), at(now + time.Hour)}},
-		"near":                   {int64(now), []step{{set: at(now + near)}}, []time.Time{at(now + near)}},
-		"past":                   {int64(now), []step{{set: time.Unix(1, 0)}}, []time.Time{time.Unix(1, 0)}},
-		"past all counting":      {int64(now), []step{{set: time.Unix(-1<<60, 0)}}, []time.Time{time.Unix(-1<<60, 0)}},
-		"nobody sweeps":          {-1, []step{{set: at(now + time.Hour)}}, []time.Time{at(now + time.Hour)}},
-		"the sweep ends":         {int64(now), []step{{set: at(now + time.Hour)}, {sweep: 1<<63 - 1}}, []time.Time{at(now + time.Hour)}},
+		"nobody reads":            {[]step{set(at(now + time.Second)), set(long), set(never)}, nil},
+		"far":                     {[]step{set(at(now + time.Minute)), read}, nil},
+		"far, then near":          {[]step{set(at(now + time.Minute)), read, sweep(now + time.Minute - near)}, []time.Time{at(now + time.Minute)}},
+		"far, not near yet":       {[]step{set(at(now + time.Minute)), read, sweep(now + time.Minute - near - 1)}, nil},
+		"told once":               {[]step{set(at(now + 4*time.Second)), read, sweep(now + 2*time.Second), sweep(now + 3*time.Second)}, []time.Time{at(now + 4*time.Second)}},
+		"near when reading began": {[]step{set(at(now + near)), read}, []time.Time{at(now + near)}},
+		"near while reading":      {[]step{read, set(at(now + near))}, []time.Time{at(now + near)}},
+		"told, then taken back":   {[]step{read, set(at(now + time.Second)), set(never)}, []time.Time{at(now + time.Second), never}},
+		"told, then far":          {[]step{read, set(at(now + time.Second)), set(at(now + time.Hour))}, []time.Time{at(now + time.Second), never}},
+		"past while reading":      {[]step{read, set(long), set(never)}, []time.Time{at(-1), never}},
+		"past all counting":       {[]step{read, set(time.Unix(-1<<60, 0))}, []time.Time{at(-1)}},
+		"the sweep ends":          {[]step{set(at(now + time.Hour)), read, sweep(-1)}, []time.Time{at(now + time.Hour)}},
+		"nobody sweeps":           {[]step{sweep(-1), set(at(now + time.Hour)), read}, []time.Time{at(now + time.Hour)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			raw, c := tolerant(row.clock)
+			raw, c := tolerant(int64(now))
 			for _, s := range row.steps {
-				if s.sweep != 0 {
-					raw.arm(int64(s.sweep))
-				} else if err := raw.SetReadDeadline(s.set); err != nil {
-					t.Fatal(err)
+				switch {
+				case s.read:
+					raw.reading.readers.Add(1)
+					if err := raw.settle(); err != nil {
+						t.Fatal(err)
+					}
+				case s.set != nil:
+					if err := raw.SetReadDeadline(*s.set); err != nil {
+						t.Fatal(err)
+					}
+				default:
+					raw.conn.port.clock.Store(int64(s.clock))
+					if err := raw.settle(); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			if !slices.EqualFunc(c.reading, row.want, time.Time.Equal) {
 				t.Errorf("the connection was told %v, want %v", c.reading, row.want)
 			}
 		})
+	}
+}
+
+// A deadline that passed long ago ends a Read that begins and one that is under way,
+// and one that was taken back ends none.
+func TestH1_PastDeadlines(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	p := &Port{}
+	p.clock.Store(int64(time.Since(epoch)))
+	raw := &rawConn{Conn: a, conn: &Conn{port: p}}
+	for range 100 {
+		under := make(chan error, 1)
+		go func() {
+			_, err := raw.Read(make([]byte, 1))
+			under <- err
+		}()
+		raw.SetReadDeadline(time.Unix(1, 0)) // before it reads, or while it does
+		if err := <-under; !os.IsTimeout(err) {
+			t.Fatalf("reading ended with %v", err)
+		}
+		raw.SetReadDeadline(time.Time{})
+		go b.Write([]byte("x"))
+		if _, err := raw.Read(make([]byte, 1)); err != nil {
+			t.Fatalf("with no deadline any more: %v", err)
+		}
 	}
 }
 
@@ -112,7 +153,8 @@ func TestH1_TheSweepEndsARead(t *testing.T) {
 			}
 			return
 		case <-time.After(500 * time.Millisecond):
-			raw.arm(int64(time.Since(epoch)))
+			p.clock.Store(int64(time.Since(epoch)))
+			raw.settle()
 		}
 	}
 	t.Error("reading did not end")

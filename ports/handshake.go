@@ -192,6 +192,6 @@ func linger(raw *rawConn) {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	raw.SetReadDeadline(time.Now().Add(lingerTime))
+	raw.Conn.SetReadDeadline(time.Now().Add(lingerTime))
 	io.CopyN(io.Discard, raw.Conn, lingerBytes)
 }

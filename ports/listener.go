@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"sync"
 	"time"
@@ -159,18 +158,17 @@ func (l *listener) sweep() {
 		case <-l.done:
 			l.port.clock.Store(-1) // from here on every deadline is set in earnest
 			for _, c := range l.port.connections() {
-				c.raw.arm(math.MaxInt64)
+				_ = c.raw.settle()
 			}
 			return
 		case now := <-tick.C:
-			clock := int64(now.Sub(epoch))
-			l.port.clock.Store(clock)
+			l.port.clock.Store(int64(now.Sub(epoch)))
 			if now.Sub(rotated) >= rotateEvery {
 				rotated = now
 				_ = l.port.state.Load().rotate() // without a new key the old one stays
 			}
 			for _, c := range l.port.connections() {
-				c.raw.arm(clock)
+				_ = c.raw.settle() // one that is closed has no deadline any more
 				if !c.retireAt.IsZero() && !now.Before(c.retireAt) {
 					c.retire() // an idle one too: closing it could cross with a request; Limits.Idle bounds it
 				}

@@ -33,7 +33,7 @@ type rawConn struct {
 
 func (r *rawConn) Read(b []byte) (int, error) {
 	if r.gate == nil {
-		return r.Conn.Read(b)
+		return r.readInTime(b)
 	}
 	r.leave()
 	n, err := r.Conn.Read(b)
