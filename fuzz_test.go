@@ -5,6 +5,7 @@ import (
 	"testing/fstest"
 
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/ports"
 )
 
 // Whatever stands in mtlsguard.yaml: there is a configuration, or there are
@@ -13,6 +14,9 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte("users: users.yaml\npolicy: policy.csv\nreload: 5s\nports:\n  - name: a\n    listen: 127.0.0.1:8443\n    client_cert: none\n" +
 		"    certificate: {cert: c.pem, key: k.pem}\n    trust: {anchors: [a.pem], crls: [], profile: strict, revocation: off}\n" +
 		"    strict: false\n    unmapped: Default\n    methods: [PROPFIND]\n    server_names: [a.example]\n    limits: {idle: 2m, streams: 3}\n"))
+	f.Add([]byte("users: users.yaml\npolicy: policy.csv\nports:\n  - name: a\n    listen: 127.0.0.1:8443\n    client_cert: require\n" +
+		"    certificate: {cert: c.pem, key: k.pem}\n    forwarded:\n      format: nginx\n      header: X-Cert\n      verified: {header: X-Verified, value: ok}\n" +
+		"      gateway: {anchors: [g.pem], names: [gateway.example, 'spiffe://a/b'], fingerprints: []}\n      trust: {anchors: [a.pem]}\n"))
 	for _, seed := range []string{
 		"", "a", "- a", "a: &x [*x]\nports: *x", "ports: [{}, null, ~, [], 1]", "? {a: b}\n: c", "users: !!binary eA==", "--- a\n--- b", "%YAML 1.1\n---\n",
 		"ports:\n- &p {name: a, listen: ':1', client_cert: none, certificate: {cert: c, key: c}}\n- *p", "<<: *x", "\tports:", "\xff\xfe",
@@ -31,7 +35,8 @@ func FuzzConfig(f *testing.F) {
 				t.Errorf("taken: %+v", parsed)
 			}
 			for _, p := range parsed.ports {
-				if p.name == "" || p.clientCert == 0 || p.cert.name == "" || p.clientCert > 1 && p.trust == nil {
+				if p.name == "" || p.clientCert == 0 || p.cert.name == "" || p.clientCert > 1 && p.trust == nil && p.forwarded == nil ||
+					p.forwarded != nil && (p.clientCert == ports.None || p.forwarded.users == nil || p.forwarded.gateway == nil && p.trust == nil) {
 					t.Errorf("taken: %+v", p)
 				}
 			}

@@ -107,7 +107,9 @@ func (s *snapshot) identifyForwarded(r *http.Request, c *ports.Conn, p *port, o 
 	}
 	o.Verified = verified
 	key := verified.Fingerprint()
-	if m, ok := p.stated.Get(string(key[:])); ok && m.verified.Generation() == verified.Generation() && m.mapped == s.mapped.Generation() {
+	// The same judgement, and not only the same leaf: by other issuers beside it a leaf
+	// may lead to another anchor, and be somebody else.
+	if m, ok := p.stated.Get(string(key[:])); ok && m.verified == verified && m.mapped == s.mapped.Generation() {
 		o.Identity = m.identity
 		return true
 	}

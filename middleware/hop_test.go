@@ -1,0 +1,598 @@
+package middleware_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// edge is what stands in front of the service in these tests: gateways, and those who
+// are none.
+type edge struct {
+	ca             *testpki.Pair
+	gateway, other *testpki.Pair            // both under ca; other is no gateway
+	pairs          map[string]*testpki.Pair // who shows what on the connection
+}
+
+const gatewayName = "gateway.acme.example"
+
+var atTheEdge = sync.OnceValue(func() *edge {
+	named := func(name string) testpki.Option { return func(c *x509.Certificate) { c.DNSNames = []string{name} } }
+	e := &edge{ca: testpki.NewCA("Gateway CA")}
+	e.gateway, e.other = e.ca.Leaf("gateway", named(gatewayName)), e.ca.Leaf("other", named("other.acme.example"))
+	e.pairs = map[string]*testpki.Pair{
+		"gateway": e.gateway, "not a gateway": e.other, "alice": shared().alice, "": nil,
+		"a user with a gateway's name": shared().ca.Leaf("gateway", named(gatewayName)),
+	}
+	return e
+})
+
+func trusting(tb testing.TB, now func() time.Time, crls []*x509.RevocationList, anchors ...*testpki.Pair) *trust.Verifier {
+	tb.Helper()
+	c := trust.Config{Now: now, CRLs: crls}
+	for _, a := range anchors {
+		c.Anchors = append(c.Anchors, a.Cert)
+	}
+	return must[*trust.Verifier](tb)(trust.New(c))
+}
+
+// newReceiver takes what gateways state by RFC 9440.
+func newReceiver(tb testing.TB, change ...func(*forwarded.Config)) *forwarded.Receiver {
+	tb.Helper()
+	c := forwarded.Config{
+		Topology: forwarded.RFC9440(), Users: newTrust(tb, nil),
+		Gateways: forwarded.Gateways{Names: []string{gatewayName}, Trust: trusting(tb, nil, nil, atTheEdge().ca)},
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	return must[*forwarded.Receiver](tb)(forwarded.New(c))
+}
+
+// newGate makes a port on which gateways connect, and anyone else with a certificate
+// of the authorities here.
+func newGate(tb testing.TB, name string, mode ports.ClientAuth) *ports.Port {
+	tb.Helper()
+	return newPort(tb, name, mode, func(c *ports.Config) { c.Trust = trusting(tb, nil, nil, atTheEdge().ca, shared().ca) })
+}
+
+// gated is the change of a Config by which this port takes what gateways state.
+func gated(name string, r *forwarded.Receiver, fallback middleware.Fallback) func(*middleware.Config) {
+	return func(c *middleware.Config) {
+		if c.PerPort == nil {
+			c.PerPort = map[string]middleware.PortConfig{}
+		}
+		c.PerPort[name] = middleware.PortConfig{Forwarded: r, Fallback: fallback}
+	}
+}
+
+func sequence(c *x509.Certificate) string {
+	return ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":"
+}
+
+// stated is the change of a request by which a certificate is stated.
+func stated(p *testpki.Pair) func(*http.Request) {
+	if p == nil {
+		return func(*http.Request) {}
+	}
+	return header("Client-Cert", sequence(p.Cert))
+}
+
+// Who is at the other end, what is stated, and what becomes of it. The gateway itself
+// is never a user, nobody but a gateway is listened to, and a certificate that is
+// stated is judged like one that is shown.
+func TestF1_F2_F9_F11_F14_WhoStatesWhat(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	statements := map[string]func(*http.Request){
+		"": func(*http.Request) {}, "nonsense": header("Client-Cert", ":nonsense:"),
+		"a CA": header("Client-Cert", sequence(w.ca.Cert)), "the gateway": stated(atTheEdge().gateway),
+	}
+	for name, p := range w.pairs {
+		statements[name] = stated(p)
+	}
+	answers := map[string]struct {
+		code int
+		why  reason.Reason
+	}{
+		"": {403, reason.NoCertificate}, "stranger": {403, reason.Unmapped}, "both": {403, reason.Ambiguous},
+		"untrusted": {403, reason.UnknownAuthority}, "expired": {403, reason.Expired}, "nonsense": {400, reason.BadHeader}, "a CA": {403, reason.NotALeaf},
+		"the gateway": {403, reason.UnknownAuthority},
+	}
+	for _, fallback := range []middleware.Fallback{middleware.Strict, middleware.ToDefault} {
+		for _, mode := range []ports.ClientAuth{ports.Request, ports.Require} {
+			t.Run(fmt.Sprint(mode, fallback), func(t *testing.T) {
+				t.Parallel()
+				gate := newGate(t, "gate", mode)
+				var rec recorder
+				serve(t, newGuard(t, gated("gate", newReceiver(t), fallback), func(c *middleware.Config) { c.Observe = rec.observe }).Handler(echo), gate)
+				for who, pair := range atTheEdge().pairs {
+					for _, h2 := range []bool{false, true} {
+						c := dial(t, gate, pair, h2)
+						for what, state := range statements {
+							s, err := c.do("GET", "/x", state)
+							answered := rec.take()
+							where := fmt.Sprintf("%q states %q, h2 %t: ", who, what, h2)
+							if who == "" && mode == ports.Require {
+								if err == nil {
+									t.Error(where + "no handshake was to be finished")
+								}
+								continue
+							}
+							if err != nil {
+								t.Fatal(where, err)
+							}
+							code, why, user, via := 200, reason.Reason(""), what, identity.Forwarded
+							switch a, refused := answers[what]; {
+							case who == "":
+								code, why = 403, reason.NoCertificate // whatever it says
+							case who != "gateway":
+								code, why = 403, reason.UntrustedGateway
+							case refused:
+								code, why = a.code, a.why
+							}
+							if why == reason.NoCertificate && fallback == middleware.ToDefault {
+								code, why, user, via = 200, "", "Default", identity.AnonymousVia
+							}
+							if code != 200 {
+								user, via = "", ""
+							}
+							if s.Code != code || s.Reason != why || s.User != user || s.Via != via {
+								t.Errorf("%sanswered %d %s %q by %q, wanted %d %s %q by %q", where, s.Code, s.Reason, s.User, s.Via, code, why, user, via)
+							}
+							if len(answered) != 1 {
+								t.Fatalf("%s%d outcomes", where, len(answered))
+							}
+							o := answered[0]
+							if pair == nil != o.Gateway.IsZero() && why != reason.UntrustedGateway || who == "gateway" && o.Gateway.Fingerprint() != trust.FingerprintOf(pair.Cert) {
+								t.Errorf("%sthe outcome names the gateway %v", where, o.Gateway.Fingerprint())
+							}
+							if believed := who == "gateway" && (code == 200 && user != "Default" || why == reason.Unmapped || why == reason.Ambiguous); believed != !o.Verified.IsZero() ||
+								believed && o.Verified.Fingerprint() != trust.FingerprintOf(w.pairs[what].Cert) {
+								t.Errorf("%sthe outcome names the certificate %v", where, o.Verified.Fingerprint())
+							}
+							if s.Headers.Get("Client-Cert") != "" {
+								t.Errorf("%sthe handler sees it", where)
+							}
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// A user's own certificate is worth nothing on the gateways' port, stated or shown.
+func TestF2_UsersCertificateStatesNobody(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, h2 bool) {
+		gate := newGate(t, "gate", ports.Require)
+		serve(t, newGuard(t, gated("gate", newReceiver(t), middleware.ToDefault)).Handler(echo), gate)
+		for _, state := range []func(*http.Request){stated(nil), stated(shared().alice), stated(shared().bob), header("Client-Cert", "x")} {
+			dial(t, gate, shared().alice, h2).get("/x", state).want(t, 403, reason.UntrustedGateway)
+		}
+		if _, err := dial(t, gate, shared().untrusted, h2).do("GET", "/x", stated(shared().bob)); err == nil {
+			t.Error("the handshake of somebody whom nobody trusts was finished")
+		}
+	})
+}
+
+// A pinned gateway is that certificate and no other, whatever authority it is under.
+func TestF2_PinnedGateway(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t, "gate", ports.Require)
+	r := newReceiver(t, func(c *forwarded.Config) {
+		c.Gateways = forwarded.Gateways{Pins: []trust.Digest{trust.FingerprintOf(atTheEdge().other.Cert)}, Trust: trusting(t, nil, nil, atTheEdge().ca)}
+	})
+	serve(t, newGuard(t, gated("gate", r, middleware.Strict)).Handler(echo), gate)
+	dial(t, gate, atTheEdge().other, true).get("/x", stated(shared().alice)).wantUser(t, "alice")
+	dial(t, gate, atTheEdge().gateway, true).get("/x", stated(shared().alice)).want(t, 403, reason.UntrustedGateway)
+}
+
+// What is stated on a port that is not for gateways, or in a header that is not the
+// gateway's, changes nothing. Names that only a topology has are deleted everywhere.
+func TestF1_F3_F17_EveryOtherHeaderAndPort(t *testing.T) {
+	t.Parallel()
+	const own = "Acme-Caller-Cert"
+	w := shared()
+	r := newReceiver(t, func(c *forwarded.Config) { c.Topology = forwarded.Nginx(own, "Acme-Caller-Verdict") })
+	open := []*ports.Port{newGate(t, "gate", ports.Require), newPort(t, "none", ports.None), newPort(t, "request", ports.Request), newPort(t, "require", ports.Require)}
+	serve(t, newGuard(t, gated("gate", r, middleware.ToDefault), func(c *middleware.Config) { c.Fallback = middleware.ToDefault; ownHeaders(c) }).Handler(echo), open...)
+	escaped := url.PathEscape(string(w.bob.CertPEM()))
+	for _, h2 := range []bool{false, true} {
+		for i, caller := range []struct {
+			pair *testpki.Pair
+			user string
+		}{{atTheEdge().gateway, "alice"}, {nil, "Default"}, {nil, "Default"}, {w.alice, "alice"}} {
+			c := dial(t, open[i], caller.pair, h2)
+			truth := func(r *http.Request) {
+				if i == 0 {
+					r.Header[own], r.Header["Acme-Caller-Verdict"] = []string{url.PathEscape(string(w.alice.CertPEM()))}, []string{"SUCCESS"}
+				}
+			}
+			names := append([]string{own + "-Chain", own + "-"}, identityHeaders...)
+			if i > 0 { // on the gateways' port these are the gateway's own
+				names = append(names, own, "Acme-Caller-Verdict")
+			}
+			for _, name := range names {
+				c.get("/x", truth, header(name, escaped), header(strings.ToLower(name)+"-2", sequence(w.bob.Cert))).wantUser(t, caller.user)
+			}
+			for _, name := range spellings(own) {
+				if i == 0 {
+					continue
+				}
+				s := c.get("/x", header(name, escaped))
+				s.wantUser(t, caller.user)
+				for arrived := range s.Headers {
+					if strings.HasPrefix(strings.ToLower(arrived), "acme") {
+						t.Errorf("%s: %s arrived as %s", open[i].Name(), name, arrived)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Whatever is wrong with a statement, the request is refused: it is never one without
+// a certificate, and the connection goes on for the gateway's other callers.
+func TestF3_F4_F8_F10_F15_StatementsThatAreNone(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	alice, bob := sequence(w.alice.Cert), sequence(w.bob.Cert)
+	for name, change := range map[string]func(*http.Request){
+		"twice":          func(r *http.Request) { r.Header["Client-Cert"] = []string{alice, bob} },
+		"the same twice": func(r *http.Request) { r.Header["Client-Cert"] = []string{alice, alice} },
+		"a list":         header("Client-Cert", alice+", "+bob),
+		"in two cases": func(r *http.Request) {
+			r.Header["client-cert"], r.Header["Client-Cert"] = []string{bob}, []string{alice}
+		},
+		"an underscore": header("Client_Cert", bob),
+		"an underscore, besides": func(r *http.Request) {
+			r.Header["Client_cert"], r.Header["Client-Cert"] = []string{bob}, []string{alice}
+		},
+		"a dot": header("client.cert", bob),
+		"a dot, besides": func(r *http.Request) {
+			r.Header["CLIENT.CERT"], r.Header["Client-Cert"] = []string{bob}, []string{alice}
+		},
+		"empty":             header("Client-Cert", ""),
+		"an empty sequence": header("Client-Cert", "::"),
+		"a parameter":       header("Client-Cert", alice+";x"),
+		"no colons":         header("Client-Cert", strings.Trim(alice, ":")),
+		"a blank inside":    header("Client-Cert", alice[:9]+" "+alice[9:]),
+		"PEM":               header("Client-Cert", url.PathEscape(string(w.alice.CertPEM()))),
+		"bytes behind":      header("Client-Cert", ":"+base64.StdEncoding.EncodeToString(append(slices.Clone(w.alice.Cert.Raw), 0))+":"),
+		"two certificates":  header("Client-Cert", ":"+base64.StdEncoding.EncodeToString(slices.Concat(w.alice.Cert.Raw, w.ca.Cert.Raw))+":"),
+		"a chain alone":     header("Client-Cert-Chain", sequence(w.ca.Cert)),
+		"two chains": func(r *http.Request) {
+			r.Header["Client-Cert"] = []string{alice}
+			r.Header["Client-Cert-Chain"] = []string{sequence(w.ca.Cert), bob}
+		},
+		"a long chain": func(r *http.Request) {
+			r.Header["Client-Cert"] = []string{alice}
+			r.Header["Client-Cert-Chain"] = []string{strings.Repeat(bob+", ", 10) + bob}
+		},
+		"more than 16 KiB": header("Client-Cert", ":"+strings.Repeat("QUFB", 4100)+":"),
+		"announced as a trailer": func(r *http.Request) {
+			body(r)
+			r.Header["Client-Cert"] = []string{alice}
+			r.Trailer = http.Header{"Client-Cert": {bob}}
+		},
+		"a trailer alone": func(r *http.Request) { body(r); r.Trailer = http.Header{"Client-Cert": {alice}} },
+		"a trailer of its issuers": func(r *http.Request) {
+			body(r)
+			r.Header["Client-Cert"] = []string{alice}
+			r.Trailer = http.Header{"Client-Cert-Chain": {bob}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, h2 bool) {
+				gate := newGate(t, "gate", ports.Require)
+				serve(t, newGuard(t, gated("gate", newReceiver(t), middleware.ToDefault)).Handler(echo), gate)
+				c := dial(t, gate, atTheEdge().gateway, h2)
+				c.get("/x", stated(w.alice)).wantUser(t, "alice")
+				c.get("/x", change).want(t, 400, reason.BadHeader)
+				c.get("/x", reused(t), stated(w.bob)).wantUser(t, "bob")
+				c.get("/x", reused(t)).wantUser(t, "Default")
+			})
+		})
+	}
+}
+
+func body(r *http.Request) {
+	r.Method, r.Body, r.ContentLength = "POST", io.NopCloser(strings.NewReader("body")), -1
+}
+
+// A trailer that was not announced comes after the decision, and reaches nobody.
+func TestF15_TrailerThatNobodyAnnounced(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t, "gate", ports.Require)
+	serve(t, newGuard(t, gated("gate", newReceiver(t), middleware.ToDefault)).Handler(echo), gate)
+	for _, own := range []string{"", "Client-Cert: " + sequence(shared().alice.Cert) + "\r\n"} {
+		c := dialRaw(t, gate, atTheEdge().gateway, "http/1.1")
+		s := c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n" + own +
+			"\r\n4\r\nbody\r\n0\r\nX-Sum: 7\r\nClient-Cert: " + sequence(shared().bob.Cert) + "\r\n\r\n")
+		user := "Default"
+		if own != "" {
+			user = "alice"
+		}
+		if s.wantUser(t, user); !reflect.DeepEqual(s.Trailers, http.Header{"X-Sum": {"7"}}) {
+			t.Errorf("trailers %v", s.Trailers)
+		}
+	}
+}
+
+// A client can make a gateway drop what it states. Where the gateway has a sign for
+// "no certificate", nothing else is one; a token in Connection does nothing here.
+func TestF5_NoneNeedsItsSign(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	der := base64.StdEncoding.EncodeToString(w.alice.Cert.Raw)
+	for name, x := range map[string]struct {
+		topology         forwarded.Topology
+		none, cert, half http.Header // half is what is left where one header was dropped
+	}{
+		"nginx": {
+			forwarded.Nginx("", "X-SSL-Client-Verify"), http.Header{"X-Ssl-Client-Verify": {"NONE"}},
+			http.Header{"X-Ssl-Client-Cert": {url.PathEscape(string(w.alice.CertPEM()))}, "X-Ssl-Client-Verify": {"SUCCESS"}}, http.Header{"X-Ssl-Client-Verify": {"SUCCESS"}},
+		},
+		"haproxy": {
+			forwarded.HAProxy("", "X-SSL-Client-Verify"), http.Header{"X-Ssl-Client-Cert": {""}, "X-Ssl-Client-Cert-Chain": {""}, "X-Ssl-Client-Verify": {"0"}},
+			http.Header{"X-Ssl-Client-Cert": {der}, "X-Ssl-Client-Cert-Chain": {""}, "X-Ssl-Client-Verify": {"0"}}, http.Header{"X-Ssl-Client-Cert-Chain": {""}, "X-Ssl-Client-Verify": {"0"}},
+		},
+		"caddy": {forwarded.Caddy(""), http.Header{"X-Client-Cert": {""}}, http.Header{"X-Client-Cert": {der}}, http.Header{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, h2 bool) {
+				gate := newGate(t, "gate", ports.Require)
+				r := newReceiver(t, func(c *forwarded.Config) { c.Topology = x.topology })
+				serve(t, newGuard(t, gated("gate", r, middleware.ToDefault)).Handler(echo), gate)
+				c := dial(t, gate, atTheEdge().gateway, h2)
+				say := func(h http.Header) func(*http.Request) {
+					return func(r *http.Request) {
+						for name, values := range h {
+							r.Header[name] = values
+						}
+					}
+				}
+				c.get("/x", say(x.none)).wantUser(t, "Default")
+				c.get("/x", say(x.cert)).wantUser(t, "alice")
+				c.get("/x", say(x.half)).want(t, 400, reason.BadHeader)
+				c.get("/x").want(t, 400, reason.BadHeader)
+				if !h2 {
+					c.get("/x", say(x.cert), header("Connection", strings.Join(r.Headers(), ", "))).wantUser(t, "alice")
+				}
+			})
+		})
+	}
+}
+
+// The statement is gone before anyone else looks: authenticators, handlers, own
+// refusals and Check. Answers say that they depend on it.
+func TestF13_NobodyElseSeesIt(t *testing.T) {
+	t.Parallel()
+	var seenBy sync.Map
+	look := func(who string, r *http.Request) {
+		for name := range r.Header {
+			if strings.Contains(strings.ToLower(name), "cert") {
+				seenBy.Store(who, name)
+			}
+		}
+	}
+	gate := newGate(t, "gate", ports.Require)
+	guard := newGuard(t, func(c *middleware.Config) {
+		c.Policy = newPolicy(t, "p, group:Everybody, gate, *, /x, allow")
+		c.PerPort = map[string]middleware.PortConfig{"gate": {Forwarded: newReceiver(t), Fallback: middleware.ToDefault, Authenticators: []middleware.Authenticator{
+			authFuncOf(func(r *http.Request) (string, error) { look("authenticator", r); return "", nil }),
+		}}}
+		c.Refuse = func(_ http.ResponseWriter, r *http.Request, _ middleware.Outcome) { look("refuse", r) }
+		c.Observe = func(r *http.Request, _ middleware.Outcome) { look("observe", r) }
+	})
+	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { look("handler", r); echo(w, r) })
+	mux := http.NewServeMux()
+	mux.Handle("/", guard.Handler(inner))
+	mux.Handle("/parts/", http.StripPrefix("/parts", guard.Identify(http.StripPrefix("/y", guard.Authorize(inner)))))
+	serve(t, mux, gate)
+	for _, h2 := range []bool{false, true} {
+		c := dial(t, gate, atTheEdge().gateway, h2)
+		for _, x := range []struct {
+			target string
+			state  func(*http.Request)
+			code   int
+		}{
+			{"/x", stated(shared().alice), 200}, {"/x", stated(nil), 200}, {"/z", stated(shared().alice), 403}, {"/x", header("Client-Cert", "x"), 400},
+			{"/x", header("Client_Cert", "x"), 400}, {"/parts/y/x", stated(shared().alice), 200}, {"/parts/y/z", stated(shared().alice), 403},
+		} {
+			s := c.get(x.target, x.state)
+			if s.Code != x.code {
+				t.Errorf("%s: answered %d, want %d: %s", x.target, s.Code, x.code, s.Body)
+			}
+			if s.Answer.Get("Vary") != "Client-Cert, Client-Cert-Chain" {
+				t.Errorf("%s: Vary %q", x.target, s.Answer.Values("Vary"))
+			}
+			if s.Code != 200 && s.Answer.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: a refusal may be kept", x.target)
+			}
+		}
+	}
+	seenBy.Range(func(who, name any) bool { t.Errorf("%v sees %v", who, name); return true })
+}
+
+// Somebody may have mapped the gateway's certificate, or everyone's: on its port it is
+// still no caller.
+func TestF14_MappedGatewayIsNobody(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, h2 bool) {
+		m := append(mappings(), certmap.Mapping{ID: "m-gateway", User: "gateway", Fingerprint: trust.FingerprintOf(atTheEdge().gateway.Cert)})
+		gate := newGate(t, "gate", ports.Require)
+		direct := newGate(t, "direct", ports.Require)
+		serve(t, newGuard(t, func(c *middleware.Config) {
+			c.Map = must[*certmap.Table](t)(certmap.New(m...))
+			c.PerPort = map[string]middleware.PortConfig{"gate": {Forwarded: newReceiver(t), Unmapped: "guest"}, "direct": {}}
+		}).Handler(echo), gate, direct)
+		c := dial(t, gate, atTheEdge().gateway, h2)
+		c.get("/x").want(t, 403, reason.NoCertificate)
+		c.get("/x", stated(atTheEdge().gateway)).want(t, 403, reason.UnknownAuthority)
+		c.get("/x", stated(shared().stranger)).wantUser(t, "guest")
+		c.get("/x").want(t, 403, reason.NoCertificate)
+		dial(t, direct, atTheEdge().gateway, h2).get("/x").wantUser(t, "gateway") // where it may be one
+	})
+}
+
+// A password goes with a statement of no certificate, and with nothing else.
+func TestL1_AuthenticatorsBehindAGateway(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, h2 bool) {
+		gate := newGate(t, "gate", ports.Request)
+		serve(t, newGuard(t, func(c *middleware.Config) {
+			c.PerPort = map[string]middleware.PortConfig{"gate": {Forwarded: newReceiver(t), Authenticators: []middleware.Authenticator{basic}}}
+		}).Handler(echo), gate)
+		carol := credentials("carol", "secret")
+		c := dial(t, gate, atTheEdge().gateway, h2)
+		s := c.get("/x", carol)
+		if s.wantUser(t, "carol"); s.Via != identity.Authenticator {
+			t.Errorf("via %s", s.Via)
+		}
+		c.get("/x", stated(shared().alice), carol).wantUser(t, "alice")
+		c.get("/x", stated(shared().stranger), carol).want(t, 403, reason.Unmapped)
+		c.get("/x", stated(shared().late), carol).want(t, 403, reason.Expired)
+		c.get("/x", header("Client-Cert", "x"), carol).want(t, 400, reason.BadHeader)
+		if s := c.get("/x"); s.Code != 401 {
+			t.Errorf("answered %d, want 401", s.Code)
+		}
+		dial(t, gate, shared().alice, h2).get("/x", carol).want(t, 403, reason.UntrustedGateway)
+	})
+}
+
+// The explanation goes along the hop.
+func TestF13_ExplainNamesTheGateway(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t, "gate", ports.Require)
+	var rec recorder
+	guard := newGuard(t, gated("gate", newReceiver(t), middleware.Strict), func(c *middleware.Config) {
+		c.Debug, c.Observe = true, rec.observe
+		c.Policy = newPolicy(t, "p, user:alice, gate, GET, /x, allow")
+	})
+	serve(t, guard.Handler(echo), gate)
+	gateway, alice := trust.FingerprintOf(atTheEdge().gateway.Cert).String(), trust.FingerprintOf(shared().alice.Cert).String()
+	for _, x := range []struct {
+		name, target string
+		pair         *testpki.Pair
+		state        func(*http.Request)
+		want, never  []string
+	}{
+		{"allowed", "/x", atTheEdge().gateway, stated(shared().alice), []string{"gateway: fingerprint " + gateway, "certificate: fingerprint " + alice, "user: alice, by forwarded", "policy: "}, nil},
+		{"no rule", "/y", atTheEdge().gateway, stated(shared().alice), []string{"gateway: fingerprint " + gateway, "certificate: fingerprint " + alice, "mapping: ", "user: alice, by forwarded"}, nil},
+		{"none", "/x", atTheEdge().gateway, stated(nil), []string{"no-certificate: ", "gateway: fingerprint " + gateway}, []string{"certificate: fingerprint", "user: "}},
+		{"expired", "/x", atTheEdge().gateway, stated(shared().late), []string{"expired", "gateway: fingerprint " + gateway}, []string{"user: "}},
+		{"nonsense", "/x", atTheEdge().gateway, header("Client-Cert", "x"), []string{"bad-header: ", "gateway: fingerprint " + gateway}, []string{"user: "}},
+		{"a bad target", "/x//y", atTheEdge().gateway, stated(shared().alice), []string{"ambiguous-path: ", "gateway: fingerprint " + gateway}, []string{"user: "}},
+		{"no gateway", "/x", shared().alice, stated(shared().bob), []string{"untrusted-gateway: "}, []string{"certificate: ", "user: "}},
+		{"another name", "/x", atTheEdge().other, stated(shared().bob), []string{"untrusted-gateway: ", "gateway: fingerprint " + trust.FingerprintOf(atTheEdge().other.Cert).String()}, []string{"certificate: ", "user: "}},
+	} {
+		s := dial(t, gate, x.pair, true).get(x.target, x.state)
+		outcomes := rec.take()
+		if len(outcomes) != 1 {
+			t.Fatalf("%s: %d outcomes", x.name, len(outcomes))
+		}
+		steps := guard.Explain(nil, outcomes[0])
+		var lines []string
+		for _, step := range steps {
+			lines = append(lines, step.String())
+		}
+		if s.Code != 200 && !slices.Equal(s.Explained, lines) {
+			t.Errorf("%s: the refusal explains %q, Explain %q", x.name, s.Explained, lines)
+		}
+		text := strings.Join(lines, "\n")
+		for _, part := range x.want {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: no %q in\n%s", x.name, part, text)
+			}
+		}
+		for _, part := range x.never {
+			if strings.Contains(text, part) {
+				t.Errorf("%s: %q in\n%s", x.name, part, text)
+			}
+		}
+	}
+}
+
+// Check decides as Handler does, and leaves the statement where it is.
+func TestF13_CheckBehindAGateway(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t, "gate", ports.Require)
+	var rec recorder
+	guard := newGuard(t, gated("gate", newReceiver(t), middleware.ToDefault), func(c *middleware.Config) { c.Observe = rec.observe })
+	h := guard.Handler(echo)
+	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		before := r.Clone(r.Context())
+		checked := guard.Check(r)
+		if !reflect.DeepEqual(before.Header, r.Header) || len(w.Header()) > 0 {
+			t.Errorf("Check changed something: %v, was %v; answer %v", r.Header, before.Header, w.Header())
+		}
+		h.ServeHTTP(w, r)
+		for _, o := range rec.take() {
+			if o.Allowed != checked.Allowed || o.Reason != checked.Reason || o.Gateway != checked.Gateway || o.Verified != checked.Verified || !reflect.DeepEqual(o.Identity, checked.Identity) {
+				t.Errorf("Check says %+v, Handler %+v", checked, o)
+			}
+		}
+	}), gate)
+	for _, who := range []*testpki.Pair{atTheEdge().gateway, atTheEdge().other} {
+		c := dial(t, gate, who, false)
+		for _, state := range []func(*http.Request){stated(nil), stated(shared().alice), stated(shared().both), stated(shared().untrusted), header("Client_Cert", "x")} {
+			c.get("/x", state)
+		}
+	}
+}
+
+// What goes wrong in a plug-in behind a gateway is a refusal, and is remembered for
+// nobody.
+func TestH14_PlugInsBehindAGateway(t *testing.T) {
+	t.Parallel()
+	var fails atomic.Bool
+	gate := newGate(t, "gate", ports.Require)
+	table := must[*certmap.Table](t)(certmap.New(mappings()...))
+	serve(t, newGuard(t, gated("gate", newReceiver(t), middleware.ToDefault), func(c *middleware.Config) {
+		c.Policy = failing{c.Policy, &fails}
+		c.Map = table
+	}).Handler(echo), gate)
+	c := dial(t, gate, atTheEdge().gateway, true)
+	for range 2 {
+		fails.Store(true)
+		c.get("/x", stated(shared().alice)).want(t, 503, reason.PolicyError)
+		fails.Store(false)
+		c.get("/x", reused(t), stated(shared().alice)).wantUser(t, "alice")
+	}
+}
+
+type failing struct {
+	policy.Decider
+	fails *atomic.Bool
+}
+
+func (f failing) Decide(ctx context.Context, r policy.Request) (policy.Decision, error) {
+	if f.fails.Load() {
+		panic("the policy is broken")
+	}
+	return f.Decider.Decide(ctx, r)
+}
