@@ -1,13 +1,13 @@
 package mtlsguard
 
 import (
-	"bytes"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // JSONLog returns a log for Options.Log that writes the lines of a slog.JSONHandler,
@@ -101,10 +101,30 @@ func plain(s string) bool {
 	return true
 }
 
+// appendEscaped writes a JSON string (RFC 8259 section 7) as slog does.
 func appendEscaped(b []byte, value string) []byte {
-	var quoted bytes.Buffer
-	e := json.NewEncoder(&quoted)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(value) // no text fails
-	return append(b, bytes.TrimSuffix(quoted.Bytes(), []byte("\n"))...)
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for i, c := range value {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', byte(c))
+		case c == '\n':
+			b = append(b, `\n`...)
+		case c == '\r':
+			b = append(b, `\r`...)
+		case c == '\t':
+			b = append(b, `\t`...)
+		case c < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		case c == utf8.RuneError && !strings.HasPrefix(value[i:], string(utf8.RuneError)):
+			b = append(b, `\ufffd`...) // a byte that is no UTF-8
+		case c == '\u2028' || c == '\u2029': // an end of line to JavaScript
+			b = append(b, `\u202`...)
+			b = append(b, hex[c&15])
+		default:
+			b = utf8.AppendRune(b, c)
+		}
+	}
+	return append(b, '"')
 }

@@ -40,8 +40,8 @@ func slogs(out *bytes.Buffer) *slog.Logger { return slog.New(slog.NewJSONHandler
 
 // JSONLog writes what slog writes, byte for byte, whatever a caller puts into a request.
 func FuzzL7_JSONLog(f *testing.F) {
-	for _, path := range []string{"/orders/7", `/a"b\c`, "/\u2028\u202e", "/\xff\x00", "/<script>&", strings.Repeat("/é", 400)} {
-		f.Add(path, "alice", "192.0.2.1:5", "", true, int64(250))
+	for _, path := range []string{"/orders/7", `/a"b\c`, "/\u2028\u202e", "/\xff\x00", "\b\f\n\r\t\v\x7f\ufffd\u2029", "/<script>&", strings.Repeat("/é", 400)} {
+		f.Add(path, path, "192.0.2.1:5", "", true, int64(250))
 	}
 	f.Fuzz(func(t *testing.T, path, user, remote, detail string, allowed bool, took int64) {
 		req := &http.Request{RemoteAddr: remote}

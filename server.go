@@ -67,7 +67,7 @@ type Server struct {
 	failed  error     // of the last reload
 	number  atomic.Uint64
 
-	counts   map[string]*counts // by port
+	counts   []*counts // by port
 	shadow   atomic.Pointer[policy.Shadow]
 	serving  atomic.Bool
 	reloaded chan struct{} // wakes the watcher
@@ -107,9 +107,8 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	if s.guard, err = middleware.New(config); err != nil {
 		return nil, err
 	}
-	s.counts = map[string]*counts{}
 	for _, p := range g.ports {
-		s.counts[p.config.Name] = &counts{}
+		s.counts = append(s.counts, &counts{port: p.config.Name})
 		port, err := ports.New(s.portConfig(p))
 		if err != nil {
 			return nil, err
@@ -179,7 +178,7 @@ func (s *Server) decider(g *generation) (policy.Decider, error) {
 
 func (s *Server) portConfig(p portGeneration) ports.Config {
 	c := p.config
-	counts := s.counts[c.Name]
+	counts := s.countsOf(c.Name)
 	c.OnHandshake = func(h ports.Handshake) {
 		counts.shook(&h)
 		s.events.handshake(h)
@@ -187,8 +186,18 @@ func (s *Server) portConfig(p portGeneration) ports.Config {
 	return c
 }
 
+// countsOf looks through a few ports sooner than through a map.
+func (s *Server) countsOf(port string) *counts {
+	for _, c := range s.counts {
+		if c.port == port {
+			return c
+		}
+	}
+	return nil
+}
+
 func (s *Server) observe(r *http.Request, o middleware.Outcome) {
-	if c := s.counts[o.Port]; c != nil {
+	if c := s.countsOf(o.Port); c != nil {
 		c.decided(o.Allowed, o.Reason)
 	}
 	s.events.decision(r, &o)

@@ -46,6 +46,7 @@ type PortStatus struct {
 
 // counts are a port's counters. They are exact, whatever the log leaves out.
 type counts struct {
+	port                string
 	allowed, failed     atomic.Uint64
 	refused, handshakes [32]atomic.Uint64 // by the reason's place in the list
 }
@@ -118,7 +119,7 @@ func (s *Server) Status() Status {
 	}
 	now := s.options.now()
 	for i, p := range s.ports {
-		c := s.counts[p.Name()]
+		c := s.countsOf(p.Name())
 		ps := PortStatus{
 			Name: p.Name(), Connections: p.Open(), Allowed: c.allowed.Load(), Failed: c.failed.Load(),
 			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes),

@@ -16,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -82,7 +83,8 @@ type snapshot struct {
 	Config
 	mapped    interface{ Generation() uint64 } // nil: the mapper must be asked for every request
 	grouped   interface{ Groups(string) []string }
-	steady    bool // a user's groups stay the same while this snapshot does; else they are asked for every request
+	engine    *policy.Engine // Policy, where it is one: it knows callers that were looked up before
+	steady    bool           // a user's groups stay the same while this snapshot does; else they are asked for every request
 	others    *port
 	ports     map[string]*port
 	unwelcome map[string]bool // folded names of further identity headers
@@ -92,11 +94,11 @@ type snapshot struct {
 // port is a compiled PortConfig.
 type port struct {
 	PortConfig
-	methods    map[string]bool
+	methods    map[string]bool // beyond the seven that every port knows
 	names      map[string]bool
 	challenges []string
 	vary       string
-	stated     *expire.Cache[*memo] // behind gateways: who the certificates are, by their fingerprints
+	stated     *expire.Cache[*memo] // behind gateways and through tunnels: who the certificates are, by their fingerprints
 }
 
 // mostStated bounds what a port remembers of certificates that gateways state.
@@ -116,8 +118,10 @@ func compile(c Config) (*snapshot, error) {
 	}
 	s.mapped, _ = c.Map.(interface{ Generation() uint64 })
 	s.grouped, _ = c.Policy.(interface{ Groups(string) []string })
-	switch c.Policy.(type) {
-	case *policy.Engine, *policy.Shadow:
+	switch p := c.Policy.(type) {
+	case *policy.Engine:
+		s.steady, s.engine = true, p
+	case *policy.Shadow:
 		s.steady = true
 	default:
 		s.steady = s.grouped == nil
@@ -146,7 +150,7 @@ func compile(c Config) (*snapshot, error) {
 func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: where + what, Hint: hint}) }
 	pc.Authenticators = slices.Clone(pc.Authenticators) // the caller's slice may change
-	p := &port{PortConfig: pc, methods: map[string]bool{}}
+	p := &port{PortConfig: pc, methods: map[string]bool{}, stated: expire.New[*memo](mostStated, statedTime)}
 	if pc.Fallback != Strict && pc.Fallback != ToDefault {
 		say(".Fallback is neither Strict nor ToDefault", "")
 	}
@@ -159,9 +163,6 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 	case !validUser(pc.Unmapped):
 		say(fmt.Sprintf(".Unmapped %q is no user name", pc.Unmapped), userHint)
 	}
-	for _, m := range knownMethods {
-		p.methods[m] = true
-	}
 	for _, m := range pc.Methods {
 		if !methodToken.MatchString(m) {
 			say(fmt.Sprintf(".Methods: %q is no method", m), "an upper-case token such as PROPFIND")
@@ -170,7 +171,6 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 	}
 	if pc.Forwarded != nil {
 		p.vary = strings.Join(pc.Forwarded.Headers(), ", ")
-		p.stated = expire.New[*memo](mostStated, statedTime)
 	}
 	for i, a := range pc.Authenticators {
 		if a == nil {
@@ -192,7 +192,14 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 	return p
 }
 
-var knownMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+// knows reports whether a method may be asked about on a port.
+func (p *port) knows(method string) bool {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return true
+	}
+	return p.methods[method]
+}
 
 var methodToken = regexp.MustCompile(`^[A-Z][A-Z0-9_-]{0,31}$`)
 
@@ -208,6 +215,14 @@ func validUser(name string) bool {
 		}
 	}
 	return userName.MatchString(name)
+}
+
+// portOf returns the settings for a connection's port. The connection may remember.
+func (s *snapshot) portOf(c *ports.Conn) *port {
+	if m, ok := c.Memo().(*memo); ok && m.snapshot == s && m.port != nil {
+		return m.port
+	}
+	return s.port(c.Port().Name())
 }
 
 // port returns the settings for a port.

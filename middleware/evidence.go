@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -19,6 +20,8 @@ type memo struct {
 	snapshot *snapshot
 	mapped   uint64
 	identity *identity.Identity
+	port     *port          // of the connection
+	caller   policy.Caller  // of snapshot.engine, where there is one
 	verified trust.Verified // zero for Default
 	until    time.Time      // of the mapping; zero: no end
 	sure     atomic.Int64   // the port's tick in which the clock was read and the end is far away
@@ -63,7 +66,7 @@ func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome)
 	}
 	v := s.trust(c, p)
 	if m, ok := c.Memo().(*memo); ok && m.holds(s, v, c.Port().Tick()) {
-		o.Identity, o.Verified = m.identity, m.verified
+		o.Identity, o.Verified, o.memo = m.identity, m.verified, m
 		return true
 	}
 	verified, err := c.VerifiedBy(r.Context(), v)
@@ -120,14 +123,19 @@ func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcom
 	o.Identity.Leaf = o.Verified.Leaf()
 	o.Identity.Fingerprint = o.Verified.Fingerprint().String()
 	if s.mapped != nil && s.steady && err == nil {
-		keep(&memo{snapshot: s, mapped: before, identity: o.Identity, verified: o.Verified, until: match.Until})
+		m := &memo{snapshot: s, mapped: before, identity: o.Identity, verified: o.Verified, until: match.Until, port: p}
+		if s.engine != nil {
+			m.caller = s.engine.Caller(o.Identity.User, o.Port)
+		}
+		keep(m)
 	}
 	return true
 }
 
-// withoutCertificate is step 4: nothing was sent.
+// withoutCertificate is step 4: nothing was sent. c is nil for a tunnelled request,
+// which leaves nothing with a connection.
 func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
-	if p.Forwarded == nil && c.Port().ClientAuth() == ports.Require {
+	if p.Forwarded == nil && c != nil && c.Port().ClientAuth() == ports.Require {
 		o.refuse(reason.NoCertificate, "a port that requires a certificate has a connection without one") // fail closed: this cannot be
 		return false
 	}
@@ -156,12 +164,14 @@ func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o
 		o.challenge(p)
 		return false
 	}
-	if m, ok := c.Memo().(*memo); ok && m.snapshot == s && m.identity.Via == identity.AnonymousVia {
-		o.Identity = m.identity
-		return true
+	if c != nil {
+		if m, ok := c.Memo().(*memo); ok && m.snapshot == s && m.identity.Via == identity.AnonymousVia {
+			o.Identity = m.identity
+			return true
+		}
 	}
 	o.Identity = s.named(identity.Default, identity.AnonymousVia, o)
-	if s.steady && p.Forwarded == nil {
+	if s.steady && p.Forwarded == nil && c != nil {
 		c.SetMemo(&memo{snapshot: s, identity: o.Identity})
 	}
 	return true

@@ -110,7 +110,7 @@ func (s *snapshot) identifyForwarded(r *http.Request, c *ports.Conn, p *port, o 
 	// The same judgement, and not only the same leaf: by other issuers beside it a leaf
 	// may lead to another anchor, and be somebody else.
 	if m, ok := p.stated.Get(string(key[:])); ok && m.verified == verified && m.mapped == s.mapped.Generation() {
-		o.Identity = m.identity
+		o.Identity, o.memo = m.identity, m
 		return true
 	}
 	return s.mapUser(r, identity.Forwarded, p, o, func(m *memo) {

@@ -28,8 +28,9 @@ type Outcome struct {
 	Generation uint64
 	Duration   time.Duration // the guard's own time; only where Config.Time is set
 
-	closes bool // the connection's certificate is not believed any more
-	hop    *hop // nil on a port without gateways
+	closes bool  // the connection's certificate is not believed any more
+	hop    *hop  // nil on a port without gateways
+	memo   *memo // what the connection remembered, or nil
 }
 
 // refuse makes an outcome a refusal. A word that is not of the list comes from a

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/tunnel"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -42,6 +43,11 @@ func (s *snapshot) guarded(r *http.Request, o *Outcome, what stage) (passed bool
 func (s *snapshot) name(r *http.Request, o *Outcome) bool {
 	o.Method, o.Generation = r.Method, s.Generation
 	c, ok := ports.FromContext(r.Context())
+	if !ok {
+		if t, ok := tunnel.FromContext(r.Context()); ok {
+			return s.nameTunnelled(r, t, o)
+		}
+	}
 	if !ok || r.TLS == nil {
 		// Fail closed: something between the port and us has hidden the connection, and
 		// with it whatever certificate there was.
@@ -50,8 +56,8 @@ func (s *snapshot) name(r *http.Request, o *Outcome) bool {
 		return false
 	}
 	o.Port = c.Port().Name()
-	p := s.port(o.Port)
-	path, err := checkTarget(r, p.methods)
+	p := s.portOf(c)
+	path, err := checkTarget(r, p)
 	if err == nil {
 		err = p.checkNames(c.ServerName(), r.Host)
 	}
@@ -72,7 +78,7 @@ func (s *snapshot) name(r *http.Request, o *Outcome) bool {
 
 // authorise is step 5.
 func (s *snapshot) authorise(r *http.Request, o *Outcome) bool {
-	d, err := s.Policy.Decide(r.Context(), policy.Request{User: o.Identity.User, Port: o.Port, Method: o.Method, Path: o.Path})
+	d, err := s.decide(r, o)
 	o.Rule = d.Rule
 	switch {
 	case err != nil:
@@ -96,13 +102,21 @@ func (s *snapshot) authorise(r *http.Request, o *Outcome) bool {
 	return false
 }
 
+// decide asks the policy, which may know the caller of this connection already.
+func (s *snapshot) decide(r *http.Request, o *Outcome) (policy.Decision, error) {
+	if o.memo != nil && s.engine != nil {
+		return o.memo.caller.Decide(o.Method, o.Path)
+	}
+	return s.Policy.Decide(r.Context(), policy.Request{User: o.Identity.User, Port: o.Port, Method: o.Method, Path: o.Path})
+}
+
 // authoriseHere is step 5 for a request that may have been rewritten since it was
 // named: what is authorised is what is served here.
 func (s *snapshot) authoriseHere(r *http.Request, o *Outcome) bool {
 	renamed := r.Method != o.Method
 	o.Method = r.Method
 	why := ""
-	if renamed && !s.port(o.Port).methods[r.Method] {
+	if renamed && !s.port(o.Port).knows(r.Method) {
 		why = "the method is not known"
 	}
 	if path := r.URL.Path; why == "" && path != o.Path {

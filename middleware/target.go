@@ -15,8 +15,8 @@ import (
 // checkTarget refuses a request target that could be read in two ways: what is
 // authorised must be what is served. It returns the path that both are about, the
 // decoded one.
-func checkTarget(r *http.Request, methods map[string]bool) (string, error) {
-	if !methods[r.Method] {
+func checkTarget(r *http.Request, p *port) (string, error) {
+	if !p.knows(r.Method) {
 		return "", ambiguous("the method is not known")
 	}
 	raw := target(r)

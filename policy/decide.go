@@ -33,35 +33,63 @@ type search struct {
 // look at ctx, because it waits for nothing. The error is ErrNoPolicy for an
 // engine that nobody built, ErrUser for what cannot be a user's name.
 func (e *Engine) Decide(_ context.Context, r Request) (Decision, error) {
+	c := e.Caller(r.User, r.Port)
+	return c.Decide(r.Method, r.Path)
+}
+
+// Caller is a user on a port, looked up. Decide answers for it as the engine's Decide
+// does, without looking again: it is for who keeps connections. The zero value is
+// refused everything, with an error.
+type Caller struct {
+	engine *Engine
+	person person
+	port   uint32 // root of the port's own rules
+	err    error
+}
+
+// Caller looks a user and a port up.
+func (e *Engine) Caller(user, port string) Caller {
 	if !e.loaded() {
-		return Decision{Reason: reason.PolicyError}, ErrNoPolicy
+		return Caller{}
 	}
-	var p person
-	if id := e.graph.users.find(r.User); id != nowhere {
-		p = e.people[id]
-	} else if !validUser(r.User) {
-		return Decision{Reason: reason.PolicyError}, ErrUser // a group's name, or nobody's
+	c := Caller{engine: e}
+	if id := e.graph.users.find(user); id != nowhere {
+		c.person = e.people[id]
+	} else if !validUser(user) {
+		c.err = ErrUser // a group's name, or nobody's
 	} else {
-		p = e.person(r.User)
+		c.person = e.person(user)
+	}
+	if id := e.ports.find(port); id != nowhere {
+		c.port = e.roots[id]
+	}
+	return c
+}
+
+// Decide answers one request of the caller.
+func (c *Caller) Decide(method, path string) (Decision, error) {
+	e := c.engine
+	switch {
+	case e == nil:
+		return Decision{Reason: reason.PolicyError}, ErrNoPolicy
+	case c.err != nil:
+		return Decision{Reason: reason.PolicyError}, c.err
 	}
 	s := search{
-		method: e.words.bit(r.Method), own: p.own, groups: e.lists[p.list.from:p.list.to],
+		method: e.words.bit(method), own: c.person.own, groups: e.lists[c.person.list.from:c.person.list.to],
 		allow: nowhere, deny: nowhere,
 	}
 	if s.method == 0 || s.own == 0 && len(s.groups) == 0 {
 		return Decision{Reason: reason.NoRule}, nil
 	}
-	port := uint32(0)
-	if id := e.ports.find(r.Port); id != nowhere {
-		port = e.roots[id]
-	}
-	if r.Path == starPath {
+	port := c.port
+	if path == starPath {
 		for _, root := range [2]uint32{e.anyPort, port} {
 			if n := e.child(root, starSegment); root != 0 && n != 0 {
 				e.weigh(&s, e.nodes[n].end)
 			}
 		}
-	} else if e.split(&s, r.Path) {
+	} else if e.split(&s, path) {
 		e.walk(&s, e.anyPort, 0)
 		if port != 0 {
 			e.walk(&s, port, 0)
