@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// output is what the program writes. It is safe for concurrent use.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+func (o *output) await(t *testing.T, text string) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); !strings.Contains(o.String(), text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no %q in %q", text, o)
+		}
+	}
+}
+
+var free = []string{"-listen", "127.0.0.1:0", "-partner", "127.0.0.1:0"}
+
+// The printed lines, as they stand, with curl.
+func TestCurlLines(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		const text = "curl is not installed; the Debian package is curl"
+		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var stdout, stderr output
+	status := make(chan int, 1)
+	go func() { status <- run(ctx, free, &stdout, &stderr) }()
+	stdout.await(t, "\nready\n")
+	lines := strings.Split(strings.TrimSuffix(stdout.String(), "ready\n"), "\n")
+	wants := []string{
+		`{"as":"a","partner_saw":"alice"}`,
+		`{"as":"b","partner_saw":"bob"}`,
+		`{"as":"c","partner_saw":"carol"}`,
+		`the server wants a certificate`,
+		`the keystore does not know the alias`,
+		`no identity was chosen`,
+	}
+	if len(lines) != len(wants)+1 {
+		t.Fatalf("%q", lines)
+	}
+	for range 2 {
+		for i, want := range wants {
+			out, err := exec.Command("sh", "-c", lines[i]).CombinedOutput()
+			if err != nil || !strings.HasPrefix(lines[i], "curl ") || !strings.Contains(string(out), want) {
+				t.Errorf("%s: %s, %v; want %s", lines[i], out, err, want)
+			}
+		}
+	}
+	if n := strings.Count(stderr.String(), `"sent":true`); n != 3 {
+		t.Errorf("%d handshakes with a certificate, want one for each client:\n%s", n, &stderr)
+	}
+	cancel()
+	if got := <-status; got != ok {
+		t.Errorf("status %d: %s", got, &stderr)
+	}
+}
+
+// Signals end the program with status 0.
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(t.TempDir(), "outbound")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		var stdout output
+		cmd := exec.Command(binary, free...)
+		cmd.Stdout = &stdout
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stdout.await(t, "\nready\n")
+		cmd.Process.Signal(signal)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", signal, err)
+		}
+	}
+}
+
+// What cannot be served ends with a sentence.
+func TestCannotServe(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, row := range []struct {
+		arguments []string
+		status    int
+	}{
+		{[]string{"-listen", taken.Addr().String(), "-partner", "127.0.0.1:0"}, failed},
+		{[]string{"-listen", "127.0.0.1:0", "-partner", taken.Addr().String()}, failed},
+		{[]string{"-listen", "127.0.0.1:0", "-partner", "nonsense"}, failed},
+		{[]string{"a"}, unusual},
+		{[]string{"-x"}, unusual},
+		{[]string{"-h"}, ok},
+	} {
+		var stdout, stderr output
+		if got := run(t.Context(), row.arguments, &stdout, &stderr); got != row.status || stdout.String() != "" || stderr.String() == "" {
+			t.Errorf("%q: status %d, %q, %q", row.arguments, got, &stdout, &stderr)
+		}
+	}
+}

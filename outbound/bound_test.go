@@ -1,0 +1,104 @@
+package outbound_test
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/outbound"
+)
+
+var full = flag.Bool("full", false, "run the proofs in full: 10,000 calls each of 100 identities and nobody, 100,000 identities")
+
+// However many identities there are, the pools are few, and so are their connections.
+func TestJ10_Bound(t *testing.T) {
+	const most = 8
+	identities := 200
+	if *full {
+		identities = 100_000
+	}
+	w, s := newWorld(t), serve(t, nil)
+	w.config.Observe = nil
+	w.config.MaxPools = most
+	pair := clientCA.Leaf("someone").TLS()
+	w.config.Keystore = keystoreFunc(func(alias string) (*outbound.Credential, error) { // one leaf, many contents: the alias is part
+		return outbound.NewCredential(alias, pair)
+	})
+	transport := w.transport()
+	c := &http.Client{Transport: transport}
+	var before runtime.MemStats
+	for i := range identities {
+		if i == min(100, identities/2) {
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+		}
+		expect(t, as(t, "id-"+strconv.Itoa(i)), c, s.URL, "someone")
+		if got := transport.Stats(); got.Pools > most || got.Retiring > 0 {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if got := transport.Stats(); got.Pools != most || got.Evicted != int64(identities-most) {
+		t.Errorf("%+v", got)
+	}
+	eventually(t, "the connections of those that were given up are closed", func() bool { return open(s) == most })
+	var after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	t.Logf("%d identities, %d KiB more than after the first", identities, grown>>10)
+	if grown > 32<<20 {
+		t.Errorf("%d MiB more", grown>>20)
+	}
+	// The one used last stays.
+	told := fmt.Sprint(transport.Stats().Evicted)
+	expect(t, as(t, "id-"+strconv.Itoa(identities-1)), c, s.URL, "someone")
+	if got := fmt.Sprint(transport.Stats().Evicted); got != told {
+		t.Errorf("%s evicted, then %s", told, got)
+	}
+}
+
+// Of the pools, the one that has been unused for longest goes, and not one with a call.
+func TestJ10_LongestUnused(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	w, s := newWorld(t, "a", "b", "c"), serve(t, slow(done))
+	defer close(done)
+	w.config.MaxPools = 2
+	transport := w.transport()
+	c := &http.Client{Transport: transport}
+	r, _ := http.NewRequestWithContext(as(t, "a"), "GET", s.URL+"/slow", nil)
+	under, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer under.Body.Close()
+	for _, who := range []string{"b", "c", "a"} {
+		if _, err := get(as(t, who), c, s.URL); err != nil {
+			t.Error(err)
+		}
+	}
+	// b made room for c, and a was never touched.
+	if got := s.conns.Load(); got != 3 {
+		t.Errorf("%d connections", got)
+	}
+	if got := transport.Stats(); got.Pools != 2 || got.Evicted != 1 || got.InFlight != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Among those without calls, the last used one stays.
+func TestJ10_LastUsedStays(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t, "a", "b", "c"), serve(t, nil)
+	w.config.MaxPools = 2
+	c := w.client()
+	for i, who := range []string{"a", "b", "a", "c", "a"} {
+		expect(t, as(t, who), c, s.URL, who)
+		if got, want := s.conns.Load(), []int64{1, 2, 2, 3, 3}[i]; got != want {
+			t.Errorf("after call %d: %d connections, want %d", i, got, want)
+		}
+	}
+}

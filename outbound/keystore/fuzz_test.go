@@ -1,0 +1,52 @@
+package keystore_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/outbound"
+	"github.com/mtlsguard/mtlsguard/outbound/keystore"
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+func FuzzPEM(f *testing.F) {
+	f.Add(pemOf(alice), []byte(nil))
+	f.Add(alice.CertPEM(), alice.KeyPEM())
+	f.Add([]byte("-----BEGIN X-----\n-----BEGIN -----END X-----"), []byte("-----BEGIN -----"))
+	f.Fuzz(func(t *testing.T, data, key []byte) {
+		if keystore.Parse(data, key, "", "") && !strings.Contains(string(data), "-----BEGIN CERTIFICATE-----") {
+			t.Error("a credential out of nothing")
+		}
+	})
+}
+
+func FuzzPKCS12(f *testing.F) {
+	for _, e := range []*pkcs12.Encoder{pkcs12.Modern2023, pkcs12.Modern2026, pkcs12.LegacyDES, pkcs12.LegacyRC2} {
+		f.Add(pkcs12Of(f, alice, e.WithIterations(1))[1:])
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if data = append([]byte{0x30}, data...); keystore.Iterations(data) <= 1000 { // more is only slower
+			keystore.Parse(data, nil, "", password)
+		}
+	})
+}
+
+func FuzzJKS(f *testing.F) {
+	f.Add(jksOf(f, password, map[string]*testpki.Pair{"a": alice})[4:], "")
+	f.Add(jksOf(f, password, map[string]*testpki.Pair{"a": alice, "b": bob})[4:], "a")
+	f.Fuzz(func(t *testing.T, data []byte, entry string) {
+		keystore.Parse(append([]byte{0xfe, 0xed, 0xfe, 0xed}, data...), nil, entry, password)
+	})
+}
+
+func FuzzAliasOf(f *testing.F) {
+	for _, name := range []string{"a.pem", "a+b.p12", "+.jks", "../a.pem", "a.pfx.pem"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if alias, ok := keystore.AliasOf(name); ok && (!outbound.ValidAlias(alias) || !strings.HasPrefix(name, alias)) {
+			t.Errorf("%q: %q", name, alias)
+		}
+	})
+}

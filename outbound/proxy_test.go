@@ -1,0 +1,198 @@
+package outbound_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/outbound"
+)
+
+// proxy is one that makes tunnels, and remembers what it saw.
+type proxy struct {
+	*httptest.Server
+	tunnels, certificates atomic.Int64
+	mu                    sync.Mutex
+	password, header      string
+	early                 string // what it says after its answer, before the server can
+	status                int
+}
+
+// newProxy starts one over TCP or TLS. Over TLS it asks for a certificate.
+func newProxy(t *testing.T, secure bool) *proxy {
+	p := &proxy{status: http.StatusOK}
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.password, p.header = r.Header.Get("Proxy-Authorization"), r.Header.Get("X-Tunnel")
+		early, status := p.early, p.status
+		p.mu.Unlock()
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			p.certificates.Add(1)
+		}
+		if r.Method != http.MethodConnect || status != http.StatusOK {
+			rw.WriteHeader(max(status, 400))
+			return
+		}
+		p.tunnels.Add(1)
+		server, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			rw.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		client, _, err := rw.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n"+early)
+		go func() { io.Copy(server, client); server.Close() }()
+		io.Copy(client, server)
+		client.Close()
+	}))
+	p.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if secure {
+		p.TLS = &tls.Config{Certificates: []tls.Certificate{server.TLS()}, ClientAuth: tls.RequestClientCert}
+		p.StartTLS()
+	} else {
+		p.Start()
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *proxy) use(r *http.Request) (*url.URL, error) { return url.Parse(p.URL) }
+
+// The identity goes through the proxy, and never to it.
+func TestJ6_Proxy(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		for _, v := range versions {
+			p := newProxy(t, secure)
+			t.Run(p.URL[:5]+" "+v.name, func(t *testing.T) {
+				t.Parallel()
+				w, s := newWorld(t, "alice", "bob"), serve(t, nil, v.options...)
+				w.config.MustBeAsked = true // of the server, not of the proxy
+				w.config.Base = &http.Transport{
+					Proxy: func(*http.Request) (*url.URL, error) {
+						u, err := p.use(nil)
+						u.User = url.UserPassword("proxy", "secret")
+						return u, err
+					},
+					ProxyConnectHeader: http.Header{"X-Tunnel": {"yes"}},
+				}
+				transport := w.transport()
+				c := &http.Client{Transport: transport}
+				for range 2 {
+					for _, who := range []string{"alice", "bob"} {
+						expect(t, as(t, who), c, s.URL, who)
+					}
+				}
+				expect(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
+				if p.tunnels.Load() != 3 || p.certificates.Load() != 0 {
+					t.Errorf("%d tunnels, %d certificates at the proxy", p.tunnels.Load(), p.certificates.Load())
+				}
+				if p.password != "Basic cHJveHk6c2VjcmV0" || p.header != "yes" {
+					t.Errorf("the proxy got %q, %q", p.password, p.header)
+				}
+				for _, h := range w.told() {
+					if h.Origin != s.URL || !strings.Contains(h.Proxy, "proxy:xxxxx@") || strings.Contains(h.Proxy, "secret") {
+						t.Errorf("%+v", h)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A proxy that fails, or that nobody believes, is an error, and nothing goes past it.
+func TestJ6_ProxyFails(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	for _, row := range []struct {
+		name   string
+		proxy  func(*http.Request) (*url.URL, error)
+		change func(*proxy)
+	}{
+		{"refuses", nil, func(p *proxy) { p.status = 407 }},
+		{"speaks too early", nil, func(p *proxy) { p.early = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }},
+		{"is gone", nil, func(p *proxy) { p.Close() }},
+		{"its function fails", func(*http.Request) (*url.URL, error) { return nil, errFault }, nil},
+		{"of another scheme", func(*http.Request) (*url.URL, error) { return url.Parse("socks5://127.0.0.1:1") }, nil},
+		{"without a host", func(*http.Request) (*url.URL, error) { return url.Parse("http://:1") }, nil},
+	} {
+		p := newProxy(t, false)
+		w := newWorld(t, "alice")
+		w.config.Base = &http.Transport{Proxy: p.use}
+		if row.proxy != nil {
+			w.config.Base.Proxy = row.proxy
+		} else {
+			row.change(p)
+		}
+		got, err := get(as(t, "alice"), w.client(), s.URL)
+		if e, ok := errors.AsType[*outbound.Error](err); !ok || e.Alias != "alice" {
+			t.Errorf("%s: %q, %v", row.name, got, err)
+		}
+	}
+	secure := newProxy(t, true)
+	w := newWorld(t, "alice")
+	w.config.Roots, w.config.Base = clientCA.Pool(), &http.Transport{Proxy: secure.use}
+	if got, err := get(as(t, "alice"), w.client(), s.URL); err == nil || secure.tunnels.Load() != 0 {
+		t.Errorf("an unbelieved proxy: %q, %v", got, err)
+	}
+	if s.requests.Load() != 0 {
+		t.Error("the server was called all the same")
+	}
+}
+
+// Without a base that says so, the environment's proxy is not used.
+func TestJ6_Environment(t *testing.T) {
+	p := newProxy(t, false)
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
+		t.Setenv(name, p.URL)
+	}
+	t.Setenv("NO_PROXY", "")
+	w, s := newWorld(t, "alice"), serve(t, nil)
+	s.TLS.Certificates = []tls.Certificate{serverCA.Server(func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4zero} }).TLS()}
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	// net/http never takes a proxy for loopback; this address leads there as well.
+	expect(t, as(t, "alice"), w.client(), "https://0.0.0.0:"+port, "alice")
+	if p.tunnels.Load() != 0 {
+		t.Errorf("%d tunnels", p.tunnels.Load())
+	}
+	// It would have been used. (net/http reads the environment once a process, so that a
+	// second run finds the first run's proxy gone.)
+	w.config.Base = &http.Transport{Proxy: http.ProxyFromEnvironment}
+	if _, err := get(as(t, "alice"), w.client(), "https://0.0.0.0:"+port); p.tunnels.Load() != 1 && (err == nil || !strings.Contains(err.Error(), "proxyconnect")) {
+		t.Errorf("%v, %d tunnels", err, p.tunnels.Load())
+	}
+}
+
+// http as nobody goes by the base's proxy as ever.
+func TestJ6_PlainThroughProxy(t *testing.T) {
+	t.Parallel()
+	seen := make(chan string, 1)
+	p := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		seen <- r.URL.String() + " " + name(r)
+	}))
+	defer p.Close()
+	p.TLS.ClientAuth = tls.RequestClientCert
+	w := newWorld(t, "alice")
+	w.config.Roots = nil
+	w.config.Base = p.Client().Transport.(*http.Transport).Clone()
+	w.config.Base.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(p.URL) }
+	if _, err := get(outbound.AsNobody(t.Context()), w.client(), "http://partner.invalid/x"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-seen; got != "http://partner.invalid/x nobody" {
+		t.Error(got)
+	}
+}

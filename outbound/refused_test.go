@@ -1,0 +1,97 @@
+package outbound_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/outbound"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// A server that refuses the certificate ends the call: typed, with the alias, after
+// one attempt, and never as someone else.
+func TestJ9_RefusedByServer(t *testing.T) {
+	t.Parallel()
+	for _, v := range versions {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "alice")
+			w.put(w.credential("stranger", testpki.NewCA("Other CA").Leaf("stranger")))
+			w.config.Default = "alice"
+			c, s := w.client(), serve(t, nil, append([]option{requires}, v.options...)...)
+			for _, method := range []string{"GET", "POST"} {
+				w.told()
+				before := s.conns.Load()
+				r, _ := http.NewRequestWithContext(as(t, "stranger"), method, s.URL, strings.NewReader("x"))
+				got, err := read(c.Do(r))
+				refusal, ok := errors.AsType[*reason.Refusal](err)
+				e, typed := errors.AsType[*outbound.Error](err)
+				switch {
+				case !errors.Is(err, outbound.ErrServerRefused) || !ok || !typed:
+					t.Errorf("%s: %q, %v", method, got, err)
+				case refusal.Reason != reason.BadCertificate && refusal.Reason != reason.UnknownAuthority || e.Alias != "stranger" || e.Origin != s.URL:
+					t.Errorf("%s: %s, %q, %q", method, refusal.Reason, e.Alias, e.Origin)
+				case !strings.Contains(err.Error(), `the server refused the certificate of alias "stranger"`):
+					t.Error(err)
+				}
+				if n := s.conns.Load() - before; n != 1 {
+					t.Errorf("%s: %d attempts", method, n)
+				}
+				for _, h := range w.told() {
+					if h.Alias != "stranger" || !h.Asked || !h.Sent {
+						t.Errorf("%+v", h)
+					}
+				}
+			}
+			fails(t, outbound.AsNobody(t.Context()), c, s.URL, outbound.ErrServerRefused)
+			expect(t, as(t, "alice"), c, s.URL, "alice")
+			if s.unnamed.Load() != 0 {
+				t.Error("a request without a certificate")
+			}
+		})
+	}
+}
+
+// late writes so late that the server has refused and closed by then.
+type late struct {
+	net.Conn
+	writes atomic.Int64
+}
+
+func (l *late) Write(p []byte) (int, error) {
+	if l.writes.Add(1) > 1 {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return l.Conn.Write(p)
+}
+
+// The refusal is told also where the request could not even be written any more.
+func TestJ9_RefusedBeforeTheRequest(t *testing.T) {
+	t.Parallel()
+	for _, v := range versions {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			w, s := newWorld(t), serve(t, nil, append([]option{requires}, v.options...)...)
+			w.put(w.credential("stranger", testpki.NewCA("Other CA").Leaf("stranger")))
+			w.config.Base = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+				return &late{Conn: conn}, err
+			}}
+			c := w.client()
+			for _, method := range []string{"GET", "POST", "GET"} {
+				before := s.conns.Load()
+				r, _ := http.NewRequestWithContext(as(t, "stranger"), method, s.URL, strings.NewReader(strings.Repeat("x", 100_000)))
+				if got, err := read(c.Do(r)); !errors.Is(err, outbound.ErrServerRefused) || s.conns.Load() != before+1 {
+					t.Errorf("%s: %q, %v, %d attempts", method, got, err, s.conns.Load()-before)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,156 @@
+package outbound_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// needs skips without a program, or fails where everything must run.
+func needs(t *testing.T, program, debian string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		text := program + " is not installed; the Debian package is " + debian
+		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+}
+
+// output is safe for concurrent use.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// A server that asks for the certificate only when it has seen the path: openssl's,
+// told to renegotiate while a request waits for its answer.
+func TestRenegotiation(t *testing.T) {
+	t.Parallel()
+	needs(t, "openssl", "openssl")
+	for _, row := range []struct {
+		name   string
+		listed bool
+	}{{"listed", true}, {"not listed", false}} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			url, say, out := openssl(t)
+			w := newWorld(t, "alice")
+			w.config.MustBeAsked = row.listed // it asks later, and that will do
+			if row.listed {
+				w.config.Renegotiate = []string{"https://elsewhere.example", url}
+			}
+			c := w.client()
+			answer := make(chan string, 1)
+			ctx, cancel := context.WithCancel(as(t, "alice"))
+			defer cancel()
+			go func() {
+				got, err := get(ctx, c, url+"/private")
+				if err != nil {
+					got = err.Error()
+				}
+				answer <- got
+			}()
+			eventually(t, "the request is there", func() bool { return strings.Contains(out.String(), "GET /private") })
+			say("R\n")
+			if !row.listed {
+				time.Sleep(300 * time.Millisecond) // one that followed would be there by then
+				cancel()
+				if got := <-answer; strings.Contains(got, "hello") || strings.Contains(out.String(), "CN = alice") {
+					t.Errorf("a server that is not listed renegotiated: %q", got)
+				}
+				return
+			}
+			eventually(t, "the server has seen alice", func() bool { return strings.Contains(out.String(), "CN = alice") })
+			say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+			if got := <-answer; got != "hello" {
+				t.Errorf("%q", got)
+			}
+			told := w.told()
+			if len(told) != 2 {
+				t.Fatalf("%+v", told)
+			}
+			if h := told[0]; h.Asked || h.Sent || h.Renegotiated || h.Err != nil || h.Version != tls.VersionTLS12 || h.Protocol == "h2" {
+				t.Errorf("at first: %+v", h)
+			}
+			if h := told[1]; !h.Asked || !h.Sent || !h.Renegotiated || h.Alias != "alice" || h.Unacceptable != nil {
+				t.Errorf("then: %+v", h)
+			}
+		})
+	}
+}
+
+// openssl starts a server that is told what to do on its standard input.
+func openssl(t *testing.T) (url string, say func(string), out *output) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{"cert.pem": server.CertPEM(), "key.pem": server.KeyPEM(), "ca.pem": clientCA.CertPEM()} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem", "-CAfile", "ca.pem", "-naccept", "1")
+	cmd.Dir = dir
+	out = &output{}
+	cmd.Stdout, cmd.Stderr = out, out
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	accept := regexp.MustCompile(`ACCEPT 127\.0\.0\.1:(\d+)`)
+	eventually(t, "openssl listens", func() bool { return accept.MatchString(out.String()) })
+	return "https://127.0.0.1:" + accept.FindStringSubmatch(out.String())[1], func(text string) { io.WriteString(in, text) }, out
+}
+
+// An origin that renegotiates is spoken to by HTTP/1.1 and TLS 1.2, others are not.
+func TestRenegotiationIsForItsOrigins(t *testing.T) {
+	t.Parallel()
+	w, listed, other := newWorld(t, "alice"), serve(t, nil), serve(t, nil)
+	w.config.Renegotiate = []string{strings.ToUpper(listed.URL[:5]) + listed.URL[5:]}
+	p := newProxy(t, false)
+	for _, base := range []*http.Transport{nil, {Proxy: p.use}} {
+		w.config.Base = base
+		c := w.client()
+		expect(t, as(t, "alice"), c, listed.URL, "alice")
+		expect(t, as(t, "alice"), c, other.URL, "alice")
+		for _, h := range w.told() {
+			version, protocol := uint16(tls.VersionTLS13), "h2"
+			if h.Origin == listed.URL {
+				version, protocol = tls.VersionTLS12, ""
+			}
+			if h.Version != version || h.Protocol != protocol {
+				t.Errorf("%+v", h)
+			}
+		}
+	}
+	if p.tunnels.Load() != 2 {
+		t.Errorf("%d tunnels", p.tunnels.Load())
+	}
+}

@@ -1,0 +1,366 @@
+package outbound_test
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/outbound"
+)
+
+func serial(n int64) testpki.Option {
+	return func(c *x509.Certificate) { c.SerialNumber = big.NewInt(n) }
+}
+
+// slow answers with the serial number that it saw, in two parts: the second comes when
+// the test says go.
+func slow(go_ <-chan struct{}) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(rw, r.TLS.PeerCertificates[0].SerialNumber)
+		if r.URL.Path == "/slow" {
+			rw.(http.Flusher).Flush()
+			<-go_
+		}
+	}
+}
+
+// A new certificate is used by the very next call; the old connections take no more
+// calls, and are closed when the last call on them ends.
+func TestJ4_Rotation(t *testing.T) {
+	t.Parallel()
+	for _, v := range versions {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			done := make(chan struct{})
+			w, s := newWorld(t), serve(t, slow(done), v.options...)
+			w.put(w.credential("alice", clientCA.Leaf("alice", serial(1))))
+			transport := w.transport()
+			c := &http.Client{Transport: transport}
+			expect(t, as(t, "alice"), c, s.URL, "1")
+			r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL+"/slow", nil)
+			under, err := c.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.put(w.credential("alice", clientCA.Leaf("alice", serial(2))))
+			for range 3 {
+				expect(t, as(t, "alice"), c, s.URL, "2")
+			}
+			if got := transport.Stats(); got.Pools != 1 || got.Retiring != 1 {
+				t.Errorf("%+v while a call of the old certificate is under way", got)
+			}
+			close(done)
+			if got, err := io.ReadAll(under.Body); string(got) != "1" || err != nil {
+				t.Errorf("the call under way: %q, %v", got, err)
+			}
+			under.Body.Close()
+			if got := transport.Stats(); got.Pools != 1 || got.Retiring != 0 || got.InFlight != 0 {
+				t.Errorf("%+v after it", got)
+			}
+			eventually(t, "only the new connection is open", func() bool { return open(s) == 1 })
+			expect(t, as(t, "alice"), c, s.URL, "2")
+			if got := s.conns.Load(); got > 3 {
+				t.Errorf("%d connections", got)
+			}
+		})
+	}
+}
+
+// A call under way that never ends is ended by Drain.
+func TestJ4_Drain(t *testing.T) {
+	t.Parallel()
+	for _, v := range versions {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			done := make(chan struct{})
+			w, s := newWorld(t), serve(t, slow(done), v.options...)
+			defer close(done)
+			w.config.Drain = 20 * time.Millisecond
+			w.put(w.credential("alice", clientCA.Leaf("alice", serial(1))))
+			c := w.client()
+			r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL+"/slow", nil)
+			under, err := c.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer under.Body.Close()
+			w.put(w.credential("alice", clientCA.Leaf("alice", serial(2))))
+			expect(t, as(t, "alice"), c, s.URL, "2")
+			if got, err := io.ReadAll(under.Body); err == nil {
+				t.Errorf("the old call ended well: %q", got)
+			}
+		})
+	}
+}
+
+// An alias that is removed: the next call fails, and its connections are closed.
+func TestJ4_Removed(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t, "alice", "bob"), serve(t, nil)
+	c := w.client()
+	expect(t, as(t, "alice"), c, s.URL, "alice")
+	expect(t, as(t, "bob"), c, s.URL, "bob")
+	w.keys.Remove("alice")
+	fails(t, as(t, "alice"), c, s.URL, outbound.ErrUnknownAlias)
+	eventually(t, "alice's connection is closed", func() bool { return open(s) == 1 })
+	expect(t, as(t, "bob"), c, s.URL, "bob")
+}
+
+// Another signer for the same certificate is the same identity: the pool stays, and
+// the next handshake signs with the new one.
+func TestJ4_SignerOpenedAgain(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t), serve(t, nil)
+	pair := clientCA.Leaf("alice")
+	first, second := &signer{Signer: pair.Key}, &signer{Signer: pair.Key}
+	certificate := pair.TLS()
+	c := w.client()
+	for i, key := range []*signer{first, second} {
+		certificate.PrivateKey = key
+		credential, err := outbound.NewCredential("alice", certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.put(credential)
+		expect(t, as(t, "alice"), c, s.URL, "alice")
+		if got := s.conns.Load(); got != 1 {
+			t.Errorf("%d: %d connections", i, got)
+		}
+	}
+	other := serve(t, nil)
+	expect(t, as(t, "alice"), c, other.URL, "alice")
+	if first.used.Load() != 1 || second.used.Load() != 1 {
+		t.Errorf("the signers signed %d and %d times", first.used.Load(), second.used.Load())
+	}
+}
+
+// Expiry counts on every call, on a connection that is open already too.
+func TestJ4_ExpiresWhileConnected(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t, "alice"), serve(t, nil)
+	ahead := new(ticker)
+	w.config.Now = ahead.now
+	c := w.client()
+	expect(t, as(t, "alice"), c, s.URL, "alice")
+	ahead.add(48 * time.Hour)
+	fails(t, as(t, "alice"), c, s.URL, outbound.ErrNotInForce)
+}
+
+// Other roots: what they do not believe is not called any more, not on old connections
+// and not by old sessions.
+func TestJ8_RootsReplaced(t *testing.T) {
+	t.Parallel()
+	for _, v := range versions {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			w, s := newWorld(t, "alice"), serve(t, nil, v.options...)
+			transport := w.transport()
+			c := &http.Client{Transport: transport}
+			expect(t, as(t, "alice"), c, s.URL, "alice")
+			transport.CloseIdleConnections()
+			expect(t, as(t, "alice"), c, s.URL, "alice")
+			if told := w.told(); len(told) != 2 || told[0].Resumed || !told[1].Resumed {
+				t.Fatalf("the second connection should resume: %+v", told)
+			}
+			both := serverCA.Pool()
+			both.AddCert(testpki.NewCA("Other CA").Cert)
+			if err := transport.SetRoots(both); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, as(t, "alice"), c, s.URL, "alice")
+			if told := w.told(); len(told) != 1 || told[0].Resumed {
+				t.Errorf("with new roots nothing resumes: %+v", told)
+			}
+			if err := transport.SetRoots(testpki.NewCA("Other CA").Pool()); err != nil {
+				t.Fatal(err)
+			}
+			requests := s.requests.Load()
+			if got, err := get(as(t, "alice"), c, s.URL); err == nil {
+				t.Errorf("a server of removed roots answers: %q", got)
+			}
+			if s.requests.Load() != requests {
+				t.Error("a server of removed roots was called")
+			}
+			eventually(t, "the old connections are closed", func() bool { return open(s) == 0 })
+			for _, empty := range []*x509.CertPool{nil, x509.NewCertPool()} {
+				if err := transport.SetRoots(empty); err == nil {
+					t.Error("no roots are taken for roots")
+				}
+			}
+		})
+	}
+}
+
+// What is added to the caller's pool of roots later is not believed.
+func TestJ8_RootsAreCopied(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t, "alice"), serve(t, nil)
+	mine := testpki.NewCA("Other CA").Pool()
+	w.config.Roots = mine
+	c := w.client()
+	mine.AddCert(serverCA.Cert)
+	if got, err := get(as(t, "alice"), c, s.URL); err == nil {
+		t.Errorf("%q", got)
+	}
+}
+
+// Close ends everything.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t, "alice"), serve(t, nil)
+	transport := w.transport()
+	c := &http.Client{Transport: transport}
+	expect(t, as(t, "alice"), c, s.URL, "alice")
+	transport.Close()
+	fails(t, as(t, "alice"), c, s.URL, outbound.ErrClosed)
+	if err := transport.SetRoots(serverCA.Pool()); err != nil {
+		t.Error(err)
+	}
+	fails(t, as(t, "alice"), c, s.URL, outbound.ErrClosed)
+	eventually(t, "the connection is closed", func() bool { return open(s) == 0 })
+}
+
+// A pool without calls goes away, one with a call stays.
+func TestJ10_IdlePools(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	w, s := newWorld(t, "alice", "bob"), serve(t, slow(done))
+	w.config.IdleTimeout = 30 * time.Millisecond
+	transport := w.transport()
+	c := &http.Client{Transport: transport}
+	if _, err := get(as(t, "bob"), c, s.URL); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL+"/slow", nil)
+	under, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "bob's pool goes", func() bool { return transport.Stats().Pools == 1 && open(s) == 1 })
+	time.Sleep(100 * time.Millisecond)
+	if got := transport.Stats(); got.Pools != 1 || got.InFlight != 1 {
+		t.Errorf("%+v", got)
+	}
+	close(done)
+	under.Body.Close()
+	eventually(t, "alice's pool goes", func() bool { return transport.Stats().Pools == 0 && open(s) == 0 })
+	if got := transport.Stats(); got.Evicted != 0 || got.Retiring != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A connection on which the handshake hangs, for a call that is given up, does not
+// outlive its pool.
+func TestJ4_HangingHandshake(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	closed, accepted := make(chan error, 1), make(chan struct{})
+	go func() {
+		conn, err := silent.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		close(accepted)
+		_, err = io.Copy(io.Discard, conn) // until the client closes
+		closed <- err
+	}()
+	w, s := newWorld(t, "alice"), serve(t, nil)
+	w.config.Base = &http.Transport{} // without a time limit for handshakes
+	transport := w.transport()
+	c := &http.Client{Transport: transport}
+	ctx, cancel := context.WithCancel(as(t, "alice"))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := get(ctx, c, "https://"+silent.Addr().String())
+		ended <- err
+	}()
+	<-accepted
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("an answer")
+	}
+	w.put(w.credential("alice", clientCA.Leaf("alice")))
+	expect(t, as(t, "alice"), c, s.URL, "alice")
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection stays")
+	}
+	if got := transport.Stats(); got.Retiring != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Whatever is open in a pool, its end closes it; and what comes later is not let in.
+func TestJ4_NothingIsLeft(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t, "alice"), serve(t, nil)
+	transport := w.transport()
+	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL, nil)
+	kept, err := transport.Dial(r, s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runtime.KeepAlive(kept) // else the collector would close it
+	eventually(t, "it is open", func() bool { return open(s) == 1 })
+	let, began := make(chan struct{}), make(chan struct{})
+	w.config.Base = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		close(began)
+		<-let
+		return net.Dial(network, addr)
+	}}
+	slow := w.transport()
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithCancel(as(t, "alice"))
+		go func() { <-began; cancel() }()
+		_, err := get(ctx, &http.Client{Transport: slow}, s.URL)
+		ended <- err
+	}()
+	if err := <-ended; err == nil {
+		t.Error("an answer")
+	}
+	w.keys.Remove("alice")
+	fails(t, as(t, "alice"), &http.Client{Transport: slow}, s.URL, outbound.ErrUnknownAlias)
+	fails(t, as(t, "alice"), &http.Client{Transport: transport}, s.URL, outbound.ErrUnknownAlias)
+	close(let)
+	eventually(t, "both are closed", func() bool { return s.conns.Load() == 2 && open(s) == 0 })
+}
+
+// A call that found a pool just before it was retired does not take it.
+func TestJ4_RetiredTakesNoCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "alice")
+	transport := w.transport()
+	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", "https://api.partner.example", nil)
+	again, err := transport.Found(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !again() {
+		t.Error("the pool is in force")
+	}
+	w.put(w.credential("alice", clientCA.Leaf("alice")))
+	if err := transport.Choose(r); err != nil {
+		t.Fatal(err)
+	}
+	if again() {
+		t.Error("the old pool takes a call")
+	}
+	if got := transport.Stats(); got.Pools != 1 || got.Retiring != 0 || got.InFlight != 0 {
+		t.Errorf("%+v", got)
+	}
+}

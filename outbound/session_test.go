@@ -1,0 +1,92 @@
+package outbound_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+// No identity resumes the session of another, although all of them call the same
+// server, which gives tickets to all and would believe them.
+func TestJ2_Sessions(t *testing.T) {
+	t.Parallel()
+	for _, v := range versions {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			w, s := newWorld(t, "alice", "bob"), serve(t, nil, v.options...)
+			transport := w.transport()
+			c := &http.Client{Transport: transport}
+			for round := range 3 {
+				for _, who := range []string{"alice", "bob"} {
+					expect(t, as(t, who), c, s.URL, who)
+				}
+				for _, h := range w.told() {
+					if h.Resumed != (round > 0) || !h.Asked || !h.Sent {
+						t.Errorf("round %d: %+v", round, h)
+					}
+				}
+				transport.CloseIdleConnections()
+			}
+			// A renewed certificate does not resume the session of the old one.
+			w.put(w.credential("alice", clientCA.Leaf("alice")))
+			expect(t, as(t, "alice"), c, s.URL, "alice")
+			if told := w.told(); len(told) != 1 || told[0].Resumed {
+				t.Errorf("renewed: %+v", told)
+			}
+		})
+	}
+}
+
+// Two ports of one name are two servers: crypto/tls itself would offer the session
+// of one to the other.
+func TestJ2_SessionsByPort(t *testing.T) {
+	t.Parallel()
+	key := [32]byte{1}
+	shared := func(s *site) { s.TLS.SetSessionTicketKeys([][32]byte{key}) }
+	w, one, two := newWorld(t, "alice"), serve(t, nil), serve(t, nil)
+	shared(one)
+	shared(two)
+	c := w.client()
+	expect(t, as(t, "alice"), c, one.URL, "alice")
+	expect(t, as(t, "alice"), c, two.URL, "alice")
+	for _, h := range w.told() {
+		if h.Resumed {
+			t.Errorf("%+v", h)
+		}
+	}
+}
+
+// What a handshake tells.
+func TestHandshakeEvents(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name               string
+		options            []option
+		asked, sent        bool
+		unacceptable       bool
+		version            uint16
+		protocol, answered string
+	}{
+		{"asked and sent", nil, true, true, false, tls.VersionTLS13, "h2", "alice"},
+		{"TLS 1.2, HTTP/1.1", []option{tls12, http1}, true, true, false, tls.VersionTLS12, "http/1.1", "alice"},
+		{"not asked", []option{asksNot}, false, false, false, tls.VersionTLS13, "h2", "nobody"},
+		{"not asked, TLS 1.2", []option{asksNot, tls12}, false, false, false, tls.VersionTLS12, "h2", "nobody"},
+		{"the list names other authorities", []option{wants, listsOthers}, true, true, true, tls.VersionTLS13, "h2", "alice"},
+		{"the list names other authorities, TLS 1.2", []option{wants, listsOthers, tls12}, true, true, true, tls.VersionTLS12, "h2", "alice"},
+	} {
+		w, s := newWorld(t, "alice"), serve(t, nil, row.options...)
+		expect(t, as(t, "alice"), w.client(), s.URL, row.answered)
+		told := w.told()
+		if len(told) != 1 {
+			t.Fatalf("%s: %+v", row.name, told)
+		}
+		h := told[0]
+		if h.Asked != row.asked || h.Sent != row.sent || (h.Unacceptable != nil) != row.unacceptable || h.Version != row.version ||
+			h.Protocol != row.protocol || h.Alias != "alice" || len(h.Fingerprint) != 64 || h.Origin != s.URL || h.Err != nil || h.Renegotiated || h.Proxy != "" || h.Took <= 0 {
+			t.Errorf("%s: %+v", row.name, h)
+		}
+	}
+}
+
+func listsOthers(s *httptest.Server) { s.TLS.ClientCAs = serverCA.Pool() }
