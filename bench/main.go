@@ -13,6 +13,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -141,6 +142,9 @@ func collect(o options) (map[[2]string]*figure, error) {
 					return nil, err
 				}
 				n, count, err := w.load(scenario, s.addr, o.each)
+				if err == nil && count == 0 {
+					err = errors.New("nothing was answered in time")
+				}
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", s.name, scenario, err)
 				}

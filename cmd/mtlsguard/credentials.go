@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+// password is how verbs get the password of a keystore: never from the command line,
+// where everybody on the machine could read it.
+type password struct {
+	PasswordFile    string `placeholder:"FILE" help:"Read the keystore's password from the first line of FILE, or - for standard input. Else it is the environment variable MTLSGUARD_PASSWORD."`
+	KeyPasswordFile string `placeholder:"FILE" help:"The same for a key in a Java keystore that has a password of its own."`
+}
+
+func (p *password) read(a *app) (out certfile.Passwords, err error) {
+	out.Store = os.Getenv("MTLSGUARD_PASSWORD")
+	if p.PasswordFile != "" {
+		if out.Store, err = firstLine(a, p.PasswordFile); err != nil {
+			return out, err
+		}
+	}
+	if p.KeyPasswordFile != "" {
+		out.Key, err = firstLine(a, p.KeyPasswordFile)
+	}
+	return out, err
+}
+
+func firstLine(a *app, name string) (string, error) {
+	if name == "-" {
+		line, err := bufio.NewReader(io.LimitReader(a.stdin, 4096)).ReadString('\n')
+		if err != nil && err != io.EOF {
+			return "", mistaken("the password cannot be read: "+err.Error(), "echo PASSWORD | mtlsguard … --password-file -")
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	}
+	data, err := certfile.Slurp(name)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimRight(line, "\r"), nil
+}
+
+// client is the certificate that a verb shows a server.
+type client struct {
+	Cert string `placeholder:"FILE" help:"The client's certificate: PEM with its intermediates, PKCS#12 or JKS."`
+	Key  string `placeholder:"FILE" help:"The certificate's key in PEM, where the file of the certificate has none."`
+	password
+}
+
+// pair reads the certificate with its key, or nil where none is given.
+func (c *client) pair(a *app) (*tls.Certificate, error) {
+	if c.Cert == "" {
+		if c.Key != "" {
+			return nil, mistaken("--key without --cert", "--cert FILE with the certificate of the key")
+		}
+		return nil, nil
+	}
+	password, err := c.read(a)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := one(c.Cert, password)
+	if err != nil {
+		return nil, err
+	}
+	if c.Key != "" {
+		if entry.Key, err = certfile.ReadKey(c.Key); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case entry.Key == nil && entry.Locked != nil:
+		return nil, locked(c.Cert, entry)
+	case entry.Key == nil:
+		return nil, &mistake.Mistake{File: c.Cert, What: "there is no key in the file", Hint: "--key FILE with the key in PEM"}
+	case !certfile.Belongs(entry.Key, entry.Chain[0]):
+		return nil, &mistake.Mistake{File: c.Cert, What: "the key is not that of the first certificate", Hint: "the leaf stands first, its issuers after it"}
+	}
+	out := &tls.Certificate{PrivateKey: entry.Key, Leaf: entry.Chain[0]}
+	for _, c := range entry.Chain {
+		out.Certificate = append(out.Certificate, c.Raw)
+	}
+	return out, nil
+}
+
+func locked(name string, e certfile.Entry) error {
+	return &mistake.Mistake{File: name, What: e.Locked.Error(), Hint: "--key-password-file FILE"}
+}
+
+// one reads the only entry of a file that is a client's: of several, the one with a key.
+func one(name string, p certfile.Passwords) (certfile.Entry, error) {
+	entries, err := certfile.Read(name, p)
+	if err != nil {
+		return certfile.Entry{}, err
+	}
+	if len(entries) == 1 {
+		return entries[0], nil
+	}
+	var out []certfile.Entry
+	for _, e := range entries {
+		if e.Key != nil || e.Locked != nil {
+			out = append(out, e)
+		}
+	}
+	if len(out) != 1 {
+		return certfile.Entry{}, &mistake.Mistake{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + shell(name) + " makes a file of each"}
+	}
+	return out[0], nil
+}
+
+// roots reads what a server's certificate must lead to; nil is the system's.
+func roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	entries, err := certfile.Read(file, certfile.Passwords{})
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, e := range entries {
+		for _, c := range e.Chain {
+			pool.AddCert(c)
+		}
+	}
+	return pool, nil
+}

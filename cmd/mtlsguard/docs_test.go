@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var transcripts = flag.Bool("transcripts", false, "write the transcripts of docs/command.md anew")
+
+// The transcripts of docs/command.md are real: each command is run where the files are,
+// in the order of the page, and says what the page says. … stands for what is another every time.
+func TestTranscripts(t *testing.T) {
+	page, err := filepath.Abs("../../docs/command.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := read(t, page)
+	dir := t.TempDir()
+	if err := writeSite(dir); err != nil {
+		t.Fatal(err)
+	}
+	addr := map[string]string{}
+	if err := serveSite(dir, func(k, v string) { addr[k] = v }, t.Cleanup); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	t.Setenv("MTLSGUARD_PASSWORD", "")
+	keystores(t)
+	put(t, "password.txt", "secret\n")
+	put(t, "expected.txt", "alice  internal  GET  /orders/7  allow\nbob    internal  GET  /orders/7  allow\n")
+
+	live := strings.NewReplacer("localhost:8443", strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1))
+	back := strings.NewReplacer(
+		strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1), "localhost:8443", addr["INTERNAL"], "127.0.0.1:8443")
+	ran := 0
+	fresh := blocks.ReplaceAllStringFunc(text, func(block string) string {
+		body := strings.TrimSuffix(strings.TrimPrefix(block, "```console\n"), "```\n")
+		var out strings.Builder
+		for _, part := range regexp.MustCompile(`(?m)^\$ `).Split(body, -1)[1:] {
+			line, want, _ := strings.Cut(part, "\n")
+			if !strings.HasPrefix(line, "mtlsguard ") || strings.HasPrefix(line, "mtlsguard demo") {
+				out.WriteString("$ " + part)
+				continue
+			}
+			ran++
+			var said bytes.Buffer
+			run(t.Context(), unquote(t, live.Replace(line)), strings.NewReader(""), &said, &said)
+			got := references.ReplaceAllString(back.Replace(said.String()), "reference …")
+			got = days.ReplaceAllString(got, "… days left")
+			if strings.TrimSpace(got) != strings.TrimSpace(want) && !*transcripts {
+				t.Errorf("$ %s\n%s\nthe page says\n%s", line, got, want)
+			}
+			out.WriteString("$ " + line + "\n" + got + "\n")
+		}
+		return "```console\n" + strings.TrimSuffix(out.String(), "\n") + "```\n"
+	})
+	if ran < 12 {
+		t.Errorf("only %d commands", ran)
+	}
+	if *transcripts {
+		if err := os.WriteFile(page, []byte(fresh), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var (
+	blocks     = regexp.MustCompile("(?s)```console\n.*?```\n")
+	days       = regexp.MustCompile("[0-9]+ days left")
+	references = regexp.MustCompile("reference [0-9a-f]{16}")
+)

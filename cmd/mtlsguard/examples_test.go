@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/pavlo-v-chernykh/keystore-go/v4"
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/mtlsguard/mtlsguard/internal/certfile"
+)
+
+// The examples in the help of every verb work as they stand, where the files that they
+// name are there.
+func TestHelpExamples(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeSite(dir); err != nil {
+		t.Fatal(err)
+	}
+	addr := map[string]string{}
+	if err := serveSite(dir, func(k, v string) { addr[k] = v }, t.Cleanup); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	t.Setenv("MTLSGUARD_PASSWORD", "")
+	keystores(t)
+	put(t, "password.txt", "secret\n")
+	put(t, "expected.txt", "alice internal GET /orders/7 allow\n")
+	if err := os.Mkdir("clients", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put(t, "clients/alice.pem", read(t, "alice.pem"))
+
+	parser, err := kong.New(&cli{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, leaf := range parser.Model.Leaves(false) {
+		examples := 0
+		for line := range strings.Lines(leaf.Detail) {
+			words := strings.Fields(line)
+			if len(words) == 0 || words[0] != "mtlsguard" || !strings.HasPrefix(line, "  mtlsguard") {
+				continue
+			}
+			examples++
+			put(t, "users.yaml", siteUsers) // as it was, whatever the example before has done
+			args := unquote(t, line)
+			for i, a := range args {
+				if a == "localhost:8443" {
+					args[i] = strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1)
+				}
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			if args[0] == "demo" {
+				args = append(args, "--first-port", "0")
+				stop() // it serves, and ends at once
+			}
+			var out, errs bytes.Buffer
+			// Where nothing is wrong an example says yes, but for bob, nobody, and the port that is open on purpose.
+			code, want := run(ctx, args, strings.NewReader(""), &out, &errs), yes
+			stop()
+			if line == "  mtlsguard lint --config mtlsguard.yaml\n" || strings.Contains(line, "bob.pem --key") || strings.Contains(line, "localhost:8443 --cacert server-ca.pem") && strings.HasPrefix(strings.TrimSpace(line), "mtlsguard check") {
+				want = no
+			}
+			if code != want {
+				t.Errorf("%sstatus %d\n%s%s", line, code, out.String(), errs.String())
+			}
+		}
+		if examples == 0 {
+			t.Errorf("%s has no example", leaf.Path())
+		}
+		seen += examples
+	}
+	t.Logf("%d examples", seen)
+}
+
+// unquote splits an example as a shell does.
+func unquote(t *testing.T, line string) []string {
+	t.Helper()
+	var out []string
+	for i, part := range strings.Split(strings.TrimSpace(line), `"`) {
+		if i%2 == 1 {
+			out = append(out, part)
+		} else {
+			out = append(out, strings.Fields(part)...)
+		}
+	}
+	return out[1:]
+}
+
+// keystores makes alice.p12 and partner.jks, both with the password secret.
+func keystores(t *testing.T) {
+	t.Helper()
+	entries, err := certfile.Read("alice.pem", certfile.Passwords{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := certfile.ReadKey("alice-key.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p12, err := pkcs12.Modern.Encode(key, entries[0].Chain[0], nil, "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, "alice.p12", string(p12))
+	store := keystore.New()
+	ca, err := certfile.Read("partner-ca.pem", certfile.Passwords{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.SetTrustedCertificateEntry("ca", keystore.TrustedCertificateEntry{Certificate: keystore.Certificate{Type: "X509", Content: ca[0].Chain[0].Raw}}); err != nil {
+		t.Fatal(err)
+	}
+	var jks bytes.Buffer
+	if err := store.Store(&jks, []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, "partner.jks", jks.String())
+}
+
+func put(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// One command to the first success: the curl lines of a demo show what they say.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out := &watched{ready: make(chan struct{})}
+	ended := make(chan int, 1)
+	var errs bytes.Buffer
+	go func() { ended <- run(ctx, []string{"demo", "--first-port", "0"}, strings.NewReader(""), out, &errs) }()
+	select {
+	case <-out.ready:
+	case code := <-ended:
+		t.Fatalf("status %d: %s", code, errs.String())
+	}
+	want := []string{`"user":"alice"`, `"denied"`, `"unmapped"`, "curl: (", `"no-certificate"`, "curl: (", "curl: (", `"user":"Default"`}
+	var folder string
+	n := 0
+	for line := range strings.Lines(out.String()) {
+		if name, ok := strings.CutPrefix(line, "# files in "); ok {
+			folder = strings.TrimSpace(name)
+		}
+		if !strings.HasPrefix(line, "curl ") {
+			continue
+		}
+		answer, _ := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput()
+		if n < len(want) && !strings.Contains(string(answer), want[n]) {
+			t.Errorf("%s%s, want %s", line, answer, want[n])
+		}
+		n++
+	}
+	if n != len(want) {
+		t.Errorf("%d curl lines", n)
+	}
+	stop()
+	if code := <-ended; code != yes {
+		t.Errorf("status %d: %s", code, errs.String())
+	}
+	if _, err := os.Stat(filepath.Join(folder, "mtlsguard.yaml")); folder == "" || err == nil {
+		t.Errorf("the files in %q were not thrown away", folder)
+	}
+}
+
+// watched is standard output that is waited for.
+type watched struct {
+	bytes.Buffer
+	ready chan struct{}
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	n, err := w.Buffer.Write(b)
+	if strings.HasSuffix(w.String(), "\nready\n") {
+		close(w.ready)
+	}
+	return n, err
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A hint that says a line or a command is right: with it, the answer is another. Each
+// row asks, does what the hint says, and asks again.
+func TestHintsWork(t *testing.T) {
+	for _, row := range []struct {
+		name     string
+		question []string
+		reason   string
+		find     string // in the text of the hint
+		edit     func(t *testing.T, h hint)
+		after    string // the reason afterwards; empty: it is allowed
+	}{
+		{"one line of policy", []string{"--cert", "ed25519.pem", "--port", "internal", "GET", "/orders/7"}, "no-rule", "exactly this", addLine, ""},
+		{"a membership", []string{"--cert", "ed25519.pem", "--port", "internal", "GET", "/orders/7"}, "no-rule", "a member", addLine, ""},
+		{"Default", []string{"--port", "public", "DELETE", "/x"}, "no-rule", "exactly this", addLine, ""},
+		{"OPTIONS *", []string{"--cert", "alice.pem", "--port", "internal", "OPTIONS", "*"}, "no-rule", "exactly this", addLine, ""},
+		{"without the denial", []string{"--cert", "bob.pem", "--port", "internal", "GET", "/orders/7"}, "denied", "without this line", removeLine, ""},
+		{"a mapping", []string{"--cert", "stranger.pem", "--port", "internal", "GET", "/whoami"}, "unmapped", "makes the certificate a user", command, ""},
+		{"an anchor", []string{"--cert", "partner.pem", "--port", "internal", "GET", "/whoami"}, "unknown-authority", "missing among the anchors", func(t *testing.T, h hint) {
+			swap(t, h, "anchors: [client-ca.pem]", strings.Replace(h.Write, "ISSUER.pem", "partner-ca.pem", 1))
+		}, "unmapped"},
+		{"a profile", []string{"--cert", "no-eku.pem", "--port", "internal", "GET", "/whoami"}, "wrong-usage", "profile compatible", func(t *testing.T, h hint) {
+			swap(t, h, "anchors: [client-ca.pem]", "anchors: [client-ca.pem], "+h.Write)
+		}, ""},
+		{"a larger key", []string{"--cert", "rsa8192.pem", "--port", "internal", "GET", "/whoami"}, "weak-key", "8192 bits", func(t *testing.T, h hint) {
+			swap(t, h, "anchors: [client-ca.pem]", "anchors: [client-ca.pem], "+h.Write)
+		}, ""},
+		{"strict", []string{"--port", "partner", "GET", "/whoami"}, "no-certificate", "the user Default", func(t *testing.T, h hint) {
+			swap(t, h, "  - name: partner", "  - "+h.Write+"\n    name: partner")
+		}, "no-rule"},
+		{"a method", []string{"--cert", "alice.pem", "--port", "internal", "PROPFIND", "/orders/7"}, "ambiguous-path", "further methods", func(t *testing.T, h hint) {
+			swap(t, h, "  - name: internal", "  - "+h.Write+"\n    name: internal")
+		}, "no-rule"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := writeSite(dir); err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir(dir)
+			before := ask(t, row.question)
+			if string(before.Reason) != row.reason {
+				t.Fatalf("it is %q before, want %q", before.Reason, row.reason)
+			}
+			done := false
+			for _, h := range before.Hints {
+				if strings.Contains(h.Text, row.find) {
+					row.edit(t, h)
+					done = true
+					break
+				}
+			}
+			if !done {
+				t.Fatalf("no hint says %q: %+v", row.find, before.Hints)
+			}
+			if after := ask(t, row.question); string(after.Reason) != row.after || after.Allowed != (row.after == "") {
+				t.Errorf("afterwards it is %q %s, want %q", after.Reason, after.Detail, row.after)
+			}
+		})
+	}
+}
+
+func ask(t *testing.T, question []string) explained {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, question...), strings.NewReader(""), &out, &errs); code == wrong {
+		t.Fatalf("%s", errs.String())
+	}
+	var x explained
+	if err := json.Unmarshal(out.Bytes(), &x); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func addLine(t *testing.T, h hint) {
+	t.Helper()
+	put(t, h.File, read(t, h.File)+h.Write+"\n")
+}
+
+func removeLine(t *testing.T, h hint) {
+	t.Helper()
+	lines := strings.SplitAfter(read(t, h.File), "\n")
+	lines[h.Line-1] = "\n"
+	put(t, h.File, strings.Join(lines, ""))
+}
+
+func command(t *testing.T, h hint) {
+	t.Helper()
+	args := strings.Fields(strings.Replace(h.Command, "NAME", "someone", 1))
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), args[1:], strings.NewReader(""), &out, &errs); code != yes {
+		t.Fatalf("%s: %s", h.Command, errs.String())
+	}
+}
+
+// swap replaces text at or behind the line that a hint names.
+func swap(t *testing.T, h hint, old, replacement string) {
+	t.Helper()
+	if filepath.Base(h.File) != "mtlsguard.yaml" || h.Line == 0 {
+		t.Fatalf("the hint is about line %d of %s", h.Line, h.File)
+	}
+	lines := strings.SplitAfter(read(t, h.File), "\n")
+	rest := strings.Join(lines[h.Line-1:], "")
+	if at := strings.Index(rest, old); at < 0 || strings.Count(rest[:at], "\n") > 1 {
+		t.Fatalf("line %d is not where %q stands", h.Line, old)
+	}
+	put(t, h.File, strings.Join(lines[:h.Line-1], "")+strings.Replace(rest, old, replacement, 1))
+}

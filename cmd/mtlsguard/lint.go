@@ -1,0 +1,108 @@
+package main
+
+import (
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+type lintCmd struct {
+	Config string        `required:"" placeholder:"FILE" help:"The server's mtlsguard.yaml."`
+	Within time.Duration `default:"720h" help:"How far ahead an end is soon."`
+	Certs  string        `placeholder:"FOLDER" help:"Certificates of clients, as files: mappings of those that expire are found."`
+	Ignore []string      `placeholder:"TEXT" help:"Leave out findings whose line holds TEXT."`
+}
+
+func (*lintCmd) Help() string {
+	return `Finds what loads and is probably not meant: shadowed and dead rules, groups without members, users without rules, mappings and certificates that end, anchors that expire, an authority that issues for gateways and for users, ports open to Default.
+
+Examples:
+  mtlsguard lint --config mtlsguard.yaml
+  mtlsguard lint --config mtlsguard.yaml --within 1440h --certs clients --ignore "open to Default"
+
+Exit status: 0 nothing was found, 1 something was, 2 the configuration does not load.`
+}
+
+// finding is one of what lint --json prints, a list.
+type finding struct {
+	About string `json:"about"` // users, policy, trust or ports
+	File  string `json:"file"`
+	Line  int    `json:"line,omitempty"`
+	What  string `json:"what"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+func (c *lintCmd) Run(a *app) error {
+	if c.Within <= 0 {
+		return mistaken("--within "+c.Within.String()+" is no time ahead", "--within 720h is 30 days")
+	}
+	certs, err := c.certificates(a)
+	if err != nil {
+		return err
+	}
+	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: c.Within, Now: a.now, Certificates: certs})
+	if err != nil {
+		return err
+	}
+	out := []finding{}
+	for _, f := range all {
+		if !slices.ContainsFunc(c.Ignore, func(text string) bool { return strings.Contains(f.String(), text) }) {
+			out = append(out, finding{f.About, f.File, f.Line, f.What, f.Hint})
+		}
+	}
+	if a.json {
+		if err := a.emit(out); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range out {
+			at := &mistake.Mistake{File: f.File, Line: f.Line}
+			a.printf("%s: %s\n", at.Position(), printable(f.What))
+			if f.Hint != "" {
+				a.printf("    %s\n", printable(f.Hint))
+			}
+		}
+	}
+	if len(out) > 0 {
+		return errNo
+	}
+	return nil
+}
+
+// certificates reads a folder. Files that hold no certificate are passed over: keys lie
+// there too.
+func (c *lintCmd) certificates(a *app) ([]*x509.Certificate, error) {
+	if c.Certs == "" {
+		return nil, nil
+	}
+	files, err := os.ReadDir(c.Certs)
+	if err != nil {
+		return nil, mistaken("--certs "+c.Certs+" cannot be read", "a folder of certificates")
+	}
+	var out []*x509.Certificate
+	for _, f := range files {
+		switch filepath.Ext(f.Name()) {
+		case ".pem", ".crt", ".cer", ".der":
+		default:
+			continue
+		}
+		entries, err := certfile.Read(filepath.Join(c.Certs, f.Name()), certfile.Passwords{})
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			out = append(out, e.Chain...)
+		}
+	}
+	if len(out) == 0 {
+		return nil, mistaken("--certs "+c.Certs+" has no certificate", "files that end in .pem, .crt, .cer or .der")
+	}
+	return out, nil
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/testdata/pki"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mtlsguard": main})
+}
+
+// TestScripts runs testdata/script: every verb, as text and as JSON, with good and bad
+// input. Each script has the test certificates, a configuration over them, and a
+// server that runs it at $INTERNAL, $PARTNER and $PUBLIC.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("MTLSGUARD_PASSWORD", "")
+			if err := writeSite(env.WorkDir); err != nil {
+				return err
+			}
+			return serveSite(env.WorkDir, env.Setenv, env.Defer)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fifo": fifo, "huge": huge, "silent": silent, "hints": hints, "mute": mute, "until": until},
+	})
+}
+
+const siteConfig = `users: users.yaml
+policy: policy.csv
+reload: 50ms
+ports:
+  - name: internal
+    listen: 127.0.0.1:0
+    client_cert: require
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [client-ca.pem]}
+  - name: partner
+    listen: 127.0.0.1:0
+    client_cert: request
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [client-ca.pem, partner-ca.pem]}
+  - name: public
+    listen: 127.0.0.1:0
+    client_cert: request
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [client-ca.pem]}
+    strict: false
+`
+
+const siteUsers = `# who is who
+mappings:
+  # the machines
+  - {id: orders, user: orders-api, uri: "spiffe://acme/ns/prod/sa/orders", issuer: client-ca.pem}
+  - id: carol
+    user: carol-on-partner
+    subject: "CN=carol,OU=Staff,O=Acme"
+    issuer: client-ca.pem
+    ports: [partner]
+
+  # the people
+  - {id: staff, user: "{user}", subject: "CN={user},OU=Staff,O=Acme", issuer: client-ca.pem, ports: [internal, public]}
+  # the end
+`
+
+const sitePolicy = `# who, port, methods, path, effect
+p, group:Authenticated, *,        GET,      /whoami,      allow
+p, group:Anonymous,     public,   GET,      /whoami,      allow
+p, group:staff,         *,        GET|POST, /orders/*,    allow
+p, user:bob,            *,        *,        /orders/*,    deny
+p, user:orders-api,     internal, GET,      /orders/{id}, allow
+g, user:alice, group:staff
+g, user:bob,   group:staff
+`
+
+// writeSite makes a folder to work in.
+func writeSite(dir string) error {
+	var failed error
+	write := func(name string, data []byte) {
+		failed = errors.Join(failed, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	names, err := pki.Files.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	for _, f := range names {
+		data, err := pki.Files.ReadFile(f.Name())
+		if err != nil {
+			return err
+		}
+		write(f.Name(), data)
+	}
+	write("mtlsguard.yaml", []byte(siteConfig))
+	write("users.yaml", []byte(siteUsers))
+	write("policy.csv", []byte(sitePolicy))
+	return failed
+}
+
+// serveSite serves a folder's configuration, until the end of the test.
+func serveSite(dir string, setenv func(key, value string), atEnd func(func())) error {
+	ctx, stop := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), mtlsguard.Options{Ready: func() { close(ready) }})
+	if err != nil {
+		stop()
+		return err
+	}
+	go func() { ended <- server.Serve(ctx, http.HandlerFunc(whoami)) }()
+	atEnd(func() {
+		stop()
+		<-ended
+	})
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- err
+		return err
+	}
+	for _, p := range server.Ports() {
+		setenv(strings.ToUpper(p.Name()), p.Addr().String())
+	}
+	return nil
+}
+
+// fifo makes a named pipe that nobody writes to.
+func fifo(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(syscall.Mkfifo(ts.MkAbs(args[0]), 0o600))
+}
+
+// huge makes a sparse file of 300 MiB.
+func huge(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("mappings: []\n"), 0o600))
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), 300<<20))
+}
+
+// until runs a command again until it succeeds.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("it never succeeded: %s", args)
+		}
+	}
+}
+
+// silent listens at $ADDR, and closes every connection without a word.
+func silent(ts *testscript.TestScript, _ bool, args []string) { listen(ts, args[0], "") }
+
+// mute listens, and answers everybody in plain HTTP.
+func mute(ts *testscript.TestScript, _ bool, args []string) {
+	listen(ts, args[0], "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+}
+
+func listen(ts *testscript.TestScript, name, answer string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(name, l.Addr().String())
+	ts.Defer(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.SetDeadline(time.Now().Add(5 * time.Second))
+			c.Read(make([]byte, 4096))
+			io.WriteString(c, answer)
+			c.Close()
+		}
+	}()
+}
+
+// hints checks the last command's standard error by the written rules: lines that begin
+// with error: or hint:, and a hint for each error. With !, standard error is empty.
+func hints(ts *testscript.TestScript, neg bool, _ []string) {
+	text := ts.ReadFile("stderr")
+	if neg {
+		if text != "" {
+			ts.Fatalf("standard error: %s", text)
+		}
+		return
+	}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for i, line := range lines {
+		switch {
+		case strings.HasPrefix(line, "error: ") && i+1 < len(lines) && strings.HasPrefix(lines[i+1], "hint: "):
+		case strings.HasPrefix(line, "hint: ") && i > 0 && strings.HasPrefix(lines[i-1], "error: "):
+		default:
+			ts.Fatalf("line %d breaks the rules of output: %q in\n%s", i+1, line, text)
+		}
+	}
+}

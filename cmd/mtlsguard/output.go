@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"github.com/mtlsguard/mtlsguard"
+)
+
+// errNo is a result that is no: it has been printed, and the status is 1.
+var errNo = errors.New("no")
+
+// mistaken makes a mistake of what somebody asked for.
+func mistaken(what, hint string) error { return &mtlsguard.Mistake{What: what, Hint: hint} }
+
+// complain writes every mistake as a line "error:" and a line "hint:". Where a mistake
+// has no hint, the given one stands in.
+func complain(w io.Writer, err error, hint string) {
+	mistakes := mtlsguard.Mistakes(err)
+	if len(mistakes) == 0 {
+		mistakes = []*mtlsguard.Mistake{{What: err.Error()}}
+	}
+	for _, m := range mistakes {
+		what := m.What
+		if place := m.Position(); place != "" {
+			what = place + ": " + what
+		}
+		fmt.Fprintln(w, "error: "+printable(what))
+		if h := m.Hint; h != "" || hint != "" {
+			if h == "" {
+				h = hint
+			}
+			fmt.Fprintln(w, "hint: "+printable(h))
+		}
+	}
+}
+
+// emit prints a result as JSON.
+func (a *app) emit(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// printf prints a line or more of a result.
+func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
+
+// table prints rows with their columns aligned.
+func (a *app) table(indent string, rows [][]string) {
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintln(w, strings.TrimRight(indent+strings.Join(r, "\t"), "\t "))
+	}
+	w.Flush()
+}
+
+// printable escapes what a terminal would act on, or show as something else. Most of
+// what is printed is somebody else's text.
+func printable(text string) string {
+	if strings.IndexFunc(text, hidden) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if hidden(r) {
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
+
+// verb takes the names of arguments out of what kong calls a command.
+func verb(command string) string {
+	var words []string
+	for _, w := range strings.Fields(command) {
+		if !strings.HasPrefix(w, "<") {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// shell quotes a word for a shell where it needs it.
+func shell(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@,+%=") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/expectation"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+type policyCmd struct {
+	Test policyTestCmd `cmd:"" help:"Compare a policy with a table of expected decisions."`
+}
+
+type policyTestCmd struct {
+	File   string `arg:"" help:"The table."`
+	Config string `required:"" xor:"of" placeholder:"FILE" help:"The server's mtlsguard.yaml, which names the policy, the ports and further methods."`
+	Policy string `required:"" xor:"of" placeholder:"FILE" help:"policy.csv itself; ports are not checked then, and * in a row is a port of no name."`
+}
+
+func (*policyTestCmd) Help() string {
+	return `A row is: user port method path allow|deny|denied|no-rule. Blanks part the fields, # begins a comment, the port * is every port. deny is any refusal, denied one by a rule, no-rule one by none. The user is Default for nobody in particular.
+
+Examples:
+  mtlsguard policy test expected.txt --config mtlsguard.yaml
+  mtlsguard policy test expected.txt --policy policy.csv
+
+Exit status: 0 every row is met, 1 one is not, 2 table or policy does not load.`
+}
+
+// tested is what policy test --json prints.
+type tested struct {
+	File   string      `json:"file"`
+	Rows   int         `json:"rows"`
+	Failed []failedRow `json:"failed"`
+}
+
+type failedRow struct {
+	Line     int    `json:"line"`
+	User     string `json:"user"`
+	Port     string `json:"port"`
+	Method   string `json:"method"`
+	Path     string `json:"path"`
+	Want     string `json:"want"`
+	Got      string `json:"got"` // allow, denied or no-rule
+	Rule     string `json:"rule,omitempty"`
+	Text     string `json:"text,omitempty"` // of the rule
+	Sentence string `json:"sentence"`
+}
+
+func (c *policyTestCmd) Run(a *app) error {
+	data, err := certfile.Slurp(c.File)
+	if err != nil {
+		return err
+	}
+	rows, err := expectation.Parse(c.File, data)
+	if err != nil {
+		return err
+	}
+	engine, ports, err := c.engine(a)
+	if err != nil {
+		return err
+	}
+	out := tested{File: c.File, Failed: []failedRow{}}
+	for _, row := range rows {
+		on := []string{row.Port}
+		if row.Port == "*" && len(ports) > 0 {
+			on = ports
+		}
+		for _, port := range on {
+			out.Rows++
+			request := policy.Request{User: row.User, Port: port, Method: row.Method, Path: row.Path}
+			d, err := engine.Decide(a.ctx, request)
+			if err != nil {
+				d.Reason = reason.PolicyError
+			}
+			if row.Met(d.Allowed && err == nil, string(d.Reason)) {
+				continue
+			}
+			out.Failed = append(out.Failed, failed(row, request, d, engine.Explain(request)))
+		}
+	}
+	if a.json {
+		err = a.emit(out)
+	} else {
+		out.print(a)
+	}
+	if err == nil && len(out.Failed) > 0 {
+		return errNo
+	}
+	return err
+}
+
+func failed(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
+	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule, Sentence: x.Sentence}
+	if !d.Allowed {
+		f.Got = string(d.Reason)
+	}
+	for _, l := range x.Lines {
+		if l.Position == d.Rule {
+			f.Text = l.Text
+		}
+	}
+	return f
+}
+
+func (t *tested) print(a *app) {
+	for _, f := range t.Failed {
+		a.printf("%s:%d: %s %s %s %s: wanted %s, got %s", t.File, f.Line, printable(f.User), printable(f.Port), printable(f.Method), printable(f.Path), f.Want, f.Got)
+		if f.Rule != "" {
+			a.printf(" by %s\n    %s\n", f.Rule, printable(f.Text))
+		} else {
+			a.printf("\n    %s\n", printable(f.Sentence))
+		}
+	}
+	a.printf("%s, %d failed\n", plural(t.Rows, "decision", "decisions"), len(t.Failed))
+}
+
+// engine is the policy to test, and the ports that there are.
+func (c *policyTestCmd) engine(a *app) (*policy.Engine, []string, error) {
+	name := c.Policy
+	var options []policy.Option
+	var ports []string
+	if c.Config != "" {
+		if _, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now}); err != nil {
+			return nil, nil, err
+		}
+		s, err := readSite(c.Config)
+		if err != nil {
+			return nil, nil, err
+		}
+		var methods []string
+		for _, p := range s.ports {
+			methods = append(methods, p.Methods...)
+		}
+		name, ports = s.policy, s.portNames()
+		options = append(options, policy.Ports(ports...), policy.Methods(methods...))
+	}
+	data, err := certfile.Slurp(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	engine, err := policy.Load(name, bytes.NewReader(data), options...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return engine, ports, nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+
+	"github.com/mtlsguard/mtlsguard/internal/probe"
+)
+
+// printProbe is the report for people.
+func printProbe(a *app, r *probe.Report, pair *tls.Certificate) {
+	what, because := says(r)
+	a.printf("%s\n", what)
+	if because != "" {
+		a.printf("because %s\n", because)
+	}
+	a.printf("\n")
+	a.table("", probeRows(r, pair))
+	for i, h := range probeHints(r, pair) {
+		if i == 0 {
+			a.printf("\n")
+		}
+		a.printf("hint: %s\n", h)
+	}
+}
+
+func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
+	rows := [][]string{{"server", r.Addr}}
+	if r.Remote != "" && r.Remote != r.Addr {
+		rows = append(rows, []string{"", r.Remote})
+	}
+	if len(r.Chain) > 0 {
+		rows = append(rows, []string{"", subjectText(r.Chain[0]) + ", issued by " + issuerText(r.Chain[0])}, []string{"", "until " + instant(r.Chain[0].NotAfter)})
+		if r.Distrust != nil {
+			rows = append(rows, []string{"", "not believed: " + printable(r.Distrust.Error())})
+		}
+	}
+	if r.Version != 0 {
+		rows = append(rows, []string{"TLS", tls.VersionName(r.Version) + ", " + tls.CipherSuiteName(r.Cipher)})
+	}
+	if len(r.Chain) > 0 && r.Refused != probe.Client { // else it did not come to that
+		rows = append(rows, []string{"asks", asks(r)})
+		for _, n := range authorityNames(r) {
+			rows = append(rows, []string{"", n})
+		}
+	}
+	switch {
+	case r.Sent:
+		rows = append(rows, []string{"sent", subjectText(pair.Leaf) + ", issued by " + issuerText(pair.Leaf)})
+		if r.Misfit != nil {
+			rows = append(rows, []string{"", "it does not fit: " + printable(r.Misfit.Error())})
+		}
+	case r.Stage != probe.Connect:
+		rows = append(rows, []string{"sent", "no certificate"})
+	}
+	if r.Alert != nil {
+		rows = append(rows, []string{"alert", fmt.Sprintf("%s (%d)", r.Alert.Name, r.Alert.Number)})
+	}
+	if an := r.Answer; an != nil {
+		text := fmt.Sprint(an.Status)
+		if an.Reason != "" {
+			text += " " + string(an.Reason)
+		}
+		if an.Reference != "" {
+			text += ", reference " + printable(an.Reference)
+		}
+		rows = append(rows, []string{"answer", text})
+		for _, e := range an.Explained {
+			rows = append(rows, []string{"", printable(e)})
+		}
+	}
+	return rows
+}
+
+func asks(r *probe.Report) string {
+	switch {
+	case !r.Asked:
+		return "no certificate is asked for"
+	case len(r.Names) == 0:
+		return "for a certificate, of any authority"
+	}
+	return "for a certificate of one of"
+}

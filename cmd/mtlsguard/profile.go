@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// keyText is the algorithm of a certificate's key, and its size.
+func keyText(c *x509.Certificate) string {
+	switch key := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", key.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "ECDSA " + key.Params().Name
+	}
+	return c.PublicKeyAlgorithm.String()
+}
+
+// profiles asks the verifier itself, as if the certificate were an anchor, within its
+// time: what is left is what the certificate says of itself.
+func profiles(c *x509.Certificate) []profileFinding {
+	var out []profileFinding
+	for _, p := range []struct {
+		name string
+		p    trust.Profile
+	}{{"strict", trust.Strict}, {"compatible", trust.Compatible}} {
+		f := profileFinding{Profile: p.name}
+		v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{c}, Profile: p.p, Now: func() time.Time { return c.NotBefore }})
+		if err == nil {
+			_, err = v.Verify(context.Background(), []*x509.Certificate{c})
+		}
+		switch refusal, ok := errors.AsType[*reason.Refusal](err); {
+		case ok:
+			f.Reason, f.Detail = refusal.Reason, refusal.Detail
+		case err != nil: // it cannot even be an anchor
+			f.Reason, f.Detail = reason.BadCertificate, fmt.Sprintf("X.509 version %d", c.Version)
+		case weakSignature(c.SignatureAlgorithm): // which the verifier does not look at in an anchor
+			f.Reason, f.Detail = reason.WeakKey, "the signature is "+c.SignatureAlgorithm.String()
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func weakSignature(a x509.SignatureAlgorithm) bool {
+	switch a {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"path/filepath"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+// site is where things stand in a configuration: for hints, and for verbs that change
+// a file. It is read leniently; what the file means is for mtlsguard.Open to say.
+type site struct {
+	path          string
+	users, policy string // resolved; empty where the file names none
+	ports         []sitePort
+}
+
+type sitePort struct {
+	Name        string    `yaml:"name"`
+	Strict      yaml.Node `yaml:"strict"`
+	Trust       yaml.Node `yaml:"trust"`
+	Forwarded   yaml.Node `yaml:"forwarded"`
+	ServerNames []string  `yaml:"server_names"`
+	Methods     []string  `yaml:"methods"`
+	line        int
+	anchors     []string // resolved
+	trustLine   int
+}
+
+func readSite(path string) (*site, error) {
+	data, err := certfile.Slurp(path)
+	if err != nil {
+		return nil, err
+	}
+	var f struct {
+		Users  string      `yaml:"users"`
+		Policy string      `yaml:"policy"`
+		Ports  []yaml.Node `yaml:"ports"`
+	}
+	if err := lenient(data, &f); err != nil {
+		return nil, &mistake.Mistake{File: path, What: "this is no configuration: " + err.Error(), Hint: "name an mtlsguard.yaml"}
+	}
+	s := &site{path: path, users: resolve(path, f.Users), policy: resolve(path, f.Policy)}
+	for i := range f.Ports {
+		n := &f.Ports[i]
+		p := sitePort{line: n.Line}
+		_ = n.Decode(&p) // what it cannot read, Open tells
+		var t struct{ Anchors []string }
+		_ = p.Trust.Decode(&t)
+		for _, a := range t.Anchors {
+			p.anchors = append(p.anchors, resolve(path, a))
+		}
+		p.trustLine = p.Trust.Line
+		s.ports = append(s.ports, p)
+	}
+	return s, nil
+}
+
+// lenient decodes YAML. The library has panicked on hostile text before.
+func lenient(data []byte, into any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = &mistake.Mistake{What: "this is not YAML"}
+		}
+	}()
+	return yaml.Unmarshal(data, into)
+}
+
+// resolve resolves a name that stands in a file.
+func resolve(file, name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(file), name)
+}
+
+func (s *site) port(name string) sitePort {
+	for _, p := range s.ports {
+		if p.Name == name {
+			return p
+		}
+	}
+	return sitePort{Name: name}
+}
+
+func (s *site) portNames() []string {
+	var out []string
+	for _, p := range s.ports {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
+// beside writes a path as it should stand in a file: relative to it.
+func beside(file, name string) string {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return name
+	}
+	if rel, err := filepath.Rel(dir, abs); err == nil {
+		return filepath.ToSlash(rel)
+	}
+	return abs
+}

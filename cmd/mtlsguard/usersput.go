@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/usersfile"
+)
+
+// put writes a changed file, if it loads and says what it should.
+func (f *usersFile) put(a *app, next []byte, before []certmap.Mapping, out change, meant func(added, removed []mapping) bool) error {
+	after, err := f.read(next)
+	if err != nil {
+		return err
+	}
+	added, removed := difference(before, after), difference(after, before)
+	if !meant(added, removed) {
+		// Fail closed: the file is written in a way that this cannot edit.
+		return &mistake.Mistake{File: f.name, What: "the change would touch other mappings too", Hint: "nothing was written: edit the file by hand"}
+	}
+	out.Added, out.Removed = added, removed
+	if out.Written {
+		if err := usersfile.Write(f.name, f.data, next); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.emit(out)
+	}
+	verb := map[bool]string{true: "", false: "would be "}[out.Written]
+	for _, m := range added {
+		a.printf("%sadded to %s:%d\n  %s\n", verb, out.File, m.Line, printable(out.Line))
+	}
+	for _, m := range removed {
+		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", verb, out.File, m.Line, printable(m.ID), m.User, m.Kind, printable(m.Value))
+	}
+	return nil
+}
+
+// difference are the mappings of b that a has not, wherever they stand.
+func difference(a, b []certmap.Mapping) []mapping {
+	key := func(m certmap.Mapping) string {
+		d := describe(m)
+		d.Line = 0
+		return fmt.Sprintf("%+v", d)
+	}
+	known := map[string]bool{}
+	for _, m := range a {
+		known[key(m)] = true
+	}
+	out := []mapping{}
+	for _, m := range b {
+		if !known[key(m)] {
+			out = append(out, describe(m))
+		}
+	}
+	return out
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+)
+
+// versionFlag prints the version and ends.
+type versionFlag bool
+
+type version struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Modified bool   `json:"modified,omitempty"` // built from files that differ from the revision
+	Go       string `json:"go"`
+}
+
+// BeforeReset is called as soon as the flag is seen, whatever else is wrong.
+func (versionFlag) BeforeReset(k *kong.Kong, ctx *kong.Context) error {
+	v := built()
+	a := &app{stdout: k.Stdout}
+	for _, p := range ctx.Path {
+		if p.Flag != nil && p.Flag.Name == "json" {
+			a.json = true
+		}
+	}
+	if a.json {
+		_ = a.emit(v) // there is nobody to tell
+	} else {
+		a.printf("mtlsguard %s%s, %s\n", v.Version, v.suffix(), v.Go)
+	}
+	k.Exit(yes)
+	return nil
+}
+
+func (v version) suffix() string {
+	switch {
+	case v.Revision == "":
+		return ""
+	case v.Modified:
+		return " (" + v.Revision + ", modified)"
+	}
+	return " (" + v.Revision + ")"
+}
+
+func built() version {
+	v := version{Version: "(devel)", Go: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Revision = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
+	}
+	return v
+}

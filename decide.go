@@ -1,0 +1,209 @@
+package mtlsguard
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// Question is a request that nobody has sent: what would the server say to it?
+type Question struct {
+	Port         string              // a port of the configuration
+	Method       string              // empty is GET
+	Path         string              // the target as it would be sent, "/orders/7?all=1"; empty is /
+	Host         string              // empty is a name that the port serves
+	ServerName   string              // SNI; empty is Host, where that is a name
+	Certificates []*x509.Certificate // what the client presents, leaf first; none is nobody
+	Header       http.Header         // what else is sent: what a gateway states, or credentials
+}
+
+// Explanation is what the server would say to a Question, and why. It names users,
+// mappings and rules: it is for those who run the service.
+type Explanation struct {
+	// Outcome is the guard's. Where no request comes to the guard, it holds the
+	// refusal alone.
+	middleware.Outcome
+	// Refused is the handshake that the port would refuse: there is no connection, and
+	// no status.
+	Refused bool
+	// Unread is a request that net/http refuses by itself, with Status and no reason:
+	// the guard never sees it.
+	Unread  bool
+	Mapping []certmap.Step      // what became of each mapping; nil where no certificate is believed
+	Policy  *policy.Explanation // nil where the policy is not asked
+	Steps   []middleware.Step   // the guard's own words, as Options.Debug sends them
+}
+
+// Explain answers a question as the server in force would, to a request in HTTP/1.1.
+// The handshake's checks, net/http's reading of the request and the guard are the very
+// code that serves. What it leaves out is what depends on more than the question:
+// limits, deadlines, and whether the client has the key. An OCSP responder is asked,
+// as it would be in a handshake.
+//
+// The error is a mistake of the question. Nothing is logged or counted. It waits for
+// a reload that is under way.
+func (s *Server) Explain(ctx context.Context, q Question) (Explanation, error) {
+	s.reloading.Lock() // mappings and rules below are those that the guard decides by
+	defer s.reloading.Unlock()
+	g := s.current
+	at, err := s.find(g, &q)
+	if err != nil {
+		return Explanation{}, err
+	}
+	x := Explanation{Outcome: middleware.Outcome{Port: q.Port, Method: q.Method, Path: q.Path, Generation: s.number.Load()}}
+	conn, err := s.ports[at].Imagine(ctx, q.Certificates, q.ServerName)
+	if err != nil {
+		refusal, ok := errors.AsType[*reason.Refusal](err)
+		if !ok {
+			return Explanation{}, err
+		}
+		x.Refused, x.Reason, x.Detail = true, refusal.Reason, refusal.Detail
+		return x, nil
+	}
+	asked := false
+	status, err := serveOnce(ctx, s.ports[at], conn, &q, func(r *http.Request) {
+		asked = true
+		x.Outcome = s.guard.Check(r)
+		x.Steps = s.guard.Explain(r, x.Outcome)
+	})
+	switch {
+	case err != nil:
+		return Explanation{}, err
+	case !asked:
+		x.Unread, x.Status, x.Detail = true, status, "net/http answers by itself: "+http.StatusText(status)
+		return x, nil
+	}
+	if !x.Verified.IsZero() {
+		x.Mapping = g.table.Explain(x.Verified, q.Port)
+	}
+	if x.Identity != nil {
+		explained := g.engine.Explain(policy.Request{User: x.Identity.User, Port: q.Port, Method: x.Method, Path: x.Path})
+		x.Policy = &explained
+	}
+	return x, nil
+}
+
+// find checks a question, fills in what it leaves out, and finds its port.
+func (s *Server) find(g *generation, q *Question) (int, error) {
+	var wrong mistake.List
+	at := -1
+	var names []string
+	for i, p := range g.ports {
+		names = append(names, p.config.Name)
+		if p.config.Name == q.Port {
+			at = i
+		}
+	}
+	if at < 0 {
+		wrong.Add(Mistake{What: fmt.Sprintf("there is no port %q", q.Port), Hint: "one of " + strings.Join(names, ", ")})
+		return at, wrong.Err()
+	}
+	if q.Method == "" {
+		q.Method = http.MethodGet
+	}
+	if q.Path == "" {
+		q.Path = "/"
+	}
+	if q.Host == "" {
+		q.Host = "localhost"
+		if served := g.ports[at].guard.ServerNames; len(served) > 0 {
+			q.Host = served[0]
+		}
+	}
+	if host, _, err := net.SplitHostPort(q.Host); q.ServerName == "" && err == nil {
+		q.ServerName = host
+	} else if q.ServerName == "" {
+		q.ServerName = q.Host
+	}
+	if net.ParseIP(q.ServerName) != nil {
+		q.ServerName = "" // a client sends no name for an address (RFC 6066 section 3)
+	}
+	for _, text := range []struct{ name, value string }{{"method", q.Method}, {"path", q.Path}, {"host", q.Host}} {
+		if strings.ContainsAny(text.value, "\r\n") {
+			wrong.Add(Mistake{What: fmt.Sprintf("the %s %q has more than one line", text.name, text.value), Hint: "one question is one request"})
+		}
+	}
+	return at, wrong.Err()
+}
+
+// serveOnce sends a question through an http.Server that the port has configured, and
+// returns the status of the answer. The request comes by a pipe, and as if it had come
+// by the connection that conn stands for.
+func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *Question, ask func(*http.Request)) (int, error) {
+	inner, outer := net.Pipe()
+	defer outer.Close()
+	stop := context.AfterFunc(ctx, func() { outer.Close() })
+	defer stop()
+	srv := &http.Server{
+		ErrorLog:    log.New(io.Discard, "", 0),
+		ConnContext: func(context.Context, net.Conn) context.Context { return conn },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: q.ServerName}
+			ask(r)
+			w.WriteHeader(http.StatusNoContent)
+		}),
+	}
+	p.Configure(srv)
+	l := &once{conn: inner, done: make(chan struct{})}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(l)
+	}()
+	defer func() {
+		srv.Close()
+		outer.Close()
+		<-served
+	}()
+
+	var request bytes.Buffer
+	fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: %s\r\n", q.Method, q.Path, q.Host)
+	_ = q.Header.WriteSubset(&request, map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true})
+	request.WriteString("\r\n")
+	go func() { _, _ = request.WriteTo(outer) }() // net/http may answer before it has read all
+	response, err := http.ReadResponse(bufio.NewReader(outer), nil)
+	if err != nil {
+		return 0, fmt.Errorf("mtlsguard: the question was not answered: %w", err)
+	}
+	return response.StatusCode, nil
+}
+
+// once is a listener of one connection.
+type once struct {
+	conn   net.Conn
+	done   chan struct{}
+	closed sync.Once
+}
+
+func (l *once) Accept() (net.Conn, error) {
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	<-l.done
+	return nil, net.ErrClosed
+}
+
+func (l *once) Close() error {
+	l.closed.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *once) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }

@@ -1,0 +1,147 @@
+package certfile
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/pavlo-v-chernykh/keystore-go/v4"
+)
+
+// readJKS reads every entry of a Java keystore, in the order of their aliases.
+func readJKS(name string, data []byte, p Passwords) ([]Entry, error) {
+	if !wholeJKS(data) {
+		return nil, wrong(name, "the Java keystore is damaged", "keytool -list -keystore FILE shows what Java makes of it")
+	}
+	store := keystore.New(keystore.WithOrderedAliases(), keystore.WithCaseExactAliases())
+	if err := store.Load(bytes.NewReader(data), []byte(p.Store)); err != nil {
+		return nil, passwordWrong(name)
+	}
+	password := p.Store
+	if p.Key != "" {
+		password = p.Key
+	}
+	var out []Entry
+	for _, alias := range store.Aliases() {
+		e, err := entryOf(&store, alias, password)
+		if err != nil {
+			return nil, wrong(name, fmt.Sprintf("entry %q: %s", alias, err), "keytool -list -v -keystore FILE shows what Java makes of it")
+		}
+		out = append(out, e)
+	}
+	if len(out) == 0 {
+		return nil, wrong(name, "the Java keystore is empty", "is it the right file?")
+	}
+	return out, nil
+}
+
+func entryOf(store *keystore.KeyStore, alias, password string) (Entry, error) {
+	e := Entry{Alias: alias}
+	var certs []keystore.Certificate
+	if store.IsPrivateKeyEntry(alias) {
+		var err error
+		if certs, err = store.GetPrivateKeyEntryCertificateChain(alias); err != nil {
+			return e, err
+		}
+		e.Key, e.Locked = keyOfEntry(store, alias, password)
+	} else {
+		trusted, err := store.GetTrustedCertificateEntry(alias)
+		if err != nil {
+			return e, err
+		}
+		certs = []keystore.Certificate{trusted.Certificate}
+	}
+	for _, raw := range certs {
+		c, err := x509.ParseCertificate(raw.Content)
+		if err != nil {
+			return e, fmt.Errorf("a certificate cannot be read: %w", err)
+		}
+		e.Chain = append(e.Chain, c)
+	}
+	if len(e.Chain) == 0 {
+		return e, fmt.Errorf("it has no certificate")
+	}
+	return e, nil
+}
+
+func keyOfEntry(store *keystore.KeyStore, alias, password string) (crypto.PrivateKey, error) {
+	private, err := store.GetPrivateKeyEntry(alias, []byte(password))
+	if err != nil {
+		return nil, fmt.Errorf("the key of entry %q has another password than the keystore", alias)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(private.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("the key of entry %q cannot be read", alias)
+	}
+	return key, nil
+}
+
+// Belongs reports whether a certificate is that of a private key.
+func Belongs(key crypto.PrivateKey, c *x509.Certificate) bool {
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return false
+	}
+	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(c.PublicKey)
+}
+
+// wholeJKS walks through a keystore before a library allocates what the file says: a
+// length of four bytes is up to 4 GiB.
+func wholeJKS(data []byte) bool {
+	w := walk{rest: data, ok: true}
+	w.number(4) // magic
+	version, entries := w.number(4), w.number(4)
+	if version != 1 && version != 2 {
+		return false
+	}
+	for i := uint64(0); i < entries && w.ok; i++ {
+		kind := w.number(4)
+		w.skip(w.number(2)) // alias
+		w.skip(8)           // date
+		certificates := uint64(1)
+		if kind == 1 {
+			w.skip(w.number(4)) // key
+			certificates = w.number(4)
+		} else if kind != 2 {
+			return false
+		}
+		for ; certificates > 0 && w.ok; certificates-- {
+			if version == 2 {
+				w.skip(w.number(2)) // type
+			}
+			w.skip(w.number(4))
+		}
+	}
+	w.skip(20) // SHA-1
+	return w.ok && len(w.rest) == 0
+}
+
+// walk reads and never beyond the end.
+type walk struct {
+	rest []byte
+	ok   bool
+}
+
+func (w *walk) skip(n uint64) []byte {
+	if !w.ok || n > uint64(len(w.rest)) {
+		w.ok = false
+		return nil
+	}
+	out := w.rest[:n]
+	w.rest = w.rest[n:]
+	return out
+}
+
+func (w *walk) number(size uint64) uint64 {
+	b := w.skip(size)
+	switch len(b) {
+	case 2:
+		return uint64(binary.BigEndian.Uint16(b))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}

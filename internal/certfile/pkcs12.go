@@ -1,0 +1,56 @@
+package certfile
+
+import (
+	"crypto/x509"
+	"errors"
+	"slices"
+
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// readPKCS12 reads a store with one key, or one with certificates alone as Java
+// writes it.
+func readPKCS12(name, alias string, data []byte, password string) ([]Entry, error) {
+	key, leaf, others, err := pkcs12.DecodeChain(data, password)
+	if err == nil {
+		return []Entry{{Alias: alias, Key: key, Chain: order(key, append([]*x509.Certificate{leaf}, others...))}}, nil
+	}
+	if errors.Is(err, pkcs12.ErrIncorrectPassword) || errors.Is(err, pkcs12.ErrDecryption) {
+		return nil, passwordWrong(name)
+	}
+	certs, trustErr := pkcs12.DecodeTrustStore(data, password)
+	if trustErr != nil || len(certs) == 0 {
+		return nil, wrong(name, "this is neither a certificate nor a PKCS#12 file that can be read: "+err.Error(),
+			"openssl pkcs12 -in FILE -info shows what openssl makes of it; of several keys, keytool -importkeystore -srcalias ONE takes one out")
+	}
+	var out []Entry
+	for _, c := range certs {
+		out = append(out, Entry{Alias: alias, Chain: []*x509.Certificate{c}})
+	}
+	return out, nil
+}
+
+func passwordWrong(name string) error {
+	return wrong(name, "the password is not that of the file", "--password-file FILE, or the environment variable MTLSGUARD_PASSWORD")
+}
+
+// order puts the leaf first, and after it its issuers as far as they are there. What
+// else the file has comes last.
+func order(key any, all []*x509.Certificate) []*x509.Certificate {
+	at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return Belongs(key, c) })
+	if at < 0 {
+		return all
+	}
+	out, rest := []*x509.Certificate{all[at]}, slices.Delete(slices.Clone(all), at, at+1)
+	for {
+		last := out[len(out)-1]
+		next := slices.IndexFunc(rest, func(c *x509.Certificate) bool {
+			return string(c.RawSubject) == string(last.RawIssuer) && last.CheckSignatureFrom(c) == nil
+		})
+		if next < 0 {
+			return append(out, rest...)
+		}
+		out = append(out, rest[next])
+		rest = slices.Delete(rest, next, next+1)
+	}
+}

@@ -1,0 +1,73 @@
+package expectation
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	rows, err := Parse("t", []byte("# c\n\nalice p GET /x allow\r\n\t bob  *  POST  \"/a b\"   no-rule  \n"))
+	if err != nil || len(rows) != 2 || rows[0] != (Row{3, "alice", "p", "GET", "/x", "allow"}) || rows[1] != (Row{4, "bob", "*", "POST", "/a b", "no-rule"}) {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	_, err = Parse("t", []byte("a b c d\na b c d e\na b c \"d allow\na b c \"d\"x allow\na b c d allow # why\n"))
+	all := mistake.All(err)
+	if len(all) != 5 {
+		t.Fatalf("%v", err)
+	}
+	for i, m := range all {
+		if m.Line != i+1 || m.Hint == "" {
+			t.Errorf("%+v", m)
+		}
+	}
+	for _, text := range []string{"", "# nothing\n", "\xff\xfe\n", "a\x00b c d e f\n"} {
+		if _, err := Parse("t", []byte(text)); err == nil {
+			t.Errorf("%q is a table", text)
+		}
+	}
+}
+
+func TestMet(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		want    string
+		allowed bool
+		word    string
+		met     bool
+	}{
+		{"allow", true, "", true}, {"allow", false, "denied", false},
+		{"deny", false, "denied", true}, {"deny", false, "no-rule", true}, {"deny", true, "", false},
+		{"denied", false, "denied", true}, {"denied", false, "no-rule", false}, {"denied", true, "", false},
+		{"no-rule", false, "no-rule", true}, {"no-rule", false, "denied", false}, {"no-rule", true, "", false},
+	} {
+		if got := (Row{Want: row.want}).Met(row.allowed, row.word); got != row.met {
+			t.Errorf("%+v: %t", row, got)
+		}
+	}
+}
+
+// Rows have five fields, an expectation that is known, and a line that is there.
+func FuzzParse(f *testing.F) {
+	f.Add("alice p GET /x allow\n")
+	f.Add("a b c \"\\u0020\" deny\n#\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		rows, err := Parse("t", []byte(text))
+		if err == nil && len(rows) == 0 {
+			t.Error("a table of nothing")
+		}
+		lines := strings.Count(text, "\n") + 1
+		for _, r := range rows {
+			if r.Line < 1 || r.Line > lines || r.Want == "" {
+				t.Errorf("%+v", r)
+			}
+		}
+		for _, m := range mistake.All(err) {
+			if m.Hint == "" {
+				t.Errorf("%+v", m)
+			}
+		}
+	})
+}

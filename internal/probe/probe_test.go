@@ -1,0 +1,169 @@
+package probe_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/probe"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// server is any Go server with TLS, none of ours: its alerts are those of crypto/tls.
+func server(t *testing.T, ca *testpki.Pair, change func(*tls.Config), h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Server().TLS()}}
+	s.Config.ErrorLog = nil
+	if change != nil {
+		change(s.TLS)
+	}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// Who refused whom is told from the wire, in both versions of TLS.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	ca, clients := testpki.NewCA("Server CA"), testpki.NewCA("Client CA")
+	alice, late, stranger := clients.Leaf("alice").TLS(), clients.Leaf("late", func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+	}).TLS(), testpki.NewCA("Other").Leaf("stranger").TLS()
+	answer := func(status int, kind, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		}
+	}
+	ok := answer(200, "text/plain", "hello")
+	verify := func(mode tls.ClientAuthType) func(*tls.Config) {
+		return func(c *tls.Config) { c.ClientAuth, c.ClientCAs = mode, clients.Pool() }
+	}
+	problem := `{"type":"x","title":"Not allowed","status":403,"reason":"no-rule","reference":"abc"}`
+	for _, row := range []struct {
+		name    string
+		change  func(*tls.Config)
+		handler http.HandlerFunc
+		who     *tls.Certificate
+		roots   *x509.CertPool
+		side    probe.Side
+		stage   probe.Stage // in TLS 1.3; 1.2 judges in the handshake
+		reason  reason.Reason
+		asked   bool
+	}{
+		{"nobody is asked for", nil, ok, &alice, ca.Pool(), probe.Nobody, probe.Answered, "", false},
+		{"alice", verify(tls.RequireAndVerifyClientCert), ok, &alice, ca.Pool(), probe.Nobody, probe.Answered, "", true},
+		{"nobody, where one may come", verify(tls.VerifyClientCertIfGiven), ok, nil, ca.Pool(), probe.Nobody, probe.Answered, "", true},
+		{"nobody, where one must", verify(tls.RequireAndVerifyClientCert), ok, nil, ca.Pool(), probe.Server, probe.Request, reason.NoCertificate, true},
+		{"late", verify(tls.RequireAndVerifyClientCert), ok, &late, ca.Pool(), probe.Server, probe.Request, reason.Expired, true},
+		{"a stranger", verify(tls.RequireAndVerifyClientCert), ok, &stranger, ca.Pool(), probe.Server, probe.Request, reason.UnknownAuthority, true},
+		{"an answer of ours", nil, answer(403, "application/problem+json; charset=utf-8", problem), nil, ca.Pool(), probe.Server, probe.Answered, reason.NoRule, false},
+		{"a problem of others", nil, answer(403, "application/problem+json", `{"reason":"rm -rf","title":"x"}`), nil, ca.Pool(), probe.Server, probe.Answered, "", false},
+		{"an answer of others", nil, answer(404, "text/html", "<p>"), nil, ca.Pool(), probe.Server, probe.Answered, "", false},
+		{"a server of another authority", nil, ok, &alice, clients.Pool(), probe.Client, probe.Handshake, "", false},
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			addr := server(t, ca, func(c *tls.Config) {
+				c.MaxVersion = version
+				if row.change != nil {
+					row.change(c)
+				}
+			}, row.handler)
+			r := probe.Run(t.Context(), probe.Config{Addr: addr, Certificate: row.who, Roots: row.roots, Method: "GET", Path: "/"})
+			stage := row.stage
+			if version == tls.VersionTLS12 && stage == probe.Request {
+				stage = probe.Handshake
+				if row.who == nil {
+					row.reason = reason.NoCertificate // by what was asked: the alert is handshake_failure or bad_certificate
+				}
+			}
+			if r.Refused != row.side || r.Stage != stage || r.Asked != row.asked || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
+				t.Errorf("%s, %s: %q at %s, %q, asked %t: %v", row.name, tls.VersionName(version), r.Refused, r.Stage, r.Reason, r.Asked, r.Err)
+			}
+			if (r.Err == nil) != (row.side == probe.Nobody || r.Stage == probe.Answered) {
+				t.Errorf("%s: %v", row.name, r.Err)
+			}
+		}
+	}
+}
+
+// A server that is not believed is looked at, where that is wanted.
+func TestLook(t *testing.T) {
+	t.Parallel()
+	ca, clients := testpki.NewCA("Server CA"), testpki.NewCA("Client CA")
+	addr := server(t, ca, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequestClientCert, clients.Pool() }, func(http.ResponseWriter, *http.Request) {})
+	r := probe.Run(t.Context(), probe.Config{Addr: addr, Roots: clients.Pool(), Look: true, Method: "GET", Path: "/"})
+	if r.Distrust == nil || r.Stage != probe.Answered || len(r.Chain) == 0 || len(r.Names) != 1 || string(r.Names[0]) != string(clients.Cert.RawSubject) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What is no TLS server, or none any more, holds nobody up.
+func TestNoServer(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		answer string
+		stage  probe.Stage
+		plain  bool
+	}{
+		{"closes at once", "", probe.Handshake, false},
+		{"speaks plain HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", probe.Handshake, true},
+		{"speaks something", "220 mail.example ESMTP\r\n", probe.Handshake, false},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				c.Read(make([]byte, 4096))
+				io.WriteString(c, row.answer)
+				c.Close()
+			}
+		}()
+		r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Method: "GET", Path: "/"})
+		if r.Refused != probe.Network || r.Stage != row.stage || r.PlainHTTP != row.plain || r.Err == nil {
+			t.Errorf("%s: %+v", row.name, r)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it accepts in the kernel and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Timeout: 200 * time.Millisecond}); r.Refused != probe.Network || r.Err == nil {
+		t.Errorf("a silent server: %+v", r)
+	}
+}
+
+// A body without an end is cut off.
+func TestEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA("Server CA")
+	addr := server(t, ca, nil, func(w http.ResponseWriter, _ *http.Request) {
+		for range 1000 {
+			if _, err := io.WriteString(w, strings.Repeat("x", 1<<16)); err != nil {
+				return
+			}
+		}
+	})
+	r := probe.Run(t.Context(), probe.Config{Addr: addr, Roots: ca.Pool(), Method: "GET", Path: "/"})
+	if r.Answer == nil || len(r.Answer.Body) > 1<<17 {
+		t.Errorf("%+v", r)
+	}
+}

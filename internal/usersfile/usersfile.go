@@ -1,0 +1,272 @@
+// Package usersfile edits users.yaml, or the same as JSON lines, as a careful person
+// would: one mapping more or less, and every other byte, comments among them, as it
+// was.
+//
+// It knows where mappings stand, not what they mean. Whoever writes the result must
+// have it read by package certmap first.
+package usersfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+// Field is a key of a mapping, with its text or, for ports, its texts.
+type Field struct {
+	Key  string
+	Text string
+	List []string // in place of Text
+}
+
+// ErrNone is in the error where there is no mapping of an id.
+var ErrNone = errors.New("there is no such mapping")
+
+// Lines reports whether a file is one of JSON lines.
+func Lines(name string) bool { return strings.HasSuffix(name, ".jsonl") }
+
+// Format writes a mapping in one line, as it stands in the file.
+func Format(name string, fields []Field) string {
+	if Lines(name) {
+		return jsonLine(fields)
+	}
+	return "- " + flow(fields)
+}
+
+func flow(fields []Field) string {
+	var parts []string
+	for _, f := range fields {
+		value := scalar(f.Text)
+		if f.List != nil {
+			var all []string
+			for _, t := range f.List {
+				all = append(all, scalar(t))
+			}
+			value = "[" + strings.Join(all, ", ") + "]"
+		}
+		parts = append(parts, f.Key+": "+value)
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@/-]*$`)
+
+// scalar quotes what is not surely one plain word. YAML's double quotes take every
+// escape that Go writes.
+func scalar(text string) string {
+	if plain.MatchString(text) && !slices.Contains([]string{"null", "Null", "NULL"}, text) {
+		return text
+	}
+	return strconv.Quote(text)
+}
+
+func jsonLine(fields []Field) string {
+	var parts []string
+	for _, f := range fields {
+		var v any = f.Text
+		if f.List != nil {
+			v = f.List
+		}
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		_ = e.Encode(v) // strings always can be
+		parts = append(parts, strconv.Quote(f.Key)+": "+strings.TrimSpace(b.String()))
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// Add returns the file with one mapping more, behind the last.
+func Add(name string, data []byte, fields []Field) ([]byte, error) {
+	if Lines(name) {
+		return append(ended(data), jsonLine(fields)+"\n"...), nil
+	}
+	d, err := parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return d.add(flow(fields))
+}
+
+// Remove returns the file without the mappings of the given ids. Comments stay.
+func Remove(name string, data []byte, ids ...string) ([]byte, error) {
+	if Lines(name) {
+		return removeLines(name, data, ids)
+	}
+	d, err := parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return d.remove(ids)
+}
+
+func ended(data []byte) []byte {
+	out := bytes.Clone(data)
+	if len(out) > 0 && out[len(out)-1] != '\n' {
+		out = append(out, '\n')
+	}
+	return out
+}
+
+func removeLines(name string, data []byte, ids []string) ([]byte, error) {
+	var out []byte
+	found := map[string]bool{}
+	for line := range bytes.Lines(data) {
+		var m struct{ ID string }
+		if json.Unmarshal(line, &m) == nil && slices.Contains(ids, m.ID) {
+			found[m.ID] = true
+			continue
+		}
+		out = append(out, line...)
+	}
+	return out, missing(name, ids, found)
+}
+
+func missing(name string, ids []string, found map[string]bool) error {
+	var wrong mistake.List
+	for _, id := range ids {
+		if !found[id] {
+			wrong.Add(mistake.Mistake{File: name, What: fmt.Sprintf("%s: %q", ErrNone, id), Hint: "mtlsguard users list shows their ids"})
+		}
+	}
+	return wrong.Err()
+}
+
+// document is users.yaml as lines, and where its mappings stand in them.
+type document struct {
+	name  string
+	lines []string     // with their ends
+	key   int          // line of "mappings", from 0
+	list  *yaml.Node   // nil: nothing stands there
+	items []*yaml.Node // of the list
+}
+
+func parse(name string, data []byte) (d *document, err error) {
+	defer func() {
+		if p := recover(); p != nil { // the parser has panicked on hostile text before
+			d, err = nil, &mistake.Mistake{File: name, What: "this is not YAML", Hint: "mend the file first"}
+		}
+	}()
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var root, second yaml.Node
+	if err := decoder.Decode(&root); err != nil {
+		return nil, &mistake.Mistake{File: name, What: "this is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Hint: "mappings: [] maps nobody"}
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, &mistake.Mistake{File: name, What: "a second YAML document", Hint: "one file is one document: remove the ---"}
+	}
+	d = &document{name: name, key: -1}
+	for line := range bytes.Lines(data) {
+		d.lines = append(d.lines, string(line))
+	}
+	top := root.Content[0]
+	for i := 0; top.Kind == yaml.MappingNode && i+1 < len(top.Content); i += 2 {
+		if top.Content[i].Value == "mappings" {
+			d.key, d.list = top.Content[i].Line-1, top.Content[i+1]
+		}
+	}
+	switch {
+	case d.key < 0:
+		return nil, &mistake.Mistake{File: name, Line: top.Line, What: "there is no key mappings", Hint: "mappings: with a list below"}
+	case d.list.Kind == yaml.ScalarNode && d.list.Value == "":
+		d.list = nil
+	case d.list.Kind != yaml.SequenceNode || d.list.Style&yaml.FlowStyle != 0 && len(d.list.Content) > 0:
+		return nil, &mistake.Mistake{File: name, Line: d.list.Line, What: "mappings is not a list with one entry a line", Hint: "write each mapping behind a dash: - {id: …, user: …}"}
+	default:
+		d.items = d.list.Content
+	}
+	return d, nil
+}
+
+// start is the line of an item's dash.
+func (d *document) start(item *yaml.Node) int {
+	at := min(item.Line-1, len(d.lines)-1)
+	for at > d.key+1 && !strings.HasPrefix(strings.TrimSpace(d.lines[at]), "-") {
+		at--
+	}
+	return at
+}
+
+// end is the line behind an item, before the comments of what follows.
+func (d *document) end(i int) int {
+	stop := len(d.lines)
+	if i+1 < len(d.items) {
+		stop = d.start(d.items[i+1])
+	}
+	for stop > d.start(d.items[i])+1 {
+		if text := strings.TrimSpace(d.lines[stop-1]); text != "" && !strings.HasPrefix(text, "#") {
+			break
+		}
+		stop--
+	}
+	return stop
+}
+
+func (d *document) add(mapping string) ([]byte, error) {
+	lines, at, indent := slices.Clone(d.lines), d.key+1, "  "
+	if n := len(d.items); n > 0 {
+		first := d.lines[d.start(d.items[0])]
+		indent, at = first[:len(first)-len(strings.TrimLeft(first, " "))], d.end(n-1)
+	} else if d.list != nil {
+		before, after, ok := strings.Cut(lines[d.key], "[]")
+		if !ok {
+			return nil, &mistake.Mistake{File: d.name, Line: d.list.Line, What: "mappings is an empty list that is written in a strange way", Hint: "mappings: []"}
+		}
+		lines[d.key] = strings.TrimRight(before, " ") + after
+	}
+	if !strings.HasSuffix(lines[at-1], "\n") {
+		lines[at-1] += "\n"
+	}
+	return []byte(strings.Join(slices.Insert(lines, at, indent+"- "+mapping+"\n"), "")), nil
+}
+
+func (d *document) remove(ids []string) ([]byte, error) {
+	found, gone := map[string]bool{}, map[int]bool{}
+	left := len(d.items)
+	for i, item := range d.items {
+		id := idOf(item)
+		if !slices.Contains(ids, id) {
+			continue
+		}
+		found[id] = true
+		left--
+		for line := d.start(item); line < d.end(i); line++ {
+			gone[line] = true
+		}
+	}
+	if err := missing(d.name, ids, found); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	for i, line := range d.lines {
+		if i == d.key && left == 0 { // nothing below it would be a mistake
+			line = strings.Replace(line, "mappings:", "mappings: []", 1)
+		}
+		if !gone[i] {
+			b.WriteString(line)
+		}
+	}
+	return []byte(b.String()), nil
+}
+
+func idOf(item *yaml.Node) string {
+	if item.Kind == yaml.AliasNode {
+		item = item.Alias
+	}
+	for i := 0; i+1 < len(item.Content); i += 2 {
+		if item.Content[i].Value == "id" {
+			return item.Content[i+1].Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,264 @@
+package mtlsguard
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Finding is something that loads and is probably not meant.
+type Finding struct {
+	About string // users, policy, trust or ports
+	File  string
+	Line  int // from 1; 0 where a line means nothing
+	What  string
+	Hint  string
+}
+
+// String returns "file:line: what (hint)", as mistakes are printed.
+func (f Finding) String() string {
+	return (&Mistake{File: f.File, Line: f.Line, What: f.What, Hint: f.Hint}).Error()
+}
+
+// LintOptions are what Lint looks by.
+type LintOptions struct {
+	// Within is how far ahead an end is soon; 0 is 30 days.
+	Within time.Duration
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Certificates are clients' certificates that somebody keeps. A mapping by
+	// fingerprint, spki or serial is found out to be for one that expires.
+	Certificates []*x509.Certificate
+}
+
+const soon = 30 * 24 * time.Hour
+
+// Lint reads a configuration as Open does, and returns what loads and is probably
+// wrong, ordered by file and line. Mistakes are the error.
+func Lint(path string, o LintOptions) ([]Finding, error) {
+	if o.Within == 0 {
+		o.Within = soon
+	}
+	options := Options{Now: o.Now}
+	l := &loader{ctx: context.Background(), path: path, files: newFiles(nil), options: &options}
+	g, err := l.load()
+	if err != nil {
+		return nil, err
+	}
+	data, err := l.files.get(path)
+	if err != nil {
+		return nil, err
+	}
+	var wrong mistake.List
+	x := &linter{loader: l, g: g, file: parse(path, data, &wrong), o: o, now: options.now()}
+	x.warnings()
+	x.users()
+	x.policy()
+	for i := range g.ports {
+		x.port(x.file.ports[i], &g.ports[i])
+	}
+	x.gateways()
+	slices.SortStableFunc(x.found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return x.found, nil
+}
+
+type linter struct {
+	*loader
+	g     *generation
+	file  *file
+	o     LintOptions
+	now   time.Time
+	found []Finding
+	rules []policy.Rule // of policy.csv
+}
+
+func (x *linter) say(about string, at mistake.Mistake, what, hint string) {
+	x.found = append(x.found, Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
+}
+
+func (x *linter) atPort(p portFile) mistake.Mistake {
+	return mistake.Mistake{File: x.path, Line: p.node.Line}
+}
+
+// warnings are what the log says at the start. Those about dates are told below, with
+// their place.
+func (x *linter) warnings() {
+	for _, w := range x.g.warnings {
+		if !strings.Contains(w, " expired at ") {
+			x.say("ports", mistake.Mistake{File: x.path}, w, "the server logs this when it starts")
+		}
+	}
+}
+
+// users looks through the mappings.
+func (x *linter) users() {
+	for _, f := range x.g.table.Lint(x.now, x.o.Within) {
+		x.say("users", mistake.Mistake{File: f.File, Line: f.Line}, f.What, f.Hint)
+	}
+	told := map[string]bool{}
+	authorities := x.authorities()
+	for _, m := range x.g.table.Mappings() {
+		at := mistake.Mistake{File: m.File, Line: m.Line}
+		if m.Disabled {
+			continue
+		}
+		if m.User != certmap.UserVariable && !told[m.User] && !x.g.engine.HasRuleFor(m.User) {
+			told[m.User] = true
+			x.say("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
+		}
+		if len(m.Ports) > 0 && !slices.ContainsFunc(m.Ports, x.asks) {
+			x.say("users", at, fmt.Sprintf("mapping %q is for ports that ask for no certificate", m.ID), "client_cert: request or require")
+		}
+		if !m.Issuer.IsZero() && !x.leads(m.Issuer, authorities) {
+			x.say("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer", m.ID), "anchors: with the issuer, or the authority above it")
+		}
+		for _, c := range x.o.Certificates {
+			if isFor(m, c) {
+				x.ends("users", at, fmt.Sprintf("the certificate of mapping %q", m.ID), c.NotAfter, "map the next certificate: mtlsguard users add --cert FILE --user "+m.User)
+			}
+		}
+	}
+}
+
+// isFor reports whether a mapping names one certificate, or one key, and it is this.
+func isFor(m certmap.Mapping, c *x509.Certificate) bool {
+	switch {
+	case !m.Fingerprint.IsZero():
+		return m.Fingerprint == trust.FingerprintOf(c)
+	case !m.SPKI.IsZero():
+		return m.SPKI == trust.SPKIOf(c)
+	}
+	return m.Serial != nil && c.SerialNumber != nil && (*big.Int).Cmp(m.Serial, c.SerialNumber) == 0
+}
+
+// ends tells of an end that has come or comes soon.
+func (x *linter) ends(about string, at mistake.Mistake, what string, end time.Time, hint string) {
+	switch text := end.UTC().Format(time.RFC3339); {
+	case x.now.After(end):
+		x.say(about, at, what+" expired at "+text, hint)
+	case x.now.Add(x.o.Within).After(end):
+		x.say(about, at, what+" expires at "+text, hint)
+	}
+}
+
+// asks reports whether a port asks for certificates.
+func (x *linter) asks(port string) bool {
+	return slices.ContainsFunc(x.g.ports, func(p portGeneration) bool {
+		return p.config.Name == port && p.config.ClientAuth != ports.None
+	})
+}
+
+// authorities are the certificates of all PEM files that were read.
+func (x *linter) authorities() []*x509.Certificate {
+	var out []*x509.Certificate
+	for name, c := range x.files.read {
+		if c.err == nil && isPEM(c.data) {
+			certs, _ := trust.ReadCertificates(name, c.data) // keys and lists are none
+			out = append(out, certs...)
+		}
+	}
+	return out
+}
+
+// leads reports whether certificates under an issuer can be believed on any port. One
+// that is known by its digest alone may.
+func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
+	at := slices.IndexFunc(known, func(c *x509.Certificate) bool { return trust.SPKIOf(c) == issuer })
+	roots, others := x509.NewCertPool(), x509.NewCertPool()
+	for i := range x.g.ports {
+		for _, t := range x.g.ports[i].trusts() {
+			for _, a := range t.verifier.Anchors() {
+				if trust.SPKIOf(a) == issuer {
+					return true
+				}
+				roots.AddCert(a)
+			}
+		}
+	}
+	if at < 0 {
+		return true
+	}
+	for _, c := range known {
+		others.AddCert(c)
+	}
+	_, err := known[at].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: others, CurrentTime: known[at].NotBefore.Add(time.Second), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	return err == nil
+}
+
+// policy looks through the rules.
+func (x *linter) policy() {
+	name := x.files.beside(x.path, x.file.policy.name)
+	for _, f := range x.g.engine.Lint() {
+		x.say("policy", positionOf(name, f.Position), f.What, f.Hint)
+	}
+	data, err := x.files.get(name)
+	if err != nil {
+		return
+	}
+	rules, members, err := policy.Read(name, bytes.NewReader(data))
+	if err != nil {
+		return // it was read before
+	}
+	x.rules = rules
+	named := map[string]bool{}
+	captures := false // a pattern may make anybody of a certificate
+	for _, m := range x.g.table.Mappings() {
+		named[m.User] = true
+		captures = captures || m.User == certmap.UserVariable
+	}
+	for _, p := range x.file.ports {
+		named[p.unmapped] = true
+	}
+	open := slices.ContainsFunc(x.file.ports, func(p portFile) bool { return !p.strict })
+	told := map[string]bool{}
+	nobody := func(subject string, line int) {
+		user, ok := strings.CutPrefix(subject, "user:")
+		at := mistake.Mistake{File: name, Line: line}
+		switch {
+		case told[subject]:
+			return
+		case ok && user == identity.Default, subject == "group:"+identity.Anonymous:
+			if open {
+				return
+			}
+			x.say("policy", at, subject+" is nobody: every port is strict", "strict: false on a port, or take the line out")
+		case ok && !named[user] && !captures:
+			x.say("policy", at, "no mapping makes anyone "+subject, "mtlsguard users add --cert FILE --user "+user+", or take the line out")
+		default:
+			return
+		}
+		told[subject] = true
+	}
+	for _, r := range rules {
+		nobody(r.Subject, r.Line)
+	}
+	for _, m := range members {
+		nobody(m.Member, m.Line)
+	}
+}
+
+// positionOf reads "policy.csv:3" back.
+func positionOf(name, position string) mistake.Mistake {
+	at := mistake.Mistake{File: name}
+	if i := strings.LastIndexByte(position, ':'); i >= 0 {
+		_, _ = fmt.Sscanf(position[i+1:], "%d", &at.Line)
+	}
+	return at
+}

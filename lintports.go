@@ -1,0 +1,101 @@
+package mtlsguard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// port looks at one port.
+func (x *linter) port(p portFile, g *portGeneration) {
+	at := x.atPort(p)
+	x.open(p, at)
+	if p.unmapped != "" && p.unmapped != identity.Default {
+		x.say("ports", at, fmt.Sprintf("on port %s every believed certificate that is nobody's is user %s", p.name, p.unmapped), "a mapping for each, and no unmapped")
+	}
+	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.name) }) {
+		x.say("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.name), "p, SUBJECT, "+p.name+", GET, /PATH, allow")
+	}
+	if g.config.Certificate != nil {
+		if c, err := g.config.Certificate(nil); err == nil && c.Leaf != nil {
+			x.ends("ports", place(x.path, p.cert), "the server's certificate of port "+p.name, c.Leaf.NotAfter, "renew it; a reload takes the new file")
+		}
+	}
+	for _, t := range g.trusts() {
+		x.trust(p, t)
+	}
+}
+
+// open tells what a port lets nobody in particular do.
+func (x *linter) open(p portFile, at mistake.Mistake) {
+	switch {
+	case p.strict && p.clientCert == ports.None:
+		x.say("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.name), "client_cert: request, or strict: false")
+	case p.strict:
+	case !x.g.engine.HasRuleFor(identity.Default):
+		x.say("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.name), "strict: true says the same")
+	default:
+		var by []string
+		for _, r := range x.rules {
+			if r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.name) && x.covers(r.Subject) {
+				by = append(by, fmt.Sprintf("%s %s (line %d)", r.Method, r.Path, r.Line))
+			}
+		}
+		if len(by) > 0 {
+			x.say("ports", at, fmt.Sprintf("port %s is open to Default: without a certificate anyone may %s", p.name, strings.Join(by, ", ")), "strict: true, unless this is meant")
+		}
+	}
+}
+
+// covers reports whether Default is a subject.
+func (x *linter) covers(subject string) bool {
+	if group, ok := strings.CutPrefix(subject, "group:"); ok {
+		return slices.Contains(x.g.engine.Groups(identity.Default), group)
+	}
+	return subject == "user:"+identity.Default
+}
+
+// trust looks at the ends of what a port believes by.
+func (x *linter) trust(p portFile, t *trusted) {
+	at := x.atPort(p)
+	if p.trust != nil && t.verifier != nil {
+		at.Line = p.trust.node.Line
+	}
+	for _, a := range t.verifier.Anchors() {
+		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.name, a.Subject.String()), a.NotAfter, "put its successor beside it in anchors, before the clients change")
+	}
+	if until := t.verifier.FreshUntil(); !until.IsZero() {
+		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
+			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.name), until, "fetch renews it, or whoever writes it is late")
+		}
+	}
+}
+
+// gateways looks for authorities that issue for gateways and for users.
+func (x *linter) gateways() {
+	for i := range x.g.ports {
+		g := &x.g.ports[i]
+		if g.guard.Forwarded == nil {
+			continue
+		}
+		gateway := g.guard.Forwarded.GatewayTrust()
+		at := x.atPort(x.file.ports[i])
+		for j := range x.g.ports {
+			u := &x.g.ports[j]
+			name := x.file.ports[j].name
+			users := u.users.verifier
+			if u.guard.Forwarded == nil {
+				users = u.clients.verifier
+			}
+			if users != nil && gateway.SharesAnchor(users) {
+				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: who gets a certificate there may be taken for a gateway", x.file.ports[i].name, name),
+					"an authority of their own for gateways, or fingerprints and no names")
+			}
+		}
+	}
+}
