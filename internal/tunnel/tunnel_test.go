@@ -1,0 +1,21 @@
+package tunnel_test
+
+import (
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/tunnel"
+)
+
+func TestContext(t *testing.T) {
+	t.Parallel()
+	if _, ok := tunnel.FromContext(t.Context()); ok {
+		t.Error("a caller out of nothing")
+	}
+	if _, ok := tunnel.FromContext(tunnel.NewContext(t.Context(), nil)); ok {
+		t.Error("nobody is a caller")
+	}
+	c := &tunnel.Caller{Port: "tunnel"}
+	if got, ok := tunnel.FromContext(tunnel.NewContext(t.Context(), c)); !ok || got != c {
+		t.Errorf("%+v, %t", got, ok)
+	}
+}

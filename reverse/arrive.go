@@ -1,0 +1,160 @@
+package reverse
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/idheader"
+	"github.com/mtlsguard/mtlsguard/internal/tunnel"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// stated is what a gateway says of one exchange beside the certificate. An empty field
+// was not said, or not once.
+type stated struct {
+	kind, caller, remote, sni, service, upgrade string
+}
+
+func takeStated(h http.Header) (s stated) {
+	s.kind, _ = single(h, headerKind)
+	s.caller, _ = single(h, headerCaller)
+	s.remote, _ = single(h, headerRemote)
+	s.sni, _ = single(h, headerSNI)
+	s.service, _ = single(h, headerService)
+	s.upgrade, _ = single(h, headerUpgrade)
+	return s
+}
+
+// clean deletes every header that says who somebody is, in every spelling.
+func clean(h http.Header) {
+	for name := range h {
+		if idheader.Is(name) {
+			delete(h, name)
+		}
+	}
+}
+
+// arrive takes what the gateway sends: the control exchange, connections, requests.
+func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
+	link, ok := r.Context().Value(linkKey{}).(*serverEnd)
+	if !ok {
+		w.WriteHeader(http.StatusMisdirectedRequest) // fail closed: this cannot be
+		return
+	}
+	says := takeStated(r.Header)
+	statement := s.receiver.Load().Take(r.Header, r.Trailer)
+	clean(r.Header)
+	clean(r.Trailer)
+	switch says.kind {
+	case kindControl:
+		link.converse(w, r)
+	case kindStream:
+		if l := s.streams.Load(); l != nil {
+			l.serve(w, r, says.remote)
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+	case kindRequest, kindUpgrade:
+		s.serve(w, r, link, &says, statement)
+	default:
+		w.WriteHeader(http.StatusBadRequest)
+	}
+}
+
+// serve hands a request to the handler as if its caller had come itself.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, says *stated, statement forwarded.Statement) {
+	gateway := *link.gateway.Load()
+	caller := &tunnel.Caller{
+		Port: s.config.Name, ServerName: says.sni, Gateway: gateway,
+		Verify: func(ctx context.Context) (trust.Verified, error) {
+			return verify(ctx, s.receiver.Load(), says.caller, statement)
+		},
+	}
+	ctx := tunnel.NewContext(r.Context(), caller)
+	ctx = context.WithValue(ctx, hopKey{}, &Hop{
+		Gateway: gateway, GatewayAddr: link.addr, Service: says.service, Remote: says.remote, ServerName: says.sni,
+	})
+	own := r.WithContext(ctx)
+	own.RemoteAddr = says.remote
+	if says.kind == kindRequest {
+		s.config.Handler.ServeHTTP(&steady{ResponseWriter: w}, own)
+		return
+	}
+	if !validName(says.upgrade) {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	var remote net.Addr = tunnelAddr{}
+	if a, err := netip.ParseAddrPort(says.remote); err == nil {
+		remote = net.TCPAddrFromAddrPort(a)
+	}
+	// The request as the client sent it: the stream's own is how it travels.
+	own.Method, own.Body, own.ContentLength = http.MethodGet, http.NoBody, 0
+	own.Proto, own.ProtoMajor, own.ProtoMinor = "HTTP/1.1", 1, 1
+	own.Header["Connection"], own.Header["Upgrade"] = []string{"Upgrade"}, []string{says.upgrade}
+	h := &hijacker{steady: steady{ResponseWriter: w}, r: r, caller: caller, server: s, remote: remote}
+	defer h.wait()
+	s.config.Handler.ServeHTTP(h, own)
+}
+
+// verify judges what the gateway states. That there is no certificate must be said:
+// a statement that got lost is not one of nothing.
+func verify(ctx context.Context, receiver *forwarded.Receiver, caller string, s forwarded.Statement) (trust.Verified, error) {
+	verified, err := receiver.Verify(ctx, s)
+	none := isNone(err)
+	switch {
+	case caller == callerCertificate && !none:
+		return verified, err
+	case caller == callerNone && none:
+		return trust.Verified{}, err
+	case err != nil && !none:
+		return trust.Verified{}, err
+	}
+	return trust.Verified{}, reason.Refuse(reason.BadHeader, "the gateway states neither a certificate nor that there is none")
+}
+
+// steady keeps an answer from ending the tunnel, which is others' too: in HTTP/2
+// net/http reads "Connection: close" as a wish to end the whole connection.
+type steady struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (s *steady) settle() {
+	h := s.Header()
+	delete(h, "Connection")
+	delete(h, headerKind)
+}
+
+func (s *steady) WriteHeader(status int) {
+	s.settle()
+	s.begun = s.begun || status >= 200
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *steady) Write(b []byte) (int, error) {
+	if !s.begun {
+		s.settle()
+		s.begun = true
+	}
+	return s.ResponseWriter.Write(b)
+}
+
+// Flush implements http.Flusher.
+func (s *steady) Flush() { _ = s.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (s *steady) FlushError() error {
+	if !s.begun {
+		s.settle()
+		s.begun = true
+	}
+	return http.NewResponseController(s.ResponseWriter).Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (s *steady) Unwrap() http.ResponseWriter { return s.ResponseWriter }

@@ -1,0 +1,156 @@
+package reverse_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// lan is the same gateway with an ordinary HTTP/2 backend on a port with mTLS: the
+// caller's certificate is stated (RFC 9440), verified again and guarded in both.
+func lan(tb testing.TB, h http.Handler) *ports.Port {
+	tb.Helper()
+	receiver := must[*forwarded.Receiver](tb)(forwarded.New(forwarded.Config{
+		Topology: forwarded.RFC9440(), Users: believing(tb, userCA),
+		Gateways: forwarded.Gateways{Names: []string{"localhost"}, Trust: believing(tb, gatewayCA)},
+	}))
+	g := newGuard(tb, func(c *middleware.Config) {
+		c.PerPort = map[string]middleware.PortConfig{"lan": {Forwarded: receiver}}
+	})
+	server := serverCA.Server().TLS()
+	backend := must[*ports.Port](tb)(ports.New(portConfig("lan", ports.Require, &server, believing(tb, gatewayCA))))
+	serve(tb, g.Handler(h), backend)
+
+	own := gate.TLS()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	transport := &http.Transport{Protocols: protocols, DisableCompression: true, TLSClientConfig: &tls.Config{
+		RootCAs: serverCA.Pool(), ServerName: "localhost",
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
+	}}
+	tb.Cleanup(transport.CloseIdleConnections)
+	addr := backend.Addr().String()
+	proxy := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, BufferPool: &pool{}, Rewrite: func(pr *httputil.ProxyRequest) {
+		c, _ := ports.FromContext(pr.In.Context())
+		verified, err := c.Verified(pr.In.Context())
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		forwarded.State(pr, verified)
+		pr.SetXForwarded()
+		pr.Out.URL.Scheme, pr.Out.URL.Host = "https", addr
+	}}
+	external := must[*ports.Port](tb)(ports.New(portConfig("external", ports.Request, &web, believing(tb, userCA))))
+	serve(tb, proxy, external)
+	return external
+}
+
+type pool struct{ sync.Pool }
+
+func (p *pool) Get() []byte {
+	if b, ok := p.Pool.Get().(*[]byte); ok {
+		return *b
+	}
+	return make([]byte, 32<<10)
+}
+func (p *pool) Put(b []byte) { p.Pool.Put(&b) }
+
+// small answers with some bytes.
+var small = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello, world\n") })
+
+// sides are the two ways to the same handler.
+func sides(tb testing.TB) (direct, tunnel string) {
+	d := served(tb, small)
+	return lan(tb, small).Addr().String(), d.external.Addr().String()
+}
+
+func fetch(tb testing.TB, c *client) {
+	res, err := c.http.Get(c.url + "/x")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	if err != nil || n != 13 || res.StatusCode != 200 {
+		tb.Fatal(res.Status, n, err)
+	}
+}
+
+// BenchmarkTunnel is a request of one caller by way of the gateway: to a backend that
+// the gateway dials, and to one that dialled the gateway.
+func BenchmarkTunnel(b *testing.B) {
+	direct, tunnel := sides(b)
+	for _, h2 := range []bool{false, true} {
+		for name, addr := range map[string]string{"direct": direct, "reverse": tunnel} {
+			b.Run(fmt.Sprintf("h2=%t/%s", h2, name), func(b *testing.B) {
+				c := newClient(b, addr, alice, h2)
+				fetch(b, c)
+				b.ReportAllocs()
+				for b.Loop() {
+					fetch(b, c)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkPair does both in turn, so that whatever else the machine does counts for
+// both, and reports how many times the direct way's time the tunnel takes.
+func BenchmarkPair(b *testing.B) {
+	direct, tunnel := sides(b)
+	for _, callers := range []int{1, 16} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			ways := []*client{newClient(b, direct, alice, true), newClient(b, tunnel, alice, true)}
+			for _, c := range ways {
+				fetch(b, c)
+			}
+			var took [2]time.Duration
+			var ratios []float64
+			n := 0
+			for b.Loop() {
+				var round [2]time.Duration
+				for i := range ways {
+					i = (i + n) % 2
+					began := time.Now()
+					crowd(b, ways[i], callers, 50)
+					round[i] = time.Since(began)
+					took[i] += round[i]
+				}
+				ratios = append(ratios, float64(round[1])/float64(round[0]))
+				n++
+			}
+			per := float64(n * callers * 50)
+			b.ReportMetric(float64(took[0].Microseconds())/per, "direct-µs/request")
+			b.ReportMetric(float64(took[1].Microseconds())/per, "reverse-µs/request")
+			slices.Sort(ratios)
+			b.ReportMetric(ratios[len(ratios)/2], "times-median")
+			b.ReportMetric(float64(took[1])/float64(took[0]), "times")
+		})
+	}
+}
+
+// crowd makes so many requests each for so many callers at once.
+func crowd(b *testing.B, c *client, callers, each int) {
+	done := make(chan struct{})
+	for range callers {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for range each {
+				fetch(b, c)
+			}
+		}()
+	}
+	for range callers {
+		<-done
+	}
+}

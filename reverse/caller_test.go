@@ -1,0 +1,329 @@
+package reverse_test
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func TestCallerThroughTheTunnel(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	both(t, func(t *testing.T, h2 bool) {
+		c := d.client(t, alice, h2)
+		got := c.get("/alice/x?q=1")
+		got.wantUser(t, "alice")
+		if got.TLS {
+			t.Error("the handler sees a TLS connection: the gateway's")
+		}
+		if got.Remote == "" || got.Hop != "true orders "+got.Remote+" localhost" || "https://"+got.Host != c.url {
+			t.Errorf("the way was %q, the address %q, the host %q", got.Hop, got.Remote, got.Host)
+		}
+		other := d.client(t, bob, h2)
+		other.get("/x").wantUser(t, "bob")
+		other.get("/alice/x").want(t, 403, reason.Denied)
+	})
+	if n := s.Tunnels()[d.registration.Addr().String()]; n != 1 {
+		t.Errorf("%d tunnels, want 1", n)
+	}
+	if conns := d.gateway.Conns(); len(conns) != 1 || conns[0].Certificate.Leaf().Subject.CommonName != "orders" || !slices.Equal(conns[0].Services, []string{"orders"}) {
+		t.Errorf("the gateway has %+v", conns)
+	}
+}
+
+// carol is whoever sends no certificate.
+type carol struct{}
+
+func (carol) Authenticate(*http.Request) (string, error) { return "carol", nil }
+
+func TestK6_AnonymousStaysAnonymous(t *testing.T) {
+	t.Parallel()
+	issued := testpki.NewCA("Gateway CA 2").Leaf("gateway")
+	for name, tc := range map[string]struct {
+		port middleware.PortConfig
+		code int
+		user string
+		via  identity.Via
+	}{
+		"strict":         {middleware.PortConfig{}, 403, "", ""},
+		"to Default":     {middleware.PortConfig{Fallback: middleware.ToDefault}, 200, "Default", identity.AnonymousVia},
+		"other unmapped": {middleware.PortConfig{Unmapped: "partner"}, 403, "", ""},
+		"authenticator":  {middleware.PortConfig{Authenticators: []middleware.Authenticator{carol{}}}, 200, "carol", identity.Authenticator},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDMZ(t)
+			g := newGuard(t, func(c *middleware.Config) {
+				c.PerPort = map[string]middleware.PortConfig{"tunnel": tc.port}
+				c.Map = must[*certmap.Table](t)(certmap.New(
+					certmap.Mapping{ID: "gateway", User: "gateway", Fingerprint: trust.FingerprintOf(gate.Cert)},
+					certmap.Mapping{ID: "server", User: "server", Fingerprint: trust.FingerprintOf(orders.Cert)},
+					certmap.Mapping{ID: "issued", User: "issued", Fingerprint: trust.FingerprintOf(issued.Cert)},
+				))
+			})
+			connected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
+			both(t, func(t *testing.T, h2 bool) {
+				s := d.client(t, nil, h2).get("/x")
+				if s.Code != tc.code || s.User != tc.user || s.Via != tc.via || s.Code == 403 && s.Reason != reason.NoCertificate {
+					t.Errorf("answered %d %q %q: %s", s.Code, s.User, s.Via, s.Body)
+				}
+			})
+		})
+	}
+}
+
+// forgeries are headers that state a caller, in every way that is known.
+func forgeries(p *testpki.Pair) map[string]string {
+	der := base64.StdEncoding.EncodeToString(p.Cert.Raw)
+	out := map[string]string{
+		"X-Mtls-Caller": "certificate", "X-Mtls-Tunnel": "control", "X-Mtls-Remote": "9.9.9.9:9", "X-Mtls-Server-Name": "forged",
+		"X-Mtls-Service": "forged", "X-Mtls-Upgrade": "websocket", "X-Mtls-Services": "orders", "x-mtls-tunnel": "stream", "X_Mtls_Caller": "none", "X-MTLS-CALLER": "none",
+	}
+	for _, name := range []string{"Client-Cert", "client-cert", "CLIENT-CERT", "Client_Cert", "Client.Cert"} {
+		out[name] = ":" + der + ":"
+	}
+	for _, name := range []string{
+		"X-Forwarded-Client-Cert", "X-SSL-Client-Cert", "X-Client-Cert", "X-ARR-ClientCert", "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert",
+		"X-Remote-User", "X-Forwarded-User", "Ssl-Client-Verify", "Cf-Client-Cert-Der-Base64", "X-Client-Verify",
+	} {
+		out[name] = der
+	}
+	return out
+}
+
+func TestK1_HeadersOfTheCallerChangeNothing(t *testing.T) {
+	t.Parallel()
+	d := served(t, echo)
+	all := forgeries(bob)
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	hop := strings.Join(names, ", ")
+	for who, p := range map[string]*testpki.Pair{"alice": alice, "": nil} {
+		t.Run("caller "+who, func(t *testing.T) {
+			both(t, func(t *testing.T, h2 bool) {
+				c := d.client(t, p, h2)
+				check := func(what string, change ...func(*http.Request)) {
+					s := c.get("/x", change...)
+					if who == "" {
+						if s.Code != 403 || s.Reason != reason.NoCertificate {
+							t.Errorf("%s: %d %s", what, s.Code, s.Body)
+						}
+						return
+					}
+					s.wantUser(t, who)
+					for name := range s.Headers {
+						if !slices.Contains([]string{"Accept-Encoding", "User-Agent", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}, name) {
+							t.Errorf("%s: the handler sees %s", what, name)
+						}
+					}
+					if !strings.HasPrefix(s.Hop, "true orders 127.0.0.1:") || !strings.HasSuffix(s.Hop, " localhost") {
+						t.Errorf("%s: the way was %s", what, s.Hop)
+					}
+				}
+				var every []func(*http.Request)
+				for name, value := range all {
+					check(name, header(name, value))
+					every = append(every, header(name, value))
+				}
+				check("all", every...)
+				if !h2 {
+					check("hop by hop", header("Connection", hop))
+					check("hop by hop, with all", append(every, header("Connection", strings.ToLower(hop)))...)
+				}
+			})
+		})
+	}
+}
+
+func TestK4_InterleavedCallersAreNotMixed(t *testing.T) {
+	t.Parallel()
+	const callers = 100
+	requests := 4_000
+	if *full {
+		requests = 100_000
+	}
+	d := newDMZ(t)
+	var mappings []certmap.Mapping
+	var pairs []*testpki.Pair
+	for i := range callers {
+		p := userCA.Leaf(fmt.Sprintf("u%d", i))
+		pairs = append(pairs, p)
+		mappings = append(mappings, certmap.Mapping{ID: p.Cert.Subject.CommonName, User: p.Cert.Subject.CommonName, Fingerprint: trust.FingerprintOf(p.Cert)})
+	}
+	g := newGuard(t, func(c *middleware.Config) { c.Map = must[*certmap.Table](t)(certmap.New(mappings...)) })
+	connected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
+	var all sync.WaitGroup
+	for i, p := range pairs {
+		c := d.client(t, p, i%2 == 0)
+		all.Go(func() {
+			for range requests / callers {
+				var change []func(*http.Request)
+				if rand.IntN(4) == 0 { // somebody else's certificate beside
+					change = append(change, header("Client-Cert", ":"+base64.StdEncoding.EncodeToString(pairs[(i+1)%callers].Cert.Raw)+":"))
+				}
+				s := c.get("/x", change...)
+				if s.Code != 200 || s.User != p.Cert.Subject.CommonName {
+					t.Errorf("%s was answered %d as %q", p.Cert.Subject.CommonName, s.Code, s.User)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := d.events.count("registered"); n != 1 {
+		t.Errorf("%d tunnels, want 1", n)
+	}
+}
+
+func TestRevocationInsideActsOnTheNextRequest(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	for _, h2 := range []bool{false, true} {
+		a, b := d.client(t, alice, h2), d.client(t, bob, h2)
+		for range 3 {
+			a.get("/x").wantUser(t, "alice")
+			if err := s.SetClients(believing(t, userCA, alice)); err != nil {
+				t.Fatal(err)
+			}
+			a.get("/x").want(t, 403, reason.Revoked)
+			b.get("/x").wantUser(t, "bob")
+			if err := s.SetClients(believing(t, userCA)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.SetClients(nil); err == nil {
+		t.Error("a trust of nobody was taken")
+	}
+	d.client(t, alice, true).get("/x").wantUser(t, "alice")
+}
+
+// A caller whose certificate another authority issued is stated, and not believed.
+func TestInsideHasAnchorsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	other := testpki.NewCA("Partner CA")
+	d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
+		external.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert, other.Cert}}))
+	})
+	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	d.client(t, other.Leaf("alice"), true).get("/x").want(t, 403, reason.UnknownAuthority)
+	d.client(t, userCA.SubCA("Sub").Leaf("eve"), true).get("/x").want(t, 403, reason.Unmapped) // the chain travels, too
+}
+
+func TestK11_HeadersCountOnlyInTheTunnel(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	g := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
+	h := g.Handler(echo)
+	connected(t, d.serverConfig(t, orders, h, "orders"))
+	lan := must[*ports.Port](t)(ports.New(portConfig("lan", ports.Request, &web, believing(t, userCA))))
+	serve(t, h, lan)
+	stated := []func(*http.Request){
+		header("Client-Cert", ":"+base64.StdEncoding.EncodeToString(alice.Cert.Raw)+":"), header("X-Mtls-Caller", "certificate"),
+		header("X-Mtls-Tunnel", "request"), header("X-Mtls-Service", "orders"), header("X-Mtls-Remote", "9.9.9.9:9"),
+	}
+	both(t, func(t *testing.T, h2 bool) {
+		d.client(t, alice, h2).get("/x").wantUser(t, "alice")
+		if s := newClient(t, lan.Addr().String(), nil, h2).get("/x", stated...); s.User != "Default" || s.Via != identity.AnonymousVia || len(s.Headers["Client-Cert"])+len(s.Headers["X-Mtls-Caller"]) > 0 || strings.HasPrefix(s.Hop, "true") {
+			t.Errorf("without a certificate: %+v", s)
+		}
+		if s := newClient(t, lan.Addr().String(), bob, h2).get("/x", stated...); s.User != "bob" || s.Via != identity.TLS {
+			t.Errorf("with bob's: %+v", s)
+		}
+	})
+}
+
+func TestServerNamesOfATunnel(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	g := newGuard(t, func(c *middleware.Config) {
+		c.PerPort = map[string]middleware.PortConfig{"tunnel": {ServerNames: []string{"localhost"}}}
+	})
+	connected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
+	c := d.client(t, alice, true)
+	c.get("/x", func(r *http.Request) { r.Host = "LOCALHOST." }).wantUser(t, "alice")
+	c.get("/x", func(r *http.Request) { r.Host = "admin" }).want(t, 421, reason.Misdirected)
+}
+
+// The server's handler sends requests on, to the gateway that they came from.
+func TestK10_Loop(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	own := d.client(t, alice, true)
+	back := must[*url.URL](t)(url.Parse(own.url))
+	calls := make(chan struct{}, 100)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls <- struct{}{}
+		(&httputil.ReverseProxy{Transport: own.http.Transport, Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(back) }}).ServeHTTP(w, r)
+	})
+	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(h), "orders"))
+	if s := d.client(t, alice, true).get("/x"); s.Code != http.StatusLoopDetected {
+		t.Errorf("answered %d", s.Code)
+	}
+	if n := len(calls); n != 1 {
+		t.Errorf("the handler was called %d times", n)
+	}
+}
+
+// A request that comes by no port has no caller, and is not for anybody's service.
+func TestRequestsWithoutACaller(t *testing.T) {
+	t.Parallel()
+	d := served(t, echo, gatewayConfig(func(c *reverse.GatewayConfig) {
+		c.Service = func(r *http.Request) string { return r.Header.Get("Service") }
+	}))
+	c := d.client(t, alice, true)
+	for service, code := range map[string]int{"": 404, "a b": 404, "orders": 200} {
+		if s := c.get("/x", header("Service", service)); s.Code != code {
+			t.Errorf("%q: %d", service, s.Code)
+		}
+	}
+	c.get("/x", header("Service", "orders")).wantUser(t, "alice")
+	plain := &http.Server{Handler: d.gateway, ErrorLog: quiet}
+	l := listen(t)
+	go plain.Serve(l)
+	t.Cleanup(func() { plain.Close() })
+	r := must[*http.Request](t)(http.NewRequest("GET", "http://"+l.Addr().String()+"/x", nil))
+	r.Header.Set("Service", "orders")
+	c.do(r).want(t, 421, reason.Misdirected)
+}
+
+// What the gateway states is for us: a handler without a guard does not see it either.
+func TestK1_HandlerWithoutAGuardSeesNoStatement(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	connected(t, d.serverConfig(t, orders, echo, "orders"))
+	both(t, func(t *testing.T, h2 bool) {
+		for _, p := range []*testpki.Pair{alice, nil} {
+			s := d.client(t, p, h2).get("/x")
+			if s.Code != 200 || s.User != "" {
+				t.Errorf("answered %d for %q", s.Code, s.User)
+			}
+			for name := range s.Headers {
+				if strings.HasPrefix(name, "X-Mtls") || strings.HasPrefix(name, "Client-Cert") {
+					t.Errorf("the handler sees %s", name)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,310 @@
+package reverse_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reverse"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// orderEnv makes this binary one of the sides, in a process of its own.
+const orderEnv = "REVERSE_TEST_CHILD"
+
+// order is what a child is told.
+type order struct {
+	Side                        string // server or gateway
+	Gateway                     string // its registration port
+	Cert, Key, Web, WebKey      string
+	UserCA, ServerCA, GatewayCA string
+}
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(orderEnv); text != "" {
+		if err := obey(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func obey(text string) error {
+	var o order
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return err
+	}
+	anchors := func(pem string) *trust.Verifier {
+		certs, err := trust.ReadCertificates("ca", []byte(pem))
+		if err != nil {
+			panic(err)
+		}
+		v, err := trust.New(trust.Config{Anchors: certs})
+		if err != nil {
+			panic(err)
+		}
+		return v
+	}
+	own, err := tls.X509KeyPair([]byte(o.Cert), []byte(o.Key))
+	if err != nil {
+		return err
+	}
+	if o.Side == "server" {
+		shop := newShop()
+		s, err := reverse.NewServer(reverse.ServerConfig{
+			Name: "tunnel", Services: []string{"orders"}, Gateways: []string{o.Gateway}, Handler: shop, Clients: anchors(o.UserCA), Conns: 1,
+			Trust:       forwarded.Gateways{Names: []string{"localhost"}, Trust: anchors(o.GatewayCA)},
+			Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
+		})
+		if err != nil {
+			return err
+		}
+		go func() {
+			<-s.Ready()
+			fmt.Println("ready")
+			for range shop.began {
+				fmt.Println("began")
+			}
+		}()
+		return s.Serve(context.Background())
+	}
+	web, err := tls.X509KeyPair([]byte(o.Web), []byte(o.WebKey))
+	if err != nil {
+		return err
+	}
+	g, err := reverse.NewGateway(reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}})
+	if err != nil {
+		return err
+	}
+	external, err := ports.New(portConfig("external", ports.Request, &web, anchors(o.UserCA)))
+	if err != nil {
+		return err
+	}
+	registration, err := ports.New(portConfig("registration", ports.Require, &own, anchors(o.ServerCA)))
+	if err != nil {
+		return err
+	}
+	s := &ports.Server{Handler: g.Registrations(), Ports: []*ports.Port{registration}, Ready: func() { fmt.Println("registration", registration.Addr()) }}
+	go s.Serve(context.Background())
+	e := &ports.Server{Handler: g, Ports: []*ports.Port{external}, Ready: func() { fmt.Println("external", external.Addr()) }}
+	return e.Serve(context.Background())
+}
+
+// child is a process that a test started, and may kill.
+type child struct {
+	cmd   *exec.Cmd
+	lines *bufio.Scanner
+}
+
+func newChild(tb testing.TB, side, gateway string, p *testpki.Pair) *child {
+	tb.Helper()
+	o := order{Side: side, Gateway: gateway, Cert: string(p.CertPEM()), Key: string(p.KeyPEM()), UserCA: string(userCA.CertPEM()), ServerCA: string(serverCA.CertPEM()), GatewayCA: string(gatewayCA.CertPEM())}
+	server := webCA.Server()
+	o.Web, o.WebKey = string(server.CertPEM()), string(server.KeyPEM())
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), orderEnv+"="+string(must[[]byte](tb)(json.Marshal(o))))
+	cmd.Stderr = os.Stderr
+	out := must[io.ReadCloser](tb)(cmd.StdoutPipe())
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	c := &child{cmd, bufio.NewScanner(out)}
+	tb.Cleanup(func() { c.kill() })
+	return c
+}
+
+// says waits for a line and returns what follows its first word.
+func (c *child) says(tb testing.TB, word string) string {
+	tb.Helper()
+	for c.lines.Scan() {
+		first, rest, _ := strings.Cut(c.lines.Text(), " ")
+		if first == word {
+			return rest
+		}
+	}
+	tb.Fatalf("the child ended without %q", word)
+	return ""
+}
+
+// kill is kill -9 of the process that we started.
+func (c *child) kill() {
+	c.cmd.Process.Kill()
+	c.cmd.Wait()
+}
+
+// halves are requests that are answered by half when something is killed.
+var halves = []string{"/hang", "/hang?length=1000"}
+
+// halfAnswered asks for something of which half arrives.
+func halfAnswered(tb testing.TB, c *client, target string) *http.Response {
+	tb.Helper()
+	res := must[*http.Response](tb)(c.http.Do(c.request("GET", target, nil)))
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(res.Body, b); err != nil {
+		tb.Fatal(err)
+	}
+	return res
+}
+
+func TestKilledServerIsNoCleanEnd(t *testing.T) {
+	t.Parallel()
+	for _, h2 := range []bool{false, true} {
+		d := newDMZ(t)
+		s := newChild(t, "server", d.registration.Addr().String(), orders)
+		s.says(t, "ready")
+		c := d.client(t, alice, h2)
+		var answers []*http.Response
+		for _, target := range halves {
+			answers = append(answers, halfAnswered(t, c, target))
+			s.says(t, "began")
+		}
+		waiting := make(chan seen, 1)
+		go func() { waiting <- c.get("/wait") }()
+		s.says(t, "began")
+		up := make(chan error, 1)
+		go func() {
+			_, err := c.http.Do(c.request("POST", "/sum", zeros{}))
+			up <- err
+		}()
+		// Who waits for the answer before it says more is told, too.
+		talk := dialRaw(t, d, alice)
+		io.WriteString(talk, "POST /talk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
+		talked := must[*http.Response](t)(http.ReadResponse(talk.r, nil))
+		talked2, say := duplexHTTP2(t, d)
+		old := oldHTTP(t, d, "/hang")
+		s.says(t, "began")
+		s.kill()
+		for _, res := range answers {
+			if body, err := io.ReadAll(res.Body); err == nil {
+				t.Errorf("a clean end after %q", body)
+			}
+			res.Body.Close()
+		}
+		if got := <-waiting; got.Code != 502 || got.Answer.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("the request that waited: %d %v", got.Code, got.Answer)
+		}
+		for what, res := range map[string]*http.Response{"HTTP/1.1": talked, "HTTP/2": talked2} {
+			if body, err := io.ReadAll(res.Body); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: %q, %v", what, body, err)
+			}
+		}
+		say.Close()
+		<-up // an answer of 502, or cut off
+		if _, err := io.ReadAll(old.r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("HTTP/1.0 ends with %v", err)
+		}
+		eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Conns()) == 0 })
+	}
+}
+
+func TestKilledServerCutsWebSocketsOff(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	s := newChild(t, "server", d.registration.Addr().String(), orders)
+	s.says(t, "ready")
+	c, res := switched(t, d, alice, "/ws", "websocket")
+	if res.StatusCode != 101 {
+		t.Fatal(res.Status)
+	}
+	fmt.Fprintln(c, "x")
+	if line, err := c.r.ReadString('\n'); line != " heard x\n" {
+		t.Fatalf("%q %v", line, err)
+	}
+	s.kill()
+	if _, err := io.ReadAll(c.r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// duplexHTTP2 begins a conversation and hears the first answer.
+func duplexHTTP2(tb testing.TB, d *dmz) (*http.Response, io.Closer) {
+	tb.Helper()
+	body, say := io.Pipe()
+	c := d.client(tb, alice, true)
+	go fmt.Fprintln(say, "first")
+	res := must[*http.Response](tb)(c.http.Do(c.request("POST", "/talk", body)))
+	if _, err := io.ReadFull(res.Body, make([]byte, len("heard first"))); err != nil {
+		tb.Fatal(err)
+	}
+	return res, say
+}
+
+// oldHTTP asks by HTTP/1.0, whose answers end with the connection.
+func oldHTTP(tb testing.TB, d *dmz, target string) *rawConn {
+	tb.Helper()
+	c := dialRaw(tb, d, alice)
+	fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: x\r\n\r\n", target)
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if line == "half of it\n" {
+			return c
+		}
+	}
+}
+
+func TestKilledGatewayIsNoCleanEnd(t *testing.T) {
+	t.Parallel()
+	for _, h2 := range []bool{false, true} {
+		g := newChild(t, "gateway", "", gate)
+		registration, external := "", ""
+		for registration == "" || external == "" { // in either order
+			if !g.lines.Scan() {
+				t.Fatal("the gateway ended")
+			}
+			what, addr, _ := strings.Cut(g.lines.Text(), " ")
+			switch what {
+			case "registration":
+				registration = addr
+			case "external":
+				external = addr
+			}
+		}
+		shop := newShop()
+		sc := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
+		sc.Gateways = []string{registration}
+		s := connected(t, sc)
+		c := newClient(t, external, alice, h2)
+		var answers []*http.Response
+		for _, target := range halves {
+			answers = append(answers, halfAnswered(t, c, target))
+			<-shop.began
+		}
+		waiting := make(chan error, 1)
+		go func() {
+			_, err := c.http.Do(c.request("GET", "/wait", nil))
+			waiting <- err
+		}()
+		<-shop.began
+		g.kill()
+		for _, res := range answers {
+			if body, err := io.ReadAll(res.Body); err == nil {
+				t.Errorf("a clean end after %q", body)
+			}
+			res.Body.Close()
+		}
+		if err := <-waiting; err == nil {
+			t.Error("the request that waited was answered")
+		}
+		for range 3 { // nobody inside works on for a caller who is gone
+			<-shop.cancelled
+		}
+		eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
+	}
+}

@@ -1,0 +1,35 @@
+package reverse
+
+// Waiting is how many requests wait for a tunnel.
+func (g *Gateway) Waiting() int {
+	g.pool.mu.Lock()
+	defer g.pool.mu.Unlock()
+	return g.pool.waiting
+}
+
+// Services is how many services the gateway remembers.
+func (g *Gateway) Services() int {
+	g.pool.mu.Lock()
+	defer g.pool.mu.Unlock()
+	return len(g.pool.services)
+}
+
+// Bound is how long the pause after so many failures may be.
+func (b Backoff) Bound(failures int) any { return b.bound(failures) }
+
+// The parsers.
+var (
+	ReadServerName = readServerName
+	ValidName      = validName
+)
+
+// Looped reports what it says of one Via line.
+func Looped(line, pseudonym string) bool {
+	return looped(map[string][]string{"Via": {line}}, pseudonym)
+}
+
+// ReadHello returns what is read of two headers.
+func ReadHello(services, streams []string) ([]string, int, error) {
+	h, err := readHello(map[string][]string{headerServices: services, headerStreams: streams})
+	return h.services, h.streams, err
+}

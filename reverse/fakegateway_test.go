@@ -1,0 +1,304 @@
+package reverse_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// fake is a gateway that says what a test wants.
+type fake struct {
+	addr  string
+	asked chan *http.Request // each registration
+	conns chan *http.ClientConn
+}
+
+// newFake listens with a certificate. It answers a registration with answer, or
+// accepts it where answer is empty, and begins the control exchange.
+func newFake(tb testing.TB, p *testpki.Pair, answer string) *fake {
+	tb.Helper()
+	own := p.TLS()
+	l := tls.NewListener(listen(tb), &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert})
+	f := &fake{addr: l.Addr().String(), asked: make(chan *http.Request, 100), conns: make(chan *http.ClientConn, 100)}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			tb.Cleanup(func() { c.Close() })
+			go f.serve(tb, c, answer)
+		}
+	}()
+	return f
+}
+
+func (f *fake) serve(tb testing.TB, c net.Conn, answer string) {
+	r, err := http.ReadRequest(bufio.NewReader(c))
+	if err != nil {
+		c.Close()
+		return
+	}
+	f.asked <- r
+	if answer != "" {
+		io.WriteString(c, answer)
+		c.Close()
+		return
+	}
+	io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: mtlsguard-tunnel/1\r\n\r\n")
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	t := &http.Transport{Protocols: protocols, DialContext: func(context.Context, string, string) (net.Conn, error) { return struct{ net.Conn }{c}, nil }}
+	cc, err := t.NewClientConn(context.Background(), "http", "x:80")
+	if err != nil {
+		return
+	}
+	f.conns <- cc
+}
+
+// control begins the control exchange, says a line, and returns what comes back.
+func control(tb testing.TB, cc *http.ClientConn, line string) *http.Response {
+	tb.Helper()
+	body, say := io.Pipe()
+	tb.Cleanup(func() { say.Close() })
+	r := must[*http.Request](tb)(http.NewRequest("POST", "http://x/", body))
+	r.Header["X-Mtls-Tunnel"] = []string{"control"}
+	res := must[*http.Response](tb)(cc.RoundTrip(r))
+	io.WriteString(say, line)
+	return res
+}
+
+func (f *fake) serverConfig(tb testing.TB, h http.Handler) reverse.ServerConfig {
+	c := (&dmz{}).baseConfig(tb, orders, h, "orders")
+	c.Gateways = []string{f.addr}
+	c.ServerName = "localhost"
+	return c
+}
+
+// A gateway that states a caller in a way that is not clear has stated nobody.
+func TestK1_StatementsThatAreNotClear(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, gate, "")
+	start(t, f.serverConfig(t, newGuard(t).Handler(echo)))
+	cc := <-f.conns
+	control(t, cc, "welcome\n")
+	cert := ":" + base64.StdEncoding.EncodeToString(alice.Cert.Raw) + ":"
+	for name, tc := range map[string]struct {
+		headers []string // name, value
+		code    int
+		why     reason.Reason
+	}{
+		"certificate":             {[]string{"X-Mtls-Caller", "certificate", "Client-Cert", cert}, 200, ""},
+		"none":                    {[]string{"X-Mtls-Caller", "none"}, 403, reason.NoCertificate},
+		"neither":                 {nil, 400, reason.BadHeader},
+		"no marker":               {[]string{"Client-Cert", cert}, 400, reason.BadHeader},
+		"other marker":            {[]string{"X-Mtls-Caller", "Certificate", "Client-Cert", cert}, 400, reason.BadHeader},
+		"empty marker":            {[]string{"X-Mtls-Caller", "", "Client-Cert", cert}, 400, reason.BadHeader},
+		"marker twice":            {[]string{"X-Mtls-Caller", "none", "X-Mtls-Caller", "none"}, 400, reason.BadHeader},
+		"marker in two spellings": {[]string{"X-Mtls-Caller", "none", "X_mtls_caller", "none"}, 403, reason.NoCertificate},
+		"lost":                    {[]string{"X-Mtls-Caller", "certificate"}, 400, reason.BadHeader},
+		"both":                    {[]string{"X-Mtls-Caller", "none", "Client-Cert", cert}, 400, reason.BadHeader},
+		"twice":                   {[]string{"X-Mtls-Caller", "certificate", "Client-Cert", cert, "Client-Cert", cert}, 400, reason.BadHeader},
+		"two spellings":           {[]string{"X-Mtls-Caller", "certificate", "Client-Cert", cert, "Client_Cert", cert}, 400, reason.BadHeader},
+		"chain alone":             {[]string{"X-Mtls-Caller", "certificate", "Client-Cert-Chain", cert}, 400, reason.BadHeader},
+		"garbage":                 {[]string{"X-Mtls-Caller", "certificate", "Client-Cert", ":AAAA:"}, 400, reason.BadHeader},
+		"empty":                   {[]string{"X-Mtls-Caller", "certificate", "Client-Cert", "::"}, 400, reason.BadHeader},
+		"other header":            {[]string{"X-Mtls-Caller", "certificate", "X-SSL-Client-Cert", cert}, 400, reason.BadHeader},
+		"the gateway's own":       {[]string{"X-Mtls-Caller", "certificate", "Client-Cert", ":" + base64.StdEncoding.EncodeToString(gate.Cert.Raw) + ":"}, 403, reason.UnknownAuthority},
+		"too long":                {[]string{"X-Mtls-Caller", "certificate", "Client-Cert", cert, "Client-Cert-Chain", strings.Repeat(cert+", ", 30) + cert}, 400, reason.BadHeader},
+	} {
+		r := must[*http.Request](t)(http.NewRequest("GET", "http://x/x", nil))
+		r.Header["X-Mtls-Tunnel"] = []string{"request"}
+		for i := 0; i < len(tc.headers); i += 2 {
+			r.Header[tc.headers[i]] = append(r.Header[tc.headers[i]], tc.headers[i+1])
+		}
+		res, err := cc.RoundTrip(r)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != tc.code || tc.why != "" && !strings.Contains(string(body), `"reason":"`+string(tc.why)+`"`) {
+			t.Errorf("%s: %d %s", name, res.StatusCode, body)
+		}
+		if strings.Contains(string(body), "Client-Cert") || strings.Contains(string(body), "X-Mtls") {
+			t.Errorf("%s: the handler saw %s", name, body)
+		}
+	}
+	for _, kind := range [][]string{nil, {""}, {"other"}, {"request", "request"}, {"control"}} {
+		r := must[*http.Request](t)(http.NewRequest("GET", "http://x/x", nil))
+		r.Header["X-Mtls-Caller"] = []string{"none"}
+		if kind != nil {
+			r.Header["X-Mtls-Tunnel"] = kind
+		}
+		res := must[*http.Response](t)(cc.RoundTrip(r))
+		res.Body.Close()
+		if res.StatusCode != 400 && res.StatusCode != 409 {
+			t.Errorf("kind %q: %d", kind, res.StatusCode)
+		}
+	}
+}
+
+// A server that dials somebody who is no gateway tells him nothing.
+func TestK3_RogueGateway(t *testing.T) {
+	t.Parallel()
+	pinned := gatewayCA.Server(asBoth)
+	expired := gatewayCA.Server(asBoth, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	wrongName := gatewayCA.Server(asBoth, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"other.example"}, nil })
+	for name, tc := range map[string]struct {
+		shows  *testpki.Pair
+		change func(*reverse.ServerConfig)
+		why    reason.Reason
+	}{
+		"public authority":          {webCA.Server(asBoth), nil, ""},
+		"users' authority":          {userCA.Server(asBoth), nil, ""},
+		"servers' authority":        {serverCA.Server(asBoth), nil, ""},
+		"other name":                {wrongName, nil, ""},
+		"expired":                   {expired, nil, ""},
+		"not for clients":           {gatewayCA.Server(), nil, reason.WrongUsage},
+		"not for servers":           {gatewayCA.Leaf("localhost", func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} }), nil, ""},
+		"the authority itself":      {gatewayCA, nil, ""},
+		"name that is no gateway's": {gate, func(c *reverse.ServerConfig) { c.Trust.Names = []string{"gateway.acme.example"} }, reason.UntrustedGateway},
+		"another pin": {gate, func(c *reverse.ServerConfig) {
+			c.Trust.Names, c.Trust.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
+		}, reason.UntrustedGateway},
+		"revoked": {gate, func(c *reverse.ServerConfig) { c.Trust.Trust = believing(t, gatewayCA, gate) }, reason.Revoked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, tc.shows, "")
+			c := f.serverConfig(t, echo)
+			if tc.change != nil {
+				tc.change(&c)
+			}
+			s := start(t, c)
+			eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
+			select {
+			case r := <-f.asked:
+				t.Errorf("the server said hello: %v", r.Header)
+			case <-s.Ready():
+				t.Error("the server is ready")
+			default:
+			}
+			if tc.why != "" {
+				if why := s.events.refused(t); why != tc.why {
+					t.Errorf("the event says %q, want %q", why, tc.why)
+				}
+			}
+		})
+	}
+	t.Run("the right one", func(t *testing.T) {
+		t.Parallel()
+		f := newFake(t, pinned, "")
+		c := f.serverConfig(t, echo)
+		c.Trust.Names, c.Trust.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
+		s := start(t, c)
+		control(t, <-f.conns, "welcome\n")
+		<-s.Ready()
+	})
+	t.Run("no TLS", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t)
+		said := make(chan string, 10)
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				b := make([]byte, 4096)
+				n, _ := c.Read(b)
+				said <- string(b[:n])
+				io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: mtlsguard-tunnel/1\r\n\r\n")
+				c.Close()
+			}
+		}()
+		c := (&dmz{}).baseConfig(t, orders, echo, "orders")
+		c.Gateways = []string{l.Addr().String()}
+		s := start(t, c)
+		eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
+		if hello := <-said; hello[0] != 22 || strings.Contains(hello, "mtlsguard") {
+			t.Errorf("the server said %q", hello)
+		}
+	})
+}
+
+// A gateway without anything that tells it from others cannot be configured.
+func TestK3_SomebodyMustBeTheGateway(t *testing.T) {
+	t.Parallel()
+	base := (&dmz{}).baseConfig(t, orders, echo, "orders")
+	base.Gateways = []string{"localhost:1"}
+	for name, g := range map[string]forwarded.Gateways{
+		"no trust":             {Names: []string{"localhost"}},
+		"no names":             {Trust: believing(t, gatewayCA)},
+		"the users' authority": {Names: []string{"localhost"}, Trust: believing(t, userCA)},
+	} {
+		c := base
+		c.Trust = g
+		if _, err := reverse.NewServer(c); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// Ready comes after the gateway's word, not after the dial.
+func TestReadyAfterTheGatewaysHello(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{
+		"refused": "HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nContent-Length: 19\r\n\r\n{\"reason\":\"denied\"}",
+		"garbage": "SSH-2.0-x\r\n", "other": "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "200": "HTTP/1.1 200 OK\r\n\r\n",
+		"endless": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 200_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, gate, answer)
+			s := start(t, f.serverConfig(t, echo))
+			<-f.asked
+			<-f.asked
+			select {
+			case <-s.Ready():
+				t.Error("ready")
+			default:
+			}
+			if name == "refused" && s.events.refused(t) != reason.Denied {
+				t.Error(s.events.all)
+			}
+		})
+	}
+	t.Run("silent", func(t *testing.T) {
+		t.Parallel()
+		f := newFake(t, gate, "")
+		s := start(t, f.serverConfig(t, echo))
+		cc := <-f.conns
+		res := control(t, cc, "")
+		select {
+		case <-s.Ready():
+			t.Error("ready before the welcome")
+		default:
+		}
+		res.Body.Close()
+	})
+	t.Run("unknown words", func(t *testing.T) {
+		t.Parallel()
+		f := newFake(t, gate, "")
+		s := start(t, f.serverConfig(t, echo))
+		control(t, <-f.conns, "welcome\nsurprise\n")
+		<-s.Ready()
+		<-f.conns // it dials again
+	})
+}

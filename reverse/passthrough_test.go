@@ -1,0 +1,197 @@
+package reverse_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// through opens a listener whose connections go end to end to an inner port, which
+// asks for certificates itself.
+func through(tb testing.TB, d *dmz, s *inside, h http.Handler) (addr string, inner *ports.Port) {
+	tb.Helper()
+	inner = must[*ports.Port](tb)(ports.New(portConfig("inner", ports.Request, &web, believing(tb, userCA))))
+	srv := &http.Server{Handler: h, ErrorLog: quiet}
+	inner.Configure(srv)
+	go srv.Serve(inner.On(s.Listener()))
+	tb.Cleanup(func() { srv.Close() })
+	l := listen(tb)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- d.gateway.ServePassthrough(l, func(sni string) string {
+			if sni == "localhost" {
+				return "orders"
+			}
+			return ""
+		})
+	}()
+	tb.Cleanup(func() {
+		l.Close()
+		if err := <-ended; err != nil {
+			tb.Error(err)
+		}
+	})
+	return l.Addr().String(), inner
+}
+
+func TestPassthrough(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	shop := newShop()
+	h := newGuard(t).Handler(shop)
+	s := connected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, inner := through(t, d, s, h)
+	for _, h2 := range []bool{false, true} {
+		c := newClient(t, addr, alice, h2)
+		got := c.get("/x")
+		if got.Code != 200 || got.User != "alice" || got.Via != identity.TLS || got.Port != "inner" || !got.TLS || strings.HasPrefix(got.Hop, "true") || !strings.HasPrefix(got.Remote, "127.0.0.1:") {
+			t.Errorf("%+v", got)
+		}
+		c.get("/x", header("Client-Cert", ":AAAA:"), header("X-Mtls-Caller", "none")) // nothing reads it
+		data := bytes.Repeat([]byte("0123456789"), 1<<20/2)
+		if got := c.do(c.request("POST", "/sum", bytes.NewReader(data))); got.Code != 200 || len(got.Body) != 64 {
+			t.Errorf("an upload: %d %q", got.Code, got.Body)
+		}
+		if got := c.get("/big?n=5000000"); len(got.Body) != 5_000_000 {
+			t.Errorf("a download of %d", len(got.Body))
+		}
+		newClient(t, addr, nil, h2).get("/x").want(t, 403, reason.NoCertificate)
+		newClient(t, addr, bob, h2).get("/x").want(t, 200, "")
+	}
+	if _, err := tls.Dial("tcp", addr, clientConfig(serverCA.Leaf("eve"))); err == nil {
+		c := newClient(t, addr, serverCA.Leaf("eve"), true)
+		if _, err := c.http.Get(c.url + "/x"); err == nil {
+			t.Error("a stranger's certificate came through")
+		}
+	}
+	// The inner port's trust is what counts, at once.
+	c := newClient(t, addr, alice, true)
+	c.get("/x")
+	pc := inner.Config()
+	pc.Trust = believing(t, userCA, alice)
+	if err := inner.Reconfigure(pc); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.http.Get(c.url + "/x"); err == nil && got.StatusCode != 403 {
+		t.Errorf("revoked: %d", got.StatusCode)
+	}
+	eventually(t, "the places to be given back", func() bool {
+		for _, conn := range d.gateway.Conns() {
+			if conn.InFlight > 20 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestPassthroughToNobody(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	h := newGuard(t).Handler(echo)
+	s := connected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, _ := through(t, d, s, h)
+	for what, say := range map[string]string{
+		"not TLS": "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "another name": string(clientHello(t, "admin")), "no name": string(clientHello(t, "")),
+		"a register": "POST /mtlsguard/tunnel HTTP/1.1\r\n\r\n",
+	} {
+		c := must[net.Conn](t)(net.Dial("tcp", addr))
+		c.SetDeadline(time.Now().Add(patience))
+		io.WriteString(c, say)
+		if answer, _ := io.ReadAll(c); len(answer) > 0 {
+			t.Errorf("%s: answered %q", what, answer)
+		}
+		c.Close()
+	}
+	newClient(t, addr, alice, true).get("/x").want(t, 200, "")
+	if err := d.gateway.ServePassthrough(listen(t), nil); err == nil {
+		t.Error("served nobody's names")
+	}
+}
+
+// Without a listener inside, connections are refused.
+func TestPassthroughWithoutAListener(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	connected(t, d.serverConfig(t, orders, echo, "orders"))
+	l := listen(t)
+	go d.gateway.ServePassthrough(l, func(string) string { return "orders" })
+	c := must[net.Conn](t)(net.Dial("tcp", l.Addr().String()))
+	c.SetDeadline(time.Now().Add(patience))
+	c.Write(clientHello(t, "localhost"))
+	if b, err := io.ReadAll(c); len(b) > 0 || err == nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	eventually(t, "an event", func() bool { return d.events.count("failed") == 1 })
+}
+
+func TestPassthroughEndsWithItsTunnel(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	var taken atomic.Int64
+	h := newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		taken.Add(1)
+		io.WriteString(w, "half")
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		taken.Add(-1)
+	}))
+	s := connected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, _ := through(t, d, s, h)
+	c := must[*tls.Conn](t)(tls.Dial("tcp", addr, clientConfig(alice)))
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(c, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+	r := bufio.NewReader(c)
+	for {
+		line, err := r.ReadString('f')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(line, "half") {
+			break
+		}
+	}
+	lose(d)
+	if _, err := io.ReadAll(r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("ended with %v", err)
+	}
+	eventually(t, "the handler to end", func() bool { return taken.Load() == 0 })
+}
+
+// What the client does to its connection arrives inside.
+func TestPassthroughClientLeaves(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	shop := newShop()
+	h := newGuard(t).Handler(shop)
+	s := connected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, inner := through(t, d, s, h)
+	c := must[*tls.Conn](t)(tls.Dial("tcp", addr, clientConfig(alice)))
+	fmt.Fprintf(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-shop.began
+	c.NetConn().Close()
+	select {
+	case <-shop.cancelled:
+	case <-time.After(patience):
+		t.Error("the handler goes on")
+	}
+	if n := d.events.count("failed"); n != 0 {
+		t.Errorf("%d failures: it was the client", n)
+	}
+	eventually(t, "nothing to be left", func() bool { return inner.Open() == 0 && d.gateway.Conns()[0].InFlight == 0 })
+}

@@ -1,0 +1,186 @@
+package reverse
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// exchange is one request on its way through a tunnel.
+type exchange struct {
+	tunnel  *gatewayEnd
+	service string
+	caller  trust.Verified // zero: the client has no certificate
+	sni     string
+	upgrade string
+	client  *hijackable // with an upgrade
+	w       http.ResponseWriter
+	body    *body // where there is one
+}
+
+type exchangeKey struct{}
+
+// ServeHTTP hands a request to a server, with the caller's certificate stated beside
+// it. It refuses callers whose certificate is not believed here, CONNECT, switches to
+// protocols that Upgrades does not name, and requests that were here before. Without a
+// free tunnel it answers 503 with Retry-After, when a tunnel breaks before the answer
+// 502. When one breaks later the client's connection or stream is cut off: an answer
+// that is not complete never looks complete.
+//
+// Whether the caller may do what it asks for is decided by the guard inside. One in
+// front of the gateway may decide, too.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := exchange{upgrade: upgradeOf(r)}
+	switch {
+	case r.Method == http.MethodConnect || x.upgrade != "" && !g.mayUpgrade(x.upgrade):
+		fail(w, http.StatusNotImplemented)
+		return
+	case looped(r.Header, g.pseudonym):
+		g.observe(Event{Kind: Refused, Remote: r.RemoteAddr, Err: errLoop})
+		fail(w, http.StatusLoopDetected)
+		return
+	}
+	if x.service = g.config.Service(r); !validName(x.service) {
+		fail(w, http.StatusNotFound)
+		return
+	}
+	var err error
+	x.caller, err = g.config.Caller(r)
+	switch word := wordOf(err); {
+	case err == nil && x.caller.IsZero():
+		refuse(w, reason.BadCertificate) // fail closed: neither a caller nor a refusal
+		return
+	case err != nil && word != reason.NoCertificate:
+		g.observe(Event{Kind: Refused, Services: []string{x.service}, Remote: r.RemoteAddr, Reason: word, Err: err})
+		refuse(w, word)
+		return
+	case err != nil:
+		x.caller = trust.Verified{}
+	}
+	if c, ok := ports.FromContext(r.Context()); ok {
+		x.sni = c.ServerName()
+	}
+	if x.tunnel, err = g.pool.acquire(r.Context(), x.service); err != nil {
+		g.unavailable(w, r, &x, err)
+		return
+	}
+	defer g.pool.release(x.tunnel)
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler && r.Context().Err() == nil {
+				g.observe(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: errCut})
+				cutOff(w, r)
+			}
+			panic(p)
+		}
+	}()
+	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 has it anyway
+	if x.upgrade != "" {
+		x.client = &hijackable{ResponseWriter: w}
+		w = x.client
+	}
+	x.w = w
+	defer func() {
+		if x.body != nil {
+			x.body.release()
+		}
+	}()
+	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &x)))
+}
+
+var (
+	errLoop = errors.New("reverse: the request was here before")
+	errCut  = errors.New("reverse: the answer broke off")
+)
+
+func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
+	if r.Context().Err() != nil {
+		return // the client does not wait any more
+	}
+	g.observe(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
+	w.Header().Set("Retry-After", "1")
+	fail(w, http.StatusServiceUnavailable)
+}
+
+// upgradeOf is the protocol that a client wants to switch to.
+func upgradeOf(r *http.Request) string {
+	for _, line := range r.Header["Connection"] {
+		for token := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
+				return strings.Join(r.Header["Upgrade"], ", ")
+			}
+		}
+	}
+	return ""
+}
+
+// rewrite states the caller. ReverseProxy has taken out what the client names in
+// Connection before, so that nobody can make it drop what is stated (F5).
+func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
+	x := pr.In.Context().Value(exchangeKey{}).(*exchange)
+	forwarded.State(pr, x.caller) // deletes every identity header first, ours too
+	kind, caller := kindRequest, callerCertificate
+	if x.upgrade != "" {
+		kind = kindUpgrade
+	}
+	if x.caller.IsZero() {
+		caller = callerNone
+	}
+	h := pr.Out.Header
+	pr.SetXForwarded()
+	addVia(h, pr.In, g.pseudonym)
+	h[headerKind], h[headerCaller] = []string{kind}, []string{caller}
+	h[headerRemote], h[headerService] = []string{pr.In.RemoteAddr}, []string{x.service}
+	if x.sni != "" {
+		h[headerSNI] = []string{x.sni}
+	}
+	u := *pr.In.URL // path and query as they came: the guard inside decides about them
+	u.Scheme, u.Host, u.User = "http", "tunnel", nil
+	pr.Out.URL, pr.Out.Host = &u, pr.In.Host
+	if pr.Out.Body != nil {
+		x.body = bodyOf(pr.Out.Body, x.w)
+		if len(pr.Out.Trailer) > 0 {
+			x.body.withTrailers(pr.In, pr.Out.Trailer)
+		}
+		pr.Out.Body = x.body
+	}
+}
+
+// through is the transport: each request has its own tunnel.
+type through struct{}
+
+func (through) RoundTrip(r *http.Request) (*http.Response, error) {
+	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return nil, &url.Error{Op: r.Method, URL: "tunnel", Err: errUnavailable}
+	}
+	if x.upgrade != "" {
+		return x.tunnel.switchTo(r, x)
+	}
+	res, err := x.tunnel.client.RoundTrip(r)
+	if err == nil && len(res.Trailer) > 0 && r.Method != http.MethodHead {
+		delete(res.Header, "Content-Length") // HTTP/1.1 has trailers behind chunks only
+		res.ContentLength = -1
+	}
+	return res, err
+}
+
+// broken answers for a tunnel that broke before the answer.
+func (g *Gateway) broken(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // nobody waits for it
+	}
+	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	if ok {
+		g.observe(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
+	}
+	fail(w, http.StatusBadGateway)
+}

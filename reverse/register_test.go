@@ -1,0 +1,284 @@
+package reverse_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse"
+)
+
+func TestK2_ServiceOfAnother(t *testing.T) {
+	t.Parallel()
+	for name, services := range map[string][]string{"alone": {"orders"}, "beside its own": {"billing", "orders"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
+			s := start(t, d.serverConfig(t, billing, echo, services...))
+			if why := s.events.refused(t); why != reason.Denied {
+				t.Errorf("the server was refused for %q", why)
+			}
+			if why := d.events.refused(t); why != reason.Denied {
+				t.Errorf("the gateway refused for %q", why)
+			}
+			if n := len(d.gateway.Conns()); n != 0 {
+				t.Errorf("%d tunnels", n)
+			}
+			if got := d.client(t, alice, true).get("/x"); got.Code != 503 {
+				t.Errorf("answered %d", got.Code)
+			}
+		})
+	}
+}
+
+func TestK2_AuthorizeThatFails(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
+		c.Authorize = func(context.Context, []*x509.Certificate) ([]string, error) {
+			return []string{"orders"}, errors.New("the directory is down")
+		}
+	}))
+	s := start(t, d.serverConfig(t, orders, echo, "orders"))
+	if why := s.events.refused(t); why != reason.Denied {
+		t.Errorf("refused for %q", why)
+	}
+}
+
+// Whoever may call may not register, and neither may anybody else.
+func TestK2_StrangersCannotRegister(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	for name, p := range map[string]*testpki.Pair{
+		"a caller": alice, "a gateway": gate, "of no authority": testpki.NewCA("X").Leaf("orders"), "for servers only": serverCA.Server(), "nobody": nil,
+	} {
+		c := d.serverConfig(t, orders, echo, "orders")
+		c.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if p == nil {
+				return &tls.Certificate{}, nil
+			}
+			own := p.TLS()
+			return &own, nil
+		}
+		s := start(t, c)
+		eventually(t, name+" refused", func() bool { return s.events.count(reverse.Refused) >= 2 })
+		s.stop()
+		select {
+		case <-s.Ready():
+			t.Errorf("%s is ready", name)
+		default:
+		}
+	}
+	if n := d.events.count(reverse.Registered); n != 0 {
+		t.Errorf("%d registered", n)
+	}
+}
+
+// The handler for registrations believes nobody but a port that insists.
+func TestK2_RegistrationOnOtherPorts(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	lax := must[*ports.Port](t)(ports.New(portConfig("lax", ports.Request, &web, believing(t, serverCA))))
+	serve(t, d.gateway.Registrations(), lax)
+	register := func(c *client, change ...func(*http.Request)) seen {
+		return c.do(c.request("POST", "/mtlsguard/tunnel", nil, append([]func(*http.Request){
+			header("Connection", "Upgrade"), header("Upgrade", "mtlsguard-tunnel/1"), header("X-Mtls-Services", "orders"), header("X-Mtls-Streams", "10"),
+		}, change...)...))
+	}
+	register(newClient(t, lax.Addr().String(), orders, false)).want(t, 421, reason.Misdirected)
+	register(newClient(t, lax.Addr().String(), nil, false)).want(t, 421, reason.Misdirected)
+
+	strict := func(h2 bool) *client {
+		c := newClient(t, d.registration.Addr().String(), orders, h2)
+		c.http.Transport.(*http.Transport).TLSClientConfig.RootCAs = gatewayCA.Pool()
+		return c
+	}
+	spoil := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header[name] = []string{value} }
+	}
+	for _, tc := range []struct {
+		name  string
+		spoil func(*http.Request)
+		code  int
+		why   reason.Reason
+	}{
+		{"protocol", spoil("Upgrade", "mtlsguard-tunnel/2"), 426, ""},
+		{"method", func(r *http.Request) { r.Method = "GET" }, 426, ""},
+		{"path", func(r *http.Request) { r.URL.Path = "/" }, 426, ""},
+		{"services", spoil("X-Mtls-Services", ""), 400, reason.BadHeader},
+		{"a blank", spoil("X-Mtls-Services", "orders, billing"), 400, reason.BadHeader},
+		{"a dot first", spoil("X-Mtls-Services", ".orders"), 400, reason.BadHeader},
+		{"one twice", spoil("X-Mtls-Services", "orders,orders"), 400, reason.BadHeader},
+		{"two lines", header("X-Mtls-Services", "shared"), 400, reason.BadHeader},
+		{"many", spoil("X-Mtls-Services", strings.Repeat("a,", 200)+"a"), 400, reason.BadHeader},
+		{"streams", spoil("X-Mtls-Streams", "0"), 400, reason.BadHeader},
+		{"streams +", spoil("X-Mtls-Streams", "+1"), 400, reason.BadHeader},
+		{"other service", spoil("X-Mtls-Services", "billing"), 403, reason.Denied},
+	} {
+		if s := register(strict(false), tc.spoil); s.Code != tc.code || s.Reason != tc.why {
+			t.Errorf("%s: %d %q", tc.name, s.Code, s.Reason)
+		}
+	}
+}
+
+// Several servers share a service, and each request goes where least is under way.
+func TestSeveralServersForAService(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	first, second := newShop(), newShop()
+	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(first), "shared"))
+	connected(t, d.serverConfig(t, billing, newGuard(t).Handler(second), "shared", "billing"))
+	c := d.client(t, alice, true)
+	answers := make(chan seen, 10)
+	for range 10 {
+		go func() { answers <- c.get("/wait", header("Service", "shared")) }()
+	}
+	for range 5 {
+		<-first.began
+		<-second.began
+	}
+	for _, conn := range d.gateway.Conns() {
+		if conn.InFlight != 5 {
+			t.Errorf("%v has %d under way, want 5", conn.Services, conn.InFlight)
+		}
+	}
+	close(first.release)
+	close(second.release)
+	for range 10 {
+		if s := <-answers; s.Body != "done" {
+			t.Errorf("%d %q", s.Code, s.Body)
+		}
+	}
+	c.get("/x", header("Service", "billing")).wantUser(t, "alice")
+}
+
+func TestPick(t *testing.T) {
+	t.Parallel()
+	var choose func([]reverse.Conn) reverse.Conn
+	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
+		c.QueueWait = -1
+		c.Pick = func(all []reverse.Conn) reverse.Conn { return choose(all) }
+	}))
+	name := func(s string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(s)) })
+	}
+	connected(t, d.serverConfig(t, orders, name("orders"), "shared"))
+	connected(t, d.serverConfig(t, billing, name("billing"), "shared"))
+	c := d.client(t, alice, true)
+	for _, want := range []string{"billing", "orders", "billing"} {
+		choose = func(all []reverse.Conn) reverse.Conn {
+			i := slices.IndexFunc(all, func(c reverse.Conn) bool { return c.Certificate.Leaf().Subject.CommonName == want })
+			return all[i]
+		}
+		if s := c.get("/x", header("Service", "shared")); s.Body != want {
+			t.Errorf("%q served, want %q", s.Body, want)
+		}
+	}
+	choose = func([]reverse.Conn) reverse.Conn { return reverse.Conn{} }
+	if s := c.get("/x", header("Service", "shared")); s.Code != 503 || s.Answer.Get("Retry-After") == "" || s.Answer.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%d %v", s.Code, s.Answer)
+	}
+}
+
+func TestSeveralGatewaysForAServer(t *testing.T) {
+	t.Parallel()
+	one, two := newDMZ(t), newDMZ(t)
+	c := one.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
+	c.Gateways = append(c.Gateways, two.registration.Addr().String())
+	c.Conns = 2
+	s := connected(t, c)
+	eventually(t, "four tunnels", func() bool {
+		n := s.Tunnels()
+		return n[c.Gateways[0]] == 2 && n[c.Gateways[1]] == 2
+	})
+	one.client(t, alice, true).get("/x").wantUser(t, "alice")
+	two.client(t, bob, true).get("/x").wantUser(t, "bob")
+}
+
+// Authorize may change its mind.
+func TestK2_Recheck(t *testing.T) {
+	t.Parallel()
+	allowed := make(chan []string, 100)
+	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
+		c.Authorize = func(context.Context, []*x509.Certificate) ([]string, error) {
+			select {
+			case a := <-allowed:
+				return a, nil
+			default:
+				return nil, nil
+			}
+		}
+	}))
+	allowed <- []string{"orders"}
+	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	allowed <- []string{"orders", "more"}
+	d.gateway.Recheck(t.Context())
+	d.client(t, alice, true).get("/x").wantUser(t, "alice")
+	d.gateway.Recheck(t.Context())
+	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Conns()) == 0 })
+}
+
+func TestK5_RevokedServer(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders", "shared"))
+	connected(t, d.serverConfig(t, billing, newGuard(t).Handler(echo), "billing"))
+	c := d.registration.Config()
+	c.Trust = believing(t, serverCA, orders)
+	if err := d.registration.Reconfigure(c); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && d.events.count(reverse.Gone) == 1 })
+	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 2 })
+	if conns := d.gateway.Conns(); len(conns) != 1 || conns[0].Services[0] != "billing" {
+		t.Errorf("%+v", conns)
+	}
+	d.client(t, alice, true).get("/x", header("Service", "billing")).wantUser(t, "alice")
+}
+
+func TestK5_RevokedGateway(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
+	s := connected(t, c)
+	again := c.Trust
+	again.Trust = believing(t, gatewayCA, gate)
+	if err := s.SetTrust(again); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Conns()) == 0 })
+	if why := s.events.refused(t); why != reason.Revoked {
+		t.Errorf("refused for %q", why)
+	}
+	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
+	if err := s.SetTrust(c.Trust); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+}
+
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	_, err := reverse.NewGateway(reverse.GatewayConfig{Ping: -1, MaxAge: -1, Streams: 1e6, QueueLength: -1, Upgrades: []string{"a b"}})
+	for _, what := range []string{"Authorize", "Service", "Ping", "MaxAge", "Streams", "QueueLength", "Upgrades[0]"} {
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("nothing about %s: %v", what, err)
+		}
+	}
+	_, err = reverse.NewServer(reverse.ServerConfig{Name: "*", Services: []string{"a", "a", "b c"}, Gateways: []string{"x", ":1"}, Conns: -1, Streams: -1, PingTimeout: -1})
+	for _, what := range []string{"Name", "Services[1]", "Services[2]", "Gateways[0]", "Gateways[1]", "Certificate", "Handler", "Conns", "Streams", "Ping", "Users", "Gateways.Trust", "no gateway is named"} {
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("nothing about %s: %v", what, err)
+		}
+	}
+	if _, err := reverse.NewServer(reverse.ServerConfig{}); err == nil {
+		t.Error("the zero configuration is taken")
+	}
+}

@@ -1,0 +1,356 @@
+package reverse
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// ServerConfig is what a Server is built from. Name, Services, Gateways, Trust,
+// Certificate, Clients and Handler are needed.
+type ServerConfig struct {
+	// Name is the name by which policies, mappings and logs know the tunnel, like a port's.
+	Name string
+	// Services are what this server offers to serve. The gateway's Authorize must allow
+	// all of them.
+	Services []string
+	// Gateways are the addresses to dial, host:port. Each is kept connected.
+	Gateways []string
+	// Trust says who is a gateway: whose certificate a registration port must show, and
+	// who may state callers. The certificate must be for servers and for clients
+	// (serverAuth and clientAuth), since it is judged as both.
+	Trust forwarded.Gateways
+	// ServerName is the name that the gateway's certificate must have; empty is the
+	// host of the address.
+	ServerName string
+	// Certificate is the server's own, by which the gateway knows it. It is asked for
+	// every connection, and must not block.
+	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+	// Clients judges the callers' certificates that gateways state.
+	Clients *trust.Verifier
+	// Handler serves the requests. It should be a guarded one: it is called for every
+	// caller, believed or not.
+	Handler http.Handler
+
+	Conns       int           // connections to each gateway; 2
+	Streams     int           // requests at one time in one connection; 250
+	Ping        time.Duration // after which a silent gateway is asked whether it is alive; 10 s
+	PingTimeout time.Duration // after which one that does not answer is gone; 5 s
+	Drain       time.Duration // for requests under way when Serve's context ends; 8 s
+	Backoff     Backoff
+	// Dial opens plain connections to gateways; nil is TCP. It is where a proxy out of
+	// the network would go.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Observe is told of tunnels that come and go and of attempts that fail. It must not
+	// block.
+	Observe func(Event)
+	// ErrorLog is that of http.Server.
+	ErrorLog *log.Logger
+}
+
+const (
+	defaultConns = 2
+	defaultDrain = 8 * time.Second
+)
+
+// Server serves requests that gateways send through connections that it dials. It
+// opens no port. It is safe for concurrent use.
+type Server struct {
+	config   ServerConfig
+	receiver atomic.Pointer[forwarded.Receiver]
+	streams  atomic.Pointer[streams]
+	inner    *http.Server
+	links    *feed
+	ready    chan struct{}
+	once     sync.Once
+	stop     context.CancelFunc // ends dialling
+	stopping context.Context
+	over     chan struct{} // closed when Shutdown has ended
+
+	changing sync.Mutex // one change of trust at a time
+	mu       sync.Mutex
+	served   bool
+	tunnels  map[*serverEnd]struct{}
+	taken    map[*watched]struct{}
+}
+
+// NewServer builds a Server. Every mistake is reported at once. It does not dial yet.
+func NewServer(c ServerConfig) (*Server, error) {
+	var wrong mistake.List
+	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: "ServerConfig." + what, Hint: hint}) }
+	if !validName(c.Name) {
+		say(fmt.Sprintf("Name %q is no name", c.Name), nameHint)
+	}
+	if len(c.Services) == 0 || len(c.Services) > mostServices {
+		say(fmt.Sprintf("Services has %d", len(c.Services)), fmt.Sprintf("1 to %d", mostServices))
+	}
+	for i, s := range c.Services {
+		if !validName(s) || slices.Contains(c.Services[:i], s) {
+			say(fmt.Sprintf("Services[%d], %q, is no name, or there twice", i, s), nameHint)
+		}
+	}
+	if len(c.Gateways) == 0 {
+		say("Gateways is empty", "gateway.acme.example:8444")
+	}
+	for i, g := range c.Gateways {
+		if host, port, err := net.SplitHostPort(g); err != nil || host == "" || port == "" || slices.Contains(c.Gateways[:i], g) {
+			say(fmt.Sprintf("Gateways[%d], %q, is not host:port, or there twice", i, g), "gateway.acme.example:8444")
+		}
+	}
+	if c.Certificate == nil {
+		say("Certificate is nil", "the server's own certificate, by which the gateway knows it")
+	}
+	if c.Handler == nil {
+		say("Handler is nil", "middleware.Guard.Handler of what is to be served")
+	}
+	if c.Conns == 0 {
+		c.Conns = defaultConns
+	}
+	if c.Drain == 0 {
+		c.Drain = defaultDrain
+	}
+	if c.Backoff.Min == 0 {
+		c.Backoff.Min = defaultMin
+	}
+	if c.Backoff.Max == 0 {
+		c.Backoff.Max = max(defaultMax, c.Backoff.Min)
+	}
+	if c.Conns < 0 || c.Drain < 0 || c.Backoff.Min < 0 || c.Backoff.Max < c.Backoff.Min {
+		say("Conns, Drain or Backoff is negative, or Backoff.Max below Backoff.Min", "")
+	}
+	bounds(&wrong, &c.Ping, &c.PingTimeout, &c.Streams)
+	receiver, err := newReceiver(c.Trust, c.Clients)
+	wrong.Merge(err, mistake.Mistake{})
+	if err := wrong.Err(); err != nil {
+		return nil, err
+	}
+	c.Services, c.Gateways = slices.Clone(c.Services), slices.Clone(c.Gateways)
+	s := &Server{
+		config: c, ready: make(chan struct{}), links: newFeed(), over: make(chan struct{}),
+		tunnels: map[*serverEnd]struct{}{}, taken: map[*watched]struct{}{},
+	}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.receiver.Store(receiver)
+	s.inner = s.newInner()
+	return s, nil
+}
+
+func newReceiver(gateways forwarded.Gateways, clients *trust.Verifier) (*forwarded.Receiver, error) {
+	return forwarded.New(forwarded.Config{Topology: forwarded.RFC9440(), Gateways: gateways, Users: clients})
+}
+
+// newInner is the http.Server behind all tunnels. It never listens.
+func (s *Server) newInner() *http.Server {
+	return &http.Server{
+		Handler:        http.HandlerFunc(s.arrive),
+		Protocols:      plainHTTP2(),
+		MaxHeaderBytes: headerBytes,
+		ErrorLog:       s.config.ErrorLog,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          s.config.Streams + slack,
+			SendPingTimeout:               s.config.Ping,
+			PingTimeout:                   s.config.PingTimeout,
+			MaxReceiveBufferPerStream:     window,
+			MaxReceiveBufferPerConnection: connectionWindow(s.config.Streams),
+			MaxDecoderHeaderTableSize:     tableSize,
+		},
+		DisableGeneralOptionsHandler: true, // else net/http answers OPTIONS * before any guard
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*serverEnd); ok {
+				return context.WithValue(ctx, linkKey{}, t)
+			}
+			return ctx
+		},
+	}
+}
+
+type linkKey struct{}
+
+// Ready is closed when the first gateway has said that it will send requests: after
+// its hello, not after the dial, which in TLS 1.3 succeeds before the server's
+// certificate is judged.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Tunnels is how many tunnels carry requests now, by the gateway's address.
+func (s *Server) Tunnels() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int{}
+	for t := range s.tunnels {
+		if t.welcome.Load() {
+			out[t.addr]++
+		}
+	}
+	return out
+}
+
+// Listener returns the listener for connections that come end to end through the
+// tunnels, for a ports.Port:
+//
+//	l := port.On(server.Listener())
+//
+// Without it they are refused. There is one; it may be asked for before Serve.
+func (s *Server) Listener() net.Listener {
+	l := newStreams()
+	if !s.streams.CompareAndSwap(nil, l) {
+		return s.streams.Load()
+	}
+	return l
+}
+
+// SetClients puts another trust for callers in force, for the next request of every
+// tunnel; connections that handlers took are judged again at once. A bad one leaves
+// the old in force.
+func (s *Server) SetClients(v *trust.Verifier) error {
+	return s.change(func(c *ServerConfig) { c.Clients = v })
+}
+
+// SetTrust says anew who is a gateway. Tunnels to those who are none any more are
+// closed. A mistake leaves the old in force.
+func (s *Server) SetTrust(g forwarded.Gateways) error {
+	return s.change(func(c *ServerConfig) { c.Trust = g })
+}
+
+func (s *Server) change(f func(*ServerConfig)) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	next := ServerConfig{Trust: s.config.Trust, Clients: s.config.Clients}
+	f(&next)
+	receiver, err := newReceiver(next.Trust, next.Clients)
+	if err != nil {
+		return err
+	}
+	s.config.Trust, s.config.Clients = next.Trust, next.Clients
+	s.receiver.Store(receiver)
+	s.judge()
+	return nil
+}
+
+// Serve keeps the gateways connected and serves until ctx ends. Then it drains as
+// Shutdown does, at the longest for Drain, and returns nil. It serves once.
+func (s *Server) Serve(ctx context.Context) error {
+	s.mu.Lock()
+	if s.served {
+		s.mu.Unlock()
+		return errors.New("reverse: a server serves once")
+	}
+	s.served = true
+	s.mu.Unlock()
+	if s.stopping.Err() != nil {
+		return http.ErrServerClosed
+	}
+	var runs sync.WaitGroup
+	runs.Go(func() { _ = s.inner.Serve(s.links) })
+	runs.Go(s.sweep)
+	for _, g := range s.config.Gateways {
+		for range s.config.Conns {
+			runs.Go(func() { s.keep(s.stopping, g) })
+		}
+	}
+	select {
+	case <-ctx.Done():
+		end, cancel := context.WithTimeout(context.Background(), s.config.Drain)
+		defer cancel()
+		_ = s.Shutdown(end)
+	case <-s.over:
+	}
+	runs.Wait()
+	return nil
+}
+
+// Shutdown tells the gateways to send no more, waits until what is under way has
+// ended, and closes the tunnels, at the latest when ctx ends. Nothing is lost: a
+// gateway acknowledges, and closes its tunnel after the last answer. It returns the
+// error of ctx, or nil.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop()
+	defer s.once.Do(func() { close(s.over) })
+	var err error
+	for err == nil {
+		s.mu.Lock()
+		var some *serverEnd
+		for t := range s.tunnels {
+			t.drain()
+			some = t
+		}
+		s.mu.Unlock()
+		if some == nil {
+			break
+		}
+		select {
+		case <-some.forgotten:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	s.links.Close()
+	s.inner.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.tunnels {
+		go t.Close() // TLS may take its time to say goodbye to a peer that does not listen
+	}
+	for w := range s.taken {
+		go w.conn.Close()
+	}
+	if l := s.streams.Load(); l != nil {
+		l.Close()
+	}
+	return err
+}
+
+const sweepEvery = time.Second
+
+// sweep judges again, while nobody asks (K5, G4).
+func (s *Server) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.judge()
+		case <-s.over:
+			return
+		}
+	}
+}
+
+func (s *Server) judge() {
+	s.mu.Lock()
+	var tunnels []*serverEnd
+	for t := range s.tunnels {
+		tunnels = append(tunnels, t)
+	}
+	var taken []*watched
+	for w := range s.taken {
+		taken = append(taken, w)
+	}
+	s.mu.Unlock()
+	for _, t := range tunnels {
+		if err := t.judge(s.receiver.Load()); err != nil {
+			s.observe(Event{Kind: Refused, Services: s.config.Services, Remote: t.addr, Reason: wordOf(err), Err: err})
+			go t.Close()
+		}
+	}
+	for _, w := range taken {
+		w.judge()
+	}
+}
+
+func (s *Server) observe(e Event) {
+	if s.config.Observe != nil {
+		s.config.Observe(e)
+	}
+}

@@ -1,0 +1,422 @@
+package reverse_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 15 * time.Second
+
+// The authorities: one for callers, one for what the external port shows them, one
+// for servers that register, one for gateways.
+var (
+	userCA    = testpki.NewCA("User CA")
+	webCA     = testpki.NewCA("Web CA")
+	serverCA  = testpki.NewCA("Server CA")
+	gatewayCA = testpki.NewCA("Gateway CA")
+
+	web     = webCA.Server().TLS()
+	alice   = userCA.Leaf("alice")
+	bob     = userCA.Leaf("bob")
+	orders  = serverCA.Leaf("orders")
+	billing = serverCA.Leaf("billing")
+	gate    = gatewayCA.Server(asBoth)
+)
+
+// asBoth makes a certificate one for servers and clients.
+func asBoth(c *x509.Certificate) {
+	c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+}
+
+func must[T any](tb testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return v
+	}
+}
+
+// believing is a trust of one authority that revokes the given leaves.
+func believing(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust.Verifier {
+	tb.Helper()
+	c := trust.Config{Anchors: []*x509.Certificate{ca.Cert}}
+	if len(revoked) > 0 {
+		c.CRLs = []*x509.RevocationList{ca.CRL(1, nil, func(l *x509.RevocationList) {
+			for _, p := range revoked {
+				l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: p.Cert.SerialNumber, RevocationTime: time.Now()})
+			}
+		})}
+	}
+	return must[*trust.Verifier](tb)(trust.New(c))
+}
+
+// eventually waits for a condition.
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			tb.Fatalf("waited %v in vain for %s", patience, what)
+		}
+	}
+}
+
+// events records them.
+type events struct {
+	mu  sync.Mutex
+	all []reverse.Event
+}
+
+func (e *events) record(x reverse.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, x)
+}
+
+func (e *events) count(k reverse.Kind) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, x := range e.all {
+		if x.Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// refused waits for a refusal and returns its word.
+func (e *events) refused(tb testing.TB) reason.Reason {
+	tb.Helper()
+	var word reason.Reason
+	eventually(tb, "a refusal", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for _, x := range e.all {
+			if x.Kind == reverse.Refused && x.Reason != "" {
+				word = x.Reason
+				return true
+			}
+		}
+		return false
+	})
+	return word
+}
+
+// byName lets a certificate serve the service that is its common name, and "shared".
+func byName(_ context.Context, chain []*x509.Certificate) ([]string, error) {
+	return []string{chain[0].Subject.CommonName, "shared"}, nil
+}
+
+// byHeader is the service that a request names, or orders.
+func byHeader(r *http.Request) string {
+	if s := r.Header.Get("Service"); s != "" {
+		return s
+	}
+	return "orders"
+}
+
+// dmz is a gateway with an external port and a registration port.
+type dmz struct {
+	gateway      *reverse.Gateway
+	external     *ports.Port
+	registration *ports.Port
+	events       *events
+}
+
+type dmzOption func(*reverse.GatewayConfig, *ports.Config, *ports.Config)
+
+func gatewayConfig(f func(*reverse.GatewayConfig)) dmzOption {
+	return func(g *reverse.GatewayConfig, _, _ *ports.Config) { f(g) }
+}
+
+var quiet = log.New(io.Discard, "", 0)
+
+func portConfig(name string, mode ports.ClientAuth, certificate *tls.Certificate, v *trust.Verifier) ports.Config {
+	return ports.Config{
+		Name: name, Addr: "127.0.0.1:0", ClientAuth: mode, Trust: v,
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil },
+		Limits:      ports.Limits{Drain: 50 * time.Millisecond, PerIP: 10_000, Handshakes: 64},
+	}
+}
+
+func newDMZ(tb testing.TB, options ...dmzOption) *dmz {
+	tb.Helper()
+	d := &dmz{events: &events{}}
+	own := gate.TLS()
+	external := portConfig("external", ports.Request, &web, believing(tb, userCA))
+	registration := portConfig("registration", ports.Require, &own, believing(tb, serverCA))
+	c := reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, Observe: d.events.record}
+	for _, o := range options {
+		o(&c, &external, &registration)
+	}
+	d.gateway = must[*reverse.Gateway](tb)(reverse.NewGateway(c))
+	d.external = must[*ports.Port](tb)(ports.New(external))
+	d.registration = must[*ports.Port](tb)(ports.New(registration))
+	serve(tb, d.gateway, d.external)
+	serve(tb, d.gateway.Registrations(), d.registration)
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		d.gateway.Shutdown(ctx)
+	})
+	return d
+}
+
+// serve runs a handler on a port until the test ends.
+func serve(tb testing.TB, h http.Handler, p *ports.Port) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	s := &ports.Server{Handler: h, Ports: []*ports.Port{p}, Ready: func() { close(ready) }, ErrorLog: quiet}
+	go func() { ended <- s.Serve(ctx) }()
+	tb.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			tb.Error(err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-ended:
+		tb.Fatal(err)
+	}
+}
+
+// serverConfig is a server that dials d as p.
+func (d *dmz) serverConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services ...string) reverse.ServerConfig {
+	tb.Helper()
+	c := d.baseConfig(tb, p, h, services...)
+	c.Gateways = []string{d.registration.Addr().String()}
+	return c
+}
+
+// baseConfig dials nobody yet.
+func (*dmz) baseConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services ...string) reverse.ServerConfig {
+	tb.Helper()
+	own := p.TLS()
+	return reverse.ServerConfig{
+		Name: "tunnel", Services: services,
+		Trust:       forwarded.Gateways{Names: []string{"localhost"}, Trust: believing(tb, gatewayCA)},
+		Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
+		Clients:     believing(tb, userCA), Handler: h, Conns: 1, ErrorLog: quiet,
+		Backoff: reverse.Backoff{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond},
+	}
+}
+
+// inside is a running server.
+type inside struct {
+	*reverse.Server
+	events *events
+	stop   func()
+}
+
+// start runs a server until the test ends; it does not wait for it to be ready.
+func start(tb testing.TB, c reverse.ServerConfig) *inside {
+	tb.Helper()
+	e := &events{}
+	if c.Observe == nil {
+		c.Observe = e.record
+	}
+	if c.Drain == 0 {
+		c.Drain = 200 * time.Millisecond
+	}
+	s := must[*reverse.Server](tb)(reverse.NewServer(c))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	in := &inside{Server: s, events: e, stop: sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			tb.Error(err)
+		}
+	})}
+	tb.Cleanup(in.stop)
+	return in
+}
+
+// connected is start, and waits until the server is ready.
+func connected(tb testing.TB, c reverse.ServerConfig) *inside {
+	tb.Helper()
+	s := start(tb, c)
+	select {
+	case <-s.Ready():
+	case <-time.After(patience):
+		tb.Fatalf("not ready: %v", s.events.all)
+	}
+	return s
+}
+
+// newGuard names alice and bob and lets everybody do everything but what the lines say.
+func newGuard(tb testing.TB, change ...func(*middleware.Config)) *middleware.Guard {
+	tb.Helper()
+	c := middleware.Config{
+		Map: must[*certmap.Table](tb)(certmap.New(
+			certmap.Mapping{ID: "m-alice", User: "alice", Fingerprint: trust.FingerprintOf(alice.Cert)},
+			certmap.Mapping{ID: "m-bob", User: "bob", Fingerprint: trust.FingerprintOf(bob.Cert)},
+		)),
+		Policy: newPolicy(tb, "p, group:Everybody, *, *, /*, allow", "p, user:bob, tunnel, *, /alice/*, deny"),
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	return must[*middleware.Guard](tb)(middleware.New(c))
+}
+
+func newPolicy(tb testing.TB, lines ...string) *policy.Engine {
+	tb.Helper()
+	return must[*policy.Engine](tb)(policy.Load("policy.csv", strings.NewReader(strings.Join(lines, "\n")+"\n")))
+}
+
+// seen is what the handler behind the guard saw, or what a refusal said.
+type seen struct {
+	Code     int         `json:"-"`
+	Answer   http.Header `json:"-"`
+	Body     string      `json:"-"`
+	User     string
+	Via      identity.Via
+	Port     string
+	Method   string
+	Path     string
+	Query    string
+	Host     string
+	Remote   string
+	Headers  http.Header
+	Trailers http.Header
+	Hop      string
+	TLS      bool
+	Reason   reason.Reason
+}
+
+// echo answers with what it sees, after the body and its trailers.
+var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
+	id, _ := identity.FromContext(r.Context())
+	hop, _ := reverse.Via(r.Context())
+	json.NewEncoder(w).Encode(seen{
+		User: id.User, Via: id.Via, Port: id.Port, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Host: r.Host, Remote: r.RemoteAddr,
+		Headers: r.Header, Trailers: r.Trailer, TLS: r.TLS != nil,
+		Hop: fmt.Sprint(hop.Gateway.Fingerprint() == trust.FingerprintOf(gate.Cert), " ", hop.Service, " ", hop.Remote, " ", hop.ServerName),
+	})
+})
+
+// clientConfig sends p's certificate; nil sends none.
+func clientConfig(p *testpki.Pair) *tls.Config {
+	c := &tls.Config{RootCAs: webCA.Pool(), ServerName: "localhost"}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if p == nil {
+			return &tls.Certificate{}, nil
+		}
+		own := p.TLS()
+		return &own, nil
+	}
+	return c
+}
+
+// client is a caller of an external port.
+type client struct {
+	tb   testing.TB
+	url  string
+	http *http.Client
+}
+
+func (d *dmz) client(tb testing.TB, p *testpki.Pair, h2 bool) *client {
+	tb.Helper()
+	return newClient(tb, d.external.Addr().String(), p, h2)
+}
+
+func newClient(tb testing.TB, addr string, p *testpki.Pair, h2 bool) *client {
+	tb.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!h2)
+	protocols.SetHTTP2(h2)
+	t := &http.Transport{TLSClientConfig: clientConfig(p), Protocols: protocols, DisableCompression: true}
+	tb.Cleanup(t.CloseIdleConnections)
+	return &client{tb, "https://" + addr, &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+func (c *client) request(method, target string, body io.Reader, change ...func(*http.Request)) *http.Request {
+	c.tb.Helper()
+	r := must[*http.Request](c.tb)(http.NewRequest(method, c.url+target, body))
+	for _, f := range change {
+		f(r)
+	}
+	return r
+}
+
+// do makes a request that must be answered.
+func (c *client) do(r *http.Request) seen {
+	c.tb.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	res := must[*http.Response](c.tb)(c.http.Do(r.WithContext(ctx)))
+	defer res.Body.Close()
+	body := must[[]byte](c.tb)(io.ReadAll(res.Body))
+	s := seen{Code: res.StatusCode, Answer: res.Header, Body: string(body)}
+	if len(body) > 0 && body[0] == '{' {
+		if err := json.Unmarshal(body, &s); err != nil {
+			c.tb.Fatalf("%q: %v", body, err)
+		}
+	}
+	return s
+}
+
+func (c *client) get(target string, change ...func(*http.Request)) seen {
+	c.tb.Helper()
+	return c.do(c.request("GET", target, nil, change...))
+}
+
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
+}
+
+func (s seen) want(tb testing.TB, code int, why reason.Reason) {
+	tb.Helper()
+	if s.Code != code || s.Reason != why {
+		tb.Errorf("answered %d %q, want %d %q: %s", s.Code, s.Reason, code, why, s.Body)
+	}
+}
+
+func (s seen) wantUser(tb testing.TB, user string) {
+	tb.Helper()
+	if s.Code != 200 || s.User != user || s.Via != identity.Tunnel || s.Port != "tunnel" {
+		tb.Errorf("answered %d for %q via %q on %q, want 200 for %q: %s", s.Code, s.User, s.Via, s.Port, user, s.Body)
+	}
+}
+
+func both(t *testing.T, f func(t *testing.T, h2 bool)) {
+	t.Helper()
+	t.Run("HTTP/1.1", func(t *testing.T) { t.Parallel(); f(t, false) })
+	t.Run("HTTP/2", func(t *testing.T) { t.Parallel(); f(t, true) })
+}
+
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
+	l := must[net.Listener](tb)(net.Listen("tcp", "127.0.0.1:0"))
+	tb.Cleanup(func() { l.Close() })
+	return l
+}
