@@ -6,8 +6,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -186,12 +188,17 @@ func ask(c *http.Client, url string) string {
 // freeAddress is one that nobody listens on just now.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for range 100 {
+		// Below the ports that the system gives out by itself: it would give this one to
+		// another test before ours has it.
+		address := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.N(20_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	tb.Fatal("no port is free")
+	return ""
 }
 
 // eventually waits for a condition, and fails after a while.
