@@ -249,8 +249,7 @@ func (p *passage) begin(folder, address string, arguments ...string) bool {
 			return false
 		default:
 		}
-		// A handshake, twice: some gateways accept before they can answer.
-		if greets(address) && greets(address) {
+		if greets(address) { // some accept before they can answer
 			p.Cleanup(func() {
 				end()
 				if p.Failed() {
