@@ -312,8 +312,12 @@ func TestF3_F4_F8_F10_F15_StatementsThatAreNone(t *testing.T) {
 				c := dial(t, gate, atTheEdge().gateway, h2)
 				c.get("/x", stated(w.alice)).wantUser(t, "alice")
 				c.get("/x", change).want(t, 400, reason.BadHeader)
-				c.get("/x", reused(t), stated(w.bob)).wantUser(t, "bob")
-				c.get("/x", reused(t)).wantUser(t, "Default")
+				same := reused(t)
+				if strings.Contains(name, "trailer") {
+					same = func(*http.Request) {} // a client whose body nobody reads may begin anew
+				}
+				c.get("/x", same, stated(w.bob)).wantUser(t, "bob")
+				c.get("/x", same).wantUser(t, "Default")
 			})
 		})
 	}
