@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,6 +23,15 @@ type file struct {
 	users, policy named
 	reload        time.Duration
 	ports         []portFile
+	reverse       *reverseFile // nil: no gateway is dialled
+}
+
+// all are the ports, and last the tunnels as one.
+func (f *file) all() []portFile {
+	if f.reverse == nil {
+		return f.ports
+	}
+	return append(slices.Clip(f.ports), f.reverse.portFile)
 }
 
 // named is a text of the file, a file name say, and where it stands.
@@ -31,26 +41,29 @@ type named struct {
 }
 
 type portFile struct {
-	node        *yaml.Node
-	name        string
-	listen      string
-	clientCert  ports.ClientAuth
-	minVersion  uint16
-	cert, key   named
-	trust       *trustFile
-	forwarded   *forwardedFile
-	strict      bool
-	unmapped    string
-	methods     []string
-	serverNames []string
-	cancel      bool
-	limits      ports.Limits
+	node         *yaml.Node
+	registration *registrationFile
+	tunnel       *tunnelFile
+	name         string
+	listen       string
+	clientCert   ports.ClientAuth
+	minVersion   uint16
+	cert, key    named
+	trust        *trustFile
+	forwarded    *forwardedFile
+	strict       bool
+	unmapped     string
+	methods      []string
+	serverNames  []string
+	cancel       bool
+	limits       ports.Limits
 }
 
 type trustFile struct {
 	node          *yaml.Node
 	anchors, crls []named
 	profile       trust.Profile
+	usage         trust.Usage
 	revocation    trust.Revocation
 	fetch         []fetchFile
 	ocsp          *ocsp.Config
@@ -86,18 +99,33 @@ func parse(name string, data []byte, wrong *mistake.List) *file {
 	if root == nil {
 		return nil
 	}
-	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports")
+	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse")
 	f := &file{
 		users:  p.named(m["users"], "users"),
 		policy: p.named(m["policy"], "policy"),
 		reload: p.reload(m["reload"]),
 	}
-	if f.policy.name == "" {
+	p.ports(f, root, m)
+	if m["reverse"] != nil {
+		f.reverse = p.reverse(m["reverse"])
+	}
+	if f.policy.name == "" && (len(f.ports) == 0 || slices.ContainsFunc(f.all(), portFile.decides)) {
 		p.Say(at(m["policy"], root), "policy is missing", "policy: policy.csv says what users may do")
 	}
+	if f.reload == 0 {
+		for _, one := range p.fetched {
+			p.Say(one.node, "fetch renews a file, and reload is 0: nobody would see it", "reload: 5s")
+		}
+	}
+	return f
+}
+
+func (p *parser) ports(f *file, root *yaml.Node, m map[string]*yaml.Node) {
 	if m["ports"] == nil {
-		p.Say(root, "ports is missing", "ports: with at least one port")
-		return f
+		if m["reverse"] == nil {
+			p.Say(root, "ports is missing", "ports: with at least one port, or reverse: with a gateway to dial")
+		}
+		return
 	}
 	nodes := p.List(m["ports"], "ports")
 	if m["ports"].Kind == yaml.SequenceNode && len(nodes) == 0 {
@@ -106,12 +134,7 @@ func parse(name string, data []byte, wrong *mistake.List) *file {
 	for _, n := range nodes {
 		f.ports = append(f.ports, p.port(n))
 	}
-	if f.reload == 0 {
-		for _, one := range p.fetched {
-			p.Say(one.node, "fetch renews a file, and reload is 0: nobody would see it", "reload: 5s")
-		}
-	}
-	return f
+	p.roles(f)
 }
 
 // root reads the document. The YAML library has panicked on hostile text before.
@@ -171,7 +194,7 @@ func (p *parser) reload(n *yaml.Node) time.Duration {
 
 func (p *parser) port(n *yaml.Node) portFile {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
-		"methods", "server_names", "cancel_requests", "limits", "forwarded")
+		"methods", "server_names", "cancel_requests", "limits", "forwarded", "registration", "tunnel")
 	out := portFile{node: n, strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // told by Map
@@ -203,6 +226,8 @@ func (p *parser) port(n *yaml.Node) portFile {
 	}
 	p.forwarded(&out, m["forwarded"])
 	p.callers(&out, m)
+	p.registration(&out, m)
+	p.tunnel(&out, m)
 	out.cancel = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.limits = p.limits(m["limits"])
 	return out

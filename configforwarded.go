@@ -1,8 +1,6 @@
 package mtlsguard
 
 import (
-	"fmt"
-
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
@@ -73,14 +71,7 @@ func (p *parser) topology(f *forwardedFile, n *yaml.Node, m map[string]*yaml.Nod
 // trust, beside its own two.
 func (p *parser) gateway(f *forwardedFile, n *yaml.Node) {
 	m := p.Map(n, "gateway", append([]string{"fingerprints", "names"}, trustKeys...)...)
-	for _, pin := range p.nameds(m["fingerprints"], "fingerprints") {
-		d, err := trust.ParseDigest(pin.name)
-		if err != nil {
-			p.Say(pin.node, fmt.Sprintf("fingerprints: %q is no SHA-256 fingerprint", pin.name), "as openssl x509 -noout -fingerprint -sha256 prints it")
-			continue
-		}
-		f.pins = append(f.pins, d)
-	}
+	f.pins = p.pins(m["fingerprints"])
 	for _, name := range p.nameds(m["names"], "names") {
 		f.names = append(f.names, name.name)
 	}

@@ -77,11 +77,12 @@ func (s *Server) Explain(ctx context.Context, q Question) (Explanation, error) {
 		x.Refused, x.Reason, x.Detail = true, refusal.Reason, refusal.Detail
 		return x, nil
 	}
-	asked := false
+	port := &g.ports[at]
+	guard, asked := s.checker(port), false
 	status, err := serveOnce(ctx, s.ports[at], conn, &q, func(r *http.Request) {
 		asked = true
-		x.Outcome = s.guard.Check(r)
-		x.Steps = s.guard.Explain(r, x.Outcome)
+		x.Outcome = guard.Check(r)
+		x.Steps = guard.Explain(r, x.Outcome)
 	})
 	switch {
 	case err != nil:
@@ -89,6 +90,8 @@ func (s *Server) Explain(ctx context.Context, q Question) (Explanation, error) {
 	case !asked:
 		x.Unread, x.Status, x.Detail = true, status, "net/http answers by itself: "+http.StatusText(status)
 		return x, nil
+	case !port.decides():
+		return x, nil // the server inside maps and decides
 	}
 	if !x.Verified.IsZero() {
 		x.Mapping = g.table.Explain(x.Verified, q.Port)
@@ -105,11 +108,17 @@ func (s *Server) find(g *generation, q *Question) (int, error) {
 	var wrong mistake.List
 	at := -1
 	var names []string
-	for i, p := range g.ports {
-		names = append(names, p.config.Name)
-		if p.config.Name == q.Port {
-			at = i
+	for i := range g.ports {
+		if p := &g.ports[i]; s.checker(p) != nil {
+			names = append(names, p.config.Name)
+			if p.config.Name == q.Port {
+				at = i
+			}
 		}
+	}
+	if t := g.tunnel; t != nil && t.config.Name == q.Port {
+		wrong.Add(Mistake{What: fmt.Sprintf("%q is for callers of a gateway: without one there is no handshake to explain", q.Port), Hint: "ask about a port with the same rules"})
+		return at, wrong.Err()
 	}
 	if at < 0 {
 		wrong.Add(Mistake{What: fmt.Sprintf("there is no port %q", q.Port), Hint: "one of " + strings.Join(names, ", ")})

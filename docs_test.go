@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
 const reference = "docs/configuration.md"
@@ -72,6 +73,13 @@ func documented(t *testing.T) *site {
 	s.put("client-ca.crl", s.crl(7, revoked))
 	s.put("gateway-ca.pem", string(s.other.CertPEM()))
 	s.put("revoked.pem", string(revoked.CertPEM()))
+	gateway, registrations := s.other.Server(), testpki.NewCA("Registration CA")
+	orders := registrations.Leaf("orders")
+	s.put("gateway.pem", string(gateway.CertPEM()))
+	s.put("gateway-key.pem", string(gateway.KeyPEM()))
+	s.put("registration-ca.pem", string(registrations.CertPEM()))
+	s.put("orders-server.pem", string(orders.CertPEM()))
+	s.put("orders-server-key.pem", string(orders.KeyPEM()))
 	if err := os.Mkdir(s.path("crls"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +104,7 @@ func firstOf(t *testing.T, file string) block {
 // Every example is loaded, together with the others before it on its page.
 func TestDocsExamplesLoad(t *testing.T) {
 	t.Parallel()
-	for page, least := range map[string]int{"README.md": 3, reference: 7} {
+	for page, least := range map[string]int{"README.md": 3, reference: 7, "docs/reverse.md": 3} {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
 			s := documented(t)
@@ -157,6 +165,10 @@ func TestDocsNameEveryKey(t *testing.T) {
 		{"forwarded", config, "forwarded:\n      ", "format"},
 		{"gateway", config, "gateway:\n        ", "fingerprints"},
 		{"verified", config, "verified: {", "value"},
+		{"registration", config, "registration:                          # or: registration: true\n      ", "upgrades"},
+		{"a service", config, "services:\n        - {", "fingerprints"},
+		{"tunnel", config, "tunnel: {", "check"},
+		{"reverse", config, "reverse:                                   # this server dials gateways\n  ", "gateways"},
 		{"limits", config, "limits:\n      ", "connections_per_ip"},
 		{"a mapping", "users.yaml", "  - {", "fingerprint"},
 	} {
@@ -169,7 +181,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 			case strings.HasSuffix(row.before, "{"):
 				key = odd + ": x, "
 			case row.before != "":
-				key += strings.Repeat(" ", max(4, len(row.before)-strings.LastIndex(row.before, "\n")-1))
+				key += strings.Repeat(" ", indent(row.before))
 			}
 			if row.before == "" {
 				s.put(row.file, key+s.get(row.file))
@@ -196,6 +208,14 @@ func TestDocsNameEveryKey(t *testing.T) {
 			}
 		})
 	}
+}
+
+// indent is how deep the keys of a level stand.
+func indent(before string) int {
+	if end := strings.LastIndex(before, "\n"); end >= 0 {
+		return len(before) - end - 1
+	}
+	return len(before) // of the first key in a list
 }
 
 // The recipes make what the first example serves, and a CRL that revokes.
@@ -268,7 +288,7 @@ func TestDocsProgram(t *testing.T) {
 // What the pages link to within this repository is there, headings too.
 func TestDocsLinks(t *testing.T) {
 	t.Parallel()
-	for _, page := range []string{"README.md", reference} {
+	for _, page := range []string{"README.md", reference, "docs/reverse.md"} {
 		data, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ type fetching struct {
 // follow fetches what a generation asks for, in place of what was asked before.
 func (f *fetching) follow(ctx context.Context, g *generation) {
 	var sources []crlfetch.Source
-	for _, p := range g.ports {
+	for _, p := range g.all() {
 		for _, s := range p.sources() {
 			i := slices.IndexFunc(sources, func(other crlfetch.Source) bool { return s.File == other.File })
 			if i < 0 {

@@ -67,8 +67,9 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 	x.warnings()
 	x.users()
 	x.policy()
-	for i := range g.ports {
-		x.port(x.file.ports[i], &g.ports[i])
+	all := g.all()
+	for i, p := range x.file.all() {
+		x.port(p, &all[i])
 	}
 	x.gateways()
 	slices.SortStableFunc(x.found, func(a, b Finding) int {
@@ -158,7 +159,7 @@ func (x *linter) ends(about string, at mistake.Mistake, what string, end time.Ti
 
 // asks reports whether a port asks for certificates.
 func (x *linter) asks(port string) bool {
-	return slices.ContainsFunc(x.g.ports, func(p portGeneration) bool {
+	return slices.ContainsFunc(x.g.all(), func(p portGeneration) bool {
 		return p.config.Name == port && p.config.ClientAuth != ports.None
 	})
 }
@@ -180,8 +181,8 @@ func (x *linter) authorities() []*x509.Certificate {
 func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 	at := slices.IndexFunc(known, func(c *x509.Certificate) bool { return trust.SPKIOf(c) == issuer })
 	roots, others := x509.NewCertPool(), x509.NewCertPool()
-	for i := range x.g.ports {
-		for _, t := range x.g.ports[i].trusts() {
+	for _, p := range x.g.all() {
+		for _, t := range p.trusts() {
 			for _, a := range t.verifier.Anchors() {
 				if trust.SPKIOf(a) == issuer {
 					return true
@@ -223,10 +224,10 @@ func (x *linter) policy() {
 		named[m.User] = true
 		captures = captures || m.User == certmap.UserVariable
 	}
-	for _, p := range x.file.ports {
+	for _, p := range x.file.all() {
 		named[p.unmapped] = true
 	}
-	open := slices.ContainsFunc(x.file.ports, func(p portFile) bool { return !p.strict })
+	open := slices.ContainsFunc(x.file.all(), func(p portFile) bool { return !p.strict })
 	told := map[string]bool{}
 	nobody := func(subject string, line int) {
 		user, ok := strings.CutPrefix(subject, "user:")

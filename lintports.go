@@ -14,6 +14,10 @@ import (
 // port looks at one port.
 func (x *linter) port(p portFile, g *portGeneration) {
 	at := x.atPort(p)
+	if !p.decides() {
+		x.ending(p, g)
+		return
+	}
 	x.open(p, at)
 	if p.unmapped != "" && p.unmapped != identity.Default {
 		x.say("ports", at, fmt.Sprintf("on port %s every believed certificate that is nobody's is user %s", p.name, p.unmapped), "a mapping for each, and no unmapped")
@@ -21,6 +25,11 @@ func (x *linter) port(p portFile, g *portGeneration) {
 	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.name) }) {
 		x.say("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.name), "p, SUBJECT, "+p.name+", GET, /PATH, allow")
 	}
+	x.ending(p, g)
+}
+
+// ending tells of certificates and lists that end.
+func (x *linter) ending(p portFile, g *portGeneration) {
 	if g.config.Certificate != nil {
 		if c, err := g.config.Certificate(nil); err == nil && c.Leaf != nil {
 			x.ends("ports", place(x.path, p.cert), "the server's certificate of port "+p.name, c.Leaf.NotAfter, "renew it; a reload takes the new file")

@@ -25,19 +25,22 @@ type generation struct {
 	files    *files
 	reload   time.Duration
 	ports    []portGeneration
+	tunnel   *tunnelGeneration // nil: no gateway is dialled
 	table    *certmap.Table
 	engine   *policy.Engine
 	warnings []string
 }
 
 type portGeneration struct {
-	line     int // in mtlsguard.yaml
-	config   ports.Config
-	guard    middleware.PortConfig
-	certKey  [sha256.Size]byte // what the certificate was made from
-	clients  trusted           // of connections
-	gateways trusted           // of connections too, where clients does not say it
-	users    trusted           // of certificates that gateways state
+	line         int               // in mtlsguard.yaml
+	registration *registrationFile // nil where servers do not register
+	tunnel       *tunnelFile       // nil where the handler is here
+	config       ports.Config
+	guard        middleware.PortConfig
+	certKey      [sha256.Size]byte // what the certificate was made from
+	clients      trusted           // of connections
+	gateways     trusted           // of connections too, where clients does not say it
+	users        trusted           // of certificates that gateways state
 }
 
 // trusted is a trust, what it was made from, and what keeps it fresh. The zero value
@@ -86,14 +89,19 @@ func (l *loader) load() (*generation, error) {
 	}
 	g := &generation{files: l.files, reload: f.reload}
 	var names, methods []string
-	for _, p := range f.ports {
-		names = append(names, p.name)
-		methods = append(methods, p.methods...)
+	for _, p := range f.all() {
+		if p.decides() { // a rule for another port would mean nothing
+			names = append(names, p.name)
+			methods = append(methods, p.methods...)
+		}
 	}
 	g.table = l.users(path, f, names)
 	g.engine = l.policy(path, f, names, methods)
 	for _, p := range f.ports {
 		g.ports = append(g.ports, l.port(path, p))
+	}
+	if f.reverse != nil {
+		g.tunnel = l.reverse(path, f.reverse)
 	}
 	l.becameEmpty()
 	if err := l.err(); err != nil {
@@ -168,8 +176,8 @@ func place(path string, n named) mistake.Mistake {
 
 func (l *loader) users(path string, f *file, ports []string) *certmap.Table {
 	if f.users.name == "" {
-		for _, p := range f.ports {
-			if p.trust != nil || p.forwarded != nil {
+		for _, p := range f.all() {
+			if p.decides() && (p.trust != nil || p.forwarded != nil) {
 				l.wrong.Add(mistake.Mistake{File: path, Line: p.node.Line, What: "users is missing, and a port asks for certificates", Hint: "users: users.yaml says which certificate is which user"})
 				break
 			}
@@ -210,7 +218,7 @@ func (l *loader) issuer(users, name string) (trust.Digest, error) {
 
 func (l *loader) policy(path string, f *file, names, methods []string) *policy.Engine {
 	if f.policy.name == "" {
-		return nil // noted by parse
+		return nothing() // noted by parse, where anybody is to be decided about
 	}
 	name := l.files.beside(path, f.policy.name)
 	data, ok := l.text(place(path, f.policy), name)
@@ -241,14 +249,8 @@ func (l *loader) becameEmpty() {
 }
 
 func (l *loader) port(path string, p portFile) portGeneration {
-	out := portGeneration{
-		line:   p.node.Line,
-		config: ports.Config{Name: p.name, Addr: p.listen, ClientAuth: p.clientCert, MinVersion: p.minVersion, CancelRequests: p.cancel, Limits: p.limits},
-		guard:  middleware.PortConfig{Unmapped: p.unmapped, Methods: p.methods, ServerNames: p.serverNames},
-	}
-	if !p.strict {
-		out.guard.Fallback = middleware.ToDefault
-	}
+	out := l.guarded(p)
+	out.config = ports.Config{Name: p.name, Addr: p.listen, ClientAuth: p.clientCert, MinVersion: p.minVersion, CancelRequests: p.cancel, Limits: p.limits}
 	if p.cert.name != "" && p.key.name != "" {
 		l.certificate(path, p, &out)
 	}
@@ -261,13 +263,30 @@ func (l *loader) port(path string, p portFile) portGeneration {
 	return out
 }
 
+// guarded is what the guard does on a port.
+func (*loader) guarded(p portFile) portGeneration {
+	out := portGeneration{
+		line: p.node.Line, registration: p.registration, tunnel: p.tunnel,
+		guard: middleware.PortConfig{Unmapped: p.unmapped, Methods: p.methods, ServerNames: p.serverNames},
+	}
+	if !p.strict {
+		out.guard.Fallback = middleware.ToDefault
+	}
+	return out
+}
+
 // checkGuard builds everything once, so that what is wrong only together is a
 // mistake now and not after half of it is in force.
 func (l *loader) checkGuard(path string, f *file, g *generation) {
 	for i, p := range f.ports {
 		_, err := ports.New(g.ports[i].config)
 		l.wrong.Merge(placed(err, path, p.node.Line), mistake.Mistake{File: path, Line: p.node.Line})
-		_, err = middleware.New(middleware.Config{Map: g.table, Policy: g.engine, PerPort: map[string]middleware.PortConfig{p.name: g.ports[i].guard}})
+	}
+	all := g.all()
+	for i, p := range f.all() {
+		_, err := middleware.New(middleware.Config{Map: g.table, Policy: g.engine, PerPort: map[string]middleware.PortConfig{p.name: all[i].guard}})
 		l.wrong.Merge(placed(err, path, p.node.Line), mistake.Mistake{File: path, Line: p.node.Line})
 	}
+	l.checkRegistration(path, f, g)
+	l.checkReverse(path, f, g)
 }

@@ -62,9 +62,9 @@ func (l *loader) forwarded(path, port string, f *forwardedFile, out *portGenerat
 // trust makes a verifier, or takes the old one again where it was made from the
 // same: its generation, its sessions and what it has verified stay.
 func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trusted) {
-	c := trust.Config{Profile: t.profile, Revocation: t.revocation, MaxLeafLifetime: t.maxLife, Now: l.options.Now}
+	c := trust.Config{Profile: t.profile, Usage: t.usage, Revocation: t.revocation, MaxLeafLifetime: t.maxLife, Now: l.options.Now}
 	key := sha256.New()
-	fmt.Fprintf(key, "%d %d %d\n", c.Profile, c.Revocation, c.MaxLeafLifetime)
+	fmt.Fprintf(key, "%d %d %d %d\n", c.Usage, c.Profile, c.Revocation, c.MaxLeafLifetime)
 	before := l.wrong.Len()
 	l.responder(t, &c, &out, old, key)
 	var lists []placedCRL
@@ -248,7 +248,7 @@ func (l *loader) noneOlder(lists []placedCRL, here, inForce *trust.Verifier) boo
 // before is a port of the generation in force; the zero value where there is none.
 func (l *loader) before(port string) portGeneration {
 	if l.previous != nil {
-		for _, p := range l.previous.ports {
+		for _, p := range l.previous.all() {
 			if p.config.Name == port {
 				return p
 			}

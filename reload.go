@@ -76,13 +76,14 @@ func (s *Server) swap(g *generation) error {
 	if err := s.guard.Reconfigure(config); err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{s.swapBelieved(g)}
 	for i, p := range g.ports {
 		if old := s.current.ports[i]; old.same(p) {
 			continue
 		}
 		errs = append(errs, s.ports[i].Reconfigure(s.portConfig(p)))
 	}
+	errs = append(errs, s.swapTunnels(g))
 	return errors.Join(errs...)
 }
 
@@ -126,6 +127,9 @@ func (s *Server) fixed(g *generation) error {
 			}
 		}
 	}
+	s.fixedReverse(g, func(line int, what string) {
+		wrong.Add(Mistake{File: s.path, Line: line, What: what + ": this needs a restart", Hint: "restart the server, or take the change back"})
+	})
 	if wrong.Len() == 0 {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
 // Mistake is one thing wrong with a configuration: file, line, what, and a hint.
@@ -38,11 +39,15 @@ type Options struct {
 	IdentityHeaders []string
 	// Observe is told of every decision, besides the log. It must not block.
 	Observe func(*http.Request, middleware.Outcome)
+	// OnHandshake is told of every handshake, finished or not, besides the log. It must
+	// not block.
+	OnHandshake func(ports.Handshake)
 	// Shadow asks Casbin again about one decision in so many, off the request's way; a
 	// difference is an error in the log. 0 asks never. Casbin's own copy of the policy
 	// takes some seven times the memory of ours.
 	Shadow int
-	// Ready is called once by Serve, when every port accepts.
+	// Ready is called once by Serve, when every port accepts; where there is none, when
+	// the first gateway sends requests.
 	Ready func()
 	// Now is the clock that certificates are judged by; nil is time.Now.
 	Now func() time.Time
@@ -58,6 +63,11 @@ type Server struct {
 	guard   *middleware.Guard
 	ports   []*ports.Port
 
+	gateway   *reverse.Gateway  // nil where no server registers
+	believers *middleware.Guard // of the ports with check: believed; nil without a gateway
+	routes    atomic.Pointer[routes]
+	tunnels   atomic.Pointer[reverse.Server] // nil until Serve, and where no gateway is dialled
+
 	reloading sync.Mutex // one reload at a time, however long it takes
 
 	mu      sync.Mutex // what a reload changes in the end; never held for long
@@ -65,6 +75,7 @@ type Server struct {
 	tried   *files    // what the last reading found, good or bad
 	since   time.Time // of the current generation
 	failed  error     // of the last reload
+	arrived map[string]arrival
 	number  atomic.Uint64
 
 	counts   []*counts // by port
@@ -107,8 +118,13 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	if s.guard, err = middleware.New(config); err != nil {
 		return nil, err
 	}
-	for _, p := range g.ports {
+	if err := s.openGateway(g); err != nil {
+		return nil, err
+	}
+	for _, p := range g.all() {
 		s.counts = append(s.counts, &counts{port: p.config.Name})
+	}
+	for _, p := range g.ports {
 		port, err := ports.New(s.portConfig(p))
 		if err != nil {
 			return nil, err
@@ -125,7 +141,7 @@ func (s *Server) keep(g *generation) {
 	g.files.drop()
 	s.mu.Lock()
 	s.current, s.tried, s.since, s.failed = g, g.files, time.Now(), nil
-	s.number.Add(1)
+	s.arrived = arrivals(g.files, s.arrived, s.since, s.number.Add(1))
 	s.mu.Unlock()
 	select {
 	case s.reloaded <- struct{}{}:
@@ -138,8 +154,8 @@ func (s *Server) keep(g *generation) {
 func (s *Server) checkAuthenticators(g *generation) error {
 	var wrong mistake.List
 	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
-		if !slices.ContainsFunc(g.ports, func(p portGeneration) bool { return p.config.Name == name }) {
-			wrong.Add(Mistake{What: fmt.Sprintf("Options.Authenticators: there is no port %q", name), Hint: "ports are named in " + s.path})
+		if !slices.ContainsFunc(g.all(), func(p portGeneration) bool { return p.config.Name == name && p.decides() }) {
+			wrong.Add(Mistake{What: fmt.Sprintf("Options.Authenticators: there is no port %q where users come", name), Hint: "ports are named in " + s.path})
 		}
 	}
 	return wrong.Err()
@@ -150,17 +166,26 @@ func (s *Server) guardConfig(g *generation, number uint64) (middleware.Config, e
 	if err != nil {
 		return middleware.Config{}, err
 	}
-	c := middleware.Config{
-		Map: g.table, Policy: decider, Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
-		PerPort: make(map[string]middleware.PortConfig, len(g.ports)),
-		Observe: s.observe, Time: s.options.Observe != nil || s.events.log.Enabled(context.Background(), slog.LevelInfo),
-	}
-	for _, p := range g.ports {
+	c := s.guardOptions(number)
+	c.Map, c.Policy = g.table, decider
+	for _, p := range g.all() {
+		if !p.decides() {
+			continue
+		}
 		pc := p.guard
 		pc.Authenticators = s.options.Authenticators[p.config.Name]
 		c.PerPort[p.config.Name] = pc
 	}
 	return c, nil
+}
+
+// guardOptions is what all guards have in common.
+func (s *Server) guardOptions(number uint64) middleware.Config {
+	return middleware.Config{
+		Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
+		PerPort: map[string]middleware.PortConfig{},
+		Observe: s.observe, Time: s.options.Observe != nil || s.events.log.Enabled(context.Background(), slog.LevelInfo),
+	}
 }
 
 // decider is the policy, with its shadow where one is wanted.
@@ -182,6 +207,9 @@ func (s *Server) portConfig(p portGeneration) ports.Config {
 	c.OnHandshake = func(h ports.Handshake) {
 		counts.shook(&h)
 		s.events.handshake(h)
+		if s.options.OnHandshake != nil {
+			s.options.OnHandshake(h)
+		}
 	}
 	return c
 }
@@ -219,9 +247,15 @@ func (s *Server) Handler(next http.Handler) http.Handler { return s.guard.Handle
 // Generation counts the configurations that came into force, from 1.
 func (s *Server) Generation() uint64 { return s.number.Load() }
 
-// Serve opens every port, guards h on all of them, and watches the files that the
-// configuration names, until ctx ends. Then it drains; see ports.Server.
+// Serve opens every port, dials every gateway, guards h on all of them, and watches
+// the files that the configuration names, until ctx ends. Then it drains; see
+// ports.Server. The requests of a port that has a tunnel go there, and not to h. Where
+// a port takes registrations it serves once.
 func (s *Server) Serve(ctx context.Context, h http.Handler) error {
+	tunnels, err := s.openTunnels(h)
+	if err != nil {
+		return err
+	}
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(watching) })
@@ -230,8 +264,9 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	defer s.events.leftOut(0)
 	defer watch.Wait()
 	defer stop()
+	left := func() {}
 	server := &ports.Server{
-		Handler: s.Handler(h), Ports: s.ports, ErrorLog: s.events.httpErrors(),
+		Handler: s.dispatch(h), Ports: s.ports, ErrorLog: s.events.httpErrors(),
 		Ready: func() {
 			s.serving.Store(true)
 			s.events.note("ready", "ready", "ok")
@@ -243,7 +278,10 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 		Draining: func() {
 			s.serving.Store(false)
 			s.events.note("drain", "draining", "ok")
+			left = s.leave()
 		},
 	}
-	return server.Serve(ctx)
+	err = s.run(ctx, server, tunnels)
+	left()
+	return err
 }

@@ -19,7 +19,13 @@ type Status struct {
 	Failed     []*Mistake // of the last reload; empty when what was read last is in force
 	Dropped    uint64     // log lines that the log was too slow for
 	Shadow     ShadowStatus
-	Ports      []PortStatus
+	Ports      []PortStatus // the tunnels of reverse, as one, come last
+	// Gateways is how many tunnels each gateway sends requests through that this server
+	// dials; nil where it dials none.
+	Gateways map[string]int
+	// Services is how many tunnels there are for each service to which a port's requests
+	// go; nil where servers cannot register.
+	Services map[string]int
 }
 
 // ShadowStatus is what came of Options.Shadow since the configuration in force is.
@@ -30,7 +36,8 @@ type ShadowStatus struct {
 }
 
 // Ready reports whether callers should be sent here: every port is open, what the
-// files say is in force, and no CRL that is needed is out of date.
+// files say is in force, no CRL that is needed is out of date, and there is a tunnel
+// where requests come or go through tunnels.
 func (s Status) Ready() bool { return len(s.NotReady) == 0 }
 
 // PortStatus is one port's part of it.
@@ -111,22 +118,33 @@ func (s *Server) Status() Status {
 	if shadow := s.shadow.Load(); shadow != nil {
 		out.Shadow.Checked, out.Shadow.Different, out.Shadow.LeftOut = shadow.Checked()
 	}
-	if !s.serving.Load() {
+	switch {
+	case s.serving.Load():
+	case len(s.ports) == 0:
+		out.NotReady = append(out.NotReady, "it does not serve")
+	default:
 		out.NotReady = append(out.NotReady, "the ports are not open")
 	}
 	if failed != nil {
 		out.NotReady = append(out.NotReady, "the last reload failed")
 	}
 	now := s.options.now()
-	for i, p := range s.ports {
-		c := s.countsOf(p.Name())
+	s.tunnelStatus(current, &out)
+	for i, p := range current.all() {
+		c := s.countsOf(p.config.Name)
 		ps := PortStatus{
-			Name: p.Name(), Connections: p.Open(), Allowed: c.allowed.Load(), Failed: c.failed.Load(),
-			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes),
+			Name: c.port, Allowed: c.allowed.Load(), Failed: c.failed.Load(),
+			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes), FreshUntil: p.freshUntil(),
 		}
-		ps.FreshUntil = current.ports[i].freshUntil()
+		if i < len(s.ports) {
+			ps.Connections = s.ports[i].Open()
+		} else {
+			for _, n := range out.Gateways {
+				ps.Connections += n
+			}
+		}
 		if !ps.FreshUntil.IsZero() && now.After(ps.FreshUntil) {
-			out.NotReady = append(out.NotReady, fmt.Sprintf("port %s: a CRL was to be replaced by %s", p.Name(), ps.FreshUntil.UTC().Format(time.RFC3339)))
+			out.NotReady = append(out.NotReady, fmt.Sprintf("port %s: a CRL was to be replaced by %s", c.port, ps.FreshUntil.UTC().Format(time.RFC3339)))
 		}
 		out.Ports = append(out.Ports, ps)
 	}

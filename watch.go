@@ -61,7 +61,7 @@ func (s *Server) remind(ctx context.Context) {
 // ports have it: early enough for somebody to look why. It returns what is told.
 func (s *Server) alarm(g *generation, told map[string]bool) map[string]bool {
 	aging := map[string]bool{}
-	for _, p := range g.ports {
+	for _, p := range g.all() {
 		for _, t := range p.trusts() {
 			for _, w := range t.verifier.Aging() {
 				if !told[w] && !aging[w] {

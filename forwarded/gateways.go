@@ -21,7 +21,8 @@ type Gateways struct {
 	Names []string
 	// Trust judges the gateway's own certificate, pinned or not. Its anchors must be
 	// others than those of the users, unless there are Pins alone: a user's
-	// certificate with the right name would be a gateway.
+	// certificate with the right name would be a gateway. Its Usage is ClientAuth where
+	// gateways connect to us, and ServerAuth where we connect to them (package reverse).
 	Trust *trust.Verifier
 }
 

@@ -123,6 +123,9 @@ func TestNewReportsEveryMistake(t *testing.T) {
 			`"gateway.acme.example:443" is neither a DNS name nor a URI; "acme.example." is neither a DNS name nor a URI; "http:x" is neither a DNS name nor a URI; "spiffe://acme/*" is neither a DNS name nor a URI; ` +
 			`"a@b.example" is neither a DNS name nor a URI; "under_score" is neither a DNS name nor a URI; "-a.example" is neither a DNS name nor a URI`},
 		{"nobody", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named: nobody could state a certificate"},
+		{"B2: users judged as servers", func(c *forwarded.Config) {
+			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Usage: trust.ServerAuth})
+		}, "Config.Users is for serverAuth"},
 		{"B16: one trust for both", func(c *forwarded.Config) { c.Gateways.Trust = c.Users }, "gateways are named under an authority that also issues for users"},
 		{"B16: one anchor in both", func(c *forwarded.Config) {
 			c.Gateways.Trust = verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert, w.ca.Cert}})

@@ -53,6 +53,9 @@ func New(c Config) (*Receiver, error) {
 	if c.Users == nil {
 		wrong.Add(mistake.Mistake{What: "Config.Users is nil", Hint: "the anchors that issue the clients' certificates"})
 	}
+	if c.Users != nil && c.Users.Usage() != trust.ClientAuth {
+		wrong.Add(mistake.Mistake{What: "Config.Users is for " + c.Users.Usage().String(), Hint: "a trust.Verifier of Usage ClientAuth: users are clients"})
+	}
 	if c.Cache < 0 {
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Config.Cache is %d", c.Cache), Hint: "0 is 4096"})
 	}

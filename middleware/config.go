@@ -169,7 +169,13 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 		}
 		p.methods[m] = true
 	}
+	if pc.Trust != nil && pc.Trust.Usage() != trust.ClientAuth {
+		say(".Trust is for "+pc.Trust.Usage().String(), "a trust.Verifier of Usage ClientAuth: users are clients")
+	}
 	if pc.Forwarded != nil {
+		if u := pc.Forwarded.GatewayTrust().Usage(); u != trust.ClientAuth {
+			say(".Forwarded judges gateways for "+u.String(), "a gateway that connects to a port is a client")
+		}
 		p.vary = strings.Join(pc.Forwarded.Headers(), ", ")
 	}
 	for i, a := range pc.Authenticators {

@@ -97,6 +97,10 @@ func (s *snapshot) trust(c *ports.Conn, p *port) *trust.Verifier {
 
 // mapUser is step 3. What may be remembered is given to keep.
 func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcome, keep func(*memo)) bool {
+	if o.Verified.Usage() != trust.ClientAuth {
+		o.refuse(reason.WrongUsage, "the certificate was not judged as a client's") // fail closed: it is nobody's
+		return false
+	}
 	var before uint64
 	if s.mapped != nil {
 		before = s.mapped.Generation() // asked before the mapping: a change in between makes the memo stale, not wrong

@@ -61,6 +61,9 @@ func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (verified trus
 	if v == nil {
 		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the port has no trust") // fail closed
 	}
+	if v.Usage() != trust.ClientAuth {
+		return trust.Verified{}, reason.Refuse(reason.WrongUsage, "the trust is not for clients") // fail closed: who connected is one
+	}
 	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(v.Now()) {
 		return *known, nil
 	}

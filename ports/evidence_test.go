@@ -15,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Port mode × evidence × version of TLS × version of HTTP.
@@ -267,6 +268,7 @@ func TestMistakes(t *testing.T) {
 		"mode not set":   func(c *ports.Config) { c.ClientAuth = 0 },
 		"unknown mode":   func(c *ports.Config) { c.ClientAuth = 4 },
 		"A7 no trust":    func(c *ports.Config) { c.Trust = nil },
+		"B2 for servers": func(c *ports.Config) { c.Trust = forServers(t, c.Trust) },
 		"no certificate": func(c *ports.Config) { c.Certificate = nil },
 		"no name":        func(c *ports.Config) { c.Name = "" },
 		"name of all":    func(c *ports.Config) { c.Name = "*" },
@@ -290,4 +292,14 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("ParseClientAuth(%q) = %v, %v", text, got, ok)
 		}
 	}
+}
+
+// forServers is a trust of the same anchors that judges servers.
+func forServers(tb testing.TB, v *trust.Verifier) *trust.Verifier {
+	tb.Helper()
+	servers, err := trust.New(trust.Config{Anchors: v.Anchors(), Usage: trust.ServerAuth})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return servers
 }

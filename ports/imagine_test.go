@@ -84,3 +84,28 @@ func word(err error) reason.Reason {
 	}
 	return ""
 }
+
+// What is judged as a server's says nothing about who connected.
+func TestB2_ServersTrustBelievesNoClient(t *testing.T) {
+	t.Parallel()
+	c, _ := config(t, ports.Require)
+	p, err := ports.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := clientCA.Leaf("alice", func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) })
+	ctx, err := p.Imagine(t.Context(), alice.Presented(), "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, _ := ports.FromContext(ctx)
+	if _, err := conn.VerifiedBy(t.Context(), c.Trust); err != nil {
+		t.Error(err)
+	}
+	if _, err := conn.VerifiedBy(t.Context(), forServers(t, c.Trust)); word(err) != reason.WrongUsage {
+		t.Errorf("%v", err)
+	}
+	if _, err := conn.VerifiedBy(t.Context(), c.Trust); err != nil {
+		t.Error(err)
+	}
+}

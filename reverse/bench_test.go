@@ -2,6 +2,7 @@ package reverse_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -20,23 +22,25 @@ import (
 // caller's certificate is stated (RFC 9440), verified again and guarded in both.
 func lan(tb testing.TB, h http.Handler) *ports.Port {
 	tb.Helper()
+	lanCA := testpki.NewCA("LAN CA") // here the gateway is a client
+	gateway := lanCA.Leaf("gateway", func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} }).TLS()
+	gateways := believing(tb, lanCA)
 	receiver := must[*forwarded.Receiver](tb)(forwarded.New(forwarded.Config{
 		Topology: forwarded.RFC9440(), Users: believing(tb, userCA),
-		Gateways: forwarded.Gateways{Names: []string{"localhost"}, Trust: believing(tb, gatewayCA)},
+		Gateways: forwarded.Gateways{Names: []string{"localhost"}, Trust: gateways},
 	}))
 	g := newGuard(tb, func(c *middleware.Config) {
 		c.PerPort = map[string]middleware.PortConfig{"lan": {Forwarded: receiver}}
 	})
 	server := serverCA.Server().TLS()
-	backend := must[*ports.Port](tb)(ports.New(portConfig("lan", ports.Require, &server, believing(tb, gatewayCA))))
+	backend := must[*ports.Port](tb)(ports.New(portConfig("lan", ports.Require, &server, gateways)))
 	serve(tb, g.Handler(h), backend)
 
-	own := gate.TLS()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	transport := &http.Transport{Protocols: protocols, DisableCompression: true, TLSClientConfig: &tls.Config{
 		RootCAs: serverCA.Pool(), ServerName: "localhost",
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &gateway, nil },
 	}}
 	tb.Cleanup(transport.CloseIdleConnections)
 	addr := backend.Addr().String()

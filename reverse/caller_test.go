@@ -327,3 +327,22 @@ func TestK1_HandlerWithoutAGuardSeesNoStatement(t *testing.T) {
 		}
 	})
 }
+
+// Whoever finds the caller by other means cannot make one of a server.
+func TestB2_CallerJudgedAsAServer(t *testing.T) {
+	t.Parallel()
+	asServer := must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.ServerAuth}))
+	dave := userCA.Leaf("dave", func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	})
+	by := asServer
+	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
+		c.Caller = func(r *http.Request) (trust.Verified, error) { return by.Verify(r.Context(), dave.Presented()) }
+	}))
+	g := newGuard(t, func(c *middleware.Config) { c.Unmapped = "somebody" })
+	connected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
+	c := d.client(t, nil, false)
+	c.get("/x").want(t, 403, reason.BadCertificate)
+	by = believing(t, userCA)
+	c.get("/x").wantUser(t, "somebody")
+}

@@ -48,12 +48,12 @@ func obey(text string) error {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return err
 	}
-	anchors := func(pem string) *trust.Verifier {
+	anchors := func(pem string, usage trust.Usage) *trust.Verifier {
 		certs, err := trust.ReadCertificates("ca", []byte(pem))
 		if err != nil {
 			panic(err)
 		}
-		v, err := trust.New(trust.Config{Anchors: certs})
+		v, err := trust.New(trust.Config{Anchors: certs, Usage: usage})
 		if err != nil {
 			panic(err)
 		}
@@ -66,8 +66,8 @@ func obey(text string) error {
 	if o.Side == "server" {
 		shop := newShop()
 		s, err := reverse.NewServer(reverse.ServerConfig{
-			Name: "tunnel", Services: []string{"orders"}, Gateways: []string{o.Gateway}, Handler: shop, Clients: anchors(o.UserCA), Conns: 1,
-			Trust:       forwarded.Gateways{Names: []string{"localhost"}, Trust: anchors(o.GatewayCA)},
+			Name: "tunnel", Services: []string{"orders"}, Gateways: []string{o.Gateway}, Handler: shop, Clients: anchors(o.UserCA, trust.ClientAuth), Conns: 1,
+			Trust:       forwarded.Gateways{Names: []string{"localhost"}, Trust: anchors(o.GatewayCA, trust.ServerAuth)},
 			Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
 		})
 		if err != nil {
@@ -90,11 +90,11 @@ func obey(text string) error {
 	if err != nil {
 		return err
 	}
-	external, err := ports.New(portConfig("external", ports.Request, &web, anchors(o.UserCA)))
+	external, err := ports.New(portConfig("external", ports.Request, &web, anchors(o.UserCA, trust.ClientAuth)))
 	if err != nil {
 		return err
 	}
-	registration, err := ports.New(portConfig("registration", ports.Require, &own, anchors(o.ServerCA)))
+	registration, err := ports.New(portConfig("registration", ports.Require, &own, anchors(o.ServerCA, trust.ClientAuth)))
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@
 // services it may serve: any other certificate could take the requests of others. A
 // gateway is judged by ServerConfig.Trust, by name or pin, in the handshake and every
 // second after it. Its certificate gives no rights to any request. It is judged as a
-// server's and as a client's, so it needs both extended key usages.
+// server's, which is what it is here: Trust has a verifier of Usage trust.ServerAuth.
 //
 // A client without a certificate is stated to have none. That is said, not left out:
 // what says neither is refused as bad-header. Strict refuses such a caller inside; it

@@ -259,7 +259,7 @@ func TestK5_GatewayThatExpires(t *testing.T) {
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
-	c.Trust.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: believing(t, gatewayCA).Anchors(), Now: now}))
+	c.Trust.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: believing(t, gatewayCA).Anchors(), Usage: trust.ServerAuth, Now: now}))
 	s := connected(t, c)
 	ahead.Store(int64(48 * time.Hour))
 	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Conns()) == 0 })

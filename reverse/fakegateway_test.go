@@ -157,20 +157,21 @@ func TestK1_StatementsThatAreNotClear(t *testing.T) {
 // A server that dials somebody who is no gateway tells him nothing.
 func TestK3_RogueGateway(t *testing.T) {
 	t.Parallel()
-	pinned := gatewayCA.Server(asBoth)
-	expired := gatewayCA.Server(asBoth, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
-	wrongName := gatewayCA.Server(asBoth, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"other.example"}, nil })
+	pinned := gatewayCA.Server()
+	expired := gatewayCA.Server(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	wrongName := gatewayCA.Server(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"other.example"}, nil })
 	for name, tc := range map[string]struct {
 		shows  *testpki.Pair
 		change func(*reverse.ServerConfig)
 		why    reason.Reason
 	}{
-		"public authority":          {webCA.Server(asBoth), nil, ""},
-		"users' authority":          {userCA.Server(asBoth), nil, ""},
-		"servers' authority":        {serverCA.Server(asBoth), nil, ""},
+		"public authority":          {webCA.Server(), nil, ""},
+		"users' authority":          {userCA.Server(), nil, ""},
+		"servers' authority":        {serverCA.Server(), nil, ""},
 		"other name":                {wrongName, nil, ""},
 		"expired":                   {expired, nil, ""},
-		"not for clients":           {gatewayCA.Server(), nil, reason.WrongUsage},
+		"no usage":                  {gatewayCA.Server(func(c *x509.Certificate) { c.ExtKeyUsage = nil }), nil, reason.WrongUsage},
+		"any usage":                 {gatewayCA.Server(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }), nil, reason.WrongUsage},
 		"not for servers":           {gatewayCA.Leaf("localhost", func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} }), nil, ""},
 		"the authority itself":      {gatewayCA, nil, ""},
 		"name that is no gateway's": {gate, func(c *reverse.ServerConfig) { c.Trust.Names = []string{"gateway.acme.example"} }, reason.UntrustedGateway},
@@ -246,7 +247,8 @@ func TestK3_SomebodyMustBeTheGateway(t *testing.T) {
 	for name, g := range map[string]forwarded.Gateways{
 		"no trust":             {Names: []string{"localhost"}},
 		"no names":             {Trust: believing(t, gatewayCA)},
-		"the users' authority": {Names: []string{"localhost"}, Trust: believing(t, userCA)},
+		"the users' authority": {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.ServerAuth}))},
+		"a trust for clients":  {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{gatewayCA.Cert}}))},
 	} {
 		c := base
 		c.Trust = g

@@ -166,6 +166,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	all := g.pool.close()
 	for _, t := range all {
 		g.pool.drain(t)
+		g.observe(t.event(Draining, nil))
 		go func() {
 			_ = t.speaker.say(wordBye)
 			g.pool.settle(t)

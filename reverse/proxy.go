@@ -55,8 +55,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var err error
 	x.caller, err = g.config.Caller(r)
 	switch word := wordOf(err); {
-	case err == nil && x.caller.IsZero():
-		refuse(w, reason.BadCertificate) // fail closed: neither a caller nor a refusal
+	case err == nil && (x.caller.IsZero() || x.caller.Usage() != trust.ClientAuth):
+		refuse(w, reason.BadCertificate) // fail closed: neither a client nor a refusal
 		return
 	case err != nil && word != reason.NoCertificate:
 		g.observe(Event{Kind: Refused, Services: []string{x.service}, Remote: r.RemoteAddr, Reason: word, Err: err})

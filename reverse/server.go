@@ -29,8 +29,7 @@ type ServerConfig struct {
 	// Gateways are the addresses to dial, host:port. Each is kept connected.
 	Gateways []string
 	// Trust says who is a gateway: whose certificate a registration port must show, and
-	// who may state callers. The certificate must be for servers and for clients
-	// (serverAuth and clientAuth), since it is judged as both.
+	// who may state callers. Its verifier is of Usage trust.ServerAuth.
 	Trust forwarded.Gateways
 	// ServerName is the name that the gateway's certificate must have; empty is the
 	// host of the address.
@@ -148,6 +147,9 @@ func NewServer(c ServerConfig) (*Server, error) {
 }
 
 func newReceiver(gateways forwarded.Gateways, clients *trust.Verifier) (*forwarded.Receiver, error) {
+	if gateways.Trust != nil && gateways.Trust.Usage() != trust.ServerAuth {
+		return nil, &mistake.Mistake{What: "Trust is for " + gateways.Trust.Usage().String(), Hint: "a trust.Verifier of Usage ServerAuth: a gateway that we call is a server"}
+	}
 	return forwarded.New(forwarded.Config{Topology: forwarded.RFC9440(), Gateways: gateways, Users: clients})
 }
 
@@ -221,6 +223,12 @@ func (s *Server) SetClients(v *trust.Verifier) error {
 // closed. A mistake leaves the old in force.
 func (s *Server) SetTrust(g forwarded.Gateways) error {
 	return s.change(func(c *ServerConfig) { c.Trust = g })
+}
+
+// Reconfigure is SetTrust and SetClients at once, for changes that are right only
+// together.
+func (s *Server) Reconfigure(g forwarded.Gateways, clients *trust.Verifier) error {
+	return s.change(func(c *ServerConfig) { c.Trust, c.Clients = g, clients })
 }
 
 func (s *Server) change(f func(*ServerConfig)) error {

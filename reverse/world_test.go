@@ -43,13 +43,8 @@ var (
 	bob     = userCA.Leaf("bob")
 	orders  = serverCA.Leaf("orders")
 	billing = serverCA.Leaf("billing")
-	gate    = gatewayCA.Server(asBoth)
+	gate    = gatewayCA.Server()
 )
-
-// asBoth makes a certificate one for servers and clients.
-func asBoth(c *x509.Certificate) {
-	c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-}
 
 func must[T any](tb testing.TB) func(T, error) T {
 	return func(v T, err error) T {
@@ -65,6 +60,9 @@ func must[T any](tb testing.TB) func(T, error) T {
 func believing(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust.Verifier {
 	tb.Helper()
 	c := trust.Config{Anchors: []*x509.Certificate{ca.Cert}}
+	if ca == gatewayCA {
+		c.Usage = trust.ServerAuth // a gateway is called
+	}
 	if len(revoked) > 0 {
 		c.CRLs = []*x509.RevocationList{ca.CRL(1, nil, func(l *x509.RevocationList) {
 			for _, p := range revoked {

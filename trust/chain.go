@@ -28,7 +28,7 @@ func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now
 		return Verified{}, refused
 	}
 	if err != nil {
-		return Verified{}, refuseBuilt(err, now)
+		return Verified{}, v.refuseBuilt(err, now)
 	}
 	var chains [][]*x509.Certificate
 	var first error
@@ -60,7 +60,7 @@ func (v *Verifier) build(presented []*x509.Certificate, now time.Time) ([][]*x50
 		Roots:         v.roots,
 		Intermediates: x509.NewCertPool(),
 		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, // nested down from the anchor
+		KeyUsages:     []x509.ExtKeyUsage{v.usage.extended()}, // nested down from the anchor
 	}
 	for _, c := range presented[1:] {
 		if c.Version == 3 { // version 1 cannot say that it is an authority
@@ -132,7 +132,7 @@ func (v *Verifier) signedUp(presented []*x509.Certificate) (known bool, weak str
 
 // refuseBuilt finds the word for an error of crypto/x509 other than an unknown
 // authority.
-func refuseBuilt(err error, now time.Time) error {
+func (v *Verifier) refuseBuilt(err error, now time.Time) error {
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	if !ok {
 		if _, critical := errors.AsType[x509.UnhandledCriticalExtension](err); critical {
@@ -148,7 +148,7 @@ func refuseBuilt(err error, now time.Time) error {
 		}
 		return reason.Refuse(reason.Expired, whose+" was valid until "+invalid.Cert.NotAfter.UTC().Format(time.RFC3339))
 	case x509.IncompatibleUsage:
-		return reason.Refuse(reason.WrongUsage, "an authority of the chain may not issue certificates for client authentication")
+		return reason.Refuse(reason.WrongUsage, "an authority of the chain may not issue certificates for "+v.usage.String())
 	case x509.NotAuthorizedToSign:
 		return reason.Refuse(reason.BadCertificate, whose+" signs and is no authority")
 	case x509.TooManyIntermediates:
@@ -181,7 +181,7 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 
 func (v *Verifier) believe(leaf *x509.Certificate, chains [][]*x509.Certificate, until time.Time) Verified {
 	b := &believed{
-		leaf: leaf, chains: chains, until: until, generation: v.generation,
+		leaf: leaf, chains: chains, until: until, generation: v.generation, usage: v.usage,
 		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf),
 	}
 	for _, chain := range chains {

@@ -28,16 +28,17 @@ func (v *Verifier) checkLeaf(leaf *x509.Certificate) error {
 	return v.checkUsage(leaf)
 }
 
-// checkUsage wants clientAuth (RFC 5280 section 4.2.1.12). "any" and an empty list
-// are refused by every profile: they would let a mail or server certificate in.
+// checkUsage wants v's usage (RFC 5280 section 4.2.1.12). "any" and an empty list are
+// refused by every profile: they would let a mail certificate in, or a server's for a
+// client's.
 func (v *Verifier) checkUsage(leaf *x509.Certificate) error {
 	absent := len(leaf.ExtKeyUsage) == 0 && len(leaf.UnknownExtKeyUsage) == 0 && !hasEKU(leaf)
 	switch {
 	case absent && v.profile == Compatible:
 	case absent:
-		return reason.Refuse(reason.WrongUsage, "the leaf has no extended key usage; the strict profile wants clientAuth")
-	case !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
-		return reason.Refuse(reason.WrongUsage, "the leaf's extended key usage does not name clientAuth")
+		return reason.Refuse(reason.WrongUsage, "the leaf has no extended key usage; the strict profile wants "+v.usage.String())
+	case !slices.Contains(leaf.ExtKeyUsage, v.usage.extended()):
+		return reason.Refuse(reason.WrongUsage, "the leaf's extended key usage does not name "+v.usage.String())
 	}
 	// RFC 8446 section 4.4.2.2: a key usage, if there is one, must allow signatures.
 	if v.profile == Strict && leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {

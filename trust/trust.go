@@ -31,7 +31,7 @@ const (
 type Profile int
 
 const (
-	// Strict wants clientAuth said explicitly in the leaf, RSA of 2048 to 4096
+	// Strict wants the usage said explicitly in the leaf, RSA of 2048 to 4096
 	// bits, P-256 or better, or Ed25519.
 	Strict Profile = iota
 	// Compatible also takes a leaf that has no extended key usage at all, a key
@@ -39,12 +39,44 @@ const (
 	Compatible
 )
 
+// Usage is whose certificates are judged: what the extended key usage of a leaf must
+// allow, and that of its authorities.
+type Usage int
+
+const (
+	// ClientAuth is for clients. Nobody else's certificate can be a user's.
+	ClientAuth Usage = iota
+	// ServerAuth is for servers that we call, never for users: ports, mappings and
+	// guards refuse what was judged so.
+	ServerAuth
+)
+
+// String returns clientAuth or serverAuth.
+func (u Usage) String() string {
+	switch u {
+	case ClientAuth:
+		return "clientAuth"
+	case ServerAuth:
+		return "serverAuth"
+	}
+	return fmt.Sprintf("Usage(%d)", int(u))
+}
+
+// extended is the value of the extension (RFC 5280 section 4.2.1.12).
+func (u Usage) extended() x509.ExtKeyUsage {
+	if u == ServerAuth {
+		return x509.ExtKeyUsageServerAuth
+	}
+	return x509.ExtKeyUsageClientAuth
+}
+
 // Config is what a Verifier is built from. It is read once, by New.
 type Config struct {
 	Anchors    []*x509.Certificate    // chains are accepted to these; never the system's
 	CRLs       []*x509.RevocationList // of the anchors and of the authorities below them
 	Revocation Revocation             // Auto
 	Profile    Profile                // Strict
+	Usage      Usage                  // ClientAuth
 	Now        func() time.Time       // the clock; nil is time.Now
 
 	// Responder is asked where no CRL speaks for a certificate; nil: nobody is.
@@ -68,6 +100,7 @@ type Verifier struct {
 	revocation Revocation
 	responder  Responder
 	profile    Profile
+	usage      Usage
 	maxLife    time.Duration
 	now        func() time.Time
 	system     bool // now is time.Now
@@ -97,6 +130,7 @@ func New(c Config) (*Verifier, error) {
 		revocation: c.Revocation,
 		responder:  c.Responder,
 		profile:    c.Profile,
+		usage:      c.Usage,
 		maxLife:    c.MaxLeafLifetime,
 		now:        c.Now,
 		generation: generations.Add(1),
@@ -172,11 +206,17 @@ func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
 	if v.profile != Strict && v.profile != Compatible {
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Profile %d is none of Strict, Compatible", v.profile)})
 	}
+	if v.usage != ClientAuth && v.usage != ServerAuth {
+		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Usage %d is none of ClientAuth, ServerAuth", v.usage)})
+	}
 }
 
 // Generation is different for every Verifier of a process. A Verified of another
 // generation was judged under another trust.
 func (v *Verifier) Generation() uint64 { return v.generation }
+
+// Usage is whose certificates v judges.
+func (v *Verifier) Usage() Usage { return v.usage }
 
 // Anchors returns the anchors. The slice is the caller's.
 func (v *Verifier) Anchors() []*x509.Certificate { return slices.Clone(v.anchors) }

@@ -21,6 +21,7 @@ type believed struct {
 	notBefore   time.Time
 	until       time.Time
 	generation  uint64
+	usage       Usage
 }
 
 // IsZero reports whether v is nobody.
@@ -93,6 +94,15 @@ func (v Verified) Generation() uint64 {
 		return 0
 	}
 	return v.of.generation
+}
+
+// Usage is as whose certificate the leaf was judged. Only one that was judged as a
+// client's can be a user's.
+func (v Verified) Usage() Usage {
+	if v.of == nil {
+		return ClientAuth // of nobody
+	}
+	return v.of.usage
 }
 
 // NotBefore and Until bound the time in which the judgement holds: the dates of

@@ -13,20 +13,23 @@ import (
 // a file. It is read leniently; what the file means is for mtlsguard.Open to say.
 type site struct {
 	path          string
-	users, policy string // resolved; empty where the file names none
-	ports         []sitePort
+	users, policy string     // resolved; empty where the file names none
+	ports         []sitePort // where users come: the tunnels of reverse are one, too
 }
 
 type sitePort struct {
-	Name        string    `yaml:"name"`
-	Strict      yaml.Node `yaml:"strict"`
-	Trust       yaml.Node `yaml:"trust"`
-	Forwarded   yaml.Node `yaml:"forwarded"`
-	ServerNames []string  `yaml:"server_names"`
-	Methods     []string  `yaml:"methods"`
-	line        int
-	anchors     []string // resolved
-	trustLine   int
+	Name         string                 `yaml:"name"`
+	Strict       yaml.Node              `yaml:"strict"`
+	Trust        yaml.Node              `yaml:"trust"`
+	Forwarded    yaml.Node              `yaml:"forwarded"`
+	ServerNames  []string               `yaml:"server_names"`
+	Methods      []string               `yaml:"methods"`
+	Registration yaml.Node              `yaml:"registration"`
+	Tunnel       struct{ Check string } `yaml:"tunnel"`
+	Clients      yaml.Node              `yaml:"clients"` // of reverse
+	line         int
+	anchors      []string // resolved
+	trustLine    int
 }
 
 func readSite(path string) (*site, error) {
@@ -35,18 +38,32 @@ func readSite(path string) (*site, error) {
 		return nil, err
 	}
 	var f struct {
-		Users  string      `yaml:"users"`
-		Policy string      `yaml:"policy"`
-		Ports  []yaml.Node `yaml:"ports"`
+		Users   string      `yaml:"users"`
+		Policy  string      `yaml:"policy"`
+		Ports   []yaml.Node `yaml:"ports"`
+		Reverse yaml.Node   `yaml:"reverse"`
 	}
 	if err := lenient(data, &f); err != nil {
 		return nil, &mistake.Mistake{File: path, What: "this is no configuration: " + err.Error(), Hint: "name an mtlsguard.yaml"}
 	}
 	s := &site{path: path, users: resolve(path, f.Users), policy: resolve(path, f.Policy)}
-	for i := range f.Ports {
-		n := &f.Ports[i]
+	nodes := f.Ports
+	if !f.Reverse.IsZero() {
+		nodes = append(nodes, f.Reverse)
+	}
+	for i := range nodes {
+		n := &nodes[i]
 		p := sitePort{line: n.Line}
 		_ = n.Decode(&p) // what it cannot read, Open tells
+		if !p.Registration.IsZero() || p.Tunnel.Check == "believed" {
+			continue // nobody is mapped there, and no rule counts
+		}
+		if i == len(f.Ports) {
+			p.Trust = p.Clients
+			if p.Name == "" {
+				p.Name = "tunnel" // the default
+			}
+		}
 		var t struct{ Anchors []string }
 		_ = p.Trust.Decode(&t)
 		for _, a := range t.Anchors {

@@ -1,0 +1,57 @@
+package mtlsguard
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/reverse"
+)
+
+// tunnel writes what happens to tunnels, and to requests for which there was none.
+// port is the one that servers dial, or the name of the tunnels inside.
+func (e *events) tunnel(port string, x reverse.Event) {
+	level, event, outcome, msg := slog.LevelInfo, "handshake", "failed", "no tunnel"
+	switch x.Kind {
+	case reverse.Registered:
+		event, outcome, msg = "ready", "ok", "a tunnel is open"
+	case reverse.Draining:
+		event, outcome, msg = "drain", "ok", "a tunnel takes no more requests"
+	case reverse.Gone:
+		event, outcome, msg = "drain", "ok", "a tunnel has ended"
+	case reverse.Refused:
+		if x.Reason != "" {
+			level, outcome, msg = slog.LevelWarn, "refuse", "refused"
+		}
+	case reverse.Unavailable:
+		level, event, msg = slog.LevelWarn, "tunnel", "no tunnel was free"
+	default:
+		level, event, msg = slog.LevelWarn, "tunnel", "a request has broken off"
+	}
+	if !e.log.Enabled(context.Background(), level) {
+		return
+	}
+	suppressed, ok := e.sample.take(kind{event, outcome, port, string(x.Reason)})
+	if !ok {
+		return
+	}
+	var r record
+	if suppressed > 0 {
+		r.number("suppressed", suppressed)
+	}
+	r.add("event", event)
+	r.add("outcome", outcome)
+	r.add("reason", string(x.Reason))
+	r.add("port", port)
+	r.add("remote", x.Remote)
+	r.add("services", printable(strings.Join(x.Services, ","), longest))
+	if !x.Certificate.IsZero() {
+		r.certificate(e.verified(x.Certificate))
+	}
+	if x.Err != nil && !errors.Is(x.Err, net.ErrClosed) { // we closed it
+		r.add("error", printable(x.Err.Error(), longest))
+	}
+	e.write(level, msg, r, e.number.Load())
+}

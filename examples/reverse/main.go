@@ -1,0 +1,86 @@
+// Command reverse is a gateway, and a server behind it that opens no port.
+//
+//	go run ./examples/reverse gateway     # in one terminal: prints curl lines, then ready
+//	go run ./examples/reverse internal    # in another: dials the gateway, prints ready
+//
+// Clients call the gateway with their certificates. The server knows them: it verifies,
+// maps and decides. Either may be killed and started again without touching the other.
+// SIGINT and SIGTERM end both with status 0. What happens is JSON lines on standard
+// error.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mtlsguard/mtlsguard"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit statuses.
+const (
+	ok      = 0
+	failed  = 1 // it could not serve
+	unusual = 2 // the command line is wrong
+)
+
+const usage = "usage: reverse gateway | internal [flags]\n"
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, "error: which of the two?\nhint: ", usage)
+		return unusual
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	registrations := flags.String("registrations", registrationsAt, "`address` of the gateway's port for servers")
+	var external *string
+	switch args[0] {
+	case "gateway":
+		external = flags.String("external", externalAt, "`address` of the port for clients")
+	case "internal":
+	default:
+		fmt.Fprintf(stderr, "error: unknown command %q\nhint: %s", args[0], usage)
+		return unusual
+	}
+	switch err := flags.Parse(args[1:]); {
+	case err == flag.ErrHelp:
+		return ok
+	case err != nil:
+		return unusual
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "error: unknown argument %q\nhint: -h shows the flags\n", flags.Arg(0))
+		return unusual
+	}
+	files, handler := files{*registrations, externalAt}, orders()
+	if external != nil {
+		files.external, handler = *external, http.NotFoundHandler() // every request goes through a tunnel
+	}
+	options := mtlsguard.Options{Log: mtlsguard.JSONLog(stderr, nil), Ready: func() {
+		if external != nil {
+			printCurl(stdout, *external)
+		}
+		fmt.Fprintln(stdout, "ready")
+	}}
+	server, err := mtlsguard.OpenFS(files, args[0]+".yaml", options)
+	if err == nil {
+		err = server.Serve(ctx, handler)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "error: %v\nhint: does another program have the address? -registrations and -external take others\n", err)
+		return failed
+	}
+	return ok
+}

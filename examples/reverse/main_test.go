@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must happen. A server that has lost its
+// gateway for long dials again after up to 30 s; here it never is for long.
+const patience = 45 * time.Second
+
+// output is what a program writes. It is safe for concurrent use.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// process is one of the two commands.
+type process struct {
+	*exec.Cmd
+	stdout, stderr output
+}
+
+func start(t *testing.T, binary string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(binary, args...)}
+	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Process.Kill()
+		p.Wait()
+		if t.Failed() {
+			t.Logf("%q:\n%s%s", args, &p.stdout, &p.stderr)
+		}
+	})
+	return p
+}
+
+func (p *process) ready(t *testing.T) *process {
+	t.Helper()
+	eventually(t, "ready", func() bool { return strings.HasSuffix(p.stdout.String(), "ready\n") })
+	return p
+}
+
+// kill is kill -9.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.Wait()
+}
+
+// site is the two commands' binary and addresses.
+type site struct{ binary, external, registrations string }
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil {
+		const text = "curl is not installed; the Debian package is curl"
+		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	s := &site{binary: filepath.Join(t.TempDir(), "reverse"), external: free(t), registrations: free(t)}
+	if out, err := exec.Command("go", "build", "-o", s.binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	return s
+}
+
+// free is an address that nobody listens on just now.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (s *site) gateway(t *testing.T) *process {
+	t.Helper()
+	return start(t, s.binary, "gateway", "-external", s.external, "-registrations", s.registrations)
+}
+
+func (s *site) internal(t *testing.T) *process {
+	t.Helper()
+	return start(t, s.binary, "internal", "-registrations", s.registrations)
+}
+
+// curl runs a line from the root of the repository.
+func curl(t *testing.T, line string) string {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", line)
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out) + err.Error()
+	}
+	return string(out)
+}
+
+// lines are those that a gateway prints: alice's, a stranger's, and one without a
+// certificate.
+func (p *process) lines(t *testing.T) []string {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(p.stdout.String(), "\nready\n"), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%q", lines)
+	}
+	return lines
+}
+
+var wants = []string{
+	`{"user":"alice","groups":["Authenticated","Everybody","staff"],"port":"tunnel","via":"tunnel","mapping":"staff","path":"/orders/7",`,
+	`"status":403,"reason":"unmapped"`,
+	`"status":403,"reason":"no-certificate"`,
+}
+
+// The printed lines, as they stand, with curl; and with headers that lie.
+func TestK1_K6_CurlLines(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	gateway := s.gateway(t).ready(t)
+	internal := s.internal(t).ready(t)
+	const lies = ` -H 'X-Mtls-Caller: certificate' -H 'Client-Cert: :AAAA:' -H 'X-Forwarded-User: alice' -H 'X-SSL-Client-Cert: x' -H 'Connection: Client-Cert, X-Mtls-Caller'`
+	for i, line := range gateway.lines(t) {
+		for _, more := range []string{"", lies, " --http1.1", " --http1.1" + lies, " --tls-max 1.2"} {
+			if out := curl(t, line+more); !strings.HasPrefix(line, "curl ") || !strings.Contains(out, wants[i]) {
+				t.Errorf("%s%s: %s; want %s", line, more, out, wants[i])
+			}
+		}
+	}
+	if alice := curl(t, gateway.lines(t)[0]); !strings.Contains(alice, `"client":"127.0.0.1:`) || !strings.Contains(alice, `"gateway":"gateway.acme.example"`) {
+		t.Error(alice)
+	}
+	untrusted := strings.ReplaceAll(gateway.lines(t)[0], "alice", "untrusted")
+	if out := curl(t, untrusted); !strings.Contains(out, "exit status") {
+		t.Errorf("%s: %s", untrusted, out)
+	}
+	for _, p := range []*process{internal, gateway} {
+		p.Process.Signal(syscall.SIGTERM)
+		if err := p.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// kill -9 of either side, and a new one in its place: the other is not touched.
+func TestKillAndRestart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	gateway := s.gateway(t).ready(t)
+	internal := s.internal(t).ready(t)
+	line := gateway.lines(t)[0]
+	works := func(when string) {
+		t.Helper()
+		eventually(t, when, func() bool { return strings.Contains(curl(t, line+" --max-time 10"), wants[0]) })
+		for i, line := range gateway.lines(t) {
+			if out := curl(t, line); !strings.Contains(out, wants[i]) {
+				t.Errorf("%s: %s: %s", when, line, out)
+			}
+		}
+	}
+	works("at first")
+	internal.kill(t)
+	if out := curl(t, line+" --max-time 20"); strings.Contains(out, wants[0]) {
+		t.Errorf("nobody is inside: %s", out)
+	}
+	again := s.internal(t).ready(t)
+	works("another server")
+	gateway.kill(t)
+	if out := curl(t, line+" --max-time 20"); !strings.Contains(out, "exit status") {
+		t.Errorf("nobody is outside: %s", out)
+	}
+	gateway = s.gateway(t).ready(t)
+	works("another gateway")
+	for name, p := range map[string]*process{"gateway": gateway, "server": again} {
+		if err := p.Process.Signal(syscall.Signal(0)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		p.Process.Signal(os.Interrupt)
+		if err := p.Wait(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The server may be there before the gateway.
+func TestServerComesFirst(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	internal := s.internal(t)
+	eventually(t, "an attempt", func() bool { return strings.Contains(internal.stderr.String(), `"event":"handshake"`) })
+	if out := internal.stdout.String(); out != "" {
+		t.Errorf("%q without a gateway", out)
+	}
+	gateway := s.gateway(t).ready(t)
+	internal.ready(t)
+	if out := curl(t, gateway.lines(t)[0]); !strings.Contains(out, wants[0]) {
+		t.Error(out)
+	}
+}
+
+// What cannot be served ends with a sentence.
+func TestCannotServe(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, row := range []struct {
+		arguments []string
+		status    int
+	}{
+		{nil, unusual},
+		{[]string{"both"}, unusual},
+		{[]string{"gateway", "more"}, unusual},
+		{[]string{"internal", "-external", "x"}, unusual},
+		{[]string{"internal", "-registrations", "nonsense"}, failed},
+		{[]string{"gateway", "-external", taken.Addr().String(), "-registrations", "127.0.0.1:0"}, failed},
+		{[]string{"gateway", "-external", "127.0.0.1:0", "-registrations", taken.Addr().String()}, failed},
+		{[]string{"gateway", "-h"}, ok},
+	} {
+		var stdout, stderr output
+		if got := run(t.Context(), row.arguments, &stdout, &stderr); got != row.status || stdout.String() != "" || stderr.String() == "" {
+			t.Errorf("%q: status %d, %q, %q", row.arguments, got, &stdout, &stderr)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package mtlsguard
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// tunnelGeneration is what one reading says of the gateways that are dialled. To the
+// guard the tunnels are a port.
+type tunnelGeneration struct {
+	portGeneration
+	config reverse.ServerConfig // without Handler and Observe
+}
+
+// all are the ports, and last the tunnels as one.
+func (g *generation) all() []portGeneration {
+	if g.tunnel == nil {
+		return g.ports
+	}
+	return append(slices.Clip(g.ports), g.tunnel.portGeneration)
+}
+
+// decides reports whether users come by a port, and the policy decides about them.
+func (p *portGeneration) decides() bool {
+	return p.registration == nil && (p.tunnel == nil || !p.tunnel.believed)
+}
+
+// reverse reads what a server that dials gateways needs.
+func (l *loader) reverse(path string, f *reverseFile) *tunnelGeneration {
+	old := l.before(f.name)
+	out := &tunnelGeneration{portGeneration: l.guarded(f.portFile)}
+	out.portGeneration.config = ports.Config{Name: f.name, ClientAuth: f.clientCert}
+	if f.cert.name != "" && f.key.name != "" {
+		l.certificate(path, f.portFile, &out.portGeneration)
+		l.forClients(path, f, &out.portGeneration)
+	}
+	if f.trust != nil {
+		out.clients = l.trust(path, "reverse, clients", f.trust, old.clients)
+	}
+	if f.gateway != nil {
+		out.gateways = l.trust(path, "reverse, gateway", f.gateway, old.gateways)
+	}
+	out.config = reverse.ServerConfig{
+		Name: f.name, Services: f.services, Gateways: f.gateways, ServerName: f.serverName,
+		Trust:   forwarded.Gateways{Pins: f.pins, Names: f.names, Trust: out.gateways.verifier},
+		Clients: out.clients.verifier,
+	}
+	return out
+}
+
+// forClients refuses a certificate that no registration port would believe.
+func (l *loader) forClients(path string, f *reverseFile, out *portGeneration) {
+	if out.config.Certificate == nil {
+		return // told
+	}
+	pair, err := out.config.Certificate(nil)
+	if err != nil || slices.Contains(pair.Leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
+		return
+	}
+	at := place(path, f.cert)
+	at.What = "the certificate is not for clients (clientAuth): no gateway would take the registration"
+	at.Hint = "an extended key usage of clientAuth, by the authority that the registration port trusts"
+	l.wrong.Add(at)
+}
+
+// checkReverse builds the server once, so that what is wrong only together is a mistake.
+func (l *loader) checkReverse(path string, f *file, g *generation) {
+	if g.tunnel == nil {
+		return
+	}
+	c := g.tunnel.config
+	c.Certificate, c.Handler = g.tunnel.certificate, http.NotFoundHandler()
+	_, err := reverse.NewServer(c)
+	line := f.reverse.node.Line
+	l.wrong.Merge(placed(err, path, line), mistake.Mistake{File: path, Line: line})
+}
+
+// checkRegistration keeps those who may serve apart from those who call: a caller's
+// certificate with the right name would make its holder a server (K2).
+func (l *loader) checkRegistration(path string, f *file, g *generation) {
+	for i, p := range f.ports {
+		servers := g.ports[i].clients.verifier
+		if p.registration == nil || !p.registration.byName || servers == nil {
+			continue
+		}
+		for j, other := range g.ports {
+			users := other.users.verifier
+			if f.ports[j].forwarded == nil {
+				users = other.clients.verifier
+			}
+			if i != j && users != nil && servers.SharesAnchor(users) {
+				l.wrong.Add(mistake.Mistake{
+					File: path, Line: p.registration.node.Line,
+					What: fmt.Sprintf("servers register by a name under an authority that also issues for the callers of port %s", other.config.Name),
+					Hint: "an authority for such servers alone, or fingerprints and no names",
+				})
+			}
+		}
+	}
+}
+
+// certificate answers a gateway with the server's own.
+func (t *tunnelGeneration) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if t.portGeneration.config.Certificate == nil {
+		return nil, errors.New("mtlsguard: no certificate") // told when it was read
+	}
+	return t.portGeneration.config.Certificate(nil)
+}
+
+// routes say where requests go that come by the ports of one generation.
+type routes struct {
+	registration string                 // the port that servers dial; empty: there is none
+	services     []serviceFile          // who may serve; nil: whom the certificate names
+	tunnels      map[string]*tunnelFile // by port
+}
+
+func (g *generation) routes() *routes {
+	out := &routes{tunnels: map[string]*tunnelFile{}}
+	for _, p := range g.ports {
+		if r := p.registration; r != nil {
+			out.registration, out.services = p.config.Name, r.services
+		}
+		if p.tunnel != nil {
+			out.tunnels[p.config.Name] = p.tunnel
+		}
+	}
+	return out
+}
+
+// mayServe is for reverse.GatewayConfig.Authorize.
+func (r *routes) mayServe(_ context.Context, chain []*x509.Certificate) ([]string, error) {
+	var names, out []string
+	for _, n := range chain[0].DNSNames {
+		names = append(names, strings.ToLower(n))
+	}
+	if r.services == nil {
+		out = names
+	}
+	fingerprint := trust.FingerprintOf(chain[0])
+	for _, s := range r.services {
+		if slices.Contains(s.pins, fingerprint) || slices.ContainsFunc(s.names, func(n string) bool { return slices.Contains(names, n) }) {
+			out = append(out, s.name)
+		}
+	}
+	if len(out) == 0 {
+		return nil, reason.Refuse(reason.Denied, "the certificate may serve nothing")
+	}
+	return out, nil
+}
+
+// service is for reverse.GatewayConfig.Service.
+func (r *routes) service(req *http.Request) string {
+	c, ok := ports.FromContext(req.Context())
+	if !ok {
+		return ""
+	}
+	t := r.tunnels[c.Port().Name()]
+	if t == nil {
+		return ""
+	}
+	if s, ok := t.hosts[canonicalHost(req.Host)]; ok {
+		return s
+	}
+	return t.service
+}

@@ -1,0 +1,162 @@
+package mtlsguard
+
+import (
+	"context"
+	"crypto/x509"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reverse"
+)
+
+// believedUser is how logs call who is let through where a port says check: believed.
+// There it is nobody in particular: the server inside names and decides.
+const believedUser = "believed"
+
+// everyone lets everybody do everything. It is for callers about whom another guard
+// decides.
+var everyone = sync.OnceValues(func() (*policy.Engine, error) {
+	return policy.New([]policy.Rule{
+		{Subject: "group:Everybody", Port: "*", Method: "*", Path: "/*", Effect: policy.Allow, File: "check: believed"},
+		{Subject: "group:Everybody", Port: "*", Method: "*", Path: "*", Effect: policy.Allow, File: "check: believed"},
+	}, nil)
+})
+
+// openGateway makes the gateway of a configuration that has one.
+func (s *Server) openGateway(g *generation) error {
+	s.routes.Store(g.routes())
+	i := slices.IndexFunc(g.ports, func(p portGeneration) bool { return p.registration != nil })
+	if i < 0 {
+		return nil
+	}
+	config, err := s.believedConfig(g, 1)
+	if err != nil {
+		return err
+	}
+	if s.believers, err = middleware.New(config); err != nil {
+		return err
+	}
+	port := g.ports[i].config.Name
+	s.gateway, err = reverse.NewGateway(reverse.GatewayConfig{
+		Authorize: func(ctx context.Context, chain []*x509.Certificate) ([]string, error) {
+			return s.routes.Load().mayServe(ctx, chain)
+		},
+		Service:  func(r *http.Request) string { return s.routes.Load().service(r) },
+		Upgrades: g.ports[i].registration.upgrades,
+		Observe:  func(e reverse.Event) { s.events.tunnel(port, e) },
+	})
+	return err
+}
+
+// believedConfig is the guard of the ports with check: believed. It is a guard like
+// any other, with a table and a policy that tell nobody apart.
+func (s *Server) believedConfig(g *generation, number uint64) (middleware.Config, error) {
+	policy, err := everyone()
+	if err != nil {
+		return middleware.Config{}, err
+	}
+	c := s.guardOptions(number)
+	c.Map, c.Policy, c.Unmapped = nobody, policy, believedUser
+	c.IdentityHeaders = slices.Clone(c.IdentityHeaders)
+	for _, p := range g.ports {
+		if p.guard.Forwarded != nil {
+			c.IdentityHeaders = append(c.IdentityHeaders, p.guard.Forwarded.Headers()...) // deleted on every port
+		}
+		if p.tunnel != nil && p.tunnel.believed {
+			pc := p.guard
+			pc.Unmapped = believedUser
+			c.PerPort[p.config.Name] = pc
+		}
+	}
+	return c, nil
+}
+
+// dispatch serves each port as its role in the configuration says: servers register
+// at one, the requests of others go through their tunnels, all else is for next.
+func (s *Server) dispatch(next http.Handler) http.Handler {
+	guarded := s.Handler(next)
+	if s.gateway == nil {
+		return guarded
+	}
+	registrations := s.gateway.Registrations()
+	checked, believed := s.guard.Handler(s.gateway), s.believers.Handler(s.gateway)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := ports.FromContext(r.Context())
+		if !ok {
+			guarded.ServeHTTP(w, r) // which refuses it
+			return
+		}
+		routes := s.routes.Load()
+		switch t := routes.tunnels[c.Port().Name()]; {
+		case c.Port().Name() == routes.registration:
+			registrations.ServeHTTP(w, r)
+		case t == nil:
+			guarded.ServeHTTP(w, r)
+		case t.believed:
+			believed.ServeHTTP(w, r)
+		default:
+			checked.ServeHTTP(w, r)
+		}
+	})
+}
+
+// checker is the guard that decides about a port's requests; nil where no caller comes.
+func (s *Server) checker(p *portGeneration) *middleware.Guard {
+	switch {
+	case p.registration != nil:
+		return nil
+	case p.tunnel != nil && p.tunnel.believed:
+		return s.believers
+	}
+	return s.guard
+}
+
+// leave says goodbye to the servers that have registered, while the ports drain.
+func (s *Server) leave() (wait func()) {
+	if s.gateway == nil {
+		return func() {}
+	}
+	drain := defaultDrain
+	s.mu.Lock()
+	g := s.current
+	s.mu.Unlock()
+	for _, p := range g.ports {
+		if p.registration != nil && p.config.Limits.Drain > 0 {
+			drain = p.config.Limits.Drain
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		_ = s.gateway.Shutdown(ctx)
+	}()
+	return func() { <-done }
+}
+
+// defaultDrain is that of ports.Limits.
+const defaultDrain = 8 * time.Second
+
+// swapBelieved puts another configuration of the gateway in force: for the requests to
+// come, and for the servers that have registered.
+func (s *Server) swapBelieved(g *generation) error {
+	if s.gateway == nil {
+		return nil
+	}
+	config, err := s.believedConfig(g, s.number.Load()+1)
+	if err != nil {
+		return err
+	}
+	if err := s.believers.Reconfigure(config); err != nil {
+		return err
+	}
+	s.routes.Store(g.routes())
+	s.gateway.Recheck(context.Background())
+	return nil
+}
