@@ -1,0 +1,430 @@
+package prom_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/observe/internal/testsite"
+	"github.com/mtlsguard/mtlsguard/observe/prom"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+func metrics(t testing.TB, c prom.Config) *prom.Metrics {
+	t.Helper()
+	m, err := prom.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func registry(t testing.TB, m *prom.Metrics) *prometheus.Registry {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	if err := r.Register(m); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// scraper reads a registry as Prometheus does: over HTTP.
+func scraper(t testing.TB, r *prometheus.Registry) func() string {
+	t.Helper()
+	s := httptest.NewServer(promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+	t.Cleanup(s.Close)
+	return func() string {
+		t.Helper()
+		res, err := http.Get(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != 200 {
+			t.Fatal(res.Status, err, string(body))
+		}
+		return string(body)
+	}
+}
+
+// live is a site's server that is measured.
+type live struct {
+	*testsite.Site
+	server   *mtlsguard.Server
+	registry *prometheus.Registry
+	scrape   func() string
+}
+
+func start(t *testing.T) *live {
+	t.Helper()
+	return serve(t, testsite.New(t), mtlsguard.Options{})
+}
+
+func serve(t *testing.T, s *testsite.Site, options mtlsguard.Options) *live {
+	t.Helper()
+	m := metrics(t, prom.Config{Now: options.Now})
+	l := &live{Site: s, registry: registry(t, m)}
+	l.scrape = scraper(t, l.registry)
+	options.Observe, options.OnHandshake = m.Observe, m.OnHandshake
+	var ready func()
+	options.Ready = func() { ready() }
+	l.server = s.Open(options)
+	m.Watch(l.server)
+	s.Serve(func(ctx context.Context, now func()) error {
+		ready = now
+		return l.server.Serve(ctx, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	})
+	return l
+}
+
+// value is that of one series in a scrape.
+func value(t *testing.T, text, series string) float64 {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, series+" "); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+	}
+	t.Errorf("no series %s", series)
+	return 0
+}
+
+// Every decision and every handshake is counted once, where it belongs.
+func TestL8_Counts(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	alice, bob, stranger, nobody := l.Client(l.Alice), l.Client(l.Bob), l.Client(l.Other.Leaf("alice")), l.Client(nil)
+	for _, row := range []struct {
+		who  *http.Client
+		port string
+		want int
+	}{
+		{alice, "internal", 200}, {alice, "internal", 200}, {alice, "public", 200}, {bob, "internal", 403}, {nobody, "public", 403}, {stranger, "internal", 0}, {nobody, "internal", 0},
+	} {
+		if got := l.Ask(row.who, l.server, row.port, "/orders/7"); got != row.want {
+			t.Fatalf("%s answers %d, wanted %d", row.port, got, row.want)
+		}
+	}
+	text := l.Eventually(l.scrape,
+		"\nmtlsguard_decisions_total{outcome=\"allow\",port=\"internal\",reason=\"\"} 2\n",
+		"\nmtlsguard_decisions_total{outcome=\"allow\",port=\"public\",reason=\"\"} 1\n",
+		"\nmtlsguard_decisions_total{outcome=\"refuse\",port=\"internal\",reason=\"denied\"} 1\n",
+		"\nmtlsguard_decisions_total{outcome=\"refuse\",port=\"public\",reason=\"no-certificate\"} 1\n",
+		"\nmtlsguard_decisions_total{outcome=\"refuse\",port=\"public\",reason=\"denied\"} 0\n",
+		"\nmtlsguard_handshakes_total{outcome=\"ok\",port=\"internal\",reason=\"\",resumed=\"false\",version=\"1.3\"} 2\n",
+		"\nmtlsguard_handshakes_total{outcome=\"ok\",port=\"internal\",reason=\"\",resumed=\"true\",version=\"1.3\"} 1\n",
+		"\nmtlsguard_handshakes_total{outcome=\"refuse\",port=\"internal\",reason=\"unknown-authority\",resumed=\"\",version=\"\"} 1\n",
+		"\nmtlsguard_handshakes_total{outcome=\"refuse\",port=\"internal\",reason=\"no-certificate\",resumed=\"\",version=\"\"} 1\n",
+		"\nmtlsguard_handshake_duration_seconds_count{port=\"internal\"} 3\n",
+		"\nmtlsguard_client_certificate_remaining_seconds_count{port=\"internal\"} 3\n",
+		"\nmtlsguard_client_certificate_remaining_seconds_count{port=\"public\"} 1\n",
+	)
+	// A day, less the time since it was made.
+	if in, below := value(t, text, `mtlsguard_client_certificate_remaining_seconds_bucket{port="internal",le="86400"}`), value(t, text, `mtlsguard_client_certificate_remaining_seconds_bucket{port="internal",le="43200"}`); in != 3 || below != 0 {
+		t.Errorf("%v have less than a day, %v less than half; wanted 3 and 0", in, below)
+	}
+	// The counts of the server itself are another way to the same figures.
+	for _, p := range l.server.Status().Ports {
+		if got := value(t, text, fmt.Sprintf("mtlsguard_decisions_total{outcome=\"allow\",port=%q,reason=\"\"}", p.Name)); got != float64(p.Allowed) {
+			t.Errorf("%s: %v allowed, Status says %d", p.Name, got, p.Allowed)
+		}
+		for _, r := range reason.All() {
+			if got := value(t, text, fmt.Sprintf("mtlsguard_handshakes_total{outcome=\"refuse\",port=%q,reason=%q,resumed=\"\",version=\"\"}", p.Name, r)); got != float64(p.Handshakes[r]) {
+				t.Errorf("%s: %v handshakes refused for %s, Status says %d", p.Name, got, r, p.Handshakes[r])
+			}
+		}
+	}
+}
+
+// TLS 1.2 has series of its own, and a connection that only ends is nobody's refusal.
+func TestL8_VersionAndFailure(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	old := l.Client(l.Alice)
+	old.Transport.(*http.Transport).TLSClientConfig.MaxVersion = 0x0303
+	if got := l.Ask(old, l.server, "internal", "/"); got != 200 {
+		t.Fatal(got)
+	}
+	blind := &http.Client{} // trusts no server, and says so
+	t.Cleanup(blind.CloseIdleConnections)
+	if got := l.Ask(blind, l.server, "internal", "/"); got != 0 {
+		t.Fatal(got)
+	}
+	l.Eventually(l.scrape,
+		"\nmtlsguard_handshakes_total{outcome=\"ok\",port=\"internal\",reason=\"\",resumed=\"false\",version=\"1.2\"} 1\n",
+		"\nmtlsguard_handshakes_total{outcome=\"failed\",port=\"internal\",reason=\"\",resumed=\"\",version=\"\"} 1\n",
+	)
+}
+
+// What the server has in force is told with its dates, as of the scrape.
+func TestI6_WhatEnds(t *testing.T) {
+	t.Parallel()
+	s := testsite.New(t)
+	l := serve(t, s, mtlsguard.Options{})
+	text := l.scrape()
+	inventory := l.server.Inventory()
+	for _, p := range inventory.Ports {
+		for name, want := range map[string]time.Time{
+			"mtlsguard_server_certificate_not_after_timestamp_seconds": p.CertificateNotAfter,
+			"mtlsguard_anchor_not_after_timestamp_seconds":             p.Anchors[0].NotAfter,
+			"mtlsguard_crl_next_update_timestamp_seconds":              p.FreshUntil,
+		} {
+			series := fmt.Sprintf("%s{port=%q}", name, p.Name)
+			if want.IsZero() {
+				if strings.Contains(text, series) {
+					t.Errorf("%s is there, and the port has none", series)
+				}
+				continue
+			}
+			if got := value(t, text, series); got != float64(want.Unix()) {
+				t.Errorf("%s is %v, wanted %v", series, got, want.Unix())
+			}
+		}
+	}
+	if got := value(t, text, `mtlsguard_anchors{port="gateway"}`); got != 2 {
+		t.Errorf("%v anchors behind the gateway, wanted its own and its users'", got)
+	}
+	for series, want := range map[string]float64{
+		"mtlsguard_ready": 1, "mtlsguard_reload_failed": 0, "mtlsguard_generation": 1, "mtlsguard_log_dropped_total": 0,
+		`mtlsguard_file_generation{file="users.yaml"}`: 1, `mtlsguard_connections{port="internal"}`: 0,
+	} {
+		if got := value(t, text, series); got != want {
+			t.Errorf("%s is %v, wanted %v", series, got, want)
+		}
+	}
+	if a := inventory.Ports[2].Anchors; a[0].NotAfter.Equal(a[1].NotAfter) {
+		t.Error("both anchors of the gateway's port end together: which one is told of shows nothing")
+	}
+	before := value(t, text, `mtlsguard_file_timestamp_seconds{file="policy.csv"}`)
+	if age := float64(time.Now().UnixMilli())/1000 - before; age < 0 || age > 60 {
+		t.Errorf("policy.csv is %v s old", age)
+	}
+
+	s.Put("users.yaml", "garbage")
+	_ = l.server.Reload()
+	text = l.scrape()
+	if value(t, text, "mtlsguard_reload_failed") != 1 || value(t, text, "mtlsguard_ready") != 0 || value(t, text, "mtlsguard_generation") != 1 {
+		t.Error("a failed reload is not told of")
+	}
+	time.Sleep(2 * time.Millisecond) // so that the next generation is another time
+	s.Put("users.yaml", "mappings: [{id: bob, user: bob, subject: \"CN=bob\", issuer: ca.pem}]\n")
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	text = l.scrape()
+	for series, want := range map[string]float64{
+		"mtlsguard_ready": 1, "mtlsguard_reload_failed": 0, "mtlsguard_generation": 2,
+		`mtlsguard_file_generation{file="users.yaml"}`: 2, `mtlsguard_file_generation{file="policy.csv"}`: 1,
+		`mtlsguard_file_timestamp_seconds{file="policy.csv"}`: before,
+	} {
+		if got := value(t, text, series); got != want {
+			t.Errorf("after a reload %s is %v, wanted %v", series, got, want)
+		}
+	}
+}
+
+// The clock is the one that certificates are judged by.
+func TestG7_Clock(t *testing.T) {
+	t.Parallel()
+	s := testsite.New(t)
+	ahead := func() time.Time { return time.Now().Add(20 * time.Hour) }
+	l := serve(t, s, mtlsguard.Options{Now: ahead})
+	if got := l.Ask(l.Client(l.Alice), l.server, "internal", "/"); got != 200 {
+		t.Fatal(got)
+	}
+	l.Eventually(l.scrape, "\nmtlsguard_client_certificate_remaining_seconds_bucket{port=\"internal\",le=\"14400\"} 1\n")
+}
+
+// Whatever strangers and users send, no series comes of it, and no name gets out.
+func TestH10_NoSeriesByCallers(t *testing.T) {
+	t.Parallel()
+	l := start(t)
+	l.Ask(l.Client(l.Alice), l.server, "internal", "/")
+	before, err := testutil.GatherAndCount(l.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		name := fmt.Sprintf("eve-%d", i)
+		l.Ask(l.Client(l.Other.Leaf(name)), l.server, "internal", "/"+name)
+		known := l.Client(l.CA.Leaf(name, func(c *x509.Certificate) { c.DNSNames = []string{name + ".example"} }))
+		l.Ask(known, l.server, "internal", "/"+name, "Host", name, "X-Forwarded-Client-Cert", name)
+		l.Ask(known, l.server, "public", "/..%2f"+name)
+	}
+	text := l.Eventually(l.scrape, "\nmtlsguard_handshakes_total{outcome=\"refuse\",port=\"internal\",reason=\"unknown-authority\",resumed=\"\",version=\"\"} 30\n")
+	if after, err := testutil.GatherAndCount(l.registry); err != nil || after != before {
+		t.Errorf("%d series before, %d after, %v", before, after, err)
+	}
+	labels := map[string]bool{"port": true, "outcome": true, "reason": true, "version": true, "resumed": true, "file": true, "le": true}
+	for _, m := range regexp.MustCompile(`([a-z_]+)="`).FindAllStringSubmatch(text, -1) {
+		if !labels[m[1]] {
+			t.Errorf("a label is called %s", m[1])
+		}
+	}
+	for _, word := range []string{"eve", "alice", "bob", "CN=", l.Dir} {
+		if strings.Contains(text, word) {
+			t.Errorf("a scrape holds %q", word)
+		}
+	}
+	for _, f := range l.server.Inventory().Ports {
+		for _, a := range f.Anchors {
+			if strings.Contains(text, a.Fingerprint.String()) {
+				t.Error("a scrape holds a fingerprint")
+			}
+		}
+	}
+}
+
+// What is not of a list is counted as such: no plug-in makes series.
+func TestH10_WordsOfNoList(t *testing.T) {
+	t.Parallel()
+	m := metrics(t, prom.Config{})
+	r := registry(t, m)
+	for i := range 10 {
+		word := reason.Reason(fmt.Sprint("word-", i))
+		m.Observe(nil, middleware.Outcome{Port: "a", Reason: word})
+		m.OnHandshake(ports.Handshake{Port: "a", Reason: word, Err: errors.New("refused")})
+		m.OnHandshake(ports.Handshake{Port: "a", Version: uint16(0x7000 + i)})
+	}
+	text := scraper(t, r)()
+	for _, series := range []string{
+		`mtlsguard_decisions_total{outcome="refuse",port="a",reason="other"}`,
+		`mtlsguard_handshakes_total{outcome="refuse",port="a",reason="other",resumed="",version=""}`,
+		`mtlsguard_handshakes_total{outcome="ok",port="a",reason="",resumed="false",version="other"}`,
+	} {
+		if got := value(t, text, series); got != 10 {
+			t.Errorf("%s is %v, wanted 10", series, got)
+		}
+	}
+	if strings.Contains(text, "word-") {
+		t.Error("a word of no list is a label")
+	}
+}
+
+// A request that came by no port is counted too: it is a refusal that somebody should see.
+func TestA11_WithoutPort(t *testing.T) {
+	t.Parallel()
+	m := metrics(t, prom.Config{})
+	r := registry(t, m)
+	s := testsite.New(t)
+	server := s.Open(mtlsguard.Options{Observe: m.Observe})
+	w := httptest.NewRecorder()
+	server.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if w.Code < 400 || w.Code == 404 {
+		t.Fatal(w.Code)
+	}
+	if text := scraper(t, r)(); !regexp.MustCompile(`mtlsguard_decisions_total\{outcome="refuse",port="",reason="[a-z-]+"\} 1\n`).MatchString(text) {
+		t.Error(text)
+	}
+}
+
+// A name that is no text does not cost the scrape.
+func TestH10_FileNameThatIsNoText(t *testing.T) {
+	t.Parallel()
+	s := testsite.New(t)
+	crl, err := os.ReadFile(s.Path("ca.crl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(s.Path("lists"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.Path("lists/\xff.crl"), crl, 0o600); err != nil {
+		t.Skip("this file system has no such names")
+	}
+	config, err := os.ReadFile(s.Path("mtlsguard.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Put("mtlsguard.yaml", strings.Replace(string(config), "crls: [ca.crl]", "crls: [lists]", 1))
+	m := metrics(t, prom.Config{})
+	m.Watch(s.Open(mtlsguard.Options{}))
+	if text := scraper(t, registry(t, m))(); !strings.Contains(text, `mtlsguard_file_generation{file="\"lists/\\xff.crl\""} 1`) {
+		t.Error(text)
+	}
+}
+
+// Counting, adding ports, watching and scraping go together.
+func TestL8_Together(t *testing.T) {
+	t.Parallel()
+	m := metrics(t, prom.Config{})
+	scrape := scraper(t, registry(t, m))
+	server := testsite.New(t).Open(mtlsguard.Options{})
+	var busy sync.WaitGroup
+	for range 4 {
+		busy.Go(func() {
+			for i := range 1000 {
+				name := fmt.Sprint("port-", i%7)
+				m.Observe(nil, middleware.Outcome{Port: name, Allowed: i%2 == 0, Reason: reason.Denied})
+				m.OnHandshake(ports.Handshake{Port: name, Version: 0x0304})
+			}
+		})
+	}
+	busy.Go(func() {
+		for range 20 {
+			m.Watch(server)
+			scrape()
+		}
+	})
+	busy.Wait()
+	text, sum := scrape(), 0.0
+	for i := range 7 {
+		sum += value(t, text, fmt.Sprintf(`mtlsguard_decisions_total{outcome="allow",port="port-%d",reason=""}`, i))
+		sum += value(t, text, fmt.Sprintf(`mtlsguard_decisions_total{outcome="refuse",port="port-%d",reason="denied"}`, i))
+	}
+	if sum != 4000 {
+		t.Errorf("%v decisions are counted, wanted 4000", sum)
+	}
+}
+
+// promtool's rules for names and help texts.
+func TestMetricsLint(t *testing.T) {
+	t.Parallel()
+	problems, err := testutil.GatherAndLint(start(t).registry)
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}
+
+func TestConfigMistakes(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		bounds []time.Duration
+		wrong  int
+	}{
+		"ascending": {[]time.Duration{0, time.Hour, 2 * time.Hour}, 0}, "one": {[]time.Duration{time.Hour}, 0}, "none": {[]time.Duration{}, 1},
+		"twice the same": {[]time.Duration{time.Hour, time.Hour}, 1}, "down, and down again": {[]time.Duration{3, 2, 1}, 2},
+	} {
+		_, err := prom.New(prom.Config{Remaining: row.bounds})
+		got := 0
+		if err != nil {
+			got = len(strings.Split(err.Error(), "\n"))
+		}
+		if got != row.wrong {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
