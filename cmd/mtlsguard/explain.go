@@ -30,7 +30,7 @@ type explainCmd struct {
 	Cacert string   `placeholder:"FILE" help:"What the running server's certificate leads to; without it, it must be the one that the configuration names."`
 	Name   string   `name:"host-name" placeholder:"NAME" help:"The host that the request is for (SNI and Host). Default: one that the port serves."`
 	Header []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Another header: what a gateway states."`
-	Stated string   `placeholder:"FILE" help:"The certificate that a gateway states (RFC 9440); --cert is then the gateway's own."`
+	Stated string   `placeholder:"FILE" help:"The certificate that a gateway states, in the port's format; --cert is then the gateway's own."`
 	password
 }
 
@@ -66,7 +66,7 @@ func (c *explainCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	q, entry, err := c.question(a)
+	q, entry, err := c.question(a, s)
 	if err != nil {
 		return err
 	}
@@ -99,13 +99,13 @@ func (c *explainCmd) Run(a *app) error {
 	} else {
 		x.print(a)
 	}
-	if !x.answer.Allowed {
-		return errNo
+	if !x.answer.Allowed || x.live != nil && !x.live.Same {
+		return errNo // also where the running server says otherwise
 	}
 	return nil
 }
 
-func (c *explainCmd) question(a *app) (q mtlsguard.Question, entry certfile.Entry, err error) {
+func (c *explainCmd) question(a *app, s *site) (q mtlsguard.Question, entry certfile.Entry, err error) {
 	q = mtlsguard.Question{Port: c.Port, Method: c.Method, Path: c.Path, Host: c.Name, Header: http.Header{}}
 	password, err := c.read(a)
 	if err != nil {
@@ -135,14 +135,11 @@ func (c *explainCmd) question(a *app) (q mtlsguard.Question, entry certfile.Entr
 		if err != nil {
 			return q, entry, err
 		}
-		q.Header["Client-Cert"] = []string{item(stated.Chain[0])}
-		var issuers []string
-		for _, i := range stated.Chain[1:] {
-			issuers = append(issuers, item(i))
+		topology, err := s.port(c.Port).topology()
+		if err != nil {
+			return q, entry, err
 		}
-		if issuers != nil {
-			q.Header["Client-Cert-Chain"] = []string{strings.Join(issuers, ", ")}
-		}
+		topology.Write(q.Header, stated.Chain)
 	}
 	return q, entry, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
@@ -133,4 +132,3 @@ func stepPosition(s certmap.Step) string {
 }
 
 // item is a certificate as RFC 9440 writes it.
-func item(c *x509.Certificate) string { return ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":" }

@@ -54,6 +54,10 @@ func (x *asked) hints() []hint {
 			add(hint{Text: "net/http refuses this request by itself, whatever the configuration says: send a path that is escaped"})
 		}
 	case reason.UnknownAuthority:
+		if p.gatewaysOnly() && o.Refused {
+			add(hint{Text: "this port is for gateways: --cert is the gateway's own certificate, and --stated the user's", File: x.site.path, Line: p.Forwarded.Line})
+			break
+		}
 		x.unknown(add, p)
 	case reason.Expired, reason.Revoked, reason.WeakKey, reason.NotALeaf, reason.TooLarge, reason.BadCertificate, reason.NotYetValid:
 		x.unusable(add, p)

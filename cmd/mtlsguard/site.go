@@ -5,6 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
@@ -100,6 +101,24 @@ func (s *site) port(name string) sitePort {
 		}
 	}
 	return sitePort{Name: name}
+}
+
+// gatewaysOnly reports whether users come to the port through a gateway.
+func (p sitePort) gatewaysOnly() bool { return p.Forwarded.Kind != 0 }
+
+// topology is how the port's gateway writes; RFC 9440 where it has none.
+func (p sitePort) topology() (forwarded.Topology, error) {
+	if !p.gatewaysOnly() {
+		return forwarded.RFC9440(), nil
+	}
+	var f struct {
+		Format, Header string
+		Verified       struct{ Header, Value string }
+	}
+	if err := p.Forwarded.Decode(&f); err != nil {
+		return forwarded.Topology{}, err
+	}
+	return forwarded.Named(f.Format, f.Header, f.Verified.Header, f.Verified.Value)
 }
 
 func (s *site) portNames() []string {

@@ -1,0 +1,62 @@
+package forwarded
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Write states a certificate as the gateway does, leaf first, with its issuers where
+// the format has a place for them. It is for explanations and tests: what makes a
+// statement believed is the connection that it comes by.
+func (t Topology) Write(h http.Header, chain []*x509.Certificate) {
+	if t.format == nil || len(chain) == 0 {
+		return
+	}
+	leaf := chain[0].Raw
+	switch t.format {
+	case &rfc9440, &google:
+		h.Set(t.cert, sequenceOf(leaf))
+		var issuers []string
+		for _, c := range chain[1:] {
+			issuers = append(issuers, sequenceOf(c.Raw))
+		}
+		if issuers != nil {
+			h.Set(t.chain, strings.Join(issuers, ", "))
+		}
+	case &haproxy:
+		h.Set(t.cert, base64.StdEncoding.EncodeToString(leaf))
+		var issuers bytes.Buffer
+		for _, c := range chain[1:] {
+			issuers.Write(c.Raw)
+		}
+		if issuers.Len() > 0 {
+			h.Set(t.chain, base64.StdEncoding.EncodeToString(issuers.Bytes()))
+		}
+	case &traefik:
+		var all []string
+		for _, c := range chain {
+			all = append(all, base64.StdEncoding.EncodeToString(c.Raw))
+		}
+		h.Set(t.cert, strings.Join(all, ","))
+	case &envoy:
+		h.Set(t.cert, `Cert="`+escapedPEM(leaf)+`"`)
+	case &nginx, &apache, &awsALB, &webMethods:
+		h.Set(t.cert, escapedPEM(leaf))
+	default:
+		h.Set(t.cert, base64.StdEncoding.EncodeToString(leaf))
+	}
+	if t.verified != "" {
+		h.Set(t.verified, t.yes)
+	}
+}
+
+func sequenceOf(der []byte) string { return ":" + base64.StdEncoding.EncodeToString(der) + ":" }
+
+func escapedPEM(der []byte) string {
+	return url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+}
