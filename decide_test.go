@@ -557,10 +557,9 @@ func TestExplainWhileReloading(t *testing.T) {
 		}
 		select {
 		case <-done:
-			if asked < 10 {
-				t.Skipf("only %d questions", asked)
+			if asked >= 10 {
+				return
 			}
-			return
 		default:
 		}
 	}

@@ -146,7 +146,11 @@ func read(t *testing.T, name string) string {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("no curl")
+		const text = "curl is missing: it is in the Debian package curl"
+		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
