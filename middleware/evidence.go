@@ -45,7 +45,7 @@ func (m *memo) inForce(at time.Time) bool {
 // sure reports whether something is in force by v's clock, which it reads once a
 // tick where the end is far away.
 func sure(since *atomic.Int64, v *trust.Verifier, tick int64, what interface{ inForce(time.Time) bool }) bool {
-	if tick >= 0 && since.Load() == tick {
+	if tick > 0 && since.Load() == tick {
 		return true
 	}
 	now := v.Now()

@@ -41,6 +41,7 @@ func New(c Config) (*Port, error) {
 	}
 	p := &Port{name: c.Name, conns: map[*Conn]struct{}{}, changed: make(chan struct{}), gate: newGate(c.Limits.Handshakes)}
 	p.slots.setMost(c.Limits.Connections, c.Limits.PerIP)
+	p.clock.Store(-1) // nobody sweeps yet
 	p.state.Store(s)
 	return p, nil
 }
@@ -48,8 +49,8 @@ func New(c Config) (*Port, error) {
 // Name is the port's name.
 func (p *Port) Name() string { return p.name }
 
-// Tick is another number every second while somebody serves the port, and negative
-// otherwise. What was sure for some seconds when a tick began is sure as long as it
+// Tick is another number, above 0, every second while somebody serves the port, and
+// negative otherwise. What was sure for some seconds when a tick began is sure as long as it
 // lasts: a reader saves itself the clock.
 func (p *Port) Tick() int64 { return p.clock.Load() }
 

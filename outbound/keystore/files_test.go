@@ -243,7 +243,10 @@ func TestNamedPipe(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Skip(err)
+		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
+			t.Fatal(err)
+		}
+		t.Skipf("named pipes are missing on this system: %v", err)
 	}
 	if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{{Alias: "a", File: path}}}); err == nil || !strings.Contains(err.Error(), "regular") {
 		t.Error(err)
