@@ -217,9 +217,9 @@ func TestL11_ReadinessOfTunnels(t *testing.T) {
 		if len(inner.log.find("event", event, "port", "tunnel", "remote", d.registrations, "services", "orders", "subject", "localhost")) < 2 {
 			t.Errorf("no %s in %s", event, inner.log.text())
 		}
-		if len(outer.log.find("event", event, "port", "registrations", "services", "orders", "subject", "CN=orders")) < 2 {
-			t.Errorf("no %s in %s", event, outer.log.text())
-		}
+		eventually(t, event+" in the gateway's log", func() bool { // which is written when it has time
+			return len(outer.log.find("event", event, "port", "registrations", "services", "orders", "subject", "CN=orders")) >= 2
+		})
 	}
 }
 
