@@ -67,6 +67,8 @@ type Gateway struct {
 	proxy     *httputil.ReverseProxy
 	pseudonym string
 	runs      sync.WaitGroup // tunnels
+	beginning sync.Mutex     // of one, and of Shutdown
+	leaving   bool           // no tunnel begins any more
 }
 
 // NewGateway builds a Gateway. Every mistake is reported at once.
@@ -163,6 +165,9 @@ func (g *Gateway) authorized(ctx context.Context, v trust.Verified, services []s
 // closes the tunnels, at the latest when ctx ends. Requests that wait, and new ones,
 // are answered with 503. It returns the error of ctx, or nil.
 func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.beginning.Lock()
+	g.leaving = true
+	g.beginning.Unlock()
 	all := g.pool.close()
 	for _, t := range all {
 		g.pool.drain(t)

@@ -67,6 +67,18 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 		conn.Close()
 		return
 	}
+	g.begin(t)
+}
+
+// begin runs a tunnel, unless the gateway is leaving: what Shutdown waits for must not
+// grow while it waits.
+func (g *Gateway) begin(t *gatewayEnd) {
+	g.beginning.Lock()
+	defer g.beginning.Unlock()
+	if g.leaving {
+		t.link.Close()
+		return
+	}
 	g.runs.Go(func() { g.run(t) })
 }
 
