@@ -247,6 +247,7 @@ func certificate(leaf *x509.Certificate, fingerprint trust.Digest) record {
 type known struct {
 	fields record
 	line   []byte
+	issuer *x509.Certificate // that the fields name: another chain may lead to another
 }
 
 // verified are the fields about a believed certificate. They are made once and kept:
@@ -256,14 +257,15 @@ func (e *events) verified(v trust.Verified) *known {
 	e.mu.RLock()
 	k := e.known[key]
 	e.mu.RUnlock()
-	if k != nil {
+	issuer := v.Issuer()
+	if k != nil && sameCertificate(k.issuer, issuer) {
 		return k
 	}
 	r := certificate(v.Leaf(), key)
-	if chain := v.Chains()[0]; len(chain) > 1 {
-		r.add("issuer_fingerprint", trust.FingerprintOf(chain[1]).String())
+	if issuer != nil {
+		r.add("issuer_fingerprint", trust.FingerprintOf(issuer).String())
 	}
-	k = &known{fields: r}
+	k = &known{fields: r, issuer: issuer}
 	for _, f := range r {
 		k.line = appendField(k.line, f.Key, f.Value.String())
 	}
@@ -274,6 +276,10 @@ func (e *events) verified(v trust.Verified) *known {
 	}
 	e.known[key] = k
 	return k
+}
+
+func sameCertificate(a, b *x509.Certificate) bool {
+	return a == b || a != nil && b != nil && bytes.Equal(a.Raw, b.Raw)
 }
 
 // serial is a serial number as openssl prints it.

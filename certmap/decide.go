@@ -115,7 +115,7 @@ func (f *tally) answer() (Match, error) {
 	case f.rival != 0:
 		return Match{}, reason.Refuse(reason.Ambiguous, "mappings "+id(f.first)+" and "+id(f.rival)+" give it two users")
 	case f.first != 0:
-		return Match{User: f.user, MappingID: f.table.entries.at(f.first - 1).id(), Until: f.until}, nil
+		return Match{User: f.user, MappingID: f.table.entries.at(f.first - 1).id(), Until: f.until, Source: f.table, Generation: f.table.generation}, nil
 	case f.late != 0:
 		return Match{}, reason.Refuse(reason.MappingExpired, "mapping "+id(f.late)+" is out of its time")
 	case f.off != 0:

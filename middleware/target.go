@@ -44,11 +44,14 @@ func checkTarget(r *http.Request, p *port) (string, error) {
 }
 
 // checkRouted refuses what a chi router outside has routed, or will route, by
-// another path than the one that is authorised.
+// another method or path than the one that is authorised.
 func checkRouted(r *http.Request) string {
 	c := chi.RouteContext(r.Context())
 	if c == nil {
 		return ""
+	}
+	if m := c.RouteMethod; m != "" && m != r.Method && (m != http.MethodGet || r.Method != http.MethodHead) {
+		return "the method was overridden for routing, before the guard" // a HEAD may be served as the GET that it is authorised as
 	}
 	if r.URL.RawPath != "" && (c.RoutePath != "" || len(c.RoutePatterns) > 0) {
 		return "the path was routed in its escaped form, before the guard"

@@ -48,10 +48,11 @@ type change struct {
 }
 
 func (c *usersAddCmd) Run(a *app) error {
-	f, err := c.open()
+	f, unlock, err := c.openLocked()
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	before, err := f.read(f.data)
 	if err != nil {
 		return err
