@@ -14,6 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -116,7 +117,7 @@ func (p *parser) callers(out *portFile, m map[string]*yaml.Node) {
 		p.Say(m["unmapped"], "unmapped is Default, and strict is on", "name a user, or say strict: false")
 	case !acceptable(middleware.PortConfig{Unmapped: out.unmapped, Fallback: middleware.ToDefault}):
 		p.Say(m["unmapped"], fmt.Sprintf("unmapped %q is no user name", out.unmapped),
-			"letters, digits and . _ @ - after the first; Everybody, Authenticated and Anonymous are reserved")
+			username.Hint+"; "+username.ReservedHint)
 	}
 	for _, method := range p.nameds(m["methods"], "methods") {
 		if !acceptable(middleware.PortConfig{Methods: []string{method.name}}) {

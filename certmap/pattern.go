@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
 // place is where a pattern captures: an attribute type, or the number of a segment
@@ -116,7 +118,7 @@ func segmentsOf(uri []byte) iter.Seq2[int, [2]int] {
 				end += from
 			}
 			segment := uri[from:end]
-			if validUser(segment) && !(strict && bytes.IndexByte(segment, '@') >= 0) && !yield(n, [2]int{from, end}) {
+			if username.IsUser(segment) && !(strict && bytes.IndexByte(segment, '@') >= 0) && !yield(n, [2]int{from, end}) {
 				return
 			}
 			from = end + 1

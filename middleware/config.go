@@ -16,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -159,8 +160,8 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 		if pc.Fallback == Strict {
 			say(".Unmapped is Default, and strict is on", "name a user, or take Fallback: ToDefault")
 		}
-	case !validUser(pc.Unmapped):
-		say(fmt.Sprintf(".Unmapped %q is no user name", pc.Unmapped), userHint)
+	case !username.IsUser(pc.Unmapped):
+		say(fmt.Sprintf(".Unmapped %q is no user name", pc.Unmapped), username.Hint+"; "+username.ReservedHint)
 	}
 	for _, m := range pc.Methods {
 		if !methodToken.MatchString(m) {
@@ -207,20 +208,6 @@ func (p *port) knows(method string) bool {
 }
 
 var methodToken = regexp.MustCompile(`^[A-Z][A-Z0-9_-]{0,31}$`)
-
-var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
-
-const userHint = "letters, digits and . _ @ - after the first; Default, Everybody, Authenticated and Anonymous are reserved"
-
-// validUser reports whether a name may be a named user's.
-func validUser(name string) bool {
-	for _, reserved := range []string{identity.Default, identity.Everybody, identity.Authenticated, identity.Anonymous} {
-		if strings.EqualFold(name, reserved) {
-			return false
-		}
-	}
-	return userName.MatchString(name)
-}
 
 // portOf returns the settings for a connection's port. The connection may remember.
 func (s *snapshot) portOf(c *ports.Conn) *port {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -115,7 +116,7 @@ func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcom
 			return false
 		}
 		match.User, match.MappingID = p.Unmapped, ""
-	} else if !validUser(match.User) {
+	} else if !username.IsUser(match.User) {
 		o.refuse(reason.Unmapped, "the mapper answered with a name that no user may have") // Default among them
 		return false
 	}
@@ -162,7 +163,7 @@ func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o
 			o.challenge(p)
 			return false
 		case user == "":
-		case !validUser(user):
+		case !username.IsUser(user):
 			o.refuse(reason.NoCertificate, "an authenticator answered with a name that no user may have")
 			return false
 		default:

@@ -88,7 +88,7 @@ func (c *checker) member(m *Member, i int) bool {
 		bad(what, hint)
 	case !isGroup:
 		bad(show(m.Group)+" is not a group", "a membership is: g, member, group:NAME")
-	case reservedGroup(group):
+	case isBuiltIn(group):
 		bad("members of group:"+group+" cannot be given", "who is in it is settled by how they are known")
 	}
 	return ok

@@ -69,7 +69,7 @@ func (e *Engine) find(user, port string) caller {
 	c := caller{engine: e, user: user, onPort: port}
 	if id := e.graph.users.find(user); id != nowhere {
 		c.person = e.people[id]
-	} else if !validUser(user) {
+	} else if !isUser(user) {
 		c.err = ErrUser // a group's name, or nobody's
 	} else {
 		c.person = e.person(user)

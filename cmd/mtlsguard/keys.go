@@ -13,6 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -226,7 +227,7 @@ func (c *keysImportCmd) propose(alias string, leaf *x509.Certificate, known []ce
 	}
 	all, why := values(leaf, c.By)
 	switch {
-	case !userName.MatchString(p.User):
+	case !username.IsUser(p.User):
 		p.User, p.Why = "", "no user name in it: "+subjectText(leaf)
 	case why != "":
 		p.Why = why
