@@ -14,6 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/username"
@@ -189,9 +190,9 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 		if p.names == nil {
 			p.names = map[string]bool{}
 		}
-		name := canonicalHost(n)
-		if name == "" || strings.ContainsAny(name, "*/: \t") {
-			say(fmt.Sprintf(".ServerNames: %q is no host name", n), "a whole name without port or wildcard")
+		name := hostname.Canonical(n)
+		if hostname.HasPort(n) || !hostname.Valid(name) {
+			say(fmt.Sprintf(".ServerNames: %q is not a host name", n), hostname.Hint)
 		}
 		p.names[name] = true
 	}

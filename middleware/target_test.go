@@ -479,7 +479,7 @@ func TestA14_E14_ServerNames(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
-		c.PerPort = map[string]middleware.PortConfig{"p": {ServerNames: []string{"API.acme.example.", "127.0.0.1"}}}
+		c.PerPort = map[string]middleware.PortConfig{"p": {ServerNames: []string{"API.acme.example.", "127.0.0.1", "2001:DB8::1"}}}
 	})
 	serve(t, guard.Handler(echo), port)
 	for _, x := range []struct {
@@ -506,6 +506,9 @@ func TestA14_E14_ServerNames(t *testing.T) {
 		{"", "api.acme.example", 421},
 		{"", "127.0.0.1:8443", 200}, // no client sends an address as SNI
 		{"", "127.0.0.2", 421},
+		{"", "[2001:db8::1]:8443", 200},
+		{"", "[2001:db8:0:0::1]", 200},
+		{"", "[2001:db8::2]", 421},
 		{"other.example", "127.0.0.1", 421},
 	} {
 		s := dialNamed(t, port, shared().alice, "http/1.1", x.sni).send("GET /x HTTP/1.1\r\nHost: " + x.host + "\r\n\r\n")
