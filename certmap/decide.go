@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -110,7 +111,7 @@ func userOf(e *entry, captured []byte) string {
 }
 
 func (f *tally) answer() (Match, error) {
-	id := func(p uint32) string { return quote(f.table.entries.at(p - 1).id()) }
+	id := func(p uint32) string { return escape.Quote(f.table.entries.at(p-1).id(), escape.Short) }
 	switch {
 	case f.rival != 0:
 		return Match{}, reason.Refuse(reason.Ambiguous, "mappings "+id(f.first)+" and "+id(f.rival)+" give it two users")

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
@@ -41,7 +42,7 @@ func compileSubject(text string) (kind, []byte, place, error) {
 		case strings.Contains(value, UserVariable):
 			return none, nil, place{}, errOnePattern // half a value would be a prefix or a suffix match
 		case strings.HasPrefix(value, "{") && strings.HasSuffix(value, "}"):
-			return none, nil, place{}, fmt.Errorf("%s: the only variable is {user}", quote(value))
+			return none, nil, place{}, fmt.Errorf("%s: the only variable is {user}", escape.Quote(value, escape.Short))
 		}
 	}
 	if found == 0 {
@@ -83,7 +84,7 @@ func compileURI(text string) (kind, []byte, place, error) {
 	before, after, pattern := strings.Cut(text, UserVariable)
 	if !pattern {
 		if strings.ContainsAny(text, "{}") {
-			return none, nil, place{}, fmt.Errorf("%s: the only variable is {user}", quote(text))
+			return none, nil, place{}, fmt.Errorf("%s: the only variable is {user}", escape.Quote(text, escape.Short))
 		}
 		return byURI, []byte(text), place{}, checkURI(text)
 	}

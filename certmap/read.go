@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -122,7 +123,7 @@ func (r *reader) syntax(err error) {
 			}
 		}
 	}
-	r.wrong(line, "this is not YAML: "+quote(text), "")
+	r.wrong(line, "this is not YAML: "+escape.Quote(text, escape.Short), "")
 }
 
 // document reads the top of the file.
@@ -141,7 +142,7 @@ func (r *reader) document(root *yaml.Node) {
 		key, value := root.Content[i], root.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode || key.Value != "mappings":
-			r.wrong(key.Line, "unknown key "+quote(key.Value), "the only key is mappings")
+			r.wrong(key.Line, "unknown key "+escape.Quote(key.Value, escape.Short), "the only key is mappings")
 		case list != nil:
 			r.wrong(key.Line, "mappings twice", "one list holds them all")
 		default:
@@ -191,7 +192,7 @@ func shape(n *yaml.Node) string {
 		if isNull(n) {
 			return "empty"
 		}
-		return "the text " + quote(n.Value)
+		return "the text " + escape.Quote(n.Value, escape.Short)
 	}
 	return "an alias"
 }
@@ -230,11 +231,11 @@ type issuerFile struct {
 
 func (r *reader) readIssuer(path string) issuerFile {
 	if r.issuer == nil {
-		return issuerFile{err: fmt.Errorf("%s: files are not read here", quote(path))}
+		return issuerFile{err: fmt.Errorf("%s: files are not read here", escape.Quote(path, escape.Short))}
 	}
 	key, err := r.issuer(path)
 	if err == nil && key.IsZero() {
-		err = fmt.Errorf("%s: no public key", quote(path))
+		err = fmt.Errorf("%s: no public key", escape.Quote(path, escape.Short))
 	}
 	return issuerFile{key, err}
 }

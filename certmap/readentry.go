@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -103,7 +104,7 @@ func (e *entryReader) field(key, value *yaml.Node) {
 		if key.Value == "<<" {
 			hint = "merge keys are not followed: write each mapping out"
 		}
-		m := e.s.mistake(fieldNone, "unknown key "+quote(key.Value), hint)
+		m := e.s.mistake(fieldNone, "unknown key "+escape.Quote(key.Value, escape.Short), hint)
 		m.Line = e.reader.lines + key.Line
 		e.b.report.add(m)
 		e.spoilt = true
@@ -187,7 +188,7 @@ func (e *entryReader) text(f field, node *yaml.Node) {
 	case fieldDisabled:
 		m.Disabled = text == "true"
 		if node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 || text != "true" && text != "false" {
-			hint, err = "true or false, without quotes", errors.New(quote(text))
+			hint, err = "true or false, without quotes", errors.New(escape.Quote(text, escape.Short))
 		}
 	}
 	if err != nil {
@@ -212,7 +213,7 @@ func parseDate(text string) (time.Time, error) {
 		err = t.UnmarshalText([]byte(text)) // stricter than time.Parse
 	}
 	if err != nil || t.IsZero() {
-		return time.Time{}, errors.New(quote(text) + " is no date of RFC 3339")
+		return time.Time{}, errors.New(escape.Quote(text, escape.Short) + " is no date of RFC 3339")
 	}
 	return t, nil
 }
@@ -239,7 +240,7 @@ func (e *entryReader) portList(node *yaml.Node) {
 			continue
 		}
 		if e.ports != nil && !e.ports[n.Value] {
-			m := e.s.mistake(fieldPorts, "there is no port "+quote(n.Value), "ports are named in mtlsguard.yaml")
+			m := e.s.mistake(fieldPorts, "there is no port "+escape.Quote(n.Value, escape.Short), "ports are named in mtlsguard.yaml")
 			m.Line = line
 			e.b.report.add(m)
 			e.bad[fieldPorts], e.spoilt = true, true

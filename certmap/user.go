@@ -1,6 +1,9 @@
 package certmap
 
-import "github.com/mtlsguard/mtlsguard/internal/username"
+import (
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/username"
+)
 
 func alphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
@@ -16,7 +19,7 @@ func checkUser(user string, pattern bool) (what, hint string) {
 	case user == UserVariable || username.IsUser(user):
 		return "", ""
 	case username.Canonical(user) != "":
-		return "the user " + quote(user) + " is reserved", username.ReservedHint
+		return "the user " + escape.Quote(user, escape.Short) + " is reserved", username.ReservedHint
 	}
-	return "the user " + quote(user) + " is no user name", username.Hint
+	return "the user " + escape.Quote(user, escape.Short) + " is no user name", username.Hint
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
@@ -27,21 +28,21 @@ func checkSubject(s string) (what, hint string) {
 	if name, ok := strings.CutPrefix(s, userPrefix); ok {
 		switch {
 		case !username.IsName(name):
-			return show(s) + " does not hold a valid name", username.Hint
+			return escape.Quote(s, escape.Short) + " does not hold a valid name", username.Hint
 		case name == Default || username.Canonical(name) == "":
 		case username.Canonical(name) == Default:
-			return show(s) + " is reserved", "the anonymous user is user:Default"
+			return escape.Quote(s, escape.Short) + " is reserved", "the anonymous user is user:Default"
 		default:
-			return show(s) + " is reserved", username.Canonical(name) + " is a group: write group:" + username.Canonical(name)
+			return escape.Quote(s, escape.Short) + " is reserved", username.Canonical(name) + " is a group: write group:" + username.Canonical(name)
 		}
 		return "", ""
 	}
 	if name, ok := strings.CutPrefix(s, groupPrefix); ok {
 		switch {
 		case !username.IsName(name):
-			return show(s) + " does not hold a valid name", username.Hint
+			return escape.Quote(s, escape.Short) + " does not hold a valid name", username.Hint
 		case username.Canonical(name) == Default:
-			return show(s) + " is reserved", "Default is a user: write user:Default, or group:Anonymous"
+			return escape.Quote(s, escape.Short) + " is reserved", "Default is a user: write user:Default, or group:Anonymous"
 		} // a group "everybody" is a finding of Lint
 		return "", ""
 	}
@@ -51,7 +52,7 @@ func checkSubject(s string) (what, hint string) {
 	case s == "*":
 		return `the subject "*" means nothing`, "write group:Everybody, or group:Authenticated for users with a name"
 	case username.IsName(s):
-		return show(s) + " does not say whether it is a user or a group", "write user:" + s + " or group:" + s
+		return escape.Quote(s, escape.Short) + " does not say whether it is a user or a group", "write user:" + s + " or group:" + s
 	}
-	return show(s) + " is not a subject", form
+	return escape.Quote(s, escape.Short) + " is not a subject", form
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
@@ -208,9 +209,9 @@ func (c *keysImportCmd) mappings(a *app, entries []certfile.Entry) error {
 	a.printf("%s\n", head)
 	for _, p := range out {
 		if p.Why != "" {
-			a.printf("  # %s: %s\n", printable(p.Alias), printable(p.Why))
+			a.printf("  # %s: %s\n", escape.Printable(p.Alias, 0), escape.Printable(p.Why, 0))
 		} else {
-			a.printf("  %s\n", printable(p.Line))
+			a.printf("  %s\n", escape.Printable(p.Line, 0))
 		}
 	}
 	return nil

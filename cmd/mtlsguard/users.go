@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -184,7 +185,7 @@ func (c *usersListCmd) Run(a *app) error {
 		}
 		d := describe(m)
 		out = append(out, d)
-		rows = append(rows, []string{d.User, printable(d.ID), d.Kind, printable(d.Value), d.state(a.now())})
+		rows = append(rows, []string{d.User, escape.Printable(d.ID, 0), d.Kind, escape.Printable(d.Value, 0), d.state(a.now())})
 	}
 	switch {
 	case a.json:

@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -84,9 +85,9 @@ func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.N
 		case key.Kind != yaml.ScalarNode: // an alias among them, whose Value is its name and not what it stands for
 			d.Say(key, name+" has a key that is not a text", "known are "+strings.Join(known, ", "))
 		case !slices.Contains(known, key.Value):
-			d.Say(key, fmt.Sprintf("%s has no key %s", name, quote(key.Value)), suggest(key.Value, known))
+			d.Say(key, fmt.Sprintf("%s has no key %s", name, escape.Quote(key.Value, escape.Short)), suggest(key.Value, known))
 		case out[key.Value] != nil:
-			d.Say(key, fmt.Sprintf("%s has the key %s twice", name, quote(key.Value)), fmt.Sprintf("the first is in line %d", lines[key.Value]))
+			d.Say(key, fmt.Sprintf("%s has the key %s twice", name, escape.Quote(key.Value, escape.Short)), fmt.Sprintf("the first is in line %d", lines[key.Value]))
 		default:
 			out[key.Value], lines[key.Value] = value, key.Line
 		}
@@ -156,7 +157,7 @@ func (d *Doc) Bool(n *yaml.Node, name string, otherwise bool) bool {
 	case s == "false" && n.Tag == "!!bool":
 		return false
 	default:
-		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), "true or false")
+		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), "true or false")
 		return otherwise
 	}
 }
@@ -172,7 +173,7 @@ func (d *Doc) Int(n *yaml.Node, name string, least, otherwise int) int {
 	}
 	v, err := strconv.Atoi(s)
 	if err != nil || v < least {
-		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), fmt.Sprintf("a whole number, %d or more", least))
+		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), fmt.Sprintf("a whole number, %d or more", least))
 		return otherwise
 	}
 	return v
@@ -193,7 +194,7 @@ func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration
 		if err == nil {
 			hint = fmt.Sprintf("%s or more", least)
 		}
-		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), hint)
+		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), hint)
 		return otherwise
 	}
 	return v
@@ -243,12 +244,4 @@ func edits(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// quote makes a text of the file fit for one line.
-func quote(s string) string {
-	if len(s) > 80 {
-		return strconv.Quote(s[:80]) + "…"
-	}
-	return strconv.Quote(s)
 }

@@ -124,7 +124,7 @@ func TestMistakes(t *testing.T) {
 		{"text: a\n--- {\n", "f:2: a second document (one file holds one document)"},
 		{"text: " + strings.Repeat("a", 5) + "\n\ton: true", "f:2: this is not YAML: found a tab character that violates indentation"},
 		{"texts: *nowhere", "f: this is not YAML: unknown anchor 'nowhere' referenced"},
-		{"number: " + strings.Repeat("x", 200), `f:1:9: number is "` + strings.Repeat("x", 80) + `"… (a whole number, 1 or more)`},
+		{"number: " + strings.Repeat("x", 200), `f:1:9: number is "` + strings.Repeat("x", 120) + `"… (a whole number, 1 or more)`},
 	} {
 		_, wrong := read(x.data)
 		if len(wrong) != 1 {
