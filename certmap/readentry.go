@@ -14,7 +14,7 @@ import (
 
 // entry reads one mapping, the number from 1, and adds it to the table.
 func (r *reader) entry(number int, node *yaml.Node) {
-	s := source{file: r.file, line: r.lines + node.Line, number: number}
+	s := source{file: r.file, line: node.Line, number: number}
 	node = follow(node)
 	if node.Kind != yaml.MappingNode || badTag(node) {
 		r.b.report.add(s.mistake(fieldNone, "this is "+shape(node), "a mapping is a map: {id: …, user: …, …}"))
@@ -105,19 +105,19 @@ func (e *entryReader) field(key, value *yaml.Node) {
 			hint = "merge keys are not followed: write each mapping out"
 		}
 		m := e.s.mistake(fieldNone, "unknown key "+escape.Quote(key.Value, escape.Short), hint)
-		m.Line = e.reader.lines + key.Line
+		m.Line = key.Line
 		e.b.report.add(m)
 		e.spoilt = true
 		return
 	}
 	if e.s.lines[f] != 0 {
 		m := e.s.mistake(f, fieldNames[f]+" twice", "one of them is not meant")
-		m.Line = e.reader.lines + key.Line
+		m.Line = key.Line
 		e.b.report.add(m)
 		e.spoilt = true
 		return
 	}
-	e.s.lines[f] = e.reader.lines + value.Line
+	e.s.lines[f] = value.Line
 	value = follow(value)
 	if f == fieldPorts {
 		e.portList(value)
@@ -234,7 +234,7 @@ func (e *entryReader) portList(node *yaml.Node) {
 		return
 	}
 	for _, n := range node.Content {
-		line := e.reader.lines + n.Line
+		line := n.Line
 		if n = follow(n); n.Kind != yaml.ScalarNode || isNull(n) || badTag(n) {
 			e.wrong(fieldPorts, "a port is "+shape(n), hint)
 			continue

@@ -6,9 +6,7 @@
 package strictyaml
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,37 +26,9 @@ type Doc struct {
 
 // Parse returns the root node of the only document, or nil after noting why not.
 func (d *Doc) Parse(data []byte) *yaml.Node {
-	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
-	var root, more yaml.Node
-	err := decoder.Decode(&root)
-	switch {
-	case errors.Is(err, io.EOF):
-		d.Wrong.Add(mistake.Mistake{File: d.File, What: "the file is empty"})
-		return nil
-	case err != nil:
-		line, what := lineOf(err)
-		d.Wrong.Add(mistake.Mistake{File: d.File, Line: line, What: "this is not YAML: " + what})
-		return nil
-	}
-	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
-		line := more.Line
-		if err != nil {
-			line, _ = lineOf(err)
-		}
-		d.Wrong.Add(mistake.Mistake{File: d.File, Line: line, What: "a second document", Hint: "one file holds one document"})
-		return nil
-	}
-	return root.Content[0]
-}
-
-// lineOf takes the line out of an error of the YAML library, which has it in its
-// text only.
-func lineOf(err error) (line int, what string) {
-	what = strings.TrimPrefix(err.Error(), "yaml: ")
-	if _, scanErr := fmt.Sscanf(what, "line %d:", &line); scanErr == nil {
-		_, what, _ = strings.Cut(what, ": ")
-	}
-	return line, what
+	root, err := Read(d.File, data)
+	d.Wrong.Merge(err, mistake.Mistake{File: d.File})
+	return root
 }
 
 // Say notes a mistake at a node.
