@@ -81,7 +81,7 @@ func TestReadMistakes(t *testing.T) {
 		{"users: []", `unknown key "users"`},
 		{"mappings: []\nMappings: []", `users.yaml:2: unknown key "Mappings"`},
 		{"mappings: []\nmappings: []", "users.yaml:2: mappings twice"},
-		{"mappings: []\n---\nmappings: []", "users.yaml:2: a second YAML document"},
+		{"mappings: []\n---\nmappings: []", "users.yaml:2: a second document"},
 		{"mappings: [\n", "this is not YAML"},
 		{"mappings: []\n\t- x", "this is not YAML"},
 		{"mappings: []\n--- [", "this is not YAML"},
