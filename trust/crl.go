@@ -51,6 +51,10 @@ func CheckCRL(list *x509.RevocationList, anchors []*x509.Certificate, now time.T
 		say("the CRL is nil", "")
 		return wrong.Err()
 	}
+	if err := checkSyntax(list); err != nil {
+		say("the CRL cannot be read: "+err.Error(), unreadableCRL)
+		return wrong.Err()
+	}
 	if list.ThisUpdate.After(now) {
 		say("the CRL is not valid before "+list.ThisUpdate.UTC().Format(time.RFC3339), "check the clock here and at the CA")
 	}
@@ -83,8 +87,8 @@ func checkEntries(list *x509.RevocationList, say func(what, hint string)) {
 			return
 		}
 		for _, x := range e.Extensions {
-			if x.Critical {
-				say("an entry of the CRL has a critical extension that is not understood: "+x.Id.String(), "give a CRL that is not indirect")
+			if x.Critical || x.Id.Equal(oidCertificateIssuer) {
+				say("an entry of the CRL has a critical extension that is not understood, or one of an indirect CRL: "+x.Id.String(), "give a CRL that is not indirect")
 				return
 			}
 		}
