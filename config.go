@@ -68,6 +68,7 @@ type trustFile struct {
 	fetch         []fetchFile
 	ocsp          *ocsp.Config
 	revoked       []named // self-test
+	crlIssuers    []named // authorities below the anchors that sign CRLs
 	maxLife       time.Duration
 	wrong         bool // it has mistakes already
 }

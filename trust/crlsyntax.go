@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 )
 
 var (
@@ -193,39 +195,11 @@ func isAlgorithm(s cryptobyte.String) bool {
 	return s.ReadASN1ObjectIdentifier(&id) && (s.Empty() || s.ReadAnyASN1(&parameters, &tag)) && s.Empty()
 }
 
-// isName reports whether s is a Name that is not empty (RFC 5280 section 5.1.2.3).
-func isName(s cryptobyte.String) bool {
-	n := 0
-	ok := eachAttribute(s, func(int, asn1.ObjectIdentifier, der.Tag, []byte) bool { n++; return true })
-	return ok && n > 0
-}
-
-// eachAttribute calls f for each attribute of a Name, with the index of its
-// RelativeDistinguishedName. It returns false where the name is malformed or f
-// returns false.
-func eachAttribute(raw cryptobyte.String, f func(rdn int, id asn1.ObjectIdentifier, tag der.Tag, value []byte) bool) bool {
-	var name cryptobyte.String
-	if !raw.ReadASN1(&name, der.SEQUENCE) || !raw.Empty() {
-		return false
-	}
-	for rdn := 0; !name.Empty(); rdn++ {
-		var set cryptobyte.String
-		if !name.ReadASN1(&set, der.SET) || set.Empty() {
-			return false
-		}
-		for !set.Empty() {
-			var pair, value cryptobyte.String
-			var id asn1.ObjectIdentifier
-			var tag der.Tag
-			if !set.ReadASN1(&pair, der.SEQUENCE) || !pair.ReadASN1ObjectIdentifier(&id) || !pair.ReadAnyASN1(&value, &tag) || !pair.Empty() {
-				return false
-			}
-			if !f(rdn, id, tag, value) {
-				return false
-			}
-		}
-	}
-	return true
+// isName reports whether raw is a Name that is not empty (RFC 5280 section 5.1.2.3).
+func isName(raw []byte) bool {
+	empty := true
+	ok := dn.Each(raw, func(int, asn1.ObjectIdentifier, der.Tag, []byte) bool { empty = false; return true })
+	return ok && !empty
 }
 
 // readTime takes a Time off the front of s, in the one form that RFC 5280 sections

@@ -88,25 +88,32 @@ type Config struct {
 	// answered so, the Verifier is not made: a revocation that is configured and does
 	// nothing would be found out too late.
 	MustBeRevoked []*x509.Certificate
+	// CRLIssuers are authorities below the anchors that sign CRLs. They are no anchors,
+	// and chains are built without them. With them it is known before any chain shows
+	// its intermediate whether somebody known signed a list, whether MustBeRevoked is
+	// revoked by it, and, where an intermediate has changed its key, that the list of
+	// its new key speaks for what the old one issued.
+	CRLIssuers []*x509.Certificate
 }
 
 // Verifier judges chains. It is immutable and safe for concurrent use.
 type Verifier struct {
-	anchors    []*x509.Certificate
-	roots      *x509.CertPool    // the anchors that are authorities
-	pins       map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
-	known      map[string]bool   // raw subjects of roots
-	crls       map[string][]*crl // by raw issuer
-	revocation Revocation
-	responder  Responder
-	profile    Profile
-	usage      Usage
-	maxLife    time.Duration
-	now        func() time.Time
-	system     bool // now is time.Now
-	generation uint64
-	warnings   []string
-	believed   *expire.Cache[Verified] // by everything that was presented
+	anchors     []*x509.Certificate
+	roots       *x509.CertPool    // the anchors that are authorities
+	pins        map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
+	known       map[string]bool   // raw subjects of roots
+	authorities []*authority      // that may sign CRLs
+	crls        map[string][]*crl // by canonical issuer
+	revocation  Revocation
+	responder   Responder
+	profile     Profile
+	usage       Usage
+	maxLife     time.Duration
+	now         func() time.Time
+	system      bool // now is time.Now
+	generation  uint64
+	warnings    []string
+	believed    *expire.Cache[Verified] // by everything that was presented
 }
 
 // generations counts the verifiers of this process, so that no two share a
@@ -148,15 +155,17 @@ func New(c Config) (*Verifier, error) {
 	for i, a := range c.Anchors {
 		v.addAnchor(&wrong, i, a, now)
 	}
+	v.addAuthorities(&wrong, c.CRLIssuers)
 	for i, list := range c.CRLs {
-		if err := CheckCRL(list, c.Anchors, now); err != nil {
+		if err := CheckCRL(list, slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
 			wrong.Merge(err, mistake.Mistake{What: fmt.Sprintf("CRLs[%d]", i)})
 			continue
 		}
 		v.addCRL(list, now)
 	}
+	v.markRevoked()
 	v.checkModes(&wrong, len(c.CRLs))
-	v.checkRevoked(&wrong, c.MustBeRevoked)
+	v.checkRevoked(&wrong, c.MustBeRevoked, now)
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
