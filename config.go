@@ -70,6 +70,7 @@ type trustFile struct {
 	revoked       []named // self-test
 	crlIssuers    []named // authorities below the anchors that sign CRLs
 	maxLife       time.Duration
+	maxDepth      int
 	wrong         bool // it has mistakes already
 }
 

@@ -21,7 +21,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime", "crl_issuers"}
+var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime", "max_depth", "crl_issuers"}
 
 func (p *parser) trust(n *yaml.Node) *trustFile {
 	before := p.Wrong.Len()
@@ -36,7 +36,7 @@ func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *trustFile {
 	out := &trustFile{
 		node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls"),
 		revoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), crlIssuers: p.nameds(m["crl_issuers"], "crl_issuers"),
-		maxLife: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0),
+		maxLife: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0), maxDepth: p.count(m["max_depth"], "max_depth", 0),
 	}
 	p.online(out, m)
 	if len(out.anchors) == 0 {

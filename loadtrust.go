@@ -63,9 +63,9 @@ func (l *loader) forwarded(path, port string, f *forwardedFile, out *portGenerat
 // trust makes a verifier, or takes the old one again where it was made from the
 // same: its generation, its sessions and what it has verified stay.
 func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trusted) {
-	c := trust.Config{Profile: t.profile, Usage: t.usage, Revocation: t.revocation, MaxLeafLifetime: t.maxLife, Now: l.options.Now}
+	c := trust.Config{Profile: t.profile, Usage: t.usage, Revocation: t.revocation, MaxLeafLifetime: t.maxLife, MaxDepth: t.maxDepth, Now: l.options.Now}
 	key := sha256.New()
-	fmt.Fprintf(key, "%d %d %d %d\n", c.Usage, c.Profile, c.Revocation, c.MaxLeafLifetime)
+	fmt.Fprintf(key, "%d %d %d %d %d\n", c.Usage, c.Profile, c.Revocation, c.MaxLeafLifetime, c.MaxDepth)
 	before := l.wrong.Len()
 	l.responder(t, &c, &out, old, key)
 	var lists []placedCRL

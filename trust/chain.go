@@ -182,6 +182,9 @@ func (v *Verifier) refuseBuilt(err error, now time.Time) error {
 // when the judgement holds.
 func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, now time.Time) (time.Time, error) {
 	until := chain[0].NotAfter
+	if depth := len(chain) - 2; v.maxDepth > 0 && depth > v.maxDepth {
+		return until, reason.Refuse(reason.BadCertificate, fmt.Sprintf("%d intermediates between the leaf and its anchor, at most %d are accepted", depth, v.maxDepth))
+	}
 	for i, c := range chain[1:] {
 		if c.Version != 3 {
 			return until, reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" is an authority of X.509 version "+strconv.Itoa(c.Version))

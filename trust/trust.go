@@ -84,6 +84,9 @@ type Config struct {
 	// MaxLeafLifetime refuses leaves that were issued for longer; 0: any. A stolen
 	// certificate of a day's life needs no revocation.
 	MaxLeafLifetime time.Duration
+	// MaxDepth is how many intermediates may stand between a leaf and its anchor; 0: any,
+	// within the ten certificates that are read. Self-issued ones count.
+	MaxDepth int
 	// MustBeRevoked are certificates that the CRLs revoke. If one of them is not
 	// answered so, the Verifier is not made: a revocation that is configured and does
 	// nothing would be found out too late.
@@ -109,6 +112,7 @@ type Verifier struct {
 	profile     Profile
 	usage       Usage
 	maxLife     time.Duration
+	maxDepth    int
 	now         func() time.Time
 	system      bool // now is time.Now
 	generation  uint64
@@ -139,6 +143,7 @@ func New(c Config) (*Verifier, error) {
 		profile:    c.Profile,
 		usage:      c.Usage,
 		maxLife:    c.MaxLeafLifetime,
+		maxDepth:   c.MaxDepth,
 		now:        c.Now,
 		generation: generations.Add(1),
 		believed:   expire.New[Verified](cacheSize, cacheTime),
@@ -214,6 +219,9 @@ func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
 	}
 	if v.profile != Strict && v.profile != Compatible {
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Profile %d is none of Strict, Compatible", v.profile)})
+	}
+	if v.maxDepth < 0 {
+		wrong.Add(mistake.Mistake{What: fmt.Sprintf("MaxDepth is %d", v.maxDepth), Hint: "0 takes any depth"})
 	}
 	if v.usage != ClientAuth && v.usage != ServerAuth {
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Usage %d is none of ClientAuth, ServerAuth", v.usage)})
