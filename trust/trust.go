@@ -102,6 +102,7 @@ type Config struct {
 // Verifier judges chains. It is immutable and safe for concurrent use.
 type Verifier struct {
 	anchors     []*x509.Certificate
+	anchorKeys  []Digest
 	roots       *x509.CertPool    // the anchors that are authorities
 	pins        map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
 	known       map[string]bool   // raw subjects of roots
@@ -159,6 +160,9 @@ func New(c Config) (*Verifier, error) {
 	now := v.now()
 	for i, a := range c.Anchors {
 		v.addAnchor(&wrong, i, a, now)
+		if a != nil {
+			v.anchorKeys = append(v.anchorKeys, SPKIOf(a))
+		}
 	}
 	v.addAuthorities(&wrong, c.CRLIssuers)
 	for i, list := range c.CRLs {
