@@ -197,6 +197,9 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 			until = c.NotAfter
 		}
 	}
+	if err := checkConstraints(chain); err != nil {
+		return until, err
+	}
 	if v.revocation == Off {
 		return until, nil
 	}
