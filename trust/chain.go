@@ -190,6 +190,9 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 			return until, reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" is an authority of X.509 version "+strconv.Itoa(c.Version))
 		}
 		anchor := i == len(chain)-2
+		if err := v.checkAuthority(c); err != nil {
+			return until, err
+		}
 		if err := v.checkKey(c, anchor); err != nil {
 			return until, err
 		}

@@ -111,10 +111,10 @@ func checkSigner(list *x509.RevocationList, authorities []*x509.Certificate, say
 		case a == nil:
 		case dn.Equal(a.RawSubject, list.RawIssuer):
 			named = true
-			if list.CheckSignatureFrom(a) == nil {
+			if signedBy(list, a) {
 				return
 			}
-		case other == nil && sameKeyID(list.AuthorityKeyId, a.SubjectKeyId) && list.CheckSignatureFrom(a) == nil:
+		case other == nil && sameKeyID(list.AuthorityKeyId, a.SubjectKeyId) && signedBy(list, a):
 			other = a
 		}
 	}
@@ -191,8 +191,17 @@ func (l *crl) signedBy(issuer *x509.Certificate) bool {
 	defer l.mu.Unlock()
 	ok, asked := l.signers[key]
 	if !asked {
-		ok = l.list.CheckSignatureFrom(issuer) == nil
+		ok = signedBy(l.list, issuer)
 		l.signers[key] = ok
 	}
 	return ok
+}
+
+// signedBy checks the signature and that the issuer may sign CRLs. crypto/x509 takes a
+// key usage without any bit for an absent one, which allows everything.
+func signedBy(list *x509.RevocationList, issuer *x509.Certificate) bool {
+	if has(issuer, oidKeyUsage) && issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
+		return false
+	}
+	return list.CheckSignatureFrom(issuer) == nil
 }

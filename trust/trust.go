@@ -35,7 +35,10 @@ const (
 	// bits, P-256 or better, or Ed25519.
 	Strict Profile = iota
 	// Compatible also takes a leaf that has no extended key usage at all, a key
-	// usage without digitalSignature, and RSA of up to 8192 bits.
+	// usage without digitalSignature, RSA of up to 8192 bits, and what RFC 5280 forbids
+	// and does no harm here: any usage beside the wanted one, name constraints in a leaf,
+	// an empty subject without critical alternative names, an authority with an empty
+	// subject, and policy qualifiers that are not understood.
 	Compatible
 )
 
@@ -191,6 +194,13 @@ func (v *Verifier) addAnchor(wrong *mistake.List, i int, a *x509.Certificate, no
 		wrong.Add(mistake.Mistake{
 			What: fmt.Sprintf("Anchors[%d], serial %x, is an X.509 version %d certificate", i, a.SerialNumber, a.Version),
 			Hint: "an anchor is version 3 and says that it is a CA",
+		})
+		return
+	}
+	if v.profile == Strict && a.IsCA && isEmptyName(a.RawSubject) {
+		wrong.Add(mistake.Mistake{
+			What: fmt.Sprintf("Anchors[%d], serial %x, has an empty subject", i, a.SerialNumber),
+			Hint: "have the CA named (RFC 5280 section 4.1.2.6), or profile: compatible",
 		})
 		return
 	}
