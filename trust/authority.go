@@ -91,14 +91,15 @@ func (v *Verifier) markRevoked() {
 //
 // good reports whether the list may also show that a certificate is not revoked. It
 // fails closed: the list of a key that was replaced knows nothing of what its successor
-// issued, and a signer that has ended or is revoked shows nothing.
+// issued, and a signer that has ended or is revoked, or that is not the one that the
+// list's key identifier names, shows nothing.
 func (l *crl) byOtherKey(issuer *x509.Certificate, anchor string, now time.Time) (speaks, good bool) {
 	for _, a := range l.known { // of the issuer's name: the list was looked up by it
 		if !slices.Contains(a.anchors, anchor) {
 			continue
 		}
 		speaks = true
-		good = good || !a.revoked && !a.cert.NotBefore.Before(issuer.NotBefore) && !now.Before(a.cert.NotBefore) && !now.After(a.cert.NotAfter)
+		good = good || !a.revoked && sameKeyID(l.list.AuthorityKeyId, a.cert.SubjectKeyId) && !a.cert.NotBefore.Before(issuer.NotBefore) && !now.Before(a.cert.NotBefore) && !now.After(a.cert.NotAfter)
 	}
 	return speaks, good
 }

@@ -185,9 +185,15 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 	if depth := len(chain) - 2; v.maxDepth > 0 && depth > v.maxDepth {
 		return until, reason.Refuse(reason.BadCertificate, fmt.Sprintf("%d intermediates between the leaf and its anchor, at most %d are accepted", depth, v.maxDepth))
 	}
+	if err := checkCertificateSyntax(chain[0]); err != nil {
+		return until, reason.Refuse(reason.BadCertificate, "the leaf cannot be read: "+err.Error())
+	}
 	for i, c := range chain[1:] {
 		if c.Version != 3 {
 			return until, reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" is an authority of X.509 version "+strconv.Itoa(c.Version))
+		}
+		if err := checkCertificateSyntax(c); err != nil {
+			return until, reason.Refuse(reason.BadCertificate, "an authority of the chain cannot be read: "+err.Error())
 		}
 		anchor := i == len(chain)-2
 		if err := v.checkAuthority(c); err != nil {

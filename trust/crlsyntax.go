@@ -226,7 +226,13 @@ func readTime(s *cryptobyte.String) (time.Time, bool) {
 	default:
 		return time.Time{}, false
 	}
-	const layout = "20060102150405Z"
-	at, err := time.Parse(layout, text)
-	return at, err == nil && at.Format(layout) == text
+	at, err := time.Parse(timeLayout, text)
+	return at, err == nil && isTime(text)
+}
+
+const timeLayout = "20060102150405Z"
+
+func isTime(text string) bool {
+	at, err := time.Parse(timeLayout, text)
+	return err == nil && at.Format(timeLayout) == text
 }

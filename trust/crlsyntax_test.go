@@ -3,7 +3,6 @@ package trust_test
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -17,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
@@ -48,26 +46,7 @@ func remadeList(t testing.TB, ca *testpki.Pair, list *x509.RevocationList, chang
 // one.
 func signList(t testing.TB, ca *testpki.Pair, inside *node) []byte {
 	t.Helper()
-	algorithm := element(der.SEQUENCE)
-	if len(inside.inner) > tbsAlgorithm {
-		algorithm = inside.inner[tbsAlgorithm]
-	}
-	for _, n := range inside.inner { // wherever a mutation put it
-		if n.tag == der.SEQUENCE && len(n.inner) > 0 && n.inner[0].tag == der.OBJECT_IDENTIFIER {
-			algorithm = n
-			break
-		}
-	}
-	raw := inside.bytes()
-	signature := asn1.BitString{Bytes: signatureOf(t, ca, raw)}
-	signature.BitLength = 8 * len(signature.Bytes)
-	b := cryptobyte.NewBuilder(nil)
-	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddBytes(raw)
-		b.AddBytes(algorithm.bytes())
-		b.AddASN1BitString(signature.Bytes)
-	})
-	return b.BytesOrPanic()
+	return wrapped(t, inside.bytes(), ca.Key)
 }
 
 // richList revokes serials and has what lists may have.

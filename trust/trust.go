@@ -197,6 +197,13 @@ func (v *Verifier) addAnchor(wrong *mistake.List, i int, a *x509.Certificate, no
 		})
 		return
 	}
+	if err := checkCertificateSyntax(a); err != nil {
+		wrong.Add(mistake.Mistake{
+			What: fmt.Sprintf("Anchors[%d], serial %x, cannot be read: %s", i, a.SerialNumber, err),
+			Hint: "have the CA certificate made anew; openssl asn1parse -in FILE shows its parts, RFC 5280 section 4.1 their order",
+		})
+		return
+	}
 	if v.profile == Strict && a.IsCA && isEmptyName(a.RawSubject) {
 		wrong.Add(mistake.Mistake{
 			What: fmt.Sprintf("Anchors[%d], serial %x, has an empty subject", i, a.SerialNumber),
