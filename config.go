@@ -68,7 +68,9 @@ type trustFile struct {
 	fetch         []fetchFile
 	ocsp          *ocsp.Config
 	revoked       []named // self-test
+	crlIssuers    []named // authorities below the anchors that sign CRLs
 	maxLife       time.Duration
+	maxDepth      int
 	wrong         bool // it has mistakes already
 }
 

@@ -22,7 +22,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime"}
+var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime", "max_depth", "crl_issuers"}
 
 func (p *parser) trust(n *yaml.Node) *trustFile {
 	before := p.Wrong.Len()
@@ -36,7 +36,8 @@ func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *trustFile {
 	before := p.Wrong.Len()
 	out := &trustFile{
 		node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls"),
-		revoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), maxLife: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0),
+		revoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), crlIssuers: p.nameds(m["crl_issuers"], "crl_issuers"),
+		maxLife: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0), maxDepth: p.count(m["max_depth"], "max_depth", 0),
 	}
 	p.online(out, m)
 	if len(out.anchors) == 0 {
@@ -81,9 +82,6 @@ func (p *parser) online(out *trustFile, m map[string]*yaml.Node) {
 			}
 			if !slices.ContainsFunc(out.crls, func(c named) bool { return c.name == one.file }) {
 				p.Say(at(f["file"], n), fmt.Sprintf("file %q is none of the crls", one.file), "fetch renews a file that crls names")
-			}
-			if other, twice := p.fetched[one.file]; twice && other.url != one.url {
-				p.Say(at(f["url"], n), fmt.Sprintf("file %q is fetched from another URL in line %d", one.file, other.node.Line), "one URL for each file")
 			}
 			p.fetched[one.file] = one
 			out.fetch = append(out.fetch, one)

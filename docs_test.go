@@ -72,6 +72,7 @@ func documented(t *testing.T) *site {
 	s.put("client-ca.pem", string(s.ca.CertPEM()))
 	s.put("client-ca.crl", s.crl(7, revoked))
 	s.put("gateway-ca.pem", string(s.other.CertPEM()))
+	s.put("issuing-ca.pem", string(s.ca.SubCA("Issuing CA").CertPEM()))
 	s.put("revoked.pem", string(revoked.CertPEM()))
 	gateway, registrations := s.other.Server(), testpki.NewCA("Registration CA")
 	orders := registrations.Leaf("orders")

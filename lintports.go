@@ -97,10 +97,7 @@ func (x *linter) gateways() {
 		for j := range x.g.ports {
 			u := &x.g.ports[j]
 			name := x.file.ports[j].name
-			users := u.users.verifier
-			if u.guard.Forwarded == nil {
-				users = u.clients.verifier
-			}
+			users := u.callers()
 			if users != nil && gateway.SharesAnchor(users) {
 				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: who gets a certificate there may be taken for a gateway", x.file.ports[i].name, name),
 					"an authority of their own for gateways, or fingerprints and no names")

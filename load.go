@@ -75,6 +75,13 @@ type loader struct {
 	wrong    mistake.List
 	warnings []string
 	options  *Options
+	fetched  map[string]fetchedFile // by real path
+}
+
+// fetchedFile is where a CRL file is fetched from, and where that is configured.
+type fetchedFile struct {
+	file, url string
+	line      int
 }
 
 func (l *loader) load() (*generation, error) {

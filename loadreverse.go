@@ -98,10 +98,7 @@ func (l *loader) checkRegistration(path string, f *file, g *generation) {
 			continue
 		}
 		for j, other := range g.ports {
-			users := other.users.verifier
-			if f.ports[j].forwarded == nil {
-				users = other.clients.verifier
-			}
+			users := other.callers()
 			if i != j && users != nil && servers.SharesAnchor(users) {
 				l.wrong.Add(mistake.Mistake{
 					File: path, Line: p.registration.node.Line,
@@ -111,6 +108,14 @@ func (l *loader) checkRegistration(path string, f *file, g *generation) {
 			}
 		}
 	}
+}
+
+// callers judges the users of a port: of the connection, or those that gateways forward.
+func (p *portGeneration) callers() *trust.Verifier {
+	if p.guard.Forwarded == nil {
+		return p.clients.verifier
+	}
+	return p.users.verifier
 }
 
 // certificate answers a gateway with the server's own.
@@ -125,12 +130,18 @@ func (t *tunnelGeneration) certificate(*tls.CertificateRequestInfo) (*tls.Certif
 type routes struct {
 	registration string                 // the port that servers dial; empty: there is none
 	services     []serviceFile          // who may serve; nil: whom the certificate names
+	callers      map[trust.Digest]bool  // keys of the anchors of the other ports' users
 	tunnels      map[string]*tunnelFile // by port
 }
 
 func (g *generation) routes() *routes {
-	out := &routes{tunnels: map[string]*tunnelFile{}}
+	out := &routes{tunnels: map[string]*tunnelFile{}, callers: map[trust.Digest]bool{}}
 	for _, p := range g.ports {
+		if users := p.callers(); users != nil && p.registration == nil {
+			for _, a := range users.Anchors() {
+				out.callers[trust.SPKIOf(a)] = true
+			}
+		}
 		if r := p.registration; r != nil {
 			out.registration, out.services = p.config.Name, r.services
 		}
@@ -146,6 +157,11 @@ func (r *routes) mayServe(_ context.Context, chain []*x509.Certificate) ([]strin
 	var names, out []string
 	for _, n := range chain[0].DNSNames {
 		names = append(names, strings.ToLower(n))
+	}
+	// By a name only where no authority of the callers is on the way: there anybody may
+	// get one. checkRegistration sees this where the authorities between are known.
+	if slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return r.callers[trust.SPKIOf(c)] }) {
+		names = nil
 	}
 	if r.services == nil {
 		out = names

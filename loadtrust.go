@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -62,39 +63,30 @@ func (l *loader) forwarded(path, port string, f *forwardedFile, out *portGenerat
 // trust makes a verifier, or takes the old one again where it was made from the
 // same: its generation, its sessions and what it has verified stay.
 func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trusted) {
-	c := trust.Config{Profile: t.profile, Usage: t.usage, Revocation: t.revocation, MaxLeafLifetime: t.maxLife, Now: l.options.Now}
+	c := trust.Config{Profile: t.profile, Usage: t.usage, Revocation: t.revocation, MaxLeafLifetime: t.maxLife, MaxDepth: t.maxDepth, Now: l.options.Now}
 	key := sha256.New()
-	fmt.Fprintf(key, "%d %d %d %d\n", c.Usage, c.Profile, c.Revocation, c.MaxLeafLifetime)
+	fmt.Fprintf(key, "%d %d %d %d %d\n", c.Usage, c.Profile, c.Revocation, c.MaxLeafLifetime, c.MaxDepth)
 	before := l.wrong.Len()
 	l.responder(t, &c, &out, old, key)
 	var lists []placedCRL
-	for _, n := range t.anchors {
-		name := l.files.beside(path, n.name)
-		if data, ok := l.need(place(path, n), name); ok {
-			certs, err := trust.ReadCertificates(name, data)
-			l.wrong.Merge(err, mistake.Mistake{File: name})
-			c.Anchors = append(c.Anchors, certs...)
-			fmt.Fprintf(key, "anchors %x\n", sha256.Sum256(data))
+	c.Anchors = l.certificates(path, t.anchors, key, "anchors")
+	c.CRLIssuers = l.certificates(path, t.crlIssuers, key, "crl issuers")
+	out.fetch = l.sources(path, t, c.Anchors)
+	for _, source := range out.fetch {
+		for _, issuer := range source.Issuers {
+			c.CRLIssuers = append(c.CRLIssuers, issuer)
+			fmt.Fprintf(key, "crl issuer %x\n", sha256.Sum256(issuer.Raw))
 		}
 	}
-	out.fetch = l.sources(path, t, c.Anchors)
 	for _, n := range t.crls {
 		for _, name := range l.crlFiles(path, n) {
 			if data, ok := l.need(place(path, n), name); ok {
-				lists = append(lists, l.crls(name, data, c.Anchors)...)
+				lists = append(lists, l.crls(name, data, slices.Concat(c.Anchors, c.CRLIssuers))...)
 				fmt.Fprintf(key, "crls %x\n", sha256.Sum256(data))
 			}
 		}
 	}
-	for _, n := range t.revoked {
-		name := l.files.beside(path, n.name)
-		if data, ok := l.need(place(path, n), name); ok {
-			certs, err := trust.ReadCertificates(name, data)
-			l.wrong.Merge(err, mistake.Mistake{File: name})
-			c.MustBeRevoked = append(c.MustBeRevoked, certs...)
-			fmt.Fprintf(key, "revoked %x\n", sha256.Sum256(data))
-		}
-	}
+	c.MustBeRevoked = l.certificates(path, t.revoked, key, "revoked")
 	if t.wrong || l.wrong.Len() > before || len(c.Anchors) == 0 { // without anchors parse has told
 		return out
 	}
@@ -117,6 +109,21 @@ func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trust
 		l.warn("%s: %s", where, w)
 	}
 	out.verifier = verifier
+	return out
+}
+
+// certificates reads the certificates of PEM files, and adds their content to a key.
+func (l *loader) certificates(path string, files []named, key io.Writer, what string) []*x509.Certificate {
+	var out []*x509.Certificate
+	for _, n := range files {
+		name := l.files.beside(path, n.name)
+		if data, ok := l.need(place(path, n), name); ok {
+			certs, err := trust.ReadCertificates(name, data)
+			l.wrong.Merge(err, mistake.Mistake{File: name})
+			out = append(out, certs...)
+			fmt.Fprintf(key, "%s %x\n", what, sha256.Sum256(data))
+		}
+	}
 	return out
 }
 
@@ -179,6 +186,9 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 			l.wrong.Merge(err, mistake.Mistake{File: name})
 			s.Issuers = certs
 		}
+		if !l.fetchedOnce(path, f, &s) {
+			continue
+		}
 		out = append(out, s)
 		if _, err := l.files.get(s.File); !errors.Is(err, fs.ErrNotExist) || len(anchors) == 0 {
 			continue
@@ -193,6 +203,42 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 		l.files.forget(s.File)
 	}
 	return out
+}
+
+// fetchedOnce refuses a second URL for one file, however its name is written: one of the
+// two would never be asked. Two sources of one file and URL get one name.
+func (l *loader) fetchedOnce(path string, f fetchFile, s *crlfetch.Source) bool {
+	real := realPath(s.File)
+	first, twice := l.fetched[real]
+	switch {
+	case !twice:
+		if l.fetched == nil {
+			l.fetched = map[string]fetchedFile{}
+		}
+		l.fetched[real] = fetchedFile{file: s.File, url: s.URL, line: f.node.Line}
+	case first.url != s.URL:
+		l.wrong.Add(mistake.Mistake{
+			File: path, Line: f.node.Line, What: fmt.Sprintf("file %q is fetched from another URL in line %d", f.file, first.line), Hint: "one URL for each file",
+		})
+		return false
+	default:
+		s.File = first.file
+	}
+	return true
+}
+
+// realPath is a file's name without symbolic links. The file need not exist.
+func realPath(name string) string {
+	if abs, err := filepath.Abs(name); err == nil {
+		name = abs
+	}
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		return real
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
+		return filepath.Join(dir, filepath.Base(name))
+	}
+	return filepath.Clean(name)
 }
 
 // placed gives mistakes that name no file the place that they belong to.
@@ -217,12 +263,12 @@ type placedCRL struct {
 }
 
 // crls reads revocation lists.
-func (l *loader) crls(name string, data []byte, anchors []*x509.Certificate) []placedCRL {
+func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate) []placedCRL {
 	found, err := trust.ReadCRLs(name, data)
 	l.wrong.Merge(err, mistake.Mistake{File: name})
 	var out []placedCRL
 	for _, crl := range found {
-		if err := trust.CheckCRL(crl.List, anchors, l.options.now()); err != nil {
+		if err := trust.CheckCRL(crl.List, authorities, l.options.now()); err != nil {
 			l.wrong.Merge(placed(err, name, crl.Line), mistake.Mistake{File: name, Line: crl.Line})
 			continue
 		}

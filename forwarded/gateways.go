@@ -20,8 +20,12 @@ type Gateways struct {
 	// subject alternative name. DNS names ignore ASCII case; nothing is a wildcard.
 	Names []string
 	// Trust judges the gateway's own certificate, pinned or not. Its anchors must be
-	// others than those of the users, unless there are Pins alone: a user's
-	// certificate with the right name would be a gateway. Its Usage is ClientAuth where
+	// others than those of the users, and neither may be issued under the other at any
+	// depth, unless there are Pins alone: a user's certificate with the right name would
+	// be a gateway. What New cannot see, for an authority between that it does not know,
+	// is refused in each chain: a gateway whose chain passes the key of a users' anchor
+	// is none, and a user whose chain passes the key of a gateways' anchor is not
+	// trusted. Its Usage is ClientAuth where
 	// gateways connect to us, and ServerAuth where we connect to them (package reverse).
 	Trust *trust.Verifier
 }
@@ -29,6 +33,7 @@ type Gateways struct {
 // gateways is compiled.
 type gateways struct {
 	trust *trust.Verifier
+	users *trust.Verifier
 	pins  map[trust.Digest]bool
 	dns   map[string]bool // lower case
 	uris  map[string]bool
@@ -36,7 +41,7 @@ type gateways struct {
 
 func (g Gateways) compile(wrong *mistake.List, users *trust.Verifier) *gateways {
 	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: what, Hint: hint}) }
-	out := &gateways{trust: g.Trust, pins: map[trust.Digest]bool{}, dns: map[string]bool{}, uris: map[string]bool{}}
+	out := &gateways{trust: g.Trust, users: users, pins: map[trust.Digest]bool{}, dns: map[string]bool{}, uris: map[string]bool{}}
 	if len(g.Pins)+len(g.Names) == 0 {
 		say("no gateway is named: nobody could state a certificate", "the fingerprint of the gateway's certificate, or a DNS name or URI that it has")
 	}
@@ -77,8 +82,8 @@ func (g *gateways) has(v trust.Verified) bool {
 	if g.pins[v.Fingerprint()] {
 		return true
 	}
-	if len(g.dns)+len(g.uris) == 0 {
-		return false
+	if !g.named() || v.IssuedUnderAnchor(g.users) {
+		return false // by a users' authority anybody may get the right name
 	}
 	return slices.ContainsFunc(alternativeNames(v.Leaf()), func(n asn1.RawValue) bool {
 		switch n.Tag {
@@ -90,6 +95,10 @@ func (g *gateways) has(v trust.Verified) bool {
 		return false
 	})
 }
+
+// named reports whether any gateway is known by a name. Then gateways and users are kept
+// apart by their authorities.
+func (g *gateways) named() bool { return len(g.dns)+len(g.uris) > 0 }
 
 // Tags of GeneralName (RFC 5280 section 4.2.1.6).
 const (

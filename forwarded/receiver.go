@@ -107,6 +107,9 @@ func (r *Receiver) Verify(ctx context.Context, s Statement) (verified trust.Veri
 	if err != nil {
 		return trust.Verified{}, err
 	}
+	if r.gateways.named() && verified.IssuedUnderAnchor(r.gateways.trust) {
+		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the chain passes an authority of the gateways: what it issues names no user")
+	}
 	// Only what was believed is kept: strangers cannot fill it. The text is copied,
 	// so that it does not hold on to the request that it came in.
 	r.believed.Put(strings.Clone(s.cert), &entry{chain: strings.Clone(s.chain), verified: verified})

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -91,6 +92,9 @@ func (v *Verifier) checkIssuer(presented []*x509.Certificate, err error) error {
 	case !known && v.known[string(leaf.RawIssuer)]:
 		return reason.Refuse(reason.UnknownAuthority, "an anchor has the issuer's name, but the signature is not by its key")
 	case !known:
+		if other := v.encodedOtherwise(presented); other != "" {
+			return reason.Refuse(reason.UnknownAuthority, "the issuer "+other+" has this name in another encoding: in chains names are compared byte for byte")
+		}
 		return reason.Refuse(reason.UnknownAuthority, "no anchor for issuer "+quote(leaf.Issuer.String()))
 	case weak != "":
 		return reason.Refuse(reason.WeakKey, "signed with "+weak)
@@ -98,6 +102,23 @@ func (v *Verifier) checkIssuer(presented []*x509.Certificate, err error) error {
 		return reason.Refuse(reason.BadCertificate, "an issuer of the chain is not allowed to sign certificates")
 	}
 	return nil
+}
+
+// encodedOtherwise names an anchor or a presented certificate whose subject is the issuer
+// of a presented certificate by RFC 5280 section 7.1 and not byte for byte, as
+// crypto/x509 compares. Such a chain is refused: openssl takes it, and the operator has
+// to know why we do not.
+func (v *Verifier) encodedOtherwise(presented []*x509.Certificate) string {
+	parents := slices.Concat(v.anchors, presented[1:])
+	for _, c := range presented {
+		issuer := dn.Canonical(c.RawIssuer)
+		for _, parent := range parents {
+			if string(parent.RawSubject) != string(c.RawIssuer) && dn.Canonical(parent.RawSubject) == issuer {
+				return quote(parent.Subject.String())
+			}
+		}
+	}
+	return ""
 }
 
 // signedUp reports whether signatures lead from the leaf to an anchor, whatever
@@ -161,17 +182,32 @@ func (v *Verifier) refuseBuilt(err error, now time.Time) error {
 // when the judgement holds.
 func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, now time.Time) (time.Time, error) {
 	until := chain[0].NotAfter
+	if depth := len(chain) - 2; v.maxDepth > 0 && depth > v.maxDepth {
+		return until, reason.Refuse(reason.BadCertificate, fmt.Sprintf("%d intermediates between the leaf and its anchor, at most %d are accepted", depth, v.maxDepth))
+	}
+	if err := checkCertificateSyntax(chain[0]); err != nil {
+		return until, reason.Refuse(reason.BadCertificate, "the leaf cannot be read: "+err.Error())
+	}
 	for i, c := range chain[1:] {
 		if c.Version != 3 {
 			return until, reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" is an authority of X.509 version "+strconv.Itoa(c.Version))
 		}
+		if err := checkCertificateSyntax(c); err != nil {
+			return until, reason.Refuse(reason.BadCertificate, "an authority of the chain cannot be read: "+err.Error())
+		}
 		anchor := i == len(chain)-2
+		if err := v.checkAuthority(c); err != nil {
+			return until, err
+		}
 		if err := v.checkKey(c, anchor); err != nil {
 			return until, err
 		}
 		if c.NotAfter.Before(until) {
 			until = c.NotAfter
 		}
+	}
+	if err := checkConstraints(chain); err != nil {
+		return until, err
 	}
 	if v.revocation == Off {
 		return until, nil

@@ -3,10 +3,20 @@ package trust
 import (
 	"crypto/x509"
 	"encoding/asn1"
+	"net/netip"
 	"slices"
+	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-var oidConstraints = asn1.ObjectIdentifier{2, 5, 29, 30}
+var (
+	oidConstraints  = asn1.ObjectIdentifier{2, 5, 29, 30}
+	oidEmailAddress = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
+)
 
 // appliedNames are the kinds of names (RFC 5280 section 4.2.1.6) whose constraints
 // crypto/x509 applies: email, DNS, URI, IP.
@@ -44,6 +54,134 @@ func allApplied(der []byte) bool {
 			}
 			if _, err = asn1.Unmarshal(subtree.Bytes, &base); err != nil || !slices.Contains(appliedNames, base.Tag) {
 				return false
+			}
+		}
+	}
+	return true
+}
+
+// checkConstraints applies the name constraints of a chain to the addresses and URIs
+// below them as RFC 5280 section 4.2.1.10 says. crypto/x509 has checked them before,
+// more loosely: it takes a constraint on a host for one on its whole domain, and looks at
+// no address in a subject.
+func checkConstraints(chain []*x509.Certificate) error {
+	for i, authority := range chain[1:] {
+		if !plainSubtrees(authority) {
+			return reason.Refuse(reason.BadCertificate, quote(authority.Subject.String())+" has a name constraint with a minimum or a maximum")
+		}
+		email := subtrees{authority.PermittedEmailAddresses, authority.ExcludedEmailAddresses}
+		uri := subtrees{authority.PermittedURIDomains, authority.ExcludedURIDomains}
+		for _, c := range chain[:i+1] {
+			for _, address := range addresses(c) {
+				if email.any() && !isAddress(address) || !email.allow(func(constraint string) bool { return inMailboxes(constraint, address) }) {
+					return refuseName(authority, "the address", address)
+				}
+			}
+			if !uri.any() {
+				continue
+			}
+			for _, u := range c.URIs {
+				host := u.Hostname()
+				_, notIP := netip.ParseAddr(host)
+				if !isHost(host) || notIP == nil || u.User != nil { // RFC 5280: reject, whatever the constraint
+					return refuseName(authority, "a constrained URI without the name of a host,", u.String())
+				}
+				if !uri.allow(func(constraint string) bool { return inHosts(constraint, host) }) {
+					return refuseName(authority, "the URI", u.String())
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func refuseName(authority *x509.Certificate, what, name string) error {
+	return reason.Refuse(reason.BadCertificate, "the name constraints of "+quote(authority.Subject.String())+" do not allow "+what+" "+quote(name))
+}
+
+// subtrees are the constraints on one kind of name.
+type subtrees struct{ permitted, excluded []string }
+
+func (s subtrees) any() bool { return len(s.permitted)+len(s.excluded) > 0 }
+
+func (s subtrees) allow(in func(constraint string) bool) bool {
+	// An empty constraint permits nothing and excludes everything: fail closed.
+	if slices.ContainsFunc(s.excluded, func(c string) bool { return c == "" || in(c) }) {
+		return false
+	}
+	return len(s.permitted) == 0 || slices.ContainsFunc(s.permitted, in)
+}
+
+// inHosts reports whether a constraint holds a host: without a leading dot it is that
+// host alone, with one every host below the domain and not the domain itself.
+func inHosts(constraint, host string) bool {
+	constraint, host = strings.ToLower(constraint), strings.ToLower(host)
+	if strings.HasPrefix(constraint, ".") {
+		return len(host) > len(constraint) && strings.HasSuffix(host, constraint)
+	}
+	return constraint != "" && constraint == host
+}
+
+// inMailboxes reports whether a constraint holds an address: a mailbox is that one, and
+// otherwise it is about the host, as for a URI.
+func inMailboxes(constraint, address string) bool {
+	at := strings.LastIndexByte(address, '@')
+	if i := strings.LastIndexByte(constraint, '@'); i >= 0 {
+		return constraint[:i] == address[:at] && strings.EqualFold(constraint[i+1:], address[at+1:])
+	}
+	return inHosts(constraint, address[at+1:])
+}
+
+func isAddress(text string) bool {
+	at := strings.LastIndexByte(text, '@')
+	return at > 0 && isHost(text[at+1:])
+}
+
+// isHost reports whether text is labels of letters, digits, - and _.
+func isHost(text string) bool {
+	for label := range strings.SplitSeq(text, ".") {
+		if label == "" || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// addresses are the email addresses of a certificate, those of its subject included.
+func addresses(c *x509.Certificate) []string {
+	out := slices.Clone(c.EmailAddresses)
+	for _, a := range c.Subject.Names {
+		if a.Type.Equal(oidEmailAddress) {
+			text, _ := a.Value.(string) // of another type: no address, which no constraint permits
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// plainSubtrees reports whether no name constraint of c has a minimum or a maximum, which
+// RFC 5280 does not use and crypto/x509 passes over.
+func plainSubtrees(c *x509.Certificate) bool {
+	for _, e := range c.Extensions {
+		if !e.Id.Equal(oidConstraints) {
+			continue
+		}
+		in := cryptobyte.String(e.Value)
+		var all cryptobyte.String
+		if !in.ReadASN1(&all, der.SEQUENCE) || !in.Empty() {
+			return false
+		}
+		for !all.Empty() {
+			var list cryptobyte.String
+			var tag der.Tag
+			if !all.ReadAnyASN1(&list, &tag) {
+				return false
+			}
+			for !list.Empty() {
+				var subtree, base cryptobyte.String
+				if !list.ReadASN1(&subtree, der.SEQUENCE) || !subtree.ReadAnyASN1(&base, &tag) || !subtree.Empty() {
+					return false
+				}
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -30,6 +31,7 @@ type crl struct {
 	serials [][serialSize]byte
 	scope   scope
 	until   time.Time
+	known   []*authority // of the list's name, whose key signed it
 
 	mu      sync.Mutex
 	signers map[Digest]bool // authorities asked so far, and whether the signature is theirs
@@ -41,14 +43,19 @@ var (
 )
 
 // CheckCRL says whether a list can be believed at all: its type, its critical
-// extensions, its start, its serials, and (where an anchor bears the issuer's
-// name) its signature. The signature of a list whose issuer is an intermediate is
-// judged when a chain shows that intermediate. Every finding is a mistake.
-func CheckCRL(list *x509.RevocationList, anchors []*x509.Certificate, now time.Time) error {
+// extensions, its start, its serials, and (where one of the authorities bears the
+// issuer's name) its signature. Names are compared as RFC 5280 section 7.1 says. The
+// signature of a list whose issuer is not among the authorities is judged when a chain
+// shows that issuer. Every finding is a mistake.
+func CheckCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error {
 	var wrong mistake.List
 	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: what, Hint: hint}) }
 	if list == nil {
 		say("the CRL is nil", "")
+		return wrong.Err()
+	}
+	if err := checkSyntax(list); err != nil {
+		say("the CRL cannot be read: "+err.Error(), unreadableCRL)
 		return wrong.Err()
 	}
 	if list.ThisUpdate.After(now) {
@@ -72,7 +79,7 @@ func CheckCRL(list *x509.RevocationList, anchors []*x509.Certificate, now time.T
 		}
 	}
 	checkEntries(list, say)
-	checkSigner(list, anchors, say)
+	checkSigner(list, authorities, say)
 	return wrong.Err()
 }
 
@@ -83,8 +90,8 @@ func checkEntries(list *x509.RevocationList, say func(what, hint string)) {
 			return
 		}
 		for _, x := range e.Extensions {
-			if x.Critical {
-				say("an entry of the CRL has a critical extension that is not understood: "+x.Id.String(), "give a CRL that is not indirect")
+			if x.Critical || x.Id.Equal(oidCertificateIssuer) {
+				say("an entry of the CRL has a critical extension that is not understood, or one of an indirect CRL: "+x.Id.String(), "give a CRL that is not indirect")
 				return
 			}
 		}
@@ -95,21 +102,34 @@ func checkEntries(list *x509.RevocationList, say func(what, hint string)) {
 	}
 }
 
-func checkSigner(list *x509.RevocationList, anchors []*x509.Certificate, say func(what, hint string)) {
-	named := false
-	for _, a := range anchors {
-		if a == nil || !bytes.Equal(a.RawSubject, list.RawIssuer) {
-			continue
-		}
-		named = true
-		if list.CheckSignatureFrom(a) == nil {
-			return
+// checkSigner refuses a list that bears an authority's name and not its signature, and
+// one that bears its signature and not its name.
+func checkSigner(list *x509.RevocationList, authorities []*x509.Certificate, say func(what, hint string)) {
+	named, other := false, (*x509.Certificate)(nil)
+	for _, a := range authorities {
+		switch {
+		case a == nil:
+		case dn.Equal(a.RawSubject, list.RawIssuer):
+			named = true
+			if signedBy(list, a) {
+				return
+			}
+		case other == nil && sameKeyID(list.AuthorityKeyId, a.SubjectKeyId) && signedBy(list, a):
+			other = a
 		}
 	}
-	if named {
+	switch {
+	case named:
 		say("the CRL is not signed by the anchor whose name it bears", "take the CRL from the CA again; the CA's key usage must include cRLSign")
+	case other != nil:
+		say("the CRL of "+quote(list.Issuer.String())+" is signed by the key of "+quote(other.Subject.String())+", which is another name",
+			"put the CA certificate with the CRL's name into anchors, or have the CA issue the CRL in its own name")
 	}
 }
+
+// sameKeyID reports whether two key identifiers may be of one key. Where one of them is
+// missing only the signature tells.
+func sameKeyID(a, b []byte) bool { return len(a) == 0 || len(b) == 0 || bytes.Equal(a, b) }
 
 // addCRL keeps a list that CheckCRL has passed.
 func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
@@ -128,8 +148,21 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 		l.serials = append(l.serials, s)
 	}
 	slices.SortFunc(l.serials, func(a, b [serialSize]byte) int { return bytes.Compare(a[:], b[:]) })
-	v.crls[string(list.RawIssuer)] = append(v.crls[string(list.RawIssuer)], l)
-	if now.After(l.until) && v.revocation != Off {
+	name := dn.Canonical(list.RawIssuer)
+	v.crls[name] = append(v.crls[name], l)
+	for _, a := range v.authorities {
+		if a.name == name && l.signedBy(a.cert) {
+			l.known = append(l.known, a)
+		}
+	}
+	if v.revocation == Off {
+		return
+	}
+	if len(l.known) == 0 {
+		v.warnings = append(v.warnings, fmt.Sprintf("no known authority signed the CRL of %s: it speaks only for a certificate whose chain shows an issuer of that name and key; name that issuer in crl_issuers, or take the list out",
+			quote(list.Issuer.String())))
+	}
+	if now.After(l.until) {
 		v.warnings = append(v.warnings, fmt.Sprintf("the CRL of %s was to be replaced by %s: it still revokes, and knows nothing else",
 			quote(list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
 	}
@@ -158,8 +191,17 @@ func (l *crl) signedBy(issuer *x509.Certificate) bool {
 	defer l.mu.Unlock()
 	ok, asked := l.signers[key]
 	if !asked {
-		ok = l.list.CheckSignatureFrom(issuer) == nil
+		ok = signedBy(l.list, issuer)
 		l.signers[key] = ok
 	}
 	return ok
+}
+
+// signedBy checks the signature and that the issuer may sign CRLs. crypto/x509 takes a
+// key usage without any bit for an absent one, which allows everything.
+func signedBy(list *x509.RevocationList, issuer *x509.Certificate) bool {
+	if has(issuer, oidKeyUsage) && issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
+		return false
+	}
+	return list.CheckSignatureFrom(issuer) == nil
 }

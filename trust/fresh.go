@@ -9,17 +9,51 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
-// checkRevoked is the self-test of the CRLs.
-func (v *Verifier) checkRevoked(wrong *mistake.List, all []*x509.Certificate) {
-	for _, c := range all {
-		if v.revocation != Off && slices.ContainsFunc(v.crls[string(c.RawIssuer)], func(l *crl) bool { return l.revokes(c.SerialNumber) }) {
+// checkRevoked is the self-test of the CRLs: each certificate must be one that Verify
+// refuses as revoked, by the signature, the issuer and the scope of the lists. One that
+// has expired is not asked about any more: its CA may take it off the list, and then no
+// newer list would load.
+func (v *Verifier) checkRevoked(wrong *mistake.List, all []*x509.Certificate, now time.Time) {
+	for i, c := range all {
+		switch {
+		case c == nil:
+			wrong.Add(mistake.Mistake{What: fmt.Sprintf("MustBeRevoked[%d] is nil", i)})
+			continue
+		case now.After(c.NotAfter):
+			v.warnings = append(v.warnings, fmt.Sprintf("the certificate %s, serial %X, that must be revoked expired at %s and shows nothing any more: revoke another and name that",
+				quote(c.Subject.String()), c.SerialNumber, c.NotAfter.UTC().Format(time.RFC3339)))
 			continue
 		}
-		wrong.Add(mistake.Mistake{
+		issued, revoked := v.isRevoked(c, now)
+		if revoked {
+			continue
+		}
+		m := mistake.Mistake{
 			What: fmt.Sprintf("the certificate %s, serial %X, must be revoked and is not", quote(c.Subject.String()), c.SerialNumber),
 			Hint: "take the newest CRL of its issuer, and see that revocation is not off",
-		})
+		}
+		if !issued {
+			m.What += ": no anchor and no CRL issuer that is known issued it"
+			m.Hint = "crl_issuers: [FILE] with the certificate of the intermediate that issued it"
+		}
+		wrong.Add(m)
 	}
+}
+
+// isRevoked reports whether a known authority issued c, and whether a list revokes it.
+func (v *Verifier) isRevoked(c *x509.Certificate, now time.Time) (issued, revoked bool) {
+	for _, a := range v.authorities {
+		if !issuedBy(c, a) {
+			continue
+		}
+		issued = true
+		for _, anchor := range a.anchors {
+			if on, _, _ := v.status(c, a.cert, anchor, now); on && v.revocation != Off {
+				return true, true
+			}
+		}
+	}
+	return issued, false
 }
 
 // newest returns the lists in force: of each issuer, key and scope the newest.

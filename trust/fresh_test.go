@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -50,6 +51,60 @@ func TestG3_SelfTest(t *testing.T) {
 		if (err != nil) != (row.refuses != "") || err != nil && !strings.Contains(err.Error(), row.refuses) {
 			t.Errorf("%s: %v", row.name, err)
 		}
+	}
+}
+
+// A list satisfies MustBeRevoked only where it would refuse the certificate in Verify.
+//
+// Covers V4.
+func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
+	t.Parallel()
+	ca, namesake, other := testpki.NewCA("CA"), testpki.NewCA("CA"), testpki.NewCA("Other")
+	sub, renewedSub := ca.SubCA("Sub"), ca.SubCA("Sub")
+	foreignSub := other.SubCA("Sub")
+	canary, below := ca.Leaf("canary"), sub.Leaf("below")
+	ended := ca.Leaf("ended", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	one, two := serials(canary), serials(below)
+	for _, row := range []struct {
+		name    string
+		anchors certs
+		crls    []*x509.RevocationList
+		issuers certs
+		must    *testpki.Pair
+		refuses string
+		warns   string
+	}{
+		{"its issuer's list", certs{ca.Cert}, lists(ca.CRL(1, one)), nil, canary, "", ""},
+		{"a list of another key under the name, beside a good one", certs{ca.Cert}, lists(ca.CRL(1, nil), namesake.CRL(1, one)), nil, canary, "not signed by the anchor", ""},
+		{"a list of another anchor's key under the name", certs{ca.Cert, other.Cert}, lists(ca.CRL(1, nil), other.CRL(1, one)), nil, canary, "must be revoked and is not", ""},
+		{"a list of the CA's other key", certs{ca.Cert, namesake.Cert}, lists(ca.CRL(1, nil), namesake.CRL(1, one)), nil, canary, "", ""},
+		{"a stale list", certs{ca.Cert}, lists(ca.CRL(1, one, until(time.Now().Add(-time.Hour)))), nil, canary, "", ""},
+		{"its intermediate is not known", certs{ca.Cert}, lists(sub.CRL(1, two)), nil, below, "no CRL issuer that is known issued it", ""},
+		{"its intermediate is known", certs{ca.Cert}, lists(sub.CRL(1, two)), certs{sub.Cert}, below, "", ""},
+		{"its intermediate's name, another key", certs{ca.Cert}, lists(sub.CRL(1, nil), renewedSub.CRL(1, two)), certs{sub.Cert}, below, "not signed by the anchor", ""},
+		{"its intermediate's new key", certs{ca.Cert}, lists(renewedSub.CRL(1, two)), certs{sub.Cert, renewedSub.Cert}, below, "", ""},
+		{"its intermediate's name under another anchor", certs{ca.Cert, other.Cert}, lists(foreignSub.CRL(1, two)), certs{sub.Cert, foreignSub.Cert}, below, "must be revoked and is not", ""},
+		{"it has expired and is off the list", certs{ca.Cert}, lists(ca.CRL(2, nil)), nil, ended, "", "that must be revoked expired"},
+		{"it has expired and is on the list", certs{ca.Cert}, lists(ca.CRL(2, serials(ended))), nil, ended, "", "that must be revoked expired"},
+	} {
+		for _, mode := range []trust.Revocation{trust.Soft, trust.Hard} {
+			c := trust.Config{Anchors: row.anchors, CRLs: row.crls, CRLIssuers: row.issuers, Revocation: mode}
+			v, err := trust.New(c)
+			if err == nil && row.refuses == "" && row.warns == "" {
+				expect(t, v, row.must.Presented(), reason.Revoked) // as Verify does
+			}
+			c.MustBeRevoked = certs{row.must.Cert}
+			v, err = trust.New(c)
+			if (err != nil) != (row.refuses != "") || err != nil && !strings.Contains(err.Error(), row.refuses) {
+				t.Errorf("%s: %v", row.name, err)
+			}
+			if err == nil && row.warns != "" && !strings.Contains(strings.Join(v.Warnings(), "\n"), row.warns) {
+				t.Errorf("%s: warnings %q", row.name, v.Warnings())
+			}
+		}
+	}
+	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil)), MustBeRevoked: certs{nil}}); err == nil {
+		t.Error("nil must be revoked, and the verifier is made")
 	}
 }
 

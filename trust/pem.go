@@ -28,6 +28,8 @@ func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 	return out, nil
 }
 
+const unreadableCRL = "take the CRL from the CA again; openssl asn1parse -in FILE (-inform DER) shows its parts; RFC 5280 section 5.1 has their order"
+
 // CRL is a revocation list and the line of the file that it starts in.
 type CRL struct {
 	List *x509.RevocationList
@@ -41,10 +43,13 @@ func ReadCRLs(name string, data []byte) ([]CRL, error) {
 	parse := func(line int, der []byte) error {
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
-			return &mistake.Mistake{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: "openssl crl -in FILE -noout -text shows what openssl makes of it"}
+			return &mistake.Mistake{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
 		}
 		if len(list.Raw) != len(der) {
 			return &mistake.Mistake{File: name, Line: line, What: "something follows the CRL"}
+		}
+		if err := checkSyntax(list); err != nil {
+			return &mistake.Mistake{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
 		}
 		out = append(out, CRL{List: list, Line: line})
 		return nil

@@ -5,8 +5,13 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -22,6 +27,11 @@ func (v *Verifier) checkLeaf(leaf *x509.Certificate) error {
 	if err := v.checkKey(leaf, false); err != nil {
 		return err
 	}
+	if v.profile == Strict {
+		if err := checkStrictLeaf(leaf); err != nil {
+			return err
+		}
+	}
 	if life := leaf.NotAfter.Sub(leaf.NotBefore); v.maxLife > 0 && life > v.maxLife {
 		return reason.Refuse(reason.BadCertificate, fmt.Sprintf("the leaf was issued for %s, at most %s is accepted", life, v.maxLife))
 	}
@@ -32,30 +42,106 @@ func (v *Verifier) checkLeaf(leaf *x509.Certificate) error {
 // refused by every profile: they would let a mail certificate in, or a server's for a
 // client's.
 func (v *Verifier) checkUsage(leaf *x509.Certificate) error {
-	absent := len(leaf.ExtKeyUsage) == 0 && len(leaf.UnknownExtKeyUsage) == 0 && !hasEKU(leaf)
+	absent := len(leaf.ExtKeyUsage) == 0 && len(leaf.UnknownExtKeyUsage) == 0 && !has(leaf, oidExtKeyUsage)
 	switch {
 	case absent && v.profile == Compatible:
 	case absent:
 		return reason.Refuse(reason.WrongUsage, "the leaf has no extended key usage; the strict profile wants "+v.usage.String())
+	case v.profile == Strict && slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
+		return reason.Refuse(reason.WrongUsage, "the leaf's extended key usage allows any usage; the strict profile wants "+v.usage.String()+" and not any")
 	case !slices.Contains(leaf.ExtKeyUsage, v.usage.extended()):
 		return reason.Refuse(reason.WrongUsage, "the leaf's extended key usage does not name "+v.usage.String())
 	}
-	// RFC 8446 section 4.4.2.2: a key usage, if there is one, must allow signatures.
-	if v.profile == Strict && leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+	// RFC 8446 section 4.4.2.2: a key usage, if there is one, must allow signatures. One
+	// without any bit is one too (RFC 5280 section 4.2.1.3: it must not be written).
+	if v.profile == Strict && has(leaf, oidKeyUsage) && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return reason.Refuse(reason.WrongUsage, "the leaf's key usage does not allow digital signatures")
 	}
 	return nil
 }
 
-// hasEKU tells an empty extended key usage from an absent one.
-func hasEKU(c *x509.Certificate) bool {
-	for _, e := range c.Extensions {
-		if e.Id.Equal([]int{2, 5, 29, 37}) {
-			return true
+var (
+	oidKeyUsage    = asn1.ObjectIdentifier{2, 5, 29, 15}
+	oidExtKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
+	oidPolicies    = asn1.ObjectIdentifier{2, 5, 29, 32}
+	// The policy qualifiers of RFC 5280 section 4.2.1.4.
+	oidCPS        = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 2, 1}
+	oidUserNotice = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 2, 2}
+)
+
+// has tells an extension without content from an absent one.
+func has(c *x509.Certificate, id asn1.ObjectIdentifier) bool { return extensionOf(c, id) != nil }
+
+func extensionOf(c *x509.Certificate, id asn1.ObjectIdentifier) *pkix.Extension {
+	for i := range c.Extensions {
+		if c.Extensions[i].Id.Equal(id) {
+			return &c.Extensions[i]
 		}
 	}
-	return false
+	return nil
 }
+
+// checkStrictLeaf refuses what RFC 5280 forbids in a leaf and crypto/x509 takes.
+func checkStrictLeaf(leaf *x509.Certificate) error {
+	if has(leaf, oidConstraints) { // section 4.2.1.10: only in a CA certificate
+		return reason.Refuse(reason.BadCertificate, "the leaf has name constraints, which only an authority may have")
+	}
+	if isEmptyName(leaf.RawSubject) { // section 4.1.2.6
+		if names := extensionOf(leaf, oidSAN); names == nil || !names.Critical {
+			return reason.Refuse(reason.BadCertificate, "the leaf's subject is empty, and it has no critical alternative names")
+		}
+	}
+	return checkQualifiers(leaf)
+}
+
+// checkAuthority judges a CA certificate of a chain.
+func (v *Verifier) checkAuthority(c *x509.Certificate) error {
+	// crypto/x509 takes a key usage without any bit for an absent one.
+	if has(c, oidKeyUsage) && c.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return reason.Refuse(reason.BadCertificate, "the key usage of "+quote(c.Subject.String())+" does not allow it to sign certificates")
+	}
+	if v.profile != Strict {
+		return nil
+	}
+	if isEmptyName(c.RawSubject) { // RFC 5280 section 4.1.2.6
+		return reason.Refuse(reason.BadCertificate, "an authority of the chain has an empty subject")
+	}
+	return checkQualifiers(c)
+}
+
+// checkQualifiers refuses a critical extension of policies with a qualifier that is not
+// understood, as RFC 5280 section 4.2.1.4 wants.
+func checkQualifiers(c *x509.Certificate) error {
+	e := extensionOf(c, oidPolicies)
+	if e == nil || !e.Critical {
+		return nil
+	}
+	refused := reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" has a critical certificate policy with a qualifier that is not understood")
+	in := cryptobyte.String(e.Value)
+	var policies cryptobyte.String
+	if !in.ReadASN1(&policies, der.SEQUENCE) || !in.Empty() {
+		return refused
+	}
+	for !policies.Empty() {
+		var policy, qualifiers cryptobyte.String
+		var id asn1.ObjectIdentifier
+		var present bool
+		if !policies.ReadASN1(&policy, der.SEQUENCE) || !policy.ReadASN1ObjectIdentifier(&id) ||
+			!policy.ReadOptionalASN1(&qualifiers, &present, der.SEQUENCE) || !policy.Empty() {
+			return refused
+		}
+		for !qualifiers.Empty() {
+			var qualifier cryptobyte.String
+			if !qualifiers.ReadASN1(&qualifier, der.SEQUENCE) || !qualifier.ReadASN1ObjectIdentifier(&id) || !id.Equal(oidCPS) && !id.Equal(oidUserNotice) {
+				return refused
+			}
+		}
+	}
+	return nil
+}
+
+// isEmptyName reports whether a name in DER has no attribute.
+func isEmptyName(raw []byte) bool { return len(raw) == 2 && raw[0] == 0x30 && raw[1] == 0 }
 
 const (
 	minRSA           = 2048

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -12,8 +13,9 @@ import (
 // anchor. An anchor is revoked by taking it away.
 func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time) (time.Time, error) {
 	var unknown error
+	anchor := dn.Canonical(chain[len(chain)-1].RawSubject)
 	for i, c := range chain[:len(chain)-1] {
-		revoked, why, end := v.status(c, chain[i+1], now)
+		revoked, why, end := v.status(c, chain[i+1], anchor, now)
 		if !revoked && why != "" && v.responder != nil {
 			revoked, why, end = v.ask(ctx, c, chain[i+1], why)
 		}
@@ -41,25 +43,43 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 	return until, unknown
 }
 
-// status answers for one certificate: revoked, or why that is not known, or (both
-// empty) good until end.
-func (v *Verifier) status(c, issuer *x509.Certificate, now time.Time) (revoked bool, why string, end time.Time) {
+// status answers for one certificate of a chain that ends at an anchor of this
+// canonical name: revoked, or why that is not known, or (both empty) good until end.
+func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.Time) (revoked bool, why string, end time.Time) {
 	why = "no CRL of issuer " + quote(c.Issuer.String())
-	for _, l := range v.crls[string(issuer.RawSubject)] {
-		if !l.signedBy(issuer) {
-			continue // another key of the same name
+	own := false          // a list of the issuer's own key is there
+	var byOther time.Time // until when a list of its successor shows that c is good
+	for _, l := range v.crls[dn.Canonical(issuer.RawSubject)] {
+		mine, speaks, good := l.signedBy(issuer), true, true
+		if !mine {
+			if speaks, good = l.byOtherKey(issuer, anchor, now); !speaks {
+				if !own {
+					why = "the CRL of issuer " + quote(c.Issuer.String()) + " is signed by another key than the issuer's"
+				}
+				continue
+			}
 		}
 		if l.revokes(c.SerialNumber) {
 			return true, "", time.Time{} // also when the list is stale or partial
 		}
+		own = own || mine
 		switch partial := l.coverage(c); {
 		case partial != "":
 			why = partial
 		case now.After(l.until):
 			why = "the CRL of issuer " + quote(c.Issuer.String()) + " was to be replaced by " + l.until.UTC().Format(time.RFC3339)
-		case l.until.After(end):
+		case mine && l.until.After(end):
 			end = l.until
+		case !mine && !good:
+			why = "the CRL of issuer " + quote(c.Issuer.String()) + " is signed by another key, which is older, has ended or is revoked"
+		case !mine && l.until.After(byOther):
+			byOther = l.until
 		}
+	}
+	// Where each key has its list, that of another key does not stand in for one that is
+	// stale. Only where the issuer's key has none any more its successor's list covers all.
+	if !own {
+		end = byOther
 	}
 	if !end.IsZero() {
 		return false, "", end

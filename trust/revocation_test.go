@@ -8,6 +8,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,21 +188,221 @@ func TestCRLSignerIsRememberedByCertificate(t *testing.T) {
 	expect(t, v, carol.Presented(), reason.Revoked)
 }
 
-func TestIssuerNameWithAnotherKey(t *testing.T) {
-	old, renewed := testpki.NewCA("Client CA"), testpki.NewCA("Client CA")
+// After a change of the CA's key the old and the new one are one authority: the list of
+// either revokes what the other issued. That nothing is revoked is shown for what the old
+// key issued by the new one's list, and not the other way round.
+//
+// Covers V3.
+func TestKeyRollover(t *testing.T) {
+	t.Parallel()
+	const unknown = reason.RevocationUnknown
+	earlier := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-48 * time.Hour) }
+	old, renewed := testpki.NewCA("Client CA", earlier), testpki.NewCA("Client CA")
+	reencoded := testpki.NewCA("client  ca") // the same name (RFC 5280 section 7.1)
+	namesake, stranger := testpki.NewCA("Other CA"), testpki.NewCA("Client CA")
 	one, two := old.Leaf("one"), renewed.Leaf("two")
-	v := verifier(t, trust.Config{
-		Anchors: certs{old.Cert, renewed.Cert},
-		CRLs:    lists(old.CRL(1, []*big.Int{two.Cert.SerialNumber}), renewed.CRL(1, []*big.Int{one.Cert.SerialNumber})),
-	})
-	expect(t, v, one.Presented(), "") // on the list of the other key only
-	expect(t, v, two.Presented(), "")
-	v = verifier(t, trust.Config{Anchors: certs{old.Cert, renewed.Cert}, CRLs: lists(old.CRL(1, nil), renewed.CRL(1, serials(two)))})
-	expect(t, v, one.Presented(), "")
-	expect(t, v, two.Presented(), reason.Revoked)
-	v = verifier(t, trust.Config{Anchors: certs{old.Cert, renewed.Cert}, CRLs: lists(old.CRL(1, nil))})
-	expect(t, v, one.Presented(), "")
-	expect(t, v, two.Presented(), reason.RevocationUnknown)
+	stale := until(time.Now().Add(-time.Minute))
+	authorities := certs{old.Cert, renewed.Cert, reencoded.Cert, namesake.Cert}
+	for _, row := range []struct {
+		name                 string
+		anchors              certs
+		crls                 []*x509.RevocationList
+		hardOne, hardTwo     reason.Reason
+		softOne, softTwo     reason.Reason
+		refusedWhenItIsBuilt bool
+	}{
+		{"the new key's list has the old key's leaf", authorities, lists(renewed.CRL(1, serials(one))), reason.Revoked, "", reason.Revoked, "", false},
+		{"the old key's list has the new key's leaf", authorities, lists(old.CRL(1, serials(two))), "", reason.Revoked, "", reason.Revoked, false},
+		{"each list has the other's leaf", authorities, lists(old.CRL(1, serials(two)), renewed.CRL(1, serials(one))), reason.Revoked, reason.Revoked, reason.Revoked, reason.Revoked, false},
+		{"a stale list of the new key", authorities, lists(renewed.CRL(1, serials(one), stale)), reason.Revoked, unknown, reason.Revoked, "", false},
+		{"the new key's list alone", authorities, lists(renewed.CRL(1, nil)), "", "", "", "", false},
+		{"the old key's list alone", authorities, lists(old.CRL(1, nil)), "", unknown, "", "", false},
+		{"the old key's list is stale", authorities, lists(old.CRL(1, nil, stale), renewed.CRL(1, nil)), unknown, "", "", "", false},
+		{"each has its list", authorities, lists(old.CRL(1, nil), renewed.CRL(1, serials(two))), "", reason.Revoked, "", reason.Revoked, false},
+		{"a key of the name in another encoding", authorities, lists(reencoded.CRL(1, serials(one, two))), reason.Revoked, reason.Revoked, reason.Revoked, reason.Revoked, false},
+		{"another authority's list", authorities, lists(namesake.CRL(1, serials(one, two))), unknown, unknown, "", "", false},
+		{"a stranger of the name", authorities, lists(stranger.CRL(1, serials(one, two))), "", "", "", "", true},
+		{"the new key is no anchor", certs{old.Cert}, lists(renewed.CRL(1, serials(one))), "", "", "", "", true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for mode, want := range map[trust.Revocation][2]reason.Reason{trust.Hard: {row.hardOne, row.hardTwo}, trust.Soft: {row.softOne, row.softTwo}} {
+				v, err := trust.New(trust.Config{Anchors: row.anchors, CRLs: row.crls, Revocation: mode})
+				if (err != nil) != row.refusedWhenItIsBuilt {
+					t.Fatalf("New: %v", err)
+				}
+				if err != nil {
+					continue
+				}
+				expect(t, v, one.Presented(), want[0])
+				expect(t, v, two.Presented(), want[1])
+			}
+		})
+	}
+}
+
+// An intermediate that changes its key: the list of the new one counts for what the old
+// one issued, where the new one is known and leads to the anchor of the chain.
+//
+// Covers V3.
+func TestKeyRolloverOfAnIntermediate(t *testing.T) {
+	t.Parallel()
+	ca, foreign := testpki.NewCA("Client CA"), testpki.NewCA("Foreign CA")
+	old, renewed, imposed := ca.SubCA("Sub"), ca.SubCA("Sub"), foreign.SubCA("Sub")
+	deep := ca.SubCA("Policy").SubCA("Sub")
+	carol := old.Leaf("carol")
+	try := func(list *x509.RevocationList, root *x509.RevocationList, mode trust.Revocation, want reason.Reason, issuers ...*x509.Certificate) {
+		t.Helper()
+		v := verifier(t, trust.Config{
+			Anchors: certs{ca.Cert, foreign.Cert}, CRLs: lists(list, root), CRLIssuers: issuers, Revocation: mode,
+		})
+		expect(t, v, carol.Presented(), want)
+	}
+	root := ca.CRL(1, nil)
+	for _, mode := range []trust.Revocation{trust.Soft, trust.Hard} {
+		try(renewed.CRL(1, serials(carol)), root, mode, reason.Revoked, renewed.Cert)
+		try(renewed.CRL(1, nil), root, mode, "", renewed.Cert)
+	}
+	try(renewed.CRL(1, serials(carol)), root, trust.Hard, reason.RevocationUnknown) // not known: it does not count
+	try(imposed.CRL(1, serials(carol)), root, trust.Soft, "", imposed.Cert)         // known, under another anchor
+	try(imposed.CRL(1, nil), root, trust.Hard, reason.RevocationUnknown, imposed.Cert)
+	try(renewed.CRL(1, nil), ca.CRL(1, serials(renewed)), trust.Hard, reason.RevocationUnknown, renewed.Cert) // revoked itself
+	try(deep.CRL(1, serials(carol)), root, trust.Soft, reason.Revoked, deep.Presented()[0], deep.Presented()[1])
+	try(deep.CRL(1, serials(carol)), root, trust.Soft, "", deep.Cert) // the authority between is not known
+}
+
+// nameOf is a DER name of one common name in one string type.
+func nameOf(t testing.TB, tag int, value string) []byte {
+	t.Helper()
+	type attribute struct {
+		ID    asn1.ObjectIdentifier
+		Value asn1.RawValue
+	}
+	pair := marshal(t, attribute{asn1.ObjectIdentifier{2, 5, 4, 3}, asn1.RawValue{Tag: tag, Bytes: []byte(value)}})
+	set := marshal(t, asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: pair})
+	return marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: set})
+}
+
+// named is a list that bears its issuer's name in another form, signed by ca.
+func named(t testing.TB, ca *testpki.Pair, name []byte, list *x509.RevocationList) *x509.RevocationList {
+	t.Helper()
+	read, err := trust.ReadCRLs("x.crl", remadeList(t, ca, list, func(inside *node) { inside.inner[tbsIssuer] = readNodes(name)[0] }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read[0].List
+}
+
+// The list of a CA whose name it writes in another way is that CA's.
+//
+// Covers V2.
+func TestCRLWhoseIssuerIsEncodedOtherwiseCounts(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA("Client CA")
+	sub := ca.SubCA("Sub CA")
+	alice, bad, carol, worse := ca.Leaf("alice"), ca.Leaf("bad"), sub.Leaf("carol"), sub.Leaf("worse")
+	for what, name := range map[string]string{
+		"UTF8String": "\x0cClient CA", "BMPString": "\x1e\x00C\x00l\x00i\x00e\x00n\x00t\x00 \x00C\x00A", "T61String": "\x14Client CA",
+		"case": "\x13CLIENT ca", "blanks": "\x0c Client   CA ", "IA5String": "\x16client CA",
+	} {
+		t.Run(what, func(t *testing.T) {
+			list := named(t, ca, nameOf(t, int(name[0]), name[1:]), ca.CRL(1, serials(bad)))
+			subs := named(t, sub, nameOf(t, asn1.TagUTF8String, "SUB  ca"), sub.CRL(1, serials(worse)))
+			for _, mode := range []trust.Revocation{trust.Soft, trust.Hard} {
+				v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list, subs), Revocation: mode, MustBeRevoked: certs{bad.Cert}})
+				expect(t, v, alice.Presented(), "")
+				expect(t, v, bad.Presented(), reason.Revoked)
+				expect(t, v, carol.Presented(), "")
+				expect(t, v, worse.Presented(), reason.Revoked)
+				if err := v.CheckNewer(ca.CRL(0, nil)); err == nil {
+					t.Error("an older list in the first encoding is taken")
+				}
+			}
+		})
+	}
+	// Another name is another authority's, whoever signed it: an error, not silence.
+	for what, name := range map[string]string{"another name": "Client CA 2", "a part of it": "Client"} {
+		list := named(t, ca, nameOf(t, asn1.TagUTF8String, name), ca.CRL(1, serials(bad)))
+		if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list), Revocation: trust.Soft}); err == nil || !strings.Contains(err.Error(), "another name") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	// The name in another form, signed by somebody else.
+	forged := named(t, sub, nameOf(t, asn1.TagUTF8String, "CLIENT CA"), ca.CRL(1, nil))
+	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(forged)}); err == nil {
+		t.Error("a forged list loads")
+	}
+}
+
+// A certificate that names its issuer in another form than that bears is refused, and
+// the detail says why.
+//
+// Covers V2.
+func TestIssuerEncodedOtherwiseInAChainIsNamed(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA("Client CA")
+	sub := ca.SubCA("Sub")
+	issuer := func(value string) func(*tbs) {
+		return func(inside *tbs) {
+			inside.Issuer = asn1.RawValue{FullBytes: nameOf(t, asn1.TagUTF8String, value)}
+		}
+	}
+	for name, presented := range map[string]certs{
+		"under the anchor":         parsed(t, ca, ca.Leaf("alice"), issuer("client CA")),
+		"under a presented one":    append(parsed(t, sub, sub.Leaf("carol"), issuer("SUB")), sub.Cert),
+		"an intermediate's issuer": append(certs{sub.Leaf("carol").Cert}, parsed(t, ca, sub, issuer("Client  CA"))...),
+	} {
+		_, err := trusting(t, ca.Cert).Verify(context.Background(), presented)
+		if word(t, err) != reason.UnknownAuthority || !strings.Contains(err.Error(), "in another encoding") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A list that no known authority signed may be an intermediate's whose certificate only
+// clients send. It is a warning until it is known; it never counts for another.
+//
+// Covers V2, L13.
+func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
+	t.Parallel()
+	ca, stranger := testpki.NewCA("Client CA"), testpki.NewCA("Somebody")
+	sub := ca.SubCA("Sub")
+	unknown := func(v *trust.Verifier) bool {
+		return slices.ContainsFunc(v.Warnings(), func(w string) bool { return strings.Contains(w, "no known authority signed the CRL of") })
+	}
+	for _, row := range []struct {
+		name    string
+		list    *x509.RevocationList
+		mode    trust.Revocation
+		issuers certs
+		warns   bool
+	}{
+		{"the anchor's", ca.CRL(2, nil), trust.Hard, nil, false},
+		{"a stranger's", stranger.CRL(1, nil), trust.Hard, nil, true},
+		{"a stranger's, soft", stranger.CRL(1, nil), trust.Soft, nil, true},
+		{"a stranger's, off", stranger.CRL(1, nil), trust.Off, nil, false},
+		{"an intermediate's", sub.CRL(1, nil), trust.Hard, nil, true},
+		{"a known intermediate's", sub.CRL(1, nil), trust.Hard, certs{sub.Cert}, false},
+		{"an intermediate's of another key", testpki.NewCA("Sub").CRL(1, nil), trust.Hard, nil, true},
+	} {
+		v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil), row.list), Revocation: row.mode, CRLIssuers: row.issuers})
+		if unknown(v) != row.warns {
+			t.Errorf("%s: warnings %q", row.name, v.Warnings())
+		}
+		expect(t, v, ca.Leaf("alice").Presented(), "")
+	}
+	// Of a known name and not of its key: a mistake.
+	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(testpki.NewCA("Sub").CRL(1, nil)), CRLIssuers: certs{sub.Cert}}); err == nil {
+		t.Error("a forged list of a known intermediate loads")
+	}
+	// A CRL issuer that leads to no anchor, one that is no CA, and none.
+	if v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{stranger.Cert}}); len(v.Warnings()) == 0 {
+		t.Error("a CRL issuer that leads to no anchor: no warning")
+	}
+	for _, c := range []*x509.Certificate{nil, ca.Leaf("alice").Cert} {
+		if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{c}}); err == nil {
+			t.Error("a CRL issuer that is no CA is taken")
+		}
+	}
 }
 
 // What cannot be believed is a mistake when it is loaded.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -24,7 +25,7 @@ func Older(list, than *x509.RevocationList) bool {
 // revoked certificate work again. The error is a mistake.
 func (v *Verifier) CheckNewer(list *x509.RevocationList) error {
 	next := &crl{list: list, scope: scopeOf(list)}
-	for _, l := range v.crls[string(list.RawIssuer)] {
+	for _, l := range v.crls[dn.Canonical(list.RawIssuer)] {
 		if next.sameSeries(l) && Older(list, l.list) {
 			return &mistake.Mistake{
 				What: fmt.Sprintf("the CRL, number %d of %s, is older than the one in force, number %d", list.Number, quote(list.Issuer.String()), l.list.Number),

@@ -5,6 +5,9 @@ import (
 	"encoding/asn1"
 	"errors"
 	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // scope is what an issuing distribution point (RFC 5280 section 5.2.5) leaves of
@@ -32,25 +35,26 @@ func (s *scope) equal(o *scope) bool {
 		s.someReasons == o.someReasons && slices.Equal(s.points, o.points)
 }
 
-// parseScope reads the extension. An indirect CRL, a point named relative to its
-// issuer, and a list for two kinds at once are errors.
-func parseScope(der []byte) (scope, error) {
-	var raw struct {
-		Point       asn1.RawValue  `asn1:"optional,tag:0"`
-		Users       bool           `asn1:"optional,tag:1"`
-		Authorities bool           `asn1:"optional,tag:2"`
-		Reasons     asn1.BitString `asn1:"optional,tag:3"`
-		Indirect    bool           `asn1:"optional,tag:4"`
-		Attributes  bool           `asn1:"optional,tag:5"`
+// parseScope reads the extension to its last byte. An indirect CRL, a point named
+// relative to its issuer, and a list for two kinds at once are errors.
+func parseScope(value []byte) (scope, error) {
+	unreadable := errors.New("it cannot be read")
+	var all, point, reasons cryptobyte.String
+	var hasPoint, hasReasons, indirect bool
+	var s scope
+	in := cryptobyte.String(value)
+	if !in.ReadASN1(&all, der.SEQUENCE) || !in.Empty() ||
+		!all.ReadOptionalASN1(&point, &hasPoint, der.Tag(0).Constructed().ContextSpecific()) ||
+		!readFlag(&all, 1, &s.users) || !readFlag(&all, 2, &s.authorities) ||
+		!all.ReadOptionalASN1(&reasons, &hasReasons, der.Tag(3).ContextSpecific()) ||
+		!readFlag(&all, 4, &indirect) || !readFlag(&all, 5, &s.attributes) || !all.Empty() {
+		return scope{}, unreadable
 	}
-	if rest, err := asn1.Unmarshal(der, &raw); err != nil || len(rest) > 0 {
-		return scope{}, errors.New("it cannot be read")
-	}
-	if raw.Indirect {
+	if indirect {
 		return scope{}, errors.New("the CRL is indirect")
 	}
 	kinds := 0
-	for _, only := range []bool{raw.Users, raw.Authorities, raw.Attributes} {
+	for _, only := range []bool{s.users, s.authorities, s.attributes} {
 		if only {
 			kinds++
 		}
@@ -58,28 +62,42 @@ func parseScope(der []byte) (scope, error) {
 	if kinds > 1 {
 		return scope{}, errors.New("it limits the CRL to two kinds of certificates at once")
 	}
-	s := scope{users: raw.Users, authorities: raw.Authorities, attributes: raw.Attributes, someReasons: raw.Reasons.BitLength > 0}
-	if len(raw.Point.FullBytes) == 0 {
+	s.someReasons = hasReasons
+	if !hasPoint {
 		return s, nil
 	}
-	var name asn1.RawValue // DistributionPointName: fullName [0] or nameRelativeToCRLIssuer [1]
-	if rest, err := asn1.Unmarshal(raw.Point.Bytes, &name); err != nil || len(rest) > 0 || name.Tag != 0 {
+	var names cryptobyte.String
+	if !point.ReadASN1(&names, der.Tag(0).Constructed().ContextSpecific()) || !point.Empty() {
 		return scope{}, errors.New("its name is not a full name")
 	}
-	for rest := name.Bytes; len(rest) > 0; {
-		var general asn1.RawValue
-		var err error
-		if rest, err = asn1.Unmarshal(rest, &general); err != nil {
+	for !names.Empty() {
+		var name cryptobyte.String
+		var tag der.Tag
+		if !names.ReadAnyASN1(&name, &tag) {
 			return scope{}, errors.New("its name cannot be read")
 		}
-		if general.Class == asn1.ClassContextSpecific && general.Tag == 6 {
-			s.points = append(s.points, string(general.Bytes))
+		if tag == der.Tag(6).ContextSpecific() {
+			s.points = append(s.points, string(name))
 		}
 	}
 	if len(s.points) == 0 {
 		return scope{}, errors.New("its name holds no URI")
 	}
 	return s, nil
+}
+
+// readFlag takes an optional [n] IMPLICIT BOOLEAN off the front of s.
+func readFlag(s *cryptobyte.String, n uint8, out *bool) bool {
+	var content cryptobyte.String
+	var present bool
+	if !s.ReadOptionalASN1(&content, &present, der.Tag(n).ContextSpecific()) {
+		return false
+	}
+	if !present {
+		return true
+	}
+	*out = len(content) == 1 && content[0] == 0xff
+	return len(content) == 1 && (content[0] == 0 || content[0] == 0xff)
 }
 
 // coverage returns why the list does not speak for a certificate, or nothing.
@@ -112,20 +130,25 @@ func issuedByOther(c *x509.Certificate) bool {
 		if !e.Id.Equal(oidPoints) {
 			continue
 		}
-		var points []struct {
-			Point   asn1.RawValue  `asn1:"optional,tag:0"`
-			Reasons asn1.BitString `asn1:"optional,tag:1"`
-			Issuer  asn1.RawValue  `asn1:"optional,tag:2"`
-		}
-		if rest, err := asn1.Unmarshal(e.Value, &points); err != nil || len(rest) > 0 {
+		in := cryptobyte.String(e.Value)
+		var points cryptobyte.String
+		if !in.ReadASN1(&points, der.SEQUENCE) || !in.Empty() {
 			return true // fail closed
 		}
-		for _, p := range points {
-			if len(p.Issuer.FullBytes) == 0 {
-				return false
+		own, other := false, false
+		for !points.Empty() {
+			var point, skipped cryptobyte.String
+			var hasIssuer bool
+			if !points.ReadASN1(&point, der.SEQUENCE) || !inAscendingTags(point, 0, 1, 2) {
+				return true // fail closed
 			}
+			if !point.SkipOptionalASN1(der.Tag(0).Constructed().ContextSpecific()) || !point.SkipOptionalASN1(der.Tag(1).ContextSpecific()) ||
+				!point.ReadOptionalASN1(&skipped, &hasIssuer, der.Tag(2).Constructed().ContextSpecific()) || !point.Empty() {
+				return true // fail closed
+			}
+			own, other = own || !hasIssuer, other || hasIssuer
 		}
-		return len(points) > 0
+		return other && !own
 	}
 	return false
 }

@@ -35,7 +35,10 @@ const (
 	// bits, P-256 or better, or Ed25519.
 	Strict Profile = iota
 	// Compatible also takes a leaf that has no extended key usage at all, a key
-	// usage without digitalSignature, and RSA of up to 8192 bits.
+	// usage without digitalSignature, RSA of up to 8192 bits, and what RFC 5280 forbids
+	// and does no harm here: any usage beside the wanted one, name constraints in a leaf,
+	// an empty subject without critical alternative names, an authority with an empty
+	// subject, and policy qualifiers that are not understood.
 	Compatible
 )
 
@@ -84,29 +87,41 @@ type Config struct {
 	// MaxLeafLifetime refuses leaves that were issued for longer; 0: any. A stolen
 	// certificate of a day's life needs no revocation.
 	MaxLeafLifetime time.Duration
+	// MaxDepth is how many intermediates may stand between a leaf and its anchor; 0: any,
+	// within the ten certificates that are read. Self-issued ones count.
+	MaxDepth int
 	// MustBeRevoked are certificates that the CRLs revoke. If one of them is not
 	// answered so, the Verifier is not made: a revocation that is configured and does
 	// nothing would be found out too late.
 	MustBeRevoked []*x509.Certificate
+	// CRLIssuers are authorities below the anchors that sign CRLs. They are no anchors,
+	// and chains are built without them. With them it is known before any chain shows
+	// its intermediate whether somebody known signed a list, whether MustBeRevoked is
+	// revoked by it, and, where an intermediate has changed its key, that the list of
+	// its new key speaks for what the old one issued.
+	CRLIssuers []*x509.Certificate
 }
 
 // Verifier judges chains. It is immutable and safe for concurrent use.
 type Verifier struct {
-	anchors    []*x509.Certificate
-	roots      *x509.CertPool    // the anchors that are authorities
-	pins       map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
-	known      map[string]bool   // raw subjects of roots
-	crls       map[string][]*crl // by raw issuer
-	revocation Revocation
-	responder  Responder
-	profile    Profile
-	usage      Usage
-	maxLife    time.Duration
-	now        func() time.Time
-	system     bool // now is time.Now
-	generation uint64
-	warnings   []string
-	believed   *expire.Cache[Verified] // by everything that was presented
+	anchors     []*x509.Certificate
+	anchorKeys  []Digest
+	roots       *x509.CertPool    // the anchors that are authorities
+	pins        map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
+	known       map[string]bool   // raw subjects of roots
+	authorities []*authority      // that may sign CRLs
+	crls        map[string][]*crl // by canonical issuer
+	revocation  Revocation
+	responder   Responder
+	profile     Profile
+	usage       Usage
+	maxLife     time.Duration
+	maxDepth    int
+	now         func() time.Time
+	system      bool // now is time.Now
+	generation  uint64
+	warnings    []string
+	believed    *expire.Cache[Verified] // by everything that was presented
 }
 
 // generations counts the verifiers of this process, so that no two share a
@@ -132,6 +147,7 @@ func New(c Config) (*Verifier, error) {
 		profile:    c.Profile,
 		usage:      c.Usage,
 		maxLife:    c.MaxLeafLifetime,
+		maxDepth:   c.MaxDepth,
 		now:        c.Now,
 		generation: generations.Add(1),
 		believed:   expire.New[Verified](cacheSize, cacheTime),
@@ -147,16 +163,21 @@ func New(c Config) (*Verifier, error) {
 	now := v.now()
 	for i, a := range c.Anchors {
 		v.addAnchor(&wrong, i, a, now)
+		if a != nil {
+			v.anchorKeys = append(v.anchorKeys, SPKIOf(a))
+		}
 	}
+	v.addAuthorities(&wrong, c.CRLIssuers)
 	for i, list := range c.CRLs {
-		if err := CheckCRL(list, c.Anchors, now); err != nil {
+		if err := CheckCRL(list, slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
 			wrong.Merge(err, mistake.Mistake{What: fmt.Sprintf("CRLs[%d]", i)})
 			continue
 		}
 		v.addCRL(list, now)
 	}
+	v.markRevoked()
 	v.checkModes(&wrong, len(c.CRLs))
-	v.checkRevoked(&wrong, c.MustBeRevoked)
+	v.checkRevoked(&wrong, c.MustBeRevoked, now)
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
@@ -173,6 +194,20 @@ func (v *Verifier) addAnchor(wrong *mistake.List, i int, a *x509.Certificate, no
 		wrong.Add(mistake.Mistake{
 			What: fmt.Sprintf("Anchors[%d], serial %x, is an X.509 version %d certificate", i, a.SerialNumber, a.Version),
 			Hint: "an anchor is version 3 and says that it is a CA",
+		})
+		return
+	}
+	if err := checkCertificateSyntax(a); err != nil {
+		wrong.Add(mistake.Mistake{
+			What: fmt.Sprintf("Anchors[%d], serial %x, cannot be read: %s", i, a.SerialNumber, err),
+			Hint: "have the CA certificate made anew; openssl asn1parse -in FILE shows its parts, RFC 5280 section 4.1 their order",
+		})
+		return
+	}
+	if v.profile == Strict && a.IsCA && isEmptyName(a.RawSubject) {
+		wrong.Add(mistake.Mistake{
+			What: fmt.Sprintf("Anchors[%d], serial %x, has an empty subject", i, a.SerialNumber),
+			Hint: "have the CA named (RFC 5280 section 4.1.2.6), or profile: compatible",
 		})
 		return
 	}
@@ -205,6 +240,9 @@ func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
 	}
 	if v.profile != Strict && v.profile != Compatible {
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Profile %d is none of Strict, Compatible", v.profile)})
+	}
+	if v.maxDepth < 0 {
+		wrong.Add(mistake.Mistake{What: fmt.Sprintf("MaxDepth is %d", v.maxDepth), Hint: "0 takes any depth"})
 	}
 	if v.usage != ClientAuth && v.usage != ServerAuth {
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Usage %d is none of ClientAuth, ServerAuth", v.usage)})

@@ -76,7 +76,7 @@ func TestB1_B2_B4_B7_LeafBySpoiledProperty(t *testing.T) {
 		}), both("")},
 		{"clientAuth and any", ca.Leaf("alice", func(c *x509.Certificate) {
 			c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageAny)
-		}), both("")},
+		}), expectation{reason.WrongUsage, ""}},
 		{"Ed25519", ca.LeafWithKey("alice", ed), both("")},
 		{"P-521", ca.LeafWithKey("alice", p521), both("")},
 		{"RSA 2048", ca.LeafWithKey("alice", rsaKey(2048)), both("")},

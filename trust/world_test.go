@@ -10,6 +10,8 @@ import (
 	"encoding/asn1"
 	"errors"
 	"math/big"
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -133,11 +135,7 @@ func sign(t testing.TB, issuer *testpki.Pair, inside any, algorithm pkix.Algorit
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(der)
-	sig, err := issuer.Key.Sign(rand.Reader, sum[:], crypto.SHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sig := signatureOf(t, issuer, der)
 	out, err := asn1.Marshal(signed{asn1.RawValue{FullBytes: der}, algorithm, asn1.BitString{Bytes: sig, BitLength: 8 * len(sig)}})
 	if err != nil {
 		t.Fatal(err)
@@ -162,4 +160,27 @@ func marshal(t testing.TB, v any) []byte {
 		t.Fatal(err)
 	}
 	return der
+}
+
+// signatureOf is issuer's signature with ECDSA and SHA-256.
+func signatureOf(t testing.TB, issuer *testpki.Pair, data []byte) []byte {
+	t.Helper()
+	sum := sha256.Sum256(data)
+	sig, err := issuer.Key.Sign(rand.Reader, sum[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sig
+}
+
+// needOpenSSL skips a test where there is no openssl.
+func needOpenSSL(t testing.TB) {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err == nil {
+		return
+	}
+	if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
+		t.Fatal("there is no openssl, and MTLSGUARD_REQUIRE_ALL is set: apt-get install openssl")
+	}
+	t.Skip("there is no openssl: apt-get install openssl")
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -50,13 +51,13 @@ func (f *Fetcher) believe(s Source, have *x509.RevocationList, data []byte) (*x5
 }
 
 func signedBy(list *x509.RevocationList, a *x509.Certificate) bool {
-	return a != nil && bytes.Equal(a.RawSubject, list.RawIssuer) && list.CheckSignatureFrom(a) == nil
+	return a != nil && dn.Equal(a.RawSubject, list.RawIssuer) && list.CheckSignatureFrom(a) == nil
 }
 
 // sameSeries reports whether one list replaces the other. A list of the CA's for
 // other certificates is genuine too, and would take the file's away.
 func sameSeries(a, b *x509.RevocationList) bool {
-	return bytes.Equal(a.RawIssuer, b.RawIssuer) && bytes.Equal(a.AuthorityKeyId, b.AuthorityKeyId) &&
+	return dn.Equal(a.RawIssuer, b.RawIssuer) && bytes.Equal(a.AuthorityKeyId, b.AuthorityKeyId) &&
 		bytes.Equal(rawScope(a), rawScope(b))
 }
 

@@ -115,7 +115,7 @@ func TestI7_RefusedListsChangeNothing(t *testing.T) {
 		{"by an authority that may not", able.CRL(9, nil).Raw, "not signed by the anchor"},
 		{"another anchor's own", second.CRL(9, nil).Raw, "another issuer"},
 		{"the anchor's key under a name of another anchor", alias.CRL(9, nil).Raw, "another issuer"},
-		{"the anchor's key under a name that is not known", unknown.CRL(9, nil).Raw, "not signed by any authority"},
+		{"the anchor's key under a name that is not known", unknown.CRL(9, nil).Raw, "which is another name"},
 		{"the anchor's successor of the same name", successor.CRL(9, nil).Raw, "another issuer, key"},
 		{"for other certificates", w.list(9, scoped), "another issuer, key or scope"},
 		{"two in one", inPEM(w.list(6), w.list(7)), "2 CRLs"},

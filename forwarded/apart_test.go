@@ -1,0 +1,106 @@
+package forwarded_test
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func withName(c *x509.Certificate) { c.DNSNames = []string{gatewayDNS} }
+
+// A certificate that a users' authority issued is no gateway by its name, and one that a
+// gateways' authority issued names no user, also where the authority between is seen in
+// the chain alone.
+//
+// Covers F18.
+func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
+	t.Parallel()
+	root := testpki.NewCA("Root")
+	policy := root.SubCA("Policy CA")
+	usersCA := policy.SubCA("Users CA")
+	below := usersCA.SubCA("Below CA")
+	gatewaysCA := root.SubCA("Gateways CA")
+	gateway := gatewaysCA.Leaf("gateway", withName)
+	users := verifier(trust.Config{Anchors: certs{usersCA.Cert}})
+	roots := verifier(trust.Config{Anchors: certs{root.Cert}})
+	names := func(c *forwarded.Config) { c.Users, c.Gateways.Trust = users, roots }
+
+	r := receiver(t, forwarded.RFC9440(), names)
+	rogue := usersCA.Leaf("mallory", withName)
+	for name, x := range map[string]struct {
+		who     *testpki.Pair
+		gateway bool
+	}{
+		"a gateway":                         {gateway, true},
+		"a user with its name":              {rogue, false},
+		"a user further below":              {below.Leaf("mallory", withName), false},
+		"an authority of users as a client": {policy.Leaf("gateway", withName), true}, // above the users' anchor
+	} {
+		if got := r.IsGateway(believed(t, roots, x.who)); got != x.gateway {
+			t.Errorf("%s: a gateway: %t", name, got)
+		}
+	}
+	// Exactly this certificate was named: it is one.
+	pinned := receiver(t, forwarded.RFC9440(), names, func(c *forwarded.Config) {
+		c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(rogue.Cert)}
+	})
+	if !pinned.IsGateway(believed(t, roots, rogue)) {
+		t.Error("a pinned gateway is none")
+	}
+
+	// The other way round: users under the root, gateways further below.
+	deepGateways := verifier(trust.Config{Anchors: certs{usersCA.Cert}})
+	r = receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Users, c.Gateways.Trust = roots, deepGateways })
+	for name, x := range map[string]struct {
+		who  *testpki.Pair
+		want reason.Reason
+	}{
+		"a user":                            {gatewaysCA.Leaf("alice"), ""},
+		"a certificate of the gateways' CA": {usersCA.Leaf("alice"), reason.UnknownAuthority},
+		"one further below":                 {below.Leaf("alice"), reason.UnknownAuthority},
+	} {
+		for range 2 { // nothing of it is kept
+			err, got := verify(t, r, x.who), reason.Reason("")
+			if err != nil {
+				got = word(t, err)
+			}
+			if got != x.want {
+				t.Errorf("%s: %q, want %q", name, got, x.want)
+			}
+		}
+	}
+
+	// With the authority between in sight it does not load.
+	knowing := verifier(trust.Config{Anchors: certs{root.Cert}, CRLIssuers: certs{policy.Cert}})
+	for _, c := range []forwarded.Config{
+		{Topology: forwarded.RFC9440(), Users: users, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: knowing}},
+		{Topology: forwarded.RFC9440(), Users: knowing, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: users}},
+	} {
+		if _, err := forwarded.New(c); err == nil || !strings.Contains(mistakes(err), "also issues for users") {
+			t.Errorf("it loads: %v", err)
+		}
+	}
+}
+
+// verify states a certificate and its chain as RFC 9440 does.
+func verify(t *testing.T, r *forwarded.Receiver, who *testpki.Pair) error {
+	t.Helper()
+	encode := func(c *x509.Certificate) string { return ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":" }
+	var chain []string
+	for _, c := range who.Chain {
+		chain = append(chain, encode(c))
+	}
+	h := http.Header{"Client-Cert": {encode(who.Cert)}}
+	if len(chain) > 0 {
+		h.Set("Client-Cert-Chain", strings.Join(chain, ", "))
+	}
+	_, err := r.Verify(t.Context(), r.Take(h, nil))
+	return err
+}

@@ -1,0 +1,128 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/mtlsguard/mtlsguard/internal/dn"
+)
+
+// checkCertificateSyntax reads a certificate of version 3 a second time, to the last
+// byte, as RFC 5280 section 4.1 defines it. x509.ParseCertificate passes over some of
+// what it does not expect, and what two programs read in two ways is two certificates.
+func checkCertificateSyntax(c *x509.Certificate) error {
+	malformed := func(what string) error { return errors.New("malformed " + what) }
+	input := cryptobyte.String(c.Raw)
+	var all, tbs, outer, inner, version, name, validity, key cryptobyte.String
+	var signature, keyBits asn1.BitString
+	if !input.ReadASN1(&all, der.SEQUENCE) || !input.Empty() ||
+		!all.ReadASN1Element(&tbs, der.SEQUENCE) || !all.ReadASN1(&outer, der.SEQUENCE) || !all.ReadASN1BitString(&signature) || !all.Empty() {
+		return malformed("Certificate")
+	}
+	if !bytes.Equal(tbs, c.RawTBSCertificate) {
+		return malformed("Certificate: it can be read in two ways")
+	}
+	three := 0
+	if !tbs.ReadASN1(&tbs, der.SEQUENCE) || !tbs.ReadASN1(&version, der.Tag(0).Constructed().ContextSpecific()) ||
+		!version.ReadASN1Integer(&three) || !version.Empty() || three != 2 {
+		return malformed("version")
+	}
+	if !tbs.SkipASN1(der.INTEGER) || !tbs.ReadASN1(&inner, der.SEQUENCE) || !bytes.Equal(inner, outer) || !isAlgorithm(inner) {
+		return malformed("serialNumber or signature algorithm")
+	}
+	if !tbs.ReadASN1Element(&name, der.SEQUENCE) || !dn.Each(name, anyAttribute) {
+		return malformed("issuer")
+	}
+	if !tbs.ReadASN1(&validity, der.SEQUENCE) || !skipTime(&validity) || !skipTime(&validity) || !validity.Empty() {
+		return malformed("validity")
+	}
+	if !tbs.ReadASN1Element(&name, der.SEQUENCE) || !dn.Each(name, anyAttribute) {
+		return malformed("subject")
+	}
+	if !tbs.ReadASN1(&key, der.SEQUENCE) || !key.ReadASN1(&inner, der.SEQUENCE) || !isAlgorithm(inner) || !key.ReadASN1BitString(&keyBits) || !key.Empty() {
+		return malformed("subjectPublicKeyInfo")
+	}
+	var extensions cryptobyte.String
+	var present bool
+	if !tbs.SkipOptionalASN1(der.Tag(1).ContextSpecific()) || !tbs.SkipOptionalASN1(der.Tag(2).ContextSpecific()) ||
+		!tbs.ReadOptionalASN1(&extensions, &present, der.Tag(3).Constructed().ContextSpecific()) {
+		return malformed("TBSCertificate")
+	}
+	if present && (!readExtensions(&extensions, isCertificateExtension) || !extensions.Empty()) {
+		return malformed("extensions")
+	}
+	if !tbs.Empty() {
+		return malformed("TBSCertificate: something follows its last element")
+	}
+	return nil
+}
+
+func anyAttribute(int, asn1.ObjectIdentifier, der.Tag, []byte) bool { return true }
+
+// skipTime takes a Time off the front of s: with seconds and in UTC. A GeneralizedTime
+// before 2050 is against RFC 5280 section 4.1.2.5, and means one thing all the same.
+func skipTime(s *cryptobyte.String) bool {
+	var content cryptobyte.String
+	var tag der.Tag
+	rest := *s
+	if !rest.ReadAnyASN1(&content, &tag) {
+		return false
+	}
+	if tag == der.GeneralizedTime && string(content) < "2050" {
+		*s = rest
+		return isTime(string(content))
+	}
+	_, ok := readTime(s)
+	return ok
+}
+
+// isCertificateExtension checks the values that crypto/x509 reads loosely.
+func isCertificateExtension(id asn1.ObjectIdentifier, value []byte) bool {
+	s := cryptobyte.String(value)
+	var inner cryptobyte.String
+	switch {
+	case id.Equal(oidKeyUsage):
+		var bits asn1.BitString
+		return s.ReadASN1BitString(&bits) && s.Empty()
+	case id.Equal(oidBasicConstraints):
+		var ca, length int
+		ok := s.ReadASN1(&inner, der.SEQUENCE) && s.Empty()
+		if ok && inner.PeekASN1Tag(der.BOOLEAN) {
+			var is bool
+			ok, ca = inner.ReadASN1Boolean(&is), 1
+		}
+		if ok && ca == 1 && inner.PeekASN1Tag(der.INTEGER) {
+			ok = inner.ReadASN1Integer(&length) && length >= 0
+		}
+		return ok && inner.Empty()
+	case id.Equal(oidExtKeyUsage):
+		ok := s.ReadASN1(&inner, der.SEQUENCE) && s.Empty()
+		for ok && !inner.Empty() {
+			ok = inner.SkipASN1(der.OBJECT_IDENTIFIER)
+		}
+		return ok
+	case id.Equal(oidSAN):
+		ok := s.ReadASN1(&inner, der.SEQUENCE) && s.Empty()
+		for ok && !inner.Empty() {
+			var name cryptobyte.String
+			var tag der.Tag
+			ok = inner.ReadAnyASN1(&name, &tag) && tag&0xc0 == 0x80
+		}
+		return ok
+	case id.Equal(oidAuthorityKey):
+		return isListExtension(id, value)
+	case id.Equal(oidSubjectKey):
+		return s.ReadASN1(&inner, der.OCTET_STRING) && s.Empty()
+	}
+	return true
+}
+
+var (
+	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
+	oidSubjectKey       = asn1.ObjectIdentifier{2, 5, 29, 14}
+)

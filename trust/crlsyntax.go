@@ -1,0 +1,238 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/mtlsguard/mtlsguard/internal/dn"
+)
+
+var (
+	oidNumber            = asn1.ObjectIdentifier{2, 5, 29, 20}
+	oidReason            = asn1.ObjectIdentifier{2, 5, 29, 21}
+	oidCertificateIssuer = asn1.ObjectIdentifier{2, 5, 29, 29}
+	oidAuthorityKey      = asn1.ObjectIdentifier{2, 5, 29, 35}
+)
+
+// checkSyntax reads a list a second time, to the last byte, as RFC 5280 section 5.1
+// defines it, and compares what it revokes with what crypto/x509 read.
+//
+// x509.ParseRevocationList passes over what it does not expect. A list that a CA
+// really signed, with one element out of place, would load and revoke nothing.
+func checkSyntax(list *x509.RevocationList) error {
+	entries := list.RevokedCertificateEntries
+	read, err := readList(list.Raw, func(i int, serial *big.Int) bool {
+		return i < len(entries) && entries[i].SerialNumber != nil && entries[i].SerialNumber.Cmp(serial) == 0
+	})
+	switch {
+	case err != nil:
+		return err
+	case read.entries != len(entries):
+		return fmt.Errorf("it can be read in two ways: with %d entries and with %d", read.entries, len(entries))
+	case !bytes.Equal(read.tbs, list.RawTBSRevocationList), !bytes.Equal(read.issuer, list.RawIssuer):
+		return errors.New("it can be read in two ways")
+	}
+	return nil
+}
+
+// listSyntax is what readList found.
+type listSyntax struct {
+	tbs, issuer []byte
+	entries     int
+}
+
+// readList reads a CertificateList. It calls same with each serial; false ends it.
+func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSyntax, err error) {
+	malformed := func(what string) (listSyntax, error) { return out, errors.New("malformed " + what) }
+	input := cryptobyte.String(raw)
+	var all, tbs, issuer, inner, outer cryptobyte.String
+	var signature []byte
+	if !input.ReadASN1(&all, der.SEQUENCE) || !input.Empty() {
+		return malformed("CertificateList")
+	}
+	if !all.ReadASN1Element(&tbs, der.SEQUENCE) || !all.ReadASN1(&outer, der.SEQUENCE) ||
+		!all.ReadASN1BitStringAsBytes(&signature) || !all.Empty() {
+		return malformed("CertificateList")
+	}
+	out.tbs = tbs
+	var version int
+	if !tbs.ReadASN1(&tbs, der.SEQUENCE) || !tbs.ReadASN1Integer(&version) || version != 1 {
+		return malformed("version")
+	}
+	if !tbs.ReadASN1(&inner, der.SEQUENCE) || !bytes.Equal(inner, outer) || !isAlgorithm(inner) {
+		return malformed("signature algorithm")
+	}
+	if !tbs.ReadASN1Element(&issuer, der.SEQUENCE) || !isName(issuer) {
+		return malformed("issuer")
+	}
+	out.issuer = issuer
+	if _, ok := readTime(&tbs); !ok {
+		return malformed("thisUpdate")
+	}
+	if tbs.PeekASN1Tag(der.UTCTime) || tbs.PeekASN1Tag(der.GeneralizedTime) {
+		if _, ok := readTime(&tbs); !ok {
+			return malformed("nextUpdate")
+		}
+	}
+	if tbs.PeekASN1Tag(der.SEQUENCE) {
+		var revoked cryptobyte.String
+		if !tbs.ReadASN1(&revoked, der.SEQUENCE) || revoked.Empty() {
+			return malformed("revokedCertificates") // an absent list is left out, not empty
+		}
+		serial := new(big.Int)
+		for !revoked.Empty() {
+			if !readEntry(&revoked, serial) {
+				return malformed(fmt.Sprintf("entry %d of revokedCertificates", out.entries))
+			}
+			if !same(out.entries, serial) {
+				return out, fmt.Errorf("it can be read in two ways: entry %d", out.entries)
+			}
+			out.entries++
+		}
+	}
+	if explicit := der.Tag(0).Constructed().ContextSpecific(); tbs.PeekASN1Tag(explicit) {
+		var extensions cryptobyte.String
+		if !tbs.ReadASN1(&extensions, explicit) || !readExtensions(&extensions, isListExtension) || !extensions.Empty() {
+			return malformed("crlExtensions, or an extension twice")
+		}
+	}
+	if !tbs.Empty() {
+		return malformed("TBSCertList: something follows its last element")
+	}
+	return out, nil
+}
+
+// readEntry takes one entry of revokedCertificates off the front of s.
+func readEntry(s *cryptobyte.String, serial *big.Int) bool {
+	var entry cryptobyte.String
+	if !s.ReadASN1(&entry, der.SEQUENCE) || !entry.ReadASN1Integer(serial) {
+		return false
+	}
+	if _, ok := readTime(&entry); !ok {
+		return false
+	}
+	return entry.Empty() || readExtensions(&entry, isEntryExtension) && entry.Empty()
+}
+
+// readExtensions takes an Extensions off the front of s: one or more, none twice.
+func readExtensions(s *cryptobyte.String, fine func(id asn1.ObjectIdentifier, value []byte) bool) bool {
+	var all cryptobyte.String
+	if !s.ReadASN1(&all, der.SEQUENCE) || all.Empty() {
+		return false
+	}
+	var seen []asn1.ObjectIdentifier
+	for !all.Empty() {
+		var one, value cryptobyte.String
+		var id asn1.ObjectIdentifier
+		if !all.ReadASN1(&one, der.SEQUENCE) || !one.ReadASN1ObjectIdentifier(&id) {
+			return false
+		}
+		if critical := false; one.PeekASN1Tag(der.BOOLEAN) && !one.ReadASN1Boolean(&critical) {
+			return false
+		}
+		if !one.ReadASN1(&value, der.OCTET_STRING) || !one.Empty() || slices.ContainsFunc(seen, id.Equal) || !fine(id, value) {
+			return false
+		}
+		seen = append(seen, id)
+	}
+	return true
+}
+
+// isListExtension checks the values that crypto/x509 reads loosely (RFC 5280
+// sections 5.2.1 and 5.2.3).
+func isListExtension(id asn1.ObjectIdentifier, value []byte) bool {
+	s := cryptobyte.String(value)
+	switch {
+	case id.Equal(oidNumber):
+		n := new(big.Int)
+		return s.ReadASN1Integer(n) && s.Empty() && n.Sign() >= 0 && n.BitLen() < 8*serialSize
+	case id.Equal(oidAuthorityKey):
+		var inner cryptobyte.String
+		return s.ReadASN1(&inner, der.SEQUENCE) && s.Empty() && inAscendingTags(inner, 0, 1, 2)
+	}
+	return true
+}
+
+// isEntryExtension checks the value that crypto/x509 reads loosely (RFC 5280 section
+// 5.3.1).
+func isEntryExtension(id asn1.ObjectIdentifier, value []byte) bool {
+	if !id.Equal(oidReason) {
+		return true
+	}
+	var reason int
+	s := cryptobyte.String(value)
+	return s.ReadASN1Enum(&reason) && s.Empty() && reason >= 0 && reason <= 10 && reason != 7
+}
+
+// inAscendingTags reports whether s holds elements with some of these context tags,
+// each at most once and in this order, and nothing else.
+func inAscendingTags(s cryptobyte.String, tags ...uint8) bool {
+	for _, n := range tags {
+		var skipped cryptobyte.String
+		var tag der.Tag
+		rest := s
+		if rest.ReadAnyASN1(&skipped, &tag) && tag&^0x20 == der.Tag(n).ContextSpecific() {
+			s = rest
+		}
+	}
+	return s.Empty()
+}
+
+// isAlgorithm reports whether s is the content of an AlgorithmIdentifier.
+func isAlgorithm(s cryptobyte.String) bool {
+	var id asn1.ObjectIdentifier
+	var parameters cryptobyte.String
+	var tag der.Tag
+	return s.ReadASN1ObjectIdentifier(&id) && (s.Empty() || s.ReadAnyASN1(&parameters, &tag)) && s.Empty()
+}
+
+// isName reports whether raw is a Name that is not empty (RFC 5280 section 5.1.2.3).
+func isName(raw []byte) bool {
+	empty := true
+	ok := dn.Each(raw, func(int, asn1.ObjectIdentifier, der.Tag, []byte) bool { empty = false; return true })
+	return ok && !empty
+}
+
+// readTime takes a Time off the front of s, in the one form that RFC 5280 sections
+// 4.1.2.5 and 5.1.2.4 allow: UTCTime through 2049 and GeneralizedTime from 2050 on,
+// with seconds, in UTC.
+func readTime(s *cryptobyte.String) (time.Time, bool) {
+	var content cryptobyte.String
+	var tag der.Tag
+	if !s.ReadAnyASN1(&content, &tag) {
+		return time.Time{}, false
+	}
+	text := string(content)
+	switch tag {
+	case der.UTCTime:
+		century := "20"
+		if text >= "5" {
+			century = "19"
+		}
+		text = century + text
+	case der.GeneralizedTime:
+		if text < "2050" {
+			return time.Time{}, false
+		}
+	default:
+		return time.Time{}, false
+	}
+	at, err := time.Parse(timeLayout, text)
+	return at, err == nil && isTime(text)
+}
+
+const timeLayout = "20060102150405Z"
+
+func isTime(text string) bool {
+	at, err := time.Parse(timeLayout, text)
+	return err == nil && at.Format(timeLayout) == text
+}
