@@ -103,9 +103,19 @@ type port struct {
 
 // mostStated bounds what a port remembers of certificates that gateways state.
 const (
-	mostStated = 4096
-	statedTime = 10 * time.Minute
+	mostStated  = 4096
+	statedBytes = 32 << 20
+	statedTime  = 10 * time.Minute
 )
+
+// size estimates the memory that a memo holds on to: that of its certificates.
+func (m *memo) size() int {
+	n := 1 << 10
+	for _, c := range m.verified.Presented() {
+		n += 4<<10 + 2*len(c.Raw)
+	}
+	return n
+}
 
 func compile(c Config) (*snapshot, error) {
 	s := &snapshot{Config: c, ports: make(map[string]*port, len(c.PerPort)), unwelcome: map[string]bool{}}
@@ -150,7 +160,7 @@ func compile(c Config) (*snapshot, error) {
 func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: where + what, Hint: hint}) }
 	pc.Authenticators = slices.Clone(pc.Authenticators) // the caller's slice may change
-	p := &port{PortConfig: pc, methods: map[string]bool{}, stated: expire.New[*memo](mostStated, statedTime)}
+	p := &port{PortConfig: pc, methods: map[string]bool{}, stated: expire.NewSized[*memo](mostStated, statedBytes, statedTime)}
 	if pc.Fallback != Strict && pc.Fallback != ToDefault {
 		say(".Fallback is neither Strict nor ToDefault", "")
 	}

@@ -115,7 +115,7 @@ func (s *snapshot) identifyForwarded(r *http.Request, c *ports.Conn, p *port, o 
 	}
 	return s.mapUser(r, identity.Forwarded, p, o, func(m *memo) {
 		if m.until.IsZero() { // else the mapping ends some day, and is asked
-			p.stated.Put(string(key[:]), m)
+			p.stated.PutSized(string(key[:]), m, m.size())
 		}
 	})
 }

@@ -191,6 +191,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 		welcomed: make(chan struct{}), leaving: make(chan struct{}), forgotten: make(chan struct{}),
 	}
 	t.gateway.Store(&gateway)
+	receiver.GatewayTrust().Remember(gateway) // the handshake is finished: the gateway holds the key
 	return t, nil
 }
 

@@ -3,6 +3,7 @@ package trust
 import (
 	"crypto/x509"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,14 +15,17 @@ type Verified struct{ of *believed }
 type believed struct {
 	leaf        *x509.Certificate
 	chains      [][]*x509.Certificate
+	presented   []*x509.Certificate // the leaf and the issuers of the chains, without the anchors
 	fingerprint Digest
 	spki        Digest
 	direct      []Digest // keys of the leaf's direct issuers
 	issuers     []Digest // keys of every CA certificate of the chains
 	notBefore   time.Time
+	notAfter    time.Time // the first end of a certificate
 	until       time.Time
 	generation  uint64
 	usage       Usage
+	kept        atomic.Bool // Remember has been called
 }
 
 // IsZero reports whether v is nobody.
@@ -42,6 +46,17 @@ func (v Verified) Chains() [][]*x509.Certificate {
 		return nil
 	}
 	return slices.Clone(v.of.chains)
+}
+
+// Presented returns the leaf and the issuers that the chains were built from, without
+// the anchors: what a Verifier needs to verify the leaf again, under another trust. The
+// certificates are copies that hold no memory of the message that they came in. The slice
+// is the caller's.
+func (v Verified) Presented() []*x509.Certificate {
+	if v.of == nil {
+		return nil
+	}
+	return slices.Clone(v.of.presented)
 }
 
 // Anchor is the last certificate of the first chain.
