@@ -24,8 +24,8 @@ func (c *Conn) Check(ctx context.Context, wait bool) error {
 	return err
 }
 
-// End ends a connection that is not trusted any more: at once if it is idle, else when
-// its answer is complete or 750 ms are over. It does not wait.
+// End ends a connection that is not trusted any more: at once if it is idle or hijacked,
+// else when its answer is complete or 750 ms are over. It does not wait.
 func (c *Conn) End() {
 	if c.dismissed.Swap(true) {
 		return
@@ -34,7 +34,7 @@ func (c *Conn) End() {
 	if cancel := c.cancel.Load(); cancel != nil {
 		(*cancel)()
 	}
-	if c.idle.Load() {
+	if c.idle.Load() || c.hijacked.Load() {
 		c.raw.abort()
 		return
 	}

@@ -29,7 +29,7 @@ type Work interface {
 const (
 	workers  = 8                // fewer than the questions that package ocsp puts at once: handshakes and requests ask too
 	longest  = 10 * time.Second // for one question
-	overtime = time.Minute      // for an answer, before a work ends because nothing is known
+	overtime = 2 * time.Minute  // for an answer, before a work ends because nothing is known
 )
 
 // Checker checks works. Its zero value is ready. It is safe for concurrent use. It has
