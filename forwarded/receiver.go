@@ -84,9 +84,6 @@ func New(c Config) (*Receiver, error) {
 // IsGateway, and for nothing else.
 func (r *Receiver) GatewayTrust() *trust.Verifier { return r.gateways.trust }
 
-// UserTrust verifies the certificates that are stated.
-func (r *Receiver) UserTrust() *trust.Verifier { return r.users }
-
 // IsGateway reports whether a certificate is that of a gateway. It must have been
 // believed by GatewayTrust; under any other trust nobody is a gateway.
 func (r *Receiver) IsGateway(v trust.Verified) bool { return r.gateways.has(v) }
@@ -104,7 +101,19 @@ func (r *Receiver) Headers() []string { return r.topology.headers() }
 //
 // A statement that was verified before is not read again while Users' clock and
 // trust allow; it takes less than a microsecond and allocates nothing.
-func (r *Receiver) Verify(ctx context.Context, s Statement) (verified trust.Verified, err error) {
+func (r *Receiver) Verify(ctx context.Context, s Statement) (trust.Verified, error) {
+	return r.verify(ctx, s, r.users.Verify)
+}
+
+// VerifyLocal is Verify without waiting for a responder; see trust.Verifier.VerifyLocal.
+// The error may also be trust.ErrUndecided.
+func (r *Receiver) VerifyLocal(s Statement) (trust.Verified, error) {
+	return r.verify(context.Background(), s, func(_ context.Context, presented []*x509.Certificate) (trust.Verified, error) {
+		return r.users.VerifyLocal(presented)
+	})
+}
+
+func (r *Receiver) verify(ctx context.Context, s Statement, judge func(context.Context, []*x509.Certificate) (trust.Verified, error)) (trust.Verified, error) {
 	if err := r.topology.weigh(&s); err != nil {
 		return trust.Verified{}, err
 	}
@@ -116,7 +125,7 @@ func (r *Receiver) Verify(ctx context.Context, s Statement) (verified trust.Veri
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	verified, err = r.users.Verify(ctx, presented)
+	verified, err := judge(ctx, presented)
 	if err != nil {
 		return trust.Verified{}, err
 	}

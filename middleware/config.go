@@ -111,8 +111,10 @@ const (
 // size estimates the memory that a memo holds on to: that of its certificates.
 func (m *memo) size() int {
 	n := 1 << 10
-	for _, c := range m.verified.Presented() {
-		n += 4<<10 + 2*len(c.Raw)
+	for _, chain := range m.verified.Chains() {
+		for _, c := range chain[:max(1, len(chain)-1)] { // the anchor is the verifier's
+			n += 4<<10 + 2*len(c.Raw)
+		}
 	}
 	return n
 }

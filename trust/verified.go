@@ -48,17 +48,6 @@ func (v Verified) Chains() [][]*x509.Certificate {
 	return slices.Clone(v.of.chains)
 }
 
-// Presented returns the leaf and the issuers that the chains were built from, without
-// the anchors: what a Verifier needs to verify the leaf again, under another trust. The
-// certificates are copies that hold no memory of the message that they came in. The slice
-// is the caller's.
-func (v Verified) Presented() []*x509.Certificate {
-	if v.of == nil {
-		return nil
-	}
-	return slices.Clone(v.of.presented)
-}
-
 // Anchor is the last certificate of the first chain.
 func (v Verified) Anchor() *x509.Certificate {
 	if v.of == nil {

@@ -8,7 +8,9 @@ package underway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -128,16 +130,12 @@ func logPanic(v any) {
 	slog.Error("a check of what is under way panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 }
 
-// Verify verifies the certificates of an earlier judgement again: by what is known
-// locally, or with wait by asking. Where known is still valid under v it is the answer.
-func Verify(ctx context.Context, v *trust.Verifier, known trust.Verified, wait bool) (trust.Verified, error) {
-	switch {
-	case v == nil:
-		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "there is no trust to verify by") // fail closed
-	case known.Generation() == v.Generation() && known.ValidAt(v.Now()):
-		return known, nil
-	case wait:
-		return v.Verify(ctx, known.Presented())
-	}
-	return v.VerifyLocal(known.Presented())
+// Abort ends the answer to a request of HTTP/2, and nothing else of its connection: the
+// stream is reset, which ends the request's context, reads and writes. The error is that
+// of a ResponseWriter that cannot do it. It must not be called once the handler has
+// returned.
+func Abort(w http.ResponseWriter) error {
+	control := http.NewResponseController(w)
+	past := time.Unix(1, 0)
+	return errors.Join(control.SetReadDeadline(past), control.SetWriteDeadline(past))
 }
