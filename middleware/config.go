@@ -89,6 +89,7 @@ type snapshot struct {
 	ports     map[string]*port
 	unwelcome map[string]bool // folded names of further identity headers
 	forwards  bool            // a port has gateways
+	guard     *Guard          // in whose effect it is
 }
 
 // port is a compiled PortConfig.

@@ -3,10 +3,12 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -14,6 +16,7 @@ import (
 // for concurrent use. The zero value lets nothing through.
 type Guard struct {
 	snapshot atomic.Pointer[snapshot]
+	ports    sync.Map // *ports.Port to nil: those whose connections it has served
 }
 
 // New builds a Guard. Every mistake is reported at once; a Config without Map and
@@ -26,14 +29,20 @@ func New(c Config) (*Guard, error) {
 	return g, nil
 }
 
-// Reconfigure puts another configuration in force, for every request that begins
-// from now on. A bad one leaves the old in force.
+// Reconfigure puts another configuration in effect, for every request that begins from
+// now on. Answers under way and hijacked connections whose certificates it does not trust,
+// a gateway's included, end within a second. A bad one leaves the old in effect.
 func (g *Guard) Reconfigure(c Config) error {
 	s, err := compile(c)
 	if err != nil {
 		return err
 	}
+	s.guard = g
 	g.snapshot.Store(s)
+	g.ports.Range(func(port, _ any) bool {
+		port.(*ports.Port).Recheck()
+		return true
+	})
 	return nil
 }
 
@@ -55,6 +64,10 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		s.observe(r, &o, start)
+		if o.hop != nil {
+			o.hop.answer.begin(g, w, r, &o)
+			defer o.hop.answer.end()
+		}
 		next.ServeHTTP(w, s.passOn(r, identity.NewContext(r.Context(), o.Identity)))
 	})
 }
@@ -75,6 +88,10 @@ func (g *Guard) Identify(next http.Handler) http.Handler {
 		if !s.guarded(r, &o, naming) {
 			s.settle(w, r, &o, start)
 			return
+		}
+		if o.hop != nil {
+			o.hop.answer.begin(g, w, r, &o)
+			defer o.hop.answer.end()
 		}
 		ctx := identity.NewContext(r.Context(), o.Identity)
 		next.ServeHTTP(w, s.passOn(r, context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o})))

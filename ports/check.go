@@ -11,10 +11,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 )
 
-// grace is how long a connection that is not trusted any more may finish what it is
-// doing. It leaves room below the promised second.
-const grace = 750 * time.Millisecond
-
 // Check implements underway.Work: the connection's own certificate, by the port's trust.
 func (c *Conn) Check(ctx context.Context, wait bool) error {
 	if !c.presentedAny() {
@@ -38,37 +34,34 @@ func (c *Conn) End() {
 		c.raw.abort()
 		return
 	}
-	time.AfterFunc(grace, c.raw.abort) // also when nobody reports that it is idle
+	time.AfterFunc(underway.Grace, c.raw.abort) // also when nobody reports that it is idle
 }
 
-// Track adds a work to those that are checked with the connection: every second, and at
-// every change of the port's trust. It is checked until forget is called or the
-// connection ends. A hijacked connection is checked until it ends: the handler that took
-// it may return before that.
-func (c *Conn) Track(w underway.Work) (forget func()) {
+// Track adds a work, once, to those that are checked with the connection: every second
+// while it is not idle, and at every change of the port's trust.
+func (c *Conn) Track(w underway.Work) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.works == nil {
-		c.works = map[underway.Work]struct{}{}
+	if !slices.Contains(c.works, w) {
+		c.works = append(c.works, w)
 	}
-	c.works[w] = struct{}{}
-	return func() {
-		if c.hijacked.Load() {
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.works, w)
+}
+
+// Untrack takes a work back. On a hijacked connection it does nothing: the handler that
+// took the connection may return before it ends.
+func (c *Conn) Untrack(w underway.Work) {
+	if c.hijacked.Load() {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.works = slices.DeleteFunc(c.works, func(other underway.Work) bool { return other == w })
 }
 
 // check checks a connection and what is under way on it.
 func (c *Conn) check() {
 	c.mu.Lock()
-	all := make([]underway.Work, 0, 1+len(c.works))
-	for w := range c.works {
-		all = append(all, w)
-	}
+	all := slices.Clone(c.works)
 	c.mu.Unlock()
 	// An idle connection asks no responder: the next request will.
 	ask := !c.idle.Load()

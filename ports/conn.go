@@ -35,7 +35,7 @@ type Conn struct {
 	memo        atomic.Pointer[any]
 
 	mu    sync.Mutex
-	works map[underway.Work]struct{} // beside the connection itself
+	works []underway.Work // beside the connection itself
 }
 
 // Port is the port that the connection came in by.

@@ -19,7 +19,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Work is something under way. It must be a pointer: it is compared.
+// Grace is how long an answer that must end may take to be complete. It leaves room
+// below the promised second.
+const Grace = 750 * time.Millisecond
+
+// Work is something under way. It must be comparable.
 type Work interface {
 	// Check verifies again. An error means that the work must end. Without wait it must
 	// not block, and answers trust.ErrUndecided where only a responder knows.
