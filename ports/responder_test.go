@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -202,4 +203,32 @@ func TestQuestionsTakeNoPlaceAtTheGate(t *testing.T) {
 	within(t, "another client", time.Since(start), 0, soon)
 	waiting.Wait()
 	eventually(t, "the refusals", func() bool { return e.count(reason.RevocationUnknown)+e.count(reason.Timeout) == 5 })
+}
+
+// Covers V5: a connection keeps an answer of a responder no longer than it holds, also
+// under soft, with requests and without.
+func TestSoftAnswerOfAnOpenConnectionEnds(t *testing.T) {
+	var shift atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+	r := &responder{now: now}
+	shop := newWorkshop()
+	c, _ := config(t, ports.Require)
+	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Revocation: trust.Soft, Responder: r, Now: now})
+	p := newPort(t, c)
+	serve(t, shop, p)
+	open := map[string]*caller{}
+	for name, o := range protocols {
+		open[name] = admitted(t, p, clientConfig(alice, o))
+	}
+	hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+	hijacked.echoes(t)
+	hijacked.reading()
+	r.becomes(func(context.Context) (trust.Status, time.Time, error) { return trust.StatusRevoked, time.Time{}, nil })
+	shift.Store(int64(2 * time.Hour))
+	within(t, "hijacked", hijacked.ends(t), 0, 2*soon+margin)
+	for name, own := range open {
+		if body, _, err := own.get("/"); err != nil || !strings.Contains(body, string(reason.Revoked)) {
+			t.Errorf("%s: %q, %v", name, body, err)
+		}
+	}
 }

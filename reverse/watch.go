@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
@@ -29,8 +30,9 @@ func (c *caller) verify(ctx context.Context, wait bool) (trust.Verified, error) 
 // took. No request will ask again whether the caller is trusted now.
 type watched struct {
 	caller *caller
-	none   bool   // the caller had no certificate to begin with
-	abort  func() // must not block
+	none   bool          // the caller had no certificate to begin with
+	grace  time.Duration // in which it may come to its own end
+	abort  func()        // must not block
 
 	mu   sync.Mutex
 	over bool
@@ -47,11 +49,13 @@ func (w *watched) Check(ctx context.Context, wait bool) error {
 
 // End implements underway.Work.
 func (w *watched) End() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.over {
-		w.abort()
-	}
+	time.AfterFunc(w.grace, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.over {
+			w.abort()
+		}
+	})
 }
 
 // watch adds something to what is checked every second, and when the trust changes.
@@ -96,7 +100,7 @@ func (a *watchedAnswer) verify(ctx context.Context) (trust.Verified, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.forget == nil {
-		a.forget = a.server.watch(&watched{caller: a.caller, abort: func() { _ = underway.Abort(a.w) }})
+		a.forget = a.server.watch(&watched{caller: a.caller, grace: underway.Grace, abort: func() { _ = underway.Abort(a.w) }})
 	}
 	return verified, nil
 }
