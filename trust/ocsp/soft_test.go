@@ -54,3 +54,16 @@ func isRefusal(err error, why reason.Reason) bool {
 	refusal, ok := errors.AsType[*reason.Refusal](err)
 	return ok && refusal.Reason == why
 }
+
+// Covers H17: an answer that is packed is not unpacked.
+func TestEncodedAnswersAreRefused(t *testing.T) {
+	for _, encoding := range []string{"gzip", "br", "x-gzip"} {
+		w := newWorld(t)
+		good := w.reply()
+		w.responder.use(func(rw http.ResponseWriter, _ []byte) {
+			rw.Header().Set("Content-Encoding", encoding)
+			write(rw, good)
+		})
+		w.expect(t, trust.StatusUnknown)
+	}
+}
