@@ -79,11 +79,13 @@ type fetchFile struct {
 	node      *yaml.Node
 	url, file string
 	issuer    named // of a CRL that no anchor issues: the authority's certificate
+	maxBytes  int   // of an answer
 }
 
 const (
 	defaultReload = 5 * time.Second
 	minReload     = 50 * time.Millisecond
+	minFetch      = 1024 // bytes
 )
 
 var portName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

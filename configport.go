@@ -75,8 +75,9 @@ func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *trustFile {
 func (p *parser) online(out *trustFile, m map[string]*yaml.Node) {
 	if m["fetch"] != nil {
 		for _, n := range p.List(m["fetch"], "fetch") {
-			f := p.Map(n, "fetch", "url", "file", "issuer")
+			f := p.Map(n, "fetch", "url", "file", "issuer", "max_bytes")
 			one := fetchFile{node: n, url: p.Text(f["url"], "url"), file: p.Text(f["file"], "file"), issuer: p.named(f["issuer"], "issuer")}
+			one.maxBytes = p.Int(f["max_bytes"], "max_bytes", minFetch, crlfetch.DefaultMaxBytes)
 			if err := (crlfetch.Source{URL: one.url}).Check(); err != nil {
 				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.url, err), "url: https://HOST/PATH of the CRL")
 			}

@@ -29,6 +29,7 @@ func (f *fetching) follow(ctx context.Context, g *generation) {
 				continue
 			}
 			// Ports may share a file. What it brings is judged by each when it is loaded.
+			sources[i].MaxBytes = max(sources[i].MaxBytes, s.MaxBytes)
 			sources[i].Anchors = slices.Concat(sources[i].Anchors, s.Anchors)
 			sources[i].Issuers = slices.Concat(sources[i].Issuers, s.Issuers)
 		}
@@ -53,6 +54,6 @@ func (f *fetching) stop() {
 }
 
 func sameSource(a, b crlfetch.Source) bool {
-	return a.URL == b.URL && a.File == b.File && slices.EqualFunc(a.Anchors, b.Anchors, (*x509.Certificate).Equal) &&
+	return a.URL == b.URL && a.File == b.File && a.MaxBytes == b.MaxBytes && slices.EqualFunc(a.Anchors, b.Anchors, (*x509.Certificate).Equal) &&
 		slices.EqualFunc(a.Issuers, b.Issuers, (*x509.Certificate).Equal)
 }

@@ -171,7 +171,7 @@ const firstFetch = 10 * time.Second
 func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate) []crlfetch.Source {
 	var out []crlfetch.Source
 	for _, f := range t.fetch {
-		s := crlfetch.Source{URL: f.url, File: l.files.beside(path, f.file), Anchors: anchors}
+		s := crlfetch.Source{URL: f.url, File: l.files.beside(path, f.file), Anchors: anchors, MaxBytes: int64(f.maxBytes)}
 		if l.files.fsys != nil {
 			l.wrong.Add(mistake.Mistake{File: path, Line: f.node.Line, What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
 			continue

@@ -1,6 +1,8 @@
 package forwarded_test
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"net/http"
 	"sync"
@@ -128,5 +130,28 @@ func BenchmarkFirst(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Covers A23: what the client sends beside its leaf, and its gateway passes on, makes no
+// more entries.
+func TestJunkBesideAStatedLeafMakesFewEntries(t *testing.T) {
+	t.Parallel()
+	w := shared()
+	key := testpki.NewKey()
+	for name, p := range products {
+		if !p.chains {
+			continue
+		}
+		r := receiver(t, p.topology())
+		for i := range 50 {
+			junk := testpki.Make(nil, key, &x509.Certificate{Subject: pkix.Name{CommonName: fmt.Sprint("junk ", i)}, IsCA: true, BasicConstraintsValid: true})
+			if got := ask(t, r, p.state(append(w.dave.Presented(), junk.Cert))); got != "dave" {
+				t.Fatalf("%s: %s", name, got)
+			}
+			if n := r.Kept(); n > 4 {
+				t.Fatalf("%s: %d statements of one leaf are kept", name, n)
+			}
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/expire"
@@ -23,7 +25,11 @@ type Config struct {
 
 const (
 	defaultCache = 4096
+	cacheBytes   = 16 << 20 // of statements
 	cacheTime    = 10 * time.Minute
+	// cacheTexts is how many statements of one leaf are kept: the client has a say in what
+	// its gateway states of the issuers, and must not fill the cache with it.
+	cacheTexts = 4
 )
 
 // Receiver reads what one kind of gateway states. It is immutable and safe for
@@ -33,6 +39,9 @@ type Receiver struct {
 	gateways *gateways
 	users    *trust.Verifier
 	believed *expire.Cache[*entry] // by the text that states the leaf
+
+	mu    sync.Mutex              // of changes
+	texts *expire.Cache[[]string] // the keys of believed, by the fingerprint of the leaf
 }
 
 // entry is a statement that was verified.
@@ -66,7 +75,8 @@ func New(c Config) (*Receiver, error) {
 	if c.Cache == 0 {
 		c.Cache = defaultCache
 	}
-	r.believed = expire.New[*entry](c.Cache, cacheTime)
+	r.believed = expire.NewSized[*entry](c.Cache, cacheBytes, cacheTime)
+	r.texts = expire.New[[]string](c.Cache, cacheTime)
 	return r, nil
 }
 
@@ -91,7 +101,19 @@ func (r *Receiver) Headers() []string { return r.topology.headers() }
 //
 // A statement that was verified before is not read again while Users' clock and
 // trust allow; it takes less than a microsecond and allocates nothing.
-func (r *Receiver) Verify(ctx context.Context, s Statement) (verified trust.Verified, err error) {
+func (r *Receiver) Verify(ctx context.Context, s Statement) (trust.Verified, error) {
+	return r.verify(ctx, s, r.users.Verify)
+}
+
+// VerifyLocal is Verify without waiting for a responder; see trust.Verifier.VerifyLocal.
+// The error may also be trust.ErrUndecided.
+func (r *Receiver) VerifyLocal(s Statement) (trust.Verified, error) {
+	return r.verify(context.Background(), s, func(_ context.Context, presented []*x509.Certificate) (trust.Verified, error) {
+		return r.users.VerifyLocal(presented)
+	})
+}
+
+func (r *Receiver) verify(ctx context.Context, s Statement, judge func(context.Context, []*x509.Certificate) (trust.Verified, error)) (trust.Verified, error) {
 	if err := r.topology.weigh(&s); err != nil {
 		return trust.Verified{}, err
 	}
@@ -103,17 +125,36 @@ func (r *Receiver) Verify(ctx context.Context, s Statement) (verified trust.Veri
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	verified, err = r.users.Verify(ctx, presented)
+	verified, err := judge(ctx, presented)
 	if err != nil {
 		return trust.Verified{}, err
 	}
 	if r.gateways.named() && verified.IssuedUnderAnchor(r.gateways.trust) {
 		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the chain passes an authority of the gateways: what it issues names no user")
 	}
-	// Only what was believed is kept: strangers cannot fill it. The text is copied,
-	// so that it does not hold on to the request that it came in.
-	r.believed.Put(strings.Clone(s.cert), &entry{chain: strings.Clone(s.chain), verified: verified})
+	r.users.Remember(verified) // the gateway is authenticated, and the client has shown its key there
+	r.keep(s, verified)
 	return verified, nil
+}
+
+// keep keeps a statement that was verified: strangers cannot fill the cache. The text is
+// copied, so that it does not hold on to the request that it came in.
+func (r *Receiver) keep(s Statement, verified trust.Verified) {
+	fingerprint := verified.Fingerprint()
+	leaf := string(fingerprint[:])
+	text := strings.Clone(s.cert)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	texts, _ := r.texts.Get(leaf)
+	if !slices.Contains(texts, text) {
+		if len(texts) >= cacheTexts {
+			r.believed.Delete(texts[0])
+			texts = texts[1:]
+		}
+		texts = append(slices.Clone(texts), text)
+	}
+	r.texts.Put(leaf, texts)
+	r.believed.PutSized(text, &entry{chain: strings.Clone(s.chain), verified: verified}, 512+len(s.cert)+len(s.chain))
 }
 
 // read makes certificates of the text, leaf first.

@@ -94,6 +94,7 @@ type snapshot struct {
 	ports     map[string]*port
 	unwelcome map[string]bool // folded names of further identity headers
 	forwards  bool            // a port has gateways
+	guard     *Guard          // in whose effect it is
 }
 
 // port is a compiled PortConfig.
@@ -108,9 +109,21 @@ type port struct {
 
 // mostStated bounds what a port remembers of certificates that gateways state.
 const (
-	mostStated = 4096
-	statedTime = 10 * time.Minute
+	mostStated  = 4096
+	statedBytes = 32 << 20
+	statedTime  = 10 * time.Minute
 )
+
+// size estimates the memory that a memo holds on to: that of its certificates.
+func (m *memo) size() int {
+	n := 1 << 10
+	for _, chain := range m.verified.Chains() {
+		for _, c := range chain[:max(1, len(chain)-1)] { // the anchor is the verifier's
+			n += 4<<10 + 2*len(c.Raw)
+		}
+	}
+	return n
+}
 
 func compile(c Config) (*snapshot, error) {
 	s := &snapshot{Config: c, ports: make(map[string]*port, len(c.PerPort)), unwelcome: map[string]bool{}}
@@ -151,7 +164,7 @@ func compile(c Config) (*snapshot, error) {
 func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: where + what, Hint: hint}) }
 	pc.Authenticators = slices.Clone(pc.Authenticators) // the caller's slice may change
-	p := &port{PortConfig: pc, methods: map[string]bool{}, stated: expire.New[*memo](mostStated, statedTime)}
+	p := &port{PortConfig: pc, methods: map[string]bool{}, stated: expire.NewSized[*memo](mostStated, statedBytes, statedTime)}
 	if pc.Fallback != Strict && pc.Fallback != ToDefault {
 		say(".Fallback is neither Strict nor ToDefault", "")
 	}

@@ -85,6 +85,7 @@ func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome)
 		o.closes = true // a certificate was sent and is not accepted: never anonymous, never a password
 		return false
 	}
+	s.track(c)
 	o.Verified = verified
 	return s.mapUser(r, identity.TLS, p, o, func(m *memo) { c.SetMemo(m) })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // for concurrent use. The zero value lets nothing through.
 type Guard struct {
 	snapshot atomic.Pointer[snapshot]
+	ports    sync.Map // *ports.Port to nil: those whose connections it has served
 }
 
 // New builds a Guard. Every mistake is reported at once; a Config without Map and
@@ -28,14 +30,20 @@ func New(c Config) (*Guard, error) {
 	return g, nil
 }
 
-// Reconfigure puts another configuration in force, for every request that begins
-// from now on. A bad one leaves the old in force.
+// Reconfigure puts another configuration in effect, for every request that begins from
+// now on. Answers under way and hijacked connections whose certificates it does not trust,
+// a gateway's included, end within a second. A bad one leaves the old in effect.
 func (g *Guard) Reconfigure(c Config) error {
 	s, err := compile(c)
 	if err != nil {
 		return err
 	}
+	s.guard = g
 	g.snapshot.Store(s)
+	g.ports.Range(func(port, _ any) bool {
+		port.(*ports.Port).Recheck()
+		return true
+	})
 	return nil
 }
 
@@ -76,6 +84,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.observe(r, &o, start)
+	if o.hop != nil {
+		o.hop.answer.begin(h.guard, w, r, &o)
+		defer o.hop.answer.end()
+	}
 	h.next.ServeHTTP(w, s.passOn(r, identity.NewContext(r.Context(), o.Identity)))
 }
 
@@ -95,6 +107,10 @@ func (g *Guard) Identify(next http.Handler) http.Handler {
 		if !s.guarded(r, &o, naming) {
 			s.settle(w, r, &o, start)
 			return
+		}
+		if o.hop != nil {
+			o.hop.answer.begin(g, w, r, &o)
+			defer o.hop.answer.end()
 		}
 		ctx := identity.NewContext(r.Context(), o.Identity)
 		next.ServeHTTP(w, s.passOn(r, context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o})))

@@ -18,6 +18,7 @@ type hop struct {
 	gateway   trust.Verified
 	statement forwarded.Statement
 	refused   *reason.Refusal // the connection is no gateway's
+	answer    answer
 }
 
 // hear takes what a gateway states, before clean deletes it. On a port without
@@ -63,8 +64,9 @@ func (s *snapshot) gateway(r *http.Request, c *ports.Conn, p *port) (trust.Verif
 	verified, err := c.VerifiedBy(r.Context(), v)
 	switch refusal, ok := err.(*reason.Refusal); {
 	case err == nil && !p.Forwarded.IsGateway(verified):
-		return verified, reason.Refuse(reason.UntrustedGateway, "the connection's certificate is none of the gateways'")
+		return verified, errNoGateway
 	case err == nil:
+		s.track(c)
 		c.SetMemo(&gatewayMemo{snapshot: s, verified: verified})
 		return verified, nil
 	case !ok:
@@ -115,7 +117,7 @@ func (s *snapshot) identifyForwarded(r *http.Request, c *ports.Conn, p *port, o 
 	}
 	return s.mapUser(r, identity.Forwarded, p, o, func(m *memo) {
 		if m.until.IsZero() { // else the mapping ends some day, and is asked
-			p.stated.Put(string(key[:]), m)
+			p.stated.PutSized(string(key[:]), m, m.size())
 		}
 	})
 }

@@ -55,7 +55,7 @@ func (s *snapshot) identifyTunnelled(r *http.Request, c *tunnel.Caller, p *port,
 	}
 	return s.mapUser(r, identity.Tunnel, p, o, func(m *memo) {
 		if m.until.IsZero() { // else the mapping ends some day, and is asked
-			p.stated.Put(key, m)
+			p.stated.PutSized(key, m, m.size())
 		}
 	})
 }

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -21,15 +23,19 @@ type Conn struct {
 	presented  []*x509.Certificate // set before established, then never changed
 	serverName string
 	retireAt   time.Time // zero: never
+	simulated  bool      // nobody has shown the key
 
 	established atomic.Bool
 	idle        atomic.Bool // no request under way, as net/http tells it; false when nobody does
 	hijacked    atomic.Bool // net/http has given it away: no request will be judged any more
 	retired     atomic.Bool // the next answer is the last
-	dismissed   atomic.Bool // no longer believed
+	dismissed   atomic.Bool // not trusted any more
 	cancel      atomic.Pointer[context.CancelFunc]
 	verified    atomic.Pointer[trust.Verified]
 	memo        atomic.Pointer[any]
+
+	mu    sync.Mutex
+	works []underway.Work // beside the connection itself
 }
 
 // Port is the port that the connection came in by.
@@ -46,7 +52,17 @@ func (c *Conn) Verified(ctx context.Context) (trust.Verified, error) {
 
 // VerifiedBy is Verified under a given trust. The judgement is kept as long as
 // that trust and its clock allow.
-func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (verified trust.Verified, err error) {
+func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verified, error) {
+	return c.verify(ctx, v, true)
+}
+
+// VerifiedLocally is VerifiedBy without waiting for a responder: see
+// trust.Verifier.VerifyLocal. The error is a *reason.Refusal or trust.ErrUndecided.
+func (c *Conn) VerifiedLocally(v *trust.Verifier) (trust.Verified, error) {
+	return c.verify(context.Background(), v, false)
+}
+
+func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verified trust.Verified, err error) {
 	defer func() {
 		// The clock is the program's. Where it panics nobody is believed, and what
 		// watches over the connections goes on.
@@ -67,13 +83,26 @@ func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (verified trus
 	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(v.Now()) {
 		return *known, nil
 	}
-	verified, err = v.Verify(ctx, c.presented)
+	if wait {
+		verified, err = v.Verify(ctx, c.presented)
+	} else {
+		verified, err = v.VerifyLocal(c.presented)
+	}
 	if err != nil {
 		return trust.Verified{}, err
 	}
+	c.remember(v, verified)
 	kept := verified // else every call would allocate
 	c.verified.Store(&kept)
 	return verified, nil
+}
+
+// remember lets a trust remember a judgement: the handshake is finished, so the client
+// holds the key.
+func (c *Conn) remember(v *trust.Verifier, verified trust.Verified) {
+	if !c.simulated {
+		v.Remember(verified)
+	}
 }
 
 var errNone = reason.Refuse(reason.NoCertificate, "the client sent no certificate")
@@ -94,22 +123,6 @@ func (c *Conn) SetMemo(v any) { c.memo.Store(&v) }
 
 // retire makes the answer to the current request the connection's last.
 func (c *Conn) retire() { c.retired.Store(true) }
-
-// dismiss ends a connection that is no longer believed, at the latest at end.
-func (c *Conn) dismiss(end time.Time) {
-	if c.dismissed.Swap(true) {
-		return
-	}
-	c.retire()
-	if cancel := c.cancel.Load(); cancel != nil {
-		(*cancel)()
-	}
-	if c.idle.Load() {
-		c.raw.Close()
-		return
-	}
-	time.AfterFunc(time.Until(end), func() { c.raw.Close() }) // also when nobody told us that it is idle
-}
 
 // setHTTPState follows what net/http does with the connection.
 func (c *Conn) setHTTPState(s http.ConnState) {

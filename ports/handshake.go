@@ -45,7 +45,7 @@ func (l *listener) handshake(raw *rawConn) {
 	raw.until = start.Add(s.config.Limits.Handshake)
 	raw.stall = s.config.Limits.Idle
 	raw.SetDeadline(raw.until)
-	t := tls.Server(raw, s.tls)
+	t := tls.Server(raw, s.forConn(raw))
 	err := p.shake(t, raw, s)
 	cs := t.ConnectionState()
 	raw.leave()
@@ -111,9 +111,13 @@ func logPanic(port string, v any) {
 	slog.Error("a handshake panicked", slog.String("port", port), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 }
 
-// establish notes the evidence of a finished handshake. It asks the trust that is
-// in force now: the port may have been reconfigured meanwhile.
+// establish notes the certificates of a finished handshake: from here on the client is
+// known to hold the key. It asks the trust that is in force now: the port may have been
+// reconfigured meanwhile.
 func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
+	c.raw.leave() // what follows may wait for a responder
+	verified := c.raw.verified
+	c.verified.Store(&verified)
 	c.presented = slices.Clone(cs.PeerCertificates) // ours alone: r.TLS is open to every handler
 	c.serverName = cs.ServerName
 	if age := s.config.Limits.ConnectionAge; age > 0 {
@@ -123,7 +127,13 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	if !c.presentedAny() {
 		return nil
 	}
-	_, err := c.Verified(context.Background())
+	ctx, cancel := context.WithDeadline(context.Background(), c.raw.until)
+	defer cancel()
+	current := p.state.Load().config.Trust
+	verified, err := c.VerifiedBy(ctx, current)
+	if err == nil {
+		c.remember(current, verified)
+	}
 	return err
 }
 
@@ -149,7 +159,7 @@ func classify(err error, s *state, cs *tls.ConnectionState, replied bool, read i
 		return reason.TooLarge
 	}
 	if len(cs.PeerCertificates) > 0 {
-		if _, refused := s.config.Trust.Verify(context.Background(), cs.PeerCertificates); refused != nil {
+		if _, refused := s.config.Trust.VerifyLocal(cs.PeerCertificates); refused != nil {
 			if refusal, ok := errors.AsType[*reason.Refusal](refused); ok {
 				return refusal.Reason // crypto/tls gave up before we were asked
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"time"
 )
 
 // Imagine returns the context of a request on a connection that nobody has made: as
@@ -22,10 +23,11 @@ func (p *Port) Imagine(ctx context.Context, presented []*x509.Certificate, serve
 	if s.config.ClientAuth != None {
 		cs.PeerCertificates = presented
 	}
-	if err := s.verify(cs); err != nil {
+	c := &Conn{port: p, simulated: true}
+	c.raw = &rawConn{conn: c, gate: newGate(1), until: time.Now().Add(s.config.Limits.Handshake)} // a gate of its own: it takes nobody's place
+	if err := s.verify(c.raw, cs.PeerCertificates); err != nil {
 		return nil, err
 	}
-	c := &Conn{port: p}
 	if err := p.establish(c, s, &cs); err != nil {
 		return nil, err
 	}

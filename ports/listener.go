@@ -43,6 +43,7 @@ func (p *Port) On(inner net.Listener) net.Listener {
 	p.clock.Store(int64(time.Since(epoch)))
 	go l.accept()
 	go l.sweep()
+	go l.recheck()
 	return l
 }
 
@@ -147,8 +148,9 @@ const (
 	rotateEvery = 24 * time.Hour
 )
 
-// sweep sets the deadlines that come near, retires old connections, judges hijacked
-// ones, and rotates the ticket keys, as long as the listener is open.
+// sweep sets the deadlines that come near, retires old connections, and rotates the
+// ticket keys, as long as the listener is open. It waits for nobody and verifies
+// nothing: everything that has a deadline waits for it.
 func (l *listener) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -171,12 +173,6 @@ func (l *listener) sweep() {
 				_ = c.raw.settle() // one that is closed has no deadline any more
 				if !c.retireAt.IsZero() && !now.Before(c.retireAt) {
 					c.retire() // an idle one too: closing it could cross with a request; Limits.Idle bounds it
-				}
-				if c.hijacked.Load() && c.presentedAny() {
-					// No request will ask again whether it is believed now.
-					if _, err := c.Verified(context.Background()); err != nil {
-						c.dismiss(now.Add(grace))
-					}
 				}
 			}
 		}

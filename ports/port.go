@@ -1,14 +1,13 @@
 package ports
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/underway"
 )
 
 // Port is one TLS port. It is safe for concurrent use; Reconfigure changes it
@@ -22,6 +21,7 @@ type Port struct {
 	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
 
 	changing sync.Mutex // one Reconfigure at a time
+	checker  underway.Checker
 
 	mu      sync.Mutex
 	conns   map[*Conn]struct{}
@@ -101,37 +101,8 @@ func (p *Port) Reconfigure(c Config) error {
 		p.changed = make(chan struct{})
 		p.mu.Unlock()
 	}
-	p.dismiss(s)
+	p.recheck(func(*Conn) bool { return true })
 	return nil
-}
-
-// grace is how long a connection that is no longer believed may finish what it is
-// doing. It leaves room below the promised second.
-const grace = 750 * time.Millisecond
-
-// dismiss closes the connections that the trust of s does not believe.
-func (p *Port) dismiss(s *state) {
-	if s.config.Trust == nil {
-		return
-	}
-	end := time.Now().Add(grace)
-	all := p.connections()
-	var next atomic.Int64
-	var judges sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(all)) { // thousands of chains, each some signatures
-		judges.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
-				c := all[i]
-				if !c.presentedAny() {
-					continue
-				}
-				if _, err := c.VerifiedBy(context.Background(), s.config.Trust); err != nil {
-					c.dismiss(end)
-				}
-			}
-		})
-	}
-	judges.Wait()
 }
 
 // connections are those whose handshake is finished.

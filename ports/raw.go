@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // rawConn is the connection below TLS. During the handshake it holds a place at
@@ -19,6 +21,8 @@ type rawConn struct {
 	replied bool // and the client has said something to that
 	read    int  // bytes, during the handshake
 	until   time.Time
+
+	verified trust.Verified // during the handshake, before the client has proved that it holds the key
 
 	stall   time.Duration // how long a write may wait for the client, a sweep more at the most
 	armed   atomic.Int64  // the port's clock when the deadline of writes was set
@@ -76,6 +80,9 @@ func (r *rawConn) leave() {
 		r.holds = false
 	}
 }
+
+// abort closes the connection.
+func (r *rawConn) abort() { r.Close() }
 
 // Close closes the connection and gives back what it took from the port.
 func (r *rawConn) Close() error {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // state is one generation of a port. It is immutable but for the rotation of
@@ -27,10 +28,11 @@ type state struct {
 func newState(c Config) (*state, error) {
 	s := &state{config: c}
 	s.tls = &tls.Config{
-		MinVersion:       max(c.MinVersion, tls.VersionTLS12), // said, so that no GODEBUG lowers it
-		NextProtos:       []string{"h2", "http/1.1"},
-		GetCertificate:   s.certificate,
-		VerifyConnection: s.verify,
+		MinVersion:     max(c.MinVersion, tls.VersionTLS12), // said, so that no GODEBUG lowers it
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: s.certificate,
+		// Fail closed: forConn replaces it.
+		VerifyConnection: func(tls.ConnectionState) error { return errNoConn },
 	}
 	switch c.ClientAuth {
 	case None:
@@ -49,6 +51,8 @@ func newState(c Config) (*state, error) {
 	}
 	return s, s.rotate()
 }
+
+var errNoConn = reason.Refuse(reason.BadCertificate, "the handshake has no connection to verify for")
 
 // rotate adds a new ticket key in front and keeps one old one, so that sessions
 // live at most two rotations.
@@ -72,17 +76,47 @@ func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 	return c, err
 }
 
+// forConn is the TLS configuration of one connection: that of the generation, ticket
+// keys included, with a verification that knows the connection.
+func (s *state) forConn(raw *rawConn) *tls.Config {
+	own := s.tls.Clone()
+	own.VerifyConnection = func(cs tls.ConnectionState) error { return s.verify(raw, cs.PeerCertificates) }
+	return own
+}
+
 // verify runs in every handshake, resumed ones too: VerifyConnection is the one
-// callback that crypto/tls does not skip on resumption.
-func (s *state) verify(cs tls.ConnectionState) error {
+// callback that crypto/tls does not skip on resumption. It runs before the client has
+// proved that it holds the key, so nothing of it is remembered beyond this handshake.
+func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) {
 	switch {
 	case s.config.ClientAuth == None:
 		return nil
-	case len(cs.PeerCertificates) > 0:
-		_, err := s.config.Trust.Verify(context.Background(), cs.PeerCertificates)
+	case len(presented) > 0:
+		raw.verified, err = s.config.Trust.VerifyLocal(presented)
+		if err == trust.ErrUndecided {
+			raw.verified, err = s.askResponder(raw, presented)
+		}
 		return err
 	case s.config.ClientAuth == Require:
 		return reason.Refuse(reason.NoCertificate, "the client sent no certificate") // fail closed, whatever crypto/tls let through
 	}
 	return nil
+}
+
+// askResponder verifies where only a responder knows whether the certificate is revoked.
+// The handshake waits for the network meanwhile, so it gives its place at the gate to
+// another.
+func (s *state) askResponder(raw *rawConn, presented []*x509.Certificate) (trust.Verified, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), raw.until)
+	defer cancel()
+	raw.leave()
+	verified, err := s.config.Trust.Verify(ctx, presented)
+	if err != nil {
+		return trust.Verified{}, err
+	}
+	if err := raw.gate.enter(raw.until); err != nil {
+		return trust.Verified{}, err
+	}
+	raw.holds = true
+	return verified, nil
 }

@@ -68,13 +68,12 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 // serve hands a request to the handler as if its caller had come itself.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, says *stated, statement forwarded.Statement) {
 	gateway := *link.gateway.Load()
-	caller := &tunnel.Caller{
-		Port: s.config.Name, ServerName: says.sni, Gateway: gateway,
-		Verify: func(ctx context.Context) (trust.Verified, error) {
-			return verify(ctx, s.receiver.Load(), says.caller, statement)
-		},
-	}
-	ctx := tunnel.NewContext(r.Context(), caller)
+	caller := &caller{server: s, header: says.caller, statement: statement}
+	answer := &watchedAnswer{server: s, caller: caller, w: w}
+	defer answer.done()
+	ctx := tunnel.NewContext(r.Context(), &tunnel.Caller{
+		Port: s.config.Name, ServerName: says.sni, Gateway: gateway, Verify: answer.verify,
+	})
 	ctx = context.WithValue(ctx, hopKey{}, &Hop{
 		Gateway: gateway, GatewayAddr: link.addr, Service: says.service, Remote: says.remote, ServerName: says.sni,
 	})
@@ -103,8 +102,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, 
 
 // verify judges what the gateway states. That there is no certificate must be said:
 // a statement that got lost is not one of nothing.
-func verify(ctx context.Context, receiver *forwarded.Receiver, caller string, s forwarded.Statement) (trust.Verified, error) {
-	verified, err := receiver.Verify(ctx, s)
+func verify(ctx context.Context, receiver *forwarded.Receiver, caller string, s forwarded.Statement, wait bool) (trust.Verified, error) {
+	verified, err := receiver.VerifyLocal(s)
+	if err == trust.ErrUndecided {
+		if !wait {
+			return trust.Verified{}, err
+		}
+		verified, err = receiver.Verify(ctx, s)
+	}
 	none := isNone(err)
 	switch {
 	case caller == callerCertificate && !none:

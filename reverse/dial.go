@@ -24,6 +24,7 @@ import (
 // serverEnd is the server's end of a tunnel.
 type serverEnd struct {
 	*link
+	server    *Server
 	addr      string // of the gateway, as configured
 	presented []*x509.Certificate
 	gateway   atomic.Pointer[trust.Verified]
@@ -190,7 +191,9 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 		link: newLink(c, buffered), addr: addr, presented: c.ConnectionState().PeerCertificates,
 		welcomed: make(chan struct{}), leaving: make(chan struct{}), forgotten: make(chan struct{}),
 	}
+	t.server = s
 	t.gateway.Store(&gateway)
+	receiver.GatewayTrust().Remember(gateway) // the handshake is finished: the gateway holds the key
 	return t, nil
 }
 
@@ -228,19 +231,9 @@ func judgeGateway(receiver *forwarded.Receiver, presented []*x509.Certificate) (
 		return trust.Verified{}, err
 	}
 	if !receiver.IsGateway(v) {
-		return trust.Verified{}, reason.Refuse(reason.UntrustedGateway, "the certificate is none of the gateways'")
+		return trust.Verified{}, errNoGateway
 	}
 	return v, nil
-}
-
-// judge judges the gateway again.
-func (t *serverEnd) judge(receiver *forwarded.Receiver) error {
-	v, err := judgeGateway(receiver, t.presented)
-	if err != nil {
-		return err
-	}
-	t.gateway.Store(&v)
-	return nil
 }
 
 // mostAnswer bounds what is read of a refusal.

@@ -2,14 +2,10 @@ package reverse
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
-
-	"github.com/mtlsguard/mtlsguard/internal/tunnel"
-	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // hijacker lets a handler take a request over as a connection, as it would with
@@ -17,7 +13,7 @@ import (
 type hijacker struct {
 	steady
 	r      *http.Request // the stream
-	caller *tunnel.Caller
+	caller *caller
 	server *Server
 	remote net.Addr
 
@@ -46,7 +42,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	c, to, from := newDuplex(tunnelAddr{}, h.remote)
 	h.ended = make(chan struct{})
-	forget := h.server.watch(h.caller, c)
+	forget := h.server.watchConn(h.r.Context(), h.caller, c)
 	go func() {
 		defer close(h.ended)
 		defer forget()
@@ -64,34 +60,3 @@ func (h *hijacker) wait() {
 		<-ended
 	}
 }
-
-// watched is a connection that a handler took: no request will ask again whether its
-// caller is believed now (G4).
-type watched struct {
-	caller *tunnel.Caller
-	conn   net.Conn
-	none   bool // the caller had no certificate to begin with
-}
-
-func (s *Server) watch(caller *tunnel.Caller, c net.Conn) (forget func()) {
-	_, err := caller.Verify(context.Background())
-	w := &watched{caller: caller, conn: c, none: isNone(err)}
-	s.mu.Lock()
-	s.taken[w] = struct{}{}
-	s.mu.Unlock()
-	return func() {
-		s.mu.Lock()
-		delete(s.taken, w)
-		s.mu.Unlock()
-	}
-}
-
-// judge closes a connection whose caller is not believed any more.
-func (w *watched) judge() {
-	_, err := w.caller.Verify(context.Background())
-	if err != nil && !(w.none && isNone(err)) {
-		w.conn.Close()
-	}
-}
-
-func isNone(err error) bool { return err != nil && wordOf(err) == reason.NoCertificate }

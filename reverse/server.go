@@ -15,6 +15,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -78,6 +79,7 @@ type Server struct {
 	stopping context.Context
 	over     chan struct{} // closed when Shutdown has ended
 
+	checker  underway.Checker
 	changing sync.Mutex // one change of trust at a time
 	mu       sync.Mutex
 	served   bool
@@ -311,7 +313,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		go t.Close() // TLS may take its time to say goodbye to a peer that does not listen
 	}
 	for w := range s.taken {
-		go w.conn.Close()
+		go w.End()
 	}
 	if l := s.streams.Load(); l != nil {
 		l.Close()
@@ -321,7 +323,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 const sweepEvery = time.Second
 
-// sweep judges again, while nobody asks (K5, G4).
+// sweep verifies again what is under way, while nobody asks. It waits for no responder.
 func (s *Server) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -347,13 +349,10 @@ func (s *Server) judge() {
 	}
 	s.mu.Unlock()
 	for _, t := range tunnels {
-		if err := t.judge(s.receiver.Load()); err != nil {
-			s.observe(Event{Kind: Refused, Services: s.config.Services, Remote: t.addr, Reason: wordOf(err), Err: err})
-			go t.Close()
-		}
+		s.checker.Check(t, true)
 	}
 	for _, w := range taken {
-		w.judge()
+		s.checker.Check(w, true)
 	}
 }
 

@@ -2,8 +2,11 @@ package trust_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -41,7 +44,7 @@ func TestCacheSameLeafWithOtherIntermediates(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	alice := ca.SubCA("Sub").Leaf("alice")
 	v := trusting(t, ca.Cert)
-	expect(t, v, alice.Presented(), "")
+	remembered(t, v, alice.Presented())
 	expect(t, v, alice.Presented()[:1], reason.UnknownAuthority) // believed a moment ago, with its issuer
 	expect(t, v, certs{alice.Cert, testpki.NewCA("Sub").Cert}, reason.UnknownAuthority)
 	expect(t, v, alice.Presented(), "")
@@ -55,7 +58,7 @@ func TestG7_CacheIsJudgedAgainByTheClock(t *testing.T) {
 	alice := ca.SubCA("Sub", func(c *x509.Certificate) { c.NotAfter = start.Add(5 * time.Minute) }).Leaf("alice", func(c *x509.Certificate) {
 		c.NotBefore, c.NotAfter = start, start.Add(time.Hour)
 	}).Presented()
-	got := expect(t, v, alice, "")
+	got := remembered(t, v, alice)
 	if want := start.Add(5 * time.Minute); !got.Until().Equal(want) || !got.NotBefore().Equal(start) {
 		t.Errorf("holds from %v to %v, want %v to %v", got.NotBefore(), got.Until(), start, want)
 	}
@@ -85,7 +88,7 @@ func TestCacheChainsEndAtDifferentTimes(t *testing.T) {
 	})
 	v := verifier(t, trust.Config{Anchors: certs{a.Cert, b.Cert}, Now: c.now})
 	presented := certs{byA.Leaf("alice").Cert, byA.Cert, byB.Cert}
-	if got := expect(t, v, presented, ""); !got.IssuedUnder(trust.SPKIOf(a.Cert)) || !got.Until().Equal(start.Add(time.Minute)) {
+	if got := remembered(t, v, presented); !got.IssuedUnder(trust.SPKIOf(a.Cert)) || !got.Until().Equal(start.Add(time.Minute)) {
 		t.Errorf("until %v", got.Until())
 	}
 	c.at = start.Add(2 * time.Minute)
@@ -94,28 +97,149 @@ func TestCacheChainsEndAtDifferentTimes(t *testing.T) {
 	}
 }
 
+// remembered verifies as after a finished handshake.
+func remembered(t testing.TB, v *trust.Verifier, presented certs) trust.Verified {
+	t.Helper()
+	got := expect(t, v, presented, "")
+	v.Remember(got)
+	if again := expect(t, v, presented, ""); again != got {
+		t.Fatal("nothing is remembered")
+	}
+	return got
+}
+
+// Covers A23: whoever shows a certificate need not hold its key.
+func TestVerifyRemembersNothingByItself(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	v := trusting(t, ca.Cert)
+	alice := ca.SubCA("Sub").Leaf("alice").Presented()
+	expect(t, v, alice, "")
+	if _, err := v.VerifyLocal(alice); err != nil {
+		t.Fatal(err)
+	}
+	v.Remember(trust.Verified{})
+	v.Remember(expect(t, trusting(t, ca.Cert), alice, "")) // another verifier's
+	if n := v.Remembered(); n != 0 {
+		t.Errorf("%d judgements are kept", n)
+	}
+	remembered(t, v, alice)
+}
+
+// junk is a certificate of some 15 kB that leads nowhere, by no new key each time.
+func junk(t testing.TB, key crypto.Signer, name string) *x509.Certificate {
+	t.Helper()
+	return testpki.Make(nil, key, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 15<<10)}},
+	}).Cert
+}
+
+// Covers A23, H9: a client with one good leaf may send it with ever other certificates.
+func TestJunkBesideTheLeafMakesNoEntries(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	v := trusting(t, ca.Cert)
+	alice := ca.SubCA("Sub").Leaf("alice")
+	first := remembered(t, v, alice.Presented())
+	key := testpki.NewKey()
+	for i := range 50 {
+		// Any name, the issuer's name, the anchor's name.
+		for _, name := range []string{"junk", "Sub", "Client CA"} {
+			presented := append(alice.Presented(), junk(t, key, name))
+			if i%2 == 0 {
+				presented = append(certs{alice.Cert, presented[2]}, alice.Chain...)
+			}
+			got := expect(t, v, presented, "")
+			if name == "junk" && got != first {
+				t.Fatal("verified again because of a certificate that leads nowhere")
+			}
+			v.Remember(got)
+			for _, c := range got.Chains()[0][:2] {
+				if len(c.Raw) > 4<<10 || c == alice.Cert || cap(c.Raw) > 4<<10 {
+					t.Fatal("the judgement holds on to what was presented")
+				}
+			}
+		}
+		if n, size := v.Remembered(), v.RememberedBytes(); n != 1 || size > 64<<10 {
+			t.Fatalf("%d leaves of %d bytes are kept", n, size)
+		}
+	}
+}
+
+// Covers A23: the same leaf by other issuers is another judgement, up to a few.
+func TestSetsOfChainsOfOneLeafAreBounded(t *testing.T) {
+	key := testpki.NewKey()
+	var anchors, issuers certs
+	for i := range 9 {
+		root := testpki.NewCA(fmt.Sprint("Root ", i))
+		anchors = append(anchors, root.Cert)
+		issuers = append(issuers, testpki.Make(root, key, &x509.Certificate{
+			Subject: pkix.Name{CommonName: "Issuing"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, SubjectKeyId: []byte{1},
+		}).Cert)
+	}
+	alice := (&testpki.Pair{Cert: issuers[0], Key: key}).Leaf("alice").Cert
+	v := verifier(t, trust.Config{Anchors: anchors})
+	for i := range issuers {
+		for j := range issuers {
+			presented := certs{alice, issuers[i], issuers[j]}
+			got := remembered(t, v, presented)
+			if got.IssuedUnder(trust.SPKIOf(anchors[i])) != true || got.IssuedUnder(trust.SPKIOf(anchors[j])) != true || len(got.Chains()) > 2 {
+				t.Fatalf("the judgement of %d and %d is another's", i, j)
+			}
+		}
+		if n, size := v.Remembered(), v.RememberedBytes(); n != 1 || size > 256<<10 {
+			t.Fatalf("%d leaves of %d bytes are kept", n, size)
+		}
+	}
+}
+
+// Covers A23, H9.
 func TestH9_CacheIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it signs thousands of certificates")
 	}
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
-	alice := ca.Leaf("alice").Cert
-	extras := make(certs, 70)
-	for i := range extras {
-		extras[i] = testpki.NewCA(fmt.Sprint(i)).Cert
-	}
-	// A client with one good leaf may send it with ever other certificates.
-	for i := range extras {
-		for j := range extras {
-			if _, err := v.Verify(context.Background(), certs{alice, extras[i], extras[j]}); err != nil {
-				t.Fatal(err)
-			}
+	key := testpki.NewKey()
+	long := pkix.Extension{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 14<<10)}
+	before := int64(heap())
+	for range 5000 {
+		remembered(t, v, certs{ca.LeafWithKey("somebody", key, func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{long} }).Cert})
+		if n, size := v.Remembered(), v.RememberedBytes(); n > 4096 || size > 32<<20 {
+			t.Fatalf("%d leaves of %d bytes are kept", n, size)
 		}
 	}
-	if n := v.Remembered(); n > 4096 {
-		t.Errorf("%d judgements are kept", n)
+	if grown := int64(heap()) - before; grown > 40<<20 {
+		t.Errorf("the heap has grown by %d MiB", grown>>20)
 	}
+	runtime.KeepAlive(v)
+}
+
+// The estimate by which the cache is bounded is not below what a judgement takes.
+func TestSizeOfAJudgementIsNotUnderestimated(t *testing.T) {
+	ca := testpki.NewCA("Client CA")
+	v := trusting(t, ca.Cert)
+	sub := ca.SubCA("Sub")
+	key := testpki.NewKey()
+	const n = 500
+	all := make([]certs, n)
+	for i := range all {
+		all[i] = sub.LeafWithKey(fmt.Sprint("user ", i), key, func(c *x509.Certificate) {
+			c.DNSNames = make([]string, 50)
+			for j := range c.DNSNames {
+				c.DNSNames[j] = fmt.Sprintf("host-%d.department-%d.example.org", j, i)
+			}
+		}).Presented()
+	}
+	before := int64(heap())
+	for _, presented := range all {
+		remembered(t, v, presented)
+	}
+	grown := int(int64(heap()) - before)
+	t.Logf("%d bytes a judgement, estimated %d", grown/n, v.RememberedBytes()/n)
+	if grown > v.RememberedBytes() {
+		t.Errorf("%d bytes are kept, estimated %d", grown, v.RememberedBytes())
+	}
+	runtime.KeepAlive(all)
 }
 
 func TestVerifyIsSafeForConcurrentUse(t *testing.T) {

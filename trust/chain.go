@@ -13,8 +13,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// judge does the whole work of Verify, without caps and cache.
-func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now time.Time) (Verified, error) {
+// judge does the whole work of Verify, without caps and cache. The error is
+// ErrUndecided only if it may not wait.
+func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now time.Time, wait bool) (Verified, error) {
 	leaf := presented[0]
 	built, err := v.build(presented, now)
 	if err != nil {
@@ -35,7 +36,10 @@ func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now
 	var first error
 	until := time.Time{}
 	for _, chain := range built {
-		end, err := v.checkChain(ctx, chain, now)
+		end, err := v.checkChain(ctx, chain, now, wait)
+		if err == ErrUndecided {
+			return Verified{}, err // also where another chain holds: which chains do is part of the judgement
+		}
 		if err != nil {
 			if first == nil || refusalIs(err, reason.Revoked) {
 				first = err
@@ -50,7 +54,7 @@ func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now
 	if len(chains) == 0 {
 		return Verified{}, first
 	}
-	return v.believe(leaf, chains, until), nil
+	return v.believe(chains, until)
 }
 
 // build makes every chain from the leaf to an anchor, by what was presented and
@@ -180,7 +184,7 @@ func (v *Verifier) refuseBuilt(err error, now time.Time) error {
 
 // checkChain judges one chain, the leaf's own properties aside, and says until
 // when the judgement holds.
-func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, now time.Time) (time.Time, error) {
+func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, now time.Time, wait bool) (time.Time, error) {
 	until := chain[0].NotAfter
 	if depth := len(chain) - 2; v.maxDepth > 0 && depth > v.maxDepth {
 		return until, reason.Refuse(reason.BadCertificate, fmt.Sprintf("%d intermediates between the leaf and its anchor, at most %d are accepted", depth, v.maxDepth))
@@ -212,16 +216,24 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 	if v.revocation == Off {
 		return until, nil
 	}
-	return v.checkRevocation(ctx, chain, now, until)
+	return v.checkRevocation(ctx, chain, now, until, wait)
 }
 
-func (v *Verifier) believe(leaf *x509.Certificate, chains [][]*x509.Certificate, until time.Time) Verified {
+func (v *Verifier) believe(built [][]*x509.Certificate, until time.Time) (Verified, error) {
+	chains, presented, err := v.ownChains(built)
+	if err != nil {
+		return Verified{}, &reason.Refusal{Reason: reason.BadCertificate, Detail: "a certificate cannot be read again", Err: err} // fail closed: this cannot be
+	}
+	leaf := presented[0]
 	b := &believed{
-		leaf: leaf, chains: chains, until: until, generation: v.generation, usage: v.usage,
-		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf),
+		leaf: leaf, chains: chains, presented: presented, until: until, generation: v.generation, usage: v.usage,
+		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf), notAfter: leaf.NotAfter,
 	}
 	for _, chain := range chains {
 		for i, c := range chain {
+			if c.NotAfter.Before(b.notAfter) {
+				b.notAfter = c.NotAfter
+			}
 			if c.NotBefore.After(b.notBefore) {
 				b.notBefore = c.NotBefore
 			}
@@ -237,7 +249,7 @@ func (v *Verifier) believe(leaf *x509.Certificate, chains [][]*x509.Certificate,
 			}
 		}
 	}
-	return Verified{b}
+	return Verified{b}, nil
 }
 
 func refusalIs(err error, r reason.Reason) bool {

@@ -9,31 +9,47 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// checkRevocation asks the CRLs about every certificate of a chain but its
-// anchor. An anchor is revoked by taking it away.
-func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time) (time.Time, error) {
+// pause is how soon an answer that is not known is asked for again, where the responder
+// does not say.
+const pause = 30 * time.Second
+
+// checkRevocation asks the CRLs, and then the responder, about every certificate of a
+// chain but its anchor. An anchor is revoked by taking it away. The time is until when
+// the answers hold; the error is ErrUndecided where the responder must be asked and wait
+// is false.
+func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time, wait bool) (time.Time, error) {
 	var unknown error
 	anchor := dn.Canonical(chain[len(chain)-1].RawSubject)
+	undecided := false
 	for i, c := range chain[:len(chain)-1] {
 		revoked, why, end := v.status(c, chain[i+1], anchor, now)
 		if !revoked && why != "" && v.responder != nil {
-			revoked, why, end = v.ask(ctx, c, chain[i+1], why)
+			var decided bool
+			if revoked, why, end, decided = v.ask(ctx, c, chain[i+1], why, wait); !decided {
+				undecided = true
+				continue // another certificate of the chain may be known to be revoked
+			}
+			if why != "" && !end.After(now) {
+				end = now.Add(pause)
+			}
 		}
 		if revoked {
 			return until, reason.Refuse(reason.Revoked, "revoked by its issuer "+quote(c.Issuer.String()))
 		}
-		if v.revocation != Hard {
-			continue // Soft: what is not known is believed, as the operator asked
-		}
-		if why != "" {
-			if unknown == nil {
-				unknown = reason.Refuse(reason.RevocationUnknown, why)
+		// Soft accepts what is not known, as the operator asked, and asks again when the
+		// answer, or the time in which there was none, is over. Without a responder nothing
+		// more can become known in this generation.
+		if v.revocation == Hard || v.responder != nil {
+			if end.Before(until) {
+				until = end
 			}
-			continue // an authority further up may be known to be revoked: that is the better word
 		}
-		if end.Before(until) {
-			until = end
+		if why != "" && v.revocation == Hard && unknown == nil {
+			unknown = reason.Refuse(reason.RevocationUnknown, why) // an authority further up may be known to be revoked: that is the better reason
 		}
+	}
+	if undecided {
+		return until, ErrUndecided
 	}
 	// A pinned leaf has no issuer in its chain that could be asked. One that signed
 	// itself can be revoked by nobody else; any other is not known.
@@ -87,16 +103,30 @@ func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.T
 	return false, why, end
 }
 
-// ask asks the responder about a certificate that no CRL speaks for.
-func (v *Verifier) ask(ctx context.Context, c, issuer *x509.Certificate, why string) (bool, string, time.Time) {
-	status, until, err := v.responder.Status(ctx, c, issuer)
+// ask asks the responder about a certificate that no CRL covers. Without wait it takes
+// what the responder knows already, and decided is false where that is nothing. The time
+// is the end of what is known, or of not knowing it.
+func (v *Verifier) ask(ctx context.Context, c, issuer *x509.Certificate, why string, wait bool) (revoked bool, unknown string, until time.Time, decided bool) {
+	var status Status
+	var err error
+	if wait {
+		status, until, err = v.responder.Status(ctx, c, issuer)
+	} else {
+		local, ok := v.responder.(LocalResponder)
+		if !ok {
+			return false, "", time.Time{}, false
+		}
+		if status, until, decided, err = local.StatusLocal(c, issuer); !decided {
+			return false, "", time.Time{}, false
+		}
+	}
 	switch {
 	case err != nil:
-		return false, why + "; the responder does not know: " + quote(err.Error()), time.Time{}
+		return false, why + "; the responder does not know: " + quote(err.Error()), until, true
 	case status == StatusRevoked:
-		return true, "", time.Time{}
+		return true, "", time.Time{}, true
 	case status == StatusGood:
-		return false, "", until
+		return false, "", until, true
 	}
-	return false, why + "; the responder does not know either", time.Time{}
+	return false, why + "; the responder does not know either", until, true
 }

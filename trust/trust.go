@@ -2,15 +2,13 @@ package trust
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -121,17 +119,12 @@ type Verifier struct {
 	system      bool // now is time.Now
 	generation  uint64
 	warnings    []string
-	believed    *expire.Cache[Verified] // by everything that was presented
+	cache       *cache
 }
 
 // generations counts the verifiers of this process, so that no two share a
 // generation.
 var generations atomic.Uint64
-
-const (
-	cacheSize = 4096
-	cacheTime = 10 * time.Minute
-)
 
 // New builds a Verifier. Every mistake is reported at once: no anchors, an anchor
 // of version 1, a CRL that cannot be believed, Hard without CRLs.
@@ -150,7 +143,7 @@ func New(c Config) (*Verifier, error) {
 		maxDepth:   c.MaxDepth,
 		now:        c.Now,
 		generation: generations.Add(1),
-		believed:   expire.New[Verified](cacheSize, cacheTime),
+		cache:      newCache(),
 	}
 	if v.now == nil {
 		v.now, v.system = time.Now, true
@@ -270,19 +263,38 @@ func (v *Verifier) SystemClock() bool { return v.system }
 // constraints are not applied, CRLs past their next update.
 func (v *Verifier) Warnings() []string { return slices.Clone(v.warnings) }
 
-// Verify judges what a client presented, leaf first (RFC 8446 section 4.4.2). The
+// Verify verifies what a client presented, leaf first (RFC 8446 section 4.4.2). The
 // error is a *reason.Refusal. Possession of the leaf's key is not shown here: the
-// handshake shows it, or a gateway that is itself authenticated.
-func (v *Verifier) Verify(ctx context.Context, presented []*x509.Certificate) (verified Verified, err error) {
+// handshake shows it, or a gateway that is itself authenticated. So nothing is
+// remembered here: see Remember.
+//
+// It waits for the Responder where only the Responder knows whether a certificate is
+// revoked.
+func (v *Verifier) Verify(ctx context.Context, presented []*x509.Certificate) (Verified, error) {
+	if err := ctx.Err(); err != nil {
+		return Verified{}, &reason.Refusal{Reason: reason.Timeout, Detail: "the caller gave up before its certificate was verified", Err: err}
+	}
+	return v.verify(ctx, presented, true)
+}
+
+// ErrUndecided is the answer of VerifyLocal where the Responder has to be asked.
+var ErrUndecided = errors.New("trust: only the responder knows whether the certificate is revoked")
+
+// VerifyLocal is Verify without the network: it waits for nobody, for use in loops that
+// keep time. The error is a *reason.Refusal, or ErrUndecided where everything else holds
+// and only the Responder, asked by Verify, knows whether a certificate is revoked.
+func (v *Verifier) VerifyLocal(presented []*x509.Certificate) (Verified, error) {
+	return v.verify(context.Background(), presented, false)
+}
+
+// verify asks the responder only if it may wait.
+func (v *Verifier) verify(ctx context.Context, presented []*x509.Certificate, wait bool) (verified Verified, err error) {
 	defer func() {
 		// crypto/x509 has panicked on hostile certificates before. A panic is never a pass.
 		if p := recover(); p != nil {
 			verified, err = Verified{}, reason.Refuse(reason.BadCertificate, "the verifier panicked on this certificate")
 		}
 	}()
-	if err := ctx.Err(); err != nil {
-		return Verified{}, &reason.Refusal{Reason: reason.Timeout, Detail: "the caller gave up before its certificate was judged", Err: err}
-	}
 	if len(presented) == 0 {
 		return Verified{}, reason.Refuse(reason.NoCertificate, "nothing was presented")
 	}
@@ -290,26 +302,26 @@ func (v *Verifier) Verify(ctx context.Context, presented []*x509.Certificate) (v
 		return Verified{}, err
 	}
 	now := v.now()
-	key := presentedKey(presented)
-	if known, ok := v.believed.Get(key); ok && known.ValidAt(now) {
-		return known, nil
+	known := v.find(presented)
+	if known != nil && (Verified{known}).ValidAt(now) {
+		return Verified{known}, nil
 	}
-	verified, err = v.judge(ctx, presented, now)
-	if err != nil {
-		return Verified{}, err
+	if known != nil && !wait && v.stillUndecided(ctx, known, now) {
+		return Verified{}, ErrUndecided // without checking every signature again, each second
 	}
-	v.believed.Put(key, verified) // only what was believed is kept: strangers cannot fill it
-	return verified, nil
+	return v.judge(ctx, presented, now, wait)
 }
 
-// presentedKey stands for exactly these certificates in exactly this order.
-func presentedKey(presented []*x509.Certificate) string {
-	h := sha256.New()
-	for _, c := range presented {
-		var size [4]byte
-		binary.BigEndian.PutUint32(size[:], uint32(len(c.Raw)))
-		h.Write(size[:])
-		h.Write(c.Raw)
+// stillUndecided reports whether all that is missing of a judgement is the responder's
+// answer.
+func (v *Verifier) stillUndecided(ctx context.Context, b *believed, now time.Time) bool {
+	if v.responder == nil || now.Before(b.notBefore) || now.After(b.notAfter) {
+		return false
 	}
-	return string(h.Sum(nil))
+	for _, chain := range b.chains {
+		if _, err := v.checkChain(ctx, chain, now, false); err == ErrUndecided {
+			return true
+		}
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package trust
 import (
 	"crypto/x509"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,14 +15,17 @@ type Verified struct{ of *believed }
 type believed struct {
 	leaf        *x509.Certificate
 	chains      [][]*x509.Certificate
+	presented   []*x509.Certificate // the leaf and the issuers of the chains, without the anchors
 	fingerprint Digest
 	spki        Digest
 	direct      []Digest // keys of the leaf's direct issuers
 	issuers     []Digest // keys of every CA certificate of the chains
 	notBefore   time.Time
+	notAfter    time.Time // the first end of a certificate
 	until       time.Time
 	generation  uint64
 	usage       Usage
+	kept        atomic.Bool // Remember has been called
 }
 
 // IsZero reports whether v is nobody.

@@ -17,37 +17,48 @@ var oidScope = asn1.ObjectIdentifier{2, 5, 29, 28}
 // believe judges what was fetched as trust does when it loads it, and refuses what a
 // stranger could put in the way: a list that nobody known signed, one of another
 // series than the file's, and an older one, which somebody may be playing back.
-func (f *Fetcher) believe(s Source, have *x509.RevocationList, data []byte) (*x509.RevocationList, error) {
+// It reports whether the file holds the list already.
+func (f *Fetcher) believe(s Source, file, data []byte) (list *x509.RevocationList, same bool, err error) {
+	authorities := slices.Concat(s.Anchors, s.Issuers)
+	if err := checkSigned(data, authorities); err != nil {
+		return nil, false, err
+	}
 	lists, err := trust.ReadCRLs(s.URL, data)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if len(lists) != 1 {
-		return nil, fmt.Errorf("%d CRLs in one answer", len(lists))
+		return nil, false, fmt.Errorf("%d CRLs in one answer", len(lists))
 	}
-	list := lists[0].List
-	authorities := slices.Concat(s.Anchors, s.Issuers)
+	list = lists[0].List
 	if err := trust.CheckCRL(list, authorities, f.now()); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	// CheckCRL leaves the list of an authority that it does not know to the chain that
 	// shows one. Here that would let anybody put another list in the place of a good one.
 	if !slices.ContainsFunc(authorities, func(a *x509.Certificate) bool { return signedBy(list, a) }) {
-		return nil, errors.New("the CRL is not signed by any authority that is known here")
+		return nil, false, errNotSigned
 	}
 	if f.past(list) {
-		return nil, errPast
+		return nil, false, errPast
 	}
+	if file == nil {
+		return list, false, nil
+	}
+	if bytes.Equal(file, data) {
+		return list, true, nil // and need not be read twice
+	}
+	have, err := parseFile(s.File, file)
 	if have == nil {
-		return list, nil
+		return list, false, err
 	}
 	switch {
 	case !sameSeries(list, have):
-		return nil, errors.New("the CRL is of another issuer, key or scope than the one in the file; remove the file to change it on purpose")
+		return nil, false, errors.New("the CRL is of another issuer, key or scope than the one in the file; remove the file to change it on purpose")
 	case trust.Older(list, have), !trust.Older(have, list) && list.ThisUpdate.Before(have.ThisUpdate):
-		return nil, errors.New("the CRL is older than the one in the file")
+		return nil, false, errors.New("the CRL is older than the one in the file")
 	}
-	return list, nil
+	return list, bytes.Equal(have.Raw, list.Raw), nil
 }
 
 func signedBy(list *x509.RevocationList, a *x509.Certificate) bool {

@@ -28,6 +28,18 @@ type Source struct {
 	File    string
 	Anchors []*x509.Certificate // of the trust that the CRL is for
 	Issuers []*x509.Certificate // authorities below them, for a CRL that one of these issues
+	// MaxBytes is the largest answer that is read; 0 means 16 MiB.
+	MaxBytes int64
+}
+
+// DefaultMaxBytes is enough for some 400,000 entries.
+const DefaultMaxBytes = 16 << 20
+
+func (s Source) maxBytes() int64 {
+	if s.MaxBytes == 0 {
+		return DefaultMaxBytes
+	}
+	return s.MaxBytes
 }
 
 // Check says what is wrong with a source's URL.
@@ -45,7 +57,7 @@ func (s Source) Check() error {
 }
 
 const (
-	maxBytes = 64 << 20
+	mostFile = 64 << 20 // bytes of a file, which the operator put there
 	timeout  = 30 * time.Second
 	retry    = time.Minute      // after a failure
 	longest  = 6 * time.Hour    // between two looks, however far the next update is
@@ -99,7 +111,11 @@ func (f *Fetcher) keep(ctx context.Context, s Source) {
 // untilFirst is how long the first look may wait: hardly, where the file holds
 // nothing that is good for anything.
 func (f *Fetcher) untilFirst(s Source) time.Duration {
-	if have, err := readList(s.File); err != nil || have == nil || f.past(have) {
+	data, err := readFile(s.File)
+	if err != nil {
+		return atOnce
+	}
+	if have, err := parseFile(s.File, data); err != nil || have == nil || f.past(have) {
 		return atOnce
 	}
 	return soonest

@@ -13,15 +13,17 @@ import (
 	"time"
 )
 
-// seen is what a server called the list that it sent last.
+// seen is what a server called the list that it sent last, and what the file held then.
 type seen struct {
 	etag string
-	list [sha256.Size]byte
+	file [sha256.Size]byte
+	list *x509.RevocationList // its dates alone
 }
 
 var (
-	errPast     = errors.New("the CRL is past its next update")
-	errTooLarge = fmt.Errorf("the CRL is larger than %d MiB", maxBytes>>20)
+	errPast      = errors.New("the CRL is past its next update")
+	errEncoded   = errors.New("the answer has a content encoding; a CRL is read as it is")
+	errLargeFile = tooLarge(mostFile)
 )
 
 // Fetch fetches a source once. The file changes only for a list that is believed
@@ -41,7 +43,7 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last seen) (list *x509.Re
 	if err := s.Check(); err != nil {
 		return nil, seen{}, fmt.Errorf("the URL cannot be fetched: %w", err)
 	}
-	have, err := readList(s.File)
+	file, err := readFile(s.File)
 	if err != nil {
 		return nil, seen{}, err
 	}
@@ -52,7 +54,7 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last seen) (list *x509.Re
 		return nil, seen{}, err
 	}
 	// Asked only where the file still holds what the server named so.
-	conditional := last.etag != "" && have != nil && sha256.Sum256(have.Raw) == last.list
+	conditional := last.etag != "" && file != nil && sha256.Sum256(file) == last.file
 	if conditional {
 		request.Header.Set("If-None-Match", last.etag)
 	}
@@ -66,33 +68,49 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last seen) (list *x509.Re
 	defer response.Body.Close()
 	switch {
 	case response.StatusCode == http.StatusNotModified && conditional:
-		if f.past(have) {
+		if f.past(last.list) {
 			return nil, seen{}, errPast // a server, or who stands before it, that is frozen
 		}
-		return have, last, nil
+		return last.list, last, nil
 	case response.StatusCode != http.StatusOK:
 		return nil, seen{}, fmt.Errorf("the server answers %d", response.StatusCode)
 	}
-	data, err := readAll(response.Body)
+	// An encoded answer may be a thousand times as large as what was sent.
+	if e := response.Header.Get("Content-Encoding"); response.Uncompressed || e != "" && !strings.EqualFold(e, "identity") {
+		return nil, seen{}, errEncoded
+	}
+	if response.ContentLength > s.maxBytes() {
+		return nil, seen{}, tooLarge(s.maxBytes())
+	}
+	data, err := readAll(response.Body, s.maxBytes())
 	if err != nil {
 		return nil, seen{}, err
 	}
-	list, err = f.believe(s, have, data)
+	list, same, err := f.believe(s, file, data)
 	if err != nil {
 		return nil, seen{}, err
 	}
-	if have == nil || string(have.Raw) != string(list.Raw) {
+	if !same {
 		if err := replace(s.File, data); err != nil {
 			return nil, seen{}, err
 		}
+		file = data
 	}
-	return list, seen{etag: response.Header.Get("ETag"), list: sha256.Sum256(list.Raw)}, nil
+	dates := &x509.RevocationList{ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate} // without what the entries take until the next time
+	return dates, seen{etag: response.Header.Get("ETag"), file: sha256.Sum256(file), list: dates}, nil
 }
 
-func readAll(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
-	if err == nil && len(data) > maxBytes {
-		err = errTooLarge
+func tooLarge(most int64) error {
+	if most%(1<<20) == 0 {
+		return fmt.Errorf("the CRL is larger than %d MiB", most>>20)
+	}
+	return fmt.Errorf("the CRL is larger than %d bytes", most)
+}
+
+func readAll(r io.Reader, most int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = tooLarge(most)
 	}
 	return data, err
 }
@@ -107,7 +125,7 @@ func (f *Fetcher) client() *http.Client {
 // stayAtHome follows redirects within the host of the URL only, and no proxy of the
 // environment. Fetches are far apart: it keeps no connection between them.
 var stayAtHome = &http.Client{
-	Transport: &http.Transport{Proxy: nil, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true, TLSHandshakeTimeout: 10 * time.Second},
+	Transport: &http.Transport{Proxy: nil, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true, DisableCompression: true, TLSHandshakeTimeout: 10 * time.Second},
 	CheckRedirect: func(next *http.Request, via []*http.Request) error {
 		first := via[0].URL
 		if !strings.EqualFold(next.URL.Host, first.Host) || next.URL.Scheme != first.Scheme {

@@ -231,7 +231,7 @@ func TestServersThatDoNotGiveAList(t *testing.T) {
 					return
 				}
 			}
-		}, "larger than 64 MiB"},
+		}, "larger than 16 MiB"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)

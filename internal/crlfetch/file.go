@@ -11,10 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// readList reads the list in a file. There is none, and no error, where there is no
-// file or a damaged one: what is fetched replaces it. A file that cannot be opened
-// may hold a newer list, and one with several must not lose them.
-func readList(file string) (*x509.RevocationList, error) {
+// readFile reads a file that may hold a list. It is nil, and no error, where there is no
+// file. A file that cannot be opened may hold a newer list.
+func readFile(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -23,13 +22,15 @@ func readList(file string) (*x509.RevocationList, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > maxBytes {
-		return nil, errTooLarge // without reading up to the cap each time
+	if info, err := f.Stat(); err == nil && info.Size() > mostFile {
+		return nil, errLargeFile // without reading up to the cap each time
 	}
-	data, err := readAll(f)
-	if err != nil {
-		return nil, err
-	}
+	return readAll(f, mostFile)
+}
+
+// parseFile reads the list in a file. There is none, and no error, in an absent or damaged
+// one: what is fetched replaces it. A file with several must not lose them.
+func parseFile(file string, data []byte) (*x509.RevocationList, error) {
 	lists, err := trust.ReadCRLs(file, data)
 	switch {
 	case err != nil:

@@ -1,10 +1,11 @@
-// Package expire is go-cache with a type and a bound.
+// Package expire is go-cache with a type and a bound, in entries and in bytes.
 //
 // go-cache itself grows without limit, so it is keyed only by what was verified
 // (a chain, a named user), never by what a caller may choose, and counted.
 package expire
 
 import (
+	"sync"
 	"time"
 
 	cache "github.com/patrickmn/go-cache"
@@ -14,19 +15,36 @@ import (
 type Cache[V any] struct {
 	entries *cache.Cache
 	most    int
+	bytes   int // 0: not counted
+	ttl     time.Duration
+
+	mu      sync.Mutex // of changes
+	held    int        // bytes
+	cleaned time.Time
+}
+
+type entry[V any] struct {
+	value V
+	size  int
 }
 
 // New returns a cache of at most so many values, each kept for at most ttl.
-func New[V any](most int, ttl time.Duration) *Cache[V] {
-	// No janitor: Put cleans up when the bound is reached, so that a cache needs
-	// no goroutine and goes away with its owner.
-	return &Cache[V]{entries: cache.New(ttl, 0), most: most}
+func New[V any](most int, ttl time.Duration) *Cache[V] { return NewSized[V](most, 0, ttl) }
+
+// NewSized is New with a bound on the sum of the sizes that are given to PutSized. 0
+// is no bound.
+func NewSized[V any](most, bytes int, ttl time.Duration) *Cache[V] {
+	// No janitor: Put cleans up, so that a cache needs no goroutine and goes away with
+	// its owner.
+	c := &Cache[V]{entries: cache.New(ttl, 0), most: most, bytes: bytes, ttl: ttl, cleaned: time.Now()}
+	c.entries.OnEvicted(func(_ string, v any) { c.held -= v.(*entry[V]).size }) // under mu: only Put and Delete evict
+	return c
 }
 
 // Get returns the value for key, if it is there and not too old.
 func (c *Cache[V]) Get(key string) (V, bool) {
 	if found, ok := c.entries.Get(key); ok {
-		return found.(V), true
+		return found.(*entry[V]).value, true
 	}
 	var none V
 	return none, false
@@ -34,15 +52,46 @@ func (c *Cache[V]) Get(key string) (V, bool) {
 
 // Put keeps a value. At the bound everything old is dropped, and everything
 // where nothing is old: a cache that starts again costs time, never memory.
-func (c *Cache[V]) Put(key string, v V) {
-	if c.entries.ItemCount() >= c.most {
+func (c *Cache[V]) Put(key string, v V) { c.PutSized(key, v, 0) }
+
+// PutSized is Put for a value of so many bytes. One that is larger than the bound is
+// not kept.
+func (c *Cache[V]) PutSized(key string, v V, size int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries.Delete(key)
+	if c.bytes > 0 && size > c.bytes {
+		return
+	}
+	if c.full(size) || time.Since(c.cleaned) > c.ttl {
 		c.entries.DeleteExpired()
-		if c.entries.ItemCount() >= c.most {
+		c.cleaned = time.Now()
+		if c.full(size) {
 			c.entries.Flush()
+			c.held = 0
 		}
 	}
-	c.entries.SetDefault(key, v)
+	c.entries.SetDefault(key, &entry[V]{v, size})
+	c.held += size
+}
+
+func (c *Cache[V]) full(size int) bool {
+	return c.entries.ItemCount() >= c.most || c.bytes > 0 && c.held+size > c.bytes
+}
+
+// Delete drops a value.
+func (c *Cache[V]) Delete(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries.Delete(key)
 }
 
 // Len is the number of values, old ones included.
 func (c *Cache[V]) Len() int { return c.entries.ItemCount() }
+
+// Held is the sum of the sizes of the values, old ones included.
+func (c *Cache[V]) Held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held
+}

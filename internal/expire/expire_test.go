@@ -55,3 +55,45 @@ func TestConcurrentUse(t *testing.T) {
 		t.Errorf("%d values", n)
 	}
 }
+
+// Covers A23.
+func TestCacheIsBoundedInBytes(t *testing.T) {
+	c := expire.NewSized[int](1000, 100, time.Hour)
+	for i := range 500 {
+		size := i % 30
+		c.PutSized(fmt.Sprint(i%7), i, size) // also in the place of another
+		if n := c.Held(); n > 100 {
+			t.Fatalf("%d bytes after %d", n, i)
+		}
+		if v, ok := c.Get(fmt.Sprint(i % 7)); !ok || v != i {
+			t.Fatalf("%d: %v, %v", i, v, ok)
+		}
+	}
+	c.PutSized("0", 1, 101)
+	if _, ok := c.Get("0"); ok {
+		t.Error("a value larger than the bound is kept")
+	}
+	for i := range 7 {
+		c.Delete(fmt.Sprint(i))
+	}
+	if c.Held() != 0 || c.Len() != 0 {
+		t.Errorf("%d bytes of %d values are left", c.Held(), c.Len())
+	}
+}
+
+// Covers A23.
+func TestOldValuesLeaveTheMemory(t *testing.T) {
+	c := expire.NewSized[int](1000, 1000, time.Millisecond)
+	for i := range 10 {
+		c.PutSized(fmt.Sprint(i), i, 10)
+	}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		c.PutSized("new", 1, 10)
+		if c.Len() == 1 && c.Held() == 10 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d values, %d bytes", c.Len(), c.Held())
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
@@ -94,6 +95,9 @@ func (c *Client) post(ctx context.Context, der []byte) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || kind != "application/ocsp-response" {
 		return nil, wrong("the content type of the answer is not application/ocsp-response")
+	}
+	if e := response.Header.Get("Content-Encoding"); response.Uncompressed || e != "" && !strings.EqualFold(e, "identity") {
+		return nil, wrong("the answer has a content encoding")
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 	if err != nil {

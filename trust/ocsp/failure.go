@@ -16,10 +16,11 @@ type failure struct {
 const maxDetail = 120
 
 var (
-	errNoPlace = &failure{what: "too many questions are under way"}
-	errPaused  = &failure{what: "the responder failed too often and is not asked for a while"}
-	errOlder   = &failure{what: "the answer is older than the one that said revoked", blame: true}
-	errNotOurs = &failure{what: "the responder does not know the certificate"}
+	errNotIssued = &failure{what: "the certificate is not the given issuer's"}
+	errNoPlace   = &failure{what: "too many questions are under way"}
+	errPaused    = &failure{what: "the responder failed too often and is not asked for a while"}
+	errOlder     = &failure{what: "the answer is older than the one that said revoked", blame: true}
+	errNotOurs   = &failure{what: "the responder does not know the certificate"}
 )
 
 // Error returns one short line.

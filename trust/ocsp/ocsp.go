@@ -53,7 +53,7 @@ type Client struct {
 	flights map[string]*flight
 }
 
-var _ trust.Responder = (*Client)(nil)
+var _ trust.LocalResponder = (*Client)(nil)
 
 // answer is what Status says, and until when it need not be asked again.
 type answer struct {
@@ -134,8 +134,8 @@ func or[N int | time.Duration](value, otherwise N) N {
 // A caller that leaves early does not end a question: others may wait for it, and the
 // answer is kept for the next one.
 func (c *Client) Status(ctx context.Context, cert, issuer *x509.Certificate) (trust.Status, time.Time, error) {
-	if cert == nil || issuer == nil || cert.SerialNumber == nil || !bytes.Equal(cert.RawIssuer, issuer.RawSubject) {
-		return trust.StatusUnknown, time.Time{}, &failure{what: "the certificate is not the given issuer's"}
+	if !matches(cert, issuer) {
+		return trust.StatusUnknown, time.Time{}, errNotIssued
 	}
 	key := keyOf(cert, issuer)
 	f, a := c.join(ctx, key, cert, issuer)
@@ -148,6 +148,11 @@ func (c *Client) Status(ctx context.Context, cert, issuer *x509.Certificate) (tr
 	case <-ctx.Done():
 		return c.gaveUp(ctx, key)
 	}
+}
+
+// matches reports whether a certificate bears the issuer's name.
+func matches(cert, issuer *x509.Certificate) bool {
+	return cert != nil && issuer != nil && cert.SerialNumber != nil && bytes.Equal(cert.RawIssuer, issuer.RawSubject)
 }
 
 // join returns the question under way about a certificate, started if need be, or no

@@ -22,6 +22,22 @@ func (c *Client) known(key string) (answer, bool) {
 	return answer{}, false
 }
 
+// StatusLocal implements trust.LocalResponder: it is Status without a question. While the
+// responder rests it is known that nothing more can be known.
+func (c *Client) StatusLocal(cert, issuer *x509.Certificate) (status trust.Status, until time.Time, known bool, err error) {
+	if !matches(cert, issuer) {
+		return trust.StatusUnknown, time.Time{}, true, errNotIssued
+	}
+	key := keyOf(cert, issuer)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, ok := c.known(key)
+	if !ok && c.breaker.closed(c.now()) {
+		a, ok = c.settle(key, verdict{}, errPaused), true
+	}
+	return a.status, a.until, ok, a.err
+}
+
 // ask puts one question to the responder, when there is a place for it.
 func (c *Client) ask(ctx context.Context, cert, issuer *x509.Certificate) (v verdict, err error) {
 	defer func() {

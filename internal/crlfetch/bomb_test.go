@@ -1,0 +1,182 @@
+package crlfetch_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/x509"
+	"encoding/asn1"
+	"fmt"
+	"math/big"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// swollen is a list with so many bytes of further entries, whose signature is not over
+// them.
+func swollen(t testing.TB, list []byte, size int) []byte {
+	t.Helper()
+	var outer struct {
+		TBS       asn1.RawValue
+		Algorithm asn1.RawValue
+		Signature asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(list, &outer); err != nil {
+		t.Fatal(err)
+	}
+	rest := outer.TBS.Bytes
+	for range 5 { // version, algorithm, issuer, two dates
+		var one asn1.RawValue
+		after, err := asn1.Unmarshal(rest, &one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest = after
+	}
+	head := outer.TBS.Bytes[:len(outer.TBS.Bytes)-len(rest)]
+	entry := []byte("\x30\x12\x02\x01\x01\x17\x0d260101000000Z")
+	entries, err := asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: bytes.Repeat(entry, size/len(entry))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer.TBS.FullBytes, outer.TBS.Bytes = nil, append(bytes.Clone(head), entries...)
+	der, err := asn1.Marshal(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size < 1<<20 {
+		if _, err := x509.ParseRevocationList(der); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return der
+}
+
+func zipped(t testing.TB, data []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	z.Write(data)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// Covers H17: what nobody known has signed costs its own size, and a list that is packed
+// is not unpacked.
+func TestListThatSwellsIsRefusedCheaply(t *testing.T) {
+	w := newWorld(t)
+	w.give(w.list(1))
+	w.fetched(t)
+	large := swollen(t, w.list(2), 15<<20)
+	for name, x := range map[string]struct {
+		encoding string
+		body     []byte
+		most     uint64 // MiB allocated
+	}{
+		"not signed":                {"", large, 120},
+		"not signed, in PEM":        {"", inPEM(large[:11<<20]), 120}, // cut off, too
+		"gzip":                      {"gzip", zipped(t, swollen(t, w.list(2), 60<<20)), 10},
+		"gzip of a genuine list":    {"gzip", zipped(t, w.list(3)), 10},
+		"an encoding of another":    {"br", w.list(3), 10},
+		"gzip without being asked":  {"x-gzip", zipped(t, w.list(3)), 10},
+		"larger than the cap":       {"", swollen(t, w.list(2), 17<<20), 10},
+		"gzip without saying so":    {"", zipped(t, large), 10},
+		"a head that is all issuer": {"", longIssuer(t), 120},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.use(func(rw http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Accept-Encoding") != "" {
+					t.Errorf("Accept-Encoding: %s", r.Header.Get("Accept-Encoding"))
+				}
+				if x.encoding != "" {
+					rw.Header().Set("Content-Encoding", x.encoding)
+				}
+				rw.Header().Set("Content-Length", fmt.Sprint(len(x.body)))
+				rw.Write(x.body)
+			})
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			w.refused(t, "")
+			runtime.ReadMemStats(&after)
+			if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > x.most {
+				t.Errorf("%d MiB were allocated for %d KiB, want at most %d", n, len(x.body)>>10, x.most)
+			}
+			if d := time.Since(start); d > 3*time.Second {
+				t.Errorf("it took %v", d)
+			}
+		})
+	}
+}
+
+// longIssuer is a list whose issuer has a name of megabytes.
+func longIssuer(t testing.TB) []byte {
+	t.Helper()
+	ca := testpki.NewCA("x")
+	name := asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true}
+	one := must(t)(asn1.Marshal([]any{[]any{asn1.ObjectIdentifier{2, 5, 4, 3}, "x"}}))
+	one[0] = 0x31 // SET
+	name.Bytes = bytes.Repeat(one, 8<<20/len(one))
+	subject := must(t)(asn1.Marshal(name))
+	list := ca.CRL(1, nil)
+	return bytes.Replace(list.Raw, list.RawIssuer, subject, 1) // lengths do not fit: nothing may be read beyond them
+}
+
+func must(t testing.TB) func([]byte, error) []byte {
+	return func(b []byte, err error) []byte {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+}
+
+// Covers H17: real lists of several megabytes pass, and the cap is a setting.
+func TestLargeGenuineListIsFetched(t *testing.T) {
+	w := newWorld(t)
+	serials := make([]*big.Int, 130_000)
+	for i := range serials {
+		serials[i] = new(big.Int).Lsh(big.NewInt(int64(i+1)), 130)
+	}
+	list := w.ca.CRL(1, serials).Raw
+	if len(list) < 4<<20 {
+		t.Fatalf("%d bytes", len(list))
+	}
+	w.give(list)
+	w.source.MaxBytes = 1 << 20
+	w.alone(t)
+	w.refused(t, "larger than 1 MiB")
+	w.source.MaxBytes = 0
+	w.fetched(t)
+	w.holds(t, list)
+}
+
+// The head of a list says of it what crypto/x509 says of the whole.
+func FuzzHead(f *testing.F) {
+	ca := testpki.NewCA("Client CA")
+	f.Add(ca.CRL(1, []*big.Int{big.NewInt(7)}).Raw)
+	f.Add(ca.CRL(2, nil).Raw)
+	f.Add(swollen(f, ca.CRL(2, nil).Raw, 100))
+	f.Add([]byte("\x30\x80"))
+	f.Fuzz(func(t *testing.T, der []byte) {
+		head, err := crlfetch.ReadHead(der)
+		whole, wrong := x509.ParseRevocationList(der)
+		if wrong == nil && len(whole.Raw) == len(der) && err != nil && len(whole.RawIssuer) < 16<<10-100 {
+			t.Fatalf("crypto/x509 reads the list, and its head: %v", err)
+		}
+		if err != nil || wrong != nil {
+			return
+		}
+		if !bytes.Equal(head.RawTBSRevocationList, whole.RawTBSRevocationList) || !bytes.Equal(head.Signature, whole.Signature) ||
+			head.SignatureAlgorithm != whole.SignatureAlgorithm || !bytes.Equal(head.RawIssuer, whole.RawIssuer) {
+			t.Fatal("the head is another list's")
+		}
+	})
+}

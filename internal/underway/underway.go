@@ -1,0 +1,145 @@
+// Package underway verifies again what was let in and goes on: connections, hijacked
+// ones too, and long answers. No request will ask again whether their callers are
+// trusted now.
+//
+// It serves loops that keep time, so a check is local and waits for nobody. Where only
+// an OCSP responder knows the answer, one of a few workers asks it.
+package underway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Grace is how long an answer that must end may take to be complete. It leaves room
+// below the promised second.
+const Grace = 750 * time.Millisecond
+
+// Work is something under way. It must be comparable.
+type Work interface {
+	// Check verifies again. An error means that the work must end. Without wait it must
+	// not block, and answers trust.ErrUndecided where only a responder knows.
+	Check(ctx context.Context, wait bool) error
+	// End ends the work. It must not block.
+	End()
+}
+
+const (
+	workers  = 8                // fewer than the questions that package ocsp puts at once: handshakes and requests ask too
+	longest  = 10 * time.Second // for one question
+	overtime = 2 * time.Minute  // for an answer, before a work ends because nothing is known
+)
+
+// Checker checks works. Its zero value is ready. It is safe for concurrent use. It has
+// no goroutine while nothing has to be asked.
+type Checker struct {
+	mu      sync.Mutex
+	since   map[Work]time.Time // waiting for a worker, or with one
+	waiting []Work             // first come, first served
+	running int
+}
+
+// Check checks a work without waiting, and ends it if it must. Where a responder has to
+// be asked, a worker does so later, but only if ask is set.
+func (c *Checker) Check(w Work, ask bool) {
+	switch err := check(context.Background(), w, false); {
+	case err == nil:
+	case err != trust.ErrUndecided:
+		end(w)
+	case ask:
+		c.later(w)
+	}
+}
+
+// later hands a work to a worker. One that has waited too long ends: fail closed, not
+// known is not good.
+func (c *Checker) later(w Work) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if since, ok := c.since[w]; ok {
+		if time.Since(since) > overtime {
+			go end(w)
+		}
+		return
+	}
+	if c.since == nil {
+		c.since = map[Work]time.Time{}
+	}
+	c.since[w] = time.Now()
+	c.waiting = append(c.waiting, w)
+	if c.running < workers {
+		c.running++
+		go c.run()
+	}
+}
+
+// run is a worker. It leaves when nobody waits.
+func (c *Checker) run() {
+	for {
+		c.mu.Lock()
+		if len(c.waiting) == 0 {
+			c.waiting = nil
+			c.running--
+			c.mu.Unlock()
+			return
+		}
+		w := c.waiting[0]
+		c.waiting[0] = nil
+		c.waiting = c.waiting[1:]
+		c.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), longest)
+		err := check(ctx, w, true)
+		cancel()
+		if err != nil {
+			end(w)
+		}
+		c.mu.Lock()
+		delete(c.since, w)
+		c.mu.Unlock()
+	}
+}
+
+var errPanic = reason.Refuse(reason.BadCertificate, "the check panicked")
+
+// check is Work.Check. A panic is never a pass.
+func check(ctx context.Context, w Work, wait bool) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			logPanic(p)
+			err = errPanic
+		}
+	}()
+	return w.Check(ctx, wait)
+}
+
+func end(w Work) {
+	defer func() {
+		if p := recover(); p != nil {
+			logPanic(p)
+		}
+	}()
+	w.End()
+}
+
+// logPanic goes to the program's default log: a panic is a defect of the program.
+func logPanic(v any) {
+	slog.Error("a check of what is under way panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+}
+
+// Abort ends the answer to a request of HTTP/2, and nothing else of its connection: the
+// stream is reset, which ends the request's context, reads and writes. The error is that
+// of a ResponseWriter that cannot do it. It must not be called once the handler has
+// returned.
+func Abort(w http.ResponseWriter) error {
+	control := http.NewResponseController(w)
+	past := time.Unix(1, 0)
+	return errors.Join(control.SetReadDeadline(past), control.SetWriteDeadline(past))
+}

@@ -1,0 +1,117 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/underway"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// trackedConn is a connection that a guard has served: its certificate is a client's or a
+// gateway's. The port checks it by the port's own trust, which is not always the guard's.
+type trackedConn struct {
+	guard *Guard
+	conn  *ports.Conn
+}
+
+// track lets the port ask the guard about a connection, as long as it is open.
+func (s *snapshot) track(c *ports.Conn) {
+	if s.guard == nil {
+		return // a configuration that was never put in effect
+	}
+	s.guard.ports.Store(c.Port(), nil)
+	c.Track(trackedConn{s.guard, c})
+}
+
+// Check implements underway.Work.
+func (t trackedConn) Check(ctx context.Context, wait bool) error {
+	s := t.guard.snapshot.Load()
+	p := s.port(t.conn.Port().Name())
+	v := s.trust(t.conn, p)
+	if p.Forwarded != nil {
+		v = p.Forwarded.GatewayTrust()
+	}
+	verified, err := t.conn.VerifiedLocally(v)
+	if err == trust.ErrUndecided && wait {
+		verified, err = t.conn.VerifiedBy(ctx, v)
+	}
+	if err == nil && p.Forwarded != nil && !p.Forwarded.IsGateway(verified) {
+		return errNoGateway
+	}
+	return err
+}
+
+// End implements underway.Work.
+func (t trackedConn) End() { t.conn.End() }
+
+var errNoGateway = reason.Refuse(reason.UntrustedGateway, "the connection's certificate is none of the gateways'")
+
+// answer is the answer to a request that a gateway forwarded, or the connection that its
+// handler has hijacked. On other ports than a gateway's the connection's own certificate
+// is the user's. The zero value is of nobody.
+type answer struct {
+	guard     *Guard
+	conn      *ports.Conn
+	statement forwarded.Statement
+	w         http.ResponseWriter
+	major     int // version of HTTP
+
+	mu   sync.Mutex
+	over bool
+}
+
+// begin checks the user's certificate until end is called, or as long as the connection
+// that the handler hijacks goes on. A user without a certificate has none to check.
+func (a *answer) begin(g *Guard, w http.ResponseWriter, r *http.Request, o *Outcome) {
+	c, ok := ports.FromContext(r.Context())
+	if !ok || o.Verified.IsZero() {
+		return
+	}
+	a.guard, a.conn, a.statement, a.w, a.major = g, c, o.hop.statement, w, r.ProtoMajor
+	c.Track(a)
+}
+
+func (a *answer) end() {
+	if a.conn == nil {
+		return
+	}
+	a.conn.Untrack(a)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
+}
+
+// Check implements underway.Work.
+func (a *answer) Check(ctx context.Context, wait bool) error {
+	p := a.guard.snapshot.Load().port(a.conn.Port().Name())
+	if p.Forwarded == nil {
+		return reason.Refuse(reason.UntrustedGateway, "the port has no gateways any more") // fail closed
+	}
+	_, err := p.Forwarded.VerifyLocal(a.statement)
+	if err == trust.ErrUndecided && wait {
+		_, err = p.Forwarded.Verify(ctx, a.statement)
+	}
+	return err
+}
+
+// End implements underway.Work. On HTTP/2 it ends the answer, if that is not complete soon:
+// the connection is other callers' too. A connection of HTTP/1.1 has one caller at a time.
+func (a *answer) End() {
+	if a.major != 2 {
+		a.conn.End()
+		return
+	}
+	time.AfterFunc(underway.Grace, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if !a.over && underway.Abort(a.w) != nil {
+			a.conn.End() // fail closed: something around the ResponseWriter hides the stream
+		}
+	})
+}

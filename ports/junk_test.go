@@ -1,0 +1,96 @@
+package ports_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// withJunk is a client certificate with nine others of some 15.8 kB behind it, which
+// lead nowhere and are others for every i.
+func withJunk(who *testpki.Pair, junk *x509.Certificate, i int) tls.Certificate {
+	own := who.TLS()
+	for n := range 10 - len(own.Certificate) {
+		der := append([]byte(nil), junk.Raw...)
+		der[len(der)/2], der[len(der)/2+1], der[len(der)/2+2] = byte(i), byte(i>>8), byte(n) // in an extension: it still parses
+		own.Certificate = append(own.Certificate, der)
+	}
+	return own
+}
+
+func sends(c tls.Certificate) tlsOption {
+	return func(config *tls.Config) {
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c, nil }
+	}
+}
+
+// Covers A23, H9. A certificate is public: whoever sends one need not hold its key.
+func TestJunkBesideACertificateIsNotRemembered(t *testing.T) {
+	key := testpki.NewKey()
+	named := func(name string) *x509.Certificate {
+		return testpki.Make(nil, key, &x509.Certificate{
+			Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+			ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 15500)}},
+		}).Cert
+	}
+	thief := &testpki.Pair{Cert: alice.Cert, Key: testpki.NewKey()}
+	low := clientCA.SubCA("Upper").SubCA("Lower").Leaf("low")
+	for name, x := range map[string]struct {
+		who  *testpki.Pair
+		junk string
+		in   bool
+
+		visits int // each 150 kB of certificates
+	}{
+		"valid leaf, foreign key":              {thief, "Junk", false, 400},
+		"valid leaf, own key":                  {alice, "Junk", true, 100},
+		"valid leaf, own key, name of the CA":  {alice, "Client CA", true, 100},
+		"valid chain, own key, name of its CA": {low, "Lower", true, 100},
+	} {
+		for version, o := range map[string]tlsOption{"TLS 1.3": h1, "TLS 1.2": tls12} {
+			t.Run(name+", "+version, func(t *testing.T) {
+				c, _ := config(t, ports.Require)
+				c.OnHandshake = nil // a test that records certificates would keep them
+				p := serving(t, c)
+				junk := named(x.junk)
+				visit := func(i int) {
+					raw, err := net.Dial("tcp", p.Addr().String())
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer raw.Close()
+					own, err := over(raw, clientConfig(x.who, o, h1, sends(withJunk(x.who, junk, i))))
+					body := ""
+					if err == nil {
+						body, _, err = own.get("/")
+						own.http.CloseIdleConnections()
+					}
+					if (err == nil && strings.Contains(body, x.who.Cert.Subject.CommonName)) != x.in {
+						t.Fatalf("%d: %q, %v", i, body, err)
+					}
+				}
+				visit(0)
+				eventually(t, "the first to go", func() bool { return p.Open() == 0 })
+				before := int64(heapNow())
+				for i := range x.visits {
+					visit(1 + i)
+				}
+				eventually(t, "the connections to go", func() bool { return p.Open() == 0 })
+				var grown int64
+				eventually(t, "the memory to go", func() bool {
+					grown = int64(heapNow()) - before
+					return grown < 2<<20
+				})
+				t.Logf("%d KiB more", grown>>10)
+				runtime.KeepAlive(p)
+			})
+		}
+	}
+}
