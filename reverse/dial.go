@@ -33,6 +33,7 @@ type serverEnd struct {
 	leave     sync.Once
 	forgotten chan struct{} // closed when the server does not know it any more
 	drained   atomic.Bool   // drain was wished for
+	handlers  quota
 
 	mu      sync.Mutex
 	speaker *speaker // nil before the control exchange
@@ -189,6 +190,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 	t := &serverEnd{
 		link: newLink(c, buffered), addr: addr, presented: c.ConnectionState().PeerCertificates,
 		welcomed: make(chan struct{}), leaving: make(chan struct{}), forgotten: make(chan struct{}),
+		handlers: quota{most: int64(s.config.Streams)},
 	}
 	t.gateway.Store(&gateway)
 	return t, nil

@@ -93,6 +93,7 @@ func (t *gatewayEnd) carry(c net.Conn, from *body, sni, service string) error {
 		return err
 	}
 	defer res.Body.Close()
+	t.noteBusy(res)
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("reverse: passthrough: answered %d", res.StatusCode)
 	}

@@ -86,16 +86,22 @@ func (p *pool) acquire(ctx context.Context, service string) (*gatewayEnd, error)
 	return nil, err
 }
 
-// choose finds a tunnel with a free place: the one with the least under way.
+// choose finds a tunnel with a free place: the one with the least under way, a busy
+// one last.
 func (p *pool) choose(q *queue) *gatewayEnd {
 	if p.pick != nil {
 		return p.ask(q)
 	}
 	var best *gatewayEnd
+	bestBusy := false
 	for i := range q.tunnels {
 		t := q.tunnels[(q.next+i)%len(q.tunnels)]
-		if t.free() && (best == nil || t.inFlight < best.inFlight) {
-			best = t
+		if !t.free() {
+			continue
+		}
+		busy := t.busy()
+		if best == nil || bestBusy && !busy || bestBusy == busy && t.inFlight < best.inFlight {
+			best, bestBusy = t, busy
 		}
 	}
 	q.next++

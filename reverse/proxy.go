@@ -106,8 +106,7 @@ func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, x *exchang
 		return // the client does not wait any more
 	}
 	g.observe(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
-	w.Header().Set("Retry-After", "1")
-	fail(w, http.StatusServiceUnavailable)
+	unavailable(w)
 }
 
 // upgradeOf is the protocol that a client wants to switch to.
@@ -166,6 +165,9 @@ func (through) RoundTrip(r *http.Request) (*http.Response, error) {
 		return x.tunnel.switchTo(r, x)
 	}
 	res, err := x.tunnel.client.RoundTrip(r)
+	if err == nil {
+		x.tunnel.noteBusy(res)
+	}
 	if err == nil && len(res.Trailer) > 0 && r.Method != http.MethodHead {
 		delete(res.Header, "Content-Length") // HTTP/1.1 has trailers behind chunks only
 		res.ContentLength = -1

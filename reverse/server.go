@@ -43,8 +43,12 @@ type ServerConfig struct {
 	// caller, believed or not.
 	Handler http.Handler
 
-	Conns       int           // connections to each gateway; 2
-	Streams     int           // requests at one time in one connection; 250
+	Conns int // connections to each gateway; 2
+	// Streams is how many requests one connection takes and how many handlers run for it
+	// at one time; 0 means 250. All connections together run at most Streams × Conns for
+	// each gateway. A handler counts until it returns, also when its caller is gone;
+	// a request above that is answered with 503 and reaches no handler.
+	Streams     int
 	Ping        time.Duration // after which a silent gateway is asked whether it is alive; 10 s
 	PingTimeout time.Duration // after which one that does not answer is gone; 5 s
 	Drain       time.Duration // for requests under way when Serve's context ends; 8 s
@@ -72,6 +76,7 @@ type Server struct {
 	streams  atomic.Pointer[streams]
 	inner    *http.Server
 	links    *feed
+	handlers quota
 	ready    chan struct{}
 	once     sync.Once
 	stop     context.CancelFunc // ends dialling
@@ -139,6 +144,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	s := &Server{
 		config: c, ready: make(chan struct{}), links: newFeed(), over: make(chan struct{}),
 		tunnels: map[*serverEnd]struct{}{}, taken: map[*watched]struct{}{},
+		handlers: quota{most: int64(c.Streams) * int64(c.Conns) * int64(len(c.Gateways))},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.receiver.Store(receiver)
@@ -161,7 +167,10 @@ func (s *Server) newInner() *http.Server {
 		MaxHeaderBytes: headerBytes,
 		ErrorLog:       s.config.ErrorLog,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          s.config.Streams + slack,
+			// net/http starts no more handlers at one time than it allows streams, queues
+			// the next requests, and ends the connection when too many wait. Handlers whose
+			// callers are gone fill Streams of these places at the most; the others refuse.
+			MaxConcurrentStreams:          2*s.config.Streams + slack,
 			SendPingTimeout:               s.config.Ping,
 			PingTimeout:                   s.config.PingTimeout,
 			MaxReceiveBufferPerStream:     window,
