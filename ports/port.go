@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/connlimit"
 )
 
 // Port is one TLS port. It is safe for concurrent use; Reconfigure changes it
@@ -16,8 +18,8 @@ import (
 type Port struct {
 	name  string
 	state atomic.Pointer[state]
-	slots slots // connections, over all and by address
-	gate  *gate // handshakes that compute
+	slots *connlimit.Counter // connections, over all and by address
+	gate  *gate              // handshakes that compute
 
 	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
 
@@ -40,7 +42,7 @@ func New(c Config) (*Port, error) {
 		return nil, err
 	}
 	p := &Port{name: c.Name, conns: map[*Conn]struct{}{}, changed: make(chan struct{}), gate: newGate(c.Limits.Handshakes)}
-	p.slots.setMost(c.Limits.Connections, c.Limits.PerIP)
+	p.slots = connlimit.New(c.Limits.Connections, c.Limits.PerIP)
 	p.clock.Store(-1) // nobody sweeps yet
 	p.state.Store(s)
 	return p, nil
@@ -93,7 +95,7 @@ func (p *Port) Reconfigure(c Config) error {
 		return err
 	}
 	p.state.Store(s)
-	p.slots.setMost(c.Limits.Connections, c.Limits.PerIP)
+	p.slots.SetMost(c.Limits.Connections, c.Limits.PerIP)
 	p.gate.setMost(c.Limits.Handshakes)
 	if c.Limits != old.config.Limits {
 		p.mu.Lock()
