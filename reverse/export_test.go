@@ -33,3 +33,10 @@ func ReadHello(services, streams []string) ([]string, int, error) {
 	h, err := readHello(map[string][]string{headerServices: services, headerStreams: streams})
 	return h.services, h.streams, err
 }
+
+// Holders is how many callers the gateway remembers.
+func (g *Gateway) Holders() int {
+	g.pool.mu.Lock()
+	defer g.pool.mu.Unlock()
+	return len(g.pool.accounts)
+}

@@ -43,7 +43,14 @@ type GatewayConfig struct {
 	QueueWait   time.Duration // for a free tunnel, before 503; 5 s, negative: none
 	QueueLength int           // requests that wait for one service; 256
 	Streams     int           // requests at one time in one tunnel; 250, or what its server takes if that is less
-	Tunnels     int           // in all; 1000
+	// CallerShare is the percentage of a service's places that one caller may hold while
+	// nobody else calls: 1 to 100; 0 means 50, and 100 lets one caller take them all. A
+	// caller is a certificate, or without one an IPv4 address or IPv6 /64. It may hold
+	// CallerShare / (100 - CallerShare) times as many places as are free: with 50, half
+	// of them alone and a third beside another. Requests beyond that wait as if no place
+	// were free.
+	CallerShare int
+	Tunnels     int // in all; 1000
 	// Upgrades are the protocols that a client may switch to, such as websocket. All
 	// others are refused.
 	Upgrades []string
@@ -56,6 +63,7 @@ const (
 	defaultQueueWait   = 5 * time.Second
 	defaultQueueLength = 256
 	defaultTunnels     = 1000
+	defaultCallerShare = 50
 )
 
 // Gateway takes requests from clients and hands them to servers that dialled it. It
@@ -95,6 +103,12 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	if c.Tunnels == 0 {
 		c.Tunnels = defaultTunnels
 	}
+	if c.CallerShare == 0 {
+		c.CallerShare = defaultCallerShare
+	}
+	if c.CallerShare < 1 || c.CallerShare > 100 {
+		say(fmt.Sprintf("CallerShare is %d", c.CallerShare), "a percentage, 1 to 100; 0 is 50")
+	}
 	if c.QueueLength < 0 || c.Tunnels < 0 {
 		say("QueueLength or Tunnels is negative", "")
 	}
@@ -111,7 +125,7 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 		c.Caller = callerOfPort
 	}
 	g := &Gateway{config: c, pseudonym: newPseudonym()}
-	g.pool = pool{wait: c.QueueWait, most: c.QueueLength, pick: c.Pick, services: map[string]*queue{}, tunnels: map[*gatewayEnd]struct{}{}}
+	g.pool = pool{wait: c.QueueWait, most: c.QueueLength, share: c.CallerShare, pick: c.Pick, services: map[string]*queue{}, tunnels: map[*gatewayEnd]struct{}{}, accounts: map[holder]*account{}}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite:       g.rewrite,
 		Transport:     through{},

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // mostUnknown bounds the connections of ServePassthrough that have not said yet where
@@ -60,13 +62,14 @@ func (g *Gateway) pass(c net.Conn, service func(string) string, known func()) {
 	if !validName(to) {
 		return
 	}
-	t, err := g.pool.acquire(context.Background(), to)
+	h := holderOf(trust.Verified{}, c.RemoteAddr().String())
+	t, err := g.pool.acquire(context.Background(), to, h)
 	known()
 	if err != nil {
-		g.observe(Event{Kind: Unavailable, Services: []string{to}, Remote: c.RemoteAddr().String(), Err: err})
+		g.observe(Event{Kind: Unavailable, Services: []string{to}, Remote: c.RemoteAddr().String(), Reason: refusalOf(err), Err: err})
 		return
 	}
-	defer g.pool.release(t)
+	defer g.pool.release(t, h)
 	body := bytesOf(io.MultiReader(bytes.NewReader(begun), c), c)
 	defer body.release()
 	if err := t.carry(c, body, name, to); err != nil {

@@ -19,6 +19,7 @@ type exchange struct {
 	tunnel  *gatewayEnd
 	service string
 	caller  trust.Verified // zero: the client has no certificate
+	holder  holder         // to whom its place is counted
 	sni     string
 	upgrade string
 	client  *hijackable // with an upgrade
@@ -68,11 +69,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, ok := ports.FromContext(r.Context()); ok {
 		x.sni = c.ServerName()
 	}
-	if x.tunnel, err = g.pool.acquire(r.Context(), x.service); err != nil {
+	x.holder = holderOf(x.caller, r.RemoteAddr)
+	if x.tunnel, err = g.pool.acquire(r.Context(), x.service, x.holder); err != nil {
 		g.unavailable(w, r, &x, err)
 		return
 	}
-	defer g.pool.release(x.tunnel)
+	defer g.pool.release(x.tunnel, x.holder)
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler && r.Context().Err() == nil {
@@ -105,7 +107,7 @@ func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, x *exchang
 	if r.Context().Err() != nil {
 		return // the client does not wait any more
 	}
-	g.observe(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
+	g.observe(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Certificate: x.caller, Reason: refusalOf(err), Err: err})
 	unavailable(w)
 }
 
