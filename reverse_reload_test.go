@@ -136,6 +136,7 @@ func TestReverseNeedsRestart(t *testing.T) {
 		old, new, reason string
 	}{
 		{outer, registrationLine, "registration: {upgrades: [websocket], services: [{name: orders, names: [orders.internal.example]}]}", "other upgrades"},
+		{outer, registrationLine, "registration: {caller_share: 25, services: [{name: orders, names: [orders.internal.example]}]}", "another caller_share"},
 		{outer, "    " + registrationLine + "\n", "", ""},
 		{outer, "    " + tunnelLine + "\n", "", ""},
 		{outer, "name: external", "name: outside", "is now called outside"},
