@@ -82,6 +82,9 @@ func (s *Server) swap(g *generation) error {
 			continue
 		}
 		errs = append(errs, s.ports[i].Reconfigure(s.portConfig(p)))
+		if p.registration != nil && p.certKey != s.current.ports[i].certKey {
+			s.gateway.Renew()
+		}
 	}
 	errs = append(errs, s.swapTunnels(g))
 	return errors.Join(errs...)

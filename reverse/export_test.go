@@ -21,6 +21,7 @@ func (b Backoff) Bound(failures int) any { return b.bound(failures) }
 var (
 	ReadServerName = readServerName
 	ValidName      = validName
+	RenewalOf      = renewalOf
 )
 
 // Looped reports what it says of one Via line.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -35,7 +36,8 @@ type ServerConfig struct {
 	// host of the address.
 	ServerName string
 	// Certificate is the server's own, by which the gateway knows it. It is asked for
-	// every connection, and must not block.
+	// every connection, and every second: when it answers with another certificate than
+	// that of a tunnel, the tunnel is replaced. It must not block.
 	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	// Clients judges the callers' certificates that gateways state.
 	Clients *trust.Verifier
@@ -338,24 +340,28 @@ func (s *Server) sweep() {
 		select {
 		case <-tick.C:
 			s.judge()
+			s.renewTunnels()
 		case <-s.over:
 			return
 		}
 	}
 }
 
+// open returns the tunnels that there are.
+func (s *Server) open() []*serverEnd {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.tunnels))
+}
+
 func (s *Server) judge() {
 	s.mu.Lock()
-	var tunnels []*serverEnd
-	for t := range s.tunnels {
-		tunnels = append(tunnels, t)
-	}
 	var taken []*watched
 	for w := range s.taken {
 		taken = append(taken, w)
 	}
 	s.mu.Unlock()
-	for _, t := range tunnels {
+	for _, t := range s.open() {
 		if err := t.judge(s.receiver.Load()); err != nil {
 			s.observe(Event{Kind: Refused, Services: s.config.Services, Remote: t.addr, Reason: wordOf(err), Err: err})
 			go t.Close()
