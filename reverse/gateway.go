@@ -1,6 +1,7 @@
 package reverse
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/connlimit"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -51,6 +53,12 @@ type GatewayConfig struct {
 	// were free.
 	CallerShare int
 	Tunnels     int // in all; 1000
+	// Passthrough bounds the connections of ServePassthrough: Handshake is the time from
+	// accept to the client's first message (0 means 5 s), Idle the time for a client to
+	// take the next part (0 means 2 min), Connections are open at one time (0 means
+	// 10,000; the next ones wait), and PerIP of one IPv4 address or IPv6 /64 (0 means
+	// 100; the next ones are closed). The other fields mean nothing.
+	Passthrough ports.Limits
 	// Upgrades are the protocols that a client may switch to, such as websocket. All
 	// others are refused.
 	Upgrades []string
@@ -64,6 +72,7 @@ const (
 	defaultQueueLength = 256
 	defaultTunnels     = 1000
 	defaultCallerShare = 50
+	defaultIdle        = 2 * time.Minute
 )
 
 // Gateway takes requests from clients and hands them to servers that dialled it. It
@@ -72,6 +81,7 @@ const (
 type Gateway struct {
 	config    GatewayConfig
 	pool      pool
+	passing   *connlimit.Counter // connections of ServePassthrough
 	proxy     *httputil.ReverseProxy
 	pseudonym string
 	runs      sync.WaitGroup // tunnels
@@ -112,6 +122,14 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	if c.QueueLength < 0 || c.Tunnels < 0 {
 		say("QueueLength or Tunnels is negative", "")
 	}
+	if l := &c.Passthrough; l.Handshake < 0 || l.Idle < 0 || l.Connections < 0 || l.PerIP < 0 {
+		say("Passthrough holds a negative limit", "0 takes the default")
+	} else {
+		l.Handshake = cmp.Or(l.Handshake, 5*time.Second)
+		l.Idle = cmp.Or(l.Idle, defaultIdle)
+		l.Connections = cmp.Or(l.Connections, 10_000)
+		l.PerIP = cmp.Or(l.PerIP, 100)
+	}
 	c.Upgrades = slices.Clone(c.Upgrades)
 	for i, token := range c.Upgrades {
 		if !validName(token) {
@@ -124,7 +142,7 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	if c.Caller == nil {
 		c.Caller = callerOfPort
 	}
-	g := &Gateway{config: c, pseudonym: newPseudonym()}
+	g := &Gateway{config: c, pseudonym: newPseudonym(), passing: connlimit.New(c.Passthrough.Connections, c.Passthrough.PerIP)}
 	g.pool = pool{wait: c.QueueWait, most: c.QueueLength, share: c.CallerShare, pick: c.Pick, services: map[string]*queue{}, tunnels: map[*gatewayEnd]struct{}{}, accounts: map[holder]*account{}}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite:       g.rewrite,

@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -86,7 +87,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 has it anyway
 	if x.upgrade != "" {
-		x.client = &hijackable{ResponseWriter: w}
+		x.client = &hijackable{ResponseWriter: w, idle: idleOf(r)}
 		w = x.client
 	}
 	x.w = w
@@ -96,6 +97,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &x)))
+}
+
+// idleOf is how long a write to the caller may wait.
+func idleOf(r *http.Request) time.Duration {
+	if c, ok := ports.FromContext(r.Context()); ok {
+		return c.Port().Config().Limits.Idle
+	}
+	return defaultIdle
 }
 
 var (
