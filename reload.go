@@ -29,7 +29,7 @@ func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
 		err = s.swap(g)
 	}
 	if err != nil {
-		read.drop()
+		read.read.Drop()
 		s.mu.Lock()
 		s.tried, s.failed = read, err
 		s.mu.Unlock()
