@@ -20,7 +20,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		if err != io.EOF {
-			b.pool.failed(originOf(b.from).String(), b.began)
+			b.pool.noteFailure(originOf(b.from).String(), b.began)
 		}
 		b.end()
 	}

@@ -31,7 +31,7 @@ type conn struct {
 	owner *conns
 	once  sync.Once
 	mute  atomic.Bool // a write has failed
-	hearing
+	activity
 
 	over atomic.Pointer[tls.Conn]
 	tell func(error)

@@ -58,8 +58,8 @@ type pool struct {
 	conns    conns
 	heard    heard
 
-	doubt   atomic.Pointer[doubt] // about a connection
-	patient bool                  // retired because of it: calls under way are not cut off
+	suspect   atomic.Pointer[suspect] // its peer may be gone
+	keepCalls bool                    // retired because of a suspect: calls under way are not cut off
 
 	inFlight atomic.Int64 // calls, until their bodies end
 	used     atomic.Int64 // Unix nanoseconds of the last call

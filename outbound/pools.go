@@ -33,8 +33,8 @@ func (t *Transport) take(identity *Credential, m manner, proxy *url.URL, now int
 	k = k.with(m, proxy)
 	for {
 		p := (*t.roots.Load().pools.Load())[k]
-		if p != nil && p.doubtful() {
-			t.leave(p)
+		if p != nil && p.hasSuspect() {
+			t.retireSuspect(p)
 		} else if p != nil && p.acquire(now) {
 			if identity != p.identity.Load() {
 				p.identity.Store(identity)
@@ -84,7 +84,7 @@ func (t *Transport) change(how func(current *roots, next map[key]*pool) error) e
 	t.changes.gone = nil
 	t.changes.mu.Unlock()
 	for _, p := range gone {
-		if p.patient {
+		if p.keepCalls {
 			p.windUp(0) // it may be a slow server; else pings end them
 		} else {
 			p.windUp(t.drain)
@@ -110,11 +110,11 @@ func (t *Transport) drop(which func(*pool) bool) {
 	_ = t.change(func(_ *roots, next map[key]*pool) error { t.retire(next, which); return nil })
 }
 
-// leave retires a pool with a connection whose peer seems to be gone.
-func (t *Transport) leave(p *pool) {
+// retireSuspect retires a pool with a connection whose peer seems to be gone.
+func (t *Transport) retireSuspect(p *pool) {
 	t.drop(func(other *pool) bool {
 		if other == p {
-			p.patient = true
+			p.keepCalls = true
 		}
 		return other == p
 	})

@@ -84,7 +84,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	before, began := p.heard.now(), sinceEpoch()
 	response, err := p.transport.RoundTrip(sent)
 	if err != nil {
-		p.failed(originOf(r.URL).String(), began)
+		p.noteFailure(originOf(r.URL).String(), began)
 		err = p.heard.why(r, before, err)
 		p.release()
 		return nil, t.fail(p.alias, r, explain(err, p.alias, false))

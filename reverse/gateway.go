@@ -46,7 +46,7 @@ type GatewayConfig struct {
 	QueueLength int           // requests that wait for one service; 256
 	Streams     int           // requests at one time in one tunnel; 250, or what its server takes if that is less
 	// CallerShare is the percentage of a service's places that one caller may hold while
-	// nobody else calls: 1 to 100; 0 means 50, and 100 lets one caller take them all. A
+	// no other caller does: 1 to 100; 0 means 50, and 100 lets one caller take them all. A
 	// caller is a certificate, or without one an IPv4 address or IPv6 /64. It may hold
 	// CallerShare / (100 - CallerShare) times as many places as are free: with 50, half
 	// of them alone and a third beside another. Requests beyond that wait as if no place

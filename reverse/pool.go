@@ -53,7 +53,7 @@ func (p *pool) acquire(ctx context.Context, service string, h holder) (*gatewayE
 	p.mu.Lock()
 	a := p.account(h)
 	q := p.services[service]
-	if q != nil && p.mayHold(q, a) { // nobody is overtaken: requests that wait may not hold more, or there was no tunnel
+	if q != nil && p.mayHold(q, a) { // requests that wait are not overtaken: they may not hold more, or found no place
 		if t := p.choose(q); t != nil {
 			p.hold(t, a)
 			p.mu.Unlock()
@@ -111,7 +111,7 @@ func (p *pool) whyNone(q *queue, a *account) error {
 	return errUnavailable
 }
 
-// enqueue lets a request wait. q is nil for a service that nobody has.
+// enqueue lets a request wait. q is nil for an unknown service.
 func (p *pool) enqueue(q *queue, service string, a *account) (*waiter, error) {
 	if p.closed || p.wait <= 0 {
 		return nil, p.whyNone(q, a)

@@ -111,7 +111,7 @@ func TestAddressesHaveSharesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// CallerShare is what a caller may hold while nobody else calls. Covers H16.
+// CallerShare is what a caller may hold while no other caller does. Covers H16.
 func TestCallerShare(t *testing.T) {
 	t.Parallel()
 	for share, want := range map[int]int{0: 10, 50: 10, 25: 5, 75: 15, 100: 20, 1: 1} {

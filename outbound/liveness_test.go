@@ -191,7 +191,7 @@ func TestPingsFindThatThePeerIsGone(t *testing.T) {
 }
 
 // A body that stops arriving counts like an answer that does not come. Covers J14.
-func TestBodyThatStopsCastsDoubt(t *testing.T) {
+func TestBodyThatStopsMakesTheConnectionSuspect(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")
 	s := serve(t, func(rw http.ResponseWriter, r *http.Request) {

@@ -15,7 +15,7 @@ const (
 	defaultPing        = 5 * time.Second
 	defaultPingTimeout = 5 * time.Second
 	// silentTime is how long a call must have waited on a connection from which nothing
-	// came, until its failure casts doubt on the connection. Callers give up for reasons
+	// came, until its failure makes the connection suspect. Callers give up for reasons
 	// of their own.
 	silentTime = 500 * time.Millisecond
 )
@@ -40,8 +40,8 @@ var epoch = time.Now()
 
 func sinceEpoch() int64 { return int64(time.Since(epoch)) }
 
-// hearing is when a connection was heard, in nanoseconds since epoch.
-type hearing struct {
+// activity is when a connection was read from, in nanoseconds since epoch.
+type activity struct {
 	origin  atomic.Pointer[string] // of an HTTP/2 connection; nil for all others
 	last    atomic.Int64           // when something was read
 	waiting atomic.Int64           // when the first of the calls began that have failed since
@@ -50,44 +50,44 @@ type hearing struct {
 
 // silentFor is how long a call that began at began, or one that failed before it, has
 // waited in vain.
-func (h *hearing) silentFor(began, now int64) time.Duration {
-	last := h.last.Load()
-	since := h.waiting.Load()
+func (a *activity) silentFor(began, now int64) time.Duration {
+	last := a.last.Load()
+	since := a.waiting.Load()
 	if since <= last {
 		since = max(began, last)
-		h.waiting.Store(since)
+		a.waiting.Store(since)
 	}
 	return time.Duration(now - since)
 }
 
-// doubt is about a connection from which nothing has come for a while.
-type doubt struct {
+// suspect is a connection from which nothing has come while a call waited.
+type suspect struct {
 	conn *conn
 	last int64
 }
 
-// failed looks, when a call has failed, for a connection whose peer may be gone.
-func (p *pool) failed(origin string, began int64) {
+// noteFailure looks, when a call has failed, for a connection whose peer may be gone.
+func (p *pool) noteFailure(origin string, began int64) {
 	now := sinceEpoch()
 	p.conns.mu.Lock()
 	defer p.conns.mu.Unlock()
 	for c := range p.conns.open {
 		if o := c.origin.Load(); o != nil && *o == origin && c.silentFor(began, now) >= silentTime {
-			p.doubt.Store(&doubt{c, c.last.Load()})
+			p.suspect.Store(&suspect{c, c.last.Load()})
 			return
 		}
 	}
 }
 
-// doubtful reports whether a connection has still said nothing: net/http has sent a
+// hasSuspect reports whether nothing has come from a suspect since: net/http has sent a
 // ping behind the call that failed.
-func (p *pool) doubtful() bool {
-	d := p.doubt.Load()
+func (p *pool) hasSuspect() bool {
+	d := p.suspect.Load()
 	if d == nil {
 		return false
 	}
 	if d.conn.closed.Load() || d.conn.last.Load() != d.last {
-		p.doubt.CompareAndSwap(d, nil)
+		p.suspect.CompareAndSwap(d, nil)
 		return false
 	}
 	return true
