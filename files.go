@@ -93,6 +93,14 @@ func listDigest(entries []string) [sha256.Size]byte {
 	return out
 }
 
+// whole marks a file whose blocks are good together only.
+func (f *files) whole(name string) {
+	if c, ok := f.read[name]; ok {
+		c.Whole = true
+		f.read[name] = c
+	}
+}
+
 // forget makes the next get read a file anew.
 func (f *files) forget(name string) { delete(f.read, name) }
 

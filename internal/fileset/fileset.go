@@ -16,6 +16,9 @@ type Content struct {
 	Data   []byte
 	Digest [sha256.Size]byte
 	Err    error // why there is no data
+	// Whole says that the blocks of the file are good together only: a certificate without
+	// its intermediates is one, too, and peers refuse it.
+	Whole bool
 
 	end  end
 	text bool // it does not tell its own end, as PEM and DER do
@@ -116,44 +119,35 @@ func (s Set) changedText(old Set) bool {
 	return false
 }
 
-// shorter reports whether a file has less content than in old.
-func (s Set) shorter(old Set) bool {
-	for name, c := range s {
-		if c.size < old[name].size {
-			return true
-		}
-	}
-	return false
-}
-
 // How long files must stay as they are before a change is taken: a policy that is
 // half written may be a whole one with the denying lines missing. Half a PEM block
-// is none, so revoking need not wait for that.
+// is none, so revoking need not wait for that; half a chain of certificates is one.
 const (
 	pauseText = 500 * time.Millisecond
-	pauseCut  = 1500 * time.Millisecond // a text whose last line had an end and has none now
+	pauseCut  = 1500 * time.Millisecond // a text whose last line had an end and has none now, or a shorter chain
 	pausePEM  = 100 * time.Millisecond
 )
 
-// Pause is how long what differs from old must stay as it is, where each block of PEM
-// is good for itself: anchors, revocation lists.
+// Pause is how long what differs from old must stay as it is.
 func (s Set) Pause(old Set) time.Duration {
+	pause := pausePEM
 	switch {
 	case s.cut(old):
 		return pauseCut
 	case s.changedText(old):
-		return pauseText
+		pause = pauseText
 	}
-	return pausePEM
-}
-
-// PauseWhole is Pause where the blocks of a file are good together only: a key and a
-// certificate are a credential also without its intermediates, and servers refuse it.
-func (s Set) PauseWhole(old Set) time.Duration {
-	if s.cut(old) || s.shorter(old) {
-		return pauseCut
+	for name, c := range s {
+		before := old[name]
+		switch {
+		case !c.Whole && !before.Whole || c.Digest == before.Digest:
+		case c.size < before.size:
+			return pauseCut
+		default:
+			pause = pauseText
+		}
 	}
-	return pauseText
+	return pause
 }
 
 const rounds = 20

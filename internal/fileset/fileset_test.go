@@ -35,8 +35,16 @@ func TestPauses(t *testing.T) {
 		if got := row.now.Pause(row.old); got != row.lines {
 			t.Errorf("%s: Pause is %v, want %v", name, got, row.lines)
 		}
-		if got := row.now.PauseWhole(row.old); got != row.whole {
-			t.Errorf("%s: PauseWhole is %v, want %v", name, got, row.whole)
+		for name, c := range row.old {
+			c.Whole = true
+			row.old[name] = c
+		}
+		for name, c := range row.now {
+			c.Whole = true
+			row.now[name] = c
+		}
+		if got := row.now.Pause(row.old); got != row.whole {
+			t.Errorf("%s, whole: Pause is %v, want %v", name, got, row.whole)
 		}
 	}
 }

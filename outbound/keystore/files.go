@@ -75,7 +75,7 @@ func (f *Files) reload(ctx context.Context) error {
 		return last.files
 	}
 	if first := read(); f.read != nil && !first.Same(f.read) {
-		settled := fileset.Settled(ctx, read, func(now fileset.Set) time.Duration { return now.PauseWhole(f.read) })
+		settled := fileset.Settled(ctx, read, func(now fileset.Set) time.Duration { return now.Pause(f.read) })
 		if settled == nil {
 			return cmp.Or[error](ctx.Err(), errChanging)
 		}
@@ -160,14 +160,19 @@ func (r *reading) take(alias, name string) []byte {
 	data, public, err := read(name)
 	if err != nil {
 		r.wrong.Add(mistake.Mistake{File: name, What: fmt.Sprintf("the credential %q cannot be read: %s", alias, err)})
-		r.files[at] = fileset.Failed(err)
+		r.keep(at, fileset.Failed(err))
 		return nil
 	}
 	if public {
 		r.warnings = append(r.warnings, fmt.Sprintf("%s can be read by everyone on this machine (chmod o= FILE)", name))
 	}
-	r.files[at] = fileset.Of(data)
+	r.keep(at, fileset.Of(data))
 	return data
+}
+
+func (r *reading) keep(at string, c fileset.Content) {
+	c.Whole = true
+	r.files[at] = c
 }
 
 func build(entries []Entry, sources []source) (credentials, error) {
