@@ -18,6 +18,7 @@ type registrationFile struct {
 	node     *yaml.Node
 	services []serviceFile // nil: a server may serve what its certificate names
 	upgrades []string
+	share    int  // percent of a service's places that one caller may hold alone; 0: the default
 	byName   bool // somebody may serve by a name in a certificate, not by a fingerprint alone
 }
 
@@ -73,12 +74,15 @@ func (p *parser) registration(out *portFile, m map[string]*yaml.Node) {
 		p.Say(n, "registration is neither true nor a mapping", "registration: true, or {services: [{name: orders, names: [orders.internal.example]}]}")
 		return
 	}
-	k := p.Map(n, "registration", "services", "upgrades")
+	k := p.Map(n, "registration", "services", "upgrades", "caller_share")
 	for _, u := range p.nameds(k["upgrades"], "upgrades") {
 		if !serviceName.MatchString(u.name) {
 			p.Say(u.node, fmt.Sprintf("upgrades: %q is no protocol", u.name), "upgrades: [websocket]")
 		}
 		r.upgrades = append(r.upgrades, u.name)
+	}
+	if r.share = p.Int(k["caller_share"], "caller_share", 1, 0); r.share > 100 {
+		p.Say(k["caller_share"], fmt.Sprintf("caller_share is %d", r.share), "a percentage, 1 to 100")
 	}
 	if k["services"] == nil {
 		return

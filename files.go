@@ -10,6 +10,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 )
 
 // maxFile bounds what is read from one file.
@@ -19,43 +21,10 @@ const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
 // remembers the content by its digest: that is what is watched.
 type files struct {
 	fsys fs.FS // nil: the operating system's
-	read map[string]content
+	read fileset.Set
 }
 
-type content struct {
-	data   []byte
-	digest [sha256.Size]byte
-	end    end
-	err    error
-}
-
-// end is how a file ends.
-type end int
-
-const (
-	noEnd   end = iota // it is empty
-	openEnd            // in the middle of a line, as far as one can tell
-	lineEnd
-)
-
-func endOf(data []byte) end {
-	switch {
-	case len(data) == 0:
-		return noEnd
-	case data[len(data)-1] == '\n', isDER(data):
-		return lineEnd
-	case isPEM(data) && bytes.Count(data, []byte("-----BEGIN ")) == 1 && bytes.HasSuffix(data, []byte("-----")):
-		return lineEnd // its one block is whole
-	}
-	return openEnd
-}
-
-// isPEM and isDER recognise files that tell their own end: cut off, they are nothing.
-func isPEM(data []byte) bool { return bytes.HasPrefix(data, []byte("-----BEGIN ")) }
-
-func isDER(data []byte) bool { return len(data) > 1 && data[0] == 0x30 && data[1] > 0x80 }
-
-func newFiles(fsys fs.FS) *files { return &files{fsys: fsys, read: map[string]content{}} }
+func newFiles(fsys fs.FS) *files { return &files{fsys: fsys, read: fileset.Set{}} }
 
 // beside resolves a name that stands in a file.
 func (f *files) beside(file, name string) string {
@@ -71,17 +40,17 @@ func (f *files) beside(file, name string) string {
 // get returns a file's content. Within one files it is the same at every call.
 func (f *files) get(name string) ([]byte, error) {
 	if c, ok := f.read[name]; ok {
-		return c.data, c.err
+		return c.Data, c.Err
 	}
 	c := f.load(name)
 	f.read[name] = c
-	return c.data, c.err
+	return c.Data, c.Err
 }
 
 // list returns the CRL files in a folder, and whether the name is a folder at all.
 // What lies in it is watched: the list is content too.
 func (f *files) list(name string) ([]string, bool) {
-	if _, err := f.get(name); !errors.Is(err, errNoFile) {
+	if _, err := f.get(name); !errors.Is(err, fileset.ErrNoFile) {
 		return nil, false
 	}
 	entries, err := f.entries(name)
@@ -124,21 +93,28 @@ func listDigest(entries []string) [sha256.Size]byte {
 	return out
 }
 
+// whole marks a file whose blocks are good together only.
+func (f *files) whole(name string) {
+	if c, ok := f.read[name]; ok {
+		c.Whole = true
+		f.read[name] = c
+	}
+}
+
 // forget makes the next get read a file anew.
 func (f *files) forget(name string) { delete(f.read, name) }
 
-func (f *files) load(name string) content {
+func (f *files) load(name string) fileset.Content {
 	data, err := f.slurp(name)
-	if errors.Is(err, errNoFile) {
+	if errors.Is(err, fileset.ErrNoFile) {
 		if entries, err := f.entries(name); err == nil {
-			return content{digest: listDigest(entries), end: lineEnd, err: fmt.Errorf("%s %w", name, errNoFile)}
+			return fileset.Folder(listDigest(entries), fmt.Errorf("%s %w", name, fileset.ErrNoFile))
 		}
 	}
 	if err != nil {
-		// The text of the error counts as content: a file that appears is a change.
-		return content{err: err, digest: sha256.Sum256([]byte("error: " + err.Error()))}
+		return fileset.Failed(err)
 	}
-	return content{data: data, digest: sha256.Sum256(data), end: endOf(data)}
+	return fileset.Of(data)
 }
 
 func (f *files) slurp(name string) ([]byte, error) {
@@ -153,7 +129,7 @@ func (f *files) slurp(name string) ([]byte, error) {
 	case err != nil:
 		return nil, short(name, err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s %w", name, errNoFile)
+		return nil, fmt.Errorf("%s %w", name, fileset.ErrNoFile)
 	case info.Size() > maxFile: // not read at all: it would be, at every look
 		return nil, tooLarge(name)
 	}
@@ -174,9 +150,6 @@ func (f *files) slurp(name string) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// errNoFile is for folders, pipes and devices.
-var errNoFile = errors.New("is not a file")
-
 func tooLarge(name string) error {
 	return fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
 }
@@ -191,44 +164,7 @@ func short(name string, err error) error {
 // changed reports whether any file now has another content than f read.
 func (f *files) changed() bool {
 	for name, c := range f.read {
-		if f.load(name).digest != c.digest {
-			return true
-		}
-	}
-	return false
-}
-
-// same reports whether two readings found the same files with the same content.
-func (f *files) same(g *files) bool {
-	return len(f.read) == len(g.read) && f.agrees(g)
-}
-
-// agrees reports whether everything that f read is what g found.
-func (f *files) agrees(g *files) bool {
-	for name, c := range f.read {
-		if other, ok := g.read[name]; !ok || other.digest != c.digest {
-			return false
-		}
-	}
-	return true
-}
-
-// cutDiffers reports whether a file has lost the end of its last line since old was
-// read: it may be in the middle of being written.
-func (f *files) cutDiffers(old *files) bool {
-	for name, c := range f.read {
-		if c.end == openEnd && old.read[name].end == lineEnd {
-			return true
-		}
-	}
-	return false
-}
-
-// textDiffers reports whether a file that differs from what old read is a text: one
-// that does not tell its own end, as PEM and DER do. A folder is none.
-func (f *files) textDiffers(old *files) bool {
-	for name, c := range f.read {
-		if c.digest != old.read[name].digest && !isPEM(c.data) && !isDER(c.data) && !errors.Is(c.err, errNoFile) {
+		if f.load(name).Digest != c.Digest {
 			return true
 		}
 	}
@@ -236,18 +172,10 @@ func (f *files) textDiffers(old *files) bool {
 }
 
 // again reads the same names anew.
-func (f *files) again() *files {
-	g := newFiles(f.fsys)
+func (f *files) again() fileset.Set {
+	out := fileset.Set{}
 	for name := range f.read {
-		g.read[name] = g.load(name)
+		out[name] = f.load(name)
 	}
-	return g
-}
-
-// drop forgets the content and keeps the digests.
-func (f *files) drop() {
-	for name, c := range f.read {
-		c.data = nil
-		f.read[name] = c
-	}
+	return out
 }

@@ -103,12 +103,12 @@ type arrival struct {
 func arrivals(f *files, before map[string]arrival, now time.Time, generation uint64) map[string]arrival {
 	out := make(map[string]arrival, len(f.read))
 	for path, c := range f.read {
-		if c.err != nil {
+		if c.Err != nil {
 			continue
 		}
 		a, ok := before[path]
-		if !ok || a.digest != c.digest {
-			a = arrival{c.digest, now, generation}
+		if !ok || a.digest != c.Digest {
+			a = arrival{c.Digest, now, generation}
 		}
 		out[path] = a
 	}

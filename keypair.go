@@ -18,6 +18,8 @@ func (l *loader) certificate(path string, p portFile, out *portGeneration) {
 	certName, keyName := l.files.beside(path, p.cert.name), l.files.beside(path, p.key.name)
 	certPEM, ok := l.need(place(path, p.cert), certName)
 	keyPEM, okKey := l.need(place(path, p.key), keyName)
+	l.files.whole(certName)
+	l.files.whole(keyName)
 	if !ok || !okKey {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -168,8 +169,8 @@ func (x *linter) asks(port string) bool {
 func (x *linter) authorities() []*x509.Certificate {
 	var out []*x509.Certificate
 	for name, c := range x.files.read {
-		if c.err == nil && isPEM(c.data) {
-			certs, _ := trust.ReadCertificates(name, c.data) // keys and lists are none
+		if c.Err == nil && fileset.IsPEM(c.Data) {
+			certs, _ := trust.ReadCertificates(name, c.Data) // keys and lists are none
 			out = append(out, certs...)
 		}
 	}

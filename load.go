@@ -252,7 +252,7 @@ func (l *loader) becameEmpty() {
 		return
 	}
 	for name, c := range l.files.read {
-		if old, ok := l.previous.files.read[name]; ok && c.err == nil && old.err == nil && c.end == noEnd && old.end != noEnd {
+		if old, ok := l.previous.files.read[name]; ok && c.Empty() && old.Err == nil && !old.Empty() {
 			l.wrong.Add(mistake.Mistake{File: name, Line: 1, What: "the file has become empty", Hint: "write a new file beside it and rename it over the old one"})
 		}
 	}

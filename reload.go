@@ -29,7 +29,7 @@ func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
 		err = s.swap(g)
 	}
 	if err != nil {
-		read.drop()
+		read.read.Drop()
 		s.mu.Lock()
 		s.tried, s.failed = read, err
 		s.mu.Unlock()
@@ -82,6 +82,9 @@ func (s *Server) swap(g *generation) error {
 			continue
 		}
 		errs = append(errs, s.ports[i].Reconfigure(s.portConfig(p)))
+		if p.registration != nil && p.certKey != s.current.ports[i].certKey {
+			s.gateway.Renew()
+		}
 	}
 	errs = append(errs, s.swapTunnels(g))
 	return errors.Join(errs...)

@@ -102,6 +102,8 @@ func (s *Server) fixedReverse(g *generation, say func(line int, what string)) {
 			say(p.line, fmt.Sprintf("port %s has got a tunnel or lost it", p.config.Name))
 		case p.registration != nil && !slices.Equal(p.registration.upgrades, old.registration.upgrades):
 			say(p.line, fmt.Sprintf("port %s has other upgrades", p.config.Name))
+		case p.registration != nil && p.registration.share != old.registration.share:
+			say(p.line, fmt.Sprintf("port %s has another caller_share", p.config.Name))
 		}
 	}
 	t, old := g.tunnel, s.current.tunnel

@@ -126,6 +126,44 @@ func TestI2_ReverseCertificateReplaced(t *testing.T) {
 	}
 }
 
+// A certificate that is replaced at either end replaces the tunnels, and no request is
+// lost. Covers K17.
+func TestReplacedCertificateReplacesTunnels(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(d *dmz, outer, inner *live) *live{
+		"the server's": func(d *dmz, _, inner *live) *live {
+			again := d.registrationCA.Leaf("orders-2", named("orders.internal.example"))
+			inner.put("orders.pem", string(again.CertPEM()))
+			inner.put("orders-key.pem", string(again.KeyPEM()))
+			return inner
+		},
+		"the gateway's": func(d *dmz, outer, _ *live) *live {
+			again := d.gatewayCA.Server(named("gateway.acme.example"))
+			outer.put("gateway.pem", string(again.CertPEM()))
+			outer.put("gateway-key.pem", string(again.KeyPEM()))
+			return outer
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDMZ(t)
+			outer, inner := d.both()
+			tunnels := func() int { return outer.server.Status().Services["orders"] }
+			eventually(t, "two tunnels", func() bool { return tunnels() == 2 })
+			alice, url := d.client(d.alice), outer.url("external", "/whoami")
+			if err := replace(d, outer, inner).server.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "two others in their place", func() bool {
+				if got := ask(alice, url); got != "200 alice tunnel tunnel" {
+					t.Fatal(got)
+				}
+				return len(outer.log.find("event", "ready", "services", "orders")) == 4 && len(outer.log.find("event", "drain")) >= 4 && tunnels() == 2
+			})
+		})
+	}
+}
+
 // What an open tunnel cannot change is refused, and everything stays as it was.
 func TestReverseNeedsRestart(t *testing.T) {
 	t.Parallel()
@@ -136,6 +174,7 @@ func TestReverseNeedsRestart(t *testing.T) {
 		old, new, reason string
 	}{
 		{outer, registrationLine, "registration: {upgrades: [websocket], services: [{name: orders, names: [orders.internal.example]}]}", "other upgrades"},
+		{outer, registrationLine, "registration: {caller_share: 25, services: [{name: orders, names: [orders.internal.example]}]}", "another caller_share"},
 		{outer, "    " + registrationLine + "\n", "", ""},
 		{outer, "    " + tunnelLine + "\n", "", ""},
 		{outer, "name: external", "name: outside", "is now called outside"},

@@ -46,9 +46,10 @@ func (s *Server) openGateway(g *generation) error {
 		Authorize: func(ctx context.Context, chain []*x509.Certificate) ([]string, error) {
 			return s.routes.Load().mayServe(ctx, chain)
 		},
-		Service:  func(r *http.Request) string { return s.routes.Load().service(r) },
-		Upgrades: g.ports[i].registration.upgrades,
-		Observe:  func(e reverse.Event) { s.events.tunnel(port, e) },
+		Service:     func(r *http.Request) string { return s.routes.Load().service(r) },
+		Upgrades:    g.ports[i].registration.upgrades,
+		CallerShare: g.ports[i].registration.share,
+		Observe:     func(e reverse.Event) { s.events.tunnel(port, e) },
 	})
 	return err
 }

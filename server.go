@@ -138,7 +138,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 
 // keep makes a generation the current one.
 func (s *Server) keep(g *generation) {
-	g.files.drop()
+	g.files.read.Drop()
 	s.mu.Lock()
 	s.current, s.tried, s.since, s.failed = g, g.files, time.Now(), nil
 	s.arrived = arrivals(g.files, s.arrived, s.since, s.number.Add(1))

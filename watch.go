@@ -3,15 +3,8 @@ package mtlsguard
 import (
 	"context"
 	"time"
-)
 
-// How long files must stay as they are before a change is taken: a policy that is
-// half written may be a whole one with the denying lines missing. Half a PEM block
-// is none, so revoking need not wait for that.
-const (
-	settleText = 500 * time.Millisecond
-	settleCut  = 1500 * time.Millisecond // a text whose last line had an end and has none now
-	settlePEM  = 100 * time.Millisecond
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 )
 
 // watch reloads when the content of any named file changes. Content, not time
@@ -83,45 +76,20 @@ func (s *Server) look(ctx context.Context) {
 	if !tried.changed() {
 		return
 	}
-	calm := settled(ctx, tried, tried)
-	if calm == nil || calm.same(tried) {
+	settled := func(f *files) fileset.Set {
+		return fileset.Settled(ctx, f.again, func(now fileset.Set) time.Duration { return now.Pause(tried.read) })
+	}
+	calm := settled(tried)
+	if calm == nil || calm.Same(tried.read) {
 		return
 	}
 	_ = s.reload(ctx, func(f *files) bool { // it logs what it has to say
-		if calm != nil && f.agrees(calm) {
+		if calm != nil && f.read.Agrees(calm) {
 			return !f.changed()
 		}
-		calm = settled(ctx, f, tried) // changed again, or a file that nobody has watched yet
+		calm = settled(f) // changed again, or a file that nobody has watched yet
 		return false
 	})
-}
-
-// settled reads what f names until two readings in a row are the same, and returns
-// the last. How far apart they are depends on what differs from old. It gives up
-// after a while, with nil: the next round will see the change again.
-func settled(ctx context.Context, f, old *files) *files {
-	for last, rounds := f.again(), 0; rounds < 20; rounds++ {
-		if !sleep(ctx, pause(last, old)) {
-			return nil
-		}
-		next := f.again()
-		if next.same(last) {
-			return next
-		}
-		last = next
-	}
-	return nil
-}
-
-// pause is how long what now differs from old must stay as it is.
-func pause(now, old *files) time.Duration {
-	switch {
-	case now.cutDiffers(old):
-		return settleCut
-	case now.textDiffers(old):
-		return settleText
-	}
-	return settlePEM
 }
 
 // sleep waits, and reports whether ctx is still alive.

@@ -2,6 +2,7 @@ package mtlsguard_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
 // watched is a site that looks at its files all the time.
@@ -244,4 +246,42 @@ func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 		}
 	}
 	return true
+}
+
+// A chain that is written in pieces is taken when it is whole: no client is shown a
+// certificate without its intermediate. Covers J15.
+func TestChainThatIsWrittenInPiecesIsTakenWhole(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	sub := s.serve.SubCA("Server Sub CA")
+	first := sub.Server()
+	s.put("server.pem", string(first.CertPEM()))
+	s.put("server-key.pem", string(first.KeyPEM()))
+	l := s.start(mtlsguard.Options{})
+	addr := strings.TrimPrefix(l.url("public", ""), "https://")
+	again := testpki.Make(sub, first.Key, &x509.Certificate{
+		Subject: first.Cert.Subject, KeyUsage: first.Cert.KeyUsage, ExtKeyUsage: first.Cert.ExtKeyUsage, DNSNames: first.Cert.DNSNames, IPAddresses: first.Cert.IPAddresses,
+	})
+	var written atomic.Bool
+	go func() {
+		defer written.Store(true)
+		f, err := os.OpenFile(s.path("server.pem"), os.O_WRONLY|os.O_TRUNC, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		for _, block := range strings.SplitAfter(string(again.CertPEM()), "-----END CERTIFICATE-----\n") {
+			f.WriteString(block)
+			time.Sleep(300 * time.Millisecond)
+		}
+	}()
+	eventually(t, "the new certificate", func() bool {
+		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: s.serve.Pool(), ServerName: "localhost"})
+		if err != nil {
+			t.Fatalf("a client was refused: %v", err)
+		}
+		defer c.Close()
+		return written.Load() && c.ConnectionState().PeerCertificates[0].Equal(again.Cert)
+	})
 }

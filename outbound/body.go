@@ -3,6 +3,7 @@ package outbound
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 )
 
@@ -10,12 +11,17 @@ import (
 type body struct {
 	io.ReadCloser
 	pool  *pool
+	from  *url.URL
+	began int64
 	ended atomic.Bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
+		if err != io.EOF {
+			b.pool.noteFailure(originOf(b.from).String(), b.began)
+		}
 		b.end()
 	}
 	return n, err
@@ -44,12 +50,12 @@ type upgraded struct {
 func (u upgraded) Read(p []byte) (int, error) { return u.body.ReadCloser.Read(p) }
 
 // until gives the call back to its pool when the response has been consumed.
-func (p *pool) until(response *http.Response) {
+func (p *pool) until(response *http.Response, began int64) {
 	if response.Body == nil || response.Body == http.NoBody || response.Request.Method == http.MethodHead {
 		p.release()
 		return
 	}
-	b := &body{ReadCloser: response.Body, pool: p}
+	b := &body{ReadCloser: response.Body, pool: p, from: response.Request.URL, began: began}
 	response.Body = b
 	if w, ok := b.ReadCloser.(io.Writer); ok && response.StatusCode == http.StatusSwitchingProtocols {
 		response.Body = upgraded{b, w}

@@ -52,6 +52,14 @@ type Config struct {
 	MaxPools    int           // identities with open connections at one time; 256
 	IdleTimeout time.Duration // after which a pool without calls is closed; 10 min
 
+	// Ping is how long nothing may come on an HTTP/2 connection until the server is asked
+	// whether it is there, and PingTimeout how long its answer may
+	// take: then the connection is closed, and its calls fail. 0 means 5 s each; a negative
+	// Ping sends none. What Base.HTTP2 says about them comes first. Without pings a
+	// connection whose peer has vanished goes on taking calls.
+	Ping        time.Duration
+	PingTimeout time.Duration
+
 	// Drain is how long calls under way may go on when their credential or the roots
 	// are replaced; their connections are then closed. 0: until they end.
 	Drain time.Duration
@@ -88,6 +96,12 @@ func (c Config) withDefaults() Config {
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = defaultIdle
 	}
+	if c.Ping == 0 {
+		c.Ping = defaultPing
+	}
+	if c.PingTimeout == 0 {
+		c.PingTimeout = defaultPingTimeout
+	}
 	return c
 }
 
@@ -104,8 +118,8 @@ func (c *Config) check(base *http.Transport) ([]origin, error) {
 	if c.CrossOrigin < Drop || c.CrossOrigin > KeepListed {
 		say(fmt.Sprintf("CrossOrigin is %d", c.CrossOrigin), "Drop, Refuse or KeepListed")
 	}
-	if c.MaxPools < 0 || c.IdleTimeout < 0 || c.Drain < 0 {
-		say("MaxPools, IdleTimeout or Drain is negative", "")
+	if c.MaxPools < 0 || c.IdleTimeout < 0 || c.Drain < 0 || c.PingTimeout < 0 {
+		say("MaxPools, IdleTimeout, Drain or PingTimeout is negative", "")
 	}
 	checkRoots(c, base, say)
 	checkBase(base, say)

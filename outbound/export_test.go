@@ -40,3 +40,6 @@ func (t *Transport) Found(r *http.Request) (again func() bool, err error) {
 		return taken
 	}, nil
 }
+
+// HTTP2 is what net/http is told about HTTP/2.
+func (t *Transport) HTTP2() http.HTTP2Config { return *t.base.HTTP2 }

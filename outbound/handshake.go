@@ -130,6 +130,9 @@ func (p *pool) dialTLS(ctx context.Context, network, addr string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
+	if conn.ConnectionState().NegotiatedProtocol == "h2" {
+		tracked.origin.Store(&h.event.Origin)
+	}
 	tracked.listen(conn, func(err error) { p.heard.note(h.event.Origin, err) })
 	return conn, nil
 }

@@ -31,6 +31,7 @@ type conn struct {
 	owner *conns
 	once  sync.Once
 	mute  atomic.Bool // a write has failed
+	activity
 
 	over atomic.Pointer[tls.Conn]
 	tell func(error)
@@ -52,6 +53,7 @@ func (c *conn) Close() (err error) {
 			_ = c.Conn.SetReadDeadline(time.Now().Add(lastWords)) // also of who is reading now
 			c.ask(over)
 		}
+		c.closed.Store(true)
 		err = c.Conn.Close()
 		c.owner.forget(c)
 		if over != nil {
@@ -65,6 +67,14 @@ func (c *conn) ask(over *tls.Conn) {
 	if _, why := over.Read(make([]byte, 1)); why != nil {
 		c.tell(why)
 	}
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.last.Store(sinceEpoch())
+	}
+	return n, err
 }
 
 func (c *conn) Write(p []byte) (int, error) {

@@ -58,6 +58,9 @@ type pool struct {
 	conns    conns
 	heard    heard
 
+	suspect   atomic.Pointer[suspect] // its peer may be gone
+	keepCalls bool                    // retired because of a suspect: calls under way are not cut off
+
 	inFlight atomic.Int64 // calls, until their bodies end
 	used     atomic.Int64 // Unix nanoseconds of the last call
 	seen     int64        // used, at the last sweep

@@ -32,7 +32,10 @@ func (t *Transport) take(identity *Credential, m manner, proxy *url.URL, now int
 	}
 	k = k.with(m, proxy)
 	for {
-		if p := (*t.roots.Load().pools.Load())[k]; p != nil && p.acquire(now) {
+		p := (*t.roots.Load().pools.Load())[k]
+		if p != nil && p.hasSuspect() {
+			t.retireSuspect(p)
+		} else if p != nil && p.acquire(now) {
 			if identity != p.identity.Load() {
 				p.identity.Store(identity)
 			}
@@ -81,7 +84,11 @@ func (t *Transport) change(how func(current *roots, next map[key]*pool) error) e
 	t.changes.gone = nil
 	t.changes.mu.Unlock()
 	for _, p := range gone {
-		p.windUp(t.drain)
+		if p.keepCalls {
+			p.windUp(0) // it may be a slow server; else pings end them
+		} else {
+			p.windUp(t.drain)
+		}
 	}
 	return err
 }
@@ -101,6 +108,16 @@ func (t *Transport) retire(from map[key]*pool, which func(*pool) bool) {
 // drop retires pools.
 func (t *Transport) drop(which func(*pool) bool) {
 	_ = t.change(func(_ *roots, next map[key]*pool) error { t.retire(next, which); return nil })
+}
+
+// retireSuspect retires a pool with a connection whose peer seems to be gone.
+func (t *Transport) retireSuspect(p *pool) {
+	t.drop(func(other *pool) bool {
+		if other == p {
+			p.keepCalls = true
+		}
+		return other == p
+	})
 }
 
 // longestUnused prefers pools without calls.

@@ -64,6 +64,7 @@ func New(c Config) (*Transport, error) {
 		base.Protocols.SetHTTP1(true)
 		base.Protocols.SetHTTP2(base.TLSNextProto == nil) // an empty map is how HTTP/2 used to be turned off
 	}
+	c.pings(base)
 	t.base, t.baseHTTP1 = base, base.Clone()
 	t.baseHTTP1.Protocols = new(http.Protocols)
 	t.baseHTTP1.Protocols.SetHTTP1(true)
@@ -80,15 +81,16 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	before := p.heard.now()
+	before, began := p.heard.now(), sinceEpoch()
 	response, err := p.transport.RoundTrip(sent)
 	if err != nil {
+		p.noteFailure(originOf(r.URL).String(), began)
 		err = p.heard.why(r, before, err)
 		p.release()
 		return nil, t.fail(p.alias, r, explain(err, p.alias, false))
 	}
 	response.Request = r
-	p.until(response)
+	p.until(response, began)
 	return response, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/connlimit"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -71,7 +72,7 @@ func (l *listener) stop(err error) {
 		l.err = err
 		close(l.done)
 		l.inner.Close()
-		l.port.slots.wake()
+		l.port.slots.Wake()
 		l.port.closeUnfinished()
 	})
 }
@@ -89,10 +90,10 @@ func (l *listener) stopped() bool {
 // kernel's queue and cost us nothing.
 func (l *listener) accept() {
 	p := l.port
-	for pause := time.Duration(0); p.slots.take(l.stopped); {
+	for pause := time.Duration(0); p.slots.Take(l.stopped); {
 		c, err := l.inner.Accept()
 		if err != nil {
-			p.slots.give()
+			p.slots.Give()
 			if errors.Is(err, net.ErrClosed) || l.stopped() {
 				l.stop(net.ErrClosed)
 				return
@@ -102,9 +103,9 @@ func (l *listener) accept() {
 			continue
 		}
 		pause = 0
-		addr := addrOf(c.RemoteAddr())
-		if !p.slots.takeAddr(addr) {
-			p.slots.give()
+		addr := connlimit.AddrOf(c.RemoteAddr())
+		if !p.slots.TakeAddr(addr) {
+			p.slots.Give()
 			c.Close()
 			s := p.state.Load()
 			tell(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: errPerIP})
@@ -116,8 +117,8 @@ func (l *listener) accept() {
 			p.mu.Lock()
 			delete(p.conns, raw.conn)
 			p.mu.Unlock()
-			p.slots.giveAddr(addr)
-			p.slots.give()
+			p.slots.GiveAddr(addr)
+			p.slots.Give()
 		}
 		p.mu.Lock()
 		p.conns[raw.conn] = struct{}{}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/mtlsguard/mtlsguard/internal/connlimit"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 )
 
@@ -15,8 +16,8 @@ import (
 type Port struct {
 	name  string
 	state atomic.Pointer[state]
-	slots slots // connections, over all and by address
-	gate  *gate // handshakes that compute
+	slots *connlimit.Counter // connections, over all and by address
+	gate  *gate              // handshakes that compute
 
 	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
 
@@ -40,7 +41,7 @@ func New(c Config) (*Port, error) {
 		return nil, err
 	}
 	p := &Port{name: c.Name, conns: map[*Conn]struct{}{}, changed: make(chan struct{}), gate: newGate(c.Limits.Handshakes)}
-	p.slots.setMost(c.Limits.Connections, c.Limits.PerIP)
+	p.slots = connlimit.New(c.Limits.Connections, c.Limits.PerIP)
 	p.clock.Store(-1) // nobody sweeps yet
 	p.state.Store(s)
 	return p, nil
@@ -93,7 +94,7 @@ func (p *Port) Reconfigure(c Config) error {
 		return err
 	}
 	p.state.Store(s)
-	p.slots.setMost(c.Limits.Connections, c.Limits.PerIP)
+	p.slots.SetMost(c.Limits.Connections, c.Limits.PerIP)
 	p.gate.setMost(c.Limits.Handshakes)
 	if c.Limits != old.config.Limits {
 		p.mu.Lock()

@@ -52,14 +52,19 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 	switch says.kind {
 	case kindControl:
 		link.converse(w, r)
-	case kindStream:
-		if l := s.streams.Load(); l != nil {
-			l.serve(w, r, says.remote)
+	case kindStream, kindRequest, kindUpgrade:
+		if !s.admit(link) {
+			s.refuseBusy(w, &says)
 			return
 		}
-		w.WriteHeader(http.StatusNotFound)
-	case kindRequest, kindUpgrade:
-		s.serve(w, r, link, &says, statement)
+		defer s.giveBack(link)
+		if says.kind != kindStream {
+			s.serve(w, r, link, &says, statement)
+		} else if l := s.streams.Load(); l != nil {
+			l.serve(w, r, says.remote)
+		} else {
+			w.WriteHeader(http.StatusNotFound)
+		}
 	default:
 		w.WriteHeader(http.StatusBadRequest)
 	}

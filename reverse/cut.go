@@ -42,6 +42,7 @@ func cutOff(w http.ResponseWriter, r *http.Request) {
 // protocols.
 type hijackable struct {
 	http.ResponseWriter
+	idle time.Duration // for the client to take the next part
 	mu   sync.Mutex
 	conn net.Conn
 }
@@ -52,7 +53,11 @@ func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.conn = c
-	return c, buffered, err
+	if err != nil {
+		return nil, nil, err
+	}
+	c.SetWriteDeadline(time.Now().Add(h.idle)) // for the head of the answer, which does not go by timedConn
+	return timedConn{c, h.idle}, buffered, nil
 }
 
 // Unwrap is for http.ResponseController.

@@ -34,6 +34,9 @@ type serverEnd struct {
 	leave     sync.Once
 	forgotten chan struct{} // closed when the server does not know it any more
 	drained   atomic.Bool   // drain was wished for
+	handlers  quota
+	own       *presentation
+	renewAt   time.Time // when a certificate of either end comes near its end; zero: never
 
 	mu      sync.Mutex
 	speaker *speaker // nil before the control exchange
@@ -175,7 +178,8 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 	}
 	receiver := s.receiver.Load()
 	var gateway trust.Verified
-	c := tls.Client(raw, s.tlsConfig(addr, receiver, &gateway))
+	own := &presentation{ask: s.config.Certificate}
+	c := tls.Client(raw, s.tlsConfig(addr, receiver, &gateway, own))
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	if err := c.HandshakeContext(ctx); err != nil {
@@ -190,6 +194,8 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 	t := &serverEnd{
 		link: newLink(c, buffered), addr: addr, presented: c.ConnectionState().PeerCertificates,
 		welcomed: make(chan struct{}), leaving: make(chan struct{}), forgotten: make(chan struct{}),
+		handlers: quota{most: int64(s.config.Streams)}, own: own,
+		renewAt: renewalOf(receiver.GatewayTrust().Now(), earliest(own.end(), endOfVerified(gateway))),
 	}
 	t.server = s
 	t.gateway.Store(&gateway)
@@ -200,7 +206,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 // tlsConfig is a fresh one for each connection: nothing is resumed, and every gateway
 // is judged by what is in force now. There is no way around TLS, and no root but the
 // anchors for gateways (K3).
-func (s *Server) tlsConfig(addr string, receiver *forwarded.Receiver, gateway *trust.Verified) *tls.Config {
+func (s *Server) tlsConfig(addr string, receiver *forwarded.Receiver, gateway *trust.Verified, own *presentation) *tls.Config {
 	roots := x509.NewCertPool()
 	for _, a := range receiver.GatewayTrust().Anchors() {
 		roots.AddCert(a)
@@ -215,7 +221,7 @@ func (s *Server) tlsConfig(addr string, receiver *forwarded.Receiver, gateway *t
 		ServerName:           name,
 		Time:                 receiver.GatewayTrust().Now,
 		NextProtos:           []string{"http/1.1"},
-		GetClientCertificate: s.config.Certificate,
+		GetClientCertificate: own.present,
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			var err error
 			*gateway, err = judgeGateway(receiver, cs.PeerCertificates)

@@ -21,6 +21,7 @@ func (b Backoff) Bound(failures int) any { return b.bound(failures) }
 var (
 	ReadServerName = readServerName
 	ValidName      = validName
+	RenewalOf      = renewalOf
 )
 
 // Looped reports what it says of one Via line.
@@ -32,4 +33,11 @@ func Looped(line, pseudonym string) bool {
 func ReadHello(services, streams []string) ([]string, int, error) {
 	h, err := readHello(map[string][]string{headerServices: services, headerStreams: streams})
 	return h.services, h.streams, err
+}
+
+// Holders is how many callers the gateway remembers.
+func (g *Gateway) Holders() int {
+	g.pool.mu.Lock()
+	defer g.pool.mu.Unlock()
+	return len(g.pool.accounts)
 }

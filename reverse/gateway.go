@@ -1,6 +1,7 @@
 package reverse
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/connlimit"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -43,7 +45,20 @@ type GatewayConfig struct {
 	QueueWait   time.Duration // for a free tunnel, before 503; 5 s, negative: none
 	QueueLength int           // requests that wait for one service; 256
 	Streams     int           // requests at one time in one tunnel; 250, or what its server takes if that is less
-	Tunnels     int           // in all; 1000
+	// CallerShare is the percentage of a service's places that one caller may hold while
+	// no other caller does: 1 to 100; 0 means 50, and 100 lets one caller take them all. A
+	// caller is a certificate, or without one an IPv4 address or IPv6 /64. It may hold
+	// CallerShare / (100 - CallerShare) times as many places as are free: with 50, half
+	// of them alone and a third beside another. Requests beyond that wait as if no place
+	// were free.
+	CallerShare int
+	Tunnels     int // in all; 1000
+	// Passthrough bounds the connections of ServePassthrough: Handshake is the time from
+	// accept to the client's first message (0 means 5 s), Idle the time for a client to
+	// take the next part (0 means 2 min), Connections are open at one time (0 means
+	// 10,000; the next ones wait), and PerIP of one IPv4 address or IPv6 /64 (0 means
+	// 100; the next ones are closed). The other fields mean nothing.
+	Passthrough ports.Limits
 	// Upgrades are the protocols that a client may switch to, such as websocket. All
 	// others are refused.
 	Upgrades []string
@@ -56,6 +71,8 @@ const (
 	defaultQueueWait   = 5 * time.Second
 	defaultQueueLength = 256
 	defaultTunnels     = 1000
+	defaultCallerShare = 50
+	defaultIdle        = 2 * time.Minute
 )
 
 // Gateway takes requests from clients and hands them to servers that dialled it. It
@@ -64,6 +81,7 @@ const (
 type Gateway struct {
 	config    GatewayConfig
 	pool      pool
+	passing   *connlimit.Counter // connections of ServePassthrough
 	proxy     *httputil.ReverseProxy
 	pseudonym string
 	runs      sync.WaitGroup // tunnels
@@ -95,8 +113,22 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	if c.Tunnels == 0 {
 		c.Tunnels = defaultTunnels
 	}
+	if c.CallerShare == 0 {
+		c.CallerShare = defaultCallerShare
+	}
+	if c.CallerShare < 1 || c.CallerShare > 100 {
+		say(fmt.Sprintf("CallerShare is %d", c.CallerShare), "a percentage, 1 to 100; 0 is 50")
+	}
 	if c.QueueLength < 0 || c.Tunnels < 0 {
 		say("QueueLength or Tunnels is negative", "")
+	}
+	if l := &c.Passthrough; l.Handshake < 0 || l.Idle < 0 || l.Connections < 0 || l.PerIP < 0 {
+		say("Passthrough holds a negative limit", "0 takes the default")
+	} else {
+		l.Handshake = cmp.Or(l.Handshake, 5*time.Second)
+		l.Idle = cmp.Or(l.Idle, defaultIdle)
+		l.Connections = cmp.Or(l.Connections, 10_000)
+		l.PerIP = cmp.Or(l.PerIP, 100)
 	}
 	c.Upgrades = slices.Clone(c.Upgrades)
 	for i, token := range c.Upgrades {
@@ -110,8 +142,8 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	if c.Caller == nil {
 		c.Caller = callerOfPort
 	}
-	g := &Gateway{config: c, pseudonym: newPseudonym()}
-	g.pool = pool{wait: c.QueueWait, most: c.QueueLength, pick: c.Pick, services: map[string]*queue{}, tunnels: map[*gatewayEnd]struct{}{}}
+	g := &Gateway{config: c, pseudonym: newPseudonym(), passing: connlimit.New(c.Passthrough.Connections, c.Passthrough.PerIP)}
+	g.pool = pool{wait: c.QueueWait, most: c.QueueLength, share: c.CallerShare, pick: c.Pick, services: map[string]*queue{}, tunnels: map[*gatewayEnd]struct{}{}, accounts: map[holder]*account{}}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite:       g.rewrite,
 		Transport:     through{},

@@ -8,19 +8,20 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
+	"net/netip"
 	"time"
-)
 
-// mostUnknown bounds the connections of ServePassthrough that have not said yet where
-// they want to go.
-const mostUnknown = 1024
+	"github.com/mtlsguard/mtlsguard/internal/connlimit"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
 
 // ServePassthrough takes TLS connections and hands them on as they are, to a server
 // of the service that the name asked for (SNI) stands for. The client's handshake ends
 // in that server: the gateway sees neither certificate nor request, and can state
 // nothing. service answers with "" for names that nobody serves; their connections are
-// closed. The listener yields plain connections.
+// closed. The listener yields plain connections. GatewayConfig.Passthrough bounds them,
+// over all calls of ServePassthrough.
 //
 // It returns nil when the listener is closed; connections that are open stay so until
 // one side ends them, or Shutdown.
@@ -28,12 +29,9 @@ func (g *Gateway) ServePassthrough(l net.Listener, service func(sni string) stri
 	if service == nil {
 		return errors.New("reverse: ServePassthrough needs a function that says whose a name is")
 	}
-	unknown := make(chan struct{}, mostUnknown)
 	for pause := time.Duration(0); ; {
-		unknown <- struct{}{} // the next ones wait in the kernel's queue
 		c, err := l.Accept()
 		if err != nil {
-			<-unknown
 			if errors.Is(err, net.ErrClosed) {
 				return nil
 			}
@@ -42,15 +40,47 @@ func (g *Gateway) ServePassthrough(l net.Listener, service func(sni string) stri
 			continue
 		}
 		pause = 0
-		go g.pass(c, service, sync.OnceFunc(func() { <-unknown }))
+		addr := connlimit.AddrOf(c.RemoteAddr())
+		if err := g.admitAddr(addr); err != nil {
+			g.observe(Event{Kind: Refused, Remote: c.RemoteAddr().String(), Reason: reason.Limit, Err: err})
+			c.Close()
+			continue
+		}
+		go func() {
+			defer g.passing.Give()
+			defer g.passing.GiveAddr(addr)
+			g.pass(c, service)
+		}()
 	}
 }
 
-// pass carries one connection. known is called when it is clear where to.
-func (g *Gateway) pass(c net.Conn, service func(string) string, known func()) {
-	defer known()
+var (
+	errPerIP       = reason.Refuse(reason.Limit, "too many connections of one address")
+	errConnections = reason.Refuse(reason.Limit, "too many connections")
+)
+
+// admitAddr counts a connection of an address. When too many connections are open it
+// waits for one to end, as long as a client may take for its first message; the next
+// ones wait in the kernel's queue.
+func (g *Gateway) admitAddr(addr netip.Prefix) error {
+	if !g.passing.TakeAddr(addr) {
+		return errPerIP
+	}
+	wait := g.config.Passthrough.Handshake
+	until := time.Now().Add(wait)
+	timer := time.AfterFunc(wait, g.passing.Wake)
+	defer timer.Stop()
+	if !g.passing.Take(func() bool { return !time.Now().Before(until) }) {
+		g.passing.GiveAddr(addr)
+		return errConnections
+	}
+	return nil
+}
+
+// pass carries one connection.
+func (g *Gateway) pass(c net.Conn, service func(string) string) {
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(helloTime / 2))
+	c.SetDeadline(time.Now().Add(g.config.Passthrough.Handshake))
 	name, begun, err := readServerName(c)
 	if err != nil {
 		return
@@ -60,16 +90,16 @@ func (g *Gateway) pass(c net.Conn, service func(string) string, known func()) {
 	if !validName(to) {
 		return
 	}
-	t, err := g.pool.acquire(context.Background(), to)
-	known()
+	h := holderOf(trust.Verified{}, c.RemoteAddr().String())
+	t, err := g.pool.acquire(context.Background(), to, h)
 	if err != nil {
-		g.observe(Event{Kind: Unavailable, Services: []string{to}, Remote: c.RemoteAddr().String(), Err: err})
+		g.observe(Event{Kind: Unavailable, Services: []string{to}, Remote: c.RemoteAddr().String(), Reason: refusalOf(err), Err: err})
 		return
 	}
-	defer g.pool.release(t)
+	defer g.pool.release(t, h)
 	body := bytesOf(io.MultiReader(bytes.NewReader(begun), c), c)
 	defer body.release()
-	if err := t.carry(c, body, name, to); err != nil {
+	if err := t.carry(timedConn{c, g.config.Passthrough.Idle}, body, name, to); err != nil {
 		if !body.left() {
 			g.observe(Event{Kind: Failed, Services: []string{to}, Remote: c.RemoteAddr().String(), Err: err})
 		}
@@ -93,6 +123,7 @@ func (t *gatewayEnd) carry(c net.Conn, from *body, sni, service string) error {
 		return err
 	}
 	defer res.Body.Close()
+	t.noteBusy(res)
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("reverse: passthrough: answered %d", res.StatusCode)
 	}
@@ -100,6 +131,25 @@ func (t *gatewayEnd) carry(c net.Conn, from *body, sni, service string) error {
 	defer buffers.Put(b)
 	_, err = io.CopyBuffer(struct{ io.Writer }{c}, res.Body, b)
 	return err
+}
+
+// timedConn bounds how long each write waits for a client that reads nothing.
+type timedConn struct {
+	net.Conn
+	idle time.Duration
+}
+
+func (c timedConn) Write(b []byte) (int, error) {
+	c.SetWriteDeadline(time.Now().Add(c.idle))
+	return c.Conn.Write(b)
+}
+
+// CloseWrite says that no more will be written.
+func (c timedConn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return c.Close()
 }
 
 // reset cuts a connection off, so that nobody takes it for ended.

@@ -3,6 +3,7 @@ package reverse
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -10,22 +11,33 @@ import (
 
 // pool is the gateway's tunnels, and the requests that wait for one.
 type pool struct {
-	wait time.Duration // for a free tunnel
-	most int           // requests that wait for one service
-	pick func([]Conn) Conn
+	wait  time.Duration // for a free tunnel
+	most  int           // requests that wait for one service
+	share int           // percent of a service's places that one holder alone may have
+	pick  func([]Conn) Conn
 
 	mu       sync.Mutex
 	services map[string]*queue
 	tunnels  map[*gatewayEnd]struct{}
+	accounts map[holder]*account
 	waiting  int
+	arrivals uint64 // requests that have waited
 	closed   bool
 }
 
-// queue is one service. It is there as long as it has a tunnel or somebody waits.
+// queue is one service. It is there as long as it has a tunnel or a request waits.
 type queue struct {
+	service string
 	tunnels []*gatewayEnd
-	waiters []chan *gatewayEnd // first come, first served; each holds one
-	next    int                // where the search begins, so that equals take turns
+	waiters []*waiter // the oldest first
+	next    int       // where the search begins, so that equals take turns
+}
+
+// waiter is a request that waits.
+type waiter struct {
+	number  uint64 // by arrival, over all services
+	account *account
+	place   chan *gatewayEnd // holds one; closed when the request gives way to another
 }
 
 var errUnavailable = errors.New("reverse: no tunnel is free")
@@ -34,37 +46,35 @@ var errUnavailable = errors.New("reverse: no tunnel is free")
 // name of a service that nobody has.
 const crowd = 8
 
-// acquire returns a tunnel that serves the service, with a place for one request. It
-// waits for one at the longest for the pool's time. The error is errUnavailable or
-// that of ctx.
-func (p *pool) acquire(ctx context.Context, service string) (*gatewayEnd, error) {
+// acquire returns a tunnel that serves the service, with a place for one request of
+// the holder. It waits for one at the longest for the pool's time. The error is
+// errUnavailable, errShare, or that of ctx.
+func (p *pool) acquire(ctx context.Context, service string, h holder) (*gatewayEnd, error) {
 	p.mu.Lock()
+	a := p.account(h)
 	q := p.services[service]
-	if q != nil && len(q.waiters) == 0 {
+	if q != nil && p.mayHold(q, a) { // requests that wait are not overtaken: they may not hold more, or found no place
 		if t := p.choose(q); t != nil {
-			t.inFlight++
+			p.hold(t, a)
 			p.mu.Unlock()
 			return t, nil
 		}
 	}
-	if p.closed || p.wait <= 0 || p.waiting >= crowd*p.most || q != nil && len(q.waiters) >= p.most {
-		p.mu.Unlock()
-		return nil, errUnavailable
-	}
-	if q == nil {
-		q = &queue{}
-		p.services[service] = q
-	}
-	place := make(chan *gatewayEnd, 1)
-	q.waiters = append(q.waiters, place)
-	p.waiting++
+	w, err := p.enqueue(q, service, a)
+	p.closeAccount(a)
 	p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 
 	timer := time.NewTimer(p.wait)
 	defer timer.Stop()
-	err := errUnavailable
+	err = errUnavailable
 	select {
-	case t := <-place:
+	case t, ok := <-w.place:
+		if !ok {
+			return nil, errShare
+		}
 		return t, nil
 	case <-timer.C:
 	case <-ctx.Done():
@@ -72,30 +82,96 @@ func (p *pool) acquire(ctx context.Context, service string) (*gatewayEnd, error)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.Index(q.waiters, place); i >= 0 {
-		q.waiters = slices.Delete(q.waiters, i, i+1)
-		p.waiting--
-		p.forget(service)
-		return nil, err
+	q = p.services[service]
+	if q != nil {
+		if i := slices.Index(q.waiters, w); i >= 0 {
+			if err == errUnavailable {
+				err = p.whyNone(q, a)
+			}
+			p.dequeue(q, i)
+			return nil, err
+		}
 	}
-	t := <-place // it came at the last moment
-	if err == errUnavailable {
+	t, ok := <-w.place // it came at the last moment
+	switch {
+	case !ok:
+		return nil, errShare
+	case err == errUnavailable:
 		return t, nil
 	}
-	p.giveBack(t)
+	p.giveBack(t, a)
 	return nil, err
 }
 
-// choose finds a tunnel with a free place: the one with the least under way.
+// whyNone is why a request gets no place.
+func (p *pool) whyNone(q *queue, a *account) error {
+	if q != nil && slices.ContainsFunc(q.tunnels, (*gatewayEnd).free) && !p.mayHold(q, a) {
+		return errShare
+	}
+	return errUnavailable
+}
+
+// enqueue lets a request wait. q is nil for an unknown service.
+func (p *pool) enqueue(q *queue, service string, a *account) (*waiter, error) {
+	if p.closed || p.wait <= 0 {
+		return nil, p.whyNone(q, a)
+	}
+	if q != nil && len(q.waiters) >= p.most && !p.makeRoom(a, q) ||
+		p.waiting >= crowd*p.most && !p.makeRoom(a, slices.Collect(maps.Values(p.services))...) {
+		return nil, p.whyNone(q, a)
+	}
+	q = p.queue(service)
+	p.arrivals++
+	w := &waiter{number: p.arrivals, account: a, place: make(chan *gatewayEnd, 1)}
+	q.waiters = append(q.waiters, w)
+	a.waiting++
+	p.waiting++
+	return w, nil
+}
+
+// queue returns the queue of a service.
+func (p *pool) queue(service string) *queue {
+	q := p.services[service]
+	if q == nil {
+		q = &queue{service: service}
+		p.services[service] = q
+	}
+	return q
+}
+
+// dequeue takes a request out of a queue.
+func (p *pool) dequeue(q *queue, i int) *waiter {
+	w := q.waiters[i]
+	q.waiters = slices.Delete(q.waiters, i, i+1)
+	p.waiting--
+	w.account.waiting--
+	p.closeAccount(w.account)
+	p.forget(q.service)
+	return w
+}
+
+// hold counts a place of a tunnel to a holder.
+func (p *pool) hold(t *gatewayEnd, a *account) {
+	t.inFlight++
+	a.places[t]++
+}
+
+// choose finds a tunnel with a free place: the one with the least under way, a busy
+// one last.
 func (p *pool) choose(q *queue) *gatewayEnd {
 	if p.pick != nil {
 		return p.ask(q)
 	}
 	var best *gatewayEnd
+	bestBusy := false
 	for i := range q.tunnels {
 		t := q.tunnels[(q.next+i)%len(q.tunnels)]
-		if t.free() && (best == nil || t.inFlight < best.inFlight) {
-			best = t
+		if !t.free() {
+			continue
+		}
+		busy := t.busy()
+		if best == nil || bestBusy && !busy || bestBusy == busy && t.inFlight < best.inFlight {
+			best, bestBusy = t, busy
 		}
 	}
 	q.next++
@@ -120,15 +196,19 @@ func (p *pool) ask(q *queue) *gatewayEnd {
 	return t
 }
 
-// release gives a place back.
-func (p *pool) release(t *gatewayEnd) {
+// release gives a holder's place back.
+func (p *pool) release(t *gatewayEnd, h holder) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.giveBack(t)
+	p.giveBack(t, p.accounts[h])
 }
 
-func (p *pool) giveBack(t *gatewayEnd) {
+func (p *pool) giveBack(t *gatewayEnd, a *account) {
 	t.inFlight--
+	if a.places[t]--; a.places[t] == 0 {
+		delete(a.places, t)
+	}
+	p.closeAccount(a)
 	if t.draining && t.inFlight == 0 {
 		t.finish()
 		return
@@ -138,20 +218,46 @@ func (p *pool) giveBack(t *gatewayEnd) {
 	}
 }
 
-// handOut serves those who wait for one of these services.
+// handOut serves the requests that wait for one of these services, the oldest of all
+// first.
 func (p *pool) handOut(services []string) {
-	for _, s := range services {
-		for q := p.services[s]; q != nil && len(q.waiters) > 0; {
-			t := p.choose(q)
-			if t == nil {
-				break
+	for p.waiting > 0 {
+		var from *queue
+		var at int
+		for _, s := range services {
+			q := p.services[s]
+			if i := p.oldest(q); i >= 0 && (from == nil || q.waiters[i].number < from.waiters[at].number) {
+				from, at = q, i
 			}
-			t.inFlight++
-			q.waiters[0] <- t
-			q.waiters = slices.Delete(q.waiters, 0, 1)
-			p.waiting--
 		}
+		if from == nil {
+			return
+		}
+		t := p.choose(from)
+		if t == nil { // the program's choice
+			services = slices.DeleteFunc(slices.Clone(services), func(s string) bool { return s == from.service })
+			continue
+		}
+		w := from.waiters[at]
+		p.hold(t, w.account) // first: an account that has nothing is forgotten
+		w.place <- t
+		p.dequeue(from, at)
 	}
+}
+
+// oldest returns the first request of a queue that may have a place now, or -1.
+func (p *pool) oldest(q *queue) int {
+	if q == nil || len(q.waiters) == 0 || !slices.ContainsFunc(q.tunnels, (*gatewayEnd).free) {
+		return -1
+	}
+	var no *account // a caller with many requests is asked about once
+	for i, w := range q.waiters {
+		if w.account != no && p.mayHold(q, w.account) {
+			return i
+		}
+		no = w.account
+	}
+	return -1
 }
 
 // add puts a tunnel into service. It is false when the pool is closed or full.
@@ -163,11 +269,7 @@ func (p *pool) add(t *gatewayEnd, most int) bool {
 	}
 	p.tunnels[t] = struct{}{}
 	for _, s := range t.services {
-		q := p.services[s]
-		if q == nil {
-			q = &queue{}
-			p.services[s] = q
-		}
+		q := p.queue(s)
 		q.tunnels = append(q.tunnels, t)
 	}
 	p.handOut(t.services)

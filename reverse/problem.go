@@ -26,6 +26,12 @@ func fail(w http.ResponseWriter, status int) {
 	write(w, problem{Type: "about:blank", Title: http.StatusText(status), Status: status})
 }
 
+// unavailable answers that the request may be sent again.
+func unavailable(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	fail(w, http.StatusServiceUnavailable)
+}
+
 func write(w http.ResponseWriter, p problem) {
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -19,6 +20,7 @@ type exchange struct {
 	tunnel  *gatewayEnd
 	service string
 	caller  trust.Verified // zero: the client has no certificate
+	holder  holder         // to whom its place is counted
 	sni     string
 	upgrade string
 	client  *hijackable // with an upgrade
@@ -68,11 +70,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, ok := ports.FromContext(r.Context()); ok {
 		x.sni = c.ServerName()
 	}
-	if x.tunnel, err = g.pool.acquire(r.Context(), x.service); err != nil {
+	x.holder = holderOf(x.caller, r.RemoteAddr)
+	if x.tunnel, err = g.pool.acquire(r.Context(), x.service, x.holder); err != nil {
 		g.unavailable(w, r, &x, err)
 		return
 	}
-	defer g.pool.release(x.tunnel)
+	defer g.pool.release(x.tunnel, x.holder)
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler && r.Context().Err() == nil {
@@ -84,7 +87,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 has it anyway
 	if x.upgrade != "" {
-		x.client = &hijackable{ResponseWriter: w}
+		x.client = &hijackable{ResponseWriter: w, idle: idleOf(r)}
 		w = x.client
 	}
 	x.w = w
@@ -96,6 +99,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &x)))
 }
 
+// idleOf is how long a write to the caller may wait.
+func idleOf(r *http.Request) time.Duration {
+	if c, ok := ports.FromContext(r.Context()); ok {
+		return c.Port().Config().Limits.Idle
+	}
+	return defaultIdle
+}
+
 var (
 	errLoop = errors.New("reverse: the request was here before")
 	errCut  = errors.New("reverse: the answer broke off")
@@ -105,9 +116,8 @@ func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, x *exchang
 	if r.Context().Err() != nil {
 		return // the client does not wait any more
 	}
-	g.observe(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
-	w.Header().Set("Retry-After", "1")
-	fail(w, http.StatusServiceUnavailable)
+	g.observe(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Certificate: x.caller, Reason: refusalOf(err), Err: err})
+	unavailable(w)
 }
 
 // upgradeOf is the protocol that a client wants to switch to.
@@ -166,6 +176,9 @@ func (through) RoundTrip(r *http.Request) (*http.Response, error) {
 		return x.tunnel.switchTo(r, x)
 	}
 	res, err := x.tunnel.client.RoundTrip(r)
+	if err == nil {
+		x.tunnel.noteBusy(res)
+	}
 	if err == nil && len(res.Trailer) > 0 && r.Method != http.MethodHead {
 		delete(res.Header, "Content-Length") // HTTP/1.1 has trailers behind chunks only
 		res.ContentLength = -1

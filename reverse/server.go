@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -36,7 +37,8 @@ type ServerConfig struct {
 	// host of the address.
 	ServerName string
 	// Certificate is the server's own, by which the gateway knows it. It is asked for
-	// every connection, and must not block.
+	// every connection, and every second: when it answers with another certificate than
+	// that of a tunnel, the tunnel is replaced. It must not block.
 	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	// Clients judges the callers' certificates that gateways state.
 	Clients *trust.Verifier
@@ -44,8 +46,12 @@ type ServerConfig struct {
 	// caller, believed or not.
 	Handler http.Handler
 
-	Conns       int           // connections to each gateway; 2
-	Streams     int           // requests at one time in one connection; 250
+	Conns int // connections to each gateway; 2
+	// Streams is how many requests one connection takes and how many handlers run for it
+	// at one time; 0 means 250. All connections together run at most Streams × Conns for
+	// each gateway. A handler counts until it returns, also when its caller is gone;
+	// a request above that is answered with 503 and reaches no handler.
+	Streams     int
 	Ping        time.Duration // after which a silent gateway is asked whether it is alive; 10 s
 	PingTimeout time.Duration // after which one that does not answer is gone; 5 s
 	Drain       time.Duration // for requests under way when Serve's context ends; 8 s
@@ -73,6 +79,7 @@ type Server struct {
 	streams  atomic.Pointer[streams]
 	inner    *http.Server
 	links    *feed
+	handlers quota
 	ready    chan struct{}
 	once     sync.Once
 	stop     context.CancelFunc // ends dialling
@@ -141,6 +148,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	s := &Server{
 		config: c, ready: make(chan struct{}), links: newFeed(), over: make(chan struct{}),
 		tunnels: map[*serverEnd]struct{}{}, taken: map[*watched]struct{}{},
+		handlers: quota{most: int64(c.Streams) * int64(c.Conns) * int64(len(c.Gateways))},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.receiver.Store(receiver)
@@ -163,7 +171,10 @@ func (s *Server) newInner() *http.Server {
 		MaxHeaderBytes: headerBytes,
 		ErrorLog:       s.config.ErrorLog,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          s.config.Streams + slack,
+			// net/http starts no more handlers at one time than it allows streams, queues
+			// the next requests, and ends the connection when too many wait. Handlers whose
+			// callers are gone fill Streams of these places at the most; the others refuse.
+			MaxConcurrentStreams:          2*s.config.Streams + slack,
 			SendPingTimeout:               s.config.Ping,
 			PingTimeout:                   s.config.PingTimeout,
 			MaxReceiveBufferPerStream:     window,
@@ -331,24 +342,28 @@ func (s *Server) sweep() {
 		select {
 		case <-tick.C:
 			s.judge()
+			s.renewTunnels()
 		case <-s.over:
 			return
 		}
 	}
 }
 
+// open returns the tunnels that there are.
+func (s *Server) open() []*serverEnd {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.tunnels))
+}
+
 func (s *Server) judge() {
 	s.mu.Lock()
-	var tunnels []*serverEnd
-	for t := range s.tunnels {
-		tunnels = append(tunnels, t)
-	}
 	var taken []*watched
 	for w := range s.taken {
 		taken = append(taken, w)
 	}
 	s.mu.Unlock()
-	for _, t := range tunnels {
+	for _, t := range s.open() {
 		s.checker.Check(t, true)
 	}
 	for _, w := range taken {

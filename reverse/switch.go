@@ -28,6 +28,7 @@ func (t *gatewayEnd) switchTo(r *http.Request, x *exchange) (*http.Response, err
 		up.Close()
 		return nil, err
 	}
+	t.noteBusy(res)
 	if kind, _ := single(res.Header, headerKind); kind != kindTaken || res.StatusCode != http.StatusOK {
 		up.Close()
 		return res, nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -21,6 +22,7 @@ type gatewayEnd struct {
 	verified trust.Verified
 	remote   string
 	since    time.Time
+	busyAt   atomic.Int64 // when its server last refused a request because too many handlers run, in Unix nanoseconds
 
 	// The pool's lock guards these.
 	inFlight int
@@ -28,6 +30,24 @@ type gatewayEnd struct {
 }
 
 func (t *gatewayEnd) free() bool { return !t.draining && t.inFlight < t.limit }
+
+// busyTime is how long other tunnels are tried before one whose server is busy.
+const busyTime = time.Second
+
+// noteBusy remembers that the server runs too many handlers. Without this such a
+// tunnel, where little is under way because everything is refused, would get all
+// requests.
+func (t *gatewayEnd) noteBusy(res *http.Response) {
+	if kind, _ := single(res.Header, headerKind); kind == kindBusy {
+		delete(res.Header, headerKind)
+		t.busyAt.Store(time.Now().UnixNano())
+	}
+}
+
+func (t *gatewayEnd) busy() bool {
+	at := t.busyAt.Load()
+	return at != 0 && time.Since(time.Unix(0, at)) < busyTime
+}
 
 func (t *gatewayEnd) describe() Conn {
 	return Conn{

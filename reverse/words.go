@@ -37,6 +37,7 @@ const (
 	kindUpgrade = "upgrade" // a request that may become a connection
 	kindStream  = "stream"  // a connection of a client, end to end
 	kindTaken   = "taken"   // an answer: the handler has taken the connection
+	kindBusy    = "busy"    // an answer: too many handlers run, none has seen the request
 )
 
 const (

@@ -1,13 +1,13 @@
 package keystore
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
@@ -34,8 +34,10 @@ type Files struct {
 	*table
 	entries func() ([]Entry, error)
 
-	loading  sync.Mutex
-	digest   [sha256.Size]byte // of all that was read
+	loading sync.Mutex
+	read    fileset.Set // what is in force, without its data; nil before the first
+
+	mu       sync.Mutex
 	warnings []string
 }
 
@@ -56,36 +58,51 @@ func start(now func() time.Time, entries func() ([]Entry, error)) (*Files, error
 }
 
 // Reload reads the files again. With any mistake, all of which are reported, what
-// was in force stays. Files that are as they were cost no more than reading them.
-func (f *Files) Reload() error {
+// was in force stays. Files that are as they were cost no more than reading them. A
+// change is taken when it has stayed as it is for half a second, or longer where a file
+// has become shorter: half a file may be a credential without its intermediates, and a
+// server would refuse it.
+func (f *Files) Reload() error { return f.reload(context.Background()) }
+
+var errChanging = &mistake.Mistake{What: "keystore: the files change while they are read", Hint: "try again when they are written"}
+
+func (f *Files) reload(ctx context.Context) error {
 	f.loading.Lock()
 	defer f.loading.Unlock()
-	entries, err := f.entries()
-	if err != nil {
+	var last *reading
+	read := func() fileset.Set {
+		last = open(f.entries)
+		return last.files
+	}
+	if first := read(); f.read != nil && !first.Same(f.read) {
+		settled := fileset.Settled(ctx, read, func(now fileset.Set) time.Duration { return now.Pause(f.read) })
+		if settled == nil {
+			return cmp.Or[error](ctx.Err(), errChanging)
+		}
+	}
+	if err := last.wrong.Err(); err != nil {
 		return err
 	}
-	sources, warnings, digest, err := open(entries)
-	if err != nil {
-		return err
+	if f.read == nil || !last.files.Same(f.read) {
+		next, err := build(last.entries, last.sources)
+		if err != nil {
+			return err
+		}
+		f.all.Store(&next)
+		last.files.Drop()
+		f.read = last.files
 	}
-	if digest == f.digest {
-		f.warnings = warnings
-		return nil
-	}
-	next, err := build(entries, sources)
-	if err != nil {
-		return err
-	}
-	f.all.Store(&next)
-	f.digest, f.warnings = digest, warnings
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.warnings = last.warnings
 	return nil
 }
 
 // Warnings are what is wrong with the files in force without making them useless:
 // a key that anybody on the machine can read.
 func (f *Files) Warnings() []string {
-	f.loading.Lock()
-	defer f.loading.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return f.warnings
 }
 
@@ -99,46 +116,63 @@ func (f *Files) Watch(ctx context.Context, every time.Duration, report func(erro
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := f.Reload(); err != nil && report != nil {
+			if err := f.reload(ctx); err != nil && report != nil && ctx.Err() == nil {
 				report(err)
 			}
 		}
 	}
 }
 
+// reading is everything that was read at one time.
+type reading struct {
+	entries  []Entry
+	sources  []source
+	files    fileset.Set // by alias and name
+	warnings []string
+	wrong    mistake.List
+}
+
 // open reads everything before anything is parsed.
-func open(entries []Entry) (sources []source, warnings []string, digest [sha256.Size]byte, err error) {
-	var wrong mistake.List
-	h := sha256.New()
-	take := func(alias, name string) []byte {
-		data, public, err := read(name)
-		if err != nil {
-			wrong.Add(mistake.Mistake{File: name, What: fmt.Sprintf("the credential %q cannot be read: %s", alias, err)})
-			return nil
-		}
-		if public {
-			warnings = append(warnings, fmt.Sprintf("%s can be read by everyone on this machine (chmod o= FILE)", name))
-		}
-		for _, part := range [][]byte{[]byte(alias), []byte(name), data} {
-			h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
-			h.Write(part)
-		}
-		return data
+func open(entries func() ([]Entry, error)) *reading {
+	out := &reading{files: fileset.Set{}}
+	var err error
+	if out.entries, err = entries(); err != nil {
+		out.wrong.Merge(err, mistake.Mistake{})
+		out.files[""] = fileset.Failed(err)
+		return out
 	}
-	for _, e := range entries {
+	for _, e := range out.entries {
 		s := source{name: e.File, keyName: e.Key, inside: e.Entry, password: e.Password, keyPassword: e.KeyPassword}
+		before := len(out.warnings)
+		s.data = out.take(e.Alias, e.File)
 		if e.Key != "" {
-			before := len(warnings)
-			s.data = take(e.Alias, e.File)
-			warnings = warnings[:before] // certificates alone are public
-			s.keyData = take(e.Alias, e.Key)
-		} else {
-			s.data = take(e.Alias, e.File)
+			out.warnings = out.warnings[:before] // certificates alone are public
+			s.keyData = out.take(e.Alias, e.Key)
 		}
-		sources = append(sources, s)
+		out.sources = append(out.sources, s)
 	}
-	h.Sum(digest[:0])
-	return sources, warnings, digest, wrong.Err()
+	return out
+}
+
+// take reads a file.
+func (r *reading) take(alias, name string) []byte {
+	at := alias + "\x00" + name
+	data, public, err := read(name)
+	if err != nil {
+		r.wrong.Add(mistake.Mistake{File: name, What: fmt.Sprintf("the credential %q cannot be read: %s", alias, err)})
+		r.keep(at, fileset.Failed(err))
+		return nil
+	}
+	if public {
+		r.warnings = append(r.warnings, fmt.Sprintf("%s can be read by everyone on this machine (chmod o= FILE)", name))
+	}
+	r.keep(at, fileset.Of(data))
+	return data
+}
+
+func (r *reading) keep(at string, c fileset.Content) {
+	c.Whole = true
+	r.files[at] = c
 }
 
 func build(entries []Entry, sources []source) (credentials, error) {

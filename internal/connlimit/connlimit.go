@@ -1,0 +1,111 @@
+// Package connlimit counts connections: over all, and by address.
+package connlimit
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// Counter counts connections, over all and by address. Nothing is kept for an
+// address without connections, so that the map is bounded by the count. It is safe for
+// concurrent use.
+type Counter struct {
+	mu     sync.Mutex
+	freed  *sync.Cond
+	used   int
+	most   int
+	perIP  int
+	byAddr map[netip.Prefix]int
+}
+
+// New returns a Counter that lets most connections be open at one time, and perIP of
+// one address.
+func New(most, perIP int) *Counter {
+	c := &Counter{most: most, perIP: perIP, byAddr: map[netip.Prefix]int{}}
+	c.freed = sync.NewCond(&c.mu)
+	return c
+}
+
+// SetMost changes the limits.
+func (c *Counter) SetMost(most, perIP int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.most, c.perIP = most, perIP
+	c.freed.Broadcast()
+}
+
+// Take waits for a free slot. It reports false when stopped does: then there is
+// nothing to give back.
+func (c *Counter) Take(stopped func() bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.used >= c.most && !stopped() {
+		c.freed.Wait()
+	}
+	if stopped() {
+		return false
+	}
+	c.used++
+	return true
+}
+
+// Give gives a slot back.
+func (c *Counter) Give() {
+	c.mu.Lock()
+	c.used--
+	c.mu.Unlock()
+	c.freed.Broadcast()
+}
+
+// Wake makes Take ask stopped again.
+func (c *Counter) Wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.freed.Broadcast()
+}
+
+// TakeAddr counts a connection of one address. It reports false when the address has
+// too many.
+func (c *Counter) TakeAddr(a netip.Prefix) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byAddr[a] >= c.perIP {
+		return false
+	}
+	c.byAddr[a]++
+	return true
+}
+
+// GiveAddr gives back what TakeAddr counted.
+func (c *Counter) GiveAddr(a netip.Prefix) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byAddr[a]--; c.byAddr[a] <= 0 {
+		delete(c.byAddr, a)
+	}
+}
+
+// AddrOf is what counts as one address: an IPv4 address, or an IPv6 /64, which is
+// what one subscriber gets. Addresses of another kind are all one, the zero Prefix.
+func AddrOf(a net.Addr) netip.Prefix {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	return Of(t.AddrPort())
+}
+
+// Of is AddrOf for an address that is parsed already.
+func Of(a netip.AddrPort) netip.Prefix {
+	ip := a.Addr().Unmap().WithZone("")
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	prefix, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}

@@ -1,0 +1,182 @@
+// Package fileset compares what was read of files at different times: by content, not
+// by time stamps, which miss the swaps of mounted volumes. It tells when files that
+// are being written have stopped changing.
+package fileset
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+)
+
+// Content is what was read of one file. Data may be dropped; the rest stays.
+type Content struct {
+	Data   []byte
+	Digest [sha256.Size]byte
+	Err    error // why there is no data
+	// Whole says that the blocks of the file are good together only: a certificate without
+	// its intermediates is one, too, and peers refuse it.
+	Whole bool
+
+	end  end
+	text bool // it does not tell its own end, as PEM and DER do
+	size int
+}
+
+// Empty reports whether the file could be read and holds nothing.
+func (c Content) Empty() bool { return c.Err == nil && c.end == noEnd }
+
+// ErrNoFile is for folders, pipes and devices.
+var ErrNoFile = errors.New("is not a file")
+
+// Of is the content of a file that could be read.
+func Of(data []byte) Content {
+	return Content{Data: data, Digest: sha256.Sum256(data), end: endOf(data), text: !IsPEM(data) && !IsDER(data), size: len(data)}
+}
+
+// Failed is the content of a file that could not be read. The text of the error
+// counts as content: a file that appears is a change.
+func Failed(err error) Content {
+	return Content{Err: err, Digest: sha256.Sum256([]byte("error: " + err.Error())), text: !errors.Is(err, ErrNoFile)}
+}
+
+// Folder is the content of a folder: a digest of the names in it.
+func Folder(digest [sha256.Size]byte, err error) Content {
+	return Content{Digest: digest, Err: err, end: lineEnd}
+}
+
+// end is how a file ends.
+type end int
+
+const (
+	noEnd   end = iota // it is empty
+	openEnd            // in the middle of a line, as far as one can tell
+	lineEnd
+)
+
+func endOf(data []byte) end {
+	switch {
+	case len(data) == 0:
+		return noEnd
+	case data[len(data)-1] == '\n', IsDER(data):
+		return lineEnd
+	case IsPEM(data) && bytes.Count(data, []byte("-----BEGIN ")) == 1 && bytes.HasSuffix(data, []byte("-----")):
+		return lineEnd // its one block is whole
+	}
+	return openEnd
+}
+
+// IsPEM and IsDER recognise files that tell their own end: cut off, they are nothing.
+func IsPEM(data []byte) bool { return bytes.HasPrefix(data, []byte("-----BEGIN ")) }
+
+// IsDER is described at IsPEM.
+func IsDER(data []byte) bool { return len(data) > 1 && data[0] == 0x30 && data[1] > 0x80 }
+
+// Set is one reading of several files, by name.
+type Set map[string]Content
+
+// Same reports whether two readings found the same files with the same content.
+func (s Set) Same(other Set) bool { return len(s) == len(other) && s.Agrees(other) }
+
+// Agrees reports whether everything in s is what other found.
+func (s Set) Agrees(other Set) bool {
+	for name, c := range s {
+		if o, ok := other[name]; !ok || o.Digest != c.Digest {
+			return false
+		}
+	}
+	return true
+}
+
+// Drop forgets the content and keeps what is compared.
+func (s Set) Drop() {
+	for name, c := range s {
+		c.Data = nil
+		s[name] = c
+	}
+}
+
+// cut reports whether a file has lost the end of its last line since old was read: it
+// may be in the middle of being written.
+func (s Set) cut(old Set) bool {
+	for name, c := range s {
+		if c.end == openEnd && old[name].end == lineEnd {
+			return true
+		}
+	}
+	return false
+}
+
+// changedText reports whether a file that differs from old is a text.
+func (s Set) changedText(old Set) bool {
+	for name, c := range s {
+		if c.Digest != old[name].Digest && c.text {
+			return true
+		}
+	}
+	return false
+}
+
+// How long files must stay as they are before a change is taken: a policy that is
+// half written may be a whole one with the denying lines missing. Half a PEM block
+// is none, so revoking need not wait for that; half a chain of certificates is one.
+const (
+	pauseText = 500 * time.Millisecond
+	pauseCut  = 1500 * time.Millisecond // a text whose last line had an end and has none now, or a shorter chain
+	pausePEM  = 100 * time.Millisecond
+)
+
+// Pause is how long what differs from old must stay as it is.
+func (s Set) Pause(old Set) time.Duration {
+	pause := pausePEM
+	switch {
+	case s.cut(old):
+		return pauseCut
+	case s.changedText(old):
+		pause = pauseText
+	}
+	for name, c := range s {
+		before := old[name]
+		switch {
+		case !c.Whole && !before.Whole || c.Digest == before.Digest:
+		case c.size < before.size:
+			return pauseCut
+		default:
+			pause = pauseText
+		}
+	}
+	return pause
+}
+
+const rounds = 20
+
+// Settled reads until two readings in a row are the same, and returns the last. pause
+// says how far apart they are. It gives up after 20 readings, and when ctx ends, with
+// nil.
+func Settled(ctx context.Context, read func() Set, pause func(Set) time.Duration) Set {
+	for last, n := read(), 0; n < rounds; n++ {
+		if !sleep(ctx, pause(last)) {
+			return nil
+		}
+		next := read()
+		if next.Same(last) {
+			return next
+		}
+		last = next
+	}
+	return nil
+}
+
+// sleep waits, and reports whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,290 @@
+package outbound_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/outbound"
+)
+
+// wire dials a site by connections that can be made to carry nothing any more, as a
+// firewall does that has forgotten them. Nothing is closed.
+type wire struct {
+	to    string
+	mu    sync.Mutex
+	conns []*wireConn
+}
+
+type wireConn struct {
+	net.Conn
+	dead   atomic.Bool
+	closed chan struct{}
+	once   sync.Once
+}
+
+// newWire makes the transport of w dial by the wire.
+func newWire(w *world, s *site) *wire {
+	x := &wire{to: s.Listener.Addr().String()}
+	w.config.Base = &http.Transport{DialContext: x.dial}
+	return x
+}
+
+func (x *wire) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	raw, err := (&net.Dialer{}).DialContext(ctx, network, x.to)
+	if err != nil {
+		return nil, err
+	}
+	c := &wireConn{Conn: raw, closed: make(chan struct{})}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.conns = append(x.conns, c)
+	return c, nil
+}
+
+// forget lets what was dialled so far carry nothing.
+func (x *wire) forget() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, c := range x.conns {
+		c.dead.Store(true)
+	}
+}
+
+func (x *wire) dialled() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.conns)
+}
+
+func (c *wireConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.dead.Load() {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *wireConn) Write(p []byte) (int, error) {
+	if c.dead.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *wireConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// in is a call with a deadline.
+func in(tb testing.TB, d time.Duration, c *http.Client, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(as(tb, "a"), d)
+	defer cancel()
+	return get(ctx, c, url)
+}
+
+// When a peer has vanished, one call with a deadline fails, and the next uses a new
+// connection. Covers J14.
+func TestOneCallFailsOnAConnectionWhosePeerIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	s := serve(t, nil)
+	x := newWire(w, s)
+	c := w.client()
+	for range 3 {
+		expect(t, as(t, "a"), c, s.URL, "a")
+		x.forget()
+		if _, err := in(t, time.Second, c, s.URL); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the call on the dead connection: %v", err)
+		}
+		for range 5 {
+			if got, err := in(t, 5*time.Second, c, s.URL); got != "a" {
+				t.Errorf("a call after it: %q, %v", got, err)
+			}
+		}
+	}
+}
+
+// Calls that give up early fail until half a second has gone. Covers J14.
+func TestShortCallsFindThatThePeerIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	s := serve(t, nil)
+	x := newWire(w, s)
+	c := w.client()
+	expect(t, as(t, "a"), c, s.URL, "a")
+	x.forget()
+	failed := 0
+	for began := time.Now(); time.Since(began) < 20*time.Second; failed++ {
+		if _, err := in(t, 150*time.Millisecond, c, s.URL); err == nil {
+			break
+		}
+	}
+	if failed < 1 || failed > 12 {
+		t.Errorf("%d calls of 150 ms failed", failed)
+	}
+}
+
+// Pings, which are on by default, end calls without a deadline; what is under way fails
+// together, and nothing after it. Covers J14.
+func TestPingsFindThatThePeerIsGone(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		ping, timeout, most time.Duration
+	}{"short": {200 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second}, "default": {0, 0, 15 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "a")
+			began, release := make(chan struct{}, 10), make(chan struct{})
+			defer close(release)
+			s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/wait" {
+					began <- struct{}{}
+					select {
+					case <-release:
+					case <-r.Context().Done():
+					}
+				}
+				echo(rw, r)
+			})
+			x := newWire(w, s)
+			w.config.Ping, w.config.PingTimeout = row.ping, row.timeout
+			c := &http.Client{Transport: w.transport()}
+			expect(t, as(t, "a"), c, s.URL, "a")
+			failures := make(chan error, 10)
+			for range 10 {
+				go func() { _, err := get(as(t, "a"), c, s.URL+"/wait"); failures <- err }()
+			}
+			for range 10 {
+				<-began
+			}
+			x.forget()
+			at := time.Now()
+			for range 10 {
+				select {
+				case err := <-failures:
+					if err == nil {
+						t.Error("answered by nobody")
+					}
+				case <-time.After(row.most):
+					t.Fatalf("a call still waits after %v", row.most)
+				}
+			}
+			t.Logf("all had failed after %v", time.Since(at))
+			for range 5 {
+				expect(t, as(t, "a"), c, s.URL, "a")
+			}
+			if n := x.dialled(); n != 2 {
+				t.Errorf("%d connections, want 2", n)
+			}
+		})
+	}
+}
+
+// A body that stops arriving counts like an answer that does not come. Covers J14.
+func TestBodyThatStopsMakesTheConnectionSuspect(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		io.WriteString(rw, "a")
+		if r.URL.Path == "/half" {
+			http.NewResponseController(rw).Flush()
+			<-r.Context().Done()
+		}
+	})
+	x := newWire(w, s)
+	c := w.client()
+	ctx, cancel := context.WithTimeout(as(t, "a"), time.Second)
+	defer cancel()
+	r, _ := http.NewRequestWithContext(ctx, "GET", s.URL+"/half", nil)
+	response, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.ReadFull(response.Body, make([]byte, 1))
+	x.forget()
+	if _, err := io.ReadAll(response.Body); err == nil {
+		t.Fatal("the body ended")
+	}
+	response.Body.Close()
+	if got, err := in(t, 5*time.Second, c, s.URL); got != "a" {
+		t.Errorf("the next call: %q, %v", got, err)
+	}
+}
+
+// A slow server is not a peer that is gone: a long call beside those that give up goes
+// on, also where Drain would end it, and callers who cancel at once cost no connection.
+// Covers J14.
+func TestSlowServerIsNotGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	release, began := make(chan struct{}), make(chan struct{}, 100)
+	s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			began <- struct{}{}
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		}
+		echo(rw, r)
+	})
+	x := newWire(w, s)
+	w.config.Drain = 100 * time.Millisecond
+	c := w.client()
+	for range 50 {
+		ctx, cancel := context.WithCancel(as(t, "a"))
+		go func() { <-began; cancel() }()
+		get(ctx, c, s.URL+"/wait")
+		cancel()
+	}
+	if n := x.dialled(); n != 1 {
+		t.Errorf("%d connections after calls that were cancelled", n)
+	}
+	long := make(chan string, 1)
+	go func() { got, _ := get(as(t, "a"), c, s.URL+"/wait"); long <- got }()
+	<-began
+	for range 3 {
+		in(t, 700*time.Millisecond, c, s.URL+"/wait")
+	}
+	close(release)
+	if got := <-long; got != "a" {
+		t.Errorf("the long call: %q", got)
+	}
+}
+
+// Ping and PingTimeout are what net/http is told, unless Base says it. Covers J14.
+func TestPingsAreConfigured(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		own           *http.HTTP2Config
+		ping, timeout time.Duration
+		want          http.HTTP2Config
+	}{
+		"default": {nil, 0, 0, http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second}},
+		"set":     {nil, time.Second, 2 * time.Second, http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: 2 * time.Second}},
+		"off":     {nil, -1, 0, http.HTTP2Config{PingTimeout: 5 * time.Second}},
+		"base":    {&http.HTTP2Config{SendPingTimeout: time.Minute, MaxReadFrameSize: 1 << 20}, time.Second, 0, http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: 5 * time.Second, MaxReadFrameSize: 1 << 20}},
+	} {
+		w := newWorld(t)
+		w.config.Base = &http.Transport{HTTP2: row.own}
+		w.config.Ping, w.config.PingTimeout = row.ping, row.timeout
+		if got := w.transport().HTTP2(); !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	w := newWorld(t)
+	w.config.PingTimeout = -1
+	if _, err := outbound.New(w.config); err == nil {
+		t.Error("a negative PingTimeout passes")
+	}
+}
