@@ -43,7 +43,7 @@ func (l *listener) handshake(raw *rawConn) {
 	p, s := l.port, l.port.state.Load()
 	start := time.Now()
 	raw.until = start.Add(s.config.Limits.Handshake)
-	raw.stall = s.config.Limits.Idle
+	raw.idle = s.config.Limits.Idle
 	raw.SetDeadline(raw.until)
 	t := tls.Server(raw, s.tls)
 	err := p.shake(t, raw, s)
@@ -116,6 +116,7 @@ func logPanic(port string, v any) {
 func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.presented = slices.Clone(cs.PeerCertificates) // ours alone: r.TLS is open to every handler
 	c.serverName = cs.ServerName
+	c.openedAt = time.Now()
 	if age := s.config.Limits.ConnectionAge; age > 0 {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that no crowd comes back at once
 	}

@@ -147,37 +147,49 @@ const (
 	rotateEvery = 24 * time.Hour
 )
 
-// sweep sets the deadlines that come near, retires old connections, judges hijacked
-// ones, and rotates the ticket keys, as long as the listener is open.
+// sweep runs until the listener is closed and no connection is left.
 func (l *listener) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	rotated := time.Now()
+	done := l.done
 	for {
 		select {
-		case <-l.done:
-			l.port.clock.Store(-1) // from here on every deadline is set in earnest
+		case <-done:
+			done = nil
+			l.port.clock.Store(-1) // from here on every deadline is set at once
 			for _, c := range l.port.connections() {
-				_ = c.raw.settle()
+				c.raw.applyDeadlines()
 			}
-			return
 		case now := <-tick.C:
-			l.port.clock.Store(int64(now.Sub(epoch)))
+			if done == nil && l.port.Open() == 0 {
+				return
+			}
+			if done != nil {
+				l.port.clock.Store(int64(now.Sub(epoch)))
+			}
 			if now.Sub(rotated) >= rotateEvery {
 				rotated = now
 				_ = l.port.state.Load().rotate() // without a new key the old one stays
 			}
-			for _, c := range l.port.connections() {
-				_ = c.raw.settle() // one that is closed has no deadline any more
-				if !c.retireAt.IsZero() && !now.Before(c.retireAt) {
-					c.retire() // an idle one too: closing it could cross with a request; Limits.Idle bounds it
-				}
-				if c.hijacked.Load() && c.presentedAny() {
-					// No request will ask again whether it is believed now.
-					if _, err := c.Verified(context.Background()); err != nil {
-						c.dismiss(now.Add(grace))
-					}
-				}
+			l.port.sweep(now)
+		}
+	}
+}
+
+// sweep sets the deadlines that come near, ends what waits too long for its client,
+// retires old connections, and judges hijacked ones.
+func (p *Port) sweep(now time.Time) {
+	p.sweeping.Lock() // a port that listens again may still have a former sweep
+	defer p.sweeping.Unlock()
+	limits := p.state.Load().config.Limits
+	for _, c := range p.connections() {
+		c.raw.applyDeadlines()
+		c.sweep(now, limits)
+		if c.hijacked.Load() && c.presentedAny() {
+			// No request will ask again whether it is believed now.
+			if _, err := c.Verified(context.Background()); err != nil {
+				c.dismiss(now.Add(grace))
 			}
 		}
 	}

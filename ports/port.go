@@ -22,6 +22,7 @@ type Port struct {
 	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
 
 	changing sync.Mutex // one Reconfigure at a time
+	sweeping sync.Mutex // one sweep at a time
 
 	mu      sync.Mutex
 	conns   map[*Conn]struct{}

@@ -1,7 +1,9 @@
 package ports
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,12 +22,13 @@ type rawConn struct {
 	read    int  // bytes, during the handshake
 	until   time.Time
 
-	stall   time.Duration // how long a write may wait for the client, a sweep more at the most
-	armed   atomic.Int64  // the port's clock when the deadline of writes was set
-	watched atomic.Bool   // somebody has set a deadline for writing
+	idle    time.Duration // Limits.Idle
+	out     progress      // of what is written
+	checked time.Duration // when the sweep last looked how far a write has got
+	stuck   atomic.Bool   // the client takes nothing
 	broken  atomic.Bool   // a write has failed
 
-	reading readDeadline
+	reading, writing deadline
 
 	closed  sync.Once
 	release func()
@@ -33,7 +36,7 @@ type rawConn struct {
 
 func (r *rawConn) Read(b []byte) (int, error) {
 	if r.gate == nil {
-		return r.readInTime(b)
+		return r.inTime(&r.reading, "read", r.Conn.Read, b)
 	}
 	r.leave()
 	n, err := r.Conn.Read(b)
@@ -49,24 +52,43 @@ func (r *rawConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write ends a connection whose client takes nothing of what it is sent, unless
-// somebody else has said when writing ends: without this a client that never reads
-// would keep its connection, and the handler that answers it, for ever.
-func (r *rawConn) Write(b []byte) (int, error) {
+// Write fails when the client takes too little of what it is sent: without this a
+// client that never reads would keep its connection, and the handler that answers
+// it, for ever.
+func (r *rawConn) Write(b []byte) (n int, err error) {
 	if r.broken.Load() {
 		return 0, net.ErrClosed // half a record may be out: crypto/tls would wait five seconds more to say goodbye
 	}
-	if r.stall > 0 && !r.watched.Load() {
-		// Once for each sweep: a deadline for every write costs more than deciding.
-		if clock := r.conn.port.clock.Load(); clock < 0 || r.armed.Swap(clock) != clock {
-			r.Conn.SetWriteDeadline(time.Now().Add(r.stall + sweepEvery))
+	r.out.wait()
+	defer r.out.done()
+	for {
+		m, err := r.inTime(&r.writing, "write", r.Conn.Write, b[n:])
+		n += m
+		r.out.bytes.Add(int64(m))
+		if err == nil {
+			return n, nil
 		}
+		if r.stuck.Load() || !errors.Is(err, os.ErrDeadlineExceeded) || r.writing.passed() {
+			r.broken.Store(true)
+			return n, err
+		}
+		r.writing.own.Store(0) // the sweep looked how far the write is
 	}
-	n, err := r.Conn.Write(b)
-	if err != nil {
-		r.broken.Store(true)
+}
+
+// sweepWrite ends a write whose client does not go on. A kernel wakes a writer only
+// when much of its buffer is free, which takes an honest slow client minutes: so the
+// write is interrupted now and then, and goes on with what there is room for.
+func (r *rawConn) sweepWrite(now time.Duration) {
+	switch { // the limit leaves a sweep to look before one decides
+	case r.out.stalled(now, leastIn(r.idle), max(r.idle, 2*sweepEvery)):
+		r.stuck.Store(true)
+	case r.out.since == 0 || r.out.since == now || now-r.checked < max(sweepEvery, r.idle/8):
+		return
 	}
-	return n, err
+	r.checked = now
+	r.writing.own.Store(int64(now))
+	_ = r.changed(&r.writing)
 }
 
 // leave gives the place at the gate back.

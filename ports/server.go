@@ -167,7 +167,7 @@ func (p *Port) Configure(srv *http.Server) {
 	srv.ReadHeaderTimeout = l.Headers
 	srv.IdleTimeout = l.Idle
 	srv.ReadTimeout = l.Request
-	srv.WriteTimeout = l.Request
+	srv.WriteTimeout = firstWrite(l)
 	srv.MaxHeaderBytes = l.HeaderBytes // net/http reads up to 8 KiB more; between enforces the rest
 	var h2 http.HTTP2Config
 	if srv.HTTP2 != nil {
@@ -199,25 +199,59 @@ func withConnState(next func(net.Conn, http.ConnState)) func(net.Conn, http.Conn
 	}
 }
 
+// firstWrite is the deadline for writing that net/http gives a stream of HTTP/2 when
+// it begins, its own answers (400, 431) included; serveStream moves it. It leaves a
+// sweep the time to find the stream.
+func firstWrite(l Limits) time.Duration {
+	first := l.Idle + 2*sweepEvery
+	if l.Request > 0 {
+		return min(l.Request, first)
+	}
+	return first
+}
+
 // between stands between net/http and the handler. It refuses headers that net/http
-// let pass, bounds the wait for a body that nobody wants, and ends connections that
-// are to end after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
+// let pass, limits each wait for the client, and ends connections that are to end
+// after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
 func between(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := FromContext(r.Context())
+		if ok {
+			c.handlers.Add(1)
+			defer c.handlers.Add(-1)
+			if c.retired.Load() {
+				w.Header().Set("Connection", "close")
+			}
+		}
 		if headerSize(r) > l.HeaderBytes {
 			w.Header().Set("Connection", "close")
 			http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
 			return
 		}
-		c, ok := FromContext(r.Context())
-		if ok && c.retired.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		if l.Request > 0 || r.ProtoMajor != 1 || r.ContentLength == 0 {
-			next.ServeHTTP(w, r) // a time for the whole request is set, or there is no body to wait for
+		if !ok || c.raw == nil {
+			next.ServeHTTP(w, r) // not through a port, or imagined: the deadlines of net/http remain
 			return
 		}
-		serveUnwanted(next, w, r, l.Headers)
+		if r.ProtoMajor != 1 {
+			if w, ok := w.(http2Writer); ok {
+				serveStream(next, w, r, c, l)
+				return
+			}
+			next.ServeHTTP(w, r) // another HTTP/2 than that of net/http; its first deadline remains
+			return
+		}
+		// The deadline that net/http set is meant for HTTP/2; on HTTP/1 the sweep watches
+		// each write below TLS.
+		var end time.Time
+		if l.Request > 0 {
+			end = time.Now().Add(l.Request)
+		}
+		_ = c.raw.SetWriteDeadline(end)
+		if r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		serveBody(next, w, r, c, l)
 	})
 }
 
