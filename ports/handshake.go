@@ -41,6 +41,7 @@ func (l *listener) handshake(raw *rawConn) {
 		}
 	}()
 	p, s := l.port, l.port.state.Load()
+	defer raw.forget()
 	start := time.Now()
 	raw.until = start.Add(s.config.Limits.Handshake)
 	raw.idle = s.config.Limits.Idle
@@ -68,7 +69,7 @@ func (l *listener) handshake(raw *rawConn) {
 	}
 	raw.SetDeadline(time.Time{})
 	select {
-	case l.accepted <- t:
+	case l.queue(raw.conn) <- t:
 	case <-l.done:
 		t.Close()
 	}

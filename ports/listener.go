@@ -13,12 +13,13 @@ import (
 
 // listener hands out connections whose handshake is finished.
 type listener struct {
-	port     *Port
-	inner    net.Listener
-	accepted chan net.Conn
-	done     chan struct{}
-	once     sync.Once
-	err      error // why accepting ended; read after done
+	port      *Port
+	inner     net.Listener
+	accepted  chan net.Conn
+	strangers chan net.Conn // accepted too: a certificate was asked for, and none came
+	done      chan struct{}
+	once      sync.Once
+	err       error // why accepting ended; read after done
 }
 
 // Listen opens the port's address. The connections that it accepts are *tls.Conn
@@ -36,7 +37,7 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 // On is Listen over a listener of the caller's, which must yield plain
 // connections.
 func (p *Port) On(inner net.Listener) net.Listener {
-	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), done: make(chan struct{})}
+	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), strangers: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()
 	p.addr = inner.Addr()
 	p.mu.Unlock()
@@ -51,9 +52,19 @@ func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.accepted:
 		return c, nil
+	case c := <-l.strangers:
+		return c, nil
 	case <-l.done:
 		return nil, l.err
 	}
+}
+
+// queue is where a finished connection waits for its server.
+func (l *listener) queue(c *Conn) chan<- net.Conn {
+	if c.port.ClientAuth() == Request && !c.presentedAny() {
+		return l.strangers
+	}
+	return l.accepted
 }
 
 // Addr is the address listened on.

@@ -19,6 +19,8 @@ type Port struct {
 	slots slots // connections, over all and by address
 	gate  *gate // handshakes that compute
 
+	handshakeBytes atomic.Int64 // read in handshakes that are not over
+
 	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
 
 	changing sync.Mutex // one Reconfigure at a time

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // rawConn is the connection below TLS. During the handshake it holds a place at
@@ -42,8 +44,12 @@ func (r *rawConn) Read(b []byte) (int, error) {
 	n, err := r.Conn.Read(b)
 	r.read += n
 	r.replied = r.replied || r.greeted && n > 0
+	all := r.conn.port.handshakeBytes.Add(int64(n))
 	if err != nil {
 		return n, err
+	}
+	if all > mostHandshakeBytes && r.read > fairHandshakeBytes {
+		return n, errHandshakeBytes // fail closed: the client is not let in
 	}
 	if err := r.gate.enter(r.until); err != nil {
 		return n, err
@@ -90,6 +96,19 @@ func (r *rawConn) sweepWrite(now time.Duration) {
 	r.writing.own.Store(int64(now))
 	_ = r.changed(&r.writing)
 }
+
+// What all handshakes of a port that are under way may have sent together, beyond
+// what each of them may always send. A chain of three certificates has some 5 KiB;
+// one that is just accepted has 160 KiB, and 10,000 of those would be 1.6 GB.
+const (
+	mostHandshakeBytes = 64 << 20
+	fairHandshakeBytes = 16 << 10
+)
+
+var errHandshakeBytes = reason.Refuse(reason.Limit, "the handshakes under way are too large together")
+
+// forget ends the count of the bytes of a handshake.
+func (r *rawConn) forget() { r.conn.port.handshakeBytes.Add(-int64(r.read)) }
 
 // leave gives the place at the gate back.
 func (r *rawConn) leave() {

@@ -73,8 +73,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// run is one port of a running server. A change of its HTTP limits starts another
-// http.Server for the connections to come; the former ones keep theirs.
+// run is one port of a running server. A change of its HTTP limits starts other
+// http.Servers for the connections to come; the former ones keep theirs.
 type run struct {
 	port     *Port
 	listener *listener
@@ -82,23 +82,34 @@ type run struct {
 	servers  []*http.Server
 }
 
+// strangerStreams is Limits.Streams, where that is more, of a connection without a
+// certificate on a port that asks for one. Each stream that waits for a window holds a
+// goroutine and some 12 KiB, and strangers can have all the connections of a port.
+const strangerStreams = 10
+
 func (r *run) loop(stop <-chan struct{}, failed chan<- error) {
 	for {
 		r.port.mu.Lock()
 		changed := r.port.changed
 		r.port.mu.Unlock()
-		srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
-		r.port.Configure(srv)
-		r.servers = append(r.servers, srv)
-		source := &source{listener: r.listener, done: make(chan struct{})}
-		ended := make(chan error, 1)
-		go func() { ended <- srv.Serve(source) }()
+		done, ended := make(chan struct{}), make(chan error, 2)
+		for _, from := range []chan net.Conn{r.listener.accepted, r.listener.strangers} {
+			srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
+			r.port.Configure(srv)
+			if from == r.listener.strangers {
+				srv.HTTP2.MaxConcurrentStreams = min(srv.HTTP2.MaxConcurrentStreams, strangerStreams)
+			}
+			r.servers = append(r.servers, srv)
+			go func() { ended <- srv.Serve(source{r.listener, from, done}) }()
+		}
 		select {
 		case <-changed:
-			source.Close()
+			close(done)
+			<-ended
 			<-ended
 		case <-stop:
-			source.Close()
+			close(done)
+			<-ended
 			<-ended
 			return
 		case err := <-ended:
@@ -133,16 +144,16 @@ func (r *run) drain() {
 	r.port.closeAll()
 }
 
-// source is one http.Server's view of a port's listener.
+// source is one http.Server's part of a port's listener.
 type source struct {
 	*listener
-	done chan struct{}
-	once sync.Once
+	from chan net.Conn
+	done chan struct{} // this server takes no more
 }
 
-func (s *source) Accept() (net.Conn, error) {
+func (s source) Accept() (net.Conn, error) {
 	select {
-	case c := <-s.accepted:
+	case c := <-s.from:
 		return c, nil
 	case <-s.done:
 		return nil, http.ErrServerClosed
@@ -151,11 +162,8 @@ func (s *source) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends this view, not the port.
-func (s *source) Close() error {
-	s.once.Do(func() { close(s.done) })
-	return nil
-}
+// Close leaves the port open: the next server takes its connections.
+func (s source) Close() error { return nil }
 
 // Configure sets what a port needs in an http.Server: the connection's context,
 // the limits, and the handler's own view of "OPTIONS *". It goes on calling a
@@ -174,6 +182,9 @@ func (p *Port) Configure(srv *http.Server) {
 		h2 = *srv.HTTP2
 	}
 	h2.MaxConcurrentStreams = l.Streams
+	if h2.MaxReadFrameSize == 0 {
+		h2.MaxReadFrameSize = 16 << 10 // net/http keeps a buffer of the largest frame of each connection; its default is 1 MiB
+	}
 	srv.HTTP2 = &h2
 	srv.DisableGeneralOptionsHandler = true // else net/http answers OPTIONS * before any guard
 	if srv.Handler == nil {

@@ -38,6 +38,8 @@ type stream struct {
 	end  time.Time // of the whole request; zero: never
 	body io.ReadCloser
 
+	request http.Request // the handler's: net/http keeps its own until the client has taken the answer
+
 	out, in  progress
 	answered atomic.Bool // the handler has begun to write
 
@@ -88,12 +90,23 @@ func serveStream(next http.Handler, w http2Writer, r *http.Request, c *Conn, l L
 	if l.Request > 0 {
 		s.end = time.Now().Add(l.Request)
 	}
+	s.request = *r
 	if r.ContentLength != 0 {
-		s.body, r.Body = r.Body, streamBody{s}
+		s.body, s.request.Body = r.Body, streamBody{s}
 	}
 	c.streams.add(s)
 	defer s.finish()
-	next.ServeHTTP(s, r)
+	defer s.release(r)
+	next.ServeHTTP(s, &s.request)
+}
+
+// release lets go of what a client sent: a client that grants no window must not make
+// us keep its headers and its body as long as it likes.
+func (s *stream) release(r *http.Request) {
+	if s.body != nil {
+		s.body.Close()
+	}
+	*r = http.Request{Method: r.Method, MultipartForm: s.request.MultipartForm} // what net/http still looks at
 }
 
 // finish limits the time for what net/http writes after the handler: the rest of its
