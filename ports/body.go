@@ -3,36 +3,87 @@ package ports
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
-// serveBody serves a request of HTTP/1 with a body. Before net/http sends an answer it
-// reads what the handler left of the body, and without a deadline it would wait for
-// ever: a client that is refused could hold its connection with a body that never
-// comes. So the client has Limits.Headers for a body that nobody reads, and
-// Limits.Idle for each part that the handler reads.
+// mostUnread is how much net/http reads of a body that its handler left, so that the
+// connection can have another request.
+const mostUnread = 256 << 10
+
+// serveBody serves a request of HTTP/1 with a body. Without a deadline a body that
+// never comes would hold the connection, also that of a client that is refused. The
+// client has Limits.Idle for each part that the handler reads, and Limits.Headers for
+// all that it leaves.
+//
+// net/http ignores an error while it reads what was left: the connection would go on,
+// and the rest of the body would be read as the client's next request. So it is read
+// here, and a connection whose body did not reach its end is never read again.
 func serveBody(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l Limits) {
-	raw := c.raw
-	raw.limitRead(time.Now().Add(l.Headers))
+	c.raw.limitRead(time.Now().Add(l.Headers)) // net/http reads the rest before it sends a large answer
+	body := &limitedBody{ReadCloser: r.Body, conn: c, limits: l}
 	own := *r // a copy: net/http looks at the body of its own request
-	own.Body = limitedBody{r.Body, raw, l.Idle}
+	own.Body = body
+	defer func() { r.MultipartForm = own.MultipartForm }() // net/http removes its files
+	defer body.finish(w, r)
 	next.ServeHTTP(w, &own)
-	r.MultipartForm = own.MultipartForm // net/http removes its files
-	if !c.hijacked.Load() {
-		raw.limitRead(time.Now().Add(l.Headers)) // until the connection is idle
+}
+
+// limitedBody limits the wait of each call.
+type limitedBody struct {
+	io.ReadCloser
+	conn   *Conn
+	limits Limits
+	begun  atomic.Bool // read from
+	ended  atomic.Bool // its end was reached, or net/http closes the connection
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	b.begun.Store(true)
+	b.conn.raw.limitRead(time.Now().Add(b.limits.Idle))
+	return b.read(p)
+}
+
+func (b *limitedBody) read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == io.EOF:
+		b.ended.Store(true)
+		b.conn.raw.limitRead(time.Time{}) // net/http waits for the client to go away
+	case err != nil && !b.ended.Load():
+		b.conn.raw.readNoMore()
+	}
+	return n, err
+}
+
+// Close reads the rest, as that of net/http does. It also ends a Read under way.
+func (b *limitedBody) Close() error {
+	b.conn.raw.limitRead(time.Now().Add(b.limits.Headers))
+	err := b.ReadCloser.Close()
+	if err == nil {
+		b.ended.Store(true) // or there was too much: then net/http closes the connection
+		b.conn.raw.limitRead(time.Time{})
+	} else if !b.ended.Load() {
+		b.conn.raw.readNoMore()
+	}
+	return err
+}
+
+// finish reads what the handler left, so that the connection can go on.
+func (b *limitedBody) finish(w http.ResponseWriter, r *http.Request) {
+	if b.conn.hijacked.Load() || b.ended.Load() {
+		return
+	}
+	b.conn.raw.limitRead(time.Now().Add(b.limits.Headers)) // until the connection is idle
+	if b.begun.Load() || r.Header.Get("Expect") == "" {    // else the client waits for a 100, and reading would send it
+		_, _ = io.CopyN(io.Discard, readFunc(b.read), mostUnread+1)
+	}
+	if !b.ended.Load() {
+		b.conn.raw.readNoMore()
+		w.Header().Set("Connection", "close")
 	}
 }
 
-// limitedBody limits the wait of each Read.
-type limitedBody struct {
-	io.ReadCloser
-	raw  *rawConn
-	idle time.Duration
-}
+type readFunc func([]byte) (int, error)
 
-func (b limitedBody) Read(p []byte) (int, error) {
-	b.raw.limitRead(time.Now().Add(b.idle))
-	n, err := b.ReadCloser.Read(p)
-	b.raw.limitRead(time.Time{}) // from here on the time is the handler's
-	return n, err
-}
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }

@@ -70,18 +70,18 @@ func TestMemoryOfStrangers(t *testing.T) {
 		bound int // KiB a connection, of the heap and the stacks; the client's part of the process included
 		act   func(c net.Conn)
 	}{
-		{"silence", 40, func(net.Conn) {}},
-		{"half a hello", 40, func(c net.Conn) { io.WriteString(c, "\x16\x03\x01\x02\x00\x01") }},
-		{"a large certificate without its end", 600, func(c net.Conn) {
-			go tls.Client(&withheld{c, 140 << 10}, clientConfig(thief)).Handshake()
+		{"silence", 32, func(net.Conn) {}},
+		{"half a hello", 32, func(c net.Conn) { io.WriteString(c, "\x16\x03\x01\x02\x00\x01") }},
+		{"a large certificate without its end", 500, func(c net.Conn) {
+			go tls.Client(&withheld{c, 120 << 10}, clientConfig(thief)).Handshake()
 		}},
-		{"the certificate of another", 600, func(c net.Conn) { _ = tls.Client(c, clientConfig(thief)).Handshake() }},
-		{"idle, HTTP/1.1", 200, func(c net.Conn) { _ = tls.Client(c, clientConfig(nil, h1)).Handshake() }},
-		{"half of large headers, HTTP/1.1", 400, func(c net.Conn) {
+		{"the certificate of another", 500, func(c net.Conn) { _ = tls.Client(c, clientConfig(thief)).Handshake() }},
+		{"idle, HTTP/1.1", 100, func(c net.Conn) { _ = tls.Client(c, clientConfig(nil, h1)).Handshake() }},
+		{"half of large headers, HTTP/1.1", 250, func(c net.Conn) {
 			own := tls.Client(c, clientConfig(nil, h1))
 			fmt.Fprintf(own, "GET / HTTP/1.1\r\nHost: localhost\r\nA: %s", strings.Repeat("x", 64_000))
 		}},
-		{"half of large headers, HTTP/2", 400, func(c net.Conn) {
+		{"half of large headers, HTTP/2", 250, func(c net.Conn) {
 			own := tls.Client(c, clientConfig(nil, h2only))
 			f := &framer{own}
 			f.preface()
@@ -90,13 +90,13 @@ func TestMemoryOfStrangers(t *testing.T) {
 				f.frame(frameContinuation, 0, 1, field(16_000))
 			}
 		}},
-		{"the largest frame", 400, func(c net.Conn) {
+		{"the largest frame", 100, func(c net.Conn) {
 			own := tls.Client(c, clientConfig(nil, h2only))
 			f := &framer{own}
 			f.preface()
 			f.frame(0x77, 0, 0, make([]byte, 1<<20))
 		}},
-		{"a body and no window", 600, func(c net.Conn) {
+		{"a body and no window", 300, func(c net.Conn) {
 			own := tls.Client(c, clientConfig(nil, h2only))
 			f := &framer{own}
 			f.preface(setting{settingInitialWindow, 0})
@@ -105,7 +105,7 @@ func TestMemoryOfStrangers(t *testing.T) {
 				f.frame(frameData, 0, 1, make([]byte, 16<<10))
 			}
 		}},
-		{"100 refusals and no window", 3000, func(c net.Conn) {
+		{"100 refusals and no window", 600, func(c net.Conn) {
 			own := tls.Client(c, clientConfig(nil, h2only))
 			f := &framer{own}
 			f.preface(setting{settingInitialWindow, 0})
@@ -119,7 +119,7 @@ func TestMemoryOfStrangers(t *testing.T) {
 	}
 	for _, a := range attacks {
 		c, _ := config(t, ports.Request)
-		c.Limits.PerIP, c.Limits.Handshake, c.Limits.Headers = *strangers, time.Minute, time.Minute
+		c.Limits.PerIP, c.Limits.Handshake, c.Limits.Headers = max(100, *strangers/100), time.Minute, time.Minute
 		p := newPort(t, c)
 		stop := serve(t, refusing(), p)
 		before := heldNow()

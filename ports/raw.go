@@ -29,6 +29,7 @@ type rawConn struct {
 	checked time.Duration // when the sweep last looked how far a write has got
 	stuck   atomic.Bool   // the client takes nothing
 	broken  atomic.Bool   // a write has failed
+	closing atomic.Bool   // what the client sends from here on is not read
 
 	reading, writing deadline
 
@@ -38,6 +39,9 @@ type rawConn struct {
 
 func (r *rawConn) Read(b []byte) (int, error) {
 	if r.gate == nil {
+		if r.closing.Load() {
+			return 0, errPast("read")
+		}
 		return r.inTime(&r.reading, "read", r.Conn.Read, b)
 	}
 	r.leave()
@@ -57,6 +61,9 @@ func (r *rawConn) Read(b []byte) (int, error) {
 	r.holds = true
 	return n, nil
 }
+
+// readNoMore makes the request under way the last of the connection.
+func (r *rawConn) readNoMore() { r.closing.Store(true) }
 
 // Write fails when the client takes too little of what it is sent: without this a
 // client that never reads would keep its connection, and the handler that answers

@@ -15,16 +15,18 @@ func TestStalledHTTP1ClientIsClosed(t *testing.T) {
 	post := func(path, more string) string { return "POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + more }
 	says := func(text string) func(*attacker) { return func(a *attacker) { a.say("%s", text) } }
 	stalls := map[string]stall{
-		"silence":                {attack: func(*attacker) {}},
-		"half a request line":    {attack: says("GET /sma")},
-		"half a header":          {attack: says("GET /small HTTP/1.1\r\nHo")},
-		"a header byte by byte":  {attack: func(a *attacker) { a.drip(200*time.Millisecond, []byte(get("/small"+strings.Repeat("x", 1000)))) }},
-		"half a body, read":      {attack: says(post("/read", "Content-Length: 10\r\n\r\nhalf"))},
-		"half a body, not read":  {attack: says(post("/ignore", "Content-Length: 10\r\n\r\nhalf")), reads: true},
-		"half a chunk, read":     {attack: says(post("/read", "Transfer-Encoding: chunked\r\n\r\n5\r\nha"))},
-		"half a chunk, not read": {attack: says(post("/ignore", "Transfer-Encoding: chunked\r\n\r\n5\r\nha")), reads: true},
-		"half a chunk's size":    {attack: says(post("/read", "Transfer-Encoding: chunked\r\n\r\n5"))},
-		"half a trailer, read":   {attack: says(post("/read", "Trailer: A\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: "))},
+		"silence":                   {attack: func(*attacker) {}},
+		"half a request line":       {attack: says("GET /sma")},
+		"half a header":             {attack: says("GET /small HTTP/1.1\r\nHo")},
+		"a header byte by byte":     {attack: func(a *attacker) { a.drip(200*time.Millisecond, []byte(get("/small"+strings.Repeat("x", 1000)))) }},
+		"half a body, read":         {attack: says(post("/read", "Content-Length: 10\r\n\r\nhalf"))},
+		"half a body, not read":     {attack: says(post("/ignore", "Content-Length: 10\r\n\r\nhalf")), reads: true},
+		"half a body, read in part": {attack: says(post("/part", "Content-Length: 10\r\n\r\nhalf")), reads: true},
+		"half a body, closed":       {attack: says(post("/close", "Content-Length: 10\r\n\r\nhalf")), reads: true},
+		"half a chunk, read":        {attack: says(post("/read", "Transfer-Encoding: chunked\r\n\r\n5\r\nha"))},
+		"half a chunk, not read":    {attack: says(post("/ignore", "Transfer-Encoding: chunked\r\n\r\n5\r\nha")), reads: true},
+		"half a chunk's size":       {attack: says(post("/read", "Transfer-Encoding: chunked\r\n\r\n5"))},
+		"half a trailer, read":      {attack: says(post("/read", "Trailer: A\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: "))},
 		"a trailer byte by byte": {attack: func(a *attacker) {
 			a.say("%s", post("/read", "Trailer: A\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"))
 			a.drip(200*time.Millisecond, []byte("A: "+strings.Repeat("x", 1000)))

@@ -72,6 +72,11 @@ func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 			}
 		}, reads: true},
 		"half a body, read": {attack: func(a *attacker) { a.preface(); a.request(1, "/read", false); a.frame(frameData, 0, 1, []byte("half")) }, reads: true},
+		"half a body, read in part": {attack: func(a *attacker) {
+			a.preface(noWindow)
+			a.request(1, "/part", false)
+			a.frame(frameData, 0, 1, []byte("half"))
+		}, reads: true},
 		"half a body, not read": {attack: func(a *attacker) {
 			a.preface(noWindow)
 			a.request(1, "/ignore", false)

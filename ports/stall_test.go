@@ -103,6 +103,13 @@ func stalling(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "no\n")
 	case "/read":
 		io.Copy(io.Discard, r.Body)
+	case "/part": // net/http reads the rest before it sends so large an answer
+		r.Body.Read(make([]byte, 1))
+		w.Write(make([]byte, 10_000))
+	case "/close":
+		r.Body.Read(make([]byte, 1))
+		r.Body.Close()
+		io.WriteString(w, "no\n")
 	case "/ignore":
 		io.WriteString(w, "no\n")
 	}
