@@ -1,15 +1,14 @@
 package ports_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,11 +158,16 @@ func (s stall) run(t *testing.T, name, protocol string, handler http.Handler) en
 // runStalls runs stalls side by side, says how long each lasted, and asserts that
 // they leave nothing behind.
 func runStalls(t *testing.T, protocol string, stalls map[string]stall, handler http.Handler) {
-	before := runtime.NumGoroutine()
+	var inside atomic.Int64
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inside.Add(1)
+		defer inside.Add(-1)
+		handler.ServeHTTP(w, r)
+	})
 	var mu sync.Mutex
 	var all []ended
 	atOnce(stalls, func(name string, s stall) {
-		e := s.run(t, name, protocol, handler)
+		e := s.run(t, name, protocol, counted)
 		mu.Lock()
 		all = append(all, e)
 		mu.Unlock()
@@ -172,23 +176,5 @@ func runStalls(t *testing.T, protocol string, stalls map[string]stall, handler h
 	for _, e := range all {
 		t.Logf("| %s | %s | %.1f |", e.name, e.protocol, e.after.Seconds())
 	}
-	// Each port has a listener, a sweep and a server, until the test ends.
-	most := before + 8*len(stalls)
-	for end := time.Now().Add(patience); runtime.NumGoroutine() > most; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			b := make([]byte, 1<<20)
-			b = b[:runtime.Stack(b, true)]
-			t.Fatalf("%d goroutines, at most %d are expected; of handlers:\n%s", runtime.NumGoroutine(), most, firstWith(b, "stalling"))
-		}
-	}
-}
-
-// firstWith returns the first stack that names a function.
-func firstWith(stacks []byte, name string) []byte {
-	for _, s := range bytes.Split(stacks, []byte("\n\n")) {
-		if bytes.Contains(s, []byte(name)) {
-			return s
-		}
-	}
-	return nil
+	eventually(t, "the handlers", func() bool { return inside.Load() == 0 })
 }
