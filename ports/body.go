@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -25,8 +26,8 @@ func serveBody(next http.Handler, w http.ResponseWriter, r *http.Request, c *Con
 	own := *r // a copy: net/http looks at the body of its own request
 	own.Body = body
 	defer func() { r.MultipartForm = own.MultipartForm }() // net/http removes its files
-	defer body.finish(w, r)
 	next.ServeHTTP(w, &own)
+	body.finish(w, r) // after a panic net/http closes the connection
 }
 
 // limitedBody limits the wait of each call.
@@ -80,8 +81,16 @@ func (b *limitedBody) finish(w http.ResponseWriter, r *http.Request) {
 	}
 	if !b.ended.Load() {
 		b.conn.raw.readNoMore()
-		w.Header().Set("Connection", "close")
+		closeAfterAnswer(w)
 	}
+}
+
+// closeAfterAnswer makes net/http announce that it closes the connection, and wait a
+// little before it does: closing with unread bytes resets the connection, and the
+// client could lose the answer. A body above its limit is the one way to ask for it.
+func closeAfterAnswer(w http.ResponseWriter) {
+	var one [1]byte
+	_, _ = http.MaxBytesReader(w, io.NopCloser(bytes.NewReader(one[:])), 0).Read(one[:])
 }
 
 type readFunc func([]byte) (int, error)

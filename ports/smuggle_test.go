@@ -137,3 +137,44 @@ func TestUnreadBodyKeepsTheConnection(t *testing.T) {
 		}
 	})
 }
+
+// Covers K13, H15. A client that is still sending gets the early answer, which says that
+// the connection ends.
+func TestEarlyAnswerArrives(t *testing.T) {
+	t.Parallel()
+	p := newPort(t, brisk(t, ports.Require))
+	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/part" {
+			r.Body.Read(make([]byte, 1))
+		}
+		http.Error(w, "no", http.StatusForbidden)
+	}), p)
+	const size = 50 << 20
+	rows := map[string]string{"/none": fmt.Sprintf("Content-Length: %d", size), "/part": fmt.Sprintf("Content-Length: %d", size), "/chunked": "Transfer-Encoding: chunked"}
+	atOnce(rows, func(path, framing string) {
+		own, err := dial(t, p, clientConfig(alice, h1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			fmt.Fprintf(own, "POST %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", path, framing)
+			if path == "/chunked" {
+				fmt.Fprintf(own, "%x\r\n", size)
+			}
+			for range size / 1000 {
+				if _, err := own.Write(make([]byte, 1000)); err != nil {
+					return
+				}
+			}
+		}()
+		own.SetReadDeadline(time.Now().Add(patience))
+		got := make([]byte, 12)
+		if _, err := io.ReadFull(own, got); err != nil || string(got) != "HTTP/1.1 403" {
+			t.Errorf("%s: %q, %v", path, got, err)
+		}
+		rest, _ := io.ReadAll(own)
+		if !strings.Contains(string(rest), "Connection: close") || !strings.HasSuffix(string(rest), "no\n") {
+			t.Errorf("%s: %q", path, rest)
+		}
+	})
+}
