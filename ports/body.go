@@ -22,21 +22,22 @@ const mostUnread = 256 << 10
 // here, and a connection whose body did not reach its end is never read again.
 func serveBody(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l Limits) {
 	c.raw.limitRead(time.Now().Add(l.Headers)) // net/http reads the rest before it sends a large answer
-	body := &limitedBody{ReadCloser: r.Body, conn: c, limits: l}
+	body := &limitedBody{ReadCloser: r.Body, conn: c, limits: l, expects: r.Header.Get("Expect") != ""}
 	own := *r // a copy: net/http looks at the body of its own request
 	own.Body = body
 	defer func() { r.MultipartForm = own.MultipartForm }() // net/http removes its files
 	next.ServeHTTP(w, &own)
-	body.finish(w, r) // after a panic net/http closes the connection
+	body.finish(w) // after a panic net/http closes the connection
 }
 
 // limitedBody limits the wait of each call.
 type limitedBody struct {
 	io.ReadCloser
-	conn   *Conn
-	limits Limits
-	begun  atomic.Bool // read from
-	ended  atomic.Bool // its end was reached, or net/http closes the connection
+	conn    *Conn
+	limits  Limits
+	expects bool        // the client waits for a 100, which the first Read sends
+	begun   atomic.Bool // read from
+	ended   atomic.Bool // its end was reached, or net/http closes the connection
 }
 
 func (b *limitedBody) Read(p []byte) (int, error) {
@@ -71,12 +72,12 @@ func (b *limitedBody) Close() error {
 }
 
 // finish reads what the handler left, so that the connection can go on.
-func (b *limitedBody) finish(w http.ResponseWriter, r *http.Request) {
+func (b *limitedBody) finish(w http.ResponseWriter) {
 	if b.conn.hijacked.Load() || b.ended.Load() {
 		return
 	}
 	b.conn.raw.limitRead(time.Now().Add(b.limits.Headers)) // until the connection is idle
-	if b.begun.Load() || r.Header.Get("Expect") == "" {    // else the client waits for a 100, and reading would send it
+	if b.begun.Load() || !b.expects {
 		_, _ = io.CopyN(io.Discard, readFunc(b.read), mostUnread+1)
 	}
 	if !b.ended.Load() {

@@ -27,6 +27,7 @@ type rawConn struct {
 	idle    time.Duration // Limits.Idle
 	out     progress      // of what is written
 	checked time.Duration // when the sweep last looked how far a write has got
+	request atomic.Int64  // the deadline for writing by Limits.Request, since epoch; 0: none
 	stuck   atomic.Bool   // the client takes nothing
 	broken  atomic.Bool   // a write has failed
 	closing atomic.Bool   // what the client sends from here on is not read
@@ -89,10 +90,21 @@ func (r *rawConn) Write(b []byte) (n int, err error) {
 	}
 }
 
+// limitRequest is the deadline for writing of an answer on HTTP/1. The zero time
+// removes the one that net/http has set, which is meant for HTTP/2: on HTTP/1 the sweep
+// watches each write.
+func (r *rawConn) limitRequest(end time.Time) {
+	r.request.Store(sinceEpoch(end))
+	_ = r.SetWriteDeadline(end) // a connection that is closed needs no deadline
+}
+
 // sweepWrite ends a write whose client does not go on. A kernel wakes a writer only
 // when much of its buffer is free, which takes an honest slow client minutes: so the
 // write is interrupted now and then, and goes on with what there is room for.
 func (r *rawConn) sweepWrite(now time.Duration) {
+	if asked := r.writing.asked.Load(); asked != 0 && asked != r.request.Load() {
+		return // the handler's own deadline takes the place of Limits.Idle
+	}
 	switch { // the limit leaves a sweep to look before one decides
 	case r.out.stalled(now, leastIn(r.idle), max(r.idle, 2*sweepEvery)):
 		r.stuck.Store(true)

@@ -251,13 +251,11 @@ func between(next http.Handler, l Limits) http.Handler {
 			next.ServeHTTP(w, r) // another HTTP/2 than that of net/http; its first deadline remains
 			return
 		}
-		// The deadline that net/http set is meant for HTTP/2; on HTTP/1 the sweep watches
-		// each write below TLS.
 		var end time.Time
 		if l.Request > 0 {
 			end = time.Now().Add(l.Request)
 		}
-		_ = c.raw.SetWriteDeadline(end)
+		c.raw.limitRequest(end)
 		if r.ContentLength == 0 {
 			next.ServeHTTP(w, r)
 			return

@@ -276,3 +276,44 @@ func TestStreamWithoutWindowEndsAlone(t *testing.T) {
 		t.Error("the stream that is served has ended")
 	}
 }
+
+// Covers H15. A handler that sets a deadline of its own for writing decides: longer than
+// Limits.Idle, or shorter.
+func TestHandlersOwnDeadlineCounts(t *testing.T) {
+	t.Parallel()
+	for _, own := range []time.Duration{200 * time.Millisecond, 6 * time.Second} {
+		atOnce(protocols, func(name string, o tlsOption) {
+			c := brisk(t, ports.Require)
+			took := make(chan time.Duration, 1)
+			p := onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				start := time.Now()
+				if err := http.NewResponseController(w).SetWriteDeadline(start.Add(own)); err != nil {
+					t.Error(err)
+				}
+				for range 1000 {
+					if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+						break
+					}
+				}
+				took <- time.Since(start)
+			}))
+			client := dialSmall(t, p, clientConfig(alice, o))
+			if name == "h2" {
+				f := &framer{client}
+				f.preface(setting{settingInitialWindow, 0})
+				f.request(1, "/", true)
+				client.reading()
+			} else {
+				io.WriteString(client, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			}
+			select {
+			case after := <-took:
+				if after < own-time.Second/10 || after > own+3*time.Second {
+					t.Errorf("%s: a deadline of %v ended the answer after %v", name, own, after)
+				}
+			case <-time.After(2 * patience):
+				t.Errorf("%s: the handler still writes", name)
+			}
+		})
+	}
+}

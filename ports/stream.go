@@ -50,8 +50,8 @@ type stream struct {
 
 	mu       sync.Mutex
 	returned bool
-	asked    bool      // the handler has set a deadline for writing
-	deadline time.Time // the one that it set
+	asked    bool         // the handler has set a deadline for writing
+	deadline atomic.Int64 // the one that it set, since epoch; 0: none
 }
 
 // streams are the requests of a connection whose handlers are at work.
@@ -81,6 +81,7 @@ func (l *streams) remove(s *stream) (swept bool) {
 	} else {
 		l.first = s.next
 	}
+	s.next, s.prev = nil, nil // a handler may keep its request, and with it s
 	return s.swept
 }
 
@@ -120,7 +121,7 @@ func (s *stream) finish() {
 		return // the deadline that net/http set is still there
 	}
 	end := time.Now().Add(s.idle)
-	for _, t := range []time.Time{s.end, s.deadline} {
+	for _, t := range []time.Time{s.end, atEpoch(s.deadline.Load())} {
 		if !t.IsZero() && t.Before(end) {
 			end = t
 		}
@@ -137,7 +138,7 @@ func (l *streams) sweep(now time.Duration) {
 			s.swept = true
 			actions = append(actions, s.extend)
 		}
-		if !s.cutOut && s.out.stalled(now, leastIn(s.idle), s.idle) {
+		if !s.cutOut && s.deadline.Load() == 0 && s.out.stalled(now, leastIn(s.idle), s.idle) {
 			s.cutOut = true
 			actions = append(actions, s.cutWrite)
 		}
@@ -234,11 +235,13 @@ func (s *stream) begin() {
 	}
 }
 
-// SetWriteDeadline is for http.ResponseController: the handler's own deadline.
+// SetWriteDeadline is for http.ResponseController: the handler's own deadline takes the
+// place of Limits.Idle.
 func (s *stream) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked, s.deadline = true, t
+	s.asked = true
+	s.deadline.Store(sinceEpoch(t))
 	return s.http2Writer.SetWriteDeadline(t)
 }
 
