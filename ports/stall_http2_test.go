@@ -1,10 +1,10 @@
 package ports_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +93,14 @@ func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 		}},
 		"no window for net/http's own 400": {attack: func(a *attacker) { a.preface(noWindow); a.bad(1) }, reads: true},
 		"no window for net/http's own 431": {attack: func(a *attacker) { a.preface(noWindow); a.huge(1) }, reads: true},
+		"requests with 431 for ever, past the age": {
+			attack: func(a *attacker) {
+				a.preface()
+				stream := uint32(1)
+				a.forever(50*time.Millisecond, func() error { stream += 2; return a.huge(stream) })
+			},
+			limits: func(l *ports.Limits) { l.ConnectionAge = time.Second }, reads: true,
+		},
 		"requests for ever, past the age": {
 			attack: func(a *attacker) {
 				a.preface()
@@ -125,12 +133,11 @@ func (f *framer) bad(stream uint32) error {
 	return f.frame(frameHeaders, flagEndHeaders|flagEndStream, stream, block)
 }
 
-// huge is a request that net/http answers by itself, with 431.
+// huge is a request that net/http answers by itself, with 431: one field that is kept
+// in the table (RFC 7541 section 2.3.2) and repeated until the list is too long.
 func (f *framer) huge(stream uint32) error {
-	f.frame(frameHeaders, flagEndStream, stream, getHead("/small"))
-	field := append([]byte("\x00\x01a\x7f\x81\x7c"), strings.Repeat("x", 16000)...) // 127 + 0x3e01 = 16,000
-	for range 5 {                                                                   // more than is accepted, and less than net/http calls an attack
-		f.frame(frameContinuation, 0, stream, field)
-	}
-	return f.frame(frameContinuation, flagEndHeaders, stream, nil)
+	block := append(getHead("/small"), field(3900)...)
+	block[len(getHead("/small"))] = 0x40 // keep it
+	block = append(block, bytes.Repeat([]byte{0xbe}, 20)...)
+	return f.frame(frameHeaders, flagEndHeaders|flagEndStream, stream, block)
 }

@@ -21,7 +21,7 @@ const (
 	// stallBound is when a connection whose client stalls has to be gone. The slowest way
 	// is a stream that ends after idle and two sweeps, then idle for the connection, a
 	// second in which net/http waits after its GOAWAY, and time for a busy machine.
-	stallBound = 9 * time.Second
+	stallBound = 12 * time.Second
 )
 
 // stall is one way of a client to make a port wait.
