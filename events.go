@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -370,25 +369,6 @@ func (e *events) warnings(all []string) {
 		r.add("error", escape.Printable(w, longestOwn))
 		e.write(slog.LevelWarn, "warning", r, e.number.Load())
 	}
-}
-
-// httpErrors is the ErrorLog of net/http. What it says is about clients, and wanted
-// only by who looks for it; but a handler that panicked is the program's business.
-func (e *events) httpErrors() *log.Logger { return log.New(httpLog{e}, "", 0) }
-
-type httpLog struct{ *events }
-
-func (h httpLog) Write(line []byte) (int, error) {
-	level := slog.LevelDebug
-	if bytes.Contains(line, []byte("panic serving")) { // net/http has no other way to tell
-		level = slog.LevelError
-	}
-	if h.log.Enabled(context.Background(), level) {
-		r := slog.NewRecord(time.Now(), level, "net/http", 0)
-		r.AddAttrs(slog.String("error", escape.Printable(string(line), 64*longest)))
-		h.backlog.Offer(entry{record: &r})
-	}
-	return len(line), nil
 }
 
 const (

@@ -91,16 +91,21 @@ func (p *Port) recheck(which func(*Conn) bool) {
 	checks.Wait()
 }
 
-// recheck verifies again what only time changes. It is not the sweep's: thousands of
-// signatures take a while, and deadlines do not wait.
+// recheck verifies again what only time changes, until the listener is closed and no
+// connection is left. It is not the sweep's: thousands of signatures take a while, and
+// deadlines do not wait.
 func (l *listener) recheck() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	done := l.done
 	for {
 		select {
-		case <-l.done:
-			return
+		case <-done:
+			done = nil
 		case <-tick.C:
+			if done == nil && l.port.Open() == 0 {
+				return
+			}
 			l.port.Recheck()
 		}
 	}

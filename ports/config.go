@@ -53,9 +53,9 @@ type Limits struct {
 	PerIP         int           // of one IPv4 address or one IPv6 /64, the next ones are closed; 100
 	HeaderBytes   int           // of one request; 65,536
 	Headers       time.Duration // from the first byte of a request to the end of its headers, and for what a handler leaves of a body; 10 s
-	Idle          time.Duration // between requests, and for a client to take the next part of an answer; 2 min
+	Idle          time.Duration // between requests, for a client to take the next 16 KiB of an answer (HTTP/2: to grant their window), and to send the next byte of a body; 2 min
 	Request       time.Duration // for a whole request and its answer; 0 is none
-	Streams       int           // HTTP/2 streams at one time on one connection; 100
+	Streams       int           // HTTP/2 streams at one time on one connection; 100. Under Server at most 10 for clients of Request without a certificate
 	ConnectionAge time.Duration // after which a connection's next answer is its last; 1 h, negative is never
 	Drain         time.Duration // for requests under way when the server stops; 8 s
 }

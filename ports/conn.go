@@ -22,10 +22,13 @@ type Conn struct {
 	raw        *rawConn
 	presented  []*x509.Certificate // set before established, then never changed
 	serverName string
+	openedAt   time.Time // end of the handshake
 	retireAt   time.Time // zero: never
 	simulated  bool      // nobody has shown the key
 
 	established atomic.Bool
+	served      atomic.Bool // by an http.Server that Port.Configure has set up
+	fresh       atomic.Bool // no request, nor the preface of HTTP/2, has been read yet
 	idle        atomic.Bool // no request under way, as net/http tells it; false when nobody does
 	hijacked    atomic.Bool // net/http has given it away: no request will be judged any more
 	retired     atomic.Bool // the next answer is the last
@@ -33,6 +36,9 @@ type Conn struct {
 	cancel      atomic.Pointer[context.CancelFunc]
 	verified    atomic.Pointer[trust.Verified]
 	memo        atomic.Pointer[any]
+
+	handlers atomic.Int32 // at work
+	streams  streams      // of HTTP/2
 
 	mu    sync.Mutex
 	works []underway.Work // beside the connection itself
@@ -128,8 +134,14 @@ func (c *Conn) retire() { c.retired.Store(true) }
 func (c *Conn) setHTTPState(s http.ConnState) {
 	idle := s == http.StateIdle || s == http.StateNew
 	c.idle.Store(idle)
-	if s == http.StateHijacked {
+	c.served.Store(true)
+	c.fresh.Store(s == http.StateNew)
+	switch s {
+	case http.StateHijacked:
 		c.hijacked.Store(true)
+		c.raw.limitRead(time.Time{}) // all deadlines are the handler's now
+	case http.StateIdle:
+		c.raw.limitRead(time.Time{}) // net/http sets one of its own
 	}
 	if idle && c.dismissed.Load() {
 		// HTTP/2 says so before it has written the last frame.
@@ -180,4 +192,26 @@ func connOf(c net.Conn) *Conn {
 		return nil
 	}
 	return raw.conn
+}
+
+// sweep ends what waits too long for the client. Limits are those in effect now.
+func (c *Conn) sweep(now time.Time, l Limits) {
+	clock := now.Sub(epoch)
+	c.raw.sweepWrite(clock)
+	c.streams.sweep(clock)
+	if c.hijacked.Load() || !c.served.Load() {
+		return // its time is the handler's
+	}
+	if c.fresh.Load() && now.Sub(c.openedAt) > l.Headers+sweepEvery {
+		c.raw.Close() // half a preface of HTTP/2: net/http waits ten seconds, whatever is configured
+	}
+	if c.retireAt.IsZero() || now.Before(c.retireAt) {
+		return
+	}
+	c.retire() // an idle one too: closing it now could cross with a request
+	if c.handlers.Load() == 0 && now.After(c.retireAt.Add(l.Idle+2*sweepEvery)) {
+		// What net/http answers by itself (400, 431) is no last answer. Without this a
+		// client that makes such requests for ever would keep its connection.
+		c.raw.Close()
+	}
 }

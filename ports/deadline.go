@@ -12,101 +12,124 @@ import (
 // the machine's date moves no deadline.
 var epoch = time.Now()
 
-// near is how far ahead a deadline for reading is told to the connection below.
+// near is how far ahead a deadline is set on the connection below.
 const near = 3 * sweepEvery
 
-// readDeadline is when reading ends. The connection below is told only while
-// somebody reads, and only what is near: net/http sets six deadlines for every
-// request, most of them minutes ahead, and takes them back microseconds later.
-type readDeadline struct {
-	wish    atomic.Int64 // since epoch; 0: never
-	told    atomic.Int64 // what the connection below knows; changed under mu
-	readers atomic.Int32 // in the connection's Read
-	mu      sync.Mutex
+// deadline is when reading, or writing, ends. It is set on the connection below only
+// while a call waits there, and only when it is near: net/http sets eight deadlines
+// for every request, most of them minutes ahead, and removes them microseconds later.
+type deadline struct {
+	asked atomic.Int64 // by net/http or a handler, since epoch; 0: never
+	own   atomic.Int64 // by this package, beside asked; the earlier one counts
+	set   atomic.Int64 // on the connection below; changed under mu
+	calls atomic.Int32 // under way in the connection below
+	mu    sync.Mutex
 }
 
-// errPast is what a Read answers whose deadline has long passed.
-var errPast error = &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
+// errPast is the result of a call whose deadline has long passed.
+func errPast(op string) error { return &net.OpError{Op: op, Net: "tcp", Err: os.ErrDeadlineExceeded} }
 
 // SetReadDeadline is that of net.Conn.
 func (r *rawConn) SetReadDeadline(t time.Time) error {
-	d := &r.reading
-	d.wish.Store(sinceEpoch(t))
-	// Whoever begins to read says so before it looks at wish: it sees ours, or we see
-	// it. So with whoever stops the sweep.
-	if d.readers.Load() == 0 {
-		return nil
-	}
-	return r.settle()
+	r.reading.asked.Store(sinceEpoch(t))
+	return r.changed(&r.reading)
 }
 
-// readInTime is Read with its deadline.
-func (r *rawConn) readInTime(b []byte) (int, error) {
-	d := &r.reading
-	d.readers.Add(1)
-	defer d.readers.Add(-1)
-	switch wish := d.wish.Load(); {
-	case wish < 0:
-		return 0, errPast
-	case wish != d.told.Load():
-		if err := r.settle(); err != nil {
+// SetWriteDeadline is that of net.Conn.
+func (r *rawConn) SetWriteDeadline(t time.Time) error {
+	r.writing.asked.Store(sinceEpoch(t))
+	return r.changed(&r.writing)
+}
+
+// SetDeadline is that of net.Conn. It takes effect below at once.
+func (r *rawConn) SetDeadline(t time.Time) error {
+	for _, d := range []*deadline{&r.reading, &r.writing} {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.asked.Store(sinceEpoch(t))
+		d.set.Store(sinceEpoch(t))
+	}
+	return r.Conn.SetDeadline(t)
+}
+
+// limitRead is a second deadline for reading, which leaves that of net/http and the
+// handler alone. The zero time removes it.
+func (r *rawConn) limitRead(t time.Time) {
+	r.reading.own.Store(sinceEpoch(t))
+	_ = r.changed(&r.reading) // a connection that is closed needs no deadline
+}
+
+// changed applies a deadline that has changed to a call under way. A call that begins
+// counts itself before it looks at the deadline: either it sees the change, or the
+// change sees it.
+func (r *rawConn) changed(d *deadline) error {
+	if d.calls.Load() == 0 {
+		return nil
+	}
+	return r.apply(d)
+}
+
+// inTime runs one call of the connection below with its deadline.
+func (r *rawConn) inTime(d *deadline, op string, call func([]byte) (int, error), b []byte) (int, error) {
+	d.calls.Add(1)
+	defer d.calls.Add(-1)
+	switch asked := d.asked.Load(); {
+	case asked < 0:
+		return 0, errPast(op)
+	case asked != d.set.Load() || d.own.Load() != 0:
+		if err := r.apply(d); err != nil {
 			return 0, err
 		}
 	}
-	return r.Conn.Read(b)
+	return call(b)
 }
 
-// settle tells the connection below what it has to know: a deadline that is near, or
+// apply sets on the connection below what it has to know: a deadline that is near, or
 // that there is none any more.
-func (r *rawConn) settle() error {
-	d := &r.reading
-	if d.due(r.conn.port) == d.told.Load() {
+func (r *rawConn) apply(d *deadline) error {
+	if d.due(r.conn.port) == d.set.Load() {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
 		due := d.due(r.conn.port)
-		if due == d.told.Load() {
+		if due == d.set.Load() {
 			return nil
 		}
-		d.told.Store(due) // before looking again: who changes the wish from here on sees it, and waits for mu
-		if err := r.Conn.SetReadDeadline(atEpoch(due)); err != nil {
+		d.set.Store(due) // before the next look: a change from here on sees it, and waits for mu
+		set := r.Conn.SetReadDeadline
+		if d == &r.writing {
+			set = r.Conn.SetWriteDeadline
+		}
+		if err := set(atEpoch(due)); err != nil {
 			return err
 		}
 	}
 }
 
+// applyDeadlines is the sweep's part: what has come near is set.
+func (r *rawConn) applyDeadlines() {
+	_ = r.apply(&r.reading) // a connection that is closed has no deadline any more
+	_ = r.apply(&r.writing)
+}
+
 // due is the deadline that the connection below has to know now.
-func (d *readDeadline) due(p *Port) int64 {
-	wish, clock := d.wish.Load(), p.clock.Load()
-	if clock >= 0 && wish-clock > int64(near) {
-		return 0 // the sweep tells it in time
+func (d *deadline) due(p *Port) int64 {
+	end := d.asked.Load()
+	if own := d.own.Load(); own != 0 && (end == 0 || own < end) {
+		end = own
 	}
-	return wish
+	if clock := p.clock.Load(); clock >= 0 && end-clock > int64(near) {
+		return 0 // the sweep sets it in time
+	}
+	return end
 }
 
-// SetDeadline is that of net.Conn.
-func (r *rawConn) SetDeadline(t time.Time) error {
-	d := &r.reading
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	wish := sinceEpoch(t)
-	d.wish.Store(wish)
-	d.told.Store(wish)
-	r.watched.Store(!t.IsZero())
-	r.armed.Store(0)
-	return r.Conn.SetDeadline(t)
-}
-
-// SetWriteDeadline is that of net.Conn.
-func (r *rawConn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() && !r.watched.Load() {
-		return nil // net/http takes back before every request what nobody has set; ours stays
-	}
-	r.watched.Store(!t.IsZero())
-	r.armed.Store(0)
-	return r.Conn.SetWriteDeadline(t)
+// passed reports whether the deadline that net/http or a handler asked for is over.
+func (d *deadline) passed() bool {
+	asked := d.asked.Load()
+	return asked != 0 && asked <= int64(time.Since(epoch))
 }
 
 // sinceEpoch is 0 for the zero time alone, and -1 for all that is past long ago.

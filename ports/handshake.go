@@ -41,9 +41,10 @@ func (l *listener) handshake(raw *rawConn) {
 		}
 	}()
 	p, s := l.port, l.port.state.Load()
+	defer raw.forget()
 	start := time.Now()
 	raw.until = start.Add(s.config.Limits.Handshake)
-	raw.stall = s.config.Limits.Idle
+	raw.idle = s.config.Limits.Idle
 	raw.SetDeadline(raw.until)
 	t := tls.Server(raw, s.forConn(raw))
 	err := p.shake(t, raw, s)
@@ -68,7 +69,7 @@ func (l *listener) handshake(raw *rawConn) {
 	}
 	raw.SetDeadline(time.Time{})
 	select {
-	case l.accepted <- t:
+	case l.queue(raw.conn) <- t:
 	case <-l.done:
 		t.Close()
 	}
@@ -120,6 +121,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.verified.Store(&verified)
 	c.presented = slices.Clone(cs.PeerCertificates) // ours alone: r.TLS is open to every handler
 	c.serverName = cs.ServerName
+	c.openedAt = time.Now()
 	if age := s.config.Limits.ConnectionAge; age > 0 {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that no crowd comes back at once
 	}

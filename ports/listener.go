@@ -14,12 +14,13 @@ import (
 
 // listener hands out connections whose handshake is finished.
 type listener struct {
-	port     *Port
-	inner    net.Listener
-	accepted chan net.Conn
-	done     chan struct{}
-	once     sync.Once
-	err      error // why accepting ended; read after done
+	port      *Port
+	inner     net.Listener
+	accepted  chan net.Conn
+	strangers chan net.Conn // accepted too: a certificate was asked for, and none came
+	done      chan struct{}
+	once      sync.Once
+	err       error // why accepting ended; read after done
 }
 
 // Listen opens the port's address. The connections that it accepts are *tls.Conn
@@ -37,7 +38,7 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 // On is Listen over a listener of the caller's, which must yield plain
 // connections.
 func (p *Port) On(inner net.Listener) net.Listener {
-	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), done: make(chan struct{})}
+	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), strangers: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()
 	p.addr = inner.Addr()
 	p.mu.Unlock()
@@ -53,9 +54,19 @@ func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.accepted:
 		return c, nil
+	case c := <-l.strangers:
+		return c, nil
 	case <-l.done:
 		return nil, l.err
 	}
+}
+
+// queue is where a finished connection waits for its server.
+func (l *listener) queue(c *Conn) chan<- net.Conn {
+	if c.port.ClientAuth() == Request && !c.presentedAny() {
+		return l.strangers
+	}
+	return l.accepted
 }
 
 // Addr is the address listened on.
@@ -149,33 +160,45 @@ const (
 	rotateEvery = 24 * time.Hour
 )
 
-// sweep sets the deadlines that come near, retires old connections, and rotates the
-// ticket keys, as long as the listener is open. It waits for nobody and verifies
-// nothing: everything that has a deadline waits for it.
+// sweep runs until the listener is closed and no connection is left. It waits for nobody
+// and verifies nothing: everything that has a deadline waits for it.
 func (l *listener) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	rotated := time.Now()
+	done := l.done
 	for {
 		select {
-		case <-l.done:
-			l.port.clock.Store(-1) // from here on every deadline is set in earnest
+		case <-done:
+			done = nil
+			l.port.clock.Store(-1) // from here on every deadline is set at once
 			for _, c := range l.port.connections() {
-				_ = c.raw.settle()
+				c.raw.applyDeadlines()
 			}
-			return
 		case now := <-tick.C:
-			l.port.clock.Store(int64(now.Sub(epoch)))
+			if done == nil && l.port.Open() == 0 {
+				return
+			}
+			if done != nil {
+				l.port.clock.Store(int64(now.Sub(epoch)))
+			}
 			if now.Sub(rotated) >= rotateEvery {
 				rotated = now
 				_ = l.port.state.Load().rotate() // without a new key the old one stays
 			}
-			for _, c := range l.port.connections() {
-				_ = c.raw.settle() // one that is closed has no deadline any more
-				if !c.retireAt.IsZero() && !now.Before(c.retireAt) {
-					c.retire() // an idle one too: closing it could cross with a request; Limits.Idle bounds it
-				}
-			}
+			l.port.sweep(now)
 		}
+	}
+}
+
+// sweep sets the deadlines that come near, ends what waits too long for its client, and
+// retires old connections.
+func (p *Port) sweep(now time.Time) {
+	p.sweeping.Lock() // a port that listens again may still have a former sweep
+	defer p.sweeping.Unlock()
+	limits := p.state.Load().config.Limits
+	for _, c := range p.connections() {
+		c.raw.applyDeadlines()
+		c.sweep(now, limits)
 	}
 }

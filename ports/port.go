@@ -19,10 +19,13 @@ type Port struct {
 	slots *connlimit.Counter // connections, over all and by address
 	gate  *gate              // handshakes that compute
 
+	handshakeBytes atomic.Int64 // read in handshakes that are not over
+
 	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
 
 	changing sync.Mutex // one Reconfigure at a time
 	checker  underway.Checker
+	sweeping sync.Mutex // one sweep at a time
 
 	mu      sync.Mutex
 	conns   map[*Conn]struct{}

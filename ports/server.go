@@ -78,8 +78,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// run is one port of a running server. A change of its HTTP limits starts another
-// http.Server for the connections to come; the former ones keep theirs.
+// run is one port of a running server. A change of its HTTP limits starts other
+// http.Servers for the connections to come; the former ones keep theirs.
 type run struct {
 	port     *Port
 	listener *listener
@@ -87,23 +87,34 @@ type run struct {
 	servers  []*http.Server
 }
 
+// strangerStreams is Limits.Streams, where that is more, of a connection without a
+// certificate on a port that asks for one. Each stream that waits for a window holds a
+// goroutine and some 12 KiB, and strangers can have all the connections of a port.
+const strangerStreams = 10
+
 func (r *run) loop(stop <-chan struct{}, failed chan<- error) {
 	for {
 		r.port.mu.Lock()
 		changed := r.port.changed
 		r.port.mu.Unlock()
-		srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
-		r.port.Configure(srv)
-		r.servers = append(r.servers, srv)
-		source := &source{listener: r.listener, done: make(chan struct{})}
-		ended := make(chan error, 1)
-		go func() { ended <- srv.Serve(source) }()
+		done, ended := make(chan struct{}), make(chan error, 2)
+		for _, from := range []chan net.Conn{r.listener.accepted, r.listener.strangers} {
+			srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
+			r.port.Configure(srv)
+			if from == r.listener.strangers {
+				srv.HTTP2.MaxConcurrentStreams = min(srv.HTTP2.MaxConcurrentStreams, strangerStreams)
+			}
+			r.servers = append(r.servers, srv)
+			go func() { ended <- srv.Serve(source{r.listener, from, done}) }()
+		}
 		select {
 		case <-changed:
-			source.Close()
+			close(done)
+			<-ended
 			<-ended
 		case <-stop:
-			source.Close()
+			close(done)
+			<-ended
 			<-ended
 			return
 		case err := <-ended:
@@ -138,16 +149,16 @@ func (r *run) drain() {
 	r.port.closeAll()
 }
 
-// source is one http.Server's view of a port's listener.
+// source is one http.Server's part of a port's listener.
 type source struct {
 	*listener
-	done chan struct{}
-	once sync.Once
+	from chan net.Conn
+	done chan struct{} // this server takes no more
 }
 
-func (s *source) Accept() (net.Conn, error) {
+func (s source) Accept() (net.Conn, error) {
 	select {
-	case c := <-s.accepted:
+	case c := <-s.from:
 		return c, nil
 	case <-s.done:
 		return nil, http.ErrServerClosed
@@ -156,11 +167,8 @@ func (s *source) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends this view, not the port.
-func (s *source) Close() error {
-	s.once.Do(func() { close(s.done) })
-	return nil
-}
+// Close leaves the port open: the next server takes its connections.
+func (s source) Close() error { return nil }
 
 // Configure sets what a port needs in an http.Server: the connection's context,
 // the limits, and the handler's own view of "OPTIONS *". It goes on calling a
@@ -172,13 +180,16 @@ func (p *Port) Configure(srv *http.Server) {
 	srv.ReadHeaderTimeout = l.Headers
 	srv.IdleTimeout = l.Idle
 	srv.ReadTimeout = l.Request
-	srv.WriteTimeout = l.Request
+	srv.WriteTimeout = firstWrite(l)
 	srv.MaxHeaderBytes = l.HeaderBytes // net/http reads up to 8 KiB more; between enforces the rest
 	var h2 http.HTTP2Config
 	if srv.HTTP2 != nil {
 		h2 = *srv.HTTP2
 	}
 	h2.MaxConcurrentStreams = l.Streams
+	if h2.MaxReadFrameSize == 0 {
+		h2.MaxReadFrameSize = 16 << 10 // net/http keeps a buffer of the largest frame of each connection; its default is 1 MiB
+	}
 	srv.HTTP2 = &h2
 	srv.DisableGeneralOptionsHandler = true // else net/http answers OPTIONS * before any guard
 	if srv.Handler == nil {
@@ -204,25 +215,57 @@ func withConnState(next func(net.Conn, http.ConnState)) func(net.Conn, http.Conn
 	}
 }
 
+// firstWrite is the deadline for writing that net/http gives a stream of HTTP/2 when
+// it begins, its own answers (400, 431) included; serveStream moves it. It leaves a
+// sweep the time to find the stream.
+func firstWrite(l Limits) time.Duration {
+	first := l.Idle + 2*sweepEvery
+	if l.Request > 0 {
+		return min(l.Request, first)
+	}
+	return first
+}
+
 // between stands between net/http and the handler. It refuses headers that net/http
-// let pass, bounds the wait for a body that nobody wants, and ends connections that
-// are to end after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
+// let pass, limits each wait for the client, and ends connections that are to end
+// after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
 func between(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := FromContext(r.Context())
+		if ok {
+			c.handlers.Add(1)
+			defer c.handlers.Add(-1)
+			if c.retired.Load() {
+				w.Header().Set("Connection", "close")
+			}
+		}
 		if headerSize(r) > l.HeaderBytes {
 			w.Header().Set("Connection", "close")
 			http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
 			return
 		}
-		c, ok := FromContext(r.Context())
-		if ok && c.retired.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		if l.Request > 0 || r.ProtoMajor != 1 || r.ContentLength == 0 {
-			next.ServeHTTP(w, r) // a time for the whole request is set, or there is no body to wait for
+		if !ok || c.raw == nil {
+			next.ServeHTTP(w, r) // not through a port, or imagined: the deadlines of net/http remain
 			return
 		}
-		serveUnwanted(next, w, r, l.Headers)
+		if r.ProtoMajor != 1 {
+			if w, ok := w.(http2Writer); ok {
+				serveStream(next, w, r, c, l)
+				return
+			}
+			next.ServeHTTP(w, r) // another HTTP/2 than that of net/http; its first deadline remains
+			return
+		}
+		var end time.Time
+		if l.Request > 0 {
+			end = time.Now().Add(l.Request)
+		}
+		c.raw.limitRequest(end)
+		if r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		serveBody(next, w, r, c, l)
 	})
 }
 

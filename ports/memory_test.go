@@ -1,0 +1,208 @@
+package ports_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+var strangers = flag.Int("strangers", 40, "connections of each kind of attack on memory; 10000 is all that a port takes")
+
+// strangerStreams is how many streams are served at one time on a connection without a
+// certificate.
+const strangerStreams = 10
+
+// held is what the process holds.
+type held struct{ heap, stacks, resident uint64 }
+
+func heldNow() held {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	h := held{heap: m.HeapAlloc, stacks: m.StackInuse}
+	status, _ := os.ReadFile("/proc/self/status") // empty where there is none
+	for line := range strings.Lines(string(status)) {
+		if kib, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, _ := strconv.ParseUint(strings.Fields(kib)[0], 10, 64)
+			h.resident = n << 10
+		}
+	}
+	return h
+}
+
+// withheld forwards what a client writes, up to a number of bytes, and nothing after.
+type withheld struct {
+	net.Conn
+	left int
+}
+
+func (w *withheld) Write(b []byte) (int, error) {
+	if n := min(w.left, len(b)); n > 0 {
+		w.left -= n
+		if n, err := w.Conn.Write(b[:n]); err != nil {
+			return n, err
+		}
+	}
+	return len(b), nil
+}
+
+// Covers H15, H9. What a stranger can make a port hold: docs/threat-model.md has the
+// bound of each connection; here it is measured, with the clients' own share.
+func TestMemoryOfStrangers(t *testing.T) {
+	big := make([]*x509.Certificate, 9) // with the leaf all that is accepted: ten certificates
+	for i := range big {
+		big[i] = testpki.Make(nil, testpki.NewKey(), padded(15<<10)).Cert
+	}
+	thief := &testpki.Pair{Cert: alice.Cert, Key: testpki.NewKey(), Chain: big}
+	attacks := []struct {
+		name  string
+		bound int // KiB a connection, of the heap and the stacks; the client's part of the process included
+		act   func(c net.Conn)
+	}{
+		{"silence", 32, func(net.Conn) {}},
+		{"half a hello", 32, func(c net.Conn) { io.WriteString(c, "\x16\x03\x01\x02\x00\x01") }},
+		{"a large certificate without its end", 500, func(c net.Conn) {
+			go tls.Client(&withheld{c, 120 << 10}, clientConfig(thief)).Handshake()
+		}},
+		{"the certificate of another", 500, func(c net.Conn) { _ = tls.Client(c, clientConfig(thief)).Handshake() }},
+		{"idle, HTTP/1.1", 100, func(c net.Conn) { _ = tls.Client(c, clientConfig(nil, h1)).Handshake() }},
+		{"half of large headers, HTTP/1.1", 250, func(c net.Conn) {
+			own := tls.Client(c, clientConfig(nil, h1))
+			fmt.Fprintf(own, "GET / HTTP/1.1\r\nHost: localhost\r\nA: %s", strings.Repeat("x", 64_000))
+		}},
+		{"half of large headers, HTTP/2", 250, func(c net.Conn) {
+			own := tls.Client(c, clientConfig(nil, h2only))
+			f := &framer{own}
+			f.preface()
+			f.frame(frameHeaders, 0, 1, append(getHead("/"), field(16_000)...))
+			for range 3 {
+				f.frame(frameContinuation, 0, 1, field(16_000))
+			}
+		}},
+		{"the largest frame", 100, func(c net.Conn) {
+			own := tls.Client(c, clientConfig(nil, h2only))
+			f := &framer{own}
+			f.preface()
+			f.frame(0x77, 0, 0, make([]byte, 1<<20))
+		}},
+		{"a body and no window", 300, func(c net.Conn) {
+			own := tls.Client(c, clientConfig(nil, h2only))
+			f := &framer{own}
+			f.preface(setting{settingInitialWindow, 0})
+			f.request(1, "/", false)
+			for range 20 {
+				f.frame(frameData, 0, 1, make([]byte, 16<<10))
+			}
+		}},
+		{"100 refusals and no window", 600, func(c net.Conn) {
+			own := tls.Client(c, clientConfig(nil, h2only))
+			f := &framer{own}
+			f.preface(setting{settingInitialWindow, 0})
+			for i := range uint32(100) {
+				if i > strangerStreams { // they are reset: large headers would only take time
+					f.request(2*i+1, "/", true)
+					continue
+				}
+				f.frame(frameHeaders, flagEndStream, 2*i+1, append(getHead("/"), field(16_000)...))
+				f.frame(frameContinuation, 0, 2*i+1, field(16_000))
+				f.frame(frameContinuation, 0, 2*i+1, field(16_000))
+				f.frame(frameContinuation, flagEndHeaders, 2*i+1, field(12_000))
+			}
+		}},
+	}
+	for _, a := range attacks {
+		c, _ := config(t, ports.Request)
+		c.OnHandshake = nil // the recorder would keep every certificate
+		c.Limits.PerIP, c.Limits.Handshake, c.Limits.Headers = max(100, *strangers/100), time.Minute, time.Minute
+		p := newPort(t, c)
+		stop := serve(t, refusing(), p)
+		before := heldNow()
+		var all []net.Conn
+		var mu sync.Mutex
+		var workers sync.WaitGroup
+		next := make(chan int)
+		for range 8 {
+			workers.Go(func() {
+				for i := range next {
+					from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i%100))}
+					conn, err := (&net.Dialer{LocalAddr: from}).Dial("tcp", p.Addr().String())
+					if err != nil {
+						t.Error(err)
+						continue
+					}
+					mu.Lock()
+					all = append(all, conn)
+					mu.Unlock()
+					conn.SetDeadline(time.Now().Add(patience)) // of what the attack itself waits for
+					a.act(conn)
+				}
+			})
+		}
+		for i := range *strangers {
+			next <- i
+		}
+		close(next)
+		workers.Wait()
+		worst := held{}
+		for range 5 {
+			time.Sleep(200 * time.Millisecond) // the server takes what was sent
+			now := heldNow()
+			worst = held{max(worst.heap, now.heap), max(worst.stacks, now.stacks), max(worst.resident, now.resident)}
+		}
+		each := func(now, then uint64) float64 { return float64(int64(now-then)) / float64(*strangers) / 1024 }
+		heap, stacks := each(worst.heap, before.heap), each(worst.stacks, before.stacks)
+		t.Logf("| %s | %d | %.0f | %.0f | %.0f | %.0f |", a.name, p.Open(), heap, stacks, each(worst.resident, before.resident), float64(worst.resident)/(1<<20))
+		if heap+stacks > float64(a.bound) {
+			t.Errorf("%s: %.0f KiB a connection, at most %d are expected", a.name, heap+stacks, a.bound)
+		}
+		for _, conn := range all {
+			conn.Close()
+		}
+		stop()
+	}
+}
+
+// refusing refuses as the guard does.
+func refusing() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "200")
+		w.WriteHeader(http.StatusForbidden)
+		w.Write(make([]byte, 200))
+	})
+}
+
+// field is a literal header field of HPACK with so long a value.
+func field(size int) []byte {
+	b := []byte("\x00\x01a\x7f")
+	for n := size - 127; ; n >>= 7 {
+		if n < 128 {
+			b = append(b, byte(n))
+			break
+		}
+		b = append(b, byte(n)|128)
+	}
+	return append(b, strings.Repeat("x", size)...)
+}
+
+// padded is a certificate with so large an extension.
+func padded(size int) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:         pkix.Name{CommonName: "padded"},
+		ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, size)}},
+	}
+}

@@ -1,0 +1,259 @@
+package ports
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// http2Writer is what net/http gives a handler on HTTP/2. A test holds that it still
+// does.
+type http2Writer interface {
+	http.ResponseWriter
+	http.Flusher
+	http.Pusher
+	io.StringWriter
+	CloseNotify() <-chan bool
+	FlushError() error
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+	EnableFullDuplex() error
+}
+
+// stream is one request on HTTP/2, seen from its handler. A peer that grants no
+// window, or sends no more of a body, would hold the handler for ever: no byte waits
+// for TCP, so no deadline of the connection ends it.
+//
+// net/http gives every stream a deadline when it begins (see Configure), for its own
+// answers too. Most streams end long before. The first sweep that finds the handler
+// still at work removes this deadline, as the handler may work as long as it likes,
+// and watches its waits from there on. When the handler returns, what is left of the
+// answer gets a deadline again.
+type stream struct {
+	http2Writer
+	conn *Conn
+	idle time.Duration
+	end  time.Time // of the whole request; zero: never
+	body io.ReadCloser
+
+	request http.Request // the handler's: net/http keeps its own until the client has taken the answer
+
+	out, in  progress
+	answered atomic.Bool // the handler has begun to write
+
+	cutOut, cutIn bool // what the sweep has ended already
+
+	next, prev *stream // in conn.streams, under its mu
+	swept      bool    // a sweep has found it; under conn.streams.mu
+
+	mu       sync.Mutex
+	returned bool
+	asked    bool         // the handler has set a deadline for writing
+	deadline atomic.Int64 // the one that it set, since epoch; 0: none
+}
+
+// streams are the requests of a connection whose handlers are at work.
+type streams struct {
+	mu    sync.Mutex
+	first *stream
+}
+
+func (l *streams) add(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.next = l.first; s.next != nil {
+		s.next.prev = s
+	}
+	l.first = s
+}
+
+// remove also reports whether a sweep has found the stream.
+func (l *streams) remove(s *stream) (swept bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		l.first = s.next
+	}
+	s.next, s.prev = nil, nil // a handler may keep its request, and with it s
+	return s.swept
+}
+
+// serveStream serves a request of HTTP/2.
+func serveStream(next http.Handler, w http2Writer, r *http.Request, c *Conn, l Limits) {
+	s := &stream{http2Writer: w, conn: c, idle: l.Idle}
+	if l.Request > 0 {
+		s.end = time.Now().Add(l.Request)
+	}
+	s.request = *r
+	if r.ContentLength != 0 {
+		s.body, s.request.Body = r.Body, streamBody{s}
+	}
+	c.streams.add(s)
+	defer s.finish()
+	defer s.release(r)
+	next.ServeHTTP(s, &s.request)
+}
+
+// release lets go of what a client sent: a client that grants no window must not make
+// us keep its headers and its body as long as it likes.
+func (s *stream) release(r *http.Request) {
+	if s.body != nil {
+		s.body.Close()
+	}
+	*r = http.Request{Method: r.Method, MultipartForm: s.request.MultipartForm} // what net/http still looks at
+}
+
+// finish limits the time for what net/http writes after the handler: the rest of its
+// buffer, the end of the stream, trailers.
+func (s *stream) finish() {
+	swept := s.conn.streams.remove(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.returned = true
+	if !swept && !s.asked {
+		return // the deadline that net/http set is still there
+	}
+	end := time.Now().Add(s.idle)
+	for _, t := range []time.Time{s.end, atEpoch(s.deadline.Load())} {
+		if !t.IsZero() && t.Before(end) {
+			end = t
+		}
+	}
+	_ = s.http2Writer.SetWriteDeadline(end)
+}
+
+// sweep looks after the streams of a connection.
+func (l *streams) sweep(now time.Duration) {
+	var actions []func()
+	l.mu.Lock()
+	for s := l.first; s != nil; s = s.next {
+		if !s.swept {
+			s.swept = true
+			actions = append(actions, s.extend)
+		}
+		if !s.cutOut && s.deadline.Load() == 0 && s.out.stalled(now, leastIn(s.idle), s.idle) {
+			s.cutOut = true
+			actions = append(actions, s.cutWrite)
+		}
+		if !s.cutIn && !s.answered.Load() && s.in.stalled(now, 1, s.idle) {
+			s.cutIn = true
+			actions = append(actions, s.cutRead)
+		}
+	}
+	l.mu.Unlock()
+	if len(actions) == 0 {
+		return
+	}
+	go func() { // net/http may take seconds to listen, while it closes the connection
+		for _, act := range actions {
+			act()
+		}
+	}()
+}
+
+// extend removes the deadline that the stream began with.
+func (s *stream) extend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.returned && !s.asked {
+		_ = s.http2Writer.SetWriteDeadline(s.end)
+	}
+}
+
+// cutWrite resets the stream.
+func (s *stream) cutWrite() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.returned {
+		_ = s.http2Writer.SetWriteDeadline(longAgo)
+	}
+}
+
+// cutRead ends the body with os.ErrDeadlineExceeded. This is not done once the handler
+// has begun to answer: the stream is then a conversation, which may be silent.
+func (s *stream) cutRead() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.returned {
+		_ = s.http2Writer.SetReadDeadline(longAgo)
+	}
+}
+
+var longAgo = time.Unix(1, 0)
+
+// Write writes in pieces: each is counted when the peer has taken it.
+func (s *stream) Write(p []byte) (n int, err error) {
+	s.begin()
+	defer s.out.done()
+	for most := int(leastIn(s.idle)); ; {
+		piece := p[n:min(n+most, len(p))]
+		m, err := s.http2Writer.Write(piece)
+		n += m
+		s.out.bytes.Add(int64(m))
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// WriteString is Write.
+func (s *stream) WriteString(p string) (n int, err error) {
+	s.begin()
+	defer s.out.done()
+	for most := int(leastIn(s.idle)); ; {
+		piece := p[n:min(n+most, len(p))]
+		m, err := s.http2Writer.WriteString(piece)
+		n += m
+		s.out.bytes.Add(int64(m))
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// Flush is that of http.Flusher.
+func (s *stream) Flush() { _ = s.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (s *stream) FlushError() error {
+	s.begin()
+	defer s.out.done()
+	return s.http2Writer.FlushError()
+}
+
+func (s *stream) begin() {
+	s.out.wait()
+	if s.body != nil {
+		s.answered.Store(true)
+	}
+}
+
+// SetWriteDeadline is for http.ResponseController: the handler's own deadline takes the
+// place of Limits.Idle.
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = true
+	s.deadline.Store(sinceEpoch(t))
+	return s.http2Writer.SetWriteDeadline(t)
+}
+
+// streamBody is the body of a request on HTTP/2.
+type streamBody struct{ of *stream }
+
+func (b streamBody) Read(p []byte) (int, error) {
+	b.of.in.wait()
+	defer b.of.in.done()
+	n, err := b.of.body.Read(p)
+	b.of.in.bytes.Add(int64(n))
+	return n, err
+}
+
+func (b streamBody) Close() error { return b.of.body.Close() }
