@@ -200,8 +200,8 @@ func withConnState(next func(net.Conn, http.ConnState)) func(net.Conn, http.Conn
 }
 
 // between stands between net/http and the handler. It refuses headers that net/http
-// let pass, bounds the wait for a body that nobody wants, and ends connections that
-// are to end after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
+// let pass, bounds the wait for a body that nobody reads, keeps bodies from becoming
+// requests, and ends connections that are to end after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
 func between(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if headerSize(r) > l.HeaderBytes {
@@ -213,11 +213,11 @@ func between(next http.Handler, l Limits) http.Handler {
 		if ok && c.retired.Load() {
 			w.Header().Set("Connection", "close")
 		}
-		if l.Request > 0 || r.ProtoMajor != 1 || r.ContentLength == 0 {
-			next.ServeHTTP(w, r) // a time for the whole request is set, or there is no body to wait for
+		if r.ProtoMajor == 1 {
+			serveHTTP1(next, w, r, l)
 			return
 		}
-		serveUnwanted(next, w, r, l.Headers)
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -70,7 +70,7 @@ func (g *Gateway) pass(c net.Conn, service func(string) string, known func()) {
 	body := bytesOf(io.MultiReader(bytes.NewReader(begun), c), c)
 	defer body.release()
 	if err := t.carry(c, body, name, to); err != nil {
-		if !body.left() {
+		if !body.brokenOff() {
 			g.observe(Event{Kind: Failed, Services: []string{to}, Remote: c.RemoteAddr().String(), Err: err})
 		}
 		reset(c)

@@ -7,8 +7,10 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -23,8 +25,19 @@ type exchange struct {
 	upgrade string
 	client  *hijackable // with an upgrade
 	w       http.ResponseWriter
-	body    *body // where there is one
+	body    *body // where there is one, once it is on its way
+	duplex  bool  // of HTTP/1: net/http reads nothing of the body before the answer
 }
+
+// last reports whether an answer of HTTP/1 that begins now ends its connection: where
+// the client has not sent the whole body, what it still sends must not be read as a
+// request, and where it asked for another protocol, what it has sent need not be one.
+func (x *exchange) last() bool {
+	return x.upgrade != "" || x.duplex && (x.body == nil || !x.body.complete())
+}
+
+// lingerTime is how long the rest of a body may take that an early answer made useless.
+const lingerTime = 2 * time.Second
 
 type exchangeKey struct{}
 
@@ -39,6 +52,9 @@ type exchangeKey struct{}
 // front of the gateway may decide, too.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange{upgrade: upgradeOf(r)}
+	if r.ProtoMajor == 1 && (r.ContentLength != 0 || keepalive.Switches(r)) {
+		w = &keepalive.Writer{ResponseWriter: w, Last: x.last}
+	}
 	switch {
 	case r.Method == http.MethodConnect || x.upgrade != "" && !g.mayUpgrade(x.upgrade):
 		fail(w, http.StatusNotImplemented)
@@ -82,18 +98,34 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(p)
 		}
 	}()
-	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 has it anyway
+	if r.ProtoMajor == 1 && r.ContentLength != 0 { // HTTP/2 has it anyway
+		x.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
+	}
 	if x.upgrade != "" {
 		x.client = &hijackable{ResponseWriter: w}
 		w = x.client
 	}
 	x.w = w
-	defer func() {
-		if x.body != nil {
-			x.body.release()
-		}
-	}()
+	answered := false
+	defer func() { x.end(answered) }()
 	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &x)))
+	answered = true
+}
+
+// end gives the request's body back to net/http. Behind an early answer of HTTP/1 the
+// client has some time to send what is left, so that it reads the answer and not a
+// reset; then the connection is closed, as last has announced.
+func (x *exchange) end(answered bool) {
+	if x.body != nil {
+		x.body.release()
+	}
+	if !answered || !x.duplex || x.body != nil && x.body.complete() {
+		return
+	}
+	control := http.NewResponseController(x.w)
+	_ = control.Flush()
+	_ = control.SetReadDeadline(time.Now().Add(lingerTime))
+	keepalive.Close(x.w)
 }
 
 var (
