@@ -81,7 +81,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, 
 	own := r.WithContext(ctx)
 	own.RemoteAddr = says.remote
 	if says.kind == kindRequest {
-		s.config.Handler.ServeHTTP(&steady{ResponseWriter: w}, own)
+		answer := &steady{ResponseWriter: w}
+		s.config.Handler.ServeHTTP(answer, own)
+		answer.finish()
 		return
 	}
 	if !validName(says.upgrade) {
@@ -99,6 +101,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, 
 	h := &hijacker{steady: steady{ResponseWriter: w}, r: r, caller: caller, server: s, remote: remote}
 	defer h.wait()
 	s.config.Handler.ServeHTTP(h, own)
+	h.finish()
 }
 
 // verify judges what the gateway states. That there is no certificate must be said:
@@ -128,6 +131,14 @@ func (s *steady) settle() {
 	h := s.Header()
 	delete(h, "Connection")
 	delete(h, headerKind)
+}
+
+// finish is called when the handler has returned: net/http answers for a handler that
+// has not, with the headers that it has set.
+func (s *steady) finish() {
+	if !s.begun {
+		s.settle()
+	}
 }
 
 func (s *steady) WriteHeader(status int) {

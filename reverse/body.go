@@ -21,6 +21,7 @@ type body struct {
 	interrupt func() // ends a Read that waits
 	left      chan struct{}
 	reading   bool
+	touched   bool // something of it may have been read
 	closed    bool
 	ended     bool // read to its end, with its trailers
 	lost      bool // the client broke off, not we
@@ -89,6 +90,7 @@ func (b *body) begin() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading = !b.closed
+	b.touched = b.touched || b.reading
 	return b.reading
 }
 
@@ -112,6 +114,16 @@ func (b *body) Close() error {
 		go b.stop(left, patient)
 	}
 	return nil
+}
+
+// reopen takes a Close back, if nothing of the body has been read.
+func (b *body) reopen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.touched {
+		b.closed = false
+	}
+	return !b.touched
 }
 
 // release is Close when the request is answered: when it returns nobody reads any more.

@@ -26,6 +26,7 @@ type exchange struct {
 	client  *hijackable // with an upgrade
 	w       http.ResponseWriter
 	body    *body // where there is one, once it is on its way
+	moved   bool  // from a tunnel that did not take it
 	duplex  bool  // of HTTP/1: net/http reads nothing of the body before the answer
 }
 
@@ -88,7 +89,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.unavailable(w, r, &x, err)
 		return
 	}
-	defer g.pool.release(x.tunnel)
+	defer func() {
+		if x.tunnel != nil {
+			g.pool.release(x.tunnel)
+		}
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler && r.Context().Err() == nil {
@@ -187,13 +192,28 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
 }
 
 // through is the transport: each request has its own tunnel.
-type through struct{}
+type through struct{ gateway *Gateway }
 
-func (through) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	if !ok {
 		return nil, &url.Error{Op: r.Method, URL: "tunnel", Err: errUnavailable}
 	}
+	res, err := x.send(r)
+	if err != nil && x.move(t.gateway, err) {
+		if x.tunnel, err = t.gateway.pool.acquire(r.Context(), x.service); err != nil {
+			return nil, &unavailableError{err}
+		}
+		res, err = x.send(r)
+	}
+	return res, err
+}
+
+// unavailableError is for a request that no handler has seen.
+type unavailableError struct{ error }
+
+// send sends a request through its tunnel.
+func (x *exchange) send(r *http.Request) (*http.Response, error) {
 	if x.upgrade != "" {
 		return x.tunnel.switchTo(r, x)
 	}
@@ -211,6 +231,10 @@ func (g *Gateway) broken(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // nobody waits for it
 	}
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	if none, ok := errors.AsType[*unavailableError](err); ok {
+		g.unavailable(w, r, x, none.error)
+		return
+	}
 	if ok {
 		g.observe(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
 	}

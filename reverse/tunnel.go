@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -21,18 +22,20 @@ type gatewayEnd struct {
 	verified trust.Verified
 	remote   string
 	since    time.Time
+	ended    atomic.Bool // it takes no more requests
+	replace  func()      // called once when that is noticed; it must not be called under the pool's lock
 
 	// The pool's lock guards these.
 	inFlight int
 	draining bool
 }
 
-func (t *gatewayEnd) free() bool { return !t.draining && t.inFlight < t.limit }
+func (t *gatewayEnd) free() bool { return !t.draining && t.inFlight < t.limit && !t.ending() }
 
 func (t *gatewayEnd) describe() Conn {
 	return Conn{
 		Services: t.services, Remote: t.remote, Certificate: t.verified, Since: t.since,
-		InFlight: t.inFlight, Draining: t.draining, tunnel: t,
+		InFlight: t.inFlight, Draining: t.draining || t.ending(), tunnel: t,
 	}
 }
 
@@ -80,7 +83,7 @@ func (g *Gateway) open(t *gatewayEnd) error {
 	if err != nil {
 		return fmt.Errorf("reverse: %w", err)
 	}
-	t.client = client
+	t.client, t.replace = client, func() { g.replaceEnding(t) }
 	return nil
 }
 
