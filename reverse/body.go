@@ -24,6 +24,7 @@ type body struct {
 	touched   bool // something of it may have been read
 	closed    bool
 	ended     bool // read to its end, with its trailers
+	long      bool // its trailers are too long for a tunnel
 	lost      bool // the client broke off, not we
 
 	from    *http.Request // with trailers
@@ -73,11 +74,16 @@ func (b *body) Read(p []byte) (int, error) {
 				b.trailer[name] = values
 			}
 		}
+		if headSize(b.trailer) > mostHead {
+			clear(b.trailer)
+			err = errRequestHead // the whole tunnel would end with it
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading = false
 	b.ended = b.ended || err == io.EOF
+	b.long = b.long || err == errRequestHead
 	b.lost = b.lost || err != nil && err != io.EOF && !b.closed
 	if b.left != nil {
 		close(b.left)
@@ -99,6 +105,13 @@ func (b *body) brokenOff() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.lost
+}
+
+// tooLong reports whether its trailers are too long for a tunnel.
+func (b *body) tooLong() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.long
 }
 
 // complete reports whether the client has sent all of it, and it was read.

@@ -182,6 +182,11 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
 	u := *pr.In.URL // path and query as they came: the guard inside decides about them
 	u.Scheme, u.Host, u.User = "http", "tunnel", nil
 	pr.Out.URL, pr.Out.Host = &u, pr.In.Host
+	for name := range pr.Out.Trailer {
+		if !mayTrail(name) {
+			delete(pr.Out.Trailer, name)
+		}
+	}
 	if pr.Out.Body != nil {
 		x.body = bodyOf(pr.Out.Body, x.w)
 		if len(pr.Out.Trailer) > 0 {
@@ -198,6 +203,9 @@ func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	if !ok {
 		return nil, &url.Error{Op: r.Method, URL: "tunnel", Err: errUnavailable}
+	}
+	if requestSize(r) > mostHead {
+		return nil, errRequestHead
 	}
 	res, err := x.send(r)
 	if err != nil && x.move(t.gateway, err) {
@@ -237,6 +245,10 @@ func (g *Gateway) broken(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if ok {
 		g.observe(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
+	}
+	if errors.Is(err, errRequestHead) || x != nil && x.body != nil && x.body.tooLong() {
+		fail(w, http.StatusRequestHeaderFieldsTooLarge)
+		return
 	}
 	fail(w, http.StatusBadGateway)
 }
