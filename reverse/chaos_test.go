@@ -173,6 +173,9 @@ func (c *tally) request(t *testing.T, client *client, number string) {
 	case ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
 		c.cancelled.Add(1)
 	case err != nil:
+		if res == nil { // no tunnel's end explains that: before an answer it is a 502
+			t.Errorf("request %s was lost without a word: %v", number, err)
+		}
 		c.broken.Add(1)
 	default:
 		c.count(t, res, body, path, number, size)
