@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -563,10 +564,18 @@ func TestE15_UpgradeGoesThroughTheGuard(t *testing.T) {
 	if line, err := c.r.ReadString('\n'); line != "you said hello\n" {
 		t.Errorf("%q, %v", line, err)
 	}
-	// A refused upgrade is an answered request, and the next one is judged again.
+	// A refused upgrade is an answered request, the last one of its connection: what
+	// follows may be of the other protocol.
 	c = dialRaw(t, port, shared().bob, "http/1.1")
-	c.send(upgrade("/ws")).want(t, 403, reason.NoRule)
-	c.send(upgrade("/ws")).want(t, 403, reason.NoRule)
+	io.WriteString(c, upgrade("/ws")+"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if res, err := http.ReadResponse(c.r, nil); err != nil || res.StatusCode != 403 || !res.Close {
+		t.Errorf("%+v, %v", res, err)
+	} else if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.r.ReadByte(); err != io.EOF {
+		t.Errorf("behind a refused upgrade: %v, want the end of the connection", err)
+	}
 	dialRaw(t, port, nil, "http/1.1").send(upgrade("/ws")).want(t, 403, reason.NoCertificate)
 }
 

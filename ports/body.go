@@ -1,15 +1,46 @@
 package ports
 
 import (
-	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 )
 
-// mostUnread is how much net/http reads of a body that its handler left, so that the
-// connection can have another request.
+// serveHTTP1 serves a request of HTTP/1 so that what the client sends behind the
+// request's head is never read as another request unless it is one.
+func serveHTTP1(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l Limits) {
+	switch {
+	case keepalive.Switches(r):
+		last := &keepalive.Writer{ResponseWriter: w, Last: func() bool { return true }}
+		if r.ContentLength != 0 {
+			serveBody(next, last, r, c, l)
+		} else {
+			next.ServeHTTP(last, r)
+		}
+		if !c.hijacked.Load() {
+			last.Finish()
+			c.endAfterAnswer(w)
+		}
+	case r.ContentLength != 0:
+		serveBody(next, w, r, c, l)
+	default:
+		next.ServeHTTP(w, r)
+	}
+}
+
+// endAfterAnswer makes the answer the connection's last: net/http announces it, and
+// nothing that the client sends from here on is read.
+func (c *Conn) endAfterAnswer(w http.ResponseWriter) {
+	c.raw.readNoMore()
+	keepalive.Close(w)
+}
+
+// mostUnread is how much of a body that the handler left is read for the sake of the
+// connection. net/http reads as much.
 const mostUnread = 256 << 10
 
 // serveBody serves a request of HTTP/1 with a body. Without a deadline a body that
@@ -19,7 +50,7 @@ const mostUnread = 256 << 10
 //
 // net/http ignores an error while it reads what was left: the connection would go on,
 // and the rest of the body would be read as the client's next request. So it is read
-// here, and a connection whose body did not reach its end is never read again.
+// here, and a connection whose body did not reach its end is closed behind the answer.
 func serveBody(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l Limits) {
 	c.raw.limitRead(time.Now().Add(l.Headers)) // net/http reads the rest before it sends a large answer
 	body := &limitedBody{ReadCloser: r.Body, conn: c, limits: l, expects: r.Header.Get("Expect") != ""}
@@ -38,9 +69,14 @@ type limitedBody struct {
 	expects bool        // the client waits for a 100, which the first Read sends
 	begun   atomic.Bool // read from
 	ended   atomic.Bool // its end was reached, or net/http closes the connection
+	over    atomic.Bool // the handler has returned
 }
 
+// Read reads nothing once the handler has returned: what follows is another request's.
 func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.over.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	b.begun.Store(true)
 	b.conn.raw.limitRead(time.Now().Add(b.limits.Idle))
 	return b.read(p)
@@ -49,7 +85,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 func (b *limitedBody) read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
-	case err == io.EOF:
+	case err == io.EOF, errors.Is(err, http.ErrBodyReadAfterClose): // net/http has found the end, or closes the connection
 		b.ended.Store(true)
 		b.conn.raw.limitRead(time.Time{}) // net/http waits for the client to go away
 	case err != nil && !b.ended.Load():
@@ -73,25 +109,18 @@ func (b *limitedBody) Close() error {
 
 // finish reads what the handler left, so that the connection can go on.
 func (b *limitedBody) finish(w http.ResponseWriter) {
+	b.over.Store(true)
 	if b.conn.hijacked.Load() || b.ended.Load() {
 		return
 	}
 	b.conn.raw.limitRead(time.Now().Add(b.limits.Headers)) // until the connection is idle
-	if b.begun.Load() || !b.expects {
+	waits := b.expects && !b.begun.Load()                  // for a 100, which reading would send
+	if !waits && w.Header().Get("Connection") != "close" {
 		_, _ = io.CopyN(io.Discard, readFunc(b.read), mostUnread+1)
 	}
 	if !b.ended.Load() {
-		b.conn.raw.readNoMore()
-		closeAfterAnswer(w)
+		b.conn.endAfterAnswer(w)
 	}
-}
-
-// closeAfterAnswer makes net/http announce that it closes the connection, and wait a
-// little before it does: closing with unread bytes resets the connection, and the
-// client could lose the answer. A body above its limit is the one way to ask for it.
-func closeAfterAnswer(w http.ResponseWriter) {
-	var one [1]byte
-	_, _ = http.MaxBytesReader(w, io.NopCloser(bytes.NewReader(one[:])), 0).Read(one[:])
 }
 
 type readFunc func([]byte) (int, error)

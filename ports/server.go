@@ -227,7 +227,8 @@ func firstWrite(l Limits) time.Duration {
 }
 
 // between stands between net/http and the handler. It refuses headers that net/http
-// let pass, limits each wait for the client, and ends connections that are to end
+// let pass, limits each wait for the client, keeps bodies
+// from becoming requests, and ends connections that are to end
 // after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
 func between(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -261,11 +262,7 @@ func between(next http.Handler, l Limits) http.Handler {
 			end = time.Now().Add(l.Request)
 		}
 		c.raw.limitRequest(end)
-		if r.ContentLength == 0 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		serveBody(next, w, r, c, l)
+		serveHTTP1(next, w, r, c, l)
 	})
 }
 

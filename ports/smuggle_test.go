@@ -14,7 +14,7 @@ import (
 
 // Covers H15, K13. Where a body ends early, by a deadline of ours or of the handler's,
 // what stands in the rest of the body never becomes a request.
-func TestRestOfABodyIsNoRequest(t *testing.T) {
+func TestUnreadBodyIsNeverARequest(t *testing.T) {
 	t.Parallel()
 	long := time.Unix(1, 0)
 	type row struct {

@@ -74,18 +74,22 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, says *stated, statement forwarded.Statement) {
 	gateway := *link.gateway.Load()
 	caller := &caller{server: s, header: says.caller, statement: statement}
-	answer := &watchedAnswer{server: s, caller: caller, w: w}
-	defer answer.done()
+	watch := &watchedAnswer{server: s, caller: caller, w: w}
+	defer watch.done()
 	ctx := tunnel.NewContext(r.Context(), &tunnel.Caller{
-		Port: s.config.Name, ServerName: says.sni, Gateway: gateway, Verify: answer.verify,
+		Port: s.config.Name, ServerName: says.sni, Gateway: gateway, Verify: watch.verify,
 	})
 	ctx = context.WithValue(ctx, hopKey{}, &Hop{
 		Gateway: gateway, GatewayAddr: link.addr, Service: says.service, Remote: says.remote, ServerName: says.sni,
 	})
 	own := r.WithContext(ctx)
 	own.RemoteAddr = says.remote
+	answer := steady{ResponseWriter: w, failed: func(err error) {
+		s.observe(Event{Kind: Failed, Services: s.config.Services, Remote: says.remote, Err: err})
+	}}
 	if says.kind == kindRequest {
-		s.config.Handler.ServeHTTP(&steady{ResponseWriter: w}, own)
+		s.config.Handler.ServeHTTP(&answer, own)
+		answer.finish()
 		return
 	}
 	if !validName(says.upgrade) {
@@ -100,9 +104,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, 
 	own.Method, own.Body, own.ContentLength = http.MethodGet, http.NoBody, 0
 	own.Proto, own.ProtoMajor, own.ProtoMinor = "HTTP/1.1", 1, 1
 	own.Header["Connection"], own.Header["Upgrade"] = []string{"Upgrade"}, []string{says.upgrade}
-	h := &hijacker{steady: steady{ResponseWriter: w}, r: r, caller: caller, server: s, remote: remote}
+	h := &hijacker{steady: answer, r: r, caller: caller, server: s, remote: remote}
 	defer h.wait()
 	s.config.Handler.ServeHTTP(h, own)
+	h.finish()
 }
 
 // verify judges what the gateway states. That there is no certificate must be said:
@@ -127,29 +132,67 @@ func verify(ctx context.Context, receiver *forwarded.Receiver, caller string, s 
 	return trust.Verified{}, reason.Refuse(reason.BadHeader, "the gateway states neither a certificate nor that there is none")
 }
 
-// steady keeps an answer from ending the tunnel, which is others' too: in HTTP/2
-// net/http reads "Connection: close" as a wish to end the whole connection.
+// steady keeps an answer from ending the tunnel, which is others' too. In HTTP/2 net/http
+// reads "Connection: close" as a wish to end the whole connection, and a head that is too
+// long is an error of the whole connection at its other end.
 type steady struct {
 	http.ResponseWriter
-	begun bool
+	failed func(error)
+	begun  bool
+	err    error // why nothing of the handler's answer is sent
 }
 
+// settle takes out of the head what would end the tunnel.
 func (s *steady) settle() {
 	h := s.Header()
 	delete(h, "Connection")
 	delete(h, headerKind)
 }
 
-func (s *steady) WriteHeader(status int) {
+// begin begins the final answer. A head that is too long is answered by 502 in its place.
+func (s *steady) begin() {
+	if s.begun {
+		return
+	}
+	s.begun = true
 	s.settle()
-	s.begun = s.begun || status >= 200
-	s.ResponseWriter.WriteHeader(status)
+	if h := s.Header(); headSize(h) > mostHead {
+		s.err = errAnswerHead
+		s.failed(s.err)
+		clear(h)
+		fail(s.ResponseWriter, http.StatusBadGateway)
+	}
+}
+
+// finish is called when the handler has returned: net/http answers for a handler that
+// has not, with the headers that it has set. Trailers that are too long end the stream:
+// an answer without them would not be the whole one.
+func (s *steady) finish() {
+	s.begin()
+	if h := s.Header(); s.err == nil && trailerSize(h) > mostHead {
+		s.failed(errAnswerHead)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *steady) WriteHeader(status int) {
+	if status < http.StatusOK {
+		s.settle()
+		if headSize(s.Header()) > mostHead {
+			return // a hint that is too long is none
+		}
+	} else {
+		s.begin()
+	}
+	if s.err == nil {
+		s.ResponseWriter.WriteHeader(status)
+	}
 }
 
 func (s *steady) Write(b []byte) (int, error) {
-	if !s.begun {
-		s.settle()
-		s.begun = true
+	s.begin()
+	if s.err != nil {
+		return 0, s.err
 	}
 	return s.ResponseWriter.Write(b)
 }
@@ -159,10 +202,7 @@ func (s *steady) Flush() { _ = s.FlushError() }
 
 // FlushError is for http.ResponseController.
 func (s *steady) FlushError() error {
-	if !s.begun {
-		s.settle()
-		s.begun = true
-	}
+	s.begin()
 	return http.NewResponseController(s.ResponseWriter).Flush()
 }
 

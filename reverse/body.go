@@ -18,9 +18,13 @@ type body struct {
 	io.ReadCloser
 
 	mu        sync.Mutex
-	interrupt func() // nil when the request is not ours any more
+	interrupt func() // ends a Read that waits
+	left      chan struct{}
 	reading   bool
+	touched   bool // something of it may have been read
 	closed    bool
+	ended     bool // read to its end, with its trailers
+	long      bool // its trailers are too long for a tunnel
 	lost      bool // the client broke off, not we
 
 	from    *http.Request // with trailers
@@ -29,6 +33,20 @@ type body struct {
 
 // long is a deadline that is over.
 var long = time.Unix(1, 0)
+
+const (
+	// patient is how long Close waits before it interrupts. A client that was answered
+	// early is still sending, and whoever answers it needs no interruption: the deadline
+	// would also end the read with which net/http watches the connection when the body
+	// has just come to its end, and with it the request's context.
+	patient = 20 * time.Millisecond
+	// again is how often a Read is interrupted until it ends: a port takes its own
+	// deadline back when reading begins.
+	again = 5 * time.Millisecond
+	// stubborn bounds that. Without deadlines, a ResponseWriter of the program's, nothing
+	// ends a Read but the client.
+	stubborn = 2 * time.Second
+)
 
 // bodyOf is for the body of a request that w answers.
 func bodyOf(b io.ReadCloser, w http.ResponseWriter) *body {
@@ -50,16 +68,26 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.ReadCloser.Read(p)
-	b.mu.Lock()
-	b.reading = false
-	b.lost = b.lost || err != nil && err != io.EOF && !b.closed
-	b.mu.Unlock()
 	if err == io.EOF && b.from != nil {
 		for name := range b.trailer {
 			if values, ok := b.from.Trailer[name]; ok && !idheader.Is(name) {
 				b.trailer[name] = values
 			}
 		}
+		if headSize(b.trailer) > mostHead {
+			clear(b.trailer)
+			err = errRequestHead // the whole tunnel would end with it
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
+	b.ended = b.ended || err == io.EOF
+	b.long = b.long || err == errRequestHead
+	b.lost = b.lost || err != nil && err != io.EOF && !b.closed
+	if b.left != nil {
+		close(b.left)
+		b.left = nil
 	}
 	return n, err
 }
@@ -68,33 +96,85 @@ func (b *body) begin() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading = !b.closed
+	b.touched = b.touched || b.reading
 	return b.reading
 }
 
-// left reports whether the client broke off.
-func (b *body) left() bool {
+// brokenOff reports whether the client broke off.
+func (b *body) brokenOff() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.lost
 }
 
-// Close ends reading.
-func (b *body) Close() error {
-	b.stop(false)
-	return b.ReadCloser.Close()
+// tooLong reports whether its trailers are too long for a tunnel.
+func (b *body) tooLong() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.long
 }
 
-// release is Close when the request is answered: nothing may touch it afterwards.
-func (b *body) release() { b.stop(true) }
+// complete reports whether the client has sent all of it, and it was read.
+func (b *body) complete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended
+}
 
-func (b *body) stop(forget bool) {
+// Close ends reading. What is left is read, or not, by whoever owns the connection.
+func (b *body) Close() error {
+	if left := b.close(); left != nil {
+		go b.stop(left, patient)
+	}
+	return nil
+}
+
+// reopen takes a Close back, if nothing of the body has been read.
+func (b *body) reopen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.touched {
+		b.closed = false
+	}
+	return !b.touched
+}
+
+// release is Close when the request is answered: when it returns nobody reads any more.
+func (b *body) release() {
+	if left := b.close(); left != nil {
+		b.stop(left, 0)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.interrupt = func() {} // the deadlines are those of the next request from here on
+}
+
+// close begins no more Read. It returns a channel that is closed when the one under way
+// has ended, or nil.
+func (b *body) close() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	if b.reading && b.interrupt != nil {
-		b.interrupt()
+	if b.reading && b.left == nil {
+		b.left = make(chan struct{})
 	}
-	if forget {
-		b.interrupt = nil
+	return b.left
+}
+
+// stop interrupts the Read under way.
+func (b *body) stop(left <-chan struct{}, after time.Duration) {
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	for end := time.Now().Add(stubborn); time.Now().Before(end); timer.Reset(again) {
+		select {
+		case <-left:
+			return
+		case <-timer.C:
+		}
+		b.mu.Lock()
+		if b.reading {
+			b.interrupt()
+		}
+		b.mu.Unlock()
 	}
 }

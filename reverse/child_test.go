@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -100,6 +102,15 @@ func obey(text string) error {
 	}
 	s := &ports.Server{Handler: g.Registrations(), Ports: []*ports.Port{registration}, Ready: func() { fmt.Println("registration", registration.Addr()) }}
 	go s.Serve(context.Background())
+	go func() { // each line asks for the memory in use: heap and stacks, after a collection
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			runtime.GC()
+			runtime.GC() // what pools kept, too
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			fmt.Println("memory", m.HeapAlloc+m.StackInuse)
+		}
+	}()
 	e := &ports.Server{Handler: g, Ports: []*ports.Port{external}, Ready: func() { fmt.Println("external", external.Addr()) }}
 	return e.Serve(context.Background())
 }
@@ -108,6 +119,7 @@ func obey(text string) error {
 type child struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
+	ask   io.Writer
 }
 
 func newChild(tb testing.TB, side, gateway string, p *testpki.Pair) *child {
@@ -119,10 +131,11 @@ func newChild(tb testing.TB, side, gateway string, p *testpki.Pair) *child {
 	cmd.Env = append(os.Environ(), orderEnv+"="+string(must[[]byte](tb)(json.Marshal(o))))
 	cmd.Stderr = os.Stderr
 	out := must[io.ReadCloser](tb)(cmd.StdoutPipe())
+	ask := must[io.WriteCloser](tb)(cmd.StdinPipe())
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	c := &child{cmd, bufio.NewScanner(out)}
+	c := &child{cmd, bufio.NewScanner(out), ask}
 	tb.Cleanup(func() { c.kill() })
 	return c
 }
@@ -259,23 +272,36 @@ func oldHTTP(tb testing.TB, d *dmz, target string) *rawConn {
 	}
 }
 
+// newGatewayChild is a gateway in a process of its own, and the addresses of its ports.
+func newGatewayChild(tb testing.TB) (g *child, registration, external string) {
+	tb.Helper()
+	g = newChild(tb, "gateway", "", gate)
+	for registration == "" || external == "" { // in either order
+		if !g.lines.Scan() {
+			tb.Fatal("the gateway ended")
+		}
+		what, addr, _ := strings.Cut(g.lines.Text(), " ")
+		switch what {
+		case "registration":
+			registration = addr
+		case "external":
+			external = addr
+		}
+	}
+	return g, registration, external
+}
+
+// memory is what a gateway holds, in bytes.
+func (c *child) memory(tb testing.TB) int {
+	tb.Helper()
+	fmt.Fprintln(c.ask)
+	return must[int](tb)(strconv.Atoi(c.says(tb, "memory")))
+}
+
 func TestKilledGatewayIsNoCleanEnd(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
-		g := newChild(t, "gateway", "", gate)
-		registration, external := "", ""
-		for registration == "" || external == "" { // in either order
-			if !g.lines.Scan() {
-				t.Fatal("the gateway ended")
-			}
-			what, addr, _ := strings.Cut(g.lines.Text(), " ")
-			switch what {
-			case "registration":
-				registration = addr
-			case "external":
-				external = addr
-			}
-		}
+		g, registration, external := newGatewayChild(t)
 		shop := newShop()
 		sc := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
 		sc.Gateways = []string{registration}

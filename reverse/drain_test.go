@@ -321,6 +321,8 @@ func TestK9_CrowdComesBackSpread(t *testing.T) {
 
 // lose ends every tunnel at once, as a restart of the gateway would.
 func lose(d *dmz) {
+	d.losing.Lock()
+	defer d.losing.Unlock()
 	c := d.registration.Config()
 	old := c.Trust
 	c.Trust = other

@@ -146,7 +146,7 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	g.pool = pool{wait: c.QueueWait, most: c.QueueLength, share: c.CallerShare, pick: c.Pick, services: map[string]*queue{}, tunnels: map[*gatewayEnd]struct{}{}, accounts: map[holder]*account{}}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite:       g.rewrite,
-		Transport:     through{},
+		Transport:     through{g},
 		ErrorHandler:  g.broken,
 		FlushInterval: -1, // what the handler has flushed does not wait here
 		BufferPool:    &buffers,

@@ -32,7 +32,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	case h.begun:
 		return nil, nil, errors.New("reverse: the answer has begun")
 	}
-	h.taken = true
+	h.taken, h.begun, h.err = true, true, http.ErrHijacked
 	w := h.ResponseWriter
 	clear(w.Header())
 	w.Header()[headerKind] = []string{kindTaken}

@@ -100,7 +100,7 @@ func (g *Gateway) pass(c net.Conn, service func(string) string) {
 	body := bytesOf(io.MultiReader(bytes.NewReader(begun), c), c)
 	defer body.release()
 	if err := t.carry(timedConn{c, g.config.Passthrough.Idle}, body, name, to); err != nil {
-		if !body.left() {
+		if !body.brokenOff() {
 			g.observe(Event{Kind: Failed, Services: []string{to}, Remote: c.RemoteAddr().String(), Err: err})
 		}
 		reset(c)

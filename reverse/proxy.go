@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -25,8 +26,20 @@ type exchange struct {
 	upgrade string
 	client  *hijackable // with an upgrade
 	w       http.ResponseWriter
-	body    *body // where there is one
+	body    *body // where there is one, once it is on its way
+	moved   bool  // from a tunnel that did not take it
+	duplex  bool  // of HTTP/1: net/http reads nothing of the body before the answer
 }
+
+// last reports whether an answer of HTTP/1 that begins now ends its connection: where
+// the client has not sent the whole body, what it still sends must not be read as a
+// request, and where it asked for another protocol, what it has sent need not be one.
+func (x *exchange) last() bool {
+	return x.upgrade != "" || x.duplex && (x.body == nil || !x.body.complete())
+}
+
+// lingerTime is how long the rest of a body may take that an early answer made useless.
+const lingerTime = 2 * time.Second
 
 type exchangeKey struct{}
 
@@ -41,6 +54,9 @@ type exchangeKey struct{}
 // front of the gateway may decide, too.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange{upgrade: upgradeOf(r)}
+	if r.ProtoMajor == 1 && (r.ContentLength != 0 || keepalive.Switches(r)) {
+		w = &keepalive.Writer{ResponseWriter: w, Last: x.last}
+	}
 	switch {
 	case r.Method == http.MethodConnect || x.upgrade != "" && !g.mayUpgrade(x.upgrade):
 		fail(w, http.StatusNotImplemented)
@@ -75,7 +91,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.unavailable(w, r, &x, err)
 		return
 	}
-	defer g.pool.release(x.tunnel, x.holder)
+	defer func() {
+		if x.tunnel != nil {
+			g.pool.release(x.tunnel, x.holder)
+		}
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler && r.Context().Err() == nil {
@@ -85,18 +105,34 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(p)
 		}
 	}()
-	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 has it anyway
+	if r.ProtoMajor == 1 && r.ContentLength != 0 { // HTTP/2 has it anyway
+		x.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
+	}
 	if x.upgrade != "" {
 		x.client = &hijackable{ResponseWriter: w, idle: idleOf(r)}
 		w = x.client
 	}
 	x.w = w
-	defer func() {
-		if x.body != nil {
-			x.body.release()
-		}
-	}()
+	answered := false
+	defer func() { x.end(answered) }()
 	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &x)))
+	answered = true
+}
+
+// end gives the request's body back to net/http. Behind an early answer of HTTP/1 the
+// client has some time to send what is left, so that it reads the answer and not a
+// reset; then the connection is closed, as last has announced.
+func (x *exchange) end(answered bool) {
+	if x.body != nil {
+		x.body.release()
+	}
+	if !answered || !x.duplex || x.body != nil && x.body.complete() {
+		return
+	}
+	control := http.NewResponseController(x.w)
+	_ = control.Flush()
+	_ = control.SetReadDeadline(time.Now().Add(lingerTime))
+	keepalive.Close(x.w)
 }
 
 // idleOf is how long a write to the caller may wait.
@@ -155,6 +191,11 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
 	u := *pr.In.URL // path and query as they came: the guard inside decides about them
 	u.Scheme, u.Host, u.User = "http", "tunnel", nil
 	pr.Out.URL, pr.Out.Host = &u, pr.In.Host
+	for name := range pr.Out.Trailer {
+		if !mayTrail(name) {
+			delete(pr.Out.Trailer, name)
+		}
+	}
 	if pr.Out.Body != nil {
 		x.body = bodyOf(pr.Out.Body, x.w)
 		if len(pr.Out.Trailer) > 0 {
@@ -165,13 +206,31 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
 }
 
 // through is the transport: each request has its own tunnel.
-type through struct{}
+type through struct{ gateway *Gateway }
 
-func (through) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	if !ok {
 		return nil, &url.Error{Op: r.Method, URL: "tunnel", Err: errUnavailable}
 	}
+	if requestSize(r) > mostHead {
+		return nil, errRequestHead
+	}
+	res, err := x.send(r)
+	if err != nil && x.move(t.gateway, err) {
+		if x.tunnel, err = t.gateway.pool.acquire(r.Context(), x.service, x.holder); err != nil {
+			return nil, &unavailableError{err}
+		}
+		res, err = x.send(r)
+	}
+	return res, err
+}
+
+// unavailableError is for a request that no handler has seen.
+type unavailableError struct{ error }
+
+// send sends a request through its tunnel.
+func (x *exchange) send(r *http.Request) (*http.Response, error) {
 	if x.upgrade != "" {
 		return x.tunnel.switchTo(r, x)
 	}
@@ -192,8 +251,16 @@ func (g *Gateway) broken(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // nobody waits for it
 	}
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	if none, ok := errors.AsType[*unavailableError](err); ok {
+		g.unavailable(w, r, x, none.error)
+		return
+	}
 	if ok {
 		g.observe(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
+	}
+	if errors.Is(err, errRequestHead) || x != nil && x.body != nil && x.body.tooLong() {
+		fail(w, http.StatusRequestHeaderFieldsTooLarge)
+		return
 	}
 	fail(w, http.StatusBadGateway)
 }

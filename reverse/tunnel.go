@@ -23,13 +23,15 @@ type gatewayEnd struct {
 	remote   string
 	since    time.Time
 	busyAt   atomic.Int64 // when its server last refused a request because too many handlers run, in Unix nanoseconds
+	ended    atomic.Bool  // it takes no more requests
+	replace  func()       // called once when that is noticed; it must not be called under the pool's lock
 
 	// The pool's lock guards these.
 	inFlight int
 	draining bool
 }
 
-func (t *gatewayEnd) free() bool { return !t.draining && t.inFlight < t.limit }
+func (t *gatewayEnd) free() bool { return !t.draining && t.inFlight < t.limit && !t.ending() }
 
 // busyTime is how long other tunnels are tried before one whose server is busy.
 const busyTime = time.Second
@@ -52,7 +54,7 @@ func (t *gatewayEnd) busy() bool {
 func (t *gatewayEnd) describe() Conn {
 	return Conn{
 		Services: t.services, Remote: t.remote, Certificate: t.verified, Since: t.since,
-		InFlight: t.inFlight, Draining: t.draining, tunnel: t,
+		InFlight: t.inFlight, Draining: t.draining || t.ending(), tunnel: t,
 	}
 }
 
@@ -89,6 +91,7 @@ func (g *Gateway) open(t *gatewayEnd) error {
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout:               g.config.Ping,
 			PingTimeout:                   g.config.PingTimeout,
+			MaxReadFrameSize:              frame,
 			MaxReceiveBufferPerStream:     window,
 			MaxReceiveBufferPerConnection: connectionWindow(t.limit),
 			MaxEncoderHeaderTableSize:     tableSize,
@@ -100,7 +103,7 @@ func (g *Gateway) open(t *gatewayEnd) error {
 	if err != nil {
 		return fmt.Errorf("reverse: %w", err)
 	}
-	t.client = client
+	t.client, t.replace = client, func() { g.replaceEnding(t) }
 	return nil
 }
 

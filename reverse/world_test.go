@@ -144,6 +144,7 @@ type dmz struct {
 	external     *ports.Port
 	registration *ports.Port
 	events       *events
+	losing       sync.Mutex
 }
 
 type dmzOption func(*reverse.GatewayConfig, *ports.Config, *ports.Config)

@@ -1,0 +1,97 @@
+// Package keepalive ends connections of HTTP/1.1 (RFC 9112 section 9.6) on which the
+// next bytes may be something else than a request: the rest of a body, or what a client
+// sent behind an upgrade that was refused.
+package keepalive
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+)
+
+// Switches reports whether a request asks that its connection carry something else
+// than HTTP/1.1 after it. A client that does not wait for the answer has sent some of
+// that already, and where the answer is no, it must not be read as a request.
+func Switches(r *http.Request) bool {
+	return r.ProtoMajor == 1 && (len(r.Header["Upgrade"]) > 0 || r.Method == http.MethodConnect)
+}
+
+// Writer adds Connection: close to an answer of HTTP/1 if Last reports, at the answer's
+// beginning, that no request may follow it. Its methods are for one goroutine, except
+// WriteHeader with an informational status, as in net/http.
+type Writer struct {
+	http.ResponseWriter
+	Last  func() bool
+	begun bool
+}
+
+// Finish is called when the handler has returned: net/http answers for a handler that
+// has not.
+func (w *Writer) Finish() { w.begin() }
+
+func (w *Writer) begin() {
+	if w.begun {
+		return
+	}
+	w.begun = true
+	if w.Last() {
+		w.Header()["Connection"] = []string{"close"}
+	}
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *Writer) WriteHeader(status int) {
+	switch {
+	case status == http.StatusSwitchingProtocols:
+		w.begun = true
+	case status >= http.StatusOK:
+		w.begin()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *Writer) Write(b []byte) (int, error) {
+	w.begin()
+	return w.ResponseWriter.Write(b)
+}
+
+// Flush implements http.Flusher.
+func (w *Writer) Flush() { _ = w.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (w *Writer) FlushError() error {
+	w.begin()
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack implements http.Hijacker.
+func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// Unwrap is for http.ResponseController.
+func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Close makes net/http close the connection behind the answer that w writes, even when
+// its header has been sent. A handler's goroutine calls it. It does not cut the answer
+// off: net/http flushes it, and waits a moment before it closes, so that a client which
+// still sends can read it.
+func Close(w http.ResponseWriter) {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	// This is what http.MaxBytesReader promises for a body that goes on beyond its limit.
+	var b [1]byte
+	_, _ = http.MaxBytesReader(w, io.NopCloser(endless{}), 0).Read(b[:])
+}
+
+// endless is a body that goes on.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { return len(b), nil }

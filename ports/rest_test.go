@@ -1,0 +1,128 @@
+package ports_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// Covers K13. A handler with full duplex has sent its answer when the time for the rest
+// of the body is over, or when chunks or trailers turn out to be none: net/http takes
+// the connection for ready all the same. What comes then is never read as a request.
+func TestRestOfABodyIsNoRequest(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		request time.Duration
+		head    string
+		body    string
+		reads   bool // the handler reads, until an error or the end
+		late    bool // the rest comes when the time for it is over
+	}
+	rows := map[string]row{}
+	for name, r := range map[string]row{
+		"chunk, late":    {head: "Transfer-Encoding: chunked", body: "1000\r\nabc", late: true},
+		"length, late":   {head: "Content-Length: 1000", body: "abc", late: true},
+		"chunk, early":   {head: "Transfer-Encoding: chunked", body: "1000\r\nabc"},
+		"bad chunk":      {head: "Transfer-Encoding: chunked", body: "3\r\nabc\r\nzz\r\n"},
+		"bad trailer":    {head: "Transfer-Encoding: chunked", body: "3\r\nabc\r\n0\r\nnone\r\n"},
+		"long trailer":   {head: "Transfer-Encoding: chunked", body: "3\r\nabc\r\n0\r\nX: " + strings.Repeat("x", 8192) + "\r\n"},
+		"length, pieces": {head: "Content-Length: 1000", body: strings.Repeat("x", 300)},
+	} {
+		for _, request := range []time.Duration{0, 200 * time.Millisecond} {
+			for _, reads := range []bool{false, true} {
+				r.request, r.reads = request, reads
+				rows[fmt.Sprintf("%s, %v, reads %t", name, request, reads)] = r
+			}
+		}
+	}
+	atOnce(rows, func(name string, row row) {
+		c := brisk(t, ports.None)
+		c.Limits.Headers, c.Limits.Request = 100*time.Millisecond, row.request
+		p := newPort(t, c)
+		var evil atomic.Int64
+		serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "DELETE" {
+				evil.Add(1)
+			}
+			control := http.NewResponseController(w)
+			_ = control.EnableFullDuplex()
+			io.WriteString(w, "early")
+			_ = control.Flush()
+			if row.reads {
+				_ = control.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+				io.Copy(io.Discard, r.Body)
+			}
+		}), p)
+		own, err := dial(t, p, clientConfig(nil, h1))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		own.SetDeadline(time.Now().Add(patience))
+		io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+row.head+"\r\n\r\n"+row.body)
+		answers := bufio.NewReader(own)
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		if row.late {
+			time.Sleep(300 * time.Millisecond) // longer than both limits
+		}
+		io.WriteString(own, strings.Repeat("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 3))
+		io.Copy(io.Discard, res.Body)
+		io.Copy(io.Discard, answers) // the connection ends
+		eventually(t, name+": the end", func() bool { return p.Open() == 0 })
+		if n := evil.Load(); n > 0 {
+			t.Errorf("%s: %d requests out of a body", name, n)
+		}
+	})
+}
+
+// A goroutine that a handler has left behind reads nothing of the next request, and
+// takes no deadline back that is the next one's.
+func TestReadersThatOutliveTheirHandler(t *testing.T) {
+	t.Parallel()
+	c := brisk(t, ports.None)
+	c.Limits.Headers = 200 * time.Millisecond
+	p := newPort(t, c)
+	leave, read := make(chan struct{}), make(chan error, 1)
+	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/left" {
+			go func() {
+				<-leave
+				_, err := r.Body.Read(make([]byte, 10))
+				read <- err
+			}()
+		}
+	}), p)
+	own, err := dial(t, p, clientConfig(nil, h1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.SetDeadline(time.Now().Add(patience))
+	io.WriteString(own, "POST /left HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
+	answers := bufio.NewReader(own)
+	if _, err := http.ReadResponse(answers, nil); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n") // the next one, which has Limits.Headers
+	time.Sleep(20 * time.Millisecond)
+	close(leave)
+	if err := <-read; err == nil {
+		t.Error("read on")
+	}
+	began := time.Now()
+	io.Copy(io.Discard, answers)
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("the next request had %v for its head", took)
+	}
+	eventually(t, "the end", func() bool { return p.Open() == 0 })
+}

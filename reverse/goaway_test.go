@@ -1,0 +1,261 @@
+package reverse_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/reverse"
+)
+
+// Covers K14. A handler that answers Connection: close, in whatever way, ends no tunnel.
+func TestHandlersThatCloseEndNoTunnel(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		switch r.URL.Path {
+		case "/status":
+			w.WriteHeader(http.StatusNoContent)
+		case "/flush":
+			_ = http.NewResponseController(w).Flush()
+		case "/write":
+			io.WriteString(w, "x")
+		case "/hint":
+			w.WriteHeader(http.StatusEarlyHints)
+			w.Header().Set("Connection", "close")
+		case "/trailer":
+			w.Header().Set("Trailer", "Sum")
+			w.Header().Set("Sum", "1")
+		case "/late":
+			io.WriteString(w, "x")
+			w.Header().Set("Connection", "close")
+		} // and one that says nothing at all
+	})), "orders"))
+	both(t, func(t *testing.T, h2 bool) {
+		c := d.client(t, alice, h2)
+		for range 3 {
+			for _, path := range []string{"/", "/status", "/flush", "/write", "/hint", "/trailer", "/late"} {
+				if s := c.get(path); s.Code != 200 && s.Code != 204 {
+					t.Errorf("%s: %d", path, s.Code)
+				}
+			}
+		}
+		s := c.get("/", header("Upgrade", "websocket"), header("Connection", "Upgrade"))
+		if !h2 && s.Code != 200 {
+			t.Errorf("upgrade: %d", s.Code)
+		}
+	})
+	t.Cleanup(func() {
+		if n := d.events.count(reverse.Gone) + d.events.count(reverse.Draining) + d.events.count(reverse.Failed); n != 0 {
+			t.Errorf("%d tunnels or requests were lost", n)
+		}
+	})
+}
+
+// register registers on a raw connection, and returns it.
+func register(tb testing.TB, d *dmz, services string) (net.Conn, *bufio.Reader) {
+	tb.Helper()
+	own := orders.TLS()
+	c := must[*tls.Conn](tb)(tls.Dial("tcp", d.registration.Addr().String(), &tls.Config{RootCAs: gatewayCA.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{own}}))
+	tb.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "POST /mtlsguard/tunnel HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: mtlsguard-tunnel/1\r\nX-Mtls-Services: %s\r\nX-Mtls-Streams: 100\r\n\r\n", services)
+	r := bufio.NewReader(c)
+	if res := must[*http.Response](tb)(http.ReadResponse(r, nil)); res.StatusCode != 101 {
+		tb.Fatalf("registration answered %d", res.StatusCode)
+	}
+	return c, r
+}
+
+// oddServer is a server of the tunnel's protocol that treats each request as it is told,
+// frame by frame (RFC 9113).
+type oddServer struct {
+	mu    sync.Mutex
+	c     net.Conn
+	words strings.Builder // of the control exchange
+	seen  atomic.Int64    // requests
+	do    func(s *oddServer, stream uint32)
+}
+
+func (s *oddServer) frame(kind, flags byte, stream uint32, payload []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags, 0, 0, 0, 0}
+	binary.BigEndian.PutUint32(head[5:], stream)
+	s.c.Write(append(head, payload...))
+}
+
+func (s *oddServer) goAway(last uint32) {
+	s.frame(7, 0, 0, append(binary.BigEndian.AppendUint32(nil, last), 0, 0, 0, 0))
+}
+func (s *oddServer) reset(stream, code uint32) {
+	s.frame(3, 0, stream, binary.BigEndian.AppendUint32(nil, code))
+}
+
+// answer answers 200 without a body.
+func (s *oddServer) answer(stream uint32) { s.frame(1, 5, stream, []byte{0x88}) }
+
+func (s *oddServer) said(word string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.words.String(), word+"\n")
+}
+
+func newOdd(tb testing.TB, d *dmz, do func(*oddServer, uint32)) *oddServer {
+	tb.Helper()
+	c, r := register(tb, d, "orders")
+	s := &oddServer{c: c, do: do}
+	go func() {
+		io.ReadFull(r, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
+		s.frame(4, 0, 0, []byte{0, 4, 0x7f, 0xff, 0xff, 0xff}) // windows that never end
+		control := uint32(0)
+		for head := make([]byte, 9); ; {
+			if _, err := io.ReadFull(r, head); err != nil {
+				return
+			}
+			payload := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+			if _, err := io.ReadFull(r, payload); err != nil {
+				return
+			}
+			stream := binary.BigEndian.Uint32(head[5:])
+			switch kind, flags := head[3], head[4]; {
+			case kind == 4 && flags == 0:
+				s.frame(4, 1, 0, nil)
+			case kind == 6 && flags == 0:
+				s.frame(6, 1, 0, payload)
+			case kind == 0 && stream == control:
+				s.mu.Lock()
+				s.words.Write(payload)
+				s.mu.Unlock()
+			case kind == 1 && control == 0:
+				control = stream
+				s.frame(1, 4, stream, []byte("\x88\x00\x0dx-mtls-tunnel\x07control"))
+			case kind == 1:
+				s.seen.Add(1)
+				s.do(s, stream)
+			}
+		}
+	}()
+	return s
+}
+
+// Covers K14. A tunnel whose server has begun GOAWAY leaves service: requests go to
+// others, its state is told, and its server is asked for another.
+func TestTunnelThatBeganGoAwayLeavesService(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(*oddServer, uint32){
+		"GOAWAY":         func(s *oddServer, stream uint32) { s.answer(stream); s.goAway(stream) },
+		"PROTOCOL_ERROR": func(s *oddServer, stream uint32) { s.answer(stream); s.reset(stream, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = patience }))
+			odd := newOdd(t, d, do)
+			eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+			c := d.client(t, alice, true)
+			if s := c.get("/first"); s.Code != 200 {
+				t.Fatalf("answered %d", s.Code)
+			}
+			if name == "GOAWAY" {
+				eventually(t, "its state", func() bool { return d.gateway.Conns()[0].Draining })
+				eventually(t, "the wish for another tunnel", func() bool { return odd.said("renew") || len(d.gateway.Conns()) == 0 })
+			}
+			connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+			for range 100 {
+				if s := c.get("/x"); s.Code != 200 {
+					t.Fatalf("answered %d beside a tunnel that goes", s.Code)
+				}
+			}
+			if name == "GOAWAY" && odd.seen.Load() != 1 {
+				t.Errorf("%d requests went to the tunnel that goes", odd.seen.Load()-1)
+			}
+			if n := d.events.count(reverse.Failed); n != 0 {
+				t.Errorf("%d requests failed", n)
+			}
+		})
+	}
+}
+
+// Covers K14. A request that no handler can have seen goes to another tunnel, once; one
+// whose body has been read, or that a handler may have seen, does not.
+func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		do     func(*oddServer, uint32)
+		method string
+		code   int
+	}
+	goes := func(s *oddServer, stream uint32) { s.goAway(stream - 2) }
+	refuses := func(s *oddServer, stream uint32) { s.reset(stream, 7) }
+	for name, row := range map[string]row{
+		"GOAWAY before it":          {goes, "GET", 200},
+		"REFUSED_STREAM":            {refuses, "GET", 200},
+		"GOAWAY, a body":            {goes, "POST", 502},
+		"REFUSED_STREAM, a body":    {refuses, "POST", 502},
+		"INTERNAL_ERROR":            {func(s *oddServer, stream uint32) { s.reset(stream, 2) }, "GET", 502},
+		"GOAWAY after it, then end": {func(s *oddServer, stream uint32) { s.goAway(stream); s.c.Close() }, "GET", 502},
+		"end":                       {func(s *oddServer, _ uint32) { s.c.Close() }, "GET", 502},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var odd *oddServer
+			// The odd one first, so that the request goes there.
+			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
+				c.Pick = func(all []reverse.Conn) reverse.Conn {
+					for _, x := range all {
+						if x.Remote == odd.c.LocalAddr().String() && odd.seen.Load() == 0 {
+							return x
+						}
+					}
+					return all[len(all)-1]
+				}
+			}))
+			odd = newOdd(t, d, row.do)
+			eventually(t, "the odd tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+			var ran atomic.Int64
+			connected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ran.Add(1)
+				io.Copy(w, r.Body)
+			})), "orders"))
+			c := d.client(t, alice, true)
+			var body io.Reader
+			if row.method == "POST" {
+				body = strings.NewReader("body")
+			}
+			s := c.do(c.request(row.method, "/x", body))
+			if s.Code != row.code || odd.seen.Load() != 1 {
+				t.Errorf("answered %d, want %d; the odd server saw it %d times", s.Code, row.code, odd.seen.Load())
+			}
+			if want := int64(1); row.code == 200 && ran.Load() != want || row.code != 200 && ran.Load() != 0 {
+				t.Errorf("ran %d times", ran.Load())
+			}
+			eventually(t, "the places", func() bool {
+				n := 0
+				for _, x := range d.gateway.Conns() {
+					n += x.InFlight
+				}
+				return n == 0
+			})
+		})
+	}
+}
+
+// Covers K14. Where there is no other tunnel, the answer says that nothing has run.
+func TestRequestThatWasNeverSeenAndHasNoOtherTunnel(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = 50 * time.Millisecond }))
+	newOdd(t, d, func(s *oddServer, stream uint32) { s.goAway(stream - 2) })
+	eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+	if s := d.client(t, alice, true).get("/x"); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
+		t.Errorf("answered %d %v", s.Code, s.Answer)
+	}
+}

@@ -1,0 +1,70 @@
+package reverse_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// Covers K19. What a gateway holds for a full tunnel is bounded, and docs/reverse.md
+// tells how much it is.
+func TestMemoryOfAFullTunnel(t *testing.T) {
+	const streams = 250
+	for name, tc := range map[string]struct {
+		head  string
+		began bool
+		most  int // KiB for each
+	}{
+		"uploads of unknown length": {"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", true, 120},
+		"websockets":                {"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", false, 160},
+		"answers that nobody reads": {"GET /big?n=100000000 HTTP/1.1\r\nHost: x\r\n\r\n", false, 420},
+		"idle connections":          {"", false, 80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, registration, external := newGatewayChild(t)
+			shop := newShop()
+			defer close(shop.release)
+			c := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
+			c.Gateways = []string{registration}
+			connected(t, c)
+			newClient(t, external, alice, false).get("/x")
+			before := g.memory(t)
+			config := clientConfig(alice)
+			config.NextProtos = []string{"http/1.1"}
+			for range streams {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", external)
+				cancel()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				io.WriteString(conn, tc.head)
+				switch {
+				case tc.began:
+					<-shop.began
+				case tc.head != "":
+					conn.SetReadDeadline(time.Now().Add(patience))
+					must[*http.Response](t)(http.ReadResponse(bufio.NewReaderSize(conn, 16), &http.Request{Method: "GET"}))
+				}
+			}
+			most := 0
+			eventually(t, "the memory to settle", func() bool { // windows take a moment to fill
+				now := g.memory(t) - before
+				grown := now > most
+				most = max(most, now)
+				time.Sleep(100 * time.Millisecond)
+				return !grown
+			})
+			each := most / streams >> 10
+			t.Logf("%d %s: %.1f MB, %d KiB for each", streams, name, float64(most)/1e6, each)
+			if each > tc.most {
+				t.Errorf("%d KiB for each, want %d at most", each, tc.most)
+			}
+		})
+	}
+}
