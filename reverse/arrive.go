@@ -142,8 +142,8 @@ type steady struct {
 	err    error // why nothing of the handler's answer is sent
 }
 
-// settle takes out of the head what would end the tunnel.
-func (s *steady) settle() {
+// cleanHead removes from the head what would end the tunnel.
+func (s *steady) cleanHead() {
 	h := s.Header()
 	delete(h, "Connection")
 	delete(h, headerKind)
@@ -155,7 +155,7 @@ func (s *steady) begin() {
 		return
 	}
 	s.begun = true
-	s.settle()
+	s.cleanHead()
 	if h := s.Header(); headSize(h) > mostHead {
 		s.err = errAnswerHead
 		s.failed(s.err)
@@ -177,7 +177,7 @@ func (s *steady) finish() {
 
 func (s *steady) WriteHeader(status int) {
 	if status < http.StatusOK {
-		s.settle()
+		s.cleanHead()
 		if headSize(s.Header()) > mostHead {
 			return // a hint that is too long is none
 		}

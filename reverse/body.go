@@ -35,17 +35,16 @@ type body struct {
 var long = time.Unix(1, 0)
 
 const (
-	// patient is how long Close waits before it interrupts. A client that was answered
-	// early is still sending, and whoever answers it needs no interruption: the deadline
-	// would also end the read with which net/http watches the connection when the body
-	// has just come to its end, and with it the request's context.
-	patient = 20 * time.Millisecond
-	// again is how often a Read is interrupted until it ends: a port takes its own
-	// deadline back when reading begins.
-	again = 5 * time.Millisecond
-	// stubborn bounds that. Without deadlines, a ResponseWriter of the program's, nothing
-	// ends a Read but the client.
-	stubborn = 2 * time.Second
+	// closeGrace is how long Close waits before it interrupts a Read. After an early
+	// answer no interruption is needed, and the deadline would do harm where the body has
+	// just come to its end: net/http then watches the connection with a read of its own,
+	// and cancels the request's context when that fails.
+	closeGrace = 20 * time.Millisecond
+	// interruptEvery is how often a Read is interrupted until it ends: a port takes its
+	// own deadline back when reading begins.
+	interruptEvery = 5 * time.Millisecond
+	// interruptFor bounds that. A program's own ResponseWriter may have no deadlines.
+	interruptFor = 2 * time.Second
 )
 
 // bodyOf is for the body of a request that w answers.
@@ -121,10 +120,10 @@ func (b *body) complete() bool {
 	return b.ended
 }
 
-// Close ends reading. What is left is read, or not, by whoever owns the connection.
+// Close ends reading. What is left is for the connection's server.
 func (b *body) Close() error {
 	if left := b.close(); left != nil {
-		go b.stop(left, patient)
+		go b.stop(left, closeGrace)
 	}
 	return nil
 }
@@ -139,7 +138,7 @@ func (b *body) reopen() bool {
 	return !b.touched
 }
 
-// release is Close when the request is answered: when it returns nobody reads any more.
+// release is Close when the request is answered. When it returns, no Read is under way.
 func (b *body) release() {
 	if left := b.close(); left != nil {
 		b.stop(left, 0)
@@ -165,7 +164,7 @@ func (b *body) close() <-chan struct{} {
 func (b *body) stop(left <-chan struct{}, after time.Duration) {
 	timer := time.NewTimer(after)
 	defer timer.Stop()
-	for end := time.Now().Add(stubborn); time.Now().Before(end); timer.Reset(again) {
+	for end := time.Now().Add(interruptFor); time.Now().Before(end); timer.Reset(interruptEvery) {
 		select {
 		case <-left:
 			return

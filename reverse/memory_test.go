@@ -13,6 +13,7 @@ import (
 // Covers K19. What a gateway holds for a full tunnel is bounded, and docs/reverse.md
 // tells how much it is.
 func TestMemoryOfAFullTunnel(t *testing.T) {
+	t.Parallel()
 	const streams = 250
 	for name, tc := range map[string]struct {
 		head  string
@@ -25,6 +26,7 @@ func TestMemoryOfAFullTunnel(t *testing.T) {
 		"idle connections":          {"", false, 80},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g, registration, external := newGatewayChild(t)
 			shop := newShop()
 			defer close(shop.release)

@@ -29,13 +29,15 @@ type exchange struct {
 	body    *body // where there is one, once it is on its way
 	moved   bool  // from a tunnel that did not take it
 	duplex  bool  // of HTTP/1: net/http reads nothing of the body before the answer
+
+	switches bool // it asks for another protocol on its connection
 }
 
 // last reports whether an answer of HTTP/1 that begins now ends its connection: where
 // the client has not sent the whole body, what it still sends must not be read as a
 // request, and where it asked for another protocol, what it has sent need not be one.
 func (x *exchange) last() bool {
-	return x.upgrade != "" || x.duplex && (x.body == nil || !x.body.complete())
+	return x.switches || x.duplex && (x.body == nil || !x.body.complete())
 }
 
 // lingerTime is how long the rest of a body may take that an early answer made useless.
@@ -53,8 +55,8 @@ type exchangeKey struct{}
 // Whether the caller may do what it asks for is decided by the guard inside. One in
 // front of the gateway may decide, too.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := exchange{upgrade: upgradeOf(r)}
-	if r.ProtoMajor == 1 && (r.ContentLength != 0 || keepalive.Switches(r)) {
+	x := exchange{upgrade: upgradeOf(r), switches: keepalive.Switches(r)}
+	if r.ProtoMajor == 1 && (r.ContentLength != 0 || x.switches) {
 		w = &keepalive.Writer{ResponseWriter: w, Last: x.last}
 	}
 	switch {
@@ -150,7 +152,7 @@ var (
 
 func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
 	if r.Context().Err() != nil {
-		return // the client does not wait any more
+		panic(http.ErrAbortHandler) // the client does not wait any more; without an answer net/http would send 200
 	}
 	g.observe(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Certificate: x.caller, Reason: refusalOf(err), Err: err})
 	unavailable(w)
@@ -248,7 +250,7 @@ func (x *exchange) send(r *http.Request) (*http.Response, error) {
 // broken answers for a tunnel that broke before the answer.
 func (g *Gateway) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // nobody waits for it
+		panic(http.ErrAbortHandler) // the client does not wait any more
 	}
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	if none, ok := errors.AsType[*unavailableError](err); ok {

@@ -177,7 +177,7 @@ func (s *Server) newInner() *http.Server {
 			MaxConcurrentStreams:          2*s.config.Streams + slack,
 			SendPingTimeout:               s.config.Ping,
 			PingTimeout:                   s.config.PingTimeout,
-			MaxReadFrameSize:              frame,
+			MaxReadFrameSize:              frameSize,
 			MaxReceiveBufferPerStream:     window,
 			MaxReceiveBufferPerConnection: connectionWindow(s.config.Streams),
 			MaxDecoderHeaderTableSize:     tableSize,

@@ -91,7 +91,7 @@ func (g *Gateway) open(t *gatewayEnd) error {
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout:               g.config.Ping,
 			PingTimeout:                   g.config.PingTimeout,
-			MaxReadFrameSize:              frame,
+			MaxReadFrameSize:              frameSize,
 			MaxReceiveBufferPerStream:     window,
 			MaxReceiveBufferPerConnection: connectionWindow(t.limit),
 			MaxEncoderHeaderTableSize:     tableSize,

@@ -59,9 +59,9 @@ const (
 	// together stay below the window of their connection, so that none of them can
 	// stop another.
 	window = 256 << 10
-	// frame is the largest that one side takes. The other keeps that much for each body
-	// that it sends.
-	frame = 16 << 10
+	// frameSize is the largest frame that each end accepts. The other end keeps a buffer
+	// of that size for each body that it sends.
+	frameSize = 16 << 10
 	// slack is for streams that one side has forgotten and the other not yet.
 	slack = 64
 
