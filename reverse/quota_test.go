@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
@@ -95,10 +96,12 @@ func wave(tb testing.TB, d *dmz, callers []*client, s *stuck, n int, answers map
 // limit, and the tunnels stay. Covers K18.
 func TestHandlersOfCallersThatLeftAreCounted(t *testing.T) {
 	t.Parallel()
-	d := newDMZ(t)
+	d := newDMZ(t, func(g *reverse.GatewayConfig, external, _ *ports.Config) {
+		external.Limits.Handshake, g.Ping = patience, time.Minute // a busy machine is no fault
+	})
 	s := newStuck(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(s), "orders")
-	c.Conns = 2
+	c.Conns, c.Ping = 2, time.Minute
 	in := connected(t, c)
 	eventually(t, "two tunnels", func() bool { return len(d.gateway.Conns()) == 2 })
 	var callers []*client
@@ -106,6 +109,9 @@ func TestHandlersOfCallersThatLeftAreCounted(t *testing.T) {
 		callers = append(callers, d.client(t, []*testpki.Pair{alice, bob, nil}[i%3], true))
 	}
 	callers[2], callers[5] = callers[0], callers[1] // strict: who sends none does not get as far
+	for _, c := range callers {
+		c.get("/x").want(t, 200, "")
+	}
 	answers := map[int]int{}
 	for range 6 {
 		wave(t, d, callers, s, 149, answers)
