@@ -95,7 +95,7 @@ type parser struct {
 
 func parse(name string, data []byte, wrong *mistake.List) *file {
 	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}, fetched: map[string]fetchFile{}}
-	root := p.root(data)
+	root := p.Parse(data)
 	if root == nil {
 		return nil
 	}
@@ -135,17 +135,6 @@ func (p *parser) ports(f *file, root *yaml.Node, m map[string]*yaml.Node) {
 		f.ports = append(f.ports, p.port(n))
 	}
 	p.roles(f)
-}
-
-// root reads the document. The YAML library has panicked on hostile text before.
-func (p *parser) root(data []byte) (root *yaml.Node) {
-	defer func() {
-		if r := recover(); r != nil {
-			p.Wrong.Add(mistake.Mistake{File: p.File, What: "this is not YAML"})
-			root = nil
-		}
-	}()
-	return p.Parse(data)
 }
 
 // once refuses a value that another port has.

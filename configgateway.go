@@ -3,13 +3,12 @@ package mtlsguard
 import (
 	"fmt"
 	"maps"
-	"net"
 	"regexp"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -39,7 +38,6 @@ type tunnelFile struct {
 
 var (
 	serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	dnsName     = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
 // What cannot be said of a port where nobody comes as a user, and why.
@@ -113,10 +111,10 @@ func (p *parser) service(n *yaml.Node, lines map[string]int) serviceFile {
 		lines[out.name] = n.Line
 	}
 	for _, name := range p.nameds(m["names"], "names") {
-		if lower := strings.ToLower(name.name); dnsName.MatchString(lower) {
-			out.names = append(out.names, lower)
+		if host := hostname.Canonical(name.name); !hostname.HasPort(name.name) && hostname.Valid(host) && !hostname.IsIP(host) {
+			out.names = append(out.names, host)
 		} else {
-			p.Say(name.node, fmt.Sprintf("names: %q is no DNS name", name.name), "a whole name of the server's certificate; nothing is a wildcard")
+			p.Say(name.node, fmt.Sprintf("names: %q is not a DNS name", name.name), "a whole name of the server's certificate; nothing is a wildcard")
 		}
 	}
 	out.pins = p.pins(m["fingerprints"])
@@ -194,10 +192,10 @@ func (p *parser) hosts(t *tunnelFile, n *yaml.Node, service func(*yaml.Node, str
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		host := canonicalHost(key.Value)
+		host := hostname.Canonical(key.Value)
 		switch {
-		case key.Kind != yaml.ScalarNode || strings.Contains(key.Value, ":") || !dnsName.MatchString(host) && net.ParseIP(host) == nil:
-			p.Say(key, fmt.Sprintf("services: %q is no host name", key.Value), "a whole name, without port or wildcard")
+		case key.Kind != yaml.ScalarNode || hostname.HasPort(key.Value) || !hostname.Valid(host):
+			p.Say(key, fmt.Sprintf("services: %q is not a host name", key.Value), hostname.Hint)
 		case t.hosts[host] != "":
 			p.Say(key, fmt.Sprintf("services has the host %q twice", host), "one service for each host; case does not count")
 		default:
@@ -254,13 +252,4 @@ func (t *tunnelFile) services() []string {
 // decides reports whether users come by a port, and the policy decides about them.
 func (p portFile) decides() bool {
 	return p.registration == nil && (p.tunnel == nil || !p.tunnel.believed)
-}
-
-// canonicalHost is a host as it is compared: without port and trailing dot, in lower
-// case.
-func canonicalHost(host string) string {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -116,7 +117,7 @@ func (p *parser) callers(out *portFile, m map[string]*yaml.Node) {
 		p.Say(m["unmapped"], "unmapped is Default, and strict is on", "name a user, or say strict: false")
 	case !acceptable(middleware.PortConfig{Unmapped: out.unmapped, Fallback: middleware.ToDefault}):
 		p.Say(m["unmapped"], fmt.Sprintf("unmapped %q is no user name", out.unmapped),
-			"letters, digits and . _ @ - after the first; Everybody, Authenticated and Anonymous are reserved")
+			username.Hint+"; "+username.ReservedHint)
 	}
 	for _, method := range p.nameds(m["methods"], "methods") {
 		if !acceptable(middleware.PortConfig{Methods: []string{method.name}}) {
@@ -126,8 +127,8 @@ func (p *parser) callers(out *portFile, m map[string]*yaml.Node) {
 		out.methods = append(out.methods, method.name)
 	}
 	for _, host := range p.nameds(m["server_names"], "server_names") {
-		if strings.Contains(host.name, ":") || !acceptable(middleware.PortConfig{ServerNames: []string{host.name}}) {
-			p.Say(host.node, fmt.Sprintf("server_names: %q is no host name", host.name), "a whole name, without port or wildcard")
+		if !acceptable(middleware.PortConfig{ServerNames: []string{host.name}}) {
+			p.Say(host.node, fmt.Sprintf("server_names: %q is not a host name", host.name), hostname.Hint)
 			continue
 		}
 		out.serverNames = append(out.serverNames, host.name)

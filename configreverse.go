@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -50,8 +50,8 @@ func (p *parser) reverse(n *yaml.Node) *reverseFile {
 		return err == nil && number > 0
 	})
 	out.services = p.some(n, m["services"], "services", "services: [orders], as the gateway knows them", serviceName.MatchString)
-	if out.serverName = p.Text(m["server_name"], "server_name"); out.serverName != "" && net.ParseIP(out.serverName) == nil && !dnsName.MatchString(strings.ToLower(out.serverName)) {
-		p.Say(m["server_name"], fmt.Sprintf("server_name %q is no name", out.serverName), "a name that the gateway's certificate has")
+	if out.serverName = p.Text(m["server_name"], "server_name"); out.serverName != "" && (hostname.HasPort(out.serverName) || !hostname.Valid(hostname.Canonical(out.serverName))) {
+		p.Say(m["server_name"], fmt.Sprintf("server_name: %q is not a host name", out.serverName), "a name that the gateway's certificate has")
 	}
 	p.certificate(&out.portFile, n, m["certificate"])
 	p.dialled(out, n, m["gateway"])

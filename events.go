@@ -1,23 +1,21 @@
 package mtlsguard
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -192,8 +190,8 @@ func (e *events) describe(r fields, req *http.Request, o *middleware.Outcome, ou
 		r.add("user", o.Identity.User)
 		r.add("mapping", o.Identity.MappingID)
 	}
-	r.add("method", printable(o.Method, longest))
-	r.add("path", printable(o.Path, longest))
+	r.add("method", escape.Printable(o.Method, longest))
+	r.add("path", escape.Printable(o.Path, longest))
 	r.add("rule", o.Rule)
 	if !o.Gateway.IsZero() {
 		r.add("gateway", o.Gateway.Fingerprint().String())
@@ -202,8 +200,8 @@ func (e *events) describe(r fields, req *http.Request, o *middleware.Outcome, ou
 		r.certificate(e.verified(o.Verified))
 	}
 	r.add("reference", o.Reference)
-	r.add("error", printable(o.Detail, longestOwn))  // of an authenticator that we don't know, perhaps
-	r.number("duration", uint64(max(o.Duration, 0))) // nanoseconds, as slog writes a Duration in JSON
+	r.add("error", escape.Printable(o.Detail, longestOwn)) // of an authenticator that we don't know, perhaps
+	r.number("duration", uint64(max(o.Duration, 0)))       // nanoseconds, as slog writes a Duration in JSON
 }
 
 // differs tells that Casbin decides otherwise than the engine: a defect of ours.
@@ -213,12 +211,12 @@ func (e *events) differs(d policy.Difference) {
 	r.add("outcome", "failed")
 	r.add("port", d.Request.Port)
 	r.add("user", d.Request.User)
-	r.add("method", printable(d.Request.Method, longest))
-	r.add("path", printable(d.Request.Path, longest))
+	r.add("method", escape.Printable(d.Request.Method, longest))
+	r.add("path", escape.Printable(d.Request.Path, longest))
 	r.add("rule", d.Engine.Rule)
 	why := fmt.Sprintf("the engine says allowed=%t, Casbin says allowed=%t", d.Engine.Allowed, d.Casbin)
 	if d.Err != nil {
-		why = "Casbin could not decide: " + printable(d.Err.Error(), longest)
+		why = "Casbin could not decide: " + escape.Printable(d.Err.Error(), longest)
 	}
 	r.add("error", why)
 	e.write(slog.LevelError, "Casbin decides otherwise", r, e.number.Load())
@@ -235,8 +233,8 @@ func certificate(leaf *x509.Certificate, fingerprint trust.Digest) record {
 	if name, err := certmap.SubjectOf(leaf); err == nil {
 		subject = name.String()
 	}
-	r.add("subject", printable(subject, longest))
-	r.add("issuer", printable(leaf.Issuer.String(), longest))
+	r.add("subject", escape.Printable(subject, longest))
+	r.add("issuer", escape.Printable(leaf.Issuer.String(), longest))
 	r.add("serial", serial(leaf))
 	return r
 }
@@ -245,6 +243,7 @@ func certificate(leaf *x509.Certificate, fingerprint trust.Digest) record {
 type known struct {
 	fields record
 	line   []byte
+	issuer *x509.Certificate // that the fields name: another chain may lead to another
 }
 
 // verified are the fields about a believed certificate. They are made once and kept:
@@ -254,14 +253,15 @@ func (e *events) verified(v trust.Verified) *known {
 	e.mu.RLock()
 	k := e.known[key]
 	e.mu.RUnlock()
-	if k != nil {
+	issuer := v.Issuer()
+	if k != nil && sameCertificate(k.issuer, issuer) {
 		return k
 	}
 	r := certificate(v.Leaf(), key)
-	if chain := v.Chains()[0]; len(chain) > 1 {
-		r.add("issuer_fingerprint", trust.FingerprintOf(chain[1]).String())
+	if issuer != nil {
+		r.add("issuer_fingerprint", trust.FingerprintOf(issuer).String())
 	}
-	k = &known{fields: r}
+	k = &known{fields: r, issuer: issuer}
 	for _, f := range r {
 		k.line = appendField(k.line, f.Key, f.Value.String())
 	}
@@ -272,6 +272,10 @@ func (e *events) verified(v trust.Verified) *known {
 	}
 	e.known[key] = k
 	return k
+}
+
+func sameCertificate(a, b *x509.Certificate) bool {
+	return a == b || a != nil && b != nil && bytes.Equal(a.Raw, b.Raw)
 }
 
 // serial is a serial number as openssl prints it.
@@ -311,7 +315,7 @@ func (e *events) handshake(h ports.Handshake) {
 		r = append(r, certificate(h.Presented[0], trust.FingerprintOf(h.Presented[0]))...)
 	}
 	if h.Err != nil {
-		r.add("error", printable(h.Err.Error(), longest))
+		r.add("error", escape.Printable(h.Err.Error(), longest))
 	}
 	e.write(level, "handshake", r, e.number.Load())
 }
@@ -353,7 +357,7 @@ func (e *events) reloadFailed(path string, err error) {
 		r.add("event", "reload")
 		r.add("outcome", "failed")
 		r.add("file", m.File)
-		r.add("error", printable(m.Error(), longestOwn))
+		r.add("error", escape.Printable(m.Error(), longestOwn))
 		e.write(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.number.Load())
 	}
 }
@@ -362,7 +366,7 @@ func (e *events) warnings(all []string) {
 	for _, w := range all {
 		var r record
 		r.add("event", "reload") // without an outcome: it says nothing about one
-		r.add("error", printable(w, longestOwn))
+		r.add("error", escape.Printable(w, longestOwn))
 		e.write(slog.LevelWarn, "warning", r, e.number.Load())
 	}
 }
@@ -371,29 +375,3 @@ const (
 	longest    = 256         // of what a caller wrote
 	longestOwn = 4 * longest // of what we say about files
 )
-
-// printable escapes what cannot be seen, and caps what comes of it.
-func printable(s string, most int) string {
-	if len(s) <= most && (plain(s) || !strings.ContainsFunc(s, hidden)) {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		c, size := utf8.DecodeRuneInString(s)
-		piece := s[:size]
-		if hidden(c) {
-			quoted := strconv.Quote(piece)
-			piece = quoted[1 : len(quoted)-1]
-		}
-		if b.Len()+len(piece) > most {
-			b.WriteString("…")
-			break
-		}
-		b.WriteString(piece)
-		s = s[size:]
-	}
-	return b.String()
-}
-
-// hidden reports whether a character cannot be seen, or moves others about.
-func hidden(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
@@ -46,12 +47,12 @@ func (e *events) tunnel(port string, x reverse.Event) {
 	r.add("reason", string(x.Reason))
 	r.add("port", port)
 	r.add("remote", x.Remote)
-	r.add("services", printable(strings.Join(x.Services, ","), longest))
+	r.add("services", escape.Printable(strings.Join(x.Services, ","), longest))
 	if !x.Certificate.IsZero() {
 		r.certificate(e.verified(x.Certificate))
 	}
 	if x.Err != nil && !errors.Is(x.Err, net.ErrClosed) { // we closed it
-		r.add("error", printable(x.Err.Error(), longest))
+		r.add("error", escape.Printable(x.Err.Error(), longest))
 	}
 	e.write(level, msg, r, e.number.Load())
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"log"
 	"log/slog"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // httpErrors is the ErrorLog of net/http. Its lines are about clients and of interest
@@ -38,7 +40,7 @@ func (h httpLog) Write(line []byte) (int, error) {
 	if suppressed > 0 {
 		r.number("suppressed", suppressed)
 	}
-	r.add("error", printable(string(bytes.TrimSuffix(line, []byte("\n"))), most))
+	r.add("error", escape.Printable(string(bytes.TrimSuffix(line, []byte("\n"))), most))
 	h.write(level, "net/http", r, h.number.Load())
 	return len(line), nil
 }

@@ -193,6 +193,9 @@ func (l *loader) users(path string, f *file, ports []string) *certmap.Table {
 		return l.issuer(name, issuer)
 	}, certmap.WithPorts(ports...))
 	l.wrong.Merge(err, mistake.Mistake{File: name})
+	if table != nil && l.options.Now != nil {
+		table = table.At(l.options.Now) // one clock for certificates and for mappings
+	}
 	return table
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -171,7 +172,7 @@ func (r *routes) service(req *http.Request) string {
 	if t == nil {
 		return ""
 	}
-	if s, ok := t.hosts[canonicalHost(req.Host)]; ok {
+	if s, ok := t.hosts[hostname.Canonical(req.Host)]; ok {
 		return s
 	}
 	return t.service

@@ -4,16 +4,20 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // A configuration may be part of the program.
@@ -113,6 +117,42 @@ func TestR17_OptionsNow(t *testing.T) {
 	}
 	if a := ask(alice, public); a != "refused" {
 		t.Errorf("a new connection: %s", a)
+	}
+}
+
+// Mappings end by the clock of the options too, on open connections and new ones.
+// Covers M2.
+func TestMappingsEndByTheClockOfTheOptions(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	end := time.Now().Add(2 * time.Hour).UTC()
+	s.sub("users.yaml", `{id: alice, user: alice, subject: "CN=alice", issuer: ca.pem}`, fmt.Sprintf(`{id: alice, user: alice, subject: "CN=alice", issuer: ca.pem, not_after: %s}
+  - {id: later, user: bob, fingerprint: %q, not_before: %s}`, end.Format(time.RFC3339), trust.FingerprintOf(s.bob.Cert), end.Format(time.RFC3339)))
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	l := s.start(mtlsguard.Options{Now: now})
+	alice, bob := s.client(s.alice, http2), s.client(s.bob)
+	check := func(when, a, b string) {
+		t.Helper()
+		for range 2 {
+			if got := ask(alice, l.url("public", "/whoami")); got != a {
+				t.Errorf("%s: alice %s, want %s", when, got, a)
+			}
+			if got := ask(bob, l.url("public", "/whoami")); got != b {
+				t.Errorf("%s: bob %s, want %s", when, got, b)
+			}
+		}
+	}
+	check("before", "200 alice", "403 mapping-expired")
+	ahead.Store(int64(2*time.Hour + 10*time.Minute))
+	check("ten minutes past not_after", "403 mapping-expired", "200 bob")
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	check("after a reload", "403 mapping-expired", "200 bob")
+	x, err := l.server.Explain(t.Context(), mtlsguard.Question{Port: "public", Path: "/whoami", Certificates: s.alice.Presented()})
+	if err != nil || x.Allowed || x.Reason != reason.MappingExpired {
+		t.Errorf("explain: %v %v %v", err, x.Allowed, x.Reason)
 	}
 }
 

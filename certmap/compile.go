@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 const (
@@ -123,7 +125,7 @@ func checkID(id string) (what, hint string) {
 	case len(id) > maxID:
 		return fmt.Sprintf("the id has more than %d bytes", maxID), ""
 	case !utf8.ValidString(id) || checkValue(id) != nil:
-		return "the id " + quote(id) + " would not print as it is", "plain text, no blanks at its ends"
+		return "the id " + escape.Quote(id, escape.Short) + " would not print as it is", "plain text, no blanks at its ends"
 	}
 	return "", ""
 }
@@ -144,7 +146,7 @@ func checkPorts(ports []string, wrong func(field, string, string)) {
 		case p == "" || strings.ContainsRune(p, 0):
 			wrong(fieldPorts, "a port without a name", "ports: [NAME]")
 		case slices.Contains(ports[:i], p):
-			wrong(fieldPorts, "the port "+quote(p)+" twice", "")
+			wrong(fieldPorts, "the port "+escape.Quote(p, escape.Short)+" twice", "")
 		}
 	}
 }

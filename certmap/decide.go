@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -110,12 +111,12 @@ func userOf(e *entry, captured []byte) string {
 }
 
 func (f *tally) answer() (Match, error) {
-	id := func(p uint32) string { return quote(f.table.entries.at(p - 1).id()) }
+	id := func(p uint32) string { return escape.Quote(f.table.entries.at(p-1).id(), escape.Short) }
 	switch {
 	case f.rival != 0:
 		return Match{}, reason.Refuse(reason.Ambiguous, "mappings "+id(f.first)+" and "+id(f.rival)+" give it two users")
 	case f.first != 0:
-		return Match{User: f.user, MappingID: f.table.entries.at(f.first - 1).id(), Until: f.until}, nil
+		return Match{User: f.user, MappingID: f.table.entries.at(f.first - 1).id(), Until: f.until, Source: f.table, Generation: f.table.generation}, nil
 	case f.late != 0:
 		return Match{}, reason.Refuse(reason.MappingExpired, "mapping "+id(f.late)+" is out of its time")
 	case f.off != 0:

@@ -60,7 +60,7 @@ mappings:
 	fmt.Println(err)
 	// Output:
 	// users.yaml:3: mapping "alice": fingerprint: not a SHA-256: 64 hex digits are wanted, with or without colons and "sha256:" (openssl x509 -noout -fingerprint -sha256)
-	// users.yaml:3: mapping "alice": the user "Default" is reserved (Default, Everybody, Authenticated and Anonymous belong to the guard, in any case)
+	// users.yaml:3: mapping "alice": the user "Default" is reserved (Default, Everybody, Authenticated and Anonymous are reserved, in any case)
 	// users.yaml:4: mapping "orders": uri: a SPIFFE trust domain is lower-case letters, digits and . - _, with no user and no port (as the certificate says it, byte for byte: spiffe://acme/orders)
 	// users.yaml:4: mapping "orders": uri needs an issuer: any trusted CA could make this user otherwise (issuer: FILE of the CA certificate, or the SHA-256 of its public key)
 }

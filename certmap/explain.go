@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -44,9 +45,9 @@ func (s Step) String() string {
 		return s.Why
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %s: wanted %s, got %s", s.Kind, quote(s.MappingID), s.Result, quote(s.Wanted), s.Got)
+	fmt.Fprintf(&b, "%s %s: %s: wanted %s, got %s", s.Kind, escape.Quote(s.MappingID, escape.Short), s.Result, escape.Quote(s.Wanted, escape.Short), s.Got)
 	if s.Result == Matched || s.Result == Outranked {
-		b.WriteString(", user " + quote(s.User))
+		b.WriteString(", user " + escape.Quote(s.User, escape.Short))
 	}
 	if s.Why != "" {
 		b.WriteString("; " + s.Why)
@@ -143,7 +144,7 @@ func (x *explainer) step(p uint32, e *entry) {
 func (x *explainer) became(e *entry) (Result, string) {
 	switch {
 	case !e.with.onPort(x.port):
-		return OtherPort, "it is there on " + quoteAll(e.with.portList()) + " only, and this is " + quote(x.port)
+		return OtherPort, "it is there on " + quoteAll(e.with.portList()) + " only, and this is " + escape.Quote(x.port, escape.Short)
 	case !e.issued(x.v):
 		if e.kind == bySerial && x.v.IssuedUnder(e.with.issuer) {
 			return OtherIssuer, "for a serial number the issuer is the direct one, and " + e.with.issuer.String() + " stands further up"
@@ -182,7 +183,7 @@ func (x *explainer) steps() []Step {
 func quoteAll(texts []string) string {
 	quoted := make([]string, len(texts))
 	for i, t := range texts {
-		quoted[i] = quote(t)
+		quoted[i] = escape.Quote(t, escape.Short)
 	}
 	return strings.Join(quoted, ", ")
 }

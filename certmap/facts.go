@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -54,7 +55,7 @@ func (f *facts) got(k kind) string {
 	case bySPKI:
 		return f.spki.String()
 	case bySerial:
-		return quote(f.serial)
+		return escape.Quote(f.serial, escape.Short)
 	case byURI, byURIPattern:
 		return several(f.uris)
 	case byDNS:
@@ -65,7 +66,7 @@ func (f *facts) got(k kind) string {
 	if f.nameErr != nil {
 		return "none"
 	}
-	return quote(f.nameText)
+	return escape.Quote(f.nameText, escape.Short)
 }
 
 func several(texts []string) string {
@@ -132,7 +133,7 @@ func (f *facts) nearDigest(wanted, swapped trust.Digest, what string) string {
 func nearAny(wanted string, got []string, near func(wanted, got string) string) string {
 	for _, g := range got {
 		if why := near(wanted, g); why != "" {
-			return quote(g) + ": " + why
+			return escape.Quote(g, escape.Short) + ": " + why
 		}
 	}
 	return ""
@@ -185,11 +186,11 @@ func (f *facts) nearPattern(e *entry) string {
 		case ok && len(f.uris) > 1:
 			return errManyURIs.Error()
 		case ok && strings.Contains(middle, "/"):
-			return quote(middle) + " is more than one segment"
+			return escape.Quote(middle, escape.Short) + " is more than one segment"
 		case ok:
-			return quote(middle) + " cannot be a user name"
+			return escape.Quote(middle, escape.Short) + " cannot be a user name"
 		case len(uri) >= len(before) && uri[:len(before)] != before && strings.EqualFold(uri[:len(before)], before):
-			return quote(uri) + ": differs in case"
+			return escape.Quote(uri, escape.Short) + ": differs in case"
 		}
 	}
 	return ""

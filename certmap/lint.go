@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // Finding is something that works as written and is probably not meant.
@@ -36,7 +38,7 @@ func (t *Table) Lint(now time.Time, within time.Duration) []Finding {
 	users := map[string]string{} // as first written, by lower case
 	t.each(func(p uint32, e *entry) {
 		say := func(what, hint string) {
-			out = append(out, Finding{MappingID: e.id(), File: e.with.file, Line: int(e.line), What: "mapping " + quote(e.id()) + " " + what, Hint: hint})
+			out = append(out, Finding{MappingID: e.id(), File: e.with.file, Line: int(e.line), What: "mapping " + escape.Quote(e.id(), escape.Short) + " " + what, Hint: hint})
 		}
 		if end := e.with.notAfter; !e.disabled && !end.IsZero() {
 			switch at := end.UTC().Format(time.RFC3339); {
@@ -47,7 +49,7 @@ func (t *Table) Lint(now time.Time, within time.Duration) []Finding {
 			}
 		}
 		if other := t.duplicate(p, e); other != nil {
-			say("says the same as "+quote(other.id()), "one of them is enough")
+			say("says the same as "+escape.Quote(other.id(), escape.Short), "one of them is enough")
 		}
 		if what, hint := weak(e); what != "" {
 			say(what, hint)

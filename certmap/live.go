@@ -31,9 +31,13 @@ func (l *Live) Table() *Table { return l.table.Load() }
 // Generation is that of the table in force; every change has another.
 func (l *Live) Generation() uint64 { return l.Table().Generation() }
 
-// Map asks the table in force.
+// Map asks the current table.
 func (l *Live) Map(ctx context.Context, v trust.Verified, port string) (Match, error) {
-	return l.Table().Map(ctx, v, port)
+	m, err := l.Table().Map(ctx, v, port)
+	if m.Source != nil {
+		m.Source = l // the table stays as it is, and the Live does not
+	}
+	return m, err
 }
 
 // Replace puts another table in force; nil is an empty one.

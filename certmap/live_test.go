@@ -139,6 +139,10 @@ func TestLiveEqualsNew(t *testing.T) {
 		for _, port := range []string{"p0", "p1", "q"} {
 			a, errA := live.Map(context.Background(), v, port)
 			b, errB := fresh.Map(context.Background(), v, port)
+			if a.Source != nil && (a.Source != certmap.Mapper(live) || a.Generation != live.Generation() || b.Source != certmap.Mapper(fresh)) {
+				t.Fatalf("after %d changes: %+v and %+v", i, a, b)
+			}
+			a.Source, a.Generation, b.Source, b.Generation = nil, 0, nil, 0
 			if a != b || fmt.Sprint(errA) != fmt.Sprint(errB) {
 				t.Fatalf("after %d changes on %s: %+v %v, want %+v %v", i, port, a, errA, b, errB)
 			}

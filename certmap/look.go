@@ -1,5 +1,9 @@
 package certmap
 
+import (
+	"github.com/mtlsguard/mtlsguard/internal/username"
+)
+
 // look adds the mappings of one level that match.
 func (f *tally) look(k kind) {
 	if f.table.counts[k] == 0 && !(k == bySubjectPattern && f.table.counts[byURIPattern] > 0) {
@@ -61,7 +65,7 @@ func (f *tally) subjectPatterns() {
 		if f.table.places[place{oid: string(oid)}] == 0 || !soleType(name, string(oid)) {
 			continue
 		}
-		if user := name[s.value:s.end]; validUser(user) {
+		if user := name[s.value:s.end]; username.IsUser(user) {
 			f.same(bySubjectPattern, appendPatternKey(nil, name, s), user)
 		}
 	}

@@ -49,6 +49,21 @@ type Match struct {
 	// mapping's own dates: the answer holds before it, and must be asked for again
 	// from it on. Zero: never.
 	Until time.Time
+
+	// Source and Generation say how long the answer may be reused: while
+	// Source.Generation() returns Generation, and before Until. A guard reuses an answer
+	// for the next requests of a connection only if Source is the Mapper that the guard
+	// was given. So a Mapper that asks a Table or a Live and passes the Match on is asked
+	// for every request, unless it sets both fields itself. A nil Source: never reused.
+	Source     Source
+	Generation uint64
+}
+
+// Source is a Mapper whose answers may be reused.
+type Source interface {
+	Mapper
+	// Generation changes with every change of an answer. It is safe for concurrent use.
+	Generation() uint64
 }
 
 // Mapper finds the user of a verified leaf on a port. The error is a

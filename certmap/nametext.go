@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // ParseSubject reads a name in RFC 4514 text, the most specific attribute first:
@@ -68,14 +70,14 @@ func (p *textParser) unexpected() error {
 	if p.rest[0] == ';' {
 		return errors.New("; does not separate attributes (RFC 4514 has the comma); in a value write \\;")
 	}
-	return fmt.Errorf("%s in a value must be written with a \\ before it", quote(p.rest[:1]))
+	return fmt.Errorf("%s in a value must be written with a \\ before it", escape.Quote(p.rest[:1], escape.Short))
 }
 
 func (p *textParser) attribute() (attribute, error) {
 	p.blanks()
 	end := strings.IndexAny(p.rest, "=,+\\\"")
 	if end < 0 || p.rest[end] != '=' {
-		return attribute{}, fmt.Errorf("at %s: TYPE=VALUE is wanted", quote(p.rest))
+		return attribute{}, fmt.Errorf("at %s: TYPE=VALUE is wanted", escape.Quote(p.rest, escape.Short))
 	}
 	keyword := strings.TrimRight(p.rest[:end], " ")
 	p.rest = p.rest[end+1:]
@@ -94,7 +96,7 @@ func (p *textParser) attribute() (attribute, error) {
 		err = checkValue(value)
 	}
 	if err != nil {
-		return attribute{}, fmt.Errorf("%s: %w", quote(keyword), err)
+		return attribute{}, fmt.Errorf("%s: %w", escape.Quote(keyword, escape.Short), err)
 	}
 	return attribute{oid, value}, nil
 }
@@ -106,11 +108,11 @@ func attributeType(keyword string) (string, error) {
 	if keyword != "" && '0' <= keyword[0] && keyword[0] <= '9' {
 		oid, err := parseOID(keyword)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", quote(keyword), err)
+			return "", fmt.Errorf("%s: %w", escape.Quote(keyword, escape.Short), err)
 		}
 		return oid, nil
 	}
-	return "", fmt.Errorf("%s is no known attribute type; write its dotted OID", quote(keyword))
+	return "", fmt.Errorf("%s is no known attribute type; write its dotted OID", escape.Quote(keyword, escape.Short))
 }
 
 func ascii(text string) bool {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // bare is text without blanks and without what does not show.
@@ -37,7 +39,7 @@ func (f *facts) nearName(wanted Name, pattern bool) string {
 		}
 		fill(w, value)
 		if equal(w, g) {
-			return quote(value) + " cannot be a user name"
+			return escape.Quote(value, escape.Short) + " cannot be a user name"
 		}
 	}
 	switch {
@@ -66,7 +68,7 @@ func lacking(w, g [][]attribute) string {
 		if equal(slices.Concat(long[:i], long[i+1:]), short) {
 			var b strings.Builder
 			writeAttribute(&b, long[i][0].oid, long[i][0].value)
-			return who + quote(b.String())
+			return who + escape.Quote(b.String(), escape.Short)
 		}
 	}
 	return ""

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
 // place is where a pattern captures: an attribute type, or the number of a segment
@@ -39,7 +42,7 @@ func compileSubject(text string) (kind, []byte, place, error) {
 		case strings.Contains(value, UserVariable):
 			return none, nil, place{}, errOnePattern // half a value would be a prefix or a suffix match
 		case strings.HasPrefix(value, "{") && strings.HasSuffix(value, "}"):
-			return none, nil, place{}, fmt.Errorf("%s: the only variable is {user}", quote(value))
+			return none, nil, place{}, fmt.Errorf("%s: the only variable is {user}", escape.Quote(value, escape.Short))
 		}
 	}
 	if found == 0 {
@@ -81,7 +84,7 @@ func compileURI(text string) (kind, []byte, place, error) {
 	before, after, pattern := strings.Cut(text, UserVariable)
 	if !pattern {
 		if strings.ContainsAny(text, "{}") {
-			return none, nil, place{}, fmt.Errorf("%s: the only variable is {user}", quote(text))
+			return none, nil, place{}, fmt.Errorf("%s: the only variable is {user}", escape.Quote(text, escape.Short))
 		}
 		return byURI, []byte(text), place{}, checkURI(text)
 	}
@@ -116,7 +119,7 @@ func segmentsOf(uri []byte) iter.Seq2[int, [2]int] {
 				end += from
 			}
 			segment := uri[from:end]
-			if validUser(segment) && !(strict && bytes.IndexByte(segment, '@') >= 0) && !yield(n, [2]int{from, end}) {
+			if username.IsUser(segment) && !(strict && bytes.IndexByte(segment, '@') >= 0) && !yield(n, [2]int{from, end}) {
 				return
 			}
 			from = end + 1

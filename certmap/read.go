@@ -1,16 +1,15 @@
 package certmap
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -51,15 +50,12 @@ func Read(name string, data []byte, issuer Issuer, options ...Option) ([]Mapping
 
 // ReadTable is Read and New in one, which takes half the time of both.
 func ReadTable(name string, data []byte, issuer Issuer, options ...Option) (*Table, error) {
-	r := reader{file: name, issuer: issuer, issuers: map[string]issuerFile{}, b: newBuilder(0), piece: pieceSize}
+	r := reader{file: name, issuer: issuer, issuers: map[string]issuerFile{}, b: newBuilder(0)}
 	for _, o := range options {
 		o(&r)
 	}
 	if isLines(name) {
 		r.readLines(data)
-		return r.b.table()
-	}
-	if r.inPieces(data) {
 		return r.b.table()
 	}
 	if root := r.parse(data); root != nil {
@@ -74,55 +70,22 @@ type reader struct {
 	issuers map[string]issuerFile // by path: each is read once
 	ports   map[string]bool       // nil: any
 	b       *builder
-	piece   int // bytes, more or less
-	lines   int // to add to a node's line
 }
 
 func (r *reader) wrong(line int, what, hint string) {
 	r.b.report.add(mistake.Mistake{File: r.file, Line: line, What: what, Hint: hint})
 }
 
-// parse reads one document, or says why not.
-func (r *reader) parse(data []byte) (root *yaml.Node) {
-	defer func() {
-		if p := recover(); p != nil { // the parser has panicked on hostile text before
-			r.wrong(0, "this is not YAML", "")
-			root = nil
+// parse reads one document, or reports why not.
+func (r *reader) parse(data []byte) *yaml.Node {
+	root, err := strictyaml.Read(r.file, data)
+	for _, m := range mistake.All(err) {
+		if m.Hint == "" && m.What == "the file is empty" {
+			m.Line, m.Hint = 1, "mappings: [] maps nobody"
 		}
-	}()
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var document, second yaml.Node
-	switch err := decoder.Decode(&document); {
-	case errors.Is(err, io.EOF):
-		r.wrong(1, "the file is empty", "mappings: [] maps nobody")
-		return nil
-	case err != nil:
-		r.syntax(err)
-		return nil
+		r.b.report.add(*m)
 	}
-	switch err := decoder.Decode(&second); {
-	case errors.Is(err, io.EOF):
-	case err != nil:
-		r.syntax(err)
-		return nil
-	default:
-		r.wrong(second.Line, "a second YAML document", "one file is one document: remove the ---")
-	}
-	return document.Content[0]
-}
-
-// syntax reports an error of the parser, which says its line in its text.
-func (r *reader) syntax(err error) {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 0
-	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		if number, what, found := strings.Cut(rest, ": "); found {
-			if n, err := strconv.Atoi(number); err == nil {
-				line, text = n, what
-			}
-		}
-	}
-	r.wrong(line, "this is not YAML: "+quote(text), "")
+	return root
 }
 
 // document reads the top of the file.
@@ -141,7 +104,7 @@ func (r *reader) document(root *yaml.Node) {
 		key, value := root.Content[i], root.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode || key.Value != "mappings":
-			r.wrong(key.Line, "unknown key "+quote(key.Value), "the only key is mappings")
+			r.wrong(key.Line, "unknown key "+escape.Quote(key.Value, escape.Short), "the only key is mappings")
 		case list != nil:
 			r.wrong(key.Line, "mappings twice", "one list holds them all")
 		default:
@@ -191,7 +154,7 @@ func shape(n *yaml.Node) string {
 		if isNull(n) {
 			return "empty"
 		}
-		return "the text " + quote(n.Value)
+		return "the text " + escape.Quote(n.Value, escape.Short)
 	}
 	return "an alias"
 }
@@ -230,11 +193,11 @@ type issuerFile struct {
 
 func (r *reader) readIssuer(path string) issuerFile {
 	if r.issuer == nil {
-		return issuerFile{err: fmt.Errorf("%s: files are not read here", quote(path))}
+		return issuerFile{err: fmt.Errorf("%s: files are not read here", escape.Quote(path, escape.Short))}
 	}
 	key, err := r.issuer(path)
 	if err == nil && key.IsZero() {
-		err = fmt.Errorf("%s: no public key", quote(path))
+		err = fmt.Errorf("%s: no public key", escape.Quote(path, escape.Short))
 	}
 	return issuerFile{key, err}
 }

@@ -81,7 +81,7 @@ func TestReadMistakes(t *testing.T) {
 		{"users: []", `unknown key "users"`},
 		{"mappings: []\nMappings: []", `users.yaml:2: unknown key "Mappings"`},
 		{"mappings: []\nmappings: []", "users.yaml:2: mappings twice"},
-		{"mappings: []\n---\nmappings: []", "users.yaml:2: a second YAML document"},
+		{"mappings: []\n---\nmappings: []", "users.yaml:2: a second document"},
 		{"mappings: [\n", "this is not YAML"},
 		{"mappings: []\n\t- x", "this is not YAML"},
 		{"mappings: []\n--- [", "this is not YAML"},
@@ -199,47 +199,4 @@ func TestReadIssuerOnce(t *testing.T) {
 	}
 	_, err = certmap.Read("users.yaml", []byte("mappings: [{id: a, user: a, dns: a, issuer: x}]"), nil)
 	mistakes(t, err, "files are not read here")
-}
-
-// A large file is read in pieces, which nobody may notice.
-func TestReadPieces(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("# users\n\nmappings:\n")
-	for i := range 300 {
-		fmt.Fprintf(&b, "  - id: m%d\n    user: u%d # who\n\n    dns: %q\n    issuer: 'ca\n     .pem'\n", i, i, fmt.Sprintf("h%d.example", i))
-	}
-	good := b.String()
-	for name, text := range map[string]string{
-		"good":              good,
-		"Windows":           strings.ReplaceAll(good, "\n", "\r\n"),
-		"mistakes":          strings.ReplaceAll(strings.ReplaceAll(good, "user: u7", "user: '!'"), "h25", "*.h25"),
-		"many mistakes":     strings.ReplaceAll(good, "user:", "users:"),
-		"duplicates":        strings.ReplaceAll(good, "id: m29", "id: m9"),
-		"conflicts":         strings.ReplaceAll(good, "h29", "h9"),
-		"no YAML":           good + "  - {\n",
-		"open quote":        strings.Replace(good, "ca\n     .pem'\n  - id: m150\n", "ca\n  - id: m150\n", 1),
-		"another key":       good + "more: x\n",
-		"second document":   good + "---\nmappings: []\n",
-		"anchor":            strings.Replace(strings.Replace(good, "user: u1 #", "user: &u u1 #", 1), "user: u250", "user: *u", 1),
-		"other line ends":   strings.Replace(good, "# users", "# users\u2028#", 1),
-		"missing issuers":   strings.ReplaceAll(good, "'ca\n", "'gone\n"),
-		"issuers and alias": strings.Replace(strings.Replace(strings.ReplaceAll(good, "'ca\n", "'gone\n"), "user: u1 #", "user: &u u1 #", 1), "user: u250", "user: *u", 1),
-		"item is no map":    good + "  - x\n  -\n",
-		"less indented":     good + " - {id: x}\n",
-	} {
-		issuer := func(path string) (trust.Digest, error) {
-			if path == "gone .pem" {
-				return trust.Digest{}, errors.New("gone")
-			}
-			return trust.Digest{1}, nil
-		}
-		whole, errWhole := certmap.Read("users.yaml", []byte(text), issuer, certmap.WithPieces(1<<30))
-		pieces, errPieces := certmap.Read("users.yaml", []byte(text), issuer, certmap.WithPieces(500))
-		if fmt.Sprint(errWhole) != fmt.Sprint(errPieces) || fmt.Sprint(whole) != fmt.Sprint(pieces) {
-			t.Errorf("%s: whole %v, in pieces %v", name, errWhole, errPieces)
-		}
-		if name == "good" && (errPieces != nil || len(pieces) != 300 || pieces[299].Line != 4+5*299+299 || pieces[299].Line != whole[299].Line) {
-			t.Errorf("%v, %d mappings, the last at %d", errPieces, len(pieces), pieces[len(pieces)-1].Line)
-		}
-	}
 }

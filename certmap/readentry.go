@@ -8,12 +8,13 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // entry reads one mapping, the number from 1, and adds it to the table.
 func (r *reader) entry(number int, node *yaml.Node) {
-	s := source{file: r.file, line: r.lines + node.Line, number: number}
+	s := source{file: r.file, line: node.Line, number: number}
 	node = follow(node)
 	if node.Kind != yaml.MappingNode || badTag(node) {
 		r.b.report.add(s.mistake(fieldNone, "this is "+shape(node), "a mapping is a map: {id: …, user: …, …}"))
@@ -103,20 +104,20 @@ func (e *entryReader) field(key, value *yaml.Node) {
 		if key.Value == "<<" {
 			hint = "merge keys are not followed: write each mapping out"
 		}
-		m := e.s.mistake(fieldNone, "unknown key "+quote(key.Value), hint)
-		m.Line = e.reader.lines + key.Line
+		m := e.s.mistake(fieldNone, "unknown key "+escape.Quote(key.Value, escape.Short), hint)
+		m.Line = key.Line
 		e.b.report.add(m)
 		e.spoilt = true
 		return
 	}
 	if e.s.lines[f] != 0 {
 		m := e.s.mistake(f, fieldNames[f]+" twice", "one of them is not meant")
-		m.Line = e.reader.lines + key.Line
+		m.Line = key.Line
 		e.b.report.add(m)
 		e.spoilt = true
 		return
 	}
-	e.s.lines[f] = e.reader.lines + value.Line
+	e.s.lines[f] = value.Line
 	value = follow(value)
 	if f == fieldPorts {
 		e.portList(value)
@@ -187,7 +188,7 @@ func (e *entryReader) text(f field, node *yaml.Node) {
 	case fieldDisabled:
 		m.Disabled = text == "true"
 		if node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 || text != "true" && text != "false" {
-			hint, err = "true or false, without quotes", errors.New(quote(text))
+			hint, err = "true or false, without quotes", errors.New(escape.Quote(text, escape.Short))
 		}
 	}
 	if err != nil {
@@ -212,7 +213,7 @@ func parseDate(text string) (time.Time, error) {
 		err = t.UnmarshalText([]byte(text)) // stricter than time.Parse
 	}
 	if err != nil || t.IsZero() {
-		return time.Time{}, errors.New(quote(text) + " is no date of RFC 3339")
+		return time.Time{}, errors.New(escape.Quote(text, escape.Short) + " is no date of RFC 3339")
 	}
 	return t, nil
 }
@@ -233,13 +234,13 @@ func (e *entryReader) portList(node *yaml.Node) {
 		return
 	}
 	for _, n := range node.Content {
-		line := e.reader.lines + n.Line
+		line := n.Line
 		if n = follow(n); n.Kind != yaml.ScalarNode || isNull(n) || badTag(n) {
 			e.wrong(fieldPorts, "a port is "+shape(n), hint)
 			continue
 		}
 		if e.ports != nil && !e.ports[n.Value] {
-			m := e.s.mistake(fieldPorts, "there is no port "+quote(n.Value), "ports are named in mtlsguard.yaml")
+			m := e.s.mistake(fieldPorts, "there is no port "+escape.Quote(n.Value, escape.Short), "ports are named in mtlsguard.yaml")
 			m.Line = line
 			e.b.report.add(m)
 			e.bad[fieldPorts], e.spoilt = true, true

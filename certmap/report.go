@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -83,7 +84,7 @@ func (s *source) mistake(f field, what, hint string) mistake.Mistake {
 	if s.lines[f] > 0 {
 		line = s.lines[f]
 	}
-	label := "mapping " + quote(s.id)
+	label := "mapping " + escape.Quote(s.id, escape.Short)
 	if s.id == "" && s.number > 0 {
 		label = "mapping " + strconv.Itoa(s.number)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -174,7 +175,7 @@ func (t *Table) checkConflict(r *report, s *source, c *compiled) bool {
 			at = " at " + at
 		}
 		r.add(s.mistake(fieldNone,
-			fmt.Sprintf("the same %s as mapping %s%s, for another user: %s and %s", c.kind, quote(other.id()), at, c.user, other.user()),
+			fmt.Sprintf("the same %s as mapping %s%s, for another user: %s and %s", c.kind, escape.Quote(other.id(), escape.Short), at, c.user, other.user()),
 			"remove or disable one, or part them by ports, not_before and not_after"))
 		return false
 	case same >= maxSame:

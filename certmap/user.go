@@ -1,35 +1,9 @@
 package certmap
 
-import "strings"
-
-const maxUser = 128
-
-// reserved names are the guard's own and can never be mapped to, in any case.
-var reserved = [...]string{"Default", "Everybody", "Authenticated", "Anonymous"}
-
-// validUser reports whether text may name a user:
-// [A-Za-z0-9][A-Za-z0-9._@-]{0,127}, and not reserved. It holds for what a pattern
-// captures as it holds for what an operator writes.
-func validUser[T string | []byte](text T) bool {
-	if len(text) == 0 || len(text) > maxUser || !alphanumeric(text[0]) {
-		return false
-	}
-	for i := 1; i < len(text); i++ {
-		if c := text[i]; !alphanumeric(c) && c != '.' && c != '_' && c != '@' && c != '-' {
-			return false
-		}
-	}
-	return !isReserved(text)
-}
-
-func isReserved[T string | []byte](text T) bool {
-	for _, r := range reserved {
-		if len(r) == len(text) && strings.EqualFold(r, string(text)) {
-			return true
-		}
-	}
-	return false
-}
+import (
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/username"
+)
 
 func alphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
@@ -42,10 +16,10 @@ func checkUser(user string, pattern bool) (what, hint string) {
 		return "no user", "user: NAME"
 	case user == UserVariable && !pattern:
 		return "the user is {user}, and nothing captures it", "put {user} in place of one attribute value of subject or one path segment of uri, or name the user"
-	case user == UserVariable || validUser(user):
+	case user == UserVariable || username.IsUser(user):
 		return "", ""
-	case isReserved(user):
-		return "the user " + quote(user) + " is reserved", "Default, Everybody, Authenticated and Anonymous belong to the guard, in any case"
+	case username.Canonical(user) != "":
+		return "the user " + escape.Quote(user, escape.Short) + " is reserved", username.ReservedHint
 	}
-	return "the user " + quote(user) + " is no user name", "a letter or digit, then up to 127 of A-Z a-z 0-9 . _ @ -"
+	return "the user " + escape.Quote(user, escape.Short) + " is no user name", username.Hint
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
 // Authenticator names a caller who sent no certificate. Who sent one is never
@@ -46,7 +48,7 @@ func (b Basic) Authenticate(r *http.Request) (string, error) {
 		return "", nil
 	}
 	user, password, ok := r.BasicAuth()
-	if !ok || len(values) != 1 || !validUser(user) || b.Check == nil {
+	if !ok || len(values) != 1 || !username.IsUser(user) || b.Check == nil {
 		return "", ErrCredentials // fail closed: something was sent, and it is no good
 	}
 	right, err := b.Check(r.Context(), user, password)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,8 +14,10 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -32,9 +35,8 @@ const (
 
 // Config is what a Guard is built from. Map and Policy are needed.
 type Config struct {
-	// Map names the user of a certificate. One with a method Generation() uint64, as
-	// certmap's have, is asked once for a connection and generation; what embeds one
-	// and answers differently must hide or change its generation.
+	// Map names the user of a certificate. It is asked for every request, unless its
+	// answers say that they may be reused; see certmap.Match.
 	Map certmap.Mapper
 	// Policy decides. One with a method Groups(user string) []string fills in
 	// Identity.Groups.
@@ -50,6 +52,10 @@ type Config struct {
 	// PerPort is by the name of the port. A port named here takes nothing from the
 	// fields above but Map and Policy.
 	PerPort map[string]PortConfig
+	// Ports are the names of all ports and tunnels that the guard serves; see CheckPorts.
+	// nil: those of the ports.Server that serves the guard's handler. A program that has
+	// several servers for one guard names them here.
+	Ports []string
 
 	// IdentityHeaders are deleted from every request, beyond the built-in list.
 	IdentityHeaders []string
@@ -81,10 +87,9 @@ type PortConfig struct {
 // snapshot is a compiled Config: one generation, one pointer, never changed.
 type snapshot struct {
 	Config
-	mapped    interface{ Generation() uint64 } // nil: the mapper must be asked for every request
+	reusable  bool // answers of Map may be compared with Map, to see whether they may be reused
 	grouped   interface{ Groups(string) []string }
-	engine    *policy.Engine // Policy, where it is one: it knows callers that were looked up before
-	steady    bool           // a user's groups stay the same while this snapshot does; else they are asked for every request
+	steady    bool // a user's groups stay the same while this snapshot does; else they are asked for every request
 	others    *port
 	ports     map[string]*port
 	unwelcome map[string]bool // folded names of further identity headers
@@ -116,21 +121,17 @@ func compile(c Config) (*snapshot, error) {
 	if c.Policy == nil {
 		wrong.Add(mistake.Mistake{What: "Config.Policy is nil", Hint: "policy.New says what a user may do"})
 	}
-	s.mapped, _ = c.Map.(interface{ Generation() uint64 })
+	s.reusable = c.Map != nil && reflect.TypeOf(c.Map).Comparable()
 	s.grouped, _ = c.Policy.(interface{ Groups(string) []string })
-	switch p := c.Policy.(type) {
-	case *policy.Engine:
-		s.steady, s.engine = true, p
-	case *policy.Shadow:
-		s.steady = true
-	default:
-		s.steady = s.grouped == nil
-	}
+	s.steady = s.grouped == nil || policy.Fixed(c.Policy)
 	s.others = compilePort(&wrong, "Config", PortConfig{
 		Fallback: c.Fallback, Unmapped: c.Unmapped, Methods: c.Methods, Authenticators: c.Authenticators,
 	})
 	for _, name := range slices.Sorted(maps.Keys(c.PerPort)) {
 		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), c.PerPort[name])
+	}
+	if c.Ports != nil {
+		checkNamed(&wrong, c.PerPort, c.Ports)
 	}
 	for _, p := range s.ports {
 		if p.Forwarded == nil {
@@ -160,8 +161,8 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 		if pc.Fallback == Strict {
 			say(".Unmapped is Default, and strict is on", "name a user, or take Fallback: ToDefault")
 		}
-	case !validUser(pc.Unmapped):
-		say(fmt.Sprintf(".Unmapped %q is no user name", pc.Unmapped), userHint)
+	case !username.IsUser(pc.Unmapped):
+		say(fmt.Sprintf(".Unmapped %q is no user name", pc.Unmapped), username.Hint+"; "+username.ReservedHint)
 	}
 	for _, m := range pc.Methods {
 		if !methodToken.MatchString(m) {
@@ -189,9 +190,9 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 		if p.names == nil {
 			p.names = map[string]bool{}
 		}
-		name := canonicalHost(n)
-		if name == "" || strings.ContainsAny(name, "*/: \t") {
-			say(fmt.Sprintf(".ServerNames: %q is no host name", n), "a whole name without port or wildcard")
+		name := hostname.Canonical(n)
+		if hostname.HasPort(n) || !hostname.Valid(name) {
+			say(fmt.Sprintf(".ServerNames: %q is not a host name", n), hostname.Hint)
 		}
 		p.names[name] = true
 	}
@@ -208,20 +209,6 @@ func (p *port) knows(method string) bool {
 }
 
 var methodToken = regexp.MustCompile(`^[A-Z][A-Z0-9_-]{0,31}$`)
-
-var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
-
-const userHint = "letters, digits and . _ @ - after the first; Default, Everybody, Authenticated and Anonymous are reserved"
-
-// validUser reports whether a name may be a named user's.
-func validUser(name string) bool {
-	for _, reserved := range []string{identity.Default, identity.Everybody, identity.Authenticated, identity.Anonymous} {
-		if strings.EqualFold(name, reserved) {
-			return false
-		}
-	}
-	return userName.MatchString(name)
-}
 
 // portOf returns the settings for a connection's port. The connection may remember.
 func (s *snapshot) portOf(c *ports.Conn) *port {

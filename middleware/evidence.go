@@ -6,22 +6,24 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// memo is what a connection remembers of its caller. It holds for one snapshot,
-// one state of the mappings, and the time that certificate and mapping allow. That
-// of Default, without a certificate, holds for its snapshot.
+// memo is what a connection remembers of its caller. It is valid for one snapshot,
+// one generation of the mappings, and the time that certificate and mapping allow.
+// That of Default, without a certificate, is valid for its snapshot.
 type memo struct {
 	snapshot *snapshot
-	mapped   uint64
+	mapped   uint64 // generation of the snapshot's mapper
 	identity *identity.Identity
 	port     *port          // of the connection
-	caller   policy.Caller  // of snapshot.engine, where there is one
+	caller   policy.Caller  // what the policy found out about the user on this port
 	verified trust.Verified // zero for Default
 	until    time.Time      // of the mapping; zero: no end
 	sure     atomic.Int64   // the port's tick in which the clock was read and the end is far away
@@ -32,7 +34,7 @@ const far = 5 * time.Second
 
 // holds reports whether the memo speaks for the present.
 func (m *memo) holds(s *snapshot, v *trust.Verifier, tick int64) bool {
-	if m.snapshot != s || v == nil || m.verified.Generation() != v.Generation() || m.mapped != s.mapped.Generation() {
+	if m.snapshot != s || v == nil || m.verified.Generation() != v.Generation() || !s.current(m.mapped) {
 		return false
 	}
 	return sure(&m.sure, v, tick, m)
@@ -101,10 +103,6 @@ func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcom
 		o.refuse(reason.WrongUsage, "the certificate was not judged as a client's") // fail closed: it is nobody's
 		return false
 	}
-	var before uint64
-	if s.mapped != nil {
-		before = s.mapped.Generation() // asked before the mapping: a change in between makes the memo stale, not wrong
-	}
 	match, err := s.Map.Map(r.Context(), o.Verified, o.Port)
 	if err != nil {
 		refusal, ok := errors.AsType[*reason.Refusal](err)
@@ -118,7 +116,7 @@ func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcom
 			return false
 		}
 		match.User, match.MappingID = p.Unmapped, ""
-	} else if !validUser(match.User) {
+	} else if !username.IsUser(match.User) {
 		o.refuse(reason.Unmapped, "the mapper answered with a name that no user may have") // Default among them
 		return false
 	}
@@ -126,14 +124,24 @@ func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcom
 	o.Identity.MappingID = match.MappingID
 	o.Identity.Leaf = o.Verified.Leaf()
 	o.Identity.Fingerprint = o.Verified.Fingerprint().String()
-	if s.mapped != nil && s.steady && err == nil {
-		m := &memo{snapshot: s, mapped: before, identity: o.Identity, verified: o.Verified, until: match.Until, port: p}
-		if s.engine != nil {
-			m.caller = s.engine.Caller(o.Identity.User, o.Port)
-		}
-		keep(m)
+	if err == nil && s.steady && s.mayReuse(&match) {
+		keep(&memo{snapshot: s, mapped: match.Generation, identity: o.Identity, verified: o.Verified, until: match.Until, port: p})
 	}
 	return true
+}
+
+// mayReuse reports whether the snapshot's own mapper vouches for an answer. One that
+// it passed on from another mapper is not enough: a ban list around a certmap.Live has
+// to be asked again for every request.
+func (s *snapshot) mayReuse(m *certmap.Match) bool {
+	return s.reusable && m.Source != nil && certmap.Mapper(m.Source) == s.Map
+}
+
+// current reports whether the mapper would still give the answers of a generation.
+// There is one only where mayReuse was true before.
+func (s *snapshot) current(generation uint64) bool {
+	source, ok := s.Map.(certmap.Source)
+	return ok && source.Generation() == generation
 }
 
 // withoutCertificate is step 4: nothing was sent. c is nil for a tunnelled request,
@@ -155,7 +163,7 @@ func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o
 			o.challenge(p)
 			return false
 		case user == "":
-		case !validUser(user):
+		case !username.IsUser(user):
 			o.refuse(reason.NoCertificate, "an authenticator answered with a name that no user may have")
 			return false
 		default:

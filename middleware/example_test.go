@@ -164,6 +164,7 @@ func exampleGuard(lines ...string) *middleware.Guard {
 	guard, err := middleware.New(middleware.Config{
 		Map: table, Policy: rules,
 		PerPort: map[string]middleware.PortConfig{"public": {Fallback: middleware.ToDefault}},
+		Ports:   []string{"partners", "public", "internal"}, // they have a server each
 	})
 	if err != nil {
 		panic(err)

@@ -3,10 +3,12 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -40,23 +42,41 @@ func (g *Guard) Reconfigure(c Config) error {
 // Handler guards next: Identify and Authorize in one. It has the shape that chi's
 // Use takes.
 func (g *Guard) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := g.snapshot.Load()
-		if s == nil {
-			refuseAll(w)
-			return
-		}
-		var o Outcome
-		o.hop = s.hear(w, r)
-		s.clean(r)
-		start := s.clock()
-		if !s.guarded(r, &o, everything) {
-			s.settle(w, r, &o, start)
-			return
-		}
-		s.observe(r, &o, start)
-		next.ServeHTTP(w, s.passOn(r, identity.NewContext(r.Context(), o.Identity)))
-	})
+	return &handler{g, next}
+}
+
+// handler is next behind a Guard.
+type handler struct {
+	guard *Guard
+	next  http.Handler
+}
+
+// CheckPorts is called by ports.Server. A server may have some of a guard's ports: an
+// entry of PerPort for another is wrong only if a port here is left without one.
+func (h *handler) CheckPorts(all ...*ports.Port) error {
+	s := h.guard.snapshot.Load()
+	if s == nil || s.Config.Ports == nil && !slices.ContainsFunc(all, func(p *ports.Port) bool { return s.ports[p.Name()] == nil }) {
+		return nil
+	}
+	return h.guard.CheckPorts(all...)
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := h.guard.snapshot.Load()
+	if s == nil {
+		refuseAll(w)
+		return
+	}
+	var o Outcome
+	o.hop = s.hear(w, r)
+	s.clean(r)
+	start := s.clock()
+	if !s.guarded(r, &o, everything) {
+		s.settle(w, r, &o, start)
+		return
+	}
+	s.observe(r, &o, start)
+	h.next.ServeHTTP(w, s.passOn(r, identity.NewContext(r.Context(), o.Identity)))
 }
 
 // Identify does everything but ask the policy. What it lets through has an

@@ -109,7 +109,7 @@ func (s *snapshot) identifyForwarded(r *http.Request, c *ports.Conn, p *port, o 
 	key := verified.Fingerprint()
 	// The same judgement, and not only the same leaf: by other issuers beside it a leaf
 	// may lead to another anchor, and be somebody else.
-	if m, ok := p.stated.Get(string(key[:])); ok && m.verified == verified && m.mapped == s.mapped.Generation() {
+	if m, ok := p.stated.Get(string(key[:])); ok && m.verified == verified && s.current(m.mapped) {
 		o.Identity, o.memo = m.identity, m
 		return true
 	}

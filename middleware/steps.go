@@ -102,12 +102,13 @@ func (s *snapshot) authorise(r *http.Request, o *Outcome) bool {
 	return false
 }
 
-// decide asks the policy, which may know the caller of this connection already.
+// decide asks the policy, and lets it remember the caller with the connection.
 func (s *snapshot) decide(r *http.Request, o *Outcome) (policy.Decision, error) {
-	if o.memo != nil && s.engine != nil {
-		return o.memo.caller.Decide(o.Method, o.Path)
+	q := policy.Request{User: o.Identity.User, Port: o.Port, Method: o.Method, Path: o.Path}
+	if o.memo != nil {
+		q.Caller = &o.memo.caller
 	}
-	return s.Policy.Decide(r.Context(), policy.Request{User: o.Identity.User, Port: o.Port, Method: o.Method, Path: o.Path})
+	return s.Policy.Decide(r.Context(), q)
 }
 
 // authoriseHere is step 5 for a request that may have been rewritten since it was

@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"net"
 	"net/http"
 	"strings"
 	"unicode"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -44,11 +44,14 @@ func checkTarget(r *http.Request, p *port) (string, error) {
 }
 
 // checkRouted refuses what a chi router outside has routed, or will route, by
-// another path than the one that is authorised.
+// another method or path than the one that is authorised.
 func checkRouted(r *http.Request) string {
 	c := chi.RouteContext(r.Context())
 	if c == nil {
 		return ""
+	}
+	if m := c.RouteMethod; m != "" && m != r.Method && (m != http.MethodGet || r.Method != http.MethodHead) {
+		return "the method was overridden for routing, before the guard" // a HEAD may be served as the GET that it is authorised as
 	}
 	if r.URL.RawPath != "" && (c.RoutePath != "" || len(c.RoutePatterns) > 0) {
 		return "the path was routed in its escaped form, before the guard"
@@ -161,28 +164,15 @@ func (p *port) checkNames(sni, host string) error {
 	if p.names == nil {
 		return nil
 	}
-	if sni == "" && net.ParseIP(canonicalHost(host)) != nil {
+	host = hostname.Canonical(host)
+	if sni == "" && hostname.IsIP(host) {
 		sni = host // a client sends no name for an address (RFC 6066 section 3)
 	}
-	if !p.names[canonicalHost(sni)] {
+	if !p.names[hostname.Canonical(sni)] {
 		return reason.Refuse(reason.Misdirected, "the connection was made to a name that this port does not serve")
 	}
-	if !p.names[canonicalHost(host)] {
+	if !p.names[host] {
 		return reason.Refuse(reason.Misdirected, "the request is for a host that this port does not serve")
 	}
 	return nil
-}
-
-// canonicalHost takes port and trailing dot off and folds ASCII case.
-func canonicalHost(host string) string {
-	if name, number, ok := strings.Cut(host, ":"); ok && strings.Trim(number, "0123456789") == "" {
-		host = name
-	}
-	host = strings.TrimSuffix(host, ".")
-	return strings.Map(func(c rune) rune {
-		if 'A' <= c && c <= 'Z' {
-			return c + 'a' - 'A'
-		}
-		return c
-	}, host)
 }

@@ -340,6 +340,67 @@ func TestE4_RoutePathRewrittenBeforeTheGuard(t *testing.T) {
 	c.get("/open").wantUser(t, "alice")
 }
 
+// Middleware that changes the method which chi routes by, and not the request's, would
+// let a GET be authorised and the handler for POST be served.
+// Covers E17.
+func TestRouteMethodOverriddenBeforeTheGuardIsRefused(t *testing.T) {
+	t.Parallel()
+	guard := newGuard(t, func(c *middleware.Config) {
+		c.Policy = newPolicy(t, "p, user:alice, *, GET, /*, allow")
+	})
+	override := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if m := r.Header.Get("X-Http-Method-Override"); m != "" {
+				chi.RouteContext(r.Context()).RouteMethod = m
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	served := func(method string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Served", method)
+			echo(w, r)
+		}
+	}
+	routes := func(r chi.Router) {
+		r.Get("/x", served("GET"))
+		r.Post("/x", served("POST"))
+		r.Delete("/x", served("DELETE"))
+	}
+	whole, parts, below := chi.NewRouter(), chi.NewRouter(), chi.NewRouter()
+	whole.Use(override, guard.Handler)
+	routes(whole)
+	parts.Use(guard.Identify, override, guard.Authorize)
+	routes(parts)
+	below.Use(guard.Identify, override)
+	below.Route("/sub", func(r chi.Router) {
+		r.Use(guard.Authorize)
+		routes(r)
+	})
+	for name, router := range map[string]struct {
+		http.Handler
+		path string
+	}{"Handler": {whole, "/x"}, "Authorize": {parts, "/x"}, "Authorize below": {below, "/sub/x"}} {
+		port := newPort(t, "p", ports.Request)
+		serve(t, router, port)
+		for _, h2 := range []bool{false, true} {
+			c := dial(t, port, shared().alice, h2)
+			for _, m := range []string{"POST", "DELETE", "get", "BREW", "HEAD"} {
+				s := c.get(router.path, header("X-Http-Method-Override", m))
+				if s.Code != 400 && s.Code != 405 || s.Answer.Get("Served") != "" {
+					t.Errorf("%s: GET routed as %s: %d, served as %q", name, m, s.Code, s.Answer.Get("Served"))
+				}
+			}
+			c.get(router.path).wantUser(t, "alice")
+			c.get(router.path, header("X-Http-Method-Override", "GET")).wantUser(t, "alice")
+			head := must[seen](t)(c.do("HEAD", router.path, header("X-Http-Method-Override", "GET")))
+			if head.Code != 200 || head.Answer.Get("Served") != "GET" {
+				t.Errorf("%s: HEAD as GET: %d", name, head.Code)
+			}
+		}
+	}
+}
+
 func TestE8_AuthorizeSeesWhatIsServed(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
@@ -418,7 +479,7 @@ func TestA14_E14_ServerNames(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
-		c.PerPort = map[string]middleware.PortConfig{"p": {ServerNames: []string{"API.acme.example.", "127.0.0.1"}}}
+		c.PerPort = map[string]middleware.PortConfig{"p": {ServerNames: []string{"API.acme.example.", "127.0.0.1", "2001:DB8::1"}}}
 	})
 	serve(t, guard.Handler(echo), port)
 	for _, x := range []struct {
@@ -445,6 +506,9 @@ func TestA14_E14_ServerNames(t *testing.T) {
 		{"", "api.acme.example", 421},
 		{"", "127.0.0.1:8443", 200}, // no client sends an address as SNI
 		{"", "127.0.0.2", 421},
+		{"", "[2001:db8::1]:8443", 200},
+		{"", "[2001:db8:0:0::1]", 200},
+		{"", "[2001:db8::2]", 421},
 		{"other.example", "127.0.0.1", 421},
 	} {
 		s := dialNamed(t, port, shared().alice, "http/1.1", x.sni).send("GET /x HTTP/1.1\r\nHost: " + x.host + "\r\n\r\n")

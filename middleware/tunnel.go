@@ -49,7 +49,7 @@ func (s *snapshot) identifyTunnelled(r *http.Request, c *tunnel.Caller, p *port,
 	o.Verified = verified
 	fingerprint := verified.Fingerprint()
 	key := string(fingerprint[:]) + o.Port // ports without settings of their own share the memory, and may map differently
-	if m, ok := p.stated.Get(key); ok && m.verified == verified && m.mapped == s.mapped.Generation() {
+	if m, ok := p.stated.Get(key); ok && m.verified == verified && s.current(m.mapped) {
 		o.Identity, o.memo = m.identity, m
 		return true
 	}

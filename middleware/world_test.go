@@ -92,7 +92,7 @@ func serve(tb testing.TB, h http.Handler, open ...*ports.Port) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	server := &ports.Server{Handler: h, Ports: open, Ready: func() { close(ready) }, ErrorLog: log.New(io.Discard, "", 0)}
-	go func() { ended <- server.Serve(ctx) }()
+	go func() { ended <- server.Serve(ctx); close(ended) }()
 	tb.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/casbin/casbin/v2/model"
 	"github.com/casbin/casbin/v2/persist"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // FromAdapter builds an engine from what a Casbin adapter loads, as strictly as
@@ -19,7 +21,7 @@ func FromAdapter(a persist.Adapter, options ...Option) (*Engine, error) {
 	c := newChecker(options)
 	m, err := loadAdapter(a)
 	if err != nil {
-		c.add("", 0, "the adapter cannot load: "+show(err.Error()), "")
+		c.add("", 0, "the adapter cannot load: "+escape.Quote(err.Error(), escape.Short), "")
 		return nil, c.err()
 	}
 	var rules []Rule
@@ -27,7 +29,7 @@ func FromAdapter(a persist.Adapter, options ...Option) (*Engine, error) {
 	for _, section := range []string{"p", "g"} {
 		for _, key := range slices.Sorted(maps.Keys(m[section])) {
 			if key != section && len(m[section][key].Policy) > 0 {
-				c.add("", 0, "there are lines of the unknown type "+show(key), "types are p and g")
+				c.add("", 0, "there are lines of the unknown type "+escape.Quote(key, escape.Short), "types are p and g")
 			}
 		}
 	}

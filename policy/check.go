@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -87,8 +88,8 @@ func (c *checker) member(m *Member, i int) bool {
 	case what != "":
 		bad(what, hint)
 	case !isGroup:
-		bad(show(m.Group)+" is not a group", "a membership is: g, member, group:NAME")
-	case reservedGroup(group):
+		bad(escape.Quote(m.Group, escape.Short)+" is not a group", "a membership is: g, member, group:NAME")
+	case isBuiltIn(group):
 		bad("members of group:"+group+" cannot be given", "who is in it is settled by how they are known")
 	}
 	return ok
@@ -116,9 +117,9 @@ func checkEffect(e Effect) (what, hint string) {
 	case e == "":
 		return "the effect is empty", "write allow or deny"
 	case strings.Contains(string(e), "#"):
-		return "the effect " + show(string(e)) + " is neither allow nor deny", "a comment stands on a line of its own"
+		return "the effect " + escape.Quote(string(e), escape.Short) + " is neither allow nor deny", "a comment stands on a line of its own"
 	}
-	return "the effect " + show(string(e)) + " is neither allow nor deny", "write allow or deny, in lower case"
+	return "the effect " + escape.Quote(string(e), escape.Short) + " is neither allow nor deny", "write allow or deny, in lower case"
 }
 
 // name begins a mistake about something that stands in no file.
@@ -140,13 +141,4 @@ func position(file string, line int, kind string, i int) string {
 		return file + " " + kind + " " + strconv.Itoa(i+1)
 	}
 	return kind + " " + strconv.Itoa(i+1)
-}
-
-// show quotes what somebody wrote, so that it is one short piece of plain text.
-func show(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strconv.QuoteToASCII(s[:most]) + "…"
-	}
-	return strconv.QuoteToASCII(s)
 }

@@ -56,7 +56,7 @@ func (c *Custom) Decide(_ context.Context, r Request) (d Decision, err error) {
 			d, err = Decision{Reason: reason.PolicyError}, fmt.Errorf("policy: Casbin panicked: %v", p)
 		}
 	}()
-	if r.User != Default && !validUser(r.User) {
+	if !isUser(r.User) {
 		return Decision{Reason: reason.PolicyError}, ErrUser // a user is never read as a group
 	}
 	ok, line, err := c.enforcer.EnforceEx(c.request(r)...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -33,29 +34,42 @@ type search struct {
 // look at ctx, because it waits for nothing. The error is ErrNoPolicy for an
 // engine that nobody built, ErrUser for what cannot be a user's name.
 func (e *Engine) Decide(_ context.Context, r Request) (Decision, error) {
-	c := e.Caller(r.User, r.Port)
-	return c.Decide(r.Method, r.Path)
-}
-
-// Caller is a user on a port, looked up. Decide answers for it as the engine's Decide
-// does, without looking again: it is for who keeps connections. The zero value is
-// refused everything, with an error.
-type Caller struct {
-	engine *Engine
-	person person
-	port   uint32 // root of the port's own rules
-	err    error
-}
-
-// Caller looks a user and a port up.
-func (e *Engine) Caller(user, port string) Caller {
 	if !e.loaded() {
-		return Caller{}
+		return Decision{Reason: reason.PolicyError}, ErrNoPolicy
 	}
-	c := Caller{engine: e}
+	if r.Caller == nil {
+		c := e.find(r.User, r.Port)
+		return e.decide(&c, r.Method, r.Path)
+	}
+	c := r.Caller.found.Load()
+	if c == nil || c.engine != e || c.user != r.User || c.onPort != r.Port {
+		looked := e.find(r.User, r.Port)
+		c = &looked
+		r.Caller.found.Store(c)
+	}
+	return e.decide(c, r.Method, r.Path)
+}
+
+// Caller remembers what an Engine found out about a user on a port; see Request. What
+// it holds of another engine, user or port is looked up again. The zero value is
+// empty. A Caller is safe for concurrent use, and must not be copied.
+type Caller struct{ found atomic.Pointer[caller] }
+
+// caller is a user on a port, looked up.
+type caller struct {
+	engine       *Engine
+	user, onPort string
+	person       person
+	port         uint32 // root of the port's own rules
+	err          error
+}
+
+// find looks a user and a port up.
+func (e *Engine) find(user, port string) caller {
+	c := caller{engine: e, user: user, onPort: port}
 	if id := e.graph.users.find(user); id != nowhere {
 		c.person = e.people[id]
-	} else if !validUser(user) {
+	} else if !isUser(user) {
 		c.err = ErrUser // a group's name, or nobody's
 	} else {
 		c.person = e.person(user)
@@ -66,13 +80,9 @@ func (e *Engine) Caller(user, port string) Caller {
 	return c
 }
 
-// Decide answers one request of the caller.
-func (c *Caller) Decide(method, path string) (Decision, error) {
-	e := c.engine
-	switch {
-	case e == nil:
-		return Decision{Reason: reason.PolicyError}, ErrNoPolicy
-	case c.err != nil:
+// decide answers one request of a caller.
+func (e *Engine) decide(c *caller, method, path string) (Decision, error) {
+	if c.err != nil {
 		return Decision{Reason: reason.PolicyError}, c.err
 	}
 	s := search{

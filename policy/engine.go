@@ -96,7 +96,7 @@ func (e *Engine) Len() (rules, members int) {
 // HasRuleFor reports whether some rule allows the user anything at all, by the
 // user's own name or by a group. Deny rules are not weighed against it.
 func (e *Engine) HasRuleFor(user string) bool {
-	if !e.loaded() || !validUser(user) {
+	if !e.loaded() || !isUser(user) {
 		return false
 	}
 	p := e.person(user)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -194,11 +195,11 @@ func (x Explanation) String() string {
 // empty, and quoted otherwise: it may end in a log or on a terminal.
 func shown(s string) string {
 	if s == "" || len(s) > 80 {
-		return show(s)
+		return escape.Quote(s, escape.Short)
 	}
 	for _, b := range []byte(s) {
 		if b <= ' ' || b > '~' || b == '"' {
-			return show(s)
+			return escape.Quote(s, escape.Short)
 		}
 	}
 	return s
@@ -208,7 +209,7 @@ func shown(s string) string {
 func plainASCII(s string) string {
 	for _, b := range []byte(s) {
 		if b < ' ' || b > '~' {
-			return show(s)
+			return escape.Quote(s, escape.Short)
 		}
 	}
 	return s

@@ -203,7 +203,7 @@ func (g *graph) chain(user string, group uint32) []string {
 // and in what these stand in; Default is in Everybody and Anonymous. The result is
 // the caller's own; it is nil for what cannot be a user's name.
 func (e *Engine) Groups(user string) []string {
-	if !e.loaded() || !validUser(user) {
+	if !e.loaded() || !isUser(user) {
 		return nil
 	}
 	g := e.graph

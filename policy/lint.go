@@ -123,7 +123,7 @@ func (l *linter) always(subject string) []uint32 {
 	} else {
 		group := strings.TrimPrefix(subject, groupPrefix)
 		from := []uint32{idEverybody, l.graph.groups.find(group)}
-		if !reservedGroup(group) {
+		if !isBuiltIn(group) {
 			from = append(from, idAuthenticated) // Default cannot be put into a group …
 		}
 		if l.reachedByAnonymous(group) {

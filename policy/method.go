@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // knownMethods are those that every policy knows, in the order of their bits.
@@ -43,7 +45,7 @@ func (v *vocabulary) settle() (what, hint string) {
 	for _, m := range given {
 		switch {
 		case !methodToken(m):
-			return show(m) + " cannot be a method", "methods are upper-case words"
+			return escape.Quote(m, escape.Short) + " cannot be a method", "methods are upper-case words"
 		case slices.Contains(knownMethods, m), slices.Contains(v.extra, m):
 			continue
 		case len(knownMethods)+len(v.extra) == maxMethods:
@@ -112,12 +114,12 @@ func (v *vocabulary) mask(method string) (mask uint32, what, hint string) {
 		case bit != 0:
 			mask |= bit
 		case m == "":
-			return 0, "the method " + show(method) + " has an empty alternative", "write names with one | between them"
+			return 0, "the method " + escape.Quote(method, escape.Short) + " has an empty alternative", "write names with one | between them"
 		case m == "*":
-			return 0, "the method " + show(method) + " mixes * with names", "* stands alone"
+			return 0, "the method " + escape.Quote(method, escape.Short) + " mixes * with names", "* stands alone"
 		case v.lax && methodToken(m):
 		default:
-			return 0, "the method " + show(m) + " is not known", v.methodHint(m)
+			return 0, "the method " + escape.Quote(m, escape.Short) + " is not known", v.methodHint(m)
 		}
 	}
 	return mask, "", ""
@@ -141,13 +143,13 @@ func (v *vocabulary) checkPort(port string) (what, hint string) {
 	case v.limited && slices.Contains(v.ports, port) && !strings.ContainsAny(port, ",\"\r\n"):
 		return "", ""
 	case strings.ContainsAny(port, `*|,"' `+"\t"), len(port) > maxName, hasControl(port):
-		return "the port " + show(port) + " is not a name", one
+		return "the port " + escape.Quote(port, escape.Short) + " is not a name", one
 	case v.limited:
 		known := strings.Join(v.ports, ", ")
 		if known == "" {
-			return "there is no port " + show(port), "no port has a name"
+			return "there is no port " + escape.Quote(port, escape.Short), "no port has a name"
 		}
-		return "there is no port " + show(port), "ports are: " + known
+		return "there is no port " + escape.Quote(port, escape.Short), "ports are: " + known
 	}
 	return "", ""
 }

@@ -113,7 +113,7 @@ func register(enforcer *casbin.Enforcer, v *vocabulary) {
 	}
 	enforcer.AddFunction("mtlsguardUser", one(func(s string) any {
 		name, ok := strings.CutPrefix(s, userPrefix)
-		return ok && validUser(name)
+		return ok && isUser(name)
 	}))
 	enforcer.AddFunction("mtlsguardBase", one(func(s string) any {
 		if s == userPrefix+Default {

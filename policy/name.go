@@ -1,57 +1,49 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/username"
+)
 
 const (
 	userPrefix  = "user:"
 	groupPrefix = "group:"
-	maxName     = 128
+	maxName     = username.MaxLen // of ports and methods too
 )
 
-// validName reports whether s is a NAME of the grammar. A name holds no colon, so
-// that a user can never be read as a group.
-func validName(s string) bool {
-	if s == "" || len(s) > maxName {
-		return false
-	}
-	for i := range len(s) {
-		switch b := s[i]; {
-		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9':
-		case i > 0 && (b == '.' || b == '_' || b == '@' || b == '-'):
-		default:
-			return false
-		}
-	}
-	return true
+// isBuiltIn reports whether a group's members are given, and cannot be changed.
+func isBuiltIn(group string) bool {
+	return group == Everybody || group == Authenticated || group == Anonymous
 }
 
-func reservedGroup(name string) bool {
-	return name == Everybody || name == Authenticated || name == Anonymous
-}
-
-// validUser reports whether s can be the user of a request. The names of the
-// reserved groups are nobody's.
-func validUser(s string) bool { return validName(s) && !reservedGroup(s) }
+// isUser reports whether s can be the user of a request. A user like "default" has no
+// rule, because no rule can name it.
+func isUser(s string) bool { return username.IsName(s) && !isBuiltIn(s) }
 
 // checkSubject returns what is wrong with a subject and how to mend it, or "".
 func checkSubject(s string) (what, hint string) {
 	const form = "a subject is user:NAME or group:NAME"
 	if name, ok := strings.CutPrefix(s, userPrefix); ok {
 		switch {
-		case !validName(name):
-			return show(s) + " does not hold a valid name", nameHint
-		case reservedGroup(name):
-			return show(s) + " is reserved", name + " is a group: write group:" + name
+		case !username.IsName(name):
+			return escape.Quote(s, escape.Short) + " does not hold a valid name", username.Hint
+		case name == Default || username.Canonical(name) == "":
+		case username.Canonical(name) == Default:
+			return escape.Quote(s, escape.Short) + " is reserved", "the anonymous user is user:Default"
+		default:
+			return escape.Quote(s, escape.Short) + " is reserved", username.Canonical(name) + " is a group: write group:" + username.Canonical(name)
 		}
 		return "", ""
 	}
 	if name, ok := strings.CutPrefix(s, groupPrefix); ok {
 		switch {
-		case !validName(name):
-			return show(s) + " does not hold a valid name", nameHint
-		case name == Default:
-			return show(s) + " is reserved", "Default is a user: write user:Default, or group:Anonymous"
-		}
+		case !username.IsName(name):
+			return escape.Quote(s, escape.Short) + " does not hold a valid name", username.Hint
+		case username.Canonical(name) == Default:
+			return escape.Quote(s, escape.Short) + " is reserved", "Default is a user: write user:Default, or group:Anonymous"
+		} // a group "everybody" is a finding of Lint
 		return "", ""
 	}
 	switch {
@@ -59,10 +51,8 @@ func checkSubject(s string) (what, hint string) {
 		return "the subject is empty", form
 	case s == "*":
 		return `the subject "*" means nothing`, "write group:Everybody, or group:Authenticated for users with a name"
-	case validName(s):
-		return show(s) + " does not say whether it is a user or a group", "write user:" + s + " or group:" + s
+	case username.IsName(s):
+		return escape.Quote(s, escape.Short) + " does not say whether it is a user or a group", "write user:" + s + " or group:" + s
 	}
-	return show(s) + " is not a subject", form
+	return escape.Quote(s, escape.Short) + " is not a subject", form
 }
-
-const nameHint = "names begin with a letter or digit and hold at most 128 letters, digits and . _ @ -"

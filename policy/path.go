@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // starPath is the target of OPTIONS *. As a rule's path it matches only that.
@@ -17,11 +19,11 @@ func checkPath(path string) (what, hint string) {
 	case path == "":
 		return "the path is empty", "write /* for every path"
 	case !utf8.ValidString(path):
-		return "the path " + show(path) + " is not valid UTF-8", ""
+		return "the path " + escape.Quote(path, escape.Short) + " is not valid UTF-8", ""
 	case hasControl(path):
-		return "the path " + show(path) + " holds a control character", ""
+		return "the path " + escape.Quote(path, escape.Short) + " holds a control character", ""
 	case path[0] != '/':
-		return "the path " + show(path) + " does not begin with /", "write " + show("/"+path)
+		return "the path " + escape.Quote(path, escape.Short) + " does not begin with /", "write " + escape.Quote("/"+path, escape.Short)
 	}
 	for _, c := range []struct{ chars, hint string }{
 		{`\`, "segments are separated by /"},
@@ -30,24 +32,24 @@ func checkPath(path string) (what, hint string) {
 		{`,"`, "such a character cannot be written in policy.csv; {name} matches a segment that holds it"},
 	} {
 		if i := strings.IndexAny(path, c.chars); i >= 0 {
-			return "the path " + show(path) + " holds " + show(path[i:i+1]), c.hint
+			return "the path " + escape.Quote(path, escape.Short) + " holds " + escape.Quote(path[i:i+1], escape.Short), c.hint
 		}
 	}
 	if strings.Trim(path, " ") != path {
-		return "the path " + show(path) + " ends with a blank", "blanks around a field are not part of it"
+		return "the path " + escape.Quote(path, escape.Short) + " ends with a blank", "blanks around a field are not part of it"
 	}
 	if i := percentEscape(path); i >= 0 {
-		return "the path " + show(path) + " holds the escape " + path[i:i+3],
+		return "the path " + escape.Quote(path, escape.Short) + " holds the escape " + path[i:i+3],
 			"paths are compared decoded: write the character itself; an encoded slash is never served"
 	}
 	rest, n := path[1:], 0
 	for {
 		segment, after, more := strings.Cut(rest, "/")
 		if what, hint := checkSegment(segment, more); what != "" {
-			return "the path " + show(path) + " " + what, hint
+			return "the path " + escape.Quote(path, escape.Short) + " " + what, hint
 		}
 		if n++; n > maxSegments {
-			return "the path " + show(path) + " has more than 32 segments", "end it earlier, with /*"
+			return "the path " + escape.Quote(path, escape.Short) + " has more than 32 segments", "end it earlier, with /*"
 		}
 		if !more {
 			return "", ""
@@ -67,9 +69,9 @@ func checkSegment(segment string, more bool) (what, hint string) {
 	case strings.Contains(segment, "*"):
 		return "holds a * that is not its last segment", "a final /* covers everything below; {name} is one segment"
 	case strings.HasPrefix(segment, ":"):
-		return "holds the segment " + show(segment), "write {" + strings.TrimPrefix(segment, ":") + "} for one segment"
+		return "holds the segment " + escape.Quote(segment, escape.Short), "write {" + strings.TrimPrefix(segment, ":") + "} for one segment"
 	case strings.ContainsAny(segment, "{}") && !isParam(segment):
-		return "holds the segment " + show(segment), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -"
+		return "holds the segment " + escape.Quote(segment, escape.Short), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -"
 	}
 	return "", ""
 }

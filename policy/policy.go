@@ -13,6 +13,10 @@ type Request struct {
 	Port   string // the name of the port that the request came in by
 	Method string // exactly as in the request; methods have a case
 	Path   string // decoded, with its leading slash; "*" for OPTIONS *
+
+	// Caller, if not nil, is where an Engine may remember what it found out about User and
+	// Port, for the next request of the same connection. It never changes a decision.
+	Caller *Caller
 }
 
 // Decision is the answer. The zero value refuses.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // maxLine is the longest line of a policy file, in bytes.
@@ -117,7 +119,7 @@ func (c *checker) split(file string, n int, raw []byte) []string {
 	for i, f := range fields {
 		fields[i] = strings.Trim(f, " \t")
 		if hasControl(fields[i]) {
-			return bad("a field holds a control character: "+show(fields[i]), "")
+			return bad("a field holds a control character: "+escape.Quote(fields[i], escape.Short), "")
 		}
 	}
 	switch t := fields[0]; {
@@ -130,7 +132,7 @@ func (c *checker) split(file string, n int, raw []byte) []string {
 	case t == "p" || t == "g":
 		return fields
 	default:
-		return bad("the line is of the unknown type "+show(t), "write: "+formRule+"; or: "+formMember)
+		return bad("the line is of the unknown type "+escape.Quote(t, escape.Short), "write: "+formRule+"; or: "+formMember)
 	}
 }
 

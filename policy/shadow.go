@@ -19,7 +19,7 @@ import (
 // proportion to the rules, so the sample should be small: what does not fit into a
 // short backlog is left out and counted.
 type Shadow struct {
-	*Engine
+	engine   *Engine // not embedded: no decision may pass by Decide
 	every    uint64
 	report   func(Difference)
 	enforcer *casbin.Enforcer
@@ -54,18 +54,35 @@ func NewShadow(e *Engine, every int, report func(Difference)) (*Shadow, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Shadow{Engine: e, every: uint64(every), report: report, enforcer: enforcer}
+	s := &Shadow{engine: e, every: uint64(every), report: report, enforcer: enforcer}
 	s.queue = backlog.New(shadowBacklog, s.check)
 	return s, nil
 }
 
 // Decide is the engine's Decide.
 func (s *Shadow) Decide(ctx context.Context, r Request) (Decision, error) {
-	d, err := s.Engine.Decide(ctx, r)
+	d, err := s.engine.Decide(ctx, r)
 	if err == nil && s.decided.Add(1)%s.every == 0 {
+		r.Caller = nil // of a connection that may end meanwhile
 		s.queue.Offer(asked{r, d})
 	}
 	return d, err
+}
+
+// Groups returns the engine's groups of a user.
+func (s *Shadow) Groups(user string) []string { return s.engine.Groups(user) }
+
+// Explain returns the engine's explanation of a request. Casbin is not asked about it.
+func (s *Shadow) Explain(r Request) Explanation { return s.engine.Explain(r) }
+
+// Fixed reports whether the groups of every user stay the same as long as d is in use:
+// whether d is an *Engine or a *Shadow itself. What embeds one may answer otherwise.
+func Fixed(d Decider) bool {
+	switch d.(type) {
+	case *Engine, *Shadow:
+		return true
+	}
+	return false
 }
 
 // Checked is how many decisions Casbin was asked about, how many of them differed,

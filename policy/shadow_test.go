@@ -45,7 +45,7 @@ func TestShadowReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Engine = policy.DenyAll() // what a defect would look like
+	s.Replace(policy.DenyAll()) // what a defect would look like
 	s.Decide(context.Background(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/x"})
 	select {
 	case d := <-reported:

@@ -35,6 +35,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.Handler == nil || len(s.Ports) == 0 {
 		return errors.New("ports: a server needs a handler and at least one port")
 	}
+	if c, ok := s.Handler.(interface{ CheckPorts(...*Port) error }); ok { // a guard's
+		if err := c.CheckPorts(s.Ports...); err != nil {
+			return err
+		}
+	}
 	runs := make([]*run, 0, len(s.Ports))
 	for _, p := range s.Ports {
 		l, err := p.Listen(ctx)

@@ -44,6 +44,15 @@ func (v Verified) Chains() [][]*x509.Certificate {
 	return slices.Clone(v.of.chains)
 }
 
+// Issuer is the certificate of the leaf's direct issuer in the first chain. It is nil
+// for the zero value, and for a leaf that is itself an anchor.
+func (v Verified) Issuer() *x509.Certificate {
+	if v.of == nil || len(v.of.chains[0]) < 2 {
+		return nil
+	}
+	return v.of.chains[0][1]
+}
+
 // Anchor is the last certificate of the first chain.
 func (v Verified) Anchor() *x509.Certificate {
 	if v.of == nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -89,14 +90,14 @@ func probed(r *probe.Report, pair *tls.Certificate) probeReport {
 		out.Server = brief(r.Chain[0])
 	}
 	if r.Distrust != nil {
-		out.Distrust = printable(r.Distrust.Error())
+		out.Distrust = escape.Printable(r.Distrust.Error(), 0)
 	}
 	out.Authorities = authorityNames(r)
 	if r.Sent && pair != nil {
 		out.Sent = brief(pair.Leaf)
 	}
 	if r.Misfit != nil {
-		out.Misfit = printable(r.Misfit.Error())
+		out.Misfit = escape.Printable(r.Misfit.Error(), 0)
 	}
 	return out
 }
@@ -104,7 +105,7 @@ func probed(r *probe.Report, pair *tls.Certificate) probeReport {
 // says is who refused whom, and why, in words.
 func says(r *probe.Report) (what, because string) {
 	if r.Err != nil {
-		because = printable(r.Err.Error())
+		because = escape.Printable(r.Err.Error(), 0)
 	}
 	switch r.Refused {
 	case probe.Server:
@@ -112,10 +113,10 @@ func says(r *probe.Report) (what, because string) {
 			return fmt.Sprintf("the server refused: alert %s%s", r.Alert.Name, word(r.Reason)), meaning(r)
 		}
 		what = fmt.Sprintf("the server refused: %d%s", r.Answer.Status, word(r.Answer.Reason))
-		return what, printable(r.Answer.Title)
+		return what, escape.Printable(r.Answer.Title, 0)
 	case probe.Client:
 		if r.Distrust != nil {
-			return "this side refused the server: its certificate is not believed", printable(r.Distrust.Error())
+			return "this side refused the server: its certificate is not believed", escape.Printable(r.Distrust.Error(), 0)
 		}
 		return "this side gave up", because
 	case probe.Network:
@@ -197,7 +198,7 @@ func probeHints(r *probe.Report, pair *tls.Certificate) []string {
 	case r.Reason == reason.UnknownAuthority:
 		add("the server does not believe the issuer, or misses the intermediate certificates: these stand after the leaf in the file")
 	case r.Answer != nil && r.Answer.Reference != "":
-		add("the server's log has more under reference " + printable(r.Answer.Reference))
+		add("the server's log has more under reference " + escape.Printable(r.Answer.Reference, 0))
 	case r.Answer != nil && r.Answer.Reason == "":
 		add("the answer is not mtlsguard's: the connection was made, and what stands behind it refused")
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -13,7 +14,7 @@ import (
 // verdict is the first line of an answer.
 func (x *asked) verdict() string {
 	o := &x.answer
-	what := fmt.Sprintf("%s %s on port %s", printable(o.Method), printable(o.Path), o.Port)
+	what := fmt.Sprintf("%s %s on port %s", escape.Printable(o.Method, 0), escape.Printable(o.Path, 0), o.Port)
 	switch {
 	case o.Allowed:
 		return fmt.Sprintf("allowed: %s, as user %s", what, o.Identity.User)
@@ -34,10 +35,10 @@ func (x *asked) print(a *app) {
 	o := &x.answer
 	a.printf("%s\n", x.verdict())
 	if at, line := decided(o); at != "" {
-		a.printf("by %s: %s\n", at, printable(line))
+		a.printf("by %s: %s\n", at, escape.Printable(line, 0))
 	}
 	if o.Detail != "" {
-		a.printf("because %s\n", printable(o.Detail))
+		a.printf("because %s\n", escape.Printable(o.Detail, 0))
 	}
 	a.printf("\nhandshake\n")
 	a.table("  ", x.handshake())
@@ -98,10 +99,10 @@ func (x *asked) handshake() [][]string {
 	}
 	switch {
 	case o.Refused:
-		rows = append(rows, []string{"refused", string(o.Reason) + ": " + printable(o.Detail)})
+		rows = append(rows, []string{"refused", string(o.Reason) + ": " + escape.Printable(o.Detail, 0)})
 		if x.trust != nil {
 			for _, c := range x.trust.Anchors() {
-				rows = append(rows, []string{"anchor", printable(c.Subject.String())})
+				rows = append(rows, []string{"anchor", escape.Printable(c.Subject.String(), 0)})
 			}
 		}
 	case !o.Gateway.IsZero():
@@ -110,7 +111,7 @@ func (x *asked) handshake() [][]string {
 			rows = append(rows, []string{"stated", subjectText(o.Verified.Leaf()) + ", believed until " + instant(o.Verified.Until())})
 		}
 	case !o.Verified.IsZero():
-		rows = append(rows, []string{"believed", "until " + instant(o.Verified.Until()) + ", by anchor " + printable(o.Verified.Anchor().Subject.String())})
+		rows = append(rows, []string{"believed", "until " + instant(o.Verified.Until()) + ", by anchor " + escape.Printable(o.Verified.Anchor().Subject.String(), 0)})
 	case x.leaf != nil && !x.asks:
 		rows = append(rows, []string{"not seen", "the port asks for no certificate"})
 	}
@@ -129,9 +130,9 @@ func mappingRows(steps []certmap.Step) [][]string {
 			rows = append(rows, []string{s.Why})
 			continue
 		}
-		rows = append(rows, []string{string(s.Result), s.MappingID, stepPosition(s), s.Kind + " " + printable(s.Wanted)})
+		rows = append(rows, []string{string(s.Result), s.MappingID, stepPosition(s), s.Kind + " " + escape.Printable(s.Wanted, 0)})
 		if s.Result != certmap.Matched {
-			rows = append(rows, []string{"", "", "", "got " + printable(s.Got)}, []string{"", "", "", printable(s.Why)})
+			rows = append(rows, []string{"", "", "", "got " + escape.Printable(s.Got, 0)}, []string{"", "", "", escape.Printable(s.Why, 0)})
 		}
 	}
 	if differs > 0 {
@@ -158,7 +159,7 @@ func policyRows(e *policy.Explanation) [][]string {
 			if len(l.Through) > 0 {
 				why += ", by group " + strings.Join(l.Through, " in ")
 			}
-			rows = append(rows, []string{why, l.Position, printable(l.Text)})
+			rows = append(rows, []string{why, l.Position, escape.Printable(l.Text, 0)})
 			continue
 		}
 		if shown++; shown > mostRules {
@@ -168,10 +169,10 @@ func policyRows(e *policy.Explanation) [][]string {
 		var misses []string
 		for _, f := range l.Fields {
 			if !f.Matches {
-				misses = append(misses, fmt.Sprintf("%s: wants %s, got %s", f.Name, printable(f.Wants), printable(f.Got)))
+				misses = append(misses, fmt.Sprintf("%s: wants %s, got %s", f.Name, escape.Printable(f.Wants, 0), escape.Printable(f.Got, 0)))
 			}
 		}
-		rows = append(rows, []string{"misses", l.Position, printable(l.Text)}, []string{"", "", strings.Join(misses, "; ")})
+		rows = append(rows, []string{"misses", l.Position, escape.Printable(l.Text, 0)}, []string{"", "", strings.Join(misses, "; ")})
 	}
 	if left > 0 {
 		rows = append(rows, []string{"misses", plural(left, "rule more", "rules more")})

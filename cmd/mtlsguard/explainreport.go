@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -110,10 +111,10 @@ func subjectText(c *x509.Certificate) string {
 	if n, err := certmap.SubjectOf(c); err == nil {
 		return n.String()
 	}
-	return printable(c.Subject.String())
+	return escape.Printable(c.Subject.String(), 0)
 }
 
-func issuerText(c *x509.Certificate) string { return printable(c.Issuer.String()) }
+func issuerText(c *x509.Certificate) string { return escape.Printable(c.Issuer.String(), 0) }
 
 func serialText(c *x509.Certificate) string {
 	if c.SerialNumber == nil {

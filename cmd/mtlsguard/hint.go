@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -24,14 +25,14 @@ type hint struct {
 }
 
 func (h hint) print(a *app) {
-	a.printf("hint: %s\n", printable(h.Text))
+	a.printf("hint: %s\n", escape.Printable(h.Text, 0))
 	switch {
 	case h.Command != "":
-		a.printf("    %s\n", printable(h.Command))
+		a.printf("    %s\n", escape.Printable(h.Command, 0))
 	case h.Write != "" && h.Line > 0:
-		a.printf("    %s:%d: %s\n", h.File, h.Line, printable(h.Write))
+		a.printf("    %s:%d: %s\n", h.File, h.Line, escape.Printable(h.Write, 0))
 	case h.Write != "":
-		a.printf("    %s: %s\n", h.File, printable(h.Write))
+		a.printf("    %s: %s\n", h.File, escape.Printable(h.Write, 0))
 	}
 }
 
@@ -136,12 +137,12 @@ func (x *asked) unknown(add func(hint), p sitePort) {
 	}
 	for _, a := range x.trust.Anchors() {
 		if bytes.Equal(a.RawSubject, top.RawIssuer) {
-			add(hint{Text: fmt.Sprintf("the anchor %s has the right name and another key: the authority was renewed, or somebody uses its name. Compare the keys before you add one", printable(a.Subject.String()))})
+			add(hint{Text: fmt.Sprintf("the anchor %s has the right name and another key: the authority was renewed, or somebody uses its name. Compare the keys before you add one", escape.Printable(a.Subject.String(), 0))})
 			return
 		}
 	}
 	if bytes.Equal(top.RawSubject, top.RawIssuer) {
-		add(hint{Text: "the certificate is self-signed, or the chain ends in an authority that is no anchor: " + printable(top.Subject.String())})
+		add(hint{Text: "the certificate is self-signed, or the chain ends in an authority that is no anchor: " + escape.Printable(top.Subject.String(), 0)})
 	} else {
 		add(hint{Text: "if the issuer stands below an anchor, the client must send its certificate too, after its own: " + issuerText(top)})
 	}
@@ -218,7 +219,7 @@ func (x *asked) noRule(add func(hint)) {
 
 // literal reports whether a path can stand in a rule as it is.
 func literal(path string) (string, bool) {
-	if strings.ContainsAny(path, `,{}*"`) && path != "*" || strings.TrimSpace(path) != path || printable(path) != path {
+	if strings.ContainsAny(path, `,{}*"`) && path != "*" || strings.TrimSpace(path) != path || escape.Printable(path, 0) != path {
 		return "", false
 	}
 	return path, true

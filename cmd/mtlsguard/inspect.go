@@ -11,6 +11,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -174,7 +175,7 @@ func inspect(c *x509.Certificate, now time.Time) inspected {
 func (in *inspected) print(a *app) {
 	title := in.File
 	if in.Entry != "" {
-		title += ", entry " + printable(in.Entry)
+		title += ", entry " + escape.Printable(in.Entry, 0)
 	}
 	a.printf("%s\n", title)
 	dates := in.Cert.NotBefore + " to " + in.Cert.NotAfter
@@ -198,7 +199,7 @@ func (in *inspected) print(a *app) {
 		}
 		text := "would do, if its issuer is believed"
 		if p.Reason != "" {
-			text = string(p.Reason) + ": " + printable(p.Detail)
+			text = string(p.Reason) + ": " + escape.Printable(p.Detail, 0)
 		}
 		rows = append(rows, []string{p.Profile, text})
 	}
@@ -209,10 +210,10 @@ func (in *inspected) print(a *app) {
 	a.printf("  mappings, for users.yaml:\n")
 	for _, m := range in.Mappings {
 		if m.Why != "" {
-			a.printf("    # %s %s: %s\n", m.Kind, printable(m.Value), printable(m.Why))
+			a.printf("    # %s %s: %s\n", m.Kind, escape.Printable(m.Value, 0), escape.Printable(m.Why, 0))
 			continue
 		}
-		a.printf("    %s\n", printable(m.Line))
+		a.printf("    %s\n", escape.Printable(m.Line, 0))
 	}
 }
 
@@ -227,5 +228,5 @@ func nameText(der []byte) string {
 	}
 	var n pkix.Name
 	n.FillFromRDNSequence(&rdns)
-	return printable(n.String())
+	return escape.Printable(n.String(), 0)
 }

@@ -12,7 +12,9 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -207,9 +209,9 @@ func (c *keysImportCmd) mappings(a *app, entries []certfile.Entry) error {
 	a.printf("%s\n", head)
 	for _, p := range out {
 		if p.Why != "" {
-			a.printf("  # %s: %s\n", printable(p.Alias), printable(p.Why))
+			a.printf("  # %s: %s\n", escape.Printable(p.Alias, 0), escape.Printable(p.Why, 0))
 		} else {
-			a.printf("  %s\n", printable(p.Line))
+			a.printf("  %s\n", escape.Printable(p.Line, 0))
 		}
 	}
 	return nil
@@ -226,7 +228,7 @@ func (c *keysImportCmd) propose(alias string, leaf *x509.Certificate, known []ce
 	}
 	all, why := values(leaf, c.By)
 	switch {
-	case !userName.MatchString(p.User):
+	case !username.IsUser(p.User):
 		p.User, p.Why = "", "no user name in it: "+subjectText(leaf)
 	case why != "":
 		p.Why = why

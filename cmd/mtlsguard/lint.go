@@ -10,6 +10,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -64,9 +65,9 @@ func (c *lintCmd) Run(a *app) error {
 	} else {
 		for _, f := range out {
 			at := &mistake.Mistake{File: f.File, Line: f.Line}
-			a.printf("%s: %s\n", at.Position(), printable(f.What))
+			a.printf("%s: %s\n", at.Position(), escape.Printable(f.What, 0))
 			if f.Hint != "" {
-				a.printf("    %s\n", printable(f.Hint))
+				a.printf("    %s\n", escape.Printable(f.Hint, 0))
 			}
 		}
 	}

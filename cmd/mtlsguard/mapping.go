@@ -4,12 +4,11 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -129,12 +128,9 @@ func refused(kind, value string) string {
 	return ""
 }
 
-var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
-
 // userOf is the common name, where it can be a user's.
 func userOf(c *x509.Certificate) string {
-	reserved := []string{"Default", "Everybody", "Authenticated", "Anonymous"}
-	if cn := c.Subject.CommonName; userName.MatchString(cn) && !slices.Contains(reserved, cn) {
+	if cn := c.Subject.CommonName; username.IsUser(cn) {
 		return cn
 	}
 	return ""

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // errNo is a result that is no: it has been printed, and the status is 1.
@@ -31,12 +31,12 @@ func complain(w io.Writer, err error, hint string) {
 		if place := m.Position(); place != "" {
 			what = place + ": " + what
 		}
-		fmt.Fprintln(w, "error: "+printable(what))
+		fmt.Fprintln(w, "error: "+escape.Printable(what, 0))
 		if h := m.Hint; h != "" || hint != "" {
 			if h == "" {
 				h = hint
 			}
-			fmt.Fprintln(w, "hint: "+printable(h))
+			fmt.Fprintln(w, "hint: "+escape.Printable(h, 0))
 		}
 	}
 }
@@ -60,26 +60,6 @@ func (a *app) table(indent string, rows [][]string) {
 	}
 	w.Flush()
 }
-
-// printable escapes what a terminal would act on, or show as something else. Most of
-// what is printed is somebody else's text.
-func printable(text string) string {
-	if strings.IndexFunc(text, hidden) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range text {
-		if hidden(r) {
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-func hidden(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
 
 // verb takes the names of arguments out of what kong calls a command.
 func verb(command string) string {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/expectation"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -108,11 +109,11 @@ func failed(row expectation.Row, r policy.Request, d policy.Decision, x policy.E
 
 func (t *tested) print(a *app) {
 	for _, f := range t.Failed {
-		a.printf("%s:%d: %s %s %s %s: wanted %s, got %s", t.File, f.Line, printable(f.User), printable(f.Port), printable(f.Method), printable(f.Path), f.Want, f.Got)
+		a.printf("%s:%d: %s %s %s %s: wanted %s, got %s", t.File, f.Line, escape.Printable(f.User, 0), escape.Printable(f.Port, 0), escape.Printable(f.Method, 0), escape.Printable(f.Path, 0), f.Want, f.Got)
 		if f.Rule != "" {
-			a.printf(" by %s\n    %s\n", f.Rule, printable(f.Text))
+			a.printf(" by %s\n    %s\n", f.Rule, escape.Printable(f.Text, 0))
 		} else {
-			a.printf("\n    %s\n", printable(f.Sentence))
+			a.printf("\n    %s\n", escape.Printable(f.Sentence, 0))
 		}
 	}
 	a.printf("%s, %d failed\n", plural(t.Rows, "decision", "decisions"), len(t.Failed))

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
 )
 
@@ -32,7 +33,7 @@ func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
 	if len(r.Chain) > 0 {
 		rows = append(rows, []string{"", subjectText(r.Chain[0]) + ", issued by " + issuerText(r.Chain[0])}, []string{"", "until " + instant(r.Chain[0].NotAfter)})
 		if r.Distrust != nil {
-			rows = append(rows, []string{"", "not believed: " + printable(r.Distrust.Error())})
+			rows = append(rows, []string{"", "not believed: " + escape.Printable(r.Distrust.Error(), 0)})
 		}
 	}
 	if r.Version != 0 {
@@ -48,7 +49,7 @@ func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
 	case r.Sent:
 		rows = append(rows, []string{"sent", subjectText(pair.Leaf) + ", issued by " + issuerText(pair.Leaf)})
 		if r.Misfit != nil {
-			rows = append(rows, []string{"", "it does not fit: " + printable(r.Misfit.Error())})
+			rows = append(rows, []string{"", "it does not fit: " + escape.Printable(r.Misfit.Error(), 0)})
 		}
 	case r.Stage != probe.Connect:
 		rows = append(rows, []string{"sent", "no certificate"})
@@ -62,11 +63,11 @@ func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
 			text += " " + string(an.Reason)
 		}
 		if an.Reference != "" {
-			text += ", reference " + printable(an.Reference)
+			text += ", reference " + escape.Printable(an.Reference, 0)
 		}
 		rows = append(rows, []string{"answer", text})
 		for _, e := range an.Explained {
-			rows = append(rows, []string{"", printable(e)})
+			rows = append(rows, []string{"", escape.Printable(e, 0)})
 		}
 	}
 	return rows

@@ -8,6 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
 // site is where things stand in a configuration: for hints, and for verbs that change
@@ -44,7 +45,7 @@ func readSite(path string) (*site, error) {
 		Ports   []yaml.Node `yaml:"ports"`
 		Reverse yaml.Node   `yaml:"reverse"`
 	}
-	if err := lenient(data, &f); err != nil {
+	if err := strictyaml.Decode(path, data, &f); err != nil {
 		return nil, &mistake.Mistake{File: path, What: "this is no configuration: " + err.Error(), Hint: "name an mtlsguard.yaml"}
 	}
 	s := &site{path: path, users: resolve(path, f.Users), policy: resolve(path, f.Policy)}
@@ -74,16 +75,6 @@ func readSite(path string) (*site, error) {
 		s.ports = append(s.ports, p)
 	}
 	return s, nil
-}
-
-// lenient decodes YAML. The library has panicked on hostile text before.
-func lenient(data []byte, into any) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = &mistake.Mistake{What: "this is not YAML"}
-		}
-	}()
-	return yaml.Unmarshal(data, into)
 }
 
 // resolve resolves a name that stands in a file.

@@ -7,7 +7,9 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -28,6 +30,22 @@ type usersFile struct {
 	site *site // nil where the file was named itself
 	name string
 	data []byte
+}
+
+// openLocked is open for a change: no other command reads or writes the file before
+// unlock.
+func (u *usersOf) openLocked() (f *usersFile, unlock func(), err error) {
+	if f, err = u.open(); err != nil { // finds the file
+		return nil, nil, err
+	}
+	if unlock, err = usersfile.Lock(f.name); err != nil {
+		return nil, nil, err
+	}
+	if f, err = u.open(); err != nil { // as it is now
+		unlock()
+		return nil, nil, err
+	}
+	return f, unlock, nil
 }
 
 func (u *usersOf) open() (*usersFile, error) {
@@ -167,7 +185,7 @@ func (c *usersListCmd) Run(a *app) error {
 		}
 		d := describe(m)
 		out = append(out, d)
-		rows = append(rows, []string{d.User, printable(d.ID), d.Kind, printable(d.Value), d.state(a.now())})
+		rows = append(rows, []string{d.User, escape.Printable(d.ID, 0), d.Kind, escape.Printable(d.Value, 0), d.state(a.now())})
 	}
 	switch {
 	case a.json:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
@@ -48,10 +49,11 @@ type change struct {
 }
 
 func (c *usersAddCmd) Run(a *app) error {
-	f, err := c.open()
+	f, unlock, err := c.openLocked()
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	before, err := f.read(f.data)
 	if err != nil {
 		return err
@@ -119,7 +121,7 @@ func (c *usersAddCmd) value(leaf *x509.Certificate) (string, error) {
 	case len(all) == 0:
 		return "", &mistake.Mistake{File: c.Cert, What: "the certificate has no " + c.By, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows what it has"}
 	case c.Value != "" || len(all) > 1:
-		return "", &mistake.Mistake{File: c.Cert, What: "the certificate has another " + c.By + ", or several", Hint: "--value one of: " + printable(strings.Join(all[:min(len(all), maxNames)], ", "))}
+		return "", &mistake.Mistake{File: c.Cert, What: "the certificate has another " + c.By + ", or several", Hint: "--value one of: " + escape.Printable(strings.Join(all[:min(len(all), maxNames)], ", "), 0)}
 	}
 	return all[0], nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
@@ -30,10 +31,10 @@ func (f *usersFile) put(a *app, next []byte, before []certmap.Mapping, out chang
 	}
 	verb := map[bool]string{true: "", false: "would be "}[out.Written]
 	for _, m := range added {
-		a.printf("%sadded to %s:%d\n  %s\n", verb, out.File, m.Line, printable(out.Line))
+		a.printf("%sadded to %s:%d\n  %s\n", verb, out.File, m.Line, escape.Printable(out.Line, 0))
 	}
 	for _, m := range removed {
-		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", verb, out.File, m.Line, printable(m.ID), m.User, m.Kind, printable(m.Value))
+		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", verb, out.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
 	}
 	return nil
 }

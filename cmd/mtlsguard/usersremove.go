@@ -28,10 +28,11 @@ func (c *usersRemoveCmd) Run(a *app) error {
 	if (len(c.IDs) == 0) == (c.User == "") {
 		return mistaken("what is to be removed?", "ids of mappings, or --user NAME")
 	}
-	f, err := c.open()
+	f, unlock, err := c.openLocked()
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	before, err := f.read(f.data)
 	if err != nil && c.User != "" {
 		return err

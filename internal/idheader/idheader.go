@@ -11,30 +11,64 @@ var names = map[string]bool{
 	"client-cert":                    true, // RFC 9440
 	"client-cert-chain":              true,
 	"x-arr-clientcert":               true,
-	"remote-user":                    true,
+	"remote-user":                    true, // CGI; Authelia and its kin
 	"remote-name":                    true,
 	"remote-email":                   true,
 	"remote-groups":                  true,
-	"x-remote-user":                  true,
 	"x-remote-uid":                   true,
-	"x-remote-group":                 true,
-	"x-forwarded-user":               true,
+	"x-forwarded-user":               true, // oauth2-proxy
 	"x-forwarded-groups":             true,
 	"x-forwarded-email":              true,
 	"x-forwarded-preferred-username": true,
-	"x-webauth-user":                 true,
-	"x-authenticated-user":           true,
-	"x-authenticated-userid":         true,
+	"x-forwarded-access-token":       true,
 	"x-auth-user":                    true,
+	"x-auth-username":                true,
+	"x-auth-name":                    true,
+	"x-auth-email":                   true,
+	"x-auth-groups":                  true,
+	"x-auth-roles":                   true,
+	"x-auth-subject":                 true,
 	"x-user":                         true,
+	"x-user-id":                      true,
+	"x-user-name":                    true,
+	"x-user-email":                   true,
+	"x-user-groups":                  true,
+	"x-user-roles":                   true,
+	"x-userid":                       true,
+	"x-username":                     true,
+	"x-authentik-jwt":                true,
+	"x-credential-identifier":        true, // Kong
+	"x-credential-username":          true,
+	"x-anonymous-consumer":           true,
+	"x-goog-iap-jwt-assertion":       true,
+	"x-jwt-assertion":                true,
+	"x-endpoint-api-userinfo":        true, // Google's Endpoints and API Gateway
+	"x-apigateway-api-userinfo":      true,
 }
 
 // prefixes are families of such headers.
 var prefixes = []string{
 	"client-cert-", "x-client-cert", "x-client-verify", "x-client-dn", "x-client-cn", "x-client-subject", "x-client-issuer",
 	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cf-cert-", "cloudfront-viewer-cert-",
-	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-remote-extra-", "x-mtls-", "x-tls-client-", "tailscale-user-",
+	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-mtls-", "x-tls-client-",
+	"x-remote-user", "x-remote-group", "x-remote-extra-", "x-remote-name", "x-remote-email", // Kubernetes and CGI bridges
+	"x-webauth-", "x-authenticated-", "x-consumer-", // Grafana and its kin; Kong
+	"x-ms-client-principal", "x-ms-token-", // Azure App Service
+	"x-amzn-oidc-",               // AWS ALB
+	"cf-access-",                 // Cloudflare
+	"x-goog-authenticated-user-", // Google IAP
+	"x-pomerium-", "x-authentik-", "x-vouch-", "x-token-user-", "tailscale-user-",
 }
+
+// families are the prefixes by their third byte, which differs most.
+var families = func() (f ['z' + 1][]string) {
+	for _, p := range prefixes {
+		f[p[telling]] = append(f[p[telling]], p)
+	}
+	return f
+}()
+
+const telling = 2
 
 // longest bounds what has to be folded on the stack.
 const longest = 64
@@ -55,7 +89,10 @@ func Is(name string) bool {
 	if names[string(folded)] {
 		return true
 	}
-	for _, p := range prefixes {
+	if len(folded) <= telling || folded[telling] > 'z' {
+		return false
+	}
+	for _, p := range families[folded[telling]] {
 		if len(folded) >= len(p) && string(folded[:len(p)]) == p {
 			return true
 		}

@@ -7,11 +7,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 )
 
+// Covers F19.
 func TestF17_WhoSomebodyIs(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"Client-Cert", "Client-Cert-Chain", "Client-Cert-Anything", "X-Client-Cert", "X-Client-Certificate", "X-Arr-Clientcert", "X-Ssl-Client-Cert", "Ssl-Client-Verify",
 		"X-Amzn-Mtls-Clientcert-Leaf", "Cf-Client-Cert-Der-Base64", "Cf-Cert-Verified", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "Tailscale-User-Login",
+		"X-Remote-Groups", "X-Remote-Group", "X-Remote-User-Id", "X-Webauth-Name", "X-Webauth-User", "X-Auth-Email", "X-Auth-Username", "X-Auth-Groups", "X-User-Id", "X-User-Roles",
+		"X-Consumer-Id", "X-Consumer-Username", "X-Consumer-Custom-Id", "X-Credential-Identifier", "X-Authenticated-Scope", "X-Ms-Client-Principal", "X-Ms-Client-Principal-Name",
+		"X-Ms-Token-Aad-Id-Token", "X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Data", "Cf-Access-Jwt-Assertion", "Cf-Access-Authenticated-User-Email", "X-Goog-Authenticated-User-Email",
+		"X-Goog-Iap-Jwt-Assertion", "X-Pomerium-Claim-Email", "X-Authentik-Username", "X-Endpoint-Api-Userinfo",
 		"Remote-User", "X-Remote-Extra-Scopes", "X-Client-Cert-" + strings.Repeat("long-", 40),
 	} {
 		for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."), strings.Replace(name, "-", "_", 1)} {
@@ -20,7 +25,7 @@ func TestF17_WhoSomebodyIs(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"", "C", "Client", "Client-Certificates-Wanted"[:9], "Xclient-Cert", "Remote", "X-Users", "X-Client-Ip", "Cookie", "Trailer", "Client Cert", "Accept", "-Client-Cert", "Client--Cert"} {
+	for _, name := range []string{"", "C", "Client", "Client-Certificates-Wanted"[:9], "Xclient-Cert", "Remote", "X-Users", "X-User-Agent", "X-Remote-Addr", "X-Ms-Version", "X-Amzn-Trace-Id", "X-Goog-Api-Client", "Cf-Ray", "Cf-Connecting-Ip", "X-Auth", "X-Consumers", "X-Client-Ip", "Cookie", "Trailer", "Client Cert", "Accept", "-Client-Cert", "Client--Cert"} {
 		if idheader.Is(name) {
 			t.Errorf("%q is an identity header", name)
 		}

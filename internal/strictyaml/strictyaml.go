@@ -6,9 +6,7 @@
 package strictyaml
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -27,37 +26,9 @@ type Doc struct {
 
 // Parse returns the root node of the only document, or nil after noting why not.
 func (d *Doc) Parse(data []byte) *yaml.Node {
-	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
-	var root, more yaml.Node
-	err := decoder.Decode(&root)
-	switch {
-	case errors.Is(err, io.EOF):
-		d.Wrong.Add(mistake.Mistake{File: d.File, What: "the file is empty"})
-		return nil
-	case err != nil:
-		line, what := lineOf(err)
-		d.Wrong.Add(mistake.Mistake{File: d.File, Line: line, What: "this is not YAML: " + what})
-		return nil
-	}
-	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
-		line := more.Line
-		if err != nil {
-			line, _ = lineOf(err)
-		}
-		d.Wrong.Add(mistake.Mistake{File: d.File, Line: line, What: "a second document", Hint: "one file holds one document"})
-		return nil
-	}
-	return root.Content[0]
-}
-
-// lineOf takes the line out of an error of the YAML library, which has it in its
-// text only.
-func lineOf(err error) (line int, what string) {
-	what = strings.TrimPrefix(err.Error(), "yaml: ")
-	if _, scanErr := fmt.Sscanf(what, "line %d:", &line); scanErr == nil {
-		_, what, _ = strings.Cut(what, ": ")
-	}
-	return line, what
+	root, err := Read(d.File, data)
+	d.Wrong.Merge(err, mistake.Mistake{File: d.File})
+	return root
 }
 
 // Say notes a mistake at a node.
@@ -84,9 +55,9 @@ func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.N
 		case key.Kind != yaml.ScalarNode: // an alias among them, whose Value is its name and not what it stands for
 			d.Say(key, name+" has a key that is not a text", "known are "+strings.Join(known, ", "))
 		case !slices.Contains(known, key.Value):
-			d.Say(key, fmt.Sprintf("%s has no key %s", name, quote(key.Value)), suggest(key.Value, known))
+			d.Say(key, fmt.Sprintf("%s has no key %s", name, escape.Quote(key.Value, escape.Short)), suggest(key.Value, known))
 		case out[key.Value] != nil:
-			d.Say(key, fmt.Sprintf("%s has the key %s twice", name, quote(key.Value)), fmt.Sprintf("the first is in line %d", lines[key.Value]))
+			d.Say(key, fmt.Sprintf("%s has the key %s twice", name, escape.Quote(key.Value, escape.Short)), fmt.Sprintf("the first is in line %d", lines[key.Value]))
 		default:
 			out[key.Value], lines[key.Value] = value, key.Line
 		}
@@ -156,7 +127,7 @@ func (d *Doc) Bool(n *yaml.Node, name string, otherwise bool) bool {
 	case s == "false" && n.Tag == "!!bool":
 		return false
 	default:
-		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), "true or false")
+		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), "true or false")
 		return otherwise
 	}
 }
@@ -172,7 +143,7 @@ func (d *Doc) Int(n *yaml.Node, name string, least, otherwise int) int {
 	}
 	v, err := strconv.Atoi(s)
 	if err != nil || v < least {
-		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), fmt.Sprintf("a whole number, %d or more", least))
+		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), fmt.Sprintf("a whole number, %d or more", least))
 		return otherwise
 	}
 	return v
@@ -193,7 +164,7 @@ func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration
 		if err == nil {
 			hint = fmt.Sprintf("%s or more", least)
 		}
-		d.Say(n, fmt.Sprintf("%s is %s", name, quote(s)), hint)
+		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), hint)
 		return otherwise
 	}
 	return v
@@ -243,12 +214,4 @@ func edits(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// quote makes a text of the file fit for one line.
-func quote(s string) string {
-	if len(s) > 80 {
-		return strconv.Quote(s[:80]) + "…"
-	}
-	return strconv.Quote(s)
 }

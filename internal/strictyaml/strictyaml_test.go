@@ -120,11 +120,11 @@ func TestMistakes(t *testing.T) {
 		{"after:", "f:1:7: after is not a text"},
 		{"inner: [{id: a, idd: b}]", `f:1:17: an entry has no key "idd" (did you mean id?)`},
 		{"inner: [x]", "f:1:9: an entry is not a mapping (key: value lines, indented alike)"},
-		{"text: a\n---\ntext: b", "f:2: a second document (one file holds one document)"},
-		{"text: a\n--- {\n", "f:2: a second document (one file holds one document)"},
+		{"text: a\n---\ntext: b", "f:2: a second document (one file holds one document: remove the ---)"},
+		{"text: a\n--- {\n", "f:2: this is not YAML: did not find expected node content"},
 		{"text: " + strings.Repeat("a", 5) + "\n\ton: true", "f:2: this is not YAML: found a tab character that violates indentation"},
 		{"texts: *nowhere", "f: this is not YAML: unknown anchor 'nowhere' referenced"},
-		{"number: " + strings.Repeat("x", 200), `f:1:9: number is "` + strings.Repeat("x", 80) + `"… (a whole number, 1 or more)`},
+		{"number: " + strings.Repeat("x", 200), `f:1:9: number is "` + strings.Repeat("x", 120) + `"… (a whole number, 1 or more)`},
 	} {
 		_, wrong := read(x.data)
 		if len(wrong) != 1 {
@@ -179,5 +179,20 @@ func FuzzParse(f *testing.F) {
 			}
 			seen[key.Value] = true
 		}
+	})
+}
+
+// Whatever the bytes, Read returns a root or an error, and never panics.
+func FuzzRead(f *testing.F) {
+	for _, s := range []string{"a: b", "", "a: &a [*a]", "a\n---\nb", "\xff", "? {a: b}\n: c", "a: !!binary \"=\""} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		root, err := strictyaml.Read("f", data)
+		if (root == nil) != (err != nil) {
+			t.Errorf("%v, %v", root, err)
+		}
+		var into map[string]any
+		_ = strictyaml.Decode("f", data, &into)
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
 // Field is a key of a mapping, with its text or, for ports, its texts.
@@ -151,25 +151,15 @@ type document struct {
 	items []*yaml.Node // of the list
 }
 
-func parse(name string, data []byte) (d *document, err error) {
-	defer func() {
-		if p := recover(); p != nil { // the parser has panicked on hostile text before
-			d, err = nil, &mistake.Mistake{File: name, What: "this is not YAML", Hint: "mend the file first"}
-		}
-	}()
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var root, second yaml.Node
-	if err := decoder.Decode(&root); err != nil {
-		return nil, &mistake.Mistake{File: name, What: "this is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Hint: "mappings: [] maps nobody"}
+func parse(name string, data []byte) (*document, error) {
+	top, err := strictyaml.Read(name, data)
+	if err != nil {
+		return nil, err
 	}
-	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		return nil, &mistake.Mistake{File: name, What: "a second YAML document", Hint: "one file is one document: remove the ---"}
-	}
-	d = &document{name: name, key: -1}
+	d := &document{name: name, key: -1}
 	for line := range bytes.Lines(data) {
 		d.lines = append(d.lines, string(line))
 	}
-	top := root.Content[0]
 	for i := 0; top.Kind == yaml.MappingNode && i+1 < len(top.Content); i += 2 {
 		if top.Content[i].Value == "mappings" {
 			d.key, d.list = top.Content[i].Line-1, top.Content[i+1]

@@ -10,8 +10,9 @@ import (
 )
 
 // Write replaces a file that was read as old: beside it, then renamed over it, so that
-// nobody reads half of it. Where the file is a link, what it leads to is replaced. Its
-// mode stays. If the file has changed since, it is left alone.
+// nobody reads half of it. Where the file is a link, what it leads to is replaced.
+// Owner, group and mode stay: a server that runs as another user could not read the
+// file any more. If the file has changed since, it is left alone; see Lock.
 func Write(name string, old, data []byte) (err error) {
 	defer func() {
 		if err != nil && len(mistake.All(err)) == 0 {
@@ -35,7 +36,10 @@ func Write(name string, old, data []byte) (err error) {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.Chmod(info.Mode().Perm()); err != nil {
+	if err := keepOwner(f, info); err != nil {
+		return &mistake.Mistake{File: name, What: "owner and group of the file cannot be kept: " + err.Error(), Hint: "nothing was written: run the command as the file's owner"}
+	}
+	if err := f.Chmod(info.Mode().Perm()); err != nil { // after the owner, which clears bits
 		return err
 	}
 	if err := f.Sync(); err != nil {

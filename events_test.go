@@ -1,0 +1,58 @@
+package mtlsguard
+
+import (
+	"bytes"
+	"crypto/x509"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// One leaf may come with another chain: the line names the issuer of this chain, not of
+// the first that was logged.
+// Covers L13.
+func TestLineNamesTheIssuerOfItsOwnChain(t *testing.T) {
+	t.Parallel()
+	oldRoot, newRoot := testpki.NewCA("Old Root"), testpki.NewCA("New Root")
+	oldCA := oldRoot.SubCA("Issuing CA")
+	newCA := testpki.Make(newRoot, oldCA.Key, &x509.Certificate{
+		Subject: oldCA.Cert.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: oldCA.Cert.KeyUsage, SubjectKeyId: oldCA.Cert.SubjectKeyId,
+	})
+	leaf := oldCA.Leaf("alice")
+	verified := func(anchor, issuer *testpki.Pair) trust.Verified {
+		v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{anchor.Cert}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := v.Verify(t.Context(), []*x509.Certificate{leaf.Cert, issuer.Cert})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	var out bytes.Buffer
+	e := newEvents(ours(&out), new(atomic.Uint64))
+	var want []string
+	for range 2 {
+		for _, v := range []struct{ anchor, issuer *testpki.Pair }{{oldRoot, oldCA}, {newRoot, newCA}} {
+			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/", Port: "p", Verified: verified(v.anchor, v.issuer)}
+			e.decision(&http.Request{}, &o)
+			want = append(want, trust.FingerprintOf(v.issuer.Cert).String())
+		}
+	}
+	e.flush()
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines, want %d", len(lines), len(want))
+	}
+	for i, line := range lines {
+		if !strings.Contains(line, `"issuer_fingerprint":"`+want[i]+`"`) {
+			t.Errorf("line %d: %s, want the issuer %s", i, line, want[i])
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package strictyaml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+)
+
+// Read returns the root node of the only document of a file. The error is a
+// *mistake.Mistake with file and line. The YAML library has panicked on hostile text
+// before: here that is an error.
+func Read(file string, data []byte) (root *yaml.Node, err error) {
+	defer func() {
+		if recover() != nil {
+			root, err = nil, &mistake.Mistake{File: file, What: "this is not YAML"}
+		}
+	}()
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document, second yaml.Node
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return nil, &mistake.Mistake{File: file, What: "the file is empty"}
+	case err != nil:
+		line, what := lineOf(err)
+		return nil, &mistake.Mistake{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
+	}
+	switch err := decoder.Decode(&second); {
+	case errors.Is(err, io.EOF):
+		return document.Content[0], nil
+	case err != nil:
+		line, what := lineOf(err)
+		return nil, &mistake.Mistake{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
+	}
+	return nil, &mistake.Mistake{File: file, Line: second.Line, What: "a second document", Hint: "one file holds one document: remove the ---"}
+}
+
+// Decode reads the only document of a file into a value as the YAML library does,
+// without strictness about keys and types: for commands that show what a file says, and
+// decide nothing by it.
+func Decode(file string, data []byte, into any) (err error) {
+	root, err := Read(file, data)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if recover() != nil {
+			err = &mistake.Mistake{File: file, What: "this is not YAML"}
+		}
+	}()
+	return root.Decode(into)
+}
+
+// lineOf takes the line out of an error of the YAML library, which has it only in its
+// text.
+func lineOf(err error) (line int, what string) {
+	what = strings.TrimPrefix(err.Error(), "yaml: ")
+	if _, scanErr := fmt.Sscanf(what, "line %d:", &line); scanErr == nil {
+		_, what, _ = strings.Cut(what, ": ")
+	}
+	return line, what
+}

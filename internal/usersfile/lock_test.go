@@ -1,0 +1,107 @@
+//go:build unix
+
+package usersfile
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// Covers I13.
+func TestEditsUnderTheLockUndoNoOther(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "users.yaml")
+	if err := os.WriteFile(name, []byte("mappings:\n  - {id: first, user: first, uri: \"x:first\", issuer: ca.pem}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(change func([]byte) ([]byte, error)) error {
+		unlock, err := Lock(name)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		old, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		next, err := change(old)
+		if err != nil {
+			return err
+		}
+		return Write(name, old, next)
+	}
+	const editors, rounds = 8, 10
+	var all sync.WaitGroup
+	for e := range editors {
+		all.Go(func() {
+			for i := range rounds {
+				id := fmt.Sprintf("u%d-%d", e, i)
+				if err := edit(func(old []byte) ([]byte, error) {
+					return Add(name, old, []Field{{Key: "id", Text: id}, {Key: "user", Text: id}})
+				}); err != nil {
+					t.Error(err)
+				}
+				if i%2 == 0 {
+					continue
+				}
+				if err := edit(func(old []byte) ([]byte, error) { return Remove(name, old, id) }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Count(string(data), "- {id:"), 1+editors*rounds/2; got != want {
+		t.Errorf("%d mappings are left, want %d:\n%s", got, want, data)
+	}
+	for e := range editors {
+		for i := range rounds {
+			if id := fmt.Sprintf("id: u%d-%d,", e, i); strings.Contains(string(data), id) != (i%2 == 0) {
+				t.Errorf("%q: an edit was undone", id)
+			}
+		}
+	}
+	if left, _ := os.ReadDir(filepath.Dir(name)); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Covers I13.
+func TestWriteKeepsOwnerGroupAndMode(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
+			t.Fatal("not root: a file of somebody else's cannot be made")
+		}
+		t.Skip("not root: a file of somebody else's cannot be made")
+	}
+	name := filepath.Join(t.TempDir(), "users.yaml")
+	if err := os.WriteFile(name, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(name, 1000, 1001); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(name, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(name, []byte("old"), []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := info.Sys().(*syscall.Stat_t); s.Uid != 1000 || s.Gid != 1001 || info.Mode().Perm() != 0o640 {
+		t.Errorf("%d:%d %v, want 1000:1001 0640", s.Uid, s.Gid, info.Mode().Perm())
+	}
+}

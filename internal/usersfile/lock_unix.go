@@ -1,0 +1,43 @@
+//go:build darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd
+
+package usersfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// tryLock locks the folder: the file itself is replaced by every edit, and a lock file
+// would be left behind.
+func tryLock(target string) (func(), error) {
+	dir, err := os.Open(filepath.Dir(target))
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return func() { dir.Close() }, nil // which unlocks it
+	}
+	dir.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
+		err = errLocked
+	}
+	return nil, err
+}
+
+// keepOwner gives f the owner and group of the file that it replaces.
+func keepOwner(f *os.File, replaced fs.FileInfo) error {
+	own, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	now, ok1 := own.Sys().(*syscall.Stat_t)
+	was, ok2 := replaced.Sys().(*syscall.Stat_t)
+	if !ok1 || !ok2 || now.Uid == was.Uid && now.Gid == was.Gid {
+		return nil
+	}
+	return f.Chown(int(was.Uid), int(was.Gid))
+}
