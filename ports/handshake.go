@@ -117,8 +117,8 @@ func logPanic(port string, v any) {
 // reconfigured meanwhile.
 func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.raw.leave() // what follows may wait for a responder
-	verified := c.raw.verified
-	c.verified.Store(&verified)
+	fromHandshake := c.raw.verified
+	c.verified.Store(&fromHandshake)
 	c.presented = slices.Clone(cs.PeerCertificates) // ours alone: r.TLS is open to every handler
 	c.serverName = cs.ServerName
 	c.openedAt = time.Now()

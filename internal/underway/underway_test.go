@@ -1,0 +1,150 @@
+package underway_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/underway"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// work is checked as a test says.
+type work struct {
+	local, asked error
+	panics       bool
+	hold         chan struct{} // nil: asking takes no time
+	asking       *atomic.Int64
+	most         *atomic.Int64
+	ended        atomic.Int64
+}
+
+func (w *work) Check(_ context.Context, wait bool) error {
+	if w.panics {
+		panic("a clock that panics")
+	}
+	if !wait {
+		return w.local
+	}
+	if n := w.asking.Add(1); n > w.most.Load() {
+		w.most.Store(n)
+	}
+	defer w.asking.Add(-1)
+	if w.hold != nil {
+		<-w.hold
+	}
+	return w.asked
+}
+
+func (w *work) End() { w.ended.Add(1) }
+
+// Covers G10.
+func TestCheckerEndsWhatIsNotTrusted(t *testing.T) {
+	former := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(former)
+	no := errors.New("revoked")
+	for name, x := range map[string]struct {
+		w    *work
+		ask  bool
+		ends bool
+	}{
+		"trusted":              {w: &work{}, ask: true},
+		"not trusted":          {w: &work{local: no}, ends: true},
+		"a panic":              {w: &work{panics: true}, ends: true},
+		"asked, and good":      {w: &work{local: trust.ErrUndecided}, ask: true},
+		"asked, and not good":  {w: &work{local: trust.ErrUndecided, asked: no}, ask: true, ends: true},
+		"asked, and not known": {w: &work{local: trust.ErrUndecided, asked: trust.ErrUndecided}, ask: true, ends: true},
+		"nobody asks":          {w: &work{local: trust.ErrUndecided, asked: no}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var c underway.Checker
+				x.w.asking, x.w.most = new(atomic.Int64), new(atomic.Int64)
+				c.Check(x.w, x.ask)
+				synctest.Wait()
+				if (x.w.ended.Load() > 0) != x.ends {
+					t.Errorf("ended %d times", x.w.ended.Load())
+				}
+			})
+		})
+	}
+}
+
+// Covers G10: few ask at one time, each work waits once, and one that waits too long ends.
+func TestCheckerAsksWithFewWorkersAndNotForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c underway.Checker
+		var asking, most atomic.Int64
+		hold := make(chan struct{})
+		all := make([]*work, 1000)
+		for i := range all {
+			all[i] = &work{local: trust.ErrUndecided, hold: hold, asking: &asking, most: &most}
+		}
+		round := func() (ended int) {
+			for _, w := range all {
+				c.Check(w, true)
+			}
+			synctest.Wait()
+			for _, w := range all {
+				if w.ended.Load() > 0 {
+					ended++
+				}
+			}
+			return ended
+		}
+		for range 100 {
+			if n := round(); n != 0 {
+				t.Fatalf("%d ended", n)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := most.Load(); n == 0 || n > 16 {
+			t.Errorf("%d ask at one time", n)
+		}
+		time.Sleep(time.Minute)
+		if n := round(); n != len(all) {
+			t.Errorf("%d of %d ended, and nobody knows anything of them", n, len(all))
+		}
+		close(hold) // the workers leave, else the bubble does not end
+		synctest.Wait()
+	})
+}
+
+// Abort ends one stream and no other of the connection.
+func TestAbortEndsOneStream(t *testing.T) {
+	abort := make(chan http.ResponseWriter, 1)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).Flush()
+		if r.URL.Path == "/aborted" {
+			abort <- w
+			<-r.Context().Done()
+		}
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	res, err := s.Client().Get(s.URL + "/aborted")
+	if err != nil || res.ProtoMajor != 2 {
+		t.Fatal(res, err)
+	}
+	if err := underway.Abort(<-abort); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(res.Body); err == nil {
+		t.Error("the answer is complete")
+	}
+	if res, err := s.Client().Get(s.URL + "/other"); err != nil || res.StatusCode != 200 {
+		t.Error(res, err)
+	}
+	if underway.Abort(httptest.NewRecorder()) == nil {
+		t.Error("what cannot be done is no error")
+	}
+}

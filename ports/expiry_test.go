@@ -1,0 +1,40 @@
+package ports_test
+
+import (
+	"crypto/x509"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Covers G11: a long answer ends with the certificate that it began with; an idle
+// connection is left for its next request, which is refused with the reason.
+func TestLongAnswerEndsWithItsCertificate(t *testing.T) {
+	for name, o := range protocols {
+		t.Run(name, func(t *testing.T) {
+			var shift atomic.Int64
+			now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+			shop := newWorkshop()
+			c, _ := config(t, ports.Require)
+			c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: now})
+			p := newPort(t, c)
+			serve(t, shop, p)
+			idle := admitted(t, p, clientConfig(alice, o))
+			busy := admitted(t, p, clientConfig(alice, o))
+			answer := make(chan error, 1)
+			go func() { _, _, err := busy.get("/busy"); answer <- err }()
+			<-shop.started
+			shift.Store(int64(48 * time.Hour))
+			within(t, "busy", busy.ends(t), 0, 2*soon+margin)
+			if err := <-answer; err == nil {
+				t.Error("answered in full")
+			}
+			if !idle.open() {
+				t.Error("the idle connection was closed without a reason")
+			}
+		})
+	}
+}
