@@ -69,6 +69,7 @@ type limitedBody struct {
 	expects bool        // the client waits for a 100, which the first Read sends
 	begun   atomic.Bool // read from
 	ended   atomic.Bool // its end was reached, or net/http closes the connection
+	failed  atomic.Bool // a read has failed before that
 	over    atomic.Bool // the handler has returned
 }
 
@@ -84,13 +85,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 
 func (b *limitedBody) read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	switch {
-	case err == io.EOF, errors.Is(err, http.ErrBodyReadAfterClose): // net/http has found the end, or closes the connection
-		b.ended.Store(true)
-		b.conn.raw.limitRead(time.Time{}) // net/http waits for the client to go away
-	case err != nil && !b.ended.Load():
-		b.conn.raw.readNoMore()
-	}
+	b.note(err)
 	return n, err
 }
 
@@ -99,12 +94,25 @@ func (b *limitedBody) Close() error {
 	b.conn.raw.limitRead(time.Now().Add(b.limits.Headers))
 	err := b.ReadCloser.Close()
 	if err == nil {
-		b.ended.Store(true) // or there was too much: then net/http closes the connection
-		b.conn.raw.limitRead(time.Time{})
-	} else if !b.ended.Load() {
-		b.conn.raw.readNoMore()
+		b.note(io.EOF) // or there was too much: then net/http closes the connection
+	} else {
+		b.note(err)
 	}
 	return err
+}
+
+// note keeps how reading went. Once it has failed, it is not known where the body ends:
+// net/http takes a body whose trailer is wrong for a closed one.
+func (b *limitedBody) note(err error) {
+	switch {
+	case err == nil || b.ended.Load() || b.failed.Load():
+	case err == io.EOF, errors.Is(err, http.ErrBodyReadAfterClose): // net/http has found the end, or closes the connection
+		b.ended.Store(true)
+		b.conn.raw.limitRead(time.Time{}) // net/http waits for the client to go away
+	default:
+		b.failed.Store(true)
+		b.conn.raw.readNoMore()
+	}
 }
 
 // finish reads what the handler left, so that the connection can go on.
@@ -115,7 +123,7 @@ func (b *limitedBody) finish(w http.ResponseWriter) {
 	}
 	b.conn.raw.limitRead(time.Now().Add(b.limits.Headers)) // until the connection is idle
 	waits := b.expects && !b.begun.Load()                  // for a 100, which reading would send
-	if !waits && w.Header().Get("Connection") != "close" {
+	if !waits && !b.failed.Load() && w.Header().Get("Connection") != "close" {
 		_, _ = io.CopyN(io.Discard, readFunc(b.read), mostUnread+1)
 	}
 	if !b.ended.Load() {
