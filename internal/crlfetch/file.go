@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
+	"github.com/mtlsguard/mtlsguard/internal/replacefile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -41,22 +41,8 @@ func parseFile(file string, data []byte) (*x509.RevocationList, error) {
 	return lists[0].List, nil
 }
 
-// replace writes a file so that a reader sees the old or the new content, whole.
+// replace writes the list. The server may not be the file's owner; a list that cannot be
+// replaced would end, so that the owner changes then.
 func replace(file string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".new*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // nothing to remove once it is renamed
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
+	return replacefile.Write(file, data, replacefile.Options{Mode: 0o644, MayChangeOwner: true})
 }

@@ -4,7 +4,6 @@ package usersfile
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 )
 
@@ -13,7 +12,7 @@ import (
 func tryLock(target string) (func(), error) {
 	name := target + ".lock"
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, os.ErrExist) {
 		return nil, errLocked
 	}
 	if err != nil {
@@ -21,6 +20,3 @@ func tryLock(target string) (func(), error) {
 	}
 	return func() { f.Close(); os.Remove(name) }, nil
 }
-
-// keepOwner does nothing: the new file inherits from its folder.
-func keepOwner(*os.File, fs.FileInfo) error { return nil }

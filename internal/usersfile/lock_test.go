@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 )
 
@@ -72,36 +71,5 @@ func TestEditsUnderTheLockUndoNoOther(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(name)); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
-	}
-}
-
-// Covers I13.
-func TestWriteKeepsOwnerGroupAndMode(t *testing.T) {
-	t.Parallel()
-	if os.Getuid() != 0 {
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal("not root: a file of somebody else's cannot be made")
-		}
-		t.Skip("not root: a file of somebody else's cannot be made")
-	}
-	name := filepath.Join(t.TempDir(), "users.yaml")
-	if err := os.WriteFile(name, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(name, 1000, 1001); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(name, 0o640); err != nil {
-		t.Fatal(err)
-	}
-	if err := Write(name, []byte("old"), []byte("new")); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := info.Sys().(*syscall.Stat_t); s.Uid != 1000 || s.Gid != 1001 || info.Mode().Perm() != 0o640 {
-		t.Errorf("%d:%d %v, want 1000:1001 0640", s.Uid, s.Gid, info.Mode().Perm())
 	}
 }

@@ -4,7 +4,6 @@ package usersfile
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -26,18 +25,4 @@ func tryLock(target string) (func(), error) {
 		err = errLocked
 	}
 	return nil, err
-}
-
-// keepOwner gives f the owner and group of the file that it replaces.
-func keepOwner(f *os.File, replaced fs.FileInfo) error {
-	own, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	now, ok1 := own.Sys().(*syscall.Stat_t)
-	was, ok2 := replaced.Sys().(*syscall.Stat_t)
-	if !ok1 || !ok2 || now.Uid == was.Uid && now.Gid == was.Gid {
-		return nil
-	}
-	return f.Chown(int(was.Uid), int(was.Gid))
 }

@@ -2,58 +2,35 @@ package usersfile
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"os"
-	"path/filepath"
 
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/replacefile"
 )
 
-// Write replaces a file that was read as old: beside it, then renamed over it, so that
-// nobody reads half of it. Where the file is a link, what it leads to is replaced.
-// Owner, group and mode stay: a server that runs as another user could not read the
-// file any more. If the file has changed since, it is left alone; see Lock.
-func Write(name string, old, data []byte) (err error) {
-	defer func() {
-		if err != nil && len(mistake.All(err)) == 0 {
-			err = &mistake.Mistake{File: name, What: "the file was not written: " + err.Error(), Hint: "nothing has changed"}
+// Write replaces a file that was read as old. Owner, group and mode stay: a server that
+// runs as another user could not read the file any more. If the file has changed since
+// it was read, it is left alone; see Lock.
+func Write(name string, old, data []byte) error {
+	if _, err := os.Stat(name); err != nil {
+		return notWritten(name, err)
+	}
+	return notWritten(name, replacefile.Write(name, data, replacefile.Options{Check: func() error {
+		now, err := os.ReadFile(name)
+		if err == nil && !bytes.Equal(now, old) {
+			err = &mistake.Mistake{File: name, What: "somebody else has changed the file meanwhile", Hint: "nothing was written: try again"}
 		}
-	}()
-	target, err := filepath.EvalSymlinks(name)
-	if err != nil {
 		return err
-	}
-	info, err := os.Stat(target)
-	if err != nil {
+	}}))
+}
+
+func notWritten(name string, err error) error {
+	switch {
+	case err == nil || len(mistake.All(err)) > 0:
 		return err
+	case errors.Is(err, replacefile.ErrOwner):
+		return &mistake.Mistake{File: name, What: err.Error(), Hint: "nothing was written: run the command as the file's owner"}
 	}
-	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already when it was renamed
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := keepOwner(f, info); err != nil {
-		return &mistake.Mistake{File: name, What: "owner and group of the file cannot be kept: " + err.Error(), Hint: "nothing was written: run the command as the file's owner"}
-	}
-	if err := f.Chmod(info.Mode().Perm()); err != nil { // after the owner, which clears bits
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	now, err := os.ReadFile(target)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(now, old) {
-		return &mistake.Mistake{File: name, What: "somebody else has changed the file meanwhile", Hint: "nothing was written: try again"}
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("close: %w", err)
-	}
-	return os.Rename(f.Name(), target)
+	return &mistake.Mistake{File: name, What: "the file was not written: " + err.Error(), Hint: "nothing has changed"}
 }
