@@ -189,17 +189,19 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	}
 }
 
-// An HTTP/1.1 caller that reads nothing gives its place back after Limits.Idle. Covers
+// A caller that takes nothing of its answer gives its place back after Limits.Idle. Covers
 // H16.
 func TestPlaceOfASlowReaderIsGivenBack(t *testing.T) {
 	t.Parallel()
-	d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
-		external.Limits.Idle = 500 * time.Millisecond
+	both(t, func(t *testing.T, h2 bool) { // HTTP/2: the caller grants no more window
+		d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
+			external.Limits.Idle = 500 * time.Millisecond
+		})
+		connected(t, d.serverConfig(t, orders, newShop(), "orders"))
+		hog(t, d, bob, h2, "", 5)
+		eventually(t, "places to be held", func() bool { return d.gateway.Conns()[0].InFlight == 5 })
+		eventually(t, "the places to be given back", func() bool { return d.gateway.Conns()[0].InFlight == 0 })
 	})
-	connected(t, d.serverConfig(t, orders, newShop(), "orders"))
-	hog(t, d, bob, false, "", 5)
-	eventually(t, "places to be held", func() bool { return d.gateway.Conns()[0].InFlight == 5 })
-	eventually(t, "the places to be given back", func() bool { return d.gateway.Conns()[0].InFlight == 0 })
 }
 
 // A place that is free goes to the request that has waited longest, for whichever
