@@ -16,7 +16,7 @@ import (
 func exampleCaller(options ...testpki.Option) (v trust.Verified, ca trust.Digest) {
 	authority := testpki.NewCA("Client CA")
 	verifier := must(trust.New(trust.Config{Anchors: []*x509.Certificate{authority.Cert}}))
-	return must(verifier.Verify(context.Background(), authority.Leaf("", options...).Presented())), trust.SPKIOf(authority.Cert)
+	return must(verifier.Verify(context.Background(), authority.Leaf("caller", options...).Presented())), trust.SPKIOf(authority.Cert)
 }
 
 func Example() {
