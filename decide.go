@@ -13,9 +13,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -170,7 +170,7 @@ func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *Ques
 		}),
 	}
 	p.Configure(srv)
-	l := &once{conn: inner, done: make(chan struct{})}
+	l := chanlisten.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -181,6 +181,9 @@ func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *Ques
 		outer.Close()
 		<-served
 	}()
+	if err := l.Hand(ctx, inner); err != nil {
+		return 0, err
+	}
 
 	var request bytes.Buffer
 	fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: %s\r\n", q.Method, q.Path, q.Host)
@@ -193,26 +196,3 @@ func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *Ques
 	}
 	return response.StatusCode, nil
 }
-
-// once is a listener of one connection.
-type once struct {
-	conn   net.Conn
-	done   chan struct{}
-	closed sync.Once
-}
-
-func (l *once) Accept() (net.Conn, error) {
-	if c := l.conn; c != nil {
-		l.conn = nil
-		return c, nil
-	}
-	<-l.done
-	return nil, net.ErrClosed
-}
-
-func (l *once) Close() error {
-	l.closed.Do(func() { close(l.done) })
-	return nil
-}
-
-func (l *once) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }

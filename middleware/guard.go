@@ -198,5 +198,5 @@ func (s *snapshot) clock() time.Time {
 func refuseAll(w http.ResponseWriter) {
 	var o Outcome
 	o.refuse(reason.PolicyError, "")
-	writeProblem(w, o.problem(), nil)
+	o.problem().Write(w)
 }

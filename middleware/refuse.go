@@ -1,23 +1,10 @@
 package middleware
 
 import (
-	"encoding/json"
 	"net/http"
-	"strconv"
 
-	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/internal/problem"
 )
-
-// problem is the answer to a refusal (RFC 9457). It names the reason and nothing
-// of the rules.
-type problem struct {
-	Type        string        `json:"type"`
-	Title       string        `json:"title"`
-	Status      int           `json:"status"`
-	Reason      reason.Reason `json:"reason"`
-	Reference   string        `json:"reference"`
-	Explanation []string      `json:"explanation,omitempty"` // with Config.Debug only
-}
 
 // answer sends a refusal.
 func (s *snapshot) answer(w http.ResponseWriter, r *http.Request, o *Outcome) {
@@ -38,12 +25,15 @@ func (s *snapshot) answer(w http.ResponseWriter, r *http.Request, o *Outcome) {
 			p.Explanation = append(p.Explanation, step.String())
 		}
 	}
-	writeProblem(w, p, o.Challenges)
+	p.Write(w, o.Challenges...)
 }
 
-// problem is what a refusal tells its caller.
-func (o *Outcome) problem() problem {
-	return problem{Type: o.Reason.URI(), Title: o.Reason.Title(), Status: o.Status, Reason: o.Reason, Reference: o.Reference}
+// problem is the document of a refusal (RFC 9457). The status is the outcome's: a
+// challenge makes a 401 of it.
+func (o *Outcome) problem() problem.Document {
+	p := problem.Refusal(o.Reason)
+	p.Status, p.Reference = o.Status, o.Reference
+	return p
 }
 
 // answered notes whether Config.Refuse has answered.
@@ -64,23 +54,3 @@ func (a *answered) Write(b []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// writeProblem sends a problem document that no cache may keep.
-func writeProblem(w http.ResponseWriter, p problem, challenges []string) {
-	body, err := json.Marshal(p)
-	if err != nil {
-		http.Error(w, http.StatusText(p.Status), p.Status) // cannot happen with these fields; still a refusal
-		return
-	}
-	body = append(body, '\n')
-	h := w.Header()
-	for _, c := range challenges {
-		h.Add("WWW-Authenticate", c)
-	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(p.Status)
-	w.Write(body)
-}

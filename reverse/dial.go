@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/problem"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -42,31 +43,6 @@ type serverEnd struct {
 	speaker *speaker // nil before the control exchange
 	said    bool     // drain was said
 }
-
-// feed is the listener of the inner http.Server: it yields what was dialled.
-type feed struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newFeed() *feed { return &feed{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (f *feed) Accept() (net.Conn, error) {
-	select {
-	case c := <-f.conns:
-		return c, nil
-	case <-f.done:
-		return nil, http.ErrServerClosed
-	}
-}
-
-func (f *feed) Close() error {
-	f.once.Do(func() { close(f.done) })
-	return nil
-}
-
-func (f *feed) Addr() net.Addr { return tunnelAddr{} }
 
 // keep keeps one tunnel to a gateway until ctx ends.
 func (s *Server) keep(ctx context.Context, addr string) {
@@ -137,11 +113,9 @@ func (s *Server) connect(ctx context.Context, addr string) (*serverEnd, error) {
 			s.observe(Event{Kind: Gone, Services: s.config.Services, Remote: addr, Certificate: *t.gateway.Load()})
 		}
 	}()
-	select {
-	case s.links.conns <- t:
-	case <-ctx.Done():
+	if err := s.links.Hand(ctx, t); err != nil {
 		t.Close()
-		return nil, ctx.Err()
+		return nil, err
 	}
 	select {
 	case <-t.welcomed:
@@ -263,7 +237,7 @@ func (s *Server) register(c net.Conn, addr string) (*bufio.Reader, error) {
 	if res.StatusCode == http.StatusSwitchingProtocols && strings.EqualFold(res.Header.Get("Upgrade"), protocol) {
 		return buffered, nil
 	}
-	var p problem
+	var p problem.Document
 	if body, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer)); err == nil && json.Unmarshal(body, &p) == nil && p.Reason.Known() {
 		return nil, &reason.Refusal{Reason: p.Reason, Detail: "the gateway refused the registration"}
 	}

@@ -1,42 +1,20 @@
 package reverse
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
 )
 
 // streams is the listener for connections that come through the tunnels end to end.
-type streams struct {
-	accepted chan net.Conn
-	done     chan struct{}
-	once     sync.Once
-}
+// Their remote address is the client's, as the gateway saw it.
+type streams struct{ *chanlisten.Listener }
 
-func newStreams() *streams {
-	return &streams{accepted: make(chan net.Conn), done: make(chan struct{})}
-}
-
-// Accept returns the next connection. Its remote address is the client's, as the
-// gateway saw it.
-func (s *streams) Accept() (net.Conn, error) {
-	select {
-	case c := <-s.accepted:
-		return c, nil
-	case <-s.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close takes no more connections; those that are open stay.
-func (s *streams) Close() error {
-	s.once.Do(func() { close(s.done) })
-	return nil
-}
-
-func (s *streams) Addr() net.Addr { return tunnelAddr{} }
+func newStreams() *streams { return &streams{chanlisten.New(tunnelAddr{})} }
 
 // tunnelAddr is where a tunnel's connections come in.
 type tunnelAddr struct{}
@@ -54,17 +32,10 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, remote string) {
 		addr = net.TCPAddrFromAddrPort(a)
 	}
 	c, to, from := newDuplex(tunnelAddr{}, addr)
-	timer := time.NewTimer(acceptTime)
-	defer timer.Stop()
-	select {
-	case s.accepted <- c:
-	case <-s.done:
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	case <-timer.C:
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	case <-r.Context().Done():
+	wait, cancel := context.WithTimeout(r.Context(), acceptTime)
+	defer cancel()
+	if s.Hand(wait, c) != nil {
+		w.WriteHeader(http.StatusServiceUnavailable) // nobody reads it where the gateway is gone
 		return
 	}
 	w.WriteHeader(http.StatusOK)

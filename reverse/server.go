@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -78,7 +79,7 @@ type Server struct {
 	receiver atomic.Pointer[forwarded.Receiver]
 	streams  atomic.Pointer[streams]
 	inner    *http.Server
-	links    *feed
+	links    *chanlisten.Listener // of inner
 	handlers quota
 	ready    chan struct{}
 	once     sync.Once
@@ -146,7 +147,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	}
 	c.Services, c.Gateways = slices.Clone(c.Services), slices.Clone(c.Gateways)
 	s := &Server{
-		config: c, ready: make(chan struct{}), links: newFeed(), over: make(chan struct{}),
+		config: c, ready: make(chan struct{}), links: chanlisten.New(tunnelAddr{}), over: make(chan struct{}),
 		tunnels: map[*serverEnd]struct{}{}, taken: map[*watched]struct{}{},
 		handlers: quota{most: int64(c.Streams) * int64(c.Conns) * int64(len(c.Gateways))},
 	}

@@ -1,0 +1,51 @@
+// Package problem answers with problem documents (RFC 9457) that no cache may keep.
+package problem
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// Document is the body of an answer. It names the reason of a refusal and nothing of the
+// rules.
+type Document struct {
+	Type        string        `json:"type"`
+	Title       string        `json:"title"`
+	Status      int           `json:"status"`
+	Reason      reason.Reason `json:"reason,omitempty"`
+	Reference   string        `json:"reference,omitempty"`   // the same as in the log line
+	Explanation []string      `json:"explanation,omitempty"` // for debugging only: it names users, mappings and rules
+}
+
+// Refusal returns the document of a refusal.
+func Refusal(r reason.Reason) Document {
+	return Document{Type: r.URI(), Title: r.Title(), Status: r.Status(), Reason: r}
+}
+
+// Failure returns the document of an answer that is not a refusal: nothing was decided.
+func Failure(status int) Document {
+	return Document{Type: "about:blank", Title: http.StatusText(status), Status: status}
+}
+
+// Write sends a document, with a WWW-Authenticate header for each challenge.
+func (d Document) Write(w http.ResponseWriter, challenges ...string) {
+	body, err := json.Marshal(d)
+	if err != nil {
+		http.Error(w, http.StatusText(d.Status), d.Status) // cannot happen with these fields; still not a 200
+		return
+	}
+	body = append(body, '\n')
+	h := w.Header()
+	for _, c := range challenges {
+		h.Add("WWW-Authenticate", c)
+	}
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(d.Status)
+	_, _ = w.Write(body) // the caller may be gone
+}
