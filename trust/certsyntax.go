@@ -107,17 +107,51 @@ func isCertificateExtension(id asn1.ObjectIdentifier, value []byte) bool {
 		}
 		return ok
 	case id.Equal(oidSAN):
+		return s.ReadASN1(&inner, der.SEQUENCE) && s.Empty() && areGeneralNames(inner)
+	case id.Equal(oidPoints):
 		ok := s.ReadASN1(&inner, der.SEQUENCE) && s.Empty()
 		for ok && !inner.Empty() {
-			var name cryptobyte.String
-			var tag der.Tag
-			ok = inner.ReadAnyASN1(&name, &tag) && tag&0xc0 == 0x80
+			ok = readPoint(&inner)
 		}
 		return ok
 	case id.Equal(oidAuthorityKey):
 		return isListExtension(id, value)
 	case id.Equal(oidSubjectKey):
 		return s.ReadASN1(&inner, der.OCTET_STRING) && s.Empty()
+	}
+	return true
+}
+
+// readPoint takes a DistributionPoint (RFC 5280 section 4.2.1.13) off the front of s.
+func readPoint(s *cryptobyte.String) bool {
+	var point, name, full, issuer cryptobyte.String
+	var hasName, hasIssuer bool
+	var tag der.Tag
+	if !s.ReadASN1(&point, der.SEQUENCE) || !point.ReadOptionalASN1(&name, &hasName, der.Tag(0).Constructed().ContextSpecific()) ||
+		!point.SkipOptionalASN1(der.Tag(1).ContextSpecific()) ||
+		!point.ReadOptionalASN1(&issuer, &hasIssuer, der.Tag(2).Constructed().ContextSpecific()) || !point.Empty() {
+		return false
+	}
+	if hasName && (!name.ReadAnyASN1(&full, &tag) || !name.Empty() || tag != der.Tag(0).Constructed().ContextSpecific() && tag != der.Tag(1).Constructed().ContextSpecific() ||
+		tag == der.Tag(0).Constructed().ContextSpecific() && !areGeneralNames(full)) {
+		return false
+	}
+	return !hasIssuer || areGeneralNames(issuer)
+}
+
+// areGeneralNames reports whether s is the content of a GeneralNames (RFC 5280 section
+// 4.2.1.6): the structured kinds are constructed, the plain ones are not.
+func areGeneralNames(s cryptobyte.String) bool {
+	for !s.Empty() {
+		var name cryptobyte.String
+		var tag der.Tag
+		if !s.ReadAnyASN1(&name, &tag) || tag&0xc0 != 0x80 {
+			return false
+		}
+		switch n := tag & 0x1f; {
+		case n > 8, (n == 0 || n == 3 || n == 4 || n == 5) != (tag&0x20 != 0):
+			return false
+		}
 	}
 	return true
 }
