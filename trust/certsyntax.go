@@ -19,9 +19,9 @@ func checkCertificateSyntax(c *x509.Certificate) error {
 	malformed := func(what string) error { return errors.New("malformed " + what) }
 	input := cryptobyte.String(c.Raw)
 	var all, tbs, outer, inner, version, name, validity, key cryptobyte.String
-	var signature, keyBits asn1.BitString
+	var signature, keyBits []byte
 	if !input.ReadASN1(&all, der.SEQUENCE) || !input.Empty() ||
-		!all.ReadASN1Element(&tbs, der.SEQUENCE) || !all.ReadASN1(&outer, der.SEQUENCE) || !all.ReadASN1BitString(&signature) || !all.Empty() {
+		!all.ReadASN1Element(&tbs, der.SEQUENCE) || !all.ReadASN1(&outer, der.SEQUENCE) || !all.ReadASN1BitStringAsBytes(&signature) || !all.Empty() {
 		return malformed("Certificate")
 	}
 	if !bytes.Equal(tbs, c.RawTBSCertificate) {
@@ -44,7 +44,7 @@ func checkCertificateSyntax(c *x509.Certificate) error {
 	if !tbs.ReadASN1Element(&name, der.SEQUENCE) || !dn.Each(name, anyAttribute) {
 		return malformed("subject")
 	}
-	if !tbs.ReadASN1(&key, der.SEQUENCE) || !key.ReadASN1(&inner, der.SEQUENCE) || !isAlgorithm(inner) || !key.ReadASN1BitString(&keyBits) || !key.Empty() {
+	if !tbs.ReadASN1(&key, der.SEQUENCE) || !key.ReadASN1(&inner, der.SEQUENCE) || !isAlgorithm(inner) || !key.ReadASN1BitStringAsBytes(&keyBits) || !key.Empty() {
 		return malformed("subjectPublicKeyInfo")
 	}
 	var extensions cryptobyte.String
@@ -149,6 +149,8 @@ func areGeneralNames(s cryptobyte.String) bool {
 			return false
 		}
 		switch n := tag & 0x1f; {
+		case n == 4 && !dn.Each(name, anyAttribute), (n == 0 || n == 3 || n == 5) && name.Empty():
+			return false
 		case n > 8, (n == 0 || n == 3 || n == 4 || n == 5) != (tag&0x20 != 0):
 			return false
 		}

@@ -83,7 +83,7 @@ var differences = []struct {
 		},
 	},
 	{
-		regexp.MustCompile(`^error (7|20) at depth \d+: `),
+		notRevoked,
 		"the certificate's authorityKeyIdentifier is not its issuer's; RFC 5280 section 4.2.1.1 has it for finding issuers, and the signature decides",
 		func(w *generated, leaf *x509.Certificate) bool {
 			return slices.ContainsFunc(append(certs{leaf}, w.intermediates...), func(c *x509.Certificate) bool {
@@ -118,6 +118,15 @@ var differences = []struct {
 		"an authority for any usage; RFC 5280 section 4.2.1.12 counts clientAuth among them, and OpenSSL wants it named",
 		func(w *generated, _ *x509.Certificate) bool {
 			return w.anyIssuer(func(p *x509.Certificate) bool { return slices.Contains(p.ExtKeyUsage, x509.ExtKeyUsageAny) })
+		},
+	},
+	{
+		regexp.MustCompile(`^error 4[78] at depth 0: `),
+		"a common name that looks like a DNS name, without an alternative one: OpenSSL applies constraints on DNS names to it, and no mapping takes it for one",
+		func(w *generated, leaf *x509.Certificate) bool {
+			return len(leaf.DNSNames) == 0 && strings.Contains(leaf.Subject.CommonName, ".") && w.anyIssuer(func(p *x509.Certificate) bool {
+				return len(p.PermittedDNSDomains)+len(p.ExcludedDNSDomains) > 0
+			})
 		},
 	},
 	{
@@ -234,6 +243,11 @@ func compare(t *testing.T, w *generated, now time.Time, r *rand.Rand, counts map
 			depths, ours = verifyRaw(v, raw, w.intermediates)
 		}
 		said := answers[i]
+		if ours == nil && said == "" { // not read, or the process ended before it came to it: alone
+			alone := *w
+			alone.leaves = [][]byte{raw}
+			said = askOpenSSL(t, &alone, now)[0]
+		}
 		switch {
 		case ours == nil && said == "OK":
 			counts["both trust it"]++
@@ -349,8 +363,8 @@ func askOpenSSL(t *testing.T, w *generated, now time.Time) []string {
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
-		if _, ok := errors.AsType[*exec.ExitError](err); !ok || ctx.Err() != nil {
-			t.Fatal(err)
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || !exit.Exited() {
+			t.Fatalf("%v\n%s", err, stderr.String())
 		}
 	}
 	out := make([]string, len(w.leaves))
