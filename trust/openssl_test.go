@@ -151,8 +151,11 @@ var notRevoked = regexp.MustCompile(`^error (\d|1\d|2[^3]|[3-9]\d) at depth \d+:
 var ofAnchor = regexp.MustCompile(`^error (?:3|8|44) at depth (\d+): `)
 
 // explain finds the difference for each error that OpenSSL says; false where one has none.
-// depths are those of the anchors of our chains.
-func explain(w *generated, raw []byte, said string, depths map[string]bool) (why string, ok bool) {
+func explain(w *generated, raw []byte, said string, chains [][]*x509.Certificate) (why string, ok bool) {
+	depths := map[string]bool{} // of the anchors of our chains
+	for _, chain := range chains {
+		depths[fmt.Sprint(len(chain)-1)] = true
+	}
 	leaf, err := x509.ParseCertificate(raw)
 	if err != nil || said == "" {
 		return "", false
@@ -238,14 +241,19 @@ func compare(t *testing.T, w *generated, now time.Time, r *rand.Rand, counts map
 	}
 	answers := askOpenSSL(t, w, now)
 	for i, raw := range w.leaves {
-		ours, depths := errors.New("the configuration is refused"), map[string]bool(nil)
+		ours := errors.New("the configuration is refused")
+		var chains [][]*x509.Certificate
 		if refused == nil {
-			depths, ours = verifyRaw(v, raw, w.intermediates)
+			chains, ours = verifyRaw(v, raw, w.intermediates)
 		}
 		said := answers[i]
-		if ours == nil && said == "" { // not read, or the process ended before it came to it: alone
-			alone := *w
-			alone.leaves = [][]byte{raw}
+		if ours == nil && said == "" {
+			// Of a file with one certificate that it cannot read OpenSSL reads none. Those of
+			// our chains it has to read.
+			alone := generated{anchors: w.anchors, lists: w.lists, leaves: [][]byte{raw}, partial: w.partial}
+			for _, chain := range chains {
+				alone.intermediates = append(alone.intermediates, chain[1:max(1, len(chain)-1)]...)
+			}
 			said = askOpenSSL(t, &alone, now)[0]
 		}
 		switch {
@@ -257,7 +265,7 @@ func compare(t *testing.T, w *generated, now time.Time, r *rand.Rand, counts map
 			word, _, _ := strings.Cut(ours.Error(), ":")
 			counts["only OpenSSL trusts it: "+word]++
 		default:
-			if why, ok := explain(w, raw, said, depths); ok {
+			if why, ok := explain(w, raw, said, chains); ok {
 				counts["only we trust it: "+why]++
 				continue
 			}
@@ -268,21 +276,14 @@ func compare(t *testing.T, w *generated, now time.Time, r *rand.Rand, counts map
 	}
 }
 
-// verifyRaw returns the depths of the anchors of the chains.
-func verifyRaw(v *trust.Verifier, raw []byte, intermediates certs) (map[string]bool, error) {
+// verifyRaw returns the chains that we trust.
+func verifyRaw(v *trust.Verifier, raw []byte, intermediates certs) ([][]*x509.Certificate, error) {
 	leaf, err := x509.ParseCertificate(raw)
 	if err != nil {
 		return nil, fmt.Errorf("not parsed: %w", err)
 	}
 	verified, err := v.Verify(context.Background(), append(certs{leaf}, intermediates...))
-	if err != nil {
-		return nil, err
-	}
-	depths := map[string]bool{}
-	for _, chain := range verified.Chains() {
-		depths[fmt.Sprint(len(chain)-1)] = true
-	}
-	return depths, nil
+	return verified.Chains(), err
 }
 
 // keep writes a case to where it stays, for looking into it.
