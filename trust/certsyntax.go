@@ -19,9 +19,9 @@ func checkCertificateSyntax(c *x509.Certificate) error {
 	malformed := func(what string) error { return errors.New("malformed " + what) }
 	input := cryptobyte.String(c.Raw)
 	var all, tbs, outer, inner, version, name, validity, key cryptobyte.String
-	var signature, keyBits asn1.BitString
+	var signature, keyBits []byte
 	if !input.ReadASN1(&all, der.SEQUENCE) || !input.Empty() ||
-		!all.ReadASN1Element(&tbs, der.SEQUENCE) || !all.ReadASN1(&outer, der.SEQUENCE) || !all.ReadASN1BitString(&signature) || !all.Empty() {
+		!all.ReadASN1Element(&tbs, der.SEQUENCE) || !all.ReadASN1(&outer, der.SEQUENCE) || !all.ReadASN1BitStringAsBytes(&signature) || !all.Empty() {
 		return malformed("Certificate")
 	}
 	if !bytes.Equal(tbs, c.RawTBSCertificate) {
@@ -44,7 +44,7 @@ func checkCertificateSyntax(c *x509.Certificate) error {
 	if !tbs.ReadASN1Element(&name, der.SEQUENCE) || !dn.Each(name, anyAttribute) {
 		return malformed("subject")
 	}
-	if !tbs.ReadASN1(&key, der.SEQUENCE) || !key.ReadASN1(&inner, der.SEQUENCE) || !isAlgorithm(inner) || !key.ReadASN1BitString(&keyBits) || !key.Empty() {
+	if !tbs.ReadASN1(&key, der.SEQUENCE) || !key.ReadASN1(&inner, der.SEQUENCE) || !isAlgorithm(inner) || !key.ReadASN1BitStringAsBytes(&keyBits) || !key.Empty() {
 		return malformed("subjectPublicKeyInfo")
 	}
 	var extensions cryptobyte.String
@@ -107,17 +107,53 @@ func isCertificateExtension(id asn1.ObjectIdentifier, value []byte) bool {
 		}
 		return ok
 	case id.Equal(oidSAN):
+		return s.ReadASN1(&inner, der.SEQUENCE) && s.Empty() && areGeneralNames(inner)
+	case id.Equal(oidPoints):
 		ok := s.ReadASN1(&inner, der.SEQUENCE) && s.Empty()
 		for ok && !inner.Empty() {
-			var name cryptobyte.String
-			var tag der.Tag
-			ok = inner.ReadAnyASN1(&name, &tag) && tag&0xc0 == 0x80
+			ok = readPoint(&inner)
 		}
 		return ok
 	case id.Equal(oidAuthorityKey):
 		return isListExtension(id, value)
 	case id.Equal(oidSubjectKey):
 		return s.ReadASN1(&inner, der.OCTET_STRING) && s.Empty()
+	}
+	return true
+}
+
+// readPoint takes a DistributionPoint (RFC 5280 section 4.2.1.13) off the front of s.
+func readPoint(s *cryptobyte.String) bool {
+	var point, name, full, issuer cryptobyte.String
+	var hasName, hasIssuer bool
+	var tag der.Tag
+	if !s.ReadASN1(&point, der.SEQUENCE) || !point.ReadOptionalASN1(&name, &hasName, der.Tag(0).Constructed().ContextSpecific()) ||
+		!point.SkipOptionalASN1(der.Tag(1).ContextSpecific()) ||
+		!point.ReadOptionalASN1(&issuer, &hasIssuer, der.Tag(2).Constructed().ContextSpecific()) || !point.Empty() {
+		return false
+	}
+	if hasName && (!name.ReadAnyASN1(&full, &tag) || !name.Empty() || tag != der.Tag(0).Constructed().ContextSpecific() && tag != der.Tag(1).Constructed().ContextSpecific() ||
+		tag == der.Tag(0).Constructed().ContextSpecific() && !areGeneralNames(full)) {
+		return false
+	}
+	return !hasIssuer || areGeneralNames(issuer)
+}
+
+// areGeneralNames reports whether s is the content of a GeneralNames (RFC 5280 section
+// 4.2.1.6): the structured kinds are constructed, the plain ones are not.
+func areGeneralNames(s cryptobyte.String) bool {
+	for !s.Empty() {
+		var name cryptobyte.String
+		var tag der.Tag
+		if !s.ReadAnyASN1(&name, &tag) || tag&0xc0 != 0x80 {
+			return false
+		}
+		switch n := tag & 0x1f; {
+		case n == 4 && !dn.Each(name, anyAttribute), (n == 0 || n == 3 || n == 5) && name.Empty():
+			return false
+		case n > 8, (n == 0 || n == 3 || n == 4 || n == 5) != (tag&0x20 != 0):
+			return false
+		}
 	}
 	return true
 }

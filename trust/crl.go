@@ -159,7 +159,7 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 		return
 	}
 	if len(l.known) == 0 {
-		v.warnings = append(v.warnings, fmt.Sprintf("no known authority signed the CRL of %s: it speaks only for a certificate whose chain shows an issuer of that name and key; name that issuer in crl_issuers, or take the list out",
+		v.warnings = append(v.warnings, fmt.Sprintf("no known authority signed the CRL of %s: it counts only for certificates whose chain shows an issuer of that name and key; name that issuer in crl_issuers, or remove the list",
 			quote(list.Issuer.String())))
 	}
 	if now.After(l.until) {

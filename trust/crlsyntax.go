@@ -157,7 +157,12 @@ func isListExtension(id asn1.ObjectIdentifier, value []byte) bool {
 		return s.ReadASN1Integer(n) && s.Empty() && n.Sign() >= 0 && n.BitLen() < 8*serialSize
 	case id.Equal(oidAuthorityKey):
 		var inner cryptobyte.String
-		return s.ReadASN1(&inner, der.SEQUENCE) && s.Empty() && inAscendingTags(inner, 0, 1, 2)
+		var id, names, serial cryptobyte.String
+		var hasID, hasNames, hasSerial bool
+		return s.ReadASN1(&inner, der.SEQUENCE) && s.Empty() && inner.ReadOptionalASN1(&id, &hasID, der.Tag(0).ContextSpecific()) &&
+			inner.ReadOptionalASN1(&names, &hasNames, der.Tag(1).Constructed().ContextSpecific()) &&
+			inner.ReadOptionalASN1(&serial, &hasSerial, der.Tag(2).ContextSpecific()) && inner.Empty() &&
+			hasNames == hasSerial && areGeneralNames(names) && (!hasSerial || len(serial) > 0)
 	}
 	return true
 }
