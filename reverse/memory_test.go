@@ -48,7 +48,11 @@ func TestMemoryOfAFullTunnel(t *testing.T) {
 				io.WriteString(conn, tc.head)
 				switch {
 				case tc.began:
-					<-shop.began
+					select {
+					case <-shop.began:
+					case <-time.After(patience):
+						t.Fatal("the request did not arrive")
+					}
 				case tc.head != "":
 					conn.SetReadDeadline(time.Now().Add(patience))
 					must[*http.Response](t)(http.ReadResponse(bufio.NewReaderSize(conn, 16), &http.Request{Method: "GET"}))
