@@ -60,13 +60,13 @@ var (
 )
 
 // admitAddr counts a connection of an address. When too many connections are open it
-// waits for one to end, as long as a client may take for its first message; the next
-// ones wait in the kernel's queue.
+// waits for one to end, twice as long as a client may take for its first message, so that
+// the places of silent ones come free in time; the next ones wait in the kernel's queue.
 func (g *Gateway) admitAddr(addr netip.Prefix) error {
 	if !g.passing.TakeAddr(addr) {
 		return errPerIP
 	}
-	wait := g.config.Passthrough.Handshake
+	wait := 2 * g.config.Passthrough.Handshake
 	until := time.Now().Add(wait)
 	timer := time.AfterFunc(wait, g.passing.Wake)
 	defer timer.Stop()
