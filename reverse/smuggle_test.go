@@ -205,8 +205,7 @@ func places(t *testing.T, w *witness) []place {
 		place{"tunnel behind a guard", plain("outer", newGuard(t, w.observe("guard outside")).Handler(d.gateway)), []string{"413", "403", "200", "some", "read", "/denied/x"}},
 		place{"tunnel behind a time for the request", plain("outer timed", d.gateway, func(c *ports.Config) { c.Limits.Request = 3 * time.Second }), []string{"413", "200", "some", "read"}},
 	)
-	var torn *dmz
-	torn = newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) { short(external) })
+	torn := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) { short(external) })
 	connected(t, torn.serverConfig(t, orders, w.handler("handler that cuts", abrupt(func() { lose(torn) })), "orders"))
 	all = append(all, place{"tunnel that is cut", torn.external.Addr().String(), []string{"cut"}})
 	none := newDMZ(t, func(g *reverse.GatewayConfig, external, _ *ports.Config) { short(external); g.QueueWait = -1 })
