@@ -114,6 +114,14 @@ func isCertificateExtension(id asn1.ObjectIdentifier, value []byte) bool {
 			ok = readPoint(&inner)
 		}
 		return ok
+	case id.Equal(oidConstraints):
+		ok := s.ReadASN1(&inner, der.SEQUENCE) && s.Empty()
+		for tag := der.Tag(0); ok && tag <= 1; tag++ {
+			var trees cryptobyte.String
+			var present bool
+			ok = inner.ReadOptionalASN1(&trees, &present, tag.Constructed().ContextSpecific()) && (!present || areSubtrees(trees))
+		}
+		return ok && inner.Empty()
 	case id.Equal(oidAuthorityKey):
 		return isListExtension(id, value)
 	case id.Equal(oidSubjectKey):
@@ -137,6 +145,21 @@ func readPoint(s *cryptobyte.String) bool {
 		return false
 	}
 	return !hasIssuer || areGeneralNames(issuer)
+}
+
+// areSubtrees reports whether s is the content of a GeneralSubtrees (RFC 5280 section
+// 4.2.1.10): each has one name, and nothing behind its distances.
+func areSubtrees(s cryptobyte.String) bool {
+	for ok := true; !s.Empty(); {
+		var tree, name cryptobyte.String
+		var tag der.Tag
+		ok = s.ReadASN1(&tree, der.SEQUENCE) && tree.ReadAnyASN1Element(&name, &tag) && areGeneralNames(name) &&
+			tree.SkipOptionalASN1(der.Tag(0).ContextSpecific()) && tree.SkipOptionalASN1(der.Tag(1).ContextSpecific()) && tree.Empty()
+		if !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // areGeneralNames reports whether s is the content of a GeneralNames (RFC 5280 section

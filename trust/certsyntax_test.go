@@ -2,6 +2,8 @@ package trust_test
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -116,4 +118,41 @@ func FuzzCertificateSyntax(f *testing.F) {
 			t.Errorf("trusted: %x", c.Raw)
 		}
 	})
+}
+
+// crypto/x509 passes over what stands behind the name of a subtree. OpenSSL does not.
+func TestNameConstraintsWithAStrayAreRefused(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA("Client CA")
+	v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{ca.Cert}, Profile: trust.Compatible})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := []byte{0x82, 2, 'a', 'b'}
+	subtree := func(inside ...byte) []byte { return append([]byte{0x30, byte(len(inside))}, inside...) }
+	constraints := func(tag byte, trees []byte, behind ...byte) []byte {
+		inside := append([]byte{tag, byte(len(trees))}, trees...)
+		inside = append(inside, behind...)
+		return append([]byte{0x30, byte(len(inside))}, inside...)
+	}
+	for what, row := range map[string]struct {
+		value []byte
+		good  bool
+	}{
+		"one name":                {constraints(0xa0, subtree(name...)), true},
+		"two subtrees":            {constraints(0xa1, append(subtree(name...), subtree(name...)...)), true},
+		"two names in one":        {constraints(0xa0, subtree(append(slices.Clone(name), name...)...)), false},
+		"something behind, twice": {constraints(0xa0, subtree(append(slices.Clone(name), 0x80, 1, 0, 0x80, 1, 0)...)), false},
+	} {
+		with := func(c *x509.Certificate) {
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Value: row.value})
+		}
+		for where, presented := range map[string][]*x509.Certificate{
+			"the leaf": ca.Leaf("alice", with).Presented(), "an intermediate": ca.SubCA("Sub", with).Leaf("alice").Presented(),
+		} {
+			if _, err := v.Verify(t.Context(), presented); (err == nil) != row.good {
+				t.Errorf("%s in %s: %v", what, where, err)
+			}
+		}
+	}
 }
