@@ -14,12 +14,16 @@ import (
 const pause = 30 * time.Second
 
 // checkRevocation asks the CRLs, and then the responder, about every certificate of a
-// chain but its anchor. An anchor is revoked by taking it away. The time is until when
-// the answers hold; the error is ErrUndecided where the responder must be asked and wait
-// is false.
+// chain but its anchor. An anchor is revoked by taking it out, and by the list of a known
+// authority that issued it; no list is needed to show that it is good. The time is until
+// when the answers hold; the error is ErrUndecided where the responder must be asked and
+// wait is false.
 func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time, wait bool) (time.Time, error) {
 	var unknown error
 	anchor := dn.Canonical(chain[len(chain)-1].RawSubject)
+	if last := chain[len(chain)-1]; len(v.revokedAnchors) > 0 && v.revokedAnchors[FingerprintOf(last)] {
+		return until, reason.Refuse(reason.Revoked, "its anchor "+quote(last.Subject.String())+" is revoked")
+	}
 	undecided := false
 	for i, c := range chain[:len(chain)-1] {
 		revoked, why, end := v.status(c, chain[i+1], anchor, now)
