@@ -66,6 +66,9 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 // status answers for one certificate of a chain that ends at an anchor of this
 // canonical name: revoked, or why that is not known, or (both empty) good until end.
 func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.Time) (revoked bool, why string, end time.Time) {
+	if !isListable(c.SerialNumber) {
+		return false, "its serial number is longer than those that a CRL can hold", end
+	}
 	why = "no CRL of issuer " + quote(c.Issuer.String())
 	own := false          // a list of the issuer's own key is there
 	var byOther time.Time // until when a list of its successor shows that c is good
@@ -83,6 +86,9 @@ func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.T
 			return true, "", time.Time{} // also when the list is stale or partial
 		}
 		own = own || mine
+		if l.old {
+			continue // fail closed: where its successor has ended, nothing is known
+		}
 		switch partial := l.coverage(c); {
 		case partial != "":
 			why = partial

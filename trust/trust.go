@@ -172,6 +172,7 @@ func New(c Config) (*Verifier, error) {
 		}
 		v.addCRL(list, now)
 	}
+	v.markReplaced()
 	v.markRevoked()
 	v.checkModes(&wrong, len(c.CRLs))
 	v.checkRevoked(&wrong, c.MustBeRevoked, now)
