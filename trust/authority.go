@@ -99,8 +99,9 @@ func (v *Verifier) markRevoked() {
 // by its own list: only taking it out of the anchors does that.
 func (v *Verifier) revokedByLists(c *x509.Certificate) bool {
 	issuers, revoked := 0, 0
+	name := dn.Canonical(c.RawIssuer)
 	for _, parent := range v.authorities {
-		if bytes.Equal(parent.cert.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) || !issuedBy(c, parent) {
+		if parent.name != name || bytes.Equal(parent.cert.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) || c.CheckSignatureFrom(parent.cert) != nil {
 			continue
 		}
 		issuers++
