@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -231,4 +232,22 @@ func TestB19_URLsOfCertificatesAreNeverAsked(t *testing.T) {
 	if n := hits.Load(); n > 0 {
 		t.Errorf("%d requests to URLs of certificates", n)
 	}
+}
+
+// A list that could not be fetched at a reload is fetched when its server is back, and
+// the changes that came with it are in effect then.
+//
+// Covers I14.
+func TestReloadThatCouldNotFetchIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	d := newDistribution(t, s.ca.CRL(2, []*big.Int{s.bob.Cert.SerialNumber}))
+	d.down.Store(true)
+	var ahead atomic.Int64
+	l := s.start(mtlsguard.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	s.put(config, strings.Replace(s.get(config), "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl, new.crl]\n      fetch: [{url: %q, file: new.crl}]", d.URL), 1))
+	eventually(t, "the reload fails", func() bool { return len(l.log.find("event", "reload", "outcome", "failed")) > 0 })
+	d.down.Store(false)
+	ahead.Store(int64(2 * time.Minute))
+	l.waitFor("bob is revoked", func() string { return ask(s.client(s.bob), l.url("internal", "/whoami")) }, "refused")
 }

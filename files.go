@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 )
@@ -22,6 +23,16 @@ const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
 type files struct {
 	fsys fs.FS // nil: the operating system's
 	read fileset.Set
+	// retry is when the same content may load although it did not: a CRL begins to be
+	// valid, a server answers again. Zero: never, only other content can help.
+	retry time.Time
+}
+
+// retryAt notes a time for retry. The earliest counts.
+func (f *files) retryAt(at time.Time) {
+	if f.retry.IsZero() || at.Before(f.retry) {
+		f.retry = at
+	}
 }
 
 func newFiles(fsys fs.FS) *files { return &files{fsys: fsys, read: fileset.Set{}} }

@@ -166,6 +166,10 @@ func (l *loader) crlFiles(path string, n named) []string {
 // firstFetch is how long a CRL that is not there yet may take at the start.
 const firstFetch = 10 * time.Second
 
+// refetch is how long a reload waits before it tries again to fetch a CRL that is not
+// there.
+const refetch = time.Minute
+
 // sources are the CRLs to keep fresh. One whose file is not there yet is fetched
 // now: without it nothing could start.
 func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate) []crlfetch.Source {
@@ -197,6 +201,7 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 		err := (&crlfetch.Fetcher{Now: l.options.Now}).Fetch(ctx, s)
 		cancel()
 		if err != nil {
+			l.files.retryAt(l.options.now().Add(refetch))
 			l.wrong.Add(mistake.Mistake{File: path, Line: f.node.Line, What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.url, err), Hint: "put the file there by hand, or mend the way to the server"})
 			continue
 		}
@@ -268,7 +273,11 @@ func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate)
 	l.wrong.Merge(err, mistake.Mistake{File: name})
 	var out []placedCRL
 	for _, crl := range found {
-		if err := trust.CheckCRL(crl.List, authorities, l.options.now()); err != nil {
+		now := l.options.now()
+		if err := trust.CheckCRL(crl.List, authorities, now); err != nil {
+			if crl.List.ThisUpdate.After(now) { // the CA's clock is ahead: what it revokes must not wait for the next list
+				l.files.retryAt(crl.List.ThisUpdate)
+			}
 			l.wrong.Merge(placed(err, name, crl.Line), mistake.Mistake{File: name, Line: crl.Line})
 			continue
 		}

@@ -138,7 +138,7 @@ var mistakeRows = []mistakeRow{
 	{"a text", whole(config, "hello\n"), config, 1, "not a mapping"},
 	{"nothing", whole(config, ""), config, 0, "empty"},
 	{"comments only", whole(config, "# nothing\n"), config, 0, "empty"},
-	{"garbage", whole(config, "\x00\x01\xff\xfe"), config, 0, "not YAML"},
+	{"garbage", whole(config, "\x00\x01\xff\xfe"), config, 1, "control character U+0000"},
 	{"an alias to nowhere", yaml("users: users.yaml", "users: *somewhere"), config, 0, "not YAML"},
 	{"the configuration is a directory", without(config, folder), config, 0, "not a file"},
 	{"the configuration is a pipe", without(config, fifo), config, 0, "not a file"},

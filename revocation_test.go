@@ -2,8 +2,10 @@ package mtlsguard_test
 
 import (
 	"crypto/x509"
+	"math/big"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,5 +281,31 @@ func TestI10_DERHasNoLines(t *testing.T) {
 	s.put("ca.crl", whole[:len(whole)-1])
 	if err := l.server.Reload(); err == nil {
 		t.Error("a PEM file that is cut off is taken")
+	}
+}
+
+// A list that is dated a little ahead of our clock is refused, and in effect as soon as
+// its time comes: what it revokes does not wait for the next list.
+//
+// Covers I14.
+func TestListThatIsNotValidYetIsLoadedWhenItIs(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	var ahead atomic.Int64
+	l := s.start(mtlsguard.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	asks := func() string { return ask(s.client(s.bob), l.url("internal", "/whoami")) }
+	l.waitFor("bob is let in", asks, "200 bob")
+	s.put("ca.crl", crlPEM(s.ca.CRL(2, []*big.Int{s.bob.Cert.SerialNumber}, func(list *x509.RevocationList) {
+		list.ThisUpdate = time.Now().Add(10 * time.Minute)
+	})))
+	failed := func() int { return len(l.log.find("event", "reload", "outcome", "failed", "file", s.path("ca.crl"))) }
+	eventually(t, "the list is refused", func() bool { return failed() > 0 })
+	if got := asks(); got != "200 bob" {
+		t.Errorf("before its time: %s", got)
+	}
+	ahead.Store(int64(11 * time.Minute))
+	l.waitFor("bob is revoked", asks, "refused")
+	if n := failed(); n != 1 {
+		t.Errorf("%d lines tell of one list", n)
 	}
 }

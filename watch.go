@@ -67,20 +67,22 @@ func (s *Server) alarm(g *generation, told map[string]bool) map[string]bool {
 	return aging
 }
 
-// look reloads if there is a change that has settled. What is put in force is what
-// has settled, not what was begun to be written right after.
+// look reloads if there is a change that has settled, or if what failed before may load
+// by now. What is put in force is what has settled, not what was begun to be written
+// right after.
 func (s *Server) look(ctx context.Context) {
 	s.mu.Lock()
 	tried := s.tried
 	s.mu.Unlock()
-	if !tried.changed() {
+	due := !tried.retry.IsZero() && !s.options.now().Before(tried.retry)
+	if !due && !tried.changed() {
 		return
 	}
 	settled := func(f *files) fileset.Set {
 		return fileset.Settled(ctx, f.again, func(now fileset.Set) time.Duration { return now.Pause(tried.read) })
 	}
 	calm := settled(tried)
-	if calm == nil || calm.Same(tried.read) {
+	if calm == nil || !due && calm.Same(tried.read) {
 		return
 	}
 	_ = s.reload(ctx, func(f *files) bool { // it logs what it has to say

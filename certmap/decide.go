@@ -2,12 +2,18 @@ package certmap
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
+
+// ErrDisabled is wrapped by a refusal as Unmapped of a certificate that a mapping names and
+// shuts out. No other user may be given to such a certificate, the one for unmapped
+// certificates neither. A mapper that bans certificates refuses with it too.
+var ErrDisabled = errors.New("certmap: the mapping is disabled")
 
 // Map finds the one user of a verified leaf on a port.
 //
@@ -16,6 +22,8 @@ import (
 // another. Among those in force there must be one user: two are Ambiguous. Without
 // any in force the certificate is nobody's: MappingExpired if one is out of its
 // time, else Unmapped.
+//
+// A refusal of a certificate whose mappings are disabled wraps ErrDisabled.
 //
 // Only memory is looked at, so ctx is not.
 func (t *Table) Map(_ context.Context, v trust.Verified, port string) (Match, error) {
@@ -120,7 +128,7 @@ func (f *tally) answer() (Match, error) {
 	case f.late != 0:
 		return Match{}, reason.Refuse(reason.MappingExpired, "mapping "+id(f.late)+" is out of its time")
 	case f.off != 0:
-		return Match{}, reason.Refuse(reason.Unmapped, "mapping "+id(f.off)+" is disabled")
+		return Match{}, &reason.Refusal{Reason: reason.Unmapped, Detail: "mapping " + id(f.off) + " is disabled", Err: ErrDisabled}
 	}
 	return Match{}, reason.Refuse(reason.Unmapped, "no mapping matches")
 }

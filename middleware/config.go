@@ -45,7 +45,7 @@ type Config struct {
 	// What follows is for every port that PerPort does not name.
 
 	Fallback       Fallback        // Strict
-	Unmapped       string          // a user for believed certificates that are nobody's; empty refuses them
+	Unmapped       string          // the user for trusted certificates that no mapping matches; empty refuses them
 	Methods        []string        // known beyond GET HEAD POST PUT PATCH DELETE OPTIONS
 	Authenticators []Authenticator // asked in order when no certificate was sent
 

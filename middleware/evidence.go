@@ -111,8 +111,10 @@ func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcom
 			o.refuse(reason.PolicyError, "the mapper failed")
 			return false
 		}
-		nobody := refusal.Reason == reason.Unmapped || refusal.Reason == reason.MappingExpired
-		if !nobody || p.Unmapped == "" {
+		// Fail closed: a mapping that is disabled or out of its time matches. Whoever disables
+		// it shuts the certificate out, and does not make it the user for unmapped ones.
+		unmapped := refusal.Reason == reason.Unmapped && !errors.Is(err, certmap.ErrDisabled)
+		if !unmapped || p.Unmapped == "" {
 			o.refuse(refusal.Reason, refusal.Detail)
 			return false
 		}

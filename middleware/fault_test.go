@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/middleware"
@@ -244,5 +245,41 @@ func TestDebugExplains(t *testing.T) {
 		if s := dial(t, port, shared().pairs[who], false).get("/x"); len(s.Explained) == 0 {
 			t.Errorf("%q: nothing explained: %s", who, s.Body)
 		}
+	}
+}
+
+// A disabled mapping, one out of its time, and a mapper that bans shut a certificate out:
+// it does not become the user for unmapped certificates.
+//
+// Covers C22.
+func TestDisabledCertificateIsNotTheUnmappedUser(t *testing.T) {
+	t.Parallel()
+	with := func(change func(*certmap.Mapping)) certmap.Mapper {
+		m := mappings()
+		for i := range m {
+			change(&m[i])
+		}
+		return must[*certmap.Table](t)(certmap.New(m...))
+	}
+	for _, row := range []struct {
+		name string
+		m    certmap.Mapper
+		want reason.Reason
+	}{
+		{"disabled", with(func(m *certmap.Mapping) { m.Disabled = true }), reason.Unmapped},
+		{"over", with(func(m *certmap.Mapping) { m.NotAfter = time.Now().Add(-time.Hour) }), reason.MappingExpired},
+		{"not yet", with(func(m *certmap.Mapping) { m.NotBefore = time.Now().Add(time.Hour) }), reason.MappingExpired},
+		{"banned", mapFunc(func() (certmap.Match, error) {
+			return certmap.Match{}, &reason.Refusal{Reason: reason.Unmapped, Detail: "banned", Err: certmap.ErrDisabled}
+		}), reason.Unmapped},
+	} {
+		port := newPort(t, "p", ports.Request)
+		serve(t, newGuard(t, func(c *middleware.Config) { c.Map, c.Unmapped = row.m, "guest" }).Handler(echo), port)
+		both(t, func(t *testing.T, h2 bool) {
+			dial(t, port, shared().alice, h2).get("/x").want(t, 403, row.want)
+			if row.name != "banned" {
+				dial(t, port, shared().stranger, h2).get("/x").wantUser(t, "guest")
+			}
+		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
@@ -101,14 +100,15 @@ func (c *checker) split(file string, n int, raw []byte) []string {
 	if bytes.IndexByte(raw, '\r') >= 0 {
 		return bad("the line holds a carriage return that does not end it", "lines end with LF or CR LF")
 	}
+	if _, what := escape.Misleading(raw); what != "" {
+		return bad("the line holds "+what, escape.MisleadingHint)
+	}
 	raw = bytes.Trim(raw, " \t")
 	if len(raw) == 0 || raw[0] == '#' {
 		return nil
 	}
 	line := string(raw)
 	switch {
-	case !utf8.ValidString(line):
-		return bad("the line is not valid UTF-8", "save the file as plain UTF-8")
 	case strings.Contains(line, `"`):
 		return bad("the line holds a quote", "fields are not quoted and hold no commas")
 	}

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ type authority struct {
 	cert    *x509.Certificate
 	name    string   // canonical
 	anchors []string // canonical names of the anchors that it leads to, its own included
-	revoked bool     // by a list of the authority that issued it
+	revoked bool     // by a list of an authority above it
 }
 
 // addAuthorities collects the anchors and the configured CRL issuers, and finds out
@@ -70,18 +71,58 @@ func issuedBy(c *x509.Certificate, parent *authority) bool {
 	return parent.name == dn.Canonical(c.RawIssuer) && c.CheckSignatureFrom(parent.cert) == nil
 }
 
-// markRevoked finds the CRL issuers that a list revokes: theirs then knows nothing.
+// markRevoked finds the authorities and the anchors that the lists revoke. The list of a
+// revoked CRL issuer shows nothing any more, and no chain may end at a revoked anchor:
+// an intermediate that is an anchor beside its root is still revoked by the root's list.
 func (v *Verifier) markRevoked() {
-	for _, a := range v.authorities {
-		for _, parent := range v.authorities {
-			if parent == a || !issuedBy(a.cert, parent) {
-				continue
-			}
-			for _, l := range v.crls[parent.name] {
-				a.revoked = a.revoked || slices.Contains(l.known, parent) && l.revokes(a.cert.SerialNumber)
+	if v.revocation == Off || len(v.crls) == 0 {
+		return
+	}
+	for changed := true; changed; { // at most once for each authority
+		changed = false
+		for _, a := range v.authorities {
+			if !a.revoked && v.revokedByLists(a.cert) {
+				a.revoked, changed = true, true
 			}
 		}
 	}
+	for _, a := range v.anchors {
+		if a != nil && v.revokedByLists(a) {
+			v.revokedAnchors[FingerprintOf(a)] = true
+			v.warnings = append(v.warnings, fmt.Sprintf("the anchor %s, serial %X, is revoked by the CRL of an authority above it: no chain that ends at it is trusted; take it out of the anchors", quote(a.Subject.String()), a.SerialNumber))
+		}
+	}
+}
+
+// revokedByLists reports whether a list of a known authority revokes an authority or
+// anchor, or every known authority that issued it. Nothing that signed itself is revoked
+// by its own list: only taking it out of the anchors does that.
+func (v *Verifier) revokedByLists(c *x509.Certificate) bool {
+	issuers, revoked := 0, 0
+	name := dn.Canonical(c.RawIssuer)
+	for _, parent := range v.authorities {
+		if parent.name != name || bytes.Equal(parent.cert.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) || c.CheckSignatureFrom(parent.cert) != nil {
+			continue
+		}
+		issuers++
+		if parent.revoked {
+			revoked++
+		}
+		for _, l := range v.crls[parent.name] {
+			if l.isOf(parent) && l.revokes(c.SerialNumber) {
+				return true
+			}
+		}
+	}
+	return issuers > 0 && revoked == issuers
+}
+
+// isOf reports whether a list is an authority's: its own key signed it, or that of a known
+// authority of its name under one of its anchors (see byOtherKey).
+func (l *crl) isOf(a *authority) bool {
+	return slices.ContainsFunc(l.known, func(k *authority) bool {
+		return k == a || slices.ContainsFunc(k.anchors, func(name string) bool { return slices.Contains(a.anchors, name) })
+	})
 }
 
 // byOtherKey reports whether a list that the issuer's own key did not sign is of the same

@@ -31,6 +31,7 @@ type crl struct {
 	serials [][serialSize]byte
 	scope   scope
 	until   time.Time
+	old     bool         // a newer list of its series is here: it revokes, and shows nothing else
 	known   []*authority // of the list's name, whose key signed it
 
 	mu      sync.Mutex
@@ -168,12 +169,28 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 	}
 }
 
+// markReplaced finds the lists that a newer one has replaced.
+func (v *Verifier) markReplaced() {
+	for _, lists := range v.crls {
+		for _, l := range lists {
+			l.old = slices.ContainsFunc(lists, func(other *crl) bool {
+				signed := len(l.known) > 0 || len(l.list.AuthorityKeyId) > 0 // else the two may be of two keys
+				return signed && l.sameSeries(other) && slices.Equal(l.known, other.known) && Older(l.list, other.list)
+			})
+		}
+	}
+}
+
+// isListable reports whether a list can hold a serial number: CheckCRL refuses longer
+// ones, so that no list shows that their certificates are not revoked.
+func isListable(serial *big.Int) bool { return serial.Sign() >= 0 && serial.BitLen() <= 8*serialSize }
+
 // revokes reports whether the list names a serial. A certificate on hold
 // (RFC 5280 section 5.3.1) is revoked while it is on the list.
 func (l *crl) revokes(serial *big.Int) bool {
 	var s [serialSize]byte
-	if serial.Sign() < 0 || serial.BitLen() > 8*serialSize {
-		return false // no list holds such a serial: CheckCRL refuses it
+	if !isListable(serial) {
+		return false
 	}
 	serial.FillBytes(s[:])
 	i := sort.Search(len(l.serials), func(i int) bool { return bytes.Compare(l.serials[i][:], s[:]) >= 0 }) // compares in place

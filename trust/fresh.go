@@ -56,12 +56,12 @@ func (v *Verifier) isRevoked(c *x509.Certificate, now time.Time) (issued, revoke
 	return issued, false
 }
 
-// newest returns the lists in force: of each issuer, key and scope the newest.
+// newest returns the current lists: of each issuer, key and scope the newest.
 func (v *Verifier) newest() []*crl {
 	var out []*crl
 	for _, lists := range v.crls {
 		for _, l := range lists {
-			if !slices.ContainsFunc(lists, func(other *crl) bool { return l.sameSeries(other) && Older(l.list, other.list) }) {
+			if !l.old {
 				out = append(out, l)
 			}
 		}

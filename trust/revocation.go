@@ -14,12 +14,16 @@ import (
 const pause = 30 * time.Second
 
 // checkRevocation asks the CRLs, and then the responder, about every certificate of a
-// chain but its anchor. An anchor is revoked by taking it away. The time is until when
-// the answers hold; the error is ErrUndecided where the responder must be asked and wait
-// is false.
+// chain but its anchor. An anchor is revoked by taking it out, and by the list of a known
+// authority that issued it; no list is needed to show that it is good. The time is until
+// when the answers hold; the error is ErrUndecided where the responder must be asked and
+// wait is false.
 func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time, wait bool) (time.Time, error) {
 	var unknown error
 	anchor := dn.Canonical(chain[len(chain)-1].RawSubject)
+	if last := chain[len(chain)-1]; len(v.revokedAnchors) > 0 && v.revokedAnchors[FingerprintOf(last)] {
+		return until, reason.Refuse(reason.Revoked, "its anchor "+quote(last.Subject.String())+" is revoked")
+	}
 	undecided := false
 	for i, c := range chain[:len(chain)-1] {
 		revoked, why, end := v.status(c, chain[i+1], anchor, now)
@@ -62,6 +66,9 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 // status answers for one certificate of a chain that ends at an anchor of this
 // canonical name: revoked, or why that is not known, or (both empty) good until end.
 func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.Time) (revoked bool, why string, end time.Time) {
+	if !isListable(c.SerialNumber) {
+		return false, "its serial number is longer than those that a CRL can hold", end
+	}
 	why = "no CRL of issuer " + quote(c.Issuer.String())
 	own := false          // a list of the issuer's own key is there
 	var byOther time.Time // until when a list of its successor shows that c is good
@@ -79,6 +86,9 @@ func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.T
 			return true, "", time.Time{} // also when the list is stale or partial
 		}
 		own = own || mine
+		if l.old {
+			continue // fail closed: where its successor has ended, nothing is known
+		}
 		switch partial := l.coverage(c); {
 		case partial != "":
 			why = partial

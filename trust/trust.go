@@ -120,6 +120,8 @@ type Verifier struct {
 	generation  uint64
 	warnings    []string
 	cache       *cache
+
+	revokedAnchors map[Digest]bool // by fingerprint
 }
 
 // generations counts the verifiers of this process, so that no two share a
@@ -144,6 +146,8 @@ func New(c Config) (*Verifier, error) {
 		now:        c.Now,
 		generation: generations.Add(1),
 		cache:      newCache(),
+
+		revokedAnchors: map[Digest]bool{},
 	}
 	if v.now == nil {
 		v.now, v.system = time.Now, true
@@ -168,6 +172,7 @@ func New(c Config) (*Verifier, error) {
 		}
 		v.addCRL(list, now)
 	}
+	v.markReplaced()
 	v.markRevoked()
 	v.checkModes(&wrong, len(c.CRLs))
 	v.checkRevoked(&wrong, c.MustBeRevoked, now)

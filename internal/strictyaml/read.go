@@ -22,6 +22,11 @@ func Read(file string, data []byte) (root *yaml.Node, err error) {
 			root, err = nil, &mistake.Mistake{File: file, What: "this is not YAML"}
 		}
 	}()
+	// YAML of version 1.1 ends a line where neither editors nor other programs do, so that a
+	// mapping can stand behind a comment, unseen. It also reads UTF-16.
+	if at, what := escape.Misleading(data); what != "" {
+		return nil, &mistake.Mistake{File: file, Line: 1 + bytes.Count(data[:at], []byte("\n")), What: "the file holds " + what, Hint: escape.MisleadingHint}
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	switch err := decoder.Decode(&document); {

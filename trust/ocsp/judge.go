@@ -77,7 +77,7 @@ func (c *Client) worst(about []*single, produced, now time.Time) (verdict, error
 		case err != nil:
 			failed = err
 		case v.status == trust.StatusRevoked:
-			if v.thisUpdate.After(revoked.thisUpdate) {
+			if revoked.status != trust.StatusRevoked || v.thisUpdate.After(revoked.thisUpdate) {
 				revoked = v
 			}
 		case good.until.IsZero() || v.until.Before(good.until):
