@@ -88,7 +88,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o.hop.answer.begin(h.guard, w, r, &o)
 		defer o.hop.answer.end()
 	}
-	h.next.ServeHTTP(w, s.passOn(r, identity.NewContext(r.Context(), o.Identity)))
+	inner := s.passOn(r, identity.NewContext(r.Context(), o.Identity))
+	defer keepForm(r, inner)
+	h.next.ServeHTTP(w, inner)
 }
 
 // Identify does everything but ask the policy. What it lets through has an
@@ -113,7 +115,9 @@ func (g *Guard) Identify(next http.Handler) http.Handler {
 			defer o.hop.answer.end()
 		}
 		ctx := identity.NewContext(r.Context(), o.Identity)
-		next.ServeHTTP(w, s.passOn(r, context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o})))
+		inner := s.passOn(r, context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o}))
+		defer keepForm(r, inner)
+		next.ServeHTTP(w, inner)
 	})
 }
 
@@ -143,7 +147,9 @@ func (g *Guard) Authorize(next http.Handler) http.Handler {
 			return
 		}
 		s.observe(r, &o, start)
-		next.ServeHTTP(w, withoutRawPath(r))
+		inner := withoutRawPath(r)
+		defer keepForm(r, inner)
+		next.ServeHTTP(w, inner)
 	})
 }
 

@@ -79,8 +79,17 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	b.begun.Store(true)
-	b.conn.raw.limitRead(time.Now().Add(b.limits.Idle))
+	b.limit(b.limits.Idle)
 	return b.read(p)
+}
+
+// limit begins a wait for the client. A body that has ended waits for nothing: a deadline
+// would end the read by which net/http sees the client go away, and the request's context
+// with it.
+func (b *limitedBody) limit(wait time.Duration) {
+	if !b.ended.Load() && !b.over.Load() {
+		b.conn.raw.limitRead(time.Now().Add(wait))
+	}
 }
 
 func (b *limitedBody) read(p []byte) (int, error) {
@@ -91,7 +100,7 @@ func (b *limitedBody) read(p []byte) (int, error) {
 
 // Close reads the rest, as that of net/http does. It also ends a Read under way.
 func (b *limitedBody) Close() error {
-	b.conn.raw.limitRead(time.Now().Add(b.limits.Headers))
+	b.limit(b.limits.Headers)
 	err := b.ReadCloser.Close()
 	if err == nil {
 		b.note(io.EOF) // or there was too much: then net/http closes the connection
@@ -105,7 +114,11 @@ func (b *limitedBody) Close() error {
 // net/http takes a body whose trailer is wrong for a closed one.
 func (b *limitedBody) note(err error) {
 	switch {
-	case err == nil || b.ended.Load() || b.failed.Load():
+	case err == nil || b.failed.Load():
+	case b.ended.Load():
+		if !b.over.Load() { // else the deadline is another request's
+			b.conn.raw.limitRead(time.Time{}) // two calls at one time, and the other has found the end
+		}
 	case err == io.EOF, errors.Is(err, http.ErrBodyReadAfterClose): // net/http has found the end, or closes the connection
 		b.ended.Store(true)
 		b.conn.raw.limitRead(time.Time{}) // net/http waits for the client to go away

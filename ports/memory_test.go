@@ -85,6 +85,24 @@ func TestMemoryOfStrangers(t *testing.T) {
 			own := tls.Client(c, clientConfig(nil, h1))
 			fmt.Fprintf(own, "GET / HTTP/1.1\r\nHost: localhost\r\nA: %s", strings.Repeat("x", 64_000))
 		}},
+		{"half of many headers, HTTP/1.1", 1200, func(c net.Conn) {
+			own := tls.Client(c, clientConfig(nil, h1))
+			b := []byte("GET / HTTP/1.1\r\nHost: localhost\r\n")
+			for i := 0; len(b) < 64_000; i++ {
+				b = fmt.Appendf(b, "%x:\r\n", i)
+			}
+			own.Write(b)
+		}},
+		{"half of many headers, HTTP/2", 500, func(c net.Conn) {
+			own := tls.Client(c, clientConfig(nil, h2only))
+			f := &framer{own}
+			f.preface()
+			b := getHead("/")
+			for i := range 1900 {
+				b = append(b, named(fmt.Sprintf("%x", i), "")...)
+			}
+			f.frame(frameHeaders, 0, 1, b)
+		}},
 		{"half of large headers, HTTP/2", 250, func(c net.Conn) {
 			own := tls.Client(c, clientConfig(nil, h2only))
 			f := &framer{own}

@@ -126,3 +126,45 @@ func TestReadersThatOutliveTheirHandler(t *testing.T) {
 	}
 	eventually(t, "the end", func() bool { return p.Open() == 0 })
 }
+
+// Covers H21. A handler that has read a body to its end may read or close it again: no
+// deadline for the client begins then, which would end the request's context.
+func TestBodyThatHasEndedHasNoDeadline(t *testing.T) {
+	t.Parallel()
+	discard := func(r *http.Request) { io.Copy(io.Discard, r.Body) }
+	rows := map[string]func(*http.Request){
+		"read":              discard,
+		"closed":            func(r *http.Request) { r.Body.Close() },
+		"read, then closed": func(r *http.Request) { discard(r); r.Body.Close() },
+		"read twice":        func(r *http.Request) { discard(r); discard(r) },
+		"closed twice":      func(r *http.Request) { r.Body.Close(); r.Body.Close() },
+		"closed, then read": func(r *http.Request) { r.Body.Close(); discard(r) },
+	}
+	atOnce(rows, func(name string, use func(*http.Request)) {
+		c := brisk(t, ports.None)
+		c.Limits.Headers, c.Limits.Idle = 100*time.Millisecond, 100*time.Millisecond
+		p := newPort(t, c)
+		serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			use(r)
+			select {
+			case <-r.Context().Done():
+				io.WriteString(w, "cancelled")
+			case <-time.After(500 * time.Millisecond): // longer than both limits
+				io.WriteString(w, "served")
+			}
+		}), p)
+		own, err := dial(t, p, clientConfig(nil, h1))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		res, err := own.http.Post("https://localhost/", "text/plain", strings.NewReader("body"))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		if body, err := io.ReadAll(res.Body); string(body) != "served" {
+			t.Errorf("%s: %q, %v", name, body, err)
+		}
+	})
+}

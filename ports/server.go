@@ -240,10 +240,9 @@ func between(next http.Handler, l Limits) http.Handler {
 				w.Header().Set("Connection", "close")
 			}
 		}
-		if headerSize(r) > l.HeaderBytes {
-			w.Header().Set("Connection", "close")
-			http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
-			return
+		next := next
+		if headerSize(r) > l.HeaderBytes || len(r.Trailer) > mostTrailers {
+			next = http.HandlerFunc(headersTooLarge)
 		}
 		if !ok || c.raw == nil {
 			next.ServeHTTP(w, r) // not through a port, or imagined: the deadlines of net/http remain
@@ -264,6 +263,11 @@ func between(next http.Handler, l Limits) http.Handler {
 		c.raw.limitRequest(end)
 		serveHTTP1(next, w, r, c, l)
 	})
+}
+
+func headersTooLarge(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Connection", "close")
+	http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
 }
 
 // headerSize is the size of the request's head as HTTP/1.1 writes it (RFC 9112

@@ -3,6 +3,7 @@ package ports
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,8 +35,9 @@ type http2Writer interface {
 type stream struct {
 	http2Writer
 	conn *Conn
-	idle time.Duration
-	end  time.Time // of the whole request; zero: never
+	idle time.Duration // for the client to send the next byte of the body
+	take time.Duration // for the client to take the next part of the answer
+	end  time.Time     // of the whole request; zero: never
 	body io.ReadCloser
 
 	request http.Request // the handler's: net/http keeps its own until the client has taken the answer
@@ -85,9 +87,23 @@ func (l *streams) remove(s *stream) (swept bool) {
 	return s.swept
 }
 
+// net/http keeps the map of the trailers that a request announces, and what arrives of
+// them, as long as the stream is open; only its end releases them. The map of 64 KiB of
+// names has 700 KiB, and a name in HPACK's table costs the client nothing.
+const (
+	mostTrailers     = 100             // announced; a request with more is refused
+	takeWithTrailers = 4 * time.Second // replaces Limits.Idle, for taking the answer
+)
+
 // serveStream serves a request of HTTP/2.
 func serveStream(next http.Handler, w http2Writer, r *http.Request, c *Conn, l Limits) {
-	s := &stream{http2Writer: w, conn: c, idle: l.Idle}
+	s := &stream{http2Writer: w, conn: c, idle: l.Idle, take: l.Idle}
+	switch {
+	case len(r.Trailer) > mostTrailers:
+		panic(http.ErrAbortHandler) // resets the stream: an answer could wait for its window
+	case r.Trailer != nil:
+		s.take = min(l.Idle, takeWithTrailers)
+	}
 	if l.Request > 0 {
 		s.end = time.Now().Add(l.Request)
 	}
@@ -107,8 +123,20 @@ func (s *stream) release(r *http.Request) {
 	if s.body != nil {
 		s.body.Close()
 	}
-	*r = http.Request{Method: r.Method, MultipartForm: s.request.MultipartForm} // what net/http still looks at
+	left := http.Request{
+		Method: r.Method, URL: &url.URL{}, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+		Header: http.Header{}, Body: http.NoBody, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
+		MultipartForm: s.request.MultipartForm, // net/http removes its files
+	}
+	if len(r.RequestURI)+len(r.Host) <= mostTarget {
+		left.URL, left.RequestURI, left.Host = r.URL, r.RequestURI, r.Host
+	}
+	*r = *left.WithContext(r.Context())
 }
+
+// mostTarget is how many bytes of a request's target and host stay when the rest is let go
+// of. A handler around that of Configure, an access log say, still has the request.
+const mostTarget = 1 << 10
 
 // finish limits the time for what net/http writes after the handler: the rest of its
 // buffer, the end of the stream, trailers.
@@ -117,10 +145,10 @@ func (s *stream) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.returned = true
-	if !swept && !s.asked {
+	if !swept && !s.asked && s.take == s.idle {
 		return // the deadline that net/http set is still there
 	}
-	end := time.Now().Add(s.idle)
+	end := time.Now().Add(s.take)
 	for _, t := range []time.Time{s.end, atEpoch(s.deadline.Load())} {
 		if !t.IsZero() && t.Before(end) {
 			end = t
@@ -138,7 +166,7 @@ func (l *streams) sweep(now time.Duration) {
 			s.swept = true
 			actions = append(actions, s.extend)
 		}
-		if !s.cutOut && s.deadline.Load() == 0 && s.out.stalled(now, leastIn(s.idle), s.idle) {
+		if !s.cutOut && s.deadline.Load() == 0 && s.out.stalled(now, leastIn(s.take), s.take) {
 			s.cutOut = true
 			actions = append(actions, s.cutWrite)
 		}
@@ -192,7 +220,7 @@ var longAgo = time.Unix(1, 0)
 func (s *stream) Write(p []byte) (n int, err error) {
 	s.begin()
 	defer s.out.done()
-	for most := int(leastIn(s.idle)); ; {
+	for most := int(leastIn(s.take)); ; {
 		piece := p[n:min(n+most, len(p))]
 		m, err := s.http2Writer.Write(piece)
 		n += m
@@ -207,7 +235,7 @@ func (s *stream) Write(p []byte) (n int, err error) {
 func (s *stream) WriteString(p string) (n int, err error) {
 	s.begin()
 	defer s.out.done()
-	for most := int(leastIn(s.idle)); ; {
+	for most := int(leastIn(s.take)); ; {
 		piece := p[n:min(n+most, len(p))]
 		m, err := s.http2Writer.WriteString(piece)
 		n += m

@@ -83,6 +83,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, 
 		Gateway: gateway, GatewayAddr: link.addr, Service: says.service, Remote: says.remote, ServerName: says.sni,
 	})
 	own := r.WithContext(ctx)
+	defer func() { r.MultipartForm = own.MultipartForm }() // net/http removes its files
 	own.RemoteAddr = says.remote
 	answer := steady{ResponseWriter: w, failed: func(err error) {
 		s.observe(Event{Kind: Failed, Services: s.config.Services, Remote: says.remote, Err: err})

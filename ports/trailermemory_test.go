@@ -1,0 +1,144 @@
+package ports_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// named is a literal header field of HPACK whose name and value are short.
+func named(name, value string) []byte {
+	return append(append([]byte{0, byte(len(name))}, name...), append([]byte{byte(len(value))}, value...)...)
+}
+
+// Covers H19. net/http keeps what it knows of a request's trailers as long as the stream
+// is open, so a client that grants no window must not keep the stream for Limits.Idle.
+func TestStreamsWithTrailersEndSoon(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"a short refusal": 10, "an answer that waits for the window": 100_000} {
+		for _, ends := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, %t", name, ends), func(t *testing.T) {
+				t.Parallel()
+				c, _ := config(t, ports.None) // Limits.Idle is two minutes
+				p := newPort(t, c)
+				serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					io.WriteString(w, strings.Repeat("x", size))
+				}), p)
+				own, err := dial(t, p, clientConfig(nil, h2only))
+				if err != nil {
+					t.Fatal(err)
+				}
+				own.SetDeadline(time.Now().Add(20 * time.Second))
+				f := &framer{own}
+				f.preface(setting{settingInitialWindow, 0})
+				flags := byte(flagEndHeaders)
+				if ends {
+					flags |= flagEndStream
+				}
+				f.frame(frameHeaders, flags, 1, append(getHead("/"), named("trailer", "a")...))
+				if !ends {
+					f.frame(frameHeaders, flagEndHeaders|flagEndStream, 1, named("a", "b"))
+				}
+				head := make([]byte, 9)
+				for {
+					if _, err := io.ReadFull(own, head); err != nil {
+						t.Fatal("the stream was not reset: ", err)
+					}
+					if head[3] == frameReset && binary.BigEndian.Uint32(head[5:]) == 1 {
+						return
+					}
+					io.CopyN(io.Discard, own, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
+				}
+			})
+		}
+	}
+}
+
+// Covers H19. The map of announced trailers is many times as large as their names.
+func TestManyTrailersAreRefused(t *testing.T) {
+	t.Parallel()
+	c, _ := config(t, ports.None)
+	p := newPort(t, c)
+	serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), p)
+	for _, version := range []tlsOption{h1, h2only} {
+		own, err := dial(t, p, clientConfig(nil, version))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{100, 101} { // in this order: a refusal may end the connection
+			ask := func() (int, error) {
+				r, _ := http.NewRequest("POST", "https://localhost/", io.NopCloser(strings.NewReader("x")))
+				r.Trailer = http.Header{}
+				for i := range n {
+					r.Trailer.Set(fmt.Sprint("a", i), "")
+				}
+				res, err := own.http.Do(r)
+				if err != nil {
+					return 0, err
+				}
+				return res.StatusCode, res.Body.Close()
+			}
+			if code, err := ask(); (n > 100) != (err != nil || code == 431) {
+				t.Errorf("%d names: %d, %v", n, code, err)
+			}
+		}
+	}
+}
+
+// Covers M3. A handler around that of Configure, an access log say, looks at the request
+// when it has been answered.
+func TestRequestAfterItsAnswer(t *testing.T) {
+	t.Parallel()
+	c, _ := config(t, ports.None)
+	p := newPort(t, c)
+	l, err := p.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "served") })}
+	p.Configure(srv)
+	seen := make(chan string, 1)
+	configured := srv.Handler
+	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				seen <- fmt.Sprint("panic: ", v)
+			}
+		}()
+		configured.ServeHTTP(w, r)
+		_, ok := ports.FromContext(r.Context())
+		r.Header.Set("A", "b")
+		r.Body.Close()
+		seen <- fmt.Sprint(r.Method, " ", r.URL.Path, " ", r.Host, " ", r.Proto, " ", ok)
+	})
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	for _, row := range []struct {
+		option tlsOption
+		path   string
+		want   string
+	}{
+		{h1, "/x", "GET /x localhost HTTP/1.1 true"},
+		{h2only, "/x", "GET /x localhost HTTP/2.0 true"},
+		{h2only, "/" + strings.Repeat("x", 2000), "GET   HTTP/2.0 true"}, // is let go of
+	} {
+		own, err := dial(t, p, clientConfig(nil, row.option))
+		if err != nil {
+			t.Fatal(err)
+		}
+		own.SetDeadline(time.Now().Add(patience))
+		if _, _, err := own.get(row.path); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-seen; got != row.want {
+			t.Errorf("%q, want %q", got, row.want)
+		}
+		own.Close()
+	}
+}
