@@ -88,7 +88,7 @@ func obey(text string) error {
 	if err != nil {
 		return err
 	}
-	g, err := reverse.NewGateway(reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}})
+	g, err := reverse.NewGateway(reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, CallerShare: 100})
 	if err != nil {
 		return err
 	}

@@ -48,10 +48,17 @@ func TestMemoryOfAFullTunnel(t *testing.T) {
 				io.WriteString(conn, tc.head)
 				switch {
 				case tc.began:
-					<-shop.began
+					select {
+					case <-shop.began:
+					case <-time.After(patience):
+						t.Fatal("an upload did not reach its handler")
+					}
 				case tc.head != "":
 					conn.SetReadDeadline(time.Now().Add(patience))
-					must[*http.Response](t)(http.ReadResponse(bufio.NewReaderSize(conn, 16), &http.Request{Method: "GET"}))
+					res := must[*http.Response](t)(http.ReadResponse(bufio.NewReaderSize(conn, 16), &http.Request{Method: "GET"}))
+					if res.StatusCode >= 300 {
+						t.Fatalf("answered %s", res.Status)
+					}
 				}
 			}
 			most := 0
