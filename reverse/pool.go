@@ -260,12 +260,16 @@ func (p *pool) oldest(q *queue) int {
 	return -1
 }
 
-// add puts a tunnel into service. It is false when the pool is closed or full.
-func (p *pool) add(t *gatewayEnd, most int) bool {
+// add puts a tunnel into service, if ok says so under the pool's lock. The error is that
+// of a pool that is closed or full.
+func (p *pool) add(t *gatewayEnd, most int, ok func() bool) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.tunnels) >= most {
-		return false
+	switch {
+	case p.closed || len(p.tunnels) >= most:
+		return false, errUnavailable
+	case !ok():
+		return false, nil
 	}
 	p.tunnels[t] = struct{}{}
 	for _, s := range t.services {
@@ -273,7 +277,7 @@ func (p *pool) add(t *gatewayEnd, most int) bool {
 		q.tunnels = append(q.tunnels, t)
 	}
 	p.handOut(t.services)
-	return true
+	return true, nil
 }
 
 // drain takes a tunnel out of service. It ends with its last request.
@@ -311,6 +315,7 @@ func (p *pool) leave(t *gatewayEnd) {
 			p.forget(s)
 		}
 	}
+	p.handOut(t.services) // a caller may hold more elsewhere: its places here do not count any more
 }
 
 // forget drops a service that has nothing, so that names which callers choose take no
