@@ -211,7 +211,8 @@ func (g *Gateway) admit(t *gatewayEnd) error {
 }
 
 // authorized asks whether a certificate may serve all of these services.
-func (g *Gateway) authorized(ctx context.Context, v trust.Verified, services []string) error {
+func (g *Gateway) authorized(ctx context.Context, v trust.Verified, services []string) (err error) {
+	defer recovered("Authorize", &err) // fail closed
 	allowed, err := g.config.Authorize(ctx, v.Chains()[0])
 	if err != nil {
 		return err

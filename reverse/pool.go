@@ -189,11 +189,21 @@ func (p *pool) ask(q *queue) *gatewayEnd {
 	if len(free) == 0 {
 		return nil
 	}
-	t := p.pick(free).tunnel
+	t := p.picked(free)
 	if t == nil || !t.free() || !slices.Contains(q.tunnels, t) {
 		return nil // fail closed: what was not offered serves nobody
 	}
 	return t
+}
+
+// picked is what Pick answers; nothing when it panics: the pool's lock is held.
+func (p *pool) picked(free []Conn) *gatewayEnd {
+	var err error
+	choice := func() Conn {
+		defer recovered("Pick", &err)
+		return p.pick(free)
+	}()
+	return choice.tunnel
 }
 
 // release gives a holder's place back.
