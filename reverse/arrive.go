@@ -46,6 +46,7 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	says := takeStated(r.Header)
+	caller := statedCallerOf(r.Header, says.remote)
 	statement := s.receiver.Load().Take(r.Header, r.Trailer)
 	clean(r.Header)
 	clean(r.Trailer)
@@ -53,11 +54,12 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 	case kindControl:
 		link.converse(w, r)
 	case kindStream, kindRequest, kindUpgrade:
-		if !s.admit(link) {
-			s.refuseBusy(w, &says)
+		give, err := s.admit(r.Context(), link, caller)
+		if err != nil {
+			s.refuseBusy(w, &says, err)
 			return
 		}
-		defer s.giveBack(link)
+		defer give()
 		if says.kind != kindStream {
 			s.serve(w, r, link, &says, statement)
 		} else if l := s.streams.Load(); l != nil {

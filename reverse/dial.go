@@ -165,11 +165,12 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 		raw.Close()
 		return nil, fmt.Errorf("reverse: %s: %w", addr, err)
 	}
+	now := receiver.GatewayTrust().Now()
 	t := &serverEnd{
 		link: newLink(c, buffered), addr: addr, presented: c.ConnectionState().PeerCertificates,
 		welcomed: make(chan struct{}), leaving: make(chan struct{}), forgotten: make(chan struct{}),
 		handlers: quota{most: int64(s.config.Streams)}, own: own,
-		renewAt: renewalOf(receiver.GatewayTrust().Now(), earliest(own.end(), endOfVerified(gateway))),
+		renewAt: earliest(renewalOf(now, own.end()), renewalOf(now, endOfVerified(gateway))),
 	}
 	t.server = s
 	t.gateway.Store(&gateway)

@@ -226,12 +226,12 @@ func continueForever(from net.Conn) { io.Copy(io.Discard, from) }
 
 func TestSilentPeerIsGone(t *testing.T) {
 	t.Parallel()
-	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Ping, c.PingTimeout = 50*time.Millisecond, 50*time.Millisecond }))
+	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Ping, c.PingTimeout = 50*time.Millisecond, time.Second }))
 	shop := newShop()
 	sc := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	r := newRelay(t, sc.Gateways[0])
 	sc.Gateways, sc.ServerName = []string{r.addr}, "localhost"
-	sc.Ping, sc.PingTimeout = 50*time.Millisecond, 50*time.Millisecond
+	sc.Ping, sc.PingTimeout = 50*time.Millisecond, time.Second
 	s := connected(t, sc)
 	c := d.client(t, alice, true)
 	waiting := make(chan seen, 1)
@@ -244,7 +244,7 @@ func TestSilentPeerIsGone(t *testing.T) {
 	r.hole.Store(true)
 	began := time.Now()
 	eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Conns()) == 0 })
-	t.Logf("gone from the gateway after %v (ping 50ms, timeout 50ms)", time.Since(began))
+	t.Logf("gone from the gateway after %v (ping 50 ms, timeout 1 s)", time.Since(began))
 	if got := <-waiting; got.Code != 502 {
 		t.Errorf("the request under way: %d", got.Code)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
@@ -87,6 +88,7 @@ type Gateway struct {
 	runs      sync.WaitGroup // tunnels
 	beginning sync.Mutex     // of one, and of Shutdown
 	leaving   bool           // no tunnel begins any more
+	rechecks  atomic.Uint64  // calls of Recheck that have begun
 }
 
 // NewGateway builds a Gateway. Every mistake is reported at once.
@@ -169,8 +171,10 @@ func callerOfPort(r *http.Request) (trust.Verified, error) {
 func (g *Gateway) Conns() []Conn { return g.pool.conns() }
 
 // Recheck asks Authorize again about every tunnel, and closes those that may not
-// serve any more what they serve: after a change of what it answers.
+// serve any more what they serve: after a change of what it answers. Registrations that
+// are under way are asked about again before they come into service.
 func (g *Gateway) Recheck(ctx context.Context) {
+	g.rechecks.Add(1) // before the list: see admit
 	for _, t := range g.pool.all() {
 		if err := g.authorized(ctx, t.verified, t.services); err != nil {
 			g.observe(Event{Kind: Refused, Services: t.services, Remote: t.remote, Certificate: t.verified, Reason: wordOf(err), Err: err})
@@ -179,8 +183,36 @@ func (g *Gateway) Recheck(ctx context.Context) {
 	}
 }
 
+// admit puts a tunnel into service. Authorize answered when the server registered, and
+// the server itself decides how long it takes from there to here. Where Recheck has been
+// called since, it has not seen this tunnel: Authorize is asked again, so that a server
+// cannot keep an old answer by waiting. Every tunnel that is added before Recheck makes
+// its list is in that list.
+func (g *Gateway) admit(t *gatewayEnd) error {
+	for {
+		asked := g.rechecks.Load()
+		if asked != t.asked {
+			ctx, cancel := context.WithTimeout(context.Background(), helloTime)
+			err := g.authorized(ctx, t.verified, t.services)
+			cancel()
+			if err != nil {
+				g.observe(Event{Kind: Refused, Services: t.services, Remote: t.remote, Certificate: t.verified, Reason: wordOf(err), Err: err})
+				return err
+			}
+			t.asked = asked
+		}
+		switch added, err := g.pool.add(t, g.config.Tunnels, func() bool { return g.rechecks.Load() == asked }); {
+		case err != nil:
+			return err
+		case added:
+			return nil
+		}
+	}
+}
+
 // authorized asks whether a certificate may serve all of these services.
-func (g *Gateway) authorized(ctx context.Context, v trust.Verified, services []string) error {
+func (g *Gateway) authorized(ctx context.Context, v trust.Verified, services []string) (err error) {
+	defer recovered("Authorize", &err) // fail closed
 	allowed, err := g.config.Authorize(ctx, v.Chains()[0])
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package reverse_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -257,5 +258,28 @@ func TestRequestThatWasNeverSeenAndHasNoOtherTunnel(t *testing.T) {
 	eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
 	if s := d.client(t, alice, true).get("/x"); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 		t.Errorf("answered %d %v", s.Code, s.Answer)
+	}
+}
+
+// A server that says drain again and again causes one event, and loses its tunnel.
+// Covers K23.
+func TestDrainIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	odd := newOdd(t, d, func(*oddServer, uint32) {})
+	eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+	c := d.client(t, alice, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { // what is under way keeps a tunnel open that drains
+		if res, err := c.http.Do(c.request("GET", "/x", nil).WithContext(ctx)); err == nil {
+			res.Body.Close()
+		}
+	}()
+	eventually(t, "the request", func() bool { return odd.seen.Load() == 1 })
+	odd.frame(0, 0, 1, []byte(strings.Repeat("drain\n", 1000)))
+	eventually(t, "the end of the tunnel", func() bool { return d.events.count(reverse.Gone) == 1 })
+	if n := d.events.count(reverse.Draining); n != 1 {
+		t.Errorf("%d events", n)
 	}
 }

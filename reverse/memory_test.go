@@ -51,11 +51,14 @@ func TestMemoryOfAFullTunnel(t *testing.T) {
 					select {
 					case <-shop.began:
 					case <-time.After(patience):
-						t.Fatal("the request did not arrive")
+						t.Fatal("an upload did not reach its handler")
 					}
 				case tc.head != "":
 					conn.SetReadDeadline(time.Now().Add(patience))
-					must[*http.Response](t)(http.ReadResponse(bufio.NewReaderSize(conn, 16), &http.Request{Method: "GET"}))
+					res := must[*http.Response](t)(http.ReadResponse(bufio.NewReaderSize(conn, 16), &http.Request{Method: "GET"}))
+					if res.StatusCode >= 300 {
+						t.Fatalf("answered %s", res.Status)
+					}
 				}
 			}
 			most := 0

@@ -103,7 +103,15 @@ func TestPassthroughIsBoundedInAll(t *testing.T) {
 	s := connected(t, d.serverConfig(t, orders, h, "orders"))
 	addr, _ := through(t, d, s, h)
 	silent(t, addr, "127.0.1.1", 2, nil)
-	newClient(t, addr, alice, true).get("/x").want(t, 200, "")
+	c := newClient(t, addr, alice, true)
+	eventually(t, "a place", func() bool { // each attempt waits as long as the silent ones may
+		res, err := c.http.Do(c.request("GET", "/x", nil).WithContext(t.Context()))
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
 	silent(t, addr, "127.0.1.1", 6, nil) // and through's cleanup waits for the end
 }
 

@@ -86,8 +86,8 @@ func (g *Gateway) pass(c net.Conn, service func(string) string) {
 		return
 	}
 	c.SetDeadline(time.Time{})
-	to := service(name)
-	if !validName(to) {
+	to, err := serviceOf(service, name)
+	if err != nil || !validName(to) {
 		return
 	}
 	h := holderOf(trust.Verified{}, c.RemoteAddr().String())
@@ -105,6 +105,12 @@ func (g *Gateway) pass(c net.Conn, service func(string) string) {
 		}
 		reset(c)
 	}
+}
+
+// serviceOf asks the program about a name that a stranger has chosen.
+func serviceOf(service func(string) string, name string) (to string, err error) {
+	defer recovered("the service of ServePassthrough", &err)
+	return service(name), nil
 }
 
 // carry moves bytes in both directions until the server has ended the connection.

@@ -189,11 +189,21 @@ func (p *pool) ask(q *queue) *gatewayEnd {
 	if len(free) == 0 {
 		return nil
 	}
-	t := p.pick(free).tunnel
+	t := p.picked(free)
 	if t == nil || !t.free() || !slices.Contains(q.tunnels, t) {
 		return nil // fail closed: what was not offered serves nobody
 	}
 	return t
+}
+
+// picked is what Pick answers; nothing when it panics: the pool's lock is held.
+func (p *pool) picked(free []Conn) *gatewayEnd {
+	var err error
+	choice := func() Conn {
+		defer recovered("Pick", &err)
+		return p.pick(free)
+	}()
+	return choice.tunnel
 }
 
 // release gives a holder's place back.
@@ -260,12 +270,16 @@ func (p *pool) oldest(q *queue) int {
 	return -1
 }
 
-// add puts a tunnel into service. It is false when the pool is closed or full.
-func (p *pool) add(t *gatewayEnd, most int) bool {
+// add puts a tunnel into service, if ok says so under the pool's lock. The error is that
+// of a pool that is closed or full.
+func (p *pool) add(t *gatewayEnd, most int, ok func() bool) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.tunnels) >= most {
-		return false
+	switch {
+	case p.closed || len(p.tunnels) >= most:
+		return false, errUnavailable
+	case !ok():
+		return false, nil
 	}
 	p.tunnels[t] = struct{}{}
 	for _, s := range t.services {
@@ -273,7 +287,7 @@ func (p *pool) add(t *gatewayEnd, most int) bool {
 		q.tunnels = append(q.tunnels, t)
 	}
 	p.handOut(t.services)
-	return true
+	return true, nil
 }
 
 // drain takes a tunnel out of service. It ends with its last request.
@@ -311,6 +325,7 @@ func (p *pool) leave(t *gatewayEnd) {
 			p.forget(s)
 		}
 	}
+	p.handOut(t.services) // a caller may hold more elsewhere: its places here do not count any more
 }
 
 // forget drops a service that has nothing, so that names which callers choose take no

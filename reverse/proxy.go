@@ -193,6 +193,9 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
 	u := *pr.In.URL // path and query as they came: the guard inside decides about them
 	u.Scheme, u.Host, u.User = "http", "tunnel", nil
 	pr.Out.URL, pr.Out.Host = &u, pr.In.Host
+	if pr.Out.Body == nil {
+		pr.Out.Trailer = nil // with names of trailers and no body net/http never ends the stream
+	}
 	for name := range pr.Out.Trailer {
 		if !mayTrail(name) {
 			delete(pr.Out.Trailer, name)

@@ -50,6 +50,7 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 		no(&reason.Refusal{Reason: reason.BadHeader, Detail: "the hello cannot be read", Err: err})
 		return
 	}
+	asked := g.rechecks.Load()
 	if err := g.authorized(r.Context(), verified, h.services); err != nil {
 		no(err)
 		return
@@ -61,7 +62,7 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 	}
 	t := &gatewayEnd{
 		link: newLink(conn, buffered.Reader), services: h.services, limit: min(h.streams, g.config.Streams),
-		verified: verified, remote: r.RemoteAddr, since: time.Now(),
+		verified: verified, remote: r.RemoteAddr, since: time.Now(), asked: asked,
 	}
 	if err := accept(conn); err != nil {
 		conn.Close()

@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
@@ -280,5 +283,38 @@ func TestMistakes(t *testing.T) {
 	}
 	if _, err := reverse.NewServer(reverse.ServerConfig{}); err == nil {
 		t.Error("the zero configuration is taken")
+	}
+}
+
+// A server that stops in the middle of its registration does not keep an answer of
+// Authorize that Recheck has made void. One that may still serve comes in. Covers K20.
+func TestRegistrationUnderWayIsRechecked(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string][]string{"may not serve any more": {"shared"}, "may still serve": {"orders"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var allowed atomic.Pointer[[]string]
+			allowed.Store(&[]string{"orders"})
+			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
+				c.Authorize = func(context.Context, []*x509.Certificate) ([]string, error) { return *allowed.Load(), nil }
+			}))
+			c, r := register(t, d, "orders")
+			must[int](t)(io.ReadFull(r, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))))
+			allowed.Store(&after)
+			d.gateway.Recheck(t.Context())
+			answer := "\x88\x00\x0dx-mtls-tunnel\x07control"
+			fmt.Fprintf(c, "\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00%c\x01\x04\x00\x00\x00\x01%s", len(answer), answer)
+			if after[0] == "orders" {
+				eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+				return
+			}
+			if word := d.events.refused(t); word != reason.Denied {
+				t.Errorf("refused as %q", word)
+			}
+			eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
+			if n := len(d.gateway.Conns()); n != 0 {
+				t.Errorf("%d tunnels", n)
+			}
+		})
 	}
 }

@@ -120,7 +120,10 @@ func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 		registration.Certificate = cert.forGateway
 	})
 	s := newShop()
-	config := d.serverConfig(t, serverCA.Leaf("orders", endsIn(96*time.Hour)), s, "orders")
+	config := d.serverConfig(t, orders, s, "orders")
+	own := serverCA.Leaf("orders", endsIn(96*time.Hour)).TLS()
+	own.Certificate = append(own.Certificate, testpki.NewCA("Former CA", endsIn(-time.Hour)).Cert.Raw) // out of use: it says nothing of the gateway's
+	config.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
 	config.Trust.Trust = verifying(t, gatewayCA, trust.ServerAuth, c.now)
 	in := connected(t, config)
 	cert.set(gatewayCA.Server(endsIn(96 * time.Hour)))

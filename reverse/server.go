@@ -51,7 +51,9 @@ type ServerConfig struct {
 	// Streams is how many requests one connection takes and how many handlers run for it
 	// at one time; 0 means 250. All connections together run at most Streams × Conns for
 	// each gateway. A handler counts until it returns, also when its caller is gone;
-	// a request above that is answered with 503 and reaches no handler.
+	// a request above that is answered with 503 and reaches no handler. So is one of a
+	// caller that is gone from handlers that still run, where as many run for that caller
+	// as there are places free.
 	Streams     int
 	Ping        time.Duration // after which a silent gateway is asked whether it is alive; 10 s
 	PingTimeout time.Duration // after which one that does not answer is gone; 5 s
@@ -81,6 +83,7 @@ type Server struct {
 	inner    *http.Server
 	links    *chanlisten.Listener // of inner
 	handlers quota
+	running  running
 	ready    chan struct{}
 	once     sync.Once
 	stop     context.CancelFunc // ends dialling
@@ -149,6 +152,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	s := &Server{
 		config: c, ready: make(chan struct{}), links: chanlisten.New(tunnelAddr{}), over: make(chan struct{}),
 		tunnels: map[*serverEnd]struct{}{}, taken: map[*watched]struct{}{},
+		running:  running{byCaller: map[statedCaller]map[context.Context]struct{}{}},
 		handlers: quota{most: int64(c.Streams) * int64(c.Conns) * int64(len(c.Gateways))},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())

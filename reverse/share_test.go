@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -240,4 +241,47 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 	if !slices.Equal(order, want) {
 		t.Errorf("served in the order\n%v, want\n%v", order, want)
 	}
+}
+
+// What a caller holds in a tunnel that leaves service does not keep it from the others:
+// a request that waits is served at once. Covers H16.
+func TestDrainedPlacesAreNotCounted(t *testing.T) {
+	t.Parallel()
+	var slow atomic.Pointer[string] // the address of the tunnel that is taken first
+	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
+		c.Streams, c.QueueWait = 4, time.Minute
+		c.Pick = func(free []reverse.Conn) reverse.Conn {
+			for _, f := range free {
+				if f.Remote == *slow.Load() {
+					return f
+				}
+			}
+			return free[0]
+		}
+	}))
+	shop := newShop()
+	c := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
+	c.Drain = patience
+	first := connected(t, c)
+	remote := d.gateway.Conns()[0].Remote
+	slow.Store(&remote)
+	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	eventually(t, "two tunnels", func() bool { return len(d.gateway.Conns()) == 2 })
+	caller := d.client(t, alice, true)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() { caller.get("/wait").want(t, 200, "") })
+		<-shop.began
+	}
+	all.Go(func() { caller.get("/x").want(t, 200, "") })
+	eventually(t, "a request that waits", func() bool { return d.gateway.Waiting() == 1 })
+	stopped := make(chan struct{})
+	go func() {
+		first.stop()
+		close(stopped)
+	}()
+	eventually(t, "its place", func() bool { return d.gateway.Waiting() == 0 })
+	close(shop.release)
+	all.Wait()
+	<-stopped
 }

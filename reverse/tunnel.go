@@ -22,6 +22,7 @@ type gatewayEnd struct {
 	verified trust.Verified
 	remote   string
 	since    time.Time
+	asked    uint64       // Gateway.rechecks before Authorize was asked last
 	busyAt   atomic.Int64 // when its server last refused a request because too many handlers run, in Unix nanoseconds
 	ended    atomic.Bool  // it takes no more requests
 	replace  func()       // called once when that is noticed; it must not be called under the pool's lock
@@ -128,9 +129,9 @@ func (g *Gateway) converse(t *gatewayEnd) error {
 		return fmt.Errorf("reverse: control: answered %d", res.StatusCode)
 	}
 	late.Stop()
-	if !g.pool.add(t, g.config.Tunnels) {
+	if err := g.admit(t); err != nil {
 		_ = t.speaker.say(wordBye)
-		return errUnavailable
+		return err
 	}
 	if err := t.speaker.say(wordWelcome); err != nil {
 		return err
@@ -139,10 +140,12 @@ func (g *Gateway) converse(t *gatewayEnd) error {
 		renew := time.AfterFunc(g.config.MaxAge, func() { g.renew(t) })
 		defer renew.Stop()
 	}
+	drains := false
 	return listen(res.Body, func(word string) bool {
-		if word != wordDrain {
+		if word != wordDrain || drains { // each one is an event: a server says it once
 			return false
 		}
+		drains = true
 		g.pool.drain(t)
 		g.observe(t.event(Draining, nil))
 		_ = t.speaker.say(wordAck) // a failure is the end of the connection, which we read next

@@ -156,6 +156,18 @@ func TestTrailers(t *testing.T) {
 	})
 }
 
+// A request that names trailers and has no body ends for its handler. Covers K22.
+func TestTrailersWithoutABody(t *testing.T) {
+	t.Parallel()
+	d := served(t, newShop())
+	both(t, func(t *testing.T, h2 bool) {
+		s := d.client(t, alice, h2).do(d.client(t, alice, h2).request("POST", "/trailers", nil, header("Trailer", "Up")))
+		if s.Code != 200 || s.Body != "map[]" {
+			t.Errorf("answered %d, %q", s.Code, s.Body)
+		}
+	})
+}
+
 type atEOF struct {
 	io.ReadCloser
 	f func()

@@ -159,7 +159,7 @@ func portConfig(name string, mode ports.ClientAuth, certificate *tls.Certificate
 	return ports.Config{
 		Name: name, Addr: "127.0.0.1:0", ClientAuth: mode, Trust: v,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil },
-		Limits:      ports.Limits{Drain: 50 * time.Millisecond, PerIP: 10_000, Handshakes: 64},
+		Limits:      ports.Limits{Drain: 50 * time.Millisecond, PerIP: 10_000, Handshakes: 64, Handshake: time.Minute}, // a busy machine is no fault
 	}
 }
 
@@ -169,7 +169,7 @@ func newDMZ(tb testing.TB, options ...dmzOption) *dmz {
 	own := gate.TLS()
 	external := portConfig("external", ports.Request, &web, believing(tb, userCA))
 	registration := portConfig("registration", ports.Require, &own, believing(tb, serverCA))
-	c := reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, Observe: d.events.record}
+	c := reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, Observe: d.events.record, Ping: time.Minute}
 	for _, o := range options {
 		o(&c, &external, &registration)
 	}
@@ -222,7 +222,7 @@ func (*dmz) baseConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services 
 		Name: "tunnel", Services: services,
 		Trust:       forwarded.Gateways{Names: []string{"localhost"}, Trust: believing(tb, gatewayCA)},
 		Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
-		Clients:     believing(tb, userCA), Handler: h, Conns: 1, ErrorLog: quiet,
+		Clients:     believing(tb, userCA), Handler: h, Conns: 1, ErrorLog: quiet, Ping: time.Minute,
 		Backoff: reverse.Backoff{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond},
 	}
 }

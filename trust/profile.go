@@ -54,6 +54,9 @@ func (v *Verifier) checkUsage(leaf *x509.Certificate) error {
 	}
 	// RFC 8446 section 4.4.2.2: a key usage, if there is one, must allow signatures. One
 	// without any bit is one too (RFC 5280 section 4.2.1.3: it must not be written).
+	if has(leaf, oidKeyUsage) && leaf.KeyUsage == 0 { // RFC 5280 section 4.2.1.3: one bit at least is set
+		return reason.Refuse(reason.WrongUsage, "the leaf's key usage allows nothing")
+	}
 	if v.profile == Strict && has(leaf, oidKeyUsage) && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return reason.Refuse(reason.WrongUsage, "the leaf's key usage does not allow digital signatures")
 	}

@@ -60,9 +60,9 @@ func TestStrictProfileRefusesWhatRFC5280Forbids(t *testing.T) {
 		who                *testpki.Pair
 		strict, compatible reason.Reason
 	}{
-		{"key usage without a bit, leaf", ca, ca.Leaf("alice", noUsage, with(true, noBits, 2, 5, 29, 15)), usage, ""},
-		{"key usage without a bit, not critical", ca, ca.Leaf("alice", noUsage, with(false, noBits, 2, 5, 29, 15)), usage, ""},
-		{"key usage of zero bits, written", ca, ca.Leaf("alice", noUsage, with(true, []byte{3, 2, 0, 0}, 2, 5, 29, 15)), usage, ""},
+		{"key usage without a bit, leaf", ca, ca.Leaf("alice", noUsage, with(true, noBits, 2, 5, 29, 15)), usage, usage},
+		{"key usage without a bit, not critical", ca, ca.Leaf("alice", noUsage, with(false, noBits, 2, 5, 29, 15)), usage, usage},
+		{"key usage of zero bits, written", ca, ca.Leaf("alice", noUsage, with(true, []byte{3, 2, 0, 0}, 2, 5, 29, 15)), usage, usage},
 		{"key usage without a bit, intermediate", ca, sub(noUsage, with(true, noBits, 2, 5, 29, 15)), bad, bad},
 		{"key usage without a bit, anchor", mute, mute.Leaf("alice"), bad, bad},
 		{"no key usage, intermediate", ca, sub(noUsage), "", ""},

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
@@ -126,5 +127,26 @@ func TestRefusedDirectories(t *testing.T) {
 	}
 	if _, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: crowd}); len(mistake.All(err)) != 1 {
 		t.Error(err)
+	}
+}
+
+// A credential that is gone from a folder may be about to be written anew: its alias
+// stays for a second and a half. Covers J15.
+func TestFileThatIsGoneForAMoment(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "a.pem", pemOf(alice))
+	put(t, dir, "b.pem", pemOf(bob))
+	keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(filepath.Join(dir, "a.pem"))
+	start := time.Now()
+	if err := keys.Reload(); err != nil || !slices.Equal(keys.Aliases(), []string{"b"}) {
+		t.Errorf("%v, %q", err, keys.Aliases())
+	}
+	if d := time.Since(start); d < 1500*time.Millisecond {
+		t.Errorf("it is gone after %v", d)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
+	"maps"
 	"sync"
 	"time"
 
@@ -60,7 +62,7 @@ func start(now func() time.Time, entries func() ([]Entry, error)) (*Files, error
 // Reload reads the files again. With any mistake, all of which are reported, what
 // was in force stays. Files that are as they were cost no more than reading them. A
 // change is taken when it has stayed as it is for half a second, or longer where a file
-// has become shorter: half a file may be a credential without its intermediates, and a
+// has become shorter or is gone: half a file may be a credential without its intermediates, and a
 // server would refuse it.
 func (f *Files) Reload() error { return f.reload(context.Background()) }
 
@@ -75,7 +77,7 @@ func (f *Files) reload(ctx context.Context) error {
 		return last.files
 	}
 	if first := read(); f.read != nil && !first.Same(f.read) {
-		settled := fileset.Settled(ctx, read, func(now fileset.Set) time.Duration { return now.Pause(f.read) })
+		settled := fileset.Settled(ctx, read, f.pause)
 		if settled == nil {
 			return cmp.Or[error](ctx.Err(), errChanging)
 		}
@@ -96,6 +98,24 @@ func (f *Files) reload(ctx context.Context) error {
 	defer f.mu.Unlock()
 	f.warnings = last.warnings
 	return nil
+}
+
+// pause is how long a change must stay as it is. A file that is gone from a folder may
+// be about to come back, as another one, and counts as one that has become shorter.
+func (f *Files) pause(now fileset.Set) time.Duration {
+	now = maps.Clone(now)
+	for name := range f.read {
+		if _, there := now[name]; !there {
+			now[name] = whole(fileset.Failed(fs.ErrNotExist))
+		}
+	}
+	return now.Pause(f.read)
+}
+
+// whole marks a file whose blocks are good together only.
+func whole(c fileset.Content) fileset.Content {
+	c.Whole = true
+	return c
 }
 
 // Warnings are what is wrong with the files in force without making them useless:
@@ -171,8 +191,7 @@ func (r *reading) take(alias, name string) []byte {
 }
 
 func (r *reading) keep(at string, c fileset.Content) {
-	c.Whole = true
-	r.files[at] = c
+	r.files[at] = whole(c)
 }
 
 func build(entries []Entry, sources []source) (credentials, error) {
