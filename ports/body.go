@@ -52,12 +52,11 @@ const mostUnread = 256 << 10
 // and the rest of the body would be read as the client's next request. So it is read
 // here, and a connection whose body did not reach its end is closed behind the answer.
 func serveBody(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l Limits) {
-	c.raw.limitRead(time.Now().Add(l.Headers)) // net/http reads the rest before it sends a large answer
 	body := &limitedBody{ReadCloser: r.Body, conn: c, limits: l, expects: r.Header.Get("Expect") != ""}
 	own := *r // a copy: net/http looks at the body of its own request
 	own.Body = body
 	defer func() { r.MultipartForm = own.MultipartForm }() // net/http removes its files
-	next.ServeHTTP(w, &own)
+	next.ServeHTTP(&bodyWriter{w, body}, &own)
 	body.finish(w) // after a panic net/http closes the connection
 }
 
@@ -71,6 +70,7 @@ type limitedBody struct {
 	ended   atomic.Bool // its end was reached, or net/http closes the connection
 	failed  atomic.Bool // a read has failed before that
 	over    atomic.Bool // the handler has returned
+	reads   atomic.Int32
 }
 
 // Read reads nothing once the handler has returned: what follows is another request's.
@@ -79,6 +79,8 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	b.begun.Store(true)
+	b.reads.Add(1)
+	defer b.reads.Add(-1)
 	b.limit(b.limits.Idle)
 	return b.read(p)
 }
@@ -89,6 +91,17 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 func (b *limitedBody) limit(wait time.Duration) {
 	if !b.ended.Load() && !b.over.Load() {
 		b.conn.raw.limitRead(time.Now().Add(wait))
+	}
+}
+
+// unlimit ends a wait that was not a Read.
+func (b *limitedBody) unlimit() {
+	switch {
+	case b.over.Load() || b.failed.Load() || b.conn.hijacked.Load():
+	case b.reads.Load() > 0:
+		b.limit(b.limits.Idle)
+	default:
+		b.conn.raw.limitRead(time.Time{})
 	}
 }
 

@@ -131,21 +131,28 @@ func TestReadersThatOutliveTheirHandler(t *testing.T) {
 // deadline for the client begins then, which would end the request's context.
 func TestBodyThatHasEndedHasNoDeadline(t *testing.T) {
 	t.Parallel()
-	discard := func(r *http.Request) { io.Copy(io.Discard, r.Body) }
-	rows := map[string]func(*http.Request){
-		"read":              discard,
-		"closed":            func(r *http.Request) { r.Body.Close() },
-		"read, then closed": func(r *http.Request) { discard(r); r.Body.Close() },
-		"read twice":        func(r *http.Request) { discard(r); discard(r) },
-		"closed twice":      func(r *http.Request) { r.Body.Close(); r.Body.Close() },
-		"closed, then read": func(r *http.Request) { r.Body.Close(); discard(r) },
+	type use = func(http.ResponseWriter, *http.Request)
+	discard := func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }
+	closes := func(_ http.ResponseWriter, r *http.Request) { r.Body.Close() }
+	half := func(_ http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 2)) }
+	flush := func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() } // net/http reads the rest itself
+	large := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat(" ", 100_000)) }
+	text := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, " ") }
+	rows := map[string][]use{
+		"read": {discard}, "closed": {closes}, "read, then closed": {discard, closes}, "read twice": {discard, discard}, "closed twice": {closes, closes}, "closed, then read": {closes, discard},
+		"answered": {flush}, "answered at length": {large}, "answered twice": {flush, text, flush}, "half read, then answered": {half, flush}, "answered, then read": {flush, discard},
+		"answered, then closed": {flush, closes}, "read, then answered": {discard, flush},
 	}
-	atOnce(rows, func(name string, use func(*http.Request)) {
+	atOnce(rows, func(name string, all []use) {
 		c := brisk(t, ports.None)
 		c.Limits.Headers, c.Limits.Idle = 100*time.Millisecond, 100*time.Millisecond
 		p := newPort(t, c)
 		serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			use(r)
+			if r.Method == http.MethodPost {
+				for _, use := range all {
+					use(w, r)
+				}
+			}
 			select {
 			case <-r.Context().Done():
 				io.WriteString(w, "cancelled")
@@ -163,8 +170,15 @@ func TestBodyThatHasEndedHasNoDeadline(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			return
 		}
+		if body, err := io.ReadAll(res.Body); strings.TrimSpace(string(body)) != "served" {
+			t.Errorf("%s: %d bytes, %q, %v", name, len(body), strings.TrimSpace(string(body)), err)
+		}
+		if res, err = own.http.Get("https://localhost/"); err != nil { // on the same connection
+			t.Errorf("%s: %v", name, err)
+			return
+		}
 		if body, err := io.ReadAll(res.Body); string(body) != "served" {
-			t.Errorf("%s: %q, %v", name, body, err)
+			t.Errorf("%s, the next request: %q, %v", name, body, err)
 		}
 	})
 }
