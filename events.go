@@ -108,6 +108,12 @@ func (e *events) handle(r slog.Record) {
 // flush waits for the log, but not for ever. Nobody calls it on a request's way.
 func (e *events) flush() { e.backlog.Wait(lastWords) }
 
+// enabled reports whether lines of a level are logged.
+func (e *events) enabled(level slog.Level) bool { return e.log.Enabled(context.Background(), level) }
+
+// dropped counts the lines that the log was too slow for.
+func (e *events) dropped() uint64 { return e.backlog.Dropped() }
+
 // record collects fields and leaves empty ones out.
 type record []slog.Attr
 
@@ -345,7 +351,7 @@ func remote(a net.Addr) string {
 func (e *events) reloadFailed(path string, err error) {
 	mistakes := mistake.All(err)
 	if len(mistakes) == 0 {
-		mistakes = []*Mistake{{File: path, What: err.Error()}}
+		mistakes = []*mistake.Mistake{{File: path, What: err.Error()}}
 	}
 	written, ofFile := 0, map[string]int{}
 	for _, m := range mistakes {

@@ -184,7 +184,7 @@ func (s *Server) guardOptions(number uint64) middleware.Config {
 	return middleware.Config{
 		Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
 		PerPort: map[string]middleware.PortConfig{},
-		Observe: s.observe, Time: s.options.Observe != nil || s.events.log.Enabled(context.Background(), slog.LevelInfo),
+		Observe: s.observe, Time: s.options.Observe != nil || s.events.enabled(slog.LevelInfo),
 	}
 }
 
