@@ -16,7 +16,7 @@ import (
 // mode, or of the number of ports, is a mistake; see ports.ErrRestart.
 func (s *Server) Reload() error {
 	err := s.reload(context.Background(), unchanged)
-	s.events.flush() // the log has said so when the caller knows
+	s.events.Flush() // the log has said so when the caller knows
 	return err
 }
 
@@ -33,12 +33,12 @@ func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
 		s.mu.Lock()
 		s.tried, s.failed = read, err
 		s.mu.Unlock()
-		s.events.reloadFailed(s.path, err)
+		s.events.LogReloadFailure(s.path, err)
 		return fmt.Errorf("mtlsguard: the last good configuration stays in force: %w", err)
 	}
 	s.keep(g)
-	s.events.note("reload", "configuration in force", "ok")
-	s.events.warnings(g.warnings)
+	s.events.LogEvent("reload", "configuration in force", "ok")
+	s.events.LogWarnings(g.warnings)
 	return nil
 }
 

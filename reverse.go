@@ -25,9 +25,9 @@ func (s *Server) openTunnels(h http.Handler) (*reverse.Server, error) {
 	}
 	c := g.tunnel.config
 	c.Handler = s.Handler(h)
-	c.ErrorLog = s.events.httpErrors()
+	c.ErrorLog = s.events.HTTPErrorLog()
 	c.Certificate = s.ownCertificate
-	c.Observe = func(e reverse.Event) { s.events.tunnel(c.Name, e) }
+	c.Observe = func(e reverse.Event) { s.events.LogTunnel(c.Name, e) }
 	inner, err := reverse.NewServer(c)
 	if err != nil {
 		return nil, err

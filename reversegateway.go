@@ -49,7 +49,7 @@ func (s *Server) openGateway(g *generation) error {
 		Service:     func(r *http.Request) string { return s.routes.Load().service(r) },
 		Upgrades:    g.ports[i].registration.upgrades,
 		CallerShare: g.ports[i].registration.share,
-		Observe:     func(e reverse.Event) { s.events.tunnel(port, e) },
+		Observe:     func(e reverse.Event) { s.events.LogTunnel(port, e) },
 	})
 	return err
 }

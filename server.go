@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/audit"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -59,7 +60,7 @@ type Server struct {
 	path    string
 	fsys    fs.FS
 	options Options
-	events  *events
+	events  *audit.Logger
 	guard   *middleware.Guard
 	ports   []*ports.Port
 
@@ -103,7 +104,7 @@ func OpenFS(fsys fs.FS, path string, options Options) (*Server, error) {
 
 func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
-	s.events = newEvents(options.Log, &s.number)
+	s.events = audit.New(options.Log, &s.number)
 	g, _, err := s.read(context.Background(), unchanged)
 	if err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 		s.ports = append(s.ports, port)
 	}
 	s.keep(g)
-	s.events.warnings(append(weakened(godebug()), g.warnings...))
+	s.events.LogWarnings(append(weakened(godebug()), g.warnings...))
 	return s, nil
 }
 
@@ -184,7 +185,7 @@ func (s *Server) guardOptions(number uint64) middleware.Config {
 	return middleware.Config{
 		Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
 		PerPort: map[string]middleware.PortConfig{},
-		Observe: s.observe, Time: s.options.Observe != nil || s.events.enabled(slog.LevelInfo),
+		Observe: s.observe, Time: s.options.Observe != nil || s.events.Enabled(slog.LevelInfo),
 	}
 }
 
@@ -193,7 +194,7 @@ func (s *Server) decider(g *generation) (policy.Decider, error) {
 	if s.options.Shadow == 0 {
 		return g.engine, nil
 	}
-	shadow, err := policy.NewShadow(g.engine, s.options.Shadow, s.events.differs)
+	shadow, err := policy.NewShadow(g.engine, s.options.Shadow, s.events.LogDifference)
 	if err != nil {
 		return nil, fmt.Errorf("Options.Shadow: %w", err)
 	}
@@ -206,7 +207,7 @@ func (s *Server) portConfig(p portGeneration) ports.Config {
 	counts := s.countsOf(c.Name)
 	c.OnHandshake = func(h ports.Handshake) {
 		counts.shook(&h)
-		s.events.handshake(h)
+		s.events.LogHandshake(h)
 		if s.options.OnHandshake != nil {
 			s.options.OnHandshake(h)
 		}
@@ -228,7 +229,7 @@ func (s *Server) observe(r *http.Request, o middleware.Outcome) {
 	if c := s.countsOf(o.Port); c != nil {
 		c.decided(o.Allowed, o.Reason)
 	}
-	s.events.decision(r, &o)
+	s.events.LogDecision(r, &o)
 	if s.options.Observe != nil {
 		s.options.Observe(r, o)
 	}
@@ -260,24 +261,24 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(watching) })
 	watch.Go(func() { s.remind(watching) })
-	defer s.events.flush()
-	defer s.events.leftOut(0)
+	defer s.events.Flush()
+	defer s.events.LogSuppressed(0)
 	defer watch.Wait()
 	defer stop()
 	left := func() {}
 	server := &ports.Server{
-		Handler: s.dispatch(h), Ports: s.ports, ErrorLog: s.events.httpErrors(),
+		Handler: s.dispatch(h), Ports: s.ports, ErrorLog: s.events.HTTPErrorLog(),
 		Ready: func() {
 			s.serving.Store(true)
-			s.events.note("ready", "ready", "ok")
-			s.events.flush() // what was to be said before anybody is sent here
+			s.events.LogEvent("ready", "ready", "ok")
+			s.events.Flush() // what was to be said before anybody is sent here
 			if s.options.Ready != nil {
 				s.options.Ready()
 			}
 		},
 		Draining: func() {
 			s.serving.Store(false)
-			s.events.note("drain", "draining", "ok")
+			s.events.LogEvent("drain", "draining", "ok")
 			left = s.leave()
 		},
 	}

@@ -112,7 +112,7 @@ func (s *Server) mistakes(err error) []*Mistake {
 // the log holds for long, and is not for every request.
 func (s *Server) Status() Status {
 	s.mu.Lock()
-	out := Status{Generation: s.number.Load(), Since: s.since, Failed: s.mistakes(s.failed), Dropped: s.events.dropped()}
+	out := Status{Generation: s.number.Load(), Since: s.since, Failed: s.mistakes(s.failed), Dropped: s.events.Dropped()}
 	current, failed := s.current, s.failed
 	s.mu.Unlock()
 	if shadow := s.shadow.Load(); shadow != nil {

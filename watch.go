@@ -43,7 +43,7 @@ func (s *Server) remind(ctx context.Context) {
 		current := s.current
 		s.mu.Unlock()
 		told = s.alarm(current, told)
-		s.events.leftOut(2 * time.Second)
+		s.events.LogSuppressed(2 * time.Second)
 		if !sleep(ctx, remindEvery) {
 			return
 		}
@@ -58,7 +58,7 @@ func (s *Server) alarm(g *generation, told map[string]bool) map[string]bool {
 		for _, t := range p.trusts() {
 			for _, w := range t.verifier.Aging() {
 				if !told[w] && !aging[w] {
-					s.events.warnings([]string{w})
+					s.events.LogWarnings([]string{w})
 				}
 				aging[w] = true
 			}

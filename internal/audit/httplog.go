@@ -1,4 +1,4 @@
-package mtlsguard
+package audit
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 
 // httpErrors is the ErrorLog of net/http. Its lines are about clients and of interest
 // only in a search; but a handler that panicked is a defect of the program.
-func (e *events) httpErrors() *log.Logger { return log.New(httpLog{e}, "", 0) }
+func (e *Logger) HTTPErrorLog() *log.Logger { return log.New(httpLog{e}, "", 0) }
 
-type httpLog struct{ *events }
+type httpLog struct{ *Logger }
 
 // panicPrefixes begin net/http's lines about a handler that panicked: it has no other
 // way to say so. They count only where a line begins. Further on a line can hold what

@@ -1,4 +1,4 @@
-package mtlsguard
+package audit
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 // tunnel writes what happens to tunnels, and to requests for which there was none.
 // port is the one that servers dial, or the name of the tunnels inside.
-func (e *events) tunnel(port string, x reverse.Event) {
+func (e *Logger) LogTunnel(port string, x reverse.Event) {
 	level, event, outcome, msg := slog.LevelInfo, "handshake", "failed", "no tunnel"
 	switch x.Kind {
 	case reverse.Registered:

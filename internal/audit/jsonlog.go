@@ -1,4 +1,4 @@
-package mtlsguard
+package audit
 
 import (
 	"io"

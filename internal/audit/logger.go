@@ -1,4 +1,4 @@
-package mtlsguard
+package audit
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ import (
 // Nobody waits for the log: records go to it through a bounded backlog. What does
 // not fit is dropped, counted and told; a decision is made the same with it or
 // without.
-type events struct {
+type Logger struct {
 	log     *slog.Logger
 	number  *atomic.Uint64 // the generation in force
 	lines   *jsonLog       // log's, where it is one of ours
@@ -54,18 +54,18 @@ const (
 	lastWords   = time.Second // for the log to take what is left when the server ends
 )
 
-func newEvents(l *slog.Logger, number *atomic.Uint64) *events {
+func New(l *slog.Logger, number *atomic.Uint64) *Logger {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
 	}
-	e := &events{log: l, number: number}
+	e := &Logger{log: l, number: number}
 	e.lines, _ = l.Handler().(*jsonLog)
 	e.backlog = backlog.New(mostWaiting, e.hand)
 	return e
 }
 
 // hand gives to the log what waits for it, and first says what was dropped.
-func (e *events) hand(all []entry) {
+func (e *Logger) hand(all []entry) {
 	if dropped := e.backlog.Dropped(); dropped > e.told {
 		note := slog.NewRecord(time.Now(), slog.LevelError, "the log is too slow: lines were dropped", 0)
 		note.AddAttrs(slog.Uint64("dropped", dropped-e.told))
@@ -90,7 +90,7 @@ func (e *events) hand(all []entry) {
 const fullBatch = 64 << 10
 
 // send writes the lines of the batch.
-func (e *events) send() {
+func (e *Logger) send() {
 	if len(e.batch) == 0 {
 		return
 	}
@@ -100,19 +100,19 @@ func (e *events) send() {
 
 // handle gives one record to the log. A log that fails has nobody to tell; one that
 // panics would end the process, as nothing recovers here but this.
-func (e *events) handle(r slog.Record) {
+func (e *Logger) handle(r slog.Record) {
 	defer func() { _ = recover() }()
 	_ = e.log.Handler().Handle(context.Background(), r)
 }
 
 // flush waits for the log, but not for ever. Nobody calls it on a request's way.
-func (e *events) flush() { e.backlog.Wait(lastWords) }
+func (e *Logger) Flush() { e.backlog.Wait(lastWords) }
 
 // enabled reports whether lines of a level are logged.
-func (e *events) enabled(level slog.Level) bool { return e.log.Enabled(context.Background(), level) }
+func (e *Logger) Enabled(level slog.Level) bool { return e.log.Enabled(context.Background(), level) }
 
 // dropped counts the lines that the log was too slow for.
-func (e *events) dropped() uint64 { return e.backlog.Dropped() }
+func (e *Logger) Dropped() uint64 { return e.backlog.Dropped() }
 
 // record collects fields and leaves empty ones out.
 type record []slog.Attr
@@ -134,7 +134,7 @@ type fields interface {
 	certificate(*known)
 }
 
-func (e *events) write(level slog.Level, msg string, r record, generation uint64) {
+func (e *Logger) write(level slog.Level, msg string, r record, generation uint64) {
 	if !e.log.Enabled(context.Background(), level) {
 		return
 	}
@@ -145,14 +145,14 @@ func (e *events) write(level slog.Level, msg string, r record, generation uint64
 }
 
 // note writes an event that has no fields of its own.
-func (e *events) note(event, msg, outcome string) {
+func (e *Logger) LogEvent(event, msg, outcome string) {
 	var r record
 	r.add("event", event)
 	r.add("outcome", outcome)
 	e.write(slog.LevelInfo, msg, r, e.number.Load())
 }
 
-func (e *events) decision(req *http.Request, o *middleware.Outcome) {
+func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
 	level, outcome := slog.LevelInfo, "allow"
 	if !o.Allowed {
 		level, outcome = slog.LevelWarn, "refuse"
@@ -183,7 +183,7 @@ func (e *events) decision(req *http.Request, o *middleware.Outcome) {
 }
 
 // describe adds the fields of a decision.
-func (e *events) describe(r fields, req *http.Request, o *middleware.Outcome, outcome string, suppressed uint64) {
+func (e *Logger) describe(r fields, req *http.Request, o *middleware.Outcome, outcome string, suppressed uint64) {
 	if suppressed > 0 {
 		r.number("suppressed", suppressed)
 	}
@@ -211,7 +211,7 @@ func (e *events) describe(r fields, req *http.Request, o *middleware.Outcome, ou
 }
 
 // differs tells that Casbin decides otherwise than the engine: a defect of ours.
-func (e *events) differs(d policy.Difference) {
+func (e *Logger) LogDifference(d policy.Difference) {
 	var r record
 	r.add("event", "decision")
 	r.add("outcome", "failed")
@@ -254,7 +254,7 @@ type known struct {
 
 // verified are the fields about a believed certificate. They are made once and kept:
 // making them costs more than deciding. Only believed certificates get here.
-func (e *events) verified(v trust.Verified) *known {
+func (e *Logger) verified(v trust.Verified) *known {
 	key := v.Fingerprint()
 	e.mu.RLock()
 	k := e.known[key]
@@ -293,7 +293,7 @@ func serial(c *x509.Certificate) string {
 	return s
 }
 
-func (e *events) handshake(h ports.Handshake) {
+func (e *Logger) LogHandshake(h ports.Handshake) {
 	level, outcome := slog.LevelDebug, "ok"
 	switch {
 	case h.Reason != "":
@@ -328,7 +328,7 @@ func (e *events) handshake(h ports.Handshake) {
 
 // leftOut tells of lines that were not written, where no line of their kind has told
 // it for a while.
-func (e *events) leftOut(quiet time.Duration) {
+func (e *Logger) LogSuppressed(quiet time.Duration) {
 	for k, suppressed := range e.sample.rest(quiet) {
 		var r record
 		r.add("event", k.event) // without an outcome: it is none itself
@@ -348,7 +348,7 @@ func remote(a net.Addr) string {
 
 // reloadFailed writes a line for each mistake, so that each names its file: up to
 // three of one file, and up to ten.
-func (e *events) reloadFailed(path string, err error) {
+func (e *Logger) LogReloadFailure(path string, err error) {
 	mistakes := mistake.All(err)
 	if len(mistakes) == 0 {
 		mistakes = []*mistake.Mistake{{File: path, What: err.Error()}}
@@ -368,7 +368,7 @@ func (e *events) reloadFailed(path string, err error) {
 	}
 }
 
-func (e *events) warnings(all []string) {
+func (e *Logger) LogWarnings(all []string) {
 	for _, w := range all {
 		var r record
 		r.add("event", "reload") // without an outcome: it says nothing about one
