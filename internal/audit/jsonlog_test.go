@@ -38,8 +38,9 @@ func ours(out *bytes.Buffer) *slog.Logger { return JSONLog(out, nil) }
 
 func slogs(out *bytes.Buffer) *slog.Logger { return slog.New(slog.NewJSONHandler(out, nil)) }
 
-// JSONLog writes what slog writes, byte for byte, whatever a caller puts into a request.
-func FuzzL7_JSONLog(f *testing.F) {
+// JSONLog writes what slog writes, byte for byte, for any text in a request.
+// Covers L7.
+func FuzzJSONLogWritesWhatSlogWrites(f *testing.F) {
 	for _, path := range []string{"/orders/7", `/a"b\c`, "/\u2028\u202e", "/\xff\x00", "\b\f\n\r\t\v\x7f\ufffd\u2029", "/<script>&", strings.Repeat("/é", 400)} {
 		f.Add(path, path, "192.0.2.1:5", "", true, int64(250))
 	}
@@ -58,9 +59,10 @@ func FuzzL7_JSONLog(f *testing.F) {
 	})
 }
 
-// Lines about decisions and records of another kind keep their order, and a log that
-// fails loses only itself.
-func TestL9_LinesAndRecordsInOrder(t *testing.T) {
+// Lines about decisions and other records keep their order. A log that fails, or panics,
+// holds up nothing.
+// Covers L9.
+func TestLinesAndRecordsKeepTheirOrder(t *testing.T) {
 	var out bytes.Buffer
 	e := New(JSONLog(&out, nil), new(atomic.Uint64))
 	for range 50 {
@@ -97,7 +99,7 @@ func (f failing) Write([]byte) (int, error) {
 	return 0, errors.New("no space")
 }
 
-// A logger derived from JSONLog is slog's own, with what was added.
+// A logger derived from JSONLog by With writes the attributes that were added.
 func TestJSONLogWith(t *testing.T) {
 	var out bytes.Buffer
 	e := New(JSONLog(&out, nil).With("service", "orders"), new(atomic.Uint64))
@@ -108,7 +110,7 @@ func TestJSONLogWith(t *testing.T) {
 	}
 }
 
-// What a decision costs in the log, beside slog.
+// BenchmarkDecisionLine measures the line of a decision, and the same through slog.
 func BenchmarkDecisionLine(b *testing.B) {
 	for _, log := range []struct {
 		name string

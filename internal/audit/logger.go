@@ -1,3 +1,5 @@
+// Package audit writes the log lines of a server: decisions, handshakes, tunnels,
+// reloads, and the errors of net/http.
 package audit
 
 import (
@@ -23,98 +25,101 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// events writes what happened: constant messages, and the same few fields
-// everywhere. Nothing that a caller wrote gets in unescaped or without end.
+// Logger writes events: constant messages, and the same few fields in all of them.
+// Text from a peer is escaped and cut to a fixed length.
 //
-// Nobody waits for the log: records go to it through a bounded backlog. What does
-// not fit is dropped, counted and told; a decision is made the same with it or
-// without.
+// No method but Flush waits for the log: records go through a bounded backlog. Records
+// that do not fit are dropped, and the next line reports how many. A decision never
+// depends on the log. A Logger is safe for concurrent use.
 type Logger struct {
-	log     *slog.Logger
-	number  *atomic.Uint64 // the generation in force
-	lines   *jsonLog       // log's, where it is one of ours
-	backlog *backlog.Queue[entry]
-	told    uint64 // of the dropped ones; the backlog's goroutine's own
-	batch   []byte // lines that go out together; likewise
-	sample  sampler
+	log        *slog.Logger
+	generation *atomic.Uint64 // the current one
+	lines      *jsonLog       // the handler of log, where JSONLog made it; else nil
+	backlog    *backlog.Queue[entry]
+	reported   uint64 // how many dropped records were reported; only the backlog's goroutine uses it
+	batch      []byte // lines to write together; only the backlog's goroutine uses it
+	sample     sampler
 
-	mu    sync.RWMutex
-	known map[trust.Digest]*known // of believed certificates
+	mu           sync.RWMutex
+	certificates map[trust.Digest]*certificateFields // of verified certificates
 }
 
-// entry is what waits for the log: a record, or a finished line.
+// entry is one element of the backlog: a record, or a finished line.
 type entry struct {
 	record *slog.Record
 	line   *jsonLine
 }
 
 const (
-	mostWaiting = 16384       // records
-	mostKnown   = 4096        // certificates
-	lastWords   = time.Second // for the log to take what is left when the server ends
+	maxQueued       = 16384       // records
+	maxCertificates = 4096        // certificates
+	flushTimeout    = time.Second // how long Flush waits
 )
 
+// New returns a Logger that writes to l. nil discards everything. The Logger reads the
+// current generation from number.
 func New(l *slog.Logger, number *atomic.Uint64) *Logger {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
 	}
-	e := &Logger{log: l, number: number}
+	e := &Logger{log: l, generation: number}
 	e.lines, _ = l.Handler().(*jsonLog)
-	e.backlog = backlog.New(mostWaiting, e.hand)
+	e.backlog = backlog.New(maxQueued, e.writeAll)
 	return e
 }
 
-// hand gives to the log what waits for it, and first says what was dropped.
-func (e *Logger) hand(all []entry) {
-	if dropped := e.backlog.Dropped(); dropped > e.told {
+// writeAll writes entries of the backlog. A line about dropped records comes first.
+func (e *Logger) writeAll(all []entry) {
+	if dropped := e.backlog.Dropped(); dropped > e.reported {
 		note := slog.NewRecord(time.Now(), slog.LevelError, "the log is too slow: lines were dropped", 0)
-		note.AddAttrs(slog.Uint64("dropped", dropped-e.told))
-		e.told = dropped
-		e.handle(note)
+		note.AddAttrs(slog.Uint64("dropped", dropped-e.reported))
+		e.reported = dropped
+		e.writeRecord(note)
 	}
 	for _, one := range all {
 		if one.record != nil {
-			e.send()
-			e.handle(*one.record)
+			e.writeBatch()
+			e.writeRecord(*one.record)
 			continue
 		}
 		e.batch = append(e.batch, one.line.text...)
 		one.line.free()
 		if len(e.batch) >= fullBatch {
-			e.send()
+			e.writeBatch()
 		}
 	}
-	e.send()
+	e.writeBatch()
 }
 
 const fullBatch = 64 << 10
 
-// send writes the lines of the batch.
-func (e *Logger) send() {
+// writeBatch writes the lines of the batch.
+func (e *Logger) writeBatch() {
 	if len(e.batch) == 0 {
 		return
 	}
-	defer func() { _ = recover(); e.batch = e.batch[:0] }() // as in handle
+	defer func() { _ = recover(); e.batch = e.batch[:0] }() // as in writeRecord
 	_, _ = e.lines.out.Write(e.batch)
 }
 
-// handle gives one record to the log. A log that fails has nobody to tell; one that
-// panics would end the process, as nothing recovers here but this.
-func (e *Logger) handle(r slog.Record) {
+// writeRecord passes one record to the log's handler. An error of the handler cannot be
+// reported anywhere. A panic of the handler is recovered: it would end the process.
+func (e *Logger) writeRecord(r slog.Record) {
 	defer func() { _ = recover() }()
 	_ = e.log.Handler().Handle(context.Background(), r)
 }
 
-// flush waits for the log, but not for ever. Nobody calls it on a request's way.
-func (e *Logger) Flush() { e.backlog.Wait(lastWords) }
+// Flush waits until the log has written everything, at most flushTimeout. No request
+// calls it.
+func (e *Logger) Flush() { e.backlog.Wait(flushTimeout) }
 
-// enabled reports whether lines of a level are logged.
+// Enabled reports whether lines of a level are logged.
 func (e *Logger) Enabled(level slog.Level) bool { return e.log.Enabled(context.Background(), level) }
 
-// dropped counts the lines that the log was too slow for.
+// Dropped counts the lines that were dropped because the log was too slow.
 func (e *Logger) Dropped() uint64 { return e.backlog.Dropped() }
 
-// record collects fields and leaves empty ones out.
+// record collects fields. It leaves empty ones out.
 type record []slog.Attr
 
 func (r *record) add(key, value string) {
@@ -125,16 +130,16 @@ func (r *record) add(key, value string) {
 
 func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(key, value)) }
 
-func (r *record) certificate(k *known) { *r = append(*r, k.fields...) }
+func (r *record) certificate(k *certificateFields) { *r = append(*r, k.fields...) }
 
-// fields is what an event's fields are added to: a record, or a line.
-type fields interface {
-	add(key, value string) // leaves an empty value out
+// fieldAdder takes the fields of an event: a record, or a line of JSON.
+type fieldAdder interface {
+	add(key, value string) // does nothing if value is empty
 	number(key string, value uint64)
-	certificate(*known)
+	certificate(*certificateFields)
 }
 
-func (e *Logger) write(level slog.Level, msg string, r record, generation uint64) {
+func (e *Logger) enqueue(level slog.Level, msg string, r record, generation uint64) {
 	if !e.log.Enabled(context.Background(), level) {
 		return
 	}
@@ -144,14 +149,15 @@ func (e *Logger) write(level slog.Level, msg string, r record, generation uint64
 	e.backlog.Offer(entry{record: &line})
 }
 
-// note writes an event that has no fields of its own.
+// LogEvent logs an event that has no fields of its own.
 func (e *Logger) LogEvent(event, msg, outcome string) {
 	var r record
 	r.add("event", event)
 	r.add("outcome", outcome)
-	e.write(slog.LevelInfo, msg, r, e.number.Load())
+	e.enqueue(slog.LevelInfo, msg, r, e.generation.Load())
 }
 
+// LogDecision logs the outcome of one request. Lines about anonymous requests are sampled.
 func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
 	level, outcome := slog.LevelInfo, "allow"
 	if !o.Allowed {
@@ -161,15 +167,15 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
 		return
 	}
 	var suppressed uint64
-	if stranger(o.Identity) {
+	if isAnonymous(o.Identity) {
 		var ok bool
 		if suppressed, ok = e.sample.take(kind{"decision", outcome, o.Port, string(o.Reason)}); !ok {
-			return // counted, and told with the next line of their kind
+			return // counted, and reported with the next line of this kind
 		}
 	}
 	if e.lines != nil {
 		line := beginLine(time.Now(), level, "decision")
-		e.describe(line, req, o, outcome, suppressed)
+		e.addDecision(line, req, o, outcome, suppressed)
 		line.number("generation", o.Generation)
 		line.end()
 		if !e.backlog.Offer(entry{line: line}) {
@@ -178,12 +184,12 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
 		return
 	}
 	r := make(record, 0, 20)
-	e.describe(&r, req, o, outcome, suppressed)
-	e.write(level, "decision", r, o.Generation)
+	e.addDecision(&r, req, o, outcome, suppressed)
+	e.enqueue(level, "decision", r, o.Generation)
 }
 
-// describe adds the fields of a decision.
-func (e *Logger) describe(r fields, req *http.Request, o *middleware.Outcome, outcome string, suppressed uint64) {
+// addDecision adds the fields of a decision.
+func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outcome, outcome string, suppressed uint64) {
 	if suppressed > 0 {
 		r.number("suppressed", suppressed)
 	}
@@ -196,87 +202,89 @@ func (e *Logger) describe(r fields, req *http.Request, o *middleware.Outcome, ou
 		r.add("user", o.Identity.User)
 		r.add("mapping", o.Identity.MappingID)
 	}
-	r.add("method", escape.Printable(o.Method, longest))
-	r.add("path", escape.Printable(o.Path, longest))
+	r.add("method", escape.Printable(o.Method, maxPeerText))
+	r.add("path", escape.Printable(o.Path, maxPeerText))
 	r.add("rule", o.Rule)
 	if !o.Gateway.IsZero() {
 		r.add("gateway", o.Gateway.Fingerprint().String())
 	}
 	if !o.Verified.IsZero() {
-		r.certificate(e.verified(o.Verified))
+		r.certificate(e.fieldsOf(o.Verified))
 	}
 	r.add("reference", o.Reference)
-	r.add("error", escape.Printable(o.Detail, longestOwn)) // of an authenticator that we don't know, perhaps
+	r.add("error", escape.Printable(o.Detail, maxOwnText)) // may come from an authenticator of the program
 	r.number("duration", uint64(max(o.Duration, 0)))       // nanoseconds, as slog writes a Duration in JSON
 }
 
-// differs tells that Casbin decides otherwise than the engine: a defect of ours.
+// LogDifference logs that Casbin and the engine decide differently: a defect in this module.
 func (e *Logger) LogDifference(d policy.Difference) {
 	var r record
 	r.add("event", "decision")
 	r.add("outcome", "failed")
 	r.add("port", d.Request.Port)
 	r.add("user", d.Request.User)
-	r.add("method", escape.Printable(d.Request.Method, longest))
-	r.add("path", escape.Printable(d.Request.Path, longest))
+	r.add("method", escape.Printable(d.Request.Method, maxPeerText))
+	r.add("path", escape.Printable(d.Request.Path, maxPeerText))
 	r.add("rule", d.Engine.Rule)
 	why := fmt.Sprintf("the engine says allowed=%t, Casbin says allowed=%t", d.Engine.Allowed, d.Casbin)
 	if d.Err != nil {
-		why = "Casbin could not decide: " + escape.Printable(d.Err.Error(), longest)
+		why = "Casbin could not decide: " + escape.Printable(d.Err.Error(), maxPeerText)
 	}
 	r.add("error", why)
-	e.write(slog.LevelError, "Casbin decides otherwise", r, e.number.Load())
+	e.enqueue(slog.LevelError, "Casbin decides otherwise", r, e.generation.Load())
 }
 
-// stranger reports whether anybody at all could have sent the request.
-func stranger(id *identity.Identity) bool { return id == nil || id.Via == identity.AnonymousVia }
+// isAnonymous reports whether anybody at all could have sent the request.
+func isAnonymous(id *identity.Identity) bool { return id == nil || id.Via == identity.AnonymousVia }
 
-// certificate are the fields about a leaf, as text that is fit for a log.
-func certificate(leaf *x509.Certificate, fingerprint trust.Digest) record {
+// recordOf returns the fields of a leaf, escaped.
+func recordOf(leaf *x509.Certificate, fingerprint trust.Digest) record {
 	r := make(record, 0, 5)
 	r.add("fingerprint", fingerprint.String())
 	subject := leaf.Subject.String()
 	if name, err := certmap.SubjectOf(leaf); err == nil {
 		subject = name.String()
 	}
-	r.add("subject", escape.Printable(subject, longest))
-	r.add("issuer", escape.Printable(leaf.Issuer.String(), longest))
+	r.add("subject", escape.Printable(subject, maxPeerText))
+	r.add("issuer", escape.Printable(leaf.Issuer.String(), maxPeerText))
 	r.add("serial", serial(leaf))
 	return r
 }
 
-// known are the fields about a certificate: as such, and as a piece of a line.
-type known struct {
+// certificateFields are the fields of a certificate: as a record, and as part of a line
+// of JSON.
+type certificateFields struct {
 	fields record
 	line   []byte
-	issuer *x509.Certificate // that the fields name: another chain may lead to another
+	issuer *x509.Certificate // named in the fields: the same leaf may come with another chain
 }
 
-// verified are the fields about a believed certificate. They are made once and kept:
-// making them costs more than deciding. Only believed certificates get here.
-func (e *Logger) verified(v trust.Verified) *known {
+// fieldsOf returns the fields of a verified certificate from a cache of maxCertificates:
+// making them costs more than the decision. A certificate that is not verified never
+// gets here, so a stranger cannot fill the cache.
+func (e *Logger) fieldsOf(v trust.Verified) *certificateFields {
 	key := v.Fingerprint()
 	e.mu.RLock()
-	k := e.known[key]
+	k := e.certificates[key]
 	e.mu.RUnlock()
 	issuer := v.Issuer()
 	if k != nil && sameCertificate(k.issuer, issuer) {
 		return k
 	}
-	r := certificate(v.Leaf(), key)
+	r := recordOf(v.Leaf(), key)
 	if issuer != nil {
 		r.add("issuer_fingerprint", trust.FingerprintOf(issuer).String())
 	}
-	k = &known{fields: r, issuer: issuer}
+	k = &certificateFields{fields: r, issuer: issuer}
 	for _, f := range r {
 		k.line = appendField(k.line, f.Key, f.Value.String())
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.known == nil || len(e.known) >= mostKnown {
-		e.known = map[trust.Digest]*known{}
+	if e.certificates == nil || len(e.certificates) >= maxCertificates {
+		e.certificates = map[trust.Digest]*certificateFields{}
 	}
-	e.known[key] = k
+	e.certificates[key] = k
 	return k
 }
 
@@ -284,7 +292,7 @@ func sameCertificate(a, b *x509.Certificate) bool {
 	return a == b || a != nil && b != nil && bytes.Equal(a.Raw, b.Raw)
 }
 
-// serial is a serial number as openssl prints it.
+// serial returns a serial number as openssl prints it.
 func serial(c *x509.Certificate) string {
 	s := fmt.Sprintf("%X", c.SerialNumber)
 	if len(s)%2 == 1 {
@@ -293,6 +301,7 @@ func serial(c *x509.Certificate) string {
 	return s
 }
 
+// LogHandshake logs the end of one handshake. These lines are sampled.
 func (e *Logger) LogHandshake(h ports.Handshake) {
 	level, outcome := slog.LevelDebug, "ok"
 	switch {
@@ -318,24 +327,24 @@ func (e *Logger) LogHandshake(h ports.Handshake) {
 	r.add("port", h.Port)
 	r.add("remote", remote(h.Remote))
 	if len(h.Presented) > 0 {
-		r = append(r, certificate(h.Presented[0], trust.FingerprintOf(h.Presented[0]))...)
+		r = append(r, recordOf(h.Presented[0], trust.FingerprintOf(h.Presented[0]))...)
 	}
 	if h.Err != nil {
-		r.add("error", escape.Printable(h.Err.Error(), longest))
+		r.add("error", escape.Printable(h.Err.Error(), maxPeerText))
 	}
-	e.write(level, "handshake", r, e.number.Load())
+	e.enqueue(level, "handshake", r, e.generation.Load())
 }
 
-// leftOut tells of lines that were not written, where no line of their kind has told
-// it for a while.
+// LogSuppressed logs how many lines of each kind sampling has left out, if no line of
+// that kind was written during the last quiet.
 func (e *Logger) LogSuppressed(quiet time.Duration) {
-	for k, suppressed := range e.sample.rest(quiet) {
+	for k, suppressed := range e.sample.takeSuppressed(quiet) {
 		var r record
-		r.add("event", k.event) // without an outcome: it is none itself
+		r.add("event", k.event) // no outcome: this is not a decision
 		r.add("reason", k.reason)
 		r.add("port", k.port)
 		r.number("suppressed", suppressed)
-		e.write(slog.LevelWarn, "lines were left out", r, e.number.Load())
+		e.enqueue(slog.LevelWarn, "lines were left out", r, e.generation.Load())
 	}
 }
 
@@ -346,8 +355,8 @@ func remote(a net.Addr) string {
 	return a.String()
 }
 
-// reloadFailed writes a line for each mistake, so that each names its file: up to
-// three of one file, and up to ten.
+// LogReloadFailure logs the configuration errors of a reload, one line each, so that each
+// line names its file: at most three of one file, and at most ten.
 func (e *Logger) LogReloadFailure(path string, err error) {
 	mistakes := mistake.All(err)
 	if len(mistakes) == 0 {
@@ -363,21 +372,22 @@ func (e *Logger) LogReloadFailure(path string, err error) {
 		r.add("event", "reload")
 		r.add("outcome", "failed")
 		r.add("file", m.File)
-		r.add("error", escape.Printable(m.Error(), longestOwn))
-		e.write(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.number.Load())
+		r.add("error", escape.Printable(m.Error(), maxOwnText))
+		e.enqueue(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.generation.Load())
 	}
 }
 
+// LogWarnings logs each warning as one line.
 func (e *Logger) LogWarnings(all []string) {
 	for _, w := range all {
 		var r record
-		r.add("event", "reload") // without an outcome: it says nothing about one
-		r.add("error", escape.Printable(w, longestOwn))
-		e.write(slog.LevelWarn, "warning", r, e.number.Load())
+		r.add("event", "reload") // no outcome: a warning is none
+		r.add("error", escape.Printable(w, maxOwnText))
+		e.enqueue(slog.LevelWarn, "warning", r, e.generation.Load())
 	}
 }
 
 const (
-	longest    = 256         // of what a caller wrote
-	longestOwn = 4 * longest // of what we say about files
+	maxPeerText = 256             // bytes of a text from a peer
+	maxOwnText  = 4 * maxPeerText // bytes of a text about files
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// One leaf may come with another chain: the line names the issuer of this chain, not of
-// the first that was logged.
+// One leaf may come with another chain: the line names the issuer of this chain, not the
+// issuer of the first chain that was logged.
 // Covers L13.
 func TestLineNamesTheIssuerOfItsOwnChain(t *testing.T) {
 	t.Parallel()
