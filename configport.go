@@ -4,19 +4,16 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
+	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/username"
-	"github.com/mtlsguard/mtlsguard/middleware"
-	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
@@ -114,38 +111,25 @@ func (p *parser) callers(out *portFile, m map[string]*yaml.Node) {
 	switch {
 	case out.unmapped == identity.Default && out.strict:
 		p.Say(m["unmapped"], "unmapped is Default, and strict is on", "name a user, or say strict: false")
-	case !acceptable(middleware.PortConfig{Unmapped: out.unmapped, Fallback: middleware.ToDefault}):
+	case out.unmapped != "" && out.unmapped != identity.Default && !username.IsUser(out.unmapped):
 		p.Say(m["unmapped"], fmt.Sprintf("unmapped %q is no user name", out.unmapped),
 			username.Hint+"; "+username.ReservedHint)
 	}
-	for _, method := range p.nameds(m["methods"], "methods") {
-		if !acceptable(middleware.PortConfig{Methods: []string{method.name}}) {
-			p.Say(method.node, fmt.Sprintf("methods: %q is no method", method.name), "an upper-case word such as PROPFIND")
+	for _, one := range p.nameds(m["methods"], "methods") {
+		if !method.Valid(one.name) {
+			p.Say(one.node, fmt.Sprintf("methods: %q is no method", one.name), "an upper-case word such as PROPFIND")
 			continue
 		}
-		out.methods = append(out.methods, method.name)
+		out.methods = append(out.methods, one.name)
 	}
 	for _, host := range p.nameds(m["server_names"], "server_names") {
-		if !acceptable(middleware.PortConfig{ServerNames: []string{host.name}}) {
+		if hostname.HasPort(host.name) || !hostname.Valid(hostname.Canonical(host.name)) {
 			p.Say(host.node, fmt.Sprintf("server_names: %q is not a host name", host.name), hostname.Hint)
 			continue
 		}
 		out.serverNames = append(out.serverNames, host.name)
 	}
 }
-
-// acceptable asks the guard itself whether it would take a setting. What it says
-// is about Go values; here it is about a line of the file.
-func acceptable(c middleware.PortConfig) bool {
-	_, err := middleware.New(middleware.Config{Map: nobody, Policy: nothing(), PerPort: map[string]middleware.PortConfig{"": c}})
-	return err == nil
-}
-
-// Who and what stand in for files that are wrong or not asked for.
-var (
-	nobody, _ = certmap.New()
-	nothing   = sync.OnceValue(policy.DenyAll)
-)
 
 // What a limit can be at most. Beyond, sums and conversions in lower layers would
 // run over, and nobody means it.

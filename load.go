@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
@@ -180,6 +181,12 @@ func (l *loader) warn(format string, args ...any) {
 func place(path string, n named) mistake.Mistake {
 	return mistake.Mistake{File: path, Line: n.node.Line, Column: n.node.Column}
 }
+
+// Who and what stand in for files that are wrong or not asked for.
+var (
+	nobody, _ = certmap.New()
+	nothing   = sync.OnceValue(policy.DenyAll)
+)
 
 func (l *loader) users(path string, f *file, ports []string) *certmap.Table {
 	if f.users.name == "" {
