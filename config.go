@@ -34,14 +34,25 @@ func (f *file) all() []portFile {
 	return append(slices.Clip(f.ports), f.reverse.portFile)
 }
 
+// position is where a part of the file stands.
+type position struct{ node *yaml.Node }
+
+// line is the line that the part begins in, from 1.
+func (p position) line() int { return p.node.Line }
+
+// in is the position as that of a mistake in a file.
+func (p position) in(file string) mistake.Mistake {
+	return mistake.Mistake{File: file, Line: p.node.Line, Column: p.node.Column}
+}
+
 // named is a text of the file, a file name say, and where it stands.
 type named struct {
+	position
 	name string
-	node *yaml.Node
 }
 
 type portFile struct {
-	node         *yaml.Node
+	position
 	registration *registrationFile
 	tunnel       *tunnelFile
 	name         string
@@ -60,7 +71,7 @@ type portFile struct {
 }
 
 type trustFile struct {
-	node          *yaml.Node
+	position
 	anchors, crls []named
 	profile       trust.Profile
 	usage         trust.Usage
@@ -76,7 +87,7 @@ type trustFile struct {
 
 // fetchFile is a CRL file that is kept fresh from a URL.
 type fetchFile struct {
-	node      *yaml.Node
+	position
 	url, file string
 	issuer    named // of a CRL that no anchor issues: the authority's certificate
 	maxBytes  int   // of an answer
@@ -150,7 +161,7 @@ func (p *parser) once(n *yaml.Node, seen map[string]int, key, value string) {
 	seen[value] = n.Line
 }
 
-func (p *parser) named(n *yaml.Node, key string) named { return named{p.Text(n, key), n} }
+func (p *parser) named(n *yaml.Node, key string) named { return named{position{n}, p.Text(n, key)} }
 
 // nameds reads a list of texts, none of them empty.
 func (p *parser) nameds(n *yaml.Node, key string) []named {
@@ -188,7 +199,7 @@ func (p *parser) reload(n *yaml.Node) time.Duration {
 func (p *parser) port(n *yaml.Node) portFile {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
 		"methods", "server_names", "cancel_requests", "limits", "forwarded", "registration", "tunnel")
-	out := portFile{node: n, strict: true}
+	out := portFile{position: position{n}, strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // told by Map
 	}

@@ -11,7 +11,7 @@ import (
 
 // forwardedFile is what a port says about the gateways in front of it.
 type forwardedFile struct {
-	node     *yaml.Node
+	position
 	topology forwarded.Topology
 	pins     []trust.Digest
 	names    []string
@@ -28,7 +28,7 @@ func (p *parser) forwarded(out *portFile, n *yaml.Node) {
 	}
 	before := p.Wrong.Len()
 	m := p.Map(n, "forwarded", "format", "gateway", "trust", "header", "verified")
-	f := &forwardedFile{node: n}
+	f := &forwardedFile{position: position{n}}
 	out.forwarded = f
 	if n.Kind != yaml.MappingNode {
 		f.wrong = true

@@ -15,7 +15,7 @@ import (
 
 // registrationFile is what a port says that servers dial, to serve through it.
 type registrationFile struct {
-	node     *yaml.Node
+	position
 	services []serviceFile // nil: a server may serve what its certificate names
 	upgrades []string
 	share    int  // percent of a service's places that one caller may hold alone; 0: the default
@@ -31,7 +31,7 @@ type serviceFile struct {
 
 // tunnelFile is what a port says whose requests go to servers that have registered.
 type tunnelFile struct {
-	node     *yaml.Node
+	position
 	service  string            // of the hosts that hosts does not name; may be empty
 	hosts    map[string]string // the service of a host, which is in lower case
 	believed bool              // check: believed
@@ -54,7 +54,7 @@ func (p *parser) registration(out *portFile, m map[string]*yaml.Node) {
 	if n == nil {
 		return
 	}
-	r := &registrationFile{node: n, byName: true}
+	r := &registrationFile{position: position{n}, byName: true}
 	out.registration = r
 	for _, key := range notOfRegistrations {
 		if m[key] != nil {
@@ -150,7 +150,7 @@ func (p *parser) tunnel(out *portFile, m map[string]*yaml.Node) {
 	if n == nil || out.registration != nil { // told by registration
 		return
 	}
-	t := &tunnelFile{node: n, hosts: map[string]string{}}
+	t := &tunnelFile{position: position{n}, hosts: map[string]string{}}
 	out.tunnel = t
 	if m["forwarded"] != nil {
 		// The certificate that goes through the tunnel is the connection's: here it would be the other gateway's.

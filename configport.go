@@ -32,7 +32,7 @@ func (p *parser) trust(n *yaml.Node) *trustFile {
 func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *trustFile {
 	before := p.Wrong.Len()
 	out := &trustFile{
-		node: n, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls"),
+		position: position{n}, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls"),
 		revoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), crlIssuers: p.nameds(m["crl_issuers"], "crl_issuers"),
 		maxLife: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0), maxDepth: p.count(m["max_depth"], "max_depth", 0),
 	}
@@ -73,7 +73,7 @@ func (p *parser) online(out *trustFile, m map[string]*yaml.Node) {
 	if m["fetch"] != nil {
 		for _, n := range p.List(m["fetch"], "fetch") {
 			f := p.Map(n, "fetch", "url", "file", "issuer", "max_bytes")
-			one := fetchFile{node: n, url: p.Text(f["url"], "url"), file: p.Text(f["file"], "file"), issuer: p.named(f["issuer"], "issuer")}
+			one := fetchFile{position: position{n}, url: p.Text(f["url"], "url"), file: p.Text(f["file"], "file"), issuer: p.named(f["issuer"], "issuer")}
 			one.maxBytes = p.Int(f["max_bytes"], "max_bytes", minFetch, crlfetch.DefaultMaxBytes)
 			if err := (crlfetch.Source{URL: one.url}).Check(); err != nil {
 				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.url, err), "url: https://HOST/PATH of the CRL")

@@ -29,7 +29,7 @@ const defaultTunnel = "tunnel"
 func (p *parser) reverse(n *yaml.Node) *reverseFile {
 	m := p.Map(n, "reverse", "name", "gateways", "services", "server_name", "certificate", "gateway", "clients",
 		"strict", "unmapped", "methods", "server_names")
-	out := &reverseFile{portFile: portFile{node: n, name: defaultTunnel, strict: true, clientCert: ports.Request}}
+	out := &reverseFile{portFile: portFile{position: position{n}, name: defaultTunnel, strict: true, clientCert: ports.Request}}
 	if n.Kind != yaml.MappingNode {
 		return out // told by Map
 	}

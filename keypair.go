@@ -16,8 +16,8 @@ import (
 // certificate reads a port's certificate and key, both or neither.
 func (l *loader) certificate(path string, p portFile, out *portGeneration) {
 	certName, keyName := l.files.beside(path, p.cert.name), l.files.beside(path, p.key.name)
-	certPEM, ok := l.need(place(path, p.cert), certName)
-	keyPEM, okKey := l.need(place(path, p.key), keyName)
+	certPEM, ok := l.need(p.cert.in(path), certName)
+	keyPEM, okKey := l.need(p.key.in(path), keyName)
 	l.files.whole(certName)
 	l.files.whole(keyName)
 	if !ok || !okKey {

@@ -94,7 +94,7 @@ func (x *linter) say(about string, at mistake.Mistake, what, hint string) {
 }
 
 func (x *linter) atPort(p portFile) mistake.Mistake {
-	return mistake.Mistake{File: x.path, Line: p.node.Line}
+	return mistake.Mistake{File: x.path, Line: p.line()}
 }
 
 // warnings are what the log says at the start. Those about dates are told below, with

@@ -32,7 +32,7 @@ func (x *linter) port(p portFile, g *portGeneration) {
 func (x *linter) ending(p portFile, g *portGeneration) {
 	if g.config.Certificate != nil {
 		if c, err := g.config.Certificate(nil); err == nil && c.Leaf != nil {
-			x.ends("ports", place(x.path, p.cert), "the server's certificate of port "+p.name, c.Leaf.NotAfter, "renew it; a reload takes the new file")
+			x.ends("ports", p.cert.in(x.path), "the server's certificate of port "+p.name, c.Leaf.NotAfter, "renew it; a reload takes the new file")
 		}
 	}
 	for _, t := range g.trusts() {
@@ -73,7 +73,7 @@ func (x *linter) covers(subject string) bool {
 func (x *linter) trust(p portFile, t *trusted) {
 	at := x.atPort(p)
 	if p.trust != nil && t.verifier != nil {
-		at.Line = p.trust.node.Line
+		at.Line = p.trust.line()
 	}
 	for _, a := range t.verifier.Anchors() {
 		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.name, a.Subject.String()), a.NotAfter, "put its successor beside it in anchors, before the clients change")

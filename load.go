@@ -177,11 +177,6 @@ func (l *loader) warn(format string, args ...any) {
 	l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
 }
 
-// place is where a name stands in mtlsguard.yaml.
-func place(path string, n named) mistake.Mistake {
-	return mistake.Mistake{File: path, Line: n.node.Line, Column: n.node.Column}
-}
-
 // Who and what stand in for files that are wrong or not asked for.
 var (
 	nobody, _ = certmap.New()
@@ -192,14 +187,14 @@ func (l *loader) users(path string, f *file, ports []string) *certmap.Table {
 	if f.users.name == "" {
 		for _, p := range f.all() {
 			if p.decides() && (p.trust != nil || p.forwarded != nil) {
-				l.wrong.Add(mistake.Mistake{File: path, Line: p.node.Line, What: "users is missing, and a port asks for certificates", Hint: "users: users.yaml says which certificate is which user"})
+				l.wrong.Add(mistake.Mistake{File: path, Line: p.line(), What: "users is missing, and a port asks for certificates", Hint: "users: users.yaml says which certificate is which user"})
 				break
 			}
 		}
 		return nobody
 	}
 	name := l.files.beside(path, f.users.name)
-	data, ok := l.text(place(path, f.users), name)
+	data, ok := l.text(f.users.in(path), name)
 	if !ok {
 		return nil
 	}
@@ -238,7 +233,7 @@ func (l *loader) policy(path string, f *file, names, methods []string) *policy.E
 		return nothing() // noted by parse, where anybody is to be decided about
 	}
 	name := l.files.beside(path, f.policy.name)
-	data, ok := l.text(place(path, f.policy), name)
+	data, ok := l.text(f.policy.in(path), name)
 	if !ok {
 		return nil
 	}
@@ -283,7 +278,7 @@ func (l *loader) port(path string, p portFile) portGeneration {
 // guarded is what the guard does on a port.
 func (*loader) guarded(p portFile) portGeneration {
 	out := portGeneration{
-		line: p.node.Line, registration: p.registration, tunnel: p.tunnel,
+		line: p.line(), registration: p.registration, tunnel: p.tunnel,
 		guard: middleware.PortConfig{Unmapped: p.unmapped, Methods: p.methods, ServerNames: p.serverNames},
 	}
 	if !p.strict {
@@ -297,12 +292,12 @@ func (*loader) guarded(p portFile) portGeneration {
 func (l *loader) checkGuard(path string, f *file, g *generation) {
 	for i, p := range f.ports {
 		_, err := ports.New(g.ports[i].config)
-		l.wrong.Merge(placed(err, path, p.node.Line), mistake.Mistake{File: path, Line: p.node.Line})
+		l.wrong.Merge(placed(err, path, p.line()), mistake.Mistake{File: path, Line: p.line()})
 	}
 	all := g.all()
 	for i, p := range f.all() {
 		_, err := middleware.New(middleware.Config{Map: g.table, Policy: g.engine, PerPort: map[string]middleware.PortConfig{p.name: all[i].guard}})
-		l.wrong.Merge(placed(err, path, p.node.Line), mistake.Mistake{File: path, Line: p.node.Line})
+		l.wrong.Merge(placed(err, path, p.line()), mistake.Mistake{File: path, Line: p.line()})
 	}
 	l.checkRegistration(path, f, g)
 	l.checkReverse(path, f, g)

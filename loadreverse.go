@@ -71,7 +71,7 @@ func (l *loader) forClients(path string, f *reverseFile, out *portGeneration) {
 	if err != nil || slices.Contains(pair.Leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
 		return
 	}
-	at := place(path, f.cert)
+	at := f.cert.in(path)
 	at.What = "the certificate is not for clients (clientAuth): no gateway would take the registration"
 	at.Hint = "an extended key usage of clientAuth, by the authority that the registration port trusts"
 	l.wrong.Add(at)
@@ -85,7 +85,7 @@ func (l *loader) checkReverse(path string, f *file, g *generation) {
 	c := g.tunnel.config
 	c.Certificate, c.Handler = g.tunnel.certificate, http.NotFoundHandler()
 	_, err := reverse.NewServer(c)
-	line := f.reverse.node.Line
+	line := f.reverse.line()
 	l.wrong.Merge(placed(err, path, line), mistake.Mistake{File: path, Line: line})
 }
 
@@ -101,7 +101,7 @@ func (l *loader) checkRegistration(path string, f *file, g *generation) {
 			users := other.callers()
 			if i != j && users != nil && servers.SharesAnchor(users) {
 				l.wrong.Add(mistake.Mistake{
-					File: path, Line: p.registration.node.Line,
+					File: path, Line: p.registration.line(),
 					What: fmt.Sprintf("servers register by a name under an authority that also issues for the callers of port %s", other.config.Name),
 					Hint: "an authority for such servers alone, or fingerprints and no names",
 				})

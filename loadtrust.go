@@ -44,7 +44,7 @@ func (l *loader) forwarded(path, port string, f *forwardedFile, out *portGenerat
 		out.gateways = l.trust(path, "port "+port+", gateway", f.gateway, old.gateways)
 		gateways = out.gateways.verifier
 		if gateways != nil && !gateways.SharesAnchor(out.clients.verifier) {
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.node.Line, What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
+			l.wrong.Add(mistake.Mistake{File: path, Line: f.line(), What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
 		}
 	}
 	if f.users != nil {
@@ -56,7 +56,7 @@ func (l *loader) forwarded(path, port string, f *forwardedFile, out *portGenerat
 	receiver, err := forwarded.New(forwarded.Config{
 		Topology: f.topology, Users: out.users.verifier, Gateways: forwarded.Gateways{Pins: f.pins, Names: f.names, Trust: gateways},
 	})
-	l.wrong.Merge(placed(err, path, f.node.Line), mistake.Mistake{File: path, Line: f.node.Line})
+	l.wrong.Merge(placed(err, path, f.line()), mistake.Mistake{File: path, Line: f.line()})
 	out.guard.Forwarded = receiver
 }
 
@@ -80,7 +80,7 @@ func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trust
 	}
 	for _, n := range t.crls {
 		for _, name := range l.crlFiles(path, n) {
-			if data, ok := l.need(place(path, n), name); ok {
+			if data, ok := l.need(n.in(path), name); ok {
 				lists = append(lists, l.crls(name, data, slices.Concat(c.Anchors, c.CRLIssuers))...)
 				fmt.Fprintf(key, "crls %x\n", sha256.Sum256(data))
 			}
@@ -98,7 +98,7 @@ func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trust
 	if verifier == nil || old.key != out.key {
 		var err error
 		if verifier, err = trust.New(c); err != nil {
-			l.wrong.Merge(placed(err, path, t.node.Line), mistake.Mistake{File: path, Line: t.node.Line})
+			l.wrong.Merge(placed(err, path, t.line()), mistake.Mistake{File: path, Line: t.line()})
 			return out
 		}
 	}
@@ -117,7 +117,7 @@ func (l *loader) certificates(path string, files []named, key io.Writer, what st
 	var out []*x509.Certificate
 	for _, n := range files {
 		name := l.files.beside(path, n.name)
-		if data, ok := l.need(place(path, n), name); ok {
+		if data, ok := l.need(n.in(path), name); ok {
 			certs, err := trust.ReadCertificates(name, data)
 			l.wrong.Merge(err, mistake.Mistake{File: name})
 			out = append(out, certs...)
@@ -140,7 +140,7 @@ func (l *loader) responder(t *trustFile, c *trust.Config, out *trusted, old trus
 	} else {
 		client, err := ocsp.New(config)
 		if err != nil {
-			l.wrong.Merge(placed(err, l.path, t.node.Line), mistake.Mistake{File: l.path, Line: t.node.Line})
+			l.wrong.Merge(placed(err, l.path, t.line()), mistake.Mistake{File: l.path, Line: t.line()})
 			return
 		}
 		out.asks.client = client
@@ -158,7 +158,7 @@ func (l *loader) crlFiles(path string, n named) []string {
 		return []string{name}
 	}
 	if len(inside) == 0 {
-		l.blame(place(path, n), name, fmt.Sprintf("the folder %s holds no CRL", name), "files that end in .crl, .pem or .der")
+		l.blame(n.in(path), name, fmt.Sprintf("the folder %s holds no CRL", name), "files that end in .crl, .pem or .der")
 	}
 	return inside
 }
@@ -173,12 +173,12 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 	for _, f := range t.fetch {
 		s := crlfetch.Source{URL: f.url, File: l.files.beside(path, f.file), Anchors: anchors, MaxBytes: int64(f.maxBytes)}
 		if l.files.fsys != nil {
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.node.Line, What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
+			l.wrong.Add(mistake.Mistake{File: path, Line: f.line(), What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
 			continue
 		}
 		if f.issuer.name != "" {
 			name := l.files.beside(path, f.issuer.name)
-			data, ok := l.need(place(path, f.issuer), name)
+			data, ok := l.need(f.issuer.in(path), name)
 			if !ok {
 				continue
 			}
@@ -197,7 +197,7 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 		err := (&crlfetch.Fetcher{Now: l.options.Now}).Fetch(ctx, s)
 		cancel()
 		if err != nil {
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.node.Line, What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.url, err), Hint: "put the file there by hand, or mend the way to the server"})
+			l.wrong.Add(mistake.Mistake{File: path, Line: f.line(), What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.url, err), Hint: "put the file there by hand, or mend the way to the server"})
 			continue
 		}
 		l.files.forget(s.File)
@@ -215,10 +215,10 @@ func (l *loader) fetchedOnce(path string, f fetchFile, s *crlfetch.Source) bool 
 		if l.fetched == nil {
 			l.fetched = map[string]fetchedFile{}
 		}
-		l.fetched[real] = fetchedFile{file: s.File, url: s.URL, line: f.node.Line}
+		l.fetched[real] = fetchedFile{file: s.File, url: s.URL, line: f.line()}
 	case first.url != s.URL:
 		l.wrong.Add(mistake.Mistake{
-			File: path, Line: f.node.Line, What: fmt.Sprintf("file %q is fetched from another URL in line %d", f.file, first.line), Hint: "one URL for each file",
+			File: path, Line: f.line(), What: fmt.Sprintf("file %q is fetched from another URL in line %d", f.file, first.line), Hint: "one URL for each file",
 		})
 		return false
 	default:
