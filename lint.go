@@ -13,6 +13,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -64,12 +65,12 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 		return nil, err
 	}
 	var wrong mistake.List
-	x := &linter{loader: l, g: g, file: parse(path, data, &wrong), o: o, now: options.now()}
+	x := &linter{loader: l, g: g, file: config.Parse(path, data, &wrong), o: o, now: options.now()}
 	x.warnings()
 	x.users()
 	x.policy()
 	all := g.all()
-	for i, p := range x.file.all() {
+	for i, p := range x.file.AllPorts() {
 		x.port(p, &all[i])
 	}
 	x.gateways()
@@ -82,7 +83,7 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 type linter struct {
 	*loader
 	g     *generation
-	file  *file
+	file  *config.File
 	o     LintOptions
 	now   time.Time
 	found []Finding
@@ -93,8 +94,8 @@ func (x *linter) say(about string, at mistake.Mistake, what, hint string) {
 	x.found = append(x.found, Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
 }
 
-func (x *linter) atPort(p portFile) mistake.Mistake {
-	return mistake.Mistake{File: x.path, Line: p.line()}
+func (x *linter) atPort(p config.Port) mistake.Mistake {
+	return mistake.Mistake{File: x.path, Line: p.Line()}
 }
 
 // warnings are what the log says at the start. Those about dates are told below, with
@@ -206,7 +207,7 @@ func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 
 // policy looks through the rules.
 func (x *linter) policy() {
-	name := x.files.beside(x.path, x.file.policy.name)
+	name := x.files.beside(x.path, x.file.Policy.Value)
 	for _, f := range x.g.engine.Lint() {
 		x.say("policy", positionOf(name, f.Position), f.What, f.Hint)
 	}
@@ -225,10 +226,10 @@ func (x *linter) policy() {
 		named[m.User] = true
 		captures = captures || m.User == certmap.UserVariable
 	}
-	for _, p := range x.file.all() {
-		named[p.unmapped] = true
+	for _, p := range x.file.AllPorts() {
+		named[p.Unmapped] = true
 	}
-	open := slices.ContainsFunc(x.file.all(), func(p portFile) bool { return !p.strict })
+	open := slices.ContainsFunc(x.file.AllPorts(), func(p config.Port) bool { return !p.Strict })
 	told := map[string]bool{}
 	nobody := func(subject string, line int) {
 		user, ok := strings.CutPrefix(subject, "user:")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
@@ -33,9 +34,9 @@ type generation struct {
 }
 
 type portGeneration struct {
-	line         int               // in mtlsguard.yaml
-	registration *registrationFile // nil where servers do not register
-	tunnel       *tunnelFile       // nil where the handler is here
+	line         int                  // in mtlsguard.yaml
+	registration *config.Registration // nil where servers do not register
+	tunnel       *config.Tunnel       // nil where the handler is here
 	config       ports.Config
 	guard        middleware.PortConfig
 	certKey      [sha256.Size]byte // what the certificate was made from
@@ -91,25 +92,25 @@ func (l *loader) load() (*generation, error) {
 	if !ok {
 		return nil, l.err()
 	}
-	f := parse(path, data, &l.wrong)
+	f := config.Parse(path, data, &l.wrong)
 	if f == nil {
 		return nil, l.err()
 	}
-	g := &generation{files: l.files, reload: f.reload}
+	g := &generation{files: l.files, reload: f.Reload}
 	var names, methods []string
-	for _, p := range f.all() {
-		if p.decides() { // a rule for another port would mean nothing
-			names = append(names, p.name)
-			methods = append(methods, p.methods...)
+	for _, p := range f.AllPorts() {
+		if p.Authorizes() { // a rule for another port would mean nothing
+			names = append(names, p.Name)
+			methods = append(methods, p.Methods...)
 		}
 	}
 	g.table = l.users(path, f, names)
 	g.engine = l.policy(path, f, names, methods)
-	for _, p := range f.ports {
+	for _, p := range f.Ports {
 		g.ports = append(g.ports, l.port(path, p))
 	}
-	if f.reverse != nil {
-		g.tunnel = l.reverse(path, f.reverse)
+	if f.Reverse != nil {
+		g.tunnel = l.reverse(path, f.Reverse)
 	}
 	l.becameEmpty()
 	if err := l.err(); err != nil {
@@ -183,18 +184,18 @@ var (
 	nothing   = sync.OnceValue(policy.DenyAll)
 )
 
-func (l *loader) users(path string, f *file, ports []string) *certmap.Table {
-	if f.users.name == "" {
-		for _, p := range f.all() {
-			if p.decides() && (p.trust != nil || p.forwarded != nil) {
-				l.wrong.Add(mistake.Mistake{File: path, Line: p.line(), What: "users is missing, and a port asks for certificates", Hint: "users: users.yaml says which certificate is which user"})
+func (l *loader) users(path string, f *config.File, ports []string) *certmap.Table {
+	if f.Users.Value == "" {
+		for _, p := range f.AllPorts() {
+			if p.Authorizes() && (p.Trust != nil || p.Forwarded != nil) {
+				l.wrong.Add(mistake.Mistake{File: path, Line: p.Line(), What: "users is missing, and a port asks for certificates", Hint: "users: users.yaml says which certificate is which user"})
 				break
 			}
 		}
 		return nobody
 	}
-	name := l.files.beside(path, f.users.name)
-	data, ok := l.text(f.users.in(path), name)
+	name := l.files.beside(path, f.Users.Value)
+	data, ok := l.text(f.Users.In(path), name)
 	if !ok {
 		return nil
 	}
@@ -228,12 +229,12 @@ func (l *loader) issuer(users, name string) (trust.Digest, error) {
 	return trust.SPKIOf(certs[0]), nil
 }
 
-func (l *loader) policy(path string, f *file, names, methods []string) *policy.Engine {
-	if f.policy.name == "" {
+func (l *loader) policy(path string, f *config.File, names, methods []string) *policy.Engine {
+	if f.Policy.Value == "" {
 		return nothing() // noted by parse, where anybody is to be decided about
 	}
-	name := l.files.beside(path, f.policy.name)
-	data, ok := l.text(f.policy.in(path), name)
+	name := l.files.beside(path, f.Policy.Value)
+	data, ok := l.text(f.Policy.In(path), name)
 	if !ok {
 		return nil
 	}
@@ -260,28 +261,28 @@ func (l *loader) becameEmpty() {
 	}
 }
 
-func (l *loader) port(path string, p portFile) portGeneration {
+func (l *loader) port(path string, p config.Port) portGeneration {
 	out := l.guarded(p)
-	out.config = ports.Config{Name: p.name, Addr: p.listen, ClientAuth: p.clientCert, MinVersion: p.minVersion, CancelRequests: p.cancel, Limits: p.limits}
-	if p.cert.name != "" && p.key.name != "" {
+	out.config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
+	if p.Cert.Value != "" && p.Key.Value != "" {
 		l.certificate(path, p, &out)
 	}
 	l.believes(path, p, &out)
-	if p.clientCert == ports.None {
-		if host, _, _ := net.SplitHostPort(p.listen); host == "" || net.ParseIP(host).IsUnspecified() {
-			l.warn("port %s asks for no certificate and listens on every address", p.name)
+	if p.ClientAuth == ports.None {
+		if host, _, _ := net.SplitHostPort(p.Listen); host == "" || net.ParseIP(host).IsUnspecified() {
+			l.warn("port %s asks for no certificate and listens on every address", p.Name)
 		}
 	}
 	return out
 }
 
 // guarded is what the guard does on a port.
-func (*loader) guarded(p portFile) portGeneration {
+func (*loader) guarded(p config.Port) portGeneration {
 	out := portGeneration{
-		line: p.line(), registration: p.registration, tunnel: p.tunnel,
-		guard: middleware.PortConfig{Unmapped: p.unmapped, Methods: p.methods, ServerNames: p.serverNames},
+		line: p.Line(), registration: p.Registration, tunnel: p.Tunnel,
+		guard: middleware.PortConfig{Unmapped: p.Unmapped, Methods: p.Methods, ServerNames: p.ServerNames},
 	}
-	if !p.strict {
+	if !p.Strict {
 		out.guard.Fallback = middleware.ToDefault
 	}
 	return out
@@ -289,15 +290,15 @@ func (*loader) guarded(p portFile) portGeneration {
 
 // checkGuard builds everything once, so that what is wrong only together is a
 // mistake now and not after half of it is in force.
-func (l *loader) checkGuard(path string, f *file, g *generation) {
-	for i, p := range f.ports {
+func (l *loader) checkGuard(path string, f *config.File, g *generation) {
+	for i, p := range f.Ports {
 		_, err := ports.New(g.ports[i].config)
-		l.wrong.Merge(placed(err, path, p.line()), mistake.Mistake{File: path, Line: p.line()})
+		l.wrong.Merge(placed(err, path, p.Line()), mistake.Mistake{File: path, Line: p.Line()})
 	}
 	all := g.all()
-	for i, p := range f.all() {
-		_, err := middleware.New(middleware.Config{Map: g.table, Policy: g.engine, PerPort: map[string]middleware.PortConfig{p.name: all[i].guard}})
-		l.wrong.Merge(placed(err, path, p.line()), mistake.Mistake{File: path, Line: p.line()})
+	for i, p := range f.AllPorts() {
+		_, err := middleware.New(middleware.Config{Map: g.table, Policy: g.engine, PerPort: map[string]middleware.PortConfig{p.Name: all[i].guard}})
+		l.wrong.Merge(placed(err, path, p.Line()), mistake.Mistake{File: path, Line: p.Line()})
 	}
 	l.checkRegistration(path, f, g)
 	l.checkReverse(path, f, g)

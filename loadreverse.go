@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -36,34 +37,34 @@ func (g *generation) all() []portGeneration {
 
 // decides reports whether users come by a port, and the policy decides about them.
 func (p *portGeneration) decides() bool {
-	return p.registration == nil && (p.tunnel == nil || !p.tunnel.believed)
+	return p.registration == nil && (p.tunnel == nil || !p.tunnel.VerifiedOnly)
 }
 
 // reverse reads what a server that dials gateways needs.
-func (l *loader) reverse(path string, f *reverseFile) *tunnelGeneration {
-	old := l.before(f.name)
-	out := &tunnelGeneration{portGeneration: l.guarded(f.portFile)}
-	out.portGeneration.config = ports.Config{Name: f.name, ClientAuth: f.clientCert}
-	if f.cert.name != "" && f.key.name != "" {
-		l.certificate(path, f.portFile, &out.portGeneration)
+func (l *loader) reverse(path string, f *config.Reverse) *tunnelGeneration {
+	old := l.before(f.Name)
+	out := &tunnelGeneration{portGeneration: l.guarded(f.Port)}
+	out.portGeneration.config = ports.Config{Name: f.Name, ClientAuth: f.ClientAuth}
+	if f.Cert.Value != "" && f.Key.Value != "" {
+		l.certificate(path, f.Port, &out.portGeneration)
 		l.forClients(path, f, &out.portGeneration)
 	}
-	if f.trust != nil {
-		out.clients = l.trust(path, "reverse, clients", f.trust, old.clients)
+	if f.Trust != nil {
+		out.clients = l.trust(path, "reverse, clients", f.Trust, old.clients)
 	}
-	if f.gateway != nil {
-		out.gateways = l.trust(path, "reverse, gateway", f.gateway, old.gateways)
+	if f.Gateway != nil {
+		out.gateways = l.trust(path, "reverse, gateway", f.Gateway, old.gateways)
 	}
 	out.config = reverse.ServerConfig{
-		Name: f.name, Services: f.services, Gateways: f.gateways, ServerName: f.serverName,
-		Trust:   forwarded.Gateways{Pins: f.pins, Names: f.names, Trust: out.gateways.verifier},
+		Name: f.Name, Services: f.Services, Gateways: f.Gateways, ServerName: f.ServerName,
+		Trust:   forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: out.gateways.verifier},
 		Clients: out.clients.verifier,
 	}
 	return out
 }
 
 // forClients refuses a certificate that no registration port would believe.
-func (l *loader) forClients(path string, f *reverseFile, out *portGeneration) {
+func (l *loader) forClients(path string, f *config.Reverse, out *portGeneration) {
 	if out.config.Certificate == nil {
 		return // told
 	}
@@ -71,37 +72,37 @@ func (l *loader) forClients(path string, f *reverseFile, out *portGeneration) {
 	if err != nil || slices.Contains(pair.Leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
 		return
 	}
-	at := f.cert.in(path)
+	at := f.Cert.In(path)
 	at.What = "the certificate is not for clients (clientAuth): no gateway would take the registration"
 	at.Hint = "an extended key usage of clientAuth, by the authority that the registration port trusts"
 	l.wrong.Add(at)
 }
 
 // checkReverse builds the server once, so that what is wrong only together is a mistake.
-func (l *loader) checkReverse(path string, f *file, g *generation) {
+func (l *loader) checkReverse(path string, f *config.File, g *generation) {
 	if g.tunnel == nil {
 		return
 	}
 	c := g.tunnel.config
 	c.Certificate, c.Handler = g.tunnel.certificate, http.NotFoundHandler()
 	_, err := reverse.NewServer(c)
-	line := f.reverse.line()
+	line := f.Reverse.Line()
 	l.wrong.Merge(placed(err, path, line), mistake.Mistake{File: path, Line: line})
 }
 
 // checkRegistration keeps those who may serve apart from those who call: a caller's
 // certificate with the right name would make its holder a server (K2).
-func (l *loader) checkRegistration(path string, f *file, g *generation) {
-	for i, p := range f.ports {
+func (l *loader) checkRegistration(path string, f *config.File, g *generation) {
+	for i, p := range f.Ports {
 		servers := g.ports[i].clients.verifier
-		if p.registration == nil || !p.registration.byName || servers == nil {
+		if p.Registration == nil || !p.Registration.ByName || servers == nil {
 			continue
 		}
 		for j, other := range g.ports {
 			users := other.callers()
 			if i != j && users != nil && servers.SharesAnchor(users) {
 				l.wrong.Add(mistake.Mistake{
-					File: path, Line: p.registration.line(),
+					File: path, Line: p.Registration.Line(),
 					What: fmt.Sprintf("servers register by a name under an authority that also issues for the callers of port %s", other.config.Name),
 					Hint: "an authority for such servers alone, or fingerprints and no names",
 				})
@@ -128,14 +129,14 @@ func (t *tunnelGeneration) certificate(*tls.CertificateRequestInfo) (*tls.Certif
 
 // routes say where requests go that come by the ports of one generation.
 type routes struct {
-	registration string                 // the port that servers dial; empty: there is none
-	services     []serviceFile          // who may serve; nil: whom the certificate names
-	callers      map[trust.Digest]bool  // keys of the anchors of the other ports' users
-	tunnels      map[string]*tunnelFile // by port
+	registration string                    // the port that servers dial; empty: there is none
+	services     []config.Service          // who may serve; nil: whom the certificate names
+	callers      map[trust.Digest]bool     // keys of the anchors of the other ports' users
+	tunnels      map[string]*config.Tunnel // by port
 }
 
 func (g *generation) routes() *routes {
-	out := &routes{tunnels: map[string]*tunnelFile{}, callers: map[trust.Digest]bool{}}
+	out := &routes{tunnels: map[string]*config.Tunnel{}, callers: map[trust.Digest]bool{}}
 	for _, p := range g.ports {
 		if users := p.callers(); users != nil && p.registration == nil {
 			for _, a := range users.Anchors() {
@@ -143,7 +144,7 @@ func (g *generation) routes() *routes {
 			}
 		}
 		if r := p.registration; r != nil {
-			out.registration, out.services = p.config.Name, r.services
+			out.registration, out.services = p.config.Name, r.Services
 		}
 		if p.tunnel != nil {
 			out.tunnels[p.config.Name] = p.tunnel
@@ -168,8 +169,8 @@ func (r *routes) mayServe(_ context.Context, chain []*x509.Certificate) ([]strin
 	}
 	fingerprint := trust.FingerprintOf(chain[0])
 	for _, s := range r.services {
-		if slices.Contains(s.pins, fingerprint) || slices.ContainsFunc(s.names, func(n string) bool { return slices.Contains(names, n) }) {
-			out = append(out, s.name)
+		if slices.Contains(s.Pins, fingerprint) || slices.ContainsFunc(s.Names, func(n string) bool { return slices.Contains(names, n) }) {
+			out = append(out, s.Name)
 		}
 	}
 	if len(out) == 0 {
@@ -188,8 +189,8 @@ func (r *routes) service(req *http.Request) string {
 	if t == nil {
 		return ""
 	}
-	if s, ok := t.hosts[hostname.Canonical(req.Host)]; ok {
+	if s, ok := t.Hosts[hostname.Canonical(req.Host)]; ok {
 		return s
 	}
-	return t.service
+	return t.Service
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -20,57 +21,57 @@ import (
 )
 
 // believes reads what a port judges its clients by, and behind gateways their users.
-func (l *loader) believes(path string, p portFile, out *portGeneration) {
-	old := l.before(p.name)
-	if p.trust != nil {
-		out.clients = l.trust(path, "port "+p.name, p.trust, old.clients)
+func (l *loader) believes(path string, p config.Port, out *portGeneration) {
+	old := l.before(p.Name)
+	if p.Trust != nil {
+		out.clients = l.trust(path, "port "+p.Name, p.Trust, old.clients)
 	}
-	if f := p.forwarded; f != nil {
-		l.forwarded(path, p.name, f, out, old)
+	if f := p.Forwarded; f != nil {
+		l.forwarded(path, p.Name, f, out, old)
 	}
 	out.config.Trust, out.guard.Trust = out.clients.verifier, out.clients.verifier
 }
 
 // forwarded makes the receiver of what gateways state.
-func (l *loader) forwarded(path, port string, f *forwardedFile, out *portGeneration, old portGeneration) {
+func (l *loader) forwarded(path, port string, f *config.Forwarded, out *portGeneration, old portGeneration) {
 	var gateways *trust.Verifier
 	switch {
-	case f.gateway == nil:
+	case f.Gateway == nil:
 		gateways = out.clients.verifier
 	case out.clients.verifier == nil:
-		out.clients = l.trust(path, "port "+port+", gateway", f.gateway, old.clients) // who shows a certificate here is a gateway
+		out.clients = l.trust(path, "port "+port+", gateway", f.Gateway, old.clients) // who shows a certificate here is a gateway
 		gateways = out.clients.verifier
 	default:
-		out.gateways = l.trust(path, "port "+port+", gateway", f.gateway, old.gateways)
+		out.gateways = l.trust(path, "port "+port+", gateway", f.Gateway, old.gateways)
 		gateways = out.gateways.verifier
 		if gateways != nil && !gateways.SharesAnchor(out.clients.verifier) {
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.line(), What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
+			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
 		}
 	}
-	if f.users != nil {
-		out.users = l.trust(path, "port "+port+", forwarded", f.users, old.users)
+	if f.Users != nil {
+		out.users = l.trust(path, "port "+port+", forwarded", f.Users, old.users)
 	}
-	if f.wrong || gateways == nil || out.users.verifier == nil {
+	if f.Invalid || gateways == nil || out.users.verifier == nil {
 		return // told
 	}
 	receiver, err := forwarded.New(forwarded.Config{
-		Topology: f.topology, Users: out.users.verifier, Gateways: forwarded.Gateways{Pins: f.pins, Names: f.names, Trust: gateways},
+		Topology: f.Topology, Users: out.users.verifier, Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: gateways},
 	})
-	l.wrong.Merge(placed(err, path, f.line()), mistake.Mistake{File: path, Line: f.line()})
+	l.wrong.Merge(placed(err, path, f.Line()), mistake.Mistake{File: path, Line: f.Line()})
 	out.guard.Forwarded = receiver
 }
 
 // trust makes a verifier, or takes the old one again where it was made from the
 // same: its generation, its sessions and what it has verified stay.
-func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trusted) {
-	c := trust.Config{Profile: t.profile, Usage: t.usage, Revocation: t.revocation, MaxLeafLifetime: t.maxLife, MaxDepth: t.maxDepth, Now: l.options.Now}
+func (l *loader) trust(path, where string, t *config.Trust, old trusted) (out trusted) {
+	c := trust.Config{Profile: t.Profile, Usage: t.Usage, Revocation: t.Revocation, MaxLeafLifetime: t.MaxLeafLifetime, MaxDepth: t.MaxDepth, Now: l.options.Now}
 	key := sha256.New()
 	fmt.Fprintf(key, "%d %d %d %d %d\n", c.Usage, c.Profile, c.Revocation, c.MaxLeafLifetime, c.MaxDepth)
 	before := l.wrong.Len()
 	l.responder(t, &c, &out, old, key)
 	var lists []placedCRL
-	c.Anchors = l.certificates(path, t.anchors, key, "anchors")
-	c.CRLIssuers = l.certificates(path, t.crlIssuers, key, "crl issuers")
+	c.Anchors = l.certificates(path, t.Anchors, key, "anchors")
+	c.CRLIssuers = l.certificates(path, t.CRLIssuers, key, "crl issuers")
 	out.fetch = l.sources(path, t, c.Anchors)
 	for _, source := range out.fetch {
 		for _, issuer := range source.Issuers {
@@ -78,16 +79,16 @@ func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trust
 			fmt.Fprintf(key, "crl issuer %x\n", sha256.Sum256(issuer.Raw))
 		}
 	}
-	for _, n := range t.crls {
+	for _, n := range t.CRLs {
 		for _, name := range l.crlFiles(path, n) {
-			if data, ok := l.need(n.in(path), name); ok {
+			if data, ok := l.need(n.In(path), name); ok {
 				lists = append(lists, l.crls(name, data, slices.Concat(c.Anchors, c.CRLIssuers))...)
 				fmt.Fprintf(key, "crls %x\n", sha256.Sum256(data))
 			}
 		}
 	}
-	c.MustBeRevoked = l.certificates(path, t.revoked, key, "revoked")
-	if t.wrong || l.wrong.Len() > before || len(c.Anchors) == 0 { // without anchors parse has told
+	c.MustBeRevoked = l.certificates(path, t.MustBeRevoked, key, "revoked")
+	if t.Invalid || l.wrong.Len() > before || len(c.Anchors) == 0 { // without anchors parse has told
 		return out
 	}
 	for _, list := range lists {
@@ -98,7 +99,7 @@ func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trust
 	if verifier == nil || old.key != out.key {
 		var err error
 		if verifier, err = trust.New(c); err != nil {
-			l.wrong.Merge(placed(err, path, t.line()), mistake.Mistake{File: path, Line: t.line()})
+			l.wrong.Merge(placed(err, path, t.Line()), mistake.Mistake{File: path, Line: t.Line()})
 			return out
 		}
 	}
@@ -113,11 +114,11 @@ func (l *loader) trust(path, where string, t *trustFile, old trusted) (out trust
 }
 
 // certificates reads the certificates of PEM files, and adds their content to a key.
-func (l *loader) certificates(path string, files []named, key io.Writer, what string) []*x509.Certificate {
+func (l *loader) certificates(path string, files []config.Scalar, key io.Writer, what string) []*x509.Certificate {
 	var out []*x509.Certificate
 	for _, n := range files {
-		name := l.files.beside(path, n.name)
-		if data, ok := l.need(n.in(path), name); ok {
+		name := l.files.beside(path, n.Value)
+		if data, ok := l.need(n.In(path), name); ok {
 			certs, err := trust.ReadCertificates(name, data)
 			l.wrong.Merge(err, mistake.Mistake{File: name})
 			out = append(out, certs...)
@@ -128,11 +129,11 @@ func (l *loader) certificates(path string, files []named, key io.Writer, what st
 }
 
 // responder takes the old OCSP client again, or makes one.
-func (l *loader) responder(t *trustFile, c *trust.Config, out *trusted, old trusted, key io.Writer) {
-	if t.ocsp == nil {
+func (l *loader) responder(t *config.Trust, c *trust.Config, out *trusted, old trusted, key io.Writer) {
+	if t.OCSP == nil {
 		return
 	}
-	config := *t.ocsp
+	config := *t.OCSP
 	config.Now = l.options.Now
 	out.asks.madeFrom = fmt.Sprintf("ocsp %q %d %t\n", config.URL, config.Timeout, config.Nonce)
 	if old.asks.madeFrom == out.asks.madeFrom {
@@ -140,7 +141,7 @@ func (l *loader) responder(t *trustFile, c *trust.Config, out *trusted, old trus
 	} else {
 		client, err := ocsp.New(config)
 		if err != nil {
-			l.wrong.Merge(placed(err, l.path, t.line()), mistake.Mistake{File: l.path, Line: t.line()})
+			l.wrong.Merge(placed(err, l.path, t.Line()), mistake.Mistake{File: l.path, Line: t.Line()})
 			return
 		}
 		out.asks.client = client
@@ -151,14 +152,14 @@ func (l *loader) responder(t *trustFile, c *trust.Config, out *trusted, old trus
 
 // crlFiles are the files that an entry of crls means: itself, or what lies in it if
 // it is a folder.
-func (l *loader) crlFiles(path string, n named) []string {
-	name := l.files.beside(path, n.name)
+func (l *loader) crlFiles(path string, n config.Scalar) []string {
+	name := l.files.beside(path, n.Value)
 	inside, ok := l.files.list(name)
 	if !ok {
 		return []string{name}
 	}
 	if len(inside) == 0 {
-		l.blame(n.in(path), name, fmt.Sprintf("the folder %s holds no CRL", name), "files that end in .crl, .pem or .der")
+		l.blame(n.In(path), name, fmt.Sprintf("the folder %s holds no CRL", name), "files that end in .crl, .pem or .der")
 	}
 	return inside
 }
@@ -168,17 +169,17 @@ const firstFetch = 10 * time.Second
 
 // sources are the CRLs to keep fresh. One whose file is not there yet is fetched
 // now: without it nothing could start.
-func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate) []crlfetch.Source {
+func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certificate) []crlfetch.Source {
 	var out []crlfetch.Source
-	for _, f := range t.fetch {
-		s := crlfetch.Source{URL: f.url, File: l.files.beside(path, f.file), Anchors: anchors, MaxBytes: int64(f.maxBytes)}
+	for _, f := range t.Fetch {
+		s := crlfetch.Source{URL: f.URL, File: l.files.beside(path, f.File), Anchors: anchors, MaxBytes: int64(f.MaxBytes)}
 		if l.files.fsys != nil {
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.line(), What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
+			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
 			continue
 		}
-		if f.issuer.name != "" {
-			name := l.files.beside(path, f.issuer.name)
-			data, ok := l.need(f.issuer.in(path), name)
+		if f.Issuer.Value != "" {
+			name := l.files.beside(path, f.Issuer.Value)
+			data, ok := l.need(f.Issuer.In(path), name)
 			if !ok {
 				continue
 			}
@@ -197,7 +198,7 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 		err := (&crlfetch.Fetcher{Now: l.options.Now}).Fetch(ctx, s)
 		cancel()
 		if err != nil {
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.line(), What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.url, err), Hint: "put the file there by hand, or mend the way to the server"})
+			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.URL, err), Hint: "put the file there by hand, or mend the way to the server"})
 			continue
 		}
 		l.files.forget(s.File)
@@ -207,7 +208,7 @@ func (l *loader) sources(path string, t *trustFile, anchors []*x509.Certificate)
 
 // fetchedOnce refuses a second URL for one file, however its name is written: one of the
 // two would never be asked. Two sources of one file and URL get one name.
-func (l *loader) fetchedOnce(path string, f fetchFile, s *crlfetch.Source) bool {
+func (l *loader) fetchedOnce(path string, f config.Fetch, s *crlfetch.Source) bool {
 	real := realPath(s.File)
 	first, twice := l.fetched[real]
 	switch {
@@ -215,10 +216,10 @@ func (l *loader) fetchedOnce(path string, f fetchFile, s *crlfetch.Source) bool 
 		if l.fetched == nil {
 			l.fetched = map[string]fetchedFile{}
 		}
-		l.fetched[real] = fetchedFile{file: s.File, url: s.URL, line: f.line()}
+		l.fetched[real] = fetchedFile{file: s.File, url: s.URL, line: f.Line()}
 	case first.url != s.URL:
 		l.wrong.Add(mistake.Mistake{
-			File: path, Line: f.line(), What: fmt.Sprintf("file %q is fetched from another URL in line %d", f.file, first.line), Hint: "one URL for each file",
+			File: path, Line: f.Line(), What: fmt.Sprintf("file %q is fetched from another URL in line %d", f.File, first.line), Hint: "one URL for each file",
 		})
 		return false
 	default:

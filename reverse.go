@@ -100,9 +100,9 @@ func (s *Server) fixedReverse(g *generation, say func(line int, what string)) {
 			say(p.line, fmt.Sprintf("port %s has begun or ceased to take registrations", p.config.Name))
 		case (p.tunnel == nil) != (old.tunnel == nil):
 			say(p.line, fmt.Sprintf("port %s has got a tunnel or lost it", p.config.Name))
-		case p.registration != nil && !slices.Equal(p.registration.upgrades, old.registration.upgrades):
+		case p.registration != nil && !slices.Equal(p.registration.Upgrades, old.registration.Upgrades):
 			say(p.line, fmt.Sprintf("port %s has other upgrades", p.config.Name))
-		case p.registration != nil && p.registration.share != old.registration.share:
+		case p.registration != nil && p.registration.CallerShare != old.registration.CallerShare:
 			say(p.line, fmt.Sprintf("port %s has another caller_share", p.config.Name))
 		}
 	}
@@ -143,7 +143,7 @@ func (s *Server) tunnelStatus(g *generation, out *Status) {
 	}
 	out.Services = map[string]int{}
 	for _, t := range s.routes.Load().tunnels {
-		for _, service := range t.services() {
+		for _, service := range t.Services() {
 			out.Services[service] = 0
 		}
 	}

@@ -47,8 +47,8 @@ func (s *Server) openGateway(g *generation) error {
 			return s.routes.Load().mayServe(ctx, chain)
 		},
 		Service:     func(r *http.Request) string { return s.routes.Load().service(r) },
-		Upgrades:    g.ports[i].registration.upgrades,
-		CallerShare: g.ports[i].registration.share,
+		Upgrades:    g.ports[i].registration.Upgrades,
+		CallerShare: g.ports[i].registration.CallerShare,
 		Observe:     func(e reverse.Event) { s.events.LogTunnel(port, e) },
 	})
 	return err
@@ -68,7 +68,7 @@ func (s *Server) believedConfig(g *generation, number uint64) (middleware.Config
 		if p.guard.Forwarded != nil {
 			c.IdentityHeaders = append(c.IdentityHeaders, p.guard.Forwarded.Headers()...) // deleted on every port
 		}
-		if p.tunnel != nil && p.tunnel.believed {
+		if p.tunnel != nil && p.tunnel.VerifiedOnly {
 			pc := p.guard
 			pc.Unmapped = believedUser
 			c.PerPort[p.config.Name] = pc
@@ -98,7 +98,7 @@ func (s *Server) dispatch(next http.Handler) http.Handler {
 			registrations.ServeHTTP(w, r)
 		case t == nil:
 			guarded.ServeHTTP(w, r)
-		case t.believed:
+		case t.VerifiedOnly:
 			believed.ServeHTTP(w, r)
 		default:
 			checked.ServeHTTP(w, r)
@@ -111,7 +111,7 @@ func (s *Server) checker(p *portGeneration) *middleware.Guard {
 	switch {
 	case p.registration != nil:
 		return nil
-	case p.tunnel != nil && p.tunnel.believed:
+	case p.tunnel != nil && p.tunnel.VerifiedOnly:
 		return s.believers
 	}
 	return s.guard

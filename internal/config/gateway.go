@@ -1,4 +1,4 @@
-package mtlsguard
+package config
 
 import (
 	"fmt"
@@ -14,27 +14,27 @@ import (
 )
 
 // registrationFile is what a port says that servers dial, to serve through it.
-type registrationFile struct {
-	position
-	services []serviceFile // nil: a server may serve what its certificate names
-	upgrades []string
-	share    int  // percent of a service's places that one caller may hold alone; 0: the default
-	byName   bool // somebody may serve by a name in a certificate, not by a fingerprint alone
+type Registration struct {
+	Position
+	Services    []Service // nil: a server may serve what its certificate names
+	Upgrades    []string
+	CallerShare int  // percent of a service's places that one caller may hold alone; 0: the default
+	ByName      bool // somebody may serve by a name in a certificate, not by a fingerprint alone
 }
 
 // serviceFile is who may serve a service.
-type serviceFile struct {
-	name  string
-	pins  []trust.Digest
-	names []string // DNS names, in lower case
+type Service struct {
+	Name  string
+	Pins  []trust.Digest
+	Names []string // DNS names, in lower case
 }
 
 // tunnelFile is what a port says whose requests go to servers that have registered.
-type tunnelFile struct {
-	position
-	service  string            // of the hosts that hosts does not name; may be empty
-	hosts    map[string]string // the service of a host, which is in lower case
-	believed bool              // check: believed
+type Tunnel struct {
+	Position
+	Service      string            // of the hosts that hosts does not name; may be empty
+	Hosts        map[string]string // the service of a host, which is in lower case
+	VerifiedOnly bool              // check: believed
 }
 
 var (
@@ -49,19 +49,19 @@ var (
 
 // registration reads who may serve through a port. The port's mode and certificates
 // are read already.
-func (p *parser) registration(out *portFile, m map[string]*yaml.Node) {
+func (p *parser) registration(out *Port, m map[string]*yaml.Node) {
 	n := m["registration"]
 	if n == nil {
 		return
 	}
-	r := &registrationFile{position: position{n}, byName: true}
-	out.registration = r
+	r := &Registration{Position: Position{n}, ByName: true}
+	out.Registration = r
 	for _, key := range notOfRegistrations {
 		if m[key] != nil {
 			p.Say(m[key], key+" on a port that takes registrations: no user comes by it", "leave it out, or open another port for callers")
 		}
 	}
-	if out.clientCert != ports.Require && m["client_cert"] != nil {
+	if out.ClientAuth != ports.Require && m["client_cert"] != nil {
 		p.Say(m["client_cert"], "anybody could ask to serve", "client_cert: require, where registration is")
 	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
@@ -76,54 +76,54 @@ func (p *parser) registration(out *portFile, m map[string]*yaml.Node) {
 	}
 	k := p.Map(n, "registration", "services", "upgrades", "caller_share")
 	for _, u := range p.nameds(k["upgrades"], "upgrades") {
-		if !serviceName.MatchString(u.name) {
-			p.Say(u.node, fmt.Sprintf("upgrades: %q is no protocol", u.name), "upgrades: [websocket]")
+		if !serviceName.MatchString(u.Value) {
+			p.Say(u.node, fmt.Sprintf("upgrades: %q is no protocol", u.Value), "upgrades: [websocket]")
 		}
-		r.upgrades = append(r.upgrades, u.name)
+		r.Upgrades = append(r.Upgrades, u.Value)
 	}
-	if r.share = p.Int(k["caller_share"], "caller_share", 1, 0); r.share > 100 {
-		p.Say(k["caller_share"], fmt.Sprintf("caller_share is %d", r.share), "a percentage, 1 to 100")
+	if r.CallerShare = p.Int(k["caller_share"], "caller_share", 1, 0); r.CallerShare > 100 {
+		p.Say(k["caller_share"], fmt.Sprintf("caller_share is %d", r.CallerShare), "a percentage, 1 to 100")
 	}
 	if k["services"] == nil {
 		return
 	}
-	r.byName = false
+	r.ByName = false
 	nodes := p.List(k["services"], "services")
 	if len(nodes) == 0 && k["services"].Kind == yaml.SequenceNode {
 		p.Say(k["services"], "services names none: nobody could serve", "{name: orders, names: [orders.internal.example]}")
 	}
 	lines := map[string]int{}
 	for _, one := range nodes {
-		r.services = append(r.services, p.service(one, lines))
-		r.byName = r.byName || len(r.services[len(r.services)-1].names) > 0
+		r.Services = append(r.Services, p.service(one, lines))
+		r.ByName = r.ByName || len(r.Services[len(r.Services)-1].Names) > 0
 	}
 }
 
 // service reads who may serve one service. Nobody else may: else a server could take
 // the requests for another.
-func (p *parser) service(n *yaml.Node, lines map[string]int) serviceFile {
+func (p *parser) service(n *yaml.Node, lines map[string]int) Service {
 	m := p.Map(n, "the service", "name", "names", "fingerprints")
-	out := serviceFile{name: p.Text(m["name"], "name")}
-	switch line, twice := lines[out.name]; {
+	out := Service{Name: p.Text(m["name"], "name")}
+	switch line, twice := lines[out.Name]; {
 	case n.Kind != yaml.MappingNode:
 		return out // told by Map
-	case !serviceName.MatchString(out.name):
-		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no service", out.name), serviceHint)
+	case !serviceName.MatchString(out.Name):
+		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no service", out.Name), serviceHint)
 	case twice:
-		p.Say(m["name"], fmt.Sprintf("service %q is there twice", out.name), fmt.Sprintf("line %d has it; one service has one list of owners", line))
+		p.Say(m["name"], fmt.Sprintf("service %q is there twice", out.Name), fmt.Sprintf("line %d has it; one service has one list of owners", line))
 	default:
-		lines[out.name] = n.Line
+		lines[out.Name] = n.Line
 	}
 	for _, name := range p.nameds(m["names"], "names") {
-		if host := hostname.Canonical(name.name); !hostname.HasPort(name.name) && hostname.Valid(host) && !hostname.IsIP(host) {
-			out.names = append(out.names, host)
+		if host := hostname.Canonical(name.Value); !hostname.HasPort(name.Value) && hostname.Valid(host) && !hostname.IsIP(host) {
+			out.Names = append(out.Names, host)
 		} else {
-			p.Say(name.node, fmt.Sprintf("names: %q is not a DNS name", name.name), "a whole name of the server's certificate; nothing is a wildcard")
+			p.Say(name.node, fmt.Sprintf("names: %q is not a DNS name", name.Value), "a whole name of the server's certificate; nothing is a wildcard")
 		}
 	}
-	out.pins = p.pins(m["fingerprints"])
+	out.Pins = p.pins(m["fingerprints"])
 	if m["names"] == nil && m["fingerprints"] == nil {
-		p.Say(n, fmt.Sprintf("nobody may serve %q", out.name), "names: [orders.internal.example] of the server's certificate, or fingerprints")
+		p.Say(n, fmt.Sprintf("nobody may serve %q", out.Name), "names: [orders.internal.example] of the server's certificate, or fingerprints")
 	}
 	return out
 }
@@ -134,9 +134,9 @@ const serviceHint = "letters, digits and . _ - after the first, at most 128"
 func (p *parser) pins(n *yaml.Node) []trust.Digest {
 	var out []trust.Digest
 	for _, pin := range p.nameds(n, "fingerprints") {
-		d, err := trust.ParseDigest(pin.name)
+		d, err := trust.ParseDigest(pin.Value)
 		if err != nil {
-			p.Say(pin.node, fmt.Sprintf("fingerprints: %q is no SHA-256 fingerprint", pin.name), "as openssl x509 -noout -fingerprint -sha256 prints it")
+			p.Say(pin.node, fmt.Sprintf("fingerprints: %q is no SHA-256 fingerprint", pin.Value), "as openssl x509 -noout -fingerprint -sha256 prints it")
 			continue
 		}
 		out = append(out, d)
@@ -145,13 +145,13 @@ func (p *parser) pins(n *yaml.Node) []trust.Digest {
 }
 
 // tunnel reads to whom a port's requests go.
-func (p *parser) tunnel(out *portFile, m map[string]*yaml.Node) {
+func (p *parser) tunnel(out *Port, m map[string]*yaml.Node) {
 	n := m["tunnel"]
-	if n == nil || out.registration != nil { // told by registration
+	if n == nil || out.Registration != nil { // told by registration
 		return
 	}
-	t := &tunnelFile{position: position{n}, hosts: map[string]string{}}
-	out.tunnel = t
+	t := &Tunnel{Position: Position{n}, Hosts: map[string]string{}}
+	out.Tunnel = t
 	if m["forwarded"] != nil {
 		// The certificate that goes through the tunnel is the connection's: here it would be the other gateway's.
 		p.Say(n, "tunnel behind another gateway (forwarded): its certificate would be stated as the caller's", "a port of its own for each")
@@ -167,7 +167,7 @@ func (p *parser) tunnel(out *portFile, m map[string]*yaml.Node) {
 		}
 		return name
 	}
-	t.service = service(k["service"], "service")
+	t.Service = service(k["service"], "service")
 	if k["services"] != nil {
 		p.hosts(t, k["services"], service)
 	}
@@ -177,7 +177,7 @@ func (p *parser) tunnel(out *portFile, m map[string]*yaml.Node) {
 	switch v := p.Text(k["check"], "check"); {
 	case k["check"] == nil || v == "policy":
 	case v == "believed":
-		t.believed = true
+		t.VerifiedOnly = true
 		for _, key := range notOfBelieved {
 			if m[key] != nil {
 				p.Say(m[key], key+" beside check: believed: nobody is mapped here", "leave it out; the server inside maps and decides")
@@ -189,7 +189,7 @@ func (p *parser) tunnel(out *portFile, m map[string]*yaml.Node) {
 }
 
 // hosts reads the service of each host. Its keys are the caller's own words.
-func (p *parser) hosts(t *tunnelFile, n *yaml.Node, service func(*yaml.Node, string) string) {
+func (p *parser) hosts(t *Tunnel, n *yaml.Node, service func(*yaml.Node, string) string) {
 	if n.Kind != yaml.MappingNode || len(n.Content) == 0 {
 		p.Say(n, "services is not a mapping of hosts to services", "services: {api.acme.example: orders}")
 		return
@@ -200,20 +200,20 @@ func (p *parser) hosts(t *tunnelFile, n *yaml.Node, service func(*yaml.Node, str
 		switch {
 		case key.Kind != yaml.ScalarNode || hostname.HasPort(key.Value) || !hostname.Valid(host):
 			p.Say(key, fmt.Sprintf("services: %q is not a host name", key.Value), hostname.Hint)
-		case t.hosts[host] != "":
+		case t.Hosts[host] != "":
 			p.Say(key, fmt.Sprintf("services has the host %q twice", host), "one service for each host; case does not count")
 		default:
-			t.hosts[host] = service(value, "services")
+			t.Hosts[host] = service(value, "services")
 		}
 	}
 }
 
 // roles checks what several ports must agree about.
-func (p *parser) roles(f *file) {
-	var registration *portFile
+func (p *parser) roles(f *File) {
+	var registration *Port
 	served := map[string]bool{}
-	for i := range f.ports {
-		r := f.ports[i].registration
+	for i := range f.Ports {
+		r := f.Ports[i].Registration
 		switch {
 		case r == nil:
 			continue
@@ -221,13 +221,13 @@ func (p *parser) roles(f *file) {
 			p.Say(r.node, "a second port takes registrations", fmt.Sprintf("the port in line %d does", registration.node.Line))
 			continue
 		}
-		registration = &f.ports[i]
-		for _, s := range r.services {
-			served[s.name] = true
+		registration = &f.Ports[i]
+		for _, s := range r.Services {
+			served[s.Name] = true
 		}
 	}
-	for i := range f.ports {
-		t := f.ports[i].tunnel
+	for i := range f.Ports {
+		t := f.Ports[i].Tunnel
 		if t == nil {
 			continue
 		}
@@ -235,25 +235,25 @@ func (p *parser) roles(f *file) {
 			p.Say(t.node, "tunnel, and no port takes registrations: there will be no tunnel", "another port with registration: true, that servers dial")
 			continue
 		}
-		for _, service := range t.services() {
-			if registration.registration.services != nil && !served[service] {
-				p.Say(t.node, fmt.Sprintf("nobody may serve %q", service), fmt.Sprintf("registration: {services: …} in line %d names who may", registration.registration.node.Line))
+		for _, service := range t.Services() {
+			if registration.Registration.Services != nil && !served[service] {
+				p.Say(t.node, fmt.Sprintf("nobody may serve %q", service), fmt.Sprintf("registration: {services: …} in line %d names who may", registration.Registration.node.Line))
 			}
 		}
 	}
 }
 
 // services are those that a port's requests go to, sorted.
-func (t *tunnelFile) services() []string {
-	all := slices.Collect(maps.Values(t.hosts))
-	if t.service != "" {
-		all = append(all, t.service)
+func (t *Tunnel) Services() []string {
+	all := slices.Collect(maps.Values(t.Hosts))
+	if t.Service != "" {
+		all = append(all, t.Service)
 	}
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == "" })
 }
 
 // decides reports whether users come by a port, and the policy decides about them.
-func (p portFile) decides() bool {
-	return p.registration == nil && (p.tunnel == nil || !p.tunnel.believed)
+func (p Port) Authorizes() bool {
+	return p.Registration == nil && (p.Tunnel == nil || !p.Tunnel.VerifiedOnly)
 }

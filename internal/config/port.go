@@ -1,4 +1,4 @@
-package mtlsguard
+package config
 
 import (
 	"fmt"
@@ -21,68 +21,68 @@ import (
 
 var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime", "max_depth", "crl_issuers"}
 
-func (p *parser) trust(n *yaml.Node) *trustFile {
+func (p *parser) trust(n *yaml.Node) *Trust {
 	before := p.Wrong.Len()
 	out := p.trustOf(n, p.Map(n, "trust", trustKeys...))
-	out.wrong = p.Wrong.Len() > before
+	out.Invalid = p.Wrong.Len() > before
 	return out
 }
 
 // trustOf reads the keys of a trust.
-func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *trustFile {
+func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *Trust {
 	before := p.Wrong.Len()
-	out := &trustFile{
-		position: position{n}, anchors: p.nameds(m["anchors"], "anchors"), crls: p.nameds(m["crls"], "crls"),
-		revoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), crlIssuers: p.nameds(m["crl_issuers"], "crl_issuers"),
-		maxLife: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0), maxDepth: p.count(m["max_depth"], "max_depth", 0),
+	out := &Trust{
+		Position: Position{n}, Anchors: p.nameds(m["anchors"], "anchors"), CRLs: p.nameds(m["crls"], "crls"),
+		MustBeRevoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), CRLIssuers: p.nameds(m["crl_issuers"], "crl_issuers"),
+		MaxLeafLifetime: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0), MaxDepth: p.count(m["max_depth"], "max_depth", 0),
 	}
 	p.online(out, m)
-	if len(out.anchors) == 0 {
+	if len(out.Anchors) == 0 {
 		p.Say(at(m["anchors"], n), "trust has no anchors", "anchors: [FILE] with the CA of your clients; the system's are never used")
 	}
 	switch v := p.Text(m["profile"], "profile"); v {
 	case "", "strict":
-		out.profile = trust.Strict
+		out.Profile = trust.Strict
 	case "compatible":
-		out.profile = trust.Compatible
+		out.Profile = trust.Compatible
 	default:
 		p.Say(m["profile"], fmt.Sprintf("profile is %q", v), "strict or compatible")
 	}
 	switch v := p.Text(m["revocation"], "revocation"); v {
 	case "":
-		out.revocation = trust.Auto
+		out.Revocation = trust.Auto
 	case "off":
-		out.revocation = trust.Off
+		out.Revocation = trust.Off
 	case "soft":
-		out.revocation = trust.Soft
+		out.Revocation = trust.Soft
 	case "hard":
-		out.revocation = trust.Hard
-		if len(out.crls) == 0 && m["ocsp"] == nil {
+		out.Revocation = trust.Hard
+		if len(out.CRLs) == 0 && m["ocsp"] == nil {
 			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
-			out.revocation = trust.Off // told
+			out.Revocation = trust.Off // told
 		}
 	default:
 		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")
 	}
-	out.wrong = p.Wrong.Len() > before
+	out.Invalid = p.Wrong.Len() > before
 	return out
 }
 
 // online reads where revocation is asked about over the network.
-func (p *parser) online(out *trustFile, m map[string]*yaml.Node) {
+func (p *parser) online(out *Trust, m map[string]*yaml.Node) {
 	if m["fetch"] != nil {
 		for _, n := range p.List(m["fetch"], "fetch") {
 			f := p.Map(n, "fetch", "url", "file", "issuer", "max_bytes")
-			one := fetchFile{position: position{n}, url: p.Text(f["url"], "url"), file: p.Text(f["file"], "file"), issuer: p.named(f["issuer"], "issuer")}
-			one.maxBytes = p.Int(f["max_bytes"], "max_bytes", minFetch, crlfetch.DefaultMaxBytes)
-			if err := (crlfetch.Source{URL: one.url}).Check(); err != nil {
-				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.url, err), "url: https://HOST/PATH of the CRL")
+			one := Fetch{Position: Position{n}, URL: p.Text(f["url"], "url"), File: p.Text(f["file"], "file"), Issuer: p.named(f["issuer"], "issuer")}
+			one.MaxBytes = p.Int(f["max_bytes"], "max_bytes", minFetch, crlfetch.DefaultMaxBytes)
+			if err := (crlfetch.Source{URL: one.URL}).Check(); err != nil {
+				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.URL, err), "url: https://HOST/PATH of the CRL")
 			}
-			if !slices.ContainsFunc(out.crls, func(c named) bool { return c.name == one.file }) {
-				p.Say(at(f["file"], n), fmt.Sprintf("file %q is none of the crls", one.file), "fetch renews a file that crls names")
+			if !slices.ContainsFunc(out.CRLs, func(c Scalar) bool { return c.Value == one.File }) {
+				p.Say(at(f["file"], n), fmt.Sprintf("file %q is none of the crls", one.File), "fetch renews a file that crls names")
 			}
-			p.fetched[one.file] = one
-			out.fetch = append(out.fetch, one)
+			p.fetched[one.File] = one
+			out.Fetch = append(out.Fetch, one)
 		}
 	}
 	if m["ocsp"] == nil {
@@ -101,33 +101,33 @@ func (p *parser) online(out *trustFile, m map[string]*yaml.Node) {
 		}
 		return
 	}
-	out.ocsp = &config
+	out.OCSP = &config
 }
 
 // callers reads what the guard does on a port.
-func (p *parser) callers(out *portFile, m map[string]*yaml.Node) {
-	out.strict = p.Bool(m["strict"], "strict", true)
-	out.unmapped = p.Text(m["unmapped"], "unmapped")
+func (p *parser) callers(out *Port, m map[string]*yaml.Node) {
+	out.Strict = p.Bool(m["strict"], "strict", true)
+	out.Unmapped = p.Text(m["unmapped"], "unmapped")
 	switch {
-	case out.unmapped == identity.Default && out.strict:
+	case out.Unmapped == identity.Default && out.Strict:
 		p.Say(m["unmapped"], "unmapped is Default, and strict is on", "name a user, or say strict: false")
-	case out.unmapped != "" && out.unmapped != identity.Default && !username.IsUser(out.unmapped):
-		p.Say(m["unmapped"], fmt.Sprintf("unmapped %q is no user name", out.unmapped),
+	case out.Unmapped != "" && out.Unmapped != identity.Default && !username.IsUser(out.Unmapped):
+		p.Say(m["unmapped"], fmt.Sprintf("unmapped %q is no user name", out.Unmapped),
 			username.Hint+"; "+username.ReservedHint)
 	}
 	for _, one := range p.nameds(m["methods"], "methods") {
-		if !method.Valid(one.name) {
-			p.Say(one.node, fmt.Sprintf("methods: %q is no method", one.name), "an upper-case word such as PROPFIND")
+		if !method.Valid(one.Value) {
+			p.Say(one.node, fmt.Sprintf("methods: %q is no method", one.Value), "an upper-case word such as PROPFIND")
 			continue
 		}
-		out.methods = append(out.methods, one.name)
+		out.Methods = append(out.Methods, one.Value)
 	}
 	for _, host := range p.nameds(m["server_names"], "server_names") {
-		if hostname.HasPort(host.name) || !hostname.Valid(hostname.Canonical(host.name)) {
-			p.Say(host.node, fmt.Sprintf("server_names: %q is not a host name", host.name), hostname.Hint)
+		if hostname.HasPort(host.Value) || !hostname.Valid(hostname.Canonical(host.Value)) {
+			p.Say(host.node, fmt.Sprintf("server_names: %q is not a host name", host.Value), hostname.Hint)
 			continue
 		}
-		out.serverNames = append(out.serverNames, host.name)
+		out.ServerNames = append(out.ServerNames, host.Value)
 	}
 }
 

@@ -1,4 +1,4 @@
-package mtlsguard
+package config
 
 import (
 	"slices"
@@ -32,25 +32,25 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var wrong mistake.List
-		parsed := parse("mtlsguard.yaml", data, &wrong)
+		parsed := Parse("mtlsguard.yaml", data, &wrong)
 		if parsed == nil && wrong.Len() == 0 {
 			t.Fatal("neither a configuration nor a mistake")
 		}
 		if wrong.Len() == 0 {
-			if len(parsed.all()) == 0 || parsed.policy.name == "" && slices.ContainsFunc(parsed.all(), portFile.decides) || parsed.reload < 0 {
+			if len(parsed.AllPorts()) == 0 || parsed.Policy.Value == "" && slices.ContainsFunc(parsed.AllPorts(), Port.Authorizes) || parsed.Reload < 0 {
 				t.Errorf("taken: %+v", parsed)
 			}
-			if r := parsed.reverse; r != nil && (r.name == "" || len(r.gateways) == 0 || len(r.services) == 0 || r.trust == nil || r.cert.name == "" ||
-				r.gateway == nil || r.gateway.usage != trust.ServerAuth) {
+			if r := parsed.Reverse; r != nil && (r.Name == "" || len(r.Gateways) == 0 || len(r.Services) == 0 || r.Trust == nil || r.Cert.Value == "" ||
+				r.Gateway == nil || r.Gateway.Usage != trust.ServerAuth) {
 				t.Errorf("taken: %+v", r)
 			}
-			for _, p := range parsed.ports {
-				if p.name == "" || p.clientCert == 0 || p.cert.name == "" || p.clientCert > 1 && p.trust == nil && p.forwarded == nil ||
-					p.forwarded != nil && (p.clientCert == ports.None || p.forwarded.users == nil || p.forwarded.gateway == nil && p.trust == nil) {
+			for _, p := range parsed.Ports {
+				if p.Name == "" || p.ClientAuth == 0 || p.Cert.Value == "" || p.ClientAuth > 1 && p.Trust == nil && p.Forwarded == nil ||
+					p.Forwarded != nil && (p.ClientAuth == ports.None || p.Forwarded.Users == nil || p.Forwarded.Gateway == nil && p.Trust == nil) {
 					t.Errorf("taken: %+v", p)
 				}
-				if p.registration != nil && (p.clientCert != ports.Require || p.tunnel != nil || p.forwarded != nil || p.unmapped != "") ||
-					p.tunnel != nil && (p.forwarded != nil || len(p.tunnel.services()) == 0 || p.tunnel.believed && p.unmapped != "") {
+				if p.Registration != nil && (p.ClientAuth != ports.Require || p.Tunnel != nil || p.Forwarded != nil || p.Unmapped != "") ||
+					p.Tunnel != nil && (p.Forwarded != nil || len(p.Tunnel.Services()) == 0 || p.Tunnel.VerifiedOnly && p.Unmapped != "") {
 					t.Errorf("taken: %+v", p)
 				}
 			}

@@ -1,4 +1,4 @@
-package mtlsguard
+package config
 
 import (
 	"fmt"
@@ -19,78 +19,78 @@ import (
 
 // file is mtlsguard.yaml as it is written, checked but for what the files that it
 // names hold.
-type file struct {
-	users, policy named
-	reload        time.Duration
-	ports         []portFile
-	reverse       *reverseFile // nil: no gateway is dialled
+type File struct {
+	Users, Policy Scalar
+	Reload        time.Duration
+	Ports         []Port
+	Reverse       *Reverse // nil: no gateway is dialled
 }
 
 // all are the ports, and last the tunnels as one.
-func (f *file) all() []portFile {
-	if f.reverse == nil {
-		return f.ports
+func (f *File) AllPorts() []Port {
+	if f.Reverse == nil {
+		return f.Ports
 	}
-	return append(slices.Clip(f.ports), f.reverse.portFile)
+	return append(slices.Clip(f.Ports), f.Reverse.Port)
 }
 
 // position is where a part of the file stands.
-type position struct{ node *yaml.Node }
+type Position struct{ node *yaml.Node }
 
 // line is the line that the part begins in, from 1.
-func (p position) line() int { return p.node.Line }
+func (p Position) Line() int { return p.node.Line }
 
 // in is the position as that of a mistake in a file.
-func (p position) in(file string) mistake.Mistake {
+func (p Position) In(file string) mistake.Mistake {
 	return mistake.Mistake{File: file, Line: p.node.Line, Column: p.node.Column}
 }
 
 // named is a text of the file, a file name say, and where it stands.
-type named struct {
-	position
-	name string
+type Scalar struct {
+	Position
+	Value string
 }
 
-type portFile struct {
-	position
-	registration *registrationFile
-	tunnel       *tunnelFile
-	name         string
-	listen       string
-	clientCert   ports.ClientAuth
-	minVersion   uint16
-	cert, key    named
-	trust        *trustFile
-	forwarded    *forwardedFile
-	strict       bool
-	unmapped     string
-	methods      []string
-	serverNames  []string
-	cancel       bool
-	limits       ports.Limits
+type Port struct {
+	Position
+	Registration   *Registration
+	Tunnel         *Tunnel
+	Name           string
+	Listen         string
+	ClientAuth     ports.ClientAuth
+	MinVersion     uint16
+	Cert, Key      Scalar
+	Trust          *Trust
+	Forwarded      *Forwarded
+	Strict         bool
+	Unmapped       string
+	Methods        []string
+	ServerNames    []string
+	CancelRequests bool
+	Limits         ports.Limits
 }
 
-type trustFile struct {
-	position
-	anchors, crls []named
-	profile       trust.Profile
-	usage         trust.Usage
-	revocation    trust.Revocation
-	fetch         []fetchFile
-	ocsp          *ocsp.Config
-	revoked       []named // self-test
-	crlIssuers    []named // authorities below the anchors that sign CRLs
-	maxLife       time.Duration
-	maxDepth      int
-	wrong         bool // it has mistakes already
+type Trust struct {
+	Position
+	Anchors, CRLs   []Scalar
+	Profile         trust.Profile
+	Usage           trust.Usage
+	Revocation      trust.Revocation
+	Fetch           []Fetch
+	OCSP            *ocsp.Config
+	MustBeRevoked   []Scalar // self-test
+	CRLIssuers      []Scalar // authorities below the anchors that sign CRLs
+	MaxLeafLifetime time.Duration
+	MaxDepth        int
+	Invalid         bool // it has mistakes already
 }
 
 // fetchFile is a CRL file that is kept fresh from a URL.
-type fetchFile struct {
-	position
-	url, file string
-	issuer    named // of a CRL that no anchor issues: the authority's certificate
-	maxBytes  int   // of an answer
+type Fetch struct {
+	Position
+	URL, File string
+	Issuer    Scalar // of a CRL that no anchor issues: the authority's certificate
+	MaxBytes  int    // of an answer
 }
 
 const (
@@ -104,30 +104,30 @@ var portName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // parser reads mtlsguard.yaml.
 type parser struct {
 	strictyaml.Doc
-	names, addrs map[string]int       // of the ports so far, and the line of each
-	fetched      map[string]fetchFile // by file
+	names, addrs map[string]int   // of the ports so far, and the line of each
+	fetched      map[string]Fetch // by file
 }
 
-func parse(name string, data []byte, wrong *mistake.List) *file {
-	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}, fetched: map[string]fetchFile{}}
+func Parse(name string, data []byte, wrong *mistake.List) *File {
+	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}, fetched: map[string]Fetch{}}
 	root := p.Parse(data)
 	if root == nil {
 		return nil
 	}
 	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse")
-	f := &file{
-		users:  p.named(m["users"], "users"),
-		policy: p.named(m["policy"], "policy"),
-		reload: p.reload(m["reload"]),
+	f := &File{
+		Users:  p.named(m["users"], "users"),
+		Policy: p.named(m["policy"], "policy"),
+		Reload: p.reload(m["reload"]),
 	}
 	p.ports(f, root, m)
 	if m["reverse"] != nil {
-		f.reverse = p.reverse(m["reverse"])
+		f.Reverse = p.reverse(m["reverse"])
 	}
-	if f.policy.name == "" && (len(f.ports) == 0 || slices.ContainsFunc(f.all(), portFile.decides)) {
+	if f.Policy.Value == "" && (len(f.Ports) == 0 || slices.ContainsFunc(f.AllPorts(), Port.Authorizes)) {
 		p.Say(at(m["policy"], root), "policy is missing", "policy: policy.csv says what users may do")
 	}
-	if f.reload == 0 {
+	if f.Reload == 0 {
 		for _, one := range p.fetched {
 			p.Say(one.node, "fetch renews a file, and reload is 0: nobody would see it", "reload: 5s")
 		}
@@ -135,7 +135,7 @@ func parse(name string, data []byte, wrong *mistake.List) *file {
 	return f
 }
 
-func (p *parser) ports(f *file, root *yaml.Node, m map[string]*yaml.Node) {
+func (p *parser) ports(f *File, root *yaml.Node, m map[string]*yaml.Node) {
 	if m["ports"] == nil {
 		if m["reverse"] == nil {
 			p.Say(root, "ports is missing", "ports: with at least one port, or reverse: with a gateway to dial")
@@ -147,7 +147,7 @@ func (p *parser) ports(f *file, root *yaml.Node, m map[string]*yaml.Node) {
 		p.Say(m["ports"], "ports has no port", "- {name: …, listen: …, client_cert: …, certificate: …}")
 	}
 	for _, n := range nodes {
-		f.ports = append(f.ports, p.port(n))
+		f.Ports = append(f.Ports, p.port(n))
 	}
 	p.roles(f)
 }
@@ -161,17 +161,17 @@ func (p *parser) once(n *yaml.Node, seen map[string]int, key, value string) {
 	seen[value] = n.Line
 }
 
-func (p *parser) named(n *yaml.Node, key string) named { return named{position{n}, p.Text(n, key)} }
+func (p *parser) named(n *yaml.Node, key string) Scalar { return Scalar{Position{n}, p.Text(n, key)} }
 
 // nameds reads a list of texts, none of them empty.
-func (p *parser) nameds(n *yaml.Node, key string) []named {
+func (p *parser) nameds(n *yaml.Node, key string) []Scalar {
 	if n == nil {
 		return nil
 	}
-	var out []named
+	var out []Scalar
 	for _, c := range p.List(n, key) {
 		switch f := p.named(c, key); {
-		case f.name != "":
+		case f.Value != "":
 			out = append(out, f)
 		case c.Kind == yaml.ScalarNode && c.Tag != "!!null": // else told by Text
 			p.Say(c, key+" has an empty entry", "leave it out")
@@ -196,56 +196,56 @@ func (p *parser) reload(n *yaml.Node) time.Duration {
 	return d
 }
 
-func (p *parser) port(n *yaml.Node) portFile {
+func (p *parser) port(n *yaml.Node) Port {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
 		"methods", "server_names", "cancel_requests", "limits", "forwarded", "registration", "tunnel")
-	out := portFile{position: position{n}, strict: true}
+	out := Port{Position: Position{n}, Strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // told by Map
 	}
-	out.name, out.listen = p.Text(m["name"], "name"), p.Text(m["listen"], "listen")
-	if !portName.MatchString(out.name) {
-		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no port name", out.name), "letters, digits and . _ - after the first, at most 64")
+	out.Name, out.Listen = p.Text(m["name"], "name"), p.Text(m["listen"], "listen")
+	if !portName.MatchString(out.Name) {
+		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no port name", out.Name), "letters, digits and . _ - after the first, at most 64")
 	} else {
-		p.once(m["name"], p.names, "name", out.name)
+		p.once(m["name"], p.names, "name", out.Name)
 	}
 	p.listen(&out, at(m["listen"], n))
 	var ok bool
-	if out.clientCert, ok = ports.ParseClientAuth(p.Text(m["client_cert"], "client_cert")); !ok {
+	if out.ClientAuth, ok = ports.ParseClientAuth(p.Text(m["client_cert"], "client_cert")); !ok {
 		p.Say(at(m["client_cert"], n), "client_cert is not set to a mode", "none, request or require; there is no default")
 	}
 	switch v := p.Text(m["min_version"], "min_version"); v {
 	case "", "1.2":
-		out.minVersion = 0x0303
+		out.MinVersion = 0x0303
 	case "1.3":
-		out.minVersion = 0x0304
+		out.MinVersion = 0x0304
 	default:
 		p.Say(m["min_version"], fmt.Sprintf("min_version is %q", v), "1.2 or 1.3")
 	}
 	p.certificate(&out, n, m["certificate"])
 	if m["trust"] != nil {
-		out.trust = p.trust(m["trust"])
-	} else if out.clientCert > ports.None && m["forwarded"] == nil {
-		p.Say(n, fmt.Sprintf("port %q asks for certificates and has no trust", out.name), "trust: {anchors: [FILE]} with the CA of your clients")
+		out.Trust = p.trust(m["trust"])
+	} else if out.ClientAuth > ports.None && m["forwarded"] == nil {
+		p.Say(n, fmt.Sprintf("port %q asks for certificates and has no trust", out.Name), "trust: {anchors: [FILE]} with the CA of your clients")
 	}
 	p.forwarded(&out, m["forwarded"])
 	p.callers(&out, m)
 	p.registration(&out, m)
 	p.tunnel(&out, m)
-	out.cancel = p.Bool(m["cancel_requests"], "cancel_requests", false)
-	out.limits = p.limits(m["limits"])
+	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
+	out.Limits = p.limits(m["limits"])
 	return out
 }
 
 // listen checks the address as far as that goes without opening it.
-func (p *parser) listen(out *portFile, n *yaml.Node) {
-	host, service, err := net.SplitHostPort(out.listen)
+func (p *parser) listen(out *Port, n *yaml.Node) {
+	host, service, err := net.SplitHostPort(out.Listen)
 	number := 0
 	if err == nil && service != "" {
 		number, err = net.LookupPort("tcp", service)
 	}
 	if err != nil || service == "" {
-		p.Say(n, fmt.Sprintf("listen %q is not host:port", out.listen), "listen: 127.0.0.1:8443")
+		p.Say(n, fmt.Sprintf("listen %q is not host:port", out.Listen), "listen: 127.0.0.1:8443")
 		return
 	}
 	if number == 0 {
@@ -257,14 +257,14 @@ func (p *parser) listen(out *portFile, n *yaml.Node) {
 	p.once(n, p.addrs, "listen", net.JoinHostPort(host, strconv.Itoa(number)))
 }
 
-func (p *parser) certificate(out *portFile, port, n *yaml.Node) {
+func (p *parser) certificate(out *Port, port, n *yaml.Node) {
 	if n == nil {
-		p.Say(port, fmt.Sprintf("port %q has no certificate", out.name), "certificate: {cert: FILE, key: FILE}")
+		p.Say(port, fmt.Sprintf("port %q has no certificate", out.Name), "certificate: {cert: FILE, key: FILE}")
 		return
 	}
 	m := p.Map(n, "certificate", "cert", "key")
-	out.cert, out.key = p.named(m["cert"], "cert"), p.named(m["key"], "key")
-	if out.cert.name == "" || out.key.name == "" {
+	out.Cert, out.Key = p.named(m["cert"], "cert"), p.named(m["key"], "key")
+	if out.Cert.Value == "" || out.Key.Value == "" {
 		p.Say(n, "certificate wants cert and key", "certificate: {cert: FILE, key: FILE}")
 	}
 }
