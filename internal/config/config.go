@@ -1,3 +1,6 @@
+// Package config reads mtlsguard.yaml as it is written: syntax, keys, ranges and defaults.
+// It opens none of the files that mtlsguard.yaml names. docs/configuration.md describes
+// the keys.
 package config
 
 import (
@@ -17,16 +20,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-// file is mtlsguard.yaml as it is written, checked but for what the files that it
-// names hold.
+// File is mtlsguard.yaml.
 type File struct {
-	Users, Policy Scalar
-	Reload        time.Duration
+	Users, Policy Scalar        // names of files; may be empty
+	Reload        time.Duration // between two looks at the files; 0 is never
 	Ports         []Port
-	Reverse       *Reverse // nil: no gateway is dialled
+	Reverse       *Reverse // nil: the server dials no gateway
 }
 
-// all are the ports, and last the tunnels as one.
+// AllPorts returns the ports in the order of the file. If the server dials gateways, the
+// last one stands for the tunnels to them.
 func (f *File) AllPorts() []Port {
 	if f.Reverse == nil {
 		return f.Ports
@@ -34,23 +37,25 @@ func (f *File) AllPorts() []Port {
 	return append(slices.Clip(f.Ports), f.Reverse.Port)
 }
 
-// position is where a part of the file stands.
+// Position is the line and the column at which a part of the file begins.
 type Position struct{ node *yaml.Node }
 
-// line is the line that the part begins in, from 1.
+// Line returns the line, from 1.
 func (p Position) Line() int { return p.node.Line }
 
-// in is the position as that of a mistake in a file.
+// In returns a configuration error at the position, in the file of that name. What and
+// Hint are empty.
 func (p Position) In(file string) mistake.Mistake {
 	return mistake.Mistake{File: file, Line: p.node.Line, Column: p.node.Column}
 }
 
-// named is a text of the file, a file name say, and where it stands.
+// Scalar is a text, such as the name of a file, and its position.
 type Scalar struct {
 	Position
 	Value string
 }
 
+// Port is one element of ports.
 type Port struct {
 	Position
 	Registration   *Registration
@@ -70,6 +75,7 @@ type Port struct {
 	Limits         ports.Limits
 }
 
+// Trust is how certificates are verified: the keys of trust, gateway and clients.
 type Trust struct {
 	Position
 	Anchors, CRLs   []Scalar
@@ -78,19 +84,19 @@ type Trust struct {
 	Revocation      trust.Revocation
 	Fetch           []Fetch
 	OCSP            *ocsp.Config
-	MustBeRevoked   []Scalar // self-test
-	CRLIssuers      []Scalar // authorities below the anchors that sign CRLs
+	MustBeRevoked   []Scalar // certificates that the CRLs must revoke: a self-test
+	CRLIssuers      []Scalar // certificates of CRL issuers below the anchors
 	MaxLeafLifetime time.Duration
 	MaxDepth        int
-	Invalid         bool // it has mistakes already
+	Invalid         bool // it has errors, all of them reported
 }
 
-// fetchFile is a CRL file that is kept fresh from a URL.
+// Fetch is a CRL file that is renewed from a URL.
 type Fetch struct {
 	Position
 	URL, File string
-	Issuer    Scalar // of a CRL that no anchor issues: the authority's certificate
-	MaxBytes  int    // of an answer
+	Issuer    Scalar // the certificate of the CRL issuer, if that is no anchor; may be empty
+	MaxBytes  int    // of a response
 }
 
 const (
@@ -108,6 +114,8 @@ type parser struct {
 	fetched      map[string]Fetch // by file
 }
 
+// Parse reads mtlsguard.yaml. name is its name in errors. It adds every error to wrong, and
+// returns nil if the text is not YAML. If wrong has grown, the File is incomplete.
 func Parse(name string, data []byte, wrong *mistake.List) *File {
 	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}, fetched: map[string]Fetch{}}
 	root := p.Parse(data)
@@ -116,8 +124,8 @@ func Parse(name string, data []byte, wrong *mistake.List) *File {
 	}
 	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse")
 	f := &File{
-		Users:  p.named(m["users"], "users"),
-		Policy: p.named(m["policy"], "policy"),
+		Users:  p.scalar(m["users"], "users"),
+		Policy: p.scalar(m["policy"], "policy"),
 		Reload: p.reload(m["reload"]),
 	}
 	p.ports(f, root, m)
@@ -152,8 +160,8 @@ func (p *parser) ports(f *File, root *yaml.Node, m map[string]*yaml.Node) {
 	p.roles(f)
 }
 
-// once refuses a value that another port has.
-func (p *parser) once(n *yaml.Node, seen map[string]int, key, value string) {
+// unique rejects a value that another port has.
+func (p *parser) unique(n *yaml.Node, seen map[string]int, key, value string) {
 	if line, twice := seen[value]; twice {
 		p.Say(n, fmt.Sprintf("%s %q is taken", key, n.Value), fmt.Sprintf("the port in line %d has it", line))
 		return
@@ -161,26 +169,26 @@ func (p *parser) once(n *yaml.Node, seen map[string]int, key, value string) {
 	seen[value] = n.Line
 }
 
-func (p *parser) named(n *yaml.Node, key string) Scalar { return Scalar{Position{n}, p.Text(n, key)} }
+func (p *parser) scalar(n *yaml.Node, key string) Scalar { return Scalar{Position{n}, p.Text(n, key)} }
 
-// nameds reads a list of texts, none of them empty.
-func (p *parser) nameds(n *yaml.Node, key string) []Scalar {
+// scalars reads a list of texts, none of them empty.
+func (p *parser) scalars(n *yaml.Node, key string) []Scalar {
 	if n == nil {
 		return nil
 	}
 	var out []Scalar
 	for _, c := range p.List(n, key) {
-		switch f := p.named(c, key); {
+		switch f := p.scalar(c, key); {
 		case f.Value != "":
 			out = append(out, f)
-		case c.Kind == yaml.ScalarNode && c.Tag != "!!null": // else told by Text
+		case c.Kind == yaml.ScalarNode && c.Tag != "!!null": // else reported by Text
 			p.Say(c, key+" has an empty entry", "leave it out")
 		}
 	}
 	return out
 }
 
-// at is a node, or the one around it where it is missing.
+// at returns n, or the node around it if n is nil.
 func at(n, around *yaml.Node) *yaml.Node {
 	if n == nil {
 		return around
@@ -201,13 +209,13 @@ func (p *parser) port(n *yaml.Node) Port {
 		"methods", "server_names", "cancel_requests", "limits", "forwarded", "registration", "tunnel")
 	out := Port{Position: Position{n}, Strict: true}
 	if n.Kind != yaml.MappingNode {
-		return out // told by Map
+		return out // reported by Map
 	}
 	out.Name, out.Listen = p.Text(m["name"], "name"), p.Text(m["listen"], "listen")
 	if !portName.MatchString(out.Name) {
 		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no port name", out.Name), "letters, digits and . _ - after the first, at most 64")
 	} else {
-		p.once(m["name"], p.names, "name", out.Name)
+		p.unique(m["name"], p.names, "name", out.Name)
 	}
 	p.listen(&out, at(m["listen"], n))
 	var ok bool
@@ -249,12 +257,12 @@ func (p *parser) listen(out *Port, n *yaml.Node) {
 		return
 	}
 	if number == 0 {
-		return // any free one
+		return // any free port
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "" // every address, however it is written
+		host = "" // all addresses, in any notation
 	}
-	p.once(n, p.addrs, "listen", net.JoinHostPort(host, strconv.Itoa(number)))
+	p.unique(n, p.addrs, "listen", net.JoinHostPort(host, strconv.Itoa(number)))
 }
 
 func (p *parser) certificate(out *Port, port, n *yaml.Node) {
@@ -263,7 +271,7 @@ func (p *parser) certificate(out *Port, port, n *yaml.Node) {
 		return
 	}
 	m := p.Map(n, "certificate", "cert", "key")
-	out.Cert, out.Key = p.named(m["cert"], "cert"), p.named(m["key"], "key")
+	out.Cert, out.Key = p.scalar(m["cert"], "cert"), p.scalar(m["key"], "key")
 	if out.Cert.Value == "" || out.Key.Value == "" {
 		p.Say(n, "certificate wants cert and key", "certificate: {cert: FILE, key: FILE}")
 	}

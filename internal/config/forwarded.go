@@ -9,19 +9,19 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// forwardedFile is what a port says about the gateways in front of it.
+// Forwarded is how a port receives forwarded certificates, and from which gateways.
 type Forwarded struct {
 	Position
 	Topology forwarded.Topology
 	Pins     []trust.Digest
 	Names    []string
-	Gateway  *Trust // who issues the gateways' certificates; nil: the port's own trust
-	Users    *Trust // who issues those that they state
-	Invalid  bool   // it has mistakes already
+	Gateway  *Trust // verifies gateways; nil: the port's own Trust does
+	Users    *Trust // verifies forwarded certificates
+	Invalid  bool   // it has errors, all of them reported
 }
 
-// forwarded reads how gateways state certificates. The port's mode and trust are
-// read already.
+// forwarded reads how gateways forward certificates. The port's mode and trust must have
+// been read.
 func (p *parser) forwarded(out *Port, n *yaml.Node) {
 	if n == nil {
 		return
@@ -32,7 +32,7 @@ func (p *parser) forwarded(out *Port, n *yaml.Node) {
 	out.Forwarded = f
 	if n.Kind != yaml.MappingNode {
 		f.Invalid = true
-		return // told by Map
+		return // reported by Map
 	}
 	if out.ClientAuth == ports.None {
 		p.Say(n, "forwarded on a port that asks for no certificate: anybody could state one", "client_cert: require, and a certificate for the gateway")
@@ -67,12 +67,12 @@ func (p *parser) topology(f *Forwarded, n *yaml.Node, m map[string]*yaml.Node) {
 	}
 }
 
-// gateway reads who may state certificates. What it is judged by are the keys of a
-// trust, beside its own two.
+// gateway reads which gateways may forward certificates: its own two keys, and the keys of
+// a trust.
 func (p *parser) gateway(f *Forwarded, n *yaml.Node) {
 	m := p.Map(n, "gateway", append([]string{"fingerprints", "names"}, trustKeys...)...)
 	f.Pins = p.pins(m["fingerprints"])
-	for _, name := range p.nameds(m["names"], "names") {
+	for _, name := range p.scalars(m["names"], "names") {
 		f.Names = append(f.Names, name.Value)
 	}
 	if n.Kind == yaml.MappingNode && len(f.Pins)+len(f.Names) == 0 && m["fingerprints"] == nil && m["names"] == nil {

@@ -13,42 +13,42 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// registrationFile is what a port says that servers dial, to serve through it.
+// Registration is what servers may register at a port, which they dial.
 type Registration struct {
 	Position
-	Services    []Service // nil: a server may serve what its certificate names
+	Services    []Service // nil: a server may register for the services that its certificate names
 	Upgrades    []string
-	CallerShare int  // percent of a service's places that one caller may hold alone; 0: the default
-	ByName      bool // somebody may serve by a name in a certificate, not by a fingerprint alone
+	CallerShare int  // percent of a service's slots that one caller may occupy; 0: the default
+	ByName      bool // some service admits servers by a name in the certificate
 }
 
-// serviceFile is who may serve a service.
+// Service lists the servers that may register for one service.
 type Service struct {
 	Name  string
 	Pins  []trust.Digest
-	Names []string // DNS names, in lower case
+	Names []string // DNS names in certificates, in lower case
 }
 
-// tunnelFile is what a port says whose requests go to servers that have registered.
+// Tunnel is how the requests of a port reach servers that have registered.
 type Tunnel struct {
 	Position
-	Service      string            // of the hosts that hosts does not name; may be empty
-	Hosts        map[string]string // the service of a host, which is in lower case
-	VerifiedOnly bool              // check: believed
+	Service      string            // for hosts that Hosts does not list; may be empty
+	Hosts        map[string]string // by host, in lower case
+	VerifiedOnly bool              // check: believed. The gateway verifies certificates, and the server inside maps and decides
 }
 
 var (
 	serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 )
 
-// What cannot be said of a port where nobody comes as a user, and why.
+// Keys that have no effect on a port without users.
 var (
 	notOfRegistrations = []string{"strict", "unmapped", "methods", "server_names", "forwarded", "tunnel"}
 	notOfBelieved      = []string{"unmapped", "methods"}
 )
 
-// registration reads who may serve through a port. The port's mode and certificates
-// are read already.
+// registration reads which servers may register. The port's mode and certificates must
+// have been read.
 func (p *parser) registration(out *Port, m map[string]*yaml.Node) {
 	n := m["registration"]
 	if n == nil {
@@ -75,7 +75,7 @@ func (p *parser) registration(out *Port, m map[string]*yaml.Node) {
 		return
 	}
 	k := p.Map(n, "registration", "services", "upgrades", "caller_share")
-	for _, u := range p.nameds(k["upgrades"], "upgrades") {
+	for _, u := range p.scalars(k["upgrades"], "upgrades") {
 		if !serviceName.MatchString(u.Value) {
 			p.Say(u.node, fmt.Sprintf("upgrades: %q is no protocol", u.Value), "upgrades: [websocket]")
 		}
@@ -99,14 +99,14 @@ func (p *parser) registration(out *Port, m map[string]*yaml.Node) {
 	}
 }
 
-// service reads who may serve one service. Nobody else may: else a server could take
-// the requests for another.
+// service reads which servers may register for one service. No other server may: it would
+// receive requests that are meant for another.
 func (p *parser) service(n *yaml.Node, lines map[string]int) Service {
 	m := p.Map(n, "the service", "name", "names", "fingerprints")
 	out := Service{Name: p.Text(m["name"], "name")}
 	switch line, twice := lines[out.Name]; {
 	case n.Kind != yaml.MappingNode:
-		return out // told by Map
+		return out // reported by Map
 	case !serviceName.MatchString(out.Name):
 		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no service", out.Name), serviceHint)
 	case twice:
@@ -114,7 +114,7 @@ func (p *parser) service(n *yaml.Node, lines map[string]int) Service {
 	default:
 		lines[out.Name] = n.Line
 	}
-	for _, name := range p.nameds(m["names"], "names") {
+	for _, name := range p.scalars(m["names"], "names") {
 		if host := hostname.Canonical(name.Value); !hostname.HasPort(name.Value) && hostname.Valid(host) && !hostname.IsIP(host) {
 			out.Names = append(out.Names, host)
 		} else {
@@ -133,7 +133,7 @@ const serviceHint = "letters, digits and . _ - after the first, at most 128"
 // pins reads fingerprints of certificates.
 func (p *parser) pins(n *yaml.Node) []trust.Digest {
 	var out []trust.Digest
-	for _, pin := range p.nameds(n, "fingerprints") {
+	for _, pin := range p.scalars(n, "fingerprints") {
 		d, err := trust.ParseDigest(pin.Value)
 		if err != nil {
 			p.Say(pin.node, fmt.Sprintf("fingerprints: %q is no SHA-256 fingerprint", pin.Value), "as openssl x509 -noout -fingerprint -sha256 prints it")
@@ -144,10 +144,10 @@ func (p *parser) pins(n *yaml.Node) []trust.Digest {
 	return out
 }
 
-// tunnel reads to whom a port's requests go.
+// tunnel reads to which services a port's requests go.
 func (p *parser) tunnel(out *Port, m map[string]*yaml.Node) {
 	n := m["tunnel"]
-	if n == nil || out.Registration != nil { // told by registration
+	if n == nil || out.Registration != nil { // reported by registration
 		return
 	}
 	t := &Tunnel{Position: Position{n}, Hosts: map[string]string{}}
@@ -158,7 +158,7 @@ func (p *parser) tunnel(out *Port, m map[string]*yaml.Node) {
 	}
 	k := p.Map(n, "tunnel", "service", "services", "check")
 	if n.Kind != yaml.MappingNode {
-		return // told by Map
+		return // reported by Map
 	}
 	service := func(n *yaml.Node, key string) string {
 		name := p.Text(n, key)
@@ -188,7 +188,7 @@ func (p *parser) tunnel(out *Port, m map[string]*yaml.Node) {
 	}
 }
 
-// hosts reads the service of each host. Its keys are the caller's own words.
+// hosts reads the service of each host. Its keys are host names, not keywords.
 func (p *parser) hosts(t *Tunnel, n *yaml.Node, service func(*yaml.Node, string) string) {
 	if n.Kind != yaml.MappingNode || len(n.Content) == 0 {
 		p.Say(n, "services is not a mapping of hosts to services", "services: {api.acme.example: orders}")
@@ -208,7 +208,7 @@ func (p *parser) hosts(t *Tunnel, n *yaml.Node, service func(*yaml.Node, string)
 	}
 }
 
-// roles checks what several ports must agree about.
+// roles checks registrations and tunnels across ports.
 func (p *parser) roles(f *File) {
 	var registration *Port
 	served := map[string]bool{}
@@ -243,7 +243,7 @@ func (p *parser) roles(f *File) {
 	}
 }
 
-// services are those that a port's requests go to, sorted.
+// Services returns the services that the port's requests can reach, sorted.
 func (t *Tunnel) Services() []string {
 	all := slices.Collect(maps.Values(t.Hosts))
 	if t.Service != "" {
@@ -253,7 +253,8 @@ func (t *Tunnel) Services() []string {
 	return slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == "" })
 }
 
-// decides reports whether users come by a port, and the policy decides about them.
+// Authorizes reports whether the policy decides about the requests of the port: neither a
+// registration port nor one with check: believed.
 func (p Port) Authorizes() bool {
 	return p.Registration == nil && (p.Tunnel == nil || !p.Tunnel.VerifiedOnly)
 }

@@ -32,8 +32,8 @@ func (p *parser) trust(n *yaml.Node) *Trust {
 func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *Trust {
 	before := p.Wrong.Len()
 	out := &Trust{
-		Position: Position{n}, Anchors: p.nameds(m["anchors"], "anchors"), CRLs: p.nameds(m["crls"], "crls"),
-		MustBeRevoked: p.nameds(m["must_be_revoked"], "must_be_revoked"), CRLIssuers: p.nameds(m["crl_issuers"], "crl_issuers"),
+		Position: Position{n}, Anchors: p.scalars(m["anchors"], "anchors"), CRLs: p.scalars(m["crls"], "crls"),
+		MustBeRevoked: p.scalars(m["must_be_revoked"], "must_be_revoked"), CRLIssuers: p.scalars(m["crl_issuers"], "crl_issuers"),
 		MaxLeafLifetime: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0), MaxDepth: p.count(m["max_depth"], "max_depth", 0),
 	}
 	p.online(out, m)
@@ -59,7 +59,7 @@ func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *Trust {
 		out.Revocation = trust.Hard
 		if len(out.CRLs) == 0 && m["ocsp"] == nil {
 			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
-			out.Revocation = trust.Off // told
+			out.Revocation = trust.Off // reported
 		}
 	default:
 		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")
@@ -68,12 +68,12 @@ func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *Trust {
 	return out
 }
 
-// online reads where revocation is asked about over the network.
+// online reads the sources of revocation on the network.
 func (p *parser) online(out *Trust, m map[string]*yaml.Node) {
 	if m["fetch"] != nil {
 		for _, n := range p.List(m["fetch"], "fetch") {
 			f := p.Map(n, "fetch", "url", "file", "issuer", "max_bytes")
-			one := Fetch{Position: Position{n}, URL: p.Text(f["url"], "url"), File: p.Text(f["file"], "file"), Issuer: p.named(f["issuer"], "issuer")}
+			one := Fetch{Position: Position{n}, URL: p.Text(f["url"], "url"), File: p.Text(f["file"], "file"), Issuer: p.scalar(f["issuer"], "issuer")}
 			one.MaxBytes = p.Int(f["max_bytes"], "max_bytes", minFetch, crlfetch.DefaultMaxBytes)
 			if err := (crlfetch.Source{URL: one.URL}).Check(); err != nil {
 				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.URL, err), "url: https://HOST/PATH of the CRL")
@@ -90,7 +90,7 @@ func (p *parser) online(out *Trust, m map[string]*yaml.Node) {
 	}
 	o := p.Map(m["ocsp"], "ocsp", "url", "timeout", "nonce")
 	if m["ocsp"].Kind != yaml.MappingNode {
-		return // told by Map
+		return // reported by Map
 	}
 	config := ocsp.Config{
 		URL: p.Text(o["url"], "url"), Timeout: p.duration(o["timeout"], "timeout", time.Millisecond, 0), Nonce: p.Bool(o["nonce"], "nonce", false),
@@ -104,7 +104,7 @@ func (p *parser) online(out *Trust, m map[string]*yaml.Node) {
 	out.OCSP = &config
 }
 
-// callers reads what the guard does on a port.
+// callers reads the settings of the guard.
 func (p *parser) callers(out *Port, m map[string]*yaml.Node) {
 	out.Strict = p.Bool(m["strict"], "strict", true)
 	out.Unmapped = p.Text(m["unmapped"], "unmapped")
@@ -115,14 +115,14 @@ func (p *parser) callers(out *Port, m map[string]*yaml.Node) {
 		p.Say(m["unmapped"], fmt.Sprintf("unmapped %q is no user name", out.Unmapped),
 			username.Hint+"; "+username.ReservedHint)
 	}
-	for _, one := range p.nameds(m["methods"], "methods") {
+	for _, one := range p.scalars(m["methods"], "methods") {
 		if !method.Valid(one.Value) {
 			p.Say(one.node, fmt.Sprintf("methods: %q is no method", one.Value), "an upper-case word such as PROPFIND")
 			continue
 		}
 		out.Methods = append(out.Methods, one.Value)
 	}
-	for _, host := range p.nameds(m["server_names"], "server_names") {
+	for _, host := range p.scalars(m["server_names"], "server_names") {
 		if hostname.HasPort(host.Value) || !hostname.Valid(hostname.Canonical(host.Value)) {
 			p.Say(host.node, fmt.Sprintf("server_names: %q is not a host name", host.Value), hostname.Hint)
 			continue
@@ -131,11 +131,10 @@ func (p *parser) callers(out *Port, m map[string]*yaml.Node) {
 	}
 }
 
-// What a limit can be at most. Beyond, sums and conversions in lower layers would
-// run over, and nobody means it.
+// Upper bounds of limits. Beyond them sums and conversions in lower layers would overflow.
 const (
-	mostTime  = 10 * 365 * 24 * time.Hour
-	mostCount = math.MaxInt32 / 2
+	maxTime  = 10 * 365 * 24 * time.Hour
+	maxCount = math.MaxInt32 / 2
 )
 
 func (p *parser) limits(n *yaml.Node) ports.Limits {
@@ -157,7 +156,7 @@ func (p *parser) limits(n *yaml.Node) ports.Limits {
 	l.Streams = p.count(m["streams"], "streams", 1)
 	l.ConnectionAge = p.duration(m["connection_age"], "connection_age", 0, 0)
 	if m["connection_age"] != nil && l.ConnectionAge == 0 {
-		l.ConnectionAge = -1 // written as 0: never
+		l.ConnectionAge = -1 // 0 in the file: connections have no maximum age
 	}
 	l.Drain = p.duration(m["drain"], "drain", least, 0)
 	return l
@@ -165,16 +164,16 @@ func (p *parser) limits(n *yaml.Node) ports.Limits {
 
 func (p *parser) duration(n *yaml.Node, name string, least, otherwise time.Duration) time.Duration {
 	d := p.Duration(n, name, least, otherwise)
-	if d > mostTime {
-		p.Say(n, fmt.Sprintf("%s is %s", name, d), fmt.Sprintf("at most %s", mostTime))
+	if d > maxTime {
+		p.Say(n, fmt.Sprintf("%s is %s", name, d), fmt.Sprintf("at most %s", maxTime))
 	}
 	return d
 }
 
 func (p *parser) count(n *yaml.Node, name string, least int) int {
 	v := p.Int(n, name, least, 0)
-	if v > mostCount {
-		p.Say(n, fmt.Sprintf("%s is %d", name, v), fmt.Sprintf("at most %d", mostCount))
+	if v > maxCount {
+		p.Say(n, fmt.Sprintf("%s is %d", name, v), fmt.Sprintf("at most %d", maxCount))
 	}
 	return v
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// reverseFile is what the file says about gateways that this server dials. To the
-// guard the tunnels are a port with a name.
+// Reverse lists the gateways that this server dials. To the guard the tunnels to them are
+// one port with a name.
 type Reverse struct {
-	Port                        // name, certificate, trust of the callers, and what the guard does
-	Gateways, Services []string // addresses to dial, and what is offered there
+	Port                        // name, certificate, trust of the callers, and settings of the guard
+	Gateways, Services []string // addresses to dial, and services to register for
 	ServerName         string   // empty: the host of the address
 	Pins               []trust.Digest
 	Names              []string
@@ -25,13 +25,13 @@ type Reverse struct {
 
 const defaultTunnel = "tunnel"
 
-// reverse reads which gateways this server dials, and whom it serves there.
+// reverse reads which gateways this server dials, and which callers it serves through them.
 func (p *parser) reverse(n *yaml.Node) *Reverse {
 	m := p.Map(n, "reverse", "name", "gateways", "services", "server_name", "certificate", "gateway", "clients",
 		"strict", "unmapped", "methods", "server_names")
 	out := &Reverse{Port: Port{Position: Position{n}, Name: defaultTunnel, Strict: true, ClientAuth: ports.Request}}
 	if n.Kind != yaml.MappingNode {
-		return out // told by Map
+		return out // reported by Map
 	}
 	if m["name"] != nil {
 		out.Name = p.Text(m["name"], "name")
@@ -41,7 +41,7 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 	} else if !portName.MatchString(out.Name) {
 		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no port name", out.Name), "letters, digits and . _ - after the first, at most 64")
 	}
-	out.Gateways = p.some(n, m["gateways"], "gateways", "gateways: [\"gateway.acme.example:8444\"]", func(text string) bool {
+	out.Gateways = p.atLeastOne(n, m["gateways"], "gateways", "gateways: [\"gateway.acme.example:8444\"]", func(text string) bool {
 		host, service, err := net.SplitHostPort(text)
 		if err != nil || host == "" || service == "" {
 			return false
@@ -49,12 +49,12 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 		number, err := net.LookupPort("tcp", service)
 		return err == nil && number > 0
 	})
-	out.Services = p.some(n, m["services"], "services", "services: [orders], as the gateway knows them", serviceName.MatchString)
+	out.Services = p.atLeastOne(n, m["services"], "services", "services: [orders], as the gateway knows them", serviceName.MatchString)
 	if out.ServerName = p.Text(m["server_name"], "server_name"); out.ServerName != "" && (hostname.HasPort(out.ServerName) || !hostname.Valid(hostname.Canonical(out.ServerName))) {
 		p.Say(m["server_name"], fmt.Sprintf("server_name: %q is not a host name", out.ServerName), "a name that the gateway's certificate has")
 	}
 	p.certificate(&out.Port, n, m["certificate"])
-	p.dialled(out, n, m["gateway"])
+	p.gatewayDialled(out, n, m["gateway"])
 	if m["clients"] != nil {
 		out.Trust = p.trust(m["clients"])
 	} else {
@@ -64,10 +64,10 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 	return out
 }
 
-// some reads a list of one or more, each once.
-func (p *parser) some(around, n *yaml.Node, key, hint string, fine func(string) bool) []string {
+// atLeastOne reads a list of one or more, each once.
+func (p *parser) atLeastOne(around, n *yaml.Node, key, hint string, fine func(string) bool) []string {
 	var out []string
-	for _, one := range p.nameds(n, key) {
+	for _, one := range p.scalars(n, key) {
 		switch {
 		case !fine(one.Value):
 			p.Say(one.node, fmt.Sprintf("%s: %q is none", key, one.Value), hint)
@@ -83,8 +83,8 @@ func (p *parser) some(around, n *yaml.Node, key, hint string, fine func(string) 
 	return out
 }
 
-// dialled reads who is a gateway. Its certificate is a server's.
-func (p *parser) dialled(out *Reverse, around, n *yaml.Node) {
+// gatewayDialled reads how gateways are verified. They are TLS servers here.
+func (p *parser) gatewayDialled(out *Reverse, around, n *yaml.Node) {
 	if n == nil {
 		p.Say(around, "reverse has no gateway: anybody could be it", "gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
 		return
