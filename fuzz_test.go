@@ -28,8 +28,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fsys := fstest.MapFS{"mtlsguard.yaml": {Data: data}}
-		l := &loader{path: "mtlsguard.yaml", files: newFiles(fsys), options: &Options{}}
-		g, err := l.load()
+		g, err := load(t.Context(), "mtlsguard.yaml", newFiles(fsys), nil, nil)
 		if g != nil || err == nil {
 			t.Fatal("loaded without the server's certificate") // there is no other file
 		}

@@ -51,7 +51,7 @@ func (s *Server) Inventory() Inventory {
 	s.mu.Unlock()
 	out := Inventory{At: s.options.now()}
 	for _, p := range current.all() {
-		out.Ports = append(out.Ports, p.inventory())
+		out.Ports = append(out.Ports, inventoryOf(&p))
 	}
 	for _, path := range slices.Sorted(maps.Keys(arrived)) {
 		a := arrived[path]
@@ -61,7 +61,7 @@ func (s *Server) Inventory() Inventory {
 	return out
 }
 
-func (p *portGeneration) inventory() PortInventory {
+func inventoryOf(p *portGeneration) PortInventory {
 	out := PortInventory{Name: p.config.Name, FreshUntil: p.freshUntil()}
 	if show := p.config.Certificate; show != nil {
 		if pair, err := show(nil); err == nil { // the loader's own: it asks for no hello

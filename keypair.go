@@ -34,7 +34,7 @@ func (l *loader) certificate(path string, p config.Port, out *portGeneration) {
 			Hint: "it must be the key of the first certificate in " + certName})
 		return
 	}
-	if now := l.options.now(); now.After(pair.Leaf.NotAfter) {
+	if now := l.now(); now.After(pair.Leaf.NotAfter) {
 		l.warn("the certificate of port %s expired at %s", p.Name, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	out.config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }

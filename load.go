@@ -45,6 +45,12 @@ type portGeneration struct {
 	users        trusted           // of certificates that gateways state
 }
 
+// same reports whether an open port has nothing to change.
+func (p portGeneration) same(q portGeneration) bool {
+	return p.clients.key == q.clients.key && p.config.Trust == q.config.Trust && p.certKey == q.certKey &&
+		p.config.Limits == q.config.Limits && p.config.MinVersion == q.config.MinVersion && p.config.CancelRequests == q.config.CancelRequests
+}
+
 // trusted is a trust, what it was made from, and what keeps it fresh. The zero value
 // is that of a port without one.
 type trusted struct {
@@ -76,7 +82,7 @@ type loader struct {
 	previous *generation // nil at the start
 	wrong    mistake.List
 	warnings []string
-	options  *Options
+	clock    func() time.Time       // nil: time.Now
 	fetched  map[string]fetchedFile // by real path
 }
 
@@ -84,6 +90,20 @@ type loader struct {
 type fetchedFile struct {
 	file, url string
 	line      int
+}
+
+// load reads a configuration and everything that it names. previous is the generation in
+// force, nil at the start; now is the clock, nil is time.Now.
+func load(ctx context.Context, path string, f *files, previous *generation, now func() time.Time) (*generation, error) {
+	return (&loader{ctx: ctx, path: path, files: f, previous: previous, clock: now}).load()
+}
+
+// now reads the clock that certificates are judged by.
+func (l *loader) now() time.Time {
+	if l.clock == nil {
+		return time.Now()
+	}
+	return l.clock()
 }
 
 func (l *loader) load() (*generation, error) {
@@ -203,8 +223,8 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 		return l.issuer(name, issuer)
 	}, certmap.WithPorts(ports...))
 	l.wrong.Merge(err, mistake.Mistake{File: name})
-	if table != nil && l.options.Now != nil {
-		table = table.At(l.options.Now) // one clock for certificates and for mappings
+	if table != nil && l.clock != nil {
+		table = table.At(l.clock) // one clock for certificates and for mappings
 	}
 	return table
 }

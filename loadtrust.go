@@ -64,7 +64,7 @@ func (l *loader) forwarded(path, port string, f *config.Forwarded, out *portGene
 // trust makes a verifier, or takes the old one again where it was made from the
 // same: its generation, its sessions and what it has verified stay.
 func (l *loader) trust(path, where string, t *config.Trust, old trusted) (out trusted) {
-	c := trust.Config{Profile: t.Profile, Usage: t.Usage, Revocation: t.Revocation, MaxLeafLifetime: t.MaxLeafLifetime, MaxDepth: t.MaxDepth, Now: l.options.Now}
+	c := trust.Config{Profile: t.Profile, Usage: t.Usage, Revocation: t.Revocation, MaxLeafLifetime: t.MaxLeafLifetime, MaxDepth: t.MaxDepth, Now: l.clock}
 	key := sha256.New()
 	fmt.Fprintf(key, "%d %d %d %d %d\n", c.Usage, c.Profile, c.Revocation, c.MaxLeafLifetime, c.MaxDepth)
 	before := l.wrong.Len()
@@ -134,7 +134,7 @@ func (l *loader) responder(t *config.Trust, c *trust.Config, out *trusted, old t
 		return
 	}
 	config := *t.OCSP
-	config.Now = l.options.Now
+	config.Now = l.clock
 	out.asks.madeFrom = fmt.Sprintf("ocsp %q %d %t\n", config.URL, config.Timeout, config.Nonce)
 	if old.asks.madeFrom == out.asks.madeFrom {
 		out.asks = old.asks
@@ -195,7 +195,7 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 			continue
 		}
 		ctx, cancel := context.WithTimeout(l.ctx, firstFetch)
-		err := (&crlfetch.Fetcher{Now: l.options.Now}).Fetch(ctx, s)
+		err := (&crlfetch.Fetcher{Now: l.clock}).Fetch(ctx, s)
 		cancel()
 		if err != nil {
 			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.URL, err), Hint: "put the file there by hand, or mend the way to the server"})
@@ -269,7 +269,7 @@ func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate)
 	l.wrong.Merge(err, mistake.Mistake{File: name})
 	var out []placedCRL
 	for _, crl := range found {
-		if err := trust.CheckCRL(crl.List, authorities, l.options.now()); err != nil {
+		if err := trust.CheckCRL(crl.List, authorities, l.now()); err != nil {
 			l.wrong.Merge(placed(err, name, crl.Line), mistake.Mistake{File: name, Line: crl.Line})
 			continue
 		}

@@ -48,14 +48,14 @@ func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
 func (s *Server) read(ctx context.Context, stable func(*files) bool) (*generation, *files, error) {
 	const rounds = 10
 	for round := 1; ; round++ {
-		l := &loader{ctx: ctx, path: s.path, files: newFiles(s.fsys), previous: s.current, options: &s.options}
-		g, err := l.load()
-		if stable(l.files) {
-			return g, l.files, err
+		f := newFiles(s.fsys)
+		g, err := load(ctx, s.path, f, s.current, s.options.Now)
+		if stable(f) {
+			return g, f, err
 		}
 		if round == rounds {
 			err = &Mistake{File: s.path, What: "the files change while they are read", Hint: "try again when they are written"}
-			return nil, l.files, err
+			return nil, f, err
 		}
 	}
 }
@@ -88,12 +88,6 @@ func (s *Server) swap(g *generation) error {
 	}
 	errs = append(errs, s.swapTunnels(g))
 	return errors.Join(errs...)
-}
-
-// same reports whether an open port has nothing to change.
-func (p portGeneration) same(q portGeneration) bool {
-	return p.clients.key == q.clients.key && p.config.Trust == q.config.Trust && p.certKey == q.certKey &&
-		p.config.Limits == q.config.Limits && p.config.MinVersion == q.config.MinVersion && p.config.CancelRequests == q.config.CancelRequests
 }
 
 // restart is what fixed answers: mistakes for people, ports.ErrRestart for programs.

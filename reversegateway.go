@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -61,8 +62,12 @@ func (s *Server) believedConfig(g *generation, number uint64) (middleware.Config
 	if err != nil {
 		return middleware.Config{}, err
 	}
+	table, err := certmap.New()
+	if err != nil {
+		return middleware.Config{}, err
+	}
 	c := s.guardOptions(number)
-	c.Map, c.Policy, c.Unmapped = nobody, policy, believedUser
+	c.Map, c.Policy, c.Unmapped = table, policy, believedUser
 	c.IdentityHeaders = slices.Clone(c.IdentityHeaders)
 	for _, p := range g.ports {
 		if p.guard.Forwarded != nil {

@@ -21,41 +21,31 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Finding is something that loads and is probably not meant.
-type Finding struct {
-	About string // users, policy, trust or ports
+// finding is something that loads and is probably not meant.
+type finding struct {
+	About string
 	File  string
-	Line  int // from 1; 0 where a line means nothing
+	Line  int
 	What  string
 	Hint  string
 }
 
-// String returns "file:line: what (hint)", as mistakes are printed.
-func (f Finding) String() string {
-	return (&Mistake{File: f.File, Line: f.Line, What: f.What, Hint: f.Hint}).Error()
-}
-
-// LintOptions are what Lint looks by.
-type LintOptions struct {
-	// Within is how far ahead an end is soon; 0 is 30 days.
-	Within time.Duration
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
-	// Certificates are clients' certificates that somebody keeps. A mapping by
-	// fingerprint, spki or serial is found out to be for one that expires.
+// lintOptions are what lint looks by.
+type lintOptions struct {
+	Within       time.Duration // 0 is 30 days
+	Now          func() time.Time
 	Certificates []*x509.Certificate
 }
 
 const soon = 30 * 24 * time.Hour
 
-// Lint reads a configuration as Open does, and returns what loads and is probably
+// lint reads a configuration as Open does, and returns what loads and is probably
 // wrong, ordered by file and line. Mistakes are the error.
-func Lint(path string, o LintOptions) ([]Finding, error) {
+func lint(path string, o lintOptions) ([]finding, error) {
 	if o.Within == 0 {
 		o.Within = soon
 	}
-	options := Options{Now: o.Now}
-	l := &loader{ctx: context.Background(), path: path, files: newFiles(nil), options: &options}
+	l := &loader{ctx: context.Background(), path: path, files: newFiles(nil), clock: o.Now}
 	g, err := l.load()
 	if err != nil {
 		return nil, err
@@ -65,7 +55,7 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 		return nil, err
 	}
 	var wrong mistake.List
-	x := &linter{loader: l, g: g, file: config.Parse(path, data, &wrong), o: o, now: options.now()}
+	x := &linter{loader: l, g: g, file: config.Parse(path, data, &wrong), o: o, now: l.now()}
 	x.warnings()
 	x.users()
 	x.policy()
@@ -74,7 +64,7 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 		x.port(p, &all[i])
 	}
 	x.gateways()
-	slices.SortStableFunc(x.found, func(a, b Finding) int {
+	slices.SortStableFunc(x.found, func(a, b finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
 	return x.found, nil
@@ -84,14 +74,14 @@ type linter struct {
 	*loader
 	g     *generation
 	file  *config.File
-	o     LintOptions
+	o     lintOptions
 	now   time.Time
-	found []Finding
+	found []finding
 	rules []policy.Rule // of policy.csv
 }
 
 func (x *linter) say(about string, at mistake.Mistake, what, hint string) {
-	x.found = append(x.found, Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
+	x.found = append(x.found, finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
 }
 
 func (x *linter) atPort(p config.Port) mistake.Mistake {
