@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
@@ -28,7 +29,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fsys := fstest.MapFS{"mtlsguard.yaml": {Data: data}}
-		g, err := load(t.Context(), "mtlsguard.yaml", newFiles(fsys), nil, nil)
+		g, err := load(t.Context(), "mtlsguard.yaml", fileset.New(fsys), nil, nil)
 		if g != nil || err == nil {
 			t.Fatal("loaded without the server's certificate") // there is no other file
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -100,9 +101,9 @@ type arrival struct {
 // arrivals are those of the files of a generation that comes into force now. A file
 // that says what it said before has been there. Folders, and what could not be read,
 // are no files.
-func arrivals(f *files, before map[string]arrival, now time.Time, generation uint64) map[string]arrival {
-	out := make(map[string]arrival, len(f.read))
-	for path, c := range f.read {
+func arrivals(f *fileset.Reader, before map[string]arrival, now time.Time, generation uint64) map[string]arrival {
+	out := make(map[string]arrival, len(f.Read))
+	for path, c := range f.Read {
 		if c.Err != nil {
 			continue
 		}

@@ -16,11 +16,11 @@ import (
 
 // certificate reads a port's certificate and key, both or neither.
 func (l *loader) certificate(path string, p config.Port, out *portGeneration) {
-	certName, keyName := l.files.beside(path, p.Cert.Value), l.files.beside(path, p.Key.Value)
+	certName, keyName := l.files.Beside(path, p.Cert.Value), l.files.Beside(path, p.Key.Value)
 	certPEM, ok := l.need(p.Cert.In(path), certName)
 	keyPEM, okKey := l.need(p.Key.In(path), keyName)
-	l.files.whole(certName)
-	l.files.whole(keyName)
+	l.files.Whole(certName)
+	l.files.Whole(keyName)
 	if !ok || !okKey {
 		return
 	}

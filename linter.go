@@ -45,12 +45,12 @@ func lint(path string, o lintOptions) ([]finding, error) {
 	if o.Within == 0 {
 		o.Within = soon
 	}
-	l := &loader{ctx: context.Background(), path: path, files: newFiles(nil), clock: o.Now}
+	l := &loader{ctx: context.Background(), path: path, files: fileset.New(nil), clock: o.Now}
 	g, err := l.load()
 	if err != nil {
 		return nil, err
 	}
-	data, err := l.files.get(path)
+	data, err := l.files.Get(path)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (x *linter) asks(port string) bool {
 // authorities are the certificates of all PEM files that were read.
 func (x *linter) authorities() []*x509.Certificate {
 	var out []*x509.Certificate
-	for name, c := range x.files.read {
+	for name, c := range x.files.Read {
 		if c.Err == nil && fileset.IsPEM(c.Data) {
 			certs, _ := trust.ReadCertificates(name, c.Data) // keys and lists are none
 			out = append(out, certs...)
@@ -197,11 +197,11 @@ func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 
 // policy looks through the rules.
 func (x *linter) policy() {
-	name := x.files.beside(x.path, x.file.Policy.Value)
+	name := x.files.Beside(x.path, x.file.Policy.Value)
 	for _, f := range x.g.engine.Lint() {
 		x.say("policy", positionOf(name, f.Position), f.What, f.Hint)
 	}
-	data, err := x.files.get(name)
+	data, err := x.files.Get(name)
 	if err != nil {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -24,7 +25,7 @@ import (
 
 // generation is everything that one reading of the files gave. It is immutable.
 type generation struct {
-	files    *files
+	files    *fileset.Reader
 	reload   time.Duration
 	ports    []portGeneration
 	tunnel   *tunnelGeneration // nil: no gateway is dialled
@@ -78,7 +79,7 @@ type responder struct {
 type loader struct {
 	ctx      context.Context // of what is fetched
 	path     string
-	files    *files
+	files    *fileset.Reader
 	previous *generation // nil at the start
 	wrong    mistake.List
 	warnings []string
@@ -94,7 +95,7 @@ type fetchedFile struct {
 
 // load reads a configuration and everything that it names. previous is the generation in
 // force, nil at the start; now is the clock, nil is time.Now.
-func load(ctx context.Context, path string, f *files, previous *generation, now func() time.Time) (*generation, error) {
+func load(ctx context.Context, path string, f *fileset.Reader, previous *generation, now func() time.Time) (*generation, error) {
 	return (&loader{ctx: ctx, path: path, files: f, previous: previous, clock: now}).load()
 }
 
@@ -166,7 +167,7 @@ func (l *loader) err() error {
 // need reads a file, with a failure noted as a mistake: at the start where the
 // file is named, later where it was.
 func (l *loader) need(at mistake.Mistake, name string) ([]byte, bool) {
-	data, err := l.files.get(name)
+	data, err := l.files.Get(name)
 	if err == nil {
 		return data, true
 	}
@@ -214,7 +215,7 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 		}
 		return nobody
 	}
-	name := l.files.beside(path, f.Users.Value)
+	name := l.files.Beside(path, f.Users.Value)
 	data, ok := l.text(f.Users.In(path), name)
 	if !ok {
 		return nil
@@ -231,8 +232,8 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 
 // issuer reads the public key of a CA certificate that a mapping names.
 func (l *loader) issuer(users, name string) (trust.Digest, error) {
-	file := l.files.beside(users, name)
-	data, err := l.files.get(file)
+	file := l.files.Beside(users, name)
+	data, err := l.files.Get(file)
 	if err != nil {
 		return trust.Digest{}, err
 	}
@@ -253,7 +254,7 @@ func (l *loader) policy(path string, f *config.File, names, methods []string) *p
 	if f.Policy.Value == "" {
 		return nothing() // noted by parse, where anybody is to be decided about
 	}
-	name := l.files.beside(path, f.Policy.Value)
+	name := l.files.Beside(path, f.Policy.Value)
 	data, ok := l.text(f.Policy.In(path), name)
 	if !ok {
 		return nil
@@ -274,8 +275,8 @@ func (l *loader) becameEmpty() {
 	if l.previous == nil {
 		return
 	}
-	for name, c := range l.files.read {
-		if old, ok := l.previous.files.read[name]; ok && c.Empty() && old.Err == nil && !old.Empty() {
+	for name, c := range l.files.Read {
+		if old, ok := l.previous.files.Read[name]; ok && c.Empty() && old.Err == nil && !old.Empty() {
 			l.wrong.Add(mistake.Mistake{File: name, Line: 1, What: "the file has become empty", Hint: "write a new file beside it and rename it over the old one"})
 		}
 	}

@@ -117,7 +117,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old trusted) (out tr
 func (l *loader) certificates(path string, files []config.Scalar, key io.Writer, what string) []*x509.Certificate {
 	var out []*x509.Certificate
 	for _, n := range files {
-		name := l.files.beside(path, n.Value)
+		name := l.files.Beside(path, n.Value)
 		if data, ok := l.need(n.In(path), name); ok {
 			certs, err := trust.ReadCertificates(name, data)
 			l.wrong.Merge(err, mistake.Mistake{File: name})
@@ -153,8 +153,8 @@ func (l *loader) responder(t *config.Trust, c *trust.Config, out *trusted, old t
 // crlFiles are the files that an entry of crls means: itself, or what lies in it if
 // it is a folder.
 func (l *loader) crlFiles(path string, n config.Scalar) []string {
-	name := l.files.beside(path, n.Value)
-	inside, ok := l.files.list(name)
+	name := l.files.Beside(path, n.Value)
+	inside, ok := l.files.List(name)
 	if !ok {
 		return []string{name}
 	}
@@ -172,13 +172,13 @@ const firstFetch = 10 * time.Second
 func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certificate) []crlfetch.Source {
 	var out []crlfetch.Source
 	for _, f := range t.Fetch {
-		s := crlfetch.Source{URL: f.URL, File: l.files.beside(path, f.File), Anchors: anchors, MaxBytes: int64(f.MaxBytes)}
-		if l.files.fsys != nil {
+		s := crlfetch.Source{URL: f.URL, File: l.files.Beside(path, f.File), Anchors: anchors, MaxBytes: int64(f.MaxBytes)}
+		if l.files.FS != nil {
 			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
 			continue
 		}
 		if f.Issuer.Value != "" {
-			name := l.files.beside(path, f.Issuer.Value)
+			name := l.files.Beside(path, f.Issuer.Value)
 			data, ok := l.need(f.Issuer.In(path), name)
 			if !ok {
 				continue
@@ -191,7 +191,7 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 			continue
 		}
 		out = append(out, s)
-		if _, err := l.files.get(s.File); !errors.Is(err, fs.ErrNotExist) || len(anchors) == 0 {
+		if _, err := l.files.Get(s.File); !errors.Is(err, fs.ErrNotExist) || len(anchors) == 0 {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(l.ctx, firstFetch)
@@ -201,7 +201,7 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.URL, err), Hint: "put the file there by hand, or mend the way to the server"})
 			continue
 		}
-		l.files.forget(s.File)
+		l.files.Forget(s.File)
 	}
 	return out
 }

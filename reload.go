@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -21,7 +22,7 @@ func (s *Server) Reload() error {
 }
 
 // reload is the only one that changes s.current, so that it reads it without s.mu.
-func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
+func (s *Server) reload(ctx context.Context, stable func(*fileset.Reader) bool) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	g, read, err := s.read(ctx, stable)
@@ -29,7 +30,7 @@ func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
 		err = s.swap(g)
 	}
 	if err != nil {
-		read.read.Drop()
+		read.Read.Drop()
 		s.mu.Lock()
 		s.tried, s.failed = read, err
 		s.mu.Unlock()
@@ -45,10 +46,10 @@ func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
 // read loads everything from files that stay the same while they are read, so that
 // the mapping of one state never meets the policy of another. The files come back
 // also with an error.
-func (s *Server) read(ctx context.Context, stable func(*files) bool) (*generation, *files, error) {
+func (s *Server) read(ctx context.Context, stable func(*fileset.Reader) bool) (*generation, *fileset.Reader, error) {
 	const rounds = 10
 	for round := 1; ; round++ {
-		f := newFiles(s.fsys)
+		f := fileset.New(s.fsys)
 		g, err := load(ctx, s.path, f, s.current, s.options.Now)
 		if stable(f) {
 			return g, f, err
@@ -60,7 +61,7 @@ func (s *Server) read(ctx context.Context, stable func(*files) bool) (*generatio
 	}
 }
 
-func unchanged(f *files) bool { return !f.changed() }
+func unchanged(f *fileset.Reader) bool { return !f.Changed() }
 
 // swap puts a checked generation in force: the guard's one pointer first, so that
 // every decision from here on is the new generation's; then the ports, for the

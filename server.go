@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/audit"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -73,9 +74,9 @@ type Server struct {
 
 	mu      sync.Mutex // what a reload changes in the end; never held for long
 	current *generation
-	tried   *files    // what the last reading found, good or bad
-	since   time.Time // of the current generation
-	failed  error     // of the last reload
+	tried   *fileset.Reader // what the last reading found, good or bad
+	since   time.Time       // of the current generation
+	failed  error           // of the last reload
 	arrived map[string]arrival
 	number  atomic.Uint64
 
@@ -139,7 +140,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 
 // keep makes a generation the current one.
 func (s *Server) keep(g *generation) {
-	g.files.read.Drop()
+	g.files.Read.Drop()
 	s.mu.Lock()
 	s.current, s.tried, s.since, s.failed = g, g.files, time.Now(), nil
 	s.arrived = arrivals(g.files, s.arrived, s.since, s.number.Add(1))

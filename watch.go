@@ -73,19 +73,19 @@ func (s *Server) look(ctx context.Context) {
 	s.mu.Lock()
 	tried := s.tried
 	s.mu.Unlock()
-	if !tried.changed() {
+	if !tried.Changed() {
 		return
 	}
-	settled := func(f *files) fileset.Set {
-		return fileset.Settled(ctx, f.again, func(now fileset.Set) time.Duration { return now.Pause(tried.read) })
+	settled := func(f *fileset.Reader) fileset.Set {
+		return fileset.Settled(ctx, f.Again, func(now fileset.Set) time.Duration { return now.Pause(tried.Read) })
 	}
 	calm := settled(tried)
-	if calm == nil || calm.Same(tried.read) {
+	if calm == nil || calm.Same(tried.Read) {
 		return
 	}
-	_ = s.reload(ctx, func(f *files) bool { // it logs what it has to say
-		if calm != nil && f.read.Agrees(calm) {
-			return !f.changed()
+	_ = s.reload(ctx, func(f *fileset.Reader) bool { // it logs what it has to say
+		if calm != nil && f.Read.Agrees(calm) {
+			return !f.Changed()
 		}
 		calm = settled(f) // changed again, or a file that nobody has watched yet
 		return false

@@ -1,4 +1,4 @@
-package mtlsguard
+package fileset
 
 import (
 	"bytes"
@@ -10,8 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-
-	"github.com/mtlsguard/mtlsguard/internal/fileset"
 )
 
 // maxFile bounds what is read from one file.
@@ -19,16 +17,16 @@ const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
 
 // files reads everything that one configuration names, each file once, and
 // remembers the content by its digest: that is what is watched.
-type files struct {
-	fsys fs.FS // nil: the operating system's
-	read fileset.Set
+type Reader struct {
+	FS   fs.FS // nil: the operating system's
+	Read Set
 }
 
-func newFiles(fsys fs.FS) *files { return &files{fsys: fsys, read: fileset.Set{}} }
+func New(fsys fs.FS) *Reader { return &Reader{FS: fsys, Read: Set{}} }
 
 // beside resolves a name that stands in a file.
-func (f *files) beside(file, name string) string {
-	if f.fsys != nil {
+func (f *Reader) Beside(file, name string) string {
+	if f.FS != nil {
 		return path.Join(path.Dir(file), name)
 	}
 	if filepath.IsAbs(name) {
@@ -38,19 +36,19 @@ func (f *files) beside(file, name string) string {
 }
 
 // get returns a file's content. Within one files it is the same at every call.
-func (f *files) get(name string) ([]byte, error) {
-	if c, ok := f.read[name]; ok {
+func (f *Reader) Get(name string) ([]byte, error) {
+	if c, ok := f.Read[name]; ok {
 		return c.Data, c.Err
 	}
 	c := f.load(name)
-	f.read[name] = c
+	f.Read[name] = c
 	return c.Data, c.Err
 }
 
 // list returns the CRL files in a folder, and whether the name is a folder at all.
 // What lies in it is watched: the list is content too.
-func (f *files) list(name string) ([]string, bool) {
-	if _, err := f.get(name); !errors.Is(err, fileset.ErrNoFile) {
+func (f *Reader) List(name string) ([]string, bool) {
+	if _, err := f.Get(name); !errors.Is(err, ErrNoFile) {
 		return nil, false
 	}
 	entries, err := f.entries(name)
@@ -58,17 +56,17 @@ func (f *files) list(name string) ([]string, bool) {
 		return nil, false
 	}
 	for i, e := range entries {
-		entries[i] = f.beside(name+"/-", e)
+		entries[i] = f.Beside(name+"/-", e)
 	}
 	return entries, true
 }
 
 // entries are the names of the CRL files in a folder. Hidden ones are none: mounted
 // volumes have such, and whoever writes a file before renaming it.
-func (f *files) entries(name string) ([]string, error) {
+func (f *Reader) entries(name string) ([]string, error) {
 	read := os.ReadDir
-	if f.fsys != nil {
-		read = func(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.fsys, name) }
+	if f.FS != nil {
+		read = func(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.FS, name) }
 	}
 	all, err := read(name)
 	var out []string
@@ -94,42 +92,42 @@ func listDigest(entries []string) [sha256.Size]byte {
 }
 
 // whole marks a file whose blocks are good together only.
-func (f *files) whole(name string) {
-	if c, ok := f.read[name]; ok {
+func (f *Reader) Whole(name string) {
+	if c, ok := f.Read[name]; ok {
 		c.Whole = true
-		f.read[name] = c
+		f.Read[name] = c
 	}
 }
 
 // forget makes the next get read a file anew.
-func (f *files) forget(name string) { delete(f.read, name) }
+func (f *Reader) Forget(name string) { delete(f.Read, name) }
 
-func (f *files) load(name string) fileset.Content {
+func (f *Reader) load(name string) Content {
 	data, err := f.slurp(name)
-	if errors.Is(err, fileset.ErrNoFile) {
+	if errors.Is(err, ErrNoFile) {
 		if entries, err := f.entries(name); err == nil {
-			return fileset.Folder(listDigest(entries), fmt.Errorf("%s %w", name, fileset.ErrNoFile))
+			return Folder(listDigest(entries), fmt.Errorf("%s %w", name, ErrNoFile))
 		}
 	}
 	if err != nil {
-		return fileset.Failed(err)
+		return Failed(err)
 	}
-	return fileset.Of(data)
+	return Of(data)
 }
 
-func (f *files) slurp(name string) ([]byte, error) {
+func (f *Reader) slurp(name string) ([]byte, error) {
 	open := func() (fs.File, error) { return os.Open(name) }
 	stat := func() (fs.FileInfo, error) { return os.Stat(name) }
-	if f.fsys != nil {
-		open = func() (fs.File, error) { return f.fsys.Open(name) }
-		stat = func() (fs.FileInfo, error) { return fs.Stat(f.fsys, name) }
+	if f.FS != nil {
+		open = func() (fs.File, error) { return f.FS.Open(name) }
+		stat = func() (fs.FileInfo, error) { return fs.Stat(f.FS, name) }
 	}
 	info, err := stat() // before opening: opening a pipe would wait for its writer
 	switch {
 	case err != nil:
 		return nil, short(name, err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s %w", name, fileset.ErrNoFile)
+		return nil, fmt.Errorf("%s %w", name, ErrNoFile)
 	case info.Size() > maxFile: // not read at all: it would be, at every look
 		return nil, tooLarge(name)
 	}
@@ -162,8 +160,8 @@ func short(name string, err error) error {
 }
 
 // changed reports whether any file now has another content than f read.
-func (f *files) changed() bool {
-	for name, c := range f.read {
+func (f *Reader) Changed() bool {
+	for name, c := range f.Read {
 		if f.load(name).Digest != c.Digest {
 			return true
 		}
@@ -172,9 +170,9 @@ func (f *files) changed() bool {
 }
 
 // again reads the same names anew.
-func (f *files) again() fileset.Set {
-	out := fileset.Set{}
-	for name := range f.read {
+func (f *Reader) Again() Set {
+	out := Set{}
+	for name := range f.Read {
 		out[name] = f.load(name)
 	}
 	return out
