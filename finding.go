@@ -2,6 +2,7 @@ package mtlsguard
 
 import (
 	"crypto/x509"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"time"
 )
 
@@ -33,7 +34,7 @@ type LintOptions struct {
 // Lint reads a configuration as Open does, and returns what loads and is probably
 // wrong, ordered by file and line. Mistakes are the error.
 func Lint(path string, o LintOptions) ([]Finding, error) {
-	all, err := lint(path, lintOptions(o))
+	all, err := site.Lint(path, site.LintOptions(o))
 	var out []Finding
 	for _, f := range all {
 		out = append(out, Finding(f))

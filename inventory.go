@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -51,7 +52,7 @@ func (s *Server) Inventory() Inventory {
 	current, arrived := s.current, s.arrived // both are replaced, and never changed
 	s.mu.Unlock()
 	out := Inventory{At: s.options.now()}
-	for _, p := range current.all() {
+	for _, p := range current.AllPorts() {
 		out.Ports = append(out.Ports, inventoryOf(&p))
 	}
 	for _, path := range slices.Sorted(maps.Keys(arrived)) {
@@ -62,16 +63,16 @@ func (s *Server) Inventory() Inventory {
 	return out
 }
 
-func inventoryOf(p *portGeneration) PortInventory {
-	out := PortInventory{Name: p.config.Name, FreshUntil: p.freshUntil()}
-	if show := p.config.Certificate; show != nil {
+func inventoryOf(p *site.Port) PortInventory {
+	out := PortInventory{Name: p.Config.Name, FreshUntil: p.FreshUntil()}
+	if show := p.Config.Certificate; show != nil {
 		if pair, err := show(nil); err == nil { // the loader's own: it asks for no hello
 			out.CertificateNotAfter = pair.Leaf.NotAfter
 		}
 	}
 	seen := map[trust.Digest]bool{}
-	for _, t := range p.trusts() {
-		for _, a := range t.verifier.Anchors() {
+	for _, t := range p.Trusts() {
+		for _, a := range t.Verifier.Anchors() {
 			if print := trust.FingerprintOf(a); !seen[print] {
 				seen[print] = true
 				out.Anchors = append(out.Anchors, AnchorInventory{print, a.NotAfter})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -39,18 +40,18 @@ func (s *Server) reload(ctx context.Context, stable func(*fileset.Reader) bool) 
 	}
 	s.keep(g)
 	s.events.LogEvent("reload", "configuration in force", "ok")
-	s.events.LogWarnings(g.warnings)
+	s.events.LogWarnings(g.Warnings)
 	return nil
 }
 
 // read loads everything from files that stay the same while they are read, so that
 // the mapping of one state never meets the policy of another. The files come back
 // also with an error.
-func (s *Server) read(ctx context.Context, stable func(*fileset.Reader) bool) (*generation, *fileset.Reader, error) {
+func (s *Server) read(ctx context.Context, stable func(*fileset.Reader) bool) (*site.Generation, *fileset.Reader, error) {
 	const rounds = 10
 	for round := 1; ; round++ {
 		f := fileset.New(s.fsys)
-		g, err := load(ctx, s.path, f, s.current, s.options.Now)
+		g, err := site.Load(ctx, s.path, f, s.current, s.options.Now)
 		if stable(f) {
 			return g, f, err
 		}
@@ -66,7 +67,7 @@ func unchanged(f *fileset.Reader) bool { return !f.Changed() }
 // swap puts a checked generation in force: the guard's one pointer first, so that
 // every decision from here on is the new generation's; then the ports, for the
 // handshakes to come and the connections that are not believed any more.
-func (s *Server) swap(g *generation) error {
+func (s *Server) swap(g *site.Generation) error {
 	if err := s.fixed(g); err != nil {
 		return err
 	}
@@ -78,12 +79,12 @@ func (s *Server) swap(g *generation) error {
 		return err
 	}
 	errs := []error{s.swapBelieved(g)}
-	for i, p := range g.ports {
-		if old := s.current.ports[i]; old.same(p) {
+	for i, p := range g.Ports {
+		if old := s.current.Ports[i]; old.Same(p) {
 			continue
 		}
 		errs = append(errs, s.ports[i].Reconfigure(s.portConfig(p)))
-		if p.registration != nil && p.certKey != s.current.ports[i].certKey {
+		if p.Registration != nil && p.CertificateDigest != s.current.Ports[i].CertificateDigest {
 			s.gateway.Renew()
 		}
 	}
@@ -98,30 +99,30 @@ func (r restart) Unwrap() []error { return []error{r.error, ports.ErrRestart} }
 
 // fixed refuses what an open port cannot change. The order of ports in the file
 // means nothing.
-func (s *Server) fixed(g *generation) error {
-	order := make(map[string]int, len(s.current.ports))
-	for i, p := range s.current.ports {
-		order[p.config.Name] = i + 1
+func (s *Server) fixed(g *site.Generation) error {
+	order := make(map[string]int, len(s.current.Ports))
+	for i, p := range s.current.Ports {
+		order[p.Config.Name] = i + 1
 	}
-	slices.SortStableFunc(g.ports, func(a, b portGeneration) int {
+	slices.SortStableFunc(g.Ports, func(a, b site.Port) int {
 		// Names that are new come last.
-		return cmp.Compare(uint(order[a.config.Name]-1), uint(order[b.config.Name]-1))
+		return cmp.Compare(uint(order[a.Config.Name]-1), uint(order[b.Config.Name]-1))
 	})
 	var wrong mistake.List
 	say := func(line int, what string) {
 		wrong.Add(Mistake{File: s.path, Line: line, What: what + ": " + ports.ErrRestart.Error(), Hint: "restart the server, or take the change back"})
 	}
-	if len(g.ports) != len(s.current.ports) {
-		say(0, fmt.Sprintf("there were %d ports, now there are %d", len(s.current.ports), len(g.ports)))
+	if len(g.Ports) != len(s.current.Ports) {
+		say(0, fmt.Sprintf("there were %d ports, now there are %d", len(s.current.Ports), len(g.Ports)))
 	} else {
-		for i, p := range g.ports {
-			switch old := s.current.ports[i].config; {
-			case p.config.Name != old.Name:
-				say(p.line, fmt.Sprintf("port %s is now called %s", old.Name, p.config.Name))
-			case p.config.Addr != old.Addr:
-				say(p.line, fmt.Sprintf("port %s was at %s, now at %s", old.Name, old.Addr, p.config.Addr))
-			case p.config.ClientAuth != old.ClientAuth:
-				say(p.line, fmt.Sprintf("port %s had client_cert %s, now %s", old.Name, old.ClientAuth, p.config.ClientAuth))
+		for i, p := range g.Ports {
+			switch old := s.current.Ports[i].Config; {
+			case p.Config.Name != old.Name:
+				say(p.Line, fmt.Sprintf("port %s is now called %s", old.Name, p.Config.Name))
+			case p.Config.Addr != old.Addr:
+				say(p.Line, fmt.Sprintf("port %s was at %s, now at %s", old.Name, old.Addr, p.Config.Addr))
+			case p.Config.ClientAuth != old.ClientAuth:
+				say(p.Line, fmt.Sprintf("port %s had client_cert %s, now %s", old.Name, old.ClientAuth, p.Config.ClientAuth))
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/audit"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -67,13 +68,13 @@ type Server struct {
 
 	gateway   *reverse.Gateway  // nil where no server registers
 	believers *middleware.Guard // of the ports with check: believed; nil without a gateway
-	routes    atomic.Pointer[routes]
+	routes    atomic.Pointer[site.Routes]
 	tunnels   atomic.Pointer[reverse.Server] // nil until Serve, and where no gateway is dialled
 
 	reloading sync.Mutex // one reload at a time, however long it takes
 
 	mu      sync.Mutex // what a reload changes in the end; never held for long
-	current *generation
+	current *site.Generation
 	tried   *fileset.Reader // what the last reading found, good or bad
 	since   time.Time       // of the current generation
 	failed  error           // of the last reload
@@ -123,10 +124,10 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	if err := s.openGateway(g); err != nil {
 		return nil, err
 	}
-	for _, p := range g.all() {
-		s.counts = append(s.counts, &counts{port: p.config.Name})
+	for _, p := range g.AllPorts() {
+		s.counts = append(s.counts, &counts{port: p.Config.Name})
 	}
-	for _, p := range g.ports {
+	for _, p := range g.Ports {
 		port, err := ports.New(s.portConfig(p))
 		if err != nil {
 			return nil, err
@@ -134,16 +135,16 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 		s.ports = append(s.ports, port)
 	}
 	s.keep(g)
-	s.events.LogWarnings(append(weakened(godebug()), g.warnings...))
+	s.events.LogWarnings(append(site.Weakened(site.GODEBUG()), g.Warnings...))
 	return s, nil
 }
 
 // keep makes a generation the current one.
-func (s *Server) keep(g *generation) {
-	g.files.Read.Drop()
+func (s *Server) keep(g *site.Generation) {
+	g.Files.Read.Drop()
 	s.mu.Lock()
-	s.current, s.tried, s.since, s.failed = g, g.files, time.Now(), nil
-	s.arrived = arrivals(g.files, s.arrived, s.since, s.number.Add(1))
+	s.current, s.tried, s.since, s.failed = g, g.Files, time.Now(), nil
+	s.arrived = arrivals(g.Files, s.arrived, s.since, s.number.Add(1))
 	s.mu.Unlock()
 	select {
 	case s.reloaded <- struct{}{}:
@@ -153,30 +154,30 @@ func (s *Server) keep(g *generation) {
 
 // checkAuthenticators refuses those of a port that does not exist: nobody would
 // ever ask them.
-func (s *Server) checkAuthenticators(g *generation) error {
+func (s *Server) checkAuthenticators(g *site.Generation) error {
 	var wrong mistake.List
 	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
-		if !slices.ContainsFunc(g.all(), func(p portGeneration) bool { return p.config.Name == name && p.decides() }) {
+		if !slices.ContainsFunc(g.AllPorts(), func(p site.Port) bool { return p.Config.Name == name && p.Authorizes() }) {
 			wrong.Add(Mistake{What: fmt.Sprintf("Options.Authenticators: there is no port %q where users come", name), Hint: "ports are named in " + s.path})
 		}
 	}
 	return wrong.Err()
 }
 
-func (s *Server) guardConfig(g *generation, number uint64) (middleware.Config, error) {
+func (s *Server) guardConfig(g *site.Generation, number uint64) (middleware.Config, error) {
 	decider, err := s.decider(g)
 	if err != nil {
 		return middleware.Config{}, err
 	}
 	c := s.guardOptions(number)
-	c.Map, c.Policy = g.table, decider
-	for _, p := range g.all() {
-		if !p.decides() {
+	c.Map, c.Policy = g.Table, decider
+	for _, p := range g.AllPorts() {
+		if !p.Authorizes() {
 			continue
 		}
-		pc := p.guard
-		pc.Authenticators = s.options.Authenticators[p.config.Name]
-		c.PerPort[p.config.Name] = pc
+		pc := p.Guard
+		pc.Authenticators = s.options.Authenticators[p.Config.Name]
+		c.PerPort[p.Config.Name] = pc
 	}
 	return c, nil
 }
@@ -191,11 +192,11 @@ func (s *Server) guardOptions(number uint64) middleware.Config {
 }
 
 // decider is the policy, with its shadow where one is wanted.
-func (s *Server) decider(g *generation) (policy.Decider, error) {
+func (s *Server) decider(g *site.Generation) (policy.Decider, error) {
 	if s.options.Shadow == 0 {
-		return g.engine, nil
+		return g.Engine, nil
 	}
-	shadow, err := policy.NewShadow(g.engine, s.options.Shadow, s.events.LogDifference)
+	shadow, err := policy.NewShadow(g.Engine, s.options.Shadow, s.events.LogDifference)
 	if err != nil {
 		return nil, fmt.Errorf("Options.Shadow: %w", err)
 	}
@@ -203,8 +204,8 @@ func (s *Server) decider(g *generation) (policy.Decider, error) {
 	return shadow, nil
 }
 
-func (s *Server) portConfig(p portGeneration) ports.Config {
-	c := p.config
+func (s *Server) portConfig(p site.Port) ports.Config {
+	c := p.Config
 	counts := s.countsOf(c.Name)
 	c.OnHandshake = func(h ports.Handshake) {
 		counts.shook(&h)

@@ -130,11 +130,11 @@ func (s *Server) Status() Status {
 	}
 	now := s.options.now()
 	s.tunnelStatus(current, &out)
-	for i, p := range current.all() {
-		c := s.countsOf(p.config.Name)
+	for i, p := range current.AllPorts() {
+		c := s.countsOf(p.Config.Name)
 		ps := PortStatus{
 			Name: c.port, Allowed: c.allowed.Load(), Failed: c.failed.Load(),
-			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes), FreshUntil: p.freshUntil(),
+			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes), FreshUntil: p.FreshUntil(),
 		}
 		if i < len(s.ports) {
 			ps.Connections = s.ports[i].Open()

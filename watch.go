@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 )
 
 // watch reloads when the content of any named file changes. Content, not time
@@ -17,7 +18,7 @@ func (s *Server) watch(ctx context.Context) {
 		current := s.current
 		s.mu.Unlock()
 		f.follow(ctx, current)
-		every := current.reload
+		every := current.Reload
 		var tick <-chan time.Time // never, where watching is off
 		if every > 0 {
 			tick = time.After(every)
@@ -52,11 +53,11 @@ func (s *Server) remind(ctx context.Context) {
 
 // alarm tells of CRLs that should have been replaced by now, each once, however many
 // ports have it: early enough for somebody to look why. It returns what is told.
-func (s *Server) alarm(g *generation, told map[string]bool) map[string]bool {
+func (s *Server) alarm(g *site.Generation, told map[string]bool) map[string]bool {
 	aging := map[string]bool{}
-	for _, p := range g.all() {
-		for _, t := range p.trusts() {
-			for _, w := range t.verifier.Aging() {
+	for _, p := range g.AllPorts() {
+		for _, t := range p.Trusts() {
+			for _, w := range t.Verifier.Aging() {
 				if !told[w] && !aging[w] {
 					s.events.LogWarnings([]string{w})
 				}

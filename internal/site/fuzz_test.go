@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 // For any bytes in mtlsguard.yaml, and no other file, loading returns configuration errors
 // with a hint each, and never panics.
 func FuzzConfig(f *testing.F) {
-	names, err := filepath.Glob("examples/*/config/*.yaml")
+	names, err := filepath.Glob("../../examples/*/config/*.yaml")
 	if err != nil || len(names) == 0 {
 		f.Fatal("no examples: ", err)
 	}
@@ -29,7 +29,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fsys := fstest.MapFS{"mtlsguard.yaml": {Data: data}}
-		g, err := load(t.Context(), "mtlsguard.yaml", fileset.New(fsys), nil, nil)
+		g, err := Load(t.Context(), "mtlsguard.yaml", fileset.New(fsys), nil, nil)
 		if g != nil || err == nil {
 			t.Fatal("loaded without the server's certificate") // there is no other file
 		}

@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 )
 
 // certificate reads a port's certificate and key, both or neither.
-func (l *loader) certificate(path string, p config.Port, out *portGeneration) {
+func (l *loader) certificate(path string, p config.Port, out *Port) {
 	certName, keyName := l.files.Beside(path, p.Cert.Value), l.files.Beside(path, p.Key.Value)
 	certPEM, ok := l.need(p.Cert.In(path), certName)
 	keyPEM, okKey := l.need(p.Key.In(path), keyName)
@@ -37,8 +37,8 @@ func (l *loader) certificate(path string, p config.Port, out *portGeneration) {
 	if now := l.now(); now.After(pair.Leaf.NotAfter) {
 		l.warn("the certificate of port %s expired at %s", p.Name, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
-	out.config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
-	out.certKey = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
+	out.Config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+	out.CertificateDigest = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
 }
 
 // damaged finds what crypto/tls would pass over in silence: a file that was cut

@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"context"
@@ -22,32 +22,32 @@ import (
 
 // tunnelGeneration is what one reading says of the gateways that are dialled. To the
 // guard the tunnels are a port.
-type tunnelGeneration struct {
-	portGeneration
-	config reverse.ServerConfig // without Handler and Observe
+type Tunnel struct {
+	Port
+	Config reverse.ServerConfig // without Handler and Observe
 }
 
 // all are the ports, and last the tunnels as one.
-func (g *generation) all() []portGeneration {
-	if g.tunnel == nil {
-		return g.ports
+func (g *Generation) AllPorts() []Port {
+	if g.Tunnel == nil {
+		return g.Ports
 	}
-	return append(slices.Clip(g.ports), g.tunnel.portGeneration)
+	return append(slices.Clip(g.Ports), g.Tunnel.Port)
 }
 
 // decides reports whether users come by a port, and the policy decides about them.
-func (p *portGeneration) decides() bool {
-	return p.registration == nil && (p.tunnel == nil || !p.tunnel.VerifiedOnly)
+func (p *Port) Authorizes() bool {
+	return p.Registration == nil && (p.Tunnel == nil || !p.Tunnel.VerifiedOnly)
 }
 
 // reverse reads what a server that dials gateways needs.
-func (l *loader) reverse(path string, f *config.Reverse) *tunnelGeneration {
+func (l *loader) reverse(path string, f *config.Reverse) *Tunnel {
 	old := l.before(f.Name)
-	out := &tunnelGeneration{portGeneration: l.guarded(f.Port)}
-	out.portGeneration.config = ports.Config{Name: f.Name, ClientAuth: f.ClientAuth}
+	out := &Tunnel{Port: l.guarded(f.Port)}
+	out.Port.Config = ports.Config{Name: f.Name, ClientAuth: f.ClientAuth}
 	if f.Cert.Value != "" && f.Key.Value != "" {
-		l.certificate(path, f.Port, &out.portGeneration)
-		l.forClients(path, f, &out.portGeneration)
+		l.certificate(path, f.Port, &out.Port)
+		l.forClients(path, f, &out.Port)
 	}
 	if f.Trust != nil {
 		out.clients = l.trust(path, "reverse, clients", f.Trust, old.clients)
@@ -55,20 +55,20 @@ func (l *loader) reverse(path string, f *config.Reverse) *tunnelGeneration {
 	if f.Gateway != nil {
 		out.gateways = l.trust(path, "reverse, gateway", f.Gateway, old.gateways)
 	}
-	out.config = reverse.ServerConfig{
+	out.Config = reverse.ServerConfig{
 		Name: f.Name, Services: f.Services, Gateways: f.Gateways, ServerName: f.ServerName,
-		Trust:   forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: out.gateways.verifier},
-		Clients: out.clients.verifier,
+		Trust:   forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: out.gateways.Verifier},
+		Clients: out.clients.Verifier,
 	}
 	return out
 }
 
 // forClients refuses a certificate that no registration port would believe.
-func (l *loader) forClients(path string, f *config.Reverse, out *portGeneration) {
-	if out.config.Certificate == nil {
+func (l *loader) forClients(path string, f *config.Reverse, out *Port) {
+	if out.Config.Certificate == nil {
 		return // told
 	}
-	pair, err := out.config.Certificate(nil)
+	pair, err := out.Config.Certificate(nil)
 	if err != nil || slices.Contains(pair.Leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
 		return
 	}
@@ -79,12 +79,12 @@ func (l *loader) forClients(path string, f *config.Reverse, out *portGeneration)
 }
 
 // checkReverse builds the server once, so that what is wrong only together is a mistake.
-func (l *loader) checkReverse(path string, f *config.File, g *generation) {
-	if g.tunnel == nil {
+func (l *loader) checkReverse(path string, f *config.File, g *Generation) {
+	if g.Tunnel == nil {
 		return
 	}
-	c := g.tunnel.config
-	c.Certificate, c.Handler = g.tunnel.certificate, http.NotFoundHandler()
+	c := g.Tunnel.Config
+	c.Certificate, c.Handler = g.Tunnel.Certificate, http.NotFoundHandler()
 	_, err := reverse.NewServer(c)
 	line := f.Reverse.Line()
 	l.wrong.Merge(placed(err, path, line), mistake.Mistake{File: path, Line: line})
@@ -92,18 +92,18 @@ func (l *loader) checkReverse(path string, f *config.File, g *generation) {
 
 // checkRegistration keeps those who may serve apart from those who call: a caller's
 // certificate with the right name would make its holder a server (K2).
-func (l *loader) checkRegistration(path string, f *config.File, g *generation) {
+func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 	for i, p := range f.Ports {
-		servers := g.ports[i].clients.verifier
+		servers := g.Ports[i].clients.Verifier
 		if p.Registration == nil || !p.Registration.ByName || servers == nil {
 			continue
 		}
-		for j, other := range g.ports {
+		for j, other := range g.Ports {
 			users := other.callers()
 			if i != j && users != nil && servers.SharesAnchor(users) {
 				l.wrong.Add(mistake.Mistake{
 					File: path, Line: p.Registration.Line(),
-					What: fmt.Sprintf("servers register by a name under an authority that also issues for the callers of port %s", other.config.Name),
+					What: fmt.Sprintf("servers register by a name under an authority that also issues for the callers of port %s", other.Config.Name),
 					Hint: "an authority for such servers alone, or fingerprints and no names",
 				})
 			}
@@ -112,49 +112,49 @@ func (l *loader) checkRegistration(path string, f *config.File, g *generation) {
 }
 
 // callers judges the users of a port: of the connection, or those that gateways forward.
-func (p *portGeneration) callers() *trust.Verifier {
-	if p.guard.Forwarded == nil {
-		return p.clients.verifier
+func (p *Port) callers() *trust.Verifier {
+	if p.Guard.Forwarded == nil {
+		return p.clients.Verifier
 	}
-	return p.users.verifier
+	return p.users.Verifier
 }
 
 // certificate answers a gateway with the server's own.
-func (t *tunnelGeneration) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	if t.portGeneration.config.Certificate == nil {
+func (t *Tunnel) Certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if t.Port.Config.Certificate == nil {
 		return nil, errors.New("mtlsguard: no certificate") // told when it was read
 	}
-	return t.portGeneration.config.Certificate(nil)
+	return t.Port.Config.Certificate(nil)
 }
 
 // routes say where requests go that come by the ports of one generation.
-type routes struct {
-	registration string                    // the port that servers dial; empty: there is none
+type Routes struct {
+	Registration string                    // the port that servers dial; empty: there is none
 	services     []config.Service          // who may serve; nil: whom the certificate names
 	callers      map[trust.Digest]bool     // keys of the anchors of the other ports' users
-	tunnels      map[string]*config.Tunnel // by port
+	Tunnels      map[string]*config.Tunnel // by port
 }
 
-func (g *generation) routes() *routes {
-	out := &routes{tunnels: map[string]*config.Tunnel{}, callers: map[trust.Digest]bool{}}
-	for _, p := range g.ports {
-		if users := p.callers(); users != nil && p.registration == nil {
+func (g *Generation) Routes() *Routes {
+	out := &Routes{Tunnels: map[string]*config.Tunnel{}, callers: map[trust.Digest]bool{}}
+	for _, p := range g.Ports {
+		if users := p.callers(); users != nil && p.Registration == nil {
 			for _, a := range users.Anchors() {
 				out.callers[trust.SPKIOf(a)] = true
 			}
 		}
-		if r := p.registration; r != nil {
-			out.registration, out.services = p.config.Name, r.Services
+		if r := p.Registration; r != nil {
+			out.Registration, out.services = p.Config.Name, r.Services
 		}
-		if p.tunnel != nil {
-			out.tunnels[p.config.Name] = p.tunnel
+		if p.Tunnel != nil {
+			out.Tunnels[p.Config.Name] = p.Tunnel
 		}
 	}
 	return out
 }
 
 // mayServe is for reverse.GatewayConfig.Authorize.
-func (r *routes) mayServe(_ context.Context, chain []*x509.Certificate) ([]string, error) {
+func (r *Routes) Authorize(_ context.Context, chain []*x509.Certificate) ([]string, error) {
 	var names, out []string
 	for _, n := range chain[0].DNSNames {
 		names = append(names, strings.ToLower(n))
@@ -180,12 +180,12 @@ func (r *routes) mayServe(_ context.Context, chain []*x509.Certificate) ([]strin
 }
 
 // service is for reverse.GatewayConfig.Service.
-func (r *routes) service(req *http.Request) string {
+func (r *Routes) Service(req *http.Request) string {
 	c, ok := ports.FromContext(req.Context())
 	if !ok {
 		return ""
 	}
-	t := r.tunnels[c.Port().Name()]
+	t := r.Tunnels[c.Port().Name()]
 	if t == nil {
 		return ""
 	}

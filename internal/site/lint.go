@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 )
 
 // finding is something that loads and is probably not meant.
-type finding struct {
+type Finding struct {
 	About string
 	File  string
 	Line  int
@@ -31,7 +31,7 @@ type finding struct {
 }
 
 // lintOptions are what lint looks by.
-type lintOptions struct {
+type LintOptions struct {
 	Within       time.Duration // 0 is 30 days
 	Now          func() time.Time
 	Certificates []*x509.Certificate
@@ -41,7 +41,7 @@ const soon = 30 * 24 * time.Hour
 
 // lint reads a configuration as Open does, and returns what loads and is probably
 // wrong, ordered by file and line. Mistakes are the error.
-func lint(path string, o lintOptions) ([]finding, error) {
+func Lint(path string, o LintOptions) ([]Finding, error) {
 	if o.Within == 0 {
 		o.Within = soon
 	}
@@ -59,12 +59,12 @@ func lint(path string, o lintOptions) ([]finding, error) {
 	x.warnings()
 	x.users()
 	x.policy()
-	all := g.all()
+	all := g.AllPorts()
 	for i, p := range x.file.AllPorts() {
 		x.port(p, &all[i])
 	}
 	x.gateways()
-	slices.SortStableFunc(x.found, func(a, b finding) int {
+	slices.SortStableFunc(x.found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
 	return x.found, nil
@@ -72,16 +72,16 @@ func lint(path string, o lintOptions) ([]finding, error) {
 
 type linter struct {
 	*loader
-	g     *generation
+	g     *Generation
 	file  *config.File
-	o     lintOptions
+	o     LintOptions
 	now   time.Time
-	found []finding
+	found []Finding
 	rules []policy.Rule // of policy.csv
 }
 
 func (x *linter) say(about string, at mistake.Mistake, what, hint string) {
-	x.found = append(x.found, finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
+	x.found = append(x.found, Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
 }
 
 func (x *linter) atPort(p config.Port) mistake.Mistake {
@@ -91,7 +91,7 @@ func (x *linter) atPort(p config.Port) mistake.Mistake {
 // warnings are what the log says at the start. Those about dates are told below, with
 // their place.
 func (x *linter) warnings() {
-	for _, w := range x.g.warnings {
+	for _, w := range x.g.Warnings {
 		if !strings.Contains(w, " expired at ") {
 			x.say("ports", mistake.Mistake{File: x.path}, w, "the server logs this when it starts")
 		}
@@ -100,17 +100,17 @@ func (x *linter) warnings() {
 
 // users looks through the mappings.
 func (x *linter) users() {
-	for _, f := range x.g.table.Lint(x.now, x.o.Within) {
+	for _, f := range x.g.Table.Lint(x.now, x.o.Within) {
 		x.say("users", mistake.Mistake{File: f.File, Line: f.Line}, f.What, f.Hint)
 	}
 	told := map[string]bool{}
 	authorities := x.authorities()
-	for _, m := range x.g.table.Mappings() {
+	for _, m := range x.g.Table.Mappings() {
 		at := mistake.Mistake{File: m.File, Line: m.Line}
 		if m.Disabled {
 			continue
 		}
-		if m.User != certmap.UserVariable && !told[m.User] && !x.g.engine.HasRuleFor(m.User) {
+		if m.User != certmap.UserVariable && !told[m.User] && !x.g.Engine.HasRuleFor(m.User) {
 			told[m.User] = true
 			x.say("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
 		}
@@ -151,8 +151,8 @@ func (x *linter) ends(about string, at mistake.Mistake, what string, end time.Ti
 
 // asks reports whether a port asks for certificates.
 func (x *linter) asks(port string) bool {
-	return slices.ContainsFunc(x.g.all(), func(p portGeneration) bool {
-		return p.config.Name == port && p.config.ClientAuth != ports.None
+	return slices.ContainsFunc(x.g.AllPorts(), func(p Port) bool {
+		return p.Config.Name == port && p.Config.ClientAuth != ports.None
 	})
 }
 
@@ -173,9 +173,9 @@ func (x *linter) authorities() []*x509.Certificate {
 func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 	at := slices.IndexFunc(known, func(c *x509.Certificate) bool { return trust.SPKIOf(c) == issuer })
 	roots, others := x509.NewCertPool(), x509.NewCertPool()
-	for _, p := range x.g.all() {
-		for _, t := range p.trusts() {
-			for _, a := range t.verifier.Anchors() {
+	for _, p := range x.g.AllPorts() {
+		for _, t := range p.Trusts() {
+			for _, a := range t.Verifier.Anchors() {
 				if trust.SPKIOf(a) == issuer {
 					return true
 				}
@@ -198,7 +198,7 @@ func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 // policy looks through the rules.
 func (x *linter) policy() {
 	name := x.files.Beside(x.path, x.file.Policy.Value)
-	for _, f := range x.g.engine.Lint() {
+	for _, f := range x.g.Engine.Lint() {
 		x.say("policy", positionOf(name, f.Position), f.What, f.Hint)
 	}
 	data, err := x.files.Get(name)
@@ -212,7 +212,7 @@ func (x *linter) policy() {
 	x.rules = rules
 	named := map[string]bool{}
 	captures := false // a pattern may make anybody of a certificate
-	for _, m := range x.g.table.Mappings() {
+	for _, m := range x.g.Table.Mappings() {
 		named[m.User] = true
 		captures = captures || m.User == certmap.UserVariable
 	}

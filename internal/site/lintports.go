@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 )
 
 // port looks at one port.
-func (x *linter) port(p config.Port, g *portGeneration) {
+func (x *linter) port(p config.Port, g *Port) {
 	at := x.atPort(p)
 	if !p.Authorizes() {
 		x.ending(p, g)
@@ -30,13 +30,13 @@ func (x *linter) port(p config.Port, g *portGeneration) {
 }
 
 // ending tells of certificates and lists that end.
-func (x *linter) ending(p config.Port, g *portGeneration) {
-	if g.config.Certificate != nil {
-		if c, err := g.config.Certificate(nil); err == nil && c.Leaf != nil {
+func (x *linter) ending(p config.Port, g *Port) {
+	if g.Config.Certificate != nil {
+		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
 			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, c.Leaf.NotAfter, "renew it; a reload takes the new file")
 		}
 	}
-	for _, t := range g.trusts() {
+	for _, t := range g.Trusts() {
 		x.trust(p, t)
 	}
 }
@@ -47,7 +47,7 @@ func (x *linter) open(p config.Port, at mistake.Mistake) {
 	case p.Strict && p.ClientAuth == ports.None:
 		x.say("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "client_cert: request, or strict: false")
 	case p.Strict:
-	case !x.g.engine.HasRuleFor(identity.Default):
+	case !x.g.Engine.HasRuleFor(identity.Default):
 		x.say("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "strict: true says the same")
 	default:
 		var by []string
@@ -65,21 +65,21 @@ func (x *linter) open(p config.Port, at mistake.Mistake) {
 // covers reports whether Default is a subject.
 func (x *linter) covers(subject string) bool {
 	if group, ok := strings.CutPrefix(subject, "group:"); ok {
-		return slices.Contains(x.g.engine.Groups(identity.Default), group)
+		return slices.Contains(x.g.Engine.Groups(identity.Default), group)
 	}
 	return subject == "user:"+identity.Default
 }
 
 // trust looks at the ends of what a port believes by.
-func (x *linter) trust(p config.Port, t *trusted) {
+func (x *linter) trust(p config.Port, t *Trust) {
 	at := x.atPort(p)
-	if p.Trust != nil && t.verifier != nil {
+	if p.Trust != nil && t.Verifier != nil {
 		at.Line = p.Trust.Line()
 	}
-	for _, a := range t.verifier.Anchors() {
+	for _, a := range t.Verifier.Anchors() {
 		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), a.NotAfter, "put its successor beside it in anchors, before the clients change")
 	}
-	if until := t.verifier.FreshUntil(); !until.IsZero() {
+	if until := t.Verifier.FreshUntil(); !until.IsZero() {
 		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
 			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), until, "fetch renews it, or whoever writes it is late")
 		}
@@ -88,15 +88,15 @@ func (x *linter) trust(p config.Port, t *trusted) {
 
 // gateways looks for authorities that issue for gateways and for users.
 func (x *linter) gateways() {
-	for i := range x.g.ports {
-		g := &x.g.ports[i]
-		if g.guard.Forwarded == nil {
+	for i := range x.g.Ports {
+		g := &x.g.Ports[i]
+		if g.Guard.Forwarded == nil {
 			continue
 		}
-		gateway := g.guard.Forwarded.GatewayTrust()
+		gateway := g.Guard.Forwarded.GatewayTrust()
 		at := x.atPort(x.file.Ports[i])
-		for j := range x.g.ports {
-			u := &x.g.ports[j]
+		for j := range x.g.Ports {
+			u := &x.g.Ports[j]
 			name := x.file.Ports[j].Name
 			users := u.callers()
 			if users != nil && gateway.SharesAnchor(users) {

@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ var weakening = map[string]string{
 }
 
 // godebug is what the program was built with, and then what its environment says.
-func godebug() string {
+func GODEBUG() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "DefaultGODEBUG" {
@@ -28,7 +28,7 @@ func godebug() string {
 
 // weakened tells of settings of GODEBUG that somebody should know about. The last
 // one of a name counts.
-func weakened(godebug string) []string {
+func Weakened(godebug string) []string {
 	settings := strings.Split(godebug, ",")
 	var out []string
 	for seen := map[string]bool{}; len(settings) > 0; settings = settings[:len(settings)-1] {

@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 )
 
 // believes reads what a port judges its clients by, and behind gateways their users.
-func (l *loader) believes(path string, p config.Port, out *portGeneration) {
+func (l *loader) believes(path string, p config.Port, out *Port) {
 	old := l.before(p.Name)
 	if p.Trust != nil {
 		out.clients = l.trust(path, "port "+p.Name, p.Trust, old.clients)
@@ -29,41 +29,41 @@ func (l *loader) believes(path string, p config.Port, out *portGeneration) {
 	if f := p.Forwarded; f != nil {
 		l.forwarded(path, p.Name, f, out, old)
 	}
-	out.config.Trust, out.guard.Trust = out.clients.verifier, out.clients.verifier
+	out.Config.Trust, out.Guard.Trust = out.clients.Verifier, out.clients.Verifier
 }
 
 // forwarded makes the receiver of what gateways state.
-func (l *loader) forwarded(path, port string, f *config.Forwarded, out *portGeneration, old portGeneration) {
+func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, old Port) {
 	var gateways *trust.Verifier
 	switch {
 	case f.Gateway == nil:
-		gateways = out.clients.verifier
-	case out.clients.verifier == nil:
+		gateways = out.clients.Verifier
+	case out.clients.Verifier == nil:
 		out.clients = l.trust(path, "port "+port+", gateway", f.Gateway, old.clients) // who shows a certificate here is a gateway
-		gateways = out.clients.verifier
+		gateways = out.clients.Verifier
 	default:
 		out.gateways = l.trust(path, "port "+port+", gateway", f.Gateway, old.gateways)
-		gateways = out.gateways.verifier
-		if gateways != nil && !gateways.SharesAnchor(out.clients.verifier) {
+		gateways = out.gateways.Verifier
+		if gateways != nil && !gateways.SharesAnchor(out.clients.Verifier) {
 			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
 		}
 	}
 	if f.Users != nil {
 		out.users = l.trust(path, "port "+port+", forwarded", f.Users, old.users)
 	}
-	if f.Invalid || gateways == nil || out.users.verifier == nil {
+	if f.Invalid || gateways == nil || out.users.Verifier == nil {
 		return // told
 	}
 	receiver, err := forwarded.New(forwarded.Config{
-		Topology: f.Topology, Users: out.users.verifier, Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: gateways},
+		Topology: f.Topology, Users: out.users.Verifier, Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: gateways},
 	})
 	l.wrong.Merge(placed(err, path, f.Line()), mistake.Mistake{File: path, Line: f.Line()})
-	out.guard.Forwarded = receiver
+	out.Guard.Forwarded = receiver
 }
 
 // trust makes a verifier, or takes the old one again where it was made from the
 // same: its generation, its sessions and what it has verified stay.
-func (l *loader) trust(path, where string, t *config.Trust, old trusted) (out trusted) {
+func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trust) {
 	c := trust.Config{Profile: t.Profile, Usage: t.Usage, Revocation: t.Revocation, MaxLeafLifetime: t.MaxLeafLifetime, MaxDepth: t.MaxDepth, Now: l.clock}
 	key := sha256.New()
 	fmt.Fprintf(key, "%d %d %d %d %d\n", c.Usage, c.Profile, c.Revocation, c.MaxLeafLifetime, c.MaxDepth)
@@ -95,7 +95,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old trusted) (out tr
 		c.CRLs = append(c.CRLs, list.List)
 	}
 	key.Sum(out.key[:0])
-	verifier := old.verifier
+	verifier := old.Verifier
 	if verifier == nil || old.key != out.key {
 		var err error
 		if verifier, err = trust.New(c); err != nil {
@@ -103,13 +103,13 @@ func (l *loader) trust(path, where string, t *config.Trust, old trusted) (out tr
 			return out
 		}
 	}
-	if old.verifier != nil && !l.noneOlder(lists, verifier, old.verifier) {
+	if old.Verifier != nil && !l.noneOlder(lists, verifier, old.Verifier) {
 		return out
 	}
 	for _, w := range verifier.Warnings() {
 		l.warn("%s: %s", where, w)
 	}
-	out.verifier = verifier
+	out.Verifier = verifier
 	return out
 }
 
@@ -129,7 +129,7 @@ func (l *loader) certificates(path string, files []config.Scalar, key io.Writer,
 }
 
 // responder takes the old OCSP client again, or makes one.
-func (l *loader) responder(t *config.Trust, c *trust.Config, out *trusted, old trusted, key io.Writer) {
+func (l *loader) responder(t *config.Trust, c *trust.Config, out *Trust, old Trust, key io.Writer) {
 	if t.OCSP == nil {
 		return
 	}
@@ -293,26 +293,26 @@ func (l *loader) noneOlder(lists []placedCRL, here, inForce *trust.Verifier) boo
 }
 
 // before is a port of the generation in force; the zero value where there is none.
-func (l *loader) before(port string) portGeneration {
+func (l *loader) before(port string) Port {
 	if l.previous != nil {
-		for _, p := range l.previous.all() {
-			if p.config.Name == port {
+		for _, p := range l.previous.AllPorts() {
+			if p.Config.Name == port {
 				return p
 			}
 		}
 	}
-	return portGeneration{}
+	return Port{}
 }
 
 // sources are the CRLs that a port wants kept fresh.
-func (p *portGeneration) sources() []crlfetch.Source {
+func (p *Port) Sources() []crlfetch.Source {
 	return slices.Concat(p.clients.fetch, p.gateways.fetch, p.users.fetch)
 }
 
 // freshUntil is the earliest next update of a port's CRLs; zero where none is needed.
-func (p *portGeneration) freshUntil() (earliest time.Time) {
-	for _, t := range p.trusts() {
-		if until := t.verifier.FreshUntil(); !until.IsZero() && (earliest.IsZero() || until.Before(earliest)) {
+func (p *Port) FreshUntil() (earliest time.Time) {
+	for _, t := range p.Trusts() {
+		if until := t.Verifier.FreshUntil(); !until.IsZero() && (earliest.IsZero() || until.Before(earliest)) {
 			earliest = until
 		}
 	}

@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"bytes"
@@ -24,46 +24,46 @@ import (
 )
 
 // generation is everything that one reading of the files gave. It is immutable.
-type generation struct {
-	files    *fileset.Reader
-	reload   time.Duration
-	ports    []portGeneration
-	tunnel   *tunnelGeneration // nil: no gateway is dialled
-	table    *certmap.Table
-	engine   *policy.Engine
-	warnings []string
+type Generation struct {
+	Files    *fileset.Reader
+	Reload   time.Duration
+	Ports    []Port
+	Tunnel   *Tunnel // nil: no gateway is dialled
+	Table    *certmap.Table
+	Engine   *policy.Engine
+	Warnings []string
 }
 
-type portGeneration struct {
-	line         int                  // in mtlsguard.yaml
-	registration *config.Registration // nil where servers do not register
-	tunnel       *config.Tunnel       // nil where the handler is here
-	config       ports.Config
-	guard        middleware.PortConfig
-	certKey      [sha256.Size]byte // what the certificate was made from
-	clients      trusted           // of connections
-	gateways     trusted           // of connections too, where clients does not say it
-	users        trusted           // of certificates that gateways state
+type Port struct {
+	Line              int                  // in mtlsguard.yaml
+	Registration      *config.Registration // nil where servers do not register
+	Tunnel            *config.Tunnel       // nil where the handler is here
+	Config            ports.Config
+	Guard             middleware.PortConfig
+	CertificateDigest [sha256.Size]byte // what the certificate was made from
+	clients           Trust             // of connections
+	gateways          Trust             // of connections too, where clients does not say it
+	users             Trust             // of certificates that gateways state
 }
 
 // same reports whether an open port has nothing to change.
-func (p portGeneration) same(q portGeneration) bool {
-	return p.clients.key == q.clients.key && p.config.Trust == q.config.Trust && p.certKey == q.certKey &&
-		p.config.Limits == q.config.Limits && p.config.MinVersion == q.config.MinVersion && p.config.CancelRequests == q.config.CancelRequests
+func (p Port) Same(q Port) bool {
+	return p.clients.key == q.clients.key && p.Config.Trust == q.Config.Trust && p.CertificateDigest == q.CertificateDigest &&
+		p.Config.Limits == q.Config.Limits && p.Config.MinVersion == q.Config.MinVersion && p.Config.CancelRequests == q.Config.CancelRequests
 }
 
 // trusted is a trust, what it was made from, and what keeps it fresh. The zero value
 // is that of a port without one.
-type trusted struct {
-	verifier *trust.Verifier
+type Trust struct {
+	Verifier *trust.Verifier
 	key      [sha256.Size]byte
 	fetch    []crlfetch.Source
 	asks     responder
 }
 
 // trusts are those that a port has.
-func (p *portGeneration) trusts() []*trusted {
-	return slices.DeleteFunc([]*trusted{&p.clients, &p.gateways, &p.users}, func(t *trusted) bool { return t.verifier == nil })
+func (p *Port) Trusts() []*Trust {
+	return slices.DeleteFunc([]*Trust{&p.clients, &p.gateways, &p.users}, func(t *Trust) bool { return t.Verifier == nil })
 }
 
 // responder is an OCSP client, and what it was made from. What it was told already
@@ -80,7 +80,7 @@ type loader struct {
 	ctx      context.Context // of what is fetched
 	path     string
 	files    *fileset.Reader
-	previous *generation // nil at the start
+	previous *Generation // nil at the start
 	wrong    mistake.List
 	warnings []string
 	clock    func() time.Time       // nil: time.Now
@@ -95,7 +95,7 @@ type fetchedFile struct {
 
 // load reads a configuration and everything that it names. previous is the generation in
 // force, nil at the start; now is the clock, nil is time.Now.
-func load(ctx context.Context, path string, f *fileset.Reader, previous *generation, now func() time.Time) (*generation, error) {
+func Load(ctx context.Context, path string, f *fileset.Reader, previous *Generation, now func() time.Time) (*Generation, error) {
 	return (&loader{ctx: ctx, path: path, files: f, previous: previous, clock: now}).load()
 }
 
@@ -107,7 +107,7 @@ func (l *loader) now() time.Time {
 	return l.clock()
 }
 
-func (l *loader) load() (*generation, error) {
+func (l *loader) load() (*Generation, error) {
 	path := l.path
 	data, ok := l.text(mistake.Mistake{File: path}, path)
 	if !ok {
@@ -117,7 +117,7 @@ func (l *loader) load() (*generation, error) {
 	if f == nil {
 		return nil, l.err()
 	}
-	g := &generation{files: l.files, reload: f.Reload}
+	g := &Generation{Files: l.files, Reload: f.Reload}
 	var names, methods []string
 	for _, p := range f.AllPorts() {
 		if p.Authorizes() { // a rule for another port would mean nothing
@@ -125,13 +125,13 @@ func (l *loader) load() (*generation, error) {
 			methods = append(methods, p.Methods...)
 		}
 	}
-	g.table = l.users(path, f, names)
-	g.engine = l.policy(path, f, names, methods)
+	g.Table = l.users(path, f, names)
+	g.Engine = l.policy(path, f, names, methods)
 	for _, p := range f.Ports {
-		g.ports = append(g.ports, l.port(path, p))
+		g.Ports = append(g.Ports, l.port(path, p))
 	}
 	if f.Reverse != nil {
-		g.tunnel = l.reverse(path, f.Reverse)
+		g.Tunnel = l.reverse(path, f.Reverse)
 	}
 	l.becameEmpty()
 	if err := l.err(); err != nil {
@@ -141,7 +141,7 @@ func (l *loader) load() (*generation, error) {
 	if err := l.err(); err != nil {
 		return nil, err
 	}
-	g.warnings = l.warnings
+	g.Warnings = l.warnings
 	return g, nil
 }
 
@@ -276,15 +276,15 @@ func (l *loader) becameEmpty() {
 		return
 	}
 	for name, c := range l.files.Read {
-		if old, ok := l.previous.files.Read[name]; ok && c.Empty() && old.Err == nil && !old.Empty() {
+		if old, ok := l.previous.Files.Read[name]; ok && c.Empty() && old.Err == nil && !old.Empty() {
 			l.wrong.Add(mistake.Mistake{File: name, Line: 1, What: "the file has become empty", Hint: "write a new file beside it and rename it over the old one"})
 		}
 	}
 }
 
-func (l *loader) port(path string, p config.Port) portGeneration {
+func (l *loader) port(path string, p config.Port) Port {
 	out := l.guarded(p)
-	out.config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
+	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
 	if p.Cert.Value != "" && p.Key.Value != "" {
 		l.certificate(path, p, &out)
 	}
@@ -298,27 +298,27 @@ func (l *loader) port(path string, p config.Port) portGeneration {
 }
 
 // guarded is what the guard does on a port.
-func (*loader) guarded(p config.Port) portGeneration {
-	out := portGeneration{
-		line: p.Line(), registration: p.Registration, tunnel: p.Tunnel,
-		guard: middleware.PortConfig{Unmapped: p.Unmapped, Methods: p.Methods, ServerNames: p.ServerNames},
+func (*loader) guarded(p config.Port) Port {
+	out := Port{
+		Line: p.Line(), Registration: p.Registration, Tunnel: p.Tunnel,
+		Guard: middleware.PortConfig{Unmapped: p.Unmapped, Methods: p.Methods, ServerNames: p.ServerNames},
 	}
 	if !p.Strict {
-		out.guard.Fallback = middleware.ToDefault
+		out.Guard.Fallback = middleware.ToDefault
 	}
 	return out
 }
 
 // checkGuard builds everything once, so that what is wrong only together is a
 // mistake now and not after half of it is in force.
-func (l *loader) checkGuard(path string, f *config.File, g *generation) {
+func (l *loader) checkGuard(path string, f *config.File, g *Generation) {
 	for i, p := range f.Ports {
-		_, err := ports.New(g.ports[i].config)
+		_, err := ports.New(g.Ports[i].Config)
 		l.wrong.Merge(placed(err, path, p.Line()), mistake.Mistake{File: path, Line: p.Line()})
 	}
-	all := g.all()
+	all := g.AllPorts()
 	for i, p := range f.AllPorts() {
-		_, err := middleware.New(middleware.Config{Map: g.table, Policy: g.engine, PerPort: map[string]middleware.PortConfig{p.Name: all[i].guard}})
+		_, err := middleware.New(middleware.Config{Map: g.Table, Policy: g.Engine, PerPort: map[string]middleware.PortConfig{p.Name: all[i].Guard}})
 		l.wrong.Merge(placed(err, path, p.Line()), mistake.Mistake{File: path, Line: p.Line()})
 	}
 	l.checkRegistration(path, f, g)
