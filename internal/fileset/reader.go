@@ -15,16 +15,17 @@ import (
 // maxFile bounds what is read from one file.
 const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
 
-// files reads everything that one configuration names, each file once, and
-// remembers the content by its digest: that is what is watched.
+// Reader reads all files that one configuration names, each file once, and keeps content
+// and digest: the watcher compares the digests.
 type Reader struct {
 	FS   fs.FS // nil: the operating system's
-	Read Set
+	Read Set   // by name
 }
 
+// New returns a Reader of a file system; nil is the operating system's.
 func New(fsys fs.FS) *Reader { return &Reader{FS: fsys, Read: Set{}} }
 
-// beside resolves a name that stands in a file.
+// Beside resolves a name that is written in a file.
 func (f *Reader) Beside(file, name string) string {
 	if f.FS != nil {
 		return path.Join(path.Dir(file), name)
@@ -35,7 +36,7 @@ func (f *Reader) Beside(file, name string) string {
 	return filepath.Join(filepath.Dir(file), name)
 }
 
-// get returns a file's content. Within one files it is the same at every call.
+// Get returns a file's content. A Reader returns the same at every call.
 func (f *Reader) Get(name string) ([]byte, error) {
 	if c, ok := f.Read[name]; ok {
 		return c.Data, c.Err
@@ -45,7 +46,7 @@ func (f *Reader) Get(name string) ([]byte, error) {
 	return c.Data, c.Err
 }
 
-// list returns the CRL files in a folder, and whether the name is a folder at all.
+// List returns the CRL files in a folder, and whether the name is a folder at all.
 // What lies in it is watched: the list is content too.
 func (f *Reader) List(name string) ([]string, bool) {
 	if _, err := f.Get(name); !errors.Is(err, ErrNoFile) {
@@ -91,7 +92,7 @@ func listDigest(entries []string) [sha256.Size]byte {
 	return out
 }
 
-// whole marks a file whose blocks are good together only.
+// Whole marks a file whose blocks are good together only.
 func (f *Reader) Whole(name string) {
 	if c, ok := f.Read[name]; ok {
 		c.Whole = true
@@ -99,7 +100,7 @@ func (f *Reader) Whole(name string) {
 	}
 }
 
-// forget makes the next get read a file anew.
+// Forget makes the next Get read a file anew.
 func (f *Reader) Forget(name string) { delete(f.Read, name) }
 
 func (f *Reader) load(name string) Content {
@@ -159,7 +160,7 @@ func short(name string, err error) error {
 	return fmt.Errorf("%s cannot be read: %w", name, err)
 }
 
-// changed reports whether any file now has another content than f read.
+// Changed reports whether any file now has other content than f has read.
 func (f *Reader) Changed() bool {
 	for name, c := range f.Read {
 		if f.load(name).Digest != c.Digest {
@@ -169,7 +170,7 @@ func (f *Reader) Changed() bool {
 	return false
 }
 
-// again reads the same names anew.
+// Again reads the same names anew.
 func (f *Reader) Again() Set {
 	out := Set{}
 	for name := range f.Read {

@@ -21,7 +21,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// finding is something that loads and is probably not meant.
+// Finding is something that loads and is probably not meant.
 type Finding struct {
 	About string
 	File  string
@@ -30,7 +30,7 @@ type Finding struct {
 	Hint  string
 }
 
-// lintOptions are what lint looks by.
+// LintOptions are the parameters of Lint.
 type LintOptions struct {
 	Within       time.Duration // 0 is 30 days
 	Now          func() time.Time
@@ -39,8 +39,8 @@ type LintOptions struct {
 
 const soon = 30 * 24 * time.Hour
 
-// lint reads a configuration as Open does, and returns what loads and is probably
-// wrong, ordered by file and line. Mistakes are the error.
+// Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
+// and line. Configuration errors are the error.
 func Lint(path string, o LintOptions) ([]Finding, error) {
 	if o.Within == 0 {
 		o.Within = soon

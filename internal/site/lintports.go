@@ -98,7 +98,7 @@ func (x *linter) gateways() {
 		for j := range x.g.Ports {
 			u := &x.g.Ports[j]
 			name := x.file.Ports[j].Name
-			users := u.callers()
+			users := u.callersTrust()
 			if users != nil && gateway.SharesAnchor(users) {
 				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: who gets a certificate there may be taken for a gateway", x.file.Ports[i].Name, name),
 					"an authority of their own for gateways, or fingerprints and no names")

@@ -1,3 +1,6 @@
+// Package site loads one generation of a server's configuration: mtlsguard.yaml and all
+// files that it names become verifiers, a table of mappings, a policy engine, and the
+// configurations of ports and tunnels. It also checks what is probably not meant (Lint).
 package site
 
 import (
@@ -23,7 +26,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-// generation is everything that one reading of the files gave. It is immutable.
+// Generation is one loaded configuration. It is immutable.
 type Generation struct {
 	Files    *fileset.Reader
 	Reload   time.Duration
@@ -34,26 +37,27 @@ type Generation struct {
 	Warnings []string
 }
 
+// Port is one port of a Generation, or the tunnels to gateways as one.
 type Port struct {
 	Line              int                  // in mtlsguard.yaml
 	Registration      *config.Registration // nil where servers do not register
 	Tunnel            *config.Tunnel       // nil where the handler is here
 	Config            ports.Config
 	Guard             middleware.PortConfig
-	CertificateDigest [sha256.Size]byte // what the certificate was made from
+	CertificateDigest [sha256.Size]byte // of the files of the certificate and its key
 	clients           Trust             // of connections
-	gateways          Trust             // of connections too, where clients does not say it
-	users             Trust             // of certificates that gateways state
+	gateways          Trust             // of connections too, if clients has no verifier
+	users             Trust             // of forwarded certificates
 }
 
-// same reports whether an open port has nothing to change.
+// Same reports whether an open port needs no change.
 func (p Port) Same(q Port) bool {
 	return p.clients.key == q.clients.key && p.Config.Trust == q.Config.Trust && p.CertificateDigest == q.CertificateDigest &&
 		p.Config.Limits == q.Config.Limits && p.Config.MinVersion == q.Config.MinVersion && p.Config.CancelRequests == q.Config.CancelRequests
 }
 
-// trusted is a trust, what it was made from, and what keeps it fresh. The zero value
-// is that of a port without one.
+// Trust is a verifier, the digest of its sources, and what renews its CRLs. The zero value
+// stands for a port without one.
 type Trust struct {
 	Verifier *trust.Verifier
 	key      [sha256.Size]byte
@@ -61,21 +65,21 @@ type Trust struct {
 	asks     responder
 }
 
-// trusts are those that a port has.
+// Trusts returns those that the port has.
 func (p *Port) Trusts() []*Trust {
 	return slices.DeleteFunc([]*Trust{&p.clients, &p.gateways, &p.users}, func(t *Trust) bool { return t.Verifier == nil })
 }
 
-// responder is an OCSP client, and what it was made from. What it was told already
-// outlives a reload: else every reload would ask about everyone again, and while the
-// responder is down nobody would be believed.
+// responder is an OCSP client, and the settings that it was made from. A reload keeps the
+// client and its cached responses: otherwise every reload would ask about every certificate
+// again, and all of them would be refused while the responder is down.
 type responder struct {
 	client   *ocsp.Client
 	madeFrom string
 }
 
-// loader turns files into a generation. Every mistake of every file is noted
-// before it gives up.
+// loader turns files into a Generation. It collects the errors of all files before it
+// gives up.
 type loader struct {
 	ctx      context.Context // of what is fetched
 	path     string
@@ -93,13 +97,14 @@ type fetchedFile struct {
 	line      int
 }
 
-// load reads a configuration and everything that it names. previous is the generation in
-// force, nil at the start; now is the clock, nil is time.Now.
+// Load reads a configuration and all files that it names. previous is the current
+// generation, or nil at the start. now is the clock; nil is time.Now. The error joins every
+// configuration error; then the Generation is nil.
 func Load(ctx context.Context, path string, f *fileset.Reader, previous *Generation, now func() time.Time) (*Generation, error) {
 	return (&loader{ctx: ctx, path: path, files: f, previous: previous, clock: now}).load()
 }
 
-// now reads the clock that certificates are judged by.
+// now reads the clock by which certificates are verified.
 func (l *loader) now() time.Time {
 	if l.clock == nil {
 		return time.Now()
@@ -133,7 +138,7 @@ func (l *loader) load() (*Generation, error) {
 	if f.Reverse != nil {
 		g.Tunnel = l.reverse(path, f.Reverse)
 	}
-	l.becameEmpty()
+	l.rejectEmptied()
 	if err := l.err(); err != nil {
 		return nil, err
 	}
@@ -145,7 +150,7 @@ func (l *loader) load() (*Generation, error) {
 	return g, nil
 }
 
-// err joins the mistakes. A file that several ports name is wrong once.
+// err joins the errors. An error of a file that several ports name is reported once.
 func (l *loader) err() error {
 	var once []error
 	seen := map[mistake.Mistake]bool{}
@@ -164,8 +169,8 @@ func (l *loader) err() error {
 	return errors.Join(once...)
 }
 
-// need reads a file, with a failure noted as a mistake: at the start where the
-// file is named, later where it was.
+// need reads a file, or adds an error: at the start with the position at which the file is
+// named, later with the name of the file.
 func (l *loader) need(at mistake.Mistake, name string) ([]byte, bool) {
 	data, err := l.files.Get(name)
 	if err == nil {
@@ -175,8 +180,8 @@ func (l *loader) need(at mistake.Mistake, name string) ([]byte, bool) {
 	return nil, false
 }
 
-// text is need for what people write. A key in the wrong place would be quoted in
-// mistakes, and so in logs.
+// text is need for files that people write. It rejects a private key in the wrong place:
+// errors quote the text, so the key would end up in logs.
 func (l *loader) text(at mistake.Mistake, name string) ([]byte, bool) {
 	data, ok := l.need(at, name)
 	if ok && (bytes.Contains(data, []byte("-----BEGIN ")) || bytes.Contains(data, []byte("PRIVATE KEY"))) {
@@ -186,7 +191,7 @@ func (l *loader) text(at mistake.Mistake, name string) ([]byte, bool) {
 	return data, ok
 }
 
-// blame notes a mistake of a file as a whole.
+// blame adds an error of a file as a whole.
 func (l *loader) blame(at mistake.Mistake, name, what, hint string) {
 	at.What, at.Hint = what, hint
 	if l.previous != nil && at.File != name {
@@ -199,10 +204,10 @@ func (l *loader) warn(format string, args ...any) {
 	l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
 }
 
-// Who and what stand in for files that are wrong or not asked for.
+// Stand-ins for files that are wrong, or not needed.
 var (
-	nobody, _ = certmap.New()
-	nothing   = sync.OnceValue(policy.DenyAll)
+	emptyTable, _ = certmap.New()
+	denyAll       = sync.OnceValue(policy.DenyAll)
 )
 
 func (l *loader) users(path string, f *config.File, ports []string) *certmap.Table {
@@ -213,7 +218,7 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 				break
 			}
 		}
-		return nobody
+		return emptyTable
 	}
 	name := l.files.Beside(path, f.Users.Value)
 	data, ok := l.text(f.Users.In(path), name)
@@ -252,7 +257,7 @@ func (l *loader) issuer(users, name string) (trust.Digest, error) {
 
 func (l *loader) policy(path string, f *config.File, names, methods []string) *policy.Engine {
 	if f.Policy.Value == "" {
-		return nothing() // noted by parse, where anybody is to be decided about
+		return denyAll() // config.Parse has reported it, if the policy is needed
 	}
 	name := l.files.Beside(path, f.Policy.Value)
 	data, ok := l.text(f.Policy.In(path), name)
@@ -269,9 +274,9 @@ func (l *loader) policy(path string, f *config.File, names, methods []string) *p
 	return engine
 }
 
-// becameEmpty refuses a file that had content and has none now: it is being
-// written, or something went wrong, and nobody meant it.
-func (l *loader) becameEmpty() {
+// rejectEmptied rejects a file that had content and has none now: it is being written, or
+// writing it failed.
+func (l *loader) rejectEmptied() {
 	if l.previous == nil {
 		return
 	}
@@ -283,12 +288,12 @@ func (l *loader) becameEmpty() {
 }
 
 func (l *loader) port(path string, p config.Port) Port {
-	out := l.guarded(p)
+	out := l.guard(p)
 	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
 	if p.Cert.Value != "" && p.Key.Value != "" {
 		l.certificate(path, p, &out)
 	}
-	l.believes(path, p, &out)
+	l.verifiers(path, p, &out)
 	if p.ClientAuth == ports.None {
 		if host, _, _ := net.SplitHostPort(p.Listen); host == "" || net.ParseIP(host).IsUnspecified() {
 			l.warn("port %s asks for no certificate and listens on every address", p.Name)
@@ -297,8 +302,8 @@ func (l *loader) port(path string, p config.Port) Port {
 	return out
 }
 
-// guarded is what the guard does on a port.
-func (*loader) guarded(p config.Port) Port {
+// guard returns the guard's part of a port.
+func (*loader) guard(p config.Port) Port {
 	out := Port{
 		Line: p.Line(), Registration: p.Registration, Tunnel: p.Tunnel,
 		Guard: middleware.PortConfig{Unmapped: p.Unmapped, Methods: p.Methods, ServerNames: p.ServerNames},
@@ -309,8 +314,8 @@ func (*loader) guarded(p config.Port) Port {
 	return out
 }
 
-// checkGuard builds everything once, so that what is wrong only together is a
-// mistake now and not after half of it is in force.
+// checkGuard builds everything once, so that settings that are wrong only together are
+// rejected before any of them takes effect.
 func (l *loader) checkGuard(path string, f *config.File, g *Generation) {
 	for i, p := range f.Ports {
 		_, err := ports.New(g.Ports[i].Config)

@@ -20,14 +20,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// tunnelGeneration is what one reading says of the gateways that are dialled. To the
-// guard the tunnels are a port.
+// Tunnel is how the server dials gateways. To the guard the tunnels are a port.
 type Tunnel struct {
 	Port
 	Config reverse.ServerConfig // without Handler and Observe
 }
 
-// all are the ports, and last the tunnels as one.
+// AllPorts returns the ports. If the server dials gateways, the last one stands for the
+// tunnels to them.
 func (g *Generation) AllPorts() []Port {
 	if g.Tunnel == nil {
 		return g.Ports
@@ -35,19 +35,19 @@ func (g *Generation) AllPorts() []Port {
 	return append(slices.Clip(g.Ports), g.Tunnel.Port)
 }
 
-// decides reports whether users come by a port, and the policy decides about them.
+// Authorizes reports whether the policy decides about the requests of the port.
 func (p *Port) Authorizes() bool {
 	return p.Registration == nil && (p.Tunnel == nil || !p.Tunnel.VerifiedOnly)
 }
 
 // reverse reads what a server that dials gateways needs.
 func (l *loader) reverse(path string, f *config.Reverse) *Tunnel {
-	old := l.before(f.Name)
-	out := &Tunnel{Port: l.guarded(f.Port)}
+	old := l.previousPort(f.Name)
+	out := &Tunnel{Port: l.guard(f.Port)}
 	out.Port.Config = ports.Config{Name: f.Name, ClientAuth: f.ClientAuth}
 	if f.Cert.Value != "" && f.Key.Value != "" {
 		l.certificate(path, f.Port, &out.Port)
-		l.forClients(path, f, &out.Port)
+		l.checkClientAuth(path, f, &out.Port)
 	}
 	if f.Trust != nil {
 		out.clients = l.trust(path, "reverse, clients", f.Trust, old.clients)
@@ -63,8 +63,8 @@ func (l *loader) reverse(path string, f *config.Reverse) *Tunnel {
 	return out
 }
 
-// forClients refuses a certificate that no registration port would believe.
-func (l *loader) forClients(path string, f *config.Reverse, out *Port) {
+// checkClientAuth rejects a certificate that no registration port would accept.
+func (l *loader) checkClientAuth(path string, f *config.Reverse, out *Port) {
 	if out.Config.Certificate == nil {
 		return // told
 	}
@@ -99,7 +99,7 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 			continue
 		}
 		for j, other := range g.Ports {
-			users := other.callers()
+			users := other.callersTrust()
 			if i != j && users != nil && servers.SharesAnchor(users) {
 				l.wrong.Add(mistake.Mistake{
 					File: path, Line: p.Registration.Line(),
@@ -111,15 +111,16 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 	}
 }
 
-// callers judges the users of a port: of the connection, or those that gateways forward.
-func (p *Port) callers() *trust.Verifier {
+// callersTrust returns the verifier of the callers' certificates: those of connections, or
+// forwarded ones.
+func (p *Port) callersTrust() *trust.Verifier {
 	if p.Guard.Forwarded == nil {
 		return p.clients.Verifier
 	}
 	return p.users.Verifier
 }
 
-// certificate answers a gateway with the server's own.
+// Certificate returns the server's certificate for the handshake with a gateway.
 func (t *Tunnel) Certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if t.Port.Config.Certificate == nil {
 		return nil, errors.New("mtlsguard: no certificate") // told when it was read
@@ -127,7 +128,7 @@ func (t *Tunnel) Certificate(*tls.CertificateRequestInfo) (*tls.Certificate, err
 	return t.Port.Config.Certificate(nil)
 }
 
-// routes say where requests go that come by the ports of one generation.
+// Routes are the services behind the ports of one generation.
 type Routes struct {
 	Registration string                    // the port that servers dial; empty: there is none
 	services     []config.Service          // who may serve; nil: whom the certificate names
@@ -138,7 +139,7 @@ type Routes struct {
 func (g *Generation) Routes() *Routes {
 	out := &Routes{Tunnels: map[string]*config.Tunnel{}, callers: map[trust.Digest]bool{}}
 	for _, p := range g.Ports {
-		if users := p.callers(); users != nil && p.Registration == nil {
+		if users := p.callersTrust(); users != nil && p.Registration == nil {
 			for _, a := range users.Anchors() {
 				out.callers[trust.SPKIOf(a)] = true
 			}
@@ -153,7 +154,8 @@ func (g *Generation) Routes() *Routes {
 	return out
 }
 
-// mayServe is for reverse.GatewayConfig.Authorize.
+// Authorize returns the services that a server may register for: it is meant for
+// reverse.GatewayConfig.Authorize.
 func (r *Routes) Authorize(_ context.Context, chain []*x509.Certificate) ([]string, error) {
 	var names, out []string
 	for _, n := range chain[0].DNSNames {
@@ -179,7 +181,8 @@ func (r *Routes) Authorize(_ context.Context, chain []*x509.Certificate) ([]stri
 	return out, nil
 }
 
-// service is for reverse.GatewayConfig.Service.
+// Service returns the service of a request, or "": it is meant for
+// reverse.GatewayConfig.Service.
 func (r *Routes) Service(req *http.Request) string {
 	c, ok := ports.FromContext(req.Context())
 	if !ok {

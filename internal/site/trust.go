@@ -20,9 +20,10 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-// believes reads what a port judges its clients by, and behind gateways their users.
-func (l *loader) believes(path string, p config.Port, out *Port) {
-	old := l.before(p.Name)
+// verifiers makes the verifiers of a port: for clients, and behind gateways for gateways
+// and forwarded certificates.
+func (l *loader) verifiers(path string, p config.Port, out *Port) {
+	old := l.previousPort(p.Name)
 	if p.Trust != nil {
 		out.clients = l.trust(path, "port "+p.Name, p.Trust, old.clients)
 	}
@@ -32,7 +33,7 @@ func (l *loader) believes(path string, p config.Port, out *Port) {
 	out.Config.Trust, out.Guard.Trust = out.clients.Verifier, out.clients.Verifier
 }
 
-// forwarded makes the receiver of what gateways state.
+// forwarded makes the receiver of forwarded certificates.
 func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, old Port) {
 	var gateways *trust.Verifier
 	switch {
@@ -61,8 +62,8 @@ func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, ol
 	out.Guard.Forwarded = receiver
 }
 
-// trust makes a verifier, or takes the old one again where it was made from the
-// same: its generation, its sessions and what it has verified stay.
+// trust makes a verifier, or returns the old one if it was made from the same content: its
+// generation, sessions and cached results stay.
 func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trust) {
 	c := trust.Config{Profile: t.Profile, Usage: t.Usage, Revocation: t.Revocation, MaxLeafLifetime: t.MaxLeafLifetime, MaxDepth: t.MaxDepth, Now: l.clock}
 	key := sha256.New()
@@ -103,7 +104,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 			return out
 		}
 	}
-	if old.Verifier != nil && !l.noneOlder(lists, verifier, old.Verifier) {
+	if old.Verifier != nil && !l.checkNoneOlder(lists, verifier, old.Verifier) {
 		return out
 	}
 	for _, w := range verifier.Warnings() {
@@ -278,10 +279,9 @@ func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate)
 	return out
 }
 
-// noneOlder refuses to go back to older lists than those in force. One that is not
-// the newest of its kind here does not count: a folder may hold last week's beside
-// today's.
-func (l *loader) noneOlder(lists []placedCRL, here, inForce *trust.Verifier) bool {
+// checkNoneOlder rejects CRLs that are older than the current ones. A list that is not the
+// newest of its issuer here does not count: a folder may hold last week's beside today's.
+func (l *loader) checkNoneOlder(lists []placedCRL, here, inForce *trust.Verifier) bool {
 	fine := true
 	for _, list := range lists {
 		if err := inForce.CheckNewer(list.List); err != nil && here.CheckNewer(list.List) == nil {
@@ -292,8 +292,8 @@ func (l *loader) noneOlder(lists []placedCRL, here, inForce *trust.Verifier) boo
 	return fine
 }
 
-// before is a port of the generation in force; the zero value where there is none.
-func (l *loader) before(port string) Port {
+// previousPort returns a port of the current generation, or the zero value.
+func (l *loader) previousPort(port string) Port {
 	if l.previous != nil {
 		for _, p := range l.previous.AllPorts() {
 			if p.Config.Name == port {
@@ -304,12 +304,12 @@ func (l *loader) before(port string) Port {
 	return Port{}
 }
 
-// sources are the CRLs that a port wants kept fresh.
+// Sources returns the CRLs to renew.
 func (p *Port) Sources() []crlfetch.Source {
 	return slices.Concat(p.clients.fetch, p.gateways.fetch, p.users.fetch)
 }
 
-// freshUntil is the earliest next update of a port's CRLs; zero where none is needed.
+// FreshUntil returns the earliest next update of a port's CRLs; zero where none is needed.
 func (p *Port) FreshUntil() (earliest time.Time) {
 	for _, t := range p.Trusts() {
 		if until := t.Verifier.FreshUntil(); !until.IsZero() && (earliest.IsZero() || until.Before(earliest)) {
