@@ -17,6 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -77,7 +78,7 @@ func (s *Server) Explain(ctx context.Context, q Question) (Explanation, error) {
 		x.Refused, x.Reason, x.Detail = true, refusal.Reason, refusal.Detail
 		return x, nil
 	}
-	port := &g.ports[at]
+	port := &g.Ports[at]
 	guard, asked := s.checker(port), false
 	status, err := serveOnce(ctx, s.ports[at], conn, &q, func(r *http.Request) {
 		asked = true
@@ -90,33 +91,33 @@ func (s *Server) Explain(ctx context.Context, q Question) (Explanation, error) {
 	case !asked:
 		x.Unread, x.Status, x.Detail = true, status, "net/http answers by itself: "+http.StatusText(status)
 		return x, nil
-	case !port.decides():
+	case !port.Authorizes():
 		return x, nil // the server inside maps and decides
 	}
 	if !x.Verified.IsZero() {
-		x.Mapping = g.table.Explain(x.Verified, q.Port)
+		x.Mapping = g.Table.Explain(x.Verified, q.Port)
 	}
 	if x.Identity != nil {
-		explained := g.engine.Explain(policy.Request{User: x.Identity.User, Port: q.Port, Method: x.Method, Path: x.Path})
+		explained := g.Engine.Explain(policy.Request{User: x.Identity.User, Port: q.Port, Method: x.Method, Path: x.Path})
 		x.Policy = &explained
 	}
 	return x, nil
 }
 
 // find checks a question, fills in what it leaves out, and finds its port.
-func (s *Server) find(g *generation, q *Question) (int, error) {
+func (s *Server) find(g *site.Generation, q *Question) (int, error) {
 	var wrong mistake.List
 	at := -1
 	var names []string
-	for i := range g.ports {
-		if p := &g.ports[i]; s.checker(p) != nil {
-			names = append(names, p.config.Name)
-			if p.config.Name == q.Port {
+	for i := range g.Ports {
+		if p := &g.Ports[i]; s.checker(p) != nil {
+			names = append(names, p.Config.Name)
+			if p.Config.Name == q.Port {
 				at = i
 			}
 		}
 	}
-	if t := g.tunnel; t != nil && t.config.Name == q.Port {
+	if t := g.Tunnel; t != nil && t.Config.Name == q.Port {
 		wrong.Add(Mistake{What: fmt.Sprintf("%q is for callers of a gateway: without one there is no handshake to explain", q.Port), Hint: "ask about a port with the same rules"})
 		return at, wrong.Err()
 	}
@@ -132,7 +133,7 @@ func (s *Server) find(g *generation, q *Question) (int, error) {
 	}
 	if q.Host == "" {
 		q.Host = "localhost"
-		if served := g.ports[at].guard.ServerNames; len(served) > 0 {
+		if served := g.Ports[at].Guard.ServerNames; len(served) > 0 {
 			q.Host = served[0]
 		}
 	}

@@ -25,6 +25,9 @@
 //  4. certmap/decide.go: the certificate is one user, or nobody.
 //  5. policy/decide.go: the user may, or may not.
 //
+// A reload takes another way: internal/fileset reads the files, internal/config parses
+// mtlsguard.yaml, internal/site makes a generation of them, and Server puts it in effect.
+//
 // # Refusals
 //
 // There is a closed list of words for why (package reason). No error ends as the

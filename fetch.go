@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 )
 
 // fetching keeps the CRL files of the generation in force fresh. The watcher sees
@@ -19,10 +20,10 @@ type fetching struct {
 }
 
 // follow fetches what a generation asks for, in place of what was asked before.
-func (f *fetching) follow(ctx context.Context, g *generation) {
+func (f *fetching) follow(ctx context.Context, g *site.Generation) {
 	var sources []crlfetch.Source
-	for _, p := range g.all() {
-		for _, s := range p.sources() {
+	for _, p := range g.AllPorts() {
+		for _, s := range p.Sources() {
 			i := slices.IndexFunc(sources, func(other crlfetch.Source) bool { return s.File == other.File })
 			if i < 0 {
 				sources = append(sources, s)
@@ -41,7 +42,7 @@ func (f *fetching) follow(ctx context.Context, g *generation) {
 	f.sources = sources
 	ctx, f.cancel = context.WithCancel(ctx)
 	fetcher := &crlfetch.Fetcher{Now: f.server.options.Now, Tell: func(s crlfetch.Source, err error) {
-		f.server.events.warnings([]string{"the CRL " + s.URL + " cannot be fetched: " + err.Error()})
+		f.server.events.LogWarnings([]string{"the CRL " + s.URL + " cannot be fetched: " + err.Error()})
 	}}
 	f.done.Go(func() { fetcher.Run(ctx, sources) })
 }

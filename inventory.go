@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -50,8 +52,8 @@ func (s *Server) Inventory() Inventory {
 	current, arrived := s.current, s.arrived // both are replaced, and never changed
 	s.mu.Unlock()
 	out := Inventory{At: s.options.now()}
-	for _, p := range current.all() {
-		out.Ports = append(out.Ports, p.inventory())
+	for _, p := range current.AllPorts() {
+		out.Ports = append(out.Ports, inventoryOf(&p))
 	}
 	for _, path := range slices.Sorted(maps.Keys(arrived)) {
 		a := arrived[path]
@@ -61,16 +63,16 @@ func (s *Server) Inventory() Inventory {
 	return out
 }
 
-func (p *portGeneration) inventory() PortInventory {
-	out := PortInventory{Name: p.config.Name, FreshUntil: p.freshUntil()}
-	if show := p.config.Certificate; show != nil {
+func inventoryOf(p *site.Port) PortInventory {
+	out := PortInventory{Name: p.Config.Name, FreshUntil: p.FreshUntil()}
+	if show := p.Config.Certificate; show != nil {
 		if pair, err := show(nil); err == nil { // the loader's own: it asks for no hello
 			out.CertificateNotAfter = pair.Leaf.NotAfter
 		}
 	}
 	seen := map[trust.Digest]bool{}
-	for _, t := range p.trusts() {
-		for _, a := range t.verifier.Anchors() {
+	for _, t := range p.Trusts() {
+		for _, a := range t.Verifier.Anchors() {
 			if print := trust.FingerprintOf(a); !seen[print] {
 				seen[print] = true
 				out.Anchors = append(out.Anchors, AnchorInventory{print, a.NotAfter})
@@ -100,9 +102,9 @@ type arrival struct {
 // arrivals are those of the files of a generation that comes into force now. A file
 // that says what it said before has been there. Folders, and what could not be read,
 // are no files.
-func arrivals(f *files, before map[string]arrival, now time.Time, generation uint64) map[string]arrival {
-	out := make(map[string]arrival, len(f.read))
-	for path, c := range f.read {
+func arrivals(f *fileset.Reader, before map[string]arrival, now time.Time, generation uint64) map[string]arrival {
+	out := make(map[string]arrival, len(f.Read))
+	for path, c := range f.Read {
 		if c.Err != nil {
 			continue
 		}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -16,12 +18,12 @@ import (
 // mode, or of the number of ports, is a mistake; see ports.ErrRestart.
 func (s *Server) Reload() error {
 	err := s.reload(context.Background(), unchanged)
-	s.events.flush() // the log has said so when the caller knows
+	s.events.Flush() // the log has said so when the caller knows
 	return err
 }
 
 // reload is the only one that changes s.current, so that it reads it without s.mu.
-func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
+func (s *Server) reload(ctx context.Context, stable func(*fileset.Reader) bool) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	g, read, err := s.read(ctx, stable)
@@ -29,43 +31,43 @@ func (s *Server) reload(ctx context.Context, stable func(*files) bool) error {
 		err = s.swap(g)
 	}
 	if err != nil {
-		read.read.Drop()
+		read.Read.Drop()
 		s.mu.Lock()
 		s.tried, s.failed = read, err
 		s.mu.Unlock()
-		s.events.reloadFailed(s.path, err)
+		s.events.LogReloadFailure(s.path, err)
 		return fmt.Errorf("mtlsguard: the last good configuration stays in force: %w", err)
 	}
 	s.keep(g)
-	s.events.note("reload", "configuration in force", "ok")
-	s.events.warnings(g.warnings)
+	s.events.LogEvent("reload", "configuration in force", "ok")
+	s.events.LogWarnings(g.Warnings)
 	return nil
 }
 
 // read loads everything from files that stay the same while they are read, so that
 // the mapping of one state never meets the policy of another. The files come back
 // also with an error.
-func (s *Server) read(ctx context.Context, stable func(*files) bool) (*generation, *files, error) {
+func (s *Server) read(ctx context.Context, stable func(*fileset.Reader) bool) (*site.Generation, *fileset.Reader, error) {
 	const rounds = 10
 	for round := 1; ; round++ {
-		l := &loader{ctx: ctx, path: s.path, files: newFiles(s.fsys), previous: s.current, options: &s.options}
-		g, err := l.load()
-		if stable(l.files) {
-			return g, l.files, err
+		f := fileset.New(s.fsys)
+		g, err := site.Load(ctx, s.path, f, s.current, s.options.Now)
+		if stable(f) {
+			return g, f, err
 		}
 		if round == rounds {
 			err = &Mistake{File: s.path, What: "the files change while they are read", Hint: "try again when they are written"}
-			return nil, l.files, err
+			return nil, f, err
 		}
 	}
 }
 
-func unchanged(f *files) bool { return !f.changed() }
+func unchanged(f *fileset.Reader) bool { return !f.Changed() }
 
 // swap puts a checked generation in force: the guard's one pointer first, so that
 // every decision from here on is the new generation's; then the ports, for the
 // handshakes to come and the connections that are not believed any more.
-func (s *Server) swap(g *generation) error {
+func (s *Server) swap(g *site.Generation) error {
 	if err := s.fixed(g); err != nil {
 		return err
 	}
@@ -77,23 +79,17 @@ func (s *Server) swap(g *generation) error {
 		return err
 	}
 	errs := []error{s.swapBelieved(g)}
-	for i, p := range g.ports {
-		if old := s.current.ports[i]; old.same(p) {
+	for i, p := range g.Ports {
+		if old := s.current.Ports[i]; old.Same(p) {
 			continue
 		}
 		errs = append(errs, s.ports[i].Reconfigure(s.portConfig(p)))
-		if p.registration != nil && p.certKey != s.current.ports[i].certKey {
+		if p.Registration != nil && p.CertificateDigest != s.current.Ports[i].CertificateDigest {
 			s.gateway.Renew()
 		}
 	}
 	errs = append(errs, s.swapTunnels(g))
 	return errors.Join(errs...)
-}
-
-// same reports whether an open port has nothing to change.
-func (p portGeneration) same(q portGeneration) bool {
-	return p.clients.key == q.clients.key && p.config.Trust == q.config.Trust && p.certKey == q.certKey &&
-		p.config.Limits == q.config.Limits && p.config.MinVersion == q.config.MinVersion && p.config.CancelRequests == q.config.CancelRequests
 }
 
 // restart is what fixed answers: mistakes for people, ports.ErrRestart for programs.
@@ -103,30 +99,30 @@ func (r restart) Unwrap() []error { return []error{r.error, ports.ErrRestart} }
 
 // fixed refuses what an open port cannot change. The order of ports in the file
 // means nothing.
-func (s *Server) fixed(g *generation) error {
-	order := make(map[string]int, len(s.current.ports))
-	for i, p := range s.current.ports {
-		order[p.config.Name] = i + 1
+func (s *Server) fixed(g *site.Generation) error {
+	order := make(map[string]int, len(s.current.Ports))
+	for i, p := range s.current.Ports {
+		order[p.Config.Name] = i + 1
 	}
-	slices.SortStableFunc(g.ports, func(a, b portGeneration) int {
+	slices.SortStableFunc(g.Ports, func(a, b site.Port) int {
 		// Names that are new come last.
-		return cmp.Compare(uint(order[a.config.Name]-1), uint(order[b.config.Name]-1))
+		return cmp.Compare(uint(order[a.Config.Name]-1), uint(order[b.Config.Name]-1))
 	})
 	var wrong mistake.List
 	say := func(line int, what string) {
 		wrong.Add(Mistake{File: s.path, Line: line, What: what + ": " + ports.ErrRestart.Error(), Hint: "restart the server, or take the change back"})
 	}
-	if len(g.ports) != len(s.current.ports) {
-		say(0, fmt.Sprintf("there were %d ports, now there are %d", len(s.current.ports), len(g.ports)))
+	if len(g.Ports) != len(s.current.Ports) {
+		say(0, fmt.Sprintf("there were %d ports, now there are %d", len(s.current.Ports), len(g.Ports)))
 	} else {
-		for i, p := range g.ports {
-			switch old := s.current.ports[i].config; {
-			case p.config.Name != old.Name:
-				say(p.line, fmt.Sprintf("port %s is now called %s", old.Name, p.config.Name))
-			case p.config.Addr != old.Addr:
-				say(p.line, fmt.Sprintf("port %s was at %s, now at %s", old.Name, old.Addr, p.config.Addr))
-			case p.config.ClientAuth != old.ClientAuth:
-				say(p.line, fmt.Sprintf("port %s had client_cert %s, now %s", old.Name, old.ClientAuth, p.config.ClientAuth))
+		for i, p := range g.Ports {
+			switch old := s.current.Ports[i].Config; {
+			case p.Config.Name != old.Name:
+				say(p.Line, fmt.Sprintf("port %s is now called %s", old.Name, p.Config.Name))
+			case p.Config.Addr != old.Addr:
+				say(p.Line, fmt.Sprintf("port %s was at %s, now at %s", old.Name, old.Addr, p.Config.Addr))
+			case p.Config.ClientAuth != old.ClientAuth:
+				say(p.Line, fmt.Sprintf("port %s had client_cert %s, now %s", old.Name, old.ClientAuth, p.Config.ClientAuth))
 			}
 		}
 	}

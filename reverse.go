@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
@@ -20,14 +21,14 @@ func (s *Server) openTunnels(h http.Handler) (*reverse.Server, error) {
 	s.reloading.Lock() // what it is made from must not change before reloads know it
 	defer s.reloading.Unlock()
 	g := s.current
-	if g.tunnel == nil {
+	if g.Tunnel == nil {
 		return nil, nil
 	}
-	c := g.tunnel.config
+	c := g.Tunnel.Config
 	c.Handler = s.Handler(h)
-	c.ErrorLog = s.events.httpErrors()
+	c.ErrorLog = s.events.HTTPErrorLog()
 	c.Certificate = s.ownCertificate
-	c.Observe = func(e reverse.Event) { s.events.tunnel(c.Name, e) }
+	c.Observe = func(e reverse.Event) { s.events.LogTunnel(c.Name, e) }
 	inner, err := reverse.NewServer(c)
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func (s *Server) ownCertificate(r *tls.CertificateRequestInfo) (*tls.Certificate
 	s.mu.Lock()
 	g := s.current
 	s.mu.Unlock()
-	return g.tunnel.certificate(r)
+	return g.Tunnel.Certificate(r)
 }
 
 // run serves on every port and through every tunnel until ctx ends, or one of them
@@ -76,12 +77,12 @@ func (s *Server) run(ctx context.Context, server *ports.Server, tunnels *reverse
 }
 
 // swapTunnels puts another trust in force for gateways and their callers.
-func (s *Server) swapTunnels(g *generation) error {
+func (s *Server) swapTunnels(g *site.Generation) error {
 	inner := s.tunnels.Load()
-	if inner == nil || g.tunnel.config.Clients == s.current.tunnel.config.Clients && sameGateways(g.tunnel.config.Trust, s.current.tunnel.config.Trust) {
+	if inner == nil || g.Tunnel.Config.Clients == s.current.Tunnel.Config.Clients && sameGateways(g.Tunnel.Config.Trust, s.current.Tunnel.Config.Trust) {
 		return nil // the certificate is asked for
 	}
-	return inner.Reconfigure(g.tunnel.config.Trust, g.tunnel.config.Clients)
+	return inner.Reconfigure(g.Tunnel.Config.Trust, g.Tunnel.Config.Clients)
 }
 
 func sameGateways(a, b forwarded.Gateways) bool {
@@ -89,42 +90,42 @@ func sameGateways(a, b forwarded.Gateways) bool {
 }
 
 // fixedReverse refuses what cannot change while tunnels are open.
-func (s *Server) fixedReverse(g *generation, say func(line int, what string)) {
-	for i, p := range g.ports {
-		if i >= len(s.current.ports) || s.current.ports[i].config.Name != p.config.Name {
+func (s *Server) fixedReverse(g *site.Generation, say func(line int, what string)) {
+	for i, p := range g.Ports {
+		if i >= len(s.current.Ports) || s.current.Ports[i].Config.Name != p.Config.Name {
 			continue // told
 		}
-		old := s.current.ports[i]
+		old := s.current.Ports[i]
 		switch {
-		case (p.registration == nil) != (old.registration == nil):
-			say(p.line, fmt.Sprintf("port %s has begun or ceased to take registrations", p.config.Name))
-		case (p.tunnel == nil) != (old.tunnel == nil):
-			say(p.line, fmt.Sprintf("port %s has got a tunnel or lost it", p.config.Name))
-		case p.registration != nil && !slices.Equal(p.registration.upgrades, old.registration.upgrades):
-			say(p.line, fmt.Sprintf("port %s has other upgrades", p.config.Name))
-		case p.registration != nil && p.registration.share != old.registration.share:
-			say(p.line, fmt.Sprintf("port %s has another caller_share", p.config.Name))
+		case (p.Registration == nil) != (old.Registration == nil):
+			say(p.Line, fmt.Sprintf("port %s has begun or ceased to take registrations", p.Config.Name))
+		case (p.Tunnel == nil) != (old.Tunnel == nil):
+			say(p.Line, fmt.Sprintf("port %s has got a tunnel or lost it", p.Config.Name))
+		case p.Registration != nil && !slices.Equal(p.Registration.Upgrades, old.Registration.Upgrades):
+			say(p.Line, fmt.Sprintf("port %s has other upgrades", p.Config.Name))
+		case p.Registration != nil && p.Registration.CallerShare != old.Registration.CallerShare:
+			say(p.Line, fmt.Sprintf("port %s has another caller_share", p.Config.Name))
 		}
 	}
-	t, old := g.tunnel, s.current.tunnel
+	t, old := g.Tunnel, s.current.Tunnel
 	switch {
 	case t == nil && old == nil:
 	case t == nil:
 		say(0, "reverse is gone")
 	case old == nil:
-		say(t.line, "reverse is new")
-	case t.config.Name != old.config.Name || t.config.ServerName != old.config.ServerName ||
-		!slices.Equal(t.config.Gateways, old.config.Gateways) || !slices.Equal(t.config.Services, old.config.Services):
-		say(t.line, "reverse has another name, server_name, gateways or services")
+		say(t.Line, "reverse is new")
+	case t.Config.Name != old.Config.Name || t.Config.ServerName != old.Config.ServerName ||
+		!slices.Equal(t.Config.Gateways, old.Config.Gateways) || !slices.Equal(t.Config.Services, old.Config.Services):
+		say(t.Line, "reverse has another name, server_name, gateways or services")
 	}
 }
 
 // tunnelStatus tells which tunnels there are. A server without any is not ready; one of
 // two gateways, or the servers of one of two services, may be away.
-func (s *Server) tunnelStatus(g *generation, out *Status) {
-	if g.tunnel != nil {
+func (s *Server) tunnelStatus(g *site.Generation, out *Status) {
+	if g.Tunnel != nil {
 		out.Gateways = map[string]int{}
-		for _, addr := range g.tunnel.config.Gateways {
+		for _, addr := range g.Tunnel.Config.Gateways {
 			out.Gateways[addr] = 0
 		}
 		open := 0
@@ -142,8 +143,8 @@ func (s *Server) tunnelStatus(g *generation, out *Status) {
 		return
 	}
 	out.Services = map[string]int{}
-	for _, t := range s.routes.Load().tunnels {
-		for _, service := range t.services() {
+	for _, t := range s.routes.Load().Tunnels {
+		for _, service := range t.Services() {
 			out.Services[service] = 0
 		}
 	}

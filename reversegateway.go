@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -28,9 +30,9 @@ var everyone = sync.OnceValues(func() (*policy.Engine, error) {
 })
 
 // openGateway makes the gateway of a configuration that has one.
-func (s *Server) openGateway(g *generation) error {
-	s.routes.Store(g.routes())
-	i := slices.IndexFunc(g.ports, func(p portGeneration) bool { return p.registration != nil })
+func (s *Server) openGateway(g *site.Generation) error {
+	s.routes.Store(g.Routes())
+	i := slices.IndexFunc(g.Ports, func(p site.Port) bool { return p.Registration != nil })
 	if i < 0 {
 		return nil
 	}
@@ -41,37 +43,41 @@ func (s *Server) openGateway(g *generation) error {
 	if s.believers, err = middleware.New(config); err != nil {
 		return err
 	}
-	port := g.ports[i].config.Name
+	port := g.Ports[i].Config.Name
 	s.gateway, err = reverse.NewGateway(reverse.GatewayConfig{
 		Authorize: func(ctx context.Context, chain []*x509.Certificate) ([]string, error) {
-			return s.routes.Load().mayServe(ctx, chain)
+			return s.routes.Load().Authorize(ctx, chain)
 		},
-		Service:     func(r *http.Request) string { return s.routes.Load().service(r) },
-		Upgrades:    g.ports[i].registration.upgrades,
-		CallerShare: g.ports[i].registration.share,
-		Observe:     func(e reverse.Event) { s.events.tunnel(port, e) },
+		Service:     func(r *http.Request) string { return s.routes.Load().Service(r) },
+		Upgrades:    g.Ports[i].Registration.Upgrades,
+		CallerShare: g.Ports[i].Registration.CallerShare,
+		Observe:     func(e reverse.Event) { s.events.LogTunnel(port, e) },
 	})
 	return err
 }
 
 // believedConfig is the guard of the ports with check: believed. It is a guard like
 // any other, with a table and a policy that tell nobody apart.
-func (s *Server) believedConfig(g *generation, number uint64) (middleware.Config, error) {
+func (s *Server) believedConfig(g *site.Generation, number uint64) (middleware.Config, error) {
 	policy, err := everyone()
 	if err != nil {
 		return middleware.Config{}, err
 	}
+	table, err := certmap.New()
+	if err != nil {
+		return middleware.Config{}, err
+	}
 	c := s.guardOptions(number)
-	c.Map, c.Policy, c.Unmapped = nobody, policy, believedUser
+	c.Map, c.Policy, c.Unmapped = table, policy, believedUser
 	c.IdentityHeaders = slices.Clone(c.IdentityHeaders)
-	for _, p := range g.ports {
-		if p.guard.Forwarded != nil {
-			c.IdentityHeaders = append(c.IdentityHeaders, p.guard.Forwarded.Headers()...) // deleted on every port
+	for _, p := range g.Ports {
+		if p.Guard.Forwarded != nil {
+			c.IdentityHeaders = append(c.IdentityHeaders, p.Guard.Forwarded.Headers()...) // deleted on every port
 		}
-		if p.tunnel != nil && p.tunnel.believed {
-			pc := p.guard
+		if p.Tunnel != nil && p.Tunnel.VerifiedOnly {
+			pc := p.Guard
 			pc.Unmapped = believedUser
-			c.PerPort[p.config.Name] = pc
+			c.PerPort[p.Config.Name] = pc
 		}
 	}
 	return c, nil
@@ -93,12 +99,12 @@ func (s *Server) dispatch(next http.Handler) http.Handler {
 			return
 		}
 		routes := s.routes.Load()
-		switch t := routes.tunnels[c.Port().Name()]; {
-		case c.Port().Name() == routes.registration:
+		switch t := routes.Tunnels[c.Port().Name()]; {
+		case c.Port().Name() == routes.Registration:
 			registrations.ServeHTTP(w, r)
 		case t == nil:
 			guarded.ServeHTTP(w, r)
-		case t.believed:
+		case t.VerifiedOnly:
 			believed.ServeHTTP(w, r)
 		default:
 			checked.ServeHTTP(w, r)
@@ -107,11 +113,11 @@ func (s *Server) dispatch(next http.Handler) http.Handler {
 }
 
 // checker is the guard that decides about a port's requests; nil where no caller comes.
-func (s *Server) checker(p *portGeneration) *middleware.Guard {
+func (s *Server) checker(p *site.Port) *middleware.Guard {
 	switch {
-	case p.registration != nil:
+	case p.Registration != nil:
 		return nil
-	case p.tunnel != nil && p.tunnel.believed:
+	case p.Tunnel != nil && p.Tunnel.VerifiedOnly:
 		return s.believers
 	}
 	return s.guard
@@ -126,9 +132,9 @@ func (s *Server) leave() (wait func()) {
 	s.mu.Lock()
 	g := s.current
 	s.mu.Unlock()
-	for _, p := range g.ports {
-		if p.registration != nil && p.config.Limits.Drain > 0 {
-			drain = p.config.Limits.Drain
+	for _, p := range g.Ports {
+		if p.Registration != nil && p.Config.Limits.Drain > 0 {
+			drain = p.Config.Limits.Drain
 		}
 	}
 	done := make(chan struct{})
@@ -146,7 +152,7 @@ const defaultDrain = 8 * time.Second
 
 // swapBelieved puts another configuration of the gateway in force: for the requests to
 // come, and for the servers that have registered.
-func (s *Server) swapBelieved(g *generation) error {
+func (s *Server) swapBelieved(g *site.Generation) error {
 	if s.gateway == nil {
 		return nil
 	}
@@ -157,7 +163,7 @@ func (s *Server) swapBelieved(g *generation) error {
 	if err := s.believers.Reconfigure(config); err != nil {
 		return err
 	}
-	s.routes.Store(g.routes())
+	s.routes.Store(g.Routes())
 	s.gateway.Recheck(context.Background())
 	return nil
 }

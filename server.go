@@ -12,7 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/audit"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -59,22 +62,22 @@ type Server struct {
 	path    string
 	fsys    fs.FS
 	options Options
-	events  *events
+	events  *audit.Logger
 	guard   *middleware.Guard
 	ports   []*ports.Port
 
 	gateway   *reverse.Gateway  // nil where no server registers
 	believers *middleware.Guard // of the ports with check: believed; nil without a gateway
-	routes    atomic.Pointer[routes]
+	routes    atomic.Pointer[site.Routes]
 	tunnels   atomic.Pointer[reverse.Server] // nil until Serve, and where no gateway is dialled
 
 	reloading sync.Mutex // one reload at a time, however long it takes
 
 	mu      sync.Mutex // what a reload changes in the end; never held for long
-	current *generation
-	tried   *files    // what the last reading found, good or bad
-	since   time.Time // of the current generation
-	failed  error     // of the last reload
+	current *site.Generation
+	tried   *fileset.Reader // what the last reading found, good or bad
+	since   time.Time       // of the current generation
+	failed  error           // of the last reload
 	arrived map[string]arrival
 	number  atomic.Uint64
 
@@ -103,7 +106,7 @@ func OpenFS(fsys fs.FS, path string, options Options) (*Server, error) {
 
 func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
-	s.events = newEvents(options.Log, &s.number)
+	s.events = audit.New(options.Log, &s.number)
 	g, _, err := s.read(context.Background(), unchanged)
 	if err != nil {
 		return nil, err
@@ -121,10 +124,10 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	if err := s.openGateway(g); err != nil {
 		return nil, err
 	}
-	for _, p := range g.all() {
-		s.counts = append(s.counts, &counts{port: p.config.Name})
+	for _, p := range g.AllPorts() {
+		s.counts = append(s.counts, &counts{port: p.Config.Name})
 	}
-	for _, p := range g.ports {
+	for _, p := range g.Ports {
 		port, err := ports.New(s.portConfig(p))
 		if err != nil {
 			return nil, err
@@ -132,16 +135,16 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 		s.ports = append(s.ports, port)
 	}
 	s.keep(g)
-	s.events.warnings(append(weakened(godebug()), g.warnings...))
+	s.events.LogWarnings(append(site.Weakened(site.GODEBUG()), g.Warnings...))
 	return s, nil
 }
 
 // keep makes a generation the current one.
-func (s *Server) keep(g *generation) {
-	g.files.read.Drop()
+func (s *Server) keep(g *site.Generation) {
+	g.Files.Read.Drop()
 	s.mu.Lock()
-	s.current, s.tried, s.since, s.failed = g, g.files, time.Now(), nil
-	s.arrived = arrivals(g.files, s.arrived, s.since, s.number.Add(1))
+	s.current, s.tried, s.since, s.failed = g, g.Files, time.Now(), nil
+	s.arrived = arrivals(g.Files, s.arrived, s.since, s.number.Add(1))
 	s.mu.Unlock()
 	select {
 	case s.reloaded <- struct{}{}:
@@ -151,30 +154,30 @@ func (s *Server) keep(g *generation) {
 
 // checkAuthenticators refuses those of a port that does not exist: nobody would
 // ever ask them.
-func (s *Server) checkAuthenticators(g *generation) error {
+func (s *Server) checkAuthenticators(g *site.Generation) error {
 	var wrong mistake.List
 	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
-		if !slices.ContainsFunc(g.all(), func(p portGeneration) bool { return p.config.Name == name && p.decides() }) {
+		if !slices.ContainsFunc(g.AllPorts(), func(p site.Port) bool { return p.Config.Name == name && p.Authorizes() }) {
 			wrong.Add(Mistake{What: fmt.Sprintf("Options.Authenticators: there is no port %q where users come", name), Hint: "ports are named in " + s.path})
 		}
 	}
 	return wrong.Err()
 }
 
-func (s *Server) guardConfig(g *generation, number uint64) (middleware.Config, error) {
+func (s *Server) guardConfig(g *site.Generation, number uint64) (middleware.Config, error) {
 	decider, err := s.decider(g)
 	if err != nil {
 		return middleware.Config{}, err
 	}
 	c := s.guardOptions(number)
-	c.Map, c.Policy = g.table, decider
-	for _, p := range g.all() {
-		if !p.decides() {
+	c.Map, c.Policy = g.Table, decider
+	for _, p := range g.AllPorts() {
+		if !p.Authorizes() {
 			continue
 		}
-		pc := p.guard
-		pc.Authenticators = s.options.Authenticators[p.config.Name]
-		c.PerPort[p.config.Name] = pc
+		pc := p.Guard
+		pc.Authenticators = s.options.Authenticators[p.Config.Name]
+		c.PerPort[p.Config.Name] = pc
 	}
 	return c, nil
 }
@@ -184,16 +187,16 @@ func (s *Server) guardOptions(number uint64) middleware.Config {
 	return middleware.Config{
 		Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
 		PerPort: map[string]middleware.PortConfig{},
-		Observe: s.observe, Time: s.options.Observe != nil || s.events.log.Enabled(context.Background(), slog.LevelInfo),
+		Observe: s.observe, Time: s.options.Observe != nil || s.events.Enabled(slog.LevelInfo),
 	}
 }
 
 // decider is the policy, with its shadow where one is wanted.
-func (s *Server) decider(g *generation) (policy.Decider, error) {
+func (s *Server) decider(g *site.Generation) (policy.Decider, error) {
 	if s.options.Shadow == 0 {
-		return g.engine, nil
+		return g.Engine, nil
 	}
-	shadow, err := policy.NewShadow(g.engine, s.options.Shadow, s.events.differs)
+	shadow, err := policy.NewShadow(g.Engine, s.options.Shadow, s.events.LogDifference)
 	if err != nil {
 		return nil, fmt.Errorf("Options.Shadow: %w", err)
 	}
@@ -201,12 +204,12 @@ func (s *Server) decider(g *generation) (policy.Decider, error) {
 	return shadow, nil
 }
 
-func (s *Server) portConfig(p portGeneration) ports.Config {
-	c := p.config
+func (s *Server) portConfig(p site.Port) ports.Config {
+	c := p.Config
 	counts := s.countsOf(c.Name)
 	c.OnHandshake = func(h ports.Handshake) {
 		counts.shook(&h)
-		s.events.handshake(h)
+		s.events.LogHandshake(h)
 		if s.options.OnHandshake != nil {
 			s.options.OnHandshake(h)
 		}
@@ -228,7 +231,7 @@ func (s *Server) observe(r *http.Request, o middleware.Outcome) {
 	if c := s.countsOf(o.Port); c != nil {
 		c.decided(o.Allowed, o.Reason)
 	}
-	s.events.decision(r, &o)
+	s.events.LogDecision(r, &o)
 	if s.options.Observe != nil {
 		s.options.Observe(r, o)
 	}
@@ -260,24 +263,24 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(watching) })
 	watch.Go(func() { s.remind(watching) })
-	defer s.events.flush()
-	defer s.events.leftOut(0)
+	defer s.events.Flush()
+	defer s.events.LogSuppressed(0)
 	defer watch.Wait()
 	defer stop()
 	left := func() {}
 	server := &ports.Server{
-		Handler: s.dispatch(h), Ports: s.ports, ErrorLog: s.events.httpErrors(),
+		Handler: s.dispatch(h), Ports: s.ports, ErrorLog: s.events.HTTPErrorLog(),
 		Ready: func() {
 			s.serving.Store(true)
-			s.events.note("ready", "ready", "ok")
-			s.events.flush() // what was to be said before anybody is sent here
+			s.events.LogEvent("ready", "ready", "ok")
+			s.events.Flush() // what was to be said before anybody is sent here
 			if s.options.Ready != nil {
 				s.options.Ready()
 			}
 		},
 		Draining: func() {
 			s.serving.Store(false)
-			s.events.note("drain", "draining", "ok")
+			s.events.LogEvent("drain", "draining", "ok")
 			left = s.leave()
 		},
 	}

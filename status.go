@@ -112,7 +112,7 @@ func (s *Server) mistakes(err error) []*Mistake {
 // the log holds for long, and is not for every request.
 func (s *Server) Status() Status {
 	s.mu.Lock()
-	out := Status{Generation: s.number.Load(), Since: s.since, Failed: s.mistakes(s.failed), Dropped: s.events.backlog.Dropped()}
+	out := Status{Generation: s.number.Load(), Since: s.since, Failed: s.mistakes(s.failed), Dropped: s.events.Dropped()}
 	current, failed := s.current, s.failed
 	s.mu.Unlock()
 	if shadow := s.shadow.Load(); shadow != nil {
@@ -130,11 +130,11 @@ func (s *Server) Status() Status {
 	}
 	now := s.options.now()
 	s.tunnelStatus(current, &out)
-	for i, p := range current.all() {
-		c := s.countsOf(p.config.Name)
+	for i, p := range current.AllPorts() {
+		c := s.countsOf(p.Config.Name)
 		ps := PortStatus{
 			Name: c.port, Allowed: c.allowed.Load(), Failed: c.failed.Load(),
-			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes), FreshUntil: p.freshUntil(),
+			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes), FreshUntil: p.FreshUntil(),
 		}
 		if i < len(s.ports) {
 			ps.Connections = s.ports[i].Open()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 )
 
 // watch reloads when the content of any named file changes. Content, not time
@@ -17,7 +18,7 @@ func (s *Server) watch(ctx context.Context) {
 		current := s.current
 		s.mu.Unlock()
 		f.follow(ctx, current)
-		every := current.reload
+		every := current.Reload
 		var tick <-chan time.Time // never, where watching is off
 		if every > 0 {
 			tick = time.After(every)
@@ -43,7 +44,7 @@ func (s *Server) remind(ctx context.Context) {
 		current := s.current
 		s.mu.Unlock()
 		told = s.alarm(current, told)
-		s.events.leftOut(2 * time.Second)
+		s.events.LogSuppressed(2 * time.Second)
 		if !sleep(ctx, remindEvery) {
 			return
 		}
@@ -52,13 +53,13 @@ func (s *Server) remind(ctx context.Context) {
 
 // alarm tells of CRLs that should have been replaced by now, each once, however many
 // ports have it: early enough for somebody to look why. It returns what is told.
-func (s *Server) alarm(g *generation, told map[string]bool) map[string]bool {
+func (s *Server) alarm(g *site.Generation, told map[string]bool) map[string]bool {
 	aging := map[string]bool{}
-	for _, p := range g.all() {
-		for _, t := range p.trusts() {
-			for _, w := range t.verifier.Aging() {
+	for _, p := range g.AllPorts() {
+		for _, t := range p.Trusts() {
+			for _, w := range t.Verifier.Aging() {
 				if !told[w] && !aging[w] {
-					s.events.warnings([]string{w})
+					s.events.LogWarnings([]string{w})
 				}
 				aging[w] = true
 			}
@@ -74,20 +75,20 @@ func (s *Server) look(ctx context.Context) {
 	s.mu.Lock()
 	tried := s.tried
 	s.mu.Unlock()
-	due := !tried.retry.IsZero() && !s.options.now().Before(tried.retry)
-	if !due && !tried.changed() {
+	due := !tried.Retry.IsZero() && !s.options.now().Before(tried.Retry)
+	if !due && !tried.Changed() {
 		return
 	}
-	settled := func(f *files) fileset.Set {
-		return fileset.Settled(ctx, f.again, func(now fileset.Set) time.Duration { return now.Pause(tried.read) })
+	settled := func(f *fileset.Reader) fileset.Set {
+		return fileset.Settled(ctx, f.Again, func(now fileset.Set) time.Duration { return now.Pause(tried.Read) })
 	}
 	calm := settled(tried)
-	if calm == nil || !due && calm.Same(tried.read) {
+	if calm == nil || !due && calm.Same(tried.Read) {
 		return
 	}
-	_ = s.reload(ctx, func(f *files) bool { // it logs what it has to say
-		if calm != nil && f.read.Agrees(calm) {
-			return !f.changed()
+	_ = s.reload(ctx, func(f *fileset.Reader) bool { // it logs what it has to say
+		if calm != nil && f.Read.Agrees(calm) {
+			return !f.Changed()
 		}
 		calm = settled(f) // changed again, or a file that nobody has watched yet
 		return false

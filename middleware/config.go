@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
+	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -178,8 +178,8 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 		say(fmt.Sprintf(".Unmapped %q is no user name", pc.Unmapped), username.Hint+"; "+username.ReservedHint)
 	}
 	for _, m := range pc.Methods {
-		if !methodToken.MatchString(m) {
-			say(fmt.Sprintf(".Methods: %q is no method", m), "an upper-case token such as PROPFIND")
+		if !method.Valid(m) {
+			say(fmt.Sprintf(".Methods: %q is no method", m), method.Hint)
 		}
 		p.methods[m] = true
 	}
@@ -220,8 +220,6 @@ func (p *port) knows(method string) bool {
 	}
 	return p.methods[method]
 }
-
-var methodToken = regexp.MustCompile(`^[A-Z][A-Z0-9_-]{0,31}$`)
 
 // portOf returns the settings for a connection's port. The connection may remember.
 func (s *snapshot) portOf(c *ports.Conn) *port {

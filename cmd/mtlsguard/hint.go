@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -86,7 +86,7 @@ func (x *asked) hints() []hint {
 			}
 		}
 	case reason.AmbiguousPath:
-		if method.MatchString(o.Method) && strings.Contains(o.Detail, "method is not known") {
+		if method.Valid(o.Method) && strings.Contains(o.Detail, "method is not known") {
 			config(p.line, "the port takes further methods where it names them", fmt.Sprintf("methods: [%s]", strings.Join(append(p.Methods, o.Method), ", ")))
 			break
 		}
@@ -114,9 +114,6 @@ func (x *asked) hints() []hint {
 	}
 	return out
 }
-
-// method is what a port may name as a further method.
-var method = regexp.MustCompile(`^[A-Z][A-Z0-9_-]{0,31}$`)
 
 // unknown tells a missing anchor from missing intermediates and from another authority
 // of the same name.

@@ -1,4 +1,4 @@
-// Package fileset compares what was read of files at different times: by content, not
+// Package fileset reads files, and compares what was read at different times: by content, not
 // by time stamps, which miss the swaps of mounted volumes. It tells when files that
 // are being written have stopped changing.
 package fileset

@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"bytes"
@@ -10,34 +10,35 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // certificate reads a port's certificate and key, both or neither.
-func (l *loader) certificate(path string, p portFile, out *portGeneration) {
-	certName, keyName := l.files.beside(path, p.cert.name), l.files.beside(path, p.key.name)
-	certPEM, ok := l.need(place(path, p.cert), certName)
-	keyPEM, okKey := l.need(place(path, p.key), keyName)
-	l.files.whole(certName)
-	l.files.whole(keyName)
+func (l *loader) certificate(path string, p config.Port, out *Port) {
+	certName, keyName := l.files.Beside(path, p.Cert.Value), l.files.Beside(path, p.Key.Value)
+	certPEM, ok := l.need(p.Cert.In(path), certName)
+	keyPEM, okKey := l.need(p.Key.In(path), keyName)
+	l.files.Whole(certName)
+	l.files.Whole(keyName)
 	if !ok || !okKey {
 		return
 	}
 	if line, what := damaged(certPEM); what != "" {
-		l.wrong.Add(mistake.Mistake{File: certName, Line: line, What: what, Hint: "a PEM file with the certificate of port " + p.name + ", and its intermediates after it"})
+		l.wrong.Add(mistake.Mistake{File: certName, Line: line, What: what, Hint: "a PEM file with the certificate of port " + p.Name + ", and its intermediates after it"})
 		return
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		l.wrong.Add(mistake.Mistake{File: keyName, Line: 1, What: fmt.Sprintf("the key of port %s cannot be used: %s", p.name, err),
+		l.wrong.Add(mistake.Mistake{File: keyName, Line: 1, What: fmt.Sprintf("the key of port %s cannot be used: %s", p.Name, err),
 			Hint: "it must be the key of the first certificate in " + certName})
 		return
 	}
-	if now := l.options.now(); now.After(pair.Leaf.NotAfter) {
-		l.warn("the certificate of port %s expired at %s", p.name, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	if now := l.now(); now.After(pair.Leaf.NotAfter) {
+		l.warn("the certificate of port %s expired at %s", p.Name, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
-	out.config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
-	out.certKey = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
+	out.Config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+	out.CertificateDigest = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
 }
 
 // damaged finds what crypto/tls would pass over in silence: a file that was cut

@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -22,54 +23,44 @@ import (
 
 // Finding is something that loads and is probably not meant.
 type Finding struct {
-	About string // users, policy, trust or ports
+	About string
 	File  string
-	Line  int // from 1; 0 where a line means nothing
+	Line  int
 	What  string
 	Hint  string
 }
 
-// String returns "file:line: what (hint)", as mistakes are printed.
-func (f Finding) String() string {
-	return (&Mistake{File: f.File, Line: f.Line, What: f.What, Hint: f.Hint}).Error()
-}
-
-// LintOptions are what Lint looks by.
+// LintOptions are the parameters of Lint.
 type LintOptions struct {
-	// Within is how far ahead an end is soon; 0 is 30 days.
-	Within time.Duration
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
-	// Certificates are clients' certificates that somebody keeps. A mapping by
-	// fingerprint, spki or serial is found out to be for one that expires.
+	Within       time.Duration // 0 is 30 days
+	Now          func() time.Time
 	Certificates []*x509.Certificate
 }
 
 const soon = 30 * 24 * time.Hour
 
-// Lint reads a configuration as Open does, and returns what loads and is probably
-// wrong, ordered by file and line. Mistakes are the error.
+// Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
+// and line. Configuration errors are the error.
 func Lint(path string, o LintOptions) ([]Finding, error) {
 	if o.Within == 0 {
 		o.Within = soon
 	}
-	options := Options{Now: o.Now}
-	l := &loader{ctx: context.Background(), path: path, files: newFiles(nil), options: &options}
+	l := &loader{ctx: context.Background(), path: path, files: fileset.New(nil), clock: o.Now}
 	g, err := l.load()
 	if err != nil {
 		return nil, err
 	}
-	data, err := l.files.get(path)
+	data, err := l.files.Get(path)
 	if err != nil {
 		return nil, err
 	}
 	var wrong mistake.List
-	x := &linter{loader: l, g: g, file: parse(path, data, &wrong), o: o, now: options.now()}
+	x := &linter{loader: l, g: g, file: config.Parse(path, data, &wrong), o: o, now: l.now()}
 	x.warnings()
 	x.users()
 	x.policy()
-	all := g.all()
-	for i, p := range x.file.all() {
+	all := g.AllPorts()
+	for i, p := range x.file.AllPorts() {
 		x.port(p, &all[i])
 	}
 	x.gateways()
@@ -81,8 +72,8 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 
 type linter struct {
 	*loader
-	g     *generation
-	file  *file
+	g     *Generation
+	file  *config.File
 	o     LintOptions
 	now   time.Time
 	found []Finding
@@ -93,14 +84,14 @@ func (x *linter) say(about string, at mistake.Mistake, what, hint string) {
 	x.found = append(x.found, Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
 }
 
-func (x *linter) atPort(p portFile) mistake.Mistake {
-	return mistake.Mistake{File: x.path, Line: p.node.Line}
+func (x *linter) atPort(p config.Port) mistake.Mistake {
+	return mistake.Mistake{File: x.path, Line: p.Line()}
 }
 
 // warnings are what the log says at the start. Those about dates are told below, with
 // their place.
 func (x *linter) warnings() {
-	for _, w := range x.g.warnings {
+	for _, w := range x.g.Warnings {
 		if !strings.Contains(w, " expired at ") {
 			x.say("ports", mistake.Mistake{File: x.path}, w, "the server logs this when it starts")
 		}
@@ -109,17 +100,17 @@ func (x *linter) warnings() {
 
 // users looks through the mappings.
 func (x *linter) users() {
-	for _, f := range x.g.table.Lint(x.now, x.o.Within) {
+	for _, f := range x.g.Table.Lint(x.now, x.o.Within) {
 		x.say("users", mistake.Mistake{File: f.File, Line: f.Line}, f.What, f.Hint)
 	}
 	told := map[string]bool{}
 	authorities := x.authorities()
-	for _, m := range x.g.table.Mappings() {
+	for _, m := range x.g.Table.Mappings() {
 		at := mistake.Mistake{File: m.File, Line: m.Line}
 		if m.Disabled {
 			continue
 		}
-		if m.User != certmap.UserVariable && !told[m.User] && !x.g.engine.HasRuleFor(m.User) {
+		if m.User != certmap.UserVariable && !told[m.User] && !x.g.Engine.HasRuleFor(m.User) {
 			told[m.User] = true
 			x.say("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
 		}
@@ -160,15 +151,15 @@ func (x *linter) ends(about string, at mistake.Mistake, what string, end time.Ti
 
 // asks reports whether a port asks for certificates.
 func (x *linter) asks(port string) bool {
-	return slices.ContainsFunc(x.g.all(), func(p portGeneration) bool {
-		return p.config.Name == port && p.config.ClientAuth != ports.None
+	return slices.ContainsFunc(x.g.AllPorts(), func(p Port) bool {
+		return p.Config.Name == port && p.Config.ClientAuth != ports.None
 	})
 }
 
 // authorities are the certificates of all PEM files that were read.
 func (x *linter) authorities() []*x509.Certificate {
 	var out []*x509.Certificate
-	for name, c := range x.files.read {
+	for name, c := range x.files.Read {
 		if c.Err == nil && fileset.IsPEM(c.Data) {
 			certs, _ := trust.ReadCertificates(name, c.Data) // keys and lists are none
 			out = append(out, certs...)
@@ -182,9 +173,9 @@ func (x *linter) authorities() []*x509.Certificate {
 func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 	at := slices.IndexFunc(known, func(c *x509.Certificate) bool { return trust.SPKIOf(c) == issuer })
 	roots, others := x509.NewCertPool(), x509.NewCertPool()
-	for _, p := range x.g.all() {
-		for _, t := range p.trusts() {
-			for _, a := range t.verifier.Anchors() {
+	for _, p := range x.g.AllPorts() {
+		for _, t := range p.Trusts() {
+			for _, a := range t.Verifier.Anchors() {
 				if trust.SPKIOf(a) == issuer {
 					return true
 				}
@@ -206,11 +197,11 @@ func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 
 // policy looks through the rules.
 func (x *linter) policy() {
-	name := x.files.beside(x.path, x.file.policy.name)
-	for _, f := range x.g.engine.Lint() {
+	name := x.files.Beside(x.path, x.file.Policy.Value)
+	for _, f := range x.g.Engine.Lint() {
 		x.say("policy", positionOf(name, f.Position), f.What, f.Hint)
 	}
-	data, err := x.files.get(name)
+	data, err := x.files.Get(name)
 	if err != nil {
 		return
 	}
@@ -221,14 +212,14 @@ func (x *linter) policy() {
 	x.rules = rules
 	named := map[string]bool{}
 	captures := false // a pattern may make anybody of a certificate
-	for _, m := range x.g.table.Mappings() {
+	for _, m := range x.g.Table.Mappings() {
 		named[m.User] = true
 		captures = captures || m.User == certmap.UserVariable
 	}
-	for _, p := range x.file.all() {
-		named[p.unmapped] = true
+	for _, p := range x.file.AllPorts() {
+		named[p.Unmapped] = true
 	}
-	open := slices.ContainsFunc(x.file.all(), func(p portFile) bool { return !p.strict })
+	open := slices.ContainsFunc(x.file.AllPorts(), func(p config.Port) bool { return !p.Strict })
 	told := map[string]bool{}
 	nobody := func(subject string, line int) {
 		user, ok := strings.CutPrefix(subject, "user:")

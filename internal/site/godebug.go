@@ -1,4 +1,4 @@
-package mtlsguard
+package site
 
 import (
 	"fmt"
@@ -14,8 +14,9 @@ var weakening = map[string]string{
 	"tls3des": "1", "tlsrsakex": "1", "tlssha1": "1", "x509sha1": "1", "x509negativeserial": "1", "rsa1024min": "0",
 }
 
-// godebug is what the program was built with, and then what its environment says.
-func godebug() string {
+// GODEBUG returns the settings that the program was built with, and then those of its
+// environment.
+func GODEBUG() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "DefaultGODEBUG" {
@@ -26,9 +27,9 @@ func godebug() string {
 	return os.Getenv("GODEBUG")
 }
 
-// weakened tells of settings of GODEBUG that somebody should know about. The last
-// one of a name counts.
-func weakened(godebug string) []string {
+// Weakened returns a warning for each setting in effect that weakens TLS or certificates.
+// The last setting of a name counts.
+func Weakened(godebug string) []string {
 	settings := strings.Split(godebug, ",")
 	var out []string
 	for seen := map[string]bool{}; len(settings) > 0; settings = settings[:len(settings)-1] {

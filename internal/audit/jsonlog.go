@@ -1,4 +1,4 @@
-package mtlsguard
+package audit
 
 import (
 	"io"
@@ -19,8 +19,8 @@ func JSONLog(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(&jsonLog{Handler: slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}), out: out})
 }
 
-// jsonLog is a handler whose lines about decisions need no slog. A logger derived
-// from it by With or WithGroup is an ordinary one.
+// jsonLog is a handler for which Logger writes the lines about decisions itself. With and
+// WithGroup return the embedded handler's, for which slog writes every line.
 type jsonLog struct {
 	slog.Handler
 	out io.Writer
@@ -37,7 +37,7 @@ func (l *lockedWriter) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-// jsonLine is one line, under way or finished.
+// jsonLine is one line, finished or not.
 type jsonLine struct{ text []byte }
 
 var freeLines = sync.Pool{New: func() any { return &jsonLine{text: make([]byte, 0, 1024)} }}
@@ -63,18 +63,18 @@ func (l *jsonLine) number(key string, value uint64) {
 	l.text = strconv.AppendUint(appendKey(l.text, key), value, 10)
 }
 
-func (l *jsonLine) certificate(k *known) { l.text = append(l.text, k.line...) }
+func (l *jsonLine) certificate(k *certificateFields) { l.text = append(l.text, k.line...) }
 
 func (l *jsonLine) end() { l.text = append(l.text, '}', '\n') }
 
-// free gives the line's memory back. An uncommonly long one's is not kept.
+// free returns the line's memory to the pool, unless it is uncommonly long.
 func (l *jsonLine) free() {
 	if cap(l.text) <= 8<<10 {
 		freeLines.Put(l)
 	}
 }
 
-// appendKey takes names of ours only: nothing in them needs an escape.
+// appendKey appends a key. It does not escape: the keys are constants of this package.
 func appendKey(b []byte, key string) []byte {
 	b = append(b, ',', '"')
 	b = append(b, key...)
@@ -91,7 +91,7 @@ func appendField(b []byte, key, value string) []byte {
 	return append(b, '"')
 }
 
-// plain reports whether a text is printable ASCII that stands in JSON as it is.
+// plain reports whether a text is printable ASCII that needs no escape in JSON.
 func plain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
@@ -118,8 +118,8 @@ func appendEscaped(b []byte, value string) []byte {
 		case c < ' ':
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		case c == utf8.RuneError && !strings.HasPrefix(value[i:], string(utf8.RuneError)):
-			b = append(b, `\ufffd`...) // a byte that is no UTF-8
-		case c == '\u2028' || c == '\u2029': // an end of line to JavaScript
+			b = append(b, `\ufffd`...) // not UTF-8
+		case c == '\u2028' || c == '\u2029': // ends of lines in JavaScript
 			b = append(b, `\u202`...)
 			b = append(b, hex[c&15])
 		default:

@@ -1,21 +1,21 @@
-package mtlsguard
+package audit
 
 import (
 	"sync"
 	"time"
 )
 
-// How many lines of one kind anybody without a name may cause in a second. The
-// counters of Status stay exact.
+// linesPerSecond bounds the lines of one kind that anonymous peers can cause. The counters
+// of Status stay exact.
 const linesPerSecond = 100
 
-// sampler bounds the lines that strangers can cause. The zero value is ready.
+// sampler bounds the lines that anonymous peers can cause. The zero value is ready.
 type sampler struct {
 	mu    sync.Mutex
-	kinds map[kind]*bucket // as many as ports and reasons make, no more
+	kinds map[kind]*bucket // bounded: ports times reasons
 }
 
-// kind is what is counted together: one flood must not hide another.
+// kind is the key of a bucket: a flood of one kind must not hide another.
 type kind struct{ event, outcome, port, reason string }
 
 type bucket struct {
@@ -24,8 +24,8 @@ type bucket struct {
 	suppressed uint64
 }
 
-// take reports whether a line may be written, and if so how many of its kind were
-// not since the last one that was.
+// take reports whether a line may be written, and if so how many of its kind were left out
+// since the last one.
 func (s *sampler) take(k kind) (suppressed uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,9 +49,9 @@ func (s *sampler) take(k kind) (suppressed uint64, ok bool) {
 	return suppressed, true
 }
 
-// rest returns how many lines of each kind were not written, and forgets it, where
-// no second of the kind has begun for so long: else the next line tells it.
-func (s *sampler) rest(quiet time.Duration) map[kind]uint64 {
+// takeSuppressed returns how many lines of each kind were left out, and resets the counts,
+// for kinds without a line during the last quiet. For the others the next line reports it.
+func (s *sampler) takeSuppressed(quiet time.Duration) map[kind]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[kind]uint64{}

@@ -1,4 +1,4 @@
-package mtlsguard
+package fileset
 
 import (
 	"bytes"
@@ -11,35 +11,34 @@ import (
 	"path"
 	"path/filepath"
 	"time"
-
-	"github.com/mtlsguard/mtlsguard/internal/fileset"
 )
 
 // maxFile bounds what is read from one file.
 const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
 
-// files reads everything that one configuration names, each file once, and
-// remembers the content by its digest: that is what is watched.
-type files struct {
-	fsys fs.FS // nil: the operating system's
-	read fileset.Set
-	// retry is when the same content may load although it did not: a CRL begins to be
+// Reader reads all files that one configuration names, each file once, and keeps content
+// and digest: the watcher compares the digests.
+type Reader struct {
+	FS   fs.FS // nil: the operating system's
+	Read Set   // by name
+	// Retry is when the same content may load although it did not: a CRL begins to be
 	// valid, a server answers again. Zero: never, only other content can help.
-	retry time.Time
+	Retry time.Time
 }
 
-// retryAt notes a time for retry. The earliest counts.
-func (f *files) retryAt(at time.Time) {
-	if f.retry.IsZero() || at.Before(f.retry) {
-		f.retry = at
+// RetryAt notes a time for Retry. The earliest counts.
+func (f *Reader) RetryAt(at time.Time) {
+	if f.Retry.IsZero() || at.Before(f.Retry) {
+		f.Retry = at
 	}
 }
 
-func newFiles(fsys fs.FS) *files { return &files{fsys: fsys, read: fileset.Set{}} }
+// New returns a Reader of a file system; nil is the operating system's.
+func New(fsys fs.FS) *Reader { return &Reader{FS: fsys, Read: Set{}} }
 
-// beside resolves a name that stands in a file.
-func (f *files) beside(file, name string) string {
-	if f.fsys != nil {
+// Beside resolves a name that is written in a file.
+func (f *Reader) Beside(file, name string) string {
+	if f.FS != nil {
 		return path.Join(path.Dir(file), name)
 	}
 	if filepath.IsAbs(name) {
@@ -48,20 +47,20 @@ func (f *files) beside(file, name string) string {
 	return filepath.Join(filepath.Dir(file), name)
 }
 
-// get returns a file's content. Within one files it is the same at every call.
-func (f *files) get(name string) ([]byte, error) {
-	if c, ok := f.read[name]; ok {
+// Get returns a file's content. A Reader returns the same at every call.
+func (f *Reader) Get(name string) ([]byte, error) {
+	if c, ok := f.Read[name]; ok {
 		return c.Data, c.Err
 	}
 	c := f.load(name)
-	f.read[name] = c
+	f.Read[name] = c
 	return c.Data, c.Err
 }
 
-// list returns the CRL files in a folder, and whether the name is a folder at all.
+// List returns the CRL files in a folder, and whether the name is a folder at all.
 // What lies in it is watched: the list is content too.
-func (f *files) list(name string) ([]string, bool) {
-	if _, err := f.get(name); !errors.Is(err, fileset.ErrNoFile) {
+func (f *Reader) List(name string) ([]string, bool) {
+	if _, err := f.Get(name); !errors.Is(err, ErrNoFile) {
 		return nil, false
 	}
 	entries, err := f.entries(name)
@@ -69,17 +68,17 @@ func (f *files) list(name string) ([]string, bool) {
 		return nil, false
 	}
 	for i, e := range entries {
-		entries[i] = f.beside(name+"/-", e)
+		entries[i] = f.Beside(name+"/-", e)
 	}
 	return entries, true
 }
 
 // entries are the names of the CRL files in a folder. Hidden ones are none: mounted
 // volumes have such, and whoever writes a file before renaming it.
-func (f *files) entries(name string) ([]string, error) {
+func (f *Reader) entries(name string) ([]string, error) {
 	read := os.ReadDir
-	if f.fsys != nil {
-		read = func(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.fsys, name) }
+	if f.FS != nil {
+		read = func(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.FS, name) }
 	}
 	all, err := read(name)
 	var out []string
@@ -104,43 +103,43 @@ func listDigest(entries []string) [sha256.Size]byte {
 	return out
 }
 
-// whole marks a file whose blocks are good together only.
-func (f *files) whole(name string) {
-	if c, ok := f.read[name]; ok {
+// Whole marks a file whose blocks are good together only.
+func (f *Reader) Whole(name string) {
+	if c, ok := f.Read[name]; ok {
 		c.Whole = true
-		f.read[name] = c
+		f.Read[name] = c
 	}
 }
 
-// forget makes the next get read a file anew.
-func (f *files) forget(name string) { delete(f.read, name) }
+// Forget makes the next Get read a file anew.
+func (f *Reader) Forget(name string) { delete(f.Read, name) }
 
-func (f *files) load(name string) fileset.Content {
+func (f *Reader) load(name string) Content {
 	data, err := f.slurp(name)
-	if errors.Is(err, fileset.ErrNoFile) {
+	if errors.Is(err, ErrNoFile) {
 		if entries, err := f.entries(name); err == nil {
-			return fileset.Folder(listDigest(entries), fmt.Errorf("%s %w", name, fileset.ErrNoFile))
+			return Folder(listDigest(entries), fmt.Errorf("%s %w", name, ErrNoFile))
 		}
 	}
 	if err != nil {
-		return fileset.Failed(err)
+		return Failed(err)
 	}
-	return fileset.Of(data)
+	return Of(data)
 }
 
-func (f *files) slurp(name string) ([]byte, error) {
+func (f *Reader) slurp(name string) ([]byte, error) {
 	open := func() (fs.File, error) { return os.Open(name) }
 	stat := func() (fs.FileInfo, error) { return os.Stat(name) }
-	if f.fsys != nil {
-		open = func() (fs.File, error) { return f.fsys.Open(name) }
-		stat = func() (fs.FileInfo, error) { return fs.Stat(f.fsys, name) }
+	if f.FS != nil {
+		open = func() (fs.File, error) { return f.FS.Open(name) }
+		stat = func() (fs.FileInfo, error) { return fs.Stat(f.FS, name) }
 	}
 	info, err := stat() // before opening: opening a pipe would wait for its writer
 	switch {
 	case err != nil:
 		return nil, short(name, err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s %w", name, fileset.ErrNoFile)
+		return nil, fmt.Errorf("%s %w", name, ErrNoFile)
 	case info.Size() > maxFile: // not read at all: it would be, at every look
 		return nil, tooLarge(name)
 	}
@@ -172,9 +171,9 @@ func short(name string, err error) error {
 	return fmt.Errorf("%s cannot be read: %w", name, err)
 }
 
-// changed reports whether any file now has another content than f read.
-func (f *files) changed() bool {
-	for name, c := range f.read {
+// Changed reports whether any file now has other content than f has read.
+func (f *Reader) Changed() bool {
+	for name, c := range f.Read {
 		if f.load(name).Digest != c.Digest {
 			return true
 		}
@@ -182,10 +181,10 @@ func (f *files) changed() bool {
 	return false
 }
 
-// again reads the same names anew.
-func (f *files) again() fileset.Set {
-	out := fileset.Set{}
-	for name := range f.read {
+// Again reads the same names anew.
+func (f *Reader) Again() Set {
+	out := Set{}
+	for name := range f.Read {
 		out[name] = f.load(name)
 	}
 	return out

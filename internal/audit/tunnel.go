@@ -1,4 +1,4 @@
-package mtlsguard
+package audit
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// tunnel writes what happens to tunnels, and to requests for which there was none.
-// port is the one that servers dial, or the name of the tunnels inside.
-func (e *events) tunnel(port string, x reverse.Event) {
+// LogTunnel logs an event of a tunnel, or of a request for which there was no tunnel.
+// port is the name of the registration port, or of reverse on the server that dials.
+func (e *Logger) LogTunnel(port string, x reverse.Event) {
 	level, event, outcome, msg := slog.LevelInfo, "handshake", "failed", "no tunnel"
 	switch x.Kind {
 	case reverse.Registered:
@@ -47,12 +47,12 @@ func (e *events) tunnel(port string, x reverse.Event) {
 	r.add("reason", string(x.Reason))
 	r.add("port", port)
 	r.add("remote", x.Remote)
-	r.add("services", escape.Printable(strings.Join(x.Services, ","), longest))
+	r.add("services", escape.Printable(strings.Join(x.Services, ","), maxPeerText))
 	if !x.Certificate.IsZero() {
-		r.certificate(e.verified(x.Certificate))
+		r.certificate(e.fieldsOf(x.Certificate))
 	}
-	if x.Err != nil && !errors.Is(x.Err, net.ErrClosed) { // we closed it
-		r.add("error", escape.Printable(x.Err.Error(), longest))
+	if x.Err != nil && !errors.Is(x.Err, net.ErrClosed) { // closed on this side
+		r.add("error", escape.Printable(x.Err.Error(), maxPeerText))
 	}
-	e.write(level, msg, r, e.number.Load())
+	e.enqueue(level, msg, r, e.generation.Load())
 }

@@ -1,18 +1,17 @@
-package mtlsguard
+package config
 
 import (
 	"slices"
 	"testing"
-	"testing/fstest"
 
 	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Whatever stands in mtlsguard.yaml: there is a configuration, or there are
-// mistakes, each of them whole, and never a panic.
-func FuzzConfig(f *testing.F) {
+// For any bytes the parser returns a configuration or configuration errors, each of them
+// complete, and never panics.
+func FuzzParse(f *testing.F) {
 	f.Add([]byte("users: users.yaml\npolicy: policy.csv\nreload: 5s\nports:\n  - name: a\n    listen: 127.0.0.1:8443\n    client_cert: none\n" +
 		"    certificate: {cert: c.pem, key: k.pem}\n    trust: {anchors: [a.pem], crls: [], profile: strict, revocation: off}\n" +
 		"    strict: false\n    unmapped: Default\n    methods: [PROPFIND]\n    server_names: [a.example]\n    limits: {idle: 2m, streams: 3}\n"))
@@ -33,37 +32,31 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var wrong mistake.List
-		parsed := parse("mtlsguard.yaml", data, &wrong)
+		parsed := Parse("mtlsguard.yaml", data, &wrong)
 		if parsed == nil && wrong.Len() == 0 {
 			t.Fatal("neither a configuration nor a mistake")
 		}
 		if wrong.Len() == 0 {
-			if len(parsed.all()) == 0 || parsed.policy.name == "" && slices.ContainsFunc(parsed.all(), portFile.decides) || parsed.reload < 0 {
+			if len(parsed.AllPorts()) == 0 || parsed.Policy.Value == "" && slices.ContainsFunc(parsed.AllPorts(), Port.Authorizes) || parsed.Reload < 0 {
 				t.Errorf("taken: %+v", parsed)
 			}
-			if r := parsed.reverse; r != nil && (r.name == "" || len(r.gateways) == 0 || len(r.services) == 0 || r.trust == nil || r.cert.name == "" ||
-				r.gateway == nil || r.gateway.usage != trust.ServerAuth) {
+			if r := parsed.Reverse; r != nil && (r.Name == "" || len(r.Gateways) == 0 || len(r.Services) == 0 || r.Trust == nil || r.Cert.Value == "" ||
+				r.Gateway == nil || r.Gateway.Usage != trust.ServerAuth) {
 				t.Errorf("taken: %+v", r)
 			}
-			for _, p := range parsed.ports {
-				if p.name == "" || p.clientCert == 0 || p.cert.name == "" || p.clientCert > 1 && p.trust == nil && p.forwarded == nil ||
-					p.forwarded != nil && (p.clientCert == ports.None || p.forwarded.users == nil || p.forwarded.gateway == nil && p.trust == nil) {
+			for _, p := range parsed.Ports {
+				if p.Name == "" || p.ClientAuth == 0 || p.Cert.Value == "" || p.ClientAuth > 1 && p.Trust == nil && p.Forwarded == nil ||
+					p.Forwarded != nil && (p.ClientAuth == ports.None || p.Forwarded.Users == nil || p.Forwarded.Gateway == nil && p.Trust == nil) {
 					t.Errorf("taken: %+v", p)
 				}
-				if p.registration != nil && (p.clientCert != ports.Require || p.tunnel != nil || p.forwarded != nil || p.unmapped != "") ||
-					p.tunnel != nil && (p.forwarded != nil || len(p.tunnel.services()) == 0 || p.tunnel.believed && p.unmapped != "") {
+				if p.Registration != nil && (p.ClientAuth != ports.Require || p.Tunnel != nil || p.Forwarded != nil || p.Unmapped != "") ||
+					p.Tunnel != nil && (p.Forwarded != nil || len(p.Tunnel.Services()) == 0 || p.Tunnel.VerifiedOnly && p.Unmapped != "") {
 					t.Errorf("taken: %+v", p)
 				}
 			}
 		}
-		fsys := fstest.MapFS{"mtlsguard.yaml": {Data: data}}
-		l := &loader{path: "mtlsguard.yaml", files: newFiles(fsys), options: &Options{}}
-		g, err := l.load()
-		if g != nil || err == nil {
-			t.Fatal("loaded without the server's certificate") // there is no other file
-		}
-		for _, m := range mistake.All(err) {
-			if m.File == "" || m.What == "" || m.Hint == "" {
+		for _, m := range mistake.All(wrong.Err()) {
+			if m.File == "" || m.What == "" {
 				t.Errorf("not whole: %#v", m)
 			}
 		}

@@ -1,4 +1,4 @@
-package mtlsguard
+package config
 
 import (
 	"go.yaml.in/yaml/v3"
@@ -9,37 +9,37 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// forwardedFile is what a port says about the gateways in front of it.
-type forwardedFile struct {
-	node     *yaml.Node
-	topology forwarded.Topology
-	pins     []trust.Digest
-	names    []string
-	gateway  *trustFile // who issues the gateways' certificates; nil: the port's own trust
-	users    *trustFile // who issues those that they state
-	wrong    bool       // it has mistakes already
+// Forwarded is how a port receives forwarded certificates, and from which gateways.
+type Forwarded struct {
+	Position
+	Topology forwarded.Topology
+	Pins     []trust.Digest
+	Names    []string
+	Gateway  *Trust // verifies gateways; nil: the port's own Trust does
+	Users    *Trust // verifies forwarded certificates
+	Invalid  bool   // it has errors, all of them reported
 }
 
-// forwarded reads how gateways state certificates. The port's mode and trust are
-// read already.
-func (p *parser) forwarded(out *portFile, n *yaml.Node) {
+// forwarded reads how gateways forward certificates. The port's mode and trust must have
+// been read.
+func (p *parser) forwarded(out *Port, n *yaml.Node) {
 	if n == nil {
 		return
 	}
 	before := p.Wrong.Len()
 	m := p.Map(n, "forwarded", "format", "gateway", "trust", "header", "verified")
-	f := &forwardedFile{node: n}
-	out.forwarded = f
+	f := &Forwarded{Position: Position{n}}
+	out.Forwarded = f
 	if n.Kind != yaml.MappingNode {
-		f.wrong = true
-		return // told by Map
+		f.Invalid = true
+		return // reported by Map
 	}
-	if out.clientCert == ports.None {
+	if out.ClientAuth == ports.None {
 		p.Say(n, "forwarded on a port that asks for no certificate: anybody could state one", "client_cert: require, and a certificate for the gateway")
 	}
 	p.topology(f, n, m)
 	if m["trust"] != nil {
-		f.users = p.trust(m["trust"])
+		f.Users = p.trust(m["trust"])
 	} else {
 		p.Say(n, "forwarded has no trust", "trust: {anchors: [FILE]} with the CA of your users; what the gateway believed is not asked")
 	}
@@ -48,39 +48,39 @@ func (p *parser) forwarded(out *portFile, n *yaml.Node) {
 	} else {
 		p.Say(n, "forwarded has no gateway: nobody could state a certificate", "gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
 	}
-	if f.gateway == nil && out.trust == nil && m["gateway"] != nil && m["gateway"].Kind == yaml.MappingNode {
+	if f.Gateway == nil && out.Trust == nil && m["gateway"] != nil && m["gateway"].Kind == yaml.MappingNode {
 		p.Say(m["gateway"], "nothing says who issues the gateway's certificate", "anchors: [FILE] with the CA of the gateway, and of no user")
 	}
-	f.wrong = p.Wrong.Len() > before
+	f.Invalid = p.Wrong.Len() > before
 }
 
-func (p *parser) topology(f *forwardedFile, n *yaml.Node, m map[string]*yaml.Node) {
+func (p *parser) topology(f *Forwarded, n *yaml.Node, m map[string]*yaml.Node) {
 	var header, value string
 	if m["verified"] != nil {
 		v := p.Map(m["verified"], "verified", "header", "value")
 		header, value = p.Text(v["header"], "header"), p.Text(v["value"], "value")
 	}
 	var err error
-	f.topology, err = forwarded.Named(p.Text(m["format"], "format"), p.Text(m["header"], "header"), header, value)
+	f.Topology, err = forwarded.Named(p.Text(m["format"], "format"), p.Text(m["header"], "header"), header, value)
 	for _, wrong := range mistake.All(err) {
 		p.Say(at(m["format"], n), "forwarded: "+wrong.What, wrong.Hint)
 	}
 }
 
-// gateway reads who may state certificates. What it is judged by are the keys of a
-// trust, beside its own two.
-func (p *parser) gateway(f *forwardedFile, n *yaml.Node) {
+// gateway reads which gateways may forward certificates: its own two keys, and the keys of
+// a trust.
+func (p *parser) gateway(f *Forwarded, n *yaml.Node) {
 	m := p.Map(n, "gateway", append([]string{"fingerprints", "names"}, trustKeys...)...)
-	f.pins = p.pins(m["fingerprints"])
-	for _, name := range p.nameds(m["names"], "names") {
-		f.names = append(f.names, name.name)
+	f.Pins = p.pins(m["fingerprints"])
+	for _, name := range p.scalars(m["names"], "names") {
+		f.Names = append(f.Names, name.Value)
 	}
-	if n.Kind == yaml.MappingNode && len(f.pins)+len(f.names) == 0 && m["fingerprints"] == nil && m["names"] == nil {
+	if n.Kind == yaml.MappingNode && len(f.Pins)+len(f.Names) == 0 && m["fingerprints"] == nil && m["names"] == nil {
 		p.Say(n, "gateway names nobody", "fingerprints: [SHA-256], or names: [gateway.acme.example]")
 	}
 	for _, key := range trustKeys {
 		if m[key] != nil {
-			f.gateway = p.trustOf(n, m)
+			f.Gateway = p.trustOf(n, m)
 			return
 		}
 	}

@@ -1,4 +1,4 @@
-package mtlsguard
+package audit
 
 import (
 	"bytes"
@@ -22,8 +22,8 @@ var writtenAt = regexp.MustCompile(`^\{"time":"[^"]*",`)
 func logged(t *testing.T, open func(*bytes.Buffer) *slog.Logger, req *http.Request, o middleware.Outcome) string {
 	t.Helper()
 	var out bytes.Buffer
-	e := newEvents(open(&out), new(atomic.Uint64))
-	e.decision(req, &o)
+	e := New(open(&out), new(atomic.Uint64))
+	e.LogDecision(req, &o)
 	if !e.backlog.Wait(5 * time.Second) {
 		t.Fatal("the log took nothing")
 	}
@@ -38,8 +38,9 @@ func ours(out *bytes.Buffer) *slog.Logger { return JSONLog(out, nil) }
 
 func slogs(out *bytes.Buffer) *slog.Logger { return slog.New(slog.NewJSONHandler(out, nil)) }
 
-// JSONLog writes what slog writes, byte for byte, whatever a caller puts into a request.
-func FuzzL7_JSONLog(f *testing.F) {
+// JSONLog writes what slog writes, byte for byte, for any text in a request.
+// Covers L7.
+func FuzzJSONLogWritesWhatSlogWrites(f *testing.F) {
 	for _, path := range []string{"/orders/7", `/a"b\c`, "/\u2028\u202e", "/\xff\x00", "\b\f\n\r\t\v\x7f\ufffd\u2029", "/<script>&", strings.Repeat("/é", 400)} {
 		f.Add(path, path, "192.0.2.1:5", "", true, int64(250))
 	}
@@ -58,16 +59,17 @@ func FuzzL7_JSONLog(f *testing.F) {
 	})
 }
 
-// Lines about decisions and records of another kind keep their order, and a log that
-// fails loses only itself.
-func TestL9_LinesAndRecordsInOrder(t *testing.T) {
+// Lines about decisions and other records keep their order. A log that fails, or panics,
+// holds up nothing.
+// Covers L9.
+func TestLinesAndRecordsKeepTheirOrder(t *testing.T) {
 	var out bytes.Buffer
-	e := newEvents(JSONLog(&out, nil), new(atomic.Uint64))
+	e := New(JSONLog(&out, nil), new(atomic.Uint64))
 	for range 50 {
-		e.decision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
-		e.note("reload", "configuration in force", "ok")
+		e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+		e.LogEvent("reload", "configuration in force", "ok")
 	}
-	e.flush()
+	e.Flush()
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 100 {
 		t.Fatalf("%d lines, want 100", len(lines))
@@ -78,9 +80,9 @@ func TestL9_LinesAndRecordsInOrder(t *testing.T) {
 		}
 	}
 	for _, w := range []failing{{}, {panics: true}} {
-		e = newEvents(JSONLog(w, nil), new(atomic.Uint64))
+		e = New(JSONLog(w, nil), new(atomic.Uint64))
 		for range 3 {
-			e.decision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+			e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
 			if !e.backlog.Wait(5 * time.Second) {
 				t.Fatal("a failing log holds up what follows")
 			}
@@ -97,18 +99,18 @@ func (f failing) Write([]byte) (int, error) {
 	return 0, errors.New("no space")
 }
 
-// A logger derived from JSONLog is slog's own, with what was added.
+// A logger derived from JSONLog by With writes the attributes that were added.
 func TestJSONLogWith(t *testing.T) {
 	var out bytes.Buffer
-	e := newEvents(JSONLog(&out, nil).With("service", "orders"), new(atomic.Uint64))
-	e.decision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
-	e.flush()
+	e := New(JSONLog(&out, nil).With("service", "orders"), new(atomic.Uint64))
+	e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+	e.Flush()
 	if !strings.Contains(out.String(), `"service":"orders"`) || !strings.Contains(out.String(), `"user":"alice"`) {
 		t.Errorf("wrote %s", out.String())
 	}
 }
 
-// What a decision costs in the log, beside slog.
+// BenchmarkDecisionLine measures the line of a decision, and the same through slog.
 func BenchmarkDecisionLine(b *testing.B) {
 	for _, log := range []struct {
 		name string
@@ -118,14 +120,14 @@ func BenchmarkDecisionLine(b *testing.B) {
 		{"slog", func() *slog.Logger { return slog.New(slog.NewJSONHandler(discard{}, nil)) }},
 	} {
 		b.Run(log.name, func(b *testing.B) {
-			e := newEvents(log.open(), new(atomic.Uint64))
+			e := New(log.open(), new(atomic.Uint64))
 			req := &http.Request{RemoteAddr: "192.0.2.1:50123"}
 			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/orders/7", Port: "internal", Rule: "policy.csv:7", Identity: &identity.Identity{User: "alice", MappingID: "alice"}}
 			b.ReportAllocs()
 			for b.Loop() {
-				e.decision(req, &o)
+				e.LogDecision(req, &o)
 			}
-			e.flush()
+			e.Flush()
 		})
 	}
 }

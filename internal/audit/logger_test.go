@@ -1,4 +1,4 @@
-package mtlsguard
+package audit
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// One leaf may come with another chain: the line names the issuer of this chain, not of
-// the first that was logged.
+// One leaf may come with another chain: the line names the issuer of this chain, not the
+// issuer of the first chain that was logged.
 // Covers L13.
 func TestLineNamesTheIssuerOfItsOwnChain(t *testing.T) {
 	t.Parallel()
@@ -36,16 +36,16 @@ func TestLineNamesTheIssuerOfItsOwnChain(t *testing.T) {
 		return out
 	}
 	var out bytes.Buffer
-	e := newEvents(ours(&out), new(atomic.Uint64))
+	e := New(ours(&out), new(atomic.Uint64))
 	var want []string
 	for range 2 {
 		for _, v := range []struct{ anchor, issuer *testpki.Pair }{{oldRoot, oldCA}, {newRoot, newCA}} {
 			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/", Port: "p", Verified: verified(v.anchor, v.issuer)}
-			e.decision(&http.Request{}, &o)
+			e.LogDecision(&http.Request{}, &o)
 			want = append(want, trust.FingerprintOf(v.issuer.Cert).String())
 		}
 	}
-	e.flush()
+	e.Flush()
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != len(want) {
 		t.Fatalf("%d lines, want %d", len(lines), len(want))

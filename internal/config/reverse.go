@@ -1,0 +1,100 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Reverse lists the gateways that this server dials. To the guard the tunnels to them are
+// one port with a name.
+type Reverse struct {
+	Port                        // name, certificate, trust of the callers, and settings of the guard
+	Gateways, Services []string // addresses to dial, and services to register for
+	ServerName         string   // empty: the host of the address
+	Pins               []trust.Digest
+	Names              []string
+	Gateway            *Trust
+}
+
+const defaultTunnel = "tunnel"
+
+// reverse reads which gateways this server dials, and which callers it serves through them.
+func (p *parser) reverse(n *yaml.Node) *Reverse {
+	m := p.Map(n, "reverse", "name", "gateways", "services", "server_name", "certificate", "gateway", "clients",
+		"strict", "unmapped", "methods", "server_names")
+	out := &Reverse{Port: Port{Position: Position{n}, Name: defaultTunnel, Strict: true, ClientAuth: ports.Request}}
+	if n.Kind != yaml.MappingNode {
+		return out // reported by Map
+	}
+	if m["name"] != nil {
+		out.Name = p.Text(m["name"], "name")
+	}
+	if line, twice := p.names[out.Name]; twice {
+		p.Say(at(m["name"], n), fmt.Sprintf("name %q is taken", out.Name), fmt.Sprintf("the port in line %d has it; reverse: {name: …} is another's", line))
+	} else if !portName.MatchString(out.Name) {
+		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no port name", out.Name), "letters, digits and . _ - after the first, at most 64")
+	}
+	out.Gateways = p.atLeastOne(n, m["gateways"], "gateways", "gateways: [\"gateway.acme.example:8444\"]", func(text string) bool {
+		host, service, err := net.SplitHostPort(text)
+		if err != nil || host == "" || service == "" {
+			return false
+		}
+		number, err := net.LookupPort("tcp", service)
+		return err == nil && number > 0
+	})
+	out.Services = p.atLeastOne(n, m["services"], "services", "services: [orders], as the gateway knows them", serviceName.MatchString)
+	if out.ServerName = p.Text(m["server_name"], "server_name"); out.ServerName != "" && (hostname.HasPort(out.ServerName) || !hostname.Valid(hostname.Canonical(out.ServerName))) {
+		p.Say(m["server_name"], fmt.Sprintf("server_name: %q is not a host name", out.ServerName), "a name that the gateway's certificate has")
+	}
+	p.certificate(&out.Port, n, m["certificate"])
+	p.gatewayDialled(out, n, m["gateway"])
+	if m["clients"] != nil {
+		out.Trust = p.trust(m["clients"])
+	} else {
+		p.Say(n, "reverse has no clients", "clients: {anchors: [FILE]} with the CA of your users; what the gateway believed is not asked")
+	}
+	p.callers(&out.Port, m)
+	return out
+}
+
+// atLeastOne reads a list of one or more, each once.
+func (p *parser) atLeastOne(around, n *yaml.Node, key, hint string, fine func(string) bool) []string {
+	var out []string
+	for _, one := range p.scalars(n, key) {
+		switch {
+		case !fine(one.Value):
+			p.Say(one.node, fmt.Sprintf("%s: %q is none", key, one.Value), hint)
+		case slices.Contains(out, one.Value):
+			p.Say(one.node, fmt.Sprintf("%s: %q is there twice", key, one.Value), "once is enough")
+		default:
+			out = append(out, one.Value)
+		}
+	}
+	if n == nil || n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		p.Say(at(n, around), "reverse has no "+key, hint)
+	}
+	return out
+}
+
+// gatewayDialled reads how gateways are verified. They are TLS servers here.
+func (p *parser) gatewayDialled(out *Reverse, around, n *yaml.Node) {
+	if n == nil {
+		p.Say(around, "reverse has no gateway: anybody could be it", "gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
+		return
+	}
+	var f Forwarded
+	p.gateway(&f, n)
+	out.Pins, out.Names, out.Gateway = f.Pins, f.Names, f.Gateway
+	if f.Gateway != nil {
+		f.Gateway.Usage = trust.ServerAuth
+	} else if n.Kind == yaml.MappingNode {
+		p.Say(n, "nothing says who issues the gateway's certificate", "anchors: [FILE] with the CA of the gateway, and of no user")
+	}
+}

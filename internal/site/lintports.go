@@ -1,0 +1,108 @@
+package site
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// port looks at one port.
+func (x *linter) port(p config.Port, g *Port) {
+	at := x.atPort(p)
+	if !p.Authorizes() {
+		x.ending(p, g)
+		return
+	}
+	x.open(p, at)
+	if p.Unmapped != "" && p.Unmapped != identity.Default {
+		x.say("ports", at, fmt.Sprintf("on port %s every believed certificate that is nobody's is user %s", p.Name, p.Unmapped), "a mapping for each, and no unmapped")
+	}
+	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) }) {
+		x.say("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
+	}
+	x.ending(p, g)
+}
+
+// ending tells of certificates and lists that end.
+func (x *linter) ending(p config.Port, g *Port) {
+	if g.Config.Certificate != nil {
+		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
+			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, c.Leaf.NotAfter, "renew it; a reload takes the new file")
+		}
+	}
+	for _, t := range g.Trusts() {
+		x.trust(p, t)
+	}
+}
+
+// open tells what a port lets nobody in particular do.
+func (x *linter) open(p config.Port, at mistake.Mistake) {
+	switch {
+	case p.Strict && p.ClientAuth == ports.None:
+		x.say("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "client_cert: request, or strict: false")
+	case p.Strict:
+	case !x.g.Engine.HasRuleFor(identity.Default):
+		x.say("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "strict: true says the same")
+	default:
+		var by []string
+		for _, r := range x.rules {
+			if r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) && x.covers(r.Subject) {
+				by = append(by, fmt.Sprintf("%s %s (line %d)", r.Method, r.Path, r.Line))
+			}
+		}
+		if len(by) > 0 {
+			x.say("ports", at, fmt.Sprintf("port %s is open to Default: without a certificate anyone may %s", p.Name, strings.Join(by, ", ")), "strict: true, unless this is meant")
+		}
+	}
+}
+
+// covers reports whether Default is a subject.
+func (x *linter) covers(subject string) bool {
+	if group, ok := strings.CutPrefix(subject, "group:"); ok {
+		return slices.Contains(x.g.Engine.Groups(identity.Default), group)
+	}
+	return subject == "user:"+identity.Default
+}
+
+// trust looks at the ends of what a port believes by.
+func (x *linter) trust(p config.Port, t *Trust) {
+	at := x.atPort(p)
+	if p.Trust != nil && t.Verifier != nil {
+		at.Line = p.Trust.Line()
+	}
+	for _, a := range t.Verifier.Anchors() {
+		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), a.NotAfter, "put its successor beside it in anchors, before the clients change")
+	}
+	if until := t.Verifier.FreshUntil(); !until.IsZero() {
+		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
+			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), until, "fetch renews it, or whoever writes it is late")
+		}
+	}
+}
+
+// gateways looks for authorities that issue for gateways and for users.
+func (x *linter) gateways() {
+	for i := range x.g.Ports {
+		g := &x.g.Ports[i]
+		if g.Guard.Forwarded == nil {
+			continue
+		}
+		gateway := g.Guard.Forwarded.GatewayTrust()
+		at := x.atPort(x.file.Ports[i])
+		for j := range x.g.Ports {
+			u := &x.g.Ports[j]
+			name := x.file.Ports[j].Name
+			users := u.callersTrust()
+			if users != nil && gateway.SharesAnchor(users) {
+				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: who gets a certificate there may be taken for a gateway", x.file.Ports[i].Name, name),
+					"an authority of their own for gateways, or fingerprints and no names")
+			}
+		}
+	}
+}
