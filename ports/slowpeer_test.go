@@ -317,3 +317,32 @@ func TestHandlersOwnDeadlineCounts(t *testing.T) {
 		})
 	}
 }
+
+// A deadline for reading that a handler sets takes the place of Limits.Idle on HTTP/2,
+// as one for writing does. Covers H15.
+func TestHandlersOwnReadDeadlineCounts(t *testing.T) {
+	t.Parallel()
+	const own = 6 * time.Second
+	took := make(chan time.Duration, 1)
+	p := onSmall(t, brisk(t, ports.Require), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		if err := http.NewResponseController(w).SetReadDeadline(start.Add(own)); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		took <- time.Since(start)
+	}))
+	client := dialSmall(t, p, clientConfig(alice, h2only))
+	f := &framer{client}
+	f.preface()
+	f.request(1, "/", false) // and no body
+	client.reading()
+	select {
+	case after := <-took:
+		if after < own-time.Second/10 || after > own+3*time.Second {
+			t.Errorf("a deadline of %v ended the body after %v", own, after)
+		}
+	case <-time.After(2 * patience):
+		t.Error("the handler still reads")
+	}
+}

@@ -44,6 +44,7 @@ type stream struct {
 
 	out, in  progress
 	answered atomic.Bool // the handler has begun to write
+	askedIn  atomic.Bool // the handler has set a deadline for reading
 
 	cutOut, cutIn bool // what the sweep has ended already
 
@@ -170,7 +171,7 @@ func (l *streams) sweep(now time.Duration) {
 			s.cutOut = true
 			actions = append(actions, s.cutWrite)
 		}
-		if !s.cutIn && !s.answered.Load() && s.in.stalled(now, 1, s.idle) {
+		if !s.cutIn && !s.askedIn.Load() && !s.answered.Load() && s.in.stalled(now, 1, s.idle) {
 			s.cutIn = true
 			actions = append(actions, s.cutRead)
 		}
@@ -271,6 +272,13 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 	s.asked = true
 	s.deadline.Store(sinceEpoch(t))
 	return s.http2Writer.SetWriteDeadline(t)
+}
+
+// SetReadDeadline is for http.ResponseController: the handler's own deadline takes the
+// place of Limits.Idle.
+func (s *stream) SetReadDeadline(t time.Time) error {
+	s.askedIn.Store(!t.IsZero())
+	return s.http2Writer.SetReadDeadline(t)
 }
 
 // streamBody is the body of a request on HTTP/2.

@@ -39,7 +39,8 @@ type ServerConfig struct {
 	ServerName string
 	// Certificate is the server's own, by which the gateway knows it. It is asked for
 	// every connection, and every second: when it answers with another certificate than
-	// that of a tunnel, the tunnel is replaced. It must not block.
+	// that of a tunnel, the tunnel is replaced. It must not block, and must not ask the
+	// Context of its argument, which has ended by then.
 	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	// Clients judges the callers' certificates that gateways state.
 	Clients *trust.Verifier

@@ -21,6 +21,9 @@ const maxCRLAge = 7 * 24 * time.Hour
 // serialSize is the most that RFC 5280 section 4.1.2.2 allows.
 const serialSize = 20
 
+// maxSigners bounds the answers that a list keeps about who signed it.
+const maxSigners = 1024
+
 // reasonRemoved is removeFromCRL (RFC 5280 section 5.3.1), for delta lists only.
 const reasonRemoved = 8
 
@@ -208,6 +211,9 @@ func (l *crl) signedBy(issuer *x509.Certificate) bool {
 	defer l.mu.Unlock()
 	ok, asked := l.signers[key]
 	if !asked {
+		if len(l.signers) >= maxSigners {
+			clear(l.signers) // an authority below an anchor may issue itself anew without end
+		}
 		ok = signedBy(l.list, issuer)
 		l.signers[key] = ok
 	}
