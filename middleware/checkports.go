@@ -13,8 +13,8 @@ import (
 // is no port: with a mistyped name, the port that is meant would have the general
 // settings. With Config.Ports, it names every port that is missing there.
 //
-// Where a port of a ports.Server is not in PerPort, the server checks the handler that
-// Handler returns, and refuses to serve. A program that wraps that handler calls
+// Where a port of a ports.Server is not in PerPort, the server checks a handler that
+// Handler or Identify returned, and refuses to serve. A program that wraps it calls
 // CheckPorts itself, with all its ports. It is safe for concurrent use.
 func (g *Guard) CheckPorts(all ...*ports.Port) error {
 	s := g.snapshot.Load()

@@ -43,8 +43,12 @@ func TestMistypedPortInPerPortIsAnError(t *testing.T) {
 			port := newPort(t, "internal", ports.Request)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			server := &ports.Server{Handler: newGuard(t, x.change...).Handler(http.NotFoundHandler()), Ports: []*ports.Port{port}, Ready: cancel}
+			guard, handler := newGuard(t, x.change...), http.NotFoundHandler()
+			server := &ports.Server{Handler: guard.Handler(handler), Ports: []*ports.Port{port}, Ready: cancel}
 			err := server.Serve(ctx)
+			if parts := (&ports.Server{Handler: guard.Identify(guard.Authorize(handler)), Ports: []*ports.Port{port}}).Serve(ctx); x.wrong != "" && parts == nil {
+				t.Error("Identify is not checked")
+			}
 			if x.wrong == "" && err != nil || x.wrong != "" && (err == nil || !strings.Contains(err.Error(), x.wrong)) {
 				t.Errorf("Serve: %v, want an error that names %s", err, x.wrong)
 			}

@@ -50,13 +50,13 @@ func (g *Guard) Reconfigure(c Config) error {
 // Handler guards next: Identify and Authorize in one. It has the shape that chi's
 // Use takes.
 func (g *Guard) Handler(next http.Handler) http.Handler {
-	return &handler{g, next}
+	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, w, r) }}
 }
 
-// handler is next behind a Guard.
+// handler is what stands behind a Guard.
 type handler struct {
 	guard *Guard
-	next  http.Handler
+	http.HandlerFunc
 }
 
 // CheckPorts is called by ports.Server. A server may have some of a guard's ports: an
@@ -69,8 +69,8 @@ func (h *handler) CheckPorts(all ...*ports.Port) error {
 	return h.guard.CheckPorts(all...)
 }
 
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s := h.guard.snapshot.Load()
+func (g *Guard) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	s := g.snapshot.Load()
 	if s == nil {
 		refuseAll(w)
 		return
@@ -85,18 +85,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.observe(r, &o, start)
 	if o.hop != nil {
-		o.hop.answer.begin(h.guard, w, r, &o)
+		o.hop.answer.begin(g, w, r, &o)
 		defer o.hop.answer.end()
 	}
 	inner := s.passOn(r, identity.NewContext(r.Context(), o.Identity))
 	defer keepForm(r, inner)
-	h.next.ServeHTTP(w, inner)
+	next.ServeHTTP(w, inner)
 }
 
 // Identify does everything but ask the policy. What it lets through has an
 // identity, and no right to anything yet: Authorize must follow inside.
 func (g *Guard) Identify(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &handler{g, func(w http.ResponseWriter, r *http.Request) {
 		s := g.snapshot.Load()
 		if s == nil {
 			refuseAll(w)
@@ -118,7 +118,7 @@ func (g *Guard) Identify(next http.Handler) http.Handler {
 		inner := s.passOn(r, context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o}))
 		defer keepForm(r, inner)
 		next.ServeHTTP(w, inner)
-	})
+	}}
 }
 
 // Authorize asks the policy about a request that Identify let through, with the
