@@ -22,7 +22,11 @@ func (s *snapshot) passOn(r *http.Request, ctx context.Context) *http.Request {
 
 // keepForm passes the form that the handler has parsed to the outer request. net/http
 // removes the files of its own request only: those of a copy would stay on the disk.
-func keepForm(outer, inner *http.Request) { outer.MultipartForm = inner.MultipartForm }
+func keepForm(outer, inner *http.Request) {
+	if inner.MultipartForm != nil { // else nothing is written to a request that is not ours
+		outer.MultipartForm = inner.MultipartForm
+	}
+}
 
 // withoutRawPath returns the request with the path that was authorised in both
 // forms of the URL.
