@@ -27,12 +27,13 @@ func Canonical(host string) string {
 	} else if i := strings.IndexByte(host, ':'); i >= 0 && isPort(host[i:]) {
 		host = host[:i]
 	}
+	host = strings.TrimSuffix(host, ".")
 	if strings.IndexByte(host, ':') >= 0 || host != "" && '0' <= host[len(host)-1] && host[len(host)-1] <= '9' {
 		if a, err := netip.ParseAddr(host); err == nil {
 			return a.Unmap().String()
 		}
 	}
-	return lower(strings.TrimSuffix(host, "."))
+	return lower(host)
 }
 
 // IsIP reports whether a canonical host is an IP address.

@@ -13,7 +13,7 @@ func TestCanonical(t *testing.T) {
 		{"api.acme.example", "api.acme.example"}, {"API.Acme.Example", "api.acme.example"}, {"api.acme.example.", "api.acme.example"}, {"api.acme.example:443", "api.acme.example"},
 		{"api.acme.example.:443", "api.acme.example"}, {"api:", "api"}, {"api..", "api."},
 		{"127.0.0.1", "127.0.0.1"}, {"127.0.0.1:8443", "127.0.0.1"}, {"[::1]", "::1"}, {"[::1]:8443", "::1"}, {"::1", "::1"}, {"[2001:DB8:0::1]:1", "2001:db8::1"}, {"[::ffff:127.0.0.1]", "127.0.0.1"},
-		{"", ""}, {"[::1", "[::1"}, {"[::1]x", "[::1]x"}, {"a:b", "a:b"}, {"a:1:2", "a:1:2"},
+		{"", ""}, {"127.0.0.1.", "127.0.0.1"}, {"::1.2.32.34.", "::102:2022"}, {"[::1].", "[::1]."}, {"[::1", "[::1"}, {"[::1]x", "[::1]x"}, {"a:b", "a:b"}, {"a:1:2", "a:1:2"},
 		{"\u212aelvin", "\u212aelvin"}, {"\u017fite", "\u017fite"}, {"ÄPI", "Äpi"}, // folded, they would be ASCII names, or another's
 	} {
 		if got := hostname.Canonical(row.host); got != row.want {
@@ -46,7 +46,7 @@ func TestValid(t *testing.T) {
 }
 
 func FuzzCanonical(f *testing.F) {
-	for _, s := range []string{"api.acme.example:443", "[::1]:1", "a..", "::ffff:1.2.3.4"} {
+	for _, s := range []string{"api.acme.example:443", "[::1]:1", "a..", "::ffff:1.2.3.4", "::1.2.32.34."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
