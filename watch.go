@@ -45,7 +45,7 @@ func (s *Server) remind(ctx context.Context) {
 		s.mu.Unlock()
 		told = s.alarm(current, told)
 		s.events.LogSuppressed(2 * time.Second)
-		if !sleep(ctx, remindEvery) {
+		if !fileset.Sleep(ctx, remindEvery) {
 			return
 		}
 	}
@@ -93,16 +93,4 @@ func (s *Server) look(ctx context.Context) {
 		calm = settled(f) // changed again, or a file that nobody has watched yet
 		return false
 	})
-}
-
-// sleep waits, and reports whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

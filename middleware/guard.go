@@ -50,7 +50,7 @@ func (g *Guard) Reconfigure(c Config) error {
 // Handler guards next: Identify and Authorize in one. It has the shape that chi's
 // Use takes.
 func (g *Guard) Handler(next http.Handler) http.Handler {
-	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, w, r) }}
+	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, everything, w, r) }}
 }
 
 // handler is what stands behind a Guard.
@@ -69,7 +69,14 @@ func (h *handler) CheckPorts(all ...*ports.Port) error {
 	return h.guard.CheckPorts(all...)
 }
 
-func (g *Guard) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+// Identify does everything but ask the policy. What it lets through has an
+// identity, and no right to anything yet: Authorize must follow inside.
+func (g *Guard) Identify(next http.Handler) http.Handler {
+	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, naming, w, r) }}
+}
+
+// serve takes the steps that a request from outside needs, and hands it to next.
+func (g *Guard) serve(next http.Handler, what stage, w http.ResponseWriter, r *http.Request) {
 	s := g.snapshot.Load()
 	if s == nil {
 		refuseAll(w)
@@ -79,46 +86,23 @@ func (g *Guard) serve(next http.Handler, w http.ResponseWriter, r *http.Request)
 	o.hop = s.hear(w, r)
 	s.clean(r)
 	start := s.clock()
-	if !s.guarded(r, &o, everything) {
+	if !s.guarded(r, &o, what) {
 		s.settle(w, r, &o, start)
 		return
 	}
-	s.observe(r, &o, start)
+	ctx := identity.NewContext(r.Context(), o.Identity)
+	if what == everything {
+		s.observe(r, &o, start)
+	} else { // Authorize has more to do, and observes then
+		ctx = context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o})
+	}
 	if o.hop != nil {
 		o.hop.answer.begin(g, w, r, &o)
 		defer o.hop.answer.end()
 	}
-	inner := s.passOn(r, identity.NewContext(r.Context(), o.Identity))
+	inner := s.passOn(r, ctx)
 	defer keepForm(r, inner)
 	next.ServeHTTP(w, inner)
-}
-
-// Identify does everything but ask the policy. What it lets through has an
-// identity, and no right to anything yet: Authorize must follow inside.
-func (g *Guard) Identify(next http.Handler) http.Handler {
-	return &handler{g, func(w http.ResponseWriter, r *http.Request) {
-		s := g.snapshot.Load()
-		if s == nil {
-			refuseAll(w)
-			return
-		}
-		var o Outcome
-		o.hop = s.hear(w, r)
-		s.clean(r)
-		start := s.clock()
-		if !s.guarded(r, &o, naming) {
-			s.settle(w, r, &o, start)
-			return
-		}
-		if o.hop != nil {
-			o.hop.answer.begin(g, w, r, &o)
-			defer o.hop.answer.end()
-		}
-		ctx := identity.NewContext(r.Context(), o.Identity)
-		inner := s.passOn(r, context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o}))
-		defer keepForm(r, inner)
-		next.ServeHTTP(w, inner)
-	}}
 }
 
 // Authorize asks the policy about a request that Identify let through, with the

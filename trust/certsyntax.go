@@ -144,7 +144,7 @@ func readPoint(s *cryptobyte.String) bool {
 		tag == der.Tag(0).Constructed().ContextSpecific() && !areGeneralNames(full)) {
 		return false
 	}
-	return !hasIssuer || areGeneralNames(issuer)
+	return (hasName || hasIssuer) && (!hasIssuer || areGeneralNames(issuer)) // one of them at least: else it is no point
 }
 
 // areSubtrees reports whether s is the content of a GeneralSubtrees (RFC 5280 section

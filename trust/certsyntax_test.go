@@ -156,3 +156,30 @@ func TestNameConstraintsWithAStrayAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A distribution point names itself or the list's issuer (RFC 5280 section 4.2.1.13).
+func TestEmptyDistributionPointIsRefused(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA("Client CA")
+	for what, row := range map[string]struct {
+		value []byte
+		good  bool
+	}{
+		"a URI":        {[]byte{0x30, 11, 0x30, 9, 0xa0, 7, 0xa0, 5, 0x86, 3, 'x', ':', 'y'}, true},
+		"empty":        {[]byte{0x30, 2, 0x30, 0}, false},
+		"reasons only": {[]byte{0x30, 6, 0x30, 4, 0x81, 2, 1, 2}, false},
+	} {
+		leaf := ca.Leaf("alice", func(c *x509.Certificate) {
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 31}, Value: row.value})
+		})
+		for _, profile := range []trust.Profile{trust.Strict, trust.Compatible} {
+			v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{ca.Cert}, Profile: profile})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := v.Verify(t.Context(), leaf.Presented()); (err == nil) != row.good {
+				t.Errorf("%s, profile %d: %v", what, profile, err)
+			}
+		}
+	}
+}

@@ -157,7 +157,7 @@ const rounds = 20
 // nil.
 func Settled(ctx context.Context, read func() Set, pause func(Set) time.Duration) Set {
 	for last, n := read(), 0; n < rounds; n++ {
-		if !sleep(ctx, pause(last)) {
+		if !Sleep(ctx, pause(last)) {
 			return nil
 		}
 		next := read()
@@ -169,8 +169,8 @@ func Settled(ctx context.Context, read func() Set, pause func(Set) time.Duration
 	return nil
 }
 
-// sleep waits, and reports whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
+// Sleep waits, and reports whether ctx is still alive.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
