@@ -87,7 +87,8 @@ type PortConfig struct {
 // snapshot is a compiled Config: one generation, one pointer, never changed.
 type snapshot struct {
 	Config
-	reusable  bool // answers of Map may be compared with Map, to see whether they may be reused
+	reusable  bool           // answers of Map may be compared with Map, to see whether they may be reused
+	source    certmap.Source // Map, where its answers may be reused at all
 	grouped   interface{ Groups(string) []string }
 	steady    bool // a user's groups stay the same while this snapshot does; else they are asked for every request
 	others    *port
@@ -135,6 +136,7 @@ func compile(c Config) (*snapshot, error) {
 		wrong.Add(mistake.Mistake{What: "Config.Policy is nil", Hint: "policy.New says what a user may do"})
 	}
 	s.reusable = c.Map != nil && reflect.TypeOf(c.Map).Comparable()
+	s.source, _ = c.Map.(certmap.Source)
 	s.grouped, _ = c.Policy.(interface{ Groups(string) []string })
 	s.steady = s.grouped == nil || policy.Fixed(c.Policy)
 	s.others = compilePort(&wrong, "Config", PortConfig{

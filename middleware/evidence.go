@@ -143,8 +143,7 @@ func (s *snapshot) mayReuse(m *certmap.Match) bool {
 // current reports whether the mapper would still give the answers of a generation.
 // There is one only where mayReuse was true before.
 func (s *snapshot) current(generation uint64) bool {
-	source, ok := s.Map.(certmap.Source)
-	return ok && source.Generation() == generation
+	return s.source != nil && s.source.Generation() == generation
 }
 
 // withoutCertificate is step 4: nothing was sent. c is nil for a tunnelled request,
