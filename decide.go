@@ -25,7 +25,7 @@ import (
 )
 
 // Question is a request that nobody has sent: what would the server say to it?
-type Question struct {
+type ExplainRequest struct {
 	Port         string              // a port of the configuration
 	Method       string              // empty is GET
 	Path         string              // the target as it would be sent, "/orders/7?all=1"; empty is /
@@ -60,7 +60,7 @@ type Explanation struct {
 //
 // The error is a mistake of the question. Nothing is logged or counted. It waits for
 // a reload that is under way.
-func (s *Server) Explain(ctx context.Context, q Question) (Explanation, error) {
+func (s *Server) Explain(ctx context.Context, q ExplainRequest) (Explanation, error) {
 	s.reloading.Lock() // mappings and rules below are those that the guard decides by
 	defer s.reloading.Unlock()
 	g := s.current
@@ -105,7 +105,7 @@ func (s *Server) Explain(ctx context.Context, q Question) (Explanation, error) {
 }
 
 // find checks a question, fills in what it leaves out, and finds its port.
-func (s *Server) find(g *site.Generation, q *Question) (int, error) {
+func (s *Server) find(g *site.Generation, q *ExplainRequest) (int, error) {
 	var wrong mistake.List
 	at := -1
 	var names []string
@@ -156,7 +156,7 @@ func (s *Server) find(g *site.Generation, q *Question) (int, error) {
 // serveOnce sends a question through an http.Server that the port has configured, and
 // returns the status of the answer. The request comes by a pipe, and as if it had come
 // by the connection that conn stands for.
-func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *Question, ask func(*http.Request)) (int, error) {
+func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *ExplainRequest, ask func(*http.Request)) (int, error) {
 	inner, outer := net.Pipe()
 	defer outer.Close()
 	stop := context.AfterFunc(ctx, func() { outer.Close() })

@@ -304,7 +304,7 @@ func TestExplainAgrees(t *testing.T) {
 			for _, version := range versions {
 				label := fmt.Sprintf("%q on %s, TLS %#x", name, port, version)
 				w, why := a.connect(port, "api.acme.example", who, version)
-				x, err := a.server.Explain(t.Context(), mtlsguard.Question{Port: port, Host: "api.acme.example", Certificates: presented})
+				x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: port, Host: "api.acme.example", Certificates: presented})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -331,7 +331,7 @@ func TestExplainAgrees(t *testing.T) {
 							w, _ = a.connect(port, "api.acme.example", who, version)
 						}
 						status, said, closed := a.live(w, method, path, host, "")
-						x, err := a.server.Explain(t.Context(), mtlsguard.Question{
+						x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{
 							Port: port, Method: method, Path: path, Host: host, ServerName: "api.acme.example", Certificates: presented,
 						})
 						requests++
@@ -401,7 +401,7 @@ func TestExplainAgreesOverHTTP2(t *testing.T) {
 					t.Fatal(err)
 				}
 				res.Body.Close()
-				x, err := a.server.Explain(t.Context(), mtlsguard.Question{Port: "open", Method: method, Path: path, Certificates: presented})
+				x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "open", Method: method, Path: path, Certificates: presented})
 				a.mu.Lock()
 				if err != nil || res.ProtoMajor != 2 || sayings(x.Outcome) != sayings(a.said) {
 					t.Errorf("%q: %s %s, %s:\nexplain: %s, %v\nserver:  %s", name, method, path, res.Proto, sayings(x.Outcome), err, sayings(a.said))
@@ -446,7 +446,7 @@ func TestExplainAgreesBehindAGateway(t *testing.T) {
 				header[name], sent = []string{value}, line+"\r\n"
 			}
 			_, said, _ := a.live(w, "GET", path, "localhost", sent)
-			x, err := a.server.Explain(t.Context(), mtlsguard.Question{Port: "gateway", Path: path, Certificates: presented, Header: header})
+			x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "gateway", Path: path, Certificates: presented, Header: header})
 			if err != nil || sayings(x.Outcome) != sayings(said) {
 				t.Errorf("%s %.60s:\nexplain: %s, %v\nserver:  %s", path, line, sayings(x.Outcome), err, sayings(said))
 			}
@@ -466,7 +466,7 @@ func TestExplainTellsWhy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := a.server.Explain(t.Context(), mtlsguard.Question{Port: "require", Path: "/orders/7", Certificates: certs})
+	x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "require", Path: "/orders/7", Certificates: certs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,7 +497,7 @@ func TestExplainAgreesOnTheSizeOfAHead(t *testing.T) {
 	defer w.Close()
 	for _, size := range []int{1000, 64 << 10, 70 << 10} {
 		value := strings.Repeat("x", size)
-		x, err := a.server.Explain(t.Context(), mtlsguard.Question{Port: "open", Path: "/public/a", Header: http.Header{"X-Filler": {value}}})
+		x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "open", Path: "/public/a", Header: http.Header{"X-Filler": {value}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -514,7 +514,7 @@ func TestExplainAgreesOnTheSizeOfAHead(t *testing.T) {
 func TestExplainRefusesQuestions(t *testing.T) {
 	t.Parallel()
 	a := newAgreeing(t)
-	for _, q := range []mtlsguard.Question{
+	for _, q := range []mtlsguard.ExplainRequest{
 		{Port: "nowhere"}, {},
 		{Port: "none", Path: "/\r\nX: y"}, {Port: "none", Method: "GET /x HTTP/1.1\nHost: y\n\nGET"}, {Port: "none", Host: "a\r\nClient-Cert: x"},
 	} {
@@ -548,7 +548,7 @@ func TestExplainWhileReloading(t *testing.T) {
 		}
 	}()
 	for asked := 0; ; asked++ {
-		x, err := server.Explain(t.Context(), mtlsguard.Question{Port: "internal", Path: "/whoami", Certificates: s.alice.Presented()})
+		x, err := server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "internal", Path: "/whoami", Certificates: s.alice.Presented()})
 		if err != nil {
 			t.Fatal(err)
 		}

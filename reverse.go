@@ -79,10 +79,10 @@ func (s *Server) run(ctx context.Context, server *ports.Server, tunnels *reverse
 // swapTunnels puts another trust in force for gateways and their callers.
 func (s *Server) swapTunnels(g *site.Generation) error {
 	inner := s.tunnels.Load()
-	if inner == nil || g.Tunnel.Config.Clients == s.current.Tunnel.Config.Clients && sameGateways(g.Tunnel.Config.Trust, s.current.Tunnel.Config.Trust) {
+	if inner == nil || g.Tunnel.Config.Users == s.current.Tunnel.Config.Users && sameGateways(g.Tunnel.Config.Gateways, s.current.Tunnel.Config.Gateways) {
 		return nil // the certificate is asked for
 	}
-	return inner.Reconfigure(g.Tunnel.Config.Trust, g.Tunnel.Config.Clients)
+	return inner.Reconfigure(g.Tunnel.Config.Gateways, g.Tunnel.Config.Users)
 }
 
 func sameGateways(a, b forwarded.Gateways) bool {
@@ -115,7 +115,7 @@ func (s *Server) fixedReverse(g *site.Generation, say func(line int, what string
 	case old == nil:
 		say(t.Line, "reverse is new")
 	case t.Config.Name != old.Config.Name || t.Config.ServerName != old.Config.ServerName ||
-		!slices.Equal(t.Config.Gateways, old.Config.Gateways) || !slices.Equal(t.Config.Services, old.Config.Services):
+		!slices.Equal(t.Config.Addrs, old.Config.Addrs) || !slices.Equal(t.Config.Services, old.Config.Services):
 		say(t.Line, "reverse has another name, server_name, gateways or services")
 	}
 }
@@ -125,7 +125,7 @@ func (s *Server) fixedReverse(g *site.Generation, say func(line int, what string
 func (s *Server) tunnelStatus(g *site.Generation, out *Status) {
 	if g.Tunnel != nil {
 		out.Gateways = map[string]int{}
-		for _, addr := range g.Tunnel.Config.Gateways {
+		for _, addr := range g.Tunnel.Config.Addrs {
 			out.Gateways[addr] = 0
 		}
 		open := 0
@@ -149,7 +149,7 @@ func (s *Server) tunnelStatus(g *site.Generation, out *Status) {
 		}
 	}
 	served := false
-	for _, c := range s.gateway.Conns() {
+	for _, c := range s.gateway.Tunnels() {
 		for _, service := range c.Services {
 			if n, ok := out.Services[service]; ok && !c.Draining {
 				out.Services[service] = n + 1

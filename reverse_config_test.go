@@ -193,15 +193,15 @@ func TestReverseExplain(t *testing.T) {
 	d := newDMZ(t)
 	outer, inner := d.both()
 	alice := []*x509.Certificate{d.alice.Cert}
-	x, err := outer.server.Explain(t.Context(), mtlsguard.Question{Port: "external", Path: "/secret", Certificates: alice})
+	x, err := outer.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "external", Path: "/secret", Certificates: alice})
 	if err != nil || !x.Allowed || x.Policy != nil || x.Mapping != nil {
 		t.Errorf("%+v, %v", x, err)
 	}
-	if x, err := outer.server.Explain(t.Context(), mtlsguard.Question{Port: "external", Path: "/a//b", Certificates: alice}); err != nil || x.Allowed || x.Reason != "ambiguous-path" {
+	if x, err := outer.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "external", Path: "/a//b", Certificates: alice}); err != nil || x.Allowed || x.Reason != "ambiguous-path" {
 		t.Errorf("%+v, %v", x, err)
 	}
 	for server, port := range map[*mtlsguard.Server]string{outer.server: "registrations", inner.server: "tunnel"} {
-		if _, err := server.Explain(t.Context(), mtlsguard.Question{Port: port, Certificates: alice}); len(mtlsguard.Mistakes(err)) != 1 {
+		if _, err := server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: port, Certificates: alice}); len(mtlsguard.Mistakes(err)) != 1 {
 			t.Errorf("%s: %v", port, err)
 		}
 	}

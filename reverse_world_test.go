@@ -99,7 +99,7 @@ func (d *dmz) inside() *site {
 // through answers "user via port".
 func through(w http.ResponseWriter, r *http.Request) {
 	id, _ := identity.FromContext(r.Context())
-	if hop, ok := reverse.Via(r.Context()); id.Via == identity.Tunnel && (!ok || hop.Gateway.Leaf() == nil) {
+	if hop, ok := reverse.HopFromContext(r.Context()); id.Via == identity.Tunnel && (!ok || hop.Gateway.Leaf() == nil) {
 		io.WriteString(w, "no hop ")
 	}
 	for name := range r.Header {

@@ -48,7 +48,7 @@ type Options struct {
 	// Shadow asks Casbin again about one decision in so many, off the request's way; a
 	// difference is an error in the log. 0 asks never. Casbin's own copy of the policy
 	// takes some seven times the memory of ours.
-	Shadow int
+	ShadowEvery int
 	// Ready is called once by Serve, when every port accepts; where there is none, when
 	// the first gateway sends requests.
 	Ready func()
@@ -193,12 +193,12 @@ func (s *Server) guardOptions(number uint64) middleware.Config {
 
 // decider is the policy, with its shadow where one is wanted.
 func (s *Server) decider(g *site.Generation) (policy.Decider, error) {
-	if s.options.Shadow == 0 {
+	if s.options.ShadowEvery == 0 {
 		return g.Engine, nil
 	}
-	shadow, err := policy.NewShadow(g.Engine, s.options.Shadow, s.events.LogDifference)
+	shadow, err := policy.NewShadow(g.Engine, s.options.ShadowEvery, s.events.LogDifference)
 	if err != nil {
-		return nil, fmt.Errorf("Options.Shadow: %w", err)
+		return nil, fmt.Errorf("Options.ShadowEvery: %w", err)
 	}
 	s.shadow.Store(shadow)
 	return shadow, nil

@@ -150,7 +150,7 @@ func TestMappingsEndByTheClockOfTheOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after a reload", "403 mapping-expired", "200 bob")
-	x, err := l.server.Explain(t.Context(), mtlsguard.Question{Port: "public", Path: "/whoami", Certificates: s.alice.Presented()})
+	x, err := l.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "public", Path: "/whoami", Certificates: s.alice.Presented()})
 	if err != nil || x.Allowed || x.Reason != reason.MappingExpired {
 		t.Errorf("explain: %v %v %v", err, x.Allowed, x.Reason)
 	}

@@ -11,7 +11,7 @@ import (
 // and agrees; a sample that makes no sense does not start.
 func TestShadow(t *testing.T) {
 	s := newSite(t)
-	l := s.start(mtlsguard.Options{Shadow: 1})
+	l := s.start(mtlsguard.Options{ShadowEvery: 1})
 	client := s.client(s.alice)
 	for _, round := range []string{"at the start", "after a reload"} {
 		for range 5 {
@@ -22,7 +22,7 @@ func TestShadow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := mtlsguard.Open(s.path("mtlsguard.yaml"), mtlsguard.Options{Shadow: -1}); err == nil {
+	if _, err := mtlsguard.Open(s.path("mtlsguard.yaml"), mtlsguard.Options{ShadowEvery: -1}); err == nil {
 		t.Error("Shadow: -1 is taken")
 	}
 }

@@ -28,7 +28,7 @@ type Status struct {
 	Services map[string]int
 }
 
-// ShadowStatus is what came of Options.Shadow since the configuration in force is.
+// ShadowStatus is what came of Options.ShadowEvery since the configuration in force is.
 type ShadowStatus struct {
 	Checked   uint64 // decisions that Casbin was asked about again
 	Different uint64 // of these: a defect of ours
@@ -137,7 +137,7 @@ func (s *Server) Status() Status {
 			Refused: byReason(&c.refused), Handshakes: byReason(&c.handshakes), FreshUntil: p.FreshUntil(),
 		}
 		if i < len(s.ports) {
-			ps.Connections = s.ports[i].Open()
+			ps.Connections = s.ports[i].ConnCount()
 		} else {
 			for _, n := range out.Gateways {
 				ps.Connections += n

@@ -30,7 +30,7 @@ func (t *Table) Map(_ context.Context, v trust.Verified, port string) (Match, er
 	if t == nil || v.IsZero() {
 		return Match{}, reason.Refuse(reason.Unmapped, "nothing is mapped") // nobody believed, or no table: nobody
 	}
-	if v.Usage() != trust.ClientAuth {
+	if v.Usage() != trust.UsageClient {
 		return Match{}, reason.Refuse(reason.WrongUsage, "the certificate was not judged as a client's") // a server's is no user's
 	}
 	f := tally{table: t, v: v, port: port, now: t.now()}

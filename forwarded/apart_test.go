@@ -101,6 +101,6 @@ func verify(t *testing.T, r *forwarded.Receiver, who *testpki.Pair) error {
 	if len(chain) > 0 {
 		h.Set("Client-Cert-Chain", strings.Join(chain, ", "))
 	}
-	_, err := r.Verify(t.Context(), r.Take(h, nil))
+	_, err := r.Verify(t.Context(), r.Read(h, nil))
 	return err
 }

@@ -83,7 +83,7 @@ func TestRepeatedStatementsAllocateNothing(t *testing.T) {
 	for name, p := range products {
 		r, h := receiver(t, p.topology()), request(p, w.alice)
 		once := func() {
-			if _, err := r.Verify(t.Context(), r.Take(h, nil)); err != nil {
+			if _, err := r.Verify(t.Context(), r.Read(h, nil)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -106,7 +106,7 @@ func BenchmarkRepeated(b *testing.B) {
 			r, h, ctx := receiver(b, p.topology()), request(p, who), b.Context()
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := r.Verify(ctx, r.Take(h, nil)); err != nil {
+				if _, err := r.Verify(ctx, r.Read(h, nil)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -125,7 +125,7 @@ func BenchmarkFirst(b *testing.B) {
 			all := []http.Header{request(p, w.alice), request(p, w.bob)}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if _, err := r.Verify(ctx, r.Take(all[i%2], nil)); err != nil {
+				if _, err := r.Verify(ctx, r.Read(all[i%2], nil)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -33,11 +33,11 @@ func Example() {
 	}
 	alice := clients.Leaf("alice")
 	h := http.Header{"Client-Cert": {":" + base64.StdEncoding.EncodeToString(alice.Cert.Raw) + ":"}}
-	verified, err := receiver.Verify(context.Background(), receiver.Take(h, nil))
+	verified, err := receiver.Verify(context.Background(), receiver.Read(h, nil))
 	fmt.Println(verified.Leaf().Subject, err)
 
 	h.Add("Client-Cert", "one more")
-	_, err = receiver.Verify(context.Background(), receiver.Take(h, nil))
+	_, err = receiver.Verify(context.Background(), receiver.Read(h, nil))
 	fmt.Println(err)
 	// Output:
 	// CN=alice <nil>
@@ -54,7 +54,7 @@ func ExampleState() {
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(next)
 			verified, _ := pr.In.Context().Value(key{}).(trust.Verified)
-			forwarded.State(pr, verified)
+			forwarded.SetClientCert(pr, verified)
 		},
 	}
 	_ = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

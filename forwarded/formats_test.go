@@ -96,7 +96,7 @@ func TestVariants(t *testing.T) {
 		{"envoy", "", `HASH=` + strings.ToUpper(trust.FingerprintOf(chain[0]).String()) + `;ChAiN=` + escape(pemOf(chain), "-", "%%%02X") + `;By=;URI=;Subject=""`},
 		{"rfc9440", "Client-Cert", sequence(chain[0])}, // and the chain below
 	} {
-		topology, err := forwarded.Named(x.format, x.name, "", "")
+		topology, err := forwarded.ParseTopology(x.format, x.name, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -187,7 +187,7 @@ func FuzzNamed(f *testing.F) {
 	f.Add("google-cloud", "", "\x12", " ")
 	f.Add("rfc9440", "\x12", "\x12", "")
 	f.Fuzz(func(t *testing.T, name, header, verified, value string) {
-		topology, err := forwarded.Named(name, header, verified, value)
+		topology, err := forwarded.ParseTopology(name, header, verified, value)
 		if err != nil {
 			for _, m := range mistake.All(err) {
 				if m.What == "" || m.Hint == "" || strings.ContainsFunc(m.What+m.Hint, func(r rune) bool { return r < ' ' || r == 0x7f }) {

@@ -124,7 +124,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 			`"a@b.example" is neither a DNS name nor a URI; "under_score" is neither a DNS name nor a URI; "-a.example" is neither a DNS name nor a URI`},
 		{"nobody", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named: nobody could state a certificate"},
 		{"B2: users judged as servers", func(c *forwarded.Config) {
-			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Usage: trust.ServerAuth})
+			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Usage: trust.UsageServer})
 		}, "Config.Users is for serverAuth"},
 		{"B16: one trust for both", func(c *forwarded.Config) { c.Gateways.Trust = c.Users }, "gateways are named under an authority that also issues for users"},
 		{"B16: one anchor in both", func(c *forwarded.Config) {
@@ -158,7 +158,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 func TestNamed(t *testing.T) {
 	t.Parallel()
 	for _, name := range forwarded.Formats() {
-		topology, err := forwarded.Named(name, "", "", "")
+		topology, err := forwarded.ParseTopology(name, "", "", "")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -190,7 +190,7 @@ func TestNamed(t *testing.T) {
 		{"traefik", "Te", "Te", "NONE", "the header Te has a meaning of its own; the header Te has a meaning of its own; the header Te cannot state both the certificate and whether it was verified; " +
 			"format traefik has no header that says whether the gateway verified", "a header that the gateway sets for this alone"},
 	} {
-		topology, err := forwarded.Named(x.format, x.header, x.verified, x.value)
+		topology, err := forwarded.ParseTopology(x.format, x.header, x.verified, x.value)
 		if got := mistakes(err); got != x.want {
 			t.Errorf("%q: %s\nwant %s", x, got, x.want)
 			continue

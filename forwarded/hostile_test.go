@@ -61,7 +61,7 @@ func TestF9_HostileChainsThroughTheHeader(t *testing.T) {
 				want = "bad-header"
 			}
 			for range 2 {
-				got, err := r.Verify(t.Context(), r.Take(h, nil))
+				got, err := r.Verify(t.Context(), r.Read(h, nil))
 				answer := got.Fingerprint().String()
 				if err != nil {
 					answer = string(word(t, err))

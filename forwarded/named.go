@@ -15,7 +15,7 @@ import (
 // no such header; an empty verifiedValue is what the product says of a certificate
 // that it believes. Every mistake is reported at once, with a hint that names what
 // fits.
-func Named(name, header, verifiedHeader, verifiedValue string) (Topology, error) {
+func ParseTopology(name, header, verifiedHeader, verifiedValue string) (Topology, error) {
 	f := byName(name)
 	if f == nil {
 		names := make([]string, len(formats))

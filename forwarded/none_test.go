@@ -9,7 +9,7 @@ import (
 
 func named(tb testing.TB, format, header, verified, value string) forwarded.Topology {
 	tb.Helper()
-	t, err := forwarded.Named(format, header, verified, value)
+	t, err := forwarded.ParseTopology(format, header, verified, value)
 	if err != nil {
 		tb.Fatal(err)
 	}

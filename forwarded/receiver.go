@@ -62,7 +62,7 @@ func New(c Config) (*Receiver, error) {
 	if c.Users == nil {
 		wrong.Add(mistake.Mistake{What: "Config.Users is nil", Hint: "the anchors that issue the clients' certificates"})
 	}
-	if c.Users != nil && c.Users.Usage() != trust.ClientAuth {
+	if c.Users != nil && c.Users.Usage() != trust.UsageClient {
 		wrong.Add(mistake.Mistake{What: "Config.Users is for " + c.Users.Usage().String(), Hint: "a trust.Verifier of Usage ClientAuth: users are clients"})
 	}
 	if c.Cache < 0 {
@@ -101,19 +101,19 @@ func (r *Receiver) Headers() []string { return r.topology.headers() }
 //
 // A statement that was verified before is not read again while Users' clock and
 // trust allow; it takes less than a microsecond and allocates nothing.
-func (r *Receiver) Verify(ctx context.Context, s Statement) (trust.Verified, error) {
+func (r *Receiver) Verify(ctx context.Context, s RawCertificate) (trust.Verified, error) {
 	return r.verify(ctx, s, r.users.Verify)
 }
 
 // VerifyLocal is Verify without waiting for a responder; see trust.Verifier.VerifyLocal.
 // The error may also be trust.ErrUndecided.
-func (r *Receiver) VerifyLocal(s Statement) (trust.Verified, error) {
+func (r *Receiver) VerifyLocal(s RawCertificate) (trust.Verified, error) {
 	return r.verify(context.Background(), s, func(_ context.Context, presented []*x509.Certificate) (trust.Verified, error) {
 		return r.users.VerifyLocal(presented)
 	})
 }
 
-func (r *Receiver) verify(ctx context.Context, s Statement, judge func(context.Context, []*x509.Certificate) (trust.Verified, error)) (trust.Verified, error) {
+func (r *Receiver) verify(ctx context.Context, s RawCertificate, judge func(context.Context, []*x509.Certificate) (trust.Verified, error)) (trust.Verified, error) {
 	if err := r.topology.weigh(&s); err != nil {
 		return trust.Verified{}, err
 	}
@@ -139,7 +139,7 @@ func (r *Receiver) verify(ctx context.Context, s Statement, judge func(context.C
 
 // keep keeps a statement that was verified: strangers cannot fill the cache. The text is
 // copied, so that it does not hold on to the request that it came in.
-func (r *Receiver) keep(s Statement, verified trust.Verified) {
+func (r *Receiver) keep(s RawCertificate, verified trust.Verified) {
 	fingerprint := verified.Fingerprint()
 	leaf := string(fingerprint[:])
 	text := strings.Clone(s.cert)

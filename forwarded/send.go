@@ -20,7 +20,7 @@ const unstatable = "::"
 //
 //	proxy := &httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) {
 //		pr.SetURL(next)
-//		forwarded.State(pr, verified) // of the connection that pr.In came by
+//		forwarded.SetClientCert(pr, verified) // of the connection that pr.In came by
 //	}}
 //
 // A caller whose certificate is not believed must have been refused before: stated
@@ -33,8 +33,8 @@ const unstatable = "::"
 // No more than 16 KiB are stated. Issuers that do not fit are left out; for a leaf
 // that does not fit, an empty one is stated, which the next hop refuses as
 // bad-header: a caller with a certificate never becomes one without.
-func State(pr *httputil.ProxyRequest, v trust.Verified) {
-	StateNone(pr)
+func SetClientCert(pr *httputil.ProxyRequest, v trust.Verified) {
+	SetNoClientCert(pr)
 	if v.IsZero() {
 		return
 	}
@@ -52,7 +52,7 @@ func State(pr *httputil.ProxyRequest, v trust.Verified) {
 // every spelling, that says who somebody is, and the announcement of such trailers.
 // The transport of the proxy must have a certificate by which the next hop knows it
 // as a gateway.
-func StateNone(pr *httputil.ProxyRequest) {
+func SetNoClientCert(pr *httputil.ProxyRequest) {
 	for _, h := range []http.Header{pr.Out.Header, pr.Out.Trailer} {
 		for name := range h {
 			if idheader.Is(name) {

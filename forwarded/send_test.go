@@ -29,7 +29,7 @@ func gatewayTo(t *testing.T, service *ports.Port, protocol string) *ports.Port {
 			pr.SetURL(target)
 			conn, _ := ports.FromContext(pr.In.Context())
 			verified, _ := conn.Verified(pr.In.Context()) // here an error means none; see ExampleState
-			forwarded.State(pr, verified)
+			forwarded.SetClientCert(pr, verified)
 		},
 	})
 }
@@ -89,11 +89,11 @@ func TestStateNone(t *testing.T) {
 	t.Parallel()
 	pr := proxied(http.Header{"Client-Cert": {"x"}, "X_remote.User": {"x"}, "Accept": {"y"}})
 	pr.Out.Trailer = http.Header{"Client_cert": nil, "Checksum": nil}
-	forwarded.State(pr, trust.Verified{})
+	forwarded.SetClientCert(pr, trust.Verified{})
 	if len(pr.Out.Header) != 1 || pr.Out.Header.Get("Accept") != "y" || len(pr.Out.Trailer) != 1 || len(pr.In.Header) != 3 {
 		t.Errorf("%v, %v", pr.Out, pr.In)
 	}
-	forwarded.StateNone(proxied(http.Header{}))
+	forwarded.SetNoClientCert(proxied(http.Header{}))
 }
 
 // What does not fit is never stated as "no certificate".
@@ -119,7 +119,7 @@ func TestStateIsNeverTooLong(t *testing.T) {
 		{"a heavy leaf that does not", w.ca.Leaf("heavy", heavy(13<<10)), false, true, "bad-header"},
 	} {
 		pr := proxied(http.Header{})
-		forwarded.State(pr, believed(t, w.users, x.who))
+		forwarded.SetClientCert(pr, believed(t, w.users, x.who))
 		h := pr.Out.Header
 		size := len(h.Get("Client-Cert")) + len(h.Get("Client-Cert-Chain"))
 		if size > 16<<10 || h.Get("Client-Cert") == "" || (h.Get("Client-Cert-Chain") != "") != x.chain || (h.Get("Client-Cert") == "::") != x.stuck {
@@ -137,12 +137,12 @@ func TestStateOfPinnedLeaf(t *testing.T) {
 	w := shared()
 	pinned := verifier(trust.Config{Anchors: certs{w.other.Cert}})
 	pr := proxied(http.Header{})
-	forwarded.State(pr, believed(t, pinned, w.other))
+	forwarded.SetClientCert(pr, believed(t, pinned, w.other))
 	if h := pr.Out.Header; h.Get("Client-Cert") != sequence(w.other.Cert) || len(h) != 1 {
 		t.Errorf("%v", h)
 	}
 	pr = proxied(http.Header{})
-	forwarded.State(pr, believed(t, w.users, w.dave))
+	forwarded.SetClientCert(pr, believed(t, w.users, w.dave))
 	for _, c := range readBack(t, pr.Out.Header) {
 		if bytes.Equal(c.Raw, w.ca.Cert.Raw) {
 			t.Error("the anchor is stated")

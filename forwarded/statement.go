@@ -12,7 +12,7 @@ const maxStatement = 16 << 10
 
 // Statement is what the headers of one request state, unread. The zero value
 // states nothing. It is valid after the headers are gone.
-type Statement struct {
+type RawCertificate struct {
 	cert, chain, verified string
 	hasCert               bool
 	fault                 fault
@@ -22,9 +22,9 @@ type Statement struct {
 // announcement of its trailers, so that they can be deleted before anyone else sees
 // them. It changes nothing, allocates nothing and judges nothing: Verify does. It
 // must be called only for a request whose connection IsGateway.
-func (r *Receiver) Take(h, trailer http.Header) Statement {
+func (r *Receiver) Read(h, trailer http.Header) RawCertificate {
 	t := &r.topology
-	var s Statement
+	var s RawCertificate
 	for name, values := range h {
 		if !t.owns(name) {
 			continue
@@ -50,14 +50,14 @@ func (r *Receiver) Take(h, trailer http.Header) Statement {
 		}
 	}
 	if len(s.cert)+len(s.chain)+len(s.verified) > maxStatement {
-		s = Statement{fault: faultLong}
+		s = RawCertificate{fault: faultLong}
 	}
 	return s
 }
 
 // weigh decides by everything but the certificate: what is missing, and what the
 // gateway says of it. It returns nil where there is a certificate to judge.
-func (t *Topology) weigh(s *Statement) error {
+func (t *Topology) weigh(s *RawCertificate) error {
 	switch {
 	case s.fault != "":
 		return bad(s.fault.Error())
@@ -73,7 +73,7 @@ func (t *Topology) weigh(s *Statement) error {
 
 // absent decides what no certificate means: that there was none, or that somebody
 // made the gateway's statement disappear. In doubt it is not "none".
-func (t *Topology) absent(s *Statement) error {
+func (t *Topology) absent(s *RawCertificate) error {
 	f := t.format
 	none := false
 	switch {

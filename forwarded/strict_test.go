@@ -93,13 +93,13 @@ func TestF15_AnnouncedTrailers(t *testing.T) {
 		h := p.state(w.alice.Presented())
 		for _, header := range p.headers {
 			for _, spelling := range []string{http.CanonicalHeaderKey(header), strings.ToLower(header), strings.ReplaceAll(header, "-", "_")} {
-				_, err := r.Verify(t.Context(), r.Take(h, http.Header{"Checksum": nil, spelling: nil}))
+				_, err := r.Verify(t.Context(), r.Read(h, http.Header{"Checksum": nil, spelling: nil}))
 				if err == nil || word(t, err) != "bad-header" {
 					t.Errorf("%s, trailer %s: %v", name, spelling, err)
 				}
 			}
 		}
-		if _, err := r.Verify(t.Context(), r.Take(h, http.Header{"Checksum": nil})); err != nil {
+		if _, err := r.Verify(t.Context(), r.Read(h, http.Header{"Checksum": nil})); err != nil {
 			t.Errorf("%s, an ordinary trailer: %v", name, err)
 		}
 	}

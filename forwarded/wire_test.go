@@ -77,7 +77,7 @@ func service(r *forwarded.Receiver) http.Handler {
 		}
 		verified, err := conn.VerifiedBy(req.Context(), r.GatewayTrust())
 		if s.Gateway = err == nil && r.IsGateway(verified); s.Gateway {
-			statement := r.Take(req.Header, req.Trailer)
+			statement := r.Read(req.Header, req.Trailer)
 			for name := range s.Headers {
 				delete(req.Header, name)
 			}

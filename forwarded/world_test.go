@@ -77,7 +77,7 @@ func receiver(tb testing.TB, topology forwarded.Topology, options ...func(*forwa
 // refusal.
 func ask(tb testing.TB, r *forwarded.Receiver, h http.Header) string {
 	tb.Helper()
-	verified, err := r.Verify(tb.Context(), r.Take(h, nil))
+	verified, err := r.Verify(tb.Context(), r.Read(h, nil))
 	if err != nil {
 		return string(word(tb, err))
 	}

@@ -24,7 +24,7 @@ func TestWriteIsRead(t *testing.T) {
 	formats := []string{"rfc9440", "nginx", "haproxy", "apache", "caddy", "traefik", "envoy", "aws-alb", "azure-app-service", "google-cloud", "cloudflare", "webmethods"}
 	for _, format := range formats {
 		for _, verified := range []string{"", "X-Verified"} {
-			topology, err := forwarded.Named(format, "", verified, map[bool]string{true: "yes"}[verified != ""])
+			topology, err := forwarded.ParseTopology(format, "", verified, map[bool]string{true: "yes"}[verified != ""])
 			if err != nil {
 				continue // the format has no such header
 			}
@@ -34,7 +34,7 @@ func TestWriteIsRead(t *testing.T) {
 			}
 			h := http.Header{}
 			topology.Write(h, []*x509.Certificate{alice.Cert})
-			v, err := r.Verify(t.Context(), r.Take(h, nil))
+			v, err := r.Verify(t.Context(), r.Read(h, nil))
 			if err != nil || !v.Leaf().Equal(alice.Cert) {
 				t.Errorf("%s, verified %q: read %v, %v of %v", format, verified, v.Leaf(), err, h)
 			}

@@ -32,7 +32,7 @@ const (
 	Forwarded     Via = "forwarded"     // a certificate that an authenticated gateway states
 	Tunnel        Via = "tunnel"        // a certificate stated through a reverse tunnel
 	Authenticator Via = "authenticator" // no certificate; another authenticator named the user
-	AnonymousVia  Via = "anonymous"     // nobody said anything: the user Default
+	ViaAnonymous  Via = "anonymous"     // nobody said anything: the user Default
 )
 
 // Identity is a user, and how we know. A value belongs to one request; changing it

@@ -73,7 +73,7 @@ func TestL7_LogValue(t *testing.T) {
 		}
 	}
 	out.Reset()
-	log.Info("x", "id", identity.Identity{User: identity.Default, Via: identity.AnonymousVia})
+	log.Info("x", "id", identity.Identity{User: identity.Default, Via: identity.ViaAnonymous})
 	if strings.Contains(out.String(), "mapping") || strings.Contains(out.String(), "fingerprint") {
 		t.Error(out.String())
 	}

@@ -185,11 +185,11 @@ func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
 		}
 		p.methods[m] = true
 	}
-	if pc.Trust != nil && pc.Trust.Usage() != trust.ClientAuth {
+	if pc.Trust != nil && pc.Trust.Usage() != trust.UsageClient {
 		say(".Trust is for "+pc.Trust.Usage().String(), "a trust.Verifier of Usage ClientAuth: users are clients")
 	}
 	if pc.Forwarded != nil {
-		if u := pc.Forwarded.GatewayTrust().Usage(); u != trust.ClientAuth {
+		if u := pc.Forwarded.GatewayTrust().Usage(); u != trust.UsageClient {
 			say(".Forwarded judges gateways for "+u.String(), "a gateway that connects to a port is a client")
 		}
 		p.vary = strings.Join(pc.Forwarded.Headers(), ", ")

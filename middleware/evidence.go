@@ -100,7 +100,7 @@ func (s *snapshot) trust(c *ports.Conn, p *port) *trust.Verifier {
 
 // mapUser is step 3. What may be remembered is given to keep.
 func (s *snapshot) mapUser(r *http.Request, via identity.Via, p *port, o *Outcome, keep func(*memo)) bool {
-	if o.Verified.Usage() != trust.ClientAuth {
+	if o.Verified.Usage() != trust.UsageClient {
 		o.refuse(reason.WrongUsage, "the certificate was not judged as a client's") // fail closed: it is nobody's
 		return false
 	}
@@ -179,12 +179,12 @@ func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o
 		return false
 	}
 	if c != nil {
-		if m, ok := c.Memo().(*memo); ok && m.snapshot == s && m.identity.Via == identity.AnonymousVia {
+		if m, ok := c.Memo().(*memo); ok && m.snapshot == s && m.identity.Via == identity.ViaAnonymous {
 			o.Identity = m.identity
 			return true
 		}
 	}
-	o.Identity = s.named(identity.Default, identity.AnonymousVia, o)
+	o.Identity = s.named(identity.Default, identity.ViaAnonymous, o)
 	if s.steady && p.Forwarded == nil && c != nil {
 		c.SetMemo(&memo{snapshot: s, identity: o.Identity})
 	}

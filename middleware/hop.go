@@ -16,7 +16,7 @@ import (
 // belongs to one request: a gateway mixes callers on one connection.
 type hop struct {
 	gateway   trust.Verified
-	statement forwarded.Statement
+	statement forwarded.RawCertificate
 	refused   *reason.Refusal // the connection is no gateway's
 	answer    answer
 }
@@ -41,7 +41,7 @@ func (s *snapshot) hear(w http.ResponseWriter, r *http.Request) *hop {
 	}
 	h := &hop{}
 	if h.gateway, h.refused = s.gateway(r, c, p); h.refused == nil {
-		h.statement = p.Forwarded.Take(r.Header, r.Trailer)
+		h.statement = p.Forwarded.Read(r.Header, r.Trailer)
 	}
 	return h
 }

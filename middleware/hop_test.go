@@ -153,7 +153,7 @@ func TestF1_F2_F9_F11_F14_WhoStatesWhat(t *testing.T) {
 								code, why = a.code, a.why
 							}
 							if why == reason.NoCertificate && fallback == middleware.ToDefault {
-								code, why, user, via = 200, "", "Default", identity.AnonymousVia
+								code, why, user, via = 200, "", "Default", identity.ViaAnonymous
 							}
 							if code != 200 {
 								user, via = "", ""

@@ -58,7 +58,7 @@ var errNoGateway = reason.Refuse(reason.UntrustedGateway, "the connection's cert
 type answer struct {
 	guard     *Guard
 	conn      *ports.Conn
-	statement forwarded.Statement
+	statement forwarded.RawCertificate
 	w         http.ResponseWriter
 	major     int // version of HTTP
 

@@ -96,7 +96,7 @@ func (s *snapshot) authorise(r *http.Request, o *Outcome) bool {
 		o.Allowed = true
 		return true
 	}
-	if o.Identity.Via == identity.AnonymousVia {
+	if o.Identity.Via == identity.ViaAnonymous {
 		o.challenge(s.port(o.Port))
 	}
 	return false

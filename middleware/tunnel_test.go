@@ -63,7 +63,7 @@ func TestK6_K1_TunnelledCallers(t *testing.T) {
 	tunnelled(t, strict, v, nil, nil).want(t, 403, reason.BadCertificate) // nobody, and no refusal
 
 	lax := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
-	if s := tunnelled(t, lax, v, nil, none); s.User != identity.Default || s.Via != identity.AnonymousVia {
+	if s := tunnelled(t, lax, v, nil, none); s.User != identity.Default || s.Via != identity.ViaAnonymous {
 		t.Errorf("%+v", s)
 	}
 	for _, refused := range []error{reason.Refuse(reason.BadHeader, ""), reason.Refuse(reason.Revoked, ""), errors.New("odd")} {

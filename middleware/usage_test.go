@@ -39,21 +39,21 @@ func TestB2_ServersAreNoUsers(t *testing.T) {
 	} {
 		t.Log(name)
 		g := newGuard(t, change)
-		tunnelled(t, g, as(trust.ClientAuth), alice, nil).wantUser(t, "alice")
-		tunnelled(t, g, as(trust.ServerAuth), alice, nil).want(t, 403, reason.WrongUsage)
-		tunnelled(t, g, as(trust.ClientAuth), alice, nil).wantUser(t, "alice")
+		tunnelled(t, g, as(trust.UsageClient), alice, nil).wantUser(t, "alice")
+		tunnelled(t, g, as(trust.UsageServer), alice, nil).want(t, 403, reason.WrongUsage)
+		tunnelled(t, g, as(trust.UsageClient), alice, nil).wantUser(t, "alice")
 	}
-	v := must[trust.Verified](t)(as(trust.ServerAuth).Verify(t.Context(), alice.Presented()))
+	v := must[trust.Verified](t)(as(trust.UsageServer).Verify(t.Context(), alice.Presented()))
 	if _, err := pinned.Map(t.Context(), v, "internal"); err == nil {
 		t.Error("certmap takes it")
 	}
 
-	gateways := must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{testpki.NewCA("Gateway CA").Cert}, Usage: trust.ServerAuth}))
+	gateways := must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{testpki.NewCA("Gateway CA").Cert}, Usage: trust.UsageServer}))
 	receiver := must[*forwarded.Receiver](t)(forwarded.New(forwarded.Config{
-		Topology: forwarded.RFC9440(), Users: as(trust.ClientAuth), Gateways: forwarded.Gateways{Names: []string{"localhost"}, Trust: gateways},
+		Topology: forwarded.RFC9440(), Users: as(trust.UsageClient), Gateways: forwarded.Gateways{Names: []string{"localhost"}, Trust: gateways},
 	}))
 	for name, p := range map[string]middleware.PortConfig{
-		"a port's trust":        {Trust: as(trust.ServerAuth)},
+		"a port's trust":        {Trust: as(trust.UsageServer)},
 		"a port behind servers": {Forwarded: receiver},
 	} {
 		if _, err := middleware.New(middleware.Config{Map: pinned, Policy: policy.DenyAll(), PerPort: map[string]middleware.PortConfig{"internal": p}}); err == nil {

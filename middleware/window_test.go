@@ -33,7 +33,7 @@ func TestRefusalsWithoutWindowEnd(t *testing.T) {
 					c.frame(frameHeaders, flags, 2*i+1, literals([]field{{":method", "GET"}, {":scheme", "https"}, {":authority", "localhost"}, {":path", "/"}}))
 				}
 				start := time.Now()
-				for port.Open() > 0 {
+				for port.ConnCount() > 0 {
 					if time.Since(start) > bound {
 						t.Errorf("%q, body %v: the connection is still there after %v", who, body, bound)
 						return

@@ -47,7 +47,7 @@ func FromAdapter(a persist.Adapter, options ...Option) (*Engine, error) {
 			c.add("", 0, fmt.Sprintf("membership %d: there are %d fields, a membership has 2", i+1, len(f)), "member, group")
 			continue
 		}
-		g := Member{Member: f[0], Group: f[1]}
+		g := Member{Subject: f[0], Group: f[1]}
 		c.member(&g, i)
 		members = append(members, g)
 	}

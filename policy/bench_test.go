@@ -29,9 +29,9 @@ func large(n int) ([]policy.Rule, []policy.Member) {
 			r.Subject, r.Path, r.Effect = fmt.Sprintf("user:user%d", i), "/teams/{team}/secret/*", policy.Deny
 		}
 		rules[i] = r
-		members[i] = policy.Member{Member: fmt.Sprintf("user:user%d", i), Group: fmt.Sprintf("group:team%d", i/10)}
+		members[i] = policy.Member{Subject: fmt.Sprintf("user:user%d", i), Group: fmt.Sprintf("group:team%d", i/10)}
 		if i%10 == 0 && i > 0 {
-			members[i] = policy.Member{Member: fmt.Sprintf("group:team%d", i/10), Group: fmt.Sprintf("group:department%d", i/1000)}
+			members[i] = policy.Member{Subject: fmt.Sprintf("group:team%d", i/10), Group: fmt.Sprintf("group:department%d", i/1000)}
 		}
 	}
 	return rules, members

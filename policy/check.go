@@ -79,8 +79,8 @@ func (c *checker) member(m *Member, i int) bool {
 			c.add(m.File, m.Line, name(m.File, m.Line, "membership", i)+what, hint)
 		}
 	}
-	bad(checkSubject(m.Member))
-	if m.Member == userPrefix+Default {
+	bad(checkSubject(m.Subject))
+	if m.Subject == userPrefix+Default {
 		bad("user:Default cannot be put into a group", "its groups are Everybody and Anonymous; these may stand in other groups: g, group:Anonymous, "+m.Group)
 	}
 	group, isGroup := strings.CutPrefix(m.Group, groupPrefix)
@@ -102,7 +102,7 @@ func (c *checker) about(members []Member, member, what, hint string) {
 		c.dropped++ // without looking for its line
 		return
 	}
-	i := slices.IndexFunc(members, func(m Member) bool { return m.Member == member })
+	i := slices.IndexFunc(members, func(m Member) bool { return m.Subject == member })
 	if i < 0 {
 		c.add("", 0, what, hint)
 		return

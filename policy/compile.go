@@ -251,7 +251,7 @@ func (b *compiler) keepLines(rules []Rule, members []Member) {
 	}
 	// No field holds a comma, so the fields come apart again.
 	e.lines = keep(len(rules), func(i int) string { return strings.Join(ruleFields(&rules[i]), ",") })
-	e.members = keep(len(members), func(i int) string { return members[i].Member + "," + members[i].Group })
+	e.members = keep(len(members), func(i int) string { return members[i].Subject + "," + members[i].Group })
 	e.rulePos = keep(len(rules), func(i int) string { return position(rules[i].File, rules[i].Line, "rule", i) })
 	e.memberPos = keep(len(members), func(i int) string { return position(members[i].File, members[i].Line, "membership", i) })
 	if n := b.check.unended; n > 0 {

@@ -72,13 +72,13 @@ func (w world) policy() ([]policy.Rule, []policy.Member) {
 	}
 	var members []policy.Member
 	for range w.IntN(15) {
-		members = append(members, policy.Member{Member: "user:" + pick(w, "alice", "bob", "carol", "staff"), Group: "group:" + pick(w, "finance", "staff", "alice", "ops", "g1", "g2", "g3")})
+		members = append(members, policy.Member{Subject: "user:" + pick(w, "alice", "bob", "carol", "staff"), Group: "group:" + pick(w, "finance", "staff", "alice", "ops", "g1", "g2", "g3")})
 	}
 	nest := []string{"Everybody", "Authenticated", "Anonymous", "finance", "staff", "alice", "ops", "g1", "g2", "g3"}
 	for range w.IntN(10) { // only towards the end of the list, so there is no circle
 		from := w.IntN(len(nest) - 1)
 		if to := from + 1 + w.IntN(len(nest)-from-1); to > 2 {
-			members = append(members, policy.Member{Member: "group:" + nest[from], Group: "group:" + nest[to]})
+			members = append(members, policy.Member{Subject: "group:" + nest[from], Group: "group:" + nest[to]})
 		}
 	}
 	return rules, members

@@ -47,7 +47,7 @@ func ExampleEngine_Explain() {
 	engine, err := policy.New([]policy.Rule{
 		{Subject: "group:finance", Port: "internal", Method: "GET", Path: "/orders/*", Effect: policy.Allow},
 	}, []policy.Member{
-		{Member: "user:alice", Group: "group:finance"},
+		{Subject: "user:alice", Group: "group:finance"},
 	})
 	if err != nil {
 		fmt.Println(err)

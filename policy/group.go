@@ -58,9 +58,9 @@ func newGraph(rules []Rule, members []Member, c *checker) *graph {
 		if !ok {
 			continue
 		}
-		if name, ok := strings.CutPrefix(members[i].Member, userPrefix); ok {
+		if name, ok := strings.CutPrefix(members[i].Subject, userPrefix); ok {
 			ofUser = append(ofUser, link{users.id(name), groups.id(group)})
-		} else if name, ok := strings.CutPrefix(members[i].Member, groupPrefix); ok {
+		} else if name, ok := strings.CutPrefix(members[i].Subject, groupPrefix); ok {
 			from := groups.id(name) // first, so that a circle is told from its first line on
 			l := link{from, groups.id(group)}
 			ofGroup = append(ofGroup, l)

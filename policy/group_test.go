@@ -67,9 +67,9 @@ func TestD10_Circles(t *testing.T) {
 
 func TestD10_DeepAndWide(t *testing.T) {
 	chain := func(n int) []policy.Member {
-		m := []policy.Member{{Member: "user:u", Group: "group:g1"}}
+		m := []policy.Member{{Subject: "user:u", Group: "group:g1"}}
 		for i := 1; i < n; i++ {
-			m = append(m, policy.Member{Member: fmt.Sprintf("group:g%d", i), Group: fmt.Sprintf("group:g%d", i+1)})
+			m = append(m, policy.Member{Subject: fmt.Sprintf("group:g%d", i), Group: fmt.Sprintf("group:g%d", i+1)})
 		}
 		return m
 	}
@@ -90,10 +90,10 @@ func TestD10_DeepAndWide(t *testing.T) {
 
 	var many []policy.Member
 	for i := range 1022 {
-		many = append(many, policy.Member{Member: "user:u", Group: fmt.Sprintf("group:g%d", i)})
+		many = append(many, policy.Member{Subject: "user:u", Group: fmt.Sprintf("group:g%d", i)})
 	}
 	mustNew(t, nil, many) // with Everybody and Authenticated, 1,024
-	many = append(many, policy.Member{Member: "group:g7", Group: "group:one-more"})
+	many = append(many, policy.Member{Subject: "group:g7", Group: "group:one-more"})
 	_, err = policy.New(nil, many)
 	wantMistake(t, err, "", "user:u…1,024 groups")
 }
@@ -133,9 +133,9 @@ func TestD16_ManyGroupsManyLines(t *testing.T) {
 			rules = append(rules, policy.Rule{Subject: fmt.Sprintf("group:g%d", groups-1), Port: "*", Method: "POST", Path: "/a", Effect: policy.Deny})
 			var members []policy.Member
 			for i := range groups {
-				members = append(members, policy.Member{Member: "user:u", Group: fmt.Sprintf("group:g%d", i)})
+				members = append(members, policy.Member{Subject: "user:u", Group: fmt.Sprintf("group:g%d", i)})
 			}
-			members = append(members, policy.Member{Member: "user:last", Group: fmt.Sprintf("group:g%d", lines-1)})
+			members = append(members, policy.Member{Subject: "user:last", Group: fmt.Sprintf("group:g%d", lines-1)})
 			e := mustNew(t, rules, members)
 			if d := decide(t, e, "u", "p", "GET", "/a"); d.Rule != "rule 1" || !d.Allowed {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
@@ -155,10 +155,10 @@ func TestD16_ManyGroupsManyLines(t *testing.T) {
 
 func TestD14_ANewEngineKnowsNothingOfTheOld(t *testing.T) {
 	rules := []policy.Rule{{Subject: "group:g", Port: "*", Method: "*", Path: "/*", Effect: policy.Allow}}
-	members := []policy.Member{{Member: "user:u", Group: "group:g"}}
+	members := []policy.Member{{Subject: "user:u", Group: "group:g"}}
 	old := mustNew(t, rules, members)
 	without := mustNew(t, rules, nil)
-	rules[0].Effect, members[0].Member = policy.Deny, "user:other" // neither is the engine's own
+	rules[0].Effect, members[0].Subject = policy.Deny, "user:other" // neither is the engine's own
 	if !allowed(t, old, "u", "/") || allowed(t, without, "u", "/") || !slices.Contains(old.Groups("u"), "g") {
 		t.Error("engines share what they should not")
 	}

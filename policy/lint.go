@@ -178,7 +178,7 @@ func (l *linter) memberships() {
 		text := l.members.at(i)
 		member, subject, _ := strings.Cut(text, ",")
 		add := func(what, hint string) {
-			line := Member{Member: member, Group: subject}.String()
+			line := Member{Subject: member, Group: subject}.String()
 			l.found = append(l.found, Finding{l.memberPos.at(i), line, what, hint})
 		}
 		if at, ok := first[text]; ok {

@@ -59,14 +59,14 @@ func (r Rule) String() string {
 
 // Member is one g line: who stands in which group.
 type Member struct {
-	Member string // "user:NAME" or "group:NAME"
-	Group  string // "group:NAME"
-	File   string // where the line stands; may be empty
-	Line   int    // from 1; 0 if it stands nowhere
+	Subject string // "user:NAME" or "group:NAME"
+	Group   string // "group:NAME"
+	File    string // where the line stands; may be empty
+	Line    int    // from 1; 0 if it stands nowhere
 }
 
 // String returns the membership as a line of policy.csv.
-func (m Member) String() string { return "g, " + m.Member + ", " + m.Group }
+func (m Member) String() string { return "g, " + m.Subject + ", " + m.Group }
 
 // The reserved names. They cannot be redefined.
 const (
@@ -132,7 +132,7 @@ func build(c *checker, rules []Rule, members []Member) (*Engine, error) {
 	go func() {
 		_, err := newEnforcer(c.words, len(rules), len(members),
 			func(i int) []string { return ruleFields(&rules[i]) },
-			func(i int) []string { return []string{members[i].Member, members[i].Group} })
+			func(i int) []string { return []string{members[i].Subject, members[i].Group} })
 		judged <- err
 	}()
 	e := compile(c, g, rules, members)

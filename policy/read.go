@@ -70,7 +70,7 @@ func read(c *checker, file string, r io.Reader) ([]Rule, []Member, error) {
 					rules = append(rules, rule)
 				}
 			case "g":
-				member := Member{Member: fields[1], Group: fields[2], File: file, Line: n}
+				member := Member{Subject: fields[1], Group: fields[2], File: file, Line: n}
 				if c.member(&member, len(members)) {
 					members = append(members, member)
 				}

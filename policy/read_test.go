@@ -29,7 +29,7 @@ func TestReadWhatIsWritten(t *testing.T) {
 	}; !slices.Equal(rules, want) {
 		t.Errorf("rules %+v", rules)
 	}
-	if want := []policy.Member{{Member: "user:a", Group: "group:b", File: "x.csv", Line: 7}}; !slices.Equal(members, want) {
+	if want := []policy.Member{{Subject: "user:a", Group: "group:b", File: "x.csv", Line: 7}}; !slices.Equal(members, want) {
 		t.Errorf("members %+v", members)
 	}
 	again, membersAgain, err := policy.Read("x.csv", strings.NewReader(write(rules, members)))

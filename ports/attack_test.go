@@ -35,7 +35,7 @@ func onSmall(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 	}
 	srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)} // it would tell of every attack
 	p.Configure(srv)
-	go srv.Serve(p.On(small{inner}))
+	go srv.Serve(p.Wrap(small{inner}))
 	t.Cleanup(func() { srv.Close() })
 	return p
 }

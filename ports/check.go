@@ -103,7 +103,7 @@ func (l *listener) recheck() {
 		case <-done:
 			done = nil
 		case <-tick.C:
-			if done == nil && l.port.Open() == 0 {
+			if done == nil && l.port.ConnCount() == 0 {
 				return
 			}
 			l.port.Recheck()

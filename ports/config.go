@@ -155,7 +155,7 @@ func (c *Config) check() error {
 		// Fail closed: without anchors of its own, crypto/tls would believe the system's.
 		say("no trust to judge clients by", "Trust: a trust.Verifier with the anchors of your clients")
 	}
-	if c.Trust != nil && c.Trust.Usage() != trust.ClientAuth {
+	if c.Trust != nil && c.Trust.Usage() != trust.UsageClient {
 		say("its trust is for "+c.Trust.Usage().String(), "a trust.Verifier of Usage ClientAuth: who connects is a client")
 	}
 	if c.MinVersion != 0 && c.MinVersion != tls.VersionTLS12 && c.MinVersion != tls.VersionTLS13 {

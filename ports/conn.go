@@ -83,7 +83,7 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 	if v == nil {
 		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the port has no trust") // fail closed
 	}
-	if v.Usage() != trust.ClientAuth {
+	if v.Usage() != trust.UsageClient {
 		return trust.Verified{}, reason.Refuse(reason.WrongUsage, "the trust is not for clients") // fail closed: who connected is one
 	}
 	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(v.Now()) {

@@ -297,7 +297,7 @@ func TestMistakes(t *testing.T) {
 // forServers is a trust of the same anchors that judges servers.
 func forServers(tb testing.TB, v *trust.Verifier) *trust.Verifier {
 	tb.Helper()
-	servers, err := trust.New(trust.Config{Anchors: v.Anchors(), Usage: trust.ServerAuth})
+	servers, err := trust.New(trust.Config{Anchors: v.Anchors(), Usage: trust.UsageServer})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func TestH1_ThousandSilentClients(t *testing.T) {
 	c.Limits.PerIP, c.Limits.Handshake = 2*clients, time.Second
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice)).Close()
-	eventually(t, "the first to go", func() bool { return p.Open() == 0 })
+	eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
 	hello := &recorded{}
 	_ = tls.Client(hello, clientConfig(alice)).Handshake()
 	before := tracesNow()
@@ -101,7 +101,7 @@ func TestH1_ThousandSilentClients(t *testing.T) {
 		}
 		conn.Close()
 	}
-	eventually(t, "the slots", func() bool { return p.Open() == 0 })
+	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
 	eventually(t, "the events", func() bool { return told.of(reason.Timeout) == clients })
 	before.back(t)
 }
@@ -171,7 +171,7 @@ func TestH12_TenThousandFailedHandshakes(t *testing.T) {
 	c.Limits.PerIP = times // they go faster than they are seen to go
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice)).Close()
-	eventually(t, "the first to go", func() bool { return p.Open() == 0 })
+	eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
 	old := &recorded{}
 	_ = tls.Client(old, clientConfig(nil, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 })).Handshake()
 	stranger, stolen := clientConfig(otherCA.Leaf("alice")), clientConfig(&testpki.Pair{Cert: alice.Cert, Key: testpki.NewKey()})
@@ -209,7 +209,7 @@ func TestH12_TenThousandFailedHandshakes(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	eventually(t, "the slots", func() bool { return p.Open() == 0 })
+	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
 	for word, want := range map[reason.Reason]int{
 		reason.UnknownAuthority: times / 100, reason.BadCertificate: times / 100, reason.NoCertificate: times / 100, "": first + times - 3*(times/100),
 	} {

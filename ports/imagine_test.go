@@ -72,7 +72,7 @@ func TestImagine(t *testing.T) {
 			}
 			now = later
 		}
-		if p.Open() != 0 {
+		if p.ConnCount() != 0 {
 			t.Errorf("%s: it counts as a connection", row.name)
 		}
 	}

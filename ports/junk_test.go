@@ -77,12 +77,12 @@ func TestJunkBesideACertificateIsNotRemembered(t *testing.T) {
 					}
 				}
 				visit(0)
-				eventually(t, "the first to go", func() bool { return p.Open() == 0 })
+				eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
 				before := int64(heapNow())
 				for i := range x.visits {
 					visit(1 + i)
 				}
-				eventually(t, "the connections to go", func() bool { return p.Open() == 0 })
+				eventually(t, "the connections to go", func() bool { return p.ConnCount() == 0 })
 				var grown int64
 				eventually(t, "the memory to go", func() bool {
 					grown = int64(heapNow()) - before

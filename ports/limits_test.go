@@ -72,7 +72,7 @@ func TestH1_H12_SilentClientsAreGoneAfterTheDeadline(t *testing.T) {
 	for _, c := range clients {
 		c.Close()
 	}
-	eventually(t, "the slots", func() bool { return p.Open() == 0 })
+	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
 	eventually(t, "the goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
 	eventually(t, "the events", func() bool { return e.count(reason.Timeout) == 60 })
 	admitted(t, p, clientConfig(alice))
@@ -109,7 +109,7 @@ func TestH2_StalledClientsHoldUpNobody(t *testing.T) {
 		silent(t, p, "\x16\x03\x01")
 		afterHello(t, p)
 	}
-	eventually(t, "the stalled clients", func() bool { return p.Open() == 60 })
+	eventually(t, "the stalled clients", func() bool { return p.ConnCount() == 60 })
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
@@ -123,7 +123,7 @@ func TestH2_StalledClientsHoldUpNobody(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if p.Open() < 60 {
+	if p.ConnCount() < 60 {
 		t.Error("the stalled clients are gone: this test shows nothing")
 	}
 }
@@ -166,7 +166,7 @@ func TestH4_ConnectionsOfOneAddress(t *testing.T) {
 		t.Errorf("event %+v", h)
 	}
 	first.Close()
-	eventually(t, "the slot", func() bool { return p.Open() == 1 })
+	eventually(t, "the slot", func() bool { return p.ConnCount() == 1 })
 	admitted(t, p, clientConfig(alice))
 	if !second.open() {
 		t.Error("another connection was closed")
@@ -179,7 +179,7 @@ func TestH4_ConnectionsOfOneAddress(t *testing.T) {
 			return err != nil && e.count(reason.NoCertificate) > 0
 		})
 	}
-	eventually(t, "every slot", func() bool { return p.Open() == 1 })
+	eventually(t, "every slot", func() bool { return p.ConnCount() == 1 })
 	admitted(t, p, clientConfig(alice))
 }
 
@@ -204,7 +204,7 @@ func TestH4_ConnectionsTakenLetTheNextOnesWait(t *testing.T) {
 		t.Fatalf("not made to wait: %v", err)
 	case <-time.After(150 * time.Millisecond):
 	}
-	if n := p.Open(); n != 2 {
+	if n := p.ConnCount(); n != 2 {
 		t.Errorf("%d connections, at most 2 are allowed", n)
 	}
 	first.Close()
@@ -294,7 +294,7 @@ func TestH12_RefusedHandshakesLeakNothing(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice)).Close()
-	eventually(t, "the first to go", func() bool { return p.Open() == 0 })
+	eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
 	before := runtime.NumGoroutine()
 	for range 30 {
 		if own, err := dial(t, p, clientConfig(nil, tls12)); err == nil {
@@ -304,7 +304,7 @@ func TestH12_RefusedHandshakesLeakNothing(t *testing.T) {
 		}
 	}
 	eventually(t, "the events", func() bool { return e.count(reason.NoCertificate) == 30 })
-	eventually(t, "the slots", func() bool { return p.Open() == 0 })
+	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
 	eventually(t, "the goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
 }
 
@@ -344,7 +344,7 @@ func TestH14_PanicsEndOneHandshake(t *testing.T) {
 				}
 				e.of(t, own.local)
 				own.Close() // else our own goodbye would wait for it
-				eventually(t, "its slot", func() bool { return p.Open() == 0 })
+				eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
 			}
 			mu.Lock()
 			on = false
@@ -361,7 +361,7 @@ func TestH14_PanicsEndOneHandshake(t *testing.T) {
 			on = false
 			mu.Unlock()
 			first.Close()
-			eventually(t, "the slot", func() bool { return p.Open() == 0 })
+			eventually(t, "the slot", func() bool { return p.ConnCount() == 0 })
 			admitted(t, p, clientConfig(alice))
 		})
 	}
@@ -385,7 +385,7 @@ func TestListenerCloseEndsHandshakesAndLeavesTheRest(t *testing.T) {
 	}
 	defer accepted.Close()
 	stalled := silent(t, p, "")
-	eventually(t, "the stalled one", func() bool { return p.Open() == 2 })
+	eventually(t, "the stalled one", func() bool { return p.ConnCount() == 2 })
 	l.Close()
 	l.Close()
 	stalled.SetReadDeadline(time.Now().Add(patience))

@@ -32,12 +32,12 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ports: %s: %w", p.name, err)
 	}
-	return p.On(inner), nil
+	return p.Wrap(inner), nil
 }
 
 // On is Listen over a listener of the caller's, which must yield plain
 // connections.
-func (p *Port) On(inner net.Listener) net.Listener {
+func (p *Port) Wrap(inner net.Listener) net.Listener {
 	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), strangers: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()
 	p.addr = inner.Addr()
@@ -176,7 +176,7 @@ func (l *listener) sweep() {
 				c.raw.applyDeadlines()
 			}
 		case now := <-tick.C:
-			if done == nil && l.port.Open() == 0 {
+			if done == nil && l.port.ConnCount() == 0 {
 				return
 			}
 			if done != nil {

@@ -128,7 +128,7 @@ func TestG2_ChangedTrustClosesConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			unused.reading()
-			eventually(t, "the connections", func() bool { return p.Open() == 4 })
+			eventually(t, "the connections", func() bool { return p.ConnCount() == 4 })
 			busy := admitted(t, p, clientConfig(alice, o))
 			answer := make(chan error, 1)
 			go func() { _, _, err := busy.get("/busy"); answer <- err }()
@@ -419,7 +419,7 @@ func TestI5_ReconfigureDuringHandshakes(t *testing.T) {
 	if n := wrong.Load(); n > 0 {
 		t.Errorf("alice was served %d times while she was revoked", n)
 	}
-	eventually(t, "no connections", func() bool { return p.Open() == 0 })
+	eventually(t, "no connections", func() bool { return p.ConnCount() == 0 })
 }
 
 // The port's own trust is asked, and any other that the caller likes.

@@ -184,7 +184,7 @@ func TestMemoryOfStrangers(t *testing.T) {
 		}
 		each := func(now, then uint64) float64 { return float64(int64(now-then)) / float64(*strangers) / 1024 }
 		heap, stacks := each(worst.heap, before.heap), each(worst.stacks, before.stacks)
-		t.Logf("| %s | %d | %.0f | %.0f | %.0f | %.0f |", a.name, p.Open(), heap, stacks, each(worst.resident, before.resident), float64(worst.resident)/(1<<20))
+		t.Logf("| %s | %d | %.0f | %.0f | %.0f | %.0f |", a.name, p.ConnCount(), heap, stacks, each(worst.resident, before.resident), float64(worst.resident)/(1<<20))
 		if heap+stacks > float64(a.bound) {
 			t.Errorf("%s: %.0f KiB a connection, at most %d are expected", a.name, heap+stacks, a.bound)
 		}

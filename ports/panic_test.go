@@ -78,7 +78,7 @@ func TestH14_ErrorThatPanics(t *testing.T) {
 		if _, err := dial(t, p, clientConfig(alice)); err == nil {
 			t.Error("a handshake without a certificate")
 		}
-		eventually(t, "its slot", func() bool { return p.Open() == 0 })
+		eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
 	}
 	on.Store(false)
 	admitted(t, p, clientConfig(alice))

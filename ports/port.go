@@ -136,7 +136,7 @@ func (p *Port) closeAll() {
 }
 
 // Open is the number of open connections.
-func (p *Port) Open() int {
+func (p *Port) ConnCount() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.conns)

@@ -213,7 +213,7 @@ func TestSoftAnswerOfAnOpenConnectionEnds(t *testing.T) {
 	r := &responder{now: now}
 	shop := newWorkshop()
 	c, _ := config(t, ports.Require)
-	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Revocation: trust.Soft, Responder: r, Now: now})
+	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Revocation: trust.RevocationSoft, Responder: r, Now: now})
 	p := newPort(t, c)
 	serve(t, shop, p)
 	open := map[string]*caller{}

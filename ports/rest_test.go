@@ -79,7 +79,7 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 		io.WriteString(own, strings.Repeat("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 3))
 		io.Copy(io.Discard, res.Body)
 		io.Copy(io.Discard, answers) // the connection ends
-		eventually(t, name+": the end", func() bool { return p.Open() == 0 })
+		eventually(t, name+": the end", func() bool { return p.ConnCount() == 0 })
 		if n := evil.Load(); n > 0 {
 			t.Errorf("%s: %d requests out of a body", name, n)
 		}
@@ -124,7 +124,7 @@ func TestReadersThatOutliveTheirHandler(t *testing.T) {
 	if took := time.Since(began); took > patience/2 {
 		t.Errorf("the next request had %v for its head", took)
 	}
-	eventually(t, "the end", func() bool { return p.Open() == 0 })
+	eventually(t, "the end", func() bool { return p.ConnCount() == 0 })
 }
 
 // Covers H21. A handler that has read a body to its end may read or close it again: no

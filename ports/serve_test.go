@@ -59,7 +59,7 @@ func TestServeManyPorts(t *testing.T) {
 			c.Close()
 			t.Errorf("%s is still open", p.Name())
 		}
-		if n := p.Open(); n != 0 {
+		if n := p.ConnCount(); n != 0 {
 			t.Errorf("%s has %d connections", p.Name(), n)
 		}
 	}
@@ -82,7 +82,7 @@ func TestI12_DrainFinishesRequestsUnderWay(t *testing.T) {
 			idle := admitted(t, p, clientConfig(alice, o))
 			busy := admitted(t, p, clientConfig(alice, o))
 			stalled := silent(t, p, "")
-			eventually(t, "the stalled one", func() bool { return p.Open() == 3 })
+			eventually(t, "the stalled one", func() bool { return p.ConnCount() == 3 })
 			answer := make(chan int, 1)
 			go func() { body, _, _ := busy.get("/busy"); answer <- len(body) }()
 			<-shop.started
@@ -110,7 +110,7 @@ func TestI12_DrainFinishesRequestsUnderWay(t *testing.T) {
 				t.Errorf("Serve: %v", err)
 			}
 			within(t, "the drain", time.Since(start), 0, patience-time.Second)
-			if n := p.Open(); n != 0 {
+			if n := p.ConnCount(); n != 0 {
 				t.Errorf("%d connections", n)
 			}
 		})
@@ -141,7 +141,7 @@ func TestI12_DrainClosesWhatIsLeftAtTheDeadline(t *testing.T) {
 	for _, own := range append(busy, hijacked) {
 		own.ends(t)
 	}
-	eventually(t, "no connections", func() bool { return p.Open() == 0 })
+	eventually(t, "no connections", func() bool { return p.ConnCount() == 0 })
 }
 
 // A hijacked connection that ends of itself ends the drain.

@@ -137,7 +137,7 @@ func (r *run) drain() {
 	// Hijacked connections are not http.Server's any more: they have the same time.
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for r.port.Open() > 0 && ctx.Err() == nil {
+	for r.port.ConnCount() > 0 && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

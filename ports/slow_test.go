@@ -48,7 +48,7 @@ func TestH5_BodyThatNobodyReads(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 403") || !strings.Contains(string(got), row.answer) {
 			t.Errorf("%s: %.60q, %v", name, got, err)
 		}
-		eventually(t, "its slot", func() bool { return p.Open() == 0 })
+		eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
 	})
 }
 
@@ -171,7 +171,7 @@ func TestH5_SlowReader(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatalf("%s, %v: the handler still writes", name, limit)
 			}
-			eventually(t, "its slot", func() bool { return p.Open() == 0 })
+			eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
 		})
 	}
 }
@@ -209,7 +209,7 @@ func TestH5_ReaderThatTakesItsTime(t *testing.T) {
 	conns <- there
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) })}
 	p.Configure(srv)
-	go srv.Serve(p.On(piped{inner, conns}))
+	go srv.Serve(p.Wrap(piped{inner, conns}))
 	t.Cleanup(func() { srv.Close() })
 	own, err := over(here, clientConfig(alice, h1))
 	if err != nil {
@@ -242,5 +242,5 @@ func TestH5_PipelineThatIsNotRead(t *testing.T) {
 			break
 		}
 	}
-	eventually(t, "its slot", func() bool { return p.Open() == 0 })
+	eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
 }

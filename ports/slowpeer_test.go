@@ -83,7 +83,7 @@ func TestSlowClientGetsItsAnswer(t *testing.T) {
 		conns <- there
 		srv := &http.Server{Handler: http.HandlerFunc(slowly)}
 		p.Configure(srv)
-		go srv.Serve(p.On(piped{inner, conns}))
+		go srv.Serve(p.Wrap(piped{inner, conns}))
 		defer srv.Close()
 		own, err := over(here, clientConfig(alice, o))
 		if err != nil {

@@ -143,7 +143,7 @@ func (s stall) run(t *testing.T, name, protocol string, handler http.Handler) en
 		s.attack(&attacker{own, framer{own}, t})
 	}()
 	after := time.Duration(0)
-	for p.Open() > 0 {
+	for p.ConnCount() > 0 {
 		if after = time.Since(start); after > stallBound {
 			t.Errorf("%s, %s: the connection is still there after %v", name, protocol, after)
 			break

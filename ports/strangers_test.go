@@ -43,7 +43,7 @@ func TestH9_StrangersOnTheWire(t *testing.T) {
 		fails(t, conn, clientConfig(stranger(i)))
 	}
 	visit(0)
-	eventually(t, "the first to go", func() bool { return p.Open() == 0 })
+	eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
 	before := tracesNow()
 	const strangers = 500 // 7 MB of certificates
 	var next atomic.Int64
@@ -56,7 +56,7 @@ func TestH9_StrangersOnTheWire(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	eventually(t, "the slots", func() bool { return p.Open() == 0 })
+	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
 	if n := told.of(reason.UnknownAuthority); n != strangers+1 {
 		t.Errorf("%d were refused as strangers, want %d", n, strangers+1)
 	}

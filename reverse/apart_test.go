@@ -22,8 +22,8 @@ func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
 	users := policy.SubCA("Users CA")
 	apart := func(known ...*x509.Certificate) func(*reverse.ServerConfig) {
 		return func(c *reverse.ServerConfig) {
-			c.Trust.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{root.Cert}, CRLIssuers: known, Usage: trust.ServerAuth}))
-			c.Clients = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{users.Cert}}))
+			c.Gateways.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{root.Cert}, CRLIssuers: known, Usage: trust.UsageServer}))
+			c.Users = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{users.Cert}}))
 		}
 	}
 	rogue := newFake(t, users.Server(), "")

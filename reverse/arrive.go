@@ -47,7 +47,7 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 	}
 	says := takeStated(r.Header)
 	caller := statedCallerOf(r.Header, says.remote)
-	statement := s.receiver.Load().Take(r.Header, r.Trailer)
+	statement := s.receiver.Load().Read(r.Header, r.Trailer)
 	clean(r.Header)
 	clean(r.Trailer)
 	switch says.kind {
@@ -73,7 +73,7 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve hands a request to the handler as if its caller had come itself.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, says *stated, statement forwarded.Statement) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, says *stated, statement forwarded.RawCertificate) {
 	gateway := *link.gateway.Load()
 	caller := &caller{server: s, header: says.caller, statement: statement}
 	watch := &watchedAnswer{server: s, caller: caller, w: w}
@@ -115,7 +115,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, 
 
 // verify judges what the gateway states. That there is no certificate must be said:
 // a statement that got lost is not one of nothing.
-func verify(ctx context.Context, receiver *forwarded.Receiver, caller string, s forwarded.Statement, wait bool) (trust.Verified, error) {
+func verify(ctx context.Context, receiver *forwarded.Receiver, caller string, s forwarded.RawCertificate, wait bool) (trust.Verified, error) {
 	verified, err := receiver.VerifyLocal(s)
 	if err == trust.ErrUndecided {
 		if !wait {

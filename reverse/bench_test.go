@@ -50,7 +50,7 @@ func lan(tb testing.TB, h http.Handler) *ports.Port {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		forwarded.State(pr, verified)
+		forwarded.SetClientCert(pr, verified)
 		pr.SetXForwarded()
 		pr.Out.URL.Scheme, pr.Out.URL.Host = "https", addr
 	}}

@@ -34,7 +34,7 @@ func TestK8_StalledCallersStopNobody(t *testing.T) {
 			}
 		}()
 	}
-	eventually(t, "all of them", func() bool { return d.gateway.Conns()[0].InFlight == 3*stalled })
+	eventually(t, "all of them", func() bool { return d.gateway.Tunnels()[0].InFlight == 3*stalled })
 	for range 200 {
 		c.get("/x").wantUser(t, "alice")
 	}
@@ -43,7 +43,7 @@ func TestK8_StalledCallersStopNobody(t *testing.T) {
 	}
 	close(shop.release)
 	cancel()
-	eventually(t, "the places to be given back", func() bool { return d.gateway.Conns()[0].InFlight == 0 })
+	eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 }
 
 // One of two servers hangs; what goes to the other is as quick as before.
@@ -140,12 +140,12 @@ func TestWaitingForAServer(t *testing.T) {
 		s := <-answers
 		s.wantUser(t, "alice")
 	}
-	eventually(t, "the places to be given back", func() bool { return d.gateway.Conns()[0].InFlight == 0 })
+	eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 }
 
 func TestK8_TunnelsAreCounted(t *testing.T) {
 	t.Parallel()
-	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Tunnels = 1 }))
+	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxTunnels = 1 }))
 	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	s := start(t, d.serverConfig(t, billing, echo, "billing"))
 	eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })

@@ -44,7 +44,7 @@ func TestCallerThroughTheTunnel(t *testing.T) {
 	if n := s.Tunnels()[d.registration.Addr().String()]; n != 1 {
 		t.Errorf("%d tunnels, want 1", n)
 	}
-	if conns := d.gateway.Conns(); len(conns) != 1 || conns[0].Certificate.Leaf().Subject.CommonName != "orders" || !slices.Equal(conns[0].Services, []string{"orders"}) {
+	if conns := d.gateway.Tunnels(); len(conns) != 1 || conns[0].Certificate.Leaf().Subject.CommonName != "orders" || !slices.Equal(conns[0].Services, []string{"orders"}) {
 		t.Errorf("the gateway has %+v", conns)
 	}
 }
@@ -64,7 +64,7 @@ func TestK6_AnonymousStaysAnonymous(t *testing.T) {
 		via  identity.Via
 	}{
 		"strict":         {middleware.PortConfig{}, 403, "", ""},
-		"to Default":     {middleware.PortConfig{Fallback: middleware.ToDefault}, 200, "Default", identity.AnonymousVia},
+		"to Default":     {middleware.PortConfig{Fallback: middleware.ToDefault}, 200, "Default", identity.ViaAnonymous},
 		"other unmapped": {middleware.PortConfig{Unmapped: "partner"}, 403, "", ""},
 		"authenticator":  {middleware.PortConfig{Authenticators: []middleware.Authenticator{carol{}}}, 200, "carol", identity.Authenticator},
 	} {
@@ -245,7 +245,7 @@ func TestK11_HeadersCountOnlyInTheTunnel(t *testing.T) {
 	}
 	both(t, func(t *testing.T, h2 bool) {
 		d.client(t, alice, h2).get("/x").wantUser(t, "alice")
-		if s := newClient(t, lan.Addr().String(), nil, h2).get("/x", stated...); s.User != "Default" || s.Via != identity.AnonymousVia || len(s.Headers["Client-Cert"])+len(s.Headers["X-Mtls-Caller"]) > 0 || strings.HasPrefix(s.Hop, "true") {
+		if s := newClient(t, lan.Addr().String(), nil, h2).get("/x", stated...); s.User != "Default" || s.Via != identity.ViaAnonymous || len(s.Headers["Client-Cert"])+len(s.Headers["X-Mtls-Caller"]) > 0 || strings.HasPrefix(s.Hop, "true") {
 			t.Errorf("without a certificate: %+v", s)
 		}
 		if s := newClient(t, lan.Addr().String(), bob, h2).get("/x", stated...); s.User != "bob" || s.Via != identity.TLS {
@@ -331,7 +331,7 @@ func TestK1_HandlerWithoutAGuardSeesNoStatement(t *testing.T) {
 // Whoever finds the caller by other means cannot make one of a server.
 func TestB2_CallerJudgedAsAServer(t *testing.T) {
 	t.Parallel()
-	asServer := must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.ServerAuth}))
+	asServer := must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.UsageServer}))
 	dave := userCA.Leaf("dave", func(c *x509.Certificate) {
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	})

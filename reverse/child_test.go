@@ -69,8 +69,8 @@ func obey(text string) error {
 		go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }() // the test has ended, however it did
 		shop := newShop()
 		s, err := reverse.NewServer(reverse.ServerConfig{
-			Name: "tunnel", Services: []string{"orders"}, Gateways: []string{o.Gateway}, Handler: shop, Clients: anchors(o.UserCA, trust.ClientAuth), Conns: 1,
-			Trust:       forwarded.Gateways{Names: []string{"localhost"}, Trust: anchors(o.GatewayCA, trust.ServerAuth)},
+			Name: "tunnel", Services: []string{"orders"}, Addrs: []string{o.Gateway}, Handler: shop, Users: anchors(o.UserCA, trust.UsageClient), Conns: 1,
+			Gateways:    forwarded.Gateways{Names: []string{"localhost"}, Trust: anchors(o.GatewayCA, trust.UsageServer)},
 			Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
 		})
 		if err != nil {
@@ -93,11 +93,11 @@ func obey(text string) error {
 	if err != nil {
 		return err
 	}
-	external, err := ports.New(portConfig("external", ports.Request, &web, anchors(o.UserCA, trust.ClientAuth)))
+	external, err := ports.New(portConfig("external", ports.Request, &web, anchors(o.UserCA, trust.UsageClient)))
 	if err != nil {
 		return err
 	}
-	registration, err := ports.New(portConfig("registration", ports.Require, &own, anchors(o.ServerCA, trust.ClientAuth)))
+	registration, err := ports.New(portConfig("registration", ports.Require, &own, anchors(o.ServerCA, trust.UsageClient)))
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func TestKilledServerIsNoCleanEnd(t *testing.T) {
 		if _, err := io.ReadAll(old.r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("HTTP/1.0 ends with %v", err)
 		}
-		eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Conns()) == 0 })
+		eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	}
 }
 
@@ -306,7 +306,7 @@ func TestKilledGatewayIsNoCleanEnd(t *testing.T) {
 		g, registration, external := newGatewayChild(t)
 		shop := newShop()
 		sc := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
-		sc.Gateways = []string{registration}
+		sc.Addrs = []string{registration}
 		s := connected(t, sc)
 		c := newClient(t, external, alice, h2)
 		var answers []*http.Response

@@ -27,7 +27,7 @@
 // services it may serve: any other certificate could take the requests of others. A
 // gateway is judged by ServerConfig.Trust, by name or pin, in the handshake and every
 // second after it. Its certificate gives no rights to any request. It is judged as a
-// server's, which is what it is here: Trust has a verifier of Usage trust.ServerAuth.
+// server's, which is what it is here: Trust has a verifier of Usage trust.UsageServer.
 //
 // A client without a certificate is stated to have none. That is said, not left out:
 // what says neither is refused as bad-header. Strict refuses such a caller inside; it
@@ -39,7 +39,7 @@
 //
 //	srv := &http.Server{Handler: guard.Handler(orders)}
 //	port.Configure(srv)
-//	err = srv.Serve(port.On(server.Listener()))
+//	err = srv.Serve(port.Wrap(server.Listener()))
 //
 // # What is between them
 //

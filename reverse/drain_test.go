@@ -229,8 +229,8 @@ func TestSilentPeerIsGone(t *testing.T) {
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Ping, c.PingTimeout = 50*time.Millisecond, time.Second }))
 	shop := newShop()
 	sc := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
-	r := newRelay(t, sc.Gateways[0])
-	sc.Gateways, sc.ServerName = []string{r.addr}, "localhost"
+	r := newRelay(t, sc.Addrs[0])
+	sc.Addrs, sc.ServerName = []string{r.addr}, "localhost"
 	sc.Ping, sc.PingTimeout = 50*time.Millisecond, time.Second
 	s := connected(t, sc)
 	c := d.client(t, alice, true)
@@ -243,14 +243,14 @@ func TestSilentPeerIsGone(t *testing.T) {
 	}
 	r.hole.Store(true)
 	began := time.Now()
-	eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Conns()) == 0 })
+	eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	t.Logf("gone from the gateway after %v (ping 50 ms, timeout 1 s)", time.Since(began))
 	if got := <-waiting; got.Code != 502 {
 		t.Errorf("the request under way: %d", got.Code)
 	}
 	eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
 	r.hole.Store(false)
-	eventually(t, "another tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
 func TestK5_GatewayThatExpires(t *testing.T) {
@@ -259,10 +259,10 @@ func TestK5_GatewayThatExpires(t *testing.T) {
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
-	c.Trust.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: believing(t, gatewayCA).Anchors(), Usage: trust.ServerAuth, Now: now}))
+	c.Gateways.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: believing(t, gatewayCA).Anchors(), Usage: trust.UsageServer, Now: now}))
 	s := connected(t, c)
 	ahead.Store(int64(48 * time.Hour))
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Conns()) == 0 })
+	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	if why := s.events.refused(t); why != "expired" {
 		t.Errorf("refused for %q", why)
 	}
@@ -292,7 +292,7 @@ func TestK9_CrowdComesBackSpread(t *testing.T) {
 	arrivals = nil
 	mu.Unlock()
 	d.gateway.Recheck(t.Context()) // nobody is thrown out
-	for _, conn := range d.gateway.Conns() {
+	for _, conn := range d.gateway.Tunnels() {
 		if conn.Draining {
 			t.Fatal("draining")
 		}

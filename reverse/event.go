@@ -31,7 +31,7 @@ type Event struct {
 }
 
 // Conn is one tunnel as the gateway sees it.
-type Conn struct {
+type Tunnel struct {
 	Services    []string
 	Remote      string         // the server's address
 	Certificate trust.Verified // the server's, as it was believed when it registered

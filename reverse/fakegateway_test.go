@@ -84,7 +84,7 @@ func control(tb testing.TB, cc *http.ClientConn, line string) *http.Response {
 
 func (f *fake) serverConfig(tb testing.TB, h http.Handler) reverse.ServerConfig {
 	c := (&dmz{}).baseConfig(tb, orders, h, "orders")
-	c.Gateways = []string{f.addr}
+	c.Addrs = []string{f.addr}
 	c.ServerName = "localhost"
 	return c
 }
@@ -174,11 +174,11 @@ func TestK3_RogueGateway(t *testing.T) {
 		"any usage":                 {gatewayCA.Server(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }), nil, reason.WrongUsage},
 		"not for servers":           {gatewayCA.Leaf("localhost", func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} }), nil, ""},
 		"the authority itself":      {gatewayCA, nil, ""},
-		"name that is no gateway's": {gate, func(c *reverse.ServerConfig) { c.Trust.Names = []string{"gateway.acme.example"} }, reason.UntrustedGateway},
+		"name that is no gateway's": {gate, func(c *reverse.ServerConfig) { c.Gateways.Names = []string{"gateway.acme.example"} }, reason.UntrustedGateway},
 		"another pin": {gate, func(c *reverse.ServerConfig) {
-			c.Trust.Names, c.Trust.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
+			c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
 		}, reason.UntrustedGateway},
-		"revoked": {gate, func(c *reverse.ServerConfig) { c.Trust.Trust = believing(t, gatewayCA, gate) }, reason.Revoked},
+		"revoked": {gate, func(c *reverse.ServerConfig) { c.Gateways.Trust = believing(t, gatewayCA, gate) }, reason.Revoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,7 +207,7 @@ func TestK3_RogueGateway(t *testing.T) {
 		t.Parallel()
 		f := newFake(t, pinned, "")
 		c := f.serverConfig(t, echo)
-		c.Trust.Names, c.Trust.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
+		c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
 		s := start(t, c)
 		control(t, <-f.conns, "welcome\n")
 		<-s.Ready()
@@ -230,7 +230,7 @@ func TestK3_RogueGateway(t *testing.T) {
 			}
 		}()
 		c := (&dmz{}).baseConfig(t, orders, echo, "orders")
-		c.Gateways = []string{l.Addr().String()}
+		c.Addrs = []string{l.Addr().String()}
 		s := start(t, c)
 		eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
 		if hello := <-said; hello[0] != 22 || strings.Contains(hello, "mtlsguard") {
@@ -243,15 +243,15 @@ func TestK3_RogueGateway(t *testing.T) {
 func TestK3_SomebodyMustBeTheGateway(t *testing.T) {
 	t.Parallel()
 	base := (&dmz{}).baseConfig(t, orders, echo, "orders")
-	base.Gateways = []string{"localhost:1"}
+	base.Addrs = []string{"localhost:1"}
 	for name, g := range map[string]forwarded.Gateways{
 		"no trust":             {Names: []string{"localhost"}},
 		"no names":             {Trust: believing(t, gatewayCA)},
-		"the users' authority": {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.ServerAuth}))},
+		"the users' authority": {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.UsageServer}))},
 		"a trust for clients":  {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{gatewayCA.Cert}}))},
 	} {
 		c := base
-		c.Trust = g
+		c.Gateways = g
 		if _, err := reverse.NewServer(c); err == nil {
 			t.Errorf("%s: taken", name)
 		}

@@ -38,7 +38,7 @@ type GatewayConfig struct {
 	Caller func(*http.Request) (trust.Verified, error)
 	// Pick chooses among the tunnels that serve a service and have a free place, or none
 	// of them by a zero Conn. nil takes the one with the least under way. It must not block.
-	Pick func([]Conn) Conn
+	Pick func([]Tunnel) Tunnel
 
 	Ping        time.Duration // after which a silent tunnel is asked whether it is alive; 10 s
 	PingTimeout time.Duration // after which a tunnel that does not answer is gone; 5 s
@@ -53,7 +53,7 @@ type GatewayConfig struct {
 	// of them alone and a third beside another. Requests beyond that wait as if no place
 	// were free.
 	CallerShare int
-	Tunnels     int // in all; 1000
+	MaxTunnels  int // in all; 1000
 	// Passthrough bounds the connections of ServePassthrough: Handshake is the time from
 	// accept to the client's first message (0 means 5 s), Idle the time for a client to
 	// take the next part (0 means 2 min), Connections are open at one time (0 means
@@ -112,8 +112,8 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	if c.QueueLength == 0 {
 		c.QueueLength = defaultQueueLength
 	}
-	if c.Tunnels == 0 {
-		c.Tunnels = defaultTunnels
+	if c.MaxTunnels == 0 {
+		c.MaxTunnels = defaultTunnels
 	}
 	if c.CallerShare == 0 {
 		c.CallerShare = defaultCallerShare
@@ -121,7 +121,7 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	if c.CallerShare < 1 || c.CallerShare > 100 {
 		say(fmt.Sprintf("CallerShare is %d", c.CallerShare), "a percentage, 1 to 100; 0 is 50")
 	}
-	if c.QueueLength < 0 || c.Tunnels < 0 {
+	if c.QueueLength < 0 || c.MaxTunnels < 0 {
 		say("QueueLength or Tunnels is negative", "")
 	}
 	if l := &c.Passthrough; l.Handshake < 0 || l.Idle < 0 || l.Connections < 0 || l.PerIP < 0 {
@@ -168,7 +168,7 @@ func callerOfPort(r *http.Request) (trust.Verified, error) {
 }
 
 // Conns describes the tunnels that there are, the oldest first.
-func (g *Gateway) Conns() []Conn { return g.pool.conns() }
+func (g *Gateway) Tunnels() []Tunnel { return g.pool.conns() }
 
 // Recheck asks Authorize again about every tunnel, and closes those that may not
 // serve any more what they serve: after a change of what it answers. Registrations that
@@ -201,7 +201,7 @@ func (g *Gateway) admit(t *gatewayEnd) error {
 			}
 			t.asked = asked
 		}
-		switch added, err := g.pool.add(t, g.config.Tunnels, func() bool { return g.rechecks.Load() == asked }); {
+		switch added, err := g.pool.add(t, g.config.MaxTunnels, func() bool { return g.rechecks.Load() == asked }); {
 		case err != nil:
 			return err
 		case added:

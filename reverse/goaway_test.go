@@ -161,14 +161,14 @@ func TestTunnelThatBeganGoAwayLeavesService(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = patience }))
 			odd := newOdd(t, d, do)
-			eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+			eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			c := d.client(t, alice, true)
 			if s := c.get("/first"); s.Code != 200 {
 				t.Fatalf("answered %d", s.Code)
 			}
 			if name == "GOAWAY" {
-				eventually(t, "its state", func() bool { return d.gateway.Conns()[0].Draining })
-				eventually(t, "the wish for another tunnel", func() bool { return odd.said("renew") || len(d.gateway.Conns()) == 0 })
+				eventually(t, "its state", func() bool { return d.gateway.Tunnels()[0].Draining })
+				eventually(t, "the wish for another tunnel", func() bool { return odd.said("renew") || len(d.gateway.Tunnels()) == 0 })
 			}
 			connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 			for range 100 {
@@ -211,7 +211,7 @@ func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
 			var odd *oddServer
 			// The odd one first, so that the request goes there.
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
-				c.Pick = func(all []reverse.Conn) reverse.Conn {
+				c.Pick = func(all []reverse.Tunnel) reverse.Tunnel {
 					for _, x := range all {
 						if x.Remote == odd.c.LocalAddr().String() && odd.seen.Load() == 0 {
 							return x
@@ -221,7 +221,7 @@ func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
 				}
 			}))
 			odd = newOdd(t, d, row.do)
-			eventually(t, "the odd tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+			eventually(t, "the odd tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			var ran atomic.Int64
 			connected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ran.Add(1)
@@ -241,7 +241,7 @@ func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
 			}
 			eventually(t, "the places", func() bool {
 				n := 0
-				for _, x := range d.gateway.Conns() {
+				for _, x := range d.gateway.Tunnels() {
 					n += x.InFlight
 				}
 				return n == 0
@@ -255,7 +255,7 @@ func TestRequestThatWasNeverSeenAndHasNoOtherTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = 50 * time.Millisecond }))
 	newOdd(t, d, func(s *oddServer, stream uint32) { s.goAway(stream - 2) })
-	eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+	eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 	if s := d.client(t, alice, true).get("/x"); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 		t.Errorf("answered %d %v", s.Code, s.Answer)
 	}
@@ -267,7 +267,7 @@ func TestDrainIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	odd := newOdd(t, d, func(*oddServer, uint32) {})
-	eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+	eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 	c := d.client(t, alice, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

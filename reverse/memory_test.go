@@ -31,7 +31,7 @@ func TestMemoryOfAFullTunnel(t *testing.T) {
 			shop := newShop()
 			defer close(shop.release)
 			c := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
-			c.Gateways = []string{registration}
+			c.Addrs = []string{registration}
 			connected(t, c)
 			newClient(t, external, alice, false).get("/x")
 			before := g.memory(t)

@@ -138,7 +138,7 @@ func TestClientThatReadsNothingIsCutOff(t *testing.T) {
 	})
 	s := connected(t, d.serverConfig(t, orders, h, "orders"))
 	addr, _ := through(t, d, s, h)
-	held := func() int { return d.gateway.Conns()[0].InFlight }
+	held := func() int { return d.gateway.Tunnels()[0].InFlight }
 
 	c := must[*tls.Conn](t)(tls.Dial("tcp", addr, clientConfig(alice)))
 	defer c.Close()

@@ -27,7 +27,7 @@ func through(tb testing.TB, d *dmz, s *inside, h http.Handler) (addr string, inn
 	inner = must[*ports.Port](tb)(ports.New(portConfig("inner", ports.Request, &web, believing(tb, userCA))))
 	srv := &http.Server{Handler: h, ErrorLog: quiet}
 	inner.Configure(srv)
-	go srv.Serve(inner.On(s.Listener()))
+	go srv.Serve(inner.Wrap(s.Listener()))
 	tb.Cleanup(func() { srv.Close() })
 	l := listen(tb)
 	ended := make(chan error, 1)
@@ -90,7 +90,7 @@ func TestPassthrough(t *testing.T) {
 		t.Errorf("revoked: %d", got.StatusCode)
 	}
 	eventually(t, "the places to be given back", func() bool {
-		for _, conn := range d.gateway.Conns() {
+		for _, conn := range d.gateway.Tunnels() {
 			if conn.InFlight > 20 {
 				return false
 			}
@@ -193,5 +193,5 @@ func TestPassthroughClientLeaves(t *testing.T) {
 	if n := d.events.count("failed"); n != 0 {
 		t.Errorf("%d failures: it was the client", n)
 	}
-	eventually(t, "nothing to be left", func() bool { return inner.Open() == 0 && d.gateway.Conns()[0].InFlight == 0 })
+	eventually(t, "nothing to be left", func() bool { return inner.ConnCount() == 0 && d.gateway.Tunnels()[0].InFlight == 0 })
 }

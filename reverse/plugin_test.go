@@ -19,7 +19,7 @@ func TestFunctionsOfTheProgramThatPanic(t *testing.T) {
 	var bad atomic.Bool
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.QueueWait = 50 * time.Millisecond
-		c.Pick = func(free []reverse.Conn) reverse.Conn {
+		c.Pick = func(free []reverse.Tunnel) reverse.Tunnel {
 			if bad.Load() {
 				panic("pick")
 			}
@@ -46,7 +46,7 @@ func TestFunctionsOfTheProgramThatPanic(t *testing.T) {
 	c.get("/x").wantUser(t, "alice")
 	bad.Store(true)
 	d.gateway.Recheck(t.Context())
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Conns()) == 0 })
+	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	bad.Store(false)
 	eventually(t, "another", func() bool { return c.get("/x").Code == 200 })
 }

@@ -14,7 +14,7 @@ type pool struct {
 	wait  time.Duration // for a free tunnel
 	most  int           // requests that wait for one service
 	share int           // percent of a service's places that one holder alone may have
-	pick  func([]Conn) Conn
+	pick  func([]Tunnel) Tunnel
 
 	mu       sync.Mutex
 	services map[string]*queue
@@ -180,7 +180,7 @@ func (p *pool) choose(q *queue) *gatewayEnd {
 
 // ask lets the program choose.
 func (p *pool) ask(q *queue) *gatewayEnd {
-	var free []Conn
+	var free []Tunnel
 	for _, t := range q.tunnels {
 		if t.free() {
 			free = append(free, t.describe())
@@ -197,9 +197,9 @@ func (p *pool) ask(q *queue) *gatewayEnd {
 }
 
 // picked is what Pick answers; nothing when it panics: the pool's lock is held.
-func (p *pool) picked(free []Conn) *gatewayEnd {
+func (p *pool) picked(free []Tunnel) *gatewayEnd {
 	var err error
-	choice := func() Conn {
+	choice := func() Tunnel {
 		defer recovered("Pick", &err)
 		return p.pick(free)
 	}()
@@ -358,13 +358,13 @@ func (p *pool) all() []*gatewayEnd {
 	return p.list()
 }
 
-func (p *pool) conns() []Conn {
+func (p *pool) conns() []Tunnel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var out []Conn
+	var out []Tunnel
 	for t := range p.tunnels {
 		out = append(out, t.describe())
 	}
-	slices.SortFunc(out, func(a, b Conn) int { return a.Since.Compare(b.Since) })
+	slices.SortFunc(out, func(a, b Tunnel) int { return a.Since.Compare(b.Since) })
 	return out
 }

@@ -75,7 +75,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var err error
 	x.caller, err = g.config.Caller(r)
 	switch word := wordOf(err); {
-	case err == nil && (x.caller.IsZero() || x.caller.Usage() != trust.ClientAuth):
+	case err == nil && (x.caller.IsZero() || x.caller.Usage() != trust.UsageClient):
 		refuse(w, reason.BadCertificate) // fail closed: neither a client nor a refusal
 		return
 	case err != nil && word != reason.NoCertificate:
@@ -174,7 +174,7 @@ func upgradeOf(r *http.Request) string {
 // Connection before, so that nobody can make it drop what is stated (F5).
 func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
 	x := pr.In.Context().Value(exchangeKey{}).(*exchange)
-	forwarded.State(pr, x.caller) // deletes every identity header first, ours too
+	forwarded.SetClientCert(pr, x.caller) // deletes every identity header first, ours too
 	kind, caller := kindRequest, callerCertificate
 	if x.upgrade != "" {
 		kind = kindUpgrade

@@ -82,7 +82,7 @@ func wave(tb testing.TB, d *dmz, callers []*client, s *stuck, n int, answers map
 	cancel()
 	all.Wait()
 	eventually(tb, "the places to be given back", func() bool {
-		for _, c := range d.gateway.Conns() {
+		for _, c := range d.gateway.Tunnels() {
 			if c.InFlight > 0 {
 				return false
 			}
@@ -111,7 +111,7 @@ func TestHandlersOfCallersThatLeftAreCounted(t *testing.T) {
 	c := d.serverConfig(t, orders, s, "orders")
 	c.Conns, c.Ping = 2, time.Minute
 	in := connected(t, c)
-	eventually(t, "two tunnels", func() bool { return len(d.gateway.Conns()) == 2 })
+	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 	var callers []*client
 	for range 6 {
 		callers = append(callers, d.client(t, userCA.Leaf("somebody"), true))
@@ -132,7 +132,7 @@ func TestHandlersOfCallersThatLeftAreCounted(t *testing.T) {
 	if n := in.events.count(reverse.Unavailable); n != answers[503] {
 		t.Errorf("%d events of requests that no handler took, want %d", n, answers[503])
 	}
-	if n := d.events.count(reverse.Gone) + d.events.count(reverse.Failed); n != 0 || len(d.gateway.Conns()) != 2 {
+	if n := d.events.count(reverse.Gone) + d.events.count(reverse.Failed); n != 0 || len(d.gateway.Tunnels()) != 2 {
 		t.Errorf("%d tunnels or requests broke", n)
 	}
 	s.free()
@@ -184,13 +184,13 @@ func TestHandlersOfTunnelsThatEndedAreCounted(t *testing.T) {
 	in := connected(t, c)
 	caller := d.client(t, alice, true)
 	fill(t, d, s, 3)
-	revoked := c.Trust
+	revoked := c.Gateways
 	revoked.Trust = believing(t, gatewayCA, gate)
 	if err := in.SetTrust(revoked); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the tunnel to end", func() bool { return len(d.gateway.Conns()) == 0 })
-	if err := in.SetTrust(c.Trust); err != nil {
+	eventually(t, "the tunnel to end", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	if err := in.SetTrust(c.Gateways); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "a new tunnel", func() bool { return in.events.count(reverse.Registered) == 2 })

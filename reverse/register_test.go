@@ -32,7 +32,7 @@ func TestK2_ServiceOfAnother(t *testing.T) {
 			if why := d.events.refused(t); why != reason.Denied {
 				t.Errorf("the gateway refused for %q", why)
 			}
-			if n := len(d.gateway.Conns()); n != 0 {
+			if n := len(d.gateway.Tunnels()); n != 0 {
 				t.Errorf("%d tunnels", n)
 			}
 			if got := d.client(t, alice, true).get("/x"); got.Code != 503 {
@@ -147,7 +147,7 @@ func TestSeveralServersForAService(t *testing.T) {
 		<-first.began
 		<-second.began
 	}
-	for _, conn := range d.gateway.Conns() {
+	for _, conn := range d.gateway.Tunnels() {
 		if conn.InFlight != 5 {
 			t.Errorf("%v has %d under way, want 5", conn.Services, conn.InFlight)
 		}
@@ -164,10 +164,10 @@ func TestSeveralServersForAService(t *testing.T) {
 
 func TestPick(t *testing.T) {
 	t.Parallel()
-	var choose func([]reverse.Conn) reverse.Conn
+	var choose func([]reverse.Tunnel) reverse.Tunnel
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.QueueWait = -1
-		c.Pick = func(all []reverse.Conn) reverse.Conn { return choose(all) }
+		c.Pick = func(all []reverse.Tunnel) reverse.Tunnel { return choose(all) }
 	}))
 	name := func(s string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(s)) })
@@ -176,15 +176,15 @@ func TestPick(t *testing.T) {
 	connected(t, d.serverConfig(t, billing, name("billing"), "shared"))
 	c := d.client(t, alice, true)
 	for _, want := range []string{"billing", "orders", "billing"} {
-		choose = func(all []reverse.Conn) reverse.Conn {
-			i := slices.IndexFunc(all, func(c reverse.Conn) bool { return c.Certificate.Leaf().Subject.CommonName == want })
+		choose = func(all []reverse.Tunnel) reverse.Tunnel {
+			i := slices.IndexFunc(all, func(c reverse.Tunnel) bool { return c.Certificate.Leaf().Subject.CommonName == want })
 			return all[i]
 		}
 		if s := c.get("/x", header("Service", "shared")); s.Body != want {
 			t.Errorf("%q served, want %q", s.Body, want)
 		}
 	}
-	choose = func([]reverse.Conn) reverse.Conn { return reverse.Conn{} }
+	choose = func([]reverse.Tunnel) reverse.Tunnel { return reverse.Tunnel{} }
 	if s := c.get("/x", header("Service", "shared")); s.Code != 503 || s.Answer.Get("Retry-After") == "" || s.Answer.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%d %v", s.Code, s.Answer)
 	}
@@ -194,12 +194,12 @@ func TestSeveralGatewaysForAServer(t *testing.T) {
 	t.Parallel()
 	one, two := newDMZ(t), newDMZ(t)
 	c := one.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
-	c.Gateways = append(c.Gateways, two.registration.Addr().String())
+	c.Addrs = append(c.Addrs, two.registration.Addr().String())
 	c.Conns = 2
 	s := connected(t, c)
 	eventually(t, "four tunnels", func() bool {
 		n := s.Tunnels()
-		return n[c.Gateways[0]] == 2 && n[c.Gateways[1]] == 2
+		return n[c.Addrs[0]] == 2 && n[c.Addrs[1]] == 2
 	})
 	one.client(t, alice, true).get("/x").wantUser(t, "alice")
 	two.client(t, bob, true).get("/x").wantUser(t, "bob")
@@ -225,7 +225,7 @@ func TestK2_Recheck(t *testing.T) {
 	d.gateway.Recheck(t.Context())
 	d.client(t, alice, true).get("/x").wantUser(t, "alice")
 	d.gateway.Recheck(t.Context())
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Conns()) == 0 })
+	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 }
 
 func TestK5_RevokedServer(t *testing.T) {
@@ -240,7 +240,7 @@ func TestK5_RevokedServer(t *testing.T) {
 	}
 	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && d.events.count(reverse.Gone) == 1 })
 	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 2 })
-	if conns := d.gateway.Conns(); len(conns) != 1 || conns[0].Services[0] != "billing" {
+	if conns := d.gateway.Tunnels(); len(conns) != 1 || conns[0].Services[0] != "billing" {
 		t.Errorf("%+v", conns)
 	}
 	d.client(t, alice, true).get("/x", header("Service", "billing")).wantUser(t, "alice")
@@ -251,20 +251,20 @@ func TestK5_RevokedGateway(t *testing.T) {
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	s := connected(t, c)
-	again := c.Trust
+	again := c.Gateways
 	again.Trust = believing(t, gatewayCA, gate)
 	if err := s.SetTrust(again); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Conns()) == 0 })
+	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Tunnels()) == 0 })
 	if why := s.events.refused(t); why != reason.Revoked {
 		t.Errorf("refused for %q", why)
 	}
 	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
-	if err := s.SetTrust(c.Trust); err != nil {
+	if err := s.SetTrust(c.Gateways); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "another tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
 func TestMistakes(t *testing.T) {
@@ -275,7 +275,7 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("nothing about %s: %v", what, err)
 		}
 	}
-	_, err = reverse.NewServer(reverse.ServerConfig{Name: "*", Services: []string{"a", "a", "b c"}, Gateways: []string{"x", ":1"}, Conns: -1, Streams: -1, PingTimeout: -1})
+	_, err = reverse.NewServer(reverse.ServerConfig{Name: "*", Services: []string{"a", "a", "b c"}, Addrs: []string{"x", ":1"}, Conns: -1, Streams: -1, PingTimeout: -1})
 	for _, what := range []string{"Name", "Services[1]", "Services[2]", "Gateways[0]", "Gateways[1]", "Certificate", "Handler", "Conns", "Streams", "Ping", "Users", "Gateways.Trust", "no gateway is named"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("nothing about %s: %v", what, err)
@@ -305,14 +305,14 @@ func TestRegistrationUnderWayIsRechecked(t *testing.T) {
 			answer := "\x88\x00\x0dx-mtls-tunnel\x07control"
 			fmt.Fprintf(c, "\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00%c\x01\x04\x00\x00\x00\x01%s", len(answer), answer)
 			if after[0] == "orders" {
-				eventually(t, "the tunnel", func() bool { return len(d.gateway.Conns()) == 1 })
+				eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 				return
 			}
 			if word := d.events.refused(t); word != reason.Denied {
 				t.Errorf("refused as %q", word)
 			}
 			eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
-			if n := len(d.gateway.Conns()); n != 0 {
+			if n := len(d.gateway.Tunnels()); n != 0 {
 				t.Errorf("%d tunnels", n)
 			}
 		})

@@ -82,7 +82,7 @@ func TestRenewedServerCertificateCutsNothing(t *testing.T) {
 	t.Parallel()
 	var c clock
 	d := newDMZ(t, func(_ *reverse.GatewayConfig, _, registration *ports.Config) {
-		registration.Trust = verifying(t, serverCA, trust.ClientAuth, c.now)
+		registration.Trust = verifying(t, serverCA, trust.UsageClient, c.now)
 	})
 	before, after := newShop(), newShop()
 	var replaced atomic.Bool
@@ -124,7 +124,7 @@ func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	own := serverCA.Leaf("orders", endsIn(96*time.Hour)).TLS()
 	own.Certificate = append(own.Certificate, testpki.NewCA("Former CA", endsIn(-time.Hour)).Cert.Raw) // out of use: it says nothing of the gateway's
 	config.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
-	config.Trust.Trust = verifying(t, gatewayCA, trust.ServerAuth, c.now)
+	config.Gateways.Trust = verifying(t, gatewayCA, trust.UsageServer, c.now)
 	in := connected(t, config)
 	cert.set(gatewayCA.Server(endsIn(96 * time.Hour)))
 
@@ -134,7 +134,7 @@ func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	})
 	end := waiting(t, d, s, 16)
 	c.advance(time.Hour)
-	if err := in.SetTrust(config.Trust); err != nil { // judges at once
+	if err := in.SetTrust(config.Gateways); err != nil { // judges at once
 		t.Fatal(err)
 	}
 	end()
@@ -150,14 +150,14 @@ func TestGatewayRenews(t *testing.T) {
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	c.Conns = 2
 	in := connected(t, c)
-	eventually(t, "two tunnels", func() bool { return len(d.gateway.Conns()) == 2 })
+	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 	stop := load(t, d, 4)
 	d.gateway.Renew()
 	eventually(t, "two others in their place", func() bool {
 		return in.events.count(reverse.Registered) == 4 && d.events.count(reverse.Gone) == 2
 	})
-	if n := stop(); n == 0 || len(d.gateway.Conns()) != 2 {
-		t.Errorf("%d answers by %d tunnels", n, len(d.gateway.Conns()))
+	if n := stop(); n == 0 || len(d.gateway.Tunnels()) != 2 {
+		t.Errorf("%d answers by %d tunnels", n, len(d.gateway.Tunnels()))
 	}
 }
 

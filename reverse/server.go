@@ -30,10 +30,10 @@ type ServerConfig struct {
 	// all of them.
 	Services []string
 	// Gateways are the addresses to dial, host:port. Each is kept connected.
-	Gateways []string
+	Addrs []string
 	// Trust says who is a gateway: whose certificate a registration port must show, and
-	// who may state callers. Its verifier is of Usage trust.ServerAuth.
-	Trust forwarded.Gateways
+	// who may state callers. Its verifier is of Usage trust.UsageServer.
+	Gateways forwarded.Gateways
 	// ServerName is the name that the gateway's certificate must have; empty is the
 	// host of the address.
 	ServerName string
@@ -43,7 +43,7 @@ type ServerConfig struct {
 	// Context of its argument, which has ended by then.
 	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	// Clients judges the callers' certificates that gateways state.
-	Clients *trust.Verifier
+	Users *trust.Verifier
 	// Handler serves the requests. It should be a guarded one: it is called for every
 	// caller, believed or not.
 	Handler http.Handler
@@ -114,11 +114,11 @@ func NewServer(c ServerConfig) (*Server, error) {
 			say(fmt.Sprintf("Services[%d], %q, is no name, or there twice", i, s), nameHint)
 		}
 	}
-	if len(c.Gateways) == 0 {
+	if len(c.Addrs) == 0 {
 		say("Gateways is empty", "gateway.acme.example:8444")
 	}
-	for i, g := range c.Gateways {
-		if host, port, err := net.SplitHostPort(g); err != nil || host == "" || port == "" || slices.Contains(c.Gateways[:i], g) {
+	for i, g := range c.Addrs {
+		if host, port, err := net.SplitHostPort(g); err != nil || host == "" || port == "" || slices.Contains(c.Addrs[:i], g) {
 			say(fmt.Sprintf("Gateways[%d], %q, is not host:port, or there twice", i, g), "gateway.acme.example:8444")
 		}
 	}
@@ -144,17 +144,17 @@ func NewServer(c ServerConfig) (*Server, error) {
 		say("Conns, Drain or Backoff is negative, or Backoff.Max below Backoff.Min", "")
 	}
 	bounds(&wrong, &c.Ping, &c.PingTimeout, &c.Streams)
-	receiver, err := newReceiver(c.Trust, c.Clients)
+	receiver, err := newReceiver(c.Gateways, c.Users)
 	wrong.Merge(err, mistake.Mistake{})
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
-	c.Services, c.Gateways = slices.Clone(c.Services), slices.Clone(c.Gateways)
+	c.Services, c.Addrs = slices.Clone(c.Services), slices.Clone(c.Addrs)
 	s := &Server{
 		config: c, ready: make(chan struct{}), links: chanlisten.New(tunnelAddr{}), over: make(chan struct{}),
 		tunnels: map[*serverEnd]struct{}{}, taken: map[*watched]struct{}{},
 		running:  running{byCaller: map[statedCaller]map[context.Context]struct{}{}},
-		handlers: quota{most: int64(c.Streams) * int64(c.Conns) * int64(len(c.Gateways))},
+		handlers: quota{most: int64(c.Streams) * int64(c.Conns) * int64(len(c.Addrs))},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.receiver.Store(receiver)
@@ -163,7 +163,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 }
 
 func newReceiver(gateways forwarded.Gateways, clients *trust.Verifier) (*forwarded.Receiver, error) {
-	if gateways.Trust != nil && gateways.Trust.Usage() != trust.ServerAuth {
+	if gateways.Trust != nil && gateways.Trust.Usage() != trust.UsageServer {
 		return nil, &mistake.Mistake{What: "Trust is for " + gateways.Trust.Usage().String(), Hint: "a trust.Verifier of Usage ServerAuth: a gateway that we call is a server"}
 	}
 	return forwarded.New(forwarded.Config{Topology: forwarded.RFC9440(), Gateways: gateways, Users: clients})
@@ -221,7 +221,7 @@ func (s *Server) Tunnels() map[string]int {
 // Listener returns the listener for connections that come end to end through the
 // tunnels, for a ports.Port:
 //
-//	l := port.On(server.Listener())
+//	l := port.Wrap(server.Listener())
 //
 // Without it they are refused. There is one; it may be asked for before Serve.
 func (s *Server) Listener() net.Listener {
@@ -236,31 +236,31 @@ func (s *Server) Listener() net.Listener {
 // tunnel; connections that handlers took are judged again at once. A bad one leaves
 // the old in force.
 func (s *Server) SetClients(v *trust.Verifier) error {
-	return s.change(func(c *ServerConfig) { c.Clients = v })
+	return s.change(func(c *ServerConfig) { c.Users = v })
 }
 
 // SetTrust says anew who is a gateway. Tunnels to those who are none any more are
 // closed. A mistake leaves the old in force.
 func (s *Server) SetTrust(g forwarded.Gateways) error {
-	return s.change(func(c *ServerConfig) { c.Trust = g })
+	return s.change(func(c *ServerConfig) { c.Gateways = g })
 }
 
 // Reconfigure is SetTrust and SetClients at once, for changes that are right only
 // together.
 func (s *Server) Reconfigure(g forwarded.Gateways, clients *trust.Verifier) error {
-	return s.change(func(c *ServerConfig) { c.Trust, c.Clients = g, clients })
+	return s.change(func(c *ServerConfig) { c.Gateways, c.Users = g, clients })
 }
 
 func (s *Server) change(f func(*ServerConfig)) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	next := ServerConfig{Trust: s.config.Trust, Clients: s.config.Clients}
+	next := ServerConfig{Gateways: s.config.Gateways, Users: s.config.Users}
 	f(&next)
-	receiver, err := newReceiver(next.Trust, next.Clients)
+	receiver, err := newReceiver(next.Gateways, next.Users)
 	if err != nil {
 		return err
 	}
-	s.config.Trust, s.config.Clients = next.Trust, next.Clients
+	s.config.Gateways, s.config.Users = next.Gateways, next.Users
 	s.receiver.Store(receiver)
 	s.judge()
 	return nil
@@ -282,7 +282,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var runs sync.WaitGroup
 	runs.Go(func() { _ = s.inner.Serve(s.links) })
 	runs.Go(s.sweep)
-	for _, g := range s.config.Gateways {
+	for _, g := range s.config.Addrs {
 		for range s.config.Conns {
 			runs.Go(func() { s.keep(s.stopping, g) })
 		}

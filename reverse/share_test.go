@@ -61,8 +61,8 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 				c := d.serverConfig(t, orders, newShop(), "orders")
 				c.Conns = 2
 				connected(t, c)
-				eventually(t, "two tunnels", func() bool { return len(d.gateway.Conns()) == 2 })
-				held := func() int { c := d.gateway.Conns(); return c[0].InFlight + c[1].InFlight }
+				eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
+				held := func() int { c := d.gateway.Tunnels(); return c[0].InFlight + c[1].InFlight }
 				want := 0
 				for _, p := range hogs {
 					want += (40 - want + 1) / 2 // half of what is free
@@ -95,7 +95,7 @@ func TestAddressesHaveSharesOfTheirOwn(t *testing.T) {
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 20, 100*time.Millisecond }))
 	connected(t, d.serverConfig(t, orders, newShop(), "orders"))
 	hog(t, d, nil, true, "127.0.0.3", 40)
-	eventually(t, "the share to be held", func() bool { return d.gateway.Conns()[0].InFlight == 10 })
+	eventually(t, "the share to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 10 })
 	other := d.client(t, nil, true)
 	other.http.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 4)}}).DialContext
 	same := d.client(t, nil, true)
@@ -120,7 +120,7 @@ func TestCallerShare(t *testing.T) {
 			connected(t, d.serverConfig(t, orders, newShop(), "orders"))
 			hog(t, d, bob, true, "", 40)
 			eventually(t, "the share to be held, and the rest to be refused", func() bool {
-				return d.gateway.Conns()[0].InFlight == want && d.events.count(reverse.Unavailable) == 40-want
+				return d.gateway.Tunnels()[0].InFlight == want && d.events.count(reverse.Unavailable) == 40-want
 			})
 		})
 	}
@@ -198,8 +198,8 @@ func TestPlaceOfASlowReaderIsGivenBack(t *testing.T) {
 		})
 		connected(t, d.serverConfig(t, orders, newShop(), "orders"))
 		hog(t, d, bob, h2, "", 5)
-		eventually(t, "places to be held", func() bool { return d.gateway.Conns()[0].InFlight == 5 })
-		eventually(t, "the places to be given back", func() bool { return d.gateway.Conns()[0].InFlight == 0 })
+		eventually(t, "places to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 5 })
+		eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 	})
 }
 
@@ -250,7 +250,7 @@ func TestDrainedPlacesAreNotCounted(t *testing.T) {
 	var slow atomic.Pointer[string] // the address of the tunnel that is taken first
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.Streams, c.QueueWait = 4, time.Minute
-		c.Pick = func(free []reverse.Conn) reverse.Conn {
+		c.Pick = func(free []reverse.Tunnel) reverse.Tunnel {
 			for _, f := range free {
 				if f.Remote == *slow.Load() {
 					return f
@@ -263,10 +263,10 @@ func TestDrainedPlacesAreNotCounted(t *testing.T) {
 	c := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	c.Drain = patience
 	first := connected(t, c)
-	remote := d.gateway.Conns()[0].Remote
+	remote := d.gateway.Tunnels()[0].Remote
 	slow.Store(&remote)
 	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
-	eventually(t, "two tunnels", func() bool { return len(d.gateway.Conns()) == 2 })
+	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 	caller := d.client(t, alice, true)
 	var all sync.WaitGroup
 	for range 4 {

@@ -52,8 +52,8 @@ func (t *gatewayEnd) busy() bool {
 	return at != 0 && time.Since(time.Unix(0, at)) < busyTime
 }
 
-func (t *gatewayEnd) describe() Conn {
-	return Conn{
+func (t *gatewayEnd) describe() Tunnel {
+	return Tunnel{
 		Services: t.services, Remote: t.remote, Certificate: t.verified, Since: t.since,
 		InFlight: t.inFlight, Draining: t.draining || t.ending(), tunnel: t,
 	}

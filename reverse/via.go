@@ -11,7 +11,7 @@ import (
 type hopKey struct{}
 
 // Via returns the way that a request took, where it came through a tunnel.
-func Via(ctx context.Context) (Hop, bool) {
+func HopFromContext(ctx context.Context) (Hop, bool) {
 	h, ok := ctx.Value(hopKey{}).(*Hop)
 	if !ok {
 		return Hop{}, false

@@ -17,7 +17,7 @@ import (
 type caller struct {
 	server    *Server
 	header    string // certificate or none
-	statement forwarded.Statement
+	statement forwarded.RawCertificate
 }
 
 // verify verifies it by the trust that is in effect now. Without wait the error may be

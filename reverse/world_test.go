@@ -61,7 +61,7 @@ func believing(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust
 	tb.Helper()
 	c := trust.Config{Anchors: []*x509.Certificate{ca.Cert}}
 	if ca == gatewayCA {
-		c.Usage = trust.ServerAuth // a gateway is called
+		c.Usage = trust.UsageServer // a gateway is called
 	}
 	if len(revoked) > 0 {
 		c.CRLs = []*x509.RevocationList{ca.CRL(1, nil, func(l *x509.RevocationList) {
@@ -210,7 +210,7 @@ func serve(tb testing.TB, h http.Handler, p *ports.Port) {
 func (d *dmz) serverConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services ...string) reverse.ServerConfig {
 	tb.Helper()
 	c := d.baseConfig(tb, p, h, services...)
-	c.Gateways = []string{d.registration.Addr().String()}
+	c.Addrs = []string{d.registration.Addr().String()}
 	return c
 }
 
@@ -220,9 +220,9 @@ func (*dmz) baseConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services 
 	own := p.TLS()
 	return reverse.ServerConfig{
 		Name: "tunnel", Services: services,
-		Trust:       forwarded.Gateways{Names: []string{"localhost"}, Trust: believing(tb, gatewayCA)},
+		Gateways:    forwarded.Gateways{Names: []string{"localhost"}, Trust: believing(tb, gatewayCA)},
 		Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
-		Clients:     believing(tb, userCA), Handler: h, Conns: 1, ErrorLog: quiet, Ping: time.Minute,
+		Users:       believing(tb, userCA), Handler: h, Conns: 1, ErrorLog: quiet, Ping: time.Minute,
 		Backoff: reverse.Backoff{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond},
 	}
 }
@@ -315,7 +315,7 @@ type seen struct {
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	id, _ := identity.FromContext(r.Context())
-	hop, _ := reverse.Via(r.Context())
+	hop, _ := reverse.HopFromContext(r.Context())
 	json.NewEncoder(w).Encode(seen{
 		User: id.User, Via: id.Via, Port: id.Port, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Host: r.Host, Remote: r.RemoteAddr,
 		Headers: r.Header, Trailers: r.Trailer, TLS: r.TLS != nil,

@@ -75,7 +75,7 @@ func issuedBy(c *x509.Certificate, parent *authority) bool {
 // revoked CRL issuer shows nothing any more, and no chain may end at a revoked anchor:
 // an intermediate that is an anchor beside its root is still revoked by the root's list.
 func (v *Verifier) markRevoked() {
-	if v.revocation == Off || len(v.crls) == 0 {
+	if v.revocation == RevocationOff || len(v.crls) == 0 {
 		return
 	}
 	for changed := true; changed; { // at most once for each authority

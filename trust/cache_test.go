@@ -245,7 +245,7 @@ func TestSizeOfAJudgementIsNotUnderestimated(t *testing.T) {
 func TestVerifyIsSafeForConcurrentUse(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	alice, bob := ca.Leaf("alice"), ca.SubCA("Sub").Leaf("bob")
-	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.Soft, CRLs: lists(ca.CRL(1, serials(alice)))})
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationSoft, CRLs: lists(ca.CRL(1, serials(alice)))})
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {

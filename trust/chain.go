@@ -213,7 +213,7 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 	if err := checkConstraints(chain); err != nil {
 		return until, err
 	}
-	if v.revocation == Off {
+	if v.revocation == RevocationOff {
 		return until, nil
 	}
 	return v.checkRevocation(ctx, chain, now, until, wait)

@@ -159,7 +159,7 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 			l.known = append(l.known, a)
 		}
 	}
-	if v.revocation == Off {
+	if v.revocation == RevocationOff {
 		return
 	}
 	if len(l.known) == 0 {

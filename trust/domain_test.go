@@ -108,7 +108,7 @@ func TestB19_NothingIsFetched(t *testing.T) {
 	sub := ca.SubCA("Sub", urls)
 	leaf := sub.Leaf("alice", urls)
 	stranger := testpki.NewCA("Stranger", urls).Leaf("alice", urls)
-	for _, r := range []trust.Revocation{trust.Off, trust.Soft, trust.Hard} {
+	for _, r := range []trust.Revocation{trust.RevocationOff, trust.RevocationSoft, trust.RevocationHard} {
 		v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: r, CRLs: lists(ca.CRL(1, nil))})
 		for _, presented := range []certs{leaf.Presented(), {leaf.Cert}, stranger.Presented()} {
 			_, err := v.Verify(context.Background(), presented)

@@ -48,7 +48,7 @@ func (v *Verifier) isRevoked(c *x509.Certificate, now time.Time) (issued, revoke
 		}
 		issued = true
 		for _, anchor := range a.anchors {
-			if on, _, _ := v.status(c, a.cert, anchor, now); on && v.revocation != Off {
+			if on, _, _ := v.status(c, a.cert, anchor, now); on && v.revocation != RevocationOff {
 				return true, true
 			}
 		}
@@ -73,7 +73,7 @@ func (v *Verifier) newest() []*crl {
 // none is: after it, Hard refuses.
 func (v *Verifier) FreshUntil() time.Time {
 	var first time.Time
-	if v.revocation != Hard {
+	if v.revocation != RevocationHard {
 		return first
 	}
 	for _, l := range v.newest() {
@@ -87,7 +87,7 @@ func (v *Verifier) FreshUntil() time.Time {
 // Aging names the CRLs that have lived more than half of their time without being
 // replaced: whoever should bring the next one may have stopped.
 func (v *Verifier) Aging() []string {
-	if v.revocation == Off {
+	if v.revocation == RevocationOff {
 		return nil
 	}
 	var out []string

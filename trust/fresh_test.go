@@ -38,14 +38,14 @@ func TestG3_SelfTest(t *testing.T) {
 		must    []*x509.Certificate
 		refuses string
 	}{
-		{"revoked", []*x509.RevocationList{list}, trust.Auto, []*x509.Certificate{revoked.Cert}, ""},
-		{"soft", []*x509.RevocationList{list}, trust.Soft, []*x509.Certificate{revoked.Cert}, ""},
-		{"stale", []*x509.RevocationList{lasting(ca, 1, 2*time.Hour, time.Hour, revoked.Cert.SerialNumber)}, trust.Hard, []*x509.Certificate{revoked.Cert}, ""},
-		{"not revoked", []*x509.RevocationList{list}, trust.Auto, []*x509.Certificate{fine.Cert}, "fine"},
-		{"one of two", []*x509.RevocationList{list}, trust.Auto, []*x509.Certificate{revoked.Cert, fine.Cert}, "fine"},
-		{"off", []*x509.RevocationList{list}, trust.Off, []*x509.Certificate{revoked.Cert}, "revoked"},
-		{"no CRL", nil, trust.Auto, []*x509.Certificate{revoked.Cert}, "revoked"},
-		{"another authority's serial", []*x509.RevocationList{other.CRL(1, []*big.Int{revoked.Cert.SerialNumber})}, trust.Auto, []*x509.Certificate{revoked.Cert}, "revoked"},
+		{"revoked", []*x509.RevocationList{list}, trust.RevocationAuto, []*x509.Certificate{revoked.Cert}, ""},
+		{"soft", []*x509.RevocationList{list}, trust.RevocationSoft, []*x509.Certificate{revoked.Cert}, ""},
+		{"stale", []*x509.RevocationList{lasting(ca, 1, 2*time.Hour, time.Hour, revoked.Cert.SerialNumber)}, trust.RevocationHard, []*x509.Certificate{revoked.Cert}, ""},
+		{"not revoked", []*x509.RevocationList{list}, trust.RevocationAuto, []*x509.Certificate{fine.Cert}, "fine"},
+		{"one of two", []*x509.RevocationList{list}, trust.RevocationAuto, []*x509.Certificate{revoked.Cert, fine.Cert}, "fine"},
+		{"off", []*x509.RevocationList{list}, trust.RevocationOff, []*x509.Certificate{revoked.Cert}, "revoked"},
+		{"no CRL", nil, trust.RevocationAuto, []*x509.Certificate{revoked.Cert}, "revoked"},
+		{"another authority's serial", []*x509.RevocationList{other.CRL(1, []*big.Int{revoked.Cert.SerialNumber})}, trust.RevocationAuto, []*x509.Certificate{revoked.Cert}, "revoked"},
 	} {
 		_, err := trust.New(trust.Config{Anchors: []*x509.Certificate{ca.Cert, other.Cert}, CRLs: row.crls, Revocation: row.mode, MustBeRevoked: row.must})
 		if (err != nil) != (row.refuses != "") || err != nil && !strings.Contains(err.Error(), row.refuses) {
@@ -87,7 +87,7 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 		{"it has expired and is off the list", certs{ca.Cert}, lists(ca.CRL(2, nil)), nil, ended, "", "that must be revoked expired"},
 		{"it has expired and is on the list", certs{ca.Cert}, lists(ca.CRL(2, serials(ended))), nil, ended, "", "that must be revoked expired"},
 	} {
-		for _, mode := range []trust.Revocation{trust.Soft, trust.Hard} {
+		for _, mode := range []trust.Revocation{trust.RevocationSoft, trust.RevocationHard} {
 			c := trust.Config{Anchors: row.anchors, CRLs: row.crls, CRLIssuers: row.issuers, Revocation: mode}
 			v, err := trust.New(c)
 			if err == nil && row.refuses == "" && row.warns == "" {
@@ -122,12 +122,12 @@ func TestI6_FreshAndAging(t *testing.T) {
 		until time.Time
 		aging []string
 	}{
-		{"young", trust.Auto, []*x509.RevocationList{young}, young.NextUpdate, nil},
-		{"young and old", trust.Hard, []*x509.RevocationList{young, old}, old.NextUpdate, []string{"CN=CA b"}},
-		{"stale and old", trust.Hard, []*x509.RevocationList{stale, old}, stale.NextUpdate, []string{"CN=CA a", "CN=CA b"}},
-		{"stale and soft", trust.Soft, []*x509.RevocationList{stale}, time.Time{}, []string{"CN=CA a"}},
-		{"without a next update", trust.Hard, []*x509.RevocationList{unlimited}, unlimited.ThisUpdate.Add(7 * day), []string{"CN=CA a"}},
-		{"none", trust.Auto, nil, time.Time{}, nil},
+		{"young", trust.RevocationAuto, []*x509.RevocationList{young}, young.NextUpdate, nil},
+		{"young and old", trust.RevocationHard, []*x509.RevocationList{young, old}, old.NextUpdate, []string{"CN=CA b"}},
+		{"stale and old", trust.RevocationHard, []*x509.RevocationList{stale, old}, stale.NextUpdate, []string{"CN=CA a", "CN=CA b"}},
+		{"stale and soft", trust.RevocationSoft, []*x509.RevocationList{stale}, time.Time{}, []string{"CN=CA a"}},
+		{"without a next update", trust.RevocationHard, []*x509.RevocationList{unlimited}, unlimited.ThisUpdate.Add(7 * day), []string{"CN=CA a"}},
+		{"none", trust.RevocationAuto, nil, time.Time{}, nil},
 	} {
 		v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{a.Cert, b.Cert}, CRLs: row.crls, Revocation: row.mode})
 		if err != nil {

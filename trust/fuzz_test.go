@@ -103,7 +103,7 @@ func FuzzVerify(f *testing.F) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	config := trust.Config{Anchors: anchors, Now: func() time.Time { return at }}
 	strict := verifier(f, config)
-	config.Profile, config.Revocation = trust.Compatible, trust.Soft
+	config.Profile, config.Revocation = trust.Compatible, trust.RevocationSoft
 	compatible := verifier(f, config)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var presented certs

@@ -223,7 +223,7 @@ func TestGeneratedCertificatesAreTrustedByOpenSSLToo(t *testing.T) {
 func compare(t *testing.T, w *generated, now time.Time, r *rand.Rand, counts map[string]int) {
 	t.Helper()
 	c := trust.Config{
-		Anchors: w.anchors, Revocation: trust.Hard, Now: func() time.Time { return now },
+		Anchors: w.anchors, Revocation: trust.RevocationHard, Now: func() time.Time { return now },
 		Profile: []trust.Profile{trust.Strict, trust.Compatible}[r.IntN(2)],
 	}
 	var refused error

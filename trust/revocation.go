@@ -43,12 +43,12 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 		// Soft accepts what is not known, as the operator asked, and asks again when the
 		// answer, or the time in which there was none, is over. Without a responder nothing
 		// more can become known in this generation.
-		if v.revocation == Hard || v.responder != nil {
+		if v.revocation == RevocationHard || v.responder != nil {
 			if end.Before(until) {
 				until = end
 			}
 		}
-		if why != "" && v.revocation == Hard && unknown == nil {
+		if why != "" && v.revocation == RevocationHard && unknown == nil {
 			unknown = reason.Refuse(reason.RevocationUnknown, why) // an authority further up may be known to be revoked: that is the better reason
 		}
 	}
@@ -57,7 +57,7 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 	}
 	// A pinned leaf has no issuer in its chain that could be asked. One that signed
 	// itself can be revoked by nobody else; any other is not known.
-	if len(chain) == 1 && v.revocation == Hard && string(chain[0].RawIssuer) != string(chain[0].RawSubject) {
+	if len(chain) == 1 && v.revocation == RevocationHard && string(chain[0].RawIssuer) != string(chain[0].RawSubject) {
 		return until, reason.Refuse(reason.RevocationUnknown, "the leaf is its own anchor, and its issuer is none")
 	}
 	return until, unknown

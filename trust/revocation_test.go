@@ -89,17 +89,17 @@ func TestRevocationModes(t *testing.T) {
 		crls []*x509.RevocationList
 		want want
 	}{
-		{"auto without CRLs is off", trust.Auto, nil, want{alice: "", bad: "", carol: "", eve: ""}},
-		{"auto with CRLs is hard", trust.Auto, lists(good), want{alice: "", bad: reason.Revoked, carol: unknown, eve: unknown}},
-		{"hard", trust.Hard, full, want{alice: "", bad: reason.Revoked, carol: "", eve: ""}},
-		{"hard, an issuer without CRL", trust.Hard, lists(good), want{alice: "", bad: reason.Revoked, carol: unknown, eve: unknown}},
-		{"soft, an issuer without CRL", trust.Soft, lists(good), want{alice: "", bad: reason.Revoked, carol: "", eve: ""}},
-		{"soft without CRLs", trust.Soft, nil, want{alice: "", bad: "", carol: "", eve: ""}},
-		{"off looks nothing up", trust.Off, full, want{alice: "", bad: "", carol: "", eve: ""}},
-		{"hard, stale", trust.Hard, lists(stale), want{alice: unknown, bad: reason.Revoked}},
-		{"soft, stale", trust.Soft, lists(stale), want{alice: "", bad: reason.Revoked}},
-		{"stale and fresh", trust.Hard, lists(stale, good), want{alice: "", bad: reason.Revoked}},
-		{"fresh without, stale with", trust.Hard, lists(stale, ca.CRL(2, nil)), want{alice: "", bad: reason.Revoked}},
+		{"auto without CRLs is off", trust.RevocationAuto, nil, want{alice: "", bad: "", carol: "", eve: ""}},
+		{"auto with CRLs is hard", trust.RevocationAuto, lists(good), want{alice: "", bad: reason.Revoked, carol: unknown, eve: unknown}},
+		{"hard", trust.RevocationHard, full, want{alice: "", bad: reason.Revoked, carol: "", eve: ""}},
+		{"hard, an issuer without CRL", trust.RevocationHard, lists(good), want{alice: "", bad: reason.Revoked, carol: unknown, eve: unknown}},
+		{"soft, an issuer without CRL", trust.RevocationSoft, lists(good), want{alice: "", bad: reason.Revoked, carol: "", eve: ""}},
+		{"soft without CRLs", trust.RevocationSoft, nil, want{alice: "", bad: "", carol: "", eve: ""}},
+		{"off looks nothing up", trust.RevocationOff, full, want{alice: "", bad: "", carol: "", eve: ""}},
+		{"hard, stale", trust.RevocationHard, lists(stale), want{alice: unknown, bad: reason.Revoked}},
+		{"soft, stale", trust.RevocationSoft, lists(stale), want{alice: "", bad: reason.Revoked}},
+		{"stale and fresh", trust.RevocationHard, lists(stale, good), want{alice: "", bad: reason.Revoked}},
+		{"fresh without, stale with", trust.RevocationHard, lists(stale, ca.CRL(2, nil)), want{alice: "", bad: reason.Revoked}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			v := verifier(t, trust.Config{Anchors: certs{ca.Cert, other.Cert}, Revocation: row.mode, CRLs: row.crls})
@@ -119,7 +119,7 @@ func TestRevokedIntermediate(t *testing.T) {
 		"its CRL is not there": lists(ca.CRL(1, serials(sub))), // unknown for the leaf; revoked is the better word
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, mode := range []trust.Revocation{trust.Hard, trust.Soft} {
+			for _, mode := range []trust.Revocation{trust.RevocationHard, trust.RevocationSoft} {
 				expect(t, verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: crls, Revocation: mode}), carol, reason.Revoked)
 			}
 		})
@@ -183,7 +183,7 @@ func TestCRLSignerIsRememberedByCertificate(t *testing.T) {
 		Subject: sub.Cert.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, SubjectKeyId: sub.Cert.SubjectKeyId,
 	})
 	carol := sub.Leaf("carol")
-	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.Soft, CRLs: lists(sub.CRL(1, serials(carol)))})
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationSoft, CRLs: lists(sub.CRL(1, serials(carol)))})
 	expect(t, v, certs{carol.Cert, mute.Cert}, "") // soft: not known
 	expect(t, v, carol.Presented(), reason.Revoked)
 }
@@ -225,7 +225,7 @@ func TestKeyRollover(t *testing.T) {
 		{"the new key is no anchor", certs{old.Cert}, lists(renewed.CRL(1, serials(one))), "", "", "", "", true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			for mode, want := range map[trust.Revocation][2]reason.Reason{trust.Hard: {row.hardOne, row.hardTwo}, trust.Soft: {row.softOne, row.softTwo}} {
+			for mode, want := range map[trust.Revocation][2]reason.Reason{trust.RevocationHard: {row.hardOne, row.hardTwo}, trust.RevocationSoft: {row.softOne, row.softTwo}} {
 				v, err := trust.New(trust.Config{Anchors: row.anchors, CRLs: row.crls, Revocation: mode})
 				if (err != nil) != row.refusedWhenItIsBuilt {
 					t.Fatalf("New: %v", err)
@@ -258,16 +258,16 @@ func TestKeyRolloverOfAnIntermediate(t *testing.T) {
 		expect(t, v, carol.Presented(), want)
 	}
 	root := ca.CRL(1, nil)
-	for _, mode := range []trust.Revocation{trust.Soft, trust.Hard} {
+	for _, mode := range []trust.Revocation{trust.RevocationSoft, trust.RevocationHard} {
 		try(renewed.CRL(1, serials(carol)), root, mode, reason.Revoked, renewed.Cert)
 		try(renewed.CRL(1, nil), root, mode, "", renewed.Cert)
 	}
-	try(renewed.CRL(1, serials(carol)), root, trust.Hard, reason.RevocationUnknown) // not known: it does not count
-	try(imposed.CRL(1, serials(carol)), root, trust.Soft, "", imposed.Cert)         // known, under another anchor
-	try(imposed.CRL(1, nil), root, trust.Hard, reason.RevocationUnknown, imposed.Cert)
-	try(renewed.CRL(1, nil), ca.CRL(1, serials(renewed)), trust.Hard, reason.RevocationUnknown, renewed.Cert) // revoked itself
-	try(deep.CRL(1, serials(carol)), root, trust.Soft, reason.Revoked, deep.Presented()[0], deep.Presented()[1])
-	try(deep.CRL(1, serials(carol)), root, trust.Soft, "", deep.Cert) // the authority between is not known
+	try(renewed.CRL(1, serials(carol)), root, trust.RevocationHard, reason.RevocationUnknown) // not known: it does not count
+	try(imposed.CRL(1, serials(carol)), root, trust.RevocationSoft, "", imposed.Cert)         // known, under another anchor
+	try(imposed.CRL(1, nil), root, trust.RevocationHard, reason.RevocationUnknown, imposed.Cert)
+	try(renewed.CRL(1, nil), ca.CRL(1, serials(renewed)), trust.RevocationHard, reason.RevocationUnknown, renewed.Cert) // revoked itself
+	try(deep.CRL(1, serials(carol)), root, trust.RevocationSoft, reason.Revoked, deep.Presented()[0], deep.Presented()[1])
+	try(deep.CRL(1, serials(carol)), root, trust.RevocationSoft, "", deep.Cert) // the authority between is not known
 }
 
 // nameOf is a DER name of one common name in one string type.
@@ -307,7 +307,7 @@ func TestCRLWhoseIssuerIsEncodedOtherwiseCounts(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			list := named(t, ca, nameOf(t, int(name[0]), name[1:]), ca.CRL(1, serials(bad)))
 			subs := named(t, sub, nameOf(t, asn1.TagUTF8String, "SUB  ca"), sub.CRL(1, serials(worse)))
-			for _, mode := range []trust.Revocation{trust.Soft, trust.Hard} {
+			for _, mode := range []trust.Revocation{trust.RevocationSoft, trust.RevocationHard} {
 				v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list, subs), Revocation: mode, MustBeRevoked: certs{bad.Cert}})
 				expect(t, v, alice.Presented(), "")
 				expect(t, v, bad.Presented(), reason.Revoked)
@@ -322,7 +322,7 @@ func TestCRLWhoseIssuerIsEncodedOtherwiseCounts(t *testing.T) {
 	// Another name is another authority's, whoever signed it: an error, not silence.
 	for what, name := range map[string]string{"another name": "Client CA 2", "a part of it": "Client"} {
 		list := named(t, ca, nameOf(t, asn1.TagUTF8String, name), ca.CRL(1, serials(bad)))
-		if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list), Revocation: trust.Soft}); err == nil || !strings.Contains(err.Error(), "another name") {
+		if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list), Revocation: trust.RevocationSoft}); err == nil || !strings.Contains(err.Error(), "another name") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -376,13 +376,13 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 		issuers certs
 		warns   bool
 	}{
-		{"the anchor's", ca.CRL(2, nil), trust.Hard, nil, false},
-		{"a stranger's", stranger.CRL(1, nil), trust.Hard, nil, true},
-		{"a stranger's, soft", stranger.CRL(1, nil), trust.Soft, nil, true},
-		{"a stranger's, off", stranger.CRL(1, nil), trust.Off, nil, false},
-		{"an intermediate's", sub.CRL(1, nil), trust.Hard, nil, true},
-		{"a known intermediate's", sub.CRL(1, nil), trust.Hard, certs{sub.Cert}, false},
-		{"an intermediate's of another key", testpki.NewCA("Sub").CRL(1, nil), trust.Hard, nil, true},
+		{"the anchor's", ca.CRL(2, nil), trust.RevocationHard, nil, false},
+		{"a stranger's", stranger.CRL(1, nil), trust.RevocationHard, nil, true},
+		{"a stranger's, soft", stranger.CRL(1, nil), trust.RevocationSoft, nil, true},
+		{"a stranger's, off", stranger.CRL(1, nil), trust.RevocationOff, nil, false},
+		{"an intermediate's", sub.CRL(1, nil), trust.RevocationHard, nil, true},
+		{"a known intermediate's", sub.CRL(1, nil), trust.RevocationHard, certs{sub.Cert}, false},
+		{"an intermediate's of another key", testpki.NewCA("Sub").CRL(1, nil), trust.RevocationHard, nil, true},
 	} {
 		v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil), row.list), Revocation: row.mode, CRLIssuers: row.issuers})
 		if unknown(v) != row.warns {

@@ -40,20 +40,20 @@ func TestAnchorThatAKnownListRevokes(t *testing.T) {
 		presented certs
 		want      reason.Reason
 	}{
-		{"none is revoked", certs{root.Cert, sub.Cert}, clean, nil, trust.Hard, alice.Presented(), ""},
-		{"the intermediate is an anchor too", certs{root.Cert, sub.Cert}, dirty, nil, trust.Hard, alice.Presented(), reason.Revoked},
-		{"in the other order", certs{sub.Cert, root.Cert}, dirty, nil, trust.Hard, alice.Presented(), reason.Revoked},
-		{"without the intermediate in the chain", certs{root.Cert, sub.Cert}, dirty, nil, trust.Hard, certs{alice.Cert}, reason.Revoked},
-		{"soft", certs{root.Cert, sub.Cert}, dirty, nil, trust.Soft, alice.Presented(), reason.Revoked},
-		{"soft, and the list is stale", certs{root.Cert, sub.Cert}, stale, nil, trust.Soft, alice.Presented(), reason.Revoked},
-		{"off", certs{root.Cert, sub.Cert}, dirty, nil, trust.Off, alice.Presented(), ""},
-		{"further down", certs{root.Cert, sub.Cert}, dirty, nil, trust.Soft, bob.Presented(), reason.Revoked},
-		{"an anchor below a revoked one", certs{root.Cert, sub.Cert, below.Cert}, dirty, nil, trust.Soft, bob.Presented(), reason.Revoked},
-		{"the root is a CRL issuer alone", certs{sub.Cert}, dirty, certs{root.Cert}, trust.Hard, alice.Presented(), reason.Revoked},
-		{"the root is not known", certs{sub.Cert}, dirty, nil, trust.Hard, alice.Presented(), ""},
-		{"a pinned leaf", certs{pinned.Cert}, gone, certs{sub.Cert}, trust.Soft, certs{pinned.Cert}, reason.Revoked},
-		{"a pinned leaf, hard", certs{pinned.Cert}, gone, certs{sub.Cert}, trust.Hard, certs{pinned.Cert}, reason.Revoked},
-		{"a pinned leaf that is not revoked", certs{pinned.Cert}, clean, certs{sub.Cert}, trust.Soft, certs{pinned.Cert}, ""},
+		{"none is revoked", certs{root.Cert, sub.Cert}, clean, nil, trust.RevocationHard, alice.Presented(), ""},
+		{"the intermediate is an anchor too", certs{root.Cert, sub.Cert}, dirty, nil, trust.RevocationHard, alice.Presented(), reason.Revoked},
+		{"in the other order", certs{sub.Cert, root.Cert}, dirty, nil, trust.RevocationHard, alice.Presented(), reason.Revoked},
+		{"without the intermediate in the chain", certs{root.Cert, sub.Cert}, dirty, nil, trust.RevocationHard, certs{alice.Cert}, reason.Revoked},
+		{"soft", certs{root.Cert, sub.Cert}, dirty, nil, trust.RevocationSoft, alice.Presented(), reason.Revoked},
+		{"soft, and the list is stale", certs{root.Cert, sub.Cert}, stale, nil, trust.RevocationSoft, alice.Presented(), reason.Revoked},
+		{"off", certs{root.Cert, sub.Cert}, dirty, nil, trust.RevocationOff, alice.Presented(), ""},
+		{"further down", certs{root.Cert, sub.Cert}, dirty, nil, trust.RevocationSoft, bob.Presented(), reason.Revoked},
+		{"an anchor below a revoked one", certs{root.Cert, sub.Cert, below.Cert}, dirty, nil, trust.RevocationSoft, bob.Presented(), reason.Revoked},
+		{"the root is a CRL issuer alone", certs{sub.Cert}, dirty, certs{root.Cert}, trust.RevocationHard, alice.Presented(), reason.Revoked},
+		{"the root is not known", certs{sub.Cert}, dirty, nil, trust.RevocationHard, alice.Presented(), ""},
+		{"a pinned leaf", certs{pinned.Cert}, gone, certs{sub.Cert}, trust.RevocationSoft, certs{pinned.Cert}, reason.Revoked},
+		{"a pinned leaf, hard", certs{pinned.Cert}, gone, certs{sub.Cert}, trust.RevocationHard, certs{pinned.Cert}, reason.Revoked},
+		{"a pinned leaf that is not revoked", certs{pinned.Cert}, clean, certs{sub.Cert}, trust.RevocationSoft, certs{pinned.Cert}, ""},
 	} {
 		v, err := trust.New(trust.Config{Anchors: row.anchors, CRLs: row.crls, CRLIssuers: row.issuers, Revocation: row.mode})
 		if err != nil {

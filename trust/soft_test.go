@@ -27,7 +27,7 @@ func (s *scripted) Status(context.Context, *x509.Certificate, *x509.Certificate)
 
 // Covers V5: under soft as under hard an answer holds as long as it says, and no longer.
 func TestAnswerOfAResponderHoldsUntilItsEnd(t *testing.T) {
-	for name, mode := range map[string]trust.Revocation{"soft": trust.Soft, "hard": trust.Hard} {
+	for name, mode := range map[string]trust.Revocation{"soft": trust.RevocationSoft, "hard": trust.RevocationHard} {
 		t.Run(name, func(t *testing.T) {
 			ca := testpki.NewCA("Client CA")
 			start := time.Now().Truncate(time.Second)
@@ -65,7 +65,7 @@ func TestOutageUnderSoftIsShort(t *testing.T) {
 			sub := ca.SubCA("Sub")
 			c := &clock{start}
 			r := outage
-			v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.Soft, Responder: &r, Now: c.now})
+			v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationSoft, Responder: &r, Now: c.now})
 			alice := sub.Leaf("alice").Presented()
 			got := remembered(t, v, alice)
 			if d := got.Until().Sub(start); d <= 0 || d > time.Minute {
@@ -91,7 +91,7 @@ func TestOutageUnderSoftIsShort(t *testing.T) {
 func TestSoftWithoutAResponderHoldsAsLongAsTheChain(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	list := ca.CRL(1, nil, func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(time.Minute) })
-	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.Soft, CRLs: lists(list)})
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationSoft, CRLs: lists(list)})
 	alice := ca.Leaf("alice")
 	if got := expect(t, v, alice.Presented(), ""); !got.Until().Equal(alice.Cert.NotAfter) {
 		t.Errorf("holds until %v, want %v", got.Until(), alice.Cert.NotAfter)
@@ -103,7 +103,7 @@ func TestVerifyLocalAsksNobody(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	start := time.Now().Truncate(time.Second)
 	alice, revoked := ca.Leaf("alice").Presented(), ca.Leaf("revoked")
-	for name, mode := range map[string]trust.Revocation{"soft": trust.Soft, "hard": trust.Hard} {
+	for name, mode := range map[string]trust.Revocation{"soft": trust.RevocationSoft, "hard": trust.RevocationHard} {
 		t.Run(name, func(t *testing.T) {
 			c := &clock{start}
 			r := &scripted{status: trust.StatusGood, until: start.Add(time.Hour)}

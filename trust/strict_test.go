@@ -93,7 +93,7 @@ func TestStrictProfileRefusesWhatRFC5280Forbids(t *testing.T) {
 		}
 	}
 	// Servers that we call are judged alike.
-	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Usage: trust.ServerAuth})
+	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Usage: trust.UsageServer})
 	expect(t, v, ca.Server(anyUsage).Presented(), usage)
 	expect(t, v, ca.Server().Presented(), "")
 }

@@ -64,7 +64,7 @@ func TestSerialThatNoListCanHoldIsNotGood(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")
 	long := ca.Leaf("alice", func(c *x509.Certificate) { c.SerialNumber = new(big.Int).Lsh(big.NewInt(1), 8*20) })
-	for mode, want := range map[trust.Revocation]reason.Reason{trust.Hard: reason.RevocationUnknown, trust.Soft: "", trust.Off: ""} {
+	for mode, want := range map[trust.Revocation]reason.Reason{trust.RevocationHard: reason.RevocationUnknown, trust.RevocationSoft: "", trust.RevocationOff: ""} {
 		v, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil)), Revocation: mode})
 		if err != nil {
 			t.Fatal(err)

@@ -19,10 +19,10 @@ type Revocation int
 
 // Auto is Hard where there are CRLs or a Responder, and Off where there is neither.
 const (
-	Auto Revocation = iota
-	Off             // nothing is looked up
-	Soft            // not known: believed
-	Hard            // not known: refused as revocation-unknown
+	RevocationAuto Revocation = iota
+	RevocationOff             // nothing is looked up
+	RevocationSoft            // not known: believed
+	RevocationHard            // not known: refused as revocation-unknown
 )
 
 // Profile is how strictly certificates are judged.
@@ -46,18 +46,18 @@ type Usage int
 
 const (
 	// ClientAuth is for clients. Nobody else's certificate can be a user's.
-	ClientAuth Usage = iota
+	UsageClient Usage = iota
 	// ServerAuth is for servers that we call, never for users: ports, mappings and
 	// guards refuse what was judged so.
-	ServerAuth
+	UsageServer
 )
 
 // String returns clientAuth or serverAuth.
 func (u Usage) String() string {
 	switch u {
-	case ClientAuth:
+	case UsageClient:
 		return "clientAuth"
-	case ServerAuth:
+	case UsageServer:
 		return "serverAuth"
 	}
 	return fmt.Sprintf("Usage(%d)", int(u))
@@ -65,7 +65,7 @@ func (u Usage) String() string {
 
 // extended is the value of the extension (RFC 5280 section 4.2.1.12).
 func (u Usage) extended() x509.ExtKeyUsage {
-	if u == ServerAuth {
+	if u == UsageServer {
 		return x509.ExtKeyUsageServerAuth
 	}
 	return x509.ExtKeyUsageClientAuth
@@ -223,16 +223,16 @@ func (v *Verifier) addAnchor(wrong *mistake.List, i int, a *x509.Certificate, no
 
 func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
 	switch v.revocation {
-	case Auto:
-		v.revocation = Off
+	case RevocationAuto:
+		v.revocation = RevocationOff
 		if crls > 0 || v.responder != nil {
-			v.revocation = Hard
+			v.revocation = RevocationHard
 		}
-	case Hard:
+	case RevocationHard:
 		if crls == 0 && v.responder == nil {
 			wrong.Add(mistake.Mistake{What: "revocation is hard and there are no CRLs: everyone would be refused", Hint: "crls: [FILE], or revocation: off"})
 		}
-	case Off, Soft:
+	case RevocationOff, RevocationSoft:
 	default:
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Revocation %d is none of Auto, Off, Soft, Hard", v.revocation)})
 	}
@@ -242,7 +242,7 @@ func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
 	if v.maxDepth < 0 {
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("MaxDepth is %d", v.maxDepth), Hint: "0 takes any depth"})
 	}
-	if v.usage != ClientAuth && v.usage != ServerAuth {
+	if v.usage != UsageClient && v.usage != UsageServer {
 		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Usage %d is none of ClientAuth, ServerAuth", v.usage)})
 	}
 }

@@ -35,7 +35,7 @@ func TestB2_B3_Usage(t *testing.T) {
 		{"client of an authority for servers", sub(server).Leaf("x", usages(client)), both(reason.WrongUsage), both(reason.WrongUsage)},
 		{"an authority", ca.SubCA("x", usages(server, client)), both(reason.NotALeaf), both(reason.NotALeaf)},
 	} {
-		for usage, want := range map[trust.Usage]expectation{trust.ClientAuth: row.asClient, trust.ServerAuth: row.server} {
+		for usage, want := range map[trust.Usage]expectation{trust.UsageClient: row.asClient, trust.UsageServer: row.server} {
 			for profile, wanted := range map[trust.Profile]reason.Reason{trust.Strict: want.strict, trust.Compatible: want.compatible} {
 				v, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, Usage: usage, Profile: profile})
 				if err != nil {

@@ -113,7 +113,7 @@ func (v Verified) Generation() uint64 {
 // client's can be a user's.
 func (v Verified) Usage() Usage {
 	if v.of == nil {
-		return ClientAuth // of nobody
+		return UsageClient // of nobody
 	}
 	return v.of.usage
 }

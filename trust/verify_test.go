@@ -38,7 +38,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	if got := len(mistake.All(err)); got != 5 {
 		t.Errorf("%d mistakes, want 5: %v", got, err)
 	}
-	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.Hard}); err == nil {
+	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationHard}); err == nil {
 		t.Error("hard without CRLs was taken")
 	}
 }

@@ -47,7 +47,7 @@ Exit status: 0 it is allowed, 1 it is refused, 2 the question is wrong.`
 
 // asked is a question with all that belongs to its answer.
 type asked struct {
-	question mtlsguard.Question
+	question mtlsguard.ExplainRequest
 	answer   mtlsguard.Explanation
 	site     *site
 	cert     string // the file, as the user named it
@@ -105,8 +105,8 @@ func (c *explainCmd) Run(a *app) error {
 	return nil
 }
 
-func (c *explainCmd) question(a *app, s *site) (q mtlsguard.Question, entry certfile.Entry, err error) {
-	q = mtlsguard.Question{Port: c.Port, Method: c.Method, Path: c.Path, Host: c.Name, Header: http.Header{}}
+func (c *explainCmd) question(a *app, s *site) (q mtlsguard.ExplainRequest, entry certfile.Entry, err error) {
+	q = mtlsguard.ExplainRequest{Port: c.Port, Method: c.Method, Path: c.Path, Host: c.Name, Header: http.Header{}}
 	password, err := c.read(a)
 	if err != nil {
 		return q, entry, err

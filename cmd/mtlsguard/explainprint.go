@@ -77,7 +77,7 @@ func via(id *identity.Identity) string {
 	switch {
 	case id.MappingID != "":
 		return fmt.Sprintf("mapping %s (%s)", id.MappingID, id.Via)
-	case id.Via == identity.AnonymousVia:
+	case id.Via == identity.ViaAnonymous:
 		return "no certificate (strict: false)"
 	}
 	return "unmapped (" + string(id.Via) + ")"

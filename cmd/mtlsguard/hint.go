@@ -205,7 +205,7 @@ func (x *asked) noRule(add func(hint)) {
 		if ok && l.Effect == policy.Allow && !l.Fields[0].Matches && l.Fields[1].Matches && l.Fields[2].Matches && l.Fields[3].Matches &&
 			o.Identity.User != policy.Default && group != policy.Authenticated && group != policy.Everybody && group != policy.Anonymous {
 			add(hint{Text: fmt.Sprintf("%s allows it to group %s: one line makes the user a member", l.Position, group), File: x.site.policy,
-				Write: policy.Member{Member: "user:" + o.Identity.User, Group: "group:" + group}.String()})
+				Write: policy.Member{Subject: "user:" + o.Identity.User, Group: "group:" + group}.String()})
 		}
 	}
 	if path, ok := literal(o.Path); ok {

@@ -109,7 +109,7 @@ func (p sitePort) topology() (forwarded.Topology, error) {
 	if err := p.Forwarded.Decode(&f); err != nil {
 		return forwarded.Topology{}, err
 	}
-	return forwarded.Named(f.Format, f.Header, f.Verified.Header, f.Verified.Value)
+	return forwarded.ParseTopology(f.Format, f.Header, f.Verified.Header, f.Verified.Value)
 }
 
 func (s *site) portNames() []string {

@@ -24,7 +24,7 @@ type answer struct {
 func orders() http.Handler {
 	return identity.Required(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := identity.FromContext(r.Context())
-		hop, _ := reverse.Via(r.Context())
+		hop, _ := reverse.HopFromContext(r.Context())
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(answer{
 			User: id.User, Groups: id.Groups, Port: id.Port, Via: id.Via, Mapping: id.MappingID, Path: r.URL.Path,

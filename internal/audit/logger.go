@@ -235,7 +235,7 @@ func (e *Logger) LogDifference(d policy.Difference) {
 }
 
 // isAnonymous reports whether anybody at all could have sent the request.
-func isAnonymous(id *identity.Identity) bool { return id == nil || id.Via == identity.AnonymousVia }
+func isAnonymous(id *identity.Identity) bool { return id == nil || id.Via == identity.ViaAnonymous }
 
 // recordOf returns the fields of a leaf, escaped.
 func recordOf(leaf *x509.Certificate, fingerprint trust.Digest) record {

@@ -61,7 +61,7 @@ func (p *parser) topology(f *Forwarded, n *yaml.Node, m map[string]*yaml.Node) {
 		header, value = p.Text(v["header"], "header"), p.Text(v["value"], "value")
 	}
 	var err error
-	f.Topology, err = forwarded.Named(p.Text(m["format"], "format"), p.Text(m["header"], "header"), header, value)
+	f.Topology, err = forwarded.ParseTopology(p.Text(m["format"], "format"), p.Text(m["header"], "header"), header, value)
 	for _, wrong := range mistake.All(err) {
 		p.Say(at(m["format"], n), "forwarded: "+wrong.What, wrong.Hint)
 	}

@@ -41,7 +41,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("taken: %+v", parsed)
 			}
 			if r := parsed.Reverse; r != nil && (r.Name == "" || len(r.Gateways) == 0 || len(r.Services) == 0 || r.Trust == nil || r.Cert.Value == "" ||
-				r.Gateway == nil || r.Gateway.Usage != trust.ServerAuth) {
+				r.Gateway == nil || r.Gateway.Usage != trust.UsageServer) {
 				t.Errorf("taken: %+v", r)
 			}
 			for _, p := range parsed.Ports {

@@ -50,16 +50,16 @@ func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *Trust {
 	}
 	switch v := p.Text(m["revocation"], "revocation"); v {
 	case "":
-		out.Revocation = trust.Auto
+		out.Revocation = trust.RevocationAuto
 	case "off":
-		out.Revocation = trust.Off
+		out.Revocation = trust.RevocationOff
 	case "soft":
-		out.Revocation = trust.Soft
+		out.Revocation = trust.RevocationSoft
 	case "hard":
-		out.Revocation = trust.Hard
+		out.Revocation = trust.RevocationHard
 		if len(out.CRLs) == 0 && m["ocsp"] == nil {
 			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
-			out.Revocation = trust.Off // reported
+			out.Revocation = trust.RevocationOff // reported
 		}
 	default:
 		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")

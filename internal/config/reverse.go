@@ -93,7 +93,7 @@ func (p *parser) gatewayDialled(out *Reverse, around, n *yaml.Node) {
 	p.gateway(&f, n)
 	out.Pins, out.Names, out.Gateway = f.Pins, f.Names, f.Gateway
 	if f.Gateway != nil {
-		f.Gateway.Usage = trust.ServerAuth
+		f.Gateway.Usage = trust.UsageServer
 	} else if n.Kind == yaml.MappingNode {
 		p.Say(n, "nothing says who issues the gateway's certificate", "anchors: [FILE] with the CA of the gateway, and of no user")
 	}

@@ -243,7 +243,7 @@ func (x *linter) policy() {
 		nobody(r.Subject, r.Line)
 	}
 	for _, m := range members {
-		nobody(m.Member, m.Line)
+		nobody(m.Subject, m.Line)
 	}
 }
 

@@ -56,9 +56,9 @@ func (l *loader) reverse(path string, f *config.Reverse) *Tunnel {
 		out.gateways = l.trust(path, "reverse, gateway", f.Gateway, old.gateways)
 	}
 	out.Config = reverse.ServerConfig{
-		Name: f.Name, Services: f.Services, Gateways: f.Gateways, ServerName: f.ServerName,
-		Trust:   forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: out.gateways.Verifier},
-		Clients: out.clients.Verifier,
+		Name: f.Name, Services: f.Services, Addrs: f.Gateways, ServerName: f.ServerName,
+		Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: out.gateways.Verifier},
+		Users:    out.clients.Verifier,
 	}
 	return out
 }

@@ -64,6 +64,6 @@
 //
 // Without Nonce, whoever stands between here and the responder can play back an
 // answer until its nextUpdate; with Nonce or https it can still keep answers away.
-// Under trust.Soft that is enough to be let in with a revoked certificate: what is not
-// known is accepted, and asked about again after 30 seconds. Use trust.Hard.
+// Under trust.RevocationSoft that is enough to be let in with a revoked certificate: what is not
+// known is accepted, and asked about again after 30 seconds. Use trust.RevocationHard.
 package ocsp

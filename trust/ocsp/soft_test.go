@@ -17,7 +17,7 @@ func TestRevokedAfterAGoodAnswerOrAnOutageUnderSoft(t *testing.T) {
 	for name, outage := range map[string]bool{"good before": false, "an outage before": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{w.ca.Cert}, Revocation: trust.Soft, Responder: w.client, Now: w.clock.now})
+			v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{w.ca.Cert}, Revocation: trust.RevocationSoft, Responder: w.client, Now: w.clock.now})
 			if err != nil {
 				t.Fatal(err)
 			}
