@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 // A line that lost its end may be another line: group:admin-readonly cut to
@@ -57,7 +58,7 @@ func TestI7_OlderCRLIsRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "number 6") {
 		t.Errorf("an older CRL: %v", err)
 	}
-	if found := mtlsguard.Mistakes(err); len(found) != 1 || found[0].File != s.path("ca.crl") || found[0].Hint == "" {
+	if found := configerror.All(err); len(found) != 1 || found[0].File != s.path("ca.crl") || found[0].Hint == "" {
 		t.Errorf("the mistake is %v", found)
 	}
 	s.put("ca.crl", s.crl(8))

@@ -15,8 +15,9 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -106,7 +107,7 @@ func (s *Server) Explain(ctx context.Context, q ExplainRequest) (Explanation, er
 
 // find checks a question, fills in what it leaves out, and finds its port.
 func (s *Server) find(g *site.Generation, q *ExplainRequest) (int, error) {
-	var wrong mistake.List
+	var wrong errorlist.List
 	at := -1
 	var names []string
 	for i := range g.Ports {
@@ -118,11 +119,11 @@ func (s *Server) find(g *site.Generation, q *ExplainRequest) (int, error) {
 		}
 	}
 	if t := g.Tunnel; t != nil && t.Config.Name == q.Port {
-		wrong.Add(Mistake{What: fmt.Sprintf("%q is for callers of a gateway: without one there is no handshake to explain", q.Port), Hint: "ask about a port with the same rules"})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("%q is for callers of a gateway: without one there is no handshake to explain", q.Port), Hint: "ask about a port with the same rules"})
 		return at, wrong.Err()
 	}
 	if at < 0 {
-		wrong.Add(Mistake{What: fmt.Sprintf("there is no port %q", q.Port), Hint: "one of " + strings.Join(names, ", ")})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("there is no port %q", q.Port), Hint: "one of " + strings.Join(names, ", ")})
 		return at, wrong.Err()
 	}
 	if q.Method == "" {
@@ -147,7 +148,7 @@ func (s *Server) find(g *site.Generation, q *ExplainRequest) (int, error) {
 	}
 	for _, text := range []struct{ name, value string }{{"method", q.Method}, {"path", q.Path}, {"host", q.Host}} {
 		if strings.ContainsAny(text.value, "\r\n") {
-			wrong.Add(Mistake{What: fmt.Sprintf("the %s %q has more than one line", text.name, text.value), Hint: "one question is one request"})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("the %s %q has more than one line", text.name, text.value), Hint: "one question is one request"})
 		}
 	}
 	return at, wrong.Err()

@@ -22,6 +22,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -519,7 +520,7 @@ func TestExplainRefusesQuestions(t *testing.T) {
 		{Port: "none", Path: "/\r\nX: y"}, {Port: "none", Method: "GET /x HTTP/1.1\nHost: y\n\nGET"}, {Port: "none", Host: "a\r\nClient-Cert: x"},
 	} {
 		x, err := a.server.Explain(t.Context(), q)
-		if len(mtlsguard.Mistakes(err)) != 1 || mtlsguard.Mistakes(err)[0].Hint == "" || x.Allowed {
+		if len(configerror.All(err)) != 1 || configerror.All(err)[0].Hint == "" || x.Allowed {
 			t.Errorf("%+v: %+v, %v", q, x, err)
 		}
 	}

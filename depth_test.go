@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 // max_depth holds for the handshakes to come and, after a reload, for connections that
@@ -42,7 +43,7 @@ func TestMaxDepthOfAPort(t *testing.T) {
 	expect("one intermediate", ask(near, url), "200 alice")
 	for _, wrong := range []string{"-1", "one", "1.5", "[1]", "99999999999"} {
 		s.sub(config, "max_depth: 1", "max_depth: "+wrong)
-		if found := mtlsguard.Mistakes(l.server.Reload()); !hasMistake(found, s.path(config), 11, "max_depth") {
+		if found := configerror.All(l.server.Reload()); !hasMistake(found, s.path(config), 11, "max_depth") {
 			t.Errorf("%s: %v", wrong, found)
 		}
 		s.sub(config, "max_depth: "+wrong, "max_depth: 1")

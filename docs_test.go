@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -190,7 +191,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 				s.sub(row.file, row.before, row.before+key)
 			}
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
-			found := mtlsguard.Mistakes(err)
+			found := configerror.All(err)
 			if len(found) != 1 || !strings.Contains(found[0].What, odd) {
 				t.Fatalf("one unknown key gave %v", err)
 			}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 )
 
@@ -45,7 +46,7 @@ func ExampleOpen() {
 	ready := make(chan struct{})
 	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), mtlsguard.Options{Ready: func() { close(ready) }})
 	if err != nil {
-		for _, m := range mtlsguard.Mistakes(err) {
+		for _, m := range configerror.All(err) {
 			fmt.Printf("error: %s: %s\nhint: %s\n", m.Position(), m.What, m.Hint)
 		}
 		return

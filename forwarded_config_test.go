@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -79,7 +80,7 @@ func TestForwardedMistakes(t *testing.T) {
 			b := newBehind(t)
 			row.spoil(b.site)
 			_, err := mtlsguard.Open(b.path(config), mtlsguard.Options{})
-			found := mtlsguard.Mistakes(err)
+			found := configerror.All(err)
 			for _, m := range found {
 				if m.File == "" || m.What == "" || m.Hint == "" {
 					t.Errorf("not whole: %#v", m)
@@ -102,7 +103,7 @@ func TestForwardedMistakesAtOnce(t *testing.T) {
 	b.put("gateway-ca.crl", "nonsense")
 	_, err := mtlsguard.Open(b.path(config), mtlsguard.Options{})
 	var got []string
-	for _, m := range mtlsguard.Mistakes(err) {
+	for _, m := range configerror.All(err) {
 		got = append(got, strings.TrimPrefix(fmt.Sprintf("%s:%d", m.File, m.Line), b.dir+"/"))
 	}
 	if want := "gateway-ca.crl:1 mtlsguard.yaml:10 mtlsguard.yaml:12 mtlsguard.yaml:13"; strings.Join(got, " ") != want {

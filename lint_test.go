@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -146,7 +147,7 @@ func TestLintMistakes(t *testing.T) {
 	t.Parallel()
 	s := cleanSite(t)
 	s.sub("policy.csv", "allow", "alow")
-	if found, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), mtlsguard.LintOptions{}); len(mtlsguard.Mistakes(err)) != 1 || found != nil {
+	if found, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), mtlsguard.LintOptions{}); len(configerror.All(err)) != 1 || found != nil {
 		t.Errorf("%v, %v", found, err)
 	}
 }

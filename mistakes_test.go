@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/middleware"
 )
 
@@ -34,7 +35,7 @@ func TestWrongConfiguration(t *testing.T) {
 			}
 			row.spoil(s)
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
-			found := mtlsguard.Mistakes(err)
+			found := configerror.All(err)
 			if len(found) == 0 {
 				t.Fatalf("no mistake: %v", err)
 			}
@@ -67,7 +68,7 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	s.put("server.pem", "garbage")
 	_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 	var got []string
-	for _, m := range mtlsguard.Mistakes(err) {
+	for _, m := range configerror.All(err) {
 		got = append(got, strings.TrimPrefix(fmt.Sprintf("%s:%d", m.File, m.Line), s.dir+"/"))
 	}
 	want := "ca.crl:1 mtlsguard.yaml:12 mtlsguard.yaml:13 mtlsguard.yaml:19 policy.csv:1 policy.csv:7 server.pem:1 server.pem:1 users.yaml:4"
@@ -82,7 +83,7 @@ func TestSameFileIsWrongOnce(t *testing.T) {
 	s.put("ca.pem", "garbage")
 	_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 	n := 0
-	for _, m := range mtlsguard.Mistakes(err) {
+	for _, m := range configerror.All(err) {
 		if m.File == s.path("ca.pem") {
 			n++
 		}
@@ -96,12 +97,12 @@ func TestAuthenticatorsOfNoPort(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{Authenticators: map[string][]middleware.Authenticator{"publik": {middleware.Basic{}}}})
-	if found := mtlsguard.Mistakes(err); len(found) != 1 || !strings.Contains(found[0].What, "publik") {
+	if found := configerror.All(err); len(found) != 1 || !strings.Contains(found[0].What, "publik") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func hasMistake(found []*mtlsguard.Mistake, file string, line int, what string) bool {
+func hasMistake(found []*configerror.Error, file string, line int, what string) bool {
 	for _, m := range found {
 		if m.File == file && m.Line == line && strings.Contains(m.What, what) {
 			return true

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ocsp"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -175,7 +176,7 @@ func TestOCSPMistakes(t *testing.T) {
 		s.put(config, plain)
 		s.sub(config, "crls: [ca.crl]", "revocation: hard\n      ocsp: "+row.ocsp)
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
-		if found := mtlsguard.Mistakes(err); len(found) != 1 || !hasMistake(found, s.path(config), 12, row.what) || found[0].Hint == "" {
+		if found := configerror.All(err); len(found) != 1 || !hasMistake(found, s.path(config), 12, row.what) || found[0].Hint == "" {
 			t.Errorf("%s: %v", row.ocsp, err)
 		}
 	}

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -56,7 +57,7 @@ func (s *Server) read(ctx context.Context, stable func(*fileset.Reader) bool) (*
 			return g, f, err
 		}
 		if round == rounds {
-			err = &Mistake{File: s.path, What: "the files change while they are read", Hint: "try again when they are written"}
+			err = &configerror.Error{File: s.path, What: "the files change while they are read", Hint: "try again when they are written"}
 			return nil, f, err
 		}
 	}
@@ -108,9 +109,9 @@ func (s *Server) fixed(g *site.Generation) error {
 		// Names that are new come last.
 		return cmp.Compare(uint(order[a.Config.Name]-1), uint(order[b.Config.Name]-1))
 	})
-	var wrong mistake.List
+	var wrong errorlist.List
 	say := func(line int, what string) {
-		wrong.Add(Mistake{File: s.path, Line: line, What: what + ": " + ports.ErrRestart.Error(), Hint: "restart the server, or take the change back"})
+		wrong.Add(configerror.Error{File: s.path, Line: line, What: what + ": " + ports.ErrRestart.Error(), Hint: "restart the server, or take the change back"})
 	}
 	if len(g.Ports) != len(s.current.Ports) {
 		say(0, fmt.Sprintf("there were %d ports, now there are %d", len(s.current.Ports), len(g.Ports)))
@@ -127,7 +128,7 @@ func (s *Server) fixed(g *site.Generation) error {
 		}
 	}
 	s.fixedReverse(g, func(line int, what string) {
-		wrong.Add(Mistake{File: s.path, Line: line, What: what + ": this needs a restart", Hint: "restart the server, or take the change back"})
+		wrong.Add(configerror.Error{File: s.path, Line: line, What: what + ": this needs a restart", Hint: "restart the server, or take the change back"})
 	})
 	if wrong.Len() == 0 {
 		return nil

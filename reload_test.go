@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -167,7 +168,7 @@ func TestReloadThatNeedsARestart(t *testing.T) {
 			change(s)
 			s.put("policy.csv", "p, group:Everybody, *, GET, /*, deny\n")
 			err := l.server.Reload()
-			if !errors.Is(err, ports.ErrRestart) || len(mtlsguard.Mistakes(err)) == 0 {
+			if !errors.Is(err, ports.ErrRestart) || len(configerror.All(err)) == 0 {
 				t.Errorf("got %v", err)
 			}
 			if len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", config, "error", "restart")) == 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/middleware"
 )
 
@@ -152,7 +153,7 @@ func TestReverseMistakes(t *testing.T) {
 					s.put(config, strings.Replace(text, "GATEWAY", "127.0.0.1:1", 1))
 				}
 				_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
-				found := mtlsguard.Mistakes(err)
+				found := configerror.All(err)
 				for _, m := range found {
 					if m.File == "" || m.What == "" || m.Hint == "" {
 						t.Errorf("not whole: %#v", m)
@@ -201,7 +202,7 @@ func TestReverseExplain(t *testing.T) {
 		t.Errorf("%+v, %v", x, err)
 	}
 	for server, port := range map[*mtlsguard.Server]string{outer.server: "registrations", inner.server: "tunnel"} {
-		if _, err := server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: port, Certificates: alice}); len(mtlsguard.Mistakes(err)) != 1 {
+		if _, err := server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: port, Certificates: alice}); len(configerror.All(err)) != 1 {
 			t.Errorf("%s: %v", port, err)
 		}
 	}

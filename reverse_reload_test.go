@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -222,7 +222,7 @@ func TestReverseCheckChanges(t *testing.T) {
 			}
 		}
 	}
-	if got := mtlsguard.Mistakes(outer.server.Reload()); len(got) > 0 {
+	if got := configerror.All(outer.server.Reload()); len(got) > 0 {
 		t.Error(got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -52,7 +53,7 @@ func TestB8_MaxLeafLifetime(t *testing.T) {
 	expect(short, "internal", "refused")
 	for _, wrong := range []string{"-1h", "one day", "24"} {
 		s.sub(config, "max_leaf_lifetime: 24h", "max_leaf_lifetime: "+wrong)
-		if found := mtlsguard.Mistakes(l.server.Reload()); !hasMistake(found, s.path(config), 12, "max_leaf_lifetime") {
+		if found := configerror.All(l.server.Reload()); !hasMistake(found, s.path(config), 12, "max_leaf_lifetime") {
 			t.Errorf("%s: %v", wrong, found)
 		}
 		s.sub(config, "max_leaf_lifetime: "+wrong, "max_leaf_lifetime: 24h")
@@ -102,7 +103,7 @@ func TestG3_MustBeRevoked(t *testing.T) {
 				}
 				return
 			}
-			found := mtlsguard.Mistakes(err)
+			found := configerror.All(err)
 			ok := false
 			for _, m := range found {
 				ok = ok || m.File == s.path(row.file) && (row.line == 0 || m.Line == row.line || m.Line == row.line+1) && strings.Contains(m.What, row.what) && m.Hint != ""
@@ -245,7 +246,7 @@ func TestCRLFolderMistakes(t *testing.T) {
 		s := inFolder(t)
 		row.spoil(s)
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
-		found := mtlsguard.Mistakes(err)
+		found := configerror.All(err)
 		ok := false
 		for _, m := range found {
 			ok = ok || m.File == s.path(row.file) && m.Line > 0 && strings.Contains(m.What, row.what) && m.Hint != ""

@@ -12,21 +12,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/audit"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
-
-// Mistake is one thing wrong with a configuration: file, line, what, and a hint.
-type Mistake = mistake.Mistake
-
-// Mistakes returns every mistake in an error of Open or Reload.
-func Mistakes(err error) []*Mistake { return mistake.All(err) }
 
 // Options are what a configuration file cannot say.
 type Options struct {
@@ -45,7 +40,7 @@ type Options struct {
 	// OnHandshake is told of every handshake, finished or not, besides the log. It must
 	// not block.
 	OnHandshake func(ports.Handshake)
-	// Shadow asks Casbin again about one decision in so many, off the request's way; a
+	// ShadowEvery asks Casbin again about one decision in so many, off the request's way; a
 	// difference is an error in the log. 0 asks never. Casbin's own copy of the policy
 	// takes some seven times the memory of ours.
 	ShadowEvery int
@@ -155,10 +150,10 @@ func (s *Server) keep(g *site.Generation) {
 // checkAuthenticators refuses those of a port that does not exist: nobody would
 // ever ask them.
 func (s *Server) checkAuthenticators(g *site.Generation) error {
-	var wrong mistake.List
+	var wrong errorlist.List
 	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
 		if !slices.ContainsFunc(g.AllPorts(), func(p site.Port) bool { return p.Config.Name == name && p.Authorizes() }) {
-			wrong.Add(Mistake{What: fmt.Sprintf("Options.Authenticators: there is no port %q where users come", name), Hint: "ports are named in " + s.path})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("Options.Authenticators: there is no port %q where users come", name), Hint: "ports are named in " + s.path})
 		}
 	}
 	return wrong.Err()

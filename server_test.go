@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -33,7 +34,7 @@ func TestOpenFS(t *testing.T) {
 	}
 	for _, name := range []string{"../policy.csv", "/policy.csv/x", "lost.csv"} {
 		s.put(config, strings.Replace(siteConfig, "policy.csv", name, 1))
-		if _, err := mtlsguard.OpenFS(s.files(), config, mtlsguard.Options{}); len(mtlsguard.Mistakes(err)) != 1 {
+		if _, err := mtlsguard.OpenFS(s.files(), config, mtlsguard.Options{}); len(configerror.All(err)) != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

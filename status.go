@@ -7,17 +7,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // Status is how a Server is doing.
 type Status struct {
-	Generation uint64     // of the configuration in force
-	Since      time.Time  // when it came into force
-	NotReady   []string   // why nobody should be sent here; empty when the server is ready
-	Failed     []*Mistake // of the last reload; empty when what was read last is in force
-	Dropped    uint64     // log lines that the log was too slow for
+	Generation uint64               // of the configuration in force
+	Since      time.Time            // when it came into force
+	NotReady   []string             // why nobody should be sent here; empty when the server is ready
+	Failed     []*configerror.Error // of the last reload; empty when what was read last is in force
+	Dropped    uint64               // log lines that the log was too slow for
 	Shadow     ShadowStatus
 	Ports      []PortStatus // the tunnels of reverse, as one, come last
 	// Gateways is how many tunnels each gateway sends requests through that this server
@@ -97,13 +98,13 @@ func (c *counts) shook(h *ports.Handshake) {
 }
 
 // mistakes are those in an error, copied: what the caller does with them is its own.
-func (s *Server) mistakes(err error) []*Mistake {
-	var out []*Mistake
-	for _, m := range Mistakes(err) {
+func (s *Server) mistakes(err error) []*configerror.Error {
+	var out []*configerror.Error
+	for _, m := range configerror.All(err) {
 		out = append(out, new(*m))
 	}
 	if err != nil && len(out) == 0 {
-		out = []*Mistake{{File: s.path, What: err.Error()}}
+		out = []*configerror.Error{{File: s.path, What: err.Error()}}
 	}
 	return out
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -89,7 +89,7 @@ func TestMistakesTogether(t *testing.T) {
 	}
 	many := make([]certmap.Mapping, 1000)
 	_, err = certmap.New(many...)
-	if all := mistake.All(err); len(all) != 101 || !strings.Contains(all[100].What, "more than 100") {
+	if all := configerror.All(err); len(all) != 101 || !strings.Contains(all[100].What, "more than 100") {
 		t.Errorf("%d mistakes, the last: %v", len(all), all[len(all)-1])
 	}
 }

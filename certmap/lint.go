@@ -5,40 +5,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
-
-// Finding is something that works as written and is probably not meant.
-type Finding struct {
-	MappingID string
-	File      string
-	Line      int
-	What      string
-	Hint      string
-}
-
-// String returns "file:line: what (hint)", as mistakes are printed.
-func (f Finding) String() string {
-	s := f.What
-	if f.File != "" || f.Line > 0 {
-		s = fmt.Sprintf("%s:%d: %s", f.File, f.Line, s)
-	}
-	if f.Hint != "" {
-		s += " (" + f.Hint + ")"
-	}
-	return s
-}
 
 // Lint looks through a table for what works and is probably not meant, in the order of
 // the file: mappings that are over, that will be within a time, or that never
 // answer because another says the same; pins that a CA can give away without
 // meaning to; users whose names differ only in case. Mistakes are New's business.
-func (t *Table) Lint(now time.Time, within time.Duration) []Finding {
-	var out []Finding
+func (t *Table) Lint(now time.Time, within time.Duration) []configerror.Finding {
+	var out []configerror.Finding
 	users := map[string]string{} // as first written, by lower case
 	t.each(func(p uint32, e *entry) {
 		say := func(what, hint string) {
-			out = append(out, Finding{MappingID: e.id(), File: e.with.file, Line: int(e.line), What: "mapping " + escape.Quote(e.id(), escape.Short) + " " + what, Hint: hint})
+			out = append(out, configerror.Finding{File: e.with.file, Line: int(e.line), What: "mapping " + escape.Quote(e.id(), escape.Short) + " " + what, Hint: hint})
 		}
 		if end := e.with.notAfter; !e.disabled && !end.IsZero() {
 			switch at := end.UTC().Format(time.RFC3339); {

@@ -7,8 +7,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -73,13 +73,13 @@ type reader struct {
 }
 
 func (r *reader) wrong(line int, what, hint string) {
-	r.b.report.add(mistake.Mistake{File: r.file, Line: line, What: what, Hint: hint})
+	r.b.report.add(configerror.Error{File: r.file, Line: line, What: what, Hint: hint})
 }
 
 // parse reads one document, or reports why not.
 func (r *reader) parse(data []byte) *yaml.Node {
 	root, err := strictyaml.Read(r.file, data)
-	for _, m := range mistake.All(err) {
+	for _, m := range configerror.All(err) {
 		if m.Hint == "" && m.What == "the file is empty" {
 			m.Line, m.Hint = 1, "mappings: [] maps nobody"
 		}

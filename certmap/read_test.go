@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -150,7 +150,7 @@ func TestReadMistakes(t *testing.T) {
 			continue
 		}
 		mistakes(t, err, row.want, row.text)
-		for _, m := range mistake.All(err) {
+		for _, m := range configerror.All(err) {
 			if m.File != "users.yaml" {
 				t.Errorf("%q: no position in %v", row.text, m)
 			}
@@ -171,7 +171,7 @@ mappings:
   - {id: g, user: gina, spki: `+digest1+`}
 `), func(path string) (trust.Digest, error) { return trust.Digest{}, errors.New(path + " is gone") })
 	var got []string
-	for _, m := range mistake.All(err) {
+	for _, m := range configerror.All(err) {
 		got = append(got, fmt.Sprintf("%d", m.Line))
 	}
 	if want := "1 3 3 4 4 5 8 9"; strings.Join(got, " ") != want {
@@ -184,7 +184,7 @@ mappings:
 		many.WriteString("  - {id: a, user: '!', x: y}\n")
 	}
 	_, err = certmap.Read("users.yaml", []byte(many.String()), nil)
-	if all := mistake.All(err); len(all) != 101 || !strings.Contains(all[100].What, "more than 100") {
+	if all := configerror.All(err); len(all) != 101 || !strings.Contains(all[100].What, "more than 100") {
 		t.Errorf("%d mistakes, the last: %v", len(all), all[len(all)-1])
 	}
 }

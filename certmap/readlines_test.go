@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -66,14 +66,14 @@ func TestLinesMistakes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%q: %v, want %q", row.text, err, row.want)
 		}
-		for _, m := range mistake.All(err) {
+		for _, m := range configerror.All(err) {
 			if m.File != "users.jsonl" || m.Line < 1 {
 				t.Errorf("%q: the mistake is at %s", row.text, m.Position())
 			}
 		}
 	}
 	_, err := certmap.Read("users.jsonl", []byte("{"+good+"}\n\nx\n"), fixed(trust.Digest{1}))
-	if found := mistake.All(err); len(found) != 1 || found[0].Line != 3 {
+	if found := configerror.All(err); len(found) != 1 || found[0].Line != 3 {
 		t.Errorf("the line of a mistake: %v", err)
 	}
 }
@@ -86,7 +86,7 @@ func FuzzReadLines(f *testing.F) {
 		if (err == nil) != (len(mappings) > 0) {
 			t.Errorf("%d mappings and %v", len(mappings), err)
 		}
-		if err != nil && len(mistake.All(err)) == 0 {
+		if err != nil && len(configerror.All(err)) == 0 {
 			t.Errorf("an error without a mistake: %v", err)
 		}
 	})

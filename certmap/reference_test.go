@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -211,8 +211,8 @@ func TestMapIsReference(t *testing.T) {
 			mappings = append(mappings, m)
 		}
 		loaded, err := certmap.New(mappings...)
-		for len(mistake.All(err)) > 0 { // leave out what conflicts
-			label := mistake.All(err)[0].What
+		for len(configerror.All(err)) > 0 { // leave out what conflicts
+			label := configerror.All(err)[0].What
 			mappings = slices.DeleteFunc(mappings, func(m certmap.Mapping) bool { return strings.HasPrefix(label, fmt.Sprintf("mapping %q:", m.ID)) })
 			loaded, err = certmap.New(mappings...)
 		}

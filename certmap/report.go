@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // maxMistakes is how many mistakes are told: who has a hundred looks for the one
@@ -14,11 +15,11 @@ const maxMistakes = 100
 
 // report collects mistakes.
 type report struct {
-	list mistake.List
-	more *mistake.Mistake // the first that was not told
+	list errorlist.List
+	more *configerror.Error // the first that was not told
 }
 
-func (r *report) add(m mistake.Mistake) {
+func (r *report) add(m configerror.Error) {
 	switch {
 	case r.list.Len() < maxMistakes:
 		r.list.Add(m)
@@ -32,7 +33,7 @@ func (r *report) full() bool { return r.more != nil }
 
 func (r *report) err() error {
 	if r.more != nil {
-		r.list.Add(mistake.Mistake{
+		r.list.Add(configerror.Error{
 			File: r.more.File, Line: r.more.Line,
 			What: fmt.Sprintf("there are more than %d mistakes; the first are shown", maxMistakes),
 		})
@@ -79,7 +80,7 @@ type source struct {
 	lines  [fields]int // of each field that was written; 0: that of the mapping
 }
 
-func (s *source) mistake(f field, what, hint string) mistake.Mistake {
+func (s *source) mistake(f field, what, hint string) configerror.Error {
 	line := s.line
 	if s.lines[f] > 0 {
 		line = s.lines[f]
@@ -88,5 +89,5 @@ func (s *source) mistake(f field, what, hint string) mistake.Mistake {
 	if s.id == "" && s.number > 0 {
 		label = "mapping " + strconv.Itoa(s.number)
 	}
-	return mistake.Mistake{File: s.file, Line: line, What: label + ": " + what, Hint: hint}
+	return configerror.Error{File: s.file, Line: line, What: label + ": " + what, Hint: hint}
 }

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // Table is a set of mappings. It is immutable and safe for concurrent use; a
@@ -170,7 +170,7 @@ func (t *Table) checkConflict(r *report, s *source, c *compiled) bool {
 	other, same := t.conflict(c)
 	switch {
 	case other != nil:
-		at := (&mistake.Mistake{File: other.with.file, Line: int(other.line)}).Position()
+		at := (&configerror.Error{File: other.with.file, Line: int(other.line)}).Position()
 		if at != "" {
 			at = " at " + at
 		}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -87,7 +87,7 @@ func outcome(tb testing.TB, m certmap.Mapper, v trust.Verified, port string) str
 // for the message.
 func mistakes(tb testing.TB, err error, text string, tried ...any) {
 	tb.Helper()
-	for _, m := range mistake.All(err) {
+	for _, m := range configerror.All(err) {
 		if strings.Contains(m.Error(), text) {
 			return
 		}

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // reread checks that what was read, written again as a gateway does, is read again.
@@ -189,7 +189,7 @@ func FuzzNamed(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, header, verified, value string) {
 		topology, err := forwarded.ParseTopology(name, header, verified, value)
 		if err != nil {
-			for _, m := range mistake.All(err) {
+			for _, m := range configerror.All(err) {
 				if m.What == "" || m.Hint == "" || strings.ContainsFunc(m.What+m.Hint, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 					t.Fatalf("%+q", m)
 				}

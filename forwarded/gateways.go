@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -39,8 +40,8 @@ type gateways struct {
 	uris  map[string]bool
 }
 
-func (g Gateways) compile(wrong *mistake.List, users *trust.Verifier) *gateways {
-	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: what, Hint: hint}) }
+func (g Gateways) compile(wrong *errorlist.List, users *trust.Verifier) *gateways {
+	say := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
 	out := &gateways{trust: g.Trust, users: users, pins: map[trust.Digest]bool{}, dns: map[string]bool{}, uris: map[string]bool{}}
 	if len(g.Pins)+len(g.Names) == 0 {
 		say("no gateway is named: nobody could state a certificate", "the fingerprint of the gateway's certificate, or a DNS name or URI that it has")

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -95,7 +95,7 @@ func TestF2_OnlyTheGatewaysTrustMakesOne(t *testing.T) {
 // mistakes are the texts of an error.
 func mistakes(err error) string {
 	var out []string
-	for _, m := range mistake.All(err) {
+	for _, m := range configerror.All(err) {
 		out = append(out, m.What)
 		if m.Hint == "" {
 			out = append(out, "NO HINT")
@@ -196,7 +196,7 @@ func TestNamed(t *testing.T) {
 			continue
 		}
 		if err != nil {
-			if hint := mistake.All(err)[0].Hint; !strings.HasPrefix(hint, x.hint) && !strings.Contains(hint, x.hint) {
+			if hint := configerror.All(err)[0].Hint; !strings.HasPrefix(hint, x.hint) && !strings.Contains(hint, x.hint) {
 				t.Errorf("%q: the hint is %s", x, hint)
 			}
 			if fmt.Sprint(topology) != fmt.Sprint(forwarded.Topology{}) {

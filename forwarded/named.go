@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // Named makes a Topology from words, for a configuration file. The formats are
@@ -22,12 +23,12 @@ func ParseTopology(name, header, verifiedHeader, verifiedValue string) (Topology
 		for i, f := range formats {
 			names[i] = f.name
 		}
-		return Topology{}, &mistake.Mistake{What: fmt.Sprintf("%q is no format", name), Hint: "one of " + strings.Join(names, ", ")}
+		return Topology{}, &configerror.Error{What: fmt.Sprintf("%q is no format", name), Hint: "one of " + strings.Join(names, ", ")}
 	}
 	t := f.topology(header, verifiedHeader)
-	var wrong mistake.List
-	wrong.Merge(t.wrong, mistake.Mistake{})
-	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: what, Hint: hint}) }
+	var wrong errorlist.List
+	wrong.Merge(t.wrong, configerror.Error{})
+	say := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
 	switch {
 	case verifiedHeader == "" && verifiedValue == "":
 	case verifiedHeader == "":

@@ -9,8 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -54,19 +55,19 @@ type entry struct {
 // is a gateway, no trust, gateways named under an authority that also issues for
 // users.
 func New(c Config) (*Receiver, error) {
-	var wrong mistake.List
+	var wrong errorlist.List
 	if c.Topology.format == nil {
-		wrong.Add(mistake.Mistake{What: "Config.Topology is empty", Hint: "RFC9440, Nginx or another constructor says how the gateway states certificates"})
+		wrong.Add(configerror.Error{What: "Config.Topology is empty", Hint: "RFC9440, Nginx or another constructor says how the gateway states certificates"})
 	}
-	wrong.Merge(c.Topology.wrong, mistake.Mistake{})
+	wrong.Merge(c.Topology.wrong, configerror.Error{})
 	if c.Users == nil {
-		wrong.Add(mistake.Mistake{What: "Config.Users is nil", Hint: "the anchors that issue the clients' certificates"})
+		wrong.Add(configerror.Error{What: "Config.Users is nil", Hint: "the anchors that issue the clients' certificates"})
 	}
 	if c.Users != nil && c.Users.Usage() != trust.UsageClient {
-		wrong.Add(mistake.Mistake{What: "Config.Users is for " + c.Users.Usage().String(), Hint: "a trust.Verifier of Usage ClientAuth: users are clients"})
+		wrong.Add(configerror.Error{What: "Config.Users is for " + c.Users.Usage().String(), Hint: "a trust.Verifier of Usage ClientAuth: users are clients"})
 	}
 	if c.Cache < 0 {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Config.Cache is %d", c.Cache), Hint: "0 is 4096"})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("Config.Cache is %d", c.Cache), Hint: "0 is 4096"})
 	}
 	r := &Receiver{topology: c.Topology, users: c.Users, gateways: c.Gateways.compile(&wrong, c.Users)}
 	if err := wrong.Err(); err != nil {

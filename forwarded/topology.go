@@ -5,8 +5,9 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // Topology is how one gateway states certificates. The constructors make it, one
@@ -51,8 +52,8 @@ func (f *format) topology(header, verified string) Topology {
 }
 
 func (t *Topology) check() error {
-	var wrong mistake.List
-	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: what, Hint: hint}) }
+	var wrong errorlist.List
+	say := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
 	for _, name := range []string{t.cert, t.verified} {
 		switch {
 		case name == "":

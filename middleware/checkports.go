@@ -5,7 +5,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -25,24 +26,24 @@ func (g *Guard) CheckPorts(all ...*ports.Port) error {
 	for _, p := range all {
 		names = append(names, p.Name())
 	}
-	var wrong mistake.List
+	var wrong errorlist.List
 	if s.Ports == nil {
 		checkNamed(&wrong, s.PerPort, names)
 		return wrong.Err()
 	}
 	for _, name := range names {
 		if !slices.Contains(s.Ports, name) {
-			wrong.Add(mistake.Mistake{What: fmt.Sprintf("port %q is missing in Config.Ports", name), Hint: fmt.Sprintf("Config.Ports is %q", s.Ports)})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("port %q is missing in Config.Ports", name), Hint: fmt.Sprintf("Config.Ports is %q", s.Ports)})
 		}
 	}
 	return wrong.Err()
 }
 
 // checkNamed reports the entries of PerPort that are not among names.
-func checkNamed(wrong *mistake.List, perPort map[string]PortConfig, names []string) {
+func checkNamed(wrong *errorlist.List, perPort map[string]PortConfig, names []string) {
 	for _, name := range slices.Sorted(maps.Keys(perPort)) {
 		if !slices.Contains(names, name) {
-			wrong.Add(mistake.Mistake{What: fmt.Sprintf("Config.PerPort[%q]: there is no port of this name", name), Hint: fmt.Sprintf("the ports are %q", names)})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("Config.PerPort[%q]: there is no port of this name", name), Hint: fmt.Sprintf("the ports are %q", names)})
 		}
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/method"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -42,15 +43,10 @@ type Config struct {
 	// Identity.Groups.
 	Policy policy.Decider
 
-	// What follows is for every port that PerPort does not name.
-
-	Fallback       Fallback        // Strict
-	Unmapped       string          // the user for trusted certificates that no mapping matches; empty refuses them
-	Methods        []string        // known beyond GET HEAD POST PUT PATCH DELETE OPTIONS
-	Authenticators []Authenticator // asked in order when no certificate was sent
-
+	// PortConfig is for every port that PerPort does not name.
+	PortConfig
 	// PerPort is by the name of the port. A port named here takes nothing from the
-	// fields above but Map and Policy.
+	// embedded PortConfig.
 	PerPort map[string]PortConfig
 	// Ports are the names of all ports and tunnels that the guard serves; see CheckPorts.
 	// nil: those of the ports.Server that serves the guard's handler. A program that has
@@ -71,14 +67,14 @@ type Config struct {
 	Generation uint64
 }
 
-// PortConfig is what differs for one port. The zero value is strict.
+// PortConfig is the configuration of a port. The zero value is strict.
 type PortConfig struct {
-	Trust          *trust.Verifier // judges the connection's certificate; nil is the port's own
-	Fallback       Fallback
-	Unmapped       string
-	Methods        []string
-	Authenticators []Authenticator
-	ServerNames    []string // SNI and Host must be one of these; empty: any
+	Trust          *trust.Verifier // verifies the connection's certificate; nil: the port's own
+	Fallback       Fallback        // 0 means Strict
+	Unmapped       string          // the user for trusted certificates that no mapping matches; empty refuses them
+	Methods        []string        // known beyond GET HEAD POST PUT PATCH DELETE OPTIONS
+	Authenticators []Authenticator // asked in order when no certificate was sent
+	ServerNames    []string        // SNI and Host must be one of these; empty: any
 	// Forwarded reads the certificates that gateways state. With it the connection's
 	// own certificate is a gateway's or nobody's, and Trust does not count.
 	Forwarded *forwarded.Receiver
@@ -128,27 +124,25 @@ func (m *memo) size() int {
 
 func compile(c Config) (*snapshot, error) {
 	s := &snapshot{Config: c, ports: make(map[string]*port, len(c.PerPort)), unwelcome: map[string]bool{}}
-	var wrong mistake.List
+	var wrong errorlist.List
 	if c.Map == nil {
-		wrong.Add(mistake.Mistake{What: "Config.Map is nil", Hint: "certmap.New says which certificate is which user"})
+		wrong.Add(configerror.Error{What: "Config.Map is nil", Hint: "certmap.New says which certificate is which user"})
 	}
 	if c.Policy == nil {
-		wrong.Add(mistake.Mistake{What: "Config.Policy is nil", Hint: "policy.New says what a user may do"})
+		wrong.Add(configerror.Error{What: "Config.Policy is nil", Hint: "policy.New says what a user may do"})
 	}
 	s.reusable = c.Map != nil && reflect.TypeOf(c.Map).Comparable()
 	s.source, _ = c.Map.(certmap.Source)
 	s.grouped, _ = c.Policy.(interface{ Groups(string) []string })
 	s.steady = s.grouped == nil || policy.Fixed(c.Policy)
-	s.others = compilePort(&wrong, "Config", PortConfig{
-		Fallback: c.Fallback, Unmapped: c.Unmapped, Methods: c.Methods, Authenticators: c.Authenticators,
-	})
+	s.others = compilePort(&wrong, "Config", c.PortConfig)
 	for _, name := range slices.Sorted(maps.Keys(c.PerPort)) {
 		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), c.PerPort[name])
 	}
 	if c.Ports != nil {
 		checkNamed(&wrong, c.PerPort, c.Ports)
 	}
-	for _, p := range s.ports {
+	for _, p := range append(slices.Collect(maps.Values(s.ports)), s.others) {
 		if p.Forwarded == nil {
 			continue
 		}
@@ -163,8 +157,8 @@ func compile(c Config) (*snapshot, error) {
 	return s, wrong.Err()
 }
 
-func compilePort(wrong *mistake.List, where string, pc PortConfig) *port {
-	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: where + what, Hint: hint}) }
+func compilePort(wrong *errorlist.List, where string, pc PortConfig) *port {
+	say := func(what, hint string) { wrong.Add(configerror.Error{What: where + what, Hint: hint}) }
 	pc.Authenticators = slices.Clone(pc.Authenticators) // the caller's slice may change
 	p := &port{PortConfig: pc, methods: map[string]bool{}, stated: expire.NewSized[*memo](mostStated, statedBytes, statedTime)}
 	if pc.Fallback != Strict && pc.Fallback != ToDefault {

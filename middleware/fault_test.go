@@ -67,8 +67,8 @@ func TestH14_L1_PlugInsThatGoWrong(t *testing.T) {
 		{"decider is nil inside", "alice", middleware.Config{Policy: (*policy.Engine)(nil)}, 503, reason.PolicyError},
 		{"decider says nothing", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{}, nil })}, 403, reason.NoRule},
 		{"decider has a word of its own", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Reason: "outside-hours"}, nil })}, 403, reason.Denied},
-		{"authenticator panics", "", middleware.Config{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { panic("x") })}}, 503, reason.PolicyError},
-		{"authenticator fails", "", middleware.Config{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { return "alice", errors.New("down") })}}, 403, reason.NoCertificate},
+		{"authenticator panics", "", middleware.Config{PortConfig: middleware.PortConfig{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { panic("x") })}}}, 503, reason.PolicyError},
+		{"authenticator fails", "", middleware.Config{PortConfig: middleware.PortConfig{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { return "alice", errors.New("down") })}}}, 403, reason.NoCertificate},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()

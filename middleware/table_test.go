@@ -154,7 +154,7 @@ func TestL3_ZeroValues(t *testing.T) {
 func TestL3_MistakesAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	_, err := middleware.New(middleware.Config{
-		Fallback: 7, Unmapped: "group:x", Methods: []string{"get", ""}, Authenticators: []middleware.Authenticator{nil},
+		PortConfig: middleware.PortConfig{Fallback: 7, Unmapped: "group:x", Methods: []string{"get", ""}, Authenticators: []middleware.Authenticator{nil}},
 		PerPort: map[string]middleware.PortConfig{
 			"b": {Unmapped: "Default"}, "a": {Unmapped: "everybody"}, "c": {ServerNames: []string{"*.example", "", "x:1y"}},
 		},

@@ -9,7 +9,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // Config is what a Transport is built from. It is read once, by New.
@@ -107,8 +108,8 @@ func (c Config) withDefaults() Config {
 
 // check returns the origins of Renegotiate. It looks at a copy of Base.
 func (c *Config) check(base *http.Transport) ([]origin, error) {
-	var wrong mistake.List
-	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: "outbound: " + what, Hint: hint}) }
+	var wrong errorlist.List
+	say := func(what, hint string) { wrong.Add(configerror.Error{What: "outbound: " + what, Hint: hint}) }
 	if c.Keystore == nil {
 		say("no keystore", "Keystore: see package keystore")
 	}

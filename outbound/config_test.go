@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
@@ -78,12 +78,12 @@ func TestJ7_Config(t *testing.T) {
 		w := newWorld(t)
 		row.change(&w.config)
 		_, err := outbound.New(w.config)
-		if all := mistake.All(err); len(all) != 1 || !strings.Contains(err.Error(), row.want) {
+		if all := configerror.All(err); len(all) != 1 || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v", row.name, err)
 		}
 	}
 	_, err := outbound.New(outbound.Config{Default: "/", CrossOrigin: -1, Drain: -1, Renegotiate: []string{"x", "https://y"}})
-	if all := mistake.All(err); len(all) != 6 {
+	if all := configerror.All(err); len(all) != 6 {
 		t.Errorf("%d mistakes at once: %v", len(all), err)
 	}
 }

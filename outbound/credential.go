@@ -14,7 +14,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // Credential is a certificate chain with its key, under an alias. It is immutable
@@ -39,9 +40,9 @@ const maxChain = 10 // certificates
 // out of order, a certificate that is not for client authentication. Dates are
 // judged when a call is made, so that next year's certificate can be there already.
 func NewCredential(alias string, c tls.Certificate, origins ...string) (*Credential, error) {
-	var wrong mistake.List
+	var wrong errorlist.List
 	say := func(what, hint string) {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("credential %q: %s", alias, what), Hint: hint})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("credential %q: %s", alias, what), Hint: hint})
 	}
 	if !ValidAlias(alias) {
 		say("this cannot be an alias", "[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
@@ -75,12 +75,12 @@ func TestCredential(t *testing.T) {
 		switch {
 		case row.want == "" && (err != nil || credential.Alias() != row.alias || !bytes.Equal(credential.Leaf().Raw, c.Certificate[0])):
 			t.Errorf("%s: %v", row.name, err)
-		case row.want != "" && (len(mistake.All(err)) != 1 || !strings.Contains(err.Error(), row.want)):
+		case row.want != "" && (len(configerror.All(err)) != 1 || !strings.Contains(err.Error(), row.want)):
 			t.Errorf("%s: %v", row.name, err)
 		}
 	}
 	_, err := outbound.NewCredential("", tls.Certificate{Certificate: ca.Server().TLS().Certificate, PrivateKey: testpki.NewKey()}, "x", "y")
-	if n := len(mistake.All(err)); n != 5 {
+	if n := len(configerror.All(err)); n != 5 {
 		t.Errorf("%d mistakes at once: %v", n, err)
 	}
 }
@@ -144,7 +144,7 @@ func FuzzOrigin(f *testing.F) {
 	pair := clientCA.Leaf("alice").TLS()
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := outbound.NewCredential("alice", pair, text)
-		if (c == nil) == (err == nil) || err != nil && len(mistake.All(err)) == 0 {
+		if (c == nil) == (err == nil) || err != nil && len(configerror.All(err)) == 0 {
 			t.Errorf("%q: %v, %v", text, c, err)
 		}
 	})

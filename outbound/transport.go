@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 // Transport is an http.RoundTripper with an identity per call. It is safe for
@@ -205,7 +205,7 @@ func (t *Transport) fail(alias string, r *http.Request, err error) error {
 // resumed. Calls under way end as Config.Drain says.
 func (t *Transport) SetRoots(to *x509.CertPool) error {
 	if to == nil || to.Equal(x509.NewCertPool()) {
-		return &mistake.Mistake{What: "outbound: the new roots are empty", Hint: "the old ones stay in force"}
+		return &configerror.Error{What: "outbound: the new roots are empty", Hint: "the old ones stay in force"}
 	}
 	t.replaceRoots(to.Clone(), false)
 	return nil

@@ -6,8 +6,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // maxMistakes bounds the report about a file that is not a policy at all.
@@ -16,7 +17,7 @@ const maxMistakes = 100
 // checker collects mistakes in rules and memberships.
 type checker struct {
 	words   *vocabulary
-	list    mistake.List
+	list    errorlist.List
 	dropped int    // mistakes beyond maxMistakes
 	file    string // that is being read
 	unended int    // the last line of the file, if no line end follows it
@@ -40,14 +41,14 @@ func (c *checker) add(file string, line int, what, hint string) {
 		c.dropped++
 		return
 	}
-	c.list.Add(mistake.Mistake{File: file, Line: line, What: what, Hint: hint})
+	c.list.Add(configerror.Error{File: file, Line: line, What: what, Hint: hint})
 }
 
 // err joins the mistakes, in the order of their lines, or returns nil.
 func (c *checker) err() error {
 	err := c.list.Err()
 	if c.dropped > 0 {
-		return errors.Join(err, &mistake.Mistake{What: "mistakes that are not shown: " + strconv.Itoa(c.dropped)})
+		return errors.Join(err, &configerror.Error{What: "mistakes that are not shown: " + strconv.Itoa(c.dropped)})
 	}
 	return err
 }

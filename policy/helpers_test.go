@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
@@ -47,7 +47,7 @@ func allowed(t testing.TB, e *policy.Engine, user, path string) bool {
 // in what and hint.
 func wantMistake(t *testing.T, err error, position, words string) {
 	t.Helper()
-	all := mistake.All(err)
+	all := configerror.All(err)
 	if len(all) != 1 {
 		t.Fatalf("%d mistakes, want 1: %v", len(all), err)
 	}

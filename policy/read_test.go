@@ -10,7 +10,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
@@ -116,7 +116,7 @@ func TestD5_D6_LinesRefused(t *testing.T) {
 
 func TestReadRefusesAByteOrderMark(t *testing.T) {
 	_, _, err := policy.Read("p.csv", strings.NewReader("\uFEFFp, user:a, *, GET, /a, allow\np, bob, *, GET, /a, allow\n"))
-	all := mistake.All(err)
+	all := configerror.All(err)
 	if len(all) != 2 || all[0].Position() != "p.csv:1" || !strings.Contains(all[0].Error(), "byte order mark") || all[1].Line != 2 {
 		t.Error(err)
 	}
@@ -129,7 +129,7 @@ func TestEveryMistakeIsReported(t *testing.T) {
 		t.Error("there is an engine beside the mistakes")
 	}
 	var at []string
-	for _, m := range mistake.All(err) {
+	for _, m := range configerror.All(err) {
 		at = append(at, m.Position())
 		if m.What == "" || m.Hint == "" {
 			t.Errorf("%v: no hint", m)
@@ -147,7 +147,7 @@ func TestEveryMistakeIsReported(t *testing.T) {
 func TestAHugeFileOfMistakesIsReportedShort(t *testing.T) {
 	text := strings.Repeat("what is this\n", 200_000)
 	_, _, err := policy.Read("p.csv", strings.NewReader(text))
-	all := mistake.All(err)
+	all := configerror.All(err)
 	if len(all) != 101 || all[99].Line != 100 || !strings.Contains(all[100].What, "199900") {
 		t.Errorf("%d mistakes, the last %v", len(all), all[len(all)-1])
 	}
@@ -228,7 +228,7 @@ func FuzzRead(f *testing.F) {
 			if rules != nil || members != nil || loaded != nil || loadErr == nil {
 				t.Fatal("something is returned beside an error")
 			}
-			if len(mistake.All(err)) == 0 {
+			if len(configerror.All(err)) == 0 {
 				t.Fatalf("no mistake in %v", err)
 			}
 			return
@@ -238,7 +238,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("New says %v, Load %v", err, loadErr)
 		}
 		if err != nil {
-			if len(mistake.All(err)) == 0 {
+			if len(configerror.All(err)) == 0 {
 				t.Fatalf("no mistake in %v", err)
 			}
 			return

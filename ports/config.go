@@ -7,7 +7,8 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -86,14 +87,14 @@ func (l Limits) withDefaults() Limits {
 
 const minHeaderBytes = 4096
 
-func (l Limits) check(wrong *mistake.List) {
+func (l Limits) check(wrong *errorlist.List) {
 	durations := []struct {
 		name string
 		d    time.Duration
 	}{{"Handshake", l.Handshake}, {"Headers", l.Headers}, {"Idle", l.Idle}, {"Request", l.Request}, {"Drain", l.Drain}}
 	for _, x := range durations {
 		if x.d < 0 {
-			wrong.Add(mistake.Mistake{What: fmt.Sprintf("Limits.%s is negative", x.name)})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("Limits.%s is negative", x.name)})
 		}
 	}
 	counts := []struct {
@@ -102,11 +103,11 @@ func (l Limits) check(wrong *mistake.List) {
 	}{{"Handshakes", l.Handshakes}, {"Connections", l.Connections}, {"PerIP", l.PerIP}, {"Streams", l.Streams}}
 	for _, x := range counts {
 		if x.n < 0 {
-			wrong.Add(mistake.Mistake{What: fmt.Sprintf("Limits.%s is negative", x.name)})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("Limits.%s is negative", x.name)})
 		}
 	}
 	if l.HeaderBytes < minHeaderBytes {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Limits.HeaderBytes is %d", l.HeaderBytes), Hint: fmt.Sprintf("%d or more", minHeaderBytes)})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("Limits.HeaderBytes is %d", l.HeaderBytes), Hint: fmt.Sprintf("%d or more", minHeaderBytes)})
 	}
 }
 
@@ -135,9 +136,9 @@ type Config struct {
 }
 
 func (c *Config) check() error {
-	var wrong mistake.List
+	var wrong errorlist.List
 	say := func(what, hint string) {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("port %q: %s", c.Name, what), Hint: hint})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("port %q: %s", c.Name, what), Hint: hint})
 	}
 	if c.Name == "" || c.Name == "*" {
 		say("a port needs a name", "the name that policies, mappings and logs use")

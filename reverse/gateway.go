@@ -15,8 +15,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -93,8 +94,8 @@ type Gateway struct {
 
 // NewGateway builds a Gateway. Every mistake is reported at once.
 func NewGateway(c GatewayConfig) (*Gateway, error) {
-	var wrong mistake.List
-	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: "GatewayConfig." + what, Hint: hint}) }
+	var wrong errorlist.List
+	say := func(what, hint string) { wrong.Add(configerror.Error{What: "GatewayConfig." + what, Hint: hint}) }
 	if c.Authorize == nil {
 		// Fail closed: else every certificate of the registration port could take everybody's requests.
 		say("Authorize is nil", "it says which services a server's certificate may serve")

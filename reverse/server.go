@@ -14,9 +14,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -101,8 +102,8 @@ type Server struct {
 
 // NewServer builds a Server. Every mistake is reported at once. It does not dial yet.
 func NewServer(c ServerConfig) (*Server, error) {
-	var wrong mistake.List
-	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: "ServerConfig." + what, Hint: hint}) }
+	var wrong errorlist.List
+	say := func(what, hint string) { wrong.Add(configerror.Error{What: "ServerConfig." + what, Hint: hint}) }
 	if !validName(c.Name) {
 		say(fmt.Sprintf("Name %q is no name", c.Name), nameHint)
 	}
@@ -145,7 +146,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	}
 	bounds(&wrong, &c.Ping, &c.PingTimeout, &c.Streams)
 	receiver, err := newReceiver(c.Gateways, c.Users)
-	wrong.Merge(err, mistake.Mistake{})
+	wrong.Merge(err, configerror.Error{})
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
@@ -164,7 +165,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 
 func newReceiver(gateways forwarded.Gateways, clients *trust.Verifier) (*forwarded.Receiver, error) {
 	if gateways.Trust != nil && gateways.Trust.Usage() != trust.UsageServer {
-		return nil, &mistake.Mistake{What: "Trust is for " + gateways.Trust.Usage().String(), Hint: "a trust.Verifier of Usage ServerAuth: a gateway that we call is a server"}
+		return nil, &configerror.Error{What: "Trust is for " + gateways.Trust.Usage().String(), Hint: "a trust.Verifier of Usage ServerAuth: a gateway that we call is a server"}
 	}
 	return forwarded.New(forwarded.Config{Topology: forwarded.RFC9440(), Gateways: gateways, Users: clients})
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // How a server registers: an HTTP/1.1 upgrade (RFC 9110 section 7.8). After it the
@@ -155,7 +156,7 @@ func validName(text string) bool {
 const nameHint = "letters, digits and . _ - after the first"
 
 // bounds checks settings that both sides have, and fills in what is zero.
-func bounds(wrong *mistake.List, ping, timeout *time.Duration, streams *int) {
+func bounds(wrong *errorlist.List, ping, timeout *time.Duration, streams *int) {
 	if *ping == 0 {
 		*ping = defaultPing
 	}
@@ -166,9 +167,9 @@ func bounds(wrong *mistake.List, ping, timeout *time.Duration, streams *int) {
 		*streams = defaultStreams
 	}
 	if *ping < 0 || *timeout < 0 {
-		wrong.Add(mistake.Mistake{What: "Ping or PingTimeout is negative", Hint: "a silent peer would never be noticed; 0 is 10 s and 5 s"})
+		wrong.Add(configerror.Error{What: "Ping or PingTimeout is negative", Hint: "a silent peer would never be noticed; 0 is 10 s and 5 s"})
 	}
 	if *streams < 1 || *streams > mostStreams {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Streams is %d", *streams), Hint: fmt.Sprintf("1 to %d; 0 is %d", mostStreams, defaultStreams)})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("Streams is %d", *streams), Hint: fmt.Sprintf("1 to %d; 0 is %d", mostStreams, defaultStreams)})
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // authority is a certificate that may sign CRLs and is known before any chain shows it:
@@ -22,14 +23,14 @@ type authority struct {
 
 // addAuthorities collects the anchors and the configured CRL issuers, and finds out
 // which anchors each leads to.
-func (v *Verifier) addAuthorities(wrong *mistake.List, issuers []*x509.Certificate) {
+func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certificate) {
 	for i, c := range issuers {
 		switch {
 		case c == nil:
-			wrong.Add(mistake.Mistake{What: fmt.Sprintf("CRLIssuers[%d] is nil", i)})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("CRLIssuers[%d] is nil", i)})
 			return
 		case !c.IsCA:
-			wrong.Add(mistake.Mistake{What: fmt.Sprintf("CRLIssuers[%d], %s, is not the certificate of a CA", i, quote(c.Subject.String())), Hint: "the certificate of the CA that signs the CRL"})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("CRLIssuers[%d], %s, is not the certificate of a CA", i, quote(c.Subject.String())), Hint: "the certificate of the CA that signs the CRL"})
 		}
 	}
 	for _, a := range v.anchors {

@@ -11,8 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // maxCRLAge is how long a CRL without a next update is believed.
@@ -52,8 +53,8 @@ var (
 // signature of a list whose issuer is not among the authorities is judged when a chain
 // shows that issuer. Every finding is a mistake.
 func CheckCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error {
-	var wrong mistake.List
-	say := func(what, hint string) { wrong.Add(mistake.Mistake{What: what, Hint: hint}) }
+	var wrong errorlist.List
+	say := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
 	if list == nil {
 		say("the CRL is nil", "")
 		return wrong.Err()

@@ -6,18 +6,19 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // checkRevoked is the self-test of the CRLs: each certificate must be one that Verify
 // refuses as revoked, by the signature, the issuer and the scope of the lists. One that
 // has expired is not asked about any more: its CA may take it off the list, and then no
 // newer list would load.
-func (v *Verifier) checkRevoked(wrong *mistake.List, all []*x509.Certificate, now time.Time) {
+func (v *Verifier) checkRevoked(wrong *errorlist.List, all []*x509.Certificate, now time.Time) {
 	for i, c := range all {
 		switch {
 		case c == nil:
-			wrong.Add(mistake.Mistake{What: fmt.Sprintf("MustBeRevoked[%d] is nil", i)})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("MustBeRevoked[%d] is nil", i)})
 			continue
 		case now.After(c.NotAfter):
 			v.warnings = append(v.warnings, fmt.Sprintf("the certificate %s, serial %X, that must be revoked expired at %s and shows nothing any more: revoke another and name that",
@@ -28,7 +29,7 @@ func (v *Verifier) checkRevoked(wrong *mistake.List, all []*x509.Certificate, no
 		if revoked {
 			continue
 		}
-		m := mistake.Mistake{
+		m := configerror.Error{
 			What: fmt.Sprintf("the certificate %s, serial %X, must be revoked and is not", quote(c.Subject.String()), c.SerialNumber),
 			Hint: "take the newest CRL of its issuer, and see that revocation is not off",
 		}

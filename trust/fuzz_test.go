@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -42,7 +42,7 @@ func FuzzReadCertificates(f *testing.F) {
 		switch {
 		case err == nil && len(got) == 0:
 			t.Error("nothing, and no mistake")
-		case err != nil && (len(got) != 0 || len(mistake.All(err)) == 0):
+		case err != nil && (len(got) != 0 || len(configerror.All(err)) == 0):
 			t.Errorf("%d certificates with %v", len(got), err)
 		}
 		for _, c := range got {

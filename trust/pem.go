@@ -6,7 +6,8 @@ import (
 	"encoding/pem"
 	"fmt"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // ReadCertificates reads certificates from PEM (RFC 7468). Every block must be a
@@ -17,7 +18,7 @@ func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 	err := eachBlock(name, data, "CERTIFICATE", func(line int, der []byte) error {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
-			return &mistake.Mistake{File: name, Line: line, What: "the certificate cannot be read: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text shows what openssl makes of it"}
+			return &configerror.Error{File: name, Line: line, What: "the certificate cannot be read: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text shows what openssl makes of it"}
 		}
 		out = append(out, c)
 		return nil
@@ -43,13 +44,13 @@ func ReadCRLs(name string, data []byte) ([]CRL, error) {
 	parse := func(line int, der []byte) error {
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
-			return &mistake.Mistake{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
+			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
 		}
 		if len(list.Raw) != len(der) {
-			return &mistake.Mistake{File: name, Line: line, What: "something follows the CRL"}
+			return &configerror.Error{File: name, Line: line, What: "something follows the CRL"}
 		}
 		if err := checkSyntax(list); err != nil {
-			return &mistake.Mistake{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
+			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
 		}
 		out = append(out, CRL{List: list, Line: line})
 		return nil
@@ -67,7 +68,7 @@ func ReadCRLs(name string, data []byte) ([]CRL, error) {
 // eachBlock calls f for every PEM block of data with the line that it starts in.
 // All mistakes are reported together.
 func eachBlock(name string, data []byte, kind string, f func(line int, der []byte) error) error {
-	var wrong mistake.List
+	var wrong errorlist.List
 	begin, end := []byte("-----BEGIN "+kind+"-----"), []byte("-----END "+kind+"-----")
 	found := 0
 	for line := 1; ; found++ {
@@ -91,27 +92,27 @@ func eachBlock(name string, data []byte, kind string, f func(line int, der []byt
 		block, after := pem.Decode(rest[:stop])
 		switch {
 		case block == nil || len(after) > 0 || block.Type != kind:
-			wrong.Add(mistake.Mistake{File: name, Line: line, What: "a damaged PEM block", Hint: "copy the file again"})
+			wrong.Add(configerror.Error{File: name, Line: line, What: "a damaged PEM block", Hint: "copy the file again"})
 		case len(block.Headers) > 0:
-			wrong.Add(mistake.Mistake{File: name, Line: line, What: "a PEM block with headers"})
+			wrong.Add(configerror.Error{File: name, Line: line, What: "a PEM block with headers"})
 		default:
-			wrong.Merge(f(line, block.Bytes), mistake.Mistake{File: name, Line: line})
+			wrong.Merge(f(line, block.Bytes), configerror.Error{File: name, Line: line})
 		}
 		line += bytes.Count(rest[:stop], []byte("\n"))
 		data = rest[stop:]
 	}
 	if found == 0 {
-		wrong.Add(mistake.Mistake{File: name, Line: 1, What: "the file is empty", Hint: "a PEM file with at least one " + kind + " is wanted"})
+		wrong.Add(configerror.Error{File: name, Line: 1, What: "the file is empty", Hint: "a PEM file with at least one " + kind + " is wanted"})
 	}
 	return wrong.Err()
 }
 
-func unended(name string, line int) mistake.Mistake {
-	return mistake.Mistake{File: name, Line: line, What: "the PEM block has no end", Hint: "the file was cut off: copy it again"}
+func unended(name string, line int) configerror.Error {
+	return configerror.Error{File: name, Line: line, What: "the PEM block has no end", Hint: "the file was cut off: copy it again"}
 }
 
-func notPEM(name string, line int, rest []byte, kind string) mistake.Mistake {
-	m := mistake.Mistake{File: name, Line: line}
+func notPEM(name string, line int, rest []byte, kind string) configerror.Error {
+	m := configerror.Error{File: name, Line: line}
 	var other string
 	if n, _ := fmt.Sscanf(string(rest[:min(len(rest), 64)]), "-----BEGIN %s", &other); n == 1 && bytes.HasPrefix(rest, []byte("-----BEGIN ")) {
 		label, _, _ := bytes.Cut(rest[len("-----BEGIN "):min(len(rest), 80)], []byte("-----"))

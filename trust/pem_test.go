@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -71,7 +71,7 @@ func TestA8_AnchorFiles(t *testing.T) {
 				}
 				return
 			}
-			wrong := mistake.All(err)
+			wrong := configerror.All(err)
 			if len(wrong) == 0 || len(got) != 0 {
 				t.Fatalf("%d certificates, %v; want a mistake and none", len(got), err)
 			}
@@ -85,7 +85,7 @@ func TestA8_AnchorFiles(t *testing.T) {
 func TestReadCertificatesReportsEveryBlock(t *testing.T) {
 	garbage := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("no")})
 	_, err := trust.ReadCertificates("ca.pem", bytes.Repeat(garbage, 3))
-	if wrong := mistake.All(err); len(wrong) != 3 || wrong[2].Line != 7 {
+	if wrong := configerror.All(err); len(wrong) != 3 || wrong[2].Line != 7 {
 		t.Errorf("%v", err)
 	}
 }

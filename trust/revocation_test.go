@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -455,7 +455,7 @@ func TestCRLMistakes(t *testing.T) {
 			if (err == nil) != row.ok {
 				t.Fatalf("New: %v, want ok %v", err, row.ok)
 			}
-			if err != nil && len(mistake.All(err)) == 0 {
+			if err != nil && len(configerror.All(err)) == 0 {
 				t.Errorf("the error holds no mistakes: %v", err)
 			}
 			if got := trust.CheckCRL(row.list, certs{ca.Cert}, now); (got == nil) != row.ok {
@@ -651,7 +651,7 @@ func TestReadCRLs(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, err := trust.ReadCRLs("some.crl", row.data)
-			if row.want < 0 && (err == nil || len(got) != 0 || len(mistake.All(err)) == 0) {
+			if row.want < 0 && (err == nil || len(got) != 0 || len(configerror.All(err)) == 0) {
 				t.Errorf("%d lists, %v", len(got), err)
 			}
 			if row.want >= 0 && (err != nil || len(got) != row.want) {

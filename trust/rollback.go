@@ -5,8 +5,8 @@ import (
 	"crypto/x509"
 	"fmt"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // Older reports whether a list is older than another of the same issuer: by its CRL
@@ -27,7 +27,7 @@ func (v *Verifier) CheckNewer(list *x509.RevocationList) error {
 	next := &crl{list: list, scope: scopeOf(list)}
 	for _, l := range v.crls[dn.Canonical(list.RawIssuer)] {
 		if next.sameSeries(l) && Older(list, l.list) {
-			return &mistake.Mistake{
+			return &configerror.Error{
 				What: fmt.Sprintf("the CRL, number %d of %s, is older than the one in force, number %d", list.Number, quote(list.Issuer.String()), l.list.Number),
 				Hint: "take the newest CRL from the CA, or restart to go back on purpose",
 			}

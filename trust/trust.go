@@ -9,7 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -152,10 +153,10 @@ func New(c Config) (*Verifier, error) {
 	if v.now == nil {
 		v.now, v.system = time.Now, true
 	}
-	var wrong mistake.List
+	var wrong errorlist.List
 	if len(c.Anchors) == 0 {
 		// Without this, crypto/x509 would fall back to the system's roots.
-		wrong.Add(mistake.Mistake{What: "a trust needs at least one anchor", Hint: "anchors: [FILE] with the CA certificate of your clients"})
+		wrong.Add(configerror.Error{What: "a trust needs at least one anchor", Hint: "anchors: [FILE] with the CA certificate of your clients"})
 	}
 	now := v.now()
 	for i, a := range c.Anchors {
@@ -167,7 +168,7 @@ func New(c Config) (*Verifier, error) {
 	v.addAuthorities(&wrong, c.CRLIssuers)
 	for i, list := range c.CRLs {
 		if err := CheckCRL(list, slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
-			wrong.Merge(err, mistake.Mistake{What: fmt.Sprintf("CRLs[%d]", i)})
+			wrong.Merge(err, configerror.Error{What: fmt.Sprintf("CRLs[%d]", i)})
 			continue
 		}
 		v.addCRL(list, now)
@@ -182,28 +183,28 @@ func New(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-func (v *Verifier) addAnchor(wrong *mistake.List, i int, a *x509.Certificate, now time.Time) {
+func (v *Verifier) addAnchor(wrong *errorlist.List, i int, a *x509.Certificate, now time.Time) {
 	if a == nil {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Anchors[%d] is nil", i)})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("Anchors[%d] is nil", i)})
 		return
 	}
 	if a.Version != 3 {
 		// Version 1 has no extensions: nothing says that it is an authority.
-		wrong.Add(mistake.Mistake{
+		wrong.Add(configerror.Error{
 			What: fmt.Sprintf("Anchors[%d], serial %x, is an X.509 version %d certificate", i, a.SerialNumber, a.Version),
 			Hint: "an anchor is version 3 and says that it is a CA",
 		})
 		return
 	}
 	if err := checkCertificateSyntax(a); err != nil {
-		wrong.Add(mistake.Mistake{
+		wrong.Add(configerror.Error{
 			What: fmt.Sprintf("Anchors[%d], serial %x, cannot be read: %s", i, a.SerialNumber, err),
 			Hint: "have the CA certificate made anew; openssl asn1parse -in FILE shows its parts, RFC 5280 section 4.1 their order",
 		})
 		return
 	}
 	if v.profile == Strict && a.IsCA && isEmptyName(a.RawSubject) {
-		wrong.Add(mistake.Mistake{
+		wrong.Add(configerror.Error{
 			What: fmt.Sprintf("Anchors[%d], serial %x, has an empty subject", i, a.SerialNumber),
 			Hint: "have the CA named (RFC 5280 section 4.1.2.6), or profile: compatible",
 		})
@@ -221,7 +222,7 @@ func (v *Verifier) addAnchor(wrong *mistake.List, i int, a *x509.Certificate, no
 	}
 }
 
-func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
+func (v *Verifier) checkModes(wrong *errorlist.List, crls int) {
 	switch v.revocation {
 	case RevocationAuto:
 		v.revocation = RevocationOff
@@ -230,20 +231,20 @@ func (v *Verifier) checkModes(wrong *mistake.List, crls int) {
 		}
 	case RevocationHard:
 		if crls == 0 && v.responder == nil {
-			wrong.Add(mistake.Mistake{What: "revocation is hard and there are no CRLs: everyone would be refused", Hint: "crls: [FILE], or revocation: off"})
+			wrong.Add(configerror.Error{What: "revocation is hard and there are no CRLs: everyone would be refused", Hint: "crls: [FILE], or revocation: off"})
 		}
 	case RevocationOff, RevocationSoft:
 	default:
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Revocation %d is none of Auto, Off, Soft, Hard", v.revocation)})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("Revocation %d is none of Auto, Off, Soft, Hard", v.revocation)})
 	}
 	if v.profile != Strict && v.profile != Compatible {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Profile %d is none of Strict, Compatible", v.profile)})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("Profile %d is none of Strict, Compatible", v.profile)})
 	}
 	if v.maxDepth < 0 {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("MaxDepth is %d", v.maxDepth), Hint: "0 takes any depth"})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("MaxDepth is %d", v.maxDepth), Hint: "0 takes any depth"})
 	}
 	if v.usage != UsageClient && v.usage != UsageServer {
-		wrong.Add(mistake.Mistake{What: fmt.Sprintf("Usage %d is none of ClientAuth, ServerAuth", v.usage)})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("Usage %d is none of ClientAuth, ServerAuth", v.usage)})
 	}
 }
 

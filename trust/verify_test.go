@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -35,7 +35,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v1 := parsed(t, ca, ca, func(in *tbs) { in.Version, in.Extensions = 0, nil })
 	_, err := trust.New(trust.Config{Anchors: certs{nil, v1[0]}, CRLs: []*x509.RevocationList{nil}, Revocation: 9, Profile: 9})
-	if got := len(mistake.All(err)); got != 5 {
+	if got := len(configerror.All(err)); got != 5 {
 		t.Errorf("%d mistakes, want 5: %v", got, err)
 	}
 	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationHard}); err == nil {

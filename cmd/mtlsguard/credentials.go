@@ -8,8 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // password is how verbs get the password of a keystore: never from the command line,
@@ -80,9 +80,9 @@ func (c *client) pair(a *app) (*tls.Certificate, error) {
 	case entry.Key == nil && entry.Locked != nil:
 		return nil, locked(c.Cert, entry)
 	case entry.Key == nil:
-		return nil, &mistake.Mistake{File: c.Cert, What: "there is no key in the file", Hint: "--key FILE with the key in PEM"}
+		return nil, &configerror.Error{File: c.Cert, What: "there is no key in the file", Hint: "--key FILE with the key in PEM"}
 	case !certfile.Belongs(entry.Key, entry.Chain[0]):
-		return nil, &mistake.Mistake{File: c.Cert, What: "the key is not that of the first certificate", Hint: "the leaf stands first, its issuers after it"}
+		return nil, &configerror.Error{File: c.Cert, What: "the key is not that of the first certificate", Hint: "the leaf stands first, its issuers after it"}
 	}
 	out := &tls.Certificate{PrivateKey: entry.Key, Leaf: entry.Chain[0]}
 	for _, c := range entry.Chain {
@@ -92,7 +92,7 @@ func (c *client) pair(a *app) (*tls.Certificate, error) {
 }
 
 func locked(name string, e certfile.Entry) error {
-	return &mistake.Mistake{File: name, What: e.Locked.Error(), Hint: "--key-password-file FILE"}
+	return &configerror.Error{File: name, What: e.Locked.Error(), Hint: "--key-password-file FILE"}
 }
 
 // one reads the only entry of a file that is a client's: of several, the one with a key.
@@ -111,7 +111,7 @@ func one(name string, p certfile.Passwords) (certfile.Entry, error) {
 		}
 	}
 	if len(out) != 1 {
-		return certfile.Entry{}, &mistake.Mistake{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + shell(name) + " makes a file of each"}
+		return certfile.Entry{}, &configerror.Error{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + shell(name) + " makes a file of each"}
 	}
 	return out[0], nil
 }

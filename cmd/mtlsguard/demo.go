@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 type demoCmd struct {
@@ -102,7 +102,7 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	if err := server.Serve(a.ctx, http.HandlerFunc(whoami)); err != nil {
-		return &mistake.Mistake{What: err.Error(), Hint: "does another program have the port? --first-port 0 takes free ones"}
+		return &configerror.Error{What: err.Error(), Hint: "does another program have the port? --first-port 0 takes free ones"}
 	}
 	return nil
 }

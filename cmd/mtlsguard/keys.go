@@ -11,9 +11,10 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -57,11 +58,11 @@ func (c *keysImportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	var wrong mistake.List
+	var wrong errorlist.List
 	var entries []certfile.Entry
 	for _, name := range c.Files {
 		found, err := certfile.Read(name, password)
-		wrong.Merge(err, mistake.Mistake{File: name})
+		wrong.Merge(err, configerror.Error{File: name})
 		entries = append(entries, found...)
 	}
 	if err := wrong.Err(); err != nil {
@@ -69,7 +70,7 @@ func (c *keysImportCmd) Run(a *app) error {
 	}
 	for _, e := range entries {
 		if e.Locked != nil && !c.Mappings {
-			wrong.Merge(locked("", e), mistake.Mistake{})
+			wrong.Merge(locked("", e), configerror.Error{})
 		}
 	}
 	if err := wrong.Err(); err != nil {
@@ -89,7 +90,7 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 	}
 	out := []imported{}
 	taken := map[string]bool{}
-	var wrong mistake.List
+	var wrong errorlist.List
 	for _, e := range entries {
 		base := fileName(e.Alias)
 		for n := 2; taken[base]; n++ {
@@ -102,7 +103,7 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		}
 		for _, name := range []string{im.File, im.Key} {
 			if _, err := os.Lstat(name); name != "" && !errors.Is(err, fs.ErrNotExist) {
-				wrong.Add(mistake.Mistake{File: name, What: "the file is there already", Hint: "--out another folder, or move it away"})
+				wrong.Add(configerror.Error{File: name, What: "the file is there already", Hint: "--out another folder, or move it away"})
 			}
 		}
 		out = append(out, im)
@@ -150,7 +151,7 @@ func create(name string, data []byte, mode os.FileMode) error {
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return &mistake.Mistake{File: name, What: "the file was not written: " + err.Error(), Hint: "--out FOLDER that you may write"}
+		return &configerror.Error{File: name, What: "the file was not written: " + err.Error(), Hint: "--out FOLDER that you may write"}
 	}
 	return nil
 }

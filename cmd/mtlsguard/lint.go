@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 type lintCmd struct {
@@ -64,7 +64,7 @@ func (c *lintCmd) Run(a *app) error {
 		}
 	} else {
 		for _, f := range out {
-			at := &mistake.Mistake{File: f.File, Line: f.Line}
+			at := &configerror.Error{File: f.File, Line: f.Line}
 			a.printf("%s: %s\n", at.Position(), escape.Printable(f.What, 0))
 			if f.Hint != "" {
 				a.printf("    %s\n", escape.Printable(f.Hint, 0))

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -122,7 +122,7 @@ const maxNames = 10
 func refused(kind, value string) string {
 	line := usersfile.Format("users.jsonl", mappingOf("x", "x", kind, value, map[bool]string{true: "x"}[needsIssuer(kind)]))
 	_, err := certmap.Read("users.jsonl", []byte(line), func(string) (trust.Digest, error) { return trust.Digest{1}, nil })
-	if all := mistake.All(err); len(all) > 0 {
+	if all := configerror.All(err); len(all) > 0 {
 		return strings.TrimPrefix(all[0].What, `mapping "x": `)
 	}
 	return ""

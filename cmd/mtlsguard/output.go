@@ -9,7 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
@@ -17,14 +17,14 @@ import (
 var errNo = errors.New("no")
 
 // mistaken makes a mistake of what somebody asked for.
-func mistaken(what, hint string) error { return &mtlsguard.Mistake{What: what, Hint: hint} }
+func mistaken(what, hint string) error { return &configerror.Error{What: what, Hint: hint} }
 
 // complain writes every mistake as a line "error:" and a line "hint:". Where a mistake
 // has no hint, the given one stands in.
 func complain(w io.Writer, err error, hint string) {
-	mistakes := mtlsguard.Mistakes(err)
+	mistakes := configerror.All(err)
 	if len(mistakes) == 0 {
-		mistakes = []*mtlsguard.Mistake{{What: err.Error()}}
+		mistakes = []*configerror.Error{{What: err.Error()}}
 	}
 	for _, m := range mistakes {
 		what := m.What

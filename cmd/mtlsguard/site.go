@@ -5,9 +5,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
@@ -46,7 +46,7 @@ func readSite(path string) (*site, error) {
 		Reverse yaml.Node   `yaml:"reverse"`
 	}
 	if err := strictyaml.Decode(path, data, &f); err != nil {
-		return nil, &mistake.Mistake{File: path, What: "this is no configuration: " + err.Error(), Hint: "name an mtlsguard.yaml"}
+		return nil, &configerror.Error{File: path, What: "this is no configuration: " + err.Error(), Hint: "name an mtlsguard.yaml"}
 	}
 	s := &site{path: path, users: resolve(path, f.Users), policy: resolve(path, f.Policy)}
 	nodes := f.Ports

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -56,7 +56,7 @@ func (u *usersOf) open() (*usersFile, error) {
 			return nil, err
 		}
 		if s.users == "" {
-			return nil, &mistake.Mistake{File: u.Config, What: "users is missing", Hint: "users: users.yaml"}
+			return nil, &configerror.Error{File: u.Config, What: "users is missing", Hint: "users: users.yaml"}
 		}
 		f.site, f.name = s, s.users
 	}

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
@@ -81,7 +81,7 @@ func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]
 	}
 	leaf := entry.Chain[0]
 	if leaf.IsCA {
-		return nil, &mistake.Mistake{File: c.Cert, What: "this is the certificate of an authority, and would never be believed as a user's", Hint: "the user's own certificate stands first in its file"}
+		return nil, &configerror.Error{File: c.Cert, What: "this is the certificate of an authority, and would never be believed as a user's", Hint: "the user's own certificate stands first in its file"}
 	}
 	value, err := c.value(leaf)
 	if err != nil {
@@ -115,13 +115,13 @@ func (c *usersAddCmd) value(leaf *x509.Certificate) (string, error) {
 	all, why := values(leaf, c.By)
 	switch {
 	case why != "":
-		return "", &mistake.Mistake{File: c.Cert, What: "the certificate cannot be mapped by its " + c.By + ": " + why, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows by what it can"}
+		return "", &configerror.Error{File: c.Cert, What: "the certificate cannot be mapped by its " + c.By + ": " + why, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows by what it can"}
 	case c.Value != "" && slices.Contains(all, c.Value):
 		return c.Value, nil
 	case len(all) == 0:
-		return "", &mistake.Mistake{File: c.Cert, What: "the certificate has no " + c.By, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows what it has"}
+		return "", &configerror.Error{File: c.Cert, What: "the certificate has no " + c.By, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows what it has"}
 	case c.Value != "" || len(all) > 1:
-		return "", &mistake.Mistake{File: c.Cert, What: "the certificate has another " + c.By + ", or several", Hint: "--value one of: " + escape.Printable(strings.Join(all[:min(len(all), maxNames)], ", "), 0)}
+		return "", &configerror.Error{File: c.Cert, What: "the certificate has another " + c.By + ", or several", Hint: "--value one of: " + escape.Printable(strings.Join(all[:min(len(all), maxNames)], ", "), 0)}
 	}
 	return all[0], nil
 }
@@ -141,7 +141,7 @@ func freeID(user string, taken []certmap.Mapping) string {
 // anchorOf finds the file of the authority that issued a certificate, as it should
 // stand in the file of users.
 func (f *usersFile) anchorOf(leaf *x509.Certificate) (string, error) {
-	missing := &mistake.Mistake{What: "the issuer is missing: without it, any authority could make this user", Hint: "--issuer FILE with the certificate of " + issuerText(leaf)}
+	missing := &configerror.Error{What: "the issuer is missing: without it, any authority could make this user", Hint: "--issuer FILE with the certificate of " + issuerText(leaf)}
 	if f.site == nil {
 		return "", missing
 	}

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
@@ -18,7 +18,7 @@ func (f *usersFile) put(a *app, next []byte, before []certmap.Mapping, out chang
 	added, removed := difference(before, after), difference(after, before)
 	if !meant(added, removed) {
 		// Fail closed: the file is written in a way that this cannot edit.
-		return &mistake.Mistake{File: f.name, What: "the change would touch other mappings too", Hint: "nothing was written: edit the file by hand"}
+		return &configerror.Error{File: f.name, What: "the change would touch other mappings too", Hint: "nothing was written: edit the file by hand"}
 	}
 	out.Added, out.Removed = added, removed
 	if out.Written {

@@ -3,7 +3,7 @@ package main
 import (
 	"slices"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
@@ -45,7 +45,7 @@ func (c *usersRemoveCmd) Run(a *app) error {
 		}
 	}
 	if len(ids) == 0 {
-		return &mistake.Mistake{File: f.name, What: "no mapping names user " + c.User, Hint: "mtlsguard users list shows them; a pattern with {user} is removed by its id"}
+		return &configerror.Error{File: f.name, What: "no mapping names user " + c.User, Hint: "mtlsguard users list shows them; a pattern with {user} is removed by its id"}
 	}
 	next, err := usersfile.Remove(f.name, f.data, ids...)
 	if err != nil {

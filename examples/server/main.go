@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 func main() {
@@ -106,7 +107,7 @@ func open(config string, options mtlsguard.Options) (*mtlsguard.Server, error) {
 
 // complain writes every mistake as a line "error:" and a line "hint:".
 func complain(w io.Writer, err error) {
-	mistakes := mtlsguard.Mistakes(err)
+	mistakes := configerror.All(err)
 	if len(mistakes) == 0 {
 		fmt.Fprintf(w, "error: %v\n", err)
 	}

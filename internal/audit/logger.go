@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -358,9 +358,9 @@ func remote(a net.Addr) string {
 // LogReloadFailure logs the configuration errors of a reload, one line each, so that each
 // line names its file: at most three of one file, and at most ten.
 func (e *Logger) LogReloadFailure(path string, err error) {
-	mistakes := mistake.All(err)
+	mistakes := configerror.All(err)
 	if len(mistakes) == 0 {
-		mistakes = []*mistake.Mistake{{File: path, What: err.Error()}}
+		mistakes = []*configerror.Error{{File: path, What: err.Error()}}
 	}
 	written, ofFile := 0, map[string]int{}
 	for _, m := range mistakes {

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 // Entry is a certificate with what belongs to it.
@@ -191,5 +191,5 @@ func ReadKey(name string) (crypto.PrivateKey, error) {
 func wrong(name, what, hint string) error { return misread(name, 0, what, hint) }
 
 func misread(name string, line int, what, hint string) error {
-	return &mistake.Mistake{File: name, Line: line, What: what, Hint: hint}
+	return &configerror.Error{File: name, Line: line, What: what, Hint: hint}
 }

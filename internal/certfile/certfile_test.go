@@ -12,7 +12,7 @@ import (
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
 	"software.sslmate.com/src/go-pkcs12"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -108,7 +108,7 @@ func TestBadFiles(t *testing.T) {
 		{"text", []byte("hello"), Passwords{}, "no certificate"},
 	} {
 		entries, err := parse("file", row.data, row.p)
-		all := mistake.All(err)
+		all := configerror.All(err)
 		if len(entries) > 0 || len(all) != 1 || !strings.Contains(all[0].What, row.want) || all[0].Hint == "" {
 			t.Errorf("%s: %v, %v", row.name, entries, err)
 		}
@@ -125,7 +125,7 @@ func TestSlurp(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{pipe: "regular", empty: "empty", big: "larger", dir: "regular", filepath.Join(dir, "none"): "no such", "/dev/zero": "regular"} {
-		if _, err := Slurp(name); err == nil || !strings.Contains(err.Error(), want) || mistake.All(err)[0].Hint == "" {
+		if _, err := Slurp(name); err == nil || !strings.Contains(err.Error(), want) || configerror.All(err)[0].Hint == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -155,7 +155,7 @@ func FuzzParse(f *testing.F) {
 				t.Error("an entry without a certificate")
 			}
 		}
-		for _, m := range mistake.All(err) {
+		for _, m := range configerror.All(err) {
 			if m.Hint == "" || m.What == "" {
 				t.Errorf("%+v", m)
 			}

@@ -13,7 +13,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -45,8 +46,8 @@ func (p Position) Line() int { return p.node.Line }
 
 // In returns a configuration error at the position, in the file of that name. What and
 // Hint are empty.
-func (p Position) In(file string) mistake.Mistake {
-	return mistake.Mistake{File: file, Line: p.node.Line, Column: p.node.Column}
+func (p Position) In(file string) configerror.Error {
+	return configerror.Error{File: file, Line: p.node.Line, Column: p.node.Column}
 }
 
 // Scalar is a text, such as the name of a file, and its position.
@@ -116,7 +117,7 @@ type parser struct {
 
 // Parse reads mtlsguard.yaml. name is its name in errors. It adds every error to wrong, and
 // returns nil if the text is not YAML. If wrong has grown, the File is incomplete.
-func Parse(name string, data []byte, wrong *mistake.List) *File {
+func Parse(name string, data []byte, wrong *errorlist.List) *File {
 	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}, fetched: map[string]Fetch{}}
 	root := p.Parse(data)
 	if root == nil {

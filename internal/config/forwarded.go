@@ -3,8 +3,8 @@ package config
 import (
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -62,7 +62,7 @@ func (p *parser) topology(f *Forwarded, n *yaml.Node, m map[string]*yaml.Node) {
 	}
 	var err error
 	f.Topology, err = forwarded.ParseTopology(p.Text(m["format"], "format"), p.Text(m["header"], "header"), header, value)
-	for _, wrong := range mistake.All(err) {
+	for _, wrong := range configerror.All(err) {
 		p.Say(at(m["format"], n), "forwarded: "+wrong.What, wrong.Hint)
 	}
 }

@@ -4,7 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -31,7 +32,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var wrong mistake.List
+		var wrong errorlist.List
 		parsed := Parse("mtlsguard.yaml", data, &wrong)
 		if parsed == nil && wrong.Len() == 0 {
 			t.Fatal("neither a configuration nor a mistake")
@@ -55,7 +56,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		for _, m := range mistake.All(wrong.Err()) {
+		for _, m := range configerror.All(wrong.Err()) {
 			if m.File == "" || m.What == "" {
 				t.Errorf("not whole: %#v", m)
 			}

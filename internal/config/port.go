@@ -8,11 +8,11 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/method"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -96,7 +96,7 @@ func (p *parser) online(out *Trust, m map[string]*yaml.Node) {
 		URL: p.Text(o["url"], "url"), Timeout: p.duration(o["timeout"], "timeout", time.Millisecond, 0), Nonce: p.Bool(o["nonce"], "nonce", false),
 	}
 	if _, err := ocsp.New(config); err != nil {
-		for _, wrong := range mistake.All(err) {
+		for _, wrong := range configerror.All(err) {
 			p.Say(m["ocsp"], "ocsp: "+wrong.What, wrong.Hint)
 		}
 		return

@@ -18,7 +18,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // Row is one line.
@@ -36,11 +37,11 @@ const form = "user port method path allow|deny|denied|no-rule"
 // Parse reads a table. Every mistake is reported, joined.
 func Parse(name string, data []byte) ([]Row, error) {
 	var out []Row
-	var wrong mistake.List
+	var wrong errorlist.List
 	n := 0
 	for line := range strings.Lines(string(data)) {
 		n++
-		say := func(what, hint string) { wrong.Add(mistake.Mistake{File: name, Line: n, What: what, Hint: hint}) }
+		say := func(what, hint string) { wrong.Add(configerror.Error{File: name, Line: n, What: what, Hint: hint}) }
 		line = strings.TrimRight(line, "\r\n")
 		if !utf8.ValidString(line) || strings.ContainsAny(line, "\x00\r") {
 			say("this is not text", "is it the right file?")
@@ -60,7 +61,7 @@ func Parse(name string, data []byte) ([]Row, error) {
 		}
 	}
 	if wrong.Len() == 0 && len(out) == 0 {
-		wrong.Add(mistake.Mistake{File: name, Line: 1, What: "the table has no row", Hint: form}) // a test that tests nothing passes for the wrong reason
+		wrong.Add(configerror.Error{File: name, Line: 1, What: "the table has no row", Hint: form}) // a test that tests nothing passes for the wrong reason
 	}
 	if err := wrong.Err(); err != nil {
 		return nil, err

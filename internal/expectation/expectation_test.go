@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 func TestParse(t *testing.T) {
@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v, %v", rows, err)
 	}
 	_, err = Parse("t", []byte("a b c d\na b c d e\na b c \"d allow\na b c \"d\"x allow\na b c d allow # why\n"))
-	all := mistake.All(err)
+	all := configerror.All(err)
 	if len(all) != 5 {
 		t.Fatalf("%v", err)
 	}
@@ -64,7 +64,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%+v", r)
 			}
 		}
-		for _, m := range mistake.All(err) {
+		for _, m := range configerror.All(err) {
 			if m.Hint == "" {
 				t.Errorf("%+v", m)
 			}

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // For any bytes in mtlsguard.yaml, and no other file, loading returns configuration errors
@@ -33,7 +33,7 @@ func FuzzConfig(f *testing.F) {
 		if g != nil || err == nil {
 			t.Fatal("loaded without the server's certificate") // there is no other file
 		}
-		for _, m := range mistake.All(err) {
+		for _, m := range configerror.All(err) {
 			if m.File == "" || m.What == "" || m.Hint == "" {
 				t.Errorf("not whole: %#v", m)
 			}

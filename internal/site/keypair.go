@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // certificate reads a port's certificate and key, both or neither.
@@ -25,12 +25,12 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 		return
 	}
 	if line, what := damaged(certPEM); what != "" {
-		l.wrong.Add(mistake.Mistake{File: certName, Line: line, What: what, Hint: "a PEM file with the certificate of port " + p.Name + ", and its intermediates after it"})
+		l.wrong.Add(configerror.Error{File: certName, Line: line, What: what, Hint: "a PEM file with the certificate of port " + p.Name + ", and its intermediates after it"})
 		return
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		l.wrong.Add(mistake.Mistake{File: keyName, Line: 1, What: fmt.Sprintf("the key of port %s cannot be used: %s", p.Name, err),
+		l.wrong.Add(configerror.Error{File: keyName, Line: 1, What: fmt.Sprintf("the key of port %s cannot be used: %s", p.Name, err),
 			Hint: "it must be the key of the first certificate in " + certName})
 		return
 	}

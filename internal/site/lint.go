@@ -12,23 +12,15 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
-
-// Finding is something that loads and is probably not meant.
-type Finding struct {
-	About string
-	File  string
-	Line  int
-	What  string
-	Hint  string
-}
 
 // LintOptions are the parameters of Lint.
 type LintOptions struct {
@@ -41,7 +33,7 @@ const soon = 30 * 24 * time.Hour
 
 // Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
 // and line. Configuration errors are the error.
-func Lint(path string, o LintOptions) ([]Finding, error) {
+func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	if o.Within == 0 {
 		o.Within = soon
 	}
@@ -54,7 +46,7 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	var wrong mistake.List
+	var wrong errorlist.List
 	x := &linter{loader: l, g: g, file: config.Parse(path, data, &wrong), o: o, now: l.now()}
 	x.warnings()
 	x.users()
@@ -64,7 +56,7 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 		x.port(p, &all[i])
 	}
 	x.gateways()
-	slices.SortStableFunc(x.found, func(a, b Finding) int {
+	slices.SortStableFunc(x.found, func(a, b configerror.Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
 	return x.found, nil
@@ -76,16 +68,16 @@ type linter struct {
 	file  *config.File
 	o     LintOptions
 	now   time.Time
-	found []Finding
+	found []configerror.Finding
 	rules []policy.Rule // of policy.csv
 }
 
-func (x *linter) say(about string, at mistake.Mistake, what, hint string) {
-	x.found = append(x.found, Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
+func (x *linter) say(about string, at configerror.Error, what, hint string) {
+	x.found = append(x.found, configerror.Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
 }
 
-func (x *linter) atPort(p config.Port) mistake.Mistake {
-	return mistake.Mistake{File: x.path, Line: p.Line()}
+func (x *linter) atPort(p config.Port) configerror.Error {
+	return configerror.Error{File: x.path, Line: p.Line()}
 }
 
 // warnings are what the log says at the start. Those about dates are told below, with
@@ -93,7 +85,7 @@ func (x *linter) atPort(p config.Port) mistake.Mistake {
 func (x *linter) warnings() {
 	for _, w := range x.g.Warnings {
 		if !strings.Contains(w, " expired at ") {
-			x.say("ports", mistake.Mistake{File: x.path}, w, "the server logs this when it starts")
+			x.say("ports", configerror.Error{File: x.path}, w, "the server logs this when it starts")
 		}
 	}
 }
@@ -101,12 +93,12 @@ func (x *linter) warnings() {
 // users looks through the mappings.
 func (x *linter) users() {
 	for _, f := range x.g.Table.Lint(x.now, x.o.Within) {
-		x.say("users", mistake.Mistake{File: f.File, Line: f.Line}, f.What, f.Hint)
+		x.say("users", configerror.Error{File: f.File, Line: f.Line}, f.What, f.Hint)
 	}
 	told := map[string]bool{}
 	authorities := x.authorities()
 	for _, m := range x.g.Table.Mappings() {
-		at := mistake.Mistake{File: m.File, Line: m.Line}
+		at := configerror.Error{File: m.File, Line: m.Line}
 		if m.Disabled {
 			continue
 		}
@@ -140,7 +132,7 @@ func isFor(m certmap.Mapping, c *x509.Certificate) bool {
 }
 
 // ends tells of an end that has come or comes soon.
-func (x *linter) ends(about string, at mistake.Mistake, what string, end time.Time, hint string) {
+func (x *linter) ends(about string, at configerror.Error, what string, end time.Time, hint string) {
 	switch text := end.UTC().Format(time.RFC3339); {
 	case x.now.After(end):
 		x.say(about, at, what+" expired at "+text, hint)
@@ -223,7 +215,7 @@ func (x *linter) policy() {
 	told := map[string]bool{}
 	nobody := func(subject string, line int) {
 		user, ok := strings.CutPrefix(subject, "user:")
-		at := mistake.Mistake{File: name, Line: line}
+		at := configerror.Error{File: name, Line: line}
 		switch {
 		case told[subject]:
 			return
@@ -248,8 +240,8 @@ func (x *linter) policy() {
 }
 
 // positionOf reads "policy.csv:3" back.
-func positionOf(name, position string) mistake.Mistake {
-	at := mistake.Mistake{File: name}
+func positionOf(name, position string) configerror.Error {
+	at := configerror.Error{File: name}
 	if i := strings.LastIndexByte(position, ':'); i >= 0 {
 		_, _ = fmt.Sscanf(position[i+1:], "%d", &at.Line)
 	}

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/config"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -42,7 +42,7 @@ func (x *linter) ending(p config.Port, g *Port) {
 }
 
 // open tells what a port lets nobody in particular do.
-func (x *linter) open(p config.Port, at mistake.Mistake) {
+func (x *linter) open(p config.Port, at configerror.Error) {
 	switch {
 	case p.Strict && p.ClientAuth == ports.None:
 		x.say("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "client_cert: request, or strict: false")

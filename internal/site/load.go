@@ -15,10 +15,11 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -85,7 +86,7 @@ type loader struct {
 	path     string
 	files    *fileset.Reader
 	previous *Generation // nil at the start
-	wrong    mistake.List
+	wrong    errorlist.List
 	warnings []string
 	clock    func() time.Time       // nil: time.Now
 	fetched  map[string]fetchedFile // by real path
@@ -114,7 +115,7 @@ func (l *loader) now() time.Time {
 
 func (l *loader) load() (*Generation, error) {
 	path := l.path
-	data, ok := l.text(mistake.Mistake{File: path}, path)
+	data, ok := l.text(configerror.Error{File: path}, path)
 	if !ok {
 		return nil, l.err()
 	}
@@ -153,8 +154,8 @@ func (l *loader) load() (*Generation, error) {
 // err joins the errors. An error of a file that several ports name is reported once.
 func (l *loader) err() error {
 	var once []error
-	seen := map[mistake.Mistake]bool{}
-	for _, m := range mistake.All(l.wrong.Err()) {
+	seen := map[configerror.Error]bool{}
+	for _, m := range configerror.All(l.wrong.Err()) {
 		if m.Hint == "" {
 			m.Hint = "key: value lines, indented alike, with blanks and not with tabs"
 			if m.File != l.path {
@@ -171,7 +172,7 @@ func (l *loader) err() error {
 
 // need reads a file, or adds an error: at the start with the position at which the file is
 // named, later with the name of the file.
-func (l *loader) need(at mistake.Mistake, name string) ([]byte, bool) {
+func (l *loader) need(at configerror.Error, name string) ([]byte, bool) {
 	data, err := l.files.Get(name)
 	if err == nil {
 		return data, true
@@ -182,20 +183,20 @@ func (l *loader) need(at mistake.Mistake, name string) ([]byte, bool) {
 
 // text is need for files that people write. It rejects a private key in the wrong place:
 // errors quote the text, so the key would end up in logs.
-func (l *loader) text(at mistake.Mistake, name string) ([]byte, bool) {
+func (l *loader) text(at configerror.Error, name string) ([]byte, bool) {
 	data, ok := l.need(at, name)
 	if ok && (bytes.Contains(data, []byte("-----BEGIN ")) || bytes.Contains(data, []byte("PRIVATE KEY"))) {
-		l.wrong.Add(mistake.Mistake{File: name, What: "the file holds a certificate or a key", Hint: "compare it with a file that works, and see who could read it"})
+		l.wrong.Add(configerror.Error{File: name, What: "the file holds a certificate or a key", Hint: "compare it with a file that works, and see who could read it"})
 		return nil, false
 	}
 	return data, ok
 }
 
 // blame adds an error of a file as a whole.
-func (l *loader) blame(at mistake.Mistake, name, what, hint string) {
+func (l *loader) blame(at configerror.Error, name, what, hint string) {
 	at.What, at.Hint = what, hint
 	if l.previous != nil && at.File != name {
-		at = mistake.Mistake{File: name, What: what, Hint: "it is named at " + at.Position()}
+		at = configerror.Error{File: name, What: what, Hint: "it is named at " + at.Position()}
 	}
 	l.wrong.Add(at)
 }
@@ -214,7 +215,7 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	if f.Users.Value == "" {
 		for _, p := range f.AllPorts() {
 			if p.Authorizes() && (p.Trust != nil || p.Forwarded != nil) {
-				l.wrong.Add(mistake.Mistake{File: path, Line: p.Line(), What: "users is missing, and a port asks for certificates", Hint: "users: users.yaml says which certificate is which user"})
+				l.wrong.Add(configerror.Error{File: path, Line: p.Line(), What: "users is missing, and a port asks for certificates", Hint: "users: users.yaml says which certificate is which user"})
 				break
 			}
 		}
@@ -228,7 +229,7 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	table, err := certmap.ReadTable(name, data, func(issuer string) (trust.Digest, error) {
 		return l.issuer(name, issuer)
 	}, certmap.WithPorts(ports...))
-	l.wrong.Merge(err, mistake.Mistake{File: name})
+	l.wrong.Merge(err, configerror.Error{File: name})
 	if table != nil && l.clock != nil {
 		table = table.At(l.clock) // one clock for certificates and for mappings
 	}
@@ -245,7 +246,7 @@ func (l *loader) issuer(users, name string) (trust.Digest, error) {
 	certs, err := trust.ReadCertificates(file, data)
 	switch {
 	case err != nil:
-		l.wrong.Merge(err, mistake.Mistake{File: file}) // where it is wrong, besides where it is named
+		l.wrong.Merge(err, configerror.Error{File: file}) // where it is wrong, besides where it is named
 		return trust.Digest{}, err
 	case len(certs) != 1:
 		return trust.Digest{}, fmt.Errorf("%s holds %d certificates, and an issuer is one", file, len(certs))
@@ -265,7 +266,7 @@ func (l *loader) policy(path string, f *config.File, names, methods []string) *p
 		return nil
 	}
 	engine, err := policy.Load(name, bytes.NewReader(data), policy.Ports(names...), policy.Methods(methods...))
-	l.wrong.Merge(placed(err, name, 0), mistake.Mistake{File: name})
+	l.wrong.Merge(placed(err, name, 0), configerror.Error{File: name})
 	if err == nil {
 		if rules, _ := engine.Len(); rules == 0 {
 			l.warn("%s has no rule: everything is denied", name)
@@ -282,7 +283,7 @@ func (l *loader) rejectEmptied() {
 	}
 	for name, c := range l.files.Read {
 		if old, ok := l.previous.Files.Read[name]; ok && c.Empty() && old.Err == nil && !old.Empty() {
-			l.wrong.Add(mistake.Mistake{File: name, Line: 1, What: "the file has become empty", Hint: "write a new file beside it and rename it over the old one"})
+			l.wrong.Add(configerror.Error{File: name, Line: 1, What: "the file has become empty", Hint: "write a new file beside it and rename it over the old one"})
 		}
 	}
 }
@@ -319,12 +320,12 @@ func (*loader) guard(p config.Port) Port {
 func (l *loader) checkGuard(path string, f *config.File, g *Generation) {
 	for i, p := range f.Ports {
 		_, err := ports.New(g.Ports[i].Config)
-		l.wrong.Merge(placed(err, path, p.Line()), mistake.Mistake{File: path, Line: p.Line()})
+		l.wrong.Merge(placed(err, path, p.Line()), configerror.Error{File: path, Line: p.Line()})
 	}
 	all := g.AllPorts()
 	for i, p := range f.AllPorts() {
 		_, err := middleware.New(middleware.Config{Map: g.Table, Policy: g.Engine, PerPort: map[string]middleware.PortConfig{p.Name: all[i].Guard}})
-		l.wrong.Merge(placed(err, path, p.Line()), mistake.Mistake{File: path, Line: p.Line()})
+		l.wrong.Merge(placed(err, path, p.Line()), configerror.Error{File: path, Line: p.Line()})
 	}
 	l.checkRegistration(path, f, g)
 	l.checkReverse(path, f, g)

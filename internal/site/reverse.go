@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
@@ -87,7 +87,7 @@ func (l *loader) checkReverse(path string, f *config.File, g *Generation) {
 	c.Certificate, c.Handler = g.Tunnel.Certificate, http.NotFoundHandler()
 	_, err := reverse.NewServer(c)
 	line := f.Reverse.Line()
-	l.wrong.Merge(placed(err, path, line), mistake.Mistake{File: path, Line: line})
+	l.wrong.Merge(placed(err, path, line), configerror.Error{File: path, Line: line})
 }
 
 // checkRegistration keeps those who may serve apart from those who call: a caller's
@@ -101,7 +101,7 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 		for j, other := range g.Ports {
 			users := other.callersTrust()
 			if i != j && users != nil && servers.SharesAnchor(users) {
-				l.wrong.Add(mistake.Mistake{
+				l.wrong.Add(configerror.Error{
 					File: path, Line: p.Registration.Line(),
 					What: fmt.Sprintf("servers register by a name under an authority that also issues for the callers of port %s", other.Config.Name),
 					Hint: "an authority for such servers alone, or fingerprints and no names",

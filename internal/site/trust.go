@@ -12,10 +12,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
@@ -46,7 +46,7 @@ func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, ol
 		out.gateways = l.trust(path, "port "+port+", gateway", f.Gateway, old.gateways)
 		gateways = out.gateways.Verifier
 		if gateways != nil && !gateways.SharesAnchor(out.clients.Verifier) {
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
+			l.wrong.Add(configerror.Error{File: path, Line: f.Line(), What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
 		}
 	}
 	if f.Users != nil {
@@ -58,7 +58,7 @@ func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, ol
 	receiver, err := forwarded.New(forwarded.Config{
 		Topology: f.Topology, Users: out.users.Verifier, Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: gateways},
 	})
-	l.wrong.Merge(placed(err, path, f.Line()), mistake.Mistake{File: path, Line: f.Line()})
+	l.wrong.Merge(placed(err, path, f.Line()), configerror.Error{File: path, Line: f.Line()})
 	out.Guard.Forwarded = receiver
 }
 
@@ -100,7 +100,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	if verifier == nil || old.key != out.key {
 		var err error
 		if verifier, err = trust.New(c); err != nil {
-			l.wrong.Merge(placed(err, path, t.Line()), mistake.Mistake{File: path, Line: t.Line()})
+			l.wrong.Merge(placed(err, path, t.Line()), configerror.Error{File: path, Line: t.Line()})
 			return out
 		}
 	}
@@ -121,7 +121,7 @@ func (l *loader) certificates(path string, files []config.Scalar, key io.Writer,
 		name := l.files.Beside(path, n.Value)
 		if data, ok := l.need(n.In(path), name); ok {
 			certs, err := trust.ReadCertificates(name, data)
-			l.wrong.Merge(err, mistake.Mistake{File: name})
+			l.wrong.Merge(err, configerror.Error{File: name})
 			out = append(out, certs...)
 			fmt.Fprintf(key, "%s %x\n", what, sha256.Sum256(data))
 		}
@@ -142,7 +142,7 @@ func (l *loader) responder(t *config.Trust, c *trust.Config, out *Trust, old Tru
 	} else {
 		client, err := ocsp.New(config)
 		if err != nil {
-			l.wrong.Merge(placed(err, l.path, t.Line()), mistake.Mistake{File: l.path, Line: t.Line()})
+			l.wrong.Merge(placed(err, l.path, t.Line()), configerror.Error{File: l.path, Line: t.Line()})
 			return
 		}
 		out.asks.client = client
@@ -179,7 +179,7 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 	for _, f := range t.Fetch {
 		s := crlfetch.Source{URL: f.URL, File: l.files.Beside(path, f.File), Anchors: anchors, MaxBytes: int64(f.MaxBytes)}
 		if l.files.FS != nil {
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
+			l.wrong.Add(configerror.Error{File: path, Line: f.Line(), What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
 			continue
 		}
 		if f.Issuer.Value != "" {
@@ -189,7 +189,7 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 				continue
 			}
 			certs, err := trust.ReadCertificates(name, data)
-			l.wrong.Merge(err, mistake.Mistake{File: name})
+			l.wrong.Merge(err, configerror.Error{File: name})
 			s.Issuers = certs
 		}
 		if !l.fetchedOnce(path, f, &s) {
@@ -204,7 +204,7 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 		cancel()
 		if err != nil {
 			l.files.RetryAt(l.now().Add(refetch))
-			l.wrong.Add(mistake.Mistake{File: path, Line: f.Line(), What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.URL, err), Hint: "put the file there by hand, or mend the way to the server"})
+			l.wrong.Add(configerror.Error{File: path, Line: f.Line(), What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.URL, err), Hint: "put the file there by hand, or mend the way to the server"})
 			continue
 		}
 		l.files.Forget(s.File)
@@ -224,7 +224,7 @@ func (l *loader) fetchedOnce(path string, f config.Fetch, s *crlfetch.Source) bo
 		}
 		l.fetched[real] = fetchedFile{file: s.File, url: s.URL, line: f.Line()}
 	case first.url != s.URL:
-		l.wrong.Add(mistake.Mistake{
+		l.wrong.Add(configerror.Error{
 			File: path, Line: f.Line(), What: fmt.Sprintf("file %q is fetched from another URL in line %d", f.File, first.line), Hint: "one URL for each file",
 		})
 		return false
@@ -251,7 +251,7 @@ func realPath(name string) string {
 // placed gives mistakes that name no file the place that they belong to.
 func placed(err error, path string, line int) error {
 	var out []error
-	for _, m := range mistake.All(err) {
+	for _, m := range configerror.All(err) {
 		if m.File == "" {
 			m.File, m.Line = path, line
 		}
@@ -272,7 +272,7 @@ type placedCRL struct {
 // crls reads revocation lists.
 func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate) []placedCRL {
 	found, err := trust.ReadCRLs(name, data)
-	l.wrong.Merge(err, mistake.Mistake{File: name})
+	l.wrong.Merge(err, configerror.Error{File: name})
 	var out []placedCRL
 	for _, crl := range found {
 		now := l.now()
@@ -280,7 +280,7 @@ func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate)
 			if crl.List.ThisUpdate.After(now) { // the CA's clock is ahead: what it revokes must not wait for the next list
 				l.files.RetryAt(crl.List.ThisUpdate)
 			}
-			l.wrong.Merge(placed(err, name, crl.Line), mistake.Mistake{File: name, Line: crl.Line})
+			l.wrong.Merge(placed(err, name, crl.Line), configerror.Error{File: name, Line: crl.Line})
 			continue
 		}
 		out = append(out, placedCRL{crl, name})
@@ -294,7 +294,7 @@ func (l *loader) checkNoneOlder(lists []placedCRL, here, inForce *trust.Verifier
 	fine := true
 	for _, list := range lists {
 		if err := inForce.CheckNewer(list.List); err != nil && here.CheckNewer(list.List) == nil {
-			l.wrong.Merge(placed(err, list.file, list.Line), mistake.Mistake{File: list.file, Line: list.Line})
+			l.wrong.Merge(placed(err, list.file, list.Line), configerror.Error{File: list.file, Line: list.Line})
 			fine = false
 		}
 	}

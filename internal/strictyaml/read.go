@@ -9,41 +9,41 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // Read returns the root node of the only document of a file. The error is a
-// *mistake.Mistake with file and line. The YAML library has panicked on hostile text
+// *configerror.Error with file and line. The YAML library has panicked on hostile text
 // before: here that is an error.
 func Read(file string, data []byte) (root *yaml.Node, err error) {
 	defer func() {
 		if recover() != nil {
-			root, err = nil, &mistake.Mistake{File: file, What: "this is not YAML"}
+			root, err = nil, &configerror.Error{File: file, What: "this is not YAML"}
 		}
 	}()
 	// YAML of version 1.1 ends a line where neither editors nor other programs do, so that a
 	// mapping can stand behind a comment, unseen. It also reads UTF-16.
 	if at, what := escape.Misleading(data); what != "" {
-		return nil, &mistake.Mistake{File: file, Line: 1 + bytes.Count(data[:at], []byte("\n")), What: "the file holds " + what, Hint: escape.MisleadingHint}
+		return nil, &configerror.Error{File: file, Line: 1 + bytes.Count(data[:at], []byte("\n")), What: "the file holds " + what, Hint: escape.MisleadingHint}
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return nil, &mistake.Mistake{File: file, What: "the file is empty"}
+		return nil, &configerror.Error{File: file, What: "the file is empty"}
 	case err != nil:
 		line, what := lineOf(err)
-		return nil, &mistake.Mistake{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
+		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
 	}
 	switch err := decoder.Decode(&second); {
 	case errors.Is(err, io.EOF):
 		return document.Content[0], nil
 	case err != nil:
 		line, what := lineOf(err)
-		return nil, &mistake.Mistake{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
+		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
 	}
-	return nil, &mistake.Mistake{File: file, Line: second.Line, What: "a second document", Hint: "one file holds one document: remove the ---"}
+	return nil, &configerror.Error{File: file, Line: second.Line, What: "a second document", Hint: "one file holds one document: remove the ---"}
 }
 
 // Decode reads the only document of a file into a value as the YAML library does,
@@ -56,7 +56,7 @@ func Decode(file string, data []byte, into any) (err error) {
 	}
 	defer func() {
 		if recover() != nil {
-			err = &mistake.Mistake{File: file, What: "this is not YAML"}
+			err = &configerror.Error{File: file, What: "this is not YAML"}
 		}
 	}()
 	return root.Decode(into)

@@ -14,26 +14,27 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 )
 
 // Doc is one document being read. It collects mistakes.
 type Doc struct {
 	File  string
-	Wrong *mistake.List
+	Wrong *errorlist.List
 }
 
 // Parse returns the root node of the only document, or nil after noting why not.
 func (d *Doc) Parse(data []byte) *yaml.Node {
 	root, err := Read(d.File, data)
-	d.Wrong.Merge(err, mistake.Mistake{File: d.File})
+	d.Wrong.Merge(err, configerror.Error{File: d.File})
 	return root
 }
 
 // Say notes a mistake at a node.
 func (d *Doc) Say(n *yaml.Node, what, hint string) {
-	m := mistake.Mistake{File: d.File, What: what, Hint: hint}
+	m := configerror.Error{File: d.File, What: what, Hint: hint}
 	if n != nil {
 		m.Line, m.Column = n.Line, n.Column
 	}

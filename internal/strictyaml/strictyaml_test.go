@@ -8,7 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
@@ -22,12 +23,12 @@ type form struct {
 	inner  []string
 }
 
-func read(data string) (form, []*mistake.Mistake) {
-	var wrong mistake.List
+func read(data string) (form, []*configerror.Error) {
+	var wrong errorlist.List
 	d := strictyaml.Doc{File: "f", Wrong: &wrong}
 	root := d.Parse([]byte(data))
 	if root == nil {
-		return form{}, mistake.All(wrong.Err())
+		return form{}, configerror.All(wrong.Err())
 	}
 	m := d.Map(root, "the file", "text", "texts", "on", "number", "after", "inner")
 	f := form{
@@ -39,7 +40,7 @@ func read(data string) (form, []*mistake.Mistake) {
 			f.inner = append(f.inner, d.Text(d.Map(n, "an entry", "id", "user")["id"], "id"))
 		}
 	}
-	return f, mistake.All(wrong.Err())
+	return f, configerror.All(wrong.Err())
 }
 
 func TestReads(t *testing.T) {
@@ -155,7 +156,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, data string) {
-		var wrong mistake.List
+		var wrong errorlist.List
 		d := strictyaml.Doc{File: "f", Wrong: &wrong}
 		root := d.Parse([]byte(data))
 		if (root == nil) != (wrong.Len() > 0) {

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 // lockTime bounds the wait for another command that edits the same folder. One edit
@@ -22,16 +22,16 @@ var errLocked = errors.New("locked")
 func Lock(name string) (unlock func(), err error) {
 	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
-		return nil, &mistake.Mistake{File: name, What: err.Error(), Hint: "name the file of users"}
+		return nil, &configerror.Error{File: name, What: err.Error(), Hint: "name the file of users"}
 	}
 	for end := time.Now().Add(lockTime); ; time.Sleep(5 * time.Millisecond) {
 		switch unlock, err = tryLock(target); {
 		case err == nil:
 			return unlock, nil
 		case !errors.Is(err, errLocked):
-			return nil, &mistake.Mistake{File: name, What: "the file cannot be locked: " + err.Error(), Hint: "nothing was written: edit it by hand, or run the command where the folder can be locked"}
+			return nil, &configerror.Error{File: name, What: "the file cannot be locked: " + err.Error(), Hint: "nothing was written: edit it by hand, or run the command where the folder can be locked"}
 		case time.Now().After(end):
-			return nil, &mistake.Mistake{File: name, What: fmt.Sprintf("another command has edited the file for %s", lockTime), Hint: "nothing was written: end that command and try again"}
+			return nil, &configerror.Error{File: name, What: fmt.Sprintf("another command has edited the file for %s", lockTime), Hint: "nothing was written: end that command and try again"}
 		}
 	}
 }

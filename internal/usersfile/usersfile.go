@@ -18,7 +18,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
@@ -133,10 +134,10 @@ func removeLines(name string, data []byte, ids []string) ([]byte, error) {
 }
 
 func missing(name string, ids []string, found map[string]bool) error {
-	var wrong mistake.List
+	var wrong errorlist.List
 	for _, id := range ids {
 		if !found[id] {
-			wrong.Add(mistake.Mistake{File: name, What: fmt.Sprintf("%s: %q", ErrNone, id), Hint: "mtlsguard users list shows their ids"})
+			wrong.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNone, id), Hint: "mtlsguard users list shows their ids"})
 		}
 	}
 	return wrong.Err()
@@ -167,11 +168,11 @@ func parse(name string, data []byte) (*document, error) {
 	}
 	switch {
 	case d.key < 0:
-		return nil, &mistake.Mistake{File: name, Line: top.Line, What: "there is no key mappings", Hint: "mappings: with a list below"}
+		return nil, &configerror.Error{File: name, Line: top.Line, What: "there is no key mappings", Hint: "mappings: with a list below"}
 	case d.list.Kind == yaml.ScalarNode && d.list.Value == "":
 		d.list = nil
 	case d.list.Kind != yaml.SequenceNode || d.list.Style&yaml.FlowStyle != 0 && len(d.list.Content) > 0:
-		return nil, &mistake.Mistake{File: name, Line: d.list.Line, What: "mappings is not a list with one entry a line", Hint: "write each mapping behind a dash: - {id: …, user: …}"}
+		return nil, &configerror.Error{File: name, Line: d.list.Line, What: "mappings is not a list with one entry a line", Hint: "write each mapping behind a dash: - {id: …, user: …}"}
 	default:
 		d.items = d.list.Content
 	}
@@ -210,7 +211,7 @@ func (d *document) add(mapping string) ([]byte, error) {
 	} else if d.list != nil {
 		before, after, ok := strings.Cut(lines[d.key], "[]")
 		if !ok {
-			return nil, &mistake.Mistake{File: d.name, Line: d.list.Line, What: "mappings is an empty list that is written in a strange way", Hint: "mappings: []"}
+			return nil, &configerror.Error{File: d.name, Line: d.list.Line, What: "mappings is an empty list that is written in a strange way", Hint: "mappings: []"}
 		}
 		lines[d.key] = strings.TrimRight(before, " ") + after
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"os"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/replacefile"
 )
 
@@ -19,7 +19,7 @@ func Write(name string, old, data []byte) error {
 	return notWritten(name, replacefile.Write(name, data, replacefile.Options{Check: func() error {
 		now, err := os.ReadFile(name)
 		if err == nil && !bytes.Equal(now, old) {
-			err = &mistake.Mistake{File: name, What: "somebody else has changed the file meanwhile", Hint: "nothing was written: try again"}
+			err = &configerror.Error{File: name, What: "somebody else has changed the file meanwhile", Hint: "nothing was written: try again"}
 		}
 		return err
 	}}))
@@ -27,10 +27,10 @@ func Write(name string, old, data []byte) error {
 
 func notWritten(name string, err error) error {
 	switch {
-	case err == nil || len(mistake.All(err)) > 0:
+	case err == nil || len(configerror.All(err)) > 0:
 		return err
 	case errors.Is(err, replacefile.ErrOwner):
-		return &mistake.Mistake{File: name, What: err.Error(), Hint: "nothing was written: run the command as the file's owner"}
+		return &configerror.Error{File: name, What: err.Error(), Hint: "nothing was written: run the command as the file's owner"}
 	}
-	return &mistake.Mistake{File: name, What: "the file was not written: " + err.Error(), Hint: "nothing has changed"}
+	return &configerror.Error{File: name, What: "the file was not written: " + err.Error(), Hint: "nothing has changed"}
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
@@ -31,13 +32,13 @@ func NewDirectory(c DirectoryConfig) (*Files, error) {
 }
 
 func (c *DirectoryConfig) entries() ([]Entry, error) {
-	var wrong mistake.List
+	var wrong errorlist.List
 	all, err := os.ReadDir(c.Path)
 	switch {
 	case err != nil:
-		wrong.Add(mistake.Mistake{File: c.Path, What: "the folder cannot be read: " + plainly(err).Error()})
+		wrong.Add(configerror.Error{File: c.Path, What: "the folder cannot be read: " + plainly(err).Error()})
 	case len(all) > maxEntries:
-		wrong.Add(mistake.Mistake{File: c.Path, What: fmt.Sprintf("the folder has more than %d files", maxEntries)})
+		wrong.Add(configerror.Error{File: c.Path, What: fmt.Sprintf("the folder has more than %d files", maxEntries)})
 		all = nil
 	}
 	var out []Entry
@@ -49,7 +50,7 @@ func (c *DirectoryConfig) entries() ([]Entry, error) {
 		path := filepath.Join(c.Path, name)
 		alias, ok := aliasOf(name)
 		if !ok {
-			wrong.Add(mistake.Mistake{File: path, What: "this is no credential by its name", Hint: "ALIAS.pem, .p12, .pfx or .jks; ALIAS+2027.pem for a second one"})
+			wrong.Add(configerror.Error{File: path, What: "this is no credential by its name", Hint: "ALIAS.pem, .p12, .pfx or .jks; ALIAS+2027.pem for a second one"})
 			continue
 		}
 		e := Entry{Alias: alias, File: path}
@@ -62,7 +63,7 @@ func (c *DirectoryConfig) entries() ([]Entry, error) {
 		out = append(out, e)
 	}
 	if len(out) == 0 && wrong.Len() == 0 {
-		wrong.Add(mistake.Mistake{File: c.Path, What: "the folder has no credentials"})
+		wrong.Add(configerror.Error{File: c.Path, What: "the folder has no credentials"})
 	}
 	return out, wrong.Err()
 }

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
-	"software.sslmate.com/src/go-pkcs12"
 )
 
 func TestDirectory(t *testing.T) {
@@ -44,7 +45,7 @@ func TestDirectory(t *testing.T) {
 	put(t, dir, "e.pem", pemOf(bob))
 	os.Remove(filepath.Join(dir, "partner-a.pem"))
 	put(t, dir, "-.pem", pemOf(bob))
-	if err := keys.Reload(); len(mistake.All(err)) != 1 || slices.Contains(keys.Aliases(), "e") {
+	if err := keys.Reload(); len(configerror.All(err)) != 1 || slices.Contains(keys.Aliases(), "e") {
 		t.Errorf("%v, %q", err, keys.Aliases())
 	}
 	os.Remove(filepath.Join(dir, "-.pem"))
@@ -115,7 +116,7 @@ func TestRefusedDirectories(t *testing.T) {
 		dir := t.TempDir()
 		row.make(dir)
 		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
-		if all := mistake.All(err); keys != nil || len(all) != row.want {
+		if all := configerror.All(err); keys != nil || len(all) != row.want {
 			t.Errorf("%s: %v", row.name, err)
 		}
 	}
@@ -125,7 +126,7 @@ func TestRefusedDirectories(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: crowd}); len(mistake.All(err)) != 1 {
+	if _, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: crowd}); len(configerror.All(err)) != 1 {
 		t.Error(err)
 	}
 }

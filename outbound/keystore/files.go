@@ -9,8 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
@@ -46,7 +47,7 @@ type Files struct {
 // NewFiles reads the files. Every mistake in all of them is reported at once.
 func NewFiles(c FilesConfig) (*Files, error) {
 	if len(c.Entries) == 0 {
-		return nil, &mistake.Mistake{What: "keystore: no entries", Hint: "Entries: alias and file"}
+		return nil, &configerror.Error{What: "keystore: no entries", Hint: "Entries: alias and file"}
 	}
 	return start(c.Now, func() ([]Entry, error) { return c.Entries, nil })
 }
@@ -66,7 +67,7 @@ func start(now func() time.Time, entries func() ([]Entry, error)) (*Files, error
 // server would refuse it.
 func (f *Files) Reload() error { return f.reload(context.Background()) }
 
-var errChanging = &mistake.Mistake{What: "keystore: the files change while they are read", Hint: "try again when they are written"}
+var errChanging = &configerror.Error{What: "keystore: the files change while they are read", Hint: "try again when they are written"}
 
 func (f *Files) reload(ctx context.Context) error {
 	f.loading.Lock()
@@ -149,7 +150,7 @@ type reading struct {
 	sources  []source
 	files    fileset.Set // by alias and name
 	warnings []string
-	wrong    mistake.List
+	wrong    errorlist.List
 }
 
 // open reads everything before anything is parsed.
@@ -157,7 +158,7 @@ func open(entries func() ([]Entry, error)) *reading {
 	out := &reading{files: fileset.Set{}}
 	var err error
 	if out.entries, err = entries(); err != nil {
-		out.wrong.Merge(err, mistake.Mistake{})
+		out.wrong.Merge(err, configerror.Error{})
 		out.files[""] = fileset.Failed(err)
 		return out
 	}
@@ -179,7 +180,7 @@ func (r *reading) take(alias, name string) []byte {
 	at := alias + "\x00" + name
 	data, public, err := read(name)
 	if err != nil {
-		r.wrong.Add(mistake.Mistake{File: name, What: fmt.Sprintf("the credential %q cannot be read: %s", alias, err)})
+		r.wrong.Add(configerror.Error{File: name, What: fmt.Sprintf("the credential %q cannot be read: %s", alias, err)})
 		r.keep(at, fileset.Failed(err))
 		return nil
 	}
@@ -195,18 +196,18 @@ func (r *reading) keep(at string, c fileset.Content) {
 }
 
 func build(entries []Entry, sources []source) (credentials, error) {
-	var wrong mistake.List
+	var wrong errorlist.List
 	next := credentials{}
 	for i, e := range entries {
 		pair, err := sources[i].parse()
 		if err != nil {
-			wrong.Merge(err, mistake.Mistake{File: e.File})
+			wrong.Merge(err, configerror.Error{File: e.File})
 			continue
 		}
 		c, err := outbound.NewCredential(e.Alias, pair, e.Origins...)
 		if err != nil {
-			for _, m := range mistake.All(err) {
-				wrong.Add(mistake.Mistake{File: e.File, What: m.What, Hint: m.Hint})
+			for _, m := range configerror.All(err) {
+				wrong.Add(configerror.Error{File: e.File, What: m.What, Hint: m.Hint})
 			}
 			continue
 		}

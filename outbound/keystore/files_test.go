@@ -24,11 +24,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
-	"software.sslmate.com/src/go-pkcs12"
 )
 
 // Every format, presented to a server that believes the root alone: the chain must be
@@ -207,7 +208,7 @@ func TestRefusedFiles(t *testing.T) {
 		e := row.entry
 		e.Alias, e.File = "a", put(t, dir, "file", row.data)
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{e}})
-		all := mistake.All(err)
+		all := configerror.All(err)
 		if keys != nil || len(all) == 0 || all[0].File == "" || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v", row.name, err)
 		}
@@ -224,7 +225,7 @@ func TestRefusedFiles(t *testing.T) {
 		t.Error("nothing is taken")
 	}
 	lost := keystore.Entry{Alias: "/", File: filepath.Join(dir, "lost")}
-	if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{lost, lost, lost}}); len(mistake.All(err)) != 3 {
+	if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{lost, lost, lost}}); len(configerror.All(err)) != 3 {
 		t.Errorf("not every mistake at once: %v", err)
 	}
 }
@@ -277,7 +278,7 @@ func TestReload(t *testing.T) {
 	renewed := sub.Leaf("alice")
 	put(t, dir, "a.pem", pemOf(renewed))
 	put(t, dir, "b.p12", []byte("garbage"))
-	if err := keys.Reload(); len(mistake.All(err)) != 1 {
+	if err := keys.Reload(); len(configerror.All(err)) != 1 {
 		t.Error(err)
 	}
 	is(t, keys, "a", alice)
@@ -337,7 +338,7 @@ func TestWatch(t *testing.T) {
 		close(ended)
 	}()
 	put(t, dir, "b.pem", []byte("garbage"))
-	if err := <-reports; len(mistake.All(err)) != 1 {
+	if err := <-reports; len(configerror.All(err)) != 1 {
 		t.Error(err)
 	}
 	put(t, dir, "b.pem", pemOf(bob))

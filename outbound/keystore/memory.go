@@ -6,7 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
@@ -23,11 +24,11 @@ func NewMemory(now func() time.Time) *Memory { return &Memory{table: newTable(no
 // Put makes these the only credentials of their aliases. Several of one alias are
 // an overlap, and are given together.
 func (m *Memory) Put(all ...*outbound.Credential) error {
-	var wrong mistake.List
+	var wrong errorlist.List
 	given := credentials{}
 	for i, c := range all {
 		if c == nil || c.Fingerprint() == "" {
-			wrong.Add(mistake.Mistake{What: fmt.Sprintf("credential %d was not made by outbound.NewCredential", i)})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("credential %d was not made by outbound.NewCredential", i)})
 			continue
 		}
 		given[c.Alias()] = append(given[c.Alias()], c)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
@@ -67,7 +67,7 @@ func TestOverlap(t *testing.T) {
 	}
 	day = 90
 	is(t, memory, "a", first)
-	if err := memory.Put(nil, &outbound.Credential{}, all[1]); len(mistake.All(err)) != 2 {
+	if err := memory.Put(nil, &outbound.Credential{}, all[1]); len(configerror.All(err)) != 2 {
 		t.Error(err)
 	}
 	is(t, memory, "a", first)

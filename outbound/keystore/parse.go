@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 // source is one file, or two, with what is needed to read them.
@@ -65,7 +65,7 @@ func formatOf(data []byte) format {
 }
 
 func (s *source) wrong(what, hint string) error {
-	return &mistake.Mistake{File: s.name, What: what, Hint: hint}
+	return &configerror.Error{File: s.name, What: what, Hint: hint}
 }
 
 // secret asks for a password; none is the empty one.

@@ -9,7 +9,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
 // blocks are what one or two PEM files hold.
@@ -17,7 +18,7 @@ type blocks struct {
 	chain [][]byte
 	key   crypto.PrivateKey
 	keys  int
-	wrong mistake.List
+	wrong errorlist.List
 }
 
 func (s *source) parsePEM() (tls.Certificate, error) {
@@ -25,7 +26,7 @@ func (s *source) parsePEM() (tls.Certificate, error) {
 	b.read(s.name, s.data)
 	if s.keyData != nil {
 		if b.keys > 0 {
-			b.wrong.Add(mistake.Mistake{File: s.name, What: "there is a key here, and another file for it", Hint: "leave Key empty"})
+			b.wrong.Add(configerror.Error{File: s.name, What: "there is a key here, and another file for it", Hint: "leave Key empty"})
 		}
 		certificates := len(b.chain)
 		b.read(s.keyName, s.keyData)
@@ -34,9 +35,9 @@ func (s *source) parsePEM() (tls.Certificate, error) {
 	if b.wrong.Len() == 0 {
 		switch {
 		case len(b.chain) == 0:
-			b.wrong.Add(mistake.Mistake{File: s.name, What: "there is no certificate", Hint: "PEM with the leaf, its intermediates, and the key; PKCS#12; or JKS"})
+			b.wrong.Add(configerror.Error{File: s.name, What: "there is no certificate", Hint: "PEM with the leaf, its intermediates, and the key; PKCS#12; or JKS"})
 		case b.keys == 0:
-			b.wrong.Add(mistake.Mistake{File: s.name, What: "there is no key", Hint: "put the key into the same file, or name its file in Key"})
+			b.wrong.Add(configerror.Error{File: s.name, What: "there is no key", Hint: "put the key into the same file, or name its file in Key"})
 		}
 	}
 	if err := b.wrong.Err(); err != nil {
@@ -50,7 +51,7 @@ func (s *source) parsePEM() (tls.Certificate, error) {
 func (b *blocks) read(name string, data []byte) {
 	line, rest := 1, data
 	say := func(what, hint string) {
-		b.wrong.Add(mistake.Mistake{File: name, Line: line, What: what, Hint: hint})
+		b.wrong.Add(configerror.Error{File: name, Line: line, What: what, Hint: hint})
 	}
 	begin, end := []byte("-----BEGIN "), []byte("-----END ")
 	for {

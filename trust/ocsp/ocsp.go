@@ -10,8 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -70,14 +71,14 @@ type flight struct {
 
 // New builds a Client. Every mistake is reported at once.
 func New(config Config) (*Client, error) {
-	var wrong mistake.List
+	var wrong errorlist.List
 	checkURL(&wrong, config.URL)
 	for _, d := range []struct {
 		name  string
 		value time.Duration
 	}{{"Timeout", config.Timeout}, {"MaxAge", config.MaxAge}, {"Concurrent", time.Duration(config.Concurrent)}} {
 		if d.value < 0 {
-			wrong.Add(mistake.Mistake{What: d.name + " is negative", Hint: "0 is the default"})
+			wrong.Add(configerror.Error{What: d.name + " is negative", Hint: "0 is the default"})
 		}
 	}
 	if err := wrong.Err(); err != nil {
@@ -99,7 +100,7 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-func checkURL(wrong *mistake.List, text string) {
+func checkURL(wrong *errorlist.List, text string) {
 	u, err := url.Parse(text)
 	what := ""
 	switch {
@@ -116,7 +117,7 @@ func checkURL(wrong *mistake.List, text string) {
 	default:
 		return
 	}
-	wrong.Add(mistake.Mistake{What: "the URL of the OCSP responder " + what, Hint: "http://ocsp.example.org, as the CA says"})
+	wrong.Add(configerror.Error{What: "the URL of the OCSP responder " + what, Hint: "http://ocsp.example.org, as the CA says"})
 }
 
 func or[N int | time.Duration](value, otherwise N) N {

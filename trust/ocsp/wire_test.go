@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/mistake"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
@@ -329,7 +329,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		}
 	}
 	_, err := ocsp.New(ocsp.Config{Timeout: -1, MaxAge: -1, Concurrent: -1})
-	if n := len(mistake.All(err)); n != 4 {
+	if n := len(configerror.All(err)); n != 4 {
 		t.Errorf("%d mistakes: %v", n, err)
 	}
 }
