@@ -9,6 +9,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -68,7 +69,7 @@ func (g Gateways) compile(wrong *errorlist.List, users *trust.Verifier) *gateway
 	switch {
 	case g.Trust == nil:
 		say("Gateways.Trust is nil", "the anchors that issue the gateways' certificates")
-	case users != nil && len(g.Names) > 0 && g.Trust.SharesAnchor(users):
+	case users != nil && len(g.Names) > 0 && trustaccess.SharesAnchor(g.Trust, users):
 		// A name under an authority that also issues for users is no proof: B16.
 		say("gateways are named under an authority that also issues for users", "an authority for gateways alone, or the gateways' fingerprints in place of names")
 	}
@@ -83,7 +84,7 @@ func (g *gateways) has(v trust.Verified) bool {
 	if g.pins[v.Fingerprint()] {
 		return true
 	}
-	if !g.named() || v.IssuedUnderAnchor(g.users) {
+	if !g.named() || trustaccess.IssuedUnderAnchor(v, g.users) {
 		return false // by a users' authority anybody may get the right name
 	}
 	return slices.ContainsFunc(alternativeNames(v.Leaf()), func(n asn1.RawValue) bool {

@@ -12,6 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -106,11 +107,11 @@ func (r *Receiver) Verify(ctx context.Context, s RawCertificate) (trust.Verified
 	return r.verify(ctx, s, r.users.Verify)
 }
 
-// VerifyLocal is Verify without waiting for a responder; see trust.Verifier.VerifyLocal.
-// The error may also be trust.ErrUndecided.
+// VerifyLocal is Verify without waiting for a responder; see trustaccess.VerifyLocal.
+// The error may also be trustaccess.ErrUndecided.
 func (r *Receiver) VerifyLocal(s RawCertificate) (trust.Verified, error) {
 	return r.verify(context.Background(), s, func(_ context.Context, presented []*x509.Certificate) (trust.Verified, error) {
-		return r.users.VerifyLocal(presented)
+		return trustaccess.VerifyLocal(r.users, presented)
 	})
 }
 
@@ -119,7 +120,7 @@ func (r *Receiver) verify(ctx context.Context, s RawCertificate, judge func(cont
 		return trust.Verified{}, err
 	}
 	if known, ok := r.believed.Get(s.cert); ok && known.chain == s.chain &&
-		known.verified.Generation() == r.users.Generation() && known.verified.ValidAt(r.users.Now()) {
+		known.verified.Generation() == r.users.Generation() && known.verified.ValidAt(trustaccess.Now(r.users)) {
 		return known.verified, nil
 	}
 	presented, err := r.topology.read(s.cert, s.chain)
@@ -130,10 +131,10 @@ func (r *Receiver) verify(ctx context.Context, s RawCertificate, judge func(cont
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	if r.gateways.named() && verified.IssuedUnderAnchor(r.gateways.trust) {
+	if r.gateways.named() && trustaccess.IssuedUnderAnchor(verified, r.gateways.trust) {
 		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the chain passes an authority of the gateways: what it issues names no user")
 	}
-	r.users.Remember(verified) // the gateway is authenticated, and the client has shown its key there
+	trustaccess.Remember(r.users, verified) // the gateway is authenticated, and the client has shown its key there
 	r.keep(s, verified)
 	return verified, nil
 }
