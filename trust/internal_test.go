@@ -12,7 +12,7 @@ import (
 )
 
 // RememberedBytes is for the external tests: the size of what is kept, as estimated.
-func (v *Verifier) RememberedBytes() int { return v.cache.entries.Held() }
+func (v *Verifier) RememberedBytes() int { return v.cache.entries.Size() }
 
 // Remembered is for the external tests: of how many leaves judgements are kept.
 func (v *Verifier) Remembered() int { return v.cache.entries.Len() }
@@ -67,10 +67,10 @@ func TestCRLOf100000Entries(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { l.revokes(off.SerialNumber); l.signedBy(ca.Cert) }); n != 0 {
 		t.Errorf("a look-up allocates %v times", n)
 	}
-	if revoked, _, _ := v.status(on, ca.Cert, dn.Canonical(ca.Cert.RawSubject), now); !revoked {
+	if revoked, _, _ := v.crlStatus(on, ca.Cert, dn.Canonical(ca.Cert.RawSubject), now); !revoked {
 		t.Error("not revoked")
 	}
-	if revoked, why, end := v.status(off, ca.Cert, dn.Canonical(ca.Cert.RawSubject), now); revoked || why != "" || end.IsZero() {
+	if revoked, why, end := v.crlStatus(off, ca.Cert, dn.Canonical(ca.Cert.RawSubject), now); revoked || why != "" || end.IsZero() {
 		t.Errorf("revoked %v, why %q", revoked, why)
 	}
 }
