@@ -72,7 +72,7 @@ func (v *Verifier) matchesPresented(b *result, presented []*x509.Certificate) bo
 // messages, and is forgotten after ten minutes.
 func (v *Verifier) remember(verified Verified) {
 	b := verified.result
-	if b == nil || b.generation != v.generation || b.kept.Swap(true) {
+	if b == nil || b.generation != v.generation || b.remembered.Swap(true) {
 		return
 	}
 	key := string(b.fingerprint[:])

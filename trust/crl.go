@@ -31,12 +31,12 @@ const reasonRemoved = 8
 // crl is one list, kept as sorted serials: two megabytes for 100,000 entries, and
 // a look-up without allocation.
 type crl struct {
-	list    *x509.RevocationList // without its entries
-	serials [][serialSize]byte
-	scope   scope
-	until   time.Time
-	replaced     bool         // a newer list of its series is here: it revokes, and shows nothing else
-	authorities   []*authority // of the list's name, whose key signed it
+	list        *x509.RevocationList // without its entries
+	serials     [][serialSize]byte
+	scope       scope
+	until       time.Time
+	replaced    bool         // a newer list of its series is here: it revokes, and shows nothing else
+	authorities []*authority // of the list's name, whose key signed it
 
 	mu      sync.Mutex
 	signers map[Digest]bool // authorities asked so far, and whether the signature is theirs

@@ -103,25 +103,25 @@ type Config struct {
 
 // Verifier judges chains. It is immutable and safe for concurrent use.
 type Verifier struct {
-	anchors     []*x509.Certificate
-	anchorKeys  []Digest
-	roots       *x509.CertPool    // the anchors that are authorities
-	pins        map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
-	rootSubjects       map[string]bool   // raw subjects of roots
-	authorities []*authority      // that may sign CRLs
-	crls        map[string][]*crl // by canonical issuer
-	revocation  Revocation
-	responder   Responder
-	local       localResponder // of the responder; nil: it has none
-	profile     Profile
-	usage       Usage
+	anchors         []*x509.Certificate
+	anchorKeys      []Digest
+	roots           *x509.CertPool    // the anchors that are authorities
+	pins            map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
+	rootSubjects    map[string]bool   // raw subjects of roots
+	authorities     []*authority      // that may sign CRLs
+	crls            map[string][]*crl // by canonical issuer
+	revocation      Revocation
+	responder       Responder
+	local           localResponder // of the responder; nil: it has none
+	profile         Profile
+	usage           Usage
 	maxLifetime     time.Duration
-	maxDepth    int
-	now         func() time.Time
-	usesSystemClock      bool // now is time.Now
-	generation  uint64
-	warnings    []string
-	cache       *cache
+	maxDepth        int
+	now             func() time.Time
+	usesSystemClock bool // now is time.Now
+	generation      uint64
+	warnings        []string
+	cache           *cache
 
 	revokedAnchors map[Digest]bool // by fingerprint
 }
@@ -134,21 +134,21 @@ var generations atomic.Uint64
 // of version 1, a CRL that cannot be believed, Hard without CRLs.
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{
-		anchors:    slices.Clone(c.Anchors),
-		roots:      x509.NewCertPool(),
-		pins:       map[Digest]bool{},
-		rootSubjects:      map[string]bool{},
-		crls:       map[string][]*crl{},
-		revocation: c.Revocation,
-		responder:  c.Responder,
-		local:      localOf(c.Responder),
-		profile:    c.Profile,
-		usage:      c.Usage,
-		maxLifetime:    c.MaxLeafLifetime,
-		maxDepth:   c.MaxDepth,
-		now:        c.Now,
-		generation: generations.Add(1),
-		cache:      newCache(),
+		anchors:      slices.Clone(c.Anchors),
+		roots:        x509.NewCertPool(),
+		pins:         map[Digest]bool{},
+		rootSubjects: map[string]bool{},
+		crls:         map[string][]*crl{},
+		revocation:   c.Revocation,
+		responder:    c.Responder,
+		local:        localOf(c.Responder),
+		profile:      c.Profile,
+		usage:        c.Usage,
+		maxLifetime:  c.MaxLeafLifetime,
+		maxDepth:     c.MaxDepth,
+		now:          c.Now,
+		generation:   generations.Add(1),
+		cache:        newCache(),
 
 		revokedAnchors: map[Digest]bool{},
 	}

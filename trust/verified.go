@@ -25,7 +25,7 @@ type result struct {
 	until       time.Time
 	generation  uint64
 	usage       Usage
-	kept        atomic.Bool // Remember has been called
+	remembered  atomic.Bool // Remember has been called
 }
 
 // IsZero reports whether v is nobody.

@@ -58,19 +58,19 @@ func (s Source) CheckURL() error {
 
 const (
 	maxFileBytes = 64 << 20 // bytes of a file, which the operator put there
-	timeout  = 30 * time.Second
-	retryAfter    = time.Minute      // after a failure
+	timeout      = 30 * time.Second
+	retryAfter   = time.Minute      // after a failure
 	longestWait  = 6 * time.Hour    // between two looks, however far the next update is
-	shortestWait  = 30 * time.Second // between two looks, however near it is
-	firstWait   = time.Second      // to the first look, where there is no list or an old one
+	shortestWait = 30 * time.Second // between two looks, however near it is
+	firstWait    = time.Second      // to the first look, where there is no list or an old one
 )
 
 // Fetcher fetches. Its zero value is ready. It is safe for concurrent use, but for
 // two sources with one file.
 type Fetcher struct {
-	Client *http.Client              // nil: one without a proxy that stays with the URL's host
-	Now    func() time.Time          // nil: time.Now
-	OnError   func(s Source, err error) // told of every failure, also concurrently; nil: nobody
+	Client  *http.Client              // nil: one without a proxy that stays with the URL's host
+	Now     func() time.Time          // nil: time.Now
+	OnError func(s Source, err error) // told of every failure, also concurrently; nil: nobody
 }
 
 // Run keeps sources fresh until ctx ends, and returns when nothing of it is left.

@@ -21,7 +21,7 @@ type lastAnswer struct {
 }
 
 var (
-	errExpired      = errors.New("the CRL is past its next update")
+	errExpired   = errors.New("the CRL is past its next update")
 	errEncoded   = errors.New("the answer has a content encoding; a CRL is read as it is")
 	errLargeFile = tooLarge(maxFileBytes)
 )

@@ -13,10 +13,10 @@ import (
 
 // Cache keeps values for a time. It is safe for concurrent use.
 type Cache[V any] struct {
-	entries *cache.Cache
-	maxEntries    int
+	entries    *cache.Cache
+	maxEntries int
 	maxBytes   int // 0: not counted
-	ttl     time.Duration
+	ttl        time.Duration
 
 	mu      sync.Mutex // of changes
 	size    int        // bytes

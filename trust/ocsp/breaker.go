@@ -7,7 +7,7 @@ import (
 
 const (
 	maxFailures = 5                // in a row
-	openFor        = 10 * time.Second // in which nobody asks, after so many
+	openFor     = 10 * time.Second // in which nobody asks, after so many
 )
 
 // breaker keeps handshakes from waiting for a responder that is down. Its zero value

@@ -58,8 +58,8 @@ func (r *response) singlesFor(q *query) []*single {
 	var out []*single
 	for i := range r.singles {
 		s := &r.singles[i]
-		if s.hash.Equal(oidSHA1) && bytes.Equal(s.nameHash, q.id.IssuerNameHash) &&
-			bytes.Equal(s.keyHash, q.id.IssuerKeyHash) && s.serial.Cmp(q.id.SerialNumber) == 0 {
+		if s.hash.Equal(oidSHA1) && bytes.Equal(s.nameHash, q.certID.IssuerNameHash) &&
+			bytes.Equal(s.keyHash, q.certID.IssuerKeyHash) && s.serial.Cmp(q.certID.SerialNumber) == 0 {
 			out = append(out, s)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 
 // failure is why nothing is known about a certificate.
 type failure struct {
-	what  string // our own words
-	err   error  // below it; printed escaped and cut, because a peer may have a say in it
+	what      string // our own words
+	err       error  // below it; printed escaped and cut, because a peer may have a say in it
 	responder bool   // the responder is to blame as a whole, not what it knows of one certificate
 }
 
@@ -16,11 +16,11 @@ type failure struct {
 const maxDetail = 120
 
 var (
-	errNotIssued = &failure{what: "the certificate is not the given issuer's"}
-	errTooManyQueries   = &failure{what: "too many questions are under way"}
-	errBreakerOpen    = &failure{what: "the responder failed too often and is not asked for a while"}
-	errOlderThanRevoked     = &failure{what: "the answer is older than the one that said revoked", responder: true}
-	errUnknownCertificate   = &failure{what: "the responder does not know the certificate"}
+	errNotIssued          = &failure{what: "the certificate is not the given issuer's"}
+	errTooManyQueries     = &failure{what: "too many questions are under way"}
+	errBreakerOpen        = &failure{what: "the responder failed too often and is not asked for a while"}
+	errOlderThanRevoked   = &failure{what: "the answer is older than the one that said revoked", responder: true}
+	errUnknownCertificate = &failure{what: "the responder does not know the certificate"}
 )
 
 // Error returns one short line.

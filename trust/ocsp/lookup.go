@@ -52,7 +52,7 @@ func (l local) StatusLocal(cert, issuer *x509.Certificate) (status trust.Status,
 }
 
 // ask puts one question to the responder, when there is a place for it.
-func (c *Client) query(ctx context.Context, cert, issuer *x509.Certificate) (v checkedAnswer, err error) {
+func (c *Client) runQuery(ctx context.Context, cert, issuer *x509.Certificate) (v checkedAnswer, err error) {
 	defer func() {
 		// Parsers have panicked on hostile answers before. A panic is never an answer.
 		if p := recover(); p != nil {

@@ -28,27 +28,27 @@ type Config struct {
 }
 
 const (
-	retryAfter      = 30 * time.Second   // before a failed question is asked again
-	skew       = 5 * time.Minute    // between the responder's clock and ours
-	revokedFor     = 7 * 24 * time.Hour // of what was revoked
-	maxAnswers   = 16384              // answers
+	retryAfter       = 30 * time.Second   // before a failed question is asked again
+	skew             = 5 * time.Minute    // between the responder's clock and ours
+	revokedFor       = 7 * 24 * time.Hour // of what was revoked
+	maxAnswers       = 16384              // answers
 	maxFailedAnswers = 4096               // failures
-	maxFlights  = 1024               // questions under way or waiting for a place
+	maxFlights       = 1024               // questions under way or waiting for a place
 )
 
 // Client asks one responder. It is a trust.Responder and safe for concurrent use.
 type Client struct {
-	url     string
-	http    *http.Client
-	timeout time.Duration
-	maxAge  time.Duration
-	nonce   bool
-	now     func() time.Time
-	slots  chan struct{}
-	breaker breaker
-	answers    *expire.Cache[answer]    // good and revoked
-	failures  *expire.Cache[answer]    // apart from kept, so that failures never push answers out
-	revoked *expire.Cache[time.Time] // thisUpdate of the answer that said so; zero: no more
+	url      string
+	http     *http.Client
+	timeout  time.Duration
+	maxAge   time.Duration
+	nonce    bool
+	now      func() time.Time
+	slots    chan struct{}
+	breaker  breaker
+	answers  *expire.Cache[answer]    // good and revoked
+	failures *expire.Cache[answer]    // apart from kept, so that failures never push answers out
+	revoked  *expire.Cache[time.Time] // thisUpdate of the answer that said so; zero: no more
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -87,10 +87,10 @@ func New(config Config) (*Client, error) {
 	c := &Client{
 		url: config.URL, nonce: config.Nonce, now: config.Now,
 		timeout: or(config.Timeout, 2*time.Second), maxAge: or(config.MaxAge, time.Hour),
-		slots:  make(chan struct{}, or(config.Concurrent, 16)),
-		flights: map[string]*flight{},
-		failures:  expire.New[answer](maxFailedAnswers, retryAfter),
-		revoked: expire.New[time.Time](maxAnswers, revokedFor),
+		slots:    make(chan struct{}, or(config.Concurrent, 16)),
+		flights:  map[string]*flight{},
+		failures: expire.New[answer](maxFailedAnswers, retryAfter),
+		revoked:  expire.New[time.Time](maxAnswers, revokedFor),
 	}
 	c.answers = expire.New[answer](maxAnswers, c.maxAge)
 	c.http = httpClient(config.Client, cap(c.slots))
@@ -183,7 +183,7 @@ func (c *Client) startOrJoin(ctx context.Context, key string, cert, issuer *x509
 		// Detached, with a deadline of its own: the first caller may leave, others wait.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 		defer cancel()
-		v, err := c.query(ctx, cert, issuer)
+		v, err := c.runQuery(ctx, cert, issuer)
 		f.answer = c.store(key, v, err)
 		c.mu.Lock()
 		delete(c.flights, key)

@@ -16,7 +16,7 @@ type response struct {
 	tbs          []byte // what is signed
 	byName       []byte // the responder's name, or
 	byKey        []byte // the SHA-1 of its key
-	producedAt     time.Time
+	producedAt   time.Time
 	singles      []single
 	extensions   []pkix.Extension
 	certificates []asn1.RawValue
@@ -24,12 +24,12 @@ type response struct {
 
 // single is a SingleResponse: what is said about one certificate.
 type single struct {
-	hash       asn1.ObjectIdentifier
-	nameHash, keyHash  []byte // of the issuer, hashed
-	serial     *big.Int
-	status     trust.Status
+	hash                   asn1.ObjectIdentifier
+	nameHash, keyHash      []byte // of the issuer, hashed
+	serial                 *big.Int
+	status                 trust.Status
 	thisUpdate, nextUpdate time.Time // next is zero where there is none
-	extensions []pkix.Extension
+	extensions             []pkix.Extension
 }
 
 const sha1Size = 20

@@ -29,7 +29,7 @@ var oidNonce = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
 // question is one request, and what its answer must match.
 type query struct {
 	cert, issuer *x509.Certificate
-	id           *ocsp.Request // the CertID as sent
+	certID       *ocsp.Request // the CertID as sent
 	nonce        []byte        // nil: none was sent
 	der          []byte
 }
@@ -43,7 +43,7 @@ func newQuery(cert, issuer *x509.Certificate, withNonce bool) (*query, error) {
 	if err != nil {
 		return nil, &failure{what: "the question cannot be written", err: err}
 	}
-	q := &query{cert: cert, issuer: issuer, id: id, der: der}
+	q := &query{cert: cert, issuer: issuer, certID: id, der: der}
 	if withNonce {
 		q.nonce = make([]byte, nonceSize)
 		rand.Read(q.nonce) // never fails
