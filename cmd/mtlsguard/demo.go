@@ -32,11 +32,11 @@ Exit status: 0 it was ended, 2 it could not serve.`
 }
 
 // served is what demo --json prints, when it is ready.
-type served struct {
+type demoReport struct {
 	Folder string       `json:"folder"`
 	Config string       `json:"config"`
 	Ports  []servedPort `json:"ports,omitempty"`
-	Tries  []try        `json:"tries"`
+	Tries  []demoCall   `json:"tries"`
 }
 
 type servedPort struct {
@@ -45,7 +45,7 @@ type servedPort struct {
 }
 
 // try is a curl line and what it shows.
-type try struct {
+type demoCall struct {
 	Shows string `json:"shows"`
 	Curl  string `json:"curl"`
 	as    string // whose certificate
@@ -53,8 +53,8 @@ type try struct {
 	path  string
 }
 
-func tries() []try {
-	return []try{
+func demoCalls() []demoCall {
+	return []demoCall{
 		{Shows: "alice is staff: allowed", as: "alice", port: "internal", path: "/orders/7"},
 		{Shows: "bob is denied by a rule", as: "bob", port: "internal", path: "/orders/7"},
 		{Shows: "the stranger's certificate is believed, and nobody's", as: "stranger", port: "internal", path: "/orders/7"},
@@ -68,34 +68,34 @@ func tries() []try {
 
 func (c *demoCmd) Run(a *app) error {
 	if c.FirstPort < 0 || c.FirstPort > 65533 {
-		return mistaken(fmt.Sprintf("--first-port %d is no port", c.FirstPort), "0, or 1024 to 65533")
+		return usageError(fmt.Sprintf("--first-port %d is no port", c.FirstPort), "0, or 1024 to 65533")
 	}
 	folder := c.Folder
 	if folder == "" {
 		if c.Files {
-			return mistaken("--files without a folder would make files to throw away", "mtlsguard demo FOLDER --files")
+			return usageError("--files without a folder would make files to throw away", "mtlsguard demo FOLDER --files")
 		}
 		made, err := os.MkdirTemp("", "mtlsguard-demo-")
 		if err != nil {
-			return mistaken("no folder can be made: "+err.Error(), "mtlsguard demo FOLDER")
+			return usageError("no folder can be made: "+err.Error(), "mtlsguard demo FOLDER")
 		}
 		defer os.RemoveAll(made)
 		folder = made
 	}
 	config := filepath.Join(folder, "mtlsguard.yaml")
 	if _, err := os.Stat(config); err != nil {
-		if err := makeDemo(folder, c.FirstPort, a.now()); err != nil {
+		if err := writeDemo(folder, c.FirstPort, a.now()); err != nil {
 			return err
 		}
 	}
 	if c.Files {
-		return c.tell(a, served{Folder: folder, Config: config, Tries: tries()})
+		return c.printReport(a, demoReport{Folder: folder, Config: config, Tries: demoCalls()})
 	}
 	var server *mtlsguard.Server
 	server, err := mtlsguard.Open(config, mtlsguard.Options{
 		Log: mtlsguard.JSONLog(a.stderr, nil),
 		Ready: func() {
-			_ = c.tell(a, ready(server, folder, config)) // a reader that is gone does not end the server
+			_ = c.printReport(a, newDemoReport(server, folder, config)) // a reader that is gone does not end the server
 		},
 	})
 	if err != nil {
@@ -108,20 +108,20 @@ func (c *demoCmd) Run(a *app) error {
 }
 
 // ready has the curl lines for the ports as they are.
-func ready(server *mtlsguard.Server, folder, config string) served {
-	out := served{Folder: folder, Config: config}
+func newDemoReport(server *mtlsguard.Server, folder, config string) demoReport {
+	out := demoReport{Folder: folder, Config: config}
 	addr := map[string]string{}
 	for _, p := range server.Ports() {
 		addr[p.Name()] = p.Addr().String()
 		out.Ports = append(out.Ports, servedPort{p.Name(), p.Addr().String()})
 	}
-	for _, t := range tries() {
+	for _, t := range demoCalls() {
 		if addr[t.port] == "" {
 			continue // the folder's configuration is somebody's own
 		}
-		line := "curl -sS --cacert " + shell(filepath.Join(folder, "server-ca.pem"))
+		line := "curl -sS --cacert " + shellQuote(filepath.Join(folder, "server-ca.pem"))
 		if t.as != "" {
-			line += " --cert " + shell(filepath.Join(folder, t.as+".pem")) + " --key " + shell(filepath.Join(folder, t.as+"-key.pem"))
+			line += " --cert " + shellQuote(filepath.Join(folder, t.as+".pem")) + " --key " + shellQuote(filepath.Join(folder, t.as+"-key.pem"))
 		}
 		t.Curl = line + " https://" + addr[t.port] + t.path
 		out.Tries = append(out.Tries, t)
@@ -130,9 +130,9 @@ func ready(server *mtlsguard.Server, folder, config string) served {
 }
 
 // tell prints what there is, and last the word ready.
-func (c *demoCmd) tell(a *app, s served) error {
+func (c *demoCmd) printReport(a *app, s demoReport) error {
 	if a.json {
-		return a.emit(s)
+		return a.printJSON(s)
 	}
 	if c.Files {
 		a.printf("%s\n", s.Config)
@@ -207,12 +207,12 @@ g, user:bob,   group:staff
 `
 
 // makeDemo makes the files in a folder that is empty or not there.
-func makeDemo(folder string, port int, now time.Time) error {
+func writeDemo(folder string, port int, now time.Time) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return mistaken("the folder "+folder+" cannot be made: "+err.Error(), "mtlsguard demo FOLDER that you may write")
+		return usageError("the folder "+folder+" cannot be made: "+err.Error(), "mtlsguard demo FOLDER that you may write")
 	}
 	if inside, err := os.ReadDir(folder); err != nil || len(inside) > 0 {
-		return mistaken("the folder "+folder+" has other files", "name a folder that is empty or not there")
+		return usageError("the folder "+folder+" has other files", "name a folder that is empty or not there")
 	}
 	files, err := demoPKI(now)
 	if err != nil {
@@ -224,10 +224,10 @@ func makeDemo(folder string, port int, now time.Time) error {
 	}
 	files["users.yaml"], files["policy.csv"] = []byte(demoUsers), []byte(demoPolicy)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := create(filepath.Join(folder, name), files[name], 0o600); err != nil {
+		if err := writeNewFile(filepath.Join(folder, name), files[name], 0o600); err != nil {
 			return err
 		}
 	}
 	// The last: it makes the folder a demo.
-	return create(filepath.Join(folder, "mtlsguard.yaml"), fmt.Appendf(nil, demoConfig, port, second, third), 0o600)
+	return writeNewFile(filepath.Join(folder, "mtlsguard.yaml"), fmt.Appendf(nil, demoConfig, port, second, third), 0o600)
 }

@@ -64,10 +64,10 @@ func TestHelpExamples(t *testing.T) {
 			}
 			var out, errs bytes.Buffer
 			// Where nothing is wrong an example says yes, but for bob, nobody, and the port that is open on purpose.
-			code, want := run(ctx, args, strings.NewReader(""), &out, &errs), yes
+			code, want := run(ctx, args, strings.NewReader(""), &out, &errs), exitYes
 			stop()
 			if line == "  mtlsguard lint --config mtlsguard.yaml\n" || strings.Contains(line, "bob.pem --key") || strings.Contains(line, "localhost:8443 --cacert server-ca.pem") && strings.HasPrefix(strings.TrimSpace(line), "mtlsguard check") {
-				want = no
+				want = exitNo
 			}
 			if code != want {
 				t.Errorf("%sstatus %d\n%s%s", line, code, out.String(), errs.String())
@@ -183,7 +183,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("%d curl lines", n)
 	}
 	stop()
-	if code := <-ended; code != yes {
+	if code := <-ended; code != exitYes {
 		t.Errorf("status %d: %s", code, errs.String())
 	}
 	if _, err := os.Stat(filepath.Join(folder, "mtlsguard.yaml")); folder == "" || err == nil {

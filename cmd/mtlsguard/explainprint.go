@@ -12,8 +12,8 @@ import (
 )
 
 // verdict is the first line of an answer.
-func (x *asked) verdict() string {
-	o := &x.answer
+func (x *explainResult) headline() string {
+	o := &x.explanation
 	what := fmt.Sprintf("%s %s on port %s", escape.Printable(o.Method, 0), escape.Printable(o.Path, 0), o.Port)
 	switch {
 	case o.Allowed:
@@ -31,29 +31,29 @@ func (x *asked) verdict() string {
 }
 
 // print is the answer for people. What decided comes first, what would change it last.
-func (x *asked) print(a *app) {
-	o := &x.answer
-	a.printf("%s\n", x.verdict())
-	if at, line := decided(o); at != "" {
+func (x *explainResult) print(a *app) {
+	o := &x.explanation
+	a.printf("%s\n", x.headline())
+	if at, line := decidingLine(o); at != "" {
 		a.printf("by %s: %s\n", at, escape.Printable(line, 0))
 	}
 	if o.Detail != "" {
 		a.printf("because %s\n", escape.Printable(o.Detail, 0))
 	}
 	a.printf("\nhandshake\n")
-	a.table("  ", x.handshake())
+	a.printTable("  ", x.handshakeRows())
 	if o.Mapping != nil {
 		a.printf("mapping\n")
-		a.table("  ", mappingRows(o.Mapping))
+		a.printTable("  ", mappingRows(o.Mapping))
 	} else if o.Identity == nil && !o.Refused {
 		a.printf("mapping\n  not asked\n")
 	}
 	if id := o.Identity; id != nil {
-		a.printf("user\n  %s, by %s, in %s\n", id.User, via(id), strings.Join(id.Groups, ", "))
+		a.printf("user\n  %s, by %s, in %s\n", id.User, describeVia(id), strings.Join(id.Groups, ", "))
 	}
 	if o.Policy != nil {
 		a.printf("policy\n")
-		a.table("  ", policyRows(o.Policy))
+		a.printTable("  ", policyRows(o.Policy))
 	}
 	if x.live != nil {
 		verdict := "the same"
@@ -63,7 +63,7 @@ func (x *asked) print(a *app) {
 		case !x.live.Sent:
 			verdict = "the same, as far as the handshake goes: no request was sent"
 		}
-		a.printf("server %s\n  %s\n  %s\n", x.live.Addr, x.live.says(), verdict)
+		a.printf("server %s\n  %s\n  %s\n", x.live.Addr, x.live.describe(), verdict)
 	}
 	if hints := x.hints(); len(hints) > 0 {
 		a.printf("\n")
@@ -73,7 +73,7 @@ func (x *asked) print(a *app) {
 	}
 }
 
-func via(id *identity.Identity) string {
+func describeVia(id *identity.Identity) string {
 	switch {
 	case id.MappingID != "":
 		return fmt.Sprintf("mapping %s (%s)", id.MappingID, id.Via)
@@ -83,36 +83,36 @@ func via(id *identity.Identity) string {
 	return "unmapped (" + string(id.Via) + ")"
 }
 
-func (x *asked) handshake() [][]string {
-	o := &x.answer
+func (x *explainResult) handshakeRows() [][]string {
+	o := &x.explanation
 	var rows [][]string
 	if x.leaf == nil {
 		rows = append(rows, []string{"presented", "no certificate"})
 	} else {
-		rows = append(rows, []string{"presented", subjectText(x.leaf)},
-			[]string{"", "issued by " + issuerText(x.leaf)},
+		rows = append(rows, []string{"presented", formatSubject(x.leaf)},
+			[]string{"", "issued by " + formatIssuer(x.leaf)},
 			[]string{"", "fingerprint " + trust.FingerprintOf(x.leaf).String()},
-			[]string{"", instant(x.leaf.NotBefore) + " to " + instant(x.leaf.NotAfter)})
-		if n := len(x.question.Certificates) - 1; n > 0 {
+			[]string{"", formatTime(x.leaf.NotBefore) + " to " + formatTime(x.leaf.NotAfter)})
+		if n := len(x.request.Certificates) - 1; n > 0 {
 			rows = append(rows, []string{"", "with " + plural(n, "certificate more", "certificates more")})
 		}
 	}
 	switch {
 	case o.Refused:
 		rows = append(rows, []string{"refused", string(o.Reason) + ": " + escape.Printable(o.Detail, 0)})
-		if x.trust != nil {
-			for _, c := range x.trust.Anchors() {
+		if x.verifier != nil {
+			for _, c := range x.verifier.Anchors() {
 				rows = append(rows, []string{"anchor", escape.Printable(c.Subject.String(), 0)})
 			}
 		}
 	case !o.Gateway.IsZero():
-		rows = append(rows, []string{"gateway", "believed until " + instant(o.Gateway.Until())})
+		rows = append(rows, []string{"gateway", "believed until " + formatTime(o.Gateway.Until())})
 		if !o.Verified.IsZero() {
-			rows = append(rows, []string{"stated", subjectText(o.Verified.Leaf()) + ", believed until " + instant(o.Verified.Until())})
+			rows = append(rows, []string{"stated", formatSubject(o.Verified.Leaf()) + ", believed until " + formatTime(o.Verified.Until())})
 		}
 	case !o.Verified.IsZero():
-		rows = append(rows, []string{"believed", "until " + instant(o.Verified.Until()) + ", by anchor " + escape.Printable(o.Verified.Anchor().Subject.String(), 0)})
-	case x.leaf != nil && !x.asks:
+		rows = append(rows, []string{"believed", "until " + formatTime(o.Verified.Until()) + ", by anchor " + escape.Printable(o.Verified.Anchor().Subject.String(), 0)})
+	case x.leaf != nil && !x.requestsCert:
 		rows = append(rows, []string{"not seen", "the port asks for no certificate"})
 	}
 	return rows
@@ -145,7 +145,7 @@ func mappingRows(steps []certmap.Step) [][]string {
 }
 
 // mostRules is how many rules that do not match are shown: those that miss least.
-const mostRules = 5
+const maxMissedRules = 5
 
 func policyRows(e *policy.Explanation) [][]string {
 	var rows [][]string
@@ -162,7 +162,7 @@ func policyRows(e *policy.Explanation) [][]string {
 			rows = append(rows, []string{why, l.Position, escape.Printable(l.Text, 0)})
 			continue
 		}
-		if shown++; shown > mostRules {
+		if shown++; shown > maxMissedRules {
 			left++
 			continue
 		}

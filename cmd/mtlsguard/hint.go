@@ -38,16 +38,16 @@ func (h hint) print(a *app) {
 
 // hints says what would change a refusal. They are ordered: what most people want
 // comes first. None of them is a recommendation to let someone in.
-func (x *asked) hints() []hint {
+func (x *explainResult) hints() []hint {
 	out := []hint{}
 	add := func(h hint) { out = append(out, h) }
 	if x.live != nil && !x.live.Same {
 		add(hint{Text: "the server has not loaded this configuration, or it is another server: reload it, and look for event=reload in its log"})
 	}
-	o := &x.answer
-	p := x.site.port(o.Port)
+	o := &x.explanation
+	p := x.config.port(o.Port)
 	config := func(line int, text, write string) {
-		add(hint{Text: text, File: x.site.path, Line: line, Write: write})
+		add(hint{Text: text, File: x.config.path, Line: line, Write: write})
 	}
 	switch o.Reason {
 	case "":
@@ -55,13 +55,13 @@ func (x *asked) hints() []hint {
 			add(hint{Text: "net/http refuses this request by itself, whatever the configuration says: send a path that is escaped"})
 		}
 	case reason.UnknownAuthority:
-		if p.gatewaysOnly() && o.Refused {
-			add(hint{Text: "this port is for gateways: --cert is the gateway's own certificate, and --stated the user's", File: x.site.path, Line: p.Forwarded.Line})
+		if p.isForwarded() && o.Refused {
+			add(hint{Text: "this port is for gateways: --cert is the gateway's own certificate, and --stated the user's", File: x.config.path, Line: p.Forwarded.Line})
 			break
 		}
-		x.unknown(add, p)
+		x.addUnknownAuthority(add, p)
 	case reason.Expired, reason.Revoked, reason.WeakKey, reason.NotALeaf, reason.TooLarge, reason.BadCertificate, reason.NotYetValid:
-		x.unusable(add, p)
+		x.addReplaceCertificate(add, p)
 	case reason.WrongUsage:
 		if x.leaf != nil && len(x.leaf.ExtKeyUsage)+len(x.leaf.UnknownExtKeyUsage) == 0 && strings.Contains(o.Detail, "has no extended key usage") {
 			config(p.trustLine, "a certificate without extended key usage is taken by the profile compatible", "profile: compatible")
@@ -76,9 +76,9 @@ func (x *asked) hints() []hint {
 			config(p.line, "or nobody in particular is the user Default, whom the policy must then allow it", "strict: false")
 		}
 	case reason.Unmapped:
-		x.unmapped(add)
+		x.addUnmapped(add)
 	case reason.Ambiguous:
-		add(hint{Text: "two mappings of one kind name two users: remove or disable one of those that match", File: x.site.users, Command: "mtlsguard users remove --config " + shell(x.site.path) + " ID"})
+		add(hint{Text: "two mappings of one kind name two users: remove or disable one of those that match", File: x.config.users, Command: "mtlsguard users remove --config " + shellQuote(x.config.path) + " ID"})
 	case reason.MappingExpired:
 		for _, s := range o.Mapping {
 			if s.Result == certmap.OutOfTime {
@@ -92,7 +92,7 @@ func (x *asked) hints() []hint {
 		}
 		add(hint{Text: "the client must send a target that can be read in one way: one slash between segments, no dot segments, no escaped slash, dot or backslash"})
 	case reason.Misdirected:
-		name := x.question.Host
+		name := x.request.Host
 		if name == "" {
 			name = "NAME"
 		}
@@ -105,9 +105,9 @@ func (x *asked) hints() []hint {
 	case reason.BadHeader:
 		config(p.Forwarded.Line, "format must be how the gateway writes; docs/gateways.md has both sides", "format: nginx")
 	case reason.NoRule:
-		x.noRule(add)
+		x.addNoRule(add)
 	case reason.Denied:
-		file, line := position(o.Rule)
+		file, line := splitPosition(o.Rule)
 		add(hint{Text: "deny beats allow: only without this line, or with a narrower one, is it allowed", File: file, Line: line})
 	default:
 		add(hint{Text: "docs/reasons.md, under " + string(o.Reason)})
@@ -117,9 +117,9 @@ func (x *asked) hints() []hint {
 
 // unknown tells a missing anchor from missing intermediates and from another authority
 // of the same name.
-func (x *asked) unknown(add func(hint), p sitePort) {
-	chain := x.question.Certificates
-	if len(chain) == 0 || x.trust == nil {
+func (x *explainResult) addUnknownAuthority(add func(hint), p configPort) {
+	chain := x.request.Certificates
+	if len(chain) == 0 || x.verifier == nil {
 		return
 	}
 	top := chain[0] // of what leads up from the leaf
@@ -132,7 +132,7 @@ func (x *asked) unknown(add func(hint), p sitePort) {
 			}
 		}
 	}
-	for _, a := range x.trust.Anchors() {
+	for _, a := range x.verifier.Anchors() {
 		if bytes.Equal(a.RawSubject, top.RawIssuer) {
 			add(hint{Text: fmt.Sprintf("the anchor %s has the right name and another key: the authority was renewed, or somebody uses its name. Compare the keys before you add one", escape.Printable(a.Subject.String(), 0))})
 			return
@@ -141,25 +141,25 @@ func (x *asked) unknown(add func(hint), p sitePort) {
 	if bytes.Equal(top.RawSubject, top.RawIssuer) {
 		add(hint{Text: "the certificate is self-signed, or the chain ends in an authority that is no anchor: " + escape.Printable(top.Subject.String(), 0)})
 	} else {
-		add(hint{Text: "if the issuer stands below an anchor, the client must send its certificate too, after its own: " + issuerText(top)})
+		add(hint{Text: "if the issuer stands below an anchor, the client must send its certificate too, after its own: " + formatIssuer(top)})
 	}
-	add(hint{Text: "if the issuer is to be believed, its certificate is missing among the anchors: " + issuerText(top),
-		File: x.site.path, Line: p.trustLine, Write: "anchors: " + anchorsWith(x.site, p, "ISSUER.pem")})
+	add(hint{Text: "if the issuer is to be believed, its certificate is missing among the anchors: " + formatIssuer(top),
+		File: x.config.path, Line: p.trustLine, Write: "anchors: " + appendAnchor(x.config, p, "ISSUER.pem")})
 }
 
-func anchorsWith(s *site, p sitePort, more string) string {
+func appendAnchor(s *configFile, p configPort, more string) string {
 	var names []string
 	for _, a := range p.anchors {
-		names = append(names, beside(s.path, a))
+		names = append(names, relativeTo(s.path, a))
 	}
 	return "[" + strings.Join(append(names, more), ", ") + "]"
 }
 
 // unusable is for certificates that no setting, or hardly one, makes good.
-func (x *asked) unusable(add func(hint), p sitePort) {
-	o := &x.answer
+func (x *explainResult) addReplaceCertificate(add func(hint), p configPort) {
+	o := &x.explanation
 	renew := hint{Text: "the client needs another certificate; if its mapping is by fingerprint or key, map that too",
-		Command: "mtlsguard users add --config " + shell(x.site.path) + " --cert NEW.pem --user NAME"}
+		Command: "mtlsguard users add --config " + shellQuote(x.config.path) + " --cert NEW.pem --user NAME"}
 	switch o.Reason {
 	case reason.NotYetValid:
 		add(hint{Text: "a clock is wrong, here or where the certificate was issued: look at date -u first"})
@@ -171,7 +171,7 @@ func (x *asked) unusable(add func(hint), p sitePort) {
 		add(renew)
 	case reason.WeakKey:
 		if x.leaf != nil && x.leaf.PublicKeyAlgorithm == x509.RSA && strings.Contains(o.Detail, "8192") {
-			add(hint{Text: "the profile compatible takes RSA of up to 8192 bits", File: x.site.path, Line: p.trustLine, Write: "profile: compatible"})
+			add(hint{Text: "the profile compatible takes RSA of up to 8192 bits", File: x.config.path, Line: p.trustLine, Write: "profile: compatible"})
 		}
 		add(renew)
 	default:
@@ -180,23 +180,23 @@ func (x *asked) unusable(add func(hint), p sitePort) {
 }
 
 // unmapped repeats near misses, and has the command for a mapping.
-func (x *asked) unmapped(add func(hint)) {
-	for _, s := range x.answer.Mapping {
+func (x *explainResult) addUnmapped(add func(hint)) {
+	for _, s := range x.explanation.Mapping {
 		switch s.Result {
 		case certmap.Near, certmap.OtherPort, certmap.OtherIssuer, certmap.Disabled:
 			add(hint{Text: fmt.Sprintf("mapping %s is near: %s", s.MappingID, s.Why), File: s.File, Line: s.Line})
 		}
 	}
-	if x.cert != "" {
-		add(hint{Text: "one line makes the certificate a user; NAME is theirs", File: x.site.users,
-			Command: "mtlsguard users add --config " + shell(x.site.path) + " --cert " + shell(x.cert) + " --user NAME"})
+	if x.certFile != "" {
+		add(hint{Text: "one line makes the certificate a user; NAME is theirs", File: x.config.users,
+			Command: "mtlsguard users add --config " + shellQuote(x.config.path) + " --cert " + shellQuote(x.certFile) + " --user NAME"})
 	}
 }
 
 // noRule has the line that would allow it, and the membership that would where a rule
 // misses in the subject alone.
-func (x *asked) noRule(add func(hint)) {
-	o := &x.answer
+func (x *explainResult) addNoRule(add func(hint)) {
+	o := &x.explanation
 	if o.Policy == nil {
 		return
 	}
@@ -204,18 +204,18 @@ func (x *asked) noRule(add func(hint)) {
 		group, ok := strings.CutPrefix(l.Fields[0].Wants, "group:")
 		if ok && l.Effect == policy.Allow && !l.Fields[0].Matches && l.Fields[1].Matches && l.Fields[2].Matches && l.Fields[3].Matches &&
 			o.Identity.User != policy.Default && group != policy.Authenticated && group != policy.Everybody && group != policy.Anonymous {
-			add(hint{Text: fmt.Sprintf("%s allows it to group %s: one line makes the user a member", l.Position, group), File: x.site.policy,
+			add(hint{Text: fmt.Sprintf("%s allows it to group %s: one line makes the user a member", l.Position, group), File: x.config.policy,
 				Write: policy.Member{Subject: "user:" + o.Identity.User, Group: "group:" + group}.String()})
 		}
 	}
-	if path, ok := literal(o.Path); ok {
-		add(hint{Text: "one line allows exactly this", File: x.site.policy,
+	if path, ok := rulePath(o.Path); ok {
+		add(hint{Text: "one line allows exactly this", File: x.config.policy,
 			Write: policy.Rule{Subject: "user:" + o.Identity.User, Port: o.Port, Method: o.Method, Path: path, Effect: policy.Allow}.String()})
 	}
 }
 
 // literal reports whether a path can stand in a rule as it is.
-func literal(path string) (string, bool) {
+func rulePath(path string) (string, bool) {
 	if strings.ContainsAny(path, `,{}*"`) && path != "*" || strings.TrimSpace(path) != path || escape.Printable(path, 0) != path {
 		return "", false
 	}
@@ -223,7 +223,7 @@ func literal(path string) (string, bool) {
 }
 
 // position reads "policy.csv:3".
-func position(text string) (file string, line int) {
+func splitPosition(text string) (file string, line int) {
 	i := strings.LastIndexByte(text, ':')
 	if i < 0 {
 		return text, 0

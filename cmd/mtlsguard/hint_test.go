@@ -69,13 +69,13 @@ func TestHintsWork(t *testing.T) {
 	}
 }
 
-func ask(t *testing.T, question []string) explained {
+func ask(t *testing.T, question []string) explainReport {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, question...), strings.NewReader(""), &out, &errs); code == wrong {
+	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, question...), strings.NewReader(""), &out, &errs); code == exitInvalid {
 		t.Fatalf("%s", errs.String())
 	}
-	var x explained
+	var x explainReport
 	if err := json.Unmarshal(out.Bytes(), &x); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func command(t *testing.T, h hint) {
 	t.Helper()
 	args := strings.Fields(strings.Replace(h.Command, "NAME", "someone", 1))
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), args[1:], strings.NewReader(""), &out, &errs); code != yes {
+	if code := run(t.Context(), args[1:], strings.NewReader(""), &out, &errs); code != exitYes {
 		t.Fatalf("%s: %s", h.Command, errs.String())
 	}
 }

@@ -21,7 +21,7 @@ type inspectCmd struct {
 	What   []string `arg:"" name:"cert|host:port" help:"Files of certificates, or servers."`
 	Cacert string   `placeholder:"FILE" help:"For servers: what their certificates lead to. Default: the system's authorities. They are looked at all the same."`
 	Name   string   `name:"host-name" placeholder:"NAME" help:"What the server is called, if not HOST."`
-	client
+	clientFlags
 }
 
 func (*inspectCmd) Help() string {
@@ -37,7 +37,7 @@ Exit status: 0 there is nothing wrong with it, 1 there is, 2 it cannot be read.`
 }
 
 // inspected is one of what inspect --json prints, a list.
-type inspected struct {
+type inspection struct {
 	File      string             `json:"file,omitempty"`
 	Entry     string             `json:"entry,omitempty"` // of a keystore
 	Cert      *certificateReport `json:"certificate,omitempty"`
@@ -46,13 +46,13 @@ type inspected struct {
 	Authority bool               `json:"authority,omitempty"`
 	Expired   bool               `json:"expired,omitempty"`
 	Days      int                `json:"days_left,omitempty"`
-	Mappings  []mappable         `json:"mappings,omitempty"`
+	Mappings  []mappingCandidate `json:"mappings,omitempty"`
 	Profiles  []profileFinding   `json:"profiles,omitempty"`
 	Server    *probeReport       `json:"server,omitempty"`
 }
 
 // mappable is a value that a mapping can name.
-type mappable struct {
+type mappingCandidate struct {
 	Kind  string `json:"kind"`
 	Value string `json:"value,omitempty"`
 	Line  string `json:"line,omitempty"` // as it stands in users.yaml
@@ -67,23 +67,23 @@ type profileFinding struct {
 }
 
 func (c *inspectCmd) Run(a *app) error {
-	password, err := c.read(a)
+	password, err := c.readPasswords(a)
 	if err != nil {
 		return err
 	}
-	var all []inspected
+	var all []inspection
 	bad := false
 	for _, what := range c.What {
 		if isServer(what) {
-			r, err := c.server(a, what)
+			r, err := c.inspectServer(a, what)
 			if err != nil {
 				return err
 			}
-			bad = bad || c.disappoints(r)
+			bad = bad || c.isRefusal(r)
 			if !a.json {
 				continue
 			}
-			all = append(all, inspected{Server: r})
+			all = append(all, inspection{Server: r})
 			continue
 		}
 		entries, err := certfile.Read(what, password)
@@ -92,7 +92,7 @@ func (c *inspectCmd) Run(a *app) error {
 		}
 		for _, e := range entries {
 			for i, cert := range e.Chain {
-				in := inspect(cert, a.now())
+				in := inspectCertificate(cert, a.now())
 				in.File = what
 				if len(entries) > 1 {
 					in.Entry = e.Alias
@@ -103,7 +103,7 @@ func (c *inspectCmd) Run(a *app) error {
 		}
 	}
 	if a.json {
-		if err := a.emit(all); err != nil {
+		if err := a.printJSON(all); err != nil {
 			return err
 		}
 	} else {
@@ -115,7 +115,7 @@ func (c *inspectCmd) Run(a *app) error {
 		}
 	}
 	if bad {
-		return errNo
+		return errNegative
 	}
 	return nil
 }
@@ -132,9 +132,9 @@ func isServer(what string) bool {
 // disappoints reports whether there is no answer, or one against the certificate that
 // was given. That a server wants one, where none was given, is what was asked; and what
 // the path allows is none of it.
-func (c *inspectCmd) disappoints(r *probeReport) bool {
+func (c *inspectCmd) isRefusal(r *probeReport) bool {
 	switch {
-	case r.Refused == probe.Nobody:
+	case r.Refused == probe.NoSide:
 		return false
 	case r.Refused != probe.Server:
 		return true
@@ -144,35 +144,35 @@ func (c *inspectCmd) disappoints(r *probeReport) bool {
 	return r.Alert != nil || r.Reason != "" && r.Reason != reason.NoRule && r.Reason != reason.Denied
 }
 
-func (c *inspectCmd) server(a *app, addr string) (*probeReport, error) {
-	pair, err := c.pair(a)
+func (c *inspectCmd) inspectServer(a *app, addr string) (*probeReport, error) {
+	pair, err := c.readPair(a)
 	if err != nil {
 		return nil, err
 	}
-	config := probe.Config{Addr: addr, ServerName: c.Name, Certificate: pair, Look: true, Method: "GET", Path: "/"}
-	if config.Roots, err = roots(c.Cacert); err != nil {
+	config := probe.Config{Addr: addr, ServerName: c.Name, Certificate: pair, IgnoreUntrusted: true, Method: "GET", Path: "/"}
+	if config.Roots, err = readRoots(c.Cacert); err != nil {
 		return nil, err
 	}
 	r := probe.Run(a.ctx, config)
-	out := probed(r, pair)
+	out := newProbeReport(r, pair)
 	if !a.json {
 		printProbe(a, r, pair)
 	}
 	return &out, nil
 }
 
-func inspect(c *x509.Certificate, now time.Time) inspected {
-	in := inspected{
-		Cert: brief(c), Spki: trust.SPKIOf(c).String(), Key: keyText(c), Authority: c.IsCA,
-		Expired: now.After(c.NotAfter), Days: int(c.NotAfter.Sub(now).Hours() / 24), Profiles: profiles(c),
+func inspectCertificate(c *x509.Certificate, now time.Time) inspection {
+	in := inspection{
+		Cert: newCertificateReport(c), Spki: trust.SPKIOf(c).String(), Key: formatKey(c), Authority: c.IsCA,
+		Expired: now.After(c.NotAfter), Days: int(c.NotAfter.Sub(now).Hours() / 24), Profiles: checkProfiles(c),
 	}
 	if !c.IsCA {
-		in.Mappings = mappings(c)
+		in.Mappings = mappingCandidates(c)
 	}
 	return in
 }
 
-func (in *inspected) print(a *app) {
+func (in *inspection) print(a *app) {
 	title := in.File
 	if in.Entry != "" {
 		title += ", entry " + escape.Printable(in.Entry, 0)
@@ -203,7 +203,7 @@ func (in *inspected) print(a *app) {
 		}
 		rows = append(rows, []string{p.Profile, text})
 	}
-	a.table("  ", rows)
+	a.printTable("  ", rows)
 	if in.Authority {
 		return
 	}
@@ -218,7 +218,7 @@ func (in *inspected) print(a *app) {
 }
 
 // nameText is a name in DER as text.
-func nameText(der []byte) string {
+func formatName(der []byte) string {
 	if n, err := certmap.SubjectOf(&x509.Certificate{RawSubject: der}); err == nil {
 		return n.String()
 	}

@@ -31,7 +31,7 @@ type keysImportCmd struct {
 	By       string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"What of the certificates the mappings name: ${enum}."`
 	Issuer   string   `placeholder:"FILE" help:"The issuer in the mappings, from serial on."`
 	UserFrom string   `default:"cn" enum:"cn,alias" help:"The user of a mapping: the certificate's common name, or the entry's alias (of a file, its name)."`
-	password
+	passwordFlags
 }
 
 func (*keysImportCmd) Help() string {
@@ -46,7 +46,7 @@ Exit status: 0 it is done, 2 it is not.`
 }
 
 // imported is one of what keys import --out --json prints, a list.
-type imported struct {
+type importedEntry struct {
 	Alias       string             `json:"alias"`
 	Certificate *certificateReport `json:"certificate"`
 	File        string             `json:"file"`
@@ -54,7 +54,7 @@ type imported struct {
 }
 
 func (c *keysImportCmd) Run(a *app) error {
-	password, err := c.read(a)
+	password, err := c.readPasswords(a)
 	if err != nil {
 		return err
 	}
@@ -70,14 +70,14 @@ func (c *keysImportCmd) Run(a *app) error {
 	}
 	for _, e := range entries {
 		if e.Locked != nil && !c.Mappings {
-			wrong.Merge(locked("", e), configerror.Error{})
+			wrong.Merge(lockedKeyError("", e), configerror.Error{})
 		}
 	}
 	if err := wrong.Err(); err != nil {
 		return err
 	}
 	if c.Mappings {
-		return c.mappings(a, entries)
+		return c.printMappings(a, entries)
 	}
 	return c.write(a, entries)
 }
@@ -86,18 +86,18 @@ func (c *keysImportCmd) Run(a *app) error {
 // written.
 func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 	if err := os.MkdirAll(c.Out, 0o700); err != nil {
-		return mistaken("the folder "+c.Out+" cannot be made", "--out FOLDER that you may write")
+		return usageError("the folder "+c.Out+" cannot be made", "--out FOLDER that you may write")
 	}
-	out := []imported{}
+	out := []importedEntry{}
 	taken := map[string]bool{}
 	var wrong errorlist.List
 	for _, e := range entries {
-		base := fileName(e.Alias)
+		base := safeFileName(e.Alias)
 		for n := 2; taken[base]; n++ {
-			base = fmt.Sprintf("%s-%d", fileName(e.Alias), n)
+			base = fmt.Sprintf("%s-%d", safeFileName(e.Alias), n)
 		}
 		taken[base] = true
-		im := imported{Alias: e.Alias, Certificate: brief(e.Chain[0]), File: filepath.Join(c.Out, base+".pem")}
+		im := importedEntry{Alias: e.Alias, Certificate: newCertificateReport(e.Chain[0]), File: filepath.Join(c.Out, base+".pem")}
 		if e.Key != nil {
 			im.Key = filepath.Join(c.Out, base+"-key.pem")
 		}
@@ -116,7 +116,7 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		for _, cert := range e.Chain {
 			chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
 		}
-		if err := create(out[i].File, chain, 0o644); err != nil {
+		if err := writeNewFile(out[i].File, chain, 0o644); err != nil {
 			return err
 		}
 		if e.Key == nil {
@@ -124,14 +124,14 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		}
 		der, err := x509.MarshalPKCS8PrivateKey(e.Key)
 		if err != nil {
-			return mistaken("the key of "+e.Alias+" cannot be written", "RSA, ECDSA or Ed25519")
+			return usageError("the key of "+e.Alias+" cannot be written", "RSA, ECDSA or Ed25519")
 		}
-		if err := create(out[i].Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		if err := writeNewFile(out[i].Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 			return err
 		}
 	}
 	if a.json {
-		return a.emit(out)
+		return a.printJSON(out)
 	}
 	var rows [][]string
 	for _, im := range out {
@@ -140,11 +140,11 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 			rows = append(rows, []string{im.Key, "its key, not encrypted"})
 		}
 	}
-	a.table("", rows)
+	a.printTable("", rows)
 	return nil
 }
 
-func create(name string, data []byte, mode os.FileMode) error {
+func writeNewFile(name string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err == nil {
 		_, err = f.Write(data)
@@ -157,7 +157,7 @@ func create(name string, data []byte, mode os.FileMode) error {
 }
 
 // fileName makes a name of an alias that means nothing to a file system.
-func fileName(alias string) string {
+func safeFileName(alias string) string {
 	out := strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_', r == '-', r == '@':
@@ -172,7 +172,7 @@ func fileName(alias string) string {
 }
 
 // proposed is one of what keys import --mappings --json prints, a list.
-type proposed struct {
+type proposedMapping struct {
 	Alias string `json:"alias"`
 	User  string `json:"user,omitempty"`
 	Line  string `json:"line,omitempty"` // as it stands in users.yaml
@@ -180,11 +180,11 @@ type proposed struct {
 }
 
 // mappings prints mappings that load as they are. What cannot be mapped is a comment.
-func (c *keysImportCmd) mappings(a *app, entries []certfile.Entry) error {
+func (c *keysImportCmd) printMappings(a *app, entries []certfile.Entry) error {
 	if needsIssuer(c.By) && c.Issuer == "" {
-		return mistaken("mappings by "+c.By+" need an issuer: without it, any authority could make these users", "--issuer FILE")
+		return usageError("mappings by "+c.By+" need an issuer: without it, any authority could make these users", "--issuer FILE")
 	}
-	out := []proposed{}
+	out := []proposedMapping{}
 	var known []certmap.Mapping
 	seen := map[trust.Digest]bool{}
 	for _, e := range entries {
@@ -193,15 +193,15 @@ func (c *keysImportCmd) mappings(a *app, entries []certfile.Entry) error {
 				continue // the rest of a chain is nobody's
 			}
 			seen[trust.FingerprintOf(leaf)] = true
-			p := c.propose(e.Alias, leaf, known)
+			p := c.proposeMapping(e.Alias, leaf, known)
 			if p.Why == "" {
-				known = append(known, certmap.Mapping{ID: freeID(p.User, known)})
+				known = append(known, certmap.Mapping{ID: unusedID(p.User, known)})
 			}
 			out = append(out, p)
 		}
 	}
 	if a.json {
-		return a.emit(out)
+		return a.printJSON(out)
 	}
 	head := "mappings: []"
 	if len(known) > 0 {
@@ -218,32 +218,32 @@ func (c *keysImportCmd) mappings(a *app, entries []certfile.Entry) error {
 	return nil
 }
 
-func (c *keysImportCmd) propose(alias string, leaf *x509.Certificate, known []certmap.Mapping) proposed {
-	p := proposed{Alias: alias}
+func (c *keysImportCmd) proposeMapping(alias string, leaf *x509.Certificate, known []certmap.Mapping) proposedMapping {
+	p := proposedMapping{Alias: alias}
 	if leaf.IsCA {
-		p.Why = "an authority is no user: " + subjectText(leaf)
+		p.Why = "an authority is no user: " + formatSubject(leaf)
 		return p
 	}
-	if p.User = userOf(leaf); c.UserFrom == "alias" {
+	if p.User = userFromCommonName(leaf); c.UserFrom == "alias" {
 		p.User = alias
 	}
-	all, why := values(leaf, c.By)
+	all, why := kindValues(leaf, c.By)
 	switch {
 	case !username.IsUser(p.User):
-		p.User, p.Why = "", "no user name in it: "+subjectText(leaf)
+		p.User, p.Why = "", "no user name in it: "+formatSubject(leaf)
 	case why != "":
 		p.Why = why
 	case len(all) != 1:
 		p.Why = plural(len(all), c.By, c.By+" values")
 	default:
-		if p.Why = refused(c.By, all[0]); p.Why != "" {
+		if p.Why = checkMappable(c.By, all[0]); p.Why != "" {
 			break
 		}
 		issuer := ""
 		if needsIssuer(c.By) {
 			issuer = c.Issuer
 		}
-		p.Line = usersfile.Format("users.yaml", mappingOf(freeID(p.User, known), p.User, c.By, all[0], issuer))
+		p.Line = usersfile.Format("users.yaml", mappingFields(unusedID(p.User, known), p.User, c.By, all[0], issuer))
 	}
 	return p
 }

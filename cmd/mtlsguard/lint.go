@@ -42,9 +42,9 @@ type finding struct {
 
 func (c *lintCmd) Run(a *app) error {
 	if c.Within <= 0 {
-		return mistaken("--within "+c.Within.String()+" is no time ahead", "--within 720h is 30 days")
+		return usageError("--within "+c.Within.String()+" is no time ahead", "--within 720h is 30 days")
 	}
-	certs, err := c.certificates(a)
+	certs, err := c.readCertificates(a)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *lintCmd) Run(a *app) error {
 		}
 	}
 	if a.json {
-		if err := a.emit(out); err != nil {
+		if err := a.printJSON(out); err != nil {
 			return err
 		}
 	} else {
@@ -72,20 +72,20 @@ func (c *lintCmd) Run(a *app) error {
 		}
 	}
 	if len(out) > 0 {
-		return errNo
+		return errNegative
 	}
 	return nil
 }
 
 // certificates reads a folder. Files that hold no certificate are passed over: keys lie
 // there too.
-func (c *lintCmd) certificates(a *app) ([]*x509.Certificate, error) {
+func (c *lintCmd) readCertificates(a *app) ([]*x509.Certificate, error) {
 	if c.Certs == "" {
 		return nil, nil
 	}
 	files, err := os.ReadDir(c.Certs)
 	if err != nil {
-		return nil, mistaken("--certs "+c.Certs+" cannot be read", "a folder of certificates")
+		return nil, usageError("--certs "+c.Certs+" cannot be read", "a folder of certificates")
 	}
 	var out []*x509.Certificate
 	for _, f := range files {
@@ -103,7 +103,7 @@ func (c *lintCmd) certificates(a *app) ([]*x509.Certificate, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, mistaken("--certs "+c.Certs+" has no certificate", "files that end in .pem, .crt, .cer or .der")
+		return nil, usageError("--certs "+c.Certs+" has no certificate", "files that end in .pem, .crt, .cer or .der")
 	}
 	return out, nil
 }

@@ -33,9 +33,9 @@ func main() {
 
 // Exit statuses.
 const (
-	yes   = 0
-	no    = 1 // a refusal explained, something found, an expectation not met
-	wrong = 2 // the command line, or a file that it names
+	exitYes     = 0
+	exitNo      = 1 // a refusal explained, something found, an expectation not met
+	exitInvalid = 2 // the command line, or a file that it names
 )
 
 // cli is the command line.
@@ -65,13 +65,13 @@ type app struct {
 }
 
 // ended is how kong's help and version end a run.
-type ended int
+type exitStatus int
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
-		case ended:
+		case exitStatus:
 			code = int(p)
 		default:
 			panic(p)
@@ -80,36 +80,36 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var c cli
 	parser, err := kong.New(&c, kong.Name("mtlsguard"),
 		kong.Description("Client certificates, users and access lists: why is this caller refused?"),
-		kong.Writers(stdout, stderr), kong.Exit(func(status int) { panic(ended(status)) }),
+		kong.Writers(stdout, stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
-		complain(stderr, err, "")
-		return wrong
+		printErrors(stderr, err, "")
+		return exitInvalid
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		complain(stderr, err, usage(err))
-		return wrong
+		printErrors(stderr, err, usageHint(err))
+		return exitInvalid
 	}
 	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, json: c.JSON, now: time.Now, model: parser.Model}
 	switch err := parsed.Run(a); {
 	case err == nil:
-		return yes
-	case errors.Is(err, errNo): // kong wraps it
-		return no
+		return exitYes
+	case errors.Is(err, errNegative): // kong wraps it
+		return exitNo
 	default:
-		complain(stderr, err, "mtlsguard "+verb(parsed.Command())+" --help")
-		return wrong
+		printErrors(stderr, err, "mtlsguard "+commandName(parsed.Command())+" --help")
+		return exitInvalid
 	}
 }
 
 // usage is the hint for a command line that cannot be read.
-func usage(err error) string {
+func usageHint(err error) string {
 	if e, ok := err.(*kong.ParseError); ok && e.Context.Selected() != nil {
-		return "mtlsguard " + verb(e.Context.Command()) + " --help"
+		return "mtlsguard " + commandName(e.Context.Command()) + " --help"
 	}
 	return "mtlsguard --help"
 }

@@ -20,14 +20,14 @@ var kinds = []string{"fingerprint", "spki", "serial", "uri", "dns", "email", "su
 func needsIssuer(kind string) bool { return kind != "fingerprint" && kind != "spki" }
 
 // values are what a certificate has of a kind, or why it has nothing to map by.
-func values(c *x509.Certificate, kind string) ([]string, string) {
+func kindValues(c *x509.Certificate, kind string) ([]string, string) {
 	switch kind {
 	case "fingerprint":
 		return []string{"sha256:" + trust.FingerprintOf(c).String()}, ""
 	case "spki":
 		return []string{"sha256:" + trust.SPKIOf(c).String()}, ""
 	case "serial":
-		return []string{serialText(c)}, ""
+		return []string{formatSerial(c)}, ""
 	case "subject":
 		n, err := certmap.SubjectOf(c)
 		if err != nil {
@@ -35,20 +35,20 @@ func values(c *x509.Certificate, kind string) ([]string, string) {
 		}
 		return []string{n.String()}, ""
 	case "uri":
-		if all := names(c, 6); len(all) > 1 {
+		if all := alternativeNames(c, 6); len(all) > 1 {
 			return all, "a certificate with more than one URI has none to map by"
 		}
-		return names(c, 6), ""
+		return alternativeNames(c, 6), ""
 	case "dns":
-		return names(c, 2), ""
+		return alternativeNames(c, 2), ""
 	case "email":
-		return names(c, 1), ""
+		return alternativeNames(c, 1), ""
 	}
 	return nil, ""
 }
 
 // names are the alternative names of a kind, byte for byte (RFC 5280 section 4.2.1.6).
-func names(c *x509.Certificate, tag int) []string {
+func alternativeNames(c *x509.Certificate, tag int) []string {
 	var out []string
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
@@ -73,7 +73,7 @@ func names(c *x509.Certificate, tag int) []string {
 }
 
 // mappingOf is a mapping as it stands in a file.
-func mappingOf(id, user, kind, value, issuer string) []usersfile.Field {
+func mappingFields(id, user, kind, value, issuer string) []usersfile.Field {
 	out := []usersfile.Field{{Key: "id", Text: id}, {Key: "user", Text: user}, {Key: kind, Text: value}}
 	if issuer != "" {
 		out = append(out, usersfile.Field{Key: "issuer", Text: issuer})
@@ -82,32 +82,32 @@ func mappingOf(id, user, kind, value, issuer string) []usersfile.Field {
 }
 
 // mappings are all that a certificate can be mapped by. The user is a guess.
-func mappings(c *x509.Certificate) []mappable {
-	user := userOf(c)
+func mappingCandidates(c *x509.Certificate) []mappingCandidate {
+	user := userFromCommonName(c)
 	if user == "" {
 		user = "NAME"
 	}
-	var out []mappable
+	var out []mappingCandidate
 	for _, kind := range kinds {
-		all, why := values(c, kind)
+		all, why := kindValues(c, kind)
 		if why != "" && len(all) == 0 {
-			out = append(out, mappable{Kind: kind, Why: why})
+			out = append(out, mappingCandidate{Kind: kind, Why: why})
 		}
 		for i, value := range all {
 			if i == maxNames {
-				out = append(out, mappable{Kind: kind, Why: fmt.Sprintf("and %d more", len(all)-i)})
+				out = append(out, mappingCandidate{Kind: kind, Why: fmt.Sprintf("and %d more", len(all)-i)})
 				break
 			}
-			m := mappable{Kind: kind, Value: value, Why: why}
+			m := mappingCandidate{Kind: kind, Value: value, Why: why}
 			if m.Why == "" {
-				m.Why = refused(kind, value)
+				m.Why = checkMappable(kind, value)
 			}
 			if m.Why == "" {
 				issuer := ""
 				if needsIssuer(kind) {
 					issuer = "ISSUER.pem"
 				}
-				m.Line = usersfile.Format("users.yaml", mappingOf(user, user, kind, value, issuer))
+				m.Line = usersfile.Format("users.yaml", mappingFields(user, user, kind, value, issuer))
 			}
 			out = append(out, m)
 		}
@@ -119,8 +119,8 @@ func mappings(c *x509.Certificate) []mappable {
 const maxNames = 10
 
 // refused asks the table itself why a value cannot be mapped by.
-func refused(kind, value string) string {
-	line := usersfile.Format("users.jsonl", mappingOf("x", "x", kind, value, map[bool]string{true: "x"}[needsIssuer(kind)]))
+func checkMappable(kind, value string) string {
+	line := usersfile.Format("users.jsonl", mappingFields("x", "x", kind, value, map[bool]string{true: "x"}[needsIssuer(kind)]))
 	_, err := certmap.Read("users.jsonl", []byte(line), func(string) (trust.Digest, error) { return trust.Digest{1}, nil })
 	if all := configerror.All(err); len(all) > 0 {
 		return strings.TrimPrefix(all[0].What, `mapping "x": `)
@@ -129,7 +129,7 @@ func refused(kind, value string) string {
 }
 
 // userOf is the common name, where it can be a user's.
-func userOf(c *x509.Certificate) string {
+func userFromCommonName(c *x509.Certificate) string {
 	if cn := c.Subject.CommonName; username.IsUser(cn) {
 		return cn
 	}

@@ -14,14 +14,14 @@ import (
 )
 
 // errNo is a result that is no: it has been printed, and the status is 1.
-var errNo = errors.New("no")
+var errNegative = errors.New("no")
 
 // mistaken makes a mistake of what somebody asked for.
-func mistaken(what, hint string) error { return &configerror.Error{What: what, Hint: hint} }
+func usageError(what, hint string) error { return &configerror.Error{What: what, Hint: hint} }
 
 // complain writes every mistake as a line "error:" and a line "hint:". Where a mistake
 // has no hint, the given one stands in.
-func complain(w io.Writer, err error, hint string) {
+func printErrors(w io.Writer, err error, hint string) {
 	mistakes := configerror.All(err)
 	if len(mistakes) == 0 {
 		mistakes = []*configerror.Error{{What: err.Error()}}
@@ -42,7 +42,7 @@ func complain(w io.Writer, err error, hint string) {
 }
 
 // emit prints a result as JSON.
-func (a *app) emit(v any) error {
+func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
@@ -53,7 +53,7 @@ func (a *app) emit(v any) error {
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
 
 // table prints rows with their columns aligned.
-func (a *app) table(indent string, rows [][]string) {
+func (a *app) printTable(indent string, rows [][]string) {
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 	for _, r := range rows {
 		fmt.Fprintln(w, strings.TrimRight(indent+strings.Join(r, "\t"), "\t "))
@@ -62,7 +62,7 @@ func (a *app) table(indent string, rows [][]string) {
 }
 
 // verb takes the names of arguments out of what kong calls a command.
-func verb(command string) string {
+func commandName(command string) string {
 	var words []string
 	for _, w := range strings.Fields(command) {
 		if !strings.HasPrefix(w, "<") {
@@ -73,7 +73,7 @@ func verb(command string) string {
 }
 
 // shell quotes a word for a shell where it needs it.
-func shell(word string) string {
+func shellQuote(word string) string {
 	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@,+%=") == "" {
 		return word
 	}

@@ -32,7 +32,7 @@ Exit status: 0 every row is met, 1 one is not, 2 table or policy does not load.`
 }
 
 // tested is what policy test --json prints.
-type tested struct {
+type policyTestReport struct {
 	File   string      `json:"file"`
 	Rows   int         `json:"rows"`
 	Failed []failedRow `json:"failed"`
@@ -52,7 +52,7 @@ type failedRow struct {
 }
 
 func (c *policyTestCmd) Run(a *app) error {
-	data, err := certfile.Slurp(c.File)
+	data, err := certfile.ReadFile(c.File)
 	if err != nil {
 		return err
 	}
@@ -60,11 +60,11 @@ func (c *policyTestCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	engine, ports, err := c.engine(a)
+	engine, ports, err := c.loadEngine(a)
 	if err != nil {
 		return err
 	}
-	out := tested{File: c.File, Failed: []failedRow{}}
+	out := policyTestReport{File: c.File, Failed: []failedRow{}}
 	for _, row := range rows {
 		on := []string{row.Port}
 		if row.Port == "*" && len(ports) > 0 {
@@ -77,24 +77,24 @@ func (c *policyTestCmd) Run(a *app) error {
 			if err != nil {
 				d.Reason = reason.PolicyError
 			}
-			if row.Met(d.Allowed && err == nil, string(d.Reason)) {
+			if row.Matches(d.Allowed && err == nil, string(d.Reason)) {
 				continue
 			}
-			out.Failed = append(out.Failed, failed(row, request, d, engine.Explain(request)))
+			out.Failed = append(out.Failed, newFailedRow(row, request, d, engine.Explain(request)))
 		}
 	}
 	if a.json {
-		err = a.emit(out)
+		err = a.printJSON(out)
 	} else {
 		out.print(a)
 	}
 	if err == nil && len(out.Failed) > 0 {
-		return errNo
+		return errNegative
 	}
 	return err
 }
 
-func failed(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
+func newFailedRow(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
 	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule, Sentence: x.Sentence}
 	if !d.Allowed {
 		f.Got = string(d.Reason)
@@ -107,7 +107,7 @@ func failed(row expectation.Row, r policy.Request, d policy.Decision, x policy.E
 	return f
 }
 
-func (t *tested) print(a *app) {
+func (t *policyTestReport) print(a *app) {
 	for _, f := range t.Failed {
 		a.printf("%s:%d: %s %s %s %s: wanted %s, got %s", t.File, f.Line, escape.Printable(f.User, 0), escape.Printable(f.Port, 0), escape.Printable(f.Method, 0), escape.Printable(f.Path, 0), f.Want, f.Got)
 		if f.Rule != "" {
@@ -120,7 +120,7 @@ func (t *tested) print(a *app) {
 }
 
 // engine is the policy to test, and the ports that there are.
-func (c *policyTestCmd) engine(a *app) (*policy.Engine, []string, error) {
+func (c *policyTestCmd) loadEngine(a *app) (*policy.Engine, []string, error) {
 	name := c.Policy
 	var options []policy.Option
 	var ports []string
@@ -128,7 +128,7 @@ func (c *policyTestCmd) engine(a *app) (*policy.Engine, []string, error) {
 		if _, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now}); err != nil {
 			return nil, nil, err
 		}
-		s, err := readSite(c.Config)
+		s, err := readConfigFile(c.Config)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -139,7 +139,7 @@ func (c *policyTestCmd) engine(a *app) (*policy.Engine, []string, error) {
 		name, ports = s.policy, s.portNames()
 		options = append(options, policy.Ports(ports...), policy.Methods(methods...))
 	}
-	data, err := certfile.Slurp(name)
+	data, err := certfile.ReadFile(name)
 	if err != nil {
 		return nil, nil, err
 	}

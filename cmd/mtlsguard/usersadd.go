@@ -14,7 +14,7 @@ import (
 )
 
 type usersAddCmd struct {
-	usersOf
+	usersFlags
 	Cert      string   `required:"" placeholder:"FILE" help:"The user's certificate; of a chain, the first."`
 	User      string   `required:"" placeholder:"NAME" help:"The user."`
 	By        string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"What of the certificate is named: ${enum}. Default: ${default}, which a renewal changes."`
@@ -25,7 +25,7 @@ type usersAddCmd struct {
 	NotBefore string   `placeholder:"DATE" help:"In force from then on."`
 	NotAfter  string   `placeholder:"DATE" help:"In force until then."`
 	DryRun    bool     `help:"Print the line and change nothing."`
-	password
+	passwordFlags
 }
 
 func (*usersAddCmd) Help() string {
@@ -40,12 +40,12 @@ Exit status: 0 it is written, 2 it is not.`
 }
 
 // change is what users add --json and users remove --json print.
-type change struct {
-	File    string    `json:"file"`
-	Line    string    `json:"line,omitempty"` // that was added
-	Added   []mapping `json:"added,omitempty"`
-	Removed []mapping `json:"removed,omitempty"`
-	Written bool      `json:"written"`
+type usersChange struct {
+	File    string          `json:"file"`
+	Line    string          `json:"line,omitempty"` // that was added
+	Added   []mappingReport `json:"added,omitempty"`
+	Removed []mappingReport `json:"removed,omitempty"`
+	Written bool            `json:"written"`
 }
 
 func (c *usersAddCmd) Run(a *app) error {
@@ -66,16 +66,16 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out := change{File: f.name, Line: usersfile.Format(f.name, fields), Written: !c.DryRun}
-	return f.put(a, next, before, out, func(added, removed []mapping) bool { return len(added) == 1 && len(removed) == 0 })
+	out := usersChange{File: f.name, Line: usersfile.Format(f.name, fields), Written: !c.DryRun}
+	return f.writeChange(a, next, before, out, func(added, removed []mappingReport) bool { return len(added) == 1 && len(removed) == 0 })
 }
 
 func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]usersfile.Field, error) {
-	password, err := c.read(a)
+	password, err := c.readPasswords(a)
 	if err != nil {
 		return nil, err
 	}
-	entry, err := one(c.Cert, password)
+	entry, err := readClientEntry(c.Cert, password)
 	if err != nil {
 		return nil, err
 	}
@@ -89,17 +89,17 @@ func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]
 	}
 	id := c.ID
 	if id == "" {
-		id = freeID(c.User, before)
+		id = unusedID(c.User, before)
 	}
 	issuer := ""
 	if c.Issuer != "" {
-		issuer = beside(f.name, c.Issuer)
+		issuer = relativeTo(f.name, c.Issuer)
 	} else if needsIssuer(c.By) {
-		if issuer, err = f.anchorOf(leaf); err != nil {
+		if issuer, err = f.findIssuer(leaf); err != nil {
 			return nil, err
 		}
 	}
-	fields := mappingOf(id, c.User, c.By, value, issuer)
+	fields := mappingFields(id, c.User, c.By, value, issuer)
 	if c.Ports != nil {
 		fields = append(fields, usersfile.Field{Key: "ports", List: c.Ports})
 	}
@@ -112,21 +112,21 @@ func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]
 }
 
 func (c *usersAddCmd) value(leaf *x509.Certificate) (string, error) {
-	all, why := values(leaf, c.By)
+	all, why := kindValues(leaf, c.By)
 	switch {
 	case why != "":
-		return "", &configerror.Error{File: c.Cert, What: "the certificate cannot be mapped by its " + c.By + ": " + why, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows by what it can"}
+		return "", &configerror.Error{File: c.Cert, What: "the certificate cannot be mapped by its " + c.By + ": " + why, Hint: "mtlsguard inspect " + shellQuote(c.Cert) + " shows by what it can"}
 	case c.Value != "" && slices.Contains(all, c.Value):
 		return c.Value, nil
 	case len(all) == 0:
-		return "", &configerror.Error{File: c.Cert, What: "the certificate has no " + c.By, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows what it has"}
+		return "", &configerror.Error{File: c.Cert, What: "the certificate has no " + c.By, Hint: "mtlsguard inspect " + shellQuote(c.Cert) + " shows what it has"}
 	case c.Value != "" || len(all) > 1:
 		return "", &configerror.Error{File: c.Cert, What: "the certificate has another " + c.By + ", or several", Hint: "--value one of: " + escape.Printable(strings.Join(all[:min(len(all), maxNames)], ", "), 0)}
 	}
 	return all[0], nil
 }
 
-func freeID(user string, taken []certmap.Mapping) string {
+func unusedID(user string, taken []certmap.Mapping) string {
 	for n := 1; ; n++ {
 		id := user
 		if n > 1 {
@@ -140,19 +140,19 @@ func freeID(user string, taken []certmap.Mapping) string {
 
 // anchorOf finds the file of the authority that issued a certificate, as it should
 // stand in the file of users.
-func (f *usersFile) anchorOf(leaf *x509.Certificate) (string, error) {
-	missing := &configerror.Error{What: "the issuer is missing: without it, any authority could make this user", Hint: "--issuer FILE with the certificate of " + issuerText(leaf)}
-	if f.site == nil {
+func (f *usersFile) findIssuer(leaf *x509.Certificate) (string, error) {
+	missing := &configerror.Error{What: "the issuer is missing: without it, any authority could make this user", Hint: "--issuer FILE with the certificate of " + formatIssuer(leaf)}
+	if f.config == nil {
 		return "", missing
 	}
-	for _, p := range f.site.ports {
+	for _, p := range f.config.ports {
 		for _, name := range p.anchors {
 			entries, err := certfile.Read(name, certfile.Passwords{})
 			if err != nil || len(entries[0].Chain) != 1 {
 				continue // told where the configuration is loaded
 			}
 			if a := entries[0].Chain[0]; a.IsCA && leaf.CheckSignatureFrom(a) == nil {
-				return beside(f.name, name), nil
+				return relativeTo(f.name, name), nil
 			}
 		}
 	}

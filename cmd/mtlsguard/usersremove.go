@@ -8,7 +8,7 @@ import (
 )
 
 type usersRemoveCmd struct {
-	usersOf
+	usersFlags
 	IDs    []string `arg:"" optional:"" name:"id" help:"Ids of mappings."`
 	User   string   `placeholder:"NAME" help:"All of this user."`
 	DryRun bool     `help:"Print what would go and change nothing."`
@@ -26,7 +26,7 @@ Exit status: 0 it is written, 2 it is not.`
 
 func (c *usersRemoveCmd) Run(a *app) error {
 	if (len(c.IDs) == 0) == (c.User == "") {
-		return mistaken("what is to be removed?", "ids of mappings, or --user NAME")
+		return usageError("what is to be removed?", "ids of mappings, or --user NAME")
 	}
 	f, unlock, err := c.openLocked()
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *usersRemoveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return f.put(a, next, before, change{File: f.name, Written: !c.DryRun}, func(added, removed []mapping) bool {
+	return f.writeChange(a, next, before, usersChange{File: f.name, Written: !c.DryRun}, func(added, removed []mappingReport) bool {
 		return broken || len(added) == 0 && len(removed) == len(slices.Compact(slices.Sorted(slices.Values(ids))))
 	})
 }

@@ -19,7 +19,7 @@ type version struct {
 
 // BeforeReset is called as soon as the flag is seen, whatever else is wrong.
 func (versionFlag) BeforeReset(k *kong.Kong, ctx *kong.Context) error {
-	v := built()
+	v := buildVersion()
 	a := &app{stdout: k.Stdout}
 	for _, p := range ctx.Path {
 		if p.Flag != nil && p.Flag.Name == "json" {
@@ -27,11 +27,11 @@ func (versionFlag) BeforeReset(k *kong.Kong, ctx *kong.Context) error {
 		}
 	}
 	if a.json {
-		_ = a.emit(v) // there is nobody to tell
+		_ = a.printJSON(v) // there is nobody to tell
 	} else {
 		a.printf("mtlsguard %s%s, %s\n", v.Version, v.suffix(), v.Go)
 	}
-	k.Exit(yes)
+	k.Exit(exitYes)
 	return nil
 }
 
@@ -45,7 +45,7 @@ func (v version) suffix() string {
 	return " (" + v.Revision + ")"
 }
 
-func built() version {
+func buildVersion() version {
 	v := version{Version: "(devel)", Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

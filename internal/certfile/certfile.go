@@ -34,20 +34,20 @@ type Entry struct {
 type Passwords struct{ Store, Key string }
 
 // maxStore is more than any keystore and any list of certificates that people name.
-const maxStore = 16 << 20
+const maxStoreBytes = 16 << 20
 
 // decoding bounds what a file can make the derivation of its keys cost.
-const decoding = 20 * time.Second
+const decodeTimeout = 20 * time.Second
 
 // Read reads a file. The format is told by the content. A file without a certificate
 // is a mistake; so is a PEM block that cannot be read, which others would pass over.
 func Read(name string, p Passwords) ([]Entry, error) {
-	data, err := Slurp(name)
+	data, err := ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxStore {
-		return nil, wrong(name, fmt.Sprintf("the file is larger than %d MiB", maxStore>>20), "is it the right file?")
+	if len(data) > maxStoreBytes {
+		return nil, fileError(name, fmt.Sprintf("the file is larger than %d MiB", maxStoreBytes>>20), "is it the right file?")
 	}
 	type result struct {
 		entries []Entry
@@ -61,8 +61,8 @@ func Read(name string, p Passwords) ([]Entry, error) {
 	select {
 	case r := <-done:
 		return r.entries, r.err
-	case <-time.After(decoding):
-		return nil, wrong(name, "the file takes too long to decrypt", "it asks for too many iterations: write it anew with openssl or keytool")
+	case <-time.After(decodeTimeout):
+		return nil, fileError(name, "the file takes too long to decrypt", "it asks for too many iterations: write it anew with openssl or keytool")
 	}
 }
 
@@ -70,7 +70,7 @@ func parse(name string, data []byte, p Passwords) (entries []Entry, err error) {
 	defer func() {
 		// The libraries for PKCS#12 and JKS were not written for hostile files.
 		if r := recover(); r != nil {
-			entries, err = nil, wrong(name, "the file cannot be read", "openssl or keytool show what they make of it")
+			entries, err = nil, fileError(name, "the file cannot be read", "openssl or keytool show what they make of it")
 		}
 	}()
 	alias := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
@@ -78,7 +78,7 @@ func parse(name string, data []byte, p Passwords) (entries []Entry, err error) {
 	case bytes.HasPrefix(data, []byte{0xfe, 0xed, 0xfe, 0xed}):
 		return readJKS(name, data, p)
 	case bytes.HasPrefix(data, []byte{0xce, 0xce, 0xce, 0xce}):
-		return nil, wrong(name, "this is a JCEKS keystore", "keytool -importkeystore -srckeystore FILE -destkeystore NEW.p12 -deststoretype PKCS12 converts it")
+		return nil, fileError(name, "this is a JCEKS keystore", "keytool -importkeystore -srckeystore FILE -destkeystore NEW.p12 -deststoretype PKCS12 converts it")
 	case bytes.HasPrefix(data, []byte{0x30}): // a DER SEQUENCE
 		if c, err := x509.ParseCertificate(data); err == nil {
 			return []Entry{{Alias: alias, Chain: []*x509.Certificate{c}}}, nil
@@ -106,21 +106,21 @@ func readPEM(name, alias string, data []byte) ([]Entry, error) {
 		}
 		block, _ := pem.Decode(rest[:end])
 		if block == nil {
-			return nil, misread(name, line, "a damaged PEM block", "the file was cut off or edited: copy it again")
+			return nil, lineError(name, line, "a damaged PEM block", "the file was cut off or edited: copy it again")
 		}
-		if err := e.take(block); err != nil {
-			return nil, misread(name, line, err.Error(), "openssl x509 or openssl pkey, with -in FILE -noout -text, show what openssl makes of it")
+		if err := e.addBlock(block); err != nil {
+			return nil, lineError(name, line, err.Error(), "openssl x509 or openssl pkey, with -in FILE -noout -text, show what openssl makes of it")
 		}
 		line += bytes.Count(rest[:end], []byte("\n"))
 		rest = rest[end:]
 	}
 	if len(e.Chain) == 0 {
-		return nil, wrong(name, "there is no certificate in the file", "a certificate in PEM or DER, PKCS#12, or a Java keystore")
+		return nil, fileError(name, "there is no certificate in the file", "a certificate in PEM or DER, PKCS#12, or a Java keystore")
 	}
 	return []Entry{e}, nil
 }
 
-func (e *Entry) take(block *pem.Block) error {
+func (e *Entry) addBlock(block *pem.Block) error {
 	if block.Type == "CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE" {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -129,7 +129,7 @@ func (e *Entry) take(block *pem.Block) error {
 		e.Chain = append(e.Chain, c)
 		return nil
 	}
-	key, err := keyOf(block)
+	key, err := parseKey(block)
 	switch {
 	case err != nil:
 		return err
@@ -144,7 +144,7 @@ func (e *Entry) take(block *pem.Block) error {
 
 // keyOf returns the key of a block, or nil where it holds none. Its errors quote
 // nothing of it.
-func keyOf(block *pem.Block) (crypto.PrivateKey, error) {
+func parseKey(block *pem.Block) (crypto.PrivateKey, error) {
 	var key any
 	var err error
 	switch block.Type {
@@ -170,26 +170,26 @@ func keyOf(block *pem.Block) (crypto.PrivateKey, error) {
 
 // ReadKey reads the private key of a PEM file.
 func ReadKey(name string) (crypto.PrivateKey, error) {
-	data, err := Slurp(name)
+	data, err := ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
 	for rest := data; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			return nil, wrong(name, "there is no key in the file", "a private key in PEM: BEGIN PRIVATE KEY")
+			return nil, fileError(name, "there is no key in the file", "a private key in PEM: BEGIN PRIVATE KEY")
 		}
-		switch key, err := keyOf(block); {
+		switch key, err := parseKey(block); {
 		case err != nil:
-			return nil, wrong(name, err.Error(), "openssl pkey -in FILE -noout -text shows what openssl makes of it")
+			return nil, fileError(name, err.Error(), "openssl pkey -in FILE -noout -text shows what openssl makes of it")
 		case key != nil:
 			return key, nil
 		}
 	}
 }
 
-func wrong(name, what, hint string) error { return misread(name, 0, what, hint) }
+func fileError(name, what, hint string) error { return lineError(name, 0, what, hint) }
 
-func misread(name string, line int, what, hint string) error {
+func lineError(name string, line int, what, hint string) error {
 	return &configerror.Error{File: name, Line: line, What: what, Hint: hint}
 }

@@ -75,7 +75,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %+v, %v", row.file, entries, err)
 			continue
 		}
-		if row.key && (!Belongs(entries[0].Key, leaf.Cert) || !entries[0].Chain[0].Equal(leaf.Cert)) {
+		if row.key && (!KeyMatches(entries[0].Key, leaf.Cert) || !entries[0].Chain[0].Equal(leaf.Cert)) {
 			t.Errorf("%s: the leaf does not stand first", row.file)
 		}
 		if locked := entries[0].Locked != nil; locked != (row.file == "both.jks" && !row.key) {
@@ -119,17 +119,17 @@ func TestSlurp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pipe, empty, big := filepath.Join(dir, "pipe"), filepath.Join(dir, "empty"), filepath.Join(dir, "big")
-	for _, err := range []error{syscall.Mkfifo(pipe, 0o600), os.WriteFile(empty, nil, 0o600), os.WriteFile(big, nil, 0o600), os.Truncate(big, maxFile+1)} {
+	for _, err := range []error{syscall.Mkfifo(pipe, 0o600), os.WriteFile(empty, nil, 0o600), os.WriteFile(big, nil, 0o600), os.Truncate(big, maxFileBytes+1)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, want := range map[string]string{pipe: "regular", empty: "empty", big: "larger", dir: "regular", filepath.Join(dir, "none"): "no such", "/dev/zero": "regular"} {
-		if _, err := Slurp(name); err == nil || !strings.Contains(err.Error(), want) || configerror.All(err)[0].Hint == "" {
+		if _, err := ReadFile(name); err == nil || !strings.Contains(err.Error(), want) || configerror.All(err)[0].Hint == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := os.Truncate(big, maxStore+1); err != nil {
+	if err := os.Truncate(big, maxStoreBytes+1); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Read(big, Passwords{}); err == nil || !strings.Contains(err.Error(), "larger") {

@@ -32,7 +32,7 @@ type Row struct {
 // Wants are what can be expected.
 var Wants = []string{"allow", "deny", "denied", "no-rule"}
 
-const form = "user port method path allow|deny|denied|no-rule"
+const rowForm = "user port method path allow|deny|denied|no-rule"
 
 // Parse reads a table. Every mistake is reported, joined.
 func Parse(name string, data []byte) ([]Row, error) {
@@ -47,13 +47,13 @@ func Parse(name string, data []byte) ([]Row, error) {
 			say("this is not text", "is it the right file?")
 			return nil, wrong.Err()
 		}
-		fields, why := split(line)
+		fields, why := splitFields(line)
 		switch {
 		case why != "":
-			say(why, form)
+			say(why, rowForm)
 		case len(fields) == 0:
 		case len(fields) != 5:
-			say(fmt.Sprintf("%d fields, where 5 are wanted", len(fields)), form)
+			say(fmt.Sprintf("%d fields, where 5 are wanted", len(fields)), rowForm)
 		case !slices.Contains(Wants, fields[4]):
 			say(fmt.Sprintf("%q cannot be expected", fields[4]), "allow, deny, denied or no-rule")
 		default:
@@ -61,7 +61,7 @@ func Parse(name string, data []byte) ([]Row, error) {
 		}
 	}
 	if wrong.Len() == 0 && len(out) == 0 {
-		wrong.Add(configerror.Error{File: name, Line: 1, What: "the table has no row", Hint: form}) // a test that tests nothing passes for the wrong reason
+		wrong.Add(configerror.Error{File: name, Line: 1, What: "the table has no row", Hint: rowForm}) // a test that tests nothing passes for the wrong reason
 	}
 	if err := wrong.Err(); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func Parse(name string, data []byte) ([]Row, error) {
 }
 
 // split returns the fields of a line, or what is wrong with it.
-func split(line string) (fields []string, why string) {
+func splitFields(line string) (fields []string, why string) {
 	for {
 		line = strings.TrimLeft(line, " \t")
 		switch {
@@ -101,7 +101,7 @@ func split(line string) (fields []string, why string) {
 
 // Met reports whether a decision is what the row wants. The word is empty where it is
 // allowed.
-func (r Row) Met(allowed bool, word string) bool {
+func (r Row) Matches(allowed bool, word string) bool {
 	switch r.Want {
 	case "allow":
 		return allowed

@@ -42,7 +42,7 @@ var alerts = map[uint8]Alert{
 
 // alertOf finds the server's alert in an error of crypto/tls, which does not export
 // its type: it is a uint8 beneath an error that says "remote error".
-func alertOf(err error) *Alert {
+func findAlert(err error) *Alert {
 	remote, ok := errors.AsType[*net.OpError](err)
 	if !ok || remote.Op != "remote error" {
 		return nil

@@ -25,14 +25,14 @@ import (
 
 // Config says whom to connect to, as whom, and what to ask.
 type Config struct {
-	Addr        string           // host:port
-	ServerName  string           // what the server is to be called; empty is the host of Addr
-	Certificate *tls.Certificate // nil: as nobody
-	Roots       *x509.CertPool   // that the server's certificate leads to; nil is the system's
-	Look        bool             // go on with a server that is not believed, to see what it says
-	Method      string           // empty: no request is sent
-	Path        string
-	Timeout     time.Duration // for everything; 0 is 10 s
+	Addr            string           // host:port
+	ServerName      string           // what the server is to be called; empty is the host of Addr
+	Certificate     *tls.Certificate // nil: as nobody
+	Roots           *x509.CertPool   // that the server's certificate leads to; nil is the system's
+	IgnoreUntrusted bool             // go on with a server that is not believed, to see what it says
+	Method          string           // empty: no request is sent
+	Path            string
+	Timeout         time.Duration // for everything; 0 is 10 s
 }
 
 // Stage is how far a probe came.
@@ -51,7 +51,7 @@ type Side string
 
 // Sides.
 const (
-	Nobody  Side = ""
+	NoSide  Side = ""
 	Server  Side = "server"  // it refused us
 	Client  Side = "client"  // we refused the server, or could not do what it wants
 	Network Side = "network" // neither: no connection, no words
@@ -59,36 +59,36 @@ const (
 
 // Report is what a probe found.
 type Report struct {
-	Addr       string
-	Remote     string
-	Stage      Stage
-	Refused    Side
-	Reason     reason.Reason // of the server's refusal, where it has a word
-	Alert      *Alert
-	Err        error // what ended it
-	Version    uint16
-	Cipher     uint16
-	Protocol   string
-	Chain      []*x509.Certificate // the server's own
-	Distrust   error               // why the server is not believed; nil: it is
-	Asked      bool                // for a certificate
-	Names      [][]byte            // of authorities that the server takes, in DER
-	Misfit     error               // why, by what the server says, it may refuse the certificate that is sent
-	Sent       bool                // a certificate
-	Answer     *Answer
-	PlainHTTP  bool // the server answered without TLS
-	ServerName string
+	Addr         string
+	Remote       string
+	Stage        Stage
+	RefusedBy    Side
+	Reason       reason.Reason // of the server's refusal, where it has a word
+	Alert        *Alert
+	Err          error // what ended it
+	Version      uint16
+	Cipher       uint16
+	Protocol     string
+	Chain        []*x509.Certificate // the server's own
+	UntrustedErr error               // why the server is not believed; nil: it is
+	Requested    bool                // for a certificate
+	Authorities  [][]byte            // of authorities that the server takes, in DER
+	Unacceptable error               // why, by what the server says, it may refuse the certificate that is sent
+	Sent         bool                // a certificate
+	Answer       *Answer
+	PlainHTTP    bool // the server answered without TLS
+	ServerName   string
 }
 
 // Answer is an HTTP answer.
 type Answer struct {
-	Status    int           `json:"status"`
-	Reason    reason.Reason `json:"reason,omitempty"`    // of a problem document (RFC 9457) of mtlsguard
-	Title     string        `json:"title,omitempty"`     // of any
-	Reference string        `json:"reference,omitempty"` // in the server's log
-	Challenge []string      `json:"challenge,omitempty"`
-	Explained []string      `json:"explanation,omitempty"` // by a server that debugs
-	Body      string        `json:"-"`
+	Status      int           `json:"status"`
+	Reason      reason.Reason `json:"reason,omitempty"`    // of a problem document (RFC 9457) of mtlsguard
+	Title       string        `json:"title,omitempty"`     // of any
+	Reference   string        `json:"reference,omitempty"` // in the server's log
+	Challenge   []string      `json:"challenge,omitempty"`
+	Explanation []string      `json:"explanation,omitempty"` // by a server that debugs
+	Body        string        `json:"-"`
 }
 
 // Run connects once. The report is never nil; what went wrong is in it.
@@ -104,7 +104,7 @@ func Run(ctx context.Context, c Config) *Report {
 	}
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", c.Addr)
 	if err != nil {
-		return r.end(Network, err)
+		return r.record(Network, err)
 	}
 	defer raw.Close()
 	r.Remote = raw.RemoteAddr().String()
@@ -114,51 +114,51 @@ func Run(ctx context.Context, c Config) *Report {
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	r.Stage = Handshake
-	t := tls.Client(raw, r.tls(&c))
+	t := tls.Client(raw, r.tlsConfig(&c))
 	err = t.Handshake()
 	cs := t.ConnectionState()
 	r.Version, r.Cipher, r.Protocol = cs.Version, cs.CipherSuite, cs.NegotiatedProtocol
 	if err != nil {
-		return r.blame(err)
+		return r.recordFailure(err)
 	}
 	if c.Method == "" {
 		return r
 	}
 	r.Stage = Request
-	if err := r.ask(t, &c); err != nil {
-		return r.blame(err)
+	if err := r.sendRequest(t, &c); err != nil {
+		return r.recordFailure(err)
 	}
 	r.Stage = Answered
 	if r.Answer.Status >= 400 {
-		r.Refused, r.Reason = Server, r.Answer.Reason
+		r.RefusedBy, r.Reason = Server, r.Answer.Reason
 	}
 	return r
 }
 
-func (r *Report) tls(c *Config) *tls.Config {
+func (r *Report) tlsConfig(c *Config) *tls.Config {
 	return &tls.Config{
 		ServerName: r.ServerName, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
 		InsecureSkipVerify: true, // #nosec G402 -- VerifyConnection below judges, and notes the chain of a server that is refused
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			r.Chain = cs.PeerCertificates
-			if r.Distrust = judge(cs.PeerCertificates, r.ServerName, c.Roots); r.Distrust != nil && !c.Look {
-				return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: r.Distrust}
+			if r.UntrustedErr = verifyServer(cs.PeerCertificates, r.ServerName, c.Roots); r.UntrustedErr != nil && !c.IgnoreUntrusted {
+				return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: r.UntrustedErr}
 			}
 			return nil
 		},
 		GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			r.Asked, r.Names = true, asked.AcceptableCAs
+			r.Requested, r.Authorities = true, asked.AcceptableCAs
 			if c.Certificate == nil {
 				return &tls.Certificate{}, nil
 			}
-			r.Sent, r.Misfit = true, asked.SupportsCertificate(c.Certificate)
+			r.Sent, r.Unacceptable = true, asked.SupportsCertificate(c.Certificate)
 			return c.Certificate, nil // whatever the server says it accepts: it may leave authorities out
 		},
 	}
 }
 
 // judge is what crypto/tls would do.
-func judge(chain []*x509.Certificate, name string, roots *x509.CertPool) error {
+func verifyServer(chain []*x509.Certificate, name string, roots *x509.CertPool) error {
 	options := x509.VerifyOptions{Roots: roots, DNSName: name, Intermediates: x509.NewCertPool()}
 	for _, c := range chain[1:] {
 		options.Intermediates.AddCert(c)
@@ -169,7 +169,7 @@ func judge(chain []*x509.Certificate, name string, roots *x509.CertPool) error {
 
 const maxBody = 64 << 10
 
-func (r *Report) ask(t *tls.Conn, c *Config) error {
+func (r *Report) sendRequest(t *tls.Conn, c *Config) error {
 	host := r.ServerName
 	if _, port, err := net.SplitHostPort(c.Addr); err == nil && port != "443" {
 		host = net.JoinHostPort(r.ServerName, port)
@@ -178,7 +178,7 @@ func (r *Report) ask(t *tls.Conn, c *Config) error {
 	_, unsent := fmt.Fprintf(t, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: mtlsguard\r\nAccept: */*\r\nConnection: close\r\n\r\n", c.Method, c.Path, host)
 	response, err := http.ReadResponse(bufio.NewReader(io.LimitReader(t, 4*maxBody)), &http.Request{Method: c.Method})
 	switch {
-	case err != nil && alertOf(err) == nil && unsent != nil:
+	case err != nil && findAlert(err) == nil && unsent != nil:
 		return unsent
 	case err != nil:
 		return err
@@ -193,7 +193,7 @@ func (r *Report) ask(t *tls.Conn, c *Config) error {
 			Explanation      []string
 		}
 		if json.Unmarshal(body, &p) == nil {
-			a.Title, a.Reference, a.Explained = p.Title, p.Reference, p.Explanation
+			a.Title, a.Reference, a.Explanation = p.Title, p.Reference, p.Explanation
 			if p.Reason.Known() {
 				a.Reason = p.Reason
 			}

@@ -60,9 +60,9 @@ func TestRun(t *testing.T) {
 		reason  reason.Reason
 		asked   bool
 	}{
-		{"nobody is asked for", nil, ok, &alice, ca.Pool(), probe.Nobody, probe.Answered, "", false},
-		{"alice", verify(tls.RequireAndVerifyClientCert), ok, &alice, ca.Pool(), probe.Nobody, probe.Answered, "", true},
-		{"nobody, where one may come", verify(tls.VerifyClientCertIfGiven), ok, nil, ca.Pool(), probe.Nobody, probe.Answered, "", true},
+		{"nobody is asked for", nil, ok, &alice, ca.Pool(), probe.NoSide, probe.Answered, "", false},
+		{"alice", verify(tls.RequireAndVerifyClientCert), ok, &alice, ca.Pool(), probe.NoSide, probe.Answered, "", true},
+		{"nobody, where one may come", verify(tls.VerifyClientCertIfGiven), ok, nil, ca.Pool(), probe.NoSide, probe.Answered, "", true},
 		{"nobody, where one must", verify(tls.RequireAndVerifyClientCert), ok, nil, ca.Pool(), probe.Server, probe.Request, reason.NoCertificate, true},
 		{"late", verify(tls.RequireAndVerifyClientCert), ok, &late, ca.Pool(), probe.Server, probe.Request, reason.Expired, true},
 		{"a stranger", verify(tls.RequireAndVerifyClientCert), ok, &stranger, ca.Pool(), probe.Server, probe.Request, reason.UnknownAuthority, true},
@@ -86,10 +86,10 @@ func TestRun(t *testing.T) {
 					row.reason = reason.NoCertificate // by what was asked: the alert is handshake_failure or bad_certificate
 				}
 			}
-			if r.Refused != row.side || r.Stage != stage || r.Asked != row.asked || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
-				t.Errorf("%s, %s: %q at %s, %q, asked %t: %v", row.name, tls.VersionName(version), r.Refused, r.Stage, r.Reason, r.Asked, r.Err)
+			if r.RefusedBy != row.side || r.Stage != stage || r.Requested != row.asked || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
+				t.Errorf("%s, %s: %q at %s, %q, asked %t: %v", row.name, tls.VersionName(version), r.RefusedBy, r.Stage, r.Reason, r.Requested, r.Err)
 			}
-			if (r.Err == nil) != (row.side == probe.Nobody || r.Stage == probe.Answered) {
+			if (r.Err == nil) != (row.side == probe.NoSide || r.Stage == probe.Answered) {
 				t.Errorf("%s: %v", row.name, r.Err)
 			}
 		}
@@ -101,8 +101,8 @@ func TestLook(t *testing.T) {
 	t.Parallel()
 	ca, clients := testpki.NewCA("Server CA"), testpki.NewCA("Client CA")
 	addr := server(t, ca, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequestClientCert, clients.Pool() }, func(http.ResponseWriter, *http.Request) {})
-	r := probe.Run(t.Context(), probe.Config{Addr: addr, Roots: clients.Pool(), Look: true, Method: "GET", Path: "/"})
-	if r.Distrust == nil || r.Stage != probe.Answered || len(r.Chain) == 0 || len(r.Names) != 1 || string(r.Names[0]) != string(clients.Cert.RawSubject) {
+	r := probe.Run(t.Context(), probe.Config{Addr: addr, Roots: clients.Pool(), IgnoreUntrusted: true, Method: "GET", Path: "/"})
+	if r.UntrustedErr == nil || r.Stage != probe.Answered || len(r.Chain) == 0 || len(r.Authorities) != 1 || string(r.Authorities[0]) != string(clients.Cert.RawSubject) {
 		t.Errorf("%+v", r)
 	}
 }
@@ -137,7 +137,7 @@ func TestNoServer(t *testing.T) {
 			}
 		}()
 		r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Method: "GET", Path: "/"})
-		if r.Refused != probe.Network || r.Stage != row.stage || r.PlainHTTP != row.plain || r.Err == nil {
+		if r.RefusedBy != probe.Network || r.Stage != row.stage || r.PlainHTTP != row.plain || r.Err == nil {
 			t.Errorf("%s: %+v", row.name, r)
 		}
 	}
@@ -146,7 +146,7 @@ func TestNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Timeout: 200 * time.Millisecond}); r.Refused != probe.Network || r.Err == nil {
+	if r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Timeout: 200 * time.Millisecond}); r.RefusedBy != probe.Network || r.Err == nil {
 		t.Errorf("a silent server: %+v", r)
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // lockTime bounds the wait for another command that edits the same folder. One edit
 // takes milliseconds.
-const lockTime = 10 * time.Second
+const lockTimeout = 10 * time.Second
 
 var errLocked = errors.New("locked")
 
@@ -24,14 +24,14 @@ func Lock(name string) (unlock func(), err error) {
 	if err != nil {
 		return nil, &configerror.Error{File: name, What: err.Error(), Hint: "name the file of users"}
 	}
-	for end := time.Now().Add(lockTime); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(5 * time.Millisecond) {
 		switch unlock, err = tryLock(target); {
 		case err == nil:
 			return unlock, nil
 		case !errors.Is(err, errLocked):
 			return nil, &configerror.Error{File: name, What: "the file cannot be locked: " + err.Error(), Hint: "nothing was written: edit it by hand, or run the command where the folder can be locked"}
 		case time.Now().After(end):
-			return nil, &configerror.Error{File: name, What: fmt.Sprintf("another command has edited the file for %s", lockTime), Hint: "nothing was written: end that command and try again"}
+			return nil, &configerror.Error{File: name, What: fmt.Sprintf("another command has edited the file for %s", lockTimeout), Hint: "nothing was written: end that command and try again"}
 		}
 	}
 }

@@ -31,27 +31,27 @@ type Field struct {
 }
 
 // ErrNone is in the error where there is no mapping of an id.
-var ErrNone = errors.New("there is no such mapping")
+var ErrNotFound = errors.New("there is no such mapping")
 
 // Lines reports whether a file is one of JSON lines.
-func Lines(name string) bool { return strings.HasSuffix(name, ".jsonl") }
+func IsJSONLines(name string) bool { return strings.HasSuffix(name, ".jsonl") }
 
 // Format writes a mapping in one line, as it stands in the file.
 func Format(name string, fields []Field) string {
-	if Lines(name) {
-		return jsonLine(fields)
+	if IsJSONLines(name) {
+		return formatJSON(fields)
 	}
-	return "- " + flow(fields)
+	return "- " + formatYAML(fields)
 }
 
-func flow(fields []Field) string {
+func formatYAML(fields []Field) string {
 	var parts []string
 	for _, f := range fields {
-		value := scalar(f.Text)
+		value := quoteScalar(f.Text)
 		if f.List != nil {
 			var all []string
 			for _, t := range f.List {
-				all = append(all, scalar(t))
+				all = append(all, quoteScalar(t))
 			}
 			value = "[" + strings.Join(all, ", ") + "]"
 		}
@@ -60,18 +60,18 @@ func flow(fields []Field) string {
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-var plain = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@/-]*$`)
+var plainScalar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@/-]*$`)
 
 // scalar quotes what is not surely one plain word. YAML's double quotes take every
 // escape that Go writes.
-func scalar(text string) string {
-	if plain.MatchString(text) && !slices.Contains([]string{"null", "Null", "NULL"}, text) {
+func quoteScalar(text string) string {
+	if plainScalar.MatchString(text) && !slices.Contains([]string{"null", "Null", "NULL"}, text) {
 		return text
 	}
 	return strconv.Quote(text)
 }
 
-func jsonLine(fields []Field) string {
+func formatJSON(fields []Field) string {
 	var parts []string
 	for _, f := range fields {
 		var v any = f.Text
@@ -89,19 +89,19 @@ func jsonLine(fields []Field) string {
 
 // Add returns the file with one mapping more, behind the last.
 func Add(name string, data []byte, fields []Field) ([]byte, error) {
-	if Lines(name) {
-		return append(ended(data), jsonLine(fields)+"\n"...), nil
+	if IsJSONLines(name) {
+		return append(withNewline(data), formatJSON(fields)+"\n"...), nil
 	}
 	d, err := parse(name, data)
 	if err != nil {
 		return nil, err
 	}
-	return d.add(flow(fields))
+	return d.add(formatYAML(fields))
 }
 
 // Remove returns the file without the mappings of the given ids. Comments stay.
 func Remove(name string, data []byte, ids ...string) ([]byte, error) {
-	if Lines(name) {
+	if IsJSONLines(name) {
 		return removeLines(name, data, ids)
 	}
 	d, err := parse(name, data)
@@ -111,7 +111,7 @@ func Remove(name string, data []byte, ids ...string) ([]byte, error) {
 	return d.remove(ids)
 }
 
-func ended(data []byte) []byte {
+func withNewline(data []byte) []byte {
 	out := bytes.Clone(data)
 	if len(out) > 0 && out[len(out)-1] != '\n' {
 		out = append(out, '\n')
@@ -130,14 +130,14 @@ func removeLines(name string, data []byte, ids []string) ([]byte, error) {
 		}
 		out = append(out, line...)
 	}
-	return out, missing(name, ids, found)
+	return out, checkFound(name, ids, found)
 }
 
-func missing(name string, ids []string, found map[string]bool) error {
+func checkFound(name string, ids []string, found map[string]bool) error {
 	var wrong errorlist.List
 	for _, id := range ids {
 		if !found[id] {
-			wrong.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNone, id), Hint: "mtlsguard users list shows their ids"})
+			wrong.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNotFound, id), Hint: "mtlsguard users list shows their ids"})
 		}
 	}
 	return wrong.Err()
@@ -180,7 +180,7 @@ func parse(name string, data []byte) (*document, error) {
 }
 
 // start is the line of an item's dash.
-func (d *document) start(item *yaml.Node) int {
+func (d *document) firstLine(item *yaml.Node) int {
 	at := min(item.Line-1, len(d.lines)-1)
 	for at > d.key+1 && !strings.HasPrefix(strings.TrimSpace(d.lines[at]), "-") {
 		at--
@@ -189,12 +189,12 @@ func (d *document) start(item *yaml.Node) int {
 }
 
 // end is the line behind an item, before the comments of what follows.
-func (d *document) end(i int) int {
+func (d *document) endLine(i int) int {
 	stop := len(d.lines)
 	if i+1 < len(d.items) {
-		stop = d.start(d.items[i+1])
+		stop = d.firstLine(d.items[i+1])
 	}
-	for stop > d.start(d.items[i])+1 {
+	for stop > d.firstLine(d.items[i])+1 {
 		if text := strings.TrimSpace(d.lines[stop-1]); text != "" && !strings.HasPrefix(text, "#") {
 			break
 		}
@@ -206,8 +206,8 @@ func (d *document) end(i int) int {
 func (d *document) add(mapping string) ([]byte, error) {
 	lines, at, indent := slices.Clone(d.lines), d.key+1, "  "
 	if n := len(d.items); n > 0 {
-		first := d.lines[d.start(d.items[0])]
-		indent, at = first[:len(first)-len(strings.TrimLeft(first, " "))], d.end(n-1)
+		first := d.lines[d.firstLine(d.items[0])]
+		indent, at = first[:len(first)-len(strings.TrimLeft(first, " "))], d.endLine(n-1)
 	} else if d.list != nil {
 		before, after, ok := strings.Cut(lines[d.key], "[]")
 		if !ok {
@@ -225,17 +225,17 @@ func (d *document) remove(ids []string) ([]byte, error) {
 	found, gone := map[string]bool{}, map[int]bool{}
 	left := len(d.items)
 	for i, item := range d.items {
-		id := idOf(item)
+		id := mappingID(item)
 		if !slices.Contains(ids, id) {
 			continue
 		}
 		found[id] = true
 		left--
-		for line := d.start(item); line < d.end(i); line++ {
+		for line := d.firstLine(item); line < d.endLine(i); line++ {
 			gone[line] = true
 		}
 	}
-	if err := missing(d.name, ids, found); err != nil {
+	if err := checkFound(d.name, ids, found); err != nil {
 		return nil, err
 	}
 	var b strings.Builder
@@ -250,7 +250,7 @@ func (d *document) remove(ids []string) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-func idOf(item *yaml.Node) string {
+func mappingID(item *yaml.Node) string {
 	if item.Kind == yaml.AliasNode {
 		item = item.Alias
 	}

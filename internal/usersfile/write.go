@@ -14,9 +14,9 @@ import (
 // it was read, it is left alone; see Lock.
 func Write(name string, old, data []byte) error {
 	if _, err := os.Stat(name); err != nil {
-		return notWritten(name, err)
+		return writeError(name, err)
 	}
-	return notWritten(name, replacefile.Write(name, data, replacefile.Options{Check: func() error {
+	return writeError(name, replacefile.Write(name, data, replacefile.Options{Check: func() error {
 		now, err := os.ReadFile(name)
 		if err == nil && !bytes.Equal(now, old) {
 			err = &configerror.Error{File: name, What: "somebody else has changed the file meanwhile", Hint: "nothing was written: try again"}
@@ -25,7 +25,7 @@ func Write(name string, old, data []byte) error {
 	}}))
 }
 
-func notWritten(name string, err error) error {
+func writeError(name string, err error) error {
 	switch {
 	case err == nil || len(configerror.All(err)) > 0:
 		return err

@@ -13,13 +13,13 @@ import (
 
 // site is where things stand in a configuration: for hints, and for verbs that change
 // a file. It is read leniently; what the file means is for mtlsguard.Open to say.
-type site struct {
+type configFile struct {
 	path          string
-	users, policy string     // resolved; empty where the file names none
-	ports         []sitePort // where users come: the tunnels of reverse are one, too
+	users, policy string       // resolved; empty where the file names none
+	ports         []configPort // where users come: the tunnels of reverse are one, too
 }
 
-type sitePort struct {
+type configPort struct {
 	Name         string                 `yaml:"name"`
 	Strict       yaml.Node              `yaml:"strict"`
 	Trust        yaml.Node              `yaml:"trust"`
@@ -34,8 +34,8 @@ type sitePort struct {
 	trustLine    int
 }
 
-func readSite(path string) (*site, error) {
-	data, err := certfile.Slurp(path)
+func readConfigFile(path string) (*configFile, error) {
+	data, err := certfile.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +48,14 @@ func readSite(path string) (*site, error) {
 	if err := strictyaml.Decode(path, data, &f); err != nil {
 		return nil, &configerror.Error{File: path, What: "this is no configuration: " + err.Error(), Hint: "name an mtlsguard.yaml"}
 	}
-	s := &site{path: path, users: resolve(path, f.Users), policy: resolve(path, f.Policy)}
+	s := &configFile{path: path, users: resolvePath(path, f.Users), policy: resolvePath(path, f.Policy)}
 	nodes := f.Ports
 	if !f.Reverse.IsZero() {
 		nodes = append(nodes, f.Reverse)
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		p := sitePort{line: n.Line}
+		p := configPort{line: n.Line}
 		_ = n.Decode(&p) // what it cannot read, Open tells
 		if !p.Registration.IsZero() || p.Tunnel.Check == "believed" {
 			continue // nobody is mapped there, and no rule counts
@@ -69,7 +69,7 @@ func readSite(path string) (*site, error) {
 		var t struct{ Anchors []string }
 		_ = p.Trust.Decode(&t)
 		for _, a := range t.Anchors {
-			p.anchors = append(p.anchors, resolve(path, a))
+			p.anchors = append(p.anchors, resolvePath(path, a))
 		}
 		p.trustLine = p.Trust.Line
 		s.ports = append(s.ports, p)
@@ -78,28 +78,28 @@ func readSite(path string) (*site, error) {
 }
 
 // resolve resolves a name that stands in a file.
-func resolve(file, name string) string {
+func resolvePath(file, name string) string {
 	if name == "" || filepath.IsAbs(name) {
 		return name
 	}
 	return filepath.Join(filepath.Dir(file), name)
 }
 
-func (s *site) port(name string) sitePort {
+func (s *configFile) port(name string) configPort {
 	for _, p := range s.ports {
 		if p.Name == name {
 			return p
 		}
 	}
-	return sitePort{Name: name}
+	return configPort{Name: name}
 }
 
 // gatewaysOnly reports whether users come to the port through a gateway.
-func (p sitePort) gatewaysOnly() bool { return p.Forwarded.Kind != 0 }
+func (p configPort) isForwarded() bool { return p.Forwarded.Kind != 0 }
 
 // topology is how the port's gateway writes; RFC 9440 where it has none.
-func (p sitePort) topology() (forwarded.Topology, error) {
-	if !p.gatewaysOnly() {
+func (p configPort) topology() (forwarded.Topology, error) {
+	if !p.isForwarded() {
 		return forwarded.RFC9440(), nil
 	}
 	var f struct {
@@ -112,7 +112,7 @@ func (p sitePort) topology() (forwarded.Topology, error) {
 	return forwarded.ParseTopology(f.Format, f.Header, f.Verified.Header, f.Verified.Value)
 }
 
-func (s *site) portNames() []string {
+func (s *configFile) portNames() []string {
 	var out []string
 	for _, p := range s.ports {
 		out = append(out, p.Name)
@@ -121,7 +121,7 @@ func (s *site) portNames() []string {
 }
 
 // beside writes a path as it should stand in a file: relative to it.
-func beside(file, name string) string {
+func relativeTo(file, name string) string {
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		return name

@@ -12,41 +12,41 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-func (r *Report) end(who Side, err error) *Report {
-	r.Refused, r.Err = who, err
+func (r *Report) record(who Side, err error) *Report {
+	r.RefusedBy, r.Err = who, err
 	return r
 }
 
 // blame finds out who ended the connection.
-func (r *Report) blame(err error) *Report {
-	if r.Alert = alertOf(err); r.Alert != nil {
+func (r *Report) recordFailure(err error) *Report {
+	if r.Alert = findAlert(err); r.Alert != nil {
 		r.Reason = r.Alert.Reason
-		if r.Alert.Number == 40 && r.Asked { // handshake_failure is about the certificate, where one was asked for (RFC 5246 section 7.4.6)
+		if r.Alert.Number == 40 && r.Requested { // handshake_failure is about the certificate, where one was asked for (RFC 5246 section 7.4.6)
 			r.Reason = reason.BadCertificate
 			if !r.Sent {
 				r.Reason = reason.NoCertificate
 			}
 		}
-		return r.end(Server, err)
+		return r.record(Server, err)
 	}
 	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		r.PlainHTTP = strings.HasPrefix(string(header.RecordHeader[:]), "HTTP/")
-		return r.end(Network, err)
+		return r.record(Network, err)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return r.end(Client, err)
+		return r.record(Client, err)
 	}
-	if r.silent(err) {
-		return r.end(Network, err)
+	if r.isSilentClose(err) {
+		return r.record(Network, err)
 	}
 	if r.Stage == Handshake {
-		return r.end(Client, err) // crypto/tls gave up by itself
+		return r.record(Client, err) // crypto/tls gave up by itself
 	}
-	return r.end(Network, err)
+	return r.record(Network, err)
 }
 
 // silent reports whether a connection ended without a word.
-func (r *Report) silent(err error) bool {
+func (r *Report) isSilentClose(err error) bool {
 	var network *net.OpError
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) || errors.As(err, &network) && network.Op != "local error"

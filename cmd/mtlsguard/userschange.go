@@ -10,7 +10,7 @@ import (
 )
 
 // put writes a changed file, if it loads and says what it should.
-func (f *usersFile) put(a *app, next []byte, before []certmap.Mapping, out change, meant func(added, removed []mapping) bool) error {
+func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, out usersChange, meant func(added, removed []mappingReport) bool) error {
 	after, err := f.read(next)
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func (f *usersFile) put(a *app, next []byte, before []certmap.Mapping, out chang
 		}
 	}
 	if a.json {
-		return a.emit(out)
+		return a.printJSON(out)
 	}
 	verb := map[bool]string{true: "", false: "would be "}[out.Written]
 	for _, m := range added {
@@ -40,9 +40,9 @@ func (f *usersFile) put(a *app, next []byte, before []certmap.Mapping, out chang
 }
 
 // difference are the mappings of b that a has not, wherever they stand.
-func difference(a, b []certmap.Mapping) []mapping {
+func difference(a, b []certmap.Mapping) []mappingReport {
 	key := func(m certmap.Mapping) string {
-		d := describe(m)
+		d := newMappingReport(m)
 		d.Line = 0
 		return fmt.Sprintf("%+v", d)
 	}
@@ -50,10 +50,10 @@ func difference(a, b []certmap.Mapping) []mapping {
 	for _, m := range a {
 		known[key(m)] = true
 	}
-	out := []mapping{}
+	out := []mappingReport{}
 	for _, m := range b {
 		if !known[key(m)] {
-			out = append(out, describe(m))
+			out = append(out, newMappingReport(m))
 		}
 	}
 	return out
