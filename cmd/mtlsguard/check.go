@@ -8,21 +8,21 @@ import (
 
 type checkCmd struct {
 	Addr   string `arg:"" name:"host:port" help:"The server."`
-	Path   string `arg:"" optional:"" default:"/" help:"What is asked for, with GET."`
-	Cacert string `placeholder:"FILE" help:"What the server's certificate must lead to. Default: the system's authorities."`
-	Name   string `name:"host-name" placeholder:"NAME" help:"What the server is called, if not HOST."`
+	Path   string `arg:"" optional:"" default:"/" help:"The path of the GET request."`
+	Cacert string `placeholder:"FILE" help:"The trust anchors for the server's certificate. Default: the system's."`
+	Name   string `name:"host-name" placeholder:"NAME" help:"The name in the server's certificate. Default: HOST."`
 	clientFlags
 }
 
 func (*checkCmd) Help() string {
-	return `Connects once, as a client with this certificate or with none, sends GET, and tells who refused whom: the server by an alert, the server by its answer, or this side because of the server's certificate.
+	return `Connects once, with this client certificate or with none, sends a GET request, and reports which side refused: the server by an alert, the server by its answer, or the client because of the server's certificate.
 
 Examples:
   mtlsguard check localhost:8443 --cacert server-ca.pem --cert alice.pem --key alice-key.pem
   mtlsguard check localhost:8443 /orders/7 --cacert server-ca.pem --cert alice.p12 --password-file password.txt
   mtlsguard check localhost:8443 --cacert server-ca.pem
 
-Exit status: 0 an answer below 400, 1 refused or no answer, 2 the question is wrong.`
+Exit status: 0 the answer is below 400, 1 either side refused or there is no answer, 2 an address, certificate or key is wrong.`
 }
 
 func (c *checkCmd) Run(a *app) error {

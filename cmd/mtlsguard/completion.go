@@ -17,15 +17,15 @@ func (*completionCmd) Help() string {
   mtlsguard completion zsh
   mtlsguard completion fish
 
-Where it goes:
+To install:
   bash: source <(mtlsguard completion bash), in ~/.bashrc
   zsh:  mtlsguard completion zsh >"${fpath[1]}/_mtlsguard"
   fish: mtlsguard completion fish >~/.config/fish/completions/mtlsguard.fish`
 }
 
 func (c *completionCmd) Run(a *app) error {
-	words := listCommands(a.model.Node, "")
-	script := map[string]func([]commandWords) string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[c.Shell](words)
+	commands := listCommands(a.model.Node, "")
+	script := map[string]func([]commandWords) string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[c.Shell](commands)
 	if a.json {
 		return a.printJSON(map[string]string{"shell": c.Shell, "script": script})
 	}
@@ -33,19 +33,21 @@ func (c *completionCmd) Run(a *app) error {
 	return nil
 }
 
-// place is a command, and what may follow it.
+// commandWords is a command with the words that may follow it.
 type commandWords struct {
-	path  string // "users add"; empty is mtlsguard itself
+	path  string // "users add"; "" is mtlsguard itself
 	verbs []candidate
 	flags []candidate
 }
 
+// candidate is a command, an argument or a flag to complete.
 type candidate struct {
 	text, help string
-	values     []string // of a flag
-	takes      bool     // a flag takes a value
+	values     []string // values of a flag
+	takes      bool     // whether a flag takes a value
 }
 
+// listCommands returns a command and all commands below it.
 func listCommands(n *kong.Node, path string) []commandWords {
 	p := commandWords{path: path}
 	for _, f := range n.AllFlags(true) {
@@ -88,7 +90,8 @@ func joinTexts(words ...[]candidate) string {
 	return strings.Join(out, " ")
 }
 
-// walk is a case for each step from one command to the next, in both shells' language.
+// walkCases returns a case for each step from a command to the next, in the syntax of bash
+// and zsh.
 func walkCases(places []commandWords) string {
 	var b strings.Builder
 	for _, p := range places {

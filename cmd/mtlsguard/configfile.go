@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"path/filepath"
 
 	"go.yaml.in/yaml/v3"
@@ -11,12 +12,13 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
-// site is where things stand in a configuration: for hints, and for verbs that change
-// a file. It is read leniently; what the file means is for mtlsguard.Open to say.
+// configFile holds the file names and line numbers of an mtlsguard.yaml, for hints and
+// for commands that edit files. Errors in the file are ignored: mtlsguard.Open reports
+// them.
 type configFile struct {
 	path          string
-	users, policy string       // resolved; empty where the file names none
-	ports         []configPort // where users come: the tunnels of reverse are one, too
+	users, policy string       // resolved paths, or ""
+	ports         []configPort // ports that serve users, and the tunnels of reverse
 }
 
 type configPort struct {
@@ -28,9 +30,10 @@ type configPort struct {
 	Methods      []string               `yaml:"methods"`
 	Registration yaml.Node              `yaml:"registration"`
 	Tunnel       struct{ Check string } `yaml:"tunnel"`
-	Clients      yaml.Node              `yaml:"clients"` // of reverse
+	Clients      yaml.Node              `yaml:"clients"` // key of reverse
+	file         string                 // the configuration
 	line         int
-	anchors      []string // resolved
+	anchors      []string // resolved paths
 	trustLine    int
 }
 
@@ -46,7 +49,7 @@ func readConfigFile(path string) (*configFile, error) {
 		Reverse yaml.Node   `yaml:"reverse"`
 	}
 	if err := strictyaml.Decode(path, data, &f); err != nil {
-		return nil, &configerror.Error{File: path, What: "this is no configuration: " + err.Error(), Hint: "name an mtlsguard.yaml"}
+		return nil, &configerror.Error{File: path, What: "this is not a configuration: " + err.Error(), Hint: "--config FILE with an mtlsguard.yaml"}
 	}
 	s := &configFile{path: path, users: resolvePath(path, f.Users), policy: resolvePath(path, f.Policy)}
 	nodes := f.Ports
@@ -55,29 +58,24 @@ func readConfigFile(path string) (*configFile, error) {
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		p := configPort{line: n.Line}
-		_ = n.Decode(&p) // what it cannot read, Open tells
+		p := configPort{file: path, line: n.Line}
+		_ = n.Decode(&p) // mtlsguard.Open reports errors
 		if !p.Registration.IsZero() || p.Tunnel.Check == "believed" {
-			continue // nobody is mapped there, and no rule counts
+			continue // such a port has neither mappings nor rules
 		}
 		if i == len(f.Ports) {
 			p.Trust = p.Clients
 			if p.Name == "" {
-				p.Name = "tunnel" // the default
+				p.Name = "tunnel" // the default of the key
 			}
 		}
-		var t struct{ Anchors []string }
-		_ = p.Trust.Decode(&t)
-		for _, a := range t.Anchors {
-			p.anchors = append(p.anchors, resolvePath(path, a))
-		}
-		p.trustLine = p.Trust.Line
+		p.setAnchors()
 		s.ports = append(s.ports, p)
 	}
 	return s, nil
 }
 
-// resolve resolves a name that stands in a file.
+// resolvePath returns the path of a name that is relative to the file that contains it.
 func resolvePath(file, name string) string {
 	if name == "" || filepath.IsAbs(name) {
 		return name
@@ -94,10 +92,47 @@ func (s *configFile) port(name string) configPort {
 	return configPort{Name: name}
 }
 
-// gatewaysOnly reports whether users come to the port through a gateway.
+// isForwarded reports whether the port reads forwarded certificates.
 func (p configPort) isForwarded() bool { return p.Forwarded.Kind != 0 }
 
-// topology is how the port's gateway writes; RFC 9440 where it has none.
+// forUsers returns the port with the trust that verifies forwarded certificates.
+func (p configPort) forUsers() configPort {
+	var f struct {
+		Trust yaml.Node `yaml:"trust"`
+	}
+	_ = p.Forwarded.Decode(&f) // mtlsguard.Open reports errors
+	p.Trust = f.Trust
+	p.setAnchors()
+	return p
+}
+
+// setAnchors reads the anchors of the port's trust.
+func (p *configPort) setAnchors() {
+	var t struct{ Anchors []string }
+	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
+	p.trustLine, p.anchors = p.Trust.Line, nil
+	for _, a := range t.Anchors {
+		p.anchors = append(p.anchors, resolvePath(p.file, a))
+	}
+}
+
+// readAnchors returns the certificates of the port's anchors.
+func (p configPort) readAnchors() []*x509.Certificate {
+	var out []*x509.Certificate
+	for _, name := range p.anchors {
+		entries, err := certfile.Read(name, certfile.Passwords{})
+		if err != nil {
+			continue // mtlsguard.Open reports the error
+		}
+		for _, e := range entries {
+			out = append(out, e.Chain...)
+		}
+	}
+	return out
+}
+
+// topology returns the header format of the port's gateway, or RFC 9440 if the port has
+// no gateway.
 func (p configPort) topology() (forwarded.Topology, error) {
 	if !p.isForwarded() {
 		return forwarded.RFC9440(), nil
@@ -120,7 +155,7 @@ func (s *configFile) portNames() []string {
 	return out
 }
 
-// beside writes a path as it should stand in a file: relative to it.
+// relativeTo returns a path as it is written into a file: relative to the file's folder.
 func relativeTo(file, name string) string {
 	abs, err := filepath.Abs(name)
 	if err != nil {

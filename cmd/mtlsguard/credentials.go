@@ -12,11 +12,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 )
 
-// password is how verbs get the password of a keystore: never from the command line,
-// where everybody on the machine could read it.
+// passwordFlags names the sources of a keystore's password. The command line is not one
+// of them: every user of the machine can read it.
 type passwordFlags struct {
-	PasswordFile    string `placeholder:"FILE" help:"Read the keystore's password from the first line of FILE, or - for standard input. Else it is the environment variable MTLSGUARD_PASSWORD."`
-	KeyPasswordFile string `placeholder:"FILE" help:"The same for a key in a Java keystore that has a password of its own."`
+	PasswordFile    string `placeholder:"FILE" help:"Read the keystore's password from the first line of FILE, or of standard input if FILE is -. Default: the environment variable MTLSGUARD_PASSWORD."`
+	KeyPasswordFile string `placeholder:"FILE" help:"The same for a key in a Java keystore that has its own password."`
 }
 
 func (p *passwordFlags) readPasswords(a *app) (out certfile.Passwords, err error) {
@@ -36,7 +36,7 @@ func firstLine(a *app, name string) (string, error) {
 	if name == "-" {
 		line, err := bufio.NewReader(io.LimitReader(a.stdin, 4096)).ReadString('\n')
 		if err != nil && err != io.EOF {
-			return "", usageError("the password cannot be read: "+err.Error(), "echo PASSWORD | mtlsguard … --password-file -")
+			return "", usageError("the password cannot be read from standard input: "+err.Error(), "echo PASSWORD | mtlsguard … --password-file -")
 		}
 		return strings.TrimRight(line, "\r\n"), nil
 	}
@@ -48,18 +48,18 @@ func firstLine(a *app, name string) (string, error) {
 	return strings.TrimRight(line, "\r"), nil
 }
 
-// client is the certificate that a verb shows a server.
+// clientFlags names the certificate that a command presents to a server.
 type clientFlags struct {
 	Cert string `placeholder:"FILE" help:"The client's certificate: PEM with its intermediates, PKCS#12 or JKS."`
-	Key  string `placeholder:"FILE" help:"The certificate's key in PEM, where the file of the certificate has none."`
+	Key  string `placeholder:"FILE" help:"The certificate's key in PEM, if the certificate's file has no key."`
 	passwordFlags
 }
 
-// pair reads the certificate with its key, or nil where none is given.
+// readPair reads the certificate and its key. It returns nil if there is no --cert.
 func (c *clientFlags) readPair(a *app) (*tls.Certificate, error) {
 	if c.Cert == "" {
 		if c.Key != "" {
-			return nil, usageError("--key without --cert", "--cert FILE with the certificate of the key")
+			return nil, usageError("--key needs --cert", "--cert FILE with the certificate of the key")
 		}
 		return nil, nil
 	}
@@ -82,7 +82,7 @@ func (c *clientFlags) readPair(a *app) (*tls.Certificate, error) {
 	case entry.Key == nil:
 		return nil, &configerror.Error{File: c.Cert, What: "there is no key in the file", Hint: "--key FILE with the key in PEM"}
 	case !certfile.KeyMatches(entry.Key, entry.Chain[0]):
-		return nil, &configerror.Error{File: c.Cert, What: "the key is not that of the first certificate", Hint: "the leaf stands first, its issuers after it"}
+		return nil, &configerror.Error{File: c.Cert, What: "the key does not belong to the first certificate", Hint: "put the leaf first in the file, and its issuers after it"}
 	}
 	out := &tls.Certificate{PrivateKey: entry.Key, Leaf: entry.Chain[0]}
 	for _, c := range entry.Chain {
@@ -95,7 +95,8 @@ func lockedKeyError(name string, e certfile.Entry) error {
 	return &configerror.Error{File: name, What: e.Locked.Error(), Hint: "--key-password-file FILE"}
 }
 
-// one reads the only entry of a file that is a client's: of several, the one with a key.
+// readClientEntry reads the client's entry of a file: the only one, or the only one with
+// a key.
 func readClientEntry(name string, p certfile.Passwords) (certfile.Entry, error) {
 	entries, err := certfile.Read(name, p)
 	if err != nil {
@@ -111,12 +112,13 @@ func readClientEntry(name string, p certfile.Passwords) (certfile.Entry, error) 
 		}
 	}
 	if len(out) != 1 {
-		return certfile.Entry{}, &configerror.Error{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + shellQuote(name) + " makes a file of each"}
+		return certfile.Entry{}, &configerror.Error{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + shellQuote(name) + " writes each into its own file"}
 	}
 	return out[0], nil
 }
 
-// roots reads what a server's certificate must lead to; nil is the system's.
+// readRoots reads the trust anchors for a server's certificate. It returns nil, the
+// system's anchors, if no file is named.
 func readRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil

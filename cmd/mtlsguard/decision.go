@@ -6,7 +6,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// stage is where it was decided.
+// decidingStage returns the step that decided the request.
 func decidingStage(x *mtlsguard.Explanation) string {
 	switch {
 	case x.Refused:
@@ -27,7 +27,8 @@ func decidingStage(x *mtlsguard.Explanation) string {
 	return "certificate"
 }
 
-// decided is the line that decided, "file:line", or nothing.
+// decidingLine returns the position ("file:line") and the text of the line that decided,
+// or nothing.
 func decidingLine(x *mtlsguard.Explanation) (position, text string) {
 	switch {
 	case x.Rule != "":

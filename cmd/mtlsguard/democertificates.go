@@ -14,17 +14,18 @@ import (
 	"time"
 )
 
-// demoLife is how long the certificates of a demo last: not so long that one is kept.
+// demoLife is the lifetime of a demo's certificates. It is short, so that none is kept in
+// use.
 const demoLife = 90 * 24 * time.Hour
 
-// authority is a CA of a demo. Only its certificate is written: nobody needs its key
-// again.
+// authority is a CA of a demo. Its key is not written, so no more certificates can be
+// issued.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// demoPKI makes the certificates of a demo, as files.
+// demoPKI returns the certificates and keys of a demo, by file name.
 func demoPKI(now time.Time) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	m := certificateMaker{files: files, now: now}
@@ -48,7 +49,7 @@ func demoPKI(now time.Time) (map[string][]byte, error) {
 	return files, m.err
 }
 
-// maker makes certificates until something fails.
+// certificateMaker issues certificates. It does nothing after the first error.
 type certificateMaker struct {
 	files map[string][]byte
 	now   time.Time
@@ -116,6 +117,6 @@ func (m *certificateMaker) sign(template *x509.Certificate, by *authority, key *
 
 func (m *certificateMaker) fail(err error) {
 	if err != nil && m.err == nil {
-		m.err = fmt.Errorf("the certificates of the demo cannot be made: %w", err)
+		m.err = fmt.Errorf("the certificates of the demo cannot be issued: %w", err)
 	}
 }

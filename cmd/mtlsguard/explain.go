@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard"
@@ -16,39 +17,40 @@ type explainCmd struct {
 	Config string `required:"" placeholder:"FILE" help:"The server's mtlsguard.yaml."`
 	Port   string `required:"" placeholder:"NAME" help:"The port, as the configuration names it."`
 	Method string `arg:"" help:"GET, POST, …"`
-	Path   string `arg:"" help:"The path, as it is sent."`
+	Path   string `arg:"" help:"The path as it is sent."`
 
-	Cert      string   `placeholder:"FILE" help:"What the client presents; without it, nobody."`
+	Cert      string   `placeholder:"FILE" help:"The client's certificate. Default: the client presents none."`
 	Key       string   `placeholder:"FILE" help:"The certificate's key, for --host."`
-	Host      string   `placeholder:"HOST:PORT" help:"Ask this running server too, and compare. Of methods it sends GET, HEAD and OPTIONS alone."`
-	Cacert    string   `placeholder:"FILE" help:"What the running server's certificate leads to; without it, it must be the one that the configuration names."`
-	Name      string   `name:"host-name" placeholder:"NAME" help:"The host that the request is for (SNI and Host). Default: one that the port serves."`
-	Header    []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Another header: what a gateway states."`
-	Forwarded string   `placeholder:"FILE" help:"The certificate that a gateway states, in the port's format; --cert is then the gateway's own."`
+	Host      string   `placeholder:"HOST:PORT" help:"Send the request to this running server too, and compare. Only GET, HEAD and OPTIONS are sent."`
+	Cacert    string   `placeholder:"FILE" help:"The trust anchors for the running server's certificate. Default: the certificate must be the one that the configuration names."`
+	Name      string   `name:"host-name" placeholder:"NAME" help:"The host name in SNI and Host. Default: a name that the port serves."`
+	Header    []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"A header of the request, for example one that a gateway sets."`
+	Forwarded string   `aliases:"stated" placeholder:"FILE" help:"The certificate that a gateway forwards, in the port's format. --cert is then the gateway's own."`
 	passwordFlags
 }
 
 func (*explainCmd) Help() string {
-	return `The answer is that of the running server: the same code, asked about a request that nobody sends. It goes through handshake, mapping and policy, and ends with what would change it.
+	return `Decides a request by the code of the server, without sending it. Shows the handshake, the mapping and the policy, and ends with changes that would alter the decision.
 
 Examples:
   mtlsguard explain --config mtlsguard.yaml --cert alice.pem --port internal GET /orders/7
   mtlsguard explain --config mtlsguard.yaml --port public GET /whoami
   mtlsguard explain --config mtlsguard.yaml --cert bob.pem --key bob-key.pem --port internal --host localhost:8443 GET /orders/7
 
-Exit status: 0 it is allowed, 1 it is refused, 2 the question is wrong.`
+Exit status: 0 the request is allowed, 1 it is refused or the running server decides differently, 2 the command line, the configuration or the certificate has an error.`
 }
 
-// asked is a question with all that belongs to its answer.
+// explainResult is a request, its explanation, and the settings that hints refer to.
 type explainResult struct {
-	request      mtlsguard.ExplainRequest
-	explanation  mtlsguard.Explanation
-	config       *configFile
-	certFile     string // the file, as the user named it
-	leaf         *x509.Certificate
-	verifier     *trust.Verifier // that judges who is calling; nil on a port without
-	requestsCert bool            // the port, for a certificate
-	live         *liveResult
+	request                 mtlsguard.ExplainRequest
+	explanation             mtlsguard.Explanation
+	config                  *configFile
+	certFile, forwardedFile string              // as on the command line
+	leaf                    *x509.Certificate   // of the connection
+	forwarded               []*x509.Certificate // the user's chain, with --forwarded
+	verifier                *trust.Verifier     // for the callers of the port; nil if the port has none
+	requestsCert            bool                // whether the port requests a certificate
+	live                    *liveResult
 }
 
 func (c *explainCmd) Run(a *app) error {
@@ -56,17 +58,13 @@ func (c *explainCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	s, err := readConfigFile(c.Config)
+	config, err := readConfigFile(c.Config)
 	if err != nil {
 		return err
 	}
-	q, entry, err := c.newRequest(a, s)
+	x, entry, err := c.newRequest(a, config)
 	if err != nil {
 		return err
-	}
-	x := &explainResult{request: q, config: s, certFile: c.Cert}
-	if len(q.Certificates) > 0 {
-		x.leaf = q.Certificates[0]
 	}
 	var pinned *x509.Certificate
 	for _, p := range server.Ports() {
@@ -78,7 +76,7 @@ func (c *explainCmd) Run(a *app) error {
 			pinned = own.Leaf
 		}
 	}
-	if x.explanation, err = server.Explain(a.ctx, q); err != nil {
+	if x.explanation, err = server.Explain(a.ctx, x.request); err != nil {
 		return err
 	}
 	if c.Host != "" {
@@ -94,46 +92,51 @@ func (c *explainCmd) Run(a *app) error {
 		x.print(a)
 	}
 	if !x.explanation.Allowed || x.live != nil && !x.live.Same {
-		return errNegative // also where the running server says otherwise
+		return errNegative // a different decision of the running server counts too
 	}
 	return nil
 }
 
-func (c *explainCmd) newRequest(a *app, s *configFile) (q mtlsguard.ExplainRequest, entry certfile.Entry, err error) {
-	q = mtlsguard.ExplainRequest{Port: c.Port, Method: c.Method, Path: c.Path, Host: c.Name, Header: http.Header{}}
+// newRequest returns the request of the command line, and the client's certificate with its
+// key.
+func (c *explainCmd) newRequest(a *app, config *configFile) (*explainResult, certfile.Entry, error) {
+	x := &explainResult{config: config, certFile: c.Cert, forwardedFile: c.Forwarded}
+	x.request = mtlsguard.ExplainRequest{Port: c.Port, Method: c.Method, Path: c.Path, Host: c.Name, Header: http.Header{}}
+	var entry certfile.Entry
 	password, err := c.readPasswords(a)
 	if err != nil {
-		return q, entry, err
+		return nil, entry, err
 	}
 	if c.Cert != "" {
 		if entry, err = readClientEntry(c.Cert, password); err != nil {
-			return q, entry, err
+			return nil, entry, err
 		}
-		q.Certificates = entry.Chain
+		x.request.Certificates, x.leaf = entry.Chain, entry.Chain[0]
 	}
 	if c.Key != "" {
 		if entry.Key, err = certfile.ReadKey(c.Key); err != nil {
-			return q, entry, err
+			return nil, entry, err
 		}
 	}
 	for _, h := range c.Header {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
-			return q, entry, usageError("--header is not NAME: VALUE", "--header 'Client-Cert: :MIIB…:'")
+			return nil, entry, usageError("--header: "+strconv.Quote(h)+" is not NAME: VALUE", "--header 'Client-Cert: :MIIB…:'")
 		}
 		name = strings.TrimSpace(name)
-		q.Header[name] = append(q.Header[name], strings.TrimSpace(value))
+		x.request.Header[name] = append(x.request.Header[name], strings.TrimSpace(value))
 	}
 	if c.Forwarded != "" {
-		stated, err := readClientEntry(c.Forwarded, password)
+		user, err := readClientEntry(c.Forwarded, password)
 		if err != nil {
-			return q, entry, err
+			return nil, entry, err
 		}
-		topology, err := s.port(c.Port).topology()
+		topology, err := config.port(c.Port).topology()
 		if err != nil {
-			return q, entry, err
+			return nil, entry, err
 		}
-		topology.Write(q.Header, stated.Chain)
+		x.forwarded = user.Chain
+		topology.Write(x.request.Header, user.Chain)
 	}
-	return q, entry, nil
+	return x, entry, nil
 }

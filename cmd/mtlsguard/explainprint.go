@@ -11,26 +11,26 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// verdict is the first line of an answer.
+// headline returns the first line of the output.
 func (x *explainResult) headline() string {
 	o := &x.explanation
-	what := fmt.Sprintf("%s %s on port %s", escape.Printable(o.Method, 0), escape.Printable(o.Path, 0), o.Port)
+	request := fmt.Sprintf("%s %s on port %s", escape.Printable(o.Method, 0), escape.Printable(o.Path, 0), o.Port)
 	switch {
 	case o.Allowed:
-		return fmt.Sprintf("allowed: %s, as user %s", what, o.Identity.User)
+		return fmt.Sprintf("allowed: %s, as user %s", request, o.Identity.User)
 	case o.Refused:
-		return fmt.Sprintf("refused in the handshake, %s: %s", o.Reason, what)
+		return fmt.Sprintf("refused in the handshake, %s: %s", o.Reason, request)
 	case o.Unread:
-		return fmt.Sprintf("refused, %d before the guard: %s", o.Status, what)
+		return fmt.Sprintf("refused, %d before the guard: %s", o.Status, request)
 	}
-	who := ""
+	user := ""
 	if o.Identity != nil {
-		who = ", as user " + o.Identity.User
+		user = ", as user " + o.Identity.User
 	}
-	return fmt.Sprintf("refused, %d %s: %s%s", o.Status, o.Reason, what, who)
+	return fmt.Sprintf("refused, %d %s: %s%s", o.Status, o.Reason, request, user)
 }
 
-// print is the answer for people. What decided comes first, what would change it last.
+// print writes the explanation as text: the line that decided first, the hints last.
 func (x *explainResult) print(a *app) {
 	o := &x.explanation
 	a.printf("%s\n", x.headline())
@@ -46,7 +46,7 @@ func (x *explainResult) print(a *app) {
 		a.printf("mapping\n")
 		a.printTable("  ", mappingRows(o.Mapping))
 	} else if o.Identity == nil && !o.Refused {
-		a.printf("mapping\n  not asked\n")
+		a.printf("mapping\n  not reached\n")
 	}
 	if id := o.Identity; id != nil {
 		a.printf("user\n  %s, by %s, in %s\n", id.User, describeVia(id), strings.Join(id.Groups, ", "))
@@ -56,14 +56,14 @@ func (x *explainResult) print(a *app) {
 		a.printTable("  ", policyRows(o.Policy))
 	}
 	if x.live != nil {
-		verdict := "the same"
+		comparison := "the same"
 		switch {
 		case !x.live.Same:
-			verdict = "NOT the same"
+			comparison = "NOT the same"
 		case !x.live.Sent:
-			verdict = "the same, as far as the handshake goes: no request was sent"
+			comparison = "the same in the handshake; no request was sent"
 		}
-		a.printf("server %s\n  %s\n  %s\n", x.live.Addr, x.live.describe(), verdict)
+		a.printf("server %s\n  %s\n  %s\n", x.live.Addr, x.live.describe(), comparison)
 	}
 	if hints := x.hints(); len(hints) > 0 {
 		a.printf("\n")
@@ -73,6 +73,7 @@ func (x *explainResult) print(a *app) {
 	}
 }
 
+// describeVia returns how the user was identified.
 func describeVia(id *identity.Identity) string {
 	switch {
 	case id.MappingID != "":
@@ -83,6 +84,7 @@ func describeVia(id *identity.Identity) string {
 	return "unmapped (" + string(id.Via) + ")"
 }
 
+// handshakeRows returns the certificates, and how they were verified.
 func (x *explainResult) handshakeRows() [][]string {
 	o := &x.explanation
 	var rows [][]string
@@ -94,7 +96,7 @@ func (x *explainResult) handshakeRows() [][]string {
 			[]string{"", "fingerprint " + trust.FingerprintOf(x.leaf).String()},
 			[]string{"", formatTime(x.leaf.NotBefore) + " to " + formatTime(x.leaf.NotAfter)})
 		if n := len(x.request.Certificates) - 1; n > 0 {
-			rows = append(rows, []string{"", "with " + plural(n, "certificate more", "certificates more")})
+			rows = append(rows, []string{"", "and " + plural(n, "more certificate", "more certificates")})
 		}
 	}
 	switch {
@@ -106,18 +108,19 @@ func (x *explainResult) handshakeRows() [][]string {
 			}
 		}
 	case !o.Gateway.IsZero():
-		rows = append(rows, []string{"gateway", "believed until " + formatTime(o.Gateway.Until())})
+		rows = append(rows, []string{"gateway", "verified until " + formatTime(o.Gateway.Until())})
 		if !o.Verified.IsZero() {
-			rows = append(rows, []string{"stated", formatSubject(o.Verified.Leaf()) + ", believed until " + formatTime(o.Verified.Until())})
+			rows = append(rows, []string{"forwarded", formatSubject(o.Verified.Leaf()) + ", verified until " + formatTime(o.Verified.Until())})
 		}
 	case !o.Verified.IsZero():
-		rows = append(rows, []string{"believed", "until " + formatTime(o.Verified.Until()) + ", by anchor " + escape.Printable(o.Verified.Anchor().Subject.String(), 0)})
+		rows = append(rows, []string{"verified", "until " + formatTime(o.Verified.Until()) + ", by anchor " + escape.Printable(o.Verified.Anchor().Subject.String(), 0)})
 	case x.leaf != nil && !x.requestsCert:
-		rows = append(rows, []string{"not seen", "the port asks for no certificate"})
+		rows = append(rows, []string{"not sent", "the port does not request a certificate"})
 	}
 	return rows
 }
 
+// mappingRows returns the mappings that match or nearly match.
 func mappingRows(steps []certmap.Step) [][]string {
 	var rows [][]string
 	differs := 0
@@ -139,14 +142,16 @@ func mappingRows(steps []certmap.Step) [][]string {
 		rows = append(rows, []string{"differs", plural(differs, "mapping", "mappings")})
 	}
 	if len(rows) == 0 {
-		rows = append(rows, []string{"there is no mapping"})
+		rows = append(rows, []string{"no mappings"})
 	}
 	return rows
 }
 
-// mostRules is how many rules that do not match are shown: those that miss least.
+// maxMissedRules bounds the rules shown that do not match. Those with the fewest
+// differences come first.
 const maxMissedRules = 5
 
+// policyRows returns the rules that match, and the nearest ones that do not.
 func policyRows(e *policy.Explanation) [][]string {
 	var rows [][]string
 	shown, left := 0, e.Omitted
@@ -175,10 +180,10 @@ func policyRows(e *policy.Explanation) [][]string {
 		rows = append(rows, []string{"misses", l.Position, escape.Printable(l.Text, 0)}, []string{"", "", strings.Join(misses, "; ")})
 	}
 	if left > 0 {
-		rows = append(rows, []string{"misses", plural(left, "rule more", "rules more")})
+		rows = append(rows, []string{"misses", plural(left, "more rule", "more rules")})
 	}
 	if len(rows) == 0 {
-		rows = append(rows, []string{"no rule is for this user or their groups"})
+		rows = append(rows, []string{"no rule names this user or its groups"})
 	}
 	return rows
 }

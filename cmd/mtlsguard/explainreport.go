@@ -14,20 +14,20 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// explained is what explain --json prints. Its fields are promised.
+// explainReport is the JSON of explain.
 type explainReport struct {
 	Allowed       bool                `json:"allowed"`
-	Stage         string              `json:"stage"`            // handshake, http, request, gateway, certificate, mapping or policy: where it was decided
-	Status        int                 `json:"status,omitempty"` // of the answer to a refusal; none in the handshake
+	Stage         string              `json:"stage"`            // the step that decided: handshake, http, request, gateway, certificate, mapping or policy
+	Status        int                 `json:"status,omitempty"` // of a refusal; absent in the handshake
 	Reason        reason.Reason       `json:"reason,omitempty"`
 	Detail        string              `json:"detail,omitempty"`
 	Decided       string              `json:"decided_by,omitempty"` // file:line
-	Line          string              `json:"line,omitempty"`       // what stands there
+	Line          string              `json:"line,omitempty"`       // the text of that line
 	Port          string              `json:"port"`
 	Method        string              `json:"method"`
-	Path          string              `json:"path"` // as it is authorised
+	Path          string              `json:"path"` // as it is authorized
 	Cert          *certificateReport  `json:"certificate,omitempty"`
-	VerifiedUntil string              `json:"believed_until,omitempty"`
+	VerifiedUntil string              `json:"verified_until,omitempty"`
 	User          string              `json:"user,omitempty"`
 	Groups        []string            `json:"groups,omitempty"`
 	Via           identity.Via        `json:"via,omitempty"`
@@ -60,7 +60,7 @@ type certificateReport struct {
 
 type liveReport struct {
 	Addr   string        `json:"addr"`
-	Result string        `json:"says"`
+	Result string        `json:"result"`
 	Status int           `json:"status,omitempty"`
 	Reason reason.Reason `json:"reason,omitempty"`
 	Sent   bool          `json:"request_sent"`
@@ -105,8 +105,8 @@ func newCertificateReport(c *x509.Certificate) *certificateReport {
 	}
 }
 
-// subjectText is a subject as users.yaml writes it, or as it prints where no mapping
-// could hold it.
+// formatSubject returns a subject as users.yaml writes it. A subject that no mapping can
+// name is escaped.
 func formatSubject(c *x509.Certificate) string {
 	if n, err := certmap.SubjectOf(c); err == nil {
 		return n.String()
@@ -131,5 +131,3 @@ func stepPosition(s certmap.Step) string {
 	}
 	return fmt.Sprintf("%s:%d", s.File, s.Line)
 }
-
-// item is a certificate as RFC 9440 writes it.

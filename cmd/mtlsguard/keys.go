@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
@@ -21,31 +22,31 @@ import (
 )
 
 type keysCmd struct {
-	Import keysImportCmd `cmd:"" help:"Make PEM files, or mappings, of keystores and certificates."`
+	Import keysImportCmd `cmd:"" help:"Convert keystores and certificates to PEM files or mappings."`
 }
 
 type keysImportCmd struct {
-	Files    []string `arg:"" name:"file" help:"PKCS#12, JKS, PEM or DER."`
+	Files    []string `arg:"" name:"file" help:"Files in PKCS#12, JKS, PEM or DER."`
 	Out      string   `required:"" xor:"how" placeholder:"FOLDER" help:"Write each entry as NAME.pem, and its key as NAME-key.pem. Nothing is overwritten."`
 	Mappings bool     `required:"" xor:"how" help:"Print a users.yaml with a mapping for each certificate."`
-	By       string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"What of the certificates the mappings name: ${enum}."`
-	Issuer   string   `placeholder:"FILE" help:"The issuer in the mappings, from serial on."`
-	UserFrom string   `default:"cn" enum:"cn,alias" help:"The user of a mapping: the certificate's common name, or the entry's alias (of a file, its name)."`
+	By       string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"The kind of the mappings: ${enum}."`
+	Issuer   string   `placeholder:"FILE" help:"The issuer of the mappings, for every kind but fingerprint and spki."`
+	UserFrom string   `default:"cn" enum:"cn,alias" help:"The source of the user's name: the certificate's common name, or the entry's alias (the file's name, if it is not a Java keystore)."`
 	passwordFlags
 }
 
 func (*keysImportCmd) Help() string {
-	return `A Java keystore has an entry for each alias, PKCS#12 one key with its chain, or certificates alone. Keys are written unencrypted, for their owner alone to read.
+	return `Writes each entry of a Java keystore, or the key and chain of a PKCS#12 file, as PEM; or prints a mapping for each certificate. Keys are written unencrypted, readable by their owner only.
 
 Examples:
   mtlsguard keys import partner.jks --password-file password.txt --out imported
   mtlsguard keys import alice.p12 --password-file password.txt --out imported
   mtlsguard keys import alice.pem bob.pem --mappings
 
-Exit status: 0 it is done, 2 it is not.`
+Exit status: 0 the files are written or the mappings printed, 2 nothing was imported.`
 }
 
-// imported is one of what keys import --out --json prints, a list.
+// importedEntry is an element of the JSON of keys import --out.
 type importedEntry struct {
 	Alias       string             `json:"alias"`
 	Certificate *certificateReport `json:"certificate"`
@@ -58,22 +59,22 @@ func (c *keysImportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	var wrong errorlist.List
+	var errs errorlist.List
 	var entries []certfile.Entry
 	for _, name := range c.Files {
 		found, err := certfile.Read(name, password)
-		wrong.Merge(err, configerror.Error{File: name})
+		errs.Merge(err, configerror.Error{File: name})
 		entries = append(entries, found...)
 	}
-	if err := wrong.Err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if e.Locked != nil && !c.Mappings {
-			wrong.Merge(lockedKeyError("", e), configerror.Error{})
+			errs.Merge(lockedKeyError("", e), configerror.Error{})
 		}
 	}
-	if err := wrong.Err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return err
 	}
 	if c.Mappings {
@@ -82,15 +83,14 @@ func (c *keysImportCmd) Run(a *app) error {
 	return c.write(a, entries)
 }
 
-// write makes the files, or none: a name that is taken is found before the first is
-// written.
+// write writes the files. If one of the names is taken, it writes none.
 func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 	if err := os.MkdirAll(c.Out, 0o700); err != nil {
-		return usageError("the folder "+c.Out+" cannot be made", "--out FOLDER that you may write")
+		return usageError("--out: the folder "+strconv.Quote(c.Out)+" cannot be created", "name a folder in which you may write")
 	}
 	out := []importedEntry{}
 	taken := map[string]bool{}
-	var wrong errorlist.List
+	var errs errorlist.List
 	for _, e := range entries {
 		base := safeFileName(e.Alias)
 		for n := 2; taken[base]; n++ {
@@ -103,12 +103,12 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		}
 		for _, name := range []string{im.File, im.Key} {
 			if _, err := os.Lstat(name); name != "" && !errors.Is(err, fs.ErrNotExist) {
-				wrong.Add(configerror.Error{File: name, What: "the file is there already", Hint: "--out another folder, or move it away"})
+				errs.Add(configerror.Error{File: name, What: "the file exists already", Hint: "--out another folder, or move the file"})
 			}
 		}
 		out = append(out, im)
 	}
-	if err := wrong.Err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return err
 	}
 	for i, e := range entries {
@@ -124,7 +124,7 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		}
 		der, err := x509.MarshalPKCS8PrivateKey(e.Key)
 		if err != nil {
-			return usageError("the key of "+e.Alias+" cannot be written", "RSA, ECDSA or Ed25519")
+			return usageError("the key of entry "+strconv.Quote(e.Alias)+" cannot be written as PKCS#8", "supported keys are RSA, ECDSA and Ed25519")
 		}
 		if err := writeNewFile(out[i].Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 			return err
@@ -137,13 +137,14 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 	for _, im := range out {
 		rows = append(rows, []string{im.File, im.Certificate.Subject, "until " + im.Certificate.NotAfter})
 		if im.Key != "" {
-			rows = append(rows, []string{im.Key, "its key, not encrypted"})
+			rows = append(rows, []string{im.Key, "its key, unencrypted"})
 		}
 	}
 	a.printTable("", rows)
 	return nil
 }
 
+// writeNewFile writes a file that must not exist.
 func writeNewFile(name string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err == nil {
@@ -151,12 +152,12 @@ func writeNewFile(name string, data []byte, mode os.FileMode) error {
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return &configerror.Error{File: name, What: "the file was not written: " + err.Error(), Hint: "--out FOLDER that you may write"}
+		return &configerror.Error{File: name, What: "the file cannot be written: " + err.Error(), Hint: "name a folder in which you may write"}
 	}
 	return nil
 }
 
-// fileName makes a name of an alias that means nothing to a file system.
+// safeFileName returns an alias without the characters that a file system could interpret.
 func safeFileName(alias string) string {
 	out := strings.Map(func(r rune) rune {
 		switch {
@@ -171,18 +172,19 @@ func safeFileName(alias string) string {
 	return out[:min(len(out), 100)]
 }
 
-// proposed is one of what keys import --mappings --json prints, a list.
+// proposedMapping is an element of the JSON of keys import --mappings.
 type proposedMapping struct {
 	Alias string `json:"alias"`
 	User  string `json:"user,omitempty"`
-	Line  string `json:"line,omitempty"` // as it stands in users.yaml
-	Why   string `json:"why,omitempty"`  // there is none
+	Line  string `json:"line,omitempty"` // as users.yaml writes it
+	Why   string `json:"why,omitempty"`  // why there is no mapping
 }
 
-// mappings prints mappings that load as they are. What cannot be mapped is a comment.
+// printMappings prints a users.yaml that loads. A certificate without a mapping becomes a
+// comment.
 func (c *keysImportCmd) printMappings(a *app, entries []certfile.Entry) error {
 	if needsIssuer(c.By) && c.Issuer == "" {
-		return usageError("mappings by "+c.By+" need an issuer: without it, any authority could make these users", "--issuer FILE")
+		return usageError("--by "+c.By+" needs an issuer: otherwise every trusted authority could issue certificates for these users", "--issuer FILE")
 	}
 	out := []proposedMapping{}
 	var known []certmap.Mapping
@@ -190,7 +192,7 @@ func (c *keysImportCmd) printMappings(a *app, entries []certfile.Entry) error {
 	for _, e := range entries {
 		for i, leaf := range e.Chain {
 			if (e.Key != nil || e.Locked != nil) && i > 0 || seen[trust.FingerprintOf(leaf)] {
-				continue // the rest of a chain is nobody's
+				continue // only the leaf of a chain identifies a user
 			}
 			seen[trust.FingerprintOf(leaf)] = true
 			p := c.proposeMapping(e.Alias, leaf, known)
@@ -218,10 +220,11 @@ func (c *keysImportCmd) printMappings(a *app, entries []certfile.Entry) error {
 	return nil
 }
 
+// proposeMapping returns the mapping of a leaf, or the reason why there is none.
 func (c *keysImportCmd) proposeMapping(alias string, leaf *x509.Certificate, known []certmap.Mapping) proposedMapping {
 	p := proposedMapping{Alias: alias}
 	if leaf.IsCA {
-		p.Why = "an authority is no user: " + formatSubject(leaf)
+		p.Why = "the certificate of an authority: " + formatSubject(leaf)
 		return p
 	}
 	if p.User = userFromCommonName(leaf); c.UserFrom == "alias" {
@@ -230,7 +233,7 @@ func (c *keysImportCmd) proposeMapping(alias string, leaf *x509.Certificate, kno
 	all, why := kindValues(leaf, c.By)
 	switch {
 	case !username.IsUser(p.User):
-		p.User, p.Why = "", "no user name in it: "+formatSubject(leaf)
+		p.User, p.Why = "", "the certificate has no user name: "+formatSubject(leaf)
 	case why != "":
 		p.Why = why
 	case len(all) != 1:

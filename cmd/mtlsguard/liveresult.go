@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard"
@@ -14,15 +15,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/probe"
 )
 
-// live is what a running server says to the same.
+// liveResult is the answer of a running server to the explained request.
 type liveResult struct {
 	Addr   string
 	Report *probe.Report
-	Sent   bool // a request
-	Same   bool
+	Sent   bool // whether a request was sent
+	Same   bool // whether the server decided as explained
 }
 
-// ask asks a running server. A request that may change something is not sent.
+// compareWithServer connects to the running server, and compares its decision with the
+// explanation. Only GET, HEAD and OPTIONS requests are sent: others could change data.
 func (c *explainCmd) compareWithServer(ctx context.Context, entry certfile.Entry, pinned *x509.Certificate, x *mtlsguard.Explanation) (*liveResult, error) {
 	if err := validateAddr(c.Host); err != nil {
 		return nil, err
@@ -34,7 +36,7 @@ func (c *explainCmd) compareWithServer(ctx context.Context, entry certfile.Entry
 	}
 	if len(entry.Chain) > 0 {
 		if entry.Key == nil || !certfile.KeyMatches(entry.Key, entry.Chain[0]) {
-			return nil, usageError("--host with --cert needs the key of the certificate", "--key FILE, or a file that holds both")
+			return nil, usageError("--host with --cert needs the key of the certificate", "--key FILE, or --cert with a file that holds both")
 		}
 		config.Certificate = &tls.Certificate{PrivateKey: entry.Key, Leaf: entry.Chain[0]}
 		for _, cert := range entry.Chain {
@@ -50,7 +52,7 @@ func (c *explainCmd) compareWithServer(ctx context.Context, entry certfile.Entry
 	}
 	r := probe.Run(ctx, config)
 	if c.Cacert == "" && pinned != nil && len(r.Chain) > 0 && !r.Chain[0].Equal(pinned) {
-		return nil, usageError("the server at "+c.Host+" has another certificate than the configuration names", "is it the right server? --cacert FILE compares all the same")
+		return nil, usageError("the server at "+c.Host+" presents a different certificate than the configuration names", "check the address; --cacert FILE compares anyway")
 	}
 	l := &liveResult{Addr: c.Host, Report: r, Sent: sent}
 	switch {
@@ -69,25 +71,23 @@ func (c *explainCmd) compareWithServer(ctx context.Context, entry certfile.Entry
 
 func validateAddr(addr string) error {
 	if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
-		return usageError(addrWrong(addr), "HOST:PORT, say localhost:8443")
+		return usageError(strconv.Quote(addr)+" is not HOST:PORT", "for example localhost:8443")
 	}
 	return nil
 }
-
-func addrWrong(addr string) string { return "\"" + addr + "\" is not HOST:PORT" }
 
 func validateTarget(path string) error {
 	if path == "" || strings.ContainsAny(path, " \t\r\n") {
-		return usageError("the path has blanks, or nothing in it", "a path as it is sent: /a%20b")
+		return usageError(strconv.Quote(path)+" is not a path", "a path as it is sent, with escapes: /a%20b")
 	}
 	return nil
 }
 
-// says is what a running server said to what was explained.
+// describe returns the server's decision in one line.
 func (l *liveResult) describe() string {
-	what, because := describeProbe(l.Report)
-	if because != "" {
-		what += ": " + because
+	result, detail := describeProbe(l.Report)
+	if detail != "" {
+		result += ": " + detail
 	}
-	return what
+	return result
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// kinds are those of users.yaml that name something in one certificate.
+// kinds are the kinds of mappings, in the order in which they are tried.
 var kinds = []string{"fingerprint", "spki", "serial", "uri", "dns", "email", "subject"}
 
-// needsIssuer reports whether a mapping of a kind must say under which authority.
+// needsIssuer reports whether a mapping of a kind must name an issuer.
 func needsIssuer(kind string) bool { return kind != "fingerprint" && kind != "spki" }
 
-// values are what a certificate has of a kind, or why it has nothing to map by.
+// kindValues returns the values of a kind in a certificate, or why no mapping can name one.
 func kindValues(c *x509.Certificate, kind string) ([]string, string) {
 	switch kind {
 	case "fingerprint":
@@ -36,7 +36,7 @@ func kindValues(c *x509.Certificate, kind string) ([]string, string) {
 		return []string{n.String()}, ""
 	case "uri":
 		if all := alternativeNames(c, 6); len(all) > 1 {
-			return all, "a certificate with more than one URI has none to map by"
+			return all, "a certificate with more than one URI matches no mapping by uri"
 		}
 		return alternativeNames(c, 6), ""
 	case "dns":
@@ -47,7 +47,8 @@ func kindValues(c *x509.Certificate, kind string) ([]string, string) {
 	return nil, ""
 }
 
-// names are the alternative names of a kind, byte for byte (RFC 5280 section 4.2.1.6).
+// alternativeNames returns the alternative names with a tag, byte for byte (RFC 5280
+// section 4.2.1.6).
 func alternativeNames(c *x509.Certificate, tag int) []string {
 	var out []string
 	for _, e := range c.Extensions {
@@ -72,7 +73,7 @@ func alternativeNames(c *x509.Certificate, tag int) []string {
 	return out
 }
 
-// mappingOf is a mapping as it stands in a file.
+// mappingFields returns a mapping as the file of users writes it.
 func mappingFields(id, user, kind, value, issuer string) []usersfile.Field {
 	out := []usersfile.Field{{Key: "id", Text: id}, {Key: "user", Text: user}, {Key: kind, Text: value}}
 	if issuer != "" {
@@ -81,7 +82,8 @@ func mappingFields(id, user, kind, value, issuer string) []usersfile.Field {
 	return out
 }
 
-// mappings are all that a certificate can be mapped by. The user is a guess.
+// mappingCandidates returns every mapping that matches a certificate. The user is its common
+// name, or NAME.
 func mappingCandidates(c *x509.Certificate) []mappingCandidate {
 	user := userFromCommonName(c)
 	if user == "" {
@@ -115,10 +117,11 @@ func mappingCandidates(c *x509.Certificate) []mappingCandidate {
 	return out
 }
 
-// maxNames is how many values of one kind are shown.
+// maxNames bounds the values shown of one kind.
 const maxNames = 10
 
-// refused asks the table itself why a value cannot be mapped by.
+// checkMappable returns why no mapping can name a value, or "". It loads such a mapping to
+// find out.
 func checkMappable(kind, value string) string {
 	line := usersfile.Format("users.jsonl", mappingFields("x", "x", kind, value, map[bool]string{true: "x"}[needsIssuer(kind)]))
 	_, err := certmap.Read("users.jsonl", []byte(line), func(string) (trust.Digest, error) { return trust.Digest{1}, nil })
@@ -128,7 +131,7 @@ func checkMappable(kind, value string) string {
 	return ""
 }
 
-// userOf is the common name, where it can be a user's.
+// userFromCommonName returns the common name if it is a valid user name, or "".
 func userFromCommonName(c *x509.Certificate) string {
 	if cn := c.Subject.CommonName; username.IsUser(cn) {
 		return cn

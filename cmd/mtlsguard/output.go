@@ -13,26 +13,26 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
-// errNo is a result that is no: it has been printed, and the status is 1.
-var errNegative = errors.New("no")
+// errNegative makes the exit status 1. The result has already been printed.
+var errNegative = errors.New("negative result")
 
-// mistaken makes a mistake of what somebody asked for.
+// usageError returns an error about the command line.
 func usageError(what, hint string) error { return &configerror.Error{What: what, Hint: hint} }
 
-// complain writes every mistake as a line "error:" and a line "hint:". Where a mistake
-// has no hint, the given one stands in.
+// printErrors writes each error as a line "error:" and a line "hint:". The given hint
+// is used for errors that have none.
 func printErrors(w io.Writer, err error, hint string) {
-	mistakes := configerror.All(err)
-	if len(mistakes) == 0 {
-		mistakes = []*configerror.Error{{What: err.Error()}}
+	all := configerror.All(err)
+	if len(all) == 0 {
+		all = []*configerror.Error{{What: err.Error()}}
 	}
-	for _, m := range mistakes {
-		what := m.What
-		if place := m.Position(); place != "" {
-			what = place + ": " + what
+	for _, e := range all {
+		what := e.What
+		if position := e.Position(); position != "" {
+			what = position + ": " + what
 		}
 		fmt.Fprintln(w, "error: "+escape.Printable(what, 0))
-		if h := m.Hint; h != "" || hint != "" {
+		if h := e.Hint; h != "" || hint != "" {
 			if h == "" {
 				h = hint
 			}
@@ -41,7 +41,7 @@ func printErrors(w io.Writer, err error, hint string) {
 	}
 }
 
-// emit prints a result as JSON.
+// printJSON writes a result to standard output as JSON.
 func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetEscapeHTML(false)
@@ -49,10 +49,10 @@ func (a *app) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// printf prints a line or more of a result.
+// printf writes a part of a result to standard output.
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
 
-// table prints rows with their columns aligned.
+// printTable writes rows with aligned columns.
 func (a *app) printTable(indent string, rows [][]string) {
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 	for _, r := range rows {
@@ -61,7 +61,7 @@ func (a *app) printTable(indent string, rows [][]string) {
 	w.Flush()
 }
 
-// verb takes the names of arguments out of what kong calls a command.
+// commandName returns a kong command without the names of its arguments.
 func commandName(command string) string {
 	var words []string
 	for _, w := range strings.Fields(command) {
@@ -72,7 +72,7 @@ func commandName(command string) string {
 	return strings.Join(words, " ")
 }
 
-// shell quotes a word for a shell where it needs it.
+// shellQuote quotes a word for a shell if that is needed.
 func shellQuote(word string) string {
 	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@,+%=") == "" {
 		return word
@@ -80,6 +80,7 @@ func shellQuote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
+// plural returns a number with the noun in the singular or plural.
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

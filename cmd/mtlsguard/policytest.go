@@ -12,26 +12,26 @@ import (
 )
 
 type policyCmd struct {
-	Test policyTestCmd `cmd:"" help:"Compare a policy with a table of expected decisions."`
+	Test policyTestCmd `cmd:"" help:"Compare the decisions of a policy with a table."`
 }
 
 type policyTestCmd struct {
 	File   string `arg:"" help:"The table."`
-	Config string `required:"" xor:"of" placeholder:"FILE" help:"The server's mtlsguard.yaml, which names the policy, the ports and further methods."`
-	Policy string `required:"" xor:"of" placeholder:"FILE" help:"policy.csv itself; ports are not checked then, and * in a row is a port of no name."`
+	Config string `required:"" xor:"of" placeholder:"FILE" help:"The server's mtlsguard.yaml, which names the policy, the ports and additional methods."`
+	Policy string `required:"" xor:"of" placeholder:"FILE" help:"The policy.csv itself. Port names are then not checked, and the port * has no name."`
 }
 
 func (*policyTestCmd) Help() string {
-	return `A row is: user port method path allow|deny|denied|no-rule. Blanks part the fields, # begins a comment, the port * is every port. deny is any refusal, denied one by a rule, no-rule one by none. The user is Default for nobody in particular.
+	return `A row is: user port method path allow|deny|denied|no-rule. Blanks separate the fields, # begins a comment, the port * is every port. deny is any refusal, denied a refusal by a rule, no-rule a refusal because no rule matches. The user Default is an anonymous caller.
 
 Examples:
   mtlsguard policy test expected.txt --config mtlsguard.yaml
   mtlsguard policy test expected.txt --policy policy.csv
 
-Exit status: 0 every row is met, 1 one is not, 2 table or policy does not load.`
+Exit status: 0 every decision is as expected, 1 one differs, 2 the table or the policy does not load.`
 }
 
-// tested is what policy test --json prints.
+// policyTestReport is the JSON of policy test.
 type policyTestReport struct {
 	File   string      `json:"file"`
 	Rows   int         `json:"rows"`
@@ -47,7 +47,7 @@ type failedRow struct {
 	Want     string `json:"want"`
 	Got      string `json:"got"` // allow, denied or no-rule
 	Rule     string `json:"rule,omitempty"`
-	Text     string `json:"text,omitempty"` // of the rule
+	Text     string `json:"text,omitempty"` // text of the rule
 	Sentence string `json:"sentence"`
 }
 
@@ -94,6 +94,7 @@ func (c *policyTestCmd) Run(a *app) error {
 	return err
 }
 
+// newFailedRow returns a row whose decision is not the expected one.
 func newFailedRow(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
 	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule, Sentence: x.Sentence}
 	if !d.Allowed {
@@ -119,7 +120,7 @@ func (t *policyTestReport) print(a *app) {
 	a.printf("%s, %d failed\n", plural(t.Rows, "decision", "decisions"), len(t.Failed))
 }
 
-// engine is the policy to test, and the ports that there are.
+// loadEngine loads the policy, and returns the ports of the configuration.
 func (c *policyTestCmd) loadEngine(a *app) (*policy.Engine, []string, error) {
 	name := c.Policy
 	var options []policy.Option

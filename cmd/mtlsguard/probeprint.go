@@ -8,12 +8,12 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/probe"
 )
 
-// printProbe is the report for people.
+// printProbe writes the report as text.
 func printProbe(a *app, r *probe.Report, pair *tls.Certificate) {
-	what, because := describeProbe(r)
-	a.printf("%s\n", what)
-	if because != "" {
-		a.printf("because %s\n", because)
+	result, detail := describeProbe(r)
+	a.printf("%s\n", result)
+	if detail != "" {
+		a.printf("because %s\n", detail)
 	}
 	a.printf("\n")
 	a.printTable("", probeRows(r, pair))
@@ -33,14 +33,14 @@ func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
 	if len(r.Chain) > 0 {
 		rows = append(rows, []string{"", formatSubject(r.Chain[0]) + ", issued by " + formatIssuer(r.Chain[0])}, []string{"", "until " + formatTime(r.Chain[0].NotAfter)})
 		if r.UntrustedErr != nil {
-			rows = append(rows, []string{"", "not believed: " + escape.Printable(r.UntrustedErr.Error(), 0)})
+			rows = append(rows, []string{"", "not trusted: " + escape.Printable(r.UntrustedErr.Error(), 0)})
 		}
 	}
 	if r.Version != 0 {
 		rows = append(rows, []string{"TLS", tls.VersionName(r.Version) + ", " + tls.CipherSuiteName(r.Cipher)})
 	}
-	if len(r.Chain) > 0 && r.RefusedBy != probe.Client { // else it did not come to that
-		rows = append(rows, []string{"asks", describeRequest(r)})
+	if len(r.Chain) > 0 && r.RefusedBy != probe.Client { // a client that refuses the server reads no request
+		rows = append(rows, []string{"requests", describeRequest(r)})
 		for _, n := range authorityNames(r) {
 			rows = append(rows, []string{"", n})
 		}
@@ -49,7 +49,7 @@ func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
 	case r.Sent:
 		rows = append(rows, []string{"sent", formatSubject(pair.Leaf) + ", issued by " + formatIssuer(pair.Leaf)})
 		if r.Unacceptable != nil {
-			rows = append(rows, []string{"", "it does not fit: " + escape.Printable(r.Unacceptable.Error(), 0)})
+			rows = append(rows, []string{"", "not acceptable to the server: " + escape.Printable(r.Unacceptable.Error(), 0)})
 		}
 	case r.Stage != probe.Connect:
 		rows = append(rows, []string{"sent", "no certificate"})
@@ -73,12 +73,13 @@ func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
 	return rows
 }
 
+// describeRequest returns which certificates the server requests.
 func describeRequest(r *probe.Report) string {
 	switch {
 	case !r.Requested:
-		return "no certificate is asked for"
+		return "no certificate"
 	case len(r.Authorities) == 0:
-		return "for a certificate, of any authority"
+		return "a certificate of any authority"
 	}
-	return "for a certificate of one of"
+	return "a certificate of one of"
 }

@@ -16,32 +16,32 @@ import (
 type usersCmd struct {
 	List   usersListCmd   `cmd:"" help:"List the mappings."`
 	Add    usersAddCmd    `cmd:"" help:"Map a certificate to a user."`
-	Remove usersRemoveCmd `cmd:"" help:"Remove mappings, by their ids or of a user."`
+	Remove usersRemoveCmd `cmd:"" help:"Remove mappings by id or by user."`
 }
 
-// usersOf is the file that is listed or changed.
+// usersFlags names the file of users.
 type usersFlags struct {
 	Config string `required:"" xor:"of" placeholder:"FILE" help:"The server's mtlsguard.yaml, which names the file of users."`
-	Users  string `required:"" xor:"of" placeholder:"FILE" help:"users.yaml or users.jsonl itself; ports are not checked then."`
+	Users  string `required:"" xor:"of" placeholder:"FILE" help:"The users.yaml or users.jsonl itself. Port names are then not checked."`
 }
 
-// usersFile is the file with what is needed to read it.
+// usersFile is the content of a file of users.
 type usersFile struct {
-	config *configFile // nil where the file was named itself
+	config *configFile // nil with --users
 	name   string
 	data   []byte
 }
 
-// openLocked is open for a change: no other command reads or writes the file before
-// unlock.
+// openLocked opens the file for a change. Until unlock, other commands that change the
+// file wait.
 func (u *usersFlags) openLocked() (f *usersFile, unlock func(), err error) {
-	if f, err = u.open(); err != nil { // finds the file
+	if f, err = u.open(); err != nil { // find the file
 		return nil, nil, err
 	}
 	if unlock, err = usersfile.Lock(f.name); err != nil {
 		return nil, nil, err
 	}
-	if f, err = u.open(); err != nil { // as it is now
+	if f, err = u.open(); err != nil { // read it under the lock
 		unlock()
 		return nil, nil, err
 	}
@@ -65,7 +65,7 @@ func (u *usersFlags) open() (*usersFile, error) {
 	return f, err
 }
 
-// read is what a server would make of the file's content.
+// read returns the mappings of a content, as a server would load them.
 func (f *usersFile) read(data []byte) ([]certmap.Mapping, error) {
 	var options []certmap.Option
 	if f.config != nil {
@@ -85,12 +85,12 @@ func (f *usersFile) issuer(name string) (trust.Digest, error) {
 	case err != nil:
 		return trust.Digest{}, err
 	case len(certs) != 1 || !certs[0].IsCA:
-		return trust.Digest{}, fmt.Errorf("%s is not the certificate of one CA", file)
+		return trust.Digest{}, fmt.Errorf("%s does not hold exactly one CA certificate", file)
 	}
 	return trust.SPKIOf(certs[0]), nil
 }
 
-// mapping is one of what users list --json prints, a list.
+// mappingReport is an element of the JSON of users list.
 type mappingReport struct {
 	ID        string   `json:"id"`
 	User      string   `json:"user"`
@@ -135,6 +135,7 @@ func newMappingReport(m certmap.Mapping) mappingReport {
 	return out
 }
 
+// notes returns the limits of the mapping as text.
 func (m mappingReport) notes(now time.Time) string {
 	var notes []string
 	if m.Disabled {
@@ -146,7 +147,7 @@ func (m mappingReport) notes(now time.Time) string {
 	if m.NotAfter != "" {
 		notes = append(notes, "until "+m.NotAfter)
 		if end, err := time.Parse(time.RFC3339, m.NotAfter); err == nil && now.After(end) {
-			notes = append(notes, "OVER")
+			notes = append(notes, "EXPIRED")
 		}
 	}
 	if m.Ports != nil {
@@ -157,7 +158,7 @@ func (m mappingReport) notes(now time.Time) string {
 
 type usersListCmd struct {
 	usersFlags
-	User string `placeholder:"NAME" help:"Those of this user alone."`
+	User string `placeholder:"NAME" help:"List the mappings of this user only."`
 }
 
 func (*usersListCmd) Help() string {
@@ -165,7 +166,7 @@ func (*usersListCmd) Help() string {
   mtlsguard users list --config mtlsguard.yaml
   mtlsguard users list --users users.yaml --user orders-api
 
-Exit status: 0 there are some, 1 there is none, 2 the file does not load.`
+Exit status: 0 mappings are listed, 1 there are none, 2 the file does not load.`
 }
 
 func (c *usersListCmd) Run(a *app) error {

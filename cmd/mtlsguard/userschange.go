@@ -9,16 +9,17 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
-// put writes a changed file, if it loads and says what it should.
-func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, out usersChange, meant func(added, removed []mappingReport) bool) error {
+// writeChange writes a changed file, if the file loads and exactly the intended mappings
+// changed.
+func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, out usersChange, intended func(added, removed []mappingReport) bool) error {
 	after, err := f.read(next)
 	if err != nil {
 		return err
 	}
 	added, removed := difference(before, after), difference(after, before)
-	if !meant(added, removed) {
-		// Fail closed: the file is written in a way that this cannot edit.
-		return &configerror.Error{File: f.name, What: "the change would touch other mappings too", Hint: "nothing was written: edit the file by hand"}
+	if !intended(added, removed) {
+		// Fail closed: the file has a form that cannot be edited line by line.
+		return &configerror.Error{File: f.name, What: "the change would alter other mappings too", Hint: "nothing was written: edit the file by hand"}
 	}
 	out.Added, out.Removed = added, removed
 	if out.Written {
@@ -29,17 +30,17 @@ func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, o
 	if a.json {
 		return a.printJSON(out)
 	}
-	verb := map[bool]string{true: "", false: "would be "}[out.Written]
+	prefix := map[bool]string{true: "", false: "would be "}[out.Written]
 	for _, m := range added {
-		a.printf("%sadded to %s:%d\n  %s\n", verb, out.File, m.Line, escape.Printable(out.Line, 0))
+		a.printf("%sadded to %s:%d\n  %s\n", prefix, out.File, m.Line, escape.Printable(out.Line, 0))
 	}
 	for _, m := range removed {
-		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", verb, out.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
+		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", prefix, out.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
 	}
 	return nil
 }
 
-// difference are the mappings of b that a has not, wherever they stand.
+// difference returns the mappings of b that a lacks, wherever they stand in the file.
 func difference(a, b []certmap.Mapping) []mappingReport {
 	key := func(m certmap.Mapping) string {
 		d := newMappingReport(m)

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
@@ -13,7 +14,7 @@ import (
 // readJKS reads every entry of a Java keystore, in the order of their aliases.
 func readJKS(name string, data []byte, p Passwords) ([]Entry, error) {
 	if !isCompleteJKS(data) {
-		return nil, fileError(name, "the Java keystore is damaged", "keytool -list -keystore FILE shows what Java makes of it")
+		return nil, fileError(name, "the Java keystore is damaged", "keytool -list -keystore FILE may show the error")
 	}
 	store := keystore.New(keystore.WithOrderedAliases(), keystore.WithCaseExactAliases())
 	if err := store.Load(bytes.NewReader(data), []byte(p.Store)); err != nil {
@@ -27,12 +28,12 @@ func readJKS(name string, data []byte, p Passwords) ([]Entry, error) {
 	for _, alias := range store.Aliases() {
 		e, err := readJKSEntry(&store, alias, password)
 		if err != nil {
-			return nil, fileError(name, fmt.Sprintf("entry %q: %s", alias, err), "keytool -list -v -keystore FILE shows what Java makes of it")
+			return nil, fileError(name, fmt.Sprintf("entry %q: %s", alias, err), "keytool -list -v -keystore FILE may show the error")
 		}
 		out = append(out, e)
 	}
 	if len(out) == 0 {
-		return nil, fileError(name, "the Java keystore is empty", "is it the right file?")
+		return nil, fileError(name, "the Java keystore has no entry", "name a keystore with certificates")
 	}
 	return out, nil
 }
@@ -56,12 +57,12 @@ func readJKSEntry(store *keystore.KeyStore, alias, password string) (Entry, erro
 	for _, raw := range certs {
 		c, err := x509.ParseCertificate(raw.Content)
 		if err != nil {
-			return e, fmt.Errorf("a certificate cannot be read: %w", err)
+			return e, fmt.Errorf("a certificate cannot be parsed: %w", err)
 		}
 		e.Chain = append(e.Chain, c)
 	}
 	if len(e.Chain) == 0 {
-		return e, fmt.Errorf("it has no certificate")
+		return e, errors.New("the entry has no certificate")
 	}
 	return e, nil
 }
@@ -69,16 +70,16 @@ func readJKSEntry(store *keystore.KeyStore, alias, password string) (Entry, erro
 func readJKSKey(store *keystore.KeyStore, alias, password string) (crypto.PrivateKey, error) {
 	private, err := store.GetPrivateKeyEntry(alias, []byte(password))
 	if err != nil {
-		return nil, fmt.Errorf("the key of entry %q has another password than the keystore", alias)
+		return nil, fmt.Errorf("the key of entry %q has a different password than the keystore", alias)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(private.PrivateKey)
 	if err != nil {
-		return nil, fmt.Errorf("the key of entry %q cannot be read", alias)
+		return nil, fmt.Errorf("the key of entry %q cannot be parsed", alias)
 	}
 	return key, nil
 }
 
-// Belongs reports whether a certificate is that of a private key.
+// KeyMatches reports whether a certificate has the public key of a private key.
 func KeyMatches(key crypto.PrivateKey, c *x509.Certificate) bool {
 	signer, ok := key.(crypto.Signer)
 	if !ok {
@@ -88,8 +89,8 @@ func KeyMatches(key crypto.PrivateKey, c *x509.Certificate) bool {
 	return ok && public.Equal(c.PublicKey)
 }
 
-// wholeJKS walks through a keystore before a library allocates what the file says: a
-// length of four bytes is up to 4 GiB.
+// isCompleteJKS reports whether every length in a keystore fits its size. The library
+// allocates by these lengths, which may be up to 4 GiB.
 func isCompleteJKS(data []byte) bool {
 	w := byteReader{rest: data, ok: true}
 	w.number(4) // magic
@@ -119,7 +120,7 @@ func isCompleteJKS(data []byte) bool {
 	return w.ok && len(w.rest) == 0
 }
 
-// walk reads and never beyond the end.
+// byteReader reads numbers and skips bytes, never beyond the end.
 type byteReader struct {
 	rest []byte
 	ok   bool

@@ -12,16 +12,17 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-func (r *Report) record(who Side, err error) *Report {
-	r.RefusedBy, r.Err = who, err
+// record sets the side that ended the connection, and the error.
+func (r *Report) record(side Side, err error) *Report {
+	r.RefusedBy, r.Err = side, err
 	return r
 }
 
-// blame finds out who ended the connection.
+// recordFailure finds the side that ended the connection from the error.
 func (r *Report) recordFailure(err error) *Report {
 	if r.Alert = findAlert(err); r.Alert != nil {
 		r.Reason = r.Alert.Reason
-		if r.Alert.Number == 40 && r.Requested { // handshake_failure is about the certificate, where one was asked for (RFC 5246 section 7.4.6)
+		if r.Alert.Number == 40 && r.Requested { // handshake_failure is about the certificate if one was requested (RFC 5246 section 7.4.6)
 			r.Reason = reason.BadCertificate
 			if !r.Sent {
 				r.Reason = reason.NoCertificate
@@ -40,12 +41,12 @@ func (r *Report) recordFailure(err error) *Report {
 		return r.record(Network, err)
 	}
 	if r.Stage == Handshake {
-		return r.record(Client, err) // crypto/tls gave up by itself
+		return r.record(Client, err) // crypto/tls ended the handshake on this side
 	}
 	return r.record(Network, err)
 }
 
-// silent reports whether a connection ended without a word.
+// isSilentClose reports whether the connection ended without an alert.
 func (r *Report) isSilentClose(err error) bool {
 	var network *net.OpError
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) ||

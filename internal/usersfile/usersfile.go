@@ -1,9 +1,8 @@
-// Package usersfile edits users.yaml, or the same as JSON lines, as a careful person
-// would: one mapping more or less, and every other byte, comments among them, as it
-// was.
+// Package usersfile adds mappings to users.yaml or a file of JSON lines, and removes them.
+// Every other byte, comments included, stays as it is.
 //
-// It knows where mappings stand, not what they mean. Whoever writes the result must
-// have it read by package certmap first.
+// The package knows where mappings stand, not their meaning. Load a result with package
+// certmap before you write it.
 package usersfile
 
 import (
@@ -23,20 +22,20 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
-// Field is a key of a mapping, with its text or, for ports, its texts.
+// Field is a key of a mapping with its value.
 type Field struct {
 	Key  string
 	Text string
-	List []string // in place of Text
+	List []string // the value of ports, in place of Text
 }
 
-// ErrNone is in the error where there is no mapping of an id.
-var ErrNotFound = errors.New("there is no such mapping")
+// ErrNotFound is the text of the error for an id that no mapping has.
+var ErrNotFound = errors.New("there is no mapping with this id")
 
-// Lines reports whether a file is one of JSON lines.
+// IsJSONLines reports whether a file holds JSON lines, by its name.
 func IsJSONLines(name string) bool { return strings.HasSuffix(name, ".jsonl") }
 
-// Format writes a mapping in one line, as it stands in the file.
+// Format returns a mapping as one line of the file.
 func Format(name string, fields []Field) string {
 	if IsJSONLines(name) {
 		return formatJSON(fields)
@@ -44,6 +43,7 @@ func Format(name string, fields []Field) string {
 	return "- " + formatYAML(fields)
 }
 
+// formatYAML returns a mapping in the flow style of YAML.
 func formatYAML(fields []Field) string {
 	var parts []string
 	for _, f := range fields {
@@ -62,8 +62,8 @@ func formatYAML(fields []Field) string {
 
 var plainScalar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@/-]*$`)
 
-// scalar quotes what is not surely one plain word. YAML's double quotes take every
-// escape that Go writes.
+// quoteScalar quotes a text unless it is a plain word. YAML's double quotes support every
+// escape that strconv.Quote writes.
 func quoteScalar(text string) string {
 	if plainScalar.MatchString(text) && !slices.Contains([]string{"null", "Null", "NULL"}, text) {
 		return text
@@ -81,13 +81,13 @@ func formatJSON(fields []Field) string {
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
-		_ = e.Encode(v) // strings always can be
+		_ = e.Encode(v) // strings never fail
 		parts = append(parts, strconv.Quote(f.Key)+": "+strings.TrimSpace(b.String()))
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-// Add returns the file with one mapping more, behind the last.
+// Add returns the file with another mapping after the last.
 func Add(name string, data []byte, fields []Field) ([]byte, error) {
 	if IsJSONLines(name) {
 		return append(withNewline(data), formatJSON(fields)+"\n"...), nil
@@ -99,7 +99,7 @@ func Add(name string, data []byte, fields []Field) ([]byte, error) {
 	return d.add(formatYAML(fields))
 }
 
-// Remove returns the file without the mappings of the given ids. Comments stay.
+// Remove returns the file without the mappings that have the given ids. Comments stay.
 func Remove(name string, data []byte, ids ...string) ([]byte, error) {
 	if IsJSONLines(name) {
 		return removeLines(name, data, ids)
@@ -111,6 +111,7 @@ func Remove(name string, data []byte, ids ...string) ([]byte, error) {
 	return d.remove(ids)
 }
 
+// withNewline returns the data with a newline at its end.
 func withNewline(data []byte) []byte {
 	out := bytes.Clone(data)
 	if len(out) > 0 && out[len(out)-1] != '\n' {
@@ -133,23 +134,24 @@ func removeLines(name string, data []byte, ids []string) ([]byte, error) {
 	return out, checkFound(name, ids, found)
 }
 
+// checkFound returns an error for each id that was not found.
 func checkFound(name string, ids []string, found map[string]bool) error {
-	var wrong errorlist.List
+	var errs errorlist.List
 	for _, id := range ids {
 		if !found[id] {
-			wrong.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNotFound, id), Hint: "mtlsguard users list shows their ids"})
+			errs.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNotFound, id), Hint: "mtlsguard users list shows the ids"})
 		}
 	}
-	return wrong.Err()
+	return errs.Err()
 }
 
-// document is users.yaml as lines, and where its mappings stand in them.
+// document is users.yaml as lines, with the positions of its mappings.
 type document struct {
 	name  string
-	lines []string     // with their ends
-	key   int          // line of "mappings", from 0
-	list  *yaml.Node   // nil: nothing stands there
-	items []*yaml.Node // of the list
+	lines []string     // with their newlines
+	key   int          // index of the line of "mappings"
+	list  *yaml.Node   // nil if the key has no value
+	items []*yaml.Node // elements of the list
 }
 
 func parse(name string, data []byte) (*document, error) {
@@ -168,18 +170,18 @@ func parse(name string, data []byte) (*document, error) {
 	}
 	switch {
 	case d.key < 0:
-		return nil, &configerror.Error{File: name, Line: top.Line, What: "there is no key mappings", Hint: "mappings: with a list below"}
+		return nil, &configerror.Error{File: name, Line: top.Line, What: "the key mappings is missing", Hint: "mappings: with a list below"}
 	case d.list.Kind == yaml.ScalarNode && d.list.Value == "":
 		d.list = nil
 	case d.list.Kind != yaml.SequenceNode || d.list.Style&yaml.FlowStyle != 0 && len(d.list.Content) > 0:
-		return nil, &configerror.Error{File: name, Line: d.list.Line, What: "mappings is not a list with one entry a line", Hint: "write each mapping behind a dash: - {id: …, user: …}"}
+		return nil, &configerror.Error{File: name, Line: d.list.Line, What: "mappings: the value is not a list with one mapping a line", Hint: "write each mapping after a dash: - {id: …, user: …}"}
 	default:
 		d.items = d.list.Content
 	}
 	return d, nil
 }
 
-// start is the line of an item's dash.
+// firstLine returns the index of the line with an item's dash.
 func (d *document) firstLine(item *yaml.Node) int {
 	at := min(item.Line-1, len(d.lines)-1)
 	for at > d.key+1 && !strings.HasPrefix(strings.TrimSpace(d.lines[at]), "-") {
@@ -188,7 +190,7 @@ func (d *document) firstLine(item *yaml.Node) int {
 	return at
 }
 
-// end is the line behind an item, before the comments of what follows.
+// endLine returns the index of the line after an item, before the comments of the next.
 func (d *document) endLine(i int) int {
 	stop := len(d.lines)
 	if i+1 < len(d.items) {
@@ -211,7 +213,7 @@ func (d *document) add(mapping string) ([]byte, error) {
 	} else if d.list != nil {
 		before, after, ok := strings.Cut(lines[d.key], "[]")
 		if !ok {
-			return nil, &configerror.Error{File: d.name, Line: d.list.Line, What: "mappings is an empty list that is written in a strange way", Hint: "mappings: []"}
+			return nil, &configerror.Error{File: d.name, Line: d.list.Line, What: "mappings: the empty list is not written as []", Hint: "mappings: []"}
 		}
 		lines[d.key] = strings.TrimRight(before, " ") + after
 	}
@@ -222,7 +224,7 @@ func (d *document) add(mapping string) ([]byte, error) {
 }
 
 func (d *document) remove(ids []string) ([]byte, error) {
-	found, gone := map[string]bool{}, map[int]bool{}
+	found, removed := map[string]bool{}, map[int]bool{}
 	left := len(d.items)
 	for i, item := range d.items {
 		id := mappingID(item)
@@ -232,7 +234,7 @@ func (d *document) remove(ids []string) ([]byte, error) {
 		found[id] = true
 		left--
 		for line := d.firstLine(item); line < d.endLine(i); line++ {
-			gone[line] = true
+			removed[line] = true
 		}
 	}
 	if err := checkFound(d.name, ids, found); err != nil {
@@ -240,10 +242,10 @@ func (d *document) remove(ids []string) ([]byte, error) {
 	}
 	var b strings.Builder
 	for i, line := range d.lines {
-		if i == d.key && left == 0 { // nothing below it would be a mistake
+		if i == d.key && left == 0 { // a key without a value does not load
 			line = strings.Replace(line, "mappings:", "mappings: []", 1)
 		}
-		if !gone[i] {
+		if !removed[i] {
 			b.WriteString(line)
 		}
 	}
