@@ -80,7 +80,7 @@ func (c *clientFlags) readPair(a *app) (*tls.Certificate, error) {
 	case entry.Key == nil && entry.Locked != nil:
 		return nil, lockedKeyError(c.Cert, entry)
 	case entry.Key == nil:
-		return nil, &configerror.Error{File: c.Cert, What: "there is no key in the file", Hint: "--key FILE with the key in PEM"}
+		return nil, &configerror.Error{File: c.Cert, What: "the file has no key", Hint: "--key FILE with the key in PEM"}
 	case !certfile.KeyMatches(entry.Key, entry.Chain[0]):
 		return nil, &configerror.Error{File: c.Cert, What: "the key does not belong to the first certificate", Hint: "put the leaf first in the file, and its issuers after it"}
 	}
