@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -17,11 +17,11 @@ import (
 // gateway's. The port checks it by the port's own trust, which is not always the guard's.
 type trackedConn struct {
 	guard *Guard
-	conn  *ports.Conn
+	conn  connstate.Conn
 }
 
 // track lets the port ask the guard about a connection, as long as it is open.
-func (s *snapshot) track(c *ports.Conn) {
+func (s *snapshot) track(c connstate.Conn) {
 	if s.guard == nil {
 		return // a configuration that was never put in effect
 	}
@@ -57,7 +57,7 @@ var errNoGateway = reason.Refuse(reason.UntrustedGateway, "the connection's cert
 // is the user's. The zero value is of nobody.
 type answer struct {
 	guard     *Guard
-	conn      *ports.Conn
+	conn      connstate.Conn
 	statement forwarded.RawCertificate
 	w         http.ResponseWriter
 	major     int // version of HTTP
@@ -69,7 +69,7 @@ type answer struct {
 // begin checks the user's certificate until end is called, or as long as the connection
 // that the handler hijacks goes on. A user without a certificate has none to check.
 func (a *answer) begin(g *Guard, w http.ResponseWriter, r *http.Request, o *Outcome) {
-	c, ok := ports.FromContext(r.Context())
+	c, ok := connstate.FromContext(r.Context())
 	if !ok || o.Verified.IsZero() {
 		return
 	}

@@ -126,7 +126,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that no crowd comes back at once
 	}
 	c.established.Store(true) // before asking: whoever reconfigures from here on sees the connection
-	if !c.presentedAny() {
+	if !c.sentCertificate() {
 		return nil
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), c.raw.until)

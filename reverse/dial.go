@@ -47,6 +47,7 @@ type serverEnd struct {
 // keep keeps one tunnel to a gateway until ctx ends.
 func (s *Server) keep(ctx context.Context, addr string) {
 	var old *serverEnd // serves on until there is another in its place
+	pauses := backoff{s.config.BackoffMin, s.config.BackoffMax}
 	for failures := 0; ctx.Err() == nil; {
 		began := time.Now()
 		t, err := s.connect(ctx, addr)
@@ -66,12 +67,12 @@ func (s *Server) keep(ctx context.Context, addr string) {
 			s.observe(Event{Kind: Refused, Services: s.config.Services, Remote: addr, Reason: refusalOf(err), Err: err})
 		}
 		// A gateway that welcomes and then breaks off is no success.
-		if bound := s.config.Backoff.bound(failures); err == nil && time.Since(began) > bound {
+		if bound := pauses.bound(failures); err == nil && time.Since(began) > bound {
 			failures = 0
 		} else {
 			failures++
 		}
-		if !s.config.Backoff.pause(ctx, max(0, failures-1)) {
+		if !pauses.pause(ctx, max(0, failures-1)) {
 			return
 		}
 	}

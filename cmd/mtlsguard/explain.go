@@ -79,7 +79,7 @@ func (c *explainCmd) Run(a *app) error {
 		if p.Name() != c.Port {
 			continue
 		}
-		x.trust, x.asks = p.Config().Trust, p.ClientAuth() != ports.None
+		x.trust, x.asks = p.Config().Trust, p.Config().ClientAuth != ports.None
 		if own, err := p.Config().Certificate(&tls.ClientHelloInfo{}); err == nil {
 			pinned = own.Leaf
 		}

@@ -23,7 +23,7 @@ import (
 // Tunnel is how the server dials gateways. To the guard the tunnels are a port.
 type Tunnel struct {
 	Port
-	Config reverse.ServerConfig // without Handler and Observe
+	Config reverse.ServerConfig // without Handler and OnEvent
 }
 
 // AllPorts returns the ports. If the server dials gateways, the last one stands for the
