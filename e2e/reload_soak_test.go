@@ -23,7 +23,8 @@ var soak = flag.Bool("soak", false, "run the soak test in full: 1,000 reloads an
 // However often everything is replaced under load: every decision is that of one
 // generation, nobody loses a connection, and nothing is left over.
 //
-//	go test -race -run Soak -soak .
+//	go test -race -run TestManyReloads -soak ./e2e
+//
 // Covers I8, D15.
 func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts goroutines
 	reloads, decisions := 150, int64(20_000)
