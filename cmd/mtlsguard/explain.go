@@ -71,7 +71,7 @@ func (c *explainCmd) Run(a *app) error {
 		if p.Name() != c.Port {
 			continue
 		}
-		x.verifier, x.requestsCert = p.Config().Trust, p.ClientAuth() != ports.None
+		x.verifier, x.requestsCert = p.Config().Trust, p.Config().ClientAuth != ports.None
 		if own, err := p.Config().Certificate(&tls.ClientHelloInfo{}); err == nil {
 			pinned = own.Leaf
 		}

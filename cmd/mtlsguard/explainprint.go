@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strings"
 
@@ -113,7 +114,7 @@ func (x *explainResult) handshakeRows() [][]string {
 			rows = append(rows, []string{"forwarded", formatSubject(o.Verified.Leaf()) + ", verified until " + formatTime(o.Verified.Until())})
 		}
 	case !o.Verified.IsZero():
-		rows = append(rows, []string{"verified", "until " + formatTime(o.Verified.Until()) + ", by anchor " + escape.Printable(o.Verified.Anchor().Subject.String(), 0)})
+		rows = append(rows, []string{"verified", "until " + formatTime(o.Verified.Until()) + ", by anchor " + escape.Printable(anchorOf(o.Verified).Subject.String(), 0)})
 	case x.leaf != nil && !x.requestsCert:
 		rows = append(rows, []string{"not sent", "the port does not request a certificate"})
 	}
@@ -186,4 +187,10 @@ func policyRows(e *policy.Explanation) [][]string {
 		rows = append(rows, []string{"no rule names this user or its groups"})
 	}
 	return rows
+}
+
+// anchorOf returns the trust anchor of the first verified chain.
+func anchorOf(v trust.Verified) *x509.Certificate {
+	chain := v.Chains()[0]
+	return chain[len(chain)-1]
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -35,42 +35,16 @@ func kindValues(c *x509.Certificate, kind string) ([]string, string) {
 		}
 		return []string{n.String()}, ""
 	case "uri":
-		if all := alternativeNames(c, 6); len(all) > 1 {
+		if all := san.Values(c, san.URI); len(all) > 1 {
 			return all, "a certificate with more than one URI matches no mapping by uri"
 		}
-		return alternativeNames(c, 6), ""
+		return san.Values(c, san.URI), ""
 	case "dns":
-		return alternativeNames(c, 2), ""
+		return san.Values(c, san.DNS), ""
 	case "email":
-		return alternativeNames(c, 1), ""
+		return san.Values(c, san.Email), ""
 	}
 	return nil, ""
-}
-
-// alternativeNames returns the alternative names with a tag, byte for byte (RFC 5280
-// section 4.2.1.6).
-func alternativeNames(c *x509.Certificate, tag int) []string {
-	var out []string
-	for _, e := range c.Extensions {
-		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
-			continue
-		}
-		var list asn1.RawValue
-		if _, err := asn1.Unmarshal(e.Value, &list); err != nil {
-			continue
-		}
-		for rest := list.Bytes; len(rest) > 0; {
-			var name asn1.RawValue
-			var err error
-			if rest, err = asn1.Unmarshal(rest, &name); err != nil {
-				break
-			}
-			if name.Class == asn1.ClassContextSpecific && name.Tag == tag {
-				out = append(out, string(name.Bytes))
-			}
-		}
-	}
-	return out
 }
 
 // mappingFields returns a mapping as the file of users writes it.
