@@ -8,6 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/san"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -69,7 +70,7 @@ func (g Gateways) compile(wrong *errorlist.List, users *trust.Verifier) *gateway
 	}
 	if g.Trust == nil {
 		report("Gateways.Trust is nil", "a trust.Verifier with the anchors that issue the gateways' certificates")
-	} else if users != nil && len(g.Names) > 0 && g.Trust.SharesAnchor(users) {
+	} else if users != nil && len(g.Names) > 0 && trustaccess.SharesAnchor(g.Trust, users) {
 		// Any user of that authority could obtain a certificate with a gateway's name.
 		report("gateways are named under an authority that also issues for users", "use an authority for gateways only, or the gateways' fingerprints in place of names")
 	}
@@ -84,7 +85,7 @@ func (g *gateways) isGateway(v trust.Verified) bool {
 	if g.pins[v.Fingerprint()] {
 		return true
 	}
-	if !g.hasNames() || v.IssuedUnderAnchor(g.users) {
+	if !g.hasNames() || trustaccess.IssuedUnderAnchor(v, g.users) {
 		return false // under a users' authority anyone may obtain the right name
 	}
 	return slices.ContainsFunc(san.Names(v.Leaf()), func(n san.Name) bool {

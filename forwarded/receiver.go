@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -78,11 +79,11 @@ func (r *Receiver) Verify(ctx context.Context, raw RawCertificate) (trust.Verifi
 	return r.verify(ctx, raw, r.users.Verify)
 }
 
-// VerifyLocal is Verify without requests over the network; see trust.Verifier.VerifyLocal.
-// Its error may also be trust.ErrUndecided.
+// VerifyLocal is Verify without requests over the network; see trustaccess.VerifyLocal.
+// Its error may also be trustaccess.ErrUndecided.
 func (r *Receiver) VerifyLocal(raw RawCertificate) (trust.Verified, error) {
 	return r.verify(context.Background(), raw, func(_ context.Context, presented []*x509.Certificate) (trust.Verified, error) {
-		return r.users.VerifyLocal(presented)
+		return trustaccess.VerifyLocal(r.users, presented)
 	})
 }
 
@@ -90,7 +91,7 @@ func (r *Receiver) verify(ctx context.Context, raw RawCertificate, verifyChain f
 	if err := r.topology.checkPresence(&raw); err != nil {
 		return trust.Verified{}, err
 	}
-	if verified, ok := r.cache.get(raw); ok && verified.Generation() == r.users.Generation() && verified.ValidAt(r.users.Now()) {
+	if verified, ok := r.cache.get(raw); ok && verified.Generation() == r.users.Generation() && verified.ValidAt(trustaccess.Now(r.users)) {
 		return verified, nil
 	}
 	presented, err := r.topology.parse(raw.cert, raw.chain)
@@ -101,10 +102,10 @@ func (r *Receiver) verify(ctx context.Context, raw RawCertificate, verifyChain f
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	if r.gateways.hasNames() && verified.IssuedUnderAnchor(r.gateways.trust) {
+	if r.gateways.hasNames() && trustaccess.IssuedUnderAnchor(verified, r.gateways.trust) {
 		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the chain contains an authority of the gateways, which cannot issue for users")
 	}
-	r.users.Remember(verified) // the client proved possession of its key to an authenticated gateway
+	trustaccess.Remember(r.users, verified) // the client proved possession of its key to an authenticated gateway
 	r.cache.put(raw, verified)
 	return verified, nil
 }
