@@ -9,6 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -50,11 +51,11 @@ func sure(since *atomic.Int64, v *trust.Verifier, tick int64, what interface{ in
 	if tick > 0 && since.Load() == tick {
 		return true
 	}
-	now := v.Now()
+	now := trustaccess.Now(v)
 	if !what.inForce(now) {
 		return false
 	}
-	if v.SystemClock() && what.inForce(now.Add(far)) {
+	if trustaccess.UsesSystemClock(v) && what.inForce(now.Add(far)) {
 		since.Store(tick)
 	}
 	return true

@@ -8,9 +8,9 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/reason"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // trackedConn is a connection that a guard has served: its certificate is a client's or a
@@ -38,7 +38,7 @@ func (t trackedConn) Check(ctx context.Context, wait bool) error {
 		v = p.Forwarded.GatewayTrust()
 	}
 	verified, err := t.conn.VerifiedLocally(v)
-	if err == trust.ErrUndecided && wait {
+	if err == trustaccess.ErrUndecided && wait {
 		verified, err = t.conn.VerifiedBy(ctx, v)
 	}
 	if err == nil && p.Forwarded != nil && !p.Forwarded.IsGateway(verified) {
@@ -94,7 +94,7 @@ func (a *answer) Check(ctx context.Context, wait bool) error {
 		return reason.Refuse(reason.UntrustedGateway, "the port has no gateways any more") // fail closed
 	}
 	_, err := p.Forwarded.VerifyLocal(a.statement)
-	if err == trust.ErrUndecided && wait {
+	if err == trustaccess.ErrUndecided && wait {
 		_, err = p.Forwarded.Verify(ctx, a.statement)
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -81,13 +82,13 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 	if v.Usage() != trust.UsageClient {
 		return trust.Verified{}, reason.Refuse(reason.WrongUsage, "the trust is not for clients") // fail closed: who connected is one
 	}
-	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(v.Now()) {
+	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(trustaccess.Now(v)) {
 		return *known, nil
 	}
 	if wait {
 		verified, err = v.Verify(ctx, c.presented)
 	} else {
-		verified, err = v.VerifyLocal(c.presented)
+		verified, err = trustaccess.VerifyLocal(v, c.presented)
 	}
 	if err != nil {
 		return trust.Verified{}, err
@@ -102,7 +103,7 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 // holds the key.
 func (c *Conn) remember(v *trust.Verifier, verified trust.Verified) {
 	if !c.simulated {
-		v.Remember(verified)
+		trustaccess.Remember(v, verified)
 	}
 }
 

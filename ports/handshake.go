@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -161,7 +162,7 @@ func classify(err error, s *state, cs *tls.ConnectionState, replied bool, read i
 		return reason.TooLarge
 	}
 	if len(cs.PeerCertificates) > 0 {
-		if _, refused := s.config.Trust.VerifyLocal(cs.PeerCertificates); refused != nil {
+		if _, refused := trustaccess.VerifyLocal(s.config.Trust, cs.PeerCertificates); refused != nil {
 			if refusal, ok := errors.AsType[*reason.Refusal](refused); ok {
 				return refusal.Reason // crypto/tls gave up before we were asked
 			}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -166,7 +167,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 		raw.Close()
 		return nil, fmt.Errorf("reverse: %s: %w", addr, err)
 	}
-	now := receiver.GatewayTrust().Now()
+	now := trustaccess.Now(receiver.GatewayTrust())
 	t := &serverEnd{
 		link: newLink(c, buffered), addr: addr, presented: c.ConnectionState().PeerCertificates,
 		welcomed: make(chan struct{}), leaving: make(chan struct{}), forgotten: make(chan struct{}),
@@ -175,7 +176,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 	}
 	t.server = s
 	t.gateway.Store(&gateway)
-	receiver.GatewayTrust().Remember(gateway) // the handshake is finished: the gateway holds the key
+	trustaccess.Remember(receiver.GatewayTrust(), gateway) // the handshake is finished: the gateway holds the key
 	return t, nil
 }
 
@@ -195,7 +196,7 @@ func (s *Server) tlsConfig(addr string, receiver *forwarded.Receiver, gateway *t
 		MinVersion:           tls.VersionTLS13,
 		RootCAs:              roots,
 		ServerName:           name,
-		Time:                 receiver.GatewayTrust().Now,
+		Time:                 func() time.Time { return trustaccess.Now(receiver.GatewayTrust()) },
 		NextProtos:           []string{"http/1.1"},
 		GetClientCertificate: own.present,
 		VerifyConnection: func(cs tls.ConnectionState) error {

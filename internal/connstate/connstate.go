@@ -22,7 +22,7 @@ type Conn interface {
 	// *reason.Refusal; NoCertificate means that the client sent none.
 	VerifiedBy(context.Context, *trust.Verifier) (trust.Verified, error)
 	// VerifiedLocally is VerifiedBy without waiting for a responder. The error is a
-	// *reason.Refusal or trust.ErrUndecided.
+	// *reason.Refusal or trustaccess.ErrUndecided.
 	VerifiedLocally(*trust.Verifier) (trust.Verified, error)
 	// Memo returns the value of the last SetMemo, or nil.
 	Memo() any
