@@ -95,7 +95,7 @@ func TestAgingCRLIsLoggedOnce(t *testing.T) {
 	s.sub(config, "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], crls: [ca.crl]}") // two ports have it
 	var now testkit.Clock
 	l := s.start(mtlsguard.Options{Now: now.Now})
-	told := func() int { return len(l.log.find("level", "WARN", "error", "is to be replaced by")) }
+	told := func() int { return len(l.log.find("level", "WARN", "error", "must be replaced by")) }
 	time.Sleep(1200 * time.Millisecond)
 	if told() > 0 {
 		t.Error("a CRL of an hour's age is told of")
@@ -107,7 +107,7 @@ func TestAgingCRLIsLoggedOnce(t *testing.T) {
 	}
 	time.Sleep(2500 * time.Millisecond)
 	if told() != 1 {
-		t.Errorf("told %d times: %v", told(), l.log.find("error", "is to be replaced by"))
+		t.Errorf("told %d times: %v", told(), l.log.find("error", "must be replaced by"))
 	}
 	if code, why := ready(l.server); code != 200 {
 		t.Error(why) // it is early yet

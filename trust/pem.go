@@ -11,29 +11,29 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
 
-// ReadCertificates reads certificates from PEM (RFC 7468). Every block must be a
-// certificate, and nothing but white space may stand around them: what is passed
-// over in silence is what an auditor finds. The name is used in mistakes only.
+// ReadCertificates reads certificates from PEM (RFC 7468). It returns an error for any other
+// block, and for anything but white space between the blocks: otherwise a damaged block
+// would be ignored silently. The name appears in errors only. Each error is a
+// *configerror.Error with the line.
 func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 	var out []*x509.Certificate
 	err := eachBlock(name, data, "CERTIFICATE", func(line int, der []byte) error {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
-			return &configerror.Error{File: name, Line: line, What: "the certificate cannot be read: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text shows what openssl makes of it"}
+			return &configerror.Error{File: name, Line: line, What: "the certificate cannot be read: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text shows how openssl parses it"}
 		}
 		out = append(out, c)
 		return nil
 	})
 	if err != nil {
-		return nil, err // never a part of a file
+		return nil, err // a file counts as a whole
 	}
 	return out, nil
 }
 
-const unreadableCRL = "take the CRL from the CA again; openssl asn1parse -in FILE (-inform DER) shows its parts; RFC 5280 section 5.1 has their order"
+const unreadableCRL = "download the CRL from the CA again; openssl asn1parse -in FILE (-inform DER) shows its parts; RFC 5280 section 5.1 has their order"
 
-// ReadCRLs reads revocation lists from PEM, or one from DER, as strictly as
-// ReadCertificates.
+// readCRLs reads revocation lists from PEM, or one list from DER.
 func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 	var out []hook.CRL
 	parse := func(line int, der []byte) error {
@@ -42,7 +42,7 @@ func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
 		}
 		if len(list.Raw) != len(der) {
-			return &configerror.Error{File: name, Line: line, What: "something follows the CRL"}
+			return &configerror.Error{File: name, Line: line, What: "there is data after the CRL"}
 		}
 		if err := checkListSyntax(list); err != nil {
 			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
@@ -60,8 +60,8 @@ func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 	return out, nil
 }
 
-// eachBlock calls f for every PEM block of data with the line that it starts in.
-// All mistakes are reported together.
+// eachBlock calls f for every PEM block of data, with the line at which it starts. Its error
+// holds all errors.
 func eachBlock(name string, data []byte, kind string, f func(line int, der []byte) error) error {
 	var wrong errorlist.List
 	begin, end := []byte("-----BEGIN "+kind+"-----"), []byte("-----END "+kind+"-----")
@@ -79,7 +79,7 @@ func eachBlock(name string, data []byte, kind string, f func(line int, der []byt
 			return wrong.Err()
 		}
 		if bytes.Contains(body[:stop], []byte("-----")) {
-			// The end belongs to a later block; pem.Decode would pass over this one in silence.
+			// The end belongs to a later block; pem.Decode would ignore this one silently.
 			wrong.Add(unended(name, line))
 			return wrong.Err()
 		}
@@ -87,9 +87,9 @@ func eachBlock(name string, data []byte, kind string, f func(line int, der []byt
 		block, after := pem.Decode(rest[:stop])
 		switch {
 		case block == nil || len(after) > 0 || block.Type != kind:
-			wrong.Add(configerror.Error{File: name, Line: line, What: "a damaged PEM block", Hint: "copy the file again"})
+			wrong.Add(configerror.Error{File: name, Line: line, What: "the PEM block is damaged", Hint: "copy the file again"})
 		case len(block.Headers) > 0:
-			wrong.Add(configerror.Error{File: name, Line: line, What: "a PEM block with headers"})
+			wrong.Add(configerror.Error{File: name, Line: line, What: "the PEM block has headers, which are not supported"})
 		default:
 			wrong.Merge(f(line, block.Bytes), configerror.Error{File: name, Line: line})
 		}
@@ -97,7 +97,7 @@ func eachBlock(name string, data []byte, kind string, f func(line int, der []byt
 		data = rest[stop:]
 	}
 	if found == 0 {
-		wrong.Add(configerror.Error{File: name, Line: 1, What: "the file is empty", Hint: "a PEM file with at least one " + kind + " is wanted"})
+		wrong.Add(configerror.Error{File: name, Line: 1, What: "the file is empty", Hint: "use a PEM file with at least one " + kind + " block"})
 	}
 	return wrong.Err()
 }
@@ -114,8 +114,8 @@ func notPEM(name string, line int, rest []byte, kind string) configerror.Error {
 		if string(label) == kind {
 			return unended(name, line)
 		}
-		m.What = fmt.Sprintf("a %s block, where only %s blocks may stand", quote(string(label)), kind)
-		m.Hint = "put keys and other things into files of their own"
+		m.What = fmt.Sprintf("a %s block in a file for %s blocks", quote(string(label)), kind)
+		m.Hint = "move keys and other blocks to files of their own"
 		return m
 	}
 	m.What = "something that is not a PEM block of type " + kind
