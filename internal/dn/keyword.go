@@ -1,4 +1,4 @@
-package certmap
+package dn
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// keywords are the attribute types that text may name, the one that String prints
-// first: RFC 4514 section 3, then what certificates hold and OpenSSL, Windows and
-// Java print. They are read in any case.
+// keywords are the names of attribute types, read in any case; String prints the first
+// of each. They are those of RFC 4514 section 3, and those of other types that occur in
+// certificates, as OpenSSL, Windows and Java print them.
 var keywords = []struct {
 	oid   string
 	names []string
@@ -43,14 +43,14 @@ var keywords = []struct {
 	{"1.3.6.1.4.1.311.60.2.1.3", []string{"jurisdictionCountryName"}},
 }
 
-// keywordOf finds the keyword of an OID in DER, oidOf the OID of a keyword in lower
-// case.
+// keywordOf maps an OID in DER to its keyword, and oidOf a keyword in lower case to its
+// OID.
 var keywordOf, oidOf = func() (map[string]string, map[string]string) {
 	of, back := map[string]string{}, map[string]string{}
 	for _, k := range keywords {
 		oid, err := parseOID(k.oid)
 		if err != nil {
-			panic("certmap: " + k.oid) // a typing error above
+			panic("dn: " + k.oid) // an error in the table above
 		}
 		of[oid] = k.names[0]
 		for _, name := range k.names {
@@ -62,8 +62,8 @@ var keywordOf, oidOf = func() (map[string]string, map[string]string) {
 
 var errOID = errors.New("not a dotted OID")
 
-// parseOID turns 2.5.4.3 into the content of a DER OBJECT IDENTIFIER (X.690
-// section 8.19).
+// parseOID returns the content of the DER OBJECT IDENTIFIER of a dotted text such as
+// 2.5.4.3 (X.690 section 8.19).
 func parseOID(text string) (string, error) {
 	var arcs []uint64
 	for part := range strings.SplitSeq(text, ".") {
@@ -94,8 +94,8 @@ func parseOID(text string) (string, error) {
 	return string(der), nil
 }
 
-// validOID reports whether der is an OID that dotted can print: whole, in shortest
-// form, no arc beyond 63 bits.
+// validOID reports whether dotted can print an OID: it is complete, in its shortest
+// form, and no arc has more than 63 bits.
 func validOID(der []byte) bool {
 	if len(der) == 0 || len(der) > maxOID || der[len(der)-1] >= 0x80 {
 		return false
@@ -115,7 +115,7 @@ func validOID(der []byte) bool {
 	return true
 }
 
-// dotted prints an OID.
+// dotted returns the text of an OID, such as 2.5.4.3.
 func dotted(der string) string {
 	var b strings.Builder
 	var n uint64

@@ -1,7 +1,3 @@
-// Package dn compares distinguished names as RFC 5280 section 7.1 does.
-//
-// It is for looking up which authority a CRL or a certificate names. It is never for
-// mapping a certificate to a user: there a name is its bytes.
 package dn
 
 import (
@@ -24,13 +20,13 @@ const (
 	tagBMP       = der.Tag(30)
 )
 
-// Equal reports whether two names in DER are the same name: attributes by object
-// identifier, string values whatever their type, letter case and white space. Two
-// names that are the same bytes are always equal.
+// Equal reports whether two names in DER are the same name by RFC 5280 section 7.1. It
+// compares attributes by object identifier, and string values without regard to string
+// type, letter case and white space. Two names of the same bytes are always equal.
 func Equal(a, b []byte) bool { return string(a) == string(b) || Canonical(a) == Canonical(b) }
 
-// Canonical returns a key that is the same for equal names. Of what cannot be read it
-// is the bytes themselves.
+// Canonical returns a key that is the same for equal names. For a malformed name the
+// key holds the bytes themselves.
 //
 // String values are prepared as RFC 4518 section 2 says, without Unicode normalisation
 // (step 2.3): two names of which one is composed and the other decomposed differ.
@@ -56,7 +52,7 @@ func Canonical(raw []byte) string {
 		b := cryptobyte.NewBuilder(nil)
 		b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(id)
-			if text, isText := decode(tag, value); isText {
+			if text, ok := decode(tag, value); ok {
 				tag, value = der.UTF8String, []byte(prepare(text))
 			}
 			b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(value) })
@@ -140,8 +136,8 @@ func decode(tag der.Tag, value []byte) (string, bool) {
 	return "", false
 }
 
-// prepare maps, folds case, and makes every run of white space one space, without any
-// at the ends (RFC 4518 sections 2.2 and 2.6.1).
+// prepare drops characters that RFC 4518 section 2.2 maps to nothing, folds case, and
+// replaces every run of white space by one space, except at the ends (section 2.6.1).
 func prepare(text string) string {
 	var out strings.Builder
 	blank := false
@@ -149,14 +145,14 @@ func prepare(text string) string {
 		switch {
 		case isSpace(r):
 			blank = out.Len() > 0
-		case isNothing(r):
+		case isIgnored(r):
 		default:
 			if blank {
 				out.WriteByte(' ')
 				blank = false
 			}
 			if r == 'ß' || r == 'ẞ' {
-				out.WriteString("ss") // the one full folding of Latin script that names contain
+				out.WriteString("ss") // the only full folding of Latin script that occurs in names
 				continue
 			}
 			out.WriteRune(fold(r))
@@ -165,7 +161,7 @@ func prepare(text string) string {
 	return out.String()
 }
 
-// fold is the least rune of those that differ by letter case.
+// fold returns the smallest of the runes that differ from r by letter case only.
 func fold(r rune) rune {
 	if r < utf8.RuneSelf {
 		return unicode.ToLower(r)
@@ -180,14 +176,14 @@ func fold(r rune) rune {
 	return least
 }
 
-// isSpace reports whether a rune is mapped to a space.
+// isSpace reports whether RFC 4518 section 2.2 maps a rune to a space.
 func isSpace(r rune) bool {
 	return r >= 0x09 && r <= 0x0d || r == 0x85 || r == 0x2028 || r == 0x2029 || unicode.Is(unicode.Zs, r)
 }
 
-// isNothing reports whether a rune is mapped to nothing: controls, joiners, variation
-// selectors and the like.
-func isNothing(r rune) bool {
+// isIgnored reports whether RFC 4518 section 2.2 maps a rune to nothing: controls, joiners,
+// variation selectors and the like.
+func isIgnored(r rune) bool {
 	switch {
 	case r == 0x034f, r >= 0x180b && r <= 0x180d, r >= 0xfe00 && r <= 0xfe0f, r == 0xfffc:
 		return true

@@ -1,22 +1,26 @@
-package certmap
+package san
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-// maxURI is the longest URI that is looked at (SPIFFE-ID section 2.3).
-const maxURI = 2048
+// MaxURI is the length of the longest URI that is compared, in bytes (SPIFFE-ID section
+// 2.3).
+const MaxURI = 2048
 
-const spiffe = "spiffe://"
+// SPIFFE is the beginning of a SPIFFE ID. Its grammar is stricter than that of other
+// URIs.
+const SPIFFE = "spiffe://"
 
-// checkURI wants an absolute URI (RFC 3986 section 4.3) that can be read in one
-// way only. It is compared byte for byte, so one that a certificate could hardly
-// hold, or that somebody on the way might normalise, is a mistake.
-func checkURI(uri string) error {
-	if len(uri) > maxURI {
-		return fmt.Errorf("%d bytes, at most %d are compared", len(uri), maxURI)
+// CheckURI rejects a text that is not an absolute URI (RFC 3986 section 4.3) with only
+// one reading. Mappings compare URIs byte for byte, so a URI that another program might
+// normalize to another one is rejected.
+func CheckURI(uri string) error {
+	if len(uri) > MaxURI {
+		return fmt.Errorf("%d bytes, at most %d are compared", len(uri), MaxURI)
 	}
 	for i := range len(uri) {
 		if c := uri[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
@@ -24,14 +28,14 @@ func checkURI(uri string) error {
 		}
 	}
 	scheme, rest, found := strings.Cut(uri, ":")
-	if !found || !schemeName(scheme) || rest == "" {
+	if !found || !isScheme(scheme) || rest == "" {
 		return errors.New("not an absolute URI: SCHEME:REST, the scheme in lower case")
 	}
 	if strings.Contains(rest, "#") {
 		return errors.New("an absolute URI has no fragment")
 	}
-	if strings.HasPrefix(uri, spiffe) {
-		return checkSPIFFE(uri[len(spiffe):])
+	if strings.HasPrefix(uri, SPIFFE) {
+		return checkSPIFFE(uri[len(SPIFFE):])
 	}
 	if scheme == "spiffe" {
 		return errors.New("a SPIFFE ID is spiffe://TRUST-DOMAIN/PATH")
@@ -42,15 +46,16 @@ func checkURI(uri string) error {
 	path, _, _ := strings.Cut(rest, "?")
 	if after, ok := strings.CutPrefix(path, "//"); ok {
 		host, _, _ := strings.Cut(after, "/")
-		if host == "" || !alphanumeric(host[0]) && host[0] != '[' || strings.Contains(host, "@") {
-			return errors.New("a host without a user name is wanted after //")
+		if host == "" || !isAlphanumeric(host[0]) && host[0] != '[' || strings.Contains(host, "@") {
+			return errors.New("// must be followed by a host, without a user name")
 		}
 		path = after[len(host):]
 	}
 	return checkSegments(path)
 }
 
-func schemeName(s string) bool {
+// isScheme reports whether s is a scheme in lower case (RFC 3986 section 3.1).
+func isScheme(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		if !('a' <= c && c <= 'z') && (i == 0 || !('0' <= c && c <= '9') && c != '+' && c != '-' && c != '.') {
@@ -60,7 +65,7 @@ func schemeName(s string) bool {
 	return s != ""
 }
 
-// checkSegments refuses what RFC 3986 section 5.2.4 would remove.
+// checkSegments rejects a path that RFC 3986 section 5.2.4 would change.
 func checkSegments(path string) error {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
@@ -74,18 +79,21 @@ func checkSegments(path string) error {
 	return nil
 }
 
-// checkEscapes refuses escapes that have a plainer way to be written (RFC 3986
-// section 2.3), and those that hide a separator or a control.
+// checkEscapes rejects an escape of a character that needs none (RFC 3986 section 2.3),
+// and one that hides a separator or a control.
 func checkEscapes(text string) error {
 	for i := 0; i < len(text); i++ {
 		if text[i] != '%' {
 			continue
 		}
-		if i+2 >= len(text) || unhex(text[i+1]) < 0 || unhex(text[i+2]) < 0 {
-			return errors.New("a % without two hex digits")
+		if i+2 >= len(text) {
+			return errEscape
 		}
-		c := byte(unhex(text[i+1])<<4 | unhex(text[i+2]))
-		if alphanumeric(c) || strings.IndexByte("-._~/\\", c) >= 0 || c < ' ' || c == 0x7f {
+		decoded, err := hex.DecodeString(text[i+1 : i+3])
+		if err != nil {
+			return errEscape
+		}
+		if c := decoded[0]; isAlphanumeric(c) || strings.IndexByte("-._~/\\", c) >= 0 || c < ' ' || c == 0x7f {
 			return fmt.Errorf("the escape %s can be read in two ways", text[i:i+3])
 		}
 		i += 2
@@ -93,10 +101,12 @@ func checkEscapes(text string) error {
 	return nil
 }
 
-// checkSPIFFE judges what follows spiffe:// (SPIFFE-ID section 2).
+var errEscape = errors.New("a % without two hex digits")
+
+// checkSPIFFE checks the part of a SPIFFE ID behind spiffe:// (SPIFFE-ID section 2).
 func checkSPIFFE(rest string) error {
 	domain, path, found := strings.Cut(rest, "/")
-	if domain == "" || len(domain) > 255 || !alphanumeric(domain[0]) {
+	if domain == "" || len(domain) > 255 || !isAlphanumeric(domain[0]) {
 		return errors.New("a SPIFFE ID begins with a trust domain of 1 to 255 characters, the first a letter or digit")
 	}
 	for i := range len(domain) {
@@ -112,7 +122,7 @@ func checkSPIFFE(rest string) error {
 			return errors.New("a SPIFFE path has no empty, . or .. segment")
 		}
 		for i := range len(s) {
-			if c := s[i]; !alphanumeric(c) && c != '.' && c != '-' && c != '_' {
+			if c := s[i]; !isAlphanumeric(c) && c != '.' && c != '-' && c != '_' {
 				return errors.New("a SPIFFE path is letters, digits and . - _, with no escapes, query or fragment")
 			}
 		}
@@ -120,14 +130,6 @@ func checkSPIFFE(rest string) error {
 	return nil
 }
 
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
