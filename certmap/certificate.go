@@ -7,6 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/san"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -25,8 +26,8 @@ type certificate struct {
 func newCertificate(v trust.Verified) *certificate {
 	leaf := v.Leaf()
 	c := &certificate{
-		fingerprint: v.Fingerprint(), spki: v.SPKI(), issuerKeys: v.Issuers(),
-		uris: san.All(leaf, san.URI), dns: san.All(leaf, san.DNS), emails: san.All(leaf, san.Email),
+		fingerprint: v.Fingerprint(), spki: v.SPKI(), issuerKeys: trustaccess.IssuerKeys(v),
+		uris: san.Values(leaf, san.URI), dns: san.Values(leaf, san.DNS), emails: san.Values(leaf, san.Email),
 	}
 	if leaf.SerialNumber != nil {
 		c.serial = strings.ToUpper(leaf.SerialNumber.Text(16))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -105,11 +106,11 @@ func (e *entry) userFor(captured []byte) string {
 func (e *entry) isIssuedUnder(v trust.Verified) bool {
 	switch e.kind {
 	case byFingerprint, bySPKI:
-		return e.terms.issuer.IsZero() || v.IssuedUnder(e.terms.issuer)
+		return e.terms.issuer.IsZero() || trustaccess.IssuedUnder(v, e.terms.issuer)
 	case bySerial:
-		return v.IssuedBy(e.terms.issuer)
+		return trustaccess.IssuedBy(v, e.terms.issuer)
 	}
-	return v.IssuedUnder(e.terms.issuer)
+	return trustaccess.IssuedUnder(v, e.terms.issuer)
 }
 
 // joinPorts returns the form of terms.ports.

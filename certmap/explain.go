@@ -9,6 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/ptable"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -150,7 +151,7 @@ func (x *explainer) resultOf(e *entry) (result, why string) {
 	case !e.terms.includePort(x.port):
 		return mapresult.OtherPort, "the mapping is for " + quoteAll(e.terms.portList()) + " only, and this is " + escape.Quote(x.port, escape.Short)
 	case !e.isIssuedUnder(x.v):
-		if e.kind == bySerial && x.v.IssuedUnder(e.terms.issuer) {
+		if e.kind == bySerial && trustaccess.IssuedUnder(x.v, e.terms.issuer) {
 			return mapresult.OtherIssuer, "for a serial number the issuer is the direct one, and " + e.terms.issuer.String() + " stands further up"
 		}
 		return mapresult.OtherIssuer, "wanted under " + e.terms.issuer.String() + ", got " + x.cert.issuers

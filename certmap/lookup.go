@@ -34,14 +34,14 @@ func (s *search) lookUpKind(k kind) {
 			s.lookUpKey(k, uri, nil)
 		}
 	case byDNS:
-		names := san.Of(leaf)
+		names := san.Read(leaf)
 		for name, ok := names.Next(san.DNS); ok; name, ok = names.Next(san.DNS) {
 			if san.IsDNS(name) { // a wildcard never names a user
 				s.lookUpKey(k, san.AppendDNSKey(buffer, name), nil)
 			}
 		}
 	case byEmail:
-		names := san.Of(leaf)
+		names := san.Read(leaf)
 		for address, ok := names.Next(san.Email); ok; address, ok = names.Next(san.Email) {
 			if at, ok := san.SplitEmail(address); ok {
 				s.lookUpKey(k, san.AppendEmailKey(buffer, address, at), nil)

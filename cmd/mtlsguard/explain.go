@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard"
-	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -79,7 +79,7 @@ func (c *explainCmd) Run(a *app) error {
 		if p.Name() != c.Port {
 			continue
 		}
-		x.trust, x.asks = p.Config().Trust, p.ClientAuth() != ports.None
+		x.trust, x.asks = p.Config().Trust, p.Config().ClientAuth != ports.None
 		if own, err := p.Config().Certificate(&tls.ClientHelloInfo{}); err == nil {
 			pinned = own.Leaf
 		}
@@ -248,7 +248,7 @@ func decided(x *mtlsguard.Explanation) (position, text string) {
 		return x.Rule, ""
 	case x.Reason == reason.Ambiguous, x.Reason == reason.MappingExpired, x.Reason == reason.Unmapped:
 		for _, s := range x.Mapping {
-			if s.Result == certmap.Matched || s.Result == certmap.Disabled || s.Result == certmap.OutOfTime {
+			if s.Result == mapresult.Matches || s.Result == mapresult.Disabled || s.Result == mapresult.OutOfTime {
 				return stepPosition(s), "mapping " + s.MappingID
 			}
 		}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -111,7 +113,7 @@ func (x *asked) handshake() [][]string {
 			rows = append(rows, []string{"stated", subjectText(o.Verified.Leaf()) + ", believed until " + instant(o.Verified.Until())})
 		}
 	case !o.Verified.IsZero():
-		rows = append(rows, []string{"believed", "until " + instant(o.Verified.Until()) + ", by anchor " + escape.Printable(o.Verified.Anchor().Subject.String(), 0)})
+		rows = append(rows, []string{"believed", "until " + instant(o.Verified.Until()) + ", by anchor " + escape.Printable(anchorOf(o.Verified).Subject.String(), 0)})
 	case x.leaf != nil && !x.asks:
 		rows = append(rows, []string{"not seen", "the port asks for no certificate"})
 	}
@@ -123,15 +125,15 @@ func mappingRows(steps []certmap.Step) [][]string {
 	differs := 0
 	for _, s := range steps {
 		switch s.Result {
-		case certmap.Differs:
+		case mapresult.Differs:
 			differs++
 			continue
-		case certmap.Rest:
+		case mapresult.Rest:
 			rows = append(rows, []string{s.Why})
 			continue
 		}
-		rows = append(rows, []string{string(s.Result), s.MappingID, stepPosition(s), s.Kind + " " + escape.Printable(s.Wanted, 0)})
-		if s.Result != certmap.Matched {
+		rows = append(rows, []string{s.Result, s.MappingID, stepPosition(s), s.Kind + " " + escape.Printable(s.Wanted, 0)})
+		if s.Result != mapresult.Matches {
 			rows = append(rows, []string{"", "", "", "got " + escape.Printable(s.Got, 0)}, []string{"", "", "", escape.Printable(s.Why, 0)})
 		}
 	}
@@ -181,4 +183,10 @@ func policyRows(e *policy.Explanation) [][]string {
 		rows = append(rows, []string{"no rule is for this user or their groups"})
 	}
 	return rows
+}
+
+// anchorOf returns the trust anchor of the first verified chain.
+func anchorOf(v trust.Verified) *x509.Certificate {
+	chain := v.Chains()[0]
+	return chain[len(chain)-1]
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -108,7 +109,7 @@ func brief(c *x509.Certificate) *certificateReport {
 // subjectText is a subject as users.yaml writes it, or as it prints where no mapping
 // could hold it.
 func subjectText(c *x509.Certificate) string {
-	if n, err := certmap.SubjectOf(c); err == nil {
+	if n, err := dn.FromDER(c.RawSubject); err == nil {
 		return n.String()
 	}
 	return escape.Printable(c.Subject.String(), 0)

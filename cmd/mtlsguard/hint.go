@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -81,7 +81,7 @@ func (x *asked) hints() []hint {
 		add(hint{Text: "two mappings of one kind name two users: remove or disable one of those that match", File: x.site.users, Command: "mtlsguard users remove --config " + shell(x.site.path) + " ID"})
 	case reason.MappingExpired:
 		for _, s := range o.Mapping {
-			if s.Result == certmap.OutOfTime {
+			if s.Result == mapresult.OutOfTime {
 				add(hint{Text: fmt.Sprintf("mapping %s %s: change its not_before or not_after, or map the certificate anew", s.MappingID, s.Why), File: s.File, Line: s.Line})
 			}
 		}
@@ -183,7 +183,7 @@ func (x *asked) unusable(add func(hint), p sitePort) {
 func (x *asked) unmapped(add func(hint)) {
 	for _, s := range x.answer.Mapping {
 		switch s.Result {
-		case certmap.Near, certmap.OtherPort, certmap.OtherIssuer, certmap.Disabled:
+		case mapresult.NearMiss, mapresult.OtherPort, mapresult.OtherIssuer, mapresult.Disabled:
 			add(hint{Text: fmt.Sprintf("mapping %s is near: %s", s.MappingID, s.Why), File: s.File, Line: s.Line})
 		}
 	}

@@ -2,12 +2,13 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -29,47 +30,22 @@ func values(c *x509.Certificate, kind string) ([]string, string) {
 	case "serial":
 		return []string{serialText(c)}, ""
 	case "subject":
-		n, err := certmap.SubjectOf(c)
+		n, err := dn.FromDER(c.RawSubject)
 		if err != nil {
 			return nil, err.Error()
 		}
 		return []string{n.String()}, ""
 	case "uri":
-		if all := names(c, 6); len(all) > 1 {
+		if all := san.Values(c, san.URI); len(all) > 1 {
 			return all, "a certificate with more than one URI has none to map by"
 		}
-		return names(c, 6), ""
+		return san.Values(c, san.URI), ""
 	case "dns":
-		return names(c, 2), ""
+		return san.Values(c, san.DNS), ""
 	case "email":
-		return names(c, 1), ""
+		return san.Values(c, san.Email), ""
 	}
 	return nil, ""
-}
-
-// names are the alternative names of a kind, byte for byte (RFC 5280 section 4.2.1.6).
-func names(c *x509.Certificate, tag int) []string {
-	var out []string
-	for _, e := range c.Extensions {
-		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
-			continue
-		}
-		var list asn1.RawValue
-		if _, err := asn1.Unmarshal(e.Value, &list); err != nil {
-			continue
-		}
-		for rest := list.Bytes; len(rest) > 0; {
-			var name asn1.RawValue
-			var err error
-			if rest, err = asn1.Unmarshal(rest, &name); err != nil {
-				break
-			}
-			if name.Class == asn1.ClassContextSpecific && name.Tag == tag {
-				out = append(out, string(name.Bytes))
-			}
-		}
-	}
-	return out
 }
 
 // mappingOf is a mapping as it stands in a file.
@@ -121,7 +97,7 @@ const maxNames = 10
 // refused asks the table itself why a value cannot be mapped by.
 func refused(kind, value string) string {
 	line := usersfile.Format("users.jsonl", mappingOf("x", "x", kind, value, map[bool]string{true: "x"}[needsIssuer(kind)]))
-	_, err := certmap.Read("users.jsonl", []byte(line), func(string) (trust.Digest, error) { return trust.Digest{1}, nil })
+	_, err := certmap.Load("users.jsonl", strings.NewReader(line), certmap.WithIssuers(func(string) (trust.Digest, error) { return trust.Digest{1}, nil }))
 	if all := configerror.All(err); len(all) > 0 {
 		return strings.TrimPrefix(all[0].What, `mapping "x": `)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -67,11 +68,15 @@ func (u *usersOf) open() (*usersFile, error) {
 
 // read is what a server would make of the file's content.
 func (f *usersFile) read(data []byte) ([]certmap.Mapping, error) {
-	var options []certmap.Option
+	options := []certmap.Option{certmap.WithIssuers(f.issuer)}
 	if f.site != nil {
 		options = append(options, certmap.WithPorts(f.site.portNames()...))
 	}
-	return certmap.Read(f.name, data, f.issuer, options...)
+	table, err := certmap.Load(f.name, bytes.NewReader(data), options...)
+	if err != nil {
+		return nil, err
+	}
+	return table.Mappings(), nil
 }
 
 func (f *usersFile) issuer(name string) (trust.Digest, error) {

@@ -127,7 +127,7 @@ func (t *Table[E]) Push(entry E, keyHash, idHash uint32) {
 	r := Ref(t.nodes.len())
 	t.linkKey(r)
 	slot := t.own(&t.byID, idHash)
-	t.nodes.at(r - 1).nextID, *slot = *slot, r
+	t.nodes.at(r-1).nextID, *slot = *slot, r
 	t.live++
 }
 

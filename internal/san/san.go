@@ -1,6 +1,9 @@
-// Package san reads the subject alternative names of a certificate, byte for byte, and
-// has the grammar of the names that a mapping may hold. It does not use the URIs that
-// crypto/x509 parsed: a url.URL may print differently from the bytes of the certificate.
+// Package san reads the subject alternative names of a certificate byte for byte, and has
+// the grammar of the names that a mapping may hold.
+//
+// crypto/x509 parses URIs, and two different URIs may have the same text when they are
+// written again. A name that is compared to a configured one must be the name in the
+// certificate.
 package san
 
 import (
@@ -11,70 +14,94 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// Kind is the type of an alternative name: its tag in a GeneralName (RFC 5280 section
-// 4.2.1.6).
-type Kind = der.Tag
-
-// Kinds of names that a mapping may hold.
+// Tags of GeneralName (RFC 5280 section 4.2.1.6).
 const (
-	Email Kind = 0x81
-	DNS   Kind = 0x82
-	URI   Kind = 0x86
+	Email = 1
+	DNS   = 2
+	URI   = 6
 )
 
-// Names is the rest of a certificate's alternative names, of every kind.
-type Names struct{ rest cryptobyte.String }
+// Name is one subject alternative name: its tag and its content.
+type Name struct {
+	Tag   int
+	Value string
+}
 
-// Of returns the alternative names of a certificate. A malformed extension has no names,
-// and a certificate with two extensions has none either: another program might read the
-// other one.
-func Of(cert *x509.Certificate) Names {
+// Names returns the names of a certificate in their order, as Read does.
+func Names(c *x509.Certificate) []Name {
+	var out []Name
+	for rest := read(c); ; {
+		var tag der.Tag
+		var content cryptobyte.String
+		if !rest.ReadAnyASN1(&content, &tag) {
+			return out
+		}
+		if tag&classMask == contextSpecific {
+			out = append(out, Name{Tag: int(tag &^ classMask), Value: string(content)})
+		}
+	}
+}
+
+// The class of a tag (X.690 section 8.1.2.2).
+const (
+	classMask       = der.Tag(0xc0)
+	contextSpecific = der.Tag(0x80)
+)
+
+// Values returns the names of one tag.
+func Values(c *x509.Certificate, tag int) []string {
+	var out []string
+	r := Read(c)
+	for name, ok := r.Next(tag); ok; name, ok = r.Next(tag) {
+		out = append(out, string(name))
+	}
+	return out
+}
+
+// Reader reads the names of a certificate without allocating.
+type Reader struct{ rest cryptobyte.String }
+
+// Read returns a reader of the names of a certificate. It has no names at all where the
+// extension is malformed or repeated: the names of half an extension would be a guess, and
+// another program might read the other extension.
+func Read(c *x509.Certificate) Reader { return Reader{read(c)} }
+
+func read(c *x509.Certificate) cryptobyte.String {
 	var names cryptobyte.String
-	seen := false
-	for i := range cert.Extensions {
-		e := &cert.Extensions[i]
+	found := false
+	for i := range c.Extensions {
+		e := &c.Extensions[i]
 		if id := e.Id; len(id) != 4 || id[0] != 2 || id[1] != 5 || id[2] != 29 || id[3] != 17 {
 			continue
 		}
 		rest := cryptobyte.String(e.Value)
-		if seen || !rest.ReadASN1(&names, der.SEQUENCE) || !rest.Empty() {
-			return Names{}
+		if found || !rest.ReadASN1(&names, der.SEQUENCE) || !rest.Empty() {
+			return nil
 		}
-		seen = true
+		found = true
 	}
 	for rest := names; !rest.Empty(); {
 		var name cryptobyte.String
 		if !rest.ReadAnyASN1Element(&name, nil) {
-			return Names{}
+			return nil
 		}
 	}
-	return Names{names}
+	return names
 }
 
-// Next returns the next name of a kind, and false after the last one. It passes over
-// names of other kinds.
-func (n *Names) Next(kind Kind) (name []byte, ok bool) {
-	for !n.rest.Empty() {
+// Next returns the next name of a tag, and false after the last one. It skips names of
+// other tags.
+func (r *Reader) Next(tag int) (name []byte, ok bool) {
+	for {
 		var content cryptobyte.String
-		var tag der.Tag
-		if !n.rest.ReadAnyASN1(&content, &tag) {
+		var t der.Tag
+		if !r.rest.ReadAnyASN1(&content, &t) {
 			return nil, false
 		}
-		if tag == kind {
+		if t == contextSpecific|der.Tag(tag) {
 			return content, true
 		}
 	}
-	return nil, false
-}
-
-// All returns every name of a kind.
-func All(cert *x509.Certificate, kind Kind) []string {
-	var all []string
-	names := Of(cert)
-	for name, ok := names.Next(kind); ok; name, ok = names.Next(kind) {
-		all = append(all, string(name))
-	}
-	return all
 }
 
 // Errors of SoleURI.
@@ -83,15 +110,15 @@ var (
 	ErrManyURIs = errors.New("the certificate has more than one URI, and so none to map by")
 )
 
-// SoleURI returns the URI of a certificate. A certificate with several has none to map
-// by (SPIFFE X509-SVID section 2): choosing one of them would be a guess.
-func SoleURI(cert *x509.Certificate) ([]byte, error) {
-	names := Of(cert)
-	uri, ok := names.Next(URI)
+// SoleURI returns the URI of a certificate. A certificate with several has none to map by
+// (SPIFFE X509-SVID section 2): choosing one of them would be a guess.
+func SoleURI(c *x509.Certificate) ([]byte, error) {
+	r := Read(c)
+	uri, ok := r.Next(URI)
 	if !ok {
 		return nil, ErrNoURI
 	}
-	if _, more := names.Next(URI); more {
+	if _, more := r.Next(URI); more {
 		return nil, ErrManyURIs
 	}
 	return uri, nil

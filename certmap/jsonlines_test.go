@@ -1,6 +1,7 @@
 package certmap_test
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"strings"
@@ -25,11 +26,11 @@ func TestLinesAreWhatYAMLIs(t *testing.T) {
   - {id: b, user: bob, serial: 1000, issuer: ca.pem, ports: [p], disabled: true}
   - {id: c, user: "{user}", subject: "CN={user},O=Acme", issuer: ca.pem, not_before: 2026-01-01}
 `
-	fromLines, err := certmap.Read("users.jsonl", []byte(lines), fixed(trust.Digest{1}), certmap.WithPorts("p"))
+	fromLines, err := load("users.jsonl", lines, issuerKey(trust.Digest{1}), certmap.WithPorts("p"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	fromYAML, err := certmap.Read("users.yaml", []byte(text), fixed(trust.Digest{1}), certmap.WithPorts("p"))
+	fromYAML, err := load("users.yaml", text, issuerKey(trust.Digest{1}), certmap.WithPorts("p"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,22 +48,22 @@ func TestLinesMistakes(t *testing.T) {
 		{"", "the file is empty"},
 		{"\n \n", "the file is empty"},
 		{"mappings: []", "not JSON"},
-		{"[]", "no JSON object"},
-		{`"x"`, "no JSON object"},
+		{"[]", "not a JSON object"},
+		{`"x"`, "not a JSON object"},
 		{"{" + good, "not JSON"},
-		{"{" + good + "} {}", "something follows"},
-		{"{" + good + "} x", "something follows"},
-		{"{" + good + `, "id": "b"}`, "id twice"},
-		{"{" + good + `, "nodes": "b"}`, `unknown key "nodes"`},
-		{"{" + good + `, "ports": [["p"]]}`, "no JSON object of texts"},
-		{"{" + good + `, "ports": {"p": 1}}`, "no JSON object of texts"},
-		{"{" + good + `, "disabled": "true"}`, "without quotes"},
-		{"{" + good + `, "not_after": null}`, "not_after is empty"},
+		{"{" + good + "} {}", "followed by something else"},
+		{"{" + good + "} x", "followed by something else"},
+		{"{" + good + `, "id": "b"}`, `has the key "id" twice`},
+		{"{" + good + `, "nodes": "b"}`, `has no key "nodes"`},
+		{"{" + good + `, "ports": [["p"]]}`, "not a JSON object of texts"},
+		{"{" + good + `, "ports": {"p": 1}}`, "not a JSON object of texts"},
+		{"{" + good + `, "disabled": "true"}`, `disabled is "true"`},
+		{"{" + good + `, "not_after": null}`, "not_after is not a text"},
 		{"{" + good + `, "ports": ["q"]}`, `no port "q"`},
 		{"{" + good + "}\n{" + good + "}", "the id is not unique"},
 		{`{"id": "a", "user": "Default", "spki": "` + strings.Repeat("ab", 32) + `"}`, "reserved"},
 	} {
-		_, err := certmap.Read("users.jsonl", []byte(row.text), fixed(trust.Digest{1}), certmap.WithPorts("p"))
+		_, err := load("users.jsonl", row.text, issuerKey(trust.Digest{1}), certmap.WithPorts("p"))
 		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%q: %v, want %q", row.text, err, row.want)
 		}
@@ -72,7 +73,7 @@ func TestLinesMistakes(t *testing.T) {
 			}
 		}
 	}
-	_, err := certmap.Read("users.jsonl", []byte("{"+good+"}\n\nx\n"), fixed(trust.Digest{1}))
+	_, err := load("users.jsonl", "{"+good+"}\n\nx\n", issuerKey(trust.Digest{1}))
 	if found := configerror.All(err); len(found) != 1 || found[0].Line != 3 {
 		t.Errorf("the line of a mistake: %v", err)
 	}
@@ -82,7 +83,7 @@ func FuzzReadLines(f *testing.F) {
 	f.Add([]byte(`{"id": "a", "user": "alice", "serial": 1000, "issuer": "ca.pem", "ports": ["p"], "disabled": true}` + "\n\n{}"))
 	f.Add([]byte(`{"id": "a", "id": 1, "user": null, "uri": "\ud800"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		mappings, err := certmap.Read("users.jsonl", data, fixed(trust.Digest{1}), certmap.WithPorts("p"))
+		mappings, err := load("users.jsonl", string(data), issuerKey(trust.Digest{1}), certmap.WithPorts("p"))
 		if (err == nil) != (len(mappings) > 0) {
 			t.Errorf("%d mappings and %v", len(mappings), err)
 		}
@@ -101,7 +102,7 @@ func BenchmarkReadTableLines(b *testing.B) {
 			}
 			data := []byte(text.String())
 			for b.Loop() {
-				if table, err := certmap.ReadTable("users.jsonl", data, nil); err != nil || table.Len() != n {
+				if table, err := certmap.Load("users.jsonl", bytes.NewReader(data), nil); err != nil || table.Len() != n {
 					b.Fatal(err)
 				}
 			}

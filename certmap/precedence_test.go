@@ -137,7 +137,7 @@ func TestC15_IssuerBound(t *testing.T) {
 		if i >= 2 {
 			m.Issuer = trust.Digest{}
 			_, err := certmap.New(m)
-			mistakes(t, err, "needs an issuer", m.ID)
+			wantError(t, err, "needs an issuer", m.ID)
 			continue
 		}
 		m.Issuer = w.key

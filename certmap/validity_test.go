@@ -33,7 +33,7 @@ func TestTime(t *testing.T) {
 		{to.Add(1), "[mapping-expired]", time.Time{}},
 		{to.Add(time.Minute), "bob", time.Time{}},
 	} {
-		now := both.At(at(row.now))
+		now := both.WithClock(at(row.now))
 		if got := outcome(t, now, v, "p"); got != row.want {
 			t.Errorf("%s: %s, want %s", row.now, got, row.want)
 		}
@@ -43,12 +43,12 @@ func TestTime(t *testing.T) {
 	}
 	// Until is the nearest instant at which anything of the deciding kind begins or ends.
 	always := certmap.Mapping{ID: "c", User: "alice", Fingerprint: v.Fingerprint(), NotAfter: to.Add(-time.Minute)}
-	match, err := table(t, m, always).At(at(from)).Map(context.Background(), v, "p")
+	match, err := table(t, m, always).WithClock(at(from)).Map(context.Background(), v, "p")
 	if err != nil || match.MappingID != "a" || !match.Until.Equal(to.Add(-time.Minute)) {
 		t.Errorf("%+v, %v", match, err)
 	}
 	_, err = certmap.New(certmap.Mapping{ID: "a", User: "alice", Fingerprint: trust.Digest{1}, NotBefore: to, NotAfter: from})
-	mistakes(t, err, "not_after is before not_before")
+	wantError(t, err, "not_after is before not_before")
 }
 
 func TestNotInForce(t *testing.T) {
@@ -77,7 +77,7 @@ func TestNotInForce(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, row.want)
 		}
 	}
-	for word, m := range map[string]certmap.Mapping{"disabled": off, "out of its time": over} {
+	for word, m := range map[string]certmap.Mapping{"disabled": off, "outside its dates": over} {
 		if _, err := table(t, m).Map(context.Background(), v, "p"); !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), m.ID) {
 			t.Errorf("%s: %v", word, err)
 		}
@@ -102,7 +102,7 @@ func TestPorts(t *testing.T) {
 	}
 	for _, ports := range [][]string{{""}, {"a", "a"}, {"a\x00b"}, make([]string, 300)} {
 		_, err := certmap.New(certmap.Mapping{ID: "a", User: "alice", Fingerprint: trust.Digest{1}, Ports: ports})
-		mistakes(t, err, "port", ports)
+		wantError(t, err, "port", ports)
 	}
 }
 
