@@ -7,44 +7,45 @@ import (
 	"net"
 )
 
-// mostHello bounds the first message of a client, in bytes.
-const mostHello = 64 << 10
+// maxClientHello bounds the first message of a client, in bytes.
+const maxClientHello = 64 << 10
 
-var errHello = errors.New("reverse: not a TLS client")
+var errNoClientHello = errors.New("reverse: the client does not begin with a TLS ClientHello")
 
-// readServerName reads the first message of a TLS client and returns the name that it
-// asks for, and everything that was read. It answers nothing. crypto/tls itself reads
-// the message, so that it is understood here as the server inside will understand it,
-// in however many records and packets it comes (A13).
+// readServerName reads a client's ClientHello and returns its server name, and all bytes
+// read. It sends nothing. crypto/tls parses the message, so the name is the one that the
+// inner server will see, however the message is split into records and packets.
 func readServerName(c net.Conn) (name string, read []byte, err error) {
-	ears := &earsOnly{Conn: c}
-	seen := false
-	err = tls.Server(ears, &tls.Config{
+	recorder := &recordingConn{Conn: c}
+	found := false
+	err = tls.Server(recorder, &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			name, seen = hello.ServerName, true
-			return nil, errHello // enough
+			name, found = hello.ServerName, true
+			return nil, errNoClientHello // ends the handshake
 		},
 	}).Handshake()
-	if !seen {
-		return "", nil, errors.Join(errHello, err)
+	if !found {
+		return "", nil, errors.Join(errNoClientHello, err)
 	}
-	return name, ears.heard, nil
+	return name, recorder.read, nil
 }
 
-// earsOnly keeps what it reads and says nothing.
-type earsOnly struct {
+// recordingConn keeps the bytes that it reads, and drops those that are written.
+type recordingConn struct {
 	net.Conn
-	heard []byte
+	read []byte
 }
 
-func (e *earsOnly) Read(b []byte) (int, error) {
-	if len(e.heard) >= mostHello {
+// Read implements net.Conn.
+func (r *recordingConn) Read(b []byte) (int, error) {
+	if len(r.read) >= maxClientHello {
 		return 0, io.ErrShortBuffer
 	}
-	n, err := e.Conn.Read(b[:min(len(b), mostHello-len(e.heard))])
-	e.heard = append(e.heard, b[:n]...)
+	n, err := r.Conn.Read(b[:min(len(b), maxClientHello-len(r.read))])
+	r.read = append(r.read, b[:n]...)
 	return n, err
 }
 
-func (e *earsOnly) Write(b []byte) (int, error) { return len(b), nil }
+// Write implements net.Conn.
+func (r *recordingConn) Write(b []byte) (int, error) { return len(b), nil }

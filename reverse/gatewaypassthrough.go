@@ -13,21 +13,22 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
 	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// ServePassthrough takes TLS connections and hands them on as they are, to a server
-// of the service that the name asked for (SNI) stands for. The client's handshake ends
-// in that server: the gateway sees neither certificate nor request, and can state
-// nothing. service answers with "" for names that nobody serves; their connections are
-// closed. The listener yields plain connections. GatewayConfig.Passthrough bounds them,
-// over all calls of ServePassthrough.
+// ServePassthrough accepts the TLS connections of clients and carries each, end to end, to
+// a server. service returns the service for a server name (SNI), or "" for a name whose
+// connections are closed. The client's handshake ends in the server: the gateway sees
+// neither certificate nor requests, and forwards no identity. The listener's connections
+// must be plain ones. GatewayConfig.Passthrough limits them, over all calls of
+// ServePassthrough.
 //
-// It returns nil when the listener is closed; connections that are open stay so until
-// one side ends them, or Shutdown.
-func (g *Gateway) ServePassthrough(l net.Listener, service func(sni string) string) error {
+// ServePassthrough returns nil when the listener is closed. Open connections stay open
+// until either side ends them, or Shutdown.
+func (g *Gateway) ServePassthrough(l net.Listener, service func(serverName string) string) error {
 	if service == nil {
-		return errors.New("reverse: ServePassthrough needs a function that says whose a name is")
+		return errors.New("reverse: ServePassthrough: service is nil")
 	}
 	for pause := time.Duration(0); ; {
 		c, err := l.Accept()
@@ -35,21 +36,21 @@ func (g *Gateway) ServePassthrough(l net.Listener, service func(sni string) stri
 			if errors.Is(err, net.ErrClosed) {
 				return nil
 			}
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // no descriptors left, say: it may pass
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // perhaps too many open files: this may pass
 			time.Sleep(pause)
 			continue
 		}
 		pause = 0
 		addr := connlimit.AddrOf(c.RemoteAddr())
-		if err := g.admitAddr(addr); err != nil {
-			g.observe(Event{Kind: Refused, Remote: c.RemoteAddr().String(), Reason: reason.Limit, Err: err})
+		if err := g.admitPassthrough(addr); err != nil {
+			g.report(Event{Kind: Refused, Remote: c.RemoteAddr().String(), Reason: reason.Limit, Err: err})
 			c.Close()
 			continue
 		}
 		go func() {
-			defer g.passing.Give()
-			defer g.passing.GiveAddr(addr)
-			g.pass(c, service)
+			defer g.passthrough.Give()
+			defer g.passthrough.GiveAddr(addr)
+			g.carryConn(c, service)
 		}()
 	}
 }
@@ -59,70 +60,71 @@ var (
 	errConnections = reason.Refuse(reason.Limit, "too many connections")
 )
 
-// admitAddr counts a connection of an address. When too many connections are open it
-// waits for one to end, twice as long as a client may take for its first message, so that
-// the places of silent ones come free in time; the next ones wait in the kernel's queue.
-func (g *Gateway) admitAddr(addr netip.Prefix) error {
-	if !g.passing.TakeAddr(addr) {
+// admitPassthrough counts a connection of an address. If too many connections are open, it
+// waits until one ends: twice as long as a client may take for its first message, so that
+// the places of silent clients become free in time. Further connections wait in the
+// kernel's queue.
+func (g *Gateway) admitPassthrough(addr netip.Prefix) error {
+	if !g.passthrough.TakeAddr(addr) {
 		return errPerIP
 	}
 	wait := 2 * g.config.Passthrough.Handshake
-	until := time.Now().Add(wait)
-	timer := time.AfterFunc(wait, g.passing.Wake)
+	deadline := time.Now().Add(wait)
+	timer := time.AfterFunc(wait, g.passthrough.Wake)
 	defer timer.Stop()
-	if !g.passing.Take(func() bool { return !time.Now().Before(until) }) {
-		g.passing.GiveAddr(addr)
+	if !g.passthrough.Take(func() bool { return !time.Now().Before(deadline) }) {
+		g.passthrough.GiveAddr(addr)
 		return errConnections
 	}
 	return nil
 }
 
-// pass carries one connection.
-func (g *Gateway) pass(c net.Conn, service func(string) string) {
+// carryConn carries one connection to a server.
+func (g *Gateway) carryConn(c net.Conn, service func(string) string) {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(g.config.Passthrough.Handshake))
-	name, begun, err := readServerName(c)
+	serverName, hello, err := readServerName(c)
 	if err != nil {
 		return
 	}
 	c.SetDeadline(time.Time{})
-	to, err := serviceOf(service, name)
-	if err != nil || !validName(to) {
+	name, err := callService(service, serverName)
+	if err != nil || !wire.ValidName(name) {
 		return
 	}
 	h := holderOf(trust.Verified{}, c.RemoteAddr().String())
-	t, err := g.pool.acquire(context.Background(), to, h)
+	t, err := g.pool.acquire(context.Background(), name, h)
 	if err != nil {
-		g.observe(Event{Kind: Unavailable, Services: []string{to}, Remote: c.RemoteAddr().String(), Reason: refusalOf(err), Err: err})
+		g.report(Event{Kind: Unavailable, Services: []string{name}, Remote: c.RemoteAddr().String(), Reason: knownReason(err), Err: err})
 		return
 	}
 	defer g.pool.release(t, h)
-	body := bytesOf(io.MultiReader(bytes.NewReader(begun), c), c)
-	defer body.release()
-	if err := t.carry(timedConn{c, g.config.Passthrough.Idle}, body, name, to); err != nil {
-		if !body.brokenOff() {
-			g.observe(Event{Kind: Failed, Services: []string{to}, Remote: c.RemoteAddr().String(), Err: err})
+	body := wire.NewConnBody(io.MultiReader(bytes.NewReader(hello), c), c)
+	defer body.Release()
+	if err := t.carry(idleConn{c, g.config.Passthrough.Idle}, body, serverName, name); err != nil {
+		if !body.ClientFailed() {
+			g.report(Event{Kind: Failed, Services: []string{name}, Remote: c.RemoteAddr().String(), Err: err})
 		}
-		reset(c)
+		wire.Reset(c)
 	}
 }
 
-// serviceOf asks the program about a name that a stranger has chosen.
-func serviceOf(service func(string) string, name string) (to string, err error) {
-	defer recovered("the service of ServePassthrough", &err)
-	return service(name), nil
+// callService calls the program's function with a name that a client has chosen.
+func callService(service func(string) string, serverName string) (name string, err error) {
+	defer recoverAs(&err, "the service function of ServePassthrough")
+	return service(serverName), nil
 }
 
-// carry moves bytes in both directions until the server has ended the connection.
-func (t *gatewayEnd) carry(c net.Conn, from *body, sni, service string) error {
-	r, err := http.NewRequest(http.MethodPost, "http://tunnel/", from)
+// carry copies bytes in both directions until the server has closed the connection.
+func (t *gatewayTunnel) carry(c net.Conn, body *wire.Body, serverName, service string) error {
+	r, err := http.NewRequest(http.MethodPost, "http://tunnel/", body)
 	if err != nil {
 		return err
 	}
-	r.Header[headerKind] = []string{kindStream}
-	r.Header[headerRemote], r.Header[headerService] = []string{c.RemoteAddr().String()}, []string{service}
-	if sni != "" {
-		r.Header[headerSNI] = []string{sni}
+	r.Header[wire.HeaderKind] = []string{wire.KindStream}
+	r.Header[wire.HeaderRemote], r.Header[wire.HeaderService] = []string{c.RemoteAddr().String()}, []string{service}
+	if serverName != "" {
+		r.Header[wire.HeaderServerName] = []string{serverName}
 	}
 	res, err := t.client.RoundTrip(r)
 	if err != nil {
@@ -131,37 +133,10 @@ func (t *gatewayEnd) carry(c net.Conn, from *body, sni, service string) error {
 	defer res.Body.Close()
 	t.noteBusy(res)
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("reverse: passthrough: answered %d", res.StatusCode)
+		return fmt.Errorf("reverse: passthrough: the server answered %d", res.StatusCode)
 	}
 	b := buffers.Get()
 	defer buffers.Put(b)
 	_, err = io.CopyBuffer(struct{ io.Writer }{c}, res.Body, b)
 	return err
-}
-
-// timedConn bounds how long each write waits for a client that reads nothing.
-type timedConn struct {
-	net.Conn
-	idle time.Duration
-}
-
-func (c timedConn) Write(b []byte) (int, error) {
-	c.SetWriteDeadline(time.Now().Add(c.idle))
-	return c.Conn.Write(b)
-}
-
-// CloseWrite says that no more will be written.
-func (c timedConn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return c.Close()
-}
-
-// reset cuts a connection off, so that nobody takes it for ended.
-func reset(c net.Conn) {
-	if t, ok := c.(*net.TCPConn); ok {
-		t.SetLinger(0)
-	}
-	c.Close()
 }

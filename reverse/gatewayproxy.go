@@ -5,92 +5,60 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// exchange is one request on its way through a tunnel.
-type exchange struct {
-	tunnel  *gatewayEnd
-	service string
-	caller  trust.Verified // zero: the client has no certificate
-	holder  holder         // to whom its place is counted
-	sni     string
-	upgrade string
-	client  *hijackable // with an upgrade
-	w       http.ResponseWriter
-	body    *body // where there is one, once it is on its way
-	moved   bool  // from a tunnel that did not take it
-	duplex  bool  // of HTTP/1: net/http reads nothing of the body before the answer
+var (
+	errLoop    = errors.New("reverse: the request has passed this gateway before")
+	errAborted = errors.New("reverse: the answer ended early")
+)
 
-	switches bool // it asks for another protocol on its connection
-}
-
-// last reports whether an answer of HTTP/1 that begins now ends its connection: where
-// the client has not sent the whole body, what it still sends must not be read as a
-// request, and where it asked for another protocol, what it has sent need not be one.
-func (x *exchange) last() bool {
-	return x.switches || x.duplex && (x.body == nil || !x.body.complete())
-}
-
-// lingerTime is how long the rest of a body may take that an early answer made useless.
-const lingerTime = 2 * time.Second
-
-type exchangeKey struct{}
-
-// ServeHTTP hands a request to a server, with the caller's certificate stated beside
-// it. It refuses callers whose certificate is not believed here, CONNECT, switches to
-// protocols that Upgrades does not name, and requests that were here before. Without a
-// free tunnel it answers 503 with Retry-After, when a tunnel breaks before the answer
-// 502. When one breaks later the client's connection or stream is cut off: an answer
-// that is not complete never looks complete.
+// ServeHTTP forwards a request to a server, together with the caller's client certificate.
+// The gateway itself answers
 //
-// Whether the caller may do what it asks for is decided by the guard inside. One in
-// front of the gateway may decide, too.
+//   - 403, or the status of another reason, if the client certificate is not trusted
+//   - 404 if no service is chosen
+//   - 501 to CONNECT, and to upgrades that Upgrades does not list
+//   - 508 if the request has passed the gateway before
+//   - 503 with Retry-After if no tunnel has a free place
+//   - 502 if the tunnel breaks before the answer begins
+//
+// If a tunnel breaks later, the client's connection or stream is aborted, so that an
+// incomplete answer never looks complete.
+//
+// ServeHTTP does not authorize: the guard of the server does. A guard in front of the
+// gateway may authorize too.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := exchange{upgrade: upgradeOf(r), switches: keepalive.Switches(r)}
-	if r.ProtoMajor == 1 && (r.ContentLength != 0 || x.switches) {
-		w = &keepalive.Writer{ResponseWriter: w, Last: x.last}
+	x := exchange{upgrade: upgradeOf(r), wantsUpgrade: keepalive.Switches(r)}
+	if r.ProtoMajor == 1 && (r.ContentLength != 0 || x.wantsUpgrade) {
+		w = &keepalive.Writer{ResponseWriter: w, Last: x.endsConnection}
 	}
 	switch {
-	case r.Method == http.MethodConnect || x.upgrade != "" && !g.mayUpgrade(x.upgrade):
+	case r.Method == http.MethodConnect || x.upgrade != "" && !g.allowsUpgrade(x.upgrade):
 		fail(w, http.StatusNotImplemented)
 		return
-	case looped(r.Header, g.pseudonym):
-		g.observe(Event{Kind: Refused, Remote: r.RemoteAddr, Err: errLoop})
+	case isLoop(r.Header, g.pseudonym):
+		g.report(Event{Kind: Refused, Remote: r.RemoteAddr, Err: errLoop})
 		fail(w, http.StatusLoopDetected)
 		return
 	}
-	if x.service = g.config.Service(r); !validName(x.service) {
+	if x.service = g.config.Service(r); !wire.ValidName(x.service) {
 		fail(w, http.StatusNotFound)
 		return
 	}
+	if !g.identify(w, r, &x) {
+		return
+	}
 	var err error
-	x.caller, err = g.config.Caller(r)
-	switch word := wordOf(err); {
-	case err == nil && (x.caller.IsZero() || x.caller.Usage() != trust.UsageClient):
-		refuse(w, reason.BadCertificate) // fail closed: neither a client nor a refusal
-		return
-	case err != nil && word != reason.NoCertificate:
-		g.observe(Event{Kind: Refused, Services: []string{x.service}, Remote: r.RemoteAddr, Reason: word, Err: err})
-		refuse(w, word)
-		return
-	case err != nil:
-		x.caller = trust.Verified{}
-	}
-	if c, ok := ports.FromContext(r.Context()); ok {
-		x.sni = c.ServerName()
-	}
-	x.holder = holderOf(x.caller, r.RemoteAddr)
 	if x.tunnel, err = g.pool.acquire(r.Context(), x.service, x.holder); err != nil {
-		g.unavailable(w, r, &x, err)
+		g.answerUnavailable(w, r, &x, err)
 		return
 	}
 	defer func() {
@@ -98,46 +66,69 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			g.pool.release(x.tunnel, x.holder)
 		}
 	}()
+	g.forward(w, r, &x)
+}
+
+// identify sets the caller of an exchange. If it refuses the request it answers it and
+// returns false.
+func (g *Gateway) identify(w http.ResponseWriter, r *http.Request, x *exchange) bool {
+	var err error
+	x.caller, err = g.config.Caller(r)
+	switch {
+	case err == nil && (x.caller.IsZero() || x.caller.Usage() != trust.UsageClient):
+		refuse(w, reason.BadCertificate) // fail closed: Caller must return a client certificate or a refusal
+		return false
+	case isNoCertificate(err):
+		x.caller = trust.Verified{}
+	case err != nil:
+		g.report(Event{Kind: Refused, Services: []string{x.service}, Remote: r.RemoteAddr, Reason: reasonOf(err), Err: err})
+		refuse(w, reasonOf(err))
+		return false
+	}
+	if c, ok := ports.FromContext(r.Context()); ok {
+		x.serverName = c.ServerName()
+	}
+	x.holder = holderOf(x.caller, r.RemoteAddr)
+	return true
+}
+
+// forward sends a request through the tunnel of its exchange, and the answer to w.
+func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, x *exchange) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler && r.Context().Err() == nil {
-				g.observe(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: errCut})
-				cutOff(w, r)
+				g.report(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: errAborted})
+				abortHTTP1(w, r)
 			}
 			panic(p)
 		}
 	}()
-	if r.ProtoMajor == 1 && r.ContentLength != 0 { // HTTP/2 has it anyway
-		x.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
+	if r.ProtoMajor == 1 && r.ContentLength != 0 { // HTTP/2 is always full duplex
+		x.fullDuplex = http.NewResponseController(w).EnableFullDuplex() == nil
 	}
 	if x.upgrade != "" {
-		x.client = &hijackable{ResponseWriter: w, idle: idleOf(r)}
-		w = x.client
+		x.upgrader = &upgradeWriter{ResponseWriter: w, idle: idleOf(r)}
+		w = x.upgrader
 	}
 	x.w = w
 	answered := false
 	defer func() { x.end(answered) }()
-	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, &x)))
+	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 	answered = true
 }
 
-// end gives the request's body back to net/http. Behind an early answer of HTTP/1 the
-// client has some time to send what is left, so that it reads the answer and not a
-// reset; then the connection is closed, as last has announced.
-func (x *exchange) end(answered bool) {
-	if x.body != nil {
-		x.body.release()
-	}
-	if !answered || !x.duplex || x.body != nil && x.body.complete() {
+// abortHTTP1 aborts the connection of a request of HTTP/1. For HTTP/2 net/http resets the
+// stream.
+func abortHTTP1(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 {
 		return
 	}
-	control := http.NewResponseController(x.w)
-	_ = control.Flush()
-	_ = control.SetReadDeadline(time.Now().Add(lingerTime))
-	keepalive.Close(x.w)
+	if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		wire.Abort(c)
+	}
 }
 
-// idleOf is how long a write to the caller may wait.
+// idleOf returns how long a write to the caller may wait.
 func idleOf(r *http.Request) time.Duration {
 	if c, ok := ports.FromContext(r.Context()); ok {
 		return c.Port().Config().Limits.Idle
@@ -145,125 +136,68 @@ func idleOf(r *http.Request) time.Duration {
 	return defaultIdle
 }
 
-var (
-	errLoop = errors.New("reverse: the request was here before")
-	errCut  = errors.New("reverse: the answer broke off")
-)
-
-func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client does not wait any more; without an answer net/http would send 200
-	}
-	g.observe(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Certificate: x.caller, Reason: refusalOf(err), Err: err})
-	unavailable(w)
-}
-
-// upgradeOf is the protocol that a client wants to switch to.
-func upgradeOf(r *http.Request) string {
-	for _, line := range r.Header["Connection"] {
-		for token := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
-				return strings.Join(r.Header["Upgrade"], ", ")
-			}
-		}
-	}
-	return ""
-}
-
-// rewrite states the caller. ReverseProxy has taken out what the client names in
-// Connection before, so that nobody can make it drop what is stated (F5).
+// rewrite adds the caller to the request. ReverseProxy has removed the headers that the
+// client names in Connection before, so a client cannot have these removed.
 func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
 	x := pr.In.Context().Value(exchangeKey{}).(*exchange)
-	forwarded.SetClientCert(pr, x.caller) // deletes every identity header first, ours too
-	kind, caller := kindRequest, callerCertificate
+	forwarded.SetClientCert(pr, x.caller) // deletes every identity header first, those of package wire too
+	kind, caller := wire.KindRequest, wire.CallerCertificate
 	if x.upgrade != "" {
-		kind = kindUpgrade
+		kind = wire.KindUpgrade
 	}
 	if x.caller.IsZero() {
-		caller = callerNone
+		caller = wire.CallerNone
 	}
 	h := pr.Out.Header
 	pr.SetXForwarded()
 	addVia(h, pr.In, g.pseudonym)
-	h[headerKind], h[headerCaller] = []string{kind}, []string{caller}
-	h[headerRemote], h[headerService] = []string{pr.In.RemoteAddr}, []string{x.service}
-	if x.sni != "" {
-		h[headerSNI] = []string{x.sni}
+	h[wire.HeaderKind], h[wire.HeaderCaller] = []string{kind}, []string{caller}
+	h[wire.HeaderRemote], h[wire.HeaderService] = []string{pr.In.RemoteAddr}, []string{x.service}
+	if x.serverName != "" {
+		h[wire.HeaderServerName] = []string{x.serverName}
 	}
-	u := *pr.In.URL // path and query as they came: the guard inside decides about them
+	u := *pr.In.URL // path and query unchanged: the guard of the server decides about them
 	u.Scheme, u.Host, u.User = "http", "tunnel", nil
 	pr.Out.URL, pr.Out.Host = &u, pr.In.Host
 	if pr.Out.Body == nil {
-		pr.Out.Trailer = nil // with names of trailers and no body net/http never ends the stream
+		pr.Out.Trailer = nil // with trailers and no body net/http never ends the stream
 	}
 	for name := range pr.Out.Trailer {
-		if !mayTrail(name) {
+		if !wire.ValidTrailer(name) {
 			delete(pr.Out.Trailer, name)
 		}
 	}
 	if pr.Out.Body != nil {
-		x.body = bodyOf(pr.Out.Body, x.w)
+		x.body = wire.NewBody(pr.Out.Body, x.w)
 		if len(pr.Out.Trailer) > 0 {
-			x.body.withTrailers(pr.In, pr.Out.Trailer)
+			x.body.ForwardTrailers(pr.In, pr.Out.Trailer)
 		}
 		pr.Out.Body = x.body
 	}
 }
 
-// through is the transport: each request has its own tunnel.
-type through struct{ gateway *Gateway }
-
-func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
-	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	if !ok {
-		return nil, &url.Error{Op: r.Method, URL: "tunnel", Err: errUnavailable}
-	}
-	if requestSize(r) > mostHead {
-		return nil, errRequestHead
-	}
-	res, err := x.send(r)
-	if err != nil && x.move(t.gateway, err) {
-		if x.tunnel, err = t.gateway.pool.acquire(r.Context(), x.service, x.holder); err != nil {
-			return nil, &unavailableError{err}
-		}
-		res, err = x.send(r)
-	}
-	return res, err
-}
-
-// unavailableError is for a request that no handler has seen.
-type unavailableError struct{ error }
-
-// send sends a request through its tunnel.
-func (x *exchange) send(r *http.Request) (*http.Response, error) {
-	if x.upgrade != "" {
-		return x.tunnel.switchTo(r, x)
-	}
-	res, err := x.tunnel.client.RoundTrip(r)
-	if err == nil {
-		x.tunnel.noteBusy(res)
-	}
-	if err == nil && len(res.Trailer) > 0 && r.Method != http.MethodHead {
-		delete(res.Header, "Content-Length") // HTTP/1.1 has trailers behind chunks only
-		res.ContentLength = -1
-	}
-	return res, err
-}
-
-// broken answers for a tunnel that broke before the answer.
-func (g *Gateway) broken(w http.ResponseWriter, r *http.Request, err error) {
+func (g *Gateway) answerUnavailable(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
 	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client does not wait any more
+		panic(http.ErrAbortHandler) // the client has gone; without an answer net/http would send 200
+	}
+	g.report(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Certificate: x.caller, Reason: knownReason(err), Err: err})
+	failTemporarily(w)
+}
+
+// answerError answers a request whose tunnel failed before the answer began.
+func (g *Gateway) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has gone
 	}
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	if none, ok := errors.AsType[*unavailableError](err); ok {
-		g.unavailable(w, r, x, none.error)
+	if unavailable, ok := errors.AsType[*unavailableError](err); ok {
+		g.answerUnavailable(w, r, x, unavailable.error)
 		return
 	}
 	if ok {
-		g.observe(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
+		g.report(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
 	}
-	if errors.Is(err, errRequestHead) || x != nil && x.body != nil && x.body.tooLong() {
+	if errors.Is(err, wire.ErrRequestTooLong) || x != nil && x.body != nil && x.body.TrailersTooLong() {
 		fail(w, http.StatusRequestHeaderFieldsTooLarge)
 		return
 	}

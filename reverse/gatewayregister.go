@@ -1,58 +1,56 @@
 package reverse
 
 import (
-	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Registrations is the handler by which servers register. It belongs on a ports.Port
-// of mode Require, alone, whose trust has anchors that issue for such servers and for
-// nobody else:
+// Registrations returns the handler by which servers register. Serve it on a ports.Port of
+// its own, with mode ports.Require and trust anchors that issue certificates to such
+// servers only:
 //
 //	err := ports.Serve(ctx, gateway.Registrations(), registrationPort)
 //
-// The port goes on judging the server's certificate as long as the tunnel is open:
-// one that is revoked, or expires, takes its tunnel with it within two seconds. When
-// the port stops, its tunnels have Limits.Drain to end; call Gateway.Shutdown before.
+// The port keeps verifying the server's certificate while the tunnel is open: when the
+// certificate is revoked or expires, the tunnel is closed within two seconds. When the port
+// stops, its tunnels have Limits.Drain to end; call Gateway.Shutdown before that.
 func (g *Gateway) Registrations() http.Handler { return http.HandlerFunc(g.register) }
 
 func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
-	var verified trust.Verified
-	no := func(err error) {
-		word := wordOf(err)
-		g.observe(Event{Kind: Refused, Remote: r.RemoteAddr, Certificate: verified, Reason: word, Err: err})
-		refuse(w, word)
+	var server trust.Verified
+	refuseRegistration := func(err error) {
+		g.report(Event{Kind: Refused, Remote: r.RemoteAddr, Certificate: server, Reason: reasonOf(err), Err: err})
+		refuse(w, reasonOf(err))
 	}
 	c, ok := ports.FromContext(r.Context())
 	if !ok || r.TLS == nil || c.Port().ClientAuth() != ports.Require {
-		no(reason.Refuse(reason.Misdirected, "registration needs a port that requires a certificate")) // fail closed
+		refuseRegistration(reason.Refuse(reason.Misdirected, "registration needs a port of mode require")) // fail closed
 		return
 	}
 	var err error
-	if verified, err = c.Verified(r.Context()); err != nil {
-		no(err)
+	if server, err = c.Verified(r.Context()); err != nil {
+		refuseRegistration(err)
 		return
 	}
-	if r.Method != http.MethodPost || r.URL.Path != registerPath || !strings.EqualFold(r.Header.Get("Upgrade"), protocol) {
-		w.Header().Set("Upgrade", protocol)
+	if r.Method != http.MethodPost || r.URL.Path != wire.RegisterPath || !strings.EqualFold(r.Header.Get("Upgrade"), wire.Protocol) {
+		w.Header().Set("Upgrade", wire.Protocol)
 		fail(w, http.StatusUpgradeRequired)
 		return
 	}
-	h, err := readHello(r.Header)
+	registration, err := wire.ReadRegistration(r.Header)
 	if err != nil {
-		no(&reason.Refusal{Reason: reason.BadHeader, Detail: "the hello cannot be read", Err: err})
+		refuseRegistration(&reason.Refusal{Reason: reason.BadHeader, Detail: "the registration cannot be parsed", Err: err})
 		return
 	}
-	asked := g.rechecks.Load()
-	if err := g.authorized(r.Context(), verified, h.services); err != nil {
-		no(err)
+	rechecks := g.rechecks.Load()
+	if err := g.authorize(r.Context(), server, registration.Services); err != nil {
+		refuseRegistration(err)
 		return
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
@@ -60,41 +58,25 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusHTTPVersionNotSupported) // HTTP/2 has no upgrade
 		return
 	}
-	t := &gatewayEnd{
-		link: newLink(conn, buffered.Reader), services: h.services, limit: min(h.streams, g.config.Streams),
-		verified: verified, remote: r.RemoteAddr, since: time.Now(), asked: asked,
+	t := &gatewayTunnel{
+		link: wire.NewLink(conn, buffered.Reader), services: registration.Services, limit: min(registration.Streams, g.config.Streams),
+		server: server, remote: r.RemoteAddr, since: time.Now(), authorizedAt: rechecks,
 	}
-	if err := accept(conn); err != nil {
+	if err := wire.Accept(conn); err != nil {
 		conn.Close()
 		return
 	}
-	g.begin(t)
+	g.start(t)
 }
 
-// begin runs a tunnel, unless the gateway is leaving: what Shutdown waits for must not
-// grow while it waits.
-func (g *Gateway) begin(t *gatewayEnd) {
-	g.beginning.Lock()
-	defer g.beginning.Unlock()
-	if g.leaving {
+// start runs a tunnel in a goroutine, unless Shutdown has been called, which waits for all
+// of them.
+func (g *Gateway) start(t *gatewayTunnel) {
+	g.startMu.Lock()
+	defer g.startMu.Unlock()
+	if g.stopped {
 		t.link.Close()
 		return
 	}
-	g.runs.Go(func() { g.run(t) })
-}
-
-// accept answers that the other side may go on with HTTP/2.
-func accept(c net.Conn) error {
-	c.SetDeadline(time.Now().Add(helloTime))
-	_, err := c.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n\r\n"))
-	c.SetDeadline(time.Time{})
-	return err
-}
-
-// wordOf is the word for a refusal. An error that has none is still a refusal.
-func wordOf(err error) reason.Reason {
-	if refusal, ok := errors.AsType[*reason.Refusal](err); ok && refusal.Reason.Known() {
-		return refusal.Reason
-	}
-	return reason.Denied
+	g.tunnels.Go(func() { g.run(t) })
 }

@@ -25,41 +25,17 @@ func TestK10_ViaIsRead(t *testing.T) {
 		"": false, "1.1 other": false, "1.1 self": true, "1.1 other, 2.0 self (x)": true, "1.1 self2": false, "self": false, "1.1": false, "1.1\tself": true,
 		strings.Repeat("1.1 a,", 15) + "1.1 a": false, strings.Repeat("1.1 a,", 16) + "1.1 a": true,
 	} {
-		if got := reverse.Looped(line, "self"); got != want {
+		if got := reverse.IsLoop(line, "self"); got != want {
 			t.Errorf("%q: %t, want %t", line, got, want)
 		}
 	}
 }
 
-func FuzzHello(f *testing.F) {
-	f.Add("orders,billing", "250")
-	f.Add("orders, billing", "0250")
-	f.Add("", "0")
-	f.Add("a,a", "4097")
-	f.Fuzz(func(t *testing.T, services, streams string) {
-		got, n, err := reverse.ReadHello([]string{services}, []string{streams})
-		if err != nil {
-			if len(got) > 0 {
-				t.Errorf("%q with an error", got)
-			}
-			return
-		}
-		if strings.Join(got, ",") != services || n < 1 || n > 4096 {
-			t.Errorf("%q %q: %q %d", services, streams, got, n)
-		}
-		for _, s := range got {
-			if !reverse.ValidName(s) {
-				t.Errorf("%q", s)
-			}
-		}
-	})
-}
-
 func FuzzVia(f *testing.F) {
 	f.Add("1.1 a, 2.0 self (x)")
 	f.Fuzz(func(t *testing.T, line string) {
-		reverse.Looped(line, "self")
-		if strings.Count(line, ",") < 15 && !reverse.Looped(line+", 1.1 self", "self") {
+		reverse.IsLoop(line, "self")
+		if strings.Count(line, ",") < 15 && !reverse.IsLoop(line+", 1.1 self", "self") {
 			t.Errorf("%q hides us", line)
 		}
 	})

@@ -109,7 +109,7 @@ func TestK8_QueueIsBoundedInTime(t *testing.T) {
 			t.Errorf("%d %v", s.Code, s.Answer)
 		}
 	}
-	if n := d.gateway.Services(); n != 0 {
+	if n := d.gateway.Queues(); n != 0 {
 		t.Errorf("%d services are remembered", n) // their names may be the callers' choice
 	}
 }

@@ -6,12 +6,7 @@ import (
 	"time"
 )
 
-const (
-	defaultMin = 500 * time.Millisecond
-	defaultMax = 30 * time.Second
-)
-
-// backoff is the pauses between attempts to reach a gateway. Their length is random, so
+// backoff pauses between attempts to reach a gateway. The pauses have a random length, so
 // that many servers that lost their gateway together do not come back together.
 type backoff struct{ min, max time.Duration }
 
@@ -27,7 +22,7 @@ func (b backoff) bound(failures int) time.Duration {
 	return min(bound, b.max)
 }
 
-// pause waits for a random part of the bound. It reports false if ctx ended first.
+// pause waits for a random part of the bound. It reports false if ctx has ended.
 func (b backoff) pause(ctx context.Context, failures int) bool {
 	timer := time.NewTimer(rand.N(b.bound(failures) + 1))
 	defer timer.Stop()

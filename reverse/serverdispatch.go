@@ -9,28 +9,27 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/tunnel"
-	"github.com/mtlsguard/mtlsguard/reason"
-	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 )
 
-// stated is what a gateway says of one exchange beside the certificate. An empty field
-// was not said, or not once.
-type stated struct {
-	kind, caller, remote, sni, service, upgrade string
+// streamHeader has what the gateway sends with a stream beside the certificate. A field is
+// "" if its header is missing or repeated.
+type streamHeader struct {
+	kind, caller, remote, serverName, service, upgrade string
 }
 
-func takeStated(h http.Header) (s stated) {
-	s.kind, _ = single(h, headerKind)
-	s.caller, _ = single(h, headerCaller)
-	s.remote, _ = single(h, headerRemote)
-	s.sni, _ = single(h, headerSNI)
-	s.service, _ = single(h, headerService)
-	s.upgrade, _ = single(h, headerUpgrade)
+func readStreamHeader(h http.Header) (s streamHeader) {
+	s.kind, _ = wire.SingleValue(h, wire.HeaderKind)
+	s.caller, _ = wire.SingleValue(h, wire.HeaderCaller)
+	s.remote, _ = wire.SingleValue(h, wire.HeaderRemote)
+	s.serverName, _ = wire.SingleValue(h, wire.HeaderServerName)
+	s.service, _ = wire.SingleValue(h, wire.HeaderService)
+	s.upgrade, _ = wire.SingleValue(h, wire.HeaderUpgrade)
 	return s
 }
 
-// clean deletes every header that says who somebody is, in every spelling.
-func clean(h http.Header) {
+// deleteIdentityHeaders deletes every identity header in every spelling.
+func deleteIdentityHeaders(h http.Header) {
 	for name := range h {
 		if idheader.Is(name) {
 			delete(h, name)
@@ -38,32 +37,33 @@ func clean(h http.Header) {
 	}
 }
 
-// arrive takes what the gateway sends: the control exchange, connections, requests.
-func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
-	link, ok := r.Context().Value(linkKey{}).(*serverEnd)
+// dispatch serves the streams that a gateway opens: the control stream, requests, and
+// connections that are carried end to end.
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	t, ok := r.Context().Value(serverTunnelKey{}).(*serverTunnel)
 	if !ok {
-		w.WriteHeader(http.StatusMisdirectedRequest) // fail closed: this cannot be
+		w.WriteHeader(http.StatusMisdirectedRequest) // fail closed; ConnContext always sets it
 		return
 	}
-	says := takeStated(r.Header)
-	caller := statedCallerOf(r.Header, says.remote)
-	statement := s.receiver.Load().Read(r.Header, r.Trailer)
-	clean(r.Header)
-	clean(r.Trailer)
-	switch says.kind {
-	case kindControl:
-		link.converse(w, r)
-	case kindStream, kindRequest, kindUpgrade:
-		give, err := s.admit(r.Context(), link, caller)
+	header := readStreamHeader(r.Header)
+	key := callerKeyOf(r.Header, header.remote)
+	raw := s.receiver.Load().Read(r.Header, r.Trailer)
+	deleteIdentityHeaders(r.Header)
+	deleteIdentityHeaders(r.Trailer)
+	switch header.kind {
+	case wire.KindControl:
+		t.serveControl(w, r)
+	case wire.KindStream, wire.KindRequest, wire.KindUpgrade:
+		end, err := s.beginHandler(r.Context(), t, key)
 		if err != nil {
-			s.refuseBusy(w, &says, err)
+			s.answerBusy(w, &header, err)
 			return
 		}
-		defer give()
-		if says.kind != kindStream {
-			s.serve(w, r, link, &says, statement)
+		defer end()
+		if header.kind != wire.KindStream {
+			s.serveRequest(w, r, t, &header, raw)
 		} else if l := s.streams.Load(); l != nil {
-			l.serve(w, r, says.remote)
+			l.serve(w, r, header.remote)
 		} else {
 			w.WriteHeader(http.StatusNotFound)
 		}
@@ -72,142 +72,47 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve hands a request to the handler as if its caller had come itself.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, says *stated, statement forwarded.RawCertificate) {
-	gateway := *link.gateway.Load()
-	caller := &caller{server: s, header: says.caller, statement: statement}
-	watch := &watchedAnswer{server: s, caller: caller, w: w}
-	defer watch.done()
+// serveRequest calls the handler with the request as the client sent it.
+func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, t *serverTunnel, header *streamHeader, raw forwarded.RawCertificate) {
+	gateway := *t.gateway.Load()
+	caller := &forwardedCaller{server: s, header: header.caller, raw: raw}
+	work := &answerWork{server: s, caller: caller, w: w}
+	defer work.end()
 	ctx := tunnel.NewContext(r.Context(), &tunnel.Caller{
-		Port: s.config.Name, ServerName: says.sni, Gateway: gateway, Verify: watch.verify,
+		Port: s.config.Name, ServerName: header.serverName, Gateway: gateway, Verify: work.verify,
 	})
 	ctx = context.WithValue(ctx, hopKey{}, &Hop{
-		Gateway: gateway, GatewayAddr: link.addr, Service: says.service, Remote: says.remote, ServerName: says.sni,
+		Gateway: gateway, GatewayAddr: t.addr, Service: header.service, Remote: header.remote, ServerName: header.serverName,
 	})
-	own := r.WithContext(ctx)
-	defer func() { r.MultipartForm = own.MultipartForm }() // net/http removes its files
-	own.RemoteAddr = says.remote
-	answer := steady{ResponseWriter: w, failed: func(err error) {
-		s.observe(Event{Kind: Failed, Services: s.config.Services, Remote: says.remote, Err: err})
+	in := r.WithContext(ctx)
+	defer func() { r.MultipartForm = in.MultipartForm }() // net/http removes its files
+	in.RemoteAddr = header.remote
+	writer := tunnelWriter{ResponseWriter: w, onError: func(err error) {
+		s.report(Event{Kind: Failed, Services: s.config.Services, Remote: header.remote, Err: err})
 	}}
-	if says.kind == kindRequest {
-		s.config.Handler.ServeHTTP(&answer, own)
-		answer.finish()
+	if header.kind == wire.KindRequest {
+		s.config.Handler.ServeHTTP(&writer, in)
+		writer.finish()
 		return
 	}
-	if !validName(says.upgrade) {
+	if !wire.ValidName(header.upgrade) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	var remote net.Addr = tunnelAddr{}
-	if a, err := netip.ParseAddrPort(says.remote); err == nil {
-		remote = net.TCPAddrFromAddrPort(a)
-	}
-	// The request as the client sent it: the stream's own is how it travels.
-	own.Method, own.Body, own.ContentLength = http.MethodGet, http.NoBody, 0
-	own.Proto, own.ProtoMajor, own.ProtoMinor = "HTTP/1.1", 1, 1
-	own.Header["Connection"], own.Header["Upgrade"] = []string{"Upgrade"}, []string{says.upgrade}
-	h := &hijacker{steady: answer, r: r, caller: caller, server: s, remote: remote}
+	// The stream is a POST; the client's request is a GET of HTTP/1.1.
+	in.Method, in.Body, in.ContentLength = http.MethodGet, http.NoBody, 0
+	in.Proto, in.ProtoMajor, in.ProtoMinor = "HTTP/1.1", 1, 1
+	in.Header["Connection"], in.Header["Upgrade"] = []string{"Upgrade"}, []string{header.upgrade}
+	h := &hijackWriter{tunnelWriter: writer, stream: r, caller: caller, server: s, remote: remoteAddr(header.remote)}
 	defer h.wait()
-	s.config.Handler.ServeHTTP(h, own)
+	s.config.Handler.ServeHTTP(h, in)
 	h.finish()
 }
 
-// verify judges what the gateway states. That there is no certificate must be said:
-// a statement that got lost is not one of nothing.
-func verify(ctx context.Context, receiver *forwarded.Receiver, caller string, s forwarded.RawCertificate, wait bool) (trust.Verified, error) {
-	verified, err := receiver.VerifyLocal(s)
-	if err == trust.ErrUndecided {
-		if !wait {
-			return trust.Verified{}, err
-		}
-		verified, err = receiver.Verify(ctx, s)
+// remoteAddr returns the client's address, or tunnelAddr if the gateway sent none.
+func remoteAddr(text string) net.Addr {
+	if a, err := netip.ParseAddrPort(text); err == nil {
+		return net.TCPAddrFromAddrPort(a)
 	}
-	none := isNone(err)
-	switch {
-	case caller == callerCertificate && !none:
-		return verified, err
-	case caller == callerNone && none:
-		return trust.Verified{}, err
-	case err != nil && !none:
-		return trust.Verified{}, err
-	}
-	return trust.Verified{}, reason.Refuse(reason.BadHeader, "the gateway states neither a certificate nor that there is none")
+	return tunnelAddr{}
 }
-
-// steady keeps an answer from ending the tunnel, which is others' too. In HTTP/2 net/http
-// reads "Connection: close" as a wish to end the whole connection, and a head that is too
-// long is an error of the whole connection at its other end.
-type steady struct {
-	http.ResponseWriter
-	failed func(error)
-	begun  bool
-	err    error // why nothing of the handler's answer is sent
-}
-
-// cleanHead removes from the head what would end the tunnel.
-func (s *steady) cleanHead() {
-	h := s.Header()
-	delete(h, "Connection")
-	delete(h, headerKind)
-}
-
-// begin begins the final answer. A head that is too long is answered by 502 in its place.
-func (s *steady) begin() {
-	if s.begun {
-		return
-	}
-	s.begun = true
-	s.cleanHead()
-	if h := s.Header(); headSize(h) > mostHead {
-		s.err = errAnswerHead
-		s.failed(s.err)
-		clear(h)
-		fail(s.ResponseWriter, http.StatusBadGateway)
-	}
-}
-
-// finish is called when the handler has returned: net/http answers for a handler that
-// has not, with the headers that it has set. Trailers that are too long end the stream:
-// an answer without them would not be the whole one.
-func (s *steady) finish() {
-	s.begin()
-	if h := s.Header(); s.err == nil && trailerSize(h) > mostHead {
-		s.failed(errAnswerHead)
-		panic(http.ErrAbortHandler)
-	}
-}
-
-func (s *steady) WriteHeader(status int) {
-	if status < http.StatusOK {
-		s.cleanHead()
-		if headSize(s.Header()) > mostHead {
-			return // a hint that is too long is none
-		}
-	} else {
-		s.begin()
-	}
-	if s.err == nil {
-		s.ResponseWriter.WriteHeader(status)
-	}
-}
-
-func (s *steady) Write(b []byte) (int, error) {
-	s.begin()
-	if s.err != nil {
-		return 0, s.err
-	}
-	return s.ResponseWriter.Write(b)
-}
-
-// Flush implements http.Flusher.
-func (s *steady) Flush() { _ = s.FlushError() }
-
-// FlushError is for http.ResponseController.
-func (s *steady) FlushError() error {
-	s.begin()
-	return http.NewResponseController(s.ResponseWriter).Flush()
-}
-
-// Unwrap is for http.ResponseController.
-func (s *steady) Unwrap() http.ResponseWriter { return s.ResponseWriter }

@@ -6,53 +6,55 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 )
 
-// hijacker lets a handler take a request over as a connection, as it would with
-// HTTP/1.1. What the handler writes on it begins with its answer, 101 or not.
-type hijacker struct {
-	steady
-	r      *http.Request // the stream
-	caller *caller
+// hijackWriter lets a handler hijack a request for an upgrade, as with HTTP/1.1. What the
+// handler writes on the connection begins with its answer.
+type hijackWriter struct {
+	tunnelWriter
+	stream *http.Request
+	caller *forwardedCaller
 	server *Server
 	remote net.Addr
 
-	mu    sync.Mutex
-	taken bool
-	ended chan struct{}
+	mu       sync.Mutex
+	hijacked bool
+	ended    chan struct{} // closed when the connection has ended
 }
 
 // Hijack implements http.Hijacker.
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.taken:
+	case h.hijacked:
 		return nil, nil, http.ErrHijacked
 	case h.begun:
-		return nil, nil, errors.New("reverse: the answer has begun")
+		return nil, nil, errors.New("reverse: Hijack was called after the answer had begun")
 	}
-	h.taken, h.begun, h.err = true, true, http.ErrHijacked
+	h.hijacked, h.begun, h.err = true, true, http.ErrHijacked
 	w := h.ResponseWriter
 	clear(w.Header())
-	w.Header()[headerKind] = []string{kindTaken}
+	w.Header()[wire.HeaderKind] = []string{wire.KindHijacked}
 	w.WriteHeader(http.StatusOK)
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return nil, nil, err
 	}
-	c, to, from := newDuplex(tunnelAddr{}, h.remote)
+	c := wire.NewDuplex(tunnelAddr{}, h.remote)
 	h.ended = make(chan struct{})
-	forget := h.server.watchConn(h.r.Context(), h.caller, c)
+	remove := h.server.addHijacked(h.stream.Context(), h.caller, c)
 	go func() {
 		defer close(h.ended)
-		defer forget()
-		carry(w, h.r, to, from)
+		defer remove()
+		c.Carry(w, h.stream)
 	}()
 	return c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), nil
 }
 
-// wait keeps the stream open as long as the connection that a handler took.
-func (h *hijacker) wait() {
+// wait keeps the stream open until a hijacked connection has ended.
+func (h *hijackWriter) wait() {
 	h.mu.Lock()
 	ended := h.ended
 	h.mu.Unlock()

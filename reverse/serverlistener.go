@@ -2,45 +2,43 @@ package reverse
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
+	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 )
 
-// streams is the listener for connections that come through the tunnels end to end.
-// Their remote address is the client's, as the gateway saw it.
-type streams struct{ *chanlisten.Listener }
+// streamListener is the listener for connections that are carried end to end. Their remote
+// address is the client's, as the gateway sees it.
+type streamListener struct{ *chanlisten.Listener }
 
-func newStreams() *streams { return &streams{chanlisten.New(tunnelAddr{})} }
+func newStreamListener() *streamListener { return &streamListener{chanlisten.New(tunnelAddr{})} }
 
-// tunnelAddr is where a tunnel's connections come in.
+// tunnelAddr is the local address of connections in a tunnel.
 type tunnelAddr struct{}
 
+// Network implements net.Addr.
 func (tunnelAddr) Network() string { return "tunnel" }
-func (tunnelAddr) String() string  { return "tunnel" }
 
-// acceptTime is how long a connection waits for somebody to accept it.
-const acceptTime = 5 * time.Second
+// String implements net.Addr.
+func (tunnelAddr) String() string { return "tunnel" }
 
-// serve hands a stream to whoever listens, and carries it to its end.
-func (s *streams) serve(w http.ResponseWriter, r *http.Request, remote string) {
-	var addr net.Addr = tunnelAddr{}
-	if a, err := netip.ParseAddrPort(remote); err == nil {
-		addr = net.TCPAddrFromAddrPort(a)
-	}
-	c, to, from := newDuplex(tunnelAddr{}, addr)
-	wait, cancel := context.WithTimeout(r.Context(), acceptTime)
+// acceptTimeout is how long a connection waits for Accept.
+const acceptTimeout = 5 * time.Second
+
+// serve passes a stream to Accept as a connection, and carries it until it ends.
+func (l *streamListener) serve(w http.ResponseWriter, r *http.Request, remote string) {
+	c := wire.NewDuplex(tunnelAddr{}, remoteAddr(remote))
+	ctx, cancel := context.WithTimeout(r.Context(), acceptTimeout)
 	defer cancel()
-	if s.Hand(wait, c) != nil {
-		w.WriteHeader(http.StatusServiceUnavailable) // nobody reads it where the gateway is gone
+	if l.Hand(ctx, c) != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	w.WriteHeader(http.StatusOK)
 	if http.NewResponseController(w).Flush() != nil {
 		c.Close()
 	}
-	carry(w, r, to, from)
+	c.Carry(w, r)
 }

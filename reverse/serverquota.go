@@ -9,61 +9,63 @@ import (
 	"sync/atomic"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
+	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 )
 
-// quota bounds how many handlers run at one time. A handler counts until it returns:
-// a caller that breaks off gives its place at the gateway back, but it does not stop
-// a handler that ignores its context.
-type quota struct {
-	most    int64
+// handlerLimit limits how many handlers run at one time. A handler counts until it returns:
+// a caller that cancels its request frees its place at the gateway, but does not stop a
+// handler that ignores its context.
+type handlerLimit struct {
+	max     int64
 	running atomic.Int64
 }
 
-// take counts a handler. It reports false when too many run.
-func (q *quota) take() bool {
+// begin counts a handler. It reports false if too many run.
+func (l *handlerLimit) begin() bool {
 	for {
-		n := q.running.Load()
-		if n >= q.most {
+		n := l.running.Load()
+		if n >= l.max {
 			return false
 		}
-		if q.running.CompareAndSwap(n, n+1) {
+		if l.running.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}
 }
 
-func (q *quota) give() { q.running.Add(-1) }
+func (l *handlerLimit) end() { l.running.Add(-1) }
 
-// statedCaller tells callers apart before anything of them is verified: by the text of
-// the leaf that the gateway states, or without one by address (an IPv6 /64).
-type statedCaller struct {
+// callerKey distinguishes callers before their certificates are verified: by the text of
+// the forwarded leaf, or without one by address (an IPv6 /64).
+type callerKey struct {
 	leaf string
 	addr netip.Prefix
 }
 
-func statedCallerOf(h http.Header, remote string) statedCaller {
-	if leaf, ok := single(h, "Client-Cert"); ok {
-		return statedCaller{leaf: leaf}
+func callerKeyOf(h http.Header, remote string) callerKey {
+	if leaf, ok := wire.SingleValue(h, "Client-Cert"); ok {
+		return callerKey{leaf: leaf}
 	}
 	addr, _ := netip.ParseAddrPort(remote)
-	return statedCaller{addr: connlimit.Of(addr)}
+	return callerKey{addr: connlimit.Of(addr)}
 }
 
-// running are the handlers that run, by caller and by the contexts of their requests.
-type running struct {
-	mu       sync.Mutex
-	byCaller map[statedCaller]map[context.Context]struct{}
+// handlersByCaller has the running handlers of each caller, by the contexts of their
+// requests.
+type handlersByCaller struct {
+	mu      sync.Mutex
+	running map[callerKey]map[context.Context]struct{}
 }
 
-// add counts a handler for a caller. It reports false for a caller that has left
-// handlers behind and has as many as there are places free. The gateway gives every
-// caller a share, but what a caller breaks off does not count there any more: one
-// that breaks off again and again would have all places. Callers that wait for their
-// answers are the gateway's matter.
-func (r *running) add(c statedCaller, ctx context.Context, free int64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	own := r.byCaller[c]
+// begin counts a handler of a caller; free is the number of free places. It reports false
+// for a caller that has cancelled requests whose handlers still run, and has at least as
+// many handlers as there are free places. The gateway limits each caller to a share, but
+// cancelled requests do not count there: by cancelling again and again one caller could
+// occupy all places here. Requests that are not cancelled are the gateway's to limit.
+func (h *handlersByCaller) begin(k callerKey, ctx context.Context, free int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	own := h.running[k]
 	if int64(len(own)) >= free {
 		for other := range own {
 			if other.Err() != nil {
@@ -73,57 +75,55 @@ func (r *running) add(c statedCaller, ctx context.Context, free int64) bool {
 	}
 	if own == nil {
 		own = map[context.Context]struct{}{}
-		r.byCaller[c] = own
+		h.running[k] = own
 	}
 	own[ctx] = struct{}{}
 	return true
 }
 
-// remove forgets a handler.
-func (r *running) remove(c statedCaller, ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	own := r.byCaller[c]
+func (h *handlersByCaller) end(k callerKey, ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	own := h.running[k]
 	if delete(own, ctx); len(own) == 0 {
-		delete(r.byCaller, c)
+		delete(h.running, k)
 	}
 }
 
-// admit counts a handler for its caller, for a tunnel and for the server: the handlers
-// of tunnels that have ended may still run. give gives all of it back; with an error
-// there is nothing to give back.
-func (s *Server) admit(ctx context.Context, t *serverEnd, c statedCaller) (give func(), err error) {
-	if !s.running.add(c, ctx, s.handlers.most-s.handlers.running.Load()) {
-		return nil, errLeft
+// beginHandler counts a handler for its caller, its tunnel and the server: handlers of
+// tunnels that have ended may still run. end must be called when the handler has returned;
+// after an error there is nothing to end.
+func (s *Server) beginHandler(ctx context.Context, t *serverTunnel, k callerKey) (end func(), err error) {
+	if !s.byCaller.begin(k, ctx, s.handlers.max-s.handlers.running.Load()) {
+		return nil, errAbandonedHandlers
 	}
-	if !t.handlers.take() {
-		s.running.remove(c, ctx)
-		return nil, errHandlers
+	if !t.handlers.begin() {
+		s.byCaller.end(k, ctx)
+		return nil, errTooManyHandlers
 	}
-	if !s.handlers.take() {
-		t.handlers.give()
-		s.running.remove(c, ctx)
-		return nil, errHandlers
+	if !s.handlers.begin() {
+		t.handlers.end()
+		s.byCaller.end(k, ctx)
+		return nil, errTooManyHandlers
 	}
 	return func() {
-		s.handlers.give()
-		t.handlers.give()
-		s.running.remove(c, ctx)
+		s.handlers.end()
+		t.handlers.end()
+		s.byCaller.end(k, ctx)
 	}, nil
 }
 
 var (
-	errHandlers = errors.New("reverse: too many handlers run")
-	errLeft     = errors.New("reverse: too many handlers run for a caller that has left some of them behind")
+	errTooManyHandlers   = errors.New("reverse: too many handlers are running")
+	errAbandonedHandlers = errors.New("reverse: too many handlers are running for a caller that has cancelled requests")
 )
 
-// refuseBusy answers a request for which no handler may start. Where it is not the
-// caller's own fault, the gateway reads the kind, and tries other tunnels first for a
-// while.
-func (s *Server) refuseBusy(w http.ResponseWriter, says *stated, err error) {
-	s.observe(Event{Kind: Unavailable, Services: s.config.Services, Remote: says.remote, Err: err})
-	if err == errHandlers {
-		w.Header()[headerKind] = []string{kindBusy}
+// answerBusy answers a request for which no handler may start. Unless the caller itself is
+// the cause, it tells the gateway to prefer other tunnels for a while.
+func (s *Server) answerBusy(w http.ResponseWriter, header *streamHeader, err error) {
+	s.report(Event{Kind: Unavailable, Services: s.config.Services, Remote: header.remote, Err: err})
+	if err == errTooManyHandlers {
+		w.Header()[wire.HeaderKind] = []string{wire.KindBusy}
 	}
-	unavailable(w)
+	failTemporarily(w)
 }
