@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -24,7 +25,7 @@ import (
 const soon = time.Second
 
 // margin is what a loaded machine may add to it.
-const margin = 500 * time.Millisecond
+const margin = time.Second
 
 func h2only(c *tls.Config) { c.NextProtos = []string{"h2"} }
 
@@ -113,12 +114,11 @@ func within(t *testing.T, what string, d, least, most time.Duration) {
 
 func TestG2_ChangedTrustClosesConnections(t *testing.T) {
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
+		runOnFakeClock(t, name, func(t *testing.T) {
 			shop := newWorkshop()
 			c, _ := config(t, ports.Request)
 			c.Limits.Drain = time.Second
-			p := newPort(t, c)
-			serve(t, shop, p)
+			p := onPipes(t, c, shop)
 
 			believed := admitted(t, p, clientConfig(bob, o))
 			anonymous := admitted(t, p, clientConfig(nil, o))
@@ -163,11 +163,10 @@ func TestG2_ChangedTrustClosesConnections(t *testing.T) {
 // A request under way may finish within the second, and its answer arrives whole.
 func TestG2_AnswerUnderWayIsNotCut(t *testing.T) {
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
+		runOnFakeClock(t, name, func(t *testing.T) {
 			shop := newWorkshop()
 			c, _ := config(t, ports.Require)
-			p := newPort(t, c)
-			serve(t, shop, p)
+			p := onPipes(t, c, shop)
 			for range 5 {
 				own := admitted(t, p, clientConfig(alice, o))
 				type result struct {
@@ -195,17 +194,16 @@ func TestG2_AnswerUnderWayIsNotCut(t *testing.T) {
 
 func TestG2_BelievedByTheNewTrustAsWell(t *testing.T) {
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
+		runOnFakeClock(t, name, func(t *testing.T) {
 			generation := make(chan uint64, 10)
 			c, _ := config(t, ports.Require)
 			c.Limits.Drain = time.Second
-			p := newPort(t, c)
-			serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				own, _ := ports.FromContext(r.Context())
 				v, _ := own.Verified(r.Context())
 				generation <- v.Generation()
 				who(w, r)
-			}), p)
+			}))
 			own := admitted(t, p, clientConfig(alice, o))
 			former := <-generation
 			for range 3 {
@@ -223,41 +221,41 @@ func TestG2_BelievedByTheNewTrustAsWell(t *testing.T) {
 }
 
 func TestG1_CertificateExpiresOnALiveConnection(t *testing.T) {
-	var shift atomic.Int64
-	now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
-	shop := newWorkshop()
-	c, _ := config(t, ports.Require)
-	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: now})
-	p := newPort(t, c)
-	serve(t, shop, p)
-	hijacked := shop.hijack(t, p, clientConfig(alice, h1))
-	hijacked.echoes(t)
-	hijacked.reading()
-	for name, o := range protocols {
-		shift.Store(0)
-		own := admitted(t, p, clientConfig(alice, o))
+	onFakeClock(t, func(t *testing.T) {
+		var shift atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+		shop := newWorkshop()
+		c, _ := config(t, ports.Require)
+		c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: now})
+		p := onPipes(t, c, shop)
+		hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+		hijacked.echoes(t)
+		hijacked.reading()
+		for name, o := range protocols {
+			shift.Store(0)
+			own := admitted(t, p, clientConfig(alice, o))
+			shift.Store(int64(48 * time.Hour))
+			if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " expired ") {
+				t.Errorf("%s: %q, %v", name, body, err)
+			}
+			shift.Store(-int64(48 * time.Hour))
+			if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " not-yet-valid ") {
+				t.Errorf("%s: %q, %v", name, body, err)
+			}
+		}
+		// No request asks about the hijacked one: the port does.
 		shift.Store(int64(48 * time.Hour))
-		if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " expired ") {
-			t.Errorf("%s: %q, %v", name, body, err)
-		}
-		shift.Store(-int64(48 * time.Hour))
-		if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " not-yet-valid ") {
-			t.Errorf("%s: %q, %v", name, body, err)
-		}
-	}
-	// No request asks about the hijacked one: the port does.
-	shift.Store(int64(48 * time.Hour))
-	hijacked.ends(t)
+		hijacked.ends(t)
+	})
 }
 
 // Connections beyond their age end after an answer, and no request is lost.
 func TestG8_ConnectionAge(t *testing.T) {
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		runOnFakeClock(t, name, func(t *testing.T) {
 			c, _ := config(t, ports.Require)
 			c.Limits.ConnectionAge = 200 * time.Millisecond
-			p := serving(t, c)
+			p := onPipes(t, c, http.HandlerFunc(who))
 			own := admitted(t, p, clientConfig(alice, o))
 			requests := 0
 			for start := time.Now(); own.open(); requests++ {
@@ -283,11 +281,10 @@ func TestG8_ConnectionAge(t *testing.T) {
 			own.ends(t)
 		})
 	}
-	t.Run("never", func(t *testing.T) {
-		t.Parallel()
+	runOnFakeClock(t, "never", func(t *testing.T) {
 		c, _ := config(t, ports.Require)
 		c.Limits.ConnectionAge = -1
-		own := admitted(t, serving(t, c), clientConfig(alice, h1))
+		own := admitted(t, onPipes(t, c, http.HandlerFunc(who)), clientConfig(alice, h1))
 		for range 3 {
 			if _, r, err := own.get("/"); err != nil || r.Close {
 				t.Errorf("%v", err)
@@ -316,7 +313,7 @@ func TestReconfigureThatNeedsARestart(t *testing.T) {
 	if err := p.Reconfigure(bad); err == nil || errors.Is(err, ports.ErrRestart) {
 		t.Errorf("no trust: %v", err)
 	}
-	if p.Config().Trust != c.Trust || p.Name() != "require" || p.ClientAuth() != ports.Require {
+	if p.Config().Trust != c.Trust || p.Name() != "require" || p.Config().ClientAuth != ports.Require {
 		t.Error("a bad configuration is in force")
 	}
 	admitted(t, p, clientConfig(alice))
@@ -376,8 +373,9 @@ func TestI5_ReconfigureDuringHandshakes(t *testing.T) {
 		if name := nameOf(own.Verified(r.Context())); after && name == "alice" && revoked.Load() {
 			wrong.Add(1)
 		}
-		own.SetMemo(r.Proto)
-		_ = own.Memo()
+		state, _ := connstate.FromContext(r.Context())
+		state.SetMemo(r.Proto)
+		_ = state.Memo()
 		who(w, r)
 	}), p)
 	good, bad := c, c
@@ -430,9 +428,10 @@ func TestConnVerifiedBy(t *testing.T) {
 	got := make(chan string, 1)
 	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		own, _ := ports.FromContext(r.Context())
+		state, _ := connstate.FromContext(r.Context())
 		r.TLS.PeerCertificates[0] = bob.Cert // a handler that spoils what it was given
 		got <- fmt.Sprint(nameOf(own.Verified(r.Context())), " ", nameOf(own.VerifiedBy(r.Context(), other)), " ",
-			nameOf(own.VerifiedBy(r.Context(), none)), " ", nameOf(own.Verified(context.Background())), " ", own.ServerName(), " ", own.Memo())
+			nameOf(own.VerifiedBy(r.Context(), none)), " ", nameOf(own.Verified(context.Background())), " ", own.ServerName(), " ", state.Memo())
 	}), p)
 	admitted(t, p, clientConfig(alice))
 	want := fmt.Sprintf("alice %s %s alice localhost <nil>", reason.UnknownAuthority, reason.UnknownAuthority)

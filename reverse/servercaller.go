@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
@@ -22,12 +23,12 @@ type forwardedCaller struct {
 }
 
 // verify verifies the caller's certificate by the current trust. Without wait the error may
-// be trust.ErrUndecided. The gateway must set wire.HeaderCaller in any case, so that a lost
+// be trustaccess.ErrUndecided. The gateway must set wire.HeaderCaller in any case, so that a lost
 // certificate is an error and does not make the caller anonymous.
 func (c *forwardedCaller) verify(ctx context.Context, wait bool) (trust.Verified, error) {
 	receiver := c.server.receiver.Load()
 	verified, err := receiver.VerifyLocal(c.raw)
-	if err == trust.ErrUndecided {
+	if err == trustaccess.ErrUndecided {
 		if !wait {
 			return trust.Verified{}, err
 		}

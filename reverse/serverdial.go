@@ -11,9 +11,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -44,7 +46,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverTunnel, error) {
 		raw.Close()
 		return nil, fmt.Errorf("reverse: %s: %w", addr, err)
 	}
-	now := receiver.GatewayTrust().Now()
+	now := trustaccess.Now(receiver.GatewayTrust())
 	t := &serverTunnel{
 		Link: wire.NewLink(c, buffered), server: s, addr: addr, peerCertificates: c.ConnectionState().PeerCertificates,
 		ready: make(chan struct{}), renewal: make(chan struct{}), removed: make(chan struct{}),
@@ -52,7 +54,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverTunnel, error) {
 		renewAt: earliest(renewalTime(now, own.notAfter()), renewalTime(now, notAfterOfVerified(gateway))),
 	}
 	t.gateway.Store(&gateway)
-	receiver.GatewayTrust().Remember(gateway) // the handshake has proved that the gateway has the key
+	trustaccess.Remember(receiver.GatewayTrust(), gateway) // the handshake has proved that the gateway has the key
 	return t, nil
 }
 
@@ -72,7 +74,7 @@ func (s *Server) tlsConfig(addr string, receiver *forwarded.Receiver, gateway *t
 		MinVersion:           tls.VersionTLS13,
 		RootCAs:              roots,
 		ServerName:           name,
-		Time:                 receiver.GatewayTrust().Now,
+		Time:                 func() time.Time { return trustaccess.Now(receiver.GatewayTrust()) },
 		NextProtos:           []string{"http/1.1"},
 		GetClientCertificate: own.present,
 		VerifyConnection: func(cs tls.ConnectionState) error {

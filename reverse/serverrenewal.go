@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -109,7 +110,7 @@ func earliest(a, b time.Time) time.Time {
 // or a certificate of either end expires soon. The old tunnel serves until the new one is
 // ready, and ends with its last answer.
 func (s *Server) renewTunnels() {
-	now := s.receiver.Load().GatewayTrust().Now()
+	now := trustaccess.Now(s.receiver.Load().GatewayTrust())
 	for _, t := range s.list() {
 		if t.certificate.replaced() || !t.renewAt.IsZero() && !now.Before(t.renewAt) {
 			t.renew()

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -170,20 +171,20 @@ func (t *serverTunnel) drain() {
 // Check implements underway.Work. It verifies the gateway's certificate again.
 func (t *serverTunnel) Check(ctx context.Context, wait bool) error {
 	receiver := t.server.receiver.Load()
-	v, err := receiver.GatewayTrust().VerifyLocal(t.peerCertificates)
-	if err == trust.ErrUndecided && wait {
+	v, err := trustaccess.VerifyLocal(receiver.GatewayTrust(), t.peerCertificates)
+	if err == trustaccess.ErrUndecided && wait {
 		v, err = receiver.GatewayTrust().Verify(ctx, t.peerCertificates)
 	}
 	if err == nil && !receiver.IsGateway(v) {
 		err = errNotGateway
 	}
 	if err != nil {
-		if err != trust.ErrUndecided {
+		if err != trustaccess.ErrUndecided {
 			t.server.report(Event{Kind: Refused, Services: t.server.config.Services, Remote: t.addr, Reason: reasonOf(err), Err: err})
 		}
 		return err
 	}
-	receiver.GatewayTrust().Remember(v)
+	trustaccess.Remember(receiver.GatewayTrust(), v)
 	t.gateway.Store(&v)
 	return nil
 }

@@ -3,7 +3,6 @@ package trust
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -103,24 +103,25 @@ type Config struct {
 
 // Verifier judges chains. It is immutable and safe for concurrent use.
 type Verifier struct {
-	anchors     []*x509.Certificate
-	anchorKeys  []Digest
-	roots       *x509.CertPool    // the anchors that are authorities
-	pins        map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
-	known       map[string]bool   // raw subjects of roots
-	authorities []*authority      // that may sign CRLs
-	crls        map[string][]*crl // by canonical issuer
-	revocation  Revocation
-	responder   Responder
-	profile     Profile
-	usage       Usage
-	maxLife     time.Duration
-	maxDepth    int
-	now         func() time.Time
-	system      bool // now is time.Now
-	generation  uint64
-	warnings    []string
-	cache       *cache
+	anchors         []*x509.Certificate
+	anchorKeys      []Digest
+	roots           *x509.CertPool    // the anchors that are authorities
+	pins            map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
+	rootSubjects    map[string]bool   // raw subjects of roots
+	authorities     []*authority      // that may sign CRLs
+	crls            map[string][]*crl // by canonical issuer
+	revocation      Revocation
+	responder       Responder
+	local           localResponder // of the responder; nil: it has none
+	profile         Profile
+	usage           Usage
+	maxLifetime     time.Duration
+	maxDepth        int
+	now             func() time.Time
+	usesSystemClock bool // now is time.Now
+	generation      uint64
+	warnings        []string
+	cache           *cache
 
 	revokedAnchors map[Digest]bool // by fingerprint
 }
@@ -133,25 +134,26 @@ var generations atomic.Uint64
 // of version 1, a CRL that cannot be believed, Hard without CRLs.
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{
-		anchors:    slices.Clone(c.Anchors),
-		roots:      x509.NewCertPool(),
-		pins:       map[Digest]bool{},
-		known:      map[string]bool{},
-		crls:       map[string][]*crl{},
-		revocation: c.Revocation,
-		responder:  c.Responder,
-		profile:    c.Profile,
-		usage:      c.Usage,
-		maxLife:    c.MaxLeafLifetime,
-		maxDepth:   c.MaxDepth,
-		now:        c.Now,
-		generation: generations.Add(1),
-		cache:      newCache(),
+		anchors:      slices.Clone(c.Anchors),
+		roots:        x509.NewCertPool(),
+		pins:         map[Digest]bool{},
+		rootSubjects: map[string]bool{},
+		crls:         map[string][]*crl{},
+		revocation:   c.Revocation,
+		responder:    c.Responder,
+		local:        localOf(c.Responder),
+		profile:      c.Profile,
+		usage:        c.Usage,
+		maxLifetime:  c.MaxLeafLifetime,
+		maxDepth:     c.MaxDepth,
+		now:          c.Now,
+		generation:   generations.Add(1),
+		cache:        newCache(),
 
 		revokedAnchors: map[Digest]bool{},
 	}
 	if v.now == nil {
-		v.now, v.system = time.Now, true
+		v.now, v.usesSystemClock = time.Now, true
 	}
 	var wrong errorlist.List
 	if len(c.Anchors) == 0 {
@@ -167,7 +169,7 @@ func New(c Config) (*Verifier, error) {
 	}
 	v.addAuthorities(&wrong, c.CRLIssuers)
 	for i, list := range c.CRLs {
-		if err := CheckCRL(list, slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
+		if err := checkCRL(list, slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
 			wrong.Merge(err, configerror.Error{What: fmt.Sprintf("CRLs[%d]", i)})
 			continue
 		}
@@ -176,7 +178,7 @@ func New(c Config) (*Verifier, error) {
 	v.markReplaced()
 	v.markRevoked()
 	v.checkModes(&wrong, len(c.CRLs))
-	v.checkRevoked(&wrong, c.MustBeRevoked, now)
+	v.checkMustBeRevoked(&wrong, c.MustBeRevoked, now)
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
@@ -212,11 +214,11 @@ func (v *Verifier) addAnchor(wrong *errorlist.List, i int, a *x509.Certificate, 
 	}
 	if a.IsCA && a.BasicConstraintsValid {
 		v.roots.AddCert(a)
-		v.known[string(a.RawSubject)] = true
+		v.rootSubjects[string(a.RawSubject)] = true
 	} else {
 		v.pins[FingerprintOf(a)] = true
 	}
-	v.warnings = append(v.warnings, warnConstraints(a)...)
+	v.warnings = append(v.warnings, constraintWarnings(a)...)
 	if now.After(a.NotAfter) {
 		v.warnings = append(v.warnings, fmt.Sprintf("anchor %s expired at %s", quote(a.Subject.String()), a.NotAfter.UTC().Format(time.RFC3339)))
 	}
@@ -258,17 +260,6 @@ func (v *Verifier) Usage() Usage { return v.usage }
 // Anchors returns the anchors. The slice is the caller's.
 func (v *Verifier) Anchors() []*x509.Certificate { return slices.Clone(v.anchors) }
 
-// Now is the verifier's clock.
-func (v *Verifier) Now() time.Time { return v.now() }
-
-// SystemClock reports whether that is the system's clock, which moves at the pace
-// of everyone else's.
-func (v *Verifier) SystemClock() bool { return v.system }
-
-// Warnings tells what loads but is probably wrong: expired anchors, anchors whose
-// constraints are not applied, CRLs past their next update.
-func (v *Verifier) Warnings() []string { return slices.Clone(v.warnings) }
-
 // Verify verifies what a client presented, leaf first (RFC 8446 section 4.4.2). The
 // error is a *reason.Refusal. Possession of the leaf's key is not shown here: the
 // handshake shows it, or a gateway that is itself authenticated. So nothing is
@@ -283,15 +274,8 @@ func (v *Verifier) Verify(ctx context.Context, presented []*x509.Certificate) (V
 	return v.verify(ctx, presented, true)
 }
 
-// ErrUndecided is the answer of VerifyLocal where the Responder has to be asked.
-var ErrUndecided = errors.New("trust: only the responder knows whether the certificate is revoked")
-
-// VerifyLocal is Verify without the network: it waits for nobody, for use in loops that
-// keep time. The error is a *reason.Refusal, or ErrUndecided where everything else holds
-// and only the Responder, asked by Verify, knows whether a certificate is revoked.
-func (v *Verifier) VerifyLocal(presented []*x509.Certificate) (Verified, error) {
-	return v.verify(context.Background(), presented, false)
-}
+// errUndecided is the error of a verification that must not wait for the responder.
+var errUndecided = hook.ErrUndecided
 
 // verify asks the responder only if it may wait.
 func (v *Verifier) verify(ctx context.Context, presented []*x509.Certificate, wait bool) (verified Verified, err error) {
@@ -304,28 +288,28 @@ func (v *Verifier) verify(ctx context.Context, presented []*x509.Certificate, wa
 	if len(presented) == 0 {
 		return Verified{}, reason.Refuse(reason.NoCertificate, "nothing was presented")
 	}
-	if err := checkCaps(presented); err != nil {
+	if err := checkLimits(presented); err != nil {
 		return Verified{}, err
 	}
 	now := v.now()
-	known := v.find(presented)
+	known := v.findCached(presented)
 	if known != nil && (Verified{known}).ValidAt(now) {
 		return Verified{known}, nil
 	}
-	if known != nil && !wait && v.stillUndecided(ctx, known, now) {
-		return Verified{}, ErrUndecided // without checking every signature again, each second
+	if known != nil && !wait && v.isUndecided(ctx, known, now) {
+		return Verified{}, errUndecided // without checking every signature again, each second
 	}
-	return v.judge(ctx, presented, now, wait)
+	return v.verifyChains(ctx, presented, now, wait)
 }
 
 // stillUndecided reports whether all that is missing of a judgement is the responder's
 // answer.
-func (v *Verifier) stillUndecided(ctx context.Context, b *believed, now time.Time) bool {
+func (v *Verifier) isUndecided(ctx context.Context, b *result, now time.Time) bool {
 	if v.responder == nil || now.Before(b.notBefore) || now.After(b.notAfter) {
 		return false
 	}
 	for _, chain := range b.chains {
-		if _, err := v.checkChain(ctx, chain, now, false); err == ErrUndecided {
+		if _, err := v.checkChain(ctx, chain, now, false); err == errUndecided {
 			return true
 		}
 	}
