@@ -44,7 +44,7 @@ func (o *output) await(t *testing.T, text string) {
 var free = []string{"-listen", "127.0.0.1:0", "-partner", "127.0.0.1:0"}
 
 // The printed lines, as they stand, with curl.
-func TestCurlLines(t *testing.T) {
+func TestPrintedCurlLinesWork(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		const text = "curl is not installed; the Debian package is curl"
@@ -88,7 +88,7 @@ func TestCurlLines(t *testing.T) {
 }
 
 // Signals end the program with status 0.
-func TestSignals(t *testing.T) {
+func TestSignalsEndTheProgramWithStatus0(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "outbound")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
@@ -110,7 +110,7 @@ func TestSignals(t *testing.T) {
 }
 
 // What cannot be served ends with a sentence.
-func TestCannotServe(t *testing.T) {
+func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

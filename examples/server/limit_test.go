@@ -8,7 +8,8 @@ import (
 )
 
 // A silent client costs a deadline, and one address has only so many connections.
-func TestH1_H4_Limits(t *testing.T) {
+// Covers H1, H4.
+func TestSilentClientsAndManyConnectionsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.files(plainUsers, plainPolicy,

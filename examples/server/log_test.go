@@ -13,7 +13,8 @@ import (
 )
 
 // Every line is JSON with the fields that the design names.
-func TestL8_LogLines(t *testing.T) {
+// Covers L8, L10.
+func TestLogLinesHaveTheFieldsOfTheDesign(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	pair, expired := s.sub.Leaf("alice"), s.ca.Leaf("mallory", func(c *x509.Certificate) {
@@ -75,7 +76,8 @@ func hexOf(b []byte) string {
 }
 
 // What a caller wrote cannot forge a line, move text about, or fill the disk.
-func TestL7_HostileText(t *testing.T) {
+// Covers L7.
+func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	for _, name := range []string{"a\nb", "a\x1b[31mb", "a\u202eb", "a\u200bb", "a\x00b", strings.Repeat("é", 120), strings.Repeat("\x1b", 250)} {

@@ -16,7 +16,8 @@ import (
 )
 
 // Port mode, evidence and strict: the whole table of the design.
-func TestL1_ModeEvidenceStrict(t *testing.T) {
+// Covers A16, L1.
+func TestModeCertificateAndStrictDecideTheCaller(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	yesterday := time.Now().Add(-24 * time.Hour)
@@ -94,7 +95,7 @@ func make101Names() (names []string) {
 }
 
 // Every kind of mapping names a user once, through the file.
-func TestMappingKinds(t *testing.T) {
+func TestEveryKindOfMappingNamesAUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	who := map[string]*testpki.Pair{
@@ -142,7 +143,7 @@ func mustURL(text string) *url.URL {
 }
 
 // What a port adds: unmapped, server_names, methods, limits.
-func TestPortSettings(t *testing.T) {
+func TestPortSettingsApplyToTheirPortOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.files("mappings:\n  - {id: alice, user: alice, subject: CN=alice, issuer: ca.pem}\n",

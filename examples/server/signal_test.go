@@ -29,7 +29,7 @@ func (s *site) process() *exec.Cmd {
 
 // SIGHUP reloads also where watching is off; SIGINT and SIGTERM end with status 0,
 // in time, whatever is connected.
-func TestSignals(t *testing.T) {
+func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.files(plainUsers, plainPolicy, s.port("internal", "require", "limits: {drain: 1s}"))
@@ -62,7 +62,7 @@ func TestSignals(t *testing.T) {
 }
 
 // What cannot be served ends the program with a sentence, not with silence.
-func TestCannotServe(t *testing.T) {
+func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.files(plainUsers, plainPolicy, s.port("internal", "require"))

@@ -32,7 +32,7 @@ func plainSite(t *testing.T, arguments ...string) *site {
 }
 
 // The answer is exactly what the design says, for every path and method.
-func TestWhoami(t *testing.T) {
+func TestWhoamiAnswersEveryPath(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	pair := s.ca.Leaf("alice")
@@ -90,7 +90,8 @@ func (s *site) raw(who *testpki.Pair, port, request string) (*http.Response, str
 
 // What could be read in two ways is refused as it stands on the wire; "OPTIONS *"
 // is a request like any other.
-func TestE1_RequestTargets(t *testing.T) {
+// Covers E1.
+func TestAmbiguousTargetsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	alice := s.ca.Leaf("alice")
@@ -122,7 +123,8 @@ func TestE1_RequestTargets(t *testing.T) {
 
 // A refusal is a problem document that names the word and nothing of the rules; its
 // reference is that of the log line.
-func TestProblemDocument(t *testing.T) {
+// Covers L6.
+func TestRefusalIsAProblemDocumentWithTheLogsReference(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	alice, stranger, nobody := s.client(s.ca.Leaf("alice")), s.client(s.ca.Leaf("stranger")), s.client(nil)
@@ -156,7 +158,7 @@ func TestProblemDocument(t *testing.T) {
 }
 
 // With -debug, and only then, a refusal explains itself.
-func TestDebug(t *testing.T) {
+func TestDebugExplainsRefusals(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t, "-debug")
 	a := s.ask(s.client(s.ca.Leaf("alice")), "GET", "internal", "/secret/plans")

@@ -45,7 +45,7 @@ func (s *site) write(name string, p *testpki.Pair) {
 	s.put(name+"-key.pem", string(p.KeyPEM()))
 }
 
-func TestWireCurl(t *testing.T) {
+func TestCurlIsServedAndRefused(t *testing.T) {
 	t.Parallel()
 	program(t, "curl")
 	s := plainSite(t)
@@ -84,7 +84,8 @@ func TestWireCurl(t *testing.T) {
 
 // A session of another client library resumes, its certificate is judged again, and
 // after a change of trust there is nothing left to resume.
-func TestA1_A2_WireOpenSSL(t *testing.T) {
+// Covers A1, A2.
+func TestResumedSessionOfOpenSSLIsVerifiedAgain(t *testing.T) {
 	t.Parallel()
 	program(t, "openssl")
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
@@ -135,7 +136,7 @@ func crl(ca *testpki.Pair, revoked ...*testpki.Pair) string {
 }
 
 // What is embedded loads, and the printed lines are about its ports.
-func TestEmbedded(t *testing.T) {
+func TestEmbeddedConfigurationServesThePrintedLines(t *testing.T) {
 	t.Parallel()
 	server, err := open("", mtlsguard.Options{})
 	if err != nil {
