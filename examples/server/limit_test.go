@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A silent client costs a deadline, and one address has only so many connections.
+// A silent client is closed at the deadline, and one address has a limited number of
+// connections.
 // Covers H1, H4.
 func TestSilentClientsAndManyConnectionsAreRefused(t *testing.T) {
 	t.Parallel()
@@ -45,6 +46,6 @@ func TestSilentClientsAndManyConnectionsAreRefused(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	n, ok := err.(net.Error) // it comes straight from Read
+	n, ok := err.(net.Error) // Read returns it unwrapped
 	return ok && n.Timeout()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Every line is JSON with the fields that the design names.
+// Every line is JSON with the fields of the documentation.
 // Covers L8, L10.
 func TestLogLinesHaveTheFieldsOfTheDesign(t *testing.T) {
 	t.Parallel()
@@ -75,7 +75,7 @@ func hexOf(b []byte) string {
 	return string(out)
 }
 
-// What a caller wrote cannot forge a line, move text about, or fill the disk.
+// Text of a caller cannot forge a log line, change how it is displayed, or make it long.
 // Covers L7.
 func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 	t.Parallel()
@@ -84,10 +84,10 @@ func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 		for _, pair := range []*x509.Certificate{nil, {}} {
 			signer := s.ca
 			if pair != nil {
-				signer = s.other // refused in the handshake, and logged there
+				signer = s.other // refused and logged in the handshake
 			}
-			who := signer.Leaf("", func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name} })
-			s.ask(s.client(who), "GET", "internal", "/x")
+			leaf := signer.Leaf("", func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name} })
+			s.ask(s.client(leaf), "GET", "internal", "/x")
 		}
 	}
 	alice := s.ca.Leaf("alice")

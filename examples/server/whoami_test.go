@@ -31,7 +31,7 @@ func plainSite(t *testing.T, arguments ...string) *site {
 	return s
 }
 
-// The answer is exactly what the design says, for every path and method.
+// The answer has exactly the fields of the design, for every path and method.
 func TestWhoamiAnswersEveryPath(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
@@ -66,7 +66,7 @@ func TestWhoamiAnswersEveryPath(t *testing.T) {
 	}
 }
 
-// raw sends a request as it stands and returns the answer.
+// raw sends the bytes of a request and returns the answer.
 func (s *site) raw(who *testpki.Pair, port, request string) (*http.Response, string) {
 	s.Helper()
 	c := &tls.Config{RootCAs: s.serverCA.Pool(), ServerName: "localhost"}
@@ -88,8 +88,8 @@ func (s *site) raw(who *testpki.Pair, port, request string) (*http.Response, str
 	return res, string(body)
 }
 
-// What could be read in two ways is refused as it stands on the wire; "OPTIONS *"
-// is a request like any other.
+// A request target with two readings is refused on the wire. "OPTIONS *" is an ordinary
+// request.
 // Covers E1.
 func TestAmbiguousTargetsAreRefused(t *testing.T) {
 	t.Parallel()
@@ -121,8 +121,8 @@ func TestAmbiguousTargetsAreRefused(t *testing.T) {
 	}
 }
 
-// A refusal is a problem document that names the word and nothing of the rules; its
-// reference is that of the log line.
+// A refusal is a problem document with the reason, without the rules, and with the
+// reference of the log line.
 // Covers L6.
 func TestRefusalIsAProblemDocumentWithTheLogsReference(t *testing.T) {
 	t.Parallel()
@@ -157,7 +157,7 @@ func TestRefusalIsAProblemDocumentWithTheLogsReference(t *testing.T) {
 	}
 }
 
-// With -debug, and only then, a refusal explains itself.
+// A refusal has an explanation only with -debug.
 func TestDebugExplainsRefusals(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t, "-debug")
