@@ -58,7 +58,7 @@ func TestReadiness(t *testing.T) {
 		_ = l.server.Reload()
 		expect("without "+name, 503, "the last reload failed")
 		failed := l.server.Status().Failed
-		if !hasMistake(failed, s.path(name), 0, "cannot be read") {
+		if !hasConfigError(failed, s.path(name), 0, "cannot be read") {
 			t.Errorf("without %s: %v", name, failed)
 		}
 		failed[0].What = "changed by the caller"
@@ -220,7 +220,7 @@ func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
 	}
 	s.put("debug.go", "//go:debug tlssha1=1\n\npackage main\n")
 	s.put("overlay.json", fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(here, "../examples/server/debug.go"), s.path("debug.go")))
-	if out, err := exec.Command("go", "build", "-overlay", s.path("overlay.json"), "-o", s.path("server"), "../examples/server").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", s.path("overlay.json"), "-o", s.path("server"), "../examples/server").CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
 	}
 	for godebug, told := range map[string]int{"": 1, "tlssha1=0": 0} {
