@@ -14,20 +14,21 @@ import (
 	"time"
 )
 
-// demoLife is how long the certificates of a demo last: not so long that one is kept.
+// demoLife is the lifetime of a demo's certificates. It is short, so that none is kept in
+// use.
 const demoLife = 90 * 24 * time.Hour
 
-// authority is a CA of a demo. Only its certificate is written: nobody needs its key
-// again.
+// authority is a CA of a demo. Its key is not written, so no more certificates can be
+// issued.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// demoPKI makes the certificates of a demo, as files.
+// demoPKI returns the certificates and keys of a demo, by file name.
 func demoPKI(now time.Time) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	m := maker{files: files, now: now}
+	m := certificateMaker{files: files, now: now}
 	servers, clients, others := m.authority("server-ca", "Demo Server CA"), m.authority("client-ca", "Demo Client CA"), m.authority("", "Demo Client CA")
 	m.leaf("server", servers, &x509.Certificate{
 		Subject: pkix.Name{CommonName: "localhost"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -48,14 +49,14 @@ func demoPKI(now time.Time) (map[string][]byte, error) {
 	return files, m.err
 }
 
-// maker makes certificates until something fails.
-type maker struct {
+// certificateMaker issues certificates. It does nothing after the first error.
+type certificateMaker struct {
 	files map[string][]byte
 	now   time.Time
 	err   error
 }
 
-func (m *maker) authority(file, name string) *authority {
+func (m *certificateMaker) authority(file, name string) *authority {
 	template := &x509.Certificate{
 		Subject: pkix.Name{CommonName: name, Organization: []string{"Acme"}}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -68,7 +69,7 @@ func (m *maker) authority(file, name string) *authority {
 	return &authority{cert, key}
 }
 
-func (m *maker) leaf(file string, by *authority, template *x509.Certificate) {
+func (m *certificateMaker) leaf(file string, by *authority, template *x509.Certificate) {
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.BasicConstraintsValid = true
 	if template.ExtKeyUsage == nil {
@@ -88,13 +89,13 @@ func (m *maker) leaf(file string, by *authority, template *x509.Certificate) {
 	m.files[file+"-key.pem"] = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-func (m *maker) key() *ecdsa.PrivateKey {
+func (m *certificateMaker) key() *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	m.fail(err)
 	return key
 }
 
-func (m *maker) sign(template *x509.Certificate, by *authority, key *ecdsa.PrivateKey) *x509.Certificate {
+func (m *certificateMaker) sign(template *x509.Certificate, by *authority, key *ecdsa.PrivateKey) *x509.Certificate {
 	if m.err != nil {
 		return template
 	}
@@ -114,8 +115,8 @@ func (m *maker) sign(template *x509.Certificate, by *authority, key *ecdsa.Priva
 	return cert
 }
 
-func (m *maker) fail(err error) {
+func (m *certificateMaker) fail(err error) {
 	if err != nil && m.err == nil {
-		m.err = fmt.Errorf("the certificates of the demo cannot be made: %w", err)
+		m.err = fmt.Errorf("the certificates of the demo cannot be issued: %w", err)
 	}
 }
