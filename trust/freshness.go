@@ -14,7 +14,7 @@ import (
 // refuses as revoked, by the signature, the issuer and the scope of the lists. One that
 // has expired is not asked about any more: its CA may take it off the list, and then no
 // newer list would load.
-func (v *Verifier) checkRevoked(wrong *errorlist.List, all []*x509.Certificate, now time.Time) {
+func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certificate, now time.Time) {
 	for i, c := range all {
 		switch {
 		case c == nil:
@@ -49,7 +49,7 @@ func (v *Verifier) isRevoked(c *x509.Certificate, now time.Time) (issued, revoke
 		}
 		issued = true
 		for _, anchor := range a.anchors {
-			if on, _, _ := v.status(c, a.cert, anchor, now); on && v.revocation != RevocationOff {
+			if on, _, _ := v.crlStatus(c, a.cert, anchor, now); on && v.revocation != RevocationOff {
 				return true, true
 			}
 		}
@@ -58,11 +58,11 @@ func (v *Verifier) isRevoked(c *x509.Certificate, now time.Time) (issued, revoke
 }
 
 // newest returns the current lists: of each issuer, key and scope the newest.
-func (v *Verifier) newest() []*crl {
+func (v *Verifier) currentCRLs() []*crl {
 	var out []*crl
 	for _, lists := range v.crls {
 		for _, l := range lists {
-			if !l.old {
+			if !l.replaced {
 				out = append(out, l)
 			}
 		}
@@ -77,7 +77,7 @@ func (v *Verifier) crlsFreshUntil() time.Time {
 	if v.revocation != RevocationHard {
 		return first
 	}
-	for _, l := range v.newest() {
+	for _, l := range v.currentCRLs() {
 		if first.IsZero() || l.until.Before(first) {
 			first = l.until
 		}
@@ -93,7 +93,7 @@ func (v *Verifier) agingCRLs() []string {
 	}
 	var out []string
 	now := v.now()
-	for _, l := range v.newest() {
+	for _, l := range v.currentCRLs() {
 		if half := l.until.Sub(l.list.ThisUpdate) / 2; now.Sub(l.list.ThisUpdate) > half {
 			out = append(out, fmt.Sprintf("the CRL of %s is to be replaced by %s", quote(l.list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
 		}

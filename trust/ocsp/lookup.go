@@ -12,12 +12,12 @@ import (
 
 // known looks a certificate up in what is kept. The caches go by the process's clock,
 // and answers by ours: both must agree.
-func (c *Client) known(key string) (answer, bool) {
+func (c *Client) cached(key string) (answer, bool) {
 	now := c.now()
-	if a, ok := c.kept.Get(key); ok && now.Before(a.until) {
+	if a, ok := c.answers.Get(key); ok && now.Before(a.until) {
 		return a, true
 	}
-	if a, ok := c.failed.Get(key); ok && now.Before(a.until) {
+	if a, ok := c.failures.Get(key); ok && now.Before(a.until) {
 		return a, true
 	}
 	return answer{}, false
@@ -38,26 +38,26 @@ type local struct{ client *Client }
 // StatusLocal returns what Status would return without a request. While the breaker is
 // open, that nothing is known is an answer too.
 func (l local) StatusLocal(cert, issuer *x509.Certificate) (status trust.Status, until time.Time, known bool, err error) {
-	if !matches(cert, issuer) {
+	if !isIssuedBy(cert, issuer) {
 		return trust.StatusUnknown, time.Time{}, true, errNotIssued
 	}
-	c, key := l.client, keyOf(cert, issuer)
+	c, key := l.client, cacheKey(cert, issuer)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a, ok := c.known(key)
-	if !ok && c.breaker.closed(c.now()) {
-		a, ok = c.settle(key, verdict{}, errPaused), true
+	a, ok := c.cached(key)
+	if !ok && c.breaker.isOpen(c.now()) {
+		a, ok = c.store(key, checkedAnswer{}, errBreakerOpen), true
 	}
 	return a.status, a.until, ok, a.err
 }
 
 // ask puts one question to the responder, when there is a place for it.
-func (c *Client) ask(ctx context.Context, cert, issuer *x509.Certificate) (v verdict, err error) {
+func (c *Client) runQuery(ctx context.Context, cert, issuer *x509.Certificate) (v checkedAnswer, err error) {
 	defer func() {
 		// Parsers have panicked on hostile answers before. A panic is never an answer.
 		if p := recover(); p != nil {
-			v, err = verdict{}, &failure{what: "reading the answer panicked", blame: true}
-			c.breaker.failed(c.now())
+			v, err = checkedAnswer{}, &failure{what: "reading the answer panicked", responder: true}
+			c.breaker.countFailure(c.now())
 		}
 	}()
 	// A place in the first half of the time, or none: a question put in the last moment
@@ -65,44 +65,44 @@ func (c *Client) ask(ctx context.Context, cert, issuer *x509.Certificate) (v ver
 	wait := time.NewTimer(c.timeout / 2)
 	defer wait.Stop()
 	select {
-	case c.places <- struct{}{}:
-		defer func() { <-c.places }()
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
 	case <-wait.C:
-		return verdict{}, errNoPlace
+		return checkedAnswer{}, errTooManyQueries
 	}
-	if c.breaker.closed(c.now()) { // while this one waited
-		return verdict{}, errPaused
+	if c.breaker.isOpen(c.now()) { // while this one waited
+		return checkedAnswer{}, errBreakerOpen
 	}
-	v, err = c.put(ctx, cert, issuer)
-	if blames(err) {
-		c.breaker.failed(c.now())
+	v, err = c.send(ctx, cert, issuer)
+	if isResponderError(err) {
+		c.breaker.countFailure(c.now())
 	} else {
-		c.breaker.worked()
+		c.breaker.reset()
 	}
 	return v, err
 }
 
-func (c *Client) put(ctx context.Context, cert, issuer *x509.Certificate) (verdict, error) {
-	q, err := newQuestion(cert, issuer, c.nonce)
+func (c *Client) send(ctx context.Context, cert, issuer *x509.Certificate) (checkedAnswer, error) {
+	q, err := newQuery(cert, issuer, c.nonce)
 	if err != nil {
-		return verdict{}, err
+		return checkedAnswer{}, err
 	}
 	body, err := c.post(ctx, q.der)
 	if err != nil {
-		return verdict{}, err
+		return checkedAnswer{}, err
 	}
-	return c.judge(body, q)
+	return c.checkResponse(body, q)
 }
 
 // settle makes an answer of what came of a question, and keeps it.
-func (c *Client) settle(key string, v verdict, err error) answer {
+func (c *Client) store(key string, v checkedAnswer, err error) answer {
 	now := c.now()
 	since, _ := c.revoked.Get(key)
 	if err == nil && v.status == trust.StatusGood && !since.IsZero() {
 		if v.thisUpdate.After(since) {
 			c.revoked.Put(key, time.Time{}) // a hold has ended
 		} else {
-			err = errOlder
+			err = errOlderThanRevoked
 		}
 	}
 	if err == nil {
@@ -110,29 +110,29 @@ func (c *Client) settle(key string, v verdict, err error) answer {
 			c.revoked.Put(key, v.thisUpdate)
 		}
 		a := answer{status: v.status, until: v.until}
-		c.kept.Put(key, a)
+		c.answers.Put(key, a)
 		return a
 	}
-	a := answer{until: now.Add(pause), err: err}
+	a := answer{until: now.Add(retryAfter), err: err}
 	if !since.IsZero() {
 		// Known to be revoked, and nothing newer is known: a responder that is kept from
 		// answering does not help.
-		a = answer{status: trust.StatusRevoked, until: now.Add(pause)}
+		a = answer{status: trust.StatusRevoked, until: now.Add(retryAfter)}
 	}
-	if errors.Is(err, errNoPlace) || errors.Is(err, errPaused) {
+	if errors.Is(err, errTooManyQueries) || errors.Is(err, errBreakerOpen) {
 		if a.err != nil {
 			a.until = time.Time{} // nothing was learnt
 		}
 		return a
 	}
-	c.failed.Put(key, a)
+	c.failures.Put(key, a)
 	return a
 }
 
 // gaveUp is the answer for a caller that cannot wait.
-func (c *Client) gaveUp(ctx context.Context, key string) (trust.Status, time.Time, error) {
+func (c *Client) canceled(ctx context.Context, key string) (trust.Status, time.Time, error) {
 	if since, _ := c.revoked.Get(key); !since.IsZero() {
-		return trust.StatusRevoked, c.now().Add(pause), nil
+		return trust.StatusRevoked, c.now().Add(retryAfter), nil
 	}
 	return trust.StatusUnknown, time.Time{}, &failure{what: "the caller could not wait for the responder", err: ctx.Err()}
 }

@@ -18,7 +18,7 @@ var oidScope = asn1.ObjectIdentifier{2, 5, 29, 28}
 // stranger could put in the way: a list that nobody known signed, one of another
 // series than the file's, and an older one, which somebody may be playing back.
 // It reports whether the file holds the list already.
-func (f *Fetcher) believe(s Source, file, data []byte) (list *x509.RevocationList, same bool, err error) {
+func (f *Fetcher) checkFetched(s Source, file, data []byte) (list *x509.RevocationList, same bool, err error) {
 	authorities := slices.Concat(s.Anchors, s.Issuers)
 	if err := checkSigned(data, authorities); err != nil {
 		return nil, false, err
@@ -39,8 +39,8 @@ func (f *Fetcher) believe(s Source, file, data []byte) (list *x509.RevocationLis
 	if !slices.ContainsFunc(authorities, func(a *x509.Certificate) bool { return signedBy(list, a) }) {
 		return nil, false, errNotSigned
 	}
-	if f.past(list) {
-		return nil, false, errPast
+	if f.isExpired(list) {
+		return nil, false, errExpired
 	}
 	if file == nil {
 		return list, false, nil

@@ -27,14 +27,14 @@ const (
 var oidNonce = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
 
 // question is one request, and what its answer must match.
-type question struct {
+type query struct {
 	cert, issuer *x509.Certificate
-	id           *ocsp.Request // the CertID as sent
+	certID       *ocsp.Request // the CertID as sent
 	nonce        []byte        // nil: none was sent
 	der          []byte
 }
 
-func newQuestion(cert, issuer *x509.Certificate, withNonce bool) (*question, error) {
+func newQuery(cert, issuer *x509.Certificate, withNonce bool) (*query, error) {
 	der, err := ocsp.CreateRequest(cert, issuer, nil)
 	if err != nil {
 		return nil, &failure{what: "the question cannot be written", err: err}
@@ -43,7 +43,7 @@ func newQuestion(cert, issuer *x509.Certificate, withNonce bool) (*question, err
 	if err != nil {
 		return nil, &failure{what: "the question cannot be written", err: err}
 	}
-	q := &question{cert: cert, issuer: issuer, id: id, der: der}
+	q := &query{cert: cert, issuer: issuer, certID: id, der: der}
 	if withNonce {
 		q.nonce = make([]byte, nonceSize)
 		rand.Read(q.nonce) // never fails
@@ -55,7 +55,7 @@ func newQuestion(cert, issuer *x509.Certificate, withNonce bool) (*question, err
 }
 
 // addNonce adds the extension that x/crypto/ocsp cannot write.
-func (q *question) addNonce() error {
+func (q *query) addNonce() error {
 	var plain struct{ TBS struct{ List asn1.RawValue } }
 	if _, err := asn1.Unmarshal(q.der, &plain); err != nil {
 		return err
@@ -86,42 +86,42 @@ func (c *Client) post(ctx context.Context, der []byte) ([]byte, error) {
 	request.Header.Set("Accept", "application/ocsp-response")
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, transportError(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK { // redirects are among these
-		return nil, wrong(fmt.Sprintf("the responder answers HTTP %d", response.StatusCode))
+		return nil, responderError(fmt.Sprintf("the responder answers HTTP %d", response.StatusCode))
 	}
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || kind != "application/ocsp-response" {
-		return nil, wrong("the content type of the answer is not application/ocsp-response")
+		return nil, responderError("the content type of the answer is not application/ocsp-response")
 	}
 	if e := response.Header.Get("Content-Encoding"); response.Uncompressed || e != "" && !strings.EqualFold(e, "identity") {
-		return nil, wrong("the answer has a content encoding")
+		return nil, responderError("the answer has a content encoding")
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, transportError(err)
 	}
 	if len(body) > maxBody {
-		return nil, wrong(fmt.Sprintf("the answer is larger than %d KiB", maxBody>>10))
+		return nil, responderError(fmt.Sprintf("the answer is larger than %d KiB", maxBody>>10))
 	}
 	return body, nil
 }
 
-func unreachable(err error) error {
+func transportError(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // without the URL, which the operator knows
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &failure{what: "the responder did not answer in time", err: err, blame: true}
+		return &failure{what: "the responder did not answer in time", err: err, responder: true}
 	}
-	return &failure{what: "the responder cannot be reached", err: err, blame: true}
+	return &failure{what: "the responder cannot be reached", err: err, responder: true}
 }
 
 // client is a copy of the given client that follows no redirect, and has no proxy
 // unless its own transport has one.
-func client(given *http.Client, concurrent int) *http.Client {
+func httpClient(given *http.Client, concurrent int) *http.Client {
 	c := &http.Client{}
 	if given != nil {
 		*c = *given

@@ -21,7 +21,7 @@ var (
 // in memory, and whoever stands between here and the server can send any. Whether the
 // authority may sign lists, and the names, are checked when the list is read.
 func checkSigned(data []byte, authorities []*x509.Certificate) error {
-	der, err := oneDER(data)
+	der, err := singleDER(data)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func checkSigned(data []byte, authorities []*x509.Certificate) error {
 }
 
 // oneDER is the DER of the one list in an answer.
-func oneDER(data []byte) ([]byte, error) {
+func singleDER(data []byte) ([]byte, error) {
 	if len(data) == 0 {
 		return nil, errors.New("the answer is empty")
 	}
@@ -93,7 +93,7 @@ func readHead(der []byte) (*x509.RevocationList, error) {
 		rest = after
 	}
 	head := whole.TBS.Bytes[:len(whole.TBS.Bytes)-len(rest)]
-	if len(head) > mostHead {
+	if len(head) > maxHeadBytes {
 		return nil, fmt.Errorf("the CRL cannot be read: %d bytes stand before its entries", len(head))
 	}
 	small, err := asn1.Marshal(certificateList{
@@ -112,4 +112,4 @@ func readHead(der []byte) (*x509.RevocationList, error) {
 }
 
 // mostHead is more than the name of any issuer takes.
-const mostHead = 16 << 10
+const maxHeadBytes = 16 << 10

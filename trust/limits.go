@@ -12,19 +12,19 @@ import (
 // Caps on what is presented. They are not settings, and they are checked before
 // anything that costs more than counting.
 const (
-	maxPresented  = 10
-	maxSize       = 16 << 10 // bytes of DER, each certificate
-	maxNames      = 100      // subject alternative names of the leaf, of every type
-	maxAttributes = 64       // of the leaf's subject
-	maxValue      = 256      // bytes of one attribute value of the leaf's subject
-	maxModulus    = 8192     // bits of an RSA key, of each certificate; crypto/tls has the same cap
+	maxCertificates = 10
+	maxSize         = 16 << 10 // bytes of DER, each certificate
+	maxNames        = 100      // subject alternative names of the leaf, of every type
+	maxAttributes   = 64       // of the leaf's subject
+	maxValue        = 256      // bytes of one attribute value of the leaf's subject
+	maxModulus      = 8192     // bits of an RSA key, of each certificate; crypto/tls has the same cap
 )
 
 var oidSAN = asn1.ObjectIdentifier{2, 5, 29, 17}
 
-func checkCaps(presented []*x509.Certificate) error {
-	if n := len(presented); n > maxPresented {
-		return reason.Refuse(reason.TooLarge, fmt.Sprintf("%d certificates presented, at most %d are read", n, maxPresented))
+func checkLimits(presented []*x509.Certificate) error {
+	if n := len(presented); n > maxCertificates {
+		return reason.Refuse(reason.TooLarge, fmt.Sprintf("%d certificates presented, at most %d are read", n, maxCertificates))
 	}
 	for i, c := range presented {
 		if c == nil {

@@ -164,7 +164,7 @@ func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
 		{"wrong serial", func(r *reply) { r.Singles[0].ID.Serial = big.NewInt(1) }, "not about"},
 		{"negated serial", func(r *reply) { r.Singles[0].ID.Serial = new(big.Int).Neg(r.Singles[0].ID.Serial) }, "not about"},
 		{"wrong issuer name hash", func(r *reply) { r.Singles[0].ID.Name = sum(nil)[:20] }, "not about"},
-		{"wrong issuer key hash", func(r *reply) { r.Singles[0].ID.Key = keyHash(stranger.Cert) }, "not about"},
+		{"wrong issuer key hash", func(r *reply) { r.Singles[0].ID.Key = publicKeyHash(stranger.Cert) }, "not about"},
 		{"the issuer's twin", func(r *reply) { r.Singles[0].ID = idOf(twin.Cert, r.Singles[0].ID.Serial) }, "not about"},
 		{"another hash than asked with", func(r *reply) {
 			r.Singles[0].ID.Hash.Algorithm = oidSHA256

@@ -13,7 +13,7 @@ import (
 // sees it in the chain. It checks signatures, so it belongs where things are built.
 func (v *Verifier) sharesAnchor(other *Verifier) bool {
 	known := slices.Concat(v.certificates(), other.certificates())
-	return reaches(v.anchors, other.anchors, known) || reaches(other.anchors, v.anchors, known)
+	return issuesAnyOf(v.anchors, other.anchors, known) || issuesAnyOf(other.anchors, v.anchors, known)
 }
 
 // certificates are all authorities and anchors that v knows.
@@ -27,7 +27,7 @@ func (v *Verifier) certificates() []*x509.Certificate {
 
 // reaches reports whether issuing leads from one of from to one of to, through known
 // certificates. A certificate counts for every other one of its key.
-func reaches(from, to, known []*x509.Certificate) bool {
+func issuesAnyOf(from, to, known []*x509.Certificate) bool {
 	targets := map[Digest]bool{}
 	for _, c := range to {
 		targets[SPKIOf(c)] = true
@@ -64,10 +64,10 @@ func issued(authority, c *x509.Certificate) bool {
 // that of any CA certificate of its chains. Where the two verifiers are for different
 // things, such a certificate is for both: a user's authority made it.
 func (v Verified) issuedUnderAnchor(other *Verifier) bool {
-	if v.of == nil || other == nil {
+	if v.result == nil || other == nil {
 		return false
 	}
 	return slices.ContainsFunc(other.anchorKeys, func(key Digest) bool {
-		return key == v.of.spki || slices.Contains(v.of.issuers, key)
+		return key == v.result.spki || slices.Contains(v.result.issuers, key)
 	})
 }
