@@ -10,17 +10,17 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/site"
 )
 
-// fetching keeps the CRL files of the generation in force fresh. The watcher sees
-// what it changes.
-type fetching struct {
+// crlFetcher fetches the CRL files of the current generation before they expire. The
+// watcher sees the changed files, and reloads.
+type crlFetcher struct {
 	server  *Server
 	sources []crlfetch.Source
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 }
 
-// follow fetches what a generation asks for, in place of what was asked before.
-func (f *fetching) follow(ctx context.Context, g *site.Generation) {
+// follow fetches the sources of g from now on, and no others.
+func (f *crlFetcher) follow(ctx context.Context, g *site.Generation) {
 	var sources []crlfetch.Source
 	for _, p := range g.AllPorts() {
 		for _, s := range p.Sources() {
@@ -29,7 +29,7 @@ func (f *fetching) follow(ctx context.Context, g *site.Generation) {
 				sources = append(sources, s)
 				continue
 			}
-			// Ports may share a file. What it brings is judged by each when it is loaded.
+			// Ports may share a file. Each verifies the CRL by itself when it loads the file.
 			sources[i].MaxBytes = max(sources[i].MaxBytes, s.MaxBytes)
 			sources[i].Anchors = slices.Concat(sources[i].Anchors, s.Anchors)
 			sources[i].Issuers = slices.Concat(sources[i].Issuers, s.Issuers)
@@ -47,7 +47,7 @@ func (f *fetching) follow(ctx context.Context, g *site.Generation) {
 	f.done.Go(func() { fetcher.Run(ctx, sources) })
 }
 
-func (f *fetching) stop() {
+func (f *crlFetcher) stop() {
 	if f.cancel != nil {
 		f.cancel()
 		f.done.Wait()

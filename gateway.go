@@ -16,31 +16,31 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// believedUser is how logs call who is let through where a port says check: believed.
-// There it is nobody in particular: the server inside names and decides.
-const believedUser = "believed"
+// verifiedOnlyUser is the user in log lines of ports with check: believed. Such a port
+// verifies the certificate and does not map it: the inner server does.
+const verifiedOnlyUser = "believed"
 
-// everyone lets everybody do everything. It is for callers about whom another guard
-// decides.
-var everyone = sync.OnceValues(func() (*policy.Engine, error) {
+// allowAll returns a policy that allows every request. It is for ports with check:
+// believed, where the inner server decides.
+var allowAll = sync.OnceValues(func() (*policy.Engine, error) {
 	return policy.New([]policy.Rule{
 		{Subject: "group:Everybody", Port: "*", Method: "*", Path: "/*", Effect: policy.Allow, File: "check: believed"},
 		{Subject: "group:Everybody", Port: "*", Method: "*", Path: "*", Effect: policy.Allow, File: "check: believed"},
 	}, nil)
 })
 
-// openGateway makes the gateway of a configuration that has one.
+// openGateway creates the gateway, if the configuration has a registration port.
 func (s *Server) openGateway(g *site.Generation) error {
 	s.routes.Store(g.Routes())
 	i := slices.IndexFunc(g.Ports, func(p site.Port) bool { return p.Registration != nil })
 	if i < 0 {
 		return nil
 	}
-	config, err := s.believedConfig(g, 1)
+	config, err := s.verifiedOnlyConfig(g, 1)
 	if err != nil {
 		return err
 	}
-	if s.believers, err = middleware.New(config); err != nil {
+	if s.verifiedOnly, err = middleware.New(config); err != nil {
 		return err
 	}
 	port := g.Ports[i].Config.Name
@@ -56,10 +56,10 @@ func (s *Server) openGateway(g *site.Generation) error {
 	return err
 }
 
-// believedConfig is the guard of the ports with check: believed. It is a guard like
-// any other, with a table and a policy that tell nobody apart.
-func (s *Server) believedConfig(g *site.Generation, number uint64) (middleware.Config, error) {
-	policy, err := everyone()
+// verifiedOnlyConfig returns the configuration of the guard for ports with check: believed:
+// without mappings, and with a policy that allows every request.
+func (s *Server) verifiedOnlyConfig(g *site.Generation, number uint64) (middleware.Config, error) {
+	engine, err := allowAll()
 	if err != nil {
 		return middleware.Config{}, err
 	}
@@ -67,35 +67,35 @@ func (s *Server) believedConfig(g *site.Generation, number uint64) (middleware.C
 	if err != nil {
 		return middleware.Config{}, err
 	}
-	c := s.guardOptions(number)
-	c.Map, c.Policy, c.Unmapped = table, policy, believedUser
+	c := s.commonGuardConfig(number)
+	c.Map, c.Policy, c.Unmapped = table, engine, verifiedOnlyUser
 	c.IdentityHeaders = slices.Clone(c.IdentityHeaders)
 	for _, p := range g.Ports {
 		if p.Guard.Forwarded != nil {
-			c.IdentityHeaders = append(c.IdentityHeaders, p.Guard.Forwarded.Headers()...) // deleted on every port
+			c.IdentityHeaders = append(c.IdentityHeaders, p.Guard.Forwarded.Headers()...) // dropped on every port
 		}
 		if p.Tunnel != nil && p.Tunnel.VerifiedOnly {
 			pc := p.Guard
-			pc.Unmapped = believedUser
+			pc.Unmapped = verifiedOnlyUser
 			c.PerPort[p.Config.Name] = pc
 		}
 	}
 	return c, nil
 }
 
-// dispatch serves each port as its role in the configuration says: servers register
-// at one, the requests of others go through their tunnels, all else is for next.
+// dispatch returns the handler for all ports. It registers servers at the registration
+// port, sends requests of ports with a tunnel through it, and calls next for the others.
 func (s *Server) dispatch(next http.Handler) http.Handler {
 	guarded := s.Handler(next)
 	if s.gateway == nil {
 		return guarded
 	}
 	registrations := s.gateway.Registrations()
-	checked, believed := s.guard.Handler(s.gateway), s.believers.Handler(s.gateway)
+	checked, verified := s.guard.Handler(s.gateway), s.verifiedOnly.Handler(s.gateway)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := ports.FromContext(r.Context())
 		if !ok {
-			guarded.ServeHTTP(w, r) // which refuses it
+			guarded.ServeHTTP(w, r) // the guard refuses it
 			return
 		}
 		routes := s.routes.Load()
@@ -105,34 +105,33 @@ func (s *Server) dispatch(next http.Handler) http.Handler {
 		case t == nil:
 			guarded.ServeHTTP(w, r)
 		case t.VerifiedOnly:
-			believed.ServeHTTP(w, r)
+			verified.ServeHTTP(w, r)
 		default:
 			checked.ServeHTTP(w, r)
 		}
 	})
 }
 
-// checker is the guard that decides about a port's requests; nil where no caller comes.
-func (s *Server) checker(p *site.Port) *middleware.Guard {
+// guardOf returns the guard of a port. It is nil for a registration port, which has no
+// callers.
+func (s *Server) guardOf(p *site.Port) *middleware.Guard {
 	switch {
 	case p.Registration != nil:
 		return nil
 	case p.Tunnel != nil && p.Tunnel.VerifiedOnly:
-		return s.believers
+		return s.verifiedOnly
 	}
 	return s.guard
 }
 
-// leave says goodbye to the servers that have registered, while the ports drain.
-func (s *Server) leave() (wait func()) {
+// shutDownGateway drains the tunnels of registered servers in the background. The returned
+// function waits for the end.
+func (s *Server) shutDownGateway() (wait func()) {
 	if s.gateway == nil {
 		return func() {}
 	}
 	drain := defaultDrain
-	s.mu.Lock()
-	g := s.current
-	s.mu.Unlock()
-	for _, p := range g.Ports {
+	for _, p := range s.currentGeneration().Ports {
 		if p.Registration != nil && p.Config.Limits.Drain > 0 {
 			drain = p.Config.Limits.Drain
 		}
@@ -147,20 +146,20 @@ func (s *Server) leave() (wait func()) {
 	return func() { <-done }
 }
 
-// defaultDrain is that of ports.Limits.
+// defaultDrain is the default of ports.Limits.Drain.
 const defaultDrain = 8 * time.Second
 
-// swapBelieved puts another configuration of the gateway in force: for the requests to
-// come, and for the servers that have registered.
-func (s *Server) swapBelieved(g *site.Generation) error {
+// swapGateway reconfigures the gateway: new requests use g, and registered servers that g
+// does not trust are disconnected.
+func (s *Server) swapGateway(g *site.Generation) error {
 	if s.gateway == nil {
 		return nil
 	}
-	config, err := s.believedConfig(g, s.number.Load()+1)
+	config, err := s.verifiedOnlyConfig(g, s.generation.Load()+1)
 	if err != nil {
 		return err
 	}
-	if err := s.believers.Reconfigure(config); err != nil {
+	if err := s.verifiedOnly.Reconfigure(config); err != nil {
 		return err
 	}
 	s.routes.Store(g.Routes())

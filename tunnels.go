@@ -1,33 +1,29 @@
 package mtlsguard
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/site"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// openTunnels makes the server that dials gateways, where the configuration names
-// some. From then on reloads change it.
+// openTunnels creates the reverse.Server that dials the gateways of the configuration. It
+// returns nil if there is none. From then on reloads reconfigure it.
 func (s *Server) openTunnels(h http.Handler) (*reverse.Server, error) {
-	s.reloading.Lock() // what it is made from must not change before reloads know it
-	defer s.reloading.Unlock()
-	g := s.current
+	s.applying.Lock() // otherwise a reload could miss the new server
+	defer s.applying.Unlock()
+	g := s.currentGeneration()
 	if g.Tunnel == nil {
 		return nil, nil
 	}
 	c := g.Tunnel.Config
 	c.Handler = s.Handler(h)
 	c.ErrorLog = s.events.HTTPErrorLog()
-	c.Certificate = s.ownCertificate
+	c.Certificate = s.tunnelCertificate
 	c.OnEvent = func(e reverse.Event) { s.events.LogTunnel(c.Name, e) }
 	inner, err := reverse.NewServer(c)
 	if err != nil {
@@ -37,50 +33,16 @@ func (s *Server) openTunnels(h http.Handler) (*reverse.Server, error) {
 	return inner, nil
 }
 
-// ownCertificate answers a gateway with the certificate in force.
-func (s *Server) ownCertificate(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	s.mu.Lock()
-	g := s.current
-	s.mu.Unlock()
-	return g.Tunnel.Certificate(r)
+// tunnelCertificate returns the current certificate for connections to gateways.
+func (s *Server) tunnelCertificate(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return s.currentGeneration().Tunnel.Certificate(r)
 }
 
-// run serves on every port and through every tunnel until ctx ends, or one of them
-// fails.
-func (s *Server) run(ctx context.Context, server *ports.Server, tunnels *reverse.Server) error {
-	if tunnels == nil {
-		return server.Serve(ctx)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var dialling sync.WaitGroup
-	var dialled error
-	dialling.Go(func() {
-		defer cancel()
-		dialled = tunnels.Serve(ctx)
-	})
-	var err error
-	if len(server.Ports) > 0 {
-		err = server.Serve(ctx)
-	} else {
-		select {
-		case <-tunnels.Ready():
-			server.Ready()
-			<-ctx.Done()
-		case <-ctx.Done():
-		}
-		server.Draining()
-	}
-	cancel()
-	dialling.Wait()
-	return errors.Join(err, dialled)
-}
-
-// swapTunnels puts another trust in force for gateways and their callers.
+// swapTunnels reconfigures the tunnels to gateways if their trust has changed.
 func (s *Server) swapTunnels(g *site.Generation) error {
 	inner := s.tunnels.Load()
 	if inner == nil || g.Tunnel.Config.Users == s.current.Tunnel.Config.Users && sameGateways(g.Tunnel.Config.Gateways, s.current.Tunnel.Config.Gateways) {
-		return nil // the certificate is asked for
+		return nil // each connection reads the certificate by itself
 	}
 	return inner.Reconfigure(g.Tunnel.Config)
 }
@@ -89,40 +51,40 @@ func sameGateways(a, b forwarded.Gateways) bool {
 	return a.Trust == b.Trust && slices.Equal(a.Names, b.Names) && slices.Equal(a.Pins, b.Pins)
 }
 
-// fixedReverse refuses what cannot change while tunnels are open.
-func (s *Server) fixedReverse(g *site.Generation, say func(line int, what string)) {
+// checkTunnelRestart rejects changes that open tunnels cannot make.
+func (s *Server) checkTunnelRestart(g *site.Generation, reject func(line int, what string)) {
 	for i, p := range g.Ports {
 		if i >= len(s.current.Ports) || s.current.Ports[i].Config.Name != p.Config.Name {
-			continue // told
+			continue // checkRestart has rejected it
 		}
 		old := s.current.Ports[i]
 		switch {
 		case (p.Registration == nil) != (old.Registration == nil):
-			say(p.Line, fmt.Sprintf("port %s has begun or ceased to take registrations", p.Config.Name))
+			reject(p.Line, fmt.Sprintf("port %q: registration was added or removed", p.Config.Name))
 		case (p.Tunnel == nil) != (old.Tunnel == nil):
-			say(p.Line, fmt.Sprintf("port %s has got a tunnel or lost it", p.Config.Name))
+			reject(p.Line, fmt.Sprintf("port %q: tunnel was added or removed", p.Config.Name))
 		case p.Registration != nil && !slices.Equal(p.Registration.Upgrades, old.Registration.Upgrades):
-			say(p.Line, fmt.Sprintf("port %s has other upgrades", p.Config.Name))
+			reject(p.Line, fmt.Sprintf("port %q: upgrades have changed", p.Config.Name))
 		case p.Registration != nil && p.Registration.CallerShare != old.Registration.CallerShare:
-			say(p.Line, fmt.Sprintf("port %s has another caller_share", p.Config.Name))
+			reject(p.Line, fmt.Sprintf("port %q: caller_share has changed", p.Config.Name))
 		}
 	}
 	t, old := g.Tunnel, s.current.Tunnel
 	switch {
 	case t == nil && old == nil:
 	case t == nil:
-		say(0, "reverse is gone")
+		reject(0, "reverse was removed")
 	case old == nil:
-		say(t.Line, "reverse is new")
+		reject(t.Line, "reverse was added")
 	case t.Config.Name != old.Config.Name || t.Config.ServerName != old.Config.ServerName ||
 		!slices.Equal(t.Config.Addrs, old.Config.Addrs) || !slices.Equal(t.Config.Services, old.Config.Services):
-		say(t.Line, "reverse has another name, server_name, gateways or services")
+		reject(t.Line, "reverse: name, server_name, gateways or services have changed")
 	}
 }
 
-// tunnelStatus tells which tunnels there are. A server without any is not ready; one of
-// two gateways, or the servers of one of two services, may be away.
-func (s *Server) tunnelStatus(g *site.Generation, out *Status) {
+// addTunnelStatus adds the tunnels to a Status. A server without any tunnel is not ready;
+// one of two gateways, or the servers of one of two services, may be missing.
+func (s *Server) addTunnelStatus(g *site.Generation, out *Status) {
 	if g.Tunnel != nil {
 		out.Gateways = map[string]int{}
 		for _, addr := range g.Tunnel.Config.Addrs {
@@ -148,16 +110,16 @@ func (s *Server) tunnelStatus(g *site.Generation, out *Status) {
 			out.Services[service] = 0
 		}
 	}
-	served := false
+	registered := false
 	for _, c := range s.gateway.Tunnels() {
 		for _, service := range c.Services {
 			if n, ok := out.Services[service]; ok && !c.Draining {
 				out.Services[service] = n + 1
-				served = true
+				registered = true
 			}
 		}
 	}
-	if !served && len(out.Services) > 0 {
+	if !registered && len(out.Services) > 0 {
 		out.NotReady = append(out.NotReady, "no server has registered")
 	}
 }
