@@ -34,7 +34,7 @@ import (
 
 // Every format, presented to a server that believes the root alone: the chain must be
 // complete, whatever the order in the file was.
-func TestFormats(t *testing.T) {
+func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -114,7 +114,7 @@ func calls(t *testing.T, keys outbound.Keystore, url, want string) {
 }
 
 // What openssl writes.
-func TestOpenSSLFormats(t *testing.T) {
+func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
 		const text = "openssl is not installed; the Debian package is openssl"
@@ -149,7 +149,7 @@ func TestOpenSSLFormats(t *testing.T) {
 }
 
 // What is refused, each with its file.
-func TestRefusedFiles(t *testing.T) {
+func TestBadFilesAreRejected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	good, goodJKS := pkcs12Of(t, alice, pkcs12.Modern2023), jksOf(t, password, map[string]*testpki.Pair{"a": alice, "b": bob})
@@ -240,7 +240,7 @@ func mustEncode(t *testing.T, key any, cert *x509.Certificate) []byte {
 }
 
 // A named pipe is refused, and nothing waits for its writer.
-func TestNamedPipe(t *testing.T) {
+func TestNamedPipeIsRejected(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
@@ -256,7 +256,7 @@ func TestNamedPipe(t *testing.T) {
 
 // Files change: a good one is in force at once, a bad one changes nothing, together
 // with all that changed beside it.
-func TestReload(t *testing.T) {
+func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	asked := 0
@@ -297,7 +297,7 @@ func TestReload(t *testing.T) {
 }
 
 // A key that everybody may read is warned of, certificates alone are not.
-func TestOpenKeys(t *testing.T) {
+func TestReadableKeysAreReported(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no such modes")
@@ -323,7 +323,7 @@ func TestOpenKeys(t *testing.T) {
 	}
 }
 
-func TestWatch(t *testing.T) {
+func TestWatchReportsErrorsAndLoadsFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "a.pem", pemOf(alice))
