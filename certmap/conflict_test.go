@@ -101,9 +101,9 @@ func TestC21_ManyOfOneKey(t *testing.T) {
 	for i := range mappings {
 		mappings[i] = certmap.Mapping{ID: fmt.Sprint(i), User: fmt.Sprint("u", i), DNS: "a.example", Issuer: trust.Digest{1, byte(i), byte(i >> 8)}}
 	}
-	if _, err := certmap.New(mappings[:4096]...); err != nil {
-		t.Error(err)
+	live := certmap.NewLive(table(t, mappings[:4096]...))
+	wantError(t, live.Put(mappings[4096]), "more than 4096 mappings have this dns")
+	if err := live.Put(mappings[7]); err != nil {
+		t.Errorf("a mapping in its own place: %v", err)
 	}
-	_, err := certmap.New(mappings...)
-	wantError(t, err, "more than 4096 mappings have this dns")
 }

@@ -85,16 +85,16 @@ func TestLiveEqualsNew(t *testing.T) {
 		want  []certmap.Mapping
 	}
 	var before []past
-	for i := range 6000 {
+	for i := range 3000 {
 		n := r.IntN(4)
-		id := fmt.Sprint("m", r.IntN(1500))
+		id := fmt.Sprint("m", r.IntN(750))
 		at := -1
 		for j := range reference {
 			if reference[j].ID == id {
 				at = j
 			}
 		}
-		if grow := i < 3000; r.IntN(3) > 0 == grow {
+		if grow := i < 1500; r.IntN(3) > 0 == grow {
 			user := fmt.Sprint("u", n)
 			m := certmap.Mapping{ID: id, User: user, Issuer: w.key, Disabled: r.IntN(4) == 0}
 			switch r.IntN(6) {
@@ -128,7 +128,7 @@ func TestLiveEqualsNew(t *testing.T) {
 				reference = append(reference[:at:at], reference[at+1:]...)
 			}
 		}
-		if i%300 != 0 {
+		if i%150 != 0 {
 			continue
 		}
 		before = append(before, past{live.Table(), live.Table().Mappings()})
@@ -150,7 +150,7 @@ func TestLiveEqualsNew(t *testing.T) {
 	}
 	for i, p := range before {
 		if !reflect.DeepEqual(p.table.Mappings(), p.want) {
-			t.Errorf("the table of change %d was changed afterwards", i*300)
+			t.Errorf("the table of change %d was changed afterwards", i*150)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func TestLiveConcurrent(t *testing.T) {
 	}
 	for n := range 3 {
 		writers.Go(func() {
-			for i := range 500 {
+			for i := range 120 {
 				id := fmt.Sprintf("w%d-%d", n, i)
 				_ = live.Put(certmap.Mapping{ID: id, User: "x", SPKI: trust.Digest{byte(n), byte(i), byte(i >> 8), 1}})
 				_ = live.Put(certmap.Mapping{ID: "a", User: fmt.Sprint("u", i), Fingerprint: v.Fingerprint()})
@@ -195,7 +195,7 @@ func TestLiveConcurrent(t *testing.T) {
 	writers.Wait()
 	close(done)
 	readers.Wait()
-	if n := live.Table().Len(); n != 1+3*250 {
+	if n := live.Table().Len(); n != 1+3*60 {
 		t.Errorf("%d mappings", n)
 	}
 }
