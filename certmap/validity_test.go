@@ -138,6 +138,17 @@ func TestNobody(t *testing.T) {
 	}
 }
 
+// A server's certificate from the same CA is not a user's.
+func TestServerCertificateIsNotAUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	servers := must(trust.New(trust.Config{Anchors: []*x509.Certificate{w.ca.Cert}, Usage: trust.UsageServer}))
+	v := must(servers.Verify(context.Background(), w.ca.Server().Presented()))
+	if got := outcome(t, table(t, certmap.Mapping{ID: "a", User: "alice", SPKI: v.SPKI()}), v, "p"); got != "[wrong-usage]" {
+		t.Error(got)
+	}
+}
+
 func TestRefusalsSayNothingRaw(t *testing.T) {
 	w := newWorld(t)
 	v := w.leaf(t, subject("CN=x\u00e9\u0444"))
