@@ -12,7 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestC21_Conflicts(t *testing.T) {
+// Covers C21.
+func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.verify(t, everything(w))
 	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -63,7 +65,8 @@ func TestC21_Conflicts(t *testing.T) {
 	}
 }
 
-func TestMappingsRoundTrip(t *testing.T) {
+func TestMappingsReturnsWhatNewGot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	given := kindsOf(w, w.verify(t, everything(w)))
 	given[1].Ports, given[1].Disabled, given[1].File, given[1].Line = []string{"a", "b"}, true, "users.yaml", 7
@@ -77,7 +80,8 @@ func TestMappingsRoundTrip(t *testing.T) {
 	}
 }
 
-func TestMistakesTogether(t *testing.T) {
+func TestNewReportsAllErrorsAndStopsAtAHundred(t *testing.T) {
+	t.Parallel()
 	_, err := certmap.New(
 		certmap.Mapping{},
 		certmap.Mapping{ID: "a", User: "alice", Fingerprint: trust.Digest{1}, SPKI: trust.Digest{1}, DNS: "x"},
@@ -150,7 +154,9 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 
 // A key that too many mappings have, if only under other issuers, would make
 // every look-up of it long.
-func TestC21_ManyOfOneKey(t *testing.T) {
+// Covers C21.
+func TestMappingsOfOneKeyAreLimited(t *testing.T) {
+	t.Parallel()
 	mappings := make([]certmap.Mapping, 4097)
 	for i := range mappings {
 		mappings[i] = certmap.Mapping{ID: fmt.Sprint(i), User: fmt.Sprint("u", i), DNS: "a.example", Issuer: trust.Digest{1, byte(i), byte(i >> 8)}}

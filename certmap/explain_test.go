@@ -12,7 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestExplain(t *testing.T) {
+func TestExplainFindsNearMisses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.verify(t, everything(w))
 	two := w.leaf(t, subject("CN=alice,CN=admin,OU=Staff"),
@@ -105,7 +106,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestExplainDecides(t *testing.T) {
+func TestExplainNamesTheDecidingKind(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.verify(t, everything(w))
 	steps := table(t, kindsOf(w, v)[1:]...).Explain(v, "p")
@@ -163,7 +165,8 @@ func TestExplanationListsTheFirstValues(t *testing.T) {
 }
 
 // A large table is explained by the mappings that match or nearly match.
-func TestExplainLarge(t *testing.T) {
+func TestExplanationOfALargeTableIsBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	mappings := many("dns", 30_000, w.key)
 	mappings[29_999].DNS = "me.example"
@@ -177,6 +180,7 @@ func TestExplainLarge(t *testing.T) {
 
 // The mappings that Explain reports as matching give the user that Map finds.
 func TestExplainAgreesWithMap(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leaves := []testpki.Option{subject("CN=alice,OU=Staff,O=Acme"), subject("CN=bob"), uris("spiffe://acme/sa/alice"), dns("a.example", "b.example"), emails("a@acme.example")}
 	for i, option := range leaves {
@@ -202,7 +206,8 @@ func TestExplainAgreesWithMap(t *testing.T) {
 	}
 }
 
-func TestLint(t *testing.T) {
+func TestLintFindsWhatIsProbablyNotIntended(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	d := trust.Digest{1}
 	for _, row := range []struct {

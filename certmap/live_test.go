@@ -12,7 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestLive(t *testing.T) {
+func TestLiveChangesAtOnceAndKeepsTheTableOnError(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t)
 	live := certmap.NewLive(nil)
@@ -72,9 +73,10 @@ func TestLive(t *testing.T) {
 	step("replaced", "bob")
 }
 
-// TestLiveEqualsNew changes a table at random and compares it with one that is
+// TestLiveEqualsANewTableAfterAnyChanges changes a table at random and compares it with one that is
 // made anew, and the tables that it was with what they were.
-func TestLiveEqualsNew(t *testing.T) {
+func TestLiveEqualsANewTableAfterAnyChanges(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	v := w.leaf(t, subject("CN=u1,OU=o1"), san(attr{tag: 0x86, value: "spiffe://a/u1"}, attr{tag: 0x82, value: "u1"}))
@@ -155,8 +157,9 @@ func TestLiveEqualsNew(t *testing.T) {
 	}
 }
 
-// TestLiveConcurrent has readers see whole changes only; -race sees the rest.
-func TestLiveConcurrent(t *testing.T) {
+// TestReadersOfALiveSeeWholeChangesOnly has readers see whole changes only; -race sees the rest.
+func TestReadersOfALiveSeeWholeChangesOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t)
 	live := certmap.NewLive(nil)
@@ -201,7 +204,8 @@ func TestLiveConcurrent(t *testing.T) {
 }
 
 // Two tables that were made from one share what neither changed, and no more.
-func TestLiveForks(t *testing.T) {
+func TestTablesOfOneOriginStayApart(t *testing.T) {
+	t.Parallel()
 	first := certmap.NewLive(nil)
 	for i := range 20 {
 		must(0, first.Put(certmap.Mapping{ID: fmt.Sprint(i), User: "u", SPKI: trust.Digest{1, byte(i)}}))
@@ -216,7 +220,8 @@ func TestLiveForks(t *testing.T) {
 	}
 }
 
-func TestGenerations(t *testing.T) {
+func TestGenerationsDiffer(t *testing.T) {
+	t.Parallel()
 	a := table(t)
 	b := a.WithClock(nil)
 	if a.Generation() == 0 || a.Generation() == b.Generation() || (*certmap.Table)(nil).Generation() != 0 {
