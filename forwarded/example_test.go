@@ -46,7 +46,7 @@ func Example() {
 
 // A Go program in front of others. What a handshake would refuse it refuses itself:
 // a certificate that is no longer good must not become none.
-func ExampleState() {
+func ExampleSetClientCert() {
 	next, _ := url.Parse("https://service.acme.example")
 	type key struct{}
 	proxy := &httputil.ReverseProxy{

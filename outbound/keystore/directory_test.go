@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
-func TestDirectory(t *testing.T) {
+func TestFilesOfADirectoryAreAliases(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "partner-a.pem", pemOf(alice))
@@ -55,7 +55,7 @@ func TestDirectory(t *testing.T) {
 }
 
 // A mounted volume: names are links through a hidden folder that is replaced whole.
-func TestDirectoryOfLinks(t *testing.T) {
+func TestReplacedMountedVolumeIsRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for i, p := range []*testpki.Pair{alice, sub.Leaf("alice")} {
@@ -93,7 +93,7 @@ func TestDirectoryOfLinks(t *testing.T) {
 	}
 }
 
-func TestRefusedDirectories(t *testing.T) {
+func TestBadDirectoriesAreRejected(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string
@@ -133,7 +133,7 @@ func TestRefusedDirectories(t *testing.T) {
 
 // A credential that is gone from a folder may be about to be written anew: its alias
 // stays for a second and a half. Covers J15.
-func TestFileThatIsGoneForAMoment(t *testing.T) {
+func TestRemovedFileKeepsItsAliasForAMoment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "a.pem", pemOf(alice))

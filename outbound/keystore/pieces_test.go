@@ -50,7 +50,7 @@ func write(t *testing.T, path string, data []byte, pause time.Duration) {
 
 // A credential that is written in pieces while calls go on is taken when it is whole:
 // no call is refused for want of an intermediate. Covers J15.
-func TestFileThatIsWrittenInPiecesCostsNoCall(t *testing.T) {
+func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.TLS.PeerCertificates[0].SerialNumber.String())
