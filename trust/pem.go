@@ -8,29 +8,29 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
 
-// ReadCertificates reads certificates from PEM (RFC 7468). Every block must be a
-// certificate, and nothing but white space may stand around them: what is passed
-// over in silence is what an auditor finds. The name is used in mistakes only.
+// ReadCertificates reads certificates from PEM (RFC 7468). It returns an error for any other
+// block, and for anything but white space between the blocks: otherwise a damaged block
+// would be ignored silently. The name appears in errors only. Each error is a
+// *configerror.Error with the line.
 func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 	var out []*x509.Certificate
 	err := pemfile.EachOnly(name, data, "CERTIFICATE", func(b pemfile.Block) error {
 		c, err := x509.ParseCertificate(b.Bytes)
 		if err != nil {
-			return &configerror.Error{File: name, Line: b.Line, What: "the certificate cannot be read: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text shows what openssl makes of it"}
+			return &configerror.Error{File: name, Line: b.Line, What: "the certificate cannot be read: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text shows how openssl parses it"}
 		}
 		out = append(out, c)
 		return nil
 	})
 	if err != nil {
-		return nil, err // never a part of a file
+		return nil, err // a file counts as a whole
 	}
 	return out, nil
 }
 
-const unreadableCRL = "take the CRL from the CA again; openssl asn1parse -in FILE (-inform DER) shows its parts; RFC 5280 section 5.1 has their order"
+const unreadableCRL = "download the CRL from the CA again; openssl asn1parse -in FILE (-inform DER) shows its parts; RFC 5280 section 5.1 has their order"
 
-// ReadCRLs reads revocation lists from PEM, or one from DER, as strictly as
-// ReadCertificates.
+// readCRLs reads revocation lists from PEM, or one list from DER.
 func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 	var out []hook.CRL
 	parse := func(line int, der []byte) error {
@@ -39,7 +39,7 @@ func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
 		}
 		if len(list.Raw) != len(der) {
-			return &configerror.Error{File: name, Line: line, What: "something follows the CRL"}
+			return &configerror.Error{File: name, Line: line, What: "there is data after the CRL"}
 		}
 		if err := checkListSyntax(list); err != nil {
 			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
