@@ -219,5 +219,5 @@ func Example_basic() {
 	fmt.Printf("%q %v\n", user, err)
 	// Output:
 	// "" <nil>
-	// "" the credentials are not right
+	// "" the credentials are wrong
 }

@@ -164,8 +164,8 @@ func TestL3_MistakesAreReportedTogether(t *testing.T) {
 	}
 	got := err.Error()
 	for _, want := range []string{
-		"Map is nil", "Policy is nil", "Config.Fallback", `Config.Unmapped "group:x"`, `Methods: "get"`, `Methods: ""`, "Authenticators[0]",
-		`PerPort["a"].Unmapped "everybody"`, `PerPort["b"].Unmapped is Default`, `ServerNames: "*.example"`, `ServerNames: ""`, `ServerNames: "x:1y"`,
+		"Map is nil", "Policy is nil", "Config.Fallback", `Config.Unmapped: "group:x"`, `Methods: "get"`, `Methods: ""`, "Authenticators[0]",
+		`PerPort["a"].Unmapped: "everybody"`, `PerPort["b"].Unmapped is Default`, `ServerNames: "*.example"`, `ServerNames: ""`, `ServerNames: "x:1y"`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in:\n%s", want, got)
