@@ -17,8 +17,8 @@ type bodyWriter struct {
 
 // limited runs a call in which net/http may read the body.
 func (w *bodyWriter) limited(call func()) {
-	w.body.limit(w.body.limits.Headers)
-	defer w.body.unlimit()
+	w.body.beginWait(w.body.limits.Headers)
+	defer w.body.endWait()
 	call()
 }
 

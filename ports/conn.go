@@ -22,15 +22,15 @@ import (
 type Conn struct {
 	port       *Port
 	raw        *rawConn
-	presented  []*x509.Certificate // set before established, then never changed
+	certificates  []*x509.Certificate // set before established, then never changed
 	serverName string
 	openedAt   time.Time // end of the handshake
 	retireAt   time.Time // zero: never
 	simulated  bool      // nobody has shown the key
 
 	established atomic.Bool
-	served      atomic.Bool // by an http.Server that Port.Configure has set up
-	fresh       atomic.Bool // no request, nor the preface of HTTP/2, has been read yet
+	hasServer      atomic.Bool // by an http.Server that Port.Configure has set up
+	isNew       atomic.Bool // no request, nor the preface of HTTP/2, has been read yet
 	idle        atomic.Bool // no request under way, as net/http tells it; false when nobody does
 	hijacked    atomic.Bool // net/http has given it away: no request will be judged any more
 	retired     atomic.Bool // the next answer is the last
@@ -86,9 +86,9 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 		return *known, nil
 	}
 	if wait {
-		verified, err = v.Verify(ctx, c.presented)
+		verified, err = v.Verify(ctx, c.certificates)
 	} else {
-		verified, err = trustaccess.VerifyLocal(v, c.presented)
+		verified, err = trustaccess.VerifyLocal(v, c.certificates)
 	}
 	if err != nil {
 		return trust.Verified{}, err
@@ -109,7 +109,7 @@ func (c *Conn) remember(v *trust.Verifier, verified trust.Verified) {
 
 var errNone = reason.Refuse(reason.NoCertificate, "the client sent no certificate")
 
-func (c *Conn) sentCertificate() bool { return len(c.presented) > 0 }
+func (c *Conn) sentCertificate() bool { return len(c.certificates) > 0 }
 
 // retire makes the answer to the current request the connection's last.
 func (c *Conn) retire() { c.retired.Store(true) }
@@ -118,22 +118,22 @@ func (c *Conn) retire() { c.retired.Store(true) }
 func (c *Conn) setHTTPState(s http.ConnState) {
 	idle := s == http.StateIdle || s == http.StateNew
 	c.idle.Store(idle)
-	c.served.Store(true)
-	c.fresh.Store(s == http.StateNew)
+	c.hasServer.Store(true)
+	c.isNew.Store(s == http.StateNew)
 	switch s {
 	case http.StateHijacked:
 		c.hijacked.Store(true)
-		c.raw.limitRead(time.Time{}) // all deadlines are the handler's now
+		c.raw.setReadLimit(time.Time{}) // all deadlines are the handler's now
 	case http.StateIdle:
-		c.raw.limitRead(time.Time{}) // net/http sets one of its own
+		c.raw.setReadLimit(time.Time{}) // net/http sets one of its own
 	}
 	if idle && c.ending.Load() {
 		// HTTP/2 says so before it has written the last frame.
-		time.AfterFunc(lastWords, func() { c.raw.Close() })
+		time.AfterFunc(goodbyeTime, func() { c.raw.Close() })
 	}
 }
 
-const lastWords = 50 * time.Millisecond
+const goodbyeTime = 50 * time.Millisecond
 
 // FromContext returns the connection that a request came in by. Without one the
 // request did not come through a port, and nothing is known of its caller.
@@ -182,10 +182,10 @@ func (c *Conn) sweep(now time.Time, l Limits) {
 	clock := now.Sub(epoch)
 	c.raw.sweepWrite(clock)
 	c.streams.sweep(clock)
-	if c.hijacked.Load() || !c.served.Load() {
+	if c.hijacked.Load() || !c.hasServer.Load() {
 		return // its time is the handler's
 	}
-	if c.fresh.Load() && now.Sub(c.openedAt) > l.Headers+sweepEvery {
+	if c.isNew.Load() && now.Sub(c.openedAt) > l.Headers+sweepEvery {
 		c.raw.Close() // half a preface of HTTP/2: net/http waits ten seconds, whatever is configured
 	}
 	if c.retireAt.IsZero() || now.Before(c.retireAt) {

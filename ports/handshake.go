@@ -42,35 +42,35 @@ func (l *listener) handshake(raw *rawConn) {
 		}
 	}()
 	p, s := l.port, l.port.state.Load()
-	defer raw.forget()
+	defer raw.uncountHandshakeBytes()
 	start := time.Now()
-	raw.until = start.Add(s.config.Limits.Handshake)
-	raw.idle = s.config.Limits.Idle
-	raw.SetDeadline(raw.until)
-	t := tls.Server(raw, s.forConn(raw))
-	err := p.shake(t, raw, s)
+	raw.handshakeEnd = start.Add(s.config.Limits.Handshake)
+	raw.idleLimit = s.config.Limits.Idle
+	raw.SetDeadline(raw.handshakeEnd)
+	t := tls.Server(raw, s.configFor(raw))
+	err := p.finishHandshake(t, raw, s)
 	cs := t.ConnectionState()
-	raw.leave()
-	replied, read := raw.replied, raw.read
-	raw.gate = nil // from here on the connection belongs to whoever accepts it
+	raw.releasePlace()
+	replied, read := raw.clientReplied, raw.handshakeBytes
+	raw.handshakes = nil // from here on the connection belongs to whoever accepts it
 	event := Handshake{
 		Port: p.name, Remote: raw.RemoteAddr(), ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
 		Version: cs.Version, Resumed: cs.DidResume, Duration: time.Since(start),
 	}
 	if err != nil {
-		event.Reason = classify(err, s, &cs, replied, read)
-		tell(s, event)
+		event.Reason = reasonFor(err, s, &cs, replied, read)
+		report(s, event)
 		answerPlainHTTP(err)
-		linger(raw)
+		closeAfterAlert(raw)
 		return
 	}
-	if !tell(s, event) {
+	if !report(s, event) {
 		raw.Close() // fail closed: nobody may come in unseen
 		return
 	}
 	raw.SetDeadline(time.Time{})
 	select {
-	case l.queue(raw.conn) <- t:
+	case l.queueFor(raw.conn) <- t:
 	case <-l.done:
 		t.Close()
 	}
@@ -78,7 +78,7 @@ func (l *listener) handshake(raw *rawConn) {
 
 // shake does the handshake. A panic of crypto/tls, or of what the configuration
 // plugs into it, ends this handshake and nothing else.
-func (p *Port) shake(t *tls.Conn, raw *rawConn, s *state) (err error) {
+func (p *Port) finishHandshake(t *tls.Conn, raw *rawConn, s *state) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("ports: %s: the handshake panicked: %v", p.name, v)
@@ -93,7 +93,7 @@ func (p *Port) shake(t *tls.Conn, raw *rawConn, s *state) (err error) {
 }
 
 // tell reports a handshake. It is false when whoever was told panicked.
-func tell(s *state, event Handshake) (ok bool) {
+func report(s *state, event Handshake) (ok bool) {
 	if s.config.OnHandshake == nil {
 		return true
 	}
@@ -117,10 +117,10 @@ func logPanic(port string, v any) {
 // known to hold the key. It asks the trust that is in force now: the port may have been
 // reconfigured meanwhile.
 func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
-	c.raw.leave() // what follows may wait for a responder
+	c.raw.releasePlace() // what follows may wait for a responder
 	fromHandshake := c.raw.verified
 	c.verified.Store(&fromHandshake)
-	c.presented = slices.Clone(cs.PeerCertificates) // ours alone: r.TLS is open to every handler
+	c.certificates = slices.Clone(cs.PeerCertificates) // ours alone: r.TLS is open to every handler
 	c.serverName = cs.ServerName
 	c.openedAt = time.Now()
 	if age := s.config.Limits.ConnectionAge; age > 0 {
@@ -130,7 +130,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	if !c.sentCertificate() {
 		return nil
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), c.raw.until)
+	ctx, cancel := context.WithDeadline(context.Background(), c.raw.handshakeEnd)
 	defer cancel()
 	current := p.state.Load().config.Trust
 	verified, err := c.VerifiedBy(ctx, current)
@@ -142,7 +142,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 
 // classify finds the word for a handshake that failed. None is for what the
 // client or the network ended: nobody was refused then.
-func classify(err error, s *state, cs *tls.ConnectionState, replied bool, read int) reason.Reason {
+func reasonFor(err error, s *state, cs *tls.ConnectionState, replied bool, read int) reason.Reason {
 	if refusal, ok := errors.AsType[*reason.Refusal](err); ok {
 		return refusal.Reason
 	}
@@ -158,7 +158,7 @@ func classify(err error, s *state, cs *tls.ConnectionState, replied bool, read i
 	if s.config.ClientAuth == Require && err.Error() == noCertificateText {
 		return reason.NoCertificate
 	}
-	if read > maxHandshake {
+	if read > maxClientHandshake {
 		return reason.TooLarge
 	}
 	if len(cs.PeerCertificates) > 0 {
@@ -178,7 +178,7 @@ func classify(err error, s *state, cs *tls.ConnectionState, replied bool, read i
 const noCertificateText = "tls: client didn't provide a certificate"
 
 // maxHandshake is more than any acceptable client sends in its handshake.
-const maxHandshake = 192 << 10
+const maxClientHandshake = 192 << 10
 
 // answerPlainHTTP tells a client that speaks HTTP without TLS, as net/http does.
 func answerPlainHTTP(err error) {
@@ -199,7 +199,7 @@ const (
 
 // linger closes so that the client can read our last words: closing with unread
 // bytes would reset the connection and take the alert with it.
-func linger(raw *rawConn) {
+func closeAfterAlert(raw *rawConn) {
 	defer raw.Close()
 	half, ok := raw.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {

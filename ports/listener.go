@@ -17,7 +17,7 @@ type listener struct {
 	port      *Port
 	inner     net.Listener
 	accepted  chan net.Conn
-	strangers chan net.Conn // accepted too: a certificate was asked for, and none came
+	anonymous chan net.Conn // accepted too: a certificate was asked for, and none came
 	done      chan struct{}
 	once      sync.Once
 	err       error // why accepting ended; read after done
@@ -38,11 +38,11 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 // On is Listen over a listener of the caller's, which must yield plain
 // connections.
 func (p *Port) Wrap(inner net.Listener) net.Listener {
-	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), strangers: make(chan net.Conn), done: make(chan struct{})}
+	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()
 	p.addr = inner.Addr()
 	p.mu.Unlock()
-	p.clock.Store(int64(time.Since(epoch)))
+	p.sweepClock.Store(int64(time.Since(epoch)))
 	go l.accept()
 	go l.sweep()
 	go l.recheck()
@@ -54,7 +54,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.accepted:
 		return c, nil
-	case c := <-l.strangers:
+	case c := <-l.anonymous:
 		return c, nil
 	case <-l.done:
 		return nil, l.err
@@ -62,9 +62,9 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 // queue is where a finished connection waits for its server.
-func (l *listener) queue(c *Conn) chan<- net.Conn {
+func (l *listener) queueFor(c *Conn) chan<- net.Conn {
 	if l.port.state.Load().config.ClientAuth == Request && !c.sentCertificate() {
-		return l.strangers
+		return l.anonymous
 	}
 	return l.accepted
 }
@@ -83,7 +83,7 @@ func (l *listener) stop(err error) {
 		l.err = err
 		close(l.done)
 		l.inner.Close()
-		l.port.slots.Wake()
+		l.port.connLimit.Wake()
 		l.port.closeUnfinished()
 	})
 }
@@ -101,10 +101,10 @@ func (l *listener) stopped() bool {
 // kernel's queue and cost us nothing.
 func (l *listener) accept() {
 	p := l.port
-	for pause := time.Duration(0); p.slots.Take(l.stopped); {
+	for pause := time.Duration(0); p.connLimit.Take(l.stopped); {
 		c, err := l.inner.Accept()
 		if err != nil {
-			p.slots.Give()
+			p.connLimit.Give()
 			if errors.Is(err, net.ErrClosed) || l.stopped() {
 				l.stop(net.ErrClosed)
 				return
@@ -115,21 +115,21 @@ func (l *listener) accept() {
 		}
 		pause = 0
 		addr := connlimit.AddrOf(c.RemoteAddr())
-		if !p.slots.TakeAddr(addr) {
-			p.slots.Give()
+		if !p.connLimit.TakeAddr(addr) {
+			p.connLimit.Give()
 			c.Close()
 			s := p.state.Load()
-			tell(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: errPerIP})
+			report(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: errPerIP})
 			continue
 		}
-		raw := &rawConn{Conn: c, gate: p.gate, conn: &Conn{port: p}}
+		raw := &rawConn{Conn: c, handshakes: p.handshakes, conn: &Conn{port: p}}
 		raw.conn.raw = raw
 		raw.release = func() {
 			p.mu.Lock()
 			delete(p.conns, raw.conn)
 			p.mu.Unlock()
-			p.slots.GiveAddr(addr)
-			p.slots.Give()
+			p.connLimit.GiveAddr(addr)
+			p.connLimit.Give()
 		}
 		p.mu.Lock()
 		p.conns[raw.conn] = struct{}{}
@@ -171,7 +171,7 @@ func (l *listener) sweep() {
 		select {
 		case <-done:
 			done = nil
-			l.port.clock.Store(-1) // from here on every deadline is set at once
+			l.port.sweepClock.Store(-1) // from here on every deadline is set at once
 			for _, c := range l.port.connections() {
 				c.raw.applyDeadlines()
 			}
@@ -180,7 +180,7 @@ func (l *listener) sweep() {
 				return
 			}
 			if done != nil {
-				l.port.clock.Store(int64(now.Sub(epoch)))
+				l.port.sweepClock.Store(int64(now.Sub(epoch)))
 			}
 			if now.Sub(rotated) >= rotateEvery {
 				rotated = now

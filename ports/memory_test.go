@@ -25,7 +25,7 @@ var strangers = flag.Int("strangers", 40, "connections of each kind of attack on
 
 // strangerStreams is how many streams are served at one time on a connection without a
 // certificate.
-const strangerStreams = 10
+const anonymousStreams = 10
 
 // held is what the process holds.
 type held struct{ heap, stacks, resident uint64 }
@@ -147,7 +147,7 @@ func TestMemoryOfStrangers(t *testing.T) {
 			f := &framer{own}
 			f.preface(setting{settingInitialWindow, 0})
 			for i := range uint32(100) {
-				if i > strangerStreams { // they are reset: large headers would only take time
+				if i > anonymousStreams { // they are reset: large headers would only take time
 					f.request(2*i+1, "/", true)
 					continue
 				}

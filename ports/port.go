@@ -16,21 +16,21 @@ import (
 type Port struct {
 	name  string
 	state atomic.Pointer[state]
-	slots *connlimit.Counter // connections, over all and by address
-	gate  *gate              // handshakes that compute
+	connLimit *connlimit.Counter // connections, over all and by address
+	handshakes  *limiter              // handshakes that compute
 
 	handshakeBytes atomic.Int64 // read in handshakes that are not over
 
-	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
+	sweepClock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
 
-	changing sync.Mutex // one Reconfigure at a time
+	reconfiguring sync.Mutex // one Reconfigure at a time
 	checker  underway.Checker
 	sweeping sync.Mutex // one sweep at a time
 
 	mu      sync.Mutex
 	conns   map[*Conn]struct{}
 	addr    net.Addr
-	changed chan struct{} // closed and replaced when the HTTP limits change
+	limitsChanged chan struct{} // closed and replaced when the HTTP limits change
 }
 
 // New builds a port. It does not listen yet. Every mistake is reported at once.
@@ -43,9 +43,9 @@ func New(c Config) (*Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{name: c.Name, conns: map[*Conn]struct{}{}, changed: make(chan struct{}), gate: newGate(c.Limits.Handshakes)}
-	p.slots = connlimit.New(c.Limits.Connections, c.Limits.PerIP)
-	p.clock.Store(-1) // nobody sweeps yet
+	p := &Port{name: c.Name, conns: map[*Conn]struct{}{}, limitsChanged: make(chan struct{}), handshakes: newLimiter(c.Limits.Handshakes)}
+	p.connLimit = connlimit.New(c.Limits.Connections, c.Limits.PerIP)
+	p.sweepClock.Store(-1) // nobody sweeps yet
 	p.state.Store(s)
 	return p, nil
 }
@@ -75,8 +75,8 @@ var ErrRestart = errors.New("a change of a port's name, address or mode needs a 
 // over.
 func (p *Port) Reconfigure(c Config) error {
 	c.Limits = c.Limits.withDefaults()
-	p.changing.Lock()
-	defer p.changing.Unlock()
+	p.reconfiguring.Lock()
+	defer p.reconfiguring.Unlock()
 	old := p.state.Load()
 	if c.Name != old.config.Name || c.Addr != old.config.Addr || c.ClientAuth != old.config.ClientAuth {
 		return fmt.Errorf("ports: %s: %w", p.name, ErrRestart)
@@ -89,12 +89,12 @@ func (p *Port) Reconfigure(c Config) error {
 		return err
 	}
 	p.state.Store(s)
-	p.slots.SetMost(c.Limits.Connections, c.Limits.PerIP)
-	p.gate.setMost(c.Limits.Handshakes)
+	p.connLimit.SetMost(c.Limits.Connections, c.Limits.PerIP)
+	p.handshakes.setLimit(c.Limits.Handshakes)
 	if c.Limits != old.config.Limits {
 		p.mu.Lock()
-		close(p.changed)
-		p.changed = make(chan struct{})
+		close(p.limitsChanged)
+		p.limitsChanged = make(chan struct{})
 		p.mu.Unlock()
 	}
 	p.recheck(func(*Conn) bool { return true })

@@ -55,7 +55,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := make(chan struct{})
 	var loops sync.WaitGroup
 	for _, r := range runs {
-		loops.Go(func() { r.loop(stop, failed) })
+		loops.Go(func() { r.serveUntil(stop, failed) })
 	}
 	if s.Ready != nil {
 		s.Ready()
@@ -90,22 +90,22 @@ type run struct {
 // strangerStreams is Limits.Streams, where that is more, of a connection without a
 // certificate on a port that asks for one. Each stream that waits for a window holds a
 // goroutine and some 12 KiB, and strangers can have all the connections of a port.
-const strangerStreams = 10
+const anonymousStreams = 10
 
-func (r *run) loop(stop <-chan struct{}, failed chan<- error) {
+func (r *run) serveUntil(stop <-chan struct{}, failed chan<- error) {
 	for {
 		r.port.mu.Lock()
-		changed := r.port.changed
+		changed := r.port.limitsChanged
 		r.port.mu.Unlock()
 		done, ended := make(chan struct{}), make(chan error, 2)
-		for _, from := range []chan net.Conn{r.listener.accepted, r.listener.strangers} {
+		for _, from := range []chan net.Conn{r.listener.accepted, r.listener.anonymous} {
 			srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
 			r.port.Configure(srv)
-			if from == r.listener.strangers {
-				srv.HTTP2.MaxConcurrentStreams = min(srv.HTTP2.MaxConcurrentStreams, strangerStreams)
+			if from == r.listener.anonymous {
+				srv.HTTP2.MaxConcurrentStreams = min(srv.HTTP2.MaxConcurrentStreams, anonymousStreams)
 			}
 			r.servers = append(r.servers, srv)
-			go func() { ended <- srv.Serve(source{r.listener, from, done}) }()
+			go func() { ended <- srv.Serve(serverListener{r.listener, from, done}) }()
 		}
 		select {
 		case <-changed:
@@ -150,13 +150,13 @@ func (r *run) drain() {
 }
 
 // source is one http.Server's part of a port's listener.
-type source struct {
+type serverListener struct {
 	*listener
 	from chan net.Conn
 	done chan struct{} // this server takes no more
 }
 
-func (s source) Accept() (net.Conn, error) {
+func (s serverListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-s.from:
 		return c, nil
@@ -168,7 +168,7 @@ func (s source) Accept() (net.Conn, error) {
 }
 
 // Close leaves the port open: the next server takes its connections.
-func (s source) Close() error { return nil }
+func (s serverListener) Close() error { return nil }
 
 // Configure sets what a port needs in an http.Server: the connection's context,
 // the limits, and the handler's own view of "OPTIONS *". It goes on calling a
@@ -180,7 +180,7 @@ func (p *Port) Configure(srv *http.Server) {
 	srv.ReadHeaderTimeout = l.Headers
 	srv.IdleTimeout = l.Idle
 	srv.ReadTimeout = l.Request
-	srv.WriteTimeout = firstWrite(l)
+	srv.WriteTimeout = firstWriteDeadline(l)
 	srv.MaxHeaderBytes = l.HeaderBytes // net/http reads up to 8 KiB more; between enforces the rest
 	var h2 http.HTTP2Config
 	if srv.HTTP2 != nil {
@@ -195,7 +195,7 @@ func (p *Port) Configure(srv *http.Server) {
 	if srv.Handler == nil {
 		srv.Handler = http.DefaultServeMux
 	}
-	srv.Handler = between(srv.Handler, l)
+	srv.Handler = limitRequests(srv.Handler, l)
 }
 
 func withConnContext(next func(context.Context, net.Conn) context.Context) func(context.Context, net.Conn) context.Context {
@@ -218,7 +218,7 @@ func withConnState(next func(net.Conn, http.ConnState)) func(net.Conn, http.Conn
 // firstWrite is the deadline for writing that net/http gives a stream of HTTP/2 when
 // it begins, its own answers (400, 431) included; serveStream moves it. It leaves a
 // sweep the time to find the stream.
-func firstWrite(l Limits) time.Duration {
+func firstWriteDeadline(l Limits) time.Duration {
 	first := l.Idle + 2*sweepEvery
 	if l.Request > 0 {
 		return min(l.Request, first)
@@ -230,7 +230,7 @@ func firstWrite(l Limits) time.Duration {
 // let pass, limits each wait for the client, keeps bodies
 // from becoming requests, and ends connections that are to end
 // after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
-func between(next http.Handler, l Limits) http.Handler {
+func limitRequests(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := FromContext(r.Context())
 		if ok {
@@ -241,7 +241,7 @@ func between(next http.Handler, l Limits) http.Handler {
 			}
 		}
 		next := next
-		if headerSize(r) > l.HeaderBytes || len(r.Trailer) > mostTrailers {
+		if headerSize(r) > l.HeaderBytes || len(r.Trailer) > maxTrailers {
 			next = http.HandlerFunc(headersTooLarge)
 		}
 		if !ok || c.raw == nil {
@@ -260,7 +260,7 @@ func between(next http.Handler, l Limits) http.Handler {
 		if l.Request > 0 {
 			end = time.Now().Add(l.Request)
 		}
-		c.raw.limitRequest(end)
+		c.raw.setRequestLimit(end)
 		serveHTTP1(next, w, r, c, l)
 	})
 }

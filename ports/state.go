@@ -72,14 +72,14 @@ func (s *state) rotate() error {
 func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c, err := s.config.Certificate(hello)
 	if raw, ok := hello.Conn.(*rawConn); ok && err == nil && c != nil {
-		raw.greeted = true // what the client says next is its part of the handshake
+		raw.sentHello = true // what the client says next is its part of the handshake
 	}
 	return c, err
 }
 
 // forConn is the TLS configuration of one connection: that of the generation, ticket
 // keys included, with a verification that knows the connection.
-func (s *state) forConn(raw *rawConn) *tls.Config {
+func (s *state) configFor(raw *rawConn) *tls.Config {
 	own := s.tls.Clone()
 	own.VerifyConnection = func(cs tls.ConnectionState) error { return s.verify(raw, cs.PeerCertificates) }
 	return own
@@ -95,7 +95,7 @@ func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) 
 	case len(presented) > 0:
 		raw.verified, err = trustaccess.VerifyLocal(s.config.Trust, presented)
 		if err == trustaccess.ErrUndecided {
-			raw.verified, err = s.askResponder(raw, presented)
+			raw.verified, err = s.queryResponder(raw, presented)
 		}
 		return err
 	case s.config.ClientAuth == Require:
@@ -107,17 +107,17 @@ func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) 
 // askResponder verifies where only a responder knows whether the certificate is revoked.
 // The handshake waits for the network meanwhile, so it gives its place at the gate to
 // another.
-func (s *state) askResponder(raw *rawConn, presented []*x509.Certificate) (trust.Verified, error) {
-	ctx, cancel := context.WithDeadline(context.Background(), raw.until)
+func (s *state) queryResponder(raw *rawConn, presented []*x509.Certificate) (trust.Verified, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), raw.handshakeEnd)
 	defer cancel()
-	raw.leave()
+	raw.releasePlace()
 	verified, err := s.config.Trust.Verify(ctx, presented)
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	if err := raw.gate.enter(raw.until); err != nil {
+	if err := raw.handshakes.acquire(raw.handshakeEnd); err != nil {
 		return trust.Verified{}, err
 	}
-	raw.holds = true
+	raw.holdsPlace = true
 	return verified, nil
 }

@@ -18,22 +18,22 @@ import (
 type rawConn struct {
 	net.Conn
 	conn    *Conn
-	gate    *gate // nil once the handshake is over
-	holds   bool
-	greeted bool // we have answered the client's hello
-	replied bool // and the client has said something to that
-	read    int  // bytes, during the handshake
-	until   time.Time
+	handshakes    *limiter // nil once the handshake is over
+	holdsPlace   bool
+	sentHello bool // we have answered the client's hello
+	clientReplied bool // and the client has said something to that
+	handshakeBytes    int  // bytes, during the handshake
+	handshakeEnd   time.Time
 
 	verified trust.Verified // during the handshake, before the client has proved that it holds the key
 
-	idle    time.Duration // Limits.Idle
-	out     progress      // of what is written
-	checked time.Duration // when the sweep last looked how far a write has got
-	request atomic.Int64  // the deadline for writing by Limits.Request, since epoch; 0: none
-	stuck   atomic.Bool   // the client takes nothing
-	broken  atomic.Bool   // a write has failed
-	closing atomic.Bool   // what the client sends from here on is not read
+	idleLimit    time.Duration // Limits.Idle
+	written     progress      // of what is written
+	lastCheck time.Duration // when the sweep last looked how far a write has got
+	requestEnd atomic.Int64  // the deadline for writing by Limits.Request, since epoch; 0: none
+	clientStalled   atomic.Bool   // the client takes nothing
+	writeFailed  atomic.Bool   // a write has failed
+	readStopped atomic.Bool   // what the client sends from here on is not read
 
 	reading, writing deadline
 
@@ -42,62 +42,62 @@ type rawConn struct {
 }
 
 func (r *rawConn) Read(b []byte) (int, error) {
-	if r.gate == nil {
-		if r.closing.Load() {
-			return 0, errPast("read")
+	if r.handshakes == nil {
+		if r.readStopped.Load() {
+			return 0, errDeadline("read")
 		}
-		return r.inTime(&r.reading, "read", r.Conn.Read, b)
+		return r.callWithDeadline(&r.reading, "read", r.Conn.Read, b)
 	}
-	r.leave()
+	r.releasePlace()
 	n, err := r.Conn.Read(b)
-	r.read += n
-	r.replied = r.replied || r.greeted && n > 0
+	r.handshakeBytes += n
+	r.clientReplied = r.clientReplied || r.sentHello && n > 0
 	all := r.conn.port.handshakeBytes.Add(int64(n))
 	if err != nil {
 		return n, err
 	}
-	if all > mostHandshakeBytes && r.read > fairHandshakeBytes {
+	if all > maxHandshakeBytes && r.handshakeBytes > freeHandshakeBytes {
 		return n, errHandshakeBytes // fail closed: the client is not let in
 	}
-	if err := r.gate.enter(r.until); err != nil {
+	if err := r.handshakes.acquire(r.handshakeEnd); err != nil {
 		return n, err
 	}
-	r.holds = true
+	r.holdsPlace = true
 	return n, nil
 }
 
 // readNoMore makes the request under way the last of the connection.
-func (r *rawConn) readNoMore() { r.closing.Store(true) }
+func (r *rawConn) stopReading() { r.readStopped.Store(true) }
 
 // Write fails when the client takes too little of what it is sent: without this a
 // client that never reads would keep its connection, and the handler that answers
 // it, for ever.
 func (r *rawConn) Write(b []byte) (n int, err error) {
-	if r.broken.Load() {
+	if r.writeFailed.Load() {
 		return 0, net.ErrClosed // half a record may be out: crypto/tls would wait five seconds more to say goodbye
 	}
-	r.out.wait()
-	defer r.out.done()
+	r.written.begin()
+	defer r.written.end()
 	for {
-		m, err := r.inTime(&r.writing, "write", r.Conn.Write, b[n:])
+		m, err := r.callWithDeadline(&r.writing, "write", r.Conn.Write, b[n:])
 		n += m
-		r.out.bytes.Add(int64(m))
+		r.written.bytes.Add(int64(m))
 		if err == nil {
 			return n, nil
 		}
-		if r.stuck.Load() || !errors.Is(err, os.ErrDeadlineExceeded) || r.writing.passed() {
-			r.broken.Store(true)
+		if r.clientStalled.Load() || !errors.Is(err, os.ErrDeadlineExceeded) || r.writing.isOver() {
+			r.writeFailed.Store(true)
 			return n, err
 		}
-		r.writing.own.Store(0) // the sweep looked how far the write is
+		r.writing.limit.Store(0) // the sweep looked how far the write is
 	}
 }
 
 // limitRequest is the deadline for writing of an answer on HTTP/1. The zero time
 // removes the one that net/http has set, which is meant for HTTP/2: on HTTP/1 the sweep
 // watches each write.
-func (r *rawConn) limitRequest(end time.Time) {
-	r.request.Store(sinceEpoch(end))
+func (r *rawConn) setRequestLimit(end time.Time) {
+	r.requestEnd.Store(sinceEpoch(end))
 	_ = r.SetWriteDeadline(end) // a connection that is closed needs no deadline
 }
 
@@ -105,38 +105,38 @@ func (r *rawConn) limitRequest(end time.Time) {
 // when much of its buffer is free, which takes an honest slow client minutes: so the
 // write is interrupted now and then, and goes on with what there is room for.
 func (r *rawConn) sweepWrite(now time.Duration) {
-	if asked := r.writing.asked.Load(); asked != 0 && asked != r.request.Load() {
+	if asked := r.writing.requested.Load(); asked != 0 && asked != r.requestEnd.Load() {
 		return // the handler's own deadline takes the place of Limits.Idle
 	}
 	switch { // the limit leaves a sweep to look before one decides
-	case r.out.stalled(now, leastIn(r.idle), max(r.idle, 2*sweepEvery)):
-		r.stuck.Store(true)
-	case r.out.since == 0 || r.out.since == now || now-r.checked < max(sweepEvery, r.idle/8):
+	case r.written.stalled(now, minBytes(r.idleLimit), max(r.idleLimit, 2*sweepEvery)):
+		r.clientStalled.Store(true)
+	case r.written.waitingSince == 0 || r.written.waitingSince == now || now-r.lastCheck < max(sweepEvery, r.idleLimit/8):
 		return
 	}
-	r.checked = now
-	r.writing.own.Store(int64(now))
-	_ = r.changed(&r.writing)
+	r.lastCheck = now
+	r.writing.limit.Store(int64(now))
+	_ = r.deadlineChanged(&r.writing)
 }
 
 // What all handshakes of a port that are under way may have sent together, beyond
 // what each of them may always send. A chain of three certificates has some 5 KiB;
 // one that is just accepted has 160 KiB, and 10,000 of those would be 1.6 GB.
 const (
-	mostHandshakeBytes = 64 << 20
-	fairHandshakeBytes = 16 << 10
+	maxHandshakeBytes = 64 << 20
+	freeHandshakeBytes = 16 << 10
 )
 
 var errHandshakeBytes = reason.Refuse(reason.Limit, "the handshakes under way are too large together")
 
 // forget ends the count of the bytes of a handshake.
-func (r *rawConn) forget() { r.conn.port.handshakeBytes.Add(-int64(r.read)) }
+func (r *rawConn) uncountHandshakeBytes() { r.conn.port.handshakeBytes.Add(-int64(r.handshakeBytes)) }
 
 // leave gives the place at the gate back.
-func (r *rawConn) leave() {
-	if r.holds {
-		r.gate.leave()
-		r.holds = false
+func (r *rawConn) releasePlace() {
+	if r.holdsPlace {
+		r.handshakes.release()
+		r.holdsPlace = false
 	}
 }
 

@@ -7,51 +7,51 @@ import (
 )
 
 // gate bounds how many handshakes compute at one time.
-type gate struct {
+type limiter struct {
 	mu    sync.Mutex
 	freed *sync.Cond
-	in    int
-	most  int
+	held    int
+	limit  int
 }
 
-func newGate(most int) *gate {
-	g := &gate{most: most}
+func newLimiter(most int) *limiter {
+	g := &limiter{limit: most}
 	g.freed = sync.NewCond(&g.mu)
 	return g
 }
 
-func (g *gate) setMost(most int) {
+func (g *limiter) setLimit(most int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.most = most
+	g.limit = most
 	g.freed.Broadcast()
 }
 
 // enter waits for a place, at the longest until the handshake's deadline.
-func (g *gate) enter(until time.Time) error {
+func (g *limiter) acquire(until time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.in >= g.most {
+	if g.held >= g.limit {
 		timer := time.AfterFunc(time.Until(until), func() {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.freed.Broadcast()
 		})
 		defer timer.Stop()
-		for g.in >= g.most {
+		for g.held >= g.limit {
 			if !time.Now().Before(until) {
 				return os.ErrDeadlineExceeded
 			}
 			g.freed.Wait()
 		}
 	}
-	g.in++
+	g.held++
 	return nil
 }
 
-func (g *gate) leave() {
+func (g *limiter) release() {
 	g.mu.Lock()
-	g.in--
+	g.held--
 	g.mu.Unlock()
 	g.freed.Signal()
 }
