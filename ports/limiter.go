@@ -6,52 +6,53 @@ import (
 	"time"
 )
 
-// gate bounds how many handshakes compute at one time.
+// limiter bounds how many handshakes compute at one time.
 type limiter struct {
 	mu    sync.Mutex
 	freed *sync.Cond
-	held    int
-	limit  int
+	held  int
+	limit int
 }
 
-func newLimiter(most int) *limiter {
-	g := &limiter{limit: most}
-	g.freed = sync.NewCond(&g.mu)
-	return g
+func newLimiter(limit int) *limiter {
+	l := &limiter{limit: limit}
+	l.freed = sync.NewCond(&l.mu)
+	return l
 }
 
-func (g *limiter) setLimit(most int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.limit = most
-	g.freed.Broadcast()
+func (l *limiter) setLimit(limit int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = limit
+	l.freed.Broadcast()
 }
 
-// enter waits for a place, at the longest until the handshake's deadline.
-func (g *limiter) acquire(until time.Time) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.held >= g.limit {
+// acquire waits for a place. The error is os.ErrDeadlineExceeded if there is none before the
+// handshake's deadline.
+func (l *limiter) acquire(until time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held >= l.limit {
 		timer := time.AfterFunc(time.Until(until), func() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.freed.Broadcast()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.freed.Broadcast()
 		})
 		defer timer.Stop()
-		for g.held >= g.limit {
+		for l.held >= l.limit {
 			if !time.Now().Before(until) {
 				return os.ErrDeadlineExceeded
 			}
-			g.freed.Wait()
+			l.freed.Wait()
 		}
 	}
-	g.held++
+	l.held++
 	return nil
 }
 
-func (g *limiter) release() {
-	g.mu.Lock()
-	g.held--
-	g.mu.Unlock()
-	g.freed.Signal()
+func (l *limiter) release() {
+	l.mu.Lock()
+	l.held--
+	l.mu.Unlock()
+	l.freed.Signal()
 }

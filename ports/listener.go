@@ -12,12 +12,12 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// listener hands out connections whose handshake is finished.
+// listener accepts connections and returns those whose handshake is finished.
 type listener struct {
 	port      *Port
 	inner     net.Listener
 	accepted  chan net.Conn
-	anonymous chan net.Conn // accepted too: a certificate was asked for, and none came
+	anonymous chan net.Conn // accepted on a Request port, without a certificate
 	done      chan struct{}
 	once      sync.Once
 	err       error // why accepting ended; read after done
@@ -35,8 +35,8 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 	return p.Wrap(inner), nil
 }
 
-// On is Listen over a listener of the caller's, which must yield plain
-// connections.
+// Wrap is Listen over a listener of the caller's, which must return TCP connections without
+// TLS. Closing the result closes inner.
 func (p *Port) Wrap(inner net.Listener) net.Listener {
 	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()
@@ -61,7 +61,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// queue is where a finished connection waits for its server.
+// queueFor returns the channel on which a finished connection waits for its server.
 func (l *listener) queueFor(c *Conn) chan<- net.Conn {
 	if l.port.state.Load().config.ClientAuth == Request && !c.sentCertificate() {
 		return l.anonymous
@@ -69,7 +69,7 @@ func (l *listener) queueFor(c *Conn) chan<- net.Conn {
 	return l.accepted
 }
 
-// Addr is the address listened on.
+// Addr returns the address of the listener.
 func (l *listener) Addr() net.Addr { return l.inner.Addr() }
 
 // Close stops accepting and ends the handshakes under way.
@@ -97,8 +97,8 @@ func (l *listener) stopped() bool {
 	}
 }
 
-// accept takes a slot before it takes a connection: the ones too many wait in the
-// kernel's queue and cost us nothing.
+// accept takes a slot before it accepts a connection: connections beyond the limit wait in the
+// kernel's queue and cost nothing.
 func (l *listener) accept() {
 	p := l.port
 	for pause := time.Duration(0); p.connLimit.Take(l.stopped); {
@@ -109,7 +109,7 @@ func (l *listener) accept() {
 				l.stop(net.ErrClosed)
 				return
 			}
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // no descriptors left, say: it may pass
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // no file descriptors left, say: this may pass
 			time.Sleep(pause)
 			continue
 		}
@@ -138,9 +138,9 @@ func (l *listener) accept() {
 	}
 }
 
-var errPerIP = reason.Refuse(reason.Limit, "too many connections of one address")
+var errPerIP = reason.Refuse(reason.Limit, "too many connections from one address")
 
-// closeUnfinished ends handshakes under way.
+// closeUnfinished closes the connections whose handshake is under way.
 func (p *Port) closeUnfinished() {
 	p.mu.Lock()
 	var unfinished []*Conn
@@ -160,8 +160,8 @@ const (
 	rotateEvery = 24 * time.Hour
 )
 
-// sweep runs until the listener is closed and no connection is left. It waits for nobody
-// and verifies nothing: everything that has a deadline waits for it.
+// sweep runs until the listener is closed and no connection is left. It never blocks and
+// verifies nothing, because every deadline depends on it.
 func (l *listener) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -191,8 +191,8 @@ func (l *listener) sweep() {
 	}
 }
 
-// sweep sets the deadlines that come near, ends what waits too long for its client, and
-// retires old connections.
+// sweep sets the deadlines that come near, ends connections and streams that wait too long
+// for their client, and retires old connections.
 func (p *Port) sweep(now time.Time) {
 	p.sweeping.Lock() // a port that listens again may still have a former sweep
 	defer p.sweeping.Unlock()

@@ -12,28 +12,28 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// rawConn is the connection below TLS. During the handshake it holds a place at
-// the gate only while there is something to compute, never while it waits for the
-// client: a silent client costs a deadline, not a place.
+// rawConn is the connection below TLS. During the handshake it holds a place among those that
+// compute only while there is something to compute, never while it waits for the client: a
+// silent client costs a deadline, not a place.
 type rawConn struct {
 	net.Conn
-	conn    *Conn
-	handshakes    *limiter // nil once the handshake is over
-	holdsPlace   bool
-	sentHello bool // we have answered the client's hello
-	clientReplied bool // and the client has said something to that
-	handshakeBytes    int  // bytes, during the handshake
+	conn           *Conn
+	handshakes     *limiter // nil once the handshake is over
+	holdsPlace     bool
+	sentHello      bool // the client's hello has been answered
+	clientReplied  bool // and the client has sent something since
+	handshakeBytes int  // bytes, during the handshake
 	handshakeEnd   time.Time
 
 	verified trust.Verified // during the handshake, before the client has proved that it holds the key
 
-	idleLimit    time.Duration // Limits.Idle
-	written     progress      // of what is written
-	lastCheck time.Duration // when the sweep last looked how far a write has got
-	requestEnd atomic.Int64  // the deadline for writing by Limits.Request, since epoch; 0: none
-	clientStalled   atomic.Bool   // the client takes nothing
-	writeFailed  atomic.Bool   // a write has failed
-	readStopped atomic.Bool   // what the client sends from here on is not read
+	idleLimit     time.Duration // Limits.Idle
+	written       progress      // how much the client takes
+	lastCheck     time.Duration // when the sweep last interrupted a write
+	requestEnd    atomic.Int64  // the deadline for writing by Limits.Request, since epoch; 0: none
+	clientStalled atomic.Bool   // the client reads nothing
+	writeFailed   atomic.Bool   // a write has failed
+	readStopped   atomic.Bool   // nothing more is read from the client
 
 	reading, writing deadline
 
@@ -66,15 +66,15 @@ func (r *rawConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// readNoMore makes the request under way the last of the connection.
+// stopReading makes the request under way the last of the connection.
 func (r *rawConn) stopReading() { r.readStopped.Store(true) }
 
-// Write fails when the client takes too little of what it is sent: without this a
+// Write fails when the client takes too little of what is written: without this a
 // client that never reads would keep its connection, and the handler that answers
 // it, for ever.
 func (r *rawConn) Write(b []byte) (n int, err error) {
 	if r.writeFailed.Load() {
-		return 0, net.ErrClosed // half a record may be out: crypto/tls would wait five seconds more to say goodbye
+		return 0, net.ErrClosed // half a record may be out: crypto/tls would wait another five seconds to send its alert
 	}
 	r.written.begin()
 	defer r.written.end()
@@ -89,11 +89,11 @@ func (r *rawConn) Write(b []byte) (n int, err error) {
 			r.writeFailed.Store(true)
 			return n, err
 		}
-		r.writing.limit.Store(0) // the sweep looked how far the write is
+		r.writing.limit.Store(0) // the sweep had interrupted the write
 	}
 }
 
-// limitRequest is the deadline for writing of an answer on HTTP/1. The zero time
+// setRequestLimit sets the deadline for writing an answer on HTTP/1. The zero time
 // removes the one that net/http has set, which is meant for HTTP/2: on HTTP/1 the sweep
 // watches each write.
 func (r *rawConn) setRequestLimit(end time.Time) {
@@ -101,11 +101,11 @@ func (r *rawConn) setRequestLimit(end time.Time) {
 	_ = r.SetWriteDeadline(end) // a connection that is closed needs no deadline
 }
 
-// sweepWrite ends a write whose client does not go on. A kernel wakes a writer only
-// when much of its buffer is free, which takes an honest slow client minutes: so the
-// write is interrupted now and then, and goes on with what there is room for.
+// sweepWrite ends a write whose client does not read on. A kernel wakes a writer only
+// when much of its buffer is free, which takes an honest slow client minutes. So the
+// write is interrupted now and then, and continues with as much as there is room for.
 func (r *rawConn) sweepWrite(now time.Duration) {
-	if asked := r.writing.requested.Load(); asked != 0 && asked != r.requestEnd.Load() {
+	if end := r.writing.requested.Load(); end != 0 && end != r.requestEnd.Load() {
 		return // the handler's own deadline takes the place of Limits.Idle
 	}
 	switch { // the limit leaves a sweep to look before one decides
@@ -119,20 +119,20 @@ func (r *rawConn) sweepWrite(now time.Duration) {
 	_ = r.deadlineChanged(&r.writing)
 }
 
-// What all handshakes of a port that are under way may have sent together, beyond
-// what each of them may always send. A chain of three certificates has some 5 KiB;
-// one that is just accepted has 160 KiB, and 10,000 of those would be 1.6 GB.
+// maxHandshakeBytes bounds the bytes that all clients of a port have sent in handshakes under
+// way; beyond it a client may still send freeHandshakeBytes. A chain of three certificates has
+// some 5 KiB; the largest that is accepted has 160 KiB, and 10,000 of those would be 1.6 GB.
 const (
-	maxHandshakeBytes = 64 << 20
+	maxHandshakeBytes  = 64 << 20
 	freeHandshakeBytes = 16 << 10
 )
 
 var errHandshakeBytes = reason.Refuse(reason.Limit, "the handshakes under way are too large together")
 
-// forget ends the count of the bytes of a handshake.
+// uncountHandshakeBytes subtracts the bytes of a handshake that is over.
 func (r *rawConn) uncountHandshakeBytes() { r.conn.port.handshakeBytes.Add(-int64(r.handshakeBytes)) }
 
-// leave gives the place at the gate back.
+// releasePlace gives back the place among the handshakes that compute, if there is one.
 func (r *rawConn) releasePlace() {
 	if r.holdsPlace {
 		r.handshakes.release()
@@ -140,7 +140,7 @@ func (r *rawConn) releasePlace() {
 	}
 }
 
-// Close closes the connection and gives back what it took from the port.
+// Close closes the connection and gives back its place in the port's limits.
 func (r *rawConn) Close() error {
 	err := r.Conn.Close()
 	r.closed.Do(func() {

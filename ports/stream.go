@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// http2Writer is what net/http gives a handler on HTTP/2. A test holds that it still
-// does.
+// http2Writer is the type of a handler's ResponseWriter on HTTP/2. A test pins that net/http
+// still implements it.
 type http2Writer interface {
 	http.ResponseWriter
 	http.Flusher
@@ -23,38 +23,38 @@ type http2Writer interface {
 	EnableFullDuplex() error
 }
 
-// stream is one request on HTTP/2, seen from its handler. A peer that grants no
-// window, or sends no more of a body, would hold the handler for ever: no byte waits
+// stream is one request on HTTP/2, as its handler uses it. A peer that grants no
+// window, or stops sending a body, would hold the handler for ever: no byte waits
 // for TCP, so no deadline of the connection ends it.
 //
 // net/http gives every stream a deadline when it begins (see Configure), for its own
 // answers too. Most streams end long before. The first sweep that finds the handler
-// still at work removes this deadline, as the handler may work as long as it likes,
-// and watches its waits from there on. When the handler returns, what is left of the
-// answer gets a deadline again.
+// still at work removes this deadline, as a handler may take any time, and limits its
+// waits from there on. When the handler returns, the rest of the answer gets a deadline
+// again.
 type stream struct {
 	http2Writer
-	conn *Conn
+	conn      *Conn
 	idleLimit time.Duration // for the client to send the next byte of the body
 	takeLimit time.Duration // for the client to take the next part of the answer
-	end  time.Time     // of the whole request; zero: never
-	body io.ReadCloser
+	end       time.Time     // of the whole request; zero: never
+	body      io.ReadCloser
 
-	request http.Request // the handler's: net/http keeps its own until the client has taken the answer
+	request http.Request // the handler's copy: net/http keeps its own until the client has taken the answer
 
-	written, received  progress
-	answered atomic.Bool // the handler has begun to write
-	ownReadDeadline  atomic.Bool // the handler has set a deadline for reading
+	written, received progress
+	answered          atomic.Bool // the handler has begun to write
+	ownReadDeadline   atomic.Bool // the handler has set a deadline for reading
 
-	writeEnded, readEnded bool // what the sweep has ended already
+	writeEnded, readEnded bool // by the sweep
 
 	next, prev *stream // in conn.streams, under its mu
 	swept      bool    // a sweep has found it; under conn.streams.mu
 
-	mu       sync.Mutex
-	returned bool
-	ownWriteDeadline    bool         // the handler has set a deadline for writing
-	writeDeadline atomic.Int64 // the one that it set, since epoch; 0: none
+	mu               sync.Mutex
+	returned         bool
+	ownWriteDeadline bool         // the handler has set a deadline for writing
+	writeDeadline    atomic.Int64 // the handler's own, since epoch; 0: none
 }
 
 // streams are the requests of a connection whose handlers are at work.
@@ -92,7 +92,7 @@ func (l *streams) remove(s *stream) (swept bool) {
 // them, as long as the stream is open; only its end releases them. The map of 64 KiB of
 // names has 700 KiB, and a name in HPACK's table costs the client nothing.
 const (
-	maxTrailers     = 100             // announced; a request with more is refused
+	maxTrailers           = 100             // announced; a request with more is refused
 	takeLimitWithTrailers = 4 * time.Second // replaces Limits.Idle, for taking the answer
 )
 
@@ -118,8 +118,8 @@ func serveStream(next http.Handler, w http2Writer, r *http.Request, c *Conn, l L
 	next.ServeHTTP(s, &s.request)
 }
 
-// release lets go of what a client sent: a client that grants no window must not make
-// us keep its headers and its body as long as it likes.
+// release drops the headers and the body of a request: net/http keeps the request until the
+// client has taken the answer, and a client that grants no window may take for ever.
 func (s *stream) release(r *http.Request) {
 	if s.body != nil {
 		s.body.Close()
@@ -135,8 +135,8 @@ func (s *stream) release(r *http.Request) {
 	*r = *left.WithContext(r.Context())
 }
 
-// mostTarget is how many bytes of a request's target and host stay when the rest is let go
-// of. A handler around that of Configure, an access log say, still has the request.
+// maxTarget is how many bytes of a request's target and host release keeps, for a handler
+// around that of Configure, such as an access log.
 const maxTarget = 1 << 10
 
 // finish limits the time for what net/http writes after the handler: the rest of its
@@ -158,7 +158,7 @@ func (s *stream) finish() {
 	_ = s.http2Writer.SetWriteDeadline(end)
 }
 
-// sweep looks after the streams of a connection.
+// sweep ends the streams of a connection that wait too long for the client.
 func (l *streams) sweep(now time.Duration) {
 	var actions []func()
 	l.mu.Lock()
@@ -180,14 +180,14 @@ func (l *streams) sweep(now time.Duration) {
 	if len(actions) == 0 {
 		return
 	}
-	go func() { // net/http may take seconds to listen, while it closes the connection
+	go func() { // net/http may take seconds to accept a deadline, while it closes the connection
 		for _, act := range actions {
 			act()
 		}
 	}()
 }
 
-// extend removes the deadline that the stream began with.
+// extend removes the first deadline of the stream.
 func (s *stream) extend() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +196,7 @@ func (s *stream) extend() {
 	}
 }
 
-// cutWrite resets the stream.
+// endWrite resets the stream.
 func (s *stream) endWrite() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,8 +205,8 @@ func (s *stream) endWrite() {
 	}
 }
 
-// cutRead ends the body with os.ErrDeadlineExceeded. This is not done once the handler
-// has begun to answer: the stream is then a conversation, which may be silent.
+// endRead ends the body with os.ErrDeadlineExceeded. The sweep does not call it once the
+// handler has begun to answer: both sides of such a stream may be silent for long.
 func (s *stream) endRead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,7 +217,7 @@ func (s *stream) endRead() {
 
 var longAgo = time.Unix(1, 0)
 
-// Write writes in pieces: each is counted when the peer has taken it.
+// Write writes in pieces, and counts each when the peer has taken it.
 func (s *stream) Write(p []byte) (n int, err error) {
 	s.beginWrite()
 	defer s.written.end()
