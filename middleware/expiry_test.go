@@ -18,7 +18,8 @@ import (
 
 // What a connection remembers of its caller ends with the certificate, whether or not anything
 // happens on the port.
-func TestG1_ExpiresWhereNoTickPasses(t *testing.T) {
+// Covers G1.
+func TestRememberedCallerEndsWithTheCertificate(t *testing.T) {
 	t.Parallel()
 	ca, start := shared().ca, time.Now()
 	synctest.Test(t, func(t *testing.T) {

@@ -29,7 +29,8 @@ func tolerant(clock int64) (*rawConn, *told) {
 
 // The connection is told of a deadline while somebody reads, and when it is near; of
 // one that was taken back before, never.
-func TestH1_DeadlinesForReading(t *testing.T) {
+// Covers H1.
+func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
 	never := time.Time{}
 	at := func(d time.Duration) time.Time { return epoch.Add(d) }
 	const now = time.Hour
@@ -88,7 +89,8 @@ func TestH1_DeadlinesForReading(t *testing.T) {
 
 // A deadline that passed long ago ends a Read that begins and one that is under way,
 // and one that was taken back ends none.
-func TestH1_PastDeadlines(t *testing.T) {
+// Covers H1.
+func TestPastDeadlineEndsARead(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
 	p := &Port{}
@@ -136,7 +138,8 @@ func TestDeadlinesForWritingAreSetWhenNear(t *testing.T) {
 }
 
 // A deadline that only the sweep has set on the connection ends a Read that began long before.
-func TestH1_TheSweepEndsARead(t *testing.T) {
+// Covers H1.
+func TestSweepEndsAReadAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(epoch) + time.Hour) // the fake clock begins in 2000

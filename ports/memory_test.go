@@ -78,7 +78,7 @@ func (w *withheld) Write(b []byte) (int, error) {
 
 // Covers H15, H9. What a stranger can make a port hold: docs/threat-model.md has the
 // bound of each connection; here it is measured, with the clients' own share.
-func TestMemoryOfStrangers(t *testing.T) {
+func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
 	big := make([]*x509.Certificate, 9) // with the leaf all that is accepted: ten certificates
 	for i := range big {
 		big[i] = testpki.Make(nil, testpki.NewKey(), padded(15<<10)).Cert

@@ -15,7 +15,7 @@ import (
 
 // Covers H15. A connection without a certificate has fewer streams than one with, and
 // is told so; a change of the limits keeps this.
-func TestStreamsOfStrangers(t *testing.T) {
+func TestStreamsWithoutCertificateAreBounded(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.Request)
 	c.Limits.Drain = time.Second
