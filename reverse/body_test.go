@@ -109,7 +109,7 @@ func served(tb testing.TB, h http.Handler, options ...dmzOption) *dmz {
 	return d
 }
 
-func TestBodiesOf64MiB(t *testing.T) {
+func TestLargeBodiesAreForwardedWhole(t *testing.T) {
 	t.Parallel()
 	size := 8 << 20
 	if *full {
@@ -134,7 +134,7 @@ func TestBodiesOf64MiB(t *testing.T) {
 	})
 }
 
-func TestTrailers(t *testing.T) {
+func TestTrailersAreForwarded(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	both(t, func(t *testing.T, h2 bool) {
@@ -157,7 +157,7 @@ func TestTrailers(t *testing.T) {
 }
 
 // A request that names trailers and has no body ends for its handler. Covers K22.
-func TestTrailersWithoutABody(t *testing.T) {
+func TestTrailersWithoutABodyAreDropped(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	both(t, func(t *testing.T, h2 bool) {
@@ -181,7 +181,7 @@ func (a *atEOF) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func TestFullDuplex(t *testing.T) {
+func TestFullDuplexIsForwarded(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	both(t, func(t *testing.T, h2 bool) {
@@ -261,7 +261,7 @@ func dialRaw(tb testing.TB, d *dmz, p *testpki.Pair) *rawConn {
 	return &rawConn{c, bufio.NewReader(c)}
 }
 
-func TestEarlyHints(t *testing.T) {
+func TestEarlyHintsAreForwarded(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	both(t, func(t *testing.T, h2 bool) {
@@ -272,7 +272,7 @@ func TestEarlyHints(t *testing.T) {
 }
 
 // An answer that breaks off never looks complete, whatever says how long it is.
-func TestBrokenAnswersAreNotComplete(t *testing.T) {
+func TestBrokenAnswerNeverLooksComplete(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	for _, target := range []string{"/abort", "/abort?length=1000"} {
@@ -339,7 +339,7 @@ func TestHandlerCannotEndTheTunnel(t *testing.T) {
 	}
 }
 
-func TestTargetsArriveAsTheyWereSent(t *testing.T) {
+func TestTargetsAreForwardedUnchanged(t *testing.T) {
 	t.Parallel()
 	d := served(t, echo)
 	both(t, func(t *testing.T, h2 bool) {
@@ -374,7 +374,7 @@ func optionsStar(d *dmz, t *testing.T, h2 bool) *http.Request {
 }
 
 // A client that is answered before it has sent everything gets the whole answer.
-func TestEarlyAnswerToAnUpload(t *testing.T) {
+func TestEarlyAnswerToAnUploadIsReadWhole(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	for target, want := range map[string]string{"/early": "late", "/trailers-not": `"Path":"/trailers-not"`, "/close": "closed"} {

@@ -24,7 +24,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestCallerThroughTheTunnel(t *testing.T) {
+func TestCallerIsIdentifiedThroughTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
@@ -55,7 +55,8 @@ type carol struct{}
 
 func (carol) Authenticate(*http.Request) (string, error) { return "carol", nil }
 
-func TestK6_AnonymousStaysAnonymous(t *testing.T) {
+// Covers K6.
+func TestAnonymousCallerStaysAnonymous(t *testing.T) {
 	t.Parallel()
 	issued := testpki.NewCA("Gateway CA 2").Leaf("gateway")
 	for name, tc := range map[string]struct {
@@ -110,7 +111,8 @@ func forgeries(p *testpki.Pair) map[string]string {
 	return out
 }
 
-func TestK1_HeadersOfTheCallerChangeNothing(t *testing.T) {
+// Covers K1.
+func TestIdentityHeadersOfTheCallerChangeNothing(t *testing.T) {
 	t.Parallel()
 	d := served(t, echo)
 	all := forgeries(bob)
@@ -156,7 +158,8 @@ func TestK1_HeadersOfTheCallerChangeNothing(t *testing.T) {
 	}
 }
 
-func TestK4_InterleavedCallersAreNotMixed(t *testing.T) {
+// Covers K4.
+func TestInterleavedCallersAreNotMixed(t *testing.T) {
 	t.Parallel()
 	const callers = 100
 	requests := 4_000
@@ -196,7 +199,7 @@ func TestK4_InterleavedCallersAreNotMixed(t *testing.T) {
 	}
 }
 
-func TestRevocationInsideActsOnTheNextRequest(t *testing.T) {
+func TestRevocationTakesEffectOnTheNextRequest(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
@@ -227,7 +230,7 @@ func TestRevocationInsideActsOnTheNextRequest(t *testing.T) {
 }
 
 // A caller whose certificate another authority issued is stated, and not believed.
-func TestInsideHasAnchorsOfItsOwn(t *testing.T) {
+func TestServerVerifiesCallersWithItsOwnAnchors(t *testing.T) {
 	t.Parallel()
 	other := testpki.NewCA("Partner CA")
 	d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
@@ -238,7 +241,8 @@ func TestInsideHasAnchorsOfItsOwn(t *testing.T) {
 	d.client(t, userCA.SubCA("Sub").Leaf("eve"), true).get("/x").want(t, 403, reason.Unmapped) // the chain travels, too
 }
 
-func TestK11_HeadersCountOnlyInTheTunnel(t *testing.T) {
+// Covers K11.
+func TestForwardedHeadersCountOnlyInTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	g := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
@@ -261,7 +265,7 @@ func TestK11_HeadersCountOnlyInTheTunnel(t *testing.T) {
 	})
 }
 
-func TestServerNamesOfATunnel(t *testing.T) {
+func TestServerNamesApplyToATunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	g := newGuard(t, func(c *middleware.Config) {
@@ -274,7 +278,8 @@ func TestServerNamesOfATunnel(t *testing.T) {
 }
 
 // The server's handler sends requests on, to the gateway that they came from.
-func TestK10_Loop(t *testing.T) {
+// Covers K10.
+func TestLoopIsDetected(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	own := d.client(t, alice, true)
@@ -294,7 +299,7 @@ func TestK10_Loop(t *testing.T) {
 }
 
 // A request that comes by no port has no caller, and is not for anybody's service.
-func TestRequestsWithoutACaller(t *testing.T) {
+func TestRequestsWithoutServiceOrPortAreRefused(t *testing.T) {
 	t.Parallel()
 	d := served(t, echo, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.Service = func(r *http.Request) string { return r.Header.Get("Service") }
@@ -316,7 +321,8 @@ func TestRequestsWithoutACaller(t *testing.T) {
 }
 
 // What the gateway states is for us: a handler without a guard does not see it either.
-func TestK1_HandlerWithoutAGuardSeesNoStatement(t *testing.T) {
+// Covers K1.
+func TestHandlerWithoutGuardSeesNoForwardedCertificate(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	connected(t, d.serverConfig(t, orders, echo, "orders"))
@@ -336,7 +342,8 @@ func TestK1_HandlerWithoutAGuardSeesNoStatement(t *testing.T) {
 }
 
 // Whoever finds the caller by other means cannot make one of a server.
-func TestB2_CallerJudgedAsAServer(t *testing.T) {
+// Covers B2.
+func TestCallerVerifiedAsAServerIsRefused(t *testing.T) {
 	t.Parallel()
 	asServer := must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.UsageServer}))
 	dave := userCA.Leaf("dave", func(c *x509.Certificate) {

@@ -63,7 +63,7 @@ var brief = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	echo(w, r)
 })
 
-func TestAnnouncedDrainsLoseNothing(t *testing.T) {
+func TestDrainsLoseNoRequest(t *testing.T) {
 	t.Parallel()
 	drains := 20
 	if *full {
@@ -90,7 +90,7 @@ func TestAnnouncedDrainsLoseNothing(t *testing.T) {
 }
 
 // Old tunnels are replaced before they end.
-func TestOldTunnelsAreRenewed(t *testing.T) {
+func TestTunnelsOlderThanMaxAgeAreReplaced(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxAge = 50 * time.Millisecond }))
 	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(brief), "orders"))
@@ -102,7 +102,7 @@ func TestOldTunnelsAreRenewed(t *testing.T) {
 	}
 }
 
-func TestShutdownOfTheServerWaitsForWhatIsUnderWay(t *testing.T) {
+func TestServeWaitsForRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
 	shop := newShop()
@@ -134,7 +134,7 @@ func TestShutdownOfTheServerWaitsForWhatIsUnderWay(t *testing.T) {
 	<-ended
 }
 
-func TestShutdownEndsInTime(t *testing.T) {
+func TestServeReturnsAfterDrain(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	shop := newShop()
@@ -154,7 +154,7 @@ func TestShutdownEndsInTime(t *testing.T) {
 	}
 }
 
-func TestShutdownOfTheGateway(t *testing.T) {
+func TestShutdownOfTheGatewayWaitsForRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
 	shop := newShop()
@@ -224,7 +224,7 @@ func (r *relay) copy(to, from net.Conn) {
 // continueForever takes what comes and says nothing.
 func continueForever(from net.Conn) { io.Copy(io.Discard, from) }
 
-func TestSilentPeerIsGone(t *testing.T) {
+func TestSilentPeerIsDetected(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Ping, c.PingTimeout = 50*time.Millisecond, time.Second }))
 	shop := newShop()
@@ -253,7 +253,8 @@ func TestSilentPeerIsGone(t *testing.T) {
 	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
-func TestK5_GatewayThatExpires(t *testing.T) {
+// Covers K5.
+func TestTunnelEndsWhenTheGatewaysCertificateExpires(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
@@ -268,7 +269,8 @@ func TestK5_GatewayThatExpires(t *testing.T) {
 	}
 }
 
-func TestK9_CrowdComesBackSpread(t *testing.T) {
+// Covers K9.
+func TestServersDoNotComeBackTogether(t *testing.T) {
 	t.Parallel()
 	servers := 40
 	if *full {

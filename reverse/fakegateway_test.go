@@ -90,7 +90,8 @@ func (f *fake) serverConfig(tb testing.TB, h http.Handler) reverse.ServerConfig 
 }
 
 // A gateway that states a caller in a way that is not clear has stated nobody.
-func TestK1_StatementsThatAreNotClear(t *testing.T) {
+// Covers K1.
+func TestAmbiguousCallerHeadersAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, gate, "")
 	start(t, f.serverConfig(t, newGuard(t).Handler(echo)))
@@ -155,7 +156,8 @@ func TestK1_StatementsThatAreNotClear(t *testing.T) {
 }
 
 // A server that dials somebody who is no gateway tells him nothing.
-func TestK3_RogueGateway(t *testing.T) {
+// Covers K3.
+func TestServerSendsNothingToARogueGateway(t *testing.T) {
 	t.Parallel()
 	pinned := gatewayCA.Server()
 	expired := gatewayCA.Server(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
@@ -240,7 +242,8 @@ func TestK3_RogueGateway(t *testing.T) {
 }
 
 // A gateway without anything that tells it from others cannot be configured.
-func TestK3_SomebodyMustBeTheGateway(t *testing.T) {
+// Covers K3.
+func TestGatewaysMustBeIdentified(t *testing.T) {
 	t.Parallel()
 	base := (&dmz{}).baseConfig(t, orders, echo, "orders")
 	base.Addrs = []string{"localhost:1"}
@@ -259,7 +262,7 @@ func TestK3_SomebodyMustBeTheGateway(t *testing.T) {
 }
 
 // Ready comes after the gateway's word, not after the dial.
-func TestReadyAfterTheGatewaysHello(t *testing.T) {
+func TestReadyFollowsTheGatewaysWelcome(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
 		"refused": "HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nContent-Length: 19\r\n\r\n{\"reason\":\"denied\"}",

@@ -19,7 +19,7 @@ import (
 )
 
 // Covers K14. A handler that answers Connection: close, in whatever way, ends no tunnel.
-func TestHandlersThatCloseEndNoTunnel(t *testing.T) {
+func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -151,7 +151,7 @@ func newOdd(tb testing.TB, d *dmz, do func(*oddServer, uint32)) *oddServer {
 
 // Covers K14. A tunnel whose server has begun GOAWAY leaves service: requests go to
 // others, its state is told, and its server is asked for another.
-func TestTunnelThatBeganGoAwayLeavesService(t *testing.T) {
+func TestTunnelGoingAwayLeavesService(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(*oddServer, uint32){
 		"GOAWAY":         func(s *oddServer, stream uint32) { s.answer(stream); s.goAway(stream) },
@@ -188,7 +188,7 @@ func TestTunnelThatBeganGoAwayLeavesService(t *testing.T) {
 
 // Covers K14. A request that no handler can have seen goes to another tunnel, once; one
 // whose body has been read, or that a handler may have seen, does not.
-func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
+func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 	t.Parallel()
 	type row struct {
 		do     func(*oddServer, uint32)
@@ -251,7 +251,7 @@ func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
 }
 
 // Covers K14. Where there is no other tunnel, the answer says that nothing has run.
-func TestRequestThatWasNeverSeenAndHasNoOtherTunnel(t *testing.T) {
+func TestUnprocessedRequestWithoutAnotherTunnelIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = 50 * time.Millisecond }))
 	newOdd(t, d, func(s *oddServer, stream uint32) { s.goAway(stream - 2) })
@@ -263,7 +263,7 @@ func TestRequestThatWasNeverSeenAndHasNoOtherTunnel(t *testing.T) {
 
 // A server that says drain again and again causes one event, and loses its tunnel.
 // Covers K23.
-func TestDrainIsSaidOnce(t *testing.T) {
+func TestSecondDrainMessageEndsTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	odd := newOdd(t, d, func(*oddServer, uint32) {})

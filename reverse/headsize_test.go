@@ -36,7 +36,7 @@ func beside(t *testing.T, d *dmz, shop *shop, f func(t *testing.T)) {
 }
 
 // Covers K15. An answer whose head or trailers are too long for a tunnel fails alone.
-func TestAnswersThatAreTooLongFailAlone(t *testing.T) {
+func TestAnswerWithALongHeaderFailsAlone(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 200<<10)
 	many := func(h http.Header) {
@@ -112,7 +112,7 @@ func TestAnswersThatAreTooLongFailAlone(t *testing.T) {
 }
 
 // Covers K15. A request whose head or trailers are too long for a tunnel fails alone.
-func TestRequestsThatAreTooLongFailAlone(t *testing.T) {
+func TestRequestWithALongHeaderFailsAlone(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 200<<10)
 	trailing := func(name, value string) func(*http.Request) {

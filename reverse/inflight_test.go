@@ -13,7 +13,7 @@ import (
 
 // Covers G11. What a caller has begun in a tunnel ends when the trust in effect does not
 // trust the caller any more; what others have begun in the same tunnel goes on.
-func TestUnderWayInATunnelEndsWithTheTrust(t *testing.T) {
+func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/hang", "/ws"} {
 		t.Run(path, func(t *testing.T) {

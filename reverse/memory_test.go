@@ -12,7 +12,7 @@ import (
 
 // Covers K19. What a gateway holds for a full tunnel is bounded, and docs/reverse.md
 // tells how much it is.
-func TestMemoryOfAFullTunnel(t *testing.T) {
+func TestMemoryOfAFullTunnelIsBounded(t *testing.T) {
 	t.Parallel()
 	const streams = 250
 	for name, tc := range map[string]struct {

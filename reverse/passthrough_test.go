@@ -48,7 +48,7 @@ func through(tb testing.TB, d *dmz, s *inside, h http.Handler) (addr string, inn
 	return l.Addr().String(), inner
 }
 
-func TestPassthrough(t *testing.T) {
+func TestPassthroughCarriesTLSToTheServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	shop := newShop()
@@ -99,7 +99,7 @@ func TestPassthrough(t *testing.T) {
 	})
 }
 
-func TestPassthroughToNobody(t *testing.T) {
+func TestPassthroughWithoutServiceIsClosed(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	h := newGuard(t).Handler(echo)
@@ -124,7 +124,7 @@ func TestPassthroughToNobody(t *testing.T) {
 }
 
 // Without a listener inside, connections are refused.
-func TestPassthroughWithoutAListener(t *testing.T) {
+func TestPassthroughWithoutListenerIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	connected(t, d.serverConfig(t, orders, echo, "orders"))
@@ -174,7 +174,7 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 }
 
 // What the client does to its connection arrives inside.
-func TestPassthroughClientLeaves(t *testing.T) {
+func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	shop := newShop()

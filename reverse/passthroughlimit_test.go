@@ -66,7 +66,7 @@ func TestSilentConnectionsDelayNoPassthrough(t *testing.T) {
 
 // One address has PerIP connections, whether they say something or not; others are
 // served, and the address again when its connections have ended. Covers K12.
-func TestPassthroughIsBoundedByAddress(t *testing.T) {
+func TestPassthroughIsLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, passthrough(ports.Limits{PerIP: 3, Handshake: time.Second}))
 	h := newGuard(t).Handler(echo)
@@ -96,7 +96,7 @@ func TestPassthroughIsBoundedByAddress(t *testing.T) {
 
 // Connections wait when too many are open, and not for ever: silent ones end after
 // Handshake, and closing the listener ends ServePassthrough. Covers K12.
-func TestPassthroughIsBoundedInAll(t *testing.T) {
+func TestPassthroughIsLimitedInAll(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, passthrough(ports.Limits{Connections: 2, Handshake: 300 * time.Millisecond}))
 	h := newGuard(t).Handler(echo)
@@ -117,7 +117,7 @@ func TestPassthroughIsBoundedInAll(t *testing.T) {
 
 // A client that reads nothing gives its place back after Idle, end to end and behind
 // an upgrade. Covers H16, K12.
-func TestClientThatReadsNothingIsCutOff(t *testing.T) {
+func TestClientThatDoesNotReadIsAborted(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, passthrough(ports.Limits{Idle: 500 * time.Millisecond}), func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
 		external.Limits.Idle = 500 * time.Millisecond

@@ -175,7 +175,7 @@ func halfAnswered(tb testing.TB, c *client, target string) *http.Response {
 	return res
 }
 
-func TestKilledServerIsNoCleanEnd(t *testing.T) {
+func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		d := newDMZ(t)
@@ -226,7 +226,7 @@ func TestKilledServerIsNoCleanEnd(t *testing.T) {
 	}
 }
 
-func TestKilledServerCutsWebSocketsOff(t *testing.T) {
+func TestKilledServerAbortsWebSockets(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := newChild(t, "server", d.registration.Addr().String(), orders)
@@ -300,7 +300,7 @@ func (c *child) memory(tb testing.TB) int {
 	return must[int](tb)(strconv.Atoi(c.says(tb, "memory")))
 }
 
-func TestKilledGatewayIsNoCleanEnd(t *testing.T) {
+func TestKilledGatewayNeverLooksLikeAnEnd(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		g, registration, external := newGatewayChild(t)

@@ -10,7 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-func TestK9_Backoff(t *testing.T) {
+// Covers K9.
+func TestBackoffDoublesUpToItsMaximum(t *testing.T) {
 	t.Parallel()
 	for failures, want := range map[int]time.Duration{0: 500 * time.Millisecond, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: 30 * time.Second, 7: 30 * time.Second, 1_000_000: 30 * time.Second} {
 		if got := reverse.BackoffBound(500*time.Millisecond, 30*time.Second, failures); got != want {
@@ -19,7 +20,8 @@ func TestK9_Backoff(t *testing.T) {
 	}
 }
 
-func TestK10_ViaIsRead(t *testing.T) {
+// Covers K10.
+func TestViaIsParsed(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]bool{
 		"": false, "1.1 other": false, "1.1 self": true, "1.1 other, 2.0 self (x)": true, "1.1 self2": false, "self": false, "1.1": false, "1.1\tself": true,
@@ -87,7 +89,8 @@ func inRecords(hello []byte, n int) []byte {
 	return out
 }
 
-func TestA13_FragmentedClientHello(t *testing.T) {
+// Covers A13.
+func TestServerNameOfAFragmentedClientHello(t *testing.T) {
 	t.Parallel()
 	hello := clientHello(t, "orders.example")
 	for _, record := range []int{1, 2, 7, 16, 100} {

@@ -11,7 +11,8 @@ import (
 )
 
 // Callers who stop in the middle, in either direction, stop nobody else.
-func TestK8_StalledCallersStopNobody(t *testing.T) {
+// Covers K8.
+func TestStalledCallersDelayNoOthers(t *testing.T) {
 	t.Parallel()
 	shop := newShop()
 	d := served(t, shop)
@@ -47,7 +48,8 @@ func TestK8_StalledCallersStopNobody(t *testing.T) {
 }
 
 // One of two servers hangs; what goes to the other is as quick as before.
-func TestK8_StuckServerStopsNobody(t *testing.T) {
+// Covers K8.
+func TestStuckServerDelaysNoOthers(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams = 20 }))
 	shop := newShop()
@@ -76,7 +78,8 @@ func TestK8_StuckServerStopsNobody(t *testing.T) {
 	cancel()
 }
 
-func TestK8_Queue(t *testing.T) {
+// Covers K8.
+func TestFullQueueIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueLength, c.QueueWait = 1, 2, patience }))
 	shop := newShop()
@@ -100,7 +103,8 @@ func TestK8_Queue(t *testing.T) {
 	}
 }
 
-func TestK8_QueueIsBoundedInTime(t *testing.T) {
+// Covers K8.
+func TestQueueWaitIsBounded(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = 50 * time.Millisecond }))
 	c := d.client(t, alice, true)
@@ -115,7 +119,7 @@ func TestK8_QueueIsBoundedInTime(t *testing.T) {
 }
 
 // Who waits is served as soon as a server comes.
-func TestWaitingForAServer(t *testing.T) {
+func TestWaitingRequestsAreServedWhenAServerComes(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = patience }))
 	answers := make(chan seen, 20)
@@ -143,7 +147,8 @@ func TestWaitingForAServer(t *testing.T) {
 	eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 }
 
-func TestK8_TunnelsAreCounted(t *testing.T) {
+// Covers K8.
+func TestTunnelsAreLimited(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxTunnels = 1 }))
 	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))

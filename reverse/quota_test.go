@@ -102,7 +102,7 @@ func fill(tb testing.TB, d *dmz, s *stuck, n int) {
 
 // Callers who do not wait for a handler that hangs start no more of them than the
 // limit, and the tunnels stay. Covers K18.
-func TestHandlersOfCallersThatLeftAreCounted(t *testing.T) {
+func TestHandlersOfCancelledRequestsAreCounted(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, func(g *reverse.GatewayConfig, external, _ *ports.Config) {
 		external.Limits.Handshake, g.Ping = patience, time.Minute // a busy machine is no fault
@@ -142,7 +142,7 @@ func TestHandlersOfCallersThatLeftAreCounted(t *testing.T) {
 
 // Requests that are cancelled as soon as they are sent do not fill net/http's queue of
 // handlers, which would end the tunnel with ENHANCE_YOUR_CALM. Covers K18.
-func TestRapidResetsBesideStuckHandlersEndNoTunnel(t *testing.T) {
+func TestRapidResetsEndNoTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := newStuck(t)
@@ -175,7 +175,7 @@ func TestRapidResetsBesideStuckHandlersEndNoTunnel(t *testing.T) {
 }
 
 // The handlers of a tunnel that has ended still count for the server. Covers K18.
-func TestHandlersOfTunnelsThatEndedAreCounted(t *testing.T) {
+func TestHandlersOfEndedTunnelsAreCounted(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := newStuck(t)
@@ -246,7 +246,7 @@ func TestStreamsAndUpgradesAreCounted(t *testing.T) {
 
 // A caller that breaks off again and again, and leaves handlers behind that do not look
 // at their contexts, leaves places for others: inside as at the gateway. Covers K21.
-func TestCallerWhoLeavesHandlersBehindLeavesPlacesForOthers(t *testing.T) {
+func TestCallerThatCancelsLeavesPlacesForOthers(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := newStuck(t)

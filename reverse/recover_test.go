@@ -14,7 +14,7 @@ import (
 
 // A function of the program that panics ends neither the process nor the service of
 // others, and refuses. Covers K24.
-func TestFunctionsOfTheProgramThatPanic(t *testing.T) {
+func TestPanicsOfConfigFunctionsAreRefusals(t *testing.T) {
 	t.Parallel()
 	var bad atomic.Bool
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {

@@ -19,7 +19,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-func TestK2_ServiceOfAnother(t *testing.T) {
+// Covers K2.
+func TestServiceOfAnotherServerIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, services := range map[string][]string{"alone": {"orders"}, "beside its own": {"billing", "orders"}} {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +43,8 @@ func TestK2_ServiceOfAnother(t *testing.T) {
 	}
 }
 
-func TestK2_AuthorizeThatFails(t *testing.T) {
+// Covers K2.
+func TestErrorOfAuthorizeRefusesTheRegistration(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.Authorize = func(context.Context, []*x509.Certificate) ([]string, error) {
@@ -56,7 +58,8 @@ func TestK2_AuthorizeThatFails(t *testing.T) {
 }
 
 // Whoever may call may not register, and neither may anybody else.
-func TestK2_StrangersCannotRegister(t *testing.T) {
+// Covers K2.
+func TestOthersCannotRegister(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	for name, p := range map[string]*testpki.Pair{
@@ -85,7 +88,8 @@ func TestK2_StrangersCannotRegister(t *testing.T) {
 }
 
 // The handler for registrations believes nobody but a port that insists.
-func TestK2_RegistrationOnOtherPorts(t *testing.T) {
+// Covers K2.
+func TestRegistrationNeedsARequirePort(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	lax := must[*ports.Port](t)(ports.New(portConfig("lax", ports.Request, &web, believing(t, serverCA))))
@@ -132,7 +136,7 @@ func TestK2_RegistrationOnOtherPorts(t *testing.T) {
 }
 
 // Several servers share a service, and each request goes where least is under way.
-func TestSeveralServersForAService(t *testing.T) {
+func TestServersShareAService(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	first, second := newShop(), newShop()
@@ -162,7 +166,7 @@ func TestSeveralServersForAService(t *testing.T) {
 	c.get("/x", header("Service", "billing")).wantUser(t, "alice")
 }
 
-func TestPick(t *testing.T) {
+func TestPickChoosesTheTunnel(t *testing.T) {
 	t.Parallel()
 	var choose func([]reverse.Tunnel) reverse.Tunnel
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
@@ -190,7 +194,7 @@ func TestPick(t *testing.T) {
 	}
 }
 
-func TestSeveralGatewaysForAServer(t *testing.T) {
+func TestServerKeepsConnectionsToEachGateway(t *testing.T) {
 	t.Parallel()
 	one, two := newDMZ(t), newDMZ(t)
 	c := one.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
@@ -206,7 +210,8 @@ func TestSeveralGatewaysForAServer(t *testing.T) {
 }
 
 // Authorize may change its mind.
-func TestK2_Recheck(t *testing.T) {
+// Covers K2.
+func TestRecheckClosesTunnelsThatAreNotAuthorized(t *testing.T) {
 	t.Parallel()
 	allowed := make(chan []string, 100)
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
@@ -228,7 +233,8 @@ func TestK2_Recheck(t *testing.T) {
 	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 }
 
-func TestK5_RevokedServer(t *testing.T) {
+// Covers K5.
+func TestRevokedServerLosesItsTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders", "shared"))
@@ -246,7 +252,8 @@ func TestK5_RevokedServer(t *testing.T) {
 	d.client(t, alice, true).get("/x", header("Service", "billing")).wantUser(t, "alice")
 }
 
-func TestK5_RevokedGateway(t *testing.T) {
+// Covers K5.
+func TestRevokedGatewayLosesItsTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
@@ -261,7 +268,7 @@ func TestK5_RevokedGateway(t *testing.T) {
 	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
-func TestMistakes(t *testing.T) {
+func TestConfigErrorsAreAllReported(t *testing.T) {
 	t.Parallel()
 	_, err := reverse.NewGateway(reverse.GatewayConfig{Ping: -1, MaxAge: -1, Streams: 1e6, QueueLength: -1, Upgrades: []string{"a b"}})
 	for _, what := range []string{"Authorize", "Service", "Ping", "MaxAge", "Streams", "QueueLength", "Upgrades[0]"} {
@@ -282,7 +289,7 @@ func TestMistakes(t *testing.T) {
 
 // A server that stops in the middle of its registration does not keep an answer of
 // Authorize that Recheck has made void. One that may still serve comes in. Covers K20.
-func TestRegistrationUnderWayIsRechecked(t *testing.T) {
+func TestRegistrationInProgressIsRechecked(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string][]string{"may not serve any more": {"shared"}, "may still serve": {"orders"}} {
 		t.Run(name, func(t *testing.T) {

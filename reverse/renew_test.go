@@ -78,7 +78,7 @@ func waiting(t *testing.T, d *dmz, s *shop, n int) (end func()) {
 
 // A server that has a new certificate dials anew; what is under way ends on the old
 // tunnel, and nothing is cut when the old certificate ends. Covers K17.
-func TestRenewedServerCertificateCutsNothing(t *testing.T) {
+func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	var c clock
 	d := newDMZ(t, func(_ *reverse.GatewayConfig, _, registration *ports.Config) {
@@ -142,7 +142,7 @@ func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 }
 
 // Renew replaces every tunnel, and nothing is lost. Covers K17.
-func TestGatewayRenews(t *testing.T) {
+func TestRenewReplacesEveryTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
@@ -161,7 +161,7 @@ func TestGatewayRenews(t *testing.T) {
 
 // A server whose program makes a certificate for each connection does not dial for
 // ever. Covers K17.
-func TestCertificateOfEachConnectionReplacesNone(t *testing.T) {
+func TestCertificatePerConnectionReplacesNoTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
@@ -197,7 +197,7 @@ func TestOldTunnelStaysWhereTheNewCertificateIsRefused(t *testing.T) {
 	eventually(t, "another tunnel in its place", func() bool { return in.events.count(reverse.Gone) == 1 })
 }
 
-func TestRenewalIsAheadOfTheEnd(t *testing.T) {
+func TestRenewalPrecedesExpiry(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for left, want := range map[time.Duration]time.Duration{

@@ -90,7 +90,7 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 }
 
 // Callers without certificates are counted by address. Covers H16.
-func TestAddressesHaveSharesOfTheirOwn(t *testing.T) {
+func TestAnonymousCallersShareByAddress(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 20, 100*time.Millisecond }))
 	connected(t, d.serverConfig(t, orders, newShop(), "orders"))
@@ -128,7 +128,7 @@ func TestCallerShare(t *testing.T) {
 
 // What a caller holds by one service counts for the others of the same tunnel. Covers
 // H16.
-func TestShareCountsOverTheServicesOfATunnel(t *testing.T) {
+func TestShareCountsAllServicesOfATunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 8, -1 }))
 	shop := newShop()

@@ -56,7 +56,8 @@ func switched(tb testing.TB, d *dmz, p *testpki.Pair, target, token string) (*ra
 	return c, must[*http.Response](tb)(http.ReadResponse(c.r, &http.Request{Method: "GET"}))
 }
 
-func TestK7_WebSocket(t *testing.T) {
+// Covers K7.
+func TestWebSocketGoesThroughTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	c, res := switched(t, d, alice, "/ws", "websocket")
@@ -111,7 +112,8 @@ func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 	}
 }
 
-func TestK7_OtherUpgradesAreRefused(t *testing.T) {
+// Covers K7.
+func TestUnlistedUpgradesAreRefused(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	for _, token := range []string{"h2c", "websocket, h2c", "TLS/1.0", "mtlsguard-tunnel/1", "", "web\x01socket"} {
@@ -141,7 +143,8 @@ func TestK7_OtherUpgradesAreRefused(t *testing.T) {
 
 // A handler that switches nothing leaves no pipe, and what follows is not read as a
 // request either: the client may have sent it in the other protocol (E15).
-func TestK7_E15_FailedUpgradeLeavesNoPipe(t *testing.T) {
+// Covers K7, E15.
+func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 	t.Parallel()
 	d := served(t, newShop())
 	for target, code := range map[string]int{"/ws?no": 418, "/ws?taken": 400} {
@@ -165,7 +168,8 @@ func TestK7_E15_FailedUpgradeLeavesNoPipe(t *testing.T) {
 	}
 }
 
-func TestG4_RevokedCallerLosesItsWebSocket(t *testing.T) {
+// Covers G4.
+func TestRevokedCallerLosesItsWebSocket(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(newShop()), "orders"))

@@ -152,7 +152,8 @@ var wants = []string{
 }
 
 // The printed lines, as they stand, with curl; and with headers that lie.
-func TestK1_K6_CurlLines(t *testing.T) {
+// Covers K1, K6.
+func TestPrintedCurlLinesWork(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	gateway := s.gateway(t).ready(t)
@@ -181,7 +182,7 @@ func TestK1_K6_CurlLines(t *testing.T) {
 }
 
 // kill -9 of either side, and a new one in its place: the other is not touched.
-func TestKillAndRestart(t *testing.T) {
+func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	gateway := s.gateway(t).ready(t)
@@ -221,7 +222,7 @@ func TestKillAndRestart(t *testing.T) {
 }
 
 // The server may be there before the gateway.
-func TestServerComesFirst(t *testing.T) {
+func TestServerMayStartFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	internal := s.internal(t)
@@ -237,7 +238,7 @@ func TestServerComesFirst(t *testing.T) {
 }
 
 // What cannot be served ends with a sentence.
-func TestCannotServe(t *testing.T) {
+func TestErrorsEndWithAHint(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
