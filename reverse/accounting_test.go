@@ -63,7 +63,7 @@ func (c *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Covers K13, K14.
 func TestEveryRequestIsAccountedFor(t *testing.T) {
 	t.Parallel()
-	lasts := 4 * time.Second
+	lasts := 2 * time.Second
 	if *full {
 		lasts = time.Minute
 	}
@@ -75,7 +75,7 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 		s.Conns = 2
 		return s
 	}
-	connected(t, config())
+	startConnected(t, config())
 	ctx, stop := context.WithTimeout(t.Context(), max(lasts, time.Minute))
 	defer stop()
 	var all sync.WaitGroup
@@ -99,7 +99,7 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 		for ctx.Err() == nil {
 			select {
 			case <-time.After(time.Duration(200+rand.IntN(300)) * time.Millisecond):
-				lose(d)
+				closeTunnels(d)
 			case <-ctx.Done():
 			}
 		}

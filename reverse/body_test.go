@@ -20,16 +20,16 @@ import (
 )
 
 // shop is a handler with a path for each way to behave.
-type shop struct {
+type testHandler struct {
 	began, cancelled chan struct{}
 	release          chan struct{}
 }
 
-func newShop() *shop {
-	return &shop{began: make(chan struct{}, 1000), cancelled: make(chan struct{}, 1000), release: make(chan struct{})}
+func newTestHandler() *testHandler {
+	return &testHandler{began: make(chan struct{}, 1000), cancelled: make(chan struct{}, 1000), release: make(chan struct{})}
 }
 
-func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *testHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	switch r.URL.Path {
 	case "/wait": // begins, and answers when it is released
@@ -102,21 +102,21 @@ type zeros struct{}
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 // served is a DMZ with a server that serves h.
-func served(tb testing.TB, h http.Handler, options ...dmzOption) *dmz {
+func newDMZWithServer(tb testing.TB, h http.Handler, options ...dmzOption) *dmz {
 	tb.Helper()
 	d := newDMZ(tb, options...)
-	connected(tb, d.serverConfig(tb, orders, newGuard(tb).Handler(h), "orders"))
+	startConnected(tb, d.serverConfig(tb, orders, newGuard(tb).Handler(h), "orders"))
 	return d
 }
 
 func TestLargeBodiesAreForwardedWhole(t *testing.T) {
 	t.Parallel()
-	size := 8 << 20
+	size := 4 << 20
 	if *full {
 		size = 64 << 20
 	}
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		c := d.client(t, alice, h2)
 		data := make([]byte, size)
 		rand.Read(data)
@@ -136,8 +136,8 @@ func TestLargeBodiesAreForwardedWhole(t *testing.T) {
 
 func TestTrailersAreForwarded(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		c := d.client(t, alice, h2)
 		r := c.request("POST", "/trailers", io.MultiReader(strings.NewReader("body")))
 		r.Trailer = http.Header{"Up": nil, "Client-Cert": nil, "X-Mtls-Caller": nil}
@@ -159,8 +159,8 @@ func TestTrailersAreForwarded(t *testing.T) {
 // A request that names trailers and has no body ends for its handler. Covers K22.
 func TestTrailersWithoutABodyAreDropped(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		s := d.client(t, alice, h2).do(d.client(t, alice, h2).request("POST", "/trailers", nil, header("Trailer", "Up")))
 		if s.Code != 200 || s.Body != "map[]" {
 			t.Errorf("answered %d, %q", s.Code, s.Body)
@@ -183,8 +183,8 @@ func (a *atEOF) Read(b []byte) (int, error) {
 
 func TestFullDuplexIsForwarded(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		if !h2 {
 			fullDuplexHTTP1(t, d)
 			return
@@ -263,8 +263,8 @@ func dialRaw(tb testing.TB, d *dmz, p *testpki.Pair) *rawConn {
 
 func TestEarlyHintsAreForwarded(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		if s := d.client(t, alice, h2).get("/early"); s.Body != "late" || s.Answer.Get("Link") != "" {
 			t.Errorf("%q %v", s.Body, s.Answer)
 		}
@@ -274,10 +274,10 @@ func TestEarlyHintsAreForwarded(t *testing.T) {
 // An answer that breaks off never looks complete, whatever says how long it is.
 func TestBrokenAnswerNeverLooksComplete(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	for _, target := range []string{"/abort", "/abort?length=1000"} {
 		t.Run(target, func(t *testing.T) {
-			both(t, func(t *testing.T, h2 bool) {
+			onBothVersions(t, func(t *testing.T, h2 bool) {
 				c := d.client(t, alice, h2)
 				res, err := c.http.Do(c.request("GET", target, nil))
 				if err != nil {
@@ -295,9 +295,9 @@ func TestBrokenAnswerNeverLooksComplete(t *testing.T) {
 
 func TestCancellationReachesTheHandler(t *testing.T) {
 	t.Parallel()
-	s := newShop()
-	d := served(t, s)
-	both(t, func(t *testing.T, h2 bool) {
+	s := newTestHandler()
+	d := newDMZWithServer(t, s)
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		for _, target := range []string{"/wait", "/hang"} {
 			ctx, cancel := context.WithCancel(t.Context())
 			c := d.client(t, alice, h2)
@@ -327,7 +327,7 @@ func TestCancellationReachesTheHandler(t *testing.T) {
 // "Connection: close" would end the tunnel, which is others' too.
 func TestHandlerCannotEndTheTunnel(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	c := d.client(t, alice, true)
 	for range 10 {
 		if s := c.get("/close"); s.Body != "closed" {
@@ -341,8 +341,8 @@ func TestHandlerCannotEndTheTunnel(t *testing.T) {
 
 func TestTargetsAreForwardedUnchanged(t *testing.T) {
 	t.Parallel()
-	d := served(t, echo)
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, echo)
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		for target, code := range map[string]int{
 			"/a/b?x=1": 200, "/a%20b": 200, "/a;b=c": 200, "/%E2%82%AC": 200, "/a%25": 200, "/x?a;b&%zz": 200,
 			"/a%2fb": 400, "//a": 400, "/a/../b": 400, "/a/%2e%2e/b": 400, "/a//b": 400, "/a%5cb": 400, "/a%00": 400, "/.": 400, "/a/.": 400,
@@ -376,7 +376,7 @@ func optionsStar(d *dmz, t *testing.T, h2 bool) *http.Request {
 // A client that is answered before it has sent everything gets the whole answer.
 func TestEarlyAnswerToAnUploadIsReadWhole(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	for target, want := range map[string]string{"/early": "late", "/trailers-not": `"Path":"/trailers-not"`, "/close": "closed"} {
 		c := dialRaw(t, d, alice)
 		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", target)

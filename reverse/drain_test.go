@@ -19,7 +19,7 @@ import (
 
 // load calls until stop is called, which returns how many were answered. Every
 // request must be.
-func load(t *testing.T, d *dmz, callers int) (stop func() int64) {
+func sendLoad(t *testing.T, d *dmz, callers int) (stop func() int64) {
 	t.Helper()
 	var answered atomic.Int64
 	var stopped atomic.Bool
@@ -58,7 +58,7 @@ func load(t *testing.T, d *dmz, callers int) (stop func() int64) {
 }
 
 // brief is a handler that takes a moment, so that a drain finds something under way.
-var brief = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+var briefHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(time.Millisecond)
 	echo(w, r)
 })
@@ -70,13 +70,13 @@ func TestDrainsLoseNoRequest(t *testing.T) {
 		drains = 200
 	}
 	d := newDMZ(t)
-	h := newGuard(t).Handler(brief)
+	h := newGuard(t).Handler(briefHandler)
 	config := d.serverConfig(t, orders, h, "orders")
 	config.Drain = patience
-	now := connected(t, config)
-	stop := load(t, d, 8)
+	now := startConnected(t, config)
+	stop := sendLoad(t, d, 8)
 	for range drains {
-		next := connected(t, config)
+		next := startConnected(t, config)
 		now.stop()
 		now = next
 	}
@@ -93,8 +93,8 @@ func TestDrainsLoseNoRequest(t *testing.T) {
 func TestTunnelsOlderThanMaxAgeAreReplaced(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxAge = 50 * time.Millisecond }))
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(brief), "orders"))
-	stop := load(t, d, 4)
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(briefHandler), "orders"))
+	stop := sendLoad(t, d, 4)
 	eventually(t, "five tunnels", func() bool { return d.events.count(reverse.Gone) >= 5 })
 	t.Logf("%d requests through %d tunnels", stop(), d.events.count(reverse.Registered))
 	if n := d.events.count(reverse.Unavailable) + d.events.count(reverse.Failed); n != 0 {
@@ -105,12 +105,12 @@ func TestTunnelsOlderThanMaxAgeAreReplaced(t *testing.T) {
 func TestServeWaitsForRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
-	shop := newShop()
+	shop := newTestHandler()
 	config := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	config.Drain = patience
-	s := connected(t, config)
+	s := startConnected(t, config)
 	c := d.client(t, alice, true)
-	answer := make(chan seen, 1)
+	answer := make(chan response, 1)
 	go func() { answer <- c.get("/wait") }()
 	<-shop.began
 	ended := make(chan struct{})
@@ -137,12 +137,12 @@ func TestServeWaitsForRequestsInFlight(t *testing.T) {
 func TestServeReturnsAfterDrain(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	shop := newShop()
+	shop := newTestHandler()
 	config := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	config.Drain = 50 * time.Millisecond
-	s := connected(t, config)
+	s := startConnected(t, config)
 	c := d.client(t, alice, true)
-	answer := make(chan seen, 1)
+	answer := make(chan response, 1)
 	go func() { answer <- c.get("/wait") }()
 	<-shop.began
 	s.stop() // returns although the handler does not
@@ -157,10 +157,10 @@ func TestServeReturnsAfterDrain(t *testing.T) {
 func TestShutdownOfTheGatewayWaitsForRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
-	shop := newShop()
-	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
+	shop := newTestHandler()
+	s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
 	c := d.client(t, alice, true)
-	answer := make(chan seen, 1)
+	answer := make(chan response, 1)
 	go func() { answer <- c.get("/wait") }()
 	<-shop.began
 	ended := make(chan error, 1)
@@ -179,7 +179,7 @@ func TestShutdownOfTheGatewayWaitsForRequestsInFlight(t *testing.T) {
 // relay is a network that can be cut without a word.
 type relay struct {
 	addr string
-	hole atomic.Bool
+	blackhole atomic.Bool
 }
 
 func newRelay(tb testing.TB, to string) *relay {
@@ -209,7 +209,7 @@ func (r *relay) copy(to, from net.Conn) {
 	b := make([]byte, 4096)
 	for {
 		n, err := from.Read(b)
-		if r.hole.Load() {
+		if r.blackhole.Load() {
 			continueForever(from)
 			return // without closing
 		}
@@ -227,21 +227,21 @@ func continueForever(from net.Conn) { io.Copy(io.Discard, from) }
 func TestSilentPeerIsDetected(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Ping, c.PingTimeout = 50*time.Millisecond, time.Second }))
-	shop := newShop()
+	shop := newTestHandler()
 	sc := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	r := newRelay(t, sc.Addrs[0])
 	sc.Addrs, sc.ServerName = []string{r.addr}, "localhost"
 	sc.Ping, sc.PingTimeout = 50*time.Millisecond, time.Second
-	s := connected(t, sc)
+	s := startConnected(t, sc)
 	c := d.client(t, alice, true)
-	waiting := make(chan seen, 1)
+	waiting := make(chan response, 1)
 	go func() { waiting <- c.get("/wait") }()
 	<-shop.began
 	time.Sleep(200 * time.Millisecond) // several pings: a healthy tunnel stays
 	if n := d.events.count(reverse.Gone); n != 0 {
 		t.Fatal("gone without a reason")
 	}
-	r.hole.Store(true)
+	r.blackhole.Store(true)
 	began := time.Now()
 	eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	t.Logf("gone from the gateway after %v (ping 50 ms, timeout 1 s)", time.Since(began))
@@ -249,7 +249,7 @@ func TestSilentPeerIsDetected(t *testing.T) {
 		t.Errorf("the request under way: %d", got.Code)
 	}
 	eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
-	r.hole.Store(false)
+	r.blackhole.Store(false)
 	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
@@ -260,11 +260,11 @@ func TestTunnelEndsWhenTheGatewaysCertificateExpires(t *testing.T) {
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
-	c.Gateways.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: believing(t, gatewayCA).Anchors(), Usage: trust.UsageServer, Now: now}))
-	s := connected(t, c)
+	c.Gateways.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: trusting(t, gatewayCA).Anchors(), Usage: trust.UsageServer, Now: now}))
+	s := startConnected(t, c)
 	ahead.Store(int64(48 * time.Hour))
 	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
-	if why := s.events.refused(t); why != "expired" {
+	if why := s.events.waitForRefusal(t); why != "expired" {
 		t.Errorf("refused for %q", why)
 	}
 }
@@ -288,7 +288,7 @@ func TestServersDoNotComeBackTogether(t *testing.T) {
 	for range servers {
 		c := d.serverConfig(t, orders, echo, "orders")
 		c.BackoffMin, c.BackoffMax = 0, 0 // the defaults
-		connected(t, c)
+		startConnected(t, c)
 	}
 	mu.Lock()
 	arrivals = nil
@@ -299,7 +299,7 @@ func TestServersDoNotComeBackTogether(t *testing.T) {
 			t.Fatal("draining")
 		}
 	}
-	lose(d)
+	closeTunnels(d)
 	eventually(t, "all to come back", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -322,18 +322,18 @@ func TestServersDoNotComeBackTogether(t *testing.T) {
 }
 
 // lose ends every tunnel at once, as a restart of the gateway would.
-func lose(d *dmz) {
+func closeTunnels(d *dmz) {
 	d.losing.Lock()
 	defer d.losing.Unlock()
 	c := d.registration.Config()
 	old := c.Trust
-	c.Trust = other
+	c.Trust = otherTrust
 	d.registration.Reconfigure(c)
 	c.Trust = old
 	d.registration.Reconfigure(c)
 }
 
-var other = func() *trust.Verifier {
+var otherTrust = func() *trust.Verifier {
 	v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}})
 	if err != nil {
 		panic(err)

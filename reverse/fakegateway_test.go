@@ -21,19 +21,19 @@ import (
 )
 
 // fake is a gateway that says what a test wants.
-type fake struct {
+type fakeGateway struct {
 	addr  string
-	asked chan *http.Request // each registration
+	registrations chan *http.Request // each registration
 	conns chan *http.ClientConn
 }
 
 // newFake listens with a certificate. It answers a registration with answer, or
 // accepts it where answer is empty, and begins the control exchange.
-func newFake(tb testing.TB, p *testpki.Pair, answer string) *fake {
+func newFakeGateway(tb testing.TB, p *testpki.Pair, answer string) *fakeGateway {
 	tb.Helper()
 	own := p.TLS()
 	l := tls.NewListener(listen(tb), &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert})
-	f := &fake{addr: l.Addr().String(), asked: make(chan *http.Request, 100), conns: make(chan *http.ClientConn, 100)}
+	f := &fakeGateway{addr: l.Addr().String(), registrations: make(chan *http.Request, 100), conns: make(chan *http.ClientConn, 100)}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -47,13 +47,13 @@ func newFake(tb testing.TB, p *testpki.Pair, answer string) *fake {
 	return f
 }
 
-func (f *fake) serve(tb testing.TB, c net.Conn, answer string) {
+func (f *fakeGateway) serve(tb testing.TB, c net.Conn, answer string) {
 	r, err := http.ReadRequest(bufio.NewReader(c))
 	if err != nil {
 		c.Close()
 		return
 	}
-	f.asked <- r
+	f.registrations <- r
 	if answer != "" {
 		io.WriteString(c, answer)
 		c.Close()
@@ -71,7 +71,7 @@ func (f *fake) serve(tb testing.TB, c net.Conn, answer string) {
 }
 
 // control begins the control exchange, says a line, and returns what comes back.
-func control(tb testing.TB, cc *http.ClientConn, line string) *http.Response {
+func openControl(tb testing.TB, cc *http.ClientConn, line string) *http.Response {
 	tb.Helper()
 	body, say := io.Pipe()
 	tb.Cleanup(func() { say.Close() })
@@ -82,7 +82,7 @@ func control(tb testing.TB, cc *http.ClientConn, line string) *http.Response {
 	return res
 }
 
-func (f *fake) serverConfig(tb testing.TB, h http.Handler) reverse.ServerConfig {
+func (f *fakeGateway) serverConfig(tb testing.TB, h http.Handler) reverse.ServerConfig {
 	c := (&dmz{}).baseConfig(tb, orders, h, "orders")
 	c.Addrs = []string{f.addr}
 	c.ServerName = "localhost"
@@ -93,10 +93,10 @@ func (f *fake) serverConfig(tb testing.TB, h http.Handler) reverse.ServerConfig 
 // Covers K1.
 func TestAmbiguousCallerHeadersAreRefused(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, gate, "")
-	start(t, f.serverConfig(t, newGuard(t).Handler(echo)))
+	f := newFakeGateway(t, gate, "")
+	startServer(t, f.serverConfig(t, newGuard(t).Handler(echo)))
 	cc := <-f.conns
-	control(t, cc, "welcome\n")
+	openControl(t, cc, "welcome\n")
 	cert := ":" + base64.StdEncoding.EncodeToString(alice.Cert.Raw) + ":"
 	for name, tc := range map[string]struct {
 		headers []string // name, value
@@ -180,26 +180,26 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 		"another pin": {gate, func(c *reverse.ServerConfig) {
 			c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
 		}, reason.UntrustedGateway},
-		"revoked": {gate, func(c *reverse.ServerConfig) { c.Gateways.Trust = believing(t, gatewayCA, gate) }, reason.Revoked},
+		"revoked": {gate, func(c *reverse.ServerConfig) { c.Gateways.Trust = trusting(t, gatewayCA, gate) }, reason.Revoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t, tc.shows, "")
+			f := newFakeGateway(t, tc.shows, "")
 			c := f.serverConfig(t, echo)
 			if tc.change != nil {
 				tc.change(&c)
 			}
-			s := start(t, c)
+			s := startServer(t, c)
 			eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
 			select {
-			case r := <-f.asked:
+			case r := <-f.registrations:
 				t.Errorf("the server said hello: %v", r.Header)
 			case <-s.Ready():
 				t.Error("the server is ready")
 			default:
 			}
 			if tc.why != "" {
-				if why := s.events.refused(t); why != tc.why {
+				if why := s.events.waitForRefusal(t); why != tc.why {
 					t.Errorf("the event says %q, want %q", why, tc.why)
 				}
 			}
@@ -207,11 +207,11 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 	}
 	t.Run("the right one", func(t *testing.T) {
 		t.Parallel()
-		f := newFake(t, pinned, "")
+		f := newFakeGateway(t, pinned, "")
 		c := f.serverConfig(t, echo)
 		c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
-		s := start(t, c)
-		control(t, <-f.conns, "welcome\n")
+		s := startServer(t, c)
+		openControl(t, <-f.conns, "welcome\n")
 		<-s.Ready()
 	})
 	t.Run("no TLS", func(t *testing.T) {
@@ -233,7 +233,7 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 		}()
 		c := (&dmz{}).baseConfig(t, orders, echo, "orders")
 		c.Addrs = []string{l.Addr().String()}
-		s := start(t, c)
+		s := startServer(t, c)
 		eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
 		if hello := <-said; hello[0] != 22 || strings.Contains(hello, "mtlsguard") {
 			t.Errorf("the server said %q", hello)
@@ -249,7 +249,7 @@ func TestGatewaysMustBeIdentified(t *testing.T) {
 	base.Addrs = []string{"localhost:1"}
 	for name, g := range map[string]forwarded.Gateways{
 		"no trust":             {Names: []string{"localhost"}},
-		"no names":             {Trust: believing(t, gatewayCA)},
+		"no names":             {Trust: trusting(t, gatewayCA)},
 		"the users' authority": {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.UsageServer}))},
 		"a trust for clients":  {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{gatewayCA.Cert}}))},
 	} {
@@ -271,26 +271,26 @@ func TestReadyFollowsTheGatewaysWelcome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t, gate, answer)
-			s := start(t, f.serverConfig(t, echo))
-			<-f.asked
-			<-f.asked
+			f := newFakeGateway(t, gate, answer)
+			s := startServer(t, f.serverConfig(t, echo))
+			<-f.registrations
+			<-f.registrations
 			select {
 			case <-s.Ready():
 				t.Error("ready")
 			default:
 			}
-			if name == "refused" && s.events.refused(t) != reason.Denied {
+			if name == "refused" && s.events.waitForRefusal(t) != reason.Denied {
 				t.Error(s.events.all)
 			}
 		})
 	}
 	t.Run("silent", func(t *testing.T) {
 		t.Parallel()
-		f := newFake(t, gate, "")
-		s := start(t, f.serverConfig(t, echo))
+		f := newFakeGateway(t, gate, "")
+		s := startServer(t, f.serverConfig(t, echo))
 		cc := <-f.conns
-		res := control(t, cc, "")
+		res := openControl(t, cc, "")
 		select {
 		case <-s.Ready():
 			t.Error("ready before the welcome")
@@ -300,9 +300,9 @@ func TestReadyFollowsTheGatewaysWelcome(t *testing.T) {
 	})
 	t.Run("unknown words", func(t *testing.T) {
 		t.Parallel()
-		f := newFake(t, gate, "")
-		s := start(t, f.serverConfig(t, echo))
-		control(t, <-f.conns, "welcome\nsurprise\n")
+		f := newFakeGateway(t, gate, "")
+		s := startServer(t, f.serverConfig(t, echo))
+		openControl(t, <-f.conns, "welcome\nsurprise\n")
 		<-s.Ready()
 		<-f.conns // it dials again
 	})

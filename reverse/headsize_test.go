@@ -14,10 +14,10 @@ import (
 
 // beside runs f while another caller's request is under way in the same tunnel. That
 // one must be answered, and the tunnel stay.
-func beside(t *testing.T, d *dmz, shop *shop, f func(t *testing.T)) {
+func besideAnotherRequest(t *testing.T, d *dmz, shop *testHandler, f func(t *testing.T)) {
 	t.Helper()
 	other := d.client(t, bob, true)
-	answer := make(chan seen, 1)
+	answer := make(chan response, 1)
 	go func() { answer <- other.get("/wait") }()
 	<-shop.began
 	f(t)
@@ -79,16 +79,16 @@ func TestAnswerWithALongHeaderFailsAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			shop := newShop()
+			shop := newTestHandler()
 			d := newDMZ(t)
-			s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/long" {
 					tc.h(w, r)
 					return
 				}
 				shop.ServeHTTP(w, r)
 			})), "orders"))
-			beside(t, d, shop, func(t *testing.T) {
+			besideAnotherRequest(t, d, shop, func(t *testing.T) {
 				for _, h2 := range []bool{false, true} {
 					c := d.client(t, alice, h2)
 					c.http.Transport.(*http.Transport).MaxResponseHeaderBytes = 4 << 20
@@ -149,10 +149,10 @@ func TestRequestWithALongHeaderFailsAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			shop := newShop()
+			shop := newTestHandler()
 			d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) { external.Limits.HeaderBytes = 1 << 20 })
-			connected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
-			beside(t, d, shop, func(t *testing.T) {
+			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
+			besideAnotherRequest(t, d, shop, func(t *testing.T) {
 				for _, h2 := range []bool{true, false} {
 					if tc.only == "HTTP/2" && !h2 || tc.only == "HTTP/1" && h2 { // the port's own net/http refuses it on the other
 						continue

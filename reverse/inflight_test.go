@@ -19,13 +19,13 @@ func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t)
-			s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(newShop()), "orders"))
+			s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(newTestHandler()), "orders"))
 			ended := map[string]chan struct{}{"alice": make(chan struct{}), "bob": make(chan struct{})}
 			for _, who := range []*testpki.Pair{alice, bob} {
 				name := who.Cert.Subject.CommonName
 				var r io.Reader
 				if path == "/ws" {
-					c, res := switched(t, d, who, path, "websocket")
+					c, res := upgrade(t, d, who, path, "websocket")
 					if res.StatusCode != 101 {
 						t.Fatal(res.Status)
 					}
@@ -54,7 +54,7 @@ func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 					close(ended[name])
 				}()
 			}
-			s.trustUsers(t, believing(t, userCA, alice))
+			s.trustUsers(t, trusting(t, userCA, alice))
 			start := time.Now()
 			select {
 			case <-ended["alice"]:

@@ -28,11 +28,11 @@ func TestMemoryOfAFullTunnelIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g, registration, external := newGatewayChild(t)
-			shop := newShop()
+			shop := newTestHandler()
 			defer close(shop.release)
 			c := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
 			c.Addrs = []string{registration}
-			connected(t, c)
+			startConnected(t, c)
 			newClient(t, external, alice, false).get("/x")
 			before := g.memory(t)
 			config := clientConfig(alice)

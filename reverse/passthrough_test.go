@@ -22,10 +22,10 @@ import (
 
 // through opens a listener whose connections go end to end to an inner port, which
 // asks for certificates itself.
-func through(tb testing.TB, d *dmz, s *inside, h http.Handler) (addr string, inner *ports.Port) {
+func servePassthrough(tb testing.TB, d *dmz, s *innerServer, h http.Handler) (addr string, inner *ports.Port) {
 	tb.Helper()
-	inner = must[*ports.Port](tb)(ports.New(portConfig("inner", ports.Request, &web, believing(tb, userCA))))
-	srv := &http.Server{Handler: h, ErrorLog: quiet}
+	inner = must[*ports.Port](tb)(ports.New(portConfig("inner", ports.Request, &web, trusting(tb, userCA))))
+	srv := &http.Server{Handler: h, ErrorLog: discardLog}
 	inner.Configure(srv)
 	go srv.Serve(inner.Wrap(s.Listener()))
 	tb.Cleanup(func() { srv.Close() })
@@ -51,10 +51,10 @@ func through(tb testing.TB, d *dmz, s *inside, h http.Handler) (addr string, inn
 func TestPassthroughCarriesTLSToTheServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	shop := newShop()
+	shop := newTestHandler()
 	h := newGuard(t).Handler(shop)
-	s := connected(t, d.serverConfig(t, orders, h, "orders"))
-	addr, inner := through(t, d, s, h)
+	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, inner := servePassthrough(t, d, s, h)
 	for _, h2 := range []bool{false, true} {
 		c := newClient(t, addr, alice, h2)
 		got := c.get("/x")
@@ -82,7 +82,7 @@ func TestPassthroughCarriesTLSToTheServer(t *testing.T) {
 	c := newClient(t, addr, alice, true)
 	c.get("/x")
 	pc := inner.Config()
-	pc.Trust = believing(t, userCA, alice)
+	pc.Trust = trusting(t, userCA, alice)
 	if err := inner.Reconfigure(pc); err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +103,8 @@ func TestPassthroughWithoutServiceIsClosed(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	h := newGuard(t).Handler(echo)
-	s := connected(t, d.serverConfig(t, orders, h, "orders"))
-	addr, _ := through(t, d, s, h)
+	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, _ := servePassthrough(t, d, s, h)
 	for what, say := range map[string]string{
 		"not TLS": "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "another name": string(clientHello(t, "admin")), "no name": string(clientHello(t, "")),
 		"a register": "POST /mtlsguard/tunnel HTTP/1.1\r\n\r\n",
@@ -127,7 +127,7 @@ func TestPassthroughWithoutServiceIsClosed(t *testing.T) {
 func TestPassthroughWithoutListenerIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	connected(t, d.serverConfig(t, orders, echo, "orders"))
+	startConnected(t, d.serverConfig(t, orders, echo, "orders"))
 	l := listen(t)
 	go d.gateway.ServePassthrough(l, func(string) string { return "orders" })
 	c := must[net.Conn](t)(net.Dial("tcp", l.Addr().String()))
@@ -150,8 +150,8 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 		<-r.Context().Done()
 		taken.Add(-1)
 	}))
-	s := connected(t, d.serverConfig(t, orders, h, "orders"))
-	addr, _ := through(t, d, s, h)
+	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, _ := servePassthrough(t, d, s, h)
 	c := must[*tls.Conn](t)(tls.Dial("tcp", addr, clientConfig(alice)))
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patience))
@@ -166,7 +166,7 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 			break
 		}
 	}
-	lose(d)
+	closeTunnels(d)
 	if _, err := io.ReadAll(r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("ended with %v", err)
 	}
@@ -177,10 +177,10 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	shop := newShop()
+	shop := newTestHandler()
 	h := newGuard(t).Handler(shop)
-	s := connected(t, d.serverConfig(t, orders, h, "orders"))
-	addr, inner := through(t, d, s, h)
+	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, inner := servePassthrough(t, d, s, h)
 	c := must[*tls.Conn](t)(tls.Dial("tcp", addr, clientConfig(alice)))
 	fmt.Fprintf(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-shop.began

@@ -24,10 +24,10 @@ import (
 )
 
 // orderEnv makes this binary one of the sides, in a process of its own.
-const orderEnv = "REVERSE_TEST_CHILD"
+const childEnv = "REVERSE_TEST_CHILD"
 
 // order is what a child is told.
-type order struct {
+type childConfig struct {
 	Side                        string // server or gateway
 	Gateway                     string // its registration port
 	Cert, Key, Web, WebKey      string
@@ -35,8 +35,8 @@ type order struct {
 }
 
 func TestMain(m *testing.M) {
-	if text := os.Getenv(orderEnv); text != "" {
-		if err := obey(text); err != nil {
+	if text := os.Getenv(childEnv); text != "" {
+		if err := runChild(text); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -45,8 +45,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func obey(text string) error {
-	var o order
+func runChild(text string) error {
+	var o childConfig
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func obey(text string) error {
 	}
 	if o.Side == "server" {
 		go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }() // the test has ended, however it did
-		shop := newShop()
+		shop := newTestHandler()
 		s, err := reverse.NewServer(reverse.ServerConfig{
 			Name: "tunnel", Services: []string{"orders"}, Addrs: []string{o.Gateway}, Handler: shop, Users: anchors(o.UserCA, trust.UsageClient), Conns: 1,
 			Gateways:    forwarded.Gateways{Names: []string{"localhost"}, Trust: anchors(o.GatewayCA, trust.UsageServer)},
@@ -89,7 +89,7 @@ func obey(text string) error {
 	if err != nil {
 		return err
 	}
-	g, err := reverse.NewGateway(reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, CallerShare: 100})
+	g, err := reverse.NewGateway(reverse.GatewayConfig{Authorize: authorizeByName, Service: serviceByHeader, Upgrades: []string{"websocket"}, CallerShare: 100})
 	if err != nil {
 		return err
 	}
@@ -126,11 +126,11 @@ type child struct {
 
 func newChild(tb testing.TB, side, gateway string, p *testpki.Pair) *child {
 	tb.Helper()
-	o := order{Side: side, Gateway: gateway, Cert: string(p.CertPEM()), Key: string(p.KeyPEM()), UserCA: string(userCA.CertPEM()), ServerCA: string(serverCA.CertPEM()), GatewayCA: string(gatewayCA.CertPEM())}
+	o := childConfig{Side: side, Gateway: gateway, Cert: string(p.CertPEM()), Key: string(p.KeyPEM()), UserCA: string(userCA.CertPEM()), ServerCA: string(serverCA.CertPEM()), GatewayCA: string(gatewayCA.CertPEM())}
 	server := webCA.Server()
 	o.Web, o.WebKey = string(server.CertPEM()), string(server.KeyPEM())
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), orderEnv+"="+string(must[[]byte](tb)(json.Marshal(o))))
+	cmd.Env = append(os.Environ(), childEnv+"="+string(must[[]byte](tb)(json.Marshal(o))))
 	cmd.Stderr = os.Stderr
 	out := must[io.ReadCloser](tb)(cmd.StdoutPipe())
 	ask := must[io.WriteCloser](tb)(cmd.StdinPipe())
@@ -143,7 +143,7 @@ func newChild(tb testing.TB, side, gateway string, p *testpki.Pair) *child {
 }
 
 // says waits for a line and returns what follows its first word.
-func (c *child) says(tb testing.TB, word string) string {
+func (c *child) wait(tb testing.TB, word string) string {
 	tb.Helper()
 	for c.lines.Scan() {
 		first, rest, _ := strings.Cut(c.lines.Text(), " ")
@@ -180,16 +180,16 @@ func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		d := newDMZ(t)
 		s := newChild(t, "server", d.registration.Addr().String(), orders)
-		s.says(t, "ready")
+		s.wait(t, "ready")
 		c := d.client(t, alice, h2)
 		var answers []*http.Response
 		for _, target := range halves {
 			answers = append(answers, halfAnswered(t, c, target))
-			s.says(t, "began")
+			s.wait(t, "began")
 		}
-		waiting := make(chan seen, 1)
+		waiting := make(chan response, 1)
 		go func() { waiting <- c.get("/wait") }()
-		s.says(t, "began")
+		s.wait(t, "began")
 		up := make(chan error, 1)
 		go func() {
 			_, err := c.http.Do(c.request("POST", "/sum", zeros{}))
@@ -199,9 +199,9 @@ func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 		talk := dialRaw(t, d, alice)
 		io.WriteString(talk, "POST /talk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
 		talked := must[*http.Response](t)(http.ReadResponse(talk.r, nil))
-		talked2, say := duplexHTTP2(t, d)
-		old := oldHTTP(t, d, "/hang")
-		s.says(t, "began")
+		talked2, say := startDuplexHTTP2(t, d)
+		old := getHTTP10(t, d, "/hang")
+		s.wait(t, "began")
 		s.kill()
 		for _, res := range answers {
 			if body, err := io.ReadAll(res.Body); err == nil {
@@ -230,8 +230,8 @@ func TestKilledServerAbortsWebSockets(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := newChild(t, "server", d.registration.Addr().String(), orders)
-	s.says(t, "ready")
-	c, res := switched(t, d, alice, "/ws", "websocket")
+	s.wait(t, "ready")
+	c, res := upgrade(t, d, alice, "/ws", "websocket")
 	if res.StatusCode != 101 {
 		t.Fatal(res.Status)
 	}
@@ -246,7 +246,7 @@ func TestKilledServerAbortsWebSockets(t *testing.T) {
 }
 
 // duplexHTTP2 begins a conversation and hears the first answer.
-func duplexHTTP2(tb testing.TB, d *dmz) (*http.Response, io.Closer) {
+func startDuplexHTTP2(tb testing.TB, d *dmz) (*http.Response, io.Closer) {
 	tb.Helper()
 	body, say := io.Pipe()
 	c := d.client(tb, alice, true)
@@ -259,7 +259,7 @@ func duplexHTTP2(tb testing.TB, d *dmz) (*http.Response, io.Closer) {
 }
 
 // oldHTTP asks by HTTP/1.0, whose answers end with the connection.
-func oldHTTP(tb testing.TB, d *dmz, target string) *rawConn {
+func getHTTP10(tb testing.TB, d *dmz, target string) *rawConn {
 	tb.Helper()
 	c := dialRaw(tb, d, alice)
 	fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: x\r\n\r\n", target)
@@ -297,17 +297,17 @@ func newGatewayChild(tb testing.TB) (g *child, registration, external string) {
 func (c *child) memory(tb testing.TB) int {
 	tb.Helper()
 	fmt.Fprintln(c.ask)
-	return must[int](tb)(strconv.Atoi(c.says(tb, "memory")))
+	return must[int](tb)(strconv.Atoi(c.wait(tb, "memory")))
 }
 
 func TestKilledGatewayNeverLooksLikeAnEnd(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		g, registration, external := newGatewayChild(t)
-		shop := newShop()
+		shop := newTestHandler()
 		sc := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
 		sc.Addrs = []string{registration}
-		s := connected(t, sc)
+		s := startConnected(t, sc)
 		c := newClient(t, external, alice, h2)
 		var answers []*http.Response
 		for _, target := range halves {

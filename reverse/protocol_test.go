@@ -55,15 +55,15 @@ func clientHello(tb testing.TB, name string) []byte {
 }
 
 // said is a client that says something and then nothing, and counts what it hears.
-type said struct {
+type scriptedConn struct {
 	net.Conn
 	data  []byte
-	each  int
-	heard int
+	chunkSize  int
+	written int
 }
 
-func (s *said) Read(b []byte) (int, error) {
-	n := copy(b[:min(len(b), max(s.each, 1))], s.data)
+func (s *scriptedConn) Read(b []byte) (int, error) {
+	n := copy(b[:min(len(b), max(s.chunkSize, 1))], s.data)
 	s.data = s.data[n:]
 	if n == 0 {
 		return 0, net.ErrClosed
@@ -71,14 +71,14 @@ func (s *said) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (s *said) Write(b []byte) (int, error)      { s.heard += len(b); return len(b), nil }
-func (s *said) SetDeadline(time.Time) error      { return nil }
-func (s *said) SetReadDeadline(time.Time) error  { return nil }
-func (s *said) SetWriteDeadline(time.Time) error { return nil }
-func (s *said) Close() error                     { return nil }
+func (s *scriptedConn) Write(b []byte) (int, error)      { s.written += len(b); return len(b), nil }
+func (s *scriptedConn) SetDeadline(time.Time) error      { return nil }
+func (s *scriptedConn) SetReadDeadline(time.Time) error  { return nil }
+func (s *scriptedConn) SetWriteDeadline(time.Time) error { return nil }
+func (s *scriptedConn) Close() error                     { return nil }
 
 // inRecords splits a hello over records of n bytes.
-func inRecords(hello []byte, n int) []byte {
+func splitRecords(hello []byte, n int) []byte {
 	var out []byte
 	for body := hello[5:]; len(body) > 0; {
 		part := body[:min(n, len(body))]
@@ -95,18 +95,18 @@ func TestServerNameOfAFragmentedClientHello(t *testing.T) {
 	hello := clientHello(t, "orders.example")
 	for _, record := range []int{1, 2, 7, 16, 100} {
 		for _, packet := range []int{1, 3, 1000} {
-			data := inRecords(hello, record)
-			c := &said{data: data, each: packet}
+			data := splitRecords(hello, record)
+			c := &scriptedConn{data: data, chunkSize: packet}
 			name, read, err := reverse.ReadServerName(c)
 			if err != nil || name != "orders.example" {
 				t.Errorf("records of %d, packets of %d: %q, %v", record, packet, name, err)
 			}
-			if string(read)+string(c.data) != string(data) || c.heard != 0 {
-				t.Errorf("records of %d, packets of %d: %d bytes kept of %d, %d said", record, packet, len(read), len(data), c.heard)
+			if string(read)+string(c.data) != string(data) || c.written != 0 {
+				t.Errorf("records of %d, packets of %d: %d bytes kept of %d, %d said", record, packet, len(read), len(data), c.written)
 			}
 		}
 	}
-	if name, _, err := reverse.ReadServerName(&said{data: clientHello(t, ""), each: 1000}); err != nil || name != "" {
+	if name, _, err := reverse.ReadServerName(&scriptedConn{data: clientHello(t, ""), chunkSize: 1000}); err != nil || name != "" {
 		t.Errorf("without a name: %q, %v", name, err)
 	}
 }
@@ -114,14 +114,14 @@ func TestServerNameOfAFragmentedClientHello(t *testing.T) {
 func FuzzClientHello(f *testing.F) {
 	hello := clientHello(f, "orders.example")
 	f.Add(hello, 1000)
-	f.Add(inRecords(hello, 5), 3)
+	f.Add(splitRecords(hello, 5), 3)
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), 5)
 	f.Add(hello[:50], 1)
 	f.Fuzz(func(t *testing.T, data []byte, each int) {
-		c := &said{data: data, each: each}
+		c := &scriptedConn{data: data, chunkSize: each}
 		name, read, err := reverse.ReadServerName(c)
-		if c.heard != 0 {
-			t.Errorf("%d bytes were said", c.heard)
+		if c.written != 0 {
+			t.Errorf("%d bytes were said", c.written)
 		}
 		if err == nil && string(read) != string(data[:len(data)-len(c.data)]) {
 			t.Error("what was read is not what was kept")

@@ -3,7 +3,6 @@ package reverse_test
 import (
 	"context"
 	"io"
-	"slices"
 	"testing"
 	"time"
 
@@ -14,9 +13,9 @@ import (
 // Covers K8.
 func TestStalledCallersDelayNoOthers(t *testing.T) {
 	t.Parallel()
-	shop := newShop()
-	d := served(t, shop)
-	const stalled = 40
+	shop := newTestHandler()
+	d := newDMZWithServer(t, shop)
+	const stalled = 20 // of each kind: with the default window of net/http, four would stop the tunnel
 	c := d.client(t, alice, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	for range stalled {
@@ -36,7 +35,7 @@ func TestStalledCallersDelayNoOthers(t *testing.T) {
 		}()
 	}
 	eventually(t, "all of them", func() bool { return d.gateway.Tunnels()[0].InFlight == 3*stalled })
-	for range 200 {
+	for range 50 {
 		c.get("/x").wantUser(t, "alice")
 	}
 	if s := c.do(c.request("POST", "/sum", io.LimitReader(zeros{}, 4<<20))); s.Code != 200 {
@@ -52,29 +51,19 @@ func TestStalledCallersDelayNoOthers(t *testing.T) {
 func TestStuckServerDelaysNoOthers(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams = 20 }))
-	shop := newShop()
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
-	connected(t, d.serverConfig(t, billing, newGuard(t).Handler(echo), "billing"))
+	shop := newTestHandler()
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
+	startConnected(t, d.serverConfig(t, billing, newGuard(t).Handler(echo), "billing"))
 	c := d.client(t, alice, true)
-	p99 := func() time.Duration {
-		var all []time.Duration
-		for range 1000 {
-			began := time.Now()
-			c.get("/x", header("Service", "billing")).wantUser(t, "alice")
-			all = append(all, time.Since(began))
-		}
-		slices.Sort(all)
-		return all[len(all)*99/100]
-	}
-	p99()
-	before := p99()
 	ctx, cancel := context.WithCancel(t.Context())
 	stuck := d.client(t, bob, true)
 	for range 60 { // 10 in the tunnel, which is bob's share, 50 wait for a place
 		go stuck.http.Do(stuck.request("GET", "/wait", nil).WithContext(ctx))
 	}
 	eventually(t, "a queue", func() bool { return d.gateway.Waiting() == 50 })
-	t.Logf("p99 %v before, %v beside a stuck server", before, p99())
+	for range 100 {
+		c.get("/x", header("Service", "billing")).wantUser(t, "alice")
+	}
 	cancel()
 }
 
@@ -82,10 +71,10 @@ func TestStuckServerDelaysNoOthers(t *testing.T) {
 func TestFullQueueIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueLength, c.QueueWait = 1, 2, patience }))
-	shop := newShop()
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
+	shop := newTestHandler()
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
 	c := d.client(t, alice, true)
-	answers := make(chan seen, 10)
+	answers := make(chan response, 10)
 	ask := func() { answers <- c.get("/wait") }
 	go ask()
 	<-shop.began
@@ -122,7 +111,7 @@ func TestQueueWaitIsBounded(t *testing.T) {
 func TestWaitingRequestsAreServedWhenAServerComes(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = patience }))
-	answers := make(chan seen, 20)
+	answers := make(chan response, 20)
 	for i := range 20 {
 		c := d.client(t, alice, i%2 == 0)
 		go func() { answers <- c.get("/x") }()
@@ -139,7 +128,7 @@ func TestWaitingRequestsAreServedWhenAServerComes(t *testing.T) {
 	if err := <-left; err == nil {
 		t.Error("who left was answered")
 	}
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	for range 20 {
 		s := <-answers
 		s.wantUser(t, "alice")
@@ -151,8 +140,8 @@ func TestWaitingRequestsAreServedWhenAServerComes(t *testing.T) {
 func TestTunnelsAreLimited(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxTunnels = 1 }))
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
-	s := start(t, d.serverConfig(t, billing, echo, "billing"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	s := startServer(t, d.serverConfig(t, billing, echo, "billing"))
 	eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	select {
 	case <-s.Ready():

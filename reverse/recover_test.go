@@ -29,10 +29,10 @@ func TestPanicsOfConfigFunctionsAreRefusals(t *testing.T) {
 			if bad.Load() {
 				panic("authorize")
 			}
-			return byName(ctx, chain)
+			return authorizeByName(ctx, chain)
 		}
 	}))
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	l := listen(t)
 	go d.gateway.ServePassthrough(l, func(string) string { panic("service") })
 	if c, err := tls.Dial("tcp", l.Addr().String(), clientConfig(alice)); err == nil {

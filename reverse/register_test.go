@@ -26,11 +26,11 @@ func TestServiceOfAnotherServerIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
-			s := start(t, d.serverConfig(t, billing, echo, services...))
-			if why := s.events.refused(t); why != reason.Denied {
+			s := startServer(t, d.serverConfig(t, billing, echo, services...))
+			if why := s.events.waitForRefusal(t); why != reason.Denied {
 				t.Errorf("the server was refused for %q", why)
 			}
-			if why := d.events.refused(t); why != reason.Denied {
+			if why := d.events.waitForRefusal(t); why != reason.Denied {
 				t.Errorf("the gateway refused for %q", why)
 			}
 			if n := len(d.gateway.Tunnels()); n != 0 {
@@ -51,8 +51,8 @@ func TestErrorOfAuthorizeRefusesTheRegistration(t *testing.T) {
 			return []string{"orders"}, errors.New("the directory is down")
 		}
 	}))
-	s := start(t, d.serverConfig(t, orders, echo, "orders"))
-	if why := s.events.refused(t); why != reason.Denied {
+	s := startServer(t, d.serverConfig(t, orders, echo, "orders"))
+	if why := s.events.waitForRefusal(t); why != reason.Denied {
 		t.Errorf("refused for %q", why)
 	}
 }
@@ -73,7 +73,7 @@ func TestOthersCannotRegister(t *testing.T) {
 			own := p.TLS()
 			return &own, nil
 		}
-		s := start(t, c)
+		s := startServer(t, c)
 		eventually(t, name+" refused", func() bool { return s.events.count(reverse.Refused) >= 2 })
 		s.stop()
 		select {
@@ -92,9 +92,9 @@ func TestOthersCannotRegister(t *testing.T) {
 func TestRegistrationNeedsARequirePort(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	lax := must[*ports.Port](t)(ports.New(portConfig("lax", ports.Request, &web, believing(t, serverCA))))
+	lax := must[*ports.Port](t)(ports.New(portConfig("lax", ports.Request, &web, trusting(t, serverCA))))
 	serve(t, d.gateway.Registrations(), lax)
-	register := func(c *client, change ...func(*http.Request)) seen {
+	register := func(c *client, change ...func(*http.Request)) response {
 		return c.do(c.request("POST", "/mtlsguard/tunnel", nil, append([]func(*http.Request){
 			header("Connection", "Upgrade"), header("Upgrade", "mtlsguard-tunnel/1"), header("X-Mtls-Services", "orders"), header("X-Mtls-Streams", "10"),
 		}, change...)...))
@@ -139,11 +139,11 @@ func TestRegistrationNeedsARequirePort(t *testing.T) {
 func TestServersShareAService(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	first, second := newShop(), newShop()
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(first), "shared"))
-	connected(t, d.serverConfig(t, billing, newGuard(t).Handler(second), "shared", "billing"))
+	first, second := newTestHandler(), newTestHandler()
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(first), "shared"))
+	startConnected(t, d.serverConfig(t, billing, newGuard(t).Handler(second), "shared", "billing"))
 	c := d.client(t, alice, true)
-	answers := make(chan seen, 10)
+	answers := make(chan response, 10)
 	for range 10 {
 		go func() { answers <- c.get("/wait", header("Service", "shared")) }()
 	}
@@ -176,8 +176,8 @@ func TestPickChoosesTheTunnel(t *testing.T) {
 	name := func(s string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(s)) })
 	}
-	connected(t, d.serverConfig(t, orders, name("orders"), "shared"))
-	connected(t, d.serverConfig(t, billing, name("billing"), "shared"))
+	startConnected(t, d.serverConfig(t, orders, name("orders"), "shared"))
+	startConnected(t, d.serverConfig(t, billing, name("billing"), "shared"))
 	c := d.client(t, alice, true)
 	for _, want := range []string{"billing", "orders", "billing"} {
 		choose = func(all []reverse.Tunnel) reverse.Tunnel {
@@ -200,7 +200,7 @@ func TestServerKeepsConnectionsToEachGateway(t *testing.T) {
 	c := one.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	c.Addrs = append(c.Addrs, two.registration.Addr().String())
 	c.Conns = 2
-	s := connected(t, c)
+	s := startConnected(t, c)
 	eventually(t, "four tunnels", func() bool {
 		n := s.Tunnels()
 		return n[c.Addrs[0]] == 2 && n[c.Addrs[1]] == 2
@@ -225,7 +225,7 @@ func TestRecheckClosesTunnelsThatAreNotAuthorized(t *testing.T) {
 		}
 	}))
 	allowed <- []string{"orders"}
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	allowed <- []string{"orders", "more"}
 	d.gateway.Recheck(t.Context())
 	d.client(t, alice, true).get("/x").wantUser(t, "alice")
@@ -237,10 +237,10 @@ func TestRecheckClosesTunnelsThatAreNotAuthorized(t *testing.T) {
 func TestRevokedServerLosesItsTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders", "shared"))
-	connected(t, d.serverConfig(t, billing, newGuard(t).Handler(echo), "billing"))
+	s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders", "shared"))
+	startConnected(t, d.serverConfig(t, billing, newGuard(t).Handler(echo), "billing"))
 	c := d.registration.Config()
-	c.Trust = believing(t, serverCA, orders)
+	c.Trust = trusting(t, serverCA, orders)
 	if err := d.registration.Reconfigure(c); err != nil {
 		t.Fatal(err)
 	}
@@ -257,10 +257,10 @@ func TestRevokedGatewayLosesItsTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
-	s := connected(t, c)
-	s.trustGateways(t, believing(t, gatewayCA, gate))
+	s := startConnected(t, c)
+	s.trustGateways(t, trusting(t, gatewayCA, gate))
 	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Tunnels()) == 0 })
-	if why := s.events.refused(t); why != reason.Revoked {
+	if why := s.events.waitForRefusal(t); why != reason.Revoked {
 		t.Errorf("refused for %q", why)
 	}
 	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
@@ -299,8 +299,9 @@ func TestRegistrationInProgressIsRechecked(t *testing.T) {
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 				c.Authorize = func(context.Context, []*x509.Certificate) ([]string, error) { return *allowed.Load(), nil }
 			}))
-			c, r := register(t, d, "orders")
+			c, r := registerRaw(t, d, "orders")
 			must[int](t)(io.ReadFull(r, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))))
+			awaitRequest(t, r)
 			allowed.Store(&after)
 			d.gateway.Recheck(t.Context())
 			answer := "\x88\x00\x0dx-mtls-tunnel\x07control"
@@ -309,7 +310,7 @@ func TestRegistrationInProgressIsRechecked(t *testing.T) {
 				eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 				return
 			}
-			if word := d.events.refused(t); word != reason.Denied {
+			if word := d.events.waitForRefusal(t); word != reason.Denied {
 				t.Errorf("refused as %q", word)
 			}
 			eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
@@ -317,5 +318,17 @@ func TestRegistrationInProgressIsRechecked(t *testing.T) {
 				t.Errorf("%d tunnels", n)
 			}
 		})
+	}
+}
+
+// awaitRequest reads frames of HTTP/2 until one opens a stream: before that an answer on the
+// stream would be an error of the connection.
+func awaitRequest(tb testing.TB, r io.Reader) {
+	tb.Helper()
+	for kind := byte(0); kind != 1; {
+		head := make([]byte, 9)
+		must[int](tb)(io.ReadFull(r, head))
+		kind = head[3]
+		must[int64](tb)(io.CopyN(io.Discard, r, int64(head[0])<<16|int64(head[1])<<8|int64(head[2])))
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // endsIn is for a certificate that ends then.
-func endsIn(d time.Duration) testpki.Option {
+func expiresIn(d time.Duration) testpki.Option {
 	return func(c *x509.Certificate) { c.NotAfter = time.Now().Add(d) }
 }
 
@@ -27,36 +27,36 @@ func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // own is a certificate that a test replaces.
-type own struct {
+type replaceable struct {
 	current atomic.Pointer[tls.Certificate]
-	asked   atomic.Int64
+	calls   atomic.Int64
 }
 
-func newOwn(p *testpki.Pair) *own {
-	o := &own{}
+func newReplaceable(p *testpki.Pair) *replaceable {
+	o := &replaceable{}
 	o.set(p)
 	return o
 }
 
-func (o *own) set(p *testpki.Pair) { c := p.TLS(); o.current.Store(&c) }
+func (o *replaceable) set(p *testpki.Pair) { c := p.TLS(); o.current.Store(&c) }
 
-func (o *own) forServer(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	o.asked.Add(1)
+func (o *replaceable) forServer(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	o.calls.Add(1)
 	return o.current.Load(), nil
 }
 
-func (o *own) forGateway(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (o *replaceable) forGateway(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return o.current.Load(), nil
 }
 
-func verifying(tb testing.TB, ca *testpki.Pair, usage trust.Usage, now func() time.Time) *trust.Verifier {
+func newVerifier(tb testing.TB, ca *testpki.Pair, usage trust.Usage, now func() time.Time) *trust.Verifier {
 	tb.Helper()
 	return must[*trust.Verifier](tb)(trust.New(trust.Config{Anchors: []*x509.Certificate{ca.Cert}, Usage: usage, Now: now}))
 }
 
 // waiting begins n requests that end when the shop is released, and returns a function
 // that waits for their answers, which must all be complete.
-func waiting(t *testing.T, d *dmz, s *shop, n int) (end func()) {
+func startWaiting(t *testing.T, d *dmz, s *testHandler, n int) (end func()) {
 	t.Helper()
 	var all sync.WaitGroup
 	for i := range n {
@@ -82,23 +82,23 @@ func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	var c clock
 	d := newDMZ(t, func(_ *reverse.GatewayConfig, _, registration *ports.Config) {
-		registration.Trust = verifying(t, serverCA, trust.UsageClient, c.now)
+		registration.Trust = newVerifier(t, serverCA, trust.UsageClient, c.now)
 	})
-	before, after := newShop(), newShop()
+	before, after := newTestHandler(), newTestHandler()
 	var replaced atomic.Bool
-	cert := newOwn(orders)
-	config := d.serverConfig(t, orders, switching{&replaced, before, after}, "orders")
+	cert := newReplaceable(orders)
+	config := d.serverConfig(t, orders, switchingHandler{&replaced, before, after}, "orders")
 	config.Certificate = cert.forServer
-	in := connected(t, config)
-	connected(t, d.serverConfig(t, billing, echo, "billing")) // has no new certificate
-	endBefore := waiting(t, d, before, 8)
+	in := startConnected(t, config)
+	startConnected(t, d.serverConfig(t, billing, echo, "billing")) // has no new certificate
+	endBefore := startWaiting(t, d, before, 8)
 
-	cert.set(serverCA.Leaf("orders", endsIn(96*time.Hour)))
+	cert.set(serverCA.Leaf("orders", expiresIn(96*time.Hour)))
 	eventually(t, "another tunnel, and the old one to drain", func() bool {
 		return in.events.count(reverse.Registered) == 2 && d.events.count(reverse.Draining) == 1
 	})
 	replaced.Store(true)
-	endAfter := waiting(t, d, after, 16)
+	endAfter := startWaiting(t, d, after, 16)
 	endBefore()
 	eventually(t, "the old tunnel to end with its last answer", func() bool { return d.events.count(reverse.Gone) == 1 })
 
@@ -115,24 +115,24 @@ func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
 func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	t.Parallel()
 	var c clock
-	cert := newOwn(gate)
+	cert := newReplaceable(gate)
 	d := newDMZ(t, func(_ *reverse.GatewayConfig, _, registration *ports.Config) {
 		registration.Certificate = cert.forGateway
 	})
-	s := newShop()
+	s := newTestHandler()
 	config := d.serverConfig(t, orders, s, "orders")
-	own := serverCA.Leaf("orders", endsIn(96*time.Hour)).TLS()
-	own.Certificate = append(own.Certificate, testpki.NewCA("Former CA", endsIn(-time.Hour)).Cert.Raw) // out of use: it says nothing of the gateway's
+	own := serverCA.Leaf("orders", expiresIn(96*time.Hour)).TLS()
+	own.Certificate = append(own.Certificate, testpki.NewCA("Former CA", expiresIn(-time.Hour)).Cert.Raw) // out of use: it says nothing of the gateway's
 	config.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
-	config.Gateways.Trust = verifying(t, gatewayCA, trust.UsageServer, c.now)
-	in := connected(t, config)
-	cert.set(gatewayCA.Server(endsIn(96 * time.Hour)))
+	config.Gateways.Trust = newVerifier(t, gatewayCA, trust.UsageServer, c.now)
+	in := startConnected(t, config)
+	cert.set(gatewayCA.Server(expiresIn(96 * time.Hour)))
 
 	c.advance(time.Until(gate.Cert.NotAfter) - 30*time.Minute)
 	eventually(t, "another tunnel, and the old one to end", func() bool {
 		return in.events.count(reverse.Registered) == 2 && in.events.count(reverse.Gone) == 1
 	})
-	end := waiting(t, d, s, 16)
+	end := startWaiting(t, d, s, 16)
 	c.advance(time.Hour)
 	in.trustGateways(t, config.Gateways.Trust) // verifies the gateway's certificate at once
 	end()
@@ -147,9 +147,9 @@ func TestRenewReplacesEveryTunnel(t *testing.T) {
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	c.Conns = 2
-	in := connected(t, c)
+	in := startConnected(t, c)
 	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
-	stop := load(t, d, 4)
+	stop := sendLoad(t, d, 4)
 	d.gateway.Renew()
 	eventually(t, "two others in their place", func() bool {
 		return in.events.count(reverse.Registered) == 4 && d.events.count(reverse.Gone) == 2
@@ -171,8 +171,8 @@ func TestCertificatePerConnectionReplacesNoTunnel(t *testing.T) {
 		own := serverCA.Leaf("orders").TLS()
 		return &own, nil
 	}
-	in := connected(t, c)
-	eventually(t, "four questions", func() bool { return asked.Load() >= 5 })
+	in := startConnected(t, c)
+	eventually(t, "four questions", func() bool { return asked.Load() >= 4 })
 	if n := in.events.count(reverse.Registered); n != 1 {
 		t.Errorf("%d tunnels", n)
 	}
@@ -183,11 +183,11 @@ func TestCertificatePerConnectionReplacesNoTunnel(t *testing.T) {
 func TestOldTunnelStaysWhereTheNewCertificateIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	cert := newOwn(orders)
+	cert := newReplaceable(orders)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	c.Certificate = cert.forServer
-	in := connected(t, c)
-	stop := load(t, d, 2)
+	in := startConnected(t, c)
+	stop := sendLoad(t, d, 2)
 	cert.set(testpki.NewCA("Other CA").Leaf("orders"))
 	eventually(t, "refusals", func() bool { return in.events.count(reverse.Refused) >= 3 })
 	if n := stop(); n == 0 || in.events.count(reverse.Gone) != 0 {
@@ -223,12 +223,12 @@ func TestRenewalPrecedesExpiry(t *testing.T) {
 }
 
 // switching serves by one of two handlers.
-type switching struct {
+type switchingHandler struct {
 	second        *atomic.Bool
 	first, follow http.Handler
 }
 
-func (s switching) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s switchingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.second.Load() {
 		s.follow.ServeHTTP(w, r)
 		return

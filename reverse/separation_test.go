@@ -26,20 +26,20 @@ func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
 			c.Users = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{users.Cert}}))
 		}
 	}
-	rogue := newFake(t, users.Server(), "")
+	rogue := newFakeGateway(t, users.Server(), "")
 	c := rogue.serverConfig(t, echo)
 	apart()(&c)
-	s := start(t, c)
+	s := startServer(t, c)
 	eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
-	if why := s.events.refused(t); why != reason.UntrustedGateway {
+	if why := s.events.waitForRefusal(t); why != reason.UntrustedGateway {
 		t.Errorf("the event says %q", why)
 	}
 
-	genuine := newFake(t, root.SubCA("Gateways CA").Server(), "")
+	genuine := newFakeGateway(t, root.SubCA("Gateways CA").Server(), "")
 	c = genuine.serverConfig(t, echo)
 	apart()(&c)
-	s = start(t, c)
-	control(t, <-genuine.conns, "welcome\n")
+	s = startServer(t, c)
+	openControl(t, <-genuine.conns, "welcome\n")
 	<-s.Ready()
 
 	apart(policy.Cert)(&c)

@@ -20,7 +20,7 @@ import (
 
 // hog calls n times, by connections of 50 requests each, and reads no answer. from is
 // the address that it calls from; empty is any.
-func hog(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from string, n int) {
+func callWithoutReading(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from string, n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -56,17 +56,17 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 		"several":               {nil, bob, userCA.Leaf("mallory"), userCA.Leaf("eve")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			both(t, func(t *testing.T, h2 bool) {
+			onBothVersions(t, func(t *testing.T, h2 bool) {
 				d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 20, 200*time.Millisecond }))
-				c := d.serverConfig(t, orders, newShop(), "orders")
+				c := d.serverConfig(t, orders, newTestHandler(), "orders")
 				c.Conns = 2
-				connected(t, c)
+				startConnected(t, c)
 				eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 				held := func() int { c := d.gateway.Tunnels(); return c[0].InFlight + c[1].InFlight }
 				want := 0
 				for _, p := range hogs {
 					want += (40 - want + 1) / 2 // half of what is free
-					hog(t, d, p, h2, "", 60)
+					callWithoutReading(t, d, p, h2, "", 60)
 					eventually(t, strconv.Itoa(want)+" places to be held", func() bool { return held() == want })
 				}
 				other := d.client(t, alice, h2)
@@ -93,8 +93,8 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 func TestAnonymousCallersShareByAddress(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 20, 100*time.Millisecond }))
-	connected(t, d.serverConfig(t, orders, newShop(), "orders"))
-	hog(t, d, nil, true, "127.0.0.3", 40)
+	startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
+	callWithoutReading(t, d, nil, true, "127.0.0.3", 40)
 	eventually(t, "the share to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 10 })
 	other := d.client(t, nil, true)
 	other.http.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 4)}}).DialContext
@@ -117,8 +117,8 @@ func TestCallerShare(t *testing.T) {
 		t.Run(strconv.Itoa(share), func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.CallerShare, c.QueueWait = 20, share, 50*time.Millisecond }))
-			connected(t, d.serverConfig(t, orders, newShop(), "orders"))
-			hog(t, d, bob, true, "", 40)
+			startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
+			callWithoutReading(t, d, bob, true, "", 40)
 			eventually(t, "the share to be held, and the rest to be refused", func() bool {
 				return d.gateway.Tunnels()[0].InFlight == want && d.events.count(reverse.Unavailable) == 40-want
 			})
@@ -131,8 +131,8 @@ func TestCallerShare(t *testing.T) {
 func TestShareCountsAllServicesOfATunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 8, -1 }))
-	shop := newShop()
-	connected(t, d.serverConfig(t, orders, shop, "orders", "shared"))
+	shop := newTestHandler()
+	startConnected(t, d.serverConfig(t, orders, shop, "orders", "shared"))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c := d.client(t, bob, true)
@@ -155,10 +155,10 @@ func TestShareCountsAllServicesOfATunnel(t *testing.T) {
 func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueLength, c.QueueWait = 1, 4, patience }))
-	shop := newShop()
-	connected(t, d.serverConfig(t, orders, shop, "orders"))
+	shop := newTestHandler()
+	startConnected(t, d.serverConfig(t, orders, shop, "orders"))
 	c := d.client(t, bob, true)
-	answers := make(chan seen, 10)
+	answers := make(chan response, 10)
 	for i := range 5 {
 		go func() { answers <- c.get("/wait") }()
 		if i == 0 {
@@ -169,7 +169,7 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	if s := c.get("/wait"); s.Code != 503 {
 		t.Errorf("one more of the same caller: %d", s.Code)
 	}
-	other := make(chan seen, 1)
+	other := make(chan response, 1)
 	go func() { other <- d.client(t, alice, true).get("/x") }()
 	if s := <-answers; s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 		t.Errorf("one of those that wait: %d", s.Code)
@@ -192,12 +192,12 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 // H16.
 func TestPlaceOfASlowReaderIsGivenBack(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, h2 bool) { // HTTP/2: the caller grants no more window
+	onBothVersions(t, func(t *testing.T, h2 bool) { // HTTP/2: the caller grants no more window
 		d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
 			external.Limits.Idle = 500 * time.Millisecond
 		})
-		connected(t, d.serverConfig(t, orders, newShop(), "orders"))
-		hog(t, d, bob, h2, "", 5)
+		startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
+		callWithoutReading(t, d, bob, h2, "", 5)
 		eventually(t, "places to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 5 })
 		eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 	})
@@ -211,7 +211,7 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
 	first, release := make(chan struct{}), make(chan struct{})
-	connected(t, d.serverConfig(t, orders, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	startConnected(t, d.serverConfig(t, orders, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/first" {
 			close(first)
 			<-release
@@ -259,13 +259,13 @@ func TestDrainedPlacesAreNotCounted(t *testing.T) {
 			return free[0]
 		}
 	}))
-	shop := newShop()
+	shop := newTestHandler()
 	c := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	c.Drain = patience
-	first := connected(t, c)
+	first := startConnected(t, c)
 	remote := d.gateway.Tunnels()[0].Remote
 	slow.Store(&remote)
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 	caller := d.client(t, alice, true)
 	var all sync.WaitGroup

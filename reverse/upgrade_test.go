@@ -49,7 +49,7 @@ func websocket(w http.ResponseWriter, r *http.Request) {
 }
 
 // switched asks for an upgrade and returns the connection and the answer.
-func switched(tb testing.TB, d *dmz, p *testpki.Pair, target, token string) (*rawConn, *http.Response) {
+func upgrade(tb testing.TB, d *dmz, p *testpki.Pair, target, token string) (*rawConn, *http.Response) {
 	tb.Helper()
 	c := dialRaw(tb, d, p)
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", target, token)
@@ -59,8 +59,8 @@ func switched(tb testing.TB, d *dmz, p *testpki.Pair, target, token string) (*ra
 // Covers K7.
 func TestWebSocketGoesThroughTheTunnel(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	c, res := switched(t, d, alice, "/ws", "websocket")
+	d := newDMZWithServer(t, newTestHandler())
+	c, res := upgrade(t, d, alice, "/ws", "websocket")
 	if res.StatusCode != 101 || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Fatalf("%d %v", res.StatusCode, res.Header)
 	}
@@ -79,7 +79,7 @@ func TestWebSocketGoesThroughTheTunnel(t *testing.T) {
 // The handler has a deadline on its connection, and can set it again.
 func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 	t.Parallel()
-	d := served(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	d := newDMZWithServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -99,7 +99,7 @@ func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 		}
 		io.WriteString(c, c.RemoteAddr().String()+"\n")
 	}))
-	c, res := switched(t, d, alice, "/", "websocket")
+	c, res := upgrade(t, d, alice, "/", "websocket")
 	if res.StatusCode != 101 {
 		t.Fatal(res.Status)
 	}
@@ -115,7 +115,7 @@ func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 // Covers K7.
 func TestUnlistedUpgradesAreRefused(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	for _, token := range []string{"h2c", "websocket, h2c", "TLS/1.0", "mtlsguard-tunnel/1", "", "web\x01socket"} {
 		c := dialRaw(t, d, alice)
 		fmt.Fprintf(c, "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", token)
@@ -146,9 +146,9 @@ func TestUnlistedUpgradesAreRefused(t *testing.T) {
 // Covers K7, E15.
 func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	for target, code := range map[string]int{"/ws?no": 418, "/ws?taken": 400} {
-		c, res := switched(t, d, alice, target, "websocket")
+		c, res := upgrade(t, d, alice, target, "websocket")
 		if res.StatusCode != code || !res.Close {
 			t.Errorf("%s: %d, announced the end: %t", target, res.StatusCode, res.Close)
 		}
@@ -158,11 +158,11 @@ func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 			t.Errorf("%s: what followed was answered: %s", target, res.Status)
 		}
 	}
-	_, res := switched(t, d, nil, "/ws", "websocket")
+	_, res := upgrade(t, d, nil, "/ws", "websocket")
 	if res.StatusCode != 403 {
 		t.Errorf("without a certificate: %d", res.StatusCode)
 	}
-	_, res = switched(t, d, bob, "/alice/ws", "websocket")
+	_, res = upgrade(t, d, bob, "/alice/ws", "websocket")
 	if res.StatusCode != 403 {
 		t.Errorf("denied: %d", res.StatusCode)
 	}
@@ -172,13 +172,13 @@ func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 func TestRevokedCallerLosesItsWebSocket(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(newShop()), "orders"))
-	a, res := switched(t, d, alice, "/ws", "websocket")
-	b, other := switched(t, d, bob, "/ws", "websocket")
+	s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(newTestHandler()), "orders"))
+	a, res := upgrade(t, d, alice, "/ws", "websocket")
+	b, other := upgrade(t, d, bob, "/ws", "websocket")
 	if res.StatusCode != 101 || other.StatusCode != 101 {
 		t.Fatal(res.Status, other.Status)
 	}
-	s.trustUsers(t, believing(t, userCA, alice))
+	s.trustUsers(t, trusting(t, userCA, alice))
 	if _, err := a.r.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the revoked caller's connection is open: %v", err)
 	}
