@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -290,7 +291,7 @@ func TestBrokenAnswerNeverLooksComplete(t *testing.T) {
 			})
 		})
 	}
-	eventually(t, "events", func() bool { return d.events.count("failed") >= 4 })
+	testkit.Eventually(t, "events", func() bool { return d.events.count("failed") >= 4 })
 }
 
 func TestCancellationReachesTheHandler(t *testing.T) {

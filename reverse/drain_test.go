@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -95,7 +96,7 @@ func TestTunnelsOlderThanMaxAgeAreReplaced(t *testing.T) {
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxAge = 50 * time.Millisecond }))
 	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(briefHandler), "orders"))
 	stop := sendLoad(t, d, 4)
-	eventually(t, "five tunnels", func() bool { return d.events.count(reverse.Gone) >= 5 })
+	testkit.Eventually(t, "five tunnels", func() bool { return d.events.count(reverse.Gone) >= 5 })
 	t.Logf("%d requests through %d tunnels", stop(), d.events.count(reverse.Registered))
 	if n := d.events.count(reverse.Unavailable) + d.events.count(reverse.Failed); n != 0 {
 		t.Errorf("%d requests without a tunnel", n)
@@ -118,7 +119,7 @@ func TestServeWaitsForRequestsInFlight(t *testing.T) {
 		s.stop()
 		close(ended)
 	}()
-	eventually(t, "the drain", func() bool { return d.events.count(reverse.Draining) == 1 })
+	testkit.Eventually(t, "the drain", func() bool { return d.events.count(reverse.Draining) == 1 })
 	if got := c.get("/x"); got.Code != 503 || got.Answer.Get("Retry-After") != "1" || got.Answer.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("a new request: %d %v", got.Code, got.Answer)
 	}
@@ -165,7 +166,7 @@ func TestShutdownOfTheGatewayWaitsForRequestsInFlight(t *testing.T) {
 	<-shop.began
 	ended := make(chan error, 1)
 	go func() { ended <- d.gateway.Shutdown(t.Context()) }()
-	eventually(t, "503", func() bool { return c.get("/x").Code == 503 })
+	testkit.Eventually(t, "503", func() bool { return c.get("/x").Code == 503 })
 	close(shop.release)
 	if got := <-answer; got.Body != "done" {
 		t.Errorf("%d %q", got.Code, got.Body)
@@ -173,12 +174,12 @@ func TestShutdownOfTheGatewayWaitsForRequestsInFlight(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the server to know", func() bool { return s.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "the server to know", func() bool { return s.events.count(reverse.Gone) == 1 })
 }
 
 // relay is a network that can be cut without a word.
 type relay struct {
-	addr string
+	addr      string
 	blackhole atomic.Bool
 }
 
@@ -243,14 +244,14 @@ func TestSilentPeerIsDetected(t *testing.T) {
 	}
 	r.blackhole.Store(true)
 	began := time.Now()
-	eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	t.Logf("gone from the gateway after %v (ping 50 ms, timeout 1 s)", time.Since(began))
 	if got := <-waiting; got.Code != 502 {
 		t.Errorf("the request under way: %d", got.Code)
 	}
-	eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
 	r.blackhole.Store(false)
-	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+	testkit.Eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
 // Covers K5.
@@ -263,7 +264,7 @@ func TestTunnelEndsWhenTheGatewaysCertificateExpires(t *testing.T) {
 	c.Gateways.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: trusting(t, gatewayCA).Anchors(), Usage: trust.UsageServer, Now: now}))
 	s := startConnected(t, c)
 	ahead.Store(int64(48 * time.Hour))
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	if why := s.events.waitForRefusal(t); why != "expired" {
 		t.Errorf("refused for %q", why)
 	}
@@ -300,7 +301,7 @@ func TestServersDoNotComeBackTogether(t *testing.T) {
 		}
 	}
 	closeTunnels(d)
-	eventually(t, "all to come back", func() bool {
+	testkit.Eventually(t, "all to come back", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(arrivals) >= servers

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
@@ -22,9 +23,9 @@ import (
 
 // fake is a gateway that says what a test wants.
 type fakeGateway struct {
-	addr  string
+	addr          string
 	registrations chan *http.Request // each registration
-	conns chan *http.ClientConn
+	conns         chan *http.ClientConn
 }
 
 // newFake listens with a certificate. It answers a registration with answer, or
@@ -190,7 +191,7 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 				tc.change(&c)
 			}
 			s := startServer(t, c)
-			eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
+			testkit.Eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
 			select {
 			case r := <-f.registrations:
 				t.Errorf("the server said hello: %v", r.Header)
@@ -234,7 +235,7 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 		c := (&dmz{}).baseConfig(t, orders, echo, "orders")
 		c.Addrs = []string{l.Addr().String()}
 		s := startServer(t, c)
-		eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
+		testkit.Eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
 		if hello := <-said; hello[0] != 22 || strings.Contains(hello, "mtlsguard") {
 			t.Errorf("the server said %q", hello)
 		}

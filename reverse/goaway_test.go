@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
@@ -80,11 +81,11 @@ func registerRaw(tb testing.TB, d *dmz, services string) (net.Conn, *bufio.Reade
 // oddServer is a server of the tunnel's protocol that treats each request as it is told,
 // frame by frame (RFC 9113).
 type frameServer struct {
-	mu    sync.Mutex
-	c     net.Conn
-	messages strings.Builder // of the control exchange
+	mu        sync.Mutex
+	c         net.Conn
+	messages  strings.Builder // of the control exchange
 	requests  atomic.Int64    // requests
-	onRequest    func(s *frameServer, stream uint32)
+	onRequest func(s *frameServer, stream uint32)
 }
 
 func (s *frameServer) frame(kind, flags byte, stream uint32, payload []byte) {
@@ -161,14 +162,14 @@ func TestTunnelGoingAwayLeavesService(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = patience }))
 			odd := newFrameServer(t, d, do)
-			eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+			testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			c := d.client(t, alice, true)
 			if s := c.get("/first"); s.Code != 200 {
 				t.Fatalf("answered %d", s.Code)
 			}
 			if name == "GOAWAY" {
-				eventually(t, "its state", func() bool { return d.gateway.Tunnels()[0].Draining })
-				eventually(t, "the wish for another tunnel", func() bool { return odd.hasReceived("renew") || len(d.gateway.Tunnels()) == 0 })
+				testkit.Eventually(t, "its state", func() bool { return d.gateway.Tunnels()[0].Draining })
+				testkit.Eventually(t, "the wish for another tunnel", func() bool { return odd.hasReceived("renew") || len(d.gateway.Tunnels()) == 0 })
 			}
 			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 			for range 100 {
@@ -221,7 +222,7 @@ func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 				}
 			}))
 			odd = newFrameServer(t, d, row.do)
-			eventually(t, "the odd tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+			testkit.Eventually(t, "the odd tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			var ran atomic.Int64
 			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ran.Add(1)
@@ -239,7 +240,7 @@ func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 			if want := int64(1); row.code == 200 && ran.Load() != want || row.code != 200 && ran.Load() != 0 {
 				t.Errorf("ran %d times", ran.Load())
 			}
-			eventually(t, "the places", func() bool {
+			testkit.Eventually(t, "the places", func() bool {
 				n := 0
 				for _, x := range d.gateway.Tunnels() {
 					n += x.InFlight
@@ -255,7 +256,7 @@ func TestUnprocessedRequestWithoutAnotherTunnelIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = 50 * time.Millisecond }))
 	newFrameServer(t, d, func(s *frameServer, stream uint32) { s.goAway(stream - 2) })
-	eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+	testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 	if s := d.client(t, alice, true).get("/x"); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 		t.Errorf("answered %d %v", s.Code, s.Answer)
 	}
@@ -267,7 +268,7 @@ func TestSecondDrainMessageEndsTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	odd := newFrameServer(t, d, func(*frameServer, uint32) {})
-	eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+	testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 	c := d.client(t, alice, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -276,9 +277,9 @@ func TestSecondDrainMessageEndsTheTunnel(t *testing.T) {
 			res.Body.Close()
 		}
 	}()
-	eventually(t, "the request", func() bool { return odd.requests.Load() == 1 })
+	testkit.Eventually(t, "the request", func() bool { return odd.requests.Load() == 1 })
 	odd.frame(0, 0, 1, []byte(strings.Repeat("drain\n", 1000)))
-	eventually(t, "the end of the tunnel", func() bool { return d.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "the end of the tunnel", func() bool { return d.events.count(reverse.Gone) == 1 })
 	if n := d.events.count(reverse.Draining); n != 1 {
 		t.Errorf("%d events", n)
 	}

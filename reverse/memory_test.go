@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // Covers K19. What a gateway holds for a full tunnel is bounded, and docs/reverse.md
@@ -62,7 +64,7 @@ func TestMemoryOfAFullTunnelIsBounded(t *testing.T) {
 				}
 			}
 			most := 0
-			eventually(t, "the memory to settle", func() bool { // windows take a moment to fill
+			testkit.Eventually(t, "the memory to settle", func() bool { // windows take a moment to fill
 				now := g.memory(t) - before
 				grown := now > most
 				most = max(most, now)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -89,7 +90,7 @@ func TestPassthroughCarriesTLSToTheServer(t *testing.T) {
 	if got, err := c.http.Get(c.url + "/x"); err == nil && got.StatusCode != 403 {
 		t.Errorf("revoked: %d", got.StatusCode)
 	}
-	eventually(t, "the places to be given back", func() bool {
+	testkit.Eventually(t, "the places to be given back", func() bool {
 		for _, conn := range d.gateway.Tunnels() {
 			if conn.InFlight > 20 {
 				return false
@@ -136,7 +137,7 @@ func TestPassthroughWithoutListenerIsRefused(t *testing.T) {
 	if b, err := io.ReadAll(c); len(b) > 0 || err == nil {
 		t.Errorf("%q, %v", b, err)
 	}
-	eventually(t, "an event", func() bool { return d.events.count("failed") == 1 })
+	testkit.Eventually(t, "an event", func() bool { return d.events.count("failed") == 1 })
 }
 
 func TestPassthroughEndsWithItsTunnel(t *testing.T) {
@@ -170,7 +171,7 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 	if _, err := io.ReadAll(r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("ended with %v", err)
 	}
-	eventually(t, "the handler to end", func() bool { return taken.Load() == 0 })
+	testkit.Eventually(t, "the handler to end", func() bool { return taken.Load() == 0 })
 }
 
 // What the client does to its connection arrives inside.
@@ -193,5 +194,5 @@ func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {
 	if n := d.events.count("failed"); n != 0 {
 		t.Errorf("%d failures: it was the client", n)
 	}
-	eventually(t, "nothing to be left", func() bool { return inner.ConnCount() == 0 && d.gateway.Tunnels()[0].InFlight == 0 })
+	testkit.Eventually(t, "nothing to be left", func() bool { return inner.ConnCount() == 0 && d.gateway.Tunnels()[0].InFlight == 0 })
 }

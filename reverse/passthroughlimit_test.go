@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
@@ -81,7 +82,7 @@ func TestPassthroughIsLimitedByAddress(t *testing.T) {
 		t.Errorf("the event says %q", why)
 	}
 	newClient(t, addr, alice, true).get("/x").want(t, 200, "") // another address
-	eventually(t, "the address to be served again", func() bool {
+	testkit.Eventually(t, "the address to be served again", func() bool {
 		c, err := tls.DialWithDialer(&dialer, "tcp", addr, clientConfig(alice))
 		if err != nil {
 			return false
@@ -101,7 +102,7 @@ func TestPassthroughIsLimitedInAll(t *testing.T) {
 	addr, _ := servePassthrough(t, d, s, h)
 	openSilent(t, addr, "127.0.1.1", 2, nil)
 	c := newClient(t, addr, alice, true)
-	eventually(t, "a place", func() bool { // each attempt waits as long as the silent ones may
+	testkit.Eventually(t, "a place", func() bool { // each attempt waits as long as the silent ones may
 		res, err := c.http.Do(c.request("GET", "/x", nil).WithContext(t.Context()))
 		if err != nil {
 			return false
@@ -140,13 +141,13 @@ func TestClientThatDoesNotReadIsAborted(t *testing.T) {
 	c := must[*tls.Conn](t)(tls.Dial("tcp", addr, clientConfig(alice)))
 	defer c.Close()
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	eventually(t, "a place to be held", func() bool { return held() == 1 })
-	eventually(t, "it to be given back", func() bool { return held() == 0 })
+	testkit.Eventually(t, "a place to be held", func() bool { return held() == 1 })
+	testkit.Eventually(t, "it to be given back", func() bool { return held() == 0 })
 
 	_, res := upgrade(t, d, alice, "/", "websocket")
 	if res.StatusCode != 101 {
 		t.Fatal(res.Status)
 	}
-	eventually(t, "a place to be held", func() bool { return held() == 1 })
-	eventually(t, "it to be given back", func() bool { return held() == 0 })
+	testkit.Eventually(t, "a place to be held", func() bool { return held() == 1 })
+	testkit.Eventually(t, "it to be given back", func() bool { return held() == 0 })
 }

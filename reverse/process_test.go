@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
@@ -222,7 +223,7 @@ func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 		if _, err := io.ReadAll(old.r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("HTTP/1.0 ends with %v", err)
 		}
-		eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
+		testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	}
 }
 
@@ -333,6 +334,6 @@ func TestKilledGatewayNeverLooksLikeAnEnd(t *testing.T) {
 		for range 3 { // nobody inside works on for a caller who is gone
 			<-shop.cancelled
 		}
-		eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
+		testkit.Eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
 	}
 }

@@ -57,9 +57,9 @@ func clientHello(tb testing.TB, name string) []byte {
 // said is a client that says something and then nothing, and counts what it hears.
 type scriptedConn struct {
 	net.Conn
-	data  []byte
-	chunkSize  int
-	written int
+	data      []byte
+	chunkSize int
+	written   int
 }
 
 func (s *scriptedConn) Read(b []byte) (int, error) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
@@ -34,7 +35,7 @@ func TestStalledCallersDelayNoOthers(t *testing.T) {
 			}
 		}()
 	}
-	eventually(t, "all of them", func() bool { return d.gateway.Tunnels()[0].InFlight == 3*stalled })
+	testkit.Eventually(t, "all of them", func() bool { return d.gateway.Tunnels()[0].InFlight == 3*stalled })
 	for range 50 {
 		c.get("/x").wantUser(t, "alice")
 	}
@@ -43,7 +44,7 @@ func TestStalledCallersDelayNoOthers(t *testing.T) {
 	}
 	close(shop.release)
 	cancel()
-	eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
+	testkit.Eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 }
 
 // One of two servers hangs; what goes to the other is as quick as before.
@@ -60,7 +61,7 @@ func TestStuckServerDelaysNoOthers(t *testing.T) {
 	for range 60 { // 10 in the tunnel, which is bob's share, 50 wait for a place
 		go stuck.http.Do(stuck.request("GET", "/wait", nil).WithContext(ctx))
 	}
-	eventually(t, "a queue", func() bool { return d.gateway.Waiting() == 50 })
+	testkit.Eventually(t, "a queue", func() bool { return d.gateway.Waiting() == 50 })
 	for range 100 {
 		c.get("/x", header("Service", "billing")).wantUser(t, "alice")
 	}
@@ -80,7 +81,7 @@ func TestFullQueueIsUnavailable(t *testing.T) {
 	<-shop.began
 	go ask()
 	go ask()
-	eventually(t, "a full queue", func() bool { return d.gateway.Waiting() == 2 })
+	testkit.Eventually(t, "a full queue", func() bool { return d.gateway.Waiting() == 2 })
 	if s := c.get("/x"); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 		t.Errorf("beyond the queue: %d %v", s.Code, s.Answer)
 	}
@@ -123,7 +124,7 @@ func TestWaitingRequestsAreServedWhenAServerComes(t *testing.T) {
 		_, err := gone.http.Do(gone.request("GET", "/x", nil).WithContext(ctx))
 		left <- err
 	}()
-	eventually(t, "all to wait", func() bool { return d.gateway.Waiting() == 21 })
+	testkit.Eventually(t, "all to wait", func() bool { return d.gateway.Waiting() == 21 })
 	cancel()
 	if err := <-left; err == nil {
 		t.Error("who left was answered")
@@ -133,7 +134,7 @@ func TestWaitingRequestsAreServedWhenAServerComes(t *testing.T) {
 		s := <-answers
 		s.wantUser(t, "alice")
 	}
-	eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
+	testkit.Eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 }
 
 // Covers K8.
@@ -142,7 +143,7 @@ func TestTunnelsAreLimited(t *testing.T) {
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxTunnels = 1 }))
 	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	s := startServer(t, d.serverConfig(t, billing, echo, "billing"))
-	eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
+	testkit.Eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	select {
 	case <-s.Ready():
 		t.Error("one too many")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
@@ -81,7 +82,7 @@ func sendAndCancel(tb testing.TB, d *dmz, callers []*client, s *stuckHandler, n 
 	}
 	cancel()
 	all.Wait()
-	eventually(tb, "the places to be given back", func() bool {
+	testkit.Eventually(tb, "the places to be given back", func() bool {
 		for _, c := range d.gateway.Tunnels() {
 			if c.InFlight > 0 {
 				return false
@@ -111,7 +112,7 @@ func TestHandlersOfCancelledRequestsAreCounted(t *testing.T) {
 	c := d.serverConfig(t, orders, s, "orders")
 	c.Conns, c.Streams, c.Ping = 2, 50, time.Minute
 	in := startConnected(t, c)
-	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
+	testkit.Eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 	var callers []*client
 	for range 6 {
 		callers = append(callers, d.client(t, userCA.Leaf("somebody"), true))
@@ -136,8 +137,8 @@ func TestHandlersOfCancelledRequestsAreCounted(t *testing.T) {
 		t.Errorf("%d tunnels or requests broke", n)
 	}
 	s.finish()
-	eventually(t, "the handlers to return", func() bool { return s.running.Load() == 0 })
-	eventually(t, "a place", func() bool { return callers[0].get("/x").Code == 200 })
+	testkit.Eventually(t, "the handlers to return", func() bool { return s.running.Load() == 0 })
+	testkit.Eventually(t, "a place", func() bool { return callers[0].get("/x").Code == 200 })
 }
 
 // Requests that are cancelled as soon as they are sent do not fill net/http's queue of
@@ -175,7 +176,7 @@ func TestRapidResetsEndNoTunnel(t *testing.T) {
 		t.Errorf("%d tunnels broke", n)
 	}
 	s.finish()
-	eventually(t, "a place", func() bool { return caller.get("/x").Code == 200 })
+	testkit.Eventually(t, "a place", func() bool { return caller.get("/x").Code == 200 })
 }
 
 // The handlers of a tunnel that has ended still count for the server. Covers K18.
@@ -189,9 +190,9 @@ func TestHandlersOfEndedTunnelsAreCounted(t *testing.T) {
 	caller := d.client(t, alice, true)
 	occupyHandlers(t, d, s, 3)
 	in.trustGateways(t, trusting(t, gatewayCA, gate))
-	eventually(t, "the tunnel to end", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the tunnel to end", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	in.trustGateways(t, c.Gateways.Trust)
-	eventually(t, "a new tunnel", func() bool { return in.events.count(reverse.Registered) == 2 })
+	testkit.Eventually(t, "a new tunnel", func() bool { return in.events.count(reverse.Registered) == 2 })
 	if got := caller.get("/stuck"); got.Code != 503 {
 		t.Errorf("answered %d", got.Code)
 	}
@@ -199,7 +200,7 @@ func TestHandlersOfEndedTunnelsAreCounted(t *testing.T) {
 		t.Errorf("%d handlers ran at one time", most)
 	}
 	s.finish()
-	eventually(t, "a place", func() bool { return caller.get("/x").Code == 200 })
+	testkit.Eventually(t, "a place", func() bool { return caller.get("/x").Code == 200 })
 }
 
 // A server whose handlers all hang does not draw the requests of one that is well:
@@ -268,5 +269,5 @@ func TestCallerThatCancelsLeavesPlacesForOthers(t *testing.T) {
 		d.client(t, alice, true).get("/x").want(t, 200, "")
 	}
 	s.finish()
-	eventually(t, "a place", func() bool { return d.client(t, bob, true).get("/x").Code == 200 })
+	testkit.Eventually(t, "a place", func() bool { return d.client(t, bob, true).get("/x").Code == 200 })
 }

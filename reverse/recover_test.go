@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
@@ -46,7 +47,7 @@ func TestPanicsOfConfigFunctionsAreRefusals(t *testing.T) {
 	c.get("/x").wantUser(t, "alice")
 	bad.Store(true)
 	d.gateway.Recheck(t.Context())
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	bad.Store(false)
-	eventually(t, "another", func() bool { return c.get("/x").Code == 200 })
+	testkit.Eventually(t, "another", func() bool { return c.get("/x").Code == 200 })
 }

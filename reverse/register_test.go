@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -74,7 +75,7 @@ func TestOthersCannotRegister(t *testing.T) {
 			return &own, nil
 		}
 		s := startServer(t, c)
-		eventually(t, name+" refused", func() bool { return s.events.count(reverse.Refused) >= 2 })
+		testkit.Eventually(t, name+" refused", func() bool { return s.events.count(reverse.Refused) >= 2 })
 		s.stop()
 		select {
 		case <-s.Ready():
@@ -201,7 +202,7 @@ func TestServerKeepsConnectionsToEachGateway(t *testing.T) {
 	c.Addrs = append(c.Addrs, two.registration.Addr().String())
 	c.Conns = 2
 	s := startConnected(t, c)
-	eventually(t, "four tunnels", func() bool {
+	testkit.Eventually(t, "four tunnels", func() bool {
 		n := s.Tunnels()
 		return n[c.Addrs[0]] == 2 && n[c.Addrs[1]] == 2
 	})
@@ -230,7 +231,7 @@ func TestRecheckClosesTunnelsThatAreNotAuthorized(t *testing.T) {
 	d.gateway.Recheck(t.Context())
 	d.client(t, alice, true).get("/x").wantUser(t, "alice")
 	d.gateway.Recheck(t.Context())
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 }
 
 // Covers K5.
@@ -244,8 +245,8 @@ func TestRevokedServerLosesItsTunnel(t *testing.T) {
 	if err := d.registration.Reconfigure(c); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && d.events.count(reverse.Gone) == 1 })
-	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 2 })
+	testkit.Eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && d.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	if conns := d.gateway.Tunnels(); len(conns) != 1 || conns[0].Services[0] != "billing" {
 		t.Errorf("%+v", conns)
 	}
@@ -259,13 +260,13 @@ func TestRevokedGatewayLosesItsTunnel(t *testing.T) {
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	s := startConnected(t, c)
 	s.trustGateways(t, trusting(t, gatewayCA, gate))
-	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Tunnels()) == 0 })
 	if why := s.events.waitForRefusal(t); why != reason.Revoked {
 		t.Errorf("refused for %q", why)
 	}
-	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
+	testkit.Eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
 	s.trustGateways(t, c.Gateways.Trust)
-	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+	testkit.Eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
 func TestConfigErrorsAreAllReported(t *testing.T) {
@@ -307,13 +308,13 @@ func TestRegistrationInProgressIsRechecked(t *testing.T) {
 			answer := "\x88\x00\x0dx-mtls-tunnel\x07control"
 			fmt.Fprintf(c, "\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00%c\x01\x04\x00\x00\x00\x01%s", len(answer), answer)
 			if after[0] == "orders" {
-				eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+				testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 				return
 			}
 			if word := d.events.waitForRefusal(t); word != reason.Denied {
 				t.Errorf("refused as %q", word)
 			}
-			eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
+			testkit.Eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
 			if n := len(d.gateway.Tunnels()); n != 0 {
 				t.Errorf("%d tunnels", n)
 			}

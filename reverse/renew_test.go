@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
@@ -19,12 +20,6 @@ import (
 func expiresIn(d time.Duration) testpki.Option {
 	return func(c *x509.Certificate) { c.NotAfter = time.Now().Add(d) }
 }
-
-// clock is one that a test moves.
-type clock struct{ ahead atomic.Int64 }
-
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // own is a certificate that a test replaces.
 type replaceable struct {
@@ -80,9 +75,9 @@ func startWaiting(t *testing.T, d *dmz, s *testHandler, n int) (end func()) {
 // tunnel, and nothing is cut when the old certificate ends. Covers K17.
 func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
 	t.Parallel()
-	var c clock
+	var c testkit.Clock
 	d := newDMZ(t, func(_ *reverse.GatewayConfig, _, registration *ports.Config) {
-		registration.Trust = newVerifier(t, serverCA, trust.UsageClient, c.now)
+		registration.Trust = newVerifier(t, serverCA, trust.UsageClient, c.Now)
 	})
 	before, after := newTestHandler(), newTestHandler()
 	var replaced atomic.Bool
@@ -94,16 +89,16 @@ func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
 	endBefore := startWaiting(t, d, before, 8)
 
 	cert.set(serverCA.Leaf("orders", expiresIn(96*time.Hour)))
-	eventually(t, "another tunnel, and the old one to drain", func() bool {
+	testkit.Eventually(t, "another tunnel, and the old one to drain", func() bool {
 		return in.events.count(reverse.Registered) == 2 && d.events.count(reverse.Draining) == 1
 	})
 	replaced.Store(true)
 	endAfter := startWaiting(t, d, after, 16)
 	endBefore()
-	eventually(t, "the old tunnel to end with its last answer", func() bool { return d.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "the old tunnel to end with its last answer", func() bool { return d.events.count(reverse.Gone) == 1 })
 
-	c.advance(48 * time.Hour)
-	eventually(t, "the tunnel without a new certificate to end", func() bool { return d.events.count(reverse.Gone) == 2 })
+	c.Advance(48 * time.Hour)
+	testkit.Eventually(t, "the tunnel without a new certificate to end", func() bool { return d.events.count(reverse.Gone) == 2 })
 	endAfter()
 	if n := d.events.count(reverse.Failed); n != 0 {
 		t.Errorf("%d requests broke off", n)
@@ -114,7 +109,7 @@ func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
 // A server dials anew before the gateway's certificate ends. Covers K17.
 func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	t.Parallel()
-	var c clock
+	var c testkit.Clock
 	cert := newReplaceable(gate)
 	d := newDMZ(t, func(_ *reverse.GatewayConfig, _, registration *ports.Config) {
 		registration.Certificate = cert.forGateway
@@ -124,16 +119,16 @@ func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	own := serverCA.Leaf("orders", expiresIn(96*time.Hour)).TLS()
 	own.Certificate = append(own.Certificate, testpki.NewCA("Former CA", expiresIn(-time.Hour)).Cert.Raw) // out of use: it says nothing of the gateway's
 	config.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
-	config.Gateways.Trust = newVerifier(t, gatewayCA, trust.UsageServer, c.now)
+	config.Gateways.Trust = newVerifier(t, gatewayCA, trust.UsageServer, c.Now)
 	in := startConnected(t, config)
 	cert.set(gatewayCA.Server(expiresIn(96 * time.Hour)))
 
-	c.advance(time.Until(gate.Cert.NotAfter) - 30*time.Minute)
-	eventually(t, "another tunnel, and the old one to end", func() bool {
+	c.Advance(time.Until(gate.Cert.NotAfter) - 30*time.Minute)
+	testkit.Eventually(t, "another tunnel, and the old one to end", func() bool {
 		return in.events.count(reverse.Registered) == 2 && in.events.count(reverse.Gone) == 1
 	})
 	end := startWaiting(t, d, s, 16)
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	in.trustGateways(t, config.Gateways.Trust) // verifies the gateway's certificate at once
 	end()
 	if n := d.events.count(reverse.Failed) + in.events.count(reverse.Gone); n != 1 {
@@ -148,10 +143,10 @@ func TestRenewReplacesEveryTunnel(t *testing.T) {
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	c.Conns = 2
 	in := startConnected(t, c)
-	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
+	testkit.Eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 	stop := sendLoad(t, d, 4)
 	d.gateway.Renew()
-	eventually(t, "two others in their place", func() bool {
+	testkit.Eventually(t, "two others in their place", func() bool {
 		return in.events.count(reverse.Registered) == 4 && d.events.count(reverse.Gone) == 2
 	})
 	if n := stop(); n == 0 || len(d.gateway.Tunnels()) != 2 {
@@ -172,7 +167,7 @@ func TestCertificatePerConnectionReplacesNoTunnel(t *testing.T) {
 		return &own, nil
 	}
 	in := startConnected(t, c)
-	eventually(t, "four questions", func() bool { return asked.Load() >= 4 })
+	testkit.Eventually(t, "four questions", func() bool { return asked.Load() >= 4 })
 	if n := in.events.count(reverse.Registered); n != 1 {
 		t.Errorf("%d tunnels", n)
 	}
@@ -189,12 +184,12 @@ func TestOldTunnelStaysWhereTheNewCertificateIsRefused(t *testing.T) {
 	in := startConnected(t, c)
 	stop := sendLoad(t, d, 2)
 	cert.set(testpki.NewCA("Other CA").Leaf("orders"))
-	eventually(t, "refusals", func() bool { return in.events.count(reverse.Refused) >= 3 })
+	testkit.Eventually(t, "refusals", func() bool { return in.events.count(reverse.Refused) >= 3 })
 	if n := stop(); n == 0 || in.events.count(reverse.Gone) != 0 {
 		t.Errorf("%d answers", n)
 	}
 	cert.set(serverCA.Leaf("orders"))
-	eventually(t, "another tunnel in its place", func() bool { return in.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "another tunnel in its place", func() bool { return in.events.count(reverse.Gone) == 1 })
 }
 
 func TestRenewalPrecedesExpiry(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
@@ -30,7 +31,7 @@ func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
 	c := rogue.serverConfig(t, echo)
 	apart()(&c)
 	s := startServer(t, c)
-	eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
+	testkit.Eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	if why := s.events.waitForRefusal(t); why != reason.UntrustedGateway {
 		t.Errorf("the event says %q", why)
 	}

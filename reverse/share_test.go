@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -61,13 +62,13 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 				c := d.serverConfig(t, orders, newTestHandler(), "orders")
 				c.Conns = 2
 				startConnected(t, c)
-				eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
+				testkit.Eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 				held := func() int { c := d.gateway.Tunnels(); return c[0].InFlight + c[1].InFlight }
 				want := 0
 				for _, p := range hogs {
 					want += (40 - want + 1) / 2 // half of what is free
 					callWithoutReading(t, d, p, h2, "", 60)
-					eventually(t, strconv.Itoa(want)+" places to be held", func() bool { return held() == want })
+					testkit.Eventually(t, strconv.Itoa(want)+" places to be held", func() bool { return held() == want })
 				}
 				other := d.client(t, alice, h2)
 				for range 20 {
@@ -75,8 +76,8 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 						t.Errorf("answered %d", s.Code)
 					}
 				}
-				eventually(t, "the others' places to be given back", func() bool { return held() == want })
-				eventually(t, "refusals", func() bool { return d.events.count(reverse.Unavailable) > 0 })
+				testkit.Eventually(t, "the others' places to be given back", func() bool { return held() == want })
+				testkit.Eventually(t, "refusals", func() bool { return d.events.count(reverse.Unavailable) > 0 })
 				d.events.mu.Lock()
 				defer d.events.mu.Unlock()
 				for _, e := range d.events.all {
@@ -95,7 +96,7 @@ func TestAnonymousCallersShareByAddress(t *testing.T) {
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 20, 100*time.Millisecond }))
 	startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
 	callWithoutReading(t, d, nil, true, "127.0.0.3", 40)
-	eventually(t, "the share to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 10 })
+	testkit.Eventually(t, "the share to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 10 })
 	other := d.client(t, nil, true)
 	other.http.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 4)}}).DialContext
 	same := d.client(t, nil, true)
@@ -119,7 +120,7 @@ func TestCallerShare(t *testing.T) {
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.CallerShare, c.QueueWait = 20, share, 50*time.Millisecond }))
 			startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
 			callWithoutReading(t, d, bob, true, "", 40)
-			eventually(t, "the share to be held, and the rest to be refused", func() bool {
+			testkit.Eventually(t, "the share to be held, and the rest to be refused", func() bool {
 				return d.gateway.Tunnels()[0].InFlight == want && d.events.count(reverse.Unavailable) == 40-want
 			})
 		})
@@ -165,7 +166,7 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 			<-shop.began
 		}
 	}
-	eventually(t, "a full queue", func() bool { return d.gateway.Waiting() == 4 })
+	testkit.Eventually(t, "a full queue", func() bool { return d.gateway.Waiting() == 4 })
 	if s := c.get("/wait"); s.Code != 503 {
 		t.Errorf("one more of the same caller: %d", s.Code)
 	}
@@ -198,8 +199,8 @@ func TestPlaceOfASlowReaderIsGivenBack(t *testing.T) {
 		})
 		startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
 		callWithoutReading(t, d, bob, h2, "", 5)
-		eventually(t, "places to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 5 })
-		eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
+		testkit.Eventually(t, "places to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 5 })
+		testkit.Eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 	})
 }
 
@@ -234,7 +235,7 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 		who := []*testpki.Pair{alice, bob}[i%2]
 		other := d.client(t, who, true)
 		all.Go(func() { other.get(path, header("Service", services[i%len(services)])) })
-		eventually(t, "it to wait", func() bool { return d.gateway.Waiting() == i+1 })
+		testkit.Eventually(t, "it to wait", func() bool { return d.gateway.Waiting() == i+1 })
 	}
 	close(release)
 	all.Wait()
@@ -266,7 +267,7 @@ func TestDrainedPlacesAreNotCounted(t *testing.T) {
 	remote := d.gateway.Tunnels()[0].Remote
 	slow.Store(&remote)
 	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
-	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
+	testkit.Eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 	caller := d.client(t, alice, true)
 	var all sync.WaitGroup
 	for range 4 {
@@ -274,13 +275,13 @@ func TestDrainedPlacesAreNotCounted(t *testing.T) {
 		<-shop.began
 	}
 	all.Go(func() { caller.get("/x").want(t, 200, "") })
-	eventually(t, "a request that waits", func() bool { return d.gateway.Waiting() == 1 })
+	testkit.Eventually(t, "a request that waits", func() bool { return d.gateway.Waiting() == 1 })
 	stopped := make(chan struct{})
 	go func() {
 		first.stop()
 		close(stopped)
 	}()
-	eventually(t, "its place", func() bool { return d.gateway.Waiting() == 0 })
+	testkit.Eventually(t, "its place", func() bool { return d.gateway.Waiting() == 0 })
 	close(shop.release)
 	all.Wait()
 	<-stopped

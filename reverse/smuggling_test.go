@@ -27,7 +27,7 @@ const smuggled = "DELETE /evil/NNNNNN HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r
 
 // witness records what handlers, guards and their observers see of evil.
 type witness struct {
-	mu  sync.Mutex
+	mu      sync.Mutex
 	seenBy  map[string]int
 	attacks map[string]bool // in which it was seen
 }
@@ -162,8 +162,8 @@ var attacks = func() []attack {
 
 // place is where a client's connection is shared.
 type target struct {
-	name string
-	addr string
+	name  string
+	addr  string
 	paths []string // of abrupt
 }
 
@@ -259,6 +259,12 @@ func TestBodiesNeverBecomeRequests(t *testing.T) {
 							id := fmt.Sprintf("%06d", sent.Add(1))
 							names.Store(id, p.name+", "+way+", "+a.name)
 							how, err := a.run(p.addr, way, id)
+							for range 2 { // a busy machine may miss a deadline of the port; a defect happens each time
+								if err == nil {
+									break
+								}
+								how, err = a.run(p.addr, way, id)
+							}
 							// A handler with full duplex that has sent an answer cannot announce
 							// what it leaves afterwards. Where that is more than what is read for
 							// it, or its own deadline was over, the connection ends.

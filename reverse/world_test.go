@@ -18,6 +18,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -27,8 +28,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 15 * time.Second
+// patience is how long a test waits for something that must happen.
+const patience = testkit.Patience
 
 // The authorities: one for callers, one for what the external port shows them, one
 // for servers that register, one for gateways.
@@ -73,16 +74,6 @@ func trusting(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust.
 	return must[*trust.Verifier](tb)(trust.New(c))
 }
 
-// eventually waits for a condition.
-func eventually(tb testing.TB, what string, ok func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatalf("waited %v in vain for %s", patience, what)
-		}
-	}
-}
-
 // events records them.
 type events struct {
 	mu  sync.Mutex
@@ -111,7 +102,7 @@ func (e *events) count(kind string) int {
 func (e *events) waitForRefusal(tb testing.TB) reason.Reason {
 	tb.Helper()
 	var word reason.Reason
-	eventually(tb, "a refusal", func() bool {
+	testkit.Eventually(tb, "a refusal", func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		for _, x := range e.all {

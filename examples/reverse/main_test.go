@@ -10,12 +10,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
-)
 
-// patience is how long a test waits for what must happen. A server that has lost its
-// gateway for long dials again after up to 30 s; here it never is for long.
-const patience = 45 * time.Second
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+)
 
 // output is what a program writes. It is safe for concurrent use.
 type output struct {
@@ -33,15 +30,6 @@ func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // process is one of the two commands.
@@ -69,7 +57,7 @@ func start(t *testing.T, binary string, args ...string) *process {
 
 func (p *process) ready(t *testing.T) *process {
 	t.Helper()
-	eventually(t, "ready", func() bool { return strings.HasSuffix(p.stdout.String(), "ready\n") })
+	testkit.Eventually(t, "ready", func() bool { return strings.HasSuffix(p.stdout.String(), "ready\n") })
 	return p
 }
 
@@ -87,13 +75,7 @@ type site struct{ binary, external, registrations string }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	if _, err := exec.LookPath("curl"); err != nil {
-		const text = "curl is not installed; the Debian package is curl"
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
-	}
+	testkit.Program(t, "curl", "curl")
 	s := &site{binary: filepath.Join(t.TempDir(), "reverse"), external: free(t), registrations: free(t)}
 	if out, err := exec.Command("go", "build", "-o", s.binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
@@ -190,7 +172,7 @@ func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 	line := gateway.lines(t)[0]
 	works := func(when string) {
 		t.Helper()
-		eventually(t, when, func() bool { return strings.Contains(curl(t, line+" --max-time 10"), wants[0]) })
+		testkit.Eventually(t, when, func() bool { return strings.Contains(curl(t, line+" --max-time 10"), wants[0]) })
 		for i, line := range gateway.lines(t) {
 			if out := curl(t, line); !strings.Contains(out, wants[i]) {
 				t.Errorf("%s: %s: %s", when, line, out)
@@ -226,7 +208,7 @@ func TestServerMayStartFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	internal := s.internal(t)
-	eventually(t, "an attempt", func() bool { return strings.Contains(internal.stderr.String(), `"event":"handshake"`) })
+	testkit.Eventually(t, "an attempt", func() bool { return strings.Contains(internal.stderr.String(), `"event":"handshake"`) })
 	if out := internal.stdout.String(); out != "" {
 		t.Errorf("%q without a gateway", out)
 	}
