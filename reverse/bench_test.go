@@ -18,8 +18,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// lan is the same gateway with an ordinary HTTP/2 backend on a port with mTLS: the
-// caller's certificate is stated (RFC 9440), verified again and guarded in both.
+// newDirectBackend returns the same gateway with an ordinary HTTP/2 backend on a port with mTLS: the
+// caller's certificate is forwarded (RFC 9440), verified again and authorized in both.
 func newDirectBackend(tb testing.TB, h http.Handler) *ports.Port {
 	tb.Helper()
 	lanCA := testpki.NewCA("LAN CA") // here the gateway is a client
@@ -69,10 +69,10 @@ func (p *benchBuffers) Get() []byte {
 }
 func (p *benchBuffers) Put(b []byte) { p.Pool.Put(&b) }
 
-// small answers with some bytes.
+// smallAnswer answers with some bytes.
 var smallAnswer = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello, world\n") })
 
-// sides are the two ways to the same handler.
+// newPair returns the addresses of the two ways to the same handler.
 func newPair(tb testing.TB) (direct, tunnel string) {
 	d := newDMZWithServer(tb, smallAnswer)
 	return newDirectBackend(tb, smallAnswer).Addr().String(), d.external.Addr().String()
@@ -143,7 +143,7 @@ func BenchmarkPair(b *testing.B) {
 	}
 }
 
-// crowd makes so many requests each for so many callers at once.
+// fetchConcurrently makes so many requests each for so many callers at once.
 func fetchConcurrently(b *testing.B, c *client, callers, each int) {
 	done := make(chan struct{})
 	for range callers {

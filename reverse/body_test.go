@@ -20,7 +20,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// shop is a handler with a path for each way to behave.
+// testHandler is a handler with a path for each way to behave.
 type testHandler struct {
 	began, cancelled chan struct{}
 	release          chan struct{}
@@ -71,7 +71,7 @@ func (s *testHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/talk": // full duplex: each line is answered before the next
 		lines := bufio.NewScanner(r.Body)
 		for lines.Scan() {
-			fmt.Fprintf(w, "heard %s\n", lines.Text())
+			fmt.Fprintf(w, "received %s\n", lines.Text())
 			control.Flush()
 		}
 	case "/trailers":
@@ -102,7 +102,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// served is a DMZ with a server that serves h.
+// newDMZWithServer returns a DMZ with a server that serves h.
 func newDMZWithServer(tb testing.TB, h http.Handler, options ...dmzOption) *dmz {
 	tb.Helper()
 	d := newDMZ(tb, options...)
@@ -157,7 +157,9 @@ func TestTrailersAreForwarded(t *testing.T) {
 	})
 }
 
-// A request that names trailers and has no body ends for its handler. Covers K22.
+// Otherwise the request would never end for its handler.
+//
+// Covers K22.
 func TestTrailersWithoutABodyAreDropped(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, newTestHandler())
@@ -190,7 +192,7 @@ func TestFullDuplexIsForwarded(t *testing.T) {
 			fullDuplexHTTP1(t, d)
 			return
 		}
-		body, say := io.Pipe()
+		body, upload := io.Pipe()
 		c := d.client(t, alice, h2)
 		res := make(chan *http.Response, 1)
 		go func() {
@@ -202,7 +204,7 @@ func TestFullDuplexIsForwarded(t *testing.T) {
 			}
 			res <- r
 		}()
-		fmt.Fprintln(say, "first")
+		fmt.Fprintln(upload, "first")
 		r, ok := <-res
 		if !ok {
 			return
@@ -211,32 +213,32 @@ func TestFullDuplexIsForwarded(t *testing.T) {
 		lines := bufio.NewScanner(r.Body)
 		for i, word := range []string{"first", "second", "third"} {
 			if i > 0 {
-				fmt.Fprintln(say, word)
+				fmt.Fprintln(upload, word)
 			}
-			if !lines.Scan() || lines.Text() != "heard "+word {
+			if !lines.Scan() || lines.Text() != "received "+word {
 				t.Fatalf("%q, %v", lines.Text(), lines.Err())
 			}
 		}
-		say.Close()
+		upload.Close()
 		if lines.Scan() || lines.Err() != nil {
 			t.Errorf("%q, %v", lines.Text(), lines.Err())
 		}
 	})
 }
 
-// fullDuplexHTTP1 speaks by hand: net/http's client does not.
+// fullDuplexHTTP1 writes the request by hand: the client of net/http is not full duplex.
 func fullDuplexHTTP1(t *testing.T, d *dmz) {
 	c := dialRaw(t, d, alice)
 	io.WriteString(c, "POST /talk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-	say := func(s string) { fmt.Fprintf(c, "%x\r\n%s\n\r\n", len(s)+1, s) }
-	say("first")
+	send := func(s string) { fmt.Fprintf(c, "%x\r\n%s\n\r\n", len(s)+1, s) }
+	send("first")
 	res := must[*http.Response](t)(http.ReadResponse(c.r, nil))
 	lines := bufio.NewScanner(res.Body)
 	for i, word := range []string{"first", "second"} {
 		if i > 0 {
-			say(word)
+			send(word)
 		}
-		if !lines.Scan() || lines.Text() != "heard "+word {
+		if !lines.Scan() || lines.Text() != "received "+word {
 			t.Fatalf("%q, %v", lines.Text(), lines.Err())
 		}
 	}
@@ -246,7 +248,7 @@ func fullDuplexHTTP1(t *testing.T, d *dmz) {
 	}
 }
 
-// rawConn speaks HTTP/1.1 byte by byte.
+// rawConn is a client that writes HTTP/1.1 by hand.
 type rawConn struct {
 	*tls.Conn
 	r *bufio.Reader
@@ -272,7 +274,7 @@ func TestEarlyHintsAreForwarded(t *testing.T) {
 	})
 }
 
-// An answer that breaks off never looks complete, whatever says how long it is.
+// An answer that ends early never looks complete, with a Content-Length and without one.
 func TestBrokenAnswerNeverLooksComplete(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, newTestHandler())
@@ -282,7 +284,7 @@ func TestBrokenAnswerNeverLooksComplete(t *testing.T) {
 				c := d.client(t, alice, h2)
 				res, err := c.http.Do(c.request("GET", target, nil))
 				if err != nil {
-					return // cut off before the answer began
+					return // aborted before the answer began
 				}
 				defer res.Body.Close()
 				if body, err := io.ReadAll(res.Body); err == nil {
@@ -319,13 +321,13 @@ func TestCancellationReachesTheHandler(t *testing.T) {
 			select {
 			case <-s.cancelled:
 			case <-time.After(patience):
-				t.Errorf("%s: the handler goes on", target)
+				t.Errorf("%s: the handler still runs", target)
 			}
 		}
 	})
 }
 
-// "Connection: close" would end the tunnel, which is others' too.
+// Otherwise "Connection: close" would end the tunnel, which other callers share.
 func TestHandlerCannotEndTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, newTestHandler())
@@ -374,7 +376,7 @@ func optionsStar(d *dmz, t *testing.T, h2 bool) *http.Request {
 	return r
 }
 
-// A client that is answered before it has sent everything gets the whole answer.
+// A client that is answered before it has sent the whole body gets the whole answer.
 func TestEarlyAnswerToAnUploadIsReadWhole(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, newTestHandler())

@@ -50,7 +50,7 @@ func TestCallerIsIdentifiedThroughTheTunnel(t *testing.T) {
 	}
 }
 
-// carol is whoever sends no certificate.
+// carolAuthenticator authenticates every caller as carol.
 type carolAuthenticator struct{}
 
 func (carolAuthenticator) Authenticate(*http.Request) (string, error) { return "carol", nil }
@@ -92,7 +92,7 @@ func TestAnonymousCallerStaysAnonymous(t *testing.T) {
 	}
 }
 
-// forgeries are headers that state a caller, in every way that is known.
+// forgedHeaders returns the headers that identify p as the caller in any known format.
 func forgedHeaders(p *testpki.Pair) map[string]string {
 	der := base64.StdEncoding.EncodeToString(p.Cert.Raw)
 	out := map[string]string{
@@ -182,7 +182,7 @@ func TestInterleavedCallersAreNotMixed(t *testing.T) {
 		all.Go(func() {
 			for range requests / callers {
 				var change []func(*http.Request)
-				if rand.IntN(4) == 0 { // somebody else's certificate beside
+				if rand.IntN(4) == 0 { // with another caller's certificate in a header
 					change = append(change, header("Client-Cert", ":"+base64.StdEncoding.EncodeToString(pairs[(i+1)%callers].Cert.Raw)+":"))
 				}
 				s := c.get("/x", change...)
@@ -229,7 +229,7 @@ func TestRevocationTakesEffectOnTheNextRequest(t *testing.T) {
 	d.client(t, alice, true).get("/x").wantUser(t, "alice")
 }
 
-// A caller whose certificate another authority issued is stated, and not believed.
+// The external port trusts a second authority, and the server does not.
 func TestServerVerifiesCallersWithItsOwnAnchors(t *testing.T) {
 	t.Parallel()
 	other := testpki.NewCA("Partner CA")
@@ -250,16 +250,16 @@ func TestForwardedHeadersCountOnlyInTheTunnel(t *testing.T) {
 	startConnected(t, d.serverConfig(t, orders, h, "orders"))
 	lan := must[*ports.Port](t)(ports.New(portConfig("lan", ports.Request, &web, trusting(t, userCA))))
 	serve(t, h, lan)
-	stated := []func(*http.Request){
+	forwardedHeaders := []func(*http.Request){
 		header("Client-Cert", ":"+base64.StdEncoding.EncodeToString(alice.Cert.Raw)+":"), header("X-Mtls-Caller", "certificate"),
 		header("X-Mtls-Tunnel", "request"), header("X-Mtls-Service", "orders"), header("X-Mtls-Remote", "9.9.9.9:9"),
 	}
 	onBothVersions(t, func(t *testing.T, h2 bool) {
 		d.client(t, alice, h2).get("/x").wantUser(t, "alice")
-		if s := newClient(t, lan.Addr().String(), nil, h2).get("/x", stated...); s.User != "Default" || s.Via != identity.ViaAnonymous || len(s.Headers["Client-Cert"])+len(s.Headers["X-Mtls-Caller"]) > 0 || strings.HasPrefix(s.Hop, "true") {
+		if s := newClient(t, lan.Addr().String(), nil, h2).get("/x", forwardedHeaders...); s.User != "Default" || s.Via != identity.ViaAnonymous || len(s.Headers["Client-Cert"])+len(s.Headers["X-Mtls-Caller"]) > 0 || strings.HasPrefix(s.Hop, "true") {
 			t.Errorf("without a certificate: %+v", s)
 		}
-		if s := newClient(t, lan.Addr().String(), bob, h2).get("/x", stated...); s.User != "bob" || s.Via != identity.TLS {
+		if s := newClient(t, lan.Addr().String(), bob, h2).get("/x", forwardedHeaders...); s.User != "bob" || s.Via != identity.TLS {
 			t.Errorf("with bob's: %+v", s)
 		}
 	})
@@ -277,7 +277,7 @@ func TestServerNamesApplyToATunnel(t *testing.T) {
 	c.get("/x", func(r *http.Request) { r.Host = "admin" }).want(t, 421, reason.Misdirected)
 }
 
-// The server's handler sends requests on, to the gateway that they came from.
+// The server's handler sends requests back to the gateway that they came from.
 // Covers K10.
 func TestLoopIsDetected(t *testing.T) {
 	t.Parallel()
@@ -298,7 +298,7 @@ func TestLoopIsDetected(t *testing.T) {
 	}
 }
 
-// A request that comes by no port has no caller, and is not for anybody's service.
+// Without a port the gateway cannot know the caller.
 func TestRequestsWithoutServiceOrPortAreRefused(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, echo, gatewayConfig(func(c *reverse.GatewayConfig) {
@@ -320,7 +320,7 @@ func TestRequestsWithoutServiceOrPortAreRefused(t *testing.T) {
 	c.do(r).want(t, 421, reason.Misdirected)
 }
 
-// What the gateway states is for us: a handler without a guard does not see it either.
+// Only the guard needs the forwarded certificate; without a guard it is deleted too.
 // Covers K1.
 func TestHandlerWithoutGuardSeesNoForwardedCertificate(t *testing.T) {
 	t.Parallel()
@@ -341,7 +341,7 @@ func TestHandlerWithoutGuardSeesNoForwardedCertificate(t *testing.T) {
 	})
 }
 
-// Whoever finds the caller by other means cannot make one of a server.
+// GatewayConfig.Caller may return what a verifier for servers has verified.
 // Covers B2.
 func TestCallerVerifiedAsAServerIsRefused(t *testing.T) {
 	t.Parallel()

@@ -18,8 +18,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// load calls until stop is called, which returns how many were answered. Every
-// request must be.
+// sendLoad sends requests until stop is called, which returns how many were answered. The
+// test fails if one is not.
 func sendLoad(t *testing.T, d *dmz, callers int) (stop func() int64) {
 	t.Helper()
 	var answered atomic.Int64
@@ -58,7 +58,7 @@ func sendLoad(t *testing.T, d *dmz, callers int) (stop func() int64) {
 	})
 }
 
-// brief is a handler that takes a moment, so that a drain finds something under way.
+// briefHandler takes a moment, so that a drain finds requests in flight.
 var briefHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(time.Millisecond)
 	echo(w, r)
@@ -90,7 +90,6 @@ func TestDrainsLoseNoRequest(t *testing.T) {
 	}
 }
 
-// Old tunnels are replaced before they end.
 func TestTunnelsOlderThanMaxAgeAreReplaced(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxAge = 50 * time.Millisecond }))
@@ -177,7 +176,7 @@ func TestShutdownOfTheGatewayWaitsForRequestsInFlight(t *testing.T) {
 	testkit.Eventually(t, "the server to know", func() bool { return s.events.count(reverse.Gone) == 1 })
 }
 
-// relay is a network that can be cut without a word.
+// relay is a network that can start to drop all packets.
 type relay struct {
 	addr      string
 	blackhole atomic.Bool
@@ -211,7 +210,7 @@ func (r *relay) copy(to, from net.Conn) {
 	for {
 		n, err := from.Read(b)
 		if r.blackhole.Load() {
-			continueForever(from)
+			discard(from)
 			return // without closing
 		}
 		if err != nil {
@@ -222,8 +221,8 @@ func (r *relay) copy(to, from net.Conn) {
 	}
 }
 
-// continueForever takes what comes and says nothing.
-func continueForever(from net.Conn) { io.Copy(io.Discard, from) }
+// discard reads everything and writes nothing.
+func discard(from net.Conn) { io.Copy(io.Discard, from) }
 
 func TestSilentPeerIsDetected(t *testing.T) {
 	t.Parallel()
@@ -247,7 +246,7 @@ func TestSilentPeerIsDetected(t *testing.T) {
 	testkit.Eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	t.Logf("gone from the gateway after %v (ping 50 ms, timeout 1 s)", time.Since(began))
 	if got := <-waiting; got.Code != 502 {
-		t.Errorf("the request under way: %d", got.Code)
+		t.Errorf("the request in flight: %d", got.Code)
 	}
 	testkit.Eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
 	r.blackhole.Store(false)
@@ -294,7 +293,7 @@ func TestServersDoNotComeBackTogether(t *testing.T) {
 	mu.Lock()
 	arrivals = nil
 	mu.Unlock()
-	d.gateway.Recheck(t.Context()) // nobody is thrown out
+	d.gateway.Recheck(t.Context()) // all of them are still authorized
 	for _, conn := range d.gateway.Tunnels() {
 		if conn.Draining {
 			t.Fatal("draining")
@@ -322,7 +321,7 @@ func TestServersDoNotComeBackTogether(t *testing.T) {
 	}
 }
 
-// lose ends every tunnel at once, as a restart of the gateway would.
+// closeTunnels closes every tunnel at once, as a restart of the gateway would.
 func closeTunnels(d *dmz) {
 	d.losing.Lock()
 	defer d.losing.Unlock()

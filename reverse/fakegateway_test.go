@@ -21,14 +21,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// fake is a gateway that says what a test wants.
+// fakeGateway is a gateway whose messages a test chooses.
 type fakeGateway struct {
 	addr          string
 	registrations chan *http.Request // each registration
 	conns         chan *http.ClientConn
 }
 
-// newFake listens with a certificate. It answers a registration with answer, or
+// newFakeGateway listens with a certificate. It answers a registration with answer, or
 // accepts it where answer is empty, and begins the control exchange.
 func newFakeGateway(tb testing.TB, p *testpki.Pair, answer string) *fakeGateway {
 	tb.Helper()
@@ -71,15 +71,15 @@ func (f *fakeGateway) serve(tb testing.TB, c net.Conn, answer string) {
 	f.conns <- cc
 }
 
-// control begins the control exchange, says a line, and returns what comes back.
+// openControl opens the control stream, sends a line, and returns the answer.
 func openControl(tb testing.TB, cc *http.ClientConn, line string) *http.Response {
 	tb.Helper()
-	body, say := io.Pipe()
-	tb.Cleanup(func() { say.Close() })
+	body, messages := io.Pipe()
+	tb.Cleanup(func() { messages.Close() })
 	r := must[*http.Request](tb)(http.NewRequest("POST", "http://x/", body))
 	r.Header["X-Mtls-Tunnel"] = []string{"control"}
 	res := must[*http.Response](tb)(cc.RoundTrip(r))
-	io.WriteString(say, line)
+	io.WriteString(messages, line)
 	return res
 }
 
@@ -90,7 +90,8 @@ func (f *fakeGateway) serverConfig(tb testing.TB, h http.Handler) reverse.Server
 	return c
 }
 
-// A gateway that states a caller in a way that is not clear has stated nobody.
+// The server refuses every combination of headers that does not identify one caller, or the
+// absence of a certificate.
 // Covers K1.
 func TestAmbiguousCallerHeadersAreRefused(t *testing.T) {
 	t.Parallel()
@@ -156,7 +157,7 @@ func TestAmbiguousCallerHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// A server that dials somebody who is no gateway tells him nothing.
+// The handshake fails before the server sends its registration.
 // Covers K3.
 func TestServerSendsNothingToARogueGateway(t *testing.T) {
 	t.Parallel()
@@ -194,14 +195,14 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 			testkit.Eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
 			select {
 			case r := <-f.registrations:
-				t.Errorf("the server said hello: %v", r.Header)
+				t.Errorf("the server registered: %v", r.Header)
 			case <-s.Ready():
 				t.Error("the server is ready")
 			default:
 			}
 			if tc.why != "" {
 				if why := s.events.waitForRefusal(t); why != tc.why {
-					t.Errorf("the event says %q, want %q", why, tc.why)
+					t.Errorf("the reason is %q, want %q", why, tc.why)
 				}
 			}
 		})
@@ -218,7 +219,7 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 	t.Run("no TLS", func(t *testing.T) {
 		t.Parallel()
 		l := listen(t)
-		said := make(chan string, 10)
+		received := make(chan string, 10)
 		go func() {
 			for {
 				c, err := l.Accept()
@@ -227,7 +228,7 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 				}
 				b := make([]byte, 4096)
 				n, _ := c.Read(b)
-				said <- string(b[:n])
+				received <- string(b[:n])
 				io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: mtlsguard-tunnel/1\r\n\r\n")
 				c.Close()
 			}
@@ -236,13 +237,13 @@ func TestServerSendsNothingToARogueGateway(t *testing.T) {
 		c.Addrs = []string{l.Addr().String()}
 		s := startServer(t, c)
 		testkit.Eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
-		if hello := <-said; hello[0] != 22 || strings.Contains(hello, "mtlsguard") {
-			t.Errorf("the server said %q", hello)
+		if hello := <-received; hello[0] != 22 || strings.Contains(hello, "mtlsguard") {
+			t.Errorf("the server sent %q", hello)
 		}
 	})
 }
 
-// A gateway without anything that tells it from others cannot be configured.
+// Without names, fingerprints or anchors any server could be the gateway.
 // Covers K3.
 func TestGatewaysMustBeIdentified(t *testing.T) {
 	t.Parallel()
@@ -262,7 +263,7 @@ func TestGatewaysMustBeIdentified(t *testing.T) {
 	}
 }
 
-// Ready comes after the gateway's word, not after the dial.
+// A successful dial, or any other answer, does not make the server ready.
 func TestReadyFollowsTheGatewaysWelcome(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
@@ -299,7 +300,7 @@ func TestReadyFollowsTheGatewaysWelcome(t *testing.T) {
 		}
 		res.Body.Close()
 	})
-	t.Run("unknown words", func(t *testing.T) {
+	t.Run("unknown message", func(t *testing.T) {
 		t.Parallel()
 		f := newFakeGateway(t, gate, "")
 		s := startServer(t, f.serverConfig(t, echo))

@@ -41,7 +41,7 @@ func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 		case "/late":
 			io.WriteString(w, "x")
 			w.Header().Set("Connection", "close")
-		} // and one that says nothing at all
+		} // and a handler that writes nothing
 	})), "orders"))
 	onBothVersions(t, func(t *testing.T, h2 bool) {
 		c := d.client(t, alice, h2)
@@ -64,7 +64,7 @@ func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 	})
 }
 
-// register registers on a raw connection, and returns it.
+// registerRaw registers on a raw connection, and returns it.
 func registerRaw(tb testing.TB, d *dmz, services string) (net.Conn, *bufio.Reader) {
 	tb.Helper()
 	own := orders.TLS()
@@ -78,8 +78,8 @@ func registerRaw(tb testing.TB, d *dmz, services string) (net.Conn, *bufio.Reade
 	return c, r
 }
 
-// oddServer is a server of the tunnel's protocol that treats each request as it is told,
-// frame by frame (RFC 9113).
+// frameServer is a server of the tunnel's protocol that writes frames (RFC 9113) by hand.
+// onRequest handles each request.
 type frameServer struct {
 	mu        sync.Mutex
 	c         net.Conn
@@ -106,10 +106,10 @@ func (s *frameServer) reset(stream, code uint32) {
 // answer answers 200 without a body.
 func (s *frameServer) answer(stream uint32) { s.frame(1, 5, stream, []byte{0x88}) }
 
-func (s *frameServer) hasReceived(word string) bool {
+func (s *frameServer) hasReceived(message string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return strings.Contains(s.messages.String(), word+"\n")
+	return strings.Contains(s.messages.String(), message+"\n")
 }
 
 func newFrameServer(tb testing.TB, d *dmz, do func(*frameServer, uint32)) *frameServer {
@@ -118,7 +118,7 @@ func newFrameServer(tb testing.TB, d *dmz, do func(*frameServer, uint32)) *frame
 	s := &frameServer{c: c, onRequest: do}
 	go func() {
 		io.ReadFull(r, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
-		s.frame(4, 0, 0, []byte{0, 4, 0x7f, 0xff, 0xff, 0xff}) // windows that never end
+		s.frame(4, 0, 0, []byte{0, 4, 0x7f, 0xff, 0xff, 0xff}) // windows that are never full
 		control := uint32(0)
 		for head := make([]byte, 9); ; {
 			if _, err := io.ReadFull(r, head); err != nil {
@@ -151,7 +151,7 @@ func newFrameServer(tb testing.TB, d *dmz, do func(*frameServer, uint32)) *frame
 }
 
 // Covers K14. A tunnel whose server has begun GOAWAY leaves service: requests go to
-// others, its state is told, and its server is asked for another.
+// others, its state is Draining, and its server is asked for another.
 func TestTunnelGoingAwayLeavesService(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(*frameServer, uint32){
@@ -251,7 +251,7 @@ func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 	}
 }
 
-// Covers K14. Where there is no other tunnel, the answer says that nothing has run.
+// Covers K14. Without another tunnel the answer is 503: no handler has run.
 func TestUnprocessedRequestWithoutAnotherTunnelIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = 50 * time.Millisecond }))
@@ -262,7 +262,7 @@ func TestUnprocessedRequestWithoutAnotherTunnelIsUnavailable(t *testing.T) {
 	}
 }
 
-// A server that says drain again and again causes one event, and loses its tunnel.
+// A server that sends drain again and again causes one event, and loses its tunnel.
 // Covers K23.
 func TestSecondDrainMessageEndsTheTunnel(t *testing.T) {
 	t.Parallel()
@@ -272,7 +272,7 @@ func TestSecondDrainMessageEndsTheTunnel(t *testing.T) {
 	c := d.client(t, alice, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { // what is under way keeps a tunnel open that drains
+	go func() { // a request in flight keeps a draining tunnel open
 		if res, err := c.http.Do(c.request("GET", "/x", nil).WithContext(ctx)); err == nil {
 			res.Body.Close()
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// beside runs f while another caller's request is under way in the same tunnel. That
-// one must be answered, and the tunnel stay.
+// besideAnotherRequest runs f while another caller's request is in flight in the same
+// tunnel. That request must be answered, and the tunnel must stay.
 func besideAnotherRequest(t *testing.T, d *dmz, shop *testHandler, f func(t *testing.T)) {
 	t.Helper()
 	other := d.client(t, bob, true)
@@ -23,15 +23,15 @@ func besideAnotherRequest(t *testing.T, d *dmz, shop *testHandler, f func(t *tes
 	f(t)
 	for range 20 {
 		if s := other.get("/x"); s.Code != 200 {
-			t.Errorf("another's next request: %d", s.Code)
+			t.Errorf("another caller's next request: %d", s.Code)
 		}
 	}
 	close(shop.release)
 	if s := <-answer; s.Body != "done" {
-		t.Errorf("another's request under way: %d %q", s.Code, s.Body)
+		t.Errorf("another caller's request in flight: %d %q", s.Code, s.Body)
 	}
 	if n := d.events.count(reverse.Gone) + d.events.count(reverse.Draining); n != 0 {
-		t.Errorf("%d tunnels have gone", n)
+		t.Errorf("%d tunnels ended", n)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestAnswerWithALongHeaderFailsAlone(t *testing.T) {
 				}
 			})
 			if failed := s.events.count(reverse.Failed); tc.code != 200 && failed != 2 {
-				t.Errorf("%d failures were told inside, want 2", failed)
+				t.Errorf("the server reported %d failures, want 2", failed)
 			}
 		})
 	}
@@ -142,10 +142,10 @@ func TestRequestWithALongHeaderFailsAlone(t *testing.T) {
 			r.Method, r.Body, r.ContentLength = "POST", io.NopCloser(io.LimitReader(zeros{}, 1<<20)), 1<<20
 			r.Header.Set("X", long)
 		}, code: 431},
-		"trailer":                         {change: trailing("Sum", long), code: 431, only: "HTTP/2"}, // of HTTP/1 net/http takes 4 KiB
-		"trailer that is none":            {change: trailing("Authorization", "x"), code: 200, only: "HTTP/1"},
-		"trailer that is a condition":     {change: trailing("If-Match", "x"), code: 200, only: "HTTP/1"},
-		"trailer that is a field of ours": {change: trailing("Www-Authenticate", "x"), code: 200, only: "HTTP/1"},
+		"trailer":                {change: trailing("Sum", long), code: 431, only: "HTTP/2"}, // of HTTP/1 net/http takes 4 KiB
+		"forbidden trailer":      {change: trailing("Authorization", "x"), code: 200, only: "HTTP/1"},
+		"conditional trailer":    {change: trailing("If-Match", "x"), code: 200, only: "HTTP/1"},
+		"authentication trailer": {change: trailing("Www-Authenticate", "x"), code: 200, only: "HTTP/1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

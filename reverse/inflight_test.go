@@ -11,8 +11,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// Covers G11. What a caller has begun in a tunnel ends when the trust in effect does not
-// trust the caller any more; what others have begun in the same tunnel goes on.
+// Covers G11. A caller's answers in progress and hijacked connections end when the current
+// trust does not trust the caller any more; those of other callers in the same tunnel continue.
 func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/hang", "/ws"} {
@@ -30,7 +30,7 @@ func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 						t.Fatal(res.Status)
 					}
 					fmt.Fprintln(c, "still")
-					if line, err := c.r.ReadString('\n'); line != name+" heard still\n" {
+					if line, err := c.r.ReadString('\n'); line != name+" received still\n" {
 						t.Fatalf("%q, %v", line, err)
 					}
 					c.SetDeadline(time.Time{})
@@ -62,12 +62,12 @@ func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 					t.Errorf("it took %v", d)
 				}
 			case <-time.After(10 * time.Second):
-				t.Error("the revoked caller's goes on")
+				t.Error("the revoked caller's connection is still open")
 			}
 			time.Sleep(1200 * time.Millisecond) // for what must not happen
 			select {
 			case <-ended["bob"]:
-				t.Error("the other's was ended")
+				t.Error("the other caller's connection was closed")
 			default:
 			}
 		})

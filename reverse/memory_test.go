@@ -12,8 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// Covers K19. What a gateway holds for a full tunnel is bounded, and docs/reverse.md
-// tells how much it is.
+// Covers K19. The memory of a gateway with a full tunnel is bounded; docs/reverse.md has the
+// figures.
 func TestMemoryOfAFullTunnelIsBounded(t *testing.T) {
 	t.Parallel()
 	const streams = 250
@@ -22,10 +22,10 @@ func TestMemoryOfAFullTunnelIsBounded(t *testing.T) {
 		began bool
 		most  int // KiB for each
 	}{
-		"uploads of unknown length": {"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", true, 120},
-		"websockets":                {"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", false, 160},
-		"answers that nobody reads": {"GET /big?n=100000000 HTTP/1.1\r\nHost: x\r\n\r\n", false, 420},
-		"idle connections":          {"", false, 80},
+		"uploads of unknown length":    {"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", true, 120},
+		"websockets":                   {"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", false, 160},
+		"answers that no client reads": {"GET /big?n=100000000 HTTP/1.1\r\nHost: x\r\n\r\n", false, 420},
+		"idle connections":             {"", false, 80},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,8 +21,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// through opens a listener whose connections go end to end to an inner port, which
-// asks for certificates itself.
+// servePassthrough opens a listener whose connections are carried end to end to an inner
+// port, which requests certificates itself.
 func servePassthrough(tb testing.TB, d *dmz, s *innerServer, h http.Handler) (addr string, inner *ports.Port) {
 	tb.Helper()
 	inner = must[*ports.Port](tb)(ports.New(portConfig("inner", ports.Request, &web, trusting(tb, userCA))))
@@ -76,10 +76,10 @@ func TestPassthroughCarriesTLSToTheServer(t *testing.T) {
 	if _, err := tls.Dial("tcp", addr, clientConfig(serverCA.Leaf("eve"))); err == nil {
 		c := newClient(t, addr, serverCA.Leaf("eve"), true)
 		if _, err := c.http.Get(c.url + "/x"); err == nil {
-			t.Error("a stranger's certificate came through")
+			t.Error("an untrusted certificate was accepted")
 		}
 	}
-	// The inner port's trust is what counts, at once.
+	// A change of the inner port's trust takes effect at once.
 	c := newClient(t, addr, alice, true)
 	c.get("/x")
 	pc := inner.Config()
@@ -106,21 +106,21 @@ func TestPassthroughWithoutServiceIsClosed(t *testing.T) {
 	h := newGuard(t).Handler(echo)
 	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
 	addr, _ := servePassthrough(t, d, s, h)
-	for what, say := range map[string]string{
+	for name, sent := range map[string]string{
 		"not TLS": "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "another name": string(clientHello(t, "admin")), "no name": string(clientHello(t, "")),
 		"a register": "POST /mtlsguard/tunnel HTTP/1.1\r\n\r\n",
 	} {
 		c := must[net.Conn](t)(net.Dial("tcp", addr))
 		c.SetDeadline(time.Now().Add(patience))
-		io.WriteString(c, say)
+		io.WriteString(c, sent)
 		if answer, _ := io.ReadAll(c); len(answer) > 0 {
-			t.Errorf("%s: answered %q", what, answer)
+			t.Errorf("%s: answered %q", name, answer)
 		}
 		c.Close()
 	}
 	newClient(t, addr, alice, true).get("/x").want(t, 200, "")
 	if err := d.gateway.ServePassthrough(listen(t), nil); err == nil {
-		t.Error("served nobody's names")
+		t.Error("accepted a nil service function")
 	}
 }
 
@@ -174,7 +174,6 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 	testkit.Eventually(t, "the handler to end", func() bool { return taken.Load() == 0 })
 }
 
-// What the client does to its connection arrives inside.
 func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -189,7 +188,7 @@ func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {
 	select {
 	case <-shop.cancelled:
 	case <-time.After(patience):
-		t.Error("the handler goes on")
+		t.Error("the handler still runs")
 	}
 	if n := d.events.count("failed"); n != 0 {
 		t.Errorf("%d failures: it was the client", n)

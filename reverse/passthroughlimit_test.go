@@ -17,8 +17,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// silent opens n connections from an address, and writes what on each.
-func openSilent(tb testing.TB, addr, from string, n int, what []byte) {
+// openSilent opens n connections from an address, and writes data on each.
+func openSilent(tb testing.TB, addr, from string, n int, data []byte) {
 	tb.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 	var all sync.WaitGroup
@@ -28,7 +28,7 @@ func openSilent(tb testing.TB, addr, from string, n int, what []byte) {
 			tb.Fatal(err)
 		}
 		tb.Cleanup(func() { c.Close() })
-		all.Go(func() { c.Write(what) })
+		all.Go(func() { c.Write(data) })
 	}
 	all.Wait()
 }
@@ -37,15 +37,16 @@ func passthroughLimits(limits ports.Limits) dmzOption {
 	return gatewayConfig(func(c *reverse.GatewayConfig) { c.Passthrough = limits })
 }
 
-// Connections that say nothing, or half of a hello, do not delay the handshakes of
-// others. Covers K12.
+// Clients that send nothing, or half of a ClientHello.
+//
+// Covers K12.
 func TestSilentConnectionsDelayNoPassthrough(t *testing.T) {
 	t.Parallel()
 	n := 500
 	if *full {
 		n = 3000
 	}
-	for name, what := range map[string][]byte{"silent": nil, "half a hello": clientHello(t, "localhost")[:40]} {
+	for name, sent := range map[string][]byte{"silent": nil, "half a hello": clientHello(t, "localhost")[:40]} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, passthroughLimits(ports.Limits{Handshake: time.Minute})) // a connection that waits for the others waits this long
@@ -53,7 +54,7 @@ func TestSilentConnectionsDelayNoPassthrough(t *testing.T) {
 			s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
 			addr, _ := servePassthrough(t, d, s, h)
 			for i := range n / 100 {
-				openSilent(t, addr, fmt.Sprintf("127.0.1.%d", i+1), 100, what)
+				openSilent(t, addr, fmt.Sprintf("127.0.1.%d", i+1), 100, sent)
 			}
 			for range 5 {
 				newClient(t, addr, alice, true).get("/x").want(t, 200, "") // gives up after patience
@@ -62,8 +63,10 @@ func TestSilentConnectionsDelayNoPassthrough(t *testing.T) {
 	}
 }
 
-// One address has PerIP connections, whether they say something or not; others are
-// served, and the address again when its connections have ended. Covers K12.
+// One address may have PerIP connections, also silent ones; other addresses are served, and
+// this one again when its connections have ended.
+//
+// Covers K12.
 func TestPassthroughIsLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, passthroughLimits(ports.Limits{PerIP: 3, Handshake: time.Second}))
@@ -79,7 +82,7 @@ func TestPassthroughIsLimitedByAddress(t *testing.T) {
 		t.Errorf("one too many ended with %v, want an end at once", err)
 	}
 	if why := d.events.waitForRefusal(t); why != reason.Limit {
-		t.Errorf("the event says %q", why)
+		t.Errorf("the reason is %q", why)
 	}
 	newClient(t, addr, alice, true).get("/x").want(t, 200, "") // another address
 	testkit.Eventually(t, "the address to be served again", func() bool {

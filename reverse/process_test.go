@@ -24,10 +24,10 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// orderEnv makes this binary one of the sides, in a process of its own.
+// childEnv makes this binary one of the sides, in a process of its own.
 const childEnv = "REVERSE_TEST_CHILD"
 
-// order is what a child is told.
+// childConfig is the configuration of a child process.
 type childConfig struct {
 	Side                        string // server or gateway
 	Gateway                     string // its registration port
@@ -104,10 +104,10 @@ func runChild(text string) error {
 	}
 	s := &ports.Server{Handler: g.Registrations(), Ports: []*ports.Port{registration}, Ready: func() { fmt.Println("registration", registration.Addr()) }}
 	go s.Serve(context.Background())
-	go func() { // each line asks for the memory in use: heap and stacks, after a collection
+	go func() { // answers each line with the memory in use: heap and stacks, after a collection
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			runtime.GC()
-			runtime.GC() // what pools kept, too
+			runtime.GC() // the second time also collects what pools kept
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			fmt.Println("memory", m.HeapAlloc+m.StackInuse)
@@ -122,7 +122,7 @@ func runChild(text string) error {
 type child struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
-	ask   io.Writer
+	stdin io.Writer
 }
 
 func newChild(tb testing.TB, side, gateway string, p *testpki.Pair) *child {
@@ -134,25 +134,25 @@ func newChild(tb testing.TB, side, gateway string, p *testpki.Pair) *child {
 	cmd.Env = append(os.Environ(), childEnv+"="+string(must[[]byte](tb)(json.Marshal(o))))
 	cmd.Stderr = os.Stderr
 	out := must[io.ReadCloser](tb)(cmd.StdoutPipe())
-	ask := must[io.WriteCloser](tb)(cmd.StdinPipe())
+	stdin := must[io.WriteCloser](tb)(cmd.StdinPipe())
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	c := &child{cmd, bufio.NewScanner(out), ask}
+	c := &child{cmd, bufio.NewScanner(out), stdin}
 	tb.Cleanup(func() { c.kill() })
 	return c
 }
 
-// says waits for a line and returns what follows its first word.
-func (c *child) wait(tb testing.TB, word string) string {
+// wait reads lines until one begins with key, and returns the rest of that line.
+func (c *child) wait(tb testing.TB, key string) string {
 	tb.Helper()
 	for c.lines.Scan() {
 		first, rest, _ := strings.Cut(c.lines.Text(), " ")
-		if first == word {
+		if first == key {
 			return rest
 		}
 	}
-	tb.Fatalf("the child ended without %q", word)
+	tb.Fatalf("the child ended without %q", key)
 	return ""
 }
 
@@ -165,7 +165,7 @@ func (c *child) kill() {
 // halves are requests that are answered by half when something is killed.
 var halves = []string{"/hang", "/hang?length=1000"}
 
-// halfAnswered asks for something of which half arrives.
+// halfAnswered sends a request and reads the first half of the answer.
 func halfAnswered(tb testing.TB, c *client, target string) *http.Response {
 	tb.Helper()
 	res := must[*http.Response](tb)(c.http.Do(c.request("GET", target, nil)))
@@ -196,11 +196,11 @@ func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 			_, err := c.http.Do(c.request("POST", "/sum", zeros{}))
 			up <- err
 		}()
-		// Who waits for the answer before it says more is told, too.
+		// A client that waits for the answer before it sends more sees the end too.
 		talk := dialRaw(t, d, alice)
 		io.WriteString(talk, "POST /talk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
 		talked := must[*http.Response](t)(http.ReadResponse(talk.r, nil))
-		talked2, say := startDuplexHTTP2(t, d)
+		talked2, upload := startDuplexHTTP2(t, d)
 		old := getHTTP10(t, d, "/hang")
 		s.wait(t, "began")
 		s.kill()
@@ -218,8 +218,8 @@ func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 				t.Errorf("%s: %q, %v", what, body, err)
 			}
 		}
-		say.Close()
-		<-up // an answer of 502, or cut off
+		upload.Close()
+		<-up // an answer of 502, or aborted
 		if _, err := io.ReadAll(old.r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("HTTP/1.0 ends with %v", err)
 		}
@@ -237,7 +237,7 @@ func TestKilledServerAbortsWebSockets(t *testing.T) {
 		t.Fatal(res.Status)
 	}
 	fmt.Fprintln(c, "x")
-	if line, err := c.r.ReadString('\n'); line != " heard x\n" {
+	if line, err := c.r.ReadString('\n'); line != " received x\n" {
 		t.Fatalf("%q %v", line, err)
 	}
 	s.kill()
@@ -246,20 +246,20 @@ func TestKilledServerAbortsWebSockets(t *testing.T) {
 	}
 }
 
-// duplexHTTP2 begins a conversation and hears the first answer.
+// startDuplexHTTP2 sends the first line of a full-duplex request, and reads the answer to it.
 func startDuplexHTTP2(tb testing.TB, d *dmz) (*http.Response, io.Closer) {
 	tb.Helper()
-	body, say := io.Pipe()
+	body, upload := io.Pipe()
 	c := d.client(tb, alice, true)
-	go fmt.Fprintln(say, "first")
+	go fmt.Fprintln(upload, "first")
 	res := must[*http.Response](tb)(c.http.Do(c.request("POST", "/talk", body)))
-	if _, err := io.ReadFull(res.Body, make([]byte, len("heard first"))); err != nil {
+	if _, err := io.ReadFull(res.Body, make([]byte, len("received first"))); err != nil {
 		tb.Fatal(err)
 	}
-	return res, say
+	return res, upload
 }
 
-// oldHTTP asks by HTTP/1.0, whose answers end with the connection.
+// getHTTP10 sends a request of HTTP/1.0, whose answer ends with the connection.
 func getHTTP10(tb testing.TB, d *dmz, target string) *rawConn {
 	tb.Helper()
 	c := dialRaw(tb, d, alice)
@@ -294,10 +294,10 @@ func newGatewayChild(tb testing.TB) (g *child, registration, external string) {
 	return g, registration, external
 }
 
-// memory is what a gateway holds, in bytes.
+// memory returns the gateway's memory in use, in bytes.
 func (c *child) memory(tb testing.TB) int {
 	tb.Helper()
-	fmt.Fprintln(c.ask)
+	fmt.Fprintln(c.stdin)
 	return must[int](tb)(strconv.Atoi(c.wait(tb, "memory")))
 }
 
@@ -331,7 +331,7 @@ func TestKilledGatewayNeverLooksLikeAnEnd(t *testing.T) {
 		if err := <-waiting; err == nil {
 			t.Error("the request that waited was answered")
 		}
-		for range 3 { // nobody inside works on for a caller who is gone
+		for range 3 { // the contexts of the handlers end with their caller
 			<-shop.cancelled
 		}
 		testkit.Eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })

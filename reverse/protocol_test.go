@@ -43,7 +43,7 @@ func FuzzVia(f *testing.F) {
 	})
 }
 
-// clientHello is what a client says first.
+// clientHello returns the first message of a TLS client.
 func clientHello(tb testing.TB, name string) []byte {
 	tb.Helper()
 	a, b := net.Pipe()
@@ -54,7 +54,7 @@ func clientHello(tb testing.TB, name string) []byte {
 	return buf[:n]
 }
 
-// said is a client that says something and then nothing, and counts what it hears.
+// scriptedConn is a client that sends data in chunks and counts the bytes that it receives.
 type scriptedConn struct {
 	net.Conn
 	data      []byte
@@ -77,7 +77,7 @@ func (s *scriptedConn) SetReadDeadline(time.Time) error  { return nil }
 func (s *scriptedConn) SetWriteDeadline(time.Time) error { return nil }
 func (s *scriptedConn) Close() error                     { return nil }
 
-// inRecords splits a hello over records of n bytes.
+// splitRecords splits a ClientHello over records of n bytes.
 func splitRecords(hello []byte, n int) []byte {
 	var out []byte
 	for body := hello[5:]; len(body) > 0; {
@@ -102,7 +102,7 @@ func TestServerNameOfAFragmentedClientHello(t *testing.T) {
 				t.Errorf("records of %d, packets of %d: %q, %v", record, packet, name, err)
 			}
 			if string(read)+string(c.data) != string(data) || c.written != 0 {
-				t.Errorf("records of %d, packets of %d: %d bytes kept of %d, %d said", record, packet, len(read), len(data), c.written)
+				t.Errorf("records of %d, packets of %d: %d bytes kept of %d, %d sent", record, packet, len(read), len(data), c.written)
 			}
 		}
 	}
@@ -121,10 +121,10 @@ func FuzzClientHello(f *testing.F) {
 		c := &scriptedConn{data: data, chunkSize: each}
 		name, read, err := reverse.ReadServerName(c)
 		if c.written != 0 {
-			t.Errorf("%d bytes were said", c.written)
+			t.Errorf("%d bytes were sent", c.written)
 		}
 		if err == nil && string(read) != string(data[:len(data)-len(c.data)]) {
-			t.Error("what was read is not what was kept")
+			t.Error("the bytes read differ from those returned")
 		}
 		if err != nil && name != "" {
 			t.Errorf("%q with an error", name)

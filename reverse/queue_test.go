@@ -10,7 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// Callers who stop in the middle, in either direction, stop nobody else.
+// Callers that stop in the middle of a body, in either direction.
 // Covers K8.
 func TestStalledCallersDelayNoOthers(t *testing.T) {
 	t.Parallel()
@@ -22,7 +22,7 @@ func TestStalledCallersDelayNoOthers(t *testing.T) {
 	for range stalled {
 		for _, h2 := range []bool{true, false} {
 			up := d.client(t, bob, h2)
-			go up.http.Do(up.request("POST", "/unread", zeros{}).WithContext(ctx)) // nobody reads it
+			go up.http.Do(up.request("POST", "/unread", zeros{}).WithContext(ctx)) // the handler does not read it
 		}
 		<-shop.began
 		<-shop.began
@@ -47,7 +47,7 @@ func TestStalledCallersDelayNoOthers(t *testing.T) {
 	testkit.Eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 }
 
-// One of two servers hangs; what goes to the other is as quick as before.
+// One of two servers hangs.
 // Covers K8.
 func TestStuckServerDelaysNoOthers(t *testing.T) {
 	t.Parallel()
@@ -76,11 +76,11 @@ func TestFullQueueIsUnavailable(t *testing.T) {
 	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
 	c := d.client(t, alice, true)
 	answers := make(chan response, 10)
-	ask := func() { answers <- c.get("/wait") }
-	go ask()
+	send := func() { answers <- c.get("/wait") }
+	go send()
 	<-shop.began
-	go ask()
-	go ask()
+	go send()
+	go send()
 	testkit.Eventually(t, "a full queue", func() bool { return d.gateway.Waiting() == 2 })
 	if s := c.get("/x"); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 		t.Errorf("beyond the queue: %d %v", s.Code, s.Answer)
@@ -98,7 +98,7 @@ func TestQueueWaitIsBounded(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = 50 * time.Millisecond }))
 	c := d.client(t, alice, true)
-	for _, service := range []string{"orders", "nobodys"} {
+	for _, service := range []string{"orders", "unserved"} {
 		if s := c.get("/x", header("Service", service)); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 			t.Errorf("%d %v", s.Code, s.Answer)
 		}
@@ -108,7 +108,6 @@ func TestQueueWaitIsBounded(t *testing.T) {
 	}
 }
 
-// Who waits is served as soon as a server comes.
 func TestWaitingRequestsAreServedWhenAServerComes(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = patience }))
@@ -127,7 +126,7 @@ func TestWaitingRequestsAreServedWhenAServerComes(t *testing.T) {
 	testkit.Eventually(t, "all to wait", func() bool { return d.gateway.Waiting() == 21 })
 	cancel()
 	if err := <-left; err == nil {
-		t.Error("who left was answered")
+		t.Error("the cancelled request was answered")
 	}
 	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	for range 20 {
@@ -146,7 +145,7 @@ func TestTunnelsAreLimited(t *testing.T) {
 	testkit.Eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	select {
 	case <-s.Ready():
-		t.Error("one too many")
+		t.Error("a tunnel above MaxTunnels is ready")
 	default:
 	}
 	d.client(t, alice, true).get("/x").wantUser(t, "alice")

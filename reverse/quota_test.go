@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// stuck is a handler that does not look at its context.
+// stuckHandler is a handler that does not look at its context.
 type stuckHandler struct {
 	running, peak atomic.Int64
 	release       chan struct{}
@@ -46,8 +46,8 @@ func (s *stuckHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// wave sends n requests, waits until each of them runs or is answered, cancels those
-// that run, and waits until the gateway has none under way. It counts the answers.
+// sendAndCancel sends n requests, waits until each of them runs or is answered, cancels those
+// that run, and waits until the gateway has none in flight. It counts the answers.
 func sendAndCancel(tb testing.TB, d *dmz, callers []*client, s *stuckHandler, n int, answers map[int]int) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
@@ -92,7 +92,7 @@ func sendAndCancel(tb testing.TB, d *dmz, callers []*client, s *stuckHandler, n 
 	})
 }
 
-// fill leaves n handlers behind, each of another caller. The server's handler must be one
+// occupyHandlers leaves n handlers running, each of another caller. The server's handler must be one
 // without a guard.
 func occupyHandlers(tb testing.TB, d *dmz, s *stuckHandler, n int) {
 	tb.Helper()
@@ -101,8 +101,10 @@ func occupyHandlers(tb testing.TB, d *dmz, s *stuckHandler, n int) {
 	}
 }
 
-// Callers who do not wait for a handler that hangs start no more of them than the
-// limit, and the tunnels stay. Covers K18.
+// Callers that cancel their requests start no more handlers than the limit, and the tunnels
+// stay.
+//
+// Covers K18.
 func TestHandlersOfCancelledRequestsAreCounted(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, func(g *reverse.GatewayConfig, external, _ *ports.Config) {
@@ -173,7 +175,7 @@ func TestRapidResetsEndNoTunnel(t *testing.T) {
 		t.Errorf("%d handlers ran at one time, want at most 4", most)
 	}
 	if n := d.events.count(reverse.Gone); n != 0 {
-		t.Errorf("%d tunnels broke", n)
+		t.Errorf("%d tunnels ended", n)
 	}
 	s.finish()
 	testkit.Eventually(t, "a place", func() bool { return caller.get("/x").Code == 200 })
@@ -203,8 +205,8 @@ func TestHandlersOfEndedTunnelsAreCounted(t *testing.T) {
 	testkit.Eventually(t, "a place", func() bool { return caller.get("/x").Code == 200 })
 }
 
-// A server whose handlers all hang does not draw the requests of one that is well:
-// little is under way there because everything is refused. Covers K18.
+// A server whose handlers all hang does not attract the requests:
+// few requests are in flight there because it refuses them. Covers K18.
 func TestBusyServerIsTriedLast(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)

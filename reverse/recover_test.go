@@ -13,8 +13,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// A function of the program that panics ends neither the process nor the service of
-// others, and refuses. Covers K24.
+// The panic ends neither the process nor the requests of other callers.
+//
+// Covers K24.
 func TestPanicsOfConfigFunctionsAreRefusals(t *testing.T) {
 	t.Parallel()
 	var bad atomic.Bool

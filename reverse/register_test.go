@@ -58,13 +58,13 @@ func TestErrorOfAuthorizeRefusesTheRegistration(t *testing.T) {
 	}
 }
 
-// Whoever may call may not register, and neither may anybody else.
+// Certificates of other authorities and for other usages are refused.
 // Covers K2.
 func TestOthersCannotRegister(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	for name, p := range map[string]*testpki.Pair{
-		"a caller": alice, "a gateway": gate, "of no authority": testpki.NewCA("X").Leaf("orders"), "for servers only": serverCA.Server(), "nobody": nil,
+		"a caller": alice, "a gateway": gate, "unknown authority": testpki.NewCA("X").Leaf("orders"), "for servers only": serverCA.Server(), "no certificate": nil,
 	} {
 		c := d.serverConfig(t, orders, echo, "orders")
 		c.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -88,7 +88,7 @@ func TestOthersCannotRegister(t *testing.T) {
 	}
 }
 
-// The handler for registrations believes nobody but a port that insists.
+// On other ports the handler for registrations refuses every request.
 // Covers K2.
 func TestRegistrationNeedsARequirePort(t *testing.T) {
 	t.Parallel()
@@ -136,7 +136,7 @@ func TestRegistrationNeedsARequirePort(t *testing.T) {
 	}
 }
 
-// Several servers share a service, and each request goes where least is under way.
+// Each request goes to the server with the fewest requests in flight.
 func TestServersShareAService(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -154,7 +154,7 @@ func TestServersShareAService(t *testing.T) {
 	}
 	for _, conn := range d.gateway.Tunnels() {
 		if conn.InFlight != 5 {
-			t.Errorf("%v has %d under way, want 5", conn.Services, conn.InFlight)
+			t.Errorf("%v has %d requests in flight, want 5", conn.Services, conn.InFlight)
 		}
 	}
 	close(first.release)
@@ -210,7 +210,7 @@ func TestServerKeepsConnectionsToEachGateway(t *testing.T) {
 	two.client(t, bob, true).get("/x").wantUser(t, "bob")
 }
 
-// Authorize may change its mind.
+// The result of Authorize may change.
 // Covers K2.
 func TestRecheckClosesTunnelsThatAreNotAuthorized(t *testing.T) {
 	t.Parallel()
@@ -274,22 +274,24 @@ func TestConfigErrorsAreAllReported(t *testing.T) {
 	_, err := reverse.NewGateway(reverse.GatewayConfig{Ping: -1, MaxAge: -1, Streams: 1e6, QueueLength: -1, Upgrades: []string{"a b"}})
 	for _, what := range []string{"Authorize", "Service", "Ping", "MaxAge", "Streams", "QueueLength", "Upgrades[0]"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("nothing about %s: %v", what, err)
+			t.Errorf("no error for %s: %v", what, err)
 		}
 	}
 	_, err = reverse.NewServer(reverse.ServerConfig{Name: "*", Services: []string{"a", "a", "b c"}, Addrs: []string{"x", ":1"}, Conns: -1, Streams: -1, PingTimeout: -1})
 	for _, what := range []string{"Name", "Services[1]", "Services[2]", "Addrs[0]", "Addrs[1]", "Certificate", "Handler", "Conns", "Streams", "Ping", "Users", "Gateways.Trust", "no gateway is named"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("nothing about %s: %v", what, err)
+			t.Errorf("no error for %s: %v", what, err)
 		}
 	}
 	if _, err := reverse.NewServer(reverse.ServerConfig{}); err == nil {
-		t.Error("the zero configuration is taken")
+		t.Error("the zero configuration is accepted")
 	}
 }
 
-// A server that stops in the middle of its registration does not keep an answer of
-// Authorize that Recheck has made void. One that may still serve comes in. Covers K20.
+// A server that pauses in the middle of its registration cannot keep an outdated result of
+// Authorize.
+//
+// Covers K20.
 func TestRegistrationInProgressIsRechecked(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string][]string{"may not serve any more": {"shared"}, "may still serve": {"orders"}} {
@@ -311,8 +313,8 @@ func TestRegistrationInProgressIsRechecked(t *testing.T) {
 				testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 				return
 			}
-			if word := d.events.waitForRefusal(t); word != reason.Denied {
-				t.Errorf("refused as %q", word)
+			if why := d.events.waitForRefusal(t); why != reason.Denied {
+				t.Errorf("refused for %q", why)
 			}
 			testkit.Eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
 			if n := len(d.gateway.Tunnels()); n != 0 {

@@ -16,12 +16,12 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// endsIn is for a certificate that ends then.
+// expiresIn is an option for a certificate that expires after d.
 func expiresIn(d time.Duration) testpki.Option {
 	return func(c *x509.Certificate) { c.NotAfter = time.Now().Add(d) }
 }
 
-// own is a certificate that a test replaces.
+// replaceable is a certificate that a test replaces.
 type replaceable struct {
 	current atomic.Pointer[tls.Certificate]
 	calls   atomic.Int64
@@ -49,7 +49,7 @@ func newVerifier(tb testing.TB, ca *testpki.Pair, usage trust.Usage, now func() 
 	return must[*trust.Verifier](tb)(trust.New(trust.Config{Anchors: []*x509.Certificate{ca.Cert}, Usage: usage, Now: now}))
 }
 
-// waiting begins n requests that end when the shop is released, and returns a function
+// startWaiting starts n requests that end when the shop is released, and returns a function
 // that waits for their answers, which must all be complete.
 func startWaiting(t *testing.T, d *dmz, s *testHandler, n int) (end func()) {
 	t.Helper()
@@ -58,7 +58,7 @@ func startWaiting(t *testing.T, d *dmz, s *testHandler, n int) (end func()) {
 		c := d.client(t, alice, i%2 == 0)
 		all.Go(func() {
 			if got := c.get("/wait"); got.Body != "done" {
-				t.Errorf("under way: %d %q", got.Code, got.Body)
+				t.Errorf("in flight: %d %q", got.Code, got.Body)
 			}
 		})
 	}
@@ -71,8 +71,10 @@ func startWaiting(t *testing.T, d *dmz, s *testHandler, n int) (end func()) {
 	}
 }
 
-// A server that has a new certificate dials anew; what is under way ends on the old
-// tunnel, and nothing is cut when the old certificate ends. Covers K17.
+// A server with a new certificate dials another tunnel. Requests in flight end on the old
+// one, before the old certificate expires.
+//
+// Covers K17.
 func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	var c testkit.Clock
@@ -101,12 +103,12 @@ func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
 	testkit.Eventually(t, "the tunnel without a new certificate to end", func() bool { return d.events.count(reverse.Gone) == 2 })
 	endAfter()
 	if n := d.events.count(reverse.Failed); n != 0 {
-		t.Errorf("%d requests broke off", n)
+		t.Errorf("%d requests failed", n)
 	}
 	d.client(t, alice, true).get("/x", header("Service", "orders")).want(t, 200, "")
 }
 
-// A server dials anew before the gateway's certificate ends. Covers K17.
+// Covers K17.
 func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	t.Parallel()
 	var c testkit.Clock
@@ -117,7 +119,7 @@ func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	s := newTestHandler()
 	config := d.serverConfig(t, orders, s, "orders")
 	own := serverCA.Leaf("orders", expiresIn(96*time.Hour)).TLS()
-	own.Certificate = append(own.Certificate, testpki.NewCA("Former CA", expiresIn(-time.Hour)).Cert.Raw) // out of use: it says nothing of the gateway's
+	own.Certificate = append(own.Certificate, testpki.NewCA("Former CA", expiresIn(-time.Hour)).Cert.Raw) // an expired certificate that the chain does not need
 	config.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
 	config.Gateways.Trust = newVerifier(t, gatewayCA, trust.UsageServer, c.Now)
 	in := startConnected(t, config)
@@ -132,11 +134,11 @@ func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	in.trustGateways(t, config.Gateways.Trust) // verifies the gateway's certificate at once
 	end()
 	if n := d.events.count(reverse.Failed) + in.events.count(reverse.Gone); n != 1 {
-		t.Errorf("requests or tunnels broke off")
+		t.Errorf("requests or tunnels failed")
 	}
 }
 
-// Renew replaces every tunnel, and nothing is lost. Covers K17.
+// No request is lost. Covers K17.
 func TestRenewReplacesEveryTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -154,20 +156,21 @@ func TestRenewReplacesEveryTunnel(t *testing.T) {
 	}
 }
 
-// A server whose program makes a certificate for each connection does not dial for
-// ever. Covers K17.
+// Otherwise such a server would dial forever.
+//
+// Covers K17.
 func TestCertificatePerConnectionReplacesNoTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
-	var asked atomic.Int64
+	var calls atomic.Int64
 	c.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		asked.Add(1)
+		calls.Add(1)
 		own := serverCA.Leaf("orders").TLS()
 		return &own, nil
 	}
 	in := startConnected(t, c)
-	testkit.Eventually(t, "four questions", func() bool { return asked.Load() >= 4 })
+	testkit.Eventually(t, "four calls of Certificate", func() bool { return calls.Load() >= 4 })
 	if n := in.events.count(reverse.Registered); n != 1 {
 		t.Errorf("%d tunnels", n)
 	}
@@ -217,7 +220,7 @@ func TestRenewalPrecedesExpiry(t *testing.T) {
 	}
 }
 
-// switching serves by one of two handlers.
+// switchingHandler serves by one of two handlers.
 type switchingHandler struct {
 	second        *atomic.Bool
 	first, follow http.Handler

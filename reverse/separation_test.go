@@ -11,9 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A server that dials trusts gateways under a root, and callers two levels below it: who
-// gets a server certificate from the callers' authority is no gateway. With the authority
-// between in sight the server is not made.
+// The server trusts gateways below a root, and users two levels below the same root. A server
+// certificate from the users' authority does not make its holder a gateway. If the
+// configuration has the authority in between, NewServer returns an error.
 //
 // Covers F18.
 func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
@@ -33,7 +33,7 @@ func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
 	s := startServer(t, c)
 	testkit.Eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	if why := s.events.waitForRefusal(t); why != reason.UntrustedGateway {
-		t.Errorf("the event says %q", why)
+		t.Errorf("the reason is %q", why)
 	}
 
 	genuine := newFakeGateway(t, root.SubCA("Gateways CA").Server(), "")
@@ -45,6 +45,6 @@ func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
 
 	apart(policy.Cert)(&c)
 	if _, err := reverse.NewServer(c); err == nil {
-		t.Error("a server is made with the authority between in sight")
+		t.Error("NewServer accepted a gateways' root above the users' authority")
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// hog calls n times, by connections of 50 requests each, and reads no answer. from is
+// callWithoutReading sends n requests, 50 on each connection, and reads no answer. from is
 // the address that it calls from; empty is any.
 func callWithoutReading(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from string, n int) {
 	t.Helper()
@@ -47,8 +47,10 @@ func callWithoutReading(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from str
 	}
 }
 
-// A caller that takes no answers holds its share of the places and no more: everyone
-// else is served. Covers H16.
+// A caller that does not read its answers holds its share of the places only; all other
+// callers are served.
+//
+// Covers H16.
 func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 	t.Parallel()
 	for name, hogs := range map[string][]*testpki.Pair{
@@ -82,7 +84,7 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 				defer d.events.mu.Unlock()
 				for _, e := range d.events.all {
 					if e.Kind == reverse.Unavailable && (e.Reason != reason.Limit || e.Certificate.IsZero() != (hogs[0] == nil) && len(hogs) == 1) {
-						t.Errorf("the event says %q, %v", e.Reason, e.Err)
+						t.Errorf("the event has the reason %q, %v", e.Reason, e.Err)
 					}
 				}
 			})
@@ -111,7 +113,7 @@ func TestAnonymousCallersShareByAddress(t *testing.T) {
 	}
 }
 
-// CallerShare is what a caller may hold while no other caller does. Covers H16.
+// Covers H16.
 func TestCallerShare(t *testing.T) {
 	t.Parallel()
 	for share, want := range map[int]int{0: 10, 50: 10, 25: 5, 75: 15, 100: 20, 1: 1} {
@@ -127,7 +129,7 @@ func TestCallerShare(t *testing.T) {
 	}
 }
 
-// What a caller holds by one service counts for the others of the same tunnel. Covers
+// A caller's places for one service count for the others of the same tunnel. Covers
 // H16.
 func TestShareCountsAllServicesOfATunnel(t *testing.T) {
 	t.Parallel()
@@ -244,7 +246,7 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 	}
 }
 
-// What a caller holds in a tunnel that leaves service does not keep it from the others:
+// A caller's places in a draining tunnel do not count for the other tunnels:
 // a request that waits is served at once. Covers H16.
 func TestDrainedPlacesAreNotCounted(t *testing.T) {
 	t.Parallel()

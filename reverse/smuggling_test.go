@@ -22,10 +22,10 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// evil is the request that stands where none may be read.
+// smuggled is the request in a place where none may be read.
 const smuggled = "DELETE /evil/NNNNNN HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 
-// witness records what handlers, guards and their observers see of evil.
+// witness records where smuggled was seen: by handlers, guards and their observers.
 type witness struct {
 	mu      sync.Mutex
 	seenBy  map[string]int
@@ -54,7 +54,7 @@ func (w *witness) observe(who string) func(*middleware.Config) {
 	}
 }
 
-// abrupt answers before it has read the body, in every way that a handler has.
+// earlyHandler answers before it has read the body, in every way that a handler has.
 func earlyHandler(cut func()) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch how := strings.TrimPrefix(r.URL.Path, "/do/"); how {
@@ -160,16 +160,16 @@ var attacks = func() []attack {
 	}
 }()
 
-// place is where a client's connection is shared.
+// target is where a client's connection is shared.
 type target struct {
 	name  string
 	addr  string
-	paths []string // of abrupt
+	paths []string // of earlyHandler
 }
 
 var everyPath = []string{"413", "403", "200", "204", "long", "some", "close", "limit", "deadline", "duplex", "duplex-read", "duplex-replaced", "timeout", "read", "panic"}
 
-// places is each place where our code and net/http share a connection.
+// newTargets returns each place where our code and net/http share a connection.
 func newTargets(t *testing.T, w *witness) []target {
 	short := func(c *ports.Config) { c.Limits.Headers = 150 * time.Millisecond }
 	denies := func(c *middleware.Config) { c.Policy = newPolicy(t, "p, user:bob, *, *, /*, allow") }

@@ -32,7 +32,7 @@ func websocket(w http.ResponseWriter, r *http.Request) {
 	defer c.Close()
 	if r.URL.Query().Has("taken") {
 		io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno\n")
-		io.Copy(c, buffered) // as a careless server would: whatever comes is answered
+		io.Copy(c, buffered) // as a careless server would
 		return
 	}
 	key := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
@@ -42,13 +42,13 @@ func websocket(w http.ResponseWriter, r *http.Request) {
 		if lines.Text() == "bye" {
 			return
 		}
-		if _, err := fmt.Fprintf(c, "%s heard %s\n", id.User, lines.Text()); err != nil {
+		if _, err := fmt.Fprintf(c, "%s received %s\n", id.User, lines.Text()); err != nil {
 			return
 		}
 	}
 }
 
-// switched asks for an upgrade and returns the connection and the answer.
+// upgrade sends a request for an upgrade and returns the connection and the answer.
 func upgrade(tb testing.TB, d *dmz, p *testpki.Pair, target, token string) (*rawConn, *http.Response) {
 	tb.Helper()
 	c := dialRaw(tb, d, p)
@@ -66,7 +66,7 @@ func TestWebSocketGoesThroughTheTunnel(t *testing.T) {
 	}
 	for _, line := range []string{"one", "two", strings.Repeat("x", 60_000)} {
 		fmt.Fprintln(c, line)
-		if got, err := c.r.ReadString('\n'); err != nil || got != "alice heard "+line+"\n" {
+		if got, err := c.r.ReadString('\n'); err != nil || got != "alice received "+line+"\n" {
 			t.Fatalf("%q, %v", got, err)
 		}
 	}
@@ -141,8 +141,8 @@ func TestUnlistedUpgradesAreRefused(t *testing.T) {
 	}
 }
 
-// A handler that switches nothing leaves no pipe, and what follows is not read as a
-// request either: the client may have sent it in the other protocol (E15).
+// What the client sends after a failed upgrade reaches neither the handler nor the HTTP
+// parser: it may be in the other protocol.
 // Covers K7, E15.
 func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 	t.Parallel()
@@ -155,7 +155,7 @@ func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 		io.Copy(io.Discard, res.Body)
 		io.WriteString(c, "GET /alice/x HTTP/1.1\r\nHost: x\r\n\r\n")
 		if res, err := http.ReadResponse(c.r, nil); err == nil {
-			t.Errorf("%s: what followed was answered: %s", target, res.Status)
+			t.Errorf("%s: bytes after the request were answered: %s", target, res.Status)
 		}
 	}
 	_, res := upgrade(t, d, nil, "/ws", "websocket")
@@ -183,7 +183,7 @@ func TestRevokedCallerLosesItsWebSocket(t *testing.T) {
 		t.Errorf("the revoked caller's connection is open: %v", err)
 	}
 	fmt.Fprintln(b, "still")
-	if line, err := b.r.ReadString('\n'); line != "bob heard still\n" {
+	if line, err := b.r.ReadString('\n'); line != "bob received still\n" {
 		t.Errorf("the other's connection: %q, %v", line, err)
 	}
 }

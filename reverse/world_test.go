@@ -31,8 +31,8 @@ import (
 // patience is how long a test waits for something that must happen.
 const patience = testkit.Patience
 
-// The authorities: one for callers, one for what the external port shows them, one
-// for servers that register, one for gateways.
+// The authorities of callers, of the external port, of servers that register, and of
+// gateways.
 var (
 	userCA    = testpki.NewCA("User CA")
 	webCA     = testpki.NewCA("Web CA")
@@ -57,12 +57,12 @@ func must[T any](tb testing.TB) func(T, error) T {
 	}
 }
 
-// believing is a trust of one authority that revokes the given leaves.
+// trusting returns a verifier that trusts one authority and has a CRL with the given leaves.
 func trusting(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust.Verifier {
 	tb.Helper()
 	c := trust.Config{Anchors: []*x509.Certificate{ca.Cert}}
 	if ca == gatewayCA {
-		c.Usage = trust.UsageServer // a gateway is called
+		c.Usage = trust.UsageServer // the server calls the gateway
 	}
 	if len(revoked) > 0 {
 		c.CRLs = []*x509.RevocationList{ca.CRL(1, nil, func(l *x509.RevocationList) {
@@ -98,30 +98,30 @@ func (e *events) count(kind string) int {
 	return n
 }
 
-// refused waits for a refusal and returns its word.
+// waitForRefusal waits for a refusal and returns its reason.
 func (e *events) waitForRefusal(tb testing.TB) reason.Reason {
 	tb.Helper()
-	var word reason.Reason
+	var why reason.Reason
 	testkit.Eventually(tb, "a refusal", func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		for _, x := range e.all {
 			if x.Kind == reverse.Refused && x.Reason != "" {
-				word = x.Reason
+				why = x.Reason
 				return true
 			}
 		}
 		return false
 	})
-	return word
+	return why
 }
 
-// byName lets a certificate serve the service that is its common name, and "shared".
+// authorizeByName lets a certificate serve the service that is its common name, and "shared".
 func authorizeByName(_ context.Context, chain []*x509.Certificate) ([]string, error) {
 	return []string{chain[0].Subject.CommonName, "shared"}, nil
 }
 
-// byHeader is the service that a request names, or orders.
+// serviceByHeader returns the service that a request names, or orders.
 func serviceByHeader(r *http.Request) string {
 	if s := r.Header.Get("Service"); s != "" {
 		return s
@@ -205,7 +205,7 @@ func (d *dmz) serverConfig(tb testing.TB, p *testpki.Pair, h http.Handler, servi
 	return c
 }
 
-// baseConfig dials nobody yet.
+// baseConfig returns a configuration without Addrs.
 func (*dmz) baseConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services ...string) reverse.ServerConfig {
 	tb.Helper()
 	own := p.TLS()
@@ -218,7 +218,7 @@ func (*dmz) baseConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services 
 	}
 }
 
-// inside is a running server.
+// innerServer is a running server.
 type innerServer struct {
 	*reverse.Server
 	config reverse.ServerConfig
@@ -244,7 +244,7 @@ func (in *innerServer) trustUsers(tb testing.TB, v *trust.Verifier) {
 	}
 }
 
-// start runs a server until the test ends; it does not wait for it to be ready.
+// startServer runs a server until the test ends; it does not wait for it to be ready.
 func startServer(tb testing.TB, c reverse.ServerConfig) *innerServer {
 	tb.Helper()
 	e := &events{}
@@ -268,7 +268,7 @@ func startServer(tb testing.TB, c reverse.ServerConfig) *innerServer {
 	return in
 }
 
-// connected is start, and waits until the server is ready.
+// startConnected is startServer, and waits until the server is ready.
 func startConnected(tb testing.TB, c reverse.ServerConfig) *innerServer {
 	tb.Helper()
 	s := startServer(tb, c)
@@ -280,7 +280,7 @@ func startConnected(tb testing.TB, c reverse.ServerConfig) *innerServer {
 	return s
 }
 
-// newGuard names alice and bob and lets everybody do everything but what the lines say.
+// newGuard maps alice and bob and allows every request but those of bob below /alice/.
 func newGuard(tb testing.TB, change ...func(*middleware.Config)) *middleware.Guard {
 	tb.Helper()
 	c := middleware.Config{
@@ -301,7 +301,7 @@ func newPolicy(tb testing.TB, lines ...string) *policy.Engine {
 	return must[*policy.Engine](tb)(policy.Load("policy.csv", strings.NewReader(strings.Join(lines, "\n")+"\n")))
 }
 
-// seen is what the handler behind the guard saw, or what a refusal said.
+// response is an answer, with what the handler echo saw or with the reason of a refusal.
 type response struct {
 	Code     int         `json:"-"`
 	Answer   http.Header `json:"-"`
@@ -321,7 +321,7 @@ type response struct {
 	Reason   reason.Reason
 }
 
-// echo answers with what it sees, after the body and its trailers.
+// echo answers with the request that it gets, after the body and the trailers.
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	id, _ := identity.FromContext(r.Context())

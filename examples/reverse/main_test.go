@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// output is what a program writes. It is safe for concurrent use.
+// output collects what a program writes. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -83,7 +83,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// free is an address that nobody listens on just now.
+// free returns an address that is not in use now.
 func free(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -116,7 +116,7 @@ func curl(t *testing.T, line string) string {
 	return string(out)
 }
 
-// lines are those that a gateway prints: alice's, a stranger's, and one without a
+// lines returns the lines that a gateway prints: for alice, for a stranger, and without a
 // certificate.
 func (p *process) lines(t *testing.T) []string {
 	t.Helper()
@@ -182,13 +182,13 @@ func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 	works("at first")
 	internal.kill(t)
 	if out := curl(t, line+" --max-time 20"); strings.Contains(out, wants[0]) {
-		t.Errorf("nobody is inside: %s", out)
+		t.Errorf("answered without a server: %s", out)
 	}
 	again := s.internal(t).ready(t)
 	works("another server")
 	gateway.kill(t)
 	if out := curl(t, line+" --max-time 20"); !strings.Contains(out, "exit status") {
-		t.Errorf("nobody is outside: %s", out)
+		t.Errorf("answered without a gateway: %s", out)
 	}
 	gateway = s.gateway(t).ready(t)
 	works("another gateway")
@@ -219,7 +219,6 @@ func TestServerMayStartFirst(t *testing.T) {
 	}
 }
 
-// What cannot be served ends with a sentence.
 func TestErrorsEndWithAHint(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -231,10 +230,10 @@ func TestErrorsEndWithAHint(t *testing.T) {
 		arguments []string
 		status    int
 	}{
-		{nil, unusual},
-		{[]string{"both"}, unusual},
-		{[]string{"gateway", "more"}, unusual},
-		{[]string{"internal", "-external", "x"}, unusual},
+		{nil, usageError},
+		{[]string{"both"}, usageError},
+		{[]string{"gateway", "more"}, usageError},
+		{[]string{"internal", "-external", "x"}, usageError},
 		{[]string{"internal", "-registrations", "nonsense"}, failed},
 		{[]string{"gateway", "-external", taken.Addr().String(), "-registrations", "127.0.0.1:0"}, failed},
 		{[]string{"gateway", "-external", "127.0.0.1:0", "-registrations", taken.Addr().String()}, failed},
