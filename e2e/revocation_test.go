@@ -55,7 +55,7 @@ func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	expect(short, "internal", "refused")
 	for _, wrong := range []string{"-1h", "one day", "24"} {
 		s.sub(config, "max_leaf_lifetime: 24h", "max_leaf_lifetime: "+wrong)
-		if found := configerror.All(l.server.Reload()); !hasMistake(found, s.path(config), 12, "max_leaf_lifetime") {
+		if found := configerror.All(l.server.Reload()); !hasConfigError(found, s.path(config), 12, "max_leaf_lifetime") {
 			t.Errorf("%s: %v", wrong, found)
 		}
 		s.sub(config, "max_leaf_lifetime: "+wrong, "max_leaf_lifetime: 24h")
@@ -80,11 +80,11 @@ func TestMustBeRevokedIsCheckedAtTheStart(t *testing.T) {
 		what  string
 	}{
 		{"revoked", func(*site) {}, "", 0, ""},
-		{"not on the list", func(s *site) { s.put("ca.crl", s.crl(2)) }, config, 9, "must be revoked and is not"},
-		{"another authority's", func(s *site) { s.put("known.pem", string(s.other.Leaf("known").CertPEM())) }, config, 9, "must be revoked and is not"},
+		{"not on the list", func(s *site) { s.put("ca.crl", s.crl(2)) }, config, 9, "must be revoked, but is not"},
+		{"another authority's", func(s *site) { s.put("known.pem", string(s.other.Leaf("known").CertPEM())) }, config, 9, "must be revoked, but is not"},
 		{"one of two", func(s *site) { s.put("known.pem", s.get("known.pem")+string(s.alice.CertPEM())) }, config, 9, "alice"},
-		{"revocation off", yaml("crls: [ca.crl]", "revocation: off\n      crls: [ca.crl]"), config, 9, "must be revoked and is not"},
-		{"no CRL", yaml("crls: [ca.crl]", "crls: []"), config, 9, "must be revoked and is not"},
+		{"revocation off", yaml("crls: [ca.crl]", "revocation: off\n      crls: [ca.crl]"), config, 9, "must be revoked, but is not"},
+		{"no CRL", yaml("crls: [ca.crl]", "crls: []"), config, 9, "must be revoked, but is not"},
 		{"garbled", func(s *site) { s.put("known.pem", "garbage") }, "known.pem", 0, "PEM"},
 		{"missing", func(s *site) { os.Remove(s.path("known.pem")) }, config, 12, "cannot be read"},
 	} {
@@ -227,8 +227,10 @@ func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Error(err)
 	}
-	time.Sleep(time.Second) // ten looks
-	if got := l.server.Generation(); got != 2 {
+	s.put("users.yaml", strings.Replace(siteUsers, "user: alice", "user: alicia", 1))
+	alice := s.client(s.alice)
+	l.waitFor("the next change", func() string { return ask(alice, l.url("internal", "/whoami")) }, "200 alicia")
+	if got := l.server.Generation(); got != 3 {
 		t.Errorf("generation %d: the watcher takes them for a change", got)
 	}
 }
