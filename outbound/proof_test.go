@@ -21,6 +21,7 @@ import (
 // in force when the call was made.
 // Covers J1.
 func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
+	t.Parallel()
 	identities, calls := 20, 30
 	if *full {
 		identities, calls = 100, 10_000/len(versions)

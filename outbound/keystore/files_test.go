@@ -22,6 +22,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
@@ -258,42 +259,44 @@ func TestNamedPipeIsRejected(t *testing.T) {
 // with all that changed beside it.
 func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	asked := 0
-	entries := []keystore.Entry{
-		{Alias: "a", File: put(t, dir, "a.pem", pemOf(alice))},
-		{Alias: "b", File: put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
-	}
-	keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: entries})
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, _ := keys.Credential("b")
-	if err := keys.Reload(); err != nil || asked != 1 {
-		t.Errorf("%v; unchanged files were decrypted %d times", err, asked)
-	}
-	if after, _ := keys.Credential("b"); after != before {
-		t.Error("another credential for the same file")
-	}
-	renewed := sub.Leaf("alice")
-	put(t, dir, "a.pem", pemOf(renewed))
-	put(t, dir, "b.p12", []byte("garbage"))
-	if err := keys.Reload(); len(configerror.All(err)) != 1 {
-		t.Error(err)
-	}
-	is(t, keys, "a", alice)
-	is(t, keys, "b", bob)
-	put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern))
-	if err := keys.Reload(); err != nil {
-		t.Error(err)
-	}
-	is(t, keys, "a", renewed)
-	if got := keys.Aliases(); !slices.Equal(got, []string{"a", "b"}) {
-		t.Errorf("%q", got)
-	}
-	if _, err := keys.Credential("c"); !errors.Is(err, outbound.ErrUnknownAlias) {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		asked := 0
+		entries := []keystore.Entry{
+			{Alias: "a", File: put(t, dir, "a.pem", pemOf(alice))},
+			{Alias: "b", File: put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
+		}
+		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: entries})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, _ := keys.Credential("b")
+		if err := keys.Reload(); err != nil || asked != 1 {
+			t.Errorf("%v; unchanged files were decrypted %d times", err, asked)
+		}
+		if after, _ := keys.Credential("b"); after != before {
+			t.Error("another credential for the same file")
+		}
+		renewed := sub.Leaf("alice")
+		put(t, dir, "a.pem", pemOf(renewed))
+		put(t, dir, "b.p12", []byte("garbage"))
+		if err := keys.Reload(); len(configerror.All(err)) != 1 {
+			t.Error(err)
+		}
+		is(t, keys, "a", alice)
+		is(t, keys, "b", bob)
+		put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern))
+		if err := keys.Reload(); err != nil {
+			t.Error(err)
+		}
+		is(t, keys, "a", renewed)
+		if got := keys.Aliases(); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("%q", got)
+		}
+		if _, err := keys.Credential("c"); !errors.Is(err, outbound.ErrUnknownAlias) {
+			t.Error(err)
+		}
+	})
 }
 
 // A key that everybody may read is warned of, certificates alone are not.
@@ -325,28 +328,30 @@ func TestReadableKeysAreReported(t *testing.T) {
 
 func TestWatchReportsErrorsAndLoadsFiles(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	put(t, dir, "a.pem", pemOf(alice))
-	keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	reports, ended := make(chan error, 100), make(chan struct{})
-	go func() {
-		keys.Watch(ctx, 0, func(err error) { reports <- err })
-		close(ended)
-	}()
-	put(t, dir, "b.pem", []byte("garbage"))
-	if err := <-reports; len(configerror.All(err)) != 1 {
-		t.Error(err)
-	}
-	put(t, dir, "b.pem", pemOf(bob))
-	for end := time.Now().Add(10 * time.Second); len(keys.Aliases()) != 2; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("b never came")
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		put(t, dir, "a.pem", pemOf(alice))
+		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	cancel()
-	<-ended
+		ctx, cancel := context.WithCancel(t.Context())
+		reports, ended := make(chan error, 100), make(chan struct{})
+		go func() {
+			keys.Watch(ctx, 0, func(err error) { reports <- err })
+			close(ended)
+		}()
+		put(t, dir, "b.pem", []byte("garbage"))
+		if err := <-reports; len(configerror.All(err)) != 1 {
+			t.Error(err)
+		}
+		put(t, dir, "b.pem", pemOf(bob))
+		for end := time.Now().Add(10 * time.Second); len(keys.Aliases()) != 2; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("b never came")
+			}
+		}
+		cancel()
+		<-ended
+	})
 }
