@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func withName(c *x509.Certificate) { c.DNSNames = []string{gatewayDNS} }
+func withGatewayName(c *x509.Certificate) { c.DNSNames = []string{gatewayDNS} }
 
 // A certificate that a users' authority issued is no gateway by its name, and one that a
 // gateways' authority issued names no user, also where the authority between is seen in
@@ -27,23 +27,23 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 	usersCA := policy.SubCA("Users CA")
 	below := usersCA.SubCA("Below CA")
 	gatewaysCA := root.SubCA("Gateways CA")
-	gateway := gatewaysCA.Leaf("gateway", withName)
+	gateway := gatewaysCA.Leaf("gateway", withGatewayName)
 	users := verifier(trust.Config{Anchors: certs{usersCA.Cert}})
 	roots := verifier(trust.Config{Anchors: certs{root.Cert}})
 	names := func(c *forwarded.Config) { c.Users, c.Gateways.Trust = users, roots }
 
 	r := receiver(t, forwarded.RFC9440(), names)
-	rogue := usersCA.Leaf("mallory", withName)
+	rogue := usersCA.Leaf("mallory", withGatewayName)
 	for name, x := range map[string]struct {
 		who     *testpki.Pair
 		gateway bool
 	}{
 		"a gateway":                         {gateway, true},
 		"a user with its name":              {rogue, false},
-		"a user further below":              {below.Leaf("mallory", withName), false},
-		"an authority of users as a client": {policy.Leaf("gateway", withName), true}, // above the users' anchor
+		"a user further below":              {below.Leaf("mallory", withGatewayName), false},
+		"an authority of users as a client": {policy.Leaf("gateway", withGatewayName), true}, // above the users' anchor
 	} {
-		if got := r.IsGateway(believed(t, roots, x.who)); got != x.gateway {
+		if got := r.IsGateway(verifiedBy(t, roots, x.who)); got != x.gateway {
 			t.Errorf("%s: a gateway: %t", name, got)
 		}
 	}
@@ -51,7 +51,7 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 	pinned := receiver(t, forwarded.RFC9440(), names, func(c *forwarded.Config) {
 		c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(rogue.Cert)}
 	})
-	if !pinned.IsGateway(believed(t, roots, rogue)) {
+	if !pinned.IsGateway(verifiedBy(t, roots, rogue)) {
 		t.Error("a pinned gateway is none")
 	}
 
@@ -67,9 +67,9 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 		"one further below":                 {below.Leaf("alice"), reason.UnknownAuthority},
 	} {
 		for range 2 { // nothing of it is kept
-			err, got := verify(t, r, x.who), reason.Reason("")
+			err, got := verifyRFC9440(t, r, x.who), reason.Reason("")
 			if err != nil {
-				got = word(t, err)
+				got = reasonOf(t, err)
 			}
 			if got != x.want {
 				t.Errorf("%s: %q, want %q", name, got, x.want)
@@ -83,14 +83,14 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 		{Topology: forwarded.RFC9440(), Users: users, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: knowing}},
 		{Topology: forwarded.RFC9440(), Users: knowing, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: users}},
 	} {
-		if _, err := forwarded.New(c); err == nil || !strings.Contains(mistakes(err), "also issues for users") {
+		if _, err := forwarded.New(c); err == nil || !strings.Contains(errorTexts(err), "also issues for users") {
 			t.Errorf("it loads: %v", err)
 		}
 	}
 }
 
 // verify states a certificate and its chain as RFC 9440 does.
-func verify(t *testing.T, r *forwarded.Receiver, who *testpki.Pair) error {
+func verifyRFC9440(t *testing.T, r *forwarded.Receiver, who *testpki.Pair) error {
 	t.Helper()
 	encode := func(c *x509.Certificate) string { return ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":" }
 	var chain []string

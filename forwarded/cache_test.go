@@ -24,25 +24,25 @@ func TestOnlyVerifiedCertificatesAreCached(t *testing.T) {
 		want string
 		kept int
 	}{
-		{header("Client-Cert", sequence(w.other.Cert)), "unknown-authority", 0},
-		{header("Client-Cert", "x"), "bad-header", 0},
+		{newHeader("Client-Cert", sequence(w.other.Cert)), "unknown-authority", 0},
+		{newHeader("Client-Cert", "x"), "bad-header", 0},
 		{nil, "no-certificate", 0},
-		{header("Client-Cert", dave), "unknown-authority", 0},
-		{header("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
-		{header("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
-		{header("Client-Cert", dave), "unknown-authority", 1},
-		{header("Client-Cert", dave, "Client-Cert-Chain", sequence(w.dave.Chain[0])), "unknown-authority", 1},
-		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.dave.Chain)), "carol", 2},
-		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)), "carol", 2},
-		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)+"x"), "bad-header", 2},
+		{newHeader("Client-Cert", dave), "unknown-authority", 0},
+		{newHeader("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
+		{newHeader("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
+		{newHeader("Client-Cert", dave), "unknown-authority", 1},
+		{newHeader("Client-Cert", dave, "Client-Cert-Chain", sequence(w.dave.Chain[0])), "unknown-authority", 1},
+		{newHeader("Client-Cert", carol, "Client-Cert-Chain", sequences(w.dave.Chain)), "carol", 2},
+		{newHeader("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)), "carol", 2},
+		{newHeader("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)+"x"), "bad-header", 2},
 	} {
-		if got := ask(t, r, x.h); got != x.want || r.Cached() != x.kept {
+		if got := verifyHeaders(t, r, x.h); got != x.want || r.Cached() != x.kept {
 			t.Errorf("%.80v: %s and %d kept, want %s and %d", x.h, got, r.Cached(), x.want, x.kept)
 		}
 	}
 	for i := range 40 {
 		name := fmt.Sprint("user ", i)
-		if got := ask(t, r, header("Client-Cert", sequence(w.ca.Leaf(name).Cert))); got != name || r.Cached() > 8 {
+		if got := verifyHeaders(t, r, newHeader("Client-Cert", sequence(w.ca.Leaf(name).Cert))); got != name || r.Cached() > 8 {
 			t.Fatalf("%s, and %d are kept", got, r.Cached())
 		}
 	}
@@ -58,7 +58,7 @@ func TestReceiverIsSafeForConcurrentUse(t *testing.T) {
 			all.Go(func() {
 				for j := range 50 {
 					who := []*testpki.Pair{w.alice, w.bob, w.alice}[(i+j)%3]
-					if got := ask(t, r, p.state(who.Presented())); got != who.Cert.Subject.CommonName {
+					if got := verifyHeaders(t, r, p.encode(who.Presented())); got != who.Cert.Subject.CommonName {
 						t.Errorf("%s: %s", name, got)
 						return
 					}
@@ -70,8 +70,8 @@ func TestReceiverIsSafeForConcurrentUse(t *testing.T) {
 }
 
 // request is a request of ordinary size, with a statement in it.
-func request(p gatewayOf, who *testpki.Pair) http.Header {
-	h := p.state(who.Presented())
+func request(p product, who *testpki.Pair) http.Header {
+	h := p.encode(who.Presented())
 	for _, name := range []string{"Accept", "Accept-Encoding", "Accept-Language", "User-Agent", "Content-Type", "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "Traceparent", "Cookie"} {
 		h[name] = []string{"an ordinary value of an ordinary header"}
 	}
@@ -99,7 +99,7 @@ func BenchmarkCached(b *testing.B) {
 	for _, name := range forwarded.Formats() {
 		p := products[name]
 		who := w.alice
-		if p.chains {
+		if p.sendsIssuers {
 			who = w.dave
 		}
 		b.Run(name, func(b *testing.B) {
@@ -140,13 +140,13 @@ func TestIssuersChosenByTheClientDoNotFillTheCache(t *testing.T) {
 	w := shared()
 	key := testpki.NewKey()
 	for name, p := range products {
-		if !p.chains {
+		if !p.sendsIssuers {
 			continue
 		}
 		r := receiver(t, p.topology())
 		for i := range 50 {
 			junk := testpki.Make(nil, key, &x509.Certificate{Subject: pkix.Name{CommonName: fmt.Sprint("junk ", i)}, IsCA: true, BasicConstraintsValid: true})
-			if got := ask(t, r, p.state(append(w.dave.Presented(), junk.Cert))); got != "dave" {
+			if got := verifyHeaders(t, r, p.encode(append(w.dave.Presented(), junk.Cert))); got != "dave" {
 				t.Fatalf("%s: %s", name, got)
 			}
 			if n := r.Cached(); n > 4 {

@@ -38,19 +38,19 @@ func TestEveryFormatIsRead(t *testing.T) {
 			switch {
 			case who == w.other:
 				cn = "unknown-authority"
-			case len(who.Chain) > 0 && !p.chains:
+			case len(who.Chain) > 0 && !p.sendsIssuers:
 				cn = "unknown-authority" // this gateway states no issuers
 			}
-			h := p.state(who.Presented())
+			h := p.encode(who.Presented())
 			before := h.Clone()
-			if got := ask(t, r, h); got != cn {
+			if got := verifyHeaders(t, r, h); got != cn {
 				t.Errorf("%s states %s: %s, want %s", name, who.Cert.Subject.CommonName, got, cn)
 			}
 			if !maps.EqualFunc(h, before, slices.Equal) {
 				t.Errorf("%s: the headers are changed", name)
 			}
 		}
-		if got := ask(t, r, p.none); got != "no-certificate" {
+		if got := verifyHeaders(t, r, p.noCert); got != "no-certificate" {
 			t.Errorf("%s states nobody: %s", name, got)
 		}
 	}
@@ -64,7 +64,7 @@ func TestAnchorsReplaceIssuersThatAGatewayOmits(t *testing.T) {
 		r := receiver(t, p.topology(), func(c *forwarded.Config) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert, w.carol.Chain[0]}})
 		})
-		if got := ask(t, r, p.state(certs{w.carol.Cert})); got != "carol" {
+		if got := verifyHeaders(t, r, p.encode(certs{w.carol.Cert})); got != "carol" {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
@@ -101,16 +101,16 @@ func TestOtherEncodingsOfTheSameProductsAreRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := receiver(t, topology)
-		h := header(r.Headers()[0], x.value)
+		h := newHeader(r.Headers()[0], x.value)
 		if x.format == "rfc9440" {
 			h.Set("Client-Cert-Chain", sequence(chain[1])+"\t,  "+sequence(w.ca.Cert))
 		}
-		if got := ask(t, r, h); got != "carol" {
+		if got := verifyHeaders(t, r, h); got != "carol" {
 			t.Errorf("%s, %.40s…: %s", x.format, x.value, got)
 		}
 	}
 	r := receiver(t, forwarded.WebMethods())
-	if got := ask(t, r, header("X-Client-Cert", encode(w.alice.Cert.Raw))); got != "alice" {
+	if got := verifyHeaders(t, r, newHeader("X-Client-Cert", encode(w.alice.Cert.Raw))); got != "alice" {
 		t.Errorf("base64 of DER: %s", got)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // Covers F9.
 func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 	t.Parallel()
-	anchors := chainIn(t, "client-ca.pem")
+	anchors := readChain(t, "client-ca.pem")
 	var crls []*x509.RevocationList
 	for _, name := range []string{"client-ca.crl", "client-sub-ca.crl"} {
 		data, err := pki.Files.ReadFile(name)
@@ -44,15 +44,15 @@ func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 			if path.Ext(f.Name()) != ".pem" || strings.HasSuffix(f.Name(), "-key.pem") {
 				continue
 			}
-			presented := chainIn(t, f.Name())
-			if !p.chains {
+			presented := readChain(t, f.Name())
+			if !p.sendsIssuers {
 				presented = presented[:1]
 			}
-			h := p.state(presented)
+			h := p.encode(presented)
 			want := ""
 			v, err := users.Verify(t.Context(), presented)
 			if want = v.Fingerprint().String(); err != nil {
-				want = string(word(t, err))
+				want = string(reasonOf(t, err))
 			}
 			size := 0
 			for _, name := range r.Headers() {
@@ -65,7 +65,7 @@ func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 				got, err := r.Verify(t.Context(), r.Read(h, nil))
 				answer := got.Fingerprint().String()
 				if err != nil {
-					answer = string(word(t, err))
+					answer = string(reasonOf(t, err))
 				}
 				if answer != want {
 					t.Errorf("%s, %s: %s, want %s", format, f.Name(), answer, want)
@@ -86,7 +86,7 @@ func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 func TestCertificateRevokedAfterCachingIsRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
-	h := header("Client-Cert", sequence(w.bob.Cert))
+	h := newHeader("Client-Cert", sequence(w.bob.Cert))
 	for _, x := range []struct {
 		serials []*big.Int
 		want    string
@@ -95,14 +95,14 @@ func TestCertificateRevokedAfterCachingIsRefused(t *testing.T) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, CRLs: []*x509.RevocationList{w.ca.CRL(1, x.serials)}})
 		})
 		for range 2 {
-			if got := ask(t, r, h); got != x.want {
+			if got := verifyHeaders(t, r, h); got != x.want {
 				t.Errorf("%s, want %s", got, x.want)
 			}
 		}
 	}
 }
 
-func chainIn(t *testing.T, name string) certs {
+func readChain(t *testing.T, name string) certs {
 	t.Helper()
 	data, err := pki.Files.ReadFile(name)
 	if err != nil {

@@ -23,7 +23,7 @@ func gatewayTo(t *testing.T, service *ports.Port, protocol string) *ports.Port {
 	target := &url.URL{Scheme: "https", Host: service.Addr().String()}
 	transport := &http.Transport{TLSClientConfig: tlsConfig(shared().gateway, protocol), ForceAttemptHTTP2: protocol == "h2"}
 	t.Cleanup(transport.CloseIdleConnections)
-	return open(t, ports.Request, shared().users, &httputil.ReverseProxy{
+	return openPort(t, ports.Request, shared().users, &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(target)
@@ -38,7 +38,7 @@ func gatewayTo(t *testing.T, service *ports.Port, protocol string) *ports.Port {
 func TestGoGatewayForwardsExactlyItsClient(t *testing.T) {
 	t.Parallel()
 	w := shared()
-	service := open(t, ports.Require, w.gateways, service(receiver(t, forwarded.RFC9440())))
+	service := openPort(t, ports.Require, w.gateways, service(receiver(t, forwarded.RFC9440())))
 	evil := sequence(w.bob.Cert)
 	for _, inner := range protocols {
 		gateway := gatewayTo(t, service, inner)
@@ -48,11 +48,11 @@ func TestGoGatewayForwardsExactlyItsClient(t *testing.T) {
 		}{{w.alice, "alice"}, {w.dave, "dave"}, {nil, "no-certificate"}} {
 			stated := http.Header{}
 			if x.who != nil {
-				stated = products["rfc9440"].state(x.who.Presented())
+				stated = products["rfc9440"].encode(x.who.Presented())
 			}
-			check := func(how string, got seen) {
+			check := func(how string, got response) {
 				t.Helper()
-				if got.Who != x.want || !got.Gateway || len(got.Trailer) > 0 || fmt.Sprint(got.Headers) != fmt.Sprint(stated) {
+				if got.Caller != x.want || !got.Gateway || len(got.Trailer) > 0 || fmt.Sprint(got.Headers) != fmt.Sprint(stated) {
 					t.Errorf("%s to the service, %s: %+v, want %s", inner, how, got, x.want)
 				}
 			}
@@ -74,27 +74,27 @@ func TestGoGatewayForwardsExactlyItsClient(t *testing.T) {
 				"Client-Cert", "client-cert", "CLIENT-CERT, client-cert-chain", "close, Client-Cert, Client-Cert-Chain", "keep-alive,Client-Cert", "Client-Cert,", ", ,client-cert-CHAIN , Client_Cert",
 			} {
 				for _, more := range []string{"", "Client-Cert: " + evil + "\r\n", "client_cert: " + evil + "\r\n", "Connection: Client-Cert\r\nProxy-Connection: Client-Cert\r\nKeep-Alive: Client-Cert\r\nTE: trailers\r\n"} {
-					check("Connection: "+connection, raw(t, gateway, x.who, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: "+connection+"\r\n"+more+"\r\n"))
+					check("Connection: "+connection, sendRaw(t, gateway, x.who, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: "+connection+"\r\n"+more+"\r\n"))
 				}
 			}
-			check("unannounced trailers", raw(t, gateway, x.who, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+evil+"\r\n\r\n"))
+			check("unannounced trailers", sendRaw(t, gateway, x.who, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+evil+"\r\n\r\n"))
 		}
 	}
 }
 
-func proxied(h http.Header) *httputil.ProxyRequest {
+func proxyRequest(h http.Header) *httputil.ProxyRequest {
 	return &httputil.ProxyRequest{In: &http.Request{Header: h.Clone()}, Out: &http.Request{Header: h}}
 }
 
 func TestSetClientCertDeletesIdentityHeaders(t *testing.T) {
 	t.Parallel()
-	pr := proxied(http.Header{"Client-Cert": {"x"}, "X_remote.User": {"x"}, "Accept": {"y"}})
+	pr := proxyRequest(http.Header{"Client-Cert": {"x"}, "X_remote.User": {"x"}, "Accept": {"y"}})
 	pr.Out.Trailer = http.Header{"Client_cert": nil, "Checksum": nil}
 	forwarded.SetClientCert(pr, trust.Verified{})
 	if len(pr.Out.Header) != 1 || pr.Out.Header.Get("Accept") != "y" || len(pr.Out.Trailer) != 1 || len(pr.In.Header) != 3 {
 		t.Errorf("%v, %v", pr.Out, pr.In)
 	}
-	forwarded.SetClientCert(proxied(http.Header{}), trust.Verified{})
+	forwarded.SetClientCert(proxyRequest(http.Header{}), trust.Verified{})
 }
 
 // What does not fit is never stated as "no certificate".
@@ -119,14 +119,14 @@ func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 		{"a heavy leaf that fits", w.ca.Leaf("heavy", heavy(11<<10)), false, false, "heavy"},
 		{"a heavy leaf that does not", w.ca.Leaf("heavy", heavy(13<<10)), false, true, "bad-header"},
 	} {
-		pr := proxied(http.Header{})
-		forwarded.SetClientCert(pr, believed(t, w.users, x.who))
+		pr := proxyRequest(http.Header{})
+		forwarded.SetClientCert(pr, verifiedBy(t, w.users, x.who))
 		h := pr.Out.Header
 		size := len(h.Get("Client-Cert")) + len(h.Get("Client-Cert-Chain"))
 		if size > 16<<10 || h.Get("Client-Cert") == "" || (h.Get("Client-Cert-Chain") != "") != x.chain || (h.Get("Client-Cert") == "::") != x.stuck {
 			t.Errorf("%s: %d bytes, %.40v", x.name, size, h)
 		}
-		if got := ask(t, receiver(t, forwarded.RFC9440()), h); got != x.want {
+		if got := verifyHeaders(t, receiver(t, forwarded.RFC9440()), h); got != x.want {
 			t.Errorf("%s: %s, want %s", x.name, got, x.want)
 		}
 	}
@@ -137,21 +137,21 @@ func TestPinnedLeafIsForwardedAndAnchorsAreNot(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	pinned := verifier(trust.Config{Anchors: certs{w.other.Cert}})
-	pr := proxied(http.Header{})
-	forwarded.SetClientCert(pr, believed(t, pinned, w.other))
+	pr := proxyRequest(http.Header{})
+	forwarded.SetClientCert(pr, verifiedBy(t, pinned, w.other))
 	if h := pr.Out.Header; h.Get("Client-Cert") != sequence(w.other.Cert) || len(h) != 1 {
 		t.Errorf("%v", h)
 	}
-	pr = proxied(http.Header{})
-	forwarded.SetClientCert(pr, believed(t, w.users, w.dave))
-	for _, c := range readBack(t, pr.Out.Header) {
+	pr = proxyRequest(http.Header{})
+	forwarded.SetClientCert(pr, verifiedBy(t, w.users, w.dave))
+	for _, c := range parseForwarded(t, pr.Out.Header) {
 		if bytes.Equal(c.Raw, w.ca.Cert.Raw) {
 			t.Error("the anchor is stated")
 		}
 	}
 }
 
-func readBack(t *testing.T, h http.Header) []*x509.Certificate {
+func parseForwarded(t *testing.T, h http.Header) []*x509.Certificate {
 	t.Helper()
 	c, err := forwarded.ParseHeaders(forwarded.RFC9440(), h.Get("Client-Cert"), h.Get("Client-Cert-Chain"))
 	if err != nil {

@@ -28,11 +28,11 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 	}
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.config.OnHandshake = nil
 			w.config.MaxPools = identities // one too few: some are given up now and again
 			s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
-				io.WriteString(rw, name(r))
+				io.WriteString(rw, clientName(r))
 				if len(r.TLS.PeerCertificates) > 0 {
 					fmt.Fprint(rw, " ", r.TLS.PeerCertificates[0].SerialNumber)
 				}

@@ -15,14 +15,14 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			w, s := newWorld(t, "alice", "bob"), serve(t, nil, v.options...)
+			w, s := newFixture(t, "alice", "bob"), serve(t, nil, v.options...)
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
 			for round := range 3 {
 				for _, who := range []string{"alice", "bob"} {
-					expect(t, as(t, who), c, s.URL, who)
+					wantBody(t, as(t, who), c, s.URL, who)
 				}
-				for _, h := range w.told() {
+				for _, h := range w.takeEvents() {
 					if h.Resumed != (round > 0) || !h.Asked || !h.Sent {
 						t.Errorf("round %d: %+v", round, h)
 					}
@@ -31,8 +31,8 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 			}
 			// A renewed certificate does not resume the session of the old one.
 			w.put(w.credential("alice", clientCA.Leaf("alice")))
-			expect(t, as(t, "alice"), c, s.URL, "alice")
-			if told := w.told(); len(told) != 1 || told[0].Resumed {
+			wantBody(t, as(t, "alice"), c, s.URL, "alice")
+			if told := w.takeEvents(); len(told) != 1 || told[0].Resumed {
 				t.Errorf("renewed: %+v", told)
 			}
 		})
@@ -45,14 +45,14 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 func TestSessionsAreNotSharedBetweenPorts(t *testing.T) {
 	t.Parallel()
 	key := [32]byte{1}
-	shared := func(s *site) { s.TLS.SetSessionTicketKeys([][32]byte{key}) }
-	w, one, two := newWorld(t, "alice"), serve(t, nil), serve(t, nil)
+	shared := func(s *testServer) { s.TLS.SetSessionTicketKeys([][32]byte{key}) }
+	w, one, two := newFixture(t, "alice"), serve(t, nil), serve(t, nil)
 	shared(one)
 	shared(two)
 	c := w.client()
-	expect(t, as(t, "alice"), c, one.URL, "alice")
-	expect(t, as(t, "alice"), c, two.URL, "alice")
-	for _, h := range w.told() {
+	wantBody(t, as(t, "alice"), c, one.URL, "alice")
+	wantBody(t, as(t, "alice"), c, two.URL, "alice")
+	for _, h := range w.takeEvents() {
 		if h.Resumed {
 			t.Errorf("%+v", h)
 		}
@@ -72,14 +72,14 @@ func TestHandshakeEvents(t *testing.T) {
 	}{
 		{"asked and sent", nil, true, true, false, tls.VersionTLS13, "h2", "alice"},
 		{"TLS 1.2, HTTP/1.1", []option{tls12, http1}, true, true, false, tls.VersionTLS12, "http/1.1", "alice"},
-		{"not asked", []option{asksNot}, false, false, false, tls.VersionTLS13, "h2", "nobody"},
-		{"not asked, TLS 1.2", []option{asksNot, tls12}, false, false, false, tls.VersionTLS12, "h2", "nobody"},
-		{"the list names other authorities", []option{wants, listsOthers}, true, true, true, tls.VersionTLS13, "h2", "alice"},
-		{"the list names other authorities, TLS 1.2", []option{wants, listsOthers, tls12}, true, true, true, tls.VersionTLS12, "h2", "alice"},
+		{"not asked", []option{requestsNone}, false, false, false, tls.VersionTLS13, "h2", "nobody"},
+		{"not asked, TLS 1.2", []option{requestsNone, tls12}, false, false, false, tls.VersionTLS12, "h2", "nobody"},
+		{"the list names other authorities", []option{requestsAny, listsOthers}, true, true, true, tls.VersionTLS13, "h2", "alice"},
+		{"the list names other authorities, TLS 1.2", []option{requestsAny, listsOthers, tls12}, true, true, true, tls.VersionTLS12, "h2", "alice"},
 	} {
-		w, s := newWorld(t, "alice"), serve(t, nil, row.options...)
-		expect(t, as(t, "alice"), w.client(), s.URL, row.answered)
-		told := w.told()
+		w, s := newFixture(t, "alice"), serve(t, nil, row.options...)
+		wantBody(t, as(t, "alice"), w.client(), s.URL, row.answered)
+		told := w.takeEvents()
 		if len(told) != 1 {
 			t.Fatalf("%s: %+v", row.name, told)
 		}

@@ -41,7 +41,7 @@ func TestServiceForSeveralCallersUsesOnlyAllowedAliases(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	may, err := allow.New(load(t))
+	may, err := allow.New(loadRules(t))
 	if err != nil {
 		t.Fatal(err)
 	}

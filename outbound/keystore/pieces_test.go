@@ -24,7 +24,7 @@ import (
 func keyFirst(p *testpki.Pair) []byte { return append(p.KeyPEM(), p.CertPEM()...) }
 
 // pieces are a file's PEM blocks, each in two parts.
-func pieces(data []byte) (out [][]byte) {
+func splitBlocks(data []byte) (out [][]byte) {
 	for len(data) > 0 {
 		end := bytes.Index(data, []byte("-----END"))
 		end += bytes.IndexByte(data[end:], '\n') + 1
@@ -35,14 +35,14 @@ func pieces(data []byte) (out [][]byte) {
 }
 
 // write overwrites a file in pieces.
-func write(t *testing.T, path string, data []byte, pause time.Duration) {
+func writeInPieces(t *testing.T, path string, data []byte, pause time.Duration) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer f.Close()
-	for _, p := range pieces(data) {
+	for _, p := range splitBlocks(data) {
 		time.Sleep(pause)
 		f.Write(p)
 	}
@@ -70,10 +70,10 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 			dir := t.TempDir()
 			first := sub.Leaf("alice")
 			e := keystore.Entry{Alias: "a", File: filepath.Join(dir, "a.pem")}
-			put(t, dir, "a.pem", keyFirst(first))
+			writeFile(t, dir, "a.pem", keyFirst(first))
 			if row.separate {
-				put(t, dir, "a.pem", first.CertPEM())
-				e.Key = put(t, dir, "key.pem", first.KeyPEM())
+				writeFile(t, dir, "a.pem", first.CertPEM())
+				e.Key = writeFile(t, dir, "key.pem", first.KeyPEM())
 			}
 			keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{e}})
 			if err != nil {
@@ -110,9 +110,9 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 			var written atomic.Bool
 			go func() {
 				defer written.Store(true)
-				write(t, e.File, certificates(row.separate, last), row.pause)
+				writeInPieces(t, e.File, certificates(row.separate, last), row.pause)
 				if row.separate {
-					write(t, e.Key, last.KeyPEM(), row.pause)
+					writeInPieces(t, e.Key, last.KeyPEM(), row.pause)
 				}
 			}()
 			for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
