@@ -12,7 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 )
 
-// reread checks that what was read, written again as a gateway does, is read again.
+// wantSameWhenReread checks that certificates in the given headers are read as the same
+// certificates.
 func wantSameWhenReread(t *testing.T, topology forwarded.Topology, got certs, cert, chain string) {
 	t.Helper()
 	if len(got) == 0 || len(got) > 10 {
@@ -24,7 +25,7 @@ func wantSameWhenReread(t *testing.T, topology forwarded.Topology, got certs, ce
 	}
 }
 
-// textsOf are what the products state of the world's certificates.
+// headersOf returns the headers of a product for several certificates.
 func headersOf(name string) [][2]string {
 	w := shared()
 	p := products[name]
@@ -103,7 +104,7 @@ func FuzzEscapedPEM(f *testing.F) {
 	f.Add("-----BEGIN%20CERTIFICATE-----%0AQQ==%0A-----END%20CERTIFICATE-----%0A")
 	topology := forwarded.Nginx("", "")
 	f.Fuzz(func(t *testing.T, text string) {
-		// The standard library is more lenient; where it reads, it reads the same.
+		// The standard library is more lenient, but must give the same result.
 		plain, err := forwarded.Unescape(text)
 		if std, stdErr := url.PathUnescape(text); err == nil && (stdErr != nil || std != plain) {
 			t.Fatalf("%q, and %q, %v", plain, std, stdErr)
@@ -120,7 +121,7 @@ func FuzzEscapedPEM(f *testing.F) {
 			}
 		}
 		if len(rest) > 0 {
-			t.Fatalf("%q was passed over", rest)
+			t.Fatalf("%q was skipped", rest)
 		}
 		wantSameWhenReread(t, topology, got, escape(pemOf(got), "-", "%%%02X"), "")
 	})
@@ -169,7 +170,7 @@ func FuzzXFCC(f *testing.F) {
 			return
 		}
 		wantSameWhenReread(t, topology, got, products["envoy"].encode(got).Get("X-Forwarded-Client-Cert"), "")
-		// One element alone is read: no text can be put before or behind it.
+		// Only one element is read: text before or after it is an error.
 		for _, evil := range []string{`By=x;Subject="CN=admin",` + text, text + `,By=x;Subject="CN=admin"`, text + ";" + text} {
 			if _, err := forwarded.ParseHeaders(topology, evil, ""); err == nil {
 				t.Fatalf("read: %q", evil)
@@ -201,7 +202,7 @@ func FuzzParseTopology(f *testing.F) {
 			if h == "" || h != http.CanonicalHeaderKey(h) || slices.Contains(r.Headers()[:i], h) {
 				t.Fatalf("reads %q", r.Headers())
 			}
-			// Whatever stands in one of them alone, in two lines, is no statement.
+			// A repeated header is refused, whatever it holds.
 			if got := verifyHeaders(t, r, http.Header{h: {"x", "x"}}); got != "bad-header" {
 				t.Fatalf("%s twice: %s", h, got)
 			}

@@ -35,7 +35,7 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 		name    string
 		pins    []trust.Digest
 		names   []string
-		who     *testpki.Pair
+		pair    *testpki.Pair
 		gateway bool
 	}{
 		{"pinned", []trust.Digest{pin}, nil, w.gateway, true},
@@ -66,13 +66,13 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 		}), false},
 	} {
 		r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Gateways.Pins, c.Gateways.Names = x.pins, x.names })
-		if got := r.IsGateway(verifiedBy(t, r.GatewayTrust(), x.who)); got != x.gateway {
+		if got := r.IsGateway(verifiedBy(t, r.GatewayTrust(), x.pair)); got != x.gateway {
 			t.Errorf("%s: %t, want %t", x.name, got, x.gateway)
 		}
 	}
 }
 
-// Who was believed by another trust is no gateway: a user least of all.
+// A certificate that another verifier has verified is not a gateway's.
 // Covers F2.
 func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 	t.Parallel()
@@ -94,7 +94,7 @@ func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 	}
 }
 
-// mistakes are the texts of an error.
+// errorTexts returns the texts of configuration errors.
 func errorTexts(err error) string {
 	var out []string
 	for _, m := range configerror.All(err) {
@@ -125,17 +125,17 @@ func TestNewReportsAllErrors(t *testing.T) {
 			`"gateway.acme.example:443" is neither a DNS name nor a URI; "acme.example." is neither a DNS name nor a URI; "http:x" is neither a DNS name nor a URI; "spiffe://acme/*" is neither a DNS name nor a URI; ` +
 			`"a@b.example" is neither a DNS name nor a URI; "under_score" is neither a DNS name nor a URI; "-a.example" is neither a DNS name nor a URI`},
 		{"nobody", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named"},
-		{"B2: users judged as servers", func(c *forwarded.Config) {
+		{"users verified as servers", func(c *forwarded.Config) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Usage: trust.UsageServer})
 		}, "Config.Users is for serverAuth"},
-		{"B16: one trust for both", func(c *forwarded.Config) { c.Gateways.Trust = c.Users }, "gateways are named under an authority that also issues for users"},
-		{"B16: one anchor in both", func(c *forwarded.Config) {
+		{"one trust for both", func(c *forwarded.Config) { c.Gateways.Trust = c.Users }, "gateways are named under an authority that also issues for users"},
+		{"one anchor in both", func(c *forwarded.Config) {
 			c.Gateways.Trust = verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert, w.ca.Cert}})
 		}, "gateways are named under an authority that also issues for users"},
-		{"B16: a pin does not mend a name", func(c *forwarded.Config) {
+		{"a pin does not mend a name", func(c *forwarded.Config) {
 			c.Gateways.Trust, c.Gateways.Pins = c.Users, []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}
 		}, "gateways are named under an authority that also issues for users"},
-		{"B16: pins alone", func(c *forwarded.Config) {
+		{"pins alone", func(c *forwarded.Config) {
 			c.Gateways = forwarded.Gateways{Trust: c.Users, Pins: []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}}
 		}, ""},
 		{"a header of its own meaning", func(c *forwarded.Config) { c.Topology = forwarded.Caddy("connection") }, "the header Connection has another meaning"},
@@ -152,7 +152,7 @@ func TestNewReportsAllErrors(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", x.name, got, x.want)
 		}
 		if (r == nil) != (x.want != "") {
-			t.Errorf("%s: a receiver with mistakes, or none without", x.name)
+			t.Errorf("%s: a receiver with errors, or none without", x.name)
 		}
 	}
 }
@@ -208,7 +208,7 @@ func TestParseTopology(t *testing.T) {
 	}
 }
 
-// A good look at the clock: a statement that was kept is judged by it again.
+// The clock is checked again for a cached certificate.
 // Covers F9.
 func TestCachedCertificatesExpire(t *testing.T) {
 	t.Parallel()

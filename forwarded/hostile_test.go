@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A gateway may have verified nothing: whatever a handshake refuses is refused in a
-// header with the same word. The certificates and their faults are testdata/pki's.
+// A gateway may have verified nothing: a certificate that a handshake refuses is refused in
+// a header with the same reason. The certificates are those of testdata/pki.
 // Covers F9.
 func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 	t.Parallel()
@@ -37,7 +37,7 @@ func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := map[string]int{}
+	reasons := map[string]int{}
 	for format, p := range products {
 		r := receiver(t, p.topology(), func(c *forwarded.Config) { c.Users = users })
 		for _, f := range files {
@@ -72,16 +72,16 @@ func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 				}
 			}
 			if err != nil {
-				words[want]++
+				reasons[want]++
 			}
 		}
 	}
-	if len(words) < 9 {
-		t.Errorf("the certificates show %v alone", words)
+	if len(reasons) < 9 {
+		t.Errorf("the certificates give %v only", reasons)
 	}
 }
 
-// Revocation is of now: a receiver of the new trust does not know the old one's.
+// A Receiver with new trust does not use the cache of the old one.
 // Covers F9.
 func TestCertificateRevokedAfterCachingIsRefused(t *testing.T) {
 	t.Parallel()

@@ -16,8 +16,8 @@ func parseTopology(tb testing.TB, format, header, verified, value string) forwar
 	return t
 }
 
-// What is missing, and what it means. A client that names the gateway's headers in
-// Connection can make a gateway drop one of them, or all.
+// A client that names the gateway's headers in Connection can make a gateway drop one or all
+// of them: a dropped header must not pass as "no certificate".
 // Covers F5.
 func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,7 @@ func gatewayTo(t *testing.T, service *ports.Port, protocol string) *ports.Port {
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(target)
 			conn, _ := ports.FromContext(pr.In.Context())
-			verified, _ := conn.Verified(pr.In.Context()) // here an error means none; see ExampleSetClientCert
+			verified, _ := conn.Verified(pr.In.Context()) // an error means no certificate; see ExampleSetClientCert
 			forwarded.SetClientCert(pr, verified)
 		},
 	})
@@ -43,21 +43,21 @@ func TestGoGatewayForwardsExactlyItsClient(t *testing.T) {
 	for _, inner := range protocols {
 		gateway := gatewayTo(t, service, inner)
 		for _, x := range []struct {
-			who  *testpki.Pair
+			pair *testpki.Pair
 			want string
 		}{{w.alice, "alice"}, {w.dave, "dave"}, {nil, "no-certificate"}} {
-			stated := http.Header{}
-			if x.who != nil {
-				stated = products["rfc9440"].encode(x.who.Presented())
+			wantHeaders := http.Header{}
+			if x.pair != nil {
+				wantHeaders = products["rfc9440"].encode(x.pair.Presented())
 			}
 			check := func(how string, got response) {
 				t.Helper()
-				if got.Caller != x.want || !got.Gateway || len(got.Trailer) > 0 || fmt.Sprint(got.Headers) != fmt.Sprint(stated) {
+				if got.Caller != x.want || !got.Gateway || len(got.Trailer) > 0 || fmt.Sprint(got.Headers) != fmt.Sprint(wantHeaders) {
 					t.Errorf("%s to the service, %s: %+v, want %s", inner, how, got, x.want)
 				}
 			}
 			for _, outer := range protocols {
-				c := client(t, x.who, outer)
+				c := client(t, x.pair, outer)
 				check(outer, get(t, c, gateway, nil))
 				for _, name := range []string{
 					"Client-Cert", "client_cert", "CLIENT.CERT", "Client-Cert-Chain", "Client_Cert-Chain", "Client-Cert-Anything", "X-Client-Cert", "X-SSL-Client-Cert",
@@ -74,10 +74,10 @@ func TestGoGatewayForwardsExactlyItsClient(t *testing.T) {
 				"Client-Cert", "client-cert", "CLIENT-CERT, client-cert-chain", "close, Client-Cert, Client-Cert-Chain", "keep-alive,Client-Cert", "Client-Cert,", ", ,client-cert-CHAIN , Client_Cert",
 			} {
 				for _, more := range []string{"", "Client-Cert: " + evil + "\r\n", "client_cert: " + evil + "\r\n", "Connection: Client-Cert\r\nProxy-Connection: Client-Cert\r\nKeep-Alive: Client-Cert\r\nTE: trailers\r\n"} {
-					check("Connection: "+connection, sendRaw(t, gateway, x.who, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: "+connection+"\r\n"+more+"\r\n"))
+					check("Connection: "+connection, sendRaw(t, gateway, x.pair, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: "+connection+"\r\n"+more+"\r\n"))
 				}
 			}
-			check("unannounced trailers", sendRaw(t, gateway, x.who, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+evil+"\r\n\r\n"))
+			check("unannounced trailers", sendRaw(t, gateway, x.pair, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+evil+"\r\n\r\n"))
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestSetClientCertDeletesIdentityHeaders(t *testing.T) {
 	forwarded.SetClientCert(proxyRequest(http.Header{}), trust.Verified{})
 }
 
-// What does not fit is never stated as "no certificate".
+// A certificate that does not fit is never forwarded as "no certificate".
 func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 	t.Parallel()
 	w := shared()
@@ -108,7 +108,7 @@ func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 	}
 	for _, x := range []struct {
 		name         string
-		who          *testpki.Pair
+		pair         *testpki.Pair
 		chain, stuck bool
 		want         string
 	}{
@@ -120,7 +120,7 @@ func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 		{"a heavy leaf that does not", w.ca.Leaf("heavy", heavy(13<<10)), false, true, "bad-header"},
 	} {
 		pr := proxyRequest(http.Header{})
-		forwarded.SetClientCert(pr, verifiedBy(t, w.users, x.who))
+		forwarded.SetClientCert(pr, verifiedBy(t, w.users, x.pair))
 		h := pr.Out.Header
 		size := len(h.Get("Client-Cert")) + len(h.Get("Client-Cert-Chain"))
 		if size > 16<<10 || h.Get("Client-Cert") == "" || (h.Get("Client-Cert-Chain") != "") != x.chain || (h.Get("Client-Cert") == "::") != x.stuck {
@@ -132,7 +132,7 @@ func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 	}
 }
 
-// A pinned leaf is its own anchor, and is stated; an anchor never is.
+// A pinned leaf is its own anchor and is forwarded; other anchors are not.
 func TestPinnedLeafIsForwardedAndAnchorsAreNot(t *testing.T) {
 	t.Parallel()
 	w := shared()
@@ -146,7 +146,7 @@ func TestPinnedLeafIsForwardedAndAnchorsAreNot(t *testing.T) {
 	forwarded.SetClientCert(pr, verifiedBy(t, w.users, w.dave))
 	for _, c := range parseForwarded(t, pr.Out.Header) {
 		if bytes.Equal(c.Raw, w.ca.Cert.Raw) {
-			t.Error("the anchor is stated")
+			t.Error("the anchor is forwarded")
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// spoil is a statement with one thing wrong.
+// badHeaders are headers with one error.
 type badHeaders struct {
 	name string
 	h    http.Header
@@ -76,7 +76,7 @@ func TestOtherSpellingsOfHeadersAreRefused(t *testing.T) {
 				}
 			}
 		}
-		// What is no spelling of them is no business of this package.
+		// Other headers do not matter.
 		h := p.encode(w.alice.Presented())
 		for _, other := range []string{p.headers[0] + "-X", p.headers[0][1:], "Accept", "X-Request-Id", "Connection"} {
 			h[http.CanonicalHeaderKey(other)] = []string{"a", p.headers[0]}
@@ -237,7 +237,7 @@ func TestLongHeadersAreRefusedBeforeParsing(t *testing.T) {
 	}
 }
 
-// The whole text of PEM is PEM.
+// PEM must be the whole text.
 // Covers F8.
 func TestTextAroundPEMIsRefused(t *testing.T) {
 	t.Parallel()
@@ -357,12 +357,12 @@ func TestXFCCIsOneElementWithACertificate(t *testing.T) {
 	}
 	var all []badHeaders
 	for name, v := range map[string]string{
-		"F6: another element before it":     "By=x;Subject=\"CN=admin\"," + good,
-		"F6: another element behind it":     good + ",By=x;Subject=\"CN=admin\"",
-		"F6: the same element twice":        good + "," + good,
-		"F6: an empty element behind it":    good + ",",
-		"F6: an empty element before it":    "," + good,
-		"F6: another and a blank":           good + ", " + cert,
+		"another element before it":         "By=x;Subject=\"CN=admin\"," + good,
+		"another element behind it":         good + ",By=x;Subject=\"CN=admin\"",
+		"the same element twice":            good + "," + good,
+		"an empty element behind it":        good + ",",
+		"an empty element before it":        "," + good,
+		"another and a blank":               good + ", " + cert,
 		"no Cert":                           "By=x;" + hash + `;Subject="CN=alice";URI=spiffe://acme/alice`,
 		"Subject alone":                     `Subject="CN=alice"`,
 		"URI alone":                         "URI=spiffe://acme/alice",

@@ -25,9 +25,9 @@ import (
 
 var full = flag.Bool("full", false, "send 100,000 requests of 100 callers over one connection instead of 3,000")
 
-// seen is what the service answers: who it takes the caller for.
+// response is the answer of the service: the caller that it identified.
 type response struct {
-	Caller  string // a common name, or the word of a refusal
+	Caller  string // a common name, or the reason of a refusal
 	Gateway bool
 	Headers http.Header // identity headers, as they came
 	Trailer http.Header
@@ -62,7 +62,7 @@ func openPort(tb testing.TB, mode ports.ClientAuth, v *trust.Verifier, h http.Ha
 	return port
 }
 
-// service is a handler behind gateways, as the package comment has it.
+// service returns a handler behind gateways, as in the package comment.
 func service(r *forwarded.Receiver) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		s := response{Headers: http.Header{}}
@@ -195,7 +195,7 @@ func TestHeadersOnTheWire(t *testing.T) {
 			t.Errorf("HTTP/1.1, %s: %+v, want %s", x.name, got, x.want)
 		}
 	}
-	// Trailers that nobody announced come after the statement was taken.
+	// Unannounced trailers arrive after Read.
 	if got := sendRaw(t, port, w.gateway, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+bob+"\r\n\r\n"); got.Caller != "no-certificate" {
 		t.Errorf("an unannounced trailer: %+v", got)
 	}
@@ -223,11 +223,11 @@ func TestHeadersOnTheWire(t *testing.T) {
 		t.Errorf("HTTP/2, an announced trailer: %+v", got)
 	}
 
-	// A certificate of the gateways' authority that is no gateway states nothing, and
-	// a user does not get through the handshake.
+	// Another certificate of the gateways' authority cannot forward certificates, and a
+	// user does not pass the handshake.
 	for _, protocol := range protocols {
 		if got := get(t, client(t, w.otherClient, protocol), port, http.Header{"Client-Cert": {alice}}); got.Gateway || got.Caller != "" {
-			t.Errorf("%s, a stranger states alice: %+v", protocol, got)
+			t.Errorf("%s, another client forwards alice: %+v", protocol, got)
 		}
 		if res, err := client(t, w.alice, protocol).Get("https://" + port.Addr().String()); err == nil {
 			t.Errorf("%s: a user comes in by the gateways' port: %s", protocol, res.Status)
@@ -235,7 +235,7 @@ func TestHeadersOnTheWire(t *testing.T) {
 	}
 }
 
-// A gateway mixes callers on one connection; nobody is taken for another.
+// A gateway sends the requests of many callers on one connection; none is taken for another.
 // Covers F16.
 func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 	t.Parallel()
@@ -251,7 +251,7 @@ func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 		statements[i] = sequence(w.ca.Leaf(names[i]).Cert)
 	}
 	var connections sync.Map
-	// A cache that is too small for them all is emptied again and again.
+	// The cache is too small for all callers.
 	inner := service(receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Cache = callers / 2 }))
 	port := openPort(t, ports.Require, w.gateways, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		connections.Store(r.RemoteAddr, true)
@@ -269,11 +269,11 @@ func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 				}
 				var h http.Header
 				want := "no-certificate"
-				if who := i * 7 % (callers + 1); who < callers {
-					h, want = http.Header{"Client-Cert": {statements[who]}}, names[who]
+				if pair := i * 7 % (callers + 1); pair < callers {
+					h, want = http.Header{"Client-Cert": {statements[pair]}}, names[pair]
 				}
 				if got := get(t, c, port, h); got.Caller != want {
-					t.Errorf("request %d is %s's and was taken for %s's", i, want, got.Caller)
+					t.Errorf("request %d: want %s, got %s", i, want, got.Caller)
 					return
 				}
 			}

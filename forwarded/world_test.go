@@ -20,7 +20,7 @@ import (
 
 type certs = []*x509.Certificate
 
-// world is what the tests share: making certificates takes longer than using them.
+// fixtures are shared by the tests, because making certificates takes long.
 type fixtures struct {
 	ca, gatewayCA, serverCA        *testpki.Pair
 	alice, bob, carol, dave, other *testpki.Pair // dave is two authorities below the anchor, other under none
@@ -56,7 +56,7 @@ func verifier(c trust.Config) *trust.Verifier {
 	return v
 }
 
-// receiver is one of this topology, for users of the world; the options spoil it.
+// receiver returns a Receiver of a topology with the shared users; the options change it.
 func receiver(tb testing.TB, topology forwarded.Topology, options ...func(*forwarded.Config)) *forwarded.Receiver {
 	tb.Helper()
 	c := forwarded.Config{
@@ -73,7 +73,7 @@ func receiver(tb testing.TB, topology forwarded.Topology, options ...func(*forwa
 	return r
 }
 
-// ask takes and verifies, and returns the name of the leaf or the word of the
+// verifyHeaders verifies headers and returns the name of the leaf or the reason of the
 // refusal.
 func verifyHeaders(tb testing.TB, r *forwarded.Receiver, h http.Header) string {
 	tb.Helper()
@@ -88,13 +88,12 @@ func reasonOf(tb testing.TB, err error) reason.Reason {
 	tb.Helper()
 	refusal, ok := errors.AsType[*reason.Refusal](err)
 	if !ok || !refusal.Reason.Known() {
-		tb.Fatalf("the error is no refusal: %v", err)
+		tb.Fatalf("the error is not a refusal: %v", err)
 	}
 	return refusal.Reason
 }
 
-// gatewayOf is how a product states a chain, written here a second time, from its
-// manual.
+// product is a second implementation of a product's headers, written from its manual.
 type product struct {
 	topology     func() forwarded.Topology
 	headers      []string // of what it writes: the certificate's first
@@ -193,7 +192,7 @@ func parsed(format, verified string) func() forwarded.Topology {
 	}
 }
 
-// header makes one of pairs, without those that are empty.
+// newHeader returns the headers of name and value pairs, without empty values.
 func newHeader(pairs ...string) http.Header {
 	h := http.Header{}
 	for i := 0; i < len(pairs); i += 2 {

@@ -38,8 +38,8 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 				wantBody(t, as(t, "alice"), c, asks.URL, "alice")
 				transport.CloseIdleConnections()
 			}
-			told := w.takeEvents()
-			if last := told[len(told)-1]; !last.Resumed || !last.Asked || last.Err != nil {
+			events := w.takeEvents()
+			if last := events[len(events)-1]; !last.Resumed || !last.Asked || last.Err != nil {
 				t.Errorf("%+v", last)
 			}
 		})

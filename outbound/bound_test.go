@@ -11,7 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-var full = flag.Bool("full", false, "run the proofs in full: 10,000 calls each of 100 identities and nobody, 100,000 identities")
+var full = flag.Bool("full", false, "run the proofs in full: 10,000 calls each of 100 identities and calls without one, 100,000 identities")
 
 // However many identities there are, the pools are few, and so are their connections.
 // Covers J10.
@@ -54,10 +54,10 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 		t.Errorf("%d MiB more", grown>>20)
 	}
 	// The one used last stays.
-	told := fmt.Sprint(transport.Stats().Evicted)
+	evicted := fmt.Sprint(transport.Stats().Evicted)
 	wantBody(t, as(t, "id-"+strconv.Itoa(identities-1)), c, s.URL, "someone")
-	if got := fmt.Sprint(transport.Stats().Evicted); got != told {
-		t.Errorf("%s evicted, then %s", told, got)
+	if got := fmt.Sprint(transport.Stats().Evicted); got != evicted {
+		t.Errorf("%s evicted, then %s", evicted, got)
 	}
 }
 
@@ -77,8 +77,8 @@ func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer under.Body.Close()
-	for _, who := range []string{"b", "c", "a"} {
-		if _, err := get(as(t, who), c, s.URL); err != nil {
+	for _, alias := range []string{"b", "c", "a"} {
+		if _, err := get(as(t, alias), c, s.URL); err != nil {
 			t.Error(err)
 		}
 	}
@@ -98,8 +98,8 @@ func TestPoolThatWasUsedLastStays(t *testing.T) {
 	w, s := newFixture(t, "a", "b", "c"), serve(t, nil)
 	w.config.MaxPools = 2
 	c := w.client()
-	for i, who := range []string{"a", "b", "a", "c", "a"} {
-		wantBody(t, as(t, who), c, s.URL, who)
+	for i, alias := range []string{"a", "b", "a", "c", "a"} {
+		wantBody(t, as(t, alias), c, s.URL, alias)
 		if got, want := s.conns.Load(), []int64{1, 2, 2, 3, 3}[i]; got != want {
 			t.Errorf("after call %d: %d connections, want %d", i, got, want)
 		}

@@ -22,7 +22,7 @@ var versions = []struct {
 	{"HTTP/1.1, TLS 1.2", []option{http1, tls12}},
 }
 
-// Who is called as whom, on every pair of protocols.
+// The context chooses the certificate, on every pair of protocols.
 // Covers J1.
 func TestContextChoosesTheCertificate(t *testing.T) {
 	t.Parallel()
@@ -60,7 +60,7 @@ func TestContextChoosesTheCertificate(t *testing.T) {
 	}
 }
 
-// What fails before anything is dialled.
+// These calls fail before anything is dialled.
 // Covers J3.
 func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 	t.Parallel()
@@ -126,7 +126,7 @@ func chooseAlias(name string) func(context.Context) context.Context {
 	return func(ctx context.Context) context.Context { return outbound.As(ctx, name) }
 }
 
-// A keystore that answers with someone else, or with what nobody made, is not believed.
+// A credential of another alias, or one that NewCredential did not make, is not presented.
 // Covers J1.
 func TestWrongCredentialOfAKeystoreIsNotPresented(t *testing.T) {
 	t.Parallel()
@@ -144,7 +144,7 @@ func TestWrongCredentialOfAKeystoreIsNotPresented(t *testing.T) {
 	}
 }
 
-// The body is closed whatever happens, as http.RoundTripper demands.
+// The body is always closed, as http.RoundTripper demands.
 func TestRequestBodyIsClosed(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, "alice")

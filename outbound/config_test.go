@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// What is refused when a transport is made: everything that would present another
-// identity, or none, or not check the server.
+// New refuses whatever would present another identity or none, or would not verify the
+// server.
 // Covers J7.
 func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 	t.Parallel()
@@ -85,7 +85,7 @@ func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 	}
 	_, err := outbound.New(outbound.Config{Default: "/", CrossOrigin: -1, Drain: -1, Renegotiate: []string{"x", "https://y"}})
 	if all := configerror.All(err); len(all) != 6 {
-		t.Errorf("%d mistakes at once: %v", len(all), err)
+		t.Errorf("%d errors at once: %v", len(all), err)
 	}
 }
 
@@ -139,7 +139,7 @@ func TestBaseIsUsedInEveryProtocol(t *testing.T) {
 	}
 }
 
-// A server is believed by its name and by the roots, always.
+// Every server is verified by its name and the roots.
 // Covers J7.
 func TestServersAreVerifiedByNameAndRoots(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 		{"good, with origins", "A.b_c@d-9", nil, []string{"https://a.example", "HTTPS://B.example:8443", "https://[::1]:1"}, ""},
 		{"any usage", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} })), nil, ""},
 		{"no usage", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.ExtKeyUsage, c.KeyUsage = nil, 0 })), nil, ""},
-		{"expired is for the call to judge", "a", withPair(ca.Leaf("x", expired)), nil, ""},
+		{"expired, which the call checks", "a", withPair(ca.Leaf("x", expired)), nil, ""},
 		{"no alias", "", nil, nil, "is not an alias"},
 		{"a bad alias", "../x", nil, nil, "is not an alias"},
 		{"a long alias", strings.Repeat("a", 129), nil, nil, "is not an alias"},
@@ -81,7 +81,7 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 	}
 	_, err := outbound.NewCredential("", tls.Certificate{Certificate: ca.Server().TLS().Certificate, PrivateKey: testpki.NewKey()}, "x", "y")
 	if n := len(configerror.All(err)); n != 5 {
-		t.Errorf("%d mistakes at once: %v", n, err)
+		t.Errorf("%d errors at once: %v", n, err)
 	}
 }
 
@@ -94,7 +94,7 @@ type unknownKey struct{ crypto.Signer }
 
 func (unknownKey) Public() crypto.PublicKey { return 7 }
 
-// No verb, and no logger, prints the key.
+// No format verb and no logger prints the key.
 func TestCredentialPrintsNoKey(t *testing.T) {
 	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

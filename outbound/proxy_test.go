@@ -93,8 +93,8 @@ func TestProxySeesNoCertificate(t *testing.T) {
 				transport := w.transport()
 				c := &http.Client{Transport: transport}
 				for range 2 {
-					for _, who := range []string{"alice", "bob"} {
-						wantBody(t, as(t, who), c, s.URL, who)
+					for _, alias := range []string{"alice", "bob"} {
+						wantBody(t, as(t, alias), c, s.URL, alias)
 					}
 				}
 				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
@@ -114,7 +114,7 @@ func TestProxySeesNoCertificate(t *testing.T) {
 	}
 }
 
-// A proxy that fails, or that nobody believes, is an error, and nothing goes past it.
+// A proxy that fails or cannot be verified is an error, and no call bypasses it.
 // Covers J6.
 func TestFailingProxyFailsTheCall(t *testing.T) {
 	t.Parallel()
@@ -179,7 +179,7 @@ func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 	}
 }
 
-// http as nobody goes by the base's proxy as ever.
+// Plain http without a certificate uses the base's proxy.
 // Covers J6.
 func TestPlainHTTPThroughAProxyHasNoCertificate(t *testing.T) {
 	t.Parallel()

@@ -105,7 +105,7 @@ func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	}
 }
 
-// A chain of redirects whose beginning cannot be told carries nothing.
+// Redirects from an unknown first request carry no identity.
 // Covers J5.
 func TestRedirectWithUnknownOriginDropsTheIdentity(t *testing.T) {
 	t.Parallel()

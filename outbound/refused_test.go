@@ -60,7 +60,7 @@ func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 	}
 }
 
-// late writes so late that the server has refused and closed by then.
+// lateWriter delays its writes until the server has refused and closed.
 type lateWriter struct {
 	net.Conn
 	writes atomic.Int64
@@ -73,7 +73,7 @@ func (l *lateWriter) Write(p []byte) (int, error) {
 	return l.Conn.Write(p)
 }
 
-// The refusal is told also where the request could not even be written any more.
+// The refusal is found even if the request could not be written.
 // Covers J9.
 func TestRefusalBeforeTheRequestIsFound(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,7 @@ func (o *syncBuffer) String() string {
 }
 
 // A server that asks for the certificate only when it has seen the path: openssl's,
-// told to renegotiate while a request waits for its answer.
+// events to renegotiate while a request waits for its answer.
 func TestRenegotiation(t *testing.T) {
 	t.Parallel()
 	requireProgram(t, "openssl", "openssl")
@@ -89,21 +89,21 @@ func TestRenegotiation(t *testing.T) {
 			if got := <-answer; got != "hello" {
 				t.Errorf("%q", got)
 			}
-			told := w.takeEvents()
-			if len(told) != 2 {
-				t.Fatalf("%+v", told)
+			events := w.takeEvents()
+			if len(events) != 2 {
+				t.Fatalf("%+v", events)
 			}
-			if h := told[0]; h.Asked || h.Sent || h.Renegotiated || h.Err != nil || h.Version != tls.VersionTLS12 || h.Protocol == "h2" {
+			if h := events[0]; h.Asked || h.Sent || h.Renegotiated || h.Err != nil || h.Version != tls.VersionTLS12 || h.Protocol == "h2" {
 				t.Errorf("at first: %+v", h)
 			}
-			if h := told[1]; !h.Asked || !h.Sent || !h.Renegotiated || h.Alias != "alice" || h.Unacceptable != nil {
+			if h := events[1]; !h.Asked || !h.Sent || !h.Renegotiated || h.Alias != "alice" || h.Unacceptable != nil {
 				t.Errorf("then: %+v", h)
 			}
 		})
 	}
 }
 
-// openssl starts a server that is told what to do on its standard input.
+// openssl starts a server that is controlled by its standard input.
 func openssl(t *testing.T) (url string, say func(string), out *syncBuffer) {
 	t.Helper()
 	dir := t.TempDir()

@@ -160,8 +160,8 @@ func TestCertificateThatExpiresOnAnOpenConnectionIsNotPresented(t *testing.T) {
 	wantError(t, as(t, "alice"), c, s.URL, errRefusedAs(reason.Expired))
 }
 
-// Other roots: what they do not believe is not called any more, not on old connections
-// and not by old sessions.
+// After SetRoots, no server of the old roots is called, neither on old connections nor with
+// old sessions.
 // Covers J8.
 func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 	t.Parallel()
@@ -174,8 +174,8 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 			wantBody(t, as(t, "alice"), c, s.URL, "alice")
 			transport.CloseIdleConnections()
 			wantBody(t, as(t, "alice"), c, s.URL, "alice")
-			if told := w.takeEvents(); len(told) != 2 || told[0].Resumed || !told[1].Resumed {
-				t.Fatalf("the second connection should resume: %+v", told)
+			if events := w.takeEvents(); len(events) != 2 || events[0].Resumed || !events[1].Resumed {
+				t.Fatalf("the second connection should resume: %+v", events)
 			}
 			both := serverCA.Pool()
 			both.AddCert(testpki.NewCA("Other CA").Cert)
@@ -183,8 +183,8 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantBody(t, as(t, "alice"), c, s.URL, "alice")
-			if told := w.takeEvents(); len(told) != 1 || told[0].Resumed {
-				t.Errorf("with new roots nothing resumes: %+v", told)
+			if events := w.takeEvents(); len(events) != 1 || events[0].Resumed {
+				t.Errorf("with new roots nothing resumes: %+v", events)
 			}
 			if err := transport.SetRoots(testpki.NewCA("Other CA").Pool()); err != nil {
 				t.Fatal(err)
@@ -206,7 +206,7 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 	}
 }
 
-// What is added to the caller's pool of roots later is not believed.
+// Later additions to the caller's pool do not count.
 // Covers J8.
 func TestRootsAreCopied(t *testing.T) {
 	t.Parallel()
@@ -363,7 +363,7 @@ func TestRetiredPoolTakesNoCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !again() {
-		t.Error("the pool is in force")
+		t.Error("the retired pool takes calls")
 	}
 	w.put(w.credential("alice", clientCA.Leaf("alice")))
 	if err := transport.Choose(r); err != nil {

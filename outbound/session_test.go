@@ -8,7 +8,7 @@ import (
 )
 
 // No identity resumes the session of another, although all of them call the same
-// server, which gives tickets to all and would believe them.
+// server, which gives tickets to all and would accept them.
 // Covers J2.
 func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 	t.Parallel()
@@ -19,8 +19,8 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
 			for round := range 3 {
-				for _, who := range []string{"alice", "bob"} {
-					wantBody(t, as(t, who), c, s.URL, who)
+				for _, alias := range []string{"alice", "bob"} {
+					wantBody(t, as(t, alias), c, s.URL, alias)
 				}
 				for _, h := range w.takeEvents() {
 					if h.Resumed != (round > 0) || !h.Asked || !h.Sent {
@@ -32,8 +32,8 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 			// A renewed certificate does not resume the session of the old one.
 			w.put(w.credential("alice", clientCA.Leaf("alice")))
 			wantBody(t, as(t, "alice"), c, s.URL, "alice")
-			if told := w.takeEvents(); len(told) != 1 || told[0].Resumed {
-				t.Errorf("renewed: %+v", told)
+			if events := w.takeEvents(); len(events) != 1 || events[0].Resumed {
+				t.Errorf("renewed: %+v", events)
 			}
 		})
 	}
@@ -59,7 +59,7 @@ func TestSessionsAreNotSharedBetweenPorts(t *testing.T) {
 	}
 }
 
-// What a handshake tells.
+// OnHandshake reports every handshake.
 func TestHandshakeEvents(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -79,11 +79,11 @@ func TestHandshakeEvents(t *testing.T) {
 	} {
 		w, s := newFixture(t, "alice"), serve(t, nil, row.options...)
 		wantBody(t, as(t, "alice"), w.client(), s.URL, row.answered)
-		told := w.takeEvents()
-		if len(told) != 1 {
-			t.Fatalf("%s: %+v", row.name, told)
+		events := w.takeEvents()
+		if len(events) != 1 {
+			t.Fatalf("%s: %+v", row.name, events)
 		}
-		h := told[0]
+		h := events[0]
 		if h.Asked != row.asked || h.Sent != row.sent || (h.Unacceptable != nil) != row.unacceptable || h.Version != row.version ||
 			h.Protocol != row.protocol || h.Alias != "alice" || len(h.Fingerprint) != 64 || h.Origin != s.URL || h.Err != nil || h.Renegotiated || h.Proxy != "" || h.Took <= 0 {
 			t.Errorf("%s: %+v", row.name, h)

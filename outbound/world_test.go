@@ -22,14 +22,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// The authorities of all tests: keys take time to make.
+// The authorities of all tests, because making keys takes long.
 var (
 	clientCA = testpki.NewCA("Client CA")
 	serverCA = testpki.NewCA("Server CA")
 	server   = serverCA.Server()
 )
 
-// world is a keystore, and what the transport told.
+// fixture is a keystore, a Config, and the handshakes that were reported.
 type fixture struct {
 	testing.TB
 	keys   *keystore.Memory
@@ -54,7 +54,7 @@ func (w *fixture) addEvent(h outbound.Handshake) {
 	w.events = append(w.events, h)
 }
 
-// told returns the handshakes since the last call.
+// takeEvents returns the handshakes since the last call.
 func (w *fixture) takeEvents() []outbound.Handshake {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,7 +79,7 @@ func (w *fixture) put(all ...*outbound.Credential) {
 	}
 }
 
-// transport is built from the config as it is now.
+// transport returns a Transport of the current config.
 func (w *fixture) transport() *outbound.Transport {
 	w.Helper()
 	t, err := outbound.New(w.config)
@@ -95,7 +95,7 @@ func (w *fixture) client() *http.Client {
 	return &http.Client{Transport: w.transport(), Timeout: 20 * time.Second}
 }
 
-// site is a server that answers with the name that it saw.
+// testServer answers with the common name of the client certificate.
 type testServer struct {
 	*httptest.Server
 	conns       atomic.Int64 // accepted
@@ -116,8 +116,8 @@ func requestsNone(s *httptest.Server) { s.TLS.ClientAuth = tls.NoClientCert }
 func withoutTLS(s *httptest.Server)   { s.TLS = nil }
 func requires(s *httptest.Server)     { s.TLS.ClientAuth = tls.RequireAndVerifyClientCert }
 
-// serve starts a server that asks for a certificate; it answers with the name that it
-// saw, unless a handler is given.
+// serve starts a server that asks for a certificate. Without a handler it answers with the
+// client's name.
 func serve(tb testing.TB, h http.HandlerFunc, options ...option) *testServer {
 	tb.Helper()
 	s := &testServer{open: map[net.Conn]bool{}}
@@ -173,7 +173,7 @@ func clientName(r *http.Request) string {
 
 func echo(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, clientName(r)) }
 
-// get returns the body, or the error.
+// get returns the body of a call, or its error.
 func get(ctx context.Context, c *http.Client, url string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
@@ -191,7 +191,7 @@ func read(response *http.Response, err error) (string, error) {
 	return string(b), err
 }
 
-// expect calls and compares.
+// wantBody makes a call and compares the body.
 func wantBody(tb testing.TB, ctx context.Context, c *http.Client, url, want string) {
 	tb.Helper()
 	if got, err := get(ctx, c, url); got != want || err != nil {
@@ -199,7 +199,7 @@ func wantBody(tb testing.TB, ctx context.Context, c *http.Client, url, want stri
 	}
 }
 
-// fails calls and wants this error, as an *outbound.Error.
+// wantError makes a call that must fail with an *outbound.Error around want.
 func wantError(tb testing.TB, ctx context.Context, c *http.Client, url string, want error) *outbound.Error {
 	tb.Helper()
 	got, err := get(ctx, c, url)
@@ -225,7 +225,7 @@ func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			tb.Fatalf("it never happened: %s", what)
+			tb.Fatalf("timeout: %s", what)
 		}
 	}
 }
@@ -235,7 +235,7 @@ func as(tb testing.TB, alias string) context.Context { return outbound.As(tb.Con
 func expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 func future(c *x509.Certificate)  { c.NotBefore = time.Now().Add(time.Hour) }
 
-// signer counts what it signs.
+// countingSigner counts its signatures.
 type countingSigner struct {
 	crypto.Signer
 	used atomic.Int64
@@ -246,13 +246,13 @@ func (s *countingSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts
 	return s.Signer.Sign(r, digest, opts)
 }
 
-// ticker is a clock that the test moves.
+// movableClock is a clock that the test moves.
 type movableClock struct{ ahead atomic.Int64 }
 
 func (c *movableClock) now() time.Time      { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *movableClock) add(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// open counts the connections that the server has.
+// openConns returns the number of connections of the server.
 func openConns(s *testServer) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,7 +29,7 @@ func loadRules(t *testing.T) *policy.Engine {
 	return engine
 }
 
-// Who may use which alias, and that everything else is a refusal with its word.
+// The policy allows aliases; everything else is a refusal with its reason.
 func TestPolicyDecidesTheAliasOfAUser(t *testing.T) {
 	t.Parallel()
 	engine := loadRules(t)
@@ -69,7 +69,7 @@ func TestPolicyDecidesTheAliasOfAUser(t *testing.T) {
 		}
 	}
 	if _, err := allow.New(nil); err == nil {
-		t.Error("no policy is taken for one")
+		t.Error("a nil policy is accepted")
 	}
 }
 

@@ -57,7 +57,7 @@ func TestFilesOfADirectoryAreAliases(t *testing.T) {
 	})
 }
 
-// A mounted volume: names are links through a hidden folder that is replaced whole.
+// In a mounted volume, names are links through a hidden folder that is replaced.
 func TestReplacedMountedVolumeIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -136,8 +136,8 @@ func TestBadDirectoriesAreRejected(t *testing.T) {
 	}
 }
 
-// A credential that is gone from a folder may be about to be written anew: its alias
-// stays for a second and a half. Covers J15.
+// A removed file may soon be written again: its alias stays for a second and a half. Covers
+// J15.
 func TestRemovedFileKeepsItsAliasForAMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestRemovedFileKeepsItsAliasForAMoment(t *testing.T) {
 			t.Errorf("%v, %q", err, keys.Aliases())
 		}
 		if d := time.Since(start); d < 1500*time.Millisecond {
-			t.Errorf("it is gone after %v", d)
+			t.Errorf("the alias was removed after %v", d)
 		}
 	})
 }

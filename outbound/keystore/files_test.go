@@ -33,8 +33,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
-// Every format, presented to a server that believes the root alone: the chain must be
-// complete, whatever the order in the file was.
+// Every format is presented to a server that has the root only: the chain must be complete,
+// whatever its order in the file.
 func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -114,7 +114,7 @@ func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 	}
 }
 
-// What openssl writes.
+// openssl writes PKCS#12 in several ways.
 func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
@@ -149,7 +149,7 @@ func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 	}
 }
 
-// What is refused, each with its file.
+// The error names the file.
 func TestBadFilesAreRejected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -227,7 +227,7 @@ func TestBadFilesAreRejected(t *testing.T) {
 	}
 	lost := keystore.Entry{Alias: "/", File: filepath.Join(dir, "lost")}
 	if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{lost, lost, lost}}); len(configerror.All(err)) != 3 {
-		t.Errorf("not every mistake at once: %v", err)
+		t.Errorf("not all errors at once: %v", err)
 	}
 }
 
@@ -240,7 +240,7 @@ func mustEncode(t *testing.T, key any, cert *x509.Certificate) []byte {
 	return data
 }
 
-// A named pipe is refused, and nothing waits for its writer.
+// A named pipe is rejected without waiting for its writer.
 func TestNamedPipeIsRejected(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
@@ -255,8 +255,7 @@ func TestNamedPipeIsRejected(t *testing.T) {
 	}
 }
 
-// Files change: a good one is in force at once, a bad one changes nothing, together
-// with all that changed beside it.
+// A good change is used at once. A bad change is not, and neither are the changes beside it.
 func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -299,7 +298,7 @@ func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	})
 }
 
-// A key that everybody may read is warned of, certificates alone are not.
+// Warnings reports keys that every user can read, but not certificates.
 func TestReadableKeysAreReported(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -348,7 +347,7 @@ func TestWatchReportsErrorsAndLoadsFiles(t *testing.T) {
 		writeFile(t, dir, "b.pem", pemOf(bob))
 		for end := time.Now().Add(10 * time.Second); len(keys.Aliases()) != 2; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatal("b never came")
+				t.Fatal("b was not loaded")
 			}
 		}
 		cancel()

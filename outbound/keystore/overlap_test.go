@@ -19,8 +19,8 @@ func validDays(from, until int) testpki.Option {
 	}
 }
 
-// Of several certificates of one alias, the one in force that began last is presented;
-// and who runs out is known ahead.
+// Of several certificates of one alias, the valid one with the latest NotBefore is
+// presented. Expiring reports aliases in advance.
 func TestNewestValidCertificateIsPresented(t *testing.T) {
 	t.Parallel()
 	first, second, third := ca.Leaf("a", validDays(0, 100)), ca.Leaf("a", validDays(80, 200)), ca.Leaf("a", validDays(90, 95))
@@ -62,7 +62,7 @@ func TestNewestValidCertificateIsPresented(t *testing.T) {
 			t.Errorf("day %d, %d days ahead: %+v", row.day, row.ahead, got)
 		}
 	}
-	// Put replaces: the overlap is what is given together.
+	// Put replaces the earlier credentials of an alias.
 	if err := memory.Put(all[0]); err != nil {
 		t.Fatal(err)
 	}

@@ -48,8 +48,8 @@ func writeInPieces(t *testing.T, path string, data []byte, pause time.Duration) 
 	}
 }
 
-// A credential that is written in pieces while calls go on is taken when it is whole:
-// no call is refused for want of an intermediate. Covers J15.
+// A credential that is written in pieces is used when it is complete: no call is refused
+// because an intermediate is missing. Covers J15.
 func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +100,7 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go keys.Watch(ctx, time.Second, nil)
-			go func() { // as a program does that is told of changes
+			go func() { // a program that watches the files
 				for ctx.Err() == nil {
 					_ = keys.Reload()
 					time.Sleep(20 * time.Millisecond)
@@ -120,7 +120,7 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 					break
 				}
 				if time.Now().After(end) {
-					t.Fatal("the new credential never came")
+					t.Fatal("the new credential was not loaded")
 				}
 			}
 		})
