@@ -116,7 +116,8 @@ func hole(pattern, text, stop string) (string, bool) {
 	return value, good
 }
 
-func TestMapIsReference(t *testing.T) {
+func TestMapEqualsAReadingOfTheDesign(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	sub := w.ca.SubCA("Sub")
 	keys := []trust.Digest{w.key, w.otherKey, trust.SPKIOf(sub.Cert)}
@@ -216,7 +217,7 @@ func TestMapIsReference(t *testing.T) {
 			mappings = slices.DeleteFunc(mappings, func(m certmap.Mapping) bool { return strings.HasPrefix(label, fmt.Sprintf("mapping %q:", m.ID)) })
 			loaded, err = certmap.New(mappings...)
 		}
-		loaded = loaded.At(at(now))
+		loaded = loaded.WithClock(at(now))
 		for _, c := range callers {
 			for _, port := range []string{"p", "q"} {
 				want := reference(mappings, c, port, now)
