@@ -109,7 +109,7 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 		}
 	}
 	d.down.Store(true)
-	refused("down", 12, "the server answers 503")
+	refused("down", 12, "the server returned HTTP 503")
 	d.down.Store(false)
 	d.list.Store(s.other.CRL(1, nil))
 	refused("another authority's", 12, "cannot be fetched")
