@@ -62,7 +62,7 @@ func TestEveryModeCertificateAndFallback(t *testing.T) {
 		for _, f := range []middleware.Fallback{middleware.Strict, middleware.ToDefault} {
 			for _, unmapped := range []string{"", "guest", "Default"} {
 				if unmapped == "Default" && f == middleware.Strict {
-					continue // TestL3 has it: a mistake
+					continue // TestConfigErrorsAreReportedTogether has it
 				}
 				t.Run(fmt.Sprintf("%s,strict=%t,unmapped=%s", mode, f == middleware.Strict, unmapped), func(t *testing.T) {
 					t.Parallel()
@@ -164,7 +164,7 @@ func TestConfigErrorsAreReportedTogether(t *testing.T) {
 		},
 	})
 	if err == nil {
-		t.Fatal("no mistake")
+		t.Fatal("no error")
 	}
 	got := err.Error()
 	for _, want := range []string{

@@ -21,7 +21,7 @@ func (everybody) Map(context.Context, trust.Verified, string) (certmap.Match, er
 	return certmap.Match{User: "alice"}, nil
 }
 
-// What was judged as a server's is nobody's, whoever asks and whatever is mapped.
+// A certificate that was verified as a server's identifies no user, whatever is mapped.
 // Covers B2.
 func TestVerifierForServersNamesNoUser(t *testing.T) {
 	t.Parallel()
