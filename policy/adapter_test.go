@@ -49,7 +49,7 @@ func TestFromAdapter(t *testing.T) {
 			{"g", "user:alice", "group:finance"},
 		},
 	} {
-		e, err := policy.FromAdapter(a, policy.Ports("internal", "public"))
+		e, err := policy.FromAdapter(a, policy.WithPorts("internal", "public"))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -89,7 +89,7 @@ func TestD6_AdaptersAreReadAsStrictly(t *testing.T) {
 		{[]string{"p", "user:a", "internal", "GET", "/:id", "allow"}, "{id}"},
 		{[]string{"g", "user:a\r\ng, user:b", "group:b"}, "valid name"},
 	} {
-		_, err := policy.FromAdapter(lines{good, c.line, good}, policy.Ports("internal"))
+		_, err := policy.FromAdapter(lines{good, c.line, good}, policy.WithPorts("internal"))
 		wantMistake(t, err, "", c.words)
 		if t.Failed() {
 			t.Fatalf("line %q", c.line)

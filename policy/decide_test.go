@@ -164,7 +164,7 @@ func TestD1_D11_Methods(t *testing.T) {
 		{"PROPFIND|OPTIONS", "PROPFIND OPTIONS"},
 	} {
 		rule := policy.Rule{Subject: "user:u", Port: "*", Method: c.rule, Path: "/*", Effect: policy.Allow}
-		e := mustNew(t, []policy.Rule{rule}, nil, policy.Methods("PROPFIND", "GET", "PROPFIND"))
+		e := mustNew(t, []policy.Rule{rule}, nil, policy.WithMethods("PROPFIND", "GET", "PROPFIND"))
 		for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "get", "Get", "GETX", "XGET", "CONNECT", "TRACE", "REPORT", "", "*", "GET|POST", "GET "} {
 			want := false
 			for a := range strings.SplitSeq(c.allowed, " ") {
@@ -193,7 +193,7 @@ func TestD1_D11_Methods(t *testing.T) {
 		wantMistake(t, err, "", c.words)
 	}
 	for _, m := range []string{"", "get", "GET|POST", "*", "A B", "1A", "É"} {
-		if _, err := policy.New(nil, nil, policy.Methods(m)); err == nil {
+		if _, err := policy.New(nil, nil, policy.WithMethods(m)); err == nil {
 			t.Errorf("the method %q can be added", m)
 		}
 	}
@@ -201,10 +201,10 @@ func TestD1_D11_Methods(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf("M%d", i)
 	}
-	if _, err := policy.New(nil, nil, policy.Methods(many...)); err == nil {
+	if _, err := policy.New(nil, nil, policy.WithMethods(many...)); err == nil {
 		t.Error("33 methods fit into 32 bits")
 	}
-	e := mustNew(t, []policy.Rule{{Subject: "user:u", Port: "*", Method: "M24", Path: "/*", Effect: policy.Allow}}, nil, policy.Methods(many[:25]...))
+	e := mustNew(t, []policy.Rule{{Subject: "user:u", Port: "*", Method: "M24", Path: "/*", Effect: policy.Allow}}, nil, policy.WithMethods(many[:25]...))
 	if !decide(t, e, "u", "p", "M24", "/").Allowed || decide(t, e, "u", "p", "M23", "/").Allowed || decide(t, e, "u", "p", "M25", "/").Allowed {
 		t.Error("the 32nd method is not decided right")
 	}

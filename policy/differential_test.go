@@ -133,7 +133,7 @@ func (c *comparison) compare(t *testing.T, n, requests int) {
 	t.Helper()
 	w := world{rand.New(rand.NewPCG(42, uint64(n)))}
 	rules, members := w.policy()
-	engine, err := policy.New(rules, members, policy.Methods("PROPFIND"))
+	engine, err := policy.New(rules, members, policy.WithMethods("PROPFIND"))
 	if err != nil {
 		t.Fatalf("policy %d: %v", n, err)
 	}
@@ -210,7 +210,7 @@ func TestLintNamesOnlyUselessRules(t *testing.T) {
 	for n := range 60 {
 		w := world{rand.New(rand.NewPCG(7, uint64(n)))}
 		rules, members := w.policy()
-		engine := mustNew(t, rules, members, policy.Methods("PROPFIND"))
+		engine := mustNew(t, rules, members, policy.WithMethods("PROPFIND"))
 		useless := map[string]bool{}
 		for _, f := range engine.Lint() {
 			if hasAny(f.What, "says nothing", "stands at", "never allows anything") {
@@ -225,7 +225,7 @@ func TestLintNamesOnlyUselessRules(t *testing.T) {
 			}
 			kept = append(kept, r)
 		}
-		lean := mustNew(t, kept, members, policy.Methods("PROPFIND"))
+		lean := mustNew(t, kept, members, policy.WithMethods("PROPFIND"))
 		for range 500 {
 			r := w.request()
 			with, _ := engine.Decide(context.Background(), r)

@@ -5,7 +5,7 @@
 // with its line, and it never changes afterwards: a change of policy is a new
 // Engine. An empty policy denies everything.
 //
-//	engine, err := policy.Load("policy.csv", file, policy.Ports("internal", "public"))
+//	engine, err := policy.Load("policy.csv", file, policy.WithPorts("internal", "public"))
 //	…
 //	decision, err := engine.Decide(ctx, policy.Request{User: "alice", Port: "internal", Method: "GET", Path: "/orders/7"})
 //	if err != nil || !decision.Allowed { refuse }

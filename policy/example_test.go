@@ -14,7 +14,7 @@ p, group:finance, internal, GET|POST, /orders/*, allow
 p, user:mallory, *, *, /*, deny
 g, user:alice, group:finance
 g, user:mallory, group:finance
-`), policy.Ports("internal", "public"))
+`), policy.WithPorts("internal", "public"))
 	if err != nil {
 		fmt.Println(err)
 		return

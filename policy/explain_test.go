@@ -14,7 +14,7 @@ func explain(e *policy.Engine, user, port, method, path string) policy.Explanati
 }
 
 func TestExplainSentences(t *testing.T) {
-	e := mustLoad(t, office, policy.Ports("internal", "public"))
+	e := mustLoad(t, office, policy.WithPorts("internal", "public"))
 	for _, c := range []struct{ user, port, method, path, want string }{
 		{"bob", "internal", "POST", "/orders", "no rule for user:bob (groups Authenticated, Everybody, people) on port internal for POST /orders"},
 		{"alice", "internal", "GET", "/orders/7", "policy.csv:2 allows user:alice (groups Authenticated, Everybody, finance, people) on port internal for GET /orders/7"},
@@ -32,7 +32,7 @@ func TestExplainSentences(t *testing.T) {
 }
 
 func TestExplainNearMisses(t *testing.T) {
-	e := mustLoad(t, office+"g, group:finance, group:staff\np, group:staff, internal, GET, /staff/{id}, allow\n", policy.Ports("internal", "public"))
+	e := mustLoad(t, office+"g, group:finance, group:staff\np, group:staff, internal, GET, /staff/{id}, allow\n", policy.WithPorts("internal", "public"))
 	for _, c := range []struct {
 		user, port, method, path string
 		want                     []string

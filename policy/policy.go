@@ -88,13 +88,13 @@ type Option func(*vocabulary)
 
 // Ports names the ports that exist: a rule for any other is a mistake. Without
 // this option a rule may name any port.
-func Ports(names ...string) Option {
+func WithPorts(names ...string) Option {
 	return func(v *vocabulary) { v.limitPorts(names) }
 }
 
 // Methods names methods that rules may use beyond GET HEAD POST PUT PATCH DELETE
 // OPTIONS, in upper case. They are part of what "*" covers.
-func Methods(extra ...string) Option {
+func WithMethods(extra ...string) Option {
 	return func(v *vocabulary) { v.extra = append(v.extra, extra...) }
 }
 

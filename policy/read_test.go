@@ -124,7 +124,7 @@ func TestReadRefusesAByteOrderMark(t *testing.T) {
 
 func TestEveryMistakeIsReported(t *testing.T) {
 	text := "p, alice, there, get, a, alow\ng, alice, bob\np, a\np, group:x, elsewhere, BREW, /a, allow\ng, group:x, group:y\ng, group:y, group:x\n"
-	e, err := policy.Load("p.csv", strings.NewReader(text), policy.Ports("internal", "public"))
+	e, err := policy.Load("p.csv", strings.NewReader(text), policy.WithPorts("internal", "public"))
 	if e != nil {
 		t.Error("there is an engine beside the mistakes")
 	}
@@ -282,12 +282,12 @@ func TestPorts(t *testing.T) {
 		options     []policy.Option
 	}{
 		{"internal", "", nil},
-		{"internal", "", []policy.Option{policy.Ports("public", "internal")}},
-		{"*", "", []policy.Option{policy.Ports("public")}},
-		{"*", "", []policy.Option{policy.Ports()}},
-		{"intern", `no port "intern"…internal, public`, []policy.Option{policy.Ports("public", "internal")}},
-		{"Internal", "no port", []policy.Option{policy.Ports("internal")}},
-		{"internal", "no port", []policy.Option{policy.Ports()}},
+		{"internal", "", []policy.Option{policy.WithPorts("public", "internal")}},
+		{"*", "", []policy.Option{policy.WithPorts("public")}},
+		{"*", "", []policy.Option{policy.WithPorts()}},
+		{"intern", `no port "intern"…internal, public`, []policy.Option{policy.WithPorts("public", "internal")}},
+		{"Internal", "no port", []policy.Option{policy.WithPorts("internal")}},
+		{"internal", "no port", []policy.Option{policy.WithPorts()}},
 		{"internal public", "not a name", nil},
 	} {
 		_, err := policy.New(rule(c.port), nil, c.options...)

@@ -137,7 +137,7 @@ func (c *policyTestCmd) engine(a *app) (*policy.Engine, []string, error) {
 			methods = append(methods, p.Methods...)
 		}
 		name, ports = s.policy, s.portNames()
-		options = append(options, policy.Ports(ports...), policy.Methods(methods...))
+		options = append(options, policy.WithPorts(ports...), policy.WithMethods(methods...))
 	}
 	data, err := certfile.Slurp(name)
 	if err != nil {

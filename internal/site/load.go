@@ -265,7 +265,7 @@ func (l *loader) policy(path string, f *config.File, names, methods []string) *p
 	if !ok {
 		return nil
 	}
-	engine, err := policy.Load(name, bytes.NewReader(data), policy.Ports(names...), policy.Methods(methods...))
+	engine, err := policy.Load(name, bytes.NewReader(data), policy.WithPorts(names...), policy.WithMethods(methods...))
 	l.wrong.Merge(placed(err, name, 0), configerror.Error{File: name})
 	if err == nil {
 		if rules, _ := engine.Len(); rules == 0 {

@@ -34,7 +34,7 @@ const (
 // Vocabulary are the options by which a policy knows the port and the method, beside
 // the ports that other options name.
 func Vocabulary() []policy.Option {
-	return []policy.Option{policy.Ports(Port), policy.Methods(Method)}
+	return []policy.Option{policy.WithPorts(Port), policy.WithMethods(Method)}
 }
 
 // New returns the function for outbound.Config.Allow. It asks the policy about the
