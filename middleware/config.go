@@ -18,6 +18,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/method"
+	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -122,6 +123,16 @@ func (m *memo) size() int {
 	return n
 }
 
+// hasFixedGroups reports whether the groups of every user stay the same as long as the
+// policy is in use. A type that embeds one of these may change them.
+func hasFixedGroups(d policy.Decider) bool {
+	switch d.(type) {
+	case *policy.Engine, *shadow.Policy:
+		return true
+	}
+	return false
+}
+
 func compile(c Config) (*snapshot, error) {
 	s := &snapshot{Config: c, ports: make(map[string]*port, len(c.PerPort)), unwelcome: map[string]bool{}}
 	var wrong errorlist.List
@@ -134,7 +145,7 @@ func compile(c Config) (*snapshot, error) {
 	s.reusable = c.Map != nil && reflect.TypeOf(c.Map).Comparable()
 	s.source, _ = c.Map.(certmap.Source)
 	s.grouped, _ = c.Policy.(interface{ Groups(string) []string })
-	s.steady = s.grouped == nil || policy.Fixed(c.Policy)
+	s.steady = s.grouped == nil || hasFixedGroups(c.Policy)
 	s.others = compilePort(&wrong, "Config", c.PortConfig)
 	for _, name := range slices.Sorted(maps.Keys(c.PerPort)) {
 		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), c.PerPort[name])

@@ -8,8 +8,8 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/username"
-	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -22,11 +22,11 @@ type memo struct {
 	snapshot *snapshot
 	mapped   uint64 // generation of the snapshot's mapper
 	identity *identity.Identity
-	port     *port          // of the connection
-	caller   policy.Caller  // what the policy found out about the user on this port
-	verified trust.Verified // zero for Default
-	until    time.Time      // of the mapping; zero: no end
-	sure     atomic.Int64   // the port's tick in which the clock was read and the end is far away
+	port     *port            // of the connection
+	caller   connstate.Caller // what the policy looked up about the user on this port
+	verified trust.Verified   // zero for Default
+	until    time.Time        // of the mapping; zero: no end
+	sure     atomic.Int64     // the port's tick in which the clock was read and the end is far away
 }
 
 // far is how long beyond its beginning a tick could last, and more.

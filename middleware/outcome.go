@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -21,9 +22,9 @@ type Outcome struct {
 	Gateway    trust.Verified     // behind a gateway: the gateway's own, or what was shown in its place
 	Port       string             // empty where the request came by no port
 	Method     string
-	Path       string // as it was authorised; as it was sent where it was refused before
-	Rule       string // where the line of the policy stands that decided
-	Reference  string // of a refusal: the same in the answer and in the log
+	Path       string          // as it was authorised; as it was sent where it was refused before
+	Rule       policy.Position // the rule of the policy that decided; zero without one
+	Reference  string          // of a refusal: the same in the answer and in the log
 	Challenges []string
 	Generation uint64
 	Duration   time.Duration // the guard's own time; only where Config.Time is set

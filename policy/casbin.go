@@ -8,15 +8,17 @@ import (
 	"github.com/casbin/casbin/v2"
 	"github.com/casbin/casbin/v2/model"
 	defaultrolemanager "github.com/casbin/casbin/v2/rbac/default-role-manager"
+
+	"github.com/mtlsguard/mtlsguard/identity"
 )
 
-// builtIn is the model. The functions have names of their own, because Casbin
-// passes over a function that is registered under the name of one of its own.
+// builtInModel is the model of every policy. Its functions have names of their own:
+// Casbin ignores a function that is registered under the name of one of its own.
 //
-// mtlsguardBase names the group that a subject is in without a line saying so; the
-// other such group is Everybody. mtlsguardUser is false for anything but a user,
-// so that a group's name in a request is nobody.
-const builtIn = `[request_definition]
+// mtlsguardBase returns the built-in group that a subject is in besides Everybody.
+// mtlsguardUser is false for anything but a user, so that a group's name in a request
+// has no rights.
+const builtInModel = `[request_definition]
 r = sub, port, method, path
 
 [policy_definition]
@@ -32,34 +34,38 @@ e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 m = mtlsguardUser(r.sub) && mtlsguardPort(r.port, p.port) && mtlsguardMethod(r.method, p.method) && mtlsguardPath(r.path, p.path) && (g(r.sub, p.sub) || g(mtlsguardBase(r.sub), p.sub) || g("group:Everybody", p.sub))
 `
 
-// Model returns the text of the Casbin model that every engine has.
-func Model() string { return builtIn }
-
-// Enforcer returns Casbin's own enforcer for the same rules, for tests and for
-// Casbin's tools. Ask it as
+// Enforcer returns a new Casbin enforcer for the same rules, for tests and for Casbin's
+// tools. Its requests are a subject, a port, a method and a path:
 //
 //	Enforce("user:alice", "internal", "GET", "/orders/7")
 //
-// It is slow, in proportion to the number of rules, and rules that are added to it
-// are not checked. Every call builds another one.
+// Its time grows with the number of rules. It does not check rules that you add, and
+// they do not reach the Engine. The error of a nil Engine and of the zero value says
+// that there is no policy.
 func (e *Engine) Enforcer() (*casbin.Enforcer, error) {
-	if !e.loaded() {
-		return nil, ErrNoPolicy
+	if !e.isBuilt() {
+		return nil, errNoPolicy
 	}
-	return newEnforcer(e.words, e.lines.len(), e.members.len(),
-		func(i int) []string { return strings.Split(e.lines.at(i), ",") },
-		func(i int) []string { return strings.Split(e.members.at(i), ",") })
+	return newEnforcer(e.vocabulary, linesOf(&e.rules), linesOf(&e.members))
 }
 
-// newEnforcer loads lines into Casbin, in one batch of each kind: line by line
-// takes many times as long. A panic inside Casbin is an error.
-func newEnforcer(v *vocabulary, rules, members int, rule, member func(i int) []string) (_ *casbin.Enforcer, err error) {
+func linesOf(t *lineTable) [][]string {
+	lines := make([][]string, t.len())
+	for i := range lines {
+		lines[i] = strings.Split(t.at(i), ",")
+	}
+	return lines
+}
+
+// newEnforcer loads lines into Casbin, in one batch of each type: line by line takes
+// many times as long. A panic inside Casbin becomes an error.
+func newEnforcer(v *vocabulary, rules, members [][]string) (_ *casbin.Enforcer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = fmt.Errorf("policy: panic in Casbin: %v", p)
 		}
 	}()
-	m, err := model.NewModelFromString(builtIn)
+	m, err := model.NewModelFromString(builtInModel)
 	if err != nil {
 		return nil, err
 	}
@@ -68,83 +74,61 @@ func newEnforcer(v *vocabulary, rules, members int, rule, member func(i int) []s
 		return nil, err
 	}
 	enforcer.EnableAutoSave(false)
-	// Casbin's own stops looking ten groups up.
+	// Casbin's default role manager follows only ten levels of groups.
 	enforcer.SetRoleManager(defaultrolemanager.NewRoleManagerImpl(2 * maxNesting))
-	register(enforcer, v)
-	all := func(n int, of func(i int) []string) [][]string {
-		lines := make([][]string, n)
-		for i := range lines {
-			lines[i] = of(i)
-		}
-		return lines
-	}
-	if _, err := enforcer.AddPoliciesEx(all(rules, rule)); err != nil {
+	addMatchers(enforcer, v)
+	if _, err := enforcer.AddPoliciesEx(rules); err != nil {
 		return nil, err
 	}
-	if _, err := enforcer.AddGroupingPoliciesEx(all(members, member)); err != nil {
+	if _, err := enforcer.AddGroupingPoliciesEx(members); err != nil {
 		return nil, err
 	}
 	return enforcer, nil
 }
 
-// register adds the model's functions.
-func register(enforcer *casbin.Enforcer, v *vocabulary) {
-	one := func(f func(s string) any) func(args ...any) (any, error) {
-		return func(args ...any) (any, error) {
-			if len(args) == 1 {
-				if s, ok := args[0].(string); ok {
-					return f(s), nil
-				}
-			}
-			return nil, errArguments
-		}
-	}
-	two := func(f func(asked, rule string) bool) func(args ...any) (any, error) {
-		return func(args ...any) (any, error) {
-			if len(args) == 2 {
-				asked, ok1 := args[0].(string)
-				rule, ok2 := args[1].(string)
-				if ok1 && ok2 {
-					return f(asked, rule), nil
-				}
-			}
-			return nil, errArguments
-		}
-	}
-	enforcer.AddFunction("mtlsguardUser", one(func(s string) any {
-		name, ok := strings.CutPrefix(s, userPrefix)
+// addMatchers registers the functions of the model.
+func addMatchers(enforcer *casbin.Enforcer, v *vocabulary) {
+	enforcer.AddFunction("mtlsguardUser", unary(func(subject string) any {
+		name, ok := strings.CutPrefix(subject, userPrefix)
 		return ok && isUser(name)
 	}))
-	enforcer.AddFunction("mtlsguardBase", one(func(s string) any {
-		if s == userPrefix+Default {
-			return groupPrefix + Anonymous
+	enforcer.AddFunction("mtlsguardBase", unary(func(subject string) any {
+		if subject == userPrefix+identity.Default {
+			return groupPrefix + identity.Anonymous
 		}
-		return groupPrefix + Authenticated
+		return groupPrefix + identity.Authenticated
 	}))
-	enforcer.AddFunction("mtlsguardPort", two(matchPort))
-	enforcer.AddFunction("mtlsguardMethod", two(v.matchMethod))
-	enforcer.AddFunction("mtlsguardPath", two(func(asked, rule string) bool {
-		return rule != "" && matchPath(rule, asked) // Casbin asks an empty policy with empty fields
+	enforcer.AddFunction("mtlsguardPort", binary(matchPort))
+	enforcer.AddFunction("mtlsguardMethod", binary(v.matchMethod))
+	enforcer.AddFunction("mtlsguardPath", binary(func(requested, rule string) bool {
+		return rule != "" && matchPath(rule, requested) // Casbin calls it with empty fields for an empty policy
 	}))
 }
 
 var errArguments = errors.New("wrong arguments")
 
-func matchPort(asked, rule string) bool { return rule == "*" || asked == rule }
-
-// matchMethod reports whether a rule's method, which has been checked, covers a
-// request's.
-func (v *vocabulary) matchMethod(asked, rule string) bool {
-	if v.bit(asked) == 0 {
-		return false
-	}
-	if rule == "*" {
-		return true
-	}
-	for m := range strings.SplitSeq(rule, "|") {
-		if m == asked || m == "GET" && asked == "HEAD" {
-			return true
+// unary makes a Casbin function of one string.
+func unary(f func(string) any) func(args ...any) (any, error) {
+	return func(args ...any) (any, error) {
+		if len(args) == 1 {
+			if s, ok := args[0].(string); ok {
+				return f(s), nil
+			}
 		}
+		return nil, errArguments
 	}
-	return false
+}
+
+// binary makes a Casbin function of a request's field and a rule's field.
+func binary(f func(requested, rule string) bool) func(args ...any) (any, error) {
+	return func(args ...any) (any, error) {
+		if len(args) == 2 {
+			requested, ok1 := args[0].(string)
+			rule, ok2 := args[1].(string)
+			if ok1 && ok2 {
+				return f(requested, rule), nil
+			}
+		}
+		return nil, errArguments
+	}
 }

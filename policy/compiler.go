@@ -2,99 +2,94 @@ package policy
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/identity"
 )
 
-// compiler builds an Engine from lines that have been checked.
+// compiler builds an Engine from lines that have no errors.
 type compiler struct {
 	*Engine
-	check    *checker
-	subjects map[string]uint32 // "group:staff" → id, from 1
-	groupSub []uint32          // subject id by group id, or 0
-	ports    *namer
-	segments *namer
-	children map[uint64]uint32 // node and segment → node
-	placed   []placed
+	check        *checker
+	subjects     map[string]uint32 // "group:staff" → id, from 1
+	groupSubject []uint32          // subject id by group id, or 0
+	placed       []placedEntry
 }
 
-// placed is a rule at its node.
-type placed struct {
+// placedEntry is an entry that knows its node.
+type placedEntry struct {
 	node  uint32
 	below bool
 	entry
 }
 
-func compile(c *checker, g *graph, rules []Rule, members []Member) *Engine {
+func compile(c *checker, g *groupGraph, rules []Rule, members []Member) *Engine {
 	b := &compiler{
-		Engine: &Engine{words: c.words, graph: g}, check: c,
-		subjects: map[string]uint32{}, groupSub: make([]uint32, g.groups.len()),
-		ports: newNamer(8), segments: newNamer(64), children: map[uint64]uint32{},
-		placed: make([]placed, 0, len(rules)),
+		Engine: &Engine{
+			vocabulary: c.vocabulary, groups: g,
+			ports: newNameTable(8), segments: newNameTable(64), edges: map[edge]uint32{},
+			nodes: make([]node, 2, 64), anyPort: 1, // node 0 belongs to no tree
+		},
+		check: c, subjects: map[string]uint32{}, groupSubject: make([]uint32, g.groups.len()),
+		placed: make([]placedEntry, 0, len(rules)),
 	}
-	b.Engine.nodes = make([]node, 2, 64) // 0 is none, 1 is every port
-	b.Engine.anyPort = 1
-	b.allowed = []bool{false}
 	for i := range rules {
-		b.place(&rules[i], uint32(i)) // fewer than 2 G rules
+		b.placeRule(&rules[i], uint32(i)) // fewer than 2 G rules
 	}
-	b.freezeTree()
-	b.listPeople(members)
+	b.layEntries()
+	b.listUsers(members)
 	b.keepLines(rules, members)
 	return b.Engine
 }
 
-// subject numbers a subject that rules name.
+// subject returns the id of a subject that a rule names.
 func (b *compiler) subject(s string) uint32 {
 	if id, ok := b.subjects[s]; ok {
 		return id
 	}
-	id := uint32(len(b.allowed)) // fewer than 4 G subjects
+	id := uint32(len(b.subjects) + 1) // fewer than 4 G subjects
 	b.subjects[s] = id
-	b.allowed = append(b.allowed, false)
 	if group, ok := strings.CutPrefix(s, groupPrefix); ok {
-		b.groupSub[b.graph.groups.find(group)] = id
+		b.groupSubject[b.groups.groups.find(group)] = id
 	}
 	return id
 }
 
-func (b *compiler) place(r *Rule, i uint32) {
-	id := b.subject(r.Subject)
-	mask, _, _ := b.words.mask(r.Method)
-	p := placed{entry: entry{subject: id, methods: mask, rule: i}}
-	if r.Effect == Allow {
-		b.allowed[id] = true
-	} else {
-		p.rule |= denyBit // fail closed: what is not allow is deny
+// placeRule finds or makes the node of a rule.
+func (b *compiler) placeRule(r *Rule, i uint32) {
+	mask, _, _ := b.vocabulary.mask(r.Method)
+	p := placedEntry{entry: entry{subject: b.subject(r.Subject), methods: mask, rule: i}}
+	if r.Effect != Allow {
+		p.rule |= denyBit // fail closed: any effect but allow denies
 	}
 	at := b.anyPort
 	if r.Port != "*" {
-		id := b.ports.id(r.Port)
+		id := b.ports.add(r.Port)
 		if int(id) == len(b.roots) {
 			b.roots = append(b.roots, b.newNode())
 		}
 		at = b.roots[id]
 	}
 	if r.Path == starPath {
-		p.node = b.literal(at, starSegment)
+		p.node = b.addChild(at, starSegment)
 		b.placed = append(b.placed, p)
 		return
 	}
 	for rest := r.Path[1:]; ; {
 		segment, after, more := strings.Cut(rest, "/")
-		if segment == "*" { // the last, or it would have been a mistake
+		if segment == "*" { // the last segment: checkPath rejects any other
 			p.below = true
 			break
 		}
 		if isParam(segment) {
-			if b.Engine.nodes[at].param == 0 {
+			if b.nodes[at].param == 0 {
 				id := b.newNode()
-				b.Engine.nodes[at].param = id
+				b.nodes[at].param = id
 			}
-			at = b.Engine.nodes[at].param
+			at = b.nodes[at].param
 		} else {
-			at = b.literal(at, b.segments.id(segment))
+			at = b.addChild(at, b.segments.add(segment))
 		}
 		if !more {
 			break
@@ -106,40 +101,24 @@ func (b *compiler) place(r *Rule, i uint32) {
 }
 
 func (b *compiler) newNode() uint32 {
-	b.Engine.nodes = append(b.Engine.nodes, node{})
-	return uint32(len(b.Engine.nodes) - 1) // fewer than 4 G nodes
+	b.nodes = append(b.nodes, node{})
+	return uint32(len(b.nodes) - 1) // fewer than 4 G nodes
 }
 
-// literal returns the child of a node for a segment, and makes it if need be.
-func (b *compiler) literal(from, segment uint32) uint32 {
-	key := uint64(from)<<32 | uint64(segment)
-	if id, ok := b.children[key]; ok {
+// addChild returns the child of a node for a segment, and makes it if it is new.
+func (b *compiler) addChild(from, segment uint32) uint32 {
+	if id := b.child(from, segment); id != 0 {
 		return id
 	}
 	id := b.newNode()
-	b.children[key] = id
-	b.Engine.nodes[from].literals++
+	b.edges[edge{from, segment}] = id
+	b.nodes[from].literals++
 	return id
 }
 
-// freezeTree lays out edges and entries.
-func (b *compiler) freezeTree() {
-	e := b.Engine
-	e.ports, e.segments = b.ports.names(), b.segments.names()
-	width := bits.Len(uint(2*len(b.children) + 1))
-	e.shift = uint8(64 - width) // width is at most 34
-	e.edges = make([]edge, 1<<width)
-	last := uint32(len(e.edges) - 1) // the number of edges fits
-	for key, to := range b.children {
-		from, segment := uint32(key>>32), uint32(key) // the two halves
-		i := e.home(from, segment)
-		for e.edges[i].to != 0 {
-			i = (i + 1) & last
-		}
-		e.edges[i] = edge{from, segment, to}
-	}
-
-	slices.SortFunc(b.placed, func(x, y placed) int {
+// layEntries sorts the entries and gives each node its part of them.
+func (b *compiler) layEntries() {
+	slices.SortFunc(b.placed, func(x, y placedEntry) int {
 		if x.node != y.node {
 			return cmp.Compare(x.node, y.node)
 		}
@@ -151,55 +130,53 @@ func (b *compiler) freezeTree() {
 		}
 		return cmp.Or(cmp.Compare(x.subject, y.subject), cmp.Compare(x.rule&^denyBit, y.rule&^denyBit))
 	})
-	e.entries = make([]entry, 0, len(b.placed))
-	// A rule that says nothing beyond earlier ones at the same place for the same
-	// subject can never be the first to decide. Leaving it out keeps the entries of
-	// one subject at one place below twice the number of methods.
-	var said [2]uint32
+	b.entries = make([]entry, 0, len(b.placed))
+	// A rule that adds no method to earlier rules at the same place for the same
+	// subject is never the first to decide. Without it, one subject has fewer entries
+	// at one place than twice the number of methods.
+	var covered [2]uint32 // methods that earlier rules allow, and deny
 	for i, p := range b.placed {
-		var before placed
 		if i > 0 {
-			before = b.placed[i-1]
-		}
-		if before.node != p.node || before.below != p.below || before.subject != p.subject {
-			said = [2]uint32{}
+			if before := b.placed[i-1]; before.node != p.node || before.below != p.below || before.subject != p.subject {
+				covered = [2]uint32{}
+			}
 		}
 		deny := p.rule >> 31
-		if p.methods&^said[deny] == 0 {
+		if p.methods&^covered[deny] == 0 {
 			continue
 		}
-		said[deny] |= p.methods
-		n := &e.nodes[p.node]
+		covered[deny] |= p.methods
+		n := &b.nodes[p.node]
 		s := &n.end
 		if p.below {
 			s = &n.below
 		}
-		at := uint32(len(e.entries)) // fewer than 2 G rules
+		at := uint32(len(b.entries)) // fewer than 2 G rules
 		if s.to == 0 {
 			s.from = at
 		}
 		s.to = at + 1
-		e.entries = append(e.entries, p.entry)
+		b.entries = append(b.entries, p.entry)
 	}
-	e.entries = slices.Clip(e.entries)
-	e.nodes = slices.Clip(e.nodes)
+	b.entries = slices.Clip(b.entries)
+	b.nodes = slices.Clip(b.nodes)
 }
 
-// listPeople gives every user their list of subjects. Users in the same groups
-// share one list.
-func (b *compiler) listPeople(members []Member) {
-	e, g := b.Engine, b.graph
+// listUsers gives each user that a line names their subjects. Users with the same
+// groups share one list.
+func (b *compiler) listUsers(members []Member) {
+	g := b.groups
 	var m marks
-	e.named = b.list(g.closure(&m, base("")))
-	e.nameless = b.list(g.closure(&m, base(Default)))
-	e.people = make([]person, g.users.len())
+	b.named = b.listSubjects(g.closure(&m, builtInGroups("")))
+	b.anonymous = b.listSubjects(g.closure(&m, builtInGroups(identity.Default)))
+	b.users = make([]userSubjects, g.users.len())
 	shared := map[string]span{}
 	var key []byte
-	for id := range uint32(len(e.people)) { // an id
-		name, direct := g.users.at(id), g.direct(id)
-		p := person{own: b.subjects[userPrefix+name], list: e.named}
-		if name == Default {
-			p.list = e.nameless // no line puts Default into a group
+	for id := range uint32(len(b.users)) { // an id
+		name, direct := g.users.at(id), g.groupsOfUser(id)
+		u := userSubjects{own: b.subjects[userPrefix+name], groups: b.named}
+		if name == identity.Default {
+			u.groups = b.anonymous // no line puts Default into a group
 		} else if len(direct) > 0 {
 			key = key[:0]
 			for _, id := range direct {
@@ -207,54 +184,45 @@ func (b *compiler) listPeople(members []Member) {
 			}
 			list, ok := shared[string(key)]
 			if !ok {
-				all := g.closure(&m, base(name), direct)
+				all := g.closure(&m, builtInGroups(name), direct)
 				if len(all) > maxGroups {
-					b.check.about(members, userPrefix+name, "user:"+name+" stands in more than 1,024 groups", "give fewer groups, or name the user in rules")
+					b.check.rejectMember(members, userPrefix+name, "user:"+name+" is in more than 1,024 groups", "put the user into fewer groups, or name the user in rules")
 					all = nil
 				}
-				list = b.list(all)
+				list = b.listSubjects(all)
 				shared[string(key)] = list
 			}
-			p.list = list
+			u.groups = list
 		}
-		e.people[id] = p
+		b.users[id] = u
 	}
 }
 
-// list stores the subjects of groups, those alone that rules name.
-func (b *compiler) list(groups []uint32) span {
-	from := uint32(len(b.lists)) // bounded by users times groups
+// listSubjects stores the subjects of groups. Groups that no rule names have none.
+func (b *compiler) listSubjects(groups []uint32) span {
+	from := uint32(len(b.groupLists)) // bounded by users times groups
 	for _, id := range groups {
-		if subject := b.groupSub[id]; subject != 0 {
-			b.lists = append(b.lists, subject)
+		if subject := b.groupSubject[id]; subject != 0 {
+			b.groupLists = append(b.groupLists, subject)
 		}
 	}
-	slices.Sort(b.lists[from:])
-	return span{from, uint32(len(b.lists))} // as above
+	slices.Sort(b.groupLists[from:])
+	return span{from, uint32(len(b.groupLists))} // as above
 }
 
-// keepLines stores the lines as text.
+// keepLines stores the lines for Explain, Lint and Rules.
 func (b *compiler) keepLines(rules []Rule, members []Member) {
-	e := b.Engine
-	keep := func(n int, of func(i int) string) texts {
-		t := texts{ends: make([]uint32, n)}
-		var all strings.Builder
-		for i := range n {
-			all.WriteString(of(i))
-			t.ends[i] = uint32(all.Len()) // checked below
-		}
-		if uint64(all.Len()) > uint64(nowhere) {
-			b.check.add("", 0, "the policy is larger than 4 GiB", "")
-		}
-		t.text = all.String()
-		return t
+	var rulesFit, membersFit bool
+	b.rules, rulesFit = newLineTable(len(rules), func(i int) ([]string, string, int) {
+		return rules[i].fields(), rules[i].File, rules[i].Line
+	})
+	b.members, membersFit = newLineTable(len(members), func(i int) ([]string, string, int) {
+		return members[i].fields(), members[i].File, members[i].Line
+	})
+	if !rulesFit || !membersFit {
+		b.check.add(Position{}, "the policy is larger than 4 GiB", "")
 	}
-	// No field holds a comma, so the fields come apart again.
-	e.lines = keep(len(rules), func(i int) string { return strings.Join(ruleFields(&rules[i]), ",") })
-	e.members = keep(len(members), func(i int) string { return members[i].Subject + "," + members[i].Group })
-	e.rulePos = keep(len(rules), func(i int) string { return position(rules[i].File, rules[i].Line, "rule", i) })
-	e.memberPos = keep(len(members), func(i int) string { return position(members[i].File, members[i].Line, "membership", i) })
 	if n := b.check.unended; n > 0 {
-		e.unended = position(b.check.file, n, "", 0)
+		b.unended = Position{File: b.check.file, Line: n}
 	}
 }

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// order returns the groups so that each follows the groups that it stands in,
-// without those on circles. Circles and too deep nesting are mistakes.
-func (g *graph) order(c *checker, members []Member, line func(from, to uint32) int) []uint32 {
+// sortGroups returns the groups in an order in which each group comes after the groups
+// that it is in. Groups on cycles are left out. Cycles and too deep nesting are errors.
+func (g *groupGraph) sortGroups(c *checker, members []Member, lines map[link]int) []uint32 {
 	n := g.groups.len()
-	left, children := make([]int, n), make([][]uint32, n)
-	for id := range uint32(n) { // an id
+	left, children := make([]int, n), make([][]uint32, n) // left: parents that are not in the order yet
+	for id := range uint32(n) {                           // an id
 		for _, p := range g.parents(id) {
 			left[id]++
 			children[p] = append(children[p], id)
@@ -32,20 +32,19 @@ func (g *graph) order(c *checker, members []Member, line func(from, to uint32) i
 		}
 	}
 	for _, id := range order {
-		// Only the first that is too deep, not all that stand on it.
-		if depth[id] == maxNesting {
-			c.about(members, groupPrefix+g.groups.at(id), "group:"+g.groups.at(id)+" stands more than 32 groups deep", "put it into the groups that matter directly")
+		if depth[id] == maxNesting { // the groups below it would only repeat the error
+			c.rejectMember(members, groupPrefix+g.groups.at(id), "group:"+g.groups.at(id)+" is nested more than 32 groups deep", "put it directly into the groups that rules name")
 		}
 	}
 	if len(order) < n {
-		g.circles(c, members, left, line)
+		g.rejectCycles(c, members, left, lines)
 	}
 	return order
 }
 
-// circles names the circles among the groups of which something is left.
-func (g *graph) circles(c *checker, members []Member, left []int, line func(from, to uint32) int) {
-	seen := make([]int, len(left)) // by which walk, from 1
+// rejectCycles adds an error for each cycle among the groups that have parents left.
+func (g *groupGraph) rejectCycles(c *checker, members []Member, left []int, lines map[link]int) {
+	seen := make([]int, len(left)) // by group: the walk that came by, from 1
 	for start := range left {
 		if left[start] == 0 || seen[start] > 0 {
 			continue
@@ -56,28 +55,35 @@ func (g *graph) circles(c *checker, members []Member, left []int, line func(from
 			seen[id] = walk
 			path = append(path, id)
 			for _, p := range g.parents(id) {
-				if left[p] > 0 { // always true of one: else nothing were left of id
+				if left[p] > 0 { // true of at least one parent, because id has parents left
 					id = p
 					break
 				}
 			}
 		}
-		if seen[id] != walk {
-			continue // it leads to a circle that has been named
+		if seen[id] == walk { // else it leads to a cycle that an earlier walk has found
+			g.rejectCycle(c, members, append(path[slices.Index(path, id):], id), lines)
 		}
-		circle := append(path[slices.Index(path, id):], id)
-		at, said := 0, make([]string, 0, 8)
-		for i, id := range circle {
-			if i > 0 {
-				at = max(at, line(circle[i-1], id)) // the line that closes it
-			}
-			if i < 7 || i == len(circle)-1 {
-				said = append(said, "group:"+g.groups.at(id))
-			} else if i == 7 {
-				said = append(said, "…")
-			}
-		}
-		m := &members[at]
-		c.add(m.File, m.Line, name(m.File, m.Line, "membership", at)+"groups stand in a circle: "+strings.Join(said, " → "), "take one of these lines out")
 	}
+}
+
+// maxCycleNames bounds the groups that the error about a cycle names.
+const maxCycleNames = 8
+
+// rejectCycle adds an error for one cycle, at the last of its lines: the line that
+// closes it.
+func (g *groupGraph) rejectCycle(c *checker, members []Member, cycle []uint32, lines map[link]int) {
+	last, names := 0, make([]string, 0, maxCycleNames+1)
+	for i, id := range cycle {
+		if i > 0 {
+			last = max(last, lines[link{cycle[i-1], id}])
+		}
+		if i < maxCycleNames-1 || i == len(cycle)-1 {
+			names = append(names, "group:"+g.groups.at(id))
+		} else if i == maxCycleNames-1 {
+			names = append(names, "…")
+		}
+	}
+	m := &members[last]
+	c.reject(Position{File: m.File, Line: m.Line, Number: last + 1}, "membership")("groups form a cycle: "+strings.Join(names, " → "), "remove one of these lines")
 }

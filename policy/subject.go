@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
@@ -10,49 +12,57 @@ import (
 const (
 	userPrefix  = "user:"
 	groupPrefix = "group:"
-	maxName     = username.MaxLen // of ports and methods too
 )
 
-// isBuiltIn reports whether a group's members are given, and cannot be changed.
+// isBuiltIn reports whether a group takes no members from a policy.
 func isBuiltIn(group string) bool {
-	return group == Everybody || group == Authenticated || group == Anonymous
+	return group == identity.Everybody || group == identity.Authenticated || group == identity.Anonymous
 }
 
-// isUser reports whether s can be the user of a request. A user like "default" has no
-// rule, because no rule can name it.
+// isUser reports whether s can be the user of a request. A user "default" has no rules
+// of its own, because no rule can name it.
 func isUser(s string) bool { return username.IsName(s) && !isBuiltIn(s) }
 
-// checkSubject returns what is wrong with a subject and how to mend it, or "".
-func checkSubject(s string) (what, hint string) {
+// hasSubject reports whether a user in these groups, which are sorted, has a subject.
+func hasSubject(subject, user string, groups []string) bool {
+	if group, ok := strings.CutPrefix(subject, groupPrefix); ok {
+		_, found := slices.BinarySearch(groups, group)
+		return found
+	}
+	return subject == userPrefix+user
+}
+
+// checkSubject returns the error in a subject and a hint, or "".
+func checkSubject(s string) (wrong, hint string) {
 	const form = "a subject is user:NAME or group:NAME"
 	if name, ok := strings.CutPrefix(s, userPrefix); ok {
-		switch {
+		switch reserved := username.Canonical(name); {
 		case !username.IsName(name):
-			return escape.Quote(s, escape.Short) + " does not hold a valid name", username.Hint
-		case name == Default || username.Canonical(name) == "":
-		case username.Canonical(name) == Default:
+			return escape.Quote(s, escape.Short) + " does not contain a valid name", username.Hint
+		case name == identity.Default || reserved == "":
+			return "", ""
+		case reserved == identity.Default:
 			return escape.Quote(s, escape.Short) + " is reserved", "the anonymous user is user:Default"
 		default:
-			return escape.Quote(s, escape.Short) + " is reserved", username.Canonical(name) + " is a group: write group:" + username.Canonical(name)
+			return escape.Quote(s, escape.Short) + " is reserved", reserved + " is a group: write group:" + reserved
 		}
-		return "", ""
 	}
 	if name, ok := strings.CutPrefix(s, groupPrefix); ok {
 		switch {
 		case !username.IsName(name):
-			return escape.Quote(s, escape.Short) + " does not hold a valid name", username.Hint
-		case username.Canonical(name) == Default:
+			return escape.Quote(s, escape.Short) + " does not contain a valid name", username.Hint
+		case username.Canonical(name) == identity.Default:
 			return escape.Quote(s, escape.Short) + " is reserved", "Default is a user: write user:Default, or group:Anonymous"
-		} // a group "everybody" is a finding of Lint
+		} // Lint reports a group "everybody"
 		return "", ""
 	}
 	switch {
 	case s == "":
 		return "the subject is empty", form
 	case s == "*":
-		return `the subject "*" means nothing`, "write group:Everybody, or group:Authenticated for users with a name"
+		return `"*" is not a subject`, "write group:Everybody, or group:Authenticated for users with a name"
 	case username.IsName(s):
-		return escape.Quote(s, escape.Short) + " does not say whether it is a user or a group", "write user:" + s + " or group:" + s
+		return escape.Quote(s, escape.Short) + " is neither user:NAME nor group:NAME", "write user:" + s + " or group:" + s
 	}
 	return escape.Quote(s, escape.Short) + " is not a subject", form
 }

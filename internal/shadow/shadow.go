@@ -1,4 +1,6 @@
-package policy
+// Package shadow compares a sample of the decisions of a policy.Engine with Casbin's, in
+// the background.
+package shadow
 
 import (
 	"context"
@@ -9,110 +11,99 @@ import (
 	"github.com/casbin/casbin/v2"
 
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
+	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-// Shadow asks Casbin again about a sample of what an engine has decided, off the
-// request's way, and reports where the two differ. They never should: a difference
-// is a defect of this package. The decision is always the engine's.
-//
-// Casbin's own enforcer is kept in memory for it, and one question costs time in
-// proportion to the rules, so the sample should be small: what does not fit into a
-// short backlog is left out and counted.
-type Shadow struct {
-	engine   *Engine // not embedded: no decision may pass by Decide
+// Policy decides as its engine does, and repeats a sample of the decisions with Casbin
+// in the background. It reports the decisions that differ: each is a defect of package
+// policy. It keeps a Casbin enforcer in memory, whose time grows with the number of
+// rules, so the sample should be small: decisions that do not fit into a short backlog
+// are dropped and counted.
+type Policy struct {
+	engine   *policy.Engine // not embedded: every decision must go through Decide
 	every    uint64
 	report   func(Difference)
 	enforcer *casbin.Enforcer
-	queue    *backlog.Queue[asked]
+	queue    *backlog.Queue[decided]
 
-	decided, checked, different atomic.Uint64
+	decisions, checked, different atomic.Uint64
 }
 
-// Difference is one request that Casbin decides otherwise.
+// Difference is one request that Casbin decides differently.
 type Difference struct {
-	Request Request
-	Engine  Decision
-	Casbin  bool
-	Err     error // of Casbin; a difference too
+	Request policy.Request
+	Engine  policy.Decision
+	Casbin  bool  // Casbin allows the request
+	Err     error // of Casbin: it could not decide
 }
 
-type asked struct {
-	request  Request
-	decision Decision
+// decided is a request and the engine's decision.
+type decided struct {
+	request  policy.Request
+	decision policy.Decision
 }
 
-// shadowBacklog is how many questions may wait for Casbin.
-const shadowBacklog = 64
+// maxWaiting bounds the backlog.
+const maxWaiting = 64
 
-// NewShadow shadows an engine: one decision of every so many is asked again. The
-// report is called on a goroutine of its own, one difference after the other.
-func NewShadow(e *Engine, every int, report func(Difference)) (*Shadow, error) {
-	if every < 1 || report == nil {
-		return nil, errors.New("policy: a shadow needs a sample of 1 in 1 or less, and somebody to report to")
+// New shadows an engine: it repeats one decision in every so many, from 1. It calls
+// report on a goroutine of its own, with one difference after the other.
+func New(e *policy.Engine, every int, report func(Difference)) (*Policy, error) {
+	if every < 1 {
+		return nil, fmt.Errorf("%d is not a sample: 1 compares every decision, 1000 one in a thousand", every)
+	}
+	if report == nil {
+		return nil, errors.New("a shadow needs a function that reports differences")
 	}
 	enforcer, err := e.Enforcer()
 	if err != nil {
 		return nil, err
 	}
-	s := &Shadow{engine: e, every: uint64(every), report: report, enforcer: enforcer}
-	s.queue = backlog.New(shadowBacklog, s.check)
-	return s, nil
+	p := &Policy{engine: e, every: uint64(every), report: report, enforcer: enforcer}
+	p.queue = backlog.New(maxWaiting, p.check)
+	return p, nil
 }
 
-// Decide is the engine's Decide.
-func (s *Shadow) Decide(ctx context.Context, r Request) (Decision, error) {
-	d, err := s.engine.Decide(ctx, r)
-	if err == nil && s.decided.Add(1)%s.every == 0 {
-		r.Caller = nil // of a connection that may end meanwhile
-		s.queue.Offer(asked{r, d})
+// Decide returns the engine's decision.
+func (p *Policy) Decide(ctx context.Context, r policy.Request) (policy.Decision, error) {
+	d, err := p.engine.Decide(ctx, r)
+	if err == nil && p.decisions.Add(1)%p.every == 0 {
+		r.Caller = nil // the connection may end before the check
+		p.queue.Offer(decided{r, d})
 	}
 	return d, err
 }
 
 // Groups returns the engine's groups of a user.
-func (s *Shadow) Groups(user string) []string { return s.engine.Groups(user) }
+func (p *Policy) Groups(user string) []string { return p.engine.Groups(user) }
 
-// Explain returns the engine's explanation of a request. Casbin is not asked about it.
-func (s *Shadow) Explain(r Request) Explanation { return s.engine.Explain(r) }
+// Explain returns the engine's explanation of a request.
+func (p *Policy) Explain(r policy.Request) policy.Explanation { return p.engine.Explain(r) }
 
-// Fixed reports whether the groups of every user stay the same as long as d is in use:
-// whether d is an *Engine or a *Shadow itself. What embeds one may answer otherwise.
-func Fixed(d Decider) bool {
-	switch d.(type) {
-	case *Engine, *Shadow:
-		return true
-	}
-	return false
+// Counts returns how many decisions were compared, how many of these differed, and how
+// many of the sample were dropped because Casbin was too slow.
+func (p *Policy) Counts() (checked, different, dropped uint64) {
+	return p.checked.Load(), p.different.Load(), p.queue.Dropped()
 }
 
-// Checked is how many decisions Casbin was asked about, how many of them differed,
-// and how many of the sample were left out because Casbin was too slow.
-func (s *Shadow) Checked() (checked, different, left uint64) {
-	return s.checked.Load(), s.different.Load(), s.queue.Dropped()
-}
-
-func (s *Shadow) check(all []asked) {
+func (p *Policy) check(all []decided) {
 	for _, a := range all {
-		s.checkOne(a)
+		ok, err := p.enforce(a.request)
+		p.checked.Add(1)
+		if err == nil && ok == a.decision.Allowed {
+			continue
+		}
+		p.different.Add(1)
+		p.report(Difference{Request: a.request, Engine: a.decision, Casbin: ok, Err: err})
 	}
 }
 
-func (s *Shadow) checkOne(a asked) {
-	ok, err := s.enforce(a.request)
-	s.checked.Add(1)
-	if err == nil && ok == a.decision.Allowed {
-		return
-	}
-	s.different.Add(1)
-	s.report(Difference{Request: a.request, Engine: a.decision, Casbin: ok, Err: err})
-}
-
-// enforce asks Casbin. A panic in it is an error.
-func (s *Shadow) enforce(r Request) (ok bool, err error) {
+// enforce returns Casbin's decision. A panic in Casbin becomes an error.
+func (p *Policy) enforce(r policy.Request) (ok bool, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			ok, err = false, fmt.Errorf("policy: Casbin panicked: %v", p)
+		if v := recover(); v != nil {
+			ok, err = false, fmt.Errorf("panic in Casbin: %v", v)
 		}
 	}()
-	return s.enforcer.Enforce(userPrefix+r.User, r.Port, r.Method, r.Path)
+	return p.enforcer.Enforce("user:"+r.User, r.Port, r.Method, r.Path)
 }

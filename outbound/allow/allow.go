@@ -61,8 +61,8 @@ func New(rules policy.Decider) (func(ctx context.Context, alias string) error, e
 			return reason.Refuse(reason.NoRule, "")
 		}
 		detail := id.User + " may not use " + alias
-		if decision.Rule != "" {
-			detail += " (" + decision.Rule + ")"
+		if rule := decision.Rule.String(); rule != "" {
+			detail += " (" + rule + ")"
 		}
 		return reason.Refuse(decision.Reason, detail)
 	}, nil

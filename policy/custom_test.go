@@ -2,10 +2,8 @@ package policy_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/casbin/casbin/v2"
 	"github.com/casbin/casbin/v2/model"
@@ -13,49 +11,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
-
-func TestShadowAgrees(t *testing.T) {
-	e, err := policy.Load("policy.csv", strings.NewReader("p, group:staff, *, GET, /orders/{id}, allow\np, user:bob, *, *, /orders/*, deny\ng, user:alice, group:staff\ng, user:bob, group:staff\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := policy.NewShadow(e, 2, func(d policy.Difference) { t.Errorf("%+v", d) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 40 {
-		for _, user := range []string{"alice", "bob", "eve"} {
-			s.Decide(context.Background(), policy.Request{User: user, Port: "p", Method: "GET", Path: fmt.Sprintf("/orders/%d", i)})
-		}
-	}
-	waitFor(t, func() bool { checked, _, left := s.Checked(); return checked+left == 60 })
-	if checked, different, _ := s.Checked(); checked == 0 || different != 0 {
-		t.Errorf("%d checked, %d different", checked, different)
-	}
-}
-
-// A shadow of another engine's decisions sees the difference.
-func TestShadowReports(t *testing.T) {
-	e, err := policy.Load("policy.csv", strings.NewReader("p, user:alice, *, GET, /x, allow\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	reported := make(chan policy.Difference, 1)
-	s, err := policy.NewShadow(e, 1, func(d policy.Difference) { reported <- d })
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Replace(policy.DenyAll()) // what a defect would look like
-	s.Decide(context.Background(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/x"})
-	select {
-	case d := <-reported:
-		if !d.Casbin || d.Engine.Allowed || d.Request.User != "alice" {
-			t.Errorf("%+v", d)
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("nothing reported")
-	}
-}
 
 func TestCustomModel(t *testing.T) {
 	const text = `[request_definition]
@@ -128,15 +83,4 @@ func TestD5_CustomModelThatFails(t *testing.T) {
 	if err == nil || d.Allowed || d.Reason != reason.PolicyError {
 		t.Errorf("%+v, %v", d, err)
 	}
-}
-
-func waitFor(t *testing.T, condition func() bool) {
-	t.Helper()
-	for range 500 {
-		if condition() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("waited in vain")
 }
