@@ -17,6 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
@@ -50,7 +51,7 @@ type Explanation struct {
 	Unread  bool
 	Mapping []certmap.Step      // what became of each mapping; nil where no certificate is believed
 	Policy  *policy.Explanation // nil where the policy is not asked
-	Steps   []middleware.Step   // the guard's own words, as Options.Debug sends them
+	Steps   []string            // the guard's own words, as Options.Debug sends them
 }
 
 // Explain answers a question as the server in force would, to a request in HTTP/1.1.
@@ -70,7 +71,7 @@ func (s *Server) Explain(ctx context.Context, q ExplainRequest) (Explanation, er
 		return Explanation{}, err
 	}
 	x := Explanation{Outcome: middleware.Outcome{Port: q.Port, Method: q.Method, Path: q.Path, Generation: s.number.Load()}}
-	conn, err := s.ports[at].Imagine(ctx, q.Certificates, q.ServerName)
+	conn, err := s.ports[at].Simulate(ctx, connstate.Client{Certificates: q.Certificates, ServerName: q.ServerName})
 	if err != nil {
 		refusal, ok := errors.AsType[*reason.Refusal](err)
 		if !ok {
@@ -84,7 +85,7 @@ func (s *Server) Explain(ctx context.Context, q ExplainRequest) (Explanation, er
 	status, err := serveOnce(ctx, s.ports[at], conn, &q, func(r *http.Request) {
 		asked = true
 		x.Outcome = guard.Check(r)
-		x.Steps = guard.Explain(r, x.Outcome)
+		x.Steps = guard.Explain(x.Outcome)
 	})
 	switch {
 	case err != nil:

@@ -28,7 +28,7 @@ func (s *Server) openTunnels(h http.Handler) (*reverse.Server, error) {
 	c.Handler = s.Handler(h)
 	c.ErrorLog = s.events.HTTPErrorLog()
 	c.Certificate = s.ownCertificate
-	c.Observe = func(e reverse.Event) { s.events.LogTunnel(c.Name, e) }
+	c.OnEvent = func(e reverse.Event) { s.events.LogTunnel(c.Name, e) }
 	inner, err := reverse.NewServer(c)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (s *Server) swapTunnels(g *site.Generation) error {
 	if inner == nil || g.Tunnel.Config.Users == s.current.Tunnel.Config.Users && sameGateways(g.Tunnel.Config.Gateways, s.current.Tunnel.Config.Gateways) {
 		return nil // the certificate is asked for
 	}
-	return inner.Reconfigure(g.Tunnel.Config.Gateways, g.Tunnel.Config.Users)
+	return inner.Reconfigure(g.Tunnel.Config)
 }
 
 func sameGateways(a, b forwarded.Gateways) bool {

@@ -51,7 +51,7 @@ func (s *Server) openGateway(g *site.Generation) error {
 		Service:     func(r *http.Request) string { return s.routes.Load().Service(r) },
 		Upgrades:    g.Ports[i].Registration.Upgrades,
 		CallerShare: g.Ports[i].Registration.CallerShare,
-		Observe:     func(e reverse.Event) { s.events.LogTunnel(port, e) },
+		OnEvent:     func(e reverse.Event) { s.events.LogTunnel(port, e) },
 	})
 	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
 // watch reloads when the content of any named file changes. Content, not time
@@ -57,7 +58,7 @@ func (s *Server) alarm(g *site.Generation, told map[string]bool) map[string]bool
 	aging := map[string]bool{}
 	for _, p := range g.AllPorts() {
 		for _, t := range p.Trusts() {
-			for _, w := range t.Verifier.Aging() {
+			for _, w := range trustaccess.AgingCRLs(t.Verifier) {
 				if !told[w] && !aging[w] {
 					s.events.LogWarnings([]string{w})
 				}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -128,11 +129,11 @@ func (t *terms) onPort(port string) bool {
 func (e *entry) issued(v trust.Verified) bool {
 	switch e.kind {
 	case byFingerprint, bySPKI:
-		return e.with.issuer.IsZero() || v.IssuedUnder(e.with.issuer)
+		return e.with.issuer.IsZero() || trustaccess.IssuedUnder(v, e.with.issuer)
 	case bySerial:
-		return v.IssuedBy(e.with.issuer)
+		return trustaccess.IssuedBy(v, e.with.issuer)
 	}
-	return v.IssuedUnder(e.with.issuer)
+	return trustaccess.IssuedUnder(v, e.with.issuer)
 }
 
 // inForce reports whether now is within the mapping's dates, both included.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -146,7 +147,7 @@ func (x *explainer) became(e *entry) (Result, string) {
 	case !e.with.onPort(x.port):
 		return OtherPort, "it is there on " + quoteAll(e.with.portList()) + " only, and this is " + escape.Quote(x.port, escape.Short)
 	case !e.issued(x.v):
-		if e.kind == bySerial && x.v.IssuedUnder(e.with.issuer) {
+		if e.kind == bySerial && trustaccess.IssuedUnder(x.v, e.with.issuer) {
 			return OtherIssuer, "for a serial number the issuer is the direct one, and " + e.with.issuer.String() + " stands further up"
 		}
 		return OtherIssuer, "wanted under " + e.with.issuer.String() + ", got " + x.facts.issuers

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -24,7 +25,7 @@ type facts struct {
 
 func factsOf(v trust.Verified) *facts {
 	leaf := v.Leaf()
-	f := &facts{fingerprint: v.Fingerprint(), spki: v.SPKI(), anchors: v.Issuers()}
+	f := &facts{fingerprint: v.Fingerprint(), spki: v.SPKI(), anchors: trustaccess.IssuerKeys(v)}
 	if leaf.SerialNumber != nil {
 		f.serial = strings.ToUpper(leaf.SerialNumber.Text(16))
 	}

@@ -161,14 +161,15 @@ func shape(n *yaml.Node) string {
 
 // issuerOf reads an issuer: a digest, or a file that the callback reads.
 func (r *reader) issuerOf(text string) (trust.Digest, error) {
-	if d, err := trust.ParseDigest(text); err == nil {
+	d, err := trust.ParseDigest(text)
+	if err == nil {
 		if d.IsZero() {
 			return d, errZeroDigest
 		}
 		return d, nil
 	}
 	if looksLikeDigest(text) {
-		return trust.Digest{}, trust.ErrDigest
+		return trust.Digest{}, err
 	}
 	if strings.ContainsRune(text, 0) {
 		return trust.Digest{}, errors.New("a NUL in a file name")

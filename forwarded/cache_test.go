@@ -36,14 +36,14 @@ func TestCacheKeepsWhatWasVerified(t *testing.T) {
 		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)), "carol", 2},
 		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)+"x"), "bad-header", 2},
 	} {
-		if got := ask(t, r, x.h); got != x.want || r.Kept() != x.kept {
-			t.Errorf("%.80v: %s and %d kept, want %s and %d", x.h, got, r.Kept(), x.want, x.kept)
+		if got := ask(t, r, x.h); got != x.want || r.Cached() != x.kept {
+			t.Errorf("%.80v: %s and %d kept, want %s and %d", x.h, got, r.Cached(), x.want, x.kept)
 		}
 	}
 	for i := range 40 {
 		name := fmt.Sprint("user ", i)
-		if got := ask(t, r, header("Client-Cert", sequence(w.ca.Leaf(name).Cert))); got != name || r.Kept() > 8 {
-			t.Fatalf("%s, and %d are kept", got, r.Kept())
+		if got := ask(t, r, header("Client-Cert", sequence(w.ca.Leaf(name).Cert))); got != name || r.Cached() > 8 {
+			t.Fatalf("%s, and %d are kept", got, r.Cached())
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestJunkBesideAStatedLeafMakesFewEntries(t *testing.T) {
 			if got := ask(t, r, p.state(append(w.dave.Presented(), junk.Cert))); got != "dave" {
 				t.Fatalf("%s: %s", name, got)
 			}
-			if n := r.Kept(); n > 4 {
+			if n := r.Cached(); n > 4 {
 				t.Fatalf("%s: %d statements of one leaf are kept", name, n)
 			}
 		}

@@ -8,74 +8,75 @@ import (
 	"strings"
 )
 
-// maxCertificates is how many may be stated, the leaf included.
+// maxCertificates is the number of certificates that are read, the leaf included.
 const maxCertificates = 10
 
-// decoder makes DER of what two headers say, leaf first. It skips nothing: what it
-// does not understand is a fault. There is at least one byte in cert.
+// decoder returns the DER of the certificates in two header values, leaf first. It
+// skips nothing: text that it cannot read is an error. cert is not empty.
 type decoder func(cert, chain string) ([][]byte, error)
 
-// fault is why a statement cannot be read. It never holds what was stated.
-type fault string
+// headerError is the reason why forwarded headers cannot be read. It never quotes the
+// headers, because the client chose their content.
+type headerError string
 
-func (f fault) Error() string { return string(f) }
+func (e headerError) Error() string { return string(e) }
 
 const (
-	faultTwice    fault = "a header of the gateway's comes more than once"
-	faultSpelling fault = "a header is spelled almost like one of the gateway's"
-	faultTrailer  fault = "a header of the gateway's is announced as a trailer"
-	faultLong     fault = "the statement is longer than 16 KiB"
+	errRepeatedHeader headerError = "a gateway's header is repeated"
+	errSpelling       headerError = "a header is spelled almost like a gateway's header"
+	errTrailer        headerError = "a gateway's header is announced as a trailer"
+	errTooLong        headerError = "the gateway's headers are longer than 16 KiB"
 
-	faultBase64   fault = "not base64 as RFC 4648 writes it"
-	faultSequence fault = "not a Byte Sequence of RFC 8941, alone and without parameters"
-	faultMany     fault = "more than 10 certificates"
-	faultPercent  fault = "not percent-encoded PEM"
-	faultPEM      fault = "not PEM of certificates and nothing else"
-	faultDER      fault = "not a certificate"
-	faultRepeated fault = "the leaf is repeated among its issuers"
+	errBase64       headerError = "not base64 (RFC 4648)"
+	errSequence     headerError = "not one Byte Sequence (RFC 8941) without parameters"
+	errTooMany      headerError = "more than 10 certificates"
+	errPercent      headerError = "not percent-encoded PEM"
+	errPEM          headerError = "not PEM certificates, or text around them"
+	errDER          headerError = "not a certificate"
+	errRepeatedLeaf headerError = "the leaf is repeated among its issuers"
 
-	faultXFCC      fault = "not an element of X-Forwarded-Client-Cert"
-	faultElements  fault = "more than one element: forward_client_cert_details is not SANITIZE_SET"
-	faultKey       fault = "a key that is not known"
-	faultKeyTwice  fault = "a key that may come once comes twice"
-	faultNoCert    fault = "an element with neither Cert nor Chain"
-	faultOtherLeaf fault = "Cert is not the first of Chain"
-	faultHash      fault = "Hash is not the SHA-256 of the certificate"
+	errXFCC        headerError = "not an element of X-Forwarded-Client-Cert"
+	errElements    headerError = "more than one element: forward_client_cert_details is not SANITIZE_SET"
+	errUnknownKey  headerError = "an unknown key"
+	errRepeatedKey headerError = "a repeated key"
+	errNoCert      headerError = "an element with neither Cert nor Chain"
+	errOtherLeaf   headerError = "Cert is not the first certificate of Chain"
+	errHash        headerError = "Hash is not the SHA-256 of the certificate"
 )
 
-// parse makes certificates of DER.
-func parse(ders [][]byte) ([]*x509.Certificate, error) {
+// parseCertificates parses certificates from DER.
+func parseCertificates(ders [][]byte) ([]*x509.Certificate, error) {
 	if len(ders) == 0 || len(ders) > maxCertificates {
-		return nil, faultMany
+		return nil, errTooMany
 	}
 	out := make([]*x509.Certificate, len(ders))
 	for i, der := range ders {
 		if i > 0 && bytes.Equal(der, ders[0]) {
-			return nil, faultRepeated // RFC 9440 section 2.3
+			return nil, errRepeatedLeaf // RFC 9440 section 2.3
 		}
 		c, err := x509.ParseCertificate(der)
 		if err != nil || len(c.Raw) != len(der) {
-			return nil, faultDER
+			return nil, errDER
 		}
 		out[i] = c
 	}
 	return out, nil
 }
 
-// decodeBase64 takes canonical base64 alone (RFC 4648 section 3.5): there is one
-// text for one certificate.
+// decodeBase64 decodes canonical base64 only (RFC 4648 section 3.5), so that a
+// certificate has exactly one text.
 func decodeBase64(text string) ([]byte, error) {
-	if text == "" || strings.ContainsAny(text, "\r\n") { // which the decoder would skip
-		return nil, faultBase64
+	if text == "" || strings.ContainsAny(text, "\r\n") { // the decoder would skip line ends
+		return nil, errBase64
 	}
 	der, err := base64.StdEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return nil, faultBase64
+		return nil, errBase64
 	}
 	return der, nil
 }
 
-// decodeDER reads base64 of the leaf's DER.
+// decodeDER decodes base64 of the leaf's DER.
 func decodeDER(cert, _ string) ([][]byte, error) {
 	der, err := decodeBase64(cert)
 	if err != nil {
@@ -84,10 +85,10 @@ func decodeDER(cert, _ string) ([][]byte, error) {
 	return [][]byte{der}, nil
 }
 
-// decodeListedDER reads base64 of each certificate's DER, with commas between.
-func decodeListedDER(cert, _ string) ([][]byte, error) {
+// decodeDERList decodes a comma-separated list of base64 of one certificate's DER each.
+func decodeDERList(cert, _ string) ([][]byte, error) {
 	if strings.Count(cert, ",") >= maxCertificates {
-		return nil, faultMany
+		return nil, errTooMany
 	}
 	var out [][]byte
 	for text := range strings.SplitSeq(cert, ",") {
@@ -100,9 +101,9 @@ func decodeListedDER(cert, _ string) ([][]byte, error) {
 	return out, nil
 }
 
-// decodeJoinedDER reads base64 of certificates' DER, one behind the other, the
-// leaf's and its issuers'.
-func decodeJoinedDER(cert, chain string) ([][]byte, error) {
+// decodeConcatenatedDER decodes base64 of concatenated DER: the leaf in one header, its
+// issuers in the other.
+func decodeConcatenatedDER(cert, chain string) ([][]byte, error) {
 	var out [][]byte
 	for _, text := range []string{cert, chain} {
 		if text == "" {
@@ -114,12 +115,12 @@ func decodeJoinedDER(cert, chain string) ([][]byte, error) {
 		}
 		for len(rest) > 0 {
 			if len(out) == maxCertificates {
-				return nil, faultMany
+				return nil, errTooMany
 			}
 			var one asn1.RawValue
 			after, err := asn1.Unmarshal(rest, &one)
 			if err != nil {
-				return nil, faultDER
+				return nil, errDER
 			}
 			out = append(out, one.FullBytes)
 			rest = after

@@ -41,7 +41,7 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// CN=alice <nil>
-	// bad-header: a header of the gateway's comes more than once
+	// bad-header: a gateway's header is repeated
 }
 
 // A Go program in front of others. What a handshake would refuse it refuses itself:

@@ -2,16 +2,18 @@ package forwarded
 
 import "crypto/x509"
 
-// Read is what Verify reads certificates with.
-func Read(t Topology, cert, chain string) ([]*x509.Certificate, error) { return t.read(cert, chain) }
+// ParseHeaders parses the headers of a topology as Verify does.
+func ParseHeaders(t Topology, cert, chain string) ([]*x509.Certificate, error) {
+	return t.parse(cert, chain)
+}
 
-// Unescape undoes percent-encoding.
+// Unescape decodes percent-encoding.
 func Unescape(text string) (string, error) { return unescape(text) }
 
-// FlatPEM reads PEM in one line.
-func FlatPEM(text string) ([][]byte, error) { return readFlatPEM(text) }
+// ReadFlatPEM reads PEM in one line.
+func ReadFlatPEM(text string) ([][]byte, error) { return readFlatPEM(text) }
 
-// Formats are the names that Named takes.
+// Formats returns the format names of ParseTopology.
 func Formats() []string {
 	var out []string
 	for _, f := range formats {
@@ -20,5 +22,5 @@ func Formats() []string {
 	return out
 }
 
-// Kept is how many statements are kept.
-func (r *Receiver) Kept() int { return r.believed.Len() }
+// Cached returns the number of certificates in the cache.
+func (r *Receiver) Cached() int { return r.cache.entries.Len() }

@@ -18,7 +18,7 @@ func reread(t *testing.T, topology forwarded.Topology, got certs, cert, chain st
 	if len(got) == 0 || len(got) > 10 {
 		t.Fatalf("%d certificates", len(got))
 	}
-	again, err := forwarded.Read(topology, cert, chain)
+	again, err := forwarded.ParseHeaders(topology, cert, chain)
 	if err != nil || !slices.EqualFunc(got, again, (*certificate).Equal) {
 		t.Fatalf("read again: %d certificates instead of %d, %v", len(again), len(got), err)
 	}
@@ -48,7 +48,7 @@ func FuzzRFC9440(f *testing.F) {
 	}
 	f.Add(":QQ==:", ":QQ==:, :QQ==:;x")
 	f.Fuzz(func(t *testing.T, cert, chain string) {
-		got, err := forwarded.Read(topology, cert, chain)
+		got, err := forwarded.ParseHeaders(topology, cert, chain)
 		if err != nil {
 			return
 		}
@@ -69,7 +69,7 @@ func FuzzBase64DER(f *testing.F) {
 	}
 	listed, joint, single := forwarded.Traefik(), forwarded.HAProxy("", ""), forwarded.Caddy("")
 	f.Fuzz(func(t *testing.T, text string) {
-		if got, err := forwarded.Read(joint, text, ""); err == nil {
+		if got, err := forwarded.ParseHeaders(joint, text, ""); err == nil {
 			if text != encode(joined(got)) {
 				t.Fatal("a second text for one chain")
 			}
@@ -78,7 +78,7 @@ func FuzzBase64DER(f *testing.F) {
 				reread(t, joint, got, encode(got[0].Raw), encode(joined(got[1:])))
 			}
 		}
-		if got, err := forwarded.Read(listed, text, ""); err == nil {
+		if got, err := forwarded.ParseHeaders(listed, text, ""); err == nil {
 			var texts []string
 			for _, c := range got {
 				texts = append(texts, encode(c.Raw))
@@ -87,7 +87,7 @@ func FuzzBase64DER(f *testing.F) {
 				t.Fatal("a second text for one list")
 			}
 		}
-		if got, err := forwarded.Read(single, text, ""); err == nil && (len(got) != 1 || text != encode(got[0].Raw)) {
+		if got, err := forwarded.ParseHeaders(single, text, ""); err == nil && (len(got) != 1 || text != encode(got[0].Raw)) {
 			t.Fatal("a second text for one certificate")
 		}
 	})
@@ -108,7 +108,7 @@ func FuzzEscapedPEM(f *testing.F) {
 		if std, stdErr := url.PathUnescape(text); err == nil && (stdErr != nil || std != plain) {
 			t.Fatalf("%q, and %q, %v", plain, std, stdErr)
 		}
-		got, err := forwarded.Read(topology, text, "")
+		got, err := forwarded.ParseHeaders(topology, text, "")
 		if err != nil {
 			return
 		}
@@ -140,10 +140,10 @@ func FuzzFlatPEM(f *testing.F) {
 	}
 	topology := forwarded.WebMethods()
 	f.Fuzz(func(t *testing.T, text string) {
-		if ders, err := forwarded.FlatPEM(text); err == nil && (len(ders) == 0 || len(ders) > 10) {
+		if ders, err := forwarded.ReadFlatPEM(text); err == nil && (len(ders) == 0 || len(ders) > 10) {
 			t.Fatalf("%d blocks", len(ders))
 		}
-		got, err := forwarded.Read(topology, text, "")
+		got, err := forwarded.ParseHeaders(topology, text, "")
 		if err != nil {
 			return
 		}
@@ -164,14 +164,14 @@ func FuzzXFCC(f *testing.F) {
 	f.Add(`By=x;Hash=00;Subject="a\"b,c;d=e\\";URI=;DNS=a;DNS=b`)
 	topology := forwarded.Envoy()
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := forwarded.Read(topology, text, "")
+		got, err := forwarded.ParseHeaders(topology, text, "")
 		if err != nil {
 			return
 		}
 		reread(t, topology, got, products["envoy"].state(got).Get("X-Forwarded-Client-Cert"), "")
 		// One element alone is read: no text can be put before or behind it.
 		for _, evil := range []string{`By=x;Subject="CN=admin",` + text, text + `,By=x;Subject="CN=admin"`, text + ";" + text} {
-			if _, err := forwarded.Read(topology, evil, ""); err == nil {
+			if _, err := forwarded.ParseHeaders(topology, evil, ""); err == nil {
 				t.Fatalf("read: %q", evil)
 			}
 		}

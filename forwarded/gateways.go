@@ -1,37 +1,39 @@
 package forwarded
 
 import (
-	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/san"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Gateways says who may state certificates. With neither Pins nor Names it is
-// nobody, which is a mistake.
+// Gateways lists the gateways that may forward certificates. At least one pin or name
+// is required.
 type Gateways struct {
-	// Pins are fingerprints of gateways' certificates: exactly these.
+	// Pins are the fingerprints of gateways' certificates.
 	Pins []trust.Digest
-	// Names are DNS names or URIs, one of which a gateway's certificate has as a
-	// subject alternative name. DNS names ignore ASCII case; nothing is a wildcard.
+	// Names are DNS names or URIs. A gateway's certificate must have one of them as a
+	// subject alternative name. DNS names ignore ASCII case; there are no wildcards.
 	Names []string
-	// Trust judges the gateway's own certificate, pinned or not. Its anchors must be
-	// others than those of the users, and neither may be issued under the other at any
-	// depth, unless there are Pins alone: a user's certificate with the right name would
-	// be a gateway. What New cannot see, for an authority between that it does not know,
-	// is refused in each chain: a gateway whose chain passes the key of a users' anchor
-	// is none, and a user whose chain passes the key of a gateways' anchor is not
-	// trusted. Its Usage is ClientAuth where
-	// gateways connect to us, and ServerAuth where we connect to them (package reverse).
+	// Trust verifies the gateway's own certificate, pinned or not. Its Usage is
+	// UsageClient where gateways connect to this program, and UsageServer where this
+	// program connects to them (package reverse).
+	//
+	// With Names, the authorities of gateways and users must be separate, at any depth:
+	// otherwise a user with the right name in the certificate would be a gateway. New
+	// refuses anchors that are shared, or that issue for one another as far as it knows
+	// the authorities between them. The rest is refused per certificate: a certificate
+	// whose chain contains the key of a users' anchor is not a gateway's, and one whose
+	// chain contains the key of a gateways' anchor is not a user's.
 	Trust *trust.Verifier
 }
 
-// gateways is compiled.
+// gateways is the compiled form of Gateways.
 type gateways struct {
 	trust *trust.Verifier
 	users *trust.Verifier
@@ -41,98 +43,71 @@ type gateways struct {
 }
 
 func (g Gateways) compile(wrong *errorlist.List, users *trust.Verifier) *gateways {
-	say := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
+	report := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
 	out := &gateways{trust: g.Trust, users: users, pins: map[trust.Digest]bool{}, dns: map[string]bool{}, uris: map[string]bool{}}
 	if len(g.Pins)+len(g.Names) == 0 {
-		say("no gateway is named: nobody could state a certificate", "the fingerprint of the gateway's certificate, or a DNS name or URI that it has")
+		report("no gateway is named", "add the fingerprint of the gateway's certificate, or a DNS name or URI in it")
 	}
 	for i, p := range g.Pins {
 		if p.IsZero() {
-			say(fmt.Sprintf("Gateways.Pins[%d] is empty", i), "openssl x509 -in FILE -noout -fingerprint -sha256")
+			report(fmt.Sprintf("Gateways.Pins[%d] is empty", i), "openssl x509 -in FILE -noout -fingerprint -sha256")
 		}
 		out.pins[p] = true
 	}
 	for _, n := range g.Names {
-		switch {
-		case strings.Contains(n, ":"):
+		if strings.Contains(n, ":") {
 			if !isURI(n) {
-				say(fmt.Sprintf("%q is neither a DNS name nor a URI", n), "as it stands in the certificate, such as spiffe://acme/gateway; no address and no port")
+				report(fmt.Sprintf("%q is neither a DNS name nor a URI", n), "write it as in the certificate, such as spiffe://acme/gateway; an address or a port is not a name")
 			}
 			out.uris[n] = true
-		case !isDNS(n):
-			say(fmt.Sprintf("%q is neither a DNS name nor a URI", n), "a whole name such as gateway.acme.example; nothing is a wildcard")
-		default:
-			out.dns[strings.ToLower(n)] = true
+			continue
 		}
+		if !isDNS(n) {
+			report(fmt.Sprintf("%q is neither a DNS name nor a URI", n), "write a complete name such as gateway.acme.example; there are no wildcards")
+			continue
+		}
+		out.dns[strings.ToLower(n)] = true
 	}
-	switch {
-	case g.Trust == nil:
-		say("Gateways.Trust is nil", "the anchors that issue the gateways' certificates")
-	case users != nil && len(g.Names) > 0 && g.Trust.SharesAnchor(users):
-		// A name under an authority that also issues for users is no proof: B16.
-		say("gateways are named under an authority that also issues for users", "an authority for gateways alone, or the gateways' fingerprints in place of names")
+	if g.Trust == nil {
+		report("Gateways.Trust is nil", "a trust.Verifier with the anchors that issue the gateways' certificates")
+	} else if users != nil && len(g.Names) > 0 && trustaccess.SharesAnchor(g.Trust, users) {
+		// Any user of that authority could obtain a certificate with a gateway's name.
+		report("gateways are named under an authority that also issues for users", "use an authority for gateways only, or the gateways' fingerprints in place of names")
 	}
 	return out
 }
 
-// has reports whether a certificate is a gateway's.
-func (g *gateways) has(v trust.Verified) bool {
+// isGateway reports whether a certificate is a gateway's.
+func (g *gateways) isGateway(v trust.Verified) bool {
 	if v.IsZero() || v.Generation() != g.trust.Generation() {
-		return false // fail closed: judged by another trust, or by none
+		return false // fail closed: verified by another verifier, or not at all
 	}
 	if g.pins[v.Fingerprint()] {
 		return true
 	}
-	if !g.named() || v.IssuedUnderAnchor(g.users) {
-		return false // by a users' authority anybody may get the right name
+	if !g.hasNames() || trustaccess.IssuedUnderAnchor(v, g.users) {
+		return false // under a users' authority anyone may obtain the right name
 	}
-	return slices.ContainsFunc(alternativeNames(v.Leaf()), func(n asn1.RawValue) bool {
-		switch n.Tag {
-		case tagDNS:
-			return g.dns[strings.ToLower(string(n.Bytes))]
-		case tagURI:
-			return g.uris[string(n.Bytes)]
-		}
-		return false
+	return slices.ContainsFunc(san.Names(v.Leaf()), func(n san.Name) bool {
+		return n.Tag == san.DNS && g.dns[strings.ToLower(n.Value)] || n.Tag == san.URI && g.uris[n.Value]
 	})
 }
 
-// named reports whether any gateway is known by a name. Then gateways and users are kept
-// apart by their authorities.
-func (g *gateways) named() bool { return len(g.dns)+len(g.uris) > 0 }
-
-// Tags of GeneralName (RFC 5280 section 4.2.1.6).
-const (
-	tagDNS = 2
-	tagURI = 6
-)
-
-// alternativeNames returns the names as they stand in the certificate: crypto/x509
-// takes URIs apart, and two may look alike when they are put together again.
-func alternativeNames(c *x509.Certificate) []asn1.RawValue {
-	for _, e := range c.Extensions {
-		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
-			continue
-		}
-		var names []asn1.RawValue
-		if rest, err := asn1.Unmarshal(e.Value, &names); err == nil && len(rest) == 0 {
-			return slices.DeleteFunc(names, func(n asn1.RawValue) bool { return n.Class != asn1.ClassContextSpecific })
-		}
-	}
-	return nil
-}
+// hasNames reports whether any gateway is identified by a name. If so, the authorities of
+// gateways and users must be separate.
+func (g *gateways) hasNames() bool { return len(g.dns)+len(g.uris) > 0 }
 
 func isURI(text string) bool {
 	scheme, rest, ok := strings.Cut(text, "://")
-	return ok && plain(scheme) && rest != "" && printable(text) && !strings.ContainsAny(text, " *")
+	return ok && isPlainName(scheme) && rest != "" && isHeaderValue(text) && !strings.ContainsAny(text, " *")
 }
 
-// isDNS reports whether text is a whole DNS name. The last label of one is never a
-// number, so an address is none.
+// isDNS reports whether text is a complete DNS name. The last label of a DNS name is
+// never a number, so an IP address is not one.
 func isDNS(text string) bool {
 	labels := strings.Split(text, ".")
 	for _, l := range labels {
-		if !plain(l) || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
+		if !isPlainName(l) || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
 			return false
 		}
 	}

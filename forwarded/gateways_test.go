@@ -108,7 +108,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	_, err := forwarded.New(forwarded.Config{Cache: -1})
-	if got, want := mistakes(err), "Config.Topology is empty; Config.Users is nil; Config.Cache is -1; no gateway is named: nobody could state a certificate; Gateways.Trust is nil"; got != want {
+	if got, want := mistakes(err), "Config.Topology is empty; Config.Users is nil; Config.Cache is -1; no gateway is named; Gateways.Trust is nil"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	for _, x := range []struct {
@@ -122,7 +122,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		}, `"*.acme.example" is neither a DNS name nor a URI; "" is neither a DNS name nor a URI; "127.0.0.1" is neither a DNS name nor a URI; "::1" is neither a DNS name nor a URI; "a b" is neither a DNS name nor a URI; ` +
 			`"gateway.acme.example:443" is neither a DNS name nor a URI; "acme.example." is neither a DNS name nor a URI; "http:x" is neither a DNS name nor a URI; "spiffe://acme/*" is neither a DNS name nor a URI; ` +
 			`"a@b.example" is neither a DNS name nor a URI; "under_score" is neither a DNS name nor a URI; "-a.example" is neither a DNS name nor a URI`},
-		{"nobody", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named: nobody could state a certificate"},
+		{"nobody", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named"},
 		{"B2: users judged as servers", func(c *forwarded.Config) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Usage: trust.UsageServer})
 		}, "Config.Users is for serverAuth"},
@@ -136,12 +136,12 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		{"B16: pins alone", func(c *forwarded.Config) {
 			c.Gateways = forwarded.Gateways{Trust: c.Users, Pins: []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}}
 		}, ""},
-		{"a header of its own meaning", func(c *forwarded.Config) { c.Topology = forwarded.Caddy("connection") }, "the header Connection has a meaning of its own"},
-		{"no header", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("a b", "c\nd") }, `"a b" is no name for a gateway's header; "c\nd" is no name for a gateway's header`},
-		{"a header with another spelling", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("x_client_cert", "x.y") }, `"X_client_cert" is no name for a gateway's header; "X.y" is no name for a gateway's header`},
-		{"one header for both", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("X-A", "x-a") }, "the header X-A cannot state both the certificate and whether it was verified"},
-		{"one header for chain and mark", func(c *forwarded.Config) { c.Topology = forwarded.HAProxy("X-A", "X-A-Chain") }, "the header X-A-Chain cannot state both the certificate and whether it was verified"},
-		{"another product's", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("client-cert", "") }, "the header Client-Cert is written as format rfc9440 says, not nginx"},
+		{"a header of its own meaning", func(c *forwarded.Config) { c.Topology = forwarded.Caddy("connection") }, "the header Connection has another meaning"},
+		{"no header", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("a b", "c\nd") }, `"a b" is not a header name; "c\nd" is not a header name`},
+		{"a header with another spelling", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("x_client_cert", "x.y") }, `"X_client_cert" is not a header name; "X.y" is not a header name`},
+		{"one header for both", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("X-A", "x-a") }, "the header X-A cannot hold both a certificate and the verification result"},
+		{"one header for chain and mark", func(c *forwarded.Config) { c.Topology = forwarded.HAProxy("X-A", "X-A-Chain") }, "the header X-A-Chain cannot hold both a certificate and the verification result"},
+		{"another product's", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("client-cert", "") }, "the header Client-Cert belongs to format rfc9440, not nginx"},
 	} {
 		c := forwarded.Config{Topology: forwarded.RFC9440(), Users: w.users, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: w.gateways}}
 		x.spoil(&c)
@@ -173,22 +173,22 @@ func TestNamed(t *testing.T) {
 		{"cloudflare", "", "Cf-Cert-Verified", "", "", ""},
 		{"aws-alb", "X-Amzn-Mtls-Clientcert", "", "", "", ""},
 		{"aws-alb", "x-amzn-mtls-clientcert", "", "", "", ""},
-		{"", "", "", "", `"" is no format`, "one of rfc9440, nginx, haproxy, apache, caddy, traefik, envoy, aws-alb, azure-app-service, google-cloud, cloudflare, webmethods"},
-		{"NGINX", "", "", "", `"NGINX" is no format`, "one of rfc9440, nginx"},
-		{"xfcc\x1b", "", "", "", `"xfcc\x1b" is no format`, "one of rfc9440, nginx"},
-		{"nginx", "Client-Cert", "", "", "the header Client-Cert is written as format rfc9440 says, not nginx", "format: rfc9440"},
-		{"caddy", "x-forwarded-client-cert", "", "", "the header X-Forwarded-Client-Cert is written as format envoy says, not caddy", "format: envoy"},
-		{"nginx", "X-Amzn-Mtls-Clientcert", "", "", "the header X-Amzn-Mtls-Clientcert is written as format aws-alb says, not nginx", "format: aws-alb"},
-		{"envoy", "X-ARR-ClientCert", "", "", "the header X-Arr-Clientcert is written as format azure-app-service says, not envoy", "format: azure-app-service"},
-		{"nginx", "", "", "SUCCESS", `the value "SUCCESS" has no header to stand in`, "verified: {header:"},
-		{"traefik", "", "X-Verify", "", "format traefik has no header that says whether the gateway verified", "leave verified out"},
-		{"envoy", "", "X-Verify", "SUCCESS", "format envoy has no header that says whether the gateway verified", "leave verified out"},
-		{"rfc9440", "", "X-Verify", "", "format rfc9440 has no usual word for a certificate that was verified", "with what your gateway sends"},
-		{"nginx", "", "X-Verify", "NONE", `"NONE" is what the gateway says of no certificate`, "value: SUCCESS"},
-		{"nginx", "", "X-Verify", "a\nb", `"a\nb" is nothing that a gateway says`, "exactly what the gateway sends"},
-		{"nginx", "", "X-Verify", " SUCCESS", `" SUCCESS" is nothing that a gateway says`, "exactly what"},
-		{"traefik", "Te", "Te", "NONE", "the header Te has a meaning of its own; the header Te has a meaning of its own; the header Te cannot state both the certificate and whether it was verified; " +
-			"format traefik has no header that says whether the gateway verified", "a header that the gateway sets for this alone"},
+		{"", "", "", "", `"" is not a format`, "one of rfc9440, nginx, haproxy, apache, caddy, traefik, envoy, aws-alb, azure-app-service, google-cloud, cloudflare, webmethods"},
+		{"NGINX", "", "", "", `"NGINX" is not a format`, "one of rfc9440, nginx"},
+		{"xfcc\x1b", "", "", "", `"xfcc\x1b" is not a format`, "one of rfc9440, nginx"},
+		{"nginx", "Client-Cert", "", "", "the header Client-Cert belongs to format rfc9440, not nginx", "format: rfc9440"},
+		{"caddy", "x-forwarded-client-cert", "", "", "the header X-Forwarded-Client-Cert belongs to format envoy, not caddy", "format: envoy"},
+		{"nginx", "X-Amzn-Mtls-Clientcert", "", "", "the header X-Amzn-Mtls-Clientcert belongs to format aws-alb, not nginx", "format: aws-alb"},
+		{"envoy", "X-ARR-ClientCert", "", "", "the header X-Arr-Clientcert belongs to format azure-app-service, not envoy", "format: azure-app-service"},
+		{"nginx", "", "", "SUCCESS", `the value "SUCCESS" has no header`, "verified: {header:"},
+		{"traefik", "", "X-Verify", "", "format traefik has no header for the gateway's verification result", "remove verified"},
+		{"envoy", "", "X-Verify", "SUCCESS", "format envoy has no header for the gateway's verification result", "remove verified"},
+		{"rfc9440", "", "X-Verify", "", "format rfc9440 has no default value for a verified certificate", "with the value that your gateway sends"},
+		{"nginx", "", "X-Verify", "NONE", `"NONE" is the value for a request without a certificate`, "value: SUCCESS"},
+		{"nginx", "", "X-Verify", "a\nb", `"a\nb" is not a header value`, "the exact value that the gateway sends"},
+		{"nginx", "", "X-Verify", " SUCCESS", `" SUCCESS" is not a header value`, "the exact value"},
+		{"traefik", "Te", "Te", "NONE", "the header Te has another meaning; the header Te has another meaning; the header Te cannot hold both a certificate and the verification result; " +
+			"format traefik has no header for the gateway's verification result", "choose a header that only the gateway sets"},
 	} {
 		topology, err := forwarded.ParseTopology(x.format, x.header, x.verified, x.value)
 		if got := mistakes(err); got != x.want {

@@ -7,7 +7,7 @@ const (
 	pemEnd   = "-----END CERTIFICATE-----"
 )
 
-// decodeEscapedPEM reads percent-encoded PEM. A plus is a plus: this is the escaping
+// decodeEscapedPEM decodes percent-encoded PEM. "+" is a plus sign: this is the escaping
 // of a path, not of a form.
 func decodeEscapedPEM(cert, _ string) ([][]byte, error) {
 	text, err := unescape(cert)
@@ -17,14 +17,14 @@ func decodeEscapedPEM(cert, _ string) ([][]byte, error) {
 	return readLines(text)
 }
 
-// decodeAnyPEM reads what webMethods API Gateway takes: percent-encoded PEM, PEM
-// with blanks or nothing for its newlines, base64 of PEM, base64 of DER. What it is
-// can be seen by its first bytes.
+// decodeAnyPEM decodes the formats that webMethods API Gateway accepts: percent-encoded
+// PEM, PEM with blanks or nothing in place of its newlines, base64 of PEM, and base64 of
+// DER. The first bytes show which format it is.
 func decodeAnyPEM(cert, chain string) ([][]byte, error) {
-	switch {
-	case strings.HasPrefix(cert, pemBegin):
+	if strings.HasPrefix(cert, pemBegin) {
 		return readFlatPEM(cert)
-	case strings.Contains(cert, "%"):
+	}
+	if strings.Contains(cert, "%") {
 		return decodeEscapedPEM(cert, chain)
 	}
 	inner, err := decodeBase64(cert)
@@ -45,7 +45,7 @@ func readFlatPEM(text string) ([][]byte, error) {
 	return readPEM(text, "")
 }
 
-// readLines reads PEM in lines.
+// readLines reads PEM in lines that end with LF or CRLF.
 func readLines(text string) ([][]byte, error) {
 	if strings.HasPrefix(text, pemBegin+"\r\n") {
 		return readPEM(text, "\r\n")
@@ -53,25 +53,25 @@ func readLines(text string) ([][]byte, error) {
 	return readPEM(text, "\n")
 }
 
-// readPEM reads certificates (RFC 7468 section 5) one behind the other, with the
-// given end of line and nothing else between, before or behind them.
+// readPEM reads concatenated PEM certificates (RFC 7468 section 5) with the given line
+// end. Other text before, between or after the certificates is an error.
 func readPEM(text, eol string) ([][]byte, error) {
 	var out [][]byte
 	for text != "" {
 		if len(out) == maxCertificates {
-			return nil, faultMany
+			return nil, errTooMany
 		}
 		body, ok := strings.CutPrefix(text, pemBegin+eol)
 		if !ok {
-			return nil, faultPEM
+			return nil, errPEM
 		}
 		body, rest, ok := strings.Cut(body, eol+pemEnd)
 		if !ok {
-			return nil, faultPEM
+			return nil, errPEM
 		}
 		if rest != "" {
 			if rest, ok = strings.CutPrefix(rest, eol); !ok {
-				return nil, faultPEM
+				return nil, errPEM
 			}
 		}
 		der, err := decodeBody(body, eol)
@@ -82,27 +82,28 @@ func readPEM(text, eol string) ([][]byte, error) {
 		text = rest
 	}
 	if len(out) == 0 {
-		return nil, faultPEM
+		return nil, errPEM
 	}
 	return out, nil
 }
 
-// decodeBody reads base64 in lines of one length, of which the last may be shorter.
+// decodeBody decodes base64 in lines of one length; only the last line may be shorter.
 func decodeBody(body, eol string) ([]byte, error) {
 	if eol == "" {
 		return decodeBase64(body)
 	}
 	lines := strings.Split(body, eol)
+	width, last := len(lines[0]), len(lines)-1
 	for i, l := range lines {
-		if len(l) == 0 || len(l) > len(lines[0]) || i < len(lines)-1 && len(l) != len(lines[0]) {
-			return nil, faultPEM
+		if l == "" || len(l) > width || i < last && len(l) != width {
+			return nil, errPEM
 		}
 	}
 	return decodeBase64(strings.Join(lines, ""))
 }
 
-// unescape undoes percent-encoding (RFC 3986 section 2.1) of PEM: nothing but what
-// stands in PEM comes out of it, and a blank or a line must have been escaped.
+// unescape decodes the percent-encoding (RFC 3986 section 2.1) of PEM. The result holds
+// characters of PEM only; a blank or line end must have been escaped.
 func unescape(text string) (string, error) {
 	var b strings.Builder
 	b.Grow(len(text))
@@ -111,33 +112,44 @@ func unescape(text string) (string, error) {
 		escaped := c == '%'
 		if escaped {
 			if len(text)-i < 3 {
-				return "", faultPercent
+				return "", errPercent
 			}
-			high, low := unhex(text[i+1]), unhex(text[i+2])
+			high, low := hexDigit(text[i+1]), hexDigit(text[i+2])
 			if high > 15 || low > 15 {
-				return "", faultPercent
+				return "", errPercent
 			}
 			c = high<<4 | low
 			i += 2
 		}
-		switch {
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '+', c == '/', c == '=', c == '-':
-		case escaped && (c == ' ' || c == '\n' || c == '\r'):
-		default:
-			return "", faultPercent
+		if !isPEMByte(c) && !(escaped && isBlank(c)) {
+			return "", errPercent
 		}
 		b.WriteByte(c)
 	}
 	return b.String(), nil
 }
 
-// unhex returns more than 15 for what is no digit.
-func unhex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
+// isPEMByte reports whether c occurs within a line of PEM.
+func isPEMByte(c byte) bool {
+	return isAlphanumeric(c) || strings.IndexByte("+/=-", c) >= 0
+}
+
+// isBlank reports whether c separates words or lines in PEM.
+func isBlank(c byte) bool { return strings.IndexByte(" \r\n", c) >= 0 }
+
+// isAlphanumeric reports whether c is an ASCII letter or digit.
+func isAlphanumeric(c byte) bool {
+	lower := c | 0x20
+	return 'a' <= lower && lower <= 'z' || '0' <= c && c <= '9'
+}
+
+// hexDigit returns the value of a hexadecimal digit, and more than 15 for other bytes.
+func hexDigit(c byte) byte {
+	if '0' <= c && c <= '9' {
 		return c - '0'
-	case 'a' <= c|0x20 && c|0x20 <= 'f':
-		return (c | 0x20) - 'a' + 10
+	}
+	if lower := c | 0x20; 'a' <= lower && lower <= 'f' {
+		return lower - 'a' + 10
 	}
 	return 0xff
 }

@@ -10,49 +10,53 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// unstatable is an empty Byte Sequence: it can be read, and is no certificate.
-const unstatable = "::"
+// unreadable is an empty Byte Sequence. It is not a certificate, so the next hop refuses
+// it.
+const unreadable = "::"
 
-// State makes a Go program a gateway. In the Rewrite of a ReverseProxy it states
-// the client's certificate to the next hop, as RFC 9440 says: the leaf in
-// Client-Cert, its issuers without the anchor in Client-Cert-Chain. Without a
-// certificate (the zero Verified) it is StateNone.
+// SetClientCert makes a Go program a gateway: in the Rewrite function of a ReverseProxy
+// it forwards the client's certificate to the next hop (RFC 9440). It sets Client-Cert to
+// the leaf and Client-Cert-Chain to the issuers without the anchor. For a client without
+// a certificate (the zero Verified) it sets no header, which reports that there was none.
+// Before that it deletes every identity header, in every spelling, and the announcement
+// of such trailers.
 //
 //	proxy := &httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) {
 //		pr.SetURL(next)
-//		forwarded.SetClientCert(pr, verified) // of the connection that pr.In came by
+//		forwarded.SetClientCert(pr, verified) // of the connection that pr.In came from
 //	}}
 //
-// A caller whose certificate is not believed must have been refused before: stated
-// as the zero Verified it would become one without a certificate.
+// Refuse a client whose certificate failed verification before you forward its request:
+// with the zero Verified, it would become a client without a certificate.
 //
-// It must be called for every request, and only in Rewrite: ReverseProxy has then
-// taken out what the client names in Connection, so that nobody can make it drop
-// what is stated. In Director it has not.
+// Call it for every request, and only in Rewrite: there, ReverseProxy has already removed
+// the headers that the client names in Connection, so a client cannot make the proxy drop
+// the certificate. In Director that happens afterwards.
 //
-// No more than 16 KiB are stated. Issuers that do not fit are left out; for a leaf
-// that does not fit, an empty one is stated, which the next hop refuses as
-// bad-header: a caller with a certificate never becomes one without.
+// At most 16 KiB are forwarded. Issuers that do not fit are left out. A leaf that does not
+// fit is replaced by an empty value, which the next hop refuses as bad-header: a client
+// with a certificate never becomes one without.
+//
+// The transport of the proxy must present a certificate by which the next hop recognizes
+// the gateway.
 func SetClientCert(pr *httputil.ProxyRequest, v trust.Verified) {
-	SetNoClientCert(pr)
+	deleteIdentityHeaders(pr)
 	if v.IsZero() {
 		return
 	}
 	cert, chain := encode(v)
-	if len(cert) > maxStatement {
-		cert, chain = unstatable, "" // fail closed
+	if len(cert) > maxHeaderBytes {
+		cert, chain = unreadable, "" // fail closed
 	}
 	pr.Out.Header["Client-Cert"] = []string{cert}
-	if chain != "" && len(cert)+len(chain) <= maxStatement {
+	if chain != "" && len(cert)+len(chain) <= maxHeaderBytes {
 		pr.Out.Header["Client-Cert-Chain"] = []string{chain}
 	}
 }
 
-// StateNone states that the client has no certificate: it deletes every header, in
-// every spelling, that says who somebody is, and the announcement of such trailers.
-// The transport of the proxy must have a certificate by which the next hop knows it
-// as a gateway.
-func SetNoClientCert(pr *httputil.ProxyRequest) {
+// deleteIdentityHeaders deletes every header that identifies a caller, and the
+// announcement of such trailers.
+func deleteIdentityHeaders(pr *httputil.ProxyRequest) {
 	for _, h := range []http.Header{pr.Out.Header, pr.Out.Trailer} {
 		for name := range h {
 			if idheader.Is(name) {
@@ -62,14 +66,14 @@ func SetNoClientCert(pr *httputil.ProxyRequest) {
 	}
 }
 
-// encode writes the first chain.
+// encode encodes the first chain of v as RFC 9440 does.
 func encode(v trust.Verified) (cert, chain string) {
 	presented := v.Chains()[0]
 	cert, err := httpsfv.Marshal(httpsfv.NewItem(presented[0].Raw))
 	if err != nil {
-		return unstatable, "" // fail closed
+		return unreadable, "" // fail closed
 	}
-	if len(presented) <= 2 { // nothing between the leaf and its anchor
+	if len(presented) <= 2 { // no certificate between the leaf and its anchor
 		return cert, ""
 	}
 	var issuers httpsfv.List

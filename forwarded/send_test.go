@@ -93,7 +93,7 @@ func TestStateNone(t *testing.T) {
 	if len(pr.Out.Header) != 1 || pr.Out.Header.Get("Accept") != "y" || len(pr.Out.Trailer) != 1 || len(pr.In.Header) != 3 {
 		t.Errorf("%v, %v", pr.Out, pr.In)
 	}
-	forwarded.SetNoClientCert(proxied(http.Header{}))
+	forwarded.SetClientCert(proxied(http.Header{}), trust.Verified{})
 }
 
 // What does not fit is never stated as "no certificate".
@@ -152,7 +152,7 @@ func TestStateOfPinnedLeaf(t *testing.T) {
 
 func readBack(t *testing.T, h http.Header) []*x509.Certificate {
 	t.Helper()
-	c, err := forwarded.Read(forwarded.RFC9440(), h.Get("Client-Cert"), h.Get("Client-Cert-Chain"))
+	c, err := forwarded.ParseHeaders(forwarded.RFC9440(), h.Get("Client-Cert"), h.Get("Client-Cert-Chain"))
 	if err != nil {
 		t.Fatal(err)
 	}

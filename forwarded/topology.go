@@ -10,30 +10,31 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 )
 
-// Topology is how one gateway states certificates. The constructors make it, one
-// for each product; the zero value is a mistake.
+// Topology describes how one gateway forwards certificates: its headers and their
+// encoding. Use a constructor or ParseTopology; New refuses the zero value. A Topology
+// is immutable and safe for concurrent use.
 type Topology struct {
 	format   *format
-	cert     string // names of headers, as net/http writes them
-	chain    string // empty: the issuers stand beside the leaf, or nowhere
-	verified string // empty: no such header is looked at
-	yes      string // what verified says of a certificate that the gateway believes
-	wrong    error  // mistakes of the caller of a constructor
+	cert     string // header names in net/http's canonical form
+	chain    string // "" where the issuers are in cert, or nowhere
+	verified string // "" where no such header is read
+	yes      string // the value of verified for a verified certificate
+	wrong    error  // errors in a constructor's arguments; New returns them
 }
 
-// format is what all gateways of one product have in common.
+// format holds what all gateways of one product have in common.
 type format struct {
-	name   string  // as Named takes it
-	header string  // the certificate's header where the caller names none
+	name   string  // in ParseTopology
+	header string  // the default header of the certificate
 	own    bool    // header is the product's own: no other format reads it
 	also   string  // another header of the product's own
 	chain  bool    // a second header holds the issuers
 	decode decoder // of both headers
-	marks  bool    // the product can say whether it verified
-	yes    string  // how it says so
-	none   string  // how it says that there was no certificate; empty: it does not
-	null   string  // what stands for nothing in the certificate's header, beside nothing
-	always bool    // it sends the header with every request, with nothing in it where there was no certificate
+	marks  bool    // the product can report whether it verified the certificate
+	yes    string  // the default value for a verified certificate
+	none   string  // the value for a request without a certificate; "" if there is none
+	null   string  // a placeholder for an empty certificate header
+	always bool    // the certificate's header comes with every request, empty without a certificate
 }
 
 func (f *format) topology(header, verified string) Topology {
@@ -51,28 +52,30 @@ func (f *format) topology(header, verified string) Topology {
 	return t
 }
 
+// check returns the errors in the header names.
 func (t *Topology) check() error {
 	var wrong errorlist.List
-	say := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
+	report := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
 	for _, name := range []string{t.cert, t.verified} {
-		switch {
-		case name == "":
-		case !plain(name):
-			say(fmt.Sprintf("%q is no name for a gateway's header", name), "letters, digits and dashes, such as X-SSL-Client-Cert")
-		case needed[name]:
-			say(fmt.Sprintf("the header %s has a meaning of its own", name), "a header that the gateway sets for this alone, such as X-SSL-Client-Cert")
+		if name == "" {
+			continue
+		}
+		if !isPlainName(name) {
+			report(fmt.Sprintf("%q is not a header name", name), "letters, digits and dashes, such as X-SSL-Client-Cert")
+		} else if reserved[name] {
+			report(fmt.Sprintf("the header %s has another meaning", name), "choose a header that only the gateway sets, such as X-SSL-Client-Cert")
 		}
 	}
-	if plain(t.verified) && (t.verified == t.cert || t.verified == t.chain) {
-		say(fmt.Sprintf("the header %s cannot state both the certificate and whether it was verified", t.verified), "two headers")
+	if isPlainName(t.verified) && (t.verified == t.cert || t.verified == t.chain) {
+		report(fmt.Sprintf("the header %s cannot hold both a certificate and the verification result", t.verified), "use two headers")
 	}
 	if f := owner(t.cert); f != nil && f != t.format {
-		say(fmt.Sprintf("the header %s is written as format %s says, not %s", t.cert, f.name, t.format.name), "format: "+f.name+", or another header")
+		report(fmt.Sprintf("the header %s belongs to format %s, not %s", t.cert, f.name, t.format.name), "format: "+f.name+", or another header")
 	}
 	return wrong.Err()
 }
 
-// owner is the format whose own header this is.
+// owner returns the format that a product's own header belongs to, or nil.
 func owner(header string) *format {
 	for _, f := range formats {
 		if f.own && (http.CanonicalHeaderKey(f.header) == header || http.CanonicalHeaderKey(f.also) == header) {
@@ -82,25 +85,25 @@ func owner(header string) *format {
 	return nil
 }
 
-// needed are headers that every port would delete if a gateway stated
-// certificates in them.
-var needed = map[string]bool{
+// reserved lists headers that requests need: every port deletes the headers of a
+// Topology.
+var reserved = map[string]bool{
 	"Accept": true, "Authorization": true, "Connection": true, "Content-Length": true, "Content-Type": true, "Cookie": true, "Expect": true, "Forwarded": true,
 	"Host": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true, "X-Forwarded-For": true, "X-Forwarded-Proto": true,
 }
 
-// plain reports whether a name has one spelling but for case.
-func plain(name string) bool {
+// isPlainName reports whether name consists of letters, digits and dashes, so that it has
+// one spelling but for case.
+func isPlainName(name string) bool {
 	for i := range len(name) {
-		c := name[i] | 0x20
-		if (c < 'a' || c > 'z') && (name[i] < '0' || name[i] > '9') && name[i] != '-' {
+		if !isAlphanumeric(name[i]) && name[i] != '-' {
 			return false
 		}
 	}
 	return name != "" && len(name) <= 128
 }
 
-// headers are the names of all headers that the gateway writes.
+// headers returns the names of the gateway's headers.
 func (t *Topology) headers() []string {
 	var out []string
 	for _, name := range []string{t.cert, t.chain, t.verified} {
@@ -111,7 +114,7 @@ func (t *Topology) headers() []string {
 	return out
 }
 
-// owns reports whether a header of this name, in any spelling, is one of them.
+// owns reports whether name is one of the gateway's headers, in any spelling.
 func (t *Topology) owns(name string) bool {
 	return idheader.Same(name, t.cert) || t.chain != "" && idheader.Same(name, t.chain) || t.verified != "" && idheader.Same(name, t.verified)
 }

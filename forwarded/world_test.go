@@ -155,17 +155,17 @@ var products = map[string]gatewayOf{
 		},
 	},
 	"aws-alb": {
-		topology: forwarded.AWSALB, headers: []string{"X-Amzn-Mtls-Clientcert-Leaf"},
+		topology: parsed("aws-alb", ""), headers: []string{"X-Amzn-Mtls-Clientcert-Leaf"},
 		state: func(c certs) http.Header {
 			return header("X-Amzn-Mtls-Clientcert-Leaf", escape(pemOf(c[:1]), "-_.~+=/", "%%%02X"))
 		},
 	},
 	"azure-app-service": {
-		topology: forwarded.AzureAppService, headers: []string{"X-ARR-ClientCert"},
+		topology: parsed("azure-app-service", ""), headers: []string{"X-ARR-ClientCert"},
 		state: func(c certs) http.Header { return header("X-ARR-ClientCert", encode(c[0].Raw)) },
 	},
 	"google-cloud": {
-		topology: func() forwarded.Topology { return forwarded.GoogleCloud("", "X-Client-Cert-Chain-Verified") }, chains: true,
+		topology: parsed("google-cloud", "X-Client-Cert-Chain-Verified"), chains: true,
 		headers: []string{"X-Client-Cert-Leaf", "X-Client-Cert-Chain", "X-Client-Cert-Chain-Verified"},
 		state: func(c certs) http.Header {
 			return with(header("X-Client-Cert-Leaf", sequence(c[0]), "X-Client-Cert-Chain-Verified", "true"), "X-Client-Cert-Chain", sequences(c[1:]))
@@ -173,13 +173,24 @@ var products = map[string]gatewayOf{
 		none: http.Header{"X-Client-Cert-Leaf": {""}, "X-Client-Cert-Chain": {""}, "X-Client-Cert-Chain-Verified": {"false:false"}},
 	},
 	"cloudflare": {
-		topology: forwarded.Cloudflare, headers: []string{"Cf-Client-Cert-Der-Base64"},
+		topology: parsed("cloudflare", ""), headers: []string{"Cf-Client-Cert-Der-Base64"},
 		state: func(c certs) http.Header { return header("Cf-Client-Cert-Der-Base64", encode(c[0].Raw)) },
 	},
 	"webmethods": {
 		topology: forwarded.WebMethods, headers: []string{"X-Client-Cert"}, chains: true,
 		state: func(c certs) http.Header { return header("X-Client-Cert", encode([]byte(pemOf(c)))) },
 	},
+}
+
+// parsed returns the topology of a format without a constructor.
+func parsed(format, verified string) func() forwarded.Topology {
+	return func() forwarded.Topology {
+		t, err := forwarded.ParseTopology(format, "", verified, "")
+		if err != nil {
+			panic(err)
+		}
+		return t
+	}
 }
 
 // header makes one of pairs, without those that are empty.

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// Write states a certificate as the gateway does, leaf first, with its issuers where
-// the format has a place for them. It is for explanations and tests: what makes a
-// statement believed is the connection that it comes by.
+// Write sets the headers of a gateway that forwards a certificate, leaf first, with its
+// issuers where the format has a place for them. It is for tests of a service behind a
+// gateway, and for explanations: without a gateway's connection the headers prove
+// nothing. It sets nothing for the zero Topology or an empty chain.
 func (t Topology) Write(h http.Header, chain []*x509.Certificate) {
 	if t.format == nil || len(chain) == 0 {
 		return
@@ -20,10 +21,10 @@ func (t Topology) Write(h http.Header, chain []*x509.Certificate) {
 	leaf := chain[0].Raw
 	switch t.format {
 	case &rfc9440, &google:
-		h.Set(t.cert, sequenceOf(leaf))
+		h.Set(t.cert, encodeSequence(leaf))
 		var issuers []string
 		for _, c := range chain[1:] {
-			issuers = append(issuers, sequenceOf(c.Raw))
+			issuers = append(issuers, encodeSequence(c.Raw))
 		}
 		if issuers != nil {
 			h.Set(t.chain, strings.Join(issuers, ", "))
@@ -44,9 +45,9 @@ func (t Topology) Write(h http.Header, chain []*x509.Certificate) {
 		}
 		h.Set(t.cert, strings.Join(all, ","))
 	case &envoy:
-		h.Set(t.cert, `Cert="`+escapedPEM(leaf)+`"`)
+		h.Set(t.cert, `Cert="`+encodeEscapedPEM(leaf)+`"`)
 	case &nginx, &apache, &awsALB, &webMethods:
-		h.Set(t.cert, escapedPEM(leaf))
+		h.Set(t.cert, encodeEscapedPEM(leaf))
 	default:
 		h.Set(t.cert, base64.StdEncoding.EncodeToString(leaf))
 	}
@@ -55,8 +56,8 @@ func (t Topology) Write(h http.Header, chain []*x509.Certificate) {
 	}
 }
 
-func sequenceOf(der []byte) string { return ":" + base64.StdEncoding.EncodeToString(der) + ":" }
+func encodeSequence(der []byte) string { return ":" + base64.StdEncoding.EncodeToString(der) + ":" }
 
-func escapedPEM(der []byte) string {
+func encodeEscapedPEM(der []byte) string {
 	return url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// decodeXFCC reads one element of Envoy's X-Forwarded-Client-Cert:
+// decodeXFCC decodes one element of Envoy's X-Forwarded-Client-Cert:
 //
 //	By=spiffe://acme/gateway;Hash=9f86…;Cert="-----BEGIN%20CERTIFICATE…";Subject="CN=alice"
 //
-// The certificate is all that is believed of it. By, Subject, URI and DNS are text
-// that the client's authority may have let the client choose.
+// Only the certificates are used. By, Subject, URI and DNS are text that the client may
+// have chosen, as far as its authority let it.
 func decodeXFCC(text, _ string) ([][]byte, error) {
 	var e element
 	for more := true; more; {
-		key, value, rest, err := nextPair(text)
+		key, value, rest, err := cutPair(text)
 		if err != nil {
 			return nil, err
 		}
@@ -28,10 +28,10 @@ func decodeXFCC(text, _ string) ([][]byte, error) {
 	return e.certificates()
 }
 
-// element is what is read of one: by key, empty where it did not come.
+// element holds the values of one element that are checked; nil for a missing key.
 type element struct{ cert, chain, hash, subject *string }
 
-// add takes a pair. Keys ignore case. By, URI and DNS come once for each name.
+// add stores the value of a key. Keys ignore case. By, URI and DNS may be repeated.
 func (e *element) add(key, value string) error {
 	var field **string
 	switch strings.ToLower(key) {
@@ -46,16 +46,16 @@ func (e *element) add(key, value string) error {
 	case "subject":
 		field = &e.subject
 	default:
-		return faultKey
+		return errUnknownKey
 	}
 	if *field != nil {
-		return faultKeyTwice
+		return errRepeatedKey
 	}
 	*field = &value
 	return nil
 }
 
-// certificates returns the chain, which Envoy begins with the leaf, or the leaf.
+// certificates returns the chain, which Envoy begins with the leaf, or the leaf alone.
 func (e *element) certificates() ([][]byte, error) {
 	var out [][]byte
 	var err error
@@ -66,74 +66,84 @@ func (e *element) certificates() ([][]byte, error) {
 	}
 	if e.cert != nil {
 		leaf, err := decodeEscapedPEM(*e.cert, "")
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case len(leaf) != 1 || out != nil && !bytes.Equal(leaf[0], out[0]):
-			return nil, faultOtherLeaf
-		case out == nil:
+		}
+		if len(leaf) != 1 || out != nil && !bytes.Equal(leaf[0], out[0]) {
+			return nil, errOtherLeaf
+		}
+		if out == nil {
 			out = leaf
 		}
 	}
 	if out == nil {
-		return nil, faultNoCert
+		return nil, errNoCert
 	}
 	if e.hash != nil {
 		sum := sha256.Sum256(out[0])
 		if !strings.EqualFold(*e.hash, hex.EncodeToString(sum[:])) {
-			return nil, faultHash
+			return nil, errHash
 		}
 	}
 	return out, nil
 }
 
-// nextPair cuts key=value off. What is left is empty or begins with a semicolon.
-func nextPair(text string) (key, value, rest string, err error) {
+// cutPair splits text after its first key=value pair. rest is empty or begins with a
+// semicolon.
+func cutPair(text string) (key, value, rest string, err error) {
 	key, rest, ok := strings.Cut(text, "=")
 	if !ok {
-		return "", "", "", faultXFCC
+		return "", "", "", errXFCC
 	}
 	if strings.HasPrefix(rest, `"`) {
-		value, rest, err = quoted(rest)
+		value, rest, err = cutQuoted(rest)
 	} else {
-		value, rest, err = bare(rest)
+		value, rest, err = cutBare(rest)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", "", "", err
-	case rest == "" || rest[0] == ';':
-		return key, value, rest, nil
-	case rest[0] == ',':
-		return "", "", "", faultElements
 	}
-	return "", "", "", faultXFCC
+	if strings.HasPrefix(rest, ",") {
+		return "", "", "", errElements
+	}
+	if rest != "" && rest[0] != ';' {
+		return "", "", "", errXFCC
+	}
+	return key, value, rest, nil
 }
 
-// bare cuts a value without quotes off, in which nothing may stand that separates.
-func bare(text string) (value, rest string, err error) {
-	i := 0
-	for ; i < len(text) && text[i] != ';' && text[i] != ','; i++ {
+// cutBare splits text after a value without quotes.
+func cutBare(text string) (value, rest string, err error) {
+	end := strings.IndexAny(text, ";,")
+	if end < 0 {
+		end = len(text)
+	}
+	for i := range end {
 		if c := text[i]; c <= ' ' || c > '~' || c == '"' || c == '=' {
-			return "", "", faultXFCC
+			return "", "", errXFCC
 		}
 	}
-	return text[:i], text[i:], nil
+	return text[:end], text[end:], nil
 }
 
-// quoted cuts a value in quotes off and returns what stands between them. A quote
-// inside has a backslash before it, and a backslash has none: behind two of them
-// Envoy's quote may be the last or not, so that is refused.
-func quoted(text string) (value, rest string, err error) {
+// cutQuoted splits text after a quoted value, which it returns without the quotes. Envoy
+// escapes a quote with a backslash, but not a backslash: a quote after two backslashes
+// is ambiguous, and an error.
+func cutQuoted(text string) (value, rest string, err error) {
 	for i := 1; i < len(text); i++ {
-		switch c := text[i]; {
-		case c < ' ' || c == 0x7f:
-			return "", "", faultXFCC
-		case c != '"':
-		case text[i-1] != '\\':
+		c := text[i]
+		if c < ' ' || c == 0x7f {
+			return "", "", errXFCC
+		}
+		if c != '"' {
+			continue
+		}
+		if text[i-1] != '\\' {
 			return text[1:i], text[i+1:], nil
-		case text[i-2] == '\\': // i > 1: the value begins with a quote
-			return "", "", faultXFCC
+		}
+		if text[i-2] == '\\' { // i > 1, because text begins with a quote
+			return "", "", errXFCC
 		}
 	}
-	return "", "", faultXFCC
+	return "", "", errXFCC
 }

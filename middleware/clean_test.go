@@ -61,7 +61,7 @@ func TestF1_F3_IdentityHeadersNeverArrive(t *testing.T) {
 		serve(t, guard.Handler(echo), open...)
 		for _, port := range open {
 			caller, user := shared().pairs[""], "Default"
-			if port.ClientAuth() == ports.Require {
+			if port.Config().ClientAuth == ports.Require {
 				caller, user = shared().alice, "alice"
 			}
 			h1, h2 := dialRaw(t, port, caller, "http/1.1"), dialFrames(t, port, caller)

@@ -13,6 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
@@ -21,7 +22,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -229,7 +229,7 @@ func (p *port) knows(method string) bool {
 }
 
 // portOf returns the settings for a connection's port. The connection may remember.
-func (s *snapshot) portOf(c *ports.Conn) *port {
+func (s *snapshot) portOf(c connstate.Conn) *port {
 	if m, ok := c.Memo().(*memo); ok && m.snapshot == s && m.port != nil {
 		return m.port
 	}

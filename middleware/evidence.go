@@ -9,8 +9,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/policycache"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/username"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -22,11 +23,11 @@ type memo struct {
 	snapshot *snapshot
 	mapped   uint64 // generation of the snapshot's mapper
 	identity *identity.Identity
-	port     *port            // of the connection
-	caller   connstate.Caller // what the policy looked up about the user on this port
-	verified trust.Verified   // zero for Default
-	until    time.Time        // of the mapping; zero: no end
-	sure     atomic.Int64     // the port's tick in which the clock was read and the end is far away
+	port     *port             // of the connection
+	caller   policycache.Entry // what the policy looked up about the user on this port
+	verified trust.Verified    // zero for Default
+	until    time.Time         // of the mapping; zero: no end
+	sure     atomic.Int64      // the port's tick in which the clock was read and the end is far away
 }
 
 // far is how long beyond its beginning a tick could last, and more.
@@ -50,11 +51,11 @@ func sure(since *atomic.Int64, v *trust.Verifier, tick int64, what interface{ in
 	if tick > 0 && since.Load() == tick {
 		return true
 	}
-	now := v.Now()
+	now := trustaccess.Now(v)
 	if !what.inForce(now) {
 		return false
 	}
-	if v.SystemClock() && what.inForce(now.Add(far)) {
+	if trustaccess.UsesSystemClock(v) && what.inForce(now.Add(far)) {
 		since.Store(tick)
 	}
 	return true
@@ -62,7 +63,7 @@ func sure(since *atomic.Int64, v *trust.Verifier, tick int64, what interface{ in
 
 // identify finds out who is calling: steps 2 to 4. It fills o and reports whether
 // the caller has a name.
-func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
+func (s *snapshot) identify(r *http.Request, c connstate.Conn, p *port, o *Outcome) bool {
 	if p.Forwarded != nil {
 		return s.identifyForwarded(r, c, p, o)
 	}
@@ -91,11 +92,11 @@ func (s *snapshot) identify(r *http.Request, c *ports.Conn, p *port, o *Outcome)
 }
 
 // trust judges the certificates of a connection.
-func (s *snapshot) trust(c *ports.Conn, p *port) *trust.Verifier {
+func (s *snapshot) trust(c connstate.Conn, p *port) *trust.Verifier {
 	if p.Trust != nil {
 		return p.Trust
 	}
-	return c.Port().Config().Trust
+	return c.Port().Trust()
 }
 
 // mapUser is step 3. What may be remembered is given to keep.
@@ -148,8 +149,8 @@ func (s *snapshot) current(generation uint64) bool {
 
 // withoutCertificate is step 4: nothing was sent. c is nil for a tunnelled request,
 // which leaves nothing with a connection.
-func (s *snapshot) withoutCertificate(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
-	if p.Forwarded == nil && c != nil && c.Port().ClientAuth() == ports.Require {
+func (s *snapshot) withoutCertificate(r *http.Request, c connstate.Conn, p *port, o *Outcome) bool {
+	if p.Forwarded == nil && c != nil && c.Port().RequiresCertificate() {
 		o.refuse(reason.NoCertificate, "a port that requires a certificate has a connection without one") // fail closed: this cannot be
 		return false
 	}

@@ -2,36 +2,27 @@ package middleware
 
 import (
 	"fmt"
-	"net/http"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Step is one part of an explanation.
-type Step struct {
-	Name string // target, gateway, certificate, mapping or policy
-	Text string
-}
-
-// String returns "name: text".
-func (s Step) String() string { return s.Name + ": " + s.Text }
-
-// Explain tells how an outcome came about, step by step. It is for operators: it
-// names users, mappings and rules.
-func (g *Guard) Explain(r *http.Request, o Outcome) []Step {
+// Explain returns how an outcome came about, one step an element, as "name: text". The
+// names are gateway, certificate, mapping, user, policy, or the reason of a refusal. It is for
+// operators: it names users, mappings and rules. It is safe for concurrent use.
+func (g *Guard) Explain(o Outcome) []string {
 	s := g.snapshot.Load()
 	if s == nil {
 		return nil
 	}
-	return s.explain(r, &o)
+	return s.explain(&o)
 }
 
-func (s *snapshot) explain(_ *http.Request, o *Outcome) []Step {
-	var steps []Step
+func (s *snapshot) explain(o *Outcome) []string {
+	var steps []string
 	add := func(name, format string, args ...any) {
-		steps = append(steps, Step{name, fmt.Sprintf(format, args...)})
+		steps = append(steps, name+": "+fmt.Sprintf(format, args...))
 	}
 	if o.Detail != "" {
 		add(string(o.Reason), "%s", o.Detail)

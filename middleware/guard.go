@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -17,7 +18,7 @@ import (
 // for concurrent use. The zero value lets nothing through.
 type Guard struct {
 	snapshot atomic.Pointer[snapshot]
-	ports    sync.Map // *ports.Port to nil: those whose connections it has served
+	ports    sync.Map // connstate.Port to nil: those whose connections it has served
 }
 
 // New builds a Guard. Every mistake is reported at once; a Config without Map and
@@ -41,7 +42,7 @@ func (g *Guard) Reconfigure(c Config) error {
 	s.guard = g
 	g.snapshot.Store(s)
 	g.ports.Range(func(port, _ any) bool {
-		port.(*ports.Port).Recheck()
+		port.(connstate.Port).Recheck()
 		return true
 	})
 	return nil

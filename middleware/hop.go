@@ -7,7 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
-	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -28,7 +28,7 @@ func (s *snapshot) hear(w http.ResponseWriter, r *http.Request) *hop {
 	if !s.forwards {
 		return nil
 	}
-	c, ok := ports.FromContext(r.Context())
+	c, ok := connstate.FromContext(r.Context())
 	if !ok {
 		return nil
 	}
@@ -56,7 +56,7 @@ type gatewayMemo struct {
 func (m *gatewayMemo) inForce(at time.Time) bool { return m.verified.ValidAt(at) }
 
 // gateway judges the certificate of the connection itself.
-func (s *snapshot) gateway(r *http.Request, c *ports.Conn, p *port) (trust.Verified, *reason.Refusal) {
+func (s *snapshot) gateway(r *http.Request, c connstate.Conn, p *port) (trust.Verified, *reason.Refusal) {
 	v := p.Forwarded.GatewayTrust()
 	if m, ok := c.Memo().(*gatewayMemo); ok && m.snapshot == s && m.verified.Generation() == v.Generation() && sure(&m.sure, v, c.Port().Tick(), m) {
 		return m.verified, nil
@@ -79,7 +79,7 @@ func (s *snapshot) gateway(r *http.Request, c *ports.Conn, p *port) (trust.Verif
 }
 
 // identifyForwarded is steps 2 to 4 behind a gateway.
-func (s *snapshot) identifyForwarded(r *http.Request, c *ports.Conn, p *port, o *Outcome) bool {
+func (s *snapshot) identifyForwarded(r *http.Request, c connstate.Conn, p *port, o *Outcome) bool {
 	h := o.hop
 	if h == nil {
 		o.refuse(reason.PolicyError, "nobody has listened to the gateway") // fail closed: this cannot be

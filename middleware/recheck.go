@@ -7,21 +7,21 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // trackedConn is a connection that a guard has served: its certificate is a client's or a
 // gateway's. The port checks it by the port's own trust, which is not always the guard's.
 type trackedConn struct {
 	guard *Guard
-	conn  *ports.Conn
+	conn  connstate.Conn
 }
 
 // track lets the port ask the guard about a connection, as long as it is open.
-func (s *snapshot) track(c *ports.Conn) {
+func (s *snapshot) track(c connstate.Conn) {
 	if s.guard == nil {
 		return // a configuration that was never put in effect
 	}
@@ -38,7 +38,7 @@ func (t trackedConn) Check(ctx context.Context, wait bool) error {
 		v = p.Forwarded.GatewayTrust()
 	}
 	verified, err := t.conn.VerifiedLocally(v)
-	if err == trust.ErrUndecided && wait {
+	if err == trustaccess.ErrUndecided && wait {
 		verified, err = t.conn.VerifiedBy(ctx, v)
 	}
 	if err == nil && p.Forwarded != nil && !p.Forwarded.IsGateway(verified) {
@@ -57,7 +57,7 @@ var errNoGateway = reason.Refuse(reason.UntrustedGateway, "the connection's cert
 // is the user's. The zero value is of nobody.
 type answer struct {
 	guard     *Guard
-	conn      *ports.Conn
+	conn      connstate.Conn
 	statement forwarded.RawCertificate
 	w         http.ResponseWriter
 	major     int // version of HTTP
@@ -69,7 +69,7 @@ type answer struct {
 // begin checks the user's certificate until end is called, or as long as the connection
 // that the handler hijacks goes on. A user without a certificate has none to check.
 func (a *answer) begin(g *Guard, w http.ResponseWriter, r *http.Request, o *Outcome) {
-	c, ok := ports.FromContext(r.Context())
+	c, ok := connstate.FromContext(r.Context())
 	if !ok || o.Verified.IsZero() {
 		return
 	}
@@ -94,7 +94,7 @@ func (a *answer) Check(ctx context.Context, wait bool) error {
 		return reason.Refuse(reason.UntrustedGateway, "the port has no gateways any more") // fail closed
 	}
 	_, err := p.Forwarded.VerifyLocal(a.statement)
-	if err == trust.ErrUndecided && wait {
+	if err == trustaccess.ErrUndecided && wait {
 		_, err = p.Forwarded.Verify(ctx, a.statement)
 	}
 	return err

@@ -21,9 +21,7 @@ func (s *snapshot) answer(w http.ResponseWriter, r *http.Request, o *Outcome) {
 	}
 	p := o.problem()
 	if s.Debug {
-		for _, step := range s.explain(r, o) {
-			p.Explanation = append(p.Explanation, step.String())
-		}
+		p.Explanation = s.explain(o)
 	}
 	p.Write(w, o.Challenges...)
 }

@@ -4,9 +4,9 @@ import (
 	"net/http"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/tunnel"
 	"github.com/mtlsguard/mtlsguard/policy"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -42,7 +42,7 @@ func (s *snapshot) guarded(r *http.Request, o *Outcome, what stage) (passed bool
 // name is steps 1 to 4: is the target clear, and who is calling?
 func (s *snapshot) name(r *http.Request, o *Outcome) bool {
 	o.Method, o.Generation = r.Method, s.Generation
-	c, ok := ports.FromContext(r.Context())
+	c, ok := connstate.FromContext(r.Context())
 	if !ok {
 		if t, ok := tunnel.FromContext(r.Context()); ok {
 			return s.nameTunnelled(r, t, o)

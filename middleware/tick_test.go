@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -19,17 +20,17 @@ import (
 func TestG1_ExpiresWhereNoTickPasses(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Require)
-	if port.Tick() >= 0 {
-		t.Errorf("a port that nobody serves has tick %d", port.Tick())
-	}
 	end := time.Now().Add(2 * time.Second)
 	leaf := shared().ca.Leaf("short", func(c *x509.Certificate) { c.NotAfter = end })
 	g := newGuard(t, func(c *middleware.Config) {
 		c.Map = must[*certmap.Table](t)(certmap.New(certmap.Mapping{ID: "m", User: "alice", Fingerprint: trust.FingerprintOf(leaf.Cert)}))
 	})
-	ctx, err := port.Imagine(t.Context(), leaf.Presented(), "localhost")
+	ctx, err := port.Simulate(t.Context(), connstate.Client{Certificates: leaf.Presented(), ServerName: "localhost"})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c, ok := connstate.FromContext(ctx); !ok || c.Port().Tick() >= 0 {
+		t.Errorf("a port that is not served has tick %d", c.Port().Tick())
 	}
 	check := func() middleware.Outcome {
 		r, err := http.NewRequestWithContext(ctx, "GET", "https://localhost/x", nil)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/policycache"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -19,7 +19,7 @@ type Request struct {
 	// Caller caches what an Engine looked up about User and Port, for the next request
 	// of the same connection. The guard sets it; leave it nil in your own code. It never
 	// changes a decision.
-	Caller *connstate.Caller
+	Caller *policycache.Entry
 }
 
 // Decision is the answer to a Request. The zero value refuses.

@@ -36,16 +36,6 @@ func (a ClientAuth) String() string {
 	return fmt.Sprintf("ClientAuth(%d)", int(a))
 }
 
-// ParseClientAuth reads what String writes.
-func ParseClientAuth(text string) (ClientAuth, bool) {
-	for _, a := range []ClientAuth{None, Request, Require} {
-		if a.String() == text {
-			return a, true
-		}
-	}
-	return 0, false
-}
-
 // Limits bound what a port spends on callers. A zero field takes its default.
 type Limits struct {
 	Handshake     time.Duration // from accept to the end of the handshake; 5 s

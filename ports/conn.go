@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -32,7 +34,7 @@ type Conn struct {
 	idle        atomic.Bool // no request under way, as net/http tells it; false when nobody does
 	hijacked    atomic.Bool // net/http has given it away: no request will be judged any more
 	retired     atomic.Bool // the next answer is the last
-	dismissed   atomic.Bool // not trusted any more
+	ending      atomic.Bool // not trusted any more
 	cancel      atomic.Pointer[context.CancelFunc]
 	verified    atomic.Pointer[trust.Verified]
 	memo        atomic.Pointer[any]
@@ -62,12 +64,6 @@ func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verifie
 	return c.verify(ctx, v, true)
 }
 
-// VerifiedLocally is VerifiedBy without waiting for a responder: see
-// trust.Verifier.VerifyLocal. The error is a *reason.Refusal or trust.ErrUndecided.
-func (c *Conn) VerifiedLocally(v *trust.Verifier) (trust.Verified, error) {
-	return c.verify(context.Background(), v, false)
-}
-
 func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verified trust.Verified, err error) {
 	defer func() {
 		// The clock is the program's. Where it panics nobody is believed, and what
@@ -77,7 +73,7 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 			verified, err = trust.Verified{}, reason.Refuse(reason.BadCertificate, "the trust panicked")
 		}
 	}()
-	if !c.presentedAny() {
+	if !c.sentCertificate() {
 		return trust.Verified{}, errNone
 	}
 	if v == nil {
@@ -86,13 +82,13 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 	if v.Usage() != trust.UsageClient {
 		return trust.Verified{}, reason.Refuse(reason.WrongUsage, "the trust is not for clients") // fail closed: who connected is one
 	}
-	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(v.Now()) {
+	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(trustaccess.Now(v)) {
 		return *known, nil
 	}
 	if wait {
 		verified, err = v.Verify(ctx, c.presented)
 	} else {
-		verified, err = v.VerifyLocal(c.presented)
+		verified, err = trustaccess.VerifyLocal(v, c.presented)
 	}
 	if err != nil {
 		return trust.Verified{}, err
@@ -107,25 +103,13 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 // holds the key.
 func (c *Conn) remember(v *trust.Verifier, verified trust.Verified) {
 	if !c.simulated {
-		v.Remember(verified)
+		trustaccess.Remember(v, verified)
 	}
 }
 
 var errNone = reason.Refuse(reason.NoCertificate, "the client sent no certificate")
 
-func (c *Conn) presentedAny() bool { return len(c.presented) > 0 }
-
-// Memo returns what SetMemo kept, or nil.
-func (c *Conn) Memo() any {
-	if m := c.memo.Load(); m != nil {
-		return *m
-	}
-	return nil
-}
-
-// SetMemo keeps one value with the connection, for the layer above: who the
-// certificate is need not be found out again for every request.
-func (c *Conn) SetMemo(v any) { c.memo.Store(&v) }
+func (c *Conn) sentCertificate() bool { return len(c.presented) > 0 }
 
 // retire makes the answer to the current request the connection's last.
 func (c *Conn) retire() { c.retired.Store(true) }
@@ -143,7 +127,7 @@ func (c *Conn) setHTTPState(s http.ConnState) {
 	case http.StateIdle:
 		c.raw.limitRead(time.Time{}) // net/http sets one of its own
 	}
-	if idle && c.dismissed.Load() {
+	if idle && c.ending.Load() {
 		// HTTP/2 says so before it has written the last frame.
 		time.AfterFunc(lastWords, func() { c.raw.Close() })
 	}
@@ -151,13 +135,12 @@ func (c *Conn) setHTTPState(s http.ConnState) {
 
 const lastWords = 50 * time.Millisecond
 
-type connKey struct{}
-
 // FromContext returns the connection that a request came in by. Without one the
 // request did not come through a port, and nothing is known of its caller.
 func FromContext(ctx context.Context) (*Conn, bool) {
-	c, ok := ctx.Value(connKey{}).(*Conn)
-	return c, ok
+	c, _ := connstate.FromContext(ctx)
+	own, ok := c.(*guardConn)
+	return (*Conn)(own), ok
 }
 
 // ConnContext is for the field of that name in http.Server. It puts the port and
@@ -169,7 +152,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 			ctx, cancel = context.WithCancel(ctx)
 			own.cancel.Store(&cancel)
 		}
-		return context.WithValue(ctx, connKey{}, own)
+		return connstate.NewContext(ctx, (*guardConn)(own))
 	}
 	return ctx // fail closed: without a Conn in the context the guard refuses
 }

@@ -287,9 +287,9 @@ func TestMistakes(t *testing.T) {
 	if _, err := ports.New(ports.Config{}); strings.Count(fmt.Sprint(err), "\n") < 3 {
 		t.Errorf("not every mistake is reported: %v", err)
 	}
-	for text, want := range map[string]bool{"none": true, "request": true, "require": true, "": false, "Require": false, "ClientAuth(0)": false} {
-		if got, ok := ports.ParseClientAuth(text); ok != want || ok && got.String() != text {
-			t.Errorf("ParseClientAuth(%q) = %v, %v", text, got, ok)
+	for a, want := range map[ports.ClientAuth]string{ports.None: "none", ports.Request: "request", ports.Require: "require", 0: "ClientAuth(0)"} {
+		if a.String() != want {
+			t.Errorf("String of %d is %q, want %q", int(a), a, want)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -126,7 +127,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that no crowd comes back at once
 	}
 	c.established.Store(true) // before asking: whoever reconfigures from here on sees the connection
-	if !c.presentedAny() {
+	if !c.sentCertificate() {
 		return nil
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), c.raw.until)
@@ -161,7 +162,7 @@ func classify(err error, s *state, cs *tls.ConnectionState, replied bool, read i
 		return reason.TooLarge
 	}
 	if len(cs.PeerCertificates) > 0 {
-		if _, refused := s.config.Trust.VerifyLocal(cs.PeerCertificates); refused != nil {
+		if _, refused := trustaccess.VerifyLocal(s.config.Trust, cs.PeerCertificates); refused != nil {
 			if refusal, ok := errors.AsType[*reason.Refusal](refused); ok {
 				return refusal.Reason // crypto/tls gave up before we were asked
 			}

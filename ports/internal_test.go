@@ -36,7 +36,7 @@ func TestA16_L10_WhatCryptoTLSIsTold(t *testing.T) {
 			if told.ClientAuth != row.want || told.MinVersion != tls.VersionTLS12 || told.VerifyConnection == nil {
 				t.Errorf("%v, %s: %v, %x", row.mode, when, told.ClientAuth, told.MinVersion)
 			}
-			if p.ClientAuth() != row.mode || p.Config().ClientAuth != row.mode || p.Config().Trust != c.Trust {
+			if p.Config().ClientAuth != row.mode || p.Config().Trust != c.Trust {
 				t.Errorf("%v, %s: Config says %v", row.mode, when, p.Config().ClientAuth)
 			}
 			if told.KeyLogWriter != nil {

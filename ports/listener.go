@@ -63,7 +63,7 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // queue is where a finished connection waits for its server.
 func (l *listener) queue(c *Conn) chan<- net.Conn {
-	if c.port.ClientAuth() == Request && !c.presentedAny() {
+	if l.port.state.Load().config.ClientAuth == Request && !c.sentCertificate() {
 		return l.strangers
 	}
 	return l.accepted

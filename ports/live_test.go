@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -316,7 +317,7 @@ func TestReconfigureThatNeedsARestart(t *testing.T) {
 	if err := p.Reconfigure(bad); err == nil || errors.Is(err, ports.ErrRestart) {
 		t.Errorf("no trust: %v", err)
 	}
-	if p.Config().Trust != c.Trust || p.Name() != "require" || p.ClientAuth() != ports.Require {
+	if p.Config().Trust != c.Trust || p.Name() != "require" || p.Config().ClientAuth != ports.Require {
 		t.Error("a bad configuration is in force")
 	}
 	admitted(t, p, clientConfig(alice))
@@ -376,8 +377,9 @@ func TestI5_ReconfigureDuringHandshakes(t *testing.T) {
 		if name := nameOf(own.Verified(r.Context())); after && name == "alice" && revoked.Load() {
 			wrong.Add(1)
 		}
-		own.SetMemo(r.Proto)
-		_ = own.Memo()
+		state, _ := connstate.FromContext(r.Context())
+		state.SetMemo(r.Proto)
+		_ = state.Memo()
 		who(w, r)
 	}), p)
 	good, bad := c, c
@@ -430,9 +432,10 @@ func TestConnVerifiedBy(t *testing.T) {
 	got := make(chan string, 1)
 	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		own, _ := ports.FromContext(r.Context())
+		state, _ := connstate.FromContext(r.Context())
 		r.TLS.PeerCertificates[0] = bob.Cert // a handler that spoils what it was given
 		got <- fmt.Sprint(nameOf(own.Verified(r.Context())), " ", nameOf(own.VerifiedBy(r.Context(), other)), " ",
-			nameOf(own.VerifiedBy(r.Context(), none)), " ", nameOf(own.Verified(context.Background())), " ", own.ServerName(), " ", own.Memo())
+			nameOf(own.VerifiedBy(r.Context(), none)), " ", nameOf(own.Verified(context.Background())), " ", own.ServerName(), " ", state.Memo())
 	}), p)
 	admitted(t, p, clientConfig(alice))
 	want := fmt.Sprintf("alice %s %s alice localhost <nil>", reason.UnknownAuthority, reason.UnknownAuthority)

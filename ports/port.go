@@ -53,14 +53,6 @@ func New(c Config) (*Port, error) {
 // Name is the port's name.
 func (p *Port) Name() string { return p.name }
 
-// Tick is another number, above 0, every second while somebody serves the port, and
-// negative otherwise. What was sure for some seconds when a tick began is sure as long as it
-// lasts: a reader saves itself the clock.
-func (p *Port) Tick() int64 { return p.clock.Load() }
-
-// ClientAuth is the port's mode. It never changes.
-func (p *Port) ClientAuth() ClientAuth { return p.state.Load().config.ClientAuth }
-
 // Config returns what is in force.
 func (p *Port) Config() Config { return p.state.Load().config }
 

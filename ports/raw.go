@@ -140,9 +140,6 @@ func (r *rawConn) leave() {
 	}
 }
 
-// abort closes the connection.
-func (r *rawConn) abort() { r.Close() }
-
 // Close closes the connection and gives back what it took from the port.
 func (r *rawConn) Close() error {
 	err := r.Conn.Close()

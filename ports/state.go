@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -92,8 +93,8 @@ func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) 
 	case s.config.ClientAuth == None:
 		return nil
 	case len(presented) > 0:
-		raw.verified, err = s.config.Trust.VerifyLocal(presented)
-		if err == trust.ErrUndecided {
+		raw.verified, err = trustaccess.VerifyLocal(s.config.Trust, presented)
+		if err == trustaccess.ErrUndecided {
 			raw.verified, err = s.askResponder(raw, presented)
 		}
 		return err

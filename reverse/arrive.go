@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/tunnel"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -117,7 +118,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, link *serverEnd, 
 // a statement that got lost is not one of nothing.
 func verify(ctx context.Context, receiver *forwarded.Receiver, caller string, s forwarded.RawCertificate, wait bool) (trust.Verified, error) {
 	verified, err := receiver.VerifyLocal(s)
-	if err == trust.ErrUndecided {
+	if err == trustaccess.ErrUndecided {
 		if !wait {
 			return trust.Verified{}, err
 		}

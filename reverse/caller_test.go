@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
@@ -203,18 +204,24 @@ func TestRevocationInsideActsOnTheNextRequest(t *testing.T) {
 		a, b := d.client(t, alice, h2), d.client(t, bob, h2)
 		for range 3 {
 			a.get("/x").wantUser(t, "alice")
-			if err := s.SetClients(believing(t, userCA, alice)); err != nil {
-				t.Fatal(err)
-			}
+			s.trustUsers(t, believing(t, userCA, alice))
 			a.get("/x").want(t, 403, reason.Revoked)
 			b.get("/x").wantUser(t, "bob")
-			if err := s.SetClients(believing(t, userCA)); err != nil {
-				t.Fatal(err)
-			}
+			s.trustUsers(t, believing(t, userCA))
 		}
 	}
-	if err := s.SetClients(nil); err == nil {
-		t.Error("a trust of nobody was taken")
+	c := s.config
+	c.Users = nil
+	if err := s.Reconfigure(c); err == nil {
+		t.Error("Reconfigure accepted a configuration without Users")
+	}
+	c = s.config
+	c.Services, c.Conns, c.Drain = []string{"billing"}, 7, time.Hour
+	err := s.Reconfigure(c)
+	for _, field := range []string{"Services", "Conns", "Drain"} {
+		if err == nil || !strings.Contains(err.Error(), "ServerConfig."+field+" cannot change") {
+			t.Errorf("Reconfigure with another %s returned %v", field, err)
+		}
 	}
 	d.client(t, alice, true).get("/x").wantUser(t, "alice")
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -47,6 +48,7 @@ type serverEnd struct {
 // keep keeps one tunnel to a gateway until ctx ends.
 func (s *Server) keep(ctx context.Context, addr string) {
 	var old *serverEnd // serves on until there is another in its place
+	pauses := backoff{s.config.BackoffMin, s.config.BackoffMax}
 	for failures := 0; ctx.Err() == nil; {
 		began := time.Now()
 		t, err := s.connect(ctx, addr)
@@ -66,12 +68,12 @@ func (s *Server) keep(ctx context.Context, addr string) {
 			s.observe(Event{Kind: Refused, Services: s.config.Services, Remote: addr, Reason: refusalOf(err), Err: err})
 		}
 		// A gateway that welcomes and then breaks off is no success.
-		if bound := s.config.Backoff.bound(failures); err == nil && time.Since(began) > bound {
+		if bound := pauses.bound(failures); err == nil && time.Since(began) > bound {
 			failures = 0
 		} else {
 			failures++
 		}
-		if !s.config.Backoff.pause(ctx, max(0, failures-1)) {
+		if !pauses.pause(ctx, max(0, failures-1)) {
 			return
 		}
 	}
@@ -165,7 +167,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 		raw.Close()
 		return nil, fmt.Errorf("reverse: %s: %w", addr, err)
 	}
-	now := receiver.GatewayTrust().Now()
+	now := trustaccess.Now(receiver.GatewayTrust())
 	t := &serverEnd{
 		link: newLink(c, buffered), addr: addr, presented: c.ConnectionState().PeerCertificates,
 		welcomed: make(chan struct{}), leaving: make(chan struct{}), forgotten: make(chan struct{}),
@@ -174,7 +176,7 @@ func (s *Server) dial(ctx context.Context, addr string) (*serverEnd, error) {
 	}
 	t.server = s
 	t.gateway.Store(&gateway)
-	receiver.GatewayTrust().Remember(gateway) // the handshake is finished: the gateway holds the key
+	trustaccess.Remember(receiver.GatewayTrust(), gateway) // the handshake is finished: the gateway holds the key
 	return t, nil
 }
 
@@ -194,7 +196,7 @@ func (s *Server) tlsConfig(addr string, receiver *forwarded.Receiver, gateway *t
 		MinVersion:           tls.VersionTLS13,
 		RootCAs:              roots,
 		ServerName:           name,
-		Time:                 receiver.GatewayTrust().Now,
+		Time:                 func() time.Time { return trustaccess.Now(receiver.GatewayTrust()) },
 		NextProtos:           []string{"http/1.1"},
 		GetClientCertificate: own.present,
 		VerifyConnection: func(cs tls.ConnectionState) error {

@@ -53,7 +53,7 @@
 //
 // # How it ends
 //
-// An announced end loses nothing: Server.Shutdown tells the gateways, they send no
+// An announced end loses nothing: the context of Server.Serve ends, the gateways send no
 // more, and close each tunnel behind its last answer. An end that nobody announced is
 // an error for whoever was under way: 502 before an answer began, a cut connection or
 // a reset stream after it, never half an answer that looks whole. Pings find a peer

@@ -7,22 +7,19 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Kind is what happened to a tunnel or to a request for one.
-type Kind string
-
 // The kinds of events.
 const (
-	Registered  Kind = "registered"  // a tunnel carries requests from now on
-	Refused     Kind = "refused"     // a registration, a gateway or a caller is not accepted
-	Draining    Kind = "draining"    // a tunnel takes no more requests
-	Gone        Kind = "gone"        // a tunnel has ended
-	Unavailable Kind = "unavailable" // no tunnel was free for a request
-	Failed      Kind = "failed"      // a request was under way when its tunnel or its handler broke
+	Registered  = "registered"  // a tunnel carries requests from now on
+	Refused     = "refused"     // a registration, a gateway or a caller is not accepted
+	Draining    = "draining"    // a tunnel takes no more requests
+	Gone        = "gone"        // a tunnel has ended
+	Unavailable = "unavailable" // no tunnel was free for a request
+	Failed      = "failed"      // a request was under way when its tunnel or its handler broke
 )
 
 // Event tells of one of them. It holds nothing that a stranger wrote.
 type Event struct {
-	Kind        Kind
+	Kind        string         // Registered, Refused, Draining, Gone, Unavailable or Failed
 	Services    []string       // of the tunnel, or of the request
 	Remote      string         // the other side's address: of the server, of the gateway as configured, or of the caller
 	Certificate trust.Verified // the other side's, where it is believed

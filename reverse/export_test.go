@@ -1,5 +1,7 @@
 package reverse
 
+import "time"
+
 // Waiting is how many requests wait for a tunnel.
 func (g *Gateway) Waiting() int {
 	g.pool.mu.Lock()
@@ -14,8 +16,10 @@ func (g *Gateway) Services() int {
 	return len(g.pool.services)
 }
 
-// Bound is how long the pause after so many failures may be.
-func (b Backoff) Bound(failures int) any { return b.bound(failures) }
+// BackoffBound returns the longest pause after so many failures.
+func BackoffBound(min, max time.Duration, failures int) time.Duration {
+	return backoff{min, max}.bound(failures)
+}
 
 // The parsers.
 var (

@@ -66,7 +66,7 @@ type GatewayConfig struct {
 	Upgrades []string
 	// Observe is told of tunnels that come and go, and of requests that none could
 	// take. It must not block.
-	Observe func(Event)
+	OnEvent func(Event)
 }
 
 const (
@@ -103,7 +103,10 @@ func NewGateway(c GatewayConfig) (*Gateway, error) {
 	if c.Service == nil {
 		say("Service is nil", "it says for which service a request is")
 	}
-	bounds(&wrong, &c.Ping, &c.PingTimeout, &c.Streams)
+	c.Ping = cmp.Or(c.Ping, defaultPing)
+	c.PingTimeout = cmp.Or(c.PingTimeout, defaultPingTimeout)
+	c.Streams = cmp.Or(c.Streams, defaultStreams)
+	bounds(&wrong, "GatewayConfig", c.Ping, c.PingTimeout, c.Streams)
 	if c.MaxAge < 0 {
 		say("MaxAge is negative", "0 is never")
 	}
@@ -259,8 +262,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 }
 
 func (g *Gateway) observe(e Event) {
-	if g.config.Observe != nil {
-		g.config.Observe(e)
+	if g.config.OnEvent != nil {
+		g.config.OnEvent(e)
 	}
 }
 

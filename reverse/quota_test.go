@@ -184,15 +184,9 @@ func TestHandlersOfTunnelsThatEndedAreCounted(t *testing.T) {
 	in := connected(t, c)
 	caller := d.client(t, alice, true)
 	fill(t, d, s, 3)
-	revoked := c.Gateways
-	revoked.Trust = believing(t, gatewayCA, gate)
-	if err := in.SetTrust(revoked); err != nil {
-		t.Fatal(err)
-	}
+	in.trustGateways(t, believing(t, gatewayCA, gate))
 	eventually(t, "the tunnel to end", func() bool { return len(d.gateway.Tunnels()) == 0 })
-	if err := in.SetTrust(c.Gateways); err != nil {
-		t.Fatal(err)
-	}
+	in.trustGateways(t, c.Gateways.Trust)
 	eventually(t, "a new tunnel", func() bool { return in.events.count(reverse.Registered) == 2 })
 	if got := caller.get("/stuck"); got.Code != 503 {
 		t.Errorf("answered %d", got.Code)

@@ -54,9 +54,7 @@ func TestUnderWayInATunnelEndsWithTheTrust(t *testing.T) {
 					close(ended[name])
 				}()
 			}
-			if err := s.SetClients(believing(t, userCA, alice)); err != nil {
-				t.Fatal(err)
-			}
+			s.trustUsers(t, believing(t, userCA, alice))
 			start := time.Now()
 			select {
 			case <-ended["alice"]:

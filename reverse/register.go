@@ -31,7 +31,7 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 		refuse(w, word)
 	}
 	c, ok := ports.FromContext(r.Context())
-	if !ok || r.TLS == nil || c.Port().ClientAuth() != ports.Require {
+	if !ok || r.TLS == nil || c.Port().Config().ClientAuth != ports.Require {
 		no(reason.Refuse(reason.Misdirected, "registration needs a port that requires a certificate")) // fail closed
 		return
 	}

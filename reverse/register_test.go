@@ -251,19 +251,13 @@ func TestK5_RevokedGateway(t *testing.T) {
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	s := connected(t, c)
-	again := c.Gateways
-	again.Trust = believing(t, gatewayCA, gate)
-	if err := s.SetTrust(again); err != nil {
-		t.Fatal(err)
-	}
+	s.trustGateways(t, believing(t, gatewayCA, gate))
 	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Tunnels()) == 0 })
 	if why := s.events.refused(t); why != reason.Revoked {
 		t.Errorf("refused for %q", why)
 	}
 	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
-	if err := s.SetTrust(c.Gateways); err != nil {
-		t.Fatal(err)
-	}
+	s.trustGateways(t, c.Gateways.Trust)
 	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -108,7 +109,7 @@ func earliest(a, b time.Time) time.Time {
 // renewTunnels dials anew where a certificate has been replaced, or ends soon. The old
 // tunnel serves until another is there in its place, and ends with its last answer.
 func (s *Server) renewTunnels() {
-	now := s.receiver.Load().GatewayTrust().Now()
+	now := trustaccess.Now(s.receiver.Load().GatewayTrust())
 	for _, t := range s.open() {
 		if t.own.replaced() || !t.renewAt.IsZero() && !now.Before(t.renewAt) {
 			t.leave.Do(func() { close(t.leaving) })

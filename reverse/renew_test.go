@@ -134,9 +134,7 @@ func TestTunnelIsReplacedBeforeTheGatewaysCertificateEnds(t *testing.T) {
 	})
 	end := waiting(t, d, s, 16)
 	c.advance(time.Hour)
-	if err := in.SetTrust(config.Gateways); err != nil { // judges at once
-		t.Fatal(err)
-	}
+	in.trustGateways(t, config.Gateways.Trust) // verifies the gateway's certificate at once
 	end()
 	if n := d.events.count(reverse.Failed) + in.events.count(reverse.Gone); n != 1 {
 		t.Errorf("requests or tunnels broke off")

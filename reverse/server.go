@@ -1,6 +1,7 @@
 package reverse
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -60,13 +61,16 @@ type ServerConfig struct {
 	Ping        time.Duration // after which a silent gateway is asked whether it is alive; 10 s
 	PingTimeout time.Duration // after which one that does not answer is gone; 5 s
 	Drain       time.Duration // for requests under way when Serve's context ends; 8 s
-	Backoff     Backoff
+	// BackoffMin and BackoffMax bound the pauses between attempts to reach a gateway; 0
+	// means 500 ms and 30 s. Each pause has a random length up to a bound that doubles
+	// with every failure.
+	BackoffMin, BackoffMax time.Duration
 	// Dial opens plain connections to gateways; nil is TCP. It is where a proxy out of
 	// the network would go.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Observe is told of tunnels that come and go and of attempts that fail. It must not
 	// block.
-	Observe func(Event)
+	OnEvent func(Event)
 	// ErrorLog is that of http.Server.
 	ErrorLog *log.Logger
 }
@@ -129,22 +133,11 @@ func NewServer(c ServerConfig) (*Server, error) {
 	if c.Handler == nil {
 		say("Handler is nil", "middleware.Guard.Handler of what is to be served")
 	}
-	if c.Conns == 0 {
-		c.Conns = defaultConns
+	c.setDefaults()
+	if c.Conns < 0 || c.Drain < 0 || c.BackoffMin < 0 || c.BackoffMax < c.BackoffMin {
+		say("Conns, Drain or BackoffMin is negative, or BackoffMax is below BackoffMin", "")
 	}
-	if c.Drain == 0 {
-		c.Drain = defaultDrain
-	}
-	if c.Backoff.Min == 0 {
-		c.Backoff.Min = defaultMin
-	}
-	if c.Backoff.Max == 0 {
-		c.Backoff.Max = max(defaultMax, c.Backoff.Min)
-	}
-	if c.Conns < 0 || c.Drain < 0 || c.Backoff.Min < 0 || c.Backoff.Max < c.Backoff.Min {
-		say("Conns, Drain or Backoff is negative, or Backoff.Max below Backoff.Min", "")
-	}
-	bounds(&wrong, &c.Ping, &c.PingTimeout, &c.Streams)
+	bounds(&wrong, "ServerConfig", c.Ping, c.PingTimeout, c.Streams)
 	receiver, err := newReceiver(c.Gateways, c.Users)
 	wrong.Merge(err, configerror.Error{})
 	if err := wrong.Err(); err != nil {
@@ -161,6 +154,16 @@ func NewServer(c ServerConfig) (*Server, error) {
 	s.receiver.Store(receiver)
 	s.inner = s.newInner()
 	return s, nil
+}
+
+func (c *ServerConfig) setDefaults() {
+	c.Conns = cmp.Or(c.Conns, defaultConns)
+	c.Drain = cmp.Or(c.Drain, defaultDrain)
+	c.Ping = cmp.Or(c.Ping, defaultPing)
+	c.PingTimeout = cmp.Or(c.PingTimeout, defaultPingTimeout)
+	c.Streams = cmp.Or(c.Streams, defaultStreams)
+	c.BackoffMin = cmp.Or(c.BackoffMin, defaultMin)
+	c.BackoffMax = cmp.Or(c.BackoffMax, max(defaultMax, c.BackoffMin))
 }
 
 func newReceiver(gateways forwarded.Gateways, clients *trust.Verifier) (*forwarded.Receiver, error) {
@@ -233,35 +236,36 @@ func (s *Server) Listener() net.Listener {
 	return l
 }
 
-// SetClients puts another trust for callers in force, for the next request of every
-// tunnel; connections that handlers took are judged again at once. A bad one leaves
-// the old in force.
-func (s *Server) SetClients(v *trust.Verifier) error {
-	return s.change(func(c *ServerConfig) { c.Users = v })
-}
-
-// SetTrust says anew who is a gateway. Tunnels to those who are none any more are
-// closed. A mistake leaves the old in force.
-func (s *Server) SetTrust(g forwarded.Gateways) error {
-	return s.change(func(c *ServerConfig) { c.Gateways = g })
-}
-
-// Reconfigure is SetTrust and SetClients at once, for changes that are right only
-// together.
-func (s *Server) Reconfigure(g forwarded.Gateways, clients *trust.Verifier) error {
-	return s.change(func(c *ServerConfig) { c.Gateways, c.Users = g, clients })
-}
-
-func (s *Server) change(f func(*ServerConfig)) error {
+// Reconfigure replaces Gateways and Users by those of c. Tunnels stay open while their
+// gateway is among the new Gateways; the others are closed. Requests in flight and
+// hijacked connections are verified again with the new Users, and end if their client
+// certificate is not trusted any more.
+//
+// The other fields of c must have the values given to NewServer. Handler, ErrorLog and
+// the functions cannot be compared: Reconfigure ignores them. After an error the old
+// configuration stays in effect.
+func (s *Server) Reconfigure(c ServerConfig) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	next := ServerConfig{Gateways: s.config.Gateways, Users: s.config.Users}
-	f(&next)
-	receiver, err := newReceiver(next.Gateways, next.Users)
-	if err != nil {
+	var wrong errorlist.List
+	c.setDefaults()
+	for name, changed := range map[string]bool{
+		"Name": c.Name != s.config.Name, "Services": !slices.Equal(c.Services, s.config.Services),
+		"Addrs": !slices.Equal(c.Addrs, s.config.Addrs), "ServerName": c.ServerName != s.config.ServerName,
+		"Conns": c.Conns != s.config.Conns, "Streams": c.Streams != s.config.Streams,
+		"Ping": c.Ping != s.config.Ping, "PingTimeout": c.PingTimeout != s.config.PingTimeout, "Drain": c.Drain != s.config.Drain,
+		"BackoffMin": c.BackoffMin != s.config.BackoffMin, "BackoffMax": c.BackoffMax != s.config.BackoffMax,
+	} {
+		if changed {
+			wrong.Add(configerror.Error{What: "ServerConfig." + name + " cannot change while the server runs", Hint: "build another server with NewServer"})
+		}
+	}
+	receiver, err := newReceiver(c.Gateways, c.Users)
+	wrong.Merge(err, configerror.Error{})
+	if err := wrong.Err(); err != nil {
 		return err
 	}
-	s.config.Gateways, s.config.Users = next.Gateways, next.Users
+	s.config.Gateways, s.config.Users = c.Gateways, c.Users
 	s.receiver.Store(receiver)
 	s.judge()
 	return nil
@@ -292,7 +296,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 		end, cancel := context.WithTimeout(context.Background(), s.config.Drain)
 		defer cancel()
-		_ = s.Shutdown(end)
+		_ = s.shutdown(end)
 	case <-s.over:
 	}
 	runs.Wait()
@@ -303,7 +307,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // ended, and closes the tunnels, at the latest when ctx ends. Nothing is lost: a
 // gateway acknowledges, and closes its tunnel after the last answer. It returns the
 // error of ctx, or nil.
-func (s *Server) Shutdown(ctx context.Context) error {
+func (s *Server) shutdown(ctx context.Context) error {
 	s.stop()
 	defer s.once.Do(func() { close(s.over) })
 	var err error
@@ -380,7 +384,7 @@ func (s *Server) judge() {
 }
 
 func (s *Server) observe(e Event) {
-	if s.config.Observe != nil {
-		s.config.Observe(e)
+	if s.config.OnEvent != nil {
+		s.config.OnEvent(e)
 	}
 }

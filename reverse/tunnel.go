@@ -78,8 +78,8 @@ func (g *Gateway) run(t *gatewayEnd) {
 	g.observe(t.event(Gone, err))
 }
 
-func (t *gatewayEnd) event(k Kind, err error) Event {
-	return Event{Kind: k, Services: t.services, Remote: t.remote, Certificate: t.verified, Err: err}
+func (t *gatewayEnd) event(kind string, err error) Event {
+	return Event{Kind: kind, Services: t.services, Remote: t.remote, Certificate: t.verified, Err: err}
 }
 
 // open makes the connection one of HTTP/2.

@@ -174,9 +174,7 @@ func TestG4_RevokedCallerLosesItsWebSocket(t *testing.T) {
 	if res.StatusCode != 101 || other.StatusCode != 101 {
 		t.Fatal(res.Status, other.Status)
 	}
-	if err := s.SetClients(believing(t, userCA, alice)); err != nil {
-		t.Fatal(err)
-	}
+	s.trustUsers(t, believing(t, userCA, alice))
 	if _, err := a.r.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the revoked caller's connection is open: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -21,7 +22,7 @@ type caller struct {
 }
 
 // verify verifies it by the trust that is in effect now. Without wait the error may be
-// trust.ErrUndecided.
+// trustaccess.ErrUndecided.
 func (c *caller) verify(ctx context.Context, wait bool) (trust.Verified, error) {
 	return verify(ctx, c.server.receiver.Load(), c.header, c.statement, wait)
 }
@@ -121,20 +122,20 @@ func isNone(err error) bool { return err != nil && wordOf(err) == reason.NoCerti
 // Check implements underway.Work: the gateway's certificate.
 func (t *serverEnd) Check(ctx context.Context, wait bool) error {
 	receiver := t.server.receiver.Load()
-	v, err := receiver.GatewayTrust().VerifyLocal(t.presented)
-	if err == trust.ErrUndecided && wait {
+	v, err := trustaccess.VerifyLocal(receiver.GatewayTrust(), t.presented)
+	if err == trustaccess.ErrUndecided && wait {
 		v, err = receiver.GatewayTrust().Verify(ctx, t.presented)
 	}
 	if err == nil && !receiver.IsGateway(v) {
 		err = errNoGateway
 	}
 	if err != nil {
-		if err != trust.ErrUndecided {
+		if err != trustaccess.ErrUndecided {
 			t.server.observe(Event{Kind: Refused, Services: t.server.config.Services, Remote: t.addr, Reason: wordOf(err), Err: err})
 		}
 		return err
 	}
-	receiver.GatewayTrust().Remember(v)
+	trustaccess.Remember(receiver.GatewayTrust(), v)
 	t.gateway.Store(&v)
 	return nil
 }

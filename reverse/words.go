@@ -155,21 +155,12 @@ func validName(text string) bool {
 
 const nameHint = "letters, digits and . _ - after the first"
 
-// bounds checks settings that both sides have, and fills in what is zero.
-func bounds(wrong *errorlist.List, ping, timeout *time.Duration, streams *int) {
-	if *ping == 0 {
-		*ping = defaultPing
+// bounds checks the settings that both sides have.
+func bounds(wrong *errorlist.List, config string, ping, timeout time.Duration, streams int) {
+	if ping < 0 || timeout < 0 {
+		wrong.Add(configerror.Error{What: config + ".Ping or PingTimeout is negative", Hint: "a silent peer would never be noticed; 0 means 10 s and 5 s"})
 	}
-	if *timeout == 0 {
-		*timeout = defaultPingTimeout
-	}
-	if *streams == 0 {
-		*streams = defaultStreams
-	}
-	if *ping < 0 || *timeout < 0 {
-		wrong.Add(configerror.Error{What: "Ping or PingTimeout is negative", Hint: "a silent peer would never be noticed; 0 is 10 s and 5 s"})
-	}
-	if *streams < 1 || *streams > mostStreams {
-		wrong.Add(configerror.Error{What: fmt.Sprintf("Streams is %d", *streams), Hint: fmt.Sprintf("1 to %d; 0 is %d", mostStreams, defaultStreams)})
+	if streams < 1 || streams > mostStreams {
+		wrong.Add(configerror.Error{What: fmt.Sprintf("%s.Streams is %d", config, streams), Hint: fmt.Sprintf("1 to %d; 0 means %d", mostStreams, defaultStreams)})
 	}
 }

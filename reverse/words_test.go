@@ -12,9 +12,8 @@ import (
 
 func TestK9_Backoff(t *testing.T) {
 	t.Parallel()
-	b := reverse.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second}
 	for failures, want := range map[int]time.Duration{0: 500 * time.Millisecond, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: 30 * time.Second, 7: 30 * time.Second, 1_000_000: 30 * time.Second} {
-		if got := b.Bound(failures); got != want {
+		if got := reverse.BackoffBound(500*time.Millisecond, 30*time.Second, failures); got != want {
 			t.Errorf("after %d failures %v, want %v", failures, got, want)
 		}
 	}

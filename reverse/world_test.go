@@ -95,12 +95,12 @@ func (e *events) record(x reverse.Event) {
 	e.all = append(e.all, x)
 }
 
-func (e *events) count(k reverse.Kind) int {
+func (e *events) count(kind string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := 0
 	for _, x := range e.all {
-		if x.Kind == k {
+		if x.Kind == kind {
 			n++
 		}
 	}
@@ -169,7 +169,7 @@ func newDMZ(tb testing.TB, options ...dmzOption) *dmz {
 	own := gate.TLS()
 	external := portConfig("external", ports.Request, &web, believing(tb, userCA))
 	registration := portConfig("registration", ports.Require, &own, believing(tb, serverCA))
-	c := reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, Observe: d.events.record, Ping: time.Minute}
+	c := reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, OnEvent: d.events.record, Ping: time.Minute}
 	for _, o := range options {
 		o(&c, &external, &registration)
 	}
@@ -223,23 +223,42 @@ func (*dmz) baseConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services 
 		Gateways:    forwarded.Gateways{Names: []string{"localhost"}, Trust: believing(tb, gatewayCA)},
 		Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
 		Users:       believing(tb, userCA), Handler: h, Conns: 1, ErrorLog: quiet, Ping: time.Minute,
-		Backoff: reverse.Backoff{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond},
+		BackoffMin: 20 * time.Millisecond, BackoffMax: 200 * time.Millisecond,
 	}
 }
 
 // inside is a running server.
 type inside struct {
 	*reverse.Server
+	config reverse.ServerConfig
 	events *events
 	stop   func()
+}
+
+// trustGateways replaces the trust in gateways.
+func (in *inside) trustGateways(tb testing.TB, v *trust.Verifier) {
+	tb.Helper()
+	in.config.Gateways.Trust = v
+	if err := in.Reconfigure(in.config); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// trustUsers replaces the trust in callers.
+func (in *inside) trustUsers(tb testing.TB, v *trust.Verifier) {
+	tb.Helper()
+	in.config.Users = v
+	if err := in.Reconfigure(in.config); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // start runs a server until the test ends; it does not wait for it to be ready.
 func start(tb testing.TB, c reverse.ServerConfig) *inside {
 	tb.Helper()
 	e := &events{}
-	if c.Observe == nil {
-		c.Observe = e.record
+	if c.OnEvent == nil {
+		c.OnEvent = e.record
 	}
 	if c.Drain == 0 {
 		c.Drain = 200 * time.Millisecond
@@ -248,7 +267,7 @@ func start(tb testing.TB, c reverse.ServerConfig) *inside {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
-	in := &inside{Server: s, events: e, stop: sync.OnceFunc(func() {
+	in := &inside{Server: s, config: c, events: e, stop: sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			tb.Error(err)

@@ -70,7 +70,7 @@ func (v *Verifier) answers(b *believed, presented []*x509.Certificate) bool {
 //
 // What is kept is bounded by count and by bytes, holds no memory of a handshake's
 // messages, and is forgotten after ten minutes.
-func (v *Verifier) Remember(verified Verified) {
+func (v *Verifier) remember(verified Verified) {
 	b := verified.of
 	if b == nil || b.generation != v.generation || b.kept.Swap(true) {
 		return

@@ -12,16 +12,17 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 func TestVerifiedZeroValueIsNobody(t *testing.T) {
 	var v trust.Verified
-	if !v.IsZero() || v.Leaf() != nil || v.Anchor() != nil || v.Chains() != nil || v.Issuers() != nil ||
+	if !v.IsZero() || v.Leaf() != nil || v.Chains() != nil || trustaccess.IssuerKeys(v) != nil ||
 		!v.Fingerprint().IsZero() || !v.SPKI().IsZero() || v.Generation() != 0 ||
-		!v.NotBefore().IsZero() || !v.Until().IsZero() || v.ValidAt(time.Now()) || v.ValidAt(time.Time{}) ||
-		v.IssuedBy(trust.Digest{}) || v.IssuedUnder(trust.Digest{}) {
+		!v.Until().IsZero() || v.ValidAt(time.Now()) || v.ValidAt(time.Time{}) ||
+		trustaccess.IssuedBy(v, trust.Digest{}) || trustaccess.IssuedUnder(v, trust.Digest{}) {
 		t.Error("the zero value is somebody")
 	}
 }
@@ -32,10 +33,10 @@ func TestVerifiedIsNotTheCallersToChange(t *testing.T) {
 	alice := ca.Leaf("alice").Presented()
 	got := expect(t, v, alice, "")
 	got.Chains()[0] = nil
-	got.Issuers()[0] = trust.Digest{}
+	trustaccess.IssuerKeys(got)[0] = trust.Digest{}
 	v.Anchors()[0] = nil
 	again := expect(t, v, alice, "")
-	if again.Chains()[0] == nil || again.Issuers()[0].IsZero() || v.Anchors()[0] == nil {
+	if again.Chains()[0] == nil || trustaccess.IssuerKeys(again)[0].IsZero() || v.Anchors()[0] == nil {
 		t.Error("a caller changed what others see")
 	}
 }
@@ -59,8 +60,8 @@ func TestG7_CacheIsJudgedAgainByTheClock(t *testing.T) {
 		c.NotBefore, c.NotAfter = start, start.Add(time.Hour)
 	}).Presented()
 	got := remembered(t, v, alice)
-	if want := start.Add(5 * time.Minute); !got.Until().Equal(want) || !got.NotBefore().Equal(start) {
-		t.Errorf("holds from %v to %v, want %v to %v", got.NotBefore(), got.Until(), start, want)
+	if want := start.Add(5 * time.Minute); !got.Until().Equal(want) || !got.ValidAt(start) || got.ValidAt(start.Add(-time.Nanosecond)) {
+		t.Errorf("holds until %v, and at its start: %t; want from %v to %v", got.Until(), got.ValidAt(start), start, want)
 	}
 	for _, step := range []struct {
 		at   time.Duration
@@ -88,11 +89,11 @@ func TestCacheChainsEndAtDifferentTimes(t *testing.T) {
 	})
 	v := verifier(t, trust.Config{Anchors: certs{a.Cert, b.Cert}, Now: c.now})
 	presented := certs{byA.Leaf("alice").Cert, byA.Cert, byB.Cert}
-	if got := remembered(t, v, presented); !got.IssuedUnder(trust.SPKIOf(a.Cert)) || !got.Until().Equal(start.Add(time.Minute)) {
+	if got := remembered(t, v, presented); !trustaccess.IssuedUnder(got, trust.SPKIOf(a.Cert)) || !got.Until().Equal(start.Add(time.Minute)) {
 		t.Errorf("until %v", got.Until())
 	}
 	c.at = start.Add(2 * time.Minute)
-	if got := expect(t, v, presented, ""); got.IssuedUnder(trust.SPKIOf(a.Cert)) || !got.IssuedUnder(trust.SPKIOf(b.Cert)) {
+	if got := expect(t, v, presented, ""); trustaccess.IssuedUnder(got, trust.SPKIOf(a.Cert)) || !trustaccess.IssuedUnder(got, trust.SPKIOf(b.Cert)) {
 		t.Error("the chain that ended still counts")
 	}
 }
@@ -101,7 +102,7 @@ func TestCacheChainsEndAtDifferentTimes(t *testing.T) {
 func remembered(t testing.TB, v *trust.Verifier, presented certs) trust.Verified {
 	t.Helper()
 	got := expect(t, v, presented, "")
-	v.Remember(got)
+	trustaccess.Remember(v, got)
 	if again := expect(t, v, presented, ""); again != got {
 		t.Fatal("nothing is remembered")
 	}
@@ -114,11 +115,11 @@ func TestVerifyRemembersNothingByItself(t *testing.T) {
 	v := trusting(t, ca.Cert)
 	alice := ca.SubCA("Sub").Leaf("alice").Presented()
 	expect(t, v, alice, "")
-	if _, err := v.VerifyLocal(alice); err != nil {
+	if _, err := trustaccess.VerifyLocal(v, alice); err != nil {
 		t.Fatal(err)
 	}
-	v.Remember(trust.Verified{})
-	v.Remember(expect(t, trusting(t, ca.Cert), alice, "")) // another verifier's
+	trustaccess.Remember(v, trust.Verified{})
+	trustaccess.Remember(v, expect(t, trusting(t, ca.Cert), alice, "")) // another verifier's
 	if n := v.Remembered(); n != 0 {
 		t.Errorf("%d judgements are kept", n)
 	}
@@ -152,7 +153,7 @@ func TestJunkBesideTheLeafMakesNoEntries(t *testing.T) {
 			if name == "junk" && got != first {
 				t.Fatal("verified again because of a certificate that leads nowhere")
 			}
-			v.Remember(got)
+			trustaccess.Remember(v, got)
 			for _, c := range got.Chains()[0][:2] {
 				if len(c.Raw) > 4<<10 || c == alice.Cert || cap(c.Raw) > 4<<10 {
 					t.Fatal("the judgement holds on to what was presented")
@@ -182,7 +183,7 @@ func TestSetsOfChainsOfOneLeafAreBounded(t *testing.T) {
 		for j := range issuers {
 			presented := certs{alice, issuers[i], issuers[j]}
 			got := remembered(t, v, presented)
-			if got.IssuedUnder(trust.SPKIOf(anchors[i])) != true || got.IssuedUnder(trust.SPKIOf(anchors[j])) != true || len(got.Chains()) > 2 {
+			if trustaccess.IssuedUnder(got, trust.SPKIOf(anchors[i])) != true || trustaccess.IssuedUnder(got, trust.SPKIOf(anchors[j])) != true || len(got.Chains()) > 2 {
 				t.Fatalf("the judgement of %d and %d is another's", i, j)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // judge does the whole work of Verify, without caps and cache. The error is
-// ErrUndecided only if it may not wait.
+// errUndecided only if it may not wait.
 func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now time.Time, wait bool) (Verified, error) {
 	leaf := presented[0]
 	built, err := v.build(presented, now)
@@ -37,7 +37,7 @@ func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now
 	until := time.Time{}
 	for _, chain := range built {
 		end, err := v.checkChain(ctx, chain, now, wait)
-		if err == ErrUndecided {
+		if err == errUndecided {
 			return Verified{}, err // also where another chain holds: which chains do is part of the judgement
 		}
 		if err != nil {

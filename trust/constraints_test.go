@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -120,7 +121,7 @@ func TestB9_DirectoryNameConstraints(t *testing.T) {
 	for _, critical := range []bool{true, false} {
 		own := testpki.NewCA("Constrained CA", constraint(t, critical))
 		v := trusting(t, own.Cert)
-		if w := strings.Join(v.Warnings(), "\n"); !strings.Contains(w, "Constrained CA") || !strings.Contains(w, "constraint") {
+		if w := strings.Join(trustaccess.Warnings(v), "\n"); !strings.Contains(w, "Constrained CA") || !strings.Contains(w, "constraint") {
 			t.Errorf("critical %v: the operator is not told: %q", critical, w)
 		}
 		want := reason.Reason("")
@@ -130,7 +131,7 @@ func TestB9_DirectoryNameConstraints(t *testing.T) {
 		expect(t, v, own.Leaf("alice", acme).Presented(), want)
 	}
 	plain := testpki.NewCA("Client CA", func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"acme.example"} })
-	if w := trusting(t, plain.Cert).Warnings(); len(w) != 0 {
+	if w := trustaccess.Warnings(trusting(t, plain.Cert)); len(w) != 0 {
 		t.Errorf("warned of a constraint that is applied: %q", w)
 	}
 }

@@ -52,7 +52,7 @@ var (
 // issuer's name) its signature. Names are compared as RFC 5280 section 7.1 says. The
 // signature of a list whose issuer is not among the authorities is judged when a chain
 // shows that issuer. Every finding is a mistake.
-func CheckCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error {
+func checkCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error {
 	var wrong errorlist.List
 	say := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
 	if list == nil {
@@ -179,7 +179,7 @@ func (v *Verifier) markReplaced() {
 		for _, l := range lists {
 			l.old = slices.ContainsFunc(lists, func(other *crl) bool {
 				signed := len(l.known) > 0 || len(l.list.AuthorityKeyId) > 0 // else the two may be of two keys
-				return signed && l.sameSeries(other) && slices.Equal(l.known, other.known) && Older(l.list, other.list)
+				return signed && l.sameSeries(other) && slices.Equal(l.known, other.known) && isOlder(l.list, other.list)
 			})
 		}
 	}

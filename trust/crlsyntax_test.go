@@ -19,6 +19,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -145,7 +146,7 @@ func TestCRLWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 	} {
 		raw := remadeList(t, ca, list, change)
 		for form, data := range map[string][]byte{"DER": raw, "PEM": pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: raw})} {
-			if _, err := trust.ReadCRLs("x.crl", data); err == nil {
+			if _, err := trustaccess.ReadCRLs("x.crl", data); err == nil {
 				t.Errorf("%s, as %s: it loads", name, form)
 			}
 		}
@@ -157,7 +158,7 @@ func TestCRLWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 	}
 	// Signed anew and otherwise as it was, it loads: the cases above fail by their change.
 	raw := remadeList(t, ca, list, func(*node) {})
-	read, err := trust.ReadCRLs("x.crl", raw)
+	read, err := trustaccess.ReadCRLs("x.crl", raw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +200,7 @@ func TestCRLWithSomethingAroundItIsRefused(t *testing.T) {
 		"bytes after the list in PEM":    pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: append(slices.Clone(list.Raw), 0)}),
 		"a certificate's label":          []byte(strings.ReplaceAll(text, "X509 CRL", "CERTIFICATE")),
 	} {
-		if _, err := trust.ReadCRLs("x.crl", data); err == nil {
+		if _, err := trustaccess.ReadCRLs("x.crl", data); err == nil {
 			t.Errorf("%s: it loads", name)
 		}
 	}
@@ -222,7 +223,7 @@ func TestScopeWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 		"a reserved element":             {0x30, 3, 0x86, 1, 0xff},
 		"a point with two names for one": {0x30, 8, 0xa0, 6, 0xa0, 2, 0x86, 0, 0xa1, 0},
 	} {
-		if err := trust.CheckCRL(ca.CRL(1, nil, extension(true, value, 2, 5, 29, 28)), certs{ca.Cert}, time.Now()); err == nil {
+		if err := trustaccess.CheckCRL(ca.CRL(1, nil, extension(true, value, 2, 5, 29, 28)), certs{ca.Cert}, time.Now()); err == nil {
 			t.Errorf("%s: it loads", name)
 		}
 	}
@@ -244,7 +245,7 @@ func FuzzCRLSyntax(f *testing.F) {
 			inside.mutate(r)
 		}
 		raw := signList(t, ca, inside)
-		read, err := trust.ReadCRLs("x.crl", raw)
+		read, err := trustaccess.ReadCRLs("x.crl", raw)
 		if err != nil {
 			return
 		}
@@ -285,7 +286,7 @@ func TestMutatedCRLsLoseNoEntryThatOpenSSLReads(t *testing.T) {
 			inside.mutate(r)
 		}
 		raw := signList(t, ca, inside)
-		list, err := trust.ReadCRLs("x.crl", raw)
+		list, err := trustaccess.ReadCRLs("x.crl", raw)
 		if err != nil {
 			continue
 		}

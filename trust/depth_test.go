@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -41,8 +42,8 @@ func TestMaxDepthCountsIntermediates(t *testing.T) {
 	// The way that is short enough counts, and it alone: here by an anchor further down.
 	v = verifier(t, trust.Config{Anchors: certs{ca.Cert, two.Cert}, MaxDepth: 1})
 	got := expect(t, v, three.Leaf("alice").Presented(), "")
-	if len(got.Chains()) != 1 || got.IssuedUnder(trust.SPKIOf(ca.Cert)) {
-		t.Errorf("%d chains, and the long one counts: %t", len(got.Chains()), got.IssuedUnder(trust.SPKIOf(ca.Cert)))
+	if len(got.Chains()) != 1 || trustaccess.IssuedUnder(got, trust.SPKIOf(ca.Cert)) {
+		t.Errorf("%d chains, and the long one counts: %t", len(got.Chains()), trustaccess.IssuedUnder(got, trust.SPKIOf(ca.Cert)))
 	}
 	// A pinned leaf has no intermediate.
 	pinned := testpki.Make(nil, testpki.NewKey(), &x509.Certificate{

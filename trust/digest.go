@@ -25,8 +25,8 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // IsZero reports whether the digest was never set.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
-// ErrDigest is what ParseDigest answers to text that is no SHA-256.
-var ErrDigest = errors.New("not a SHA-256: 64 hex digits are wanted, with or without colons and \"sha256:\"")
+// errDigest is what ParseDigest answers to text that is no SHA-256.
+var errDigest = errors.New("not a SHA-256: 64 hex digits are wanted, with or without colons and \"sha256:\"")
 
 // ParseDigest reads a SHA-256 from hex in either case, with or without colons
 // between the bytes and with or without "sha256:" in front. It must be whole: a
@@ -38,21 +38,21 @@ func ParseDigest(text string) (Digest, error) {
 	}
 	if strings.Contains(rest, ":") {
 		if len(rest) != 3*sha256.Size-1 {
-			return Digest{}, ErrDigest
+			return Digest{}, errDigest
 		}
 		for i := 2; i < len(rest); i += 3 {
 			if rest[i] != ':' {
-				return Digest{}, ErrDigest
+				return Digest{}, errDigest
 			}
 		}
 		rest = strings.ReplaceAll(rest, ":", "")
 	}
 	if len(rest) != 2*sha256.Size {
-		return Digest{}, ErrDigest
+		return Digest{}, errDigest
 	}
 	var d Digest
 	if _, err := hex.Decode(d[:], []byte(rest)); err != nil {
-		return Digest{}, ErrDigest
+		return Digest{}, errDigest
 	}
 	return d, nil
 }

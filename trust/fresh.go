@@ -72,7 +72,7 @@ func (v *Verifier) newest() []*crl {
 
 // FreshUntil is the earliest next update of the CRLs that are needed, or zero where
 // none is: after it, Hard refuses.
-func (v *Verifier) FreshUntil() time.Time {
+func (v *Verifier) crlsFreshUntil() time.Time {
 	var first time.Time
 	if v.revocation != RevocationHard {
 		return first
@@ -87,7 +87,7 @@ func (v *Verifier) FreshUntil() time.Time {
 
 // Aging names the CRLs that have lived more than half of their time without being
 // replaced: whoever should bring the next one may have stopped.
-func (v *Verifier) Aging() []string {
+func (v *Verifier) agingCRLs() []string {
 	if v.revocation == RevocationOff {
 		return nil
 	}

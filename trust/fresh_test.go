@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -98,8 +99,8 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 			if (err != nil) != (row.refuses != "") || err != nil && !strings.Contains(err.Error(), row.refuses) {
 				t.Errorf("%s: %v", row.name, err)
 			}
-			if err == nil && row.warns != "" && !strings.Contains(strings.Join(v.Warnings(), "\n"), row.warns) {
-				t.Errorf("%s: warnings %q", row.name, v.Warnings())
+			if err == nil && row.warns != "" && !strings.Contains(strings.Join(trustaccess.Warnings(v), "\n"), row.warns) {
+				t.Errorf("%s: warnings %q", row.name, trustaccess.Warnings(v))
 			}
 		}
 	}
@@ -133,10 +134,10 @@ func TestI6_FreshAndAging(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := v.FreshUntil(); !got.Equal(row.until) {
+		if got := trustaccess.CRLsFreshUntil(v); !got.Equal(row.until) {
 			t.Errorf("%s: fresh until %s, wanted %s", row.name, got, row.until)
 		}
-		aging := v.Aging()
+		aging := trustaccess.AgingCRLs(v)
 		if len(aging) != len(row.aging) {
 			t.Errorf("%s: aging %q", row.name, aging)
 			continue

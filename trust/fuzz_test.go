@@ -10,6 +10,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -60,7 +61,7 @@ func FuzzReadCRLs(f *testing.F) {
 	f.Add(scoped.Raw)
 	alice := ca.Leaf("alice").Presented()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := trust.ReadCRLs("x", data)
+		got, err := trustaccess.ReadCRLs("x", data)
 		if err == nil && len(got) == 0 || err != nil && len(got) != 0 {
 			t.Fatalf("%d lists, %v", len(got), err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -103,7 +104,7 @@ func TestB11_HostileGraphs(t *testing.T) {
 			}
 			got := expect(t, v, row.presented, row.want)
 			if row.want == "" {
-				honest(t, got, row.presented, ca.Cert, v.Now())
+				honest(t, got, row.presented, ca.Cert, trustaccess.Now(v))
 				if n := len(got.Chains()); n > 100 {
 					t.Errorf("%d chains are kept", n)
 				}
@@ -119,7 +120,7 @@ func TestB11_AnchorInACircle(t *testing.T) {
 	sub := ca.SubCA("Sub")
 	back := as(sub, ca) // the anchor's name and key, signed from below
 	presented := certs{sub.Leaf("alice").Cert, sub.Cert, back.Cert, ca.Cert}
-	honest(t, expect(t, trusting(t, ca.Cert), presented, ""), presented, ca.Cert, trusting(t, ca.Cert).Now())
+	honest(t, expect(t, trusting(t, ca.Cert), presented, ""), presented, ca.Cert, trustaccess.Now(trusting(t, ca.Cert)))
 	// With the copy alone, nothing is anchored.
 	expect(t, trusting(t, testpki.NewCA("Other CA").Cert), presented, reason.UnknownAuthority)
 }

@@ -103,7 +103,7 @@ func BenchmarkVerifyKnown(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	v.Remember(first)
+	v.remember(first)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := v.Verify(b.Context(), presented); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -115,7 +116,7 @@ func TestB13_DamageThatIsSigned(t *testing.T) {
 					continue
 				}
 				believed++
-				honest(t, got, presented, ca.Cert, by.Now())
+				honest(t, got, presented, ca.Cert, trustaccess.Now(by))
 			}
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -228,7 +229,7 @@ func compare(t *testing.T, w *generated, now time.Time, r *rand.Rand, counts map
 	}
 	var refused error
 	for _, raw := range w.lists {
-		read, err := trust.ReadCRLs("x.crl", raw)
+		read, err := trustaccess.ReadCRLs("x.crl", raw)
 		if err != nil {
 			refused = err
 			continue

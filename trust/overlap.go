@@ -11,7 +11,7 @@ import (
 // of the two trusts may be trusted by the other: what they are for is no longer
 // apart. An authority between that neither knows is not seen here: IssuedUnderAnchor
 // sees it in the chain. It checks signatures, so it belongs where things are built.
-func (v *Verifier) SharesAnchor(other *Verifier) bool {
+func (v *Verifier) sharesAnchor(other *Verifier) bool {
 	known := slices.Concat(v.certificates(), other.certificates())
 	return reaches(v.anchors, other.anchors, known) || reaches(other.anchors, v.anchors, known)
 }
@@ -63,7 +63,7 @@ func issued(authority, c *x509.Certificate) bool {
 // IssuedUnderAnchor reports whether the key of an anchor of other is the leaf's own or
 // that of any CA certificate of its chains. Where the two verifiers are for different
 // things, such a certificate is for both: a user's authority made it.
-func (v Verified) IssuedUnderAnchor(other *Verifier) bool {
+func (v Verified) issuedUnderAnchor(other *Verifier) bool {
 	if v.of == nil || other == nil {
 		return false
 	}

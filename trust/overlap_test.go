@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
 func TestB16_SharedAnchors(t *testing.T) {
@@ -28,8 +29,8 @@ func TestB16_SharedAnchors(t *testing.T) {
 		{"others of one name", certs{a.Cert}, certs{namesake.Cert}, false},
 	} {
 		v, w := trusting(t, x.v...), trusting(t, x.w...)
-		if v.SharesAnchor(w) != x.shared || w.SharesAnchor(v) != x.shared {
-			t.Errorf("%s: %t and %t, want %t", x.name, v.SharesAnchor(w), w.SharesAnchor(v), x.shared)
+		if trustaccess.SharesAnchor(v, w) != x.shared || trustaccess.SharesAnchor(w, v) != x.shared {
+			t.Errorf("%s: %t and %t, want %t", x.name, trustaccess.SharesAnchor(v, w), trustaccess.SharesAnchor(w, v), x.shared)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -40,8 +41,8 @@ func TestAnchorsAreSharedAtAnyDepth(t *testing.T) {
 	} {
 		v := verifier(t, trust.Config{Anchors: x.v, CRLIssuers: x.vKnows})
 		w := verifier(t, trust.Config{Anchors: x.w, CRLIssuers: x.wKnows})
-		if v.SharesAnchor(w) != x.shared || w.SharesAnchor(v) != x.shared {
-			t.Errorf("%s: %t and %t, want %t", x.name, v.SharesAnchor(w), w.SharesAnchor(v), x.shared)
+		if trustaccess.SharesAnchor(v, w) != x.shared || trustaccess.SharesAnchor(w, v) != x.shared {
+			t.Errorf("%s: %t and %t, want %t", x.name, trustaccess.SharesAnchor(v, w), trustaccess.SharesAnchor(w, v), x.shared)
 		}
 	}
 	roots, below := trusting(t, root.Cert), trusting(t, users.Cert)
@@ -60,15 +61,15 @@ func TestAnchorsAreSharedAtAnyDepth(t *testing.T) {
 		{"a pinned leaf's", beside.Leaf("x"), pinned, false},
 		{"no other", users.Leaf("x"), nil, false},
 	} {
-		if got := expect(t, roots, x.leaf.Presented(), "").IssuedUnderAnchor(x.other); got != x.under {
+		if got := trustaccess.IssuedUnderAnchor(expect(t, roots, x.leaf.Presented(), ""), x.other); got != x.under {
 			t.Errorf("%s: %t, want %t", x.name, got, x.under)
 		}
 	}
 	key := beside.Leaf("x")
-	if !expect(t, roots, key.Presented(), "").IssuedUnderAnchor(trusting(t, key.Cert)) {
+	if !trustaccess.IssuedUnderAnchor(expect(t, roots, key.Presented(), ""), trusting(t, key.Cert)) {
 		t.Error("a leaf that is an anchor of the other")
 	}
-	if (trust.Verified{}).IssuedUnderAnchor(roots) {
+	if trustaccess.IssuedUnderAnchor(trust.Verified{}, roots) {
 		t.Error("the zero value is under an anchor")
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
 
 // ReadCertificates reads certificates from PEM (RFC 7468). Every block must be a
@@ -31,16 +32,10 @@ func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 
 const unreadableCRL = "take the CRL from the CA again; openssl asn1parse -in FILE (-inform DER) shows its parts; RFC 5280 section 5.1 has their order"
 
-// CRL is a revocation list and the line of the file that it starts in.
-type CRL struct {
-	List *x509.RevocationList
-	Line int
-}
-
 // ReadCRLs reads revocation lists from PEM, or one from DER, as strictly as
 // ReadCertificates.
-func ReadCRLs(name string, data []byte) ([]CRL, error) {
-	var out []CRL
+func readCRLs(name string, data []byte) ([]hook.CRL, error) {
+	var out []hook.CRL
 	parse := func(line int, der []byte) error {
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
@@ -52,7 +47,7 @@ func ReadCRLs(name string, data []byte) ([]CRL, error) {
 		if err := checkSyntax(list); err != nil {
 			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
 		}
-		out = append(out, CRL{List: list, Line: line})
+		out = append(out, hook.CRL{List: list, Line: line})
 		return nil
 	}
 	if len(data) > 0 && data[0] == 0x30 { // a DER SEQUENCE; PEM starts with '-' or white space

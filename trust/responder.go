@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
 
 // Status is what is known about one certificate.
@@ -26,11 +28,19 @@ type Responder interface {
 	Status(ctx context.Context, cert, issuer *x509.Certificate) (status Status, until time.Time, err error)
 }
 
-// LocalResponder is a Responder that can say without waiting what it knows already.
-// Without StatusLocal nothing of it is known where nobody may wait.
-type LocalResponder interface {
-	Responder
-	// StatusLocal is Status from memory. It must not block. It is false where the
-	// question has to be put.
+// localResponder answers from memory for a Responder. trustaccess.VerifyLocal uses it: for a
+// Responder without one, every status is undecided there.
+type localResponder interface {
+	// StatusLocal returns what Status would return, if that is known without a request. It
+	// must not block. known is false if Status must be called.
 	StatusLocal(cert, issuer *x509.Certificate) (status Status, until time.Time, known bool, err error)
+}
+
+// localOf returns the local part of a Responder, or nil.
+func localOf(r Responder) localResponder {
+	if r == nil || hook.LocalResponder == nil {
+		return nil
+	}
+	local, _ := hook.LocalResponder(r).(localResponder)
+	return local
 }

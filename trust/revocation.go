@@ -16,7 +16,7 @@ const pause = 30 * time.Second
 // checkRevocation asks the CRLs, and then the responder, about every certificate of a
 // chain but its anchor. An anchor is revoked by taking it out, and by the list of a known
 // authority that issued it; no list is needed to show that it is good. The time is until
-// when the answers hold; the error is ErrUndecided where the responder must be asked and
+// when the answers hold; the error is errUndecided where the responder must be asked and
 // wait is false.
 func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time, wait bool) (time.Time, error) {
 	var unknown error
@@ -53,7 +53,7 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 		}
 	}
 	if undecided {
-		return until, ErrUndecided
+		return until, errUndecided
 	}
 	// A pinned leaf has no issuer in its chain that could be asked. One that signed
 	// itself can be revoked by nobody else; any other is not known.
@@ -122,11 +122,10 @@ func (v *Verifier) ask(ctx context.Context, c, issuer *x509.Certificate, why str
 	if wait {
 		status, until, err = v.responder.Status(ctx, c, issuer)
 	} else {
-		local, ok := v.responder.(LocalResponder)
-		if !ok {
+		if v.local == nil {
 			return false, "", time.Time{}, false
 		}
-		if status, until, decided, err = local.StatusLocal(c, issuer); !decided {
+		if status, until, decided, err = v.local.StatusLocal(c, issuer); !decided {
 			return false, "", time.Time{}, false
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -134,7 +135,7 @@ func TestRevokedIntermediate(t *testing.T) {
 		CRLs:    lists(ca.CRL(1, serials(sub)), second.CRL(1, nil), sub.CRL(1, nil)),
 	})
 	got := expect(t, v, append(carol, bySecond.Cert), "")
-	if got.IssuedUnder(trust.SPKIOf(ca.Cert)) {
+	if trustaccess.IssuedUnder(got, trust.SPKIOf(ca.Cert)) {
 		t.Error("the way through the revoked certificate counts")
 	}
 }
@@ -285,7 +286,7 @@ func nameOf(t testing.TB, tag int, value string) []byte {
 // named is a list that bears its issuer's name in another form, signed by ca.
 func named(t testing.TB, ca *testpki.Pair, name []byte, list *x509.RevocationList) *x509.RevocationList {
 	t.Helper()
-	read, err := trust.ReadCRLs("x.crl", remadeList(t, ca, list, func(inside *node) { inside.inner[tbsIssuer] = readNodes(name)[0] }))
+	read, err := trustaccess.ReadCRLs("x.crl", remadeList(t, ca, list, func(inside *node) { inside.inner[tbsIssuer] = readNodes(name)[0] }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +314,7 @@ func TestCRLWhoseIssuerIsEncodedOtherwiseCounts(t *testing.T) {
 				expect(t, v, bad.Presented(), reason.Revoked)
 				expect(t, v, carol.Presented(), "")
 				expect(t, v, worse.Presented(), reason.Revoked)
-				if err := v.CheckNewer(ca.CRL(0, nil)); err == nil {
+				if err := trustaccess.CheckNotOlder(v, ca.CRL(0, nil)); err == nil {
 					t.Error("an older list in the first encoding is taken")
 				}
 			}
@@ -367,7 +368,7 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 	ca, stranger := testpki.NewCA("Client CA"), testpki.NewCA("Somebody")
 	sub := ca.SubCA("Sub")
 	unknown := func(v *trust.Verifier) bool {
-		return slices.ContainsFunc(v.Warnings(), func(w string) bool { return strings.Contains(w, "no known authority signed the CRL of") })
+		return slices.ContainsFunc(trustaccess.Warnings(v), func(w string) bool { return strings.Contains(w, "no known authority signed the CRL of") })
 	}
 	for _, row := range []struct {
 		name    string
@@ -386,7 +387,7 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 	} {
 		v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil), row.list), Revocation: row.mode, CRLIssuers: row.issuers})
 		if unknown(v) != row.warns {
-			t.Errorf("%s: warnings %q", row.name, v.Warnings())
+			t.Errorf("%s: warnings %q", row.name, trustaccess.Warnings(v))
 		}
 		expect(t, v, ca.Leaf("alice").Presented(), "")
 	}
@@ -395,7 +396,7 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 		t.Error("a forged list of a known intermediate loads")
 	}
 	// A CRL issuer that leads to no anchor, one that is no CA, and none.
-	if v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{stranger.Cert}}); len(v.Warnings()) == 0 {
+	if v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{stranger.Cert}}); len(trustaccess.Warnings(v)) == 0 {
 		t.Error("a CRL issuer that leads to no anchor: no warning")
 	}
 	for _, c := range []*x509.Certificate{nil, ca.Leaf("alice").Cert} {
@@ -458,12 +459,12 @@ func TestCRLMistakes(t *testing.T) {
 			if err != nil && len(configerror.All(err)) == 0 {
 				t.Errorf("the error holds no mistakes: %v", err)
 			}
-			if got := trust.CheckCRL(row.list, certs{ca.Cert}, now); (got == nil) != row.ok {
+			if got := trustaccess.CheckCRL(row.list, certs{ca.Cert}, now); (got == nil) != row.ok {
 				t.Errorf("CheckCRL: %v", got)
 			}
 		})
 	}
-	if trust.CheckCRL(nil, certs{ca.Cert}, now) == nil {
+	if trustaccess.CheckCRL(nil, certs{ca.Cert}, now) == nil {
 		t.Error("a nil CRL is fine")
 	}
 	if _, err := trust.New(trust.Config{Anchors: certs{mute.Cert}, CRLs: lists(byMute)}); err == nil {
@@ -600,7 +601,7 @@ func TestCRLWithoutNextUpdateHoldsSevenDays(t *testing.T) {
 
 func TestStaleCRLWarns(t *testing.T) {
 	v := verifier(t, trust.Config{Anchors: file(t, "client-ca"), CRLs: lists(crlFile(t, "client-ca-stale.crl"))})
-	if w := v.Warnings(); len(w) != 1 || !strings.Contains(w[0], "2024-02-01") {
+	if w := trustaccess.Warnings(v); len(w) != 1 || !strings.Contains(w[0], "2024-02-01") {
 		t.Errorf("warnings: %q", w)
 	}
 	expect(t, v, file(t, "alice"), reason.RevocationUnknown)
@@ -650,7 +651,7 @@ func TestReadCRLs(t *testing.T) {
 		{"one cut off and one good", append(bytes.Clone(block[:len(block)-30]), append([]byte("\n"), block...)...), -1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, err := trust.ReadCRLs("some.crl", row.data)
+			got, err := trustaccess.ReadCRLs("some.crl", row.data)
 			if row.want < 0 && (err == nil || len(got) != 0 || len(configerror.All(err)) == 0) {
 				t.Errorf("%d lists, %v", len(got), err)
 			}
@@ -659,7 +660,7 @@ func TestReadCRLs(t *testing.T) {
 			}
 		})
 	}
-	two, err := trust.ReadCRLs("some.crl", append([]byte("\n"), append(bytes.Clone(block), block...)...))
+	two, err := trustaccess.ReadCRLs("some.crl", append([]byte("\n"), append(bytes.Clone(block), block...)...))
 	if err != nil || two[0].Line != 2 || two[1].Line != 2+bytes.Count(block, []byte("\n")) {
 		t.Errorf("lines %v, %v", two, err)
 	}

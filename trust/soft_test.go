@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -111,13 +112,13 @@ func TestVerifyLocalAsksNobody(t *testing.T) {
 				CRLs: lists(ca.CRL(1, serials(revoked), func(l *x509.RevocationList) { l.NextUpdate = start.Add(-time.Minute) }))})
 			local := func(presented certs, want error, why reason.Reason) {
 				t.Helper()
-				got, err := v.VerifyLocal(presented)
+				got, err := trustaccess.VerifyLocal(v, presented)
 				if want != nil && !errors.Is(err, want) || want == nil && word(t, err) != why || got.IsZero() != (err != nil) {
 					t.Errorf("%v, want %v %s", err, want, why)
 				}
 			}
 			local(nil, nil, reason.NoCertificate)
-			local(alice, trust.ErrUndecided, "")
+			local(alice, trustaccess.ErrUndecided, "")
 			local(revoked.Presented(), nil, reason.Revoked) // the list knows that, old as it is
 			local(testpki.NewCA("Other").Leaf("x").Presented(), nil, reason.UnknownAuthority)
 			if r.asked != 0 {
@@ -126,7 +127,7 @@ func TestVerifyLocalAsksNobody(t *testing.T) {
 			remembered(t, v, alice)
 			local(alice, nil, "")
 			c.at = start.Add(2 * time.Hour)
-			local(alice, trust.ErrUndecided, "") // the answer has ended
+			local(alice, trustaccess.ErrUndecided, "") // the answer has ended
 			c.at = start.Add(48 * time.Hour)
 			local(alice, nil, reason.Expired)
 			if r.asked != 1 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -116,7 +117,7 @@ func TestCRLOfAnAuthorityWhoseKeyUsageIsEmptyIsRefused(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")
 	mute := testpki.Make(nil, ca.Key, &x509.Certificate{Subject: ca.Cert.Subject, IsCA: true, BasicConstraintsValid: true, SubjectKeyId: ca.Cert.SubjectKeyId}, with(true, []byte{3, 1, 0}, 2, 5, 29, 15))
-	if err := trust.CheckCRL(ca.CRL(1, nil), certs{mute.Cert}, time.Now()); err == nil {
+	if err := trustaccess.CheckCRL(ca.CRL(1, nil), certs{mute.Cert}, time.Now()); err == nil {
 		t.Error("its list is taken")
 	}
 }
@@ -131,7 +132,7 @@ func TestCRLWithoutANumberIsOrderedByItsDate(t *testing.T) {
 	bad := ca.Leaf("bad")
 	without := func(age time.Duration, serials ...*big.Int) *x509.RevocationList {
 		list := ca.CRL(1, serials, from(time.Now().Add(-age)))
-		read, err := trust.ReadCRLs("x.crl", remadeList(t, ca, list, func(inside *node) {
+		read, err := trustaccess.ReadCRLs("x.crl", remadeList(t, ca, list, func(inside *node) {
 			all := inside.inner[len(inside.inner)-1].inner[0]
 			for i, e := range all.inner {
 				if e.inner[len(e.inner)-1] == number(all) {
@@ -148,7 +149,7 @@ func TestCRLWithoutANumberIsOrderedByItsDate(t *testing.T) {
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(without(time.Hour, bad.Cert.SerialNumber))})
 	expect(t, v, bad.Presented(), reason.Revoked)
 	expect(t, v, ca.Leaf("alice").Presented(), "")
-	if v.CheckNewer(without(2*time.Hour)) == nil || v.CheckNewer(without(time.Minute)) != nil {
+	if trustaccess.CheckNotOlder(v, without(2*time.Hour)) == nil || trustaccess.CheckNotOlder(v, without(time.Minute)) != nil {
 		t.Error("the date does not decide which is newer")
 	}
 }

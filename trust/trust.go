@@ -3,7 +3,6 @@ package trust
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -112,6 +112,7 @@ type Verifier struct {
 	crls        map[string][]*crl // by canonical issuer
 	revocation  Revocation
 	responder   Responder
+	local       localResponder // of the responder; nil: it has none
 	profile     Profile
 	usage       Usage
 	maxLife     time.Duration
@@ -140,6 +141,7 @@ func New(c Config) (*Verifier, error) {
 		crls:       map[string][]*crl{},
 		revocation: c.Revocation,
 		responder:  c.Responder,
+		local:      localOf(c.Responder),
 		profile:    c.Profile,
 		usage:      c.Usage,
 		maxLife:    c.MaxLeafLifetime,
@@ -167,7 +169,7 @@ func New(c Config) (*Verifier, error) {
 	}
 	v.addAuthorities(&wrong, c.CRLIssuers)
 	for i, list := range c.CRLs {
-		if err := CheckCRL(list, slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
+		if err := checkCRL(list, slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
 			wrong.Merge(err, configerror.Error{What: fmt.Sprintf("CRLs[%d]", i)})
 			continue
 		}
@@ -258,17 +260,6 @@ func (v *Verifier) Usage() Usage { return v.usage }
 // Anchors returns the anchors. The slice is the caller's.
 func (v *Verifier) Anchors() []*x509.Certificate { return slices.Clone(v.anchors) }
 
-// Now is the verifier's clock.
-func (v *Verifier) Now() time.Time { return v.now() }
-
-// SystemClock reports whether that is the system's clock, which moves at the pace
-// of everyone else's.
-func (v *Verifier) SystemClock() bool { return v.system }
-
-// Warnings tells what loads but is probably wrong: expired anchors, anchors whose
-// constraints are not applied, CRLs past their next update.
-func (v *Verifier) Warnings() []string { return slices.Clone(v.warnings) }
-
 // Verify verifies what a client presented, leaf first (RFC 8446 section 4.4.2). The
 // error is a *reason.Refusal. Possession of the leaf's key is not shown here: the
 // handshake shows it, or a gateway that is itself authenticated. So nothing is
@@ -283,15 +274,8 @@ func (v *Verifier) Verify(ctx context.Context, presented []*x509.Certificate) (V
 	return v.verify(ctx, presented, true)
 }
 
-// ErrUndecided is the answer of VerifyLocal where the Responder has to be asked.
-var ErrUndecided = errors.New("trust: only the responder knows whether the certificate is revoked")
-
-// VerifyLocal is Verify without the network: it waits for nobody, for use in loops that
-// keep time. The error is a *reason.Refusal, or ErrUndecided where everything else holds
-// and only the Responder, asked by Verify, knows whether a certificate is revoked.
-func (v *Verifier) VerifyLocal(presented []*x509.Certificate) (Verified, error) {
-	return v.verify(context.Background(), presented, false)
-}
+// errUndecided is the error of a verification that must not wait for the responder.
+var errUndecided = hook.ErrUndecided
 
 // verify asks the responder only if it may wait.
 func (v *Verifier) verify(ctx context.Context, presented []*x509.Certificate, wait bool) (verified Verified, err error) {
@@ -313,7 +297,7 @@ func (v *Verifier) verify(ctx context.Context, presented []*x509.Certificate, wa
 		return Verified{known}, nil
 	}
 	if known != nil && !wait && v.stillUndecided(ctx, known, now) {
-		return Verified{}, ErrUndecided // without checking every signature again, each second
+		return Verified{}, errUndecided // without checking every signature again, each second
 	}
 	return v.judge(ctx, presented, now, wait)
 }
@@ -325,7 +309,7 @@ func (v *Verifier) stillUndecided(ctx context.Context, b *believed, now time.Tim
 		return false
 	}
 	for _, chain := range b.chains {
-		if _, err := v.checkChain(ctx, chain, now, false); err == ErrUndecided {
+		if _, err := v.checkChain(ctx, chain, now, false); err == errUndecided {
 			return true
 		}
 	}

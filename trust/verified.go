@@ -57,15 +57,6 @@ func (v Verified) Issuer() *x509.Certificate {
 	return v.of.chains[0][1]
 }
 
-// Anchor is the last certificate of the first chain.
-func (v Verified) Anchor() *x509.Certificate {
-	if v.of == nil {
-		return nil
-	}
-	chain := v.of.chains[0]
-	return chain[len(chain)-1]
-}
-
 // Fingerprint is the SHA-256 of the leaf's DER.
 func (v Verified) Fingerprint() Digest {
 	if v.of == nil {
@@ -80,25 +71,6 @@ func (v Verified) SPKI() Digest {
 		return Digest{}
 	}
 	return v.of.spki
-}
-
-// IssuedBy reports whether the leaf's direct issuer has this key.
-func (v Verified) IssuedBy(spki Digest) bool {
-	return v.of != nil && slices.Contains(v.of.direct, spki)
-}
-
-// IssuedUnder reports whether any CA certificate of a believed chain has this key.
-func (v Verified) IssuedUnder(spki Digest) bool {
-	return v.of != nil && slices.Contains(v.of.issuers, spki)
-}
-
-// Issuers returns the keys of every CA certificate of the believed chains, the
-// direct issuer first. The slice is the caller's.
-func (v Verified) Issuers() []Digest {
-	if v.of == nil {
-		return nil
-	}
-	return slices.Clone(v.of.issuers)
 }
 
 // Generation is that of the Verifier that believed v.
@@ -118,17 +90,9 @@ func (v Verified) Usage() Usage {
 	return v.of.usage
 }
 
-// NotBefore and Until bound the time in which the judgement holds: the dates of
-// every certificate of the chains and, where it is needed to know that nothing is
-// revoked, the next update of the CRLs that were asked.
-func (v Verified) NotBefore() time.Time {
-	if v.of == nil {
-		return time.Time{}
-	}
-	return v.of.notBefore
-}
-
-// Until is the end of that time.
+// Until is the time until which the verification holds: the earliest end of a certificate
+// of the chains and, where a CRL or the Responder shows that a certificate is not revoked,
+// the end of that answer.
 func (v Verified) Until() time.Time {
 	if v.of == nil {
 		return time.Time{}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -244,8 +245,8 @@ func TestB3_B6_B7_B9_Intermediates(t *testing.T) {
 func TestB7_AnchorDates(t *testing.T) {
 	old := testpki.NewCA("Old", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	v := trusting(t, old.Cert)
-	if len(v.Warnings()) != 1 {
-		t.Errorf("warnings: %q", v.Warnings())
+	if len(trustaccess.Warnings(v)) != 1 {
+		t.Errorf("warnings: %q", trustaccess.Warnings(v))
 	}
 	expect(t, v, old.Leaf("alice").Presented(), reason.Expired)
 }
@@ -428,8 +429,8 @@ func TestB14_PinIsTheWholeCertificate(t *testing.T) {
 	pinned := self(&testpki.Pair{Key: testpki.NewKey()})
 	v := trusting(t, pinned.Cert)
 	got := expect(t, v, pinned.Presented(), "")
-	if len(got.Issuers()) != 0 || got.IssuedBy(got.SPKI()) || got.Anchor() != pinned.Cert && !got.Anchor().Equal(pinned.Cert) {
-		t.Errorf("a pin has issuers %v and anchor %v", got.Issuers(), got.Anchor().Subject)
+	if len(trustaccess.IssuerKeys(got)) != 0 || trustaccess.IssuedBy(got, got.SPKI()) || len(got.Chains()) != 1 || len(got.Chains()[0]) != 1 || !got.Chains()[0][0].Equal(pinned.Cert) {
+		t.Errorf("a pin has issuers %v and chains %v", trustaccess.IssuerKeys(got), got.Chains())
 	}
 	expect(t, v, self(&testpki.Pair{Key: testpki.NewKey()}).Presented(), reason.UnknownAuthority) // same fields, other key
 	if again := self(pinned); !again.Cert.Equal(pinned.Cert) {
@@ -519,8 +520,8 @@ func TestB21_ExtraAndUnorderedCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := expect(t, v, presented, "")
 			want := []trust.Digest{trust.SPKIOf(p[1]), trust.SPKIOf(p[2]), trust.SPKIOf(ca.Cert)}
-			if !slices.Equal(got.Issuers(), want) || !got.IssuedBy(want[0]) || got.IssuedBy(want[1]) || !got.IssuedUnder(want[2]) {
-				t.Errorf("issuers %v, want %v", got.Issuers(), want)
+			if !slices.Equal(trustaccess.IssuerKeys(got), want) || !trustaccess.IssuedBy(got, want[0]) || trustaccess.IssuedBy(got, want[1]) || !trustaccess.IssuedUnder(got, want[2]) {
+				t.Errorf("issuers %v, want %v", trustaccess.IssuerKeys(got), want)
 			}
 		})
 	}
@@ -538,12 +539,12 @@ func TestA4_CrossSignedWithOneAnchorRemoved(t *testing.T) {
 	keyA, keyB := trust.SPKIOf(a.Cert), trust.SPKIOf(b.Cert)
 
 	before := expect(t, trusting(t, a.Cert, b.Cert), presented, "")
-	if !before.IssuedUnder(keyA) || !before.IssuedUnder(keyB) || len(before.Chains()) != 2 {
-		t.Fatalf("%d chains, issuers %v", len(before.Chains()), before.Issuers())
+	if !trustaccess.IssuedUnder(before, keyA) || !trustaccess.IssuedUnder(before, keyB) || len(before.Chains()) != 2 {
+		t.Fatalf("%d chains, issuers %v", len(before.Chains()), trustaccess.IssuerKeys(before))
 	}
 	after := expect(t, trusting(t, b.Cert), presented, "")
-	if after.IssuedUnder(keyA) || !after.IssuedUnder(keyB) || len(after.Chains()) != 1 {
-		t.Errorf("A is still believed: %v", after.Issuers())
+	if trustaccess.IssuedUnder(after, keyA) || !trustaccess.IssuedUnder(after, keyB) || len(after.Chains()) != 1 {
+		t.Errorf("A is still believed: %v", trustaccess.IssuerKeys(after))
 	}
 	if before.Generation() == after.Generation() {
 		t.Error("two verifiers share a generation")

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
-	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
 // crypto/x509 still takes SHA-1 under a list. Whoever can make two lists with one
@@ -16,13 +16,13 @@ func TestB5_WeakCRL(t *testing.T) {
 	ca := testpki.NewCA("CA")
 	list := ca.CRL(1, nil)
 	anchors := []*x509.Certificate{ca.Cert}
-	if err := trust.CheckCRL(list, anchors, time.Now()); err != nil {
+	if err := trustaccess.CheckCRL(list, anchors, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, weak := range []x509.SignatureAlgorithm{x509.SHA1WithRSA, x509.ECDSAWithSHA1} {
 		spoiled := *list
 		spoiled.SignatureAlgorithm = weak
-		if err := trust.CheckCRL(&spoiled, anchors, time.Now()); err == nil || !strings.Contains(err.Error(), "signed with "+weak.String()) {
+		if err := trustaccess.CheckCRL(&spoiled, anchors, time.Now()); err == nil || !strings.Contains(err.Error(), "signed with "+weak.String()) {
 			t.Errorf("%s: %v", weak, err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -87,7 +88,7 @@ func crlFile(t testing.TB, name string) *x509.RevocationList {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := trust.ReadCRLs(name, data)
+	list, err := trustaccess.ReadCRLs(name, data)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%s: %d lists, %v", name, len(list), err)
 	}

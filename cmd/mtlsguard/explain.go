@@ -13,6 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -79,7 +80,7 @@ func (c *explainCmd) Run(a *app) error {
 		if p.Name() != c.Port {
 			continue
 		}
-		x.trust, x.asks = p.Config().Trust, p.ClientAuth() != ports.None
+		x.trust, x.asks = p.Config().Trust, p.Config().ClientAuth != ports.None
 		if own, err := p.Config().Certificate(&tls.ClientHelloInfo{}); err == nil {
 			pinned = own.Leaf
 		}
@@ -237,15 +238,15 @@ func stage(x *mtlsguard.Explanation) string {
 // decided is the line that decided, "file:line", or nothing.
 func decided(x *mtlsguard.Explanation) (position, text string) {
 	switch {
-	case x.Rule != "":
+	case x.Rule != (policy.Position{}):
 		if x.Policy != nil {
 			for _, l := range x.Policy.Lines {
 				if l.Position == x.Rule {
-					return x.Rule, l.Text
+					return x.Rule.String(), l.Text
 				}
 			}
 		}
-		return x.Rule, ""
+		return x.Rule.String(), ""
 	case x.Reason == reason.Ambiguous, x.Reason == reason.MappingExpired, x.Reason == reason.Unmapped:
 		for _, s := range x.Mapping {
 			if s.Result == certmap.Matched || s.Result == certmap.Disabled || s.Result == certmap.OutOfTime {

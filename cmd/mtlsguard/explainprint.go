@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strings"
 
@@ -111,7 +112,7 @@ func (x *asked) handshake() [][]string {
 			rows = append(rows, []string{"stated", subjectText(o.Verified.Leaf()) + ", believed until " + instant(o.Verified.Until())})
 		}
 	case !o.Verified.IsZero():
-		rows = append(rows, []string{"believed", "until " + instant(o.Verified.Until()) + ", by anchor " + escape.Printable(o.Verified.Anchor().Subject.String(), 0)})
+		rows = append(rows, []string{"believed", "until " + instant(o.Verified.Until()) + ", by anchor " + escape.Printable(anchorOf(o.Verified).Subject.String(), 0)})
 	case x.leaf != nil && !x.asks:
 		rows = append(rows, []string{"not seen", "the port asks for no certificate"})
 	}
@@ -159,7 +160,7 @@ func policyRows(e *policy.Explanation) [][]string {
 			if len(l.Through) > 0 {
 				why += ", by group " + strings.Join(l.Through, " in ")
 			}
-			rows = append(rows, []string{why, l.Position, escape.Printable(l.Text, 0)})
+			rows = append(rows, []string{why, l.Position.String(), escape.Printable(l.Text, 0)})
 			continue
 		}
 		if shown++; shown > mostRules {
@@ -172,7 +173,7 @@ func policyRows(e *policy.Explanation) [][]string {
 				misses = append(misses, fmt.Sprintf("%s: wants %s, got %s", f.Name, escape.Printable(f.Wants, 0), escape.Printable(f.Got, 0)))
 			}
 		}
-		rows = append(rows, []string{"misses", l.Position, escape.Printable(l.Text, 0)}, []string{"", "", strings.Join(misses, "; ")})
+		rows = append(rows, []string{"misses", l.Position.String(), escape.Printable(l.Text, 0)}, []string{"", "", strings.Join(misses, "; ")})
 	}
 	if left > 0 {
 		rows = append(rows, []string{"misses", plural(left, "rule more", "rules more")})
@@ -181,4 +182,10 @@ func policyRows(e *policy.Explanation) [][]string {
 		rows = append(rows, []string{"no rule is for this user or their groups"})
 	}
 	return rows
+}
+
+// anchorOf returns the trust anchor of the first verified chain.
+func anchorOf(v trust.Verified) *x509.Certificate {
+	chain := v.Chains()[0]
+	return chain[len(chain)-1]
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -107,8 +108,7 @@ func (x *asked) hints() []hint {
 	case reason.NoRule:
 		x.noRule(add)
 	case reason.Denied:
-		file, line := position(o.Rule)
-		add(hint{Text: "deny beats allow: only without this line, or with a narrower one, is it allowed", File: file, Line: line})
+		add(hint{Text: "deny beats allow: only without this line, or with a narrower one, is it allowed", File: o.Rule.File, Line: o.Rule.Line})
 	default:
 		add(hint{Text: "docs/reasons.md, under " + string(o.Reason)})
 	}
@@ -203,14 +203,14 @@ func (x *asked) noRule(add func(hint)) {
 	for _, l := range o.Policy.Lines {
 		group, ok := strings.CutPrefix(l.Fields[0].Wants, "group:")
 		if ok && l.Effect == policy.Allow && !l.Fields[0].Matches && l.Fields[1].Matches && l.Fields[2].Matches && l.Fields[3].Matches &&
-			o.Identity.User != policy.Default && group != policy.Authenticated && group != policy.Everybody && group != policy.Anonymous {
+			o.Identity.User != identity.Default && group != identity.Authenticated && group != identity.Everybody && group != identity.Anonymous {
 			add(hint{Text: fmt.Sprintf("%s allows it to group %s: one line makes the user a member", l.Position, group), File: x.site.policy,
-				Write: policy.Member{Subject: "user:" + o.Identity.User, Group: "group:" + group}.String()})
+				Write: "g, user:" + o.Identity.User + ", group:" + group})
 		}
 	}
 	if path, ok := literal(o.Path); ok {
 		add(hint{Text: "one line allows exactly this", File: x.site.policy,
-			Write: policy.Rule{Subject: "user:" + o.Identity.User, Port: o.Port, Method: o.Method, Path: path, Effect: policy.Allow}.String()})
+			Write: strings.Join([]string{"p", "user:" + o.Identity.User, o.Port, o.Method, path, policy.Allow}, ", ")})
 	}
 }
 
@@ -220,16 +220,4 @@ func literal(path string) (string, bool) {
 		return "", false
 	}
 	return path, true
-}
-
-// position reads "policy.csv:3".
-func position(text string) (file string, line int) {
-	i := strings.LastIndexByte(text, ':')
-	if i < 0 {
-		return text, 0
-	}
-	if _, err := fmt.Sscanf(text[i+1:], "%d", &line); err != nil {
-		return text, 0
-	}
-	return text[:i], line
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -35,41 +35,16 @@ func values(c *x509.Certificate, kind string) ([]string, string) {
 		}
 		return []string{n.String()}, ""
 	case "uri":
-		if all := names(c, 6); len(all) > 1 {
+		if all := san.Values(c, san.URI); len(all) > 1 {
 			return all, "a certificate with more than one URI has none to map by"
 		}
-		return names(c, 6), ""
+		return san.Values(c, san.URI), ""
 	case "dns":
-		return names(c, 2), ""
+		return san.Values(c, san.DNS), ""
 	case "email":
-		return names(c, 1), ""
+		return san.Values(c, san.Email), ""
 	}
 	return nil, ""
-}
-
-// names are the alternative names of a kind, byte for byte (RFC 5280 section 4.2.1.6).
-func names(c *x509.Certificate, tag int) []string {
-	var out []string
-	for _, e := range c.Extensions {
-		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
-			continue
-		}
-		var list asn1.RawValue
-		if _, err := asn1.Unmarshal(e.Value, &list); err != nil {
-			continue
-		}
-		for rest := list.Bytes; len(rest) > 0; {
-			var name asn1.RawValue
-			var err error
-			if rest, err = asn1.Unmarshal(rest, &name); err != nil {
-				break
-			}
-			if name.Class == asn1.ClassContextSpecific && name.Tag == tag {
-				out = append(out, string(name.Bytes))
-			}
-		}
-	}
-	return out
 }
 
 // mappingOf is a mapping as it stands in a file.

@@ -95,7 +95,7 @@ func (c *policyTestCmd) Run(a *app) error {
 }
 
 func failed(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
-	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule, Sentence: x.Sentence}
+	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule.String(), Sentence: x.Sentence}
 	if !d.Allowed {
 		f.Got = string(d.Reason)
 	}

@@ -219,8 +219,13 @@ func (p *parser) port(n *yaml.Node) Port {
 		p.unique(m["name"], p.names, "name", out.Name)
 	}
 	p.listen(&out, at(m["listen"], n))
-	var ok bool
-	if out.ClientAuth, ok = ports.ParseClientAuth(p.Text(m["client_cert"], "client_cert")); !ok {
+	mode := p.Text(m["client_cert"], "client_cert")
+	for _, a := range []ports.ClientAuth{ports.None, ports.Request, ports.Require} {
+		if mode == a.String() {
+			out.ClientAuth = a
+		}
+	}
+	if out.ClientAuth == 0 {
 		p.Say(at(m["client_cert"], n), "client_cert is not set to a mode", "none, request or require; there is no default")
 	}
 	switch v := p.Text(m["min_version"], "min_version"); v {

@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
-	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
 var oidScope = asn1.ObjectIdentifier{2, 5, 29, 28}
@@ -23,7 +23,7 @@ func (f *Fetcher) believe(s Source, file, data []byte) (list *x509.RevocationLis
 	if err := checkSigned(data, authorities); err != nil {
 		return nil, false, err
 	}
-	lists, err := trust.ReadCRLs(s.URL, data)
+	lists, err := trustaccess.ReadCRLs(s.URL, data)
 	if err != nil {
 		return nil, false, err
 	}
@@ -31,7 +31,7 @@ func (f *Fetcher) believe(s Source, file, data []byte) (list *x509.RevocationLis
 		return nil, false, fmt.Errorf("%d CRLs in one answer", len(lists))
 	}
 	list = lists[0].List
-	if err := trust.CheckCRL(list, authorities, f.now()); err != nil {
+	if err := trustaccess.CheckCRL(list, authorities, f.now()); err != nil {
 		return nil, false, err
 	}
 	// CheckCRL leaves the list of an authority that it does not know to the chain that
@@ -55,7 +55,7 @@ func (f *Fetcher) believe(s Source, file, data []byte) (list *x509.RevocationLis
 	switch {
 	case !sameSeries(list, have):
 		return nil, false, errors.New("the CRL is of another issuer, key or scope than the one in the file; remove the file to change it on purpose")
-	case trust.Older(list, have), !trust.Older(have, list) && list.ThisUpdate.Before(have.ThisUpdate):
+	case trustaccess.IsOlderCRL(list, have), !trustaccess.IsOlderCRL(have, list) && list.ThisUpdate.Before(have.ThisUpdate):
 		return nil, false, errors.New("the CRL is older than the one in the file")
 	}
 	return list, bytes.Equal(have.Raw, list.Raw), nil

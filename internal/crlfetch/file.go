@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/mtlsguard/mtlsguard/internal/replacefile"
-	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
 // readFile reads a file that may hold a list. It is nil, and no error, where there is no
@@ -31,7 +31,7 @@ func readFile(file string) ([]byte, error) {
 // parseFile reads the list in a file. There is none, and no error, in an absent or damaged
 // one: what is fetched replaces it. A file with several must not lose them.
 func parseFile(file string, data []byte) (*x509.RevocationList, error) {
-	lists, err := trust.ReadCRLs(file, data)
+	lists, err := trustaccess.ReadCRLs(file, data)
 	switch {
 	case err != nil:
 		return nil, nil // damaged, see above

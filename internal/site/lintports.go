@@ -8,6 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -79,7 +80,7 @@ func (x *linter) trust(p config.Port, t *Trust) {
 	for _, a := range t.Verifier.Anchors() {
 		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), a.NotAfter, "put its successor beside it in anchors, before the clients change")
 	}
-	if until := t.Verifier.FreshUntil(); !until.IsZero() {
+	if until := trustaccess.CRLsFreshUntil(t.Verifier); !until.IsZero() {
 		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
 			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), until, "fetch renews it, or whoever writes it is late")
 		}
@@ -99,7 +100,7 @@ func (x *linter) gateways() {
 			u := &x.g.Ports[j]
 			name := x.file.Ports[j].Name
 			users := u.callersTrust()
-			if users != nil && gateway.SharesAnchor(users) {
+			if users != nil && trustaccess.SharesAnchor(gateway, users) {
 				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: who gets a certificate there may be taken for a gateway", x.file.Ports[i].Name, name),
 					"an authority of their own for gateways, or fingerprints and no names")
 			}

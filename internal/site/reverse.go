@@ -14,6 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
@@ -23,7 +24,7 @@ import (
 // Tunnel is how the server dials gateways. To the guard the tunnels are a port.
 type Tunnel struct {
 	Port
-	Config reverse.ServerConfig // without Handler and Observe
+	Config reverse.ServerConfig // without Handler and OnEvent
 }
 
 // AllPorts returns the ports. If the server dials gateways, the last one stands for the
@@ -100,7 +101,7 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 		}
 		for j, other := range g.Ports {
 			users := other.callersTrust()
-			if i != j && users != nil && servers.SharesAnchor(users) {
+			if i != j && users != nil && trustaccess.SharesAnchor(servers, users) {
 				l.wrong.Add(configerror.Error{
 					File: path, Line: p.Registration.Line(),
 					What: fmt.Sprintf("servers register by a name under an authority that also issues for the callers of port %s", other.Config.Name),

@@ -16,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
@@ -45,7 +46,7 @@ func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, ol
 	default:
 		out.gateways = l.trust(path, "port "+port+", gateway", f.Gateway, old.gateways)
 		gateways = out.gateways.Verifier
-		if gateways != nil && !gateways.SharesAnchor(out.clients.Verifier) {
+		if gateways != nil && !trustaccess.SharesAnchor(gateways, out.clients.Verifier) {
 			l.wrong.Add(configerror.Error{File: path, Line: f.Line(), What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "leave the port's own trust out; what users are judged by is forwarded: {trust: …}"})
 		}
 	}
@@ -107,7 +108,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	if old.Verifier != nil && !l.checkNoneOlder(lists, verifier, old.Verifier) {
 		return out
 	}
-	for _, w := range verifier.Warnings() {
+	for _, w := range trustaccess.Warnings(verifier) {
 		l.warn("%s: %s", where, w)
 	}
 	out.Verifier = verifier
@@ -265,18 +266,18 @@ func placed(err error, path string, line int) error {
 
 // placedCRL is a list and where it stands.
 type placedCRL struct {
-	trust.CRL
+	trustaccess.CRL
 	file string
 }
 
 // crls reads revocation lists.
 func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate) []placedCRL {
-	found, err := trust.ReadCRLs(name, data)
+	found, err := trustaccess.ReadCRLs(name, data)
 	l.wrong.Merge(err, configerror.Error{File: name})
 	var out []placedCRL
 	for _, crl := range found {
 		now := l.now()
-		if err := trust.CheckCRL(crl.List, authorities, now); err != nil {
+		if err := trustaccess.CheckCRL(crl.List, authorities, now); err != nil {
 			if crl.List.ThisUpdate.After(now) { // the CA's clock is ahead: what it revokes must not wait for the next list
 				l.files.RetryAt(crl.List.ThisUpdate)
 			}
@@ -293,7 +294,7 @@ func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate)
 func (l *loader) checkNoneOlder(lists []placedCRL, here, inForce *trust.Verifier) bool {
 	fine := true
 	for _, list := range lists {
-		if err := inForce.CheckNewer(list.List); err != nil && here.CheckNewer(list.List) == nil {
+		if err := trustaccess.CheckNotOlder(inForce, list.List); err != nil && trustaccess.CheckNotOlder(here, list.List) == nil {
 			l.wrong.Merge(placed(err, list.file, list.Line), configerror.Error{File: list.file, Line: list.Line})
 			fine = false
 		}
@@ -321,7 +322,7 @@ func (p *Port) Sources() []crlfetch.Source {
 // FreshUntil returns the earliest next update of a port's CRLs; zero where none is needed.
 func (p *Port) FreshUntil() (earliest time.Time) {
 	for _, t := range p.Trusts() {
-		if until := t.Verifier.FreshUntil(); !until.IsZero() && (earliest.IsZero() || until.Before(earliest)) {
+		if until := trustaccess.CRLsFreshUntil(t.Verifier); !until.IsZero() && (earliest.IsZero() || until.Before(earliest)) {
 			earliest = until
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Grace is how long an answer that must end may take to be complete. It leaves room
@@ -26,7 +26,7 @@ const Grace = 750 * time.Millisecond
 // Work is something under way. It must be comparable.
 type Work interface {
 	// Check verifies again. An error means that the work must end. Without wait it must
-	// not block, and answers trust.ErrUndecided where only a responder knows.
+	// not block, and answers trustaccess.ErrUndecided where only a responder knows.
 	Check(ctx context.Context, wait bool) error
 	// End ends the work. It must not block.
 	End()
@@ -52,7 +52,7 @@ type Checker struct {
 func (c *Checker) Check(w Work, ask bool) {
 	switch err := check(context.Background(), w, false); {
 	case err == nil:
-	case err != trust.ErrUndecided:
+	case err != trustaccess.ErrUndecided:
 		end(w)
 	case ask:
 		c.later(w)

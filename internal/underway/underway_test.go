@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // work is checked as a test says.
@@ -59,10 +59,10 @@ func TestCheckerEndsWhatIsNotTrusted(t *testing.T) {
 		"trusted":              {w: &work{}, ask: true},
 		"not trusted":          {w: &work{local: no}, ends: true},
 		"a panic":              {w: &work{panics: true}, ends: true},
-		"asked, and good":      {w: &work{local: trust.ErrUndecided}, ask: true},
-		"asked, and not good":  {w: &work{local: trust.ErrUndecided, asked: no}, ask: true, ends: true},
-		"asked, and not known": {w: &work{local: trust.ErrUndecided, asked: trust.ErrUndecided}, ask: true, ends: true},
-		"nobody asks":          {w: &work{local: trust.ErrUndecided, asked: no}},
+		"asked, and good":      {w: &work{local: trustaccess.ErrUndecided}, ask: true},
+		"asked, and not good":  {w: &work{local: trustaccess.ErrUndecided, asked: no}, ask: true, ends: true},
+		"asked, and not known": {w: &work{local: trustaccess.ErrUndecided, asked: trustaccess.ErrUndecided}, ask: true, ends: true},
+		"nobody asks":          {w: &work{local: trustaccess.ErrUndecided, asked: no}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestCheckerAsksWithFewWorkersAndNotForEver(t *testing.T) {
 		hold := make(chan struct{})
 		all := make([]*work, 1000)
 		for i := range all {
-			all[i] = &work{local: trust.ErrUndecided, hold: hold, asking: &asking, most: &most}
+			all[i] = &work{local: trustaccess.ErrUndecided, hold: hold, asking: &asking, most: &most}
 		}
 		round := func() (ended int) {
 			for _, w := range all {

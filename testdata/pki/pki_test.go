@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -173,7 +174,7 @@ func certificates(t *testing.T, name string) []*x509.Certificate {
 
 func lists(t *testing.T, file string) []*x509.RevocationList {
 	t.Helper()
-	read, err := trust.ReadCRLs(file, read(t, file))
+	read, err := trustaccess.ReadCRLs(file, read(t, file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ type Client struct {
 	flights map[string]*flight
 }
 
-var _ trust.LocalResponder = (*Client)(nil)
+var _ trust.Responder = (*Client)(nil)
 
 // answer is what Status says, and until when it need not be asked again.
 type answer struct {

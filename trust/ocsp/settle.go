@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -22,13 +23,25 @@ func (c *Client) known(key string) (answer, bool) {
 	return answer{}, false
 }
 
-// StatusLocal implements trust.LocalResponder: it is Status without a question. While the
-// responder rests it is known that nothing more can be known.
-func (c *Client) StatusLocal(cert, issuer *x509.Certificate) (status trust.Status, until time.Time, known bool, err error) {
+func init() {
+	hook.LocalResponder = func(responder any) any {
+		if c, ok := responder.(*Client); ok {
+			return local{c}
+		}
+		return nil
+	}
+}
+
+// local answers for a Client from memory.
+type local struct{ client *Client }
+
+// StatusLocal returns what Status would return without a request. While the breaker is
+// open, that nothing is known is an answer too.
+func (l local) StatusLocal(cert, issuer *x509.Certificate) (status trust.Status, until time.Time, known bool, err error) {
 	if !matches(cert, issuer) {
 		return trust.StatusUnknown, time.Time{}, true, errNotIssued
 	}
-	key := keyOf(cert, issuer)
+	c, key := l.client, keyOf(cert, issuer)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a, ok := c.known(key)

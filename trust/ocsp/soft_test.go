@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -31,7 +32,7 @@ func TestRevokedAfterAGoodAnswerOrAnOutageUnderSoft(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				v.Remember(got)
+				trustaccess.Remember(v, got)
 			}
 			w.responder.wantAsked(t, 1)
 			if outage {
@@ -43,7 +44,7 @@ func TestRevokedAfterAGoodAnswerOrAnOutageUnderSoft(t *testing.T) {
 			if _, err := v.Verify(t.Context(), w.leaf.Presented()); !isRefusal(err, reason.Revoked) {
 				t.Errorf("later: %v", err)
 			}
-			if _, err := v.VerifyLocal(w.leaf.Presented()); !isRefusal(err, reason.Revoked) {
+			if _, err := trustaccess.VerifyLocal(v, w.leaf.Presented()); !isRefusal(err, reason.Revoked) {
 				t.Errorf("locally: %v", err)
 			}
 		})

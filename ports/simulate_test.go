@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -49,7 +50,7 @@ func TestImagine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, err := p.Imagine(t.Context(), row.presented, "localhost")
+		ctx, err := p.Simulate(t.Context(), connstate.Client{Certificates: row.presented, ServerName: "localhost"})
 		if word(err) != row.handshake {
 			t.Errorf("%s: the handshake says %v, want %q", row.name, err, row.handshake)
 		}
@@ -94,7 +95,7 @@ func TestB2_ServersTrustBelievesNoClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := clientCA.Leaf("alice", func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) })
-	ctx, err := p.Imagine(t.Context(), alice.Presented(), "localhost")
+	ctx, err := p.Simulate(t.Context(), connstate.Client{Certificates: alice.Presented(), ServerName: "localhost"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,80 @@
+// Package connstate connects package ports with the guard of package middleware: the guard
+// finds a request's connection here, reads its certificate, and keeps the result of its work
+// with it. Programs use ports.FromContext, which has none of this.
+package connstate
+
+import (
+	"context"
+	"crypto/x509"
+
+	"github.com/mtlsguard/mtlsguard/internal/underway"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Conn is a connection of a port. Package ports implements it. It is safe for concurrent use:
+// the requests of an HTTP/2 connection share it.
+type Conn interface {
+	// Port returns the port that accepted the connection.
+	Port() Port
+	// ServerName returns the name that the client sent (SNI).
+	ServerName() string
+	// VerifiedBy verifies the client's certificate by a given verifier. The error is a
+	// *reason.Refusal; NoCertificate means that the client sent none.
+	VerifiedBy(context.Context, *trust.Verifier) (trust.Verified, error)
+	// VerifiedLocally is VerifiedBy without waiting for a responder. The error is a
+	// *reason.Refusal or trustaccess.ErrUndecided.
+	VerifiedLocally(*trust.Verifier) (trust.Verified, error)
+	// Memo returns the value of the last SetMemo, or nil.
+	Memo() any
+	// SetMemo stores one value with the connection.
+	SetMemo(any)
+	// Track adds a work, once, to those that are checked with the connection: every second
+	// while it is not idle, and at every change of the port's verifier.
+	Track(underway.Work)
+	// Untrack removes a work. On a hijacked connection it does nothing: the handler that
+	// took the connection may return before the connection ends.
+	Untrack(underway.Work)
+	// End ends the connection: at once if it is idle or hijacked, else when its answer is
+	// complete or underway.Grace is over. It does not wait.
+	End()
+}
+
+// Port is the port of a connection. It is comparable.
+type Port interface {
+	// Name returns the port's name.
+	Name() string
+	// Trust returns the current verifier for clients, or nil.
+	Trust() *trust.Verifier
+	// RequiresCertificate reports whether the port's mode is require.
+	RequiresCertificate() bool
+	// Recheck verifies again what is under way on the port: answers and hijacked
+	// connections. A connection whose certificate is not trusted any more ends within a
+	// second. An idle connection stays open: its next request is refused with the reason.
+	// Recheck waits for no responder: where one has to be queried, its answer counts when
+	// it arrives.
+	Recheck()
+	// Tick changes every second while the port is served and is then above 0; otherwise it is
+	// negative. A result that is valid for some seconds from the beginning of a tick is valid
+	// to the end of that tick: a reader saves itself the clock.
+	Tick() int64
+}
+
+// Client is what a client presents in a simulated handshake.
+type Client struct {
+	Certificates []*x509.Certificate // leaf first
+	ServerName   string
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that carries c.
+func NewContext(ctx context.Context, c Conn) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// FromContext returns the connection of the request whose context this is. Without one the
+// request did not come through a port, and its caller is unknown.
+func FromContext(ctx context.Context) (Conn, bool) {
+	c, ok := ctx.Value(contextKey{}).(Conn)
+	return c, ok
+}

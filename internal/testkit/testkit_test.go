@@ -1,0 +1,76 @@
+package testkit_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// The zero clock is the real one; a test moves it both ways.
+func TestClockMoves(t *testing.T) {
+	t.Parallel()
+	var c testkit.Clock
+	if off := time.Since(c.Now()).Abs(); off > time.Second {
+		t.Errorf("the zero clock is off by %v", off)
+	}
+	c.Advance(time.Hour)
+	c.Advance(-time.Minute)
+	if ahead := time.Until(c.Now()); ahead < 58*time.Minute || ahead > time.Hour {
+		t.Errorf("ahead by %v", ahead)
+	}
+	day := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+	c.Set(day)
+	if off := c.Now().Sub(day).Abs(); off > time.Second {
+		t.Errorf("set to %v, it is %v", day, c.Now())
+	}
+}
+
+// Eventually returns at once when the condition holds.
+func TestEventuallyReturns(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	testkit.Eventually(t, "three calls", func() bool { calls++; return calls == 3 })
+	if calls != 3 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+// A client sends its certificate to a server that names other authorities.
+func TestClientSendsItsCertificate(t *testing.T) {
+	t.Parallel()
+	ca, serverCA := testpki.NewCA("Client CA"), testpki.NewCA("Server CA")
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) > 0 {
+			w.Header().Set("Name", r.TLS.PeerCertificates[0].Subject.CommonName)
+		}
+		w.Header().Set("Proto", r.Proto)
+	}))
+	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{serverCA.Server().TLS()}, ClientAuth: tls.RequestClientCert, ClientCAs: serverCA.Pool()}
+	server.StartTLS()
+	defer server.Close()
+	for _, row := range []struct {
+		name, proto string
+		holder      *testpki.Pair
+		options     []testkit.ClientOption
+	}{
+		{"alice", "HTTP/1.1", ca.Leaf("alice"), nil},
+		{"alice", "HTTP/2.0", ca.Leaf("alice"), []testkit.ClientOption{testkit.HTTP2}},
+		{"alice", "HTTP/1.1", ca.Leaf("alice"), []testkit.ClientOption{testkit.TLS12, testkit.Resuming}},
+		{"", "HTTP/1.1", nil, nil},
+	} {
+		res, err := testkit.Client(t, serverCA.Pool(), row.holder, row.options...).Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if name, proto := res.Header.Get("Name"), res.Header.Get("Proto"); name != row.name || proto != row.proto {
+			t.Errorf("%q by %s, want %q by %s", name, proto, row.name, row.proto)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+// Package hook connects package trust with package trustaccess, which imports it.
+// Nothing else uses this package.
+package hook
+
+import (
+	"crypto/x509"
+	"errors"
+)
+
+// Trust implements trustaccess.functions. Package trust sets it when it is initialized.
+var Trust any
+
+// LocalResponder returns the value that answers from memory for a trust.Responder, or nil.
+// It has the method StatusLocal (see trust.New). Package ocsp sets it when it is
+// initialized; it is nil in programs without OCSP.
+var LocalResponder func(responder any) any
+
+// ErrUndecided is the error of trustaccess.VerifyLocal when the Responder must be asked.
+var ErrUndecided = errors.New("trust: only the responder knows whether the certificate is revoked")
+
+// CRL is a revocation list and the line of the file at which it starts.
+type CRL struct {
+	List *x509.RevocationList
+	Line int
+}

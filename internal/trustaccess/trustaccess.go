@@ -1,0 +1,127 @@
+// Package trustaccess holds the functions of package trust that only this module calls.
+// They concern the state of a Verifier, its clock and its CRL files. None of them makes a
+// trust.Verified, except by verifying a chain.
+package trustaccess
+
+import (
+	"crypto/x509"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// functions is implemented in package trust. The assertion below fails when the program
+// starts if the two differ.
+type functions interface {
+	VerifyLocal(v *trust.Verifier, presented []*x509.Certificate) (trust.Verified, error)
+	Remember(v *trust.Verifier, verified trust.Verified)
+	Now(v *trust.Verifier) time.Time
+	UsesSystemClock(v *trust.Verifier) bool
+	Warnings(v *trust.Verifier) []string
+	AgingCRLs(v *trust.Verifier) []string
+	CRLsFreshUntil(v *trust.Verifier) time.Time
+	CheckNotOlder(v *trust.Verifier, list *x509.RevocationList) error
+	SharesAnchor(v, other *trust.Verifier) bool
+
+	IssuedBy(verified trust.Verified, spki trust.Digest) bool
+	IssuedUnder(verified trust.Verified, spki trust.Digest) bool
+	IssuedUnderAnchor(verified trust.Verified, of *trust.Verifier) bool
+	IssuerKeys(verified trust.Verified) []trust.Digest
+
+	ReadCRLs(name string, data []byte) ([]CRL, error)
+	CheckCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error
+	IsOlderCRL(list, than *x509.RevocationList) bool
+}
+
+var in = hook.Trust.(functions)
+
+// ErrUndecided is the error of VerifyLocal when only the Responder, which Verify asks,
+// knows whether a certificate is revoked.
+var ErrUndecided = hook.ErrUndecided
+
+// CRL is a revocation list and the line of the file at which it starts.
+type CRL = hook.CRL
+
+// VerifyLocal verifies like trust.Verifier.Verify, but never waits for the network. The
+// error is a *reason.Refusal, or ErrUndecided when every other check passed.
+func VerifyLocal(v *trust.Verifier, presented []*x509.Certificate) (trust.Verified, error) {
+	return in.VerifyLocal(v, presented)
+}
+
+// Remember caches a result of v, so that Verify need not check the same chain again. Call
+// it only when the client has proved that it holds the leaf's key: after a finished
+// handshake, or for a certificate that an authenticated gateway forwarded. Anybody can
+// send somebody else's certificate, so an unproved one would let strangers fill the cache.
+//
+// The cache is bounded by entries and by bytes, keeps no memory of a handshake's messages,
+// and drops an entry after ten minutes.
+func Remember(v *trust.Verifier, verified trust.Verified) { in.Remember(v, verified) }
+
+// Now returns the time by the verifier's clock.
+func Now(v *trust.Verifier) time.Time { return in.Now(v) }
+
+// UsesSystemClock reports whether the verifier's clock is time.Now.
+func UsesSystemClock(v *trust.Verifier) bool { return in.UsesSystemClock(v) }
+
+// Warnings describes configuration that loads but is probably wrong: expired anchors,
+// anchors with constraints that are not applied, CRLs past their next update.
+func Warnings(v *trust.Verifier) []string { return in.Warnings(v) }
+
+// AgingCRLs describes the CRLs that are past half of their lifetime: the job that should
+// replace them may have stopped.
+func AgingCRLs(v *trust.Verifier) []string { return in.AgingCRLs(v) }
+
+// CRLsFreshUntil returns the earliest next update of the CRLs of a verifier whose
+// revocation is hard: after it, certificates are refused. It is zero for other verifiers.
+func CRLsFreshUntil(v *trust.Verifier) time.Time { return in.CRLsFreshUntil(v) }
+
+// CheckNotOlder returns a *configerror.Error for a list that is older than the list of the
+// same issuer, key and scope in v. Otherwise an attacker who can restore yesterday's file
+// could make a revoked certificate work again.
+func CheckNotOlder(v *trust.Verifier, list *x509.RevocationList) error {
+	return in.CheckNotOlder(v, list)
+}
+
+// SharesAnchor reports whether the two verifiers have an anchor with the same key, or one
+// with an anchor that is issued under an anchor of the other, directly or through
+// authorities that either verifier knows (anchors and CRL issuers). A certificate that one
+// of them trusts may then be trusted by the other. IssuedUnderAnchor detects intermediates
+// that neither verifier knows. SharesAnchor checks signatures: call it when the
+// configuration is loaded.
+func SharesAnchor(v, other *trust.Verifier) bool { return in.SharesAnchor(v, other) }
+
+// IssuedBy reports whether a direct issuer of the leaf has this key.
+func IssuedBy(verified trust.Verified, spki trust.Digest) bool { return in.IssuedBy(verified, spki) }
+
+// IssuedUnder reports whether any CA certificate of the verified chains has this key.
+func IssuedUnder(verified trust.Verified, spki trust.Digest) bool {
+	return in.IssuedUnder(verified, spki)
+}
+
+// IssuedUnderAnchor reports whether an anchor of the verifier has the key of the leaf or of
+// any CA certificate of its chains.
+func IssuedUnderAnchor(verified trust.Verified, of *trust.Verifier) bool {
+	return in.IssuedUnderAnchor(verified, of)
+}
+
+// IssuerKeys returns the SPKI digests of the CA certificates of the verified chains, the
+// direct issuer first. The caller owns the slice.
+func IssuerKeys(verified trust.Verified) []trust.Digest { return in.IssuerKeys(verified) }
+
+// ReadCRLs reads revocation lists from PEM, or one list from DER. It is as strict as
+// trust.ReadCertificates. The name appears in errors only.
+func ReadCRLs(name string, data []byte) ([]CRL, error) { return in.ReadCRLs(name, data) }
+
+// CheckCRL reports every reason why a list cannot be used: its type, its critical
+// extensions, its start, its serial numbers and, if one of the authorities has the
+// issuer's name, its signature. Names are compared by RFC 5280 section 7.1. The signature
+// of a list with an unknown issuer is checked when a chain contains that issuer. Each
+// error is a *configerror.Error.
+func CheckCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error {
+	return in.CheckCRL(list, authorities, now)
+}
+
+// IsOlderCRL reports whether a list is older than another of the same issuer: by CRL
+// number (RFC 5280 section 5.2.3) if both have one, then by date.
+func IsOlderCRL(list, than *x509.RevocationList) bool { return in.IsOlderCRL(list, than) }

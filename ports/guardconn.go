@@ -1,0 +1,98 @@
+package ports
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/underway"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// guardConn is a Conn with the methods that only the guard and the checker need. It is a type
+// of its own so that programs, which get a *Conn, cannot call them.
+type guardConn Conn
+
+var (
+	_ connstate.Conn = (*guardConn)(nil)
+	_ underway.Work  = (*guardConn)(nil)
+)
+
+func (c *guardConn) Port() connstate.Port { return (*guardPort)(c.port) }
+
+func (c *guardConn) ServerName() string { return c.serverName }
+
+func (c *guardConn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verified, error) {
+	return (*Conn)(c).verify(ctx, v, true)
+}
+
+func (c *guardConn) VerifiedLocally(v *trust.Verifier) (trust.Verified, error) {
+	return (*Conn)(c).verify(context.Background(), v, false)
+}
+
+func (c *guardConn) Memo() any {
+	if m := c.memo.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+func (c *guardConn) SetMemo(v any) { c.memo.Store(&v) }
+
+func (c *guardConn) Track(w underway.Work) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.works, w) {
+		c.works = append(c.works, w)
+	}
+}
+
+func (c *guardConn) Untrack(w underway.Work) {
+	if c.hijacked.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.works = slices.DeleteFunc(c.works, func(other underway.Work) bool { return other == w })
+}
+
+// Check implements underway.Work: it verifies the connection's own certificate by the port's
+// verifier.
+func (c *guardConn) Check(ctx context.Context, wait bool) error {
+	own := (*Conn)(c)
+	if !own.sentCertificate() {
+		return nil
+	}
+	_, err := own.verify(ctx, c.port.state.Load().config.Trust, wait)
+	return err
+}
+
+// End implements underway.Work and connstate.Conn.
+func (c *guardConn) End() {
+	if c.ending.Swap(true) {
+		return
+	}
+	(*Conn)(c).retire()
+	if cancel := c.cancel.Load(); cancel != nil {
+		(*cancel)()
+	}
+	if c.idle.Load() || c.hijacked.Load() {
+		c.raw.Close()
+		return
+	}
+	time.AfterFunc(underway.Grace, func() { c.raw.Close() }) // also where no http.Server reports that it is idle
+}
+
+// guardPort is a Port with the methods that only the guard needs.
+type guardPort Port
+
+func (p *guardPort) Name() string { return p.name }
+
+func (p *guardPort) Trust() *trust.Verifier { return p.state.Load().config.Trust }
+
+func (p *guardPort) RequiresCertificate() bool { return p.state.Load().config.ClientAuth == Require }
+
+func (p *guardPort) Recheck() { (*Port)(p).recheckBusy() }
+
+func (p *guardPort) Tick() int64 { return p.clock.Load() }

@@ -1,0 +1,63 @@
+package trust
+
+import (
+	"context"
+	"crypto/x509"
+	"slices"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
+)
+
+func init() { hook.Trust = access{} }
+
+// access implements the functions that package internal/trustaccess documents and offers
+// to the other packages of this module.
+type access struct{}
+
+func (access) VerifyLocal(v *Verifier, presented []*x509.Certificate) (Verified, error) {
+	return v.verify(context.Background(), presented, false)
+}
+
+func (access) Remember(v *Verifier, verified Verified) { v.remember(verified) }
+
+func (access) Now(v *Verifier) time.Time { return v.now() }
+
+func (access) UsesSystemClock(v *Verifier) bool { return v.system }
+
+func (access) Warnings(v *Verifier) []string { return slices.Clone(v.warnings) }
+
+func (access) AgingCRLs(v *Verifier) []string { return v.agingCRLs() }
+
+func (access) CRLsFreshUntil(v *Verifier) time.Time { return v.crlsFreshUntil() }
+
+func (access) CheckNotOlder(v *Verifier, list *x509.RevocationList) error {
+	return v.checkNotOlder(list)
+}
+
+func (access) SharesAnchor(v, other *Verifier) bool { return v.sharesAnchor(other) }
+
+func (access) IssuedBy(v Verified, spki Digest) bool {
+	return v.of != nil && slices.Contains(v.of.direct, spki)
+}
+
+func (access) IssuedUnder(v Verified, spki Digest) bool {
+	return v.of != nil && slices.Contains(v.of.issuers, spki)
+}
+
+func (access) IssuedUnderAnchor(v Verified, of *Verifier) bool { return v.issuedUnderAnchor(of) }
+
+func (access) IssuerKeys(v Verified) []Digest {
+	if v.of == nil {
+		return nil
+	}
+	return slices.Clone(v.of.issuers)
+}
+
+func (access) ReadCRLs(name string, data []byte) ([]hook.CRL, error) { return readCRLs(name, data) }
+
+func (access) CheckCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error {
+	return checkCRL(list, authorities, now)
+}
+
+func (access) IsOlderCRL(list, than *x509.RevocationList) bool { return isOlder(list, than) }
