@@ -3,6 +3,7 @@ package mtlsguard_test
 import (
 	"go/parser"
 	"go/token"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,10 +13,14 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-const reference = "docs/configuration.md"
+const (
+	config    = "mtlsguard.yaml"
+	reference = "docs/configuration.md"
+)
 
 // block is a fenced block of a page.
 type block struct {
@@ -40,7 +45,7 @@ func (b block) file() string {
 	return ""
 }
 
-func blocks(t *testing.T, page string) []block {
+func blocks(t testing.TB, page string) []block {
 	t.Helper()
 	data, err := os.ReadFile(page)
 	if err != nil {
@@ -65,34 +70,68 @@ func blocks(t *testing.T, page string) []block {
 	return out
 }
 
-// documented is a folder with everything that the examples name, and the first
-// complete example in it.
-func documented(t *testing.T) *site {
-	s := newSite(t)
-	revoked := s.ca.Leaf("revoked")
-	s.put("client-ca.pem", string(s.ca.CertPEM()))
-	s.put("client-ca.crl", s.crl(7, revoked))
-	s.put("gateway-ca.pem", string(s.other.CertPEM()))
-	s.put("issuing-ca.pem", string(s.ca.SubCA("Issuing CA").CertPEM()))
-	s.put("revoked.pem", string(revoked.CertPEM()))
-	gateway, registrations := s.other.Server(), testpki.NewCA("Registration CA")
-	orders := registrations.Leaf("orders")
-	s.put("gateway.pem", string(gateway.CertPEM()))
-	s.put("gateway-key.pem", string(gateway.KeyPEM()))
-	s.put("registration-ca.pem", string(registrations.CertPEM()))
-	s.put("orders-server.pem", string(orders.CertPEM()))
-	s.put("orders-server-key.pem", string(orders.KeyPEM()))
-	if err := os.Mkdir(s.path("crls"), 0o700); err != nil {
-		t.Fatal(err)
+// folder is where a test writes the files of an example.
+type folder string
+
+func newFolder(tb testing.TB) folder { return folder(tb.TempDir()) }
+
+func (d folder) path(name string) string { return filepath.Join(string(d), name) }
+
+func (d folder) write(tb testing.TB, name, content string) {
+	tb.Helper()
+	if err := os.WriteFile(d.path(name), []byte(content), 0o600); err != nil {
+		tb.Fatal(err)
 	}
-	s.put("crls/ca.crl", s.crl(7, revoked))
-	for _, file := range []string{config, "users.yaml", "policy.csv"} {
-		s.put(file, firstOf(t, file).text)
-	}
-	return s
 }
 
-func firstOf(t *testing.T, file string) block {
+func (d folder) read(tb testing.TB, name string) string {
+	tb.Helper()
+	data, err := os.ReadFile(d.path(name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(data)
+}
+
+// replace replaces text in a file, once. The text must be there.
+func (d folder) replace(tb testing.TB, name, before, after string) {
+	tb.Helper()
+	content := d.read(tb, name)
+	if !strings.Contains(content, before) {
+		tb.Fatalf("%s has no %q", name, before)
+	}
+	d.write(tb, name, strings.Replace(content, before, after, 1))
+}
+
+// newDocumentedFolder returns a folder with every file that the examples name, and the
+// first complete example in it.
+func newDocumentedFolder(tb testing.TB) folder {
+	tb.Helper()
+	d := newFolder(tb)
+	clients, gateways, registrations := testpki.NewCA("Client CA"), testpki.NewCA("Gateway CA"), testpki.NewCA("Registration CA")
+	server, gateway := testpki.NewCA("Server CA").Server(), gateways.Server()
+	orders, revoked := registrations.Leaf("orders"), clients.Leaf("revoked")
+	crl := clients.CRL(7, []*big.Int{revoked.Cert.SerialNumber})
+	if err := os.Mkdir(d.path("crls"), 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"server.pem": server.CertPEM(), "server-key.pem": server.KeyPEM(),
+		"client-ca.pem": clients.CertPEM(), "issuing-ca.pem": clients.SubCA("Issuing CA").CertPEM(), "revoked.pem": revoked.CertPEM(),
+		"client-ca.crl": crl.Raw, "crls/ca.crl": crl.Raw,
+		"gateway-ca.pem": gateways.CertPEM(), "gateway.pem": gateway.CertPEM(), "gateway-key.pem": gateway.KeyPEM(),
+		"registration-ca.pem": registrations.CertPEM(), "orders-server.pem": orders.CertPEM(), "orders-server-key.pem": orders.KeyPEM(),
+	} {
+		d.write(tb, name, string(content))
+	}
+	for _, name := range []string{config, "users.yaml", "policy.csv"} {
+		d.write(tb, name, firstBlock(tb, name).text)
+	}
+	return d
+}
+
+// firstBlock returns the first block of the reference that shows a file.
+func firstBlock(t testing.TB, file string) block {
 	t.Helper()
 	for _, b := range blocks(t, reference) {
 		if b.file() == file {
@@ -109,7 +148,7 @@ func TestDocsExamplesLoad(t *testing.T) {
 	for page, least := range map[string]int{"README.md": 3, reference: 7, "docs/reverse.md": 3} {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
-			s := documented(t)
+			s := newDocumentedFolder(t)
 			loaded := 0
 			for _, b := range blocks(t, page) {
 				file := b.file()
@@ -119,16 +158,16 @@ func TestDocsExamplesLoad(t *testing.T) {
 					}
 					continue
 				}
-				s.put(file, b.text)
+				s.write(t, file, b.text)
 				users := "users: users.yaml"
 				if file == "users.jsonl" {
-					s.sub(config, users, "users: users.jsonl")
+					s.replace(t, config, users, "users: users.jsonl")
 				}
 				if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err != nil {
 					t.Errorf("%s:%d: %v", b.page, b.line, err)
 				}
 				if file == "users.jsonl" {
-					s.sub(config, "users: users.jsonl", users)
+					s.replace(t, config, "users: users.jsonl", users)
 				}
 				loaded++
 			}
@@ -176,8 +215,8 @@ func TestDocsNameEveryKey(t *testing.T) {
 	} {
 		t.Run(row.level, func(t *testing.T) {
 			t.Parallel()
-			s := documented(t)
-			s.put(config, full)
+			s := newDocumentedFolder(t)
+			s.write(t, config, full)
 			key := odd + ": x\n"
 			switch {
 			case strings.HasSuffix(row.before, "{"):
@@ -186,9 +225,9 @@ func TestDocsNameEveryKey(t *testing.T) {
 				key += strings.Repeat(" ", indent(row.before))
 			}
 			if row.before == "" {
-				s.put(row.file, key+s.get(row.file))
+				s.write(t, row.file, key+s.read(t, row.file))
 			} else {
-				s.sub(row.file, row.before, row.before+key)
+				s.replace(t, row.file, row.before, row.before+key)
 			}
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 			found := configerror.All(err)
@@ -223,40 +262,33 @@ func indent(before string) int {
 // The recipes make what the first example serves, and a CRL that revokes.
 func TestDocsRecipes(t *testing.T) {
 	t.Parallel()
-	for _, program := range []string{"sh", "openssl"} {
-		if _, err := exec.LookPath(program); err != nil {
-			text := program + " is missing: it is in the Debian package " + strings.Replace(program, "sh", "dash", 1)
-			if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-				t.Fatal(text)
-			}
-			t.Skip(text)
-		}
-	}
-	s := &site{TB: t, dir: t.TempDir()}
+	shell := testkit.Program(t, "sh", "dash")
+	testkit.Program(t, "openssl", "openssl")
+	s := newFolder(t)
 	recipes := 0
 	for _, b := range blocks(t, reference) {
 		switch b.kind {
 		case "sh":
 			recipes++
-			cmd := exec.Command("sh", "-e", "-c", b.text)
-			cmd.Dir = s.dir
+			cmd := exec.Command(shell, "-e", "-c", b.text)
+			cmd.Dir = string(s)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%s:%d: %v\n%s", b.page, b.line, err, out)
 			}
 		case "yaml", "":
 			if _, err := os.Stat(s.path(b.file())); err != nil {
-				s.put(b.file(), b.text) // the first of its name
+				s.write(t, b.file(), b.text) // the first of its name
 			}
 		}
 	}
 	if recipes != 3 {
 		t.Errorf("%d recipes, wanted 3", recipes)
 	}
-	s.sub(config, "{anchors: [client-ca.pem]}", "{anchors: [client-ca.pem], crls: [client-ca.crl], must_be_revoked: [orders.pem]}")
+	s.replace(t, config, "{anchors: [client-ca.pem]}", "{anchors: [client-ca.pem], crls: [client-ca.crl], must_be_revoked: [orders.pem]}")
 	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err != nil {
 		t.Error(err)
 	}
-	s.sub(config, "must_be_revoked: [orders.pem]", "must_be_revoked: [alice.pem]")
+	s.replace(t, config, "must_be_revoked: [orders.pem]", "must_be_revoked: [alice.pem]")
 	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err == nil {
 		t.Error("the recipe revokes alice too")
 	}

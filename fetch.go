@@ -41,7 +41,7 @@ func (f *fetching) follow(ctx context.Context, g *site.Generation) {
 	f.stop()
 	f.sources = sources
 	ctx, f.cancel = context.WithCancel(ctx)
-	fetcher := &crlfetch.Fetcher{Now: f.server.options.Now, Tell: func(s crlfetch.Source, err error) {
+	fetcher := &crlfetch.Fetcher{Now: f.server.options.Now, OnError: func(s crlfetch.Source, err error) {
 		f.server.events.LogWarnings([]string{"the CRL " + s.URL + " cannot be fetched: " + err.Error()})
 	}}
 	f.done.Go(func() { fetcher.Run(ctx, sources) })

@@ -20,7 +20,7 @@ var threats = map[string]int{
 
 var (
 	threatID     = regexp.MustCompile(`^[A-Z][0-9]+$`)
-	citedTest    = regexp.MustCompile("`([a-z]+)\\.((?:Test|Fuzz|Benchmark|Example)\\w*)`")
+	citedTest    = regexp.MustCompile("`([a-z0-9]+)\\.((?:Test|Fuzz|Benchmark|Example)\\w*)`")
 	bareTest     = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
 	testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w*)\(`)
 )

@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// body ends a call when it is closed or cannot be read further.
+// body is a response body that ends its call when it is closed or read to its end.
 type body struct {
 	io.ReadCloser
 	pool  *pool
-	from  *url.URL
+	url   *url.URL
 	began int64
 	ended atomic.Bool
 }
@@ -20,7 +20,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		if err != io.EOF {
-			b.pool.noteFailure(originOf(b.from).String(), b.began)
+			b.pool.markSuspect(originOf(b.url).String(), b.began)
 		}
 		b.end()
 	}
@@ -39,23 +39,23 @@ func (b *body) end() {
 	}
 }
 
-// upgraded is the body of an answer 101, which is written to as well.
+// upgraded is the body of a 101 response, which can also be written to.
 type upgraded struct {
 	*body
 	io.Writer
 }
 
-// Read keeps the end of the peer's side apart from the end of the call: the other
-// side may still be written to.
+// Read does not end the call at the end of the input: the peer may have closed its side
+// only, and the other side can still be written to.
 func (u upgraded) Read(p []byte) (int, error) { return u.body.ReadCloser.Read(p) }
 
-// until gives the call back to its pool when the response has been consumed.
-func (p *pool) until(response *http.Response, began int64) {
+// releaseAtEnd releases the pool when the response has been consumed.
+func (p *pool) releaseAtEnd(response *http.Response, began int64) {
 	if response.Body == nil || response.Body == http.NoBody || response.Request.Method == http.MethodHead {
 		p.release()
 		return
 	}
-	b := &body{ReadCloser: response.Body, pool: p, from: response.Request.URL, began: began}
+	b := &body{ReadCloser: response.Body, pool: p, url: response.Request.URL, began: began}
 	response.Body = b
 	if w, ok := b.ReadCloser.(io.Writer); ok && response.StatusCode == http.StatusSwitchingProtocols {
 		response.Body = upgraded{b, w}

@@ -21,7 +21,7 @@ func TestJ10_Bound(t *testing.T) {
 		identities = 100_000
 	}
 	w, s := newWorld(t), serve(t, nil)
-	w.config.Observe = nil
+	w.config.OnHandshake = nil
 	w.config.MaxPools = most
 	pair := clientCA.Leaf("someone").TLS()
 	w.config.Keystore = keystoreFunc(func(alias string) (*outbound.Credential, error) { // one leaf, many contents: the alias is part

@@ -2,7 +2,7 @@ package outbound
 
 import "context"
 
-// choice is as whom the calls of a context are made.
+// choice is the identity that a context chooses for its calls.
 type choice struct {
 	kind  kind
 	alias string
@@ -18,31 +18,33 @@ const (
 
 type choiceKey struct{}
 
-// As returns a context whose calls present the credential of an alias. The
-// innermost of several choices counts.
+// As returns a context whose calls present the credential of an alias. The innermost
+// choice of a context counts.
 func As(ctx context.Context, alias string) context.Context {
 	return context.WithValue(ctx, choiceKey{}, &choice{byAlias, alias})
 }
 
-// AsDefault returns a context whose calls present the credential of
-// Config.Default, whatever was chosen before. Without a Default they fail.
+// AsDefault returns a context whose calls present the credential of Config.Default,
+// whatever the outer contexts chose. Without a Default such calls fail with
+// ErrNoIdentity.
 func AsDefault(ctx context.Context) context.Context {
 	return context.WithValue(ctx, choiceKey{}, &choice{kind: byDefault})
 }
 
-// AsNobody returns a context whose calls send no certificate.
+// AsNobody returns a context whose calls present no certificate.
 func AsNobody(ctx context.Context) context.Context {
 	return context.WithValue(ctx, choiceKey{}, &choice{kind: asNobody})
 }
 
-// withoutChoice keeps the choice from what runs underneath a call: a dialler or an
-// Allow that makes calls itself makes them as whom it chooses, not as the caller.
+// withoutChoice returns a context without a choice, for the code that runs underneath a
+// call: a dialler or an Allow that makes calls of its own must choose their identity
+// itself.
 func withoutChoice(ctx context.Context) context.Context {
 	return context.WithValue(ctx, choiceKey{}, (*choice)(nil))
 }
 
-// chosen returns the choice of a context, or nil where none was made.
-func chosen(ctx context.Context) *choice {
+// choiceOf returns the choice of a context, or nil.
+func choiceOf(ctx context.Context) *choice {
 	c, _ := ctx.Value(choiceKey{}).(*choice)
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/outbound"
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 var versions = []struct {
@@ -79,15 +80,15 @@ func TestJ3_NeverSilently(t *testing.T) {
 		{"empty alias", alias(""), nil, s.URL, outbound.ErrUnknownAlias},
 		{"the default is unknown", nil, func(w *world) { w.config.Default = "carol" }, s.URL, outbound.ErrUnknownAlias},
 		{"unknown alias, with a default", alias("carol"), func(w *world) { w.config.Default = "alice" }, s.URL, outbound.ErrUnknownAlias},
-		{"http", alias("alice"), nil, strings.Replace(s.URL, "https", "http", 1), outbound.ErrPlain},
+		{"http", alias("alice"), nil, strings.Replace(s.URL, "https", "http", 1), outbound.ErrOrigin},
 		{"another origin", alias("alice"), func(w *world) {
 			w.put(w.credential("alice", clientCA.Leaf("alice"), "https://api.partner.example", "https://127.0.0.1:1"))
 		}, s.URL, outbound.ErrOrigin},
-		{"expired", alias("alice"), func(w *world) { w.put(w.credential("alice", clientCA.Leaf("alice", expired))) }, s.URL, outbound.ErrNotInForce},
-		{"not yet valid", alias("alice"), func(w *world) { w.put(w.credential("alice", clientCA.Leaf("alice", future))) }, s.URL, outbound.ErrNotInForce},
+		{"expired", alias("alice"), func(w *world) { w.put(w.credential("alice", clientCA.Leaf("alice", expired))) }, s.URL, errRefusedAs(reason.Expired)},
+		{"not yet valid", alias("alice"), func(w *world) { w.put(w.credential("alice", clientCA.Leaf("alice", future))) }, s.URL, errRefusedAs(reason.NotYetValid)},
 		{"not allowed", alias("alice"), func(w *world) {
-			w.config.Allow = func(context.Context, string) error { return errors.New("no") }
-		}, s.URL, outbound.ErrNotAllowed},
+			w.config.Allow = func(context.Context, string) error { return errFault }
+		}, s.URL, errFault},
 		{"the keystore has a fault", alias("alice"), func(w *world) {
 			w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return nil, errFault })
 		}, s.URL, errFault},

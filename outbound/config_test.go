@@ -34,13 +34,13 @@ func TestJ7_Config(t *testing.T) {
 		change func(*outbound.Config)
 		want   string
 	}{
-		{"no keystore", func(c *outbound.Config) { c.Keystore = nil }, "no keystore"},
+		{"no keystore", func(c *outbound.Config) { c.Keystore = nil }, "Keystore is nil"},
 		{"no roots", func(c *outbound.Config) { c.Roots = nil }, "no roots"},
 		{"no roots, a base", func(c *outbound.Config) { c.Roots = nil; c.Base = &http.Transport{} }, "no roots"},
 		{"empty roots", func(c *outbound.Config) { c.Roots = x509.NewCertPool() }, "Roots is empty"},
 		{"roots twice", func(c *outbound.Config) { c.SystemRoots = true }, "more than once"},
 		{"roots twice, in the base", ofTLS(func(c *tls.Config) { c.RootCAs = serverCA.Pool() }), "more than once"},
-		{"a bad default", func(c *outbound.Config) { c.Default = "a b" }, "cannot be an alias"},
+		{"a bad default", func(c *outbound.Config) { c.Default = "a b" }, "is not an alias"},
 		{"CrossOrigin", func(c *outbound.Config) { c.CrossOrigin = 3 }, "CrossOrigin"},
 		{"negative", func(c *outbound.Config) { c.MaxPools = -1 }, "negative"},
 		{"negative", func(c *outbound.Config) { c.IdleTimeout = -1 }, "negative"},

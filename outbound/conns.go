@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// conns are the open connections of one pool. http.Transport closes idle ones only
-// when it is asked at the right moment; these are closed when nobody needs them.
+// conns tracks the open connections of one pool. http.Transport closes idle connections
+// only when CloseIdleConnections is called at the right moment; closeAll closes the rest.
 type conns struct {
-	mu   sync.Mutex
-	open map[*conn]struct{}
-	shut bool
+	mu     sync.Mutex
+	open   map[*conn]struct{}
+	closed bool
 }
 
-// add takes a new connection in. One that comes after the end is closed at once.
+// add tracks a new connection. After refuseNew it closes the connection at once.
 func (s *conns) add(raw net.Conn) (*conn, error) {
 	c := &conn{Conn: raw, owner: s}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shut {
+	if s.closed {
 		raw.Close()
 		return nil, net.ErrClosed
 	}
@@ -29,20 +29,20 @@ func (s *conns) add(raw net.Conn) (*conn, error) {
 	return c, nil
 }
 
-func (s *conns) len() int {
+func (s *conns) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
 }
 
-// end lets no more connections in.
-func (s *conns) end() {
+// refuseNew makes add refuse connections.
+func (s *conns) refuseNew() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.shut = true
+	s.closed = true
 }
 
-// closeAll closes what is open.
+// closeAll closes the open connections.
 func (s *conns) closeAll() {
 	s.mu.Lock()
 	all := make([]*conn, 0, len(s.open))
@@ -55,7 +55,7 @@ func (s *conns) closeAll() {
 	}
 }
 
-func (s *conns) forget(c *conn) {
+func (s *conns) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)

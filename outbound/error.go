@@ -5,52 +5,55 @@ import (
 	"fmt"
 )
 
-// What a call fails with before anything is dialled. Each is found with errors.Is
-// in the *Error that RoundTrip returns.
+// Errors of a call before anything is dialled. Find them with errors.Is in the *Error of
+// RoundTrip. A certificate that is not valid now is a *reason.Refusal with the reason
+// expired or not-yet-valid; a closed Transport is net.ErrClosed; an error of Config.Allow
+// is returned as it is.
 var (
-	ErrNoIdentity   = errors.New("no identity was chosen, and there is no default: As, AsDefault or AsNobody")
+	// ErrNoIdentity means that the context chose no identity and there is no
+	// Config.Default.
+	ErrNoIdentity = errors.New("no identity was chosen, and there is no default: use As, AsDefault or AsNobody")
+	// ErrUnknownAlias means that the keystore does not know the alias. Keystores return it.
 	ErrUnknownAlias = errors.New("the keystore does not know the alias")
-	ErrNotInForce   = errors.New("the certificate is not in force")
-	ErrOrigin       = errors.New("the credential is not for this origin")
-	ErrPlain        = errors.New("an identity goes over https only")
-	ErrNotAllowed   = errors.New("the caller may not use the alias")
-	ErrRedirected   = errors.New("a redirect to another origin would carry the identity along")
-	ErrClosed       = errors.New("the transport is closed")
+	// ErrOrigin means that the credential must not be presented there: its origins do not
+	// include the URL's, the URL is not https, or a redirect led to another origin under
+	// CrossOrigin Refuse.
+	ErrOrigin = errors.New("the credential is not for this origin")
 )
 
-// What a handshake fails with.
+// Errors of a handshake.
 var (
-	// ErrNotAsked is a server that did not ask for a certificate, under
+	// ErrNotAsked means that the server did not ask for a certificate, under
 	// Config.MustBeAsked.
 	ErrNotAsked = errors.New("the server did not ask for a certificate")
-	// ErrServerRefused is an alert of the server about the certificate. The error
-	// holds a *reason.Refusal too, with the word for it.
+	// ErrServerRefused means that the server sent an alert about the certificate. The
+	// error also holds a *reason.Refusal with the reason.
 	ErrServerRefused = errors.New("the server refused the certificate")
 )
 
-// Error is the failure of a call: as whom, where to, and why.
+// Error is the error of a call, with its identity and destination.
 type Error struct {
-	Alias  string // empty for nobody, and where nobody was chosen yet
-	Origin string // "https://api.partner.example"
+	Alias  string // "" for a call without a certificate, and where none was chosen
+	Origin string // such as "https://api.partner.example"
 	Err    error
 }
 
-// Error returns "outbound: as ALIAS to ORIGIN: why".
+// Error returns the alias, the origin and the cause.
 func (e *Error) Error() string {
-	who := "as nobody "
+	identity := "without a certificate "
 	switch {
 	case e.Alias != "":
-		who = fmt.Sprintf("as %q ", e.Alias)
+		identity = fmt.Sprintf("as %q ", e.Alias)
 	case errors.Is(e.Err, ErrNoIdentity):
-		who = ""
+		identity = ""
 	}
-	return "outbound: " + who + "to " + e.Origin + ": " + e.Err.Error()
+	return "outbound: " + identity + "to " + e.Origin + ": " + e.Err.Error()
 }
 
-// Unwrap returns why.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout reports whether time ran out; http.Client asks it.
+// Timeout reports whether the cause is a timeout. http.Client calls it.
 func (e *Error) Timeout() bool {
 	t, ok := errors.AsType[interface {
 		error

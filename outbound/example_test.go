@@ -23,7 +23,7 @@ func Example() {
 	partner.StartTLS()
 	defer partner.Close()
 
-	keys := keystore.NewMemory(nil)
+	keys := new(keystore.Memory)
 	for _, alias := range []string{"client-a", "client-b"} {
 		credential, err := outbound.NewCredential(alias, ca.Leaf(alias).TLS(), partner.URL)
 		if err != nil {
@@ -61,11 +61,11 @@ func Example() {
 
 // Leaving out the choice is a mistake, and not a call without a certificate.
 func Example_incorrect() {
-	transport, err := outbound.New(outbound.Config{Keystore: keystore.NewMemory(nil), SystemRoots: true})
+	transport, err := outbound.New(outbound.Config{Keystore: new(keystore.Memory), SystemRoots: true})
 	if err != nil {
 		panic(err)
 	}
 	_, err = (&http.Client{Transport: transport}).Get("https://api.partner.example")
 	fmt.Println(err)
-	// Output: Get "https://api.partner.example": outbound: to https://api.partner.example: no identity was chosen, and there is no default: As, AsDefault or AsNobody
+	// Output: Get "https://api.partner.example": outbound: to https://api.partner.example: no identity was chosen, and there is no default: use As, AsDefault or AsNobody
 }

@@ -3,9 +3,10 @@ package outbound
 import (
 	"net"
 	"net/http"
+	"time"
 )
 
-// Choose does for a request what comes before net/http, and takes it back.
+// Choose chooses the identity and pool of a request, and releases the pool.
 func (t *Transport) Choose(r *http.Request) error {
 	p, _, err := t.choose(r)
 	if err == nil {
@@ -14,7 +15,7 @@ func (t *Transport) Choose(r *http.Request) error {
 	return err
 }
 
-// Dial opens a connection in the pool of a request that net/http knows nothing of.
+// Dial opens a connection in the pool of a request, without net/http.
 func (t *Transport) Dial(r *http.Request, addr string) (net.Conn, error) {
 	p, _, err := t.choose(r)
 	if err != nil {
@@ -24,16 +25,16 @@ func (t *Transport) Dial(r *http.Request, addr string) (net.Conn, error) {
 	return p.dial(r.Context(), "tcp", addr)
 }
 
-// Found finds the pool of a request. What it returns takes and leaves that pool, if
-// it can be taken.
-func (t *Transport) Found(r *http.Request) (again func() bool, err error) {
+// FindPool returns a function that acquires and releases the pool of a request. The
+// function returns false if the pool is retired.
+func (t *Transport) FindPool(r *http.Request) (acquire func() bool, err error) {
 	p, _, err := t.choose(r)
 	if err != nil {
 		return nil, err
 	}
 	p.release()
 	return func() bool {
-		taken := p.acquire(t.clock.now())
+		taken := p.acquire(t.now().UnixNano())
 		if taken {
 			p.release()
 		}
@@ -41,5 +42,11 @@ func (t *Transport) Found(r *http.Request) (again func() bool, err error) {
 	}, nil
 }
 
-// HTTP2 is what net/http is told about HTTP/2.
+// HTTP2 returns the configuration of net/http's HTTP/2.
 func (t *Transport) HTTP2() http.HTTP2Config { return *t.base.HTTP2 }
+
+// Fingerprint returns the SHA-256 of the leaf in lower-case hex.
+func (c *Credential) Fingerprint() string { return c.fingerprint }
+
+// ValidAt reports whether the certificate is valid at a time.
+func (c *Credential) ValidAt(at time.Time) bool { return c.validAt(at.Unix()) }

@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// Handshake is one TLS handshake with a server: the answer to "we got no
-// certificate". A resumed session asks and sends nothing; Asked and Sent then are
-// those of the handshake that the session began with.
+// Handshake describes one TLS handshake with a server, for Config.OnHandshake. In a resumed
+// session the server asks for nothing and nothing is sent; Asked and Sent are then those
+// of the session's first handshake.
 type Handshake struct {
-	Alias        string // empty: as nobody
-	Fingerprint  string // SHA-256 of the leaf, lower-case hex; empty: as nobody
+	Alias        string // "" for a call without a certificate
+	Fingerprint  string // SHA-256 of the leaf in lower-case hex; "" without a certificate
 	Origin       string
-	Proxy        string // the proxy that the tunnel goes through, without its password; empty without one
+	Proxy        string // the URL of the proxy, without its password; "" without a proxy
 	Asked        bool   // the server asked for a certificate
-	Sent         bool   // it was sent
-	Unacceptable error  // why the server may refuse it, by what the server said it accepts; it is sent all the same
+	Sent         bool   // the certificate was sent
+	Unacceptable error  // the certificate is outside the server's list of authorities or algorithms; it was sent all the same
 	Resumed      bool   // a session of this credential was resumed
 	Renegotiated bool   // the server asked in the middle of the connection
-	Version      uint16 // tls.VersionTLS12 or tls.VersionTLS13; 0 where it did not come so far
-	Protocol     string // "h2", "http/1.1" or empty
+	Version      uint16 // tls.VersionTLS12 or tls.VersionTLS13; 0 if the handshake failed earlier
+	Protocol     string // "h2", "http/1.1" or ""
 	Took         time.Duration
-	Err          error // why there is no connection
+	Err          error // nil if the handshake succeeded
 }
 
-// handshake watches one connection. Its lock is for servers that renegotiate, which
-// ask while the connection is in use.
+// handshake observes the handshakes of one connection. Its lock is needed because a server
+// that renegotiates asks for a certificate while the connection is in use.
 type handshake struct {
 	pool  *pool
 	start time.Time
@@ -39,35 +39,35 @@ type handshake struct {
 	mu       sync.Mutex
 	event    Handshake
 	identity *Credential
-	began    session // that is being resumed
-	over     bool
+	resumed  session // the session that is being resumed
+	over     bool    // the first handshake has ended
 }
 
-// certificate is GetClientCertificate. It sends the credential whatever the server
-// says it accepts: servers leave authorities out of their lists.
-func (h *handshake) certificate(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+// clientCertificate is tls.Config.GetClientCertificate. It sends the credential even if it
+// is outside the server's list: servers omit authorities from their lists.
+func (h *handshake) clientCertificate(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	h.mu.Lock()
 	h.event.Asked = true
-	answer := &tls.Certificate{} // none
+	certificate := &tls.Certificate{} // sends no certificate
 	if h.identity != nil {
-		h.event.Sent, h.event.Unacceptable = true, asked.SupportsCertificate(&h.identity.pair)
-		answer = &h.identity.pair
+		h.event.Sent, h.event.Unacceptable = true, request.SupportsCertificate(&h.identity.pair)
+		certificate = &h.identity.pair
 	}
-	event, again := h.event, h.over
+	event, renegotiated := h.event, h.over
 	h.mu.Unlock()
-	if again {
+	if renegotiated {
 		event.Renegotiated, event.Took = true, 0
-		h.pool.observe(event)
+		h.pool.report(event)
 	}
-	return answer, nil
+	return certificate, nil
 }
 
-// verified is VerifyConnection, which comes before anything of a resumed session is
-// used or kept: what was asked and sent when it began, counts for it.
-func (h *handshake) verified(state tls.ConnectionState) error {
+// verifyConnection is tls.Config.VerifyConnection. For a resumed session it restores what
+// was asked and sent in the first handshake, before anything of the session is used.
+func (h *handshake) verifyConnection(state tls.ConnectionState) error {
 	if state.DidResume {
 		h.mu.Lock()
-		h.event.Asked, h.event.Sent = h.began.asked, h.began.sent
+		h.event.Asked, h.event.Sent = h.resumed.asked, h.resumed.sent
 		h.mu.Unlock()
 	}
 	if h.pool.tls.VerifyConnection != nil {
@@ -76,35 +76,36 @@ func (h *handshake) verified(state tls.ConnectionState) error {
 	return nil
 }
 
-// done ends the handshake: it judges it, and tells of it.
-func (h *handshake) done(state tls.ConnectionState, err error) error {
+// finish ends the first handshake. It checks MustBeAsked, explains an alert, and reports
+// the handshake.
+func (h *handshake) finish(state tls.ConnectionState, err error) error {
 	h.mu.Lock()
 	h.over = true
 	h.event.Took, h.event.Version, h.event.Protocol = time.Since(h.start), state.Version, state.NegotiatedProtocol
 	h.event.Resumed = state.DidResume
 	if err == nil && h.identity != nil && h.pool.mustBeAsked && !h.event.Asked {
-		err = ErrNotAsked // fail closed: the server would answer nobody
+		err = ErrNotAsked // fail closed: the server would answer without an identity
 	}
 	if err != nil {
-		err = explain(err, h.pool.alias, h.event.Asked)
+		err = explainAlert(err, h.pool.alias, h.event.Asked)
 	} else if state.Version == tls.VersionTLS13 && h.event.Asked && !state.DidResume {
-		h.pool.heard.asked.Add(1) // its verdict is still to come
+		h.pool.refusals.pending.Add(1) // the server has yet to verify the certificate
 	}
 	h.event.Err = err
 	event := h.event
 	h.mu.Unlock()
-	h.pool.observe(event)
+	h.pool.report(event)
 	return err
 }
 
-// facts are what a session is remembered with.
-func (h *handshake) facts() (asked, sent bool) {
+// askedAndSent returns the facts that are stored with a session.
+func (h *handshake) askedAndSent() (asked, sent bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.event.Asked, h.event.Sent
 }
 
-// dialTLS is DialTLSContext of a pool: the only place where a certificate is sent.
+// dialTLS is DialTLSContext of a pool. No other function sends a certificate.
 func (p *pool) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -117,28 +118,29 @@ func (p *pool) dialTLS(ctx context.Context, network, addr string) (net.Conn, err
 	h := &handshake{pool: p, start: time.Now(), identity: p.identity.Load()}
 	h.event.Origin = origin{"https", host, port}.String()
 	if h.identity != nil {
-		h.event.Alias, h.event.Fingerprint = h.identity.alias, h.identity.print
+		h.event.Alias, h.event.Fingerprint = h.identity.alias, h.identity.fingerprint
 	}
 	if p.proxy != nil {
 		h.event.Proxy = p.proxy.Redacted()
 	}
 	config := p.tls.Clone()
 	config.ServerName = host
-	config.GetClientCertificate, config.VerifyConnection = h.certificate, h.verified
-	config.ClientSessionCache = &sessionsFor{p.sessions, addr, h}
-	conn, err := p.handshake(ctx, raw, config, h.done)
+	config.GetClientCertificate, config.VerifyConnection = h.clientCertificate, h.verifyConnection
+	config.ClientSessionCache = &sessionCache{p.sessions, addr, h}
+	conn, err := p.handshake(ctx, raw, config, h.finish)
 	if err != nil {
 		return nil, err
 	}
 	if conn.ConnectionState().NegotiatedProtocol == "h2" {
 		tracked.origin.Store(&h.event.Origin)
 	}
-	tracked.listen(conn, func(err error) { p.heard.note(h.event.Origin, err) })
+	tracked.reportClose(conn, func(err error) { p.refusals.add(h.event.Origin, err) })
 	return conn, nil
 }
 
-// handshake does one under the base's deadline. It closes raw if it fails.
-func (p *pool) handshake(ctx context.Context, raw net.Conn, config *tls.Config, done func(tls.ConnectionState, error) error) (*tls.Conn, error) {
+// handshake performs a handshake within Base's time limit and calls finish with its
+// result. It closes raw if the handshake fails.
+func (p *pool) handshake(ctx context.Context, raw net.Conn, config *tls.Config, finish func(tls.ConnectionState, error) error) (*tls.Conn, error) {
 	limit := p.transport.TLSHandshakeTimeout
 	inner, cancel := ctx, context.CancelFunc(func() {})
 	if limit > 0 {
@@ -150,15 +152,15 @@ func (p *pool) handshake(ctx context.Context, raw net.Conn, config *tls.Config, 
 	if err != nil && inner.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("the handshake took more than %s: %w", limit, os.ErrDeadlineExceeded)
 	}
-	if err = done(conn.ConnectionState(), err); err != nil {
+	if err = finish(conn.ConnectionState(), err); err != nil {
 		raw.Close()
 		return nil, err
 	}
 	return conn, nil
 }
 
-// tlsConfig is what all handshakes of a pool have in common: that of the base, with
-// the roots in force.
+// tlsConfig returns the configuration that all handshakes of a pool share: the base's,
+// with the current roots.
 func tlsConfig(base *tls.Config, roots *x509.CertPool) *tls.Config {
 	config := &tls.Config{}
 	if base != nil {

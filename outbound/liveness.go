@@ -6,52 +6,52 @@ import (
 	"time"
 )
 
-// A peer that vanishes without a word (a firewall that forgets the connection, a host
-// without power) leaves an HTTP/2 connection that takes calls and never answers. Pings
-// find it after Ping and PingTimeout, and end it. Calls with a shorter deadline find it
-// sooner: after the first one that has failed in vain, the next uses new connections.
+// A peer can vanish without closing: a firewall forgets the connection, a host loses
+// power. An HTTP/2 connection then goes on taking calls that are never answered. Pings find
+// that after Ping and PingTimeout, and close the connection. A call with a shorter deadline
+// finds it sooner: after it has failed, the next call uses a new connection.
 
 const (
 	defaultPing        = 5 * time.Second
 	defaultPingTimeout = 5 * time.Second
-	// silentTime is how long a call must have waited on a connection from which nothing
-	// came, until its failure makes the connection suspect. Callers give up for reasons
-	// of their own.
-	silentTime = 500 * time.Millisecond
+	// suspectAfter is the time that a call must have waited on a silent connection before
+	// its failure makes the connection suspect: callers also give up for reasons of their
+	// own.
+	suspectAfter = 500 * time.Millisecond
 )
 
-// pings turns them on for HTTP/2, unless Base says something about them.
-func (c *Config) pings(base *http.Transport) {
+// setPings configures pings for HTTP/2, unless Base does.
+func (c *Config) setPings(base *http.Transport) {
 	own := http.HTTP2Config{}
 	if base.HTTP2 != nil {
-		own = *base.HTTP2 // the caller's stays as it is
+		own = *base.HTTP2 // a copy: the caller's must not change
 	}
 	base.HTTP2 = &own
 	if own.SendPingTimeout == 0 {
-		own.SendPingTimeout = max(c.Ping, 0) // 0 is none to net/http
+		own.SendPingTimeout = max(c.Ping, 0) // for net/http, 0 means no pings
 	}
 	if own.PingTimeout == 0 {
 		own.PingTimeout = c.PingTimeout
 	}
 }
 
-// epoch is what times of connections are counted from.
+// epoch is the start of the times of connections.
 var epoch = time.Now()
 
 func sinceEpoch() int64 { return int64(time.Since(epoch)) }
 
-// activity is when a connection was read from, in nanoseconds since epoch.
+// activity records when data arrived on a connection, in nanoseconds since epoch.
 type activity struct {
-	origin  atomic.Pointer[string] // of an HTTP/2 connection; nil for all others
-	last    atomic.Int64           // when something was read
-	waiting atomic.Int64           // when the first of the calls began that have failed since
-	closed  atomic.Bool
+	origin   atomic.Pointer[string] // of an HTTP/2 connection; nil for others
+	lastRead atomic.Int64
+	waiting  atomic.Int64 // the start of the first call that has failed since lastRead
+	closed   atomic.Bool
 }
 
-// silentFor is how long a call that began at began, or one that failed before it, has
-// waited in vain.
+// silentFor returns how long a failed call has waited without any data: the call that began
+// at began, or an earlier one that failed since the last data.
 func (a *activity) silentFor(began, now int64) time.Duration {
-	last := a.last.Load()
+	last := a.lastRead.Load()
 	since := a.waiting.Load()
 	if since <= last {
 		since = max(began, last)
@@ -60,34 +60,35 @@ func (a *activity) silentFor(began, now int64) time.Duration {
 	return time.Duration(now - since)
 }
 
-// suspect is a connection from which nothing has come while a call waited.
+// suspect is a connection that was silent while a call waited.
 type suspect struct {
-	conn *conn
-	last int64
+	conn     *conn
+	lastRead int64
 }
 
-// noteFailure looks, when a call has failed, for a connection whose peer may be gone.
-func (p *pool) noteFailure(origin string, began int64) {
+// markSuspect looks, after a call to origin has failed, for a connection whose peer may
+// have vanished.
+func (p *pool) markSuspect(origin string, began int64) {
 	now := sinceEpoch()
 	p.conns.mu.Lock()
 	defer p.conns.mu.Unlock()
 	for c := range p.conns.open {
-		if o := c.origin.Load(); o != nil && *o == origin && c.silentFor(began, now) >= silentTime {
-			p.suspect.Store(&suspect{c, c.last.Load()})
+		if o := c.origin.Load(); o != nil && *o == origin && c.silentFor(began, now) >= suspectAfter {
+			p.suspect.Store(&suspect{c, c.lastRead.Load()})
 			return
 		}
 	}
 }
 
-// hasSuspect reports whether nothing has come from a suspect since: net/http has sent a
-// ping behind the call that failed.
+// hasSuspect reports whether the pool's suspect is still silent. net/http has sent a ping
+// after the failed call, so a live peer would have answered.
 func (p *pool) hasSuspect() bool {
-	d := p.suspect.Load()
-	if d == nil {
+	s := p.suspect.Load()
+	if s == nil {
 		return false
 	}
-	if d.conn.closed.Load() || d.conn.last.Load() != d.last {
-		p.suspect.CompareAndSwap(d, nil)
+	if s.conn.closed.Load() || s.conn.lastRead.Load() != s.lastRead {
+		p.suspect.CompareAndSwap(s, nil)
 		return false
 	}
 	return true

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// origin is scheme, host and port (RFC 6454 section 4). Hosts are compared in
-// ASCII without case; another spelling of one host (a trailing dot, an IP address
-// with zeros, Unicode) is another origin, which errs on the side of sending nothing.
+// origin is scheme, host and port (RFC 6454 section 4). Hosts are compared in ASCII
+// without case. Another spelling of the same host (a trailing dot, an IP address with
+// zeros, Unicode) is another origin, so in doubt no certificate is sent.
 type origin struct{ scheme, host, port string }
 
 // originOf returns the origin of a URL. It allocates nothing.
@@ -25,25 +25,26 @@ func originOf(u *url.URL) origin {
 	return o
 }
 
-// parseOrigin reads "https://host" or "https://host:port". It says what is wrong,
-// or "".
-func parseOrigin(text string) (o origin, wrong string) {
+const originForm = "https://host or https://host:port"
+
+// parseOrigin parses an origin in originForm. problem is "" if text is an origin.
+func parseOrigin(text string) (o origin, problem string) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return origin{}, "it is not a URL"
+		return origin{}, "this is not a URL"
 	case !equalFold(u.Scheme, "https"):
-		return origin{}, "an identity goes over https only"
+		return origin{}, "a certificate is presented over https only"
 	case u.Hostname() == "" || u.Opaque != "":
-		return origin{}, "it has no host"
+		return origin{}, "the host is missing"
 	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(text, "#"):
-		return origin{}, "an origin is scheme, host and port only"
+		return origin{}, "an origin has a scheme, a host and a port only"
 	case strings.HasSuffix(u.Host, ":"):
-		return origin{}, "the port is empty"
+		return origin{}, "the port is missing after the colon"
 	}
 	for i := range len(u.Host) {
 		if b := u.Host[i]; b <= ' ' || b >= 0x7f {
-			return origin{}, "write the host in ASCII (xn--…)"
+			return origin{}, "the host is not in ASCII (xn--…)"
 		}
 	}
 	return originOf(u), ""
@@ -62,7 +63,7 @@ func (o origin) in(list []origin) bool {
 	return false
 }
 
-// String returns the origin in lower case, without the port that the scheme means.
+// String returns the origin in lower case, without the default port of its scheme.
 func (o origin) String() string {
 	host := strings.ToLower(o.host)
 	switch {
@@ -74,8 +75,8 @@ func (o origin) String() string {
 	return strings.ToLower(o.scheme) + "://" + host
 }
 
-// equalFold compares without ASCII case. strings.EqualFold would also take the
-// Kelvin sign for a k.
+// equalFold reports whether a and b are equal but for ASCII case. strings.EqualFold would
+// also take the Kelvin sign for a k.
 func equalFold(a, b string) bool {
 	if a == b {
 		return true

@@ -13,98 +13,99 @@ import (
 	"time"
 )
 
-// key is what connections are kept by, beside the roots, which every set of pools
-// has to itself: the content of the credential, or zero for nobody, and with it
-// whatever else is not usual. Scheme, host and port come below it, in http.Transport.
+// key identifies a pool among those of the current roots: the content of the credential
+// (zero without a certificate) together with the protocol and the proxy. Scheme, host and
+// port are keys of the http.Transport below.
 type key [sha256.Size]byte
 
-// with returns the key for a manner and a proxy.
-func (k key) with(m manner, proxy *url.URL) key {
-	if m == usual && proxy == nil {
+// with returns the key for a protocol and a proxy.
+func (k key) with(via protocol, proxy *url.URL) key {
+	if via == anyHTTP && proxy == nil {
 		return k
 	}
 	through := ""
 	if proxy != nil {
 		through = proxy.String()
 	}
-	return sha256.Sum256(fmt.Appendf(nil, "%x %d %s", k, m, through))
+	return sha256.Sum256(fmt.Appendf(nil, "%x %d %s", k, via, through))
 }
 
-// manner is how servers are spoken to.
-type manner uint8
+// protocol is the protocol that a request needs.
+type protocol uint8
 
 const (
-	usual         manner = iota
-	http1                // an upgrade, which HTTP/2 has not
-	renegotiating        // HTTP/1.1, TLS 1.2, one renegotiation
-	plain                // http, as nobody
+	anyHTTP       protocol = iota // HTTP/1.1 or HTTP/2 over TLS
+	http1                         // HTTP/1.1 over TLS, for an upgrade, which HTTP/2 does not have
+	renegotiating                 // HTTP/1.1 over TLS 1.2, one renegotiation
+	plainHTTP                     // http, without a certificate
 )
 
-// pool is the connections and sessions of one identity.
+// pool holds the connections and sessions of one identity.
 type pool struct {
-	content     key // of the credential; zero: nobody
+	content     key // of the credential; zero without a certificate
 	alias       string
-	base        *http.Transport // the pattern
+	base        *http.Transport // the Transport's template
 	transport   *http.Transport // the pool's own copy
 	tls         *tls.Config
 	proxy       *url.URL
 	mustBeAsked bool
-	observer    func(Handshake)
+	onHandshake func(Handshake)
 
-	// identity is nil for nobody. A keystore may answer with a new signer for the same
-	// certificate (a module that was opened again): the next handshake uses it.
+	// identity is nil without a certificate. A keystore may return a new signer for the
+	// same certificate, such as a hardware module that was opened again: the next
+	// handshake uses it.
 	identity atomic.Pointer[Credential]
 	sessions *sessions
 	conns    conns
-	heard    heard
+	refusals refusals
 
-	suspect   atomic.Pointer[suspect] // its peer may be gone
-	keepCalls bool                    // retired because of a suspect: calls under way are not cut off
+	suspect   atomic.Pointer[suspect]
+	keepCalls bool // retired because of a suspect: calls in progress are not ended
 
-	inFlight atomic.Int64 // calls, until their bodies end
-	used     atomic.Int64 // Unix nanoseconds of the last call
-	seen     int64        // used, at the last sweep
-	retired  atomic.Bool  // takes no new call
-	ended    atomic.Bool
-	onEnd    func()
+	inFlight    atomic.Int64 // calls, until their bodies end
+	used        atomic.Int64 // Unix nanoseconds of the last call
+	usedAtSweep int64        // used at the last sweep
+	retired     atomic.Bool  // takes no new call
+	ended       atomic.Bool
+	onEnd       func()
 }
 
-// newPool makes a pool. It does not dial.
-func (t *Transport) newPool(roots *roots, identity *Credential, m manner, proxy *url.URL) *pool {
-	p := &pool{base: t.base, proxy: proxy, mustBeAsked: t.mustBeAsked && m != renegotiating,
-		observer: t.observer, sessions: &sessions{}, onEnd: func() { t.retiring.Add(-1) }}
+// newPool returns a pool. It does not dial.
+func (t *Transport) newPool(roots *roots, identity *Credential, via protocol, proxy *url.URL) *pool {
+	p := &pool{base: t.base, proxy: proxy, mustBeAsked: t.mustBeAsked && via != renegotiating,
+		onHandshake: t.onHandshake, sessions: &sessions{}, onEnd: func() { t.retiring.Add(-1) }}
 	p.identity.Store(identity)
 	if identity != nil {
 		p.content, p.alias = identity.content, identity.alias
 	}
 	base := t.base
-	if m == http1 || m == renegotiating {
+	if via == http1 || via == renegotiating {
 		base = t.baseHTTP1
 	}
 	p.transport = base.Clone()
-	p.tls = tlsConfig(p.transport.TLSClientConfig, roots.authorities) // with the protocols that net/http offers
+	p.tls = tlsConfig(p.transport.TLSClientConfig, roots.authorities) // with the protocols that Clone set
 	if !p.transport.Protocols.HTTP2() {
-		// A transport that once spoke HTTP/2 still offers it.
+		// A base that has used HTTP/2 before still offers it.
 		p.tls.NextProtos = slices.DeleteFunc(slices.Clone(p.tls.NextProtos), func(s string) bool { return s == "h2" })
 	}
-	if m == renegotiating {
+	if via == renegotiating {
 		p.tls.MaxVersion, p.tls.Renegotiation = tls.VersionTLS12, tls.RenegotiateOnceAsClient
 	}
 	p.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return noNil(p.dial(ctx, network, addr))
+		return asNetConn(p.dial(ctx, network, addr))
 	}
 	//lint:ignore SA1019 p.dial calls it
 	p.transport.Dial = nil
-	if m == plain {
-		p.transport.TLSClientConfig = p.tls.Clone() // for proxies alone; holds no certificate
+	if via == plainHTTP {
+		p.transport.TLSClientConfig = p.tls.Clone() // for TLS to a proxy; holds no certificate
 	} else {
-		p.transport.Proxy = nil // dialTLS goes through it
+		p.transport.Proxy = nil // dialTLS connects through it
 		p.transport.DialTLSContext = p.dialTLS
 	}
 	return p
 }
 
-// dial connects without TLS.
+// dial connects without TLS, with Base's dialler.
 func (p *pool) dial(ctx context.Context, network, addr string) (*conn, error) {
 	ctx = withoutChoice(ctx)
 	var raw net.Conn
@@ -112,7 +113,7 @@ func (p *pool) dial(ctx context.Context, network, addr string) (*conn, error) {
 	switch {
 	case p.base.DialContext != nil:
 		raw, err = p.base.DialContext(ctx, network, addr)
-	//lint:ignore SA1019 it is still obeyed
+	//lint:ignore SA1019 a deprecated field still counts
 	case p.base.Dial != nil:
 		//lint:ignore SA1019 as above
 		raw, err = p.base.Dial(network, addr)
@@ -125,13 +126,13 @@ func (p *pool) dial(ctx context.Context, network, addr string) (*conn, error) {
 	return p.conns.add(raw)
 }
 
-func (p *pool) observe(h Handshake) {
-	if p.observer != nil {
-		p.observer(h)
+func (p *pool) report(h Handshake) {
+	if p.onHandshake != nil {
+		p.onHandshake(h)
 	}
 }
 
-// acquire takes the pool for a call, unless it is retired.
+// acquire counts a call in. It returns false if the pool is retired.
 func (p *pool) acquire(now int64) bool {
 	p.inFlight.Add(1)
 	if p.retired.Load() {
@@ -142,38 +143,38 @@ func (p *pool) acquire(now int64) bool {
 	return true
 }
 
-// release ends a call. The last one ends a retired pool.
+// release counts a call out. The last call ends a retired pool.
 func (p *pool) release() {
 	if p.inFlight.Add(-1) == 0 && p.retired.Load() {
 		p.end()
 	}
 }
 
-// windUp closes what a retired pool has open. Calls under way go on until drain is
-// over, or without end where it is 0.
-func (p *pool) windUp(drain time.Duration) {
+// shutDown closes the idle connections of a retired pool, and the others after drain. With
+// drain 0, calls in progress go on without a limit.
+func (p *pool) shutDown(drain time.Duration) {
 	p.transport.CloseIdleConnections()
 	if p.inFlight.Load() == 0 {
 		p.end()
 	} else if drain > 0 {
-		time.AfterFunc(drain, func() { p.conns.end(); p.conns.closeAll() })
+		time.AfterFunc(drain, func() { p.conns.refuseNew(); p.conns.closeAll() })
 	}
 }
 
-// farewell is how long connections without calls have to close by themselves.
-const farewell = 200 * time.Millisecond
+// closeWait is the time that net/http has to close connections without calls.
+const closeWait = 200 * time.Millisecond
 
-// end closes what is left. net/http closes idle connections properly, but it does not
-// know yet of a stream that has just ended, or of a connection that is still being
-// made.
+// end closes the remaining connections of a pool without calls. net/http closes idle
+// connections properly, but not a connection whose stream has just ended or one that is
+// still being made; these are closed after closeWait.
 func (p *pool) end() {
 	if p.ended.Swap(true) {
 		return
 	}
-	p.conns.end()
+	p.conns.refuseNew()
 	p.transport.CloseIdleConnections()
-	if p.conns.len() > 0 {
-		time.AfterFunc(farewell, func() {
+	if p.conns.count() > 0 {
+		time.AfterFunc(closeWait, func() {
 			p.transport.CloseIdleConnections()
 			p.conns.closeAll()
 		})

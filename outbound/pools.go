@@ -9,28 +9,29 @@ import (
 	"time"
 )
 
-// roots are the authorities in force, with the pools that believe in them. Other
-// roots are another value, with pools and sessions of its own.
+// roots are the current authorities with the pools that use them. SetRoots replaces the
+// value, so that new roots get new pools and sessions.
 type roots struct {
-	authorities *x509.CertPool                // nil: the system's
-	pools       atomic.Pointer[map[key]*pool] // never changed, but replaced
+	authorities *x509.CertPool                // nil for the system's
+	pools       atomic.Pointer[map[key]*pool] // the map is replaced, never changed
 }
 
-// changes is what guards every change of pools and roots. Calls read without it.
+// changes guards the changes of pools and roots. Calls read them without the lock.
 type changes struct {
-	mu     sync.Mutex
-	closed bool
-	sweep  *time.Timer // nil while there are no pools
-	gone   []*pool     // retired by the change that is being made
+	mu      sync.Mutex
+	closed  bool
+	sweep   *time.Timer // nil while there are no pools
+	retired []*pool     // by the change in progress
 }
 
-// take finds or makes the pool of a call, and counts the call in.
-func (t *Transport) take(identity *Credential, m manner, proxy *url.URL, now int64) (*pool, error) {
+// acquirePool returns the pool of a call, and counts the call in. It adds the pool if there
+// is none.
+func (t *Transport) acquirePool(identity *Credential, via protocol, proxy *url.URL, now int64) (*pool, error) {
 	k := key{}
 	if identity != nil {
 		k = identity.content
 	}
-	k = k.with(m, proxy)
+	k = k.with(via, proxy)
 	for {
 		p := (*t.roots.Load().pools.Load())[k]
 		if p != nil && p.hasSuspect() {
@@ -41,30 +42,30 @@ func (t *Transport) take(identity *Credential, m manner, proxy *url.URL, now int
 			}
 			return p, nil
 		}
-		if err := t.make(k, identity, m, proxy); err != nil {
+		if err := t.addPool(k, identity, via, proxy); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// make adds a pool. Others of the same alias have an older content, and retire.
-func (t *Transport) make(k key, identity *Credential, m manner, proxy *url.URL) error {
+// addPool adds a pool. It retires the pools with an older content of the same alias.
+func (t *Transport) addPool(k key, identity *Credential, via protocol, proxy *url.URL) error {
 	return t.change(func(current *roots, next map[key]*pool) error {
 		if t.changes.closed {
-			return ErrClosed
+			return errClosed
 		}
 		if next[k] != nil {
-			return nil // someone else was faster
+			return nil // another call has added it
 		}
 		if identity != nil {
 			t.retire(next, func(p *pool) bool { return p.alias == identity.alias && p.content != identity.content })
 		}
 		for len(next) >= t.maxPools {
-			last := longestUnused(next)
+			last := leastRecentlyUsed(next)
 			t.retire(next, func(p *pool) bool { return p == last })
 			t.evicted.Add(1)
 		}
-		next[k] = t.newPool(current, identity, m, proxy)
+		next[k] = t.newPool(current, identity, via, proxy)
 		if t.changes.sweep == nil {
 			t.changes.sweep = time.AfterFunc(t.idleTimeout, t.sweepIdle)
 		}
@@ -72,47 +73,47 @@ func (t *Transport) make(k key, identity *Credential, m manner, proxy *url.URL) 
 	})
 }
 
-// change replaces the pools in force by what is made of a copy of them. Connections
-// of those that were retired are closed afterwards, when nobody waits for it.
-func (t *Transport) change(how func(current *roots, next map[key]*pool) error) error {
+// change replaces the current pools with a copy that edit has changed. It closes the
+// connections of retired pools afterwards, without the lock.
+func (t *Transport) change(edit func(current *roots, next map[key]*pool) error) error {
 	t.changes.mu.Lock()
 	current := t.roots.Load()
 	next := maps.Clone(*current.pools.Load())
-	err := how(current, next)
+	err := edit(current, next)
 	current.pools.Store(&next)
-	gone := t.changes.gone
-	t.changes.gone = nil
+	retired := t.changes.retired
+	t.changes.retired = nil
 	t.changes.mu.Unlock()
-	for _, p := range gone {
+	for _, p := range retired {
 		if p.keepCalls {
-			p.windUp(0) // it may be a slow server; else pings end them
+			p.shutDown(0) // the server may only be slow; otherwise pings end the calls
 		} else {
-			p.windUp(t.drain)
+			p.shutDown(t.drain)
 		}
 	}
 	return err
 }
 
-// retire takes pools out of a map that nobody reads yet.
-func (t *Transport) retire(from map[key]*pool, which func(*pool) bool) {
+// retire removes the matching pools from a map that is not yet current.
+func (t *Transport) retire(from map[key]*pool, match func(*pool) bool) {
 	for k, p := range from {
-		if which(p) {
+		if match(p) {
 			delete(from, k)
 			t.retiring.Add(1)
 			p.retired.Store(true)
-			t.changes.gone = append(t.changes.gone, p)
+			t.changes.retired = append(t.changes.retired, p)
 		}
 	}
 }
 
-// drop retires pools.
-func (t *Transport) drop(which func(*pool) bool) {
-	_ = t.change(func(_ *roots, next map[key]*pool) error { t.retire(next, which); return nil })
+// retireCurrent retires the matching pools.
+func (t *Transport) retireCurrent(match func(*pool) bool) {
+	_ = t.change(func(_ *roots, next map[key]*pool) error { t.retire(next, match); return nil })
 }
 
-// retireSuspect retires a pool with a connection whose peer seems to be gone.
+// retireSuspect retires a pool with a connection whose peer seems to have vanished.
 func (t *Transport) retireSuspect(p *pool) {
-	t.drop(func(other *pool) bool {
+	t.retireCurrent(func(other *pool) bool {
 		if other == p {
 			p.keepCalls = true
 		}
@@ -120,8 +121,8 @@ func (t *Transport) retireSuspect(p *pool) {
 	})
 }
 
-// longestUnused prefers pools without calls.
-func longestUnused(all map[key]*pool) *pool {
+// leastRecentlyUsed returns the pool to evict. It prefers pools without calls.
+func leastRecentlyUsed(all map[key]*pool) *pool {
 	var last *pool
 	busy := func(p *pool) bool { return p.inFlight.Load() > 0 }
 	for _, p := range all {
@@ -135,13 +136,14 @@ func longestUnused(all map[key]*pool) *pool {
 	return last
 }
 
-// sweepIdle retires the pools that had no call since the last sweep.
+// sweepIdle retires the pools that had no call since the last sweep, and schedules the next
+// sweep.
 func (t *Transport) sweepIdle() {
 	_ = t.change(func(_ *roots, next map[key]*pool) error {
 		t.retire(next, func(p *pool) bool {
 			used := p.used.Load()
-			idle := used == p.seen && p.inFlight.Load() == 0
-			p.seen = used
+			idle := used == p.usedAtSweep && p.inFlight.Load() == 0
+			p.usedAtSweep = used
 			return idle
 		})
 		if t.changes.sweep = nil; len(next) > 0 {
@@ -151,7 +153,8 @@ func (t *Transport) sweepIdle() {
 	})
 }
 
-// replaceRoots retires every pool.
+// replaceRoots sets new roots and retires every pool. With closing, no call is accepted
+// afterwards.
 func (t *Transport) replaceRoots(to *x509.CertPool, closing bool) {
 	_ = t.change(func(_ *roots, next map[key]*pool) error {
 		t.changes.closed = t.changes.closed || closing

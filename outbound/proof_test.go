@@ -27,7 +27,7 @@ func TestJ1_Interleaved(t *testing.T) {
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.config.Observe = nil
+			w.config.OnHandshake = nil
 			w.config.MaxPools = identities // one too few: some are given up now and again
 			s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
 				io.WriteString(rw, name(r))

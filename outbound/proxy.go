@@ -15,17 +15,15 @@ import (
 )
 
 const (
-	connectTime  = time.Minute // for a proxy to answer
-	connectBytes = 64 << 10    // of its answer
+	connectTimeout  = time.Minute // for a proxy's answer to CONNECT
+	maxConnectBytes = 64 << 10    // of the answer's header
 )
 
-// dialThrough connects to a server, through the pool's proxy if there is one. What
-// it returns is spoken TLS on with the server itself: the proxy sees no identity.
+// dialThrough connects to a server, through the pool's proxy if there is one. It returns the
+// connection for TLS with the server, and the tracked connection underneath.
 //
-// The second result is the connection underneath.
-//
-// net/http has tunnels too, but there a proxy of its own TLS is asked with the same
-// configuration as the server, client certificate included.
+// The tunnels of net/http are not used: net/http presents the client certificate to a proxy
+// with TLS as well.
 func (p *pool) dialThrough(ctx context.Context, network, addr string) (net.Conn, *conn, error) {
 	if p.proxy == nil {
 		tracked, err := p.dial(ctx, network, addr)
@@ -38,10 +36,10 @@ func (p *pool) dialThrough(ctx context.Context, network, addr string) (net.Conn,
 		return nil, nil, fail(err)
 	}
 	var conn net.Conn = tracked
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if equalFold(at.scheme, "https") {
-		config := p.tls.Clone() // holds no certificate: a proxy is called as nobody
+		config := p.tls.Clone() // holds no certificate
 		config.ServerName, config.NextProtos = at.host, nil
 		secured, err := p.handshake(ctx, conn, config, func(_ tls.ConnectionState, err error) error { return err })
 		if err != nil {
@@ -61,7 +59,7 @@ func (p *pool) dialThrough(ctx context.Context, network, addr string) (net.Conn,
 	return conn, tracked, nil
 }
 
-// connect asks the proxy for a tunnel (RFC 9110 section 9.3.6).
+// connect requests a tunnel from the proxy (RFC 9110 section 9.3.6).
 func (p *pool) connect(ctx context.Context, conn net.Conn, addr string) error {
 	header := p.base.ProxyConnectHeader.Clone()
 	if p.base.GetProxyConnectHeader != nil {
@@ -82,7 +80,7 @@ func (p *pool) connect(ctx context.Context, conn net.Conn, addr string) error {
 	if err := request.Write(conn); err != nil {
 		return err
 	}
-	in := bufio.NewReader(io.LimitReader(conn, connectBytes))
+	in := bufio.NewReader(io.LimitReader(conn, maxConnectBytes))
 	response, err := http.ReadResponse(in, request)
 	if err != nil {
 		return err
@@ -96,13 +94,13 @@ func (p *pool) connect(ctx context.Context, conn net.Conn, addr string) error {
 	case response.StatusCode != http.StatusOK:
 		return fmt.Errorf("the proxy answered %d", response.StatusCode)
 	case in.Buffered() > 0:
-		return errors.New("the proxy speaks before the server could") // a server waits for the client
+		return errors.New("the proxy sent bytes before the server could") // in TLS the server waits for the client
 	}
 	return nil
 }
 
-// tunnel returns the proxy for a request over https, or nil for none.
-func (t *Transport) tunnel(r *http.Request) (*url.URL, error) {
+// proxyFor returns the proxy for a request over https, or nil.
+func (t *Transport) proxyFor(r *http.Request) (*url.URL, error) {
 	if t.base.Proxy == nil {
 		return nil, nil
 	}
@@ -111,7 +109,7 @@ func (t *Transport) tunnel(r *http.Request) (*url.URL, error) {
 	case err != nil || proxy == nil:
 		return nil, err
 	case !equalFold(proxy.Scheme, "http") && !equalFold(proxy.Scheme, "https"):
-		return nil, fmt.Errorf("a proxy of the scheme %q is not supported: http, https, or Base.DialContext", proxy.Scheme)
+		return nil, fmt.Errorf("a proxy with the scheme %q is not supported: use http, https, or Base.DialContext", proxy.Scheme)
 	case proxy.Hostname() == "":
 		return nil, errors.New("the proxy has no host")
 	}

@@ -2,26 +2,26 @@ package outbound
 
 import "net/http"
 
-// CrossOrigin is what happens to an identity when an http.Client follows a redirect
-// to another origin. What was dropped on the way stays dropped, also where a later
-// redirect leads back: the target was then chosen by someone else.
+// CrossOrigin is the effect of a redirect to another origin on the identity of a call. An
+// identity that was dropped stays dropped, even if a later redirect leads back: another
+// server has then chosen the target.
 type CrossOrigin int
 
 const (
-	// Drop goes on as nobody, and without the Authorization of the first request.
+	// Drop follows the redirect without a certificate, and without the Authorization of the
+	// first request.
 	Drop CrossOrigin = iota
-	// Refuse fails the call with ErrRedirected.
+	// Refuse fails the call with ErrOrigin.
 	Refuse
-	// KeepListed keeps the identity at origins that the credential names, and drops it
-	// at all others. A credential without origins is kept nowhere.
+	// KeepListed keeps the identity at origins that the credential names and drops it at all
+	// others. The identity of a credential without origins is dropped.
 	KeepListed
 )
 
-const maxHops = 64
+const maxHops = 64 // redirects
 
-// first returns the request that a chain of redirects began with, or nil where that
-// cannot be told.
-func first(r *http.Request) *http.Request {
+// firstRequest returns the first request of a chain of redirects, or nil if it is unknown.
+func firstRequest(r *http.Request) *http.Request {
 	for range maxHops {
 		if r.Response == nil {
 			return r
@@ -33,15 +33,15 @@ func first(r *http.Request) *http.Request {
 	return nil
 }
 
-// strayed reports whether a request follows redirects that left the first origin.
-// Origins in the list do not count as another.
-func strayed(r *http.Request, listed []origin) bool {
+// leftOrigin reports whether the redirects to a request have left the first origin.
+// Origins in listed do not count.
+func leftOrigin(r *http.Request, listed []origin) bool {
 	if r.Response == nil {
 		return false
 	}
-	start := first(r)
+	start := firstRequest(r)
 	if start == nil || start.URL == nil {
-		return true // fail closed: who knows where this began
+		return true // fail closed: the first origin is unknown
 	}
 	home := originOf(start.URL)
 	for hop := r; hop != start; hop = hop.Response.Request {
@@ -55,13 +55,13 @@ func strayed(r *http.Request, listed []origin) bool {
 	return false
 }
 
-// withoutAuthorization returns r without the Authorization that the first request
-// had. http.Client itself carries it to other ports and to subdomains.
+// withoutAuthorization returns r without the Authorization of the first request, which
+// http.Client itself sends to other ports and to subdomains.
 func withoutAuthorization(r *http.Request) *http.Request {
 	const name = "Authorization"
-	start := first(r)
+	start := firstRequest(r)
 	if _, has := r.Header[name]; !has || start != nil && start.Header.Get(name) != r.Header.Get(name) {
-		return r // it has none, or was given one for this hop
+		return r // no header, or one for this request
 	}
 	bare := *r // a RoundTripper must not change the request
 	bare.Header = r.Header.Clone()

@@ -62,7 +62,7 @@ func TestJ5_Redirect(t *testing.T) {
 				r.Header.Set("Authorization", "token")
 				got, err := read(c.Do(r))
 				switch {
-				case row.want == "" && (err == nil || !strings.Contains(err.Error(), outbound.ErrRedirected.Error())):
+				case row.want == "" && (err == nil || !strings.Contains(err.Error(), outbound.ErrOrigin.Error())):
 					t.Errorf("%s: %q, %v", row.name, got, err)
 				case row.want == "" && strings.Contains(row.name, "refuse") && evil.requests.Load()+clear.requests.Load() != before:
 					t.Errorf("%s: the other origin was called", row.name)

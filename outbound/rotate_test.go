@@ -14,6 +14,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 func serial(n int64) testpki.Option {
@@ -151,7 +152,7 @@ func TestJ4_ExpiresWhileConnected(t *testing.T) {
 	c := w.client()
 	expect(t, as(t, "alice"), c, s.URL, "alice")
 	ahead.add(48 * time.Hour)
-	fails(t, as(t, "alice"), c, s.URL, outbound.ErrNotInForce)
+	fails(t, as(t, "alice"), c, s.URL, errRefusedAs(reason.Expired))
 }
 
 // Other roots: what they do not believe is not called any more, not on old connections
@@ -220,11 +221,11 @@ func TestClose(t *testing.T) {
 	c := &http.Client{Transport: transport}
 	expect(t, as(t, "alice"), c, s.URL, "alice")
 	transport.Close()
-	fails(t, as(t, "alice"), c, s.URL, outbound.ErrClosed)
+	fails(t, as(t, "alice"), c, s.URL, net.ErrClosed)
 	if err := transport.SetRoots(serverCA.Pool()); err != nil {
 		t.Error(err)
 	}
-	fails(t, as(t, "alice"), c, s.URL, outbound.ErrClosed)
+	fails(t, as(t, "alice"), c, s.URL, net.ErrClosed)
 	eventually(t, "the connection is closed", func() bool { return open(s) == 0 })
 }
 
@@ -346,7 +347,7 @@ func TestJ4_RetiredTakesNoCall(t *testing.T) {
 	w := newWorld(t, "alice")
 	transport := w.transport()
 	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", "https://api.partner.example", nil)
-	again, err := transport.Found(r)
+	again, err := transport.FindPool(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,16 +5,16 @@ import (
 	"sync"
 )
 
-const maxSessions = 64 // servers whose last session a pool remembers
+const maxSessions = 64 // servers
 
-// sessions are the TLS sessions of one pool, and so of one identity and one set of
-// roots. One is kept for each address, the last.
+// sessions holds the TLS sessions of one pool, and so of one identity and one set of roots:
+// the last session for each address.
 type sessions struct {
 	mu  sync.Mutex
 	all map[string]session
 }
 
-// session is one to resume, and what the handshake was that it began with.
+// session is a session to resume, with the facts of its first handshake.
 type session struct {
 	state       *tls.ClientSessionState
 	asked, sent bool
@@ -35,8 +35,8 @@ func (s *sessions) put(addr string, one session) {
 		return
 	}
 	if _, there := s.all[addr]; !there && len(s.all) >= maxSessions {
-		for any := range s.all { // which one matters little
-			delete(s.all, any)
+		for other := range s.all { // any other
+			delete(s.all, other)
 			break
 		}
 	}
@@ -46,29 +46,29 @@ func (s *sessions) put(addr string, one session) {
 	s.all[addr] = one
 }
 
-// sessionsFor is the tls.ClientSessionCache of one connection. crypto/tls would key
-// by the server's name alone, without its port.
-type sessionsFor struct {
+// sessionCache is the tls.ClientSessionCache of one connection. The key of crypto/tls is the
+// server's name without its port, so it is not used.
+type sessionCache struct {
 	*sessions
 	addr string
 	h    *handshake
 }
 
-func (s *sessionsFor) Get(string) (*tls.ClientSessionState, bool) {
+func (s *sessionCache) Get(string) (*tls.ClientSessionState, bool) {
 	found, ok := s.get(s.addr)
 	if !ok {
 		return nil, false
 	}
 	s.h.mu.Lock()
-	s.h.began = found
+	s.h.resumed = found
 	s.h.mu.Unlock()
 	return found.state, true
 }
 
-func (s *sessionsFor) Put(_ string, state *tls.ClientSessionState) {
-	asked, sent := s.h.facts()
+func (s *sessionCache) Put(_ string, state *tls.ClientSessionState) {
+	asked, sent := s.h.askedAndSent()
 	if state != nil && !asked && s.h.identity != nil && s.h.pool.mustBeAsked {
-		return // resumed, it would pass for one that was asked
+		return // a resumed session would pass as one in which the server asked
 	}
 	s.put(s.addr, session{state, asked, sent})
 }

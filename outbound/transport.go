@@ -5,25 +5,28 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/alias"
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Transport is an http.RoundTripper with an identity per call. It is safe for
-// concurrent use. It never tries a call again as someone else.
+// Transport is an http.RoundTripper that presents a client certificate for each call. It is
+// safe for concurrent use. It never repeats a call with another identity.
 type Transport struct {
 	keystore    Keystore
-	fallback    *choice // what no choice means; nil: an error
+	fallback    *choice // for a context without a choice; nil means an error
 	allow       func(context.Context, string) error
 	crossOrigin CrossOrigin
 	mustBeAsked bool
 	renegotiate []origin
-	observer    func(Handshake)
-	clock       *clock
+	onHandshake func(Handshake)
+	now         func() time.Time
 
 	base, baseHTTP1 *http.Transport
 	maxPools        int
@@ -36,7 +39,9 @@ type Transport struct {
 	evicted  atomic.Int64
 }
 
-// New builds a Transport. It dials nothing. Every mistake is reported at once.
+var errClosed = fmt.Errorf("the transport is closed: %w", net.ErrClosed)
+
+// New returns a Transport. It dials nothing. All errors in the Config are reported at once.
 func New(c Config) (*Transport, error) {
 	c = c.withDefaults()
 	base := c.Base.Clone()
@@ -46,7 +51,7 @@ func New(c Config) (*Transport, error) {
 	}
 	t := &Transport{
 		keystore: c.Keystore, allow: c.Allow, crossOrigin: c.CrossOrigin, mustBeAsked: c.MustBeAsked,
-		renegotiate: renegotiate, observer: c.Observe, clock: newClock(c.Now),
+		renegotiate: renegotiate, onHandshake: c.OnHandshake, now: c.Now,
 		maxPools: c.MaxPools, idleTimeout: c.IdleTimeout, drain: c.Drain,
 	}
 	if c.Default != "" {
@@ -57,14 +62,14 @@ func New(c Config) (*Transport, error) {
 		authorities = base.TLSClientConfig.RootCAs
 	}
 	if authorities != nil {
-		authorities = authorities.Clone() // what is added to theirs later is no part of ours
+		authorities = authorities.Clone() // later additions by the caller do not count
 	}
 	if base.Protocols == nil {
 		base.Protocols = new(http.Protocols)
 		base.Protocols.SetHTTP1(true)
-		base.Protocols.SetHTTP2(base.TLSNextProto == nil) // an empty map is how HTTP/2 used to be turned off
+		base.Protocols.SetHTTP2(base.TLSNextProto == nil) // an empty map is the old way to turn HTTP/2 off
 	}
-	c.pings(base)
+	c.setPings(base)
 	t.base, t.baseHTTP1 = base, base.Clone()
 	t.baseHTTP1.Protocols = new(http.Protocols)
 	t.baseHTTP1.Protocols.SetHTTP1(true)
@@ -72,7 +77,7 @@ func New(c Config) (*Transport, error) {
 	return t, nil
 }
 
-// RoundTrip implements http.RoundTripper. Its errors are *Error.
+// RoundTrip implements http.RoundTripper. Its errors are of type *Error.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	p, sent, err := t.choose(r)
 	if err != nil {
@@ -81,157 +86,165 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	before, began := p.heard.now(), sinceEpoch()
+	before, began := p.refusals.now(), sinceEpoch()
 	response, err := p.transport.RoundTrip(sent)
 	if err != nil {
-		p.noteFailure(originOf(r.URL).String(), began)
-		err = p.heard.why(r, before, err)
+		p.markSuspect(originOf(r.URL).String(), began)
+		err = p.refusals.find(r, before, err)
 		p.release()
-		return nil, t.fail(p.alias, r, explain(err, p.alias, false))
+		return nil, t.fail(p.alias, r, explainAlert(err, p.alias, false))
 	}
 	response.Request = r
-	p.until(response, began)
+	p.releaseAtEnd(response, began)
 	return response, nil
 }
 
-// choose decides as whom a request goes, and takes a pool for it. The request that
-// it returns is r, or what may be sent of it.
+// choose chooses the identity of a request and acquires its pool. It returns the request to
+// send: r, or a copy of r without the Authorization that a redirect must not carry along.
 func (t *Transport) choose(r *http.Request) (*pool, *http.Request, error) {
 	if r.URL == nil {
 		return nil, nil, errors.New("outbound: the request has no URL")
 	}
-	c := chosen(r.Context())
+	c := choiceOf(r.Context())
 	if c == nil || c.kind == byDefault {
 		c = t.fallback
 	}
 	if c == nil {
-		return nil, nil, t.fail("", r, ErrNoIdentity) // fail closed: nobody is a choice too
+		return nil, nil, t.fail("", r, ErrNoIdentity) // fail closed: a call without a certificate is a choice too
 	}
-	now := t.clock.now()
+	now := t.now()
 	var identity *Credential
 	if c.kind == byAlias {
 		var err error
-		if identity, r, err = t.present(c.alias, r, now); err != nil {
+		if identity, r, err = t.credential(c.alias, r, now); err != nil {
 			return nil, nil, t.fail(c.alias, r, err)
 		}
 	}
-	m, proxy, err := t.manner(r)
+	via, proxy, err := t.protocol(r)
 	if err != nil {
 		return nil, nil, t.fail(c.alias, r, err)
 	}
-	p, err := t.take(identity, m, proxy, now)
+	p, err := t.acquirePool(identity, via, proxy, now.UnixNano())
 	if err != nil {
 		return nil, nil, t.fail(c.alias, r, err)
 	}
 	return p, r, nil
 }
 
-// present returns the credential that goes with a request, or nil where a redirect
-// has dropped it.
-func (t *Transport) present(alias string, r *http.Request, now int64) (*Credential, *http.Request, error) {
+// credential returns the credential to present with a request, or nil if a redirect has
+// dropped it.
+func (t *Transport) credential(name string, r *http.Request, now time.Time) (*Credential, *http.Request, error) {
 	if t.allow != nil {
-		if !ValidAlias(alias) {
-			return nil, r, ErrUnknownAlias // no policy is asked about what cannot be one
+		if !alias.Valid(name) {
+			return nil, r, ErrUnknownAlias // Allow gets valid aliases only
 		}
-		if err := t.allow(withoutChoice(r.Context()), alias); err != nil {
-			return nil, r, fmt.Errorf("%w: %w", ErrNotAllowed, err)
+		if err := t.allow(withoutChoice(r.Context()), name); err != nil {
+			return nil, r, fmt.Errorf("the caller may not use the alias: %w", err)
 		}
 	}
-	identity, err := t.keystore.Credential(alias)
+	identity, err := t.keystore.Credential(name)
 	switch {
 	case err != nil:
-		t.forget(alias)
+		t.retireAlias(name)
 		return nil, r, err
 	case identity == nil:
 		return nil, r, ErrUnknownAlias
-	case identity.alias != alias || identity.print == "":
-		return nil, r, fmt.Errorf("the keystore answered with another credential (%s)", identity)
+	case identity.alias != name || identity.fingerprint == "":
+		return nil, r, fmt.Errorf("the keystore returned another credential (%s)", identity)
 	}
 	if r.Response != nil {
 		var listed []origin
 		if t.crossOrigin == KeepListed {
 			listed = identity.origins
 		}
-		if strayed(r, listed) {
+		if leftOrigin(r, listed) {
 			if t.crossOrigin == Refuse {
-				return nil, r, ErrRedirected
+				return nil, r, fmt.Errorf("%w: a redirect leads to it", ErrOrigin)
 			}
 			return nil, withoutAuthorization(r), nil
 		}
 	}
 	switch {
 	case !equalFold(r.URL.Scheme, "https"):
-		return nil, r, ErrPlain
-	case len(identity.origins) > 0 && !identity.goesTo(originOf(r.URL)):
+		return nil, r, fmt.Errorf("%w: a certificate is presented over https only", ErrOrigin)
+	case !identity.mayGoTo(originOf(r.URL)):
 		return nil, r, ErrOrigin
-	case !identity.inForce(now / int64(time.Second)):
-		leaf := identity.pair.Leaf
-		return nil, r, fmt.Errorf("%w: from %s to %s", ErrNotInForce, leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339))
+	case !identity.validAt(now.Unix()):
+		return nil, r, refuseDates(identity, now.Unix())
 	}
 	return identity, r, nil
 }
 
-// manner says how the server is spoken to, and through what.
-func (t *Transport) manner(r *http.Request) (manner, *url.URL, error) {
-	if !equalFold(r.URL.Scheme, "https") {
-		return plain, nil, nil
+// refuseDates returns the refusal of a credential that is not valid now.
+func refuseDates(c *Credential, seconds int64) error {
+	why := reason.Expired
+	if seconds < c.notBefore {
+		why = reason.NotYetValid
 	}
-	proxy, err := t.tunnel(r)
+	leaf := c.pair.Leaf
+	return reason.Refuse(why, fmt.Sprintf("the certificate is valid from %s to %s", leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339)))
+}
+
+// protocol returns the protocol and the proxy for a request.
+func (t *Transport) protocol(r *http.Request) (protocol, *url.URL, error) {
+	if !equalFold(r.URL.Scheme, "https") {
+		return plainHTTP, nil, nil
+	}
+	proxy, err := t.proxyFor(r)
 	switch {
 	case len(t.renegotiate) > 0 && originOf(r.URL).in(t.renegotiate):
 		return renegotiating, proxy, err
 	case len(r.Header["Upgrade"]) > 0:
 		return http1, proxy, err
 	}
-	return usual, proxy, err
+	return anyHTTP, proxy, err
 }
 
-// forget retires the pools of an alias that is no more.
-func (t *Transport) forget(alias string) {
+// retireAlias retires the pools of an alias that the keystore no longer returns.
+func (t *Transport) retireAlias(name string) {
 	for _, p := range *t.roots.Load().pools.Load() {
-		if p.alias == alias {
-			t.drop(func(p *pool) bool { return p.alias == alias })
+		if p.alias == name {
+			t.retireCurrent(func(p *pool) bool { return p.alias == name })
 			return
 		}
 	}
 }
 
-func (t *Transport) fail(alias string, r *http.Request, err error) error {
-	return &Error{Alias: alias, Origin: originOf(r.URL).String(), Err: err}
+func (t *Transport) fail(name string, r *http.Request, err error) error {
+	return &Error{Alias: name, Origin: originOf(r.URL).String(), Err: err}
 }
 
-// SetRoots replaces the authorities that servers are believed by. Calls that begin
-// afterwards use new connections and new sessions; nothing of the old roots is
-// resumed. Calls under way end as Config.Drain says.
+// SetRoots replaces the authorities that issue the servers' certificates. Later calls use
+// new connections and new sessions, and resume nothing from the old roots. Calls in
+// progress go on for at most Config.Drain.
 func (t *Transport) SetRoots(to *x509.CertPool) error {
 	if to == nil || to.Equal(x509.NewCertPool()) {
-		return &configerror.Error{What: "outbound: the new roots are empty", Hint: "the old ones stay in force"}
+		return &configerror.Error{What: "outbound: the new roots are empty", Hint: "the old roots remain in use"}
 	}
 	t.replaceRoots(to.Clone(), false)
 	return nil
 }
 
-// CloseIdleConnections closes the connections that carry no call. http.Client calls
-// it by this name.
+// CloseIdleConnections closes the connections without calls. http.Client calls it.
 func (t *Transport) CloseIdleConnections() {
 	for _, p := range *t.roots.Load().pools.Load() {
 		p.transport.CloseIdleConnections()
 	}
 }
 
-// Close retires all connections and lets no new call in. Calls under way end as
-// Config.Drain says.
+// Close closes the connections without calls. Later calls fail with net.ErrClosed. Calls in
+// progress go on for at most Config.Drain.
 func (t *Transport) Close() { t.replaceRoots(t.roots.Load().authorities, true) }
 
-// Stats are counts of now.
+// Stats are counts of a Transport.
 type Stats struct {
-	Pools    int   // that take calls; one for each identity, and more where an identity needs several manners
-	Retiring int   // that finish the calls under way
-	InFlight int   // calls of the first kind of pool, until their bodies are closed
-	Evicted  int64 // pools given up since New because there were MaxPools; if it grows steadily, MaxPools is too small
+	Pools    int   // pools that take calls: one for each identity, protocol and proxy in use
+	Retiring int   // pools that take no more calls and finish those in progress
+	InFlight int   // calls of Pools, until their bodies are closed
+	Evicted  int64 // pools that were retired since New because of MaxPools; if it grows steadily, MaxPools is too small
 }
 
-// Stats counts.
+// Stats returns the current counts. It is safe for concurrent use.
 func (t *Transport) Stats() Stats {
 	s := Stats{Retiring: int(t.retiring.Load()), Evicted: t.evicted.Load()}
 	for _, p := range *t.roots.Load().pools.Load() {

@@ -19,6 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // The authorities of all tests: keys take time to make.
@@ -39,8 +40,8 @@ type world struct {
 }
 
 func newWorld(tb testing.TB, aliases ...string) *world {
-	w := &world{TB: tb, keys: keystore.NewMemory(nil)}
-	w.config = outbound.Config{Keystore: w.keys, Roots: serverCA.Pool(), Observe: w.observe}
+	w := &world{TB: tb, keys: new(keystore.Memory)}
+	w.config = outbound.Config{Keystore: w.keys, Roots: serverCA.Pool(), OnHandshake: w.observe}
 	for _, a := range aliases {
 		w.put(w.credential(a, clientCA.Leaf(a)))
 	}
@@ -203,12 +204,22 @@ func fails(tb testing.TB, ctx context.Context, c *http.Client, url string, want 
 	tb.Helper()
 	got, err := get(ctx, c, url)
 	e, ok := errors.AsType[*outbound.Error](err)
+	if as, isReason := want.(errRefusedAs); isReason {
+		refusal, refused := errors.AsType[*reason.Refusal](err)
+		ok = ok && refused && refusal.Reason == reason.Reason(as)
+		err, want = nil, nil
+	}
 	if !ok || !errors.Is(err, want) {
 		tb.Errorf("%s: %q, %v; want %v", url, got, err, want)
 		return &outbound.Error{Err: errors.New("none")}
 	}
 	return e
 }
+
+// errRefusedAs stands for a *reason.Refusal with the reason.
+type errRefusedAs reason.Reason
+
+func (e errRefusedAs) Error() string { return "a refusal as " + string(e) }
 
 func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -134,31 +135,32 @@ func TestDeadlinesForWritingAreSetWhenNear(t *testing.T) {
 	}
 }
 
-// The same with a real connection: a deadline that only the sweep has set ends a Read
-// that began long before.
+// A deadline that only the sweep has set on the connection ends a Read that began long before.
 func TestH1_TheSweepEndsARead(t *testing.T) {
-	a, b := net.Pipe()
-	defer b.Close()
-	p := &Port{}
-	p.clock.Store(int64(time.Since(epoch)))
-	raw := &rawConn{Conn: a, conn: &Conn{port: p}}
-	raw.SetReadDeadline(time.Now().Add(near + time.Second))
-	ended := make(chan error, 1)
-	go func() {
-		_, err := io.ReadFull(raw, make([]byte, 1))
-		ended <- err
-	}()
-	for range 20 {
-		select {
-		case err := <-ended:
-			if !os.IsTimeout(err) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(epoch) + time.Hour) // the fake clock begins in 2000
+		a, b := net.Pipe()
+		defer b.Close()
+		p := &Port{}
+		p.clock.Store(int64(time.Since(epoch)))
+		raw := &rawConn{Conn: a, conn: &Conn{port: p}}
+		end := time.Now().Add(near + time.Second)
+		raw.SetReadDeadline(end)
+		ended := make(chan time.Time, 1)
+		go func() {
+			if _, err := io.ReadFull(raw, make([]byte, 1)); !os.IsTimeout(err) {
 				t.Errorf("reading ended with %v", err)
 			}
-			return
-		case <-time.After(500 * time.Millisecond):
+			ended <- time.Now()
+		}()
+		for range 2 * near / sweepEvery {
+			time.Sleep(sweepEvery)
 			p.clock.Store(int64(time.Since(epoch)))
 			raw.apply(&raw.reading)
 		}
-	}
-	t.Error("reading did not end")
+		if at := <-ended; !at.Equal(end) {
+			t.Errorf("reading ended at %v, want %v", at, end)
+		}
+	})
 }

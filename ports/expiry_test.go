@@ -13,15 +13,15 @@ import (
 // Covers G11: a long answer ends with the certificate that it began with; an idle
 // connection is left for its next request, which is refused with the reason.
 func TestLongAnswerEndsWithItsCertificate(t *testing.T) {
+	t.Parallel()
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
+		runOnFakeClock(t, name, func(t *testing.T) {
 			var shift atomic.Int64
 			now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
 			shop := newWorkshop()
 			c, _ := config(t, ports.Require)
 			c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: now})
-			p := newPort(t, c)
-			serve(t, shop, p)
+			p := onPipes(t, c, shop)
 			idle := admitted(t, p, clientConfig(alice, o))
 			busy := admitted(t, p, clientConfig(alice, o))
 			answer := make(chan error, 1)

@@ -18,7 +18,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-var soak = flag.Bool("soak", false, "fail 100,000 handshakes instead of 10,000")
+var soak = flag.Bool("soak", false, "fail 100,000 handshakes instead of 2,000")
 
 // traces is what a process holds: goroutines, descriptors, heap.
 type traces struct {
@@ -39,9 +39,7 @@ func (before traces) back(t *testing.T) {
 		open, _ := os.ReadDir("/proc/self/fd")
 		return len(open) <= before.descriptors+5
 	})
-	if grown := int64(heapNow()) - int64(before.heap); grown > 4<<20 {
-		t.Errorf("the heap has grown by %d KiB", grown>>10)
-	}
+	eventually(t, "the memory", func() bool { return int64(heapNow())-int64(before.heap) < 2<<20 })
 }
 
 // counting counts handshakes by reason and keeps nothing else of them.
@@ -63,7 +61,7 @@ func (c *counting) of(r reason.Reason) int {
 }
 
 func TestH1_ThousandSilentClients(t *testing.T) {
-	const clients = 999
+	const clients = 600
 	c, _ := config(t, ports.Require)
 	told := &counting{all: map[reason.Reason]int{}}
 	c.OnHandshake = told.count
@@ -161,7 +159,7 @@ func TestH3_HandshakeFlood(t *testing.T) {
 
 // Handshakes that fail in every way leave nothing behind.
 func TestH12_TenThousandFailedHandshakes(t *testing.T) {
-	times := 10_000
+	times := 2000
 	if *soak {
 		times = 100_000
 	}

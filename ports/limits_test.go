@@ -271,23 +271,25 @@ func TestH6_HeaderBytes(t *testing.T) {
 }
 
 func TestH5_SlowHeadersAndIdle(t *testing.T) {
-	c, _ := config(t, ports.Require)
-	c.Limits.Headers, c.Limits.Idle = 200*time.Millisecond, 200*time.Millisecond
-	p := serving(t, c)
-	slow, err := dial(t, p, clientConfig(alice, h1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.WriteString(slow, "GET / HTTP/1.1\r\nHost: localhost\r\n")
-	slow.SetReadDeadline(time.Now().Add(patience))
-	if answer, err := io.ReadAll(slow); err != nil || strings.Contains(string(answer), "200 OK") {
-		t.Errorf("%q, %v", answer, err)
-	}
-	for _, o := range []tlsOption{h1, func(*tls.Config) {}} {
-		if d := admitted(t, p, clientConfig(alice, o)).ends(t); d > 5*time.Second {
-			t.Errorf("idle for %v", d)
+	onFakeClock(t, func(t *testing.T) {
+		c, _ := config(t, ports.Require)
+		c.Limits.Headers, c.Limits.Idle = 200*time.Millisecond, 200*time.Millisecond
+		p := onPipes(t, c, http.HandlerFunc(who))
+		slow, err := dial(t, p, clientConfig(alice, h1))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		io.WriteString(slow, "GET / HTTP/1.1\r\nHost: localhost\r\n")
+		slow.SetReadDeadline(time.Now().Add(patience))
+		if answer, err := io.ReadAll(slow); err != nil || strings.Contains(string(answer), "200 OK") {
+			t.Errorf("%q, %v", answer, err)
+		}
+		for _, o := range []tlsOption{h1, func(*tls.Config) {}} {
+			if d := admitted(t, p, clientConfig(alice, o)).ends(t); d > 5*time.Second {
+				t.Errorf("idle for %v", d)
+			}
+		}
+	})
 }
 
 func TestH12_RefusedHandshakesLeakNothing(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 const soon = time.Second
 
 // margin is what a loaded machine may add to it.
-const margin = 500 * time.Millisecond
+const margin = time.Second
 
 func h2only(c *tls.Config) { c.NextProtos = []string{"h2"} }
 
@@ -114,12 +114,11 @@ func within(t *testing.T, what string, d, least, most time.Duration) {
 
 func TestG2_ChangedTrustClosesConnections(t *testing.T) {
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
+		runOnFakeClock(t, name, func(t *testing.T) {
 			shop := newWorkshop()
 			c, _ := config(t, ports.Request)
 			c.Limits.Drain = time.Second
-			p := newPort(t, c)
-			serve(t, shop, p)
+			p := onPipes(t, c, shop)
 
 			believed := admitted(t, p, clientConfig(bob, o))
 			anonymous := admitted(t, p, clientConfig(nil, o))
@@ -164,11 +163,10 @@ func TestG2_ChangedTrustClosesConnections(t *testing.T) {
 // A request under way may finish within the second, and its answer arrives whole.
 func TestG2_AnswerUnderWayIsNotCut(t *testing.T) {
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
+		runOnFakeClock(t, name, func(t *testing.T) {
 			shop := newWorkshop()
 			c, _ := config(t, ports.Require)
-			p := newPort(t, c)
-			serve(t, shop, p)
+			p := onPipes(t, c, shop)
 			for range 5 {
 				own := admitted(t, p, clientConfig(alice, o))
 				type result struct {
@@ -196,17 +194,16 @@ func TestG2_AnswerUnderWayIsNotCut(t *testing.T) {
 
 func TestG2_BelievedByTheNewTrustAsWell(t *testing.T) {
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
+		runOnFakeClock(t, name, func(t *testing.T) {
 			generation := make(chan uint64, 10)
 			c, _ := config(t, ports.Require)
 			c.Limits.Drain = time.Second
-			p := newPort(t, c)
-			serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				own, _ := ports.FromContext(r.Context())
 				v, _ := own.Verified(r.Context())
 				generation <- v.Generation()
 				who(w, r)
-			}), p)
+			}))
 			own := admitted(t, p, clientConfig(alice, o))
 			former := <-generation
 			for range 3 {
@@ -224,41 +221,41 @@ func TestG2_BelievedByTheNewTrustAsWell(t *testing.T) {
 }
 
 func TestG1_CertificateExpiresOnALiveConnection(t *testing.T) {
-	var shift atomic.Int64
-	now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
-	shop := newWorkshop()
-	c, _ := config(t, ports.Require)
-	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: now})
-	p := newPort(t, c)
-	serve(t, shop, p)
-	hijacked := shop.hijack(t, p, clientConfig(alice, h1))
-	hijacked.echoes(t)
-	hijacked.reading()
-	for name, o := range protocols {
-		shift.Store(0)
-		own := admitted(t, p, clientConfig(alice, o))
+	onFakeClock(t, func(t *testing.T) {
+		var shift atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+		shop := newWorkshop()
+		c, _ := config(t, ports.Require)
+		c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Now: now})
+		p := onPipes(t, c, shop)
+		hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+		hijacked.echoes(t)
+		hijacked.reading()
+		for name, o := range protocols {
+			shift.Store(0)
+			own := admitted(t, p, clientConfig(alice, o))
+			shift.Store(int64(48 * time.Hour))
+			if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " expired ") {
+				t.Errorf("%s: %q, %v", name, body, err)
+			}
+			shift.Store(-int64(48 * time.Hour))
+			if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " not-yet-valid ") {
+				t.Errorf("%s: %q, %v", name, body, err)
+			}
+		}
+		// No request asks about the hijacked one: the port does.
 		shift.Store(int64(48 * time.Hour))
-		if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " expired ") {
-			t.Errorf("%s: %q, %v", name, body, err)
-		}
-		shift.Store(-int64(48 * time.Hour))
-		if body, _, err := own.get("/"); err != nil || !strings.Contains(body, " not-yet-valid ") {
-			t.Errorf("%s: %q, %v", name, body, err)
-		}
-	}
-	// No request asks about the hijacked one: the port does.
-	shift.Store(int64(48 * time.Hour))
-	hijacked.ends(t)
+		hijacked.ends(t)
+	})
 }
 
 // Connections beyond their age end after an answer, and no request is lost.
 func TestG8_ConnectionAge(t *testing.T) {
 	for name, o := range protocols {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		runOnFakeClock(t, name, func(t *testing.T) {
 			c, _ := config(t, ports.Require)
 			c.Limits.ConnectionAge = 200 * time.Millisecond
-			p := serving(t, c)
+			p := onPipes(t, c, http.HandlerFunc(who))
 			own := admitted(t, p, clientConfig(alice, o))
 			requests := 0
 			for start := time.Now(); own.open(); requests++ {
@@ -284,11 +281,10 @@ func TestG8_ConnectionAge(t *testing.T) {
 			own.ends(t)
 		})
 	}
-	t.Run("never", func(t *testing.T) {
-		t.Parallel()
+	runOnFakeClock(t, "never", func(t *testing.T) {
 		c, _ := config(t, ports.Require)
 		c.Limits.ConnectionAge = -1
-		own := admitted(t, serving(t, c), clientConfig(alice, h1))
+		own := admitted(t, onPipes(t, c, http.HandlerFunc(who)), clientConfig(alice, h1))
 		for range 3 {
 			if _, r, err := own.get("/"); err != nil || r.Close {
 				t.Errorf("%v", err)

@@ -45,6 +45,21 @@ func heldNow() held {
 	return h
 }
 
+// mostHeld returns the most that the process holds until it has stopped growing: the server
+// is still reading what was sent.
+func mostHeld() held {
+	worst := held{}
+	for steady, n := 0, 0; steady < 4 && n < 100; n++ {
+		now := heldNow()
+		if steady++; now.heap+now.stacks > worst.heap+worst.stacks+100<<10 {
+			steady = 0
+		}
+		worst = held{max(worst.heap, now.heap), max(worst.stacks, now.stacks), max(worst.resident, now.resident)}
+		time.Sleep(25 * time.Millisecond)
+	}
+	return worst
+}
+
 // withheld forwards what a client writes, up to a number of bytes, and nothing after.
 type withheld struct {
 	net.Conn
@@ -176,12 +191,7 @@ func TestMemoryOfStrangers(t *testing.T) {
 		}
 		close(next)
 		workers.Wait()
-		worst := held{}
-		for range 5 {
-			time.Sleep(200 * time.Millisecond) // the server takes what was sent
-			now := heldNow()
-			worst = held{max(worst.heap, now.heap), max(worst.stacks, now.stacks), max(worst.resident, now.resident)}
-		}
+		worst := mostHeld()
 		each := func(now, then uint64) float64 { return float64(int64(now-then)) / float64(*strangers) / 1024 }
 		heap, stacks := each(worst.heap, before.heap), each(worst.stacks, before.stacks)
 		t.Logf("| %s | %d | %.0f | %.0f | %.0f | %.0f |", a.name, p.ConnCount(), heap, stacks, each(worst.resident, before.resident), float64(worst.resident)/(1<<20))

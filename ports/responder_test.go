@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,12 +65,7 @@ func crowd(t *testing.T, shop *workshop, p *ports.Port, n int, who ...*testpki.P
 	for range 8 {
 		dialling.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				raw, err := net.DialTimeout("tcp", p.Addr().String(), patience)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				own, err := over(raw, clientConfig(who[int(i)%len(who)], h1))
+				own, err := dial(t, p, clientConfig(who[int(i)%len(who)], h1))
 				if err != nil {
 					t.Error(err)
 					return
@@ -95,6 +90,7 @@ func crowd(t *testing.T, shop *workshop, p *ports.Port, n int, who ...*testpki.P
 // Covers G10: a responder that is slow, dead or lying stops no clock, holds no place,
 // and delays no revocation that is known here.
 func TestResponderKeepsNothingWaiting(t *testing.T) {
+	t.Parallel()
 	for name, slow := range map[string]func(context.Context) (trust.Status, time.Time, error){
 		"slow": func(ctx context.Context) (trust.Status, time.Time, error) {
 			return trust.StatusGood, time.Now().Add(1000 * time.Hour), after(ctx, 1500*time.Millisecond)
@@ -107,7 +103,7 @@ func TestResponderKeepsNothingWaiting(t *testing.T) {
 			return trust.StatusGood, time.Now().Add(-time.Hour), after(ctx, 1500*time.Millisecond) // good until an hour ago, each time
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		runOnFakeClock(t, name, func(t *testing.T) {
 			var shift atomic.Int64
 			now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
 			r := &responder{now: now}
@@ -116,13 +112,12 @@ func TestResponderKeepsNothingWaiting(t *testing.T) {
 			anchors := []*x509.Certificate{clientCA.Cert}
 			c.Trust = trusting(t, trust.Config{Anchors: anchors, Responder: r, Now: now})
 			c.Limits = ports.Limits{PerIP: 2000, Headers: 2 * time.Second, Handshakes: 1, Handshake: 30 * time.Second, Drain: time.Second}
-			p := newPort(t, c)
-			serve(t, shop, p)
+			p := onPipes(t, c, shop)
 			var many []*testpki.Pair
 			for i := range 50 {
 				many = append(many, clientCA.Leaf(fmt.Sprint("user ", i)))
 			}
-			all := crowd(t, shop, p, 1000, many...)
+			all := crowd(t, shop, p, 150, many...)
 			short := crowd(t, shop, p, 1, clientCA.Leaf("short", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(90 * time.Minute) }))[0]
 			carol := clientCA.Leaf("carol")
 			lost := crowd(t, shop, p, 1, carol)[0]
@@ -170,65 +165,63 @@ func TestResponderKeepsNothingWaiting(t *testing.T) {
 
 // Covers G10: who waits for a responder has no place at the gate.
 func TestQuestionsTakeNoPlaceAtTheGate(t *testing.T) {
-	r := &responder{now: time.Now}
-	c, e := config(t, ports.Require)
-	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Responder: r})
-	c.Limits.Handshakes, c.Limits.Handshake = 1, 3*time.Second
-	r.becomes(func(ctx context.Context) (trust.Status, time.Time, error) {
-		<-ctx.Done()
-		return trust.StatusUnknown, time.Time{}, ctx.Err()
-	})
-	p := serving(t, c)
-	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	for range 5 {
-		raw, err := net.Dial("tcp", p.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer raw.Close()
-		waiting.Go(func() {
-			own, err := over(raw, clientConfig(alice, h1))
-			if err == nil {
-				_, _, err = own.get("/")
-			}
-			if err == nil {
-				t.Error("alice came in, and nobody knows whether she is revoked")
-			}
+	onFakeClock(t, func(t *testing.T) {
+		r := &responder{now: time.Now}
+		c, e := config(t, ports.Require)
+		c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Responder: r})
+		c.Limits.Handshakes, c.Limits.Handshake = 1, 3*time.Second
+		r.becomes(func(ctx context.Context) (trust.Status, time.Time, error) {
+			<-ctx.Done()
+			return trust.StatusUnknown, time.Time{}, ctx.Err()
 		})
-	}
-	eventually(t, "the questions", func() bool { return r.under.Load() == 5 })
-	start := time.Now()
-	refused(t, p, e, clientConfig(otherCA.Leaf("stranger"), h1), reason.UnknownAuthority)
-	within(t, "another client", time.Since(start), 0, soon)
-	waiting.Wait()
-	eventually(t, "the refusals", func() bool { return e.count(reason.RevocationUnknown)+e.count(reason.Timeout) == 5 })
+		p := onPipes(t, c, http.HandlerFunc(who))
+		var waiting sync.WaitGroup
+		defer waiting.Wait()
+		for range 5 {
+			waiting.Go(func() {
+				own, err := dial(t, p, clientConfig(alice, h1))
+				if err == nil {
+					_, _, err = own.get("/")
+				}
+				if err == nil {
+					t.Error("alice came in, and nobody knows whether she is revoked")
+				}
+			})
+		}
+		eventually(t, "the questions", func() bool { return r.under.Load() == 5 })
+		start := time.Now()
+		refused(t, p, e, clientConfig(otherCA.Leaf("stranger"), h1), reason.UnknownAuthority)
+		within(t, "another client", time.Since(start), 0, soon)
+		waiting.Wait()
+		eventually(t, "the refusals", func() bool { return e.count(reason.RevocationUnknown)+e.count(reason.Timeout) == 5 })
+	})
 }
 
 // Covers V5: a connection keeps an answer of a responder no longer than it holds, also
 // under soft, with requests and without.
 func TestSoftAnswerOfAnOpenConnectionEnds(t *testing.T) {
-	var shift atomic.Int64
-	now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
-	r := &responder{now: now}
-	shop := newWorkshop()
-	c, _ := config(t, ports.Require)
-	c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Revocation: trust.RevocationSoft, Responder: r, Now: now})
-	p := newPort(t, c)
-	serve(t, shop, p)
-	open := map[string]*caller{}
-	for name, o := range protocols {
-		open[name] = admitted(t, p, clientConfig(alice, o))
-	}
-	hijacked := shop.hijack(t, p, clientConfig(alice, h1))
-	hijacked.echoes(t)
-	hijacked.reading()
-	r.becomes(func(context.Context) (trust.Status, time.Time, error) { return trust.StatusRevoked, time.Time{}, nil })
-	shift.Store(int64(2 * time.Hour))
-	within(t, "hijacked", hijacked.ends(t), 0, 2*soon+margin)
-	for name, own := range open {
-		if body, _, err := own.get("/"); err != nil || !strings.Contains(body, string(reason.Revoked)) {
-			t.Errorf("%s: %q, %v", name, body, err)
+	onFakeClock(t, func(t *testing.T) {
+		var shift atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+		r := &responder{now: now}
+		shop := newWorkshop()
+		c, _ := config(t, ports.Require)
+		c.Trust = trusting(t, trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}, Revocation: trust.RevocationSoft, Responder: r, Now: now})
+		p := onPipes(t, c, shop)
+		open := map[string]*caller{}
+		for name, o := range protocols {
+			open[name] = admitted(t, p, clientConfig(alice, o))
 		}
-	}
+		hijacked := shop.hijack(t, p, clientConfig(alice, h1))
+		hijacked.echoes(t)
+		hijacked.reading()
+		r.becomes(func(context.Context) (trust.Status, time.Time, error) { return trust.StatusRevoked, time.Time{}, nil })
+		shift.Store(int64(2 * time.Hour))
+		within(t, "hijacked", hijacked.ends(t), 0, 2*soon+margin)
+		for name, own := range open {
+			if body, _, err := own.get("/"); err != nil || !strings.Contains(body, string(reason.Revoked)) {
+				t.Errorf("%s: %q, %v", name, body, err)
+			}
+		}
+	})
 }

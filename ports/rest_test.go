@@ -89,96 +89,89 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 // A goroutine that a handler has left behind reads nothing of the next request, and
 // takes no deadline back that is the next one's.
 func TestReadersThatOutliveTheirHandler(t *testing.T) {
-	t.Parallel()
-	c := brisk(t, ports.None)
-	c.Limits.Headers = 200 * time.Millisecond
-	p := newPort(t, c)
-	leave, read := make(chan struct{}), make(chan error, 1)
-	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/left" {
-			go func() {
-				<-leave
-				_, err := r.Body.Read(make([]byte, 10))
-				read <- err
-			}()
+	onFakeClock(t, func(t *testing.T) {
+		c := brisk(t, ports.None)
+		c.Limits.Headers = 200 * time.Millisecond
+		leave, read := make(chan struct{}), make(chan error, 1)
+		p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/left" {
+				go func() {
+					<-leave
+					_, err := r.Body.Read(make([]byte, 10))
+					read <- err
+				}()
+			}
+		}))
+		own := connected(t, p, clientConfig(nil, h1))
+		own.SetDeadline(time.Now().Add(patience))
+		io.WriteString(own, "POST /left HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
+		answers := bufio.NewReader(own)
+		if _, err := http.ReadResponse(answers, nil); err != nil {
+			t.Fatal(err)
 		}
-	}), p)
-	own, err := dial(t, p, clientConfig(nil, h1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	own.SetDeadline(time.Now().Add(patience))
-	io.WriteString(own, "POST /left HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
-	answers := bufio.NewReader(own)
-	if _, err := http.ReadResponse(answers, nil); err != nil {
-		t.Fatal(err)
-	}
-	io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n") // the next one, which has Limits.Headers
-	time.Sleep(20 * time.Millisecond)
-	close(leave)
-	if err := <-read; err == nil {
-		t.Error("read on")
-	}
-	began := time.Now()
-	io.Copy(io.Discard, answers)
-	if took := time.Since(began); took > patience/2 {
-		t.Errorf("the next request had %v for its head", took)
-	}
-	eventually(t, "the end", func() bool { return p.ConnCount() == 0 })
+		io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n") // the next one, which has Limits.Headers
+		time.Sleep(20 * time.Millisecond)
+		close(leave)
+		if err := <-read; err == nil {
+			t.Error("read on")
+		}
+		began := time.Now()
+		io.Copy(io.Discard, answers)
+		if took := time.Since(began); took > patience/2 {
+			t.Errorf("the next request had %v for its head", took)
+		}
+		eventually(t, "the end", func() bool { return p.ConnCount() == 0 })
+	})
 }
 
 // Covers H21. A handler that has read a body to its end may read or close it again: no
 // deadline for the client begins then, which would end the request's context.
 func TestBodyThatHasEndedHasNoDeadline(t *testing.T) {
-	t.Parallel()
-	type use = func(http.ResponseWriter, *http.Request)
-	discard := func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }
-	closes := func(_ http.ResponseWriter, r *http.Request) { r.Body.Close() }
-	half := func(_ http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 2)) }
-	flush := func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() } // net/http reads the rest itself
-	large := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat(" ", 100_000)) }
-	text := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, " ") }
-	rows := map[string][]use{
-		"read": {discard}, "closed": {closes}, "read, then closed": {discard, closes}, "read twice": {discard, discard}, "closed twice": {closes, closes}, "closed, then read": {closes, discard},
-		"answered": {flush}, "answered at length": {large}, "answered twice": {flush, text, flush}, "half read, then answered": {half, flush}, "answered, then read": {flush, discard},
-		"answered, then closed": {flush, closes}, "read, then answered": {discard, flush},
-	}
-	atOnce(rows, func(name string, all []use) {
-		c := brisk(t, ports.None)
-		c.Limits.Headers, c.Limits.Idle = 100*time.Millisecond, 100*time.Millisecond
-		p := newPort(t, c)
-		serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPost {
-				for _, use := range all {
-					use(w, r)
+	onFakeClock(t, func(t *testing.T) {
+		type use = func(http.ResponseWriter, *http.Request)
+		discard := func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }
+		closes := func(_ http.ResponseWriter, r *http.Request) { r.Body.Close() }
+		half := func(_ http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 2)) }
+		flush := func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() } // net/http reads the rest itself
+		large := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat(" ", 100_000)) }
+		text := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, " ") }
+		rows := map[string][]use{
+			"read": {discard}, "closed": {closes}, "read, then closed": {discard, closes}, "read twice": {discard, discard}, "closed twice": {closes, closes}, "closed, then read": {closes, discard},
+			"answered": {flush}, "answered at length": {large}, "answered twice": {flush, text, flush}, "half read, then answered": {half, flush}, "answered, then read": {flush, discard},
+			"answered, then closed": {flush, closes}, "read, then answered": {discard, flush},
+		}
+		atOnce(rows, func(name string, all []use) {
+			c := brisk(t, ports.None)
+			c.Limits.Headers, c.Limits.Idle = 100*time.Millisecond, 100*time.Millisecond
+			p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					for _, use := range all {
+						use(w, r)
+					}
 				}
+				select {
+				case <-r.Context().Done():
+					io.WriteString(w, "cancelled")
+				case <-time.After(500 * time.Millisecond): // longer than both limits
+					io.WriteString(w, "served")
+				}
+			}))
+			own := connected(t, p, clientConfig(nil, h1))
+			res, err := own.http.Post("https://localhost/", "text/plain", strings.NewReader("body"))
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
 			}
-			select {
-			case <-r.Context().Done():
-				io.WriteString(w, "cancelled")
-			case <-time.After(500 * time.Millisecond): // longer than both limits
-				io.WriteString(w, "served")
+			if body, err := io.ReadAll(res.Body); strings.TrimSpace(string(body)) != "served" {
+				t.Errorf("%s: %d bytes, %q, %v", name, len(body), strings.TrimSpace(string(body)), err)
 			}
-		}), p)
-		own, err := dial(t, p, clientConfig(nil, h1))
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		res, err := own.http.Post("https://localhost/", "text/plain", strings.NewReader("body"))
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			return
-		}
-		if body, err := io.ReadAll(res.Body); strings.TrimSpace(string(body)) != "served" {
-			t.Errorf("%s: %d bytes, %q, %v", name, len(body), strings.TrimSpace(string(body)), err)
-		}
-		if res, err = own.http.Get("https://localhost/"); err != nil { // on the same connection
-			t.Errorf("%s: %v", name, err)
-			return
-		}
-		if body, err := io.ReadAll(res.Body); string(body) != "served" {
-			t.Errorf("%s, the next request: %q, %v", name, body, err)
-		}
+			if res, err = own.http.Get("https://localhost/"); err != nil { // on the same connection
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			if body, err := io.ReadAll(res.Body); string(body) != "served" {
+				t.Errorf("%s, the next request: %q, %v", name, body, err)
+			}
+		})
 	})
 }

@@ -3,7 +3,6 @@ package ports_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,117 +22,109 @@ func brisk(t *testing.T, mode ports.ClientAuth) ports.Config {
 // A body that never comes holds nobody up who does not want it: the answer is sent,
 // and the connection ends. Limits.Request is 0 here, as it is by default.
 func TestH5_BodyThatNobodyReads(t *testing.T) {
-	t.Parallel()
-	type row struct{ answer, head string }
-	rows := map[string]row{}
-	for _, answer := range []string{"no", strings.Repeat("x", 10_000)} { // more than net/http buffers: the wait is inside the handler
-		for _, head := range []string{"Content-Length: 100", "Transfer-Encoding: chunked", "Content-Length: 100\r\nExpect: 100-continue"} {
-			rows[fmt.Sprintf("%d bytes, %s", len(answer), head)] = row{answer, head}
+	onFakeClock(t, func(t *testing.T) {
+		type row struct{ answer, head string }
+		rows := map[string]row{}
+		for _, answer := range []string{"no", strings.Repeat("x", 10_000)} { // more than net/http buffers: the wait is inside the handler
+			for _, head := range []string{"Content-Length: 100", "Transfer-Encoding: chunked", "Content-Length: 100\r\nExpect: 100-continue"} {
+				rows[fmt.Sprintf("%d bytes, %s", len(answer), head)] = row{answer, head}
+			}
 		}
-	}
-	atOnce(rows, func(name string, row row) {
-		p := newPort(t, brisk(t, ports.Request))
-		serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", strconv.Itoa(len(row.answer)))
-			w.WriteHeader(http.StatusForbidden)
-			io.WriteString(w, row.answer)
-		}), p)
-		own, err := dial(t, p, clientConfig(nil, h1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+row.head+"\r\n\r\n")
-		own.SetReadDeadline(time.Now().Add(patience))
-		got, err := io.ReadAll(own)
-		if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 403") || !strings.Contains(string(got), row.answer) {
-			t.Errorf("%s: %.60q, %v", name, got, err)
-		}
-		eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+		atOnce(rows, func(name string, row row) {
+			p := onPipes(t, brisk(t, ports.Request), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", strconv.Itoa(len(row.answer)))
+				w.WriteHeader(http.StatusForbidden)
+				io.WriteString(w, row.answer)
+			}))
+			own := connected(t, p, clientConfig(nil, h1))
+			io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+row.head+"\r\n\r\n")
+			own.SetReadDeadline(time.Now().Add(patience))
+			got, err := io.ReadAll(own)
+			if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 403") || !strings.Contains(string(got), row.answer) {
+				t.Errorf("%s: %.60q, %v", name, got, err)
+			}
+			eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+		})
 	})
 }
 
 // A handler that reads has all the time of Limits.Request, and the connection goes on.
 func TestH5_BodyThatIsRead(t *testing.T) {
-	t.Parallel()
-	p := newPort(t, brisk(t, ports.Require))
-	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/later" {
-			time.Sleep(700 * time.Millisecond) // longer than the client may take for what nobody reads
-		}
-		b, err := io.ReadAll(r.Body)
-		if r.ContentLength != 0 {
-			time.Sleep(600 * time.Millisecond) // and the request must not be cancelled afterwards
-		}
-		fmt.Fprintf(w, "%s %v %v", b, err, r.Context().Err())
-	}), p)
-	atOnce(map[string]tlsOption{"/ h1": h1, "/ h2": h2only, "/later h1": h1, "/later h2": h2only}, func(name string, o tlsOption) {
-		path, _, _ := strings.Cut(name, " ")
-		own, err := dial(t, p, clientConfig(alice, o))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, send := io.Pipe()
-		go func() {
-			for range 3 {
-				time.Sleep(250 * time.Millisecond)
-				io.WriteString(send, "x")
+	onFakeClock(t, func(t *testing.T) {
+		p := onPipes(t, brisk(t, ports.Require), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/later" {
+				time.Sleep(700 * time.Millisecond) // longer than the client may take for what nobody reads
 			}
-			send.Close()
-		}()
-		r, err := own.http.Post("https://localhost"+path, "text/plain", body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, _ := io.ReadAll(r.Body)
-		r.Body.Close()
-		if string(got) != "xxx <nil> <nil>" {
-			t.Errorf("%s: %q", name, got)
-		}
-		if got, _, err := own.get("/"); err != nil || got != " <nil> <nil>" {
-			t.Errorf("%s, the next request: %q, %v", name, got, err)
-		}
+			b, err := io.ReadAll(r.Body)
+			if r.ContentLength != 0 {
+				time.Sleep(600 * time.Millisecond) // and the request must not be cancelled afterwards
+			}
+			fmt.Fprintf(w, "%s %v %v", b, err, r.Context().Err())
+		}))
+		atOnce(map[string]tlsOption{"/ h1": h1, "/ h2": h2only, "/later h1": h1, "/later h2": h2only}, func(name string, o tlsOption) {
+			path, _, _ := strings.Cut(name, " ")
+			own := connected(t, p, clientConfig(alice, o))
+			body, send := io.Pipe()
+			go func() {
+				for range 3 {
+					time.Sleep(250 * time.Millisecond)
+					io.WriteString(send, "x")
+				}
+				send.Close()
+			}()
+			r, err := own.http.Post("https://localhost"+path, "text/plain", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := io.ReadAll(r.Body)
+			r.Body.Close()
+			if string(got) != "xxx <nil> <nil>" {
+				t.Errorf("%s: %q", name, got)
+			}
+			if got, _, err := own.get("/"); err != nil || got != " <nil> <nil>" {
+				t.Errorf("%s, the next request: %q, %v", name, got, err)
+			}
+		})
 	})
 }
 
 // With Limits.Request a body that comes byte by byte is ended, whoever wants it.
 func TestH5_SlowBodyWithRequestLimit(t *testing.T) {
-	t.Parallel()
-	atOnce(protocols, func(name string, o tlsOption) {
-		c := brisk(t, ports.Require)
-		c.Limits.Request = 400 * time.Millisecond
-		p := newPort(t, c)
-		ended := make(chan error, 1)
-		serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			_, err := io.Copy(io.Discard, r.Body)
-			ended <- err
-		}), p)
-		own, err := dial(t, p, clientConfig(alice, o))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, send := io.Pipe()
-		stop := make(chan struct{})
-		defer close(stop)
-		go func() {
-			for {
-				select {
-				case <-stop:
-					send.Close()
-					return
-				case <-time.After(20 * time.Millisecond):
-					send.Write([]byte("x"))
+	onFakeClock(t, func(t *testing.T) {
+		atOnce(protocols, func(name string, o tlsOption) {
+			c := brisk(t, ports.Require)
+			c.Limits.Request = 400 * time.Millisecond
+			ended := make(chan error, 1)
+			p := onPipes(t, c, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, err := io.Copy(io.Discard, r.Body)
+				ended <- err
+			}))
+			own := connected(t, p, clientConfig(alice, o))
+			body, send := io.Pipe()
+			defer body.Close()
+			stop := make(chan struct{})
+			defer close(stop)
+			go func() {
+				for {
+					select {
+					case <-stop:
+						send.Close()
+						return
+					case <-time.After(20 * time.Millisecond):
+						send.Write([]byte("x"))
+					}
 				}
+			}()
+			go own.http.Post("https://localhost/", "text/plain", body)
+			select {
+			case err := <-ended:
+				if err == nil {
+					t.Errorf("%s: the body ended well", name)
+				}
+			case <-time.After(patience):
+				t.Errorf("%s: the handler still reads", name)
 			}
-		}()
-		go own.http.Post("https://localhost/", "text/plain", body)
-		select {
-		case err := <-ended:
-			if err == nil {
-				t.Errorf("%s: the body ended well", name)
-			}
-		case <-time.After(patience):
-			t.Errorf("%s: the handler still reads", name)
-		}
+		})
 	})
 }
 
@@ -141,106 +132,87 @@ func TestH5_SlowBodyWithRequestLimit(t *testing.T) {
 // or, where that is not set, by Limits.Idle.
 func TestH5_SlowReader(t *testing.T) {
 	t.Parallel()
-	for _, limit := range []time.Duration{0, 500 * time.Millisecond} {
-		atOnce(protocols, func(name string, o tlsOption) {
-			c := brisk(t, ports.Require)
-			c.Limits.Request = limit
-			ended := make(chan error, 1)
-			p := onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				var err error
-				for n := 0; err == nil && n < 1000; n++ {
-					_, err = w.Write(make([]byte, 64<<10))
-				}
-				ended <- err
-			}))
-			own := dialSmall(t, p, clientConfig(alice, o))
-			if name == "h2" {
-				// By hand, with windows so wide that only the connection holds the answer up.
-				f := &framer{own}
-				f.preface(setting{4, 1<<31 - 1})
-				f.windowUpdate(0, 1<<31-1-65535)
-				f.request(1, "/", true)
-			} else {
-				io.WriteString(own, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-			}
-			select {
-			case err := <-ended:
-				if err == nil {
-					t.Errorf("%s, %v: everything was taken: this test shows nothing", name, limit)
-				}
-			case <-time.After(patience):
-				t.Fatalf("%s, %v: the handler still writes", name, limit)
-			}
-			eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
-		})
+	type row struct {
+		protocol string
+		limit    time.Duration
 	}
-}
-
-// piped is a listener of one connection that holds nothing between its ends, so that
-// each byte is written when it is read. A kernel would add pauses of its own.
-type piped struct {
-	net.Listener
-	conns chan net.Conn
-}
-
-func (l piped) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	default:
-		return l.Listener.Accept() // nobody comes: it waits for Close
+	rows := map[string]row{}
+	for protocol := range protocols {
+		for _, limit := range []time.Duration{0, 500 * time.Millisecond} {
+			rows[fmt.Sprintf("%s, %v", protocol, limit)] = row{protocol, limit}
+		}
 	}
+	atOnce(rows, func(name string, row row) {
+		c := brisk(t, ports.Require)
+		c.Limits.Request = row.limit
+		ended := make(chan error, 1)
+		p := onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			var err error
+			for n := 0; err == nil && n < 1000; n++ {
+				_, err = w.Write(make([]byte, 64<<10))
+			}
+			ended <- err
+		}))
+		own := dialSmall(t, p, clientConfig(alice, protocols[row.protocol]))
+		if row.protocol == "h2" {
+			// By hand, with windows so wide that only the connection holds the answer up.
+			f := &framer{own}
+			f.preface(setting{4, 1<<31 - 1})
+			f.windowUpdate(0, 1<<31-1-65535)
+			f.request(1, "/", true)
+		} else {
+			io.WriteString(own, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		}
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("%s: everything was taken: this test shows nothing", name)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s: the handler still writes", name)
+			return
+		}
+		eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+	})
 }
 
 // A client that reads slowly, but reads, is served.
 func TestH5_ReaderThatTakesItsTime(t *testing.T) {
-	t.Parallel()
-	const size = 300_000
-	c := brisk(t, ports.Require)
-	c.Limits.Headers, c.Limits.Idle = patience, time.Second
-	p := newPort(t, c)
-	inner, err := net.Listen("tcp", c.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	here, there := net.Pipe()
-	defer here.Close()
-	conns := make(chan net.Conn, 1)
-	conns <- there
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) })}
-	p.Configure(srv)
-	go srv.Serve(p.Wrap(piped{inner, conns}))
-	t.Cleanup(func() { srv.Close() })
-	own, err := over(here, clientConfig(alice, h1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.WriteString(own, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-	start, n := time.Now(), 0
-	for buf := make([]byte, 4<<10); err == nil; time.Sleep(20 * time.Millisecond) {
-		var m int
-		own.SetReadDeadline(time.Now().Add(patience))
-		m, err = own.Read(buf)
-		n += m
-	}
-	if n < size || time.Since(start) < c.Limits.Idle {
-		t.Errorf("%d bytes of %d in %v", n, size, time.Since(start))
-	}
+	onFakeClock(t, func(t *testing.T) {
+		const size = 300_000
+		c := brisk(t, ports.Require)
+		c.Limits.Headers, c.Limits.Idle = patience, time.Second
+		p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }))
+		own := connected(t, p, clientConfig(alice, h1))
+		io.WriteString(own, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		start, n := time.Now(), 0
+		var err error
+		for buf := make([]byte, 4<<10); err == nil; time.Sleep(20 * time.Millisecond) {
+			var m int
+			own.SetReadDeadline(time.Now().Add(patience))
+			m, err = own.Read(buf)
+			n += m
+		}
+		if n < size || time.Since(start) < c.Limits.Idle {
+			t.Errorf("%d bytes of %d in %v", n, size, time.Since(start))
+		}
+	})
 }
 
 // Many requests at once, and no answer read: the same.
 func TestH5_PipelineThatIsNotRead(t *testing.T) {
-	t.Parallel()
-	p := onSmall(t, brisk(t, ports.Request), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, strings.Repeat("no ", 500), http.StatusForbidden)
-	}))
-	own := dialSmall(t, p, clientConfig(nil, h1))
-	request := strings.Repeat("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 100)
-	own.SetWriteDeadline(time.Now().Add(patience))
-	for {
-		if _, err := io.WriteString(own, request); err != nil {
-			break
+	onFakeClock(t, func(t *testing.T) {
+		p := onPipes(t, brisk(t, ports.Request), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, strings.Repeat("no ", 500), http.StatusForbidden)
+		}))
+		own := connected(t, p, clientConfig(nil, h1))
+		request := strings.Repeat("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 100)
+		own.SetWriteDeadline(time.Now().Add(patience))
+		for {
+			if _, err := io.WriteString(own, request); err != nil {
+				break
+			}
 		}
-	}
-	eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+		eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+	})
 }

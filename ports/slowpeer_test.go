@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -61,43 +60,29 @@ func (exes) Read(p []byte) (int, error) {
 // Covers H15. A client that takes 10 kB a second gets the whole answer, however short
 // Limits.Idle is and in whatever pieces the handler writes.
 func TestSlowClientGetsItsAnswer(t *testing.T) {
-	t.Parallel()
-	rows := map[string]tlsOption{}
-	for _, path := range []string{"/write", "/string", "/copy", "/file", "/parts"} {
-		for protocol, o := range protocols {
-			rows[path+" "+protocol] = o
+	onFakeClock(t, func(t *testing.T) {
+		rows := map[string]tlsOption{}
+		for _, path := range []string{"/write", "/string", "/copy", "/file", "/parts"} {
+			for protocol, o := range protocols {
+				rows[path+" "+protocol] = o
+			}
 		}
-	}
-	atOnce(rows, func(name string, o tlsOption) {
-		path, protocol, _ := strings.Cut(name, " ")
-		c, _ := config(t, ports.Require)
-		c.Limits.Idle = time.Second
-		p := newPort(t, c)
-		inner, err := net.Listen("tcp", c.Addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		here, there := net.Pipe() // a kernel would take the whole answer at once
-		defer here.Close()
-		conns := make(chan net.Conn, 1)
-		conns <- there
-		srv := &http.Server{Handler: http.HandlerFunc(slowly)}
-		p.Configure(srv)
-		go srv.Serve(p.Wrap(piped{inner, conns}))
-		defer srv.Close()
-		own, err := over(here, clientConfig(alice, o))
-		if err != nil {
-			t.Fatal(err)
-		}
-		start, n := time.Now(), 0
-		if protocol == "h2" {
-			n = own.takeWindows(path)
-		} else {
-			n = own.takeBytes(path)
-		}
-		if n != slowBytes || time.Since(start) < 3*time.Second {
-			t.Errorf("%s: %d bytes of %d in %v", name, n, slowBytes, time.Since(start))
-		}
+		atOnce(rows, func(name string, o tlsOption) {
+			path, protocol, _ := strings.Cut(name, " ")
+			c, _ := config(t, ports.Require)
+			c.Limits.Idle = time.Second
+			p := onPipes(t, c, http.HandlerFunc(slowly)) // a kernel would take the whole answer at once
+			own := connected(t, p, clientConfig(alice, o))
+			start, n := time.Now(), 0
+			if protocol == "h2" {
+				n = own.takeWindows(path)
+			} else {
+				n = own.takeBytes(path)
+			}
+			if n != slowBytes || time.Since(start) < 3*time.Second {
+				t.Errorf("%s: %d bytes of %d in %v", name, n, slowBytes, time.Since(start))
+			}
+		})
 	})
 }
 
@@ -160,55 +145,53 @@ func (c *caller) takeWindows(path string) int {
 // Covers H15. A handler that works longer than Limits.Idle is not interrupted: nobody
 // waits for the client.
 func TestSlowHandlerIsServed(t *testing.T) {
-	t.Parallel()
-	c, _ := config(t, ports.Require)
-	c.Limits.Idle = time.Second
-	p := newPort(t, c)
-	const work = 4500 * time.Millisecond // the first deadline of a stream is at 3 s
-	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/events": // quiet for longer than idle between its events
-			for range 3 {
-				fmt.Fprint(w, "x")
+	onFakeClock(t, func(t *testing.T) {
+		c, _ := config(t, ports.Require)
+		c.Limits.Idle = time.Second
+		const work = 4500 * time.Millisecond // the first deadline of a stream is at 3 s
+		p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/events": // quiet for longer than idle between its events
+				for range 3 {
+					fmt.Fprint(w, "x")
+					http.NewResponseController(w).Flush()
+					time.Sleep(work / 3)
+				}
+			case "/conversation": // the client is as quiet
 				http.NewResponseController(w).Flush()
-				time.Sleep(work / 3)
+				io.Copy(w, r.Body)
+			default:
+				time.Sleep(work)
+				fmt.Fprint(w, "xxx")
 			}
-		case "/conversation": // the client is as quiet
-			http.NewResponseController(w).Flush()
-			io.Copy(w, r.Body)
-		default:
-			time.Sleep(work)
-			fmt.Fprint(w, "xxx")
-		}
-	}), p)
-	atOnce(map[string]tlsOption{"/ http/1.1": h1, "/ h2": h2only, "/events http/1.1": h1, "/events h2": h2only, "/conversation h2": h2only}, func(name string, o tlsOption) {
-		path, _, _ := strings.Cut(name, " ")
-		own, err := dial(t, p, clientConfig(alice, o))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, send := io.Pipe()
-		go func() {
-			for range 3 {
-				time.Sleep(work / 3)
-				io.WriteString(send, "x")
+		}))
+		atOnce(map[string]tlsOption{"/ http/1.1": h1, "/ h2": h2only, "/events http/1.1": h1, "/events h2": h2only, "/conversation h2": h2only}, func(name string, o tlsOption) {
+			path, _, _ := strings.Cut(name, " ")
+			own := connected(t, p, clientConfig(alice, o))
+			body, send := io.Pipe()
+			defer body.Close()
+			go func() {
+				for range 3 {
+					time.Sleep(work / 3)
+					io.WriteString(send, "x")
+				}
+				send.Close()
+			}()
+			request, _ := http.NewRequest("GET", "https://localhost"+path, nil)
+			if path == "/conversation" {
+				request, _ = http.NewRequest("POST", "https://localhost"+path, body)
 			}
-			send.Close()
-		}()
-		request, _ := http.NewRequest("GET", "https://localhost"+path, nil)
-		if path == "/conversation" {
-			request, _ = http.NewRequest("POST", "https://localhost"+path, body)
-		}
-		r, err := own.http.Do(request)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			return
-		}
-		got, err := io.ReadAll(r.Body)
-		r.Body.Close()
-		if string(got) != "xxx" || err != nil {
-			t.Errorf("%s: %q, %v", name, got, err)
-		}
+			r, err := own.http.Do(request)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			got, err := io.ReadAll(r.Body)
+			r.Body.Close()
+			if string(got) != "xxx" || err != nil {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+		})
 	})
 }
 
@@ -280,12 +263,22 @@ func TestStreamWithoutWindowEndsAlone(t *testing.T) {
 // Covers H15. A handler that sets a deadline of its own for writing decides: longer than
 // Limits.Idle, or shorter.
 func TestHandlersOwnDeadlineCounts(t *testing.T) {
-	t.Parallel()
-	for _, own := range []time.Duration{200 * time.Millisecond, 6 * time.Second} {
-		atOnce(protocols, func(name string, o tlsOption) {
+	onFakeClock(t, func(t *testing.T) {
+		type row struct {
+			protocol string
+			own      time.Duration
+		}
+		rows := map[string]row{}
+		for protocol := range protocols {
+			for _, own := range []time.Duration{200 * time.Millisecond, 5 * time.Second} {
+				rows[fmt.Sprintf("%s, %v", protocol, own)] = row{protocol, own}
+			}
+		}
+		atOnce(rows, func(name string, row row) {
+			own := row.own
 			c := brisk(t, ports.Require)
 			took := make(chan time.Duration, 1)
-			p := onSmall(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				start := time.Now()
 				if err := http.NewResponseController(w).SetWriteDeadline(start.Add(own)); err != nil {
 					t.Error(err)
@@ -297,8 +290,8 @@ func TestHandlersOwnDeadlineCounts(t *testing.T) {
 				}
 				took <- time.Since(start)
 			}))
-			client := dialSmall(t, p, clientConfig(alice, o))
-			if name == "h2" {
+			client := connected(t, p, clientConfig(alice, protocols[row.protocol]))
+			if row.protocol == "h2" {
 				f := &framer{client}
 				f.preface(setting{settingInitialWindow, 0})
 				f.request(1, "/", true)
@@ -309,40 +302,41 @@ func TestHandlersOwnDeadlineCounts(t *testing.T) {
 			select {
 			case after := <-took:
 				if after < own-time.Second/10 || after > own+3*time.Second {
-					t.Errorf("%s: a deadline of %v ended the answer after %v", name, own, after)
+					t.Errorf("%s: the deadline ended the answer after %v", name, after)
 				}
 			case <-time.After(2 * patience):
 				t.Errorf("%s: the handler still writes", name)
 			}
 		})
-	}
+	})
 }
 
 // A deadline for reading that a handler sets takes the place of Limits.Idle on HTTP/2,
 // as one for writing does. Covers H15.
 func TestHandlersOwnReadDeadlineCounts(t *testing.T) {
-	t.Parallel()
-	const own = 6 * time.Second
-	took := make(chan time.Duration, 1)
-	p := onSmall(t, brisk(t, ports.Require), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		if err := http.NewResponseController(w).SetReadDeadline(start.Add(own)); err != nil {
-			t.Error(err)
+	onFakeClock(t, func(t *testing.T) {
+		const own = 5 * time.Second
+		took := make(chan time.Duration, 1)
+		p := onPipes(t, brisk(t, ports.Require), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			start := time.Now()
+			if err := http.NewResponseController(w).SetReadDeadline(start.Add(own)); err != nil {
+				t.Error(err)
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			took <- time.Since(start)
+		}))
+		client := connected(t, p, clientConfig(alice, h2only))
+		f := &framer{client}
+		f.preface()
+		f.request(1, "/", false) // and no body
+		client.reading()
+		select {
+		case after := <-took:
+			if after < own-time.Second/10 || after > own+3*time.Second {
+				t.Errorf("a deadline of %v ended the body after %v", own, after)
+			}
+		case <-time.After(2 * patience):
+			t.Error("the handler still reads")
 		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		took <- time.Since(start)
-	}))
-	client := dialSmall(t, p, clientConfig(alice, h2only))
-	f := &framer{client}
-	f.preface()
-	f.request(1, "/", false) // and no body
-	client.reading()
-	select {
-	case after := <-took:
-		if after < own-time.Second/10 || after > own+3*time.Second {
-			t.Errorf("a deadline of %v ended the body after %v", own, after)
-		}
-	case <-time.After(2 * patience):
-		t.Error("the handler still reads")
-	}
+	})
 }

@@ -64,11 +64,11 @@ func TestUnreadBodyIsNeverARequest(t *testing.T) {
 	}
 	evil := "DELETE /evil HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	atOnce(rows, func(name string, row row) {
-		for framing, parts := range map[string][2]string{
+		atOnce(map[string][2]string{
 			"chunked": {"Transfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n", 5+len(evil)) + "first", evil + "\r\n0\r\n\r\n"},
 			"expect":  {fmt.Sprintf("Expect: 100-continue\r\nContent-Length: %d\r\n\r\nfirst", 5+len(evil)), evil},
 			"length":  {fmt.Sprintf("Content-Length: %d\r\n\r\nfirst", 5+len(evil)), evil},
-		} {
+		}, func(framing string, parts [2]string) {
 			var smuggled, served atomic.Int64
 			c, _ := config(t, ports.Require)
 			c.Limits = ports.Limits{Headers: 500 * time.Millisecond, Idle: 500 * time.Millisecond, Drain: time.Second}
@@ -83,7 +83,8 @@ func TestUnreadBodyIsNeverARequest(t *testing.T) {
 			}), p)
 			own, err := dial(t, p, clientConfig(alice, h1))
 			if err != nil {
-				t.Fatal(err)
+				t.Error(err)
+				return
 			}
 			io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n"+parts[0])
 			time.Sleep(row.pause)
@@ -97,45 +98,42 @@ func TestUnreadBodyIsNeverARequest(t *testing.T) {
 				t.Errorf("%s, %s: %d answers", name, framing, n)
 			}
 			stop()
-		}
+		})
 	})
 }
 
 // Covers K13. A small body that the handler leaves does not cost the connection, and a
 // body that is read to its end in time does not either.
 func TestUnreadBodyKeepsTheConnection(t *testing.T) {
-	t.Parallel()
-	p := newPort(t, brisk(t, ports.Require))
-	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/part":
-			r.Body.Read(make([]byte, 1))
-		case "/close":
-			r.Body.Close()
-			time.Sleep(time.Second) // nothing that was to limit the body may end the request now
-		case "/all":
-			io.Copy(io.Discard, r.Body)
-			time.Sleep(time.Second)
-		}
-		fmt.Fprint(w, r.Context().Err())
-	}), p)
-	atOnce(map[string]bool{"/part": true, "/close": true, "/all": true, "/none": true}, func(path string, _ bool) {
-		own, err := dial(t, p, clientConfig(alice, h1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, body := range []io.Reader{strings.NewReader(strings.Repeat("x", 1000)), io.MultiReader(strings.NewReader("chunked"))} {
-			r, err := own.http.Post("https://localhost"+path, "text/plain", body)
-			if err != nil {
-				t.Errorf("%s: %v", path, err)
-				return
+	onFakeClock(t, func(t *testing.T) {
+		p := onPipes(t, brisk(t, ports.Require), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/part":
+				r.Body.Read(make([]byte, 1))
+			case "/close":
+				r.Body.Close()
+				time.Sleep(time.Second) // nothing that was to limit the body may end the request now
+			case "/all":
+				io.Copy(io.Discard, r.Body)
+				time.Sleep(time.Second)
 			}
-			got, _ := io.ReadAll(r.Body)
-			r.Body.Close()
-			if string(got) != "<nil>" || r.Close {
-				t.Errorf("%s: %q, close %v", path, got, r.Close)
+			fmt.Fprint(w, r.Context().Err())
+		}))
+		atOnce(map[string]bool{"/part": true, "/close": true, "/all": true, "/none": true}, func(path string, _ bool) {
+			own := connected(t, p, clientConfig(alice, h1))
+			for _, body := range []io.Reader{strings.NewReader(strings.Repeat("x", 1000)), io.MultiReader(strings.NewReader("chunked"))} {
+				r, err := own.http.Post("https://localhost"+path, "text/plain", body)
+				if err != nil {
+					t.Errorf("%s: %v", path, err)
+					return
+				}
+				got, _ := io.ReadAll(r.Body)
+				r.Body.Close()
+				if string(got) != "<nil>" || r.Close {
+					t.Errorf("%s: %q, close %v", path, got, r.Close)
+				}
 			}
-		}
+		})
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 // Covers H15. Whatever an HTTP/1.1 client does not send or does not take, its
 // connection and its handler end.
 func TestStalledHTTP1ClientIsClosed(t *testing.T) {
-	t.Parallel()
 	get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n" }
 	post := func(path, more string) string { return "POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + more }
 	says := func(text string) func(*attacker) { return func(a *attacker) { a.say("%s", text) } }
@@ -47,7 +46,7 @@ func TestStalledHTTP1ClientIsClosed(t *testing.T) {
 		"a bad request, not taken": {attack: says("BAD\r\n\r\n")},
 		"idle after a request":     {attack: says(get("/small")), reads: true},
 	}
-	runStalls(t, "http/1.1", stalls, http.HandlerFunc(stalling))
+	onFakeClock(t, func(t *testing.T) { runStalls(t, "http/1.1", stalls, http.HandlerFunc(stalling)) })
 }
 
 // takeSlowly takes one byte a second below TLS.

@@ -19,7 +19,6 @@ const (
 // Covers H15. Whatever an HTTP/2 client does not send, does not take or does not grant
 // a window for, its streams, their handlers and the connection end.
 func TestStalledHTTP2ClientIsClosed(t *testing.T) {
-	t.Parallel()
 	noWindow := setting{settingInitialWindow, 0}
 	asks := func(path string, settings ...setting) func(*attacker) {
 		return func(a *attacker) { a.preface(settings...); a.request(1, path, true) }
@@ -119,7 +118,7 @@ func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 		},
 		"no window, with a limit of the request": {attack: asks("/large", noWindow), limits: func(l *ports.Limits) { l.Request = time.Hour }, reads: true},
 	}
-	runStalls(t, "h2", stalls, http.HandlerFunc(stalling))
+	onFakeClock(t, func(t *testing.T) { runStalls(t, "h2", stalls, http.HandlerFunc(stalling)) })
 }
 
 // changeSetting sends SETTINGS again.

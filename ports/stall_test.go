@@ -18,10 +18,10 @@ import (
 const (
 	stallIdle = time.Second // Limits.Idle and Limits.Headers of these tests
 
-	// stallBound is when a connection whose client stalls has to be gone. The slowest way
-	// is a stream that ends after idle and two sweeps, then idle for the connection, a
-	// second in which net/http waits after its GOAWAY, and time for a busy machine.
-	stallBound = 12 * time.Second
+	// stallBound is when a connection whose client stalls has to be closed. The slowest way
+	// is a stream that ends after idle and two sweeps, then idle for the connection, and a
+	// second in which net/http waits after its GOAWAY.
+	stallBound = 6 * time.Second
 )
 
 // stall is one way of a client to make a port wait.
@@ -131,8 +131,8 @@ func (s stall) run(t *testing.T, name, protocol string, handler http.Handler) en
 	if s.limits != nil {
 		s.limits(&c.Limits)
 	}
-	p := onSmall(t, c, handler)
-	own := dialSmall(t, p, clientConfig(nil, protocols[protocol]))
+	p := onPipes(t, c, handler)
+	own := connected(t, p, clientConfig(nil, protocols[protocol]))
 	if s.reads {
 		own.reading()
 	}

@@ -45,7 +45,7 @@ func TestH9_StrangersOnTheWire(t *testing.T) {
 	visit(0)
 	eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
 	before := tracesNow()
-	const strangers = 500 // 7 MB of certificates
+	const strangers = 300 // 4.2 MB of certificates
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range 8 {

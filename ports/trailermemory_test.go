@@ -20,44 +20,48 @@ func named(name, value string) []byte {
 // Covers H19. net/http keeps what it knows of a request's trailers as long as the stream
 // is open, so a client that grants no window must not keep the stream for Limits.Idle.
 func TestStreamsWithTrailersEndSoon(t *testing.T) {
-	t.Parallel()
-	for name, size := range map[string]int{"a short refusal": 10, "an answer that waits for the window": 100_000} {
-		for _, ends := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, %t", name, ends), func(t *testing.T) {
-				t.Parallel()
-				c, _ := config(t, ports.None) // Limits.Idle is two minutes
-				p := newPort(t, c)
-				serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-					io.WriteString(w, strings.Repeat("x", size))
-				}), p)
-				own, err := dial(t, p, clientConfig(nil, h2only))
-				if err != nil {
-					t.Fatal(err)
-				}
-				own.SetDeadline(time.Now().Add(20 * time.Second))
-				f := &framer{own}
-				f.preface(setting{settingInitialWindow, 0})
-				flags := byte(flagEndHeaders)
-				if ends {
-					flags |= flagEndStream
-				}
-				f.frame(frameHeaders, flags, 1, append(getHead("/"), named("trailer", "a")...))
-				if !ends {
-					f.frame(frameHeaders, flagEndHeaders|flagEndStream, 1, named("a", "b"))
-				}
-				head := make([]byte, 9)
-				for {
-					if _, err := io.ReadFull(own, head); err != nil {
-						t.Fatal("the stream was not reset: ", err)
-					}
-					if head[3] == frameReset && binary.BigEndian.Uint32(head[5:]) == 1 {
-						return
-					}
-					io.CopyN(io.Discard, own, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
-				}
-			})
+	onFakeClock(t, func(t *testing.T) {
+		type row struct {
+			size int  // of the answer; a large one waits for the window
+			ends bool // the request has no body
 		}
-	}
+		rows := map[string]row{}
+		for _, size := range []int{10, 100_000} {
+			for _, ends := range []bool{false, true} {
+				rows[fmt.Sprintf("%d bytes, %t", size, ends)] = row{size, ends}
+			}
+		}
+		atOnce(rows, func(name string, row row) {
+			c, _ := config(t, ports.None) // Limits.Idle is two minutes
+			p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				io.WriteString(w, strings.Repeat("x", row.size))
+			}))
+			own := connected(t, p, clientConfig(nil, h2only))
+			start := time.Now()
+			f := &framer{own}
+			f.preface(setting{settingInitialWindow, 0})
+			flags := byte(flagEndHeaders)
+			if row.ends {
+				flags |= flagEndStream
+			}
+			f.frame(frameHeaders, flags, 1, append(getHead("/"), named("trailer", "a")...))
+			if !row.ends {
+				f.frame(frameHeaders, flagEndHeaders|flagEndStream, 1, named("a", "b"))
+			}
+			head := make([]byte, 9)
+			for {
+				if _, err := io.ReadFull(own, head); err != nil {
+					t.Errorf("%s: the stream was not reset: %v", name, err)
+					return
+				}
+				if head[3] == frameReset && binary.BigEndian.Uint32(head[5:]) == 1 {
+					break
+				}
+				io.CopyN(io.Discard, own, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
+			}
+			within(t, name, time.Since(start), 0, 7*time.Second)
+		})
+	})
 }
 
 // Covers H19. The map of announced trailers is many times as large as their names.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,17 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
+
+// TestMain lets more tests wait side by side than there are processors: a parallel test of
+// this package waits for a limit most of its time. Tests that measure memory, or that load
+// the processors, are not parallel.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		f.Value.Set("24")
+	}
+	os.Exit(m.Run())
+}
 
 // patience is how long a test waits for what must happen.
 const patience = 10 * time.Second
@@ -256,12 +268,7 @@ func clientConfig(p *testpki.Pair, options ...tlsOption) *tls.Config {
 // that of the handshake.
 func dial(t testing.TB, p *ports.Port, c *tls.Config) (*caller, error) {
 	t.Helper()
-	raw, err := net.DialTimeout("tcp", p.Addr().String(), patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { raw.Close() })
-	return over(raw, c)
+	return over(connect(t, p), c)
 }
 
 func over(raw net.Conn, c *tls.Config) (*caller, error) {

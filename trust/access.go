@@ -23,7 +23,7 @@ func (access) Remember(v *Verifier, verified Verified) { v.remember(verified) }
 
 func (access) Now(v *Verifier) time.Time { return v.now() }
 
-func (access) UsesSystemClock(v *Verifier) bool { return v.system }
+func (access) UsesSystemClock(v *Verifier) bool { return v.usesSystemClock }
 
 func (access) Warnings(v *Verifier) []string { return slices.Clone(v.warnings) }
 
@@ -38,20 +38,20 @@ func (access) CheckNotOlder(v *Verifier, list *x509.RevocationList) error {
 func (access) SharesAnchor(v, other *Verifier) bool { return v.sharesAnchor(other) }
 
 func (access) IssuedBy(v Verified, spki Digest) bool {
-	return v.of != nil && slices.Contains(v.of.direct, spki)
+	return v.result != nil && slices.Contains(v.result.direct, spki)
 }
 
 func (access) IssuedUnder(v Verified, spki Digest) bool {
-	return v.of != nil && slices.Contains(v.of.issuers, spki)
+	return v.result != nil && slices.Contains(v.result.issuers, spki)
 }
 
 func (access) IssuedUnderAnchor(v Verified, of *Verifier) bool { return v.issuedUnderAnchor(of) }
 
 func (access) IssuerKeys(v Verified) []Digest {
-	if v.of == nil {
+	if v.result == nil {
 		return nil
 	}
-	return slices.Clone(v.of.issuers)
+	return slices.Clone(v.result.issuers)
 }
 
 func (access) ReadCRLs(name string, data []byte) ([]hook.CRL, error) { return readCRLs(name, data) }

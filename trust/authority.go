@@ -110,7 +110,7 @@ func (v *Verifier) revokedByLists(c *x509.Certificate) bool {
 			revoked++
 		}
 		for _, l := range v.crls[parent.name] {
-			if l.isOf(parent) && l.revokes(c.SerialNumber) {
+			if l.belongsTo(parent) && l.revokes(c.SerialNumber) {
 				return true
 			}
 		}
@@ -120,8 +120,8 @@ func (v *Verifier) revokedByLists(c *x509.Certificate) bool {
 
 // isOf reports whether a list is an authority's: its own key signed it, or that of a known
 // authority of its name under one of its anchors (see byOtherKey).
-func (l *crl) isOf(a *authority) bool {
-	return slices.ContainsFunc(l.known, func(k *authority) bool {
+func (l *crl) belongsTo(a *authority) bool {
+	return slices.ContainsFunc(l.authorities, func(k *authority) bool {
 		return k == a || slices.ContainsFunc(k.anchors, func(name string) bool { return slices.Contains(a.anchors, name) })
 	})
 }
@@ -135,8 +135,8 @@ func (l *crl) isOf(a *authority) bool {
 // fails closed: the list of a key that was replaced knows nothing of what its successor
 // issued, and a signer that has ended or is revoked, or that is not the one that the
 // list's key identifier names, shows nothing.
-func (l *crl) byOtherKey(issuer *x509.Certificate, anchor string, now time.Time) (speaks, good bool) {
-	for _, a := range l.known { // of the issuer's name: the list was looked up by it
+func (l *crl) signedByOtherKey(issuer *x509.Certificate, anchor string, now time.Time) (speaks, good bool) {
+	for _, a := range l.authorities { // of the issuer's name: the list was looked up by it
 		if !slices.Contains(a.anchors, anchor) {
 			continue
 		}

@@ -23,20 +23,20 @@ const (
 // cache keeps judgements by their leaf.
 type cache struct {
 	mu      sync.Mutex // of changes
-	entries *expire.Cache[[]*believed]
+	entries *expire.Cache[[]*result]
 }
 
 func newCache() *cache {
-	return &cache{entries: expire.NewSized[[]*believed](cacheSize, cacheBytes, cacheTime)}
+	return &cache{entries: expire.NewSized[[]*result](cacheSize, cacheBytes, cacheTime)}
 }
 
 // find returns the judgement of exactly the chains that these certificates make, or
 // nil. It may have ended.
-func (v *Verifier) find(presented []*x509.Certificate) *believed {
+func (v *Verifier) findCached(presented []*x509.Certificate) *result {
 	key := FingerprintOf(presented[0])
 	all, _ := v.cache.entries.Get(string(key[:]))
 	for _, b := range all {
-		if v.answers(b, presented) {
+		if v.matchesPresented(b, presented) {
 			return b
 		}
 	}
@@ -46,7 +46,7 @@ func (v *Verifier) find(presented []*x509.Certificate) *believed {
 // answers reports whether b is the judgement of what was presented: every issuer of
 // its chains is there, and nothing else that could be the issuer of one of them.
 // Certificates that lead nowhere do not count, so that they cannot make more entries.
-func (v *Verifier) answers(b *believed, presented []*x509.Certificate) bool {
+func (v *Verifier) matchesPresented(b *result, presented []*x509.Certificate) bool {
 	for _, c := range b.presented[1:] {
 		if !slices.ContainsFunc(presented[1:], c.Equal) {
 			return false
@@ -71,15 +71,15 @@ func (v *Verifier) answers(b *believed, presented []*x509.Certificate) bool {
 // What is kept is bounded by count and by bytes, holds no memory of a handshake's
 // messages, and is forgotten after ten minutes.
 func (v *Verifier) remember(verified Verified) {
-	b := verified.of
-	if b == nil || b.generation != v.generation || b.kept.Swap(true) {
+	b := verified.result
+	if b == nil || b.generation != v.generation || b.remembered.Swap(true) {
 		return
 	}
 	key := string(b.fingerprint[:])
 	v.cache.mu.Lock()
 	defer v.cache.mu.Unlock()
 	all, _ := v.cache.entries.Get(key)
-	same := func(old *believed) bool {
+	same := func(old *result) bool {
 		return slices.EqualFunc(old.presented, b.presented, (*x509.Certificate).Equal)
 	}
 	if i := slices.IndexFunc(all, same); i >= 0 && !all[i].until.Before(b.until) {
@@ -99,7 +99,7 @@ func (v *Verifier) remember(verified Verified) {
 
 // size estimates the memory of a judgement: the DER, what was parsed of it, and the
 // structures around. The anchors are the verifier's.
-func (b *believed) size() int {
+func (b *result) size() int {
 	const parsed = 4 << 10
 	n := parsed
 	for _, c := range b.presented {
@@ -108,12 +108,12 @@ func (b *believed) size() int {
 	return n
 }
 
-var errCopy = errors.New("trust: a certificate that was read once cannot be read again")
+var errUnreadableCopy = errors.New("trust: a certificate that was read once cannot be read again")
 
 // ownChains returns chains of copies, and the certificates in them that were presented,
 // leaf first. A certificate of crypto/tls points into the message that it came in,
 // which is as large as whoever sent it liked.
-func (v *Verifier) ownChains(chains [][]*x509.Certificate) (own [][]*x509.Certificate, presented []*x509.Certificate, err error) {
+func (v *Verifier) copyChains(chains [][]*x509.Certificate) (own [][]*x509.Certificate, presented []*x509.Certificate, err error) {
 	for _, chain := range chains {
 		copied := make([]*x509.Certificate, len(chain))
 		for i, c := range chain {
@@ -125,7 +125,7 @@ func (v *Verifier) ownChains(chains [][]*x509.Certificate) (own [][]*x509.Certif
 			default:
 				clone, err := x509.ParseCertificate(bytes.Clone(c.Raw))
 				if err != nil {
-					return nil, nil, errCopy
+					return nil, nil, errUnreadableCopy
 				}
 				copied[i] = clone
 				presented = append(presented, clone)

@@ -35,13 +35,13 @@ func checkCertificateSyntax(c *x509.Certificate) error {
 	if !tbs.SkipASN1(der.INTEGER) || !tbs.ReadASN1(&inner, der.SEQUENCE) || !bytes.Equal(inner, outer) || !isAlgorithm(inner) {
 		return malformed("serialNumber or signature algorithm")
 	}
-	if !tbs.ReadASN1Element(&name, der.SEQUENCE) || !dn.Each(name, anyAttribute) {
+	if !tbs.ReadASN1Element(&name, der.SEQUENCE) || !dn.Each(name, acceptAttribute) {
 		return malformed("issuer")
 	}
 	if !tbs.ReadASN1(&validity, der.SEQUENCE) || !skipTime(&validity) || !skipTime(&validity) || !validity.Empty() {
 		return malformed("validity")
 	}
-	if !tbs.ReadASN1Element(&name, der.SEQUENCE) || !dn.Each(name, anyAttribute) {
+	if !tbs.ReadASN1Element(&name, der.SEQUENCE) || !dn.Each(name, acceptAttribute) {
 		return malformed("subject")
 	}
 	if !tbs.ReadASN1(&key, der.SEQUENCE) || !key.ReadASN1(&inner, der.SEQUENCE) || !isAlgorithm(inner) || !key.ReadASN1BitStringAsBytes(&keyBits) || !key.Empty() {
@@ -62,7 +62,7 @@ func checkCertificateSyntax(c *x509.Certificate) error {
 	return nil
 }
 
-func anyAttribute(int, asn1.ObjectIdentifier, der.Tag, []byte) bool { return true }
+func acceptAttribute(int, asn1.ObjectIdentifier, der.Tag, []byte) bool { return true }
 
 // skipTime takes a Time off the front of s: with seconds and in UTC. A GeneralizedTime
 // before 2050 is against RFC 5280 section 4.1.2.5, and means one thing all the same.
@@ -172,7 +172,7 @@ func areGeneralNames(s cryptobyte.String) bool {
 			return false
 		}
 		switch n := tag & 0x1f; {
-		case n == 4 && !dn.Each(name, anyAttribute), (n == 0 || n == 3 || n == 5) && name.Empty():
+		case n == 4 && !dn.Each(name, acceptAttribute), (n == 0 || n == 3 || n == 5) && name.Empty():
 			return false
 		case n > 8, (n == 0 || n == 3 || n == 4 || n == 5) != (tag&0x20 != 0):
 			return false

@@ -15,9 +15,9 @@ import (
 
 // judge does the whole work of Verify, without caps and cache. The error is
 // errUndecided only if it may not wait.
-func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now time.Time, wait bool) (Verified, error) {
+func (v *Verifier) verifyChains(ctx context.Context, presented []*x509.Certificate, now time.Time, wait bool) (Verified, error) {
 	leaf := presented[0]
-	built, err := v.build(presented, now)
+	built, err := v.buildChains(presented, now)
 	if err != nil {
 		// crypto/x509 looks at dates and extensions before it looks for an issuer. A
 		// stranger's faults are of no interest to anyone: that he is a stranger is.
@@ -30,7 +30,7 @@ func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now
 		return Verified{}, refused
 	}
 	if err != nil {
-		return Verified{}, v.refuseBuilt(err, now)
+		return Verified{}, v.chainRefusal(err, now)
 	}
 	var chains [][]*x509.Certificate
 	var first error
@@ -41,7 +41,7 @@ func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now
 			return Verified{}, err // also where another chain holds: which chains do is part of the judgement
 		}
 		if err != nil {
-			if first == nil || refusalIs(err, reason.Revoked) {
+			if first == nil || isRefusal(err, reason.Revoked) {
 				first = err
 			}
 			continue
@@ -54,12 +54,12 @@ func (v *Verifier) judge(ctx context.Context, presented []*x509.Certificate, now
 	if len(chains) == 0 {
 		return Verified{}, first
 	}
-	return v.believe(chains, until)
+	return v.newVerified(chains, until)
 }
 
 // build makes every chain from the leaf to an anchor, by what was presented and
 // nothing else.
-func (v *Verifier) build(presented []*x509.Certificate, now time.Time) ([][]*x509.Certificate, error) {
+func (v *Verifier) buildChains(presented []*x509.Certificate, now time.Time) ([][]*x509.Certificate, error) {
 	leaf := presented[0]
 	options := x509.VerifyOptions{
 		Roots:         v.roots,
@@ -87,16 +87,16 @@ func (v *Verifier) build(presented []*x509.Certificate, now time.Time) ([][]*x50
 // elsewhere.
 func (v *Verifier) checkIssuer(presented []*x509.Certificate, err error) error {
 	leaf := presented[0]
-	known, weak := v.signedUp(presented)
+	known, weak := v.followSignatures(presented)
 	if v.pins[FingerprintOf(leaf)] {
 		known = true
 	}
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	switch {
-	case !known && v.known[string(leaf.RawIssuer)]:
+	case !known && v.rootSubjects[string(leaf.RawIssuer)]:
 		return reason.Refuse(reason.UnknownAuthority, "an anchor has the issuer's name, but the signature is not by its key")
 	case !known:
-		if other := v.encodedOtherwise(presented); other != "" {
+		if other := v.issuerInOtherEncoding(presented); other != "" {
 			return reason.Refuse(reason.UnknownAuthority, "the issuer "+other+" has this name in another encoding: in chains names are compared byte for byte")
 		}
 		return reason.Refuse(reason.UnknownAuthority, "no anchor for issuer "+quote(leaf.Issuer.String()))
@@ -112,7 +112,7 @@ func (v *Verifier) checkIssuer(presented []*x509.Certificate, err error) error {
 // of a presented certificate by RFC 5280 section 7.1 and not byte for byte, as
 // crypto/x509 compares. Such a chain is refused: openssl takes it, and the operator has
 // to know why we do not.
-func (v *Verifier) encodedOtherwise(presented []*x509.Certificate) string {
+func (v *Verifier) issuerInOtherEncoding(presented []*x509.Certificate) string {
 	parents := slices.Concat(v.anchors, presented[1:])
 	for _, c := range presented {
 		issuer := dn.Canonical(c.RawIssuer)
@@ -128,7 +128,7 @@ func (v *Verifier) encodedOtherwise(presented []*x509.Certificate) string {
 // signedUp reports whether signatures lead from the leaf to an anchor, whatever
 // else is wrong on the way, and names an algorithm on the way that nobody should
 // believe any more. It checks each pair of presented certificates at most once.
-func (v *Verifier) signedUp(presented []*x509.Certificate) (known bool, weak string) {
+func (v *Verifier) followSignatures(presented []*x509.Certificate) (known bool, weak string) {
 	candidates := append(slices.Clone(v.anchors), presented[1:]...)
 	seen := map[*x509.Certificate]bool{}
 	for queue := presented[:1:1]; len(queue) > 0; queue = queue[1:] {
@@ -157,7 +157,7 @@ func (v *Verifier) signedUp(presented []*x509.Certificate) (known bool, weak str
 
 // refuseBuilt finds the word for an error of crypto/x509 other than an unknown
 // authority.
-func (v *Verifier) refuseBuilt(err error, now time.Time) error {
+func (v *Verifier) chainRefusal(err error, now time.Time) error {
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	if !ok {
 		if _, critical := errors.AsType[x509.UnhandledCriticalExtension](err); critical {
@@ -219,13 +219,13 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 	return v.checkRevocation(ctx, chain, now, until, wait)
 }
 
-func (v *Verifier) believe(built [][]*x509.Certificate, until time.Time) (Verified, error) {
-	chains, presented, err := v.ownChains(built)
+func (v *Verifier) newVerified(built [][]*x509.Certificate, until time.Time) (Verified, error) {
+	chains, presented, err := v.copyChains(built)
 	if err != nil {
 		return Verified{}, &reason.Refusal{Reason: reason.BadCertificate, Detail: "a certificate cannot be read again", Err: err} // fail closed: this cannot be
 	}
 	leaf := presented[0]
-	b := &believed{
+	b := &result{
 		leaf: leaf, chains: chains, presented: presented, until: until, generation: v.generation, usage: v.usage,
 		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf), notAfter: leaf.NotAfter,
 	}
@@ -252,7 +252,7 @@ func (v *Verifier) believe(built [][]*x509.Certificate, until time.Time) (Verifi
 	return Verified{b}, nil
 }
 
-func refusalIs(err error, r reason.Reason) bool {
+func isRefusal(err error, r reason.Reason) bool {
 	refusal, ok := errors.AsType[*reason.Refusal](err)
 	return ok && refusal.Reason == r
 }

@@ -25,7 +25,7 @@ var appliedNames = []int{1, 2, 6, 7}
 // warnConstraints tells of an anchor whose constraints do not do what the operator
 // may count on: a critical one that is not understood shuts everyone out, one that
 // is not critical keeps nobody out.
-func warnConstraints(a *x509.Certificate) []string {
+func constraintWarnings(a *x509.Certificate) []string {
 	whose := quote(a.Subject.String())
 	if len(a.UnhandledCriticalExtensions) > 0 {
 		return []string{"anchor " + whose + " has a critical extension or constraint that is not understood: nobody below it is believed"}
@@ -66,18 +66,18 @@ func allApplied(der []byte) bool {
 // no address in a subject.
 func checkConstraints(chain []*x509.Certificate) error {
 	for i, authority := range chain[1:] {
-		if !plainSubtrees(authority) {
+		if !hasPlainSubtrees(authority) {
 			return reason.Refuse(reason.BadCertificate, quote(authority.Subject.String())+" has a name constraint with a minimum or a maximum")
 		}
 		email := subtrees{authority.PermittedEmailAddresses, authority.ExcludedEmailAddresses}
 		uri := subtrees{authority.PermittedURIDomains, authority.ExcludedURIDomains}
 		for _, c := range chain[:i+1] {
-			for _, address := range addresses(c) {
-				if email.any() && !isAddress(address) || !email.allow(func(constraint string) bool { return inMailboxes(constraint, address) }) {
+			for _, address := range emailAddresses(c) {
+				if email.isConstrained() && !isEmailAddress(address) || !email.permits(func(constraint string) bool { return matchesMailbox(constraint, address) }) {
 					return refuseName(authority, "the address", address)
 				}
 			}
-			if !uri.any() {
+			if !uri.isConstrained() {
 				continue
 			}
 			for _, u := range c.URIs {
@@ -86,7 +86,7 @@ func checkConstraints(chain []*x509.Certificate) error {
 				if !isHost(host) || notIP == nil || u.User != nil { // RFC 5280: reject, whatever the constraint
 					return refuseName(authority, "a constrained URI without the name of a host,", u.String())
 				}
-				if !uri.allow(func(constraint string) bool { return inHosts(constraint, host) }) {
+				if !uri.permits(func(constraint string) bool { return matchesHost(constraint, host) }) {
 					return refuseName(authority, "the URI", u.String())
 				}
 			}
@@ -102,9 +102,9 @@ func refuseName(authority *x509.Certificate, what, name string) error {
 // subtrees are the constraints on one kind of name.
 type subtrees struct{ permitted, excluded []string }
 
-func (s subtrees) any() bool { return len(s.permitted)+len(s.excluded) > 0 }
+func (s subtrees) isConstrained() bool { return len(s.permitted)+len(s.excluded) > 0 }
 
-func (s subtrees) allow(in func(constraint string) bool) bool {
+func (s subtrees) permits(in func(constraint string) bool) bool {
 	// An empty constraint permits nothing and excludes everything: fail closed.
 	if slices.ContainsFunc(s.excluded, func(c string) bool { return c == "" || in(c) }) {
 		return false
@@ -114,7 +114,7 @@ func (s subtrees) allow(in func(constraint string) bool) bool {
 
 // inHosts reports whether a constraint holds a host: without a leading dot it is that
 // host alone, with one every host below the domain and not the domain itself.
-func inHosts(constraint, host string) bool {
+func matchesHost(constraint, host string) bool {
 	constraint, host = strings.ToLower(constraint), strings.ToLower(host)
 	if strings.HasPrefix(constraint, ".") {
 		return len(host) > len(constraint) && strings.HasSuffix(host, constraint)
@@ -124,15 +124,15 @@ func inHosts(constraint, host string) bool {
 
 // inMailboxes reports whether a constraint holds an address: a mailbox is that one, and
 // otherwise it is about the host, as for a URI.
-func inMailboxes(constraint, address string) bool {
+func matchesMailbox(constraint, address string) bool {
 	at := strings.LastIndexByte(address, '@')
 	if i := strings.LastIndexByte(constraint, '@'); i >= 0 {
 		return constraint[:i] == address[:at] && strings.EqualFold(constraint[i+1:], address[at+1:])
 	}
-	return inHosts(constraint, address[at+1:])
+	return matchesHost(constraint, address[at+1:])
 }
 
-func isAddress(text string) bool {
+func isEmailAddress(text string) bool {
 	at := strings.LastIndexByte(text, '@')
 	return at > 0 && isHost(text[at+1:])
 }
@@ -148,7 +148,7 @@ func isHost(text string) bool {
 }
 
 // addresses are the email addresses of a certificate, those of its subject included.
-func addresses(c *x509.Certificate) []string {
+func emailAddresses(c *x509.Certificate) []string {
 	out := slices.Clone(c.EmailAddresses)
 	for _, a := range c.Subject.Names {
 		if a.Type.Equal(oidEmailAddress) {
@@ -161,7 +161,7 @@ func addresses(c *x509.Certificate) []string {
 
 // plainSubtrees reports whether no name constraint of c has a minimum or a maximum, which
 // RFC 5280 does not use and crypto/x509 passes over.
-func plainSubtrees(c *x509.Certificate) bool {
+func hasPlainSubtrees(c *x509.Certificate) bool {
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(oidConstraints) {
 			continue

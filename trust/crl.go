@@ -31,12 +31,12 @@ const reasonRemoved = 8
 // crl is one list, kept as sorted serials: two megabytes for 100,000 entries, and
 // a look-up without allocation.
 type crl struct {
-	list    *x509.RevocationList // without its entries
-	serials [][serialSize]byte
-	scope   scope
-	until   time.Time
-	old     bool         // a newer list of its series is here: it revokes, and shows nothing else
-	known   []*authority // of the list's name, whose key signed it
+	list        *x509.RevocationList // without its entries
+	serials     [][serialSize]byte
+	scope       scope
+	until       time.Time
+	replaced    bool         // a newer list of its series is here: it revokes, and shows nothing else
+	authorities []*authority // of the list's name, whose key signed it
 
 	mu      sync.Mutex
 	signers map[Digest]bool // authorities asked so far, and whether the signature is theirs
@@ -59,7 +59,7 @@ func checkCRL(list *x509.RevocationList, authorities []*x509.Certificate, now ti
 		say("the CRL is nil", "")
 		return wrong.Err()
 	}
-	if err := checkSyntax(list); err != nil {
+	if err := checkListSyntax(list); err != nil {
 		say("the CRL cannot be read: "+err.Error(), unreadableCRL)
 		return wrong.Err()
 	}
@@ -157,13 +157,13 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 	v.crls[name] = append(v.crls[name], l)
 	for _, a := range v.authorities {
 		if a.name == name && l.signedBy(a.cert) {
-			l.known = append(l.known, a)
+			l.authorities = append(l.authorities, a)
 		}
 	}
 	if v.revocation == RevocationOff {
 		return
 	}
-	if len(l.known) == 0 {
+	if len(l.authorities) == 0 {
 		v.warnings = append(v.warnings, fmt.Sprintf("no known authority signed the CRL of %s: it counts only for certificates whose chain shows an issuer of that name and key; name that issuer in crl_issuers, or remove the list",
 			quote(list.Issuer.String())))
 	}
@@ -177,9 +177,9 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 func (v *Verifier) markReplaced() {
 	for _, lists := range v.crls {
 		for _, l := range lists {
-			l.old = slices.ContainsFunc(lists, func(other *crl) bool {
-				signed := len(l.known) > 0 || len(l.list.AuthorityKeyId) > 0 // else the two may be of two keys
-				return signed && l.sameSeries(other) && slices.Equal(l.known, other.known) && isOlder(l.list, other.list)
+			l.replaced = slices.ContainsFunc(lists, func(other *crl) bool {
+				signed := len(l.authorities) > 0 || len(l.list.AuthorityKeyId) > 0 // else the two may be of two keys
+				return signed && l.sameSeries(other) && slices.Equal(l.authorities, other.authorities) && isOlder(l.list, other.list)
 			})
 		}
 	}

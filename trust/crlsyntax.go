@@ -28,7 +28,7 @@ var (
 //
 // x509.ParseRevocationList passes over what it does not expect. A list that a CA
 // really signed, with one element out of place, would load and revoke nothing.
-func checkSyntax(list *x509.RevocationList) error {
+func checkListSyntax(list *x509.RevocationList) error {
 	entries := list.RevokedCertificateEntries
 	read, err := readList(list.Raw, func(i int, serial *big.Int) bool {
 		return i < len(entries) && entries[i].SerialNumber != nil && entries[i].SerialNumber.Cmp(serial) == 0

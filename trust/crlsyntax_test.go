@@ -268,7 +268,7 @@ func FuzzCRLSyntax(f *testing.F) {
 func TestMutatedCRLsLoseNoEntryThatOpenSSLReads(t *testing.T) {
 	t.Parallel()
 	needOpenSSL(t)
-	const mutations = 1200
+	mutations := *mutatedLists
 	ca := testpki.NewCA("Client CA")
 	var serials []*big.Int
 	for i := range 4 {

@@ -28,7 +28,8 @@ import (
 )
 
 var (
-	generatedCases = flag.Int("generated", 2000, "how many generated certificates are compared with OpenSSL")
+	generatedCases = flag.Int("generated", 600, "how many generated certificates are compared with OpenSSL")
+	mutatedLists   = flag.Int("mutatedlists", 400, "how many changed CRLs are compared with OpenSSL")
 	generatedSeed  = flag.Uint64("generatedseed", 1, "what they are generated from")
 )
 

@@ -44,7 +44,7 @@ func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 		if len(list.Raw) != len(der) {
 			return &configerror.Error{File: name, Line: line, What: "something follows the CRL"}
 		}
-		if err := checkSyntax(list); err != nil {
+		if err := checkListSyntax(list); err != nil {
 			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
 		}
 		out = append(out, hook.CRL{List: list, Line: line})

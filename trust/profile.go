@@ -32,8 +32,8 @@ func (v *Verifier) checkLeaf(leaf *x509.Certificate) error {
 			return err
 		}
 	}
-	if life := leaf.NotAfter.Sub(leaf.NotBefore); v.maxLife > 0 && life > v.maxLife {
-		return reason.Refuse(reason.BadCertificate, fmt.Sprintf("the leaf was issued for %s, at most %s is accepted", life, v.maxLife))
+	if life := leaf.NotAfter.Sub(leaf.NotBefore); v.maxLifetime > 0 && life > v.maxLifetime {
+		return reason.Refuse(reason.BadCertificate, fmt.Sprintf("the leaf was issued for %s, at most %s is accepted", life, v.maxLifetime))
 	}
 	return v.checkUsage(leaf)
 }

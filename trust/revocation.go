@@ -11,7 +11,7 @@ import (
 
 // pause is how soon an answer that is not known is asked for again, where the responder
 // does not say.
-const pause = 30 * time.Second
+const retryAfter = 30 * time.Second
 
 // checkRevocation asks the CRLs, and then the responder, about every certificate of a
 // chain but its anchor. An anchor is revoked by taking it out, and by the list of a known
@@ -26,15 +26,15 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 	}
 	undecided := false
 	for i, c := range chain[:len(chain)-1] {
-		revoked, why, end := v.status(c, chain[i+1], anchor, now)
+		revoked, why, end := v.crlStatus(c, chain[i+1], anchor, now)
 		if !revoked && why != "" && v.responder != nil {
 			var decided bool
-			if revoked, why, end, decided = v.ask(ctx, c, chain[i+1], why, wait); !decided {
+			if revoked, why, end, decided = v.queryResponder(ctx, c, chain[i+1], why, wait); !decided {
 				undecided = true
 				continue // another certificate of the chain may be known to be revoked
 			}
 			if why != "" && !end.After(now) {
-				end = now.Add(pause)
+				end = now.Add(retryAfter)
 			}
 		}
 		if revoked {
@@ -65,7 +65,7 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 
 // status answers for one certificate of a chain that ends at an anchor of this
 // canonical name: revoked, or why that is not known, or (both empty) good until end.
-func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.Time) (revoked bool, why string, end time.Time) {
+func (v *Verifier) crlStatus(c, issuer *x509.Certificate, anchor string, now time.Time) (revoked bool, why string, end time.Time) {
 	if !isListable(c.SerialNumber) {
 		return false, "its serial number is longer than those that a CRL can hold", end
 	}
@@ -75,7 +75,7 @@ func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.T
 	for _, l := range v.crls[dn.Canonical(issuer.RawSubject)] {
 		mine, speaks, good := l.signedBy(issuer), true, true
 		if !mine {
-			if speaks, good = l.byOtherKey(issuer, anchor, now); !speaks {
+			if speaks, good = l.signedByOtherKey(issuer, anchor, now); !speaks {
 				if !own {
 					why = "the CRL of issuer " + quote(c.Issuer.String()) + " is signed by another key than the issuer's"
 				}
@@ -86,10 +86,10 @@ func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.T
 			return true, "", time.Time{} // also when the list is stale or partial
 		}
 		own = own || mine
-		if l.old {
+		if l.replaced {
 			continue // fail closed: where its successor has ended, nothing is known
 		}
-		switch partial := l.coverage(c); {
+		switch partial := l.whyNotCovered(c); {
 		case partial != "":
 			why = partial
 		case now.After(l.until):
@@ -116,7 +116,7 @@ func (v *Verifier) status(c, issuer *x509.Certificate, anchor string, now time.T
 // ask asks the responder about a certificate that no CRL covers. Without wait it takes
 // what the responder knows already, and decided is false where that is nothing. The time
 // is the end of what is known, or of not knowing it.
-func (v *Verifier) ask(ctx context.Context, c, issuer *x509.Certificate, why string, wait bool) (revoked bool, unknown string, until time.Time, decided bool) {
+func (v *Verifier) queryResponder(ctx context.Context, c, issuer *x509.Certificate, why string, wait bool) (revoked bool, unknown string, until time.Time, decided bool) {
 	var status Status
 	var err error
 	if wait {

@@ -101,7 +101,7 @@ func readFlag(s *cryptobyte.String, n uint8, out *bool) bool {
 }
 
 // coverage returns why the list does not speak for a certificate, or nothing.
-func (l *crl) coverage(c *x509.Certificate) string {
+func (l *crl) whyNotCovered(c *x509.Certificate) string {
 	s := &l.scope
 	switch {
 	case s.attributes:
@@ -114,7 +114,7 @@ func (l *crl) coverage(c *x509.Certificate) string {
 		return "the CRL covers some reasons for revocation only"
 	case len(s.points) > 0 && !slices.ContainsFunc(c.CRLDistributionPoints, func(p string) bool { return slices.Contains(s.points, p) }):
 		return "the CRL is for another distribution point"
-	case issuedByOther(c):
+	case wantsOtherCRLIssuer(c):
 		return "the certificate wants a CRL of another issuer than its own"
 	}
 	return ""
@@ -125,7 +125,7 @@ var oidPoints = asn1.ObjectIdentifier{2, 5, 29, 31}
 // issuedByOther reports whether every distribution point of a certificate names an
 // issuer of its CRL (RFC 5280 section 4.2.1.13): then the CRL of its own issuer
 // does not speak for it. Points that cannot be read are treated so too.
-func issuedByOther(c *x509.Certificate) bool {
+func wantsOtherCRLIssuer(c *x509.Certificate) bool {
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(oidPoints) {
 			continue

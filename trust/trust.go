@@ -103,25 +103,25 @@ type Config struct {
 
 // Verifier judges chains. It is immutable and safe for concurrent use.
 type Verifier struct {
-	anchors     []*x509.Certificate
-	anchorKeys  []Digest
-	roots       *x509.CertPool    // the anchors that are authorities
-	pins        map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
-	known       map[string]bool   // raw subjects of roots
-	authorities []*authority      // that may sign CRLs
-	crls        map[string][]*crl // by canonical issuer
-	revocation  Revocation
-	responder   Responder
-	local       localResponder // of the responder; nil: it has none
-	profile     Profile
-	usage       Usage
-	maxLife     time.Duration
-	maxDepth    int
-	now         func() time.Time
-	system      bool // now is time.Now
-	generation  uint64
-	warnings    []string
-	cache       *cache
+	anchors         []*x509.Certificate
+	anchorKeys      []Digest
+	roots           *x509.CertPool    // the anchors that are authorities
+	pins            map[Digest]bool   // the anchors that are not: believed as themselves, and nothing below them
+	rootSubjects    map[string]bool   // raw subjects of roots
+	authorities     []*authority      // that may sign CRLs
+	crls            map[string][]*crl // by canonical issuer
+	revocation      Revocation
+	responder       Responder
+	local           localResponder // of the responder; nil: it has none
+	profile         Profile
+	usage           Usage
+	maxLifetime     time.Duration
+	maxDepth        int
+	now             func() time.Time
+	usesSystemClock bool // now is time.Now
+	generation      uint64
+	warnings        []string
+	cache           *cache
 
 	revokedAnchors map[Digest]bool // by fingerprint
 }
@@ -134,26 +134,26 @@ var generations atomic.Uint64
 // of version 1, a CRL that cannot be believed, Hard without CRLs.
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{
-		anchors:    slices.Clone(c.Anchors),
-		roots:      x509.NewCertPool(),
-		pins:       map[Digest]bool{},
-		known:      map[string]bool{},
-		crls:       map[string][]*crl{},
-		revocation: c.Revocation,
-		responder:  c.Responder,
-		local:      localOf(c.Responder),
-		profile:    c.Profile,
-		usage:      c.Usage,
-		maxLife:    c.MaxLeafLifetime,
-		maxDepth:   c.MaxDepth,
-		now:        c.Now,
-		generation: generations.Add(1),
-		cache:      newCache(),
+		anchors:      slices.Clone(c.Anchors),
+		roots:        x509.NewCertPool(),
+		pins:         map[Digest]bool{},
+		rootSubjects: map[string]bool{},
+		crls:         map[string][]*crl{},
+		revocation:   c.Revocation,
+		responder:    c.Responder,
+		local:        localOf(c.Responder),
+		profile:      c.Profile,
+		usage:        c.Usage,
+		maxLifetime:  c.MaxLeafLifetime,
+		maxDepth:     c.MaxDepth,
+		now:          c.Now,
+		generation:   generations.Add(1),
+		cache:        newCache(),
 
 		revokedAnchors: map[Digest]bool{},
 	}
 	if v.now == nil {
-		v.now, v.system = time.Now, true
+		v.now, v.usesSystemClock = time.Now, true
 	}
 	var wrong errorlist.List
 	if len(c.Anchors) == 0 {
@@ -178,7 +178,7 @@ func New(c Config) (*Verifier, error) {
 	v.markReplaced()
 	v.markRevoked()
 	v.checkModes(&wrong, len(c.CRLs))
-	v.checkRevoked(&wrong, c.MustBeRevoked, now)
+	v.checkMustBeRevoked(&wrong, c.MustBeRevoked, now)
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
@@ -214,11 +214,11 @@ func (v *Verifier) addAnchor(wrong *errorlist.List, i int, a *x509.Certificate, 
 	}
 	if a.IsCA && a.BasicConstraintsValid {
 		v.roots.AddCert(a)
-		v.known[string(a.RawSubject)] = true
+		v.rootSubjects[string(a.RawSubject)] = true
 	} else {
 		v.pins[FingerprintOf(a)] = true
 	}
-	v.warnings = append(v.warnings, warnConstraints(a)...)
+	v.warnings = append(v.warnings, constraintWarnings(a)...)
 	if now.After(a.NotAfter) {
 		v.warnings = append(v.warnings, fmt.Sprintf("anchor %s expired at %s", quote(a.Subject.String()), a.NotAfter.UTC().Format(time.RFC3339)))
 	}
@@ -288,23 +288,23 @@ func (v *Verifier) verify(ctx context.Context, presented []*x509.Certificate, wa
 	if len(presented) == 0 {
 		return Verified{}, reason.Refuse(reason.NoCertificate, "nothing was presented")
 	}
-	if err := checkCaps(presented); err != nil {
+	if err := checkLimits(presented); err != nil {
 		return Verified{}, err
 	}
 	now := v.now()
-	known := v.find(presented)
+	known := v.findCached(presented)
 	if known != nil && (Verified{known}).ValidAt(now) {
 		return Verified{known}, nil
 	}
-	if known != nil && !wait && v.stillUndecided(ctx, known, now) {
+	if known != nil && !wait && v.isUndecided(ctx, known, now) {
 		return Verified{}, errUndecided // without checking every signature again, each second
 	}
-	return v.judge(ctx, presented, now, wait)
+	return v.verifyChains(ctx, presented, now, wait)
 }
 
 // stillUndecided reports whether all that is missing of a judgement is the responder's
 // answer.
-func (v *Verifier) stillUndecided(ctx context.Context, b *believed, now time.Time) bool {
+func (v *Verifier) isUndecided(ctx context.Context, b *result, now time.Time) bool {
 	if v.responder == nil || now.Before(b.notBefore) || now.After(b.notAfter) {
 		return false
 	}

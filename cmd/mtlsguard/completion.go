@@ -17,58 +17,60 @@ func (*completionCmd) Help() string {
   mtlsguard completion zsh
   mtlsguard completion fish
 
-Where it goes:
+To install:
   bash: source <(mtlsguard completion bash), in ~/.bashrc
   zsh:  mtlsguard completion zsh >"${fpath[1]}/_mtlsguard"
   fish: mtlsguard completion fish >~/.config/fish/completions/mtlsguard.fish`
 }
 
 func (c *completionCmd) Run(a *app) error {
-	words := wordsOf(a.model.Node, "")
-	script := map[string]func([]place) string{"bash": bash, "zsh": zsh, "fish": fish}[c.Shell](words)
+	commands := listCommands(a.model.Node, "")
+	script := map[string]func([]commandWords) string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[c.Shell](commands)
 	if a.json {
-		return a.emit(map[string]string{"shell": c.Shell, "script": script})
+		return a.printJSON(map[string]string{"shell": c.Shell, "script": script})
 	}
 	a.printf("%s", script)
 	return nil
 }
 
-// place is a command, and what may follow it.
-type place struct {
-	path  string // "users add"; empty is mtlsguard itself
-	verbs []token
-	flags []token
+// commandWords is a command with the words that may follow it.
+type commandWords struct {
+	path  string // "users add"; "" is mtlsguard itself
+	verbs []candidate
+	flags []candidate
 }
 
-type token struct {
+// candidate is a command, an argument or a flag to complete.
+type candidate struct {
 	text, help string
-	values     []string // of a flag
-	takes      bool     // a flag takes a value
+	values     []string // values of a flag
+	takes      bool     // whether a flag takes a value
 }
 
-func wordsOf(n *kong.Node, path string) []place {
-	p := place{path: path}
+// listCommands returns a command and all commands below it.
+func listCommands(n *kong.Node, path string) []commandWords {
+	p := commandWords{path: path}
 	for _, f := range n.AllFlags(true) {
 		for _, flag := range f {
-			p.flags = append(p.flags, token{text: "--" + flag.Name, help: flag.Help, values: enumOf(flag), takes: !flag.IsBool()})
+			p.flags = append(p.flags, candidate{text: "--" + flag.Name, help: flag.Help, values: enumValues(flag), takes: !flag.IsBool()})
 		}
 	}
 	for _, arg := range n.Positional {
 		for _, v := range arg.EnumSlice() {
 			if v != "" {
-				p.verbs = append(p.verbs, token{text: v})
+				p.verbs = append(p.verbs, candidate{text: v})
 			}
 		}
 	}
-	out := []place{p}
+	out := []commandWords{p}
 	for _, child := range n.Children {
-		out[0].verbs = append(out[0].verbs, token{text: child.Name, help: child.Help})
-		out = append(out, wordsOf(child, strings.TrimSpace(path+" "+child.Name))...)
+		out[0].verbs = append(out[0].verbs, candidate{text: child.Name, help: child.Help})
+		out = append(out, listCommands(child, strings.TrimSpace(path+" "+child.Name))...)
 	}
 	return out
 }
 
-func enumOf(f *kong.Flag) []string {
+func enumValues(f *kong.Flag) []string {
 	var out []string
 	for _, v := range f.EnumSlice() {
 		if v != "" {
@@ -78,7 +80,7 @@ func enumOf(f *kong.Flag) []string {
 	return out
 }
 
-func texts(words ...[]token) string {
+func joinTexts(words ...[]candidate) string {
 	var out []string
 	for _, list := range words {
 		for _, w := range list {
@@ -88,45 +90,46 @@ func texts(words ...[]token) string {
 	return strings.Join(out, " ")
 }
 
-// walk is a case for each step from one command to the next, in both shells' language.
-func walkCases(places []place) string {
+// walkCases returns a case for each step from a command to the next, in the syntax of bash
+// and zsh.
+func walkCases(places []commandWords) string {
 	var b strings.Builder
 	for _, p := range places {
 		if p.path != "" {
-			fmt.Fprintf(&b, "      %q) at=%q ;;\n", parent(p.path)+"/"+p.path[strings.LastIndexByte(p.path, ' ')+1:], p.path)
+			fmt.Fprintf(&b, "      %q) at=%q ;;\n", parentPath(p.path)+"/"+p.path[strings.LastIndexByte(p.path, ' ')+1:], p.path)
 		}
 	}
 	return b.String()
 }
 
-func parent(path string) string {
+func parentPath(path string) string {
 	i := strings.LastIndexByte(path, ' ')
 	return path[:max(i, 0)]
 }
 
-func bash(places []place) string {
+func bashScript(places []commandWords) string {
 	var b strings.Builder
 	b.WriteString("# bash completion for mtlsguard\n_mtlsguard() {\n  local cur=${COMP_WORDS[COMP_CWORD]} at= w\n")
 	b.WriteString("  for w in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n    case \"$at/$w\" in\n" + walkCases(places) + "    esac\n  done\n")
 	b.WriteString("  case $at in\n")
 	for _, p := range places {
-		fmt.Fprintf(&b, "    %q) COMPREPLY=($(compgen -W %q -- \"$cur\")) ;;\n", p.path, texts(p.verbs, p.flags))
+		fmt.Fprintf(&b, "    %q) COMPREPLY=($(compgen -W %q -- \"$cur\")) ;;\n", p.path, joinTexts(p.verbs, p.flags))
 	}
 	b.WriteString("  esac\n}\ncomplete -o default -F _mtlsguard mtlsguard\n")
 	return b.String()
 }
 
-func zsh(places []place) string {
+func zshScript(places []commandWords) string {
 	var b strings.Builder
 	b.WriteString("#compdef mtlsguard\n_mtlsguard() {\n  local at= w\n  for w in ${words[2,CURRENT-1]}; do\n    case \"$at/$w\" in\n" + walkCases(places) + "    esac\n  done\n  case $at in\n")
 	for _, p := range places {
-		fmt.Fprintf(&b, "    %q) compadd -- %s ;;\n", p.path, texts(p.verbs, p.flags))
+		fmt.Fprintf(&b, "    %q) compadd -- %s ;;\n", p.path, joinTexts(p.verbs, p.flags))
 	}
 	b.WriteString("  esac\n  _files\n}\ncompdef _mtlsguard mtlsguard\n")
 	return b.String()
 }
 
-func fish(places []place) string {
+func fishScript(places []commandWords) string {
 	quote := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'" }
 	var b strings.Builder
 	b.WriteString("# fish completion for mtlsguard\n")

@@ -12,14 +12,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 )
 
-// password is how verbs get the password of a keystore: never from the command line,
-// where everybody on the machine could read it.
-type password struct {
-	PasswordFile    string `placeholder:"FILE" help:"Read the keystore's password from the first line of FILE, or - for standard input. Else it is the environment variable MTLSGUARD_PASSWORD."`
-	KeyPasswordFile string `placeholder:"FILE" help:"The same for a key in a Java keystore that has a password of its own."`
+// passwordFlags names the sources of a keystore's password. The command line is not one
+// of them: every user of the machine can read it.
+type passwordFlags struct {
+	PasswordFile    string `placeholder:"FILE" help:"Read the keystore's password from the first line of FILE, or of standard input if FILE is -. Default: the environment variable MTLSGUARD_PASSWORD."`
+	KeyPasswordFile string `placeholder:"FILE" help:"The same for a key in a Java keystore that has its own password."`
 }
 
-func (p *password) read(a *app) (out certfile.Passwords, err error) {
+func (p *passwordFlags) readPasswords(a *app) (out certfile.Passwords, err error) {
 	out.Store = os.Getenv("MTLSGUARD_PASSWORD")
 	if p.PasswordFile != "" {
 		if out.Store, err = firstLine(a, p.PasswordFile); err != nil {
@@ -36,11 +36,11 @@ func firstLine(a *app, name string) (string, error) {
 	if name == "-" {
 		line, err := bufio.NewReader(io.LimitReader(a.stdin, 4096)).ReadString('\n')
 		if err != nil && err != io.EOF {
-			return "", mistaken("the password cannot be read: "+err.Error(), "echo PASSWORD | mtlsguard … --password-file -")
+			return "", usageError("the password cannot be read from standard input: "+err.Error(), "echo PASSWORD | mtlsguard … --password-file -")
 		}
 		return strings.TrimRight(line, "\r\n"), nil
 	}
-	data, err := certfile.Slurp(name)
+	data, err := certfile.ReadFile(name)
 	if err != nil {
 		return "", err
 	}
@@ -48,26 +48,26 @@ func firstLine(a *app, name string) (string, error) {
 	return strings.TrimRight(line, "\r"), nil
 }
 
-// client is the certificate that a verb shows a server.
-type client struct {
+// clientFlags names the certificate that a command presents to a server.
+type clientFlags struct {
 	Cert string `placeholder:"FILE" help:"The client's certificate: PEM with its intermediates, PKCS#12 or JKS."`
-	Key  string `placeholder:"FILE" help:"The certificate's key in PEM, where the file of the certificate has none."`
-	password
+	Key  string `placeholder:"FILE" help:"The certificate's key in PEM, if the certificate's file has no key."`
+	passwordFlags
 }
 
-// pair reads the certificate with its key, or nil where none is given.
-func (c *client) pair(a *app) (*tls.Certificate, error) {
+// readPair reads the certificate and its key. It returns nil if there is no --cert.
+func (c *clientFlags) readPair(a *app) (*tls.Certificate, error) {
 	if c.Cert == "" {
 		if c.Key != "" {
-			return nil, mistaken("--key without --cert", "--cert FILE with the certificate of the key")
+			return nil, usageError("--key needs --cert", "--cert FILE with the certificate of the key")
 		}
 		return nil, nil
 	}
-	password, err := c.read(a)
+	password, err := c.readPasswords(a)
 	if err != nil {
 		return nil, err
 	}
-	entry, err := one(c.Cert, password)
+	entry, err := readClientEntry(c.Cert, password)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +78,11 @@ func (c *client) pair(a *app) (*tls.Certificate, error) {
 	}
 	switch {
 	case entry.Key == nil && entry.Locked != nil:
-		return nil, locked(c.Cert, entry)
+		return nil, lockedKeyError(c.Cert, entry)
 	case entry.Key == nil:
-		return nil, &configerror.Error{File: c.Cert, What: "there is no key in the file", Hint: "--key FILE with the key in PEM"}
-	case !certfile.Belongs(entry.Key, entry.Chain[0]):
-		return nil, &configerror.Error{File: c.Cert, What: "the key is not that of the first certificate", Hint: "the leaf stands first, its issuers after it"}
+		return nil, &configerror.Error{File: c.Cert, What: "the file has no key", Hint: "--key FILE with the key in PEM"}
+	case !certfile.KeyMatches(entry.Key, entry.Chain[0]):
+		return nil, &configerror.Error{File: c.Cert, What: "the key does not belong to the first certificate", Hint: "put the leaf first in the file, and its issuers after it"}
 	}
 	out := &tls.Certificate{PrivateKey: entry.Key, Leaf: entry.Chain[0]}
 	for _, c := range entry.Chain {
@@ -91,12 +91,13 @@ func (c *client) pair(a *app) (*tls.Certificate, error) {
 	return out, nil
 }
 
-func locked(name string, e certfile.Entry) error {
+func lockedKeyError(name string, e certfile.Entry) error {
 	return &configerror.Error{File: name, What: e.Locked.Error(), Hint: "--key-password-file FILE"}
 }
 
-// one reads the only entry of a file that is a client's: of several, the one with a key.
-func one(name string, p certfile.Passwords) (certfile.Entry, error) {
+// readClientEntry reads the client's entry of a file: the only one, or the only one with
+// a key.
+func readClientEntry(name string, p certfile.Passwords) (certfile.Entry, error) {
 	entries, err := certfile.Read(name, p)
 	if err != nil {
 		return certfile.Entry{}, err
@@ -111,13 +112,14 @@ func one(name string, p certfile.Passwords) (certfile.Entry, error) {
 		}
 	}
 	if len(out) != 1 {
-		return certfile.Entry{}, &configerror.Error{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + shell(name) + " makes a file of each"}
+		return certfile.Entry{}, &configerror.Error{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + shellQuote(name) + " writes each into its own file"}
 	}
 	return out[0], nil
 }
 
-// roots reads what a server's certificate must lead to; nil is the system's.
-func roots(file string) (*x509.CertPool, error) {
+// readRoots reads the trust anchors for a server's certificate. It returns nil, the
+// system's anchors, if no file is named.
+func readRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}

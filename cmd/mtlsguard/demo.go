@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
@@ -16,27 +17,27 @@ import (
 )
 
 type demoCmd struct {
-	Folder    string `arg:"" optional:"" help:"Where the files are made, and stay. Without it they are thrown away at the end."`
-	FirstPort int    `default:"8443" placeholder:"N" help:"The three ports are N, N+1 and N+2 of 127.0.0.1; 0 takes free ones."`
-	Files     bool   `help:"Make the files and serve nothing."`
+	Folder    string `arg:"" optional:"" help:"The folder for the files, which are kept. Default: a temporary folder, which is deleted at the end."`
+	FirstPort int    `default:"8443" placeholder:"N" help:"The three ports are N, N+1 and N+2 of 127.0.0.1. 0 takes free ports."`
+	Files     bool   `help:"Write the files and serve nothing."`
 }
 
 func (*demoCmd) Help() string {
-	return `Makes two authorities, a server's certificate, those of alice, bob, a stranger and others, users.yaml, policy.csv and mtlsguard.yaml with three ports; serves them, and prints curl lines that work as they stand. Ctrl-C ends it. A folder with a demo in it is served again. Nothing of it is for more than a try.
+	return `Writes two authorities, certificates for the server and for several clients, users.yaml, policy.csv and an mtlsguard.yaml with three ports; serves them, and prints curl lines that work as printed. Ctrl-C ends it. A folder that holds a demo is served again. The certificates are for trying only.
 
 Examples:
   mtlsguard demo
   mtlsguard demo try --files
 
-Exit status: 0 it was ended, 2 it could not serve.`
+Exit status: 0 a signal ended it, 2 it could not serve.`
 }
 
-// served is what demo --json prints, when it is ready.
-type served struct {
+// demoReport is the JSON of demo.
+type demoReport struct {
 	Folder string       `json:"folder"`
 	Config string       `json:"config"`
 	Ports  []servedPort `json:"ports,omitempty"`
-	Tries  []try        `json:"tries"`
+	Tries  []demoCall   `json:"tries"`
 }
 
 type servedPort struct {
@@ -44,84 +45,84 @@ type servedPort struct {
 	Addr string `json:"addr"`
 }
 
-// try is a curl line and what it shows.
-type try struct {
+// demoCall is a curl line and the case that it shows.
+type demoCall struct {
 	Shows string `json:"shows"`
 	Curl  string `json:"curl"`
-	as    string // whose certificate
+	as    string // the certificate's name; "" is none
 	port  string
 	path  string
 }
 
-func tries() []try {
-	return []try{
-		{Shows: "alice is staff: allowed", as: "alice", port: "internal", path: "/orders/7"},
-		{Shows: "bob is denied by a rule", as: "bob", port: "internal", path: "/orders/7"},
-		{Shows: "the stranger's certificate is believed, and nobody's", as: "stranger", port: "internal", path: "/orders/7"},
-		{Shows: "no certificate where one is required: no connection", port: "internal", path: "/orders/7"},
-		{Shows: "no certificate where one is asked for: 403", port: "partner", path: "/orders/7"},
+func demoCalls() []demoCall {
+	return []demoCall{
+		{Shows: "alice is a member of staff: allowed", as: "alice", port: "internal", path: "/orders/7"},
+		{Shows: "a rule denies bob: 403", as: "bob", port: "internal", path: "/orders/7"},
+		{Shows: "the certificate is trusted, and no mapping matches it: 403", as: "stranger", port: "internal", path: "/orders/7"},
+		{Shows: "no certificate on a port that requires one: no connection", port: "internal", path: "/orders/7"},
+		{Shows: "no certificate on a port that requests one: 403", port: "partner", path: "/orders/7"},
 		{Shows: "an expired certificate: no connection", as: "expired", port: "partner", path: "/orders/7"},
 		{Shows: "a certificate of an unknown authority: no connection", as: "untrusted", port: "partner", path: "/orders/7"},
-		{Shows: "no certificate on the open port: the user Default", port: "public", path: "/whoami"},
+		{Shows: "no certificate on a port with strict: false: the user Default", port: "public", path: "/whoami"},
 	}
 }
 
 func (c *demoCmd) Run(a *app) error {
 	if c.FirstPort < 0 || c.FirstPort > 65533 {
-		return mistaken(fmt.Sprintf("--first-port %d is no port", c.FirstPort), "0, or 1024 to 65533")
+		return usageError(fmt.Sprintf("--first-port: %d is not a port", c.FirstPort), "--first-port 0, or 1024 to 65533")
 	}
 	folder := c.Folder
 	if folder == "" {
 		if c.Files {
-			return mistaken("--files without a folder would make files to throw away", "mtlsguard demo FOLDER --files")
+			return usageError("--files needs a folder", "mtlsguard demo FOLDER --files")
 		}
-		made, err := os.MkdirTemp("", "mtlsguard-demo-")
+		temporary, err := os.MkdirTemp("", "mtlsguard-demo-")
 		if err != nil {
-			return mistaken("no folder can be made: "+err.Error(), "mtlsguard demo FOLDER")
+			return usageError("a temporary folder cannot be created: "+err.Error(), "mtlsguard demo FOLDER")
 		}
-		defer os.RemoveAll(made)
-		folder = made
+		defer os.RemoveAll(temporary)
+		folder = temporary
 	}
 	config := filepath.Join(folder, "mtlsguard.yaml")
 	if _, err := os.Stat(config); err != nil {
-		if err := makeDemo(folder, c.FirstPort, a.now()); err != nil {
+		if err := writeDemo(folder, c.FirstPort, a.now()); err != nil {
 			return err
 		}
 	}
 	if c.Files {
-		return c.tell(a, served{Folder: folder, Config: config, Tries: tries()})
+		return c.printReport(a, demoReport{Folder: folder, Config: config, Tries: demoCalls()})
 	}
 	var server *mtlsguard.Server
 	server, err := mtlsguard.Open(config, mtlsguard.Options{
 		Log: mtlsguard.JSONLog(a.stderr, nil),
 		Ready: func() {
-			_ = c.tell(a, ready(server, folder, config)) // a reader that is gone does not end the server
+			_ = c.printReport(a, newDemoReport(server, folder, config)) // serve even if standard output is closed
 		},
 	})
 	if err != nil {
 		return err
 	}
 	if err := server.Serve(a.ctx, http.HandlerFunc(whoami)); err != nil {
-		return &configerror.Error{What: err.Error(), Hint: "does another program have the port? --first-port 0 takes free ones"}
+		return &configerror.Error{What: err.Error(), Hint: "--first-port 0 takes free ports"}
 	}
 	return nil
 }
 
-// ready has the curl lines for the ports as they are.
-func ready(server *mtlsguard.Server, folder, config string) served {
-	out := served{Folder: folder, Config: config}
+// newDemoReport returns the curl lines for the open ports.
+func newDemoReport(server *mtlsguard.Server, folder, config string) demoReport {
+	out := demoReport{Folder: folder, Config: config}
 	addr := map[string]string{}
 	for _, p := range server.Ports() {
 		addr[p.Name()] = p.Addr().String()
 		out.Ports = append(out.Ports, servedPort{p.Name(), p.Addr().String()})
 	}
-	for _, t := range tries() {
+	for _, t := range demoCalls() {
 		if addr[t.port] == "" {
-			continue // the folder's configuration is somebody's own
+			continue // the folder's configuration was edited
 		}
-		line := "curl -sS --cacert " + shell(filepath.Join(folder, "server-ca.pem"))
+		line := "curl -sS --cacert " + shellQuote(filepath.Join(folder, "server-ca.pem"))
 		if t.as != "" {
-			line += " --cert " + shell(filepath.Join(folder, t.as+".pem")) + " --key " + shell(filepath.Join(folder, t.as+"-key.pem"))
+			line += " --cert " + shellQuote(filepath.Join(folder, t.as+".pem")) + " --key " + shellQuote(filepath.Join(folder, t.as+"-key.pem"))
 		}
 		t.Curl = line + " https://" + addr[t.port] + t.path
 		out.Tries = append(out.Tries, t)
@@ -129,10 +130,10 @@ func ready(server *mtlsguard.Server, folder, config string) served {
 	return out
 }
 
-// tell prints what there is, and last the word ready.
-func (c *demoCmd) tell(a *app, s served) error {
+// printReport prints the curl lines, and the line ready at the end.
+func (c *demoCmd) printReport(a *app, s demoReport) error {
 	if a.json {
-		return a.emit(s)
+		return a.printJSON(s)
 	}
 	if c.Files {
 		a.printf("%s\n", s.Config)
@@ -146,11 +147,11 @@ func (c *demoCmd) tell(a *app, s served) error {
 	return nil
 }
 
-// whoami answers with who called.
+// whoami answers with the identity of the caller.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	id, ok := identity.FromContext(r.Context())
 	if !ok {
-		http.Error(w, "nobody is known here", http.StatusInternalServerError) // fail closed: the guard does not let this be
+		http.Error(w, "no identity", http.StatusInternalServerError) // fail closed: the handler runs without a guard
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -165,23 +166,23 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	}{id.User, id.Groups, id.Port, r.Method, r.URL.Path, string(id.Via), id.MappingID})
 }
 
-const demoConfig = `# A throwaway setting, made by mtlsguard demo.
+const demoConfig = `# Written by mtlsguard demo. The certificates are for trying only.
 users: users.yaml
 policy: policy.csv
 ports:
-  - name: internal              # no certificate, no connection
+  - name: internal              # connections without a certificate are refused
     listen: 127.0.0.1:%d
     client_cert: require
     certificate: {cert: server.pem, key: server-key.pem}
     trust: {anchors: [client-ca.pem]}
 
-  - name: partner               # a certificate is asked for; without one every request is refused
+  - name: partner               # requests without a certificate are refused
     listen: 127.0.0.1:%d
     client_cert: request
     certificate: {cert: server.pem, key: server-key.pem}
     trust: {anchors: [client-ca.pem]}
 
-  - name: public                # without a certificate the caller is the user Default
+  - name: public                # callers without a certificate are the user Default
     listen: 127.0.0.1:%d
     client_cert: request
     certificate: {cert: server.pem, key: server-key.pem}
@@ -189,13 +190,13 @@ ports:
     strict: false
 `
 
-const demoUsers = `# From certificates to users.
+const demoUsers = `# Maps certificates to users.
 mappings:
   - {id: orders, user: orders-api, uri: "spiffe://acme/ns/prod/sa/orders", issuer: client-ca.pem}
   - {id: staff, user: "{user}", subject: "CN={user},OU=Staff,O=Acme", issuer: client-ca.pem}
 `
 
-const demoPolicy = `# who, port, methods, path, effect. Deny beats allow; nothing said is no.
+const demoPolicy = `# subject, port, methods, path, effect. Deny beats allow. A request that no rule allows is refused.
 p, group:Authenticated, *,        GET,      /whoami,      allow
 p, group:Anonymous,     public,   GET,      /whoami,      allow
 p, group:staff,         *,        GET|POST, /orders/*,    allow
@@ -206,13 +207,13 @@ g, user:alice, group:staff
 g, user:bob,   group:staff
 `
 
-// makeDemo makes the files in a folder that is empty or not there.
-func makeDemo(folder string, port int, now time.Time) error {
+// writeDemo writes the files into a folder that is empty or does not exist.
+func writeDemo(folder string, port int, now time.Time) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return mistaken("the folder "+folder+" cannot be made: "+err.Error(), "mtlsguard demo FOLDER that you may write")
+		return usageError("the folder "+strconv.Quote(folder)+" cannot be created: "+err.Error(), "mtlsguard demo FOLDER, in a folder in which you may write")
 	}
 	if inside, err := os.ReadDir(folder); err != nil || len(inside) > 0 {
-		return mistaken("the folder "+folder+" has other files", "name a folder that is empty or not there")
+		return usageError("the folder "+strconv.Quote(folder)+" holds other files", "mtlsguard demo FOLDER, with an empty or a new folder")
 	}
 	files, err := demoPKI(now)
 	if err != nil {
@@ -224,10 +225,10 @@ func makeDemo(folder string, port int, now time.Time) error {
 	}
 	files["users.yaml"], files["policy.csv"] = []byte(demoUsers), []byte(demoPolicy)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := create(filepath.Join(folder, name), files[name], 0o600); err != nil {
+		if err := writeNewFile(filepath.Join(folder, name), files[name], 0o600); err != nil {
 			return err
 		}
 	}
-	// The last: it makes the folder a demo.
-	return create(filepath.Join(folder, "mtlsguard.yaml"), fmt.Appendf(nil, demoConfig, port, second, third), 0o600)
+	// mtlsguard.yaml is written last: its presence marks a complete demo.
+	return writeNewFile(filepath.Join(folder, "mtlsguard.yaml"), fmt.Appendf(nil, demoConfig, port, second, third), 0o600)
 }

@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-var transcripts = flag.Bool("transcripts", false, "write the transcripts of docs/command.md anew")
+var transcripts = flag.Bool("transcripts", false, "write the transcripts into docs/command.md")
 
-// The transcripts of docs/command.md are real: each command is run where the files are,
-// in the order of the page, and says what the page says. … stands for what is another every time.
-func TestTranscripts(t *testing.T) {
+// The transcripts of docs/command.md are the real output: each command is run in the order
+// of the page. … stands for text that differs in every run.
+func TestTranscriptsAreRealOutput(t *testing.T) {
 	page, err := filepath.Abs("../../docs/command.md")
 	if err != nil {
 		t.Fatal(err)
@@ -48,16 +48,16 @@ func TestTranscripts(t *testing.T) {
 				continue
 			}
 			ran++
-			var said bytes.Buffer
-			run(t.Context(), unquote(t, live.Replace(line)), strings.NewReader(""), &said, &said)
-			got := references.ReplaceAllString(back.Replace(said.String()), "reference …")
+			var output bytes.Buffer
+			run(t.Context(), unquote(t, live.Replace(line)), strings.NewReader(""), &output, &output)
+			got := references.ReplaceAllString(back.Replace(output.String()), "${1}…")
 			got = days.ReplaceAllString(got, "… days left")
 			if strings.TrimSpace(got) != strings.TrimSpace(want) && !*transcripts {
-				t.Errorf("$ %s\n%s\nthe page says\n%s", line, got, want)
+				t.Errorf("$ %s\n%s\nthe page has\n%s", line, got, want)
 			}
 			out.WriteString("$ " + line + "\n" + got + "\n")
 		}
-		return "```console\n" + strings.TrimSuffix(out.String(), "\n") + "```\n"
+		return "```console\n" + strings.TrimRight(out.String(), "\n") + "\n```\n"
 	})
 	if ran < 12 {
 		t.Errorf("only %d commands", ran)
@@ -72,5 +72,5 @@ func TestTranscripts(t *testing.T) {
 var (
 	blocks     = regexp.MustCompile("(?s)```console\n.*?```\n")
 	days       = regexp.MustCompile("[0-9]+ days left")
-	references = regexp.MustCompile("reference [0-9a-f]{16}")
+	references = regexp.MustCompile("(reference[ =])[0-9a-f]{16}")
 )

@@ -16,9 +16,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 )
 
-// The examples in the help of every verb work as they stand, where the files that they
-// name are there.
-func TestHelpExamples(t *testing.T) {
+// The examples in the help of every command work in a folder with the files that they
+// name.
+func TestHelpExamplesWork(t *testing.T) {
 	dir := t.TempDir()
 	if err := writeSite(dir); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestHelpExamples(t *testing.T) {
 				continue
 			}
 			examples++
-			put(t, "users.yaml", siteUsers) // as it was, whatever the example before has done
+			put(t, "users.yaml", siteUsers) // undo the change of the previous example
 			args := unquote(t, line)
 			for i, a := range args {
 				if a == "localhost:8443" {
@@ -60,14 +60,14 @@ func TestHelpExamples(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			if args[0] == "demo" {
 				args = append(args, "--first-port", "0")
-				stop() // it serves, and ends at once
+				stop() // the demo ends at once
 			}
 			var out, errs bytes.Buffer
-			// Where nothing is wrong an example says yes, but for bob, nobody, and the port that is open on purpose.
-			code, want := run(ctx, args, strings.NewReader(""), &out, &errs), yes
+			// The examples succeed, except those with bob, without a certificate, and of lint.
+			code, want := run(ctx, args, strings.NewReader(""), &out, &errs), exitYes
 			stop()
 			if line == "  mtlsguard lint --config mtlsguard.yaml\n" || strings.Contains(line, "bob.pem --key") || strings.Contains(line, "localhost:8443 --cacert server-ca.pem") && strings.HasPrefix(strings.TrimSpace(line), "mtlsguard check") {
-				want = no
+				want = exitNo
 			}
 			if code != want {
 				t.Errorf("%sstatus %d\n%s%s", line, code, out.String(), errs.String())
@@ -81,7 +81,7 @@ func TestHelpExamples(t *testing.T) {
 	t.Logf("%d examples", seen)
 }
 
-// unquote splits an example as a shell does.
+// unquote splits an example into arguments as a shell does.
 func unquote(t *testing.T, line string) []string {
 	t.Helper()
 	var out []string
@@ -95,7 +95,7 @@ func unquote(t *testing.T, line string) []string {
 	return out[1:]
 }
 
-// keystores makes alice.p12 and partner.jks, both with the password secret.
+// keystores writes alice.p12 and partner.jks with the password secret.
 func keystores(t *testing.T) {
 	t.Helper()
 	entries, err := certfile.Read("alice.pem", certfile.Passwords{})
@@ -142,8 +142,8 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// One command to the first success: the curl lines of a demo show what they say.
-func TestDemo(t *testing.T) {
+// Each curl line of a demo shows the case that its comment names.
+func TestDemoCurlLinesShowTheirCases(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		const text = "curl is missing: it is in the Debian package curl"
@@ -183,15 +183,15 @@ func TestDemo(t *testing.T) {
 		t.Errorf("%d curl lines", n)
 	}
 	stop()
-	if code := <-ended; code != yes {
+	if code := <-ended; code != exitYes {
 		t.Errorf("status %d: %s", code, errs.String())
 	}
 	if _, err := os.Stat(filepath.Join(folder, "mtlsguard.yaml")); folder == "" || err == nil {
-		t.Errorf("the files in %q were not thrown away", folder)
+		t.Errorf("the files in %q were not deleted", folder)
 	}
 }
 
-// watched is standard output that is waited for.
+// watched is a standard output that closes ready after the line ready.
 type watched struct {
 	bytes.Buffer
 	ready chan struct{}

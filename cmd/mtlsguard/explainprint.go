@@ -12,59 +12,59 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// verdict is the first line of an answer.
-func (x *asked) verdict() string {
-	o := &x.answer
-	what := fmt.Sprintf("%s %s on port %s", escape.Printable(o.Method, 0), escape.Printable(o.Path, 0), o.Port)
+// headline returns the first line of the output.
+func (x *explainResult) headline() string {
+	o := &x.explanation
+	request := fmt.Sprintf("%s %s on port %s", escape.Printable(o.Method, 0), escape.Printable(o.Path, 0), o.Port)
 	switch {
 	case o.Allowed:
-		return fmt.Sprintf("allowed: %s, as user %s", what, o.Identity.User)
+		return fmt.Sprintf("allowed: %s, as user %s", request, o.Identity.User)
 	case o.Refused:
-		return fmt.Sprintf("refused in the handshake, %s: %s", o.Reason, what)
+		return fmt.Sprintf("refused in the handshake, %s: %s", o.Reason, request)
 	case o.Unread:
-		return fmt.Sprintf("refused, %d before the guard: %s", o.Status, what)
+		return fmt.Sprintf("refused, %d before the guard: %s", o.Status, request)
 	}
-	who := ""
+	user := ""
 	if o.Identity != nil {
-		who = ", as user " + o.Identity.User
+		user = ", as user " + o.Identity.User
 	}
-	return fmt.Sprintf("refused, %d %s: %s%s", o.Status, o.Reason, what, who)
+	return fmt.Sprintf("refused, %d %s: %s%s", o.Status, o.Reason, request, user)
 }
 
-// print is the answer for people. What decided comes first, what would change it last.
-func (x *asked) print(a *app) {
-	o := &x.answer
-	a.printf("%s\n", x.verdict())
-	if at, line := decided(o); at != "" {
+// print writes the explanation as text: the line that decided first, the hints last.
+func (x *explainResult) print(a *app) {
+	o := &x.explanation
+	a.printf("%s\n", x.headline())
+	if at, line := decidingLine(o); at != "" {
 		a.printf("by %s: %s\n", at, escape.Printable(line, 0))
 	}
 	if o.Detail != "" {
 		a.printf("because %s\n", escape.Printable(o.Detail, 0))
 	}
 	a.printf("\nhandshake\n")
-	a.table("  ", x.handshake())
+	a.printTable("  ", x.handshakeRows())
 	if o.Mapping != nil {
 		a.printf("mapping\n")
-		a.table("  ", mappingRows(o.Mapping))
+		a.printTable("  ", mappingRows(o.Mapping))
 	} else if o.Identity == nil && !o.Refused {
-		a.printf("mapping\n  not asked\n")
+		a.printf("mapping\n  not reached\n")
 	}
 	if id := o.Identity; id != nil {
-		a.printf("user\n  %s, by %s, in %s\n", id.User, via(id), strings.Join(id.Groups, ", "))
+		a.printf("user\n  %s, by %s, in %s\n", id.User, describeVia(id), strings.Join(id.Groups, ", "))
 	}
 	if o.Policy != nil {
 		a.printf("policy\n")
-		a.table("  ", policyRows(o.Policy))
+		a.printTable("  ", policyRows(o.Policy))
 	}
 	if x.live != nil {
-		verdict := "the same"
+		comparison := "the same"
 		switch {
 		case !x.live.Same:
-			verdict = "NOT the same"
+			comparison = "NOT the same"
 		case !x.live.Sent:
-			verdict = "the same, as far as the handshake goes: no request was sent"
+			comparison = "the same in the handshake; no request was sent"
 		}
-		a.printf("server %s\n  %s\n  %s\n", x.live.Addr, x.live.says(), verdict)
+		a.printf("server %s\n  %s\n  %s\n", x.live.Addr, x.live.describe(), comparison)
 	}
 	if hints := x.hints(); len(hints) > 0 {
 		a.printf("\n")
@@ -74,7 +74,8 @@ func (x *asked) print(a *app) {
 	}
 }
 
-func via(id *identity.Identity) string {
+// describeVia returns how the user was identified.
+func describeVia(id *identity.Identity) string {
 	switch {
 	case id.MappingID != "":
 		return fmt.Sprintf("mapping %s (%s)", id.MappingID, id.Via)
@@ -84,41 +85,43 @@ func via(id *identity.Identity) string {
 	return "unmapped (" + string(id.Via) + ")"
 }
 
-func (x *asked) handshake() [][]string {
-	o := &x.answer
+// handshakeRows returns the certificates, and how they were verified.
+func (x *explainResult) handshakeRows() [][]string {
+	o := &x.explanation
 	var rows [][]string
 	if x.leaf == nil {
 		rows = append(rows, []string{"presented", "no certificate"})
 	} else {
-		rows = append(rows, []string{"presented", subjectText(x.leaf)},
-			[]string{"", "issued by " + issuerText(x.leaf)},
+		rows = append(rows, []string{"presented", formatSubject(x.leaf)},
+			[]string{"", "issued by " + formatIssuer(x.leaf)},
 			[]string{"", "fingerprint " + trust.FingerprintOf(x.leaf).String()},
-			[]string{"", instant(x.leaf.NotBefore) + " to " + instant(x.leaf.NotAfter)})
-		if n := len(x.question.Certificates) - 1; n > 0 {
-			rows = append(rows, []string{"", "with " + plural(n, "certificate more", "certificates more")})
+			[]string{"", formatTime(x.leaf.NotBefore) + " to " + formatTime(x.leaf.NotAfter)})
+		if n := len(x.request.Certificates) - 1; n > 0 {
+			rows = append(rows, []string{"", "and " + plural(n, "more certificate", "more certificates")})
 		}
 	}
 	switch {
 	case o.Refused:
 		rows = append(rows, []string{"refused", string(o.Reason) + ": " + escape.Printable(o.Detail, 0)})
-		if x.trust != nil {
-			for _, c := range x.trust.Anchors() {
+		if x.verifier != nil {
+			for _, c := range x.verifier.Anchors() {
 				rows = append(rows, []string{"anchor", escape.Printable(c.Subject.String(), 0)})
 			}
 		}
 	case !o.Gateway.IsZero():
-		rows = append(rows, []string{"gateway", "believed until " + instant(o.Gateway.Until())})
+		rows = append(rows, []string{"gateway", "verified until " + formatTime(o.Gateway.Until())})
 		if !o.Verified.IsZero() {
-			rows = append(rows, []string{"stated", subjectText(o.Verified.Leaf()) + ", believed until " + instant(o.Verified.Until())})
+			rows = append(rows, []string{"forwarded", formatSubject(o.Verified.Leaf()) + ", verified until " + formatTime(o.Verified.Until())})
 		}
 	case !o.Verified.IsZero():
-		rows = append(rows, []string{"believed", "until " + instant(o.Verified.Until()) + ", by anchor " + escape.Printable(anchorOf(o.Verified).Subject.String(), 0)})
-	case x.leaf != nil && !x.asks:
-		rows = append(rows, []string{"not seen", "the port asks for no certificate"})
+		rows = append(rows, []string{"verified", "until " + formatTime(o.Verified.Until()) + ", by anchor " + escape.Printable(anchorOf(o.Verified).Subject.String(), 0)})
+	case x.leaf != nil && !x.requestsCert:
+		rows = append(rows, []string{"not sent", "the port does not request a certificate"})
 	}
 	return rows
 }
 
+// mappingRows returns the mappings that match or nearly match.
 func mappingRows(steps []certmap.Step) [][]string {
 	var rows [][]string
 	differs := 0
@@ -140,14 +143,16 @@ func mappingRows(steps []certmap.Step) [][]string {
 		rows = append(rows, []string{"differs", plural(differs, "mapping", "mappings")})
 	}
 	if len(rows) == 0 {
-		rows = append(rows, []string{"there is no mapping"})
+		rows = append(rows, []string{"no mappings"})
 	}
 	return rows
 }
 
-// mostRules is how many rules that do not match are shown: those that miss least.
-const mostRules = 5
+// maxMissedRules bounds the rules shown that do not match. Those with the fewest
+// differences come first.
+const maxMissedRules = 5
 
+// policyRows returns the rules that match, and the nearest ones that do not.
 func policyRows(e *policy.Explanation) [][]string {
 	var rows [][]string
 	shown, left := 0, e.Omitted
@@ -163,7 +168,7 @@ func policyRows(e *policy.Explanation) [][]string {
 			rows = append(rows, []string{why, l.Position.String(), escape.Printable(l.Text, 0)})
 			continue
 		}
-		if shown++; shown > mostRules {
+		if shown++; shown > maxMissedRules {
 			left++
 			continue
 		}
@@ -176,10 +181,10 @@ func policyRows(e *policy.Explanation) [][]string {
 		rows = append(rows, []string{"misses", l.Position.String(), escape.Printable(l.Text, 0)}, []string{"", "", strings.Join(misses, "; ")})
 	}
 	if left > 0 {
-		rows = append(rows, []string{"misses", plural(left, "rule more", "rules more")})
+		rows = append(rows, []string{"misses", plural(left, "more rule", "more rules")})
 	}
 	if len(rows) == 0 {
-		rows = append(rows, []string{"no rule is for this user or their groups"})
+		rows = append(rows, []string{"no rule names this user or its groups"})
 	}
 	return rows
 }

@@ -14,28 +14,28 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// explained is what explain --json prints. Its fields are promised.
-type explained struct {
-	Allowed  bool                `json:"allowed"`
-	Stage    string              `json:"stage"`            // handshake, http, request, gateway, certificate, mapping or policy: where it was decided
-	Status   int                 `json:"status,omitempty"` // of the answer to a refusal; none in the handshake
-	Reason   reason.Reason       `json:"reason,omitempty"`
-	Detail   string              `json:"detail,omitempty"`
-	Decided  string              `json:"decided_by,omitempty"` // file:line
-	Line     string              `json:"line,omitempty"`       // what stands there
-	Port     string              `json:"port"`
-	Method   string              `json:"method"`
-	Path     string              `json:"path"` // as it is authorised
-	Cert     *certificateReport  `json:"certificate,omitempty"`
-	Believed string              `json:"believed_until,omitempty"`
-	User     string              `json:"user,omitempty"`
-	Groups   []string            `json:"groups,omitempty"`
-	Via      identity.Via        `json:"via,omitempty"`
-	Mapping  string              `json:"mapping,omitempty"`
-	Mappings []mappingStep       `json:"mappings,omitempty"`
-	Policy   *policy.Explanation `json:"policy,omitempty"`
-	Hints    []hint              `json:"hints"`
-	Live     *liveReport         `json:"live,omitempty"`
+// explainReport is the JSON of explain.
+type explainReport struct {
+	Allowed       bool                `json:"allowed"`
+	Stage         string              `json:"stage"`            // the step that decided: handshake, http, request, gateway, certificate, mapping or policy
+	Status        int                 `json:"status,omitempty"` // of a refusal; absent in the handshake
+	Reason        reason.Reason       `json:"reason,omitempty"`
+	Detail        string              `json:"detail,omitempty"`
+	Decided       string              `json:"decided_by,omitempty"` // file:line
+	Line          string              `json:"line,omitempty"`       // the text of that line
+	Port          string              `json:"port"`
+	Method        string              `json:"method"`
+	Path          string              `json:"path"` // as it is authorized
+	Cert          *certificateReport  `json:"certificate,omitempty"`
+	VerifiedUntil string              `json:"verified_until,omitempty"`
+	User          string              `json:"user,omitempty"`
+	Groups        []string            `json:"groups,omitempty"`
+	Via           identity.Via        `json:"via,omitempty"`
+	Mapping       string              `json:"mapping,omitempty"`
+	Mappings      []mappingStep       `json:"mappings,omitempty"`
+	Policy        *policy.Explanation `json:"policy,omitempty"`
+	Hints         []hint              `json:"hints"`
+	Live          *liveReport         `json:"live,omitempty"`
 }
 
 type mappingStep struct {
@@ -60,26 +60,26 @@ type certificateReport struct {
 
 type liveReport struct {
 	Addr   string        `json:"addr"`
-	Says   string        `json:"says"`
+	Result string        `json:"result"`
 	Status int           `json:"status,omitempty"`
 	Reason reason.Reason `json:"reason,omitempty"`
 	Sent   bool          `json:"request_sent"`
 	Same   bool          `json:"same"`
 }
 
-func (x *asked) report() explained {
-	o := &x.answer
-	at, line := decided(o)
-	out := explained{
-		Allowed: o.Allowed, Stage: stage(o), Status: o.Status, Reason: o.Reason, Detail: o.Detail, Decided: at, Line: line,
+func (x *explainResult) report() explainReport {
+	o := &x.explanation
+	at, line := decidingLine(o)
+	out := explainReport{
+		Allowed: o.Allowed, Stage: decidingStage(o), Status: o.Status, Reason: o.Reason, Detail: o.Detail, Decided: at, Line: line,
 		Port: o.Port, Method: o.Method, Path: o.Path, Policy: o.Policy, Hints: x.hints(),
 	}
 	if x.leaf != nil {
-		out.Cert = brief(x.leaf)
+		out.Cert = newCertificateReport(x.leaf)
 	}
 	if !o.Verified.IsZero() {
-		out.Believed = instant(o.Verified.Until())
-		out.Cert = brief(o.Verified.Leaf())
+		out.VerifiedUntil = formatTime(o.Verified.Until())
+		out.Cert = newCertificateReport(o.Verified.Leaf())
 	}
 	if id := o.Identity; id != nil {
 		out.User, out.Groups, out.Via, out.Mapping = id.User, id.Groups, id.Via, id.MappingID
@@ -90,7 +90,7 @@ func (x *asked) report() explained {
 		})
 	}
 	if x.live != nil {
-		out.Live = &liveReport{Addr: x.live.Addr, Says: x.live.says(), Reason: x.live.Report.Reason, Sent: x.live.Sent, Same: x.live.Same}
+		out.Live = &liveReport{Addr: x.live.Addr, Result: x.live.describe(), Reason: x.live.Report.Reason, Sent: x.live.Sent, Same: x.live.Same}
 		if a := x.live.Report.Answer; a != nil {
 			out.Live.Status = a.Status
 		}
@@ -98,32 +98,32 @@ func (x *asked) report() explained {
 	return out
 }
 
-func brief(c *x509.Certificate) *certificateReport {
+func newCertificateReport(c *x509.Certificate) *certificateReport {
 	return &certificateReport{
-		Subject: subjectText(c), Issuer: issuerText(c), Serial: serialText(c), Fingerprint: trust.FingerprintOf(c).String(),
-		NotBefore: instant(c.NotBefore), NotAfter: instant(c.NotAfter),
+		Subject: formatSubject(c), Issuer: formatIssuer(c), Serial: formatSerial(c), Fingerprint: trust.FingerprintOf(c).String(),
+		NotBefore: formatTime(c.NotBefore), NotAfter: formatTime(c.NotAfter),
 	}
 }
 
-// subjectText is a subject as users.yaml writes it, or as it prints where no mapping
-// could hold it.
-func subjectText(c *x509.Certificate) string {
+// formatSubject returns a subject as users.yaml writes it. A subject that no mapping can
+// name is escaped.
+func formatSubject(c *x509.Certificate) string {
 	if n, err := certmap.SubjectOf(c); err == nil {
 		return n.String()
 	}
 	return escape.Printable(c.Subject.String(), 0)
 }
 
-func issuerText(c *x509.Certificate) string { return escape.Printable(c.Issuer.String(), 0) }
+func formatIssuer(c *x509.Certificate) string { return escape.Printable(c.Issuer.String(), 0) }
 
-func serialText(c *x509.Certificate) string {
+func formatSerial(c *x509.Certificate) string {
 	if c.SerialNumber == nil {
 		return ""
 	}
 	return strings.ToUpper(c.SerialNumber.Text(16))
 }
 
-func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func stepPosition(s certmap.Step) string {
 	if s.File == "" {
@@ -131,5 +131,3 @@ func stepPosition(s certmap.Step) string {
 	}
 	return fmt.Sprintf("%s:%d", s.File, s.Line)
 }
-
-// item is a certificate as RFC 9440 writes it.

@@ -8,24 +8,24 @@ import (
 	"testing"
 )
 
-// A hint that says a line or a command is right: with it, the answer is another. Each
-// row asks, does what the hint says, and asks again.
+// Each row explains a request, applies the line or the command of a hint, and explains the
+// request again: the decision must have changed as the hint promises.
 func TestHintsWork(t *testing.T) {
 	for _, row := range []struct {
-		name     string
-		question []string
-		reason   string
-		find     string // in the text of the hint
-		edit     func(t *testing.T, h hint)
-		after    string // the reason afterwards; empty: it is allowed
+		name    string
+		request []string
+		reason  string
+		find    string // text of the hint
+		edit    func(t *testing.T, h hint)
+		after   string // the reason afterwards; "" is allowed
 	}{
-		{"one line of policy", []string{"--cert", "ed25519.pem", "--port", "internal", "GET", "/orders/7"}, "no-rule", "exactly this", addLine, ""},
+		{"one line of policy", []string{"--cert", "ed25519.pem", "--port", "internal", "GET", "/orders/7"}, "no-rule", "exactly this request", addLine, ""},
 		{"a membership", []string{"--cert", "ed25519.pem", "--port", "internal", "GET", "/orders/7"}, "no-rule", "a member", addLine, ""},
-		{"Default", []string{"--port", "public", "DELETE", "/x"}, "no-rule", "exactly this", addLine, ""},
-		{"OPTIONS *", []string{"--cert", "alice.pem", "--port", "internal", "OPTIONS", "*"}, "no-rule", "exactly this", addLine, ""},
-		{"without the denial", []string{"--cert", "bob.pem", "--port", "internal", "GET", "/orders/7"}, "denied", "without this line", removeLine, ""},
-		{"a mapping", []string{"--cert", "stranger.pem", "--port", "internal", "GET", "/whoami"}, "unmapped", "makes the certificate a user", command, ""},
-		{"an anchor", []string{"--cert", "partner.pem", "--port", "internal", "GET", "/whoami"}, "unknown-authority", "missing among the anchors", func(t *testing.T, h hint) {
+		{"Default", []string{"--port", "public", "DELETE", "/x"}, "no-rule", "exactly this request", addLine, ""},
+		{"OPTIONS *", []string{"--cert", "alice.pem", "--port", "internal", "OPTIONS", "*"}, "no-rule", "exactly this request", addLine, ""},
+		{"a denying rule", []string{"--cert", "bob.pem", "--port", "internal", "GET", "/orders/7"}, "denied", "or make it narrower", removeLine, ""},
+		{"a mapping", []string{"--cert", "stranger.pem", "--port", "internal", "GET", "/whoami"}, "unmapped", "map the certificate to a user", command, ""},
+		{"an anchor", []string{"--cert", "partner.pem", "--port", "internal", "GET", "/whoami"}, "unknown-authority", "to trust the issuer", func(t *testing.T, h hint) {
 			swap(t, h, "anchors: [client-ca.pem]", strings.Replace(h.Write, "ISSUER.pem", "partner-ca.pem", 1))
 		}, "unmapped"},
 		{"a profile", []string{"--cert", "no-eku.pem", "--port", "internal", "GET", "/whoami"}, "wrong-usage", "profile compatible", func(t *testing.T, h hint) {
@@ -37,7 +37,7 @@ func TestHintsWork(t *testing.T) {
 		{"strict", []string{"--port", "partner", "GET", "/whoami"}, "no-certificate", "the user Default", func(t *testing.T, h hint) {
 			swap(t, h, "  - name: partner", "  - "+h.Write+"\n    name: partner")
 		}, "no-rule"},
-		{"a method", []string{"--cert", "alice.pem", "--port", "internal", "PROPFIND", "/orders/7"}, "ambiguous-path", "further methods", func(t *testing.T, h hint) {
+		{"a method", []string{"--cert", "alice.pem", "--port", "internal", "PROPFIND", "/orders/7"}, "ambiguous-path", "the methods of the port", func(t *testing.T, h hint) {
 			swap(t, h, "  - name: internal", "  - "+h.Write+"\n    name: internal")
 		}, "no-rule"},
 	} {
@@ -47,9 +47,9 @@ func TestHintsWork(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Chdir(dir)
-			before := ask(t, row.question)
+			before := ask(t, row.request)
 			if string(before.Reason) != row.reason {
-				t.Fatalf("it is %q before, want %q", before.Reason, row.reason)
+				t.Fatalf("the reason is %q before, want %q", before.Reason, row.reason)
 			}
 			done := false
 			for _, h := range before.Hints {
@@ -60,22 +60,22 @@ func TestHintsWork(t *testing.T) {
 				}
 			}
 			if !done {
-				t.Fatalf("no hint says %q: %+v", row.find, before.Hints)
+				t.Fatalf("no hint has %q: %+v", row.find, before.Hints)
 			}
-			if after := ask(t, row.question); string(after.Reason) != row.after || after.Allowed != (row.after == "") {
-				t.Errorf("afterwards it is %q %s, want %q", after.Reason, after.Detail, row.after)
+			if after := ask(t, row.request); string(after.Reason) != row.after || after.Allowed != (row.after == "") {
+				t.Errorf("the reason afterwards is %q %s, want %q", after.Reason, after.Detail, row.after)
 			}
 		})
 	}
 }
 
-func ask(t *testing.T, question []string) explained {
+func ask(t *testing.T, request []string) explainReport {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, question...), strings.NewReader(""), &out, &errs); code == wrong {
+	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, request...), strings.NewReader(""), &out, &errs); code == exitInvalid {
 		t.Fatalf("%s", errs.String())
 	}
-	var x explained
+	var x explainReport
 	if err := json.Unmarshal(out.Bytes(), &x); err != nil {
 		t.Fatal(err)
 	}
@@ -98,12 +98,12 @@ func command(t *testing.T, h hint) {
 	t.Helper()
 	args := strings.Fields(strings.Replace(h.Command, "NAME", "someone", 1))
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), args[1:], strings.NewReader(""), &out, &errs); code != yes {
+	if code := run(t.Context(), args[1:], strings.NewReader(""), &out, &errs); code != exitYes {
 		t.Fatalf("%s: %s", h.Command, errs.String())
 	}
 }
 
-// swap replaces text at or behind the line that a hint names.
+// swap replaces text at or after the line that a hint names.
 func swap(t *testing.T, h hint, old, replacement string) {
 	t.Helper()
 	if filepath.Base(h.File) != "mtlsguard.yaml" || h.Line == 0 {

@@ -18,14 +18,14 @@ import (
 )
 
 type inspectCmd struct {
-	What   []string `arg:"" name:"cert|host:port" help:"Files of certificates, or servers."`
-	Cacert string   `placeholder:"FILE" help:"For servers: what their certificates lead to. Default: the system's authorities. They are looked at all the same."`
-	Name   string   `name:"host-name" placeholder:"NAME" help:"What the server is called, if not HOST."`
-	client
+	Targets []string `arg:"" name:"cert|host:port" help:"Files with certificates, or servers."`
+	Cacert  string   `placeholder:"FILE" help:"For servers: the trust anchors for their certificates. Default: the system's. Untrusted servers are inspected too."`
+	Name    string   `name:"host-name" placeholder:"NAME" help:"The name in the server's certificate. Default: HOST."`
+	clientFlags
 }
 
 func (*inspectCmd) Help() string {
-	return `Of a file: who issued the certificate and until when, what the profiles say of it, and every value that a mapping can name, ready for users.yaml. Of a server: whether it asks for a certificate and of whom, and what it says to this one, or to none.
+	return `For a file: the issuer and the dates of the certificate, whether the profiles accept it, and every value that a mapping can name, ready for users.yaml. For a server: whether it requests a certificate, from which authorities, and its answer to this certificate or to none.
 
 Examples:
   mtlsguard inspect alice.pem
@@ -33,67 +33,67 @@ Examples:
   mtlsguard inspect localhost:8443 --cacert server-ca.pem
   mtlsguard inspect localhost:8443 --cacert server-ca.pem --cert alice.pem --key alice-key.pem
 
-Exit status: 0 there is nothing wrong with it, 1 there is, 2 it cannot be read.`
+Exit status: 0 no problem was found, 1 a certificate is expired or not for clients, or a server cannot be reached or refuses the certificate, 2 a file cannot be read.`
 }
 
-// inspected is one of what inspect --json prints, a list.
-type inspected struct {
+// inspection is an element of the JSON of inspect.
+type inspection struct {
 	File      string             `json:"file,omitempty"`
-	Entry     string             `json:"entry,omitempty"` // of a keystore
+	Entry     string             `json:"entry,omitempty"` // alias in a keystore
 	Cert      *certificateReport `json:"certificate,omitempty"`
 	Spki      string             `json:"spki,omitempty"`
-	Key       string             `json:"key,omitempty"` // of the certificate: "ECDSA P-256"
+	Key       string             `json:"key,omitempty"` // algorithm and size, for example "ECDSA P-256"
 	Authority bool               `json:"authority,omitempty"`
 	Expired   bool               `json:"expired,omitempty"`
 	Days      int                `json:"days_left,omitempty"`
-	Mappings  []mappable         `json:"mappings,omitempty"`
+	Mappings  []mappingCandidate `json:"mappings,omitempty"`
 	Profiles  []profileFinding   `json:"profiles,omitempty"`
 	Server    *probeReport       `json:"server,omitempty"`
 }
 
-// mappable is a value that a mapping can name.
-type mappable struct {
+// mappingCandidate is a value that a mapping can name.
+type mappingCandidate struct {
 	Kind  string `json:"kind"`
 	Value string `json:"value,omitempty"`
-	Line  string `json:"line,omitempty"` // as it stands in users.yaml
-	Why   string `json:"why,omitempty"`  // it cannot be mapped by
+	Line  string `json:"line,omitempty"` // as users.yaml writes it
+	Why   string `json:"why,omitempty"`  // why no mapping can name the value
 }
 
-// profileFinding is what a profile says of a certificate, its issuer aside.
+// profileFinding is the result of a profile for a certificate, without regard to its issuer.
 type profileFinding struct {
 	Profile string        `json:"profile"`
-	Reason  reason.Reason `json:"reason,omitempty"` // empty: it would do
+	Reason  reason.Reason `json:"reason,omitempty"` // empty: accepted
 	Detail  string        `json:"detail,omitempty"`
 }
 
 func (c *inspectCmd) Run(a *app) error {
-	password, err := c.read(a)
+	password, err := c.readPasswords(a)
 	if err != nil {
 		return err
 	}
-	var all []inspected
+	var all []inspection
 	bad := false
-	for _, what := range c.What {
-		if isServer(what) {
-			r, err := c.server(a, what)
+	for _, target := range c.Targets {
+		if isServer(target) {
+			r, err := c.inspectServer(a, target)
 			if err != nil {
 				return err
 			}
-			bad = bad || c.disappoints(r)
+			bad = bad || c.isRefusal(r)
 			if !a.json {
 				continue
 			}
-			all = append(all, inspected{Server: r})
+			all = append(all, inspection{Server: r})
 			continue
 		}
-		entries, err := certfile.Read(what, password)
+		entries, err := certfile.Read(target, password)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
 			for i, cert := range e.Chain {
-				in := inspect(cert, a.now())
-				in.File = what
+				in := inspectCertificate(cert, a.now())
+				in.File = target
 				if len(entries) > 1 {
 					in.Entry = e.Alias
 				}
@@ -103,7 +103,7 @@ func (c *inspectCmd) Run(a *app) error {
 		}
 	}
 	if a.json {
-		if err := a.emit(all); err != nil {
+		if err := a.printJSON(all); err != nil {
 			return err
 		}
 	} else {
@@ -115,26 +115,26 @@ func (c *inspectCmd) Run(a *app) error {
 		}
 	}
 	if bad {
-		return errNo
+		return errNegative
 	}
 	return nil
 }
 
-// isServer tells HOST:PORT from a file.
-func isServer(what string) bool {
-	if _, err := os.Lstat(what); err == nil {
+// isServer reports whether an argument is HOST:PORT and not a file.
+func isServer(target string) bool {
+	if _, err := os.Lstat(target); err == nil {
 		return false
 	}
-	host, port, err := net.SplitHostPort(what)
-	return err == nil && host != "" && port != "" && !strings.ContainsAny(what, "/\\")
+	host, port, err := net.SplitHostPort(target)
+	return err == nil && host != "" && port != "" && !strings.ContainsAny(target, "/\\")
 }
 
-// disappoints reports whether there is no answer, or one against the certificate that
-// was given. That a server wants one, where none was given, is what was asked; and what
-// the path allows is none of it.
-func (c *inspectCmd) disappoints(r *probeReport) bool {
+// isRefusal reports whether a server gave no answer or refused the given certificate. A
+// server that requires a certificate when none was given is no refusal, and neither is a
+// decision about the path.
+func (c *inspectCmd) isRefusal(r *probeReport) bool {
 	switch {
-	case r.Refused == probe.Nobody:
+	case r.Refused == probe.NoSide:
 		return false
 	case r.Refused != probe.Server:
 		return true
@@ -144,35 +144,37 @@ func (c *inspectCmd) disappoints(r *probeReport) bool {
 	return r.Alert != nil || r.Reason != "" && r.Reason != reason.NoRule && r.Reason != reason.Denied
 }
 
-func (c *inspectCmd) server(a *app, addr string) (*probeReport, error) {
-	pair, err := c.pair(a)
+// inspectServer connects to a server, and prints the report if it is text.
+func (c *inspectCmd) inspectServer(a *app, addr string) (*probeReport, error) {
+	pair, err := c.readPair(a)
 	if err != nil {
 		return nil, err
 	}
-	config := probe.Config{Addr: addr, ServerName: c.Name, Certificate: pair, Look: true, Method: "GET", Path: "/"}
-	if config.Roots, err = roots(c.Cacert); err != nil {
+	config := probe.Config{Addr: addr, ServerName: c.Name, Certificate: pair, IgnoreUntrusted: true, Method: "GET", Path: "/"}
+	if config.Roots, err = readRoots(c.Cacert); err != nil {
 		return nil, err
 	}
 	r := probe.Run(a.ctx, config)
-	out := probed(r, pair)
+	out := newProbeReport(r, pair)
 	if !a.json {
 		printProbe(a, r, pair)
 	}
 	return &out, nil
 }
 
-func inspect(c *x509.Certificate, now time.Time) inspected {
-	in := inspected{
-		Cert: brief(c), Spki: trust.SPKIOf(c).String(), Key: keyText(c), Authority: c.IsCA,
-		Expired: now.After(c.NotAfter), Days: int(c.NotAfter.Sub(now).Hours() / 24), Profiles: profiles(c),
+// inspectCertificate returns what a mapping and the profiles need to know of a certificate.
+func inspectCertificate(c *x509.Certificate, now time.Time) inspection {
+	in := inspection{
+		Cert: newCertificateReport(c), Spki: trust.SPKIOf(c).String(), Key: formatKey(c), Authority: c.IsCA,
+		Expired: now.After(c.NotAfter), Days: int(c.NotAfter.Sub(now).Hours() / 24), Profiles: checkProfiles(c),
 	}
 	if !c.IsCA {
-		in.Mappings = mappings(c)
+		in.Mappings = mappingCandidates(c)
 	}
 	return in
 }
 
-func (in *inspected) print(a *app) {
+func (in *inspection) print(a *app) {
 	title := in.File
 	if in.Entry != "" {
 		title += ", entry " + escape.Printable(in.Entry, 0)
@@ -197,13 +199,13 @@ func (in *inspected) print(a *app) {
 		if in.Authority {
 			break
 		}
-		text := "would do, if its issuer is believed"
+		text := "accepted, if its issuer is trusted"
 		if p.Reason != "" {
 			text = string(p.Reason) + ": " + escape.Printable(p.Detail, 0)
 		}
 		rows = append(rows, []string{p.Profile, text})
 	}
-	a.table("  ", rows)
+	a.printTable("  ", rows)
 	if in.Authority {
 		return
 	}
@@ -217,8 +219,8 @@ func (in *inspected) print(a *app) {
 	}
 }
 
-// nameText is a name in DER as text.
-func nameText(der []byte) string {
+// formatName returns a distinguished name in DER as text.
+func formatName(der []byte) string {
 	if n, err := certmap.SubjectOf(&x509.Certificate{RawSubject: der}); err == nil {
 		return n.String()
 	}

@@ -8,45 +8,41 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
-	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
-	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/username"
-	"github.com/mtlsguard/mtlsguard/internal/usersfile"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 type keysCmd struct {
-	Import keysImportCmd `cmd:"" help:"Make PEM files, or mappings, of keystores and certificates."`
+	Import keysImportCmd `cmd:"" help:"Convert keystores and certificates to PEM files or mappings."`
 }
 
 type keysImportCmd struct {
-	Files    []string `arg:"" name:"file" help:"PKCS#12, JKS, PEM or DER."`
+	Files    []string `arg:"" name:"file" help:"Files in PKCS#12, JKS, PEM or DER."`
 	Out      string   `required:"" xor:"how" placeholder:"FOLDER" help:"Write each entry as NAME.pem, and its key as NAME-key.pem. Nothing is overwritten."`
 	Mappings bool     `required:"" xor:"how" help:"Print a users.yaml with a mapping for each certificate."`
-	By       string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"What of the certificates the mappings name: ${enum}."`
-	Issuer   string   `placeholder:"FILE" help:"The issuer in the mappings, from serial on."`
-	UserFrom string   `default:"cn" enum:"cn,alias" help:"The user of a mapping: the certificate's common name, or the entry's alias (of a file, its name)."`
-	password
+	By       string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"The kind of the mappings: ${enum}."`
+	Issuer   string   `placeholder:"FILE" help:"The issuer of the mappings, for every kind but fingerprint and spki."`
+	UserFrom string   `default:"cn" enum:"cn,alias" help:"The source of the user's name: the certificate's common name, or the entry's alias (the file's name, if it is not a Java keystore)."`
+	passwordFlags
 }
 
 func (*keysImportCmd) Help() string {
-	return `A Java keystore has an entry for each alias, PKCS#12 one key with its chain, or certificates alone. Keys are written unencrypted, for their owner alone to read.
+	return `Writes each entry of a Java keystore, or the key and chain of a PKCS#12 file, as PEM; or prints a mapping for each certificate. Keys are written unencrypted, readable by their owner only.
 
 Examples:
   mtlsguard keys import partner.jks --password-file password.txt --out imported
   mtlsguard keys import alice.p12 --password-file password.txt --out imported
   mtlsguard keys import alice.pem bob.pem --mappings
 
-Exit status: 0 it is done, 2 it is not.`
+Exit status: 0 the files are written or the mappings printed, 2 nothing was imported.`
 }
 
-// imported is one of what keys import --out --json prints, a list.
-type imported struct {
+// importedEntry is an element of the JSON of keys import --out.
+type importedEntry struct {
 	Alias       string             `json:"alias"`
 	Certificate *certificateReport `json:"certificate"`
 	File        string             `json:"file"`
@@ -54,61 +50,60 @@ type imported struct {
 }
 
 func (c *keysImportCmd) Run(a *app) error {
-	password, err := c.read(a)
+	password, err := c.readPasswords(a)
 	if err != nil {
 		return err
 	}
-	var wrong errorlist.List
+	var errs errorlist.List
 	var entries []certfile.Entry
 	for _, name := range c.Files {
 		found, err := certfile.Read(name, password)
-		wrong.Merge(err, configerror.Error{File: name})
+		errs.Merge(err, configerror.Error{File: name})
 		entries = append(entries, found...)
 	}
-	if err := wrong.Err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if e.Locked != nil && !c.Mappings {
-			wrong.Merge(locked("", e), configerror.Error{})
+			errs.Merge(lockedKeyError("", e), configerror.Error{})
 		}
 	}
-	if err := wrong.Err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return err
 	}
 	if c.Mappings {
-		return c.mappings(a, entries)
+		return c.printMappings(a, entries)
 	}
 	return c.write(a, entries)
 }
 
-// write makes the files, or none: a name that is taken is found before the first is
-// written.
+// write writes the files. If one of the names is taken, it writes none.
 func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 	if err := os.MkdirAll(c.Out, 0o700); err != nil {
-		return mistaken("the folder "+c.Out+" cannot be made", "--out FOLDER that you may write")
+		return usageError("--out: the folder "+strconv.Quote(c.Out)+" cannot be created", "name a folder in which you may write")
 	}
-	out := []imported{}
+	out := []importedEntry{}
 	taken := map[string]bool{}
-	var wrong errorlist.List
+	var errs errorlist.List
 	for _, e := range entries {
-		base := fileName(e.Alias)
+		base := safeFileName(e.Alias)
 		for n := 2; taken[base]; n++ {
-			base = fmt.Sprintf("%s-%d", fileName(e.Alias), n)
+			base = fmt.Sprintf("%s-%d", safeFileName(e.Alias), n)
 		}
 		taken[base] = true
-		im := imported{Alias: e.Alias, Certificate: brief(e.Chain[0]), File: filepath.Join(c.Out, base+".pem")}
+		im := importedEntry{Alias: e.Alias, Certificate: newCertificateReport(e.Chain[0]), File: filepath.Join(c.Out, base+".pem")}
 		if e.Key != nil {
 			im.Key = filepath.Join(c.Out, base+"-key.pem")
 		}
 		for _, name := range []string{im.File, im.Key} {
 			if _, err := os.Lstat(name); name != "" && !errors.Is(err, fs.ErrNotExist) {
-				wrong.Add(configerror.Error{File: name, What: "the file is there already", Hint: "--out another folder, or move it away"})
+				errs.Add(configerror.Error{File: name, What: "the file exists already", Hint: "--out another folder, or move the file"})
 			}
 		}
 		out = append(out, im)
 	}
-	if err := wrong.Err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return err
 	}
 	for i, e := range entries {
@@ -116,7 +111,7 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		for _, cert := range e.Chain {
 			chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
 		}
-		if err := create(out[i].File, chain, 0o644); err != nil {
+		if err := writeNewFile(out[i].File, chain, 0o644); err != nil {
 			return err
 		}
 		if e.Key == nil {
@@ -124,40 +119,41 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		}
 		der, err := x509.MarshalPKCS8PrivateKey(e.Key)
 		if err != nil {
-			return mistaken("the key of "+e.Alias+" cannot be written", "RSA, ECDSA or Ed25519")
+			return usageError("the key of entry "+strconv.Quote(e.Alias)+" cannot be written as PKCS#8", "supported keys are RSA, ECDSA and Ed25519")
 		}
-		if err := create(out[i].Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		if err := writeNewFile(out[i].Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 			return err
 		}
 	}
 	if a.json {
-		return a.emit(out)
+		return a.printJSON(out)
 	}
 	var rows [][]string
 	for _, im := range out {
 		rows = append(rows, []string{im.File, im.Certificate.Subject, "until " + im.Certificate.NotAfter})
 		if im.Key != "" {
-			rows = append(rows, []string{im.Key, "its key, not encrypted"})
+			rows = append(rows, []string{im.Key, "its key, unencrypted"})
 		}
 	}
-	a.table("", rows)
+	a.printTable("", rows)
 	return nil
 }
 
-func create(name string, data []byte, mode os.FileMode) error {
+// writeNewFile writes a file that must not exist.
+func writeNewFile(name string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err == nil {
 		_, err = f.Write(data)
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return &configerror.Error{File: name, What: "the file was not written: " + err.Error(), Hint: "--out FOLDER that you may write"}
+		return &configerror.Error{File: name, What: "the file cannot be written: " + err.Error(), Hint: "name a folder in which you may write"}
 	}
 	return nil
 }
 
-// fileName makes a name of an alias that means nothing to a file system.
-func fileName(alias string) string {
+// safeFileName returns an alias without the characters that a file system could interpret.
+func safeFileName(alias string) string {
 	out := strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_', r == '-', r == '@':
@@ -169,81 +165,4 @@ func fileName(alias string) string {
 		return "entry"
 	}
 	return out[:min(len(out), 100)]
-}
-
-// proposed is one of what keys import --mappings --json prints, a list.
-type proposed struct {
-	Alias string `json:"alias"`
-	User  string `json:"user,omitempty"`
-	Line  string `json:"line,omitempty"` // as it stands in users.yaml
-	Why   string `json:"why,omitempty"`  // there is none
-}
-
-// mappings prints mappings that load as they are. What cannot be mapped is a comment.
-func (c *keysImportCmd) mappings(a *app, entries []certfile.Entry) error {
-	if needsIssuer(c.By) && c.Issuer == "" {
-		return mistaken("mappings by "+c.By+" need an issuer: without it, any authority could make these users", "--issuer FILE")
-	}
-	out := []proposed{}
-	var known []certmap.Mapping
-	seen := map[trust.Digest]bool{}
-	for _, e := range entries {
-		for i, leaf := range e.Chain {
-			if (e.Key != nil || e.Locked != nil) && i > 0 || seen[trust.FingerprintOf(leaf)] {
-				continue // the rest of a chain is nobody's
-			}
-			seen[trust.FingerprintOf(leaf)] = true
-			p := c.propose(e.Alias, leaf, known)
-			if p.Why == "" {
-				known = append(known, certmap.Mapping{ID: freeID(p.User, known)})
-			}
-			out = append(out, p)
-		}
-	}
-	if a.json {
-		return a.emit(out)
-	}
-	head := "mappings: []"
-	if len(known) > 0 {
-		head = "mappings:"
-	}
-	a.printf("%s\n", head)
-	for _, p := range out {
-		if p.Why != "" {
-			a.printf("  # %s: %s\n", escape.Printable(p.Alias, 0), escape.Printable(p.Why, 0))
-		} else {
-			a.printf("  %s\n", escape.Printable(p.Line, 0))
-		}
-	}
-	return nil
-}
-
-func (c *keysImportCmd) propose(alias string, leaf *x509.Certificate, known []certmap.Mapping) proposed {
-	p := proposed{Alias: alias}
-	if leaf.IsCA {
-		p.Why = "an authority is no user: " + subjectText(leaf)
-		return p
-	}
-	if p.User = userOf(leaf); c.UserFrom == "alias" {
-		p.User = alias
-	}
-	all, why := values(leaf, c.By)
-	switch {
-	case !username.IsUser(p.User):
-		p.User, p.Why = "", "no user name in it: "+subjectText(leaf)
-	case why != "":
-		p.Why = why
-	case len(all) != 1:
-		p.Why = plural(len(all), c.By, c.By+" values")
-	default:
-		if p.Why = refused(c.By, all[0]); p.Why != "" {
-			break
-		}
-		issuer := ""
-		if needsIssuer(c.By) {
-			issuer = c.Issuer
-		}
-		p.Line = usersfile.Format("users.yaml", mappingOf(freeID(p.User, known), p.User, c.By, all[0], issuer))
-	}
-	return p
 }

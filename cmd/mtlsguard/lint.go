@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,22 +17,22 @@ import (
 
 type lintCmd struct {
 	Config string        `required:"" placeholder:"FILE" help:"The server's mtlsguard.yaml."`
-	Within time.Duration `default:"720h" help:"How far ahead an end is soon."`
-	Certs  string        `placeholder:"FOLDER" help:"Certificates of clients, as files: mappings of those that expire are found."`
-	Ignore []string      `placeholder:"TEXT" help:"Leave out findings whose line holds TEXT."`
+	Within time.Duration `default:"720h" help:"Report what expires within this time."`
+	Certs  string        `placeholder:"FOLDER" help:"A folder with the clients' certificates, to find mappings of certificates that expire."`
+	Ignore []string      `placeholder:"TEXT" help:"Leave out findings that contain TEXT."`
 }
 
 func (*lintCmd) Help() string {
-	return `Finds what loads and is probably not meant: shadowed and dead rules, groups without members, users without rules, mappings and certificates that end, anchors that expire, an authority that issues for gateways and for users, ports open to Default.
+	return `Finds settings that load and are probably not intended: shadowed and dead rules, groups without members, users without rules, mappings, certificates and anchors that expire, an authority that issues for gateways and for users, ports open to Default.
 
 Examples:
   mtlsguard lint --config mtlsguard.yaml
   mtlsguard lint --config mtlsguard.yaml --within 1440h --certs clients --ignore "open to Default"
 
-Exit status: 0 nothing was found, 1 something was, 2 the configuration does not load.`
+Exit status: 0 no findings, 1 findings, 2 the configuration does not load.`
 }
 
-// finding is one of what lint --json prints, a list.
+// finding is an element of the JSON of lint.
 type finding struct {
 	About string `json:"about"` // users, policy, trust or ports
 	File  string `json:"file"`
@@ -42,9 +43,9 @@ type finding struct {
 
 func (c *lintCmd) Run(a *app) error {
 	if c.Within <= 0 {
-		return mistaken("--within "+c.Within.String()+" is no time ahead", "--within 720h is 30 days")
+		return usageError("--within: "+c.Within.String()+" is not above 0", "--within 720h is 30 days")
 	}
-	certs, err := c.certificates(a)
+	certs, err := c.readCertificates(a)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func (c *lintCmd) Run(a *app) error {
 		}
 	}
 	if a.json {
-		if err := a.emit(out); err != nil {
+		if err := a.printJSON(out); err != nil {
 			return err
 		}
 	} else {
@@ -72,20 +73,20 @@ func (c *lintCmd) Run(a *app) error {
 		}
 	}
 	if len(out) > 0 {
-		return errNo
+		return errNegative
 	}
 	return nil
 }
 
-// certificates reads a folder. Files that hold no certificate are passed over: keys lie
-// there too.
-func (c *lintCmd) certificates(a *app) ([]*x509.Certificate, error) {
+// readCertificates reads the folder of --certs. It skips files without a certificate,
+// because such folders hold keys too.
+func (c *lintCmd) readCertificates(a *app) ([]*x509.Certificate, error) {
 	if c.Certs == "" {
 		return nil, nil
 	}
 	files, err := os.ReadDir(c.Certs)
 	if err != nil {
-		return nil, mistaken("--certs "+c.Certs+" cannot be read", "a folder of certificates")
+		return nil, usageError("--certs: the folder "+strconv.Quote(c.Certs)+" cannot be read", "--certs FOLDER with certificates")
 	}
 	var out []*x509.Certificate
 	for _, f := range files {
@@ -103,7 +104,7 @@ func (c *lintCmd) certificates(a *app) ([]*x509.Certificate, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, mistaken("--certs "+c.Certs+" has no certificate", "files that end in .pem, .crt, .cer or .der")
+		return nil, usageError("--certs: the folder "+strconv.Quote(c.Certs)+" has no certificate", "certificates are read from files that end in .pem, .crt, .cer or .der")
 	}
 	return out, nil
 }

@@ -1,15 +1,16 @@
-// Command mtlsguard answers the questions that a refused certificate raises.
+// Command mtlsguard explains why a client certificate is refused.
 //
-//	mtlsguard demo                                   a server to try everything on
+//	mtlsguard demo                                   serve a sample configuration
 //	mtlsguard explain --config mtlsguard.yaml --cert alice.pem --port internal GET /orders/7
-//	mtlsguard inspect alice.pem                      what mtlsguard sees in a certificate
-//	mtlsguard inspect HOST:PORT                      what a server asks for
+//	mtlsguard inspect alice.pem                      show a certificate and its mappings
+//	mtlsguard inspect HOST:PORT                      show which certificates a server requests
 //	mtlsguard check HOST:PORT --cert alice.pem --key alice-key.pem
-//	mtlsguard lint --config mtlsguard.yaml           what loads and is probably wrong
+//	mtlsguard lint --config mtlsguard.yaml           find settings that are probably wrong
 //
-// Results are on standard output, "error:" and "hint:" lines on standard error. The
-// exit status is 0 for yes, 1 for no, and 2 where the question is wrong. Every verb
-// has --json. docs/command.md has the rules, the fields and a transcript of each.
+// Results go to standard output, "error:" and "hint:" lines to standard error. The exit
+// status is 0 for yes, 1 for no, and 2 for an error in the command line or in a file
+// that it names. Every command has --json. docs/command.md has the rules, the JSON
+// fields and a transcript of each command.
 package main
 
 import (
@@ -33,9 +34,9 @@ func main() {
 
 // Exit statuses.
 const (
-	yes   = 0
-	no    = 1 // a refusal explained, something found, an expectation not met
-	wrong = 2 // the command line, or a file that it names
+	exitYes     = 0
+	exitNo      = 1 // the request is refused, lint has findings, or a test row differs
+	exitInvalid = 2 // the command line, or a file that it names, has an error
 )
 
 // cli is the command line.
@@ -43,18 +44,18 @@ type cli struct {
 	JSON    bool        `name:"json" help:"Print the result as JSON."`
 	Version versionFlag `name:"version" short:"V" help:"Print the version."`
 
-	Demo       demoCmd       `cmd:"" help:"Make a throwaway setting and serve it."`
-	Explain    explainCmd    `cmd:"" help:"Tell what the server says to a request, and why."`
-	Inspect    inspectCmd    `cmd:"" help:"Tell what is in a certificate, or what a server asks for."`
-	Check      checkCmd      `cmd:"" help:"Be a client once, and tell which side refused and why."`
-	Lint       lintCmd       `cmd:"" help:"Find what loads and is probably wrong."`
+	Demo       demoCmd       `cmd:"" help:"Serve a sample configuration with throwaway certificates."`
+	Explain    explainCmd    `cmd:"" help:"Show whether a request is allowed, and why."`
+	Inspect    inspectCmd    `cmd:"" help:"Show the content of a certificate, or which certificates a server requests."`
+	Check      checkCmd      `cmd:"" help:"Connect once as a client, and report which side refused and why."`
+	Lint       lintCmd       `cmd:"" help:"Find settings that load and are probably wrong."`
 	Users      usersCmd      `cmd:"" help:"List and change the mappings from certificates to users."`
 	Policy     policyCmd     `cmd:"" help:"Test a policy."`
-	Keys       keysCmd       `cmd:"" help:"Take keys and certificates out of keystores."`
+	Keys       keysCmd       `cmd:"" help:"Extract keys and certificates from keystores."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 }
 
-// app is what a verb works with.
+// app holds the streams and settings that every command uses.
 type app struct {
 	ctx            context.Context
 	stdin          io.Reader
@@ -64,14 +65,14 @@ type app struct {
 	model          *kong.Application
 }
 
-// ended is how kong's help and version end a run.
-type ended int
+// exitStatus is the panic value by which kong's help and version flags end run.
+type exitStatus int
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
-		case ended:
+		case exitStatus:
 			code = int(p)
 		default:
 			panic(p)
@@ -79,37 +80,37 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}()
 	var c cli
 	parser, err := kong.New(&c, kong.Name("mtlsguard"),
-		kong.Description("Client certificates, users and access lists: why is this caller refused?"),
-		kong.Writers(stdout, stderr), kong.Exit(func(status int) { panic(ended(status)) }),
+		kong.Description("Explain, check and edit mtlsguard's client certificates, users and policies."),
+		kong.Writers(stdout, stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
-		complain(stderr, err, "")
-		return wrong
+		printErrors(stderr, err, "")
+		return exitInvalid
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		complain(stderr, err, usage(err))
-		return wrong
+		printErrors(stderr, err, usageHint(err))
+		return exitInvalid
 	}
 	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, json: c.JSON, now: time.Now, model: parser.Model}
 	switch err := parsed.Run(a); {
 	case err == nil:
-		return yes
-	case errors.Is(err, errNo): // kong wraps it
-		return no
+		return exitYes
+	case errors.Is(err, errNegative): // kong wraps the error
+		return exitNo
 	default:
-		complain(stderr, err, "mtlsguard "+verb(parsed.Command())+" --help")
-		return wrong
+		printErrors(stderr, err, "mtlsguard "+commandName(parsed.Command())+" --help")
+		return exitInvalid
 	}
 }
 
-// usage is the hint for a command line that cannot be read.
-func usage(err error) string {
+// usageHint returns the help command to run after a command line that kong rejects.
+func usageHint(err error) string {
 	if e, ok := err.(*kong.ParseError); ok && e.Context.Selected() != nil {
-		return "mtlsguard " + verb(e.Context.Command()) + " --help"
+		return "mtlsguard " + commandName(e.Context.Command()) + " --help"
 	}
 	return "mtlsguard --help"
 }

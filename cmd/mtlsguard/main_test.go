@@ -23,9 +23,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"mtlsguard": main})
 }
 
-// TestScripts runs testdata/script: every verb, as text and as JSON, with good and bad
-// input. Each script has the test certificates, a configuration over them, and a
-// server that runs it at $INTERNAL, $PARTNER and $PUBLIC.
+// Every command is run as text and as JSON, with valid and invalid input. Each script has
+// the test certificates, a configuration, and a server that serves it at $INTERNAL,
+// $PARTNER and $PUBLIC.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -63,7 +63,7 @@ ports:
     strict: false
 `
 
-const siteUsers = `# who is who
+const siteUsers = `# users of the tests
 mappings:
   # the machines
   - {id: orders, user: orders-api, uri: "spiffe://acme/ns/prod/sa/orders", issuer: client-ca.pem}
@@ -78,7 +78,7 @@ mappings:
   # the end
 `
 
-const sitePolicy = `# who, port, methods, path, effect
+const sitePolicy = `# subject, port, methods, path, effect
 p, group:Authenticated, *,        GET,      /whoami,      allow
 p, group:Anonymous,     public,   GET,      /whoami,      allow
 p, group:staff,         *,        GET|POST, /orders/*,    allow
@@ -88,7 +88,7 @@ g, user:alice, group:staff
 g, user:bob,   group:staff
 `
 
-// writeSite makes a folder to work in.
+// writeSite writes the test certificates and a configuration into a folder.
 func writeSite(dir string) error {
 	var failed error
 	write := func(name string, data []byte) {
@@ -111,7 +111,7 @@ func writeSite(dir string) error {
 	return failed
 }
 
-// serveSite serves a folder's configuration, until the end of the test.
+// serveSite serves a folder's configuration until the end of the test.
 func serveSite(dir string, setenv func(key, value string), atEnd func(func())) error {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
@@ -137,30 +137,30 @@ func serveSite(dir string, setenv func(key, value string), atEnd func(func())) e
 	return nil
 }
 
-// fifo makes a named pipe that nobody writes to.
+// fifo creates a named pipe without a writer.
 func fifo(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(syscall.Mkfifo(ts.MkAbs(args[0]), 0o600))
 }
 
-// huge makes a sparse file of 300 MiB.
+// huge creates a sparse file of 300 MiB.
 func huge(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("mappings: []\n"), 0o600))
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), 300<<20))
 }
 
-// until runs a command again until it succeeds.
+// until repeats a command until it succeeds.
 func until(ts *testscript.TestScript, _ bool, args []string) {
 	for end := time.Now().Add(20 * time.Second); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			ts.Fatalf("it never succeeded: %s", args)
+			ts.Fatalf("no success within 20 s: %s", args)
 		}
 	}
 }
 
-// silent listens at $ADDR, and closes every connection without a word.
+// silent listens, sets the variable to the address, and closes every connection.
 func silent(ts *testscript.TestScript, _ bool, args []string) { listen(ts, args[0], "") }
 
-// mute listens, and answers everybody in plain HTTP.
+// mute listens, and answers every connection in plain HTTP.
 func mute(ts *testscript.TestScript, _ bool, args []string) {
 	listen(ts, args[0], "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 }
@@ -184,8 +184,8 @@ func listen(ts *testscript.TestScript, name, answer string) {
 	}()
 }
 
-// hints checks the last command's standard error by the written rules: lines that begin
-// with error: or hint:, and a hint for each error. With !, standard error is empty.
+// hints checks that the last command's standard error has only lines that begin with
+// error: or hint:, and a hint for each error. With !, standard error must be empty.
 func hints(ts *testscript.TestScript, neg bool, _ []string) {
 	text := ts.ReadFile("stderr")
 	if neg {

@@ -13,21 +13,21 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// kinds are those of users.yaml that name something in one certificate.
+// kinds are the kinds of mappings, in the order in which they are tried.
 var kinds = []string{"fingerprint", "spki", "serial", "uri", "dns", "email", "subject"}
 
-// needsIssuer reports whether a mapping of a kind must say under which authority.
+// needsIssuer reports whether a mapping of a kind must name an issuer.
 func needsIssuer(kind string) bool { return kind != "fingerprint" && kind != "spki" }
 
-// values are what a certificate has of a kind, or why it has nothing to map by.
-func values(c *x509.Certificate, kind string) ([]string, string) {
+// kindValues returns the values of a kind in a certificate, or why no mapping can name one.
+func kindValues(c *x509.Certificate, kind string) ([]string, string) {
 	switch kind {
 	case "fingerprint":
 		return []string{"sha256:" + trust.FingerprintOf(c).String()}, ""
 	case "spki":
 		return []string{"sha256:" + trust.SPKIOf(c).String()}, ""
 	case "serial":
-		return []string{serialText(c)}, ""
+		return []string{formatSerial(c)}, ""
 	case "subject":
 		n, err := certmap.SubjectOf(c)
 		if err != nil {
@@ -36,7 +36,7 @@ func values(c *x509.Certificate, kind string) ([]string, string) {
 		return []string{n.String()}, ""
 	case "uri":
 		if all := san.Values(c, san.URI); len(all) > 1 {
-			return all, "a certificate with more than one URI has none to map by"
+			return all, "a certificate with more than one URI matches no mapping by uri"
 		}
 		return san.Values(c, san.URI), ""
 	case "dns":
@@ -47,8 +47,8 @@ func values(c *x509.Certificate, kind string) ([]string, string) {
 	return nil, ""
 }
 
-// mappingOf is a mapping as it stands in a file.
-func mappingOf(id, user, kind, value, issuer string) []usersfile.Field {
+// mappingFields returns a mapping as the file of users writes it.
+func mappingFields(id, user, kind, value, issuer string) []usersfile.Field {
 	out := []usersfile.Field{{Key: "id", Text: id}, {Key: "user", Text: user}, {Key: kind, Text: value}}
 	if issuer != "" {
 		out = append(out, usersfile.Field{Key: "issuer", Text: issuer})
@@ -56,33 +56,34 @@ func mappingOf(id, user, kind, value, issuer string) []usersfile.Field {
 	return out
 }
 
-// mappings are all that a certificate can be mapped by. The user is a guess.
-func mappings(c *x509.Certificate) []mappable {
-	user := userOf(c)
+// mappingCandidates returns every mapping that matches a certificate. The user is its common
+// name, or NAME.
+func mappingCandidates(c *x509.Certificate) []mappingCandidate {
+	user := userFromCommonName(c)
 	if user == "" {
 		user = "NAME"
 	}
-	var out []mappable
+	var out []mappingCandidate
 	for _, kind := range kinds {
-		all, why := values(c, kind)
+		all, why := kindValues(c, kind)
 		if why != "" && len(all) == 0 {
-			out = append(out, mappable{Kind: kind, Why: why})
+			out = append(out, mappingCandidate{Kind: kind, Why: why})
 		}
 		for i, value := range all {
 			if i == maxNames {
-				out = append(out, mappable{Kind: kind, Why: fmt.Sprintf("and %d more", len(all)-i)})
+				out = append(out, mappingCandidate{Kind: kind, Why: fmt.Sprintf("and %d more", len(all)-i)})
 				break
 			}
-			m := mappable{Kind: kind, Value: value, Why: why}
+			m := mappingCandidate{Kind: kind, Value: value, Why: why}
 			if m.Why == "" {
-				m.Why = refused(kind, value)
+				m.Why = checkMappable(kind, value)
 			}
 			if m.Why == "" {
 				issuer := ""
 				if needsIssuer(kind) {
 					issuer = "ISSUER.pem"
 				}
-				m.Line = usersfile.Format("users.yaml", mappingOf(user, user, kind, value, issuer))
+				m.Line = usersfile.Format("users.yaml", mappingFields(user, user, kind, value, issuer))
 			}
 			out = append(out, m)
 		}
@@ -90,12 +91,13 @@ func mappings(c *x509.Certificate) []mappable {
 	return out
 }
 
-// maxNames is how many values of one kind are shown.
+// maxNames bounds the values shown of one kind.
 const maxNames = 10
 
-// refused asks the table itself why a value cannot be mapped by.
-func refused(kind, value string) string {
-	line := usersfile.Format("users.jsonl", mappingOf("x", "x", kind, value, map[bool]string{true: "x"}[needsIssuer(kind)]))
+// checkMappable returns why no mapping can name a value, or "". It loads such a mapping to
+// find out.
+func checkMappable(kind, value string) string {
+	line := usersfile.Format("users.jsonl", mappingFields("x", "x", kind, value, map[bool]string{true: "x"}[needsIssuer(kind)]))
 	_, err := certmap.Read("users.jsonl", []byte(line), func(string) (trust.Digest, error) { return trust.Digest{1}, nil })
 	if all := configerror.All(err); len(all) > 0 {
 		return strings.TrimPrefix(all[0].What, `mapping "x": `)
@@ -103,8 +105,8 @@ func refused(kind, value string) string {
 	return ""
 }
 
-// userOf is the common name, where it can be a user's.
-func userOf(c *x509.Certificate) string {
+// userFromCommonName returns the common name if it is a valid user name, or "".
+func userFromCommonName(c *x509.Certificate) string {
 	if cn := c.Subject.CommonName; username.IsUser(cn) {
 		return cn
 	}

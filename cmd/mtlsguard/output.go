@@ -13,26 +13,26 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
-// errNo is a result that is no: it has been printed, and the status is 1.
-var errNo = errors.New("no")
+// errNegative makes the exit status 1. The result has already been printed.
+var errNegative = errors.New("negative result")
 
-// mistaken makes a mistake of what somebody asked for.
-func mistaken(what, hint string) error { return &configerror.Error{What: what, Hint: hint} }
+// usageError returns an error about the command line.
+func usageError(what, hint string) error { return &configerror.Error{What: what, Hint: hint} }
 
-// complain writes every mistake as a line "error:" and a line "hint:". Where a mistake
-// has no hint, the given one stands in.
-func complain(w io.Writer, err error, hint string) {
-	mistakes := configerror.All(err)
-	if len(mistakes) == 0 {
-		mistakes = []*configerror.Error{{What: err.Error()}}
+// printErrors writes each error as a line "error:" and a line "hint:". The given hint
+// is used for errors that have none.
+func printErrors(w io.Writer, err error, hint string) {
+	all := configerror.All(err)
+	if len(all) == 0 {
+		all = []*configerror.Error{{What: err.Error()}}
 	}
-	for _, m := range mistakes {
-		what := m.What
-		if place := m.Position(); place != "" {
-			what = place + ": " + what
+	for _, e := range all {
+		what := e.What
+		if position := e.Position(); position != "" {
+			what = position + ": " + what
 		}
 		fmt.Fprintln(w, "error: "+escape.Printable(what, 0))
-		if h := m.Hint; h != "" || hint != "" {
+		if h := e.Hint; h != "" || hint != "" {
 			if h == "" {
 				h = hint
 			}
@@ -41,19 +41,19 @@ func complain(w io.Writer, err error, hint string) {
 	}
 }
 
-// emit prints a result as JSON.
-func (a *app) emit(v any) error {
+// printJSON writes a result to standard output as JSON.
+func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
 
-// printf prints a line or more of a result.
+// printf writes a part of a result to standard output.
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
 
-// table prints rows with their columns aligned.
-func (a *app) table(indent string, rows [][]string) {
+// printTable writes rows with aligned columns.
+func (a *app) printTable(indent string, rows [][]string) {
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 	for _, r := range rows {
 		fmt.Fprintln(w, strings.TrimRight(indent+strings.Join(r, "\t"), "\t "))
@@ -61,8 +61,8 @@ func (a *app) table(indent string, rows [][]string) {
 	w.Flush()
 }
 
-// verb takes the names of arguments out of what kong calls a command.
-func verb(command string) string {
+// commandName returns a kong command without the names of its arguments.
+func commandName(command string) string {
 	var words []string
 	for _, w := range strings.Fields(command) {
 		if !strings.HasPrefix(w, "<") {
@@ -72,14 +72,15 @@ func verb(command string) string {
 	return strings.Join(words, " ")
 }
 
-// shell quotes a word for a shell where it needs it.
-func shell(word string) string {
+// shellQuote quotes a word for a shell if that is needed.
+func shellQuote(word string) string {
 	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@,+%=") == "" {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
+// plural returns a number with the noun in the singular or plural.
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -12,27 +12,27 @@ import (
 )
 
 type policyCmd struct {
-	Test policyTestCmd `cmd:"" help:"Compare a policy with a table of expected decisions."`
+	Test policyTestCmd `cmd:"" help:"Compare the decisions of a policy with a table."`
 }
 
 type policyTestCmd struct {
 	File   string `arg:"" help:"The table."`
-	Config string `required:"" xor:"of" placeholder:"FILE" help:"The server's mtlsguard.yaml, which names the policy, the ports and further methods."`
-	Policy string `required:"" xor:"of" placeholder:"FILE" help:"policy.csv itself; ports are not checked then, and * in a row is a port of no name."`
+	Config string `required:"" xor:"of" placeholder:"FILE" help:"The server's mtlsguard.yaml, which names the policy, the ports and additional methods."`
+	Policy string `required:"" xor:"of" placeholder:"FILE" help:"The policy.csv itself. Port names are then not checked, and the port * has no name."`
 }
 
 func (*policyTestCmd) Help() string {
-	return `A row is: user port method path allow|deny|denied|no-rule. Blanks part the fields, # begins a comment, the port * is every port. deny is any refusal, denied one by a rule, no-rule one by none. The user is Default for nobody in particular.
+	return `A row is: user port method path allow|deny|denied|no-rule. Blanks separate the fields, # begins a comment, the port * is every port. deny is any refusal, denied a refusal by a rule, no-rule a refusal because no rule matches. The user Default is an anonymous caller.
 
 Examples:
   mtlsguard policy test expected.txt --config mtlsguard.yaml
   mtlsguard policy test expected.txt --policy policy.csv
 
-Exit status: 0 every row is met, 1 one is not, 2 table or policy does not load.`
+Exit status: 0 every decision is as expected, 1 one differs, 2 the table or the policy does not load.`
 }
 
-// tested is what policy test --json prints.
-type tested struct {
+// policyTestReport is the JSON of policy test.
+type policyTestReport struct {
 	File   string      `json:"file"`
 	Rows   int         `json:"rows"`
 	Failed []failedRow `json:"failed"`
@@ -47,12 +47,12 @@ type failedRow struct {
 	Want     string `json:"want"`
 	Got      string `json:"got"` // allow, denied or no-rule
 	Rule     string `json:"rule,omitempty"`
-	Text     string `json:"text,omitempty"` // of the rule
+	Text     string `json:"text,omitempty"` // text of the rule
 	Sentence string `json:"sentence"`
 }
 
 func (c *policyTestCmd) Run(a *app) error {
-	data, err := certfile.Slurp(c.File)
+	data, err := certfile.ReadFile(c.File)
 	if err != nil {
 		return err
 	}
@@ -60,11 +60,11 @@ func (c *policyTestCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	engine, ports, err := c.engine(a)
+	engine, ports, err := c.loadEngine(a)
 	if err != nil {
 		return err
 	}
-	out := tested{File: c.File, Failed: []failedRow{}}
+	out := policyTestReport{File: c.File, Failed: []failedRow{}}
 	for _, row := range rows {
 		on := []string{row.Port}
 		if row.Port == "*" && len(ports) > 0 {
@@ -77,24 +77,25 @@ func (c *policyTestCmd) Run(a *app) error {
 			if err != nil {
 				d.Reason = reason.PolicyError
 			}
-			if row.Met(d.Allowed && err == nil, string(d.Reason)) {
+			if row.Matches(d.Allowed && err == nil, string(d.Reason)) {
 				continue
 			}
-			out.Failed = append(out.Failed, failed(row, request, d, engine.Explain(request)))
+			out.Failed = append(out.Failed, newFailedRow(row, request, d, engine.Explain(request)))
 		}
 	}
 	if a.json {
-		err = a.emit(out)
+		err = a.printJSON(out)
 	} else {
 		out.print(a)
 	}
 	if err == nil && len(out.Failed) > 0 {
-		return errNo
+		return errNegative
 	}
 	return err
 }
 
-func failed(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
+// newFailedRow returns a row whose decision is not the expected one.
+func newFailedRow(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
 	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule.String(), Sentence: x.Sentence}
 	if !d.Allowed {
 		f.Got = string(d.Reason)
@@ -107,7 +108,7 @@ func failed(row expectation.Row, r policy.Request, d policy.Decision, x policy.E
 	return f
 }
 
-func (t *tested) print(a *app) {
+func (t *policyTestReport) print(a *app) {
 	for _, f := range t.Failed {
 		a.printf("%s:%d: %s %s %s %s: wanted %s, got %s", t.File, f.Line, escape.Printable(f.User, 0), escape.Printable(f.Port, 0), escape.Printable(f.Method, 0), escape.Printable(f.Path, 0), f.Want, f.Got)
 		if f.Rule != "" {
@@ -119,8 +120,8 @@ func (t *tested) print(a *app) {
 	a.printf("%s, %d failed\n", plural(t.Rows, "decision", "decisions"), len(t.Failed))
 }
 
-// engine is the policy to test, and the ports that there are.
-func (c *policyTestCmd) engine(a *app) (*policy.Engine, []string, error) {
+// loadEngine loads the policy, and returns the ports of the configuration.
+func (c *policyTestCmd) loadEngine(a *app) (*policy.Engine, []string, error) {
 	name := c.Policy
 	var options []policy.Option
 	var ports []string
@@ -128,7 +129,7 @@ func (c *policyTestCmd) engine(a *app) (*policy.Engine, []string, error) {
 		if _, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now}); err != nil {
 			return nil, nil, err
 		}
-		s, err := readSite(c.Config)
+		s, err := readConfigFile(c.Config)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -139,7 +140,7 @@ func (c *policyTestCmd) engine(a *app) (*policy.Engine, []string, error) {
 		name, ports = s.policy, s.portNames()
 		options = append(options, policy.WithPorts(ports...), policy.WithMethods(methods...))
 	}
-	data, err := certfile.Slurp(name)
+	data, err := certfile.ReadFile(name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,15 +8,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/probe"
 )
 
-// printProbe is the report for people.
+// printProbe writes the report as text.
 func printProbe(a *app, r *probe.Report, pair *tls.Certificate) {
-	what, because := says(r)
-	a.printf("%s\n", what)
-	if because != "" {
-		a.printf("because %s\n", because)
+	result, detail := describeProbe(r)
+	a.printf("%s\n", result)
+	if detail != "" {
+		a.printf("because %s\n", detail)
 	}
 	a.printf("\n")
-	a.table("", probeRows(r, pair))
+	a.printTable("", probeRows(r, pair))
 	for i, h := range probeHints(r, pair) {
 		if i == 0 {
 			a.printf("\n")
@@ -31,25 +31,25 @@ func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
 		rows = append(rows, []string{"", r.Remote})
 	}
 	if len(r.Chain) > 0 {
-		rows = append(rows, []string{"", subjectText(r.Chain[0]) + ", issued by " + issuerText(r.Chain[0])}, []string{"", "until " + instant(r.Chain[0].NotAfter)})
-		if r.Distrust != nil {
-			rows = append(rows, []string{"", "not believed: " + escape.Printable(r.Distrust.Error(), 0)})
+		rows = append(rows, []string{"", formatSubject(r.Chain[0]) + ", issued by " + formatIssuer(r.Chain[0])}, []string{"", "until " + formatTime(r.Chain[0].NotAfter)})
+		if r.UntrustedErr != nil {
+			rows = append(rows, []string{"", "not trusted: " + escape.Printable(r.UntrustedErr.Error(), 0)})
 		}
 	}
 	if r.Version != 0 {
 		rows = append(rows, []string{"TLS", tls.VersionName(r.Version) + ", " + tls.CipherSuiteName(r.Cipher)})
 	}
-	if len(r.Chain) > 0 && r.Refused != probe.Client { // else it did not come to that
-		rows = append(rows, []string{"asks", asks(r)})
+	if len(r.Chain) > 0 && r.RefusedBy != probe.Client { // a client that refuses the server reads no request
+		rows = append(rows, []string{"requests", describeRequest(r)})
 		for _, n := range authorityNames(r) {
 			rows = append(rows, []string{"", n})
 		}
 	}
 	switch {
 	case r.Sent:
-		rows = append(rows, []string{"sent", subjectText(pair.Leaf) + ", issued by " + issuerText(pair.Leaf)})
-		if r.Misfit != nil {
-			rows = append(rows, []string{"", "it does not fit: " + escape.Printable(r.Misfit.Error(), 0)})
+		rows = append(rows, []string{"sent", formatSubject(pair.Leaf) + ", issued by " + formatIssuer(pair.Leaf)})
+		if r.Unacceptable != nil {
+			rows = append(rows, []string{"", "not acceptable to the server: " + escape.Printable(r.Unacceptable.Error(), 0)})
 		}
 	case r.Stage != probe.Connect:
 		rows = append(rows, []string{"sent", "no certificate"})
@@ -66,19 +66,20 @@ func probeRows(r *probe.Report, pair *tls.Certificate) [][]string {
 			text += ", reference " + escape.Printable(an.Reference, 0)
 		}
 		rows = append(rows, []string{"answer", text})
-		for _, e := range an.Explained {
+		for _, e := range an.Explanation {
 			rows = append(rows, []string{"", escape.Printable(e, 0)})
 		}
 	}
 	return rows
 }
 
-func asks(r *probe.Report) string {
+// describeRequest returns which certificates the server requests.
+func describeRequest(r *probe.Report) string {
 	switch {
-	case !r.Asked:
-		return "no certificate is asked for"
-	case len(r.Names) == 0:
-		return "for a certificate, of any authority"
+	case !r.Requested:
+		return "no certificate"
+	case len(r.Authorities) == 0:
+		return "a certificate of any authority"
 	}
-	return "for a certificate of one of"
+	return "a certificate of one of"
 }

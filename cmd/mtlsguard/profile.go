@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// keyText is the algorithm of a certificate's key, and its size.
-func keyText(c *x509.Certificate) string {
+// formatKey returns the algorithm and the size of a certificate's key.
+func formatKey(c *x509.Certificate) string {
 	switch key := c.PublicKey.(type) {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("RSA %d", key.N.BitLen())
@@ -24,9 +24,9 @@ func keyText(c *x509.Certificate) string {
 	return c.PublicKeyAlgorithm.String()
 }
 
-// profiles asks the verifier itself, as if the certificate were an anchor, within its
-// time: what is left is what the certificate says of itself.
-func profiles(c *x509.Certificate) []profileFinding {
+// checkProfiles verifies a certificate under each profile. The certificate is its own
+// anchor, and the clock is at its beginning, so that neither issuer nor dates count.
+func checkProfiles(c *x509.Certificate) []profileFinding {
 	var out []profileFinding
 	for _, p := range []struct {
 		name string
@@ -40,9 +40,9 @@ func profiles(c *x509.Certificate) []profileFinding {
 		switch refusal, ok := errors.AsType[*reason.Refusal](err); {
 		case ok:
 			f.Reason, f.Detail = refusal.Reason, refusal.Detail
-		case err != nil: // it cannot even be an anchor
+		case err != nil: // the certificate cannot be an anchor
 			f.Reason, f.Detail = reason.BadCertificate, fmt.Sprintf("X.509 version %d", c.Version)
-		case weakSignature(c.SignatureAlgorithm): // which the verifier does not look at in an anchor
+		case isWeakSignature(c.SignatureAlgorithm): // the verifier does not check the signature of an anchor
 			f.Reason, f.Detail = reason.WeakKey, "the signature is "+c.SignatureAlgorithm.String()
 		}
 		out = append(out, f)
@@ -50,7 +50,7 @@ func profiles(c *x509.Certificate) []profileFinding {
 	return out
 }
 
-func weakSignature(a x509.SignatureAlgorithm) bool {
+func isWeakSignature(a x509.SignatureAlgorithm) bool {
 	switch a {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
 		return true

@@ -16,67 +16,67 @@ import (
 type usersCmd struct {
 	List   usersListCmd   `cmd:"" help:"List the mappings."`
 	Add    usersAddCmd    `cmd:"" help:"Map a certificate to a user."`
-	Remove usersRemoveCmd `cmd:"" help:"Remove mappings, by their ids or of a user."`
+	Remove usersRemoveCmd `cmd:"" help:"Remove mappings by id or by user."`
 }
 
-// usersOf is the file that is listed or changed.
-type usersOf struct {
+// usersFlags names the file of users.
+type usersFlags struct {
 	Config string `required:"" xor:"of" placeholder:"FILE" help:"The server's mtlsguard.yaml, which names the file of users."`
-	Users  string `required:"" xor:"of" placeholder:"FILE" help:"users.yaml or users.jsonl itself; ports are not checked then."`
+	Users  string `required:"" xor:"of" placeholder:"FILE" help:"The users.yaml or users.jsonl itself. Port names are then not checked."`
 }
 
-// usersFile is the file with what is needed to read it.
+// usersFile is the content of a file of users.
 type usersFile struct {
-	site *site // nil where the file was named itself
-	name string
-	data []byte
+	config *configFile // nil with --users
+	name   string
+	data   []byte
 }
 
-// openLocked is open for a change: no other command reads or writes the file before
-// unlock.
-func (u *usersOf) openLocked() (f *usersFile, unlock func(), err error) {
-	if f, err = u.open(); err != nil { // finds the file
+// openLocked opens the file for a change. Until unlock, other commands that change the
+// file wait.
+func (u *usersFlags) openLocked() (f *usersFile, unlock func(), err error) {
+	if f, err = u.open(); err != nil { // find the file
 		return nil, nil, err
 	}
 	if unlock, err = usersfile.Lock(f.name); err != nil {
 		return nil, nil, err
 	}
-	if f, err = u.open(); err != nil { // as it is now
+	if f, err = u.open(); err != nil { // read it under the lock
 		unlock()
 		return nil, nil, err
 	}
 	return f, unlock, nil
 }
 
-func (u *usersOf) open() (*usersFile, error) {
+func (u *usersFlags) open() (*usersFile, error) {
 	f := &usersFile{name: u.Users}
 	if u.Config != "" {
-		s, err := readSite(u.Config)
+		s, err := readConfigFile(u.Config)
 		if err != nil {
 			return nil, err
 		}
 		if s.users == "" {
 			return nil, &configerror.Error{File: u.Config, What: "users is missing", Hint: "users: users.yaml"}
 		}
-		f.site, f.name = s, s.users
+		f.config, f.name = s, s.users
 	}
 	var err error
-	f.data, err = certfile.Slurp(f.name)
+	f.data, err = certfile.ReadFile(f.name)
 	return f, err
 }
 
-// read is what a server would make of the file's content.
+// read returns the mappings of a content, as a server would load them.
 func (f *usersFile) read(data []byte) ([]certmap.Mapping, error) {
 	var options []certmap.Option
-	if f.site != nil {
-		options = append(options, certmap.WithPorts(f.site.portNames()...))
+	if f.config != nil {
+		options = append(options, certmap.WithPorts(f.config.portNames()...))
 	}
 	return certmap.Read(f.name, data, f.issuer, options...)
 }
 
 func (f *usersFile) issuer(name string) (trust.Digest, error) {
-	file := resolve(f.name, name)
-	data, err := certfile.Slurp(file)
+	file := resolvePath(f.name, name)
+	data, err := certfile.ReadFile(file)
 	if err != nil {
 		return trust.Digest{}, err
 	}
@@ -85,13 +85,13 @@ func (f *usersFile) issuer(name string) (trust.Digest, error) {
 	case err != nil:
 		return trust.Digest{}, err
 	case len(certs) != 1 || !certs[0].IsCA:
-		return trust.Digest{}, fmt.Errorf("%s is not the certificate of one CA", file)
+		return trust.Digest{}, fmt.Errorf("%s does not hold exactly one CA certificate", file)
 	}
 	return trust.SPKIOf(certs[0]), nil
 }
 
-// mapping is one of what users list --json prints, a list.
-type mapping struct {
+// mappingReport is an element of the JSON of users list.
+type mappingReport struct {
 	ID        string   `json:"id"`
 	User      string   `json:"user"`
 	Kind      string   `json:"kind"`
@@ -105,8 +105,8 @@ type mapping struct {
 	Line      int      `json:"line"`
 }
 
-func describe(m certmap.Mapping) mapping {
-	out := mapping{ID: m.ID, User: m.User, Ports: m.Ports, Disabled: m.Disabled, File: m.File, Line: m.Line}
+func newMappingReport(m certmap.Mapping) mappingReport {
+	out := mappingReport{ID: m.ID, User: m.User, Ports: m.Ports, Disabled: m.Disabled, File: m.File, Line: m.Line}
 	switch {
 	case !m.Fingerprint.IsZero():
 		out.Kind, out.Value = "fingerprint", m.Fingerprint.String()
@@ -127,15 +127,16 @@ func describe(m certmap.Mapping) mapping {
 		out.Issuer = m.Issuer.String()
 	}
 	if !m.NotBefore.IsZero() {
-		out.NotBefore = instant(m.NotBefore)
+		out.NotBefore = formatTime(m.NotBefore)
 	}
 	if !m.NotAfter.IsZero() {
-		out.NotAfter = instant(m.NotAfter)
+		out.NotAfter = formatTime(m.NotAfter)
 	}
 	return out
 }
 
-func (m mapping) state(now time.Time) string {
+// notes returns the limits of the mapping as text.
+func (m mappingReport) notes(now time.Time) string {
 	var notes []string
 	if m.Disabled {
 		notes = append(notes, "disabled")
@@ -146,7 +147,7 @@ func (m mapping) state(now time.Time) string {
 	if m.NotAfter != "" {
 		notes = append(notes, "until "+m.NotAfter)
 		if end, err := time.Parse(time.RFC3339, m.NotAfter); err == nil && now.After(end) {
-			notes = append(notes, "OVER")
+			notes = append(notes, "EXPIRED")
 		}
 	}
 	if m.Ports != nil {
@@ -156,8 +157,8 @@ func (m mapping) state(now time.Time) string {
 }
 
 type usersListCmd struct {
-	usersOf
-	User string `placeholder:"NAME" help:"Those of this user alone."`
+	usersFlags
+	User string `placeholder:"NAME" help:"List the mappings of this user only."`
 }
 
 func (*usersListCmd) Help() string {
@@ -165,7 +166,7 @@ func (*usersListCmd) Help() string {
   mtlsguard users list --config mtlsguard.yaml
   mtlsguard users list --users users.yaml --user orders-api
 
-Exit status: 0 there are some, 1 there is none, 2 the file does not load.`
+Exit status: 0 mappings are listed, 1 there are none, 2 the file does not load.`
 }
 
 func (c *usersListCmd) Run(a *app) error {
@@ -177,24 +178,24 @@ func (c *usersListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out := []mapping{}
+	out := []mappingReport{}
 	rows := [][]string{{"USER", "ID", "KIND", "VALUE", ""}}
 	for _, m := range all {
 		if c.User != "" && m.User != c.User {
 			continue
 		}
-		d := describe(m)
+		d := newMappingReport(m)
 		out = append(out, d)
-		rows = append(rows, []string{d.User, escape.Printable(d.ID, 0), d.Kind, escape.Printable(d.Value, 0), d.state(a.now())})
+		rows = append(rows, []string{d.User, escape.Printable(d.ID, 0), d.Kind, escape.Printable(d.Value, 0), d.notes(a.now())})
 	}
 	switch {
 	case a.json:
-		err = a.emit(out)
+		err = a.printJSON(out)
 	case len(out) > 0:
-		a.table("", rows)
+		a.printTable("", rows)
 	}
 	if err == nil && len(out) == 0 {
-		return errNo
+		return errNegative
 	}
 	return err
 }

@@ -14,38 +14,38 @@ import (
 )
 
 type usersAddCmd struct {
-	usersOf
-	Cert      string   `required:"" placeholder:"FILE" help:"The user's certificate; of a chain, the first."`
+	usersFlags
+	Cert      string   `required:"" placeholder:"FILE" help:"The user's certificate. Of a chain, the first certificate counts."`
 	User      string   `required:"" placeholder:"NAME" help:"The user."`
-	By        string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"What of the certificate is named: ${enum}. Default: ${default}, which a renewal changes."`
-	Value     string   `placeholder:"TEXT" help:"Which one, where the certificate has several."`
-	ID        string   `placeholder:"ID" help:"The mapping's id, for logs. Default: the user, with a number if it is taken."`
-	Issuer    string   `placeholder:"FILE" help:"The certificate of the authority, from serial on. Default: the anchor of the configuration that issued it."`
-	Ports     []string `placeholder:"NAME" help:"Only on these ports."`
-	NotBefore string   `placeholder:"DATE" help:"In force from then on."`
-	NotAfter  string   `placeholder:"DATE" help:"In force until then."`
+	By        string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"The kind of the mapping: ${enum}. The default, ${default}, does not survive a renewal."`
+	Value     string   `placeholder:"TEXT" help:"The value to map, if the certificate has several of the kind."`
+	ID        string   `placeholder:"ID" help:"The mapping's id in logs. Default: the user, with a number if that is taken."`
+	Issuer    string   `placeholder:"FILE" help:"The issuer, for every kind but fingerprint and spki. Default: the anchor in the configuration that issued the certificate."`
+	Ports     []string `placeholder:"NAME" help:"The ports on which the mapping applies. Default: all."`
+	NotBefore string   `placeholder:"DATE" help:"The beginning of the mapping."`
+	NotAfter  string   `placeholder:"DATE" help:"The end of the mapping."`
 	DryRun    bool     `help:"Print the line and change nothing."`
-	password
+	passwordFlags
 }
 
 func (*usersAddCmd) Help() string {
-	return `Writes one line more into the file of users, where a server would load the result; comments, order and every other line stay as they are. A server that watches its files takes it at once.
+	return `Adds one line to the file of users, if the result loads. Comments, order and all other lines stay as they are. A server that watches its files reloads the file within seconds.
 
 Examples:
   mtlsguard users add --config mtlsguard.yaml --cert stranger.pem --user stranger
   mtlsguard users add --config mtlsguard.yaml --cert orders.pem --user orders-batch --by subject --ports internal
   mtlsguard users add --users users.yaml --cert stranger.pem --user stranger --by spki --not-after 2030-01-01 --dry-run
 
-Exit status: 0 it is written, 2 it is not.`
+Exit status: 0 the file is written, 2 it is not.`
 }
 
-// change is what users add --json and users remove --json print.
-type change struct {
-	File    string    `json:"file"`
-	Line    string    `json:"line,omitempty"` // that was added
-	Added   []mapping `json:"added,omitempty"`
-	Removed []mapping `json:"removed,omitempty"`
-	Written bool      `json:"written"`
+// usersChange is the JSON of users add and users remove.
+type usersChange struct {
+	File    string          `json:"file"`
+	Line    string          `json:"line,omitempty"` // the added line
+	Added   []mappingReport `json:"added,omitempty"`
+	Removed []mappingReport `json:"removed,omitempty"`
+	Written bool            `json:"written"`
 }
 
 func (c *usersAddCmd) Run(a *app) error {
@@ -66,22 +66,23 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out := change{File: f.name, Line: usersfile.Format(f.name, fields), Written: !c.DryRun}
-	return f.put(a, next, before, out, func(added, removed []mapping) bool { return len(added) == 1 && len(removed) == 0 })
+	out := usersChange{File: f.name, Line: usersfile.Format(f.name, fields), Written: !c.DryRun}
+	return f.writeChange(a, next, before, out, func(added, removed []mappingReport) bool { return len(added) == 1 && len(removed) == 0 })
 }
 
+// fields returns the new mapping.
 func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]usersfile.Field, error) {
-	password, err := c.read(a)
+	password, err := c.readPasswords(a)
 	if err != nil {
 		return nil, err
 	}
-	entry, err := one(c.Cert, password)
+	entry, err := readClientEntry(c.Cert, password)
 	if err != nil {
 		return nil, err
 	}
 	leaf := entry.Chain[0]
 	if leaf.IsCA {
-		return nil, &configerror.Error{File: c.Cert, What: "this is the certificate of an authority, and would never be believed as a user's", Hint: "the user's own certificate stands first in its file"}
+		return nil, &configerror.Error{File: c.Cert, What: "the first certificate is an authority's, and cannot identify a user", Hint: "put the user's own certificate first in the file"}
 	}
 	value, err := c.value(leaf)
 	if err != nil {
@@ -89,17 +90,17 @@ func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]
 	}
 	id := c.ID
 	if id == "" {
-		id = freeID(c.User, before)
+		id = unusedID(c.User, before)
 	}
 	issuer := ""
 	if c.Issuer != "" {
-		issuer = beside(f.name, c.Issuer)
+		issuer = relativeTo(f.name, c.Issuer)
 	} else if needsIssuer(c.By) {
-		if issuer, err = f.anchorOf(leaf); err != nil {
+		if issuer, err = f.findIssuer(leaf); err != nil {
 			return nil, err
 		}
 	}
-	fields := mappingOf(id, c.User, c.By, value, issuer)
+	fields := mappingFields(id, c.User, c.By, value, issuer)
 	if c.Ports != nil {
 		fields = append(fields, usersfile.Field{Key: "ports", List: c.Ports})
 	}
@@ -111,22 +112,26 @@ func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]
 	return fields, nil
 }
 
+// value returns the value of the certificate that the mapping names.
 func (c *usersAddCmd) value(leaf *x509.Certificate) (string, error) {
-	all, why := values(leaf, c.By)
+	all, why := kindValues(leaf, c.By)
 	switch {
 	case why != "":
-		return "", &configerror.Error{File: c.Cert, What: "the certificate cannot be mapped by its " + c.By + ": " + why, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows by what it can"}
+		return "", &configerror.Error{File: c.Cert, What: "--by " + c.By + ": " + why, Hint: "mtlsguard inspect " + shellQuote(c.Cert) + " shows the mappings that match the certificate"}
 	case c.Value != "" && slices.Contains(all, c.Value):
 		return c.Value, nil
 	case len(all) == 0:
-		return "", &configerror.Error{File: c.Cert, What: "the certificate has no " + c.By, Hint: "mtlsguard inspect " + shell(c.Cert) + " shows what it has"}
-	case c.Value != "" || len(all) > 1:
-		return "", &configerror.Error{File: c.Cert, What: "the certificate has another " + c.By + ", or several", Hint: "--value one of: " + escape.Printable(strings.Join(all[:min(len(all), maxNames)], ", "), 0)}
+		return "", &configerror.Error{File: c.Cert, What: "--by " + c.By + ": the certificate has no such value", Hint: "mtlsguard inspect " + shellQuote(c.Cert) + " shows the mappings that match the certificate"}
+	case c.Value != "":
+		return "", &configerror.Error{File: c.Cert, What: fmt.Sprintf("--value: %q is not a value of the certificate", c.Value), Hint: "--value one of: " + escape.Printable(strings.Join(all[:min(len(all), maxNames)], ", "), 0)}
+	case len(all) > 1:
+		return "", &configerror.Error{File: c.Cert, What: fmt.Sprintf("--by %s: the certificate has %d values", c.By, len(all)), Hint: "--value one of: " + escape.Printable(strings.Join(all[:min(len(all), maxNames)], ", "), 0)}
 	}
 	return all[0], nil
 }
 
-func freeID(user string, taken []certmap.Mapping) string {
+// unusedID returns the user, with a number if a mapping has that id.
+func unusedID(user string, taken []certmap.Mapping) string {
 	for n := 1; ; n++ {
 		id := user
 		if n > 1 {
@@ -138,21 +143,21 @@ func freeID(user string, taken []certmap.Mapping) string {
 	}
 }
 
-// anchorOf finds the file of the authority that issued a certificate, as it should
-// stand in the file of users.
-func (f *usersFile) anchorOf(leaf *x509.Certificate) (string, error) {
-	missing := &configerror.Error{What: "the issuer is missing: without it, any authority could make this user", Hint: "--issuer FILE with the certificate of " + issuerText(leaf)}
-	if f.site == nil {
+// findIssuer returns the file of the anchor that issued a certificate, relative to the file
+// of users.
+func (f *usersFile) findIssuer(leaf *x509.Certificate) (string, error) {
+	missing := &configerror.Error{What: "--issuer is missing: without an issuer, every trusted authority could issue a certificate for this user", Hint: "--issuer FILE with the certificate of " + formatIssuer(leaf)}
+	if f.config == nil {
 		return "", missing
 	}
-	for _, p := range f.site.ports {
+	for _, p := range f.config.ports {
 		for _, name := range p.anchors {
 			entries, err := certfile.Read(name, certfile.Passwords{})
 			if err != nil || len(entries[0].Chain) != 1 {
-				continue // told where the configuration is loaded
+				continue // mtlsguard.Open reports the error
 			}
 			if a := entries[0].Chain[0]; a.IsCA && leaf.CheckSignatureFrom(a) == nil {
-				return beside(f.name, name), nil
+				return relativeTo(f.name, name), nil
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -8,25 +9,25 @@ import (
 )
 
 type usersRemoveCmd struct {
-	usersOf
-	IDs    []string `arg:"" optional:"" name:"id" help:"Ids of mappings."`
-	User   string   `placeholder:"NAME" help:"All of this user."`
-	DryRun bool     `help:"Print what would go and change nothing."`
+	usersFlags
+	IDs    []string `arg:"" optional:"" name:"id" help:"The ids of the mappings."`
+	User   string   `placeholder:"NAME" help:"Remove all mappings of this user."`
+	DryRun bool     `help:"Print the mappings and change nothing."`
 }
 
 func (*usersRemoveCmd) Help() string {
-	return `Takes lines out of the file of users, where a server would load the result. Comments stay. Whoever was mapped is refused from the next request on, if no other mapping names them. To keep a certificate nobody's whatever other mappings say, write disabled: true into its own.
+	return `Removes lines from the file of users, if the result loads. Comments stay. A certificate that no other mapping matches is refused from the next request on. To refuse a certificate whatever other mappings match it, set disabled: true in its mapping.
 
 Examples:
   mtlsguard users remove --config mtlsguard.yaml orders
   mtlsguard users remove --users users.yaml --user orders-api --dry-run
 
-Exit status: 0 it is written, 2 it is not.`
+Exit status: 0 the file is written, 2 it is not.`
 }
 
 func (c *usersRemoveCmd) Run(a *app) error {
 	if (len(c.IDs) == 0) == (c.User == "") {
-		return mistaken("what is to be removed?", "ids of mappings, or --user NAME")
+		return usageError("name either the ids of mappings or a user", "mtlsguard users remove … ID, or --user NAME")
 	}
 	f, unlock, err := c.openLocked()
 	if err != nil {
@@ -37,7 +38,7 @@ func (c *usersRemoveCmd) Run(a *app) error {
 	if err != nil && c.User != "" {
 		return err
 	}
-	broken := err != nil // removing by id may be what mends it
+	broken := err != nil // removing a mapping by id may repair the file
 	ids := c.IDs
 	for _, m := range before {
 		if c.User != "" && m.User == c.User {
@@ -45,13 +46,13 @@ func (c *usersRemoveCmd) Run(a *app) error {
 		}
 	}
 	if len(ids) == 0 {
-		return &configerror.Error{File: f.name, What: "no mapping names user " + c.User, Hint: "mtlsguard users list shows them; a pattern with {user} is removed by its id"}
+		return &configerror.Error{File: f.name, What: fmt.Sprintf("--user: no mapping names %q", c.User), Hint: "mtlsguard users list shows the mappings; remove a pattern with {user} by its id"}
 	}
 	next, err := usersfile.Remove(f.name, f.data, ids...)
 	if err != nil {
 		return err
 	}
-	return f.put(a, next, before, change{File: f.name, Written: !c.DryRun}, func(added, removed []mapping) bool {
+	return f.writeChange(a, next, before, usersChange{File: f.name, Written: !c.DryRun}, func(added, removed []mappingReport) bool {
 		return broken || len(added) == 0 && len(removed) == len(slices.Compact(slices.Sorted(slices.Values(ids))))
 	})
 }

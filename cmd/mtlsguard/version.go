@@ -7,19 +7,20 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// versionFlag prints the version and ends.
+// versionFlag prints the version and ends the command.
 type versionFlag bool
 
 type version struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
-	Modified bool   `json:"modified,omitempty"` // built from files that differ from the revision
+	Modified bool   `json:"modified,omitempty"` // whether the files differ from the revision
 	Go       string `json:"go"`
 }
 
-// BeforeReset is called as soon as the flag is seen, whatever else is wrong.
+// BeforeReset implements the hook that kong calls for the flag before it checks the other
+// arguments.
 func (versionFlag) BeforeReset(k *kong.Kong, ctx *kong.Context) error {
-	v := built()
+	v := buildVersion()
 	a := &app{stdout: k.Stdout}
 	for _, p := range ctx.Path {
 		if p.Flag != nil && p.Flag.Name == "json" {
@@ -27,11 +28,11 @@ func (versionFlag) BeforeReset(k *kong.Kong, ctx *kong.Context) error {
 		}
 	}
 	if a.json {
-		_ = a.emit(v) // there is nobody to tell
+		_ = a.printJSON(v) // the hook cannot report an error of standard output
 	} else {
 		a.printf("mtlsguard %s%s, %s\n", v.Version, v.suffix(), v.Go)
 	}
-	k.Exit(yes)
+	k.Exit(exitYes)
 	return nil
 }
 
@@ -45,7 +46,8 @@ func (v version) suffix() string {
 	return " (" + v.Revision + ")"
 }
 
-func built() version {
+// buildVersion returns the version of the running binary.
+func buildVersion() version {
 	v := version{Version: "(devel)", Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

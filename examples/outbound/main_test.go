@@ -63,7 +63,7 @@ func TestCurlLines(t *testing.T) {
 		`{"as":"a","partner_saw":"alice"}`,
 		`{"as":"b","partner_saw":"bob"}`,
 		`{"as":"c","partner_saw":"carol"}`,
-		`the server wants a certificate`,
+		`the server requires a certificate`,
 		`the keystore does not know the alias`,
 		`no identity was chosen`,
 	}

@@ -15,7 +15,7 @@ import (
 
 // newTransport has the clients A, B and C of the partner.
 func newTransport(stderr io.Writer) (*outbound.Transport, error) {
-	keys := keystore.NewMemory(nil)
+	keys := new(keystore.Memory)
 	for alias, name := range map[string]string{"a": "alice", "b": "bob", "c": "carol"} {
 		certificate, err := pair(name)
 		if err != nil {
@@ -39,7 +39,7 @@ func newTransport(stderr io.Writer) (*outbound.Transport, error) {
 	return outbound.New(outbound.Config{
 		Keystore: keys,
 		Roots:    roots,
-		Observe: func(h outbound.Handshake) {
+		OnHandshake: func(h outbound.Handshake) {
 			log.Info("handshake", "as", h.Alias, "origin", h.Origin, "asked", h.Asked, "sent", h.Sent, "resumed", h.Resumed, "error", h.Err)
 		},
 	})

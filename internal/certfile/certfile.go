@@ -1,8 +1,8 @@
-// Package certfile reads whatever people keep certificates in, for commands that
-// look at them: PEM with or without text around it, DER, PKCS#12, Java keystores.
+// Package certfile reads certificates and keys from PEM with or without text around it,
+// DER, PKCS#12 and Java keystores.
 //
-// It is for files that somebody names on a command line. What a server believes is
-// read by package trust, which takes less.
+// It is for files that a user names on a command line. Package trust reads the trust
+// anchors of servers, and accepts fewer formats.
 package certfile
 
 import (
@@ -19,35 +19,37 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// Entry is a certificate with what belongs to it.
+// Entry is a certificate chain, with its key if the file has one.
 type Entry struct {
-	Alias string              // in a Java keystore; else the file's name without its ending
-	Chain []*x509.Certificate // leaf first, as the file has it; never empty
-	Key   crypto.PrivateKey   // nil where the file has none
+	Alias string              // in a Java keystore; otherwise the file's name without its extension
+	Chain []*x509.Certificate // the leaf first, in the order of the file; never empty
+	Key   crypto.PrivateKey   // nil if the file has none
 
-	// Locked is why a key that is there could not be read, in a Java keystore whose key
-	// has a password of its own. The certificates are good all the same.
+	// Locked is the error of a key in a Java keystore that has its own password. The
+	// certificates of such an entry are readable.
 	Locked error
 }
 
-// Passwords are those of a keystore. A key has that of its store where Key is empty.
+// Passwords are the passwords of a keystore. If Key is empty, keys have the password of
+// the store.
 type Passwords struct{ Store, Key string }
 
-// maxStore is more than any keystore and any list of certificates that people name.
-const maxStore = 16 << 20
+// maxStoreBytes bounds the size of a file with certificates.
+const maxStoreBytes = 16 << 20
 
-// decoding bounds what a file can make the derivation of its keys cost.
-const decoding = 20 * time.Second
+// decodeTimeout bounds the time to decrypt a file: a file sets its own number of
+// iterations.
+const decodeTimeout = 20 * time.Second
 
-// Read reads a file. The format is told by the content. A file without a certificate
-// is a mistake; so is a PEM block that cannot be read, which others would pass over.
+// Read reads a file. The content determines the format. A file without a certificate, or
+// with a damaged PEM block, is an error.
 func Read(name string, p Passwords) ([]Entry, error) {
-	data, err := Slurp(name)
+	data, err := ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxStore {
-		return nil, wrong(name, fmt.Sprintf("the file is larger than %d MiB", maxStore>>20), "is it the right file?")
+	if len(data) > maxStoreBytes {
+		return nil, fileError(name, fmt.Sprintf("the file is larger than %d MiB", maxStoreBytes>>20), "name a file with certificates")
 	}
 	type result struct {
 		entries []Entry
@@ -61,16 +63,16 @@ func Read(name string, p Passwords) ([]Entry, error) {
 	select {
 	case r := <-done:
 		return r.entries, r.err
-	case <-time.After(decoding):
-		return nil, wrong(name, "the file takes too long to decrypt", "it asks for too many iterations: write it anew with openssl or keytool")
+	case <-time.After(decodeTimeout):
+		return nil, fileError(name, fmt.Sprintf("decrypting the file takes longer than %s", decodeTimeout), "its number of iterations is too high: write the file again with openssl or keytool")
 	}
 }
 
 func parse(name string, data []byte, p Passwords) (entries []Entry, err error) {
 	defer func() {
-		// The libraries for PKCS#12 and JKS were not written for hostile files.
+		// The libraries for PKCS#12 and JKS may panic on hostile files.
 		if r := recover(); r != nil {
-			entries, err = nil, wrong(name, "the file cannot be read", "openssl or keytool show what they make of it")
+			entries, err = nil, fileError(name, "the file cannot be parsed", "openssl or keytool may show the error")
 		}
 	}()
 	alias := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
@@ -78,7 +80,7 @@ func parse(name string, data []byte, p Passwords) (entries []Entry, err error) {
 	case bytes.HasPrefix(data, []byte{0xfe, 0xed, 0xfe, 0xed}):
 		return readJKS(name, data, p)
 	case bytes.HasPrefix(data, []byte{0xce, 0xce, 0xce, 0xce}):
-		return nil, wrong(name, "this is a JCEKS keystore", "keytool -importkeystore -srckeystore FILE -destkeystore NEW.p12 -deststoretype PKCS12 converts it")
+		return nil, fileError(name, "this is a JCEKS keystore", "keytool -importkeystore -srckeystore FILE -destkeystore NEW.p12 -deststoretype PKCS12 converts it")
 	case bytes.HasPrefix(data, []byte{0x30}): // a DER SEQUENCE
 		if c, err := x509.ParseCertificate(data); err == nil {
 			return []Entry{{Alias: alias, Chain: []*x509.Certificate{c}}}, nil
@@ -88,7 +90,7 @@ func parse(name string, data []byte, p Passwords) (entries []Entry, err error) {
 	return readPEM(name, alias, data)
 }
 
-// readPEM takes every certificate of a file as one chain, and the key beside them.
+// readPEM reads the certificates of a file as one chain, and the key.
 func readPEM(name, alias string, data []byte) ([]Entry, error) {
 	e := Entry{Alias: alias}
 	begin := []byte("-----BEGIN ")
@@ -100,40 +102,41 @@ func readPEM(name, alias string, data []byte) ([]Entry, error) {
 		}
 		line += bytes.Count(rest[:at], []byte("\n"))
 		rest = rest[at:]
-		end := len(rest) // of this block at the latest: where the next begins
+		end := len(rest) // the block ends at the latest where the next begins
 		if next := bytes.Index(rest[len(begin):], begin); next >= 0 {
 			end = len(begin) + next
 		}
 		block, _ := pem.Decode(rest[:end])
 		if block == nil {
-			return nil, misread(name, line, "a damaged PEM block", "the file was cut off or edited: copy it again")
+			return nil, lineError(name, line, "the PEM block is damaged", "the file is truncated or was edited: copy it again")
 		}
-		if err := e.take(block); err != nil {
-			return nil, misread(name, line, err.Error(), "openssl x509 or openssl pkey, with -in FILE -noout -text, show what openssl makes of it")
+		if err := e.addBlock(block); err != nil {
+			return nil, lineError(name, line, err.Error(), "openssl x509 or openssl pkey, with -in FILE -noout -text, may show the error")
 		}
 		line += bytes.Count(rest[:end], []byte("\n"))
 		rest = rest[end:]
 	}
 	if len(e.Chain) == 0 {
-		return nil, wrong(name, "there is no certificate in the file", "a certificate in PEM or DER, PKCS#12, or a Java keystore")
+		return nil, fileError(name, "the file has no certificate", "name a certificate in PEM or DER, a PKCS#12 file or a Java keystore")
 	}
 	return []Entry{e}, nil
 }
 
-func (e *Entry) take(block *pem.Block) error {
+// addBlock adds the certificate or the key of a block to the entry.
+func (e *Entry) addBlock(block *pem.Block) error {
 	if block.Type == "CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE" {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return fmt.Errorf("the certificate cannot be read: %w", err)
+			return fmt.Errorf("the certificate cannot be parsed: %w", err)
 		}
 		e.Chain = append(e.Chain, c)
 		return nil
 	}
-	key, err := keyOf(block)
+	key, err := parseKey(block)
 	switch {
 	case err != nil:
 		return err
-	case key == nil: // parameters, requests, lists: not what is looked for
+	case key == nil: // parameters, requests and CRLs are skipped
 	case e.Key != nil:
 		return errors.New("the file has two keys")
 	default:
@@ -142,9 +145,9 @@ func (e *Entry) take(block *pem.Block) error {
 	return nil
 }
 
-// keyOf returns the key of a block, or nil where it holds none. Its errors quote
-// nothing of it.
-func keyOf(block *pem.Block) (crypto.PrivateKey, error) {
+// parseKey returns the key of a block, or nil if the block has another type. Its errors
+// quote no content, which could be secret.
+func parseKey(block *pem.Block) (crypto.PrivateKey, error) {
 	var key any
 	var err error
 	switch block.Type {
@@ -163,33 +166,33 @@ func keyOf(block *pem.Block) (crypto.PrivateKey, error) {
 	case strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
 		return nil, errors.New("the key is encrypted: openssl pkey -in FILE -out NEWFILE decrypts it")
 	case err != nil:
-		return nil, errors.New("the key cannot be read")
+		return nil, errors.New("the key cannot be parsed")
 	}
 	return key, nil
 }
 
-// ReadKey reads the private key of a PEM file.
+// ReadKey reads the private key from a PEM file.
 func ReadKey(name string) (crypto.PrivateKey, error) {
-	data, err := Slurp(name)
+	data, err := ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
 	for rest := data; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			return nil, wrong(name, "there is no key in the file", "a private key in PEM: BEGIN PRIVATE KEY")
+			return nil, fileError(name, "the file has no private key", "name a private key in PEM (BEGIN PRIVATE KEY)")
 		}
-		switch key, err := keyOf(block); {
+		switch key, err := parseKey(block); {
 		case err != nil:
-			return nil, wrong(name, err.Error(), "openssl pkey -in FILE -noout -text shows what openssl makes of it")
+			return nil, fileError(name, err.Error(), "openssl pkey -in FILE -noout -text may show the error")
 		case key != nil:
 			return key, nil
 		}
 	}
 }
 
-func wrong(name, what, hint string) error { return misread(name, 0, what, hint) }
+func fileError(name, what, hint string) error { return lineError(name, 0, what, hint) }
 
-func misread(name string, line int, what, hint string) error {
+func lineError(name string, line int, what, hint string) error {
 	return &configerror.Error{File: name, Line: line, What: what, Hint: hint}
 }

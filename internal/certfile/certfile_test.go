@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// stores are a client and its authority in every format.
+// stores returns a client and its authority in every format.
 func stores(tb testing.TB) (leaf, sub *testpki.Pair, files map[string][]byte) {
 	tb.Helper()
 	ca := testpki.NewCA("CA")
@@ -53,7 +53,7 @@ func stores(tb testing.TB) (leaf, sub *testpki.Pair, files map[string][]byte) {
 	return leaf, sub, files
 }
 
-func TestFormats(t *testing.T) {
+func TestEveryFormatIsRead(t *testing.T) {
 	t.Parallel()
 	leaf, _, files := stores(t)
 	for _, row := range []struct {
@@ -75,8 +75,8 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %+v, %v", row.file, entries, err)
 			continue
 		}
-		if row.key && (!Belongs(entries[0].Key, leaf.Cert) || !entries[0].Chain[0].Equal(leaf.Cert)) {
-			t.Errorf("%s: the leaf does not stand first", row.file)
+		if row.key && (!KeyMatches(entries[0].Key, leaf.Cert) || !entries[0].Chain[0].Equal(leaf.Cert)) {
+			t.Errorf("%s: the leaf is not the first certificate", row.file)
 		}
 		if locked := entries[0].Locked != nil; locked != (row.file == "both.jks" && !row.key) {
 			t.Errorf("%s: locked: %v", row.file, entries[0].Locked)
@@ -84,7 +84,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-func TestBadFiles(t *testing.T) {
+func TestBadFilesAreRejectedWithAHint(t *testing.T) {
 	t.Parallel()
 	_, _, files := stores(t)
 	pemFile := files["chain.pem"]
@@ -94,16 +94,16 @@ func TestBadFiles(t *testing.T) {
 		p    Passwords
 		want string
 	}{
-		{"another password", files["leaf.p12"], Passwords{Store: "x"}, "the password"},
-		{"another password", files["both.jks"], Passwords{Store: "x"}, "the password"},
-		{"half a keystore", files["both.jks"][:200], Passwords{Store: "secret"}, "damaged"},
+		{"wrong password", files["leaf.p12"], Passwords{Store: "x"}, "the password"},
+		{"wrong password", files["both.jks"], Passwords{Store: "x"}, "the password"},
+		{"truncated keystore", files["both.jks"][:200], Passwords{Store: "secret"}, "damaged"},
 		{"a length of 4 GiB", []byte("\xfe\xed\xfe\xed\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x01\x00\x01aAAAAAAAA\xff\xff\xff\xff"), Passwords{}, "damaged"},
-		{"more than the keystore", append(bytes.Clone(files["both.jks"]), 0), Passwords{Store: "secret"}, "damaged"},
-		{"half of PKCS#12", files["leaf.p12"][:100], Passwords{Store: "secret"}, "neither"},
+		{"bytes after the keystore", append(bytes.Clone(files["both.jks"]), 0), Passwords{Store: "secret"}, "damaged"},
+		{"truncated PKCS#12", files["leaf.p12"][:100], Passwords{Store: "secret"}, "neither"},
 		{"JCEKS", []byte("\xce\xce\xce\xce\x00\x00"), Passwords{}, "JCEKS"},
-		{"half of PEM", pemFile[:len(pemFile)-40], Passwords{}, "damaged PEM block"},
+		{"truncated PEM", pemFile[:len(pemFile)-40], Passwords{}, "block is damaged"},
 		{"an encrypted key", []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"), Passwords{}, "encrypted"},
-		{"no certificate", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), Passwords{}, "cannot be read"},
+		{"no certificate", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), Passwords{}, "cannot be parsed"},
 		{"two keys", append(bytes.Clone(pemFile), testpki.NewCA("x").KeyPEM()...), Passwords{}, "two keys"},
 		{"text", []byte("hello"), Passwords{}, "no certificate"},
 	} {
@@ -115,21 +115,21 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-func TestSlurp(t *testing.T) {
+func TestOnlyRegularFilesOfBoundedSizeAreRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pipe, empty, big := filepath.Join(dir, "pipe"), filepath.Join(dir, "empty"), filepath.Join(dir, "big")
-	for _, err := range []error{syscall.Mkfifo(pipe, 0o600), os.WriteFile(empty, nil, 0o600), os.WriteFile(big, nil, 0o600), os.Truncate(big, maxFile+1)} {
+	for _, err := range []error{syscall.Mkfifo(pipe, 0o600), os.WriteFile(empty, nil, 0o600), os.WriteFile(big, nil, 0o600), os.Truncate(big, maxFileBytes+1)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, want := range map[string]string{pipe: "regular", empty: "empty", big: "larger", dir: "regular", filepath.Join(dir, "none"): "no such", "/dev/zero": "regular"} {
-		if _, err := Slurp(name); err == nil || !strings.Contains(err.Error(), want) || configerror.All(err)[0].Hint == "" {
+		if _, err := ReadFile(name); err == nil || !strings.Contains(err.Error(), want) || configerror.All(err)[0].Hint == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := os.Truncate(big, maxStore+1); err != nil {
+	if err := os.Truncate(big, maxStoreBytes+1); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Read(big, Passwords{}); err == nil || !strings.Contains(err.Error(), "larger") {
@@ -137,8 +137,7 @@ func TestSlurp(t *testing.T) {
 	}
 }
 
-// Whatever a file holds: no panic, no entry without a certificate, and a hint for every
-// mistake.
+// No content panics, gives an entry without a certificate, or an error without a hint.
 func FuzzParse(f *testing.F) {
 	_, _, files := stores(f)
 	for _, data := range files {
@@ -147,7 +146,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----BEGIN "))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if bytes.HasPrefix(data, []byte{0x30}) {
-			return // the library for PKCS#12 may be told to derive a key for minutes: Read has a deadline
+			return // a PKCS#12 file can require minutes of key derivation: Read has a timeout
 		}
 		entries, err := parse("file", data, Passwords{Store: "secret", Key: "secret2"})
 		for _, e := range entries {
@@ -161,7 +160,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		if err == nil && len(entries) == 0 {
-			t.Error("nothing, and no mistake")
+			t.Error("no entry and no error")
 		}
 	})
 }

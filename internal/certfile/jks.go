@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
@@ -12,12 +13,12 @@ import (
 
 // readJKS reads every entry of a Java keystore, in the order of their aliases.
 func readJKS(name string, data []byte, p Passwords) ([]Entry, error) {
-	if !wholeJKS(data) {
-		return nil, wrong(name, "the Java keystore is damaged", "keytool -list -keystore FILE shows what Java makes of it")
+	if !isCompleteJKS(data) {
+		return nil, fileError(name, "the Java keystore is damaged", "keytool -list -keystore FILE may show the error")
 	}
 	store := keystore.New(keystore.WithOrderedAliases(), keystore.WithCaseExactAliases())
 	if err := store.Load(bytes.NewReader(data), []byte(p.Store)); err != nil {
-		return nil, passwordWrong(name)
+		return nil, passwordError(name)
 	}
 	password := p.Store
 	if p.Key != "" {
@@ -25,19 +26,19 @@ func readJKS(name string, data []byte, p Passwords) ([]Entry, error) {
 	}
 	var out []Entry
 	for _, alias := range store.Aliases() {
-		e, err := entryOf(&store, alias, password)
+		e, err := readJKSEntry(&store, alias, password)
 		if err != nil {
-			return nil, wrong(name, fmt.Sprintf("entry %q: %s", alias, err), "keytool -list -v -keystore FILE shows what Java makes of it")
+			return nil, fileError(name, fmt.Sprintf("entry %q: %s", alias, err), "keytool -list -v -keystore FILE may show the error")
 		}
 		out = append(out, e)
 	}
 	if len(out) == 0 {
-		return nil, wrong(name, "the Java keystore is empty", "is it the right file?")
+		return nil, fileError(name, "the Java keystore has no entry", "name a keystore with certificates")
 	}
 	return out, nil
 }
 
-func entryOf(store *keystore.KeyStore, alias, password string) (Entry, error) {
+func readJKSEntry(store *keystore.KeyStore, alias, password string) (Entry, error) {
 	e := Entry{Alias: alias}
 	var certs []keystore.Certificate
 	if store.IsPrivateKeyEntry(alias) {
@@ -45,7 +46,7 @@ func entryOf(store *keystore.KeyStore, alias, password string) (Entry, error) {
 		if certs, err = store.GetPrivateKeyEntryCertificateChain(alias); err != nil {
 			return e, err
 		}
-		e.Key, e.Locked = keyOfEntry(store, alias, password)
+		e.Key, e.Locked = readJKSKey(store, alias, password)
 	} else {
 		trusted, err := store.GetTrustedCertificateEntry(alias)
 		if err != nil {
@@ -56,30 +57,30 @@ func entryOf(store *keystore.KeyStore, alias, password string) (Entry, error) {
 	for _, raw := range certs {
 		c, err := x509.ParseCertificate(raw.Content)
 		if err != nil {
-			return e, fmt.Errorf("a certificate cannot be read: %w", err)
+			return e, fmt.Errorf("a certificate cannot be parsed: %w", err)
 		}
 		e.Chain = append(e.Chain, c)
 	}
 	if len(e.Chain) == 0 {
-		return e, fmt.Errorf("it has no certificate")
+		return e, errors.New("the entry has no certificate")
 	}
 	return e, nil
 }
 
-func keyOfEntry(store *keystore.KeyStore, alias, password string) (crypto.PrivateKey, error) {
+func readJKSKey(store *keystore.KeyStore, alias, password string) (crypto.PrivateKey, error) {
 	private, err := store.GetPrivateKeyEntry(alias, []byte(password))
 	if err != nil {
-		return nil, fmt.Errorf("the key of entry %q has another password than the keystore", alias)
+		return nil, fmt.Errorf("the key of entry %q has a different password than the keystore", alias)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(private.PrivateKey)
 	if err != nil {
-		return nil, fmt.Errorf("the key of entry %q cannot be read", alias)
+		return nil, fmt.Errorf("the key of entry %q cannot be parsed", alias)
 	}
 	return key, nil
 }
 
-// Belongs reports whether a certificate is that of a private key.
-func Belongs(key crypto.PrivateKey, c *x509.Certificate) bool {
+// KeyMatches reports whether a certificate has the public key of a private key.
+func KeyMatches(key crypto.PrivateKey, c *x509.Certificate) bool {
 	signer, ok := key.(crypto.Signer)
 	if !ok {
 		return false
@@ -88,10 +89,10 @@ func Belongs(key crypto.PrivateKey, c *x509.Certificate) bool {
 	return ok && public.Equal(c.PublicKey)
 }
 
-// wholeJKS walks through a keystore before a library allocates what the file says: a
-// length of four bytes is up to 4 GiB.
-func wholeJKS(data []byte) bool {
-	w := walk{rest: data, ok: true}
+// isCompleteJKS reports whether every length in a keystore fits its size. The library
+// allocates by these lengths, which may be up to 4 GiB.
+func isCompleteJKS(data []byte) bool {
+	w := byteReader{rest: data, ok: true}
 	w.number(4) // magic
 	version, entries := w.number(4), w.number(4)
 	if version != 1 && version != 2 {
@@ -119,13 +120,13 @@ func wholeJKS(data []byte) bool {
 	return w.ok && len(w.rest) == 0
 }
 
-// walk reads and never beyond the end.
-type walk struct {
+// byteReader reads numbers and skips bytes, never beyond the end.
+type byteReader struct {
 	rest []byte
 	ok   bool
 }
 
-func (w *walk) skip(n uint64) []byte {
+func (w *byteReader) skip(n uint64) []byte {
 	if !w.ok || n > uint64(len(w.rest)) {
 		w.ok = false
 		return nil
@@ -135,7 +136,7 @@ func (w *walk) skip(n uint64) []byte {
 	return out
 }
 
-func (w *walk) number(size uint64) uint64 {
+func (w *byteReader) number(size uint64) uint64 {
 	b := w.skip(size)
 	switch len(b) {
 	case 2:

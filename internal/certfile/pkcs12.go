@@ -8,20 +8,19 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// readPKCS12 reads a store with one key, or one with certificates alone as Java
-// writes it.
+// readPKCS12 reads a file with one key, or a trust store of Java with certificates only.
 func readPKCS12(name, alias string, data []byte, password string) ([]Entry, error) {
 	key, leaf, others, err := pkcs12.DecodeChain(data, password)
 	if err == nil {
-		return []Entry{{Alias: alias, Key: key, Chain: order(key, append([]*x509.Certificate{leaf}, others...))}}, nil
+		return []Entry{{Alias: alias, Key: key, Chain: orderChain(key, append([]*x509.Certificate{leaf}, others...))}}, nil
 	}
 	if errors.Is(err, pkcs12.ErrIncorrectPassword) || errors.Is(err, pkcs12.ErrDecryption) {
-		return nil, passwordWrong(name)
+		return nil, passwordError(name)
 	}
 	certs, trustErr := pkcs12.DecodeTrustStore(data, password)
 	if trustErr != nil || len(certs) == 0 {
-		return nil, wrong(name, "this is neither a certificate nor a PKCS#12 file that can be read: "+err.Error(),
-			"openssl pkcs12 -in FILE -info shows what openssl makes of it; of several keys, keytool -importkeystore -srcalias ONE takes one out")
+		return nil, fileError(name, "the file is neither a certificate nor a readable PKCS#12 file: "+err.Error(),
+			"openssl pkcs12 -in FILE -info may show the error; if the file has several keys, keytool -importkeystore -srcalias ALIAS extracts one")
 	}
 	var out []Entry
 	for _, c := range certs {
@@ -30,14 +29,14 @@ func readPKCS12(name, alias string, data []byte, password string) ([]Entry, erro
 	return out, nil
 }
 
-func passwordWrong(name string) error {
-	return wrong(name, "the password is not that of the file", "--password-file FILE, or the environment variable MTLSGUARD_PASSWORD")
+func passwordError(name string) error {
+	return fileError(name, "the password of the file is wrong or missing", "--password-file FILE, or the environment variable MTLSGUARD_PASSWORD")
 }
 
-// order puts the leaf first, and after it its issuers as far as they are there. What
-// else the file has comes last.
-func order(key any, all []*x509.Certificate) []*x509.Certificate {
-	at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return Belongs(key, c) })
+// orderChain returns the leaf first, then its issuers, then the other certificates of the
+// file.
+func orderChain(key any, all []*x509.Certificate) []*x509.Certificate {
+	at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return KeyMatches(key, c) })
 	if at < 0 {
 		return all
 	}

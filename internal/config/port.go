@@ -75,7 +75,7 @@ func (p *parser) online(out *Trust, m map[string]*yaml.Node) {
 			f := p.Map(n, "fetch", "url", "file", "issuer", "max_bytes")
 			one := Fetch{Position: Position{n}, URL: p.Text(f["url"], "url"), File: p.Text(f["file"], "file"), Issuer: p.scalar(f["issuer"], "issuer")}
 			one.MaxBytes = p.Int(f["max_bytes"], "max_bytes", minFetch, crlfetch.DefaultMaxBytes)
-			if err := (crlfetch.Source{URL: one.URL}).Check(); err != nil {
+			if err := (crlfetch.Source{URL: one.URL}).CheckURL(); err != nil {
 				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.URL, err), "url: https://HOST/PATH of the CRL")
 			}
 			if !slices.ContainsFunc(out.CRLs, func(c Scalar) bool { return c.Value == one.File }) {

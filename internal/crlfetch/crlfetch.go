@@ -43,7 +43,7 @@ func (s Source) maxBytes() int64 {
 }
 
 // Check says what is wrong with a source's URL.
-func (s Source) Check() error {
+func (s Source) CheckURL() error {
 	u, err := url.Parse(s.URL)
 	switch {
 	case err != nil:
@@ -57,33 +57,33 @@ func (s Source) Check() error {
 }
 
 const (
-	mostFile = 64 << 20 // bytes of a file, which the operator put there
-	timeout  = 30 * time.Second
-	retry    = time.Minute      // after a failure
-	longest  = 6 * time.Hour    // between two looks, however far the next update is
-	soonest  = 30 * time.Second // between two looks, however near it is
-	atOnce   = time.Second      // to the first look, where there is no list or an old one
+	maxFileBytes = 64 << 20 // bytes of a file, which the operator put there
+	timeout      = 30 * time.Second
+	retryAfter   = time.Minute      // after a failure
+	longestWait  = 6 * time.Hour    // between two looks, however far the next update is
+	shortestWait = 30 * time.Second // between two looks, however near it is
+	firstWait    = time.Second      // to the first look, where there is no list or an old one
 )
 
 // Fetcher fetches. Its zero value is ready. It is safe for concurrent use, but for
 // two sources with one file.
 type Fetcher struct {
-	Client *http.Client              // nil: one without a proxy that stays with the URL's host
-	Now    func() time.Time          // nil: time.Now
-	Tell   func(s Source, err error) // told of every failure, also concurrently; nil: nobody
+	Client  *http.Client              // nil: one without a proxy that stays with the URL's host
+	Now     func() time.Time          // nil: time.Now
+	OnError func(s Source, err error) // told of every failure, also concurrently; nil: nobody
 }
 
 // Run keeps sources fresh until ctx ends, and returns when nothing of it is left.
 func (f *Fetcher) Run(ctx context.Context, sources []Source) {
 	var all sync.WaitGroup
 	for _, s := range sources {
-		all.Go(func() { f.keep(ctx, s) })
+		all.Go(func() { f.renew(ctx, s) })
 	}
 	all.Wait()
 }
 
-func (f *Fetcher) keep(ctx context.Context, s Source) {
-	var last seen
+func (f *Fetcher) renew(ctx context.Context, s Source) {
+	var last lastAnswer
 	for wait := f.untilFirst(s); ; {
 		timer := time.NewTimer(jitter(wait))
 		select {
@@ -101,9 +101,9 @@ func (f *Fetcher) keep(ctx context.Context, s Source) {
 			wait = f.untilNext(list)
 			continue
 		}
-		wait = retry
-		if f.Tell != nil {
-			f.Tell(s, err)
+		wait = retryAfter
+		if f.OnError != nil {
+			f.OnError(s, err)
 		}
 	}
 }
@@ -113,12 +113,12 @@ func (f *Fetcher) keep(ctx context.Context, s Source) {
 func (f *Fetcher) untilFirst(s Source) time.Duration {
 	data, err := readFile(s.File)
 	if err != nil {
-		return atOnce
+		return firstWait
 	}
-	if have, err := parseFile(s.File, data); err != nil || have == nil || f.past(have) {
-		return atOnce
+	if have, err := parseFile(s.File, data); err != nil || have == nil || f.isExpired(have) {
+		return firstWait
 	}
-	return soonest
+	return shortestWait
 }
 
 // untilNext is how long a list may rest: until well before its next update, the
@@ -132,9 +132,9 @@ func (f *Fetcher) untilNext(list *x509.RevocationList) time.Duration {
 	early := max(life/10, min(time.Hour, life/2))
 	left := list.NextUpdate.Sub(f.now())
 	if rest := left - early; rest > 0 {
-		return min(max(rest, soonest), longest)
+		return min(max(rest, shortestWait), longestWait)
 	}
-	return min(max(left/10, soonest), time.Hour)
+	return min(max(left/10, shortestWait), time.Hour)
 }
 
 // jitter takes off up to a fifth, so that many servers do not ask at once, and none
@@ -149,6 +149,6 @@ func (f *Fetcher) now() time.Time {
 }
 
 // past reports whether a list was to be replaced by now.
-func (f *Fetcher) past(list *x509.RevocationList) bool {
+func (f *Fetcher) isExpired(list *x509.RevocationList) bool {
 	return !list.NextUpdate.IsZero() && !f.now().Before(list.NextUpdate)
 }

@@ -14,44 +14,44 @@ import (
 )
 
 // seen is what a server called the list that it sent last, and what the file held then.
-type seen struct {
+type lastAnswer struct {
 	etag string
 	file [sha256.Size]byte
 	list *x509.RevocationList // its dates alone
 }
 
 var (
-	errPast      = errors.New("the CRL is past its next update")
+	errExpired   = errors.New("the CRL is past its next update")
 	errEncoded   = errors.New("the answer has a content encoding; a CRL is read as it is")
-	errLargeFile = tooLarge(mostFile)
+	errLargeFile = tooLarge(maxFileBytes)
 )
 
 // Fetch fetches a source once. The file changes only for a list that is believed
 // and no older than the one in it.
 func (f *Fetcher) Fetch(ctx context.Context, s Source) error {
-	_, _, err := f.fetch(ctx, s, seen{})
+	_, _, err := f.fetch(ctx, s, lastAnswer{})
 	return err
 }
 
-func (f *Fetcher) fetch(ctx context.Context, s Source, last seen) (list *x509.RevocationList, now seen, err error) {
+func (f *Fetcher) fetch(ctx context.Context, s Source, last lastAnswer) (list *x509.RevocationList, now lastAnswer, err error) {
 	defer func() {
 		// A parser that panics on what a server sent must not end the process.
 		if p := recover(); p != nil {
-			list, now, err = nil, seen{}, errors.New("reading the answer panicked")
+			list, now, err = nil, lastAnswer{}, errors.New("reading the answer panicked")
 		}
 	}()
-	if err := s.Check(); err != nil {
-		return nil, seen{}, fmt.Errorf("the URL cannot be fetched: %w", err)
+	if err := s.CheckURL(); err != nil {
+		return nil, lastAnswer{}, fmt.Errorf("the URL cannot be fetched: %w", err)
 	}
 	file, err := readFile(s.File)
 	if err != nil {
-		return nil, seen{}, err
+		return nil, lastAnswer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 	if err != nil {
-		return nil, seen{}, err
+		return nil, lastAnswer{}, err
 	}
 	// Asked only where the file still holds what the server named so.
 	conditional := last.etag != "" && file != nil && sha256.Sum256(file) == last.file
@@ -63,41 +63,41 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last seen) (list *x509.Re
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // without the URL: it may be the one that a server wanted us to go to
 		}
-		return nil, seen{}, err
+		return nil, lastAnswer{}, err
 	}
 	defer response.Body.Close()
 	switch {
 	case response.StatusCode == http.StatusNotModified && conditional:
-		if f.past(last.list) {
-			return nil, seen{}, errPast // a server, or who stands before it, that is frozen
+		if f.isExpired(last.list) {
+			return nil, lastAnswer{}, errExpired // a server, or who stands before it, that is frozen
 		}
 		return last.list, last, nil
 	case response.StatusCode != http.StatusOK:
-		return nil, seen{}, fmt.Errorf("the server answers %d", response.StatusCode)
+		return nil, lastAnswer{}, fmt.Errorf("the server answers %d", response.StatusCode)
 	}
 	// An encoded answer may be a thousand times as large as what was sent.
 	if e := response.Header.Get("Content-Encoding"); response.Uncompressed || e != "" && !strings.EqualFold(e, "identity") {
-		return nil, seen{}, errEncoded
+		return nil, lastAnswer{}, errEncoded
 	}
 	if response.ContentLength > s.maxBytes() {
-		return nil, seen{}, tooLarge(s.maxBytes())
+		return nil, lastAnswer{}, tooLarge(s.maxBytes())
 	}
 	data, err := readAll(response.Body, s.maxBytes())
 	if err != nil {
-		return nil, seen{}, err
+		return nil, lastAnswer{}, err
 	}
-	list, same, err := f.believe(s, file, data)
+	list, same, err := f.checkFetched(s, file, data)
 	if err != nil {
-		return nil, seen{}, err
+		return nil, lastAnswer{}, err
 	}
 	if !same {
 		if err := replace(s.File, data); err != nil {
-			return nil, seen{}, err
+			return nil, lastAnswer{}, err
 		}
 		file = data
 	}
 	dates := &x509.RevocationList{ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate} // without what the entries take until the next time
-	return dates, seen{etag: response.Header.Get("ETag"), file: sha256.Sum256(file), list: dates}, nil
+	return dates, lastAnswer{etag: response.Header.Get("ETag"), file: sha256.Sum256(file), list: dates}, nil
 }
 
 func tooLarge(most int64) error {
@@ -119,12 +119,12 @@ func (f *Fetcher) client() *http.Client {
 	if f.Client != nil {
 		return f.Client
 	}
-	return stayAtHome
+	return defaultClient
 }
 
 // stayAtHome follows redirects within the host of the URL only, and no proxy of the
 // environment. Fetches are far apart: it keeps no connection between them.
-var stayAtHome = &http.Client{
+var defaultClient = &http.Client{
 	Transport: &http.Transport{Proxy: nil, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true, DisableCompression: true, TLSHandshakeTimeout: 10 * time.Second},
 	CheckRedirect: func(next *http.Request, via []*http.Request) error {
 		first := via[0].URL

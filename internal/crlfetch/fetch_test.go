@@ -333,7 +333,7 @@ func TestCheck(t *testing.T) {
 		"http://:80/": false, "http://u@host/": false, "http://host/#x": false, "http:host": false, "http://host:x/": false,
 	} {
 		s := crlfetch.Source{URL: text, File: filepath.Join(t.TempDir(), "x")}
-		if err := s.Check(); (err == nil) != ok {
+		if err := s.CheckURL(); (err == nil) != ok {
 			t.Errorf("%q: %v", text, err)
 		}
 		if ok {

@@ -22,10 +22,10 @@ func readFile(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > mostFile {
+	if info, err := f.Stat(); err == nil && info.Size() > maxFileBytes {
 		return nil, errLargeFile // without reading up to the cap each time
 	}
-	return readAll(f, mostFile)
+	return readAll(f, maxFileBytes)
 }
 
 // parseFile reads the list in a file. There is none, and no error, in an absent or damaged

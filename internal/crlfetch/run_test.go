@@ -65,7 +65,7 @@ func TestUntilNext(t *testing.T) {
 // bubble is a world with the clock of synctest, and without sockets.
 func bubble(t *testing.T) *world {
 	w := &world{ca: testpki.NewCA("Client CA"), fetcher: &crlfetch.Fetcher{}}
-	w.fetcher.Tell = w.tell
+	w.fetcher.OnError = w.tell
 	w.fetcher.Client = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		rec := httptest.NewRecorder()
 		w.ServeHTTP(rec, r)

@@ -6,9 +6,9 @@
 //	orders-api   *         DELETE  /orders/7     deny
 //	Default      public    GET     "/a file"     no-rule
 //
-// Fields are parted by blanks; one that holds blanks stands in double quotes, as in
-// Go. The port * is every port. Expected is allow, deny, or how it is refused: denied
-// (a rule says so) or no-rule (no rule says anything).
+// Blanks separate the fields. A field with blanks is in double quotes, as in Go. The port
+// * is every port. The expected decision is allow, deny, or the reason of a refusal:
+// denied (a rule denies the request) or no-rule (no rule matches it).
 package expectation
 
 import (
@@ -22,55 +22,56 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
-// Row is one line.
+// Row is one expected decision.
 type Row struct {
 	Line                     int
 	User, Port, Method, Path string
 	Want                     string // one of Wants
 }
 
-// Wants are what can be expected.
+// Wants lists the expected decisions that a row can have.
 var Wants = []string{"allow", "deny", "denied", "no-rule"}
 
-const form = "user port method path allow|deny|denied|no-rule"
+// rowForm is the hint for a row that cannot be parsed.
+const rowForm = "user port method path allow|deny|denied|no-rule"
 
-// Parse reads a table. Every mistake is reported, joined.
+// Parse reads a table. The error joins the errors of all rows.
 func Parse(name string, data []byte) ([]Row, error) {
 	var out []Row
-	var wrong errorlist.List
+	var errs errorlist.List
 	n := 0
 	for line := range strings.Lines(string(data)) {
 		n++
-		say := func(what, hint string) { wrong.Add(configerror.Error{File: name, Line: n, What: what, Hint: hint}) }
+		add := func(what, hint string) { errs.Add(configerror.Error{File: name, Line: n, What: what, Hint: hint}) }
 		line = strings.TrimRight(line, "\r\n")
 		if !utf8.ValidString(line) || strings.ContainsAny(line, "\x00\r") {
-			say("this is not text", "is it the right file?")
-			return nil, wrong.Err()
+			add("the line is not text", "name a text file in UTF-8")
+			return nil, errs.Err()
 		}
-		fields, why := split(line)
+		fields, why := splitFields(line)
 		switch {
 		case why != "":
-			say(why, form)
+			add(why, rowForm)
 		case len(fields) == 0:
 		case len(fields) != 5:
-			say(fmt.Sprintf("%d fields, where 5 are wanted", len(fields)), form)
+			add(fmt.Sprintf("the row has %d fields instead of 5", len(fields)), rowForm)
 		case !slices.Contains(Wants, fields[4]):
-			say(fmt.Sprintf("%q cannot be expected", fields[4]), "allow, deny, denied or no-rule")
+			add(fmt.Sprintf("%q is not a decision", fields[4]), "allow, deny, denied or no-rule")
 		default:
 			out = append(out, Row{Line: n, User: fields[0], Port: fields[1], Method: fields[2], Path: fields[3], Want: fields[4]})
 		}
 	}
-	if wrong.Len() == 0 && len(out) == 0 {
-		wrong.Add(configerror.Error{File: name, Line: 1, What: "the table has no row", Hint: form}) // a test that tests nothing passes for the wrong reason
+	if errs.Len() == 0 && len(out) == 0 {
+		errs.Add(configerror.Error{File: name, Line: 1, What: "the table has no row", Hint: rowForm}) // an empty table would always pass
 	}
-	if err := wrong.Err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// split returns the fields of a line, or what is wrong with it.
-func split(line string) (fields []string, why string) {
+// splitFields returns the fields of a line, or why it cannot be parsed.
+func splitFields(line string) (fields []string, why string) {
 	for {
 		line = strings.TrimLeft(line, " \t")
 		switch {
@@ -79,15 +80,15 @@ func split(line string) (fields []string, why string) {
 		case line[0] == '"':
 			quoted, err := strconv.QuotedPrefix(line)
 			if err != nil {
-				return nil, "a quote that does not end"
+				return nil, "a closing quote is missing"
 			}
 			text, err := strconv.Unquote(quoted)
 			if err != nil {
-				return nil, "a quote that cannot be read"
+				return nil, "the quoted text has an invalid escape"
 			}
 			fields, line = append(fields, text), line[len(quoted):]
 			if line != "" && line[0] != ' ' && line[0] != '\t' {
-				return nil, "something stands right behind a quote"
+				return nil, "a blank is missing after a closing quote"
 			}
 		default:
 			end := strings.IndexAny(line, " \t")
@@ -99,14 +100,14 @@ func split(line string) (fields []string, why string) {
 	}
 }
 
-// Met reports whether a decision is what the row wants. The word is empty where it is
-// allowed.
-func (r Row) Met(allowed bool, word string) bool {
+// Matches reports whether a decision is the expected one. The reason of an allowed request
+// is "".
+func (r Row) Matches(allowed bool, reason string) bool {
 	switch r.Want {
 	case "allow":
 		return allowed
 	case "deny":
 		return !allowed
 	}
-	return !allowed && word == r.Want
+	return !allowed && reason == r.Want
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-func TestParse(t *testing.T) {
+func TestRowsAreParsedWithTheirLines(t *testing.T) {
 	t.Parallel()
 	rows, err := Parse("t", []byte("# c\n\nalice p GET /x allow\r\n\t bob  *  POST  \"/a b\"   no-rule  \n"))
 	if err != nil || len(rows) != 2 || rows[0] != (Row{3, "alice", "p", "GET", "/x", "allow"}) || rows[1] != (Row{4, "bob", "*", "POST", "/a b", "no-rule"}) {
@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestMet(t *testing.T) {
+func TestRowMatchesItsDecision(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		want    string
@@ -43,20 +43,20 @@ func TestMet(t *testing.T) {
 		{"denied", false, "denied", true}, {"denied", false, "no-rule", false}, {"denied", true, "", false},
 		{"no-rule", false, "no-rule", true}, {"no-rule", false, "denied", false}, {"no-rule", true, "", false},
 	} {
-		if got := (Row{Want: row.want}).Met(row.allowed, row.word); got != row.met {
+		if got := (Row{Want: row.want}).Matches(row.allowed, row.word); got != row.met {
 			t.Errorf("%+v: %t", row, got)
 		}
 	}
 }
 
-// Rows have five fields, an expectation that is known, and a line that is there.
+// Every row has five fields, a known decision and an existing line.
 func FuzzParse(f *testing.F) {
 	f.Add("alice p GET /x allow\n")
 	f.Add("a b c \"\\u0020\" deny\n#\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		rows, err := Parse("t", []byte(text))
 		if err == nil && len(rows) == 0 {
-			t.Error("a table of nothing")
+			t.Error("a table without rows")
 		}
 		lines := strings.Count(text, "\n") + 1
 		for _, r := range rows {

@@ -13,13 +13,13 @@ import (
 
 // Cache keeps values for a time. It is safe for concurrent use.
 type Cache[V any] struct {
-	entries *cache.Cache
-	most    int
-	bytes   int // 0: not counted
-	ttl     time.Duration
+	entries    *cache.Cache
+	maxEntries int
+	maxBytes   int // 0: not counted
+	ttl        time.Duration
 
 	mu      sync.Mutex // of changes
-	held    int        // bytes
+	size    int        // bytes
 	cleaned time.Time
 }
 
@@ -36,8 +36,8 @@ func New[V any](most int, ttl time.Duration) *Cache[V] { return NewSized[V](most
 func NewSized[V any](most, bytes int, ttl time.Duration) *Cache[V] {
 	// No janitor: Put cleans up, so that a cache needs no goroutine and goes away with
 	// its owner.
-	c := &Cache[V]{entries: cache.New(ttl, 0), most: most, bytes: bytes, ttl: ttl, cleaned: time.Now()}
-	c.entries.OnEvicted(func(_ string, v any) { c.held -= v.(*entry[V]).size }) // under mu: only Put and Delete evict
+	c := &Cache[V]{entries: cache.New(ttl, 0), maxEntries: most, maxBytes: bytes, ttl: ttl, cleaned: time.Now()}
+	c.entries.OnEvicted(func(_ string, v any) { c.size -= v.(*entry[V]).size }) // under mu: only Put and Delete evict
 	return c
 }
 
@@ -60,23 +60,23 @@ func (c *Cache[V]) PutSized(key string, v V, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries.Delete(key)
-	if c.bytes > 0 && size > c.bytes {
+	if c.maxBytes > 0 && size > c.maxBytes {
 		return
 	}
-	if c.full(size) || time.Since(c.cleaned) > c.ttl {
+	if c.isFull(size) || time.Since(c.cleaned) > c.ttl {
 		c.entries.DeleteExpired()
 		c.cleaned = time.Now()
-		if c.full(size) {
+		if c.isFull(size) {
 			c.entries.Flush()
-			c.held = 0
+			c.size = 0
 		}
 	}
 	c.entries.SetDefault(key, &entry[V]{v, size})
-	c.held += size
+	c.size += size
 }
 
-func (c *Cache[V]) full(size int) bool {
-	return c.entries.ItemCount() >= c.most || c.bytes > 0 && c.held+size > c.bytes
+func (c *Cache[V]) isFull(size int) bool {
+	return c.entries.ItemCount() >= c.maxEntries || c.maxBytes > 0 && c.size+size > c.maxBytes
 }
 
 // Delete drops a value.
@@ -90,8 +90,8 @@ func (c *Cache[V]) Delete(key string) {
 func (c *Cache[V]) Len() int { return c.entries.ItemCount() }
 
 // Held is the sum of the sizes of the values, old ones included.
-func (c *Cache[V]) Held() int {
+func (c *Cache[V]) Size() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.held
+	return c.size
 }

@@ -62,7 +62,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 	for i := range 500 {
 		size := i % 30
 		c.PutSized(fmt.Sprint(i%7), i, size) // also in the place of another
-		if n := c.Held(); n > 100 {
+		if n := c.Size(); n > 100 {
 			t.Fatalf("%d bytes after %d", n, i)
 		}
 		if v, ok := c.Get(fmt.Sprint(i % 7)); !ok || v != i {
@@ -76,8 +76,8 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 	for i := range 7 {
 		c.Delete(fmt.Sprint(i))
 	}
-	if c.Held() != 0 || c.Len() != 0 {
-		t.Errorf("%d bytes of %d values are left", c.Held(), c.Len())
+	if c.Size() != 0 || c.Len() != 0 {
+		t.Errorf("%d bytes of %d values are left", c.Size(), c.Len())
 	}
 }
 
@@ -89,11 +89,11 @@ func TestOldValuesLeaveTheMemory(t *testing.T) {
 	}
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		c.PutSized("new", 1, 10)
-		if c.Len() == 1 && c.Held() == 10 {
+		if c.Len() == 1 && c.Size() == 10 {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d values, %d bytes", c.Len(), c.Held())
+			t.Fatalf("%d values, %d bytes", c.Len(), c.Size())
 		}
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Alert is what the server said before it closed the connection (RFC 8446 section 6.2).
+// Alert is the TLS alert that the server sent (RFC 8446 section 6.2).
 type Alert struct {
 	Number uint8         `json:"number"`
 	Name   string        `json:"name"`
-	Reason reason.Reason `json:"reason,omitempty"` // where it speaks about the client's certificate
+	Reason reason.Reason `json:"reason,omitempty"` // the meaning for the client's certificate; "" if the alert is not about it
 }
 
-// alerts are those that a server sends to a client.
+// alerts lists the alerts that a server sends to a client.
 var alerts = map[uint8]Alert{
 	0:   {Name: "close_notify"},
 	10:  {Name: "unexpected_message"},
@@ -40,9 +40,9 @@ var alerts = map[uint8]Alert{
 	120: {Name: "no_application_protocol"},
 }
 
-// alertOf finds the server's alert in an error of crypto/tls, which does not export
-// its type: it is a uint8 beneath an error that says "remote error".
-func alertOf(err error) *Alert {
+// findAlert returns the server's alert in an error of crypto/tls, or nil. The type is not
+// exported: it is a uint8 inside a net.OpError with Op "remote error".
+func findAlert(err error) *Alert {
 	remote, ok := errors.AsType[*net.OpError](err)
 	if !ok || remote.Op != "remote error" {
 		return nil
@@ -51,7 +51,7 @@ func alertOf(err error) *Alert {
 	if v.Kind() != reflect.Uint8 {
 		return nil
 	}
-	number := uint8(v.Uint()) // its kind says so
+	number := uint8(v.Uint()) // the kind is Uint8
 	a := alerts[number]
 	a.Number = number
 	if a.Name == "" {

@@ -1,10 +1,10 @@
-// Package probe connects to a TLS server as one client, once, and notes everything
-// that tells why it is let in or not: what the server is, what it asks for, what was
-// sent, and what was answered, by an alert or over HTTP.
+// Package probe connects once to a TLS server as a client, and reports the server's
+// certificate, the certificates that it requests, the certificate that was sent, and
+// the server's answer by an alert or over HTTP.
 //
-// In TLS 1.3 a server judges the client's certificate after the client's side of the
-// handshake is over. Its refusal is what the first read brings, so a probe asks
-// something over HTTP to learn it.
+// In TLS 1.3 a server verifies the client's certificate after the client's side of the
+// handshake has finished. The alert arrives with the first read, so a probe sends an
+// HTTP request to receive it.
 package probe
 
 import (
@@ -23,75 +23,75 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Config says whom to connect to, as whom, and what to ask.
+// Config is a server, a client certificate and a request.
 type Config struct {
-	Addr        string           // host:port
-	ServerName  string           // what the server is to be called; empty is the host of Addr
-	Certificate *tls.Certificate // nil: as nobody
-	Roots       *x509.CertPool   // that the server's certificate leads to; nil is the system's
-	Look        bool             // go on with a server that is not believed, to see what it says
-	Method      string           // empty: no request is sent
-	Path        string
-	Timeout     time.Duration // for everything; 0 is 10 s
+	Addr            string           // host:port
+	ServerName      string           // the name in the server's certificate; "" is the host of Addr
+	Certificate     *tls.Certificate // nil: no certificate
+	Roots           *x509.CertPool   // the trust anchors for the server's certificate; nil is the system's
+	IgnoreUntrusted bool             // continue if the server's certificate is not trusted
+	Method          string           // "" sends no request
+	Path            string
+	Timeout         time.Duration // for the whole probe; 0 is 10 s
 }
 
-// Stage is how far a probe came.
+// Stage is the last step that a probe reached.
 type Stage string
 
-// Stages, in their order.
+// The stages, in their order.
 const (
-	Connect   Stage = "connect"   // no TCP connection
-	Handshake Stage = "handshake" // no TLS connection
-	Request   Stage = "request"   // no answer
+	Connect   Stage = "connect"   // there is no TCP connection
+	Handshake Stage = "handshake" // the TLS handshake failed
+	Request   Stage = "request"   // there is no answer
 	Answered  Stage = "answered"
 )
 
-// Side is who ended it.
+// Side is the side that ended the connection.
 type Side string
 
-// Sides.
+// The sides.
 const (
-	Nobody  Side = ""
-	Server  Side = "server"  // it refused us
-	Client  Side = "client"  // we refused the server, or could not do what it wants
-	Network Side = "network" // neither: no connection, no words
+	NoSide  Side = ""
+	Server  Side = "server"  // the server refused the client
+	Client  Side = "client"  // the client refused the server, or does not support what the server requires
+	Network Side = "network" // neither: there is no connection, or it was closed without an alert
 )
 
-// Report is what a probe found.
+// Report is the result of a probe.
 type Report struct {
-	Addr       string
-	Remote     string
-	Stage      Stage
-	Refused    Side
-	Reason     reason.Reason // of the server's refusal, where it has a word
-	Alert      *Alert
-	Err        error // what ended it
-	Version    uint16
-	Cipher     uint16
-	Protocol   string
-	Chain      []*x509.Certificate // the server's own
-	Distrust   error               // why the server is not believed; nil: it is
-	Asked      bool                // for a certificate
-	Names      [][]byte            // of authorities that the server takes, in DER
-	Misfit     error               // why, by what the server says, it may refuse the certificate that is sent
-	Sent       bool                // a certificate
-	Answer     *Answer
-	PlainHTTP  bool // the server answered without TLS
-	ServerName string
+	Addr         string
+	Remote       string
+	Stage        Stage
+	RefusedBy    Side
+	Reason       reason.Reason // of the server's refusal, or ""
+	Alert        *Alert
+	Err          error // the error that ended the connection
+	Version      uint16
+	Cipher       uint16
+	Protocol     string
+	Chain        []*x509.Certificate // the server's certificates
+	UntrustedErr error               // why the server's certificate is not trusted; nil if it is
+	Requested    bool                // whether the server requested a certificate
+	Authorities  [][]byte            // the names of the authorities that the server lists, in DER
+	Unacceptable error               // why the certificate is outside the server's lists of authorities and algorithms
+	Sent         bool                // whether a certificate was sent
+	Answer       *Answer
+	PlainHTTP    bool // whether the server answered in HTTP without TLS
+	ServerName   string
 }
 
-// Answer is an HTTP answer.
+// Answer is the HTTP answer.
 type Answer struct {
-	Status    int           `json:"status"`
-	Reason    reason.Reason `json:"reason,omitempty"`    // of a problem document (RFC 9457) of mtlsguard
-	Title     string        `json:"title,omitempty"`     // of any
-	Reference string        `json:"reference,omitempty"` // in the server's log
-	Challenge []string      `json:"challenge,omitempty"`
-	Explained []string      `json:"explanation,omitempty"` // by a server that debugs
-	Body      string        `json:"-"`
+	Status      int           `json:"status"`
+	Reason      reason.Reason `json:"reason,omitempty"`    // of an mtlsguard problem document (RFC 9457)
+	Title       string        `json:"title,omitempty"`     // of any problem document
+	Reference   string        `json:"reference,omitempty"` // the reference in the server's log
+	Challenge   []string      `json:"challenge,omitempty"`
+	Explanation []string      `json:"explanation,omitempty"` // of a server with debug on
+	Body        string        `json:"-"`
 }
 
-// Run connects once. The report is never nil; what went wrong is in it.
+// Run connects once. The report is never nil, and holds the error if there is one.
 func Run(ctx context.Context, c Config) *Report {
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
@@ -104,7 +104,7 @@ func Run(ctx context.Context, c Config) *Report {
 	}
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", c.Addr)
 	if err != nil {
-		return r.end(Network, err)
+		return r.record(Network, err)
 	}
 	defer raw.Close()
 	r.Remote = raw.RemoteAddr().String()
@@ -114,51 +114,52 @@ func Run(ctx context.Context, c Config) *Report {
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	r.Stage = Handshake
-	t := tls.Client(raw, r.tls(&c))
+	t := tls.Client(raw, r.tlsConfig(&c))
 	err = t.Handshake()
 	cs := t.ConnectionState()
 	r.Version, r.Cipher, r.Protocol = cs.Version, cs.CipherSuite, cs.NegotiatedProtocol
 	if err != nil {
-		return r.blame(err)
+		return r.recordFailure(err)
 	}
 	if c.Method == "" {
 		return r
 	}
 	r.Stage = Request
-	if err := r.ask(t, &c); err != nil {
-		return r.blame(err)
+	if err := r.sendRequest(t, &c); err != nil {
+		return r.recordFailure(err)
 	}
 	r.Stage = Answered
 	if r.Answer.Status >= 400 {
-		r.Refused, r.Reason = Server, r.Answer.Reason
+		r.RefusedBy, r.Reason = Server, r.Answer.Reason
 	}
 	return r
 }
 
-func (r *Report) tls(c *Config) *tls.Config {
+// tlsConfig returns a configuration that fills in the report.
+func (r *Report) tlsConfig(c *Config) *tls.Config {
 	return &tls.Config{
 		ServerName: r.ServerName, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
-		InsecureSkipVerify: true, // #nosec G402 -- VerifyConnection below judges, and notes the chain of a server that is refused
+		InsecureSkipVerify: true, // #nosec G402 -- VerifyConnection below verifies, and records the chain of a server that is refused
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			r.Chain = cs.PeerCertificates
-			if r.Distrust = judge(cs.PeerCertificates, r.ServerName, c.Roots); r.Distrust != nil && !c.Look {
-				return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: r.Distrust}
+			if r.UntrustedErr = verifyServer(cs.PeerCertificates, r.ServerName, c.Roots); r.UntrustedErr != nil && !c.IgnoreUntrusted {
+				return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: r.UntrustedErr}
 			}
 			return nil
 		},
-		GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			r.Asked, r.Names = true, asked.AcceptableCAs
+		GetClientCertificate: func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			r.Requested, r.Authorities = true, request.AcceptableCAs
 			if c.Certificate == nil {
 				return &tls.Certificate{}, nil
 			}
-			r.Sent, r.Misfit = true, asked.SupportsCertificate(c.Certificate)
-			return c.Certificate, nil // whatever the server says it accepts: it may leave authorities out
+			r.Sent, r.Unacceptable = true, request.SupportsCertificate(c.Certificate)
+			return c.Certificate, nil // sent even if unacceptable: a server may leave authorities out of its list
 		},
 	}
 }
 
-// judge is what crypto/tls would do.
-func judge(chain []*x509.Certificate, name string, roots *x509.CertPool) error {
+// verifyServer verifies the server's certificate as crypto/tls would.
+func verifyServer(chain []*x509.Certificate, name string, roots *x509.CertPool) error {
 	options := x509.VerifyOptions{Roots: roots, DNSName: name, Intermediates: x509.NewCertPool()}
 	for _, c := range chain[1:] {
 		options.Intermediates.AddCert(c)
@@ -167,24 +168,27 @@ func judge(chain []*x509.Certificate, name string, roots *x509.CertPool) error {
 	return err
 }
 
+// maxBody bounds the part of the answer that is read, in bytes.
 const maxBody = 64 << 10
 
-func (r *Report) ask(t *tls.Conn, c *Config) error {
+// sendRequest sends the request and reads the answer.
+func (r *Report) sendRequest(t *tls.Conn, c *Config) error {
 	host := r.ServerName
 	if _, port, err := net.SplitHostPort(c.Addr); err == nil && port != "443" {
 		host = net.JoinHostPort(r.ServerName, port)
 	}
-	// A server that has refused us may have closed already: what it said is still to be read.
-	_, unsent := fmt.Fprintf(t, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: mtlsguard\r\nAccept: */*\r\nConnection: close\r\n\r\n", c.Method, c.Path, host)
+	// A write error is returned only if there is no answer: a server that refuses the client
+	// may have closed the connection, and its alert can still be read.
+	_, writeErr := fmt.Fprintf(t, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: mtlsguard\r\nAccept: */*\r\nConnection: close\r\n\r\n", c.Method, c.Path, host)
 	response, err := http.ReadResponse(bufio.NewReader(io.LimitReader(t, 4*maxBody)), &http.Request{Method: c.Method})
 	switch {
-	case err != nil && alertOf(err) == nil && unsent != nil:
-		return unsent
+	case err != nil && findAlert(err) == nil && writeErr != nil:
+		return writeErr
 	case err != nil:
 		return err
 	}
 	defer response.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(response.Body, maxBody)) // what came is shown
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxBody)) // a part of the body is enough
 	a := &Answer{Status: response.StatusCode, Challenge: response.Header.Values("WWW-Authenticate"), Body: string(body)}
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == "application/problem+json" {
 		var p struct {
@@ -193,7 +197,7 @@ func (r *Report) ask(t *tls.Conn, c *Config) error {
 			Explanation      []string
 		}
 		if json.Unmarshal(body, &p) == nil {
-			a.Title, a.Reference, a.Explained = p.Title, p.Reference, p.Explanation
+			a.Title, a.Reference, a.Explanation = p.Title, p.Reference, p.Explanation
 			if p.Reason.Known() {
 				a.Reason = p.Reason
 			}

@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// server is any Go server with TLS, none of ours: its alerts are those of crypto/tls.
+// server starts a TLS server of net/http. Its alerts are those of crypto/tls.
 func server(t *testing.T, ca *testpki.Pair, change func(*tls.Config), h http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
@@ -30,8 +30,8 @@ func server(t *testing.T, ca *testpki.Pair, change func(*tls.Config), h http.Han
 	return s.Listener.Addr().String()
 }
 
-// Who refused whom is told from the wire, in both versions of TLS.
-func TestRun(t *testing.T) {
+// The refusing side is recognized in both versions of TLS.
+func TestRefusingSideIsReported(t *testing.T) {
 	t.Parallel()
 	ca, clients := testpki.NewCA("Server CA"), testpki.NewCA("Client CA")
 	alice, late, stranger := clients.Leaf("alice").TLS(), clients.Leaf("late", func(c *x509.Certificate) {
@@ -56,19 +56,19 @@ func TestRun(t *testing.T) {
 		who     *tls.Certificate
 		roots   *x509.CertPool
 		side    probe.Side
-		stage   probe.Stage // in TLS 1.3; 1.2 judges in the handshake
+		stage   probe.Stage // in TLS 1.3; a TLS 1.2 server verifies in the handshake
 		reason  reason.Reason
 		asked   bool
 	}{
-		{"nobody is asked for", nil, ok, &alice, ca.Pool(), probe.Nobody, probe.Answered, "", false},
-		{"alice", verify(tls.RequireAndVerifyClientCert), ok, &alice, ca.Pool(), probe.Nobody, probe.Answered, "", true},
-		{"nobody, where one may come", verify(tls.VerifyClientCertIfGiven), ok, nil, ca.Pool(), probe.Nobody, probe.Answered, "", true},
-		{"nobody, where one must", verify(tls.RequireAndVerifyClientCert), ok, nil, ca.Pool(), probe.Server, probe.Request, reason.NoCertificate, true},
-		{"late", verify(tls.RequireAndVerifyClientCert), ok, &late, ca.Pool(), probe.Server, probe.Request, reason.Expired, true},
-		{"a stranger", verify(tls.RequireAndVerifyClientCert), ok, &stranger, ca.Pool(), probe.Server, probe.Request, reason.UnknownAuthority, true},
-		{"an answer of ours", nil, answer(403, "application/problem+json; charset=utf-8", problem), nil, ca.Pool(), probe.Server, probe.Answered, reason.NoRule, false},
-		{"a problem of others", nil, answer(403, "application/problem+json", `{"reason":"rm -rf","title":"x"}`), nil, ca.Pool(), probe.Server, probe.Answered, "", false},
-		{"an answer of others", nil, answer(404, "text/html", "<p>"), nil, ca.Pool(), probe.Server, probe.Answered, "", false},
+		{"no certificate is requested", nil, ok, &alice, ca.Pool(), probe.NoSide, probe.Answered, "", false},
+		{"alice", verify(tls.RequireAndVerifyClientCert), ok, &alice, ca.Pool(), probe.NoSide, probe.Answered, "", true},
+		{"no certificate where it is optional", verify(tls.VerifyClientCertIfGiven), ok, nil, ca.Pool(), probe.NoSide, probe.Answered, "", true},
+		{"no certificate where it is required", verify(tls.RequireAndVerifyClientCert), ok, nil, ca.Pool(), probe.Server, probe.Request, reason.NoCertificate, true},
+		{"expired", verify(tls.RequireAndVerifyClientCert), ok, &late, ca.Pool(), probe.Server, probe.Request, reason.Expired, true},
+		{"unknown authority", verify(tls.RequireAndVerifyClientCert), ok, &stranger, ca.Pool(), probe.Server, probe.Request, reason.UnknownAuthority, true},
+		{"a problem document of mtlsguard", nil, answer(403, "application/problem+json; charset=utf-8", problem), nil, ca.Pool(), probe.Server, probe.Answered, reason.NoRule, false},
+		{"another problem document", nil, answer(403, "application/problem+json", `{"reason":"rm -rf","title":"x"}`), nil, ca.Pool(), probe.Server, probe.Answered, "", false},
+		{"another answer", nil, answer(404, "text/html", "<p>"), nil, ca.Pool(), probe.Server, probe.Answered, "", false},
 		{"a server of another authority", nil, ok, &alice, clients.Pool(), probe.Client, probe.Handshake, "", false},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -83,32 +83,32 @@ func TestRun(t *testing.T) {
 			if version == tls.VersionTLS12 && stage == probe.Request {
 				stage = probe.Handshake
 				if row.who == nil {
-					row.reason = reason.NoCertificate // by what was asked: the alert is handshake_failure or bad_certificate
+					row.reason = reason.NoCertificate // because a certificate was requested: the alert is handshake_failure or bad_certificate
 				}
 			}
-			if r.Refused != row.side || r.Stage != stage || r.Asked != row.asked || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
-				t.Errorf("%s, %s: %q at %s, %q, asked %t: %v", row.name, tls.VersionName(version), r.Refused, r.Stage, r.Reason, r.Asked, r.Err)
+			if r.RefusedBy != row.side || r.Stage != stage || r.Requested != row.asked || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
+				t.Errorf("%s, %s: %q at %s, %q, requested %t: %v", row.name, tls.VersionName(version), r.RefusedBy, r.Stage, r.Reason, r.Requested, r.Err)
 			}
-			if (r.Err == nil) != (row.side == probe.Nobody || r.Stage == probe.Answered) {
+			if (r.Err == nil) != (row.side == probe.NoSide || r.Stage == probe.Answered) {
 				t.Errorf("%s: %v", row.name, r.Err)
 			}
 		}
 	}
 }
 
-// A server that is not believed is looked at, where that is wanted.
-func TestLook(t *testing.T) {
+// With IgnoreUntrusted, the probe continues after an untrusted certificate.
+func TestUntrustedServerIsInspectedOnRequest(t *testing.T) {
 	t.Parallel()
 	ca, clients := testpki.NewCA("Server CA"), testpki.NewCA("Client CA")
 	addr := server(t, ca, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequestClientCert, clients.Pool() }, func(http.ResponseWriter, *http.Request) {})
-	r := probe.Run(t.Context(), probe.Config{Addr: addr, Roots: clients.Pool(), Look: true, Method: "GET", Path: "/"})
-	if r.Distrust == nil || r.Stage != probe.Answered || len(r.Chain) == 0 || len(r.Names) != 1 || string(r.Names[0]) != string(clients.Cert.RawSubject) {
+	r := probe.Run(t.Context(), probe.Config{Addr: addr, Roots: clients.Pool(), IgnoreUntrusted: true, Method: "GET", Path: "/"})
+	if r.UntrustedErr == nil || r.Stage != probe.Answered || len(r.Chain) == 0 || len(r.Authorities) != 1 || string(r.Authorities[0]) != string(clients.Cert.RawSubject) {
 		t.Errorf("%+v", r)
 	}
 }
 
-// What is no TLS server, or none any more, holds nobody up.
-func TestNoServer(t *testing.T) {
+// A server that does not speak TLS, or closes, ends the probe early.
+func TestServerWithoutTLSEndsTheProbe(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -137,22 +137,22 @@ func TestNoServer(t *testing.T) {
 			}
 		}()
 		r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Method: "GET", Path: "/"})
-		if r.Refused != probe.Network || r.Stage != row.stage || r.PlainHTTP != row.plain || r.Err == nil {
+		if r.RefusedBy != probe.Network || r.Stage != row.stage || r.PlainHTTP != row.plain || r.Err == nil {
 			t.Errorf("%s: %+v", row.name, r)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // it accepts in the kernel and never answers
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, and no answer comes
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Timeout: 200 * time.Millisecond}); r.Refused != probe.Network || r.Err == nil {
+	if r := probe.Run(t.Context(), probe.Config{Addr: l.Addr().String(), Timeout: 200 * time.Millisecond}); r.RefusedBy != probe.Network || r.Err == nil {
 		t.Errorf("a silent server: %+v", r)
 	}
 }
 
-// A body without an end is cut off.
-func TestEndlessAnswer(t *testing.T) {
+// An endless body is read up to the limit.
+func TestEndlessAnswerIsTruncated(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("Server CA")
 	addr := server(t, ca, nil, func(w http.ResponseWriter, _ *http.Request) {

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// tryLock makes a file beside the target. One that a killed command has left behind
-// has to be deleted by hand.
+// tryLock creates a file beside the target. Delete it by hand if a killed command has left
+// it behind.
 func tryLock(target string) (func(), error) {
 	name := target + ".lock"
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

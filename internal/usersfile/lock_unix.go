@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// tryLock locks the folder: the file itself is replaced by every edit, and a lock file
-// would be left behind.
+// tryLock locks the folder. Every edit replaces the file itself, and a lock file could be
+// left behind.
 func tryLock(target string) (func(), error) {
 	dir, err := os.Open(filepath.Dir(target))
 	if err != nil {
@@ -18,7 +18,7 @@ func tryLock(target string) (func(), error) {
 	}
 	err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == nil {
-		return func() { dir.Close() }, nil // which unlocks it
+		return func() { dir.Close() }, nil // closing unlocks
 	}
 	dir.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {

@@ -1,9 +1,8 @@
-// Package usersfile edits users.yaml, or the same as JSON lines, as a careful person
-// would: one mapping more or less, and every other byte, comments among them, as it
-// was.
+// Package usersfile adds mappings to users.yaml or a file of JSON lines, and removes them.
+// Every other byte, comments included, stays as it is.
 //
-// It knows where mappings stand, not what they mean. Whoever writes the result must
-// have it read by package certmap first.
+// The package knows where mappings stand, not their meaning. Load a result with package
+// certmap before you write it.
 package usersfile
 
 import (
@@ -23,35 +22,36 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
-// Field is a key of a mapping, with its text or, for ports, its texts.
+// Field is a key of a mapping with its value.
 type Field struct {
 	Key  string
 	Text string
-	List []string // in place of Text
+	List []string // the value of ports, in place of Text
 }
 
-// ErrNone is in the error where there is no mapping of an id.
-var ErrNone = errors.New("there is no such mapping")
+// ErrNotFound is the text of the error for an id that no mapping has.
+var ErrNotFound = errors.New("there is no mapping with this id")
 
-// Lines reports whether a file is one of JSON lines.
-func Lines(name string) bool { return strings.HasSuffix(name, ".jsonl") }
+// IsJSONLines reports whether a file holds JSON lines, by its name.
+func IsJSONLines(name string) bool { return strings.HasSuffix(name, ".jsonl") }
 
-// Format writes a mapping in one line, as it stands in the file.
+// Format returns a mapping as one line of the file.
 func Format(name string, fields []Field) string {
-	if Lines(name) {
-		return jsonLine(fields)
+	if IsJSONLines(name) {
+		return formatJSON(fields)
 	}
-	return "- " + flow(fields)
+	return "- " + formatYAML(fields)
 }
 
-func flow(fields []Field) string {
+// formatYAML returns a mapping in the flow style of YAML.
+func formatYAML(fields []Field) string {
 	var parts []string
 	for _, f := range fields {
-		value := scalar(f.Text)
+		value := quoteScalar(f.Text)
 		if f.List != nil {
 			var all []string
 			for _, t := range f.List {
-				all = append(all, scalar(t))
+				all = append(all, quoteScalar(t))
 			}
 			value = "[" + strings.Join(all, ", ") + "]"
 		}
@@ -60,18 +60,18 @@ func flow(fields []Field) string {
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-var plain = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@/-]*$`)
+var plainScalar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@/-]*$`)
 
-// scalar quotes what is not surely one plain word. YAML's double quotes take every
-// escape that Go writes.
-func scalar(text string) string {
-	if plain.MatchString(text) && !slices.Contains([]string{"null", "Null", "NULL"}, text) {
+// quoteScalar quotes a text unless it is a plain word. YAML's double quotes support every
+// escape that strconv.Quote writes.
+func quoteScalar(text string) string {
+	if plainScalar.MatchString(text) && !slices.Contains([]string{"null", "Null", "NULL"}, text) {
 		return text
 	}
 	return strconv.Quote(text)
 }
 
-func jsonLine(fields []Field) string {
+func formatJSON(fields []Field) string {
 	var parts []string
 	for _, f := range fields {
 		var v any = f.Text
@@ -81,27 +81,27 @@ func jsonLine(fields []Field) string {
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
-		_ = e.Encode(v) // strings always can be
+		_ = e.Encode(v) // strings never fail
 		parts = append(parts, strconv.Quote(f.Key)+": "+strings.TrimSpace(b.String()))
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-// Add returns the file with one mapping more, behind the last.
+// Add returns the file with another mapping after the last.
 func Add(name string, data []byte, fields []Field) ([]byte, error) {
-	if Lines(name) {
-		return append(ended(data), jsonLine(fields)+"\n"...), nil
+	if IsJSONLines(name) {
+		return append(withNewline(data), formatJSON(fields)+"\n"...), nil
 	}
 	d, err := parse(name, data)
 	if err != nil {
 		return nil, err
 	}
-	return d.add(flow(fields))
+	return d.add(formatYAML(fields))
 }
 
-// Remove returns the file without the mappings of the given ids. Comments stay.
+// Remove returns the file without the mappings that have the given ids. Comments stay.
 func Remove(name string, data []byte, ids ...string) ([]byte, error) {
-	if Lines(name) {
+	if IsJSONLines(name) {
 		return removeLines(name, data, ids)
 	}
 	d, err := parse(name, data)
@@ -111,7 +111,8 @@ func Remove(name string, data []byte, ids ...string) ([]byte, error) {
 	return d.remove(ids)
 }
 
-func ended(data []byte) []byte {
+// withNewline returns the data with a newline at its end.
+func withNewline(data []byte) []byte {
 	out := bytes.Clone(data)
 	if len(out) > 0 && out[len(out)-1] != '\n' {
 		out = append(out, '\n')
@@ -130,26 +131,27 @@ func removeLines(name string, data []byte, ids []string) ([]byte, error) {
 		}
 		out = append(out, line...)
 	}
-	return out, missing(name, ids, found)
+	return out, checkFound(name, ids, found)
 }
 
-func missing(name string, ids []string, found map[string]bool) error {
-	var wrong errorlist.List
+// checkFound returns an error for each id that was not found.
+func checkFound(name string, ids []string, found map[string]bool) error {
+	var errs errorlist.List
 	for _, id := range ids {
 		if !found[id] {
-			wrong.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNone, id), Hint: "mtlsguard users list shows their ids"})
+			errs.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNotFound, id), Hint: "mtlsguard users list shows the ids"})
 		}
 	}
-	return wrong.Err()
+	return errs.Err()
 }
 
-// document is users.yaml as lines, and where its mappings stand in them.
+// document is users.yaml as lines, with the positions of its mappings.
 type document struct {
 	name  string
-	lines []string     // with their ends
-	key   int          // line of "mappings", from 0
-	list  *yaml.Node   // nil: nothing stands there
-	items []*yaml.Node // of the list
+	lines []string     // with their newlines
+	key   int          // index of the line of "mappings"
+	list  *yaml.Node   // nil if the key has no value
+	items []*yaml.Node // elements of the list
 }
 
 func parse(name string, data []byte) (*document, error) {
@@ -168,19 +170,19 @@ func parse(name string, data []byte) (*document, error) {
 	}
 	switch {
 	case d.key < 0:
-		return nil, &configerror.Error{File: name, Line: top.Line, What: "there is no key mappings", Hint: "mappings: with a list below"}
+		return nil, &configerror.Error{File: name, Line: top.Line, What: "the key mappings is missing", Hint: "mappings: with a list below"}
 	case d.list.Kind == yaml.ScalarNode && d.list.Value == "":
 		d.list = nil
 	case d.list.Kind != yaml.SequenceNode || d.list.Style&yaml.FlowStyle != 0 && len(d.list.Content) > 0:
-		return nil, &configerror.Error{File: name, Line: d.list.Line, What: "mappings is not a list with one entry a line", Hint: "write each mapping behind a dash: - {id: …, user: …}"}
+		return nil, &configerror.Error{File: name, Line: d.list.Line, What: "mappings: the value is not a list with one mapping a line", Hint: "write each mapping after a dash: - {id: …, user: …}"}
 	default:
 		d.items = d.list.Content
 	}
 	return d, nil
 }
 
-// start is the line of an item's dash.
-func (d *document) start(item *yaml.Node) int {
+// firstLine returns the index of the line with an item's dash.
+func (d *document) firstLine(item *yaml.Node) int {
 	at := min(item.Line-1, len(d.lines)-1)
 	for at > d.key+1 && !strings.HasPrefix(strings.TrimSpace(d.lines[at]), "-") {
 		at--
@@ -188,13 +190,13 @@ func (d *document) start(item *yaml.Node) int {
 	return at
 }
 
-// end is the line behind an item, before the comments of what follows.
-func (d *document) end(i int) int {
+// endLine returns the index of the line after an item, before the comments of the next.
+func (d *document) endLine(i int) int {
 	stop := len(d.lines)
 	if i+1 < len(d.items) {
-		stop = d.start(d.items[i+1])
+		stop = d.firstLine(d.items[i+1])
 	}
-	for stop > d.start(d.items[i])+1 {
+	for stop > d.firstLine(d.items[i])+1 {
 		if text := strings.TrimSpace(d.lines[stop-1]); text != "" && !strings.HasPrefix(text, "#") {
 			break
 		}
@@ -206,12 +208,12 @@ func (d *document) end(i int) int {
 func (d *document) add(mapping string) ([]byte, error) {
 	lines, at, indent := slices.Clone(d.lines), d.key+1, "  "
 	if n := len(d.items); n > 0 {
-		first := d.lines[d.start(d.items[0])]
-		indent, at = first[:len(first)-len(strings.TrimLeft(first, " "))], d.end(n-1)
+		first := d.lines[d.firstLine(d.items[0])]
+		indent, at = first[:len(first)-len(strings.TrimLeft(first, " "))], d.endLine(n-1)
 	} else if d.list != nil {
 		before, after, ok := strings.Cut(lines[d.key], "[]")
 		if !ok {
-			return nil, &configerror.Error{File: d.name, Line: d.list.Line, What: "mappings is an empty list that is written in a strange way", Hint: "mappings: []"}
+			return nil, &configerror.Error{File: d.name, Line: d.list.Line, What: "mappings: the empty list is not written as []", Hint: "mappings: []"}
 		}
 		lines[d.key] = strings.TrimRight(before, " ") + after
 	}
@@ -222,35 +224,35 @@ func (d *document) add(mapping string) ([]byte, error) {
 }
 
 func (d *document) remove(ids []string) ([]byte, error) {
-	found, gone := map[string]bool{}, map[int]bool{}
+	found, removed := map[string]bool{}, map[int]bool{}
 	left := len(d.items)
 	for i, item := range d.items {
-		id := idOf(item)
+		id := mappingID(item)
 		if !slices.Contains(ids, id) {
 			continue
 		}
 		found[id] = true
 		left--
-		for line := d.start(item); line < d.end(i); line++ {
-			gone[line] = true
+		for line := d.firstLine(item); line < d.endLine(i); line++ {
+			removed[line] = true
 		}
 	}
-	if err := missing(d.name, ids, found); err != nil {
+	if err := checkFound(d.name, ids, found); err != nil {
 		return nil, err
 	}
 	var b strings.Builder
 	for i, line := range d.lines {
-		if i == d.key && left == 0 { // nothing below it would be a mistake
+		if i == d.key && left == 0 { // a key without a value does not load
 			line = strings.Replace(line, "mappings:", "mappings: []", 1)
 		}
-		if !gone[i] {
+		if !removed[i] {
 			b.WriteString(line)
 		}
 	}
 	return []byte(b.String()), nil
 }
 
-func idOf(item *yaml.Node) string {
+func mappingID(item *yaml.Node) string {
 	if item.Kind == yaml.AliasNode {
 		item = item.Alias
 	}

@@ -16,16 +16,16 @@ var bob = []Field{{Key: "id", Text: "bob"}, {Key: "user", Text: "bob"}, {Key: "s
 
 const bobLine = `- {id: bob, user: bob, subject: "CN=b \"o\" b,O=Acme", issuer: ca.pem, ports: [a, "b c"]}` + "\n"
 
-func TestAddAndRemove(t *testing.T) {
+func TestRemoveUndoesAdd(t *testing.T) {
 	t.Parallel()
 	const alice = `- {id: alice, user: alice, uri: "x:a", issuer: ca.pem}` + "\n"
 	for _, row := range []struct{ name, before, added string }{
-		{"behind the last", "mappings:\n  " + alice, "mappings:\n  " + alice + "  " + bobLine},
-		{"indented alike", "mappings:\n" + alice, "mappings:\n" + alice + bobLine},
+		{"after the last", "mappings:\n  " + alice, "mappings:\n  " + alice + "  " + bobLine},
+		{"without indentation", "mappings:\n" + alice, "mappings:\n" + alice + bobLine},
 		{"comments stay", "# a\nmappings: # b\n  # c\n  " + alice + "\n  # d\n", "# a\nmappings: # b\n  # c\n  " + alice + "  " + bobLine + "\n  # d\n"},
 		{"without a last line end", "mappings:\n  " + strings.TrimSpace(alice), "mappings:\n  " + alice + "  " + bobLine},
-		{"an empty list", "mappings: [] # nobody\n", "mappings: # nobody\n  " + bobLine},
-		{"nothing", "mappings:\n", "mappings:\n  " + bobLine},
+		{"an empty list", "mappings: [] # empty\n", "mappings: # empty\n  " + bobLine},
+		{"no value", "mappings:\n", "mappings:\n  " + bobLine},
 		{"several lines each", "mappings:\n  - id: alice\n    user: alice\n    uri: x:a # why\n\n  -\n    id: carol\n    ports:\n      - p\n      - q\n# end\n",
 			"mappings:\n  - id: alice\n    user: alice\n    uri: x:a # why\n\n  -\n    id: carol\n    ports:\n      - p\n      - q\n  " + bobLine + "# end\n"},
 	} {
@@ -39,10 +39,10 @@ func TestAddAndRemove(t *testing.T) {
 		switch row.name {
 		case "without a last line end":
 			want += "\n"
-		case "nothing":
+		case "no value":
 			want = "mappings: []\n"
 		case "an empty list":
-			want = "mappings: [] # nobody\n"
+			want = "mappings: [] # empty\n"
 		}
 		if err != nil || string(back) != want {
 			t.Errorf("%s, and back: %v\n%s\nwant\n%s", row.name, err, back, want)
@@ -50,7 +50,7 @@ func TestAddAndRemove(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeEdited(t *testing.T) {
+func TestFilesOfOtherFormsAreNotEdited(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "mappings: [{id: a}]\n", "mappings: {a: b}\n", "other: x\n", "- a\n", "a: b: c\n", "mappings: []\n---\nmappings: []\n", "mappings:\n  []\n"} {
 		if got, err := Add("users.yaml", []byte(text), bob); err == nil {
@@ -58,11 +58,11 @@ func TestWhatCannotBeEdited(t *testing.T) {
 		}
 	}
 	if _, err := Remove("users.yaml", []byte("mappings:\n- {id: a}\n"), "a", "b"); err == nil {
-		t.Error("an id that is not there was removed")
+		t.Error("an unknown id was removed")
 	}
 }
 
-func TestLines(t *testing.T) {
+func TestJSONLinesAreEdited(t *testing.T) {
 	t.Parallel()
 	got, err := Add("users.jsonl", []byte(`{"id": "a"}`), bob)
 	if err != nil || string(got) != `{"id": "a"}`+"\n"+`{"id": "bob", "user": "bob", "subject": "CN=b \"o\" b,O=Acme", "issuer": "ca.pem", "ports": ["a","b c"]}`+"\n" {
@@ -77,7 +77,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-func TestWrite(t *testing.T) {
+func TestWriteKeepsModeAndLinkAndChecksTheOldContent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	real, link := filepath.Join(dir, "data", "users.yaml"), filepath.Join(dir, "users.yaml")
@@ -87,7 +87,7 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	if err := Write(link, []byte("other"), []byte("new")); err == nil {
-		t.Error("a file that has changed was written over")
+		t.Error("a changed file was overwritten")
 	}
 	if err := Write(link, []byte("old"), []byte("new")); err != nil {
 		t.Fatal(err)
@@ -105,8 +105,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// An edit that certmap takes is one mapping more, whatever the file looks like, or a
-// refusal: never another mapping.
+// If the result of Add loads, it has exactly the new mapping in addition.
 func FuzzAdd(f *testing.F) {
 	f.Add("mappings:\n  - {id: alice, user: alice, uri: \"x:a\", issuer: ca.pem}\n", "bob", "x:b")
 	f.Add("mappings: []\n", "bob", "x: b # c")
@@ -123,9 +122,9 @@ func FuzzAdd(f *testing.F) {
 		}
 		after, err := certmap.Read("users.yaml", next, issuer)
 		if err != nil {
-			return // it would not be written
+			return // the command does not write it
 		}
-		// The command refuses whatever else has changed; here it must hardly ever have to.
+		// The command rejects other changes. Here the new mapping itself is checked.
 		if len(after) == len(before)+1 {
 			if last := after[len(after)-1]; last.ID == "new-one" && (last.User != user || last.URI != uri) {
 				t.Errorf("%q %q became %q %q", user, uri, last.User, last.URI)
@@ -134,16 +133,16 @@ func FuzzAdd(f *testing.F) {
 	})
 }
 
-// What scalar writes is read back as it was.
+// YAML reads a quoted scalar back unchanged.
 func FuzzScalar(f *testing.F) {
 	for _, text := range []string{"", "null", "1", "a: b", "#", "\u202e", "{user}", "\xff", "'", `"`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var got []string
-		if err := yaml.Unmarshal([]byte("["+scalar(text)+"]"), &got); err != nil {
+		if err := yaml.Unmarshal([]byte("["+quoteScalar(text)+"]"), &got); err != nil {
 			if strings.ToValidUTF8(text, "") == text && !strings.ContainsAny(text, "\x00\x7f") {
-				t.Logf("%q is not taken: %v", text, err) // refused when it is read
+				t.Logf("%q is rejected: %v", text, err) // users.yaml is rejected too
 			}
 			return
 		}

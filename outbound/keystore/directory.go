@@ -8,74 +8,75 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/alias"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
-	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// DirectoryConfig is what a folder of credentials is read by.
+// DirectoryConfig configures a keystore in a folder.
 type DirectoryConfig struct {
 	Path     string
-	Password func(file string) (string, error) // of PKCS#12 and JKS files, by their name without folder; nil is the empty one
-	Origins  func(alias string) []string       // that an alias is for; nil or none: any
-	Now      func() time.Time                  // nil is time.Now
+	Password func(file string) (string, error) // the password of a PKCS#12 or JKS file, by its name without the folder; nil means an empty one
+	Origins  func(alias string) []string       // the origins that an alias is for; nil or none means any
+	Now      func() time.Time                  // nil means time.Now
 }
 
-const maxEntries = 1000 // files of one folder
+const maxEntries = 1000 // files in one folder
 
-// NewDirectory reads a folder in which each file is the credential of an alias:
-// ALIAS.pem with certificate and key, ALIAS.p12, ALIAS.pfx or ALIAS.jks. Several
-// certificates of one alias are ALIAS+ANYTHING.pem and so on. Files whose name
-// begins with a dot are left alone; any other is a mistake. A folder is read again by
-// Reload and Watch: files may come and go, but the last one does not.
+// NewDirectory reads a folder in which each file is the credential of an alias: ALIAS.pem
+// with certificate and key, ALIAS.p12, ALIAS.pfx or ALIAS.jks. Further certificates of the
+// alias are in ALIAS+ANYTHING.pem and so on. Files whose name begins with a dot are
+// ignored; any other name is an error. Reload and Watch read the folder again: files may
+// come and go, but the folder must not become empty. All errors are reported at once.
 func NewDirectory(c DirectoryConfig) (*Files, error) {
-	return start(c.Now, c.entries)
+	return newFiles(c.Now, c.entries)
 }
 
+// entries lists the files of the folder.
 func (c *DirectoryConfig) entries() ([]Entry, error) {
 	var wrong errorlist.List
 	all, err := os.ReadDir(c.Path)
 	switch {
 	case err != nil:
-		wrong.Add(configerror.Error{File: c.Path, What: "the folder cannot be read: " + plainly(err).Error()})
+		wrong.Add(configerror.Error{File: c.Path, What: "the folder cannot be read: " + withoutPath(err).Error()})
 	case len(all) > maxEntries:
-		wrong.Add(configerror.Error{File: c.Path, What: fmt.Sprintf("the folder has more than %d files", maxEntries)})
+		wrong.Add(configerror.Error{File: c.Path, What: fmt.Sprintf("the folder has more than %d files", maxEntries), Hint: "move other files to another folder"})
 		all = nil
 	}
 	var out []Entry
 	for _, file := range all {
-		name := file.Name()
-		if strings.HasPrefix(name, ".") {
-			continue // mounted volumes have such, and who writes before renaming
+		base := file.Name()
+		if strings.HasPrefix(base, ".") {
+			continue // mounted volumes have such names, and temporary files too
 		}
-		path := filepath.Join(c.Path, name)
-		alias, ok := aliasOf(name)
+		path := filepath.Join(c.Path, base)
+		name, ok := aliasOf(base)
 		if !ok {
-			wrong.Add(configerror.Error{File: path, What: "this is no credential by its name", Hint: "ALIAS.pem, .p12, .pfx or .jks; ALIAS+2027.pem for a second one"})
+			wrong.Add(configerror.Error{File: path, What: "this is not the name of a credential", Hint: "ALIAS.pem, .p12, .pfx or .jks; ALIAS+2027.pem for a second certificate"})
 			continue
 		}
-		e := Entry{Alias: alias, File: path}
+		e := Entry{Alias: name, File: path}
 		if c.Password != nil {
-			e.Password = func() (string, error) { return c.Password(name) }
+			e.Password = func() (string, error) { return c.Password(base) }
 		}
 		if c.Origins != nil {
-			e.Origins = c.Origins(alias)
+			e.Origins = c.Origins(name)
 		}
 		out = append(out, e)
 	}
 	if len(out) == 0 && wrong.Len() == 0 {
-		wrong.Add(configerror.Error{File: c.Path, What: "the folder has no credentials"})
+		wrong.Add(configerror.Error{File: c.Path, What: "the folder has no credentials", Hint: "ALIAS.pem with certificate and key"})
 	}
 	return out, wrong.Err()
 }
 
-// aliasOf returns the alias in a file's name.
-func aliasOf(name string) (string, bool) {
-	ext := filepath.Ext(name)
+// aliasOf returns the alias in a file name.
+func aliasOf(file string) (string, bool) {
+	ext := filepath.Ext(file)
 	switch ext {
 	case ".pem", ".p12", ".pfx", ".jks":
 	default:
 		return "", false
 	}
-	alias, _, _ := strings.Cut(strings.TrimSuffix(name, ext), "+")
-	return alias, outbound.ValidAlias(alias)
+	name, _, _ := strings.Cut(strings.TrimSuffix(file, ext), "+")
+	return name, alias.Valid(name)
 }

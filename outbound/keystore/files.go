@@ -34,7 +34,7 @@ type FilesConfig struct {
 
 // Files is a keystore on disk. It is safe for concurrent use.
 type Files struct {
-	*table
+	table
 	entries func() ([]Entry, error)
 
 	loading sync.Mutex
@@ -49,11 +49,12 @@ func NewFiles(c FilesConfig) (*Files, error) {
 	if len(c.Entries) == 0 {
 		return nil, &configerror.Error{What: "keystore: no entries", Hint: "Entries: alias and file"}
 	}
-	return start(c.Now, func() ([]Entry, error) { return c.Entries, nil })
+	return newFiles(c.Now, func() ([]Entry, error) { return c.Entries, nil })
 }
 
-func start(now func() time.Time, entries func() ([]Entry, error)) (*Files, error) {
-	f := &Files{table: newTable(now), entries: entries}
+func newFiles(now func() time.Time, entries func() ([]Entry, error)) (*Files, error) {
+	f := &Files{entries: entries}
+	f.Now = now
 	if err := f.Reload(); err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func (f *Files) reload(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.all.Store(&next)
+		f.store(next)
 		last.files.Drop()
 		f.read = last.files
 	}
@@ -214,7 +215,7 @@ func build(entries []Entry, sources []source) (credentials, error) {
 		next[e.Alias] = append(next[e.Alias], c)
 	}
 	for _, list := range next {
-		newestFirst(list)
+		sortNewestFirst(list)
 	}
 	return next, wrong.Err()
 }

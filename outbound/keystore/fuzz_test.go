@@ -4,10 +4,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mtlsguard/mtlsguard/internal/testpki"
-	"github.com/mtlsguard/mtlsguard/outbound"
-	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/mtlsguard/mtlsguard/internal/alias"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
 func FuzzPEM(f *testing.F) {
@@ -44,9 +45,9 @@ func FuzzAliasOf(f *testing.F) {
 	for _, name := range []string{"a.pem", "a+b.p12", "+.jks", "../a.pem", "a.pfx.pem"} {
 		f.Add(name)
 	}
-	f.Fuzz(func(t *testing.T, name string) {
-		if alias, ok := keystore.AliasOf(name); ok && (!outbound.ValidAlias(alias) || !strings.HasPrefix(name, alias)) {
-			t.Errorf("%q: %q", name, alias)
+	f.Fuzz(func(t *testing.T, file string) {
+		if name, ok := keystore.AliasOf(file); ok && (!alias.Valid(name) || !strings.HasPrefix(file, name)) {
+			t.Errorf("%q: %q", file, name)
 		}
 	})
 }

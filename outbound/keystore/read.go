@@ -17,20 +17,20 @@ const maxFile = 1 << 20 // bytes of one file
 func read(name string) (data []byte, open bool, err error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not hold it up
 	if err != nil {
-		return nil, false, plainly(err)
+		return nil, false, withoutPath(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, false, plainly(err)
+		return nil, false, withoutPath(err)
 	case !info.Mode().IsRegular():
 		return nil, false, errors.New("this is not a regular file")
 	}
 	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
-		return nil, false, plainly(err)
+		return nil, false, withoutPath(err)
 	case len(data) > maxFile:
 		return nil, false, fmt.Errorf("the file is larger than %d KiB", maxFile>>10)
 	case len(data) == 0:
@@ -40,7 +40,7 @@ func read(name string) (data []byte, open bool, err error) {
 }
 
 // plainly drops the name from an error that will be told with it.
-func plainly(err error) error {
+func withoutPath(err error) error {
 	if inner, ok := errors.AsType[*os.PathError](err); ok {
 		return inner.Err
 	}

@@ -10,38 +10,48 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// credentials are by alias, the one that begins last first.
+// credentials holds the credentials by alias, sorted by sortNewestFirst.
 type credentials map[string][]*outbound.Credential
 
-// table answers calls. What it holds is replaced whole.
+// table looks up credentials. Its content is replaced, never changed.
 type table struct {
-	now func() time.Time
-	all atomic.Pointer[credentials]
+	// Now returns the time that chooses between several certificates of one alias. Nil
+	// means time.Now.
+	Now func() time.Time
+
+	current atomic.Pointer[credentials]
 }
 
-func newTable(now func() time.Time) *table {
-	if now == nil {
-		now = time.Now
+func (t *table) load() credentials {
+	if c := t.current.Load(); c != nil {
+		return *c
 	}
-	t := &table{now: now}
-	t.all.Store(&credentials{})
-	return t
+	return nil
 }
 
-// Credential implements outbound.Keystore. Of several certificates it answers with
-// the one in force that began last; where none is in force, with the newest, which
-// the transport then refuses with its dates.
+func (t *table) store(c credentials) { t.current.Store(&c) }
+
+func (t *table) time() time.Time {
+	if t.Now != nil {
+		return t.Now()
+	}
+	return time.Now()
+}
+
+// Credential implements outbound.Keystore. Of several certificates it returns the valid one
+// with the latest NotBefore. If none is valid it returns the newest, and the transport
+// refuses it with its dates. It returns outbound.ErrUnknownAlias for an unknown alias.
 func (t *table) Credential(alias string) (*outbound.Credential, error) {
-	list := (*t.all.Load())[alias]
+	list := t.load()[alias]
 	switch len(list) {
 	case 0:
 		return nil, outbound.ErrUnknownAlias
 	case 1:
 		return list[0], nil
 	}
-	now := t.now()
+	now := t.time().Truncate(time.Second) // certificates have whole seconds
 	for _, c := range list {
-		if c.InForce(now) {
+		if leaf := c.Leaf(); !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter) {
 			return c, nil
 		}
 	}
@@ -49,32 +59,25 @@ func (t *table) Credential(alias string) (*outbound.Credential, error) {
 }
 
 // Aliases returns the known aliases, sorted.
-func (t *table) Aliases() []string { return slices.Sorted(maps.Keys(*t.all.Load())) }
+func (t *table) Aliases() []string { return slices.Sorted(maps.Keys(t.load())) }
 
-// Expiry is when an alias runs out of certificates.
-type Expiry struct {
-	Alias       string
-	Fingerprint string // of the certificate that lasts longest
-	NotAfter    time.Time
-}
-
-// Expiring returns the aliases that have no certificate any more in so much time
-// from now, soonest first.
-func (t *table) Expiring(ahead time.Duration) []Expiry {
-	at := t.now().Add(ahead)
-	var out []Expiry
-	for alias, list := range *t.all.Load() {
-		last := slices.MaxFunc(list, func(a, b *outbound.Credential) int { return a.Leaf().NotAfter.Compare(b.Leaf().NotAfter) })
-		if last.Leaf().NotAfter.Before(at) {
-			out = append(out, Expiry{alias, last.Fingerprint(), last.Leaf().NotAfter})
+// Expiring returns the last certificate of each alias whose certificates all expire before
+// ahead has passed, soonest first.
+func (t *table) Expiring(ahead time.Duration) []*outbound.Credential {
+	at := t.time().Add(ahead)
+	byExpiry := func(a, b *outbound.Credential) int { return a.Leaf().NotAfter.Compare(b.Leaf().NotAfter) }
+	var out []*outbound.Credential
+	for _, list := range t.load() {
+		if last := slices.MaxFunc(list, byExpiry); last.Leaf().NotAfter.Before(at) {
+			out = append(out, last)
 		}
 	}
-	slices.SortFunc(out, func(a, b Expiry) int {
-		return cmp.Or(a.NotAfter.Compare(b.NotAfter), cmp.Compare(a.Alias, b.Alias))
+	slices.SortFunc(out, func(a, b *outbound.Credential) int {
+		return cmp.Or(byExpiry(a, b), cmp.Compare(a.Alias(), b.Alias()))
 	})
 	return out
 }
 
-func newestFirst(list []*outbound.Credential) {
+func sortNewestFirst(list []*outbound.Credential) {
 	slices.SortStableFunc(list, func(a, b *outbound.Credential) int { return b.Leaf().NotBefore.Compare(a.Leaf().NotBefore) })
 }

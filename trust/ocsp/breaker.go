@@ -7,7 +7,7 @@ import (
 
 const (
 	maxFailures = 5                // in a row
-	rest        = 10 * time.Second // in which nobody asks, after so many
+	openFor     = 10 * time.Second // in which nobody asks, after so many
 )
 
 // breaker keeps handshakes from waiting for a responder that is down. Its zero value
@@ -20,20 +20,20 @@ type breaker struct {
 
 // closed reports whether nobody may ask now. After the rest everyone may, and the
 // first failure begins another.
-func (b *breaker) closed(now time.Time) bool {
+func (b *breaker) isOpen(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.failures >= maxFailures && now.Before(b.until)
 }
 
-func (b *breaker) failed(now time.Time) {
+func (b *breaker) countFailure(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failures = min(b.failures+1, maxFailures)
-	b.until = now.Add(rest)
+	b.until = now.Add(openFor)
 }
 
-func (b *breaker) worked() {
+func (b *breaker) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failures = 0

@@ -21,7 +21,7 @@ func tagged(v asn1.RawValue, tag int) bool {
 // sequence returns the parts of a SEQUENCE.
 func sequence(v asn1.RawValue) ([]asn1.RawValue, bool) {
 	var parts []asn1.RawValue
-	return parts, universal(v, asn1.TagSequence) && whole(v, &parts)
+	return parts, universal(v, asn1.TagSequence) && decode(v, &parts)
 }
 
 // explicit returns the one value within an explicit tag.
@@ -36,18 +36,18 @@ func explicit(v asn1.RawValue, tag int) (asn1.RawValue, bool) {
 
 func integer(v asn1.RawValue) (*big.Int, bool) {
 	var n *big.Int
-	return n, universal(v, asn1.TagInteger) && whole(v, &n)
+	return n, universal(v, asn1.TagInteger) && decode(v, &n)
 }
 
 func identifier(v asn1.RawValue) (asn1.ObjectIdentifier, bool) {
 	var id asn1.ObjectIdentifier
-	return id, universal(v, asn1.TagOID) && whole(v, &id)
+	return id, universal(v, asn1.TagOID) && decode(v, &id)
 }
 
 // moment reads a GeneralizedTime as RFC 5280 section 4.1.2.5.2 has it.
-func moment(v asn1.RawValue) (time.Time, bool) {
+func generalizedTime(v asn1.RawValue) (time.Time, bool) {
 	var at time.Time
-	return at, universal(v, asn1.TagGeneralizedTime) && whole(v, &at)
+	return at, universal(v, asn1.TagGeneralizedTime) && decode(v, &at)
 }
 
 // algorithm reads an AlgorithmIdentifier without parameters, or with NULL.
@@ -96,7 +96,7 @@ func extension(v asn1.RawValue) (e pkix.Extension, ok bool) {
 	if e.Id, ok = identifier(parts[0]); !ok {
 		return e, false
 	}
-	if len(parts) == 3 && (!universal(parts[1], asn1.TagBoolean) || !whole(parts[1], &e.Critical)) {
+	if len(parts) == 3 && (!universal(parts[1], asn1.TagBoolean) || !decode(parts[1], &e.Critical)) {
 		return e, false
 	}
 	e.Value = parts[len(parts)-1].Bytes
@@ -104,7 +104,7 @@ func extension(v asn1.RawValue) (e pkix.Extension, ok bool) {
 }
 
 // whole decodes a value. The bytes of a RawValue hold one value and nothing after it.
-func whole(v asn1.RawValue, into any) bool {
+func decode(v asn1.RawValue, into any) bool {
 	rest, err := asn1.Unmarshal(v.FullBytes, into)
 	return err == nil && len(rest) == 0
 }

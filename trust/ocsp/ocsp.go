@@ -28,27 +28,27 @@ type Config struct {
 }
 
 const (
-	pause      = 30 * time.Second   // before a failed question is asked again
-	skew       = 5 * time.Minute    // between the responder's clock and ours
-	memory     = 7 * 24 * time.Hour // of what was revoked
-	mostKept   = 16384              // answers
-	mostFailed = 4096               // failures
-	mostAsked  = 1024               // questions under way or waiting for a place
+	retryAfter       = 30 * time.Second   // before a failed question is asked again
+	skew             = 5 * time.Minute    // between the responder's clock and ours
+	revokedFor       = 7 * 24 * time.Hour // of what was revoked
+	maxAnswers       = 16384              // answers
+	maxFailedAnswers = 4096               // failures
+	maxFlights       = 1024               // questions under way or waiting for a place
 )
 
 // Client asks one responder. It is a trust.Responder and safe for concurrent use.
 type Client struct {
-	url     string
-	http    *http.Client
-	timeout time.Duration
-	maxAge  time.Duration
-	nonce   bool
-	now     func() time.Time
-	places  chan struct{}
-	breaker breaker
-	kept    *expire.Cache[answer]    // good and revoked
-	failed  *expire.Cache[answer]    // apart from kept, so that failures never push answers out
-	revoked *expire.Cache[time.Time] // thisUpdate of the answer that said so; zero: no more
+	url      string
+	http     *http.Client
+	timeout  time.Duration
+	maxAge   time.Duration
+	nonce    bool
+	now      func() time.Time
+	slots    chan struct{}
+	breaker  breaker
+	answers  *expire.Cache[answer]    // good and revoked
+	failures *expire.Cache[answer]    // apart from kept, so that failures never push answers out
+	revoked  *expire.Cache[time.Time] // thisUpdate of the answer that said so; zero: no more
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -87,13 +87,13 @@ func New(config Config) (*Client, error) {
 	c := &Client{
 		url: config.URL, nonce: config.Nonce, now: config.Now,
 		timeout: or(config.Timeout, 2*time.Second), maxAge: or(config.MaxAge, time.Hour),
-		places:  make(chan struct{}, or(config.Concurrent, 16)),
-		flights: map[string]*flight{},
-		failed:  expire.New[answer](mostFailed, pause),
-		revoked: expire.New[time.Time](mostKept, memory),
+		slots:    make(chan struct{}, or(config.Concurrent, 16)),
+		flights:  map[string]*flight{},
+		failures: expire.New[answer](maxFailedAnswers, retryAfter),
+		revoked:  expire.New[time.Time](maxAnswers, revokedFor),
 	}
-	c.kept = expire.New[answer](mostKept, c.maxAge)
-	c.http = client(config.Client, cap(c.places))
+	c.answers = expire.New[answer](maxAnswers, c.maxAge)
+	c.http = httpClient(config.Client, cap(c.slots))
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -135,11 +135,11 @@ func or[N int | time.Duration](value, otherwise N) N {
 // A caller that leaves early does not end a question: others may wait for it, and the
 // answer is kept for the next one.
 func (c *Client) Status(ctx context.Context, cert, issuer *x509.Certificate) (trust.Status, time.Time, error) {
-	if !matches(cert, issuer) {
+	if !isIssuedBy(cert, issuer) {
 		return trust.StatusUnknown, time.Time{}, errNotIssued
 	}
-	key := keyOf(cert, issuer)
-	f, a := c.join(ctx, key, cert, issuer)
+	key := cacheKey(cert, issuer)
+	f, a := c.startOrJoin(ctx, key, cert, issuer)
 	if f == nil {
 		return a.status, a.until, a.err
 	}
@@ -147,21 +147,21 @@ func (c *Client) Status(ctx context.Context, cert, issuer *x509.Certificate) (tr
 	case <-f.done:
 		return f.answer.status, f.answer.until, f.answer.err
 	case <-ctx.Done():
-		return c.gaveUp(ctx, key)
+		return c.canceled(ctx, key)
 	}
 }
 
 // matches reports whether a certificate bears the issuer's name.
-func matches(cert, issuer *x509.Certificate) bool {
+func isIssuedBy(cert, issuer *x509.Certificate) bool {
 	return cert != nil && issuer != nil && cert.SerialNumber != nil && bytes.Equal(cert.RawIssuer, issuer.RawSubject)
 }
 
 // join returns the question under way about a certificate, started if need be, or no
 // flight and what is known without asking.
-func (c *Client) join(ctx context.Context, key string, cert, issuer *x509.Certificate) (*flight, answer) {
+func (c *Client) startOrJoin(ctx context.Context, key string, cert, issuer *x509.Certificate) (*flight, answer) {
 	c.mu.Lock() // over the caches too: a question is not asked again in the moment that it ends
 	defer c.mu.Unlock()
-	if a, ok := c.known(key); ok {
+	if a, ok := c.cached(key); ok {
 		return nil, a
 	}
 	if f, ok := c.flights[key]; ok {
@@ -170,12 +170,12 @@ func (c *Client) join(ctx context.Context, key string, cert, issuer *x509.Certif
 	switch {
 	case ctx.Err() != nil:
 		var a answer
-		a.status, a.until, a.err = c.gaveUp(ctx, key)
+		a.status, a.until, a.err = c.canceled(ctx, key)
 		return nil, a
-	case c.breaker.closed(c.now()):
-		return nil, c.settle(key, verdict{}, errPaused)
-	case len(c.flights) >= mostAsked:
-		return nil, c.settle(key, verdict{}, errNoPlace)
+	case c.breaker.isOpen(c.now()):
+		return nil, c.store(key, checkedAnswer{}, errBreakerOpen)
+	case len(c.flights) >= maxFlights:
+		return nil, c.store(key, checkedAnswer{}, errTooManyQueries)
 	}
 	f := &flight{done: make(chan struct{})}
 	c.flights[key] = f
@@ -183,8 +183,8 @@ func (c *Client) join(ctx context.Context, key string, cert, issuer *x509.Certif
 		// Detached, with a deadline of its own: the first caller may leave, others wait.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 		defer cancel()
-		v, err := c.ask(ctx, cert, issuer)
-		f.answer = c.settle(key, v, err)
+		v, err := c.runQuery(ctx, cert, issuer)
+		f.answer = c.store(key, v, err)
 		c.mu.Lock()
 		delete(c.flights, key)
 		c.mu.Unlock()
@@ -195,7 +195,7 @@ func (c *Client) join(ctx context.Context, key string, cert, issuer *x509.Certif
 
 // keyOf names a certificate by its issuer and serial number (RFC 5280 section
 // 4.1.2.2).
-func keyOf(cert, issuer *x509.Certificate) string {
+func cacheKey(cert, issuer *x509.Certificate) string {
 	key := trust.SPKIOf(issuer)
 	name := sha256.Sum256(issuer.RawSubject)
 	return string(key[:]) + string(name[:]) + cert.SerialNumber.String()

@@ -20,7 +20,7 @@ var (
 
 // strong are the signatures that are believed. crypto/x509 checks those with SHA-1
 // too when it is asked directly.
-var strong = []x509.SignatureAlgorithm{
+var acceptedAlgorithms = []x509.SignatureAlgorithm{
 	x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
 	x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512,
 }
@@ -32,7 +32,7 @@ func (r *response) signer(issuer *x509.Certificate, now time.Time) (*x509.Certif
 	if len(r.certificates) > 0 {
 		sent, err := x509.ParseCertificate(r.certificates[0].FullBytes)
 		if err != nil {
-			return nil, malformed("the signer's certificate")
+			return nil, malformedError("the signer's certificate")
 		}
 		// An issuer that signs itself may send its certificate along.
 		if !bytes.Equal(sent.RawSubjectPublicKeyInfo, issuer.RawSubjectPublicKeyInfo) {
@@ -43,10 +43,10 @@ func (r *response) signer(issuer *x509.Certificate, now time.Time) (*x509.Certif
 		}
 	}
 	if r.byName != nil && !bytes.Equal(r.byName, signer.RawSubject) {
-		return nil, wrong("the answer names another signer")
+		return nil, responderError("the answer names another signer")
 	}
-	if r.byName == nil && !bytes.Equal(r.byKey, keyHash(signer)) { // never empty, see parseData
-		return nil, wrong("the answer names another signer's key")
+	if r.byName == nil && !bytes.Equal(r.byKey, publicKeyHash(signer)) { // never empty, see parseData
+		return nil, responderError("the answer names another signer's key")
 	}
 	return signer, nil
 }
@@ -55,21 +55,21 @@ func (r *response) signer(issuer *x509.Certificate, now time.Time) (*x509.Certif
 func checkDelegate(d, issuer *x509.Certificate, now time.Time) error {
 	switch {
 	case !usableKey(d): // first: a signature by a giant key takes its time to check
-		return wrong("the delegate's key is too weak, too large or of an unknown kind")
+		return responderError("the delegate's key is too weak, too large or of an unknown kind")
 	case !bytes.Equal(d.RawIssuer, issuer.RawSubject), d.CheckSignatureFrom(issuer) != nil:
-		return wrong("the delegate is not issued by the certificate's issuer")
+		return responderError("the delegate is not issued by the certificate's issuer")
 	case d.Version != 3, d.IsCA:
-		return wrong("the delegate is an authority")
+		return responderError("the delegate is an authority")
 	case now.Before(d.NotBefore), now.After(d.NotAfter):
-		return wrong("the delegate's certificate is expired or not yet valid")
+		return responderError("the delegate's certificate is expired or not yet valid")
 	case !slices.Contains(d.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
-		return wrong("the delegate may not sign answers: no extended key usage OCSPSigning")
+		return responderError("the delegate may not sign answers: no extended key usage OCSPSigning")
 	case has(d, oidKeyUsage) && d.KeyUsage&x509.KeyUsageDigitalSignature == 0:
-		return wrong("the delegate's key usage lacks digitalSignature")
+		return responderError("the delegate's key usage lacks digitalSignature")
 	case len(d.UnhandledCriticalExtensions) > 0:
-		return wrong("the delegate's certificate has a critical extension that is not understood")
+		return responderError("the delegate's certificate has a critical extension that is not understood")
 	case !has(d, oidNoCheck): // fail closed: nobody says that the delegate is not revoked
-		return wrong("the delegate's certificate lacks id-pkix-ocsp-nocheck")
+		return responderError("the delegate's certificate lacks id-pkix-ocsp-nocheck")
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func has(c *x509.Certificate, id asn1.ObjectIdentifier) bool {
 }
 
 // keyHash is the SHA-1 of a public key without its algorithm, as a KeyHash names it.
-func keyHash(c *x509.Certificate) []byte {
+func publicKeyHash(c *x509.Certificate) []byte {
 	var info struct {
 		Algorithm asn1.RawValue
 		Key       asn1.BitString
@@ -109,19 +109,19 @@ func keyHash(c *x509.Certificate) []byte {
 
 // checkSignature lets x/crypto/ocsp read the response, and checks that it saw the same
 // signed bytes as parse did, and that the signer's key signed them.
-func (r *response) checkSignature(body []byte, q *question, signer *x509.Certificate) error {
+func (r *response) checkSignature(body []byte, q *query, signer *x509.Certificate) error {
 	read, err := ocsp.ParseResponseForCert(body, q.cert, nil)
 	if err != nil {
-		return wrong("the answer is not signed by its signer, or cannot be read")
+		return responderError("the answer is not signed by its signer, or cannot be read")
 	}
 	if !bytes.Equal(read.TBSResponseData, r.tbs) {
-		return malformed("it can be read in two ways")
+		return malformedError("it can be read in two ways")
 	}
-	if !slices.Contains(strong, read.SignatureAlgorithm) {
-		return wrong("the answer's signature algorithm is too weak or not known")
+	if !slices.Contains(acceptedAlgorithms, read.SignatureAlgorithm) {
+		return responderError("the answer's signature algorithm is too weak or not known")
 	}
 	if err := read.CheckSignatureFrom(signer); err != nil {
-		return wrong("the answer is not signed by the certificate's issuer or its delegate")
+		return responderError("the answer is not signed by the certificate's issuer or its delegate")
 	}
 	return nil
 }

@@ -112,10 +112,10 @@ func byName(c *x509.Certificate) asn1.RawValue {
 }
 
 func byKey(c *x509.Certificate) asn1.RawValue {
-	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, IsCompound: true, Bytes: must(asn1.Marshal(keyHash(c)))}
+	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, IsCompound: true, Bytes: must(asn1.Marshal(publicKeyHash(c)))}
 }
 
-func keyHash(c *x509.Certificate) []byte {
+func publicKeyHash(c *x509.Certificate) []byte {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Key       asn1.BitString
@@ -127,7 +127,7 @@ func keyHash(c *x509.Certificate) []byte {
 
 func idOf(issuer *x509.Certificate, serial *big.Int) certID {
 	name := sha1.Sum(issuer.RawSubject) // as above
-	return certID{Hash: pkix.AlgorithmIdentifier{Algorithm: oidSHA1, Parameters: asn1.NullRawValue}, Name: name[:], Key: keyHash(issuer), Serial: serial}
+	return certID{Hash: pkix.AlgorithmIdentifier{Algorithm: oidSHA1, Parameters: asn1.NullRawValue}, Name: name[:], Key: publicKeyHash(issuer), Serial: serial}
 }
 
 // der signs r.

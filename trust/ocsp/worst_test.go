@@ -13,10 +13,10 @@ func TestRevokedSinceTheBeginningOfTime(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	c := &Client{maxAge: time.Hour}
-	ever := &single{status: trust.StatusRevoked, next: now.Add(time.Hour)}
-	good := &single{status: trust.StatusGood, this: now, next: now.Add(time.Hour)}
+	ever := &single{status: trust.StatusRevoked, nextUpdate: now.Add(time.Hour)}
+	good := &single{status: trust.StatusGood, thisUpdate: now, nextUpdate: now.Add(time.Hour)}
 	for _, about := range [][]*single{{ever}, {ever, good}, {good, ever}} {
-		if v, err := c.worst(about, now, now); err != nil || v.status != trust.StatusRevoked {
+		if v, err := c.worstOf(about, now, now); err != nil || v.status != trust.StatusRevoked {
 			t.Errorf("%v, %v", v, err)
 		}
 	}

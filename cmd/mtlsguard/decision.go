@@ -1,0 +1,52 @@
+package main
+
+import (
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// decidingStage returns the step that decided the request.
+func decidingStage(x *mtlsguard.Explanation) string {
+	switch {
+	case x.Refused:
+		return "handshake"
+	case x.Unread:
+		return "http"
+	}
+	switch x.Reason {
+	case reason.AmbiguousPath, reason.Misdirected:
+		return "request"
+	case reason.UntrustedGateway, reason.BadHeader:
+		return "gateway"
+	case reason.Unmapped, reason.Ambiguous, reason.MappingExpired:
+		return "mapping"
+	case reason.NoRule, reason.Denied, reason.PolicyError, "":
+		return "policy"
+	}
+	return "certificate"
+}
+
+// decidingLine returns the position ("file:line") and the text of the line that decided,
+// or nothing.
+func decidingLine(x *mtlsguard.Explanation) (position, text string) {
+	switch {
+	case x.Rule != (policy.Position{}):
+		if x.Policy != nil {
+			for _, l := range x.Policy.Lines {
+				if l.Position == x.Rule {
+					return x.Rule.String(), l.Text
+				}
+			}
+		}
+		return x.Rule.String(), ""
+	case x.Reason == reason.Ambiguous, x.Reason == reason.MappingExpired, x.Reason == reason.Unmapped:
+		for _, s := range x.Mapping {
+			if s.Result == certmap.Matched || s.Result == certmap.Disabled || s.Result == certmap.OutOfTime {
+				return stepPosition(s), "mapping " + s.MappingID
+			}
+		}
+	}
+	return "", ""
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/usersfile"
+)
+
+// writeChange writes a changed file, if the file loads and exactly the intended mappings
+// changed.
+func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, out usersChange, intended func(added, removed []mappingReport) bool) error {
+	after, err := f.read(next)
+	if err != nil {
+		return err
+	}
+	added, removed := difference(before, after), difference(after, before)
+	if !intended(added, removed) {
+		// Fail closed: the file has a form that cannot be edited line by line.
+		return &configerror.Error{File: f.name, What: "the change would alter other mappings too", Hint: "nothing was written: edit the file by hand"}
+	}
+	out.Added, out.Removed = added, removed
+	if out.Written {
+		if err := usersfile.Write(f.name, f.data, next); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(out)
+	}
+	prefix := map[bool]string{true: "", false: "would be "}[out.Written]
+	for _, m := range added {
+		a.printf("%sadded to %s:%d\n  %s\n", prefix, out.File, m.Line, escape.Printable(out.Line, 0))
+	}
+	for _, m := range removed {
+		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", prefix, out.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
+	}
+	return nil
+}
+
+// difference returns the mappings of b that a lacks, wherever they stand in the file.
+func difference(a, b []certmap.Mapping) []mappingReport {
+	key := func(m certmap.Mapping) string {
+		d := newMappingReport(m)
+		d.Line = 0
+		return fmt.Sprintf("%+v", d)
+	}
+	known := map[string]bool{}
+	for _, m := range a {
+		known[key(m)] = true
+	}
+	out := []mappingReport{}
+	for _, m := range b {
+		if !known[key(m)] {
+			out = append(out, newMappingReport(m))
+		}
+	}
+	return out
+}

@@ -1,0 +1,198 @@
+package e2e
+
+import (
+	"crypto/x509"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// mistakeRow spoils one thing of a site.
+type mistakeRow struct {
+	name  string
+	spoil func(*site)
+	file  string // where the mistake is
+	line  int    // 0: there is none; added: the first after what stood there
+	what  string // part of it
+}
+
+// yaml replaces text in mtlsguard.yaml.
+func yaml(old, replacement string) func(*site) {
+	return func(s *site) { s.Helper(); s.sub("mtlsguard.yaml", old, replacement) }
+}
+
+// whole replaces a file.
+func whole(name, content string) func(*site) { return func(s *site) { s.put(name, content) } }
+
+// more adds to a file.
+func more(name, content string) func(*site) {
+	return func(s *site) { s.put(name, s.get(name)+content) }
+}
+
+// without removes a file and puts something else there.
+func without(name string, then func(path string) error) func(*site) {
+	return func(s *site) {
+		s.Helper()
+		if err := errors.Join(os.Remove(s.path(name)), then(s.path(name))); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+func none(string) error { return nil }
+
+func folder(path string) error { return os.Mkdir(path, 0o700) }
+
+func fifo(path string) error { return syscall.Mkfifo(path, 0o600) }
+
+func loop(path string) error { return os.Symlink(filepath.Base(path), path) }
+
+func sparse(path string) error {
+	return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 10<<30))
+}
+
+const added = -1
+
+const config = "mtlsguard.yaml"
+
+var mistakeRows = []mistakeRow{
+	{"unknown key", yaml("reload: 0", "relaod: 0"), config, 3, `has no key "relaod"`},
+	{"unknown key of a port", yaml("strict: true", "stirct: true"), config, 12, `has no key "stirct"`},
+	{"unknown key of a certificate", yaml("key: server-key.pem", "kye: server-key.pem"), config, 8, `has no key "kye"`},
+	{"unknown key of a trust", yaml("crls: [ca.crl]", "crl: [ca.crl]"), config, 11, `has no key "crl"`},
+	{"unknown limit", yaml("handshake: 5s", "hand_shake: 5s"), config, 13, `has no key "hand_shake"`},
+	{"a key twice", yaml("reload: 0", "users: users.yaml"), config, 3, "twice"},
+	{"a key of a port twice", yaml("strict: true", "name: internal"), config, 12, "twice"},
+	{"a merge key", yaml("strict: true", "<<: {strict: false}"), config, 12, "no key"},
+	{"name twice", yaml("name: public", "name: internal"), config, 14, "is taken"},
+	{"name missing", yaml("- name: public\n    listen", "- listen"), config, 14, "no port name"},
+	{"name malformed", yaml("name: public", "name: 'pub lic'"), config, 14, "no port name"},
+	{"name is a star", yaml("name: public", "name: '*'"), config, 14, "no port name"},
+	{"listen malformed", yaml("listen: 127.0.0.1:0", "listen: 127.0.0.1"), config, 6, "not host:port"},
+	{"listen out of range", yaml("listen: 127.0.0.1:0", "listen: 127.0.0.1:65536"), config, 6, "not host:port"},
+	{"listen without number", yaml("listen: 127.0.0.1:0", "listen: '127.0.0.1:'"), config, 6, "not host:port"},
+	{"listen missing", yaml("    listen: 127.0.0.1:0\n", ""), config, 5, "not host:port"},
+	{"listen twice", func(s *site) {
+		yaml("127.0.0.1:0", "127.0.0.1:18443")(s)
+		yaml("127.0.0.1:0", "127.0.0.1:18443")(s)
+	}, config, 15, "is taken"},
+	{"listen twice, every address", func(s *site) {
+		yaml("127.0.0.1:0", "'0.0.0.0:18443'")(s)
+		yaml("127.0.0.1:0", "':18443'")(s)
+	}, config, 15, "is taken"},
+	{"client_cert missing", yaml("    client_cert: require\n", ""), config, 5, "client_cert"},
+	{"client_cert empty", yaml("client_cert: require", "client_cert:"), config, 7, "client_cert"},
+	{"client_cert unknown", yaml("client_cert: require", "client_cert: optional"), config, 7, "client_cert"},
+	{"client_cert capitalised", yaml("client_cert: require", "client_cert: Require"), config, 7, "client_cert"},
+	{"strict quoted", yaml("strict: true", `strict: "yes"`), config, 12, `strict is "yes"`},
+	{"strict is yes", yaml("strict: true", "strict: yes"), config, 12, `strict is "yes"`},
+	{"strict is a list", yaml("strict: true", "strict: [true]"), config, 12, "strict"},
+	{"min_version old", yaml("strict: true", "min_version: 1.1"), config, 12, "min_version"},
+	{"no certificate", yaml("    certificate: {cert: server.pem, key: server-key.pem}\n", ""), config, 5, "no certificate"},
+	{"no key", yaml("{cert: server.pem, key: server-key.pem}", "{cert: server.pem}"), config, 8, "cert and key"},
+	{"no trust on require", func(s *site) {
+		yaml("    trust:\n      anchors: [ca.pem]\n      crls: [ca.crl]\n", "")(s)
+	}, config, 5, "has no trust"},
+	{"no trust on request", yaml("    trust: {anchors: [ca.pem]}\n", ""), config, 14, "has no trust"},
+	{"trust empty", yaml("trust: {anchors: [ca.pem]}", "trust: {}"), config, 18, "no anchors"},
+	{"anchors empty", yaml("anchors: [ca.pem]\n", "anchors: []\n"), config, 10, "no anchors"},
+	{"anchors hold an empty text", yaml("anchors: [ca.pem]\n", "anchors: [ca.pem, '']\n"), config, 10, "empty entry"},
+	{"anchors is a text", yaml("anchors: [ca.pem]\n", "anchors: ca.pem\n"), config, 10, "not a list"},
+	{"profile unknown", yaml("crls: [ca.crl]", "profile: lax"), config, 11, "profile"},
+	{"revocation unknown", yaml("crls: [ca.crl]", "revocation: 'on'"), config, 11, "revocation"},
+	{"hard without crls", yaml("crls: [ca.crl]", "revocation: hard"), config, 11, "no crls"},
+	{"unmapped Default with strict", yaml("strict: true", "unmapped: Default"), config, 12, "strict"},
+	{"unmapped reserved", yaml("strict: false", "unmapped: Everybody"), config, 19, "unmapped"},
+	{"unmapped reserved, other case", yaml("strict: false", "unmapped: default"), config, 19, "unmapped"},
+	{"unmapped malformed", yaml("strict: false", "unmapped: 'a b'"), config, 19, "unmapped"},
+	{"method in lower case", yaml("strict: true", "methods: [propfind]"), config, 12, "propfind"},
+	{"methods is a text", yaml("strict: true", "methods: PROPFIND"), config, 12, "not a list"},
+	{"server name with a wildcard", yaml("strict: true", "server_names: ['*.acme.example']"), config, 12, "host name"},
+	{"server name with a port", yaml("strict: true", "server_names: ['acme.example:443']"), config, 12, "host name"},
+	{"server name empty", yaml("strict: true", "server_names: ['']"), config, 12, "empty"},
+	{"limit negative", yaml("handshake: 5s", "handshake: -5s"), config, 13, "handshake"},
+	{"limit zero", yaml("handshake: 5s", "handshake: 0"), config, 13, "handshake"},
+	{"limit without unit", yaml("handshake: 5s", "handshake: 5"), config, 13, "handshake"},
+	{"limit huge", yaml("handshake: 5s", "handshake: 999999h"), config, 13, "handshake"},
+	{"limit beyond numbers", yaml("handshake: 5s", "connection_age: 99999999h"), config, 13, "connection_age"},
+	{"connections zero", yaml("handshake: 5s", "connections: 0"), config, 13, "connections"},
+	{"connections_per_ip negative", yaml("handshake: 5s", "connections_per_ip: -1"), config, 13, "connections_per_ip"},
+	{"streams beyond 32 bits", yaml("handshake: 5s", "streams: 4294967296"), config, 13, "streams"},
+	{"streams with a point", yaml("handshake: 5s", "streams: 1.5"), config, 13, "streams"},
+	{"header_bytes small", yaml("handshake: 5s", "header_bytes: 100"), config, 13, "header_bytes"},
+	{"reload without unit", yaml("reload: 0", "reload: 5"), config, 3, "reload"},
+	{"reload negative", yaml("reload: 0", "reload: -5s"), config, 3, "reload"},
+	{"reload tiny", yaml("reload: 0", "reload: 1ms"), config, 3, "reload"},
+	{"reload is a word", yaml("reload: 0", "reload: often"), config, 3, "reload"},
+	{"policy missing", yaml("policy: policy.csv\n", ""), config, 1, "policy is missing"},
+	{"users missing", yaml("users: users.yaml\n", ""), config, 4, "users is missing"},
+	{"ports missing", whole(config, "users: users.yaml\npolicy: policy.csv\n"), config, 1, "ports is missing"},
+	{"ports empty", whole(config, "users: users.yaml\npolicy: policy.csv\nports: []\n"), config, 3, "no port"},
+	{"ports is a mapping", whole(config, "users: users.yaml\npolicy: policy.csv\nports: {a: b}\n"), config, 3, "not a list"},
+	{"a port is a text", whole(config, "users: users.yaml\npolicy: policy.csv\nports: [internal]\n"), config, 3, "not a mapping"},
+	{"a second document", more(config, "---\nusers: x\n"), config, 21, "second document"},
+	{"a tab", yaml("  - name: public", "\t- name: public"), config, 14, "not YAML"},
+	{"not a mapping", whole(config, "[a, b]\n"), config, 1, "not a mapping"},
+	{"a text", whole(config, "hello\n"), config, 1, "not a mapping"},
+	{"nothing", whole(config, ""), config, 0, "empty"},
+	{"comments only", whole(config, "# nothing\n"), config, 0, "empty"},
+	{"garbage", whole(config, "\x00\x01\xff\xfe"), config, 1, "control character U+0000"},
+	{"an alias to nowhere", yaml("users: users.yaml", "users: *somewhere"), config, 0, "not YAML"},
+	{"the configuration is a directory", without(config, folder), config, 0, "not a file"},
+	{"the configuration is a pipe", without(config, fifo), config, 0, "not a file"},
+	{"the configuration is missing", without(config, none), config, 0, "cannot be read"},
+
+	{"anchors missing", without("ca.pem", none), config, 10, "ca.pem cannot be read"},
+	{"anchors is a directory", without("ca.pem", folder), config, 10, "ca.pem is not a file"},
+	{"anchors is a pipe", without("ca.pem", fifo), config, 10, "ca.pem is not a file"},
+	{"anchors is a loop", without("ca.pem", loop), config, 10, "ca.pem cannot be read"},
+	{"anchors is 10 GiB of nothing", without("ca.pem", sparse), config, 10, "larger than 256 MiB"},
+	{"anchors file empty", whole("ca.pem", ""), "ca.pem", 1, "empty"},
+	{"anchors with a key", func(s *site) { more("ca.pem", string(s.ca.KeyPEM()))(s) }, "ca.pem", added, "PRIVATE KEY"},
+	{"anchors truncated", func(s *site) { s.put("ca.pem", s.get("ca.pem")[:200]) }, "ca.pem", 1, "no end"},
+	{"anchors: one good, one bad", more("ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "ca.pem", added, "cannot be read"},
+	{"anchors: text around", more("ca.pem", "hello\n"), "ca.pem", added, "PEM"},
+	{"the policy is missing", without("policy.csv", none), config, 2, "policy.csv cannot be read"},
+	{"users is missing", without("users.yaml", none), config, 1, "users.yaml cannot be read"},
+	{"the CRL is missing", without("ca.crl", none), config, 11, "ca.crl cannot be read"},
+	{"the key is missing", without("server-key.pem", none), config, 8, "server-key.pem cannot be read"},
+	{"the key is another's", func(s *site) { s.put("server-key.pem", string(s.alice.KeyPEM())) }, "server-key.pem", 1, "match"},
+	{"the key is garbage", whole("server-key.pem", "garbage"), "server-key.pem", 1, "cannot be used"},
+	{"the certificate is garbage", whole("server.pem", "garbage"), "server.pem", 1, "no certificate"},
+	{"the certificate's second block is cut off", func(s *site) {
+		s.put("server.pem", s.get("server.pem")+s.get("ca.pem")[:200])
+	}, "server.pem", added, "damaged"},
+	{"CRL garbled", whole("ca.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"), "ca.crl", 1, "cannot be read"},
+	{"CRL of zero bytes", whole("ca.crl", ""), "ca.crl", 1, "empty"},
+	{"CRL is a certificate", func(s *site) { s.put("ca.crl", s.get("ca.pem")) }, "ca.crl", 1, "CERTIFICATE"},
+	{"CRL forged", func(s *site) {
+		forger := *s.other
+		ca := *s.ca.Cert
+		ca.PublicKey = s.other.Cert.PublicKey // x509 wants key and certificate to agree
+		forger.Cert = &ca
+		s.put("ca.crl", crlPEM(forger.CRL(2, nil)))
+	}, "ca.crl", 1, "not signed"},
+	{"CRL not yet valid", func(s *site) {
+		s.put("ca.crl", crlPEM(s.ca.CRL(2, nil, func(l *x509.RevocationList) { l.ThisUpdate = time.Now().Add(time.Hour) })))
+	}, "ca.crl", 1, "not valid before"},
+	{"CRL with a critical extension, the second in the file", func(s *site) {
+		s.put("ca.crl", s.crl(1)+crlPEM(s.ca.CRL(2, nil, critical)))
+	}, "ca.crl", added, "critical extension"},
+
+	{"policy: an unknown effect", more("policy.csv", "p, user:bob, *, GET, /x, alow\n"), "policy.csv", 6, "alow"},
+	{"policy: an unknown port", more("policy.csv", "p, user:bob, internl, GET, /x, allow\n"), "policy.csv", 6, "internl"},
+	{"policy: an unknown method", more("policy.csv", "p, user:bob, *, FETCH, /x, allow\n"), "policy.csv", 6, "FETCH"},
+	{"policy: a short line", more("policy.csv", "p, user:bob, *, GET, /x\n"), "policy.csv", 6, "fields"},
+	{"policy: a circle of groups", more("policy.csv", "g, group:a, group:b\ng, group:b, group:a\n"), "policy.csv", 7, "group"},
+	{"users: an unknown key", more("users.yaml", "  - {id: x, user: x, subjct: CN=x}\n"), "users.yaml", 4, "subjct"},
+	{"users: an unknown port", more("users.yaml", "  - {id: x, user: x, subject: CN=x, issuer: ca.pem, ports: [extern]}\n"), "users.yaml", 4, "extern"},
+	{"users: no issuer", more("users.yaml", "  - {id: x, user: x, subject: CN=x}\n"), "users.yaml", 4, "issuer"},
+	{"users: an issuer that is missing", more("users.yaml", "  - {id: x, user: x, subject: CN=x, issuer: lost.pem}\n"), "users.yaml", 4, "lost.pem"},
+	{"users: an issuer that is no CA", more("users.yaml", "  - {id: x, user: x, subject: CN=x, issuer: server.pem}\n"), "users.yaml", 4, "server.pem"},
+	{"users: a reserved name", more("users.yaml", "  - {id: x, user: Default, subject: CN=x, issuer: ca.pem}\n"), "users.yaml", 4, "Default"},
+	{"users: an id twice", more("users.yaml", "  - {id: alice, user: x, subject: CN=x, issuer: ca.pem}\n"), "users.yaml", 4, "alice"},
+	{"users: a conflict", more("users.yaml", "  - {id: x, user: x, subject: CN=alice, issuer: ca.pem}\n"), "users.yaml", 4, "alice"},
+	{"users: empty", whole("users.yaml", ""), "users.yaml", 1, "empty"},
+}

@@ -1,0 +1,173 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/middleware"
+)
+
+// Every mistake is reported with its place and a hint, whoever opens the file: the
+// library, and the example server, which then ends without having opened a port.
+func TestConfigurationErrorsHavePlaceAndHint(t *testing.T) {
+	t.Parallel()
+	binary := serverBinary(t)
+	for _, row := range mistakeRows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			if row.line == added {
+				row.line = 1 + strings.Count(s.get(row.file), "\n")
+			}
+			row.spoil(s)
+			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+			found := configerror.All(err)
+			if len(found) == 0 {
+				t.Fatalf("no mistake: %v", err)
+			}
+			if !hasMistake(found, s.path(row.file), row.line, row.what) {
+				t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
+			}
+			for i, m := range found {
+				if m.File == "" || m.What == "" || m.Hint == "" {
+					t.Errorf("not whole: %#v", m)
+				}
+				if i > 0 && m.File == found[i-1].File && m.Line < found[i-1].Line {
+					t.Errorf("out of order: %v after %v", m, found[i-1])
+				}
+			}
+			refusesToStart(t, binary, s, row)
+		})
+	}
+}
+
+// Whoever mends a configuration mends it once.
+func TestConfigurationErrorsAreReportedTogether(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.sub(config, "strict: true", "unmapped: Default")
+	s.sub(config, "strict: false", "methods: [fetch]")
+	s.sub(config, "handshake: 5s", "handshake: -5s")
+	s.put("ca.crl", crlPEM(s.ca.CRL(2, nil, critical)))
+	s.put("policy.csv", "p, bob\n"+sitePolicy+"p, user:bob, nowhere, GET, /x, allow\n")
+	s.put("users.yaml", siteUsers+"  - {id: x, user: x}\n")
+	s.put("server.pem", "garbage")
+	_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+	var got []string
+	for _, m := range configerror.All(err) {
+		got = append(got, strings.TrimPrefix(fmt.Sprintf("%s:%d", m.File, m.Line), s.dir+"/"))
+	}
+	want := "ca.crl:1 mtlsguard.yaml:12 mtlsguard.yaml:13 mtlsguard.yaml:19 policy.csv:1 policy.csv:7 server.pem:1 server.pem:1 users.yaml:4"
+	if strings.Join(got, " ") != want {
+		t.Errorf("got  %v\nwant %v\n%v", got, want, err)
+	}
+}
+
+func TestErrorOfASharedFileIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.put("ca.pem", "garbage")
+	_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+	n := 0
+	for _, m := range configerror.All(err) {
+		if m.File == s.path("ca.pem") {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("two ports and a mapping name ca.pem, and it is wrong %d times:\n%v", n, err)
+	}
+}
+
+func TestAuthenticatorsOfAnUnknownPortAreAnError(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{Authenticators: map[string][]middleware.Authenticator{"publik": {middleware.Basic{}}}})
+	if found := configerror.All(err); len(found) != 1 || !strings.Contains(found[0].What, "publik") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func hasMistake(found []*configerror.Error, file string, line int, what string) bool {
+	for _, m := range found {
+		if m.File == file && m.Line == line && strings.Contains(m.What, what) {
+			return true
+		}
+	}
+	return false
+}
+
+func refusesToStart(t *testing.T, binary string, s *site, row mistakeRow) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, "-config", s.path(config))
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 2 {
+		t.Errorf("the server ended with %v, wanted status 2", err)
+	}
+	if stdout.Len() > 0 {
+		t.Errorf("on standard output: %q", stdout.String())
+	}
+	for line := range strings.Lines(stderr.String()) {
+		if !strings.HasPrefix(line, "error: ") && !strings.HasPrefix(line, "hint: ") {
+			t.Errorf("on standard error: %q", line)
+		}
+	}
+	for _, wanted := range []string{"error: " + s.path(row.file), row.what, "\nhint: "} {
+		if !strings.Contains(stderr.String(), wanted) {
+			t.Errorf("no %q in:\n%s", wanted, &stderr)
+		}
+	}
+}
+
+// serverBinary builds the example server once.
+func serverBinary(tb testing.TB) string {
+	tb.Helper()
+	path, err := buildServer()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+var buildServer = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(binaries, "server")
+	out, err := exec.Command("go", "build", "-o", path, "../examples/server").CombinedOutput()
+	if err != nil {
+		return "", errors.New(string(out))
+	}
+	return path, nil
+})
+
+var binaries string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() == "" && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set("test.parallel", "16") // most of these tests wait for a watcher
+	}
+	var err error
+	if binaries, err = os.MkdirTemp("", "mtlsguard"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(binaries)
+	os.Exit(code)
+}

@@ -1,0 +1,401 @@
+package e2e
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// behind is a site whose port "internal" takes what gateways state, as nginx does it.
+type behind struct {
+	*site
+	gatewayCA *testpki.Pair
+	gateway   *testpki.Pair
+}
+
+const gatewayName = "gateway.acme.example"
+
+const behindConfig = `users: users.yaml
+policy: policy.csv
+reload: 0
+ports:
+  - name: internal
+    listen: 127.0.0.1:0
+    client_cert: require
+    certificate: {cert: server.pem, key: server-key.pem}
+    forwarded:
+      format: nginx
+      verified: {header: X-SSL-Client-Verify, value: SUCCESS}
+      gateway: {anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names: [gateway.acme.example]}
+      trust: {anchors: [ca.pem], crls: [ca.crl]}
+    strict: true
+    limits: {drain: 1s}
+  - name: public
+    listen: 127.0.0.1:0
+    client_cert: request
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [ca.pem]}
+    strict: false
+    limits: {drain: 1s}
+`
+
+func newBehind(tb testing.TB) *behind {
+	b := &behind{site: newSite(tb), gatewayCA: testpki.NewCA("Gateway CA")}
+	b.gateway = b.gatewayCA.Leaf("gateway", named(gatewayName))
+	b.put("gateway-ca.pem", string(b.gatewayCA.CertPEM()))
+	b.put("gateway-ca.crl", crlPEM(b.gatewayCA.CRL(1, nil)))
+	b.put(config, behindConfig)
+	return b
+}
+
+func named(dns string) testpki.Option {
+	return func(c *x509.Certificate) { c.DNSNames = []string{dns} }
+}
+
+// stating makes a client say this with every request: pairs of a name and a value.
+func stating(c *http.Client, pairs ...string) *http.Client {
+	inner := *c
+	inner.Transport = &saying{c.Transport, pairs}
+	return &inner
+}
+
+type saying struct {
+	http.RoundTripper
+	pairs []string
+}
+
+func (s *saying) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	for i := 0; i < len(s.pairs); i += 2 {
+		r.Header[s.pairs[i]] = append(r.Header[s.pairs[i]], s.pairs[i+1]) // as it is spelled
+	}
+	return s.RoundTripper.RoundTrip(r)
+}
+
+// asNginx is what nginx states of a certificate.
+func asNginx(who *testpki.Pair) []string {
+	return []string{"X-Ssl-Client-Cert", url.PathEscape(string(onlyLeaf(who).CertPEM())), "X-Ssl-Client-Verify", "SUCCESS"}
+}
+
+func onlyLeaf(who *testpki.Pair) *testpki.Pair { return &testpki.Pair{Cert: who.Cert, Key: who.Key} }
+
+// answer is what ask says of an answer.
+func answer(res *http.Response, err error) string {
+	if err != nil {
+		return "refused"
+	}
+	return ask(&http.Client{Transport: fixed{res}}, "https://localhost/")
+}
+
+type fixed struct{ res *http.Response }
+
+func (f fixed) RoundTrip(*http.Request) (*http.Response, error) { return f.res, nil }
+
+const (
+	nginxFormat    = "format: nginx"
+	gatewayLine    = "gateway: {anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names: [gateway.acme.example]}"
+	usersLine      = "trust: {anchors: [ca.pem], crls: [ca.crl]}"
+	verifiedLine   = "verified: {header: X-SSL-Client-Verify, value: SUCCESS}"
+	forwardedLines = "    forwarded:\n      " + nginxFormat + "\n      " + verifiedLine + "\n      " + gatewayLine + "\n      " + usersLine + "\n"
+)
+
+var behindRows = []struct {
+	name          string
+	change        func(*behind)
+	state         func(*behind) []string
+	before, after string
+}{
+	{"user", func(b *behind) { b.sub("users.yaml", "user: alice", "user: alicia") }, alices, "200 alice", "200 alicia"},
+	{"user removed", func(b *behind) { b.put("users.yaml", "mappings: []\n") }, alices, "200 alice", "403 unmapped"},
+	{"user disabled", func(b *behind) { b.sub("users.yaml", "user: alice", "user: alice, disabled: true") }, alices, "200 alice", "403 unmapped"},
+	{"policy denies", func(b *behind) { b.put("policy.csv", sitePolicy+"p, user:alice, *, *, /*, deny\n") }, alices, "200 alice", "403 denied"},
+	{"policy says nothing", func(b *behind) { b.put("policy.csv", "# nothing\n") }, alices, "200 alice", "403 no-rule"},
+	{"unmapped", func(b *behind) { b.sub(config, "strict: true", "unmapped: guest") }, strangers, "403 unmapped", "200 guest"},
+	{"unmapped, no certificate", func(b *behind) { b.sub(config, "strict: true", "unmapped: guest") }, nobodys, "403 no-certificate", "403 no-certificate"},
+	{"strict", func(b *behind) { b.sub(config, "strict: true", "strict: false") }, nobodys, "403 no-certificate", "200 Default"},
+	{"strict, and nothing said", func(b *behind) { b.sub(config, "strict: true", "strict: false") }, nothings, "400 bad-header", "400 bad-header"},
+	{"no verified any more", func(b *behind) { b.sub(config, verifiedLine+"\n      ", "") }, nothings, "400 bad-header", "403 no-certificate"},
+	{"user revoked", func(b *behind) { b.put("ca.crl", b.crl(2, b.alice)) }, alices, "200 alice", "403 revoked"},
+	{"another revoked", func(b *behind) { b.put("ca.crl", b.crl(2, b.bob)) }, alices, "200 alice", "200 alice"},
+	{"users' anchors", func(b *behind) {
+		for range 2 {
+			b.sub("users.yaml", "issuer: ca.pem", "issuer: old.pem")
+		}
+		b.put("old.pem", b.get("ca.pem"))
+		b.put("ca.pem", string(b.other.CertPEM()))
+		b.put("ca.crl", crlPEM(b.other.CRL(1, nil)))
+	}, alices, "200 alice", "403 unknown-authority"},
+	{"another format", func(b *behind) { b.sub(config, nginxFormat+"\n      "+verifiedLine, "format: rfc9440") }, alices, "200 alice", "403 no-certificate"},
+	{"another header", func(b *behind) { b.sub(config, nginxFormat, nginxFormat+"\n      header: X-Other-Cert") }, alices, "200 alice", "400 bad-header"},
+	{"gateway's name", func(b *behind) { b.sub(config, "names: [gateway.", "names: [new.") }, alices, "200 alice", "403 untrusted-gateway"},
+	{"gateway pinned", func(b *behind) {
+		b.sub(config, "names: [gateway.acme.example]", "fingerprints: ['"+b.pin(b.gateway)+"']")
+	}, alices, "200 alice", "200 alice"},
+	{"gateway revoked", func(b *behind) { b.put("gateway-ca.crl", crlPEM(b.gatewayCA.CRL(2, serials(b.gateway)))) }, alices, "200 alice", "refused"},
+	{"gateways' anchors", func(b *behind) {
+		b.put("gateway-ca.pem", string(b.other.CertPEM()))
+		b.put("gateway-ca.crl", crlPEM(b.other.CRL(1, nil)))
+	}, alices, "200 alice", "refused"},
+	{"no gateways any more", func(b *behind) {
+		b.sub(config, forwardedLines, "    trust: {anchors: [gateway-ca.pem]}\n")
+	}, alices, "200 alice", "403 unmapped"},
+}
+
+func alices(b *behind) []string    { return asNginx(b.alice) }
+func strangers(b *behind) []string { return asNginx(b.ca.Leaf("stranger")) }
+func nobodys(*behind) []string     { return []string{"X-Ssl-Client-Verify", "NONE"} }
+func nothings(*behind) []string    { return nil }
+
+// The next request through the gateway follows the new state, on the connection that
+// is open.
+// Covers F9, G2, G6.
+func TestReloadAppliesToForwardedCertificates(t *testing.T) {
+	t.Parallel()
+	for _, row := range behindRows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBehind(t)
+			l := b.start(mtlsguard.Options{})
+			url, state := l.url("internal", "/whoami"), row.state(b)
+			clients := map[string]*http.Client{
+				"HTTP/1.1": b.client(b.gateway), "HTTP/2": b.client(b.gateway, testkit.HTTP2), "resumed": b.client(b.gateway, testkit.Resuming),
+			}
+			for name, c := range clients {
+				for range 2 {
+					if got := ask(stating(c, state...), url); got != row.before {
+						t.Fatalf("%s: before: %s, wanted %s", name, got, row.before)
+					}
+				}
+			}
+			row.change(b)
+			if err := l.server.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			for name, c := range clients {
+				for range 2 {
+					if got := ask(stating(c, state...), url); got != row.after {
+						t.Errorf("%s: after: %s, wanted %s", name, got, row.after)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A reload that does not touch the gateways' trust closes no connection of theirs,
+// whatever it does to the users'. A list that goes back is refused.
+// Covers I7, I8.
+func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
+	t.Parallel()
+	b := newBehind(t)
+	b.put("ca.crl", b.crl(5))
+	l := b.start(mtlsguard.Options{})
+	url := l.url("internal", "/whoami")
+	number := int64(0)
+	for name, c := range map[string]*http.Client{"HTTP/1.1": b.client(b.gateway), "HTTP/2": b.client(b.gateway, testkit.HTTP2)} {
+		connections := 0
+		number += 10
+		get := func(who *testpki.Pair, want string) {
+			t.Helper()
+			r, err := http.NewRequest("GET", url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r = r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+				if !i.Reused {
+					connections++
+				}
+			}}))
+			if got := answer(stating(c, asNginx(who)...).Do(r)); got != want {
+				t.Errorf("%s: got %s, wanted %s", name, got, want)
+			}
+		}
+		reload := func() {
+			t.Helper()
+			if err := l.server.Reload(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		get(b.alice, "200 alice")
+		b.put("ca.crl", b.crl(number, b.alice))
+		reload()
+		get(b.alice, "403 revoked")
+		get(b.bob, "200 bob")
+		b.put("ca.crl", b.crl(number-1))
+		if err := l.server.Reload(); err == nil {
+			t.Errorf("%s: an older list of the users' is taken", name)
+		}
+		get(b.alice, "403 revoked")
+		b.put("ca.crl", b.crl(number+1))
+		reload()
+		get(b.alice, "200 alice")
+		if connections != 1 {
+			t.Errorf("%s: %d connections", name, connections)
+		}
+	}
+}
+
+// A line about a request behind a gateway names the gateway and the user's
+// certificate, as far as they are believed.
+// Covers F14.
+func TestLogLinesNameTheGateway(t *testing.T) {
+	t.Parallel()
+	b := newBehind(t)
+	b.sub(config, forwardedLines[:14], "    trust: {anchors: [gateway-ca.pem, ca.pem]}\n"+forwardedLines[:14])
+	l := b.start(mtlsguard.Options{})
+	other := b.gatewayCA.Leaf("other", named("other.acme.example"))
+	for i, row := range []struct {
+		who           *testpki.Pair
+		state         []string
+		path, want    string
+		gateway, user *testpki.Pair // nil: the line has no such field
+		subject       string
+	}{
+		{b.gateway, asNginx(b.alice), "/whoami", "200 alice", b.gateway, b.alice, "CN=alice"},
+		{b.gateway, asNginx(b.bob), "/orders/1", "403 denied", b.gateway, b.bob, ""},
+		{b.gateway, asNginx(b.ca.Leaf("stranger")), "/whoami", "403 unmapped", b.gateway, nil, "CN=stranger"},
+		{b.gateway, []string{"X-Ssl-Client-Verify", "NONE"}, "/whoami", "403 no-certificate", b.gateway, nil, ""},
+		{b.gateway, []string{"X-Ssl-Client-Cert", "nonsense", "X-Ssl-Client-Verify", "SUCCESS"}, "/whoami", "400 bad-header", b.gateway, nil, ""},
+		{b.gateway, asNginx(b.alice), "/a//b", "400 ambiguous-path", b.gateway, nil, ""},
+		{other, asNginx(b.alice), "/whoami", "403 untrusted-gateway", other, nil, ""},
+		{b.alice, asNginx(b.bob), "/whoami", "403 untrusted-gateway", nil, nil, ""},
+	} {
+		path := fmt.Sprintf("%s?%d", row.path, i)
+		if got := ask(stating(b.client(row.who), row.state...), l.url("internal", path)); got != row.want {
+			t.Fatalf("%d: got %s, wanted %s", i, got, row.want)
+		}
+		testkit.Eventually(t, "the line", func() bool { return len(l.log.find("event", "decision")) == i+1 })
+		line := l.log.find("event", "decision")[i]
+		for key, who := range map[string]*testpki.Pair{"gateway": row.gateway, "fingerprint": row.user} {
+			switch got, there := line[key]; {
+			case who != nil && got != b.pin(who):
+				t.Errorf("%d: %s is %v, wanted %s", i, key, got, b.pin(who))
+			case who == nil && there && row.subject == "":
+				t.Errorf("%d: %s is %v, wanted none", i, key, got)
+			}
+		}
+		if subject, _ := line["subject"].(string); !strings.HasPrefix(subject, row.subject) {
+			t.Errorf("%d: subject %q", i, subject)
+		}
+		if _, word, _ := strings.Cut(row.want, " "); row.want[:3] != "200" && line["reason"] != word {
+			t.Errorf("%d: %v", i, line)
+		}
+	}
+	for _, secret := range []string{"nonsense", "BEGIN", base64.StdEncoding.EncodeToString(b.alice.Cert.Raw)[:40]} {
+		if strings.Contains(l.log.text(), secret) {
+			t.Errorf("the log repeats what was stated: %s", secret)
+		}
+	}
+}
+
+// With debug on, a refusal explains the hop.
+// Covers F13.
+func TestDebugExplainsTheForwardedCertificate(t *testing.T) {
+	t.Parallel()
+	b := newBehind(t)
+	for _, debug := range []bool{true, false} {
+		l := b.start(mtlsguard.Options{Debug: debug})
+		res, err := stating(b.client(b.gateway), asNginx(b.alice)...).Get(l.url("internal", "/nowhere"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		for _, part := range []string{"gateway: fingerprint " + b.pin(b.gateway), "certificate: fingerprint " + b.pin(b.alice), "user: alice, by forwarded", "mapping: "} {
+			if strings.Contains(string(body), part) != debug {
+				t.Errorf("debug %t: %q in %s", debug, part, body)
+			}
+		}
+		l.end()
+	}
+}
+
+// The headers of a port for gateways are deleted on the others too: their handlers
+// may be the same.
+// Covers F1, F17.
+func TestForwardedHeadersAreDroppedOnOtherPorts(t *testing.T) {
+	t.Parallel()
+	b := newBehind(t)
+	b.sub(config, nginxFormat, nginxFormat+"\n      header: Acme-Caller")
+	b.sub(config, "header: X-SSL-Client-Verify", "header: Acme-Verdict")
+	b.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name := range r.Header {
+			if strings.HasPrefix(strings.ToLower(name), "acme") && name != "Acme-Trace" {
+				io.WriteString(w, "leaked "+name+" to ")
+			}
+		}
+		whoami(w, r)
+	})
+	l := b.start(mtlsguard.Options{})
+	pem := asNginx(b.bob)[1]
+	for _, port := range []string{"internal", "public"} {
+		who, user := b.alice, "alice"
+		truth := []string{"Acme-Trace", "7"}
+		if port == "internal" {
+			who, truth = b.gateway, append(truth, "Acme-Caller", asNginx(b.alice)[1], "Acme-Verdict", "SUCCESS")
+		}
+		for _, name := range []string{"Acme-Caller", "acme-caller", "ACME_CALLER", "Acme.Caller", "Acme-Verdict", "acme_verdict"} {
+			for way, c := range map[string]*http.Client{"HTTP/1.1": b.client(who), "HTTP/2": b.client(who, testkit.HTTP2)} {
+				want := "200 " + user
+				if port == "internal" {
+					want = "400 bad-header" // twice, or in two spellings
+				}
+				if got := ask(stating(c, append([]string{name, pem}, truth...)...), l.url(port, "/whoami")); got != want {
+					t.Errorf("%s, %s, %s: got %s, wanted %s", port, way, name, got, want)
+				}
+			}
+		}
+		if got := ask(stating(b.client(who), truth...), l.url(port, "/whoami")); got != "200 "+user {
+			t.Errorf("%s: got %s", port, got)
+		}
+	}
+	if got := ask(stating(b.client(nil), "Acme-Caller", pem, "Acme-Verdict", "SUCCESS"), l.url("public", "/whoami")); got != "200 Default" {
+		t.Errorf("nobody: got %s", got)
+	}
+}
+
+// The users' lists count for readiness as the gateways' do, and are fetched alike.
+// Covers L11, I6.
+func TestReadinessCoversTheCRLsOfForwardedCertificates(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"ca.crl", "gateway-ca.crl"} {
+		b := newBehind(t)
+		var now testkit.Clock
+		soon := func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(time.Hour) }
+		lists := map[string]*x509.RevocationList{"ca.crl": b.ca.CRL(1, nil, soon), "gateway-ca.crl": b.gatewayCA.CRL(1, nil, soon)}
+		b.put(file, crlPEM(lists[file]))
+		l := b.start(mtlsguard.Options{Now: now.Now})
+		if code, why := ready(l.server); code != 200 {
+			t.Errorf("%s: %d %s", file, code, why)
+		}
+		if got := l.server.Status().Ports[0].FreshUntil; !got.Equal(lists[file].NextUpdate) {
+			t.Errorf("%s: fresh until %s, wanted %s", file, got, lists[file].NextUpdate)
+		}
+		now.Advance(2 * time.Hour)
+		if code, why := ready(l.server); code == 200 || !strings.Contains(why, "a CRL was to be replaced") {
+			t.Errorf("%s: %d %s", file, code, why)
+		}
+		l.end()
+	}
+
+	b := newBehind(t)
+	d := newDistribution(t, b.ca.CRL(3, serials(b.alice)))
+	b.sub(config, "reload: 0", "reload: 50ms")
+	b.sub(config, usersLine, fmt.Sprintf("trust: {anchors: [ca.pem], crls: [fetched.crl], fetch: [{url: %q, file: fetched.crl}]}", d.URL))
+	b.put("fetched.crl", crlPEM(b.ca.CRL(2, nil, func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(-time.Minute) })))
+	l := b.start(mtlsguard.Options{})
+	alice, bob := stating(b.client(b.gateway), asNginx(b.alice)...), stating(b.client(b.gateway), asNginx(b.bob)...)
+	url := l.url("internal", "/whoami")
+	l.waitFor("the list that was fetched", func() string { return ask(alice, url) + ", " + ask(bob, url) }, "403 revoked, 200 bob")
+}

@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// Strangers cannot fill the disk, and nobody needs to guess how many they were: the
+// counters are exact, and lines and those left out add up to them.
+// Covers L8.
+func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.sub(config, "limits: {drain: 1s}", "limits: {drain: 1s, connections_per_ip: 3, handshake: 5m}")
+	l := s.start(mtlsguard.Options{})
+	const refused, strangers, anonymous = 300, 1500, 1000
+	start := time.Now()
+	var floods sync.WaitGroup
+	untrusted := s.other.Leaf("alice")
+	floods.Go(func() {
+		for range refused {
+			ask(s.client(untrusted), l.url("internal", "/whoami"))
+		}
+	})
+	floods.Go(func() { // two of the three connections, for as long as it takes
+		a, b := s.client(nil), s.client(s.ca.Leaf("stranger"))
+		for range anonymous {
+			if got := ask(a, l.url("public", "/whoami")); got != "200 Default" {
+				t.Errorf("nobody: %s", got)
+			}
+		}
+		for range anonymous {
+			if got := ask(b, l.url("public", "/whoami")); got != "403 unmapped" {
+				t.Errorf("a stranger: %s", got)
+			}
+		}
+		held, err := net.Dial("tcp", portAddr(l, "public"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer held.Close()
+		testkit.Eventually(t, "three connections", func() bool { return status(l, "public").Connections == 3 })
+		for range strangers {
+			if c, err := net.Dial("tcp", portAddr(l, "public")); err == nil {
+				c.Close()
+			}
+		}
+	})
+	floods.Wait()
+	defer func() {
+		if t.Failed() {
+			t.Logf("internal %+v\npublic %+v", status(l, "internal"), status(l, "public"))
+		}
+	}()
+	testkit.Eventually(t, "the last handshakes are counted", func() bool {
+		p := status(l, "public")
+		return p.Handshakes[reason.Limit]+p.Failed >= strangers && status(l, "internal").Handshakes[reason.UnknownAuthority] >= refused
+	})
+	seconds := int(time.Since(start)/time.Second) + 2
+	l.end()
+	for _, row := range []struct {
+		port, event, reason string
+		counted, want       uint64
+	}{
+		{"internal", "handshake", "unknown-authority", status(l, "internal").Handshakes[reason.UnknownAuthority], refused},
+		{"public", "handshake", "limit", status(l, "public").Handshakes[reason.Limit], status(l, "public").Handshakes[reason.Limit]},
+		{"public", "decision", "unmapped", status(l, "public").Refused[reason.Unmapped], anonymous},
+		{"public", "decision", "", status(l, "public").Allowed, anonymous},
+	} {
+		lines, left := 0, 0
+		for _, line := range l.log.find("event", row.event, "port", row.port) {
+			if word, _ := line["reason"].(string); word != row.reason || line["level"] == "DEBUG" || line["outcome"] == "failed" {
+				continue
+			}
+			if line["msg"] != "lines were left out" {
+				lines++
+			}
+			suppressed, _ := line["suppressed"].(float64)
+			left += int(suppressed)
+		}
+		t.Logf("%s %s %s: %d lines and %d left out in %d s", row.port, row.event, row.reason, lines, left, seconds)
+		if row.counted != row.want || lines+left != int(row.want) || lines > 100*seconds {
+			t.Errorf("%s %s %s: counted %d of %d; %d lines and %d left out in %d s", row.port, row.event, row.reason, row.counted, row.want, lines, left, seconds)
+		}
+	}
+	if left := l.log.find("msg", "lines were left out"); len(left) == 0 && seconds < 4 {
+		t.Error("nothing was left out")
+	}
+}
+
+// What Status counts by does not grow with those who call.
+// Covers H10.
+func TestCountersDoNotGrowWithTheCallers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	l := s.start(mtlsguard.Options{})
+	series := func() (out []string) {
+		for _, p := range l.server.Status().Ports {
+			for _, r := range slices.Sorted(maps.Keys(p.Refused)) {
+				out = append(out, p.Name+" request "+string(r))
+			}
+			for _, r := range slices.Sorted(maps.Keys(p.Handshakes)) {
+				out = append(out, p.Name+" handshake "+string(r))
+			}
+		}
+		return out
+	}
+	call := func(i int) {
+		name := fmt.Sprintf("caller-%d", i)
+		for _, who := range []*testpki.Pair{s.ca.Leaf(name), s.other.Leaf(name)} {
+			ask(s.client(who), l.url("public", "/"+name))
+			ask(s.client(who, testkit.HTTP2), l.url("internal", "/"+name))
+		}
+	}
+	call(0)
+	var before []string
+	testkit.Eventually(t, "all is counted", func() bool { before = series(); return len(before) == 4 })
+	for i := range 20 {
+		call(i + 1)
+	}
+	testkit.Eventually(t, "all is counted", func() bool { return status(l, "internal").Handshakes[reason.UnknownAuthority] >= 21 })
+	if after := series(); !slices.Equal(after, before) {
+		t.Errorf("before %v, after %v", before, after)
+	}
+	for _, p := range l.server.Status().Ports {
+		for r := range p.Refused {
+			if !r.Known() {
+				t.Errorf("%q is no reason", r)
+			}
+		}
+	}
+}
+
+func status(l *live, port string) mtlsguard.PortStatus {
+	for _, p := range l.server.Status().Ports {
+		if p.Name == port {
+			return p
+		}
+	}
+	return mtlsguard.PortStatus{}
+}
+
+func portAddr(l *live, port string) string {
+	for _, p := range l.server.Ports() {
+		if p.Name() == port {
+			return p.Addr().String()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"crypto/x509"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// cleanSite changes a site to one that lint has nothing to say about.
+func cleanSite(t *testing.T) *site {
+	s := newSite(t)
+	s.put("users.yaml", `mappings:
+  - {id: alice, user: alice, subject: "CN=alice", issuer: ca.pem}
+  - {id: bob, user: bob, subject: "CN=bob,OU=Staff", issuer: ca.pem}
+`)
+	s.put("policy.csv", `p, group:Authenticated, *, GET, /whoami, allow
+p, group:staff, internal, GET|POST, /orders/*, allow
+p, user:bob, *, *, /orders/*, deny
+g, user:alice, group:staff
+g, user:bob, group:staff
+`)
+	s.put("mtlsguard.yaml", `users: users.yaml
+policy: policy.csv
+reload: 0
+ports:
+  - name: internal
+    listen: 127.0.0.1:0
+    client_cert: require
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [ca.pem]}
+  - name: public
+    listen: 127.0.0.1:0
+    client_cert: request
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [ca.pem]}
+`)
+	return s
+}
+
+// Each row spoils one thing, and lint finds it, with its place and a hint.
+func TestLintFindings(t *testing.T) {
+	t.Parallel()
+	base := mtlsguard.LintOptions{Within: time.Minute}
+	for _, row := range []struct {
+		name   string
+		spoil  func(*site)
+		change func(*site, *mtlsguard.LintOptions)
+		want   []string // "file:line: " and the beginning of what is found, or a part of it
+	}{
+		{"nothing", nil, nil, nil},
+		{"a server's certificate that ends soon", nil, func(_ *site, o *mtlsguard.LintOptions) { o.Within = 30 * time.Hour }, []string{
+			"mtlsguard.yaml:8: the server's certificate of port internal expires", "mtlsguard.yaml:13: the server's certificate of port public expires"}},
+		{"one that has ended", nil, func(_ *site, o *mtlsguard.LintOptions) {
+			o.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+		}, []string{
+			"mtlsguard.yaml:8: the server's certificate of port internal expired", "mtlsguard.yaml:13: the server's certificate of port public expired"}},
+		{"an anchor that ends", func(s *site) {
+			s.put("short.pem", s.get("ca.pem")+string(testpki.NewCA("Short CA", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(30 * time.Second) }).CertPEM()))
+			s.sub("mtlsguard.yaml", "anchors: [ca.pem]", "anchors: [short.pem]")
+		}, nil, []string{"mtlsguard.yaml:9: port internal: anchor \"CN=Short CA\" expires"}},
+		{"a CRL that ends", func(s *site) {
+			s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], crls: [ca.crl]}")
+		}, func(_ *site, o *mtlsguard.LintOptions) { o.Within = 23*time.Hour + 50*time.Minute }, nil},
+		{"a CRL that ends soon", func(s *site) {
+			s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], crls: [ca.crl]}")
+		}, func(_ *site, o *mtlsguard.LintOptions) {
+			o.Now = func() time.Time { return time.Now().Add(23*time.Hour + 59*time.Minute + 30*time.Second) }
+		}, []string{
+			"mtlsguard.yaml:8: the server's certificate", "mtlsguard.yaml:9: port internal: a CRL expires", "mtlsguard.yaml:13: the server's certificate"}},
+		{"a user without a rule", func(s *site) {
+			s.sub("policy.csv", "p, group:Authenticated, *, GET, /whoami, allow\n", "p, user:alice, *, GET, /whoami, allow\n")
+		}, nil, nil},
+		{"no rule at all for one", func(s *site) {
+			s.put("policy.csv", "p, user:alice, *, GET, /whoami, allow\n")
+		}, nil, []string{"users.yaml:3: no rule allows user bob anything"}},
+		{"a rule for nobody", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, user:carol, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: no mapping makes anyone user:carol"}},
+		{"a rule for Default on strict ports", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, group:Anonymous, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: group:Anonymous is nobody"}},
+		{"open to Default", func(s *site) {
+			s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n")
+			s.put("policy.csv", s.get("policy.csv")+"p, group:Everybody, public, GET, /c, allow\n")
+		}, nil, []string{"mtlsguard.yaml:10: port public is open to Default: without a certificate anyone may GET /c (line 6)"}},
+		{"open for nothing", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n") }, nil, []string{"mtlsguard.yaml:10: port public is open to Default, and no rule"}},
+		{"everyone is one user", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    unmapped: alice\n") }, nil, []string{"mtlsguard.yaml:10: on port public every believed certificate"}},
+		{"a port without a rule", func(s *site) {
+			s.sub("policy.csv", "p, group:Authenticated, *, GET, /whoami, allow\n", "p, group:Authenticated, internal, GET, /whoami, allow\n")
+		}, nil, []string{"mtlsguard.yaml:10: no rule allows anything on port public"}},
+		{"a shadowed rule", func(s *site) {
+			s.put("policy.csv", s.get("policy.csv")+"p, user:alice, *, GET, /whoami, allow\np, user:bob, internal, GET, /orders/7, allow\n")
+		}, nil, []string{
+			"policy.csv:7: this rule never allows anything"}},
+		{"an issuer that nobody trusts", func(s *site) {
+			s.put("other.pem", string(s.other.CertPEM()))
+			s.sub("users.yaml", `"CN=alice", issuer: ca.pem`, `"CN=alice", issuer: other.pem`)
+		}, nil, []string{"users.yaml:2: mapping \"alice\" never matches"}},
+		{"an issuer below an anchor", func(s *site) {
+			s.put("sub.pem", string(s.ca.SubCA("Sub").CertPEM()))
+			s.sub("users.yaml", `"CN=alice", issuer: ca.pem`, `"CN=alice", issuer: sub.pem`)
+		}, nil, nil},
+		{"a mapping of a certificate that ends", func(s *site) {
+			s.put("users.yaml", s.get("users.yaml")+`  - {id: pin, user: alice, fingerprint: "`+trust.FingerprintOf(s.alice.Cert).String()+"\"}\n")
+		}, func(s *site, o *mtlsguard.LintOptions) {
+			o.Certificates, o.Within = []*x509.Certificate{s.alice.Cert}, 30*time.Hour
+		}, []string{
+			"mtlsguard.yaml:8: ", "mtlsguard.yaml:13: ", "users.yaml:4: the certificate of mapping \"pin\" expires"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := cleanSite(t)
+			if row.spoil != nil {
+				row.spoil(s)
+			}
+			o := base
+			if row.change != nil {
+				row.change(s, &o)
+			}
+			found, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var texts []string
+			for _, f := range found {
+				texts = append(texts, strings.TrimPrefix(f.String(), s.dir+"/"))
+				if f.Hint == "" || f.About == "" || f.File == "" {
+					t.Errorf("%+v", f)
+				}
+			}
+			if len(texts) != len(row.want) {
+				t.Fatalf("found %q, want %q", texts, row.want)
+			}
+			for i, want := range row.want {
+				if !strings.HasPrefix(texts[i], want) {
+					t.Errorf("found %q, want %q", texts[i], want)
+				}
+			}
+		})
+	}
+}
+
+// What does not load is not linted.
+func TestLintReportsConfigurationErrors(t *testing.T) {
+	t.Parallel()
+	s := cleanSite(t)
+	s.sub("policy.csv", "allow", "alow")
+	if found, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), mtlsguard.LintOptions{}); len(configerror.All(err)) != 1 || found != nil {
+		t.Errorf("%v, %v", found, err)
+	}
+}

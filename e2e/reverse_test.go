@@ -1,0 +1,366 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// The caller inside is the one outside, and headers change nothing about it.
+// Covers K1, K6.
+func TestCallerIsTheSameOnBothSidesOfATunnel(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	outer, _ := d.both()
+	url := outer.url("external", "/whoami")
+	stranger := d.ca.Leaf("stranger")
+	for name, want := range map[string]struct {
+		who  *testpki.Pair
+		want string
+	}{
+		"mapped":       {d.alice, "200 alice tunnel tunnel"},
+		"unmapped":     {stranger, "403 unmapped"},
+		"nobody":       {nil, "403 no-certificate"},
+		"not believed": {d.other.Leaf("alice"), "refused"},
+	} {
+		for version, c := range map[string]*http.Client{"HTTP/1.1": d.client(want.who), "HTTP/2": d.client(want.who, testkit.HTTP2)} {
+			if got := ask(c, url); got != want.want {
+				t.Errorf("%s, %s: %s, want %s", name, version, got, want.want)
+			}
+			lies := []string{"X-Mtls-Caller", "certificate", "Client-Cert", ":AAAA:", "X-Mtls-Service", "billing", "X-Forwarded-User", "alice"}
+			if version == "HTTP/1.1" {
+				lies = append(lies, "Connection", "Client-Cert, X-Mtls-Caller") // HTTP/2 has none
+			}
+			if got := ask(stating(c, lies...), url); got != want.want {
+				t.Errorf("%s, %s, with headers: %s, want %s", name, version, got, want.want)
+			}
+		}
+	}
+	if got := ask(d.client(d.alice), outer.url("external", "/secret")); got != "403 no-rule" {
+		t.Error(got)
+	}
+}
+
+// What may be said in other words, and what comes of it for alice, a stranger and
+// nobody.
+func TestReverseConfigurations(t *testing.T) {
+	t.Parallel()
+	const asIs = "200 alice tunnel tunnel, 403 unmapped, 403 no-certificate"
+	policed := func(d *dmz, policy string) {
+		d.sub(config, "reload: 0", "users: users.yaml\npolicy: policy.csv\nreload: 0")
+		d.sub(config, tunnelLine, "tunnel: {service: orders}")
+		d.put("policy.csv", policy)
+		d.put("users.yaml", "mappings:\n  - {id: alice, user: alice, subject: \"CN=alice\", issuer: ca.pem}\n")
+	}
+	for _, row := range []struct {
+		name  string
+		outer func(*dmz)
+		inner func(*dmz, *site)
+		want  string // empty: there is no tunnel
+	}{
+		{name: "as it is", want: asIs},
+		{name: "registration by certificate, under a name that is nearly there", outer: func(d *dmz) {
+			d.sub(config, registrationLine, "registration: true")
+			d.sub(config, "service: orders", "service: orders.internal.example")
+		}, inner: func(_ *dmz, s *site) { s.sub(config, "[orders]", "[Orders.internal.example]") }, want: ""},
+		{name: "registration by certificate", outer: func(d *dmz) {
+			d.sub(config, registrationLine, "registration: {upgrades: [websocket]}")
+			d.sub(config, "service: orders", "service: orders.internal.example")
+		}, inner: func(_ *dmz, s *site) { s.sub(config, "[orders]", "[orders.internal.example]") }, want: asIs},
+		{name: "pinned", outer: func(d *dmz) {
+			d.sub(config, "names: [orders.internal.example]", "fingerprints: ['"+pinOf(d.orders)+"']")
+		}, want: asIs},
+		{name: "another is pinned", outer: func(d *dmz) {
+			d.sub(config, "names: [orders.internal.example]", "fingerprints: ['"+somePin+"']")
+		}, want: ""},
+		{name: "by host", outer: func(d *dmz) {
+			d.sub(config, "service: orders, check", "services: {LOCALHOST.: orders, 127.0.0.1: orders}, check")
+		}, want: asIs},
+		{name: "another host", outer: func(d *dmz) {
+			d.sub(config, "service: orders, check", "services: {api.acme.example: orders}, check")
+		}, want: "404, 404, 404"},
+		{name: "the gateway is pinned", inner: func(d *dmz, s *site) {
+			s.sub(config, "names: [gateway.acme.example]", "fingerprints: ['"+pinOf(d.gateway)+"']")
+		}, want: asIs},
+		{name: "another gateway is pinned", inner: func(_ *dmz, s *site) {
+			s.sub(config, "names: [gateway.acme.example]", "fingerprints: ['"+somePin+"']")
+		}, want: ""},
+		{name: "a name for the address", inner: func(_ *dmz, s *site) { s.sub(config, "strict: true", "server_name: gateway.acme.example") }, want: asIs},
+		{name: "another name for the address", inner: func(_ *dmz, s *site) { s.sub(config, "strict: true", "server_name: other.acme.example") }, want: ""},
+		{name: "strict outside", outer: func(d *dmz) { d.sub(config, "strict: false", "strict: true") }, want: asIs},
+		{name: "strict nowhere", inner: func(_ *dmz, s *site) { s.sub(config, "strict: true", "strict: false") },
+			want: "200 alice tunnel tunnel, 403 unmapped, 200 Default anonymous tunnel"},
+		{name: "strict outside only", outer: func(d *dmz) { d.sub(config, "strict: false", "strict: true") },
+			inner: func(_ *dmz, s *site) { s.sub(config, "strict: true", "strict: false") }, want: asIs},
+		{name: "unmapped inside", inner: func(_ *dmz, s *site) { s.sub(config, "strict: true", "unmapped: guest") },
+			want: "200 alice tunnel tunnel, 200 guest tunnel tunnel, 403 no-certificate"},
+		{name: "a policy outside, too", outer: func(d *dmz) { policed(d, "p, user:alice, external, GET, /whoami, allow\n") }, want: "200 alice tunnel tunnel, 403 unmapped, 403 no-rule"},
+		{name: "a policy outside that denies", outer: func(d *dmz) { policed(d, "p, user:alice, external, *, /*, deny\n") }, want: "403 denied, 403 unmapped, 403 no-rule"},
+		{name: "a policy outside for whoever is believed", outer: func(d *dmz) {
+			policed(d, "p, group:Everybody, external, *, /*, allow\n")
+			d.sub(config, "strict: false", "strict: false\n    unmapped: somebody")
+		}, want: asIs},
+		{name: "outside says that inside is another name", inner: func(_ *dmz, s *site) {
+			s.sub(config, "name: tunnel", "name: dmz")
+			s.sub("policy.csv", "tunnel", "dmz")
+		}, want: "200 alice tunnel dmz, 403 unmapped, 403 no-certificate"},
+		{name: "the name by default", inner: func(_ *dmz, s *site) { s.sub(config, "  name: tunnel\n", "") }, want: asIs},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDMZ(t)
+			if row.outer != nil {
+				row.outer(d)
+			}
+			outer := d.startGateway(mtlsguard.Options{})
+			s := d.inside()
+			if row.inner != nil {
+				row.inner(d, s)
+			}
+			if row.want == "" {
+				inner := s.background()
+				testkit.Eventually(t, "refusals", func() bool { return len(inner.log.find("event", "handshake", "port", "tunnel")) > 2 })
+				for service, n := range outer.server.Status().Services {
+					if n != 0 || len(inner.log.find("event", "ready")) > 0 {
+						t.Errorf("%d tunnels for %s: %s", n, service, inner.log.text())
+					}
+				}
+				return
+			}
+			inner := s.background()
+			testkit.Eventually(t, "a tunnel", func() bool { return len(inner.log.find("msg", "ready")) > 0 })
+			stranger := d.ca.Leaf("stranger")
+			var got []string
+			for _, who := range []*testpki.Pair{d.alice, stranger, nil} {
+				got = append(got, strings.TrimSpace(ask(d.client(who), outer.url("external", "/whoami"))))
+			}
+			if strings.Join(got, ", ") != row.want {
+				t.Errorf("got  %q\nwant %q", strings.Join(got, ", "), row.want)
+			}
+		})
+	}
+}
+
+// A file may have ports and gateways, and a gateway may serve requests itself.
+func TestGatewayAndInnerServerMayHavePortsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	d.sub(config, "reload: 0", "users: users.yaml\npolicy: policy.csv\nreload: 0")
+	d.put(config, d.get(config)+"  - name: own\n    listen: 127.0.0.1:0\n    client_cert: require\n    certificate: {cert: server.pem, key: server-key.pem}\n    trust: {anchors: [ca.pem]}\n    limits: {drain: 1s}\n")
+	d.put("policy.csv", "p, group:Everybody, own, GET, /whoami, allow\n")
+	d.put("users.yaml", "mappings:\n  - {id: alice, user: alice, subject: \"CN=alice\", issuer: ca.pem}\n")
+	d.handler = http.HandlerFunc(through)
+	outer := d.startGateway(mtlsguard.Options{})
+	s := d.inside()
+	s.put(config, s.get(config)+"ports:\n  - name: lan\n    listen: 127.0.0.1:0\n    client_cert: require\n    certificate: {cert: server.pem, key: server-key.pem}\n    trust: {anchors: [ca.pem]}\n    limits: {drain: 1s}\n")
+	s.put("policy.csv", insidePolicy+"p, user:alice, lan, GET, /whoami, allow\n")
+	inner := s.start(mtlsguard.Options{})
+	testkit.Eventually(t, "a tunnel", func() bool { return inner.server.Status().Gateways[d.registrations] > 0 })
+	for _, row := range []struct {
+		c         *http.Client
+		url, want string
+	}{
+		{d.client(d.alice), outer.url("external", "/whoami"), "200 alice tunnel tunnel"},
+		{d.client(d.alice), outer.url("own", "/whoami"), "200 alice tls own"},
+		{s.client(d.alice), inner.url("lan", "/whoami"), "200 alice tls lan"},
+	} {
+		if got := ask(row.c, row.url); got != row.want {
+			t.Errorf("%s: %s, want %s", row.url, got, row.want)
+		}
+	}
+	// Nobody but a server that registers gets anywhere at the registration port.
+	if got := ask(d.client(d.orders), outer.url("registrations", "/whoami")); got != "refused" { // it shows another authority's certificate
+		t.Error(got)
+	}
+}
+
+// Ready, readiness and status follow the tunnels.
+// Covers L11.
+func TestReadinessCoversTunnels(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	outer := d.startGateway(mtlsguard.Options{})
+	if code, why := ready(outer.server); code != 503 || why != "no server has registered\n" {
+		t.Errorf("%d %q", code, why)
+	}
+	s := d.inside()
+	inner := s.start(mtlsguard.Options{})
+	for name, server := range map[string]*mtlsguard.Server{"outer": outer.server, "inner": inner.server} {
+		testkit.Eventually(t, name+" is ready", func() bool { code, _ := ready(server); return code == 200 })
+	}
+	testkit.Eventually(t, "two tunnels", func() bool {
+		return inner.server.Status().Gateways[d.registrations] == 2 && outer.server.Status().Services["orders"] == 2
+	})
+	if ports := inner.server.Status().Ports; len(ports) != 1 || ports[0].Name != "tunnel" || ports[0].Connections != 2 || ports[0].FreshUntil.IsZero() {
+		t.Errorf("%+v", ports)
+	}
+	if outer.server.Status().Gateways != nil || inner.server.Status().Services != nil {
+		t.Error("one is the other")
+	}
+	ask(d.client(d.alice), outer.url("external", "/whoami"))
+	if p := inner.server.Status().Ports[0]; p.Allowed != 1 {
+		t.Errorf("%+v", p)
+	}
+	inner.end()
+	testkit.Eventually(t, "the gateway is not ready", func() bool { code, _ := ready(outer.server); return code == 503 })
+	if code, _ := ready(inner.server); code != 503 {
+		t.Error("it has ended, and is ready")
+	}
+	for _, event := range []string{"ready", "drain"} {
+		if len(inner.log.find("event", event, "port", "tunnel", "remote", d.registrations, "services", "orders", "subject", "localhost")) < 2 {
+			t.Errorf("no %s in %s", event, inner.log.text())
+		}
+		testkit.Eventually(t, event+" in the gateway's log", func() bool { // which is written when it has time
+			return len(outer.log.find("event", event, "port", "registrations", "services", "orders", "subject", "CN=orders")) >= 2
+		})
+	}
+}
+
+// A drain of either side loses nothing that is under way.
+func TestDrainOfEitherSideLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	for _, side := range []string{"outer", "inner"} {
+		t.Run(side, func(t *testing.T) {
+			t.Parallel()
+			d := newDMZ(t)
+			outer := d.startGateway(mtlsguard.Options{})
+			s := d.inside()
+			begun, finish := make(chan struct{}), make(chan struct{})
+			s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				close(begun)
+				<-finish
+				through(w, r)
+			})
+			inner := s.start(mtlsguard.Options{})
+			testkit.Eventually(t, "two tunnels", func() bool { return outer.server.Status().Services["orders"] == 2 })
+			answer := make(chan string, 1)
+			go func() { answer <- ask(d.client(d.alice), outer.url("external", "/whoami")) }()
+			<-begun
+			stopped := outer
+			if side == "inner" {
+				stopped = inner
+			}
+			stopped.stop()
+			testkit.Eventually(t, "draining", func() bool { return len(stopped.log.find("msg", "draining")) > 0 })
+			time.Sleep(50 * time.Millisecond)
+			close(finish)
+			if got := <-answer; got != "200 alice tunnel tunnel" {
+				t.Error(got)
+			}
+			stopped.end()
+			testkit.Eventually(t, "the gateway knows of both tunnels", func() bool { return len(outer.log.find("msg", "takes no more requests")) == 2 }) // it was announced
+		})
+	}
+}
+
+// A server whose gateway is away is not ready, and is as soon as it is back.
+func TestInnerServerConnectsWhenTheGatewayStarts(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	address := freeAddress(t)
+	d.put(config, strings.Replace(d.get(config), "name: registrations\n    listen: 127.0.0.1:0", "name: registrations\n    listen: "+address, 1))
+	d.registrations = address
+	s := d.inside()
+	l := s.background()
+	testkit.Eventually(t, "an attempt", func() bool { return len(l.log.find("event", "handshake", "outcome", "failed", "error", "refused")) > 0 })
+	if code, why := ready(l.server); code != 503 || !strings.Contains(why, "no gateway is connected") {
+		t.Errorf("%d %s", code, why)
+	}
+	outer := d.startGateway(mtlsguard.Options{})
+	testkit.Eventually(t, "ready", func() bool { code, _ := ready(l.server); return code == 200 })
+	if got := ask(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
+		t.Error(got)
+	}
+}
+
+// An address that is taken ends the server, tunnels and all.
+func TestRegistrationAddressInUseIsAnError(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	outer := d.startGateway(mtlsguard.Options{})
+	s := d.inside()
+	taken := strings.TrimPrefix(outer.url("external", ""), "https://")
+	s.put(config, s.get(config)+"ports:\n  - {name: lan, listen: '"+taken+"', client_cert: require, certificate: {cert: server.pem, key: server-key.pem}, trust: {anchors: [ca.pem]}}\n")
+	server, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	if err := server.Serve(ctx, s.handler); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Error(err)
+	}
+}
+
+// Without a tunnel a request waits for a while, and is told to come again.
+// Covers K8.
+func TestRequestWithoutATunnelIsRefused(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	outer := d.startGateway(mtlsguard.Options{})
+	res, err := d.client(d.alice).Get(outer.url("external", "/whoami"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+	testkit.Eventually(t, "the log says so", func() bool {
+		return len(outer.log.find("event", "tunnel", "outcome", "failed", "services", "orders")) == 1
+	})
+}
+
+// A client may switch to a protocol that the registration lists, and to no other.
+// Covers K7.
+func TestUpgradesPassThroughTheTunnel(t *testing.T) {
+	t.Parallel()
+	d := newDMZ(t)
+	d.sub(config, "registration: {", "registration: {upgrades: [websocket], ")
+	outer := d.startGateway(mtlsguard.Options{})
+	s := d.inside()
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := identity.FromContext(r.Context())
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+r.Header.Get("Upgrade")+"\r\n\r\nhello "+id.User)
+	})
+	s.start(mtlsguard.Options{})
+	pair := d.alice.TLS()
+	for protocol, want := range map[string]string{"websocket": "101 hello alice", "ssh": "501 "} {
+		c, err := tls.Dial("tcp", strings.TrimPrefix(outer.url("external", ""), "https://"), &tls.Config{RootCAs: d.serve.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{pair}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(c, "GET /whoami HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "+protocol+"\r\n\r\n")
+		reader := bufio.NewReader(c)
+		res, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := res.Status[:3] + " "
+		if res.StatusCode == 101 {
+			rest, _ := io.ReadAll(reader)
+			got += string(rest)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", protocol, got, want)
+		}
+	}
+}

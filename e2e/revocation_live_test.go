@@ -1,0 +1,296 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// noticing tells when the server has ended a connection.
+type noticing struct {
+	net.Conn
+	once  sync.Once
+	ended chan time.Time
+}
+
+func (c *noticing) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.once.Do(func() { c.ended <- time.Now() })
+	}
+	return n, err
+}
+
+// opened is one connection of some kind, and when it ended.
+type opened struct {
+	name  string
+	ended chan time.Time
+	again func() string // asks once more on it
+}
+
+// streams answers in every way that keeps a connection.
+func streams(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/orders/socket": // as WebSocket does
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+			go func() { _, _ = io.Copy(c, c) }()
+		}
+	case "/orders/events": // as server-sent events do, and whoever hears of no end
+		for {
+			if _, err := io.WriteString(w, "data: x\n\n"); err != nil {
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(20 * time.Millisecond)
+		}
+	default:
+		whoami(w, r)
+	}
+}
+
+// open opens a connection of each kind.
+func (l *live) open(who *testpki.Pair) (out []opened) {
+	l.Helper()
+	dial := func(name string, options ...func(*http.Transport)) (*http.Client, opened) {
+		o := opened{name: name, ended: make(chan time.Time, 1)}
+		c := l.client(who, append(options, func(t *http.Transport) {
+			t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return &noticing{Conn: c, ended: o.ended}, err
+			}
+		})...)
+		c.Timeout = 0
+		return c, o
+	}
+	for name, option := range map[string]func(*http.Transport){"HTTP/1.1": func(*http.Transport) {}, "HTTP/2": testkit.HTTP2} {
+		c, o := dial(name+", idle", option)
+		o.again = func() string { return ask(c, l.url("internal", "/whoami")) }
+		if got := o.again(); got[:3] != "200" {
+			l.Fatalf("%s: %s", o.name, got)
+		}
+		out = append(out, o)
+		c, o = dial(name+", events", option)
+		res, err := c.Get(l.url("internal", "/orders/events"))
+		if err != nil || res.StatusCode != 200 {
+			l.Fatal(o.name, err)
+		}
+		l.Cleanup(func() { res.Body.Close() })
+		event := make(chan string, 1)
+		go func() {
+			defer close(event)
+			for buf := make([]byte, 9); ; {
+				if _, err := io.ReadFull(res.Body, buf); err != nil {
+					return
+				}
+				select {
+				case event <- "event":
+				default: // nobody asks
+				}
+			}
+		}()
+		o.again = func() string { <-event; return <-event } // the first may be an old one
+		out = append(out, o)
+	}
+	o := opened{name: "hijacked", ended: make(chan time.Time, 1)}
+	raw, err := net.Dial("tcp", portAddr(l, "internal"))
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(func() { raw.Close() })
+	c := tls.Client(&noticing{Conn: raw, ended: o.ended}, &tls.Config{RootCAs: l.serve.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{who.TLS()}})
+	io.WriteString(c, "GET /orders/socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+	answer := make([]byte, 4096)
+	if n, err := c.Read(answer); err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 101 ") {
+		l.Fatalf("%s: %q %v", o.name, answer[:n], err)
+	}
+	echo := make(chan string, 1)
+	go func() {
+		for buf := make([]byte, 16); ; {
+			n, err := c.Read(buf)
+			if err != nil {
+				close(echo)
+				return
+			}
+			echo <- string(buf[:n])
+		}
+	}()
+	o.again = func() string { io.WriteString(c, "ping"); return <-echo }
+	return append(out, o)
+}
+
+// Revoking ends every connection of the revoked certificate within a second,
+// whatever it is doing, and no other.
+// Covers G2, G4, G5.
+func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: a second is promised
+	s := newSite(t)
+	s.handler = http.HandlerFunc(streams)
+	s.put("policy.csv", strings.ReplaceAll(sitePolicy, "p, user:bob, *, *, /orders/*, deny\n", ""))
+	l := s.start(mtlsguard.Options{})
+	alices, bobs := l.open(s.alice), l.open(s.bob)
+	s.put("ca.crl", s.crl(2, s.alice))
+	start := time.Now()
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.After(time.Until(start.Add(2 * time.Second))) // a second is promised; the other is for busy machines
+	for _, o := range alices {
+		select {
+		case at := <-o.ended:
+			t.Logf("%s: closed after %s", o.name, at.Sub(start))
+		case <-limit:
+			t.Fatalf("%s: still open", o.name)
+		}
+	}
+	<-limit
+	for _, o := range bobs {
+		select {
+		case <-o.ended:
+			t.Errorf("%s of bob is closed", o.name)
+		default:
+			if got := o.again(); got != "200 bob" && got != "event" && got != "ping" {
+				t.Errorf("%s of bob: %q", o.name, got)
+			}
+		}
+	}
+	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
+		t.Errorf("alice again: %s", got)
+	}
+}
+
+// Revoking one of many closes one.
+// Covers G5.
+func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.sub(config, "limits: {", "limits: {connections_per_ip: 1000, ")
+	l := s.start(mtlsguard.Options{})
+	const many = 300
+	all, ended := make([]*http.Client, many), make([]chan time.Time, many)
+	pairs := make([]*testpki.Pair, many)
+	name := func(i int) string { return fmt.Sprintf("user%d", i) }
+	for i := range all {
+		pairs[i] = s.ca.Leaf(name(i), func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"Staff"} })
+		ended[i] = make(chan time.Time, 1)
+		all[i] = s.client(pairs[i], func(t *http.Transport) {
+			t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return &noticing{Conn: c, ended: ended[i]}, err
+			}
+		})
+		if got := ask(all[i], l.url("internal", "/whoami")); got != "200 "+name(i) {
+			t.Fatal(got)
+		}
+	}
+	const one = 123
+	s.put("ca.crl", s.crl(2, pairs[one]))
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended[one]:
+	case <-time.After(2 * time.Second):
+		t.Error("the revoked one is still open")
+	}
+	time.Sleep(time.Second)
+	for i, c := range all {
+		if i == one {
+			continue
+		}
+		if got := ask(c, l.url("internal", "/whoami")); got != "200 "+name(i) || len(ended[i]) > 0 {
+			t.Errorf("%s: %s, %d closed", name(i), got, len(ended[i]))
+		}
+	}
+	if got := status(l, "internal").Connections; got != many-1 {
+		t.Errorf("%d connections are open", got)
+	}
+}
+
+// A certificate that ends while its connection is open ends its requests.
+// Covers G1.
+func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	l := s.start(mtlsguard.Options{})
+	until := time.Now().Add(4 * time.Second).Truncate(time.Second)
+	short := s.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = until })
+	clients := map[string]*http.Client{"HTTP/1.1": s.client(short), "HTTP/2": s.client(short, testkit.HTTP2), "resumed": s.client(short, testkit.Resuming)}
+	for name, c := range clients {
+		for range 2 {
+			if got := ask(c, l.url("internal", "/whoami")); got != "200 alice" && time.Now().Before(until) {
+				t.Errorf("%s, before: %s", name, got)
+			}
+		}
+	}
+	time.Sleep(time.Until(until.Add(time.Second + 50*time.Millisecond))) // NotAfter is the last second of validity
+	for name, c := range clients {
+		if got := ask(c, l.url("internal", "/whoami")); got != "403 expired" && !(name == "resumed" && got == "refused") {
+			t.Errorf("%s, after: %s", name, got)
+		}
+		if got := ask(c, l.url("internal", "/whoami")); got != "refused" {
+			t.Errorf("%s, again: %s", name, got)
+		}
+	}
+}
+
+// With cancel_requests a handler hears of a revocation while it still can answer;
+// other handlers hear nothing.
+// Covers G9.
+func TestRevocationCancelsRequests(t *testing.T) { // not parallel: less than a second is left to answer
+	for name, option := range map[string]func(*http.Transport){"HTTP/1.1": func(*http.Transport) {}, "HTTP/2": testkit.HTTP2} {
+		s := newSite(t)
+		entered, release := make(chan struct{}, 2), make(chan struct{})
+		s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, _ := identity.FromContext(r.Context())
+			entered <- struct{}{}
+			select {
+			case <-r.Context().Done():
+				io.WriteString(w, id.User+" was cancelled")
+			case <-release:
+				io.WriteString(w, id.User+" was not")
+			}
+		})
+		l := s.start(mtlsguard.Options{})
+		s.sub(config, "strict: true", "strict: true\n    cancel_requests: true")
+		if err := l.server.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		answers := map[*testpki.Pair]chan string{s.alice: make(chan string, 1), s.bob: make(chan string, 1)}
+		for who, answer := range answers {
+			c := s.client(who, option)
+			go func() { answer <- ask(c, l.url("internal", "/whoami")) }()
+		}
+		<-entered
+		<-entered
+		s.put("ca.crl", s.crl(2, s.alice))
+		if err := l.server.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-answers[s.alice]; got != "200 alice was cancelled" {
+			t.Errorf("%s: %s", name, got)
+		}
+		select {
+		case got := <-answers[s.bob]:
+			t.Errorf("%s: %s", name, got)
+		case <-time.After(50 * time.Millisecond):
+		}
+		close(release)
+		if got := <-answers[s.bob]; got != "200 bob was not" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}

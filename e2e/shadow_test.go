@@ -1,0 +1,28 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard"
+)
+
+// With a shadow every decision here is asked of Casbin again, through a reload too,
+// and agrees; a sample that makes no sense does not start.
+func TestShadowChecksDecisions(t *testing.T) {
+	s := newSite(t)
+	l := s.start(mtlsguard.Options{ShadowEvery: 1})
+	client := s.client(s.alice)
+	for _, round := range []string{"at the start", "after a reload"} {
+		for range 5 {
+			ask(client, l.url("internal", "/whoami"))
+		}
+		l.waitFor("Casbin to be asked "+round, func() string { return fmt.Sprint(l.server.Status().Shadow) }, fmt.Sprint(mtlsguard.ShadowStatus{Checked: 5}))
+		if err := l.server.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := mtlsguard.Open(s.path("mtlsguard.yaml"), mtlsguard.Options{ShadowEvery: -1}); err == nil {
+		t.Error("Shadow: -1 is taken")
+	}
+}

@@ -1,0 +1,257 @@
+package e2e
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+)
+
+// ready asks the readiness of a server, as a probe does.
+func ready(s *mtlsguard.Server) (int, string) {
+	w := httptest.NewRecorder()
+	s.Readiness().ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
+	return w.Code, w.Body.String()
+}
+
+// Nobody is sent to a server that is not open, that does not do what its files say,
+// or that knows too little to believe anybody.
+// Covers L11.
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	unopened, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, why := ready(unopened); code != 503 || !strings.Contains(why, "not open") {
+		t.Errorf("before Serve: %d %s", code, why)
+	}
+	var now testkit.Clock
+	l := s.start(mtlsguard.Options{Now: now.Now})
+	expect := func(when string, want int, words string) {
+		t.Helper()
+		code, why := ready(l.server)
+		if code != want || !strings.Contains(why, words) || l.server.Status().Ready() != (want == 200) {
+			t.Errorf("%s: %d %s", when, code, why)
+		}
+	}
+	expect("at first", 200, "ready")
+	for _, name := range []string{"ca.pem", "ca.crl", "users.yaml", "policy.csv", config} {
+		good := s.get(name)
+		if err := os.Remove(s.path(name)); err != nil {
+			t.Fatal(err)
+		}
+		_ = l.server.Reload()
+		expect("without "+name, 503, "the last reload failed")
+		failed := l.server.Status().Failed
+		if !hasMistake(failed, s.path(name), 0, "cannot be read") {
+			t.Errorf("without %s: %v", name, failed)
+		}
+		failed[0].What = "changed by the caller"
+		if l.server.Status().Failed[0].What == failed[0].What {
+			t.Error("the caller can change what Status says")
+		}
+		s.put(name, good)
+		if err := l.server.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		expect("with "+name, 200, "ready")
+		if failed := l.server.Status().Failed; len(failed) > 0 {
+			t.Errorf("with %s: %v", name, failed)
+		}
+	}
+	s.sub(config, "client_cert: require", "client_cert: request")
+	_ = l.server.Reload()
+	expect("with a change that needs a restart", 503, "the last reload failed")
+	if len(l.server.Status().Failed) == 0 {
+		t.Error("nothing says what has failed")
+	}
+	s.sub(config, "client_cert: request", "client_cert: require")
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	now.Advance(25 * time.Hour)
+	expect("with a CRL past its next update", 503, "port internal: a CRL was to be replaced by")
+	if got := ask(s.client(s.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) })), l.url("internal", "/whoami")); got != "refused" {
+		t.Errorf("with a CRL past its next update: %s", got)
+	}
+	s.put("ca.crl", crlPEM(s.ca.CRL(2, nil, func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(72 * time.Hour) })))
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	expect("with the next CRL", 200, "ready")
+	l.end()
+	expect("when it has ended", 503, "not open")
+}
+
+// A reload that takes its time holds up neither who asks how the server is doing,
+// nor the end.
+// Covers L11.
+func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	l := s.start(mtlsguard.Options{})
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	asked := make(chan struct{})
+	go func() {
+		c, err := silent.Accept()
+		if err == nil {
+			close(asked)
+			defer c.Close()
+			time.Sleep(10 * time.Second)
+		}
+	}()
+	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl, new.crl]\n      fetch: [{url: 'http://%s/new.crl', file: new.crl}]", silent.Addr()))
+	<-asked
+	start := time.Now()
+	if code, why := ready(l.server); code != 200 {
+		t.Errorf("%d %s", code, why)
+	}
+	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+		t.Error(got)
+	}
+	l.end()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// Status can be asked at any time.
+// Covers L11.
+func TestStatusWhileServingAndReloading(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	l := s.start(mtlsguard.Options{})
+	ctx, stop := context.WithCancel(context.Background())
+	var busy sync.WaitGroup
+	for range 2 {
+		busy.Go(func() {
+			var last mtlsguard.Status
+			for ctx.Err() == nil {
+				now := l.server.Status()
+				if now.Generation < last.Generation || now.Since.Before(last.Since) {
+					t.Errorf("%+v after %+v", now, last)
+				}
+				if i := 0; len(last.Ports) > 0 && now.Ports[i].Allowed < last.Ports[i].Allowed {
+					t.Error("a counter goes back")
+				}
+				last = now
+			}
+		})
+	}
+	var asked atomic.Uint64
+	for _, who := range []*http.Client{s.client(s.alice), s.client(s.alice, testkit.HTTP2)} {
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				if got := ask(who, l.url("internal", "/whoami")); got != "200 alice" {
+					t.Error(got)
+					return
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	for i := range 20 {
+		s.put("ca.crl", s.crl(int64(i+2)))
+		if i%5 == 4 {
+			s.put("policy.csv", "garbage")
+			if l.server.Reload() == nil {
+				t.Error("garbage is taken")
+			}
+			s.put("policy.csv", sitePolicy)
+		}
+		if err := l.server.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	busy.Wait()
+	if got := status(l, "internal").Allowed; got != asked.Load() {
+		t.Errorf("%d allowed, %d counted", asked.Load(), got)
+	}
+}
+
+// Settings that make TLS or certificates weaker than promised are told of at the
+// start, and do not lower the protocol version.
+// Covers L12, A22.
+func TestWeakGODEBUGSettingsAreWarnings(t *testing.T) {
+	t.Parallel()
+	binary := serverBinary(t)
+	for _, row := range []struct {
+		godebug string
+		told    int
+	}{
+		{"", 0}, {"madvdontneed=1", 0}, {"tlssha1=0", 0}, {"tlssha1=1,tlssha1=0", 0}, {"tlssha1=0,tlssha1=1", 1},
+		{"tlssha1=1", 1}, {"tls3des=1,tlsrsakex=1", 2}, {"x509negativeserial=1", 1}, {"rsa1024min=0", 1}, {"rsa1024min=1", 0},
+	} {
+		log := newSite(t).run(binary, row.godebug)
+		if got := strings.Count(log, "GODEBUG has "); got != row.told {
+			t.Errorf("%q: told of %d, wanted %d:\n%s", row.godebug, got, row.told, log)
+		}
+	}
+}
+
+// A program may also be built with such a setting, and its environment takes it back.
+// Covers L12.
+func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("debug.go", "//go:debug tlssha1=1\n\npackage main\n")
+	s.put("overlay.json", fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(here, "../examples/server/debug.go"), s.path("debug.go")))
+	if out, err := exec.Command("go", "build", "-overlay", s.path("overlay.json"), "-o", s.path("server"), "../examples/server").CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	for godebug, told := range map[string]int{"": 1, "tlssha1=0": 0} {
+		if log := s.run(s.path("server"), godebug); strings.Count(log, "GODEBUG has tlssha1=1") != told {
+			t.Errorf("%q: %s", godebug, log)
+		}
+	}
+}
+
+// run starts a server program until it is ready, and returns what it wrote.
+func (s *site) run(binary, godebug string) string {
+	s.Helper()
+	cmd := exec.Command(binary, "-config", s.path(config))
+	cmd.Env = append(os.Environ(), "GODEBUG="+godebug)
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.Fatal(err)
+	}
+	log := ""
+	for buf := make([]byte, 4096); !strings.Contains(log, `"msg":"ready"`); {
+		n, err := out.Read(buf)
+		log += string(buf[:n])
+		if err != nil {
+			s.Errorf("%q: %v", godebug, err)
+			break
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	return log
+}

@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+)
+
+// Every swap of a mounted volume is seen, not only the first.
+// Covers I3.
+func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	names := []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem", "server-key.pem"}
+	mount := filepath.Join(s.dir, "mount")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	volume := func(n int, crl string) {
+		dir := fmt.Sprintf("..volume-%d", n)
+		must(os.MkdirAll(filepath.Join(mount, dir), 0o700))
+		for _, name := range names {
+			content := s.get(name)
+			if name == "ca.crl" {
+				content = crl
+			}
+			must(os.WriteFile(filepath.Join(mount, dir, name), []byte(content), 0o600))
+		}
+		must(os.Symlink(dir, filepath.Join(mount, "..data_tmp")))
+		must(os.Rename(filepath.Join(mount, "..data_tmp"), filepath.Join(mount, "..data")))
+		must(os.RemoveAll(filepath.Join(mount, fmt.Sprintf("..volume-%d", n-1))))
+	}
+	volume(0, s.crl(1))
+	for _, name := range names {
+		must(os.Symlink(filepath.Join("..data", name), filepath.Join(mount, name)))
+	}
+	mounted := *s
+	mounted.dir = mount
+	l := mounted.start(mtlsguard.Options{})
+	alice := s.client(s.alice, testkit.Resuming)
+	for n := 1; n <= 20; n++ {
+		crl, want := s.crl(int64(n+1), s.alice), "refused"
+		if n%2 == 0 {
+			crl, want = s.crl(int64(n+1)), "200 alice"
+		}
+		volume(n, crl)
+		l.waitFor(fmt.Sprintf("swap %d", n), func() string { return ask(alice, l.url("internal", "/whoami")) }, want)
+	}
+}
+
+// A storm of writes ends in what was written last, and is not a storm of reloads.
+// Covers I4.
+func TestManyWritesAreFewReloads(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	l := s.start(mtlsguard.Options{})
+	alice := s.client(s.alice)
+	writes := 0
+	for start := time.Now(); time.Since(start) < 2*time.Second; time.Sleep(time.Millisecond) {
+		writes++
+		content := strings.Replace(siteUsers, "user: alice", fmt.Sprintf("user: alice%d", writes), 1)
+		if err := os.WriteFile(s.path("users.yaml"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := fmt.Sprintf("200 alice%d", writes)
+	l.waitFor("the last content", func() string { return ask(alice, l.url("internal", "/whoami")) }, want)
+	reloads := l.server.Generation() - 1 + uint64(len(l.log.find("event", "reload", "outcome", "failed")))
+	t.Logf("%d writes, %d reloads", writes, reloads)
+	if reloads > 6 || uint64(writes) < 5*reloads { // a busy machine writes less often
+		t.Errorf("%d writes, %d reloads", writes, reloads)
+	}
+	time.Sleep(600 * time.Millisecond)
+	if got := ask(alice, l.url("internal", "/whoami")); got != want {
+		t.Errorf("later: %s, wanted %s", got, want)
+	}
+}
+
+// A CRL that nobody has replaced for half of its life is told of, once, also where
+// no file is watched.
+// Covers I6.
+func TestAgingCRLIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.sub(config, "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], crls: [ca.crl]}") // two ports have it
+	var now testkit.Clock
+	l := s.start(mtlsguard.Options{Now: now.Now})
+	told := func() int { return len(l.log.find("level", "WARN", "error", "is to be replaced by")) }
+	time.Sleep(1200 * time.Millisecond)
+	if told() > 0 {
+		t.Error("a CRL of an hour's age is told of")
+	}
+	now.Advance(13 * time.Hour)
+	testkit.Eventually(t, "the alarm", func() bool { return told() > 0 })
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2500 * time.Millisecond)
+	if told() != 1 {
+		t.Errorf("told %d times: %v", told(), l.log.find("error", "is to be replaced by"))
+	}
+	if code, why := ready(l.server); code != 200 {
+		t.Error(why) // it is early yet
+	}
+}
+
+// The names of the authorities that clients are asked for are those of the trust in
+// force.
+// Covers I9.
+func TestAdvertisedAuthoritiesAreTheCurrentAnchors(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	l := s.start(mtlsguard.Options{})
+	advertised := func() (out []string) {
+		c, err := tls.Dial("tcp", portAddr(l, "internal"), &tls.Config{
+			RootCAs: s.serve.Pool(), ServerName: "localhost",
+			GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				for _, ca := range r.AcceptableCAs {
+					out = append(out, string(ca))
+				}
+				pair := s.alice.TLS()
+				return &pair, nil
+			},
+		})
+		if err == nil {
+			c.Close()
+		}
+		return out
+	}
+	first, second := string(s.ca.Cert.RawSubject), string(s.other.Cert.RawSubject)
+	if got := advertised(); len(got) != 1 || got[0] != first {
+		t.Errorf("before: %q", got)
+	}
+	s.put("ca.pem", s.get("ca.pem")+string(s.other.CertPEM()))
+	s.put("users.yaml", "mappings: []\n")
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(advertised(), ""); got != first+second && got != second+first {
+		t.Errorf("after: %q", got)
+	}
+	s.put("ca.pem", string(s.other.CertPEM()))
+	s.put("ca.crl", crlPEM(s.other.CRL(1, nil)))
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if got := advertised(); len(got) != 1 || got[0] != second {
+		t.Errorf("in the end: %q", got)
+	}
+}
+
+// A file of any size is refused without being read, and one of the largest size
+// that is read does no harm.
+// Covers I11.
+func TestFilesThatAreTooLargeAreRejected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	l := s.start(mtlsguard.Options{})
+	alice := s.client(s.alice)
+	for _, name := range []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem"} {
+		good := s.get(name)
+		for size, what := range map[int64]string{10 << 30: "is larger than 256 MiB", 256<<20 + 1: "is larger than 256 MiB", 1 << 20: ""} {
+			if err := os.Truncate(s.path(name), size); err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			err := l.server.Reload()
+			if err == nil || !strings.Contains(err.Error(), what) {
+				t.Errorf("%s of %d bytes: %v", name, size, err)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("%s of %d bytes took %s", name, size, took)
+			}
+		}
+		s.put(name, good)
+	}
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,291 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+// watched is a site that looks at its files all the time.
+func watched(t *testing.T) *site {
+	s := newSite(t)
+	s.sub(config, "reload: 0", "reload: 50ms")
+	return s
+}
+
+func (l *live) waitFor(what string, clientAsks func() string, want string) {
+	l.Helper()
+	var got string
+	defer func() {
+		if l.Failed() {
+			l.Logf("the last answer was %s, wanted %s", got, want)
+		}
+	}()
+	testkit.Eventually(l.TB, what, func() bool { got = clientAsks(); return got == want })
+}
+
+// Every file is watched, mtlsguard.yaml too: a bad one is told of, a good one taken.
+func TestEveryFileIsWatched(t *testing.T) {
+	t.Parallel()
+	for _, file := range siteFiles {
+		t.Run(file.name, func(t *testing.T) {
+			t.Parallel()
+			s := watched(t)
+			l := s.start(mtlsguard.Options{})
+			alice := s.client(s.alice)
+			asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+			good := s.get(file.name)
+			failed := func() int {
+				return len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path(file.name)))
+			}
+			for i, bad := range []string{"", "garbage\x00", good[:len(good)/2-3]} {
+				before, generation := failed(), l.server.Generation()
+				s.put(file.name, bad)
+				testkit.Eventually(t, fmt.Sprintf("bad content %d is told of or taken", i), func() bool {
+					return failed() > before || l.server.Generation() > generation
+				})
+				if got := asks(); got != "200 alice" && file.pem {
+					t.Errorf("with bad content %d: %s", i, got)
+				}
+				generation = l.server.Generation()
+				s.put(file.name, good)
+				testkit.Eventually(t, "the good file is taken", func() bool { return l.server.Generation() > generation })
+			}
+			l.waitFor("alice is back", asks, "200 alice")
+		})
+	}
+}
+
+// What is served changes without a signal, and a reload turns watching off and on.
+func TestReloadSettingTurnsWatchingOnAndOff(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	l := s.start(mtlsguard.Options{})
+	alice := s.client(s.alice)
+	asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+	s.sub(config, "reload: 0", "reload: 50ms")
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	s.sub("users.yaml", "user: alice", "user: alicia") // nobody signals
+	l.waitFor("watching is on", asks, "200 alicia")
+	s.sub(config, "reload: 50ms", "reload: 0")
+	testkit.Eventually(t, "watching is off", func() bool { return l.server.Generation() == 4 })
+}
+
+// A file that becomes known by the change of another is waited for as well, and
+// watched from then on.
+func TestNewlyNamedFileIsWatched(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	l := s.start(mtlsguard.Options{})
+	alice := s.client(s.alice)
+	asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+	s.put("other.csv", "p, group:Everybody, *, GET, /whoami, deny\n")
+	s.sub(config, "policy: policy.csv", "policy: other.csv")
+	l.waitFor("the other policy", asks, "403 denied")
+	s.put("other.csv", sitePolicy)
+	l.waitFor("its change", asks, "200 alice")
+}
+
+// A volume of Kubernetes is swapped by one symbolic link, again and again.
+// Covers I3.
+func TestSwapOfAMountedVolumeIsLoaded(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	mount := filepath.Join(s.dir, "mount")
+	names := []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem", "server-key.pem"}
+	volume := func(n int, user string) {
+		dir := filepath.Join(mount, fmt.Sprintf("..volume-%d", n))
+		err := os.MkdirAll(dir, 0o700)
+		for _, name := range names {
+			content := s.get(name)
+			if name == "users.yaml" {
+				content = strings.Replace(content, "user: alice", "user: "+user, 1)
+			}
+			err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+		}
+		err = errors.Join(err, os.Symlink(filepath.Base(dir), filepath.Join(mount, "..data_tmp")),
+			os.Rename(filepath.Join(mount, "..data_tmp"), filepath.Join(mount, "..data")))
+		if n > 1 {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(mount, fmt.Sprintf("..volume-%d", n-1))))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	volume(1, "one")
+	for _, name := range names {
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(mount, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mounted := *s
+	mounted.dir = mount
+	l := mounted.start(mtlsguard.Options{})
+	alice := s.client(s.alice)
+	for n, user := range []string{"one", "two", "three"} {
+		if n > 0 {
+			volume(n+1, user)
+		}
+		l.waitFor(user, func() string { return ask(alice, l.url("internal", "/whoami")) }, "200 "+user)
+	}
+}
+
+// The certificate is replaced, and its key a little later: no client notices.
+// Covers I2.
+func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	l := s.start(mtlsguard.Options{})
+	var stop atomic.Bool
+	var handshakes, failures atomic.Int64
+	var clients sync.WaitGroup
+	serial := func() (string, error) {
+		c, err := tls.Dial("tcp", l.server.Ports()[1].Addr().String(), &tls.Config{RootCAs: s.serve.Pool(), ServerName: "localhost"})
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].SerialNumber.String(), nil
+	}
+	for range 2 {
+		clients.Go(func() {
+			for !stop.Load() {
+				if _, err := serial(); err != nil {
+					failures.Add(1)
+				}
+				handshakes.Add(1)
+			}
+		})
+	}
+	renewed := s.serve.Server()
+	s.put("server.pem", string(renewed.CertPEM()))
+	time.Sleep(100 * time.Millisecond) // the fault that is tried
+	s.put("server-key.pem", string(renewed.KeyPEM()))
+	testkit.Eventually(t, "the renewed certificate is served", func() bool {
+		got, err := serial()
+		return err == nil && got == renewed.Cert.SerialNumber.String()
+	})
+	stop.Store(true)
+	clients.Wait()
+	if failures.Load() > 0 || handshakes.Load() == 0 {
+		t.Errorf("%d of %d handshakes failed", failures.Load(), handshakes.Load())
+	}
+}
+
+// A policy that is written slowly, in place, is a whole one at every line, with the
+// denying lines missing. It is not taken before it is written.
+// Covers I10.
+func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	const allow, deny = "p, user:alice, internal, GET, /secret, allow\n", "p, user:alice, internal, GET, /secret, deny\n"
+	s.put("policy.csv", sitePolicy+allow+deny)
+	l := s.start(mtlsguard.Options{})
+	alice := s.client(s.alice)
+	asks := func() string { return ask(alice, l.url("internal", "/secret")) }
+	if got := asks(); got != "403 denied" {
+		t.Fatalf("before: %s", got)
+	}
+	slowly := allow + strings.Repeat(sitePolicy, 2) + deny + "p, user:alice, *, GET, /new, allow\n"
+	for tries := 1; !writeSlowly(t, s.path("policy.csv"), slowly, func() bool { return asks() == "403 denied" }); tries++ {
+		if tries == 20 {
+			t.Fatal("this machine is too busy to write a line every 80 ms")
+		}
+		generation := l.server.Generation()
+		if err := l.server.Reload(); err != nil || l.server.Generation() == generation {
+			t.Fatal(err)
+		}
+	}
+	l.waitFor("the new policy", func() string { return ask(alice, l.url("internal", "/new")) }, "200 alice")
+	if got := asks(); got != "403 denied" {
+		t.Errorf("after: %s", got)
+	}
+}
+
+// writeSlowly writes a file in place, a line every 80 ms, and fails the test when
+// something does not hold meanwhile. It reports false, with the file as it was,
+// where a line took so long that the watcher may have stopped to wait.
+func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
+	t.Helper()
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	written, slow := time.Now(), false
+	for line := range strings.Lines(content) {
+		f.WriteString(line)
+		start := time.Now()
+		slow = slow || start.Sub(written) > 300*time.Millisecond // since the line before
+		written = start
+		for ; time.Since(start) < 80*time.Millisecond; time.Sleep(5 * time.Millisecond) {
+			held := holds() // the pace is the fault that is tried
+			if slow || time.Since(start) > 300*time.Millisecond {
+				if err := os.WriteFile(path, before, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return false
+			}
+			if !held {
+				t.Fatal("half of the policy is in force")
+			}
+		}
+	}
+	return true
+}
+
+// A chain that is written in pieces is taken when it is whole: no client is shown a
+// certificate without its intermediate. Covers J15.
+func TestHalfWrittenChainIsNotLoaded(t *testing.T) {
+	t.Parallel()
+	s := watched(t)
+	sub := s.serve.SubCA("Server Sub CA")
+	first := sub.Server()
+	s.put("server.pem", string(first.CertPEM()))
+	s.put("server-key.pem", string(first.KeyPEM()))
+	l := s.start(mtlsguard.Options{})
+	addr := strings.TrimPrefix(l.url("public", ""), "https://")
+	again := testpki.Make(sub, first.Key, &x509.Certificate{
+		Subject: first.Cert.Subject, KeyUsage: first.Cert.KeyUsage, ExtKeyUsage: first.Cert.ExtKeyUsage, DNSNames: first.Cert.DNSNames, IPAddresses: first.Cert.IPAddresses,
+	})
+	var written atomic.Bool
+	go func() {
+		defer written.Store(true)
+		f, err := os.OpenFile(s.path("server.pem"), os.O_WRONLY|os.O_TRUNC, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		for _, block := range strings.SplitAfter(string(again.CertPEM()), "-----END CERTIFICATE-----\n") {
+			f.WriteString(block)
+			time.Sleep(300 * time.Millisecond)
+		}
+	}()
+	testkit.Eventually(t, "the new certificate", func() bool {
+		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: s.serve.Pool(), ServerName: "localhost"})
+		if err != nil {
+			t.Fatalf("a client was refused: %v", err)
+		}
+		defer c.Close()
+		return written.Load() && c.ConnectionState().PeerCertificates[0].Equal(again.Cert)
+	})
+}

@@ -1,0 +1,138 @@
+package ocsp
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// known looks a certificate up in what is kept. The caches go by the process's clock,
+// and answers by ours: both must agree.
+func (c *Client) cached(key string) (answer, bool) {
+	now := c.now()
+	if a, ok := c.answers.Get(key); ok && now.Before(a.until) {
+		return a, true
+	}
+	if a, ok := c.failures.Get(key); ok && now.Before(a.until) {
+		return a, true
+	}
+	return answer{}, false
+}
+
+func init() {
+	hook.LocalResponder = func(responder any) any {
+		if c, ok := responder.(*Client); ok {
+			return local{c}
+		}
+		return nil
+	}
+}
+
+// local answers for a Client from memory.
+type local struct{ client *Client }
+
+// StatusLocal returns what Status would return without a request. While the breaker is
+// open, that nothing is known is an answer too.
+func (l local) StatusLocal(cert, issuer *x509.Certificate) (status trust.Status, until time.Time, known bool, err error) {
+	if !isIssuedBy(cert, issuer) {
+		return trust.StatusUnknown, time.Time{}, true, errNotIssued
+	}
+	c, key := l.client, cacheKey(cert, issuer)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, ok := c.cached(key)
+	if !ok && c.breaker.isOpen(c.now()) {
+		a, ok = c.store(key, checkedAnswer{}, errBreakerOpen), true
+	}
+	return a.status, a.until, ok, a.err
+}
+
+// ask puts one question to the responder, when there is a place for it.
+func (c *Client) runQuery(ctx context.Context, cert, issuer *x509.Certificate) (v checkedAnswer, err error) {
+	defer func() {
+		// Parsers have panicked on hostile answers before. A panic is never an answer.
+		if p := recover(); p != nil {
+			v, err = checkedAnswer{}, &failure{what: "reading the answer panicked", responder: true}
+			c.breaker.countFailure(c.now())
+		}
+	}()
+	// A place in the first half of the time, or none: a question put in the last moment
+	// would fail, and the responder be blamed for it.
+	wait := time.NewTimer(c.timeout / 2)
+	defer wait.Stop()
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-wait.C:
+		return checkedAnswer{}, errTooManyQueries
+	}
+	if c.breaker.isOpen(c.now()) { // while this one waited
+		return checkedAnswer{}, errBreakerOpen
+	}
+	v, err = c.send(ctx, cert, issuer)
+	if isResponderError(err) {
+		c.breaker.countFailure(c.now())
+	} else {
+		c.breaker.reset()
+	}
+	return v, err
+}
+
+func (c *Client) send(ctx context.Context, cert, issuer *x509.Certificate) (checkedAnswer, error) {
+	q, err := newQuery(cert, issuer, c.nonce)
+	if err != nil {
+		return checkedAnswer{}, err
+	}
+	body, err := c.post(ctx, q.der)
+	if err != nil {
+		return checkedAnswer{}, err
+	}
+	return c.checkResponse(body, q)
+}
+
+// settle makes an answer of what came of a question, and keeps it.
+func (c *Client) store(key string, v checkedAnswer, err error) answer {
+	now := c.now()
+	since, _ := c.revoked.Get(key)
+	if err == nil && v.status == trust.StatusGood && !since.IsZero() {
+		if v.thisUpdate.After(since) {
+			c.revoked.Put(key, time.Time{}) // a hold has ended
+		} else {
+			err = errOlderThanRevoked
+		}
+	}
+	if err == nil {
+		if v.status == trust.StatusRevoked && !v.thisUpdate.Before(since) {
+			c.revoked.Put(key, v.thisUpdate)
+		}
+		a := answer{status: v.status, until: v.until}
+		c.answers.Put(key, a)
+		return a
+	}
+	a := answer{until: now.Add(retryAfter), err: err}
+	if !since.IsZero() {
+		// Known to be revoked, and nothing newer is known: a responder that is kept from
+		// answering does not help.
+		a = answer{status: trust.StatusRevoked, until: now.Add(retryAfter)}
+	}
+	if errors.Is(err, errTooManyQueries) || errors.Is(err, errBreakerOpen) {
+		if a.err != nil {
+			a.until = time.Time{} // nothing was learnt
+		}
+		return a
+	}
+	c.failures.Put(key, a)
+	return a
+}
+
+// gaveUp is the answer for a caller that cannot wait.
+func (c *Client) canceled(ctx context.Context, key string) (trust.Status, time.Time, error) {
+	if since, _ := c.revoked.Get(key); !since.IsZero() {
+		return trust.StatusRevoked, c.now().Add(retryAfter), nil
+	}
+	return trust.StatusUnknown, time.Time{}, &failure{what: "the caller could not wait for the responder", err: ctx.Err()}
+}
