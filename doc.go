@@ -1,36 +1,36 @@
-// Package mtlsguard authenticates the callers of a Go service by client
-// certificate, and decides what they may do.
+// Package mtlsguard authenticates the callers of a Go service by client certificate, and
+// decides which requests they may make.
 //
-// Every port says whether it asks for a certificate. Every certificate is a named
-// user, or nobody. A policy says what that user may call. All of it can be built in
-// code from the packages below, or read from one file:
+// A port asks for a client certificate, requires one, or does neither. A mapping turns a
+// verified certificate into a named user. A policy lists the requests that each user may
+// make. All of it can be built in code from the packages below, or read from one file:
 //
 //	server, err := mtlsguard.Open("mtlsguard.yaml", mtlsguard.Options{})
 //	if err != nil {
-//		log.Fatal(err) // every mistake, with file, line and hint
+//		log.Fatal(err) // every configuration error, with file, line and hint
 //	}
 //	err = server.Serve(ctx, handler)
 //
-// The handler is an ordinary http.Handler that asks one question:
+// The handler is an ordinary http.Handler. One call returns the caller:
 //
 //	id, ok := identity.FromContext(r.Context())
 //
 // # The way of a request
 //
-// A reader follows one request through five files:
+// Five files handle a request, in this order:
 //
-//  1. ports/handshake.go: a connection is accepted, its handshake bounded.
-//  2. trust/trust.go: its certificate is believed, or not.
-//  3. middleware/guard.go: a request is cleaned, named and decided on.
-//  4. certmap/decide.go: the certificate is one user, or nobody.
-//  5. policy/decide.go: the user may, or may not.
+//  1. ports/handshake.go accepts a connection and bounds its handshake.
+//  2. trust/trust.go verifies the client certificate.
+//  3. middleware/guard.go rejects ambiguous requests, and calls the next two.
+//  4. certmap/decide.go maps the certificate to a user.
+//  5. policy/decide.go allows or denies the request.
 //
-// A reload takes another way: internal/fileset reads the files, internal/config parses
-// mtlsguard.yaml, internal/site makes a generation of them, and Server puts it in effect.
+// A reload goes another way: internal/fileset reads the files, internal/config parses
+// mtlsguard.yaml, internal/site builds a generation from them, and Server applies it.
 //
 // # Refusals
 //
-// There is a closed list of words for why (package reason). No error ends as the
-// anonymous user: who sent a certificate that is not accepted is refused, and who
-// sent none is refused unless the port says strict: false.
+// Package reason lists every reason for a refusal. No error makes a caller anonymous: a
+// caller with a certificate that is not accepted is refused, and so is a caller without a
+// certificate, unless the port has strict: false.
 package mtlsguard

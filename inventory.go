@@ -1,8 +1,8 @@
 package mtlsguard
 
 import (
+	"cmp"
 	"crypto/sha256"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,60 +13,62 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Inventory is what a Server has in force, and how long it lasts: for metrics and
-// alarms. It speaks of the configuration and of nobody who calls.
+// Inventory lists the certificates, anchors, CRLs and files of the current configuration,
+// and when they end: for metrics and alarms. It holds nothing about callers.
 type Inventory struct {
-	At    time.Time       // by the clock that certificates are judged by
-	Ports []PortInventory // the tunnels of reverse, as one, come last
+	At    time.Time       // now, by the clock of the options
+	Ports []PortInventory // in the order of the file; the tunnels to gateways come last, as one
 	Files []FileInventory // sorted by name
 }
 
-// PortInventory is what one port shows and believes.
+// PortInventory describes the certificates and CRLs of one port.
 type PortInventory struct {
 	Name                string
-	CertificateNotAfter time.Time // the end of the certificate that it shows
-	// Anchors are those of its clients, and where there are gateways theirs and those of
-	// their users: each once, the first to end first.
+	CertificateNotAfter time.Time // the end of the server certificate
+	// Anchors holds the trust anchors for clients, gateways and forwarded certificates,
+	// each once, ordered by their end.
 	Anchors    []AnchorInventory
-	FreshUntil time.Time // the earliest next update of the CRLs that are needed, as in PortStatus; zero where none is
+	FreshUntil time.Time // as in PortStatus
 }
 
-// AnchorInventory is one anchor. It has no name: an anchor may also be a client's own
-// certificate.
+// AnchorInventory describes one trust anchor. It has no name: an anchor may be a client's
+// own certificate.
 type AnchorInventory struct {
 	Fingerprint trust.Digest
 	NotAfter    time.Time
 }
 
-// FileInventory is one file that the configuration in force was read from.
+// FileInventory describes one file of the current configuration.
 type FileInventory struct {
 	Path       string    // as it was opened
-	Name       string    // below the folder of mtlsguard.yaml, with slashes; the same as Path for other files
-	Since      time.Time // when what it says came into force
-	Generation uint64    // the configuration that it came into force with
+	Name       string    // relative to the folder of mtlsguard.yaml, with slashes; Path for files outside
+	Since      time.Time // when its content took effect
+	Generation uint64    // the generation with which its content took effect
 }
 
-// Inventory tells what is in force. Like Status it is not for every request.
+// Inventory returns the inventory of the current configuration. It takes locks: do not call
+// it for every request.
 func (s *Server) Inventory() Inventory {
 	s.mu.Lock()
-	current, arrived := s.current, s.arrived // both are replaced, and never changed
+	current, files := s.current, s.files // a reload replaces both, and changes neither
 	s.mu.Unlock()
 	out := Inventory{At: s.options.now()}
 	for _, p := range current.AllPorts() {
 		out.Ports = append(out.Ports, inventoryOf(&p))
 	}
-	for _, path := range slices.Sorted(maps.Keys(arrived)) {
-		a := arrived[path]
-		out.Files = append(out.Files, FileInventory{Path: path, Name: s.below(path), Since: a.since, Generation: a.generation})
+	for path, state := range files {
+		out.Files = append(out.Files, FileInventory{Path: path, Name: s.relative(path), Since: state.since, Generation: state.generation})
 	}
-	slices.SortFunc(out.Files, func(a, b FileInventory) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out.Files, func(a, b FileInventory) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Path, b.Path))
+	})
 	return out
 }
 
 func inventoryOf(p *site.Port) PortInventory {
 	out := PortInventory{Name: p.Config.Name, FreshUntil: p.FreshUntil()}
-	if show := p.Config.Certificate; show != nil {
-		if pair, err := show(nil); err == nil { // the loader's own: it asks for no hello
+	if certificate := p.Config.Certificate; certificate != nil {
+		if pair, err := certificate(nil); err == nil { // package site made it: it does not use the hello
 			out.CertificateNotAfter = pair.Leaf.NotAfter
 		}
 	}
@@ -83,8 +85,9 @@ func inventoryOf(p *site.Port) PortInventory {
 	return out
 }
 
-// below is a file's name as seen from mtlsguard.yaml.
-func (s *Server) below(path string) string {
+// relative returns a path relative to the folder of mtlsguard.yaml, with slashes. It returns
+// other paths as they are.
+func (s *Server) relative(path string) string {
 	name, err := filepath.Rel(filepath.Dir(s.path), path)
 	if err != nil || !filepath.IsLocal(name) {
 		return path
@@ -92,27 +95,26 @@ func (s *Server) below(path string) string {
 	return filepath.ToSlash(name)
 }
 
-// arrival is when what a file says came into force.
-type arrival struct {
+// fileState records when the content of a file took effect.
+type fileState struct {
 	digest     [sha256.Size]byte
 	since      time.Time
 	generation uint64
 }
 
-// arrivals are those of the files of a generation that comes into force now. A file
-// that says what it said before has been there. Folders, and what could not be read,
-// are no files.
-func arrivals(f *fileset.Reader, before map[string]arrival, now time.Time, generation uint64) map[string]arrival {
-	out := make(map[string]arrival, len(f.Read))
+// statesOf returns the states of the files of a generation that takes effect now. A file
+// with the same content as before keeps its state. Folders and unreadable files have none.
+func statesOf(f *fileset.Reader, before map[string]fileState, now time.Time, generation uint64) map[string]fileState {
+	out := make(map[string]fileState, len(f.Read))
 	for path, c := range f.Read {
 		if c.Err != nil {
 			continue
 		}
-		a, ok := before[path]
-		if !ok || a.digest != c.Digest {
-			a = arrival{c.Digest, now, generation}
+		state, ok := before[path]
+		if !ok || state.digest != c.Digest {
+			state = fileState{c.Digest, now, generation}
 		}
-		out[path] = a
+		out[path] = state
 	}
 	return out
 }

@@ -8,19 +8,20 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/site"
 )
 
-// LintOptions are what Lint looks by.
+// LintOptions are the settings of Lint. The zero value is valid.
 type LintOptions struct {
-	// Within is how far ahead an end is soon; 0 is 30 days.
+	// Within is how early Lint reports that a certificate, CRL or mapping ends. 0 means
+	// 30 days.
 	Within time.Duration
-	// Now is the clock; nil is time.Now.
+	// Now is the clock. nil means time.Now.
 	Now func() time.Time
-	// Certificates are clients' certificates that somebody keeps. A mapping by
-	// fingerprint, spki or serial is found out to be for one that expires.
+	// Certificates are client certificates. Lint uses them to find mappings by
+	// fingerprint, spki or serial whose certificate ends soon.
 	Certificates []*x509.Certificate
 }
 
-// Lint reads a configuration as Open does, and returns what loads and is probably
-// wrong, ordered by file and line. Mistakes are the error.
+// Lint reads a configuration as Open does, and reports settings that are valid and probably
+// not intended, ordered by file and line. The error joins the configuration errors.
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	return site.Lint(path, site.LintOptions(o))
 }

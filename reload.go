@@ -14,22 +14,38 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// Reload reads everything again and puts it in force, all of it or nothing: with
-// any mistake the last good state stays. A change of a port's name, address or
-// mode, or of the number of ports, is a mistake; see ports.ErrRestart.
+// Reload reads all files again, and applies them together or not at all: after any error
+// the last good configuration stays in effect. To change the name, address or mode of a
+// port, or the number of ports, is an error; see ports.ErrRestart. Reload does not wait for
+// a reload of the watcher, but takes its place.
 func (s *Server) Reload() error {
+	s.mu.Lock()
+	s.requests++ // from here on the watcher begins no reload
+	if s.stopLook != nil {
+		s.stopLook()
+	}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.requests--
+		s.mu.Unlock()
+	}()
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	err := s.reload(context.Background(), unchanged)
-	s.events.Flush() // the log has said so when the caller knows
+	s.events.Flush() // the log holds the result before the caller knows it
 	return err
 }
 
-// reload is the only one that changes s.current, so that it reads it without s.mu.
+// reload reads the files and applies them. The caller holds s.reading. Only reload changes
+// s.current, therefore it may read s.current without s.mu.
 func (s *Server) reload(ctx context.Context, stable func(*fileset.Reader) bool) error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
 	g, read, err := s.read(ctx, stable)
+	if ctx.Err() != nil {
+		return ctx.Err() // Reload takes over, or the server ends: this result means nothing
+	}
 	if err == nil {
-		err = s.swap(g)
+		err = s.apply(g)
 	}
 	if err != nil {
 		read.Read.Drop()
@@ -37,17 +53,16 @@ func (s *Server) reload(ctx context.Context, stable func(*fileset.Reader) bool) 
 		s.tried, s.failed = read, err
 		s.mu.Unlock()
 		s.events.LogReloadFailure(s.path, err)
-		return fmt.Errorf("mtlsguard: the last good configuration stays in force: %w", err)
+		return fmt.Errorf("mtlsguard: the last good configuration stays in effect: %w", err)
 	}
-	s.keep(g)
-	s.events.LogEvent("reload", "configuration in force", "ok")
+	s.events.LogEvent("reload", "configuration in effect", "ok")
 	s.events.LogWarnings(g.Warnings)
 	return nil
 }
 
-// read loads everything from files that stay the same while they are read, so that
-// the mapping of one state never meets the policy of another. The files come back
-// also with an error.
+// read loads a generation from files that stay the same while they are read: otherwise the
+// mapping of one state could meet the policy of another. It returns the files also with an
+// error.
 func (s *Server) read(ctx context.Context, stable func(*fileset.Reader) bool) (*site.Generation, *fileset.Reader, error) {
 	const rounds = 10
 	for round := 1; ; round++ {
@@ -57,7 +72,7 @@ func (s *Server) read(ctx context.Context, stable func(*fileset.Reader) bool) (*
 			return g, f, err
 		}
 		if round == rounds {
-			err = &configerror.Error{File: s.path, What: "the files change while they are read", Hint: "try again when they are written"}
+			err = &configerror.Error{File: s.path, What: "the files change while they are read", Hint: "reload again when they are written"}
 			return nil, f, err
 		}
 	}
@@ -65,21 +80,33 @@ func (s *Server) read(ctx context.Context, stable func(*fileset.Reader) bool) (*
 
 func unchanged(f *fileset.Reader) bool { return !f.Changed() }
 
-// swap puts a checked generation in force: the guard's one pointer first, so that
-// every decision from here on is the new generation's; then the ports, for the
-// handshakes to come and the connections that are not believed any more.
-func (s *Server) swap(g *site.Generation) error {
-	if err := s.fixed(g); err != nil {
+// apply puts a loaded generation into effect. It neither reads a file nor uses the network.
+func (s *Server) apply(g *site.Generation) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	s.applied++
+	if err := s.swap(g); err != nil {
 		return err
 	}
-	config, err := s.guardConfig(g, s.number.Load()+1)
+	s.setCurrent(g)
+	return nil
+}
+
+// swap reconfigures the guard, and then the ports. The guard comes first, and changes
+// with one pointer: every decision from then on is one of the new generation. The ports
+// apply it to new handshakes, and close connections that it does not trust.
+func (s *Server) swap(g *site.Generation) error {
+	if err := s.checkRestart(g); err != nil {
+		return err
+	}
+	config, err := s.guardConfig(g, s.generation.Load()+1)
 	if err != nil {
 		return err
 	}
 	if err := s.guard.Reconfigure(config); err != nil {
 		return err
 	}
-	errs := []error{s.swapBelieved(g)}
+	errs := []error{s.swapGateway(g)}
 	for i, p := range g.Ports {
 		if old := s.current.Ports[i]; old.Same(p) {
 			continue
@@ -93,45 +120,47 @@ func (s *Server) swap(g *site.Generation) error {
 	return errors.Join(errs...)
 }
 
-// restart is what fixed answers: mistakes for people, ports.ErrRestart for programs.
-type restart struct{ error }
+// restartError is the error of checkRestart: configuration errors for people, and
+// ports.ErrRestart for programs.
+type restartError struct{ error }
 
-func (r restart) Unwrap() []error { return []error{r.error, ports.ErrRestart} }
+func (r restartError) Unwrap() []error { return []error{r.error, ports.ErrRestart} }
 
-// fixed refuses what an open port cannot change. The order of ports in the file
-// means nothing.
-func (s *Server) fixed(g *site.Generation) error {
+// checkRestart rejects changes that open ports and tunnels cannot make. It sorts the ports
+// of g as those of the current generation: their order in the file has no meaning.
+func (s *Server) checkRestart(g *site.Generation) error {
 	order := make(map[string]int, len(s.current.Ports))
 	for i, p := range s.current.Ports {
 		order[p.Config.Name] = i + 1
 	}
 	slices.SortStableFunc(g.Ports, func(a, b site.Port) int {
-		// Names that are new come last.
+		// New names come last.
 		return cmp.Compare(uint(order[a.Config.Name]-1), uint(order[b.Config.Name]-1))
 	})
 	var wrong errorlist.List
-	say := func(line int, what string) {
-		wrong.Add(configerror.Error{File: s.path, Line: line, What: what + ": " + ports.ErrRestart.Error(), Hint: "restart the server, or take the change back"})
+	reject := func(line int, what string) {
+		wrong.Add(configerror.Error{File: s.path, Line: line, What: what + ": this needs a restart", Hint: "restart the server, or undo the change"})
 	}
 	if len(g.Ports) != len(s.current.Ports) {
-		say(0, fmt.Sprintf("there were %d ports, now there are %d", len(s.current.Ports), len(g.Ports)))
+		reject(0, fmt.Sprintf("the file had %d ports, now it has %d", len(s.current.Ports), len(g.Ports)))
 	} else {
-		for i, p := range g.Ports {
+		for _, p := range g.Ports {
+			i := order[p.Config.Name] - 1
+			if i < 0 {
+				reject(p.Line, fmt.Sprintf("port %q is new", p.Config.Name))
+				continue
+			}
 			switch old := s.current.Ports[i].Config; {
-			case p.Config.Name != old.Name:
-				say(p.Line, fmt.Sprintf("port %s is now called %s", old.Name, p.Config.Name))
 			case p.Config.Addr != old.Addr:
-				say(p.Line, fmt.Sprintf("port %s was at %s, now at %s", old.Name, old.Addr, p.Config.Addr))
+				reject(p.Line, fmt.Sprintf("port %q: listen was %q, now it is %q", old.Name, old.Addr, p.Config.Addr))
 			case p.Config.ClientAuth != old.ClientAuth:
-				say(p.Line, fmt.Sprintf("port %s had client_cert %s, now %s", old.Name, old.ClientAuth, p.Config.ClientAuth))
+				reject(p.Line, fmt.Sprintf("port %q: client_cert was %q, now it is %q", old.Name, old.ClientAuth, p.Config.ClientAuth))
 			}
 		}
 	}
-	s.fixedReverse(g, func(line int, what string) {
-		wrong.Add(configerror.Error{File: s.path, Line: line, What: what + ": this needs a restart", Hint: "restart the server, or take the change back"})
-	})
+	s.checkTunnelRestart(g, reject)
 	if wrong.Len() == 0 {
 		return nil
 	}
-	return restart{wrong.Err()}
+	return restartError{wrong.Err()}
 }

@@ -9,73 +9,43 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
-// watch reloads when the content of any named file changes. Content, not time
-// stamps: those miss the swaps of mounted volumes and wake up for nothing.
+// watch reloads when the content of a named file changes, until ctx ends. It also keeps the
+// CRL files fresh.
 func (s *Server) watch(ctx context.Context) {
-	f := fetching{server: s}
+	f := crlFetcher{server: s}
 	defer f.stop()
 	for {
-		s.mu.Lock()
-		current := s.current
-		s.mu.Unlock()
+		current := s.currentGeneration()
 		f.follow(ctx, current)
-		every := current.Reload
-		var tick <-chan time.Time // never, where watching is off
-		if every > 0 {
-			tick = time.After(every)
+		var tick <-chan time.Time // never fires if reload is 0
+		if current.Reload > 0 {
+			tick = time.After(current.Reload)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.reloaded: // the interval may be another one now
+		case <-s.reloaded: // the interval may have changed
 		case <-tick:
 			s.look(ctx)
 		}
 	}
 }
 
-// remindEvery is how often remind looks. It costs next to nothing.
-const remindEvery = time.Second
-
-// remind tells what only time brings about, also where no file is watched.
-func (s *Server) remind(ctx context.Context) {
-	var told map[string]bool
-	for {
-		s.mu.Lock()
-		current := s.current
-		s.mu.Unlock()
-		told = s.alarm(current, told)
-		s.events.LogSuppressed(2 * time.Second)
-		if !fileset.Sleep(ctx, remindEvery) {
-			return
-		}
-	}
-}
-
-// alarm tells of CRLs that should have been replaced by now, each once, however many
-// ports have it: early enough for somebody to look why. It returns what is told.
-func (s *Server) alarm(g *site.Generation, told map[string]bool) map[string]bool {
-	aging := map[string]bool{}
-	for _, p := range g.AllPorts() {
-		for _, t := range p.Trusts() {
-			for _, w := range trustaccess.AgingCRLs(t.Verifier) {
-				if !told[w] && !aging[w] {
-					s.events.LogWarnings([]string{w})
-				}
-				aging[w] = true
-			}
-		}
-	}
-	return aging
-}
-
-// look reloads if there is a change that has settled, or if what failed before may load
-// by now. What is put in force is what has settled, not what was begun to be written
-// right after.
+// look reloads if files have changed and are no longer being written, or if the last
+// failed reload may succeed by now. A call of Reload ends it.
 func (s *Server) look(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	s.mu.Lock()
-	tried := s.tried
+	if s.requests > 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.stopLook = cancel
 	s.mu.Unlock()
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	tried := s.tried // only a reload writes it
 	due := !tried.Retry.IsZero() && !s.options.now().Before(tried.Retry)
 	if !due && !tried.Changed() {
 		return
@@ -83,15 +53,48 @@ func (s *Server) look(ctx context.Context) {
 	settled := func(f *fileset.Reader) fileset.Set {
 		return fileset.Settled(ctx, f.Again, func(now fileset.Set) time.Duration { return now.Pause(tried.Read) })
 	}
-	calm := settled(tried)
-	if calm == nil || !due && calm.Same(tried.Read) {
+	stable := settled(tried)
+	if stable == nil || !due && stable.Same(tried.Read) {
 		return
 	}
-	_ = s.reload(ctx, func(f *fileset.Reader) bool { // it logs what it has to say
-		if calm != nil && f.Read.Agrees(calm) {
+	_ = s.reload(ctx, func(f *fileset.Reader) bool { // reload logs the error
+		if stable != nil && f.Read.Agrees(stable) {
 			return !f.Changed()
 		}
-		calm = settled(f) // changed again, or a file that nobody has watched yet
+		stable = settled(f) // the content changed again, or a file is named for the first time
 		return false
 	})
+}
+
+// remindInterval is the time between two calls of logAging.
+const remindInterval = time.Second
+
+// remind logs what only the passing of time brings about, also if no file is watched,
+// until ctx ends.
+func (s *Server) remind(ctx context.Context) {
+	var logged map[string]bool
+	for {
+		logged = s.logAging(s.currentGeneration(), logged)
+		s.events.LogSuppressed(2 * time.Second)
+		if !fileset.Sleep(ctx, remindInterval) {
+			return
+		}
+	}
+}
+
+// logAging logs each CRL that should have been replaced by now, once for all ports, early
+// enough to find out why. It returns the warnings that hold, for the next call.
+func (s *Server) logAging(g *site.Generation, logged map[string]bool) map[string]bool {
+	aging := map[string]bool{}
+	for _, p := range g.AllPorts() {
+		for _, t := range p.Trusts() {
+			for _, w := range trustaccess.AgingCRLs(t.Verifier) {
+				if !logged[w] && !aging[w] {
+					s.events.LogWarnings([]string{w})
+				}
+				aging[w] = true
+			}
+		}
+	}
+	return aging
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// chart is lines over a logarithmic axis.
+// chart is a line chart over a logarithmic axis.
 type chart struct {
 	Title  string   `json:"title"`
 	X      string   `json:"x"`
@@ -25,7 +25,7 @@ type point struct {
 	Y float64 `json:"y"`
 }
 
-// The picture's measures, in pixels.
+// The size and the margins of a chart, in pixels.
 const (
 	width, height            = 720, 400
 	left, right, top, bottom = 80, 220, 40, 50
@@ -33,7 +33,7 @@ const (
 
 var colours = []string{"#1b6ca8", "#c8553d", "#3a7d44", "#7b5ea7"}
 
-// svg draws the chart.
+// svg returns the chart as SVG.
 func (c chart) svg() string {
 	minX, maxX, maxY, minY := math.Inf(1), 0.0, 0.0, math.Inf(1)
 	for _, s := range c.Series {
@@ -85,7 +85,7 @@ func (c chart) svg() string {
 	return b.String()
 }
 
-// nice is the next round number.
+// nice returns the next round number.
 func nice(v float64) float64 {
 	unit := math.Pow(10, math.Floor(math.Log10(v)))
 	return math.Ceil(v/unit) * unit
@@ -105,7 +105,7 @@ func ticks(least, most float64, log bool) []float64 {
 	return out
 }
 
-// short writes a number for an axis.
+// short formats a number for an axis.
 func short(v float64) string {
 	switch {
 	case v >= 1e6:

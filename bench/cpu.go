@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// processorTime is what a server and whatever stands behind it have used so far. It
-// moves in steps of 10 ms. Other programs on the machine take time away from a
-// server, but do not add to this.
+// processorTime returns the processor time that a server and its backend have used so far,
+// in steps of 10 ms. Other programs on the machine do not add to it.
 func (s *server) processorTime() (time.Duration, error) {
 	mine := map[int]bool{}
 	for _, p := range s.procs {
@@ -25,7 +24,7 @@ func (s *server) processorTime() (time.Duration, error) {
 	for _, file := range stats {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		pid, parent, used, err := parseStat(string(data))
 		if err != nil {
@@ -38,11 +37,12 @@ func (s *server) processorTime() (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
-// parseStat reads proc(5): the name in parentheses may hold anything.
+// parseStat parses /proc/PID/stat (proc(5)). The name in parentheses may contain any
+// character.
 func parseStat(line string) (pid, parent, ticks int, err error) {
 	i := strings.LastIndexByte(line, ')')
 	if i < 0 {
-		return 0, 0, 0, fmt.Errorf("%q is no stat", line)
+		return 0, 0, 0, fmt.Errorf("%q is not a line of /proc/PID/stat", line)
 	}
 	if pid, err = strconv.Atoi(strings.TrimSpace(line[:strings.IndexByte(line, '(')])); err != nil {
 		return 0, 0, 0, err

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// gateway is a program that ends TLS and checks an access list in front of bare Go.
+// gateway is a program that ends TLS and checks an access list in front of net/http.
 type gateway struct {
 	binary string
-	debian string // the package
+	debian string // name of the package
 	config func(dir, addr, backend string) string
 	args   func(file string) []string
 }
@@ -70,14 +70,14 @@ backend b
 	},
 }
 
-// startGateway runs a gateway with bare Go behind it. Both share one core, as the
+// startGateway starts a gateway with net/http as its backend. Both share one core, as the
 // guard and its handler do.
 func (w *world) startGateway(name string, g gateway, o options) (*server, error) {
 	binary, err := exec.LookPath(g.binary)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not installed: it is the Debian package %s", g.binary, g.debian)
 	}
-	backend, behind, err := w.startOurs("plain", o)
+	backend, behind, err := w.startGoServer("plain", o)
 	if err != nil {
 		return nil, err
 	}
@@ -109,5 +109,5 @@ func (w *world) startGateway(name string, g gateway, o options) (*server, error)
 		time.Sleep(50 * time.Millisecond)
 	}
 	s.stop()
-	return nil, fmt.Errorf("%s did not listen", name)
+	return nil, fmt.Errorf("%s does not listen after 5 s", name)
 }

@@ -10,8 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// Frame types and flags of RFC 9113 section 6, as far as a client that only counts
-// answers needs them.
+// The frame types and flags of RFC 9113 section 6 that a client needs to count answers.
 const (
 	frameData         = 0x0
 	frameHeaders      = 0x1
@@ -25,8 +24,7 @@ const (
 	flagEndHeaders    = 0x4
 )
 
-// get is the header block of the request (RFC 7541), the same for every stream:
-// literals without indexing.
+// get is the header block of every request (RFC 7541), as literals without indexing.
 var get = func() []byte {
 	b := []byte{0x82, 0x87} // :method GET, :scheme https
 	literal := func(index byte, value string) {
@@ -44,21 +42,21 @@ func frame(b []byte, kind, flags byte, stream uint32, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// streams keeps so many requests under way on one HTTP/2 connection.
-func (w *world) streams(ctx context.Context, addr string, under int, n *atomic.Int64) error {
+// streams keeps a number of requests in progress on one HTTP/2 connection.
+func (w *world) streams(ctx context.Context, addr string, inProgress int, n *atomic.Int64) error {
 	c, err := w.dial(ctx, addr, "h2", nil)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	if p := c.ConnectionState().NegotiatedProtocol; p != "h2" {
-		return fmt.Errorf("the server speaks %q", p)
+		return fmt.Errorf("the server negotiated %q instead of h2", p)
 	}
 	out := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	out = frame(out, frameSettings, 0, 0, nil)
-	out = frame(out, frameWindowUpdate, 0, 0, []byte{0x7f, 0, 0, 0}) // as good as no window for the connection
+	out = frame(out, frameWindowUpdate, 0, 0, []byte{0x7f, 0, 0, 0}) // effectively an unlimited window for the connection
 	next := uint32(1)
-	for range under {
+	for range inProgress {
 		out = frame(out, frameHeaders, flagEndStream|flagEndHeaders, next, get)
 		next += 2
 	}
@@ -69,7 +67,7 @@ func (w *world) streams(ctx context.Context, addr string, under int, n *atomic.I
 	var head [9]byte
 	payload := make([]byte, 16<<10)
 	for out = out[:0]; ctx.Err() == nil; {
-		if r.Buffered() == 0 && len(out) > 0 { // answer all that came together
+		if r.Buffered() == 0 && len(out) > 0 { // send the frames for all answers that arrived together
 			if _, err := c.Write(out); err != nil {
 				return err
 			}
@@ -80,7 +78,7 @@ func (w *world) streams(ctx context.Context, addr string, under int, n *atomic.I
 		}
 		size := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
 		if size > len(payload) {
-			return errors.New("a frame is too large")
+			return errors.New("the server sent a frame above 16 KiB")
 		}
 		if _, err := io.ReadFull(r, payload[:size]); err != nil {
 			return err
@@ -97,7 +95,7 @@ func (w *world) streams(ctx context.Context, addr string, under int, n *atomic.I
 			return fmt.Errorf("frame type %d, %x", kind, payload[:size])
 		case frameHeaders, frameData:
 			if kind == frameHeaders && (size == 0 || payload[0]&0xe0 != 0x20 && payload[0] != 0x88) {
-				return errors.New("the answer is not 200")
+				return errors.New("the server's answer is not 200")
 			}
 			if flags&flagEndStream != 0 {
 				n.Add(1)

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// load runs one scenario against a server for a time, and returns how many answers
-// came, and how many a second.
+// load runs one scenario against a server for a time, and returns the answers a second and
+// their number.
 func (w *world) load(scenario, addr string, d time.Duration) (perSecond float64, count int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
@@ -37,7 +37,7 @@ func (w *world) load(scenario, addr string, d time.Duration) (perSecond float64,
 			return w.handshakes(ctx, addr, tls.NewLRUClientSessionCache(1), n)
 		}
 	default:
-		return 0, 0, fmt.Errorf("there is no scenario %q", scenario)
+		return 0, 0, fmt.Errorf("-scenarios: %q is not a scenario", scenario)
 	}
 	var answers atomic.Int64
 	var all sync.WaitGroup
@@ -61,14 +61,14 @@ func (w *world) load(scenario, addr string, d time.Duration) (perSecond float64,
 	}
 }
 
-// isTimeout is for an error of the end of a measurement that came just before its
-// context noticed.
+// isTimeout reports whether an error is a timeout, which ends a measurement before its
+// context does.
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()
 }
 
-// dial opens one connection that ends with ctx.
+// dial opens a connection that ends with ctx.
 func (w *world) dial(ctx context.Context, addr, proto string, cache tls.ClientSessionCache) (*tls.Conn, error) {
 	d := tls.Dialer{Config: &tls.Config{
 		RootCAs: w.roots, ServerName: "localhost", NextProtos: []string{proto}, ClientSessionCache: cache,
@@ -84,7 +84,7 @@ func (w *world) dial(ctx context.Context, addr, proto string, cache tls.ClientSe
 
 const request = "GET /orders/7 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
 
-// keepAlive sends one request after the other over one connection.
+// keepAlive sends one request after another over one connection.
 func (w *world) keepAlive(ctx context.Context, addr string, n *atomic.Int64) error {
 	c, err := w.dial(ctx, addr, "http/1.1", nil)
 	if err != nil {
@@ -110,7 +110,7 @@ func exchange(c io.Writer, r *bufio.Reader) error {
 		return err
 	}
 	if !strings.HasPrefix(line, "HTTP/1.1 200") {
-		return errors.New("answered " + strings.TrimSpace(line))
+		return errors.New("the answer is " + strings.TrimSpace(line))
 	}
 	length := 0
 	for {
@@ -129,7 +129,7 @@ func exchange(c io.Writer, r *bufio.Reader) error {
 	return err
 }
 
-// handshakes opens a connection for every request; with a cache every one but the
+// handshakes opens a connection for every request. With a cache every connection but the
 // first resumes.
 func (w *world) handshakes(ctx context.Context, addr string, cache tls.ClientSessionCache, n *atomic.Int64) error {
 	for first := true; ctx.Err() == nil; first = false {
@@ -140,14 +140,14 @@ func (w *world) handshakes(ctx context.Context, addr string, cache tls.ClientSes
 		err = exchange(c, bufio.NewReader(c))
 		resumed := c.ConnectionState().DidResume
 		if tcp, ok := c.NetConn().(*net.TCPConn); ok {
-			tcp.SetLinger(0) // a reset leaves no port waiting
+			tcp.SetLinger(0) // a reset leaves no port in TIME_WAIT
 		}
 		c.NetConn().Close()
 		if err != nil {
 			return err
 		}
 		if !first && resumed != (cache != nil) {
-			return fmt.Errorf("resumed is %v", resumed)
+			return fmt.Errorf("the connection resumed: %v", resumed)
 		}
 		n.Add(1)
 	}

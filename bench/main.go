@@ -1,14 +1,14 @@
-// Command bench measures what the guard costs, beside its rivals, in one run.
+// Command bench measures the cost of the guard beside other servers, in one run.
 //
-//	go run ./bench                      # bare Go, the naive guard, mtlsguard
+//	go run ./bench                      # net/http, a naive guard, mtlsguard
 //	go run ./bench -rules 100000 -mappings 1000000 -only bare,guard
 //	go run ./bench -only bare,guard,nginx,haproxy
 //	go run ./bench -only bare,guard -idle 2000
 //
-// Every server is a process of its own on one core, the load comes from another.
-// The rounds alternate the order, so that a machine that slows down slows everyone
-// down, and ratios are taken within a round. It prints a table in Markdown: medians,
-// and ratios to bare Go with their range. No test asserts any of it.
+// Every server is a process of its own on one core, and the load comes from another. The
+// rounds alternate the order of the servers, so that a slower machine slows all of them
+// down, and ratios are calculated within a round. The output is a table in Markdown with
+// medians, and ratios to bare net/http with their range. No test depends on the figures.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// options are what one run is about.
+// options holds the settings of one run.
 type options struct {
 	rules, mappings, rounds int
 	each                    time.Duration
@@ -43,24 +43,24 @@ type options struct {
 func run() error {
 	var o options
 	var only, scenarios, serve, dir, plots string
-	flag.IntVar(&o.rules, "rules", 10_000, "lines of the policy")
-	flag.IntVar(&o.mappings, "mappings", 1_000, "mappings of users")
+	flag.IntVar(&o.rules, "rules", 10_000, "rules of the policy")
+	flag.IntVar(&o.mappings, "mappings", 1_000, "mappings of users.yaml")
 	flag.IntVar(&o.rounds, "rounds", 7, "rounds")
 	flag.DurationVar(&o.each, "each", 2*time.Second, "time of one measurement")
-	flag.StringVar(&only, "only", "bare,twin,naive,guard,logged", "servers, the first is what the others are compared with")
-	flag.StringVar(&scenarios, "scenarios", "h1,h2,full,resumed", "what is measured")
+	flag.StringVar(&only, "only", "bare,twin,naive,guard,logged", "servers; the others are compared with the first")
+	flag.StringVar(&scenarios, "scenarios", "h1,h2,full,resumed", "scenarios to measure")
 	flag.StringVar(&o.out, "json", "", "write the figures to a file")
-	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of every server of ours into a folder")
-	flag.IntVar(&o.gogc, "gogc", 100, "GOGC of every server of ours")
-	flag.StringVar(&serve, "serve", "", "be one of the servers (the command calls itself so)")
+	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of every Go server into a folder")
+	flag.IntVar(&o.gogc, "gogc", 100, "GOGC of every Go server")
+	flag.StringVar(&serve, "serve", "", "run as one of the servers (for internal use)")
 	flag.StringVar(&dir, "dir", "", "folder of the certificates, with -serve")
-	flag.StringVar(&plots, "plots", "", "measure over rules and mappings, and draw it into a folder")
+	flag.StringVar(&plots, "plots", "", "measure over the number of rules and mappings, and write charts into a folder")
 	var idle int
-	flag.IntVar(&idle, "idle", 0, "measure memory instead: with so many idle connections")
+	flag.IntVar(&idle, "idle", 0, "measure memory instead, with this number of idle connections")
 	flag.Parse()
 	o.only, o.scenarios = strings.Split(only, ","), strings.Split(scenarios, ",")
 	if serve != "" {
-		tidyOnSignal()
+		freeMemoryOnSignal()
 		if o.profiles != "" {
 			if err := profile(serve, o.profiles); err != nil {
 				return err
@@ -68,7 +68,7 @@ func run() error {
 		}
 		return serveAs(serve, dir, o)
 	}
-	runtime.GOMAXPROCS(1) // the load has the other core
+	runtime.GOMAXPROCS(1) // the load runs on one core
 	onLoadCore()
 	if idle > 0 {
 		return memory(o, idle)
@@ -79,7 +79,7 @@ func run() error {
 	return measure(o)
 }
 
-// figure is one server's result in one scenario: one number a round.
+// figure holds the results of one server in one scenario, one number for each round.
 type figure struct {
 	Server   string    `json:"server"`
 	Scenario string    `json:"scenario"`
@@ -109,7 +109,7 @@ func measure(o options) error {
 	return os.WriteFile(o.out, append(data, '\n'), 0o644)
 }
 
-// collect runs the rounds.
+// collect runs the rounds and returns the figures.
 func collect(o options) (map[[2]string]*figure, error) {
 	w, err := newWorld()
 	if err != nil {
@@ -143,7 +143,7 @@ func collect(o options) (map[[2]string]*figure, error) {
 				}
 				n, count, err := w.load(scenario, s.addr, o.each)
 				if err == nil && count == 0 {
-					err = errors.New("nothing was answered in time")
+					err = errors.New("no answer within the time of one measurement")
 				}
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", s.name, scenario, err)
@@ -153,7 +153,7 @@ func collect(o options) (map[[2]string]*figure, error) {
 					return nil, err
 				}
 				if round == 0 {
-					continue // warming up
+					continue // the first round warms up
 				}
 				key := [2]string{s.name, scenario}
 				if figures[key] == nil {
@@ -167,12 +167,12 @@ func collect(o options) (map[[2]string]*figure, error) {
 	return figures, nil
 }
 
-// report prints medians, and the ratio to the first server with its range: of answers
-// a second, and of the processor time that one took.
+// report prints medians and the ratio to the first server with its range, for answers a
+// second and for the processor time of one answer.
 func report(o options, figures map[[2]string]*figure) {
 	fmt.Printf("%s, %d rules, %d mappings, GOGC=%d, %d rounds of %s; median, and ÷ %s (least–most)\n",
 		runtime.Version(), o.rules, o.mappings, o.gogc, o.rounds, o.each, o.only[0])
-	per := func(title string, numbers func(*figure) []float64, ratio func(mine, base float64) float64) {
+	printTable := func(title string, numbers func(*figure) []float64, ratio func(mine, base float64) float64) {
 		fmt.Printf("\n| %s |%s\n|---|%s\n", title, strings.Join(prefix(o.scenarios, " "), " |")+" |", strings.Repeat("---|", len(o.scenarios)))
 		for _, s := range o.only {
 			fmt.Printf("| %s |", s)
@@ -187,11 +187,11 @@ func report(o options, figures map[[2]string]*figure) {
 			fmt.Println()
 		}
 	}
-	per("a second", func(f *figure) []float64 { return f.PerSec }, func(mine, base float64) float64 { return mine / base })
-	per("processor µs", func(f *figure) []float64 { return f.Micros }, func(mine, base float64) float64 { return base / mine })
+	printTable("a second", func(f *figure) []float64 { return f.PerSec }, func(mine, base float64) float64 { return mine / base })
+	printTable("processor µs", func(f *figure) []float64 { return f.Micros }, func(mine, base float64) float64 { return base / mine })
 }
 
-// digits is how many decimals a number is printed with.
+// digits returns the number of decimals that a number is printed with.
 func digits(n float64) int {
 	if n < 100 {
 		return 1

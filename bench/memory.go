@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// memory measures what each of our servers holds: after its start, and for each idle
-// connection that has had one request. It prints a table in Markdown.
+// memory measures the resident memory of each Go server after its start, and for each idle
+// connection after one request. It prints a table in Markdown.
 func memory(o options, idle int) error {
 	w, err := newWorld()
 	if err != nil {
@@ -26,7 +26,7 @@ func memory(o options, idle int) error {
 		o.rules, o.mappings, idle, o.only[0])
 	var base float64
 	for _, name := range o.only {
-		start, each, err := w.weigh(name, o, idle)
+		start, each, err := w.measureMemory(name, o, idle)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -38,7 +38,9 @@ func memory(o options, idle int) error {
 	return nil
 }
 
-func (w *world) weigh(name string, o options, idle int) (start, each float64, err error) {
+// measureMemory returns the resident memory after the start and for each connection, in
+// bytes.
+func (w *world) measureMemory(name string, o options, idle int) (start, each float64, err error) {
 	s, err := w.start(name, o)
 	if err != nil {
 		return 0, 0, err
@@ -64,7 +66,7 @@ func (w *world) weigh(name string, o options, idle int) (start, each float64, er
 	if start, err = resident(pid); err != nil {
 		return 0, 0, err
 	}
-	warm, err := open(50) // what is made once is made
+	warm, err := open(50) // allocates what is allocated once
 	if err != nil {
 		return 0, 0, err
 	}
@@ -83,8 +85,8 @@ func (w *world) weigh(name string, o options, idle int) (start, each float64, er
 	return start, (after - before) / float64(idle), err
 }
 
-// resident asks a server of ours to give back what it does not need, and reads what
-// it holds then, in bytes.
+// resident makes a Go server return unused memory to the system, and returns its resident
+// memory in bytes.
 func resident(pid int) (float64, error) {
 	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
 		return 0, err
@@ -100,15 +102,15 @@ func resident(pid int) (float64, error) {
 			return kib * 1024, err
 		}
 	}
-	return 0, fmt.Errorf("process %d tells no VmRSS", pid)
+	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
 }
 
-// tidyOnSignal is the server's side of resident.
-func tidyOnSignal() {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGUSR1)
+// freeMemoryOnSignal returns unused memory to the system at each SIGUSR1.
+func freeMemoryOnSignal() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1)
 	go func() {
-		for range asked {
+		for range signals {
 			debug.FreeOSMemory()
 		}
 	}()

@@ -12,9 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-// scale measures what grows and what does not, and draws it into a folder: the time
-// of a decision over the number of rules, and requests a second over the number of
-// mappings. The numbers lie beside the pictures.
+// scale measures the time of a decision over the number of rules, and the requests a second
+// over the number of mappings. It writes charts and their figures into a folder.
 func scale(o options, dir string) error {
 	decisions, err := decisionsOverRules()
 	if err != nil {
@@ -39,12 +38,12 @@ func scale(o options, dir string) error {
 	return nil
 }
 
-// plainCasbin is as far as Casbin's own enforcer is measured: beyond, one decision
-// takes longer than a request may.
-const plainCasbin = 10_000
+// maxCasbinRules bounds the measurement of Casbin's enforcer: with more rules one decision
+// takes too long for a request.
+const maxCasbinRules = 10_000
 
 func decisionsOverRules() (chart, error) {
-	ours, casbins := series{Name: "mtlsguard"}, series{Name: "Casbin's Enforce"}
+	ours, casbinSeries := series{Name: "mtlsguard"}, series{Name: "Casbin's Enforce"}
 	for _, rules := range []int{10, 100, 1_000, 10_000, 100_000} {
 		e, err := policy.Load("policy.csv", strings.NewReader(policyFile(rules)))
 		if err != nil {
@@ -58,14 +57,14 @@ func decisionsOverRules() (chart, error) {
 				}
 			}
 		}))
-		if rules > plainCasbin {
+		if rules > maxCasbinRules {
 			continue
 		}
 		enforcer, err := e.Enforcer()
 		if err != nil {
 			return chart{}, err
 		}
-		casbins.add(rules, testing.Benchmark(func(b *testing.B) {
+		casbinSeries.add(rules, testing.Benchmark(func(b *testing.B) {
 			for b.Loop() {
 				if ok, err := enforcer.Enforce("user:alice", "internal", "GET", "/orders/7"); err != nil || !ok {
 					b.Fatal(ok, err)
@@ -73,7 +72,7 @@ func decisionsOverRules() (chart, error) {
 			}
 		}))
 	}
-	return chart{Title: "Time of one decision", X: "rules", Y: "nanoseconds", LogY: true, Series: []series{ours, casbins}}, nil
+	return chart{Title: "Time of one decision", X: "rules", Y: "nanoseconds", LogY: true, Series: []series{ours, casbinSeries}}, nil
 }
 
 func (s *series) add(x int, r testing.BenchmarkResult) {
@@ -91,7 +90,7 @@ func throughputOverMappings(o options) (chart, error) {
 			return chart{}, err
 		}
 		for i, name := range servers {
-			all[i].Name = map[string]string{"bare": "bare Go", "naive": "the naive guard, 100 rules", "guard": "mtlsguard"}[name]
+			all[i].Name = map[string]string{"bare": "net/http", "naive": "naive guard, 100 rules", "guard": "mtlsguard"}[name]
 			all[i].Points = append(all[i].Points, point{float64(mappings), median(figures[[2]string{name, "h1"}].PerSec)})
 		}
 		fmt.Fprintf(os.Stderr, "%d mappings measured\n", mappings)

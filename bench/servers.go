@@ -23,16 +23,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// hello is the handler behind every server.
+// hello is the handler of every server.
 var hello = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	w.Header()["Content-Type"] = []string{"text/plain"}
 	w.Write([]byte("ok\n"))
 })
 
-// serveAs is one of the servers, in its own process.
+// serveAs runs this process as one of the servers.
 func serveAs(name, dir string, o options) error {
 	switch name {
-	case "bare", "twin": // a twin of bare Go shows how far the machine itself is off
+	case "bare", "twin": // the difference between the two is the error of the measurement
 		return serveTLS(dir, tls.RequireAndVerifyClientCert, hello)
 	case "ports":
 		return servePort(dir)
@@ -47,7 +47,7 @@ func serveAs(name, dir string, o options) error {
 	case "guard", "logged":
 		return serveGuard(dir, o, name == "logged")
 	}
-	return fmt.Errorf("there is no server %q", name)
+	return fmt.Errorf("-serve: %q is not a server", name)
 }
 
 func serveTLS(dir string, auth tls.ClientAuthType, h http.Handler) error {
@@ -70,7 +70,7 @@ func serveTLS(dir string, auth tls.ClientAuthType, h http.Handler) error {
 	return srv.ServeTLS(l, "", "")
 }
 
-// servePort is a port alone: its handshake and limits, and no guard.
+// servePort serves a port of package ports without a guard.
 func servePort(dir string) error {
 	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server-key.pem"))
 	if err != nil {
@@ -99,7 +99,7 @@ func servePort(dir string) error {
 	return server.Serve(context.Background())
 }
 
-// servePlain is what stands behind a gateway.
+// servePlain serves plain HTTP, as the backend of a gateway.
 func servePlain() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -109,8 +109,8 @@ func servePlain() error {
 	return http.Serve(l, hello)
 }
 
-// naive is the guard that one writes in an afternoon: a digest, a map, and Casbin on
-// every request. It has 100 rules, whatever the others have.
+// naive returns a simple guard: a digest of the leaf, a map, and Casbin on every request.
+// It always has 100 rules.
 func naive(dir string) (http.Handler, error) {
 	leaf, err := readLeaf(dir)
 	if err != nil {
@@ -164,7 +164,7 @@ func readLeaf(dir string) (*x509.Certificate, error) {
 	return certs[0], nil
 }
 
-// serveGuard is mtlsguard as a user has it: one file, strict, everything on.
+// serveGuard serves mtlsguard from one file, strict, with all checks.
 func serveGuard(dir string, o options, logged bool) error {
 	leaf, err := readLeaf(dir)
 	if err != nil {
@@ -174,7 +174,7 @@ func serveGuard(dir string, o options, logged bool) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // to find a free port
+	l, err := net.Listen("tcp", "127.0.0.1:0") // finds a free port
 	if err != nil {
 		return err
 	}

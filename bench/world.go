@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// world is the certificates of one run and where they lie.
+// world holds the certificates of one run, and their folder.
 type world struct {
 	dir    string
 	roots  *x509.CertPool
@@ -43,7 +43,7 @@ func newWorld() (*world, error) {
 
 func (w *world) close() { os.RemoveAll(w.dir) }
 
-// server is one server's process, and whatever stands behind it.
+// server is the process of a server, and its backend.
 type server struct {
 	name  string
 	addr  string
@@ -52,27 +52,27 @@ type server struct {
 
 func (s *server) stop() {
 	for _, p := range s.procs {
-		p.Process.Signal(os.Interrupt) // one that writes a profile does it now, the others just end
+		p.Process.Signal(os.Interrupt) // a server with a profile writes it now
 		end := time.AfterFunc(5*time.Second, func() { p.Process.Kill() })
 		p.Wait()
 		end.Stop()
 	}
 }
 
-// start runs a server: one of ours, or a gateway in front of bare Go.
+// start starts a Go server, or a gateway in front of net/http.
 func (w *world) start(name string, o options) (*server, error) {
 	if gateway, ok := gateways[name]; ok {
 		return w.startGateway(name, gateway, o)
 	}
-	addr, p, err := w.startOurs(name, o)
+	addr, p, err := w.startGoServer(name, o)
 	if err != nil {
 		return nil, err
 	}
 	return &server{name: name, addr: addr, procs: []*exec.Cmd{p}}, nil
 }
 
-// onServerCore is a command on the first processor, where the machine can be told so:
-// a server and whatever stands behind it share it, and the load has the second.
+// onServerCore returns a command that runs on the first processor, if taskset is installed.
+// A server and its backend share this processor.
 func onServerCore(name string, args ...string) *exec.Cmd {
 	if taskset, err := exec.LookPath("taskset"); err == nil {
 		return exec.Command(taskset, append([]string{"-c", "0", name}, args...)...)
@@ -83,12 +83,12 @@ func onServerCore(name string, args ...string) *exec.Cmd {
 // onLoadCore moves this process to the second processor.
 func onLoadCore() {
 	if taskset, err := exec.LookPath("taskset"); err == nil {
-		_ = exec.Command(taskset, "-a", "-c", "-p", "1", strconv.Itoa(os.Getpid())).Run() // noisier without, not wrong
+		_ = exec.Command(taskset, "-a", "-c", "-p", "1", strconv.Itoa(os.Getpid())).Run() // without taskset the figures are noisier
 	}
 }
 
-// startOurs runs this program again as a server, and waits for its address.
-func (w *world) startOurs(name string, o options) (string, *exec.Cmd, error) {
+// startGoServer starts this program as a server, and waits for its address.
+func (w *world) startGoServer(name string, o options) (string, *exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", nil, err
@@ -106,7 +106,7 @@ func (w *world) startOurs(name string, o options) (string, *exec.Cmd, error) {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		p.Wait()
-		return "", nil, fmt.Errorf("it did not start: %w", err)
+		return "", nil, fmt.Errorf("the server did not start: %w", err)
 	}
 	return strings.TrimSpace(line), p, nil
 }

@@ -1,6 +1,7 @@
 package certmap_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/binary"
@@ -132,7 +133,7 @@ func BenchmarkRead(b *testing.B) {
 	data := []byte(text.String())
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		if _, err := certmap.ReadTable("users.yaml", data, fixed(trust.Digest{1})); err != nil {
+		if _, err := certmap.Load("users.yaml", bytes.NewReader(data), issuerKey(trust.Digest{1})); err != nil {
 			b.Fatal(err)
 		}
 	}

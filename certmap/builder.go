@@ -5,102 +5,106 @@ import (
 	"strings"
 )
 
-// builder fills a table that nobody else sees yet.
+// builder fills a table that no other goroutine uses yet.
 type builder struct {
-	t      *Table
-	report report
-	text   strings.Builder
-	shared map[terms]*terms
-	last   *terms          // most mappings have the terms of the one before
-	spoilt map[string]int  // ids of mappings with mistakes, for finding repeated ones
-	told   map[string]bool // issuer files whose mistake is in the report, if they have one
+	t        *Table
+	report   report
+	text     strings.Builder
+	shared   map[terms]*terms
+	last     *terms         // most mappings have the terms of the mapping before
+	rejected map[string]int // lines of mappings with errors by id, for finding repeated ids
 }
 
 func newBuilder(n int) *builder {
-	return &builder{t: newTable(n), shared: map[terms]*terms{}, spoilt: map[string]int{}, told: map[string]bool{}}
+	return &builder{t: newTable(n), shared: map[terms]*terms{}, rejected: map[string]int{}}
 }
 
-// add adds a mapping, or reports what is wrong with it.
-func (b *builder) add(s *source, m *Mapping) {
-	c, ok := compile(&b.report, s, m)
-	if m.ID != "" && !b.claim(s, m.ID) {
+// add adds a mapping, or reports its errors.
+func (b *builder) add(at *origin, m *Mapping) {
+	c, ok := compile(&b.report, at, m)
+	if m.ID != "" && !b.claimID(at, m.ID) {
 		return
 	}
-	if !ok || !b.t.checkConflict(&b.report, s, &c) {
-		b.spoil(m.ID, s.line)
+	if !ok || !b.t.checkConflict(&b.report, at, &c) {
+		b.reject(at, m.ID)
 		return
 	}
-	b.insert(&c)
+	b.t.entries.Push(c.entry(b.keepText(&c), b.shareTerms(&c.terms)), hashKey(c.kind, c.key), hashID(c.id))
+	b.t.count(c.kind, c.place, 1)
 }
 
-// spoil remembers the id of a mapping that is not in the table.
-func (b *builder) spoil(id string, line int) {
+// reject remembers the id of a mapping that is not in the table.
+func (b *builder) reject(at *origin, id string) {
 	if id != "" {
-		b.spoilt[id] = line
+		b.rejected[id] = at.line
 	}
 }
 
-// claim reports an id that was seen before.
-func (b *builder) claim(s *source, id string) bool {
-	line, seen := b.spoilt[id]
-	if p, found := b.t.findID(id); found {
-		line, seen = int(b.t.entries.at(p).line), true
+// claimID reports an id that another mapping has, and returns false then.
+func (b *builder) claimID(at *origin, id string) bool {
+	line, seen := b.rejected[id]
+	if ref := b.t.findID(id); ref != 0 {
+		line, seen = int(b.t.entries.At(ref).line), true
 	}
 	if seen {
 		where := ""
 		if line > 0 {
 			where = ", first at line " + strconv.Itoa(line)
 		}
-		b.report.add(s.mistake(fieldID, "the id is not unique"+where, "every mapping has an id of its own; logs tell them apart by it"))
+		b.report.Add(at.err(fieldID, "the id is not unique"+where, "give every mapping an id of its own"))
 	}
 	return !seen
 }
 
-func (b *builder) insert(c *compiled) {
-	t := b.t
-	p := uint32(t.entries.len())
-	t.entries.push(c.entry(b.keep(c), b.terms(&c.with)))
-	e := t.entries.at(p)
-	slot := t.byKey.at(e.hash & (t.slots - 1))
-	e.nextKey, *slot = *slot, p+1
-	slot = t.byID.at(hashID(c.id) & (t.slots - 1))
-	e.nextID, *slot = *slot, p+1
-	t.count(c.kind, c.place, 1)
+// text returns the text of an entry.
+func (c *compiled) text() string { return c.id + c.user + string(c.key) + c.written }
+
+// entry returns the entry of a mapping with a text and terms that the table keeps.
+func (c *compiled) entry(text string, terms *terms) entry {
+	return entry{
+		text: text, terms: terms, line: uint32(c.line),
+		idLen: uint16(len(c.id)), userLen: uint16(len(c.user)), keyLen: uint16(len(c.key)),
+		kind: c.kind, disabled: c.disabled,
+	}
 }
 
-// keep writes the texts of an entry into a block with others, so that a million
-// mappings are not millions of small strings.
-func (b *builder) keep(c *compiled) string {
+// keepText writes the text of an entry into a block with others: otherwise a million
+// mappings would be a million small strings.
+func (b *builder) keepText(c *compiled) string {
 	const block = 64 << 10
 	need := len(c.id) + len(c.user) + len(c.key) + len(c.written)
 	if b.text.Cap()-b.text.Len() < need {
 		b.text = strings.Builder{}
-		b.text.Grow(max(need, min(block, need+64*b.t.live)))
+		b.text.Grow(max(need, min(block, need+64*b.t.Len())))
 	}
 	from := b.text.Len()
-	c.text(&b.text)
+	b.text.WriteString(c.id)
+	b.text.WriteString(c.user)
+	b.text.Write(c.key)
+	b.text.WriteString(c.written)
 	return b.text.String()[from:]
 }
 
-func (b *builder) terms(with *terms) *terms {
-	if b.last != nil && *b.last == *with {
+// shareTerms returns equal terms that an entry before has, or a copy.
+func (b *builder) shareTerms(t *terms) *terms {
+	if b.last != nil && *b.last == *t {
 		return b.last
 	}
-	known, ok := b.shared[*with]
+	known, ok := b.shared[*t]
 	if !ok {
 		known = new(terms)
-		*known = *with
-		b.shared[*with] = known
+		*known = *t
+		b.shared[*t] = known
 	}
 	b.last = known
 	return known
 }
 
-// table returns the table, or every mistake. A count that was guessed wrong is put
-// right first.
+// table returns the table, or every error.
 func (b *builder) table() (*Table, error) {
 	if err := b.report.err(); err != nil {
 		return nil, err
 	}
-	return b.t.roomy(), nil
+	b.t.entries = b.t.entries.Compact() // the number of mappings may not have been known before
+	return b.t, nil
 }

@@ -8,75 +8,78 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/san"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
 const (
-	maxID    = 256
+	maxID    = 256 // bytes
 	maxPorts = 256
 )
 
-// compiled is a mapping without a mistake of its own, ready to be an entry.
+// compiled is a mapping that is correct by itself, ready to become an entry.
 type compiled struct {
 	kind     kind
 	key      []byte
-	written  string
+	written  string // the value as written, if the key does not give it back
 	place    place
 	id, user string
-	with     terms
+	terms    terms
 	line     int
 	disabled bool
 }
 
-// compile judges a mapping by itself. It reports every mistake, and is false where
-// there was one.
-func compile(r *report, s *source, m *Mapping) (c compiled, ok bool) {
+// compile checks a mapping by itself. It reports every error, and returns false if there
+// was one.
+func compile(r *report, at *origin, m *Mapping) (c compiled, ok bool) {
 	ok = true
-	wrong := func(f field, what, hint string) {
-		r.add(s.mistake(f, what, hint))
+	reject := func(f field, what, hint string) {
+		r.Add(at.err(f, what, hint))
 		ok = false
 	}
 	if what, hint := checkID(m.ID); what != "" {
-		wrong(fieldID, what, hint)
+		reject(fieldID, what, hint)
 	}
 	c = compiled{
 		id: m.ID, user: m.User, line: max(m.Line, 0), disabled: m.Disabled,
-		with: terms{issuer: m.Issuer, ports: joinPorts(m.Ports), notBefore: m.NotBefore.Round(0), notAfter: m.NotAfter.Round(0), file: m.File},
+		terms: terms{issuer: m.Issuer, ports: joinPorts(m.Ports), notBefore: m.NotBefore.Round(0), notAfter: m.NotAfter.Round(0), file: m.File},
 	}
-	var sound bool
-	c.kind, sound = compileKind(m, &c, wrong)
-	// A pattern with a mistake still says why the user is {user}.
-	if what, hint := checkUser(m.User, c.kind.pattern() || !sound); what != "" {
-		wrong(fieldUser, what, hint)
+	var correct bool
+	c.kind, correct = compileKind(m, &c, reject)
+	// A pattern with an error still explains a user {user}.
+	if what, hint := checkUser(m.User, c.kind.isPattern() || !correct); what != "" {
+		reject(fieldUser, what, hint)
 	}
-	if c.kind != none {
-		checkIssuer(m, c.kind, wrong)
+	if c.kind != noKind {
+		checkIssuer(m, c.kind, reject)
 	}
-	checkPorts(m.Ports, wrong)
+	checkPorts(m.Ports, reject)
 	if !m.NotBefore.IsZero() && !m.NotAfter.IsZero() && m.NotAfter.Before(m.NotBefore) {
-		wrong(fieldNotAfter, "not_after is before not_before: the mapping would never be in force", "")
+		reject(fieldNotAfter, "not_after is before not_before: the mapping would never be valid", "")
 	}
 	return c, ok
 }
 
 const kindsHint = "one of fingerprint, spki, serial, uri, dns, email, subject"
 
-// compileKind fills in key, place and written, and says whether they are sound.
-// The kind is none where there is not exactly one.
-func compileKind(m *Mapping, c *compiled, wrong func(field, string, string)) (kind, bool) {
+// compileKind sets key, place and written, and returns false if they are not usable. The
+// kind is noKind if the mapping does not hold exactly one.
+func compileKind(m *Mapping, c *compiled, reject func(field, string, string)) (kind, bool) {
 	k, several := kindOf(m)
 	if len(several) > 0 {
-		wrong(fieldNone, "a mapping looks at one thing, and this looks at "+strings.Join(several, ", "), "make it several mappings of the same user: "+kindsHint)
-		return none, false
+		reject(noField, "a mapping has one kind, and this has "+strings.Join(several, ", "), "make it several mappings of the same user: "+kindsHint)
+		return noKind, false
 	}
 	var err error
 	var buffer [20]byte
-	f, hint := fieldNone, ""
-	exact := k // or the pattern
+	f, hint := noField, ""
+	exact := k // or the kind of a pattern
 	switch k {
-	case none:
-		wrong(fieldNone, "nothing says which certificate it is", kindsHint)
-		return none, false
+	case noKind:
+		reject(noField, "the mapping names no certificate", kindsHint)
+		return noKind, false
 	case byFingerprint:
 		c.key = m.Fingerprint[:]
 	case bySPKI:
@@ -84,24 +87,26 @@ func compileKind(m *Mapping, c *compiled, wrong func(field, string, string)) (ki
 	case bySerial:
 		key, positive := serialKey(&buffer, m.Serial)
 		if !positive {
-			wrong(fieldSerial, "a serial number is positive and has at most 20 bytes (RFC 5280 section 4.1.2.2)", "as openssl x509 -serial prints it")
+			reject(fieldSerial, "a serial number is positive and has at most 20 bytes (RFC 5280 section 4.1.2.2)", "as openssl x509 -serial prints it")
 			return k, false
 		}
 		c.key = key
 	case byURI:
-		f, hint = fieldURI, "as the certificate says it, byte for byte: spiffe://acme/orders"
+		f, hint = fieldURI, "the URI of the certificate, byte for byte: spiffe://acme/orders"
 		c.written = m.URI
 		exact, c.key, c.place, err = compileURI(m.URI)
 	case byDNS:
 		f, hint = fieldDNS, "orders.acme.example"
 		c.written = m.DNS
-		c.key = appendLower(nil, m.DNS)
-		err = checkDNS(m.DNS)
+		c.key = san.AppendDNSKey(nil, m.DNS)
+		err = san.CheckDNS(m.DNS)
 	case byEmail:
 		f, hint = fieldEmail, "alice@acme.example"
 		c.written = m.Email
-		if err = checkEmail(m.Email); err == nil {
-			c.key = appendEmailKey(nil, m.Email, strings.IndexByte(m.Email, '@'))
+		if at, ok := san.SplitEmail(m.Email); ok {
+			c.key = san.AppendEmailKey(nil, m.Email, at)
+		} else {
+			err = errEmail
 		}
 	case bySubject:
 		f, hint = fieldSubject, "RFC 4514, the most specific first: CN=alice,OU=Staff,O=Acme"
@@ -109,52 +114,68 @@ func compileKind(m *Mapping, c *compiled, wrong func(field, string, string)) (ki
 		exact, c.key, c.place, err = compileSubject(m.Subject)
 	}
 	if err != nil {
-		wrong(f, fieldNames[f]+": "+err.Error(), hint)
+		reject(f, fieldNames[f]+": "+err.Error(), hint)
 		return k, false
 	}
-	if c.written == printKey(exact, string(c.key)) || k < byURI {
+	if c.written == formatKey(exact, string(c.key)) || k < byURI {
 		c.written = ""
 	}
 	return exact, true
 }
 
+var errEmail = errors.New("not an address: LOCAL@DOMAIN in ASCII, one @, no quotes or blanks")
+
 func checkID(id string) (what, hint string) {
 	switch {
 	case id == "":
-		return "no id", "id: a name for the mapping, unique in the file; logs say it"
+		return "no id", "id: NAME, unique in the file; logs name the mapping by it"
 	case len(id) > maxID:
 		return fmt.Sprintf("the id has more than %d bytes", maxID), ""
-	case !utf8.ValidString(id) || checkValue(id) != nil:
-		return "the id " + escape.Quote(id, escape.Short) + " would not print as it is", "plain text, no blanks at its ends"
+	case !utf8.ValidString(id) || dn.CheckValue(id) != nil:
+		return "the id " + escape.Quote(id, escape.Short) + " has characters that do not print", "plain text, no blanks at its ends"
 	}
 	return "", ""
 }
 
-func checkIssuer(m *Mapping, k kind, wrong func(field, string, string)) {
+func checkUser(user string, isPattern bool) (what, hint string) {
+	switch {
+	case user == "":
+		return "no user", "user: NAME"
+	case user == username.Variable && !isPattern:
+		return "the user is {user}, and no value of the mapping captures it", "put {user} in place of one attribute value of subject or one path segment of uri, or name the user"
+	case user == username.Variable || username.IsUser(user):
+		return "", ""
+	case username.Canonical(user) != "":
+		return "the user " + escape.Quote(user, escape.Short) + " is reserved", username.ReservedHint
+	}
+	return "the user " + escape.Quote(user, escape.Short) + " is not a user name", username.Hint
+}
+
+func checkIssuer(m *Mapping, k kind, reject func(field, string, string)) {
 	if k.needsIssuer() && m.Issuer.IsZero() {
-		wrong(fieldIssuer, k.String()+" needs an issuer: any trusted CA could make this user otherwise", "issuer: FILE of the CA certificate, or the SHA-256 of its public key")
+		reject(fieldIssuer, k.String()+" needs an issuer: otherwise any trusted CA could make this user", "issuer: FILE of the CA certificate, or the SHA-256 of its public key")
 	}
 }
 
-func checkPorts(ports []string, wrong func(field, string, string)) {
+func checkPorts(ports []string, reject func(field, string, string)) {
 	if len(ports) > maxPorts {
-		wrong(fieldPorts, fmt.Sprintf("more than %d ports", maxPorts), "leave ports out for all of them")
+		reject(fieldPorts, fmt.Sprintf("more than %d ports", maxPorts), "leave ports out for all of them")
 		return
 	}
 	for i, p := range ports {
 		switch {
 		case p == "" || strings.ContainsRune(p, 0):
-			wrong(fieldPorts, "a port without a name", "ports: [NAME]")
+			reject(fieldPorts, "the port "+escape.Quote(p, escape.Short)+" is not a port name", "ports: [NAME]")
 		case slices.Contains(ports[:i], p):
-			wrong(fieldPorts, "the port "+escape.Quote(p, escape.Short)+" twice", "")
+			reject(fieldPorts, "the port "+escape.Quote(p, escape.Short)+" twice", "name it once")
 		}
 	}
 }
 
-// ParseSerial reads a certificate's serial number as openssl prints it: hex in
-// either case, with or without colons between bytes and 0x in front. It must be
-// positive and have at most 20 bytes (RFC 5280 section 4.1.2.2).
-func ParseSerial(text string) (*big.Int, error) {
+// parseSerial reads a serial number as openssl prints it: hex in either case, with or
+// without colons between bytes and 0x in front. It must be positive and have at most 20
+// bytes (RFC 5280 section 4.1.2.2).
+func parseSerial(text string) (*big.Int, error) {
 	digits := text
 	if len(digits) > 2 && digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X') {
 		digits = digits[2:]
@@ -167,13 +188,8 @@ func ParseSerial(text string) (*big.Int, error) {
 		}
 		digits = strings.ReplaceAll(digits, ":", "")
 	}
-	if digits == "" || len(digits) > 64 {
+	if digits == "" || len(digits) > 64 || !isHex(digits) {
 		return nil, errSerial
-	}
-	for i := range len(digits) {
-		if unhex(digits[i]) < 0 {
-			return nil, errSerial
-		}
 	}
 	n, ok := new(big.Int).SetString(digits, 16)
 	var buffer [20]byte
@@ -183,4 +199,6 @@ func ParseSerial(text string) (*big.Int, error) {
 	return n, nil
 }
 
-var errSerial = errors.New("not a serial number: 1 to 20 bytes in hex are wanted, with or without colons, greater than 0")
+var errSerial = errors.New("not a serial number: 1 to 20 bytes in hex, with or without colons, greater than 0")
+
+func isHex(text string) bool { return strings.Trim(text, "0123456789abcdefABCDEF") == "" }

@@ -41,7 +41,7 @@ func TestC21_Conflicts(t *testing.T) {
 				}
 				_, err := certmap.New(a, b)
 				if row.conflict {
-					mistakes(t, err, "for another user", m.ID, name)
+					wantError(t, err, "for another user", m.ID, name)
 				} else if err != nil {
 					t.Errorf("%s %s: %v", m.ID, name, err)
 				}
@@ -58,7 +58,7 @@ func TestC21_Conflicts(t *testing.T) {
 			pair[i].ID, pair[i].User, pair[i].Issuer = fmt.Sprint(i), fmt.Sprint("user", i), w.key
 		}
 		_, err := certmap.New(pair[0], pair[1])
-		mistakes(t, err, "for another user", pair)
+		wantError(t, err, "for another user", pair)
 	}
 }
 
@@ -84,8 +84,8 @@ func TestMistakesTogether(t *testing.T) {
 		certmap.Mapping{ID: "b", User: "alice", Fingerprint: trust.Digest{1}},
 		certmap.Mapping{ID: "a\n", User: "alice", Fingerprint: trust.Digest{1}},
 	)
-	for _, want := range []string{"mapping 1: no id", "mapping 1: no user", "mapping 1: nothing says", "fingerprint, spki, dns", "no user name", "wildcard", "port without a name", "not unique", `"a\n"`} {
-		mistakes(t, err, want)
+	for _, want := range []string{"mapping 1: no id", "mapping 1: no user", "mapping 1: the mapping names no certificate", "fingerprint, spki, dns", "is not a user name", "wildcard", "is not a port name", "not unique", `"a\n"`} {
+		wantError(t, err, want)
 	}
 	many := make([]certmap.Mapping, 1000)
 	_, err = certmap.New(many...)
@@ -105,5 +105,5 @@ func TestC21_ManyOfOneKey(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := certmap.New(mappings...)
-	mistakes(t, err, "more than 4096 mappings have this dns")
+	wantError(t, err, "more than 4096 mappings have this dns")
 }

@@ -6,129 +6,121 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/ptable"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// ErrDisabled is wrapped by a refusal as Unmapped of a certificate that a mapping names and
-// shuts out. No other user may be given to such a certificate, the one for unmapped
-// certificates neither. A mapper that bans certificates refuses with it too.
+// ErrDisabled is wrapped by the refusal (Unmapped) of a certificate whose mapping is
+// disabled. The user for unmapped certificates must not be given to such a certificate:
+// otherwise disabling it would have no effect. A Mapper that bans certificates refuses with
+// ErrDisabled too.
 var ErrDisabled = errors.New("certmap: the mapping is disabled")
 
-// Map finds the one user of a verified leaf on a port.
+// Map finds the one user of a verified certificate on a port.
 //
-// The first kind at which any mapping matches decides, in force or not: whoever
-// disables a mapping means the certificate, and must not find it mapped by
-// another. Among those in force there must be one user: two are Ambiguous. Without
-// any in force the certificate is nobody's: MappingExpired if one is out of its
-// time, else Unmapped.
+// The first kind at which any mapping matches decides, even if that mapping is not valid:
+// an operator who disables a mapping means the certificate, which must not get a user by
+// another kind. The valid mappings of that kind must give one user: two are Ambiguous.
+// Without a valid one the refusal is MappingExpired if one is outside its dates, else
+// Unmapped, which wraps ErrDisabled if one is disabled.
 //
-// A refusal of a certificate whose mappings are disabled wraps ErrDisabled.
-//
-// Only memory is looked at, so ctx is not.
+// A Table reads only memory, so it ignores ctx.
 func (t *Table) Map(_ context.Context, v trust.Verified, port string) (Match, error) {
-	if t == nil || v.IsZero() {
-		return Match{}, reason.Refuse(reason.Unmapped, "nothing is mapped") // nobody believed, or no table: nobody
+	if t == nil || v.IsZero() { // fail closed: no table, or no verified certificate
+		return Match{}, reason.Refuse(reason.Unmapped, "no certificate is mapped")
 	}
-	if v.Usage() != trust.UsageClient {
-		return Match{}, reason.Refuse(reason.WrongUsage, "the certificate was not judged as a client's") // a server's is no user's
+	if v.Usage() != trust.UsageClient { // a server's certificate is not a user's
+		return Match{}, reason.Refuse(reason.WrongUsage, "the certificate was not verified as a client's")
 	}
-	f := tally{table: t, v: v, port: port, now: t.now()}
-	for k := byFingerprint; k <= bySubjectPattern && !f.matched; k++ {
-		f.look(k)
+	s := search{table: t, v: v, port: port, now: t.now()}
+	for k := byFingerprint; k <= bySubjectPattern && !s.matched; k++ {
+		s.lookUpKind(k)
 	}
-	return f.answer()
+	return s.result()
 }
 
-// tally counts what matches on one level. Positions are counted from 1, so that 0
-// is none.
-type tally struct {
+// search finds the mappings of one certificate. Of the mappings that match it keeps the
+// first in the order of the table.
+type search struct {
 	table *Table
 	v     trust.Verified
 	port  string
 	now   time.Time
 
-	// hit, for explanations, is told of every mapping whose value is the
-	// certificate's, whatever its port and issuer; nil while deciding.
-	hit func(position uint32, user string)
+	// visit is for explanations: if it is set, it gets every mapping whose value is the
+	// certificate's, whatever its port and issuer, and nothing else is kept.
+	visit func(ref ptable.Ref, user string)
 
-	matched bool   // any, in force or not
-	first   uint32 // the first in force
-	rival   uint32 // the first in force for another user
-	late    uint32 // the first out of its time
-	off     uint32 // the first disabled
-	user    string
-	until   time.Time
+	matched   bool       // any mapping matches, valid or not
+	valid     ptable.Ref // the first valid one
+	rival     ptable.Ref // the first valid one for another user
+	outOfTime ptable.Ref // the first outside its dates
+	disabled  ptable.Ref // the first disabled one
+	user      string
+	until     time.Time
 }
 
-// same adds every mapping with this key. What a pattern captured is in user.
-func (f *tally) same(k kind, key, user []byte) {
-	hash := hashKey(k, key)
-	for p := f.table.first(hash); p != 0; {
-		e := f.table.entries.at(p - 1)
-		if e.is(k, hash, key) {
-			f.add(p, e, user)
+// lookUpKey adds every mapping of a kind with this key. captured is the text that a pattern
+// captured.
+func (s *search) lookUpKey(k kind, key, captured []byte) {
+	entries := s.table.entries
+	for r := entries.FirstOfKey(hashKey(k, key)); r != 0; r = entries.NextOfKey(r) {
+		if e := entries.At(r); e.isFor(k, key) {
+			s.add(r, e, captured)
 		}
-		p = e.nextKey
 	}
 }
 
-func (f *tally) add(p uint32, e *entry, captured []byte) {
-	if f.hit != nil {
-		f.hit(p-1, userOf(e, captured))
+func (s *search) add(r ptable.Ref, e *entry, captured []byte) {
+	if s.visit != nil {
+		s.visit(r, e.userFor(captured))
 		return
 	}
-	if !e.with.onPort(f.port) || !e.issued(f.v) {
-		return // not there at all
+	if !e.terms.includePort(s.port) || !e.isIssuedUnder(s.v) {
+		return
 	}
-	f.matched = true
+	s.matched = true
 	if e.disabled {
-		f.off = earlier(f.off, p)
+		s.disabled = firstOf(s.disabled, r)
 		return
 	}
-	if b := e.with.boundary(f.now); !b.IsZero() && (f.until.IsZero() || b.Before(f.until)) {
-		f.until = b
+	if change := e.terms.nextChange(s.now); !change.IsZero() && (s.until.IsZero() || change.Before(s.until)) {
+		s.until = change
 	}
-	if !e.with.inForce(f.now) {
-		f.late = earlier(f.late, p)
+	if !e.terms.validAt(s.now) {
+		s.outOfTime = firstOf(s.outOfTime, r)
 		return
 	}
 	switch {
-	case f.first == 0:
-		f.first, f.user = p, userOf(e, captured)
-	case f.user == e.user() || e.user() == UserVariable && f.user == string(captured):
-		f.first = earlier(f.first, p)
+	case s.valid == 0:
+		s.valid, s.user = r, e.userFor(captured)
+	case s.user == e.userFor(captured):
+		s.valid = firstOf(s.valid, r)
 	default:
-		f.rival = earlier(f.rival, p)
+		s.rival = firstOf(s.rival, r)
 	}
 }
 
-// earlier is the earlier position.
-func earlier(a, b uint32) uint32 {
+// firstOf returns the entry that comes first in the order of the table. a may be 0.
+func firstOf(a, b ptable.Ref) ptable.Ref {
 	if a == 0 || b < a {
 		return b
 	}
 	return a
 }
 
-func userOf(e *entry, captured []byte) string {
-	if user := e.user(); user != UserVariable {
-		return user
-	}
-	return string(captured)
-}
-
-func (f *tally) answer() (Match, error) {
-	id := func(p uint32) string { return escape.Quote(f.table.entries.at(p-1).id(), escape.Short) }
+func (s *search) result() (Match, error) {
+	id := func(r ptable.Ref) string { return escape.Quote(s.table.entries.At(r).id(), escape.Short) }
 	switch {
-	case f.rival != 0:
-		return Match{}, reason.Refuse(reason.Ambiguous, "mappings "+id(f.first)+" and "+id(f.rival)+" give it two users")
-	case f.first != 0:
-		return Match{User: f.user, MappingID: f.table.entries.at(f.first - 1).id(), Until: f.until, Source: f.table, Generation: f.table.generation}, nil
-	case f.late != 0:
-		return Match{}, reason.Refuse(reason.MappingExpired, "mapping "+id(f.late)+" is out of its time")
-	case f.off != 0:
-		return Match{}, &reason.Refusal{Reason: reason.Unmapped, Detail: "mapping " + id(f.off) + " is disabled", Err: ErrDisabled}
+	case s.rival != 0:
+		return Match{}, reason.Refuse(reason.Ambiguous, "mappings "+id(s.valid)+" and "+id(s.rival)+" give it two users")
+	case s.valid != 0:
+		return Match{User: s.user, MappingID: s.table.entries.At(s.valid).id(), Until: s.until, Source: s.table, Generation: s.table.generation}, nil
+	case s.outOfTime != 0:
+		return Match{}, reason.Refuse(reason.MappingExpired, "mapping "+id(s.outOfTime)+" is outside its dates")
+	case s.disabled != 0:
+		return Match{}, &reason.Refusal{Reason: reason.Unmapped, Detail: "mapping " + id(s.disabled) + " is disabled", Err: ErrDisabled}
 	}
 	return Match{}, reason.Refuse(reason.Unmapped, "no mapping matches")
 }

@@ -1,71 +1,69 @@
-// Package certmap says which user a verified certificate is: exactly one, or
-// nobody, or more than one, which is refused too.
+// Package certmap maps a verified client certificate to exactly one named user, or refuses
+// it as unmapped or ambiguous.
 //
-// It begins where package trust ends. A trust.Verified is a leaf that was believed;
-// a Table of mappings turns it into a named user. No HTTP is known here, and no
-// policy: what the user may do is decided elsewhere.
+// It begins where package trust ends: trust.Verified is a certificate whose chain ends at a
+// trust anchor, and a Table of mappings gives it a user. The package knows no HTTP and no
+// policy: other packages decide what the user may do.
 //
 // # Kinds
 //
-// A mapping looks at one thing. In this order:
+// A mapping compares one property of the certificate. In order of precedence:
 //
-//	kind         what it names                                    issuer    survives
+//	kind         value                                            issuer    survives
 //	fingerprint  SHA-256 of the leaf's DER                        –         nothing
 //	spki         SHA-256 of the leaf's public key                 –         a renewal with the same key
 //	serial       serial number, hex as openssl prints it          direct    nothing
-//	uri          the one URI, byte for byte                       any CA    every renewal
-//	dns          one DNS name; ASCII case does not count          any CA    every renewal
-//	email        one address; case of the domain does not count   any CA    every renewal
+//	uri          the only URI, byte for byte                      any CA    every renewal
+//	dns          one DNS name; ASCII case is ignored              any CA    every renewal
+//	email        one address; case of the domain is ignored       any CA    every renewal
 //	subject      the whole name, RFC 4514                         any CA    every renewal
 //	pattern      subject or uri with {user} in place of exactly   any CA    every renewal
 //	             one attribute value or path segment
 //
-// The issuer is the SHA-256 of a CA's public key, which must stand in the verified
-// chain; for a serial number it must be the direct issuer. Without it, any CA that
-// is trusted for anything could make any user, so all but the two pins need it; a
-// pin that has one matches under that CA only.
+// The issuer is the SHA-256 of a CA's public key. That CA must be in the verified chain; for
+// a serial number it must be the direct issuer. Without an issuer, every trusted CA could
+// make every user. So all kinds need one except fingerprint and spki; if these have one, they
+// match under that CA only.
 //
 // # Deciding
 //
-// The first kind at which any mapping matches decides. Among its mappings that are
-// in force, one user is the answer and two are Ambiguous. One that is disabled, or
-// out of its time, is not in force, but it matches: if no other of its kind is in
-// force, the certificate is nobody's, whatever a later kind says. A mapping for
-// other ports, or under another issuer, is not there at all. Order in the file never
-// decides, except which of several mappings for one user is named in the log.
+// The first kind at which any mapping matches decides. If its valid mappings give one user,
+// that is the answer; two users are Ambiguous. A mapping that is disabled or outside its
+// dates is not valid, but it matches: if its kind has no valid mapping, the certificate is
+// refused, whatever mappings of a later kind exist. A mapping for other ports or under
+// another issuer is ignored. The order in the file never decides the user; it decides only
+// which of several mappings for one user the log names.
 //
-// Two mappings that must contradict each other do not load: New refuses the same
-// key under the same issuer for two users, on a common port at a common time. What
-// cannot be seen before a certificate comes, such as two users by two DNS names of
-// one certificate, is refused then.
+// New rejects mappings that contradict each other: the same key under the same issuer for
+// two users, on a common port at a common time. A contradiction that only a certificate
+// shows, such as two users by two of its DNS names, is refused when that certificate comes.
 //
 // # Names
 //
-// A subject is compared as the certificate holds it, as sets of attributes in their
-// order, each value exactly: never as printed text, never with case folded. The
-// string types PrintableString, UTF8String and IA5String are one. A name is
-// nobody's if it is empty, has a value in another string type, not in UTF-8, empty,
-// longer than 256 bytes, with blanks at its ends or two in a row, or with controls,
-// bidi, zero-width, private or unassigned characters, combining accents (write
-// names in Unicode's normal form C), or more than 64 attributes.
+// A subject is compared as sets of attributes in the order of the certificate. Each value is
+// compared exactly, never as printed text and never without regard to case. The string types
+// PrintableString, UTF8String and IA5String are equal. A certificate has no name to map by if
+// its subject is empty or has more than 64 attributes, or if a value is of another string
+// type, not UTF-8, empty, longer than 256 bytes, or has blanks at its ends or two in a row,
+// controls, bidi, zero-width, private or unassigned characters, or combining accents (write
+// names in Unicode's normal form C).
 //
-// A pattern captures a whole value. What is captured must be a user name, whether
-// the mapping uses it or names a fixed user; the captured attribute type must occur
-// once in the certificate. A URI is compared with the bytes of the certificate; one
-// that could be read in two ways cannot be mapped.
+// A pattern captures a whole value. The captured text must be a user name, even if the
+// mapping names a fixed user, and the captured attribute type must occur once in the
+// certificate. A URI is compared with the bytes of the certificate; a URI that could be read
+// in two ways cannot be mapped.
 //
-// User names match [A-Za-z0-9][A-Za-z0-9._@-]{0,127}. Default, Everybody,
-// Authenticated and Anonymous, in any case, are the guard's own.
+// User names match [A-Za-z0-9][A-Za-z0-9._@-]{0,127}. Default, Everybody, Authenticated and
+// Anonymous, in any case, are reserved.
 //
 // # Changing
 //
-// A Table never changes. Live holds the one in force, and replaces it, or single
-// mappings in it, while readers go on without a lock. A change with a mistake
-// changes nothing.
+// A Table never changes. Live holds the one that is in effect, and replaces it, or single
+// mappings in it, while readers continue without a lock. A change with an error changes
+// nothing.
 //
-// Explain shows what became of each mapping, near misses included; Lint finds what
-// works and is probably not meant. Read and ReadTable read users.yaml, or the same
-// as JSON lines, which is faster for large tables:
+// Explain returns the result of each mapping, near misses included; Lint finds mappings that
+// are valid and probably not intended. Load reads users.yaml, or the same as JSON lines:
 //
 //	mappings:
 //	  - {id: alice-2026, user: alice, fingerprint: "sha256:9f86…"}

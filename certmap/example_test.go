@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
@@ -12,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// exampleCaller is a believed certificate, as a handshake gives it.
+// exampleCaller returns a verified certificate, as a handshake gives it, and its CA.
 func exampleCaller(options ...testpki.Option) (v trust.Verified, ca trust.Digest) {
 	authority := testpki.NewCA("Client CA")
 	verifier := must(trust.New(trust.Config{Anchors: []*x509.Certificate{authority.Cert}}))
@@ -51,24 +53,48 @@ func ExampleTable_Explain() {
 	// near miss - the same attributes in the reverse order: RFC 4514 begins with the most specific, which stands last in the certificate
 }
 
-func ExampleRead() {
-	_, err := certmap.Read("users.yaml", []byte(`
+func ExampleLoad_errors() {
+	_, err := certmap.Load("users.yaml", strings.NewReader(`
 mappings:
   - {id: alice, user: Default, fingerprint: 12ab}
   - {id: orders, user: orders, uri: "spiffe://Acme/orders"}
-`), nil)
+`))
 	fmt.Println(err)
 	// Output:
-	// users.yaml:3: mapping "alice": fingerprint: not a SHA-256: 64 hex digits are wanted, with or without colons and "sha256:" (openssl x509 -noout -fingerprint -sha256)
-	// users.yaml:3: mapping "alice": the user "Default" is reserved (Default, Everybody, Authenticated and Anonymous are reserved, in any case)
-	// users.yaml:4: mapping "orders": uri: a SPIFFE trust domain is lower-case letters, digits and . - _, with no user and no port (as the certificate says it, byte for byte: spiffe://acme/orders)
-	// users.yaml:4: mapping "orders": uri needs an issuer: any trusted CA could make this user otherwise (issuer: FILE of the CA certificate, or the SHA-256 of its public key)
+	// users.yaml:3:23: mapping "alice": the user "Default" is reserved (Default, Everybody, Authenticated and Anonymous are reserved, in any case)
+	// users.yaml:3:45: mapping "alice": fingerprint: "12ab" is not a SHA-256: 64 hex digits are wanted, with or without colons and "sha256:" (openssl x509 -noout -fingerprint -sha256)
+	// users.yaml:4: mapping "orders": uri needs an issuer: otherwise any trusted CA could make this user (issuer: FILE of the CA certificate, or the SHA-256 of its public key)
+	// users.yaml:4:37: mapping "orders": uri: a SPIFFE trust domain is lower-case letters, digits and . - _, with no user and no port (the URI of the certificate, byte for byte: spiffe://acme/orders)
 }
 
-func ExampleParseSubject() {
-	name, err := certmap.ParseSubject(`cn=Doe\, Jane, ou=Staff, o=Acme`)
-	fmt.Println(name, err)
-	// Output: CN=Doe\, Jane,OU=Staff,O=Acme <nil>
+func ExampleLoad() {
+	v, ca := exampleCaller(subject("CN=alice,OU=Staff,O=Acme"))
+	file := strings.NewReader(`
+mappings:
+  - {id: staff, user: "{user}", subject: "CN={user},OU=Staff,O=Acme", issuer: client-ca.pem, ports: [internal]}
+`)
+	readCA := func(path string) (trust.Digest, error) { return ca, nil } // reads the file, relative to users.yaml
+	table, err := certmap.Load("users.yaml", file, certmap.WithPorts("internal", "public"), certmap.WithIssuers(readCA))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, port := range []string{"internal", "public"} {
+		match, err := table.Map(context.Background(), v, port)
+		fmt.Println(port, match.User, err)
+	}
+	// Output:
+	// internal alice <nil>
+	// public  unmapped: no mapping matches
+}
+
+func ExampleTable_Lint() {
+	end := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	table := must(certmap.New(certmap.Mapping{ID: "partner", User: "partner", Fingerprint: trust.Digest{1}, NotAfter: end}))
+	for _, finding := range table.Lint(end.AddDate(0, 0, -7), 30*24*time.Hour) {
+		fmt.Println(finding.What)
+	}
+	// Output: mapping "partner" ends at 2026-06-01T00:00:00Z
 }
 
 func ExampleLive() {

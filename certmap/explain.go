@@ -7,47 +7,47 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
+	"github.com/mtlsguard/mtlsguard/internal/ptable"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Result is what became of one mapping.
-type Result string
-
-// Results of a Step.
-const (
-	Matched     Result = "matches"      // in force, and of the kind that decides
-	Outranked   Result = "outranked"    // matches, but a kind before it decides
-	Disabled    Result = "disabled"     // matches, and makes the certificate nobody's
-	OutOfTime   Result = "out of time"  // the same
-	OtherPort   Result = "other port"   // would match on another port: not there
-	OtherIssuer Result = "other issuer" // would match under another CA
-	Near        Result = "near miss"    // does not match, by little: Why says by what
-	Differs     Result = "differs"      // does not match
-	Rest        Result = "rest"         // stands for mappings that are not listed
-)
-
-// Step is what became of one mapping in a decision.
+// Step is the result of one mapping in a decision.
 type Step struct {
 	MappingID string
-	User      string // whom it names, or what it captured
-	Kind      string // the key of its kind in users.yaml
-	File      string
-	Line      int
-	Result    Result
-	Wanted    string // what the mapping says
-	Got       string // what the certificate says; escaped, because it is anybody's text
-	Why       string
+	User      string // of the mapping, or the captured one
+	Kind      string // key of the mapping's kind in users.yaml
+	File      string // position of the mapping; may be empty
+	Line      int    // from 1; 0 means unknown
+
+	// Result is one of:
+	//
+	//	matches       valid, and of the kind that decides
+	//	outranked     matches, but a kind before it decides
+	//	disabled      matches, and the certificate is refused
+	//	out of time   the same, because of the mapping's dates
+	//	other port    would match on another port, and is ignored on this one
+	//	other issuer  would match under another CA, and is ignored under this one
+	//	near miss     does not match because of a small difference, which is in Why
+	//	differs       does not match
+	//	rest          stands for the mappings that are not listed; only Why is set
+	Result string
+
+	Wanted string // the mapping's value
+	Got    string // the certificate's values, escaped: the client chose them
+	Why    string // a reason for the result; may be empty
 }
 
-// String is one line for a terminal or a log. It holds no control character.
+// String returns the step in one line for a terminal or a log. It has no control
+// characters.
 func (s Step) String() string {
-	if s.Result == Rest {
+	if s.Result == mapresult.Rest {
 		return s.Why
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s: %s: wanted %s, got %s", s.Kind, escape.Quote(s.MappingID, escape.Short), s.Result, escape.Quote(s.Wanted, escape.Short), s.Got)
-	if s.Result == Matched || s.Result == Outranked {
+	if s.Result == mapresult.Matches || s.Result == mapresult.Outranked {
 		b.WriteString(", user " + escape.Quote(s.User, escape.Short))
 	}
 	if s.Why != "" {
@@ -56,135 +56,131 @@ func (s Step) String() string {
 	return b.String()
 }
 
-// Bounds of an explanation of a large table.
+// Limits of an explanation of a large table.
 const (
-	maxSteps = 200
-	maxNear  = 20_000 // mappings that are looked at for near misses
+	maxSteps   = 200
+	maxCompare = 20_000 // mappings that are compared for near misses
 )
 
-// Explain tells, mapping by mapping in the order of the file, what Map does and
-// why: what was wanted, what the certificate has, and where little is missing,
-// what. It decides nothing. Of a large table it lists what matches, then near
-// misses among the first 20,000 mappings, then others, 200 in all, and ends with
-// a Step for the rest. It costs far more than Map.
+// Explain returns the result of each mapping in the decision that Map makes, in the order
+// of the table: the mapping's value, the certificate's, and the difference if it is small.
+// Explain decides nothing. For a large table it returns the mappings that match, then near
+// misses among the first 20,000 mappings, then others, 200 in all, and a last Step for the
+// rest. It costs far more than Map.
 func (t *Table) Explain(v trust.Verified, port string) []Step {
 	if t == nil || v.IsZero() {
 		return nil
 	}
-	x := explainer{t: t, v: v, port: port, now: t.now(), facts: factsOf(v)}
-	x.find()
-	t.each(x.step)
+	x := explainer{t: t, v: v, port: port, now: t.now(), cert: newCertificate(v)}
+	x.findMatches()
+	for r, e := range t.entries.All() {
+		x.explain(r, e)
+	}
 	return x.steps()
 }
 
 type explainer struct {
-	t       *Table
-	v       trust.Verified
-	port    string
-	now     time.Time
-	facts   *facts
-	hits    map[uint32]string // user by position, of mappings with the certificate's value
-	decides kind
-	seen    int
-	hit     []placed
-	near    []placed
-	other   []placed
-	left    int
+	t        *Table
+	v        trust.Verified
+	port     string
+	now      time.Time
+	cert     *certificate
+	users    map[ptable.Ref]string // users of the mappings with the certificate's value
+	decides  kind
+	compared int
+	matches  []placedStep
+	near     []placedStep
+	others   []placedStep
+	omitted  int
 }
 
-type placed struct {
-	at   uint32
+// placedStep is a step with the place of its mapping in the table.
+type placedStep struct {
+	at   ptable.Ref
 	step Step
 }
 
-// find asks the same look-ups as Map.
-func (x *explainer) find() {
-	x.hits = map[uint32]string{}
-	f := tally{table: x.t, v: x.v, hit: func(p uint32, user string) {
-		x.hits[p] = user
-		e := x.t.entries.at(p)
-		if level := e.kind.level(); e.with.onPort(x.port) && e.issued(x.v) && (x.decides == none || level < x.decides) {
+// findMatches makes the same look-ups as Map.
+func (x *explainer) findMatches() {
+	x.users = map[ptable.Ref]string{}
+	s := search{table: x.t, v: x.v, visit: func(r ptable.Ref, user string) {
+		x.users[r] = user
+		e := x.t.entries.At(r)
+		if level := e.kind.level(); e.terms.includePort(x.port) && e.isIssuedUnder(x.v) && (x.decides == noKind || level < x.decides) {
 			x.decides = level
 		}
 	}}
 	for k := byFingerprint; k <= bySubjectPattern; k++ {
-		f.look(k)
+		s.lookUpKind(k)
 	}
 }
 
-func (x *explainer) step(p uint32, e *entry) {
-	x.seen++
-	user, hit := x.hits[p]
-	if !hit && (x.seen > maxNear || len(x.near) >= maxSteps) {
-		x.left++
+func (x *explainer) explain(r ptable.Ref, e *entry) {
+	x.compared++
+	user, matches := x.users[r]
+	if !matches && (x.compared > maxCompare || len(x.near) >= maxSteps) {
+		x.omitted++
 		return
 	}
 	s := Step{
-		MappingID: e.id(), User: e.user(), Kind: e.kind.String(), File: e.with.file, Line: int(e.line),
-		Wanted: e.written(), Got: x.facts.got(e.kind),
+		MappingID: e.id(), User: e.user(), Kind: e.kind.String(), File: e.terms.file, Line: int(e.line),
+		Wanted: e.written(), Got: x.cert.value(e.kind),
 	}
-	if hit {
+	if matches {
 		s.User = user
-		s.Result, s.Why = x.became(e)
-		x.hit = append(x.hit, placed{p, s})
+		s.Result, s.Why = x.resultOf(e)
+		x.matches = append(x.matches, placedStep{r, s})
 		return
 	}
-	if s.Why = x.facts.near(e); s.Why != "" {
-		s.Result = Near
-		x.near = append(x.near, placed{p, s})
+	if s.Why = x.cert.nearMiss(e); s.Why != "" {
+		s.Result = mapresult.NearMiss
+		x.near = append(x.near, placedStep{r, s})
 		return
 	}
-	if s.Result, s.Why = Differs, x.facts.why(e.kind); len(x.other) < maxSteps {
-		x.other = append(x.other, placed{p, s})
+	if len(x.others) == maxSteps {
+		x.omitted++
 		return
 	}
-	x.left++
+	s.Result, s.Why = mapresult.Differs, x.cert.obstacle(e.kind)
+	x.others = append(x.others, placedStep{r, s})
 }
 
-// became says what became of a mapping with the certificate's value.
-func (x *explainer) became(e *entry) (Result, string) {
+// resultOf returns the result of a mapping with the certificate's value, and the reason.
+func (x *explainer) resultOf(e *entry) (result, why string) {
 	switch {
-	case !e.with.onPort(x.port):
-		return OtherPort, "it is there on " + quoteAll(e.with.portList()) + " only, and this is " + escape.Quote(x.port, escape.Short)
-	case !e.issued(x.v):
-		if e.kind == bySerial && trustaccess.IssuedUnder(x.v, e.with.issuer) {
-			return OtherIssuer, "for a serial number the issuer is the direct one, and " + e.with.issuer.String() + " stands further up"
+	case !e.terms.includePort(x.port):
+		return mapresult.OtherPort, "the mapping is for " + quoteAll(e.terms.portList()) + " only, and this is " + escape.Quote(x.port, escape.Short)
+	case !e.isIssuedUnder(x.v):
+		if e.kind == bySerial && trustaccess.IssuedUnder(x.v, e.terms.issuer) {
+			return mapresult.OtherIssuer, "for a serial number the issuer is the direct one, and " + e.terms.issuer.String() + " stands further up"
 		}
-		return OtherIssuer, "wanted under " + e.with.issuer.String() + ", got " + x.facts.issuers
+		return mapresult.OtherIssuer, "wanted under " + e.terms.issuer.String() + ", got " + x.cert.issuers
 	case e.kind.level() != x.decides:
-		return Outranked, "a " + x.decides.String() + " mapping decides, which comes before " + e.kind.String()
+		return mapresult.Outranked, "a " + x.decides.String() + " mapping decides, which comes before " + e.kind.String()
 	case e.disabled:
-		return Disabled, "a disabled mapping means the certificate: it is nobody's by this kind"
-	case x.now.Before(e.with.notBefore):
-		return OutOfTime, "in force from " + e.with.notBefore.UTC().Format(time.RFC3339)
-	case !e.with.inForce(x.now):
-		return OutOfTime, "was in force until " + e.with.notAfter.UTC().Format(time.RFC3339)
+		return mapresult.Disabled, "the certificate is refused: a disabled mapping still matches"
+	case x.now.Before(e.terms.notBefore):
+		return mapresult.OutOfTime, "valid from " + e.terms.notBefore.UTC().Format(time.RFC3339)
+	case !e.terms.validAt(x.now):
+		return mapresult.OutOfTime, "was valid until " + e.terms.notAfter.UTC().Format(time.RFC3339)
 	}
-	return Matched, ""
+	return mapresult.Matches, ""
 }
 
-// steps puts the lists together, in the order of the file.
+// steps returns the steps of all lists, in the order of the table.
 func (x *explainer) steps() []Step {
-	all := slices.Concat(x.hit, x.near, x.other)
+	all := slices.Concat(x.matches, x.near, x.others)
 	if len(all) > maxSteps {
-		x.left += len(all) - maxSteps
+		x.omitted += len(all) - maxSteps
 		all = all[:maxSteps]
 	}
-	slices.SortFunc(all, func(a, b placed) int { return int(a.at) - int(b.at) })
+	slices.SortFunc(all, func(a, b placedStep) int { return int(a.at) - int(b.at) })
 	out := make([]Step, 0, len(all)+1)
 	for _, p := range all {
 		out = append(out, p.step)
 	}
-	if x.left > 0 {
-		out = append(out, Step{Result: Rest, Why: fmt.Sprintf("and %d mappings more", x.left)})
+	if x.omitted > 0 {
+		out = append(out, Step{Result: mapresult.Rest, Why: fmt.Sprintf("and %d mappings more", x.omitted)})
 	}
 	return out
-}
-
-func quoteAll(texts []string) string {
-	quoted := make([]string, len(texts))
-	for i, t := range texts {
-		quoted[i] = escape.Quote(t, escape.Short)
-	}
-	return strings.Join(quoted, ", ")
 }

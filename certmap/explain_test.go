@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -21,43 +22,43 @@ func TestExplain(t *testing.T) {
 	for _, row := range []struct {
 		v      trust.Verified
 		m      certmap.Mapping
-		result certmap.Result
+		result string
 		why    string
 	}{
-		{v, certmap.Mapping{DNS: "A.EXAMPLE"}, certmap.Matched, ""},
-		{v, certmap.Mapping{DNS: "A.EXAMPLE", Ports: []string{"q"}}, certmap.OtherPort, `on "q" only`},
-		{v, certmap.Mapping{DNS: "A.EXAMPLE", Issuer: w.otherKey}, certmap.OtherIssuer, w.key.String()},
-		{v, certmap.Mapping{DNS: "A.EXAMPLE", Disabled: true}, certmap.Disabled, "nobody's"},
-		{v, certmap.Mapping{DNS: "A.EXAMPLE", NotAfter: past}, certmap.OutOfTime, "until"},
-		{v, certmap.Mapping{DNS: "A.EXAMPLE", NotBefore: future}, certmap.OutOfTime, "from"},
-		{v, certmap.Mapping{DNS: "b.example"}, certmap.Differs, ""},
-		{two, certmap.Mapping{DNS: "b.example"}, certmap.Near, "dot at the end"},
-		{two, certmap.Mapping{DNS: "a.acme.example"}, certmap.Near, "wildcard"},
-		{v, certmap.Mapping{Fingerprint: v.SPKI()}, certmap.Near, "write it as spki"},
-		{v, certmap.Mapping{SPKI: v.Fingerprint()}, certmap.Near, "write it as fingerprint"},
-		{v, certmap.Mapping{SPKI: w.key}, certmap.Near, "issuer"},
-		{v, certmap.Mapping{Serial: big.NewInt(4096)}, certmap.Matched, ""},
-		{w.leaf(t, serial(0x1234)), certmap.Mapping{Serial: big.NewInt(1234)}, certmap.Near, "hex"},
-		{v, certmap.Mapping{URI: "spiffe://acme/sa/Alice"}, certmap.Near, "case"},
-		{w.leaf(t, uris("https://a/b/")), certmap.Mapping{URI: "https://a/b"}, certmap.Near, "slash"},
-		{two, certmap.Mapping{URI: "spiffe://acme/sa/bob"}, certmap.Near, "more than one URI"},
-		{two, certmap.Mapping{URI: "spiffe://acme/x"}, certmap.Differs, "more than one URI"},
-		{v, certmap.Mapping{Email: "A@acme.example"}, certmap.Near, "case"},
-		{v, certmap.Mapping{Subject: "O=Acme,OU=Staff,CN=alice"}, certmap.Near, "reverse order"},
-		{v, certmap.Mapping{Subject: "CN=alice+OU=Staff,O=Acme"}, certmap.Near, "joined by +"},
-		{v, certmap.Mapping{Subject: "CN=alice,O=Acme,OU=Staff"}, certmap.Near, "another order"},
-		{v, certmap.Mapping{Subject: "CN=Alice,OU=staff,O=Acme"}, certmap.Near, "case"},
-		{v, certmap.Mapping{Subject: "CN=alice,OU=St aff,O=Acme"}, certmap.Near, "blanks"},
-		{v, certmap.Mapping{Subject: "CN=alice,O=Acme"}, certmap.Near, "the mapping lacks"},
-		{v, certmap.Mapping{Subject: "CN=alice,OU=Staff,O=Acme,C=DE"}, certmap.Near, "the certificate lacks"},
-		{v, certmap.Mapping{Subject: "CN=bob,O=Other"}, certmap.Differs, ""},
-		{hostile, certmap.Mapping{Subject: "CN=alice"}, certmap.Differs, "control"},
-		{v, certmap.Mapping{User: "{user}", Subject: "CN={user},OU=staff,O=Acme"}, certmap.Near, "case"},
-		{two, certmap.Mapping{User: "{user}", Subject: "CN={user},OU=Staff"}, certmap.Near, "occurs twice"},
-		{w.leaf(t, subject("CN=a b,OU=Staff")), certmap.Mapping{User: "{user}", Subject: "CN={user},OU=Staff"}, certmap.Near, "cannot be a user name"},
-		{v, certmap.Mapping{User: "{user}", URI: "spiffe://acme/{user}"}, certmap.Near, "more than one segment"},
-		{v, certmap.Mapping{User: "{user}", URI: "spiffe://Acme/sa/{user}"}, certmap.Near, "case"},
-		{w.leaf(t, uris("spiffe://acme/sa/.x")), certmap.Mapping{User: "{user}", URI: "spiffe://acme/sa/{user}"}, certmap.Near, "cannot be a user name"},
+		{v, certmap.Mapping{DNS: "A.EXAMPLE"}, mapresult.Matches, ""},
+		{v, certmap.Mapping{DNS: "A.EXAMPLE", Ports: []string{"q"}}, mapresult.OtherPort, `for "q" only`},
+		{v, certmap.Mapping{DNS: "A.EXAMPLE", Issuer: w.otherKey}, mapresult.OtherIssuer, w.key.String()},
+		{v, certmap.Mapping{DNS: "A.EXAMPLE", Disabled: true}, mapresult.Disabled, "is refused"},
+		{v, certmap.Mapping{DNS: "A.EXAMPLE", NotAfter: past}, mapresult.OutOfTime, "until"},
+		{v, certmap.Mapping{DNS: "A.EXAMPLE", NotBefore: future}, mapresult.OutOfTime, "from"},
+		{v, certmap.Mapping{DNS: "b.example"}, mapresult.Differs, ""},
+		{two, certmap.Mapping{DNS: "b.example"}, mapresult.NearMiss, "dot at the end"},
+		{two, certmap.Mapping{DNS: "a.acme.example"}, mapresult.NearMiss, "wildcard"},
+		{v, certmap.Mapping{Fingerprint: v.SPKI()}, mapresult.NearMiss, "write it as spki"},
+		{v, certmap.Mapping{SPKI: v.Fingerprint()}, mapresult.NearMiss, "write it as fingerprint"},
+		{v, certmap.Mapping{SPKI: w.key}, mapresult.NearMiss, "issuer"},
+		{v, certmap.Mapping{Serial: big.NewInt(4096)}, mapresult.Matches, ""},
+		{w.leaf(t, serial(0x1234)), certmap.Mapping{Serial: big.NewInt(1234)}, mapresult.NearMiss, "hex"},
+		{v, certmap.Mapping{URI: "spiffe://acme/sa/Alice"}, mapresult.NearMiss, "case"},
+		{w.leaf(t, uris("https://a/b/")), certmap.Mapping{URI: "https://a/b"}, mapresult.NearMiss, "slash"},
+		{two, certmap.Mapping{URI: "spiffe://acme/sa/bob"}, mapresult.NearMiss, "more than one URI"},
+		{two, certmap.Mapping{URI: "spiffe://acme/x"}, mapresult.Differs, "more than one URI"},
+		{v, certmap.Mapping{Email: "A@acme.example"}, mapresult.NearMiss, "case"},
+		{v, certmap.Mapping{Subject: "O=Acme,OU=Staff,CN=alice"}, mapresult.NearMiss, "reverse order"},
+		{v, certmap.Mapping{Subject: "CN=alice+OU=Staff,O=Acme"}, mapresult.NearMiss, "joined by +"},
+		{v, certmap.Mapping{Subject: "CN=alice,O=Acme,OU=Staff"}, mapresult.NearMiss, "another order"},
+		{v, certmap.Mapping{Subject: "CN=Alice,OU=staff,O=Acme"}, mapresult.NearMiss, "case"},
+		{v, certmap.Mapping{Subject: "CN=alice,OU=St aff,O=Acme"}, mapresult.NearMiss, "blanks"},
+		{v, certmap.Mapping{Subject: "CN=alice,O=Acme"}, mapresult.NearMiss, "the mapping lacks"},
+		{v, certmap.Mapping{Subject: "CN=alice,OU=Staff,O=Acme,C=DE"}, mapresult.NearMiss, "the certificate lacks"},
+		{v, certmap.Mapping{Subject: "CN=bob,O=Other"}, mapresult.Differs, ""},
+		{hostile, certmap.Mapping{Subject: "CN=alice"}, mapresult.Differs, "control"},
+		{v, certmap.Mapping{User: "{user}", Subject: "CN={user},OU=staff,O=Acme"}, mapresult.NearMiss, "case"},
+		{two, certmap.Mapping{User: "{user}", Subject: "CN={user},OU=Staff"}, mapresult.NearMiss, "occurs twice"},
+		{w.leaf(t, subject("CN=a b,OU=Staff")), certmap.Mapping{User: "{user}", Subject: "CN={user},OU=Staff"}, mapresult.NearMiss, "cannot be a user name"},
+		{v, certmap.Mapping{User: "{user}", URI: "spiffe://acme/{user}"}, mapresult.NearMiss, "more than one segment"},
+		{v, certmap.Mapping{User: "{user}", URI: "spiffe://Acme/sa/{user}"}, mapresult.NearMiss, "case"},
+		{w.leaf(t, uris("spiffe://acme/sa/.x")), certmap.Mapping{User: "{user}", URI: "spiffe://acme/sa/{user}"}, mapresult.NearMiss, "cannot be a user name"},
 	} {
 		row.m.ID = "m"
 		if row.m.User == "" {
@@ -86,11 +87,11 @@ func TestExplainDecides(t *testing.T) {
 	w := newWorld(t)
 	v := w.verify(t, everything(w))
 	steps := table(t, kindsOf(w, v)[1:]...).Explain(v, "p")
-	if steps[0].Result != certmap.Matched || steps[0].Kind != "spki" {
+	if steps[0].Result != mapresult.Matches || steps[0].Kind != "spki" {
 		t.Error(steps[0])
 	}
 	for _, s := range steps[1:] {
-		if s.Result != certmap.Outranked || !strings.Contains(s.Why, "spki") {
+		if s.Result != mapresult.Outranked || !strings.Contains(s.Why, "spki") {
 			t.Error(s)
 		}
 	}
@@ -101,7 +102,7 @@ func TestExplainDecides(t *testing.T) {
 	sub := w.ca.SubCA("Sub")
 	below := w.verify(t, sub.Leaf("x", serial(7)))
 	steps = table(t, certmap.Mapping{ID: "m", User: "u", Serial: big.NewInt(7), Issuer: w.key}).Explain(below, "p")
-	if steps[0].Result != certmap.OtherIssuer || !strings.Contains(steps[0].Why, "further up") {
+	if steps[0].Result != mapresult.OtherIssuer || !strings.Contains(steps[0].Why, "further up") {
 		t.Error(steps[0])
 	}
 }
@@ -114,7 +115,7 @@ func TestExplainLarge(t *testing.T) {
 	mappings[15_000].DNS = "me.example.x"
 	v := w.leaf(t, dns("ME.example", "me.example.x."))
 	steps := table(t, mappings...).Explain(v, "p")
-	if len(steps) != 201 || steps[199].Result != certmap.Matched || steps[198].Result != certmap.Near || steps[200].String() != "and 29800 mappings more" {
+	if len(steps) != 201 || steps[199].Result != mapresult.Matches || steps[198].Result != mapresult.NearMiss || steps[200].String() != "and 29800 mappings more" {
 		t.Errorf("%d steps: %v", len(steps), steps[len(steps)-3:])
 	}
 }
@@ -129,7 +130,7 @@ func TestExplainAgreesWithMap(t *testing.T) {
 		m := table(t, all...)
 		users := map[string]bool{}
 		for _, s := range m.Explain(v, "p") {
-			if s.Result == certmap.Matched {
+			if s.Result == mapresult.Matches {
 				users[s.User] = true
 			}
 		}
@@ -155,16 +156,16 @@ func TestLint(t *testing.T) {
 	}{
 		{[]certmap.Mapping{{ID: "z", User: "a", Fingerprint: d}}, ""},
 		{[]certmap.Mapping{{ID: "z", User: "a", Fingerprint: d, NotAfter: now}}, "ends at 2026-06-01"},
-		{[]certmap.Mapping{{ID: "z", User: "a", Fingerprint: d, NotAfter: now.Add(-1)}}, "is over"},
+		{[]certmap.Mapping{{ID: "z", User: "a", Fingerprint: d, NotAfter: now.Add(-1)}}, "ended at 2026-05-31T23:59:59Z"},
 		{[]certmap.Mapping{{ID: "z", User: "a", Fingerprint: d, NotAfter: now.Add(-1), Disabled: true}}, ""},
 		{[]certmap.Mapping{{ID: "z", User: "a", Fingerprint: d, NotAfter: now.Add(24 * time.Hour)}}, ""},
 		{[]certmap.Mapping{{ID: "z", User: "a", Fingerprint: d, NotAfter: now.Add(24*time.Hour - 1)}}, "ends at"},
-		{[]certmap.Mapping{{ID: "y", User: "a", Fingerprint: d}, {ID: "z", User: "a", Fingerprint: d}}, `says the same as "y"`},
+		{[]certmap.Mapping{{ID: "y", User: "a", Fingerprint: d}, {ID: "z", User: "a", Fingerprint: d}}, `duplicates "y"`},
 		{[]certmap.Mapping{{ID: "y", User: "a", Fingerprint: d, Ports: []string{"p"}}, {ID: "z", User: "a", Fingerprint: d, Ports: []string{"q"}}}, ""},
 		{[]certmap.Mapping{{ID: "y", User: "alice", Fingerprint: d}, {ID: "z", User: "Alice", SPKI: d}}, "two users"},
 		{[]certmap.Mapping{{ID: "z", User: "a", Serial: big.NewInt(1), Issuer: d}}, "renewal"},
 		{[]certmap.Mapping{{ID: "z", User: "a", Email: "a@b", Issuer: d}}, "address"},
-		{[]certmap.Mapping{{ID: "z", User: "{user}", Subject: "CN={user}", Issuer: d}}, "any certificate of the CA"},
+		{[]certmap.Mapping{{ID: "z", User: "{user}", Subject: "CN={user}", Issuer: d}}, "every certificate of the CA"},
 		{[]certmap.Mapping{{ID: "z", User: "{user}", Subject: "CN={user},O=Acme", Issuer: d}}, ""},
 		{[]certmap.Mapping{{ID: "z", User: "a", URI: "spiffe://a/{user}", Issuer: d}}, "one user"},
 		{[]certmap.Mapping{{ID: "z", User: "a", URI: "spiffe://a/a", Issuer: d}}, ""},

@@ -1,11 +1,12 @@
 package certmap
 
-// kind is what a mapping looks at. The order is the precedence: the first kind at
-// which any mapping matches decides. The two patterns are one last level.
+// kind is the property of a certificate that a mapping compares. The order is the
+// precedence: the first kind at which any mapping matches decides. The two kinds of
+// patterns share the last level.
 type kind uint8
 
 const (
-	none kind = iota // an entry that was removed
+	noKind kind = iota
 	byFingerprint
 	bySPKI
 	bySerial
@@ -15,10 +16,10 @@ const (
 	bySubject
 	bySubjectPattern
 	byURIPattern
-	kinds
+	kindCount
 )
 
-// String is the key of the kind in users.yaml.
+// String returns the key of the kind in users.yaml.
 func (k kind) String() string {
 	switch k {
 	case byFingerprint:
@@ -39,10 +40,10 @@ func (k kind) String() string {
 	return "none"
 }
 
-// pattern reports whether the kind captures.
-func (k kind) pattern() bool { return k == bySubjectPattern || k == byURIPattern }
+// isPattern reports whether mappings of the kind capture the user.
+func (k kind) isPattern() bool { return k == bySubjectPattern || k == byURIPattern }
 
-// level is k, except that both patterns are one.
+// level returns the kind that stands for k in the order of precedence.
 func (k kind) level() kind {
 	if k == byURIPattern {
 		return bySubjectPattern
@@ -50,14 +51,12 @@ func (k kind) level() kind {
 	return k
 }
 
-// needsIssuer is true for all that a CA may write as it likes. The others pin the
-// leaf or its key, whoever signed it.
+// needsIssuer reports whether a CA is free to choose the value of the kind. The other
+// kinds identify the leaf or its key, whichever CA signed it.
 func (k kind) needsIssuer() bool { return k != byFingerprint && k != bySPKI }
 
-// kindOf says what m looks at, or lists everything that it looks at where that is
-// not exactly one thing.
-func kindOf(m *Mapping) (kind, []string) {
-	found, named := none, []string(nil)
+// kindOf returns the kind of m. If m holds several kinds, it returns all their names too.
+func kindOf(m *Mapping) (found kind, several []string) {
 	for k, given := range [...]bool{
 		byFingerprint: !m.Fingerprint.IsZero(),
 		bySPKI:        !m.SPKI.IsZero(),
@@ -70,13 +69,13 @@ func kindOf(m *Mapping) (kind, []string) {
 		if !given {
 			continue
 		}
-		if found != none {
-			if named == nil {
-				named = append(named, found.String())
+		if found != noKind {
+			if several == nil {
+				several = append(several, found.String())
 			}
-			named = append(named, kind(k).String())
+			several = append(several, kind(k).String())
 		}
 		found = kind(k)
 	}
-	return found, named
+	return found, several
 }

@@ -6,73 +6,76 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/ptable"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
-// Lint looks through a table for what works and is probably not meant, in the order of
-// the file: mappings that are over, that will be within a time, or that never
-// answer because another says the same; pins that a CA can give away without
-// meaning to; users whose names differ only in case. Mistakes are New's business.
+// Lint returns what is valid and probably not intended, in the order of the table: mappings
+// that have ended or end within a time, that duplicate another, or whose kind depends on
+// the care of the CA; and users whose names differ only in case.
 func (t *Table) Lint(now time.Time, within time.Duration) []configerror.Finding {
+	if t == nil {
+		return nil
+	}
 	var out []configerror.Finding
 	users := map[string]string{} // as first written, by lower case
-	t.each(func(p uint32, e *entry) {
-		say := func(what, hint string) {
-			out = append(out, configerror.Finding{File: e.with.file, Line: int(e.line), What: "mapping " + escape.Quote(e.id(), escape.Short) + " " + what, Hint: hint})
+	for r, e := range t.entries.All() {
+		find := func(what, hint string) {
+			out = append(out, configerror.Finding{File: e.terms.file, Line: int(e.line), What: "mapping " + escape.Quote(e.id(), escape.Short) + " " + what, Hint: hint})
 		}
-		if end := e.with.notAfter; !e.disabled && !end.IsZero() {
+		if end := e.terms.notAfter; !e.disabled && !end.IsZero() {
 			switch at := end.UTC().Format(time.RFC3339); {
 			case now.After(end):
-				say("is over since "+at, "remove it, or set disabled: true, if the certificate is to stay nobody's")
+				find("ended at "+at, "remove it, or set disabled: true to keep refusing the certificate")
 			case now.Add(within).After(end):
-				say("ends at "+at, "move not_after, or map the next certificate")
+				find("ends at "+at, "move not_after, or map the next certificate")
 			}
 		}
-		if other := t.duplicate(p, e); other != nil {
-			say("says the same as "+escape.Quote(other.id(), escape.Short), "one of them is enough")
+		if other := t.findDuplicate(r, e); other != nil {
+			find("duplicates "+escape.Quote(other.id(), escape.Short), "remove one of them")
 		}
-		if what, hint := weak(e); what != "" {
-			say(what, hint)
+		if what, hint := weakness(e); what != "" {
+			find(what, hint)
 		}
 		lower := strings.ToLower(e.user())
 		if known, ok := users[lower]; !ok {
 			users[lower] = e.user()
 		} else if known != e.user() {
-			say(fmt.Sprintf("names %q, and another names %q: they are two users", e.user(), known), "write a user in one way")
+			find(fmt.Sprintf("names %q, and another names %q: they are two users", e.user(), known), "write a user in one way")
 		}
-	})
+	}
 	return out
 }
 
-// duplicate finds an earlier mapping of the same key and user that makes e
-// superfluous wherever both are there.
-func (t *Table) duplicate(position uint32, e *entry) *entry {
-	for p := t.first(e.hash); p != 0; {
-		o := t.entries.at(p - 1)
-		if p-1 < position && o.is(e.kind, e.hash, []byte(e.key())) && o.user() == e.user() && o.disabled == e.disabled &&
-			o.with.issuer == e.with.issuer && o.with.meets(e.with) {
+// findDuplicate returns an earlier mapping of the same key and user that makes e
+// superfluous, or nil.
+func (t *Table) findDuplicate(ref ptable.Ref, e *entry) *entry {
+	for r := t.entries.FirstOfKey(t.entries.KeyHash(ref)); r != 0; r = t.entries.NextOfKey(r) {
+		o := t.entries.At(r)
+		if r < ref && o.isFor(e.kind, []byte(e.key())) && o.user() == e.user() && o.disabled == e.disabled &&
+			o.terms.issuer == e.terms.issuer && o.terms.overlap(e.terms) {
 			return o
 		}
-		p = o.nextKey
 	}
 	return nil
 }
 
-// weak tells what a kind of mapping leaves to others.
-func weak(e *entry) (what, hint string) {
+// weakness returns what a kind of mapping leaves to the care of others, or "".
+func weakness(e *entry) (what, hint string) {
 	switch e.kind {
 	case bySerial:
 		return "ends with the certificate: a renewal has another serial number", "uri, dns or subject survive a renewal, spki if the key is kept"
 	case byEmail:
-		return "trusts every check that the CA makes of an address", "uri or subject, where the CA has them"
+		return "is as safe as the CA's checks of addresses", "uri or subject, where the CA has them"
 	case bySubjectPattern:
-		name := Name{e.key()}
-		if rdns := name.rdns(); len(rdns) == 1 && len(rdns[0]) == 1 {
-			return "takes any certificate of the CA that has nothing but this attribute", "add what the CA writes for these users only: CN={user},OU=Staff,O=Acme"
+		if rdns := dn.FromKey(e.key()).RDNs(); len(rdns) == 1 && len(rdns[0]) == 1 {
+			return "matches every certificate of the CA that has only this attribute", "add attributes that the CA writes for these users only: CN={user},OU=Staff,O=Acme"
 		}
 	}
-	if e.kind.pattern() && e.user() != UserVariable {
-		return fmt.Sprintf("makes every certificate of the pattern the one user %q", e.user()), "the log tells them apart by fingerprint only"
+	if e.kind.isPattern() && e.user() != username.Variable {
+		return fmt.Sprintf("gives every certificate of the pattern to the one user %q", e.user()), "the log tells them apart by fingerprint only"
 	}
 	return "", ""
 }

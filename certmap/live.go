@@ -8,9 +8,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Live is a table that changes while serving. Readers take no lock: each Map sees
-// one table, before a change or after it. Writers wait for one another. A change
-// with a mistake leaves the table in force as it was.
+// Live holds the table that is in effect, and changes it while requests are served. Each
+// Map reads one table without a lock: the one before a change, or the one after it. A change
+// with an error leaves the table as it was.
 //
 // A Live must come from NewLive. It is safe for concurrent use.
 type Live struct {
@@ -18,30 +18,31 @@ type Live struct {
 	change sync.Mutex
 }
 
-// NewLive returns a Live with a first table; nil is an empty one.
+// NewLive returns a Live with a first table. A nil table is an empty one.
 func NewLive(t *Table) *Live {
 	l := new(Live)
-	l.Replace(t)
+	l.Reconfigure(t)
 	return l
 }
 
-// Table is the table in force.
+// Table returns the table that is in effect.
 func (l *Live) Table() *Table { return l.table.Load() }
 
-// Generation is that of the table in force; every change has another.
+// Generation returns the generation of the table that is in effect. Every change gives
+// another one.
 func (l *Live) Generation() uint64 { return l.Table().Generation() }
 
-// Map asks the current table.
+// Map finds the user by the table that is in effect, as Table.Map does.
 func (l *Live) Map(ctx context.Context, v trust.Verified, port string) (Match, error) {
 	m, err := l.Table().Map(ctx, v, port)
 	if m.Source != nil {
-		m.Source = l // the table stays as it is, and the Live does not
+		m.Source = l // the Live changes, the table does not
 	}
 	return m, err
 }
 
-// Replace puts another table in force; nil is an empty one.
-func (l *Live) Replace(t *Table) {
+// Reconfigure puts another table into effect. A nil table is an empty one.
+func (l *Live) Reconfigure(t *Table) {
 	l.change.Lock()
 	defer l.change.Unlock()
 	if t == nil {
@@ -50,15 +51,15 @@ func (l *Live) Replace(t *Table) {
 	l.table.Store(t)
 }
 
-// Put adds a mapping, or changes the one with its ID, which keeps its place in the
-// order. The error holds the mistakes that New would report, conflicts included.
-// Mappings that do not change are shared, so it takes some microseconds, whatever
-// the number of mappings, and only once in as many changes as there are mappings
-// as long as loading them.
+// Put adds a mapping, or changes the mapping with its ID, which keeps its place in the
+// order. The error holds what New would report, conflicts included. Put takes some
+// microseconds whatever the number of mappings, because the tables share the mappings that
+// do not change. Once in about as many changes as there are mappings it lays out the table
+// anew, which takes as long as loading it.
 func (l *Live) Put(m Mapping) error {
 	l.change.Lock()
 	defer l.change.Unlock()
-	next, err := l.Table().with(&m)
+	next, err := l.Table().put(&m)
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (l *Live) Put(m Mapping) error {
 func (l *Live) Remove(id string) bool {
 	l.change.Lock()
 	defer l.change.Unlock()
-	next, removed := l.Table().without(id)
+	next, removed := l.Table().remove(id)
 	if removed {
 		l.table.Store(next)
 	}

@@ -44,8 +44,8 @@ func TestLive(t *testing.T) {
 
 	mallory := alice
 	mallory.ID, mallory.User = "m", "mallory"
-	mistakes(t, live.Put(mallory), "for another user")
-	mistakes(t, live.Put(certmap.Mapping{ID: "z"}), "nothing says")
+	wantError(t, live.Put(mallory), "for another user")
+	wantError(t, live.Put(certmap.Mapping{ID: "z"}), "names no certificate")
 	step("bad puts", "alice")
 	changed("bad puts", false)
 
@@ -68,7 +68,7 @@ func TestLive(t *testing.T) {
 	if got := outcome(t, old, v, "p"); got != "bob" || old.Len() != 1 {
 		t.Errorf("the old table: %s", got)
 	}
-	live.Replace(old)
+	live.Reconfigure(old)
 	step("replaced", "bob")
 }
 
@@ -218,7 +218,7 @@ func TestLiveForks(t *testing.T) {
 
 func TestGenerations(t *testing.T) {
 	a := table(t)
-	b := a.At(nil)
+	b := a.WithClock(nil)
 	if a.Generation() == 0 || a.Generation() == b.Generation() || (*certmap.Table)(nil).Generation() != 0 {
 		t.Errorf("%d, %d", a.Generation(), b.Generation())
 	}

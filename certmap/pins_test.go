@@ -23,9 +23,9 @@ func TestC17_Fingerprints(t *testing.T) {
 		hex: true, strings.ToUpper(hex): true, "sha256:" + hex: true, strings.Join(colons, ":"): true, "SHA256:" + strings.Join(colons, ":"): true,
 		hex[:62]: false, hex[:40]: false, hex + "00": false, "sha1:" + hex[:40]: false, strings.Join(colons[:31], ":"): false, " " + hex: false, strings.Repeat("0", 64): false,
 	} {
-		got, err := certmap.Read("users.yaml", fmt.Appendf(nil, "mappings: [{id: a, user: alice, fingerprint: %q}]", text), nil)
+		got, err := load("users.yaml", fmt.Sprintf("mappings: [{id: a, user: alice, fingerprint: %q}]", text))
 		if !good {
-			mistakes(t, err, "fingerprint: ", text)
+			wantError(t, err, "fingerprint: ", text)
 			continue
 		}
 		if err != nil {
@@ -49,17 +49,19 @@ func TestC18_Serials(t *testing.T) {
 		"": 0, "0": 0, "00": 0, "-1": 0, "+1": 0, "1:0": 0, "10:": 0, ":10": 0, "g": 0, "0x": 0, "1_0": 0, " 1": 0,
 		strings.Repeat("f", 41): 0, strings.Repeat("0", 65): 0,
 	} {
-		n, err := certmap.ParseSerial(text)
-		if (err == nil) != (want != 0) || err == nil && n.Int64() != want {
-			t.Errorf("%q: %v, %v", text, n, err)
+		got, err := load("users.yaml", fmt.Sprintf("mappings: [{id: a, user: alice, serial: %q, issuer: %s}]", text, digest1))
+		if (err == nil) != (want != 0) || err == nil && got[0].Serial.Int64() != want {
+			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
-	if n, err := certmap.ParseSerial(strings.Repeat("f", 40)); err != nil || n.BitLen() != 160 {
-		t.Errorf("20 bytes: %v", err)
+	longest := strings.Repeat("f", 40)
+	got, err := load("users.yaml", fmt.Sprintf("mappings: [{id: a, user: alice, serial: %q, issuer: %s}]", strings.Repeat("0", 24)+longest, digest1))
+	if err != nil || got[0].Serial.Text(16) != longest {
+		t.Errorf("20 bytes: %v, %v", got, err)
 	}
 	for _, n := range []*big.Int{big.NewInt(0), big.NewInt(-1), new(big.Int).Lsh(big.NewInt(1), 160)} {
 		_, err := certmap.New(certmap.Mapping{ID: "a", User: "alice", Serial: n, Issuer: trust.Digest{1}})
-		mistakes(t, err, "serial", n)
+		wantError(t, err, "serial", n)
 	}
 }
 

@@ -216,7 +216,7 @@ func TestMapIsReference(t *testing.T) {
 			mappings = slices.DeleteFunc(mappings, func(m certmap.Mapping) bool { return strings.HasPrefix(label, fmt.Sprintf("mapping %q:", m.ID)) })
 			loaded, err = certmap.New(mappings...)
 		}
-		loaded = loaded.At(at(now))
+		loaded = loaded.WithClock(at(now))
 		for _, c := range callers {
 			for _, port := range []string{"p", "q"} {
 				want := reference(mappings, c, port, now)

@@ -9,44 +9,39 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
-// maxMistakes is how many mistakes are told: who has a hundred looks for the one
-// behind them.
-const maxMistakes = 100
+// maxErrors is how many errors are reported. A file with more of them has one cause.
+const maxErrors = 100
 
-// report collects mistakes.
-type report struct {
-	list errorlist.List
-	more *configerror.Error // the first that was not told
-}
+// report collects configuration errors.
+type report struct{ errorlist.List }
 
-func (r *report) add(m configerror.Error) {
-	switch {
-	case r.list.Len() < maxMistakes:
-		r.list.Add(m)
-	case r.more == nil:
-		r.more = &m
-	}
-}
+// full reports whether looking for more errors is of no use.
+func (r *report) full() bool { return r.Len() > maxErrors }
 
-// full reports whether looking for more mistakes is of no use.
-func (r *report) full() bool { return r.more != nil }
-
+// err returns the errors, joined: the first hundred, and one that there are more.
 func (r *report) err() error {
-	if r.more != nil {
-		r.list.Add(configerror.Error{
-			File: r.more.File, Line: r.more.Line,
-			What: fmt.Sprintf("there are more than %d mistakes; the first are shown", maxMistakes),
-		})
-		r.more = nil
+	err := r.Err()
+	all := configerror.All(err)
+	if len(all) <= maxErrors {
+		return err
 	}
-	return r.list.Err()
+	var first errorlist.List
+	for _, e := range all[:maxErrors] {
+		first.Add(*e)
+	}
+	next := all[maxErrors]
+	first.Add(configerror.Error{
+		File: next.File, Line: next.Line, Column: next.Column,
+		What: fmt.Sprintf("there are more than %d errors; the first are shown", maxErrors),
+	})
+	return first.Err()
 }
 
 // field is a key of a mapping in users.yaml.
 type field int
 
 const (
-	fieldNone field = iota // the mapping as a whole
+	noField field = iota // the mapping as a whole
 	fieldID
 	fieldUser
 	fieldFingerprint
@@ -61,33 +56,41 @@ const (
 	fieldNotBefore
 	fieldNotAfter
 	fieldDisabled
-	fields
+	fieldCount
 )
 
-var fieldNames = [fields]string{
+var fieldNames = [fieldCount]string{
 	fieldID: "id", fieldUser: "user", fieldFingerprint: "fingerprint", fieldSPKI: "spki",
 	fieldSerial: "serial", fieldIssuer: "issuer", fieldURI: "uri", fieldDNS: "dns",
 	fieldEmail: "email", fieldSubject: "subject", fieldPorts: "ports",
 	fieldNotBefore: "not_before", fieldNotAfter: "not_after", fieldDisabled: "disabled",
 }
 
-// source is where a mapping comes from.
-type source struct {
+// position is a line and a column, from 1; 0 means unknown.
+type position struct{ line, column int }
+
+// origin is where a mapping was written.
+type origin struct {
 	file   string
 	line   int
 	id     string
-	number int         // from 1, for one without an id
-	lines  [fields]int // of each field that was written; 0: that of the mapping
+	number int                  // from 1, for a mapping without an id
+	fields [fieldCount]position // of the value of each field; 0: only the line is known
 }
 
-func (s *source) mistake(f field, what, hint string) configerror.Error {
-	line := s.line
-	if s.lines[f] > 0 {
-		line = s.lines[f]
+// label returns the name of the mapping in errors.
+func (o *origin) label() string {
+	if o.id == "" && o.number > 0 {
+		return "mapping " + strconv.Itoa(o.number)
 	}
-	label := "mapping " + escape.Quote(s.id, escape.Short)
-	if s.id == "" && s.number > 0 {
-		label = "mapping " + strconv.Itoa(s.number)
+	return "mapping " + escape.Quote(o.id, escape.Short)
+}
+
+// err returns a configuration error about a field of the mapping.
+func (o *origin) err(f field, what, hint string) configerror.Error {
+	at := o.fields[f]
+	if at.line == 0 {
+		at = position{line: o.line}
 	}
-	return configerror.Error{File: s.file, Line: line, What: label + ": " + what, Hint: hint}
+	return configerror.Error{File: o.file, Line: at.line, Column: at.column, What: o.label() + ": " + what, Hint: hint}
 }

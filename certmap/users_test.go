@@ -37,7 +37,7 @@ func TestC16_Users(t *testing.T) {
 		{ID: "m", User: "", Fingerprint: trust.Digest{1}},
 	} {
 		_, err := certmap.New(bad)
-		mistakes(t, err, "user", bad.User)
+		wantError(t, err, "user", bad.User)
 	}
 }
 
@@ -46,7 +46,7 @@ func TestPatternMistakes(t *testing.T) {
 		"CN=x{user}", "CN={user}x", "CN={user},OU={user}", "CN={user},CN=x", "CN={user}+CN=x", "CN={user}{user}", "CN={name}", `CN=\7Buser\7D`, "CN={User}", "CN={}",
 	} {
 		_, err := certmap.New(certmap.Mapping{ID: "m", User: "{user}", Subject: text, Issuer: trust.Digest{1}})
-		mistakes(t, err, "subject: ", text)
+		wantError(t, err, "subject: ", text)
 	}
 	w := newWorld(t)
 	m := table(t,

@@ -18,10 +18,10 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// world is an authority, the key by which mappings name it, and what believes it.
+// world has two trusted authorities, their keys for mappings, and a verifier.
 type world struct {
 	ca       *testpki.Pair
-	other    *testpki.Pair // another trusted authority
+	other    *testpki.Pair
 	key      trust.Digest
 	otherKey trust.Digest
 	verifier *trust.Verifier
@@ -39,7 +39,7 @@ func newWorld(tb testing.TB) *world {
 	return w
 }
 
-// verify is the only way to a trust.Verified.
+// verify verifies a leaf: nothing else makes a trust.Verified.
 func (w *world) verify(tb testing.TB, p *testpki.Pair) trust.Verified {
 	tb.Helper()
 	v, err := w.verifier.Verify(context.Background(), p.Presented())
@@ -63,7 +63,7 @@ func table(tb testing.TB, mappings ...certmap.Mapping) *certmap.Table {
 	return t
 }
 
-// outcome is what Map says: a user, or the word of the refusal in brackets.
+// outcome returns the user that Map finds, or the reason of the refusal in brackets.
 func outcome(tb testing.TB, m certmap.Mapper, v trust.Verified, port string) string {
 	tb.Helper()
 	match, err := m.Map(context.Background(), v, port)
@@ -75,7 +75,7 @@ func outcome(tb testing.TB, m certmap.Mapper, v trust.Verified, port string) str
 	}
 	refusal, ok := errors.AsType[*reason.Refusal](err)
 	if !ok {
-		tb.Fatalf("%T is no refusal", err)
+		tb.Fatalf("%T is not a refusal", err)
 	}
 	if match != (certmap.Match{}) {
 		tb.Errorf("a refusal with a match: %+v", match)
@@ -83,16 +83,16 @@ func outcome(tb testing.TB, m certmap.Mapper, v trust.Verified, port string) str
 	return "[" + string(refusal.Reason) + "]"
 }
 
-// mistakes fails unless err holds a mistake that contains text. What was tried is
+// wantError fails unless err holds a configuration error that contains text. The input is
 // for the message.
-func mistakes(tb testing.TB, err error, text string, tried ...any) {
+func wantError(tb testing.TB, err error, text string, input ...any) {
 	tb.Helper()
 	for _, m := range configerror.All(err) {
 		if strings.Contains(m.Error(), text) {
 			return
 		}
 	}
-	tb.Errorf("%q: no mistake with %q in: %v", tried, text, err)
+	tb.Errorf("%q: no error with %q in: %v", input, text, err)
 }
 
 // attr is one attribute of a subject, of the given string type.
@@ -113,8 +113,8 @@ func cn(v string) attr { return attr{oidCN, asn1.TagUTF8String, v} }
 func o(v string) attr  { return attr{oidO, asn1.TagUTF8String, v} }
 func ou(v string) attr { return attr{oidOU, asn1.TagUTF8String, v} }
 
-// rdns sets the subject to these RDNs, in the order of the certificate: the most
-// significant first. Values are written as they are, whatever they hold.
+// rdns sets the subject to RDNs in the order of the certificate: the most significant
+// first. Values are written as they are, malformed or not.
 func rdns(sets ...[]attr) testpki.Option {
 	return func(c *x509.Certificate) { c.RawSubject = rawSubject(sets...) }
 }
@@ -137,7 +137,7 @@ func der(tag byte, content []byte) []byte {
 	return raw
 }
 
-// each puts every attribute into an RDN of its own.
+// each returns every attribute as an RDN of its own.
 func each(attrs ...attr) [][]attr {
 	var out [][]attr
 	for _, a := range attrs {
@@ -161,7 +161,7 @@ func subject(text string) testpki.Option {
 	return rdns(sets...)
 }
 
-// san sets the alternative names, as raw as they come.
+// san sets the alternative names to raw values.
 func san(names ...attr) testpki.Option {
 	return func(c *x509.Certificate) {
 		var all []byte
@@ -188,9 +188,18 @@ func serial(n int64) testpki.Option {
 	return func(c *x509.Certificate) { c.SerialNumber = big.NewInt(n) }
 }
 
-// fixed answers every issuer file with one key.
-func fixed(d trust.Digest) certmap.Issuer {
-	return func(string) (trust.Digest, error) { return d, nil }
+// issuerKey is an option by which every issuer file has one key.
+func issuerKey(d trust.Digest) certmap.Option {
+	return certmap.WithIssuers(func(string) (trust.Digest, error) { return d, nil })
+}
+
+// load returns the mappings of a file.
+func load(name, text string, options ...certmap.Option) ([]certmap.Mapping, error) {
+	t, err := certmap.Load(name, strings.NewReader(text), options...)
+	if err != nil {
+		return nil, err
+	}
+	return t.Mappings(), nil
 }
 
 func at(t time.Time) func() time.Time { return func() time.Time { return t } }

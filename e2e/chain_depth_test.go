@@ -44,7 +44,7 @@ func TestMaxDepthAppliesToOpenConnections(t *testing.T) {
 	expect("one intermediate", ask(near, url), "200 alice")
 	for _, wrong := range []string{"-1", "one", "1.5", "[1]", "99999999999"} {
 		s.sub(config, "max_depth: 1", "max_depth: "+wrong)
-		if found := configerror.All(l.server.Reload()); !hasMistake(found, s.path(config), 11, "max_depth") {
+		if found := configerror.All(l.server.Reload()); !hasConfigError(found, s.path(config), 11, "max_depth") {
 			t.Errorf("%s: %v", wrong, found)
 		}
 		s.sub(config, "max_depth: "+wrong, "max_depth: 1")

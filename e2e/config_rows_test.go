@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// mistakeRow spoils one thing of a site.
-type mistakeRow struct {
+// configErrorRow spoils one thing of a site.
+type configErrorRow struct {
 	name  string
 	spoil func(*site)
 	file  string // where the mistake is
@@ -57,7 +57,7 @@ const added = -1
 
 const config = "mtlsguard.yaml"
 
-var mistakeRows = []mistakeRow{
+var configErrorRows = []configErrorRow{
 	{"unknown key", yaml("reload: 0", "relaod: 0"), config, 3, `has no key "relaod"`},
 	{"unknown key of a port", yaml("strict: true", "stirct: true"), config, 12, `has no key "stirct"`},
 	{"unknown key of a certificate", yaml("key: server-key.pem", "kye: server-key.pem"), config, 8, `has no key "kye"`},

@@ -26,7 +26,10 @@ import (
 func TestConfigurationErrorsHavePlaceAndHint(t *testing.T) {
 	t.Parallel()
 	binary := serverBinary(t)
-	for _, row := range mistakeRows {
+	started := map[string]bool{}
+	for _, row := range configErrorRows {
+		start := !started[row.file] // one row of each file: the server prints all errors alike
+		started[row.file] = true
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
@@ -39,7 +42,7 @@ func TestConfigurationErrorsHavePlaceAndHint(t *testing.T) {
 			if len(found) == 0 {
 				t.Fatalf("no mistake: %v", err)
 			}
-			if !hasMistake(found, s.path(row.file), row.line, row.what) {
+			if !hasConfigError(found, s.path(row.file), row.line, row.what) {
 				t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 			}
 			for i, m := range found {
@@ -50,7 +53,9 @@ func TestConfigurationErrorsHavePlaceAndHint(t *testing.T) {
 					t.Errorf("out of order: %v after %v", m, found[i-1])
 				}
 			}
-			refusesToStart(t, binary, s, row)
+			if start {
+				refusesToStart(t, binary, s, row)
+			}
 		})
 	}
 }
@@ -102,7 +107,7 @@ func TestAuthenticatorsOfAnUnknownPortAreAnError(t *testing.T) {
 	}
 }
 
-func hasMistake(found []*configerror.Error, file string, line int, what string) bool {
+func hasConfigError(found []*configerror.Error, file string, line int, what string) bool {
 	for _, m := range found {
 		if m.File == file && m.Line == line && strings.Contains(m.What, what) {
 			return true
@@ -111,7 +116,7 @@ func hasMistake(found []*configerror.Error, file string, line int, what string) 
 	return false
 }
 
-func refusesToStart(t *testing.T, binary string, s *site, row mistakeRow) {
+func refusesToStart(t *testing.T, binary string, s *site, row configErrorRow) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -149,7 +154,7 @@ func serverBinary(tb testing.TB) string {
 
 var buildServer = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binaries, "server")
-	out, err := exec.Command("go", "build", "-o", path, "../examples/server").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "../examples/server").CombinedOutput()
 	if err != nil {
 		return "", errors.New(string(out))
 	}

@@ -15,7 +15,7 @@ import (
 const somePin = "9F:22:45:B5:6F:74:31:C7:25:0D:26:3B:24:AC:6E:70:BE:22:08:8E:EF:F5:D3:5A:5E:6F:57:5D:0B:15:F8:0B"
 
 // Lines of behindConfig: 9 forwarded, 10 format, 11 verified, 12 gateway, 13 trust.
-var forwardedMistakes = []mistakeRow{
+var forwardedMistakes = []configErrorRow{
 	{"unknown key", yaml(nginxFormat, "fromat: nginx"), config, 10, `has no key "fromat"`},
 	{"unknown key of verified", yaml("value: SUCCESS", "word: SUCCESS"), config, 11, `has no key "word"`},
 	{"unknown key of the gateway", yaml("names: [", "name: ["), config, 12, `has no key "name"`},
@@ -86,7 +86,7 @@ func TestGatewayConfigurationErrors(t *testing.T) {
 					t.Errorf("not whole: %#v", m)
 				}
 			}
-			if !hasMistake(found, b.path(row.file), row.line, row.what) {
+			if !hasConfigError(found, b.path(row.file), row.line, row.what) {
 				t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 			}
 		})

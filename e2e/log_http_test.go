@@ -58,11 +58,11 @@ func TestBytesOfAClientNeverLogAnError(t *testing.T) {
 func TestLinesOfNetHTTPAreSampled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a defect " + strings.Repeat("\x1b\n", 9000)) })
+	s.handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a defect " + strings.Repeat("\x1b\n", 3000)) })
 	l := s.start(mtlsguard.Options{})
 	client := s.client(s.alice, testkit.HTTP2)
 	start := time.Now()
-	const panics = 1000
+	const panics = 300
 	for range panics {
 		ask(client, l.url("internal", "/whoami"))
 	}

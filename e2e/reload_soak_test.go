@@ -27,7 +27,7 @@ var soak = flag.Bool("soak", false, "run the soak test in full: 1,000 reloads an
 //
 // Covers I8, D15.
 func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts goroutines
-	reloads, decisions := 150, int64(20_000)
+	reloads, decisions := 60, int64(5_000)
 	if *soak {
 		reloads, decisions = 1000, 1_000_000
 	}

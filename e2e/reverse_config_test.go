@@ -15,7 +15,7 @@ const registrationTrust = "trust: {anchors: [registration-ca.pem], crls: [regist
 
 // Lines of dmzConfig: 3 external, 8 strict, 9 tunnel; 11 registrations, 13 client_cert,
 // 15 trust, 16 registration.
-var gatewayMistakes = []mistakeRow{
+var gatewayMistakes = []configErrorRow{
 	{"unknown key of the tunnel", yaml("check: believed", "chek: believed"), config, 9, `has no key "chek"`},
 	{"tunnel is a text", yaml(tunnelLine, "tunnel: orders"), config, 9, "tunnel is not a mapping"},
 	{"tunnel is empty", yaml(tunnelLine, "tunnel: {}"), config, 9, "leads nowhere"},
@@ -85,7 +85,7 @@ var gatewayMistakes = []mistakeRow{
 
 // Lines of insideConfig: 4 reverse, 5 name, 6 gateways, 7 services, 8 certificate, 9
 // gateway, 10 clients, 11 strict.
-var insideMistakes = []mistakeRow{
+var insideMistakes = []configErrorRow{
 	{"unknown key", yaml("clients:", "users:"), config, 10, `has no key "users"`},
 	{"unknown key of the gateway", yaml("names: [gateway", "nmes: [gateway"), config, 9, `has no key "nmes"`},
 	{"unknown key of the clients", yaml("clients: {anchors", "clients: {anchor"), config, 10, `has no key "anchor"`},
@@ -138,7 +138,7 @@ func TestReverseConfigurationErrors(t *testing.T) {
 	binary := serverBinary(t)
 	for _, side := range []struct {
 		name string
-		rows []mistakeRow
+		rows []configErrorRow
 		make func(*dmz) *site
 	}{
 		{"gateway", gatewayMistakes, func(d *dmz) *site { d.put("gateway-ca.pem", string(d.gatewayCA.CertPEM())); return d.site }},
@@ -159,7 +159,7 @@ func TestReverseConfigurationErrors(t *testing.T) {
 						t.Errorf("not whole: %#v", m)
 					}
 				}
-				if !hasMistake(found, s.path(row.file), row.line, row.what) {
+				if !hasConfigError(found, s.path(row.file), row.line, row.what) {
 					t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 				}
 				if i%8 == 0 { // the same code: some are enough

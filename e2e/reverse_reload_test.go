@@ -177,16 +177,16 @@ func TestReverseReloadThatNeedsARestartIsAnError(t *testing.T) {
 		l                *live
 		old, new, reason string
 	}{
-		{outer, registrationLine, "registration: {upgrades: [websocket], services: [{name: orders, names: [orders.internal.example]}]}", "other upgrades"},
-		{outer, registrationLine, "registration: {caller_share: 25, services: [{name: orders, names: [orders.internal.example]}]}", "another caller_share"},
+		{outer, registrationLine, "registration: {upgrades: [websocket], services: [{name: orders, names: [orders.internal.example]}]}", "upgrades have changed"},
+		{outer, registrationLine, "registration: {caller_share: 25, services: [{name: orders, names: [orders.internal.example]}]}", "caller_share has changed"},
 		{outer, "    " + registrationLine + "\n", "", ""},
 		{outer, "    " + tunnelLine + "\n", "", ""},
-		{outer, "name: external", "name: outside", "is now called outside"},
-		{inner, "services: [orders]", "services: [orders, more]", "another name, server_name, gateways or services"},
-		{inner, d.registrations, "127.0.0.1:1", "another name, server_name, gateways or services"},
+		{outer, "name: external", "name: outside", `port "outside" is new`},
+		{inner, "services: [orders]", "services: [orders, more]", "name, server_name, gateways or services have changed"},
+		{inner, d.registrations, "127.0.0.1:1", "name, server_name, gateways or services have changed"},
 		{inner, "name: tunnel", "name: dmz", ""},
-		{inner, "strict: true", "server_name: localhost", "another name, server_name, gateways or services"},
-		{inner, "reverse:\n", "ports: [{name: lan, listen: '127.0.0.1:0', client_cert: none, certificate: {cert: server.pem, key: server-key.pem}}]\nreverse:\n", "there were 0 ports"},
+		{inner, "strict: true", "server_name: localhost", "name, server_name, gateways or services have changed"},
+		{inner, "reverse:\n", "ports: [{name: lan, listen: '127.0.0.1:0', client_cert: none, certificate: {cert: server.pem, key: server-key.pem}}]\nreverse:\n", "the file had 0 ports"},
 	} {
 		good := row.l.get(config)
 		row.l.sub(config, row.old, row.new)

@@ -71,7 +71,7 @@ func TestFetchConfigurationErrors(t *testing.T) {
 		s.put(config, strings.Replace(plain, "crls: [ca.crl]", "crls: [ca.crl]\n      fetch: "+row.fetch, 1))
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		found := configerror.All(err)
-		if !hasMistake(found, s.path(config), row.line, row.what) {
+		if !hasConfigError(found, s.path(config), row.line, row.what) {
 			t.Errorf("%s: no mistake at line %d with %q: %v", row.fetch, row.line, row.what, err)
 		}
 		for _, m := range found {
@@ -81,11 +81,11 @@ func TestFetchConfigurationErrors(t *testing.T) {
 		}
 	}
 	s.put(config, strings.Replace(plain, "crls: [ca.crl]", "crls: [ca.crl]\n      fetch: [{url: 'http://ca.example/x.crl', file: ca.crl}]", 1))
-	if _, err := mtlsguard.OpenFS(s.files(), config, mtlsguard.Options{}); !hasMistake(configerror.All(err), config, 12, "nowhere to write") {
+	if _, err := mtlsguard.OpenFS(s.files(), config, mtlsguard.Options{}); !hasConfigError(configerror.All(err), config, 12, "nowhere to write") {
 		t.Errorf("in a program: %v", err)
 	}
 	s.sub(config, "reload: 5s", "reload: 0")
-	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); !hasMistake(configerror.All(err), s.path(config), 12, "reload is 0") {
+	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); !hasConfigError(configerror.All(err), s.path(config), 12, "reload is 0") {
 		t.Errorf("nobody would see it: %v", err)
 	}
 }
@@ -101,7 +101,7 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 		t.Helper()
 		os.Remove(s.path("ca.crl"))
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
-		if !hasMistake(configerror.All(err), s.path(config), line, what) {
+		if !hasConfigError(configerror.All(err), s.path(config), line, what) {
 			t.Errorf("%s: %v", when, err)
 		}
 		if _, err := os.Stat(s.path("ca.crl")); err == nil {

@@ -177,7 +177,7 @@ func TestOCSPConfigurationErrors(t *testing.T) {
 		s.put(config, plain)
 		s.sub(config, "crls: [ca.crl]", "revocation: hard\n      ocsp: "+row.ocsp)
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
-		if found := configerror.All(err); len(found) != 1 || !hasMistake(found, s.path(config), 12, row.what) || found[0].Hint == "" {
+		if found := configerror.All(err); len(found) != 1 || !hasConfigError(found, s.path(config), 12, row.what) || found[0].Hint == "" {
 			t.Errorf("%s: %v", row.ocsp, err)
 		}
 	}

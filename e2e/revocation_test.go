@@ -55,7 +55,7 @@ func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	expect(short, "internal", "refused")
 	for _, wrong := range []string{"-1h", "one day", "24"} {
 		s.sub(config, "max_leaf_lifetime: 24h", "max_leaf_lifetime: "+wrong)
-		if found := configerror.All(l.server.Reload()); !hasMistake(found, s.path(config), 12, "max_leaf_lifetime") {
+		if found := configerror.All(l.server.Reload()); !hasConfigError(found, s.path(config), 12, "max_leaf_lifetime") {
 			t.Errorf("%s: %v", wrong, found)
 		}
 		s.sub(config, "max_leaf_lifetime: "+wrong, "max_leaf_lifetime: 24h")
@@ -227,8 +227,10 @@ func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Error(err)
 	}
-	time.Sleep(time.Second) // ten looks
-	if got := l.server.Generation(); got != 2 {
+	s.put("users.yaml", strings.Replace(siteUsers, "user: alice", "user: alicia", 1))
+	alice := s.client(s.alice)
+	l.waitFor("the next change", func() string { return ask(alice, l.url("internal", "/whoami")) }, "200 alicia")
+	if got := l.server.Generation(); got != 3 {
 		t.Errorf("generation %d: the watcher takes them for a change", got)
 	}
 }

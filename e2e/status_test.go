@@ -58,7 +58,7 @@ func TestReadiness(t *testing.T) {
 		_ = l.server.Reload()
 		expect("without "+name, 503, "the last reload failed")
 		failed := l.server.Status().Failed
-		if !hasMistake(failed, s.path(name), 0, "cannot be read") {
+		if !hasConfigError(failed, s.path(name), 0, "cannot be read") {
 			t.Errorf("without %s: %v", name, failed)
 		}
 		failed[0].What = "changed by the caller"
@@ -98,40 +98,89 @@ func TestReadiness(t *testing.T) {
 	expect("when it has ended", 503, "not open")
 }
 
-// A reload that takes its time holds up neither who asks how the server is doing,
-// nor the end.
+// hangingFetch changes a running site so that its next reload fetches a CRL from a server
+// that never answers. It returns when the fetch has begun, and a function that undoes the
+// change of the file.
+func (l *live) hangingFetch() (undo func()) {
+	l.Helper()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		l.Fatal(err)
+	}
+	begun := make(chan struct{})
+	go func() {
+		for first := true; ; first = false {
+			c, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			l.Cleanup(func() { c.Close() })
+			if first {
+				close(begun)
+			}
+		}
+	}()
+	l.Cleanup(func() { silent.Close() })
+	before := l.get(config)
+	l.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl, new.crl]\n      fetch: [{url: 'http://%s/new.crl', file: new.crl}]", silent.Addr()))
+	select {
+	case <-begun:
+	case <-time.After(testkit.Patience):
+		l.Fatal("no fetch began")
+	}
+	return func() { l.put(config, before) }
+}
+
+// A reload that hangs in a fetch delays neither Status, requests, Explain, Reload nor the
+// end of the server.
+//
 // Covers L11.
 func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 	t.Parallel()
 	s := watched(t)
 	l := s.start(mtlsguard.Options{})
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	asked := make(chan struct{})
-	go func() {
-		c, err := silent.Accept()
-		if err == nil {
-			close(asked)
-			defer c.Close()
-			time.Sleep(10 * time.Second)
+	undo := l.hangingFetch()
+	within := func(what string, f func()) {
+		t.Helper()
+		done := make(chan struct{})
+		go func() { defer close(done); f() }()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second): // a fetch may last 30 s
+			t.Fatalf("%s waits for the reload", what)
 		}
-	}()
-	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl, new.crl]\n      fetch: [{url: 'http://%s/new.crl', file: new.crl}]", silent.Addr()))
-	<-asked
-	start := time.Now()
-	if code, why := ready(l.server); code != 200 {
-		t.Errorf("%d %s", code, why)
 	}
-	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
-		t.Error(got)
+	within("Status", func() {
+		if code, why := ready(l.server); code != 200 {
+			t.Errorf("%d %s", code, why)
+		}
+	})
+	within("a request", func() {
+		if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+			t.Error(got)
+		}
+	})
+	within("Explain", func() {
+		x, err := l.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "internal", Path: "/whoami", Certificates: s.alice.Presented()})
+		if err != nil || !x.Allowed {
+			t.Errorf("%+v, %v", x, err)
+		}
+	})
+	undo()
+	s.sub("users.yaml", "user: alice", "user: alicia")
+	within("Reload", func() {
+		if err := l.server.Reload(); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alicia" {
+		t.Errorf("after Reload: %s", got)
 	}
-	l.end()
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("it took %s", took)
+	if failed := l.log.find("event", "reload", "outcome", "failed"); len(failed) > 0 {
+		t.Errorf("the reload that Reload has replaced is logged: %v", failed)
 	}
+	l.hangingFetch()
+	within("the end", l.end)
 }
 
 // Status can be asked at any time.
@@ -220,7 +269,7 @@ func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
 	}
 	s.put("debug.go", "//go:debug tlssha1=1\n\npackage main\n")
 	s.put("overlay.json", fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(here, "../examples/server/debug.go"), s.path("debug.go")))
-	if out, err := exec.Command("go", "build", "-overlay", s.path("overlay.json"), "-o", s.path("server"), "../examples/server").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", s.path("overlay.json"), "-o", s.path("server"), "../examples/server").CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
 	}
 	for godebug, told := range map[string]int{"": 1, "tlssha1=0": 0} {

@@ -3,10 +3,8 @@ package e2e
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,50 +96,6 @@ func TestNewlyNamedFileIsWatched(t *testing.T) {
 	l.waitFor("the other policy", asks, "403 denied")
 	s.put("other.csv", sitePolicy)
 	l.waitFor("its change", asks, "200 alice")
-}
-
-// A volume of Kubernetes is swapped by one symbolic link, again and again.
-// Covers I3.
-func TestSwapOfAMountedVolumeIsLoaded(t *testing.T) {
-	t.Parallel()
-	s := watched(t)
-	mount := filepath.Join(s.dir, "mount")
-	names := []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem", "server-key.pem"}
-	volume := func(n int, user string) {
-		dir := filepath.Join(mount, fmt.Sprintf("..volume-%d", n))
-		err := os.MkdirAll(dir, 0o700)
-		for _, name := range names {
-			content := s.get(name)
-			if name == "users.yaml" {
-				content = strings.Replace(content, "user: alice", "user: "+user, 1)
-			}
-			err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
-		}
-		err = errors.Join(err, os.Symlink(filepath.Base(dir), filepath.Join(mount, "..data_tmp")),
-			os.Rename(filepath.Join(mount, "..data_tmp"), filepath.Join(mount, "..data")))
-		if n > 1 {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(mount, fmt.Sprintf("..volume-%d", n-1))))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	volume(1, "one")
-	for _, name := range names {
-		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(mount, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	mounted := *s
-	mounted.dir = mount
-	l := mounted.start(mtlsguard.Options{})
-	alice := s.client(s.alice)
-	for n, user := range []string{"one", "two", "three"} {
-		if n > 0 {
-			volume(n+1, user)
-		}
-		l.waitFor(user, func() string { return ask(alice, l.url("internal", "/whoami")) }, "200 "+user)
-	}
 }
 
 // The certificate is replaced, and its key a little later: no client notices.

@@ -255,7 +255,7 @@ func TestG1_StatedMappingInTime(t *testing.T) {
 		gate := newGate(t, "gate", ports.Require)
 		r := newReceiver(t, func(c *forwarded.Config) { c.Users = trusting(t, now.Now, nil, shared().ca) })
 		serve(t, newGuard(t, gated("gate", r, middleware.Strict), func(c *middleware.Config) {
-			c.Map = must[*certmap.Table](t)(certmap.New(m...)).At(now.Now)
+			c.Map = must[*certmap.Table](t)(certmap.New(m...)).WithClock(now.Now)
 		}).Handler(echo), gate)
 		c := dial(t, gate, atTheEdge().gateway, h2)
 		for range 2 {

@@ -194,7 +194,7 @@ func TestG1_MappingExpiresOnAnOpenConnection(t *testing.T) {
 		var now clock
 		m := mappings()
 		m[0].NotAfter = time.Now().Add(time.Hour)
-		table := must[*certmap.Table](t)(certmap.New(m...)).At(now.Now)
+		table := must[*certmap.Table](t)(certmap.New(m...)).WithClock(now.Now)
 		port := newPort(t, "p", ports.Request, func(c *ports.Config) { c.Trust = newTrust(t, now.Now) })
 		serve(t, newGuard(t, func(c *middleware.Config) { c.Map = table }).Handler(echo), port)
 		c := dial(t, port, shared().alice, h2)

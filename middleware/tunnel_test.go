@@ -141,11 +141,11 @@ func TestK4_TunnelMemory(t *testing.T) {
 			t.Errorf("the port is %q", s.Port)
 		}
 	}
-	live.Replace(table(certmap.Mapping{ID: "m2", User: "alina", Fingerprint: trust.FingerprintOf(w.alice.Cert), Ports: []string{"tunnel"}}))
+	live.Reconfigure(table(certmap.Mapping{ID: "m2", User: "alina", Fingerprint: trust.FingerprintOf(w.alice.Cert), Ports: []string{"tunnel"}}))
 	tunnelled(t, g, v, w.alice, nil).wantUser(t, "alina")
 	tunnelled(t, g, v, w.alice, nil, port("second")).want(t, 403, reason.Unmapped)
 	tunnelled(t, g, newTrust(t, nil), w.alice, nil).wantUser(t, "alina") // another trust
-	live.Replace(table())
+	live.Reconfigure(table())
 	tunnelled(t, g, v, w.alice, nil).want(t, 403, reason.Unmapped)
 }
 

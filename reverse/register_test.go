@@ -270,7 +270,7 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	_, err = reverse.NewServer(reverse.ServerConfig{Name: "*", Services: []string{"a", "a", "b c"}, Addrs: []string{"x", ":1"}, Conns: -1, Streams: -1, PingTimeout: -1})
-	for _, what := range []string{"Name", "Services[1]", "Services[2]", "Gateways[0]", "Gateways[1]", "Certificate", "Handler", "Conns", "Streams", "Ping", "Users", "Gateways.Trust", "no gateway is named"} {
+	for _, what := range []string{"Name", "Services[1]", "Services[2]", "Addrs[0]", "Addrs[1]", "Certificate", "Handler", "Conns", "Streams", "Ping", "Users", "Gateways.Trust", "no gateway is named"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("nothing about %s: %v", what, err)
 		}

@@ -207,17 +207,17 @@ func TestRenewalIsAheadOfTheEnd(t *testing.T) {
 		time.Minute:         30 * time.Second,
 		4 * time.Second:     2 * time.Second,
 	} {
-		at := reverse.RenewalOf(now, now.Add(left))
+		at := reverse.RenewalTime(now, now.Add(left))
 		if lead := now.Add(left).Sub(at); lead < want || lead > want*5/4 || at.Before(now) {
 			t.Errorf("with %v left it is %v before the end", left, lead)
 		}
 	}
 	for _, left := range []time.Duration{time.Second, 0, -time.Hour} {
-		if at := reverse.RenewalOf(now, now.Add(left)); !at.IsZero() {
+		if at := reverse.RenewalTime(now, now.Add(left)); !at.IsZero() {
 			t.Errorf("with %v left it is at %v", left, at)
 		}
 	}
-	if !reverse.RenewalOf(now, time.Time{}).IsZero() {
+	if !reverse.RenewalTime(now, time.Time{}).IsZero() {
 		t.Error("without an end there is one")
 	}
 }

@@ -1,12 +1,8 @@
 package reverse
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
-	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -20,370 +16,251 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
-	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 )
 
-// ServerConfig is what a Server is built from. Name, Services, Gateways, Trust,
-// Certificate, Clients and Handler are needed.
-type ServerConfig struct {
-	// Name is the name by which policies, mappings and logs know the tunnel, like a port's.
-	Name string
-	// Services are what this server offers to serve. The gateway's Authorize must allow
-	// all of them.
-	Services []string
-	// Gateways are the addresses to dial, host:port. Each is kept connected.
-	Addrs []string
-	// Trust says who is a gateway: whose certificate a registration port must show, and
-	// who may state callers. Its verifier is of Usage trust.UsageServer.
-	Gateways forwarded.Gateways
-	// ServerName is the name that the gateway's certificate must have; empty is the
-	// host of the address.
-	ServerName string
-	// Certificate is the server's own, by which the gateway knows it. It is asked for
-	// every connection, and every second: when it answers with another certificate than
-	// that of a tunnel, the tunnel is replaced. It must not block, and must not ask the
-	// Context of its argument, which has ended by then.
-	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
-	// Clients judges the callers' certificates that gateways state.
-	Users *trust.Verifier
-	// Handler serves the requests. It should be a guarded one: it is called for every
-	// caller, believed or not.
-	Handler http.Handler
-
-	Conns int // connections to each gateway; 2
-	// Streams is how many requests one connection takes and how many handlers run for it
-	// at one time; 0 means 250. All connections together run at most Streams × Conns for
-	// each gateway. A handler counts until it returns, also when its caller is gone;
-	// a request above that is answered with 503 and reaches no handler. So is one of a
-	// caller that is gone from handlers that still run, where as many run for that caller
-	// as there are places free.
-	Streams     int
-	Ping        time.Duration // after which a silent gateway is asked whether it is alive; 10 s
-	PingTimeout time.Duration // after which one that does not answer is gone; 5 s
-	Drain       time.Duration // for requests under way when Serve's context ends; 8 s
-	// BackoffMin and BackoffMax bound the pauses between attempts to reach a gateway; 0
-	// means 500 ms and 30 s. Each pause has a random length up to a bound that doubles
-	// with every failure.
-	BackoffMin, BackoffMax time.Duration
-	// Dial opens plain connections to gateways; nil is TCP. It is where a proxy out of
-	// the network would go.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Observe is told of tunnels that come and go and of attempts that fail. It must not
-	// block.
-	OnEvent func(Event)
-	// ErrorLog is that of http.Server.
-	ErrorLog *log.Logger
-}
-
-const (
-	defaultConns = 2
-	defaultDrain = 8 * time.Second
-)
-
-// Server serves requests that gateways send through connections that it dials. It
-// opens no port. It is safe for concurrent use.
+// Server serves requests that gateways send through connections that it dials. It opens no
+// port. It is safe for concurrent use.
 type Server struct {
 	config   ServerConfig
-	receiver atomic.Pointer[forwarded.Receiver]
-	streams  atomic.Pointer[streams]
-	inner    *http.Server
-	links    *chanlisten.Listener // of inner
-	handlers quota
-	running  running
-	ready    chan struct{}
-	once     sync.Once
-	stop     context.CancelFunc // ends dialling
-	stopping context.Context
-	over     chan struct{} // closed when Shutdown has ended
+	receiver atomic.Pointer[forwarded.Receiver] // current
+	inner    *http.Server                       // of all tunnels
+	links    *chanlisten.Listener               // of inner
+	streams  atomic.Pointer[streamListener]     // nil until Listener has been called
+	handlers handlerLimit
+	byCaller handlersByCaller
 
-	checker  underway.Checker
-	changing sync.Mutex // one change of trust at a time
-	mu       sync.Mutex
-	served   bool
-	tunnels  map[*serverEnd]struct{}
-	taken    map[*watched]struct{}
+	ready     chan struct{} // closed by readyOnce when the first gateway has sent Welcome
+	readyOnce sync.Once
+	dialling  context.Context // ends when Serve drains
+	stopDials context.CancelFunc
+	ended     chan struct{} // closed when the drain has ended
+
+	checker       underway.Checker
+	reconfiguring sync.Mutex // one Reconfigure at a time
+	mu            sync.Mutex // guards the fields below
+	served        bool
+	tunnels       map[*serverTunnel]struct{}
+	works         map[*callerWork]struct{}
 }
 
-// NewServer builds a Server. Every mistake is reported at once. It does not dial yet.
+// NewServer returns a Server. It does not dial yet. The error joins a configerror.Error for
+// each error of the configuration.
 func NewServer(c ServerConfig) (*Server, error) {
-	var wrong errorlist.List
-	say := func(what, hint string) { wrong.Add(configerror.Error{What: "ServerConfig." + what, Hint: hint}) }
-	if !validName(c.Name) {
-		say(fmt.Sprintf("Name %q is no name", c.Name), nameHint)
-	}
-	if len(c.Services) == 0 || len(c.Services) > mostServices {
-		say(fmt.Sprintf("Services has %d", len(c.Services)), fmt.Sprintf("1 to %d", mostServices))
-	}
-	for i, s := range c.Services {
-		if !validName(s) || slices.Contains(c.Services[:i], s) {
-			say(fmt.Sprintf("Services[%d], %q, is no name, or there twice", i, s), nameHint)
-		}
-	}
-	if len(c.Addrs) == 0 {
-		say("Gateways is empty", "gateway.acme.example:8444")
-	}
-	for i, g := range c.Addrs {
-		if host, port, err := net.SplitHostPort(g); err != nil || host == "" || port == "" || slices.Contains(c.Addrs[:i], g) {
-			say(fmt.Sprintf("Gateways[%d], %q, is not host:port, or there twice", i, g), "gateway.acme.example:8444")
-		}
-	}
-	if c.Certificate == nil {
-		say("Certificate is nil", "the server's own certificate, by which the gateway knows it")
-	}
-	if c.Handler == nil {
-		say("Handler is nil", "middleware.Guard.Handler of what is to be served")
-	}
 	c.setDefaults()
-	if c.Conns < 0 || c.Drain < 0 || c.BackoffMin < 0 || c.BackoffMax < c.BackoffMin {
-		say("Conns, Drain or BackoffMin is negative, or BackoffMax is below BackoffMin", "")
-	}
-	bounds(&wrong, "ServerConfig", c.Ping, c.PingTimeout, c.Streams)
-	receiver, err := newReceiver(c.Gateways, c.Users)
-	wrong.Merge(err, configerror.Error{})
-	if err := wrong.Err(); err != nil {
+	receiver, err := c.check()
+	if err != nil {
 		return nil, err
 	}
-	c.Services, c.Addrs = slices.Clone(c.Services), slices.Clone(c.Addrs)
 	s := &Server{
-		config: c, ready: make(chan struct{}), links: chanlisten.New(tunnelAddr{}), over: make(chan struct{}),
-		tunnels: map[*serverEnd]struct{}{}, taken: map[*watched]struct{}{},
-		running:  running{byCaller: map[statedCaller]map[context.Context]struct{}{}},
-		handlers: quota{most: int64(c.Streams) * int64(c.Conns) * int64(len(c.Addrs))},
+		config: c, ready: make(chan struct{}), ended: make(chan struct{}), links: chanlisten.New(tunnelAddr{}),
+		tunnels: map[*serverTunnel]struct{}{}, works: map[*callerWork]struct{}{},
+		handlers: handlerLimit{max: int64(c.Streams) * int64(c.Conns) * int64(len(c.Addrs))},
+		byCaller: handlersByCaller{running: map[callerKey]map[context.Context]struct{}{}},
 	}
-	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.dialling, s.stopDials = context.WithCancel(context.Background())
 	s.receiver.Store(receiver)
 	s.inner = s.newInner()
 	return s, nil
 }
 
-func (c *ServerConfig) setDefaults() {
-	c.Conns = cmp.Or(c.Conns, defaultConns)
-	c.Drain = cmp.Or(c.Drain, defaultDrain)
-	c.Ping = cmp.Or(c.Ping, defaultPing)
-	c.PingTimeout = cmp.Or(c.PingTimeout, defaultPingTimeout)
-	c.Streams = cmp.Or(c.Streams, defaultStreams)
-	c.BackoffMin = cmp.Or(c.BackoffMin, defaultMin)
-	c.BackoffMax = cmp.Or(c.BackoffMax, max(defaultMax, c.BackoffMin))
-}
-
-func newReceiver(gateways forwarded.Gateways, clients *trust.Verifier) (*forwarded.Receiver, error) {
-	if gateways.Trust != nil && gateways.Trust.Usage() != trust.UsageServer {
-		return nil, &configerror.Error{What: "Trust is for " + gateways.Trust.Usage().String(), Hint: "a trust.Verifier of Usage ServerAuth: a gateway that we call is a server"}
-	}
-	return forwarded.New(forwarded.Config{Topology: forwarded.RFC9440(), Gateways: gateways, Users: clients})
-}
-
-// newInner is the http.Server behind all tunnels. It never listens.
+// newInner returns the http.Server of all tunnels. It never listens.
 func (s *Server) newInner() *http.Server {
 	return &http.Server{
-		Handler:        http.HandlerFunc(s.arrive),
-		Protocols:      plainHTTP2(),
-		MaxHeaderBytes: headerBytes,
+		Handler:        http.HandlerFunc(s.dispatch),
+		Protocols:      wire.HTTP2(),
+		MaxHeaderBytes: wire.MaxHeaderBytes,
 		ErrorLog:       s.config.ErrorLog,
 		HTTP2: &http.HTTP2Config{
-			// net/http starts no more handlers at one time than it allows streams, queues
-			// the next requests, and ends the connection when too many wait. Handlers whose
-			// callers are gone fill Streams of these places at the most; the others refuse.
-			MaxConcurrentStreams:          2*s.config.Streams + slack,
+			// net/http runs at most as many handlers at one time as it allows streams, queues
+			// further requests, and closes the connection when too many wait. Handlers whose
+			// callers have gone occupy at most Streams of these; the others only refuse.
+			MaxConcurrentStreams:          2*s.config.Streams + wire.SpareStreams,
 			SendPingTimeout:               s.config.Ping,
 			PingTimeout:                   s.config.PingTimeout,
-			MaxReadFrameSize:              frameSize,
-			MaxReceiveBufferPerStream:     window,
-			MaxReceiveBufferPerConnection: connectionWindow(s.config.Streams),
-			MaxDecoderHeaderTableSize:     tableSize,
+			MaxReadFrameSize:              wire.FrameSize,
+			MaxReceiveBufferPerStream:     wire.Window,
+			MaxReceiveBufferPerConnection: wire.ConnectionWindow(s.config.Streams),
+			MaxDecoderHeaderTableSize:     wire.HeaderTableSize,
 		},
-		DisableGeneralOptionsHandler: true, // else net/http answers OPTIONS * before any guard
+		DisableGeneralOptionsHandler: true, // otherwise net/http answers OPTIONS * without the guard
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if t, ok := c.(*serverEnd); ok {
-				return context.WithValue(ctx, linkKey{}, t)
+			if t, ok := c.(*serverTunnel); ok {
+				return context.WithValue(ctx, serverTunnelKey{}, t)
 			}
 			return ctx
 		},
 	}
 }
 
-type linkKey struct{}
+type serverTunnelKey struct{}
 
-// Ready is closed when the first gateway has said that it will send requests: after
-// its hello, not after the dial, which in TLS 1.3 succeeds before the server's
-// certificate is judged.
+// Ready returns a channel that is closed when the first gateway has accepted the
+// registration and sends requests. A successful dial is not enough: in TLS 1.3 it succeeds
+// before the gateway has verified the server's certificate.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Tunnels is how many tunnels carry requests now, by the gateway's address.
+// Tunnels returns how many tunnels carry requests now, by the gateway's address.
 func (s *Server) Tunnels() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[string]int{}
 	for t := range s.tunnels {
-		if t.welcome.Load() {
+		if t.welcomed.Load() {
 			out[t.addr]++
 		}
 	}
 	return out
 }
 
-// Listener returns the listener for connections that come end to end through the
-// tunnels, for a ports.Port:
+// Listener returns the listener for connections that Gateway.ServePassthrough carries end
+// to end. Serve them with a ports.Port:
 //
-//	l := port.Wrap(server.Listener())
+//	srv := &http.Server{Handler: guard.Handler(orders)}
+//	port.Configure(srv)
+//	err := srv.Serve(port.Wrap(server.Listener()))
 //
-// Without it they are refused. There is one; it may be asked for before Serve.
+// If Listener has never been called, such connections are refused. Every call returns the
+// same listener. It may be called before Serve.
 func (s *Server) Listener() net.Listener {
-	l := newStreams()
+	l := newStreamListener()
 	if !s.streams.CompareAndSwap(nil, l) {
 		return s.streams.Load()
 	}
 	return l
 }
 
-// Reconfigure replaces Gateways and Users by those of c. Tunnels stay open while their
-// gateway is among the new Gateways; the others are closed. Requests in flight and
-// hijacked connections are verified again with the new Users, and end if their client
-// certificate is not trusted any more.
+// Reconfigure replaces Gateways and Users by those of c. Tunnels stay open if their
+// gateway is among the new Gateways; the others are closed. Answers in progress and
+// hijacked connections end if the new Users does not trust their caller's client
+// certificate.
 //
-// The other fields of c must have the values given to NewServer. Handler, ErrorLog and
-// the functions cannot be compared: Reconfigure ignores them. After an error the old
-// configuration stays in effect.
+// The other settings of c must have the values given to NewServer. Reconfigure ignores
+// Certificate, Handler, Dial, OnEvent and ErrorLog. After an error the old configuration
+// stays in effect.
 func (s *Server) Reconfigure(c ServerConfig) error {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	var wrong errorlist.List
+	s.reconfiguring.Lock()
+	defer s.reconfiguring.Unlock()
 	c.setDefaults()
-	for name, changed := range map[string]bool{
-		"Name": c.Name != s.config.Name, "Services": !slices.Equal(c.Services, s.config.Services),
-		"Addrs": !slices.Equal(c.Addrs, s.config.Addrs), "ServerName": c.ServerName != s.config.ServerName,
-		"Conns": c.Conns != s.config.Conns, "Streams": c.Streams != s.config.Streams,
-		"Ping": c.Ping != s.config.Ping, "PingTimeout": c.PingTimeout != s.config.PingTimeout, "Drain": c.Drain != s.config.Drain,
-		"BackoffMin": c.BackoffMin != s.config.BackoffMin, "BackoffMax": c.BackoffMax != s.config.BackoffMax,
-	} {
-		if changed {
-			wrong.Add(configerror.Error{What: "ServerConfig." + name + " cannot change while the server runs", Hint: "build another server with NewServer"})
-		}
-	}
-	receiver, err := newReceiver(c.Gateways, c.Users)
+	var wrong errorlist.List
+	wrong.Merge(s.config.checkUnchanged(&c), configerror.Error{})
+	receiver, err := c.receiver()
 	wrong.Merge(err, configerror.Error{})
 	if err := wrong.Err(); err != nil {
 		return err
 	}
-	s.config.Gateways, s.config.Users = c.Gateways, c.Users
 	s.receiver.Store(receiver)
-	s.judge()
+	s.recheck()
 	return nil
 }
 
-// Serve keeps the gateways connected and serves until ctx ends. Then it drains as
-// Shutdown does, at the longest for Drain, and returns nil. It serves once.
+// Serve keeps connections to the gateways and serves until ctx ends. Then it asks the
+// gateways to send no more requests, waits for those in flight for at most Drain, and
+// returns nil. No request is lost: each gateway acknowledges, and closes its tunnels after
+// the last answer. Serve may be called once.
 func (s *Server) Serve(ctx context.Context) error {
 	s.mu.Lock()
 	if s.served {
 		s.mu.Unlock()
-		return errors.New("reverse: a server serves once")
+		return errors.New("reverse: Serve was called twice")
 	}
 	s.served = true
 	s.mu.Unlock()
-	if s.stopping.Err() != nil {
-		return http.ErrServerClosed
-	}
-	var runs sync.WaitGroup
-	runs.Go(func() { _ = s.inner.Serve(s.links) })
-	runs.Go(s.sweep)
-	for _, g := range s.config.Addrs {
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.inner.Serve(s.links) })
+	running.Go(s.recheckLoop)
+	for _, addr := range s.config.Addrs {
 		for range s.config.Conns {
-			runs.Go(func() { s.keep(s.stopping, g) })
+			running.Go(func() { s.keepConnected(s.dialling, addr) })
 		}
 	}
-	select {
-	case <-ctx.Done():
-		end, cancel := context.WithTimeout(context.Background(), s.config.Drain)
-		defer cancel()
-		_ = s.shutdown(end)
-	case <-s.over:
-	}
-	runs.Wait()
+	<-ctx.Done()
+	end, cancel := context.WithTimeout(context.Background(), s.config.Drain)
+	defer cancel()
+	s.drain(end)
+	running.Wait()
 	return nil
 }
 
-// Shutdown tells the gateways to send no more, waits until what is under way has
-// ended, and closes the tunnels, at the latest when ctx ends. Nothing is lost: a
-// gateway acknowledges, and closes its tunnel after the last answer. It returns the
-// error of ctx, or nil.
-func (s *Server) shutdown(ctx context.Context) error {
-	s.stop()
-	defer s.once.Do(func() { close(s.over) })
-	var err error
-	for err == nil {
-		s.mu.Lock()
-		var some *serverEnd
-		for t := range s.tunnels {
-			t.drain()
-			some = t
-		}
-		s.mu.Unlock()
-		if some == nil {
-			break
-		}
-		select {
-		case <-some.forgotten:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
+// drain asks the gateways to send no more requests, waits for those in flight, and closes
+// everything, at the latest when ctx ends.
+func (s *Server) drain(ctx context.Context) {
+	s.stopDials()
+	s.drainTunnels(ctx)
 	s.links.Close()
 	s.inner.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for t := range s.tunnels {
-		go t.Close() // TLS may take its time to say goodbye to a peer that does not listen
+		go t.Close() // TLS may take time to send close_notify to a peer that does not read
 	}
-	for w := range s.taken {
+	for w := range s.works {
 		go w.End()
 	}
 	if l := s.streams.Load(); l != nil {
 		l.Close()
 	}
-	return err
+	close(s.ended)
 }
 
-const sweepEvery = time.Second
-
-// sweep verifies again what is under way, while nobody asks. It waits for no responder.
-func (s *Server) sweep() {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+// drainTunnels waits until the gateways have closed all tunnels, or ctx ends.
+func (s *Server) drainTunnels(ctx context.Context) {
 	for {
+		var last *serverTunnel
+		for _, t := range s.list() {
+			t.drain()
+			last = t
+		}
+		if last == nil {
+			return
+		}
 		select {
-		case <-tick.C:
-			s.judge()
-			s.renewTunnels()
-		case <-s.over:
+		case <-last.removed:
+		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// open returns the tunnels that there are.
-func (s *Server) open() []*serverEnd {
+const recheckInterval = time.Second
+
+// recheckLoop verifies gateways and callers again every second.
+func (s *Server) recheckLoop() {
+	tick := time.NewTicker(recheckInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.recheck()
+			s.renewTunnels()
+		case <-s.ended:
+			return
+		}
+	}
+}
+
+// recheck verifies the gateways of all tunnels, and the callers of all answers in progress
+// and hijacked connections, and ends what is not trusted any more.
+func (s *Server) recheck() {
+	s.mu.Lock()
+	works := slices.Collect(maps.Keys(s.works))
+	s.mu.Unlock()
+	for _, t := range s.list() {
+		s.checker.Check(t, true)
+	}
+	for _, w := range works {
+		s.checker.Check(w, true)
+	}
+}
+
+// list returns the current tunnels.
+func (s *Server) list() []*serverTunnel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.tunnels))
 }
 
-func (s *Server) judge() {
-	s.mu.Lock()
-	var taken []*watched
-	for w := range s.taken {
-		taken = append(taken, w)
-	}
-	s.mu.Unlock()
-	for _, t := range s.open() {
-		s.checker.Check(t, true)
-	}
-	for _, w := range taken {
-		s.checker.Check(w, true)
-	}
-}
-
-func (s *Server) observe(e Event) {
+func (s *Server) report(e Event) {
 	if s.config.OnEvent != nil {
 		s.config.OnEvent(e)
 	}

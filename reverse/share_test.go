@@ -183,7 +183,7 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 			t.Errorf("the rest: %d", s.Code)
 		}
 	}
-	if n := d.gateway.Holders(); n != 0 {
+	if n := d.gateway.Accounts(); n != 0 {
 		t.Errorf("%d callers are remembered", n)
 	}
 }

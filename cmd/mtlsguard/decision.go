@@ -2,7 +2,7 @@ package main
 
 import (
 	"github.com/mtlsguard/mtlsguard"
-	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -43,7 +43,7 @@ func decidingLine(x *mtlsguard.Explanation) (position, text string) {
 		return x.Rule.String(), ""
 	case x.Reason == reason.Ambiguous, x.Reason == reason.MappingExpired, x.Reason == reason.Unmapped:
 		for _, s := range x.Mapping {
-			if s.Result == certmap.Matched || s.Result == certmap.Disabled || s.Result == certmap.OutOfTime {
+			if s.Result == mapresult.Matches || s.Result == mapresult.Disabled || s.Result == mapresult.OutOfTime {
 				return stepPosition(s), "mapping " + s.MappingID
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -127,15 +128,15 @@ func mappingRows(steps []certmap.Step) [][]string {
 	differs := 0
 	for _, s := range steps {
 		switch s.Result {
-		case certmap.Differs:
+		case mapresult.Differs:
 			differs++
 			continue
-		case certmap.Rest:
+		case mapresult.Rest:
 			rows = append(rows, []string{s.Why})
 			continue
 		}
-		rows = append(rows, []string{string(s.Result), s.MappingID, stepPosition(s), s.Kind + " " + escape.Printable(s.Wanted, 0)})
-		if s.Result != certmap.Matched {
+		rows = append(rows, []string{s.Result, s.MappingID, stepPosition(s), s.Kind + " " + escape.Printable(s.Wanted, 0)})
+		if s.Result != mapresult.Matches {
 			rows = append(rows, []string{"", "", "", "got " + escape.Printable(s.Got, 0)}, []string{"", "", "", escape.Printable(s.Why, 0)})
 		}
 	}

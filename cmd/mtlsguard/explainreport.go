@@ -8,6 +8,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -86,7 +87,7 @@ func (x *explainResult) report() explainReport {
 	}
 	for _, s := range o.Mapping {
 		out.Mappings = append(out.Mappings, mappingStep{
-			ID: s.MappingID, User: s.User, Kind: s.Kind, At: stepPosition(s), Result: string(s.Result), Wanted: s.Wanted, Got: s.Got, Why: s.Why,
+			ID: s.MappingID, User: s.User, Kind: s.Kind, At: stepPosition(s), Result: s.Result, Wanted: s.Wanted, Got: s.Got, Why: s.Why,
 		})
 	}
 	if x.live != nil {
@@ -108,7 +109,7 @@ func newCertificateReport(c *x509.Certificate) *certificateReport {
 // formatSubject returns a subject as users.yaml writes it. A subject that no mapping can
 // name is escaped.
 func formatSubject(c *x509.Certificate) string {
-	if n, err := certmap.SubjectOf(c); err == nil {
+	if n, err := dn.FromDER(c.RawSubject); err == nil {
 		return n.String()
 	}
 	return escape.Printable(c.Subject.String(), 0)

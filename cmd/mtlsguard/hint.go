@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -108,7 +108,7 @@ func (h *hinter) addAll() {
 		h.add(hint{Text: "two mappings of the same kind name two users: remove or disable one of those that match", File: h.config.users, Command: "mtlsguard users remove --config " + shellQuote(h.config.path) + " ID"})
 	case reason.MappingExpired:
 		for _, s := range o.Mapping {
-			if s.Result == certmap.OutOfTime {
+			if s.Result == mapresult.OutOfTime {
 				h.add(hint{Text: fmt.Sprintf("mapping %s %s: change its not_before or not_after, or add another mapping", s.MappingID, s.Why), File: s.File, Line: s.Line})
 			}
 		}
@@ -144,7 +144,7 @@ func (h *hinter) addAll() {
 func (h *hinter) addUnmapped() {
 	for _, s := range h.explanation.Mapping {
 		switch s.Result {
-		case certmap.Near, certmap.OtherPort, certmap.OtherIssuer, certmap.Disabled:
+		case mapresult.NearMiss, mapresult.OtherPort, mapresult.OtherIssuer, mapresult.Disabled:
 			h.add(hint{Text: fmt.Sprintf("mapping %s is a near miss: %s", s.MappingID, s.Why), File: s.File, Line: s.Line})
 		}
 	}

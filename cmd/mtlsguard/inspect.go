@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -221,7 +221,7 @@ func (in *inspection) print(a *app) {
 
 // formatName returns a distinguished name in DER as text.
 func formatName(der []byte) string {
-	if n, err := certmap.SubjectOf(&x509.Certificate{RawSubject: der}); err == nil {
+	if n, err := dn.FromDER(der); err == nil {
 		return n.String()
 	}
 	var rdns pkix.RDNSequence

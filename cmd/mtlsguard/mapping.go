@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
@@ -29,7 +30,7 @@ func kindValues(c *x509.Certificate, kind string) ([]string, string) {
 	case "serial":
 		return []string{formatSerial(c)}, ""
 	case "subject":
-		n, err := certmap.SubjectOf(c)
+		n, err := dn.FromDER(c.RawSubject)
 		if err != nil {
 			return nil, err.Error()
 		}
@@ -98,7 +99,7 @@ const maxNames = 10
 // find out.
 func checkMappable(kind, value string) string {
 	line := usersfile.Format("users.jsonl", mappingFields("x", "x", kind, value, map[bool]string{true: "x"}[needsIssuer(kind)]))
-	_, err := certmap.Read("users.jsonl", []byte(line), func(string) (trust.Digest, error) { return trust.Digest{1}, nil })
+	_, err := certmap.Load("users.jsonl", strings.NewReader(line), certmap.WithIssuers(func(string) (trust.Digest, error) { return trust.Digest{1}, nil }))
 	if all := configerror.All(err); len(all) > 0 {
 		return strings.TrimPrefix(all[0].What, `mapping "x": `)
 	}

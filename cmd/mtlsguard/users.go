@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -67,11 +68,15 @@ func (u *usersFlags) open() (*usersFile, error) {
 
 // read returns the mappings of a content, as a server would load them.
 func (f *usersFile) read(data []byte) ([]certmap.Mapping, error) {
-	var options []certmap.Option
+	options := []certmap.Option{certmap.WithIssuers(f.issuer)}
 	if f.config != nil {
 		options = append(options, certmap.WithPorts(f.config.portNames()...))
 	}
-	return certmap.Read(f.name, data, f.issuer, options...)
+	table, err := certmap.Load(f.name, bytes.NewReader(data), options...)
+	if err != nil {
+		return nil, err
+	}
+	return table.Mappings(), nil
 }
 
 func (f *usersFile) issuer(name string) (trust.Digest, error) {

@@ -1,9 +1,9 @@
-// Command outbound is a service that calls a partner as the client that each request
-// asks for, and a partner that says whom it saw.
+// Command outbound runs a service that calls a partner with the client certificate that
+// each request names, and a partner that answers with the name in that certificate.
 //
 //	go run ./examples/outbound
 //
-// It prints curl lines to try it, then "ready". SIGINT and SIGTERM end it.
+// It prints curl lines, then "ready". SIGINT and SIGTERM end it.
 package main
 
 import (
@@ -31,35 +31,35 @@ func main() {
 
 // Exit statuses.
 const (
-	ok      = 0
-	failed  = 1 // it could not serve
-	unusual = 2 // the command line is wrong
+	exitOK      = 0
+	exitFailed  = 1 // the program could not serve
+	exitInvalid = 2 // the command line has an error
 )
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("outbound", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	listen := flags.String("listen", "127.0.0.1:8453", "`address` of the service")
-	partnerAt := flags.String("partner", "127.0.0.1:8454", "`address` of the test partner")
+	partnerAddr := flags.String("partner", "127.0.0.1:8454", "`address` of the test partner")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		return ok
+		return exitOK
 	case err != nil:
-		return unusual
+		return exitInvalid
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "error: unknown argument %q\nhint: -h shows the flags\n", flags.Arg(0))
-		return unusual
+		return exitInvalid
 	}
-	if err := serve(ctx, *listen, *partnerAt, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "error: %v\nhint: does another program have the address? -listen and -partner take others\n", err)
-		return failed
+	if err := serve(ctx, *listen, *partnerAddr, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "error: %v\nhint: another program may have the address; -listen and -partner set other addresses\n", err)
+		return exitFailed
 	}
-	return ok
+	return exitOK
 }
 
-// serve runs partner and service until ctx ends.
-func serve(ctx context.Context, listen, partnerAt string, stdout, stderr io.Writer) error {
-	port, err := partnerPort(partnerAt)
+// serve runs the partner and the service until ctx ends.
+func serve(ctx context.Context, listen, partnerAddr string, stdout, stderr io.Writer) error {
+	port, err := partnerPort(partnerAddr)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// output is what the program writes. It is safe for concurrent use.
+// output collects the output of the program. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -43,8 +43,8 @@ func (o *output) await(t *testing.T, text string) {
 
 var free = []string{"-listen", "127.0.0.1:0", "-partner", "127.0.0.1:0"}
 
-// The printed lines, as they stand, with curl.
-func TestCurlLines(t *testing.T) {
+// Each printed curl line gives the expected answer.
+func TestPrintedCurlLinesWork(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		const text = "curl is not installed; the Debian package is curl"
@@ -82,13 +82,13 @@ func TestCurlLines(t *testing.T) {
 		t.Errorf("%d handshakes with a certificate, want one for each client:\n%s", n, &stderr)
 	}
 	cancel()
-	if got := <-status; got != ok {
+	if got := <-status; got != exitOK {
 		t.Errorf("status %d: %s", got, &stderr)
 	}
 }
 
 // Signals end the program with status 0.
-func TestSignals(t *testing.T) {
+func TestSignalsEndTheProgramWithStatus0(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "outbound")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
@@ -109,8 +109,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// What cannot be served ends with a sentence.
-func TestCannotServe(t *testing.T) {
+// An error ends the program with a message and a status.
+func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -121,12 +121,12 @@ func TestCannotServe(t *testing.T) {
 		arguments []string
 		status    int
 	}{
-		{[]string{"-listen", taken.Addr().String(), "-partner", "127.0.0.1:0"}, failed},
-		{[]string{"-listen", "127.0.0.1:0", "-partner", taken.Addr().String()}, failed},
-		{[]string{"-listen", "127.0.0.1:0", "-partner", "nonsense"}, failed},
-		{[]string{"a"}, unusual},
-		{[]string{"-x"}, unusual},
-		{[]string{"-h"}, ok},
+		{[]string{"-listen", taken.Addr().String(), "-partner", "127.0.0.1:0"}, exitFailed},
+		{[]string{"-listen", "127.0.0.1:0", "-partner", taken.Addr().String()}, exitFailed},
+		{[]string{"-listen", "127.0.0.1:0", "-partner", "nonsense"}, exitFailed},
+		{[]string{"a"}, exitInvalid},
+		{[]string{"-x"}, exitInvalid},
+		{[]string{"-h"}, exitOK},
 	} {
 		var stdout, stderr output
 		if got := run(t.Context(), row.arguments, &stdout, &stderr); got != row.status || stdout.String() != "" || stderr.String() == "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// partnerPort is a port that insists on a certificate of the partner's clients.
+// partnerPort returns a port that requires a certificate of one of the partner's clients.
 func partnerPort(addr string) (*ports.Port, error) {
 	own, err := pair("server")
 	if err != nil {
@@ -34,14 +34,14 @@ func partnerPort(addr string) (*ports.Port, error) {
 	})
 }
 
-// partner answers with the name in the certificate that it saw.
+// partner answers with the common name in the client's certificate.
 func partner() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.TLS.PeerCertificates[0].Subject.CommonName)
 	})
 }
 
-// pair reads one of the test certificates with its key.
+// pair returns one of the test certificates with its key.
 func pair(name string) (tls.Certificate, error) {
 	certificate, err := pki.Files.ReadFile(name + ".pem")
 	if err != nil {

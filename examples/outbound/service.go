@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 )
 
-// newTransport has the clients A, B and C of the partner.
+// newTransport returns a transport with the clients A, B and C of the partner.
 func newTransport(stderr io.Writer) (*outbound.Transport, error) {
 	keys := new(keystore.Memory)
 	for alias, name := range map[string]string{"a": "alice", "b": "bob", "c": "carol"} {
@@ -34,7 +34,7 @@ func newTransport(stderr io.Writer) (*outbound.Transport, error) {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(data) // with none, New says so
+	roots.AppendCertsFromPEM(data) // New rejects an empty pool
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	return outbound.New(outbound.Config{
 		Keystore: keys,
@@ -45,22 +45,22 @@ func newTransport(stderr io.Writer) (*outbound.Transport, error) {
 	})
 }
 
-// answer is what the service says about a call.
+// answer is the service's answer about a call.
 type answer struct {
 	As    string `json:"as"`
 	Saw   string `json:"partner_saw,omitempty"`
 	Error string `json:"error,omitempty"`
 }
 
-// newService calls the partner as whom the query says. A service in earnest would ask
-// who may do that: outbound.Config.Allow.
+// newService returns a handler that calls the partner with the certificate that the query
+// names. A real service authorizes this choice with outbound.Config.Allow.
 func newService(transport http.RoundTripper, partner string) http.Handler {
 	client := &http.Client{Transport: transport}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /call", func(w http.ResponseWriter, r *http.Request) {
 		ctx, as := r.Context(), r.URL.Query().Get("as")
 		switch as {
-		case "": // nothing is chosen, which fails
+		case "": // no choice: the call fails
 		case "nobody":
 			ctx = outbound.AsNobody(ctx)
 		default:
@@ -76,7 +76,7 @@ func newService(transport http.RoundTripper, partner string) http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(out) // whoever does not wait for it need not have it
+		_ = json.NewEncoder(w).Encode(out) // the client may have gone away
 	})
 	return mux
 }

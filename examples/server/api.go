@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 )
 
-// caller is what the API answers: who called, and how that is known.
+// caller is the answer of the API: the identity of the caller, and how it was established.
 type caller struct {
 	User        string       `json:"user"`
 	Groups      []string     `json:"groups"`
@@ -21,7 +21,7 @@ type caller struct {
 	Fingerprint string       `json:"fingerprint"`
 }
 
-// api is an ordinary chi router. It knows nothing of certificates and policies.
+// api returns an ordinary chi router, without any code about certificates or policies.
 func api() http.Handler {
 	r := chi.NewRouter()
 	r.Use(identity.Required)
@@ -34,7 +34,7 @@ func api() http.Handler {
 func whoami(w http.ResponseWriter, r *http.Request) {
 	id, ok := identity.FromContext(r.Context())
 	if !ok {
-		http.Error(w, "no guard", http.StatusInternalServerError)
+		http.Error(w, "no identity", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -13,7 +13,7 @@ import (
 //go:embed config
 var config embed.FS
 
-// embedded is the folder config with the test certificates below pki.
+// embedded holds the folder config, with the test certificates as its folder pki.
 var embedded fs.FS = overlay{}
 
 type overlay struct{}
@@ -25,21 +25,20 @@ func (overlay) Open(name string) (fs.File, error) {
 	return config.Open("config/" + name)
 }
 
-// tries are the first five minutes: as whom to call what. The README says what to
-// expect of each.
-var tries = []struct{ as, url string }{
+// calls lists the certificates and URLs of the printed curl lines.
+var calls = []struct{ as, url string }{
 	{"alice", "https://127.0.0.1:8443/orders/7"},     // allowed
 	{"bob", "https://127.0.0.1:8443/orders/7"},       // denied by a rule
-	{"stranger", "https://127.0.0.1:8443/orders/7"},  // nobody's
-	{"", "https://127.0.0.1:8444/orders/7"},          // no certificate, strict
+	{"stranger", "https://127.0.0.1:8443/orders/7"},  // unmapped
+	{"", "https://127.0.0.1:8444/orders/7"},          // no certificate: refused
 	{"", "https://127.0.0.1:8445/whoami"},            // no certificate: the user Default
-	{"untrusted", "https://127.0.0.1:8444/orders/7"}, // no connection
-	{"expired", "https://127.0.0.1:8444/orders/7"},   // no connection
+	{"untrusted", "https://127.0.0.1:8444/orders/7"}, // untrusted: no connection
+	{"expired", "https://127.0.0.1:8444/orders/7"},   // expired: no connection
 }
 
-// printCurl prints lines that work as they stand from the root of the repository.
+// printCurl prints curl lines that work from the root of the repository.
 func printCurl(w io.Writer) {
-	for _, t := range tries {
+	for _, t := range calls {
 		line := "curl -sS --cacert testdata/pki/server-ca.pem"
 		if t.as != "" {
 			line += fmt.Sprintf(" --cert testdata/pki/%s.pem --key testdata/pki/%s-key.pem", t.as, t.as)

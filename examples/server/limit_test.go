@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// A silent client costs a deadline, and one address has only so many connections.
-func TestH1_H4_Limits(t *testing.T) {
+// A silent client is closed at the deadline, and one address has a limited number of
+// connections.
+// Covers H1, H4.
+func TestSilentClientsAndManyConnectionsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.files(plainUsers, plainPolicy,
@@ -44,6 +46,6 @@ func TestH1_H4_Limits(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	n, ok := err.(net.Error) // it comes straight from Read
+	n, ok := err.(net.Error) // Read returns it unwrapped
 	return ok && n.Timeout()
 }

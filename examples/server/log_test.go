@@ -12,8 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Every line is JSON with the fields that the design names.
-func TestL8_LogLines(t *testing.T) {
+// Every line is JSON with the fields of the documentation.
+// Covers L8, L10.
+func TestLogLinesHaveTheFieldsOfTheDesign(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	pair, expired := s.sub.Leaf("alice"), s.ca.Leaf("mallory", func(c *x509.Certificate) {
@@ -74,18 +75,19 @@ func hexOf(b []byte) string {
 	return string(out)
 }
 
-// What a caller wrote cannot forge a line, move text about, or fill the disk.
-func TestL7_HostileText(t *testing.T) {
+// Text of a caller cannot forge a log line, change how it is displayed, or make it long.
+// Covers L7.
+func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	for _, name := range []string{"a\nb", "a\x1b[31mb", "a\u202eb", "a\u200bb", "a\x00b", strings.Repeat("é", 120), strings.Repeat("\x1b", 250)} {
 		for _, pair := range []*x509.Certificate{nil, {}} {
 			signer := s.ca
 			if pair != nil {
-				signer = s.other // refused in the handshake, and logged there
+				signer = s.other // refused and logged in the handshake
 			}
-			who := signer.Leaf("", func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name} })
-			s.ask(s.client(who), "GET", "internal", "/x")
+			leaf := signer.Leaf("", func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name} })
+			s.ask(s.client(leaf), "GET", "internal", "/x")
 		}
 	}
 	alice := s.ca.Leaf("alice")

@@ -1,11 +1,11 @@
 // Command server is an API behind three guarded ports.
 //
-//	go run ./examples/server                     # an embedded configuration, and curl lines to try it
+//	go run ./examples/server                     # serves an embedded configuration, and prints curl lines
 //	go run ./examples/server -config mtlsguard.yaml
 //
-// The API answers every request that the guard lets through with who called, and
-// how that is known. Decisions, refused handshakes and reloads are JSON lines on
-// standard error. SIGHUP reloads, SIGINT and SIGTERM drain and end it.
+// The API answers every allowed request with the identity of the caller, and how it was
+// established. Decisions, refused handshakes and reloads are JSON lines on standard error.
+// SIGHUP reloads the files. SIGINT and SIGTERM drain the ports and end the program.
 package main
 
 import (
@@ -31,28 +31,28 @@ func main() {
 
 // Exit statuses.
 const (
-	ok      = 0
-	failed  = 1 // it could not serve
-	unusual = 2 // the command line or the configuration is wrong
+	exitOK      = 0
+	exitFailed  = 1 // the server could not serve
+	exitInvalid = 2 // the command line or the configuration has an error
 )
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	config := flags.String("config", "", "configuration `file`; without one an embedded example is served")
-	debug := flags.Bool("debug", false, "put explanations into refusals")
+	config := flags.String("config", "", "configuration `file`; without it an embedded example is served")
+	debug := flags.Bool("debug", false, "add explanations to refusals")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		return ok
+		return exitOK
 	case err != nil:
-		return unusual
+		return exitInvalid
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "error: unknown argument %q\nhint: -config FILE\n", flags.Arg(0))
-		return unusual
+		return exitInvalid
 	case *config == "" && given(flags, "config"):
-		// Else an unset variable in a script would end in the embedded example.
-		fmt.Fprint(stderr, "error: -config names no file\nhint: -config FILE, or no -config for the embedded example\n")
-		return unusual
+		// Otherwise an unset variable in a script would serve the embedded example.
+		fmt.Fprint(stderr, "error: -config is empty\nhint: -config FILE, or no -config for the embedded example\n")
+		return exitInvalid
 	}
 
 	hangup := make(chan os.Signal, 1)
@@ -71,27 +71,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	server, err := open(*config, options)
 	if err != nil {
-		complain(stderr, err)
-		return unusual
+		printErrors(stderr, err)
+		return exitInvalid
 	}
 	go func() {
 		for {
 			select {
 			case <-hangup:
-				_ = server.Reload() // it logs what it did
+				_ = server.Reload() // the result is in the log
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
 	if err := server.Serve(ctx, api()); err != nil {
-		complain(stderr, err)
-		fmt.Fprintln(stderr, "hint: does another program have the address, or is it another machine's? No port was left open")
-		return failed
+		printErrors(stderr, err)
+		fmt.Fprintln(stderr, "hint: another program may have the address, or it is not an address of this machine. No port is open")
+		return exitFailed
 	}
-	return ok
+	return exitOK
 }
 
+// given reports whether a flag is on the command line.
 func given(flags *flag.FlagSet, name string) bool {
 	found := false
 	flags.Visit(func(f *flag.Flag) { found = found || f.Name == name })
@@ -105,20 +106,20 @@ func open(config string, options mtlsguard.Options) (*mtlsguard.Server, error) {
 	return mtlsguard.Open(config, options)
 }
 
-// complain writes every mistake as a line "error:" and a line "hint:".
-func complain(w io.Writer, err error) {
-	mistakes := configerror.All(err)
-	if len(mistakes) == 0 {
+// printErrors writes each error as a line "error:" and a line "hint:".
+func printErrors(w io.Writer, err error) {
+	all := configerror.All(err)
+	if len(all) == 0 {
 		fmt.Fprintf(w, "error: %v\n", err)
 	}
-	for _, m := range mistakes {
-		if place := m.Position(); place != "" {
-			fmt.Fprintf(w, "error: %s: %s\n", place, m.What)
+	for _, e := range all {
+		if position := e.Position(); position != "" {
+			fmt.Fprintf(w, "error: %s: %s\n", position, e.What)
 		} else {
-			fmt.Fprintf(w, "error: %s\n", m.What)
+			fmt.Fprintf(w, "error: %s\n", e.What)
 		}
-		if m.Hint != "" {
-			fmt.Fprintf(w, "hint: %s\n", m.Hint)
+		if e.Hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", e.Hint)
 		}
 	}
 }

@@ -15,22 +15,23 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Port mode, evidence and strict: the whole table of the design.
-func TestL1_ModeEvidenceStrict(t *testing.T) {
+// Port mode, certificate and strict: the whole table of the documentation.
+// Covers A16, L1.
+func TestModeCertificateAndStrictDecideTheCaller(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	yesterday := time.Now().Add(-24 * time.Hour)
-	evidence := []struct {
-		name string
-		who  *testpki.Pair
-		want string // on request and require
-		word string // of a refused handshake
+	certificates := []struct {
+		name   string
+		pair   *testpki.Pair
+		want   string // with request and require
+		reason string // of a refused handshake
 	}{
 		{"no certificate", nil, "", ""},
 		{"one user", s.ca.Leaf("alice"), "200 alice", ""},
 		{"under an intermediate", s.sub.Leaf("alice"), "200 alice", ""},
-		{"nobody's", s.ca.Leaf("stranger"), "403 unmapped", ""},
-		{"two users'", s.ca.Leaf("double", func(c *x509.Certificate) { c.DNSNames = []string{"one.example", "two.example"} }), "403 ambiguous", ""},
+		{"unmapped", s.ca.Leaf("stranger"), "403 unmapped", ""},
+		{"ambiguous", s.ca.Leaf("double", func(c *x509.Certificate) { c.DNSNames = []string{"one.example", "two.example"} }), "403 ambiguous", ""},
 		{"untrusted", s.other.Leaf("alice"), "refused", "unknown-authority"},
 		{"self-signed", testpki.Make(nil, testpki.NewKey(), &x509.Certificate{
 			Subject: pkix.Name{CommonName: "alice"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -54,14 +55,14 @@ func TestL1_ModeEvidenceStrict(t *testing.T) {
   - {id: two, user: two, dns: two.example, issuer: ca.pem}
 `, "p, group:Everybody, *, *, /*, allow\n", ports...)
 	s.start()
-	for _, e := range evidence {
+	for _, e := range certificates {
 		for _, mode := range []string{"none", "request", "require"} {
 			for _, strict := range []bool{true, false} {
 				want := e.want
 				switch {
-				case mode == "require" && e.who == nil:
+				case mode == "require" && e.pair == nil:
 					want = "refused"
-				case mode != "none" && e.who != nil:
+				case mode != "none" && e.pair != nil:
 				case strict:
 					want = "403 no-certificate"
 				default:
@@ -69,15 +70,15 @@ func TestL1_ModeEvidenceStrict(t *testing.T) {
 				}
 				port := fmt.Sprintf("%s-%t", mode, strict)
 				for version, options := range map[string][]func(*http.Transport){"TLS 1.3": nil, "TLS 1.2": {tls12}, "HTTP/2": {http2}} {
-					if got := s.ask(s.client(e.who, options...), "GET", port, "/x").short(); got != want {
+					if got := s.ask(s.client(e.pair, options...), "GET", port, "/x").short(); got != want {
 						t.Errorf("%s on %s, %s: got %s, wanted %s", e.name, port, version, got, want)
 					}
 				}
-				if word := e.word; want == "refused" {
+				if word := e.reason; want == "refused" {
 					if word == "" {
 						word = "no-certificate"
 					}
-					eventually(t, e.name+" on "+port+" is logged as "+word, func() bool { // a client may know before the log
+					eventually(t, e.name+" on "+port+" is logged as "+word, func() bool { // the client may know before the log line is written
 						return len(s.log("event", "handshake", "outcome", "refuse", "port", port, "reason", word)) >= 3
 					})
 				}
@@ -93,8 +94,8 @@ func make101Names() (names []string) {
 	return names
 }
 
-// Every kind of mapping names a user once, through the file.
-func TestMappingKinds(t *testing.T) {
+// Each kind of mapping in the file names a user.
+func TestEveryKindOfMappingNamesAUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	who := map[string]*testpki.Pair{
@@ -141,8 +142,8 @@ func mustURL(text string) *url.URL {
 	return u
 }
 
-// What a port adds: unmapped, server_names, methods, limits.
-func TestPortSettings(t *testing.T) {
+// The settings of a port apply to that port: unmapped, server_names, methods, limits.
+func TestPortSettingsApplyToTheirPortOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.files("mappings:\n  - {id: alice, user: alice, subject: CN=alice, issuer: ca.pem}\n",
@@ -166,8 +167,8 @@ func TestPortSettings(t *testing.T) {
 		got  *answer
 		want string
 	}{
-		{"unmapped is a user", s.ask(stranger, "GET", "guests", "/x"), "200 guest"},
-		{"unmapped leaves others alone", s.ask(alice, "GET", "guests", "/x"), "200 alice"},
+		{"unmapped certificate", s.ask(stranger, "GET", "guests", "/x"), "200 guest"},
+		{"mapped certificate beside unmapped", s.ask(alice, "GET", "guests", "/x"), "200 alice"},
 		{"unmapped Default", s.ask(stranger, "GET", "default", "/x"), "200 Default"},
 		{"no SNI", s.ask(alice, "GET", "named", "/x", host("api.acme.example")), "421 misdirected"},
 		{"SNI of another", s.ask(named("localhost"), "GET", "named", "/x", host("api.acme.example")), "421 misdirected"},

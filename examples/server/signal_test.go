@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// process runs the server as its own program: signals are for programs.
+// process runs the server as a process of its own, which can receive signals.
 func (s *site) process() *exec.Cmd {
 	s.Helper()
 	binary := filepath.Join(s.TempDir(), "server")
@@ -27,9 +27,9 @@ func (s *site) process() *exec.Cmd {
 	return cmd
 }
 
-// SIGHUP reloads also where watching is off; SIGINT and SIGTERM end with status 0,
-// in time, whatever is connected.
-func TestSignals(t *testing.T) {
+// SIGHUP reloads even with reload: 0. SIGINT and SIGTERM end the program with status 0
+// within the drain time, with open connections.
+func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.files(plainUsers, plainPolicy, s.port("internal", "require", "limits: {drain: 1s}"))
@@ -43,7 +43,7 @@ func TestSignals(t *testing.T) {
 		}
 		s.put("users.yaml", strings.Replace(plainUsers, "user: alice", "user: alicia", 1))
 		cmd.Process.Signal(syscall.SIGHUP)
-		eventually(t, "SIGHUP is followed", func() bool { return s.ask(alice, "GET", "internal", "/x").short() == "403 no-rule" })
+		eventually(t, "SIGHUP reloads", func() bool { return s.ask(alice, "GET", "internal", "/x").short() == "403 no-rule" })
 		s.put("users.yaml", "garbage")
 		cmd.Process.Signal(syscall.SIGHUP)
 		eventually(t, "a WARN names the file", func() bool {
@@ -61,8 +61,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// What cannot be served ends the program with a sentence, not with silence.
-func TestCannotServe(t *testing.T) {
+// An error ends the program with a line error: and a line hint:.
+func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.files(plainUsers, plainPolicy, s.port("internal", "require"))
@@ -72,10 +72,10 @@ func TestCannotServe(t *testing.T) {
 		arguments []string
 		status    int
 	}{
-		{"the address is taken", []string{"-config", s.config()}, failed},
-		{"no such file", []string{"-config", filepath.Join(s.dir, "lost.yaml")}, unusual},
-		{"no name", []string{"-config", ""}, unusual},
-		{"an argument", []string{"mtlsguard.yaml"}, unusual},
+		{"the address is taken", []string{"-config", s.config()}, exitFailed},
+		{"no such file", []string{"-config", filepath.Join(s.dir, "lost.yaml")}, exitInvalid},
+		{"no name", []string{"-config", ""}, exitInvalid},
+		{"an argument", []string{"mtlsguard.yaml"}, exitInvalid},
 	} {
 		var stdout, stderr output
 		if status := run(t.Context(), row.arguments, &stdout, &stderr); status != row.status || stdout.String() != "" ||

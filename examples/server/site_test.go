@@ -20,19 +20,19 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// site is a configuration on disk, and the server that runs on it.
+// site is a configuration in a folder, and its server.
 type site struct {
 	testing.TB
 	dir               string
 	ca, sub, serverCA *testpki.Pair
-	other             *testpki.Pair     // an authority that nobody trusts
+	other             *testpki.Pair     // an authority that no port trusts
 	addr              map[string]string // by port
 	stdout, stderr    *output
 	stop              context.CancelFunc
 	status            chan int
 }
 
-// output is what the server writes. It is safe for concurrent use.
+// output collects the output of the server. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -68,8 +68,7 @@ func (s *site) put(name, content string) {
 	}
 }
 
-// port is one port of a configuration, in YAML; further lines are added as they
-// stand.
+// port returns a port of a configuration in YAML, with more lines.
 func (s *site) port(name, mode string, further ...string) string {
 	s.addr[name] = freeAddress(s)
 	out := "  - name: " + name + "\n    listen: " + s.addr[name] + "\n    client_cert: " + mode +
@@ -101,7 +100,7 @@ func (s *site) start(arguments ...string) {
 		cancel()
 		select {
 		case status := <-s.status:
-			if status != ok {
+			if status != exitOK {
 				s.Errorf("status %d", status)
 			}
 		case <-time.After(15 * time.Second):
@@ -137,7 +136,7 @@ next:
 	return out
 }
 
-// client holds a certificate, or none.
+// client returns a client with a certificate, or with none for nil.
 func (s *site) client(who *testpki.Pair, options ...func(*http.Transport)) *http.Client {
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.serverCA.Pool()}, Protocols: new(http.Protocols)}
 	t.Protocols.SetHTTP1(true)
@@ -159,7 +158,7 @@ func http2(t *http.Transport) {
 
 func tls12(t *http.Transport) { t.TLSClientConfig.MaxVersion = tls.VersionTLS12 }
 
-// answer is what came back.
+// answer is the answer to a request.
 type answer struct {
 	status int
 	header http.Header
@@ -167,7 +166,7 @@ type answer struct {
 	body   string
 }
 
-// short is "200 user", "403 reason" or "refused".
+// short returns "200 USER", "403 REASON" or "refused".
 func (a *answer) short() string {
 	if a == nil {
 		return "refused"
@@ -180,7 +179,7 @@ func (a *answer) short() string {
 	return strings.TrimSpace(strconv.Itoa(a.status) + " " + text)
 }
 
-// ask makes a request; nil is a refused connection.
+// ask sends a request. It returns nil for a refused connection.
 func (s *site) ask(c *http.Client, method, port, path string, edits ...func(*http.Request)) *answer {
 	s.Helper()
 	r, err := http.NewRequest(method, "https://"+s.addr[port]+path, nil)
@@ -218,7 +217,7 @@ func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			tb.Fatalf("it never happened: %s", what)
+			tb.Fatalf("not within 10 s: %s", what)
 		}
 	}
 }

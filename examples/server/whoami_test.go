@@ -31,8 +31,8 @@ func plainSite(t *testing.T, arguments ...string) *site {
 	return s
 }
 
-// The answer is exactly what the design says, for every path and method.
-func TestWhoami(t *testing.T) {
+// The answer has exactly the fields of the design, for every path and method.
+func TestWhoamiAnswersEveryPath(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	pair := s.ca.Leaf("alice")
@@ -66,7 +66,7 @@ func TestWhoami(t *testing.T) {
 	}
 }
 
-// raw sends a request as it stands and returns the answer.
+// raw sends the bytes of a request and returns the answer.
 func (s *site) raw(who *testpki.Pair, port, request string) (*http.Response, string) {
 	s.Helper()
 	c := &tls.Config{RootCAs: s.serverCA.Pool(), ServerName: "localhost"}
@@ -88,9 +88,10 @@ func (s *site) raw(who *testpki.Pair, port, request string) (*http.Response, str
 	return res, string(body)
 }
 
-// What could be read in two ways is refused as it stands on the wire; "OPTIONS *"
-// is a request like any other.
-func TestE1_RequestTargets(t *testing.T) {
+// A request target with two readings is refused on the wire. "OPTIONS *" is an ordinary
+// request.
+// Covers E1.
+func TestAmbiguousTargetsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	alice := s.ca.Leaf("alice")
@@ -120,9 +121,10 @@ func TestE1_RequestTargets(t *testing.T) {
 	}
 }
 
-// A refusal is a problem document that names the word and nothing of the rules; its
-// reference is that of the log line.
-func TestProblemDocument(t *testing.T) {
+// A refusal is a problem document with the reason, without the rules, and with the
+// reference of the log line.
+// Covers L6.
+func TestRefusalIsAProblemDocumentWithTheLogsReference(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	alice, stranger, nobody := s.client(s.ca.Leaf("alice")), s.client(s.ca.Leaf("stranger")), s.client(nil)
@@ -155,8 +157,8 @@ func TestProblemDocument(t *testing.T) {
 	}
 }
 
-// With -debug, and only then, a refusal explains itself.
-func TestDebug(t *testing.T) {
+// A refusal has an explanation only with -debug.
+func TestDebugExplainsRefusals(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t, "-debug")
 	a := s.ask(s.client(s.ca.Leaf("alice")), "GET", "internal", "/secret/plans")

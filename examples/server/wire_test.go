@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// program finds a client that is not ours.
+// program skips the test if a program is not installed.
 func program(t *testing.T, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
@@ -27,7 +27,7 @@ func program(t *testing.T, name string) {
 	}
 }
 
-// call runs a client in the site's directory and returns all that it says.
+// call runs a program in the site's folder and returns its output.
 func (s *site) call(input, name string, arguments ...string) string {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -36,7 +36,7 @@ func (s *site) call(input, name string, arguments ...string) string {
 	cmd.Dir, cmd.Stdin = s.dir, strings.NewReader(input)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	_ = cmd.Run() // a refusal is an exit status as well
+	_ = cmd.Run() // a refused client exits with a status
 	return out.String()
 }
 
@@ -45,7 +45,7 @@ func (s *site) write(name string, p *testpki.Pair) {
 	s.put(name+"-key.pem", string(p.KeyPEM()))
 }
 
-func TestWireCurl(t *testing.T) {
+func TestCurlIsServedAndRefused(t *testing.T) {
 	t.Parallel()
 	program(t, "curl")
 	s := plainSite(t)
@@ -73,7 +73,7 @@ func TestWireCurl(t *testing.T) {
 			t.Errorf("%s: no %q in %q", row.name, row.want, got)
 		}
 	}
-	// On HTTP/2 net/http ends the connection where one field alone is too large.
+	// On HTTP/2 net/http closes the connection if a single field is too large.
 	if got := s.call("", "curl", append(alice, "-sS", "--cacert", "server-ca.pem", "--http2", "-H", "@big", "https://"+s.addr["internal"]+"/whoami")...); strings.Contains(got, "user") {
 		t.Errorf("65 KiB of headers, HTTP/2: %q", got)
 	}
@@ -82,9 +82,10 @@ func TestWireCurl(t *testing.T) {
 	}
 }
 
-// A session of another client library resumes, its certificate is judged again, and
-// after a change of trust there is nothing left to resume.
-func TestA1_A2_WireOpenSSL(t *testing.T) {
+// OpenSSL resumes a session, and its certificate is verified again. After a change of
+// trust no session resumes.
+// Covers A1, A2.
+func TestResumedSessionOfOpenSSLIsVerifiedAgain(t *testing.T) {
 	t.Parallel()
 	program(t, "openssl")
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
@@ -134,8 +135,8 @@ func crl(ca *testpki.Pair, revoked ...*testpki.Pair) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: ca.CRL(1, serials).Raw}))
 }
 
-// What is embedded loads, and the printed lines are about its ports.
-func TestEmbedded(t *testing.T) {
+// The embedded configuration loads, and the printed lines name its ports.
+func TestEmbeddedConfigurationServesThePrintedLines(t *testing.T) {
 	t.Parallel()
 	server, err := open("", mtlsguard.Options{})
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
@@ -242,7 +242,7 @@ func recordOf(leaf *x509.Certificate, fingerprint trust.Digest) record {
 	r := make(record, 0, 5)
 	r.add("fingerprint", fingerprint.String())
 	subject := leaf.Subject.String()
-	if name, err := certmap.SubjectOf(leaf); err == nil {
+	if name, err := dn.FromDER(leaf.RawSubject); err == nil {
 		subject = name.String()
 	}
 	r.add("subject", escape.Printable(subject, maxPeerText))

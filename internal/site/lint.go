@@ -16,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -120,7 +121,7 @@ func (x *linter) users() {
 		if m.Disabled {
 			continue
 		}
-		if m.User != certmap.UserVariable && !told[m.User] && !x.hasGrant(m.User) {
+		if m.User != username.Variable && !told[m.User] && !x.hasGrant(m.User) {
 			told[m.User] = true
 			x.say("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
 		}
@@ -212,7 +213,7 @@ func (x *linter) policy() {
 	captures := false // a pattern may make anybody of a certificate
 	for _, m := range x.g.Table.Mappings() {
 		named[m.User] = true
-		captures = captures || m.User == certmap.UserVariable
+		captures = captures || m.User == username.Variable
 	}
 	for _, p := range x.file.AllPorts() {
 		named[p.Unmapped] = true

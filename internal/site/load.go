@@ -225,12 +225,12 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	if !ok {
 		return nil
 	}
-	table, err := certmap.ReadTable(name, data, func(issuer string) (trust.Digest, error) {
+	table, err := certmap.Load(name, bytes.NewReader(data), certmap.WithPorts(ports...), certmap.WithIssuers(func(issuer string) (trust.Digest, error) {
 		return l.issuer(name, issuer)
-	}, certmap.WithPorts(ports...))
+	}))
 	l.wrong.Merge(err, configerror.Error{File: name})
 	if table != nil && l.clock != nil {
-		table = table.At(l.clock) // one clock for certificates and for mappings
+		table = table.WithClock(l.clock) // one clock for certificates and for mappings
 	}
 	return table
 }

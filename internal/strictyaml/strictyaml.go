@@ -50,11 +50,13 @@ func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.N
 		d.Say(n, name+" is not a mapping", "key: value lines, indented alike")
 		return out
 	}
+	d.rejectTag(n, name)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], follow(n.Content[i+1])
 		switch {
 		case key.Kind != yaml.ScalarNode: // an alias among them, whose Value is its name and not what it stands for
 			d.Say(key, name+" has a key that is not a text", "known are "+strings.Join(known, ", "))
+		case d.rejectTag(key, name+": "+escape.Quote(key.Value, escape.Short)):
 		case !slices.Contains(known, key.Value):
 			d.Say(key, fmt.Sprintf("%s has no key %s", name, escape.Quote(key.Value, escape.Short)), suggest(key.Value, known))
 		case out[key.Value] != nil:
@@ -73,6 +75,7 @@ func (d *Doc) List(n *yaml.Node, name string) []*yaml.Node {
 		d.Say(n, name+" is not a list", "[a, b] or lines that begin with a dash")
 		return nil
 	}
+	d.rejectTag(n, name)
 	out := make([]*yaml.Node, len(n.Content))
 	for i, c := range n.Content {
 		out[i] = follow(c)
@@ -95,7 +98,17 @@ func (d *Doc) text(n *yaml.Node, name string) (string, bool) {
 		d.Say(n, name+" is not a text", "")
 		return "", false
 	}
-	return n.Value, true
+	return n.Value, !d.rejectTag(n, name)
+}
+
+// rejectTag reports a tag, such as !!binary, and returns true for one. Values are taken as
+// written here, while another reader would decode a tagged value to something else.
+func (d *Doc) rejectTag(n *yaml.Node, name string) bool {
+	tagged := n.Style&yaml.TaggedStyle != 0
+	if tagged {
+		d.Say(n, name+" has the tag "+escape.Quote(n.Tag, escape.Short), "remove the tag: a value is taken as written")
+	}
+	return tagged
 }
 
 // Texts reads a list of scalars. A missing node is no texts.

@@ -1,23 +1,26 @@
-// Package username has the grammar of user names, and the reserved ones. Everything
-// that reads, maps, captures or decides about a user asks here.
+// Package username has the grammar of user names and the reserved names. It is the only
+// copy of these rules: certmap, policy, middleware, config and the command use it.
 package username
 
 import "strings"
 
-// MaxLen is the longest name, in bytes.
+// MaxLen is the length of the longest name, in bytes.
 const MaxLen = 128
 
-// Hint says in an error what a name may be.
+// Hint is the hint of an error about a text that is not a name.
 const Hint = "a letter or digit, then up to 127 of A-Z a-z 0-9 . _ @ -"
 
-// ReservedHint says in an error which names are reserved.
+// ReservedHint is the hint of an error about a reserved name.
 const ReservedHint = "Default, Everybody, Authenticated and Anonymous are reserved, in any case"
+
+// Variable stands for the captured user name in a mapping that is a pattern.
+const Variable = "{user}"
 
 // reserved are the anonymous user and the built-in groups.
 var reserved = [...]string{"Default", "Everybody", "Authenticated", "Anonymous"}
 
-// IsName reports whether text is [A-Za-z0-9][A-Za-z0-9._@-]{0,127}: the grammar of users
-// and of groups. A name holds no colon, so that a user is never read as a group.
+// IsName reports whether text matches [A-Za-z0-9][A-Za-z0-9._@-]{0,127}, the grammar of
+// users and of groups. A name holds no colon, so a user is never read as a group.
 func IsName[T string | []byte](text T) bool {
 	if len(text) == 0 || len(text) > MaxLen {
 		return false
@@ -33,7 +36,7 @@ func IsName[T string | []byte](text T) bool {
 	return true
 }
 
-// Canonical returns the reserved name that text is in any case, or "".
+// Canonical returns the reserved name that text spells in any case, or "".
 func Canonical[T string | []byte](text T) string {
 	for _, r := range reserved {
 		if len(r) == len(text) && strings.EqualFold(r, string(text)) {
@@ -43,9 +46,9 @@ func Canonical[T string | []byte](text T) string {
 	return ""
 }
 
-// IsUser reports whether text may be the name of a user that somebody maps to or names:
-// IsName, and not reserved. Case does not count: a user "default" would be taken for
-// Default by whoever reads a log.
+// IsUser reports whether a mapping or a rule may name the user text: a name that is not
+// reserved. Case is ignored for the reserved names, because a reader of a log would take
+// a user "default" for Default.
 func IsUser[T string | []byte](text T) bool {
 	return IsName(text) && Canonical(text) == ""
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // docs/observe.md lists every instrument with its unit and attributes, and no other.
-func TestDocsInstruments(t *testing.T) {
+func TestDocsListEveryInstrument(t *testing.T) {
 	t.Parallel()
 	l := prepare(t, otel.Config{})
 	if _, err := l.telemetry.Watch(l.Open(mtlsguard.Options{})); err != nil {

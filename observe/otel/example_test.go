@@ -11,7 +11,7 @@ import (
 	guardotel "github.com/mtlsguard/mtlsguard/observe/otel"
 )
 
-// Metrics from everywhere, and spans of what the guard lets through.
+// Metrics of the server, and spans of the allowed requests.
 func Example() {
 	telemetry, err := guardotel.New(guardotel.Config{})
 	if err != nil {
@@ -28,7 +28,7 @@ func Example() {
 	defer registration.Unregister()
 
 	orders := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	tracer := noop.NewTracerProvider().Tracer("orders") // otelhttp.NewHandler does this, and more
+	tracer := noop.NewTracerProvider().Tracer("orders") // in a real program: otelhttp.NewHandler
 	traced := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, span := tracer.Start(r.Context(), "orders")

@@ -34,7 +34,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// live is a site's server with OpenTelemetry's own SDK behind it.
+// live is a site's server with OpenTelemetry's SDK.
 type live struct {
 	*testsite.Site
 	server    *mtlsguard.Server
@@ -56,7 +56,7 @@ func prepare(t *testing.T, c otel.Config) *live {
 	return l
 }
 
-// outside serves with the span around the guard, as a program that serves by itself may.
+// outside serves with the span around the guard.
 func outside(t *testing.T, c otel.Config) *live {
 	t.Helper()
 	l := prepare(t, c)
@@ -67,7 +67,7 @@ func outside(t *testing.T, c otel.Config) *live {
 	return l
 }
 
-// inside serves with the span inside the guard, as Server.Serve has it.
+// inside serves with the span inside the guard, as Server.Serve does.
 func inside(t *testing.T, c otel.Config) *live {
 	t.Helper()
 	l := prepare(t, c)
@@ -90,7 +90,7 @@ func (l *live) traced(next http.Handler) http.Handler {
 	})
 }
 
-// span are the attributes of the one span that there is, as text.
+// span returns the attributes of the only span as text.
 func (l *live) span() map[string]string {
 	l.Helper()
 	for end := time.Now().Add(10 * time.Second); len(l.spans.Ended()) == 0 && time.Now().Before(end); {
@@ -111,7 +111,7 @@ func (l *live) span() map[string]string {
 	return out
 }
 
-// metrics are what the SDK collects, as text: name{attributes} value.
+// metrics returns the collected metrics as text: name{attributes} value.
 func (l *live) metrics() string {
 	l.Helper()
 	var data metricdata.ResourceMetrics
@@ -169,8 +169,9 @@ func hash(p *testpki.Pair) string {
 	return fmt.Sprintf("%X", sha256.Sum256(p.Cert.Raw))
 }
 
-// A span around the guard says what was decided, and about whom without naming them.
-func TestL8_SpanOutside(t *testing.T) {
+// A span around the guard has the decision and the certificate, and no names.
+// Covers L8.
+func TestSpanAroundTheGuardHasTheDecision(t *testing.T) {
 	t.Parallel()
 	l := outside(t, otel.Config{})
 	if got := l.Ask(l.Client(l.Alice), l.server, "internal", "/orders/7"); got != 200 {
@@ -203,8 +204,9 @@ func TestL8_SpanOutside(t *testing.T) {
 	l.expect(l.span(), map[string]string{"mtlsguard.reason": "no-certificate", "tls.client.hash.sha256": absent, "mtlsguard.via": absent, "tls.protocol.version": "1.3"})
 }
 
-// A span inside the guard says the same about the caller.
-func TestL8_SpanInside(t *testing.T) {
+// A span inside the guard has the same attributes of the caller.
+// Covers L8.
+func TestSpanInsideTheGuardHasTheCaller(t *testing.T) {
 	t.Parallel()
 	l := inside(t, otel.Config{})
 	if got := l.Ask(l.Client(l.Alice), l.server, "internal", "/orders/7"); got != 200 {
@@ -220,8 +222,9 @@ func TestL8_SpanInside(t *testing.T) {
 	}
 }
 
-// With Names, and only then, spans say who.
-func TestL10_Names(t *testing.T) {
+// Spans have names only with Config.Names.
+// Covers L10.
+func TestSpansHaveNamesOnlyIfConfigured(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T, otel.Config) *live{"outside": outside, "inside": inside} {
 		t.Run(name, func(t *testing.T) {
@@ -238,8 +241,9 @@ func TestL10_Names(t *testing.T) {
 	}
 }
 
-// Behind a gateway the connection is the gateway's, and the caller somebody else.
-func TestF16_SpanBehindAGateway(t *testing.T) {
+// Behind a gateway, tls.client is the gateway and mtlsguard.client the caller.
+// Covers F16.
+func TestSpanBehindAGatewayHasBothCertificates(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T, otel.Config) *live{"outside": outside, "inside": inside} {
 		t.Run(name, func(t *testing.T) {
@@ -260,8 +264,9 @@ func TestF16_SpanBehindAGateway(t *testing.T) {
 	}
 }
 
-// Decisions and handshakes are counted once, where they belong.
-func TestL8_Counts(t *testing.T) {
+// Decisions and handshakes are counted once, with the right attributes.
+// Covers L8.
+func TestDecisionsAndHandshakesAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	l := outside(t, otel.Config{})
 	alice := l.Client(l.Alice)
@@ -283,8 +288,9 @@ func TestL8_Counts(t *testing.T) {
 	)
 }
 
-// What is in force is told while it is watched.
-func TestI6_Watch(t *testing.T) {
+// The current configuration is exported until Unregister.
+// Covers I6.
+func TestCurrentConfigurationIsExportedUntilUnregister(t *testing.T) {
 	t.Parallel()
 	l := inside(t, otel.Config{})
 	registration, err := l.telemetry.Watch(l.server)
@@ -316,8 +322,9 @@ func TestI6_Watch(t *testing.T) {
 	}
 }
 
-// Whatever plug-ins and strangers say, no series comes of it.
-func TestH10_WordsOfNoList(t *testing.T) {
+// A reason outside the list is counted as other: a plug-in cannot create series.
+// Covers H10.
+func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 	t.Parallel()
 	l := prepare(t, otel.Config{})
 	r := httptest.NewRequest("GET", "/", nil)
@@ -339,8 +346,9 @@ func TestH10_WordsOfNoList(t *testing.T) {
 	}
 }
 
-// What a certificate says is text that an exporter can send, and not too much of it.
-func TestL7_HostileNames(t *testing.T) {
+// Text from a certificate is UTF-8 and bounded.
+// Covers L7.
+func TestTextFromCertificatesIsBoundedUTF8(t *testing.T) {
 	t.Parallel()
 	l := outside(t, otel.Config{Names: true})
 	hostile := l.CA.Leaf("alice", func(c *x509.Certificate) {
@@ -363,8 +371,9 @@ func TestL7_HostileNames(t *testing.T) {
 	}
 }
 
-// Counting and adding ports go together.
-func TestL8_Together(t *testing.T) {
+// Counting and adding ports are safe at the same time.
+// Covers L8.
+func TestTelemetryIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	l := prepare(t, otel.Config{})
 	r := httptest.NewRequest("GET", "/", nil)
@@ -384,7 +393,7 @@ func TestL8_Together(t *testing.T) {
 	}
 }
 
-// What counting adds to a decision: without OpenTelemetry set up, and with its SDK.
+// The cost of counting a decision, without a provider and with the SDK.
 func BenchmarkObserve(b *testing.B) {
 	r := httptest.NewRequest("GET", "/", nil)
 	o := middleware.Outcome{Port: "internal", Allowed: true}

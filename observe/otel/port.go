@@ -22,78 +22,80 @@ const (
 	reasonKey  = attribute.Key("mtlsguard.reason")
 )
 
-// The words for outcomes, as in the log.
+// The outcomes, as in the log.
 const (
 	allow  = "allow"
 	ok     = "ok"
 	refuse = "refuse"
-	failed = "failed" // the client or the network ended it
+	failed = "failed" // the client or the network ended the handshake
 )
 
-// other stands for what is not of a list. Nothing of ours is.
+// other is the value of a reason or version outside the closed lists. mtlsguard itself uses
+// none.
 const other = "other"
 
-// port are the attributes of one port's measurements, made once: counting builds no
-// sets.
+// port holds the attributes of one port's measurements. They are built once, because
+// building a set allocates.
 type port struct {
-	allowed    []metric.AddOption
-	refused    map[reason.Reason][]metric.AddOption
-	finished   map[session][]metric.AddOption
-	turnedAway map[reason.Reason][]metric.AddOption
-	failed     []metric.AddOption
-	alone      []metric.RecordOption
+	allowedRequests    []metric.AddOption
+	refusedRequests    map[reason.Reason][]metric.AddOption
+	finishedHandshakes map[session][]metric.AddOption
+	refusedHandshakes  map[reason.Reason][]metric.AddOption
+	failedHandshakes   []metric.AddOption
+	portOnly           []metric.RecordOption
 }
 
-// session is how a finished handshake went.
+// session is the kind of a finished handshake.
 type session struct {
 	version string
 	resumed bool
 }
 
-// Observe counts a decision, and describes it and its caller on the request's active
-// span. It is for mtlsguard.Options.Observe, or middleware.Config.Observe where there
-// is no Server.
+// Observe counts a decision, and sets the attributes of the decision and its caller on
+// the request's active span. Set it as mtlsguard.Options.Observe, or as
+// middleware.Config.Observe in a program without a Server.
 func (t *Telemetry) Observe(r *http.Request, o middleware.Outcome) {
-	p := t.port(o.Port)
-	options := p.allowed
+	p := t.findPort(o.Port)
+	options := p.allowedRequests
 	if !o.Allowed {
-		options = of(p.refused, o.Reason)
+		options = optionsFor(p.refusedRequests, o.Reason)
 	}
 	t.decisions.Add(r.Context(), 1, options...)
 	if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
-		span.SetAttributes(t.decided(r, &o)...)
+		span.SetAttributes(t.decisionAttributes(r, &o)...)
 	}
 }
 
-// OnHandshake counts a handshake. It is for mtlsguard.Options.OnHandshake, or
-// ports.Config.OnHandshake where there is no Server.
+// OnHandshake counts a handshake. Set it as mtlsguard.Options.OnHandshake, or as
+// ports.Config.OnHandshake in a program without a Server.
 func (t *Telemetry) OnHandshake(h ports.Handshake) {
-	ctx := context.Background() // a handshake is no part of a trace
-	p := t.port(h.Port)
+	ctx := context.Background() // a handshake has no trace
+	p := t.findPort(h.Port)
 	switch {
 	case h.Reason != "":
-		t.handshakes.Add(ctx, 1, of(p.turnedAway, h.Reason)...)
+		t.handshakes.Add(ctx, 1, optionsFor(p.refusedHandshakes, h.Reason)...)
 		return
 	case h.Err != nil:
-		t.handshakes.Add(ctx, 1, p.failed...)
+		t.handshakes.Add(ctx, 1, p.failedHandshakes...)
 		return
 	}
-	t.handshakes.Add(ctx, 1, p.finished[session{version(h.Version), h.Resumed}]...)
-	t.duration.Record(ctx, h.Duration.Seconds(), p.alone...)
-	if len(h.Presented) > 0 { // and believed, as the handshake is finished
-		t.remaining.Record(ctx, h.Presented[0].NotAfter.Sub(t.now()).Seconds(), p.alone...)
+	t.handshakes.Add(ctx, 1, p.finishedHandshakes[session{tlsVersion(h.Version), h.Resumed}]...)
+	t.duration.Record(ctx, h.Duration.Seconds(), p.portOnly...)
+	if len(h.Presented) > 0 { // a finished handshake has verified the certificate
+		t.remaining.Record(ctx, h.Presented[0].NotAfter.Sub(t.now()).Seconds(), p.portOnly...)
 	}
 }
 
-func of(all map[reason.Reason][]metric.AddOption, r reason.Reason) []metric.AddOption {
+// optionsFor returns the options of a reason.
+func optionsFor(all map[reason.Reason][]metric.AddOption, r reason.Reason) []metric.AddOption {
 	if options, ok := all[r]; ok {
 		return options
 	}
 	return all[other]
 }
 
-// version is a TLS version as the conventions write it.
-func version(v uint16) string {
+// tlsVersion returns a TLS version as the conventions write it.
+func tlsVersion(v uint16) string {
 	switch v {
 	case tls.VersionTLS12:
 		return "1.2"
@@ -103,9 +105,9 @@ func version(v uint16) string {
 	return other
 }
 
-// port finds the attributes of a port. Its name is the configuration's, and empty for
-// a request that came by none.
-func (t *Telemetry) port(name string) *port {
+// findPort returns the attributes of a port. The name is "" for a request that did not
+// come through a port.
+func (t *Telemetry) findPort(name string) *port {
 	if p, ok := (*t.ports.Load())[name]; ok {
 		return p
 	}
@@ -121,25 +123,26 @@ func (t *Telemetry) port(name string) *port {
 	return after[name]
 }
 
+// newPort builds the attributes of a port.
 func newPort(name string) *port {
 	of := func(more ...attribute.KeyValue) []metric.AddOption {
 		return []metric.AddOption{metric.WithAttributeSet(attribute.NewSet(append(more, portKey.String(name))...))}
 	}
 	p := &port{
-		allowed:    of(outcomeKey.String(allow)),
-		refused:    map[reason.Reason][]metric.AddOption{},
-		finished:   map[session][]metric.AddOption{},
-		turnedAway: map[reason.Reason][]metric.AddOption{},
-		failed:     of(outcomeKey.String(failed), semconv.TLSEstablished(false)),
-		alone:      []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(portKey.String(name)))},
+		allowedRequests:    of(outcomeKey.String(allow)),
+		refusedRequests:    map[reason.Reason][]metric.AddOption{},
+		finishedHandshakes: map[session][]metric.AddOption{},
+		refusedHandshakes:  map[reason.Reason][]metric.AddOption{},
+		failedHandshakes:   of(outcomeKey.String(failed), semconv.TLSEstablished(false)),
+		portOnly:           []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(portKey.String(name)))},
 	}
 	for _, r := range append(reason.All(), other) {
-		p.refused[r] = of(outcomeKey.String(refuse), reasonKey.String(string(r)))
-		p.turnedAway[r] = of(outcomeKey.String(refuse), reasonKey.String(string(r)), semconv.TLSEstablished(false))
+		p.refusedRequests[r] = of(outcomeKey.String(refuse), reasonKey.String(string(r)))
+		p.refusedHandshakes[r] = of(outcomeKey.String(refuse), reasonKey.String(string(r)), semconv.TLSEstablished(false))
 	}
 	for _, v := range []string{"1.2", "1.3", other} {
 		for _, resumed := range []bool{false, true} {
-			p.finished[session{v, resumed}] = of(outcomeKey.String(ok), semconv.TLSEstablished(true), semconv.TLSProtocolVersion(v), semconv.TLSResumed(resumed))
+			p.finishedHandshakes[session{v, resumed}] = of(outcomeKey.String(ok), semconv.TLSEstablished(true), semconv.TLSProtocolVersion(v), semconv.TLSResumed(resumed))
 		}
 	}
 	return p

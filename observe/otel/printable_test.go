@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-func TestL7_Printable(t *testing.T) {
+// Covers L7.
+func TestPrintableReplacesAndTruncates(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"": "", "CN=alice, O=Acme": "CN=alice, O=Acme", "CN=Müller": "CN=Müller", "a\nb": "a�b", "a\x00\u202e\u200b": "a���", "T61 \xe4\xff": "T61 ��",
@@ -22,7 +23,7 @@ func FuzzPrintable(f *testing.F) {
 	f.Add("CN=alice\n\xff")
 	f.Fuzz(func(t *testing.T, in string) {
 		got := printable(in)
-		if !utf8.ValidString(got) || len(got) > longest+len("…") || printable(got) != got && len(got) <= longest {
+		if !utf8.ValidString(got) || len(got) > maxAttributeBytes+len("…") || printable(got) != got && len(got) <= maxAttributeBytes {
 			t.Errorf("%q becomes %q", in, got)
 		}
 	})

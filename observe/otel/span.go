@@ -18,22 +18,23 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Handler describes the caller on the request's active span, for a span that begins
-// inside the guard: Observe comes before it. A refused request has no such span.
+// Handler sets the attributes of the caller on the request's active span. Use it for a span
+// that begins inside the guard, because Observe is called before that. A refused request
+// has no such span.
 func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
 			if id, ok := identity.FromContext(r.Context()); ok {
-				span.SetAttributes(t.named(connection(r), &id)...)
+				span.SetAttributes(t.callerAttributes(connectionAttributes(r), &id)...)
 			}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// decided are the attributes of a decision.
-func (t *Telemetry) decided(r *http.Request, o *middleware.Outcome) []attribute.KeyValue {
-	a := connection(r)
+// decisionAttributes returns the attributes of a decision.
+func (t *Telemetry) decisionAttributes(r *http.Request, o *middleware.Outcome) []attribute.KeyValue {
+	a := connectionAttributes(r)
 	outcome := allow
 	if !o.Allowed {
 		outcome = refuse
@@ -44,28 +45,29 @@ func (t *Telemetry) decided(r *http.Request, o *middleware.Outcome) []attribute.
 		a = append(a, attribute.String("mtlsguard.rule", rule))
 	}
 	if o.Gateway.IsZero() {
-		a = t.certificate(a, tlsClient, o.Verified.Leaf())
-	} else { // the connection is the gateway's
-		a = t.certificate(a, tlsClient, o.Gateway.Leaf())
-		a = t.certificate(a, statedClient, o.Verified.Leaf())
+		a = t.addCertificate(a, tlsClient, o.Verified.Leaf())
+	} else { // the certificate of the connection is the gateway's
+		a = t.addCertificate(a, tlsClient, o.Gateway.Leaf())
+		a = t.addCertificate(a, forwardedClient, o.Verified.Leaf())
 	}
 	if o.Identity != nil {
-		a = t.user(a, o.Identity)
+		a = t.addUser(a, o.Identity)
 	}
 	return a
 }
 
-// named are the attributes of a request that was let through.
-func (t *Telemetry) named(a []attribute.KeyValue, id *identity.Identity) []attribute.KeyValue {
+// callerAttributes appends the attributes of an allowed request.
+func (t *Telemetry) callerAttributes(a []attribute.KeyValue, id *identity.Identity) []attribute.KeyValue {
 	a = append(a, portKey.String(id.Port), outcomeKey.String(allow))
 	keys := tlsClient
 	if id.Via != identity.TLS {
-		keys = statedClient
+		keys = forwardedClient
 	}
-	return t.user(t.certificate(a, keys, id.Leaf), id)
+	return t.addUser(t.addCertificate(a, keys, id.Leaf), id)
 }
 
-func (t *Telemetry) user(a []attribute.KeyValue, id *identity.Identity) []attribute.KeyValue {
+// addUser appends the attributes of the user.
+func (t *Telemetry) addUser(a []attribute.KeyValue, id *identity.Identity) []attribute.KeyValue {
 	a = append(a, attribute.String("mtlsguard.via", string(id.Via)))
 	if t.names {
 		a = append(a, semconv.UserName(id.User))
@@ -76,11 +78,11 @@ func (t *Telemetry) user(a []attribute.KeyValue, id *identity.Identity) []attrib
 	return a
 }
 
-// connection are the attributes of a request's connection.
-func connection(r *http.Request) []attribute.KeyValue {
+// connectionAttributes returns the attributes of a request's connection.
+func connectionAttributes(r *http.Request) []attribute.KeyValue {
 	a := make([]attribute.KeyValue, 0, 16)
 	if s := r.TLS; s != nil {
-		a = append(a, semconv.TLSEstablished(s.HandshakeComplete), semconv.TLSProtocolNameTLS, semconv.TLSProtocolVersion(version(s.Version)),
+		a = append(a, semconv.TLSEstablished(s.HandshakeComplete), semconv.TLSProtocolNameTLS, semconv.TLSProtocolVersion(tlsVersion(s.Version)),
 			semconv.TLSCipher(tls.CipherSuiteName(s.CipherSuite)), semconv.TLSResumed(s.DidResume))
 		if p := s.NegotiatedProtocol; p != "" {
 			a = append(a, semconv.TLSNextProtocol(p))
@@ -89,24 +91,24 @@ func connection(r *http.Request) []attribute.KeyValue {
 	return a
 }
 
-// keys are the names of the attributes of a certificate.
-type keys struct{ hash, issuer, notBefore, notAfter, subject attribute.Key }
+// certificateKeys holds the names of the attributes of a certificate.
+type certificateKeys struct{ hash, issuer, notBefore, notAfter, subject attribute.Key }
 
 var (
-	// tlsClient is about the client of the connection.
-	tlsClient = keys{semconv.TLSClientHashSha256Key, semconv.TLSClientIssuerKey, semconv.TLSClientNotBeforeKey, semconv.TLSClientNotAfterKey, semconv.TLSClientSubjectKey}
-	// statedClient is about the caller behind a gateway, whose connection it is. The
-	// conventions have no name for that.
-	statedClient = keys{"mtlsguard.client.hash.sha256", "mtlsguard.client.issuer", "mtlsguard.client.not_before", "mtlsguard.client.not_after", "mtlsguard.client.subject"}
+	// tlsClient names the client of the connection.
+	tlsClient = certificateKeys{semconv.TLSClientHashSha256Key, semconv.TLSClientIssuerKey, semconv.TLSClientNotBeforeKey, semconv.TLSClientNotAfterKey, semconv.TLSClientSubjectKey}
+	// forwardedClient names the caller behind a gateway. The conventions have no names for
+	// it.
+	forwardedClient = certificateKeys{"mtlsguard.client.hash.sha256", "mtlsguard.client.issuer", "mtlsguard.client.not_before", "mtlsguard.client.not_after", "mtlsguard.client.subject"}
 )
 
-// certificate adds the attributes of a believed leaf, where there is one.
-func (t *Telemetry) certificate(a []attribute.KeyValue, k keys, leaf *x509.Certificate) []attribute.KeyValue {
+// addCertificate appends the attributes of a verified leaf, or nothing for nil.
+func (t *Telemetry) addCertificate(a []attribute.KeyValue, k certificateKeys, leaf *x509.Certificate) []attribute.KeyValue {
 	if leaf == nil {
 		return a
 	}
 	a = append(a,
-		k.hash.String(strings.ToUpper(trust.FingerprintOf(leaf).String())), // upper case, as the conventions want it
+		k.hash.String(strings.ToUpper(trust.FingerprintOf(leaf).String())), // the conventions require upper case
 		k.issuer.String(printable(leaf.Issuer.String())),
 		k.notBefore.String(leaf.NotBefore.UTC().Format(time.RFC3339)),
 		k.notAfter.String(leaf.NotAfter.UTC().Format(time.RFC3339)))
@@ -116,17 +118,17 @@ func (t *Telemetry) certificate(a []attribute.KeyValue, k keys, leaf *x509.Certi
 	return a
 }
 
-const longest = 256 // bytes of what a certificate says
+const maxAttributeBytes = 256 // of a text from a certificate
 
-// printable replaces what cannot be seen, and caps the rest. A text that is not UTF-8
-// would cost an exporter the whole batch.
+// printable replaces characters that cannot be printed, and truncates the text. A text that
+// is not UTF-8 would make an exporter drop its whole batch.
 func printable(s string) string {
 	var b strings.Builder
-	for _, c := range s { // what is not UTF-8 comes as RuneError
+	for _, c := range s { // range returns RuneError for bytes that are not UTF-8
 		if !unicode.IsPrint(c) {
 			c = utf8.RuneError
 		}
-		if b.Len()+utf8.RuneLen(c) > longest {
+		if b.Len()+utf8.RuneLen(c) > maxAttributeBytes {
 			b.WriteRune('…')
 			break
 		}

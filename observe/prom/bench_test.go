@@ -34,7 +34,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What counting adds to a decision, alone and with every processor at it.
+// The cost of counting a decision, on one processor and on all.
 func BenchmarkObserve(b *testing.B) {
 	m := metrics(b, prom.Config{})
 	for _, name := range []string{"a", "b", "c", "internal"} {

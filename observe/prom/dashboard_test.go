@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/observe/prom"
 )
 
-// dashboard is what Grafana reads of dashboard.json, as far as it is checked here.
+// dashboard holds the parts of dashboard.json that are checked here.
 type dashboard struct {
 	Title, UID    string
 	SchemaVersion int
@@ -38,13 +38,13 @@ type panel struct {
 	Targets     []struct{ RefID, Expr, LegendFormat string }
 }
 
-// family is what a query can ask of a metric.
+// family is a metric with its kind and labels.
 type family struct {
 	kind   string
 	labels []string
 }
 
-// families are the metrics of a server, by the names that a query can use.
+// families returns the metrics of a server by the names that a query can use.
 func families(t *testing.T) map[string]family {
 	t.Helper()
 	m := metrics(t, prom.Config{})
@@ -80,8 +80,8 @@ var (
 	ofTargets  = []string{"job", "instance"} // labels that Prometheus adds
 )
 
-// checkQuery tells what is wrong with a query: metrics that are not there, labels that
-// a metric does not have, brackets that do not close, rates of what is no counter.
+// checkQuery returns the errors of a query: unknown metrics, unknown labels, unbalanced
+// brackets, and rates of metrics that are not counters.
 func checkQuery(all map[string]family, query string) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	names := metricName.FindAllString(query, -1)
@@ -140,8 +140,8 @@ func checkQuery(all map[string]family, query string) (wrong []string) {
 	return wrong
 }
 
-// The check finds what it is for.
-func TestCheckQuery(t *testing.T) {
+// The check finds each kind of error.
+func TestCheckQueryFindsEachError(t *testing.T) {
 	t.Parallel()
 	all := families(t)
 	for query, fine := range map[string]bool{
@@ -164,8 +164,8 @@ func TestCheckQuery(t *testing.T) {
 	}
 }
 
-// The dashboard is one, asks only for what there is, and shows all of it.
-func TestDashboard(t *testing.T) {
+// The dashboard queries every metric, and only metrics that exist.
+func TestDashboardQueriesEveryMetric(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("dashboard.json")
 	if err != nil {
@@ -240,9 +240,9 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// docs/observe.md lists every metric, with its labels, and no other; its alerts ask
-// only for what there is.
-func TestDocsMetrics(t *testing.T) {
+// docs/observe.md lists every metric with its labels, and no other. Its alerts query only
+// metrics that exist.
+func TestDocsListEveryMetric(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../../docs/observe.md")
 	if err != nil {

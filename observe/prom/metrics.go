@@ -12,75 +12,79 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// Config says how to measure. The zero value is fine.
+// Config holds the settings of New. The zero value is valid.
 type Config struct {
-	// Now is the clock that certificates are judged by, as in mtlsguard.Options; nil is
-	// time.Now.
+	// Now returns the time against which client certificates are measured, as in
+	// mtlsguard.Options. nil means time.Now.
 	Now func() time.Time
-	// Remaining are the upper bounds of the histogram of what client certificates have
-	// left, in ascending order; nil is from nothing to a year.
+	// Remaining holds the upper bounds of the histogram of the remaining validity of client
+	// certificates, in ascending order. nil means 15 bounds from 0 to one year.
 	Remaining []time.Duration
 }
 
 const day = 24 * time.Hour
 
 var (
-	remaining = []time.Duration{
+	defaultRemaining = []time.Duration{
 		0, 10 * time.Minute, time.Hour, 4 * time.Hour, 12 * time.Hour, day, 2 * day, 4 * day, 7 * day,
 		14 * day, 30 * day, 60 * day, 90 * day, 180 * day, 365 * day,
 	}
 	handshakeSeconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
 )
 
-// Metrics counts what it is told of, and is a prometheus.Collector. It is safe for
+// Metrics counts decisions and handshakes, and is a prometheus.Collector. It is safe for
 // concurrent use. Make one with New.
 type Metrics struct {
-	now    func() time.Time
-	server atomic.Pointer[mtlsguard.Server]
+	collector
+	now func() time.Time
 
-	mu    sync.Mutex                       // for adding a port
-	ports atomic.Pointer[map[string]*port] // never changed, only replaced
+	mu    sync.Mutex                       // held while a port is added
+	ports atomic.Pointer[map[string]*port] // replaced as a whole, so that reads take no lock
+}
 
+// collector implements prometheus.Collector.
+type collector struct {
+	server                atomic.Pointer[mtlsguard.Server]
 	decisions, handshakes *prometheus.CounterVec
 	remaining, duration   *prometheus.HistogramVec
 }
 
-// New makes the metrics. Every mistake of the Config is reported at once.
+// New returns metrics without a server. The error joins all errors of the Config.
 func New(c Config) (*Metrics, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Remaining == nil {
-		c.Remaining = remaining
+		c.Remaining = defaultRemaining
 	}
 	var bounds []float64
-	var wrong []error
+	var errs []error
 	for i, d := range c.Remaining {
 		if i > 0 && d <= c.Remaining[i-1] {
-			wrong = append(wrong, fmt.Errorf("prom: Remaining[%d], %s, is not above the one before it", i, d))
+			errs = append(errs, fmt.Errorf("prom: Config.Remaining[%d]: %s is not above the bound before it", i, d))
 		}
 		bounds = append(bounds, d.Seconds())
 	}
 	if len(bounds) == 0 {
-		wrong = append(wrong, errors.New("prom: Remaining has no bound; leave it out for the usual ones"))
+		errs = append(errs, errors.New("prom: Config.Remaining: the list is empty; nil means the default bounds"))
 	}
-	if err := errors.Join(wrong...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	m := &Metrics{
-		now: c.Now,
+	m := &Metrics{now: c.Now}
+	m.collector = collector{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mtlsguard_decisions_total", Help: "Requests decided: outcome is allow or refuse, reason the word for why.",
+			Name: "mtlsguard_decisions_total", Help: "Decided requests: outcome is allow or refuse, reason is the reason of a refusal.",
 		}, []string{"port", "outcome", "reason"}),
 		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mtlsguard_handshakes_total", Help: "TLS handshakes: outcome is ok, refuse, or failed where the client or the network ended it.",
 		}, []string{"port", "outcome", "reason", "version", "resumed"}),
 		remaining: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "mtlsguard_client_certificate_remaining_seconds", Help: "What client certificates have left when they connect, by finished handshakes.",
+			Name: "mtlsguard_client_certificate_remaining_seconds", Help: "The remaining validity of client certificates in finished handshakes.",
 			Buckets: bounds,
 		}, []string{"port"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "mtlsguard_handshake_duration_seconds", Help: "How long finished TLS handshakes took, waiting for the client included.",
+			Name: "mtlsguard_handshake_duration_seconds", Help: "The duration of finished TLS handshakes, waiting for the client included.",
 			Buckets: handshakeSeconds,
 		}, []string{"port"}),
 	}
@@ -88,35 +92,35 @@ func New(c Config) (*Metrics, error) {
 	return m, nil
 }
 
-// Watch also tells of what s has in force, and begins the series of its ports at
-// zero. Another server replaces s.
+// Watch adds the metrics of s, and starts the series of its ports at zero. A later call
+// with another server replaces s.
 func (m *Metrics) Watch(s *mtlsguard.Server) {
 	for _, p := range s.Status().Ports {
-		m.port(p.Name)
+		m.findPort(p.Name)
 	}
 	m.server.Store(s)
 }
 
-// Describe is part of prometheus.Collector.
-func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
-	for _, v := range m.counted() {
+// Describe implements prometheus.Collector.
+func (m *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, v := range m.collectors() {
 		v.Describe(out)
 	}
-	for _, d := range described {
+	for _, d := range descriptions {
 		out <- d
 	}
 }
 
-// Collect is part of prometheus.Collector.
-func (m *Metrics) Collect(out chan<- prometheus.Metric) {
-	for _, v := range m.counted() {
+// Collect implements prometheus.Collector.
+func (m *collector) Collect(out chan<- prometheus.Metric) {
+	for _, v := range m.collectors() {
 		v.Collect(out)
 	}
 	if s := m.server.Load(); s != nil {
-		collect(s, out)
+		collectServer(s, out)
 	}
 }
 
-func (m *Metrics) counted() []prometheus.Collector {
+func (m *collector) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.decisions, m.handshakes, m.remaining, m.duration}
 }

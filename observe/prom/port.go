@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"maps"
 	"net/http"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,81 +13,84 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// port are the series of one port, found once: counting looks up nothing that locks.
+// port holds the series of one port. They are looked up once, because the look-up in a
+// CounterVec takes a lock.
 type port struct {
-	allowed    prometheus.Counter
-	refused    map[reason.Reason]prometheus.Counter // requests
-	finished   map[session]prometheus.Counter       // handshakes
-	turnedAway map[reason.Reason]prometheus.Counter // likewise
-	failed     prometheus.Counter                   // likewise
-	remaining  prometheus.Observer
-	duration   prometheus.Observer
+	allowedRequests    prometheus.Counter
+	refusedRequests    map[reason.Reason]prometheus.Counter
+	finishedHandshakes map[session]prometheus.Counter
+	refusedHandshakes  map[reason.Reason]prometheus.Counter
+	failedHandshakes   prometheus.Counter
+	remaining          prometheus.Observer
+	duration           prometheus.Observer
 }
 
-// session is how a finished handshake went.
+// session is the kind of a finished handshake.
 type session struct {
 	version uint16
 	resumed bool
 }
 
-// versions are those that a port can speak.
+// versions lists the TLS versions of ports.
 var versions = map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}
 
-// other stands for what is not of a list. Nothing of ours is.
-const other = "other"
+// otherReason is the label of a reason or version outside the closed lists. mtlsguard
+// itself uses none.
+const otherReason = "other"
 
-// Observe counts a decision. It is for mtlsguard.Options.Observe, or
-// middleware.Config.Observe where there is no Server.
+// Observe counts a decision. Set it as mtlsguard.Options.Observe, or as
+// middleware.Config.Observe in a program without a Server.
 func (m *Metrics) Observe(_ *http.Request, o middleware.Outcome) {
-	p := m.port(o.Port)
+	p := m.findPort(o.Port)
 	if o.Allowed {
-		p.allowed.Inc()
+		p.allowedRequests.Inc()
 		return
 	}
-	c, ok := p.refused[o.Reason]
+	c, ok := p.refusedRequests[o.Reason]
 	if !ok {
-		c = m.decisions.WithLabelValues(o.Port, "refuse", other)
+		c = m.decisions.WithLabelValues(o.Port, "refuse", otherReason)
 	}
 	c.Inc()
 }
 
-// OnHandshake counts a handshake. It is for mtlsguard.Options.OnHandshake, or
-// ports.Config.OnHandshake where there is no Server.
+// OnHandshake counts a handshake. Set it as mtlsguard.Options.OnHandshake, or as
+// ports.Config.OnHandshake in a program without a Server.
 func (m *Metrics) OnHandshake(h ports.Handshake) {
-	p := m.port(h.Port)
+	p := m.findPort(h.Port)
 	switch {
 	case h.Reason != "":
-		c, ok := p.turnedAway[h.Reason]
+		c, ok := p.refusedHandshakes[h.Reason]
 		if !ok {
-			c = m.handshakes.WithLabelValues(h.Port, "refuse", other, "", "")
+			c = m.handshakes.WithLabelValues(h.Port, "refuse", otherReason, "", "")
 		}
 		c.Inc()
 		return
 	case h.Err != nil:
-		p.failed.Inc()
+		p.failedHandshakes.Inc()
 		return
 	}
-	c, ok := p.finished[session{h.Version, h.Resumed}]
+	c, ok := p.finishedHandshakes[session{h.Version, h.Resumed}]
 	if !ok {
-		c = m.handshakes.WithLabelValues(h.Port, "ok", "", other, yesNo(h.Resumed))
+		c = m.handshakes.WithLabelValues(h.Port, "ok", "", otherReason, strconv.FormatBool(h.Resumed))
 	}
 	c.Inc()
 	p.duration.Observe(h.Duration.Seconds())
-	if len(h.Presented) > 0 { // and believed, as the handshake is finished
+	if len(h.Presented) > 0 { // a finished handshake has verified the certificate
 		p.remaining.Observe(h.Presented[0].NotAfter.Sub(m.now()).Seconds())
 	}
 }
 
-// port finds the series of a port. Its name is the configuration's, and empty for a
-// request that came by none.
-func (m *Metrics) port(name string) *port {
+// findPort returns the series of a port. The name is "" for a request that did not come
+// through a port.
+func (m *Metrics) findPort(name string) *port {
 	if p, ok := (*m.ports.Load())[name]; ok {
 		return p
 	}
-	return m.add(name)
+	return m.addPort(name)
 }
 
-func (m *Metrics) add(name string) *port {
+// addPort creates the series of a port, unless another call has created them.
+func (m *Metrics) addPort(name string) *port {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before := *m.ports.Load()
@@ -94,32 +98,25 @@ func (m *Metrics) add(name string) *port {
 		return p
 	}
 	p := &port{
-		allowed:    m.decisions.WithLabelValues(name, "allow", ""),
-		refused:    map[reason.Reason]prometheus.Counter{},
-		finished:   map[session]prometheus.Counter{},
-		turnedAway: map[reason.Reason]prometheus.Counter{},
-		failed:     m.handshakes.WithLabelValues(name, "failed", "", "", ""),
-		remaining:  m.remaining.WithLabelValues(name),
-		duration:   m.duration.WithLabelValues(name),
+		allowedRequests:    m.decisions.WithLabelValues(name, "allow", ""),
+		refusedRequests:    map[reason.Reason]prometheus.Counter{},
+		finishedHandshakes: map[session]prometheus.Counter{},
+		refusedHandshakes:  map[reason.Reason]prometheus.Counter{},
+		failedHandshakes:   m.handshakes.WithLabelValues(name, "failed", "", "", ""),
+		remaining:          m.remaining.WithLabelValues(name),
+		duration:           m.duration.WithLabelValues(name),
 	}
 	for _, r := range reason.All() {
-		p.refused[r] = m.decisions.WithLabelValues(name, "refuse", string(r))
-		p.turnedAway[r] = m.handshakes.WithLabelValues(name, "refuse", string(r), "", "")
+		p.refusedRequests[r] = m.decisions.WithLabelValues(name, "refuse", string(r))
+		p.refusedHandshakes[r] = m.handshakes.WithLabelValues(name, "refuse", string(r), "", "")
 	}
 	for v, text := range versions {
 		for _, resumed := range []bool{false, true} {
-			p.finished[session{v, resumed}] = m.handshakes.WithLabelValues(name, "ok", "", text, yesNo(resumed))
+			p.finishedHandshakes[session{v, resumed}] = m.handshakes.WithLabelValues(name, "ok", "", text, strconv.FormatBool(resumed))
 		}
 	}
 	after := maps.Clone(before)
 	after[name] = p
 	m.ports.Store(&after)
 	return p
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "true"
-	}
-	return "false"
 }

@@ -46,7 +46,7 @@ func registry(t testing.TB, m *prom.Metrics) *prometheus.Registry {
 	return r
 }
 
-// scraper reads a registry as Prometheus does: over HTTP.
+// scraper returns a function that scrapes a registry over HTTP.
 func scraper(t testing.TB, r *prometheus.Registry) func() string {
 	t.Helper()
 	s := httptest.NewServer(promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
@@ -66,7 +66,7 @@ func scraper(t testing.TB, r *prometheus.Registry) func() string {
 	}
 }
 
-// live is a site's server that is measured.
+// live is a site's server with its metrics.
 type live struct {
 	*testsite.Site
 	server   *mtlsguard.Server
@@ -96,7 +96,7 @@ func serve(t *testing.T, s *testsite.Site, options mtlsguard.Options) *live {
 	return l
 }
 
-// value is that of one series in a scrape.
+// value returns the value of one series in a scrape.
 func value(t *testing.T, text, series string) float64 {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -112,8 +112,9 @@ func value(t *testing.T, text, series string) float64 {
 	return 0
 }
 
-// Every decision and every handshake is counted once, where it belongs.
-func TestL8_Counts(t *testing.T) {
+// Every decision and every handshake is counted once, in the right series.
+// Covers L8.
+func TestDecisionsAndHandshakesAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	alice, bob, stranger, nobody := l.Client(l.Alice), l.Client(l.Bob), l.Client(l.Other.Leaf("alice")), l.Client(nil)
@@ -159,8 +160,9 @@ func TestL8_Counts(t *testing.T) {
 	}
 }
 
-// TLS 1.2 has series of its own, and a connection that only ends is nobody's refusal.
-func TestL8_VersionAndFailure(t *testing.T) {
+// TLS 1.2 has its own series, and a connection that the client ends is no refusal.
+// Covers L8.
+func TestVersionsAndFailuresHaveTheirOwnSeries(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	old := l.Client(l.Alice)
@@ -179,8 +181,9 @@ func TestL8_VersionAndFailure(t *testing.T) {
 	)
 }
 
-// What the server has in force is told with its dates, as of the scrape.
-func TestI6_WhatEnds(t *testing.T) {
+// The current configuration is exported with its dates, as of the scrape.
+// Covers I6.
+func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 	t.Parallel()
 	s := testsite.New(t)
 	l := serve(t, s, mtlsguard.Options{})
@@ -246,8 +249,9 @@ func TestI6_WhatEnds(t *testing.T) {
 	}
 }
 
-// The clock is the one that certificates are judged by.
-func TestG7_Clock(t *testing.T) {
+// The remaining validity is measured by Config.Now.
+// Covers G7.
+func TestRemainingValidityIsMeasuredByTheConfiguredClock(t *testing.T) {
 	t.Parallel()
 	s := testsite.New(t)
 	ahead := func() time.Time { return time.Now().Add(20 * time.Hour) }
@@ -258,8 +262,9 @@ func TestG7_Clock(t *testing.T) {
 	l.Eventually(l.scrape, "\nmtlsguard_client_certificate_remaining_seconds_bucket{port=\"internal\",le=\"14400\"} 1\n")
 }
 
-// Whatever strangers and users send, no series comes of it, and no name gets out.
-func TestH10_NoSeriesByCallers(t *testing.T) {
+// No request creates a series, and no scrape holds a name of a caller.
+// Covers H10.
+func TestNoRequestCreatesASeries(t *testing.T) {
 	t.Parallel()
 	l := start(t)
 	l.Ask(l.Client(l.Alice), l.server, "internal", "/")
@@ -298,8 +303,9 @@ func TestH10_NoSeriesByCallers(t *testing.T) {
 	}
 }
 
-// What is not of a list is counted as such: no plug-in makes series.
-func TestH10_WordsOfNoList(t *testing.T) {
+// A reason outside the list is counted as other: a plug-in cannot create series.
+// Covers H10.
+func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 	t.Parallel()
 	m := metrics(t, prom.Config{})
 	r := registry(t, m)
@@ -324,8 +330,9 @@ func TestH10_WordsOfNoList(t *testing.T) {
 	}
 }
 
-// A request that came by no port is counted too: it is a refusal that somebody should see.
-func TestA11_WithoutPort(t *testing.T) {
+// A request that did not come through a port is counted too.
+// Covers A11.
+func TestRequestWithoutAPortIsCounted(t *testing.T) {
 	t.Parallel()
 	m := metrics(t, prom.Config{})
 	r := registry(t, m)
@@ -341,8 +348,9 @@ func TestA11_WithoutPort(t *testing.T) {
 	}
 }
 
-// A name that is no text does not cost the scrape.
-func TestH10_FileNameThatIsNoText(t *testing.T) {
+// A file name that is not UTF-8 does not make the scrape fail.
+// Covers H10.
+func TestFileNameThatIsNotUTF8DoesNotBreakTheScrape(t *testing.T) {
 	t.Parallel()
 	s := testsite.New(t)
 	crl, err := os.ReadFile(s.Path("ca.crl"))
@@ -370,8 +378,9 @@ func TestH10_FileNameThatIsNoText(t *testing.T) {
 	}
 }
 
-// Counting, adding ports, watching and scraping go together.
-func TestL8_Together(t *testing.T) {
+// Counting, adding ports, watching and scraping are safe at the same time.
+// Covers L8.
+func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	m := metrics(t, prom.Config{})
 	scrape := scraper(t, registry(t, m))
@@ -403,8 +412,8 @@ func TestL8_Together(t *testing.T) {
 	}
 }
 
-// promtool's rules for names and help texts.
-func TestMetricsLint(t *testing.T) {
+// The names and help texts follow promtool's rules.
+func TestMetricNamesFollowTheRulesOfPromtool(t *testing.T) {
 	t.Parallel()
 	problems, err := testutil.GatherAndLint(start(t).registry)
 	if err != nil || len(problems) > 0 {
@@ -412,7 +421,7 @@ func TestMetricsLint(t *testing.T) {
 	}
 }
 
-func TestConfigMistakes(t *testing.T) {
+func TestBadBoundsAreRejected(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		bounds []time.Duration

@@ -1,5 +1,5 @@
-// Package testsite serves a small configuration on loopback, for tests of what
-// observes it: three ports, alice who may do things, bob who may not.
+// Package testsite serves a small configuration on loopback for the tests of prom and otel:
+// three ports, the allowed user alice and the denied user bob.
 package testsite
 
 import (

@@ -1,0 +1,219 @@
+package mtlsguard
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// ExplainRequest describes a request for Explain. Port is required.
+type ExplainRequest struct {
+	Port         string              // a port of the configuration
+	Method       string              // empty: GET
+	Path         string              // the request target as sent, "/orders/7?all=1"; empty: /
+	Host         string              // empty: a server name of the port, or localhost
+	ServerName   string              // SNI; empty: Host, if that is a name
+	Certificates []*x509.Certificate // of the client, leaf first; empty: no client certificate
+	Header       http.Header         // such as a forwarded certificate, or credentials
+}
+
+// Explanation is the answer that a Server would give to a request, and the reasons for it.
+// It names users, mappings and rules: show it to operators only.
+type Explanation struct {
+	// Outcome is the outcome of the guard. If no request would reach the guard, it holds
+	// the refusal only.
+	middleware.Outcome
+	// Refused reports that the port would refuse the handshake: there is no connection, and
+	// no status.
+	Refused bool
+	// Unread reports that net/http would reject the request, with Status and no reason,
+	// before the guard sees it.
+	Unread  bool
+	Mapping []certmap.Step      // the result of each mapping; nil without a verified certificate
+	Policy  *policy.Explanation // nil if the guard would not use the policy
+	Steps   []string            // the steps of the guard, as Options.Debug sends them
+}
+
+// Explain returns the answer that the server would give to a request in HTTP/1.1, under the
+// current configuration. It uses the code that serves: the handshake's checks, net/http's
+// parser, and the guard. It leaves out limits, deadlines, and the client's proof that it has
+// the key. It queries an OCSP responder, as a handshake would. It logs and counts nothing.
+//
+// The error is an invalid ExplainRequest. Explain does not wait for a reload: it begins
+// again if the configuration changes meanwhile.
+func (s *Server) Explain(ctx context.Context, q ExplainRequest) (Explanation, error) {
+	const rounds = 20
+	for range rounds {
+		g, number, before := s.appliedState()
+		x, err := s.explain(ctx, g, number, q)
+		if _, _, after := s.appliedState(); before == after {
+			return x, err
+		}
+	}
+	return Explanation{}, errors.New("mtlsguard: the configuration changes all the time: explain again later")
+}
+
+// appliedState returns the current generation, its number, and how often a generation was
+// applied. It waits while one is being applied.
+func (s *Server) appliedState() (g *site.Generation, number, applied uint64) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	return s.currentGeneration(), s.generation.Load(), s.applied
+}
+
+// explain explains a request under generation g, which has to be the current one until
+// explain returns.
+func (s *Server) explain(ctx context.Context, g *site.Generation, number uint64, q ExplainRequest) (Explanation, error) {
+	at, err := s.complete(g, &q)
+	if err != nil {
+		return Explanation{}, err
+	}
+	x := Explanation{Outcome: middleware.Outcome{Port: q.Port, Method: q.Method, Path: q.Path, Generation: number}}
+	conn, err := s.ports[at].Simulate(ctx, connstate.Client{Certificates: q.Certificates, ServerName: q.ServerName})
+	if err != nil {
+		refusal, ok := errors.AsType[*reason.Refusal](err)
+		if !ok {
+			return Explanation{}, err
+		}
+		x.Refused, x.Reason, x.Detail = true, refusal.Reason, refusal.Detail
+		return x, nil
+	}
+	port := &g.Ports[at]
+	guard, reached := s.guardOf(port), false
+	status, err := serveOnce(ctx, s.ports[at], conn, &q, func(r *http.Request) {
+		reached = true
+		x.Outcome = guard.Check(r)
+		x.Steps = guard.Explain(x.Outcome)
+	})
+	switch {
+	case err != nil:
+		return Explanation{}, err
+	case !reached:
+		x.Unread, x.Status, x.Detail = true, status, "net/http rejects the request: "+http.StatusText(status)
+		return x, nil
+	case !port.Authorizes():
+		return x, nil // the inner server maps and decides
+	}
+	if !x.Verified.IsZero() {
+		x.Mapping = g.Table.Explain(x.Verified, q.Port)
+	}
+	if x.Identity != nil {
+		explained := g.Engine.Explain(policy.Request{User: x.Identity.User, Port: q.Port, Method: x.Method, Path: x.Path})
+		x.Policy = &explained
+	}
+	return x, nil
+}
+
+// complete checks a request, fills in its defaults, and returns the index of its port.
+func (s *Server) complete(g *site.Generation, q *ExplainRequest) (int, error) {
+	var wrong errorlist.List
+	at := -1
+	var names []string
+	for i := range g.Ports {
+		if p := &g.Ports[i]; s.guardOf(p) != nil {
+			names = append(names, p.Config.Name)
+			if p.Config.Name == q.Port {
+				at = i
+			}
+		}
+	}
+	if t := g.Tunnel; t != nil && t.Config.Name == q.Port {
+		wrong.Add(configerror.Error{What: fmt.Sprintf("port %q stands for the tunnels to gateways, which have no handshake to explain", q.Port), Hint: "use a port with the same rules"})
+		return at, wrong.Err()
+	}
+	if at < 0 {
+		wrong.Add(configerror.Error{What: fmt.Sprintf("there is no port %q", q.Port), Hint: "use one of " + strings.Join(names, ", ")})
+		return at, wrong.Err()
+	}
+	if q.Method == "" {
+		q.Method = http.MethodGet
+	}
+	if q.Path == "" {
+		q.Path = "/"
+	}
+	if q.Host == "" {
+		q.Host = "localhost"
+		if served := g.Ports[at].Guard.ServerNames; len(served) > 0 {
+			q.Host = served[0]
+		}
+	}
+	if host, _, err := net.SplitHostPort(q.Host); q.ServerName == "" && err == nil {
+		q.ServerName = host
+	} else if q.ServerName == "" {
+		q.ServerName = q.Host
+	}
+	if net.ParseIP(q.ServerName) != nil {
+		q.ServerName = "" // a client sends no name for an address (RFC 6066 section 3)
+	}
+	for _, text := range []struct{ name, value string }{{"method", q.Method}, {"path", q.Path}, {"host", q.Host}} {
+		if strings.ContainsAny(text.value, "\r\n") {
+			wrong.Add(configerror.Error{What: fmt.Sprintf("the %s %q has more than one line", text.name, text.value), Hint: "remove the line end"})
+		}
+	}
+	return at, wrong.Err()
+}
+
+// serveOnce sends a request through an http.Server with the port's configuration, calls
+// handle with it, and returns the status of the answer. The request comes through a pipe.
+// To the guard it comes from the connection of conn.
+func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *ExplainRequest, handle func(*http.Request)) (int, error) {
+	inner, outer := net.Pipe()
+	defer outer.Close()
+	stop := context.AfterFunc(ctx, func() { outer.Close() })
+	defer stop()
+	srv := &http.Server{
+		ErrorLog:    log.New(io.Discard, "", 0),
+		ConnContext: func(context.Context, net.Conn) context.Context { return conn },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: q.ServerName}
+			handle(r)
+			w.WriteHeader(http.StatusNoContent)
+		}),
+	}
+	p.Configure(srv)
+	l := chanlisten.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(l)
+	}()
+	defer func() {
+		srv.Close()
+		outer.Close()
+		<-served
+	}()
+	if err := l.Hand(ctx, inner); err != nil {
+		return 0, err
+	}
+
+	var request bytes.Buffer
+	fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: %s\r\n", q.Method, q.Path, q.Host)
+	_ = q.Header.WriteSubset(&request, map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true})
+	request.WriteString("\r\n")
+	go func() { _, _ = request.WriteTo(outer) }() // net/http may answer before it has read everything
+	response, err := http.ReadResponse(bufio.NewReader(outer), nil)
+	if err != nil {
+		return 0, fmt.Errorf("mtlsguard: net/http did not answer the request: %w", err)
+	}
+	return response.StatusCode, nil
+}

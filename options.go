@@ -1,0 +1,57 @@
+package mtlsguard
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/audit"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// Options are the settings of a Server that only a program can give. The zero value is
+// valid.
+type Options struct {
+	// Log receives one record for every decision, refused handshake and reload. nil
+	// discards them. See JSONLog.
+	Log *slog.Logger
+	// Debug adds the whole explanation to the body of each refusal. It discloses users,
+	// mappings and rules to callers.
+	Debug bool
+	// Authenticators maps the name of a port to the authenticators for requests without a
+	// client certificate.
+	Authenticators map[string][]middleware.Authenticator
+	// IdentityHeaders names headers that are deleted from every request, in addition to
+	// the headers that package middleware knows.
+	IdentityHeaders []string
+	// Observe is called with every decision, in addition to the log. It must not block.
+	Observe func(*http.Request, middleware.Outcome)
+	// OnHandshake is called with every handshake, successful or not, in addition to the
+	// log. It must not block.
+	OnHandshake func(ports.Handshake)
+	// ShadowEvery compares every n-th decision with Casbin's, in the background. A
+	// difference is logged as an error. 0 compares none. Casbin's copy of the policy needs
+	// about seven times the memory of ours.
+	ShadowEvery int
+	// Ready is called once by Serve, when every port accepts connections. Without ports it
+	// is called when the first gateway is connected.
+	Ready func()
+	// Now is the clock for certificates, CRLs and mappings. nil means time.Now.
+	Now func() time.Time
+}
+
+// now reads the clock of the options.
+func (o *Options) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
+}
+
+// JSONLog returns a logger for Options.Log. It writes the same lines as a
+// slog.JSONHandler, at a fraction of the cost: lines about decisions bypass slog, and all
+// lines that are waiting go to w in one Write. A Write holds whole lines only. A nil level
+// means slog.LevelInfo.
+func JSONLog(w io.Writer, level slog.Leveler) *slog.Logger { return audit.JSONLog(w, level) }

@@ -1,0 +1,35 @@
+package wire
+
+import (
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+// Abort closes a client's connection so that the client cannot take it for a regular end.
+// A client that reads until the end (HTTP/1.0, or after an upgrade) would take half an
+// answer for a whole one if TLS sent close_notify. Even without close_notify crypto/tls
+// forgives an end between two records, so the last record here is an incomplete one.
+func Abort(c net.Conn) {
+	if t, ok := c.(*tls.Conn); ok {
+		raw := t.NetConn()
+		raw.SetWriteDeadline(time.Now().Add(abortTimeout))
+		raw.Write(incompleteRecord)
+		raw.Close()
+	}
+	c.Close()
+}
+
+const abortTimeout = 100 * time.Millisecond
+
+// incompleteRecord is the beginning of a record of application data (RFC 8446 section 5.1).
+var incompleteRecord = []byte{23, 3, 3}
+
+// Reset closes a connection without TLS so that the other end cannot take it for a regular
+// end: TCP sends RST.
+func Reset(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+	c.Close()
+}
