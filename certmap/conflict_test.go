@@ -2,6 +2,7 @@ package certmap_test
 
 import (
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestC21_Conflicts(t *testing.T) {
+// Covers C21.
+func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.verify(t, everything(w))
 	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -62,7 +65,8 @@ func TestC21_Conflicts(t *testing.T) {
 	}
 }
 
-func TestMappingsRoundTrip(t *testing.T) {
+func TestMappingsReturnsWhatNewGot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	given := kindsOf(w, w.verify(t, everything(w)))
 	given[1].Ports, given[1].Disabled, given[1].File, given[1].Line = []string{"a", "b"}, true, "users.yaml", 7
@@ -76,7 +80,8 @@ func TestMappingsRoundTrip(t *testing.T) {
 	}
 }
 
-func TestMistakesTogether(t *testing.T) {
+func TestNewReportsAllErrorsAndStopsAtAHundred(t *testing.T) {
+	t.Parallel()
 	_, err := certmap.New(
 		certmap.Mapping{},
 		certmap.Mapping{ID: "a", User: "alice", Fingerprint: trust.Digest{1}, SPKI: trust.Digest{1}, DNS: "x"},
@@ -94,16 +99,71 @@ func TestMistakesTogether(t *testing.T) {
 	}
 }
 
+// Every row spoils one property of a mapping that is correct otherwise, or goes to its limit.
+func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
+	t.Parallel()
+	good := certmap.Mapping{ID: "a", User: "alice", DNS: "a.example", Issuer: trust.Digest{1}}
+	ports := make([]string, 257)
+	for i := range ports {
+		ports[i] = fmt.Sprint("p", i)
+	}
+	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, row := range map[string]struct {
+		spoil func(*certmap.Mapping)
+		want  string // "" for none
+	}{
+		"as it is":           {func(m *certmap.Mapping) {}, ""},
+		"no id":              {func(m *certmap.Mapping) { m.ID = "" }, "mapping 1: no id"},
+		"id of 256 bytes":    {func(m *certmap.Mapping) { m.ID = strings.Repeat("a", 256) }, ""},
+		"id of 257 bytes":    {func(m *certmap.Mapping) { m.ID = strings.Repeat("a", 257) }, "more than 256 bytes"},
+		"id not UTF-8":       {func(m *certmap.Mapping) { m.ID = "a\xff" }, "do not print"},
+		"id with a blank":    {func(m *certmap.Mapping) { m.ID = "a " }, "do not print"},
+		"no user":            {func(m *certmap.Mapping) { m.User = "" }, "no user"},
+		"user {user}":        {func(m *certmap.Mapping) { m.User = "{user}" }, "captures it"},
+		"reserved user":      {func(m *certmap.Mapping) { m.User = "EVERYBODY" }, "is reserved"},
+		"bad user":           {func(m *certmap.Mapping) { m.User = "a b" }, "is not a user name"},
+		"no kind":            {func(m *certmap.Mapping) { m.DNS = "" }, "names no certificate"},
+		"two kinds":          {func(m *certmap.Mapping) { m.Email = "a@b" }, "dns, email"},
+		"no issuer":          {func(m *certmap.Mapping) { m.Issuer = trust.Digest{} }, "dns needs an issuer"},
+		"bad email":          {func(m *certmap.Mapping) { m.DNS, m.Email = "", "a" }, "not an address"},
+		"256 ports":          {func(m *certmap.Mapping) { m.Ports = ports[:256] }, ""},
+		"257 ports":          {func(m *certmap.Mapping) { m.Ports = ports }, "more than 256 ports"},
+		"a port twice":       {func(m *certmap.Mapping) { m.Ports = []string{"p", "q", "p"} }, `the port "p" twice`},
+		"a port with NUL":    {func(m *certmap.Mapping) { m.Ports = []string{"p\x00"} }, "is not a port name"},
+		"valid an instant":   {func(m *certmap.Mapping) { m.NotBefore, m.NotAfter = day, day }, ""},
+		"never valid":        {func(m *certmap.Mapping) { m.NotBefore, m.NotAfter = day, day.Add(-1) }, "never be valid"},
+		"an end alone":       {func(m *certmap.Mapping) { m.NotAfter = day }, ""},
+		"a negative line":    {func(m *certmap.Mapping) { m.Line = -1 }, ""},
+		"serial of 20 bytes": {func(m *certmap.Mapping) { m.DNS, m.Serial = "", new(big.Int).Lsh(big.NewInt(1), 159) }, ""},
+		"serial of 21 bytes": {func(m *certmap.Mapping) { m.DNS, m.Serial = "", new(big.Int).Lsh(big.NewInt(1), 160) }, "at most 20 bytes"},
+		"serial of zero":     {func(m *certmap.Mapping) { m.DNS, m.Serial = "", new(big.Int) }, "is positive"},
+	} {
+		m := good
+		row.spoil(&m)
+		got, err := certmap.New(m)
+		switch all := configerror.All(err); {
+		case row.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case row.want == "" && got.Mappings()[0].Line != 0:
+			t.Errorf("%s: line %d", name, got.Mappings()[0].Line)
+		case row.want != "" && (len(all) != 1 || !strings.Contains(all[0].What, row.want)):
+			t.Errorf("%s: %v, want one error with %q", name, err, row.want)
+		}
+	}
+}
+
 // A key that too many mappings have, if only under other issuers, would make
 // every look-up of it long.
-func TestC21_ManyOfOneKey(t *testing.T) {
+// Covers C21.
+func TestMappingsOfOneKeyAreLimited(t *testing.T) {
+	t.Parallel()
 	mappings := make([]certmap.Mapping, 4097)
 	for i := range mappings {
 		mappings[i] = certmap.Mapping{ID: fmt.Sprint(i), User: fmt.Sprint("u", i), DNS: "a.example", Issuer: trust.Digest{1, byte(i), byte(i >> 8)}}
 	}
-	if _, err := certmap.New(mappings[:4096]...); err != nil {
-		t.Error(err)
+	live := certmap.NewLive(table(t, mappings[:4096]...))
+	wantError(t, live.Put(mappings[4096]), "more than 4096 mappings have this dns")
+	if err := live.Put(mappings[7]); err != nil {
+		t.Errorf("a mapping in its own place: %v", err)
 	}
-	_, err := certmap.New(mappings...)
-	wantError(t, err, "more than 4096 mappings have this dns")
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestExplain(t *testing.T) {
+func TestExplainFindsNearMisses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.verify(t, everything(w))
 	two := w.leaf(t, subject("CN=alice,CN=admin,OU=Staff"),
@@ -59,6 +60,28 @@ func TestExplain(t *testing.T) {
 		{v, certmap.Mapping{User: "{user}", URI: "spiffe://acme/{user}"}, mapresult.NearMiss, "more than one segment"},
 		{v, certmap.Mapping{User: "{user}", URI: "spiffe://Acme/sa/{user}"}, mapresult.NearMiss, "case"},
 		{w.leaf(t, uris("spiffe://acme/sa/.x")), certmap.Mapping{User: "{user}", URI: "spiffe://acme/sa/{user}"}, mapresult.NearMiss, "cannot be a user name"},
+		{two, certmap.Mapping{User: "{user}", URI: "spiffe://acme/sa/{user}"}, mapresult.NearMiss, "more than one URI"},
+		{v, certmap.Mapping{User: "{user}", URI: "spiffe://acme/sb/{user}"}, mapresult.Differs, ""},
+		{w.leaf(t, uris("x:/")), certmap.Mapping{User: "{user}", URI: "spiffe://acme/sb/{user}"}, mapresult.Differs, ""},
+		{w.leaf(t, uris("https://a/bob/x")), certmap.Mapping{User: "{user}", URI: "https://a/{user}/y"}, mapresult.Differs, ""},
+		{w.leaf(t, dns("host.acme.example")), certmap.Mapping{DNS: "hst.acme.example"}, mapresult.Differs, ""},
+		{w.leaf(t, dns("a .example")), certmap.Mapping{DNS: "a.example"}, mapresult.NearMiss, "blanks or characters that do not show"},
+		{w.leaf(t, dns("a\x01.example")), certmap.Mapping{DNS: "a.example"}, mapresult.NearMiss, "blanks or characters that do not show"},
+		{w.leaf(t, dns("*.other.example")), certmap.Mapping{DNS: "a.acme.example"}, mapresult.Differs, ""},
+		{w.leaf(t, emails("a@acme.example", "a@b@acme.example")), certmap.Mapping{Email: "b@acme.example"}, mapresult.Differs, ""},
+		{w.leaf(t, emails("a@b@c")), certmap.Mapping{Email: "a@b"}, mapresult.Differs, ""},
+		{w.leaf(t, serial(0x1234)), certmap.Mapping{Serial: big.NewInt(1235)}, mapresult.Differs, ""},
+		{v, certmap.Mapping{Fingerprint: w.key}, mapresult.NearMiss, "issuer"},
+		{v, certmap.Mapping{Fingerprint: trust.Digest{1}}, mapresult.Differs, ""},
+		{hostile, certmap.Mapping{User: "{user}", Subject: "CN={user}"}, mapresult.Differs, "control"},
+		{v, certmap.Mapping{User: "{user}", Subject: "UID={user},OU=Staff,O=Acme"}, mapresult.Differs, ""},
+		{two, certmap.Mapping{User: "{user}", Subject: "CN={user},OU=Staff,O=Acme"}, mapresult.NearMiss, "occurs twice"},
+		{two, certmap.Mapping{User: "{user}", Subject: "CN={user},OU=Other"}, mapresult.Differs, ""},
+		{two, certmap.Mapping{User: "{user}", Subject: "CN={user}"}, mapresult.NearMiss, "occurs twice"},
+		{v, certmap.Mapping{User: "{user}", Subject: "CN={user},O=Acme"}, mapresult.NearMiss, `the mapping lacks "OU=Staff"`},
+		{v, certmap.Mapping{Subject: "CN=alice"}, mapresult.Differs, ""},
+		{v, certmap.Mapping{Subject: "CN=alice,OU=Staff,C=DE"}, mapresult.Differs, ""},
+		{w.leaf(t, subject("CN=alice")), certmap.Mapping{Subject: "CN=alice,OU=Staff"}, mapresult.NearMiss, `the certificate lacks "OU=Staff"`},
 	} {
 		row.m.ID = "m"
 		if row.m.User == "" {
@@ -83,7 +106,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestExplainDecides(t *testing.T) {
+func TestExplainNamesTheDecidingKind(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.verify(t, everything(w))
 	steps := table(t, kindsOf(w, v)[1:]...).Explain(v, "p")
@@ -98,7 +122,7 @@ func TestExplainDecides(t *testing.T) {
 	if last := steps[len(steps)-1]; last.User != "alice" {
 		t.Errorf("captured %q", last.User)
 	}
-	// The direct issuer is what a serial number belongs to.
+	// A serial number belongs to its direct issuer.
 	sub := w.ca.SubCA("Sub")
 	below := w.verify(t, sub.Leaf("x", serial(7)))
 	steps = table(t, certmap.Mapping{ID: "m", User: "u", Serial: big.NewInt(7), Issuer: w.key}).Explain(below, "p")
@@ -107,8 +131,42 @@ func TestExplainDecides(t *testing.T) {
 	}
 }
 
-// A large table is explained by what matters in it.
-func TestExplainLarge(t *testing.T) {
+// The values of the certificate are quoted, and at most five of a kind are listed.
+func TestExplanationListsTheFirstValues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := func(m certmap.Mapping, v trust.Verified) string {
+		m.ID, m.User, m.Issuer = "m", "u", w.key
+		return table(t, m).Explain(v, "p")[0].Got
+	}
+	v := w.leaf(t, dns("1.x", "2.x", "3.x", "4.x", "5.x"))
+	if five, want := got(certmap.Mapping{DNS: "a"}, v), `"1.x", "2.x", "3.x", "4.x", "5.x"`; five != want {
+		t.Errorf("%s, want %s", five, want)
+	}
+	v = w.leaf(t, dns("1.x", "2.x", "3.x", "4.x", "5.x", "6.x", "7.x"))
+	if seven, want := got(certmap.Mapping{DNS: "a"}, v), `"1.x", "2.x", "3.x", "4.x", "5.x" and 2 more`; seven != want {
+		t.Errorf("%s, want %s", seven, want)
+	}
+	v = w.leaf(t, subject("CN=alice"), serial(0xab))
+	for want, m := range map[string]certmap.Mapping{
+		"none": {Email: "a@b"}, `"AB"`: {Serial: big.NewInt(1)}, `"CN=alice"`: {Subject: "CN=bob"}, v.Fingerprint().String(): {Fingerprint: trust.Digest{1}}, v.SPKI().String(): {SPKI: trust.Digest{1}},
+	} {
+		if got := got(m, v); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if got := got(certmap.Mapping{Subject: "CN=bob"}, w.leaf(t, rdns(each(cn("a\x00"))...))); got != "none" {
+		t.Errorf("a rejected subject: %s", got)
+	}
+	step := table(t, certmap.Mapping{ID: "é", User: "u", Subject: "CN=alice", Issuer: w.key, File: "users.yaml", Line: 3}).Explain(v, "p")[0]
+	if step.File != "users.yaml" || step.Line != 3 || step.Wanted != "CN=alice" || step.String() != `subject "\u00e9": matches: wanted "CN=alice", got "CN=alice", user "u"` {
+		t.Errorf("%+v: %s", step, step)
+	}
+}
+
+// A large table is explained by the mappings that match or nearly match.
+func TestExplanationOfALargeTableIsBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	mappings := many("dns", 30_000, w.key)
 	mappings[29_999].DNS = "me.example"
@@ -120,8 +178,9 @@ func TestExplainLarge(t *testing.T) {
 	}
 }
 
-// Explain says of every mapping what Map does.
+// The mappings that Explain reports as matching give the user that Map finds.
 func TestExplainAgreesWithMap(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leaves := []testpki.Option{subject("CN=alice,OU=Staff,O=Acme"), subject("CN=bob"), uris("spiffe://acme/sa/alice"), dns("a.example", "b.example"), emails("a@acme.example")}
 	for i, option := range leaves {
@@ -147,7 +206,8 @@ func TestExplainAgreesWithMap(t *testing.T) {
 	}
 }
 
-func TestLint(t *testing.T) {
+func TestLintFindsWhatIsProbablyNotIntended(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	d := trust.Digest{1}
 	for _, row := range []struct {

@@ -13,7 +13,8 @@ import (
 )
 
 // Both formats are read by the same rules: what one says, the other says too.
-func TestLinesAreWhatYAMLIs(t *testing.T) {
+func TestJSONLinesAndYAMLGiveTheSameMappings(t *testing.T) {
+	t.Parallel()
 	fp := strings.Repeat("ab", 32)
 	lines := `{"id": "a", "user": "alice", "fingerprint": "` + fp + `"}
 
@@ -42,7 +43,8 @@ func TestLinesAreWhatYAMLIs(t *testing.T) {
 	}
 }
 
-func TestLinesMistakes(t *testing.T) {
+func TestJSONLinesErrorsHaveTheirLine(t *testing.T) {
+	t.Parallel()
 	good := `"id": "a", "user": "alice", "fingerprint": "` + strings.Repeat("ab", 32) + `"`
 	for _, row := range []struct{ text, want string }{
 		{"", "the file is empty"},

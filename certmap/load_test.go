@@ -16,7 +16,8 @@ import (
 
 const digest1 = "0100000000000000000000000000000000000000000000000000000000000000"
 
-func TestRead(t *testing.T) {
+func TestLoadReadsEveryField(t *testing.T) {
+	t.Parallel()
 	issuer := func(path string) (trust.Digest, error) {
 		if path != "pki/ca.pem" {
 			return trust.Digest{}, errors.New(path + ": no such file")
@@ -62,7 +63,8 @@ mappings:
 }
 
 // Every row is a file with one error.
-func TestReadMistakes(t *testing.T) {
+func TestLoadReportsEachErrorWithItsPosition(t *testing.T) {
+	t.Parallel()
 	one := func(fields string) string { return "mappings:\n  - {" + fields + "}\n" }
 	good := "id: a, user: alice, fingerprint: " + digest1
 	dns := "id: a, user: alice, dns: a.example, issuer: ca.pem"
@@ -170,7 +172,8 @@ func TestReadMistakes(t *testing.T) {
 }
 
 // One file with many mistakes has them all, in the order of its lines.
-func TestReadMistakesTogether(t *testing.T) {
+func TestLoadReportsAllErrorsAndStopsAtAHundred(t *testing.T) {
+	t.Parallel()
 	_, err := load("users.yaml", `other: 1
 mappings:
   - {id: a, user: "!", fingerprint: 12}

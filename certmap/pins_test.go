@@ -11,7 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestC17_Fingerprints(t *testing.T) {
+// Covers C17.
+func TestFingerprintIsAWholeSHA256(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t)
 	hex := v.Fingerprint().String()
@@ -43,7 +45,9 @@ func TestC17_Fingerprints(t *testing.T) {
 	}
 }
 
-func TestC18_Serials(t *testing.T) {
+// Covers C18.
+func TestSerialIsPositiveHexOfAtMost20Bytes(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]int64{
 		"1000": 0x1000, "0x1000": 0x1000, "10:00": 0x1000, "0X0a": 10, "0A": 10, "a": 10, "00:0A": 10, "01": 1,
 		"": 0, "0": 0, "00": 0, "-1": 0, "+1": 0, "1:0": 0, "10:": 0, ":10": 0, "g": 0, "0x": 0, "1_0": 0, " 1": 0,
@@ -65,7 +69,9 @@ func TestC18_Serials(t *testing.T) {
 	}
 }
 
-func TestC19_Renewal(t *testing.T) {
+// Covers C19.
+func TestKindsThatSurviveARenewal(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	key := testpki.NewKey()
 	options := []testpki.Option{uris("spiffe://acme/orders")}

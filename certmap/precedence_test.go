@@ -31,7 +31,8 @@ func kindsOf(w *world, v trust.Verified) []certmap.Mapping {
 	}
 }
 
-func TestPrecedence(t *testing.T) {
+func TestFirstMatchingKindDecides(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.verify(t, everything(w))
 	all := kindsOf(w, v)
@@ -81,7 +82,9 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-func TestC15_IssuerBound(t *testing.T) {
+// Covers C15, B17.
+func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	sub := w.ca.SubCA("Sub CA")
 	subKey := trust.SPKIOf(sub.Cert)

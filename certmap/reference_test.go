@@ -116,7 +116,8 @@ func hole(pattern, text, stop string) (string, bool) {
 	return value, good
 }
 
-func TestMapIsReference(t *testing.T) {
+func TestMapEqualsAReadingOfTheDesign(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	sub := w.ca.SubCA("Sub")
 	keys := []trust.Digest{w.key, w.otherKey, trust.SPKIOf(sub.Cert)}

@@ -22,7 +22,9 @@ func sanRows(t *testing.T, w *world, m *certmap.Table, rows map[string]sanRow) {
 	}
 }
 
-func TestC4_SANTextInjection(t *testing.T) {
+// Covers C4.
+func TestAlternativeNamesAreComparedByTheirType(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t,
 		certmap.Mapping{ID: "d", User: "admin", DNS: "admin", Issuer: w.key},
@@ -35,7 +37,9 @@ func TestC4_SANTextInjection(t *testing.T) {
 	})
 }
 
-func TestC10_WholeValue(t *testing.T) {
+// Covers C10.
+func TestOnlyWholeValuesMatch(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t,
 		certmap.Mapping{ID: "e", User: "alice", Email: "alice@corp.example", Issuer: w.key},
@@ -57,7 +61,9 @@ func TestC10_WholeValue(t *testing.T) {
 	})
 }
 
-func TestC11_Email(t *testing.T) {
+// Covers C11.
+func TestAddressIsExactExceptTheCaseOfItsDomain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "e", User: "alice", Email: "Alice@Corp.Example", Issuer: w.key})
 	sanRows(t, w, m, map[string]sanRow{
@@ -73,7 +79,9 @@ func TestC11_Email(t *testing.T) {
 	}
 }
 
-func TestC12_SeveralNames(t *testing.T) {
+// Covers C12.
+func TestSeveralAlternativeNamesOfTwoUsersAreAmbiguous(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t,
 		certmap.Mapping{ID: "d1", User: "alice", DNS: "a.example", Issuer: w.key},
@@ -98,7 +106,9 @@ func TestC12_SeveralNames(t *testing.T) {
 	})
 }
 
-func TestC13_Wildcards(t *testing.T) {
+// Covers C13.
+func TestWildcardInACertificateMatchesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "d", User: "alice", DNS: "host.corp", Issuer: w.key})
 	sanRows(t, w, m, map[string]sanRow{
@@ -112,7 +122,9 @@ func TestC13_Wildcards(t *testing.T) {
 	}
 }
 
-func TestC14_URIForms(t *testing.T) {
+// Covers C14.
+func TestURIWithTwoReadingsIsRejected(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, uri := range []string{
 		"spiffe://acme/orders", "spiffe://acme", "spiffe://acme.example/ns/a.b/sa/c_d-E", "urn:acme:orders", "https://acme.example:8443/x?y=z", "https://acme.example/a/", "urn:x:a%20b",
@@ -134,7 +146,9 @@ func TestC14_URIForms(t *testing.T) {
 	}
 }
 
-func TestC14_URIPattern(t *testing.T) {
+// Covers C14.
+func TestURIPatternCapturesOneWholeSegment(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t,
 		certmap.Mapping{ID: "u", User: "{user}", URI: "spiffe://acme/ns/prod/sa/{user}", Issuer: w.key},
@@ -172,7 +186,9 @@ func TestC14_URIPattern(t *testing.T) {
 	}
 }
 
-func TestC20_OtherNames(t *testing.T) {
+// Covers C20.
+func TestRareAlternativeNamesAreIgnored(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t,
 		certmap.Mapping{ID: "e", User: "admin", Email: "admin@acme.example", Issuer: w.key},

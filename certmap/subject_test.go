@@ -8,7 +8,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 )
 
-func TestC2_SubjectStructure(t *testing.T) {
+// Covers C2.
+func TestSubjectIsComparedAsParsedSetsInOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "m", User: "alice", Subject: "O=a,O=b", Issuer: w.key})
 	for _, row := range []struct {
@@ -28,7 +30,9 @@ func TestC2_SubjectStructure(t *testing.T) {
 	}
 }
 
-func TestC1_CapturedTwice(t *testing.T) {
+// Covers C1.
+func TestAttributeThatAPatternCapturesOccursOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	staff := table(t, certmap.Mapping{ID: "m", User: "{user}", Subject: "CN={user},OU=Staff,O=Acme", Issuer: w.key})
 	alone := table(t, certmap.Mapping{ID: "m", User: "{user}", Subject: "CN={user}", Issuer: w.key})
@@ -60,7 +64,9 @@ func TestC1_CapturedTwice(t *testing.T) {
 	}
 }
 
-func TestC3_SeparatorInjection(t *testing.T) {
+// Covers C3.
+func TestSeparatorsInsideAValueMakeNoOtherName(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t,
 		certmap.Mapping{ID: "a", User: "admin", Subject: "CN=admin", Issuer: w.key},
@@ -91,7 +97,9 @@ func TestC3_SeparatorInjection(t *testing.T) {
 	}
 }
 
-func TestC5_C6_C8_HostileValues(t *testing.T) {
+// Covers C5, C6, C8.
+func TestSubjectWithUnsafeValuesIsUnmapped(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t,
 		certmap.Mapping{ID: "m", User: "{user}", Subject: "CN={user}", Issuer: w.key},
@@ -110,7 +118,9 @@ func TestC5_C6_C8_HostileValues(t *testing.T) {
 	}
 }
 
-func TestC6_NoFolding(t *testing.T) {
+// Covers C6.
+func TestSubjectIsComparedWithoutFolding(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t,
 		certmap.Mapping{ID: "m", User: "k", Subject: "CN=K", Issuer: w.key},
@@ -125,7 +135,9 @@ func TestC6_NoFolding(t *testing.T) {
 	}
 }
 
-func TestC7_StringTypes(t *testing.T) {
+// Covers C7.
+func TestOnlyThreeStringTypesAreMapped(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "m", User: "alice", Subject: "CN=alice", Issuer: w.key})
 	for tag, want := range map[int]string{

@@ -9,7 +9,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestC16_Users(t *testing.T) {
+// Covers C16.
+func TestReservedAndMalformedUsersAreRejected(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "m", User: "{user}", Subject: "CN={user}", Issuer: w.key})
 	for name, good := range map[string]bool{
@@ -41,7 +43,8 @@ func TestC16_Users(t *testing.T) {
 	}
 }
 
-func TestPatternMistakes(t *testing.T) {
+func TestPatternStandsForOneWholeAttribute(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{
 		"CN=x{user}", "CN={user}x", "CN={user},OU={user}", "CN={user},CN=x", "CN={user}+CN=x", "CN={user}{user}", "CN={name}", `CN=\7Buser\7D`, "CN={User}", "CN={}",
 	} {

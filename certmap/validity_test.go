@@ -13,7 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestTime(t *testing.T) {
+func TestMappingIsValidWithinItsDatesOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t)
 	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -51,7 +52,8 @@ func TestTime(t *testing.T) {
 	wantError(t, err, "not_after is before not_before")
 }
 
-func TestNotInForce(t *testing.T) {
+func TestDisabledOrExpiredMappingRefusesTheCertificate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t)
 	base := certmap.Mapping{User: "alice", Fingerprint: v.Fingerprint()}
@@ -88,7 +90,8 @@ func TestNotInForce(t *testing.T) {
 	}
 }
 
-func TestPorts(t *testing.T) {
+func TestMappingIsIgnoredOnOtherPorts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t)
 	m := table(t,
@@ -106,7 +109,8 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-func TestNobody(t *testing.T) {
+func TestWithoutTableOrCertificateNobodyIsMapped(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "a", User: "alice", SPKI: trust.Digest{1}})
 	if got := outcome(t, m, trust.Verified{}, "p"); got != "[unmapped]" {
@@ -138,7 +142,19 @@ func TestNobody(t *testing.T) {
 	}
 }
 
-func TestRefusalsSayNothingRaw(t *testing.T) {
+// A server's certificate from the same CA is not a user's.
+func TestServerCertificateIsNotAUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	servers := must(trust.New(trust.Config{Anchors: []*x509.Certificate{w.ca.Cert}, Usage: trust.UsageServer}))
+	v := must(servers.Verify(context.Background(), w.ca.Server().Presented()))
+	if got := outcome(t, table(t, certmap.Mapping{ID: "a", User: "alice", SPKI: v.SPKI()}), v, "p"); got != "[wrong-usage]" {
+		t.Error(got)
+	}
+}
+
+func TestExplanationsArePrintable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t, subject("CN=x\u00e9\u0444"))
 	_, err := table(t).Map(context.Background(), v, "p")

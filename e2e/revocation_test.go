@@ -80,11 +80,11 @@ func TestMustBeRevokedIsCheckedAtTheStart(t *testing.T) {
 		what  string
 	}{
 		{"revoked", func(*site) {}, "", 0, ""},
-		{"not on the list", func(s *site) { s.put("ca.crl", s.crl(2)) }, config, 9, "must be revoked and is not"},
-		{"another authority's", func(s *site) { s.put("known.pem", string(s.other.Leaf("known").CertPEM())) }, config, 9, "must be revoked and is not"},
+		{"not on the list", func(s *site) { s.put("ca.crl", s.crl(2)) }, config, 9, "must be revoked, but is not"},
+		{"another authority's", func(s *site) { s.put("known.pem", string(s.other.Leaf("known").CertPEM())) }, config, 9, "must be revoked, but is not"},
 		{"one of two", func(s *site) { s.put("known.pem", s.get("known.pem")+string(s.alice.CertPEM())) }, config, 9, "alice"},
-		{"revocation off", yaml("crls: [ca.crl]", "revocation: off\n      crls: [ca.crl]"), config, 9, "must be revoked and is not"},
-		{"no CRL", yaml("crls: [ca.crl]", "crls: []"), config, 9, "must be revoked and is not"},
+		{"revocation off", yaml("crls: [ca.crl]", "revocation: off\n      crls: [ca.crl]"), config, 9, "must be revoked, but is not"},
+		{"no CRL", yaml("crls: [ca.crl]", "crls: []"), config, 9, "must be revoked, but is not"},
 		{"garbled", func(s *site) { s.put("known.pem", "garbage") }, "known.pem", 0, "PEM"},
 		{"missing", func(s *site) { os.Remove(s.path("known.pem")) }, config, 12, "cannot be read"},
 	} {

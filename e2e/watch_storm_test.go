@@ -96,7 +96,7 @@ func TestAgingCRLIsLoggedOnce(t *testing.T) {
 	var now testkit.Clock
 	l := s.start(mtlsguard.Options{Now: now.Now})
 	logged := func(issuer string) int {
-		return len(l.log.find("level", "WARN", "error", "is to be replaced by", "error", issuer))
+		return len(l.log.find("level", "WARN", "error", "must be replaced by", "error", issuer))
 	}
 	now.Advance(13 * time.Hour)
 	testkit.Eventually(t, "the older CRL is logged", func() bool { return logged("Client CA") > 0 })
@@ -109,7 +109,7 @@ func TestAgingCRLIsLoggedOnce(t *testing.T) {
 	now.Advance(9 * time.Hour)
 	testkit.Eventually(t, "the younger CRL is logged", func() bool { return logged("Other CA") > 0 })
 	if a, b := logged("Client CA"), logged("Other CA"); a != 1 || b != 1 {
-		t.Errorf("logged %d and %d times: %v", a, b, l.log.find("error", "is to be replaced by"))
+		t.Errorf("logged %d and %d times: %v", a, b, l.log.find("error", "must be replaced by"))
 	}
 	if code, why := ready(l.server); code != 200 {
 		t.Error(why) // neither is past its next update

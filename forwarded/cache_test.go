@@ -14,7 +14,7 @@ import (
 
 // A chain that is kept for one leaf is not the next one's, and what was refused is
 // not kept.
-func TestCacheKeepsWhatWasVerified(t *testing.T) {
+func TestOnlyVerifiedCertificatesAreCached(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Cache = 8 })
@@ -48,7 +48,7 @@ func TestCacheKeepsWhatWasVerified(t *testing.T) {
 	}
 }
 
-func TestConcurrentUse(t *testing.T) {
+func TestReceiverIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	for name, p := range products {
@@ -78,7 +78,7 @@ func request(p gatewayOf, who *testpki.Pair) http.Header {
 	return h
 }
 
-func TestRepeatedStatementsAllocateNothing(t *testing.T) {
+func TestCachedCertificatesAllocateNothing(t *testing.T) {
 	w := shared()
 	for name, p := range products {
 		r, h := receiver(t, p.topology()), request(p, w.alice)
@@ -94,7 +94,7 @@ func TestRepeatedStatementsAllocateNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkRepeated(b *testing.B) {
+func BenchmarkCached(b *testing.B) {
 	w := shared()
 	for _, name := range forwarded.Formats() {
 		p := products[name]
@@ -114,9 +114,9 @@ func BenchmarkRepeated(b *testing.B) {
 	}
 }
 
-// BenchmarkFirst reads and verifies as if nothing were kept, with users of a trust
+// BenchmarkUncached reads and verifies as if nothing were kept, with users of a trust
 // that keeps what it believed all the same.
-func BenchmarkFirst(b *testing.B) {
+func BenchmarkUncached(b *testing.B) {
 	w := shared()
 	for _, name := range forwarded.Formats() {
 		p := products[name]
@@ -135,7 +135,7 @@ func BenchmarkFirst(b *testing.B) {
 
 // Covers A23: what the client sends beside its leaf, and its gateway passes on, makes no
 // more entries.
-func TestJunkBesideAStatedLeafMakesFewEntries(t *testing.T) {
+func TestIssuersChosenByTheClientDoNotFillTheCache(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	key := testpki.NewKey()

@@ -8,7 +8,7 @@ import (
 )
 
 // The page shows the configurations that are tried, to the last byte.
-func TestDocsShowTheseConfigurations(t *testing.T) {
+func TestDocsShowTheTestedConfigurations(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/gateways.md")
 	if err != nil {

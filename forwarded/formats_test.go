@@ -21,7 +21,7 @@ func TestEveryFormatIsTested(t *testing.T) {
 
 // What each product sends is read, the chain with it; and without a certificate,
 // what it sends then is "no certificate".
-func TestFormats(t *testing.T) {
+func TestEveryFormatIsRead(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	for name, p := range products {
@@ -57,7 +57,7 @@ func TestFormats(t *testing.T) {
 }
 
 // Where a gateway sends no issuers, they are anchors of the users.
-func TestIssuersAsAnchors(t *testing.T) {
+func TestAnchorsReplaceIssuersThatAGatewayOmits(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	for name, p := range products {
@@ -72,7 +72,7 @@ func TestIssuersAsAnchors(t *testing.T) {
 
 // The same text in another way of writing it, which products of the same family
 // use.
-func TestVariants(t *testing.T) {
+func TestOtherEncodingsOfTheSameProductsAreRead(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	chain := w.carol.Presented()

@@ -178,7 +178,7 @@ func FuzzXFCC(f *testing.F) {
 	})
 }
 
-func FuzzNamed(f *testing.F) {
+func FuzzParseTopology(f *testing.F) {
 	for _, name := range forwarded.Formats() {
 		f.Add(name, "", "", "")
 		f.Add(name, products[name].headers[0], "X-Verify", "SUCCESS")

@@ -23,7 +23,8 @@ func believed(tb testing.TB, v *trust.Verifier, p *testpki.Pair) trust.Verified 
 	return verified
 }
 
-func TestF2_WhoIsAGateway(t *testing.T) {
+// Covers F2.
+func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	pin := trust.FingerprintOf(w.gateway.Cert)
@@ -72,7 +73,8 @@ func TestF2_WhoIsAGateway(t *testing.T) {
 }
 
 // Who was believed by another trust is no gateway: a user least of all.
-func TestF2_OnlyTheGatewaysTrustMakesOne(t *testing.T) {
+// Covers F2.
+func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	user := w.ca.Leaf("bob", func(c *x509.Certificate) { c.DNSNames = []string{gatewayDNS} })
@@ -104,7 +106,7 @@ func mistakes(err error) string {
 	return strings.Join(out, "; ")
 }
 
-func TestNewReportsEveryMistake(t *testing.T) {
+func TestNewReportsAllErrors(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	_, err := forwarded.New(forwarded.Config{Cache: -1})
@@ -155,7 +157,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	}
 }
 
-func TestNamed(t *testing.T) {
+func TestParseTopology(t *testing.T) {
 	t.Parallel()
 	for _, name := range forwarded.Formats() {
 		topology, err := forwarded.ParseTopology(name, "", "", "")
@@ -207,7 +209,8 @@ func TestNamed(t *testing.T) {
 }
 
 // A good look at the clock: a statement that was kept is judged by it again.
-func TestF9_KeptStatementsExpire(t *testing.T) {
+// Covers F9.
+func TestCachedCertificatesExpire(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	now := time.Now()

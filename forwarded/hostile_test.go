@@ -15,7 +15,8 @@ import (
 
 // A gateway may have verified nothing: whatever a handshake refuses is refused in a
 // header with the same word. The certificates and their faults are testdata/pki's.
-func TestF9_HostileChainsThroughTheHeader(t *testing.T) {
+// Covers F9.
+func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 	t.Parallel()
 	anchors := chainIn(t, "client-ca.pem")
 	var crls []*x509.RevocationList
@@ -81,7 +82,8 @@ func TestF9_HostileChainsThroughTheHeader(t *testing.T) {
 }
 
 // Revocation is of now: a receiver of the new trust does not know the old one's.
-func TestF9_RevokedAfterItWasKept(t *testing.T) {
+// Covers F9.
+func TestCertificateRevokedAfterCachingIsRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	h := header("Client-Cert", sequence(w.bob.Cert))

@@ -18,7 +18,8 @@ func named(tb testing.TB, format, header, verified, value string) forwarded.Topo
 
 // What is missing, and what it means. A client that names the gateway's headers in
 // Connection can make a gateway drop one of them, or all.
-func TestF5_NoneIsSaidNotGuessed(t *testing.T) {
+// Covers F5.
+func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	const cert, mark = "X-Ssl-Client-Cert", "X-Ssl-Client-Verify"
@@ -102,7 +103,8 @@ func TestF5_NoneIsSaidNotGuessed(t *testing.T) {
 
 // A gateway that says that it verified is not believed for that, and one that says
 // that it did not refuses a certificate that is good.
-func TestF12_TheGatewaysWordOnlyRefuses(t *testing.T) {
+// Covers F12.
+func TestVerificationResultOfTheGatewayOnlyRefuses(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	for name, mark := range map[string]string{"nginx": "X-SSL-Client-Verify", "apache": "X-SSL-Client-Verify", "haproxy": "X-SSL-Client-Verify", "google-cloud": "X-Client-Cert-Chain-Verified"} {

@@ -28,13 +28,14 @@ func gatewayTo(t *testing.T, service *ports.Port, protocol string) *ports.Port {
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(target)
 			conn, _ := ports.FromContext(pr.In.Context())
-			verified, _ := conn.Verified(pr.In.Context()) // here an error means none; see ExampleState
+			verified, _ := conn.Verified(pr.In.Context()) // here an error means none; see ExampleSetClientCert
 			forwarded.SetClientCert(pr, verified)
 		},
 	})
 }
 
-func TestF5_F17_GoGateway(t *testing.T) {
+// Covers F5, F17.
+func TestGoGatewayForwardsExactlyItsClient(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	service := open(t, ports.Require, w.gateways, service(receiver(t, forwarded.RFC9440())))
@@ -85,7 +86,7 @@ func proxied(h http.Header) *httputil.ProxyRequest {
 	return &httputil.ProxyRequest{In: &http.Request{Header: h.Clone()}, Out: &http.Request{Header: h}}
 }
 
-func TestStateNone(t *testing.T) {
+func TestSetClientCertDeletesIdentityHeaders(t *testing.T) {
 	t.Parallel()
 	pr := proxied(http.Header{"Client-Cert": {"x"}, "X_remote.User": {"x"}, "Accept": {"y"}})
 	pr.Out.Trailer = http.Header{"Client_cert": nil, "Checksum": nil}
@@ -97,7 +98,7 @@ func TestStateNone(t *testing.T) {
 }
 
 // What does not fit is never stated as "no certificate".
-func TestStateIsNeverTooLong(t *testing.T) {
+func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	heavy := func(bytes int) testpki.Option {
@@ -132,7 +133,7 @@ func TestStateIsNeverTooLong(t *testing.T) {
 }
 
 // A pinned leaf is its own anchor, and is stated; an anchor never is.
-func TestStateOfPinnedLeaf(t *testing.T) {
+func TestPinnedLeafIsForwardedAndAnchorsAreNot(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	pinned := verifier(trust.Config{Anchors: certs{w.other.Cert}})

@@ -24,7 +24,8 @@ func refuseAll(t *testing.T, r *forwarded.Receiver, all []spoil) {
 	}
 }
 
-func TestF4_Duplicates(t *testing.T) {
+// Covers F4.
+func TestRepeatedHeadersAreRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	for name, p := range products {
@@ -50,7 +51,8 @@ func TestF4_Duplicates(t *testing.T) {
 	}
 }
 
-func TestF3_Spellings(t *testing.T) {
+// Covers F3.
+func TestOtherSpellingsOfHeadersAreRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	for name, p := range products {
@@ -85,7 +87,8 @@ func TestF3_Spellings(t *testing.T) {
 	}
 }
 
-func TestF15_AnnouncedTrailers(t *testing.T) {
+// Covers F15.
+func TestAnnouncedTrailersAreRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	for name, p := range products {
@@ -105,7 +108,8 @@ func TestF15_AnnouncedTrailers(t *testing.T) {
 	}
 }
 
-func TestF8_RFC9440Syntax(t *testing.T) {
+// Covers F8.
+func TestOtherSyntaxThanRFC9440IsRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	good, der := sequence(w.alice.Cert), w.alice.Cert.Raw
@@ -150,7 +154,8 @@ func slack(sequence string) string {
 	return sequence[:i] + string(c) + sequence[i+1:]
 }
 
-func TestF10_Chain(t *testing.T) {
+// Covers F10.
+func TestChainsAreBoundedAndComplete(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	r := receiver(t, forwarded.RFC9440())
@@ -207,7 +212,8 @@ func TestF10_Chain(t *testing.T) {
 	}
 }
 
-func TestF8_SizeIsCappedBeforeReading(t *testing.T) {
+// Covers F8.
+func TestLongHeadersAreRefusedBeforeParsing(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	for name, p := range products {
@@ -232,7 +238,8 @@ func TestF8_SizeIsCappedBeforeReading(t *testing.T) {
 }
 
 // The whole text of PEM is PEM.
-func TestF8_PEMSyntax(t *testing.T) {
+// Covers F8.
+func TestTextAroundPEMIsRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	text := pemOf(certs{w.alice.Cert})
@@ -292,7 +299,8 @@ func TestF8_PEMSyntax(t *testing.T) {
 	}
 }
 
-func TestF8_PercentEncoding(t *testing.T) {
+// Covers F8.
+func TestOtherPercentEncodingsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	good := escape(pemOf(certs{w.alice.Cert}), "-", "%%%02X")
@@ -332,7 +340,8 @@ func TestF8_PercentEncoding(t *testing.T) {
 	refuseAll(t, r, all)
 }
 
-func TestF6_F7_XFCC(t *testing.T) {
+// Covers F6, F7.
+func TestXFCCIsOneElementWithACertificate(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	of := func(p *testpki.Pair) string { return escape(pemOf(certs{p.Cert}), "-", "%%%02X") }
@@ -407,7 +416,8 @@ func TestF6_F7_XFCC(t *testing.T) {
 	refuseAll(t, r, all)
 }
 
-func TestF8_Base64(t *testing.T) {
+// Covers F8.
+func TestOtherBase64IsRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	der := w.alice.Cert.Raw

@@ -160,7 +160,8 @@ func raw(tb testing.TB, port *ports.Port, p *testpki.Pair, request string) seen 
 	return decode(tb, res)
 }
 
-func TestF1_F2_F3_F4_OnTheWire(t *testing.T) {
+// Covers F1, F2, F3, F4.
+func TestHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	port := open(t, ports.Require, w.gateways, service(receiver(t, forwarded.RFC9440())))
@@ -235,7 +236,8 @@ func TestF1_F2_F3_F4_OnTheWire(t *testing.T) {
 }
 
 // A gateway mixes callers on one connection; nobody is taken for another.
-func TestF16_CallersAreNotMixed(t *testing.T) {
+// Covers F16.
+func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	const callers = 100

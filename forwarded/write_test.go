@@ -11,7 +11,7 @@ import (
 )
 
 // What is written in a format is read in it, and is the same certificate.
-func TestWriteIsRead(t *testing.T) {
+func TestWrittenHeadersAreRead(t *testing.T) {
 	users, gateways := testpki.NewCA("Users"), testpki.NewCA("Gateways")
 	alice := users.Leaf("alice")
 	verifier := func(ca *testpki.Pair) *trust.Verifier {

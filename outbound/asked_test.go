@@ -9,7 +9,7 @@ import (
 
 // With MustBeAsked a server that does not ask is not called, on the first connection
 // and on later ones; nobody may call it.
-func TestMustBeAsked(t *testing.T) {
+func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 var full = flag.Bool("full", false, "run the proofs in full: 10,000 calls each of 100 identities and nobody, 100,000 identities")
 
 // However many identities there are, the pools are few, and so are their connections.
-func TestJ10_Bound(t *testing.T) {
+// Covers J10.
+func TestNumberOfPoolsIsBounded(t *testing.T) {
 	const most = 8
 	identities := 200
 	if *full {
@@ -61,7 +62,8 @@ func TestJ10_Bound(t *testing.T) {
 }
 
 // Of the pools, the one that has been unused for longest goes, and not one with a call.
-func TestJ10_LongestUnused(t *testing.T) {
+// Covers J10.
+func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	w, s := newWorld(t, "a", "b", "c"), serve(t, slow(done))
@@ -90,7 +92,8 @@ func TestJ10_LongestUnused(t *testing.T) {
 }
 
 // Among those without calls, the last used one stays.
-func TestJ10_LastUsedStays(t *testing.T) {
+// Covers J10.
+func TestPoolThatWasUsedLastStays(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t, "a", "b", "c"), serve(t, nil)
 	w.config.MaxPools = 2

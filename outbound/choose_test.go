@@ -23,7 +23,8 @@ var versions = []struct {
 }
 
 // Who is called as whom, on every pair of protocols.
-func TestJ1_Choice(t *testing.T) {
+// Covers J1.
+func TestContextChoosesTheCertificate(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
@@ -60,7 +61,8 @@ func TestJ1_Choice(t *testing.T) {
 }
 
 // What fails before anything is dialled.
-func TestJ3_NeverSilently(t *testing.T) {
+// Covers J3.
+func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	dialled := func(context.Context, string, string) (net.Conn, error) {
@@ -125,7 +127,8 @@ func alias(name string) func(context.Context) context.Context {
 }
 
 // A keystore that answers with someone else, or with what nobody made, is not believed.
-func TestJ1_KeystoreMixesUp(t *testing.T) {
+// Covers J1.
+func TestWrongCredentialOfAKeystoreIsNotPresented(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	w := newWorld(t)
@@ -142,7 +145,7 @@ func TestJ1_KeystoreMixesUp(t *testing.T) {
 }
 
 // The body is closed whatever happens, as http.RoundTripper demands.
-func TestBodyIsClosed(t *testing.T) {
+func TestRequestBodyIsClosed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "alice")
 	body := &closer{Reader: strings.NewReader("x")}

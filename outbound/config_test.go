@@ -17,7 +17,8 @@ import (
 
 // What is refused when a transport is made: everything that would present another
 // identity, or none, or not check the server.
-func TestJ7_Config(t *testing.T) {
+// Covers J7.
+func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 	t.Parallel()
 	certificate := clientCA.Leaf("alice").TLS()
 	base := func(change func(*http.Transport)) func(*outbound.Config) {
@@ -89,7 +90,8 @@ func TestJ7_Config(t *testing.T) {
 }
 
 // A base that is fine, and one that has been used before, in every protocol.
-func TestJ7_Base(t *testing.T) {
+// Covers J7.
+func TestBaseIsUsedInEveryProtocol(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	for _, row := range []struct {
@@ -138,7 +140,8 @@ func TestJ7_Base(t *testing.T) {
 }
 
 // A server is believed by its name and by the roots, always.
-func TestJ7_Server(t *testing.T) {
+// Covers J7.
+func TestServersAreVerifiedByNameAndRoots(t *testing.T) {
 	t.Parallel()
 	wrongName := serverCA.Server(func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.example"} })
 	late := serverCA.Server(expired)

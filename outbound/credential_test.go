@@ -20,7 +20,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-func TestCredential(t *testing.T) {
+func TestNewCredentialReportsAllErrors(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")
 	sub := ca.SubCA("Sub CA")

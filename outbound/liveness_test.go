@@ -100,10 +100,10 @@ func TestOneCallFailsOnAConnectionWhosePeerIsGone(t *testing.T) {
 	s := serve(t, nil)
 	x := newWire(w, s)
 	c := w.client()
-	for range 3 {
+	for range 2 {
 		expect(t, as(t, "a"), c, s.URL, "a")
 		x.forget()
-		if _, err := in(t, time.Second, c, s.URL); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := in(t, 700*time.Millisecond, c, s.URL); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the call on the dead connection: %v", err)
 		}
 		for range 5 {
@@ -140,7 +140,7 @@ func TestPingsFindThatThePeerIsGone(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		ping, timeout, most time.Duration
-	}{"short": {200 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second}, "default": {0, 0, 15 * time.Second}} {
+	}{"short": {200 * time.Millisecond, 200 * time.Millisecond, 10 * time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "a")
@@ -253,8 +253,8 @@ func TestSlowServerIsNotGone(t *testing.T) {
 	long := make(chan string, 1)
 	go func() { got, _ := get(as(t, "a"), c, s.URL+"/wait"); long <- got }()
 	<-began
-	for range 3 {
-		in(t, 700*time.Millisecond, c, s.URL+"/wait")
+	for range 2 {
+		in(t, 600*time.Millisecond, c, s.URL+"/wait")
 	}
 	close(release)
 	if got := <-long; got != "a" {

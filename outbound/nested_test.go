@@ -14,7 +14,8 @@ import (
 
 // What runs underneath a call, with the call's context, makes no calls as the caller:
 // not Allow, not a dialler, not what a proxy needs.
-func TestJ11_Nested(t *testing.T) {
+// Covers J11.
+func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 	t.Parallel()
 	s, p := serve(t, nil), newProxy(t, false)
 	inner := newWorld(t, "alice").client()
@@ -56,7 +57,8 @@ func TestJ11_Nested(t *testing.T) {
 }
 
 // The context of an incoming request carries no identity for the next call.
-func TestJ11_IncomingRequest(t *testing.T) {
+// Covers J11.
+func TestContextOfAnIncomingRequestCarriesNoChoice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "alice")
 	c := w.client()
@@ -75,7 +77,8 @@ func TestJ11_IncomingRequest(t *testing.T) {
 
 // Two names that are one server, with one certificate for both: each has connections
 // of its own, in HTTP/2 too.
-func TestJ12_TwoHosts(t *testing.T) {
+// Covers J12.
+func TestConnectionsAreNotSharedBetweenHosts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
@@ -108,7 +111,8 @@ func TestJ12_TwoHosts(t *testing.T) {
 }
 
 // A server with settings that hang a client is left when the call's time is up.
-func TestJ13_BadSettings(t *testing.T) {
+// Covers J13.
+func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
 		Certificates: []tls.Certificate{server.TLS()}, NextProtos: []string{"h2"}, ClientAuth: tls.RequestClientCert,

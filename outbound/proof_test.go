@@ -19,7 +19,9 @@ import (
 // of them on each pair of protocols, while certificates are renewed, connections are closed and pools
 // are given up: the server sees who was meant, each time, and a certificate that was
 // in force when the call was made.
-func TestJ1_Interleaved(t *testing.T) {
+// Covers J1.
+func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
+	t.Parallel()
 	identities, calls := 20, 30
 	if *full {
 		identities, calls = 100, 10_000/len(versions)

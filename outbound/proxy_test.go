@@ -72,7 +72,8 @@ func newProxy(t *testing.T, secure bool) *proxy {
 func (p *proxy) use(r *http.Request) (*url.URL, error) { return url.Parse(p.URL) }
 
 // The identity goes through the proxy, and never to it.
-func TestJ6_Proxy(t *testing.T) {
+// Covers J6.
+func TestProxySeesNoCertificate(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
 		for _, v := range versions {
@@ -114,7 +115,8 @@ func TestJ6_Proxy(t *testing.T) {
 }
 
 // A proxy that fails, or that nobody believes, is an error, and nothing goes past it.
-func TestJ6_ProxyFails(t *testing.T) {
+// Covers J6.
+func TestFailingProxyFailsTheCall(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	for _, row := range []struct {
@@ -154,7 +156,8 @@ func TestJ6_ProxyFails(t *testing.T) {
 }
 
 // Without a base that says so, the environment's proxy is not used.
-func TestJ6_Environment(t *testing.T) {
+// Covers J6.
+func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 	p := newProxy(t, false)
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
 		t.Setenv(name, p.URL)
@@ -177,7 +180,8 @@ func TestJ6_Environment(t *testing.T) {
 }
 
 // http as nobody goes by the base's proxy as ever.
-func TestJ6_PlainThroughProxy(t *testing.T) {
+// Covers J6.
+func TestPlainHTTPThroughAProxyHasNoCertificate(t *testing.T) {
 	t.Parallel()
 	seen := make(chan string, 1)
 	p := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

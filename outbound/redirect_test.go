@@ -20,7 +20,8 @@ func redirects(rw http.ResponseWriter, r *http.Request) {
 }
 
 // What a redirect does to the identity, with a real http.Client that follows it.
-func TestJ5_Redirect(t *testing.T) {
+// Covers J5.
+func TestIdentityAcrossRedirects(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
@@ -87,7 +88,8 @@ func TestJ5_Redirect(t *testing.T) {
 }
 
 // An Authorization that was given for the new origin on purpose is not taken away.
-func TestJ5_AuthorizationOfTheHop(t *testing.T) {
+// Covers J5.
+func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	t.Parallel()
 	home, other := serve(t, redirects), serve(t, redirects)
 	w := newWorld(t, "alice")
@@ -104,7 +106,8 @@ func TestJ5_AuthorizationOfTheHop(t *testing.T) {
 }
 
 // A chain of redirects whose beginning cannot be told carries nothing.
-func TestJ5_UnknownBeginning(t *testing.T) {
+// Covers J5.
+func TestRedirectWithUnknownOriginDropsTheIdentity(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	w := newWorld(t, "alice")

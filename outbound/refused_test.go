@@ -17,7 +17,8 @@ import (
 
 // A server that refuses the certificate ends the call: typed, with the alias, after
 // one attempt, and never as someone else.
-func TestJ9_RefusedByServer(t *testing.T) {
+// Covers J9.
+func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
@@ -73,7 +74,8 @@ func (l *late) Write(p []byte) (int, error) {
 }
 
 // The refusal is told also where the request could not even be written any more.
-func TestJ9_RefusedBeforeTheRequest(t *testing.T) {
+// Covers J9.
+func TestRefusalBeforeTheRequestIsFound(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {

@@ -130,7 +130,7 @@ func openssl(t *testing.T) (url string, say func(string), out *output) {
 }
 
 // An origin that renegotiates is spoken to by HTTP/1.1 and TLS 1.2, others are not.
-func TestRenegotiationIsForItsOrigins(t *testing.T) {
+func TestOnlyListedOriginsRenegotiate(t *testing.T) {
 	t.Parallel()
 	w, listed, other := newWorld(t, "alice"), serve(t, nil), serve(t, nil)
 	w.config.Renegotiate = []string{strings.ToUpper(listed.URL[:5]) + listed.URL[5:]}

@@ -35,7 +35,8 @@ func slow(go_ <-chan struct{}) http.HandlerFunc {
 
 // A new certificate is used by the very next call; the old connections take no more
 // calls, and are closed when the last call on them ends.
-func TestJ4_Rotation(t *testing.T) {
+// Covers J4.
+func TestRenewedCredentialGetsNewConnections(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
@@ -76,7 +77,8 @@ func TestJ4_Rotation(t *testing.T) {
 }
 
 // A call under way that never ends is ended by Drain.
-func TestJ4_Drain(t *testing.T) {
+// Covers J4.
+func TestDrainEndsCallsInProgress(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
@@ -103,7 +105,8 @@ func TestJ4_Drain(t *testing.T) {
 }
 
 // An alias that is removed: the next call fails, and its connections are closed.
-func TestJ4_Removed(t *testing.T) {
+// Covers J4.
+func TestRemovedAliasFails(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t, "alice", "bob"), serve(t, nil)
 	c := w.client()
@@ -117,7 +120,8 @@ func TestJ4_Removed(t *testing.T) {
 
 // Another signer for the same certificate is the same identity: the pool stays, and
 // the next handshake signs with the new one.
-func TestJ4_SignerOpenedAgain(t *testing.T) {
+// Covers J4.
+func TestNewSignerForTheSameCertificateIsUsed(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t), serve(t, nil)
 	pair := clientCA.Leaf("alice")
@@ -144,7 +148,8 @@ func TestJ4_SignerOpenedAgain(t *testing.T) {
 }
 
 // Expiry counts on every call, on a connection that is open already too.
-func TestJ4_ExpiresWhileConnected(t *testing.T) {
+// Covers J4.
+func TestCertificateThatExpiresOnAnOpenConnectionIsNotPresented(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t, "alice"), serve(t, nil)
 	ahead := new(ticker)
@@ -157,7 +162,8 @@ func TestJ4_ExpiresWhileConnected(t *testing.T) {
 
 // Other roots: what they do not believe is not called any more, not on old connections
 // and not by old sessions.
-func TestJ8_RootsReplaced(t *testing.T) {
+// Covers J8.
+func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
@@ -201,7 +207,8 @@ func TestJ8_RootsReplaced(t *testing.T) {
 }
 
 // What is added to the caller's pool of roots later is not believed.
-func TestJ8_RootsAreCopied(t *testing.T) {
+// Covers J8.
+func TestRootsAreCopied(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t, "alice"), serve(t, nil)
 	mine := testpki.NewCA("Other CA").Pool()
@@ -214,7 +221,7 @@ func TestJ8_RootsAreCopied(t *testing.T) {
 }
 
 // Close ends everything.
-func TestClose(t *testing.T) {
+func TestCallsFailAfterClose(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t, "alice"), serve(t, nil)
 	transport := w.transport()
@@ -230,7 +237,8 @@ func TestClose(t *testing.T) {
 }
 
 // A pool without calls goes away, one with a call stays.
-func TestJ10_IdlePools(t *testing.T) {
+// Covers J10.
+func TestIdlePoolsAreClosed(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	w, s := newWorld(t, "alice", "bob"), serve(t, slow(done))
@@ -260,7 +268,8 @@ func TestJ10_IdlePools(t *testing.T) {
 
 // A connection on which the handshake hangs, for a call that is given up, does not
 // outlive its pool.
-func TestJ4_HangingHandshake(t *testing.T) {
+// Covers J4.
+func TestHangingHandshakeDoesNotDelayOtherCalls(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -306,7 +315,8 @@ func TestJ4_HangingHandshake(t *testing.T) {
 }
 
 // Whatever is open in a pool, its end closes it; and what comes later is not let in.
-func TestJ4_NothingIsLeft(t *testing.T) {
+// Covers J4.
+func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t, "alice"), serve(t, nil)
 	transport := w.transport()
@@ -342,7 +352,8 @@ func TestJ4_NothingIsLeft(t *testing.T) {
 }
 
 // A call that found a pool just before it was retired does not take it.
-func TestJ4_RetiredTakesNoCall(t *testing.T) {
+// Covers J4.
+func TestRetiredPoolTakesNoCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "alice")
 	transport := w.transport()

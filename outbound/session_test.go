@@ -9,7 +9,8 @@ import (
 
 // No identity resumes the session of another, although all of them call the same
 // server, which gives tickets to all and would believe them.
-func TestJ2_Sessions(t *testing.T) {
+// Covers J2.
+func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
@@ -40,7 +41,8 @@ func TestJ2_Sessions(t *testing.T) {
 
 // Two ports of one name are two servers: crypto/tls itself would offer the session
 // of one to the other.
-func TestJ2_SessionsByPort(t *testing.T) {
+// Covers J2.
+func TestSessionsAreNotSharedBetweenPorts(t *testing.T) {
 	t.Parallel()
 	key := [32]byte{1}
 	shared := func(s *site) { s.TLS.SetSessionTicketKeys([][32]byte{key}) }

@@ -113,7 +113,7 @@ func TestUpgradeThroughReverseProxy(t *testing.T) {
 }
 
 // A call ends once, in every way that it can end.
-func TestInFlight(t *testing.T) {
+func TestInFlightCountsCallsUntilTheirBodiesEnd(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		w, s := newWorld(t, "alice"), serve(t, func(rw http.ResponseWriter, r *http.Request) {

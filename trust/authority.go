@@ -12,17 +12,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
-// authority is a certificate that may sign CRLs and is known before any chain shows it:
-// an anchor, or one of Config.CRLIssuers.
+// authority is a configured certificate that may sign CRLs: an anchor, or one of
+// Config.CRLIssuers.
 type authority struct {
 	cert    *x509.Certificate
 	name    string   // canonical
-	anchors []string // canonical names of the anchors that it leads to, its own included
+	anchors []string // canonical names of the anchors above it, its own included
 	revoked bool     // by a list of an authority above it
 }
 
-// addAuthorities collects the anchors and the configured CRL issuers, and finds out
-// which anchors each leads to.
+// addAuthorities collects the anchors and the CRL issuers, and finds the anchors above each.
 func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certificate) {
 	for i, c := range issuers {
 		switch {
@@ -30,7 +29,7 @@ func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certifi
 			wrong.Add(configerror.Error{What: fmt.Sprintf("CRLIssuers[%d] is nil", i)})
 			return
 		case !c.IsCA:
-			wrong.Add(configerror.Error{What: fmt.Sprintf("CRLIssuers[%d], %s, is not the certificate of a CA", i, quote(c.Subject.String())), Hint: "the certificate of the CA that signs the CRL"})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("CRLIssuers[%d], %s, is not a CA certificate", i, quote(c.Subject.String())), Hint: "use the certificate of the CA that signs the CRL"})
 		}
 	}
 	for _, a := range v.anchors {
@@ -63,7 +62,7 @@ func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certifi
 	}
 	for _, a := range below {
 		if len(a.anchors) == 0 {
-			v.warnings = append(v.warnings, fmt.Sprintf("the CRL issuer %s is not issued under any anchor, as far as is known: name the authorities between in crl_issuers too", quote(a.cert.Subject.String())))
+			v.warnings = append(v.warnings, fmt.Sprintf("the CRL issuer %s is not issued under any known anchor: add the authorities between them to crl_issuers", quote(a.cert.Subject.String())))
 		}
 	}
 }
@@ -72,9 +71,9 @@ func issuedBy(c *x509.Certificate, parent *authority) bool {
 	return parent.name == dn.Canonical(c.RawIssuer) && c.CheckSignatureFrom(parent.cert) == nil
 }
 
-// markRevoked finds the authorities and the anchors that the lists revoke. The list of a
-// revoked CRL issuer shows nothing any more, and no chain may end at a revoked anchor:
-// an intermediate that is an anchor beside its root is still revoked by the root's list.
+// markRevoked finds the authorities and anchors that the CRLs revoke. The CRL of a revoked
+// authority no longer shows that a certificate is good, and no chain may end at a revoked
+// anchor: the root's CRL also revokes an intermediate that is an anchor beside its root.
 func (v *Verifier) markRevoked() {
 	if v.revocation == RevocationOff || len(v.crls) == 0 {
 		return
@@ -90,14 +89,14 @@ func (v *Verifier) markRevoked() {
 	for _, a := range v.anchors {
 		if a != nil && v.revokedByLists(a) {
 			v.revokedAnchors[FingerprintOf(a)] = true
-			v.warnings = append(v.warnings, fmt.Sprintf("the anchor %s, serial %X, is revoked by the CRL of an authority above it: no chain that ends at it is trusted; take it out of the anchors", quote(a.Subject.String()), a.SerialNumber))
+			v.warnings = append(v.warnings, fmt.Sprintf("the anchor %s, serial %X, is revoked by the CRL of an authority above it: chains that end at it are refused; remove it from the anchors", quote(a.Subject.String()), a.SerialNumber))
 		}
 	}
 }
 
-// revokedByLists reports whether a list of a known authority revokes an authority or
-// anchor, or every known authority that issued it. Nothing that signed itself is revoked
-// by its own list: only taking it out of the anchors does that.
+// revokedByLists reports whether the CRL of a configured authority revokes an authority or
+// anchor, or every configured authority that issued it. A self-signed certificate is not
+// revoked by its own CRL: to revoke an anchor, remove it from the anchors.
 func (v *Verifier) revokedByLists(c *x509.Certificate) bool {
 	issuers, revoked := 0, 0
 	name := dn.Canonical(c.RawIssuer)
@@ -118,30 +117,31 @@ func (v *Verifier) revokedByLists(c *x509.Certificate) bool {
 	return issuers > 0 && revoked == issuers
 }
 
-// isOf reports whether a list is an authority's: its own key signed it, or that of a known
-// authority of its name under one of its anchors (see byOtherKey).
+// belongsTo reports whether a list is an authority's: it is signed by the authority's key, or
+// by a configured authority of the same name under one of the same anchors (see
+// signedByOtherKey).
 func (l *crl) belongsTo(a *authority) bool {
 	return slices.ContainsFunc(l.authorities, func(k *authority) bool {
 		return k == a || slices.ContainsFunc(k.anchors, func(name string) bool { return slices.Contains(a.anchors, name) })
 	})
 }
 
-// byOtherKey reports whether a list that the issuer's own key did not sign is of the same
-// authority all the same (RFC 5280 section 6.3.3 (f)): signed by a known authority of the
-// issuer's name that leads to an anchor of the given name. After a change of the CA's key
-// the old and the new one are one authority.
+// signedByOtherKey reports whether a list that the issuer's own key did not sign still belongs
+// to the issuer (RFC 5280 section 6.3.3 (f)): after a CA has changed its key, the old and the
+// new key are one authority. applies is true if a configured authority of the issuer's name,
+// below an anchor of the given name, signed the list.
 //
-// good reports whether the list may also show that a certificate is not revoked. It
-// fails closed: the list of a key that was replaced knows nothing of what its successor
-// issued, and a signer that has ended or is revoked, or that is not the one that the
-// list's key identifier names, shows nothing.
-func (l *crl) signedByOtherKey(issuer *x509.Certificate, anchor string, now time.Time) (speaks, good bool) {
-	for _, a := range l.authorities { // of the issuer's name: the list was looked up by it
+// showsGood reports whether the list may also show that a certificate is not revoked. It
+// fails closed: the list of a replaced key does not cover certificates of its successor, and
+// a signer that has expired, is revoked, or is not the one of the list's key identifier
+// shows nothing.
+func (l *crl) signedByOtherKey(issuer *x509.Certificate, anchor string, now time.Time) (applies, showsGood bool) {
+	for _, a := range l.authorities { // these have the issuer's name
 		if !slices.Contains(a.anchors, anchor) {
 			continue
 		}
-		speaks = true
-		good = good || !a.revoked && sameKeyID(l.list.AuthorityKeyId, a.cert.SubjectKeyId) && !a.cert.NotBefore.Before(issuer.NotBefore) && !now.Before(a.cert.NotBefore) && !now.After(a.cert.NotAfter)
+		applies = true
+		showsGood = showsGood || !a.revoked && sameKeyID(l.list.AuthorityKeyId, a.cert.SubjectKeyId) && !a.cert.NotBefore.Before(issuer.NotBefore) && !now.Before(a.cert.NotBefore) && !now.After(a.cert.NotAfter)
 	}
-	return speaks, good
+	return applies, showsGood
 }

@@ -13,14 +13,14 @@ import (
 
 const (
 	cacheSize  = 4096     // leaves
-	cacheBytes = 32 << 20 // of their chains, as size estimates them
+	cacheBytes = 32 << 20 // of their chains, by the estimate of result.size
 	cacheTime  = 10 * time.Minute
-	// cacheChains is how many sets of chains are kept for one leaf: a leaf may be sent
-	// with one set of issuers today and with another tomorrow.
+	// cacheChains is the number of results that are cached for one leaf: a client may present
+	// its leaf with different issuers.
 	cacheChains = 4
 )
 
-// cache keeps judgements by their leaf.
+// cache holds results by the fingerprint of their leaf.
 type cache struct {
 	mu      sync.Mutex // of changes
 	entries *expire.Cache[[]*result]
@@ -30,8 +30,8 @@ func newCache() *cache {
 	return &cache{entries: expire.NewSized[[]*result](cacheSize, cacheBytes, cacheTime)}
 }
 
-// find returns the judgement of exactly the chains that these certificates make, or
-// nil. It may have ended.
+// findCached returns the cached result for exactly the chains that these certificates form,
+// or nil. The result may have expired.
 func (v *Verifier) findCached(presented []*x509.Certificate) *result {
 	key := FingerprintOf(presented[0])
 	all, _ := v.cache.entries.Get(string(key[:]))
@@ -43,9 +43,10 @@ func (v *Verifier) findCached(presented []*x509.Certificate) *result {
 	return nil
 }
 
-// answers reports whether b is the judgement of what was presented: every issuer of
-// its chains is there, and nothing else that could be the issuer of one of them.
-// Certificates that lead nowhere do not count, so that they cannot make more entries.
+// matchesPresented reports whether b is the result for the presented certificates: they
+// contain every issuer of its chains, and no other certificate that could be an issuer in
+// one of them. Unrelated certificates do not count: otherwise a client could fill the cache
+// with variations of one chain.
 func (v *Verifier) matchesPresented(b *result, presented []*x509.Certificate) bool {
 	for _, c := range b.presented[1:] {
 		if !slices.ContainsFunc(presented[1:], c.Equal) {
@@ -63,13 +64,7 @@ func (v *Verifier) matchesPresented(b *result, presented []*x509.Certificate) bo
 	return true
 }
 
-// Remember keeps a judgement of v's own, so that Verify need not repeat it. It must be
-// called only when the client has shown that it holds the leaf's key: after the
-// finished handshake, or on the word of an authenticated gateway. Everybody can send
-// the certificates of somebody else.
-//
-// What is kept is bounded by count and by bytes, holds no memory of a handshake's
-// messages, and is forgotten after ten minutes.
+// remember caches a result of v: see trustaccess.Remember.
 func (v *Verifier) remember(verified Verified) {
 	b := verified.result
 	if b == nil || b.generation != v.generation || b.remembered.Swap(true) {
@@ -83,7 +78,7 @@ func (v *Verifier) remember(verified Verified) {
 		return slices.EqualFunc(old.presented, b.presented, (*x509.Certificate).Equal)
 	}
 	if i := slices.IndexFunc(all, same); i >= 0 && !all[i].until.Before(b.until) {
-		return // the first stays, so that what is remembered of it elsewhere stays too
+		return // keep the first one: connections hold on to it
 	}
 	all = slices.DeleteFunc(slices.Clone(all), same)
 	if len(all) >= cacheChains {
@@ -97,8 +92,8 @@ func (v *Verifier) remember(verified Verified) {
 	v.cache.entries.PutSized(key, all, size)
 }
 
-// size estimates the memory of a judgement: the DER, what was parsed of it, and the
-// structures around. The anchors are the verifier's.
+// size returns an upper estimate of the memory that a result takes: the DER, the parsed
+// certificates and the structures around them. The anchors belong to the verifier.
 func (b *result) size() int {
 	const parsed = 4 << 10
 	n := parsed
@@ -108,18 +103,18 @@ func (b *result) size() int {
 	return n
 }
 
-var errUnreadableCopy = errors.New("trust: a certificate that was read once cannot be read again")
+var errUnreadableCopy = errors.New("trust: a parsed certificate cannot be parsed again")
 
-// ownChains returns chains of copies, and the certificates in them that were presented,
-// leaf first. A certificate of crypto/tls points into the message that it came in,
-// which is as large as whoever sent it liked.
+// copyChains returns the chains with copied certificates, and the copies of the presented
+// ones, leaf first. A certificate of crypto/tls keeps the whole handshake message in memory,
+// and the client chooses the size of that message.
 func (v *Verifier) copyChains(chains [][]*x509.Certificate) (own [][]*x509.Certificate, presented []*x509.Certificate, err error) {
 	for _, chain := range chains {
 		copied := make([]*x509.Certificate, len(chain))
 		for i, c := range chain {
 			switch at := slices.IndexFunc(presented, c.Equal); {
 			case i > 0 && i == len(chain)-1:
-				copied[i] = c // an anchor, the verifier's own
+				copied[i] = c // an anchor, which the verifier holds anyway
 			case at >= 0:
 				copied[i] = presented[at]
 			default:

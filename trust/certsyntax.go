@@ -12,9 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 )
 
-// checkCertificateSyntax reads a certificate of version 3 a second time, to the last
-// byte, as RFC 5280 section 4.1 defines it. x509.ParseCertificate passes over some of
-// what it does not expect, and what two programs read in two ways is two certificates.
+// checkCertificateSyntax parses a certificate of version 3 a second time, to the last byte,
+// by RFC 5280 section 4.1. x509.ParseCertificate ignores some unexpected elements: another
+// program could then read a different certificate from the same bytes.
 func checkCertificateSyntax(c *x509.Certificate) error {
 	malformed := func(what string) error { return errors.New("malformed " + what) }
 	input := cryptobyte.String(c.Raw)
@@ -25,7 +25,7 @@ func checkCertificateSyntax(c *x509.Certificate) error {
 		return malformed("Certificate")
 	}
 	if !bytes.Equal(tbs, c.RawTBSCertificate) {
-		return malformed("Certificate: it can be read in two ways")
+		return malformed("Certificate: it is ambiguous")
 	}
 	three := 0
 	if !tbs.ReadASN1(&tbs, der.SEQUENCE) || !tbs.ReadASN1(&version, der.Tag(0).Constructed().ContextSpecific()) ||
@@ -57,15 +57,15 @@ func checkCertificateSyntax(c *x509.Certificate) error {
 		return malformed("extensions")
 	}
 	if !tbs.Empty() {
-		return malformed("TBSCertificate: something follows its last element")
+		return malformed("TBSCertificate: data after its last element")
 	}
 	return nil
 }
 
 func acceptAttribute(int, asn1.ObjectIdentifier, der.Tag, []byte) bool { return true }
 
-// skipTime takes a Time off the front of s: with seconds and in UTC. A GeneralizedTime
-// before 2050 is against RFC 5280 section 4.1.2.5, and means one thing all the same.
+// skipTime reads a Time from the front of s: with seconds and in UTC. It accepts a
+// GeneralizedTime before 2050: RFC 5280 section 4.1.2.5 forbids it, but it is unambiguous.
 func skipTime(s *cryptobyte.String) bool {
 	var content cryptobyte.String
 	var tag der.Tag
@@ -81,7 +81,7 @@ func skipTime(s *cryptobyte.String) bool {
 	return ok
 }
 
-// isCertificateExtension checks the values that crypto/x509 reads loosely.
+// isCertificateExtension checks the values that crypto/x509 does not parse strictly.
 func isCertificateExtension(id asn1.ObjectIdentifier, value []byte) bool {
 	s := cryptobyte.String(value)
 	var inner cryptobyte.String
@@ -130,7 +130,7 @@ func isCertificateExtension(id asn1.ObjectIdentifier, value []byte) bool {
 	return true
 }
 
-// readPoint takes a DistributionPoint (RFC 5280 section 4.2.1.13) off the front of s.
+// readPoint reads a DistributionPoint (RFC 5280 section 4.2.1.13) from the front of s.
 func readPoint(s *cryptobyte.String) bool {
 	var point, name, full, issuer cryptobyte.String
 	var hasName, hasIssuer bool
@@ -144,11 +144,11 @@ func readPoint(s *cryptobyte.String) bool {
 		tag == der.Tag(0).Constructed().ContextSpecific() && !areGeneralNames(full)) {
 		return false
 	}
-	return (hasName || hasIssuer) && (!hasIssuer || areGeneralNames(issuer)) // one of them at least: else it is no point
+	return (hasName || hasIssuer) && (!hasIssuer || areGeneralNames(issuer)) // at least one of them is required
 }
 
 // areSubtrees reports whether s is the content of a GeneralSubtrees (RFC 5280 section
-// 4.2.1.10): each has one name, and nothing behind its distances.
+// 4.2.1.10): each has one name and at most its two distances.
 func areSubtrees(s cryptobyte.String) bool {
 	for ok := true; !s.Empty(); {
 		var tree, name cryptobyte.String
@@ -163,7 +163,7 @@ func areSubtrees(s cryptobyte.String) bool {
 }
 
 // areGeneralNames reports whether s is the content of a GeneralNames (RFC 5280 section
-// 4.2.1.6): the structured kinds are constructed, the plain ones are not.
+// 4.2.1.6): structured names have constructed tags, the others have primitive tags.
 func areGeneralNames(s cryptobyte.String) bool {
 	for !s.Empty() {
 		var name cryptobyte.String

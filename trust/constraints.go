@@ -18,28 +18,28 @@ var (
 	oidEmailAddress = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
 )
 
-// appliedNames are the kinds of names (RFC 5280 section 4.2.1.6) whose constraints
+// appliedNames are the tags of the names (RFC 5280 section 4.2.1.6) whose constraints
 // crypto/x509 applies: email, DNS, URI, IP.
 var appliedNames = []int{1, 2, 6, 7}
 
-// warnConstraints tells of an anchor whose constraints do not do what the operator
-// may count on: a critical one that is not understood shuts everyone out, one that
-// is not critical keeps nobody out.
+// constraintWarnings describes constraints of an anchor that do not have the expected effect:
+// an unknown critical one makes Verify refuse every certificate, and one that is not
+// critical has no effect.
 func constraintWarnings(a *x509.Certificate) []string {
 	whose := quote(a.Subject.String())
 	if len(a.UnhandledCriticalExtensions) > 0 {
-		return []string{"anchor " + whose + " has a critical extension or constraint that is not understood: nobody below it is believed"}
+		return []string{"anchor " + whose + " has an unknown critical extension or constraint: every certificate under it is refused"}
 	}
 	for _, e := range a.Extensions {
 		if e.Id.Equal(oidConstraints) && !allApplied(e.Value) {
-			return []string{"anchor " + whose + " has a constraint on names of a kind that is not applied (of the directory, say): bind mappings to an issuer instead"}
+			return []string{"anchor " + whose + " has a name constraint of a type that is not applied (such as directory names): use issuer in mappings instead"}
 		}
 	}
 	return nil
 }
 
-// allApplied reports whether every subtree of a NameConstraints (RFC 5280 section
-// 4.2.1.10) is of a kind that is applied. What cannot be read is not.
+// allApplied reports whether every subtree of a NameConstraints (RFC 5280 section 4.2.1.10)
+// has a type that is applied. It is false for a value that cannot be parsed.
 func allApplied(der []byte) bool {
 	var lists []asn1.RawValue // permitted [0], excluded [1]
 	if rest, err := asn1.Unmarshal(der, &lists); err != nil || len(rest) > 0 {
@@ -60,10 +60,10 @@ func allApplied(der []byte) bool {
 	return true
 }
 
-// checkConstraints applies the name constraints of a chain to the addresses and URIs
-// below them as RFC 5280 section 4.2.1.10 says. crypto/x509 has checked them before,
-// more loosely: it takes a constraint on a host for one on its whole domain, and looks at
-// no address in a subject.
+// checkConstraints applies the name constraints of a chain to the email addresses and URIs
+// below them, by RFC 5280 section 4.2.1.10. crypto/x509 has applied them too, but less
+// strictly: it applies a constraint for a host to the whole domain, and it ignores email
+// addresses in subjects.
 func checkConstraints(chain []*x509.Certificate) error {
 	for i, authority := range chain[1:] {
 		if !hasPlainSubtrees(authority) {
@@ -74,7 +74,7 @@ func checkConstraints(chain []*x509.Certificate) error {
 		for _, c := range chain[:i+1] {
 			for _, address := range emailAddresses(c) {
 				if email.isConstrained() && !isEmailAddress(address) || !email.permits(func(constraint string) bool { return matchesMailbox(constraint, address) }) {
-					return refuseName(authority, "the address", address)
+					return refuseName(authority, "the email address", address)
 				}
 			}
 			if !uri.isConstrained() {
@@ -83,8 +83,8 @@ func checkConstraints(chain []*x509.Certificate) error {
 			for _, u := range c.URIs {
 				host := u.Hostname()
 				_, notIP := netip.ParseAddr(host)
-				if !isHost(host) || notIP == nil || u.User != nil { // RFC 5280: reject, whatever the constraint
-					return refuseName(authority, "a constrained URI without the name of a host,", u.String())
+				if !isHost(host) || notIP == nil || u.User != nil { // RFC 5280 refuses these under any constraint
+					return refuseName(authority, "a URI without a host name,", u.String())
 				}
 				if !uri.permits(func(constraint string) bool { return matchesHost(constraint, host) }) {
 					return refuseName(authority, "the URI", u.String())
@@ -99,21 +99,21 @@ func refuseName(authority *x509.Certificate, what, name string) error {
 	return reason.Refuse(reason.BadCertificate, "the name constraints of "+quote(authority.Subject.String())+" do not allow "+what+" "+quote(name))
 }
 
-// subtrees are the constraints on one kind of name.
+// subtrees are the constraints for one type of name.
 type subtrees struct{ permitted, excluded []string }
 
 func (s subtrees) isConstrained() bool { return len(s.permitted)+len(s.excluded) > 0 }
 
 func (s subtrees) permits(in func(constraint string) bool) bool {
-	// An empty constraint permits nothing and excludes everything: fail closed.
+	// Fail closed: an empty constraint permits nothing and excludes everything.
 	if slices.ContainsFunc(s.excluded, func(c string) bool { return c == "" || in(c) }) {
 		return false
 	}
 	return len(s.permitted) == 0 || slices.ContainsFunc(s.permitted, in)
 }
 
-// inHosts reports whether a constraint holds a host: without a leading dot it is that
-// host alone, with one every host below the domain and not the domain itself.
+// matchesHost reports whether a host is within a constraint: without a leading dot, only that
+// host; with a leading dot, every host below the domain, but not the domain itself.
 func matchesHost(constraint, host string) bool {
 	constraint, host = strings.ToLower(constraint), strings.ToLower(host)
 	if strings.HasPrefix(constraint, ".") {
@@ -122,8 +122,8 @@ func matchesHost(constraint, host string) bool {
 	return constraint != "" && constraint == host
 }
 
-// inMailboxes reports whether a constraint holds an address: a mailbox is that one, and
-// otherwise it is about the host, as for a URI.
+// matchesMailbox reports whether an email address is within a constraint. A constraint with
+// an @ is one mailbox; any other is matched with the host, as for a URI.
 func matchesMailbox(constraint, address string) bool {
 	at := strings.LastIndexByte(address, '@')
 	if i := strings.LastIndexByte(constraint, '@'); i >= 0 {
@@ -137,7 +137,7 @@ func isEmailAddress(text string) bool {
 	return at > 0 && isHost(text[at+1:])
 }
 
-// isHost reports whether text is labels of letters, digits, - and _.
+// isHost reports whether text consists of labels of letters, digits, - and _.
 func isHost(text string) bool {
 	for label := range strings.SplitSeq(text, ".") {
 		if label == "" || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
@@ -147,20 +147,20 @@ func isHost(text string) bool {
 	return true
 }
 
-// addresses are the email addresses of a certificate, those of its subject included.
+// emailAddresses returns the email addresses of a certificate, including those in its subject.
 func emailAddresses(c *x509.Certificate) []string {
 	out := slices.Clone(c.EmailAddresses)
 	for _, a := range c.Subject.Names {
 		if a.Type.Equal(oidEmailAddress) {
-			text, _ := a.Value.(string) // of another type: no address, which no constraint permits
+			text, _ := a.Value.(string) // a value of another type becomes "", which no constraint permits
 			out = append(out, text)
 		}
 	}
 	return out
 }
 
-// plainSubtrees reports whether no name constraint of c has a minimum or a maximum, which
-// RFC 5280 does not use and crypto/x509 passes over.
+// hasPlainSubtrees reports whether no name constraint of c has a minimum or a maximum. RFC
+// 5280 does not use them, and crypto/x509 ignores them.
 func hasPlainSubtrees(c *x509.Certificate) bool {
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(oidConstraints) {

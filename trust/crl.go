@@ -16,30 +16,30 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
-// maxCRLAge is how long a CRL without a next update is believed.
+// maxCRLAge is the lifetime of a CRL without a next update.
 const maxCRLAge = 7 * 24 * time.Hour
 
-// serialSize is the most that RFC 5280 section 4.1.2.2 allows.
+// serialSize is the largest size of a serial number, in bytes (RFC 5280 section 4.1.2.2).
 const serialSize = 20
 
-// maxSigners bounds the answers that a list keeps about who signed it.
+// maxSigners is the largest number of signature checks that a list caches.
 const maxSigners = 1024
 
 // reasonRemoved is removeFromCRL (RFC 5280 section 5.3.1), for delta lists only.
 const reasonRemoved = 8
 
-// crl is one list, kept as sorted serials: two megabytes for 100,000 entries, and
-// a look-up without allocation.
+// crl is one revocation list. It holds sorted serial numbers: 2 MB for 100,000 entries, and a
+// look-up does not allocate.
 type crl struct {
 	list        *x509.RevocationList // without its entries
 	serials     [][serialSize]byte
 	scope       scope
 	until       time.Time
-	replaced    bool         // a newer list of its series is here: it revokes, and shows nothing else
-	authorities []*authority // of the list's name, whose key signed it
+	replaced    bool         // by a newer list of its series: it still revokes, but shows nothing else
+	authorities []*authority // of the list's issuer name, whose key signed it
 
 	mu      sync.Mutex
-	signers map[Digest]bool // authorities asked so far, and whether the signature is theirs
+	signers map[Digest]bool // by fingerprint: whether that certificate signed the list
 }
 
 var (
@@ -47,69 +47,65 @@ var (
 	oidScope = asn1.ObjectIdentifier{2, 5, 29, 28}
 )
 
-// CheckCRL says whether a list can be believed at all: its type, its critical
-// extensions, its start, its serials, and (where one of the authorities bears the
-// issuer's name) its signature. Names are compared as RFC 5280 section 7.1 says. The
-// signature of a list whose issuer is not among the authorities is judged when a chain
-// shows that issuer. Every finding is a mistake.
+// checkCRL reports every reason why a list cannot be used: see trustaccess.CheckCRL.
 func checkCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error {
 	var wrong errorlist.List
-	say := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
+	report := func(what, hint string) { wrong.Add(configerror.Error{What: what, Hint: hint}) }
 	if list == nil {
-		say("the CRL is nil", "")
+		report("the CRL is nil", "")
 		return wrong.Err()
 	}
 	if err := checkListSyntax(list); err != nil {
-		say("the CRL cannot be read: "+err.Error(), unreadableCRL)
+		report("the CRL cannot be read: "+err.Error(), unreadableCRL)
 		return wrong.Err()
 	}
 	if list.ThisUpdate.After(now) {
-		say("the CRL is not valid before "+list.ThisUpdate.UTC().Format(time.RFC3339), "check the clock here and at the CA")
+		report("the CRL is not valid before "+list.ThisUpdate.UTC().Format(time.RFC3339), "check the clock here and at the CA")
 	}
 	switch list.SignatureAlgorithm {
 	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.DSAWithSHA256:
-		// crypto/x509 refuses MD5 itself; SHA-1 it still takes for lists.
-		say("the CRL is signed with "+list.SignatureAlgorithm.String(), "have the CA sign with SHA-256 or better")
+		// crypto/x509 refuses MD5 itself, but accepts SHA-1 for lists.
+		report("the CRL is signed with "+list.SignatureAlgorithm.String(), "have the CA sign with SHA-256 or better")
 	}
 	for _, e := range list.Extensions {
 		switch {
 		case e.Id.Equal(oidDelta):
-			say("a delta CRL cannot be used", "give the complete CRL of this issuer")
+			report("a delta CRL cannot be used", "use the complete CRL of this issuer")
 		case e.Id.Equal(oidScope):
 			if _, err := parseScope(e.Value); err != nil {
-				say("the CRL's issuing distribution point cannot be used: "+err.Error(), "give a complete CRL that the CA itself issued")
+				report("the CRL's issuing distribution point cannot be used: "+err.Error(), "use a complete CRL that the CA itself issued")
 			}
 		case e.Critical:
-			say("the CRL has a critical extension that is not understood: "+e.Id.String(), "give a plain CRL")
+			report("the CRL has an unknown critical extension: "+e.Id.String(), "use a CRL without this extension")
 		}
 	}
-	checkEntries(list, say)
-	checkSigner(list, authorities, say)
+	checkEntries(list, report)
+	checkSigner(list, authorities, report)
 	return wrong.Err()
 }
 
-func checkEntries(list *x509.RevocationList, say func(what, hint string)) {
+func checkEntries(list *x509.RevocationList, report func(what, hint string)) {
 	for _, e := range list.RevokedCertificateEntries {
 		if len(e.SerialNumber.Bytes()) > serialSize || e.SerialNumber.Sign() < 0 {
-			say(fmt.Sprintf("the CRL has a serial of %d bytes, at most %d are allowed", len(e.SerialNumber.Bytes()), serialSize), "")
+			report(fmt.Sprintf("the CRL has a serial number of %d bytes, at most %d are allowed", len(e.SerialNumber.Bytes()), serialSize), "")
 			return
 		}
 		for _, x := range e.Extensions {
 			if x.Critical || x.Id.Equal(oidCertificateIssuer) {
-				say("an entry of the CRL has a critical extension that is not understood, or one of an indirect CRL: "+x.Id.String(), "give a CRL that is not indirect")
+				report("an entry of the CRL has an unknown critical extension, or one of an indirect CRL: "+x.Id.String(), "use a CRL that is not indirect")
 				return
 			}
 		}
 		if e.ReasonCode == reasonRemoved {
-			say("an entry of the CRL says removeFromCRL, which only a delta CRL may", "give the complete CRL of this issuer")
+			report("an entry of the CRL has the reason removeFromCRL, which is for delta CRLs only", "use the complete CRL of this issuer")
 			return
 		}
 	}
 }
 
-// checkSigner refuses a list that bears an authority's name and not its signature, and
-// one that bears its signature and not its name.
-func checkSigner(list *x509.RevocationList, authorities []*x509.Certificate, say func(what, hint string)) {
+// checkSigner rejects a list that has an authority's name but not its signature, and one that
+// has its signature but not its name.
+func checkSigner(list *x509.RevocationList, authorities []*x509.Certificate, report func(what, hint string)) {
 	named, other := false, (*x509.Certificate)(nil)
 	for _, a := range authorities {
 		switch {
@@ -125,18 +121,18 @@ func checkSigner(list *x509.RevocationList, authorities []*x509.Certificate, say
 	}
 	switch {
 	case named:
-		say("the CRL is not signed by the anchor whose name it bears", "take the CRL from the CA again; the CA's key usage must include cRLSign")
+		report("the CRL has the name of an anchor, but is not signed by its key", "download the CRL from the CA again; the key usage of the CA must include cRLSign")
 	case other != nil:
-		say("the CRL of "+quote(list.Issuer.String())+" is signed by the key of "+quote(other.Subject.String())+", which is another name",
-			"put the CA certificate with the CRL's name into anchors, or have the CA issue the CRL in its own name")
+		report("the CRL of "+quote(list.Issuer.String())+" is signed by the key of "+quote(other.Subject.String())+", which is another name",
+			"add the CA certificate with the CRL's issuer name to anchors, or have the CA issue the CRL under its own name")
 	}
 }
 
-// sameKeyID reports whether two key identifiers may be of one key. Where one of them is
-// missing only the signature tells.
+// sameKeyID reports whether two key identifiers may be of one key. If one of them is missing,
+// only the signature can show it.
 func sameKeyID(a, b []byte) bool { return len(a) == 0 || len(b) == 0 || bytes.Equal(a, b) }
 
-// addCRL keeps a list that CheckCRL has passed.
+// addCRL adds a list that passed checkCRL.
 func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 	kept := *list
 	kept.RevokedCertificateEntries = nil
@@ -164,32 +160,32 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 		return
 	}
 	if len(l.authorities) == 0 {
-		v.warnings = append(v.warnings, fmt.Sprintf("no known authority signed the CRL of %s: it counts only for certificates whose chain shows an issuer of that name and key; name that issuer in crl_issuers, or remove the list",
+		v.warnings = append(v.warnings, fmt.Sprintf("no known authority signed the CRL of %s: it applies only to certificates whose chain contains an issuer with that name and key; add that issuer to crl_issuers, or remove the CRL",
 			quote(list.Issuer.String())))
 	}
 	if now.After(l.until) {
-		v.warnings = append(v.warnings, fmt.Sprintf("the CRL of %s was to be replaced by %s: it still revokes, and knows nothing else",
+		v.warnings = append(v.warnings, fmt.Sprintf("the CRL of %s is past its next update, %s: it still revokes certificates, but does not show that others are good",
 			quote(list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
 	}
 }
 
-// markReplaced finds the lists that a newer one has replaced.
+// markReplaced finds the lists that a newer list replaces.
 func (v *Verifier) markReplaced() {
 	for _, lists := range v.crls {
 		for _, l := range lists {
 			l.replaced = slices.ContainsFunc(lists, func(other *crl) bool {
-				signed := len(l.authorities) > 0 || len(l.list.AuthorityKeyId) > 0 // else the two may be of two keys
+				signed := len(l.authorities) > 0 || len(l.list.AuthorityKeyId) > 0 // otherwise they may be of two keys
 				return signed && l.sameSeries(other) && slices.Equal(l.authorities, other.authorities) && isOlder(l.list, other.list)
 			})
 		}
 	}
 }
 
-// isListable reports whether a list can hold a serial number: CheckCRL refuses longer
-// ones, so that no list shows that their certificates are not revoked.
+// isListable reports whether a list can hold a serial number. checkCRL rejects longer ones, so
+// no list can show that a certificate with a longer serial number is not revoked.
 func isListable(serial *big.Int) bool { return serial.Sign() >= 0 && serial.BitLen() <= 8*serialSize }
 
-// revokes reports whether the list names a serial. A certificate on hold
+// revokes reports whether the list contains a serial number. A certificate on hold
 // (RFC 5280 section 5.3.1) is revoked while it is on the list.
 func (l *crl) revokes(serial *big.Int) bool {
 	var s [serialSize]byte
@@ -201,19 +197,17 @@ func (l *crl) revokes(serial *big.Int) bool {
 	return i < len(l.serials) && l.serials[i] == s
 }
 
-// signedBy reports whether an authority's key made the list (RFC 5280 section
-// 6.3.3 (f) and (g)). The answer is kept by certificate, not by key: of two
-// certificates for one key, one may say cRLSign and the other not. Only authorities
-// of chains that lead to an anchor are asked about, so the map stays as small as
-// the PKI.
+// signedBy reports whether an issuer signed the list (RFC 5280 section 6.3.3 (f) and (g)). It
+// caches the result by certificate, not by key: of two certificates for one key, only one may
+// have cRLSign. Only issuers in chains to an anchor are checked, so the cache stays small.
 func (l *crl) signedBy(issuer *x509.Certificate) bool {
 	key := FingerprintOf(issuer)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ok, asked := l.signers[key]
-	if !asked {
+	ok, checked := l.signers[key]
+	if !checked {
 		if len(l.signers) >= maxSigners {
-			clear(l.signers) // an authority below an anchor may issue itself anew without end
+			clear(l.signers) // a hostile intermediate could reissue itself without end
 		}
 		ok = signedBy(l.list, issuer)
 		l.signers[key] = ok
@@ -221,8 +215,8 @@ func (l *crl) signedBy(issuer *x509.Certificate) bool {
 	return ok
 }
 
-// signedBy checks the signature and that the issuer may sign CRLs. crypto/x509 takes a
-// key usage without any bit for an absent one, which allows everything.
+// signedBy checks that the issuer may sign CRLs, and the signature. crypto/x509 treats a key
+// usage without any bit like an absent one, which allows everything.
 func signedBy(list *x509.RevocationList, issuer *x509.Certificate) bool {
 	if has(issuer, oidKeyUsage) && issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
 		return false

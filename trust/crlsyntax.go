@@ -23,11 +23,11 @@ var (
 	oidAuthorityKey      = asn1.ObjectIdentifier{2, 5, 29, 35}
 )
 
-// checkSyntax reads a list a second time, to the last byte, as RFC 5280 section 5.1
-// defines it, and compares what it revokes with what crypto/x509 read.
+// checkListSyntax parses a list a second time, to the last byte, by RFC 5280 section 5.1, and
+// compares its entries with those of crypto/x509.
 //
-// x509.ParseRevocationList passes over what it does not expect. A list that a CA
-// really signed, with one element out of place, would load and revoke nothing.
+// x509.ParseRevocationList ignores unexpected elements. A CA's list with one misplaced
+// element would load and revoke nothing.
 func checkListSyntax(list *x509.RevocationList) error {
 	entries := list.RevokedCertificateEntries
 	read, err := readList(list.Raw, func(i int, serial *big.Int) bool {
@@ -37,20 +37,20 @@ func checkListSyntax(list *x509.RevocationList) error {
 	case err != nil:
 		return err
 	case read.entries != len(entries):
-		return fmt.Errorf("it can be read in two ways: with %d entries and with %d", read.entries, len(entries))
+		return fmt.Errorf("it is ambiguous: with %d entries and with %d", read.entries, len(entries))
 	case !bytes.Equal(read.tbs, list.RawTBSRevocationList), !bytes.Equal(read.issuer, list.RawIssuer):
-		return errors.New("it can be read in two ways")
+		return errors.New("it is ambiguous")
 	}
 	return nil
 }
 
-// listSyntax is what readList found.
+// listSyntax holds the parts of a list that readList found.
 type listSyntax struct {
 	tbs, issuer []byte
 	entries     int
 }
 
-// readList reads a CertificateList. It calls same with each serial; false ends it.
+// readList reads a CertificateList. It calls same with each serial number and stops at false.
 func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSyntax, err error) {
 	malformed := func(what string) (listSyntax, error) { return out, errors.New("malformed " + what) }
 	input := cryptobyte.String(raw)
@@ -86,7 +86,7 @@ func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSynta
 	if tbs.PeekASN1Tag(der.SEQUENCE) {
 		var revoked cryptobyte.String
 		if !tbs.ReadASN1(&revoked, der.SEQUENCE) || revoked.Empty() {
-			return malformed("revokedCertificates") // an absent list is left out, not empty
+			return malformed("revokedCertificates") // without entries it must be absent, not empty
 		}
 		serial := new(big.Int)
 		for !revoked.Empty() {
@@ -94,7 +94,7 @@ func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSynta
 				return malformed(fmt.Sprintf("entry %d of revokedCertificates", out.entries))
 			}
 			if !same(out.entries, serial) {
-				return out, fmt.Errorf("it can be read in two ways: entry %d", out.entries)
+				return out, fmt.Errorf("it is ambiguous: entry %d", out.entries)
 			}
 			out.entries++
 		}
@@ -102,16 +102,16 @@ func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSynta
 	if explicit := der.Tag(0).Constructed().ContextSpecific(); tbs.PeekASN1Tag(explicit) {
 		var extensions cryptobyte.String
 		if !tbs.ReadASN1(&extensions, explicit) || !readExtensions(&extensions, isListExtension) || !extensions.Empty() {
-			return malformed("crlExtensions, or an extension twice")
+			return malformed("crlExtensions, or a duplicate extension")
 		}
 	}
 	if !tbs.Empty() {
-		return malformed("TBSCertList: something follows its last element")
+		return malformed("TBSCertList: data after its last element")
 	}
 	return out, nil
 }
 
-// readEntry takes one entry of revokedCertificates off the front of s.
+// readEntry reads one entry of revokedCertificates from the front of s.
 func readEntry(s *cryptobyte.String, serial *big.Int) bool {
 	var entry cryptobyte.String
 	if !s.ReadASN1(&entry, der.SEQUENCE) || !entry.ReadASN1Integer(serial) {
@@ -123,8 +123,8 @@ func readEntry(s *cryptobyte.String, serial *big.Int) bool {
 	return entry.Empty() || readExtensions(&entry, isEntryExtension) && entry.Empty()
 }
 
-// readExtensions takes an Extensions off the front of s: one or more, none twice.
-func readExtensions(s *cryptobyte.String, fine func(id asn1.ObjectIdentifier, value []byte) bool) bool {
+// readExtensions reads an Extensions from the front of s: one or more, without duplicates.
+func readExtensions(s *cryptobyte.String, isValid func(id asn1.ObjectIdentifier, value []byte) bool) bool {
 	var all cryptobyte.String
 	if !s.ReadASN1(&all, der.SEQUENCE) || all.Empty() {
 		return false
@@ -139,7 +139,7 @@ func readExtensions(s *cryptobyte.String, fine func(id asn1.ObjectIdentifier, va
 		if critical := false; one.PeekASN1Tag(der.BOOLEAN) && !one.ReadASN1Boolean(&critical) {
 			return false
 		}
-		if !one.ReadASN1(&value, der.OCTET_STRING) || !one.Empty() || slices.ContainsFunc(seen, id.Equal) || !fine(id, value) {
+		if !one.ReadASN1(&value, der.OCTET_STRING) || !one.Empty() || slices.ContainsFunc(seen, id.Equal) || !isValid(id, value) {
 			return false
 		}
 		seen = append(seen, id)
@@ -147,7 +147,7 @@ func readExtensions(s *cryptobyte.String, fine func(id asn1.ObjectIdentifier, va
 	return true
 }
 
-// isListExtension checks the values that crypto/x509 reads loosely (RFC 5280
+// isListExtension checks the values that crypto/x509 does not parse strictly (RFC 5280
 // sections 5.2.1 and 5.2.3).
 func isListExtension(id asn1.ObjectIdentifier, value []byte) bool {
 	s := cryptobyte.String(value)
@@ -167,8 +167,8 @@ func isListExtension(id asn1.ObjectIdentifier, value []byte) bool {
 	return true
 }
 
-// isEntryExtension checks the value that crypto/x509 reads loosely (RFC 5280 section
-// 5.3.1).
+// isEntryExtension checks the value that crypto/x509 does not parse strictly (RFC 5280
+// section 5.3.1).
 func isEntryExtension(id asn1.ObjectIdentifier, value []byte) bool {
 	if !id.Equal(oidReason) {
 		return true
@@ -178,8 +178,8 @@ func isEntryExtension(id asn1.ObjectIdentifier, value []byte) bool {
 	return s.ReadASN1Enum(&reason) && s.Empty() && reason >= 0 && reason <= 10 && reason != 7
 }
 
-// inAscendingTags reports whether s holds elements with some of these context tags,
-// each at most once and in this order, and nothing else.
+// inAscendingTags reports whether s contains only elements with these context tags, each at
+// most once and in this order.
 func inAscendingTags(s cryptobyte.String, tags ...uint8) bool {
 	for _, n := range tags {
 		var skipped cryptobyte.String
@@ -200,16 +200,16 @@ func isAlgorithm(s cryptobyte.String) bool {
 	return s.ReadASN1ObjectIdentifier(&id) && (s.Empty() || s.ReadAnyASN1(&parameters, &tag)) && s.Empty()
 }
 
-// isName reports whether raw is a Name that is not empty (RFC 5280 section 5.1.2.3).
+// isName reports whether raw is a non-empty Name (RFC 5280 section 5.1.2.3).
 func isName(raw []byte) bool {
 	empty := true
 	ok := dn.Each(raw, func(int, asn1.ObjectIdentifier, der.Tag, []byte) bool { empty = false; return true })
 	return ok && !empty
 }
 
-// readTime takes a Time off the front of s, in the one form that RFC 5280 sections
-// 4.1.2.5 and 5.1.2.4 allow: UTCTime through 2049 and GeneralizedTime from 2050 on,
-// with seconds, in UTC.
+// readTime reads a Time from the front of s, in the only form that RFC 5280 sections 4.1.2.5
+// and 5.1.2.4 allow: UTCTime through 2049 and GeneralizedTime from 2050 on, with seconds, in
+// UTC.
 func readTime(s *cryptobyte.String) (time.Time, bool) {
 	var content cryptobyte.String
 	var tag der.Tag

@@ -8,29 +8,28 @@ import (
 	"strings"
 )
 
-// Digest is a SHA-256: of a leaf's DER (its fingerprint) or of a public key (its
-// spki). It is comparable, and compared as bytes.
+// Digest is a SHA-256 digest: of a certificate's DER (its fingerprint) or of its public key
+// (its SPKI). Digests can be compared with ==. The zero value is not a digest.
 type Digest [sha256.Size]byte
 
-// FingerprintOf is the SHA-256 of the whole DER of a certificate.
+// FingerprintOf returns the SHA-256 digest of a certificate's whole DER.
 func FingerprintOf(c *x509.Certificate) Digest { return sha256.Sum256(c.Raw) }
 
-// SPKIOf is the SHA-256 of a certificate's SubjectPublicKeyInfo (RFC 5280 section
-// 4.1.2.7). It survives a renewal that keeps the key.
+// SPKIOf returns the SHA-256 digest of a certificate's SubjectPublicKeyInfo (RFC 5280 section
+// 4.1.2.7). A renewed certificate with the same key has the same digest.
 func SPKIOf(c *x509.Certificate) Digest { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
-// String returns lower-case hex.
+// String returns the digest in lower-case hex.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// IsZero reports whether the digest was never set.
+// IsZero reports whether d is the zero value.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
-// errDigest is what ParseDigest answers to text that is no SHA-256.
-var errDigest = errors.New("not a SHA-256: 64 hex digits are wanted, with or without colons and \"sha256:\"")
+var errDigest = errors.New("not a SHA-256 digest: write 64 hex digits, with or without colons and \"sha256:\"")
 
-// ParseDigest reads a SHA-256 from hex in either case, with or without colons
-// between the bytes and with or without "sha256:" in front. It must be whole: a
-// prefix of a digest is no digest.
+// ParseDigest parses a SHA-256 digest in hex, in upper or lower case, with or without colons
+// between the bytes, and with or without "sha256:" in front. It returns an error for a part
+// of a digest.
 func ParseDigest(text string) (Digest, error) {
 	rest := text
 	if len(rest) >= 7 && strings.EqualFold(rest[:7], "sha256:") {

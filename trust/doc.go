@@ -1,21 +1,19 @@
-// Package trust believes a certificate chain, or says why not.
+// Package trust verifies certificate chains.
 //
-// A Verifier is built from anchors, revocation lists, a profile and a clock, and
-// never changes: a change of trust is a new Verifier with a new generation.
-// Verify builds the chain itself from what was presented; it never uses chains
-// that crypto/tls remembers, because those of a resumed session are replayed
-// from the ticket. The result is a Verified, which nothing outside this package
-// can make: holding one is the only way to be believed.
+// A Verifier is built from trust anchors, revocation lists, a profile and a clock. It never
+// changes: to change the trust, make a new Verifier, which has a new generation. Verify
+// builds the chains itself, from the certificates that the client presented. It does not use
+// the chains of crypto/tls: those of a resumed session come from the session ticket. The
+// result is a Verified, which only this package can make.
 //
-// The same Verify runs in the handshake, first or resumed, on a request whose
-// connection is older than the trust in force or than the clock allows, and on
-// certificates that a gateway states.
+// Ports call Verify in every handshake, full or resumed. They and the guard call it again
+// when the trust, the mapping or the clock has changed since, and for certificates that a
+// gateway forwards.
 //
 // # What is refused
 //
-// In this order: too much to read (TooLarge), an unknown issuer
-// (UnknownAuthority), a certificate that cannot be used at all (BadCertificate),
-// an authority's own certificate (NotALeaf), weak keys and signatures (WeakKey),
-// the wrong usage (WrongUsage), dates (Expired, NotYetValid), revocation (Revoked,
-// RevocationUnknown). Every error is a *reason.Refusal.
+// Verify checks in this order: size (TooLarge), issuer (UnknownAuthority), structure and
+// constraints (BadCertificate), an authority's own certificate (NotALeaf), keys and
+// signatures (WeakKey), usage (WrongUsage), dates (Expired, NotYetValid) and revocation
+// (Revoked, RevocationUnknown). Every error is a *reason.Refusal.
 package trust

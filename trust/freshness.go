@@ -10,10 +10,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
-// checkRevoked is the self-test of the CRLs: each certificate must be one that Verify
-// refuses as revoked, by the signature, the issuer and the scope of the lists. One that
-// has expired is not asked about any more: its CA may take it off the list, and then no
-// newer list would load.
+// checkMustBeRevoked is a self-test of the CRLs: Verify must refuse each of these certificates
+// as revoked. An expired certificate is skipped: its CA may remove it from the list, and then
+// no newer list would load.
 func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certificate, now time.Time) {
 	for i, c := range all {
 		switch {
@@ -21,7 +20,7 @@ func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certifi
 			wrong.Add(configerror.Error{What: fmt.Sprintf("MustBeRevoked[%d] is nil", i)})
 			continue
 		case now.After(c.NotAfter):
-			v.warnings = append(v.warnings, fmt.Sprintf("the certificate %s, serial %X, that must be revoked expired at %s and shows nothing any more: revoke another and name that",
+			v.warnings = append(v.warnings, fmt.Sprintf("the certificate %s, serial %X, that must be revoked expired at %s and is not checked any more: revoke another certificate and use that one",
 				quote(c.Subject.String()), c.SerialNumber, c.NotAfter.UTC().Format(time.RFC3339)))
 			continue
 		}
@@ -30,18 +29,18 @@ func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certifi
 			continue
 		}
 		m := configerror.Error{
-			What: fmt.Sprintf("the certificate %s, serial %X, must be revoked and is not", quote(c.Subject.String()), c.SerialNumber),
-			Hint: "take the newest CRL of its issuer, and see that revocation is not off",
+			What: fmt.Sprintf("the certificate %s, serial %X, must be revoked, but is not", quote(c.Subject.String()), c.SerialNumber),
+			Hint: "download the newest CRL of its issuer, and check that revocation is not off",
 		}
 		if !issued {
-			m.What += ": no anchor and no CRL issuer that is known issued it"
-			m.Hint = "crl_issuers: [FILE] with the certificate of the intermediate that issued it"
+			m.What += ": no anchor and no CRL issuer issued it"
+			m.Hint = "add the certificate of the intermediate that issued it to crl_issuers: [FILE]"
 		}
 		wrong.Add(m)
 	}
 }
 
-// isRevoked reports whether a known authority issued c, and whether a list revokes it.
+// isRevoked reports whether a configured authority issued c, and whether a list revokes it.
 func (v *Verifier) isRevoked(c *x509.Certificate, now time.Time) (issued, revoked bool) {
 	for _, a := range v.authorities {
 		if !issuedBy(c, a) {
@@ -57,7 +56,7 @@ func (v *Verifier) isRevoked(c *x509.Certificate, now time.Time) (issued, revoke
 	return issued, false
 }
 
-// newest returns the current lists: of each issuer, key and scope the newest.
+// currentCRLs returns the newest list of each issuer, key and scope.
 func (v *Verifier) currentCRLs() []*crl {
 	var out []*crl
 	for _, lists := range v.crls {
@@ -70,8 +69,7 @@ func (v *Verifier) currentCRLs() []*crl {
 	return out
 }
 
-// FreshUntil is the earliest next update of the CRLs that are needed, or zero where
-// none is: after it, Hard refuses.
+// crlsFreshUntil returns the earliest next update: see trustaccess.CRLsFreshUntil.
 func (v *Verifier) crlsFreshUntil() time.Time {
 	var first time.Time
 	if v.revocation != RevocationHard {
@@ -85,8 +83,7 @@ func (v *Verifier) crlsFreshUntil() time.Time {
 	return first
 }
 
-// Aging names the CRLs that have lived more than half of their time without being
-// replaced: whoever should bring the next one may have stopped.
+// agingCRLs describes the CRLs past half of their lifetime: see trustaccess.AgingCRLs.
 func (v *Verifier) agingCRLs() []string {
 	if v.revocation == RevocationOff {
 		return nil
@@ -95,7 +92,7 @@ func (v *Verifier) agingCRLs() []string {
 	now := v.now()
 	for _, l := range v.currentCRLs() {
 		if half := l.until.Sub(l.list.ThisUpdate) / 2; now.Sub(l.list.ThisUpdate) > half {
-			out = append(out, fmt.Sprintf("the CRL of %s is to be replaced by %s", quote(l.list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
+			out = append(out, fmt.Sprintf("the CRL of %s must be replaced by %s", quote(l.list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
 		}
 	}
 	slices.Sort(out)

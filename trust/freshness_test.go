@@ -76,15 +76,15 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 		warns   string
 	}{
 		{"its issuer's list", certs{ca.Cert}, lists(ca.CRL(1, one)), nil, canary, "", ""},
-		{"a list of another key under the name, beside a good one", certs{ca.Cert}, lists(ca.CRL(1, nil), namesake.CRL(1, one)), nil, canary, "not signed by the anchor", ""},
-		{"a list of another anchor's key under the name", certs{ca.Cert, other.Cert}, lists(ca.CRL(1, nil), other.CRL(1, one)), nil, canary, "must be revoked and is not", ""},
+		{"a list of another key under the name, beside a good one", certs{ca.Cert}, lists(ca.CRL(1, nil), namesake.CRL(1, one)), nil, canary, "not signed by its key", ""},
+		{"a list of another anchor's key under the name", certs{ca.Cert, other.Cert}, lists(ca.CRL(1, nil), other.CRL(1, one)), nil, canary, "must be revoked, but is not", ""},
 		{"a list of the CA's other key", certs{ca.Cert, namesake.Cert}, lists(ca.CRL(1, nil), namesake.CRL(1, one)), nil, canary, "", ""},
 		{"a stale list", certs{ca.Cert}, lists(ca.CRL(1, one, until(time.Now().Add(-time.Hour)))), nil, canary, "", ""},
-		{"its intermediate is not known", certs{ca.Cert}, lists(sub.CRL(1, two)), nil, below, "no CRL issuer that is known issued it", ""},
+		{"its intermediate is not known", certs{ca.Cert}, lists(sub.CRL(1, two)), nil, below, "no CRL issuer issued it", ""},
 		{"its intermediate is known", certs{ca.Cert}, lists(sub.CRL(1, two)), certs{sub.Cert}, below, "", ""},
-		{"its intermediate's name, another key", certs{ca.Cert}, lists(sub.CRL(1, nil), renewedSub.CRL(1, two)), certs{sub.Cert}, below, "not signed by the anchor", ""},
+		{"its intermediate's name, another key", certs{ca.Cert}, lists(sub.CRL(1, nil), renewedSub.CRL(1, two)), certs{sub.Cert}, below, "not signed by its key", ""},
 		{"its intermediate's new key", certs{ca.Cert}, lists(renewedSub.CRL(1, two)), certs{sub.Cert, renewedSub.Cert}, below, "", ""},
-		{"its intermediate's name under another anchor", certs{ca.Cert, other.Cert}, lists(foreignSub.CRL(1, two)), certs{sub.Cert, foreignSub.Cert}, below, "must be revoked and is not", ""},
+		{"its intermediate's name under another anchor", certs{ca.Cert, other.Cert}, lists(foreignSub.CRL(1, two)), certs{sub.Cert, foreignSub.Cert}, below, "must be revoked, but is not", ""},
 		{"it has expired and is off the list", certs{ca.Cert}, lists(ca.CRL(2, nil)), nil, ended, "", "that must be revoked expired"},
 		{"it has expired and is on the list", certs{ca.Cert}, lists(ca.CRL(2, serials(ended))), nil, ended, "", "that must be revoked expired"},
 	} {

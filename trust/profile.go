@@ -16,13 +16,13 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// checkLeaf judges the leaf's own properties by the profile.
+// checkLeaf checks the leaf's own properties by the profile.
 func (v *Verifier) checkLeaf(leaf *x509.Certificate) error {
 	if leaf.Version != 3 {
 		return reason.Refuse(reason.BadCertificate, fmt.Sprintf("the leaf is X.509 version %d", leaf.Version))
 	}
 	if leaf.IsCA || leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
-		return reason.Refuse(reason.NotALeaf, "an authority's certificate names no user") // else its key is every user of that authority
+		return reason.Refuse(reason.NotALeaf, "an authority's certificate cannot be a client's") // otherwise an authority's key could be used as a user
 	}
 	if err := v.checkKey(leaf, false); err != nil {
 		return err
@@ -33,30 +33,29 @@ func (v *Verifier) checkLeaf(leaf *x509.Certificate) error {
 		}
 	}
 	if life := leaf.NotAfter.Sub(leaf.NotBefore); v.maxLifetime > 0 && life > v.maxLifetime {
-		return reason.Refuse(reason.BadCertificate, fmt.Sprintf("the leaf was issued for %s, at most %s is accepted", life, v.maxLifetime))
+		return reason.Refuse(reason.BadCertificate, fmt.Sprintf("the leaf is valid for %s, at most %s is allowed", life, v.maxLifetime))
 	}
 	return v.checkUsage(leaf)
 }
 
-// checkUsage wants v's usage (RFC 5280 section 4.2.1.12). "any" and an empty list are
-// refused by every profile: they would let a mail certificate in, or a server's for a
-// client's.
+// checkUsage checks that the leaf allows v's usage (RFC 5280 section 4.2.1.12). "any" alone
+// and an empty list do not, in either profile: otherwise a mail or server certificate would
+// pass for a client's.
 func (v *Verifier) checkUsage(leaf *x509.Certificate) error {
 	absent := len(leaf.ExtKeyUsage) == 0 && len(leaf.UnknownExtKeyUsage) == 0 && !has(leaf, oidExtKeyUsage)
 	switch {
 	case absent && v.profile == Compatible:
 	case absent:
-		return reason.Refuse(reason.WrongUsage, "the leaf has no extended key usage; the strict profile wants "+v.usage.String())
+		return reason.Refuse(reason.WrongUsage, "the leaf has no extended key usage; the strict profile requires "+v.usage.String())
 	case v.profile == Strict && slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
-		return reason.Refuse(reason.WrongUsage, "the leaf's extended key usage allows any usage; the strict profile wants "+v.usage.String()+" and not any")
+		return reason.Refuse(reason.WrongUsage, "the leaf's extended key usage allows any usage; the strict profile requires "+v.usage.String()+" only")
 	case !slices.Contains(leaf.ExtKeyUsage, v.usage.extended()):
 		return reason.Refuse(reason.WrongUsage, "the leaf's extended key usage does not name "+v.usage.String())
 	}
-	// RFC 8446 section 4.4.2.2: a key usage, if there is one, must allow signatures. One
-	// without any bit is one too (RFC 5280 section 4.2.1.3: it must not be written).
-	if has(leaf, oidKeyUsage) && leaf.KeyUsage == 0 { // RFC 5280 section 4.2.1.3: one bit at least is set
+	if has(leaf, oidKeyUsage) && leaf.KeyUsage == 0 { // RFC 5280 section 4.2.1.3 requires at least one bit
 		return reason.Refuse(reason.WrongUsage, "the leaf's key usage allows nothing")
 	}
+	// RFC 8446 section 4.4.2.2: a key usage, if there is one, must allow signatures.
 	if v.profile == Strict && has(leaf, oidKeyUsage) && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return reason.Refuse(reason.WrongUsage, "the leaf's key usage does not allow digital signatures")
 	}
@@ -72,7 +71,7 @@ var (
 	oidUserNotice = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 2, 2}
 )
 
-// has tells an extension without content from an absent one.
+// has reports whether a certificate has an extension, even one without content.
 func has(c *x509.Certificate, id asn1.ObjectIdentifier) bool { return extensionOf(c, id) != nil }
 
 func extensionOf(c *x509.Certificate, id asn1.ObjectIdentifier) *pkix.Extension {
@@ -84,10 +83,10 @@ func extensionOf(c *x509.Certificate, id asn1.ObjectIdentifier) *pkix.Extension 
 	return nil
 }
 
-// checkStrictLeaf refuses what RFC 5280 forbids in a leaf and crypto/x509 takes.
+// checkStrictLeaf checks the rules of RFC 5280 for a leaf that crypto/x509 does not check.
 func checkStrictLeaf(leaf *x509.Certificate) error {
 	if has(leaf, oidConstraints) { // section 4.2.1.10: only in a CA certificate
-		return reason.Refuse(reason.BadCertificate, "the leaf has name constraints, which only an authority may have")
+		return reason.Refuse(reason.BadCertificate, "the leaf has name constraints, which are for authorities only")
 	}
 	if isEmptyName(leaf.RawSubject) { // section 4.1.2.6
 		if names := extensionOf(leaf, oidSAN); names == nil || !names.Critical {
@@ -97,9 +96,9 @@ func checkStrictLeaf(leaf *x509.Certificate) error {
 	return checkQualifiers(leaf)
 }
 
-// checkAuthority judges a CA certificate of a chain.
+// checkAuthority checks a CA certificate of a chain.
 func (v *Verifier) checkAuthority(c *x509.Certificate) error {
-	// crypto/x509 takes a key usage without any bit for an absent one.
+	// crypto/x509 treats a key usage without any bit like an absent one.
 	if has(c, oidKeyUsage) && c.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return reason.Refuse(reason.BadCertificate, "the key usage of "+quote(c.Subject.String())+" does not allow it to sign certificates")
 	}
@@ -107,19 +106,19 @@ func (v *Verifier) checkAuthority(c *x509.Certificate) error {
 		return nil
 	}
 	if isEmptyName(c.RawSubject) { // RFC 5280 section 4.1.2.6
-		return reason.Refuse(reason.BadCertificate, "an authority of the chain has an empty subject")
+		return reason.Refuse(reason.BadCertificate, "an authority in the chain has an empty subject")
 	}
 	return checkQualifiers(c)
 }
 
-// checkQualifiers refuses a critical extension of policies with a qualifier that is not
-// understood, as RFC 5280 section 4.2.1.4 wants.
+// checkQualifiers refuses a critical certificate policies extension with an unknown
+// qualifier, as RFC 5280 section 4.2.1.4 requires.
 func checkQualifiers(c *x509.Certificate) error {
 	e := extensionOf(c, oidPolicies)
 	if e == nil || !e.Critical {
 		return nil
 	}
-	refused := reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" has a critical certificate policy with a qualifier that is not understood")
+	refused := reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" has an unknown qualifier in a critical certificate policy")
 	in := cryptobyte.String(e.Value)
 	var policies cryptobyte.String
 	if !in.ReadASN1(&policies, der.SEQUENCE) || !in.Empty() {
@@ -153,8 +152,8 @@ const (
 	minCurve         = 256
 )
 
-// checkKey judges the strength of a public key. An anchor was chosen by the
-// operator, so only too little is refused there, not too much.
+// checkKey checks the strength of a public key. The operator chose the anchors, so larger RSA
+// keys are allowed for them.
 func (v *Verifier) checkKey(c *x509.Certificate, anchor bool) error {
 	switch key := c.PublicKey.(type) {
 	case *rsa.PublicKey:
@@ -163,15 +162,15 @@ func (v *Verifier) checkKey(c *x509.Certificate, anchor bool) error {
 			most = maxRSACompatible
 		}
 		if bits := key.N.BitLen(); bits < minRSA || bits > most {
-			return reason.Refuse(reason.WeakKey, fmt.Sprintf("RSA of %d bits, wanted %d to %d", bits, minRSA, most))
+			return reason.Refuse(reason.WeakKey, fmt.Sprintf("an RSA key of %d bits, %d to %d are required", bits, minRSA, most))
 		}
 	case *ecdsa.PublicKey:
 		if bits := key.Curve.Params().BitSize; bits < minCurve {
-			return reason.Refuse(reason.WeakKey, fmt.Sprintf("a curve of %d bits, wanted %d or more", bits, minCurve))
+			return reason.Refuse(reason.WeakKey, fmt.Sprintf("a curve of %d bits, at least %d are required", bits, minCurve))
 		}
 	case ed25519.PublicKey:
 	default:
-		return reason.Refuse(reason.WeakKey, "a public key of a kind that is not accepted: "+c.PublicKeyAlgorithm.String())
+		return reason.Refuse(reason.WeakKey, "an unsupported type of public key: "+c.PublicKeyAlgorithm.String())
 	}
 	return nil
 }

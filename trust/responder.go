@@ -8,21 +8,22 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
 
-// Status is what is known about one certificate.
+// Status is the revocation status of a certificate.
 type Status int
 
-// The answers. The zero value is the careful one.
+// The statuses. The zero value is StatusUnknown.
 const (
 	StatusUnknown Status = iota
 	StatusGood
 	StatusRevoked
 )
 
-// Responder is asked about a certificate that no CRL of a Verifier speaks for: an
-// OCSP responder, say (package trust/ocsp). It must answer within its own deadline and
-// that of ctx, and keep its answers: it is asked in handshakes. The answer holds until
-// the given time; then it is asked again, under Soft and Hard alike. An error means
-// StatusUnknown, and the time is when to ask again; zero, or one that has passed, means
+// Responder returns the status of certificates that no CRL of a Verifier covers. Package
+// trust/ocsp implements it. Handshakes wait for it: it must return within ctx and a deadline
+// of its own, and should cache its answers. It must be safe for concurrent use.
+//
+// An answer holds until the returned time; after it, the Verifier calls Status again, under
+// RevocationSoft and RevocationHard. An error means StatusUnknown. A zero or past time means
 // 30 s from now.
 type Responder interface {
 	Status(ctx context.Context, cert, issuer *x509.Certificate) (status Status, until time.Time, err error)

@@ -9,15 +9,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// pause is how soon an answer that is not known is asked for again, where the responder
-// does not say.
+// retryAfter is the time after which an unknown status is queried again, if the Responder
+// returns no time.
 const retryAfter = 30 * time.Second
 
-// checkRevocation asks the CRLs, and then the responder, about every certificate of a
-// chain but its anchor. An anchor is revoked by taking it out, and by the list of a known
-// authority that issued it; no list is needed to show that it is good. The time is until
-// when the answers hold; the error is errUndecided where the responder must be asked and
-// wait is false.
+// checkRevocation checks every certificate of a chain but its anchor with the CRLs, and then
+// with the Responder. An anchor is revoked by removing it, or by the CRL of a configured
+// authority that issued it; it needs no CRL to be trusted. The returned time is the end of
+// the information. The error is errUndecided if the Responder must be called and wait is
+// false.
 func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time, wait bool) (time.Time, error) {
 	var unknown error
 	anchor := dn.Canonical(chain[len(chain)-1].RawSubject)
@@ -40,42 +40,42 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 		if revoked {
 			return until, reason.Refuse(reason.Revoked, "revoked by its issuer "+quote(c.Issuer.String()))
 		}
-		// Soft accepts what is not known, as the operator asked, and asks again when the
-		// answer, or the time in which there was none, is over. Without a responder nothing
-		// more can become known in this generation.
+		// In the mode soft an unknown status is accepted and queried again at end. Without a
+		// Responder, no more can become known in this generation.
 		if v.revocation == RevocationHard || v.responder != nil {
 			if end.Before(until) {
 				until = end
 			}
 		}
 		if why != "" && v.revocation == RevocationHard && unknown == nil {
-			unknown = reason.Refuse(reason.RevocationUnknown, why) // an authority further up may be known to be revoked: that is the better reason
+			unknown = reason.Refuse(reason.RevocationUnknown, why) // an authority further up may be revoked, which is the better reason
 		}
 	}
 	if undecided {
 		return until, errUndecided
 	}
-	// A pinned leaf has no issuer in its chain that could be asked. One that signed
-	// itself can be revoked by nobody else; any other is not known.
+	// The chain of a pinned leaf has no issuer whose CRL could cover it. Nobody else can
+	// revoke a self-signed leaf; the status of any other is unknown.
 	if len(chain) == 1 && v.revocation == RevocationHard && string(chain[0].RawIssuer) != string(chain[0].RawSubject) {
-		return until, reason.Refuse(reason.RevocationUnknown, "the leaf is its own anchor, and its issuer is none")
+		return until, reason.Refuse(reason.RevocationUnknown, "the leaf is an anchor, and its issuer is not")
 	}
 	return until, unknown
 }
 
-// status answers for one certificate of a chain that ends at an anchor of this
-// canonical name: revoked, or why that is not known, or (both empty) good until end.
+// crlStatus returns the status by the CRLs of one certificate, in a chain that ends at an
+// anchor of this canonical name: revoked, or the reason why the status is unknown, or (both
+// empty) good until end.
 func (v *Verifier) crlStatus(c, issuer *x509.Certificate, anchor string, now time.Time) (revoked bool, why string, end time.Time) {
 	if !isListable(c.SerialNumber) {
-		return false, "its serial number is longer than those that a CRL can hold", end
+		return false, "its serial number is too long for a CRL", end
 	}
 	why = "no CRL of issuer " + quote(c.Issuer.String())
-	own := false          // a list of the issuer's own key is there
-	var byOther time.Time // until when a list of its successor shows that c is good
+	own := false          // there is a list of the issuer's own key
+	var byOther time.Time // end of the time for which a list of its successor shows that c is good
 	for _, l := range v.crls[dn.Canonical(issuer.RawSubject)] {
-		mine, speaks, good := l.signedBy(issuer), true, true
+		mine, applies, good := l.signedBy(issuer), true, true
 		if !mine {
-			if speaks, good = l.signedByOtherKey(issuer, anchor, now); !speaks {
+			if applies, good = l.signedByOtherKey(issuer, anchor, now); !applies {
 				if !own {
 					why = "the CRL of issuer " + quote(c.Issuer.String()) + " is signed by another key than the issuer's"
 				}
@@ -83,27 +83,27 @@ func (v *Verifier) crlStatus(c, issuer *x509.Certificate, anchor string, now tim
 			}
 		}
 		if l.revokes(c.SerialNumber) {
-			return true, "", time.Time{} // also when the list is stale or partial
+			return true, "", time.Time{} // even if the list is stale or partial
 		}
 		own = own || mine
 		if l.replaced {
-			continue // fail closed: where its successor has ended, nothing is known
+			continue // fail closed, even if its successor has expired
 		}
 		switch partial := l.whyNotCovered(c); {
 		case partial != "":
 			why = partial
 		case now.After(l.until):
-			why = "the CRL of issuer " + quote(c.Issuer.String()) + " was to be replaced by " + l.until.UTC().Format(time.RFC3339)
+			why = "the CRL of issuer " + quote(c.Issuer.String()) + " is past its next update, " + l.until.UTC().Format(time.RFC3339)
 		case mine && l.until.After(end):
 			end = l.until
 		case !mine && !good:
-			why = "the CRL of issuer " + quote(c.Issuer.String()) + " is signed by another key, which is older, has ended or is revoked"
+			why = "the CRL of issuer " + quote(c.Issuer.String()) + " is signed by another key, which is older, expired or revoked"
 		case !mine && l.until.After(byOther):
 			byOther = l.until
 		}
 	}
-	// Where each key has its list, that of another key does not stand in for one that is
-	// stale. Only where the issuer's key has none any more its successor's list covers all.
+	// If each key has its own list, the list of another key does not replace a stale one. The
+	// list of a successor covers everything only if the issuer's key has no list.
 	if !own {
 		end = byOther
 	}
@@ -113,9 +113,9 @@ func (v *Verifier) crlStatus(c, issuer *x509.Certificate, anchor string, now tim
 	return false, why, end
 }
 
-// ask asks the responder about a certificate that no CRL covers. Without wait it takes
-// what the responder knows already, and decided is false where that is nothing. The time
-// is the end of what is known, or of not knowing it.
+// queryResponder returns the Responder's status for a certificate that no CRL covers. Without
+// wait it uses what the Responder has cached; decided is false if that is nothing. The time
+// is the end of the answer.
 func (v *Verifier) queryResponder(ctx context.Context, c, issuer *x509.Certificate, why string, wait bool) (revoked bool, unknown string, until time.Time, decided bool) {
 	var status Status
 	var err error
@@ -131,11 +131,11 @@ func (v *Verifier) queryResponder(ctx context.Context, c, issuer *x509.Certifica
 	}
 	switch {
 	case err != nil:
-		return false, why + "; the responder does not know: " + quote(err.Error()), until, true
+		return false, why + "; the responder returned an error: " + quote(err.Error()), until, true
 	case status == StatusRevoked:
 		return true, "", time.Time{}, true
 	case status == StatusGood:
 		return false, "", until, true
 	}
-	return false, why + "; the responder does not know either", until, true
+	return false, why + "; the responder does not know the certificate", until, true
 }

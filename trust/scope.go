@@ -10,15 +10,15 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// scope is what an issuing distribution point (RFC 5280 section 5.2.5) leaves of
-// a CRL's authority. The zero value is a list for everything.
+// scope is the set of certificates that a CRL covers, by its issuing distribution point (RFC
+// 5280 section 5.2.5). The zero value covers all certificates of the issuer.
 type scope struct {
 	users, authorities, attributes bool // only these
 	someReasons                    bool
 	points                         []string // URIs; empty: any
 }
 
-// scopeOf is the scope of a list that CheckCRL has passed.
+// scopeOf returns the scope of a list that passed checkCRL.
 func scopeOf(list *x509.RevocationList) scope {
 	for _, e := range list.Extensions {
 		if e.Id.Equal(oidScope) {
@@ -29,14 +29,15 @@ func scopeOf(list *x509.RevocationList) scope {
 	return scope{}
 }
 
-// equal reports whether two lists speak for the same certificates.
+// equal reports whether two lists cover the same certificates.
 func (s *scope) equal(o *scope) bool {
 	return s.users == o.users && s.authorities == o.authorities && s.attributes == o.attributes &&
 		s.someReasons == o.someReasons && slices.Equal(s.points, o.points)
 }
 
-// parseScope reads the extension to its last byte. An indirect CRL, a point named
-// relative to its issuer, and a list for two kinds at once are errors.
+// parseScope parses the extension to its last byte. It returns an error for an indirect CRL,
+// a distribution point named relative to its issuer, and a list for two types of certificates
+// at once.
 func parseScope(value []byte) (scope, error) {
 	unreadable := errors.New("it cannot be read")
 	var all, point, reasons cryptobyte.String
@@ -60,7 +61,7 @@ func parseScope(value []byte) (scope, error) {
 		}
 	}
 	if kinds > 1 {
-		return scope{}, errors.New("it limits the CRL to two kinds of certificates at once")
+		return scope{}, errors.New("it limits the CRL to two types of certificates at once")
 	}
 	s.someReasons = hasReasons
 	if !hasPoint {
@@ -86,7 +87,7 @@ func parseScope(value []byte) (scope, error) {
 	return s, nil
 }
 
-// readFlag takes an optional [n] IMPLICIT BOOLEAN off the front of s.
+// readFlag reads an optional [n] IMPLICIT BOOLEAN from the front of s.
 func readFlag(s *cryptobyte.String, n uint8, out *bool) bool {
 	var content cryptobyte.String
 	var present bool
@@ -100,7 +101,7 @@ func readFlag(s *cryptobyte.String, n uint8, out *bool) bool {
 	return len(content) == 1 && (content[0] == 0 || content[0] == 0xff)
 }
 
-// coverage returns why the list does not speak for a certificate, or nothing.
+// whyNotCovered returns the reason why the list does not cover a certificate, or "".
 func (l *crl) whyNotCovered(c *x509.Certificate) string {
 	s := &l.scope
 	switch {
@@ -115,16 +116,16 @@ func (l *crl) whyNotCovered(c *x509.Certificate) string {
 	case len(s.points) > 0 && !slices.ContainsFunc(c.CRLDistributionPoints, func(p string) bool { return slices.Contains(s.points, p) }):
 		return "the CRL is for another distribution point"
 	case wantsOtherCRLIssuer(c):
-		return "the certificate wants a CRL of another issuer than its own"
+		return "the certificate names another issuer for its CRL"
 	}
 	return ""
 }
 
 var oidPoints = asn1.ObjectIdentifier{2, 5, 29, 31}
 
-// issuedByOther reports whether every distribution point of a certificate names an
-// issuer of its CRL (RFC 5280 section 4.2.1.13): then the CRL of its own issuer
-// does not speak for it. Points that cannot be read are treated so too.
+// wantsOtherCRLIssuer reports whether every distribution point of a certificate names another
+// issuer of its CRL (RFC 5280 section 4.2.1.13): then the CRL of the certificate's own issuer
+// does not cover it. It is also true for points that cannot be parsed.
 func wantsOtherCRLIssuer(c *x509.Certificate) bool {
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(oidPoints) {

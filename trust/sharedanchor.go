@@ -5,18 +5,14 @@ import (
 	"slices"
 )
 
-// SharesAnchor reports whether one anchor of v and one of other are the same
-// authority, by key, or one of them issued the other, directly or through authorities
-// that either verifier knows (anchors and CRL issuers). Then a certificate that one
-// of the two trusts may be trusted by the other: what they are for is no longer
-// apart. An authority between that neither knows is not seen here: IssuedUnderAnchor
-// sees it in the chain. It checks signatures, so it belongs where things are built.
+// sharesAnchor reports whether v and other have an anchor in common: see
+// trustaccess.SharesAnchor.
 func (v *Verifier) sharesAnchor(other *Verifier) bool {
 	known := slices.Concat(v.certificates(), other.certificates())
 	return issuesAnyOf(v.anchors, other.anchors, known) || issuesAnyOf(other.anchors, v.anchors, known)
 }
 
-// certificates are all authorities and anchors that v knows.
+// certificates returns the anchors and authorities of v.
 func (v *Verifier) certificates() []*x509.Certificate {
 	out := slices.Clone(v.anchors)
 	for _, a := range v.authorities {
@@ -25,8 +21,8 @@ func (v *Verifier) certificates() []*x509.Certificate {
 	return out
 }
 
-// reaches reports whether issuing leads from one of from to one of to, through known
-// certificates. A certificate counts for every other one of its key.
+// issuesAnyOf reports whether a certificate of from issued one of to, directly or through
+// known certificates. Certificates with the same key count as one.
 func issuesAnyOf(from, to, known []*x509.Certificate) bool {
 	targets := map[Digest]bool{}
 	for _, c := range to {
@@ -42,7 +38,7 @@ func issuesAnyOf(from, to, known []*x509.Certificate) bool {
 			continue
 		}
 		seen[key] = true
-		for _, authority := range known { // every name that this key bears
+		for _, authority := range known { // one key may have several names
 			if SPKIOf(authority) != key {
 				continue
 			}
@@ -60,9 +56,9 @@ func issued(authority, c *x509.Certificate) bool {
 	return string(authority.RawSubject) == string(c.RawIssuer) && c.CheckSignatureFrom(authority) == nil
 }
 
-// IssuedUnderAnchor reports whether the key of an anchor of other is the leaf's own or
-// that of any CA certificate of its chains. Where the two verifiers are for different
-// things, such a certificate is for both: a user's authority made it.
+// issuedUnderAnchor reports whether an anchor of other has the key of the leaf or of any CA
+// certificate of its chains. If the two verifiers are for different purposes, an authority of
+// one purpose then issued a certificate for the other.
 func (v Verified) issuedUnderAnchor(other *Verifier) bool {
 	if v.result == nil || other == nil {
 		return false

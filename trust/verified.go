@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Verified is a leaf that a Verifier believed, with its chains. It cannot be made
-// outside this package; the zero value is nobody. It is immutable, and as cheap
-// to copy as a pointer.
+// Verified is a certificate that a Verifier has verified, with its chains. Only this package
+// can make one; the zero value is not a verified certificate. It is immutable, safe for
+// concurrent use, and as cheap to copy as a pointer.
 type Verified struct{ result *result }
 
 type result struct {
@@ -21,17 +21,17 @@ type result struct {
 	direct      []Digest // keys of the leaf's direct issuers
 	issuers     []Digest // keys of every CA certificate of the chains
 	notBefore   time.Time
-	notAfter    time.Time // the first end of a certificate
+	notAfter    time.Time // the earliest end of a certificate
 	until       time.Time
 	generation  uint64
 	usage       Usage
-	remembered  atomic.Bool // Remember has been called
+	remembered  atomic.Bool // remember was called
 }
 
-// IsZero reports whether v is nobody.
+// IsZero reports whether v is the zero value, which is not a verified certificate.
 func (v Verified) IsZero() bool { return v.result == nil }
 
-// Leaf is the client's own certificate; treat it as read-only.
+// Leaf returns the client's own certificate, or nil for the zero value. Do not modify it.
 func (v Verified) Leaf() *x509.Certificate {
 	if v.result == nil {
 		return nil
@@ -39,8 +39,8 @@ func (v Verified) Leaf() *x509.Certificate {
 	return v.result.leaf
 }
 
-// Chains returns the chains that were built and believed, leaf first, anchor
-// last. The outer slice is the caller's.
+// Chains returns the verified chains, each from the leaf to its trust anchor. The caller owns
+// the outer slice only.
 func (v Verified) Chains() [][]*x509.Certificate {
 	if v.result == nil {
 		return nil
@@ -48,8 +48,8 @@ func (v Verified) Chains() [][]*x509.Certificate {
 	return slices.Clone(v.result.chains)
 }
 
-// Issuer is the certificate of the leaf's direct issuer in the first chain. It is nil
-// for the zero value, and for a leaf that is itself an anchor.
+// Issuer returns the certificate of the leaf's direct issuer in the first chain. It is nil
+// for the zero value, and for a leaf that is itself a trust anchor.
 func (v Verified) Issuer() *x509.Certificate {
 	if v.result == nil || len(v.result.chains[0]) < 2 {
 		return nil
@@ -57,7 +57,7 @@ func (v Verified) Issuer() *x509.Certificate {
 	return v.result.chains[0][1]
 }
 
-// Fingerprint is the SHA-256 of the leaf's DER.
+// Fingerprint returns the SHA-256 digest of the leaf's DER.
 func (v Verified) Fingerprint() Digest {
 	if v.result == nil {
 		return Digest{}
@@ -65,7 +65,7 @@ func (v Verified) Fingerprint() Digest {
 	return v.result.fingerprint
 }
 
-// SPKI is the SHA-256 of the leaf's public key.
+// SPKI returns the SHA-256 digest of the leaf's public key (see SPKIOf).
 func (v Verified) SPKI() Digest {
 	if v.result == nil {
 		return Digest{}
@@ -73,7 +73,8 @@ func (v Verified) SPKI() Digest {
 	return v.result.spki
 }
 
-// Generation is that of the Verifier that believed v.
+// Generation returns the generation of the Verifier that verified the certificate, or 0 for
+// the zero value.
 func (v Verified) Generation() uint64 {
 	if v.result == nil {
 		return 0
@@ -81,18 +82,18 @@ func (v Verified) Generation() uint64 {
 	return v.result.generation
 }
 
-// Usage is as whose certificate the leaf was judged. Only one that was judged as a
-// client's can be a user's.
+// Usage returns the purpose for which the certificate was verified. Only UsageClient can
+// identify a user.
 func (v Verified) Usage() Usage {
 	if v.result == nil {
-		return UsageClient // of nobody
+		return UsageClient
 	}
 	return v.result.usage
 }
 
-// Until is the time until which the verification holds: the earliest end of a certificate
-// of the chains and, where a CRL or the Responder shows that a certificate is not revoked,
-// the end of that answer.
+// Until returns the time at which the result ends: the earliest end of a certificate of the
+// chains and, where a CRL or the Responder shows that a certificate is not revoked, the end
+// of that information. It is zero for the zero value.
 func (v Verified) Until() time.Time {
 	if v.result == nil {
 		return time.Time{}
@@ -100,7 +101,7 @@ func (v Verified) Until() time.Time {
 	return v.result.until
 }
 
-// ValidAt reports whether the judgement holds at t. The zero value never does.
+// ValidAt reports whether the result holds at time t. It is false for the zero value.
 func (v Verified) ValidAt(t time.Time) bool {
 	return v.result != nil && !t.Before(v.result.notBefore) && !t.After(v.result.until)
 }

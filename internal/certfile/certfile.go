@@ -6,10 +6,8 @@
 package certfile
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -17,6 +15,8 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/javaks"
+	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 )
 
 // Entry is a certificate chain, with its key if the file has one.
@@ -68,20 +68,14 @@ func Read(name string, p Passwords) ([]Entry, error) {
 	}
 }
 
-func parse(name string, data []byte, p Passwords) (entries []Entry, err error) {
-	defer func() {
-		// The libraries for PKCS#12 and JKS may panic on hostile files.
-		if r := recover(); r != nil {
-			entries, err = nil, fileError(name, "the file cannot be parsed", "openssl or keytool may show the error")
-		}
-	}()
+func parse(name string, data []byte, p Passwords) ([]Entry, error) {
 	alias := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
-	switch {
-	case bytes.HasPrefix(data, []byte{0xfe, 0xed, 0xfe, 0xed}):
+	switch javaks.FormatOf(data) {
+	case javaks.JKS:
 		return readJKS(name, data, p)
-	case bytes.HasPrefix(data, []byte{0xce, 0xce, 0xce, 0xce}):
+	case javaks.JCEKS:
 		return nil, fileError(name, "this is a JCEKS keystore", "keytool -importkeystore -srckeystore FILE -destkeystore NEW.p12 -deststoretype PKCS12 converts it")
-	case bytes.HasPrefix(data, []byte{0x30}): // a DER SEQUENCE
+	case javaks.DER:
 		if c, err := x509.ParseCertificate(data); err == nil {
 			return []Entry{{Alias: alias, Chain: []*x509.Certificate{c}}}, nil
 		}
@@ -90,31 +84,19 @@ func parse(name string, data []byte, p Passwords) (entries []Entry, err error) {
 	return readPEM(name, alias, data)
 }
 
+const pemHint = "openssl x509 or openssl pkey, with -in FILE -noout -text, may show the error"
+
 // readPEM reads the certificates of a file as one chain, and the key.
 func readPEM(name, alias string, data []byte) ([]Entry, error) {
 	e := Entry{Alias: alias}
-	begin := []byte("-----BEGIN ")
-	line, rest := 1, data
-	for {
-		at := bytes.Index(rest, begin)
-		if at < 0 {
-			break
+	err := pemfile.Each(name, data, func(b pemfile.Block) error {
+		if err := e.addBlock(b); err != nil {
+			return lineError(name, b.Line, err.Error(), pemHint)
 		}
-		line += bytes.Count(rest[:at], []byte("\n"))
-		rest = rest[at:]
-		end := len(rest) // the block ends at the latest where the next begins
-		if next := bytes.Index(rest[len(begin):], begin); next >= 0 {
-			end = len(begin) + next
-		}
-		block, _ := pem.Decode(rest[:end])
-		if block == nil {
-			return nil, lineError(name, line, "the PEM block is damaged", "the file is truncated or was edited: copy it again")
-		}
-		if err := e.addBlock(block); err != nil {
-			return nil, lineError(name, line, err.Error(), "openssl x509 or openssl pkey, with -in FILE -noout -text, may show the error")
-		}
-		line += bytes.Count(rest[:end], []byte("\n"))
-		rest = rest[end:]
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(e.Chain) == 0 {
 		return nil, fileError(name, "the file has no certificate", "name a certificate in PEM or DER, a PKCS#12 file or a Java keystore")
@@ -123,8 +105,8 @@ func readPEM(name, alias string, data []byte) ([]Entry, error) {
 }
 
 // addBlock adds the certificate or the key of a block to the entry.
-func (e *Entry) addBlock(block *pem.Block) error {
-	if block.Type == "CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE" {
+func (e *Entry) addBlock(block pemfile.Block) error {
+	if block.Label == "CERTIFICATE" || block.Label == "TRUSTED CERTIFICATE" {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return fmt.Errorf("the certificate cannot be parsed: %w", err)
@@ -147,10 +129,10 @@ func (e *Entry) addBlock(block *pem.Block) error {
 
 // parseKey returns the key of a block, or nil if the block has another type. Its errors
 // quote no content, which could be secret.
-func parseKey(block *pem.Block) (crypto.PrivateKey, error) {
+func parseKey(block pemfile.Block) (crypto.PrivateKey, error) {
 	var key any
 	var err error
-	switch block.Type {
+	switch block.Label {
 	case "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	case "RSA PRIVATE KEY":
@@ -177,19 +159,28 @@ func ReadKey(name string) (crypto.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	for rest := data; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return nil, fileError(name, "the file has no private key", "name a private key in PEM (BEGIN PRIVATE KEY)")
+	var key crypto.PrivateKey
+	err = pemfile.Each(name, data, func(b pemfile.Block) error {
+		found, err := parseKey(b)
+		if err != nil {
+			return lineError(name, b.Line, err.Error(), pemHint)
 		}
-		switch key, err := parseKey(block); {
-		case err != nil:
-			return nil, fileError(name, err.Error(), "openssl pkey -in FILE -noout -text may show the error")
-		case key != nil:
-			return key, nil
+		if key == nil {
+			key = found
 		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case key == nil:
+		return nil, fileError(name, "the file has no private key", "name a private key in PEM (BEGIN PRIVATE KEY)")
 	}
+	return key, nil
 }
+
+// KeyMatches reports whether a certificate has the public key of a private key.
+func KeyMatches(key crypto.PrivateKey, c *x509.Certificate) bool { return javaks.IsKeyOf(key, c) }
 
 func fileError(name, what, hint string) error { return lineError(name, 0, what, hint) }
 

@@ -101,7 +101,7 @@ func TestBadFilesAreRejectedWithAHint(t *testing.T) {
 		{"bytes after the keystore", append(bytes.Clone(files["both.jks"]), 0), Passwords{Store: "secret"}, "damaged"},
 		{"truncated PKCS#12", files["leaf.p12"][:100], Passwords{Store: "secret"}, "neither"},
 		{"JCEKS", []byte("\xce\xce\xce\xce\x00\x00"), Passwords{}, "JCEKS"},
-		{"truncated PEM", pemFile[:len(pemFile)-40], Passwords{}, "block is damaged"},
+		{"truncated PEM", pemFile[:len(pemFile)-40], Passwords{}, "block has no end"},
 		{"an encrypted key", []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"), Passwords{}, "encrypted"},
 		{"no certificate", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), Passwords{}, "cannot be parsed"},
 		{"two keys", append(bytes.Clone(pemFile), testpki.NewCA("x").KeyPEM()...), Passwords{}, "two keys"},

@@ -5,19 +5,21 @@ import (
 	"errors"
 	"slices"
 
-	"software.sslmate.com/src/go-pkcs12"
+	"github.com/mtlsguard/mtlsguard/internal/javaks"
 )
 
 // readPKCS12 reads a file with one key, or a trust store of Java with certificates only.
 func readPKCS12(name, alias string, data []byte, password string) ([]Entry, error) {
-	key, leaf, others, err := pkcs12.DecodeChain(data, password)
-	if err == nil {
-		return []Entry{{Alias: alias, Key: key, Chain: orderChain(key, append([]*x509.Certificate{leaf}, others...))}}, nil
-	}
-	if errors.Is(err, pkcs12.ErrIncorrectPassword) || errors.Is(err, pkcs12.ErrDecryption) {
+	key, certificates, err := javaks.ReadPKCS12(data, password)
+	switch {
+	case err == nil:
+		return []Entry{{Alias: alias, Key: key, Chain: orderChain(key, certificates)}}, nil
+	case errors.Is(err, javaks.ErrPassword):
 		return nil, passwordError(name)
+	case errors.Is(err, javaks.ErrIterations):
+		return nil, fileError(name, err.Error(), "write the file again with openssl or keytool")
 	}
-	certs, trustErr := pkcs12.DecodeTrustStore(data, password)
+	certs, trustErr := javaks.ReadTrustStore(data, password)
 	if trustErr != nil || len(certs) == 0 {
 		return nil, fileError(name, "the file is neither a certificate nor a readable PKCS#12 file: "+err.Error(),
 			"openssl pkcs12 -in FILE -info may show the error; if the file has several keys, keytool -importkeystore -srcalias ALIAS extracts one")
@@ -36,7 +38,7 @@ func passwordError(name string) error {
 // orderChain returns the leaf first, then its issuers, then the other certificates of the
 // file.
 func orderChain(key any, all []*x509.Certificate) []*x509.Certificate {
-	at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return KeyMatches(key, c) })
+	at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return javaks.IsKeyOf(key, c) })
 	if at < 0 {
 		return all
 	}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 )
 
 var (
@@ -53,14 +55,12 @@ func singleDER(data []byte) ([]byte, error) {
 	if n := bytes.Count(data, []byte("-----BEGIN ")); n > 1 {
 		return nil, fmt.Errorf("%d CRLs in one answer", n)
 	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, errNoCRL
+	var der []byte
+	err := pemfile.EachOnly("", data, "X509 CRL", func(b pemfile.Block) error { der = b.Bytes; return nil })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", errNoCRL, configerror.All(err)[0].What)
 	}
-	if block.Type != "X509 CRL" {
-		return nil, fmt.Errorf("the answer is PEM of a %.40q, not of an X509 CRL", block.Type)
-	}
-	return block.Bytes, nil
+	return der, nil
 }
 
 // certificateList is the outside of a list.

@@ -82,14 +82,14 @@ func TestTableEqualsAListAndForksStayApart(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	table, want := New[item](0), model(nil)
 	var before []past
-	for i := range 3000 {
-		if i%7 == 0 {
+	for i := range 2000 {
+		if i%29 == 0 {
 			before = append(before, past{table, slices.Clone(want)})
 			table = table.Fork()
 		}
-		id, key := r.IntN(900), r.IntN(40)
+		id, key := r.IntN(600), r.IntN(40)
 		at := slices.IndexFunc(want, func(e item) bool { return e.id == id })
-		switch grow := i < 1500 || r.IntN(4) == 0; {
+		switch grow := i < 1000 || r.IntN(4) == 0; {
 		case grow && at < 0:
 			table.Push(item{id, key}, hash(key), hash(id))
 			want = append(want, item{id, key})
@@ -99,6 +99,9 @@ func TestTableEqualsAListAndForksStayApart(t *testing.T) {
 		case at >= 0:
 			table.Remove(findID(table, id))
 			want = slices.Delete(want, at, at+1)
+		}
+		if i%7 == 0 {
+			table = table.Fork()
 		}
 		if i%100 == 0 {
 			check(t, fmt.Sprint("change ", i), table, want)

@@ -1,17 +1,16 @@
 package site
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 )
 
 // certificate reads a port's certificate and key, both or neither.
@@ -24,8 +23,8 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 	if !ok || !okKey {
 		return
 	}
-	if line, what := damaged(certPEM); what != "" {
-		l.wrong.Add(configerror.Error{File: certName, Line: line, What: what, Hint: "a PEM file with the certificate of port " + p.Name + ", and its intermediates after it"})
+	if err := checkCertificates(certName, certPEM); err != nil {
+		l.wrong.Merge(err, configerror.Error{File: certName})
 		return
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
@@ -41,34 +40,22 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 	out.CertificateDigest = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
 }
 
-// damaged finds what crypto/tls would pass over in silence: a file that was cut
-// off within an intermediate. Text around the blocks, and other blocks, are fine.
-func damaged(data []byte) (line int, what string) {
-	if i := bytes.IndexByte(data, 0); i >= 0 {
-		return 1 + bytes.Count(data[:i], []byte("\n")), "a NUL byte: this is not text"
+// checkCertificates rejects files that crypto/tls would read in part: a file that was cut
+// off within an intermediate. Text and other blocks may stand around the certificates.
+func checkCertificates(name string, data []byte) error {
+	found := false
+	err := pemfile.Each(name, data, func(b pemfile.Block) error {
+		if b.Label != "CERTIFICATE" {
+			return nil
+		}
+		found = true
+		if _, err := x509.ParseCertificate(b.Bytes); err != nil {
+			return &configerror.Error{File: name, Line: b.Line, What: "the certificate cannot be read: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text may show the error"}
+		}
+		return nil
+	})
+	if err == nil && !found {
+		err = &configerror.Error{File: name, Line: 1, What: "the file holds no certificate", Hint: "a PEM file with the certificate of the port, and its intermediates after it"}
 	}
-	begin := []byte("-----BEGIN CERTIFICATE-----")
-	for offset := 0; ; {
-		i := bytes.Index(data[offset:], begin)
-		if i < 0 {
-			if line == 0 {
-				return 1, "the file holds no certificate"
-			}
-			return 0, ""
-		}
-		start := offset + i
-		line = 1 + bytes.Count(data[:start], []byte("\n"))
-		end := len(data) // of this block at the latest: where the next begins
-		if next := bytes.Index(data[start+len(begin):], begin); next >= 0 {
-			end = start + len(begin) + next
-		}
-		block, _ := pem.Decode(data[start:end])
-		if block == nil || block.Type != "CERTIFICATE" || start > 0 && data[start-1] != '\n' {
-			return line, "a damaged PEM block"
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return line, "the certificate cannot be read: " + err.Error()
-		}
-		offset = end
-	}
+	return err
 }

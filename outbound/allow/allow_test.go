@@ -30,7 +30,7 @@ func load(t *testing.T) *policy.Engine {
 }
 
 // Who may use which alias, and that everything else is a refusal with its word.
-func TestAllow(t *testing.T) {
+func TestPolicyDecidesTheAliasOfAUser(t *testing.T) {
 	t.Parallel()
 	engine := load(t)
 	broken := deciderFunc(func(policy.Request) (policy.Decision, error) {

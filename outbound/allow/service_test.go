@@ -19,7 +19,8 @@ import (
 
 // A service that answers several callers and calls a partner for them: what one of
 // them may use, another may not, and the partner sees nobody then.
-func TestJ11_ServiceForSeveral(t *testing.T) {
+// Covers J11.
+func TestServiceForSeveralCallersUsesOnlyAllowedAliases(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")
 	calls := 0

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
@@ -16,84 +17,88 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
-func TestDirectory(t *testing.T) {
+func TestFilesOfADirectoryAreAliases(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	put(t, dir, "partner-a.pem", pemOf(alice))
-	put(t, dir, "partner-b.p12", pkcs12Of(t, bob, pkcs12.Modern))
-	put(t, dir, "partner.c@x.jks", jksOf(t, password, map[string]*testpki.Pair{"key": bob}))
-	put(t, dir, "partner-d.jks", pkcs12Of(t, alice, pkcs12.Modern)) // as Java writes it since version 9
-	put(t, dir, ".hidden", []byte("garbage"))
-	keys, err := keystore.NewDirectory(keystore.DirectoryConfig{
-		Path: dir,
-		Password: func(file string) (string, error) {
-			if filepath.Ext(file) == ".pem" || strings.Contains(file, "/") {
-				t.Errorf("asked for the password of %q", file)
-			}
-			return password, nil
-		},
-		Origins: func(alias string) []string { return []string{"https://" + alias[:1] + ".example"} },
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		put(t, dir, "partner-a.pem", pemOf(alice))
+		put(t, dir, "partner-b.p12", pkcs12Of(t, bob, pkcs12.Modern))
+		put(t, dir, "partner.c@x.jks", jksOf(t, password, map[string]*testpki.Pair{"key": bob}))
+		put(t, dir, "partner-d.jks", pkcs12Of(t, alice, pkcs12.Modern)) // as Java writes it since version 9
+		put(t, dir, ".hidden", []byte("garbage"))
+		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{
+			Path: dir,
+			Password: func(file string) (string, error) {
+				if filepath.Ext(file) == ".pem" || strings.Contains(file, "/") {
+					t.Errorf("asked for the password of %q", file)
+				}
+				return password, nil
+			},
+			Origins: func(alias string) []string { return []string{"https://" + alias[:1] + ".example"} },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		is(t, keys, "partner-a", alice)
+		is(t, keys, "partner-b", bob)
+		is(t, keys, "partner.c@x", bob)
+		is(t, keys, "partner-d", alice)
+		// Files come and go, all or none.
+		put(t, dir, "e.pem", pemOf(bob))
+		os.Remove(filepath.Join(dir, "partner-a.pem"))
+		put(t, dir, "-.pem", pemOf(bob))
+		if err := keys.Reload(); len(configerror.All(err)) != 1 || slices.Contains(keys.Aliases(), "e") {
+			t.Errorf("%v, %q", err, keys.Aliases())
+		}
+		os.Remove(filepath.Join(dir, "-.pem"))
+		if err := keys.Reload(); err != nil || !slices.Equal(keys.Aliases(), []string{"e", "partner-b", "partner-d", "partner.c@x"}) {
+			t.Errorf("%v, %q", err, keys.Aliases())
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	is(t, keys, "partner-a", alice)
-	is(t, keys, "partner-b", bob)
-	is(t, keys, "partner.c@x", bob)
-	is(t, keys, "partner-d", alice)
-	// Files come and go, all or none.
-	put(t, dir, "e.pem", pemOf(bob))
-	os.Remove(filepath.Join(dir, "partner-a.pem"))
-	put(t, dir, "-.pem", pemOf(bob))
-	if err := keys.Reload(); len(configerror.All(err)) != 1 || slices.Contains(keys.Aliases(), "e") {
-		t.Errorf("%v, %q", err, keys.Aliases())
-	}
-	os.Remove(filepath.Join(dir, "-.pem"))
-	if err := keys.Reload(); err != nil || !slices.Equal(keys.Aliases(), []string{"e", "partner-b", "partner-d", "partner.c@x"}) {
-		t.Errorf("%v, %q", err, keys.Aliases())
-	}
 }
 
 // A mounted volume: names are links through a hidden folder that is replaced whole.
-func TestDirectoryOfLinks(t *testing.T) {
+func TestReplacedMountedVolumeIsRead(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	for i, p := range []*testpki.Pair{alice, sub.Leaf("alice")} {
-		data := "..data" + strconv.Itoa(i)
-		if err := os.Mkdir(filepath.Join(dir, data), 0o700); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		for i, p := range []*testpki.Pair{alice, sub.Leaf("alice")} {
+			data := "..data" + strconv.Itoa(i)
+			if err := os.Mkdir(filepath.Join(dir, data), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			put(t, filepath.Join(dir, data), "a.pem", pemOf(p))
+		}
+		point := func(to string) {
+			t.Helper()
+			next := filepath.Join(dir, "..next")
+			if err := os.Symlink(to, next); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(next, filepath.Join(dir, "..data")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		point("..data0")
+		if err := os.Symlink(filepath.Join("..data", "a.pem"), filepath.Join(dir, "a.pem")); err != nil {
 			t.Fatal(err)
 		}
-		put(t, filepath.Join(dir, data), "a.pem", pemOf(p))
-	}
-	point := func(to string) {
-		t.Helper()
-		next := filepath.Join(dir, "..next")
-		if err := os.Symlink(to, next); err != nil {
+		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Rename(next, filepath.Join(dir, "..data")); err != nil {
+		is(t, keys, "a", alice)
+		point("..data1")
+		if err := keys.Reload(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	point("..data0")
-	if err := os.Symlink(filepath.Join("..data", "a.pem"), filepath.Join(dir, "a.pem")); err != nil {
-		t.Fatal(err)
-	}
-	keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	is(t, keys, "a", alice)
-	point("..data1")
-	if err := keys.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	if c, err := keys.Credential("a"); err != nil || c.Leaf().Equal(alice.Cert) {
-		t.Errorf("%v, %v", c, err)
-	}
+		if c, err := keys.Credential("a"); err != nil || c.Leaf().Equal(alice.Cert) {
+			t.Errorf("%v, %v", c, err)
+		}
+	})
 }
 
-func TestRefusedDirectories(t *testing.T) {
+func TestBadDirectoriesAreRejected(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string
@@ -133,21 +138,23 @@ func TestRefusedDirectories(t *testing.T) {
 
 // A credential that is gone from a folder may be about to be written anew: its alias
 // stays for a second and a half. Covers J15.
-func TestFileThatIsGoneForAMoment(t *testing.T) {
+func TestRemovedFileKeepsItsAliasForAMoment(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	put(t, dir, "a.pem", pemOf(alice))
-	put(t, dir, "b.pem", pemOf(bob))
-	keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.Remove(filepath.Join(dir, "a.pem"))
-	start := time.Now()
-	if err := keys.Reload(); err != nil || !slices.Equal(keys.Aliases(), []string{"b"}) {
-		t.Errorf("%v, %q", err, keys.Aliases())
-	}
-	if d := time.Since(start); d < 1500*time.Millisecond {
-		t.Errorf("it is gone after %v", d)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		put(t, dir, "a.pem", pemOf(alice))
+		put(t, dir, "b.pem", pemOf(bob))
+		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.Remove(filepath.Join(dir, "a.pem"))
+		start := time.Now()
+		if err := keys.Reload(); err != nil || !slices.Equal(keys.Aliases(), []string{"b"}) {
+			t.Errorf("%v, %q", err, keys.Aliases())
+		}
+		if d := time.Since(start); d < 1500*time.Millisecond {
+			t.Errorf("it is gone after %v", d)
+		}
+	})
 }

@@ -15,21 +15,22 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// Entry is one credential on disk. Several entries of one alias are an overlap.
+// Entry is one credential on disk. An alias may have several entries, with certificates
+// whose validity overlaps.
 type Entry struct {
 	Alias       string
 	File        string                 // PEM with certificate and key, PKCS#12, or JKS
-	Key         string                 // the PEM file of the key, if File has none
-	Entry       string                 // the entry of a JKS; may be empty where it has one key
-	Password    func() (string, error) // of PKCS#12 or JKS; nil is the empty one
-	KeyPassword func() (string, error) // of the key within a JKS; nil is the same
-	Origins     []string               // that the credential is for; none: any
+	Key         string                 // the PEM file of the key; "" if File has the key
+	Entry       string                 // the entry of a JKS file; "" if it has one key
+	Password    func() (string, error) // the password of a PKCS#12 or JKS file; nil means an empty one
+	KeyPassword func() (string, error) // the password of the key in a JKS file; nil means Password
+	Origins     []string               // the origins that the credential is for; none means any
 }
 
-// FilesConfig is what Files is built from.
+// FilesConfig configures a keystore of files.
 type FilesConfig struct {
 	Entries []Entry
-	Now     func() time.Time // nil is time.Now
+	Now     func() time.Time // nil means time.Now
 }
 
 // Files is a keystore on disk. It is safe for concurrent use.
@@ -38,16 +39,16 @@ type Files struct {
 	entries func() ([]Entry, error)
 
 	loading sync.Mutex
-	read    fileset.Set // what is in force, without its data; nil before the first
+	current fileset.Set // the files in use, without their data; nil before the first load
 
 	mu       sync.Mutex
 	warnings []string
 }
 
-// NewFiles reads the files. Every mistake in all of them is reported at once.
+// NewFiles reads the files of a keystore. All errors in all files are reported at once.
 func NewFiles(c FilesConfig) (*Files, error) {
 	if len(c.Entries) == 0 {
-		return nil, &configerror.Error{What: "keystore: no entries", Hint: "Entries: alias and file"}
+		return nil, &configerror.Error{What: "keystore: FilesConfig.Entries is empty", Hint: "Entries: alias and file"}
 	}
 	return newFiles(c.Now, func() ([]Entry, error) { return c.Entries, nil })
 }
@@ -61,40 +62,39 @@ func newFiles(now func() time.Time, entries func() ([]Entry, error)) (*Files, er
 	return f, nil
 }
 
-// Reload reads the files again. With any mistake, all of which are reported, what
-// was in force stays. Files that are as they were cost no more than reading them. A
-// change is taken when it has stayed as it is for half a second, or longer where a file
-// has become shorter or is gone: half a file may be a credential without its intermediates, and a
-// server would refuse it.
+// Reload reads the files again. If any file has an error, Reload returns all errors and
+// the last good credentials remain in use. Unchanged files are not parsed again. A change
+// is used once the files have not changed for half a second, or for longer if a file became
+// shorter or disappeared: half a file can be a credential without its intermediates, which
+// servers would refuse.
 func (f *Files) Reload() error { return f.reload(context.Background()) }
 
-var errChanging = &configerror.Error{What: "keystore: the files change while they are read", Hint: "try again when they are written"}
+var errChanging = &configerror.Error{What: "keystore: the files keep changing", Hint: "reload when they have been written"}
 
 func (f *Files) reload(ctx context.Context) error {
 	f.loading.Lock()
 	defer f.loading.Unlock()
 	var last *reading
 	read := func() fileset.Set {
-		last = open(f.entries)
+		last = readAll(f.entries)
 		return last.files
 	}
-	if first := read(); f.read != nil && !first.Same(f.read) {
-		settled := fileset.Settled(ctx, read, f.pause)
-		if settled == nil {
+	if first := read(); f.current != nil && !first.Same(f.current) {
+		if stable := fileset.Settled(ctx, read, f.pause); stable == nil {
 			return cmp.Or[error](ctx.Err(), errChanging)
 		}
 	}
 	if err := last.wrong.Err(); err != nil {
 		return err
 	}
-	if f.read == nil || !last.files.Same(f.read) {
+	if f.current == nil || !last.files.Same(f.current) {
 		next, err := build(last.entries, last.sources)
 		if err != nil {
 			return err
 		}
 		f.store(next)
 		last.files.Drop()
-		f.read = last.files
+		f.current = last.files
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,36 +102,36 @@ func (f *Files) reload(ctx context.Context) error {
 	return nil
 }
 
-// pause is how long a change must stay as it is. A file that is gone from a folder may
-// be about to come back, as another one, and counts as one that has become shorter.
+// pause returns the time that the files must stay unchanged. A file that is missing from a
+// folder may soon be written again, so it counts as one that became shorter.
 func (f *Files) pause(now fileset.Set) time.Duration {
 	now = maps.Clone(now)
-	for name := range f.read {
+	for name := range f.current {
 		if _, there := now[name]; !there {
 			now[name] = whole(fileset.Failed(fs.ErrNotExist))
 		}
 	}
-	return now.Pause(f.read)
+	return now.Pause(f.current)
 }
 
-// whole marks a file whose blocks are good together only.
+// whole marks the content of a file that must not be used in part.
 func whole(c fileset.Content) fileset.Content {
 	c.Whole = true
 	return c
 }
 
-// Warnings are what is wrong with the files in force without making them useless:
-// a key that anybody on the machine can read.
+// Warnings returns problems of the files in use that do not prevent their use: a key that
+// every user of the machine can read.
 func (f *Files) Warnings() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.warnings
 }
 
-// Watch reloads every so often until the context ends. Failures are reported each
-// time.
-func (f *Files) Watch(ctx context.Context, every time.Duration, report func(error)) {
-	tick := time.NewTicker(max(every, time.Second))
+// Watch calls Reload at an interval, at least 1 s, until the context ends. It passes every
+// error to report, which may be nil.
+func (f *Files) Watch(ctx context.Context, interval time.Duration, report func(error)) {
+	tick := time.NewTicker(max(interval, time.Second))
 	defer tick.Stop()
 	for {
 		select {
@@ -145,7 +145,7 @@ func (f *Files) Watch(ctx context.Context, every time.Duration, report func(erro
 	}
 }
 
-// reading is everything that was read at one time.
+// reading is the content of all files at one time.
 type reading struct {
 	entries  []Entry
 	sources  []source
@@ -154,8 +154,8 @@ type reading struct {
 	wrong    errorlist.List
 }
 
-// open reads everything before anything is parsed.
-func open(entries func() ([]Entry, error)) *reading {
+// readAll reads all files before any is parsed.
+func readAll(entries func() ([]Entry, error)) *reading {
 	out := &reading{files: fileset.Set{}}
 	var err error
 	if out.entries, err = entries(); err != nil {
@@ -164,38 +164,35 @@ func open(entries func() ([]Entry, error)) *reading {
 		return out
 	}
 	for _, e := range out.entries {
-		s := source{name: e.File, keyName: e.Key, inside: e.Entry, password: e.Password, keyPassword: e.KeyPassword}
+		s := source{name: e.File, keyName: e.Key, entry: e.Entry, password: e.Password, keyPassword: e.KeyPassword}
 		before := len(out.warnings)
-		s.data = out.take(e.Alias, e.File)
+		s.data = out.read(e.Alias, e.File)
 		if e.Key != "" {
 			out.warnings = out.warnings[:before] // certificates alone are public
-			s.keyData = out.take(e.Alias, e.Key)
+			s.keyData = out.read(e.Alias, e.Key)
 		}
 		out.sources = append(out.sources, s)
 	}
 	return out
 }
 
-// take reads a file.
-func (r *reading) take(alias, name string) []byte {
-	at := alias + "\x00" + name
-	data, public, err := read(name)
+// read reads one file and records its content, its error or its warning.
+func (r *reading) read(alias, name string) []byte {
+	key := alias + "\x00" + name
+	data, public, err := readFile(name)
 	if err != nil {
-		r.wrong.Add(configerror.Error{File: name, What: fmt.Sprintf("the credential %q cannot be read: %s", alias, err)})
-		r.keep(at, fileset.Failed(err))
+		r.wrong.Add(configerror.Error{File: name, What: fmt.Sprintf("the credential %q cannot be read: %s", alias, err), Hint: "check the name and the permissions"})
+		r.files[key] = whole(fileset.Failed(err))
 		return nil
 	}
 	if public {
-		r.warnings = append(r.warnings, fmt.Sprintf("%s can be read by everyone on this machine (chmod o= FILE)", name))
+		r.warnings = append(r.warnings, fmt.Sprintf("every user of this machine can read the key in %s (chmod o= FILE)", name))
 	}
-	r.keep(at, fileset.Of(data))
+	r.files[key] = whole(fileset.Of(data))
 	return data
 }
 
-func (r *reading) keep(at string, c fileset.Content) {
-	r.files[at] = whole(c)
-}
-
+// build parses the files and returns their credentials, or all errors.
 func build(entries []Entry, sources []source) (credentials, error) {
 	var wrong errorlist.List
 	next := credentials{}

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
@@ -34,7 +35,7 @@ import (
 
 // Every format, presented to a server that believes the root alone: the chain must be
 // complete, whatever the order in the file was.
-func TestFormats(t *testing.T) {
+func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -114,7 +115,7 @@ func calls(t *testing.T, keys outbound.Keystore, url, want string) {
 }
 
 // What openssl writes.
-func TestOpenSSLFormats(t *testing.T) {
+func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
 		const text = "openssl is not installed; the Debian package is openssl"
@@ -149,7 +150,7 @@ func TestOpenSSLFormats(t *testing.T) {
 }
 
 // What is refused, each with its file.
-func TestRefusedFiles(t *testing.T) {
+func TestBadFilesAreRejected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	good, goodJKS := pkcs12Of(t, alice, pkcs12.Modern2023), jksOf(t, password, map[string]*testpki.Pair{"a": alice, "b": bob})
@@ -173,25 +174,25 @@ func TestRefusedFiles(t *testing.T) {
 		{"two keys", append(pemOf(alice), bob.KeyPEM()...), keystore.Entry{}, "a second key"},
 		{"another's key", append(alice.CertPEM(), bob.KeyPEM()...), keystore.Entry{}, "not that of the certificate"},
 		{"out of order", append(append(sub.CertPEM(), alice.CertPEM()...), alice.KeyPEM()...), keystore.Entry{}, "not the issuer"},
-		{"a key in both files", pemOf(alice), keystore.Entry{Key: put(t, dir, "k", alice.KeyPEM())}, "another file for it"},
+		{"a key in both files", pemOf(alice), keystore.Entry{Key: put(t, dir, "k", alice.KeyPEM())}, "Key names another file"},
 		{"the key's file has none", alice.CertPEM(), keystore.Entry{Key: put(t, dir, "c", alice.CertPEM())}, "no key"},
 		{"the key's file is lost", alice.CertPEM(), keystore.Entry{Key: filepath.Join(dir, "lost")}, "no such file"},
 		{"cut off", pemOf(alice)[:len(pemOf(alice))-20], keystore.Entry{}, "no end"},
 		{"cut off within", append(alice.CertPEM()[:100], pemOf(alice)...), keystore.Entry{}, "no end"},
 		{"damaged", bytes.Replace(pemOf(alice), []byte("\nMII"), []byte("\n***"), 1), keystore.Entry{}, "damaged"},
-		{"garbage in a block", append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}), pemOf(alice)...), keystore.Entry{}, "cannot be read"},
-		{"a garbled key", append(alice.CertPEM(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1}})...), keystore.Entry{}, "the key cannot be read"},
+		{"garbage in a block", append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}), pemOf(alice)...), keystore.Entry{}, "cannot be parsed"},
+		{"a garbled key", append(alice.CertPEM(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1}})...), keystore.Entry{}, "the key cannot be parsed"},
 		{"an encrypted key", append(alice.CertPEM(), encrypted...), keystore.Entry{}, "encrypted"},
 		{"an encrypted key, PKCS#8", append(alice.CertPEM(), pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{1}})...), keystore.Entry{}, "encrypted"},
 		{"another block", append(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte{1}}), pemOf(alice)...), keystore.Entry{}, "X509 CRL"},
-		{"PKCS#12, wrong password", good, keystore.Entry{}, "password is not that"},
-		{"PKCS#12, cut off", good[:len(good)-10], keystore.Entry{Password: secret}, "cannot be read"},
+		{"PKCS#12, wrong password", good, keystore.Entry{}, "password of the file is wrong"},
+		{"PKCS#12, cut off", good[:len(good)-10], keystore.Entry{Password: secret}, "cannot be parsed"},
 		{"PKCS#12, no password to be had", good, keystore.Entry{Password: func() (string, error) { return "", errors.New("gone") }}, "gone"},
-		{"PKCS#12 with a key file", good, keystore.Entry{Key: put(t, dir, "k2", alice.KeyPEM()), Password: secret}, "goes with PEM only"},
+		{"PKCS#12 with a key file", good, keystore.Entry{Key: put(t, dir, "k2", alice.KeyPEM()), Password: secret}, "only a PEM file"},
 		{"PKCS#12 with an entry", good, keystore.Entry{Entry: "x", Password: secret}, "only a Java keystore"},
 		{"PKCS#12 that takes for ever", bomb, keystore.Entry{}, "iterations"},
 		{"PKCS#12, another's key", mustEncode(t, bob.Key, alice.Cert), keystore.Entry{Password: secret}, "belongs to the key"},
-		{"DER of something else", alice.Cert.Raw, keystore.Entry{}, "cannot be read"},
+		{"DER of something else", alice.Cert.Raw, keystore.Entry{}, "cannot be parsed"},
 		{"JKS, two keys", goodJKS, keystore.Entry{Password: secret}, "several keys"},
 		{"JKS, no such entry", goodJKS, keystore.Entry{Password: secret, Entry: "root"}, "no such entry"},
 		{"JKS, wrong password", goodJKS, keystore.Entry{Entry: "a"}, "password"},
@@ -240,7 +241,7 @@ func mustEncode(t *testing.T, key any, cert *x509.Certificate) []byte {
 }
 
 // A named pipe is refused, and nothing waits for its writer.
-func TestNamedPipe(t *testing.T) {
+func TestNamedPipeIsRejected(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
@@ -256,48 +257,50 @@ func TestNamedPipe(t *testing.T) {
 
 // Files change: a good one is in force at once, a bad one changes nothing, together
 // with all that changed beside it.
-func TestReload(t *testing.T) {
+func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	asked := 0
-	entries := []keystore.Entry{
-		{Alias: "a", File: put(t, dir, "a.pem", pemOf(alice))},
-		{Alias: "b", File: put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
-	}
-	keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: entries})
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, _ := keys.Credential("b")
-	if err := keys.Reload(); err != nil || asked != 1 {
-		t.Errorf("%v; unchanged files were decrypted %d times", err, asked)
-	}
-	if after, _ := keys.Credential("b"); after != before {
-		t.Error("another credential for the same file")
-	}
-	renewed := sub.Leaf("alice")
-	put(t, dir, "a.pem", pemOf(renewed))
-	put(t, dir, "b.p12", []byte("garbage"))
-	if err := keys.Reload(); len(configerror.All(err)) != 1 {
-		t.Error(err)
-	}
-	is(t, keys, "a", alice)
-	is(t, keys, "b", bob)
-	put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern))
-	if err := keys.Reload(); err != nil {
-		t.Error(err)
-	}
-	is(t, keys, "a", renewed)
-	if got := keys.Aliases(); !slices.Equal(got, []string{"a", "b"}) {
-		t.Errorf("%q", got)
-	}
-	if _, err := keys.Credential("c"); !errors.Is(err, outbound.ErrUnknownAlias) {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		asked := 0
+		entries := []keystore.Entry{
+			{Alias: "a", File: put(t, dir, "a.pem", pemOf(alice))},
+			{Alias: "b", File: put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
+		}
+		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: entries})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, _ := keys.Credential("b")
+		if err := keys.Reload(); err != nil || asked != 1 {
+			t.Errorf("%v; unchanged files were decrypted %d times", err, asked)
+		}
+		if after, _ := keys.Credential("b"); after != before {
+			t.Error("another credential for the same file")
+		}
+		renewed := sub.Leaf("alice")
+		put(t, dir, "a.pem", pemOf(renewed))
+		put(t, dir, "b.p12", []byte("garbage"))
+		if err := keys.Reload(); len(configerror.All(err)) != 1 {
+			t.Error(err)
+		}
+		is(t, keys, "a", alice)
+		is(t, keys, "b", bob)
+		put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern))
+		if err := keys.Reload(); err != nil {
+			t.Error(err)
+		}
+		is(t, keys, "a", renewed)
+		if got := keys.Aliases(); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("%q", got)
+		}
+		if _, err := keys.Credential("c"); !errors.Is(err, outbound.ErrUnknownAlias) {
+			t.Error(err)
+		}
+	})
 }
 
 // A key that everybody may read is warned of, certificates alone are not.
-func TestOpenKeys(t *testing.T) {
+func TestReadableKeysAreReported(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no such modes")
@@ -323,30 +326,32 @@ func TestOpenKeys(t *testing.T) {
 	}
 }
 
-func TestWatch(t *testing.T) {
+func TestWatchReportsErrorsAndLoadsFiles(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	put(t, dir, "a.pem", pemOf(alice))
-	keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	reports, ended := make(chan error, 100), make(chan struct{})
-	go func() {
-		keys.Watch(ctx, 0, func(err error) { reports <- err })
-		close(ended)
-	}()
-	put(t, dir, "b.pem", []byte("garbage"))
-	if err := <-reports; len(configerror.All(err)) != 1 {
-		t.Error(err)
-	}
-	put(t, dir, "b.pem", pemOf(bob))
-	for end := time.Now().Add(10 * time.Second); len(keys.Aliases()) != 2; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("b never came")
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		put(t, dir, "a.pem", pemOf(alice))
+		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	cancel()
-	<-ended
+		ctx, cancel := context.WithCancel(t.Context())
+		reports, ended := make(chan error, 100), make(chan struct{})
+		go func() {
+			keys.Watch(ctx, 0, func(err error) { reports <- err })
+			close(ended)
+		}()
+		put(t, dir, "b.pem", []byte("garbage"))
+		if err := <-reports; len(configerror.All(err)) != 1 {
+			t.Error(err)
+		}
+		put(t, dir, "b.pem", pemOf(bob))
+		for end := time.Now().Add(10 * time.Second); len(keys.Aliases()) != 2; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("b never came")
+			}
+		}
+		cancel()
+		<-ended
+	})
 }

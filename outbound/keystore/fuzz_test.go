@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"software.sslmate.com/src/go-pkcs12"
-
 	"github.com/mtlsguard/mtlsguard/internal/alias"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
@@ -18,17 +16,6 @@ func FuzzPEM(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data, key []byte) {
 		if keystore.Parse(data, key, "", "") && !strings.Contains(string(data), "-----BEGIN CERTIFICATE-----") {
 			t.Error("a credential out of nothing")
-		}
-	})
-}
-
-func FuzzPKCS12(f *testing.F) {
-	for _, e := range []*pkcs12.Encoder{pkcs12.Modern2023, pkcs12.Modern2026, pkcs12.LegacyDES, pkcs12.LegacyRC2} {
-		f.Add(pkcs12Of(f, alice, e.WithIterations(1))[1:])
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if data = append([]byte{0x30}, data...); keystore.Iterations(data) <= 1000 { // more is only slower
-			keystore.Parse(data, nil, "", password)
 		}
 	})
 }

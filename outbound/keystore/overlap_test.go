@@ -21,7 +21,7 @@ func during(from, until int) testpki.Option {
 
 // Of several certificates of one alias, the one in force that began last is presented;
 // and who runs out is known ahead.
-func TestOverlap(t *testing.T) {
+func TestNewestValidCertificateIsPresented(t *testing.T) {
 	t.Parallel()
 	first, second, third := ca.Leaf("a", during(0, 100)), ca.Leaf("a", during(80, 200)), ca.Leaf("a", during(90, 95))
 	var day int

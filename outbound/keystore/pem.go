@@ -1,102 +1,68 @@
 package keystore
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 )
 
-// blocks are what one or two PEM files hold.
+// blocks collects the certificates and keys of one or two PEM files.
 type blocks struct {
 	chain [][]byte
 	key   crypto.PrivateKey
 	keys  int
-	wrong errorlist.List
 }
 
+// parsePEM returns the credential in one or two PEM files. Certificates in the key's file
+// are parsed and then ignored: some tools repeat the certificate beside the key.
 func (s *source) parsePEM() (tls.Certificate, error) {
 	var b blocks
-	b.read(s.name, s.data)
+	var wrong errorlist.List
+	wrong.Merge(pemfile.Each(s.name, s.data, b.add), configerror.Error{File: s.name})
 	if s.keyData != nil {
 		if b.keys > 0 {
-			b.wrong.Add(configerror.Error{File: s.name, What: "there is a key here, and another file for it", Hint: "leave Key empty"})
+			wrong.Add(configerror.Error{File: s.name, What: "the file has a key, and Key names another file", Hint: "leave Key empty"})
 		}
-		certificates := len(b.chain)
-		b.read(s.keyName, s.keyData)
-		b.chain = b.chain[:certificates] // some tools repeat the certificate beside the key
+		chain := b.chain
+		wrong.Merge(pemfile.Each(s.keyName, s.keyData, b.add), configerror.Error{File: s.keyName})
+		b.chain = chain
 	}
-	if b.wrong.Len() == 0 {
+	if wrong.Len() == 0 {
 		switch {
 		case len(b.chain) == 0:
-			b.wrong.Add(configerror.Error{File: s.name, What: "there is no certificate", Hint: "PEM with the leaf, its intermediates, and the key; PKCS#12; or JKS"})
+			wrong.Add(configerror.Error{File: s.name, What: "the file has no certificate", Hint: "PEM with the leaf, its intermediates, and the key; PKCS#12; or JKS"})
 		case b.keys == 0:
-			b.wrong.Add(configerror.Error{File: s.name, What: "there is no key", Hint: "put the key into the same file, or name its file in Key"})
+			wrong.Add(configerror.Error{File: s.name, What: "the file has no key", Hint: "add the key to the file, or name its file in Key"})
 		}
 	}
-	if err := b.wrong.Err(); err != nil {
+	if err := wrong.Err(); err != nil {
 		return tls.Certificate{}, err
 	}
 	return tls.Certificate{Certificate: b.chain, PrivateKey: b.key}, nil
 }
 
-// read takes the blocks of a file. Text between them is fine, a block that cannot be
-// read is not: encoding/pem would pass over it in silence.
-func (b *blocks) read(name string, data []byte) {
-	line, rest := 1, data
-	say := func(what, hint string) {
-		b.wrong.Add(configerror.Error{File: name, Line: line, What: what, Hint: hint})
-	}
-	begin, end := []byte("-----BEGIN "), []byte("-----END ")
-	for {
-		start := bytes.Index(rest, begin)
-		if start < 0 {
-			return
-		}
-		line += bytes.Count(rest[:start], []byte("\n"))
-		rest = rest[start:]
-		label, _, _ := bytes.Cut(rest[len(begin):], []byte("-----"))
-		closing := append(append(bytes.Clone(end), label...), "-----"...)
-		stop := bytes.Index(rest, closing)
-		if len(label) > 64 || stop < 0 || bytes.Contains(rest[len(begin):stop], begin) {
-			say("the PEM block has no end", "the file was cut off: copy it again")
-			return
-		}
-		stop += len(closing)
-		block, after := pem.Decode(rest[:stop])
-		if block == nil || len(after) > 0 {
-			say("a damaged PEM block", "copy the file again")
-		} else {
-			b.take(block, say)
-		}
-		line += bytes.Count(rest[:stop], []byte("\n"))
-		rest = rest[stop:]
-	}
-}
-
-func (b *blocks) take(block *pem.Block, say func(what, hint string)) {
-	const convert = "openssl pkey -in FILE -out NEWFILE decrypts it; or use PKCS#12"
+// add adds a block. Its errors quote no content of keys, which is secret.
+func (b *blocks) add(block pemfile.Block) error {
+	encrypted := &configerror.Error{What: "the key is encrypted", Hint: "openssl pkey -in FILE -out NEWFILE decrypts it; or use PKCS#12"}
 	var key any
 	var err error
-	switch block.Type {
+	switch block.Label {
 	case "CERTIFICATE":
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			say("the certificate cannot be read: "+err.Error(), "openssl x509 -in FILE -noout -text shows what openssl makes of it")
-			return
+			return &configerror.Error{What: "the certificate cannot be parsed: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text may show the error"}
 		}
 		b.chain = append(b.chain, block.Bytes)
-		return
+		return nil
 	case "EC PARAMETERS": // openssl ecparam writes them beside the key, which repeats them
-		return
+		return nil
 	case "ENCRYPTED PRIVATE KEY":
-		say("the key is encrypted", convert)
-		return
+		return encrypted
 	case "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	case "RSA PRIVATE KEY":
@@ -104,17 +70,17 @@ func (b *blocks) take(block *pem.Block, say func(what, hint string)) {
 	case "EC PRIVATE KEY":
 		key, err = x509.ParseECPrivateKey(block.Bytes)
 	default:
-		say(fmt.Sprintf("a block of the type %q", block.Type), "certificates and one private key")
-		return
+		return &configerror.Error{What: fmt.Sprintf("a block of the type %q", block.Label), Hint: "only certificates and one private key"}
 	}
-	switch b.keys++; {
+	b.keys++
+	switch {
 	case strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-		say("the key is encrypted", convert)
+		return encrypted
 	case err != nil:
-		say("the key cannot be read", "openssl pkey -in FILE -noout -text shows what openssl makes of it") // err may quote it
+		return &configerror.Error{What: "the key cannot be parsed", Hint: "openssl pkey -in FILE -noout -text may show the error"}
 	case b.keys > 1:
-		say("a second key", "one key a file")
-	default:
-		b.key = key
+		return &configerror.Error{What: "a second key", Hint: "one key in each file"}
 	}
+	b.key = key
+	return nil
 }
