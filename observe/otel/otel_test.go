@@ -250,8 +250,8 @@ func TestSpanBehindAGatewayHasBothCertificates(t *testing.T) {
 			t.Parallel()
 			l := start(t, otel.Config{})
 			gateway := l.Gateway.Leaf("gateway", func(c *x509.Certificate) { c.DNSNames = []string{"gateway.example"} })
-			stated := ":" + base64.StdEncoding.EncodeToString(l.Alice.Cert.Raw) + ":"
-			if got := l.Ask(l.Client(gateway), l.server, "gateway", "/", "Client-Cert", stated); got != 200 {
+			forwarded := ":" + base64.StdEncoding.EncodeToString(l.Alice.Cert.Raw) + ":"
+			if got := l.Ask(l.Client(gateway), l.server, "gateway", "/", "Client-Cert", forwarded); got != 200 {
 				t.Fatal(got)
 			}
 			want := map[string]string{"mtlsguard.via": "forwarded", "mtlsguard.client.hash.sha256": hash(l.Alice), "mtlsguard.client.issuer": "CN=Client CA", "mtlsguard.client.subject": absent}

@@ -117,15 +117,15 @@ func value(t *testing.T, text, series string) float64 {
 func TestDecisionsAndHandshakesAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	alice, bob, stranger, nobody := l.Client(l.Alice), l.Client(l.Bob), l.Client(l.Other.Leaf("alice")), l.Client(nil)
+	alice, bob, stranger, anonymous := l.Client(l.Alice), l.Client(l.Bob), l.Client(l.Other.Leaf("alice")), l.Client(nil)
 	for _, row := range []struct {
-		who  *http.Client
-		port string
-		want int
+		client *http.Client
+		port   string
+		want   int
 	}{
-		{alice, "internal", 200}, {alice, "internal", 200}, {alice, "public", 200}, {bob, "internal", 403}, {nobody, "public", 403}, {stranger, "internal", 0}, {nobody, "internal", 0},
+		{alice, "internal", 200}, {alice, "internal", 200}, {alice, "public", 200}, {bob, "internal", 403}, {anonymous, "public", 403}, {stranger, "internal", 0}, {anonymous, "internal", 0},
 	} {
-		if got := l.Ask(row.who, l.server, row.port, "/orders/7"); got != row.want {
+		if got := l.Ask(row.client, l.server, row.port, "/orders/7"); got != row.want {
 			t.Fatalf("%s answers %d, wanted %d", row.port, got, row.want)
 		}
 	}
@@ -219,7 +219,7 @@ func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 		}
 	}
 	if a := inventory.Ports[2].Anchors; a[0].NotAfter.Equal(a[1].NotAfter) {
-		t.Error("both anchors of the gateway's port end together: which one is told of shows nothing")
+		t.Error("both anchors of the gateway's port expire together: the test cannot tell which one is exported")
 	}
 	before := value(t, text, `mtlsguard_file_timestamp_seconds{file="policy.csv"}`)
 	if age := float64(time.Now().UnixMilli())/1000 - before; age < 0 || age > 60 {
@@ -230,7 +230,7 @@ func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 	_ = l.server.Reload()
 	text = l.scrape()
 	if value(t, text, "mtlsguard_reload_failed") != 1 || value(t, text, "mtlsguard_ready") != 0 || value(t, text, "mtlsguard_generation") != 1 {
-		t.Error("a failed reload is not told of")
+		t.Error("a failed reload is not exported")
 	}
 	time.Sleep(2 * time.Millisecond) // so that the next generation is another time
 	s.Put("users.yaml", "mappings: [{id: bob, user: bob, subject: \"CN=bob\", issuer: ca.pem}]\n")
