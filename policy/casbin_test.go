@@ -36,7 +36,8 @@ func (lines) AddPolicy(string, string, []string) error                  { return
 func (lines) RemovePolicy(string, string, []string) error               { return errReadOnly }
 func (lines) RemoveFilteredPolicy(string, string, int, ...string) error { return errReadOnly }
 
-func TestFromAdapter(t *testing.T) {
+func TestFromAdapterNumbersRules(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "policy.csv")
 	if err := os.WriteFile(file, []byte(office), 0o600); err != nil {
 		t.Fatal(err)
@@ -61,7 +62,9 @@ func TestFromAdapter(t *testing.T) {
 	}
 }
 
-func TestD6_AdaptersAreReadAsStrictly(t *testing.T) {
+// Covers D6.
+func TestAdaptersAreCheckedLikeFiles(t *testing.T) {
+	t.Parallel()
 	good := []string{"p", "user:a", "internal", "GET", "/a", "allow"}
 	for _, c := range []struct {
 		line  []string
@@ -128,10 +131,49 @@ func TestEnforcerHasTheBuiltInModelAndNoMatcherOfCasbins(t *testing.T) {
 			t.Errorf("the model uses %s", name)
 		}
 	}
+	for _, request := range [][]any{{1, "p", "GET", "/"}, {"user:alice", 2, "GET", "/"}, {"user:alice", "internal", 3, "/orders/7"}, {"user:alice", "internal", "GET", 4}} {
+		if ok, err := enforcer.Enforce(request...); ok || err == nil {
+			t.Errorf("Casbin decides %v: %t, %v", request, ok, err)
+		}
+	}
 	if ok, err := enforcer.AddPolicy("user:bob", "*", "*", "/*", "allow"); !ok || err != nil {
 		t.Fatal(err)
 	}
 	if allowed(t, e, "bob", "/x") {
 		t.Error("a rule that was added to an enforcer reached the engine")
+	}
+}
+
+// raw is an adapter that fills the model without Casbin's checks.
+type raw struct {
+	lines
+	rule, member []string
+}
+
+func (r raw) LoadPolicy(m model.Model) error {
+	m["p"]["p"].Policy = append(m["p"]["p"].Policy, r.rule)
+	m["g"]["g"].Policy = append(m["g"]["g"].Policy, r.member)
+	return nil
+}
+
+// Covers D6.
+func TestAdaptersThatSkipCasbinsChecksAreChecked(t *testing.T) {
+	t.Parallel()
+	rule, member := []string{"user:a", "*", "GET", "/a", "allow"}, []string{"user:a", "group:b"}
+	if _, err := policy.FromAdapter(raw{rule: rule, member: member}); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		rule, member []string
+		words        string
+	}{
+		{rule[:4], member, "rule 1: there are 4 fields, a rule has 5"},
+		{append(rule[:5:5], "x"), member, "rule 1: there are 6 fields"},
+		{nil, member, "rule 1: there are 0 fields"},
+		{rule, member[:1], "membership 1: there are 1 fields, a membership has 2"},
+		{rule, append(member[:2:2], "x"), "membership 1: there are 3 fields"},
+	} {
+		_, err := policy.FromAdapter(raw{rule: row.rule, member: row.member})
+		wantMistake(t, err, "", row.words)
 	}
 }

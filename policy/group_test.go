@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-func TestGroups(t *testing.T) {
+func TestGroupsIncludeNestedAndBuiltInOnes(t *testing.T) {
+	t.Parallel()
 	e := mustLoad(t, office+`g, user:dave, group:finance
 g, group:finance, group:staff
 g, group:staff, group:house
@@ -37,7 +39,9 @@ g, group:Everybody, group:all
 	}
 }
 
-func TestD10_Circles(t *testing.T) {
+// Covers D10.
+func TestCyclesOfGroupsAreRejected(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		lines    string // member>group
 		position string
@@ -61,11 +65,22 @@ func TestD10_Circles(t *testing.T) {
 	if s := fmt.Sprint(err); strings.Count(s, "cycle") != 2 {
 		t.Errorf("two cycles: %s", s)
 	}
+	// A long cycle is shortened, and each cycle is reported once.
+	var long strings.Builder
+	for i := range 12 {
+		fmt.Fprintf(&long, "g, group:g%d, group:g%d\n", i, (i+1)%12)
+	}
+	_, err = policy.Load("p.csv", strings.NewReader(long.String()+"g, group:x, group:g0\n"))
+	if s := fmt.Sprint(err); s != "p.csv:12: groups form a cycle: group:g0 → group:g1 → group:g2 → group:g3 → group:g4 → group:g5 → group:g6 → … → group:g0 (remove one of these lines)" {
+		t.Error(s)
+	}
 	// The same group by two ways is not a cycle.
 	mustLoad(t, "g, group:a, group:b\ng, group:a, group:c\ng, group:b, group:d\ng, group:c, group:d\n")
 }
 
-func TestD10_DeepAndWide(t *testing.T) {
+// Covers D10.
+func TestNestingAndNumberOfGroupsAreBounded(t *testing.T) {
+	t.Parallel()
 	chain := func(n int) []policy.Member {
 		m := []policy.Member{{Subject: "user:u", Group: "group:g1"}}
 		for i := 1; i < n; i++ {
@@ -88,6 +103,13 @@ func TestD10_DeepAndWide(t *testing.T) {
 	_, err = policy.New(nil, chain(100_000))
 	wantMistake(t, err, "", "32 groups deep")
 
+	// Beyond the bound of the report, too deep nesting is only counted.
+	bad := append(make([]policy.Member, 100), chain(33)...)
+	_, err = policy.New(nil, bad)
+	if all := configerror.All(err); len(all) != 101 || !strings.Contains(all[100].What, "not shown: 101") {
+		t.Errorf("%d errors, the last %v", len(all), all[len(all)-1])
+	}
+
 	var many []policy.Member
 	for i := range 1022 {
 		many = append(many, policy.Member{Subject: "user:u", Group: fmt.Sprintf("group:g%d", i)})
@@ -100,7 +122,9 @@ func TestD10_DeepAndWide(t *testing.T) {
 
 // A user in many groups, at places where few and where many lines stand: every
 // way of weighing the two lists gives the same answer.
-func TestD16_ManyGroupsManyLines(t *testing.T) {
+// Covers D16.
+func TestManyGroupsAndManyRulesDecideAlike(t *testing.T) {
+	t.Parallel()
 	for _, groups := range []int{1, 7, 8, 9, 100, 900} {
 		for _, lines := range []int{1, 8, 9, 50, 2000} {
 			var rules []policy.Rule
@@ -133,12 +157,14 @@ func TestD16_ManyGroupsManyLines(t *testing.T) {
 	}
 }
 
-func TestD14_ANewEngineKnowsNothingOfTheOld(t *testing.T) {
+// Covers D14.
+func TestEnginesShareNothing(t *testing.T) {
+	t.Parallel()
 	rules := []policy.Rule{{Subject: "group:g", Port: "*", Method: "*", Path: "/*", Effect: policy.Allow}}
 	members := []policy.Member{{Subject: "user:u", Group: "group:g"}}
 	old := mustNew(t, rules, members)
 	without := mustNew(t, rules, nil)
-	rules[0].Effect, members[0].Subject = policy.Deny, "user:other" // neither is the engine's own
+	rules[0].Effect, members[0].Subject = policy.Deny, "user:other" // the engines have copies
 	if !allowed(t, old, "u", "/") || allowed(t, without, "u", "/") || !slices.Contains(old.Groups("u"), "g") {
 		t.Error("engines share what they should not")
 	}

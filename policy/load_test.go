@@ -14,7 +14,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-func TestReadWhatIsWritten(t *testing.T) {
+func TestRulesSurviveWritingAndLoading(t *testing.T) {
+	t.Parallel()
 	rules, members, err := read("x.csv", strings.NewReader(
 		"# a comment, with a comma and a \"quote\"\n\n  \t \n\t# another\r\n"+
 			"p,user:a,*,GET,/a b,allow\r\n"+
@@ -38,7 +39,9 @@ func TestReadWhatIsWritten(t *testing.T) {
 	}
 }
 
-func TestD5_D6_LinesRefused(t *testing.T) {
+// Covers D5, D6.
+func TestInvalidLinesAreRejected(t *testing.T) {
+	t.Parallel()
 	const good = "p, user:a, *, GET, /a, allow\n"
 	for _, c := range []struct{ line, words string }{
 		{"p, user:a, *, GET, /a", "5 fields…effect is missing"},
@@ -112,7 +115,8 @@ func TestD5_D6_LinesRefused(t *testing.T) {
 	}
 }
 
-func TestReadRefusesAByteOrderMark(t *testing.T) {
+func TestByteOrderMarkIsRejected(t *testing.T) {
+	t.Parallel()
 	_, _, err := read("p.csv", strings.NewReader("\uFEFFp, user:a, *, GET, /a, allow\np, bob, *, GET, /a, allow\n"))
 	all := configerror.All(err)
 	if len(all) != 2 || all[0].Position() != "p.csv:1" || !strings.Contains(all[0].Error(), "byte order mark") || all[1].Line != 2 {
@@ -120,7 +124,8 @@ func TestReadRefusesAByteOrderMark(t *testing.T) {
 	}
 }
 
-func TestEveryMistakeIsReported(t *testing.T) {
+func TestEveryErrorIsReported(t *testing.T) {
+	t.Parallel()
 	text := "p, alice, there, get, a, alow\ng, alice, bob\np, a\np, group:x, elsewhere, BREW, /a, allow\ng, group:x, group:y\ng, group:y, group:x\n"
 	e, err := policy.Load("p.csv", strings.NewReader(text), policy.WithPorts("internal", "public"))
 	if e != nil {
@@ -138,7 +143,8 @@ func TestEveryMistakeIsReported(t *testing.T) {
 	}
 }
 
-func TestAHugeFileOfMistakesIsReportedShort(t *testing.T) {
+func TestReportOfManyErrorsIsBounded(t *testing.T) {
+	t.Parallel()
 	text := strings.Repeat("what is this\n", 200_000)
 	_, _, err := read("p.csv", strings.NewReader(text))
 	all := configerror.All(err)
@@ -160,7 +166,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestALineWithoutEndIsNotKept(t *testing.T) {
+func TestEndlessLineTakesNoMemory(t *testing.T) {
 	const size = 64 << 20
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -172,7 +178,9 @@ func TestALineWithoutEndIsNotKept(t *testing.T) {
 	}
 }
 
-func TestD7_AReadThatFailsIsNoPolicy(t *testing.T) {
+// Covers D7.
+func TestFailedReadLoadsNothing(t *testing.T) {
+	t.Parallel()
 	r := io.MultiReader(strings.NewReader("p, group:Everybody, *, *, /*, allow\n"), iotest.ErrReader(errBroken))
 	if e, err := policy.Load("p.csv", r); err == nil || e != nil {
 		t.Error("half a file is loaded")
@@ -181,7 +189,9 @@ func TestD7_AReadThatFailsIsNoPolicy(t *testing.T) {
 
 // Cut at every byte: a rule that is cut never loads as another rule. Cut between
 // lines a policy is another policy; whoever watches files must take care of that.
-func TestD7_TruncatedAnywhere(t *testing.T) {
+// Covers D7.
+func TestTruncatedFileNeverAllowsMore(t *testing.T) {
+	t.Parallel()
 	for n := range len(office) + 1 {
 		text := office[:n]
 		whole := strings.HasSuffix(text, "\n") || n == 0
@@ -256,7 +266,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-func TestPorts(t *testing.T) {
+func TestRulesNameOnlyExistingPorts(t *testing.T) {
+	t.Parallel()
 	rule := func(port string) []policy.Rule {
 		return []policy.Rule{{Subject: "user:u", Port: port, Method: "*", Path: "/*", Effect: policy.Allow, File: "p.csv", Line: 9}}
 	}
@@ -282,7 +293,8 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-func TestPositionsWithoutAFile(t *testing.T) {
+func TestPositionsWithoutFileOrLine(t *testing.T) {
+	t.Parallel()
 	r := policy.Rule{Subject: "user:u", Port: "*", Method: "*", Path: "/a", Effect: policy.Allow}
 	other := r
 	other.Subject = "user:other"

@@ -11,7 +11,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-func TestShadowAgrees(t *testing.T) {
+func TestAgreementIsCounted(t *testing.T) {
+	t.Parallel()
 	e, err := policy.Load("policy.csv", strings.NewReader("p, group:staff, *, GET, /orders/{id}, allow\np, user:bob, *, *, /orders/*, deny\ng, user:alice, group:staff\ng, user:bob, group:staff\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +33,8 @@ func TestShadowAgrees(t *testing.T) {
 }
 
 // A shadow of another engine's decisions sees the difference.
-func TestShadowReports(t *testing.T) {
+func TestDifferenceIsReported(t *testing.T) {
+	t.Parallel()
 	e, err := policy.Load("policy.csv", strings.NewReader("p, user:alice, *, GET, /x, allow\n"))
 	if err != nil {
 		t.Fatal(err)
