@@ -28,7 +28,7 @@ func ExampleClient_Status() {
 	case trust.StatusUnknown:
 		fmt.Println("unknown:", err)
 	}
-	// Output: unknown: ocsp: the responder answers HTTP 503
+	// Output: unknown: ocsp: the responder returned HTTP 503
 }
 
 // down is a responder that is out of order.
