@@ -33,6 +33,7 @@ func TestUserNamesAndReservedOnes(t *testing.T) {
 	}
 }
 
+// Package identity exports the reserved names of this one.
 func TestReservedNamesAreThoseOfPackageIdentity(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{identity.Default, identity.Everybody, identity.Authenticated, identity.Anonymous} {
