@@ -9,18 +9,18 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
-	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
+// A service reads and verifies a certificate that a gateway has forwarded.
 func Example() {
-	clients, edges := testpki.NewCA("Clients"), testpki.NewCA("Gateways") // yours come from files
-	users, _ := trust.New(trust.Config{Anchors: []*x509.Certificate{clients.Cert}})
-	gateways, _ := trust.New(trust.Config{Anchors: []*x509.Certificate{edges.Cert}})
+	users, _ := trust.New(trust.Config{Anchors: certificatesIn("client-ca.pem")})
+	gateways, _ := trust.New(trust.Config{Anchors: certificatesIn("gateway-ca.pem")})
 
 	receiver, err := forwarded.New(forwarded.Config{
 		Topology: forwarded.RFC9440(),
@@ -31,21 +31,42 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	alice := clients.Leaf("alice")
-	h := http.Header{"Client-Cert": {":" + base64.StdEncoding.EncodeToString(alice.Cert.Raw) + ":"}}
+	alice := certificatesIn("alice.pem")[0]
+	h := http.Header{"Client-Cert": {":" + base64.StdEncoding.EncodeToString(alice.Raw) + ":"}} // as the gateway sends it
 	verified, err := receiver.Verify(context.Background(), receiver.Read(h, nil))
 	fmt.Println(verified.Leaf().Subject, err)
 
-	h.Add("Client-Cert", "one more")
+	h.Add("Client-Cert", "a second line")
 	_, err = receiver.Verify(context.Background(), receiver.Read(h, nil))
 	fmt.Println(err)
 	// Output:
-	// CN=alice <nil>
+	// CN=alice,OU=Staff,O=Acme <nil>
 	// bad-header: a gateway's header is repeated
 }
 
-// A Go program in front of others. What a handshake would refuse it refuses itself:
-// a certificate that is no longer good must not become none.
+// certificatesIn reads a PEM file.
+func certificatesIn(name string) []*x509.Certificate {
+	data, err := os.ReadFile("../testdata/pki/" + name)
+	if err != nil {
+		panic(err)
+	}
+	out, err := trust.ReadCertificates(name, data)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// A test of a service behind a gateway sets the headers of the gateway.
+func ExampleTopology_Write() {
+	h := http.Header{}
+	forwarded.Nginx("", "X-SSL-Client-Verify").Write(h, certificatesIn("alice.pem"))
+	fmt.Println(h.Get("X-SSL-Client-Verify"), h.Get("X-SSL-Client-Cert")[:33])
+	// Output: SUCCESS -----BEGIN%20CERTIFICATE-----%0AM
+}
+
+// A Go program as a gateway. It refuses a client whose certificate failed verification:
+// forwarded without the certificate, the request would be one of a client without any.
 func ExampleSetClientCert() {
 	next, _ := url.Parse("https://service.acme.example")
 	type key struct{}
@@ -60,12 +81,12 @@ func ExampleSetClientCert() {
 	_ = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, ok := ports.FromContext(r.Context())
 		if !ok {
-			http.Error(w, "not through a port", http.StatusForbidden)
+			http.Error(w, "the request did not arrive on a port", http.StatusForbidden)
 			return
 		}
 		verified, err := conn.Verified(r.Context())
 		if refusal, _ := errors.AsType[*reason.Refusal](err); err != nil && (refusal == nil || refusal.Reason != reason.NoCertificate) {
-			http.Error(w, "the certificate is not good", http.StatusForbidden)
+			http.Error(w, "the certificate is refused", http.StatusForbidden)
 			return
 		}
 		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, verified)))

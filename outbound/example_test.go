@@ -3,29 +3,29 @@ package outbound_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 
-	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
-// One client, a certificate for each call.
+// One client presents a certificate for each call.
 func Example() {
-	ca := testpki.NewCA("CA of an example")
 	partner := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "hello ", r.TLS.PeerCertificates[0].Subject.CommonName)
 	}))
-	partner.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Server().TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()}
+	partner.TLS = &tls.Config{Certificates: []tls.Certificate{keyPair("server")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: certPool("client-ca.pem")}
 	partner.StartTLS()
 	defer partner.Close()
 
 	keys := new(keystore.Memory)
-	for _, alias := range []string{"client-a", "client-b"} {
-		credential, err := outbound.NewCredential(alias, ca.Leaf(alias).TLS(), partner.URL)
+	for alias, name := range map[string]string{"client-a": "alice", "client-b": "bob"} {
+		credential, err := outbound.NewCredential(alias, keyPair(name), partner.URL)
 		if err != nil {
 			panic(err)
 		}
@@ -33,7 +33,7 @@ func Example() {
 			panic(err)
 		}
 	}
-	transport, err := outbound.New(outbound.Config{Keystore: keys, Roots: ca.Pool()})
+	transport, err := outbound.New(outbound.Config{Keystore: keys, Roots: certPool("server-ca.pem")})
 	if err != nil {
 		panic(err)
 	}
@@ -55,11 +55,31 @@ func Example() {
 		fmt.Println(string(body), err)
 	}
 	// Output:
-	// hello client-a <nil>
-	// hello client-b <nil>
+	// hello alice <nil>
+	// hello bob <nil>
 }
 
-// Leaving out the choice is a mistake, and not a call without a certificate.
+// keyPair reads a certificate with its key.
+func keyPair(name string) tls.Certificate {
+	pair, err := tls.LoadX509KeyPair("../testdata/pki/"+name+".pem", "../testdata/pki/"+name+"-key.pem")
+	if err != nil {
+		panic(err)
+	}
+	return pair
+}
+
+// certPool reads the certificates of authorities.
+func certPool(name string) *x509.CertPool {
+	data, err := os.ReadFile("../testdata/pki/" + name)
+	if err != nil {
+		panic(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(data)
+	return pool
+}
+
+// A call without a choice is an error, not a call without a certificate.
 func Example_incorrect() {
 	transport, err := outbound.New(outbound.Config{Keystore: new(keystore.Memory), SystemRoots: true})
 	if err != nil {

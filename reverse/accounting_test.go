@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// tally counts what became of numbered requests.
+// tally counts the outcomes of numbered requests.
 type tally struct {
 	sent, answered, early, refused, broken, cancelled atomic.Int64
 
@@ -55,15 +55,15 @@ func (c *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %d", number, n)
 }
 
-// Numbered requests of all kinds go through two servers' tunnels while tunnels are cut,
-// drained and replaced, and handlers answer Connection: close. Each is accounted for:
-// answered with its own number, refused with a problem document, or broken off in a way
-// that the client sees. None runs twice, and none is lost without a word.
+// Numbered requests of all kinds go through the tunnels of two servers while tunnels are
+// closed, drained and replaced, and handlers answer Connection: close. Each request is
+// answered with its own number, refused with a problem document, or aborted so that the
+// client sees it. No request runs twice, and none is lost silently.
 //
 // Covers K13, K14.
 func TestEveryRequestIsAccountedFor(t *testing.T) {
 	t.Parallel()
-	lasts := 4 * time.Second
+	lasts := 2 * time.Second
 	if *full {
 		lasts = time.Minute
 	}
@@ -75,7 +75,7 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 		s.Conns = 2
 		return s
 	}
-	connected(t, config())
+	startConnected(t, config())
 	ctx, stop := context.WithTimeout(t.Context(), max(lasts, time.Minute))
 	defer stop()
 	var all sync.WaitGroup
@@ -95,11 +95,11 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 			end()
 		}
 	})
-	all.Go(func() { // unannounced: every tunnel is cut at once
+	all.Go(func() { // unannounced: all tunnels are closed at once
 		for ctx.Err() == nil {
 			select {
 			case <-time.After(time.Duration(200+rand.IntN(300)) * time.Millisecond):
-				lose(d)
+				closeTunnels(d)
 			case <-ctx.Done():
 			}
 		}
@@ -130,7 +130,7 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 		}
 	}
 	lost := c.sent.Load() - c.answered.Load() - c.early.Load() - c.refused.Load() - c.broken.Load() - c.cancelled.Load()
-	t.Logf("%d sent: %d answered, %d answered early, %d refused (503, 502), %d broken off with an error, %d cancelled; %d ran, %d twice; %d lost; through %d tunnels",
+	t.Logf("%d sent: %d answered, %d answered early, %d refused (503, 502), %d aborted with an error, %d cancelled; %d ran, %d twice; %d lost; through %d tunnels",
 		c.sent.Load(), c.answered.Load(), c.early.Load(), c.refused.Load(), c.broken.Load(), c.cancelled.Load(), ran, twice, lost, d.events.count(reverse.Registered))
 	if lost != 0 {
 		t.Errorf("%d requests are not accounted for", lost)
@@ -182,7 +182,7 @@ func (c *tally) request(t *testing.T, client *client, number string) {
 		// Before an answer a tunnel's end is a 502. One that breaks when its answer has just
 		// begun, and whose head is still on its way, is a stream that was reset.
 		if res == nil && !strings.Contains(err.Error(), "INTERNAL_ERROR") {
-			t.Errorf("request %s was lost without a word: %v", number, err)
+			t.Errorf("request %s was lost silently: %v", number, err)
 		}
 		c.broken.Add(1)
 	default:
@@ -209,7 +209,7 @@ func (c *tally) count(t *testing.T, res *http.Response, body []byte, path, numbe
 }
 
 // connection makes requests on a connection of its own until one ends it. An end that no
-// answer has announced is only right where an answer was cut off.
+// answer has announced is only right if an answer was aborted.
 func (c *tally) connection(t *testing.T, d *dmz, next *atomic.Int64) {
 	conn := dialRaw(t, d, alice)
 	defer conn.Close()
@@ -228,8 +228,8 @@ func (c *tally) connection(t *testing.T, d *dmz, next *atomic.Int64) {
 		}()
 		first, err := conn.r.Peek(1)
 		if err != nil || len(first) == 0 {
-			// Nothing at all of an answer: the connection must not have been taken for ready.
-			t.Errorf("request %s was lost without a word: %v", number, err)
+			// Not a byte of an answer: the client must not have taken the connection for reusable.
+			t.Errorf("request %s was lost silently: %v", number, err)
 			c.broken.Add(1)
 			<-written
 			return

@@ -18,15 +18,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// lan is the same gateway with an ordinary HTTP/2 backend on a port with mTLS: the
-// caller's certificate is stated (RFC 9440), verified again and guarded in both.
-func lan(tb testing.TB, h http.Handler) *ports.Port {
+// newDirectBackend returns the same gateway with an ordinary HTTP/2 backend on a port with mTLS: the
+// caller's certificate is forwarded (RFC 9440), verified again and authorized in both.
+func newDirectBackend(tb testing.TB, h http.Handler) *ports.Port {
 	tb.Helper()
 	lanCA := testpki.NewCA("LAN CA") // here the gateway is a client
 	gateway := lanCA.Leaf("gateway", func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} }).TLS()
-	gateways := believing(tb, lanCA)
+	gateways := trusting(tb, lanCA)
 	receiver := must[*forwarded.Receiver](tb)(forwarded.New(forwarded.Config{
-		Topology: forwarded.RFC9440(), Users: believing(tb, userCA),
+		Topology: forwarded.RFC9440(), Users: trusting(tb, userCA),
 		Gateways: forwarded.Gateways{Names: []string{"localhost"}, Trust: gateways},
 	}))
 	g := newGuard(tb, func(c *middleware.Config) {
@@ -44,7 +44,7 @@ func lan(tb testing.TB, h http.Handler) *ports.Port {
 	}}
 	tb.Cleanup(transport.CloseIdleConnections)
 	addr := backend.Addr().String()
-	proxy := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, BufferPool: &pool{}, Rewrite: func(pr *httputil.ProxyRequest) {
+	proxy := &httputil.ReverseProxy{Transport: transport, FlushInterval: -1, BufferPool: &benchBuffers{}, Rewrite: func(pr *httputil.ProxyRequest) {
 		c, _ := ports.FromContext(pr.In.Context())
 		verified, err := c.Verified(pr.In.Context())
 		if err != nil {
@@ -54,28 +54,28 @@ func lan(tb testing.TB, h http.Handler) *ports.Port {
 		pr.SetXForwarded()
 		pr.Out.URL.Scheme, pr.Out.URL.Host = "https", addr
 	}}
-	external := must[*ports.Port](tb)(ports.New(portConfig("external", ports.Request, &web, believing(tb, userCA))))
+	external := must[*ports.Port](tb)(ports.New(portConfig("external", ports.Request, &web, trusting(tb, userCA))))
 	serve(tb, proxy, external)
 	return external
 }
 
-type pool struct{ sync.Pool }
+type benchBuffers struct{ sync.Pool }
 
-func (p *pool) Get() []byte {
+func (p *benchBuffers) Get() []byte {
 	if b, ok := p.Pool.Get().(*[]byte); ok {
 		return *b
 	}
 	return make([]byte, 32<<10)
 }
-func (p *pool) Put(b []byte) { p.Pool.Put(&b) }
+func (p *benchBuffers) Put(b []byte) { p.Pool.Put(&b) }
 
-// small answers with some bytes.
-var small = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello, world\n") })
+// smallAnswer answers with some bytes.
+var smallAnswer = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello, world\n") })
 
-// sides are the two ways to the same handler.
-func sides(tb testing.TB) (direct, tunnel string) {
-	d := served(tb, small)
-	return lan(tb, small).Addr().String(), d.external.Addr().String()
+// newPair returns the addresses of the two ways to the same handler.
+func newPair(tb testing.TB) (direct, tunnel string) {
+	d := newDMZWithServer(tb, smallAnswer)
+	return newDirectBackend(tb, smallAnswer).Addr().String(), d.external.Addr().String()
 }
 
 func fetch(tb testing.TB, c *client) {
@@ -93,7 +93,7 @@ func fetch(tb testing.TB, c *client) {
 // BenchmarkTunnel is a request of one caller by way of the gateway: to a backend that
 // the gateway dials, and to one that dialled the gateway.
 func BenchmarkTunnel(b *testing.B) {
-	direct, tunnel := sides(b)
+	direct, tunnel := newPair(b)
 	for _, h2 := range []bool{false, true} {
 		for name, addr := range map[string]string{"direct": direct, "reverse": tunnel} {
 			b.Run(fmt.Sprintf("h2=%t/%s", h2, name), func(b *testing.B) {
@@ -111,7 +111,7 @@ func BenchmarkTunnel(b *testing.B) {
 // BenchmarkPair does both in turn, so that whatever else the machine does counts for
 // both, and reports how many times the direct way's time the tunnel takes.
 func BenchmarkPair(b *testing.B) {
-	direct, tunnel := sides(b)
+	direct, tunnel := newPair(b)
 	for _, callers := range []int{1, 16} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
 			ways := []*client{newClient(b, direct, alice, true), newClient(b, tunnel, alice, true)}
@@ -126,7 +126,7 @@ func BenchmarkPair(b *testing.B) {
 				for i := range ways {
 					i = (i + n) % 2
 					began := time.Now()
-					crowd(b, ways[i], callers, 50)
+					fetchConcurrently(b, ways[i], callers, 50)
 					round[i] = time.Since(began)
 					took[i] += round[i]
 				}
@@ -143,8 +143,8 @@ func BenchmarkPair(b *testing.B) {
 	}
 }
 
-// crowd makes so many requests each for so many callers at once.
-func crowd(b *testing.B, c *client, callers, each int) {
+// fetchConcurrently makes so many requests each for so many callers at once.
+func fetchConcurrently(b *testing.B, c *client, callers, each int) {
 	done := make(chan struct{})
 	for range callers {
 		go func() {

@@ -16,20 +16,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// shop is a handler with a path for each way to behave.
-type shop struct {
+// testHandler is a handler with a path for each way to behave.
+type testHandler struct {
 	began, cancelled chan struct{}
 	release          chan struct{}
 }
 
-func newShop() *shop {
-	return &shop{began: make(chan struct{}, 1000), cancelled: make(chan struct{}, 1000), release: make(chan struct{})}
+func newTestHandler() *testHandler {
+	return &testHandler{began: make(chan struct{}, 1000), cancelled: make(chan struct{}, 1000), release: make(chan struct{})}
 }
 
-func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *testHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	switch r.URL.Path {
 	case "/wait": // begins, and answers when it is released
@@ -70,7 +71,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/talk": // full duplex: each line is answered before the next
 		lines := bufio.NewScanner(r.Body)
 		for lines.Scan() {
-			fmt.Fprintf(w, "heard %s\n", lines.Text())
+			fmt.Fprintf(w, "received %s\n", lines.Text())
 			control.Flush()
 		}
 	case "/trailers":
@@ -101,22 +102,22 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// served is a DMZ with a server that serves h.
-func served(tb testing.TB, h http.Handler, options ...dmzOption) *dmz {
+// newDMZWithServer returns a DMZ with a server that serves h.
+func newDMZWithServer(tb testing.TB, h http.Handler, options ...dmzOption) *dmz {
 	tb.Helper()
 	d := newDMZ(tb, options...)
-	connected(tb, d.serverConfig(tb, orders, newGuard(tb).Handler(h), "orders"))
+	startConnected(tb, d.serverConfig(tb, orders, newGuard(tb).Handler(h), "orders"))
 	return d
 }
 
-func TestBodiesOf64MiB(t *testing.T) {
+func TestLargeBodiesAreForwardedWhole(t *testing.T) {
 	t.Parallel()
-	size := 8 << 20
+	size := 4 << 20
 	if *full {
 		size = 64 << 20
 	}
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		c := d.client(t, alice, h2)
 		data := make([]byte, size)
 		rand.Read(data)
@@ -134,10 +135,10 @@ func TestBodiesOf64MiB(t *testing.T) {
 	})
 }
 
-func TestTrailers(t *testing.T) {
+func TestTrailersAreForwarded(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		c := d.client(t, alice, h2)
 		r := c.request("POST", "/trailers", io.MultiReader(strings.NewReader("body")))
 		r.Trailer = http.Header{"Up": nil, "Client-Cert": nil, "X-Mtls-Caller": nil}
@@ -156,11 +157,13 @@ func TestTrailers(t *testing.T) {
 	})
 }
 
-// A request that names trailers and has no body ends for its handler. Covers K22.
-func TestTrailersWithoutABody(t *testing.T) {
+// Otherwise the request would never end for its handler.
+//
+// Covers K22.
+func TestTrailersWithoutABodyAreDropped(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		s := d.client(t, alice, h2).do(d.client(t, alice, h2).request("POST", "/trailers", nil, header("Trailer", "Up")))
 		if s.Code != 200 || s.Body != "map[]" {
 			t.Errorf("answered %d, %q", s.Code, s.Body)
@@ -181,15 +184,15 @@ func (a *atEOF) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func TestFullDuplex(t *testing.T) {
+func TestFullDuplexIsForwarded(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		if !h2 {
 			fullDuplexHTTP1(t, d)
 			return
 		}
-		body, say := io.Pipe()
+		body, upload := io.Pipe()
 		c := d.client(t, alice, h2)
 		res := make(chan *http.Response, 1)
 		go func() {
@@ -201,7 +204,7 @@ func TestFullDuplex(t *testing.T) {
 			}
 			res <- r
 		}()
-		fmt.Fprintln(say, "first")
+		fmt.Fprintln(upload, "first")
 		r, ok := <-res
 		if !ok {
 			return
@@ -210,32 +213,32 @@ func TestFullDuplex(t *testing.T) {
 		lines := bufio.NewScanner(r.Body)
 		for i, word := range []string{"first", "second", "third"} {
 			if i > 0 {
-				fmt.Fprintln(say, word)
+				fmt.Fprintln(upload, word)
 			}
-			if !lines.Scan() || lines.Text() != "heard "+word {
+			if !lines.Scan() || lines.Text() != "received "+word {
 				t.Fatalf("%q, %v", lines.Text(), lines.Err())
 			}
 		}
-		say.Close()
+		upload.Close()
 		if lines.Scan() || lines.Err() != nil {
 			t.Errorf("%q, %v", lines.Text(), lines.Err())
 		}
 	})
 }
 
-// fullDuplexHTTP1 speaks by hand: net/http's client does not.
+// fullDuplexHTTP1 writes the request by hand: the client of net/http is not full duplex.
 func fullDuplexHTTP1(t *testing.T, d *dmz) {
 	c := dialRaw(t, d, alice)
 	io.WriteString(c, "POST /talk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-	say := func(s string) { fmt.Fprintf(c, "%x\r\n%s\n\r\n", len(s)+1, s) }
-	say("first")
+	send := func(s string) { fmt.Fprintf(c, "%x\r\n%s\n\r\n", len(s)+1, s) }
+	send("first")
 	res := must[*http.Response](t)(http.ReadResponse(c.r, nil))
 	lines := bufio.NewScanner(res.Body)
 	for i, word := range []string{"first", "second"} {
 		if i > 0 {
-			say(word)
+			send(word)
 		}
-		if !lines.Scan() || lines.Text() != "heard "+word {
+		if !lines.Scan() || lines.Text() != "received "+word {
 			t.Fatalf("%q, %v", lines.Text(), lines.Err())
 		}
 	}
@@ -245,7 +248,7 @@ func fullDuplexHTTP1(t *testing.T, d *dmz) {
 	}
 }
 
-// rawConn speaks HTTP/1.1 byte by byte.
+// rawConn is a client that writes HTTP/1.1 by hand.
 type rawConn struct {
 	*tls.Conn
 	r *bufio.Reader
@@ -261,27 +264,27 @@ func dialRaw(tb testing.TB, d *dmz, p *testpki.Pair) *rawConn {
 	return &rawConn{c, bufio.NewReader(c)}
 }
 
-func TestEarlyHints(t *testing.T) {
+func TestEarlyHintsAreForwarded(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, newTestHandler())
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		if s := d.client(t, alice, h2).get("/early"); s.Body != "late" || s.Answer.Get("Link") != "" {
 			t.Errorf("%q %v", s.Body, s.Answer)
 		}
 	})
 }
 
-// An answer that breaks off never looks complete, whatever says how long it is.
-func TestBrokenAnswersAreNotComplete(t *testing.T) {
+// An answer that ends early never looks complete, with a Content-Length and without one.
+func TestBrokenAnswerNeverLooksComplete(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	for _, target := range []string{"/abort", "/abort?length=1000"} {
 		t.Run(target, func(t *testing.T) {
-			both(t, func(t *testing.T, h2 bool) {
+			onBothVersions(t, func(t *testing.T, h2 bool) {
 				c := d.client(t, alice, h2)
 				res, err := c.http.Do(c.request("GET", target, nil))
 				if err != nil {
-					return // cut off before the answer began
+					return // aborted before the answer began
 				}
 				defer res.Body.Close()
 				if body, err := io.ReadAll(res.Body); err == nil {
@@ -290,14 +293,14 @@ func TestBrokenAnswersAreNotComplete(t *testing.T) {
 			})
 		})
 	}
-	eventually(t, "events", func() bool { return d.events.count("failed") >= 4 })
+	testkit.Eventually(t, "events", func() bool { return d.events.count("failed") >= 4 })
 }
 
 func TestCancellationReachesTheHandler(t *testing.T) {
 	t.Parallel()
-	s := newShop()
-	d := served(t, s)
-	both(t, func(t *testing.T, h2 bool) {
+	s := newTestHandler()
+	d := newDMZWithServer(t, s)
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		for _, target := range []string{"/wait", "/hang"} {
 			ctx, cancel := context.WithCancel(t.Context())
 			c := d.client(t, alice, h2)
@@ -318,16 +321,16 @@ func TestCancellationReachesTheHandler(t *testing.T) {
 			select {
 			case <-s.cancelled:
 			case <-time.After(patience):
-				t.Errorf("%s: the handler goes on", target)
+				t.Errorf("%s: the handler still runs", target)
 			}
 		}
 	})
 }
 
-// "Connection: close" would end the tunnel, which is others' too.
+// Otherwise "Connection: close" would end the tunnel, which other callers share.
 func TestHandlerCannotEndTheTunnel(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	c := d.client(t, alice, true)
 	for range 10 {
 		if s := c.get("/close"); s.Body != "closed" {
@@ -339,10 +342,10 @@ func TestHandlerCannotEndTheTunnel(t *testing.T) {
 	}
 }
 
-func TestTargetsArriveAsTheyWereSent(t *testing.T) {
+func TestTargetsAreForwardedUnchanged(t *testing.T) {
 	t.Parallel()
-	d := served(t, echo)
-	both(t, func(t *testing.T, h2 bool) {
+	d := newDMZWithServer(t, echo)
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		for target, code := range map[string]int{
 			"/a/b?x=1": 200, "/a%20b": 200, "/a;b=c": 200, "/%E2%82%AC": 200, "/a%25": 200, "/x?a;b&%zz": 200,
 			"/a%2fb": 400, "//a": 400, "/a/../b": 400, "/a/%2e%2e/b": 400, "/a//b": 400, "/a%5cb": 400, "/a%00": 400, "/.": 400, "/a/.": 400,
@@ -373,10 +376,10 @@ func optionsStar(d *dmz, t *testing.T, h2 bool) *http.Request {
 	return r
 }
 
-// A client that is answered before it has sent everything gets the whole answer.
-func TestEarlyAnswerToAnUpload(t *testing.T) {
+// A client that is answered before it has sent the whole body gets the whole answer.
+func TestEarlyAnswerToAnUploadIsReadWhole(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	for target, want := range map[string]string{"/early": "late", "/trailers-not": `"Path":"/trailers-not"`, "/close": "closed"} {
 		c := dialRaw(t, d, alice)
 		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", target)

@@ -24,11 +24,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestCallerThroughTheTunnel(t *testing.T) {
+func TestCallerIsIdentifiedThroughTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
-	both(t, func(t *testing.T, h2 bool) {
+	s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		c := d.client(t, alice, h2)
 		got := c.get("/alice/x?q=1")
 		got.wantUser(t, "alice")
@@ -50,12 +50,13 @@ func TestCallerThroughTheTunnel(t *testing.T) {
 	}
 }
 
-// carol is whoever sends no certificate.
-type carol struct{}
+// carolAuthenticator authenticates every caller as carol.
+type carolAuthenticator struct{}
 
-func (carol) Authenticate(*http.Request) (string, error) { return "carol", nil }
+func (carolAuthenticator) Authenticate(*http.Request) (string, error) { return "carol", nil }
 
-func TestK6_AnonymousStaysAnonymous(t *testing.T) {
+// Covers K6.
+func TestAnonymousCallerStaysAnonymous(t *testing.T) {
 	t.Parallel()
 	issued := testpki.NewCA("Gateway CA 2").Leaf("gateway")
 	for name, tc := range map[string]struct {
@@ -67,7 +68,7 @@ func TestK6_AnonymousStaysAnonymous(t *testing.T) {
 		"strict":         {middleware.PortConfig{}, 403, "", ""},
 		"to Default":     {middleware.PortConfig{Fallback: middleware.ToDefault}, 200, "Default", identity.ViaAnonymous},
 		"other unmapped": {middleware.PortConfig{Unmapped: "partner"}, 403, "", ""},
-		"authenticator":  {middleware.PortConfig{Authenticators: []middleware.Authenticator{carol{}}}, 200, "carol", identity.Authenticator},
+		"authenticator":  {middleware.PortConfig{Authenticators: []middleware.Authenticator{carolAuthenticator{}}}, 200, "carol", identity.Authenticator},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -80,8 +81,8 @@ func TestK6_AnonymousStaysAnonymous(t *testing.T) {
 					certmap.Mapping{ID: "issued", User: "issued", Fingerprint: trust.FingerprintOf(issued.Cert)},
 				))
 			})
-			connected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
-			both(t, func(t *testing.T, h2 bool) {
+			startConnected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
+			onBothVersions(t, func(t *testing.T, h2 bool) {
 				s := d.client(t, nil, h2).get("/x")
 				if s.Code != tc.code || s.User != tc.user || s.Via != tc.via || s.Code == 403 && s.Reason != reason.NoCertificate {
 					t.Errorf("answered %d %q %q: %s", s.Code, s.User, s.Via, s.Body)
@@ -91,8 +92,8 @@ func TestK6_AnonymousStaysAnonymous(t *testing.T) {
 	}
 }
 
-// forgeries are headers that state a caller, in every way that is known.
-func forgeries(p *testpki.Pair) map[string]string {
+// forgedHeaders returns the headers that identify p as the caller in any known format.
+func forgedHeaders(p *testpki.Pair) map[string]string {
 	der := base64.StdEncoding.EncodeToString(p.Cert.Raw)
 	out := map[string]string{
 		"X-Mtls-Caller": "certificate", "X-Mtls-Tunnel": "control", "X-Mtls-Remote": "9.9.9.9:9", "X-Mtls-Server-Name": "forged",
@@ -110,10 +111,11 @@ func forgeries(p *testpki.Pair) map[string]string {
 	return out
 }
 
-func TestK1_HeadersOfTheCallerChangeNothing(t *testing.T) {
+// Covers K1.
+func TestIdentityHeadersOfTheCallerChangeNothing(t *testing.T) {
 	t.Parallel()
-	d := served(t, echo)
-	all := forgeries(bob)
+	d := newDMZWithServer(t, echo)
+	all := forgedHeaders(bob)
 	names := make([]string, 0, len(all))
 	for name := range all {
 		names = append(names, name)
@@ -121,7 +123,7 @@ func TestK1_HeadersOfTheCallerChangeNothing(t *testing.T) {
 	hop := strings.Join(names, ", ")
 	for who, p := range map[string]*testpki.Pair{"alice": alice, "": nil} {
 		t.Run("caller "+who, func(t *testing.T) {
-			both(t, func(t *testing.T, h2 bool) {
+			onBothVersions(t, func(t *testing.T, h2 bool) {
 				c := d.client(t, p, h2)
 				check := func(what string, change ...func(*http.Request)) {
 					s := c.get("/x", change...)
@@ -156,10 +158,11 @@ func TestK1_HeadersOfTheCallerChangeNothing(t *testing.T) {
 	}
 }
 
-func TestK4_InterleavedCallersAreNotMixed(t *testing.T) {
+// Covers K4.
+func TestInterleavedCallersAreNotMixed(t *testing.T) {
 	t.Parallel()
 	const callers = 100
-	requests := 4_000
+	requests := 1_000
 	if *full {
 		requests = 100_000
 	}
@@ -172,14 +175,14 @@ func TestK4_InterleavedCallersAreNotMixed(t *testing.T) {
 		mappings = append(mappings, certmap.Mapping{ID: p.Cert.Subject.CommonName, User: p.Cert.Subject.CommonName, Fingerprint: trust.FingerprintOf(p.Cert)})
 	}
 	g := newGuard(t, func(c *middleware.Config) { c.Map = must[*certmap.Table](t)(certmap.New(mappings...)) })
-	connected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
 	var all sync.WaitGroup
 	for i, p := range pairs {
 		c := d.client(t, p, i%2 == 0)
 		all.Go(func() {
 			for range requests / callers {
 				var change []func(*http.Request)
-				if rand.IntN(4) == 0 { // somebody else's certificate beside
+				if rand.IntN(4) == 0 { // with another caller's certificate in a header
 					change = append(change, header("Client-Cert", ":"+base64.StdEncoding.EncodeToString(pairs[(i+1)%callers].Cert.Raw)+":"))
 				}
 				s := c.get("/x", change...)
@@ -196,18 +199,18 @@ func TestK4_InterleavedCallersAreNotMixed(t *testing.T) {
 	}
 }
 
-func TestRevocationInsideActsOnTheNextRequest(t *testing.T) {
+func TestRevocationTakesEffectOnTheNextRequest(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	for _, h2 := range []bool{false, true} {
 		a, b := d.client(t, alice, h2), d.client(t, bob, h2)
 		for range 3 {
 			a.get("/x").wantUser(t, "alice")
-			s.trustUsers(t, believing(t, userCA, alice))
+			s.trustUsers(t, trusting(t, userCA, alice))
 			a.get("/x").want(t, 403, reason.Revoked)
 			b.get("/x").wantUser(t, "bob")
-			s.trustUsers(t, believing(t, userCA))
+			s.trustUsers(t, trusting(t, userCA))
 		}
 	}
 	c := s.config
@@ -226,55 +229,57 @@ func TestRevocationInsideActsOnTheNextRequest(t *testing.T) {
 	d.client(t, alice, true).get("/x").wantUser(t, "alice")
 }
 
-// A caller whose certificate another authority issued is stated, and not believed.
-func TestInsideHasAnchorsOfItsOwn(t *testing.T) {
+// The external port trusts a second authority, and the server does not.
+func TestServerVerifiesCallersWithItsOwnAnchors(t *testing.T) {
 	t.Parallel()
 	other := testpki.NewCA("Partner CA")
 	d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
 		external.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert, other.Cert}}))
 	})
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	d.client(t, other.Leaf("alice"), true).get("/x").want(t, 403, reason.UnknownAuthority)
 	d.client(t, userCA.SubCA("Sub").Leaf("eve"), true).get("/x").want(t, 403, reason.Unmapped) // the chain travels, too
 }
 
-func TestK11_HeadersCountOnlyInTheTunnel(t *testing.T) {
+// Covers K11.
+func TestForwardedHeadersCountOnlyInTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	g := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
 	h := g.Handler(echo)
-	connected(t, d.serverConfig(t, orders, h, "orders"))
-	lan := must[*ports.Port](t)(ports.New(portConfig("lan", ports.Request, &web, believing(t, userCA))))
+	startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	lan := must[*ports.Port](t)(ports.New(portConfig("lan", ports.Request, &web, trusting(t, userCA))))
 	serve(t, h, lan)
-	stated := []func(*http.Request){
+	forwardedHeaders := []func(*http.Request){
 		header("Client-Cert", ":"+base64.StdEncoding.EncodeToString(alice.Cert.Raw)+":"), header("X-Mtls-Caller", "certificate"),
 		header("X-Mtls-Tunnel", "request"), header("X-Mtls-Service", "orders"), header("X-Mtls-Remote", "9.9.9.9:9"),
 	}
-	both(t, func(t *testing.T, h2 bool) {
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		d.client(t, alice, h2).get("/x").wantUser(t, "alice")
-		if s := newClient(t, lan.Addr().String(), nil, h2).get("/x", stated...); s.User != "Default" || s.Via != identity.ViaAnonymous || len(s.Headers["Client-Cert"])+len(s.Headers["X-Mtls-Caller"]) > 0 || strings.HasPrefix(s.Hop, "true") {
+		if s := newClient(t, lan.Addr().String(), nil, h2).get("/x", forwardedHeaders...); s.User != "Default" || s.Via != identity.ViaAnonymous || len(s.Headers["Client-Cert"])+len(s.Headers["X-Mtls-Caller"]) > 0 || strings.HasPrefix(s.Hop, "true") {
 			t.Errorf("without a certificate: %+v", s)
 		}
-		if s := newClient(t, lan.Addr().String(), bob, h2).get("/x", stated...); s.User != "bob" || s.Via != identity.TLS {
+		if s := newClient(t, lan.Addr().String(), bob, h2).get("/x", forwardedHeaders...); s.User != "bob" || s.Via != identity.TLS {
 			t.Errorf("with bob's: %+v", s)
 		}
 	})
 }
 
-func TestServerNamesOfATunnel(t *testing.T) {
+func TestServerNamesApplyToATunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	g := newGuard(t, func(c *middleware.Config) {
 		c.PerPort = map[string]middleware.PortConfig{"tunnel": {ServerNames: []string{"localhost"}}}
 	})
-	connected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
 	c := d.client(t, alice, true)
 	c.get("/x", func(r *http.Request) { r.Host = "LOCALHOST." }).wantUser(t, "alice")
 	c.get("/x", func(r *http.Request) { r.Host = "admin" }).want(t, 421, reason.Misdirected)
 }
 
-// The server's handler sends requests on, to the gateway that they came from.
-func TestK10_Loop(t *testing.T) {
+// The server's handler sends requests back to the gateway that they came from.
+// Covers K10.
+func TestLoopIsDetected(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	own := d.client(t, alice, true)
@@ -284,7 +289,7 @@ func TestK10_Loop(t *testing.T) {
 		calls <- struct{}{}
 		(&httputil.ReverseProxy{Transport: own.http.Transport, Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(back) }}).ServeHTTP(w, r)
 	})
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(h), "orders"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(h), "orders"))
 	if s := d.client(t, alice, true).get("/x"); s.Code != http.StatusLoopDetected {
 		t.Errorf("answered %d", s.Code)
 	}
@@ -293,10 +298,10 @@ func TestK10_Loop(t *testing.T) {
 	}
 }
 
-// A request that comes by no port has no caller, and is not for anybody's service.
-func TestRequestsWithoutACaller(t *testing.T) {
+// Without a port the gateway cannot know the caller.
+func TestRequestsWithoutServiceOrPortAreRefused(t *testing.T) {
 	t.Parallel()
-	d := served(t, echo, gatewayConfig(func(c *reverse.GatewayConfig) {
+	d := newDMZWithServer(t, echo, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.Service = func(r *http.Request) string { return r.Header.Get("Service") }
 	}))
 	c := d.client(t, alice, true)
@@ -306,7 +311,7 @@ func TestRequestsWithoutACaller(t *testing.T) {
 		}
 	}
 	c.get("/x", header("Service", "orders")).wantUser(t, "alice")
-	plain := &http.Server{Handler: d.gateway, ErrorLog: quiet}
+	plain := &http.Server{Handler: d.gateway, ErrorLog: discardLog}
 	l := listen(t)
 	go plain.Serve(l)
 	t.Cleanup(func() { plain.Close() })
@@ -315,12 +320,13 @@ func TestRequestsWithoutACaller(t *testing.T) {
 	c.do(r).want(t, 421, reason.Misdirected)
 }
 
-// What the gateway states is for us: a handler without a guard does not see it either.
-func TestK1_HandlerWithoutAGuardSeesNoStatement(t *testing.T) {
+// Only the guard needs the forwarded certificate; without a guard it is deleted too.
+// Covers K1.
+func TestHandlerWithoutGuardSeesNoForwardedCertificate(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	connected(t, d.serverConfig(t, orders, echo, "orders"))
-	both(t, func(t *testing.T, h2 bool) {
+	startConnected(t, d.serverConfig(t, orders, echo, "orders"))
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		for _, p := range []*testpki.Pair{alice, nil} {
 			s := d.client(t, p, h2).get("/x")
 			if s.Code != 200 || s.User != "" {
@@ -335,8 +341,9 @@ func TestK1_HandlerWithoutAGuardSeesNoStatement(t *testing.T) {
 	})
 }
 
-// Whoever finds the caller by other means cannot make one of a server.
-func TestB2_CallerJudgedAsAServer(t *testing.T) {
+// GatewayConfig.Caller may return what a verifier for servers has verified.
+// Covers B2.
+func TestCallerVerifiedAsAServerIsRefused(t *testing.T) {
 	t.Parallel()
 	asServer := must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.UsageServer}))
 	dave := userCA.Leaf("dave", func(c *x509.Certificate) {
@@ -347,9 +354,9 @@ func TestB2_CallerJudgedAsAServer(t *testing.T) {
 		c.Caller = func(r *http.Request) (trust.Verified, error) { return by.Verify(r.Context(), dave.Presented()) }
 	}))
 	g := newGuard(t, func(c *middleware.Config) { c.Unmapped = "somebody" })
-	connected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, g.Handler(echo), "orders"))
 	c := d.client(t, nil, false)
 	c.get("/x").want(t, 403, reason.BadCertificate)
-	by = believing(t, userCA)
+	by = trusting(t, userCA)
 	c.get("/x").wantUser(t, "somebody")
 }

@@ -12,14 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// load calls until stop is called, which returns how many were answered. Every
-// request must be.
-func load(t *testing.T, d *dmz, callers int) (stop func() int64) {
+// sendLoad sends requests until stop is called, which returns how many were answered. The
+// test fails if one is not.
+func sendLoad(t *testing.T, d *dmz, callers int) (stop func() int64) {
 	t.Helper()
 	var answered atomic.Int64
 	var stopped atomic.Bool
@@ -57,26 +58,26 @@ func load(t *testing.T, d *dmz, callers int) (stop func() int64) {
 	})
 }
 
-// brief is a handler that takes a moment, so that a drain finds something under way.
-var brief = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// briefHandler takes a moment, so that a drain finds requests in flight.
+var briefHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(time.Millisecond)
 	echo(w, r)
 })
 
-func TestAnnouncedDrainsLoseNothing(t *testing.T) {
+func TestDrainsLoseNoRequest(t *testing.T) {
 	t.Parallel()
 	drains := 20
 	if *full {
 		drains = 200
 	}
 	d := newDMZ(t)
-	h := newGuard(t).Handler(brief)
+	h := newGuard(t).Handler(briefHandler)
 	config := d.serverConfig(t, orders, h, "orders")
 	config.Drain = patience
-	now := connected(t, config)
-	stop := load(t, d, 8)
+	now := startConnected(t, config)
+	stop := sendLoad(t, d, 8)
 	for range drains {
-		next := connected(t, config)
+		next := startConnected(t, config)
 		now.stop()
 		now = next
 	}
@@ -89,28 +90,27 @@ func TestAnnouncedDrainsLoseNothing(t *testing.T) {
 	}
 }
 
-// Old tunnels are replaced before they end.
-func TestOldTunnelsAreRenewed(t *testing.T) {
+func TestTunnelsOlderThanMaxAgeAreReplaced(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.MaxAge = 50 * time.Millisecond }))
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(brief), "orders"))
-	stop := load(t, d, 4)
-	eventually(t, "five tunnels", func() bool { return d.events.count(reverse.Gone) >= 5 })
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(briefHandler), "orders"))
+	stop := sendLoad(t, d, 4)
+	testkit.Eventually(t, "five tunnels", func() bool { return d.events.count(reverse.Gone) >= 5 })
 	t.Logf("%d requests through %d tunnels", stop(), d.events.count(reverse.Registered))
 	if n := d.events.count(reverse.Unavailable) + d.events.count(reverse.Failed); n != 0 {
 		t.Errorf("%d requests without a tunnel", n)
 	}
 }
 
-func TestShutdownOfTheServerWaitsForWhatIsUnderWay(t *testing.T) {
+func TestServeWaitsForRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
-	shop := newShop()
+	shop := newTestHandler()
 	config := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	config.Drain = patience
-	s := connected(t, config)
+	s := startConnected(t, config)
 	c := d.client(t, alice, true)
-	answer := make(chan seen, 1)
+	answer := make(chan response, 1)
 	go func() { answer <- c.get("/wait") }()
 	<-shop.began
 	ended := make(chan struct{})
@@ -118,7 +118,7 @@ func TestShutdownOfTheServerWaitsForWhatIsUnderWay(t *testing.T) {
 		s.stop()
 		close(ended)
 	}()
-	eventually(t, "the drain", func() bool { return d.events.count(reverse.Draining) == 1 })
+	testkit.Eventually(t, "the drain", func() bool { return d.events.count(reverse.Draining) == 1 })
 	if got := c.get("/x"); got.Code != 503 || got.Answer.Get("Retry-After") != "1" || got.Answer.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("a new request: %d %v", got.Code, got.Answer)
 	}
@@ -134,15 +134,15 @@ func TestShutdownOfTheServerWaitsForWhatIsUnderWay(t *testing.T) {
 	<-ended
 }
 
-func TestShutdownEndsInTime(t *testing.T) {
+func TestServeReturnsAfterDrain(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	shop := newShop()
+	shop := newTestHandler()
 	config := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	config.Drain = 50 * time.Millisecond
-	s := connected(t, config)
+	s := startConnected(t, config)
 	c := d.client(t, alice, true)
-	answer := make(chan seen, 1)
+	answer := make(chan response, 1)
 	go func() { answer <- c.get("/wait") }()
 	<-shop.began
 	s.stop() // returns although the handler does not
@@ -154,18 +154,18 @@ func TestShutdownEndsInTime(t *testing.T) {
 	}
 }
 
-func TestShutdownOfTheGateway(t *testing.T) {
+func TestShutdownOfTheGatewayWaitsForRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
-	shop := newShop()
-	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
+	shop := newTestHandler()
+	s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
 	c := d.client(t, alice, true)
-	answer := make(chan seen, 1)
+	answer := make(chan response, 1)
 	go func() { answer <- c.get("/wait") }()
 	<-shop.began
 	ended := make(chan error, 1)
 	go func() { ended <- d.gateway.Shutdown(t.Context()) }()
-	eventually(t, "503", func() bool { return c.get("/x").Code == 503 })
+	testkit.Eventually(t, "503", func() bool { return c.get("/x").Code == 503 })
 	close(shop.release)
 	if got := <-answer; got.Body != "done" {
 		t.Errorf("%d %q", got.Code, got.Body)
@@ -173,13 +173,13 @@ func TestShutdownOfTheGateway(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the server to know", func() bool { return s.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "the server to know", func() bool { return s.events.count(reverse.Gone) == 1 })
 }
 
-// relay is a network that can be cut without a word.
+// relay is a network that can start to drop all packets.
 type relay struct {
-	addr string
-	hole atomic.Bool
+	addr      string
+	blackhole atomic.Bool
 }
 
 func newRelay(tb testing.TB, to string) *relay {
@@ -209,8 +209,8 @@ func (r *relay) copy(to, from net.Conn) {
 	b := make([]byte, 4096)
 	for {
 		n, err := from.Read(b)
-		if r.hole.Load() {
-			continueForever(from)
+		if r.blackhole.Load() {
+			discard(from)
 			return // without closing
 		}
 		if err != nil {
@@ -221,54 +221,56 @@ func (r *relay) copy(to, from net.Conn) {
 	}
 }
 
-// continueForever takes what comes and says nothing.
-func continueForever(from net.Conn) { io.Copy(io.Discard, from) }
+// discard reads everything and writes nothing.
+func discard(from net.Conn) { io.Copy(io.Discard, from) }
 
-func TestSilentPeerIsGone(t *testing.T) {
+func TestSilentPeerIsDetected(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Ping, c.PingTimeout = 50*time.Millisecond, time.Second }))
-	shop := newShop()
+	shop := newTestHandler()
 	sc := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	r := newRelay(t, sc.Addrs[0])
 	sc.Addrs, sc.ServerName = []string{r.addr}, "localhost"
 	sc.Ping, sc.PingTimeout = 50*time.Millisecond, time.Second
-	s := connected(t, sc)
+	s := startConnected(t, sc)
 	c := d.client(t, alice, true)
-	waiting := make(chan seen, 1)
+	waiting := make(chan response, 1)
 	go func() { waiting <- c.get("/wait") }()
 	<-shop.began
 	time.Sleep(200 * time.Millisecond) // several pings: a healthy tunnel stays
 	if n := d.events.count(reverse.Gone); n != 0 {
 		t.Fatal("gone without a reason")
 	}
-	r.hole.Store(true)
+	r.blackhole.Store(true)
 	began := time.Now()
-	eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the gateway to see it", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	t.Logf("gone from the gateway after %v (ping 50 ms, timeout 1 s)", time.Since(began))
 	if got := <-waiting; got.Code != 502 {
-		t.Errorf("the request under way: %d", got.Code)
+		t.Errorf("the request in flight: %d", got.Code)
 	}
-	eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
-	r.hole.Store(false)
-	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+	testkit.Eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
+	r.blackhole.Store(false)
+	testkit.Eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
-func TestK5_GatewayThatExpires(t *testing.T) {
+// Covers K5.
+func TestTunnelEndsWhenTheGatewaysCertificateExpires(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
-	c.Gateways.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: believing(t, gatewayCA).Anchors(), Usage: trust.UsageServer, Now: now}))
-	s := connected(t, c)
+	c.Gateways.Trust = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: trusting(t, gatewayCA).Anchors(), Usage: trust.UsageServer, Now: now}))
+	s := startConnected(t, c)
 	ahead.Store(int64(48 * time.Hour))
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
-	if why := s.events.refused(t); why != "expired" {
+	testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	if why := s.events.waitForRefusal(t); why != "expired" {
 		t.Errorf("refused for %q", why)
 	}
 }
 
-func TestK9_CrowdComesBackSpread(t *testing.T) {
+// Covers K9.
+func TestServersDoNotComeBackTogether(t *testing.T) {
 	t.Parallel()
 	servers := 40
 	if *full {
@@ -286,19 +288,19 @@ func TestK9_CrowdComesBackSpread(t *testing.T) {
 	for range servers {
 		c := d.serverConfig(t, orders, echo, "orders")
 		c.BackoffMin, c.BackoffMax = 0, 0 // the defaults
-		connected(t, c)
+		startConnected(t, c)
 	}
 	mu.Lock()
 	arrivals = nil
 	mu.Unlock()
-	d.gateway.Recheck(t.Context()) // nobody is thrown out
+	d.gateway.Recheck(t.Context()) // all of them are still authorized
 	for _, conn := range d.gateway.Tunnels() {
 		if conn.Draining {
 			t.Fatal("draining")
 		}
 	}
-	lose(d)
-	eventually(t, "all to come back", func() bool {
+	closeTunnels(d)
+	testkit.Eventually(t, "all to come back", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(arrivals) >= servers
@@ -319,19 +321,19 @@ func TestK9_CrowdComesBackSpread(t *testing.T) {
 	}
 }
 
-// lose ends every tunnel at once, as a restart of the gateway would.
-func lose(d *dmz) {
+// closeTunnels closes every tunnel at once, as a restart of the gateway would.
+func closeTunnels(d *dmz) {
 	d.losing.Lock()
 	defer d.losing.Unlock()
 	c := d.registration.Config()
 	old := c.Trust
-	c.Trust = other
+	c.Trust = otherTrust
 	d.registration.Reconfigure(c)
 	c.Trust = old
 	d.registration.Reconfigure(c)
 }
 
-var other = func() *trust.Verifier {
+var otherTrust = func() *trust.Verifier {
 	v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}})
 	if err != nil {
 		panic(err)

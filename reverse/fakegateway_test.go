@@ -14,26 +14,27 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// fake is a gateway that says what a test wants.
-type fake struct {
-	addr  string
-	asked chan *http.Request // each registration
-	conns chan *http.ClientConn
+// fakeGateway is a gateway whose messages a test chooses.
+type fakeGateway struct {
+	addr          string
+	registrations chan *http.Request // each registration
+	conns         chan *http.ClientConn
 }
 
-// newFake listens with a certificate. It answers a registration with answer, or
+// newFakeGateway listens with a certificate. It answers a registration with answer, or
 // accepts it where answer is empty, and begins the control exchange.
-func newFake(tb testing.TB, p *testpki.Pair, answer string) *fake {
+func newFakeGateway(tb testing.TB, p *testpki.Pair, answer string) *fakeGateway {
 	tb.Helper()
 	own := p.TLS()
 	l := tls.NewListener(listen(tb), &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert})
-	f := &fake{addr: l.Addr().String(), asked: make(chan *http.Request, 100), conns: make(chan *http.ClientConn, 100)}
+	f := &fakeGateway{addr: l.Addr().String(), registrations: make(chan *http.Request, 100), conns: make(chan *http.ClientConn, 100)}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -47,13 +48,13 @@ func newFake(tb testing.TB, p *testpki.Pair, answer string) *fake {
 	return f
 }
 
-func (f *fake) serve(tb testing.TB, c net.Conn, answer string) {
+func (f *fakeGateway) serve(tb testing.TB, c net.Conn, answer string) {
 	r, err := http.ReadRequest(bufio.NewReader(c))
 	if err != nil {
 		c.Close()
 		return
 	}
-	f.asked <- r
+	f.registrations <- r
 	if answer != "" {
 		io.WriteString(c, answer)
 		c.Close()
@@ -70,32 +71,34 @@ func (f *fake) serve(tb testing.TB, c net.Conn, answer string) {
 	f.conns <- cc
 }
 
-// control begins the control exchange, says a line, and returns what comes back.
-func control(tb testing.TB, cc *http.ClientConn, line string) *http.Response {
+// openControl opens the control stream, sends a line, and returns the answer.
+func openControl(tb testing.TB, cc *http.ClientConn, line string) *http.Response {
 	tb.Helper()
-	body, say := io.Pipe()
-	tb.Cleanup(func() { say.Close() })
+	body, messages := io.Pipe()
+	tb.Cleanup(func() { messages.Close() })
 	r := must[*http.Request](tb)(http.NewRequest("POST", "http://x/", body))
 	r.Header["X-Mtls-Tunnel"] = []string{"control"}
 	res := must[*http.Response](tb)(cc.RoundTrip(r))
-	io.WriteString(say, line)
+	io.WriteString(messages, line)
 	return res
 }
 
-func (f *fake) serverConfig(tb testing.TB, h http.Handler) reverse.ServerConfig {
+func (f *fakeGateway) serverConfig(tb testing.TB, h http.Handler) reverse.ServerConfig {
 	c := (&dmz{}).baseConfig(tb, orders, h, "orders")
 	c.Addrs = []string{f.addr}
 	c.ServerName = "localhost"
 	return c
 }
 
-// A gateway that states a caller in a way that is not clear has stated nobody.
-func TestK1_StatementsThatAreNotClear(t *testing.T) {
+// The server refuses every combination of headers that does not identify one caller, or the
+// absence of a certificate.
+// Covers K1.
+func TestAmbiguousCallerHeadersAreRefused(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, gate, "")
-	start(t, f.serverConfig(t, newGuard(t).Handler(echo)))
+	f := newFakeGateway(t, gate, "")
+	startServer(t, f.serverConfig(t, newGuard(t).Handler(echo)))
 	cc := <-f.conns
-	control(t, cc, "welcome\n")
+	openControl(t, cc, "welcome\n")
 	cert := ":" + base64.StdEncoding.EncodeToString(alice.Cert.Raw) + ":"
 	for name, tc := range map[string]struct {
 		headers []string // name, value
@@ -154,8 +157,9 @@ func TestK1_StatementsThatAreNotClear(t *testing.T) {
 	}
 }
 
-// A server that dials somebody who is no gateway tells him nothing.
-func TestK3_RogueGateway(t *testing.T) {
+// The handshake fails before the server sends its registration.
+// Covers K3.
+func TestServerSendsNothingToARogueGateway(t *testing.T) {
 	t.Parallel()
 	pinned := gatewayCA.Server()
 	expired := gatewayCA.Server(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
@@ -178,44 +182,44 @@ func TestK3_RogueGateway(t *testing.T) {
 		"another pin": {gate, func(c *reverse.ServerConfig) {
 			c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
 		}, reason.UntrustedGateway},
-		"revoked": {gate, func(c *reverse.ServerConfig) { c.Gateways.Trust = believing(t, gatewayCA, gate) }, reason.Revoked},
+		"revoked": {gate, func(c *reverse.ServerConfig) { c.Gateways.Trust = trusting(t, gatewayCA, gate) }, reason.Revoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t, tc.shows, "")
+			f := newFakeGateway(t, tc.shows, "")
 			c := f.serverConfig(t, echo)
 			if tc.change != nil {
 				tc.change(&c)
 			}
-			s := start(t, c)
-			eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
+			s := startServer(t, c)
+			testkit.Eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
 			select {
-			case r := <-f.asked:
-				t.Errorf("the server said hello: %v", r.Header)
+			case r := <-f.registrations:
+				t.Errorf("the server registered: %v", r.Header)
 			case <-s.Ready():
 				t.Error("the server is ready")
 			default:
 			}
 			if tc.why != "" {
-				if why := s.events.refused(t); why != tc.why {
-					t.Errorf("the event says %q, want %q", why, tc.why)
+				if why := s.events.waitForRefusal(t); why != tc.why {
+					t.Errorf("the reason is %q, want %q", why, tc.why)
 				}
 			}
 		})
 	}
 	t.Run("the right one", func(t *testing.T) {
 		t.Parallel()
-		f := newFake(t, pinned, "")
+		f := newFakeGateway(t, pinned, "")
 		c := f.serverConfig(t, echo)
 		c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(pinned.Cert)}
-		s := start(t, c)
-		control(t, <-f.conns, "welcome\n")
+		s := startServer(t, c)
+		openControl(t, <-f.conns, "welcome\n")
 		<-s.Ready()
 	})
 	t.Run("no TLS", func(t *testing.T) {
 		t.Parallel()
 		l := listen(t)
-		said := make(chan string, 10)
+		received := make(chan string, 10)
 		go func() {
 			for {
 				c, err := l.Accept()
@@ -224,29 +228,30 @@ func TestK3_RogueGateway(t *testing.T) {
 				}
 				b := make([]byte, 4096)
 				n, _ := c.Read(b)
-				said <- string(b[:n])
+				received <- string(b[:n])
 				io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: mtlsguard-tunnel/1\r\n\r\n")
 				c.Close()
 			}
 		}()
 		c := (&dmz{}).baseConfig(t, orders, echo, "orders")
 		c.Addrs = []string{l.Addr().String()}
-		s := start(t, c)
-		eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
-		if hello := <-said; hello[0] != 22 || strings.Contains(hello, "mtlsguard") {
-			t.Errorf("the server said %q", hello)
+		s := startServer(t, c)
+		testkit.Eventually(t, "a refusal", func() bool { return s.events.count(reverse.Refused) >= 2 })
+		if hello := <-received; hello[0] != 22 || strings.Contains(hello, "mtlsguard") {
+			t.Errorf("the server sent %q", hello)
 		}
 	})
 }
 
-// A gateway without anything that tells it from others cannot be configured.
-func TestK3_SomebodyMustBeTheGateway(t *testing.T) {
+// Without names, fingerprints or anchors any server could be the gateway.
+// Covers K3.
+func TestGatewaysMustBeIdentified(t *testing.T) {
 	t.Parallel()
 	base := (&dmz{}).baseConfig(t, orders, echo, "orders")
 	base.Addrs = []string{"localhost:1"}
 	for name, g := range map[string]forwarded.Gateways{
 		"no trust":             {Names: []string{"localhost"}},
-		"no names":             {Trust: believing(t, gatewayCA)},
+		"no names":             {Trust: trusting(t, gatewayCA)},
 		"the users' authority": {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{userCA.Cert}, Usage: trust.UsageServer}))},
 		"a trust for clients":  {Names: []string{"localhost"}, Trust: must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{gatewayCA.Cert}}))},
 	} {
@@ -258,8 +263,8 @@ func TestK3_SomebodyMustBeTheGateway(t *testing.T) {
 	}
 }
 
-// Ready comes after the gateway's word, not after the dial.
-func TestReadyAfterTheGatewaysHello(t *testing.T) {
+// A successful dial, or any other answer, does not make the server ready.
+func TestReadyFollowsTheGatewaysWelcome(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
 		"refused": "HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nContent-Length: 19\r\n\r\n{\"reason\":\"denied\"}",
@@ -268,26 +273,26 @@ func TestReadyAfterTheGatewaysHello(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t, gate, answer)
-			s := start(t, f.serverConfig(t, echo))
-			<-f.asked
-			<-f.asked
+			f := newFakeGateway(t, gate, answer)
+			s := startServer(t, f.serverConfig(t, echo))
+			<-f.registrations
+			<-f.registrations
 			select {
 			case <-s.Ready():
 				t.Error("ready")
 			default:
 			}
-			if name == "refused" && s.events.refused(t) != reason.Denied {
+			if name == "refused" && s.events.waitForRefusal(t) != reason.Denied {
 				t.Error(s.events.all)
 			}
 		})
 	}
 	t.Run("silent", func(t *testing.T) {
 		t.Parallel()
-		f := newFake(t, gate, "")
-		s := start(t, f.serverConfig(t, echo))
+		f := newFakeGateway(t, gate, "")
+		s := startServer(t, f.serverConfig(t, echo))
 		cc := <-f.conns
-		res := control(t, cc, "")
+		res := openControl(t, cc, "")
 		select {
 		case <-s.Ready():
 			t.Error("ready before the welcome")
@@ -295,11 +300,11 @@ func TestReadyAfterTheGatewaysHello(t *testing.T) {
 		}
 		res.Body.Close()
 	})
-	t.Run("unknown words", func(t *testing.T) {
+	t.Run("unknown message", func(t *testing.T) {
 		t.Parallel()
-		f := newFake(t, gate, "")
-		s := start(t, f.serverConfig(t, echo))
-		control(t, <-f.conns, "welcome\nsurprise\n")
+		f := newFakeGateway(t, gate, "")
+		s := startServer(t, f.serverConfig(t, echo))
+		openControl(t, <-f.conns, "welcome\nsurprise\n")
 		<-s.Ready()
 		<-f.conns // it dials again
 	})

@@ -15,14 +15,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
 // Covers K14. A handler that answers Connection: close, in whatever way, ends no tunnel.
-func TestHandlersThatCloseEndNoTunnel(t *testing.T) {
+func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		switch r.URL.Path {
 		case "/status":
@@ -40,9 +41,9 @@ func TestHandlersThatCloseEndNoTunnel(t *testing.T) {
 		case "/late":
 			io.WriteString(w, "x")
 			w.Header().Set("Connection", "close")
-		} // and one that says nothing at all
+		} // and a handler that writes nothing
 	})), "orders"))
-	both(t, func(t *testing.T, h2 bool) {
+	onBothVersions(t, func(t *testing.T, h2 bool) {
 		c := d.client(t, alice, h2)
 		for range 3 {
 			for _, path := range []string{"/", "/status", "/flush", "/write", "/hint", "/trailer", "/late"} {
@@ -63,8 +64,8 @@ func TestHandlersThatCloseEndNoTunnel(t *testing.T) {
 	})
 }
 
-// register registers on a raw connection, and returns it.
-func register(tb testing.TB, d *dmz, services string) (net.Conn, *bufio.Reader) {
+// registerRaw registers on a raw connection, and returns it.
+func registerRaw(tb testing.TB, d *dmz, services string) (net.Conn, *bufio.Reader) {
 	tb.Helper()
 	own := orders.TLS()
 	c := must[*tls.Conn](tb)(tls.Dial("tcp", d.registration.Addr().String(), &tls.Config{RootCAs: gatewayCA.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{own}}))
@@ -77,17 +78,17 @@ func register(tb testing.TB, d *dmz, services string) (net.Conn, *bufio.Reader) 
 	return c, r
 }
 
-// oddServer is a server of the tunnel's protocol that treats each request as it is told,
-// frame by frame (RFC 9113).
-type oddServer struct {
-	mu    sync.Mutex
-	c     net.Conn
-	words strings.Builder // of the control exchange
-	seen  atomic.Int64    // requests
-	do    func(s *oddServer, stream uint32)
+// frameServer is a server of the tunnel's protocol that writes frames (RFC 9113) by hand.
+// onRequest handles each request.
+type frameServer struct {
+	mu        sync.Mutex
+	c         net.Conn
+	messages  strings.Builder // of the control exchange
+	requests  atomic.Int64    // requests
+	onRequest func(s *frameServer, stream uint32)
 }
 
-func (s *oddServer) frame(kind, flags byte, stream uint32, payload []byte) {
+func (s *frameServer) frame(kind, flags byte, stream uint32, payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	head := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags, 0, 0, 0, 0}
@@ -95,29 +96,29 @@ func (s *oddServer) frame(kind, flags byte, stream uint32, payload []byte) {
 	s.c.Write(append(head, payload...))
 }
 
-func (s *oddServer) goAway(last uint32) {
+func (s *frameServer) goAway(last uint32) {
 	s.frame(7, 0, 0, append(binary.BigEndian.AppendUint32(nil, last), 0, 0, 0, 0))
 }
-func (s *oddServer) reset(stream, code uint32) {
+func (s *frameServer) reset(stream, code uint32) {
 	s.frame(3, 0, stream, binary.BigEndian.AppendUint32(nil, code))
 }
 
 // answer answers 200 without a body.
-func (s *oddServer) answer(stream uint32) { s.frame(1, 5, stream, []byte{0x88}) }
+func (s *frameServer) answer(stream uint32) { s.frame(1, 5, stream, []byte{0x88}) }
 
-func (s *oddServer) said(word string) bool {
+func (s *frameServer) hasReceived(message string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return strings.Contains(s.words.String(), word+"\n")
+	return strings.Contains(s.messages.String(), message+"\n")
 }
 
-func newOdd(tb testing.TB, d *dmz, do func(*oddServer, uint32)) *oddServer {
+func newFrameServer(tb testing.TB, d *dmz, do func(*frameServer, uint32)) *frameServer {
 	tb.Helper()
-	c, r := register(tb, d, "orders")
-	s := &oddServer{c: c, do: do}
+	c, r := registerRaw(tb, d, "orders")
+	s := &frameServer{c: c, onRequest: do}
 	go func() {
 		io.ReadFull(r, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
-		s.frame(4, 0, 0, []byte{0, 4, 0x7f, 0xff, 0xff, 0xff}) // windows that never end
+		s.frame(4, 0, 0, []byte{0, 4, 0x7f, 0xff, 0xff, 0xff}) // windows that are never full
 		control := uint32(0)
 		for head := make([]byte, 9); ; {
 			if _, err := io.ReadFull(r, head); err != nil {
@@ -135,14 +136,14 @@ func newOdd(tb testing.TB, d *dmz, do func(*oddServer, uint32)) *oddServer {
 				s.frame(6, 1, 0, payload)
 			case kind == 0 && stream == control:
 				s.mu.Lock()
-				s.words.Write(payload)
+				s.messages.Write(payload)
 				s.mu.Unlock()
 			case kind == 1 && control == 0:
 				control = stream
 				s.frame(1, 4, stream, []byte("\x88\x00\x0dx-mtls-tunnel\x07control"))
 			case kind == 1:
-				s.seen.Add(1)
-				s.do(s, stream)
+				s.requests.Add(1)
+				s.onRequest(s, stream)
 			}
 		}
 	}()
@@ -150,34 +151,34 @@ func newOdd(tb testing.TB, d *dmz, do func(*oddServer, uint32)) *oddServer {
 }
 
 // Covers K14. A tunnel whose server has begun GOAWAY leaves service: requests go to
-// others, its state is told, and its server is asked for another.
-func TestTunnelThatBeganGoAwayLeavesService(t *testing.T) {
+// others, its state is Draining, and its server is asked for another.
+func TestTunnelGoingAwayLeavesService(t *testing.T) {
 	t.Parallel()
-	for name, do := range map[string]func(*oddServer, uint32){
-		"GOAWAY":         func(s *oddServer, stream uint32) { s.answer(stream); s.goAway(stream) },
-		"PROTOCOL_ERROR": func(s *oddServer, stream uint32) { s.answer(stream); s.reset(stream, 1) },
+	for name, do := range map[string]func(*frameServer, uint32){
+		"GOAWAY":         func(s *frameServer, stream uint32) { s.answer(stream); s.goAway(stream) },
+		"PROTOCOL_ERROR": func(s *frameServer, stream uint32) { s.answer(stream); s.reset(stream, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = patience }))
-			odd := newOdd(t, d, do)
-			eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+			odd := newFrameServer(t, d, do)
+			testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			c := d.client(t, alice, true)
 			if s := c.get("/first"); s.Code != 200 {
 				t.Fatalf("answered %d", s.Code)
 			}
 			if name == "GOAWAY" {
-				eventually(t, "its state", func() bool { return d.gateway.Tunnels()[0].Draining })
-				eventually(t, "the wish for another tunnel", func() bool { return odd.said("renew") || len(d.gateway.Tunnels()) == 0 })
+				testkit.Eventually(t, "its state", func() bool { return d.gateway.Tunnels()[0].Draining })
+				testkit.Eventually(t, "the wish for another tunnel", func() bool { return odd.hasReceived("renew") || len(d.gateway.Tunnels()) == 0 })
 			}
-			connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 			for range 100 {
 				if s := c.get("/x"); s.Code != 200 {
 					t.Fatalf("answered %d beside a tunnel that goes", s.Code)
 				}
 			}
-			if name == "GOAWAY" && odd.seen.Load() != 1 {
-				t.Errorf("%d requests went to the tunnel that goes", odd.seen.Load()-1)
+			if name == "GOAWAY" && odd.requests.Load() != 1 {
+				t.Errorf("%d requests went to the tunnel that goes", odd.requests.Load()-1)
 			}
 			if n := d.events.count(reverse.Failed); n != 0 {
 				t.Errorf("%d requests failed", n)
@@ -188,42 +189,42 @@ func TestTunnelThatBeganGoAwayLeavesService(t *testing.T) {
 
 // Covers K14. A request that no handler can have seen goes to another tunnel, once; one
 // whose body has been read, or that a handler may have seen, does not.
-func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
+func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 	t.Parallel()
 	type row struct {
-		do     func(*oddServer, uint32)
+		do     func(*frameServer, uint32)
 		method string
 		code   int
 	}
-	goes := func(s *oddServer, stream uint32) { s.goAway(stream - 2) }
-	refuses := func(s *oddServer, stream uint32) { s.reset(stream, 7) }
+	goes := func(s *frameServer, stream uint32) { s.goAway(stream - 2) }
+	refuses := func(s *frameServer, stream uint32) { s.reset(stream, 7) }
 	for name, row := range map[string]row{
 		"GOAWAY before it":          {goes, "GET", 200},
 		"REFUSED_STREAM":            {refuses, "GET", 200},
 		"GOAWAY, a body":            {goes, "POST", 502},
 		"REFUSED_STREAM, a body":    {refuses, "POST", 502},
-		"INTERNAL_ERROR":            {func(s *oddServer, stream uint32) { s.reset(stream, 2) }, "GET", 502},
-		"GOAWAY after it, then end": {func(s *oddServer, stream uint32) { s.goAway(stream); s.c.Close() }, "GET", 502},
-		"end":                       {func(s *oddServer, _ uint32) { s.c.Close() }, "GET", 502},
+		"INTERNAL_ERROR":            {func(s *frameServer, stream uint32) { s.reset(stream, 2) }, "GET", 502},
+		"GOAWAY after it, then end": {func(s *frameServer, stream uint32) { s.goAway(stream); s.c.Close() }, "GET", 502},
+		"end":                       {func(s *frameServer, _ uint32) { s.c.Close() }, "GET", 502},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var odd *oddServer
+			var odd *frameServer
 			// The odd one first, so that the request goes there.
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 				c.Pick = func(all []reverse.Tunnel) reverse.Tunnel {
 					for _, x := range all {
-						if x.Remote == odd.c.LocalAddr().String() && odd.seen.Load() == 0 {
+						if x.Remote == odd.c.LocalAddr().String() && odd.requests.Load() == 0 {
 							return x
 						}
 					}
 					return all[len(all)-1]
 				}
 			}))
-			odd = newOdd(t, d, row.do)
-			eventually(t, "the odd tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+			odd = newFrameServer(t, d, row.do)
+			testkit.Eventually(t, "the odd tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			var ran atomic.Int64
-			connected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ran.Add(1)
 				io.Copy(w, r.Body)
 			})), "orders"))
@@ -233,13 +234,13 @@ func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
 				body = strings.NewReader("body")
 			}
 			s := c.do(c.request(row.method, "/x", body))
-			if s.Code != row.code || odd.seen.Load() != 1 {
-				t.Errorf("answered %d, want %d; the odd server saw it %d times", s.Code, row.code, odd.seen.Load())
+			if s.Code != row.code || odd.requests.Load() != 1 {
+				t.Errorf("answered %d, want %d; the odd server saw it %d times", s.Code, row.code, odd.requests.Load())
 			}
 			if want := int64(1); row.code == 200 && ran.Load() != want || row.code != 200 && ran.Load() != 0 {
 				t.Errorf("ran %d times", ran.Load())
 			}
-			eventually(t, "the places", func() bool {
+			testkit.Eventually(t, "the places", func() bool {
 				n := 0
 				for _, x := range d.gateway.Tunnels() {
 					n += x.InFlight
@@ -250,35 +251,35 @@ func TestRequestsThatWereNeverSeenGoElsewhere(t *testing.T) {
 	}
 }
 
-// Covers K14. Where there is no other tunnel, the answer says that nothing has run.
-func TestRequestThatWasNeverSeenAndHasNoOtherTunnel(t *testing.T) {
+// Covers K14. Without another tunnel the answer is 503: no handler has run.
+func TestUnprocessedRequestWithoutAnotherTunnelIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = 50 * time.Millisecond }))
-	newOdd(t, d, func(s *oddServer, stream uint32) { s.goAway(stream - 2) })
-	eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+	newFrameServer(t, d, func(s *frameServer, stream uint32) { s.goAway(stream - 2) })
+	testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 	if s := d.client(t, alice, true).get("/x"); s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 		t.Errorf("answered %d %v", s.Code, s.Answer)
 	}
 }
 
-// A server that says drain again and again causes one event, and loses its tunnel.
+// A server that sends drain again and again causes one event, and loses its tunnel.
 // Covers K23.
-func TestDrainIsSaidOnce(t *testing.T) {
+func TestSecondDrainMessageEndsTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	odd := newOdd(t, d, func(*oddServer, uint32) {})
-	eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+	odd := newFrameServer(t, d, func(*frameServer, uint32) {})
+	testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 	c := d.client(t, alice, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { // what is under way keeps a tunnel open that drains
+	go func() { // a request in flight keeps a draining tunnel open
 		if res, err := c.http.Do(c.request("GET", "/x", nil).WithContext(ctx)); err == nil {
 			res.Body.Close()
 		}
 	}()
-	eventually(t, "the request", func() bool { return odd.seen.Load() == 1 })
+	testkit.Eventually(t, "the request", func() bool { return odd.requests.Load() == 1 })
 	odd.frame(0, 0, 1, []byte(strings.Repeat("drain\n", 1000)))
-	eventually(t, "the end of the tunnel", func() bool { return d.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "the end of the tunnel", func() bool { return d.events.count(reverse.Gone) == 1 })
 	if n := d.events.count(reverse.Draining); n != 1 {
 		t.Errorf("%d events", n)
 	}

@@ -12,31 +12,31 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// beside runs f while another caller's request is under way in the same tunnel. That
-// one must be answered, and the tunnel stay.
-func beside(t *testing.T, d *dmz, shop *shop, f func(t *testing.T)) {
+// besideAnotherRequest runs f while another caller's request is in flight in the same
+// tunnel. That request must be answered, and the tunnel must stay.
+func besideAnotherRequest(t *testing.T, d *dmz, shop *testHandler, f func(t *testing.T)) {
 	t.Helper()
 	other := d.client(t, bob, true)
-	answer := make(chan seen, 1)
+	answer := make(chan response, 1)
 	go func() { answer <- other.get("/wait") }()
 	<-shop.began
 	f(t)
 	for range 20 {
 		if s := other.get("/x"); s.Code != 200 {
-			t.Errorf("another's next request: %d", s.Code)
+			t.Errorf("another caller's next request: %d", s.Code)
 		}
 	}
 	close(shop.release)
 	if s := <-answer; s.Body != "done" {
-		t.Errorf("another's request under way: %d %q", s.Code, s.Body)
+		t.Errorf("another caller's request in flight: %d %q", s.Code, s.Body)
 	}
 	if n := d.events.count(reverse.Gone) + d.events.count(reverse.Draining); n != 0 {
-		t.Errorf("%d tunnels have gone", n)
+		t.Errorf("%d tunnels ended", n)
 	}
 }
 
 // Covers K15. An answer whose head or trailers are too long for a tunnel fails alone.
-func TestAnswersThatAreTooLongFailAlone(t *testing.T) {
+func TestAnswerWithALongHeaderFailsAlone(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 200<<10)
 	many := func(h http.Header) {
@@ -79,16 +79,16 @@ func TestAnswersThatAreTooLongFailAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			shop := newShop()
+			shop := newTestHandler()
 			d := newDMZ(t)
-			s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/long" {
 					tc.h(w, r)
 					return
 				}
 				shop.ServeHTTP(w, r)
 			})), "orders"))
-			beside(t, d, shop, func(t *testing.T) {
+			besideAnotherRequest(t, d, shop, func(t *testing.T) {
 				for _, h2 := range []bool{false, true} {
 					c := d.client(t, alice, h2)
 					c.http.Transport.(*http.Transport).MaxResponseHeaderBytes = 4 << 20
@@ -105,14 +105,14 @@ func TestAnswersThatAreTooLongFailAlone(t *testing.T) {
 				}
 			})
 			if failed := s.events.count(reverse.Failed); tc.code != 200 && failed != 2 {
-				t.Errorf("%d failures were told inside, want 2", failed)
+				t.Errorf("the server reported %d failures, want 2", failed)
 			}
 		})
 	}
 }
 
 // Covers K15. A request whose head or trailers are too long for a tunnel fails alone.
-func TestRequestsThatAreTooLongFailAlone(t *testing.T) {
+func TestRequestWithALongHeaderFailsAlone(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 200<<10)
 	trailing := func(name, value string) func(*http.Request) {
@@ -142,17 +142,17 @@ func TestRequestsThatAreTooLongFailAlone(t *testing.T) {
 			r.Method, r.Body, r.ContentLength = "POST", io.NopCloser(io.LimitReader(zeros{}, 1<<20)), 1<<20
 			r.Header.Set("X", long)
 		}, code: 431},
-		"trailer":                         {change: trailing("Sum", long), code: 431, only: "HTTP/2"}, // of HTTP/1 net/http takes 4 KiB
-		"trailer that is none":            {change: trailing("Authorization", "x"), code: 200, only: "HTTP/1"},
-		"trailer that is a condition":     {change: trailing("If-Match", "x"), code: 200, only: "HTTP/1"},
-		"trailer that is a field of ours": {change: trailing("Www-Authenticate", "x"), code: 200, only: "HTTP/1"},
+		"trailer":                {change: trailing("Sum", long), code: 431, only: "HTTP/2"}, // of HTTP/1 net/http takes 4 KiB
+		"forbidden trailer":      {change: trailing("Authorization", "x"), code: 200, only: "HTTP/1"},
+		"conditional trailer":    {change: trailing("If-Match", "x"), code: 200, only: "HTTP/1"},
+		"authentication trailer": {change: trailing("Www-Authenticate", "x"), code: 200, only: "HTTP/1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			shop := newShop()
+			shop := newTestHandler()
 			d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) { external.Limits.HeaderBytes = 1 << 20 })
-			connected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
-			beside(t, d, shop, func(t *testing.T) {
+			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
+			besideAnotherRequest(t, d, shop, func(t *testing.T) {
 				for _, h2 := range []bool{true, false} {
 					if tc.only == "HTTP/2" && !h2 || tc.only == "HTTP/1" && h2 { // the port's own net/http refuses it on the other
 						continue

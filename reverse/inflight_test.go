@@ -11,26 +11,26 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// Covers G11. What a caller has begun in a tunnel ends when the trust in effect does not
-// trust the caller any more; what others have begun in the same tunnel goes on.
-func TestUnderWayInATunnelEndsWithTheTrust(t *testing.T) {
+// Covers G11. A caller's answers in progress and hijacked connections end when the current
+// trust does not trust the caller any more; those of other callers in the same tunnel continue.
+func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/hang", "/ws"} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t)
-			s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(newShop()), "orders"))
+			s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(newTestHandler()), "orders"))
 			ended := map[string]chan struct{}{"alice": make(chan struct{}), "bob": make(chan struct{})}
 			for _, who := range []*testpki.Pair{alice, bob} {
 				name := who.Cert.Subject.CommonName
 				var r io.Reader
 				if path == "/ws" {
-					c, res := switched(t, d, who, path, "websocket")
+					c, res := upgrade(t, d, who, path, "websocket")
 					if res.StatusCode != 101 {
 						t.Fatal(res.Status)
 					}
 					fmt.Fprintln(c, "still")
-					if line, err := c.r.ReadString('\n'); line != name+" heard still\n" {
+					if line, err := c.r.ReadString('\n'); line != name+" received still\n" {
 						t.Fatalf("%q, %v", line, err)
 					}
 					c.SetDeadline(time.Time{})
@@ -54,7 +54,7 @@ func TestUnderWayInATunnelEndsWithTheTrust(t *testing.T) {
 					close(ended[name])
 				}()
 			}
-			s.trustUsers(t, believing(t, userCA, alice))
+			s.trustUsers(t, trusting(t, userCA, alice))
 			start := time.Now()
 			select {
 			case <-ended["alice"]:
@@ -62,12 +62,12 @@ func TestUnderWayInATunnelEndsWithTheTrust(t *testing.T) {
 					t.Errorf("it took %v", d)
 				}
 			case <-time.After(10 * time.Second):
-				t.Error("the revoked caller's goes on")
+				t.Error("the revoked caller's connection is still open")
 			}
 			time.Sleep(1200 * time.Millisecond) // for what must not happen
 			select {
 			case <-ended["bob"]:
-				t.Error("the other's was ended")
+				t.Error("the other caller's connection was closed")
 			default:
 			}
 		})

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// Covers K19. What a gateway holds for a full tunnel is bounded, and docs/reverse.md
-// tells how much it is.
-func TestMemoryOfAFullTunnel(t *testing.T) {
+// Covers K19. The memory of a gateway with a full tunnel is bounded; docs/reverse.md has the
+// figures.
+func TestMemoryOfAFullTunnelIsBounded(t *testing.T) {
 	t.Parallel()
 	const streams = 250
 	for name, tc := range map[string]struct {
@@ -20,19 +22,19 @@ func TestMemoryOfAFullTunnel(t *testing.T) {
 		began bool
 		most  int // KiB for each
 	}{
-		"uploads of unknown length": {"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", true, 120},
-		"websockets":                {"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", false, 160},
-		"answers that nobody reads": {"GET /big?n=100000000 HTTP/1.1\r\nHost: x\r\n\r\n", false, 420},
-		"idle connections":          {"", false, 80},
+		"uploads of unknown length":    {"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", true, 120},
+		"websockets":                   {"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", false, 160},
+		"answers that no client reads": {"GET /big?n=100000000 HTTP/1.1\r\nHost: x\r\n\r\n", false, 420},
+		"idle connections":             {"", false, 80},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g, registration, external := newGatewayChild(t)
-			shop := newShop()
+			shop := newTestHandler()
 			defer close(shop.release)
 			c := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
 			c.Addrs = []string{registration}
-			connected(t, c)
+			startConnected(t, c)
 			newClient(t, external, alice, false).get("/x")
 			before := g.memory(t)
 			config := clientConfig(alice)
@@ -62,7 +64,7 @@ func TestMemoryOfAFullTunnel(t *testing.T) {
 				}
 			}
 			most := 0
-			eventually(t, "the memory to settle", func() bool { // windows take a moment to fill
+			testkit.Eventually(t, "the memory to settle", func() bool { // windows take a moment to fill
 				now := g.memory(t) - before
 				grown := now > most
 				most = max(most, now)

@@ -16,16 +16,17 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// through opens a listener whose connections go end to end to an inner port, which
-// asks for certificates itself.
-func through(tb testing.TB, d *dmz, s *inside, h http.Handler) (addr string, inner *ports.Port) {
+// servePassthrough opens a listener whose connections are carried end to end to an inner
+// port, which requests certificates itself.
+func servePassthrough(tb testing.TB, d *dmz, s *innerServer, h http.Handler) (addr string, inner *ports.Port) {
 	tb.Helper()
-	inner = must[*ports.Port](tb)(ports.New(portConfig("inner", ports.Request, &web, believing(tb, userCA))))
-	srv := &http.Server{Handler: h, ErrorLog: quiet}
+	inner = must[*ports.Port](tb)(ports.New(portConfig("inner", ports.Request, &web, trusting(tb, userCA))))
+	srv := &http.Server{Handler: h, ErrorLog: discardLog}
 	inner.Configure(srv)
 	go srv.Serve(inner.Wrap(s.Listener()))
 	tb.Cleanup(func() { srv.Close() })
@@ -48,13 +49,13 @@ func through(tb testing.TB, d *dmz, s *inside, h http.Handler) (addr string, inn
 	return l.Addr().String(), inner
 }
 
-func TestPassthrough(t *testing.T) {
+func TestPassthroughCarriesTLSToTheServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	shop := newShop()
+	shop := newTestHandler()
 	h := newGuard(t).Handler(shop)
-	s := connected(t, d.serverConfig(t, orders, h, "orders"))
-	addr, inner := through(t, d, s, h)
+	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, inner := servePassthrough(t, d, s, h)
 	for _, h2 := range []bool{false, true} {
 		c := newClient(t, addr, alice, h2)
 		got := c.get("/x")
@@ -75,21 +76,21 @@ func TestPassthrough(t *testing.T) {
 	if _, err := tls.Dial("tcp", addr, clientConfig(serverCA.Leaf("eve"))); err == nil {
 		c := newClient(t, addr, serverCA.Leaf("eve"), true)
 		if _, err := c.http.Get(c.url + "/x"); err == nil {
-			t.Error("a stranger's certificate came through")
+			t.Error("an untrusted certificate was accepted")
 		}
 	}
-	// The inner port's trust is what counts, at once.
+	// A change of the inner port's trust takes effect at once.
 	c := newClient(t, addr, alice, true)
 	c.get("/x")
 	pc := inner.Config()
-	pc.Trust = believing(t, userCA, alice)
+	pc.Trust = trusting(t, userCA, alice)
 	if err := inner.Reconfigure(pc); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := c.http.Get(c.url + "/x"); err == nil && got.StatusCode != 403 {
 		t.Errorf("revoked: %d", got.StatusCode)
 	}
-	eventually(t, "the places to be given back", func() bool {
+	testkit.Eventually(t, "the places to be given back", func() bool {
 		for _, conn := range d.gateway.Tunnels() {
 			if conn.InFlight > 20 {
 				return false
@@ -99,35 +100,35 @@ func TestPassthrough(t *testing.T) {
 	})
 }
 
-func TestPassthroughToNobody(t *testing.T) {
+func TestPassthroughWithoutServiceIsClosed(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	h := newGuard(t).Handler(echo)
-	s := connected(t, d.serverConfig(t, orders, h, "orders"))
-	addr, _ := through(t, d, s, h)
-	for what, say := range map[string]string{
+	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, _ := servePassthrough(t, d, s, h)
+	for name, sent := range map[string]string{
 		"not TLS": "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "another name": string(clientHello(t, "admin")), "no name": string(clientHello(t, "")),
 		"a register": "POST /mtlsguard/tunnel HTTP/1.1\r\n\r\n",
 	} {
 		c := must[net.Conn](t)(net.Dial("tcp", addr))
 		c.SetDeadline(time.Now().Add(patience))
-		io.WriteString(c, say)
+		io.WriteString(c, sent)
 		if answer, _ := io.ReadAll(c); len(answer) > 0 {
-			t.Errorf("%s: answered %q", what, answer)
+			t.Errorf("%s: answered %q", name, answer)
 		}
 		c.Close()
 	}
 	newClient(t, addr, alice, true).get("/x").want(t, 200, "")
 	if err := d.gateway.ServePassthrough(listen(t), nil); err == nil {
-		t.Error("served nobody's names")
+		t.Error("accepted a nil service function")
 	}
 }
 
 // Without a listener inside, connections are refused.
-func TestPassthroughWithoutAListener(t *testing.T) {
+func TestPassthroughWithoutListenerIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	connected(t, d.serverConfig(t, orders, echo, "orders"))
+	startConnected(t, d.serverConfig(t, orders, echo, "orders"))
 	l := listen(t)
 	go d.gateway.ServePassthrough(l, func(string) string { return "orders" })
 	c := must[net.Conn](t)(net.Dial("tcp", l.Addr().String()))
@@ -136,7 +137,7 @@ func TestPassthroughWithoutAListener(t *testing.T) {
 	if b, err := io.ReadAll(c); len(b) > 0 || err == nil {
 		t.Errorf("%q, %v", b, err)
 	}
-	eventually(t, "an event", func() bool { return d.events.count("failed") == 1 })
+	testkit.Eventually(t, "an event", func() bool { return d.events.count("failed") == 1 })
 }
 
 func TestPassthroughEndsWithItsTunnel(t *testing.T) {
@@ -150,8 +151,8 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 		<-r.Context().Done()
 		taken.Add(-1)
 	}))
-	s := connected(t, d.serverConfig(t, orders, h, "orders"))
-	addr, _ := through(t, d, s, h)
+	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, _ := servePassthrough(t, d, s, h)
 	c := must[*tls.Conn](t)(tls.Dial("tcp", addr, clientConfig(alice)))
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patience))
@@ -166,21 +167,20 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 			break
 		}
 	}
-	lose(d)
+	closeTunnels(d)
 	if _, err := io.ReadAll(r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("ended with %v", err)
 	}
-	eventually(t, "the handler to end", func() bool { return taken.Load() == 0 })
+	testkit.Eventually(t, "the handler to end", func() bool { return taken.Load() == 0 })
 }
 
-// What the client does to its connection arrives inside.
-func TestPassthroughClientLeaves(t *testing.T) {
+func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	shop := newShop()
+	shop := newTestHandler()
 	h := newGuard(t).Handler(shop)
-	s := connected(t, d.serverConfig(t, orders, h, "orders"))
-	addr, inner := through(t, d, s, h)
+	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
+	addr, inner := servePassthrough(t, d, s, h)
 	c := must[*tls.Conn](t)(tls.Dial("tcp", addr, clientConfig(alice)))
 	fmt.Fprintf(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-shop.began
@@ -188,10 +188,10 @@ func TestPassthroughClientLeaves(t *testing.T) {
 	select {
 	case <-shop.cancelled:
 	case <-time.After(patience):
-		t.Error("the handler goes on")
+		t.Error("the handler still runs")
 	}
 	if n := d.events.count("failed"); n != 0 {
 		t.Errorf("%d failures: it was the client", n)
 	}
-	eventually(t, "nothing to be left", func() bool { return inner.ConnCount() == 0 && d.gateway.Tunnels()[0].InFlight == 0 })
+	testkit.Eventually(t, "nothing to be left", func() bool { return inner.ConnCount() == 0 && d.gateway.Tunnels()[0].InFlight == 0 })
 }

@@ -17,17 +17,18 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// orderEnv makes this binary one of the sides, in a process of its own.
-const orderEnv = "REVERSE_TEST_CHILD"
+// childEnv makes this binary one of the sides, in a process of its own.
+const childEnv = "REVERSE_TEST_CHILD"
 
-// order is what a child is told.
-type order struct {
+// childConfig is the configuration of a child process.
+type childConfig struct {
 	Side                        string // server or gateway
 	Gateway                     string // its registration port
 	Cert, Key, Web, WebKey      string
@@ -35,8 +36,8 @@ type order struct {
 }
 
 func TestMain(m *testing.M) {
-	if text := os.Getenv(orderEnv); text != "" {
-		if err := obey(text); err != nil {
+	if text := os.Getenv(childEnv); text != "" {
+		if err := runChild(text); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -45,8 +46,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func obey(text string) error {
-	var o order
+func runChild(text string) error {
+	var o childConfig
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func obey(text string) error {
 	}
 	if o.Side == "server" {
 		go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }() // the test has ended, however it did
-		shop := newShop()
+		shop := newTestHandler()
 		s, err := reverse.NewServer(reverse.ServerConfig{
 			Name: "tunnel", Services: []string{"orders"}, Addrs: []string{o.Gateway}, Handler: shop, Users: anchors(o.UserCA, trust.UsageClient), Conns: 1,
 			Gateways:    forwarded.Gateways{Names: []string{"localhost"}, Trust: anchors(o.GatewayCA, trust.UsageServer)},
@@ -89,7 +90,7 @@ func obey(text string) error {
 	if err != nil {
 		return err
 	}
-	g, err := reverse.NewGateway(reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, CallerShare: 100})
+	g, err := reverse.NewGateway(reverse.GatewayConfig{Authorize: authorizeByName, Service: serviceByHeader, Upgrades: []string{"websocket"}, CallerShare: 100})
 	if err != nil {
 		return err
 	}
@@ -103,10 +104,10 @@ func obey(text string) error {
 	}
 	s := &ports.Server{Handler: g.Registrations(), Ports: []*ports.Port{registration}, Ready: func() { fmt.Println("registration", registration.Addr()) }}
 	go s.Serve(context.Background())
-	go func() { // each line asks for the memory in use: heap and stacks, after a collection
+	go func() { // answers each line with the memory in use: heap and stacks, after a collection
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			runtime.GC()
-			runtime.GC() // what pools kept, too
+			runtime.GC() // the second time also collects what pools kept
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			fmt.Println("memory", m.HeapAlloc+m.StackInuse)
@@ -121,37 +122,37 @@ func obey(text string) error {
 type child struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
-	ask   io.Writer
+	stdin io.Writer
 }
 
 func newChild(tb testing.TB, side, gateway string, p *testpki.Pair) *child {
 	tb.Helper()
-	o := order{Side: side, Gateway: gateway, Cert: string(p.CertPEM()), Key: string(p.KeyPEM()), UserCA: string(userCA.CertPEM()), ServerCA: string(serverCA.CertPEM()), GatewayCA: string(gatewayCA.CertPEM())}
+	o := childConfig{Side: side, Gateway: gateway, Cert: string(p.CertPEM()), Key: string(p.KeyPEM()), UserCA: string(userCA.CertPEM()), ServerCA: string(serverCA.CertPEM()), GatewayCA: string(gatewayCA.CertPEM())}
 	server := webCA.Server()
 	o.Web, o.WebKey = string(server.CertPEM()), string(server.KeyPEM())
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), orderEnv+"="+string(must[[]byte](tb)(json.Marshal(o))))
+	cmd.Env = append(os.Environ(), childEnv+"="+string(must[[]byte](tb)(json.Marshal(o))))
 	cmd.Stderr = os.Stderr
 	out := must[io.ReadCloser](tb)(cmd.StdoutPipe())
-	ask := must[io.WriteCloser](tb)(cmd.StdinPipe())
+	stdin := must[io.WriteCloser](tb)(cmd.StdinPipe())
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	c := &child{cmd, bufio.NewScanner(out), ask}
+	c := &child{cmd, bufio.NewScanner(out), stdin}
 	tb.Cleanup(func() { c.kill() })
 	return c
 }
 
-// says waits for a line and returns what follows its first word.
-func (c *child) says(tb testing.TB, word string) string {
+// wait reads lines until one begins with key, and returns the rest of that line.
+func (c *child) wait(tb testing.TB, key string) string {
 	tb.Helper()
 	for c.lines.Scan() {
 		first, rest, _ := strings.Cut(c.lines.Text(), " ")
-		if first == word {
+		if first == key {
 			return rest
 		}
 	}
-	tb.Fatalf("the child ended without %q", word)
+	tb.Fatalf("the child ended without %q", key)
 	return ""
 }
 
@@ -164,7 +165,7 @@ func (c *child) kill() {
 // halves are requests that are answered by half when something is killed.
 var halves = []string{"/hang", "/hang?length=1000"}
 
-// halfAnswered asks for something of which half arrives.
+// halfAnswered sends a request and reads the first half of the answer.
 func halfAnswered(tb testing.TB, c *client, target string) *http.Response {
 	tb.Helper()
 	res := must[*http.Response](tb)(c.http.Do(c.request("GET", target, nil)))
@@ -175,33 +176,33 @@ func halfAnswered(tb testing.TB, c *client, target string) *http.Response {
 	return res
 }
 
-func TestKilledServerIsNoCleanEnd(t *testing.T) {
+func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		d := newDMZ(t)
 		s := newChild(t, "server", d.registration.Addr().String(), orders)
-		s.says(t, "ready")
+		s.wait(t, "ready")
 		c := d.client(t, alice, h2)
 		var answers []*http.Response
 		for _, target := range halves {
 			answers = append(answers, halfAnswered(t, c, target))
-			s.says(t, "began")
+			s.wait(t, "began")
 		}
-		waiting := make(chan seen, 1)
+		waiting := make(chan response, 1)
 		go func() { waiting <- c.get("/wait") }()
-		s.says(t, "began")
+		s.wait(t, "began")
 		up := make(chan error, 1)
 		go func() {
 			_, err := c.http.Do(c.request("POST", "/sum", zeros{}))
 			up <- err
 		}()
-		// Who waits for the answer before it says more is told, too.
+		// A client that waits for the answer before it sends more sees the end too.
 		talk := dialRaw(t, d, alice)
 		io.WriteString(talk, "POST /talk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
 		talked := must[*http.Response](t)(http.ReadResponse(talk.r, nil))
-		talked2, say := duplexHTTP2(t, d)
-		old := oldHTTP(t, d, "/hang")
-		s.says(t, "began")
+		talked2, upload := startDuplexHTTP2(t, d)
+		old := getHTTP10(t, d, "/hang")
+		s.wait(t, "began")
 		s.kill()
 		for _, res := range answers {
 			if body, err := io.ReadAll(res.Body); err == nil {
@@ -217,26 +218,26 @@ func TestKilledServerIsNoCleanEnd(t *testing.T) {
 				t.Errorf("%s: %q, %v", what, body, err)
 			}
 		}
-		say.Close()
-		<-up // an answer of 502, or cut off
+		upload.Close()
+		<-up // an answer of 502, or aborted
 		if _, err := io.ReadAll(old.r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("HTTP/1.0 ends with %v", err)
 		}
-		eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
+		testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	}
 }
 
-func TestKilledServerCutsWebSocketsOff(t *testing.T) {
+func TestKilledServerAbortsWebSockets(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	s := newChild(t, "server", d.registration.Addr().String(), orders)
-	s.says(t, "ready")
-	c, res := switched(t, d, alice, "/ws", "websocket")
+	s.wait(t, "ready")
+	c, res := upgrade(t, d, alice, "/ws", "websocket")
 	if res.StatusCode != 101 {
 		t.Fatal(res.Status)
 	}
 	fmt.Fprintln(c, "x")
-	if line, err := c.r.ReadString('\n'); line != " heard x\n" {
+	if line, err := c.r.ReadString('\n'); line != " received x\n" {
 		t.Fatalf("%q %v", line, err)
 	}
 	s.kill()
@@ -245,21 +246,21 @@ func TestKilledServerCutsWebSocketsOff(t *testing.T) {
 	}
 }
 
-// duplexHTTP2 begins a conversation and hears the first answer.
-func duplexHTTP2(tb testing.TB, d *dmz) (*http.Response, io.Closer) {
+// startDuplexHTTP2 sends the first line of a full-duplex request, and reads the answer to it.
+func startDuplexHTTP2(tb testing.TB, d *dmz) (*http.Response, io.Closer) {
 	tb.Helper()
-	body, say := io.Pipe()
+	body, upload := io.Pipe()
 	c := d.client(tb, alice, true)
-	go fmt.Fprintln(say, "first")
+	go fmt.Fprintln(upload, "first")
 	res := must[*http.Response](tb)(c.http.Do(c.request("POST", "/talk", body)))
-	if _, err := io.ReadFull(res.Body, make([]byte, len("heard first"))); err != nil {
+	if _, err := io.ReadFull(res.Body, make([]byte, len("received first"))); err != nil {
 		tb.Fatal(err)
 	}
-	return res, say
+	return res, upload
 }
 
-// oldHTTP asks by HTTP/1.0, whose answers end with the connection.
-func oldHTTP(tb testing.TB, d *dmz, target string) *rawConn {
+// getHTTP10 sends a request of HTTP/1.0, whose answer ends with the connection.
+func getHTTP10(tb testing.TB, d *dmz, target string) *rawConn {
 	tb.Helper()
 	c := dialRaw(tb, d, alice)
 	fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: x\r\n\r\n", target)
@@ -293,21 +294,21 @@ func newGatewayChild(tb testing.TB) (g *child, registration, external string) {
 	return g, registration, external
 }
 
-// memory is what a gateway holds, in bytes.
+// memory returns the gateway's memory in use, in bytes.
 func (c *child) memory(tb testing.TB) int {
 	tb.Helper()
-	fmt.Fprintln(c.ask)
-	return must[int](tb)(strconv.Atoi(c.says(tb, "memory")))
+	fmt.Fprintln(c.stdin)
+	return must[int](tb)(strconv.Atoi(c.wait(tb, "memory")))
 }
 
-func TestKilledGatewayIsNoCleanEnd(t *testing.T) {
+func TestKilledGatewayNeverLooksLikeAnEnd(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		g, registration, external := newGatewayChild(t)
-		shop := newShop()
+		shop := newTestHandler()
 		sc := (&dmz{}).baseConfig(t, orders, newGuard(t).Handler(shop), "orders")
 		sc.Addrs = []string{registration}
-		s := connected(t, sc)
+		s := startConnected(t, sc)
 		c := newClient(t, external, alice, h2)
 		var answers []*http.Response
 		for _, target := range halves {
@@ -330,9 +331,9 @@ func TestKilledGatewayIsNoCleanEnd(t *testing.T) {
 		if err := <-waiting; err == nil {
 			t.Error("the request that waited was answered")
 		}
-		for range 3 { // nobody inside works on for a caller who is gone
+		for range 3 { // the contexts of the handlers end with their caller
 			<-shop.cancelled
 		}
-		eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
+		testkit.Eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })
 	}
 }

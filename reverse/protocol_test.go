@@ -10,7 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-func TestK9_Backoff(t *testing.T) {
+// Covers K9.
+func TestBackoffDoublesUpToItsMaximum(t *testing.T) {
 	t.Parallel()
 	for failures, want := range map[int]time.Duration{0: 500 * time.Millisecond, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: 30 * time.Second, 7: 30 * time.Second, 1_000_000: 30 * time.Second} {
 		if got := reverse.BackoffBound(500*time.Millisecond, 30*time.Second, failures); got != want {
@@ -19,7 +20,8 @@ func TestK9_Backoff(t *testing.T) {
 	}
 }
 
-func TestK10_ViaIsRead(t *testing.T) {
+// Covers K10.
+func TestViaIsParsed(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]bool{
 		"": false, "1.1 other": false, "1.1 self": true, "1.1 other, 2.0 self (x)": true, "1.1 self2": false, "self": false, "1.1": false, "1.1\tself": true,
@@ -41,7 +43,7 @@ func FuzzVia(f *testing.F) {
 	})
 }
 
-// clientHello is what a client says first.
+// clientHello returns the first message of a TLS client.
 func clientHello(tb testing.TB, name string) []byte {
 	tb.Helper()
 	a, b := net.Pipe()
@@ -52,16 +54,16 @@ func clientHello(tb testing.TB, name string) []byte {
 	return buf[:n]
 }
 
-// said is a client that says something and then nothing, and counts what it hears.
-type said struct {
+// scriptedConn is a client that sends data in chunks and counts the bytes that it receives.
+type scriptedConn struct {
 	net.Conn
-	data  []byte
-	each  int
-	heard int
+	data      []byte
+	chunkSize int
+	written   int
 }
 
-func (s *said) Read(b []byte) (int, error) {
-	n := copy(b[:min(len(b), max(s.each, 1))], s.data)
+func (s *scriptedConn) Read(b []byte) (int, error) {
+	n := copy(b[:min(len(b), max(s.chunkSize, 1))], s.data)
 	s.data = s.data[n:]
 	if n == 0 {
 		return 0, net.ErrClosed
@@ -69,14 +71,14 @@ func (s *said) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (s *said) Write(b []byte) (int, error)      { s.heard += len(b); return len(b), nil }
-func (s *said) SetDeadline(time.Time) error      { return nil }
-func (s *said) SetReadDeadline(time.Time) error  { return nil }
-func (s *said) SetWriteDeadline(time.Time) error { return nil }
-func (s *said) Close() error                     { return nil }
+func (s *scriptedConn) Write(b []byte) (int, error)      { s.written += len(b); return len(b), nil }
+func (s *scriptedConn) SetDeadline(time.Time) error      { return nil }
+func (s *scriptedConn) SetReadDeadline(time.Time) error  { return nil }
+func (s *scriptedConn) SetWriteDeadline(time.Time) error { return nil }
+func (s *scriptedConn) Close() error                     { return nil }
 
-// inRecords splits a hello over records of n bytes.
-func inRecords(hello []byte, n int) []byte {
+// splitRecords splits a ClientHello over records of n bytes.
+func splitRecords(hello []byte, n int) []byte {
 	var out []byte
 	for body := hello[5:]; len(body) > 0; {
 		part := body[:min(n, len(body))]
@@ -87,23 +89,24 @@ func inRecords(hello []byte, n int) []byte {
 	return out
 }
 
-func TestA13_FragmentedClientHello(t *testing.T) {
+// Covers A13.
+func TestServerNameOfAFragmentedClientHello(t *testing.T) {
 	t.Parallel()
 	hello := clientHello(t, "orders.example")
 	for _, record := range []int{1, 2, 7, 16, 100} {
 		for _, packet := range []int{1, 3, 1000} {
-			data := inRecords(hello, record)
-			c := &said{data: data, each: packet}
+			data := splitRecords(hello, record)
+			c := &scriptedConn{data: data, chunkSize: packet}
 			name, read, err := reverse.ReadServerName(c)
 			if err != nil || name != "orders.example" {
 				t.Errorf("records of %d, packets of %d: %q, %v", record, packet, name, err)
 			}
-			if string(read)+string(c.data) != string(data) || c.heard != 0 {
-				t.Errorf("records of %d, packets of %d: %d bytes kept of %d, %d said", record, packet, len(read), len(data), c.heard)
+			if string(read)+string(c.data) != string(data) || c.written != 0 {
+				t.Errorf("records of %d, packets of %d: %d bytes kept of %d, %d sent", record, packet, len(read), len(data), c.written)
 			}
 		}
 	}
-	if name, _, err := reverse.ReadServerName(&said{data: clientHello(t, ""), each: 1000}); err != nil || name != "" {
+	if name, _, err := reverse.ReadServerName(&scriptedConn{data: clientHello(t, ""), chunkSize: 1000}); err != nil || name != "" {
 		t.Errorf("without a name: %q, %v", name, err)
 	}
 }
@@ -111,17 +114,17 @@ func TestA13_FragmentedClientHello(t *testing.T) {
 func FuzzClientHello(f *testing.F) {
 	hello := clientHello(f, "orders.example")
 	f.Add(hello, 1000)
-	f.Add(inRecords(hello, 5), 3)
+	f.Add(splitRecords(hello, 5), 3)
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), 5)
 	f.Add(hello[:50], 1)
 	f.Fuzz(func(t *testing.T, data []byte, each int) {
-		c := &said{data: data, each: each}
+		c := &scriptedConn{data: data, chunkSize: each}
 		name, read, err := reverse.ReadServerName(c)
-		if c.heard != 0 {
-			t.Errorf("%d bytes were said", c.heard)
+		if c.written != 0 {
+			t.Errorf("%d bytes were sent", c.written)
 		}
 		if err == nil && string(read) != string(data[:len(data)-len(c.data)]) {
-			t.Error("what was read is not what was kept")
+			t.Error("the bytes read differ from those returned")
 		}
 		if err != nil && name != "" {
 			t.Errorf("%q with an error", name)

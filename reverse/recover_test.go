@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// A function of the program that panics ends neither the process nor the service of
-// others, and refuses. Covers K24.
-func TestFunctionsOfTheProgramThatPanic(t *testing.T) {
+// The panic ends neither the process nor the requests of other callers.
+//
+// Covers K24.
+func TestPanicsOfConfigFunctionsAreRefusals(t *testing.T) {
 	t.Parallel()
 	var bad atomic.Bool
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
@@ -29,10 +31,10 @@ func TestFunctionsOfTheProgramThatPanic(t *testing.T) {
 			if bad.Load() {
 				panic("authorize")
 			}
-			return byName(ctx, chain)
+			return authorizeByName(ctx, chain)
 		}
 	}))
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	l := listen(t)
 	go d.gateway.ServePassthrough(l, func(string) string { panic("service") })
 	if c, err := tls.Dial("tcp", l.Addr().String(), clientConfig(alice)); err == nil {
@@ -46,7 +48,7 @@ func TestFunctionsOfTheProgramThatPanic(t *testing.T) {
 	c.get("/x").wantUser(t, "alice")
 	bad.Store(true)
 	d.gateway.Recheck(t.Context())
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 	bad.Store(false)
-	eventually(t, "another", func() bool { return c.get("/x").Code == 200 })
+	testkit.Eventually(t, "another", func() bool { return c.get("/x").Code == 200 })
 }

@@ -13,23 +13,25 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-func TestK2_ServiceOfAnother(t *testing.T) {
+// Covers K2.
+func TestServiceOfAnotherServerIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, services := range map[string][]string{"alone": {"orders"}, "beside its own": {"billing", "orders"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = -1 }))
-			s := start(t, d.serverConfig(t, billing, echo, services...))
-			if why := s.events.refused(t); why != reason.Denied {
+			s := startServer(t, d.serverConfig(t, billing, echo, services...))
+			if why := s.events.waitForRefusal(t); why != reason.Denied {
 				t.Errorf("the server was refused for %q", why)
 			}
-			if why := d.events.refused(t); why != reason.Denied {
+			if why := d.events.waitForRefusal(t); why != reason.Denied {
 				t.Errorf("the gateway refused for %q", why)
 			}
 			if n := len(d.gateway.Tunnels()); n != 0 {
@@ -42,25 +44,27 @@ func TestK2_ServiceOfAnother(t *testing.T) {
 	}
 }
 
-func TestK2_AuthorizeThatFails(t *testing.T) {
+// Covers K2.
+func TestErrorOfAuthorizeRefusesTheRegistration(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.Authorize = func(context.Context, []*x509.Certificate) ([]string, error) {
 			return []string{"orders"}, errors.New("the directory is down")
 		}
 	}))
-	s := start(t, d.serverConfig(t, orders, echo, "orders"))
-	if why := s.events.refused(t); why != reason.Denied {
+	s := startServer(t, d.serverConfig(t, orders, echo, "orders"))
+	if why := s.events.waitForRefusal(t); why != reason.Denied {
 		t.Errorf("refused for %q", why)
 	}
 }
 
-// Whoever may call may not register, and neither may anybody else.
-func TestK2_StrangersCannotRegister(t *testing.T) {
+// Certificates of other authorities and for other usages are refused.
+// Covers K2.
+func TestOthersCannotRegister(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	for name, p := range map[string]*testpki.Pair{
-		"a caller": alice, "a gateway": gate, "of no authority": testpki.NewCA("X").Leaf("orders"), "for servers only": serverCA.Server(), "nobody": nil,
+		"a caller": alice, "a gateway": gate, "unknown authority": testpki.NewCA("X").Leaf("orders"), "for servers only": serverCA.Server(), "no certificate": nil,
 	} {
 		c := d.serverConfig(t, orders, echo, "orders")
 		c.Certificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -70,8 +74,8 @@ func TestK2_StrangersCannotRegister(t *testing.T) {
 			own := p.TLS()
 			return &own, nil
 		}
-		s := start(t, c)
-		eventually(t, name+" refused", func() bool { return s.events.count(reverse.Refused) >= 2 })
+		s := startServer(t, c)
+		testkit.Eventually(t, name+" refused", func() bool { return s.events.count(reverse.Refused) >= 2 })
 		s.stop()
 		select {
 		case <-s.Ready():
@@ -84,13 +88,14 @@ func TestK2_StrangersCannotRegister(t *testing.T) {
 	}
 }
 
-// The handler for registrations believes nobody but a port that insists.
-func TestK2_RegistrationOnOtherPorts(t *testing.T) {
+// On other ports the handler for registrations refuses every request.
+// Covers K2.
+func TestRegistrationNeedsARequirePort(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	lax := must[*ports.Port](t)(ports.New(portConfig("lax", ports.Request, &web, believing(t, serverCA))))
+	lax := must[*ports.Port](t)(ports.New(portConfig("lax", ports.Request, &web, trusting(t, serverCA))))
 	serve(t, d.gateway.Registrations(), lax)
-	register := func(c *client, change ...func(*http.Request)) seen {
+	register := func(c *client, change ...func(*http.Request)) response {
 		return c.do(c.request("POST", "/mtlsguard/tunnel", nil, append([]func(*http.Request){
 			header("Connection", "Upgrade"), header("Upgrade", "mtlsguard-tunnel/1"), header("X-Mtls-Services", "orders"), header("X-Mtls-Streams", "10"),
 		}, change...)...))
@@ -131,15 +136,15 @@ func TestK2_RegistrationOnOtherPorts(t *testing.T) {
 	}
 }
 
-// Several servers share a service, and each request goes where least is under way.
-func TestSeveralServersForAService(t *testing.T) {
+// Each request goes to the server with the fewest requests in flight.
+func TestServersShareAService(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	first, second := newShop(), newShop()
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(first), "shared"))
-	connected(t, d.serverConfig(t, billing, newGuard(t).Handler(second), "shared", "billing"))
+	first, second := newTestHandler(), newTestHandler()
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(first), "shared"))
+	startConnected(t, d.serverConfig(t, billing, newGuard(t).Handler(second), "shared", "billing"))
 	c := d.client(t, alice, true)
-	answers := make(chan seen, 10)
+	answers := make(chan response, 10)
 	for range 10 {
 		go func() { answers <- c.get("/wait", header("Service", "shared")) }()
 	}
@@ -149,7 +154,7 @@ func TestSeveralServersForAService(t *testing.T) {
 	}
 	for _, conn := range d.gateway.Tunnels() {
 		if conn.InFlight != 5 {
-			t.Errorf("%v has %d under way, want 5", conn.Services, conn.InFlight)
+			t.Errorf("%v has %d requests in flight, want 5", conn.Services, conn.InFlight)
 		}
 	}
 	close(first.release)
@@ -162,7 +167,7 @@ func TestSeveralServersForAService(t *testing.T) {
 	c.get("/x", header("Service", "billing")).wantUser(t, "alice")
 }
 
-func TestPick(t *testing.T) {
+func TestPickChoosesTheTunnel(t *testing.T) {
 	t.Parallel()
 	var choose func([]reverse.Tunnel) reverse.Tunnel
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
@@ -172,8 +177,8 @@ func TestPick(t *testing.T) {
 	name := func(s string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(s)) })
 	}
-	connected(t, d.serverConfig(t, orders, name("orders"), "shared"))
-	connected(t, d.serverConfig(t, billing, name("billing"), "shared"))
+	startConnected(t, d.serverConfig(t, orders, name("orders"), "shared"))
+	startConnected(t, d.serverConfig(t, billing, name("billing"), "shared"))
 	c := d.client(t, alice, true)
 	for _, want := range []string{"billing", "orders", "billing"} {
 		choose = func(all []reverse.Tunnel) reverse.Tunnel {
@@ -190,14 +195,14 @@ func TestPick(t *testing.T) {
 	}
 }
 
-func TestSeveralGatewaysForAServer(t *testing.T) {
+func TestServerKeepsConnectionsToEachGateway(t *testing.T) {
 	t.Parallel()
 	one, two := newDMZ(t), newDMZ(t)
 	c := one.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
 	c.Addrs = append(c.Addrs, two.registration.Addr().String())
 	c.Conns = 2
-	s := connected(t, c)
-	eventually(t, "four tunnels", func() bool {
+	s := startConnected(t, c)
+	testkit.Eventually(t, "four tunnels", func() bool {
 		n := s.Tunnels()
 		return n[c.Addrs[0]] == 2 && n[c.Addrs[1]] == 2
 	})
@@ -205,8 +210,9 @@ func TestSeveralGatewaysForAServer(t *testing.T) {
 	two.client(t, bob, true).get("/x").wantUser(t, "bob")
 }
 
-// Authorize may change its mind.
-func TestK2_Recheck(t *testing.T) {
+// The result of Authorize may change.
+// Covers K2.
+func TestRecheckClosesTunnelsThatAreNotAuthorized(t *testing.T) {
 	t.Parallel()
 	allowed := make(chan []string, 100)
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
@@ -220,69 +226,73 @@ func TestK2_Recheck(t *testing.T) {
 		}
 	}))
 	allowed <- []string{"orders"}
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	allowed <- []string{"orders", "more"}
 	d.gateway.Recheck(t.Context())
 	d.client(t, alice, true).get("/x").wantUser(t, "alice")
 	d.gateway.Recheck(t.Context())
-	eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
+	testkit.Eventually(t, "the tunnel to go", func() bool { return len(d.gateway.Tunnels()) == 0 })
 }
 
-func TestK5_RevokedServer(t *testing.T) {
+// Covers K5.
+func TestRevokedServerLosesItsTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders", "shared"))
-	connected(t, d.serverConfig(t, billing, newGuard(t).Handler(echo), "billing"))
+	s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders", "shared"))
+	startConnected(t, d.serverConfig(t, billing, newGuard(t).Handler(echo), "billing"))
 	c := d.registration.Config()
-	c.Trust = believing(t, serverCA, orders)
+	c.Trust = trusting(t, serverCA, orders)
 	if err := d.registration.Reconfigure(c); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && d.events.count(reverse.Gone) == 1 })
-	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 2 })
+	testkit.Eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && d.events.count(reverse.Gone) == 1 })
+	testkit.Eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 2 })
 	if conns := d.gateway.Tunnels(); len(conns) != 1 || conns[0].Services[0] != "billing" {
 		t.Errorf("%+v", conns)
 	}
 	d.client(t, alice, true).get("/x", header("Service", "billing")).wantUser(t, "alice")
 }
 
-func TestK5_RevokedGateway(t *testing.T) {
+// Covers K5.
+func TestRevokedGatewayLosesItsTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	c := d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders")
-	s := connected(t, c)
-	s.trustGateways(t, believing(t, gatewayCA, gate))
-	eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Tunnels()) == 0 })
-	if why := s.events.refused(t); why != reason.Revoked {
+	s := startConnected(t, c)
+	s.trustGateways(t, trusting(t, gatewayCA, gate))
+	testkit.Eventually(t, "the tunnel to go", func() bool { return s.events.count(reverse.Gone) == 1 && len(d.gateway.Tunnels()) == 0 })
+	if why := s.events.waitForRefusal(t); why != reason.Revoked {
 		t.Errorf("refused for %q", why)
 	}
-	eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
+	testkit.Eventually(t, "attempts", func() bool { return s.events.count(reverse.Refused) >= 3 })
 	s.trustGateways(t, c.Gateways.Trust)
-	eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+	testkit.Eventually(t, "another tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 }
 
-func TestMistakes(t *testing.T) {
+func TestConfigErrorsAreAllReported(t *testing.T) {
 	t.Parallel()
 	_, err := reverse.NewGateway(reverse.GatewayConfig{Ping: -1, MaxAge: -1, Streams: 1e6, QueueLength: -1, Upgrades: []string{"a b"}})
 	for _, what := range []string{"Authorize", "Service", "Ping", "MaxAge", "Streams", "QueueLength", "Upgrades[0]"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("nothing about %s: %v", what, err)
+			t.Errorf("no error for %s: %v", what, err)
 		}
 	}
 	_, err = reverse.NewServer(reverse.ServerConfig{Name: "*", Services: []string{"a", "a", "b c"}, Addrs: []string{"x", ":1"}, Conns: -1, Streams: -1, PingTimeout: -1})
 	for _, what := range []string{"Name", "Services[1]", "Services[2]", "Addrs[0]", "Addrs[1]", "Certificate", "Handler", "Conns", "Streams", "Ping", "Users", "Gateways.Trust", "no gateway is named"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("nothing about %s: %v", what, err)
+			t.Errorf("no error for %s: %v", what, err)
 		}
 	}
 	if _, err := reverse.NewServer(reverse.ServerConfig{}); err == nil {
-		t.Error("the zero configuration is taken")
+		t.Error("the zero configuration is accepted")
 	}
 }
 
-// A server that stops in the middle of its registration does not keep an answer of
-// Authorize that Recheck has made void. One that may still serve comes in. Covers K20.
-func TestRegistrationUnderWayIsRechecked(t *testing.T) {
+// A server that pauses in the middle of its registration cannot keep an outdated result of
+// Authorize.
+//
+// Covers K20.
+func TestRegistrationInProgressIsRechecked(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string][]string{"may not serve any more": {"shared"}, "may still serve": {"orders"}} {
 		t.Run(name, func(t *testing.T) {
@@ -292,23 +302,36 @@ func TestRegistrationUnderWayIsRechecked(t *testing.T) {
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 				c.Authorize = func(context.Context, []*x509.Certificate) ([]string, error) { return *allowed.Load(), nil }
 			}))
-			c, r := register(t, d, "orders")
+			c, r := registerRaw(t, d, "orders")
 			must[int](t)(io.ReadFull(r, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))))
+			awaitRequest(t, r)
 			allowed.Store(&after)
 			d.gateway.Recheck(t.Context())
 			answer := "\x88\x00\x0dx-mtls-tunnel\x07control"
 			fmt.Fprintf(c, "\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00%c\x01\x04\x00\x00\x00\x01%s", len(answer), answer)
 			if after[0] == "orders" {
-				eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+				testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 				return
 			}
-			if word := d.events.refused(t); word != reason.Denied {
-				t.Errorf("refused as %q", word)
+			if why := d.events.waitForRefusal(t); why != reason.Denied {
+				t.Errorf("refused for %q", why)
 			}
-			eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
+			testkit.Eventually(t, "its end", func() bool { return d.events.count(reverse.Gone) == 1 })
 			if n := len(d.gateway.Tunnels()); n != 0 {
 				t.Errorf("%d tunnels", n)
 			}
 		})
+	}
+}
+
+// awaitRequest reads frames of HTTP/2 until one opens a stream: before that an answer on the
+// stream would be an error of the connection.
+func awaitRequest(tb testing.TB, r io.Reader) {
+	tb.Helper()
+	for kind := byte(0); kind != 1; {
+		head := make([]byte, 9)
+		must[int](tb)(io.ReadFull(r, head))
+		kind = head[3]
+		must[int64](tb)(io.CopyN(io.Discard, r, int64(head[0])<<16|int64(head[1])<<8|int64(head[2])))
 	}
 }

@@ -4,15 +4,16 @@ import (
 	"crypto/x509"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A server that dials trusts gateways under a root, and callers two levels below it: who
-// gets a server certificate from the callers' authority is no gateway. With the authority
-// between in sight the server is not made.
+// The server trusts gateways below a root, and users two levels below the same root. A server
+// certificate from the users' authority does not make its holder a gateway. If the
+// configuration has the authority in between, NewServer returns an error.
 //
 // Covers F18.
 func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
@@ -26,24 +27,24 @@ func TestCallersAuthorityFarBelowTheGatewaysRootMakesNoGateway(t *testing.T) {
 			c.Users = must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{users.Cert}}))
 		}
 	}
-	rogue := newFake(t, users.Server(), "")
+	rogue := newFakeGateway(t, users.Server(), "")
 	c := rogue.serverConfig(t, echo)
 	apart()(&c)
-	s := start(t, c)
-	eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
-	if why := s.events.refused(t); why != reason.UntrustedGateway {
-		t.Errorf("the event says %q", why)
+	s := startServer(t, c)
+	testkit.Eventually(t, "refusals", func() bool { return s.events.count(reverse.Refused) >= 2 })
+	if why := s.events.waitForRefusal(t); why != reason.UntrustedGateway {
+		t.Errorf("the reason is %q", why)
 	}
 
-	genuine := newFake(t, root.SubCA("Gateways CA").Server(), "")
+	genuine := newFakeGateway(t, root.SubCA("Gateways CA").Server(), "")
 	c = genuine.serverConfig(t, echo)
 	apart()(&c)
-	s = start(t, c)
-	control(t, <-genuine.conns, "welcome\n")
+	s = startServer(t, c)
+	openControl(t, <-genuine.conns, "welcome\n")
 	<-s.Ready()
 
 	apart(policy.Cert)(&c)
 	if _, err := reverse.NewServer(c); err == nil {
-		t.Error("a server is made with the authority between in sight")
+		t.Error("NewServer accepted a gateways' root above the users' authority")
 	}
 }

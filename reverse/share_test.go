@@ -12,15 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// hog calls n times, by connections of 50 requests each, and reads no answer. from is
+// callWithoutReading sends n requests, 50 on each connection, and reads no answer. from is
 // the address that it calls from; empty is any.
-func hog(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from string, n int) {
+func callWithoutReading(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from string, n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -46,8 +47,10 @@ func hog(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from string, n int) {
 	}
 }
 
-// A caller that takes no answers holds its share of the places and no more: everyone
-// else is served. Covers H16.
+// A caller that does not read its answers holds its share of the places only; all other
+// callers are served.
+//
+// Covers H16.
 func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 	t.Parallel()
 	for name, hogs := range map[string][]*testpki.Pair{
@@ -56,18 +59,18 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 		"several":               {nil, bob, userCA.Leaf("mallory"), userCA.Leaf("eve")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			both(t, func(t *testing.T, h2 bool) {
+			onBothVersions(t, func(t *testing.T, h2 bool) {
 				d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 20, 200*time.Millisecond }))
-				c := d.serverConfig(t, orders, newShop(), "orders")
+				c := d.serverConfig(t, orders, newTestHandler(), "orders")
 				c.Conns = 2
-				connected(t, c)
-				eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
+				startConnected(t, c)
+				testkit.Eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 				held := func() int { c := d.gateway.Tunnels(); return c[0].InFlight + c[1].InFlight }
 				want := 0
 				for _, p := range hogs {
 					want += (40 - want + 1) / 2 // half of what is free
-					hog(t, d, p, h2, "", 60)
-					eventually(t, strconv.Itoa(want)+" places to be held", func() bool { return held() == want })
+					callWithoutReading(t, d, p, h2, "", 60)
+					testkit.Eventually(t, strconv.Itoa(want)+" places to be held", func() bool { return held() == want })
 				}
 				other := d.client(t, alice, h2)
 				for range 20 {
@@ -75,13 +78,13 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 						t.Errorf("answered %d", s.Code)
 					}
 				}
-				eventually(t, "the others' places to be given back", func() bool { return held() == want })
-				eventually(t, "refusals", func() bool { return d.events.count(reverse.Unavailable) > 0 })
+				testkit.Eventually(t, "the others' places to be given back", func() bool { return held() == want })
+				testkit.Eventually(t, "refusals", func() bool { return d.events.count(reverse.Unavailable) > 0 })
 				d.events.mu.Lock()
 				defer d.events.mu.Unlock()
 				for _, e := range d.events.all {
 					if e.Kind == reverse.Unavailable && (e.Reason != reason.Limit || e.Certificate.IsZero() != (hogs[0] == nil) && len(hogs) == 1) {
-						t.Errorf("the event says %q, %v", e.Reason, e.Err)
+						t.Errorf("the event has the reason %q, %v", e.Reason, e.Err)
 					}
 				}
 			})
@@ -90,12 +93,12 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 }
 
 // Callers without certificates are counted by address. Covers H16.
-func TestAddressesHaveSharesOfTheirOwn(t *testing.T) {
+func TestAnonymousCallersShareByAddress(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 20, 100*time.Millisecond }))
-	connected(t, d.serverConfig(t, orders, newShop(), "orders"))
-	hog(t, d, nil, true, "127.0.0.3", 40)
-	eventually(t, "the share to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 10 })
+	startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
+	callWithoutReading(t, d, nil, true, "127.0.0.3", 40)
+	testkit.Eventually(t, "the share to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 10 })
 	other := d.client(t, nil, true)
 	other.http.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 4)}}).DialContext
 	same := d.client(t, nil, true)
@@ -110,29 +113,29 @@ func TestAddressesHaveSharesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// CallerShare is what a caller may hold while no other caller does. Covers H16.
+// Covers H16.
 func TestCallerShare(t *testing.T) {
 	t.Parallel()
 	for share, want := range map[int]int{0: 10, 50: 10, 25: 5, 75: 15, 100: 20, 1: 1} {
 		t.Run(strconv.Itoa(share), func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.CallerShare, c.QueueWait = 20, share, 50*time.Millisecond }))
-			connected(t, d.serverConfig(t, orders, newShop(), "orders"))
-			hog(t, d, bob, true, "", 40)
-			eventually(t, "the share to be held, and the rest to be refused", func() bool {
+			startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
+			callWithoutReading(t, d, bob, true, "", 40)
+			testkit.Eventually(t, "the share to be held, and the rest to be refused", func() bool {
 				return d.gateway.Tunnels()[0].InFlight == want && d.events.count(reverse.Unavailable) == 40-want
 			})
 		})
 	}
 }
 
-// What a caller holds by one service counts for the others of the same tunnel. Covers
+// A caller's places for one service count for the others of the same tunnel. Covers
 // H16.
-func TestShareCountsOverTheServicesOfATunnel(t *testing.T) {
+func TestShareCountsAllServicesOfATunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 8, -1 }))
-	shop := newShop()
-	connected(t, d.serverConfig(t, orders, shop, "orders", "shared"))
+	shop := newTestHandler()
+	startConnected(t, d.serverConfig(t, orders, shop, "orders", "shared"))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c := d.client(t, bob, true)
@@ -155,21 +158,21 @@ func TestShareCountsOverTheServicesOfATunnel(t *testing.T) {
 func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueLength, c.QueueWait = 1, 4, patience }))
-	shop := newShop()
-	connected(t, d.serverConfig(t, orders, shop, "orders"))
+	shop := newTestHandler()
+	startConnected(t, d.serverConfig(t, orders, shop, "orders"))
 	c := d.client(t, bob, true)
-	answers := make(chan seen, 10)
+	answers := make(chan response, 10)
 	for i := range 5 {
 		go func() { answers <- c.get("/wait") }()
 		if i == 0 {
 			<-shop.began
 		}
 	}
-	eventually(t, "a full queue", func() bool { return d.gateway.Waiting() == 4 })
+	testkit.Eventually(t, "a full queue", func() bool { return d.gateway.Waiting() == 4 })
 	if s := c.get("/wait"); s.Code != 503 {
 		t.Errorf("one more of the same caller: %d", s.Code)
 	}
-	other := make(chan seen, 1)
+	other := make(chan response, 1)
 	go func() { other <- d.client(t, alice, true).get("/x") }()
 	if s := <-answers; s.Code != 503 || s.Answer.Get("Retry-After") == "" {
 		t.Errorf("one of those that wait: %d", s.Code)
@@ -192,14 +195,14 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 // H16.
 func TestPlaceOfASlowReaderIsGivenBack(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, h2 bool) { // HTTP/2: the caller grants no more window
+	onBothVersions(t, func(t *testing.T, h2 bool) { // HTTP/2: the caller grants no more window
 		d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
 			external.Limits.Idle = 500 * time.Millisecond
 		})
-		connected(t, d.serverConfig(t, orders, newShop(), "orders"))
-		hog(t, d, bob, h2, "", 5)
-		eventually(t, "places to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 5 })
-		eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
+		startConnected(t, d.serverConfig(t, orders, newTestHandler(), "orders"))
+		callWithoutReading(t, d, bob, h2, "", 5)
+		testkit.Eventually(t, "places to be held", func() bool { return d.gateway.Tunnels()[0].InFlight == 5 })
+		testkit.Eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 	})
 }
 
@@ -211,7 +214,7 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
 	first, release := make(chan struct{}), make(chan struct{})
-	connected(t, d.serverConfig(t, orders, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	startConnected(t, d.serverConfig(t, orders, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/first" {
 			close(first)
 			<-release
@@ -234,7 +237,7 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 		who := []*testpki.Pair{alice, bob}[i%2]
 		other := d.client(t, who, true)
 		all.Go(func() { other.get(path, header("Service", services[i%len(services)])) })
-		eventually(t, "it to wait", func() bool { return d.gateway.Waiting() == i+1 })
+		testkit.Eventually(t, "it to wait", func() bool { return d.gateway.Waiting() == i+1 })
 	}
 	close(release)
 	all.Wait()
@@ -243,7 +246,7 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 	}
 }
 
-// What a caller holds in a tunnel that leaves service does not keep it from the others:
+// A caller's places in a draining tunnel do not count for the other tunnels:
 // a request that waits is served at once. Covers H16.
 func TestDrainedPlacesAreNotCounted(t *testing.T) {
 	t.Parallel()
@@ -259,14 +262,14 @@ func TestDrainedPlacesAreNotCounted(t *testing.T) {
 			return free[0]
 		}
 	}))
-	shop := newShop()
+	shop := newTestHandler()
 	c := d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders")
 	c.Drain = patience
-	first := connected(t, c)
+	first := startConnected(t, c)
 	remote := d.gateway.Tunnels()[0].Remote
 	slow.Store(&remote)
-	connected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
-	eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
+	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
+	testkit.Eventually(t, "two tunnels", func() bool { return len(d.gateway.Tunnels()) == 2 })
 	caller := d.client(t, alice, true)
 	var all sync.WaitGroup
 	for range 4 {
@@ -274,13 +277,13 @@ func TestDrainedPlacesAreNotCounted(t *testing.T) {
 		<-shop.began
 	}
 	all.Go(func() { caller.get("/x").want(t, 200, "") })
-	eventually(t, "a request that waits", func() bool { return d.gateway.Waiting() == 1 })
+	testkit.Eventually(t, "a request that waits", func() bool { return d.gateway.Waiting() == 1 })
 	stopped := make(chan struct{})
 	go func() {
 		first.stop()
 		close(stopped)
 	}()
-	eventually(t, "its place", func() bool { return d.gateway.Waiting() == 0 })
+	testkit.Eventually(t, "its place", func() bool { return d.gateway.Waiting() == 0 })
 	close(shop.release)
 	all.Wait()
 	<-stopped

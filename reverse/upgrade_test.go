@@ -32,7 +32,7 @@ func websocket(w http.ResponseWriter, r *http.Request) {
 	defer c.Close()
 	if r.URL.Query().Has("taken") {
 		io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno\n")
-		io.Copy(c, buffered) // as a careless server would: whatever comes is answered
+		io.Copy(c, buffered) // as a careless server would
 		return
 	}
 	key := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
@@ -42,30 +42,31 @@ func websocket(w http.ResponseWriter, r *http.Request) {
 		if lines.Text() == "bye" {
 			return
 		}
-		if _, err := fmt.Fprintf(c, "%s heard %s\n", id.User, lines.Text()); err != nil {
+		if _, err := fmt.Fprintf(c, "%s received %s\n", id.User, lines.Text()); err != nil {
 			return
 		}
 	}
 }
 
-// switched asks for an upgrade and returns the connection and the answer.
-func switched(tb testing.TB, d *dmz, p *testpki.Pair, target, token string) (*rawConn, *http.Response) {
+// upgrade sends a request for an upgrade and returns the connection and the answer.
+func upgrade(tb testing.TB, d *dmz, p *testpki.Pair, target, token string) (*rawConn, *http.Response) {
 	tb.Helper()
 	c := dialRaw(tb, d, p)
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", target, token)
 	return c, must[*http.Response](tb)(http.ReadResponse(c.r, &http.Request{Method: "GET"}))
 }
 
-func TestK7_WebSocket(t *testing.T) {
+// Covers K7.
+func TestWebSocketGoesThroughTheTunnel(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
-	c, res := switched(t, d, alice, "/ws", "websocket")
+	d := newDMZWithServer(t, newTestHandler())
+	c, res := upgrade(t, d, alice, "/ws", "websocket")
 	if res.StatusCode != 101 || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Fatalf("%d %v", res.StatusCode, res.Header)
 	}
 	for _, line := range []string{"one", "two", strings.Repeat("x", 60_000)} {
 		fmt.Fprintln(c, line)
-		if got, err := c.r.ReadString('\n'); err != nil || got != "alice heard "+line+"\n" {
+		if got, err := c.r.ReadString('\n'); err != nil || got != "alice received "+line+"\n" {
 			t.Fatalf("%q, %v", got, err)
 		}
 	}
@@ -78,7 +79,7 @@ func TestK7_WebSocket(t *testing.T) {
 // The handler has a deadline on its connection, and can set it again.
 func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 	t.Parallel()
-	d := served(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	d := newDMZWithServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -98,7 +99,7 @@ func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 		}
 		io.WriteString(c, c.RemoteAddr().String()+"\n")
 	}))
-	c, res := switched(t, d, alice, "/", "websocket")
+	c, res := upgrade(t, d, alice, "/", "websocket")
 	if res.StatusCode != 101 {
 		t.Fatal(res.Status)
 	}
@@ -111,9 +112,10 @@ func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 	}
 }
 
-func TestK7_OtherUpgradesAreRefused(t *testing.T) {
+// Covers K7.
+func TestUnlistedUpgradesAreRefused(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	for _, token := range []string{"h2c", "websocket, h2c", "TLS/1.0", "mtlsguard-tunnel/1", "", "web\x01socket"} {
 		c := dialRaw(t, d, alice)
 		fmt.Fprintf(c, "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", token)
@@ -139,47 +141,49 @@ func TestK7_OtherUpgradesAreRefused(t *testing.T) {
 	}
 }
 
-// A handler that switches nothing leaves no pipe, and what follows is not read as a
-// request either: the client may have sent it in the other protocol (E15).
-func TestK7_E15_FailedUpgradeLeavesNoPipe(t *testing.T) {
+// What the client sends after a failed upgrade reaches neither the handler nor the HTTP
+// parser: it may be in the other protocol.
+// Covers K7, E15.
+func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 	t.Parallel()
-	d := served(t, newShop())
+	d := newDMZWithServer(t, newTestHandler())
 	for target, code := range map[string]int{"/ws?no": 418, "/ws?taken": 400} {
-		c, res := switched(t, d, alice, target, "websocket")
+		c, res := upgrade(t, d, alice, target, "websocket")
 		if res.StatusCode != code || !res.Close {
 			t.Errorf("%s: %d, announced the end: %t", target, res.StatusCode, res.Close)
 		}
 		io.Copy(io.Discard, res.Body)
 		io.WriteString(c, "GET /alice/x HTTP/1.1\r\nHost: x\r\n\r\n")
 		if res, err := http.ReadResponse(c.r, nil); err == nil {
-			t.Errorf("%s: what followed was answered: %s", target, res.Status)
+			t.Errorf("%s: bytes after the request were answered: %s", target, res.Status)
 		}
 	}
-	_, res := switched(t, d, nil, "/ws", "websocket")
+	_, res := upgrade(t, d, nil, "/ws", "websocket")
 	if res.StatusCode != 403 {
 		t.Errorf("without a certificate: %d", res.StatusCode)
 	}
-	_, res = switched(t, d, bob, "/alice/ws", "websocket")
+	_, res = upgrade(t, d, bob, "/alice/ws", "websocket")
 	if res.StatusCode != 403 {
 		t.Errorf("denied: %d", res.StatusCode)
 	}
 }
 
-func TestG4_RevokedCallerLosesItsWebSocket(t *testing.T) {
+// Covers G4.
+func TestRevokedCallerLosesItsWebSocket(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	s := connected(t, d.serverConfig(t, orders, newGuard(t).Handler(newShop()), "orders"))
-	a, res := switched(t, d, alice, "/ws", "websocket")
-	b, other := switched(t, d, bob, "/ws", "websocket")
+	s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(newTestHandler()), "orders"))
+	a, res := upgrade(t, d, alice, "/ws", "websocket")
+	b, other := upgrade(t, d, bob, "/ws", "websocket")
 	if res.StatusCode != 101 || other.StatusCode != 101 {
 		t.Fatal(res.Status, other.Status)
 	}
-	s.trustUsers(t, believing(t, userCA, alice))
+	s.trustUsers(t, trusting(t, userCA, alice))
 	if _, err := a.r.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the revoked caller's connection is open: %v", err)
 	}
 	fmt.Fprintln(b, "still")
-	if line, err := b.r.ReadString('\n'); line != "bob heard still\n" {
+	if line, err := b.r.ReadString('\n'); line != "bob received still\n" {
 		t.Errorf("the other's connection: %q, %v", line, err)
 	}
 }

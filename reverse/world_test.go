@@ -18,6 +18,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -27,11 +28,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 15 * time.Second
+// patience is how long a test waits for something that must happen.
+const patience = testkit.Patience
 
-// The authorities: one for callers, one for what the external port shows them, one
-// for servers that register, one for gateways.
+// The authorities of callers, of the external port, of servers that register, and of
+// gateways.
 var (
 	userCA    = testpki.NewCA("User CA")
 	webCA     = testpki.NewCA("Web CA")
@@ -56,12 +57,12 @@ func must[T any](tb testing.TB) func(T, error) T {
 	}
 }
 
-// believing is a trust of one authority that revokes the given leaves.
-func believing(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust.Verifier {
+// trusting returns a verifier that trusts one authority and has a CRL with the given leaves.
+func trusting(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust.Verifier {
 	tb.Helper()
 	c := trust.Config{Anchors: []*x509.Certificate{ca.Cert}}
 	if ca == gatewayCA {
-		c.Usage = trust.UsageServer // a gateway is called
+		c.Usage = trust.UsageServer // the server calls the gateway
 	}
 	if len(revoked) > 0 {
 		c.CRLs = []*x509.RevocationList{ca.CRL(1, nil, func(l *x509.RevocationList) {
@@ -71,16 +72,6 @@ func believing(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust
 		})}
 	}
 	return must[*trust.Verifier](tb)(trust.New(c))
-}
-
-// eventually waits for a condition.
-func eventually(tb testing.TB, what string, ok func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatalf("waited %v in vain for %s", patience, what)
-		}
-	}
 }
 
 // events records them.
@@ -107,31 +98,31 @@ func (e *events) count(kind string) int {
 	return n
 }
 
-// refused waits for a refusal and returns its word.
-func (e *events) refused(tb testing.TB) reason.Reason {
+// waitForRefusal waits for a refusal and returns its reason.
+func (e *events) waitForRefusal(tb testing.TB) reason.Reason {
 	tb.Helper()
-	var word reason.Reason
-	eventually(tb, "a refusal", func() bool {
+	var why reason.Reason
+	testkit.Eventually(tb, "a refusal", func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		for _, x := range e.all {
 			if x.Kind == reverse.Refused && x.Reason != "" {
-				word = x.Reason
+				why = x.Reason
 				return true
 			}
 		}
 		return false
 	})
-	return word
+	return why
 }
 
-// byName lets a certificate serve the service that is its common name, and "shared".
-func byName(_ context.Context, chain []*x509.Certificate) ([]string, error) {
+// authorizeByName lets a certificate serve the service that is its common name, and "shared".
+func authorizeByName(_ context.Context, chain []*x509.Certificate) ([]string, error) {
 	return []string{chain[0].Subject.CommonName, "shared"}, nil
 }
 
-// byHeader is the service that a request names, or orders.
-func byHeader(r *http.Request) string {
+// serviceByHeader returns the service that a request names, or orders.
+func serviceByHeader(r *http.Request) string {
 	if s := r.Header.Get("Service"); s != "" {
 		return s
 	}
@@ -153,7 +144,7 @@ func gatewayConfig(f func(*reverse.GatewayConfig)) dmzOption {
 	return func(g *reverse.GatewayConfig, _, _ *ports.Config) { f(g) }
 }
 
-var quiet = log.New(io.Discard, "", 0)
+var discardLog = log.New(io.Discard, "", 0)
 
 func portConfig(name string, mode ports.ClientAuth, certificate *tls.Certificate, v *trust.Verifier) ports.Config {
 	return ports.Config{
@@ -167,9 +158,9 @@ func newDMZ(tb testing.TB, options ...dmzOption) *dmz {
 	tb.Helper()
 	d := &dmz{events: &events{}}
 	own := gate.TLS()
-	external := portConfig("external", ports.Request, &web, believing(tb, userCA))
-	registration := portConfig("registration", ports.Require, &own, believing(tb, serverCA))
-	c := reverse.GatewayConfig{Authorize: byName, Service: byHeader, Upgrades: []string{"websocket"}, OnEvent: d.events.record, Ping: time.Minute}
+	external := portConfig("external", ports.Request, &web, trusting(tb, userCA))
+	registration := portConfig("registration", ports.Require, &own, trusting(tb, serverCA))
+	c := reverse.GatewayConfig{Authorize: authorizeByName, Service: serviceByHeader, Upgrades: []string{"websocket"}, OnEvent: d.events.record, Ping: time.Minute}
 	for _, o := range options {
 		o(&c, &external, &registration)
 	}
@@ -191,7 +182,7 @@ func serve(tb testing.TB, h http.Handler, p *ports.Port) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	s := &ports.Server{Handler: h, Ports: []*ports.Port{p}, Ready: func() { close(ready) }, ErrorLog: quiet}
+	s := &ports.Server{Handler: h, Ports: []*ports.Port{p}, Ready: func() { close(ready) }, ErrorLog: discardLog}
 	go func() { ended <- s.Serve(ctx) }()
 	tb.Cleanup(func() {
 		cancel()
@@ -214,21 +205,21 @@ func (d *dmz) serverConfig(tb testing.TB, p *testpki.Pair, h http.Handler, servi
 	return c
 }
 
-// baseConfig dials nobody yet.
+// baseConfig returns a configuration without Addrs.
 func (*dmz) baseConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services ...string) reverse.ServerConfig {
 	tb.Helper()
 	own := p.TLS()
 	return reverse.ServerConfig{
 		Name: "tunnel", Services: services,
-		Gateways:    forwarded.Gateways{Names: []string{"localhost"}, Trust: believing(tb, gatewayCA)},
+		Gateways:    forwarded.Gateways{Names: []string{"localhost"}, Trust: trusting(tb, gatewayCA)},
 		Certificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
-		Users:       believing(tb, userCA), Handler: h, Conns: 1, ErrorLog: quiet, Ping: time.Minute,
+		Users:       trusting(tb, userCA), Handler: h, Conns: 1, ErrorLog: discardLog, Ping: time.Minute,
 		BackoffMin: 20 * time.Millisecond, BackoffMax: 200 * time.Millisecond,
 	}
 }
 
-// inside is a running server.
-type inside struct {
+// innerServer is a running server.
+type innerServer struct {
 	*reverse.Server
 	config reverse.ServerConfig
 	events *events
@@ -236,7 +227,7 @@ type inside struct {
 }
 
 // trustGateways replaces the trust in gateways.
-func (in *inside) trustGateways(tb testing.TB, v *trust.Verifier) {
+func (in *innerServer) trustGateways(tb testing.TB, v *trust.Verifier) {
 	tb.Helper()
 	in.config.Gateways.Trust = v
 	if err := in.Reconfigure(in.config); err != nil {
@@ -245,7 +236,7 @@ func (in *inside) trustGateways(tb testing.TB, v *trust.Verifier) {
 }
 
 // trustUsers replaces the trust in callers.
-func (in *inside) trustUsers(tb testing.TB, v *trust.Verifier) {
+func (in *innerServer) trustUsers(tb testing.TB, v *trust.Verifier) {
 	tb.Helper()
 	in.config.Users = v
 	if err := in.Reconfigure(in.config); err != nil {
@@ -253,8 +244,8 @@ func (in *inside) trustUsers(tb testing.TB, v *trust.Verifier) {
 	}
 }
 
-// start runs a server until the test ends; it does not wait for it to be ready.
-func start(tb testing.TB, c reverse.ServerConfig) *inside {
+// startServer runs a server until the test ends; it does not wait for it to be ready.
+func startServer(tb testing.TB, c reverse.ServerConfig) *innerServer {
 	tb.Helper()
 	e := &events{}
 	if c.OnEvent == nil {
@@ -267,7 +258,7 @@ func start(tb testing.TB, c reverse.ServerConfig) *inside {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
-	in := &inside{Server: s, config: c, events: e, stop: sync.OnceFunc(func() {
+	in := &innerServer{Server: s, config: c, events: e, stop: sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			tb.Error(err)
@@ -277,10 +268,10 @@ func start(tb testing.TB, c reverse.ServerConfig) *inside {
 	return in
 }
 
-// connected is start, and waits until the server is ready.
-func connected(tb testing.TB, c reverse.ServerConfig) *inside {
+// startConnected is startServer, and waits until the server is ready.
+func startConnected(tb testing.TB, c reverse.ServerConfig) *innerServer {
 	tb.Helper()
-	s := start(tb, c)
+	s := startServer(tb, c)
 	select {
 	case <-s.Ready():
 	case <-time.After(patience):
@@ -289,7 +280,7 @@ func connected(tb testing.TB, c reverse.ServerConfig) *inside {
 	return s
 }
 
-// newGuard names alice and bob and lets everybody do everything but what the lines say.
+// newGuard maps alice and bob and allows every request but those of bob below /alice/.
 func newGuard(tb testing.TB, change ...func(*middleware.Config)) *middleware.Guard {
 	tb.Helper()
 	c := middleware.Config{
@@ -310,8 +301,8 @@ func newPolicy(tb testing.TB, lines ...string) *policy.Engine {
 	return must[*policy.Engine](tb)(policy.Load("policy.csv", strings.NewReader(strings.Join(lines, "\n")+"\n")))
 }
 
-// seen is what the handler behind the guard saw, or what a refusal said.
-type seen struct {
+// response is an answer, with what the handler echo saw or with the reason of a refusal.
+type response struct {
 	Code     int         `json:"-"`
 	Answer   http.Header `json:"-"`
 	Body     string      `json:"-"`
@@ -330,12 +321,12 @@ type seen struct {
 	Reason   reason.Reason
 }
 
-// echo answers with what it sees, after the body and its trailers.
+// echo answers with the request that it gets, after the body and the trailers.
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	id, _ := identity.FromContext(r.Context())
 	hop, _ := reverse.HopFromContext(r.Context())
-	json.NewEncoder(w).Encode(seen{
+	json.NewEncoder(w).Encode(response{
 		User: id.User, Via: id.Via, Port: id.Port, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Host: r.Host, Remote: r.RemoteAddr,
 		Headers: r.Header, Trailers: r.Trailer, TLS: r.TLS != nil,
 		Hop: fmt.Sprint(hop.Gateway.Fingerprint() == trust.FingerprintOf(gate.Cert), " ", hop.Service, " ", hop.Remote, " ", hop.ServerName),
@@ -387,14 +378,14 @@ func (c *client) request(method, target string, body io.Reader, change ...func(*
 }
 
 // do makes a request that must be answered.
-func (c *client) do(r *http.Request) seen {
+func (c *client) do(r *http.Request) response {
 	c.tb.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	res := must[*http.Response](c.tb)(c.http.Do(r.WithContext(ctx)))
 	defer res.Body.Close()
 	body := must[[]byte](c.tb)(io.ReadAll(res.Body))
-	s := seen{Code: res.StatusCode, Answer: res.Header, Body: string(body)}
+	s := response{Code: res.StatusCode, Answer: res.Header, Body: string(body)}
 	if len(body) > 0 && body[0] == '{' {
 		if err := json.Unmarshal(body, &s); err != nil {
 			c.tb.Fatalf("%q: %v", body, err)
@@ -403,7 +394,7 @@ func (c *client) do(r *http.Request) seen {
 	return s
 }
 
-func (c *client) get(target string, change ...func(*http.Request)) seen {
+func (c *client) get(target string, change ...func(*http.Request)) response {
 	c.tb.Helper()
 	return c.do(c.request("GET", target, nil, change...))
 }
@@ -412,21 +403,21 @@ func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
 }
 
-func (s seen) want(tb testing.TB, code int, why reason.Reason) {
+func (s response) want(tb testing.TB, code int, why reason.Reason) {
 	tb.Helper()
 	if s.Code != code || s.Reason != why {
 		tb.Errorf("answered %d %q, want %d %q: %s", s.Code, s.Reason, code, why, s.Body)
 	}
 }
 
-func (s seen) wantUser(tb testing.TB, user string) {
+func (s response) wantUser(tb testing.TB, user string) {
 	tb.Helper()
 	if s.Code != 200 || s.User != user || s.Via != identity.Tunnel || s.Port != "tunnel" {
 		tb.Errorf("answered %d for %q via %q on %q, want 200 for %q: %s", s.Code, s.User, s.Via, s.Port, user, s.Body)
 	}
 }
 
-func both(t *testing.T, f func(t *testing.T, h2 bool)) {
+func onBothVersions(t *testing.T, f func(t *testing.T, h2 bool)) {
 	t.Helper()
 	t.Run("HTTP/1.1", func(t *testing.T) { t.Parallel(); f(t, false) })
 	t.Run("HTTP/2", func(t *testing.T) { t.Parallel(); f(t, true) })

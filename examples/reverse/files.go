@@ -53,8 +53,8 @@ func (e edited) Read(p []byte) (int, error) { return e.content.Read(p) }
 func printCurl(w io.Writer, external string) {
 	for _, as := range []string{
 		"alice",    // alice, through the tunnel
-		"stranger", // believed, and nobody's: unmapped
-		"",         // no certificate, and the server is strict
+		"stranger", // trusted, but unmapped
+		"",         // no certificate: the server is strict
 	} {
 		line := "curl -sS --cacert testdata/pki/server-ca.pem"
 		if as != "" {

@@ -3,10 +3,10 @@
 //	go run ./examples/reverse gateway     # in one terminal: prints curl lines, then ready
 //	go run ./examples/reverse internal    # in another: dials the gateway, prints ready
 //
-// Clients call the gateway with their certificates. The server knows them: it verifies,
-// maps and decides. Either may be killed and started again without touching the other.
-// SIGINT and SIGTERM end both with status 0. What happens is JSON lines on standard
-// error.
+// Clients call the gateway with their certificates. The server identifies them: it verifies
+// and maps their certificates, and authorizes. Either program may be killed and started
+// again while the other runs. SIGINT and SIGTERM end both with status 0. Both write JSON
+// log lines to standard error.
 package main
 
 import (
@@ -31,17 +31,17 @@ func main() {
 
 // Exit statuses.
 const (
-	ok      = 0
-	failed  = 1 // it could not serve
-	unusual = 2 // the command line is wrong
+	ok         = 0
+	failed     = 1 // it could not serve
+	usageError = 2 // the command line is wrong
 )
 
 const usage = "usage: reverse gateway | internal [flags]\n"
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
-		fmt.Fprint(stderr, "error: which of the two?\nhint: ", usage)
-		return unusual
+		fmt.Fprint(stderr, "error: the command is missing\nhint: ", usage)
+		return usageError
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -53,16 +53,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "internal":
 	default:
 		fmt.Fprintf(stderr, "error: unknown command %q\nhint: %s", args[0], usage)
-		return unusual
+		return usageError
 	}
 	switch err := flags.Parse(args[1:]); {
 	case err == flag.ErrHelp:
 		return ok
 	case err != nil:
-		return unusual
+		return usageError
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "error: unknown argument %q\nhint: -h shows the flags\n", flags.Arg(0))
-		return unusual
+		return usageError
 	}
 	files, handler := files{*registrations, externalAt}, orders()
 	if external != nil {
@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = server.Serve(ctx, handler)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "error: %v\nhint: does another program have the address? -registrations and -external take others\n", err)
+		fmt.Fprintf(stderr, "error: %v\nhint: if another program uses the address, choose another one with -registrations or -external\n", err)
 		return failed
 	}
 	return ok

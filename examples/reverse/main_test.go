@@ -10,14 +10,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// patience is how long a test waits for what must happen. A server that has lost its
-// gateway for long dials again after up to 30 s; here it never is for long.
-const patience = 45 * time.Second
-
-// output is what a program writes. It is safe for concurrent use.
+// output collects what a program writes. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -33,15 +30,6 @@ func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // process is one of the two commands.
@@ -69,7 +57,7 @@ func start(t *testing.T, binary string, args ...string) *process {
 
 func (p *process) ready(t *testing.T) *process {
 	t.Helper()
-	eventually(t, "ready", func() bool { return strings.HasSuffix(p.stdout.String(), "ready\n") })
+	testkit.Eventually(t, "ready", func() bool { return strings.HasSuffix(p.stdout.String(), "ready\n") })
 	return p
 }
 
@@ -87,13 +75,7 @@ type site struct{ binary, external, registrations string }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	if _, err := exec.LookPath("curl"); err != nil {
-		const text = "curl is not installed; the Debian package is curl"
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
-	}
+	testkit.Program(t, "curl", "curl")
 	s := &site{binary: filepath.Join(t.TempDir(), "reverse"), external: free(t), registrations: free(t)}
 	if out, err := exec.Command("go", "build", "-o", s.binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
@@ -101,7 +83,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// free is an address that nobody listens on just now.
+// free returns an address that is not in use now.
 func free(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -134,7 +116,7 @@ func curl(t *testing.T, line string) string {
 	return string(out)
 }
 
-// lines are those that a gateway prints: alice's, a stranger's, and one without a
+// lines returns the lines that a gateway prints: for alice, for a stranger, and without a
 // certificate.
 func (p *process) lines(t *testing.T) []string {
 	t.Helper()
@@ -152,7 +134,8 @@ var wants = []string{
 }
 
 // The printed lines, as they stand, with curl; and with headers that lie.
-func TestK1_K6_CurlLines(t *testing.T) {
+// Covers K1, K6.
+func TestPrintedCurlLinesWork(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	gateway := s.gateway(t).ready(t)
@@ -181,7 +164,7 @@ func TestK1_K6_CurlLines(t *testing.T) {
 }
 
 // kill -9 of either side, and a new one in its place: the other is not touched.
-func TestKillAndRestart(t *testing.T) {
+func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	gateway := s.gateway(t).ready(t)
@@ -189,7 +172,7 @@ func TestKillAndRestart(t *testing.T) {
 	line := gateway.lines(t)[0]
 	works := func(when string) {
 		t.Helper()
-		eventually(t, when, func() bool { return strings.Contains(curl(t, line+" --max-time 10"), wants[0]) })
+		testkit.Eventually(t, when, func() bool { return strings.Contains(curl(t, line+" --max-time 10"), wants[0]) })
 		for i, line := range gateway.lines(t) {
 			if out := curl(t, line); !strings.Contains(out, wants[i]) {
 				t.Errorf("%s: %s: %s", when, line, out)
@@ -199,13 +182,13 @@ func TestKillAndRestart(t *testing.T) {
 	works("at first")
 	internal.kill(t)
 	if out := curl(t, line+" --max-time 20"); strings.Contains(out, wants[0]) {
-		t.Errorf("nobody is inside: %s", out)
+		t.Errorf("answered without a server: %s", out)
 	}
 	again := s.internal(t).ready(t)
 	works("another server")
 	gateway.kill(t)
 	if out := curl(t, line+" --max-time 20"); !strings.Contains(out, "exit status") {
-		t.Errorf("nobody is outside: %s", out)
+		t.Errorf("answered without a gateway: %s", out)
 	}
 	gateway = s.gateway(t).ready(t)
 	works("another gateway")
@@ -221,11 +204,11 @@ func TestKillAndRestart(t *testing.T) {
 }
 
 // The server may be there before the gateway.
-func TestServerComesFirst(t *testing.T) {
+func TestServerMayStartFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	internal := s.internal(t)
-	eventually(t, "an attempt", func() bool { return strings.Contains(internal.stderr.String(), `"event":"handshake"`) })
+	testkit.Eventually(t, "an attempt", func() bool { return strings.Contains(internal.stderr.String(), `"event":"handshake"`) })
 	if out := internal.stdout.String(); out != "" {
 		t.Errorf("%q without a gateway", out)
 	}
@@ -236,8 +219,7 @@ func TestServerComesFirst(t *testing.T) {
 	}
 }
 
-// What cannot be served ends with a sentence.
-func TestCannotServe(t *testing.T) {
+func TestErrorsEndWithAHint(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -248,10 +230,10 @@ func TestCannotServe(t *testing.T) {
 		arguments []string
 		status    int
 	}{
-		{nil, unusual},
-		{[]string{"both"}, unusual},
-		{[]string{"gateway", "more"}, unusual},
-		{[]string{"internal", "-external", "x"}, unusual},
+		{nil, usageError},
+		{[]string{"both"}, usageError},
+		{[]string{"gateway", "more"}, usageError},
+		{[]string{"internal", "-external", "x"}, usageError},
 		{[]string{"internal", "-registrations", "nonsense"}, failed},
 		{[]string{"gateway", "-external", taken.Addr().String(), "-registrations", "127.0.0.1:0"}, failed},
 		{[]string{"gateway", "-external", "127.0.0.1:0", "-registrations", taken.Addr().String()}, failed},

@@ -8,7 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// answer is who called, how that is known, and which way the request took.
+// answer describes the caller, how it was identified, and the way of the request.
 type answer struct {
 	User    string       `json:"user"`
 	Groups  []string     `json:"groups"`
@@ -17,10 +17,10 @@ type answer struct {
 	Mapping string       `json:"mapping"`
 	Path    string       `json:"path"`
 	Client  string       `json:"client"`  // its address
-	Gateway string       `json:"gateway"` // whose connection the request came by
+	Gateway string       `json:"gateway"` // the gateway that forwarded the request
 }
 
-// orders is an ordinary handler. That there is a gateway need not interest it.
+// orders returns an ordinary handler. It does not depend on the gateway.
 func orders() http.Handler {
 	return identity.Required(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := identity.FromContext(r.Context())

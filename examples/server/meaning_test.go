@@ -98,7 +98,7 @@ func make101Names() (names []string) {
 func TestEveryKindOfMappingNamesAUser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	who := map[string]*testpki.Pair{
+	pairs := map[string]*testpki.Pair{
 		"fingerprint": s.ca.Leaf("f"), "spki": s.ca.Leaf("k"),
 		"serial":  s.ca.Leaf("s", func(c *x509.Certificate) { c.SerialNumber = big.NewInt(0x0A1B2C) }),
 		"uri":     s.ca.Leaf("u", func(c *x509.Certificate) { c.URIs = []*url.URL{mustURL("spiffe://acme/ns/prod/sa/orders")} }),
@@ -108,7 +108,7 @@ func TestEveryKindOfMappingNamesAUser(t *testing.T) {
 		"staff":   s.sub.Leaf("erin", func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"Staff"} }),
 		"spiffe":  s.ca.Leaf("p", func(c *x509.Certificate) { c.URIs = []*url.URL{mustURL("spiffe://acme/user/frank")} }),
 	}
-	upper := strings.ToUpper(trust.FingerprintOf(who["fingerprint"].Cert).String())
+	upper := strings.ToUpper(trust.FingerprintOf(pairs["fingerprint"].Cert).String())
 	s.files(fmt.Sprintf(`mappings:
   - {id: fingerprint, user: by-fingerprint, fingerprint: "sha256:%s"}
   - {id: spki, user: by-spki, spki: %s}
@@ -119,10 +119,10 @@ func TestEveryKindOfMappingNamesAUser(t *testing.T) {
   - {id: subject, user: by-subject, subject: "CN=exact,O=Acme\\, Inc.", issuer: ca.pem}
   - {id: staff, user: "{user}", subject: "CN={user},OU=Staff", issuer: ca.pem}
   - {id: spiffe, user: "{user}", uri: "spiffe://acme/user/{user}", issuer: ca.pem}
-`, upper, trust.SPKIOf(who["spki"].Cert), trust.SPKIOf(s.ca.Cert)), "p, group:Authenticated, *, GET, /*, allow\n", s.port("internal", "require"))
+`, upper, trust.SPKIOf(pairs["spki"].Cert), trust.SPKIOf(s.ca.Cert)), "p, group:Authenticated, *, GET, /*, allow\n", s.port("internal", "require"))
 	s.start()
 	wanted := map[string]string{"staff": "erin", "spiffe": "frank"}
-	for id, pair := range who {
+	for id, pair := range pairs {
 		user := wanted[id]
 		if user == "" {
 			user = "by-" + id

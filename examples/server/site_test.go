@@ -137,11 +137,11 @@ next:
 }
 
 // client returns a client with a certificate, or with none for nil.
-func (s *site) client(who *testpki.Pair, options ...func(*http.Transport)) *http.Client {
+func (s *site) client(pair *testpki.Pair, options ...func(*http.Transport)) *http.Client {
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.serverCA.Pool()}, Protocols: new(http.Protocols)}
 	t.Protocols.SetHTTP1(true)
-	if who != nil {
-		own := who.TLS()
+	if pair != nil {
+		own := pair.TLS()
 		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
 	}
 	for _, o := range options {

@@ -112,7 +112,7 @@ func TestResumedSessionOfOpenSSLIsVerifiedAgain(t *testing.T) {
 			t.Errorf("%s: a certificate without its key: %s", version, got)
 		}
 		s.put("ca.crl", crl(s.ca, alice))
-		eventually(t, "the CRL is in force", func() bool { return len(s.log("event", "reload", "outcome", "ok")) > 0 })
+		eventually(t, "the CRL is in effect", func() bool { return len(s.log("event", "reload", "outcome", "ok")) > 0 })
 		if got := client("alice-key.pem", "-sess_in", "session"); strings.Contains(got, "\nReused") || strings.Contains(got, `"user"`) {
 			t.Errorf("%s: resumed after it was revoked: %s", version, got)
 		}

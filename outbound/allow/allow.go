@@ -1,19 +1,18 @@
-// Package allow decides who may use which outbound identity, by the policy that also
-// decides who may call in. A service that acts for several callers cannot mix them
-// up then: the identity of the request that it answers must be allowed the alias.
+// Package allow decides by a policy which callers may use which outbound identity. A service
+// that calls others on behalf of several callers cannot mix them up: the identity of the
+// request that it answers must be allowed to use the alias.
 //
 //	rules, err := policy.Load("outbound.csv", file, allow.Vocabulary()...)
 //	use, err := allow.New(rules)
 //	transport, err := outbound.New(outbound.Config{Allow: use, …})
 //
-// In the policy an alias is a path, and using it is the method USE on the port
-// outbound:
+// In the policy, an alias is a path. To use it is the method USE on the port outbound:
 //
 //	p, user:alice,    outbound, USE, /partner-a, allow
 //	p, group:billing, outbound, USE, /partner-b, allow
 //
-// Take a policy of its own. In one that also speaks about incoming requests, a rule
-// for every port (*) and every path (/*) is one for every alias as well.
+// Use a policy of its own. In a policy for incoming requests, a rule for every port (*) and
+// every path (/*) would also allow every alias.
 package allow
 
 import (
@@ -25,33 +24,33 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// What a policy calls the use of an alias.
+// The port and the method of the use of an alias, in a policy.
 const (
-	Port   = "outbound"
-	Method = "USE"
+	port   = "outbound"
+	method = "USE"
 )
 
-// Vocabulary are the options by which a policy knows the port and the method, beside
-// the ports that other options name.
+// Vocabulary returns the options that add the port outbound and the method USE to a policy,
+// beside the ports and methods of other options.
 func Vocabulary() []policy.Option {
-	return []policy.Option{policy.Ports(Port), policy.Methods(Method)}
+	return []policy.Option{policy.Ports(port), policy.Methods(method)}
 }
 
-// New returns the function for outbound.Config.Allow. It asks the policy about the
-// identity in the context, which middleware.Guard put there; the anonymous user is
-// asked about as user:Default. Without an identity, and where the policy fails, it
-// refuses. Its errors are *reason.Refusal.
+// New returns a function for outbound.Config.Allow. The function looks up the identity in
+// the context, where middleware.Guard stores it, and decides by the policy; the anonymous
+// user is user:Default. It refuses if there is no identity, and if the policy fails. Its
+// errors are *reason.Refusal. It is safe for concurrent use if rules is.
 func New(rules policy.Decider) (func(ctx context.Context, alias string) error, error) {
 	if rules == nil {
-		return nil, errors.New("allow: no policy")
+		return nil, errors.New("allow: the policy is nil")
 	}
 	return func(ctx context.Context, alias string) error {
 		id, ok := identity.FromContext(ctx)
 		if !ok {
-			// Fail closed: a call that is made for nobody in particular has no guard in front.
-			return reason.Refuse(reason.PolicyError, "no identity in the context; the call must be made with the context of the request that it is for")
+			// Fail closed: the call belongs to no request that a Guard has let through.
+			return reason.Refuse(reason.PolicyError, "the context has no identity: make the call with the context of the request that it is for")
 		}
-		decision, err := rules.Decide(ctx, policy.Request{User: id.User, Port: Port, Method: Method, Path: "/" + alias})
+		decision, err := rules.Decide(ctx, policy.Request{User: id.User, Port: port, Method: method, Path: "/" + alias})
 		switch {
 		case err != nil:
 			return &reason.Refusal{Reason: reason.PolicyError, Detail: err.Error(), Err: err}

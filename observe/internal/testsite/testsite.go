@@ -124,10 +124,10 @@ func (s *Site) Serve(serve func(ctx context.Context, ready func()) error) {
 }
 
 // Client holds one certificate, or none, and makes a new connection for each request.
-func (s *Site) Client(who *testpki.Pair) *http.Client {
+func (s *Site) Client(pair *testpki.Pair) *http.Client {
 	t := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: s.server.Pool(), ClientSessionCache: tls.NewLRUClientSessionCache(8)}}
-	if who != nil {
-		own := who.TLS()
+	if pair != nil {
+		own := pair.TLS()
 		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
 	}
 	s.Cleanup(t.CloseIdleConnections)

@@ -20,7 +20,10 @@ func Abort(c net.Conn) {
 	c.Close()
 }
 
-const abortTimeout = 100 * time.Millisecond
+// abortTimeout bounds the write of the incomplete record, which only waits for a client that
+// does not read. It must exceed any delay of this goroutine on a busy machine: after it the
+// record would not be sent at all.
+const abortTimeout = time.Second
 
 // incompleteRecord is the beginning of a record of application data (RFC 8446 section 5.1).
 var incompleteRecord = []byte{23, 3, 3}
