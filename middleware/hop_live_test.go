@@ -30,7 +30,7 @@ var soak = flag.Bool("soak", false, "send 100,000 requests of 100 callers on one
 
 // A gateway mixes its callers on one connection. Each request is its own caller's.
 //
-//	go test -race -run TestF16 ./middleware -soak
+//	go test -race -run TestCallersOnOneGatewayConnection ./middleware -soak
 //
 // Covers F16.
 func TestCallersOnOneGatewayConnectionAreNotMixed(t *testing.T) {
