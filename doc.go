@@ -20,7 +20,7 @@
 // Five files handle a request, in this order:
 //
 //  1. ports/handshake.go accepts a connection and bounds its handshake.
-//  2. trust/trust.go verifies the client certificate.
+//  2. trust/verifier.go verifies the client certificate.
 //  3. middleware/guard.go rejects ambiguous requests, and calls the next two.
 //  4. certmap/decide.go maps the certificate to a user.
 //  5. policy/decide.go allows or denies the request.

@@ -48,7 +48,7 @@ var forwardedMistakes = []configErrorRow{
 	{"a broken list of the gateways", whole("gateway-ca.crl", "nonsense"), "gateway-ca.crl", 1, ""},
 	{"no gateway", yaml("      "+gatewayLine+"\n", ""), config, 10, "forwarded has no gateway"},
 	{"gateway is a text", yaml(gatewayLine, "gateway: gateway-ca.pem"), config, 12, "gateway"},
-	{"gateway names nobody", yaml(", names: [gateway.acme.example]", ""), config, 12, "names nobody"},
+	{"gateway has neither names nor fingerprints", yaml(", names: [gateway.acme.example]", ""), config, 12, "neither names nor fingerprints"},
 	{"gateway names an empty list", yaml("names: [gateway.acme.example]", "names: []"), config, 10, "no gateway is named"},
 	{"gateway pins an empty list", yaml("names: [gateway.acme.example]", "fingerprints: []"), config, 10, "no gateway is named"},
 	{"names is a text", yaml("names: [gateway.acme.example]", "names: gateway.acme.example"), config, 12, "not a list"},
@@ -56,16 +56,16 @@ var forwardedMistakes = []configErrorRow{
 	{"a name that is an address", yaml("names: [gateway.acme.example]", "names: [10.0.0.1]"), config, 10, "neither a DNS name nor a URI"},
 	{"a name with a port", yaml("names: [gateway.acme.example]", "names: ['gateway.acme.example:443']"), config, 10, "neither a DNS name nor a URI"},
 	{"an empty name", yaml("names: [gateway.acme.example]", "names: ['']"), config, 12, "empty"},
-	{"a fingerprint that is none", yaml("names: [gateway.acme.example]", "fingerprints: [gateway.pem]"), config, 12, "no SHA-256 fingerprint"},
-	{"a fingerprint of SHA-1", yaml("names: [gateway.acme.example]", "fingerprints: ['"+somePin[:59]+"']"), config, 12, "no SHA-256 fingerprint"},
-	{"nobody judges the gateway", yaml("{anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names", "{names"), config, 12, "nothing says who issues"},
+	{"a fingerprint that is none", yaml("names: [gateway.acme.example]", "fingerprints: [gateway.pem]"), config, 12, "not a SHA-256 fingerprint"},
+	{"a fingerprint of SHA-1", yaml("names: [gateway.acme.example]", "fingerprints: ['"+somePin[:59]+"']"), config, 12, "not a SHA-256 fingerprint"},
+	{"nobody judges the gateway", yaml("{anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names", "{names"), config, 12, "gateway has no anchors"},
 	{"users may name themselves gateways", yaml("anchors: [gateway-ca.pem], crls: [gateway-ca.crl]", "anchors: [ca.pem]"), config, 10, "also issues for users"},
 	{"among others, users may name themselves gateways", yaml("anchors: [gateway-ca.pem]", "anchors: [gateway-ca.pem, ca.pem]"), config, 10, "also issues for users"},
 	{"by the port's trust, users may name themselves gateways", func(s *site) {
 		s.sub(config, gatewayLine, "gateway: {names: [gateway.acme.example]}")
 		s.sub(config, forwardedLines[:14], "    trust: {anchors: [ca.pem]}\n"+forwardedLines[:14])
 	}, config, 11, "also issues for users"},
-	{"a port that asks for no certificate", yaml("client_cert: require", "client_cert: none"), config, 10, "asks for no certificate"},
+	{"a port that asks for no certificate", yaml("client_cert: require", "client_cert: none"), config, 10, "anybody could forward a certificate"},
 	{"a port that no gateway can connect to", yaml(forwardedLines, forwardedLines+"    trust: {anchors: [ca.pem]}\n"), config, 10, "no anchor in common"},
 	{"nobody is a user", func(s *site) {
 		s.put(config, strings.Split(strings.Replace(behindConfig, "users: users.yaml\n", "", 1), "  - name: public")[0])

@@ -79,14 +79,14 @@ func TestLintFindings(t *testing.T) {
 		{"no rule at all for one", func(s *site) {
 			s.put("policy.csv", "p, user:alice, *, GET, /whoami, allow\n")
 		}, nil, []string{"users.yaml:3: no rule allows user bob anything"}},
-		{"a rule for nobody", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, user:carol, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: no mapping makes anyone user:carol"}},
-		{"a rule for Default on strict ports", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, group:Anonymous, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: group:Anonymous is nobody"}},
+		{"a rule for nobody", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, user:carol, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: no mapping leads to user:carol"}},
+		{"a rule for Default on strict ports", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, group:Anonymous, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: group:Anonymous is never used"}},
 		{"open to Default", func(s *site) {
 			s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n")
 			s.put("policy.csv", s.get("policy.csv")+"p, group:Everybody, public, GET, /c, allow\n")
 		}, nil, []string{"mtlsguard.yaml:10: port public is open to Default: without a certificate anyone may GET /c (line 6)"}},
 		{"open for nothing", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n") }, nil, []string{"mtlsguard.yaml:10: port public is open to Default, and no rule"}},
-		{"everyone is one user", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    unmapped: alice\n") }, nil, []string{"mtlsguard.yaml:10: on port public every believed certificate"}},
+		{"everyone is one user", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    unmapped: alice\n") }, nil, []string{"mtlsguard.yaml:10: on port public every verified certificate"}},
 		{"a port without a rule", func(s *site) {
 			s.sub("policy.csv", "p, group:Authenticated, *, GET, /whoami, allow\n", "p, group:Authenticated, internal, GET, /whoami, allow\n")
 		}, nil, []string{"mtlsguard.yaml:10: no rule allows anything on port public"}},

@@ -61,10 +61,10 @@ func TestFetchConfigurationErrors(t *testing.T) {
 		{"[{url: 'http://', file: ca.crl}]", 12, "cannot be fetched"},
 		{"[{url: 'http://user:secret@ca.example/x.crl', file: ca.crl}]", 12, "cannot be fetched"},
 		{"[{file: ca.crl}]", 12, "cannot be fetched"},
-		{"[{url: 'http://ca.example/x.crl', file: other.crl}]", 12, "is none of the crls"},
-		{"[{url: 'http://ca.example/x.crl'}]", 12, "is none of the crls"},
+		{"[{url: 'http://ca.example/x.crl', file: other.crl}]", 12, "is not in crls"},
+		{"[{url: 'http://ca.example/x.crl'}]", 12, "is not in crls"},
 		{"[{url: 'http://ca.example/x.crl', file: ca.crl, every: 1h}]", 12, `no key "every"`},
-		{"[{url: 'http://ca.example/x.crl', file: ca.crl},\n              {url: 'http://ca.example/y.crl', file: ca.crl}]", 13, "from another URL in line 12"},
+		{"[{url: 'http://ca.example/x.crl', file: ca.crl},\n              {url: 'http://ca.example/y.crl', file: ca.crl}]", 13, "from another URL, in line 12"},
 		{"[{url: 'http://ca.example/x.crl', file: ca.crl, issuer: lost.pem}]", 12, "lost.pem cannot be read"},
 		{"http://ca.example/x.crl", 12, "fetch"},
 	} {
@@ -109,7 +109,7 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 		}
 	}
 	d.down.Store(true)
-	refused("down", 12, "the server answers 503")
+	refused("down", 12, "the server returned HTTP 503")
 	d.down.Store(false)
 	d.list.Store(s.other.CRL(1, nil))
 	refused("another authority's", 12, "cannot be fetched")

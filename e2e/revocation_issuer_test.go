@@ -180,7 +180,7 @@ func TestFileIsFetchedFromOneURL(t *testing.T) {
 			}
 			write("http://127.0.0.1:1/one.crl", "http://127.0.0.1:1/two.crl")
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
-			if err == nil || !strings.Contains(err.Error(), "is fetched from another URL in line 9") {
+			if err == nil || !strings.Contains(err.Error(), "fetched from another URL, in line 9") {
 				t.Errorf("%v", err)
 			}
 			write("http://127.0.0.1:1/one.crl", "http://127.0.0.1:1/one.crl")

@@ -12,36 +12,37 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
-// Authenticator names a caller who sent no certificate. Who sent one is never
-// asked anything else.
+// Authenticator names a caller who sent no certificate. It is not called for a request with a
+// certificate.
 type Authenticator interface {
 	// Authenticate returns a user, or "" where it has no opinion, or an error where
-	// credentials were sent and are not right. An error ends the request: no other
-	// authenticator is asked, and the caller does not become Default.
+	// credentials were sent and are wrong. An error refuses the request: no other
+	// authenticator is called, and the caller does not become Default.
 	Authenticate(*http.Request) (user string, err error)
 }
 
-// Challenger is an Authenticator that has something to say in WWW-Authenticate
-// (RFC 9110 section 11.6.1). With one, a caller without a certificate is refused
-// with 401 and the challenge, not 403.
+// Challenger is an Authenticator with a challenge for WWW-Authenticate (RFC 9110 section
+// 11.6.1). On a port with one, a caller without a certificate is refused with 401 and the
+// challenge, not with 403.
 type Challenger interface {
+	// Challenge returns one challenge. It is called once, when the Guard is configured.
 	Challenge() string
 }
 
-// ErrCredentials is what an Authenticator answers to wrong credentials.
-var ErrCredentials = errors.New("the credentials are not right")
+// ErrCredentials is the error that an Authenticator returns for wrong credentials.
+var ErrCredentials = errors.New("the credentials are wrong")
 
 // Basic is HTTP Basic authentication (RFC 7617).
 type Basic struct {
-	// Realm is named in the challenge.
+	// Realm is the realm of the challenge.
 	Realm string
-	// Check says whether a password is a user's. It is called for every request
+	// Check reports whether a password is a user's. It is called for every request
 	// without a certificate that carries a password, and must take the same time for
-	// users that exist and users that do not. Passwords makes one.
+	// users that exist and users that do not. Passwords returns one. nil accepts no password.
 	Check func(ctx context.Context, user, password string) (bool, error)
 }
 
-// Authenticate implements Authenticator.
+// Authenticate implements Authenticator. It is safe for concurrent use if Check is.
 func (b Basic) Authenticate(r *http.Request) (string, error) {
 	values := r.Header["Authorization"]
 	if !slices.ContainsFunc(values, isBasic) {
@@ -49,7 +50,7 @@ func (b Basic) Authenticate(r *http.Request) (string, error) {
 	}
 	user, password, ok := r.BasicAuth()
 	if !ok || len(values) != 1 || !username.IsUser(user) || b.Check == nil {
-		return "", ErrCredentials // fail closed: something was sent, and it is no good
+		return "", ErrCredentials // fail closed: credentials were sent, and they are malformed
 	}
 	right, err := b.Check(r.Context(), user, password)
 	if err != nil {
@@ -81,15 +82,15 @@ func (b Basic) Challenge() string {
 	return `Basic realm="` + realm + `", charset="UTF-8"`
 }
 
-// Passwords returns a check for Basic against fixed passwords by user. It compares
+// Passwords returns a Check for Basic that compares with fixed passwords by user. It compares
 // in constant time and takes as long for an unknown user. It is meant for a few
-// technical users; people's passwords belong behind a slow hash.
+// technical users; people's passwords belong behind a slow hash. It is safe for concurrent use.
 func Passwords(byUser map[string]string) func(ctx context.Context, user, password string) (bool, error) {
 	type digest = [sha256.Size]byte
 	digests := make(map[string]digest, len(byUser))
 	for user, password := range byUser {
 		if password == "" {
-			continue // fail closed: an empty password is a password that nobody has set
+			continue // fail closed: an empty password is one that was not set
 		}
 		digests[user] = sha256.Sum256([]byte(password))
 	}

@@ -34,7 +34,8 @@ func credentials(user, password string) func(*http.Request) {
 	return func(r *http.Request) { r.SetBasicAuth(user, password) }
 }
 
-func TestL1_AuthenticatorsInOrder(t *testing.T) {
+// Covers L1.
+func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 	t.Parallel()
 	first := token{"First", func(v string) (string, error) { return v, nil }}
 	second := token{"Second", func(v string) (string, error) {
@@ -102,7 +103,8 @@ func TestL1_AuthenticatorsInOrder(t *testing.T) {
 	}
 }
 
-func TestL1_AuthenticatorNamesThatNobodyMayHave(t *testing.T) {
+// Covers L1.
+func TestAuthenticatorCannotReturnAReservedName(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -120,7 +122,8 @@ func TestL1_AuthenticatorNamesThatNobodyMayHave(t *testing.T) {
 	}
 }
 
-func TestL1_CertificateIsNeverAQuestionForAPassword(t *testing.T) {
+// Covers L1.
+func TestPasswordNeverReplacesACertificate(t *testing.T) {
 	t.Parallel()
 	request, require := newPort(t, "request", ports.Request), newPort(t, "require", ports.Require)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -152,7 +155,8 @@ func TestL1_CertificateIsNeverAQuestionForAPassword(t *testing.T) {
 	c.get("/x").want(t, 401, reason.NoRule)
 }
 
-func TestL1_ChallengeOnlyWhereConfigured(t *testing.T) {
+// Covers L1.
+func TestChallengeOnlyWhereConfigured(t *testing.T) {
 	t.Parallel()
 	with, without := newPort(t, "with", ports.Request), newPort(t, "without", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -219,5 +223,5 @@ func Example_basic() {
 	fmt.Printf("%q %v\n", user, err)
 	// Output:
 	// "" <nil>
-	// "" the credentials are not right
+	// "" the credentials are wrong
 }

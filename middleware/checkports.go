@@ -10,13 +10,13 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// CheckPorts returns an error that names every entry of Config.PerPort for which there
-// is no port: with a mistyped name, the port that is meant would have the general
-// settings. With Config.Ports, it names every port that is missing there.
+// CheckPorts returns an error that names every entry of Config.PerPort without a port: a port
+// whose name is mistyped there would silently have the general settings. With Config.Ports,
+// the error names every port that is missing in that list.
 //
-// Where a port of a ports.Server is not in PerPort, the server checks a handler that
-// Handler or Identify returned, and refuses to serve. A program that wraps it calls
-// CheckPorts itself, with all its ports. It is safe for concurrent use.
+// A ports.Server calls it for a handler that Handler or Identify returned, where one of its
+// ports is not in PerPort, and does not serve on an error. A program that wraps the handler
+// calls CheckPorts itself, with all its ports. It is safe for concurrent use.
 func (g *Guard) CheckPorts(all ...*ports.Port) error {
 	s := g.snapshot.Load()
 	if s == nil {
@@ -39,7 +39,7 @@ func (g *Guard) CheckPorts(all ...*ports.Port) error {
 	return wrong.Err()
 }
 
-// checkNamed reports the entries of PerPort that are not among names.
+// checkNamed adds an error for each entry of PerPort that is not among names.
 func checkNamed(wrong *errorlist.List, perPort map[string]PortConfig, names []string) {
 	for _, name := range slices.Sorted(maps.Keys(perPort)) {
 		if !slices.Contains(names, name) {

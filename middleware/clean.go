@@ -4,16 +4,36 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
+	"github.com/mtlsguard/mtlsguard/internal/tunnel"
 )
 
-// clean deletes the identity headers, and their announcement as trailers.
-func (s *snapshot) clean(r *http.Request) {
-	s.cleanMap(r.Header)
-	s.cleanMap(r.Trailer)
+// clean finds the connection of a request, reads the certificate that a gateway forwards
+// with it, and then deletes the identity headers and their announcement as trailers. w is nil
+// for Check.
+func (s *snapshot) clean(c *call, w http.ResponseWriter) {
+	r := c.request
+	var ok bool
+	switch c.conn, ok = connstate.FromContext(r.Context()); {
+	case ok && r.TLS != nil:
+		c.Port = c.conn.Port().Name()
+		c.port = s.portOf(c.conn)
+	case !ok:
+		if c.tunnel, ok = tunnel.FromContext(r.Context()); ok {
+			c.Port, c.Gateway = c.tunnel.Port, c.tunnel.Gateway
+			c.port = s.portNamed(c.Port)
+		}
+	}
+	if s.forwards && c.conn != nil && c.port != nil && c.port.Forwarded != nil {
+		s.readForwarded(c, w)
+	}
+	s.deleteIdentity(r.Header)
+	s.deleteIdentity(r.Trailer)
 }
 
-func (s *snapshot) cleanMap(h http.Header) {
+// deleteIdentity deletes the identity headers of a header or a trailer.
+func (s *snapshot) deleteIdentity(h http.Header) {
 	for name := range h {
 		if s.isIdentityHeader(name) {
 			delete(h, name)
@@ -21,41 +41,42 @@ func (s *snapshot) cleanMap(h http.Header) {
 	}
 }
 
-// cleanTrailers keeps trailers that state an identity from the handler. Their
-// announcement is gone already; but on HTTP/1.1 net/http adds those that arrive,
+// cleanTrailers deletes identity headers from the trailers that the handler sees. Their
+// announcement is deleted already; but on HTTP/1.1 net/http adds those that arrive,
 // announced or not, to the map that it shares with the handler's copy of the
 // request, while the body is read.
 func (s *snapshot) cleanTrailers(inner *http.Request) {
 	if len(inner.Trailer) == 0 {
-		inner.Trailer = nil // shared with nobody: what arrives stays outside
+		inner.Trailer = nil // a map of its own: what arrives stays outside
 		return
 	}
-	inner.Body = &trailed{ReadCloser: inner.Body, snapshot: s, trailer: inner.Trailer}
+	inner.Body = &cleanBody{ReadCloser: inner.Body, snapshot: s, trailer: inner.Trailer}
 }
 
-// trailed is a body that cleans the trailers after it.
-type trailed struct {
+// cleanBody is a body that cleans the trailers after it.
+type cleanBody struct {
 	io.ReadCloser
 	snapshot *snapshot
 	trailer  http.Header
 }
 
-func (t *trailed) Read(b []byte) (int, error) {
-	n, err := t.ReadCloser.Read(b)
+func (b *cleanBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		t.snapshot.cleanMap(t.trailer)
+		b.snapshot.deleteIdentity(b.trailer)
 	}
 	return n, err
 }
 
-// Close reads what is left of a short body, and the trailers with it.
-func (t *trailed) Close() error {
-	err := t.ReadCloser.Close()
-	t.snapshot.cleanMap(t.trailer)
+// Close reads the rest of a short body, and the trailers with it.
+func (b *cleanBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.snapshot.deleteIdentity(b.trailer)
 	return err
 }
 
-// isIdentityHeader is asked about every header of every request.
+// isIdentityHeader reports whether a header names a caller, in any spelling. It is called for
+// every header of every request.
 func (s *snapshot) isIdentityHeader(name string) bool {
-	return idheader.Is(name) || len(s.unwelcome) > 0 && s.unwelcome[idheader.Fold(name)]
+	return idheader.Is(name) || len(s.identityHeaders) > 0 && s.identityHeaders[idheader.Fold(name)]
 }

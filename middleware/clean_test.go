@@ -48,7 +48,8 @@ func ownHeaders(c *middleware.Config) {
 	c.IdentityHeaders = []string{"x_own.identity", "Own-" + strings.Repeat("Very-", 20) + "Long"}
 }
 
-func TestF1_F3_IdentityHeadersNeverArrive(t *testing.T) {
+// Covers F1, F3.
+func TestIdentityHeadersNeverArrive(t *testing.T) {
 	t.Parallel()
 	for _, own := range []bool{false, true} { // the two ways through the list
 		guard := newGuard(t, func(c *middleware.Config) {
@@ -93,7 +94,8 @@ func TestF1_F3_IdentityHeadersNeverArrive(t *testing.T) {
 	}
 }
 
-func TestF5_ConnectionHeaderCannotHideAnything(t *testing.T) {
+// Covers F5.
+func TestConnectionHeaderHidesNoIdentityHeader(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	serve(t, newGuard(t).Handler(echo), port)
@@ -106,7 +108,8 @@ func TestF5_ConnectionHeaderCannotHideAnything(t *testing.T) {
 // trailerNames are announced beside one that is harmless.
 var trailerNames = []string{"Client-Cert", "client_cert", "X.Remote.User", "X-SSL-CLIENT-CERT"}
 
-func TestF15_TrailersStateNoIdentity(t *testing.T) {
+// Covers F15.
+func TestTrailersCarryNoIdentity(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t)

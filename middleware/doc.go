@@ -1,5 +1,5 @@
-// Package middleware holds Guard, which stands in front of any http.Handler and
-// lets a request through when the caller is known and the policy allows it.
+// Package middleware holds Guard, which wraps an http.Handler and lets a request
+// through when the caller is known and the policy allows it.
 //
 //	guard, err := middleware.New(middleware.Config{Map: table, Policy: engine})
 //	srv := &http.Server{Handler: guard.Handler(api)}
@@ -9,15 +9,15 @@
 //
 // # The way of a request
 //
-//  1. clean: identity headers are deleted in every spelling, whoever sent them; a
+//  1. clean: identity headers are deleted in every spelling, from every sender; a
 //     target that can be read in two ways is refused.
-//  2. evidence: the certificate of the connection, as the trust in force judges it
-//     now.
-//  3. mapping: exactly one named user, or a refusal.
-//  4. no certificate: other authenticators are asked; then strict refuses, or the
-//     caller is the user Default.
-//  5. policy: may this user, on this port, do this method on this path?
+//  2. verify: the client's certificate is verified by the current trust anchors,
+//     revocation lists and clock.
+//  3. map: the certificate names exactly one user, or the request is refused.
+//  4. no certificate: authenticators may name the caller; otherwise Strict refuses the
+//     request, and ToDefault makes the caller the user Default.
+//  5. decide: may this user, on this port, use this method on this path?
 //
-// A certificate that was sent and not accepted never becomes anything else: not
-// Default, and not a question for a password. Every error is a refusal.
+// A request with a certificate that is not trusted is refused: the caller becomes neither
+// Default nor a user with a password. Every error is a refusal.
 package middleware

@@ -28,10 +28,10 @@ func (s *snapshot) explain(o *Outcome) []string {
 		add(string(o.Reason), "%s", o.Detail)
 	}
 	if !o.Gateway.IsZero() {
-		add("gateway", "fingerprint %s, believed until %s", o.Gateway.Fingerprint(), o.Gateway.Until().UTC())
+		add("gateway", "fingerprint %s, trusted until %s", o.Gateway.Fingerprint(), o.Gateway.Until().UTC())
 	}
 	if !o.Verified.IsZero() {
-		add("certificate", "fingerprint %s, believed until %s", o.Verified.Fingerprint(), o.Verified.Until().UTC())
+		add("certificate", "fingerprint %s, trusted until %s", o.Verified.Fingerprint(), o.Verified.Until().UTC())
 		if m, ok := s.Map.(interface {
 			Explain(trust.Verified, string) []certmap.Step
 		}); ok {

@@ -30,7 +30,8 @@ func (f authFunc) Authenticate(*http.Request) (string, error) { return f() }
 
 // A plug-in that goes wrong refuses, on a port that falls back to Default and
 // names a user for strangers, and the server lives.
-func TestH14_L1_PlugInsThatGoWrong(t *testing.T) {
+// Covers H14, L1.
+func TestFailingPlugInRefusesTheRequest(t *testing.T) {
 	t.Parallel()
 	yes := decideFunc(func() (policy.Decision, error) { return policy.Decision{Allowed: true}, nil })
 	answers := func(user string, err error) mapFunc {
@@ -106,7 +107,8 @@ func TestH14_L1_PlugInsThatGoWrong(t *testing.T) {
 }
 
 // A panic in the handler, in Observe or in Refuse is not served, and net/http goes on.
-func TestH14_PanicsAroundTheGuard(t *testing.T) {
+// Covers H14.
+func TestPanicInAHandlerPasses(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
 		name   string
@@ -136,7 +138,8 @@ func TestH14_PanicsAroundTheGuard(t *testing.T) {
 	}
 }
 
-func TestL1_UnmappedUser(t *testing.T) {
+// Covers L1.
+func TestUnmappedUser(t *testing.T) {
 	t.Parallel()
 	named, refused := newPort(t, "named", ports.Request), newPort(t, "refused", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {

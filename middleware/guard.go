@@ -10,19 +10,20 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/tunnel"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // Guard lets a request through when its caller is known and allowed. It is safe
-// for concurrent use. The zero value lets nothing through.
+// for concurrent use. The zero value refuses every request.
 type Guard struct {
 	snapshot atomic.Pointer[snapshot]
-	ports    sync.Map // connstate.Port to nil: those whose connections it has served
+	ports    sync.Map // connstate.Port to nil: the ports whose connections the guard has served
 }
 
-// New builds a Guard. Every mistake is reported at once; a Config without Map and
-// Policy is one.
+// New builds a Guard. The error lists everything that is wrong with the configuration; a
+// Config without Map and Policy is an error.
 func New(c Config) (*Guard, error) {
 	g := &Guard{}
 	if err := g.Reconfigure(c); err != nil {
@@ -31,9 +32,10 @@ func New(c Config) (*Guard, error) {
 	return g, nil
 }
 
-// Reconfigure puts another configuration in effect, for every request that begins from
-// now on. Answers under way and hijacked connections whose certificates it does not trust,
-// a gateway's included, end within a second. A bad one leaves the old in effect.
+// Reconfigure replaces the configuration for every request that begins from now on.
+// Answers under way and hijacked connections whose certificates the new configuration does
+// not trust, a gateway's included, end within a second. An error leaves the current
+// configuration in effect.
 func (g *Guard) Reconfigure(c Config) error {
 	s, err := compile(c)
 	if err != nil {
@@ -51,10 +53,16 @@ func (g *Guard) Reconfigure(c Config) error {
 // Handler guards next: Identify and Authorize in one. It has the shape that chi's
 // Use takes.
 func (g *Guard) Handler(next http.Handler) http.Handler {
-	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, everything, w, r) }}
+	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastDecide, w, r) }}
 }
 
-// handler is what stands behind a Guard.
+// Identify does everything but ask the policy. A request that it lets through has an
+// identity and no rights yet: Authorize must follow inside.
+func (g *Guard) Identify(next http.Handler) http.Handler {
+	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastMap, w, r) }}
+}
+
+// handler is a guarded handler that ports.Server can check.
 type handler struct {
 	guard *Guard
 	http.HandlerFunc
@@ -70,39 +78,70 @@ func (h *handler) CheckPorts(all ...*ports.Port) error {
 	return h.guard.CheckPorts(all...)
 }
 
-// Identify does everything but ask the policy. What it lets through has an
-// identity, and no right to anything yet: Authorize must follow inside.
-func (g *Guard) Identify(next http.Handler) http.Handler {
-	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, naming, w, r) }}
+// call is one request on its way through the guard, with the outcome so far.
+type call struct {
+	Outcome
+	request *http.Request
+	conn    connstate.Conn // nil: the request came by no port
+	tunnel  *tunnel.Caller // nil: the request came through no tunnel
+	port    *port          // nil: neither, or something hides the TLS connection
+	hop     *hop           // nil on a port without gateways
+	memo    *memo          // what is remembered of the caller; may be nil
+	closes  bool           // a refusal ends the connection
+}
+
+// last is the last step that the guard takes. It is no func, so that a call can stay on the
+// stack.
+type last uint8
+
+const (
+	lastMap    last = iota // for Identify
+	lastDecide             // for Handler and Check
+	onlyDecide             // for Authorize
+)
+
+// passes takes the guard's steps. It returns false where one of them refuses the request. A
+// panic in a mapper, a policy or an authenticator is a refusal.
+func (s *snapshot) passes(c *call, l last) (passed bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.refuse(reason.PolicyError, "a part of the guard panicked")
+			passed = false
+		}
+	}()
+	if l == onlyDecide {
+		return s.checkRewritten(c) && s.decide(c)
+	}
+	return s.checkTarget(c) && s.verify(c) && s.mapUser(c) && (l == lastMap || s.decide(c))
 }
 
 // serve takes the steps that a request from outside needs, and hands it to next.
-func (g *Guard) serve(next http.Handler, what stage, w http.ResponseWriter, r *http.Request) {
+func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.Request) {
 	s := g.snapshot.Load()
 	if s == nil {
-		refuseAll(w)
+		refuseUnconfigured(w)
 		return
 	}
-	var o Outcome
-	o.hop = s.hear(w, r)
-	s.clean(r)
-	start := s.clock()
-	if !s.guarded(r, &o, what) {
-		s.settle(w, r, &o, start)
+	c := call{request: r}
+	s.clean(&c, w)
+	start := s.startTime()
+	if !s.passes(&c, l) {
+		s.observe(&c, start)
+		s.writeRefusal(w, &c)
 		return
 	}
-	ctx := identity.NewContext(r.Context(), o.Identity)
-	if what == everything {
-		s.observe(r, &o, start)
-	} else { // Authorize has more to do, and observes then
-		ctx = context.WithValue(ctx, passKey{}, &pass{guard: g, snapshot: s, outcome: o})
+	ctx := identity.NewContext(r.Context(), c.Identity)
+	if l == lastMap { // Authorize has more to do, and observes then
+		ctx = context.WithValue(ctx, identifiedKey{}, &identified{guard: g, snapshot: s, call: c})
+	} else {
+		s.observe(&c, start)
 	}
-	if o.hop != nil {
-		o.hop.answer.begin(g, w, r, &o)
-		defer o.hop.answer.end()
+	if c.hop != nil {
+		c.hop.answer.begin(g, w, &c)
+		defer c.hop.answer.end()
 	}
-	inner := s.passOn(r, ctx)
-	defer keepForm(r, inner)
+	inner := s.strip(r, ctx)
+	defer passForm(r, inner)
 	next.ServeHTTP(w, inner)
 }
 
@@ -113,81 +152,69 @@ func (g *Guard) Authorize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := g.snapshot.Load()
 		if s == nil {
-			refuseAll(w)
+			refuseUnconfigured(w)
 			return
 		}
-		p, ok := r.Context().Value(passKey{}).(*pass)
-		if !ok || p.guard != g {
-			// Fail closed: nobody has named the caller, or a guard with other rules has.
-			o := Outcome{Method: r.Method, Path: sentPath(r), Generation: s.Generation}
-			o.refuse(reason.PolicyError, "Authorize stands without Identify of the same guard outside it")
-			s.settle(w, r, &o, s.clock())
+		start := s.startTime()
+		outer, ok := r.Context().Value(identifiedKey{}).(*identified)
+		if !ok || outer.guard != g {
+			// Fail closed: the caller is unknown, or a guard with other rules named it.
+			c := call{request: r, Outcome: Outcome{Method: r.Method, Path: sentPath(r), Generation: s.Generation}}
+			c.refuse(reason.PolicyError, "Authorize stands without Identify of the same guard outside it")
+			s.observe(&c, start)
+			s.writeRefusal(w, &c)
 			return
 		}
-		o := p.outcome
-		s = p.snapshot // the generation that named the caller also decides
-		start := s.clock()
-		if !s.guarded(r, &o, deciding) {
-			s.settle(w, r, &o, start)
+		c := outer.call
+		c.request = r
+		s = outer.snapshot // the generation that named the caller also decides
+		if !s.passes(&c, onlyDecide) {
+			s.observe(&c, start)
+			s.writeRefusal(w, &c)
 			return
 		}
-		s.observe(r, &o, start)
+		s.observe(&c, start)
 		inner := withoutRawPath(r)
-		defer keepForm(r, inner)
+		defer passForm(r, inner)
 		next.ServeHTTP(w, inner)
 	})
 }
 
-// pass is what Identify hands to Authorize.
-type pass struct {
+// identified is what Identify hands to Authorize in the request's context.
+type identified struct {
 	guard    *Guard
 	snapshot *snapshot
-	outcome  Outcome
+	call     call
 }
 
-type passKey struct{}
+type identifiedKey struct{}
 
 // Check decides about a request without answering it and without changing it.
 func (g *Guard) Check(r *http.Request) Outcome {
-	var o Outcome
+	c := call{request: r.Clone(r.Context())} // authenticators see what they see in Handler: a cleaned request
 	s := g.snapshot.Load()
 	if s == nil {
-		o.refuse(reason.PolicyError, "the guard has no configuration")
-		return o
+		c.refuse(reason.PolicyError, "the guard has no configuration")
+		return c.Outcome
 	}
-	r = r.Clone(r.Context()) // authenticators see what they see in Handler: a cleaned request
-	o.hop = s.hear(nil, r)
-	s.clean(r)
-	s.guarded(r, &o, everything)
-	return o
+	s.clean(&c, nil)
+	s.passes(&c, lastDecide)
+	return c.Outcome
 }
 
-// settle tells of a refusal and answers it.
-func (s *snapshot) settle(w http.ResponseWriter, r *http.Request, o *Outcome, start time.Time) {
-	s.observe(r, o, start)
-	s.answer(w, r, o)
-}
-
-func (s *snapshot) observe(r *http.Request, o *Outcome, start time.Time) {
+func (s *snapshot) observe(c *call, start time.Time) {
 	if s.Observe != nil {
 		if s.Time {
-			o.Duration = time.Since(start)
+			c.Duration = time.Since(start)
 		}
-		s.Observe(r, *o)
+		s.Observe(c.request, c.Outcome)
 	}
 }
 
-// clock is read only where somebody wants to know the duration.
-func (s *snapshot) clock() time.Time {
+// startTime reads the clock only where Config.Time is set.
+func (s *snapshot) startTime() time.Time {
 	if !s.Time {
 		return time.Time{}
 	}
 	return time.Now()
-}
-
-// refuseAll answers for a guard that was never configured.
-func refuseAll(w http.ResponseWriter) {
-	var o Outcome
-	o.refuse(reason.PolicyError, "")
-	o.problem().Write(w)
 }

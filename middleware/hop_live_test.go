@@ -30,8 +30,10 @@ var soak = flag.Bool("soak", false, "send 100,000 requests of 100 callers on one
 
 // A gateway mixes its callers on one connection. Each request is its own caller's.
 //
-//	go test -race -run TestF16 ./middleware -soak
-func TestF16_CallersOnOneConnection(t *testing.T) {
+//	go test -race -run TestCallersOnOneGatewayConnection ./middleware -soak
+//
+// Covers F16.
+func TestCallersOnOneGatewayConnectionAreNotMixed(t *testing.T) {
 	t.Parallel()
 	const callers = 100
 	requests := 3000
@@ -107,7 +109,8 @@ func TestF16_CallersOnOneConnection(t *testing.T) {
 }
 
 // The gateway's certificate counts on every request, like a user's on other ports.
-func TestF2_G1_G2_GatewayWhileItsConnectionIsOpen(t *testing.T) {
+// Covers F2, G1, G2.
+func TestGatewayIsVerifiedWhileItsConnectionIsOpen(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		var now clock
@@ -165,7 +168,8 @@ func renewed(t *testing.T) func(*http.Request) {
 
 // So do the user's certificate, mapping and policy, on the gateway's one connection,
 // whoever was remembered.
-func TestF9_G1_G2_G6_UserWhileTheConnectionIsOpen(t *testing.T) {
+// Covers F9, G1, G2, G6.
+func TestForwardedUserIsVerifiedWhileTheConnectionIsOpen(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		var now clock
@@ -245,7 +249,8 @@ func TestF9_G1_G2_G6_UserWhileTheConnectionIsOpen(t *testing.T) {
 }
 
 // A mapping that begins or ends is asked every time.
-func TestG1_StatedMappingInTime(t *testing.T) {
+// Covers G1.
+func TestMappingOfAForwardedCertificateEnds(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		var now clock
@@ -271,7 +276,8 @@ func TestG1_StatedMappingInTime(t *testing.T) {
 }
 
 // Ports remember apart: what one knows of a certificate is worth nothing on another.
-func TestF9_StatedOnTwoPorts(t *testing.T) {
+// Covers F9.
+func TestForwardedCertificateOnTwoPorts(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		elsewhere := testpki.NewCA("Elsewhere CA")
@@ -297,7 +303,8 @@ func TestF9_StatedOnTwoPorts(t *testing.T) {
 
 // One leaf may lead to two anchors, by what is stated beside it, and be somebody under
 // each: who it was by the other way does not count.
-func TestB17_F10_StatedByAnotherChain(t *testing.T) {
+// Covers B17, F10.
+func TestForwardedCertificateByAnotherChain(t *testing.T) {
 	t.Parallel()
 	rootA, rootB, key := testpki.NewCA("Root A"), testpki.NewCA("Root B"), testpki.NewKey()
 	sub := func(root *testpki.Pair) *testpki.Pair {
@@ -338,7 +345,8 @@ func rootTemplate(name string) *x509.Certificate {
 
 // A port becomes one for gateways, and stops being one, under open connections: what
 // they remember of one kind is worth nothing for the other.
-func TestG6_PortChangesItsKind(t *testing.T) {
+// Covers G6.
+func TestPortBecomesAGatewaysAndBack(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		gate := newGate(t, "gate", ports.Request)

@@ -102,7 +102,8 @@ func stated(p *testpki.Pair) func(*http.Request) {
 // Who is at the other end, what is stated, and what becomes of it. The gateway itself
 // is never a user, nobody but a gateway is listened to, and a certificate that is
 // stated is judged like one that is shown.
-func TestF1_F2_F9_F11_F14_WhoStatesWhat(t *testing.T) {
+// Covers F1, F2, F9, F11, F14.
+func TestForwardedCertificateCountsFromGatewaysOnly(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	statements := map[string]func(*http.Request){
@@ -184,7 +185,8 @@ func TestF1_F2_F9_F11_F14_WhoStatesWhat(t *testing.T) {
 }
 
 // A user's own certificate is worth nothing on the gateways' port, stated or shown.
-func TestF2_UsersCertificateStatesNobody(t *testing.T) {
+// Covers F2.
+func TestUserCannotForwardACertificate(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		gate := newGate(t, "gate", ports.Require)
@@ -199,7 +201,8 @@ func TestF2_UsersCertificateStatesNobody(t *testing.T) {
 }
 
 // A pinned gateway is that certificate and no other, whatever authority it is under.
-func TestF2_PinnedGateway(t *testing.T) {
+// Covers F2.
+func TestPinnedGateway(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t, "gate", ports.Require)
 	r := newReceiver(t, func(c *forwarded.Config) {
@@ -212,7 +215,8 @@ func TestF2_PinnedGateway(t *testing.T) {
 
 // What is stated on a port that is not for gateways, or in a header that is not the
 // gateway's, changes nothing. Names that only a topology has are deleted everywhere.
-func TestF1_F3_F17_EveryOtherHeaderAndPort(t *testing.T) {
+// Covers F1, F3, F17.
+func TestForwardedHeadersAreDeletedOnEveryPort(t *testing.T) {
 	t.Parallel()
 	const own = "Acme-Caller-Cert"
 	w := shared()
@@ -256,7 +260,8 @@ func TestF1_F3_F17_EveryOtherHeaderAndPort(t *testing.T) {
 
 // Whatever is wrong with a statement, the request is refused: it is never one without
 // a certificate, and the connection goes on for the gateway's other callers.
-func TestF3_F4_F8_F10_F15_StatementsThatAreNone(t *testing.T) {
+// Covers F3, F4, F8, F10, F15.
+func TestMalformedForwardedCertificateIsRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	alice, bob := sequence(w.alice.Cert), sequence(w.bob.Cert)
@@ -328,7 +333,8 @@ func body(r *http.Request) {
 }
 
 // A trailer that was not announced comes after the decision, and reaches nobody.
-func TestF15_TrailerThatNobodyAnnounced(t *testing.T) {
+// Covers F15.
+func TestUnannouncedTrailerIsDeleted(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t, "gate", ports.Require)
 	serve(t, newGuard(t, gated("gate", newReceiver(t), middleware.ToDefault)).Handler(echo), gate)
@@ -348,7 +354,8 @@ func TestF15_TrailerThatNobodyAnnounced(t *testing.T) {
 
 // A client can make a gateway drop what it states. Where the gateway has a sign for
 // "no certificate", nothing else is one; a token in Connection does nothing here.
-func TestF5_NoneNeedsItsSign(t *testing.T) {
+// Covers F5.
+func TestMissingForwardedHeaderIsRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	der := base64.StdEncoding.EncodeToString(w.alice.Cert.Raw)
@@ -393,7 +400,8 @@ func TestF5_NoneNeedsItsSign(t *testing.T) {
 
 // The statement is gone before anyone else looks: authenticators, handlers, own
 // refusals and Check. Answers say that they depend on it.
-func TestF13_NobodyElseSeesIt(t *testing.T) {
+// Covers F13.
+func TestForwardedHeaderReachesNoOneElse(t *testing.T) {
 	t.Parallel()
 	var seenBy sync.Map
 	look := func(who string, r *http.Request) {
@@ -444,7 +452,8 @@ func TestF13_NobodyElseSeesIt(t *testing.T) {
 
 // Somebody may have mapped the gateway's certificate, or everyone's: on its port it is
 // still no caller.
-func TestF14_MappedGatewayIsNobody(t *testing.T) {
+// Covers F14.
+func TestMappedGatewayIsNoUser(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		m := append(mappings(), certmap.Mapping{ID: "m-gateway", User: "gateway", Fingerprint: trust.FingerprintOf(atTheEdge().gateway.Cert)})
@@ -464,7 +473,8 @@ func TestF14_MappedGatewayIsNobody(t *testing.T) {
 }
 
 // A password goes with a statement of no certificate, and with nothing else.
-func TestL1_AuthenticatorsBehindAGateway(t *testing.T) {
+// Covers L1.
+func TestAuthenticatorsBehindAGateway(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		gate := newGate(t, "gate", ports.Request)
@@ -489,7 +499,8 @@ func TestL1_AuthenticatorsBehindAGateway(t *testing.T) {
 }
 
 // The explanation goes along the hop.
-func TestF13_ExplainNamesTheGateway(t *testing.T) {
+// Covers F13.
+func TestExplainNamesTheGateway(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t, "gate", ports.Require)
 	var rec recorder
@@ -538,7 +549,8 @@ func TestF13_ExplainNamesTheGateway(t *testing.T) {
 }
 
 // Check decides as Handler does, and leaves the statement where it is.
-func TestF13_CheckBehindAGateway(t *testing.T) {
+// Covers F13.
+func TestCheckBehindAGateway(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t, "gate", ports.Require)
 	var rec recorder
@@ -567,7 +579,8 @@ func TestF13_CheckBehindAGateway(t *testing.T) {
 
 // What goes wrong in a plug-in behind a gateway is a refusal, and is remembered for
 // nobody.
-func TestH14_PlugInsBehindAGateway(t *testing.T) {
+// Covers H14.
+func TestFailingPlugInBehindAGateway(t *testing.T) {
 	t.Parallel()
 	var fails atomic.Bool
 	gate := newGate(t, "gate", ports.Require)

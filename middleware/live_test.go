@@ -34,7 +34,8 @@ func reused(t *testing.T) func(*http.Request) {
 	}
 }
 
-func TestG6_ReconfigureActsOnOpenConnections(t *testing.T) {
+// Covers G6.
+func TestReconfigureActsOnOpenConnections(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		port := newPort(t, "p", ports.Request)
@@ -90,7 +91,8 @@ func TestG6_ReconfigureActsOnOpenConnections(t *testing.T) {
 }
 
 // Identify and Authorize of one request never mix two configurations.
-func TestG6_OneGenerationForARequest(t *testing.T) {
+// Covers G6.
+func TestOneGenerationDecidesARequest(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	var rec recorder
@@ -109,7 +111,8 @@ func TestG6_OneGenerationForARequest(t *testing.T) {
 	c.get("/x").want(t, 403, reason.NoRule)
 }
 
-func TestG6_LiveMappings(t *testing.T) {
+// Covers G6.
+func TestLiveMappingsActOnOpenConnections(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		live := certmap.NewLive(nil)
@@ -150,7 +153,8 @@ type movingGroups struct {
 
 func (m *movingGroups) Groups(string) []string { m.mu.Lock(); defer m.mu.Unlock(); return m.groups }
 
-func TestG6_GroupsOfAPolicyThatChanges(t *testing.T) {
+// Covers G6.
+func TestGroupsOfAChangingPolicyAreCurrent(t *testing.T) {
 	t.Parallel()
 	m := &movingGroups{Decider: newPolicy(t), groups: []string{"one"}}
 	port := newPort(t, "p", ports.Request)
@@ -168,7 +172,8 @@ func TestG6_GroupsOfAPolicyThatChanges(t *testing.T) {
 	}
 }
 
-func TestG1_ExpiryOnAnOpenConnection(t *testing.T) {
+// Covers G1.
+func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		var now clock
@@ -188,7 +193,8 @@ func TestG1_ExpiryOnAnOpenConnection(t *testing.T) {
 	})
 }
 
-func TestG1_MappingExpiresOnAnOpenConnection(t *testing.T) {
+// Covers G1.
+func TestExpiredMappingIsRefusedOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		var now clock
@@ -206,7 +212,8 @@ func TestG1_MappingExpiresOnAnOpenConnection(t *testing.T) {
 }
 
 // Trust of the guard's own, as the root package swaps it before the port's.
-func TestG2_RevokedOnAnOpenConnection(t *testing.T) {
+// Covers G2.
+func TestRevokedCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		port := newPort(t, "p", ports.Request)
@@ -280,7 +287,8 @@ type authFuncOf func(*http.Request) (string, error)
 
 func (f authFuncOf) Authenticate(r *http.Request) (string, error) { return f(r) }
 
-func TestL8_OneOutcomeForADecision(t *testing.T) {
+// Covers L8.
+func TestOneOutcomeForADecision(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	var rec recorder
@@ -327,7 +335,8 @@ func TestL8_OneOutcomeForADecision(t *testing.T) {
 
 // Many callers change nothing of one another, on one HTTP/2 connection each and
 // while everything is replaced.
-func TestG6_Crowd(t *testing.T) {
+// Covers G6.
+func TestReconfigureUnderLoadMixesNoGenerations(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	live := certmap.NewLive(must[*certmap.Table](t)(certmap.New(mappings()...)))

@@ -3,6 +3,7 @@ package middleware
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
@@ -14,27 +15,23 @@ import (
 type Outcome struct {
 	Allowed    bool
 	Status     int                // of the answer to a refusal: 400, 401, 403, 421 or 503
-	Reason     reason.Reason      // why it is refused; empty when it is allowed
-	Detail     string             // for logs: more about the reason, safe to print, never for the caller
-	Identity   *identity.Identity // nil where the caller could not be named; treat it as read-only
-	Verified   trust.Verified     // the caller's certificate, where one is believed
-	Gateway    trust.Verified     // behind a gateway: the gateway's own, or what was shown in its place
+	Reason     reason.Reason      // why the request is refused; empty when it is allowed
+	Detail     string             // more about the reason, safe to print in logs; never send it to the caller
+	Identity   *identity.Identity // nil where the caller has no name; treat it as read-only
+	Verified   trust.Verified     // the caller's certificate; zero without a trusted one
+	Gateway    trust.Verified     // behind a gateway: the certificate of the connection itself
 	Port       string             // empty where the request came by no port
 	Method     string
-	Path       string // as it was authorised; as it was sent where it was refused before
-	Rule       string // where the line of the policy stands that decided
+	Path       string // as authorized; as sent where the request was refused before
+	Rule       string // the position of the policy rule that decided
 	Reference  string // of a refusal: the same in the answer and in the log
 	Challenges []string
 	Generation uint64
-	Duration   time.Duration // the guard's own time; only where Config.Time is set
-
-	closes bool  // the connection's certificate is not believed any more
-	hop    *hop  // nil on a port without gateways
-	memo   *memo // what the connection remembered, or nil
+	Duration   time.Duration // the guard's own time; 0 unless Config.Time is set
 }
 
-// refuse makes an outcome a refusal. A word that is not of the list comes from a
-// plug-in that went wrong.
+// refuse makes an outcome a refusal. An unknown reason comes from a mapper, a policy or an
+// authenticator that breaks its contract.
 func (o *Outcome) refuse(r reason.Reason, detail string) {
 	if !r.Known() {
 		r = reason.PolicyError
@@ -43,10 +40,10 @@ func (o *Outcome) refuse(r reason.Reason, detail string) {
 	o.Reference = fmt.Sprintf("%016x", rand.Uint64())
 }
 
-// challenge turns the refusal of a caller without a certificate into a 401, where
-// the port has something to ask for.
-func (o *Outcome) challenge(p *port) {
-	if o.Status == reason.NoRule.Status() && len(p.challenges) > 0 {
-		o.Status, o.Challenges = 401, p.challenges
+// challenge makes the refusal of a caller without a certificate a 401, where an authenticator
+// of the port has a challenge.
+func (c *call) challenge() {
+	if c.Status == reason.NoRule.Status() && len(c.port.challenges) > 0 {
+		c.Status, c.Challenges = http.StatusUnauthorized, c.port.challenges
 	}
 }

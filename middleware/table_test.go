@@ -55,7 +55,8 @@ func result(s seen, err error) string {
 	return fmt.Sprintf("<%s>", s.Reason)
 }
 
-func TestL1_ModeEvidenceStrict(t *testing.T) {
+// Covers L1.
+func TestEveryModeCertificateAndFallback(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []ports.ClientAuth{ports.None, ports.Request, ports.Require} {
 		for _, f := range []middleware.Fallback{middleware.Strict, middleware.ToDefault} {
@@ -102,7 +103,8 @@ func checkAnonymous(t *testing.T, s seen) {
 	}
 }
 
-func TestL2_ThreePortsEachItsOwn(t *testing.T) {
+// Covers L2.
+func TestThreePortsEachWithItsOwnConfig(t *testing.T) {
 	t.Parallel()
 	none, request, require := newPort(t, "none", ports.None), newPort(t, "request", ports.Request), newPort(t, "require", ports.Require)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -127,7 +129,8 @@ func TestL2_ThreePortsEachItsOwn(t *testing.T) {
 	})
 }
 
-func TestL3_ZeroValues(t *testing.T) {
+// Covers L3.
+func TestZeroValuesRefuse(t *testing.T) {
 	t.Parallel()
 	if _, err := middleware.New(middleware.Config{}); err == nil || !strings.Contains(err.Error(), "Map") || !strings.Contains(err.Error(), "Policy") {
 		t.Errorf("the zero Config: %v", err)
@@ -151,7 +154,8 @@ func TestL3_ZeroValues(t *testing.T) {
 	c.get("/check")
 }
 
-func TestL3_MistakesAreReportedTogether(t *testing.T) {
+// Covers L3.
+func TestConfigErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	_, err := middleware.New(middleware.Config{
 		PortConfig: middleware.PortConfig{Fallback: 7, Unmapped: "group:x", Methods: []string{"get", ""}, Authenticators: []middleware.Authenticator{nil}},
@@ -164,8 +168,8 @@ func TestL3_MistakesAreReportedTogether(t *testing.T) {
 	}
 	got := err.Error()
 	for _, want := range []string{
-		"Map is nil", "Policy is nil", "Config.Fallback", `Config.Unmapped "group:x"`, `Methods: "get"`, `Methods: ""`, "Authenticators[0]",
-		`PerPort["a"].Unmapped "everybody"`, `PerPort["b"].Unmapped is Default`, `ServerNames: "*.example"`, `ServerNames: ""`, `ServerNames: "x:1y"`,
+		"Map is nil", "Policy is nil", "Config.Fallback", `Config.Unmapped: "group:x"`, `Methods: "get"`, `Methods: ""`, "Authenticators[0]",
+		`PerPort["a"].Unmapped: "everybody"`, `PerPort["b"].Unmapped is Default`, `ServerNames: "*.example"`, `ServerNames: ""`, `ServerNames: "x:1y"`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in:\n%s", want, got)
@@ -176,7 +180,8 @@ func TestL3_MistakesAreReportedTogether(t *testing.T) {
 	}
 }
 
-func TestL3_RequestWithoutPort(t *testing.T) {
+// Covers L3.
+func TestRequestWithoutAPortIsRefused(t *testing.T) {
 	t.Parallel()
 	guard := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
 	r := must[*http.Request](t)(http.NewRequest("GET", "https://localhost/x", nil))
@@ -185,7 +190,8 @@ func TestL3_RequestWithoutPort(t *testing.T) {
 	}
 }
 
-func TestL4_HandlerWithoutGuard(t *testing.T) {
+// Covers L4.
+func TestAuthorizeWithoutIdentifyRefuses(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t)
@@ -206,7 +212,8 @@ func TestL4_HandlerWithoutGuard(t *testing.T) {
 	c.get("/context")
 }
 
-func TestL5_HandlersCannotChangeTheNextRequest(t *testing.T) {
+// Covers L5.
+func TestHandlerCannotChangeTheNextRequest(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	w := shared()
@@ -248,7 +255,8 @@ func TestL5_HandlersCannotChangeTheNextRequest(t *testing.T) {
 	})
 }
 
-func TestL6_AnswersTellNothing(t *testing.T) {
+// Covers L6.
+func TestRefusalsRevealNothing(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -293,7 +301,8 @@ func TestL6_AnswersTellNothing(t *testing.T) {
 	}
 }
 
-func TestL7_OutcomeIsSafeToPrint(t *testing.T) {
+// Covers L7.
+func TestOutcomeIsSafeToPrint(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	var rec recorder

@@ -12,10 +12,71 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// checkTarget refuses a request target that could be read in two ways: what is
-// authorised must be what is served. It returns the path that both are about, the
-// decoded one.
-func checkTarget(r *http.Request, p *port) (string, error) {
+// checkTarget refuses a request whose target or host can be read in two ways, and one that
+// came by no port.
+func (s *snapshot) checkTarget(c *call) bool {
+	r := c.request
+	c.Method, c.Generation = r.Method, s.Generation
+	if c.port == nil {
+		// Fail closed: something between the port and the guard hides the connection, and
+		// with it whatever certificate there was.
+		c.Path = sentPath(r)
+		c.refuse(reason.Misdirected, "the request did not come by a port: call Port.Configure on the http.Server, and wrap nothing around the listener")
+		return false
+	}
+	path, err := readTarget(r, c.port)
+	if err == nil {
+		err = c.port.checkNames(c.serverName(), r.Host)
+	}
+	if err != nil {
+		c.Path = sentPath(r)
+		if c.conn != nil && c.hop == nil {
+			c.Verified, _ = c.conn.VerifiedBy(r.Context(), s.verifier(c.conn, c.port)) // for the log: the request still has no user
+		}
+		refusal := err.(*reason.Refusal) // both return nothing else
+		c.refuse(refusal.Reason, refusal.Detail)
+		return false
+	}
+	c.Path = path
+	return true
+}
+
+// serverName returns the name that the client sent (SNI).
+func (c *call) serverName() string {
+	if c.tunnel != nil {
+		return c.tunnel.ServerName
+	}
+	return c.conn.ServerName()
+}
+
+// checkRewritten refuses a request that was rewritten between Identify and Authorize into one
+// that can be read in two ways. Authorize decides about what is served at its place.
+func (s *snapshot) checkRewritten(c *call) bool {
+	r := c.request
+	why := ""
+	if r.Method != c.Method {
+		c.Method = r.Method
+		if !c.port.knows(r.Method) {
+			why = "the method is not known"
+		}
+	}
+	if path := r.URL.Path; why == "" && path != c.Path {
+		c.Path = path
+		why = checkDecoded(path)
+	}
+	if why == "" {
+		why = checkRouted(r)
+	}
+	if why != "" {
+		c.refuse(reason.AmbiguousPath, why)
+		return false
+	}
+	return true
+}
+
+// readTarget returns the decoded path of a request target. A target that could be read in
+// two ways is an error: the path that is authorized must be the path that is served.
+func readTarget(r *http.Request, p *port) (string, error) {
 	if !p.knows(r.Method) {
 		return "", ambiguous("the method is not known")
 	}
@@ -29,7 +90,7 @@ func checkTarget(r *http.Request, p *port) (string, error) {
 	if strings.IndexByte(raw, '#') >= 0 {
 		return "", ambiguous("the target has a fragment")
 	}
-	raw, _, _ = strings.Cut(raw, "?") // the query never counts
+	raw, _, _ = strings.Cut(raw, "?") // no decision depends on the query
 	if why := checkEscaped(raw); why != "" {
 		return "", ambiguous(why)
 	}
@@ -43,15 +104,15 @@ func checkTarget(r *http.Request, p *port) (string, error) {
 	return path, nil
 }
 
-// checkRouted refuses what a chi router outside has routed, or will route, by
-// another method or path than the one that is authorised.
+// checkRouted returns what is wrong where a chi router outside has routed, or will route, by
+// another method or path than the one that is authorized.
 func checkRouted(r *http.Request) string {
 	c := chi.RouteContext(r.Context())
 	if c == nil {
 		return ""
 	}
 	if m := c.RouteMethod; m != "" && m != r.Method && (m != http.MethodGet || r.Method != http.MethodHead) {
-		return "the method was overridden for routing, before the guard" // a HEAD may be served as the GET that it is authorised as
+		return "the method was overridden for routing, before the guard" // a HEAD is authorized, and may be served, as a GET
 	}
 	if r.URL.RawPath != "" && (c.RoutePath != "" || len(c.RoutePatterns) > 0) {
 		return "the path was routed in its escaped form, before the guard"
@@ -63,7 +124,7 @@ func checkRouted(r *http.Request) string {
 	return ""
 }
 
-// target is the request target as it was sent.
+// target returns the request target as it was sent.
 func target(r *http.Request) string {
 	if r.RequestURI == "" {
 		return r.URL.RequestURI() // a request that no server read, in a test say
@@ -71,7 +132,7 @@ func target(r *http.Request) string {
 	return r.RequestURI
 }
 
-// sentPath is the target without its query.
+// sentPath returns the target without its query.
 func sentPath(r *http.Request) string {
 	path, _, _ := strings.Cut(target(r), "?")
 	return path
@@ -79,11 +140,11 @@ func sentPath(r *http.Request) string {
 
 func ambiguous(why string) error { return reason.Refuse(reason.AmbiguousPath, why) }
 
-// checkEscaped looks at the path as it was sent.
+// checkEscaped returns what is wrong with the path as it was sent.
 func checkEscaped(raw string) string {
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '%' {
-			continue // what stands unescaped is looked at in the decoded path
+			continue // unescaped bytes are checked in the decoded path
 		}
 		if i+2 >= len(raw) {
 			return "the path has a broken escape"
@@ -119,7 +180,7 @@ func unhex(c byte) byte {
 	return 0xff
 }
 
-// checkDecoded looks at the path that will be served.
+// checkDecoded returns what is wrong with the path that will be served.
 func checkDecoded(path string) string {
 	if path == "" || path[0] != '/' {
 		return "the path does not begin with a slash"
@@ -158,8 +219,8 @@ func checkDecoded(path string) string {
 	return ""
 }
 
-// checkNames refuses a request whose connection or Host is about another name than
-// the port serves (RFC 9110 section 15.5.20). Without names every name will do.
+// checkNames returns an error where SNI or Host is not among the names that the port serves
+// (RFC 9110 section 15.5.20). Without ServerNames it accepts every name.
 func (p *port) checkNames(sni, host string) error {
 	if p.names == nil {
 		return nil

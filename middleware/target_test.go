@@ -119,7 +119,8 @@ func decided(t *testing.T, wrap func(http.Handler) http.Handler) *ports.Port {
 
 func same(h http.Handler) http.Handler { return h }
 
-func TestE1_E2_E5_E10_E11_TargetsOnHTTP1(t *testing.T) {
+// Covers E1, E2, E5, E10, E11.
+func TestTargetsOnHTTP1(t *testing.T) {
 	t.Parallel()
 	port := decided(t, same)
 	c := dialRaw(t, port, shared().alice, "http/1.1")
@@ -131,7 +132,8 @@ func TestE1_E2_E5_E10_E11_TargetsOnHTTP1(t *testing.T) {
 	}
 }
 
-func TestE1_E2_E5_E10_E11_TargetsOnHTTP2(t *testing.T) {
+// Covers E1, E2, E5, E10, E11.
+func TestTargetsOnHTTP2(t *testing.T) {
 	t.Parallel()
 	port := decided(t, same)
 	c := dialFrames(t, port, shared().alice)
@@ -151,7 +153,8 @@ func TestE1_E2_E5_E10_E11_TargetsOnHTTP2(t *testing.T) {
 }
 
 // What net/http answers itself never reaches the guard; it must not be 200 either.
-func TestE3_E6_E7_MalformedOnHTTP1(t *testing.T) {
+// Covers E3, E6, E7.
+func TestMalformedTargetsOnHTTP1(t *testing.T) {
 	t.Parallel()
 	port := decided(t, same)
 	for _, line := range []string{
@@ -172,7 +175,8 @@ func TestE3_E6_E7_MalformedOnHTTP1(t *testing.T) {
 	}
 }
 
-func TestE3_E6_E7_MalformedOnHTTP2(t *testing.T) {
+// Covers E3, E6, E7.
+func TestMalformedTargetsOnHTTP2(t *testing.T) {
 	t.Parallel()
 	port := decided(t, same)
 	c := dialFrames(t, port, shared().alice)
@@ -199,7 +203,8 @@ func TestE3_E6_E7_MalformedOnHTTP2(t *testing.T) {
 	}
 }
 
-func TestE7_MethodsOfAPort(t *testing.T) {
+// Covers E7.
+func TestMethodsOfAPort(t *testing.T) {
 	t.Parallel()
 	plain, dav := newPort(t, "plain", ports.Request), newPort(t, "dav", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -218,7 +223,8 @@ func TestE7_MethodsOfAPort(t *testing.T) {
 	on(dav).send("CONNECT /public/../admin HTTP/1.1\r\nHost: localhost\r\n\r\n").want(t, 400, reason.AmbiguousPath)
 }
 
-func TestE13_OverridesHaveNoEffect(t *testing.T) {
+// Covers E13.
+func TestMethodOverrideHeadersHaveNoEffect(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -240,14 +246,16 @@ func TestE13_OverridesHaveNoEffect(t *testing.T) {
 	})
 }
 
-func TestE6_AbsoluteFormAndHost(t *testing.T) {
+// Covers E6.
+func TestAbsoluteFormIsRefused(t *testing.T) {
 	t.Parallel()
 	port := decided(t, same)
 	dialRaw(t, port, shared().alice, "http/1.1").send("GET http://other/admin HTTP/1.1\r\nHost: localhost\r\n\r\n").want(t, 400, reason.AmbiguousPath)
 }
 
 // Routers see one form of the path: the one that was decided on.
-func TestE1_RoutersServeWhatWasAuthorised(t *testing.T) {
+// Covers E1.
+func TestRoutersServeTheAuthorizedPath(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -285,7 +293,8 @@ func TestE1_RoutersServeWhatWasAuthorised(t *testing.T) {
 
 // A router outside that has routed the escaped form may serve something else than
 // what would be authorised.
-func TestE1_RoutedBeforeTheGuard(t *testing.T) {
+// Covers E1.
+func TestPathRoutedBeforeTheGuardIsRefused(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t)
@@ -324,7 +333,8 @@ func TestE1_RoutedBeforeTheGuard(t *testing.T) {
 
 // Middleware that changes what chi routes, and not the path, would let /admin/ be
 // authorised and /admin be served.
-func TestE4_RoutePathRewrittenBeforeTheGuard(t *testing.T) {
+// Covers E4.
+func TestRoutePathRewrittenBeforeTheGuardIsRefused(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -402,7 +412,8 @@ func TestRouteMethodOverriddenBeforeTheGuardIsRefused(t *testing.T) {
 	}
 }
 
-func TestE8_AuthorizeSeesWhatIsServed(t *testing.T) {
+// Covers E8.
+func TestAuthorizeDecidesAboutTheServedPath(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -444,7 +455,8 @@ func TestE8_AuthorizeSeesWhatIsServed(t *testing.T) {
 	})
 }
 
-func TestE9_SegmentBoundary(t *testing.T) {
+// Covers E9.
+func TestRuleEndsAtASegment(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) { c.Policy = newPolicy(t, "p, user:alice, *, GET, /admin/*, allow") })
@@ -458,7 +470,8 @@ func TestE9_SegmentBoundary(t *testing.T) {
 	}
 }
 
-func TestD11_OptionsStarIsAPathOfItsOwn(t *testing.T) {
+// Covers D11.
+func TestOptionsStarIsAPathOfItsOwn(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -476,7 +489,8 @@ func TestD11_OptionsStarIsAPathOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestA14_E14_ServerNames(t *testing.T) {
+// Covers A14, E14.
+func TestServerNames(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
@@ -535,7 +549,8 @@ func TestA14_E14_ServerNames(t *testing.T) {
 	c.send("GET /x HTTP/1.0\r\n\r\n").want(t, 421, reason.Misdirected)
 }
 
-func TestE15_UpgradeGoesThroughTheGuard(t *testing.T) {
+// Covers E15.
+func TestUpgradeIsAuthorized(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) { c.Policy = newPolicy(t, "p, user:alice, *, GET, /ws, allow") })
@@ -580,7 +595,8 @@ func TestE15_UpgradeGoesThroughTheGuard(t *testing.T) {
 }
 
 // Bytes after a refused request are never part of another caller's request.
-func TestE12_BodyOfARefusedRequest(t *testing.T) {
+// Covers E12.
+func TestBodyOfARefusedRequestIsNoRequest(t *testing.T) {
 	t.Parallel()
 	port := decided(t, same)
 	c := dialRaw(t, port, nil, "http/1.1")

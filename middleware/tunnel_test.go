@@ -44,7 +44,8 @@ func tunnelled(tb testing.TB, g *middleware.Guard, v *trust.Verifier, p *testpki
 	return s
 }
 
-func TestK6_K1_TunnelledCallers(t *testing.T) {
+// Covers K6, K1.
+func TestTunnelledCallers(t *testing.T) {
 	t.Parallel()
 	w, v := shared(), newTrust(t, nil)
 	strict := newGuard(t)
@@ -89,7 +90,8 @@ type bearer struct{}
 
 func (bearer) Authenticate(*http.Request) (string, error) { return "carol", nil }
 
-func TestK1_TunnelIsAPort(t *testing.T) {
+// Covers K1.
+func TestTunnelIsAPort(t *testing.T) {
 	t.Parallel()
 	w, v := shared(), newTrust(t, nil)
 	g := newGuard(t, func(c *middleware.Config) {
@@ -113,7 +115,8 @@ func TestK1_TunnelIsAPort(t *testing.T) {
 }
 
 // Identity headers do not count, and do not arrive.
-func TestK1_TunnelledHeadersAreDeleted(t *testing.T) {
+// Covers K1.
+func TestTunnelledIdentityHeadersAreDeleted(t *testing.T) {
 	t.Parallel()
 	s := tunnelled(t, newGuard(t), newTrust(t, nil), shared().alice, nil, func(r *http.Request, _ *tunnel.Caller) {
 		r.Header["Client-Cert"], r.Header["X-Mtls-Caller"], r.Header["X-Remote-User"] = []string{":AAAA:"}, []string{"none"}, []string{"bob"}
@@ -126,7 +129,8 @@ func TestK1_TunnelledHeadersAreDeleted(t *testing.T) {
 
 // What is remembered of a certificate is forgotten with the mapping, with the trust,
 // and is each tunnel's own.
-func TestK4_TunnelMemory(t *testing.T) {
+// Covers K4.
+func TestTunnelledCallersAreRemembered(t *testing.T) {
 	t.Parallel()
 	w, v := shared(), newTrust(t, nil)
 	table := func(all ...certmap.Mapping) *certmap.Table { return must[*certmap.Table](t)(certmap.New(all...)) }

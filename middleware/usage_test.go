@@ -22,7 +22,8 @@ func (everybody) Map(context.Context, trust.Verified, string) (certmap.Match, er
 }
 
 // What was judged as a server's is nobody's, whoever asks and whatever is mapped.
-func TestB2_ServersAreNoUsers(t *testing.T) {
+// Covers B2.
+func TestVerifierForServersNamesNoUser(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	alice := w.ca.Leaf("alice", func(c *x509.Certificate) {

@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"flag"
 	"io"
 	"log"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +27,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
+
+// TestMain lets more tests wait side by side than there are processors: a parallel test of
+// this package waits for its connections most of its time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		f.Value.Set("12")
+	}
+	os.Exit(m.Run())
+}
 
 // pki is what the tests share: making certificates takes longer than using them.
 type pki struct {

@@ -6,10 +6,10 @@ import (
 	"net/http"
 )
 
-// bodyWriter limits the wait for what the handler left of a body: net/http reads it, up
-// to a bound, before it sends the head of an answer of HTTP/1. The limit ends with the
-// call. Else it would end the read by which net/http then sees the client go away, and the
-// request's context with it.
+// bodyWriter limits the wait for the rest of a body: net/http reads it, up to a bound, before
+// it sends the head of an answer of HTTP/1. The limit ends with the call. Otherwise it would
+// end the read by which net/http notices that the client closes, and cancel the request's
+// context.
 type bodyWriter struct {
 	http.ResponseWriter
 	body *limitedBody
@@ -17,8 +17,8 @@ type bodyWriter struct {
 
 // limited runs a call in which net/http may read the body.
 func (w *bodyWriter) limited(call func()) {
-	w.body.limit(w.body.limits.Headers)
-	defer w.body.unlimit()
+	w.body.beginWait(w.body.limits.Headers)
+	defer w.body.endWait()
 	call()
 }
 

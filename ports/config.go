@@ -12,15 +12,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// ClientAuth is what a port does about the client's certificate. The zero value
-// is a mistake: there is no default for it.
+// ClientAuth is a port's client-certificate mode. The zero value is an error: the mode has
+// no default.
 type ClientAuth int
 
 // The modes.
 const (
-	None    ClientAuth = iota + 1 // no certificate is asked for
-	Request                       // asked for; a client without one may go on, a bad one may not
-	Require                       // no certificate, no handshake
+	None    ClientAuth = iota + 1 // the port requests no certificate
+	Request                       // the port requests one; a client without a certificate connects, one with an untrusted certificate does not
+	Require                       // a client without a trusted certificate does not connect
 )
 
 // String returns none, request or require.
@@ -36,19 +36,19 @@ func (a ClientAuth) String() string {
 	return fmt.Sprintf("ClientAuth(%d)", int(a))
 }
 
-// Limits bound what a port spends on callers. A zero field takes its default.
+// Limits bound what a port spends on its clients. 0 in a field means its default.
 type Limits struct {
-	Handshake     time.Duration // from accept to the end of the handshake; 5 s
-	Handshakes    int           // handshakes computing at one time; 4 a processor
-	Connections   int           // open at one time, the next ones wait in the kernel's queue; 10,000
-	PerIP         int           // of one IPv4 address or one IPv6 /64, the next ones are closed; 100
-	HeaderBytes   int           // of one request; 65,536
-	Headers       time.Duration // from the first byte of a request to the end of its headers, and for what a handler leaves of a body; 10 s
-	Idle          time.Duration // between requests, for a client to take the next 16 KiB of an answer (HTTP/2: to grant their window), and to send the next byte of a body; 2 min
-	Request       time.Duration // for a whole request and its answer; 0 is none
-	Streams       int           // HTTP/2 streams at one time on one connection; 100. Under Server at most 10 for clients of Request without a certificate
-	ConnectionAge time.Duration // after which a connection's next answer is its last; 1 h, negative is never
-	Drain         time.Duration // for requests under way when the server stops; 8 s
+	Handshake     time.Duration // from accept to the end of the handshake; 0 means 5 s
+	Handshakes    int           // handshakes that compute at one time; 0 means 4 a processor
+	Connections   int           // open connections, further ones wait in the kernel's queue; 0 means 10,000
+	PerIP         int           // connections of one IPv4 address or one IPv6 /64, further ones are closed; 0 means 100
+	HeaderBytes   int           // of one request; 0 means 65,536
+	Headers       time.Duration // from the first byte of a request to the end of its headers, and for the rest of a body that a handler leaves; 0 means 10 s
+	Idle          time.Duration // between requests, for a client to take the next 16 KiB of an answer (HTTP/2: to grant their window), and to send the next byte of a body; 0 means 2 min
+	Request       time.Duration // for a whole request and its answer; 0 means no limit
+	Streams       int           // HTTP/2 streams at one time on one connection; 0 means 100. Under Server at most 10 for clients of a Request port without a certificate
+	ConnectionAge time.Duration // after which a connection's next answer is its last; 0 means 1 h, negative means never
+	Drain         time.Duration // for requests under way when the server stops; 0 means 8 s
 }
 
 func (l Limits) withDefaults() Limits {
@@ -97,60 +97,61 @@ func (l Limits) check(wrong *errorlist.List) {
 		}
 	}
 	if l.HeaderBytes < minHeaderBytes {
-		wrong.Add(configerror.Error{What: fmt.Sprintf("Limits.HeaderBytes is %d", l.HeaderBytes), Hint: fmt.Sprintf("%d or more", minHeaderBytes)})
+		wrong.Add(configerror.Error{What: fmt.Sprintf("Limits.HeaderBytes is %d", l.HeaderBytes), Hint: fmt.Sprintf("set %d or more", minHeaderBytes)})
 	}
 }
 
-// Config is what a Port is built from.
+// Config is what New builds a Port from.
 type Config struct {
-	Name       string // names the port in policies, mappings and logs
+	Name       string // the port's name in policies, mappings and logs
 	Addr       string // host:port; port 0 takes any free one
 	ClientAuth ClientAuth
-	// Certificate answers with the server's certificate. It is asked in every full
+	// Certificate returns the server's certificate. It is called in every full
 	// handshake and must not block.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// Trust judges clients. It is needed unless ClientAuth is None.
+	// Trust verifies clients. It is required unless ClientAuth is None.
 	Trust *trust.Verifier
 	// MinVersion is tls.VersionTLS12 (also when 0) or tls.VersionTLS13.
 	MinVersion uint16
 	Limits     Limits
-	// HideAuthorities keeps the names of the anchors out of the request for a
-	// certificate. Clients that choose by these names may then send none.
+	// HideAuthorities omits the names of the trust anchors from the certificate request
+	// (RFC 8446 section 4.2.4). Clients that choose a certificate by these names may then
+	// send none.
 	HideAuthorities bool
-	// CancelRequests ends the context of the requests under way on a connection that
-	// is not believed any more, so that a long handler can stop.
+	// CancelRequests cancels the context of the requests under way on a connection whose
+	// certificate is not trusted any more, so that a long handler can stop.
 	CancelRequests bool
-	// OnHandshake is told of every handshake, refused or not, on the connection's
+	// OnHandshake is called after every handshake, refused or not, on the connection's
 	// own goroutine. It must not block.
 	OnHandshake func(Handshake)
 }
 
 func (c *Config) check() error {
 	var wrong errorlist.List
-	say := func(what, hint string) {
+	fail := func(what, hint string) {
 		wrong.Add(configerror.Error{What: fmt.Sprintf("port %q: %s", c.Name, what), Hint: hint})
 	}
 	if c.Name == "" || c.Name == "*" {
-		say("a port needs a name", "the name that policies, mappings and logs use")
+		fail("Name is empty or *", "set the name that policies, mappings and logs use")
 	}
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
-		say(fmt.Sprintf("Addr %q is not host:port", c.Addr), "127.0.0.1:8443")
+		fail(fmt.Sprintf("Addr: %q is not HOST:PORT", c.Addr), "for example 127.0.0.1:8443")
 	}
 	if c.ClientAuth < None || c.ClientAuth > Require {
-		say("ClientAuth is not set", "None, Request or Require: there is no default")
+		fail("ClientAuth is not set", "set None, Request or Require: there is no default")
 	}
 	if c.Certificate == nil {
-		say("no server certificate", "Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error)")
+		fail("Certificate is nil", "set a func(*tls.ClientHelloInfo) (*tls.Certificate, error)")
 	}
 	if c.ClientAuth > None && c.Trust == nil {
-		// Fail closed: without anchors of its own, crypto/tls would believe the system's.
-		say("no trust to judge clients by", "Trust: a trust.Verifier with the anchors of your clients")
+		// Fail closed: without anchors of its own, crypto/tls would trust the system's.
+		fail("Trust is nil", "set a trust.Verifier with the trust anchors of your clients")
 	}
 	if c.Trust != nil && c.Trust.Usage() != trust.UsageClient {
-		say("its trust is for "+c.Trust.Usage().String(), "a trust.Verifier of Usage ClientAuth: who connects is a client")
+		fail("Trust verifies certificates for "+c.Trust.Usage().String(), "callers of a port are clients: set trust.Config.Usage to UsageClient")
 	}
 	if c.MinVersion != 0 && c.MinVersion != tls.VersionTLS12 && c.MinVersion != tls.VersionTLS13 {
-		say(fmt.Sprintf("MinVersion is %#x", c.MinVersion), "tls.VersionTLS12 or tls.VersionTLS13")
+		fail(fmt.Sprintf("MinVersion: %#x is not supported", c.MinVersion), "set tls.VersionTLS12 or tls.VersionTLS13")
 	}
 	c.Limits.check(&wrong)
 	return wrong.Err()

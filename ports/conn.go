@@ -17,22 +17,22 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Conn is what a port knows of one of its connections. It is safe for concurrent
-// use: the streams of an HTTP/2 connection share it.
+// Conn is one connection of a port. It is safe for concurrent use: the requests of an HTTP/2
+// connection share it.
 type Conn struct {
-	port       *Port
-	raw        *rawConn
-	presented  []*x509.Certificate // set before established, then never changed
-	serverName string
-	openedAt   time.Time // end of the handshake
-	retireAt   time.Time // zero: never
-	simulated  bool      // nobody has shown the key
+	port         *Port
+	raw          *rawConn
+	certificates []*x509.Certificate // set before established, then never changed
+	serverName   string
+	openedAt     time.Time // end of the handshake
+	retireAt     time.Time // zero: never
+	simulated    bool      // there is no client: the key is not proved
 
 	established atomic.Bool
-	served      atomic.Bool // by an http.Server that Port.Configure has set up
-	fresh       atomic.Bool // no request, nor the preface of HTTP/2, has been read yet
-	idle        atomic.Bool // no request under way, as net/http tells it; false when nobody does
-	hijacked    atomic.Bool // net/http has given it away: no request will be judged any more
+	hasServer   atomic.Bool // by an http.Server that Port.Configure has set up
+	isNew       atomic.Bool // no request, nor the preface of HTTP/2, has been read yet
+	idle        atomic.Bool // no request under way, as net/http reports; false where it does not report
+	hijacked    atomic.Bool // a handler has taken it: net/http reads no more requests
 	retired     atomic.Bool // the next answer is the last
 	ending      atomic.Bool // not trusted any more
 	cancel      atomic.Pointer[context.CancelFunc]
@@ -46,49 +46,49 @@ type Conn struct {
 	works []underway.Work // beside the connection itself
 }
 
-// Port is the port that the connection came in by.
+// Port returns the port that accepted the connection.
 func (c *Conn) Port() *Port { return c.port }
 
-// ServerName is the name that the client asked for (SNI), as it sent it.
+// ServerName returns the name that the client sent (SNI, RFC 6066 section 3), unchanged.
 func (c *Conn) ServerName() string { return c.serverName }
 
-// Verified returns the client's certificate as the port's trust judges it now. The
+// Verified verifies the client's certificate by the port's current trust and clock. The
 // error is a *reason.Refusal; NoCertificate means that the client sent none.
 func (c *Conn) Verified(ctx context.Context) (trust.Verified, error) {
 	return c.VerifiedBy(ctx, c.port.state.Load().config.Trust)
 }
 
-// VerifiedBy is Verified under a given trust. The judgement is kept as long as
-// that trust and its clock allow.
+// VerifiedBy is Verified by a given verifier, which must be for clients. The result is reused
+// as long as that verifier and its clock allow.
 func (c *Conn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verified, error) {
 	return c.verify(ctx, v, true)
 }
 
 func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verified trust.Verified, err error) {
 	defer func() {
-		// The clock is the program's. Where it panics nobody is believed, and what
-		// watches over the connections goes on.
+		// The clock is the program's. Where it panics no certificate is trusted, and the
+		// goroutines of the port go on.
 		if p := recover(); p != nil {
 			logPanic(c.port.name, p)
-			verified, err = trust.Verified{}, reason.Refuse(reason.BadCertificate, "the trust panicked")
+			verified, err = trust.Verified{}, reason.Refuse(reason.BadCertificate, "the verifier panicked")
 		}
 	}()
 	if !c.sentCertificate() {
 		return trust.Verified{}, errNone
 	}
 	if v == nil {
-		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the port has no trust") // fail closed
+		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the port has no trust anchors") // fail closed
 	}
 	if v.Usage() != trust.UsageClient {
-		return trust.Verified{}, reason.Refuse(reason.WrongUsage, "the trust is not for clients") // fail closed: who connected is one
+		return trust.Verified{}, reason.Refuse(reason.WrongUsage, "the verifier is not for clients") // fail closed
 	}
 	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(trustaccess.Now(v)) {
 		return *known, nil
 	}
 	if wait {
-		verified, err = v.Verify(ctx, c.presented)
+		verified, err = v.Verify(ctx, c.certificates)
 	} else {
-		verified, err = trustaccess.VerifyLocal(v, c.presented)
+		verified, err = trustaccess.VerifyLocal(v, c.certificates)
 	}
 	if err != nil {
 		return trust.Verified{}, err
@@ -99,8 +99,8 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 	return verified, nil
 }
 
-// remember lets a trust remember a judgement: the handshake is finished, so the client
-// holds the key.
+// remember stores a result in the verifier: the handshake is finished, so the client holds
+// the key.
 func (c *Conn) remember(v *trust.Verifier, verified trust.Verified) {
 	if !c.simulated {
 		trustaccess.Remember(v, verified)
@@ -109,42 +109,42 @@ func (c *Conn) remember(v *trust.Verifier, verified trust.Verified) {
 
 var errNone = reason.Refuse(reason.NoCertificate, "the client sent no certificate")
 
-func (c *Conn) sentCertificate() bool { return len(c.presented) > 0 }
+func (c *Conn) sentCertificate() bool { return len(c.certificates) > 0 }
 
 // retire makes the answer to the current request the connection's last.
 func (c *Conn) retire() { c.retired.Store(true) }
 
-// setHTTPState follows what net/http does with the connection.
+// setHTTPState records what net/http does with the connection.
 func (c *Conn) setHTTPState(s http.ConnState) {
 	idle := s == http.StateIdle || s == http.StateNew
 	c.idle.Store(idle)
-	c.served.Store(true)
-	c.fresh.Store(s == http.StateNew)
+	c.hasServer.Store(true)
+	c.isNew.Store(s == http.StateNew)
 	switch s {
 	case http.StateHijacked:
 		c.hijacked.Store(true)
-		c.raw.limitRead(time.Time{}) // all deadlines are the handler's now
+		c.raw.setReadLimit(time.Time{}) // all deadlines are the handler's now
 	case http.StateIdle:
-		c.raw.limitRead(time.Time{}) // net/http sets one of its own
+		c.raw.setReadLimit(time.Time{}) // net/http sets one of its own
 	}
 	if idle && c.ending.Load() {
-		// HTTP/2 says so before it has written the last frame.
-		time.AfterFunc(lastWords, func() { c.raw.Close() })
+		// On HTTP/2 net/http reports idle before it has written the last frame.
+		time.AfterFunc(goodbyeTime, func() { c.raw.Close() })
 	}
 }
 
-const lastWords = 50 * time.Millisecond
+const goodbyeTime = 50 * time.Millisecond
 
-// FromContext returns the connection that a request came in by. Without one the
-// request did not come through a port, and nothing is known of its caller.
+// FromContext returns the connection of the request whose context this is. Without one the
+// request did not come through a port, and its caller is unknown.
 func FromContext(ctx context.Context) (*Conn, bool) {
 	c, _ := connstate.FromContext(ctx)
 	own, ok := c.(*guardConn)
 	return (*Conn)(own), ok
 }
 
-// ConnContext is for the field of that name in http.Server. It puts the port and
-// the evidence of a connection into its context.
+// ConnContext is for the field of that name in http.Server, which Port.Configure sets. It
+// returns a context in which FromContext finds the connection.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if own := connOf(c); own != nil {
 		if own.port.state.Load().config.CancelRequests {
@@ -164,7 +164,7 @@ func connState(c net.Conn, s http.ConnState) {
 	}
 }
 
-// connOf finds our own below the *tls.Conn. Anything between hides it.
+// connOf returns the Conn below a *tls.Conn, or nil where a wrapper hides it.
 func connOf(c net.Conn) *Conn {
 	t, ok := c.(*tls.Conn)
 	if !ok {
@@ -177,15 +177,15 @@ func connOf(c net.Conn) *Conn {
 	return raw.conn
 }
 
-// sweep ends what waits too long for the client. Limits are those in effect now.
+// sweep ends the waits that a client lets last too long. l are the current limits.
 func (c *Conn) sweep(now time.Time, l Limits) {
 	clock := now.Sub(epoch)
 	c.raw.sweepWrite(clock)
 	c.streams.sweep(clock)
-	if c.hijacked.Load() || !c.served.Load() {
-		return // its time is the handler's
+	if c.hijacked.Load() || !c.hasServer.Load() {
+		return // a handler decides how long it lasts
 	}
-	if c.fresh.Load() && now.Sub(c.openedAt) > l.Headers+sweepEvery {
+	if c.isNew.Load() && now.Sub(c.openedAt) > l.Headers+sweepEvery {
 		c.raw.Close() // half a preface of HTTP/2: net/http waits ten seconds, whatever is configured
 	}
 	if c.retireAt.IsZero() || now.Before(c.retireAt) {
@@ -193,8 +193,8 @@ func (c *Conn) sweep(now time.Time, l Limits) {
 	}
 	c.retire() // an idle one too: closing it now could cross with a request
 	if c.handlers.Load() == 0 && now.After(c.retireAt.Add(l.Idle+2*sweepEvery)) {
-		// What net/http answers by itself (400, 431) is no last answer. Without this a
-		// client that makes such requests for ever would keep its connection.
+		// An answer of net/http itself (400, 431) does not count as the last one. Without this
+		// a client that sends such requests for ever would keep its connection.
 		c.raw.Close()
 	}
 }

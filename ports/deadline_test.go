@@ -23,13 +23,14 @@ func (c *told) Write(b []byte) (int, error)        { return len(b), nil }
 
 func tolerant(clock int64) (*rawConn, *told) {
 	c, p := &told{}, &Port{}
-	p.clock.Store(clock)
-	return &rawConn{Conn: c, conn: &Conn{port: p}, idle: time.Minute}, c
+	p.sweepClock.Store(clock)
+	return &rawConn{Conn: c, conn: &Conn{port: p}, idleLimit: time.Minute}, c
 }
 
 // The connection is told of a deadline while somebody reads, and when it is near; of
 // one that was taken back before, never.
-func TestH1_DeadlinesForReading(t *testing.T) {
+// Covers H1.
+func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
 	never := time.Time{}
 	at := func(d time.Duration) time.Time { return epoch.Add(d) }
 	const now = time.Hour
@@ -47,11 +48,11 @@ func TestH1_DeadlinesForReading(t *testing.T) {
 	}{
 		"nobody reads":            {[]step{set(at(now + time.Second)), set(long), set(never)}, nil},
 		"far":                     {[]step{set(at(now + time.Minute)), read}, nil},
-		"far, then near":          {[]step{set(at(now + time.Minute)), read, sweep(now + time.Minute - near)}, []time.Time{at(now + time.Minute)}},
-		"far, not near yet":       {[]step{set(at(now + time.Minute)), read, sweep(now + time.Minute - near - 1)}, nil},
+		"far, then near":          {[]step{set(at(now + time.Minute)), read, sweep(now + time.Minute - nearDeadline)}, []time.Time{at(now + time.Minute)}},
+		"far, not near yet":       {[]step{set(at(now + time.Minute)), read, sweep(now + time.Minute - nearDeadline - 1)}, nil},
 		"told once":               {[]step{set(at(now + 4*time.Second)), read, sweep(now + 2*time.Second), sweep(now + 3*time.Second)}, []time.Time{at(now + 4*time.Second)}},
-		"near when reading began": {[]step{set(at(now + near)), read}, []time.Time{at(now + near)}},
-		"near while reading":      {[]step{read, set(at(now + near))}, []time.Time{at(now + near)}},
+		"near when reading began": {[]step{set(at(now + nearDeadline)), read}, []time.Time{at(now + nearDeadline)}},
+		"near while reading":      {[]step{read, set(at(now + nearDeadline))}, []time.Time{at(now + nearDeadline)}},
 		"told, then taken back":   {[]step{read, set(at(now + time.Second)), set(never)}, []time.Time{at(now + time.Second), never}},
 		"told, then far":          {[]step{read, set(at(now + time.Second)), set(at(now + time.Hour))}, []time.Time{at(now + time.Second), never}},
 		"past while reading":      {[]step{read, set(long), set(never)}, []time.Time{at(-1), never}},
@@ -65,7 +66,7 @@ func TestH1_DeadlinesForReading(t *testing.T) {
 				switch {
 				case s.read:
 					raw.reading.calls.Add(1)
-					if err := raw.apply(&raw.reading); err != nil {
+					if err := raw.applyDeadline(&raw.reading); err != nil {
 						t.Fatal(err)
 					}
 				case s.set != nil:
@@ -73,8 +74,8 @@ func TestH1_DeadlinesForReading(t *testing.T) {
 						t.Fatal(err)
 					}
 				default:
-					raw.conn.port.clock.Store(int64(s.clock))
-					if err := raw.apply(&raw.reading); err != nil {
+					raw.conn.port.sweepClock.Store(int64(s.clock))
+					if err := raw.applyDeadline(&raw.reading); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -88,11 +89,12 @@ func TestH1_DeadlinesForReading(t *testing.T) {
 
 // A deadline that passed long ago ends a Read that begins and one that is under way,
 // and one that was taken back ends none.
-func TestH1_PastDeadlines(t *testing.T) {
+// Covers H1.
+func TestPastDeadlineEndsARead(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
 	p := &Port{}
-	p.clock.Store(int64(time.Since(epoch)))
+	p.sweepClock.Store(int64(time.Since(epoch)))
 	raw := &rawConn{Conn: a, conn: &Conn{port: p}}
 	for range 100 {
 		under := make(chan error, 1)
@@ -136,16 +138,17 @@ func TestDeadlinesForWritingAreSetWhenNear(t *testing.T) {
 }
 
 // A deadline that only the sweep has set on the connection ends a Read that began long before.
-func TestH1_TheSweepEndsARead(t *testing.T) {
+// Covers H1.
+func TestSweepEndsAReadAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(epoch) + time.Hour) // the fake clock begins in 2000
 		a, b := net.Pipe()
 		defer b.Close()
 		p := &Port{}
-		p.clock.Store(int64(time.Since(epoch)))
+		p.sweepClock.Store(int64(time.Since(epoch)))
 		raw := &rawConn{Conn: a, conn: &Conn{port: p}}
-		end := time.Now().Add(near + time.Second)
+		end := time.Now().Add(nearDeadline + time.Second)
 		raw.SetReadDeadline(end)
 		ended := make(chan time.Time, 1)
 		go func() {
@@ -154,10 +157,10 @@ func TestH1_TheSweepEndsARead(t *testing.T) {
 			}
 			ended <- time.Now()
 		}()
-		for range 2 * near / sweepEvery {
+		for range 2 * nearDeadline / sweepEvery {
 			time.Sleep(sweepEvery)
-			p.clock.Store(int64(time.Since(epoch)))
-			raw.apply(&raw.reading)
+			p.sweepClock.Store(int64(time.Since(epoch)))
+			raw.applyDeadline(&raw.reading)
 		}
 		if at := <-ended; !at.Equal(end) {
 			t.Errorf("reading ended at %v, want %v", at, end)

@@ -1,10 +1,10 @@
-// Package ports opens TLS ports that ask for, insist on, or leave alone the
-// client's certificate.
+// Package ports opens TLS ports that request, require or ignore the client's
+// certificate.
 //
 // A port has one address, one client-certificate mode, one trust and one set of
 // session-ticket keys. It does the handshake itself, under a deadline and a
 // bound, and hands out finished *tls.Conn: net/http keeps HTTP/2, and r.TLS is
-// there. What it believes of a connection travels in the connection's context:
+// there. The connection and its verified certificate are in the request's context:
 //
 //	c, ok := ports.FromContext(r.Context())
 //	verified, err := c.Verified(ctx)

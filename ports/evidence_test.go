@@ -19,7 +19,8 @@ import (
 )
 
 // Port mode × evidence × version of TLS × version of HTTP.
-func TestA9_A20_ModeByEvidence(t *testing.T) {
+// Covers A9, A20.
+func TestEveryModeWithEveryCertificate(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func presentedIs(t *testing.T, h ports.Handshake, who *testpki.Pair) {
 
 // This holds noCertificateText: with another text in crypto/tls the word would be
 // bad-certificate.
-func TestNoCertificateIsToldAsSuch(t *testing.T) {
+func TestMissingCertificateHasItsOwnReason(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -125,7 +126,8 @@ func TestNoCertificateIsToldAsSuch(t *testing.T) {
 	}
 }
 
-func TestA10_CertificateWithoutItsKey(t *testing.T) {
+// Covers A10.
+func TestCertificateWithoutItsKeyIsRefused(t *testing.T) {
 	for _, mode := range []ports.ClientAuth{ports.Request, ports.Require} {
 		c, e := config(t, mode)
 		p := serving(t, c)
@@ -136,7 +138,8 @@ func TestA10_CertificateWithoutItsKey(t *testing.T) {
 	}
 }
 
-func TestH8_HugeCertificateMessage(t *testing.T) {
+// Covers H8.
+func TestHugeCertificateMessageIsRefused(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	huge := clientCA.Leaf("alice", func(c *x509.Certificate) {
@@ -155,7 +158,8 @@ func TestH8_HugeCertificateMessage(t *testing.T) {
 	refused(t, p, e, clientConfig(&eleven), reason.TooLarge)
 }
 
-func TestB13_GarbageInPlaceOfACertificate(t *testing.T) {
+// Covers B13.
+func TestGarbageInPlaceOfACertificateIsRefused(t *testing.T) {
 	c, e := config(t, ports.Request)
 	p := serving(t, c)
 	cc := clientConfig(nil)
@@ -173,7 +177,8 @@ func (l hiding) Accept() (net.Conn, error) {
 	return struct{ net.Conn }{c}, err
 }
 
-func TestA11_WrappedListenerIsNobody(t *testing.T) {
+// Covers A11.
+func TestWrappedListenerHidesTheConnection(t *testing.T) {
 	for _, wrap := range []bool{false, true} {
 		c, _ := config(t, ports.Require)
 		p := newPort(t, c)
@@ -229,7 +234,8 @@ func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 	}
 }
 
-func TestA21_I9_AuthorityNames(t *testing.T) {
+// Covers A21, I9.
+func TestCertificateRequestNamesTheAnchors(t *testing.T) {
 	names := func(p *ports.Port) []string {
 		var got []string
 		cc := clientConfig(alice)

@@ -60,7 +60,8 @@ func (c *counting) of(r reason.Reason) int {
 	return c.all[r]
 }
 
-func TestH1_ThousandSilentClients(t *testing.T) {
+// Covers H1.
+func TestManySilentClientsEndAtTheirDeadline(t *testing.T) {
 	const clients = 600
 	c, _ := config(t, ports.Require)
 	told := &counting{all: map[reason.Reason]int{}}
@@ -106,7 +107,8 @@ func TestH1_ThousandSilentClients(t *testing.T) {
 
 // Many times more clients shake hands than may compute at one time. An established
 // connection's requests go on, and no more compute than may.
-func TestH3_HandshakeFlood(t *testing.T) {
+// Covers H3.
+func TestHandshakeFloodLeavesEstablishedConnectionsAlone(t *testing.T) {
 	const most = 2
 	var inside, worst, shaken atomic.Int64
 	c, _ := config(t, ports.Require)
@@ -158,7 +160,8 @@ func TestH3_HandshakeFlood(t *testing.T) {
 }
 
 // Handshakes that fail in every way leave nothing behind.
-func TestH12_TenThousandFailedHandshakes(t *testing.T) {
+// Covers H12.
+func TestFailedHandshakesLeaveNothingBehind(t *testing.T) {
 	times := 2000
 	if *soak {
 		times = 100_000

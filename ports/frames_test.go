@@ -115,7 +115,8 @@ func (f *flooded) bounded(t *testing.T, what string, own *caller, times int, sen
 	}
 }
 
-func TestH7_RapidReset(t *testing.T) {
+// Covers H7.
+func TestRapidResetIsBounded(t *testing.T) {
 	cancel := binary.BigEndian.AppendUint32(nil, 8)
 	atOnce(map[string]string{"slow": "/slow", "fast": "/"}, func(name, path string) {
 		f := newFlooded(t)
@@ -137,7 +138,8 @@ func TestH7_RapidReset(t *testing.T) {
 
 // The server is made to reset: every stream is opened well and then broken by a frame
 // that only ends that stream (MadeYouReset).
-func TestH7_MadeYouReset(t *testing.T) {
+// Covers H7.
+func TestMadeYouResetIsBounded(t *testing.T) {
 	atOnce(map[string]func(stream uint32) []byte{
 		"window of zero":       func(s uint32) []byte { return frame(frameWindow, 0, s, []byte{0, 0, 0, 0}) },
 		"window too wide":      func(s uint32) []byte { return frame(frameWindow, 0, s, []byte{0x7f, 0xff, 0xff, 0xff}) },
@@ -160,7 +162,8 @@ func TestH7_MadeYouReset(t *testing.T) {
 }
 
 // More streams than were announced, none of them reset.
-func TestH7_MoreStreamsThanAnnounced(t *testing.T) {
+// Covers H7.
+func TestStreamsBeyondTheLimitStartNoHandler(t *testing.T) {
 	f := newFlooded(t)
 	own := dialSmall(t, f.port, clientConfig(alice, h2only))
 	frames := &framer{own}
@@ -173,7 +176,8 @@ func TestH7_MoreStreamsThanAnnounced(t *testing.T) {
 }
 
 // Headers without end.
-func TestH7_ContinuationFlood(t *testing.T) {
+// Covers H7.
+func TestContinuationFloodIsBounded(t *testing.T) {
 	atOnce(map[string][]byte{
 		"nothing":          {},
 		"small fields":     []byte("\x00\x01a\x01b\x00\x01a\x01b"),
@@ -194,7 +198,8 @@ func TestH7_ContinuationFlood(t *testing.T) {
 
 // Frames that ask for an answer each, and nobody reads the answers: none is kept
 // without end.
-func TestH7_UnreadAnswers(t *testing.T) {
+// Covers H7.
+func TestUnreadControlAnswersAreBounded(t *testing.T) {
 	atOnce(map[string][]byte{
 		"PING":             frame(framePing, 0, 0, make([]byte, 8)),
 		"SETTINGS":         frame(frameSettings, 0, 0, nil),
@@ -220,7 +225,8 @@ func TestH7_UnreadAnswers(t *testing.T) {
 }
 
 // The same, with a client that reads: it may go on, and costs no memory.
-func TestH7_ReadAnswers(t *testing.T) {
+// Covers H7.
+func TestControlFramesCostNoMemory(t *testing.T) {
 	atOnce(map[string][]byte{
 		"PING":     frame(framePing, 0, 0, make([]byte, 8)),
 		"SETTINGS": frame(frameSettings, 0, 0, nil),

@@ -94,5 +94,3 @@ func (p *guardPort) Trust() *trust.Verifier { return p.state.Load().config.Trust
 func (p *guardPort) RequiresCertificate() bool { return p.state.Load().config.ClientAuth == Require }
 
 func (p *guardPort) Recheck() { (*Port)(p).recheckBusy() }
-
-func (p *guardPort) Tick() int64 { return p.clock.Load() }

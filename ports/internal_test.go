@@ -12,7 +12,8 @@ import (
 
 // Whatever a port's configuration says, this is what crypto/tls is told. A field that
 // is not named here is at its zero value.
-func TestA16_L10_WhatCryptoTLSIsTold(t *testing.T) {
+// Covers A16, L10.
+func TestTLSConfigOfEveryMode(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v, err := trust.New(trust.Config{Anchors: ca.Presented()})
 	if err != nil {
@@ -60,7 +61,8 @@ func TestA16_L10_WhatCryptoTLSIsTold(t *testing.T) {
 }
 
 // What is reported of a handshake holds nothing that could be a key.
-func TestL10_HandshakeEventsHoldNoKeys(t *testing.T) {
+// Covers L10.
+func TestHandshakeTypeHoldsNoKeys(t *testing.T) {
 	harmless := map[string]bool{
 		"Port": true, "Remote": true, "ServerName": true, "Reason": true, "Err": true, "Presented": true, "Version": true, "Resumed": true, "Duration": true,
 	}

@@ -109,7 +109,8 @@ func dial13(t *testing.T, p *ports.Port) (*writer13, *caller) {
 
 // The client changes its key again and again: it is let go after a few, whether it
 // wants answers or not and whether it reads them or not, and others are served.
-func TestA19_KeyUpdateFlood(t *testing.T) {
+// Covers A19.
+func TestKeyUpdateFloodEndsTheConnection(t *testing.T) {
 	for name, flood := range map[string]struct {
 		wanted byte
 		many   int
@@ -145,7 +146,8 @@ func TestA19_KeyUpdateFlood(t *testing.T) {
 }
 
 // One that changes its key now and then is served: what ends the flood is its number.
-func TestA19_KeyUpdatesInModeration(t *testing.T) {
+// Covers A19.
+func TestOccasionalKeyUpdatesAreServed(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	p := serving(t, c)
 	w, own := dial13(t, p)

@@ -50,7 +50,8 @@ func (r *recorded) Write(b []byte) (int, error) { r.sent = append(r.sent, b...);
 func (r *recorded) Read([]byte) (int, error)    { return 0, io.EOF }
 func (r *recorded) Close() error                { return nil }
 
-func TestH1_H12_SilentClientsAreGoneAfterTheDeadline(t *testing.T) {
+// Covers H1, H12.
+func TestSilentClientsLeaveNothingBehind(t *testing.T) {
 	c, e := config(t, ports.Require)
 	c.Limits.Handshake = 300 * time.Millisecond
 	p := serving(t, c)
@@ -79,7 +80,8 @@ func TestH1_H12_SilentClientsAreGoneAfterTheDeadline(t *testing.T) {
 }
 
 // A client that gives its hello byte by byte has no longer than one that says nothing.
-func TestH1_TricklingClient(t *testing.T) {
+// Covers H1.
+func TestTricklingClientEndsAtTheDeadline(t *testing.T) {
 	c, e := config(t, ports.Require)
 	c.Limits.Handshake = 300 * time.Millisecond
 	p := serving(t, c)
@@ -99,7 +101,8 @@ func TestH1_TricklingClient(t *testing.T) {
 	}
 }
 
-func TestH2_StalledClientsHoldUpNobody(t *testing.T) {
+// Covers H2.
+func TestStalledHandshakesDelayNoOther(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.Limits.Handshakes = 2
 	c.Limits.Handshake = time.Minute
@@ -130,7 +133,8 @@ func TestH2_StalledClientsHoldUpNobody(t *testing.T) {
 
 // A gate that is full of computing handshakes lets the next one in, or ends it at
 // its deadline.
-func TestH3_GateIsFull(t *testing.T) {
+// Covers H3.
+func TestHandshakeWaitsForAPlaceUntilItsDeadline(t *testing.T) {
 	c, e := config(t, ports.Require)
 	c.Limits.Handshakes = 1
 	c.Limits.Handshake = 500 * time.Millisecond
@@ -153,7 +157,8 @@ func TestH3_GateIsFull(t *testing.T) {
 	admitted(t, p, clientConfig(alice))
 }
 
-func TestH4_ConnectionsOfOneAddress(t *testing.T) {
+// Covers H4.
+func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 	c, e := config(t, ports.Require)
 	c.Limits.PerIP = 2
 	p := serving(t, c)
@@ -183,7 +188,8 @@ func TestH4_ConnectionsOfOneAddress(t *testing.T) {
 	admitted(t, p, clientConfig(alice))
 }
 
-func TestH4_ConnectionsTakenLetTheNextOnesWait(t *testing.T) {
+// Covers H4.
+func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.Limits.Connections = 2
 	p := serving(t, c)
@@ -215,7 +221,8 @@ func TestH4_ConnectionsTakenLetTheNextOnesWait(t *testing.T) {
 	}
 }
 
-func TestH4_MoreConnectionsByReconfigure(t *testing.T) {
+// Covers H4.
+func TestReconfigureRaisesTheConnectionLimit(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.Limits.Connections = 1
 	p := serving(t, c)
@@ -230,7 +237,8 @@ func TestH4_MoreConnectionsByReconfigure(t *testing.T) {
 	}
 }
 
-func TestH6_HeaderBytes(t *testing.T) {
+// Covers H6.
+func TestHeaderBytesAreBounded(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	p := serving(t, c)
 	status := func(o tlsOption, bytes int) int {
@@ -270,7 +278,8 @@ func TestH6_HeaderBytes(t *testing.T) {
 	}
 }
 
-func TestH5_SlowHeadersAndIdle(t *testing.T) {
+// Covers H5.
+func TestSlowHeadersAndIdleConnectionsEnd(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		c, _ := config(t, ports.Require)
 		c.Limits.Headers, c.Limits.Idle = 200*time.Millisecond, 200*time.Millisecond
@@ -292,7 +301,8 @@ func TestH5_SlowHeadersAndIdle(t *testing.T) {
 	})
 }
 
-func TestH12_RefusedHandshakesLeakNothing(t *testing.T) {
+// Covers H12.
+func TestRefusedHandshakesLeakNothing(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice)).Close()
@@ -310,7 +320,8 @@ func TestH12_RefusedHandshakesLeakNothing(t *testing.T) {
 	eventually(t, "the goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
 }
 
-func TestH14_PanicsEndOneHandshake(t *testing.T) {
+// Covers H14.
+func TestPanicEndsOneHandshake(t *testing.T) {
 	for name, spoil := range map[string]func(c *ports.Config, panics func() bool){
 		"OnHandshake": func(c *ports.Config, panics func() bool) {
 			record := c.OnHandshake

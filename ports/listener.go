@@ -12,12 +12,12 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// listener hands out connections whose handshake is finished.
+// listener accepts connections and returns those whose handshake is finished.
 type listener struct {
 	port      *Port
 	inner     net.Listener
 	accepted  chan net.Conn
-	strangers chan net.Conn // accepted too: a certificate was asked for, and none came
+	anonymous chan net.Conn // accepted on a Request port, without a certificate
 	done      chan struct{}
 	once      sync.Once
 	err       error // why accepting ended; read after done
@@ -35,14 +35,14 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 	return p.Wrap(inner), nil
 }
 
-// On is Listen over a listener of the caller's, which must yield plain
-// connections.
+// Wrap is Listen over a listener of the caller's, which must return TCP connections without
+// TLS. Closing the result closes inner.
 func (p *Port) Wrap(inner net.Listener) net.Listener {
-	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), strangers: make(chan net.Conn), done: make(chan struct{})}
+	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()
 	p.addr = inner.Addr()
 	p.mu.Unlock()
-	p.clock.Store(int64(time.Since(epoch)))
+	p.sweepClock.Store(int64(time.Since(epoch)))
 	go l.accept()
 	go l.sweep()
 	go l.recheck()
@@ -54,22 +54,22 @@ func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.accepted:
 		return c, nil
-	case c := <-l.strangers:
+	case c := <-l.anonymous:
 		return c, nil
 	case <-l.done:
 		return nil, l.err
 	}
 }
 
-// queue is where a finished connection waits for its server.
-func (l *listener) queue(c *Conn) chan<- net.Conn {
+// queueFor returns the channel on which a finished connection waits for its server.
+func (l *listener) queueFor(c *Conn) chan<- net.Conn {
 	if l.port.state.Load().config.ClientAuth == Request && !c.sentCertificate() {
-		return l.strangers
+		return l.anonymous
 	}
 	return l.accepted
 }
 
-// Addr is the address listened on.
+// Addr returns the address of the listener.
 func (l *listener) Addr() net.Addr { return l.inner.Addr() }
 
 // Close stops accepting and ends the handshakes under way.
@@ -83,7 +83,7 @@ func (l *listener) stop(err error) {
 		l.err = err
 		close(l.done)
 		l.inner.Close()
-		l.port.slots.Wake()
+		l.port.connLimit.Wake()
 		l.port.closeUnfinished()
 	})
 }
@@ -97,39 +97,39 @@ func (l *listener) stopped() bool {
 	}
 }
 
-// accept takes a slot before it takes a connection: the ones too many wait in the
-// kernel's queue and cost us nothing.
+// accept takes a slot before it accepts a connection: connections beyond the limit wait in the
+// kernel's queue and cost nothing.
 func (l *listener) accept() {
 	p := l.port
-	for pause := time.Duration(0); p.slots.Take(l.stopped); {
+	for pause := time.Duration(0); p.connLimit.Take(l.stopped); {
 		c, err := l.inner.Accept()
 		if err != nil {
-			p.slots.Give()
+			p.connLimit.Give()
 			if errors.Is(err, net.ErrClosed) || l.stopped() {
 				l.stop(net.ErrClosed)
 				return
 			}
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // no descriptors left, say: it may pass
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second) // no file descriptors left, say: this may pass
 			time.Sleep(pause)
 			continue
 		}
 		pause = 0
 		addr := connlimit.AddrOf(c.RemoteAddr())
-		if !p.slots.TakeAddr(addr) {
-			p.slots.Give()
+		if !p.connLimit.TakeAddr(addr) {
+			p.connLimit.Give()
 			c.Close()
 			s := p.state.Load()
-			tell(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: errPerIP})
+			report(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: errPerIP})
 			continue
 		}
-		raw := &rawConn{Conn: c, gate: p.gate, conn: &Conn{port: p}}
+		raw := &rawConn{Conn: c, handshakes: p.handshakes, conn: &Conn{port: p}}
 		raw.conn.raw = raw
 		raw.release = func() {
 			p.mu.Lock()
 			delete(p.conns, raw.conn)
 			p.mu.Unlock()
-			p.slots.GiveAddr(addr)
-			p.slots.Give()
+			p.connLimit.GiveAddr(addr)
+			p.connLimit.Give()
 		}
 		p.mu.Lock()
 		p.conns[raw.conn] = struct{}{}
@@ -138,9 +138,9 @@ func (l *listener) accept() {
 	}
 }
 
-var errPerIP = reason.Refuse(reason.Limit, "too many connections of one address")
+var errPerIP = reason.Refuse(reason.Limit, "too many connections from one address")
 
-// closeUnfinished ends handshakes under way.
+// closeUnfinished closes the connections whose handshake is under way.
 func (p *Port) closeUnfinished() {
 	p.mu.Lock()
 	var unfinished []*Conn
@@ -160,8 +160,8 @@ const (
 	rotateEvery = 24 * time.Hour
 )
 
-// sweep runs until the listener is closed and no connection is left. It waits for nobody
-// and verifies nothing: everything that has a deadline waits for it.
+// sweep runs until the listener is closed and no connection is left. It never blocks and
+// verifies nothing, because every deadline depends on it.
 func (l *listener) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -171,7 +171,7 @@ func (l *listener) sweep() {
 		select {
 		case <-done:
 			done = nil
-			l.port.clock.Store(-1) // from here on every deadline is set at once
+			l.port.sweepClock.Store(-1) // from here on every deadline is set at once
 			for _, c := range l.port.connections() {
 				c.raw.applyDeadlines()
 			}
@@ -180,7 +180,7 @@ func (l *listener) sweep() {
 				return
 			}
 			if done != nil {
-				l.port.clock.Store(int64(now.Sub(epoch)))
+				l.port.sweepClock.Store(int64(now.Sub(epoch)))
 			}
 			if now.Sub(rotated) >= rotateEvery {
 				rotated = now
@@ -191,8 +191,8 @@ func (l *listener) sweep() {
 	}
 }
 
-// sweep sets the deadlines that come near, ends what waits too long for its client, and
-// retires old connections.
+// sweep sets the deadlines that come near, ends connections and streams that wait too long
+// for their client, and retires old connections.
 func (p *Port) sweep(now time.Time) {
 	p.sweeping.Lock() // a port that listens again may still have a former sweep
 	defer p.sweeping.Unlock()

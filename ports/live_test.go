@@ -112,7 +112,8 @@ func within(t *testing.T, what string, d, least, most time.Duration) {
 	}
 }
 
-func TestG2_ChangedTrustClosesConnections(t *testing.T) {
+// Covers G2.
+func TestChangedTrustClosesConnections(t *testing.T) {
 	for name, o := range protocols {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			shop := newWorkshop()
@@ -161,7 +162,8 @@ func TestG2_ChangedTrustClosesConnections(t *testing.T) {
 }
 
 // A request under way may finish within the second, and its answer arrives whole.
-func TestG2_AnswerUnderWayIsNotCut(t *testing.T) {
+// Covers G2.
+func TestAnswerUnderWayArrivesWhole(t *testing.T) {
 	for name, o := range protocols {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			shop := newWorkshop()
@@ -192,7 +194,8 @@ func TestG2_AnswerUnderWayIsNotCut(t *testing.T) {
 	}
 }
 
-func TestG2_BelievedByTheNewTrustAsWell(t *testing.T) {
+// Covers G2.
+func TestConnectionTrustedByTheNewTrustGoesOn(t *testing.T) {
 	for name, o := range protocols {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			generation := make(chan uint64, 10)
@@ -220,7 +223,8 @@ func TestG2_BelievedByTheNewTrustAsWell(t *testing.T) {
 	}
 }
 
-func TestG1_CertificateExpiresOnALiveConnection(t *testing.T) {
+// Covers G1.
+func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		var shift atomic.Int64
 		now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
@@ -250,7 +254,8 @@ func TestG1_CertificateExpiresOnALiveConnection(t *testing.T) {
 }
 
 // Connections beyond their age end after an answer, and no request is lost.
-func TestG8_ConnectionAge(t *testing.T) {
+// Covers G8.
+func TestConnectionBeyondItsAgeEndsAfterAnAnswer(t *testing.T) {
 	for name, o := range protocols {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			c, _ := config(t, ports.Require)
@@ -343,7 +348,8 @@ func TestReconfiguredLimitsAreForConnectionsToCome(t *testing.T) {
 	}
 }
 
-func TestI2_CertificateReplaced(t *testing.T) {
+// Covers I2.
+func TestServerCertificateIsReplaced(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	p := serving(t, c)
 	former := admitted(t, p, clientConfig(alice))
@@ -361,7 +367,8 @@ func TestI2_CertificateReplaced(t *testing.T) {
 
 // Trusts change while clients come: nobody is served by a trust that is no longer
 // in force, and the race detector is content.
-func TestI5_ReconfigureDuringHandshakes(t *testing.T) {
+// Covers I5.
+func TestReconfigureDuringHandshakes(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.Limits.Drain = time.Second
 	var revoked atomic.Bool

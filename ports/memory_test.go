@@ -25,7 +25,7 @@ var strangers = flag.Int("strangers", 40, "connections of each kind of attack on
 
 // strangerStreams is how many streams are served at one time on a connection without a
 // certificate.
-const strangerStreams = 10
+const anonymousStreams = 10
 
 // held is what the process holds.
 type held struct{ heap, stacks, resident uint64 }
@@ -78,7 +78,7 @@ func (w *withheld) Write(b []byte) (int, error) {
 
 // Covers H15, H9. What a stranger can make a port hold: docs/threat-model.md has the
 // bound of each connection; here it is measured, with the clients' own share.
-func TestMemoryOfStrangers(t *testing.T) {
+func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
 	big := make([]*x509.Certificate, 9) // with the leaf all that is accepted: ten certificates
 	for i := range big {
 		big[i] = testpki.Make(nil, testpki.NewKey(), padded(15<<10)).Cert
@@ -147,7 +147,7 @@ func TestMemoryOfStrangers(t *testing.T) {
 			f := &framer{own}
 			f.preface(setting{settingInitialWindow, 0})
 			for i := range uint32(100) {
-				if i > strangerStreams { // they are reset: large headers would only take time
+				if i > anonymousStreams { // they are reset: large headers would only take time
 					f.request(2*i+1, "/", true)
 					continue
 				}

@@ -27,7 +27,8 @@ func (b *badClock) now() time.Time {
 // The trust's clock is asked in handshakes, in requests, when the port is reconfigured
 // and, for hijacked connections, now and then. Where it panics nobody is believed, and
 // the process lives.
-func TestH14_ClockThatPanics(t *testing.T) {
+// Covers H14.
+func TestPanickingClockTrustsNoCertificate(t *testing.T) {
 	t.Parallel()
 	quiet(t)
 	clock := &badClock{}
@@ -61,7 +62,8 @@ type perverse struct{}
 func (perverse) Error() string { panic("Error") }
 func (perverse) Unwrap() error { panic("Unwrap") }
 
-func TestH14_ErrorThatPanics(t *testing.T) {
+// Covers H14.
+func TestPanickingErrorEndsOneHandshake(t *testing.T) {
 	quiet(t)
 	var on atomic.Bool
 	on.Store(true)
@@ -85,7 +87,8 @@ func TestH14_ErrorThatPanics(t *testing.T) {
 }
 
 // Two addresses, IPv4 and IPv6: one that is full leaves the other alone.
-func TestH4_OtherAddressesAreServed(t *testing.T) {
+// Covers H4.
+func TestFullAddressLeavesOthersServed(t *testing.T) {
 	for _, row := range []struct{ listen, full, other string }{
 		{"127.0.0.1:0", "127.0.0.1", "127.0.0.2"},
 		{"[::1]:0", "::1", ""},
@@ -129,7 +132,8 @@ func TestH4_OtherAddressesAreServed(t *testing.T) {
 // Two names with a certificate each on one port: a session under one name resumes
 // under the other with the name that is asked for now, the caller that it had, and the
 // trust in force.
-func TestA5_TwoNamesOfOnePort(t *testing.T) {
+// Covers A5.
+func TestSessionResumesUnderAnotherNameOfThePort(t *testing.T) {
 	first := serverCA.Server(func(c *x509.Certificate) { c.DNSNames = []string{"first.example"} }).TLS()
 	second := serverCA.Server(func(c *x509.Certificate) { c.DNSNames = []string{"second.example"} }).TLS()
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {

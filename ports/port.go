@@ -12,28 +12,29 @@ import (
 )
 
 // Port is one TLS port. It is safe for concurrent use; Reconfigure changes it
-// while it serves.
+// while it serves. The zero value is not usable: call New.
 type Port struct {
-	name  string
-	state atomic.Pointer[state]
-	slots *connlimit.Counter // connections, over all and by address
-	gate  *gate              // handshakes that compute
+	name       string
+	state      atomic.Pointer[state]
+	connLimit  *connlimit.Counter // counts connections, in total and by address
+	handshakes *limiter           // bounds the handshakes that compute
 
-	handshakeBytes atomic.Int64 // read in handshakes that are not over
+	handshakeBytes atomic.Int64 // read in handshakes that are under way
 
-	clock atomic.Int64 // of the last sweep, since epoch; negative while nobody sweeps
+	sweepClock atomic.Int64 // time of the last sweep, since epoch; negative while no sweep runs
 
-	changing sync.Mutex // one Reconfigure at a time
-	checker  underway.Checker
-	sweeping sync.Mutex // one sweep at a time
+	reconfiguring sync.Mutex // one Reconfigure at a time
+	checker       underway.Checker
+	sweeping      sync.Mutex // one sweep at a time
 
-	mu      sync.Mutex
-	conns   map[*Conn]struct{}
-	addr    net.Addr
-	changed chan struct{} // closed and replaced when the HTTP limits change
+	mu            sync.Mutex
+	conns         map[*Conn]struct{}
+	addr          net.Addr
+	limitsChanged chan struct{} // closed and replaced when the HTTP limits change
 }
 
-// New builds a port. It does not listen yet. Every mistake is reported at once.
+// New builds a port. It does not listen yet. The error lists everything that is wrong with the
+// configuration.
 func New(c Config) (*Port, error) {
 	c.Limits = c.Limits.withDefaults()
 	if err := c.check(); err != nil {
@@ -43,40 +44,40 @@ func New(c Config) (*Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{name: c.Name, conns: map[*Conn]struct{}{}, changed: make(chan struct{}), gate: newGate(c.Limits.Handshakes)}
-	p.slots = connlimit.New(c.Limits.Connections, c.Limits.PerIP)
-	p.clock.Store(-1) // nobody sweeps yet
+	p := &Port{name: c.Name, conns: map[*Conn]struct{}{}, limitsChanged: make(chan struct{}), handshakes: newLimiter(c.Limits.Handshakes)}
+	p.connLimit = connlimit.New(c.Limits.Connections, c.Limits.PerIP)
+	p.sweepClock.Store(-1) // no sweep runs yet
 	p.state.Store(s)
 	return p, nil
 }
 
-// Name is the port's name.
+// Name returns the port's name.
 func (p *Port) Name() string { return p.name }
 
-// Config returns what is in force.
+// Config returns the current configuration, with the defaults filled in.
 func (p *Port) Config() Config { return p.state.Load().config }
 
-// Addr is the address that the port listens on, or nil before Listen.
+// Addr returns the address that the port listens on, or nil before Listen.
 func (p *Port) Addr() net.Addr {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.addr
 }
 
-// ErrRestart is what Reconfigure answers to a change that an open port cannot
+// ErrRestart is the error of Reconfigure for a change that an open port cannot
 // make: of its name, its address or its mode.
 var ErrRestart = errors.New("a change of a port's name, address or mode needs a restart")
 
-// Reconfigure puts another configuration in force: certificate, trust, limits,
-// everything but name, address and mode. A bad one leaves the old in force. The
-// next handshakes use the new state with new session-ticket keys; connections
-// that the new trust does not believe are closed within a second, idle ones at
-// once, those in the middle of a request when they have answered or the second is
-// over.
+// Reconfigure replaces the configuration: certificate, trust, limits, everything but name,
+// address and mode, for which the error is ErrRestart. An error leaves the current
+// configuration in effect. The next handshakes use the new configuration and new
+// session-ticket keys. A connection whose certificate the new trust does not verify is closed
+// within a second: at once if it is idle, otherwise when its answer is complete or the second
+// is over.
 func (p *Port) Reconfigure(c Config) error {
 	c.Limits = c.Limits.withDefaults()
-	p.changing.Lock()
-	defer p.changing.Unlock()
+	p.reconfiguring.Lock()
+	defer p.reconfiguring.Unlock()
 	old := p.state.Load()
 	if c.Name != old.config.Name || c.Addr != old.config.Addr || c.ClientAuth != old.config.ClientAuth {
 		return fmt.Errorf("ports: %s: %w", p.name, ErrRestart)
@@ -89,19 +90,19 @@ func (p *Port) Reconfigure(c Config) error {
 		return err
 	}
 	p.state.Store(s)
-	p.slots.SetMost(c.Limits.Connections, c.Limits.PerIP)
-	p.gate.setMost(c.Limits.Handshakes)
+	p.connLimit.SetMost(c.Limits.Connections, c.Limits.PerIP)
+	p.handshakes.setLimit(c.Limits.Handshakes)
 	if c.Limits != old.config.Limits {
 		p.mu.Lock()
-		close(p.changed)
-		p.changed = make(chan struct{})
+		close(p.limitsChanged)
+		p.limitsChanged = make(chan struct{})
 		p.mu.Unlock()
 	}
 	p.recheck(func(*Conn) bool { return true })
 	return nil
 }
 
-// connections are those whose handshake is finished.
+// connections returns the connections whose handshake is finished.
 func (p *Port) connections() []*Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +128,7 @@ func (p *Port) closeAll() {
 	}
 }
 
-// Open is the number of open connections.
+// ConnCount returns the number of open connections, with those in a handshake.
 func (p *Port) ConnCount() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -89,7 +89,7 @@ func crowd(t *testing.T, shop *workshop, p *ports.Port, n int, who ...*testpki.P
 
 // Covers G10: a responder that is slow, dead or lying stops no clock, holds no place,
 // and delays no revocation that is known here.
-func TestResponderKeepsNothingWaiting(t *testing.T) {
+func TestSlowResponderDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	for name, slow := range map[string]func(context.Context) (trust.Status, time.Time, error){
 		"slow": func(ctx context.Context) (trust.Status, time.Time, error) {
@@ -164,7 +164,7 @@ func TestResponderKeepsNothingWaiting(t *testing.T) {
 }
 
 // Covers G10: who waits for a responder has no place at the gate.
-func TestQuestionsTakeNoPlaceAtTheGate(t *testing.T) {
+func TestHandshakeThatWaitsForAResponderHoldsNoPlace(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		r := &responder{now: time.Now}
 		c, e := config(t, ports.Require)

@@ -61,7 +61,8 @@ func visit(t *testing.T, p *ports.Port, cache *anyKey, c *tls.Config, want strin
 	return own
 }
 
-func TestA1_ResumedSessionIsJudged(t *testing.T) {
+// Covers A1.
+func TestResumedSessionIsVerified(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		// The clock of the trust alone moves: crypto/tls itself would resume.
 		var shift atomic.Int64
@@ -83,7 +84,8 @@ func TestA1_ResumedSessionIsJudged(t *testing.T) {
 	})
 }
 
-func TestA1_RevokedAfterTheFirstHandshake(t *testing.T) {
+// Covers A1.
+func TestSessionOfARevokedCertificateIsRefused(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, e := config(t, ports.Require)
 		p := serving(t, c)
@@ -96,7 +98,8 @@ func TestA1_RevokedAfterTheFirstHandshake(t *testing.T) {
 	})
 }
 
-func TestA2_AuthorityReplaced(t *testing.T) {
+// Covers A2.
+func TestSessionOfAFormerAnchorIsRefused(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, e := config(t, ports.Request)
 		p := serving(t, c)
@@ -109,7 +112,8 @@ func TestA2_AuthorityReplaced(t *testing.T) {
 	})
 }
 
-func TestA3_A6_SessionOfAnotherPort(t *testing.T) {
+// Covers A3, A6.
+func TestSessionOfAnotherPortDoesNotResume(t *testing.T) {
 	for _, row := range []struct {
 		from, to ports.ClientAuth
 		who      *testpki.Pair
@@ -143,7 +147,8 @@ func TestA3_A6_SessionOfAnotherPort(t *testing.T) {
 }
 
 // On a stricter trust the former session must not help either.
-func TestA3_StricterPort(t *testing.T) {
+// Covers A3.
+func TestSessionDoesNotResumeOnAStricterPort(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		a, _ := config(t, ports.Require)
 		b, e := config(t, ports.Require)
@@ -155,7 +160,8 @@ func TestA3_StricterPort(t *testing.T) {
 }
 
 // An anonymous session stays anonymous, with whatever certificate it comes back.
-func TestA6_SessionWithoutCertificateIsNotUpgraded(t *testing.T) {
+// Covers A6.
+func TestSessionWithoutCertificateStaysAnonymous(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, _ := config(t, ports.Request)
 		p := serving(t, c)
@@ -168,7 +174,8 @@ func TestA6_SessionWithoutCertificateIsNotUpgraded(t *testing.T) {
 }
 
 // Two names on one port have one trust: a session may change its name, not its caller.
-func TestA5_SessionUnderAnotherServerName(t *testing.T) {
+// Covers A5.
+func TestSessionUnderAnotherServerNameIsVerified(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, e := config(t, ports.Require)
 		p := serving(t, c)
@@ -183,7 +190,8 @@ func TestA5_SessionUnderAnotherServerName(t *testing.T) {
 
 // A change that leaves the trust as it is ends sessions all the same: a generation
 // has its own keys.
-func TestR3_EveryGenerationHasItsOwnKeys(t *testing.T) {
+// Covers R3.
+func TestEveryGenerationHasItsOwnTicketKeys(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 		c, _ := config(t, ports.Require)
 		p := serving(t, c)

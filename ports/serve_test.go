@@ -65,7 +65,8 @@ func TestServeManyPorts(t *testing.T) {
 	}
 }
 
-func TestI12_DrainFinishesRequestsUnderWay(t *testing.T) {
+// Covers I12.
+func TestDrainFinishesRequestsUnderWay(t *testing.T) {
 	for name, o := range protocols {
 		t.Run(name, func(t *testing.T) {
 			shop := newWorkshop()
@@ -117,7 +118,8 @@ func TestI12_DrainFinishesRequestsUnderWay(t *testing.T) {
 	}
 }
 
-func TestI12_DrainClosesWhatIsLeftAtTheDeadline(t *testing.T) {
+// Covers I12.
+func TestDrainClosesEveryConnectionAtItsDeadline(t *testing.T) {
 	shop := newWorkshop()
 	c, _ := config(t, ports.Require)
 	c.Limits.Drain = 300 * time.Millisecond
@@ -145,7 +147,8 @@ func TestI12_DrainClosesWhatIsLeftAtTheDeadline(t *testing.T) {
 }
 
 // A hijacked connection that ends of itself ends the drain.
-func TestI12_DrainWaitsForHijackedConnections(t *testing.T) {
+// Covers I12.
+func TestDrainWaitsForHijackedConnections(t *testing.T) {
 	shop := newWorkshop()
 	c, _ := config(t, ports.Require)
 	c.Limits.Drain = patience
@@ -171,7 +174,8 @@ func TestI12_DrainWaitsForHijackedConnections(t *testing.T) {
 }
 
 // A port that is full, and one that nobody accepts from, can be stopped.
-func TestI12_FullPortStops(t *testing.T) {
+// Covers I12.
+func TestFullPortStops(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.Limits.Connections, c.Limits.Drain = 1, 300*time.Millisecond
 	p := newPort(t, c)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Server runs one handler on several ports.
+// Server serves one handler on several ports.
 type Server struct {
 	Handler http.Handler
 	Ports   []*Port
@@ -18,19 +18,19 @@ type Server struct {
 	Ready func()
 	// Draining is called when the server begins to stop.
 	Draining func()
-	// ErrorLog is that of http.Server.
+	// ErrorLog is passed to http.Server; nil means the log package's standard logger.
 	ErrorLog *log.Logger
 }
 
-// Serve runs h on ports until ctx ends; see Server.Serve.
+// Serve serves h on ports until ctx ends; see Server.Serve.
 func Serve(ctx context.Context, h http.Handler, ports ...*Port) error {
 	return (&Server{Handler: h, Ports: ports}).Serve(ctx)
 }
 
 // Serve opens every port, or none, and serves until ctx ends or a port fails. Then
-// it drains: no new connections, requests under way have their port's Limits.Drain
-// to finish, then everything that is left is closed, hijacked connections too. It
-// returns nil when ctx ended it.
+// it drains: it accepts no new connections, requests under way have their port's Limits.Drain
+// to finish, then every connection that is left is closed, hijacked ones too. The error is nil
+// when ctx ended it.
 func (s *Server) Serve(ctx context.Context) error {
 	if s.Handler == nil || len(s.Ports) == 0 {
 		return errors.New("ports: a server needs a handler and at least one port")
@@ -55,7 +55,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := make(chan struct{})
 	var loops sync.WaitGroup
 	for _, r := range runs {
-		loops.Go(func() { r.loop(stop, failed) })
+		loops.Go(func() { r.serveUntil(stop, failed) })
 	}
 	if s.Ready != nil {
 		s.Ready()
@@ -78,8 +78,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// run is one port of a running server. A change of its HTTP limits starts other
-// http.Servers for the connections to come; the former ones keep theirs.
+// run serves one port. A change of its HTTP limits starts new http.Servers for the
+// connections to come; the former ones keep theirs.
 type run struct {
 	port     *Port
 	listener *listener
@@ -87,25 +87,25 @@ type run struct {
 	servers  []*http.Server
 }
 
-// strangerStreams is Limits.Streams, where that is more, of a connection without a
-// certificate on a port that asks for one. Each stream that waits for a window holds a
-// goroutine and some 12 KiB, and strangers can have all the connections of a port.
-const strangerStreams = 10
+// anonymousStreams bounds Limits.Streams for a connection without a certificate on a Request
+// port. Each stream that waits for a window holds a goroutine and some 12 KiB, and clients
+// without a certificate can have all the connections of a port.
+const anonymousStreams = 10
 
-func (r *run) loop(stop <-chan struct{}, failed chan<- error) {
+func (r *run) serveUntil(stop <-chan struct{}, failed chan<- error) {
 	for {
 		r.port.mu.Lock()
-		changed := r.port.changed
+		changed := r.port.limitsChanged
 		r.port.mu.Unlock()
 		done, ended := make(chan struct{}), make(chan error, 2)
-		for _, from := range []chan net.Conn{r.listener.accepted, r.listener.strangers} {
+		for _, from := range []chan net.Conn{r.listener.accepted, r.listener.anonymous} {
 			srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
 			r.port.Configure(srv)
-			if from == r.listener.strangers {
-				srv.HTTP2.MaxConcurrentStreams = min(srv.HTTP2.MaxConcurrentStreams, strangerStreams)
+			if from == r.listener.anonymous {
+				srv.HTTP2.MaxConcurrentStreams = min(srv.HTTP2.MaxConcurrentStreams, anonymousStreams)
 			}
 			r.servers = append(r.servers, srv)
-			go func() { ended <- srv.Serve(source{r.listener, from, done}) }()
+			go func() { ended <- srv.Serve(serverListener{r.listener, from, done}) }()
 		}
 		select {
 		case <-changed:
@@ -124,7 +124,7 @@ func (r *run) loop(stop <-chan struct{}, failed chan<- error) {
 	}
 }
 
-// drain ends a port as Serve promises.
+// drain stops a port as Serve documents.
 func (r *run) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), r.port.state.Load().config.Limits.Drain)
 	defer cancel()
@@ -134,7 +134,7 @@ func (r *run) drain() {
 		servers.Go(func() { _ = srv.Shutdown(ctx) })
 	}
 	servers.Wait()
-	// Hijacked connections are not http.Server's any more: they have the same time.
+	// http.Server does not track hijacked connections: they have the same time.
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for r.port.ConnCount() > 0 && ctx.Err() == nil {
@@ -149,14 +149,14 @@ func (r *run) drain() {
 	r.port.closeAll()
 }
 
-// source is one http.Server's part of a port's listener.
-type source struct {
+// serverListener is the part of a port's listener that one http.Server accepts from.
+type serverListener struct {
 	*listener
 	from chan net.Conn
-	done chan struct{} // this server takes no more
+	done chan struct{} // closed: this server accepts no more connections
 }
 
-func (s source) Accept() (net.Conn, error) {
+func (s serverListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-s.from:
 		return c, nil
@@ -167,12 +167,12 @@ func (s source) Accept() (net.Conn, error) {
 	}
 }
 
-// Close leaves the port open: the next server takes its connections.
-func (s source) Close() error { return nil }
+// Close leaves the port open: the next server accepts its connections.
+func (s serverListener) Close() error { return nil }
 
-// Configure sets what a port needs in an http.Server: the connection's context,
-// the limits, and the handler's own view of "OPTIONS *". It goes on calling a
-// ConnContext, a ConnState and a Handler that are set before.
+// Configure sets the fields of an http.Server that a port needs: ConnContext, the limits, and
+// DisableGeneralOptionsHandler. It wraps a ConnContext, a ConnState and a Handler that are set
+// before. Call it before the server serves.
 func (p *Port) Configure(srv *http.Server) {
 	l := p.state.Load().config.Limits
 	srv.ConnContext = withConnContext(srv.ConnContext)
@@ -180,8 +180,8 @@ func (p *Port) Configure(srv *http.Server) {
 	srv.ReadHeaderTimeout = l.Headers
 	srv.IdleTimeout = l.Idle
 	srv.ReadTimeout = l.Request
-	srv.WriteTimeout = firstWrite(l)
-	srv.MaxHeaderBytes = l.HeaderBytes // net/http reads up to 8 KiB more; between enforces the rest
+	srv.WriteTimeout = firstWriteDeadline(l)
+	srv.MaxHeaderBytes = l.HeaderBytes // net/http reads up to 8 KiB more; limitRequests enforces the rest
 	var h2 http.HTTP2Config
 	if srv.HTTP2 != nil {
 		h2 = *srv.HTTP2
@@ -191,11 +191,11 @@ func (p *Port) Configure(srv *http.Server) {
 		h2.MaxReadFrameSize = 16 << 10 // net/http keeps a buffer of the largest frame of each connection; its default is 1 MiB
 	}
 	srv.HTTP2 = &h2
-	srv.DisableGeneralOptionsHandler = true // else net/http answers OPTIONS * before any guard
+	srv.DisableGeneralOptionsHandler = true // otherwise net/http would answer OPTIONS * itself, without the guard
 	if srv.Handler == nil {
 		srv.Handler = http.DefaultServeMux
 	}
-	srv.Handler = between(srv.Handler, l)
+	srv.Handler = limitRequests(srv.Handler, l)
 }
 
 func withConnContext(next func(context.Context, net.Conn) context.Context) func(context.Context, net.Conn) context.Context {
@@ -215,10 +215,10 @@ func withConnState(next func(net.Conn, http.ConnState)) func(net.Conn, http.Conn
 	}
 }
 
-// firstWrite is the deadline for writing that net/http gives a stream of HTTP/2 when
-// it begins, its own answers (400, 431) included; serveStream moves it. It leaves a
-// sweep the time to find the stream.
-func firstWrite(l Limits) time.Duration {
+// firstWriteDeadline is the deadline for writing that net/http gives a stream of HTTP/2 when
+// it begins, its own answers (400, 431) included; serveStream moves it. It is long enough for
+// a sweep to find the stream before.
+func firstWriteDeadline(l Limits) time.Duration {
 	first := l.Idle + 2*sweepEvery
 	if l.Request > 0 {
 		return min(l.Request, first)
@@ -226,11 +226,11 @@ func firstWrite(l Limits) time.Duration {
 	return first
 }
 
-// between stands between net/http and the handler. It refuses headers that net/http
-// let pass, limits each wait for the client, keeps bodies
-// from becoming requests, and ends connections that are to end
-// after their answer: on HTTP/2 net/http turns the header into a GOAWAY.
-func between(next http.Handler, l Limits) http.Handler {
+// limitRequests wraps the handler of a server. It rejects headers that net/http accepts
+// beyond the limit, bounds each wait for the client, prevents that the rest of a body is read
+// as a request, and ends retired connections after their answer: on HTTP/2 net/http turns the
+// header into a GOAWAY.
+func limitRequests(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := FromContext(r.Context())
 		if ok {
@@ -241,11 +241,11 @@ func between(next http.Handler, l Limits) http.Handler {
 			}
 		}
 		next := next
-		if headerSize(r) > l.HeaderBytes || len(r.Trailer) > mostTrailers {
+		if headerSize(r) > l.HeaderBytes || len(r.Trailer) > maxTrailers {
 			next = http.HandlerFunc(headersTooLarge)
 		}
 		if !ok || c.raw == nil {
-			next.ServeHTTP(w, r) // not through a port, or imagined: the deadlines of net/http remain
+			next.ServeHTTP(w, r) // not through a port, or simulated: the deadlines of net/http remain
 			return
 		}
 		if r.ProtoMajor != 1 {
@@ -253,14 +253,14 @@ func between(next http.Handler, l Limits) http.Handler {
 				serveStream(next, w, r, c, l)
 				return
 			}
-			next.ServeHTTP(w, r) // another HTTP/2 than that of net/http; its first deadline remains
+			next.ServeHTTP(w, r) // an HTTP/2 server other than net/http's; its first deadline remains
 			return
 		}
 		var end time.Time
 		if l.Request > 0 {
 			end = time.Now().Add(l.Request)
 		}
-		c.raw.limitRequest(end)
+		c.raw.setRequestLimit(end)
 		serveHTTP1(next, w, r, c, l)
 	})
 }
@@ -270,7 +270,7 @@ func headersTooLarge(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
 }
 
-// headerSize is the size of the request's head as HTTP/1.1 writes it (RFC 9112
+// headerSize returns the size of the request's head as HTTP/1.1 writes it (RFC 9112
 // section 2.1).
 func headerSize(r *http.Request) int {
 	n := len(r.Method) + len(r.RequestURI) + len("  HTTP/1.1\r\nHost: \r\n\r\n") + len(r.Host)

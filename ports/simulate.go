@@ -24,7 +24,7 @@ func (p *Port) Simulate(ctx context.Context, client connstate.Client) (context.C
 		cs.PeerCertificates = client.Certificates
 	}
 	c := &Conn{port: p, simulated: true}
-	c.raw = &rawConn{conn: c, gate: newGate(1), until: time.Now().Add(s.config.Limits.Handshake)} // a gate of its own: a simulation takes no place from clients
+	c.raw = &rawConn{conn: c, handshakes: newLimiter(1), handshakeEnd: time.Now().Add(s.config.Limits.Handshake)} // a gate of its own: a simulation takes no place from clients
 	if err := s.verify(c.raw, cs.PeerCertificates); err != nil {
 		return nil, err
 	}

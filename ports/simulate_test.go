@@ -15,7 +15,7 @@ import (
 
 // An imagined connection is judged as a real one, at the handshake and at every
 // request: it is no way to become verified.
-func TestImagine(t *testing.T) {
+func TestSimulatedHandshake(t *testing.T) {
 	t.Parallel()
 	ca, other := testpki.NewCA("CA"), testpki.NewCA("CA")
 	pair := testpki.NewCA("Server CA").Server().TLS()
@@ -87,7 +87,8 @@ func word(err error) reason.Reason {
 }
 
 // What is judged as a server's says nothing about who connected.
-func TestB2_ServersTrustBelievesNoClient(t *testing.T) {
+// Covers B2.
+func TestVerifierForServersTrustsNoClient(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.Require)
 	p, err := ports.New(c)

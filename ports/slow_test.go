@@ -21,7 +21,8 @@ func brisk(t *testing.T, mode ports.ClientAuth) ports.Config {
 
 // A body that never comes holds nobody up who does not want it: the answer is sent,
 // and the connection ends. Limits.Request is 0 here, as it is by default.
-func TestH5_BodyThatNobodyReads(t *testing.T) {
+// Covers H5.
+func TestUnreadBodyDelaysNoAnswer(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		type row struct{ answer, head string }
 		rows := map[string]row{}
@@ -49,7 +50,8 @@ func TestH5_BodyThatNobodyReads(t *testing.T) {
 }
 
 // A handler that reads has all the time of Limits.Request, and the connection goes on.
-func TestH5_BodyThatIsRead(t *testing.T) {
+// Covers H5.
+func TestSlowBodyThatIsReadArrives(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		p := onPipes(t, brisk(t, ports.Require), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/later" {
@@ -89,7 +91,8 @@ func TestH5_BodyThatIsRead(t *testing.T) {
 }
 
 // With Limits.Request a body that comes byte by byte is ended, whoever wants it.
-func TestH5_SlowBodyWithRequestLimit(t *testing.T) {
+// Covers H5.
+func TestRequestLimitEndsASlowBody(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		atOnce(protocols, func(name string, o tlsOption) {
 			c := brisk(t, ports.Require)
@@ -130,7 +133,8 @@ func TestH5_SlowBodyWithRequestLimit(t *testing.T) {
 
 // A client that takes nothing of its answer ends its connection: by Limits.Request,
 // or, where that is not set, by Limits.Idle.
-func TestH5_SlowReader(t *testing.T) {
+// Covers H5.
+func TestClientThatReadsNothingIsClosed(t *testing.T) {
 	t.Parallel()
 	type row struct {
 		protocol string
@@ -177,7 +181,8 @@ func TestH5_SlowReader(t *testing.T) {
 }
 
 // A client that reads slowly, but reads, is served.
-func TestH5_ReaderThatTakesItsTime(t *testing.T) {
+// Covers H5.
+func TestSlowReaderIsServed(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		const size = 300_000
 		c := brisk(t, ports.Require)
@@ -200,7 +205,8 @@ func TestH5_ReaderThatTakesItsTime(t *testing.T) {
 }
 
 // Many requests at once, and no answer read: the same.
-func TestH5_PipelineThatIsNotRead(t *testing.T) {
+// Covers H5.
+func TestUnreadPipelineIsClosed(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		p := onPipes(t, brisk(t, ports.Request), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, strings.Repeat("no ", 500), http.StatusForbidden)

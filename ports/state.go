@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// state is one generation of a port. It is immutable but for the rotation of
-// ticket keys, which crypto/tls locks.
+// state is one configuration of a port with its TLS configuration. It never changes, except
+// for the rotation of ticket keys, which crypto/tls locks.
 type state struct {
 	config Config
 	tls    *tls.Config
@@ -23,13 +23,12 @@ type state struct {
 	keys [][32]byte // ticket keys, the newest first
 }
 
-// newState makes the TLS configuration of a generation: always a fresh one with
-// ticket keys of its own. A clone, or a shared key, would let a session of another
-// port or of a former trust resume here.
+// newState returns the state for a configuration, always with ticket keys of its own. With a
+// shared key a session of another port, or of a former trust, could resume here.
 func newState(c Config) (*state, error) {
 	s := &state{config: c}
 	s.tls = &tls.Config{
-		MinVersion:     max(c.MinVersion, tls.VersionTLS12), // said, so that no GODEBUG lowers it
+		MinVersion:     max(c.MinVersion, tls.VersionTLS12), // set, so that no GODEBUG lowers it
 		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: s.certificate,
 		// Fail closed: forConn replaces it.
@@ -41,10 +40,10 @@ func newState(c Config) (*state, error) {
 	case Request:
 		s.tls.ClientAuth = tls.RequestClientCert
 	case Require:
-		s.tls.ClientAuth = tls.RequireAnyClientCert // "any": crypto/tls looks for one, verify judges it
+		s.tls.ClientAuth = tls.RequireAnyClientCert // "any": crypto/tls checks that there is one, verify verifies it
 	}
 	if c.Trust != nil && !c.HideAuthorities {
-		// Names for the request only. crypto/tls verifies nothing in these modes.
+		// Only names for the certificate request: crypto/tls verifies nothing in these modes.
 		s.tls.ClientCAs = x509.NewCertPool()
 		for _, a := range c.Trust.Anchors() {
 			s.tls.ClientCAs.AddCert(a)
@@ -72,14 +71,14 @@ func (s *state) rotate() error {
 func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c, err := s.config.Certificate(hello)
 	if raw, ok := hello.Conn.(*rawConn); ok && err == nil && c != nil {
-		raw.greeted = true // what the client says next is its part of the handshake
+		raw.sentHello = true // what the client sends next is its part of the handshake
 	}
 	return c, err
 }
 
-// forConn is the TLS configuration of one connection: that of the generation, ticket
-// keys included, with a verification that knows the connection.
-func (s *state) forConn(raw *rawConn) *tls.Config {
+// configFor returns the TLS configuration for one connection: that of the state, ticket
+// keys included, with a VerifyConnection that knows the connection.
+func (s *state) configFor(raw *rawConn) *tls.Config {
 	own := s.tls.Clone()
 	own.VerifyConnection = func(cs tls.ConnectionState) error { return s.verify(raw, cs.PeerCertificates) }
 	return own
@@ -87,7 +86,7 @@ func (s *state) forConn(raw *rawConn) *tls.Config {
 
 // verify runs in every handshake, resumed ones too: VerifyConnection is the one
 // callback that crypto/tls does not skip on resumption. It runs before the client has
-// proved that it holds the key, so nothing of it is remembered beyond this handshake.
+// proved that it holds the key, so no result is remembered beyond this handshake.
 func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) {
 	switch {
 	case s.config.ClientAuth == None:
@@ -95,7 +94,7 @@ func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) 
 	case len(presented) > 0:
 		raw.verified, err = trustaccess.VerifyLocal(s.config.Trust, presented)
 		if err == trustaccess.ErrUndecided {
-			raw.verified, err = s.askResponder(raw, presented)
+			raw.verified, err = s.queryResponder(raw, presented)
 		}
 		return err
 	case s.config.ClientAuth == Require:
@@ -104,20 +103,20 @@ func (s *state) verify(raw *rawConn, presented []*x509.Certificate) (err error) 
 	return nil
 }
 
-// askResponder verifies where only a responder knows whether the certificate is revoked.
-// The handshake waits for the network meanwhile, so it gives its place at the gate to
-// another.
-func (s *state) askResponder(raw *rawConn, presented []*x509.Certificate) (trust.Verified, error) {
-	ctx, cancel := context.WithDeadline(context.Background(), raw.until)
+// queryResponder verifies a certificate where only a responder knows whether it is revoked.
+// The handshake waits for the network meanwhile, so another one may have its place among
+// those that compute.
+func (s *state) queryResponder(raw *rawConn, presented []*x509.Certificate) (trust.Verified, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), raw.handshakeEnd)
 	defer cancel()
-	raw.leave()
+	raw.releasePlace()
 	verified, err := s.config.Trust.Verify(ctx, presented)
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	if err := raw.gate.enter(raw.until); err != nil {
+	if err := raw.handshakes.acquire(raw.handshakeEnd); err != nil {
 		return trust.Verified{}, err
 	}
-	raw.holds = true
+	raw.holdsPlace = true
 	return verified, nil
 }

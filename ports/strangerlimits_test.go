@@ -15,7 +15,7 @@ import (
 
 // Covers H15. A connection without a certificate has fewer streams than one with, and
 // is told so; a change of the limits keeps this.
-func TestStreamsOfStrangers(t *testing.T) {
+func TestStreamsWithoutCertificateAreBounded(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.Request)
 	c.Limits.Drain = time.Second
@@ -52,7 +52,7 @@ func TestStreamsOfStrangers(t *testing.T) {
 			t.Errorf("%s: %d streams without a certificate, %d with, want %d and %d", what, s, k, stranger, known)
 		}
 	}
-	check("by default", strangerStreams, 100)
+	check("by default", anonymousStreams, 100)
 	c.Limits.Streams = 5
 	reconfigure(t, p, c)
 	eventually(t, "the new limits", func() bool { return announced(p, alice) == 5 })
@@ -60,7 +60,7 @@ func TestStreamsOfStrangers(t *testing.T) {
 	c.Limits.Streams = 200
 	reconfigure(t, p, c)
 	eventually(t, "the new limits", func() bool { return announced(p, alice) == 200 })
-	check("with 200", strangerStreams, 200)
+	check("with 200", anonymousStreams, 200)
 	if n := announced(none, nil); n != 100 {
 		t.Errorf("%d streams on a port that asks for no certificate, want 100", n)
 	}

@@ -21,7 +21,8 @@ import (
 )
 
 // Hundreds of certificates that nobody has seen before: the port keeps none of them.
-func TestH9_StrangersOnTheWire(t *testing.T) {
+// Covers H9.
+func TestUntrustedCertificatesAreNotKept(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	told := &counting{all: map[reason.Reason]int{}}
 	c.OnHandshake = told.count
@@ -64,7 +65,8 @@ func TestH9_StrangersOnTheWire(t *testing.T) {
 }
 
 // What is sent beside the leaf never changes who it is.
-func TestB20_B21_OnTheWire(t *testing.T) {
+// Covers B20, B21.
+func TestCertificatesBesideTheLeafNameNoUser(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	low := clientCA.SubCA("Upper").SubCA("Lower").Leaf("alice") // alice, Lower, Upper
@@ -91,7 +93,8 @@ func TestB20_B21_OnTheWire(t *testing.T) {
 	refused(t, p, e, clientConfig(with(stranger, alice.Cert, clientCA.Cert)), reason.UnknownAuthority)
 }
 
-func TestB19_NothingIsFetchedInAHandshake(t *testing.T) {
+// Covers B19.
+func TestHandshakeFetchesNothing(t *testing.T) {
 	var hits atomic.Int64
 	canary := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
 	defer canary.Close()
@@ -113,7 +116,8 @@ func TestB19_NothingIsFetchedInAHandshake(t *testing.T) {
 
 // No secret of a connection is in what is reported of it: not the keys of its
 // session.
-func TestL10_EventsHoldNoKeys(t *testing.T) {
+// Covers L10.
+func TestHandshakeEventsHoldNoKeys(t *testing.T) {
 	for _, o := range []tlsOption{tls12, h1} {
 		c, e := config(t, ports.Require)
 		p := serving(t, c)

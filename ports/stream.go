@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// http2Writer is what net/http gives a handler on HTTP/2. A test holds that it still
-// does.
+// http2Writer is the type of a handler's ResponseWriter on HTTP/2. A test pins that net/http
+// still implements it.
 type http2Writer interface {
 	http.ResponseWriter
 	http.Flusher
@@ -23,38 +23,38 @@ type http2Writer interface {
 	EnableFullDuplex() error
 }
 
-// stream is one request on HTTP/2, seen from its handler. A peer that grants no
-// window, or sends no more of a body, would hold the handler for ever: no byte waits
+// stream is one request on HTTP/2, as its handler uses it. A peer that grants no
+// window, or stops sending a body, would hold the handler for ever: no byte waits
 // for TCP, so no deadline of the connection ends it.
 //
 // net/http gives every stream a deadline when it begins (see Configure), for its own
 // answers too. Most streams end long before. The first sweep that finds the handler
-// still at work removes this deadline, as the handler may work as long as it likes,
-// and watches its waits from there on. When the handler returns, what is left of the
-// answer gets a deadline again.
+// still at work removes this deadline, as a handler may take any time, and limits its
+// waits from there on. When the handler returns, the rest of the answer gets a deadline
+// again.
 type stream struct {
 	http2Writer
-	conn *Conn
-	idle time.Duration // for the client to send the next byte of the body
-	take time.Duration // for the client to take the next part of the answer
-	end  time.Time     // of the whole request; zero: never
-	body io.ReadCloser
+	conn      *Conn
+	idleLimit time.Duration // for the client to send the next byte of the body
+	takeLimit time.Duration // for the client to take the next part of the answer
+	end       time.Time     // of the whole request; zero: never
+	body      io.ReadCloser
 
-	request http.Request // the handler's: net/http keeps its own until the client has taken the answer
+	request http.Request // the handler's copy: net/http keeps its own until the client has taken the answer
 
-	out, in  progress
-	answered atomic.Bool // the handler has begun to write
-	askedIn  atomic.Bool // the handler has set a deadline for reading
+	written, received progress
+	answered          atomic.Bool // the handler has begun to write
+	ownReadDeadline   atomic.Bool // the handler has set a deadline for reading
 
-	cutOut, cutIn bool // what the sweep has ended already
+	writeEnded, readEnded bool // by the sweep
 
 	next, prev *stream // in conn.streams, under its mu
 	swept      bool    // a sweep has found it; under conn.streams.mu
 
-	mu       sync.Mutex
-	returned bool
-	asked    bool         // the handler has set a deadline for writing
-	deadline atomic.Int64 // the one that it set, since epoch; 0: none
+	mu               sync.Mutex
+	returned         bool
+	ownWriteDeadline bool         // the handler has set a deadline for writing
+	writeDeadline    atomic.Int64 // the handler's own, since epoch; 0: none
 }
 
 // streams are the requests of a connection whose handlers are at work.
@@ -92,18 +92,18 @@ func (l *streams) remove(s *stream) (swept bool) {
 // them, as long as the stream is open; only its end releases them. The map of 64 KiB of
 // names has 700 KiB, and a name in HPACK's table costs the client nothing.
 const (
-	mostTrailers     = 100             // announced; a request with more is refused
-	takeWithTrailers = 4 * time.Second // replaces Limits.Idle, for taking the answer
+	maxTrailers           = 100             // announced; a request with more is refused
+	takeLimitWithTrailers = 4 * time.Second // replaces Limits.Idle, for taking the answer
 )
 
 // serveStream serves a request of HTTP/2.
 func serveStream(next http.Handler, w http2Writer, r *http.Request, c *Conn, l Limits) {
-	s := &stream{http2Writer: w, conn: c, idle: l.Idle, take: l.Idle}
+	s := &stream{http2Writer: w, conn: c, idleLimit: l.Idle, takeLimit: l.Idle}
 	switch {
-	case len(r.Trailer) > mostTrailers:
+	case len(r.Trailer) > maxTrailers:
 		panic(http.ErrAbortHandler) // resets the stream: an answer could wait for its window
 	case r.Trailer != nil:
-		s.take = min(l.Idle, takeWithTrailers)
+		s.takeLimit = min(l.Idle, takeLimitWithTrailers)
 	}
 	if l.Request > 0 {
 		s.end = time.Now().Add(l.Request)
@@ -118,8 +118,8 @@ func serveStream(next http.Handler, w http2Writer, r *http.Request, c *Conn, l L
 	next.ServeHTTP(s, &s.request)
 }
 
-// release lets go of what a client sent: a client that grants no window must not make
-// us keep its headers and its body as long as it likes.
+// release drops the headers and the body of a request: net/http keeps the request until the
+// client has taken the answer, and a client that grants no window may take for ever.
 func (s *stream) release(r *http.Request) {
 	if s.body != nil {
 		s.body.Close()
@@ -129,15 +129,15 @@ func (s *stream) release(r *http.Request) {
 		Header: http.Header{}, Body: http.NoBody, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
 		MultipartForm: s.request.MultipartForm, // net/http removes its files
 	}
-	if len(r.RequestURI)+len(r.Host) <= mostTarget {
+	if len(r.RequestURI)+len(r.Host) <= maxTarget {
 		left.URL, left.RequestURI, left.Host = r.URL, r.RequestURI, r.Host
 	}
 	*r = *left.WithContext(r.Context())
 }
 
-// mostTarget is how many bytes of a request's target and host stay when the rest is let go
-// of. A handler around that of Configure, an access log say, still has the request.
-const mostTarget = 1 << 10
+// maxTarget is how many bytes of a request's target and host release keeps, for a handler
+// around that of Configure, such as an access log.
+const maxTarget = 1 << 10
 
 // finish limits the time for what net/http writes after the handler: the rest of its
 // buffer, the end of the stream, trailers.
@@ -146,11 +146,11 @@ func (s *stream) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.returned = true
-	if !swept && !s.asked && s.take == s.idle {
+	if !swept && !s.ownWriteDeadline && s.takeLimit == s.idleLimit {
 		return // the deadline that net/http set is still there
 	}
-	end := time.Now().Add(s.take)
-	for _, t := range []time.Time{s.end, atEpoch(s.deadline.Load())} {
+	end := time.Now().Add(s.takeLimit)
+	for _, t := range []time.Time{s.end, atEpoch(s.writeDeadline.Load())} {
 		if !t.IsZero() && t.Before(end) {
 			end = t
 		}
@@ -158,7 +158,7 @@ func (s *stream) finish() {
 	_ = s.http2Writer.SetWriteDeadline(end)
 }
 
-// sweep looks after the streams of a connection.
+// sweep ends the streams of a connection that wait too long for the client.
 func (l *streams) sweep(now time.Duration) {
 	var actions []func()
 	l.mu.Lock()
@@ -167,37 +167,37 @@ func (l *streams) sweep(now time.Duration) {
 			s.swept = true
 			actions = append(actions, s.extend)
 		}
-		if !s.cutOut && s.deadline.Load() == 0 && s.out.stalled(now, leastIn(s.take), s.take) {
-			s.cutOut = true
-			actions = append(actions, s.cutWrite)
+		if !s.writeEnded && s.writeDeadline.Load() == 0 && s.written.stalled(now, minBytes(s.takeLimit), s.takeLimit) {
+			s.writeEnded = true
+			actions = append(actions, s.endWrite)
 		}
-		if !s.cutIn && !s.askedIn.Load() && !s.answered.Load() && s.in.stalled(now, 1, s.idle) {
-			s.cutIn = true
-			actions = append(actions, s.cutRead)
+		if !s.readEnded && !s.ownReadDeadline.Load() && !s.answered.Load() && s.received.stalled(now, 1, s.idleLimit) {
+			s.readEnded = true
+			actions = append(actions, s.endRead)
 		}
 	}
 	l.mu.Unlock()
 	if len(actions) == 0 {
 		return
 	}
-	go func() { // net/http may take seconds to listen, while it closes the connection
+	go func() { // net/http may take seconds to accept a deadline, while it closes the connection
 		for _, act := range actions {
 			act()
 		}
 	}()
 }
 
-// extend removes the deadline that the stream began with.
+// extend removes the first deadline of the stream.
 func (s *stream) extend() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.returned && !s.asked {
+	if !s.returned && !s.ownWriteDeadline {
 		_ = s.http2Writer.SetWriteDeadline(s.end)
 	}
 }
 
-// cutWrite resets the stream.
-func (s *stream) cutWrite() {
+// endWrite resets the stream.
+func (s *stream) endWrite() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.returned {
@@ -205,9 +205,9 @@ func (s *stream) cutWrite() {
 	}
 }
 
-// cutRead ends the body with os.ErrDeadlineExceeded. This is not done once the handler
-// has begun to answer: the stream is then a conversation, which may be silent.
-func (s *stream) cutRead() {
+// endRead ends the body with os.ErrDeadlineExceeded. The sweep does not call it once the
+// handler has begun to answer: both sides of such a stream may be silent for long.
+func (s *stream) endRead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.returned {
@@ -217,15 +217,15 @@ func (s *stream) cutRead() {
 
 var longAgo = time.Unix(1, 0)
 
-// Write writes in pieces: each is counted when the peer has taken it.
+// Write writes in pieces, and counts each when the peer has taken it.
 func (s *stream) Write(p []byte) (n int, err error) {
-	s.begin()
-	defer s.out.done()
-	for most := int(leastIn(s.take)); ; {
+	s.beginWrite()
+	defer s.written.end()
+	for most := int(minBytes(s.takeLimit)); ; {
 		piece := p[n:min(n+most, len(p))]
 		m, err := s.http2Writer.Write(piece)
 		n += m
-		s.out.bytes.Add(int64(m))
+		s.written.bytes.Add(int64(m))
 		if err != nil || n == len(p) {
 			return n, err
 		}
@@ -234,13 +234,13 @@ func (s *stream) Write(p []byte) (n int, err error) {
 
 // WriteString is Write.
 func (s *stream) WriteString(p string) (n int, err error) {
-	s.begin()
-	defer s.out.done()
-	for most := int(leastIn(s.take)); ; {
+	s.beginWrite()
+	defer s.written.end()
+	for most := int(minBytes(s.takeLimit)); ; {
 		piece := p[n:min(n+most, len(p))]
 		m, err := s.http2Writer.WriteString(piece)
 		n += m
-		s.out.bytes.Add(int64(m))
+		s.written.bytes.Add(int64(m))
 		if err != nil || n == len(p) {
 			return n, err
 		}
@@ -252,13 +252,13 @@ func (s *stream) Flush() { _ = s.FlushError() }
 
 // FlushError is for http.ResponseController.
 func (s *stream) FlushError() error {
-	s.begin()
-	defer s.out.done()
+	s.beginWrite()
+	defer s.written.end()
 	return s.http2Writer.FlushError()
 }
 
-func (s *stream) begin() {
-	s.out.wait()
+func (s *stream) beginWrite() {
+	s.written.begin()
 	if s.body != nil {
 		s.answered.Store(true)
 	}
@@ -269,15 +269,15 @@ func (s *stream) begin() {
 func (s *stream) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = true
-	s.deadline.Store(sinceEpoch(t))
+	s.ownWriteDeadline = true
+	s.writeDeadline.Store(sinceEpoch(t))
 	return s.http2Writer.SetWriteDeadline(t)
 }
 
 // SetReadDeadline is for http.ResponseController: the handler's own deadline takes the
 // place of Limits.Idle.
 func (s *stream) SetReadDeadline(t time.Time) error {
-	s.askedIn.Store(!t.IsZero())
+	s.ownReadDeadline.Store(!t.IsZero())
 	return s.http2Writer.SetReadDeadline(t)
 }
 
@@ -285,10 +285,10 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 type streamBody struct{ of *stream }
 
 func (b streamBody) Read(p []byte) (int, error) {
-	b.of.in.wait()
-	defer b.of.in.done()
+	b.of.received.begin()
+	defer b.of.received.end()
 	n, err := b.of.body.Read(p)
-	b.of.in.bytes.Add(int64(n))
+	b.of.received.bytes.Add(int64(n))
 	return n, err
 }
 

@@ -40,7 +40,8 @@ func plain(t *testing.T, p *ports.Port, text string) (string, net.Addr) {
 	return string(answer), c.LocalAddr()
 }
 
-func TestA12_NoTLS(t *testing.T) {
+// Covers A12.
+func TestPlainHTTPIsNotServed(t *testing.T) {
 	for _, mode := range []ports.ClientAuth{ports.None, ports.Require} {
 		c, e := config(t, mode)
 		p := serving(t, c)
@@ -73,7 +74,8 @@ func TestA12_NoTLS(t *testing.T) {
 	}
 }
 
-func TestA12_CurlPriorKnowledge(t *testing.T) {
+// Covers A12.
+func TestPlainHTTP2IsNotServed(t *testing.T) {
 	needs(t, "curl", "curl")
 	c, _ := config(t, ports.None)
 	p := serving(t, c)
@@ -112,7 +114,8 @@ func (s *splitting) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestA13_ClientHelloInManyRecords(t *testing.T) {
+// Covers A13.
+func TestClientHelloInManyRecords(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	for _, size := range []int{1, 3, 16} {
@@ -151,7 +154,8 @@ func files(t *testing.T, p *testpki.Pair) (cert, key string) {
 	return cert, key
 }
 
-func TestA18_Renegotiation(t *testing.T) {
+// Covers A18.
+func TestRenegotiationIsRefused(t *testing.T) {
 	needs(t, "openssl", "openssl")
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
@@ -188,7 +192,8 @@ func TestA18_Renegotiation(t *testing.T) {
 	}
 }
 
-func TestA21_OpensslSeesTheNames(t *testing.T) {
+// Covers A21.
+func TestHideAuthoritiesHidesTheNames(t *testing.T) {
 	needs(t, "openssl", "openssl")
 	for _, hide := range []bool{false, true} {
 		c, _ := config(t, ports.Request)
@@ -201,7 +206,8 @@ func TestA21_OpensslSeesTheNames(t *testing.T) {
 	}
 }
 
-func TestA22_OldTLS(t *testing.T) {
+// Covers A22.
+func TestOldTLSIsNotServed(t *testing.T) {
 	t.Setenv("GODEBUG", "tls10server=1")
 	c, e := config(t, ports.None)
 	p := serving(t, c)
@@ -222,7 +228,7 @@ func TestA22_OldTLS(t *testing.T) {
 }
 
 // An error of the server's own is no fault of the client's certificate.
-func TestNoServerCertificateIsNobodysRefusal(t *testing.T) {
+func TestMissingServerCertificateHasNoReason(t *testing.T) {
 	for _, o := range []tlsOption{h1, tls12} {
 		c, e := config(t, ports.Require)
 		c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none for this name") }
@@ -238,7 +244,7 @@ func TestNoServerCertificateIsNobodysRefusal(t *testing.T) {
 }
 
 // No common cipher suite is no fault of the client's certificate either.
-func TestNoCommonCipherIsNobodysRefusal(t *testing.T) {
+func TestMissingCommonCipherHasNoReason(t *testing.T) {
 	c, e := config(t, ports.Require) // an ECDSA certificate
 	p := serving(t, c)
 	own, err := dial(t, p, clientConfig(alice, tls12, func(c *tls.Config) {
@@ -253,7 +259,7 @@ func TestNoCommonCipherIsNobodysRefusal(t *testing.T) {
 }
 
 // A client that does not like us refuses us; we refuse nobody.
-func TestClientThatLeavesIsNobodysRefusal(t *testing.T) {
+func TestClientThatRefusesThePortHasNoReason(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	own, err := dial(t, p, clientConfig(alice, func(c *tls.Config) { c.RootCAs = otherCA.Pool() }))
@@ -265,7 +271,8 @@ func TestClientThatLeavesIsNobodysRefusal(t *testing.T) {
 	}
 }
 
-func TestH7_StreamsAreAnnounced(t *testing.T) {
+// Covers H7.
+func TestStreamLimitIsAnnounced(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.Limits.Streams = 3
 	p := serving(t, c)

@@ -35,21 +35,21 @@ func (p *parser) forwarded(out *Port, n *yaml.Node) {
 		return // reported by Map
 	}
 	if out.ClientAuth == ports.None {
-		p.Say(n, "forwarded on a port that asks for no certificate: anybody could state one", "client_cert: require, and a certificate for the gateway")
+		p.Say(n, "forwarded needs a client certificate of the gateway: without one, anybody could forward a certificate", "set client_cert: require, and give the gateway a certificate")
 	}
 	p.topology(f, n, m)
 	if m["trust"] != nil {
 		f.Users = p.trust(m["trust"])
 	} else {
-		p.Say(n, "forwarded has no trust", "trust: {anchors: [FILE]} with the CA of your users; what the gateway believed is not asked")
+		p.Say(n, "forwarded has no trust", "add trust: {anchors: [FILE]} with the CA of your users: a forwarded certificate is verified again")
 	}
 	if m["gateway"] != nil {
 		p.gateway(f, m["gateway"])
 	} else {
-		p.Say(n, "forwarded has no gateway: nobody could state a certificate", "gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
+		p.Say(n, "forwarded has no gateway: nobody could forward a certificate", "add gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
 	}
 	if f.Gateway == nil && out.Trust == nil && m["gateway"] != nil && m["gateway"].Kind == yaml.MappingNode {
-		p.Say(m["gateway"], "nothing says who issues the gateway's certificate", "anchors: [FILE] with the CA of the gateway, and of no user")
+		p.Say(m["gateway"], "gateway has no anchors: the certificate of a gateway cannot be verified", "add anchors: [FILE] with a CA that issues for gateways, and for no users")
 	}
 	f.Invalid = p.Wrong.Len() > before
 }
@@ -76,7 +76,7 @@ func (p *parser) gateway(f *Forwarded, n *yaml.Node) {
 		f.Names = append(f.Names, name.Value)
 	}
 	if n.Kind == yaml.MappingNode && len(f.Pins)+len(f.Names) == 0 && m["fingerprints"] == nil && m["names"] == nil {
-		p.Say(n, "gateway names nobody", "fingerprints: [SHA-256], or names: [gateway.acme.example]")
+		p.Say(n, "gateway has neither names nor fingerprints", "add names: [gateway.acme.example], or fingerprints: [SHA-256]")
 	}
 	for _, key := range trustKeys {
 		if m[key] != nil {

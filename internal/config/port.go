@@ -2,106 +2,138 @@ package config
 
 import (
 	"fmt"
-	"math"
-	"slices"
-	"time"
+	"net"
+	"regexp"
+	"strconv"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
-	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/ports"
-	"github.com/mtlsguard/mtlsguard/trust"
-	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime", "max_depth", "crl_issuers"}
+// Port is one element of ports.
+type Port struct {
+	Position
+	Registration   *Registration
+	Tunnel         *Tunnel
+	Name           string
+	Listen         string
+	ClientAuth     ports.ClientAuth
+	MinVersion     uint16
+	Cert, Key      Scalar
+	Trust          *Trust
+	Forwarded      *Forwarded
+	Strict         bool
+	Unmapped       string
+	Methods        []string
+	ServerNames    []string
+	CancelRequests bool
+	Limits         ports.Limits
+}
 
-func (p *parser) trust(n *yaml.Node) *Trust {
-	before := p.Wrong.Len()
-	out := p.trustOf(n, p.Map(n, "trust", trustKeys...))
-	out.Invalid = p.Wrong.Len() > before
+const portNameHint = "begin with a letter or digit; letters, digits and . _ - may follow, at most 64 characters"
+
+var portName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// unique rejects a value that another port has.
+func (p *parser) unique(n *yaml.Node, seen map[string]int, key, value string) {
+	if line, twice := seen[value]; twice {
+		p.Say(n, fmt.Sprintf("%s: %q is already used", key, n.Value), fmt.Sprintf("the port in line %d uses it: choose another", line))
+		return
+	}
+	seen[value] = n.Line
+}
+
+func (p *parser) port(n *yaml.Node) Port {
+	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
+		"methods", "server_names", "cancel_requests", "limits", "forwarded", "registration", "tunnel")
+	out := Port{Position: Position{n}, Strict: true}
+	if n.Kind != yaml.MappingNode {
+		return out // reported by Map
+	}
+	out.Name, out.Listen = p.Text(m["name"], "name"), p.Text(m["listen"], "listen")
+	if !portName.MatchString(out.Name) {
+		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not a port name", out.Name), portNameHint)
+	} else {
+		p.unique(m["name"], p.names, "name", out.Name)
+	}
+	p.listen(&out, at(m["listen"], n))
+	p.clientAuth(&out, n, m["client_cert"])
+	switch v := p.Text(m["min_version"], "min_version"); v {
+	case "", "1.2":
+		out.MinVersion = 0x0303
+	case "1.3":
+		out.MinVersion = 0x0304
+	default:
+		p.Say(m["min_version"], fmt.Sprintf("min_version: %q is not a version", v), "use 1.2 or 1.3")
+	}
+	p.certificate(&out, n, m["certificate"])
+	if m["trust"] != nil {
+		out.Trust = p.trust(m["trust"])
+	} else if out.ClientAuth > ports.None && m["forwarded"] == nil {
+		p.Say(n, fmt.Sprintf("port %q asks for certificates and has no trust", out.Name), "add trust: {anchors: [FILE]} with the CA of your clients")
+	}
+	p.forwarded(&out, m["forwarded"])
+	p.callers(&out, m)
+	p.registration(&out, m)
+	p.tunnel(&out, m)
+	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
+	out.Limits = p.limits(m["limits"])
 	return out
 }
 
-// trustOf reads the keys of a trust.
-func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *Trust {
+func (p *parser) clientAuth(out *Port, port, n *yaml.Node) {
+	if n == nil {
+		p.Say(port, "client_cert is missing", "add client_cert: none, request or require; there is no default")
+		return
+	}
 	before := p.Wrong.Len()
-	out := &Trust{
-		Position: Position{n}, Anchors: p.scalars(m["anchors"], "anchors"), CRLs: p.scalars(m["crls"], "crls"),
-		MustBeRevoked: p.scalars(m["must_be_revoked"], "must_be_revoked"), CRLIssuers: p.scalars(m["crl_issuers"], "crl_issuers"),
-		MaxLeafLifetime: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0), MaxDepth: p.count(m["max_depth"], "max_depth", 0),
-	}
-	p.online(out, m)
-	if len(out.Anchors) == 0 {
-		p.Say(at(m["anchors"], n), "trust has no anchors", "anchors: [FILE] with the CA of your clients; the system's are never used")
-	}
-	switch v := p.Text(m["profile"], "profile"); v {
-	case "", "strict":
-		out.Profile = trust.Strict
-	case "compatible":
-		out.Profile = trust.Compatible
-	default:
-		p.Say(m["profile"], fmt.Sprintf("profile is %q", v), "strict or compatible")
-	}
-	switch v := p.Text(m["revocation"], "revocation"); v {
-	case "":
-		out.Revocation = trust.RevocationAuto
-	case "off":
-		out.Revocation = trust.RevocationOff
-	case "soft":
-		out.Revocation = trust.RevocationSoft
-	case "hard":
-		out.Revocation = trust.RevocationHard
-		if len(out.CRLs) == 0 && m["ocsp"] == nil {
-			p.Say(m["revocation"], "revocation is hard and there are no crls: everyone would be refused", "crls: [FILE], or revocation: off")
-			out.Revocation = trust.RevocationOff // reported
+	mode := p.Text(n, "client_cert")
+	for _, a := range []ports.ClientAuth{ports.None, ports.Request, ports.Require} {
+		if mode == a.String() {
+			out.ClientAuth = a
+			return
 		}
-	default:
-		p.Say(m["revocation"], fmt.Sprintf("revocation is %q", v), "off, soft or hard")
 	}
-	out.Invalid = p.Wrong.Len() > before
-	return out
+	if p.Wrong.Len() == before { // else Text has reported it
+		p.Say(n, fmt.Sprintf("client_cert: %q is not a mode", mode), "use none, request or require")
+	}
 }
 
-// online reads the sources of revocation on the network.
-func (p *parser) online(out *Trust, m map[string]*yaml.Node) {
-	if m["fetch"] != nil {
-		for _, n := range p.List(m["fetch"], "fetch") {
-			f := p.Map(n, "fetch", "url", "file", "issuer", "max_bytes")
-			one := Fetch{Position: Position{n}, URL: p.Text(f["url"], "url"), File: p.Text(f["file"], "file"), Issuer: p.scalar(f["issuer"], "issuer")}
-			one.MaxBytes = p.Int(f["max_bytes"], "max_bytes", minFetch, crlfetch.DefaultMaxBytes)
-			if err := (crlfetch.Source{URL: one.URL}).CheckURL(); err != nil {
-				p.Say(at(f["url"], n), fmt.Sprintf("url %q cannot be fetched: %s", one.URL, err), "url: https://HOST/PATH of the CRL")
-			}
-			if !slices.ContainsFunc(out.CRLs, func(c Scalar) bool { return c.Value == one.File }) {
-				p.Say(at(f["file"], n), fmt.Sprintf("file %q is none of the crls", one.File), "fetch renews a file that crls names")
-			}
-			p.fetched[one.File] = one
-			out.Fetch = append(out.Fetch, one)
-		}
+// listen checks the address as far as that goes without opening it.
+func (p *parser) listen(out *Port, n *yaml.Node) {
+	host, service, err := net.SplitHostPort(out.Listen)
+	number := 0
+	if err == nil && service != "" {
+		number, err = net.LookupPort("tcp", service)
 	}
-	if m["ocsp"] == nil {
+	if err != nil || service == "" {
+		p.Say(n, fmt.Sprintf("listen: %q is not HOST:PORT", out.Listen), "write an address such as 127.0.0.1:8443")
 		return
 	}
-	o := p.Map(m["ocsp"], "ocsp", "url", "timeout", "nonce")
-	if m["ocsp"].Kind != yaml.MappingNode {
-		return // reported by Map
+	if number == 0 {
+		return // any free port
 	}
-	config := ocsp.Config{
-		URL: p.Text(o["url"], "url"), Timeout: p.duration(o["timeout"], "timeout", time.Millisecond, 0), Nonce: p.Bool(o["nonce"], "nonce", false),
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "" // all addresses, in any notation
 	}
-	if _, err := ocsp.New(config); err != nil {
-		for _, wrong := range configerror.All(err) {
-			p.Say(m["ocsp"], "ocsp: "+wrong.What, wrong.Hint)
-		}
+	p.unique(n, p.addrs, "listen", net.JoinHostPort(host, strconv.Itoa(number)))
+}
+
+func (p *parser) certificate(out *Port, port, n *yaml.Node) {
+	if n == nil {
+		p.Say(port, fmt.Sprintf("port %q has no certificate", out.Name), "write certificate: {cert: FILE, key: FILE}")
 		return
 	}
-	out.OCSP = &config
+	m := p.Map(n, "certificate", "cert", "key")
+	out.Cert, out.Key = p.scalar(m["cert"], "cert"), p.scalar(m["key"], "key")
+	if out.Cert.Value == "" || out.Key.Value == "" {
+		p.Say(n, "certificate needs cert and key", "write certificate: {cert: FILE, key: FILE}")
+	}
 }
 
 // callers reads the settings of the guard.
@@ -110,14 +142,14 @@ func (p *parser) callers(out *Port, m map[string]*yaml.Node) {
 	out.Unmapped = p.Text(m["unmapped"], "unmapped")
 	switch {
 	case out.Unmapped == identity.Default && out.Strict:
-		p.Say(m["unmapped"], "unmapped is Default, and strict is on", "name a user, or say strict: false")
+		p.Say(m["unmapped"], `unmapped: "Default" needs strict: false`, "use the name of a user, or set strict: false")
 	case out.Unmapped != "" && out.Unmapped != identity.Default && !username.IsUser(out.Unmapped):
-		p.Say(m["unmapped"], fmt.Sprintf("unmapped %q is no user name", out.Unmapped),
+		p.Say(m["unmapped"], fmt.Sprintf("unmapped: %q is not a user name", out.Unmapped),
 			username.Hint+"; "+username.ReservedHint)
 	}
 	for _, one := range p.scalars(m["methods"], "methods") {
 		if !method.Valid(one.Value) {
-			p.Say(one.node, fmt.Sprintf("methods: %q is no method", one.Value), "an upper-case word such as PROPFIND")
+			p.Say(one.node, fmt.Sprintf("methods: %q is not a method", one.Value), "use an upper-case word such as PROPFIND")
 			continue
 		}
 		out.Methods = append(out.Methods, one.Value)
@@ -131,49 +163,8 @@ func (p *parser) callers(out *Port, m map[string]*yaml.Node) {
 	}
 }
 
-// Upper bounds of limits. Beyond them sums and conversions in lower layers would overflow.
-const (
-	maxTime  = 10 * 365 * 24 * time.Hour
-	maxCount = math.MaxInt32 / 2
-)
-
-func (p *parser) limits(n *yaml.Node) ports.Limits {
-	var l ports.Limits
-	if n == nil {
-		return l
-	}
-	m := p.Map(n, "limits", "handshake", "handshakes", "connections", "connections_per_ip", "header_bytes", "headers", "idle",
-		"request", "streams", "connection_age", "drain")
-	const least = time.Millisecond
-	l.Handshake = p.duration(m["handshake"], "handshake", least, 0)
-	l.Handshakes = p.count(m["handshakes"], "handshakes", 1)
-	l.Connections = p.count(m["connections"], "connections", 1)
-	l.PerIP = p.count(m["connections_per_ip"], "connections_per_ip", 1)
-	l.HeaderBytes = p.count(m["header_bytes"], "header_bytes", 4096)
-	l.Headers = p.duration(m["headers"], "headers", least, 0)
-	l.Idle = p.duration(m["idle"], "idle", least, 0)
-	l.Request = p.duration(m["request"], "request", 0, 0)
-	l.Streams = p.count(m["streams"], "streams", 1)
-	l.ConnectionAge = p.duration(m["connection_age"], "connection_age", 0, 0)
-	if m["connection_age"] != nil && l.ConnectionAge == 0 {
-		l.ConnectionAge = -1 // 0 in the file: connections have no maximum age
-	}
-	l.Drain = p.duration(m["drain"], "drain", least, 0)
-	return l
-}
-
-func (p *parser) duration(n *yaml.Node, name string, least, otherwise time.Duration) time.Duration {
-	d := p.Duration(n, name, least, otherwise)
-	if d > maxTime {
-		p.Say(n, fmt.Sprintf("%s is %s", name, d), fmt.Sprintf("at most %s", maxTime))
-	}
-	return d
-}
-
-func (p *parser) count(n *yaml.Node, name string, least int) int {
-	v := p.Int(n, name, least, 0)
-	if v > maxCount {
-		p.Say(n, fmt.Sprintf("%s is %d", name, v), fmt.Sprintf("at most %d", maxCount))
-	}
-	return v
+// Authorizes reports whether the policy decides about the requests of the port: neither a
+// registration port nor one with check: believed.
+func (p Port) Authorizes() bool {
+	return p.Registration == nil && (p.Tunnel == nil || !p.Tunnel.VerifiedOnly)
 }

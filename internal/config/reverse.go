@@ -37,11 +37,11 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 		out.Name = p.Text(m["name"], "name")
 	}
 	if line, twice := p.names[out.Name]; twice {
-		p.Say(at(m["name"], n), fmt.Sprintf("name %q is taken", out.Name), fmt.Sprintf("the port in line %d has it; reverse: {name: …} is another's", line))
+		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is already used", out.Name), fmt.Sprintf("the port in line %d uses it: set another name in reverse", line))
 	} else if !portName.MatchString(out.Name) {
-		p.Say(at(m["name"], n), fmt.Sprintf("name %q is no port name", out.Name), "letters, digits and . _ - after the first, at most 64")
+		p.Say(at(m["name"], n), fmt.Sprintf("name: %q is not a port name", out.Name), portNameHint)
 	}
-	out.Gateways = p.atLeastOne(n, m["gateways"], "gateways", "gateways: [\"gateway.acme.example:8444\"]", func(text string) bool {
+	out.Gateways = p.atLeastOne(n, m["gateways"], "gateways", "HOST:PORT", "write addresses such as gateway.acme.example:8444", func(text string) bool {
 		host, service, err := net.SplitHostPort(text)
 		if err != nil || host == "" || service == "" {
 			return false
@@ -49,30 +49,31 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 		number, err := net.LookupPort("tcp", service)
 		return err == nil && number > 0
 	})
-	out.Services = p.atLeastOne(n, m["services"], "services", "services: [orders], as the gateway knows them", serviceName.MatchString)
+	out.Services = p.atLeastOne(n, m["services"], "services", "a service name", "write the names that the gateway uses, such as [orders]", serviceName.MatchString)
 	if out.ServerName = p.Text(m["server_name"], "server_name"); out.ServerName != "" && (hostname.HasPort(out.ServerName) || !hostname.Valid(hostname.Canonical(out.ServerName))) {
-		p.Say(m["server_name"], fmt.Sprintf("server_name: %q is not a host name", out.ServerName), "a name that the gateway's certificate has")
+		p.Say(m["server_name"], fmt.Sprintf("server_name: %q is not a host name", out.ServerName), "use a DNS name of the gateway's certificate")
 	}
 	p.certificate(&out.Port, n, m["certificate"])
 	p.gatewayDialled(out, n, m["gateway"])
 	if m["clients"] != nil {
 		out.Trust = p.trust(m["clients"])
 	} else {
-		p.Say(n, "reverse has no clients", "clients: {anchors: [FILE]} with the CA of your users; what the gateway believed is not asked")
+		p.Say(n, "reverse has no clients", "add clients: {anchors: [FILE]} with the CA of your users: a forwarded certificate is verified again")
 	}
 	p.callers(&out.Port, m)
 	return out
 }
 
-// atLeastOne reads a list of one or more, each once.
-func (p *parser) atLeastOne(around, n *yaml.Node, key, hint string, fine func(string) bool) []string {
+// atLeastOne reads a list of one or more values, each of them once. kind names a value in
+// errors.
+func (p *parser) atLeastOne(around, n *yaml.Node, key, kind, hint string, valid func(string) bool) []string {
 	var out []string
 	for _, one := range p.scalars(n, key) {
 		switch {
-		case !fine(one.Value):
-			p.Say(one.node, fmt.Sprintf("%s: %q is none", key, one.Value), hint)
+		case !valid(one.Value):
+			p.Say(one.node, fmt.Sprintf("%s: %q is not %s", key, one.Value, kind), hint)
 		case slices.Contains(out, one.Value):
-			p.Say(one.node, fmt.Sprintf("%s: %q is there twice", key, one.Value), "once is enough")
+			p.Say(one.node, fmt.Sprintf("%s: %q is listed twice", key, one.Value), "remove one")
 		default:
 			out = append(out, one.Value)
 		}
@@ -86,7 +87,7 @@ func (p *parser) atLeastOne(around, n *yaml.Node, key, hint string, fine func(st
 // gatewayDialled reads how gateways are verified. They are TLS servers here.
 func (p *parser) gatewayDialled(out *Reverse, around, n *yaml.Node) {
 	if n == nil {
-		p.Say(around, "reverse has no gateway: anybody could be it", "gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
+		p.Say(around, "reverse has no gateway: any server could take its place", "add gateway: {anchors: [FILE], names: [gateway.acme.example]}, or fingerprints")
 		return
 	}
 	var f Forwarded
@@ -95,6 +96,6 @@ func (p *parser) gatewayDialled(out *Reverse, around, n *yaml.Node) {
 	if f.Gateway != nil {
 		f.Gateway.Usage = trust.UsageServer
 	} else if n.Kind == yaml.MappingNode {
-		p.Say(n, "nothing says who issues the gateway's certificate", "anchors: [FILE] with the CA of the gateway, and of no user")
+		p.Say(n, "gateway has no anchors: the certificate of a gateway cannot be verified", "add anchors: [FILE] with a CA that issues for gateways, and for no users")
 	}
 }

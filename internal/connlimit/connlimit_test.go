@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-func TestH4_WhatCountsAsOneAddress(t *testing.T) {
+// Covers H4.
+func TestAddressPrefixes(t *testing.T) {
 	tcp := func(text string) net.Addr {
 		a, err := net.ResolveTCPAddr("tcp", text)
 		if err != nil {
@@ -37,7 +38,8 @@ func TestH4_WhatCountsAsOneAddress(t *testing.T) {
 }
 
 // Many addresses of one /64 have the connections of one, and leave nothing behind.
-func TestH4_H9_AddressesOfOneSubscriber(t *testing.T) {
+// Covers H4, H9.
+func TestAddressesOfOneSubscriberAreOne(t *testing.T) {
 	s := New(10_000, 3)
 	at := func(i int) net.Addr {
 		ip := net.ParseIP("2001:db8::")

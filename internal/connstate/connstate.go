@@ -53,10 +53,6 @@ type Port interface {
 	// Recheck waits for no responder: where one has to be queried, its answer counts when
 	// it arrives.
 	Recheck()
-	// Tick changes every second while the port is served and is then above 0; otherwise it is
-	// negative. A result that is valid for some seconds from the beginning of a tick is valid
-	// to the end of that tick: a reader saves itself the clock.
-	Tick() int64
 }
 
 // Client is what a client presents in a simulated handshake.

@@ -14,10 +14,10 @@ import (
 
 var oidScope = asn1.ObjectIdentifier{2, 5, 29, 28}
 
-// believe judges what was fetched as trust does when it loads it, and refuses what a
-// stranger could put in the way: a list that nobody known signed, one of another
-// series than the file's, and an older one, which somebody may be playing back.
-// It reports whether the file holds the list already.
+// checkFetched checks a fetched list as trust.New does. It also rejects lists that an attacker
+// on the network could send: a list that no known authority signed, a list of another series
+// than the file's, and an older list, which may be a replay. same reports whether the file
+// already holds the list.
 func (f *Fetcher) checkFetched(s Source, file, data []byte) (list *x509.RevocationList, same bool, err error) {
 	authorities := slices.Concat(s.Anchors, s.Issuers)
 	if err := checkSigned(data, authorities); err != nil {
@@ -28,14 +28,14 @@ func (f *Fetcher) checkFetched(s Source, file, data []byte) (list *x509.Revocati
 		return nil, false, err
 	}
 	if len(lists) != 1 {
-		return nil, false, fmt.Errorf("%d CRLs in one answer", len(lists))
+		return nil, false, fmt.Errorf("the answer holds %d CRLs, not one", len(lists))
 	}
 	list = lists[0].List
 	if err := trustaccess.CheckCRL(list, authorities, f.now()); err != nil {
 		return nil, false, err
 	}
-	// CheckCRL leaves the list of an authority that it does not know to the chain that
-	// shows one. Here that would let anybody put another list in the place of a good one.
+	// CheckCRL accepts the list of an unknown authority. Here an attacker could use such a list
+	// to replace a good one.
 	if !slices.ContainsFunc(authorities, func(a *x509.Certificate) bool { return signedBy(list, a) }) {
 		return nil, false, errNotSigned
 	}
@@ -46,7 +46,7 @@ func (f *Fetcher) checkFetched(s Source, file, data []byte) (list *x509.Revocati
 		return list, false, nil
 	}
 	if bytes.Equal(file, data) {
-		return list, true, nil // and need not be read twice
+		return list, true, nil // saves parsing it
 	}
 	have, err := parseFile(s.File, file)
 	if have == nil {
@@ -65,8 +65,8 @@ func signedBy(list *x509.RevocationList, a *x509.Certificate) bool {
 	return a != nil && dn.Equal(a.RawSubject, list.RawIssuer) && list.CheckSignatureFrom(a) == nil
 }
 
-// sameSeries reports whether one list replaces the other. A list of the CA's for
-// other certificates is genuine too, and would take the file's away.
+// sameSeries reports whether one list replaces the other. A list of the same CA for other
+// certificates is genuine too, but must not replace the file's.
 func sameSeries(a, b *x509.RevocationList) bool {
 	return dn.Equal(a.RawIssuer, b.RawIssuer) && bytes.Equal(a.AuthorityKeyId, b.AuthorityKeyId) &&
 		bytes.Equal(rawScope(a), rawScope(b))

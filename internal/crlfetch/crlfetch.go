@@ -1,14 +1,13 @@
-// Package crlfetch keeps CRL files fresh from configured URLs.
+// Package crlfetch renews CRL files from configured URLs.
 //
-// A list is fetched, believed as trust believes it, and renamed over its file; the
-// file is what the configuration names and what is watched. So there is one way for
-// a CRL to come into force, the last good one outlives a restart, and nothing here
-// is ever told a URL by a certificate.
+// It fetches a list, checks it as package trust does, and renames it over its file. The
+// configuration names the file, and the server watches it. So every CRL takes effect in the
+// same way, and the last good one survives a restart. URLs in certificates are never used.
 //
-// Fetching is stricter than loading: a file was put there by the operator, and what
-// comes over the network by anybody. A fetched list must be signed by an authority
-// that is known here, and must be of the series that the file holds already: of the
-// same issuer, key and scope, and no older. Remove the file to begin another series.
+// Fetched lists are checked more strictly than files: the operator provides a file, but an
+// attacker may be on the network. A known authority must have signed a fetched list, and it
+// must be of the same series as the list in the file (issuer, key and scope) and not older.
+// Remove the file to start another series.
 package crlfetch
 
 import (
@@ -22,17 +21,17 @@ import (
 	"time"
 )
 
-// Source is one CRL to keep fresh.
+// Source is one CRL to renew.
 type Source struct {
 	URL     string
 	File    string
-	Anchors []*x509.Certificate // of the trust that the CRL is for
-	Issuers []*x509.Certificate // authorities below them, for a CRL that one of these issues
+	Anchors []*x509.Certificate // of the trust that uses the CRL
+	Issuers []*x509.Certificate // authorities below the anchors that may issue the CRL
 	// MaxBytes is the largest answer that is read; 0 means 16 MiB.
 	MaxBytes int64
 }
 
-// DefaultMaxBytes is enough for some 400,000 entries.
+// DefaultMaxBytes is the default of Source.MaxBytes. It is enough for 400,000 entries.
 const DefaultMaxBytes = 16 << 20
 
 func (s Source) maxBytes() int64 {
@@ -42,7 +41,7 @@ func (s Source) maxBytes() int64 {
 	return s.MaxBytes
 }
 
-// Check says what is wrong with a source's URL.
+// CheckURL returns an error if a source's URL cannot be fetched.
 func (s Source) CheckURL() error {
 	u, err := url.Parse(s.URL)
 	switch {
@@ -57,23 +56,23 @@ func (s Source) CheckURL() error {
 }
 
 const (
-	maxFileBytes = 64 << 20 // bytes of a file, which the operator put there
+	maxFileBytes = 64 << 20 // bytes of the file of a source
 	timeout      = 30 * time.Second
 	retryAfter   = time.Minute      // after a failure
-	longestWait  = 6 * time.Hour    // between two looks, however far the next update is
-	shortestWait = 30 * time.Second // between two looks, however near it is
-	firstWait    = time.Second      // to the first look, where there is no list or an old one
+	longestWait  = 6 * time.Hour    // the longest time between two fetches
+	shortestWait = 30 * time.Second // the shortest time between two fetches
+	firstWait    = time.Second      // before the first fetch, if the file holds no current list
 )
 
-// Fetcher fetches. Its zero value is ready. It is safe for concurrent use, but for
-// two sources with one file.
+// Fetcher fetches CRLs. Its zero value is ready for use. It is safe for concurrent use, except
+// for two sources with the same file.
 type Fetcher struct {
-	Client  *http.Client              // nil: one without a proxy that stays with the URL's host
-	Now     func() time.Time          // nil: time.Now
-	OnError func(s Source, err error) // told of every failure, also concurrently; nil: nobody
+	Client  *http.Client              // nil means one without a proxy that stays with the URL's host
+	Now     func() time.Time          // nil means time.Now
+	OnError func(s Source, err error) // called for every failure, also concurrently; nil means no call
 }
 
-// Run keeps sources fresh until ctx ends, and returns when nothing of it is left.
+// Run renews the sources until ctx ends. It returns when its goroutines have ended.
 func (f *Fetcher) Run(ctx context.Context, sources []Source) {
 	var all sync.WaitGroup
 	for _, s := range sources {
@@ -96,7 +95,7 @@ func (f *Fetcher) renew(ctx context.Context, s Source) {
 		if ctx.Err() != nil {
 			return
 		}
-		last = now // nothing after a failure: then all of it is fetched again
+		last = now // the zero value after a failure: then the whole list is fetched again
 		if err == nil {
 			wait = f.untilNext(list)
 			continue
@@ -108,8 +107,8 @@ func (f *Fetcher) renew(ctx context.Context, s Source) {
 	}
 }
 
-// untilFirst is how long the first look may wait: hardly, where the file holds
-// nothing that is good for anything.
+// untilFirst returns the wait before the first fetch. It is short if the file holds no current
+// list.
 func (f *Fetcher) untilFirst(s Source) time.Duration {
 	data, err := readFile(s.File)
 	if err != nil {
@@ -121,9 +120,9 @@ func (f *Fetcher) untilFirst(s Source) time.Duration {
 	return shortestWait
 }
 
-// untilNext is how long a list may rest: until well before its next update, the
-// larger of an hour and a tenth of its life. Where a newer one is due and not there
-// yet, it is looked for ever more often as the end comes near.
+// untilNext returns the wait before the next fetch. The fetch is due before the next update of
+// the list: by an hour or a tenth of its lifetime, whichever is longer. If the server still
+// has no newer list then, fetches follow more and more often towards the next update.
 func (f *Fetcher) untilNext(list *x509.RevocationList) time.Duration {
 	if list.NextUpdate.IsZero() {
 		return time.Hour
@@ -137,8 +136,7 @@ func (f *Fetcher) untilNext(list *x509.RevocationList) time.Duration {
 	return min(max(left/10, shortestWait), time.Hour)
 }
 
-// jitter takes off up to a fifth, so that many servers do not ask at once, and none
-// too late.
+// jitter shortens a wait by up to a fifth, so that many servers do not fetch at the same time.
 func jitter(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 
 func (f *Fetcher) now() time.Time {
@@ -148,7 +146,7 @@ func (f *Fetcher) now() time.Time {
 	return f.Now()
 }
 
-// past reports whether a list was to be replaced by now.
+// isExpired reports whether the next update of a list has passed.
 func (f *Fetcher) isExpired(list *x509.RevocationList) bool {
 	return !list.NextUpdate.IsZero() && !f.now().Before(list.NextUpdate)
 }

@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// seen is what a server called the list that it sent last, and what the file held then.
+// lastAnswer identifies the list that a server sent last, and the content of the file then.
 type lastAnswer struct {
 	etag string
 	file [sha256.Size]byte
-	list *x509.RevocationList // its dates alone
+	list *x509.RevocationList // only its dates
 }
 
 var (
 	errExpired   = errors.New("the CRL is past its next update")
-	errEncoded   = errors.New("the answer has a content encoding; a CRL is read as it is")
+	errEncoded   = errors.New("the answer has a content encoding, which is not allowed for a CRL")
 	errLargeFile = tooLarge(maxFileBytes)
 )
 
-// Fetch fetches a source once. The file changes only for a list that is believed
-// and no older than the one in it.
+// Fetch fetches a source once. It replaces the file only with a list that passes all checks
+// and is not older.
 func (f *Fetcher) Fetch(ctx context.Context, s Source) error {
 	_, _, err := f.fetch(ctx, s, lastAnswer{})
 	return err
@@ -35,9 +35,9 @@ func (f *Fetcher) Fetch(ctx context.Context, s Source) error {
 
 func (f *Fetcher) fetch(ctx context.Context, s Source, last lastAnswer) (list *x509.RevocationList, now lastAnswer, err error) {
 	defer func() {
-		// A parser that panics on what a server sent must not end the process.
+		// A parser that panics on a hostile answer must not end the process.
 		if p := recover(); p != nil {
-			list, now, err = nil, lastAnswer{}, errors.New("reading the answer panicked")
+			list, now, err = nil, lastAnswer{}, errors.New("parsing the answer panicked")
 		}
 	}()
 	if err := s.CheckURL(); err != nil {
@@ -53,7 +53,7 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last lastAnswer) (list *x
 	if err != nil {
 		return nil, lastAnswer{}, err
 	}
-	// Asked only where the file still holds what the server named so.
+	// Conditional only if the file still holds the list with this ETag.
 	conditional := last.etag != "" && file != nil && sha256.Sum256(file) == last.file
 	if conditional {
 		request.Header.Set("If-None-Match", last.etag)
@@ -61,7 +61,7 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last lastAnswer) (list *x
 	response, err := f.client().Do(request)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // without the URL: it may be the one that a server wanted us to go to
+			err = u.Err // without the URL, which may be the target of a redirect
 		}
 		return nil, lastAnswer{}, err
 	}
@@ -69,13 +69,13 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last lastAnswer) (list *x
 	switch {
 	case response.StatusCode == http.StatusNotModified && conditional:
 		if f.isExpired(last.list) {
-			return nil, lastAnswer{}, errExpired // a server, or who stands before it, that is frozen
+			return nil, lastAnswer{}, errExpired // the server, or an attacker before it, keeps sending an old state
 		}
 		return last.list, last, nil
 	case response.StatusCode != http.StatusOK:
-		return nil, lastAnswer{}, fmt.Errorf("the server answers %d", response.StatusCode)
+		return nil, lastAnswer{}, fmt.Errorf("the server returned HTTP %d", response.StatusCode)
 	}
-	// An encoded answer may be a thousand times as large as what was sent.
+	// A compressed answer could be a thousand times larger than the bytes that were sent.
 	if e := response.Header.Get("Content-Encoding"); response.Uncompressed || e != "" && !strings.EqualFold(e, "identity") {
 		return nil, lastAnswer{}, errEncoded
 	}
@@ -96,7 +96,7 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last lastAnswer) (list *x
 		}
 		file = data
 	}
-	dates := &x509.RevocationList{ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate} // without what the entries take until the next time
+	dates := &x509.RevocationList{ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate} // without the entries, to save memory
 	return dates, lastAnswer{etag: response.Header.Get("ETag"), file: sha256.Sum256(file), list: dates}, nil
 }
 
@@ -122,8 +122,8 @@ func (f *Fetcher) client() *http.Client {
 	return defaultClient
 }
 
-// stayAtHome follows redirects within the host of the URL only, and no proxy of the
-// environment. Fetches are far apart: it keeps no connection between them.
+// defaultClient follows redirects within the host of the URL only, and ignores the proxies of
+// the environment. It keeps no idle connections, because fetches are rare.
 var defaultClient = &http.Client{
 	Transport: &http.Transport{Proxy: nil, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true, DisableCompression: true, TLSHandshakeTimeout: 10 * time.Second},
 	CheckRedirect: func(next *http.Request, via []*http.Request) error {
@@ -132,7 +132,7 @@ var defaultClient = &http.Client{
 			return errors.New("a redirect to another host is not followed")
 		}
 		if len(via) > 3 {
-			return errors.New("more redirects than are followed")
+			return errors.New("more than three redirects are not followed")
 		}
 		return nil
 	},

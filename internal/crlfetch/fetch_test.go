@@ -69,7 +69,8 @@ func TestFileIsLeftAloneWhereNothingChanged(t *testing.T) {
 	}
 }
 
-func TestI7_RefusedListsChangeNothing(t *testing.T) {
+// Covers I7.
+func TestRejectedListsChangeNothing(t *testing.T) {
 	w := newWorld(t)
 	stranger, twin, second := testpki.NewCA("Stranger"), testpki.NewCA("Client CA"), testpki.NewCA("Second CA")
 	below := w.ca.SubCA("Below")
@@ -108,11 +109,11 @@ func TestI7_RefusedListsChangeNothing(t *testing.T) {
 		{"the same number, older", w.list(5, dated(-2*time.Hour, time.Hour)), "older than the one in the file"},
 		{"past its next update", w.list(6, dated(-2*time.Hour, -time.Second)), "past its next update"},
 		{"from the future", w.list(6, dated(time.Hour, 2*time.Hour)), "not valid before"},
-		{"altered", tampered, "not signed by the anchor"},
-		{"by a twin", twin.CRL(9, nil).Raw, "not signed by the anchor"},
-		{"by a stranger", stranger.CRL(9, nil).Raw, "not signed by any authority"},
-		{"by an authority below that is not known", below.CRL(9, nil).Raw, "not signed by any authority"},
-		{"by an authority that may not", able.CRL(9, nil).Raw, "not signed by the anchor"},
+		{"altered", tampered, "no known authority signed it"},
+		{"by a twin", twin.CRL(9, nil).Raw, "no known authority signed it"},
+		{"by a stranger", stranger.CRL(9, nil).Raw, "no known authority signed the CRL"},
+		{"by an authority below that is not known", below.CRL(9, nil).Raw, "no known authority signed the CRL"},
+		{"by an authority that may not", able.CRL(9, nil).Raw, "not signed by its key"},
 		{"another anchor's own", second.CRL(9, nil).Raw, "another issuer"},
 		{"the anchor's key under a name of another anchor", alias.CRL(9, nil).Raw, "another issuer"},
 		{"the anchor's key under a name that is not known", unknown.CRL(9, nil).Raw, "which is another name"},
@@ -121,12 +122,12 @@ func TestI7_RefusedListsChangeNothing(t *testing.T) {
 		{"two in one", inPEM(w.list(6), w.list(7)), "2 CRLs"},
 		{"garbage", []byte("<html>\x1b[31mno such file"), "PEM"},
 		{"a certificate", w.ca.CertPEM(), "CERTIFICATE"},
-		{"trailing bytes", append(w.list(6), 0), "follows the CRL"},
+		{"trailing bytes", append(w.list(6), 0), "after the CRL"},
 		{"cut off", w.list(6)[:100], "cannot be read"},
 		{"empty", nil, "empty"},
 		{"critical extension", w.list(6, func(l *x509.RevocationList) {
 			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
-		}), "not understood"},
+		}), "unknown critical"},
 		{"a delta", w.list(6, func(l *x509.RevocationList) {
 			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
 		}), "delta"},
@@ -151,7 +152,7 @@ func TestListOfAnAuthorityBelow(t *testing.T) {
 	below := w.ca.SubCA("Below")
 	list := below.CRL(1, nil).Raw
 	w.give(list)
-	w.refused(t, "not signed by any authority")
+	w.refused(t, "no known authority signed the CRL")
 	w.source.Issuers = []*x509.Certificate{below.Cert}
 	w.fetched(t)
 	w.holds(t, list)
@@ -216,10 +217,10 @@ func TestServersThatDoNotGiveAList(t *testing.T) {
 		serve http.HandlerFunc
 		why   string
 	}{
-		{"404", func(rw http.ResponseWriter, r *http.Request) { http.NotFound(rw, r) }, "answers 404"},
-		{"500", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) }, "answers 500"},
-		{"206", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(206) }, "answers 206"},
-		{"304 to a plain question", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(304) }, "answers 304"},
+		{"404", func(rw http.ResponseWriter, r *http.Request) { http.NotFound(rw, r) }, "returned HTTP 404"},
+		{"500", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) }, "returned HTTP 500"},
+		{"206", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(206) }, "returned HTTP 206"},
+		{"304 to a plain question", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(304) }, "returned HTTP 304"},
 		{"closed", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
 		{"cut off", func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Length", "5000")
@@ -285,7 +286,7 @@ func TestRedirects(t *testing.T) {
 	}
 	to(func(r *http.Request) string { return r.URL.Path + "x" })
 	before := w.requests()
-	w.refused(t, "more redirects")
+	w.refused(t, "more than three redirects")
 	if n := w.requests() - before; n > 4 {
 		t.Errorf("%d redirects were followed", n)
 	}
@@ -297,7 +298,8 @@ func TestRedirects(t *testing.T) {
 	w.holds(t, list)
 }
 
-func TestB19_NoURLOfACertificateOrAListIsFollowed(t *testing.T) {
+// Covers B19.
+func TestNoURLOfACertificateOrAListIsFollowed(t *testing.T) {
 	var hits atomic.Int64
 	canary := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
 	defer canary.Close()

@@ -13,15 +13,15 @@ import (
 )
 
 var (
-	errOtherKey  = errors.New("the CRL is not signed by the anchor whose name it bears, nor by another authority that is known here")
-	errNotSigned = errors.New("the CRL is not signed by any authority that is known here")
+	errOtherKey  = errors.New("the CRL has the name of an anchor, but no known authority signed it")
+	errNotSigned = errors.New("no known authority signed the CRL")
 	errNoCRL     = errors.New("the CRL cannot be read: it is neither DER nor one block of PEM")
 )
 
-// checkSigned checks that one of the authorities has signed what was fetched, before
-// anything else is read of it: reading the entries of a list takes twenty times its size
-// in memory, and whoever stands between here and the server can send any. Whether the
-// authority may sign lists, and the names, are checked when the list is read.
+// checkSigned checks that one of the authorities signed a fetched list. It does so before the
+// entries are parsed: parsing takes twenty times the size of the list in memory, and an
+// attacker on the network could send any list. Names, and whether the authority may sign
+// lists, are checked later.
 func checkSigned(data []byte, authorities []*x509.Certificate) error {
 	der, err := singleDER(data)
 	if err != nil {
@@ -44,7 +44,7 @@ func checkSigned(data []byte, authorities []*x509.Certificate) error {
 	return errNotSigned
 }
 
-// oneDER is the DER of the one list in an answer.
+// singleDER returns the DER of the only list in an answer.
 func singleDER(data []byte) ([]byte, error) {
 	if len(data) == 0 {
 		return nil, errors.New("the answer is empty")
@@ -53,7 +53,7 @@ func singleDER(data []byte) ([]byte, error) {
 		return data, nil
 	}
 	if n := bytes.Count(data, []byte("-----BEGIN ")); n > 1 {
-		return nil, fmt.Errorf("%d CRLs in one answer", n)
+		return nil, fmt.Errorf("the answer holds %d CRLs, not one", n)
 	}
 	var der []byte
 	err := pemfile.EachOnly("", data, "X509 CRL", func(b pemfile.Block) error { der = b.Bytes; return nil })
@@ -63,23 +63,23 @@ func singleDER(data []byte) ([]byte, error) {
 	return der, nil
 }
 
-// certificateList is the outside of a list.
+// certificateList is the outer structure of a list.
 type certificateList struct {
 	TBS       asn1.RawValue
 	Algorithm asn1.RawValue
 	Signature asn1.BitString
 }
 
-// readHead reads a list without its entries and extensions (RFC 5280 section 5.1), with
-// the signature and the bytes that it is over.
+// readHead parses a list without its entries and extensions (RFC 5280 section 5.1). The result
+// has the signature and the signed bytes.
 func readHead(der []byte) (*x509.RevocationList, error) {
 	var whole certificateList
 	if rest, err := asn1.Unmarshal(der, &whole); err != nil {
 		return nil, fmt.Errorf("the CRL cannot be read: %w", err)
 	} else if len(rest) > 0 {
-		return nil, errors.New("something follows the CRL")
+		return nil, errors.New("there is data after the CRL")
 	}
-	// Version, algorithm, issuer and one or two dates stand before the entries.
+	// Version, algorithm, issuer and one or two dates precede the entries.
 	rest := whole.TBS.Bytes
 	for i := 0; i < 5 && len(rest) > 0; i++ {
 		var one asn1.RawValue
@@ -94,7 +94,7 @@ func readHead(der []byte) (*x509.RevocationList, error) {
 	}
 	head := whole.TBS.Bytes[:len(whole.TBS.Bytes)-len(rest)]
 	if len(head) > maxHeadBytes {
-		return nil, fmt.Errorf("the CRL cannot be read: %d bytes stand before its entries", len(head))
+		return nil, fmt.Errorf("the CRL cannot be read: its entries begin after %d bytes", len(head))
 	}
 	small, err := asn1.Marshal(certificateList{
 		TBS:       asn1.RawValue{Class: whole.TBS.Class, Tag: whole.TBS.Tag, IsCompound: whole.TBS.IsCompound, Bytes: head},
@@ -111,5 +111,5 @@ func readHead(der []byte) (*x509.RevocationList, error) {
 	return list, nil
 }
 
-// mostHead is more than the name of any issuer takes.
+// maxHeadBytes is larger than the head of any genuine list.
 const maxHeadBytes = 16 << 10

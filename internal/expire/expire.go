@@ -1,7 +1,5 @@
-// Package expire is go-cache with a type and a bound, in entries and in bytes.
-//
-// go-cache itself grows without limit, so it is keyed only by what was verified
-// (a chain, a named user), never by what a caller may choose, and counted.
+// Package expire provides a typed cache with limits, in entries and in bytes, on top of
+// go-cache, which grows without limit.
 package expire
 
 import (
@@ -11,11 +9,11 @@ import (
 	cache "github.com/patrickmn/go-cache"
 )
 
-// Cache keeps values for a time. It is safe for concurrent use.
+// Cache holds values for a limited time. It is safe for concurrent use.
 type Cache[V any] struct {
 	entries    *cache.Cache
 	maxEntries int
-	maxBytes   int // 0: not counted
+	maxBytes   int // 0: no limit
 	ttl        time.Duration
 
 	mu      sync.Mutex // of changes
@@ -28,20 +26,19 @@ type entry[V any] struct {
 	size  int
 }
 
-// New returns a cache of at most so many values, each kept for at most ttl.
+// New returns a cache of at most the given number of values. Each is held for at most ttl.
 func New[V any](most int, ttl time.Duration) *Cache[V] { return NewSized[V](most, 0, ttl) }
 
-// NewSized is New with a bound on the sum of the sizes that are given to PutSized. 0
-// is no bound.
+// NewSized is New with a limit for the sum of the sizes that PutSized gets. 0 means no limit.
 func NewSized[V any](most, bytes int, ttl time.Duration) *Cache[V] {
-	// No janitor: Put cleans up, so that a cache needs no goroutine and goes away with
-	// its owner.
+	// Without a janitor: Put removes expired values, so that a cache needs no goroutine and
+	// is garbage with its owner.
 	c := &Cache[V]{entries: cache.New(ttl, 0), maxEntries: most, maxBytes: bytes, ttl: ttl, cleaned: time.Now()}
 	c.entries.OnEvicted(func(_ string, v any) { c.size -= v.(*entry[V]).size }) // under mu: only Put and Delete evict
 	return c
 }
 
-// Get returns the value for key, if it is there and not too old.
+// Get returns the value for a key that has not expired.
 func (c *Cache[V]) Get(key string) (V, bool) {
 	if found, ok := c.entries.Get(key); ok {
 		return found.(*entry[V]).value, true
@@ -50,12 +47,12 @@ func (c *Cache[V]) Get(key string) (V, bool) {
 	return none, false
 }
 
-// Put keeps a value. At the bound everything old is dropped, and everything
-// where nothing is old: a cache that starts again costs time, never memory.
+// Put stores a value. At a limit it removes the expired values, and all values if none has
+// expired: an empty cache costs time, but no memory.
 func (c *Cache[V]) Put(key string, v V) { c.PutSized(key, v, 0) }
 
-// PutSized is Put for a value of so many bytes. One that is larger than the bound is
-// not kept.
+// PutSized is Put for a value of the given size in bytes. A value larger than the limit is not
+// stored.
 func (c *Cache[V]) PutSized(key string, v V, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,17 +76,17 @@ func (c *Cache[V]) isFull(size int) bool {
 	return c.entries.ItemCount() >= c.maxEntries || c.maxBytes > 0 && c.size+size > c.maxBytes
 }
 
-// Delete drops a value.
+// Delete removes a value.
 func (c *Cache[V]) Delete(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries.Delete(key)
 }
 
-// Len is the number of values, old ones included.
+// Len returns the number of values, including expired ones.
 func (c *Cache[V]) Len() int { return c.entries.ItemCount() }
 
-// Held is the sum of the sizes of the values, old ones included.
+// Size returns the sum of the sizes of the values, including expired ones.
 func (c *Cache[V]) Size() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 )
 
 // Covers F19.
-func TestF17_WhoSomebodyIs(t *testing.T) {
+// Covers F17.
+func TestIdentityHeaders(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"Client-Cert", "Client-Cert-Chain", "Client-Cert-Anything", "X-Client-Cert", "X-Client-Certificate", "X-Arr-Clientcert", "X-Ssl-Client-Cert", "Ssl-Client-Verify",
@@ -32,7 +33,8 @@ func TestF17_WhoSomebodyIs(t *testing.T) {
 	}
 }
 
-func TestF3_Spellings(t *testing.T) {
+// Covers F3.
+func TestSpellingsOfIdentityHeaders(t *testing.T) {
 	t.Parallel()
 	if got := idheader.Fold("X_Client.CERT-" + strings.Repeat("Q", 80)); got != "x-client-cert-"+strings.Repeat("q", 80) {
 		t.Error(got)

@@ -108,10 +108,10 @@ func (x *linter) users() {
 			x.say("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
 		}
 		if len(m.Ports) > 0 && !slices.ContainsFunc(m.Ports, x.asks) {
-			x.say("users", at, fmt.Sprintf("mapping %q is for ports that ask for no certificate", m.ID), "client_cert: request or require")
+			x.say("users", at, fmt.Sprintf("mapping %q is for ports that ask for no certificate", m.ID), "set client_cert: request or require on one of them")
 		}
 		if !m.Issuer.IsZero() && !x.leads(m.Issuer, authorities) {
-			x.say("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer", m.ID), "anchors: with the issuer, or the authority above it")
+			x.say("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer", m.ID), "add the issuer, or the CA above it, to anchors")
 		}
 		for _, c := range x.o.Certificates {
 			if isFor(m, c) {
@@ -224,9 +224,9 @@ func (x *linter) policy() {
 			if open {
 				return
 			}
-			x.say("policy", at, subject+" is nobody: every port is strict", "strict: false on a port, or take the line out")
+			x.say("policy", at, subject+" is never used: every port is strict", "set strict: false on a port, or remove the line")
 		case ok && !named[user] && !captures:
-			x.say("policy", at, "no mapping makes anyone "+subject, "mtlsguard users add --cert FILE --user "+user+", or take the line out")
+			x.say("policy", at, "no mapping leads to "+subject, "mtlsguard users add --cert FILE --user "+user+", or remove the line")
 		default:
 			return
 		}

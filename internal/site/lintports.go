@@ -22,7 +22,7 @@ func (x *linter) port(p config.Port, g *Port) {
 	}
 	x.open(p, at)
 	if p.Unmapped != "" && p.Unmapped != identity.Default {
-		x.say("ports", at, fmt.Sprintf("on port %s every believed certificate that is nobody's is user %s", p.Name, p.Unmapped), "a mapping for each, and no unmapped")
+		x.say("ports", at, fmt.Sprintf("on port %s every verified certificate without a mapping is user %s", p.Name, p.Unmapped), "add a mapping for each certificate, and remove unmapped")
 	}
 	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) }) {
 		x.say("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
@@ -34,7 +34,7 @@ func (x *linter) port(p config.Port, g *Port) {
 func (x *linter) ending(p config.Port, g *Port) {
 	if g.Config.Certificate != nil {
 		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
-			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, c.Leaf.NotAfter, "renew it; a reload takes the new file")
+			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, c.Leaf.NotAfter, "renew it: a reload reads the new file")
 		}
 	}
 	for _, t := range g.Trusts() {
@@ -46,10 +46,10 @@ func (x *linter) ending(p config.Port, g *Port) {
 func (x *linter) open(p config.Port, at configerror.Error) {
 	switch {
 	case p.Strict && p.ClientAuth == ports.None:
-		x.say("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "client_cert: request, or strict: false")
+		x.say("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "set client_cert: request, or strict: false")
 	case p.Strict:
 	case !x.g.Engine.HasRuleFor(identity.Default):
-		x.say("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "strict: true says the same")
+		x.say("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "set strict: true, which has the same effect")
 	default:
 		var by []string
 		for _, r := range x.rules {
@@ -58,7 +58,7 @@ func (x *linter) open(p config.Port, at configerror.Error) {
 			}
 		}
 		if len(by) > 0 {
-			x.say("ports", at, fmt.Sprintf("port %s is open to Default: without a certificate anyone may %s", p.Name, strings.Join(by, ", ")), "strict: true, unless this is meant")
+			x.say("ports", at, fmt.Sprintf("port %s is open to Default: without a certificate anyone may %s", p.Name, strings.Join(by, ", ")), "set strict: true, unless this is intended")
 		}
 	}
 }
@@ -78,11 +78,11 @@ func (x *linter) trust(p config.Port, t *Trust) {
 		at.Line = p.Trust.Line()
 	}
 	for _, a := range t.Verifier.Anchors() {
-		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), a.NotAfter, "put its successor beside it in anchors, before the clients change")
+		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), a.NotAfter, "add its successor to anchors, before clients use it")
 	}
 	if until := trustaccess.CRLsFreshUntil(t.Verifier); !until.IsZero() {
 		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
-			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), until, "fetch renews it, or whoever writes it is late")
+			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), until, "find out why it has not been replaced")
 		}
 	}
 }
@@ -101,8 +101,8 @@ func (x *linter) gateways() {
 			name := x.file.Ports[j].Name
 			users := u.callersTrust()
 			if users != nil && trustaccess.SharesAnchor(gateway, users) {
-				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: who gets a certificate there may be taken for a gateway", x.file.Ports[i].Name, name),
-					"an authority of their own for gateways, or fingerprints and no names")
+				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: a user may get a certificate that makes it a gateway", x.file.Ports[i].Name, name),
+					"use a CA that issues for gateways only, or fingerprints instead of names")
 			}
 		}
 	}

@@ -74,8 +74,8 @@ func (l *loader) checkClientAuth(path string, f *config.Reverse, out *Port) {
 		return
 	}
 	at := f.Cert.In(path)
-	at.What = "the certificate is not for clients (clientAuth): no gateway would take the registration"
-	at.Hint = "an extended key usage of clientAuth, by the authority that the registration port trusts"
+	at.What = "the certificate lacks the extended key usage clientAuth: no gateway would accept the registration"
+	at.Hint = "use a certificate with clientAuth, by a CA that the registration port trusts"
 	l.wrong.Add(at)
 }
 
@@ -105,7 +105,7 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 				l.wrong.Add(configerror.Error{
 					File: path, Line: p.Registration.Line(),
 					What: fmt.Sprintf("servers register by a name under an authority that also issues for the callers of port %s", other.Config.Name),
-					Hint: "an authority for such servers alone, or fingerprints and no names",
+					Hint: "use a CA that issues for such servers only, or fingerprints instead of names",
 				})
 			}
 		}
@@ -177,7 +177,7 @@ func (r *Routes) Authorize(_ context.Context, chain []*x509.Certificate) ([]stri
 		}
 	}
 	if len(out) == 0 {
-		return nil, reason.Refuse(reason.Denied, "the certificate may serve nothing")
+		return nil, reason.Refuse(reason.Denied, "the certificate may register for no service")
 	}
 	return out, nil
 }

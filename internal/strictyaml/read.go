@@ -43,7 +43,7 @@ func Read(file string, data []byte) (root *yaml.Node, err error) {
 		line, what := lineOf(err)
 		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
 	}
-	return nil, &configerror.Error{File: file, Line: second.Line, What: "a second document", Hint: "one file holds one document: remove the ---"}
+	return nil, &configerror.Error{File: file, Line: second.Line, What: "the file holds a second document", Hint: "remove the --- line: one file holds one document"}
 }
 
 // Decode reads the only document of a file into a value as the YAML library does,

@@ -47,7 +47,7 @@ func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.N
 	n = follow(n)
 	out, lines := map[string]*yaml.Node{}, map[string]int{}
 	if n == nil || n.Kind != yaml.MappingNode {
-		d.Say(n, name+" is not a mapping", "key: value lines, indented alike")
+		d.Say(n, name+" is not a mapping", "write key: value lines, indented alike")
 		return out
 	}
 	d.rejectTag(n, name)
@@ -55,7 +55,7 @@ func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.N
 		key, value := n.Content[i], follow(n.Content[i+1])
 		switch {
 		case key.Kind != yaml.ScalarNode: // an alias among them, whose Value is its name and not what it stands for
-			d.Say(key, name+" has a key that is not a text", "known are "+strings.Join(known, ", "))
+			d.Say(key, name+" has a key that is not a text", "the keys are "+strings.Join(known, ", "))
 		case d.rejectTag(key, name+": "+escape.Quote(key.Value, escape.Short)):
 		case !slices.Contains(known, key.Value):
 			d.Say(key, fmt.Sprintf("%s has no key %s", name, escape.Quote(key.Value, escape.Short)), suggest(key.Value, known))
@@ -72,7 +72,7 @@ func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.N
 func (d *Doc) List(n *yaml.Node, name string) []*yaml.Node {
 	n = follow(n)
 	if n == nil || n.Kind != yaml.SequenceNode {
-		d.Say(n, name+" is not a list", "[a, b] or lines that begin with a dash")
+		d.Say(n, name+" is not a list", "write [a, b], or lines that begin with a dash")
 		return nil
 	}
 	d.rejectTag(n, name)
@@ -141,7 +141,7 @@ func (d *Doc) Bool(n *yaml.Node, name string, otherwise bool) bool {
 	case s == "false" && n.Tag == "!!bool":
 		return false
 	default:
-		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), "true or false")
+		d.Say(n, fmt.Sprintf("%s: %s is neither true nor false", name, escape.Quote(s, escape.Short)), "use true or false")
 		return otherwise
 	}
 }
@@ -157,7 +157,7 @@ func (d *Doc) Int(n *yaml.Node, name string, least, otherwise int) int {
 	}
 	v, err := strconv.Atoi(s)
 	if err != nil || v < least {
-		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), fmt.Sprintf("a whole number, %d or more", least))
+		d.Say(n, fmt.Sprintf("%s: %s is not a whole number of %d or more", name, escape.Quote(s, escape.Short), least), "use digits only")
 		return otherwise
 	}
 	return v
@@ -174,11 +174,11 @@ func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil || v < least {
-		hint := "a number with a unit: 250ms, 5s, 2m, 1h"
+		what, hint := "is not a duration", "use a number with a unit: 250ms, 5s, 2m, 1h"
 		if err == nil {
-			hint = fmt.Sprintf("%s or more", least)
+			what, hint = "is too short", fmt.Sprintf("use %s or more", least)
 		}
-		d.Say(n, fmt.Sprintf("%s is %s", name, escape.Quote(s, escape.Short)), hint)
+		d.Say(n, fmt.Sprintf("%s: %s %s", name, escape.Quote(s, escape.Short), what), hint)
 		return otherwise
 	}
 	return v
@@ -203,7 +203,7 @@ func suggest(key string, known []string) string {
 	if best != "" {
 		return "did you mean " + best + "?"
 	}
-	return "known are " + strings.Join(known, ", ")
+	return "the keys are " + strings.Join(known, ", ")
 }
 
 // edits is the Levenshtein distance, for short texts.

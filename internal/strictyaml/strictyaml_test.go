@@ -80,47 +80,47 @@ func TestReads(t *testing.T) {
 }
 
 // Every row has one mistake, and is told of it once.
-func TestMistakes(t *testing.T) {
+func TestErrorsHavePlaceAndHint(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct{ data, want string }{
 		{"", "f: the file is empty"},
 		{"# nothing\n", "f: the file is empty"},
-		{"[a]", "f:1:1: the file is not a mapping (key: value lines, indented alike)"},
-		{"a", "f:1:1: the file is not a mapping (key: value lines, indented alike)"},
-		{"---\n", "f:2:1: the file is not a mapping (key: value lines, indented alike)"},
+		{"[a]", "f:1:1: the file is not a mapping (write key: value lines, indented alike)"},
+		{"a", "f:1:1: the file is not a mapping (write key: value lines, indented alike)"},
+		{"---\n", "f:2:1: the file is not a mapping (write key: value lines, indented alike)"},
 		{"txt: a", `f:1:1: the file has no key "txt" (did you mean text?)`},
 		{"Text: a", `f:1:1: the file has no key "Text" (did you mean text?)`},
-		{"\ncompletely: a", `f:2:1: the file has no key "completely" (known are text, texts, on, number, after, inner)`},
+		{"\ncompletely: a", `f:2:1: the file has no key "completely" (the keys are text, texts, on, number, after, inner)`},
 		{"text:\n  a\ntext: b", `f:3:1: the file has the key "text" twice (the first is in line 1)`},
 		{`"text": a` + "\ntext: b", `f:2:1: the file has the key "text" twice (the first is in line 1)`},
-		{"<<: {text: a}", `f:1:1: the file has no key "<<" (known are text, texts, on, number, after, inner)`},
-		{"? [a]\n: b", "f:1:3: the file has a key that is not a text (known are text, texts, on, number, after, inner)"},
-		{"texts: [&text x]\n*text : b", "f:2:1: the file has a key that is not a text (known are text, texts, on, number, after, inner)"},
+		{"<<: {text: a}", `f:1:1: the file has no key "<<" (the keys are text, texts, on, number, after, inner)`},
+		{"? [a]\n: b", "f:1:3: the file has a key that is not a text (the keys are text, texts, on, number, after, inner)"},
+		{"texts: [&text x]\n*text : b", "f:2:1: the file has a key that is not a text (the keys are text, texts, on, number, after, inner)"},
 		{"text: [a]", "f:1:7: text is not a text"},
 		{"text:", "f:1:6: text is not a text"},
 		{"text: null", "f:1:7: text is not a text"},
 		{"text: ~", "f:1:7: text is not a text"},
-		{"texts: a", "f:1:8: texts is not a list ([a, b] or lines that begin with a dash)"},
+		{"texts: a", "f:1:8: texts is not a list (write [a, b], or lines that begin with a dash)"},
 		{`texts: [a, ""]`, "f:1:12: texts has an empty entry"},
 		{"texts: [a, [b]]", "f:1:12: texts is not a text"},
 		{"texts: [a, null]", "f:1:12: texts is not a text"},
-		{"on: yes", `f:1:5: on is "yes" (true or false)`},
-		{"on: True", `f:1:5: on is "True" (true or false)`},
-		{`on: "false"`, `f:1:5: on is "false" (true or false)`},
-		{"on: 0", `f:1:5: on is "0" (true or false)`},
+		{"on: yes", `f:1:5: on: "yes" is neither true nor false (use true or false)`},
+		{"on: True", `f:1:5: on: "True" is neither true nor false (use true or false)`},
+		{`on: "false"`, `f:1:5: on: "false" is neither true nor false (use true or false)`},
+		{"on: 0", `f:1:5: on: "0" is neither true nor false (use true or false)`},
 		{"on:", "f:1:4: on is not a text"},
 		{"on: [true]", "f:1:5: on is not a text"},
-		{"number: 0", `f:1:9: number is "0" (a whole number, 1 or more)`},
-		{"number: 1.0", `f:1:9: number is "1.0" (a whole number, 1 or more)`},
-		{"number: 0x10", `f:1:9: number is "0x10" (a whole number, 1 or more)`},
-		{"number: 99999999999999999999", `f:1:9: number is "99999999999999999999" (a whole number, 1 or more)`},
+		{"number: 0", `f:1:9: number: "0" is not a whole number of 1 or more (use digits only)`},
+		{"number: 1.0", `f:1:9: number: "1.0" is not a whole number of 1 or more (use digits only)`},
+		{"number: 0x10", `f:1:9: number: "0x10" is not a whole number of 1 or more (use digits only)`},
+		{"number: 99999999999999999999", `f:1:9: number: "99999999999999999999" is not a whole number of 1 or more (use digits only)`},
 		{"number: {}", "f:1:9: number is not a text"},
-		{"after: 5", `f:1:8: after is "5" (a number with a unit: 250ms, 5s, 2m, 1h)`},
-		{"after: -5s", `f:1:8: after is "-5s" (0s or more)`},
-		{"after: 9999999h", `f:1:8: after is "9999999h" (a number with a unit: 250ms, 5s, 2m, 1h)`},
+		{"after: 5", `f:1:8: after: "5" is not a duration (use a number with a unit: 250ms, 5s, 2m, 1h)`},
+		{"after: -5s", `f:1:8: after: "-5s" is too short (use 0s or more)`},
+		{"after: 9999999h", `f:1:8: after: "9999999h" is not a duration (use a number with a unit: 250ms, 5s, 2m, 1h)`},
 		{"after:", "f:1:7: after is not a text"},
 		{"inner: [{id: a, idd: b}]", `f:1:17: an entry has no key "idd" (did you mean id?)`},
-		{"inner: [x]", "f:1:9: an entry is not a mapping (key: value lines, indented alike)"},
+		{"inner: [x]", "f:1:9: an entry is not a mapping (write key: value lines, indented alike)"},
 		{"text: !!str a", `f:1:7: text has the tag "!!str" (remove the tag: a value is taken as written)`},
 		{"text: !x a", `f:1:7: text has the tag "!x" (remove the tag: a value is taken as written)`},
 		{"texts: [!!binary YQ==]", `f:1:9: texts has the tag "!!binary" (remove the tag: a value is taken as written)`},
@@ -128,11 +128,11 @@ func TestMistakes(t *testing.T) {
 		{"on: !!bool true", `f:1:5: on has the tag "!!bool" (remove the tag: a value is taken as written)`},
 		{"!!map {text: a}", `f:1:1: the file has the tag "!!map" (remove the tag: a value is taken as written)`},
 		{"!!str text: a", `f:1:1: the file: "text" has the tag "!!str" (remove the tag: a value is taken as written)`},
-		{"text: a\n---\ntext: b", "f:2: a second document (one file holds one document: remove the ---)"},
+		{"text: a\n---\ntext: b", "f:2: the file holds a second document (remove the --- line: one file holds one document)"},
 		{"text: a\n--- {\n", "f:2: this is not YAML: did not find expected node content"},
 		{"text: " + strings.Repeat("a", 5) + "\n\ton: true", "f:2: this is not YAML: found a tab character that violates indentation"},
 		{"texts: *nowhere", "f: this is not YAML: unknown anchor 'nowhere' referenced"},
-		{"number: " + strings.Repeat("x", 200), `f:1:9: number is "` + strings.Repeat("x", 120) + `"… (a whole number, 1 or more)`},
+		{"number: " + strings.Repeat("x", 200), `f:1:9: number: "` + strings.Repeat("x", 120) + `"… is not a whole number of 1 or more (use digits only)`},
 	} {
 		_, wrong := read(x.data)
 		if len(wrong) != 1 {
@@ -143,7 +143,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-func TestMistakesAreToldTogether(t *testing.T) {
+func TestErrorsHavePlaceAndHintAreToldTogether(t *testing.T) {
 	t.Parallel()
 	_, wrong := read("on: yes\nnumber: 0\nafter: 5\nfoo: 1\ntexts: x\n")
 	if len(wrong) != 5 {

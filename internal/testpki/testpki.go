@@ -1,11 +1,10 @@
-// Package testpki makes certificates inside tests: an authority in two lines, a
-// leaf in one, and a function that spoils one property of it.
+// Package testpki makes certificates for tests: an authority, its leaves, and options that
+// change single properties.
 //
 //	ca := testpki.NewCA("Client CA")
 //	alice := ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = yesterday })
 //
-// It panics where it cannot go on, and must not be used outside tests and the
-// generator of testdata/pki.
+// Its functions panic on errors. Use it only in tests and in the generator of testdata/pki.
 package testpki
 
 import (
@@ -22,12 +21,11 @@ import (
 	"time"
 )
 
-// Pair is a certificate with its key, and the certificates between it and its
-// anchor.
+// Pair is a certificate with its key and its intermediates.
 type Pair struct {
 	Cert  *x509.Certificate
 	Key   crypto.Signer
-	Chain []*x509.Certificate // intermediates, the issuer first; the anchor is not among them
+	Chain []*x509.Certificate // intermediates, the issuer first, without the anchor
 }
 
 // Option changes a template before it is signed.
@@ -49,7 +47,7 @@ func (p *Pair) Leaf(name string, options ...Option) *Pair {
 	return p.LeafWithKey(name, NewKey(), options...)
 }
 
-// LeafWithKey is Leaf with a key of the caller's.
+// LeafWithKey is Leaf with the given key.
 func (p *Pair) LeafWithKey(name string, key crypto.Signer, options ...Option) *Pair {
 	return Make(p, key, &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
@@ -69,8 +67,8 @@ func (p *Pair) Server(options ...Option) *Pair {
 	}, options...)
 }
 
-// Make signs a template with the key of issuer, or with its own where issuer is
-// nil. Serial number and dates are filled in where the options left them empty.
+// Make signs a template with the key of issuer, or with its own key if issuer is nil. It sets
+// the serial number and the dates if the options left them empty.
 func Make(issuer *Pair, key crypto.Signer, template *x509.Certificate, options ...Option) *Pair {
 	for _, o := range options {
 		o(template)
@@ -101,12 +99,12 @@ func Make(issuer *Pair, key crypto.Signer, template *x509.Certificate, options .
 // NewKey makes an ECDSA P-256 key.
 func NewKey() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) }
 
-// Presented is what the holder of p sends in a handshake, leaf first.
+// Presented returns the certificates that a client with p sends in a handshake, leaf first.
 func (p *Pair) Presented() []*x509.Certificate {
 	return append([]*x509.Certificate{p.Cert}, p.Chain...)
 }
 
-// TLS is p as a certificate of crypto/tls.
+// TLS returns p as a certificate of crypto/tls.
 func (p *Pair) TLS() tls.Certificate {
 	c := tls.Certificate{PrivateKey: p.Key, Leaf: p.Cert}
 	for _, cert := range p.Presented() {
@@ -115,14 +113,14 @@ func (p *Pair) TLS() tls.Certificate {
 	return c
 }
 
-// Pool is a pool with p's certificate alone.
+// Pool returns a pool with p's certificate only.
 func (p *Pair) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(p.Cert)
 	return pool
 }
 
-// CertPEM is the leaf and its intermediates in PEM.
+// CertPEM returns the leaf and its intermediates in PEM.
 func (p *Pair) CertPEM() []byte {
 	var out []byte
 	for _, cert := range p.Presented() {
@@ -131,13 +129,13 @@ func (p *Pair) CertPEM() []byte {
 	return out
 }
 
-// KeyPEM is the key in PKCS#8 PEM.
+// KeyPEM returns the key in PKCS#8 PEM.
 func (p *Pair) KeyPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(p.Key))})
 }
 
-// CRL makes a CRL of p's that revokes the given serials, valid from an hour ago
-// for a day.
+// CRL makes a CRL of p that revokes the given serial numbers. It began an hour ago and ends in
+// a day.
 func (p *Pair) CRL(number int64, serials []*big.Int, options ...func(*x509.RevocationList)) *x509.RevocationList {
 	now := time.Now()
 	template := &x509.RevocationList{

@@ -35,7 +35,7 @@ func TestUserNamesAndReservedOnes(t *testing.T) {
 	}
 }
 
-// The packages that exports the names and this one speak of the same.
+// The packages that export the reserved names agree with this one.
 func TestReservedNamesAreThoseOfThePackages(t *testing.T) {
 	t.Parallel()
 	ours := []string{identity.Default, identity.Everybody, identity.Authenticated, identity.Anonymous}

@@ -1,16 +1,16 @@
 // Package pki holds the test certificates and their keys.
 //
-// The keys are public: they are in the repository, so they protect nothing. No
-// server that is not a test or an example may trust these authorities.
+// The keys are in the repository, so they are public and protect nothing. Only tests and
+// examples may trust these authorities.
 //
-// pki.yaml says what each file is; the hostile ones are named for their fault.
-// The certificates are valid from 2024 to 2124 unless their dates are the fault.
-// A new entry in pki.yaml becomes files with
+// pki.yaml describes each file; a hostile certificate is named for its fault. Certificates are
+// valid from 2024 to 2124 unless their dates are the fault. To make the files of a new entry
+// in pki.yaml, run
 //
 //	go generate ./testdata/pki
 //
-// which keeps the keys that are there, and then writes the same bytes again.
-// Patterns like ./... pass over folders named testdata: the tests are run with
+// It keeps existing keys and writes the same bytes again. Patterns like ./... skip folders
+// named testdata, so run the tests with
 //
 //	go test ./testdata/pki/...
 package pki

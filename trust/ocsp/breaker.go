@@ -6,20 +6,20 @@ import (
 )
 
 const (
-	maxFailures = 5                // in a row
-	openFor     = 10 * time.Second // in which nobody asks, after so many
+	maxFailures = 5                // in a row, until the breaker opens
+	openFor     = 10 * time.Second // after the last failure
 )
 
-// breaker keeps handshakes from waiting for a responder that is down. Its zero value
-// lets everyone ask.
+// breaker prevents that handshakes wait for a responder that is down. Its zero value is
+// closed: requests may be sent.
 type breaker struct {
 	mu       sync.Mutex
 	failures int // in a row
 	until    time.Time
 }
 
-// closed reports whether nobody may ask now. After the rest everyone may, and the
-// first failure begins another.
+// isOpen reports whether no request may be sent now. After openFor, requests may be sent
+// again, and the first failure opens the breaker again.
 func (b *breaker) isOpen(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

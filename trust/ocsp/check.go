@@ -9,17 +9,18 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// verdict is what a believed answer says.
+// checkedAnswer is the content of an accepted answer.
 type checkedAnswer struct {
 	status     trust.Status // good or revoked
 	thisUpdate time.Time
-	until      time.Time // when to ask again
+	until      time.Time // when to query again
 }
 
-// oidSHA1 is the hash of the CertID that newQuestion writes.
+// oidSHA1 is the hash algorithm of the CertID in requests.
 var oidSHA1 = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}
 
-// judge believes an answer to a question, or says why not.
+// checkResponse checks the answer to a query. Its error is the reason for which the answer is
+// not accepted.
 func (c *Client) checkResponse(body []byte, q *query) (checkedAnswer, error) {
 	now := c.now()
 	r, err := parse(body)
@@ -31,7 +32,7 @@ func (c *Client) checkResponse(body []byte, q *query) (checkedAnswer, error) {
 	}
 	about := r.singlesFor(q)
 	if len(about) == 0 {
-		return checkedAnswer{}, responderError("the answer is not about the certificate asked about")
+		return checkedAnswer{}, responderError("the answer is for another certificate")
 	}
 	signer, err := r.signer(q.issuer, now)
 	if err != nil {
@@ -48,12 +49,12 @@ func (c *Client) checkResponse(body []byte, q *query) (checkedAnswer, error) {
 	}
 	v, err := c.worstOf(about, r.producedAt, now)
 	if err == nil && signer != q.issuer && signer.NotAfter.Before(v.until) {
-		v.until = signer.NotAfter // a delegate that expires takes its answers along
+		v.until = signer.NotAfter // an answer ends with the delegate that signed it
 	}
 	return v, err
 }
 
-// about returns what the response says about the certificate asked about.
+// singlesFor returns the statuses of the certificate in the response.
 func (r *response) singlesFor(q *query) []*single {
 	var out []*single
 	for i := range r.singles {
@@ -66,8 +67,8 @@ func (r *response) singlesFor(q *query) []*single {
 	return out
 }
 
-// worst judges every single response about a certificate: one that is revoked beats
-// one that cannot be believed, and that beats a good one.
+// worstOf checks the statuses of one certificate and returns the worst: revoked, then one that
+// is not accepted, then good.
 func (c *Client) worstOf(about []*single, produced, now time.Time) (checkedAnswer, error) {
 	var good, revoked checkedAnswer
 	var failed error
@@ -93,7 +94,7 @@ func (c *Client) worstOf(about []*single, produced, now time.Time) (checkedAnswe
 	return good, nil
 }
 
-// judgeSingle checks the times of a single response.
+// checkSingle checks the times of one status.
 func (c *Client) checkSingle(s *single, produced, now time.Time) (checkedAnswer, error) {
 	end, grace := s.nextUpdate, skew
 	if end.IsZero() {
@@ -104,16 +105,16 @@ func (c *Client) checkSingle(s *single, produced, now time.Time) (checkedAnswer,
 	case s.thisUpdate.After(now.Add(skew)):
 		return checkedAnswer{}, responderError("the answer is from the future")
 	case s.thisUpdate.After(produced.Add(skew)):
-		return checkedAnswer{}, responderError("the answer is newer than its signature")
+		return checkedAnswer{}, responderError("the answer's thisUpdate is after its producedAt")
 	case end.Before(s.thisUpdate):
 		return checkedAnswer{}, responderError("the answer ends before it starts")
 	case s.status == trust.StatusUnknown:
 		return checkedAnswer{}, errUnknownCertificate
-	case stale && s.status != trust.StatusRevoked: // revoked stays, as it does in a CRL
+	case stale && s.status != trust.StatusRevoked: // revoked counts after its end too, as in a CRL
 		return checkedAnswer{}, responderError("the answer is too old")
 	}
 	if !end.After(now) {
-		end = now.Add(retryAfter) // believed for once, but a newer one is due
+		end = now.Add(retryAfter) // accepted once: a newer answer is due
 	}
 	if last := now.Add(c.maxAge); end.After(last) {
 		end = last
@@ -121,8 +122,8 @@ func (c *Client) checkSingle(s *single, produced, now time.Time) (checkedAnswer,
 	return checkedAnswer{status: s.status, thisUpdate: s.thisUpdate, until: end}, nil
 }
 
-// checkExtensions refuses what is critical, since nothing but the nonce is understood,
-// and wants the nonce back that was sent.
+// checkExtensions rejects all critical extensions but the nonce, and a nonce that is not the
+// one of the request.
 func (r *response) checkExtensions(nonce []byte) error {
 	var echo []byte
 	for _, e := range r.extensions {
@@ -135,7 +136,7 @@ func (r *response) checkExtensions(nonce []byte) error {
 		}
 	}
 	if nonce != nil && !bytes.Equal(nonce, echo) {
-		return responderError("the answer does not hold the nonce that was sent")
+		return responderError("the answer does not have the nonce of the request")
 	}
 	for _, s := range r.singles {
 		for _, e := range s.extensions {
@@ -149,5 +150,5 @@ func (r *response) checkExtensions(nonce []byte) error {
 
 func criticalIn(e pkix.Extension) error {
 	text := e.Id.String()
-	return responderError("the answer has a critical extension that is not understood: " + text[:min(len(text), 64)])
+	return responderError("the answer has an unknown critical extension: " + text[:min(len(text), 64)])
 }

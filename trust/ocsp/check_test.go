@@ -24,7 +24,8 @@ const (
 	hour   = time.Hour
 )
 
-func TestG3_BelievedAnswers(t *testing.T) {
+// Covers G3.
+func TestGenuineAnswersAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.now()
 	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
@@ -136,7 +137,8 @@ func with(version byte) func([]byte) []byte {
 	}
 }
 
-func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
+// Covers G3.
+func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.now()
 	stranger, twin := testpki.NewCA("Stranger"), testpki.NewCA("Client CA")
@@ -161,16 +163,16 @@ func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
 		{"good and unknown", second(func(s *single) { s.Status = unknown }), "does not know"},
 		{"good and stale", second(func(s *single) { s.This, s.Next = stamp(now.Add(-2*hour)), stamp(now.Add(-hour)) }), "too old"},
 
-		{"wrong serial", func(r *reply) { r.Singles[0].ID.Serial = big.NewInt(1) }, "not about"},
-		{"negated serial", func(r *reply) { r.Singles[0].ID.Serial = new(big.Int).Neg(r.Singles[0].ID.Serial) }, "not about"},
-		{"wrong issuer name hash", func(r *reply) { r.Singles[0].ID.Name = sum(nil)[:20] }, "not about"},
-		{"wrong issuer key hash", func(r *reply) { r.Singles[0].ID.Key = publicKeyHash(stranger.Cert) }, "not about"},
-		{"the issuer's twin", func(r *reply) { r.Singles[0].ID = idOf(twin.Cert, r.Singles[0].ID.Serial) }, "not about"},
+		{"wrong serial", func(r *reply) { r.Singles[0].ID.Serial = big.NewInt(1) }, "for another certificate"},
+		{"negated serial", func(r *reply) { r.Singles[0].ID.Serial = new(big.Int).Neg(r.Singles[0].ID.Serial) }, "for another certificate"},
+		{"wrong issuer name hash", func(r *reply) { r.Singles[0].ID.Name = sum(nil)[:20] }, "for another certificate"},
+		{"wrong issuer key hash", func(r *reply) { r.Singles[0].ID.Key = publicKeyHash(stranger.Cert) }, "for another certificate"},
+		{"the issuer's twin", func(r *reply) { r.Singles[0].ID = idOf(twin.Cert, r.Singles[0].ID.Serial) }, "for another certificate"},
 		{"another hash than asked with", func(r *reply) {
 			r.Singles[0].ID.Hash.Algorithm = oidSHA256
-		}, "not about"},
-		{"empty hashes", func(r *reply) { r.Singles[0].ID.Name, r.Singles[0].ID.Key = nil, nil }, "not about"},
-		{"about nobody", func(r *reply) { r.Singles = nil }, "not about"},
+		}, "for another certificate"},
+		{"empty hashes", func(r *reply) { r.Singles[0].ID.Name, r.Singles[0].ID.Key = nil, nil }, "for another certificate"},
+		{"about nobody", func(r *reply) { r.Singles = nil }, "for another certificate"},
 
 		{"stale", func(r *reply) {
 			r.Singles[0].This, r.Singles[0].Next = stamp(now.Add(-hour)), stamp(now.Add(-6*minute))
@@ -179,7 +181,7 @@ func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
 		{"revoked in the future", func(r *reply) { isRevoked(r); r.Singles[0].This = stamp(now.Add(6 * minute)) }, "from the future"},
 		{"no next update and old", func(r *reply) { r.Singles[0].This, r.Singles[0].Next = stamp(now.Add(-61*minute)), time.Time{} }, "too old"},
 		{"next update before this update", func(r *reply) { r.Singles[0].Next = stamp(now.Add(-2 * minute)) }, "ends before"},
-		{"newer than its signature", func(r *reply) { r.Produced = stamp(now.Add(-10 * minute)) }, "newer than its signature"},
+		{"newer than its signature", func(r *reply) { r.Produced = stamp(now.Add(-10 * minute)) }, "thisUpdate is after its producedAt"},
 		{"produced in the future", func(r *reply) { r.Produced = stamp(now.Add(6 * minute)) }, "produced in the future"},
 		{"produced before the issuer", func(r *reply) { r.Produced = stamp(now.Add(-2 * hour)) }, "outside the validity"},
 		{"produced before its delegate", func(r *reply) {
@@ -196,7 +198,7 @@ func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
 		{"signed by a stranger, issuer sent along", func(r *reply) { r.Signer, r.Send = stranger, []*x509.Certificate{w.ca.Cert} }, "not signed"},
 		{"signed by a stranger who says so", func(r *reply) { r.signedBy(stranger) }, "not issued by"},
 		{"signed by a twin who says so", func(r *reply) { r.signedBy(twin) }, "not issued by"},
-		{"signed by the leaf itself", func(r *reply) { r.signedBy(w.leaf) }, "no extended key usage"},
+		{"signed by the leaf itself", func(r *reply) { r.signedBy(w.leaf) }, "lacks the extended key usage"},
 		{"signed with SHA-1", func(r *reply) { r.Hash, r.Algorithm = crypto.SHA1, ecdsaSHA1 }, "too weak"},
 		{"an algorithm nobody knows", func(r *reply) { r.Algorithm = oidUnheardOf }, "too weak"},
 		{"altered after it was signed", func(r *reply) {
@@ -213,8 +215,8 @@ func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
 		{"another key than the signer's", func(r *reply) { r.Responder = byKey(stranger.Cert) }, "another signer"},
 		{"no signer named", func(r *reply) { r.Responder = asn1.RawValue{Class: 2, Tag: 2, IsCompound: true, Bytes: []byte{4, 0}} }, "responderID"},
 
-		{"delegate without extended key usage", by(w.ca, func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "no extended key usage"},
-		{"delegate with anyExtendedKeyUsage", by(w.ca, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }), "no extended key usage"},
+		{"delegate without extended key usage", by(w.ca, func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "lacks the extended key usage"},
+		{"delegate with anyExtendedKeyUsage", by(w.ca, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }), "lacks the extended key usage"},
 		{"delegate without digitalSignature", by(w.ca, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), "digitalSignature"},
 		{"delegate without nocheck", by(w.ca, func(c *x509.Certificate) { c.ExtraExtensions = nil }), "nocheck"},
 		{"delegate expired", by(w.ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }), "expired"},
@@ -230,7 +232,7 @@ func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
 			r.signedBy(testpki.Make(w.ca, weak, delegate(w.ca).Cert, func(c *x509.Certificate) {
 				c.ExtraExtensions = []pkix.Extension{{Id: oidNoCheck, Value: asn1.NullBytes}}
 			}))
-		}, "too weak"},
+		}, "too small"},
 		{"delegate that signs with SHA-1", func(r *reply) {
 			r.signedBy(delegate(w.ca))
 			r.Hash, r.Algorithm = crypto.SHA1, ecdsaSHA1
@@ -255,7 +257,7 @@ func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
 		}, "ResponseData"},
 		{"trailing element that is no extension", func(r *reply) { r.Inside = more }, "responseExtensions"},
 		{"trailing element in the basic response", func(r *reply) { r.Basic = more }, "certs"},
-		{"trailing bytes in the octet string", func(r *reply) { r.Basic = func(der []byte) []byte { return append(der, 0) } }, "follows"},
+		{"trailing bytes in the octet string", func(r *reply) { r.Basic = func(der []byte) []byte { return append(der, 0) } }, "after the"},
 		{"status of no kind", func(r *reply) { r.Singles[0].Status.Tag = 3 }, "certStatus"},
 		{"good with something in it", func(r *reply) { r.Singles[0].Status.Bytes = []byte{0} }, "certStatus"},
 		{"good that is compound", func(r *reply) { r.Singles[0].Status.IsCompound = true }, "certStatus"},

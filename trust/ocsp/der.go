@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// These read one DER value each, of exactly one type, and report whether it is one.
+// Each of these functions decodes one DER value of exactly one type.
 
 func universal(v asn1.RawValue, tag int) bool {
 	compound := tag == asn1.TagSequence
@@ -18,13 +18,13 @@ func tagged(v asn1.RawValue, tag int) bool {
 	return v.Class == asn1.ClassContextSpecific && v.Tag == tag && v.IsCompound
 }
 
-// sequence returns the parts of a SEQUENCE.
+// sequence returns the elements of a SEQUENCE.
 func sequence(v asn1.RawValue) ([]asn1.RawValue, bool) {
 	var parts []asn1.RawValue
 	return parts, universal(v, asn1.TagSequence) && decode(v, &parts)
 }
 
-// explicit returns the one value within an explicit tag.
+// explicit returns the single value within an explicit tag.
 func explicit(v asn1.RawValue, tag int) (asn1.RawValue, bool) {
 	var inner asn1.RawValue
 	if !tagged(v, tag) {
@@ -44,13 +44,13 @@ func identifier(v asn1.RawValue) (asn1.ObjectIdentifier, bool) {
 	return id, universal(v, asn1.TagOID) && decode(v, &id)
 }
 
-// moment reads a GeneralizedTime as RFC 5280 section 4.1.2.5.2 has it.
+// generalizedTime decodes a GeneralizedTime by RFC 5280 section 4.1.2.5.2.
 func generalizedTime(v asn1.RawValue) (time.Time, bool) {
 	var at time.Time
 	return at, universal(v, asn1.TagGeneralizedTime) && decode(v, &at)
 }
 
-// algorithm reads an AlgorithmIdentifier without parameters, or with NULL.
+// algorithm decodes an AlgorithmIdentifier whose parameters are absent or NULL.
 func algorithm(v asn1.RawValue) (asn1.ObjectIdentifier, bool) {
 	parts, ok := sequence(v)
 	if !ok || len(parts) == 0 || len(parts) > 2 {
@@ -62,7 +62,7 @@ func algorithm(v asn1.RawValue) (asn1.ObjectIdentifier, bool) {
 	return identifier(parts[0])
 }
 
-// extensions reads [1] EXPLICIT Extensions, in which nothing may stand twice.
+// extensions decodes [1] EXPLICIT Extensions without duplicates.
 func extensions(v asn1.RawValue) ([]pkix.Extension, bool) {
 	list, ok := explicit(v, 1)
 	if !ok {
@@ -103,7 +103,7 @@ func extension(v asn1.RawValue) (e pkix.Extension, ok bool) {
 	return e, true
 }
 
-// whole decodes a value. The bytes of a RawValue hold one value and nothing after it.
+// decode decodes a value to its last byte.
 func decode(v asn1.RawValue, into any) bool {
 	rest, err := asn1.Unmarshal(v.FullBytes, into)
 	return err == nil && len(rest) == 0

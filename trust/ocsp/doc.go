@@ -1,69 +1,64 @@
-// Package ocsp asks an OCSP responder whether a certificate is revoked (RFC 6960).
+// Package ocsp queries an OCSP responder for the revocation status of certificates (RFC 6960).
 //
 //	responder, err := ocsp.New(ocsp.Config{URL: "http://ocsp.example.org"})
 //	…
-//	status, until, err := responder.Status(ctx, leaf, issuer)
+//	verifier, err := trust.New(trust.Config{Anchors: anchors, Responder: responder})
 //
-// A Client is a trust.Responder. It asks one configured URL and no other: the
-// address that a certificate gives for its responder is never read, because whoever
-// presents a certificate would then choose where this process connects to.
+// A Client is a trust.Responder. It queries the one configured URL. It ignores the responder's
+// address in certificates: otherwise a client could choose where this process connects to.
 //
-// Think twice before using it. A CRL is one file for all certificates, is looked up
-// without the network and works while its issuer is down; a certificate that lives
-// for a day needs neither. OCSP is for authorities that publish no CRL, or one too
-// large or too old to be of use.
+// Prefer CRLs if the CA publishes them. A CRL covers all certificates in one file, needs no
+// network for a look-up, and works while its issuer is down. Certificates that live for a day
+// need neither. OCSP is for CAs whose CRLs are missing, too large or too old.
 //
-// # What is asked
+// # Requests
 //
-// One certificate a request, by POST, not signed, with the names of RFC 5019
-// (SHA-1, the only ones that a responder of prepared answers knows; they name the
-// issuer and protect nothing). With Config.Nonce a random nonce of 32 bytes (RFC
-// 9654) is sent, and an answer without it is not believed: leave that off for
-// responders of prepared answers. Redirects are not followed; no proxy of the
-// environment is used unless the given http.Client has one.
+// A request is an unsigned POST for one certificate, with the names of RFC 5019 (SHA-1,
+// because responders with prepared answers know no other; the hash identifies the issuer and
+// protects nothing). With Config.Nonce, it holds a random nonce of 32 bytes (RFC 9654), and an
+// answer without it is rejected: do not use it with responders of prepared answers. The Client
+// follows no redirects, and uses no proxy unless the given http.Client has one.
 //
-// # What is believed
+// # Which answers are accepted
 //
-// An answer counts only if all of this holds. Everything else is StatusUnknown and
-// an error, which what a Verifier's revocation mode says then decides about.
+// An answer must have all of these properties. Any other answer means StatusUnknown and an
+// error; the revocation mode of the Verifier then decides.
 //
-//   - HTTP 200, application/ocsp-response, at most 64 KiB, well-formed DER to the
-//     last byte, a successful basic response of version 1;
-//   - the signature is SHA-256 or better with RSA or ECDSA (the library below knows
-//     no Ed25519 and no RSA-PSS), by the issuer of the certificate or its delegate,
-//     and the responder's ID names that signer;
-//   - a delegate is the first certificate in the response, issued directly by the
-//     issuer's key and name, now valid, no authority, with a key of 2048 to 8192 bits
-//     RSA or P-256 to P-521, extended key usage OCSPSigning (anyExtendedKeyUsage is
-//     not enough), digitalSignature if it has a key usage, no critical extension that
-//     is not understood, and id-pkix-ocsp-nocheck: whether the delegate is itself
-//     revoked is not looked up, so one without nocheck is not believed;
-//   - it speaks of this certificate: issuer name hash, issuer key hash and serial,
-//     with the hash algorithm that was asked with. Should it do so more than once, the
+//   - HTTP 200, application/ocsp-response, at most 64 KiB, well-formed DER to the last byte, a
+//     successful basic response of version 1;
+//   - a signature with SHA-256 or better and RSA or ECDSA (the underlying library does not
+//     support Ed25519 and RSA-PSS) by the certificate's issuer or its delegate, whose name or
+//     key the responder ID has;
+//   - a delegate is the first certificate in the response. The issuer's key issued it
+//     directly; it is valid now, is not an authority, has an RSA key of 2048 to 8192 bits or
+//     an ECDSA key of P-256 to P-521, the extended key usage OCSPSigning (anyExtendedKeyUsage
+//     is not enough), digitalSignature if it has a key usage, no unknown critical extension,
+//     and id-pkix-ocsp-nocheck: the Client does not check whether a delegate is revoked;
+//   - it is for this certificate: issuer name hash, issuer key hash and serial number, with
+//     the hash algorithm of the request. If it holds several statuses for the certificate, the
 //     worst counts: revoked, then unknown, then good;
-//   - producedAt is not in the future and within the validity of the signer's
-//     certificate; thisUpdate is neither in the future nor after producedAt;
-//     nextUpdate has not passed, and without one thisUpdate is at most MaxAge ago.
-//     Clocks may differ by five minutes;
-//   - no critical extension anywhere (but the nonce's), no extension twice.
+//   - producedAt is not in the future, and is within the validity of the signer's certificate;
+//     thisUpdate is neither in the future nor after producedAt; nextUpdate has not passed, and
+//     without a nextUpdate, thisUpdate is at most MaxAge ago. Clocks may differ by 5 minutes;
+//   - no critical extension except the nonce, and no duplicate extension.
 //
-// Revoked is believed past its nextUpdate too, as it is from a CRL. And revoked stays:
-// once a certificate was, neither a failure nor an answer older than the one that said
-// so changes that for a week, only a newer Good (the end of a hold) does.
+// As in a CRL, revoked counts after its nextUpdate too. A revoked certificate stays revoked
+// for a week, whatever errors or older answers follow; only a newer good answer (the end of a
+// hold) changes that.
 //
-// # What is kept
+// # Cache
 //
-// Good and revoked until nextUpdate, at most for MaxAge. Failures for 30 seconds, by
-// certificate. After five failures of the responder in a row nobody asks it for ten
-// seconds; that it does not know a certificate is no failure of it. Concurrent
-// questions about one certificate are one. All of this is bounded. A Client has no
-// goroutine of its own, and one for each question while it is under way, at most for
-// Timeout. It needs no Close.
+// Good and revoked are cached until nextUpdate, at most for MaxAge, and errors for 30 seconds,
+// all by certificate. After five failures of the responder in a row, the Client sends no
+// requests for ten seconds; an unknown certificate is not a failure of the responder.
+// Concurrent queries for one certificate share one request. All caches are bounded. A Client
+// has no goroutine of its own, only one for each request under way, at most for Timeout. It
+// needs no Close.
 //
 // # Caution
 //
-// Without Nonce, whoever stands between here and the responder can play back an
-// answer until its nextUpdate; with Nonce or https it can still keep answers away.
-// Under trust.RevocationSoft that is enough to be let in with a revoked certificate: what is not
-// known is accepted, and asked about again after 30 seconds. Use trust.RevocationHard.
+// Without Nonce, an attacker between the Client and the responder can replay an answer until
+// its nextUpdate; with Nonce or https, the attacker can still block answers. Under
+// trust.RevocationSoft, blocking is enough to use a revoked certificate: an unknown status is
+// accepted, and queried again after 30 seconds. Use trust.RevocationHard.
 package ocsp

@@ -5,25 +5,25 @@ import (
 	"strconv"
 )
 
-// failure is why nothing is known about a certificate.
+// failure is the error of a query that returned no status.
 type failure struct {
-	what      string // our own words
-	err       error  // below it; printed escaped and cut, because a peer may have a say in it
-	responder bool   // the responder is to blame as a whole, not what it knows of one certificate
+	what      string // our own text
+	err       error  // the cause; printed escaped and shortened, because the responder may influence it
+	responder bool   // the responder as a whole failed, not only for this certificate
 }
 
-// maxDetail is the most of an error from below that is printed.
+// maxDetail is the largest number of bytes of the cause that Error prints.
 const maxDetail = 120
 
 var (
-	errNotIssued          = &failure{what: "the certificate is not the given issuer's"}
-	errTooManyQueries     = &failure{what: "too many questions are under way"}
-	errBreakerOpen        = &failure{what: "the responder failed too often and is not asked for a while"}
-	errOlderThanRevoked   = &failure{what: "the answer is older than the one that said revoked", responder: true}
+	errNotIssued          = &failure{what: "the certificate was not issued by the given issuer"}
+	errTooManyQueries     = &failure{what: "too many requests are under way"}
+	errBreakerOpen        = &failure{what: "the responder failed too often; no requests are sent for some seconds"}
+	errOlderThanRevoked   = &failure{what: "the answer is older than an earlier one with the status revoked", responder: true}
 	errUnknownCertificate = &failure{what: "the responder does not know the certificate"}
 )
 
-// Error returns one short line.
+// Error returns one short line of text.
 func (f *failure) Error() string {
 	text := "ocsp: " + f.what
 	if f.err == nil {
@@ -33,10 +33,10 @@ func (f *failure) Error() string {
 	return text + ": " + strconv.QuoteToASCII(detail[:min(len(detail), maxDetail)])
 }
 
-// Unwrap returns the error below, so that a deadline can be told from a refusal.
+// Unwrap returns the cause, such as context.DeadlineExceeded.
 func (f *failure) Unwrap() error { return f.err }
 
-// wrong is a failure that the responder is to blame for.
+// responderError returns a failure of the responder as a whole.
 func responderError(what string) error { return &failure{what: what, responder: true} }
 
 func malformedError(where string) error { return responderError("the answer is malformed: " + where) }

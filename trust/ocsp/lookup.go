@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// known looks a certificate up in what is kept. The caches go by the process's clock,
-// and answers by ours: both must agree.
+// cached returns the cached answer for a key. The caches use the system's clock, and answers
+// use the clock of the Config: an answer must be valid by both.
 func (c *Client) cached(key string) (answer, bool) {
 	now := c.now()
 	if a, ok := c.answers.Get(key); ok && now.Before(a.until) {
@@ -51,17 +51,17 @@ func (l local) StatusLocal(cert, issuer *x509.Certificate) (status trust.Status,
 	return a.status, a.until, ok, a.err
 }
 
-// ask puts one question to the responder, when there is a place for it.
+// runQuery sends one request to the responder as soon as a slot is free.
 func (c *Client) runQuery(ctx context.Context, cert, issuer *x509.Certificate) (v checkedAnswer, err error) {
 	defer func() {
-		// Parsers have panicked on hostile answers before. A panic is never an answer.
+		// Parsers have panicked on hostile answers before. Fail closed.
 		if p := recover(); p != nil {
 			v, err = checkedAnswer{}, &failure{what: "reading the answer panicked", responder: true}
 			c.breaker.countFailure(c.now())
 		}
 	}()
-	// A place in the first half of the time, or none: a question put in the last moment
-	// would fail, and the responder be blamed for it.
+	// Wait for a slot for half of the time only: a request that starts too late would time
+	// out, and count as a failure of the responder.
 	wait := time.NewTimer(c.timeout / 2)
 	defer wait.Stop()
 	select {
@@ -70,7 +70,7 @@ func (c *Client) runQuery(ctx context.Context, cert, issuer *x509.Certificate) (
 	case <-wait.C:
 		return checkedAnswer{}, errTooManyQueries
 	}
-	if c.breaker.isOpen(c.now()) { // while this one waited
+	if c.breaker.isOpen(c.now()) { // it may have opened while this query waited
 		return checkedAnswer{}, errBreakerOpen
 	}
 	v, err = c.send(ctx, cert, issuer)
@@ -94,7 +94,7 @@ func (c *Client) send(ctx context.Context, cert, issuer *x509.Certificate) (chec
 	return c.checkResponse(body, q)
 }
 
-// settle makes an answer of what came of a question, and keeps it.
+// store returns the answer for the result of a query, and caches it.
 func (c *Client) store(key string, v checkedAnswer, err error) answer {
 	now := c.now()
 	since, _ := c.revoked.Get(key)
@@ -115,13 +115,13 @@ func (c *Client) store(key string, v checkedAnswer, err error) answer {
 	}
 	a := answer{until: now.Add(retryAfter), err: err}
 	if !since.IsZero() {
-		// Known to be revoked, and nothing newer is known: a responder that is kept from
-		// answering does not help.
+		// The certificate was revoked, and there is no newer answer. Blocking the responder
+		// must not help an attacker.
 		a = answer{status: trust.StatusRevoked, until: now.Add(retryAfter)}
 	}
 	if errors.Is(err, errTooManyQueries) || errors.Is(err, errBreakerOpen) {
 		if a.err != nil {
-			a.until = time.Time{} // nothing was learnt
+			a.until = time.Time{} // nothing new is known
 		}
 		return a
 	}
@@ -129,10 +129,10 @@ func (c *Client) store(key string, v checkedAnswer, err error) answer {
 	return a
 }
 
-// gaveUp is the answer for a caller that cannot wait.
+// canceled returns the answer for a caller whose context has ended.
 func (c *Client) canceled(ctx context.Context, key string) (trust.Status, time.Time, error) {
 	if since, _ := c.revoked.Get(key); !since.IsZero() {
 		return trust.StatusRevoked, c.now().Add(retryAfter), nil
 	}
-	return trust.StatusUnknown, time.Time{}, &failure{what: "the caller could not wait for the responder", err: ctx.Err()}
+	return trust.StatusUnknown, time.Time{}, &failure{what: "the caller's context ended before the answer", err: ctx.Err()}
 }

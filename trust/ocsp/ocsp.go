@@ -16,27 +16,27 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Config is what a Client is built from. It is read once, by New.
+// Config is the configuration of a Client. New reads it once.
 type Config struct {
-	URL        string           // of the responder, http or https; always configured, never from a certificate
-	Client     *http.Client     // nil: one without a proxy. Its redirects are never followed
-	Timeout    time.Duration    // for one question, up to half of it waiting for a place; 0 is 2 s
-	MaxAge     time.Duration    // for which an answer is kept, and believed if it has no nextUpdate; 0 is 1 h
-	Concurrent int              // questions under way at once; 0 is 16
-	Nonce      bool             // send one, and believe no answer without it
-	Now        func() time.Time // the clock; nil is time.Now
+	URL        string           // of the responder, http or https
+	Client     *http.Client     // nil means one without a proxy. Redirects are never followed
+	Timeout    time.Duration    // of one request, up to half of it waiting for other requests; 0 means 2 s
+	MaxAge     time.Duration    // the longest time for which an answer is used; 0 means 1 h
+	Concurrent int              // the largest number of requests at once; 0 means 16
+	Nonce      bool             // send a nonce, and reject answers without it
+	Now        func() time.Time // the clock; nil means time.Now
 }
 
 const (
-	retryAfter       = 30 * time.Second   // before a failed question is asked again
-	skew             = 5 * time.Minute    // between the responder's clock and ours
-	revokedFor       = 7 * 24 * time.Hour // of what was revoked
+	retryAfter       = 30 * time.Second   // a failed request
+	skew             = 5 * time.Minute    // allowed between the responder's clock and ours
+	revokedFor       = 7 * 24 * time.Hour // the time for which a revoked certificate is remembered
 	maxAnswers       = 16384              // answers
 	maxFailedAnswers = 4096               // failures
-	maxFlights       = 1024               // questions under way or waiting for a place
+	maxFlights       = 1024               // requests under way or waiting
 )
 
-// Client asks one responder. It is a trust.Responder and safe for concurrent use.
+// Client queries one responder. It is a trust.Responder and safe for concurrent use.
 type Client struct {
 	url      string
 	http     *http.Client
@@ -47,8 +47,8 @@ type Client struct {
 	slots    chan struct{}
 	breaker  breaker
 	answers  *expire.Cache[answer]    // good and revoked
-	failures *expire.Cache[answer]    // apart from kept, so that failures never push answers out
-	revoked  *expire.Cache[time.Time] // thisUpdate of the answer that said so; zero: no more
+	failures *expire.Cache[answer]    // apart from answers, so that failures never evict answers
+	revoked  *expire.Cache[time.Time] // thisUpdate of the revoking answer; zero: a hold has ended
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -56,20 +56,20 @@ type Client struct {
 
 var _ trust.Responder = (*Client)(nil)
 
-// answer is what Status says, and until when it need not be asked again.
+// answer is a result of Status, and the time until which it is used.
 type answer struct {
 	status trust.Status
 	until  time.Time
 	err    error
 }
 
-// flight is a question under way.
+// flight is a request under way.
 type flight struct {
 	done   chan struct{}
-	answer answer // once done is closed
+	answer answer // set when done is closed
 }
 
-// New builds a Client. Every mistake is reported at once.
+// New returns a Client. Its error holds every configuration error (see configerror.All).
 func New(config Config) (*Client, error) {
 	var wrong errorlist.List
 	checkURL(&wrong, config.URL)
@@ -117,7 +117,7 @@ func checkURL(wrong *errorlist.List, text string) {
 	default:
 		return
 	}
-	wrong.Add(configerror.Error{What: "the URL of the OCSP responder " + what, Hint: "http://ocsp.example.org, as the CA says"})
+	wrong.Add(configerror.Error{What: "the URL of the OCSP responder " + what, Hint: "http://ocsp.example.org, as documented by the CA"})
 }
 
 func or[N int | time.Duration](value, otherwise N) N {
@@ -127,13 +127,13 @@ func or[N int | time.Duration](value, otherwise N) N {
 	return value
 }
 
-// Status asks about a certificate, which must be verified to be issuer's: strangers
-// would fill the caches. The answer holds until the given time, which is zero where
-// nothing was learnt. An error comes with StatusUnknown, is short, and holds nothing
-// unescaped that the responder sent.
+// Status returns the revocation status of a certificate. The caller must have verified that
+// issuer issued it: otherwise strangers could fill the caches. The answer holds until the
+// returned time, which is zero if nothing new is known. An error comes with StatusUnknown; it
+// is short, and text of the responder is escaped.
 //
-// A caller that leaves early does not end a question: others may wait for it, and the
-// answer is kept for the next one.
+// If ctx ends early, the request continues: other callers may wait for it, and the answer is
+// cached. Status is safe for concurrent use.
 func (c *Client) Status(ctx context.Context, cert, issuer *x509.Certificate) (trust.Status, time.Time, error) {
 	if !isIssuedBy(cert, issuer) {
 		return trust.StatusUnknown, time.Time{}, errNotIssued
@@ -151,15 +151,15 @@ func (c *Client) Status(ctx context.Context, cert, issuer *x509.Certificate) (tr
 	}
 }
 
-// matches reports whether a certificate bears the issuer's name.
+// isIssuedBy reports whether a certificate has the issuer's name as its issuer.
 func isIssuedBy(cert, issuer *x509.Certificate) bool {
 	return cert != nil && issuer != nil && cert.SerialNumber != nil && bytes.Equal(cert.RawIssuer, issuer.RawSubject)
 }
 
-// join returns the question under way about a certificate, started if need be, or no
-// flight and what is known without asking.
+// startOrJoin returns the request under way for a certificate, which it starts if necessary,
+// or no flight and the answer that needs no request.
 func (c *Client) startOrJoin(ctx context.Context, key string, cert, issuer *x509.Certificate) (*flight, answer) {
-	c.mu.Lock() // over the caches too: a question is not asked again in the moment that it ends
+	c.mu.Lock() // covers the caches too, so that a request that just ended is not repeated
 	defer c.mu.Unlock()
 	if a, ok := c.cached(key); ok {
 		return nil, a
@@ -180,7 +180,7 @@ func (c *Client) startOrJoin(ctx context.Context, key string, cert, issuer *x509
 	f := &flight{done: make(chan struct{})}
 	c.flights[key] = f
 	go func() {
-		// Detached, with a deadline of its own: the first caller may leave, others wait.
+		// With a deadline of its own: other callers may still wait when the first one has left.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 		defer cancel()
 		v, err := c.runQuery(ctx, cert, issuer)
@@ -193,8 +193,7 @@ func (c *Client) startOrJoin(ctx context.Context, key string, cert, issuer *x509
 	return f, answer{}
 }
 
-// keyOf names a certificate by its issuer and serial number (RFC 5280 section
-// 4.1.2.2).
+// cacheKey identifies a certificate by its issuer and serial number (RFC 5280 section 4.1.2.2).
 func cacheKey(cert, issuer *x509.Certificate) string {
 	key := trust.SPKIOf(issuer)
 	name := sha256.Sum256(issuer.RawSubject)

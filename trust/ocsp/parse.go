@@ -9,11 +9,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// response is a BasicOCSPResponse (RFC 6960 section 4.2.1). encoding/asn1 passes over
-// whatever follows the known parts of a SEQUENCE, and x/crypto/ocsp over extensions of
-// the response, so it is taken apart here, to the last byte.
+// response is a BasicOCSPResponse (RFC 6960 section 4.2.1). It is parsed here to the last byte:
+// encoding/asn1 ignores elements after the known ones of a SEQUENCE, and x/crypto/ocsp ignores
+// extensions of the response.
 type response struct {
-	tbs          []byte // what is signed
+	tbs          []byte // the signed bytes
 	byName       []byte // the responder's name, or
 	byKey        []byte // the SHA-1 of its key
 	producedAt   time.Time
@@ -22,13 +22,13 @@ type response struct {
 	certificates []asn1.RawValue
 }
 
-// single is a SingleResponse: what is said about one certificate.
+// single is a SingleResponse: the status of one certificate.
 type single struct {
 	hash                   asn1.ObjectIdentifier
 	nameHash, keyHash      []byte // of the issuer, hashed
 	serial                 *big.Int
 	status                 trust.Status
-	thisUpdate, nextUpdate time.Time // next is zero where there is none
+	thisUpdate, nextUpdate time.Time // nextUpdate is zero if absent
 	extensions             []pkix.Extension
 }
 
@@ -36,16 +36,16 @@ const sha1Size = 20
 
 var oidBasic = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
 
-// refusals are the answers that are no response (RFC 6960 section 4.2.1). None is signed.
+// errorStatuses are the errors that a responder returns, unsigned (RFC 6960 section 4.2.1).
 var errorStatuses = map[byte]error{
-	1: responderError("the responder says malformedRequest"),
-	2: responderError("the responder says internalError"),
-	3: responderError("the responder says tryLater"),
-	5: responderError("the responder says sigRequired"),
-	6: &failure{what: "the responder says unauthorized: it does not speak for this certificate"},
+	1: responderError("the responder returned malformedRequest"),
+	2: responderError("the responder returned internalError"),
+	3: responderError("the responder returned tryLater"),
+	5: responderError("the responder returned sigRequired"),
+	6: &failure{what: "the responder returned unauthorized: it is not responsible for this certificate"},
 }
 
-// parse reads an OCSPResponse that carries a basic response.
+// parse parses an OCSPResponse with a basic response.
 func parse(der []byte) (*response, error) {
 	var all asn1.RawValue
 	if rest, err := asn1.Unmarshal(der, &all); err != nil || len(rest) > 0 {
@@ -81,7 +81,7 @@ func parse(der []byte) (*response, error) {
 func parseBasic(der []byte) (*response, error) {
 	var all asn1.RawValue
 	if rest, err := asn1.Unmarshal(der, &all); err != nil || len(rest) > 0 {
-		return nil, malformedError("something follows the BasicOCSPResponse")
+		return nil, malformedError("data after the BasicOCSPResponse")
 	}
 	parts, ok := sequence(all)
 	if !ok || len(parts) < 3 || len(parts) > 4 || !universal(parts[2], asn1.TagBitString) {
@@ -103,7 +103,7 @@ func parseBasic(der []byte) (*response, error) {
 	return r, r.parseData(parts[0])
 }
 
-// parseData reads a ResponseData.
+// parseData parses a ResponseData.
 func (r *response) parseData(v asn1.RawValue) error {
 	parts, ok := sequence(v)
 	if ok && len(parts) > 0 && tagged(parts[0], 0) {
@@ -185,7 +185,7 @@ func parseSingle(v asn1.RawValue) (single, error) {
 	return s, nil
 }
 
-// certStatus reads a CertStatus. Nothing but the NULL of the schema is good.
+// certStatus parses a CertStatus. Only the NULL of the schema means good.
 func certStatus(v asn1.RawValue) (trust.Status, bool) {
 	switch {
 	case v.Class != asn1.ClassContextSpecific:
@@ -194,7 +194,7 @@ func certStatus(v asn1.RawValue) (trust.Status, bool) {
 		return trust.StatusGood, !v.IsCompound && len(v.Bytes) == 0
 	case v.Tag == 2:
 		return trust.StatusUnknown, !v.IsCompound && len(v.Bytes) == 0
-	case v.Tag == 1 && v.IsCompound: // whatever the reason, certificateHold among them
+	case v.Tag == 1 && v.IsCompound: // for any reason, also certificateHold
 		return trust.StatusRevoked, true
 	}
 	return trust.StatusUnknown, false

@@ -26,35 +26,35 @@ const (
 
 var oidNonce = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
 
-// question is one request, and what its answer must match.
+// query is one request and the values that its answer must match.
 type query struct {
 	cert, issuer *x509.Certificate
-	certID       *ocsp.Request // the CertID as sent
-	nonce        []byte        // nil: none was sent
+	certID       *ocsp.Request // the CertID of the request
+	nonce        []byte        // nil: the request has none
 	der          []byte
 }
 
 func newQuery(cert, issuer *x509.Certificate, withNonce bool) (*query, error) {
 	der, err := ocsp.CreateRequest(cert, issuer, nil)
 	if err != nil {
-		return nil, &failure{what: "the question cannot be written", err: err}
+		return nil, &failure{what: "the request cannot be encoded", err: err}
 	}
 	id, err := ocsp.ParseRequest(der)
 	if err != nil {
-		return nil, &failure{what: "the question cannot be written", err: err}
+		return nil, &failure{what: "the request cannot be encoded", err: err}
 	}
 	q := &query{cert: cert, issuer: issuer, certID: id, der: der}
 	if withNonce {
 		q.nonce = make([]byte, nonceSize)
 		rand.Read(q.nonce) // never fails
 		if err := q.addNonce(); err != nil {
-			return nil, &failure{what: "the question cannot be written", err: err}
+			return nil, &failure{what: "the request cannot be encoded", err: err}
 		}
 	}
 	return q, nil
 }
 
-// addNonce adds the extension that x/crypto/ocsp cannot write.
+// addNonce adds the nonce extension, which x/crypto/ocsp cannot encode.
 func (q *query) addNonce() error {
 	var plain struct{ TBS struct{ List asn1.RawValue } }
 	if _, err := asn1.Unmarshal(q.der, &plain); err != nil {
@@ -76,11 +76,11 @@ func (q *query) addNonce() error {
 	return err
 }
 
-// post sends a request and returns the body of an answer that may be a response.
+// post sends a request and returns the body of the answer.
 func (c *Client) post(ctx context.Context, der []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(der))
 	if err != nil {
-		return nil, &failure{what: "the question cannot be sent", err: err}
+		return nil, &failure{what: "the request cannot be sent", err: err}
 	}
 	request.Header.Set("Content-Type", "application/ocsp-request")
 	request.Header.Set("Accept", "application/ocsp-response")
@@ -89,8 +89,8 @@ func (c *Client) post(ctx context.Context, der []byte) ([]byte, error) {
 		return nil, transportError(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK { // redirects are among these
-		return nil, responderError(fmt.Sprintf("the responder answers HTTP %d", response.StatusCode))
+	if response.StatusCode != http.StatusOK { // also for redirects
+		return nil, responderError(fmt.Sprintf("the responder returned HTTP %d", response.StatusCode))
 	}
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || kind != "application/ocsp-response" {
@@ -111,7 +111,7 @@ func (c *Client) post(ctx context.Context, der []byte) ([]byte, error) {
 
 func transportError(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // without the URL, which the operator knows
+		err = u.Err // without the URL, which is configured
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &failure{what: "the responder did not answer in time", err: err, responder: true}
@@ -119,7 +119,7 @@ func transportError(err error) error {
 	return &failure{what: "the responder cannot be reached", err: err, responder: true}
 }
 
-// client is a copy of the given client that follows no redirect, and has no proxy
+// httpClient returns a copy of the given client that follows no redirects, and has no proxy
 // unless its own transport has one.
 func httpClient(given *http.Client, concurrent int) *http.Client {
 	c := &http.Client{}

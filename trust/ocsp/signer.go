@@ -18,14 +18,14 @@ var (
 	oidKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 15}
 )
 
-// strong are the signatures that are believed. crypto/x509 checks those with SHA-1
-// too when it is asked directly.
+// acceptedAlgorithms are the signature algorithms of accepted answers. CheckSignature of
+// crypto/x509 accepts SHA-1 too.
 var acceptedAlgorithms = []x509.SignatureAlgorithm{
 	x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
 	x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512,
 }
 
-// signer returns the certificate whose key must have signed: the issuer's, or its
+// signer returns the certificate whose key must have signed the response: the issuer's, or its
 // delegate's (RFC 6960 section 4.2.2.2).
 func (r *response) signer(issuer *x509.Certificate, now time.Time) (*x509.Certificate, error) {
 	signer := issuer
@@ -34,7 +34,7 @@ func (r *response) signer(issuer *x509.Certificate, now time.Time) (*x509.Certif
 		if err != nil {
 			return nil, malformedError("the signer's certificate")
 		}
-		// An issuer that signs itself may send its certificate along.
+		// The issuer may include its own certificate.
 		if !bytes.Equal(sent.RawSubjectPublicKeyInfo, issuer.RawSubjectPublicKeyInfo) {
 			if err := checkDelegate(sent, issuer, now); err != nil {
 				return nil, err
@@ -51,11 +51,11 @@ func (r *response) signer(issuer *x509.Certificate, now time.Time) (*x509.Certif
 	return signer, nil
 }
 
-// checkDelegate judges a certificate that the responder sent.
+// checkDelegate checks a certificate that the responder sent.
 func checkDelegate(d, issuer *x509.Certificate, now time.Time) error {
 	switch {
-	case !usableKey(d): // first: a signature by a giant key takes its time to check
-		return responderError("the delegate's key is too weak, too large or of an unknown kind")
+	case !usableKey(d): // first: to check a signature with a huge key takes long
+		return responderError("the delegate's key is too small, too large or of an unknown type")
 	case !bytes.Equal(d.RawIssuer, issuer.RawSubject), d.CheckSignatureFrom(issuer) != nil:
 		return responderError("the delegate is not issued by the certificate's issuer")
 	case d.Version != 3, d.IsCA:
@@ -63,12 +63,12 @@ func checkDelegate(d, issuer *x509.Certificate, now time.Time) error {
 	case now.Before(d.NotBefore), now.After(d.NotAfter):
 		return responderError("the delegate's certificate is expired or not yet valid")
 	case !slices.Contains(d.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
-		return responderError("the delegate may not sign answers: no extended key usage OCSPSigning")
+		return responderError("the delegate lacks the extended key usage OCSPSigning")
 	case has(d, oidKeyUsage) && d.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return responderError("the delegate's key usage lacks digitalSignature")
 	case len(d.UnhandledCriticalExtensions) > 0:
-		return responderError("the delegate's certificate has a critical extension that is not understood")
-	case !has(d, oidNoCheck): // fail closed: nobody says that the delegate is not revoked
+		return responderError("the delegate's certificate has an unknown critical extension")
+	case !has(d, oidNoCheck): // fail closed: the delegate may be revoked
 		return responderError("the delegate's certificate lacks id-pkix-ocsp-nocheck")
 	}
 	return nil
@@ -81,7 +81,7 @@ func usableKey(c *x509.Certificate) bool {
 	case *ecdsa.PublicKey:
 		return key.Curve.Params().BitSize >= 256
 	}
-	return false // x/crypto/ocsp checks no other
+	return false // x/crypto/ocsp supports no other type
 }
 
 func has(c *x509.Certificate, id asn1.ObjectIdentifier) bool {
@@ -93,29 +93,30 @@ func has(c *x509.Certificate, id asn1.ObjectIdentifier) bool {
 	return false
 }
 
-// keyHash is the SHA-1 of a public key without its algorithm, as a KeyHash names it.
+// publicKeyHash returns the KeyHash of a certificate: the SHA-1 of the public key without its
+// algorithm.
 func publicKeyHash(c *x509.Certificate) []byte {
 	var info struct {
 		Algorithm asn1.RawValue
 		Key       asn1.BitString
 	}
 	if _, err := asn1.Unmarshal(c.RawSubjectPublicKeyInfo, &info); err != nil {
-		return nil // equals no KeyHash
+		return nil // does not equal any KeyHash
 	}
 	h := crypto.SHA1.New() // linked in by x/crypto/ocsp
 	h.Write(info.Key.RightAlign())
 	return h.Sum(nil)
 }
 
-// checkSignature lets x/crypto/ocsp read the response, and checks that it saw the same
-// signed bytes as parse did, and that the signer's key signed them.
+// checkSignature parses the response with x/crypto/ocsp, and checks that it contains the same
+// signed bytes as r, and that the signer's key signed them.
 func (r *response) checkSignature(body []byte, q *query, signer *x509.Certificate) error {
 	read, err := ocsp.ParseResponseForCert(body, q.cert, nil)
 	if err != nil {
 		return responderError("the answer is not signed by its signer, or cannot be read")
 	}
 	if !bytes.Equal(read.TBSResponseData, r.tbs) {
-		return malformedError("it can be read in two ways")
+		return malformedError("it is ambiguous")
 	}
 	if !slices.Contains(acceptedAlgorithms, read.SignatureAlgorithm) {
 		return responderError("the answer's signature algorithm is too weak or not known")

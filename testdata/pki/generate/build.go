@@ -11,14 +11,14 @@ import (
 	"path/filepath"
 )
 
-// pair is a certificate that was made.
+// pair is a generated certificate with its key.
 type pair struct {
 	cert   *x509.Certificate
 	key    crypto.Signer
-	issuer *pair // nil: itself
+	issuer *pair // nil: self-signed
 }
 
-// build makes every file of a folder, by name. It writes nothing.
+// build returns the content of every file by name. It does not write files.
 func build(dir string) (map[string][]byte, error) {
 	s, err := readSpec(dir)
 	if err != nil {
@@ -42,7 +42,7 @@ func build(dir string) (map[string][]byte, error) {
 
 func addCertificate(dir string, c *certificate, made map[string]*pair, files map[string][]byte) error {
 	if c.Name == "" || made[c.Name] != nil {
-		return errors.New("the name is empty or stands there twice")
+		return errors.New("the name is empty or a duplicate")
 	}
 	keyFile := c.Name + "-key.pem"
 	key, err := keep(filepath.Join(dir, keyFile), c.Key)
@@ -52,7 +52,7 @@ func addCertificate(dir string, c *certificate, made map[string]*pair, files map
 	p := &pair{key: key}
 	if c.Issuer != "" {
 		if p.issuer = made[c.Issuer]; p.issuer == nil {
-			return fmt.Errorf("issuer %q does not stand above it", c.Issuer)
+			return fmt.Errorf("issuer %q is not an entry above it", c.Issuer)
 		}
 	}
 	template, err := templateOf(c, made)
@@ -71,8 +71,8 @@ func addCertificate(dir string, c *certificate, made map[string]*pair, files map
 	return err
 }
 
-// chainPEM is what the holder presents: the leaf and its intermediates. An
-// authority that signed itself is left out behind others.
+// chainPEM returns the certificates that a client presents: the leaf and its intermediates,
+// without the self-signed authority.
 func chainPEM(p *pair) []byte {
 	out := certPEM(p)
 	for p = p.issuer; p != nil && p.issuer != nil; p = p.issuer {
@@ -88,13 +88,13 @@ func certPEM(p *pair) []byte {
 func addCRL(l *list, made map[string]*pair, files map[string][]byte) error {
 	issuer, signer := made[l.Issuer], made[l.SignedBy]
 	if issuer == nil || signer == nil {
-		return fmt.Errorf("issuer %q or signer %q is not among the certificates", l.Issuer, l.SignedBy)
+		return fmt.Errorf("issuer %q or signer %q is not an entry of certificates", l.Issuer, l.SignedBy)
 	}
 	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate}
 	for _, name := range l.Revokes {
 		p := made[name]
 		if p == nil {
-			return fmt.Errorf("%q is not among the certificates", name)
+			return fmt.Errorf("%q is not an entry of certificates", name)
 		}
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: p.cert.SerialNumber, RevocationTime: l.ThisUpdate})
@@ -110,9 +110,9 @@ func addCRL(l *list, made map[string]*pair, files map[string][]byte) error {
 	return nil
 }
 
-// serialOf makes a serial number of 16 bytes that is the same in every run.
+// serialOf derives a serial number of 16 bytes from a name.
 func serialOf(name string) *big.Int {
 	sum := sha256.Sum256([]byte("mtlsguard testdata/pki " + name))
-	sum[0] = sum[0]&0x3f | 0x40 // positive, and never shorter
+	sum[0] = sum[0]&0x3f | 0x40 // positive and always 16 bytes
 	return new(big.Int).SetBytes(sum[:16])
 }

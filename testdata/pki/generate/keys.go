@@ -17,8 +17,8 @@ import (
 	"strings"
 )
 
-// keep returns the key in a file, and a new one where there is no file or it
-// holds another kind of key.
+// keep returns the key in a file, or a new one if there is no file or it holds another type of
+// key.
 func keep(path, kind string) (crypto.Signer, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,7 +58,7 @@ func newKey(kind string) (crypto.Signer, error) {
 			return rsa.GenerateKey(rand.Reader, bits)
 		}
 	}
-	return nil, fmt.Errorf("unknown kind of key %q", kind)
+	return nil, fmt.Errorf("%q is not a type of key", kind)
 }
 
 func kindOf(key crypto.Signer) string {

@@ -2,9 +2,9 @@
 //
 //	go generate ./testdata/pki
 //
-// Keys that are there are kept, serial numbers come from names, and signatures
-// are deterministic (RFC 6979): a second run changes nothing, so that whatever
-// git shows after a run is what a change of pki.yaml meant.
+// It keeps existing keys, derives serial numbers from names, and makes deterministic signatures
+// (RFC 6979). So a second run changes nothing, and git diff shows the effect of a change of
+// pki.yaml.
 package main
 
 import (
@@ -44,7 +44,7 @@ func run() (changed int, err error) {
 			}
 			changed++
 		}
-		// Git does not keep the mode, and WriteFile not that of a file that was there.
+		// Git does not store the mode, and WriteFile does not change the mode of an existing file.
 		if err := os.Chmod(path, mode); err != nil {
 			return changed, err
 		}
@@ -52,8 +52,8 @@ func run() (changed int, err error) {
 	return changed, nil
 }
 
-// find looks in the two places that the command is run from: the folder itself
-// (go generate) and the root of the repository (go run).
+// find returns the folder of pki.yaml: the current folder (go generate) or testdata/pki below
+// it (go run in the root of the repository).
 func find() (string, error) {
 	for _, dir := range []string{".", filepath.Join("testdata", "pki")} {
 		if _, err := os.Stat(filepath.Join(dir, specFile)); err == nil {
@@ -65,8 +65,8 @@ func find() (string, error) {
 	return "", errors.New("no " + specFile + " here; run it from the root of the repository")
 }
 
-// modeOf keeps keys to their owner. They protect nothing, but an example that
-// leaves keys open is a bad one, and some clients refuse such a key.
+// modeOf returns the mode of a file. Keys are readable by their owner only: they protect
+// nothing, but some clients reject other modes.
 func modeOf(name string) fs.FileMode {
 	if strings.HasSuffix(name, "-key.pem") {
 		return 0o600

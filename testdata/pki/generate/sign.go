@@ -2,15 +2,15 @@ package main
 
 import (
 	"crypto"
-	"crypto/sha1" // the fault of one certificate
+	"crypto/sha1" // one hostile certificate needs it
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 )
 
-// sign makes a certificate of a template. A nil source of randomness makes ECDSA
-// deterministic (RFC 6979); every authority here has an ECDSA key.
+// sign signs a template. A nil source of randomness makes ECDSA deterministic (RFC 6979);
+// every authority here has an ECDSA key.
 func sign(template *x509.Certificate, p *pair, s spoil) (*x509.Certificate, error) {
 	parent, signer := template, p.key
 	if p.issuer != nil {
@@ -28,8 +28,7 @@ func sign(template *x509.Certificate, p *pair, s spoil) (*x509.Certificate, erro
 	return x509.ParseCertificate(der)
 }
 
-// grow pads a certificate with an extension that says nothing, up to the size
-// that is asked for.
+// grow pads a certificate to the size of its spec with a meaningless extension.
 func grow(template *x509.Certificate, p *pair, s spoil) (*x509.Certificate, error) {
 	missing := s.Size - len(p.cert.Raw)
 	if missing <= 0 {
@@ -63,7 +62,7 @@ type signed struct {
 
 var oidECDSAWithSHA1 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1} // RFC 3279 section 2.2.3
 
-// resign does the faults that crypto/x509 refuses to sign.
+// resign adds the faults that crypto/x509 does not sign.
 func resign(der []byte, signer crypto.Signer, s spoil) ([]byte, error) {
 	var c signed
 	if _, err := asn1.Unmarshal(der, &c); err != nil {
@@ -83,7 +82,7 @@ func resign(der []byte, signer crypto.Signer, s spoil) ([]byte, error) {
 	long := sha256.Sum256(body)
 	digest, hash := long[:], crypto.SHA256
 	if s.SHA1 {
-		short := sha1.Sum(body) // the fault of one certificate
+		short := sha1.Sum(body) // one hostile certificate needs it
 		digest, hash = short[:], crypto.SHA1
 	}
 	signature, err := signer.Sign(nil, digest, hash)

@@ -12,7 +12,7 @@ import (
 
 const specFile = "pki.yaml"
 
-// spec is pki.yaml; its keys are explained there.
+// spec is pki.yaml, which documents its keys.
 type spec struct {
 	Certificates []certificate `yaml:"certificates"`
 	CRLs         []list        `yaml:"crls"`
@@ -24,8 +24,8 @@ type certificate struct {
 	Subject   []string  `yaml:"subject"`
 	Key       string    `yaml:"key"`
 	CA        bool      `yaml:"ca"`
-	Usage     []string  `yaml:"usage"` // nil: not said
-	EKU       []string  `yaml:"eku"`   // nil: not said; empty: none
+	Usage     []string  `yaml:"usage"` // nil: default
+	EKU       []string  `yaml:"eku"`   // nil: default; empty: none
 	DNS       []string  `yaml:"dns"`
 	URI       []string  `yaml:"uri"`
 	Email     []string  `yaml:"email"`
@@ -34,7 +34,7 @@ type certificate struct {
 	NotAfter  time.Time `yaml:"not_after"`
 	Spoil     spoil     `yaml:"spoil"`
 
-	// For the test; they change no file.
+	// For the test; they do not change the files.
 	Anchors []string `yaml:"anchors"`
 	CRLs    []string `yaml:"crls"`
 	Expect  string   `yaml:"expect"`
@@ -74,7 +74,7 @@ func readSpec(dir string) (spec, error) {
 	}
 	var s spec
 	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true) // a fault that is misspelt would make an honest certificate
+	d.KnownFields(true) // a misspelt fault would make a valid certificate
 	if err := d.Decode(&s); err != nil {
 		return spec{}, fmt.Errorf("%s: %w", specFile, err)
 	}
@@ -87,7 +87,7 @@ func readSpec(dir string) (spec, error) {
 	return s, nil
 }
 
-// fill puts the defaults in.
+// fill sets the defaults.
 func (c *certificate) fill() {
 	if c.Subject == nil {
 		c.Subject = []string{"CN=" + c.Name, "OU=Staff", "O=Acme"}

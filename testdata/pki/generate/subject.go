@@ -15,8 +15,7 @@ var attributes = map[string]asn1.ObjectIdentifier{
 	"OU": {2, 5, 4, 11},
 }
 
-// subjectOf encodes a subject itself, because pkix.Name chooses order and string
-// types by its own mind.
+// subjectOf encodes a subject. pkix.Name would choose the order and the string types.
 func subjectOf(c *certificate) ([]byte, error) {
 	var sequence pkix.RDNSequence
 	for _, text := range filled(c) {
@@ -31,11 +30,11 @@ func subjectOf(c *certificate) ([]byte, error) {
 		}
 		sequence = append(sequence, pkix.RelativeDistinguishedNameSET{{Type: oid, Value: encoded}})
 	}
-	slices.Reverse(sequence) // RFC 4514 writes the last of the sequence first
+	slices.Reverse(sequence) // RFC 4514 writes the last element first
 	return asn1.Marshal(sequence)
 }
 
-// filled is the subject with what the faults add to it.
+// filled returns the subject with the additions of the faults.
 func filled(c *certificate) []string {
 	out := slices.Clone(c.Subject)
 	if missing := c.Spoil.CNBytes - (len(out[0]) - len("CN=")); missing > 0 {

@@ -41,14 +41,14 @@ func templateOf(c *certificate, made map[string]*pair) (*x509.Certificate, error
 	for _, word := range c.Usage {
 		bit, ok := usages[word]
 		if !ok {
-			return nil, fmt.Errorf("unknown usage %q", word)
+			return nil, fmt.Errorf("%q is not a usage", word)
 		}
 		t.KeyUsage |= bit
 	}
 	for _, word := range c.EKU {
 		eku, ok := extended[word]
 		if !ok {
-			return nil, fmt.Errorf("unknown eku %q", word)
+			return nil, fmt.Errorf("%q is not an eku", word)
 		}
 		t.ExtKeyUsage = append(t.ExtKeyUsage, eku)
 	}
@@ -62,14 +62,14 @@ func templateOf(c *certificate, made map[string]*pair) (*x509.Certificate, error
 	for _, text := range c.IP {
 		ip := net.ParseIP(text)
 		if ip == nil {
-			return nil, fmt.Errorf("%q is no IP address", text)
+			return nil, fmt.Errorf("%q is not an IP address", text)
 		}
 		t.IPAddresses = append(t.IPAddresses, ip)
 	}
 	return t, spoilTemplate(t, c.Spoil, made)
 }
 
-// spoilTemplate does those faults that crypto/x509 is willing to sign.
+// spoilTemplate adds the faults that crypto/x509 signs.
 func spoilTemplate(t *x509.Certificate, s spoil, made map[string]*pair) error {
 	for i := len(t.DNSNames); i < s.Names; i++ {
 		t.DNSNames = append(t.DNSNames, fmt.Sprintf("host-%d.acme.example", i+1))
@@ -80,7 +80,7 @@ func spoilTemplate(t *x509.Certificate, s spoil, made map[string]*pair) error {
 	if s.KeyIDOf != "" {
 		other := made[s.KeyIDOf]
 		if other == nil {
-			return fmt.Errorf("key_id_of %q does not stand above it", s.KeyIDOf)
+			return fmt.Errorf("key_id_of %q is not an entry above it", s.KeyIDOf)
 		}
 		t.SubjectKeyId = other.cert.SubjectKeyId
 	}

@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// check checks a connection and what is under way on it.
+// check verifies a connection and the work that is tracked on it.
 func (c *Conn) check() {
 	c.mu.Lock()
 	all := slices.Clone(c.works)
 	c.mu.Unlock()
-	// An idle connection asks no responder: the next request will.
-	ask := !c.idle.Load()
+	// No responder is queried for an idle connection: the next request does that.
+	query := !c.idle.Load()
 	for _, w := range append(all, (*guardConn)(c)) {
-		c.port.checker.Check(w, ask)
+		c.port.checker.Check(w, query)
 	}
 }
 
 // recheckBusy checks the connections that are not idle.
 func (p *Port) recheckBusy() { p.recheck(func(c *Conn) bool { return !c.idle.Load() }) }
 
-// recheck checks connections.
+// recheck verifies the connections for which which returns true.
 func (p *Port) recheck(which func(*Conn) bool) {
 	all := slices.DeleteFunc(p.connections(), func(c *Conn) bool { return !which(c) })
 	var next atomic.Int64
 	var checks sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(all)) { // after a change of trust thousands of chains, each some signatures
+	for range min(runtime.GOMAXPROCS(0), len(all)) { // after a change of trust there may be thousands of chains to verify
 		checks.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
 				all[i].check()
@@ -38,9 +38,9 @@ func (p *Port) recheck(which func(*Conn) bool) {
 	checks.Wait()
 }
 
-// recheck verifies again what only time changes, until the listener is closed and no
-// connection is left. It is not the sweep's: thousands of signatures take a while, and
-// deadlines do not wait.
+// recheck verifies every second the connections that are not idle, for expiry and
+// revocation, until the listener is closed and no connection is left. It does not run in the
+// sweep: thousands of signatures take a while, and deadlines must not wait.
 func (l *listener) recheck() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()

@@ -14,16 +14,16 @@ import (
 )
 
 // trackedConn is a connection that a guard has served: its certificate is a client's or a
-// gateway's. The port checks it by the port's own trust, which is not always the guard's.
+// gateway's. The port checks it by its own verifier, which is not always the guard's.
 type trackedConn struct {
 	guard *Guard
 	conn  connstate.Conn
 }
 
-// track lets the port ask the guard about a connection, as long as it is open.
+// track makes the port check a connection by the guard's verifier, as long as it is open.
 func (s *snapshot) track(c connstate.Conn) {
 	if s.guard == nil {
-		return // a configuration that was never put in effect
+		return // a configuration that was never in effect
 	}
 	s.guard.ports.Store(c.Port(), nil)
 	c.Track(trackedConn{s.guard, c})
@@ -32,8 +32,8 @@ func (s *snapshot) track(c connstate.Conn) {
 // Check implements underway.Work.
 func (t trackedConn) Check(ctx context.Context, wait bool) error {
 	s := t.guard.snapshot.Load()
-	p := s.port(t.conn.Port().Name())
-	v := s.trust(t.conn, p)
+	p := s.portNamed(t.conn.Port().Name())
+	v := s.verifier(t.conn, p)
 	if p.Forwarded != nil {
 		v = p.Forwarded.GatewayTrust()
 	}
@@ -42,7 +42,7 @@ func (t trackedConn) Check(ctx context.Context, wait bool) error {
 		verified, err = t.conn.VerifiedBy(ctx, v)
 	}
 	if err == nil && p.Forwarded != nil && !p.Forwarded.IsGateway(verified) {
-		return errNoGateway
+		return errNotGateway
 	}
 	return err
 }
@@ -50,31 +50,30 @@ func (t trackedConn) Check(ctx context.Context, wait bool) error {
 // End implements underway.Work.
 func (t trackedConn) End() { t.conn.End() }
 
-var errNoGateway = reason.Refuse(reason.UntrustedGateway, "the connection's certificate is none of the gateways'")
+var errNotGateway = reason.Refuse(reason.UntrustedGateway, "the connection's certificate is not one of the gateways'")
 
 // answer is the answer to a request that a gateway forwarded, or the connection that its
-// handler has hijacked. On other ports than a gateway's the connection's own certificate
-// is the user's. The zero value is of nobody.
+// handler has hijacked. On ports without gateways the certificate is the connection's own,
+// and trackedConn checks it. The zero value is not tracked.
 type answer struct {
-	guard     *Guard
-	conn      connstate.Conn
-	statement forwarded.RawCertificate
-	w         http.ResponseWriter
-	major     int // version of HTTP
+	guard       *Guard
+	conn        connstate.Conn
+	certificate forwarded.RawCertificate
+	w           http.ResponseWriter
+	major       int // version of HTTP
 
 	mu   sync.Mutex
 	over bool
 }
 
 // begin checks the user's certificate until end is called, or as long as the connection
-// that the handler hijacks goes on. A user without a certificate has none to check.
-func (a *answer) begin(g *Guard, w http.ResponseWriter, r *http.Request, o *Outcome) {
-	c, ok := connstate.FromContext(r.Context())
-	if !ok || o.Verified.IsZero() {
+// that the handler hijacks is open. A user without a certificate has none to check.
+func (a *answer) begin(g *Guard, w http.ResponseWriter, c *call) {
+	if c.Verified.IsZero() {
 		return
 	}
-	a.guard, a.conn, a.statement, a.w, a.major = g, c, o.hop.statement, w, r.ProtoMajor
-	c.Track(a)
+	a.guard, a.conn, a.certificate, a.w, a.major = g, c.conn, c.hop.certificate, w, c.request.ProtoMajor
+	a.conn.Track(a)
 }
 
 func (a *answer) end() {
@@ -89,19 +88,19 @@ func (a *answer) end() {
 
 // Check implements underway.Work.
 func (a *answer) Check(ctx context.Context, wait bool) error {
-	p := a.guard.snapshot.Load().port(a.conn.Port().Name())
+	p := a.guard.snapshot.Load().portNamed(a.conn.Port().Name())
 	if p.Forwarded == nil {
 		return reason.Refuse(reason.UntrustedGateway, "the port has no gateways any more") // fail closed
 	}
-	_, err := p.Forwarded.VerifyLocal(a.statement)
+	_, err := p.Forwarded.VerifyLocal(a.certificate)
 	if err == trustaccess.ErrUndecided && wait {
-		_, err = p.Forwarded.Verify(ctx, a.statement)
+		_, err = p.Forwarded.Verify(ctx, a.certificate)
 	}
 	return err
 }
 
 // End implements underway.Work. On HTTP/2 it ends the answer, if that is not complete soon:
-// the connection is other callers' too. A connection of HTTP/1.1 has one caller at a time.
+// other callers share the connection. A connection of HTTP/1.1 has one caller at a time.
 func (a *answer) End() {
 	if a.major != 2 {
 		a.conn.End()

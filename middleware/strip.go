@@ -6,10 +6,10 @@ import (
 	"net/url"
 )
 
-// passOn returns the request as the handler sees it: with its identity, with the
-// path that was authorised in both forms of the URL, and without trailers that
-// state an identity.
-func (s *snapshot) passOn(r *http.Request, ctx context.Context) *http.Request {
+// strip returns the request as the handler sees it: with its identity, with the
+// path that was authorized in both forms of the URL, and without identity headers
+// among its trailers.
+func (s *snapshot) strip(r *http.Request, ctx context.Context) *http.Request {
 	inner := r.WithContext(ctx)
 	if r.URL.RawPath != "" {
 		inner.URL = plainURL(r)
@@ -20,15 +20,15 @@ func (s *snapshot) passOn(r *http.Request, ctx context.Context) *http.Request {
 	return inner
 }
 
-// keepForm passes the form that the handler has parsed to the outer request. net/http
+// passForm passes the form that the handler has parsed to the outer request. net/http
 // removes the files of its own request only: those of a copy would stay on the disk.
-func keepForm(outer, inner *http.Request) {
-	if inner.MultipartForm != nil { // else nothing is written to a request that is not ours
+func passForm(outer, inner *http.Request) {
+	if inner.MultipartForm != nil { // else the outer request, which is the caller's, stays as it is
 		outer.MultipartForm = inner.MultipartForm
 	}
 }
 
-// withoutRawPath returns the request with the path that was authorised in both
+// withoutRawPath returns the request with the path that was authorized in both
 // forms of the URL.
 func withoutRawPath(r *http.Request) *http.Request {
 	if r.URL.RawPath == "" {
@@ -39,7 +39,7 @@ func withoutRawPath(r *http.Request) *http.Request {
 	return inner
 }
 
-// plainURL is the URL without its escaped form: routers that look at it (chi does)
+// plainURL returns the URL without its escaped form: routers that look at it (chi does)
 // would serve another path than the one decided on.
 func plainURL(r *http.Request) *url.URL {
 	u := *r.URL

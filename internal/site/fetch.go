@@ -1,0 +1,105 @@
+package site
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// fetchedFile is where a CRL file is fetched from, and where that is configured.
+type fetchedFile struct {
+	file, url string
+	line      int
+}
+
+// firstFetch is how long a CRL that is not there yet may take at the start.
+const firstFetch = 10 * time.Second
+
+// refetch is how long a reload waits before it tries again to fetch a CRL that is not
+// there.
+const refetch = time.Minute
+
+// sources are the CRLs to keep fresh. One whose file is not there yet is fetched
+// now: without it nothing could start.
+func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certificate) []crlfetch.Source {
+	var out []crlfetch.Source
+	for _, f := range t.Fetch {
+		s := crlfetch.Source{URL: f.URL, File: l.files.Beside(path, f.File), Anchors: anchors, MaxBytes: int64(f.MaxBytes)}
+		if l.files.FS != nil {
+			l.wrong.Add(configerror.Error{File: path, Line: f.Line(), What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
+			continue
+		}
+		if f.Issuer.Value != "" {
+			name := l.files.Beside(path, f.Issuer.Value)
+			data, ok := l.need(f.Issuer.In(path), name)
+			if !ok {
+				continue
+			}
+			certs, err := trust.ReadCertificates(name, data)
+			l.wrong.Merge(err, configerror.Error{File: name})
+			s.Issuers = certs
+		}
+		if !l.fetchedOnce(path, f, &s) {
+			continue
+		}
+		out = append(out, s)
+		if _, err := l.files.Get(s.File); !errors.Is(err, fs.ErrNotExist) || len(anchors) == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(l.ctx, firstFetch)
+		err := (&crlfetch.Fetcher{Now: l.clock}).Fetch(ctx, s)
+		cancel()
+		if err != nil {
+			l.files.RetryAt(l.now().Add(refetch))
+			l.wrong.Add(configerror.Error{File: path, Line: f.Line(), What: fmt.Sprintf("the CRL %s cannot be fetched: %s", f.URL, err), Hint: "check the connection to the server, or put the file there"})
+			continue
+		}
+		l.files.Forget(s.File)
+	}
+	return out
+}
+
+// fetchedOnce refuses a second URL for one file, however its name is written: one of the
+// two would never be asked. Two sources of one file and URL get one name.
+func (l *loader) fetchedOnce(path string, f config.Fetch, s *crlfetch.Source) bool {
+	real := realPath(s.File)
+	first, twice := l.fetched[real]
+	switch {
+	case !twice:
+		if l.fetched == nil {
+			l.fetched = map[string]fetchedFile{}
+		}
+		l.fetched[real] = fetchedFile{file: s.File, url: s.URL, line: f.Line()}
+	case first.url != s.URL:
+		l.wrong.Add(configerror.Error{
+			File: path, Line: f.Line(), What: fmt.Sprintf("file: %q is also fetched from another URL, in line %d", f.File, first.line), Hint: "use one URL for each file",
+		})
+		return false
+	default:
+		s.File = first.file
+	}
+	return true
+}
+
+// realPath is a file's name without symbolic links. The file need not exist.
+func realPath(name string) string {
+	if abs, err := filepath.Abs(name); err == nil {
+		name = abs
+	}
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		return real
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
+		return filepath.Join(dir, filepath.Base(name))
+	}
+	return filepath.Clean(name)
+}

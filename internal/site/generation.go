@@ -1,0 +1,85 @@
+package site
+
+import (
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/trust/ocsp"
+)
+
+// Generation is one loaded configuration. It is immutable.
+type Generation struct {
+	Files    *fileset.Reader
+	Reload   time.Duration
+	Ports    []Port
+	Tunnel   *Tunnel // nil: no gateway is dialled
+	Table    *certmap.Table
+	Engine   *policy.Engine
+	Warnings []string
+}
+
+// Port is one port of a Generation, or the tunnels to gateways as one.
+type Port struct {
+	Line              int                  // in mtlsguard.yaml
+	Registration      *config.Registration // nil where servers do not register
+	Tunnel            *config.Tunnel       // nil where the handler is here
+	Config            ports.Config
+	Guard             middleware.PortConfig
+	CertificateDigest [sha256.Size]byte // of the files of the certificate and its key
+	clients           Trust             // of connections
+	gateways          Trust             // of connections too, if clients has no verifier
+	users             Trust             // of forwarded certificates
+}
+
+// Same reports whether an open port needs no change.
+func (p Port) Same(q Port) bool {
+	return p.clients.key == q.clients.key && p.Config.Trust == q.Config.Trust && p.CertificateDigest == q.CertificateDigest &&
+		p.Config.Limits == q.Config.Limits && p.Config.MinVersion == q.Config.MinVersion && p.Config.CancelRequests == q.Config.CancelRequests
+}
+
+// Trust is a verifier, the digest of its sources, and what renews its CRLs. The zero value
+// stands for a port without one.
+type Trust struct {
+	Verifier *trust.Verifier
+	key      [sha256.Size]byte
+	fetch    []crlfetch.Source
+	asks     responder
+}
+
+// Trusts returns those that the port has.
+func (p *Port) Trusts() []*Trust {
+	return slices.DeleteFunc([]*Trust{&p.clients, &p.gateways, &p.users}, func(t *Trust) bool { return t.Verifier == nil })
+}
+
+// responder is an OCSP client, and the settings that it was made from. A reload keeps the
+// client and its cached responses: otherwise every reload would ask about every certificate
+// again, and all of them would be refused while the responder is down.
+type responder struct {
+	client   *ocsp.Client
+	madeFrom string
+}
+
+// Sources returns the CRLs to renew.
+func (p *Port) Sources() []crlfetch.Source {
+	return slices.Concat(p.clients.fetch, p.gateways.fetch, p.users.fetch)
+}
+
+// FreshUntil returns the earliest next update of a port's CRLs; zero where none is needed.
+func (p *Port) FreshUntil() (earliest time.Time) {
+	for _, t := range p.Trusts() {
+		if until := trustaccess.CRLsFreshUntil(t.Verifier); !until.IsZero() && (earliest.IsZero() || until.Before(earliest)) {
+			earliest = until
+		}
+	}
+	return earliest
+}

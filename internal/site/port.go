@@ -1,0 +1,94 @@
+package site
+
+import (
+	"net"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+func (l *loader) port(path string, p config.Port) Port {
+	out := l.guard(p)
+	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
+	if p.Cert.Value != "" && p.Key.Value != "" {
+		l.certificate(path, p, &out)
+	}
+	l.verifiers(path, p, &out)
+	if p.ClientAuth == ports.None {
+		if host, _, _ := net.SplitHostPort(p.Listen); host == "" || net.ParseIP(host).IsUnspecified() {
+			l.warn("port %s asks for no certificate and listens on every address", p.Name)
+		}
+	}
+	return out
+}
+
+// guard returns the guard's part of a port.
+func (*loader) guard(p config.Port) Port {
+	out := Port{
+		Line: p.Line(), Registration: p.Registration, Tunnel: p.Tunnel,
+		Guard: middleware.PortConfig{Unmapped: p.Unmapped, Methods: p.Methods, ServerNames: p.ServerNames},
+	}
+	if !p.Strict {
+		out.Guard.Fallback = middleware.ToDefault
+	}
+	return out
+}
+
+// verifiers makes the verifiers of a port: for clients, and behind gateways for gateways
+// and forwarded certificates.
+func (l *loader) verifiers(path string, p config.Port, out *Port) {
+	old := l.previousPort(p.Name)
+	if p.Trust != nil {
+		out.clients = l.trust(path, "port "+p.Name, p.Trust, old.clients)
+	}
+	if f := p.Forwarded; f != nil {
+		l.forwarded(path, p.Name, f, out, old)
+	}
+	out.Config.Trust, out.Guard.Trust = out.clients.Verifier, out.clients.Verifier
+}
+
+// forwarded makes the receiver of forwarded certificates.
+func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, old Port) {
+	var gateways *trust.Verifier
+	switch {
+	case f.Gateway == nil:
+		gateways = out.clients.Verifier
+	case out.clients.Verifier == nil:
+		out.clients = l.trust(path, "port "+port+", gateway", f.Gateway, old.clients) // who shows a certificate here is a gateway
+		gateways = out.clients.Verifier
+	default:
+		out.gateways = l.trust(path, "port "+port+", gateway", f.Gateway, old.gateways)
+		gateways = out.gateways.Verifier
+		if gateways != nil && !trustaccess.SharesAnchor(gateways, out.clients.Verifier) {
+			l.wrong.Add(configerror.Error{File: path, Line: f.Line(), What: "no gateway can connect: the port's trust and the gateway's have no anchor in common", Hint: "remove the port's own trust: users are verified by forwarded: {trust: …}"})
+		}
+	}
+	if f.Users != nil {
+		out.users = l.trust(path, "port "+port+", forwarded", f.Users, old.users)
+	}
+	if f.Invalid || gateways == nil || out.users.Verifier == nil {
+		return // told
+	}
+	receiver, err := forwarded.New(forwarded.Config{
+		Topology: f.Topology, Users: out.users.Verifier, Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: gateways},
+	})
+	l.wrong.Merge(placed(err, path, f.Line()), configerror.Error{File: path, Line: f.Line()})
+	out.Guard.Forwarded = receiver
+}
+
+// previousPort returns a port of the current generation, or the zero value.
+func (l *loader) previousPort(port string) Port {
+	if l.previous != nil {
+		for _, p := range l.previous.AllPorts() {
+			if p.Config.Name == port {
+				return p
+			}
+		}
+	}
+	return Port{}
+}

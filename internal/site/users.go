@@ -1,0 +1,83 @@
+package site
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Stand-ins for files that are wrong, or not needed.
+var (
+	emptyTable, _ = certmap.New()
+	denyAll       = sync.OnceValue(policy.DenyAll)
+)
+
+func (l *loader) users(path string, f *config.File, ports []string) *certmap.Table {
+	if f.Users.Value == "" {
+		for _, p := range f.AllPorts() {
+			if p.Authorizes() && (p.Trust != nil || p.Forwarded != nil) {
+				l.wrong.Add(configerror.Error{File: path, Line: p.Line(), What: "users is missing, and a port asks for certificates", Hint: "add users: users.yaml, which maps certificates to users"})
+				break
+			}
+		}
+		return emptyTable
+	}
+	name := l.files.Beside(path, f.Users.Value)
+	data, ok := l.text(f.Users.In(path), name)
+	if !ok {
+		return nil
+	}
+	table, err := certmap.Load(name, bytes.NewReader(data), certmap.WithPorts(ports...), certmap.WithIssuers(func(issuer string) (trust.Digest, error) {
+		return l.issuer(name, issuer)
+	}))
+	l.wrong.Merge(err, configerror.Error{File: name})
+	if table != nil && l.clock != nil {
+		table = table.WithClock(l.clock) // one clock for certificates and for mappings
+	}
+	return table
+}
+
+// issuer reads the public key of a CA certificate that a mapping names.
+func (l *loader) issuer(users, name string) (trust.Digest, error) {
+	file := l.files.Beside(users, name)
+	data, err := l.files.Get(file)
+	if err != nil {
+		return trust.Digest{}, err
+	}
+	certs, err := trust.ReadCertificates(file, data)
+	switch {
+	case err != nil:
+		l.wrong.Merge(err, configerror.Error{File: file}) // where it is wrong, besides where it is named
+		return trust.Digest{}, err
+	case len(certs) != 1:
+		return trust.Digest{}, fmt.Errorf("%s holds %d certificates, and an issuer is one", file, len(certs))
+	case !certs[0].IsCA:
+		return trust.Digest{}, fmt.Errorf("%s is not the certificate of a CA", file)
+	}
+	return trust.SPKIOf(certs[0]), nil
+}
+
+func (l *loader) policy(path string, f *config.File, names, methods []string) *policy.Engine {
+	if f.Policy.Value == "" {
+		return denyAll() // config.Parse has reported it, if the policy is needed
+	}
+	name := l.files.Beside(path, f.Policy.Value)
+	data, ok := l.text(f.Policy.In(path), name)
+	if !ok {
+		return nil
+	}
+	engine, err := policy.Load(name, bytes.NewReader(data), policy.Ports(names...), policy.Methods(methods...))
+	l.wrong.Merge(placed(err, name, 0), configerror.Error{File: name})
+	if err == nil {
+		if rules, _ := engine.Len(); rules == 0 {
+			l.warn("%s has no rule: everything is denied", name)
+		}
+	}
+	return engine
+}

@@ -1,0 +1,55 @@
+package middleware
+
+import (
+	"errors"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/username"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// identifyWithoutCertificate asks the port's authenticators who the caller is. Where none
+// knows, the caller becomes the user Default or is refused.
+func (s *snapshot) identifyWithoutCertificate(c *call) bool {
+	p := c.port
+	if p.Forwarded == nil && c.conn != nil && c.conn.Port().RequiresCertificate() {
+		c.refuse(reason.NoCertificate, "a port that requires a certificate has a connection without one") // fail closed: this cannot be
+		return false
+	}
+	for _, a := range p.Authenticators {
+		user, err := a.Authenticate(c.request)
+		switch {
+		case err != nil:
+			detail := "an authenticator failed"
+			if errors.Is(err, ErrCredentials) {
+				detail = "wrong credentials"
+			}
+			c.refuse(reason.NoCertificate, detail) // wrong is wrong: not the next authenticator, not Default
+			c.challenge()
+			return false
+		case user == "":
+		case !username.IsUser(user):
+			c.refuse(reason.NoCertificate, "an authenticator returned a name that no user may have")
+			return false
+		default:
+			c.Identity = s.newIdentity(c, user, identity.Authenticator)
+			return true
+		}
+	}
+	if p.Fallback != ToDefault {
+		c.refuse(reason.NoCertificate, "strict: no certificate, no request")
+		c.challenge()
+		return false
+	}
+	if c.conn != nil {
+		if m, ok := c.conn.Memo().(*memo); ok && m.snapshot == s && m.identity.Via == identity.ViaAnonymous {
+			c.Identity = m.identity
+			return true
+		}
+	}
+	c.Identity = s.newIdentity(c, identity.Default, identity.ViaAnonymous)
+	if s.fixedGroups && p.Forwarded == nil && c.conn != nil {
+		c.conn.SetMemo(&memo{snapshot: s, identity: c.Identity})
+	}
+	return true
+}

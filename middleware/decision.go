@@ -1,0 +1,34 @@
+package middleware
+
+import (
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// decide asks the policy whether the caller may make the request.
+func (s *snapshot) decide(c *call) bool {
+	q := policy.Request{User: c.Identity.User, Port: c.Port, Method: c.Method, Path: c.Path}
+	if c.memo != nil {
+		q.Caller = &c.memo.caller // the policy keeps there what it finds out about the user
+	}
+	d, err := s.Policy.Decide(c.request.Context(), q)
+	c.Rule = d.Rule
+	switch {
+	case err != nil:
+		c.refuse(reason.PolicyError, "the policy could not decide") // fail closed
+	case d.Allowed:
+		c.Allowed = true
+		return true
+	case d.Reason == "":
+		c.refuse(reason.NoRule, "")
+	case !d.Reason.Known():
+		c.refuse(reason.Denied, "the policy returned an unknown reason") // its text may hold more than a caller may learn
+	default:
+		c.refuse(d.Reason, "")
+	}
+	if c.Identity.Via == identity.ViaAnonymous {
+		c.challenge()
+	}
+	return false
+}
