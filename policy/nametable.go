@@ -3,6 +3,10 @@ package policy
 import "strings"
 
 // nameTable numbers names from 0.
+//
+// It is a plain map. With 100,000 users and rules, hash tables without pointers and maps
+// took the same memory (30 MB); a mixed decision took 0.5 µs with the tables and 0.8 µs with
+// the maps, and a garbage collection 2 ms and 10 ms. That is not worth 100 lines.
 type nameTable struct {
 	ids   map[string]uint32
 	names []string
