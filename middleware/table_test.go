@@ -312,7 +312,7 @@ func TestOutcomeIsSafeToPrint(t *testing.T) {
 	dial(t, port, evil, false).get("/a%0d%0aevil%1b%5b31m").want(t, 400, reason.AmbiguousPath)
 	dial(t, port, evil, false).get("/x").want(t, 403, reason.Unmapped)
 	for _, o := range rec.take() {
-		for name, text := range map[string]string{"detail": o.Detail, "path": o.Path, "method": o.Method, "rule": o.Rule} {
+		for name, text := range map[string]string{"detail": o.Detail, "path": o.Path, "method": o.Method, "rule": o.Rule.String()} {
 			if strings.ContainsFunc(text, func(c rune) bool { return c < 0x20 || c == 0x7f }) {
 				t.Errorf("%s is %q", name, text)
 			}

@@ -9,7 +9,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
-	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -57,7 +56,7 @@ func TestVerifierForServersNamesNoUser(t *testing.T) {
 		"a port's trust":        {Trust: as(trust.UsageServer)},
 		"a port behind servers": {Forwarded: receiver},
 	} {
-		if _, err := middleware.New(middleware.Config{Map: pinned, Policy: policy.DenyAll(), PerPort: map[string]middleware.PortConfig{"internal": p}}); err == nil {
+		if _, err := middleware.New(middleware.Config{Map: pinned, Policy: newPolicy(t, "# no rule"), PerPort: map[string]middleware.PortConfig{"internal": p}}); err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}
