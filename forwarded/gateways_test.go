@@ -29,7 +29,7 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 	w := shared()
 	pin := trust.FingerprintOf(w.gateway.Cert)
 	leaf := func(change func(*x509.Certificate)) *testpki.Pair { return w.gatewayCA.Leaf(gatewayDNS, change) }
-	nobody := leaf(func(*x509.Certificate) {})
+	noName := leaf(func(*x509.Certificate) {})
 	twin := w.gatewayCA.LeafWithKey("gateway", w.gateway.Key, func(c *x509.Certificate) { c.SerialNumber = w.gateway.Cert.SerialNumber })
 	for _, x := range []struct {
 		name    string
@@ -53,7 +53,7 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 		{"a URI below", nil, []string{gatewayURI + "/x"}, w.gateway, false},
 		{"a domain above", nil, []string{"acme.example"}, w.gateway, false},
 		{"a name below", nil, []string{"x." + gatewayDNS}, w.gateway, false},
-		{"a common name alone", nil, []string{gatewayDNS}, nobody, false},
+		{"a common name alone", nil, []string{gatewayDNS}, noName, false},
 		{"another name of the same authority", nil, []string{gatewayDNS}, w.otherClient, false},
 		{"a wildcard", nil, []string{gatewayDNS}, leaf(func(c *x509.Certificate) { c.DNSNames = []string{"*.acme.example"} }), false},
 		{"the domain of a wildcard", nil, []string{"acme.example"}, leaf(func(c *x509.Certificate) { c.DNSNames = []string{"*.acme.example"} }), false},

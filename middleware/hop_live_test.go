@@ -301,7 +301,7 @@ func TestForwardedCertificateOnTwoPorts(t *testing.T) {
 	})
 }
 
-// One leaf may lead to two anchors, by what is stated beside it, and be somebody under
+// One leaf may lead to two anchors, by the chain that is forwarded with it, and be a user under
 // each: who it was by the other way does not count.
 // Covers B17, F10.
 func TestForwardedCertificateByAnotherChain(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 )
 
 // With MustBeAsked a server that does not ask is not called, on the first connection
-// and on later ones; nobody may call it.
+// and on later ones; a call without a certificate passes.
 func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {

@@ -22,7 +22,7 @@ g, user:mallory, group:billing
 
 func loadRules(t *testing.T) *policy.Engine {
 	t.Helper()
-	engine, err := policy.Load("outbound.csv", strings.NewReader(rules), append(allow.Vocabulary(), policy.Ports("internal"))...)
+	engine, err := policy.Load("outbound.csv", strings.NewReader(rules), append(allow.Vocabulary(), policy.WithPorts("internal"))...)
 	if err != nil {
 		t.Fatal(err)
 	}
