@@ -114,9 +114,11 @@ func (c *explainCmd) newRequest(a *app, config *configFile) (*explainResult, cer
 		x.request.Certificates, x.leaf = entry.Chain, entry.Chain[0]
 	}
 	if c.Key != "" {
-		if entry.Key, err = certfile.ReadKey(c.Key); err != nil {
+		key, err := certfile.ReadKey(c.Key)
+		if err != nil {
 			return nil, entry, err
 		}
+		entry.SetKey(key)
 	}
 	for _, h := range c.Header {
 		name, value, ok := strings.Cut(h, ":")

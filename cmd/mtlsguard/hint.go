@@ -105,7 +105,7 @@ func (h *hinter) addAll() {
 	case reason.Unmapped:
 		h.addUnmapped()
 	case reason.Ambiguous:
-		h.add(hint{Text: "two mappings of the same kind name two users: remove or disable one of those that match", File: h.config.users, Command: "mtlsguard users remove --config " + shellQuote(h.config.path) + " ID"})
+		h.add(hint{Text: "two mappings of the same kind name two users: remove or disable one of those that match", File: h.config.users, Command: "mtlsguard users remove --config " + escape.Shell(h.config.path) + " ID"})
 	case reason.MappingExpired:
 		for _, s := range o.Mapping {
 			if s.Result == mapresult.OutOfTime {
@@ -150,7 +150,7 @@ func (h *hinter) addUnmapped() {
 	}
 	if h.file != "" {
 		h.add(hint{Text: "map the certificate to a user; NAME is the user's name", File: h.config.users,
-			Command: "mtlsguard users add --config " + shellQuote(h.config.path) + " --cert " + shellQuote(h.file) + " --user NAME"})
+			Command: "mtlsguard users add --config " + escape.Shell(h.config.path) + " --cert " + escape.Shell(h.file) + " --user NAME"})
 	}
 }
 

@@ -55,7 +55,7 @@ func appendAnchor(s *configFile, p configPort, more string) string {
 func (h *hinter) addReplaceCertificate() {
 	o, leaf := &h.explanation, h.leafCertificate()
 	renew := hint{Text: "the client needs another certificate; if the mapping is by fingerprint, spki or serial, map the new certificate too",
-		Command: "mtlsguard users add --config " + shellQuote(h.config.path) + " --cert NEW.pem --user NAME"}
+		Command: "mtlsguard users add --config " + escape.Shell(h.config.path) + " --cert NEW.pem --user NAME"}
 	switch o.Reason {
 	case reason.NotYetValid:
 		h.add(hint{Text: "a clock is wrong, here or at the authority: check it with date -u"})

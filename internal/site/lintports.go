@@ -34,7 +34,8 @@ func (x *linter) port(p config.Port, g *Port) {
 func (x *linter) ending(p config.Port, g *Port) {
 	if g.Config.Certificate != nil {
 		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
-			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, c.Leaf.NotAfter, "renew it: a reload reads the new file")
+			what, end := chainEnd(p.Name, c)
+			x.ends("ports", p.Cert.In(x.path), what, end, "renew it: a reload reads the new file")
 		}
 	}
 	for _, t := range g.Trusts() {
