@@ -16,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/audit"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -57,7 +58,7 @@ type Server struct {
 	generation atomic.Uint64      // written with mu held
 
 	counts   []*counts // by port
-	shadow   atomic.Pointer[policy.Shadow]
+	shadow   atomic.Pointer[shadow.Policy]
 	serving  atomic.Bool
 	reloaded chan struct{} // wakes the watcher
 }
@@ -174,12 +175,12 @@ func (s *Server) decider(g *site.Generation) (policy.Decider, error) {
 	if s.options.ShadowEvery == 0 {
 		return g.Engine, nil
 	}
-	shadow, err := policy.NewShadow(g.Engine, s.options.ShadowEvery, s.events.LogDifference)
+	shadowed, err := shadow.New(g.Engine, s.options.ShadowEvery, s.events.LogDifference)
 	if err != nil {
 		return nil, fmt.Errorf("Options.ShadowEvery: %w", err)
 	}
-	s.shadow.Store(shadow)
-	return shadow, nil
+	s.shadow.Store(shadowed)
+	return shadowed, nil
 }
 
 func (s *Server) portConfig(p site.Port) ports.Config {

@@ -71,7 +71,7 @@ func (s *Server) Status() Status {
 	current, failed := s.current, s.failed
 	s.mu.Unlock()
 	if shadow := s.shadow.Load(); shadow != nil {
-		out.Shadow.Checked, out.Shadow.Different, out.Shadow.LeftOut = shadow.Checked()
+		out.Shadow.Checked, out.Shadow.Different, out.Shadow.LeftOut = shadow.Counts()
 	}
 	switch {
 	case s.serving.Load():

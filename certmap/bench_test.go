@@ -96,7 +96,7 @@ func BenchmarkMap(b *testing.B) {
 	}
 }
 
-// BenchmarkNew loads a million mappings, and says what they occupy.
+// BenchmarkNew makes tables of a million mappings, and reports their size.
 func BenchmarkNew(b *testing.B) {
 	const n = 1_000_000
 	for _, kind := range []string{"fingerprint", "subject"} {

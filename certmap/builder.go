@@ -72,16 +72,13 @@ func (c *compiled) entry(text string, terms *terms) entry {
 // mappings would be a million small strings.
 func (b *builder) keepText(c *compiled) string {
 	const block = 64 << 10
-	need := len(c.id) + len(c.user) + len(c.key) + len(c.written)
-	if b.text.Cap()-b.text.Len() < need {
+	text := c.text()
+	if b.text.Cap()-b.text.Len() < len(text) {
 		b.text = strings.Builder{}
-		b.text.Grow(max(need, min(block, need+64*b.t.Len())))
+		b.text.Grow(max(len(text), min(block, len(text)*b.t.Len())))
 	}
 	from := b.text.Len()
-	b.text.WriteString(c.id)
-	b.text.WriteString(c.user)
-	b.text.Write(c.key)
-	b.text.WriteString(c.written)
+	b.text.WriteString(text)
 	return b.text.String()[from:]
 }
 

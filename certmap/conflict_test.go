@@ -3,6 +3,7 @@ package certmap_test
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,7 +96,23 @@ func TestNewReportsAllErrorsAndStopsAtAHundred(t *testing.T) {
 	many := make([]certmap.Mapping, 1000)
 	_, err = certmap.New(many...)
 	if all := configerror.All(err); len(all) != 101 || !strings.Contains(all[100].What, "more than 100") {
-		t.Errorf("%d mistakes, the last: %v", len(all), all[len(all)-1])
+		t.Errorf("%d errors, the last: %v", len(all), all[len(all)-1])
+	}
+}
+
+func TestRepeatedIDNamesTheFirstLine(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[int]string{0: `mapping "a": the id is not unique`, 1: `mapping "a": the id is not unique, first at line 1`} {
+		first := certmap.Mapping{ID: "a", User: "alice", Fingerprint: trust.Digest{1}, Line: line}
+		second := certmap.Mapping{ID: "a", User: "alice", Fingerprint: trust.Digest{2}}
+		wrong := first
+		wrong.User = "!"
+		for _, m := range []certmap.Mapping{first, wrong} {
+			_, err := certmap.New(m, second)
+			if all := configerror.All(err); len(all) == 0 || !slices.ContainsFunc(all, func(e *configerror.Error) bool { return e.What == want }) {
+				t.Errorf("line %d: %v, want %q", line, err, want)
+			}
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ mappings:
 	fmt.Println(err)
 	// Output:
 	// users.yaml:3:23: mapping "alice": the user "Default" is reserved (Default, Everybody, Authenticated and Anonymous are reserved, in any case)
-	// users.yaml:3:45: mapping "alice": fingerprint: "12ab" is not a SHA-256: 64 hex digits are wanted, with or without colons and "sha256:" (openssl x509 -noout -fingerprint -sha256)
+	// users.yaml:3:45: mapping "alice": fingerprint: "12ab" is not a SHA-256 digest: write 64 hex digits, with or without colons and "sha256:" (openssl x509 -noout -fingerprint -sha256)
 	// users.yaml:4: mapping "orders": uri needs an issuer: otherwise any trusted CA could make this user (issuer: FILE of the CA certificate, or the SHA-256 of its public key)
 	// users.yaml:4:37: mapping "orders": uri: a SPIFFE trust domain is lower-case letters, digits and . - _, with no user and no port (the URI of the certificate, byte for byte: spiffe://acme/orders)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Both formats are read by the same rules: what one says, the other says too.
+// Both formats have the same rules.
 func TestJSONLinesAndYAMLGiveTheSameMappings(t *testing.T) {
 	t.Parallel()
 	fp := strings.Repeat("ab", 32)
@@ -71,13 +71,13 @@ func TestJSONLinesErrorsHaveTheirLine(t *testing.T) {
 		}
 		for _, m := range configerror.All(err) {
 			if m.File != "users.jsonl" || m.Line < 1 {
-				t.Errorf("%q: the mistake is at %s", row.text, m.Position())
+				t.Errorf("%q: the error is at %s", row.text, m.Position())
 			}
 		}
 	}
 	_, err := load("users.jsonl", "{"+good+"}\n\nx\n", issuerKey(trust.Digest{1}))
 	if found := configerror.All(err); len(found) != 1 || found[0].Line != 3 {
-		t.Errorf("the line of a mistake: %v", err)
+		t.Errorf("the line of an error: %v", err)
 	}
 }
 
@@ -90,7 +90,7 @@ func FuzzReadLines(f *testing.F) {
 			t.Errorf("%d mappings and %v", len(mappings), err)
 		}
 		if err != nil && len(configerror.All(err)) == 0 {
-			t.Errorf("an error without a mistake: %v", err)
+			t.Errorf("an error of another type: %v", err)
 		}
 	})
 }

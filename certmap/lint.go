@@ -12,9 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
-// Lint returns what is valid and probably not intended, in the order of the table: mappings
-// that have ended or end within a time, that duplicate another, or whose kind depends on
-// the care of the CA; and users whose names differ only in case.
+// Lint returns findings about a valid table, in its order: mappings that have ended or end
+// within a time, that duplicate another, or whose kind depends on the care of the CA; and
+// users whose names differ only in case.
 func (t *Table) Lint(now time.Time, within time.Duration) []configerror.Finding {
 	if t == nil {
 		return nil

@@ -62,7 +62,7 @@ func TestLiveChangesAtOnceAndKeepsTheTableOnError(t *testing.T) {
 
 	old := live.Table()
 	if live.Remove("b") || !live.Remove("a") || live.Remove("a") {
-		t.Error("Remove says what was there")
+		t.Error("Remove reports whether the mapping was there")
 	}
 	step("removed", "[unmapped]")
 	changed("removed", true)
@@ -157,7 +157,6 @@ func TestLiveEqualsANewTableAfterAnyChanges(t *testing.T) {
 	}
 }
 
-// TestReadersOfALiveSeeWholeChangesOnly has readers see whole changes only; -race sees the rest.
 func TestReadersOfALiveSeeWholeChangesOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

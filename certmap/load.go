@@ -39,9 +39,9 @@ func WithIssuers(read func(path string) (trust.Digest, error)) Option {
 }
 
 // Load reads users.yaml and makes its table. The error joins every configuration error with
-// file, line and hint: what is not understood, what is missing, and what New would report,
+// file, line and hint: unknown keys, missing values, and everything that New would report,
 // conflicts included. name stands for the file in errors. A file without content is an
-// error; "mappings: []" maps nobody.
+// error; "mappings: []" maps no certificate.
 //
 // A file whose name ends in .jsonl holds JSON lines by the same rules: one mapping a line
 // with the keys of users.yaml. It is for tables that a program writes, because it is read
@@ -78,7 +78,7 @@ type loader struct {
 	issuers    map[string]trust.Digest // by path: each file is read once; zero: its error is reported
 }
 
-const emptyHint = "mappings: [] maps nobody"
+const emptyHint = "mappings: [] maps no certificate"
 
 // readYAML reads users.yaml. Parsing YAML takes most of the time of a large file: 100,000
 // mappings took 1.4 s of CPU with strictyaml's checks, and 1.2 s with checks written for this

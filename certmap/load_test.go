@@ -58,7 +58,7 @@ mappings:
 		t.Errorf("\n%+v, want\n%+v", got, want)
 	}
 	if got, err := load("users.yaml", "mappings: []"); err != nil || len(got) != 0 {
-		t.Errorf("nobody: %v, %v", got, err)
+		t.Errorf("an empty list: %v, %v", got, err)
 	}
 }
 
@@ -71,16 +71,16 @@ func TestLoadReportsEachErrorWithItsPosition(t *testing.T) {
 	for _, row := range []struct{ text, want string }{
 		{"", "users.yaml: the file is empty"},
 		{"# nothing\n", "users.yaml: the file is empty"},
-		{"---\n", "users.yaml:2:1: the file is empty (mappings: [] maps nobody)"},
-		{"null", "users.yaml:1:1: the file is empty (mappings: [] maps nobody)"},
-		{"mappings:\n", "users.yaml:1:10: mappings is empty (mappings: [] maps nobody)"},
+		{"---\n", "users.yaml:2:1: the file is empty (mappings: [] maps no certificate)"},
+		{"null", "users.yaml:1:1: the file is empty (mappings: [] maps no certificate)"},
+		{"mappings:\n", "users.yaml:1:10: mappings is empty (mappings: [] maps no certificate)"},
 		{"mappings: null", "mappings is empty"},
 		{"mappings: ~", "mappings is empty"},
 		{"mappings: {}", "users.yaml:1:11: mappings is not a list"},
 		{"mappings: x", "mappings is not a list"},
 		{"- a", "users.yaml:1:1: the file is not a mapping"},
 		{"x", "the file is not a mapping"},
-		{"{}", "users.yaml:1:1: mappings is missing (mappings: [] maps nobody)"},
+		{"{}", "users.yaml:1:1: mappings is missing (mappings: [] maps no certificate)"},
 		{"users: []", `users.yaml:1:1: the file has no key "users"`},
 		{"mappings: []\nMappings: []", `users.yaml:2:1: the file has no key "Mappings" (did you mean mappings?)`},
 		{"mappings: []\nmappings: []", `users.yaml:2:1: the file has the key "mappings" twice`},
@@ -171,7 +171,7 @@ func TestLoadReportsEachErrorWithItsPosition(t *testing.T) {
 	}
 }
 
-// One file with many mistakes has them all, in the order of its lines.
+// The errors of a file are reported together, in the order of its lines.
 func TestLoadReportsAllErrorsAndStopsAtAHundred(t *testing.T) {
 	t.Parallel()
 	_, err := load("users.yaml", `other: 1
@@ -199,7 +199,7 @@ mappings:
 	}
 	_, err = load("users.yaml", many.String())
 	if all := configerror.All(err); len(all) != 101 || !strings.Contains(all[100].What, "more than 100") {
-		t.Errorf("%d mistakes, the last: %v", len(all), all[len(all)-1])
+		t.Errorf("%d errors, the last: %v", len(all), all[len(all)-1])
 	}
 }
 

@@ -45,12 +45,12 @@ func TestFirstMatchingKindDecides(t *testing.T) {
 		if got := outcome(t, table(t, rest...), v, "p"); got != want {
 			t.Errorf("from %s: %s, want %s", all[i].ID, got, want)
 		}
-		slices.Reverse(rest) // C21: order says nothing
+		slices.Reverse(rest) // C21: the order does not decide
 		if got := outcome(t, table(t, rest...), v, "p"); got != want {
 			t.Errorf("from %s, reversed: %s, want %s", all[i].ID, got, want)
 		}
 	}
-	// Settled point 4: the first kind that matches decides, in force or not.
+	// The first kind that matches decides, even if its mapping is not valid.
 	now := time.Now()
 	for i := range all {
 		for name, row := range map[string]struct {

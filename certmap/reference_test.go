@@ -27,8 +27,8 @@ type caller struct {
 	under   []trust.Digest
 }
 
-// reference says what a list of mappings means, one mapping after another, by
-// design.md and nothing else.
+// reference returns the outcome of a list of mappings by the rules of design.md alone,
+// one mapping after another.
 func reference(mappings []certmap.Mapping, c caller, port string, now time.Time) string {
 	levels := make([][]certmap.Mapping, 8)
 	captures := make([][]string, 8)

@@ -61,7 +61,7 @@ func TestPatternStandsForOneWholeAttribute(t *testing.T) {
 		want    string
 	}{
 		{[]testpki.Option{subject("CN=m1,OU=Machines")}, "machines"},
-		{[]testpki.Option{subject("CN=m 1,OU=Machines")}, "[unmapped]"}, // what is captured must be a name, used or not
+		{[]testpki.Option{subject("CN=m 1,OU=Machines")}, "[unmapped]"}, // the captured text must be a user name, even for a fixed user
 		{[]testpki.Option{subject("CN=m1,OU=Machines"), uris("spiffe://acme/bob")}, "[ambiguous]"},
 		{[]testpki.Option{subject("CN=m1,OU=Machines"), uris("spiffe://acme/machines")}, "machines"},
 		{[]testpki.Option{subject("CN=x,UID=carol")}, "carol"},

@@ -70,10 +70,10 @@ func TestDisabledOrExpiredMappingRefusesTheCertificate(t *testing.T) {
 		mappings []certmap.Mapping
 		want     string
 	}{
-		"disabled":            {[]certmap.Mapping{off}, "[unmapped]"},
-		"over":                {[]certmap.Mapping{over}, "[mapping-expired]"},
-		"both":                {[]certmap.Mapping{off, over}, "[mapping-expired]"},
-		"another is in force": {[]certmap.Mapping{off, over, on}, "alice"},
+		"disabled":         {[]certmap.Mapping{off}, "[unmapped]"},
+		"over":             {[]certmap.Mapping{over}, "[mapping-expired]"},
+		"both":             {[]certmap.Mapping{off, over}, "[mapping-expired]"},
+		"another is valid": {[]certmap.Mapping{off, over, on}, "alice"},
 	} {
 		if got := outcome(t, table(t, row.mappings...), v, "p"); got != row.want {
 			t.Errorf("%s: %s, want %s", name, got, row.want)

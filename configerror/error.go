@@ -1,7 +1,7 @@
-// Package configerror is the error of every constructor, loader and reload of this
-// module: where the configuration is wrong, what is wrong, and how to mend it.
+// Package configerror has the error type of every constructor, loader and reload of this
+// module. An error has a position, a description, and a hint.
 //
-// A constructor reports every error at once, joined; All takes them apart:
+// A constructor joins all errors of a configuration; All returns them one by one:
 //
 //	server, err := mtlsguard.Open("mtlsguard.yaml", mtlsguard.Options{})
 //	for _, e := range configerror.All(err) {
@@ -20,7 +20,7 @@ type Error struct {
 	Line   int    // from 1; 0: the error has no line
 	Column int    // from 1; 0: the error has no column
 	What   string // what is wrong; it quotes the wrong value
-	Hint   string // how to mend it; may be empty
+	Hint   string // how to correct it; may be empty
 }
 
 // Error returns "file:line: what (hint)".
@@ -50,7 +50,7 @@ func (e *Error) Position() string {
 }
 
 // All returns every configuration error in err: err itself, and those that it wraps or
-// joins at any depth, in their order. It is nil where there is none.
+// joins at any depth, in their order. It returns nil without any.
 func All(err error) []*Error {
 	switch e := err.(type) { // this walks the tree itself
 	case nil:

@@ -8,7 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-func TestError(t *testing.T) {
+func TestErrorNamesPositionAndHint(t *testing.T) {
 	t.Parallel()
 	for want, m := range map[string]configerror.Error{
 		"w":                   {What: "w"},
@@ -25,7 +25,7 @@ func TestError(t *testing.T) {
 	}
 }
 
-func TestAllFindsThemAtAnyDepth(t *testing.T) {
+func TestAllFindsErrorsAtAnyDepth(t *testing.T) {
 	t.Parallel()
 	a, b, c := &configerror.Error{What: "a"}, &configerror.Error{What: "b"}, &configerror.Error{What: "c"}
 	for _, x := range []struct {

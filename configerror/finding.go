@@ -1,14 +1,13 @@
 package configerror
 
-// Finding is something that loads and is probably wrong: the result of a lint. Nothing is
-// refused because of it.
+// Finding is a part of a configuration that loads and is probably wrong.
 type Finding struct {
-	About  string // users, policy, trust or ports; empty where the caller knows
+	About  string // users, policy, trust or ports; may be empty
 	File   string
 	Line   int // from 1; 0: the finding has no line
 	Column int // from 1; 0: the finding has no column
 	What   string
-	Hint   string // how to mend it; may be empty
+	Hint   string // how to correct it; may be empty
 }
 
 // String returns "file:line: what (hint)", the form of Error.

@@ -473,7 +473,7 @@ func TestExplainNamesMappingAndRule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x.Allowed || x.Reason != reason.Denied || x.Policy == nil || !strings.HasSuffix(x.Policy.Decision.Rule, "policy.csv:3") {
+	if x.Allowed || x.Reason != reason.Denied || x.Policy == nil || !strings.HasSuffix(x.Policy.Decision.Rule.String(), "policy.csv:3") {
 		t.Errorf("%+v", x)
 	}
 	if !slices.ContainsFunc(x.Mapping, func(s certmap.Step) bool {

@@ -13,11 +13,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func withName(c *x509.Certificate) { c.DNSNames = []string{gatewayDNS} }
+func withGatewayName(c *x509.Certificate) { c.DNSNames = []string{gatewayDNS} }
 
-// A certificate that a users' authority issued is no gateway by its name, and one that a
-// gateways' authority issued names no user, also where the authority between is seen in
-// the chain alone.
+// A certificate under a users' authority is not a gateway's, whatever its name, and one
+// under a gateways' authority is not a user's, even if only the chain shows the authority
+// between them.
 //
 // Covers F18.
 func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
@@ -27,49 +27,49 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 	usersCA := policy.SubCA("Users CA")
 	below := usersCA.SubCA("Below CA")
 	gatewaysCA := root.SubCA("Gateways CA")
-	gateway := gatewaysCA.Leaf("gateway", withName)
+	gateway := gatewaysCA.Leaf("gateway", withGatewayName)
 	users := verifier(trust.Config{Anchors: certs{usersCA.Cert}})
 	roots := verifier(trust.Config{Anchors: certs{root.Cert}})
 	names := func(c *forwarded.Config) { c.Users, c.Gateways.Trust = users, roots }
 
 	r := receiver(t, forwarded.RFC9440(), names)
-	rogue := usersCA.Leaf("mallory", withName)
+	rogue := usersCA.Leaf("mallory", withGatewayName)
 	for name, x := range map[string]struct {
-		who     *testpki.Pair
+		pair    *testpki.Pair
 		gateway bool
 	}{
 		"a gateway":                         {gateway, true},
 		"a user with its name":              {rogue, false},
-		"a user further below":              {below.Leaf("mallory", withName), false},
-		"an authority of users as a client": {policy.Leaf("gateway", withName), true}, // above the users' anchor
+		"a user further below":              {below.Leaf("mallory", withGatewayName), false},
+		"an authority of users as a client": {policy.Leaf("gateway", withGatewayName), true}, // above the users' anchor
 	} {
-		if got := r.IsGateway(believed(t, roots, x.who)); got != x.gateway {
+		if got := r.IsGateway(verifiedBy(t, roots, x.pair)); got != x.gateway {
 			t.Errorf("%s: a gateway: %t", name, got)
 		}
 	}
-	// Exactly this certificate was named: it is one.
+	// A pin names exactly this certificate.
 	pinned := receiver(t, forwarded.RFC9440(), names, func(c *forwarded.Config) {
 		c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(rogue.Cert)}
 	})
-	if !pinned.IsGateway(believed(t, roots, rogue)) {
-		t.Error("a pinned gateway is none")
+	if !pinned.IsGateway(verifiedBy(t, roots, rogue)) {
+		t.Error("a pinned certificate is not a gateway's")
 	}
 
 	// The other way round: users under the root, gateways further below.
 	deepGateways := verifier(trust.Config{Anchors: certs{usersCA.Cert}})
 	r = receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Users, c.Gateways.Trust = roots, deepGateways })
 	for name, x := range map[string]struct {
-		who  *testpki.Pair
+		pair *testpki.Pair
 		want reason.Reason
 	}{
 		"a user":                            {gatewaysCA.Leaf("alice"), ""},
 		"a certificate of the gateways' CA": {usersCA.Leaf("alice"), reason.UnknownAuthority},
 		"one further below":                 {below.Leaf("alice"), reason.UnknownAuthority},
 	} {
-		for range 2 { // nothing of it is kept
-			err, got := verify(t, r, x.who), reason.Reason("")
+		for range 2 { // the refusal is not cached
+			err, got := verifyRFC9440(t, r, x.pair), reason.Reason("")
 			if err != nil {
-				got = word(t, err)
+				got = reasonOf(t, err)
 			}
 			if got != x.want {
 				t.Errorf("%s: %q, want %q", name, got, x.want)
@@ -77,27 +77,27 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 		}
 	}
 
-	// With the authority between in sight it does not load.
+	// New refuses shared authorities that it knows.
 	knowing := verifier(trust.Config{Anchors: certs{root.Cert}, CRLIssuers: certs{policy.Cert}})
 	for _, c := range []forwarded.Config{
 		{Topology: forwarded.RFC9440(), Users: users, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: knowing}},
 		{Topology: forwarded.RFC9440(), Users: knowing, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: users}},
 	} {
-		if _, err := forwarded.New(c); err == nil || !strings.Contains(mistakes(err), "also issues for users") {
-			t.Errorf("it loads: %v", err)
+		if _, err := forwarded.New(c); err == nil || !strings.Contains(errorTexts(err), "also issues for users") {
+			t.Errorf("New accepts it: %v", err)
 		}
 	}
 }
 
-// verify states a certificate and its chain as RFC 9440 does.
-func verify(t *testing.T, r *forwarded.Receiver, who *testpki.Pair) error {
+// verifyRFC9440 verifies a certificate and its chain in the headers of RFC 9440.
+func verifyRFC9440(t *testing.T, r *forwarded.Receiver, pair *testpki.Pair) error {
 	t.Helper()
 	encode := func(c *x509.Certificate) string { return ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":" }
 	var chain []string
-	for _, c := range who.Chain {
+	for _, c := range pair.Chain {
 		chain = append(chain, encode(c))
 	}
-	h := http.Header{"Client-Cert": {encode(who.Cert)}}
+	h := http.Header{"Client-Cert": {encode(pair.Cert)}}
 	if len(chain) > 0 {
 		h.Set("Client-Cert-Chain", strings.Join(chain, ", "))
 	}

@@ -12,8 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// A chain that is kept for one leaf is not the next one's, and what was refused is
-// not kept.
+// A cached chain counts for its own leaf only, and refusals are not cached.
 func TestOnlyVerifiedCertificatesAreCached(t *testing.T) {
 	t.Parallel()
 	w := shared()
@@ -24,26 +23,26 @@ func TestOnlyVerifiedCertificatesAreCached(t *testing.T) {
 		want string
 		kept int
 	}{
-		{header("Client-Cert", sequence(w.other.Cert)), "unknown-authority", 0},
-		{header("Client-Cert", "x"), "bad-header", 0},
+		{newHeader("Client-Cert", sequence(w.other.Cert)), "unknown-authority", 0},
+		{newHeader("Client-Cert", "x"), "bad-header", 0},
 		{nil, "no-certificate", 0},
-		{header("Client-Cert", dave), "unknown-authority", 0},
-		{header("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
-		{header("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
-		{header("Client-Cert", dave), "unknown-authority", 1},
-		{header("Client-Cert", dave, "Client-Cert-Chain", sequence(w.dave.Chain[0])), "unknown-authority", 1},
-		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.dave.Chain)), "carol", 2},
-		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)), "carol", 2},
-		{header("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)+"x"), "bad-header", 2},
+		{newHeader("Client-Cert", dave), "unknown-authority", 0},
+		{newHeader("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
+		{newHeader("Client-Cert", dave, "Client-Cert-Chain", sequences(w.dave.Chain)), "dave", 1},
+		{newHeader("Client-Cert", dave), "unknown-authority", 1},
+		{newHeader("Client-Cert", dave, "Client-Cert-Chain", sequence(w.dave.Chain[0])), "unknown-authority", 1},
+		{newHeader("Client-Cert", carol, "Client-Cert-Chain", sequences(w.dave.Chain)), "carol", 2},
+		{newHeader("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)), "carol", 2},
+		{newHeader("Client-Cert", carol, "Client-Cert-Chain", sequences(w.carol.Chain)+"x"), "bad-header", 2},
 	} {
-		if got := ask(t, r, x.h); got != x.want || r.Cached() != x.kept {
-			t.Errorf("%.80v: %s and %d kept, want %s and %d", x.h, got, r.Cached(), x.want, x.kept)
+		if got := verifyHeaders(t, r, x.h); got != x.want || r.Cached() != x.kept {
+			t.Errorf("%.80v: %s and %d cached, want %s and %d", x.h, got, r.Cached(), x.want, x.kept)
 		}
 	}
 	for i := range 40 {
 		name := fmt.Sprint("user ", i)
-		if got := ask(t, r, header("Client-Cert", sequence(w.ca.Leaf(name).Cert))); got != name || r.Cached() > 8 {
-			t.Fatalf("%s, and %d are kept", got, r.Cached())
+		if got := verifyHeaders(t, r, newHeader("Client-Cert", sequence(w.ca.Leaf(name).Cert))); got != name || r.Cached() > 8 {
+			t.Fatalf("%s, and %d are cached", got, r.Cached())
 		}
 	}
 }
@@ -57,8 +56,8 @@ func TestReceiverIsSafeForConcurrentUse(t *testing.T) {
 		for i := range 8 {
 			all.Go(func() {
 				for j := range 50 {
-					who := []*testpki.Pair{w.alice, w.bob, w.alice}[(i+j)%3]
-					if got := ask(t, r, p.state(who.Presented())); got != who.Cert.Subject.CommonName {
+					pair := []*testpki.Pair{w.alice, w.bob, w.alice}[(i+j)%3]
+					if got := verifyHeaders(t, r, p.encode(pair.Presented())); got != pair.Cert.Subject.CommonName {
 						t.Errorf("%s: %s", name, got)
 						return
 					}
@@ -69,9 +68,9 @@ func TestReceiverIsSafeForConcurrentUse(t *testing.T) {
 	}
 }
 
-// request is a request of ordinary size, with a statement in it.
-func request(p gatewayOf, who *testpki.Pair) http.Header {
-	h := p.state(who.Presented())
+// request returns the headers of a typical request with a forwarded certificate.
+func request(p product, pair *testpki.Pair) http.Header {
+	h := p.encode(pair.Presented())
 	for _, name := range []string{"Accept", "Accept-Encoding", "Accept-Language", "User-Agent", "Content-Type", "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "Traceparent", "Cookie"} {
 		h[name] = []string{"an ordinary value of an ordinary header"}
 	}
@@ -98,12 +97,12 @@ func BenchmarkCached(b *testing.B) {
 	w := shared()
 	for _, name := range forwarded.Formats() {
 		p := products[name]
-		who := w.alice
-		if p.chains {
-			who = w.dave
+		pair := w.alice
+		if p.sendsIssuers {
+			pair = w.dave
 		}
 		b.Run(name, func(b *testing.B) {
-			r, h, ctx := receiver(b, p.topology()), request(p, who), b.Context()
+			r, h, ctx := receiver(b, p.topology()), request(p, pair), b.Context()
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := r.Verify(ctx, r.Read(h, nil)); err != nil {
@@ -114,8 +113,8 @@ func BenchmarkCached(b *testing.B) {
 	}
 }
 
-// BenchmarkUncached reads and verifies as if nothing were kept, with users of a trust
-// that keeps what it believed all the same.
+// BenchmarkUncached parses and verifies without the Receiver's cache; the verifier still has
+// its own.
 func BenchmarkUncached(b *testing.B) {
 	w := shared()
 	for _, name := range forwarded.Formats() {
@@ -133,24 +132,24 @@ func BenchmarkUncached(b *testing.B) {
 	}
 }
 
-// Covers A23: what the client sends beside its leaf, and its gateway passes on, makes no
-// more entries.
+// The issuers that a client sends and its gateway forwards add no entries to the cache.
+// Covers A23.
 func TestIssuersChosenByTheClientDoNotFillTheCache(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	key := testpki.NewKey()
 	for name, p := range products {
-		if !p.chains {
+		if !p.sendsIssuers {
 			continue
 		}
 		r := receiver(t, p.topology())
 		for i := range 50 {
 			junk := testpki.Make(nil, key, &x509.Certificate{Subject: pkix.Name{CommonName: fmt.Sprint("junk ", i)}, IsCA: true, BasicConstraintsValid: true})
-			if got := ask(t, r, p.state(append(w.dave.Presented(), junk.Cert))); got != "dave" {
+			if got := verifyHeaders(t, r, p.encode(append(w.dave.Presented(), junk.Cert))); got != "dave" {
 				t.Fatalf("%s: %s", name, got)
 			}
 			if n := r.Cached(); n > 4 {
-				t.Fatalf("%s: %d statements of one leaf are kept", name, n)
+				t.Fatalf("%s: %d entries of one leaf are cached", name, n)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The page shows the configurations that are tried, to the last byte.
+// docs/gateways.md contains the tested configurations of gateways byte for byte.
 func TestDocsShowTheTestedConfigurations(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/gateways.md")
@@ -24,7 +24,7 @@ func TestDocsShowTheTestedConfigurations(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(page), "\n"+string(text)+"```\n") {
-			t.Errorf("docs/gateways.md shows another %s", f)
+			t.Errorf("docs/gateways.md differs from %s", f)
 		}
 	}
 	for name := range products {

@@ -19,8 +19,8 @@ func TestEveryFormatIsTested(t *testing.T) {
 	}
 }
 
-// What each product sends is read, the chain with it; and without a certificate,
-// what it sends then is "no certificate".
+// The headers of each product are read, with the chain. The headers that it sends without a
+// certificate report that there was none.
 func TestEveryFormatIsRead(t *testing.T) {
 	t.Parallel()
 	w := shared()
@@ -33,30 +33,30 @@ func TestEveryFormatIsRead(t *testing.T) {
 		if got := r.Headers(); !slices.Equal(got, want) {
 			t.Errorf("%s reads %v, want %v", name, got, want)
 		}
-		for _, who := range []*testpki.Pair{w.alice, w.bob, w.carol, w.dave, w.other, w.alice} {
-			cn := who.Cert.Subject.CommonName
+		for _, pair := range []*testpki.Pair{w.alice, w.bob, w.carol, w.dave, w.other, w.alice} {
+			cn := pair.Cert.Subject.CommonName
 			switch {
-			case who == w.other:
+			case pair == w.other:
 				cn = "unknown-authority"
-			case len(who.Chain) > 0 && !p.chains:
-				cn = "unknown-authority" // this gateway states no issuers
+			case len(pair.Chain) > 0 && !p.sendsIssuers:
+				cn = "unknown-authority" // this gateway forwards no issuers
 			}
-			h := p.state(who.Presented())
+			h := p.encode(pair.Presented())
 			before := h.Clone()
-			if got := ask(t, r, h); got != cn {
-				t.Errorf("%s states %s: %s, want %s", name, who.Cert.Subject.CommonName, got, cn)
+			if got := verifyHeaders(t, r, h); got != cn {
+				t.Errorf("%s forwards %s: %s, want %s", name, pair.Cert.Subject.CommonName, got, cn)
 			}
 			if !maps.EqualFunc(h, before, slices.Equal) {
 				t.Errorf("%s: the headers are changed", name)
 			}
 		}
-		if got := ask(t, r, p.none); got != "no-certificate" {
-			t.Errorf("%s states nobody: %s", name, got)
+		if got := verifyHeaders(t, r, p.noCert); got != "no-certificate" {
+			t.Errorf("%s without a certificate: %s", name, got)
 		}
 	}
 }
 
-// Where a gateway sends no issuers, they are anchors of the users.
+// If a gateway forwards no issuers, they can be anchors of the users.
 func TestAnchorsReplaceIssuersThatAGatewayOmits(t *testing.T) {
 	t.Parallel()
 	w := shared()
@@ -64,14 +64,13 @@ func TestAnchorsReplaceIssuersThatAGatewayOmits(t *testing.T) {
 		r := receiver(t, p.topology(), func(c *forwarded.Config) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert, w.carol.Chain[0]}})
 		})
-		if got := ask(t, r, p.state(certs{w.carol.Cert})); got != "carol" {
+		if got := verifyHeaders(t, r, p.encode(certs{w.carol.Cert})); got != "carol" {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
 }
 
-// The same text in another way of writing it, which products of the same family
-// use.
+// Products of one family encode the same certificates in several ways.
 func TestOtherEncodingsOfTheSameProductsAreRead(t *testing.T) {
 	t.Parallel()
 	w := shared()
@@ -101,16 +100,16 @@ func TestOtherEncodingsOfTheSameProductsAreRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := receiver(t, topology)
-		h := header(r.Headers()[0], x.value)
+		h := newHeader(r.Headers()[0], x.value)
 		if x.format == "rfc9440" {
 			h.Set("Client-Cert-Chain", sequence(chain[1])+"\t,  "+sequence(w.ca.Cert))
 		}
-		if got := ask(t, r, h); got != "carol" {
+		if got := verifyHeaders(t, r, h); got != "carol" {
 			t.Errorf("%s, %.40s…: %s", x.format, x.value, got)
 		}
 	}
 	r := receiver(t, forwarded.WebMethods())
-	if got := ask(t, r, header("X-Client-Cert", encode(w.alice.Cert.Raw))); got != "alice" {
+	if got := verifyHeaders(t, r, newHeader("X-Client-Cert", encode(w.alice.Cert.Raw))); got != "alice" {
 		t.Errorf("base64 of DER: %s", got)
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 )
 
-// reread checks that what was read, written again as a gateway does, is read again.
-func reread(t *testing.T, topology forwarded.Topology, got certs, cert, chain string) {
+// wantSameWhenReread checks that certificates in the given headers are read as the same
+// certificates.
+func wantSameWhenReread(t *testing.T, topology forwarded.Topology, got certs, cert, chain string) {
 	t.Helper()
 	if len(got) == 0 || len(got) > 10 {
 		t.Fatalf("%d certificates", len(got))
@@ -24,13 +25,13 @@ func reread(t *testing.T, topology forwarded.Topology, got certs, cert, chain st
 	}
 }
 
-// textsOf are what the products state of the world's certificates.
-func textsOf(name string) [][2]string {
+// headersOf returns the headers of a product for several certificates.
+func headersOf(name string) [][2]string {
 	w := shared()
 	p := products[name]
 	var out [][2]string
 	for _, c := range []certs{w.alice.Presented(), w.carol.Presented(), w.dave.Presented()} {
-		h := p.state(c)
+		h := p.encode(c)
 		chain := ""
 		if len(p.headers) > 1 {
 			chain = h.Get(p.headers[1])
@@ -42,7 +43,7 @@ func textsOf(name string) [][2]string {
 
 func FuzzRFC9440(f *testing.F) {
 	topology := forwarded.RFC9440()
-	for _, text := range textsOf("rfc9440") {
+	for _, text := range headersOf("rfc9440") {
 		f.Add(text[0], text[1])
 		f.Add(text[0]+";a=1", "("+text[1]+")")
 	}
@@ -55,13 +56,13 @@ func FuzzRFC9440(f *testing.F) {
 		if cert != sequence(got[0]) {
 			t.Fatalf("a second text for one certificate: %q", cert)
 		}
-		reread(t, topology, got, sequence(got[0]), sequences(got[1:]))
+		wantSameWhenReread(t, topology, got, sequence(got[0]), sequences(got[1:]))
 	})
 }
 
 func FuzzBase64DER(f *testing.F) {
 	for _, name := range []string{"haproxy", "traefik", "caddy"} {
-		for _, text := range textsOf(name) {
+		for _, text := range headersOf(name) {
 			f.Add(text[0])
 			f.Add(text[1])
 			f.Add(text[0] + "," + text[0])
@@ -73,9 +74,9 @@ func FuzzBase64DER(f *testing.F) {
 			if text != encode(joined(got)) {
 				t.Fatal("a second text for one chain")
 			}
-			reread(t, joint, got, text, "")
+			wantSameWhenReread(t, joint, got, text, "")
 			if text != "" {
-				reread(t, joint, got, encode(got[0].Raw), encode(joined(got[1:])))
+				wantSameWhenReread(t, joint, got, encode(got[0].Raw), encode(joined(got[1:])))
 			}
 		}
 		if got, err := forwarded.ParseHeaders(listed, text, ""); err == nil {
@@ -95,7 +96,7 @@ func FuzzBase64DER(f *testing.F) {
 
 func FuzzEscapedPEM(f *testing.F) {
 	for _, name := range []string{"nginx", "apache", "aws-alb"} {
-		for _, text := range textsOf(name) {
+		for _, text := range headersOf(name) {
 			f.Add(text[0])
 			f.Add(strings.ReplaceAll(text[0], "%0A", "%0D%0A"))
 		}
@@ -103,7 +104,7 @@ func FuzzEscapedPEM(f *testing.F) {
 	f.Add("-----BEGIN%20CERTIFICATE-----%0AQQ==%0A-----END%20CERTIFICATE-----%0A")
 	topology := forwarded.Nginx("", "")
 	f.Fuzz(func(t *testing.T, text string) {
-		// The standard library is more lenient; where it reads, it reads the same.
+		// The standard library is more lenient, but must give the same result.
 		plain, err := forwarded.Unescape(text)
 		if std, stdErr := url.PathUnescape(text); err == nil && (stdErr != nil || std != plain) {
 			t.Fatalf("%q, and %q, %v", plain, std, stdErr)
@@ -120,14 +121,14 @@ func FuzzEscapedPEM(f *testing.F) {
 			}
 		}
 		if len(rest) > 0 {
-			t.Fatalf("%q was passed over", rest)
+			t.Fatalf("%q was skipped", rest)
 		}
-		reread(t, topology, got, escape(pemOf(got), "-", "%%%02X"), "")
+		wantSameWhenReread(t, topology, got, escape(pemOf(got), "-", "%%%02X"), "")
 	})
 }
 
 func FuzzFlatPEM(f *testing.F) {
-	for _, text := range textsOf("nginx") {
+	for _, text := range headersOf("nginx") {
 		plain, err := forwarded.Unescape(text[0])
 		if err != nil {
 			f.Fatal(err)
@@ -135,7 +136,7 @@ func FuzzFlatPEM(f *testing.F) {
 		f.Add(strings.ReplaceAll(strings.TrimSpace(plain), "\n", " "))
 		f.Add(strings.ReplaceAll(plain, "\n", ""))
 	}
-	for _, text := range textsOf("webmethods") {
+	for _, text := range headersOf("webmethods") {
 		f.Add(text[0])
 	}
 	topology := forwarded.WebMethods()
@@ -150,13 +151,13 @@ func FuzzFlatPEM(f *testing.F) {
 		for _, again := range []string{
 			strings.ReplaceAll(pemOf(got), "\n", " "), strings.ReplaceAll(pemOf(got), "\n", ""), encode([]byte(pemOf(got))), escape(pemOf(got), "-", "%%%02X"),
 		} {
-			reread(t, topology, got, again, "")
+			wantSameWhenReread(t, topology, got, again, "")
 		}
 	})
 }
 
 func FuzzXFCC(f *testing.F) {
-	for _, text := range textsOf("envoy") {
+	for _, text := range headersOf("envoy") {
 		f.Add(text[0])
 		f.Add(text[0] + "," + text[0])
 		f.Add(strings.ReplaceAll(text[0], `"`, ""))
@@ -168,8 +169,8 @@ func FuzzXFCC(f *testing.F) {
 		if err != nil {
 			return
 		}
-		reread(t, topology, got, products["envoy"].state(got).Get("X-Forwarded-Client-Cert"), "")
-		// One element alone is read: no text can be put before or behind it.
+		wantSameWhenReread(t, topology, got, products["envoy"].encode(got).Get("X-Forwarded-Client-Cert"), "")
+		// Only one element is read: text before or after it is an error.
 		for _, evil := range []string{`By=x;Subject="CN=admin",` + text, text + `,By=x;Subject="CN=admin"`, text + ";" + text} {
 			if _, err := forwarded.ParseHeaders(topology, evil, ""); err == nil {
 				t.Fatalf("read: %q", evil)
@@ -201,8 +202,8 @@ func FuzzParseTopology(f *testing.F) {
 			if h == "" || h != http.CanonicalHeaderKey(h) || slices.Contains(r.Headers()[:i], h) {
 				t.Fatalf("reads %q", r.Headers())
 			}
-			// Whatever stands in one of them alone, in two lines, is no statement.
-			if got := ask(t, r, http.Header{h: {"x", "x"}}); got != "bad-header" {
+			// A repeated header is refused, whatever it holds.
+			if got := verifyHeaders(t, r, http.Header{h: {"x", "x"}}); got != "bad-header" {
 				t.Fatalf("%s twice: %s", h, got)
 			}
 		}

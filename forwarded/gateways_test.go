@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func believed(tb testing.TB, v *trust.Verifier, p *testpki.Pair) trust.Verified {
+func verifiedBy(tb testing.TB, v *trust.Verifier, p *testpki.Pair) trust.Verified {
 	tb.Helper()
 	verified, err := v.Verify(tb.Context(), p.Presented())
 	if err != nil {
@@ -29,18 +29,18 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 	w := shared()
 	pin := trust.FingerprintOf(w.gateway.Cert)
 	leaf := func(change func(*x509.Certificate)) *testpki.Pair { return w.gatewayCA.Leaf(gatewayDNS, change) }
-	nobody := leaf(func(*x509.Certificate) {})
+	noName := leaf(func(*x509.Certificate) {})
 	twin := w.gatewayCA.LeafWithKey("gateway", w.gateway.Key, func(c *x509.Certificate) { c.SerialNumber = w.gateway.Cert.SerialNumber })
 	for _, x := range []struct {
 		name    string
 		pins    []trust.Digest
 		names   []string
-		who     *testpki.Pair
+		pair    *testpki.Pair
 		gateway bool
 	}{
 		{"pinned", []trust.Digest{pin}, nil, w.gateway, true},
-		{"pinned beside others", []trust.Digest{trust.FingerprintOf(w.stranger.Cert), pin}, nil, w.gateway, true},
-		{"another is pinned", []trust.Digest{trust.FingerprintOf(w.stranger.Cert)}, nil, w.gateway, false},
+		{"pinned beside others", []trust.Digest{trust.FingerprintOf(w.otherClient.Cert), pin}, nil, w.gateway, true},
+		{"another is pinned", []trust.Digest{trust.FingerprintOf(w.otherClient.Cert)}, nil, w.gateway, false},
 		{"its key is pinned, not it", []trust.Digest{trust.SPKIOf(w.gateway.Cert)}, nil, w.gateway, false},
 		{"its issuer is pinned", []trust.Digest{trust.FingerprintOf(w.gatewayCA.Cert)}, nil, w.gateway, false},
 		{"of its subject, serial and key", []trust.Digest{pin}, nil, twin, false},
@@ -53,8 +53,8 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 		{"a URI below", nil, []string{gatewayURI + "/x"}, w.gateway, false},
 		{"a domain above", nil, []string{"acme.example"}, w.gateway, false},
 		{"a name below", nil, []string{"x." + gatewayDNS}, w.gateway, false},
-		{"a common name alone", nil, []string{gatewayDNS}, nobody, false},
-		{"another name of the same authority", nil, []string{gatewayDNS}, w.stranger, false},
+		{"a common name alone", nil, []string{gatewayDNS}, noName, false},
+		{"another name of the same authority", nil, []string{gatewayDNS}, w.otherClient, false},
 		{"a wildcard", nil, []string{gatewayDNS}, leaf(func(c *x509.Certificate) { c.DNSNames = []string{"*.acme.example"} }), false},
 		{"the domain of a wildcard", nil, []string{"acme.example"}, leaf(func(c *x509.Certificate) { c.DNSNames = []string{"*.acme.example"} }), false},
 		{"a URI in another case in the certificate", nil, []string{gatewayURI}, leaf(func(c *x509.Certificate) { c.URIs = []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/Gateway"}} }), false},
@@ -66,13 +66,13 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 		}), false},
 	} {
 		r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Gateways.Pins, c.Gateways.Names = x.pins, x.names })
-		if got := r.IsGateway(believed(t, r.GatewayTrust(), x.who)); got != x.gateway {
+		if got := r.IsGateway(verifiedBy(t, r.GatewayTrust(), x.pair)); got != x.gateway {
 			t.Errorf("%s: %t, want %t", x.name, got, x.gateway)
 		}
 	}
 }
 
-// Who was believed by another trust is no gateway: a user least of all.
+// A certificate that another verifier has verified is not a gateway's.
 // Covers F2.
 func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 	t.Parallel()
@@ -82,20 +82,20 @@ func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 	again := verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert}})
 	for name, v := range map[string]trust.Verified{
 		"nobody":                      {},
-		"a user with the name":        believed(t, w.users, user),
-		"the gateway, by another one": believed(t, again, w.gateway),
+		"a user with the name":        verifiedBy(t, w.users, user),
+		"the gateway, by another one": verifiedBy(t, again, w.gateway),
 	} {
 		if r.IsGateway(v) {
 			t.Errorf("%s is a gateway", name)
 		}
 	}
-	if r.GatewayTrust() != w.gateways || !r.IsGateway(believed(t, w.gateways, w.gateway)) {
+	if r.GatewayTrust() != w.gateways || !r.IsGateway(verifiedBy(t, w.gateways, w.gateway)) {
 		t.Error("the gateway is none")
 	}
 }
 
-// mistakes are the texts of an error.
-func mistakes(err error) string {
+// errorTexts returns the texts of configuration errors.
+func errorTexts(err error) string {
 	var out []string
 	for _, m := range configerror.All(err) {
 		out = append(out, m.What)
@@ -110,7 +110,7 @@ func TestNewReportsAllErrors(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	_, err := forwarded.New(forwarded.Config{Cache: -1})
-	if got, want := mistakes(err), "Config.Topology is empty; Config.Users is nil; Config.Cache is -1; no gateway is named; Gateways.Trust is nil"; got != want {
+	if got, want := errorTexts(err), "Config.Topology is empty; Config.Users is nil; Config.Cache is -1; no gateway is named; Gateways.Trust is nil"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	for _, x := range []struct {
@@ -125,17 +125,17 @@ func TestNewReportsAllErrors(t *testing.T) {
 			`"gateway.acme.example:443" is neither a DNS name nor a URI; "acme.example." is neither a DNS name nor a URI; "http:x" is neither a DNS name nor a URI; "spiffe://acme/*" is neither a DNS name nor a URI; ` +
 			`"a@b.example" is neither a DNS name nor a URI; "under_score" is neither a DNS name nor a URI; "-a.example" is neither a DNS name nor a URI`},
 		{"nobody", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named"},
-		{"B2: users judged as servers", func(c *forwarded.Config) {
+		{"users verified as servers", func(c *forwarded.Config) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Usage: trust.UsageServer})
 		}, "Config.Users is for serverAuth"},
-		{"B16: one trust for both", func(c *forwarded.Config) { c.Gateways.Trust = c.Users }, "gateways are named under an authority that also issues for users"},
-		{"B16: one anchor in both", func(c *forwarded.Config) {
+		{"one trust for both", func(c *forwarded.Config) { c.Gateways.Trust = c.Users }, "gateways are named under an authority that also issues for users"},
+		{"one anchor in both", func(c *forwarded.Config) {
 			c.Gateways.Trust = verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert, w.ca.Cert}})
 		}, "gateways are named under an authority that also issues for users"},
-		{"B16: a pin does not mend a name", func(c *forwarded.Config) {
+		{"a pin does not mend a name", func(c *forwarded.Config) {
 			c.Gateways.Trust, c.Gateways.Pins = c.Users, []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}
 		}, "gateways are named under an authority that also issues for users"},
-		{"B16: pins alone", func(c *forwarded.Config) {
+		{"pins alone", func(c *forwarded.Config) {
 			c.Gateways = forwarded.Gateways{Trust: c.Users, Pins: []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}}
 		}, ""},
 		{"a header of its own meaning", func(c *forwarded.Config) { c.Topology = forwarded.Caddy("connection") }, "the header Connection has another meaning"},
@@ -148,11 +148,11 @@ func TestNewReportsAllErrors(t *testing.T) {
 		c := forwarded.Config{Topology: forwarded.RFC9440(), Users: w.users, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: w.gateways}}
 		x.spoil(&c)
 		r, err := forwarded.New(c)
-		if got := mistakes(err); got != x.want {
+		if got := errorTexts(err); got != x.want {
 			t.Errorf("%s: %s\nwant %s", x.name, got, x.want)
 		}
 		if (r == nil) != (x.want != "") {
-			t.Errorf("%s: a receiver with mistakes, or none without", x.name)
+			t.Errorf("%s: a receiver with errors, or none without", x.name)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func TestParseTopology(t *testing.T) {
 			"format traefik has no header for the gateway's verification result", "choose a header that only the gateway sets"},
 	} {
 		topology, err := forwarded.ParseTopology(x.format, x.header, x.verified, x.value)
-		if got := mistakes(err); got != x.want {
+		if got := errorTexts(err); got != x.want {
 			t.Errorf("%q: %s\nwant %s", x, got, x.want)
 			continue
 		}
@@ -208,7 +208,7 @@ func TestParseTopology(t *testing.T) {
 	}
 }
 
-// A good look at the clock: a statement that was kept is judged by it again.
+// The clock is checked again for a cached certificate.
 // Covers F9.
 func TestCachedCertificatesExpire(t *testing.T) {
 	t.Parallel()
@@ -217,13 +217,13 @@ func TestCachedCertificatesExpire(t *testing.T) {
 	r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) {
 		c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Now: func() time.Time { return now }})
 	})
-	h := header("Client-Cert", sequence(w.alice.Cert))
+	h := newHeader("Client-Cert", sequence(w.alice.Cert))
 	for _, x := range []struct {
 		after time.Duration
 		want  string
 	}{{0, "alice"}, {time.Minute, "alice"}, {48 * time.Hour, "expired"}, {time.Minute, "alice"}, {-48 * time.Hour, "not-yet-valid"}} {
 		now = time.Now().Add(x.after)
-		if got := ask(t, r, h); got != x.want {
+		if got := verifyHeaders(t, r, h); got != x.want {
 			t.Errorf("after %s: %s, want %s", x.after, got, x.want)
 		}
 	}

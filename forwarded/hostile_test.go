@@ -13,12 +13,12 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A gateway may have verified nothing: whatever a handshake refuses is refused in a
-// header with the same word. The certificates and their faults are testdata/pki's.
+// A gateway may have verified nothing: a certificate that a handshake refuses is refused in
+// a header with the same reason. The certificates are those of testdata/pki.
 // Covers F9.
 func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 	t.Parallel()
-	anchors := chainIn(t, "client-ca.pem")
+	anchors := readChain(t, "client-ca.pem")
 	var crls []*x509.RevocationList
 	for _, name := range []string{"client-ca.crl", "client-sub-ca.crl"} {
 		data, err := pki.Files.ReadFile(name)
@@ -37,22 +37,22 @@ func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := map[string]int{}
+	reasons := map[string]int{}
 	for format, p := range products {
 		r := receiver(t, p.topology(), func(c *forwarded.Config) { c.Users = users })
 		for _, f := range files {
 			if path.Ext(f.Name()) != ".pem" || strings.HasSuffix(f.Name(), "-key.pem") {
 				continue
 			}
-			presented := chainIn(t, f.Name())
-			if !p.chains {
+			presented := readChain(t, f.Name())
+			if !p.sendsIssuers {
 				presented = presented[:1]
 			}
-			h := p.state(presented)
+			h := p.encode(presented)
 			want := ""
 			v, err := users.Verify(t.Context(), presented)
 			if want = v.Fingerprint().String(); err != nil {
-				want = string(word(t, err))
+				want = string(reasonOf(t, err))
 			}
 			size := 0
 			for _, name := range r.Headers() {
@@ -65,28 +65,28 @@ func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 				got, err := r.Verify(t.Context(), r.Read(h, nil))
 				answer := got.Fingerprint().String()
 				if err != nil {
-					answer = string(word(t, err))
+					answer = string(reasonOf(t, err))
 				}
 				if answer != want {
 					t.Errorf("%s, %s: %s, want %s", format, f.Name(), answer, want)
 				}
 			}
 			if err != nil {
-				words[want]++
+				reasons[want]++
 			}
 		}
 	}
-	if len(words) < 9 {
-		t.Errorf("the certificates show %v alone", words)
+	if len(reasons) < 9 {
+		t.Errorf("the certificates give %v only", reasons)
 	}
 }
 
-// Revocation is of now: a receiver of the new trust does not know the old one's.
+// A Receiver with new trust does not use the cache of the old one.
 // Covers F9.
 func TestCertificateRevokedAfterCachingIsRefused(t *testing.T) {
 	t.Parallel()
 	w := shared()
-	h := header("Client-Cert", sequence(w.bob.Cert))
+	h := newHeader("Client-Cert", sequence(w.bob.Cert))
 	for _, x := range []struct {
 		serials []*big.Int
 		want    string
@@ -95,14 +95,14 @@ func TestCertificateRevokedAfterCachingIsRefused(t *testing.T) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, CRLs: []*x509.RevocationList{w.ca.CRL(1, x.serials)}})
 		})
 		for range 2 {
-			if got := ask(t, r, h); got != x.want {
+			if got := verifyHeaders(t, r, h); got != x.want {
 				t.Errorf("%s, want %s", got, x.want)
 			}
 		}
 	}
 }
 
-func chainIn(t *testing.T, name string) certs {
+func readChain(t *testing.T, name string) certs {
 	t.Helper()
 	data, err := pki.Files.ReadFile(name)
 	if err != nil {

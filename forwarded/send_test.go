@@ -23,12 +23,12 @@ func gatewayTo(t *testing.T, service *ports.Port, protocol string) *ports.Port {
 	target := &url.URL{Scheme: "https", Host: service.Addr().String()}
 	transport := &http.Transport{TLSClientConfig: tlsConfig(shared().gateway, protocol), ForceAttemptHTTP2: protocol == "h2"}
 	t.Cleanup(transport.CloseIdleConnections)
-	return open(t, ports.Request, shared().users, &httputil.ReverseProxy{
+	return openPort(t, ports.Request, shared().users, &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(target)
 			conn, _ := ports.FromContext(pr.In.Context())
-			verified, _ := conn.Verified(pr.In.Context()) // here an error means none; see ExampleSetClientCert
+			verified, _ := conn.Verified(pr.In.Context()) // an error means no certificate; see ExampleSetClientCert
 			forwarded.SetClientCert(pr, verified)
 		},
 	})
@@ -38,26 +38,26 @@ func gatewayTo(t *testing.T, service *ports.Port, protocol string) *ports.Port {
 func TestGoGatewayForwardsExactlyItsClient(t *testing.T) {
 	t.Parallel()
 	w := shared()
-	service := open(t, ports.Require, w.gateways, service(receiver(t, forwarded.RFC9440())))
+	service := openPort(t, ports.Require, w.gateways, service(receiver(t, forwarded.RFC9440())))
 	evil := sequence(w.bob.Cert)
 	for _, inner := range protocols {
 		gateway := gatewayTo(t, service, inner)
 		for _, x := range []struct {
-			who  *testpki.Pair
+			pair *testpki.Pair
 			want string
 		}{{w.alice, "alice"}, {w.dave, "dave"}, {nil, "no-certificate"}} {
-			stated := http.Header{}
-			if x.who != nil {
-				stated = products["rfc9440"].state(x.who.Presented())
+			wantHeaders := http.Header{}
+			if x.pair != nil {
+				wantHeaders = products["rfc9440"].encode(x.pair.Presented())
 			}
-			check := func(how string, got seen) {
+			check := func(how string, got response) {
 				t.Helper()
-				if got.Who != x.want || !got.Gateway || len(got.Trailer) > 0 || fmt.Sprint(got.Headers) != fmt.Sprint(stated) {
+				if got.Caller != x.want || !got.Gateway || len(got.Trailer) > 0 || fmt.Sprint(got.Headers) != fmt.Sprint(wantHeaders) {
 					t.Errorf("%s to the service, %s: %+v, want %s", inner, how, got, x.want)
 				}
 			}
 			for _, outer := range protocols {
-				c := client(t, x.who, outer)
+				c := client(t, x.pair, outer)
 				check(outer, get(t, c, gateway, nil))
 				for _, name := range []string{
 					"Client-Cert", "client_cert", "CLIENT.CERT", "Client-Cert-Chain", "Client_Cert-Chain", "Client-Cert-Anything", "X-Client-Cert", "X-SSL-Client-Cert",
@@ -74,30 +74,30 @@ func TestGoGatewayForwardsExactlyItsClient(t *testing.T) {
 				"Client-Cert", "client-cert", "CLIENT-CERT, client-cert-chain", "close, Client-Cert, Client-Cert-Chain", "keep-alive,Client-Cert", "Client-Cert,", ", ,client-cert-CHAIN , Client_Cert",
 			} {
 				for _, more := range []string{"", "Client-Cert: " + evil + "\r\n", "client_cert: " + evil + "\r\n", "Connection: Client-Cert\r\nProxy-Connection: Client-Cert\r\nKeep-Alive: Client-Cert\r\nTE: trailers\r\n"} {
-					check("Connection: "+connection, raw(t, gateway, x.who, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: "+connection+"\r\n"+more+"\r\n"))
+					check("Connection: "+connection, sendRaw(t, gateway, x.pair, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: "+connection+"\r\n"+more+"\r\n"))
 				}
 			}
-			check("unannounced trailers", raw(t, gateway, x.who, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+evil+"\r\n\r\n"))
+			check("unannounced trailers", sendRaw(t, gateway, x.pair, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+evil+"\r\n\r\n"))
 		}
 	}
 }
 
-func proxied(h http.Header) *httputil.ProxyRequest {
+func proxyRequest(h http.Header) *httputil.ProxyRequest {
 	return &httputil.ProxyRequest{In: &http.Request{Header: h.Clone()}, Out: &http.Request{Header: h}}
 }
 
 func TestSetClientCertDeletesIdentityHeaders(t *testing.T) {
 	t.Parallel()
-	pr := proxied(http.Header{"Client-Cert": {"x"}, "X_remote.User": {"x"}, "Accept": {"y"}})
+	pr := proxyRequest(http.Header{"Client-Cert": {"x"}, "X_remote.User": {"x"}, "Accept": {"y"}})
 	pr.Out.Trailer = http.Header{"Client_cert": nil, "Checksum": nil}
 	forwarded.SetClientCert(pr, trust.Verified{})
 	if len(pr.Out.Header) != 1 || pr.Out.Header.Get("Accept") != "y" || len(pr.Out.Trailer) != 1 || len(pr.In.Header) != 3 {
 		t.Errorf("%v, %v", pr.Out, pr.In)
 	}
-	forwarded.SetClientCert(proxied(http.Header{}), trust.Verified{})
+	forwarded.SetClientCert(proxyRequest(http.Header{}), trust.Verified{})
 }
 
-// What does not fit is never stated as "no certificate".
+// A certificate that does not fit is never forwarded as "no certificate".
 func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 	t.Parallel()
 	w := shared()
@@ -108,7 +108,7 @@ func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 	}
 	for _, x := range []struct {
 		name         string
-		who          *testpki.Pair
+		pair         *testpki.Pair
 		chain, stuck bool
 		want         string
 	}{
@@ -119,39 +119,39 @@ func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 		{"a heavy leaf that fits", w.ca.Leaf("heavy", heavy(11<<10)), false, false, "heavy"},
 		{"a heavy leaf that does not", w.ca.Leaf("heavy", heavy(13<<10)), false, true, "bad-header"},
 	} {
-		pr := proxied(http.Header{})
-		forwarded.SetClientCert(pr, believed(t, w.users, x.who))
+		pr := proxyRequest(http.Header{})
+		forwarded.SetClientCert(pr, verifiedBy(t, w.users, x.pair))
 		h := pr.Out.Header
 		size := len(h.Get("Client-Cert")) + len(h.Get("Client-Cert-Chain"))
 		if size > 16<<10 || h.Get("Client-Cert") == "" || (h.Get("Client-Cert-Chain") != "") != x.chain || (h.Get("Client-Cert") == "::") != x.stuck {
 			t.Errorf("%s: %d bytes, %.40v", x.name, size, h)
 		}
-		if got := ask(t, receiver(t, forwarded.RFC9440()), h); got != x.want {
+		if got := verifyHeaders(t, receiver(t, forwarded.RFC9440()), h); got != x.want {
 			t.Errorf("%s: %s, want %s", x.name, got, x.want)
 		}
 	}
 }
 
-// A pinned leaf is its own anchor, and is stated; an anchor never is.
+// A pinned leaf is its own anchor and is forwarded; other anchors are not.
 func TestPinnedLeafIsForwardedAndAnchorsAreNot(t *testing.T) {
 	t.Parallel()
 	w := shared()
 	pinned := verifier(trust.Config{Anchors: certs{w.other.Cert}})
-	pr := proxied(http.Header{})
-	forwarded.SetClientCert(pr, believed(t, pinned, w.other))
+	pr := proxyRequest(http.Header{})
+	forwarded.SetClientCert(pr, verifiedBy(t, pinned, w.other))
 	if h := pr.Out.Header; h.Get("Client-Cert") != sequence(w.other.Cert) || len(h) != 1 {
 		t.Errorf("%v", h)
 	}
-	pr = proxied(http.Header{})
-	forwarded.SetClientCert(pr, believed(t, w.users, w.dave))
-	for _, c := range readBack(t, pr.Out.Header) {
+	pr = proxyRequest(http.Header{})
+	forwarded.SetClientCert(pr, verifiedBy(t, w.users, w.dave))
+	for _, c := range parseForwarded(t, pr.Out.Header) {
 		if bytes.Equal(c.Raw, w.ca.Cert.Raw) {
-			t.Error("the anchor is stated")
+			t.Error("the anchor is forwarded")
 		}
 	}
 }
 
-func readBack(t *testing.T, h http.Header) []*x509.Certificate {
+func parseForwarded(t *testing.T, h http.Header) []*x509.Certificate {
 	t.Helper()
 	c, err := forwarded.ParseHeaders(forwarded.RFC9440(), h.Get("Client-Cert"), h.Get("Client-Cert-Chain"))
 	if err != nil {

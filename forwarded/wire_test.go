@@ -25,16 +25,16 @@ import (
 
 var full = flag.Bool("full", false, "send 100,000 requests of 100 callers over one connection instead of 3,000")
 
-// seen is what the service answers: who it takes the caller for.
-type seen struct {
-	Who     string // a common name, or the word of a refusal
+// response is the answer of the service: the caller that it identified.
+type response struct {
+	Caller  string // a common name, or the reason of a refusal
 	Gateway bool
 	Headers http.Header // identity headers, as they came
 	Trailer http.Header
 }
 
 // open opens a port and serves until the test ends.
-func open(tb testing.TB, mode ports.ClientAuth, v *trust.Verifier, h http.Handler) *ports.Port {
+func openPort(tb testing.TB, mode ports.ClientAuth, v *trust.Verifier, h http.Handler) *ports.Port {
 	tb.Helper()
 	server := shared().server.TLS()
 	port, err := ports.New(ports.Config{
@@ -62,10 +62,10 @@ func open(tb testing.TB, mode ports.ClientAuth, v *trust.Verifier, h http.Handle
 	return port
 }
 
-// service is a handler behind gateways, as the package comment has it.
+// service returns a handler behind gateways, as in the package comment.
 func service(r *forwarded.Receiver) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		s := seen{Headers: http.Header{}}
+		s := response{Headers: http.Header{}}
 		for name, values := range req.Header {
 			if idheader.Is(name) {
 				s.Headers[name] = values
@@ -84,9 +84,9 @@ func service(r *forwarded.Receiver) http.Handler {
 			io.Copy(io.Discard, req.Body)
 			caller, err := r.Verify(req.Context(), statement)
 			if err != nil {
-				s.Who = strings.SplitN(err.Error(), ":", 2)[0]
+				s.Caller = strings.SplitN(err.Error(), ":", 2)[0]
 			} else {
-				s.Who = caller.Leaf().Subject.CommonName
+				s.Caller = caller.Leaf().Subject.CommonName
 			}
 		}
 		s.Trailer = req.Trailer
@@ -115,7 +115,7 @@ func client(tb testing.TB, p *testpki.Pair, protocol string) *http.Client {
 
 var protocols = []string{"http/1.1", "h2"}
 
-func get(tb testing.TB, c *http.Client, port *ports.Port, h http.Header) seen {
+func get(tb testing.TB, c *http.Client, port *ports.Port, h http.Header) response {
 	tb.Helper()
 	req, err := http.NewRequestWithContext(tb.Context(), "GET", "https://"+port.Addr().String()+"/", nil)
 	if err != nil {
@@ -125,7 +125,7 @@ func get(tb testing.TB, c *http.Client, port *ports.Port, h http.Header) seen {
 	return do(tb, c, req)
 }
 
-func do(tb testing.TB, c *http.Client, req *http.Request) seen {
+func do(tb testing.TB, c *http.Client, req *http.Request) response {
 	tb.Helper()
 	res, err := c.Do(req)
 	if err != nil {
@@ -134,7 +134,7 @@ func do(tb testing.TB, c *http.Client, req *http.Request) seen {
 	return decode(tb, res)
 }
 
-func decode(tb testing.TB, res *http.Response) (s seen) {
+func decode(tb testing.TB, res *http.Response) (s response) {
 	tb.Helper()
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
@@ -144,7 +144,7 @@ func decode(tb testing.TB, res *http.Response) (s seen) {
 }
 
 // raw sends lines as they are and reads the answer.
-func raw(tb testing.TB, port *ports.Port, p *testpki.Pair, request string) seen {
+func sendRaw(tb testing.TB, port *ports.Port, p *testpki.Pair, request string) response {
 	tb.Helper()
 	c, err := tls.Dial("tcp", port.Addr().String(), tlsConfig(p, "http/1.1"))
 	if err != nil {
@@ -164,7 +164,7 @@ func raw(tb testing.TB, port *ports.Port, p *testpki.Pair, request string) seen 
 func TestHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
 	w := shared()
-	port := open(t, ports.Require, w.gateways, service(receiver(t, forwarded.RFC9440())))
+	port := openPort(t, ports.Require, w.gateways, service(receiver(t, forwarded.RFC9440())))
 	alice, bob := sequence(w.alice.Cert), sequence(w.bob.Cert)
 	for _, x := range []struct {
 		name  string
@@ -191,12 +191,12 @@ func TestHeadersOnTheWire(t *testing.T) {
 		if strings.Contains(strings.Join(x.lines, "\n"), "Trailer:") {
 			x.lines, body = append(x.lines, "Transfer-Encoding: chunked"), "\r\n2\r\nhi\r\n0\r\nClient-Cert: "+bob+"\r\nChecksum: 1\r\n\r\n"
 		}
-		if got := raw(t, port, w.gateway, "POST / HTTP/1.1\r\nHost: localhost\r\n"+strings.Join(append(x.lines, ""), "\r\n")+body); got.Who != x.want || !got.Gateway {
+		if got := sendRaw(t, port, w.gateway, "POST / HTTP/1.1\r\nHost: localhost\r\n"+strings.Join(append(x.lines, ""), "\r\n")+body); got.Caller != x.want || !got.Gateway {
 			t.Errorf("HTTP/1.1, %s: %+v, want %s", x.name, got, x.want)
 		}
 	}
-	// Trailers that nobody announced come after the statement was taken.
-	if got := raw(t, port, w.gateway, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+bob+"\r\n\r\n"); got.Who != "no-certificate" {
+	// Unannounced trailers arrive after Read.
+	if got := sendRaw(t, port, w.gateway, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nClient-Cert: "+bob+"\r\n\r\n"); got.Caller != "no-certificate" {
 		t.Errorf("an unannounced trailer: %+v", got)
 	}
 
@@ -213,21 +213,21 @@ func TestHeadersOnTheWire(t *testing.T) {
 		{"an underscore beside it", http.Header{"Client-Cert": {alice}, "client_cert": {bob}}, "bad-header"},
 		{"a dot alone", http.Header{"client.cert": {bob}}, "bad-header"},
 	} {
-		if got := get(t, h2, port, x.h); got.Who != x.want || !got.Gateway {
+		if got := get(t, h2, port, x.h); got.Caller != x.want || !got.Gateway {
 			t.Errorf("HTTP/2, %s: %+v, want %s", x.name, got, x.want)
 		}
 	}
 	req, _ := http.NewRequestWithContext(t.Context(), "POST", "https://"+port.Addr().String()+"/", strings.NewReader("hi"))
 	req.Header, req.Trailer, req.ContentLength = http.Header{"Client-Cert": {alice}}, http.Header{"Client-Cert": {bob}}, -1
-	if got := do(t, h2, req); got.Who != "bad-header" {
+	if got := do(t, h2, req); got.Caller != "bad-header" {
 		t.Errorf("HTTP/2, an announced trailer: %+v", got)
 	}
 
-	// A certificate of the gateways' authority that is no gateway states nothing, and
-	// a user does not get through the handshake.
+	// Another certificate of the gateways' authority cannot forward certificates, and a
+	// user does not pass the handshake.
 	for _, protocol := range protocols {
-		if got := get(t, client(t, w.stranger, protocol), port, http.Header{"Client-Cert": {alice}}); got.Gateway || got.Who != "" {
-			t.Errorf("%s, a stranger states alice: %+v", protocol, got)
+		if got := get(t, client(t, w.otherClient, protocol), port, http.Header{"Client-Cert": {alice}}); got.Gateway || got.Caller != "" {
+			t.Errorf("%s, another client forwards alice: %+v", protocol, got)
 		}
 		if res, err := client(t, w.alice, protocol).Get("https://" + port.Addr().String()); err == nil {
 			t.Errorf("%s: a user comes in by the gateways' port: %s", protocol, res.Status)
@@ -235,7 +235,7 @@ func TestHeadersOnTheWire(t *testing.T) {
 	}
 }
 
-// A gateway mixes callers on one connection; nobody is taken for another.
+// A gateway sends the requests of many callers on one connection; none is taken for another.
 // Covers F16.
 func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 	t.Parallel()
@@ -251,9 +251,9 @@ func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 		statements[i] = sequence(w.ca.Leaf(names[i]).Cert)
 	}
 	var connections sync.Map
-	// A cache that is too small for them all is emptied again and again.
+	// The cache is too small for all callers.
 	inner := service(receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Cache = callers / 2 }))
-	port := open(t, ports.Require, w.gateways, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	port := openPort(t, ports.Require, w.gateways, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		connections.Store(r.RemoteAddr, true)
 		inner.ServeHTTP(rw, r)
 	}))
@@ -269,11 +269,11 @@ func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 				}
 				var h http.Header
 				want := "no-certificate"
-				if who := i * 7 % (callers + 1); who < callers {
-					h, want = http.Header{"Client-Cert": {statements[who]}}, names[who]
+				if pair := i * 7 % (callers + 1); pair < callers {
+					h, want = http.Header{"Client-Cert": {statements[pair]}}, names[pair]
 				}
-				if got := get(t, c, port, h); got.Who != want {
-					t.Errorf("request %d is %s's and was taken for %s's", i, want, got.Who)
+				if got := get(t, c, port, h); got.Caller != want {
+					t.Errorf("request %d: want %s, got %s", i, want, got.Caller)
 					return
 				}
 			}

@@ -20,11 +20,11 @@ import (
 
 type certs = []*x509.Certificate
 
-// world is what the tests share: making certificates takes longer than using them.
-type world struct {
+// fixtures are shared by the tests, because making certificates takes long.
+type fixtures struct {
 	ca, gatewayCA, serverCA        *testpki.Pair
 	alice, bob, carol, dave, other *testpki.Pair // dave is two authorities below the anchor, other under none
-	gateway, stranger              *testpki.Pair // both under the gateways' authority
+	gateway, otherClient           *testpki.Pair // both under the gateways' authority
 	server                         *testpki.Pair
 	users, gateways                *trust.Verifier
 }
@@ -34,15 +34,15 @@ const (
 	gatewayURI = "spiffe://acme/gateway"
 )
 
-var shared = sync.OnceValue(func() *world {
-	w := &world{ca: testpki.NewCA("Client CA"), gatewayCA: testpki.NewCA("Gateway CA"), serverCA: testpki.NewCA("Server CA")}
+var shared = sync.OnceValue(func() *fixtures {
+	w := &fixtures{ca: testpki.NewCA("Client CA"), gatewayCA: testpki.NewCA("Gateway CA"), serverCA: testpki.NewCA("Server CA")}
 	sub := w.ca.SubCA("Sub CA")
 	w.alice, w.bob, w.carol, w.dave = w.ca.Leaf("alice"), w.ca.Leaf("bob"), sub.Leaf("carol"), sub.SubCA("Sub Sub CA").Leaf("dave")
 	w.other = testpki.NewCA("Other CA").Leaf("alice")
 	w.gateway = w.gatewayCA.Leaf("gateway", func(c *x509.Certificate) {
 		c.DNSNames, c.URIs = []string{"edge.acme.example", gatewayDNS}, []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/gateway"}}
 	})
-	w.stranger = w.gatewayCA.Leaf("stranger", func(c *x509.Certificate) { c.DNSNames = []string{"stranger.acme.example"} })
+	w.otherClient = w.gatewayCA.Leaf("stranger", func(c *x509.Certificate) { c.DNSNames = []string{"stranger.acme.example"} })
 	w.server = w.serverCA.Server()
 	w.users, w.gateways = verifier(trust.Config{Anchors: certs{w.ca.Cert}}), verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert}})
 	return w
@@ -56,7 +56,7 @@ func verifier(c trust.Config) *trust.Verifier {
 	return v
 }
 
-// receiver is one of this topology, for users of the world; the options spoil it.
+// receiver returns a Receiver of a topology with the shared users; the options change it.
 func receiver(tb testing.TB, topology forwarded.Topology, options ...func(*forwarded.Config)) *forwarded.Receiver {
 	tb.Helper()
 	c := forwarded.Config{
@@ -73,112 +73,111 @@ func receiver(tb testing.TB, topology forwarded.Topology, options ...func(*forwa
 	return r
 }
 
-// ask takes and verifies, and returns the name of the leaf or the word of the
+// verifyHeaders verifies headers and returns the name of the leaf or the reason of the
 // refusal.
-func ask(tb testing.TB, r *forwarded.Receiver, h http.Header) string {
+func verifyHeaders(tb testing.TB, r *forwarded.Receiver, h http.Header) string {
 	tb.Helper()
 	verified, err := r.Verify(tb.Context(), r.Read(h, nil))
 	if err != nil {
-		return string(word(tb, err))
+		return string(reasonOf(tb, err))
 	}
 	return verified.Leaf().Subject.CommonName
 }
 
-func word(tb testing.TB, err error) reason.Reason {
+func reasonOf(tb testing.TB, err error) reason.Reason {
 	tb.Helper()
 	refusal, ok := errors.AsType[*reason.Refusal](err)
 	if !ok || !refusal.Reason.Known() {
-		tb.Fatalf("the error is no refusal: %v", err)
+		tb.Fatalf("the error is not a refusal: %v", err)
 	}
 	return refusal.Reason
 }
 
-// gatewayOf is how a product states a chain, written here a second time, from its
-// manual.
-type gatewayOf struct {
-	topology func() forwarded.Topology
-	headers  []string // of what it writes: the certificate's first
-	state    func(certs) http.Header
-	none     http.Header // what it sends without a certificate
-	chains   bool        // it sends issuers
+// product is a second implementation of a product's headers, written from its manual.
+type product struct {
+	topology     func() forwarded.Topology
+	headers      []string // of what it writes: the certificate's first
+	encode       func(certs) http.Header
+	noCert       http.Header // what it sends without a certificate
+	sendsIssuers bool        // it sends issuers
 }
 
-var products = map[string]gatewayOf{
+var products = map[string]product{
 	"rfc9440": {
-		topology: forwarded.RFC9440, headers: []string{"Client-Cert", "Client-Cert-Chain"}, chains: true,
-		state: func(c certs) http.Header {
-			return header("Client-Cert", sequence(c[0]), "Client-Cert-Chain", sequences(c[1:]))
+		topology: forwarded.RFC9440, headers: []string{"Client-Cert", "Client-Cert-Chain"}, sendsIssuers: true,
+		encode: func(c certs) http.Header {
+			return newHeader("Client-Cert", sequence(c[0]), "Client-Cert-Chain", sequences(c[1:]))
 		},
 	},
 	"nginx": {
 		topology: func() forwarded.Topology { return forwarded.Nginx("", "X-SSL-Client-Verify") }, headers: []string{"X-SSL-Client-Cert", "X-SSL-Client-Verify"},
-		state: func(c certs) http.Header {
-			return header("X-SSL-Client-Cert", escape(pemOf(c[:1]), "-_.~", "%%%02X"), "X-SSL-Client-Verify", "SUCCESS")
+		encode: func(c certs) http.Header {
+			return newHeader("X-SSL-Client-Cert", escape(pemOf(c[:1]), "-_.~", "%%%02X"), "X-SSL-Client-Verify", "SUCCESS")
 		},
-		none: header("X-SSL-Client-Verify", "NONE"),
+		noCert: newHeader("X-SSL-Client-Verify", "NONE"),
 	},
 	"haproxy": {
-		topology: func() forwarded.Topology { return forwarded.HAProxy("", "X-SSL-Client-Verify") }, chains: true,
+		topology: func() forwarded.Topology { return forwarded.HAProxy("", "X-SSL-Client-Verify") }, sendsIssuers: true,
 		headers: []string{"X-SSL-Client-Cert", "X-SSL-Client-Cert-Chain", "X-SSL-Client-Verify"},
-		state: func(c certs) http.Header {
-			return with(header("X-SSL-Client-Cert", encode(c[0].Raw), "X-SSL-Client-Verify", "0"), "X-SSL-Client-Cert-Chain", encode(joined(c[1:])))
+		encode: func(c certs) http.Header {
+			return withHeader(newHeader("X-SSL-Client-Cert", encode(c[0].Raw), "X-SSL-Client-Verify", "0"), "X-SSL-Client-Cert-Chain", encode(joined(c[1:])))
 		},
-		none: http.Header{"X-Ssl-Client-Cert": {""}, "X-Ssl-Client-Cert-Chain": {""}, "X-Ssl-Client-Verify": {"0"}},
+		noCert: http.Header{"X-Ssl-Client-Cert": {""}, "X-Ssl-Client-Cert-Chain": {""}, "X-Ssl-Client-Verify": {"0"}},
 	},
 	"apache": {
 		topology: func() forwarded.Topology { return forwarded.Apache("", "X-SSL-Client-Verify") }, headers: []string{"X-SSL-Client-Cert", "X-SSL-Client-Verify"},
-		state: func(c certs) http.Header {
-			return header("X-SSL-Client-Cert", escape(pemOf(c[:1]), "$-_.+!*'(),:@&=/~", "%%%02x"), "X-SSL-Client-Verify", "SUCCESS")
+		encode: func(c certs) http.Header {
+			return newHeader("X-SSL-Client-Cert", escape(pemOf(c[:1]), "$-_.+!*'(),:@&=/~", "%%%02x"), "X-SSL-Client-Verify", "SUCCESS")
 		},
-		none: http.Header{"X-Ssl-Client-Cert": {""}, "X-Ssl-Client-Verify": {"NONE"}},
+		noCert: http.Header{"X-Ssl-Client-Cert": {""}, "X-Ssl-Client-Verify": {"NONE"}},
 	},
 	"caddy": {
 		topology: func() forwarded.Topology { return forwarded.Caddy("") }, headers: []string{"X-Client-Cert"},
-		state: func(c certs) http.Header { return header("X-Client-Cert", encode(c[0].Raw)) },
-		none:  http.Header{"X-Client-Cert": {""}},
+		encode: func(c certs) http.Header { return newHeader("X-Client-Cert", encode(c[0].Raw)) },
+		noCert: http.Header{"X-Client-Cert": {""}},
 	},
 	"traefik": {
-		topology: forwarded.Traefik, headers: []string{"X-Forwarded-Tls-Client-Cert"}, chains: true,
-		state: func(c certs) http.Header {
+		topology: forwarded.Traefik, headers: []string{"X-Forwarded-Tls-Client-Cert"}, sendsIssuers: true,
+		encode: func(c certs) http.Header {
 			var texts []string
 			for _, one := range c {
 				texts = append(texts, encode(one.Raw))
 			}
-			return header("X-Forwarded-Tls-Client-Cert", strings.Join(texts, ","))
+			return newHeader("X-Forwarded-Tls-Client-Cert", strings.Join(texts, ","))
 		},
 	},
 	"envoy": {
-		topology: forwarded.Envoy, headers: []string{"X-Forwarded-Client-Cert"}, chains: true,
-		state: func(c certs) http.Header {
-			return header("X-Forwarded-Client-Cert", fmt.Sprintf(`By=spiffe://acme/gateway;Hash=%s;Cert="%s";Chain="%s";Subject="CN=x\, y,OU=\"z\"";URI=spiffe://acme/x;DNS=x.example;DNS=y.example`,
+		topology: forwarded.Envoy, headers: []string{"X-Forwarded-Client-Cert"}, sendsIssuers: true,
+		encode: func(c certs) http.Header {
+			return newHeader("X-Forwarded-Client-Cert", fmt.Sprintf(`By=spiffe://acme/gateway;Hash=%s;Cert="%s";Chain="%s";Subject="CN=x\, y,OU=\"z\"";URI=spiffe://acme/x;DNS=x.example;DNS=y.example`,
 				trust.FingerprintOf(c[0]), escape(pemOf(c[:1]), "-_.~", "%%%02X"), escape(pemOf(c), "-_.~", "%%%02X")))
 		},
 	},
 	"aws-alb": {
 		topology: parsed("aws-alb", ""), headers: []string{"X-Amzn-Mtls-Clientcert-Leaf"},
-		state: func(c certs) http.Header {
-			return header("X-Amzn-Mtls-Clientcert-Leaf", escape(pemOf(c[:1]), "-_.~+=/", "%%%02X"))
+		encode: func(c certs) http.Header {
+			return newHeader("X-Amzn-Mtls-Clientcert-Leaf", escape(pemOf(c[:1]), "-_.~+=/", "%%%02X"))
 		},
 	},
 	"azure-app-service": {
 		topology: parsed("azure-app-service", ""), headers: []string{"X-ARR-ClientCert"},
-		state: func(c certs) http.Header { return header("X-ARR-ClientCert", encode(c[0].Raw)) },
+		encode: func(c certs) http.Header { return newHeader("X-ARR-ClientCert", encode(c[0].Raw)) },
 	},
 	"google-cloud": {
-		topology: parsed("google-cloud", "X-Client-Cert-Chain-Verified"), chains: true,
+		topology: parsed("google-cloud", "X-Client-Cert-Chain-Verified"), sendsIssuers: true,
 		headers: []string{"X-Client-Cert-Leaf", "X-Client-Cert-Chain", "X-Client-Cert-Chain-Verified"},
-		state: func(c certs) http.Header {
-			return with(header("X-Client-Cert-Leaf", sequence(c[0]), "X-Client-Cert-Chain-Verified", "true"), "X-Client-Cert-Chain", sequences(c[1:]))
+		encode: func(c certs) http.Header {
+			return withHeader(newHeader("X-Client-Cert-Leaf", sequence(c[0]), "X-Client-Cert-Chain-Verified", "true"), "X-Client-Cert-Chain", sequences(c[1:]))
 		},
-		none: http.Header{"X-Client-Cert-Leaf": {""}, "X-Client-Cert-Chain": {""}, "X-Client-Cert-Chain-Verified": {"false:false"}},
+		noCert: http.Header{"X-Client-Cert-Leaf": {""}, "X-Client-Cert-Chain": {""}, "X-Client-Cert-Chain-Verified": {"false:false"}},
 	},
 	"cloudflare": {
 		topology: parsed("cloudflare", ""), headers: []string{"Cf-Client-Cert-Der-Base64"},
-		state: func(c certs) http.Header { return header("Cf-Client-Cert-Der-Base64", encode(c[0].Raw)) },
+		encode: func(c certs) http.Header { return newHeader("Cf-Client-Cert-Der-Base64", encode(c[0].Raw)) },
 	},
 	"webmethods": {
-		topology: forwarded.WebMethods, headers: []string{"X-Client-Cert"}, chains: true,
-		state: func(c certs) http.Header { return header("X-Client-Cert", encode([]byte(pemOf(c)))) },
+		topology: forwarded.WebMethods, headers: []string{"X-Client-Cert"}, sendsIssuers: true,
+		encode: func(c certs) http.Header { return newHeader("X-Client-Cert", encode([]byte(pemOf(c)))) },
 	},
 }
 
@@ -193,8 +192,8 @@ func parsed(format, verified string) func() forwarded.Topology {
 	}
 }
 
-// header makes one of pairs, without those that are empty.
-func header(pairs ...string) http.Header {
+// newHeader returns the headers of name and value pairs, without empty values.
+func newHeader(pairs ...string) http.Header {
 	h := http.Header{}
 	for i := 0; i < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
@@ -204,7 +203,7 @@ func header(pairs ...string) http.Header {
 	return h
 }
 
-func with(h http.Header, name, value string) http.Header {
+func withHeader(h http.Header, name, value string) http.Header {
 	h = h.Clone()
 	if h == nil {
 		h = http.Header{}
@@ -213,7 +212,7 @@ func with(h http.Header, name, value string) http.Header {
 	return h
 }
 
-func without(h http.Header, name string) http.Header {
+func withoutHeader(h http.Header, name string) http.Header {
 	h = h.Clone()
 	h.Del(name)
 	return h

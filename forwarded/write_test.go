@@ -10,7 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// What is written in a format is read in it, and is the same certificate.
+// Write and Read use the same format.
 func TestWrittenHeadersAreRead(t *testing.T) {
 	users, gateways := testpki.NewCA("Users"), testpki.NewCA("Gateways")
 	alice := users.Leaf("alice")

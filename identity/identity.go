@@ -1,10 +1,11 @@
-// Package identity says who is calling. It is all that a handler imports:
+// Package identity has the identity of a request's caller. A handler needs no other
+// package of this module:
 //
 //	id, ok := identity.FromContext(r.Context())
 //
-// An identity is put into a request's context by middleware.Guard and by nothing
-// else in this module. Its absence means that no guard stands in front of the
-// handler; it never means the anonymous user, who has a name ("Default").
+// middleware.Guard puts the identity into the context of each request that it lets
+// through. A context without an identity means that the handler runs without a guard. It
+// never means the anonymous user, whose name is Default.
 package identity
 
 import (
@@ -23,35 +24,31 @@ const (
 	Anonymous     = "Anonymous"     // the group of Default alone
 )
 
-// Via is how we know who is calling.
+// Via is the way in which a caller was identified.
 type Via string
 
-// The ways to become known.
+// The ways to identify a caller.
 const (
 	TLS           Via = "tls"           // the connection's own client certificate
-	Forwarded     Via = "forwarded"     // a certificate that an authenticated gateway states
-	Tunnel        Via = "tunnel"        // a certificate stated through a reverse tunnel
-	Authenticator Via = "authenticator" // no certificate; another authenticator named the user
-	ViaAnonymous  Via = "anonymous"     // nobody said anything: the user Default
+	Forwarded     Via = "forwarded"     // a certificate that an authenticated gateway forwards
+	Tunnel        Via = "tunnel"        // a certificate that a gateway forwards through a reverse tunnel
+	Authenticator Via = "authenticator" // no certificate; a middleware.Authenticator named the user
+	ViaAnonymous  Via = "anonymous"     // no certificate and no credentials: the user Default
 )
 
-// Identity is a user, and how we know. A value belongs to one request; changing it
-// changes nothing for anyone else.
+// Identity is the user of one request.
 type Identity struct {
 	User        string            // the named user, or Default
 	Groups      []string          // sorted; nested groups included
-	Port        string            // the name of the port that the request came in by
-	Via         Via               // how we know
-	MappingID   string            // the id of the mapping that named the user; empty without one
+	Port        string            // the name of the port that received the request
+	Via         Via               // how the user was identified
+	MappingID   string            // the ID of the mapping that named the user; empty without one
 	Fingerprint string            // SHA-256 of the leaf, lower-case hex; empty without one
 	Leaf        *x509.Certificate // nil without a certificate; treat it as read-only
 }
 
-// Anonymous reports whether the identity is that of the user Default.
-func (id Identity) Anonymous() bool { return id.User == Default }
-
-// LogValue implements slog.LogValuer. It names the certificate by its
-// fingerprint and holds nothing that a caller wrote.
+// LogValue implements slog.LogValuer. It names the certificate by its fingerprint and
+// contains no text from the caller.
 func (id Identity) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("user", id.User),
@@ -69,28 +66,27 @@ func (id Identity) LogValue() slog.Value {
 
 type contextKey struct{}
 
-// NewContext returns a context that carries id. The guard calls it; so may the
-// test of a handler. The identity must not change afterwards.
+// NewContext returns a context with an identity. The guard calls it, and tests of handlers
+// may. The identity must not change afterwards.
 func NewContext(ctx context.Context, id *Identity) context.Context {
 	return context.WithValue(ctx, contextKey{}, id)
 }
 
-// FromContext returns the identity of the request whose context this is, and
-// whether there is one. The value is the caller's own.
+// FromContext returns the identity in a request's context, and whether there is one. The
+// value belongs to the caller.
 func FromContext(ctx context.Context) (Identity, bool) {
 	id, ok := ctx.Value(contextKey{}).(*Identity)
 	if !ok || id == nil {
-		return Identity{}, false // no guard in front: nobody, which is not Default
+		return Identity{}, false // without a guard there is no user, not even Default
 	}
 	own := *id
 	own.Groups = slices.Clone(id.Groups)
 	return own, true
 }
 
-// Required wraps a handler that must never run without a guard in front of it.
-// Where the identity is missing it answers 500 and does not call next: a handler
-// that was mounted in the wrong place is a mistake in the program, not a caller
-// without rights.
+// Required returns a handler that calls next for requests with an identity, and answers
+// 500 otherwise. A request without an identity has not passed a guard: that is an error
+// in the program, not a caller without rights.
 func Required(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id, ok := r.Context().Value(contextKey{}).(*Identity); !ok || id == nil {

@@ -117,7 +117,7 @@ func ExampleConfig_twoPorts() {
 	fmt.Println(call(partners, shared().alice, "GET", "/public/news"))
 	fmt.Println(call(partners, nil, "GET", "/public/news"))
 	fmt.Println(call(public, nil, "GET", "/public/news"))
-	fmt.Println(call(public, shared().alice, "GET", "/orders")) // nobody asked for the certificate
+	fmt.Println(call(public, shared().alice, "GET", "/orders")) // the port requested no certificate
 	// Output:
 	// 200 alice in [Authenticated Everybody]
 	// no connection

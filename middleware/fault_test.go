@@ -122,7 +122,7 @@ func TestPanicInAHandlerPasses(t *testing.T) {
 		}, echo, "/x"},
 		{"refuse", func(c *middleware.Config) {
 			c.Refuse = func(http.ResponseWriter, *http.Request, middleware.Outcome) { panic("x") }
-			c.Policy = policy.DenyAll()
+			c.Policy = newPolicy(t, "# no rule")
 		}, echo, "/x"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestRefuse(t *testing.T) {
 	port := newPort(t, "p", ports.Request)
 	var got middleware.Outcome
 	guard := newGuard(t, func(c *middleware.Config) {
-		c.Policy = policy.DenyAll()
+		c.Policy = newPolicy(t, "# no rule")
 		c.Refuse = func(w http.ResponseWriter, r *http.Request, o middleware.Outcome) {
 			got = o
 			switch r.URL.Path {
@@ -196,7 +196,7 @@ func TestAuthorizeNeedsItsOwnIdentify(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	var rec recorder
-	strict := newGuard(t, func(c *middleware.Config) { c.Policy, c.Observe = policy.DenyAll(), rec.observe })
+	strict := newGuard(t, func(c *middleware.Config) { c.Policy, c.Observe = newPolicy(t, "# no rule"), rec.observe })
 	lax := newGuard(t)
 	h := http.NewServeMux()
 	h.Handle("/alone", strict.Authorize(echo))

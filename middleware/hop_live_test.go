@@ -30,7 +30,7 @@ var soak = flag.Bool("soak", false, "send 100,000 requests of 100 callers on one
 
 // A gateway mixes its callers on one connection. Each request is its own caller's.
 //
-//	go test -race -run TestF16 ./middleware -soak
+//	go test -race -run TestCallersOnOneGatewayConnection ./middleware -soak
 //
 // Covers F16.
 func TestCallersOnOneGatewayConnectionAreNotMixed(t *testing.T) {
@@ -301,7 +301,7 @@ func TestForwardedCertificateOnTwoPorts(t *testing.T) {
 	})
 }
 
-// One leaf may lead to two anchors, by what is stated beside it, and be somebody under
+// One leaf may lead to two anchors, by the chain that is forwarded with it, and be a user under
 // each: who it was by the other way does not count.
 // Covers B17, F10.
 func TestForwardedCertificateByAnotherChain(t *testing.T) {

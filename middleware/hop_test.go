@@ -91,7 +91,7 @@ func sequence(c *x509.Certificate) string {
 	return ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":"
 }
 
-// stated is the change of a request by which a certificate is stated.
+// stated returns a change of a request that forwards a certificate.
 func stated(p *testpki.Pair) func(*http.Request) {
 	if p == nil {
 		return func(*http.Request) {}
@@ -99,9 +99,9 @@ func stated(p *testpki.Pair) func(*http.Request) {
 	return header("Client-Cert", sequence(p.Cert))
 }
 
-// Who is at the other end, what is stated, and what becomes of it. The gateway itself
-// is never a user, nobody but a gateway is listened to, and a certificate that is
-// stated is judged like one that is shown.
+// Every connection with every forwarded certificate. The gateway itself is never a user, only
+// a gateway can forward a certificate, and a forwarded certificate is verified like the
+// connection's own.
 // Covers F1, F2, F9, F11, F14.
 func TestForwardedCertificateCountsFromGatewaysOnly(t *testing.T) {
 	t.Parallel()
@@ -184,7 +184,7 @@ func TestForwardedCertificateCountsFromGatewaysOnly(t *testing.T) {
 	}
 }
 
-// A user's own certificate is worth nothing on the gateways' port, stated or shown.
+// A user's own certificate identifies no user on the gateways' port.
 // Covers F2.
 func TestUserCannotForwardACertificate(t *testing.T) {
 	t.Parallel()
@@ -195,7 +195,7 @@ func TestUserCannotForwardACertificate(t *testing.T) {
 			dial(t, gate, shared().alice, h2).get("/x", state).want(t, 403, reason.UntrustedGateway)
 		}
 		if _, err := dial(t, gate, shared().untrusted, h2).do("GET", "/x", stated(shared().bob)); err == nil {
-			t.Error("the handshake of somebody whom nobody trusts was finished")
+			t.Error("the handshake with an untrusted certificate was finished")
 		}
 	})
 }
@@ -332,7 +332,7 @@ func body(r *http.Request) {
 	r.Method, r.Body, r.ContentLength = "POST", io.NopCloser(strings.NewReader("body")), -1
 }
 
-// A trailer that was not announced comes after the decision, and reaches nobody.
+// A trailer that was not announced comes after the decision, and is deleted.
 // Covers F15.
 func TestUnannouncedTrailerIsDeleted(t *testing.T) {
 	t.Parallel()

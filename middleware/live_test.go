@@ -98,7 +98,7 @@ func TestOneGenerationDecidesARequest(t *testing.T) {
 	var rec recorder
 	guard := newGuard(t, func(c *middleware.Config) { c.Generation, c.Observe = 1, rec.observe })
 	serve(t, guard.Identify(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := guard.Reconfigure(config(t, func(c *middleware.Config) { c.Generation, c.Policy = 2, policy.DenyAll() })); err != nil {
+		if err := guard.Reconfigure(config(t, func(c *middleware.Config) { c.Generation, c.Policy = 2, newPolicy(t, "# no rule") })); err != nil {
 			t.Error(err)
 		}
 		guard.Authorize(echo).ServeHTTP(w, r)
@@ -321,7 +321,7 @@ func TestOneOutcomeForADecision(t *testing.T) {
 			continue
 		}
 		o := all[0]
-		if o.Reason != x.why || o.Allowed != (x.why == "") || o.Path != x.path || o.Rule != x.rule || o.Port != "p" || o.Method != "GET" || o.Generation != 7 || o.Duration <= 0 {
+		if o.Reason != x.why || o.Allowed != (x.why == "") || o.Path != x.path || o.Rule.String() != x.rule || o.Port != "p" || o.Method != "GET" || o.Generation != 7 || o.Duration <= 0 {
 			t.Errorf("%s: %+v", x.target, o)
 		}
 		if o.Reference != s.Reference || (o.Reference == "") != o.Allowed {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -22,9 +23,9 @@ type Outcome struct {
 	Gateway    trust.Verified     // behind a gateway: the certificate of the connection itself
 	Port       string             // empty where the request came by no port
 	Method     string
-	Path       string // as authorized; as sent where the request was refused before
-	Rule       string // the position of the policy rule that decided
-	Reference  string // of a refusal: the same in the answer and in the log
+	Path       string          // as authorized; as sent where the request was refused before
+	Rule       policy.Position // the rule of the policy that decided; zero without one
+	Reference  string          // of a refusal: the same in the answer and in the log
 	Challenges []string
 	Generation uint64
 	Duration   time.Duration // the guard's own time; 0 unless Config.Time is set

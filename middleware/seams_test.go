@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -135,16 +136,16 @@ func TestWrappedPolicyIsAskedForEveryRequest(t *testing.T) {
 func TestShadowSeesEveryDecisionOfAConnection(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
-		shadow := must[*policy.Shadow](t)(policy.NewShadow(newPolicy(t), 1, func(d policy.Difference) { t.Errorf("%+v", d) }))
+		shadowed := must[*shadow.Policy](t)(shadow.New(newPolicy(t), 1, func(d shadow.Difference) { t.Errorf("%+v", d) }))
 		port := newPort(t, "p", ports.Require)
-		guard := newGuard(t, func(c *middleware.Config) { c.Policy = shadow })
+		guard := newGuard(t, func(c *middleware.Config) { c.Policy = shadowed })
 		serve(t, guard.Handler(echo), port)
 		c := dial(t, port, shared().alice, h2)
 		const requests = 10
 		for range requests {
 			c.get("/x", func(*http.Request) {}).wantUser(t, "alice")
 		}
-		seen := func() uint64 { checked, _, left := shadow.Checked(); return checked + left }
+		seen := func() uint64 { checked, _, dropped := shadowed.Counts(); return checked + dropped }
 		for end := time.Now().Add(5 * time.Second); seen() < requests && time.Now().Before(end); {
 			time.Sleep(time.Millisecond)
 		}

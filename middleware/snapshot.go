@@ -17,6 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
 	"github.com/mtlsguard/mtlsguard/internal/method"
+	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -65,7 +66,7 @@ func compile(c Config) (*snapshot, error) {
 	s.comparable = c.Map != nil && reflect.TypeOf(c.Map).Comparable()
 	s.source, _ = c.Map.(certmap.Source)
 	s.groups, _ = c.Policy.(interface{ Groups(string) []string })
-	s.fixedGroups = s.groups == nil || policy.Fixed(c.Policy)
+	s.fixedGroups = s.groups == nil || hasFixedGroups(c.Policy)
 	s.others = compilePort(&wrong, "Config", c.PortConfig)
 	for _, name := range slices.Sorted(maps.Keys(c.PerPort)) {
 		s.ports[name] = compilePort(&wrong, fmt.Sprintf("PerPort[%q]", name), c.PerPort[name])
@@ -162,4 +163,14 @@ func (s *snapshot) portNamed(name string) *port {
 		return p
 	}
 	return s.others
+}
+
+// hasFixedGroups reports whether the groups of every user stay the same as long as the
+// policy is in use. A type that embeds one of these may change them.
+func hasFixedGroups(d policy.Decider) bool {
+	switch d.(type) {
+	case *policy.Engine, *shadow.Policy:
+		return true
+	}
+	return false
 }

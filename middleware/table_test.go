@@ -62,7 +62,7 @@ func TestEveryModeCertificateAndFallback(t *testing.T) {
 		for _, f := range []middleware.Fallback{middleware.Strict, middleware.ToDefault} {
 			for _, unmapped := range []string{"", "guest", "Default"} {
 				if unmapped == "Default" && f == middleware.Strict {
-					continue // TestL3 has it: a mistake
+					continue // TestConfigErrorsAreReportedTogether has it
 				}
 				t.Run(fmt.Sprintf("%s,strict=%t,unmapped=%s", mode, f == middleware.Strict, unmapped), func(t *testing.T) {
 					t.Parallel()
@@ -164,7 +164,7 @@ func TestConfigErrorsAreReportedTogether(t *testing.T) {
 		},
 	})
 	if err == nil {
-		t.Fatal("no mistake")
+		t.Fatal("no error")
 	}
 	got := err.Error()
 	for _, want := range []string{
@@ -312,7 +312,7 @@ func TestOutcomeIsSafeToPrint(t *testing.T) {
 	dial(t, port, evil, false).get("/a%0d%0aevil%1b%5b31m").want(t, 400, reason.AmbiguousPath)
 	dial(t, port, evil, false).get("/x").want(t, 403, reason.Unmapped)
 	for _, o := range rec.take() {
-		for name, text := range map[string]string{"detail": o.Detail, "path": o.Path, "method": o.Method, "rule": o.Rule} {
+		for name, text := range map[string]string{"detail": o.Detail, "path": o.Path, "method": o.Method, "rule": o.Rule.String()} {
 			if strings.ContainsFunc(text, func(c rune) bool { return c < 0x20 || c == 0x7f }) {
 				t.Errorf("%s is %q", name, text)
 			}

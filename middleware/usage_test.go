@@ -9,7 +9,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
-	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -21,7 +20,7 @@ func (everybody) Map(context.Context, trust.Verified, string) (certmap.Match, er
 	return certmap.Match{User: "alice"}, nil
 }
 
-// What was judged as a server's is nobody's, whoever asks and whatever is mapped.
+// A certificate that was verified as a server's identifies no user, whatever is mapped.
 // Covers B2.
 func TestVerifierForServersNamesNoUser(t *testing.T) {
 	t.Parallel()
@@ -57,7 +56,7 @@ func TestVerifierForServersNamesNoUser(t *testing.T) {
 		"a port's trust":        {Trust: as(trust.UsageServer)},
 		"a port behind servers": {Forwarded: receiver},
 	} {
-		if _, err := middleware.New(middleware.Config{Map: pinned, Policy: policy.DenyAll(), PerPort: map[string]middleware.PortConfig{"internal": p}}); err == nil {
+		if _, err := middleware.New(middleware.Config{Map: pinned, Policy: newPolicy(t, "# no rule"), PerPort: map[string]middleware.PortConfig{"internal": p}}); err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}

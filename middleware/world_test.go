@@ -344,5 +344,5 @@ func both(t *testing.T, f func(t *testing.T, h2 bool)) {
 type policyDecider = policy.Decider
 
 func loadWithMethods(line string, methods ...string) (policy.Decider, error) {
-	return policy.Load("policy.csv", strings.NewReader(line+"\n"), policy.Methods(methods...))
+	return policy.Load("policy.csv", strings.NewReader(line+"\n"), policy.WithMethods(methods...))
 }

@@ -8,19 +8,19 @@ import (
 )
 
 // With MustBeAsked a server that does not ask is not called, on the first connection
-// and on later ones; nobody may call it.
+// and on later ones; a call without a certificate passes.
 func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "alice")
+			w := newFixture(t, "alice")
 			w.config.MustBeAsked = true
-			deaf, asks := serve(t, nil, append([]option{asksNot}, v.options...)...), serve(t, nil, v.options...)
+			deaf, asks := serve(t, nil, append([]option{requestsNone}, v.options...)...), serve(t, nil, v.options...)
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
 			for range 3 {
-				e := fails(t, as(t, "alice"), c, deaf.URL, outbound.ErrNotAsked)
+				e := wantError(t, as(t, "alice"), c, deaf.URL, outbound.ErrNotAsked)
 				if e.Alias != "alice" || e.Origin != deaf.URL {
 					t.Errorf("%+v", e)
 				}
@@ -28,18 +28,18 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 			if deaf.requests.Load() != 0 {
 				t.Error("a server that did not ask was called")
 			}
-			for _, h := range w.told() {
+			for _, h := range w.takeEvents() {
 				if h.Err == nil || h.Asked || h.Resumed {
 					t.Errorf("%+v", h)
 				}
 			}
-			expect(t, outbound.AsNobody(t.Context()), c, deaf.URL, "nobody")
+			wantBody(t, outbound.AsNobody(t.Context()), c, deaf.URL, "nobody")
 			for range 2 { // resumed, it counts as asked
-				expect(t, as(t, "alice"), c, asks.URL, "alice")
+				wantBody(t, as(t, "alice"), c, asks.URL, "alice")
 				transport.CloseIdleConnections()
 			}
-			told := w.told()
-			if last := told[len(told)-1]; !last.Resumed || !last.Asked || last.Err != nil {
+			events := w.takeEvents()
+			if last := events[len(events)-1]; !last.Resumed || !last.Asked || last.Err != nil {
 				t.Errorf("%+v", last)
 			}
 		})

@@ -14,7 +14,7 @@ import (
 func BenchmarkCall(b *testing.B) {
 	for _, v := range versions[1:3] {
 		s := serve(b, func(http.ResponseWriter, *http.Request) {}, v.options...)
-		w := newWorld(b, "alice")
+		w := newFixture(b, "alice")
 		pair := clientCA.Leaf("alice").TLS()
 		plain := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: serverCA.Pool(), Certificates: []tls.Certificate{pair}}}
 		b.Cleanup(plain.CloseIdleConnections)
@@ -41,7 +41,7 @@ func BenchmarkCall(b *testing.B) {
 // What comes before net/http: the choice of the context, the keystore, the dates, and
 // one of 256 pools.
 func BenchmarkChoose(b *testing.B) {
-	w := newWorld(b)
+	w := newFixture(b)
 	var aliases []string
 	pair := clientCA.Leaf("someone")
 	for i := range 256 {

@@ -11,7 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-var full = flag.Bool("full", false, "run the proofs in full: 10,000 calls each of 100 identities and nobody, 100,000 identities")
+var full = flag.Bool("full", false, "run the proofs in full: 10,000 calls each of 100 identities and calls without one, 100,000 identities")
 
 // However many identities there are, the pools are few, and so are their connections.
 // Covers J10.
@@ -21,7 +21,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	if *full {
 		identities = 100_000
 	}
-	w, s := newWorld(t), serve(t, nil)
+	w, s := newFixture(t), serve(t, nil)
 	w.config.OnHandshake = nil
 	w.config.MaxPools = most
 	pair := clientCA.Leaf("someone").TLS()
@@ -36,7 +36,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 		}
-		expect(t, as(t, "id-"+strconv.Itoa(i)), c, s.URL, "someone")
+		wantBody(t, as(t, "id-"+strconv.Itoa(i)), c, s.URL, "someone")
 		if got := transport.Stats(); got.Pools > most || got.Retiring > 0 {
 			t.Fatalf("%+v", got)
 		}
@@ -44,7 +44,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	if got := transport.Stats(); got.Pools != most || got.Evicted != int64(identities-most) {
 		t.Errorf("%+v", got)
 	}
-	eventually(t, "the connections of those that were given up are closed", func() bool { return open(s) == most })
+	eventually(t, "the connections of those that were given up are closed", func() bool { return openConns(s) == most })
 	var after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -54,10 +54,10 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 		t.Errorf("%d MiB more", grown>>20)
 	}
 	// The one used last stays.
-	told := fmt.Sprint(transport.Stats().Evicted)
-	expect(t, as(t, "id-"+strconv.Itoa(identities-1)), c, s.URL, "someone")
-	if got := fmt.Sprint(transport.Stats().Evicted); got != told {
-		t.Errorf("%s evicted, then %s", told, got)
+	evicted := fmt.Sprint(transport.Stats().Evicted)
+	wantBody(t, as(t, "id-"+strconv.Itoa(identities-1)), c, s.URL, "someone")
+	if got := fmt.Sprint(transport.Stats().Evicted); got != evicted {
+		t.Errorf("%s evicted, then %s", evicted, got)
 	}
 }
 
@@ -66,7 +66,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
-	w, s := newWorld(t, "a", "b", "c"), serve(t, slow(done))
+	w, s := newFixture(t, "a", "b", "c"), serve(t, waitThenEcho(done))
 	defer close(done)
 	w.config.MaxPools = 2
 	transport := w.transport()
@@ -77,8 +77,8 @@ func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer under.Body.Close()
-	for _, who := range []string{"b", "c", "a"} {
-		if _, err := get(as(t, who), c, s.URL); err != nil {
+	for _, alias := range []string{"b", "c", "a"} {
+		if _, err := get(as(t, alias), c, s.URL); err != nil {
 			t.Error(err)
 		}
 	}
@@ -95,11 +95,11 @@ func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 // Covers J10.
 func TestPoolThatWasUsedLastStays(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t, "a", "b", "c"), serve(t, nil)
+	w, s := newFixture(t, "a", "b", "c"), serve(t, nil)
 	w.config.MaxPools = 2
 	c := w.client()
-	for i, who := range []string{"a", "b", "a", "c", "a"} {
-		expect(t, as(t, who), c, s.URL, who)
+	for i, alias := range []string{"a", "b", "a", "c", "a"} {
+		wantBody(t, as(t, alias), c, s.URL, alias)
 		if got, want := s.conns.Load(), []int64{1, 2, 2, 3, 3}[i]; got != want {
 			t.Errorf("after call %d: %d connections, want %d", i, got, want)
 		}

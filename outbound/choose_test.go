@@ -22,23 +22,23 @@ var versions = []struct {
 	{"HTTP/1.1, TLS 1.2", []option{http1, tls12}},
 }
 
-// Who is called as whom, on every pair of protocols.
+// The context chooses the certificate, on every pair of protocols.
 // Covers J1.
 func TestContextChoosesTheCertificate(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "alice", "bob")
+			w := newFixture(t, "alice", "bob")
 			w.config.Default = "bob"
 			c, s := w.client(), serve(t, nil, v.options...)
 			for range 3 {
-				expect(t, as(t, "alice"), c, s.URL, "alice")
-				expect(t, as(t, "bob"), c, s.URL, "bob")
-				expect(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
-				expect(t, t.Context(), c, s.URL, "bob")
-				expect(t, outbound.AsDefault(as(t, "alice")), c, s.URL, "bob")
-				expect(t, outbound.As(outbound.AsNobody(t.Context()), "alice"), c, s.URL, "alice")
+				wantBody(t, as(t, "alice"), c, s.URL, "alice")
+				wantBody(t, as(t, "bob"), c, s.URL, "bob")
+				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
+				wantBody(t, t.Context(), c, s.URL, "bob")
+				wantBody(t, outbound.AsDefault(as(t, "alice")), c, s.URL, "bob")
+				wantBody(t, outbound.As(outbound.AsNobody(t.Context()), "alice"), c, s.URL, "alice")
 			}
 			if got := s.conns.Load(); got != 3 {
 				t.Errorf("%d connections, want one for each of three", got)
@@ -60,7 +60,7 @@ func TestContextChoosesTheCertificate(t *testing.T) {
 	}
 }
 
-// What fails before anything is dialled.
+// These calls fail before anything is dialled.
 // Covers J3.
 func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 	t.Parallel()
@@ -72,34 +72,34 @@ func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		ctx    func(context.Context) context.Context
-		change func(*world)
+		change func(*fixture)
 		url    string
 		want   error
 	}{
 		{"nothing chosen", nil, nil, s.URL, outbound.ErrNoIdentity},
 		{"the default, without one", outbound.AsDefault, nil, s.URL, outbound.ErrNoIdentity},
-		{"unknown alias", alias("carol"), nil, s.URL, outbound.ErrUnknownAlias},
-		{"empty alias", alias(""), nil, s.URL, outbound.ErrUnknownAlias},
-		{"the default is unknown", nil, func(w *world) { w.config.Default = "carol" }, s.URL, outbound.ErrUnknownAlias},
-		{"unknown alias, with a default", alias("carol"), func(w *world) { w.config.Default = "alice" }, s.URL, outbound.ErrUnknownAlias},
-		{"http", alias("alice"), nil, strings.Replace(s.URL, "https", "http", 1), outbound.ErrOrigin},
-		{"another origin", alias("alice"), func(w *world) {
+		{"unknown alias", chooseAlias("carol"), nil, s.URL, outbound.ErrUnknownAlias},
+		{"empty alias", chooseAlias(""), nil, s.URL, outbound.ErrUnknownAlias},
+		{"the default is unknown", nil, func(w *fixture) { w.config.Default = "carol" }, s.URL, outbound.ErrUnknownAlias},
+		{"unknown alias, with a default", chooseAlias("carol"), func(w *fixture) { w.config.Default = "alice" }, s.URL, outbound.ErrUnknownAlias},
+		{"http", chooseAlias("alice"), nil, strings.Replace(s.URL, "https", "http", 1), outbound.ErrOrigin},
+		{"another origin", chooseAlias("alice"), func(w *fixture) {
 			w.put(w.credential("alice", clientCA.Leaf("alice"), "https://api.partner.example", "https://127.0.0.1:1"))
 		}, s.URL, outbound.ErrOrigin},
-		{"expired", alias("alice"), func(w *world) { w.put(w.credential("alice", clientCA.Leaf("alice", expired))) }, s.URL, errRefusedAs(reason.Expired)},
-		{"not yet valid", alias("alice"), func(w *world) { w.put(w.credential("alice", clientCA.Leaf("alice", future))) }, s.URL, errRefusedAs(reason.NotYetValid)},
-		{"not allowed", alias("alice"), func(w *world) {
+		{"expired", chooseAlias("alice"), func(w *fixture) { w.put(w.credential("alice", clientCA.Leaf("alice", expired))) }, s.URL, errRefusedAs(reason.Expired)},
+		{"not yet valid", chooseAlias("alice"), func(w *fixture) { w.put(w.credential("alice", clientCA.Leaf("alice", future))) }, s.URL, errRefusedAs(reason.NotYetValid)},
+		{"not allowed", chooseAlias("alice"), func(w *fixture) {
 			w.config.Allow = func(context.Context, string) error { return errFault }
 		}, s.URL, errFault},
-		{"the keystore has a fault", alias("alice"), func(w *world) {
+		{"the keystore has a fault", chooseAlias("alice"), func(w *fixture) {
 			w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return nil, errFault })
 		}, s.URL, errFault},
-		{"the keystore answers nothing", alias("alice"), func(w *world) {
+		{"the keystore answers nothing", chooseAlias("alice"), func(w *fixture) {
 			w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return nil, nil })
 		}, s.URL, outbound.ErrUnknownAlias},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			w := newWorld(t, "alice")
+			w := newFixture(t, "alice")
 			w.config.Base = &http.Transport{DialContext: dialled}
 			if row.change != nil {
 				row.change(w)
@@ -108,7 +108,7 @@ func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 			if row.ctx != nil {
 				ctx = row.ctx(ctx)
 			}
-			fails(t, ctx, w.client(), row.url, row.want)
+			wantError(t, ctx, w.client(), row.url, row.want)
 		})
 	}
 	if s.conns.Load() != 0 {
@@ -122,16 +122,16 @@ type keystoreFunc func(string) (*outbound.Credential, error)
 
 func (f keystoreFunc) Credential(alias string) (*outbound.Credential, error) { return f(alias) }
 
-func alias(name string) func(context.Context) context.Context {
+func chooseAlias(name string) func(context.Context) context.Context {
 	return func(ctx context.Context) context.Context { return outbound.As(ctx, name) }
 }
 
-// A keystore that answers with someone else, or with what nobody made, is not believed.
+// A credential of another alias, or one that NewCredential did not make, is not presented.
 // Covers J1.
 func TestWrongCredentialOfAKeystoreIsNotPresented(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
-	w := newWorld(t)
+	w := newFixture(t)
 	bob := w.credential("bob", clientCA.Leaf("bob"))
 	for _, answer := range []*outbound.Credential{bob, {}} {
 		w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return answer, nil })
@@ -144,11 +144,11 @@ func TestWrongCredentialOfAKeystoreIsNotPresented(t *testing.T) {
 	}
 }
 
-// The body is closed whatever happens, as http.RoundTripper demands.
+// The body is always closed, as http.RoundTripper demands.
 func TestRequestBodyIsClosed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "alice")
-	body := &closer{Reader: strings.NewReader("x")}
+	w := newFixture(t, "alice")
+	body := &trackedBody{Reader: strings.NewReader("x")}
 	r, err := http.NewRequestWithContext(as(t, "carol"), "POST", "https://127.0.0.1:1", body)
 	if err != nil {
 		t.Fatal(err)
@@ -161,9 +161,9 @@ func TestRequestBodyIsClosed(t *testing.T) {
 	}
 }
 
-type closer struct {
+type trackedBody struct {
 	*strings.Reader
 	closed bool
 }
 
-func (c *closer) Close() error { c.closed = true; return nil }
+func (c *trackedBody) Close() error { c.closed = true; return nil }

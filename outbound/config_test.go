@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// What is refused when a transport is made: everything that would present another
-// identity, or none, or not check the server.
+// New refuses whatever would present another identity or none, or would not verify the
+// server.
 // Covers J7.
 func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 	t.Parallel()
@@ -76,7 +76,7 @@ func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 		{"TLS 1.0", ofTLS(func(c *tls.Config) { c.MinVersion = tls.VersionTLS10 }), "before TLS 1.2"},
 		{"at most TLS 1.1", ofTLS(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS11 }), "before TLS 1.2"},
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		row.change(&w.config)
 		_, err := outbound.New(w.config)
 		if all := configerror.All(err); len(all) != 1 || !strings.Contains(err.Error(), row.want) {
@@ -85,7 +85,7 @@ func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 	}
 	_, err := outbound.New(outbound.Config{Default: "/", CrossOrigin: -1, Drain: -1, Renegotiate: []string{"x", "https://y"}})
 	if all := configerror.All(err); len(all) != 6 {
-		t.Errorf("%d mistakes at once: %v", len(all), err)
+		t.Errorf("%d errors at once: %v", len(all), err)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestBaseIsUsedInEveryProtocol(t *testing.T) {
 			b.Protocols.SetHTTP1(true)
 		}},
 	} {
-		w := newWorld(t, "alice")
+		w := newFixture(t, "alice")
 		w.config.Roots = nil
 		w.config.Base = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: serverCA.Pool()}}
 		row.change(w.config.Base)
@@ -139,7 +139,7 @@ func TestBaseIsUsedInEveryProtocol(t *testing.T) {
 	}
 }
 
-// A server is believed by its name and by the roots, always.
+// Every server is verified by its name and the roots.
 // Covers J7.
 func TestServersAreVerifiedByNameAndRoots(t *testing.T) {
 	t.Parallel()
@@ -148,19 +148,19 @@ func TestServersAreVerifiedByNameAndRoots(t *testing.T) {
 	for name, p := range map[string]*testpki.Pair{"another name": wrongName, "another authority": testpki.NewCA("Other CA").Server(), "expired": late} {
 		s := serve(t, nil)
 		s.TLS.Certificates = []tls.Certificate{p.TLS()}
-		w := newWorld(t, "alice")
+		w := newFixture(t, "alice")
 		got, err := get(as(t, "alice"), w.client(), s.URL)
 		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || s.requests.Load() != 0 {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
-		for _, h := range w.told() {
+		for _, h := range w.takeEvents() {
 			if h.Sent || h.Err == nil {
 				t.Errorf("%s: %+v", name, h)
 			}
 		}
 	}
 	// The base's own check counts too, on resumed connections as well.
-	w, s := newWorld(t, "alice"), serve(t, nil)
+	w, s := newFixture(t, "alice"), serve(t, nil)
 	refuse := false
 	w.config.Base = &http.Transport{TLSClientConfig: &tls.Config{VerifyConnection: func(tls.ConnectionState) error {
 		if refuse {
@@ -170,8 +170,8 @@ func TestServersAreVerifiedByNameAndRoots(t *testing.T) {
 	}}}
 	transport := w.transport()
 	c := &http.Client{Transport: transport}
-	expect(t, as(t, "alice"), c, s.URL, "alice")
+	wantBody(t, as(t, "alice"), c, s.URL, "alice")
 	transport.CloseIdleConnections()
 	refuse = true
-	fails(t, as(t, "alice"), c, s.URL, errFault)
+	wantError(t, as(t, "alice"), c, s.URL, errFault)
 }

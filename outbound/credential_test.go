@@ -34,9 +34,9 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 	}{
 		{"good", "partner-a", nil, nil, ""},
 		{"good, with origins", "A.b_c@d-9", nil, []string{"https://a.example", "HTTPS://B.example:8443", "https://[::1]:1"}, ""},
-		{"any usage", "a", of(ca.Leaf("x", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} })), nil, ""},
-		{"no usage", "a", of(ca.Leaf("x", func(c *x509.Certificate) { c.ExtKeyUsage, c.KeyUsage = nil, 0 })), nil, ""},
-		{"expired is for the call to judge", "a", of(ca.Leaf("x", expired)), nil, ""},
+		{"any usage", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} })), nil, ""},
+		{"no usage", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.ExtKeyUsage, c.KeyUsage = nil, 0 })), nil, ""},
+		{"expired, which the call checks", "a", withPair(ca.Leaf("x", expired)), nil, ""},
 		{"no alias", "", nil, nil, "is not an alias"},
 		{"a bad alias", "../x", nil, nil, "is not an alias"},
 		{"a long alias", strings.Repeat("a", 129), nil, nil, "is not an alias"},
@@ -50,13 +50,13 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 		{"out of order", "a", func(c *tls.Certificate) { c.Certificate = [][]byte{good.Cert.Raw, ca.Cert.Raw} }, nil, "not the issuer"},
 		{"another's key", "a", func(c *tls.Certificate) { c.PrivateKey = testpki.NewKey() }, nil, "not that of the certificate"},
 		{"no key", "a", func(c *tls.Certificate) { c.PrivateKey = nil }, nil, "not a crypto.Signer"},
-		{"a key that cannot be compared", "a", func(c *tls.Certificate) { c.PrivateKey = strange{} }, nil, "cannot be compared"},
-		{"for servers", "a", of(ca.Server()), nil, "not for client authentication"},
-		{"for something unknown", "a", of(ca.Leaf("x", func(c *x509.Certificate) {
+		{"a key that cannot be compared", "a", func(c *tls.Certificate) { c.PrivateKey = unknownKey{} }, nil, "cannot be compared"},
+		{"for servers", "a", withPair(ca.Server()), nil, "not for client authentication"},
+		{"for something unknown", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) {
 			c.ExtKeyUsage, c.UnknownExtKeyUsage = nil, []asn1.ObjectIdentifier{{1, 2, 3}}
 		})), nil, "not for client authentication"},
-		{"for encryption", "a", of(ca.Leaf("x", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })), nil, "not for signatures"},
-		{"dates", "a", of(ca.Leaf("x", func(c *x509.Certificate) { c.NotAfter, c.NotBefore = time.Now().Add(-3*time.Hour), time.Now() })), nil, "ends before it begins"},
+		{"for encryption", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })), nil, "not for signatures"},
+		{"dates", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.NotAfter, c.NotBefore = time.Now().Add(-3*time.Hour), time.Now() })), nil, "ends before it begins"},
 		{"an http origin", "a", nil, []string{"http://a.example"}, "https only"},
 		{"a path", "a", nil, []string{"https://a.example/"}, "a scheme, a host and a port only"},
 		{"a query", "a", nil, []string{"https://a.example?"}, "a scheme, a host and a port only"},
@@ -81,18 +81,20 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 	}
 	_, err := outbound.NewCredential("", tls.Certificate{Certificate: ca.Server().TLS().Certificate, PrivateKey: testpki.NewKey()}, "x", "y")
 	if n := len(configerror.All(err)); n != 5 {
-		t.Errorf("%d mistakes at once: %v", n, err)
+		t.Errorf("%d errors at once: %v", n, err)
 	}
 }
 
-func of(p *testpki.Pair) func(*tls.Certificate) { return func(c *tls.Certificate) { *c = p.TLS() } }
+func withPair(p *testpki.Pair) func(*tls.Certificate) {
+	return func(c *tls.Certificate) { *c = p.TLS() }
+}
 
 // strange is a signer with a public key of no known kind.
-type strange struct{ crypto.Signer }
+type unknownKey struct{ crypto.Signer }
 
-func (strange) Public() crypto.PublicKey { return 7 }
+func (unknownKey) Public() crypto.PublicKey { return 7 }
 
-// No verb, and no logger, prints the key.
+// No format verb and no logger prints the key.
 func TestCredentialPrintsNoKey(t *testing.T) {
 	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -127,14 +129,14 @@ func TestCredentialPrintsNoKey(t *testing.T) {
 func TestCredentialIsACopy(t *testing.T) {
 	t.Parallel()
 	pair := clientCA.Leaf("alice").TLS()
-	w, s := newWorld(t), serve(t, nil)
+	w, s := newFixture(t), serve(t, nil)
 	c, err := outbound.NewCredential("alice", pair)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.put(c)
 	clear(pair.Certificate[0])
-	expect(t, as(t, "alice"), w.client(), s.URL, "alice")
+	wantBody(t, as(t, "alice"), w.client(), s.URL, "alice")
 }
 
 func FuzzOrigin(f *testing.F) {

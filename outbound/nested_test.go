@@ -17,17 +17,17 @@ import (
 // Covers J11.
 func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 	t.Parallel()
-	s, p := serve(t, nil), newProxy(t, false)
-	inner := newWorld(t, "alice").client()
+	s, p := serve(t, nil), newTestProxy(t, false)
+	inner := newFixture(t, "alice").client()
 	var tried []string
 	try := func(ctx context.Context, where string) {
 		tried = append(tried, where)
 		if got, err := get(ctx, inner, s.URL); !errors.Is(err, outbound.ErrNoIdentity) {
 			t.Errorf("%s: %q, %v", where, got, err)
 		}
-		expect(t, outbound.AsNobody(ctx), inner, s.URL, "nobody")
+		wantBody(t, outbound.AsNobody(ctx), inner, s.URL, "nobody")
 	}
-	w := newWorld(t, "alice")
+	w := newFixture(t, "alice")
 	w.config.Allow = func(ctx context.Context, alias string) error {
 		if alias != "alice" {
 			t.Errorf("asked about %q", alias)
@@ -50,7 +50,7 @@ func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 			return nil
 		},
 	}
-	expect(t, as(t, "alice"), w.client(), s.URL, "alice")
+	wantBody(t, as(t, "alice"), w.client(), s.URL, "alice")
 	if len(tried) != 4 {
 		t.Errorf("%q", tried)
 	}
@@ -60,7 +60,7 @@ func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 // Covers J11.
 func TestContextOfAnIncomingRequestCarriesNoChoice(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "alice")
+	w := newFixture(t, "alice")
 	c := w.client()
 	back := serve(t, nil)
 	front := serve(t, func(rw http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func TestContextOfAnIncomingRequestCarriesNoChoice(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	expect(t, as(t, "alice"), c, front.URL, "")
+	wantBody(t, as(t, "alice"), c, front.URL, "")
 	if back.conns.Load() != 0 {
 		t.Error("the service behind was called")
 	}
@@ -80,9 +80,9 @@ func TestContextOfAnIncomingRequestCarriesNoChoice(t *testing.T) {
 // Covers J12.
 func TestConnectionsAreNotSharedBetweenHosts(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
-		rw.Write([]byte(r.Host + " " + r.RemoteAddr + " " + name(r)))
+		rw.Write([]byte(r.Host + " " + r.RemoteAddr + " " + clientName(r)))
 	})
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 	w.put(w.credential("alice", clientCA.Leaf("alice"), "https://localhost:"+port))
@@ -99,11 +99,11 @@ func TestConnectionsAreNotSharedBetweenHosts(t *testing.T) {
 		}
 		seen[a], seen[b] = true, true
 	}
-	fails(t, as(t, "alice"), c, "https://127.0.0.1:"+port, outbound.ErrOrigin)
+	wantError(t, as(t, "alice"), c, "https://127.0.0.1:"+port, outbound.ErrOrigin)
 	if len(seen) != 2 || s.conns.Load() != 2 {
 		t.Errorf("%v, %d connections", seen, s.conns.Load())
 	}
-	for _, h := range w.told() {
+	for _, h := range w.takeEvents() {
 		if h.Sent != (h.Origin == "https://localhost:"+port) {
 			t.Errorf("%+v", h)
 		}
@@ -137,7 +137,7 @@ func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 			}()
 		}
 	}()
-	w := newWorld(t, "alice")
+	w := newFixture(t, "alice")
 	transport := w.transport()
 	ctx, cancel := context.WithCancel(as(t, "alice"))
 	result := make(chan error, 1)
@@ -145,7 +145,7 @@ func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 		_, err := get(ctx, &http.Client{Transport: transport}, "https://"+l.Addr().String())
 		result <- err
 	}()
-	eventually(t, "the handshake", func() bool { return len(w.told()) > 0 })
+	eventually(t, "the handshake", func() bool { return len(w.takeEvents()) > 0 })
 	cancel()
 	if err := <-result; err == nil {
 		t.Error("an answer")

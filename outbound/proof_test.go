@@ -15,10 +15,10 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// 100 identities and nobody, each with 10,000 calls (with -full), interleaved, a quarter
-// of them on each pair of protocols, while certificates are renewed, connections are closed and pools
-// are given up: the server sees who was meant, each time, and a certificate that was
-// in force when the call was made.
+// 100 identities and calls without one, each with 10,000 calls (with -full), interleaved, a
+// quarter of them on each pair of protocols, while certificates are renewed, connections
+// closed and pools evicted: the server always sees the chosen identity, with a certificate
+// that was current when the call was made.
 // Covers J1.
 func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 	t.Parallel()
@@ -28,11 +28,11 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 	}
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.config.OnHandshake = nil
 			w.config.MaxPools = identities // one too few: some are given up now and again
 			s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
-				io.WriteString(rw, name(r))
+				io.WriteString(rw, clientName(r))
 				if len(r.TLS.PeerCertificates) > 0 {
 					fmt.Fprint(rw, " ", r.TLS.PeerCertificates[0].SerialNumber)
 				}
@@ -82,14 +82,14 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 							ctx, want, least = outbound.As(context.Background(), names[i]), names[i], current[i].Load()
 						}
 						got, err := get(ctx, c, s.URL)
-						var who string
+						var seen string
 						var number int64
-						fmt.Sscan(got, &who, &number)
+						fmt.Sscan(got, &seen, &number)
 						switch {
 						case err != nil:
 							failed.Add(1)
 							t.Log(err)
-						case who != want:
+						case seen != want:
 							wrong.Add(1)
 						case number < least:
 							stale.Add(1)
@@ -103,7 +103,7 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 			t.Logf("%d calls, %d rotations, %d connections, %+v: %d wrong, %d by an old certificate, %d failed",
 				len(names)*calls, rotated, s.conns.Load(), transport.Stats(), wrong.Load(), stale.Load(), failed.Load())
 			if wrong.Load()+stale.Load()+failed.Load() > 0 || rotated == 0 {
-				t.Errorf("the server says:\n%s", &s.log)
+				t.Errorf("log of the server:\n%s", &s.log)
 			}
 			if got := transport.Stats(); got.InFlight != 0 || got.Retiring != 0 {
 				t.Errorf("%+v", got)

@@ -19,7 +19,7 @@ import (
 )
 
 // proxy is one that makes tunnels, and remembers what it saw.
-type proxy struct {
+type testProxy struct {
 	*httptest.Server
 	tunnels, certificates atomic.Int64
 	mu                    sync.Mutex
@@ -29,8 +29,8 @@ type proxy struct {
 }
 
 // newProxy starts one over TCP or TLS. Over TLS it asks for a certificate.
-func newProxy(t *testing.T, secure bool) *proxy {
-	p := &proxy{status: http.StatusOK}
+func newTestProxy(t *testing.T, secure bool) *testProxy {
+	p := &testProxy{status: http.StatusOK}
 	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.password, p.header = r.Header.Get("Proxy-Authorization"), r.Header.Get("X-Tunnel")
@@ -69,7 +69,7 @@ func newProxy(t *testing.T, secure bool) *proxy {
 	return p
 }
 
-func (p *proxy) use(r *http.Request) (*url.URL, error) { return url.Parse(p.URL) }
+func (p *testProxy) use(r *http.Request) (*url.URL, error) { return url.Parse(p.URL) }
 
 // The identity goes through the proxy, and never to it.
 // Covers J6.
@@ -77,10 +77,10 @@ func TestProxySeesNoCertificate(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
 		for _, v := range versions {
-			p := newProxy(t, secure)
+			p := newTestProxy(t, secure)
 			t.Run(p.URL[:5]+" "+v.name, func(t *testing.T) {
 				t.Parallel()
-				w, s := newWorld(t, "alice", "bob"), serve(t, nil, v.options...)
+				w, s := newFixture(t, "alice", "bob"), serve(t, nil, v.options...)
 				w.config.MustBeAsked = true // of the server, not of the proxy
 				w.config.Base = &http.Transport{
 					Proxy: func(*http.Request) (*url.URL, error) {
@@ -93,18 +93,18 @@ func TestProxySeesNoCertificate(t *testing.T) {
 				transport := w.transport()
 				c := &http.Client{Transport: transport}
 				for range 2 {
-					for _, who := range []string{"alice", "bob"} {
-						expect(t, as(t, who), c, s.URL, who)
+					for _, alias := range []string{"alice", "bob"} {
+						wantBody(t, as(t, alias), c, s.URL, alias)
 					}
 				}
-				expect(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
+				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
 				if p.tunnels.Load() != 3 || p.certificates.Load() != 0 {
 					t.Errorf("%d tunnels, %d certificates at the proxy", p.tunnels.Load(), p.certificates.Load())
 				}
 				if p.password != "Basic cHJveHk6c2VjcmV0" || p.header != "yes" {
 					t.Errorf("the proxy got %q, %q", p.password, p.header)
 				}
-				for _, h := range w.told() {
+				for _, h := range w.takeEvents() {
 					if h.Origin != s.URL || !strings.Contains(h.Proxy, "proxy:xxxxx@") || strings.Contains(h.Proxy, "secret") {
 						t.Errorf("%+v", h)
 					}
@@ -114,7 +114,7 @@ func TestProxySeesNoCertificate(t *testing.T) {
 	}
 }
 
-// A proxy that fails, or that nobody believes, is an error, and nothing goes past it.
+// A proxy that fails or cannot be verified is an error, and no call bypasses it.
 // Covers J6.
 func TestFailingProxyFailsTheCall(t *testing.T) {
 	t.Parallel()
@@ -122,17 +122,17 @@ func TestFailingProxyFailsTheCall(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		proxy  func(*http.Request) (*url.URL, error)
-		change func(*proxy)
+		change func(*testProxy)
 	}{
-		{"refuses", nil, func(p *proxy) { p.status = 407 }},
-		{"speaks too early", nil, func(p *proxy) { p.early = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }},
-		{"is gone", nil, func(p *proxy) { p.Close() }},
+		{"refuses", nil, func(p *testProxy) { p.status = 407 }},
+		{"speaks too early", nil, func(p *testProxy) { p.early = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }},
+		{"is gone", nil, func(p *testProxy) { p.Close() }},
 		{"its function fails", func(*http.Request) (*url.URL, error) { return nil, errFault }, nil},
 		{"of another scheme", func(*http.Request) (*url.URL, error) { return url.Parse("socks5://127.0.0.1:1") }, nil},
 		{"without a host", func(*http.Request) (*url.URL, error) { return url.Parse("http://:1") }, nil},
 	} {
-		p := newProxy(t, false)
-		w := newWorld(t, "alice")
+		p := newTestProxy(t, false)
+		w := newFixture(t, "alice")
 		w.config.Base = &http.Transport{Proxy: p.use}
 		if row.proxy != nil {
 			w.config.Base.Proxy = row.proxy
@@ -144,8 +144,8 @@ func TestFailingProxyFailsTheCall(t *testing.T) {
 			t.Errorf("%s: %q, %v", row.name, got, err)
 		}
 	}
-	secure := newProxy(t, true)
-	w := newWorld(t, "alice")
+	secure := newTestProxy(t, true)
+	w := newFixture(t, "alice")
 	w.config.Roots, w.config.Base = clientCA.Pool(), &http.Transport{Proxy: secure.use}
 	if got, err := get(as(t, "alice"), w.client(), s.URL); err == nil || secure.tunnels.Load() != 0 {
 		t.Errorf("an unbelieved proxy: %q, %v", got, err)
@@ -158,16 +158,16 @@ func TestFailingProxyFailsTheCall(t *testing.T) {
 // Without a base that says so, the environment's proxy is not used.
 // Covers J6.
 func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
-	p := newProxy(t, false)
+	p := newTestProxy(t, false)
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
 		t.Setenv(name, p.URL)
 	}
 	t.Setenv("NO_PROXY", "")
-	w, s := newWorld(t, "alice"), serve(t, nil)
+	w, s := newFixture(t, "alice"), serve(t, nil)
 	s.TLS.Certificates = []tls.Certificate{serverCA.Server(func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4zero} }).TLS()}
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 	// net/http never takes a proxy for loopback; this address leads there as well.
-	expect(t, as(t, "alice"), w.client(), "https://0.0.0.0:"+port, "alice")
+	wantBody(t, as(t, "alice"), w.client(), "https://0.0.0.0:"+port, "alice")
 	if p.tunnels.Load() != 0 {
 		t.Errorf("%d tunnels", p.tunnels.Load())
 	}
@@ -179,17 +179,17 @@ func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 	}
 }
 
-// http as nobody goes by the base's proxy as ever.
+// Plain http without a certificate uses the base's proxy.
 // Covers J6.
 func TestPlainHTTPThroughAProxyHasNoCertificate(t *testing.T) {
 	t.Parallel()
 	seen := make(chan string, 1)
 	p := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		seen <- r.URL.String() + " " + name(r)
+		seen <- r.URL.String() + " " + clientName(r)
 	}))
 	defer p.Close()
 	p.TLS.ClientAuth = tls.RequestClientCert
-	w := newWorld(t, "alice")
+	w := newFixture(t, "alice")
 	w.config.Roots = nil
 	w.config.Base = p.Client().Transport.(*http.Transport).Clone()
 	w.config.Base.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(p.URL) }

@@ -11,12 +11,12 @@ import (
 
 // redirects answers /to?URL with a redirect, and everything else with the name and
 // the Authorization that it saw.
-func redirects(rw http.ResponseWriter, r *http.Request) {
+func handleRedirect(rw http.ResponseWriter, r *http.Request) {
 	if to, ok := strings.CutPrefix(r.URL.RequestURI(), "/to?"); ok {
 		http.Redirect(rw, r, to, http.StatusTemporaryRedirect)
 		return
 	}
-	io.WriteString(rw, name(r)+" "+r.Header.Get("Authorization"))
+	io.WriteString(rw, clientName(r)+" "+r.Header.Get("Authorization"))
 }
 
 // What a redirect does to the identity, with a real http.Client that follows it.
@@ -26,8 +26,8 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			home, evil, third := serve(t, redirects, v.options...), serve(t, redirects, v.options...), serve(t, redirects, v.options...)
-			clear := serve(t, redirects, plainly)
+			home, evil, third := serve(t, handleRedirect, v.options...), serve(t, handleRedirect, v.options...), serve(t, handleRedirect, v.options...)
+			clear := serve(t, handleRedirect, withoutTLS)
 			byName := strings.Replace(home.URL, "127.0.0.1", "localhost", 1)
 			for _, row := range []struct {
 				name   string
@@ -54,7 +54,7 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 				{"no list", outbound.KeepListed, nil, home.URL + "/to?" + third.URL, "nobody"},
 				{"a list, but drop", outbound.Drop, []string{home.URL, third.URL}, home.URL + "/to?" + third.URL, "nobody"},
 			} {
-				w := newWorld(t)
+				w := newFixture(t)
 				w.put(w.credential("alice", clientCA.Leaf("alice"), row.listed...))
 				w.config.CrossOrigin = row.cross
 				c := w.client()
@@ -74,14 +74,14 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 				case r.Header.Get("Authorization") != "token":
 					t.Errorf("%s: the request was changed", row.name)
 				}
-				for _, h := range w.told() {
+				for _, h := range w.takeEvents() {
 					if h.Origin == evil.URL && (h.Sent || h.Alias != "") {
 						t.Errorf("%s: %+v", row.name, h)
 					}
 				}
 			}
-			if evil.unnamed.Load() != evil.requests.Load() || evil.requests.Load() == 0 {
-				t.Errorf("%d of %d calls to evil without a certificate", evil.unnamed.Load(), evil.requests.Load())
+			if evil.withoutCert.Load() != evil.requests.Load() || evil.requests.Load() == 0 {
+				t.Errorf("%d of %d calls to evil without a certificate", evil.withoutCert.Load(), evil.requests.Load())
 			}
 		})
 	}
@@ -91,8 +91,8 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 // Covers J5.
 func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	t.Parallel()
-	home, other := serve(t, redirects), serve(t, redirects)
-	w := newWorld(t, "alice")
+	home, other := serve(t, handleRedirect), serve(t, handleRedirect)
+	w := newFixture(t, "alice")
 	c := w.client()
 	c.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
 		r.Header.Set("Authorization", "for the other")
@@ -105,12 +105,12 @@ func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	}
 }
 
-// A chain of redirects whose beginning cannot be told carries nothing.
+// Redirects from an unknown first request carry no identity.
 // Covers J5.
 func TestRedirectWithUnknownOriginDropsTheIdentity(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
-	w := newWorld(t, "alice")
+	w := newFixture(t, "alice")
 	transport := w.transport()
 	endless := &http.Request{}
 	endless.Response = &http.Response{Request: endless}

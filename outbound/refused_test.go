@@ -23,12 +23,12 @@ func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "alice")
+			w := newFixture(t, "alice")
 			w.put(w.credential("stranger", testpki.NewCA("Other CA").Leaf("stranger")))
 			w.config.Default = "alice"
 			c, s := w.client(), serve(t, nil, append([]option{requires}, v.options...)...)
 			for _, method := range []string{"GET", "POST"} {
-				w.told()
+				w.takeEvents()
 				before := s.conns.Load()
 				r, _ := http.NewRequestWithContext(as(t, "stranger"), method, s.URL, strings.NewReader("x"))
 				got, err := read(c.Do(r))
@@ -45,46 +45,46 @@ func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 				if n := s.conns.Load() - before; n != 1 {
 					t.Errorf("%s: %d attempts", method, n)
 				}
-				for _, h := range w.told() {
+				for _, h := range w.takeEvents() {
 					if h.Alias != "stranger" || !h.Asked || !h.Sent {
 						t.Errorf("%+v", h)
 					}
 				}
 			}
-			fails(t, outbound.AsNobody(t.Context()), c, s.URL, outbound.ErrServerRefused)
-			expect(t, as(t, "alice"), c, s.URL, "alice")
-			if s.unnamed.Load() != 0 {
+			wantError(t, outbound.AsNobody(t.Context()), c, s.URL, outbound.ErrServerRefused)
+			wantBody(t, as(t, "alice"), c, s.URL, "alice")
+			if s.withoutCert.Load() != 0 {
 				t.Error("a request without a certificate")
 			}
 		})
 	}
 }
 
-// late writes so late that the server has refused and closed by then.
-type late struct {
+// lateWriter delays its writes until the server has refused and closed.
+type lateWriter struct {
 	net.Conn
 	writes atomic.Int64
 }
 
-func (l *late) Write(p []byte) (int, error) {
+func (l *lateWriter) Write(p []byte) (int, error) {
 	if l.writes.Add(1) > 1 {
 		time.Sleep(20 * time.Millisecond)
 	}
 	return l.Conn.Write(p)
 }
 
-// The refusal is told also where the request could not even be written any more.
+// The refusal is found even if the request could not be written.
 // Covers J9.
 func TestRefusalBeforeTheRequestIsFound(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			w, s := newWorld(t), serve(t, nil, append([]option{requires}, v.options...)...)
+			w, s := newFixture(t), serve(t, nil, append([]option{requires}, v.options...)...)
 			w.put(w.credential("stranger", testpki.NewCA("Other CA").Leaf("stranger")))
 			w.config.Base = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-				return &late{Conn: conn}, err
+				return &lateWriter{Conn: conn}, err
 			}}
 			c := w.client()
 			for _, method := range []string{"GET", "POST", "GET"} {

@@ -17,7 +17,7 @@ import (
 )
 
 // needs skips without a program, or fails where everything must run.
-func needs(t *testing.T, program, debian string) {
+func requireProgram(t *testing.T, program, debian string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
 		text := program + " is not installed; the Debian package is " + debian
@@ -29,28 +29,28 @@ func needs(t *testing.T, program, debian string) {
 }
 
 // output is safe for concurrent use.
-type output struct {
+type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *syncBuffer) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.Write(p)
 }
 
-func (o *output) String() string {
+func (o *syncBuffer) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
 }
 
 // A server that asks for the certificate only when it has seen the path: openssl's,
-// told to renegotiate while a request waits for its answer.
+// events to renegotiate while a request waits for its answer.
 func TestRenegotiation(t *testing.T) {
 	t.Parallel()
-	needs(t, "openssl", "openssl")
+	requireProgram(t, "openssl", "openssl")
 	for _, row := range []struct {
 		name   string
 		listed bool
@@ -58,7 +58,7 @@ func TestRenegotiation(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			url, say, out := openssl(t)
-			w := newWorld(t, "alice")
+			w := newFixture(t, "alice")
 			w.config.MustBeAsked = row.listed // it asks later, and that will do
 			if row.listed {
 				w.config.Renegotiate = []string{"https://elsewhere.example", url}
@@ -89,22 +89,22 @@ func TestRenegotiation(t *testing.T) {
 			if got := <-answer; got != "hello" {
 				t.Errorf("%q", got)
 			}
-			told := w.told()
-			if len(told) != 2 {
-				t.Fatalf("%+v", told)
+			events := w.takeEvents()
+			if len(events) != 2 {
+				t.Fatalf("%+v", events)
 			}
-			if h := told[0]; h.Asked || h.Sent || h.Renegotiated || h.Err != nil || h.Version != tls.VersionTLS12 || h.Protocol == "h2" {
+			if h := events[0]; h.Asked || h.Sent || h.Renegotiated || h.Err != nil || h.Version != tls.VersionTLS12 || h.Protocol == "h2" {
 				t.Errorf("at first: %+v", h)
 			}
-			if h := told[1]; !h.Asked || !h.Sent || !h.Renegotiated || h.Alias != "alice" || h.Unacceptable != nil {
+			if h := events[1]; !h.Asked || !h.Sent || !h.Renegotiated || h.Alias != "alice" || h.Unacceptable != nil {
 				t.Errorf("then: %+v", h)
 			}
 		})
 	}
 }
 
-// openssl starts a server that is told what to do on its standard input.
-func openssl(t *testing.T) (url string, say func(string), out *output) {
+// openssl starts a server that is controlled by its standard input.
+func openssl(t *testing.T) (url string, say func(string), out *syncBuffer) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{"cert.pem": server.CertPEM(), "key.pem": server.KeyPEM(), "ca.pem": clientCA.CertPEM()} {
@@ -114,7 +114,7 @@ func openssl(t *testing.T) (url string, say func(string), out *output) {
 	}
 	cmd := exec.Command("openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem", "-CAfile", "ca.pem", "-naccept", "1")
 	cmd.Dir = dir
-	out = &output{}
+	out = &syncBuffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -132,15 +132,15 @@ func openssl(t *testing.T) (url string, say func(string), out *output) {
 // An origin that renegotiates is spoken to by HTTP/1.1 and TLS 1.2, others are not.
 func TestOnlyListedOriginsRenegotiate(t *testing.T) {
 	t.Parallel()
-	w, listed, other := newWorld(t, "alice"), serve(t, nil), serve(t, nil)
+	w, listed, other := newFixture(t, "alice"), serve(t, nil), serve(t, nil)
 	w.config.Renegotiate = []string{strings.ToUpper(listed.URL[:5]) + listed.URL[5:]}
-	p := newProxy(t, false)
+	p := newTestProxy(t, false)
 	for _, base := range []*http.Transport{nil, {Proxy: p.use}} {
 		w.config.Base = base
 		c := w.client()
-		expect(t, as(t, "alice"), c, listed.URL, "alice")
-		expect(t, as(t, "alice"), c, other.URL, "alice")
-		for _, h := range w.told() {
+		wantBody(t, as(t, "alice"), c, listed.URL, "alice")
+		wantBody(t, as(t, "alice"), c, other.URL, "alice")
+		for _, h := range w.takeEvents() {
 			version, protocol := uint16(tls.VersionTLS13), "h2"
 			if h.Origin == listed.URL {
 				version, protocol = tls.VersionTLS12, ""

@@ -23,7 +23,7 @@ func serial(n int64) testpki.Option {
 
 // slow answers with the serial number that it saw, in two parts: the second comes when
 // the test says go.
-func slow(go_ <-chan struct{}) http.HandlerFunc {
+func waitThenEcho(go_ <-chan struct{}) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(rw, r.TLS.PeerCertificates[0].SerialNumber)
 		if r.URL.Path == "/slow" {
@@ -42,11 +42,11 @@ func TestRenewedCredentialGetsNewConnections(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			done := make(chan struct{})
-			w, s := newWorld(t), serve(t, slow(done), v.options...)
+			w, s := newFixture(t), serve(t, waitThenEcho(done), v.options...)
 			w.put(w.credential("alice", clientCA.Leaf("alice", serial(1))))
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
-			expect(t, as(t, "alice"), c, s.URL, "1")
+			wantBody(t, as(t, "alice"), c, s.URL, "1")
 			r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL+"/slow", nil)
 			under, err := c.Do(r)
 			if err != nil {
@@ -54,7 +54,7 @@ func TestRenewedCredentialGetsNewConnections(t *testing.T) {
 			}
 			w.put(w.credential("alice", clientCA.Leaf("alice", serial(2))))
 			for range 3 {
-				expect(t, as(t, "alice"), c, s.URL, "2")
+				wantBody(t, as(t, "alice"), c, s.URL, "2")
 			}
 			if got := transport.Stats(); got.Pools != 1 || got.Retiring != 1 {
 				t.Errorf("%+v while a call of the old certificate is under way", got)
@@ -67,8 +67,8 @@ func TestRenewedCredentialGetsNewConnections(t *testing.T) {
 			if got := transport.Stats(); got.Pools != 1 || got.Retiring != 0 || got.InFlight != 0 {
 				t.Errorf("%+v after it", got)
 			}
-			eventually(t, "only the new connection is open", func() bool { return open(s) == 1 })
-			expect(t, as(t, "alice"), c, s.URL, "2")
+			eventually(t, "only the new connection is open", func() bool { return openConns(s) == 1 })
+			wantBody(t, as(t, "alice"), c, s.URL, "2")
 			if got := s.conns.Load(); got > 3 {
 				t.Errorf("%d connections", got)
 			}
@@ -84,7 +84,7 @@ func TestDrainEndsCallsInProgress(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			done := make(chan struct{})
-			w, s := newWorld(t), serve(t, slow(done), v.options...)
+			w, s := newFixture(t), serve(t, waitThenEcho(done), v.options...)
 			defer close(done)
 			w.config.Drain = 20 * time.Millisecond
 			w.put(w.credential("alice", clientCA.Leaf("alice", serial(1))))
@@ -96,7 +96,7 @@ func TestDrainEndsCallsInProgress(t *testing.T) {
 			}
 			defer under.Body.Close()
 			w.put(w.credential("alice", clientCA.Leaf("alice", serial(2))))
-			expect(t, as(t, "alice"), c, s.URL, "2")
+			wantBody(t, as(t, "alice"), c, s.URL, "2")
 			if got, err := io.ReadAll(under.Body); err == nil {
 				t.Errorf("the old call ended well: %q", got)
 			}
@@ -108,14 +108,14 @@ func TestDrainEndsCallsInProgress(t *testing.T) {
 // Covers J4.
 func TestRemovedAliasFails(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t, "alice", "bob"), serve(t, nil)
+	w, s := newFixture(t, "alice", "bob"), serve(t, nil)
 	c := w.client()
-	expect(t, as(t, "alice"), c, s.URL, "alice")
-	expect(t, as(t, "bob"), c, s.URL, "bob")
+	wantBody(t, as(t, "alice"), c, s.URL, "alice")
+	wantBody(t, as(t, "bob"), c, s.URL, "bob")
 	w.keys.Remove("alice")
-	fails(t, as(t, "alice"), c, s.URL, outbound.ErrUnknownAlias)
-	eventually(t, "alice's connection is closed", func() bool { return open(s) == 1 })
-	expect(t, as(t, "bob"), c, s.URL, "bob")
+	wantError(t, as(t, "alice"), c, s.URL, outbound.ErrUnknownAlias)
+	eventually(t, "alice's connection is closed", func() bool { return openConns(s) == 1 })
+	wantBody(t, as(t, "bob"), c, s.URL, "bob")
 }
 
 // Another signer for the same certificate is the same identity: the pool stays, and
@@ -123,25 +123,25 @@ func TestRemovedAliasFails(t *testing.T) {
 // Covers J4.
 func TestNewSignerForTheSameCertificateIsUsed(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t), serve(t, nil)
+	w, s := newFixture(t), serve(t, nil)
 	pair := clientCA.Leaf("alice")
-	first, second := &signer{Signer: pair.Key}, &signer{Signer: pair.Key}
+	first, second := &countingSigner{Signer: pair.Key}, &countingSigner{Signer: pair.Key}
 	certificate := pair.TLS()
 	c := w.client()
-	for i, key := range []*signer{first, second} {
+	for i, key := range []*countingSigner{first, second} {
 		certificate.PrivateKey = key
 		credential, err := outbound.NewCredential("alice", certificate)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.put(credential)
-		expect(t, as(t, "alice"), c, s.URL, "alice")
+		wantBody(t, as(t, "alice"), c, s.URL, "alice")
 		if got := s.conns.Load(); got != 1 {
 			t.Errorf("%d: %d connections", i, got)
 		}
 	}
 	other := serve(t, nil)
-	expect(t, as(t, "alice"), c, other.URL, "alice")
+	wantBody(t, as(t, "alice"), c, other.URL, "alice")
 	if first.used.Load() != 1 || second.used.Load() != 1 {
 		t.Errorf("the signers signed %d and %d times", first.used.Load(), second.used.Load())
 	}
@@ -151,40 +151,40 @@ func TestNewSignerForTheSameCertificateIsUsed(t *testing.T) {
 // Covers J4.
 func TestCertificateThatExpiresOnAnOpenConnectionIsNotPresented(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t, "alice"), serve(t, nil)
-	ahead := new(ticker)
+	w, s := newFixture(t, "alice"), serve(t, nil)
+	ahead := new(movableClock)
 	w.config.Now = ahead.now
 	c := w.client()
-	expect(t, as(t, "alice"), c, s.URL, "alice")
+	wantBody(t, as(t, "alice"), c, s.URL, "alice")
 	ahead.add(48 * time.Hour)
-	fails(t, as(t, "alice"), c, s.URL, errRefusedAs(reason.Expired))
+	wantError(t, as(t, "alice"), c, s.URL, errRefusedAs(reason.Expired))
 }
 
-// Other roots: what they do not believe is not called any more, not on old connections
-// and not by old sessions.
+// After SetRoots, no server of the old roots is called, neither on old connections nor with
+// old sessions.
 // Covers J8.
 func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			w, s := newWorld(t, "alice"), serve(t, nil, v.options...)
+			w, s := newFixture(t, "alice"), serve(t, nil, v.options...)
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
-			expect(t, as(t, "alice"), c, s.URL, "alice")
+			wantBody(t, as(t, "alice"), c, s.URL, "alice")
 			transport.CloseIdleConnections()
-			expect(t, as(t, "alice"), c, s.URL, "alice")
-			if told := w.told(); len(told) != 2 || told[0].Resumed || !told[1].Resumed {
-				t.Fatalf("the second connection should resume: %+v", told)
+			wantBody(t, as(t, "alice"), c, s.URL, "alice")
+			if events := w.takeEvents(); len(events) != 2 || events[0].Resumed || !events[1].Resumed {
+				t.Fatalf("the second connection should resume: %+v", events)
 			}
 			both := serverCA.Pool()
 			both.AddCert(testpki.NewCA("Other CA").Cert)
 			if err := transport.SetRoots(both); err != nil {
 				t.Fatal(err)
 			}
-			expect(t, as(t, "alice"), c, s.URL, "alice")
-			if told := w.told(); len(told) != 1 || told[0].Resumed {
-				t.Errorf("with new roots nothing resumes: %+v", told)
+			wantBody(t, as(t, "alice"), c, s.URL, "alice")
+			if events := w.takeEvents(); len(events) != 1 || events[0].Resumed {
+				t.Errorf("with new roots nothing resumes: %+v", events)
 			}
 			if err := transport.SetRoots(testpki.NewCA("Other CA").Pool()); err != nil {
 				t.Fatal(err)
@@ -196,7 +196,7 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 			if s.requests.Load() != requests {
 				t.Error("a server of removed roots was called")
 			}
-			eventually(t, "the old connections are closed", func() bool { return open(s) == 0 })
+			eventually(t, "the old connections are closed", func() bool { return openConns(s) == 0 })
 			for _, empty := range []*x509.CertPool{nil, x509.NewCertPool()} {
 				if err := transport.SetRoots(empty); err == nil {
 					t.Error("no roots are taken for roots")
@@ -206,11 +206,11 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 	}
 }
 
-// What is added to the caller's pool of roots later is not believed.
+// Later additions to the caller's pool do not count.
 // Covers J8.
 func TestRootsAreCopied(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t, "alice"), serve(t, nil)
+	w, s := newFixture(t, "alice"), serve(t, nil)
 	mine := testpki.NewCA("Other CA").Pool()
 	w.config.Roots = mine
 	c := w.client()
@@ -223,17 +223,17 @@ func TestRootsAreCopied(t *testing.T) {
 // Close ends everything.
 func TestCallsFailAfterClose(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t, "alice"), serve(t, nil)
+	w, s := newFixture(t, "alice"), serve(t, nil)
 	transport := w.transport()
 	c := &http.Client{Transport: transport}
-	expect(t, as(t, "alice"), c, s.URL, "alice")
+	wantBody(t, as(t, "alice"), c, s.URL, "alice")
 	transport.Close()
-	fails(t, as(t, "alice"), c, s.URL, net.ErrClosed)
+	wantError(t, as(t, "alice"), c, s.URL, net.ErrClosed)
 	if err := transport.SetRoots(serverCA.Pool()); err != nil {
 		t.Error(err)
 	}
-	fails(t, as(t, "alice"), c, s.URL, net.ErrClosed)
-	eventually(t, "the connection is closed", func() bool { return open(s) == 0 })
+	wantError(t, as(t, "alice"), c, s.URL, net.ErrClosed)
+	eventually(t, "the connection is closed", func() bool { return openConns(s) == 0 })
 }
 
 // A pool without calls goes away, one with a call stays.
@@ -241,7 +241,7 @@ func TestCallsFailAfterClose(t *testing.T) {
 func TestIdlePoolsAreClosed(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
-	w, s := newWorld(t, "alice", "bob"), serve(t, slow(done))
+	w, s := newFixture(t, "alice", "bob"), serve(t, waitThenEcho(done))
 	w.config.IdleTimeout = 30 * time.Millisecond
 	transport := w.transport()
 	c := &http.Client{Transport: transport}
@@ -253,14 +253,14 @@ func TestIdlePoolsAreClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "bob's pool goes", func() bool { return transport.Stats().Pools == 1 && open(s) == 1 })
+	eventually(t, "bob's pool goes", func() bool { return transport.Stats().Pools == 1 && openConns(s) == 1 })
 	time.Sleep(100 * time.Millisecond)
 	if got := transport.Stats(); got.Pools != 1 || got.InFlight != 1 {
 		t.Errorf("%+v", got)
 	}
 	close(done)
 	under.Body.Close()
-	eventually(t, "alice's pool goes", func() bool { now := transport.Stats(); return now.Pools == 0 && now.Retiring == 0 && open(s) == 0 })
+	eventually(t, "alice's pool goes", func() bool { now := transport.Stats(); return now.Pools == 0 && now.Retiring == 0 && openConns(s) == 0 })
 	if got := transport.Stats(); got.Evicted != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -287,7 +287,7 @@ func TestHangingHandshakeDoesNotDelayOtherCalls(t *testing.T) {
 		_, err = io.Copy(io.Discard, conn) // until the client closes
 		closed <- err
 	}()
-	w, s := newWorld(t, "alice"), serve(t, nil)
+	w, s := newFixture(t, "alice"), serve(t, nil)
 	w.config.Base = &http.Transport{} // without a time limit for handshakes
 	transport := w.transport()
 	c := &http.Client{Transport: transport}
@@ -303,7 +303,7 @@ func TestHangingHandshakeDoesNotDelayOtherCalls(t *testing.T) {
 		t.Error("an answer")
 	}
 	w.put(w.credential("alice", clientCA.Leaf("alice")))
-	expect(t, as(t, "alice"), c, s.URL, "alice")
+	wantBody(t, as(t, "alice"), c, s.URL, "alice")
 	select {
 	case <-closed:
 	case <-time.After(10 * time.Second):
@@ -318,7 +318,7 @@ func TestHangingHandshakeDoesNotDelayOtherCalls(t *testing.T) {
 // Covers J4.
 func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t, "alice"), serve(t, nil)
+	w, s := newFixture(t, "alice"), serve(t, nil)
 	transport := w.transport()
 	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL, nil)
 	kept, err := transport.Dial(r, s.Listener.Addr().String())
@@ -326,7 +326,7 @@ func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer runtime.KeepAlive(kept) // else the collector would close it
-	eventually(t, "it is open", func() bool { return open(s) == 1 })
+	eventually(t, "it is open", func() bool { return openConns(s) == 1 })
 	let, began := make(chan struct{}), make(chan struct{})
 	w.config.Base = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		close(began)
@@ -345,17 +345,17 @@ func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 		t.Error("an answer")
 	}
 	w.keys.Remove("alice")
-	fails(t, as(t, "alice"), &http.Client{Transport: slow}, s.URL, outbound.ErrUnknownAlias)
-	fails(t, as(t, "alice"), &http.Client{Transport: transport}, s.URL, outbound.ErrUnknownAlias)
+	wantError(t, as(t, "alice"), &http.Client{Transport: slow}, s.URL, outbound.ErrUnknownAlias)
+	wantError(t, as(t, "alice"), &http.Client{Transport: transport}, s.URL, outbound.ErrUnknownAlias)
 	close(let)
-	eventually(t, "both are closed", func() bool { return s.conns.Load() == 2 && open(s) == 0 })
+	eventually(t, "both are closed", func() bool { return s.conns.Load() == 2 && openConns(s) == 0 })
 }
 
 // A call that found a pool just before it was retired does not take it.
 // Covers J4.
 func TestRetiredPoolTakesNoCall(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "alice")
+	w := newFixture(t, "alice")
 	transport := w.transport()
 	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", "https://api.partner.example", nil)
 	again, err := transport.FindPool(r)
@@ -363,7 +363,7 @@ func TestRetiredPoolTakesNoCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !again() {
-		t.Error("the pool is in force")
+		t.Error("the retired pool takes calls")
 	}
 	w.put(w.credential("alice", clientCA.Leaf("alice")))
 	if err := transport.Choose(r); err != nil {

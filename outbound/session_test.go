@@ -8,21 +8,21 @@ import (
 )
 
 // No identity resumes the session of another, although all of them call the same
-// server, which gives tickets to all and would believe them.
+// server, which gives tickets to all and would accept them.
 // Covers J2.
 func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			w, s := newWorld(t, "alice", "bob"), serve(t, nil, v.options...)
+			w, s := newFixture(t, "alice", "bob"), serve(t, nil, v.options...)
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
 			for round := range 3 {
-				for _, who := range []string{"alice", "bob"} {
-					expect(t, as(t, who), c, s.URL, who)
+				for _, alias := range []string{"alice", "bob"} {
+					wantBody(t, as(t, alias), c, s.URL, alias)
 				}
-				for _, h := range w.told() {
+				for _, h := range w.takeEvents() {
 					if h.Resumed != (round > 0) || !h.Asked || !h.Sent {
 						t.Errorf("round %d: %+v", round, h)
 					}
@@ -31,9 +31,9 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 			}
 			// A renewed certificate does not resume the session of the old one.
 			w.put(w.credential("alice", clientCA.Leaf("alice")))
-			expect(t, as(t, "alice"), c, s.URL, "alice")
-			if told := w.told(); len(told) != 1 || told[0].Resumed {
-				t.Errorf("renewed: %+v", told)
+			wantBody(t, as(t, "alice"), c, s.URL, "alice")
+			if events := w.takeEvents(); len(events) != 1 || events[0].Resumed {
+				t.Errorf("renewed: %+v", events)
 			}
 		})
 	}
@@ -45,21 +45,21 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 func TestSessionsAreNotSharedBetweenPorts(t *testing.T) {
 	t.Parallel()
 	key := [32]byte{1}
-	shared := func(s *site) { s.TLS.SetSessionTicketKeys([][32]byte{key}) }
-	w, one, two := newWorld(t, "alice"), serve(t, nil), serve(t, nil)
+	shared := func(s *testServer) { s.TLS.SetSessionTicketKeys([][32]byte{key}) }
+	w, one, two := newFixture(t, "alice"), serve(t, nil), serve(t, nil)
 	shared(one)
 	shared(two)
 	c := w.client()
-	expect(t, as(t, "alice"), c, one.URL, "alice")
-	expect(t, as(t, "alice"), c, two.URL, "alice")
-	for _, h := range w.told() {
+	wantBody(t, as(t, "alice"), c, one.URL, "alice")
+	wantBody(t, as(t, "alice"), c, two.URL, "alice")
+	for _, h := range w.takeEvents() {
 		if h.Resumed {
 			t.Errorf("%+v", h)
 		}
 	}
 }
 
-// What a handshake tells.
+// OnHandshake reports every handshake.
 func TestHandshakeEvents(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -72,18 +72,18 @@ func TestHandshakeEvents(t *testing.T) {
 	}{
 		{"asked and sent", nil, true, true, false, tls.VersionTLS13, "h2", "alice"},
 		{"TLS 1.2, HTTP/1.1", []option{tls12, http1}, true, true, false, tls.VersionTLS12, "http/1.1", "alice"},
-		{"not asked", []option{asksNot}, false, false, false, tls.VersionTLS13, "h2", "nobody"},
-		{"not asked, TLS 1.2", []option{asksNot, tls12}, false, false, false, tls.VersionTLS12, "h2", "nobody"},
-		{"the list names other authorities", []option{wants, listsOthers}, true, true, true, tls.VersionTLS13, "h2", "alice"},
-		{"the list names other authorities, TLS 1.2", []option{wants, listsOthers, tls12}, true, true, true, tls.VersionTLS12, "h2", "alice"},
+		{"not asked", []option{requestsNone}, false, false, false, tls.VersionTLS13, "h2", "nobody"},
+		{"not asked, TLS 1.2", []option{requestsNone, tls12}, false, false, false, tls.VersionTLS12, "h2", "nobody"},
+		{"the list names other authorities", []option{requestsAny, listsOthers}, true, true, true, tls.VersionTLS13, "h2", "alice"},
+		{"the list names other authorities, TLS 1.2", []option{requestsAny, listsOthers, tls12}, true, true, true, tls.VersionTLS12, "h2", "alice"},
 	} {
-		w, s := newWorld(t, "alice"), serve(t, nil, row.options...)
-		expect(t, as(t, "alice"), w.client(), s.URL, row.answered)
-		told := w.told()
-		if len(told) != 1 {
-			t.Fatalf("%s: %+v", row.name, told)
+		w, s := newFixture(t, "alice"), serve(t, nil, row.options...)
+		wantBody(t, as(t, "alice"), w.client(), s.URL, row.answered)
+		events := w.takeEvents()
+		if len(events) != 1 {
+			t.Fatalf("%s: %+v", row.name, events)
 		}
-		h := told[0]
+		h := events[0]
 		if h.Asked != row.asked || h.Sent != row.sent || (h.Unacceptable != nil) != row.unacceptable || h.Version != row.version ||
 			h.Protocol != row.protocol || h.Alias != "alice" || len(h.Fingerprint) != 64 || h.Origin != s.URL || h.Err != nil || h.Renegotiated || h.Proxy != "" || h.Took <= 0 {
 			t.Errorf("%s: %+v", row.name, h)

@@ -16,7 +16,7 @@ import (
 )
 
 // upgrades answers 101 and repeats lines after the name.
-func upgrades(rw http.ResponseWriter, r *http.Request) {
+func handleUpgrade(rw http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "lines" || r.ProtoMajor != 1 {
 		http.Error(rw, "no upgrade over "+r.Proto, http.StatusBadRequest)
 		return
@@ -32,11 +32,11 @@ func upgrades(rw http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		fmt.Fprintf(conn, "%s %s", name(r), line)
+		fmt.Fprintf(conn, "%s %s", clientName(r), line)
 	}
 }
 
-func upgrade(r *http.Request) *http.Request {
+func upgradeRequest(r *http.Request) *http.Request {
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Upgrade", "lines")
 	return r
@@ -46,10 +46,10 @@ func upgrade(r *http.Request) *http.Request {
 // closed, and goes over HTTP/1.1 to a server that also has HTTP/2.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t, "alice"), serve(t, upgrades)
+	w, s := newFixture(t, "alice"), serve(t, handleUpgrade)
 	transport := w.transport()
 	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL, nil)
-	response, err := transport.RoundTrip(upgrade(r))
+	response, err := transport.RoundTrip(upgradeRequest(r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestUpgrade(t *testing.T) {
 // A reverse proxy on top, which upgrades too.
 func TestUpgradeThroughReverseProxy(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t, "alice"), serve(t, upgrades)
+	w, s := newFixture(t, "alice"), serve(t, handleUpgrade)
 	to, _ := url.Parse(s.URL)
 	transport := w.transport()
 	front := httptest.NewServer(&httputil.ReverseProxy{
@@ -96,7 +96,7 @@ func TestUpgradeThroughReverseProxy(t *testing.T) {
 	})
 	defer front.Close()
 	r, _ := http.NewRequest("GET", front.URL, nil)
-	response, err := http.DefaultTransport.RoundTrip(upgrade(r))
+	response, err := http.DefaultTransport.RoundTrip(upgradeRequest(r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestUpgradeThroughReverseProxy(t *testing.T) {
 func TestInFlightCountsCallsUntilTheirBodiesEnd(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
-		w, s := newWorld(t, "alice"), serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		w, s := newFixture(t, "alice"), serve(t, func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/broken" {
 				rw.Header().Set("Content-Length", "10")
 				rw.Write([]byte("x"))
@@ -158,7 +158,7 @@ func TestInFlightCountsCallsUntilTheirBodiesEnd(t *testing.T) {
 // Time that runs out is seen as such by http.Client.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	w, done := newWorld(t, "alice"), make(chan struct{})
+	w, done := newFixture(t, "alice"), make(chan struct{})
 	s := serve(t, func(http.ResponseWriter, *http.Request) { <-done })
 	defer close(done)
 	w.config.Base = &http.Transport{ResponseHeaderTimeout: 1}

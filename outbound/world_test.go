@@ -22,15 +22,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// The authorities of all tests: keys take time to make.
+// The authorities of all tests, because making keys takes long.
 var (
 	clientCA = testpki.NewCA("Client CA")
 	serverCA = testpki.NewCA("Server CA")
 	server   = serverCA.Server()
 )
 
-// world is a keystore, and what the transport told.
-type world struct {
+// fixture is a keystore, a Config, and the handshakes that were reported.
+type fixture struct {
 	testing.TB
 	keys   *keystore.Memory
 	config outbound.Config
@@ -39,23 +39,23 @@ type world struct {
 	events []outbound.Handshake
 }
 
-func newWorld(tb testing.TB, aliases ...string) *world {
-	w := &world{TB: tb, keys: new(keystore.Memory)}
-	w.config = outbound.Config{Keystore: w.keys, Roots: serverCA.Pool(), OnHandshake: w.observe}
+func newFixture(tb testing.TB, aliases ...string) *fixture {
+	w := &fixture{TB: tb, keys: new(keystore.Memory)}
+	w.config = outbound.Config{Keystore: w.keys, Roots: serverCA.Pool(), OnHandshake: w.addEvent}
 	for _, a := range aliases {
 		w.put(w.credential(a, clientCA.Leaf(a)))
 	}
 	return w
 }
 
-func (w *world) observe(h outbound.Handshake) {
+func (w *fixture) addEvent(h outbound.Handshake) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, h)
 }
 
-// told returns the handshakes since the last call.
-func (w *world) told() []outbound.Handshake {
+// takeEvents returns the handshakes since the last call.
+func (w *fixture) takeEvents() []outbound.Handshake {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := w.events
@@ -63,7 +63,7 @@ func (w *world) told() []outbound.Handshake {
 	return out
 }
 
-func (w *world) credential(alias string, p *testpki.Pair, origins ...string) *outbound.Credential {
+func (w *fixture) credential(alias string, p *testpki.Pair, origins ...string) *outbound.Credential {
 	w.Helper()
 	c, err := outbound.NewCredential(alias, p.TLS(), origins...)
 	if err != nil {
@@ -72,15 +72,15 @@ func (w *world) credential(alias string, p *testpki.Pair, origins ...string) *ou
 	return c
 }
 
-func (w *world) put(all ...*outbound.Credential) {
+func (w *fixture) put(all ...*outbound.Credential) {
 	w.Helper()
 	if err := w.keys.Put(all...); err != nil {
 		w.Fatal(err)
 	}
 }
 
-// transport is built from the config as it is now.
-func (w *world) transport() *outbound.Transport {
+// transport returns a Transport of the current config.
+func (w *fixture) transport() *outbound.Transport {
 	w.Helper()
 	t, err := outbound.New(w.config)
 	if err != nil {
@@ -90,18 +90,18 @@ func (w *world) transport() *outbound.Transport {
 	return t
 }
 
-func (w *world) client() *http.Client {
+func (w *fixture) client() *http.Client {
 	w.Helper()
 	return &http.Client{Transport: w.transport(), Timeout: 20 * time.Second}
 }
 
-// site is a server that answers with the name that it saw.
-type site struct {
+// testServer answers with the common name of the client certificate.
+type testServer struct {
 	*httptest.Server
-	conns    atomic.Int64 // accepted
-	requests atomic.Int64
-	unnamed  atomic.Int64 // requests without a certificate
-	log      output       // of the server
+	conns       atomic.Int64 // accepted
+	requests    atomic.Int64
+	withoutCert atomic.Int64 // requests without a certificate
+	log         syncBuffer   // of the server
 
 	mu   sync.Mutex
 	open map[net.Conn]bool
@@ -109,25 +109,25 @@ type site struct {
 
 type option func(*httptest.Server)
 
-func tls12(s *httptest.Server)    { s.TLS.MaxVersion = tls.VersionTLS12 }
-func http1(s *httptest.Server)    { s.EnableHTTP2 = false; s.TLS.NextProtos = []string{"http/1.1"} }
-func wants(s *httptest.Server)    { s.TLS.ClientAuth = tls.RequestClientCert; s.TLS.ClientCAs = nil }
-func asksNot(s *httptest.Server)  { s.TLS.ClientAuth = tls.NoClientCert }
-func plainly(s *httptest.Server)  { s.TLS = nil }
-func requires(s *httptest.Server) { s.TLS.ClientAuth = tls.RequireAndVerifyClientCert }
+func tls12(s *httptest.Server)        { s.TLS.MaxVersion = tls.VersionTLS12 }
+func http1(s *httptest.Server)        { s.EnableHTTP2 = false; s.TLS.NextProtos = []string{"http/1.1"} }
+func requestsAny(s *httptest.Server)  { s.TLS.ClientAuth = tls.RequestClientCert; s.TLS.ClientCAs = nil }
+func requestsNone(s *httptest.Server) { s.TLS.ClientAuth = tls.NoClientCert }
+func withoutTLS(s *httptest.Server)   { s.TLS = nil }
+func requires(s *httptest.Server)     { s.TLS.ClientAuth = tls.RequireAndVerifyClientCert }
 
-// serve starts a server that asks for a certificate; it answers with the name that it
-// saw, unless a handler is given.
-func serve(tb testing.TB, h http.HandlerFunc, options ...option) *site {
+// serve starts a server that asks for a certificate. Without a handler it answers with the
+// client's name.
+func serve(tb testing.TB, h http.HandlerFunc, options ...option) *testServer {
 	tb.Helper()
-	s := &site{open: map[net.Conn]bool{}}
+	s := &testServer{open: map[net.Conn]bool{}}
 	if h == nil {
 		h = echo
 	}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
-		if name(r) == "nobody" {
-			s.unnamed.Add(1)
+		if clientName(r) == "nobody" {
+			s.withoutCert.Add(1)
 		}
 		h(rw, r)
 	}))
@@ -164,16 +164,16 @@ func serve(tb testing.TB, h http.HandlerFunc, options ...option) *site {
 	return s
 }
 
-func name(r *http.Request) string {
+func clientName(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return "nobody"
 	}
 	return r.TLS.PeerCertificates[0].Subject.CommonName
 }
 
-func echo(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, name(r)) }
+func echo(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, clientName(r)) }
 
-// get returns the body, or the error.
+// get returns the body of a call, or its error.
 func get(ctx context.Context, c *http.Client, url string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
@@ -191,16 +191,16 @@ func read(response *http.Response, err error) (string, error) {
 	return string(b), err
 }
 
-// expect calls and compares.
-func expect(tb testing.TB, ctx context.Context, c *http.Client, url, want string) {
+// wantBody makes a call and compares the body.
+func wantBody(tb testing.TB, ctx context.Context, c *http.Client, url, want string) {
 	tb.Helper()
 	if got, err := get(ctx, c, url); got != want || err != nil {
 		tb.Errorf("%s: %q, %v; want %q", url, got, err, want)
 	}
 }
 
-// fails calls and wants this error, as an *outbound.Error.
-func fails(tb testing.TB, ctx context.Context, c *http.Client, url string, want error) *outbound.Error {
+// wantError makes a call that must fail with an *outbound.Error around want.
+func wantError(tb testing.TB, ctx context.Context, c *http.Client, url string, want error) *outbound.Error {
 	tb.Helper()
 	got, err := get(ctx, c, url)
 	e, ok := errors.AsType[*outbound.Error](err)
@@ -225,7 +225,7 @@ func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			tb.Fatalf("it never happened: %s", what)
+			tb.Fatalf("timeout: %s", what)
 		}
 	}
 }
@@ -235,25 +235,25 @@ func as(tb testing.TB, alias string) context.Context { return outbound.As(tb.Con
 func expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 func future(c *x509.Certificate)  { c.NotBefore = time.Now().Add(time.Hour) }
 
-// signer counts what it signs.
-type signer struct {
+// countingSigner counts its signatures.
+type countingSigner struct {
 	crypto.Signer
 	used atomic.Int64
 }
 
-func (s *signer) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+func (s *countingSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	s.used.Add(1)
 	return s.Signer.Sign(r, digest, opts)
 }
 
-// ticker is a clock that the test moves.
-type ticker struct{ ahead atomic.Int64 }
+// movableClock is a clock that the test moves.
+type movableClock struct{ ahead atomic.Int64 }
 
-func (c *ticker) now() time.Time      { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *ticker) add(d time.Duration) { c.ahead.Add(int64(d)) }
+func (c *movableClock) now() time.Time      { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *movableClock) add(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// open counts the connections that the server has.
-func open(s *site) int {
+// openConns returns the number of connections of the server.
+func openConns(s *testServer) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)

@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// cover is how far other rules cover one.
+// cover is the part of one rule's methods that other rules leave uncovered.
 type cover struct {
 	left  uint32
-	rules []int
+	rules []int // those that cover the rest
 }
 
+// take covers methods by a rule.
 func (c *cover) take(methods uint32, rule int) {
 	if c.left&methods != 0 {
 		c.left &^= methods
@@ -19,21 +20,21 @@ func (c *cover) take(methods uint32, rule int) {
 	}
 }
 
-// covering calls f for every entry whose port and path cover a rule's.
-func (l *linter) covering(r Rule, f func(entry)) {
+// coveringEntries calls f for every entry whose port and path cover a rule's.
+func (l *linter) coveringEntries(r Rule, f func(entry)) {
 	roots := []uint32{l.anyPort}
 	if r.Port != "*" {
 		roots = append(roots, l.roots[l.ports.find(r.Port)])
 	}
-	entries := func(s span) {
-		for _, en := range l.nearby(s, r.Subject) {
+	callAll := func(s span) {
+		for _, en := range l.candidates(s, r.Subject) {
 			f(en)
 		}
 	}
 	if r.Path == starPath {
 		for _, root := range roots {
 			if n := l.child(root, starSegment); n != 0 {
-				entries(l.nodes[n].end)
+				callAll(l.nodes[n].end)
 			}
 		}
 		return
@@ -47,11 +48,11 @@ func (l *linter) covering(r Rule, f func(entry)) {
 	visit = func(at uint32, depth int) {
 		n := l.nodes[at]
 		if depth < len(segments) || below {
-			entries(n.below)
+			callAll(n.below)
 		}
 		if depth == len(segments) {
 			if !below {
-				entries(n.end)
+				callAll(n.end)
 			}
 			return
 		}
@@ -62,7 +63,7 @@ func (l *linter) covering(r Rule, f func(entry)) {
 		if isParam(s) {
 			return
 		}
-		if id := l.segments.find(s); id != nowhere {
+		if id := l.segments.find(s); id != noID {
 			if c := l.child(at, id); c != 0 {
 				visit(c, depth+1)
 			}
@@ -73,15 +74,15 @@ func (l *linter) covering(r Rule, f func(entry)) {
 	}
 }
 
-// nearby returns the entries of a place that belong to a subject or to what it
-// always is as well.
-func (l *linter) nearby(s span, subject string) []entry {
+// candidates returns the entries of a node that may belong to a subject or to a
+// subject that it implies. A short list is returned whole.
+func (l *linter) candidates(s span, subject string) []entry {
 	all := l.entries[s.from:s.to]
-	if len(all) <= few {
+	if len(all) <= linearMax {
 		return all
 	}
 	var out []entry
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(l.always(subject)), l.subjects[subject])))) {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(l.implied(subject)), l.subjects[subject])))) {
 		at, _ := slices.BinarySearchFunc(all, id, func(en entry, id uint32) int { return cmp.Compare(en.subject, id) })
 		for ; at < len(all) && all[at].subject == id; at++ {
 			out = append(out, all[at])

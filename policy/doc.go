@@ -1,11 +1,11 @@
 // Package policy decides what a user may do: on this port, this method, this path.
 //
-// The rules are Casbin's, with a model of ours built in (see Model). An Engine is
-// built from rules and memberships, every mistake in them is reported at once
-// with its line, and it never changes afterwards: a change of policy is a new
-// Engine. An empty policy denies everything.
+// The rules have the format and the semantics of Casbin, with one built-in model. New
+// and Load build an Engine and report every error in the rules at once, each with its
+// line. An Engine never changes: a new policy is a new Engine. An empty policy denies
+// everything.
 //
-//	engine, err := policy.Load("policy.csv", file, policy.Ports("internal", "public"))
+//	engine, err := policy.Load("policy.csv", file, policy.WithPorts("internal", "public"))
 //	…
 //	decision, err := engine.Decide(ctx, policy.Request{User: "alice", Port: "internal", Method: "GET", Path: "/orders/7"})
 //	if err != nil || !decision.Allowed { refuse }
@@ -21,9 +21,9 @@
 //	g, user:alice, group:finance
 //	g, group:finance, group:staff
 //
-// Deny beats allow, whatever the order of the lines and whether user or group is
-// named. What no line allows is refused (NoRule); what a line denies is refused
-// whatever else allows it (Denied).
+// Deny beats allow. Neither the order of the lines matters, nor whether a rule names
+// the user or one of the user's groups. A request that no rule allows is refused with
+// the reason NoRule; a request that a rule denies is refused with the reason Denied.
 //
 //	line    = "p," subject "," port "," method "," path "," effect
 //	        | "g," subject "," "group:" NAME
@@ -36,55 +36,50 @@
 //	segment = literal text | "{" name "}" | nothing, at the end only
 //	effect  = "allow" | "deny"
 //
-// Blanks around a field are not part of it. Fields are not quoted and hold no
-// commas. Anything else is a mistake, and a policy with one mistake is refused
-// whole.
+// Blanks around a field are not part of it. Fields are not quoted and contain no
+// commas. Any other text is an error, and a policy with an error does not load.
 //
-// Methods are GET HEAD POST PUT PATCH DELETE OPTIONS, and those that the option
-// Methods adds, in upper case. GET covers HEAD, in allow and deny alike; "*" is
-// every known method. A method that is not known is never allowed.
+// The methods are GET HEAD POST PUT PATCH DELETE OPTIONS, and those of WithMethods, in
+// upper case. GET covers HEAD, in allow and deny alike. "*" covers every known method.
+// No rule matches an unknown method.
 //
-// Paths are compared whole, segment by segment, as decoded. A literal segment
-// matches itself: dots, brackets and all other characters mean nothing special.
-// {name} matches exactly one segment that is not empty. A final /* matches
-// everything below: /a/* covers /a/ and /a/b, not /a and not /ab; /* covers every
-// path. A trailing slash counts: /a and /a/ are two paths. The path "*" is the
-// target of "OPTIONS *" and nothing else. No rule matches a path that could be
-// read in two ways (//, a . or .. segment, a backslash, control characters,
-// invalid UTF-8, no leading slash).
+// A path is compared as a whole, segment by segment, decoded. A literal segment
+// matches itself: dots, brackets and all other characters stand for themselves. {name}
+// matches exactly one segment, which is not empty. A final /* matches everything
+// below: /a/* covers /a/ and /a/b, but neither /a nor /ab; /* covers every path. A
+// trailing slash counts: /a and /a/ are two paths. The path "*" is the target of
+// "OPTIONS *" and nothing else. No rule matches an ambiguous path: one with //, a . or
+// .. segment, a backslash, a control character, invalid UTF-8, or no leading slash.
 //
 // # Coming from webMethods Integration Server
 //
-// Allowed and denied groups (ACLs): rules with group:NAME and the effect allow or
+// Allowed and denied groups (ACLs) are rules with group:NAME and the effect allow or
 // deny. A denied group wins there and here.
 //
-// Port access (deny by default, with a list of what a port may reach): the port
-// column. A rule for one port says nothing about another; nothing is reachable on
-// a port that no rule names, "*" aside.
+// Port access (deny by default, with a list of what is reachable by a port) is the
+// port column. A rule for one port has no effect on another. A port that no rule names
+// serves only what the rules for "*" allow.
 //
-// The user Default and the groups Everybody, Authenticated and Anonymous: every
-// user is in Everybody; every user with a name is in Authenticated; the user
-// Default, who is anybody without a certificate where the guard lets them in, is
-// in Anonymous instead. Rules may name these groups and user:Default, and the
-// groups may stand inside other groups; members of the three, and groups for
-// Default, cannot be given. User and group are never confused: a user who is
-// called "finance" is not in group:finance.
+// The user Default and the groups Everybody, Authenticated and Anonymous exist here
+// too (package identity has their names). Every user is in Everybody. Every named user
+// is in Authenticated. Default, the anonymous user, is in Anonymous instead. Rules may
+// name these groups and user:Default, and the groups may be members of other groups. A
+// policy can give neither members to the three groups nor groups to Default. A user is
+// never taken for a group: a user "finance" is not in group:finance.
 //
 // # Limits
 //
-// Groups nest at most 32 deep and not in circles; a user stands in at most 1,024
-// groups, nested ones included. A path in a rule has at most 32 segments. A line
-// of policy.csv has at most 64 KiB.
+// Groups nest at most 32 deep, without cycles. A user is in at most 1,024 groups,
+// nested ones included. The path of a rule has at most 32 segments. A line of
+// policy.csv has at most 64 KiB.
 //
 // # Speed
 //
-// A policy is loaded through Casbin, which checks it, and compiled into tables
-// without pointers: a tree of path segments for each port, whose leaves hold who
-// may do what. Decide takes no lock and allocates nothing. It visits only the
-// places of the tree that the path can reach, and searches the lines there, so its
-// time grows little with the number of rules. A policy whose rules mix literals and
-// {name} at many levels, in many combinations, has many such places for one path;
-// the cost is bounded by the number of its rules. Equality with Casbin's own
-// decision is what the tests of this package are about; Enforcer returns Casbin's
-// enforcer for the same rules, for those who want to ask it themselves.
+// An Engine is compiled: each port has a tree of path segments, and each node lists
+// the subjects and methods of the rules that end there. Decide takes no lock and
+// allocates nothing. It visits only the nodes that the path can reach, and searches
+// their lists, so its time grows little with the number of rules. Rules that mix
+// literals and {name} at many levels make many nodes reachable by one path; the number
+// of rules bounds the cost. The tests of this package compare every decision with
+// Casbin's own. Enforcer returns Casbin's enforcer for the same rules.
 package policy

@@ -14,7 +14,7 @@ p, group:finance, internal, GET|POST, /orders/*, allow
 p, user:mallory, *, *, /*, deny
 g, user:alice, group:finance
 g, user:mallory, group:finance
-`), policy.Ports("internal", "public"))
+`), policy.WithPorts("internal", "public"))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -29,18 +29,18 @@ g, user:mallory, group:finance
 	// mallory: allowed false, reason "denied", rule "policy.csv:3"
 }
 
-func ExampleLoad_mistakes() {
+func ExampleLoad_errors() {
 	_, err := policy.Load("policy.csv", strings.NewReader(`p, alice, internal, get, /orders/:id, alow
 g, alice, finance
 `))
 	fmt.Println(err)
 	// Output:
-	// policy.csv:1: "alice" does not say whether it is a user or a group (write user:alice or group:alice)
-	// policy.csv:1: the method "get" is not known (write GET: methods have a case, and there are no blanks around |)
-	// policy.csv:1: the path "/orders/:id" holds the segment ":id" (write {id} for one segment)
+	// policy.csv:1: "alice" is neither user:NAME nor group:NAME (write user:alice or group:alice)
+	// policy.csv:1: the method "get" is not known (write GET: methods are case-sensitive, and there are no blanks around |)
+	// policy.csv:1: the path "/orders/:id" contains the segment ":id" (write {id} for one segment)
 	// policy.csv:1: the effect "alow" is neither allow nor deny (write allow or deny, in lower case)
-	// policy.csv:2: "alice" does not say whether it is a user or a group (write user:alice or group:alice)
-	// policy.csv:2: "finance" does not say whether it is a user or a group (write user:finance or group:finance)
+	// policy.csv:2: "alice" is neither user:NAME nor group:NAME (write user:alice or group:alice)
+	// policy.csv:2: "finance" is neither user:NAME nor group:NAME (write user:finance or group:finance)
 }
 
 func ExampleEngine_Explain() {
@@ -73,6 +73,6 @@ p, group:auditors, *, GET, /*, allow
 		fmt.Println(f)
 	}
 	// Output:
-	// policy.csv:1: this rule never allows anything: policy.csv:2 denies all of it (deny beats allow; take one of them out)
-	// policy.csv:3: no user stands in group:auditors (write: g, user:NAME, group:auditors)
+	// policy.csv:1: this rule never allows anything: policy.csv:2 denies all of it (deny beats allow; remove one of them)
+	// policy.csv:3: group:auditors has no users (write: g, user:NAME, group:auditors)
 }

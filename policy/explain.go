@@ -6,15 +6,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// mostLines bounds an explanation.
-const mostLines = 50
+// maxLines bounds the rules in an explanation.
+const maxLines = 50
 
-// Explanation is why a request is decided as it is. It names users, groups and
-// rules: it is for those who run the service, not for those who call it.
+// Explanation explains the decision about a request. It names users, groups and rules:
+// show it to the people who run the service, not to its callers.
 type Explanation struct {
 	User     string   `json:"user"`
 	Groups   []string `json:"groups"`
@@ -22,147 +23,136 @@ type Explanation struct {
 	Method   string   `json:"method"`
 	Path     string   `json:"path"`
 	Decision Decision `json:"decision"`
-	Sentence string   `json:"sentence"`        // the decision, for people; plain ASCII whatever the caller sent
-	Hints    []string `json:"hints,omitempty"` // what is odd about the request itself
-	Lines    []Line   `json:"lines"`           // those that match first, then those that miss least
+	Sentence string   `json:"sentence"`        // the decision for people; plain ASCII, whatever the request contains
+	Hints    []string `json:"hints,omitempty"` // what is unusual about the request itself
+	Lines    []Line   `json:"lines"`           // the rules that match, then the others, those with the fewest differences first; at most 50
 	Omitted  int      `json:"omitted,omitempty"`
 }
 
-// Line is a rule that was considered: one whose subject is the user or a group of
-// theirs, or that misses in the subject alone.
+// Line is one rule of an Explanation: its subject is the user or one of the user's
+// groups, or everything but its subject matches.
 type Line struct {
-	Position string   `json:"position"`
-	Text     string   `json:"text"` // the rule
-	Effect   Effect   `json:"effect"`
+	Position Position `json:"position"`
+	Text     string   `json:"text"` // the rule, as in policy.csv
+	Effect   string   `json:"effect"`
 	Matches  bool     `json:"matches"`
-	Fields   []Field  `json:"fields"`            // subject, port, method, path
-	Through  []string `json:"through,omitempty"` // the groups by which the user has the subject, the subject's own last
+	Fields   []field  `json:"fields"`            // subject, port, method and path, each compared with the request
+	Through  []string `json:"through,omitempty"` // the groups through which the user has the subject; the last is the subject itself
 }
 
-// Field is what a rule wants of one field, and what the request has.
-type Field struct {
+// field is one field of a rule beside the same field of the request.
+type field struct {
 	Name    string `json:"name"`
-	Wants   string `json:"wants"`
-	Got     string `json:"got"`
+	Wants   string `json:"wants"` // in the rule
+	Got     string `json:"got"`   // in the request
 	Matches bool   `json:"matches"`
 }
 
-// Explain explains a request. It goes through all rules, so its time and memory
-// grow with the policy, unlike Decide's.
+// Explain explains the decision about a request. Its time and memory grow with the
+// number of rules, unlike Decide's: it compares the request with every rule.
 func (e *Engine) Explain(r Request) Explanation {
 	x := Explanation{User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Groups: e.Groups(r.User)}
 	d, err := e.Decide(context.Background(), r)
 	x.Decision = d
 	if err != nil {
-		x.Sentence = fmt.Sprintf("no decision for user %s: %s", shown(r.User), strings.TrimPrefix(err.Error(), "policy: "))
+		x.Sentence = fmt.Sprintf("no decision for user %s: %s", printable(r.User), strings.TrimPrefix(err.Error(), "policy: "))
 		return x
 	}
-	x.Lines, x.Omitted = e.considered(r, x.Groups)
+	x.Lines, x.Omitted = e.explainRules(r, x.Groups)
 	x.Sentence = x.sentence()
 	x.Hints = e.hints(r)
 	return x
 }
 
 func (x *Explanation) sentence() string {
-	asked := fmt.Sprintf("user:%s (groups %s) on port %s for %s %s",
-		shown(x.User), strings.Join(x.Groups, ", "), shown(x.Port), shown(x.Method), shown(x.Path))
+	request := fmt.Sprintf("user:%s (groups %s) on port %s for %s %s",
+		printable(x.User), strings.Join(x.Groups, ", "), printable(x.Port), printable(x.Method), printable(x.Path))
 	switch x.Decision.Reason {
 	case "":
-		return fmt.Sprintf("%s allows %s", x.Decision.Rule, asked)
+		return fmt.Sprintf("%s allows %s", x.Decision.Rule, request)
 	case reason.Denied:
 		for _, l := range x.Lines {
 			if l.Matches && l.Effect == Allow {
-				return fmt.Sprintf("%s denies %s, although %s allows it", x.Decision.Rule, asked, l.Position)
+				return fmt.Sprintf("%s denies %s, although %s allows it", x.Decision.Rule, request, l.Position)
 			}
 		}
-		return fmt.Sprintf("%s denies %s", x.Decision.Rule, asked)
+		return fmt.Sprintf("%s denies %s", x.Decision.Rule, request)
 	default:
-		return "no rule for " + asked
+		return "no rule for " + request
 	}
 }
 
-// considered returns the lines worth showing, best first.
-func (e *Engine) considered(r Request, groups []string) (lines []Line, omitted int) {
+// explainRules returns the rules worth showing, best first.
+func (e *Engine) explainRules(r Request, groups []string) (lines []Line, omitted int) {
 	type candidate struct{ rule, misses int }
 	var all []candidate
-	isClean := r.Path == starPath || clean(r.Path)
-	for i := range e.lines.len() {
-		f := strings.SplitN(e.lines.at(i), ",", 5)
-		subject := has(f[0], r.User, groups)
+	unambiguous := r.Path == starPath || isUnambiguous(r.Path)
+	for i := range e.rules.len() {
+		rule := e.rule(i)
 		misses := 0
 		for _, ok := range []bool{
-			matchPort(r.Port, f[1]),
-			e.words.matchMethod(r.Method, f[2]),
-			isClean && matchPath(f[3], r.Path),
+			matchPort(r.Port, rule.Port),
+			e.vocabulary.matchMethod(r.Method, rule.Method),
+			unambiguous && matchPath(rule.Path, r.Path),
 		} {
 			if !ok {
 				misses++
 			}
 		}
-		if subject {
+		if hasSubject(rule.Subject, r.User, groups) {
 			all = append(all, candidate{i, misses})
 		} else if misses == 0 {
 			all = append(all, candidate{i, 1})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int { return a.misses - b.misses })
-	if len(all) > mostLines {
-		omitted = len(all) - mostLines
-		all = all[:mostLines]
+	if len(all) > maxLines {
+		omitted = len(all) - maxLines
+		all = all[:maxLines]
 	}
 	lines = make([]Line, len(all))
 	for n, c := range all {
-		lines[n] = e.line(c.rule, r, groups)
+		lines[n] = e.explainRule(c.rule, r, groups)
 	}
 	return lines, omitted
 }
 
-func (e *Engine) line(i int, r Request, groups []string) Line {
-	f := strings.SplitN(e.lines.at(i), ",", 5)
-	l := Line{Position: e.rulePos.at(i), Effect: Effect(f[4]), Fields: []Field{
-		{"subject", f[0], userPrefix + r.User, has(f[0], r.User, groups)},
-		{"port", f[1], r.Port, matchPort(r.Port, f[1])},
-		{"method", f[2], r.Method, e.words.matchMethod(r.Method, f[2])},
-		{"path", f[3], r.Path, matchPath(f[3], r.Path)},
+func (e *Engine) explainRule(i int, r Request, groups []string) Line {
+	rule := e.rule(i)
+	l := Line{Position: e.rules.position(i), Text: rule.text(), Effect: rule.Effect, Fields: []field{
+		{"subject", rule.Subject, userPrefix + r.User, hasSubject(rule.Subject, r.User, groups)},
+		{"port", rule.Port, r.Port, matchPort(r.Port, rule.Port)},
+		{"method", rule.Method, r.Method, e.vocabulary.matchMethod(r.Method, rule.Method)},
+		{"path", rule.Path, r.Path, matchPath(rule.Path, r.Path)},
 	}}
-	l.Text = Rule{Subject: f[0], Port: f[1], Method: f[2], Path: f[3], Effect: l.Effect}.String()
-	l.Matches = !slices.ContainsFunc(l.Fields, func(f Field) bool { return !f.Matches })
-	if group, ok := strings.CutPrefix(f[0], groupPrefix); ok && l.Fields[0].Matches {
-		l.Through = e.graph.chain(r.User, e.graph.groups.find(group))
+	l.Matches = !slices.ContainsFunc(l.Fields, func(f field) bool { return !f.Matches })
+	if group, ok := strings.CutPrefix(rule.Subject, groupPrefix); ok && l.Fields[0].Matches {
+		l.Through = e.groups.chain(r.User, e.groups.groups.find(group))
 	}
 	return l
 }
 
-// has reports whether a user in these groups has a subject.
-func has(subject, user string, groups []string) bool {
-	if group, ok := strings.CutPrefix(subject, groupPrefix); ok {
-		_, found := slices.BinarySearch(groups, group)
-		return found
-	}
-	return subject == userPrefix+user
-}
-
-// hints says what is odd about a request: what no rule could match, or what looks
-// like another thing.
+// hints describes what is unusual about a request: a field that no rule can match, or
+// a user that the policy does not name.
 func (e *Engine) hints(r Request) []string {
 	var out []string
-	if e.words.bit(r.Method) == 0 {
-		out = append(out, "the method "+shown(r.Method)+" is not known, so no rule can allow it")
+	if e.vocabulary.bit(r.Method) == 0 {
+		out = append(out, "the method "+printable(r.Method)+" is not known, so no rule matches it")
 	}
-	if r.Path != starPath && !clean(r.Path) {
-		out = append(out, "the path "+shown(r.Path)+" can be read in more than one way, so no rule can match it")
+	if r.Path != starPath && !isUnambiguous(r.Path) {
+		out = append(out, "the path "+printable(r.Path)+" is ambiguous, so no rule matches it")
 	}
-	if e.words.limited && !slices.Contains(e.words.ports, r.Port) {
-		out = append(out, "there is no port "+shown(r.Port))
+	if e.vocabulary.limited && !slices.Contains(e.vocabulary.ports, r.Port) {
+		out = append(out, "there is no port "+printable(r.Port))
 	}
-	if r.User != Default && e.graph.users.find(r.User) == nowhere {
+	if r.User != identity.Default && e.groups.users.find(r.User) == noID {
 		out = append(out, "no line of the policy names user:"+r.User)
 	}
 	return out
 }
 
-// String returns the explanation as text of several lines: the sentence, the
-// hints, and for each rule the fields that did not match. It is plain ASCII.
+// String returns the explanation as text of several lines: the sentence, the hints,
+// and for each rule the fields that differ. It is plain ASCII.
 func (x Explanation) String() string {
 	var b strings.Builder
 	b.WriteString(x.Sentence + "\n")
@@ -181,19 +171,19 @@ func (x Explanation) String() string {
 		}
 		for _, f := range l.Fields {
 			if !f.Matches {
-				fmt.Fprintf(&b, "    %s: wants %s, got %s\n", f.Name, plainASCII(f.Wants), shown(f.Got))
+				fmt.Fprintf(&b, "    %s: wants %s, got %s\n", f.Name, plainASCII(f.Wants), printable(f.Got))
 			}
 		}
 	}
 	if x.Omitted > 0 {
-		fmt.Fprintf(&b, "  and %d more rules that match less\n", x.Omitted)
+		fmt.Fprintf(&b, "  and %d more rules that differ in more fields\n", x.Omitted)
 	}
 	return b.String()
 }
 
-// shown returns what a caller wrote as it stands if it is short, plain and not
-// empty, and quoted otherwise: it may end in a log or on a terminal.
-func shown(s string) string {
+// printable returns a part of a request for a log or a terminal: unchanged if it is
+// short, plain and not empty, else quoted.
+func printable(s string) string {
 	if s == "" || len(s) > 80 {
 		return escape.Quote(s, escape.Short)
 	}
@@ -205,7 +195,7 @@ func shown(s string) string {
 	return s
 }
 
-// plainASCII escapes what is beyond printable ASCII.
+// plainASCII returns a text of the policy, quoted if it is not printable ASCII.
 func plainASCII(s string) string {
 	for _, b := range []byte(s) {
 		if b < ' ' || b > '~' {

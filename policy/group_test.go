@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-func TestGroups(t *testing.T) {
+func TestGroupsIncludeNestedAndBuiltInOnes(t *testing.T) {
+	t.Parallel()
 	e := mustLoad(t, office+`g, user:dave, group:finance
 g, group:finance, group:staff
 g, group:staff, group:house
@@ -37,7 +39,9 @@ g, group:Everybody, group:all
 	}
 }
 
-func TestD10_Circles(t *testing.T) {
+// Covers D10.
+func TestCyclesOfGroupsAreRejected(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		lines    string // member>group
 		position string
@@ -47,7 +51,7 @@ func TestD10_Circles(t *testing.T) {
 		{"a>b b>a", "p.csv:2", "group:a → group:b → group:a"},
 		{"x>a a>b b>c c>a c>y", "p.csv:4", "group:a → group:b → group:c → group:a"},
 		{"Everybody>a a>b b>a", "p.csv:3", "group:a → group:b → group:a"},
-		{"a>b a>b b>a b>a", "p.csv:3", "circle"},
+		{"a>b a>b b>a b>a", "p.csv:3", "cycle"},
 	} {
 		var text strings.Builder
 		for l := range strings.FieldsSeq(c.lines) {
@@ -58,14 +62,25 @@ func TestD10_Circles(t *testing.T) {
 		wantMistake(t, err, c.position, c.words)
 	}
 	_, err := policy.Load("p.csv", strings.NewReader("g, group:a, group:a\ng, group:b, group:c\ng, group:c, group:b\n"))
-	if s := fmt.Sprint(err); strings.Count(s, "circle") != 2 {
-		t.Errorf("two circles: %s", s)
+	if s := fmt.Sprint(err); strings.Count(s, "cycle") != 2 {
+		t.Errorf("two cycles: %s", s)
 	}
-	// The same group by two ways is no circle.
+	// A long cycle is shortened, and each cycle is reported once.
+	var long strings.Builder
+	for i := range 12 {
+		fmt.Fprintf(&long, "g, group:g%d, group:g%d\n", i, (i+1)%12)
+	}
+	_, err = policy.Load("p.csv", strings.NewReader(long.String()+"g, group:x, group:g0\n"))
+	if s := fmt.Sprint(err); s != "p.csv:12: groups form a cycle: group:g0 → group:g1 → group:g2 → group:g3 → group:g4 → group:g5 → group:g6 → … → group:g0 (remove one of these lines)" {
+		t.Error(s)
+	}
+	// The same group by two ways is not a cycle.
 	mustLoad(t, "g, group:a, group:b\ng, group:a, group:c\ng, group:b, group:d\ng, group:c, group:d\n")
 }
 
-func TestD10_DeepAndWide(t *testing.T) {
+// Covers D10.
+func TestNestingAndNumberOfGroupsAreBounded(t *testing.T) {
+	t.Parallel()
 	chain := func(n int) []policy.Member {
 		m := []policy.Member{{Subject: "user:u", Group: "group:g1"}}
 		for i := 1; i < n; i++ {
@@ -88,6 +103,13 @@ func TestD10_DeepAndWide(t *testing.T) {
 	_, err = policy.New(nil, chain(100_000))
 	wantMistake(t, err, "", "32 groups deep")
 
+	// Beyond the bound of the report, too deep nesting is only counted.
+	bad := append(make([]policy.Member, 100), chain(33)...)
+	_, err = policy.New(nil, bad)
+	if all := configerror.All(err); len(all) != 101 || !strings.Contains(all[100].What, "not shown: 101") {
+		t.Errorf("%d errors, the last %v", len(all), all[len(all)-1])
+	}
+
 	var many []policy.Member
 	for i := range 1022 {
 		many = append(many, policy.Member{Subject: "user:u", Group: fmt.Sprintf("group:g%d", i)})
@@ -98,29 +120,11 @@ func TestD10_DeepAndWide(t *testing.T) {
 	wantMistake(t, err, "", "user:u…1,024 groups")
 }
 
-func TestD9_HasRuleFor(t *testing.T) {
-	e := mustLoad(t, `p, group:finance, internal, GET, /a, allow
-p, group:idle, internal, GET, /a, deny
-p, user:dora, internal, GET, /a, deny
-p, user:erik, internal, GET, /a, allow
-p, group:Anonymous, internal, GET, /a, allow
-g, user:alice, group:accounts
-g, group:accounts, group:finance
-g, user:bob, group:idle
-`)
-	for user, want := range map[string]bool{"alice": true, "bob": false, "dora": false, "erik": true, "stranger": false, "finance": false, "Default": true, "group:finance": false, "": false} {
-		if got := e.HasRuleFor(user); got != want {
-			t.Errorf("%q: %v", user, got)
-		}
-	}
-	if !mustLoad(t, "p, group:Authenticated, *, GET, /a, allow").HasRuleFor("stranger") {
-		t.Error("a rule for Authenticated is a rule for everyone with a name")
-	}
-}
-
 // A user in many groups, at places where few and where many lines stand: every
 // way of weighing the two lists gives the same answer.
-func TestD16_ManyGroupsManyLines(t *testing.T) {
+// Covers D16.
+func TestManyGroupsAndManyRulesDecideAlike(t *testing.T) {
+	t.Parallel()
 	for _, groups := range []int{1, 7, 8, 9, 100, 900} {
 		for _, lines := range []int{1, 8, 9, 50, 2000} {
 			var rules []policy.Rule
@@ -137,13 +141,13 @@ func TestD16_ManyGroupsManyLines(t *testing.T) {
 			}
 			members = append(members, policy.Member{Subject: "user:last", Group: fmt.Sprintf("group:g%d", lines-1)})
 			e := mustNew(t, rules, members)
-			if d := decide(t, e, "u", "p", "GET", "/a"); d.Rule != "rule 1" || !d.Allowed {
+			if d := decide(t, e, "u", "p", "GET", "/a"); d.Rule.Number != 1 || !d.Allowed {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
 			if d := decide(t, e, "u", "p", "POST", "/a"); d.Reason != "denied" {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
-			if d := decide(t, e, "last", "p", "GET", "/a"); !d.Allowed || d.Rule != fmt.Sprintf("rule %d", lines) {
+			if d := decide(t, e, "last", "p", "GET", "/a"); !d.Allowed || d.Rule.Number != lines {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
 			if d := decide(t, e, "stranger", "p", "GET", "/a"); d.Allowed {
@@ -153,12 +157,14 @@ func TestD16_ManyGroupsManyLines(t *testing.T) {
 	}
 }
 
-func TestD14_ANewEngineKnowsNothingOfTheOld(t *testing.T) {
+// Covers D14.
+func TestEnginesShareNothing(t *testing.T) {
+	t.Parallel()
 	rules := []policy.Rule{{Subject: "group:g", Port: "*", Method: "*", Path: "/*", Effect: policy.Allow}}
 	members := []policy.Member{{Subject: "user:u", Group: "group:g"}}
 	old := mustNew(t, rules, members)
 	without := mustNew(t, rules, nil)
-	rules[0].Effect, members[0].Subject = policy.Deny, "user:other" // neither is the engine's own
+	rules[0].Effect, members[0].Subject = policy.Deny, "user:other" // the engines have copies
 	if !allowed(t, old, "u", "/") || allowed(t, without, "u", "/") || !slices.Contains(old.Groups("u"), "g") {
 		t.Error("engines share what they should not")
 	}

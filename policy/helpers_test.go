@@ -3,6 +3,7 @@ package policy_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -71,3 +72,13 @@ func hasAny(s string, words ...string) bool {
 }
 
 var errBroken = errors.New("broken")
+
+// read loads a policy and returns its rules and memberships.
+func read(name string, r io.Reader) ([]policy.Rule, []policy.Member, error) {
+	e, err := policy.Load(name, r)
+	rules, members := e.Rules()
+	return rules, members, err
+}
+
+// isError reports whether an error contains a text.
+func isError(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -8,48 +9,66 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
-// starPath is the target of OPTIONS *. As a rule's path it matches only that.
+// starPath is the target of OPTIONS *. As a rule's path it matches nothing else.
 const starPath = "*"
 
-// checkPath returns what is wrong with a rule's path and how to mend it, or "".
-func checkPath(path string) (what, hint string) {
-	switch {
-	case path == starPath:
+// checkPath returns the error in a rule's path and a hint, or "".
+func checkPath(path string) (wrong, hint string) {
+	if path == starPath {
 		return "", ""
-	case path == "":
+	}
+	if path == "" {
 		return "the path is empty", "write /* for every path"
+	}
+	wrong, hint = checkPathText(path)
+	if wrong == "" {
+		wrong, hint = checkSegments(path)
+	}
+	if wrong == "" {
+		return "", ""
+	}
+	return "the path " + escape.Quote(path, escape.Short) + " " + wrong, hint
+}
+
+// checkPathText checks the characters of a path, whatever its segments.
+func checkPathText(path string) (wrong, hint string) {
+	switch {
 	case !utf8.ValidString(path):
-		return "the path " + escape.Quote(path, escape.Short) + " is not valid UTF-8", ""
+		return "is not valid UTF-8", ""
 	case hasControl(path):
-		return "the path " + escape.Quote(path, escape.Short) + " holds a control character", ""
+		return "contains a control character", ""
 	case path[0] != '/':
-		return "the path " + escape.Quote(path, escape.Short) + " does not begin with /", "write " + escape.Quote("/"+path, escape.Short)
+		return "does not begin with /", "write " + escape.Quote("/"+path, escape.Short)
 	}
 	for _, c := range []struct{ chars, hint string }{
 		{`\`, "segments are separated by /"},
 		{"?", "the query never counts; write the path alone"},
-		{"#", "a fragment is never sent; a comment stands on a line of its own"},
-		{`,"`, "such a character cannot be written in policy.csv; {name} matches a segment that holds it"},
+		{"#", "a fragment is never sent; a comment needs a line of its own"},
+		{`,"`, "such a character cannot be written in policy.csv; {name} matches a segment that contains it"},
 	} {
 		if i := strings.IndexAny(path, c.chars); i >= 0 {
-			return "the path " + escape.Quote(path, escape.Short) + " holds " + escape.Quote(path[i:i+1], escape.Short), c.hint
+			return "contains " + escape.Quote(path[i:i+1], escape.Short), c.hint
 		}
 	}
 	if strings.Trim(path, " ") != path {
-		return "the path " + escape.Quote(path, escape.Short) + " ends with a blank", "blanks around a field are not part of it"
+		return "ends with a blank", "blanks around a field are not part of it"
 	}
 	if i := percentEscape(path); i >= 0 {
-		return "the path " + escape.Quote(path, escape.Short) + " holds the escape " + path[i:i+3],
+		return "contains the escape " + path[i:i+3],
 			"paths are compared decoded: write the character itself; an encoded slash is never served"
 	}
+	return "", ""
+}
+
+func checkSegments(path string) (wrong, hint string) {
 	rest, n := path[1:], 0
 	for {
 		segment, after, more := strings.Cut(rest, "/")
-		if what, hint := checkSegment(segment, more); what != "" {
-			return "the path " + escape.Quote(path, escape.Short) + " " + what, hint
+		if wrong, hint := checkSegment(segment, !more); wrong != "" {
+			return wrong, hint
 		}
 		if n++; n > maxSegments {
-			return "the path " + escape.Quote(path, escape.Short) + " has more than 32 segments", "end it earlier, with /*"
+			return "has more than " + strconv.Itoa(maxSegments) + " segments", "end it earlier, with /*"
 		}
 		if !more {
 			return "", ""
@@ -58,20 +77,20 @@ func checkPath(path string) (what, hint string) {
 	}
 }
 
-func checkSegment(segment string, more bool) (what, hint string) {
+func checkSegment(segment string, last bool) (wrong, hint string) {
 	switch {
-	case segment == "" && more:
-		return "holds //", "such a path is never served; write one /"
+	case segment == "" && !last:
+		return "contains //", "such a path is never served; write one /"
 	case segment == "." || segment == "..":
-		return "holds the segment " + segment, "such a path is never served; write where it leads"
-	case segment == "*" && !more:
+		return "contains the segment " + segment, "such a path is never served; write the path that it leads to"
+	case segment == "*" && last:
 		return "", ""
 	case strings.Contains(segment, "*"):
-		return "holds a * that is not its last segment", "a final /* covers everything below; {name} is one segment"
+		return "contains a * that is not its last segment", "a final /* covers everything below; {name} is one segment"
 	case strings.HasPrefix(segment, ":"):
-		return "holds the segment " + escape.Quote(segment, escape.Short), "write {" + strings.TrimPrefix(segment, ":") + "} for one segment"
+		return "contains the segment " + escape.Quote(segment, escape.Short), "write {" + strings.TrimPrefix(segment, ":") + "} for one segment"
 	case strings.ContainsAny(segment, "{}") && !isParam(segment):
-		return "holds the segment " + escape.Quote(segment, escape.Short), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -"
+		return "contains the segment " + escape.Quote(segment, escape.Short), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -"
 	}
 	return "", ""
 }
@@ -91,11 +110,11 @@ func isParam(segment string) bool {
 	return true
 }
 
-// percentEscape returns where s holds % and two hexadecimal digits, or -1.
+// percentEscape returns the index of the first % before two hexadecimal digits, or -1.
 func percentEscape(s string) int {
-	hex := func(b byte) bool { return '0' <= b && b <= '9' || 'a' <= b|0x20 && b|0x20 <= 'f' }
-	for i := range len(s) {
-		if s[i] == '%' && i+2 < len(s) && hex(s[i+1]) && hex(s[i+2]) {
+	isHex := func(b byte) bool { return '0' <= b && b <= '9' || 'a' <= b|0x20 && b|0x20 <= 'f' }
+	for i := 0; i+2 < len(s); i++ {
+		if s[i] == '%' && isHex(s[i+1]) && isHex(s[i+2]) {
 			return i
 		}
 	}
@@ -104,14 +123,13 @@ func percentEscape(s string) int {
 
 func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
-// matchPath reports whether a rule's path, which has been checked, covers a
-// request's. It is what Casbin asks, and what Explain asks; Decide has its own
-// way to the same answer.
+// matchPath reports whether the path of a checked rule covers a request's. Casbin and
+// Explain call it. Decide comes to the same answer by the tree.
 func matchPath(rule, path string) bool {
 	if rule == starPath || path == starPath {
 		return rule == path
 	}
-	if !clean(path) {
+	if !isUnambiguous(path) {
 		return false
 	}
 	rule, path = rule[1:], path[1:]
@@ -135,15 +153,19 @@ func matchPath(rule, path string) bool {
 	}
 }
 
-// clean reports whether a request's path can be read in one way only. The guard
-// has refused others long before; here they match no rule, so that an engine
-// that is asked without a guard fails closed.
-func clean(path string) bool {
+// isForbidden reports whether a byte of a request's path makes the path ambiguous:
+// control characters, and the backslash, which some servers take for a slash.
+func isForbidden(b byte) bool { return b < 0x20 || b == 0x7f || b == '\\' }
+
+// isUnambiguous reports whether all servers read a request's path alike. The guard
+// refuses other paths before it asks the policy. No rule matches them either, so that
+// an Engine without a guard in front fails closed.
+func isUnambiguous(path string) bool {
 	if path == "" || path[0] != '/' || !utf8.ValidString(path) {
 		return false
 	}
 	for i := range len(path) {
-		if b := path[i]; b < 0x20 || b == 0x7f || b == '\\' {
+		if isForbidden(path[i]) {
 			return false
 		}
 	}

@@ -14,7 +14,9 @@ func onePath(t testing.TB, path string) (*policy.Engine, error) {
 	return policy.New([]policy.Rule{{Subject: "user:u", Port: "*", Method: "GET", Path: path, Effect: policy.Allow}}, nil)
 }
 
-func TestD1_D2_D3_Paths(t *testing.T) {
+// Covers D1, D2, D3.
+func TestPathsMatchWholeSegments(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ rule, matches, not string }{
 		{"/", "/", "/a //"},
 		{"/a", "/a", "/ /a/ /A /aa /a/b /b"},
@@ -51,7 +53,9 @@ func TestD1_D2_D3_Paths(t *testing.T) {
 	}
 }
 
-func TestD1_D2_D3_D4_PathsRefusedWhenLoading(t *testing.T) {
+// Covers D1, D2, D3, D4.
+func TestInvalidPathsAreRejected(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ path, words string }{
 		{"", "empty…write /*"},
 		{"a", `does not begin with /…"/a"`},
@@ -61,7 +65,7 @@ func TestD1_D2_D3_D4_PathsRefusedWhenLoading(t *testing.T) {
 		{"/a//b", "//"},
 		{"//*", "//"},
 		{"/a/./b", "segment ."},
-		{"/..", "segment ..…where it leads"},
+		{"/..", "segment ..…it leads to"},
 		{"/a/../b", "segment .."},
 		{"/*/a", "* that is not its last…{name}"},
 		{"/public/*/open", "* that is not its last"},
@@ -105,7 +109,9 @@ func TestD1_D2_D3_D4_PathsRefusedWhenLoading(t *testing.T) {
 
 // The guard refuses such targets with 400. An engine that is asked without a
 // guard must not let them through either, not even by /*.
-func TestD4_NoRuleMatchesAnAmbiguousPath(t *testing.T) {
+// Covers D4.
+func TestNoRuleMatchesAnAmbiguousPath(t *testing.T) {
+	t.Parallel()
 	e := mustLoad(t, "p, user:u, *, *, /*, allow\np, user:u, *, *, /a/*, allow\np, user:u, *, *, /a/{x}, allow\n")
 	for _, path := range []string{
 		"", "a", "a/b", "//", "/a//b", "/a//", "/./a", "/a/.", "/a/..", "/a/../b", "/..", `/a\b`, `\a`,
@@ -172,7 +178,7 @@ func FuzzPath(f *testing.F) {
 		}
 		x := e.Explain(policy.Request{User: "u", Port: "p", Method: "GET", Path: path})
 		for _, l := range x.Lines {
-			if l.Position == "rule 1" && l.Matches != covers(rule, path) {
+			if l.Position.Number == 1 && l.Matches != covers(rule, path) {
 				t.Errorf("rule %q, path %q: explained %v", rule, path, l.Matches)
 			}
 		}

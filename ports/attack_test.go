@@ -40,7 +40,7 @@ func onSmall(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 	return p
 }
 
-// dialSmall is dial with little room for what nobody reads.
+// dialSmall is dial with little room for bytes that are not read.
 func dialSmall(t *testing.T, p *ports.Port, c *tls.Config) *caller {
 	t.Helper()
 	raw, err := net.Dial("tcp", p.Addr().String())

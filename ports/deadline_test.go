@@ -10,25 +10,25 @@ import (
 	"time"
 )
 
-// told is a connection that remembers the deadlines that it was told.
-type told struct {
+// recorder is a connection that records the deadlines that are set on it.
+type recorder struct {
 	net.Conn
 	reading, writing []time.Time
 }
 
-func (c *told) SetReadDeadline(t time.Time) error  { c.reading = append(c.reading, t); return nil }
-func (c *told) SetWriteDeadline(t time.Time) error { c.writing = append(c.writing, t); return nil }
-func (c *told) SetDeadline(t time.Time) error      { c.reading = append(c.reading, t); return nil }
-func (c *told) Write(b []byte) (int, error)        { return len(b), nil }
+func (c *recorder) SetReadDeadline(t time.Time) error  { c.reading = append(c.reading, t); return nil }
+func (c *recorder) SetWriteDeadline(t time.Time) error { c.writing = append(c.writing, t); return nil }
+func (c *recorder) SetDeadline(t time.Time) error      { c.reading = append(c.reading, t); return nil }
+func (c *recorder) Write(b []byte) (int, error)        { return len(b), nil }
 
-func tolerant(clock int64) (*rawConn, *told) {
-	c, p := &told{}, &Port{}
+func tolerant(clock int64) (*rawConn, *recorder) {
+	c, p := &recorder{}, &Port{}
 	p.sweepClock.Store(clock)
 	return &rawConn{Conn: c, conn: &Conn{port: p}, idleLimit: time.Minute}, c
 }
 
-// The connection is told of a deadline while somebody reads, and when it is near; of
-// one that was taken back before, never.
+// A deadline is set on the connection only while a Read waits and when it is near; one that
+// was removed before is never set.
 // Covers H1.
 func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
 	never := time.Time{}
@@ -81,7 +81,7 @@ func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
 				}
 			}
 			if !slices.EqualFunc(c.reading, row.want, time.Time.Equal) {
-				t.Errorf("the connection was told %v, want %v", c.reading, row.want)
+				t.Errorf("%v were set on the connection, want %v", c.reading, row.want)
 			}
 		})
 	}

@@ -291,7 +291,7 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	if _, err := ports.New(ports.Config{}); strings.Count(fmt.Sprint(err), "\n") < 3 {
-		t.Errorf("not every mistake is reported: %v", err)
+		t.Errorf("not every error is reported: %v", err)
 	}
 	for a, want := range map[ports.ClientAuth]string{ports.None: "none", ports.Request: "request", ports.Require: "require", 0: "ClientAuth(0)"} {
 		if a.String() != want {
@@ -300,7 +300,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// forServers is a trust of the same anchors that judges servers.
+// forServers returns a verifier for servers with the same anchors.
 func forServers(tb testing.TB, v *trust.Verifier) *trust.Verifier {
 	tb.Helper()
 	servers, err := trust.New(trust.Config{Anchors: v.Anchors(), Usage: trust.UsageServer})

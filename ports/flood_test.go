@@ -190,7 +190,7 @@ func TestFailedHandshakesLeaveNothingBehind(t *testing.T) {
 				}
 				conn.(*net.TCPConn).SetLinger(0) // keeps no port of ours waiting
 				switch way := i % 100; {
-				case way == 0: // nobody believes the certificate
+				case way == 0: // an untrusted certificate
 					fails(t, conn, stranger)
 				case way == 1: // the key is another
 					fails(t, conn, stolen)

@@ -93,7 +93,7 @@ func newFlooded(t *testing.T) *flooded {
 	return f
 }
 
-// bounded is a flood: it calls send until the connection ends, or as often as is said,
+// bounded is a flood: it calls send until the connection ends, or times is reached,
 // while another client is served and the heap stays where it was.
 func (f *flooded) bounded(t *testing.T, what string, own *caller, times int, send func(i int) error) {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Whatever a port's configuration says, this is what crypto/tls is told. A field that
+// This is the configuration of crypto/tls for every configuration of a port. A field that
 // is not named here is at its zero value.
 // Covers A16, L10.
 func TestTLSConfigOfEveryMode(t *testing.T) {

@@ -363,7 +363,7 @@ func TestPanicEndsOneHandshake(t *testing.T) {
 			on = false
 			mu.Unlock()
 			first := admitted(t, p, clientConfig(alice))
-			// One too many: told on the goroutine that accepts.
+			// One connection too many is reported on the goroutine that accepts.
 			mu.Lock()
 			on = true
 			mu.Unlock()

@@ -21,7 +21,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// soon is the promise for connections that are no longer believed.
+// soon is the documented bound for connections whose certificate is not trusted any more.
 const soon = time.Second
 
 // margin is what a loaded machine may add to it.
@@ -96,12 +96,12 @@ func (c *caller) echoes(t *testing.T) {
 	}
 }
 
-// reading notices the end of a connection that nobody reads from.
+// reading notices the end of a connection from which the test does not read.
 func (c *caller) reading() {
 	c.SetDeadline(time.Time{})
 	go func() {
 		io.Copy(io.Discard, c)
-		c.Close() // after the server's last word nobody would see the end of the connection
+		c.Close() // after close_notify no Read would notice the end of the connection
 	}()
 }
 
@@ -152,7 +152,7 @@ func TestChangedTrustClosesConnections(t *testing.T) {
 				t.Error("the busy request was answered in full")
 			}
 			if body, _, err := believed.get("/"); err != nil || !strings.Contains(body, " bob ") {
-				t.Errorf("the believed connection: %q, %v", body, err)
+				t.Errorf("the trusted connection: %q, %v", body, err)
 			}
 			if body, _, err := anonymous.get("/"); err != nil || !strings.Contains(body, " no-certificate ") {
 				t.Errorf("the anonymous connection: %q, %v", body, err)
@@ -210,13 +210,13 @@ func TestConnectionTrustedByTheNewTrustGoesOn(t *testing.T) {
 			own := admitted(t, p, clientConfig(alice, o))
 			former := <-generation
 			for range 3 {
-				c.Trust = byClientCA(t, bob) // judges alice as before
+				c.Trust = byClientCA(t, bob) // trusts alice as before
 				reconfigure(t, p, c)
 				if _, _, err := own.get("/"); err != nil {
 					t.Fatalf("the connection is gone: %v", err)
 				}
 				if now := <-generation; now == former || now != c.Trust.Generation() {
-					t.Errorf("judged by generation %d, %d is in force", now, c.Trust.Generation())
+					t.Errorf("verified by generation %d, want %d", now, c.Trust.Generation())
 				}
 			}
 		})
@@ -365,8 +365,8 @@ func TestServerCertificateIsReplaced(t *testing.T) {
 	}
 }
 
-// Trusts change while clients come: nobody is served by a trust that is no longer
-// in force, and the race detector is content.
+// Trusts change while clients connect: no client is served by a former trust, and the race
+// detector finds nothing.
 // Covers I5.
 func TestReconfigureDuringHandshakes(t *testing.T) {
 	c, _ := config(t, ports.Require)

@@ -76,8 +76,8 @@ func (w *withheld) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Covers H15, H9. What a stranger can make a port hold: docs/threat-model.md has the
-// bound of each connection; here it is measured, with the clients' own share.
+// Covers H15, H9. The memory that a client without a certificate can make a port hold:
+// docs/threat-model.md has the bound of each connection; here it is measured, with the clients' own share.
 func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
 	big := make([]*x509.Certificate, 9) // with the leaf all that is accepted: ten certificates
 	for i := range big {

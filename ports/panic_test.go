@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// badClock is a clock that panics while it is told to.
+// badClock is a clock that panics while on is set.
 type badClock struct{ on atomic.Bool }
 
 func (b *badClock) now() time.Time {
@@ -25,8 +25,8 @@ func (b *badClock) now() time.Time {
 }
 
 // The trust's clock is asked in handshakes, in requests, when the port is reconfigured
-// and, for hijacked connections, now and then. Where it panics nobody is believed, and
-// the process lives.
+// and, for hijacked connections, now and then. Where it panics no certificate is trusted,
+// and the process goes on.
 // Covers H14.
 func TestPanickingClockTrustsNoCertificate(t *testing.T) {
 	t.Parallel()
@@ -47,9 +47,9 @@ func TestPanickingClockTrustsNoCertificate(t *testing.T) {
 	if body, _, err := open.get("/"); err != nil || !strings.Contains(body, " bad-certificate ") {
 		t.Errorf("a request: %q, %v", body, err)
 	}
-	hijacked.ends(t) // nobody asks for it but the port itself
+	hijacked.ends(t) // the port's own check notices it
 	c.Limits.Streams = 7
-	reconfigure(t, p, c) // under the same trust: those that were believed are looked at again
+	reconfigure(t, p, c) // under the same trust: every connection is verified again
 	open.ends(t)
 
 	clock.on.Store(false)

@@ -184,7 +184,7 @@ func TestHandshakeThatWaitsForAResponderHoldsNoPlace(t *testing.T) {
 					_, _, err = own.get("/")
 				}
 				if err == nil {
-					t.Error("alice came in, and nobody knows whether she is revoked")
+					t.Error("alice was served while her revocation state is unknown")
 				}
 			})
 		}

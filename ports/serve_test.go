@@ -173,7 +173,7 @@ func TestDrainWaitsForHijackedConnections(t *testing.T) {
 	within(t, "the drain", time.Since(start), 0, patience-time.Second)
 }
 
-// A port that is full, and one that nobody accepts from, can be stopped.
+// A port that is full, and one without a caller of Accept, can be stopped.
 // Covers I12.
 func TestFullPortStops(t *testing.T) {
 	c, _ := config(t, ports.Require)

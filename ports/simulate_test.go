@@ -13,8 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// An imagined connection is judged as a real one, at the handshake and at every
-// request: it is no way to become verified.
+// A simulated connection is verified as a real one, at the handshake and at every request.
 func TestSimulatedHandshake(t *testing.T) {
 	t.Parallel()
 	ca, other := testpki.NewCA("CA"), testpki.NewCA("CA")
@@ -86,7 +85,7 @@ func word(err error) reason.Reason {
 	return ""
 }
 
-// What is judged as a server's says nothing about who connected.
+// A certificate that is verified as a server's identifies no client.
 // Covers B2.
 func TestVerifierForServersTrustsNoClient(t *testing.T) {
 	t.Parallel()

@@ -19,8 +19,8 @@ func brisk(t *testing.T, mode ports.ClientAuth) ports.Config {
 	return c
 }
 
-// A body that never comes holds nobody up who does not want it: the answer is sent,
-// and the connection ends. Limits.Request is 0 here, as it is by default.
+// A body that never arrives does not delay the answer of a handler that does not read it: the
+// answer is sent, and the connection ends. Limits.Request is 0 here, as it is by default.
 // Covers H5.
 func TestUnreadBodyDelaysNoAnswer(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestSlowBodyThatIsReadArrives(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		p := onPipes(t, brisk(t, ports.Require), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/later" {
-				time.Sleep(700 * time.Millisecond) // longer than the client may take for what nobody reads
+				time.Sleep(700 * time.Millisecond) // longer than Limits.Headers, which bounds an unread body
 			}
 			b, err := io.ReadAll(r.Body)
 			if r.ContentLength != 0 {

@@ -142,8 +142,8 @@ func (c *caller) takeWindows(path string) int {
 	}
 }
 
-// Covers H15. A handler that works longer than Limits.Idle is not interrupted: nobody
-// waits for the client.
+// Covers H15. A handler that works longer than Limits.Idle is not interrupted: it does
+// not wait for the client.
 func TestSlowHandlerIsServed(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		c, _ := config(t, ports.Require)

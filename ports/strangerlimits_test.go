@@ -14,7 +14,7 @@ import (
 )
 
 // Covers H15. A connection without a certificate has fewer streams than one with, and
-// is told so; a change of the limits keeps this.
+// the SETTINGS announce it; a change of the limits keeps this.
 func TestStreamsWithoutCertificateAreBounded(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.Request)
@@ -88,7 +88,7 @@ func TestLargeHandshakesTogether(t *testing.T) {
 	fails(t, said, clientConfig(large, tls12))
 	conn.Close()
 	if len(said.said) < each {
-		t.Fatalf("the client said %d bytes", len(said.said))
+		t.Fatalf("the client sent %d bytes", len(said.said))
 	}
 	var all []net.Conn
 	for range clients {

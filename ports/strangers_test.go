@@ -20,7 +20,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Hundreds of certificates that nobody has seen before: the port keeps none of them.
+// Of hundreds of untrusted certificates the port keeps none.
 // Covers H9.
 func TestUntrustedCertificatesAreNotKept(t *testing.T) {
 	c, _ := config(t, ports.Require)
@@ -59,7 +59,7 @@ func TestUntrustedCertificatesAreNotKept(t *testing.T) {
 	workers.Wait()
 	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
 	if n := told.of(reason.UnknownAuthority); n != strangers+1 {
-		t.Errorf("%d were refused as strangers, want %d", n, strangers+1)
+		t.Errorf("%d were refused as unknown-authority, want %d", n, strangers+1)
 	}
 	before.back(t)
 }
@@ -139,7 +139,7 @@ func TestHandshakeEventsHoldNoKeys(t *testing.T) {
 			secrets++
 			for _, text := range []string{string(raw), hex.EncodeToString(raw), fmt.Sprint(raw)} {
 				if strings.Contains(told, text) {
-					t.Errorf("%s is told", fields[0])
+					t.Errorf("%s is in an event", fields[0])
 				}
 			}
 		}

@@ -258,7 +258,7 @@ func TestMissingCommonCipherHasNoReason(t *testing.T) {
 	}
 }
 
-// A client that does not like us refuses us; we refuse nobody.
+// A client that does not trust the server closes the connection: the port refused no client.
 func TestClientThatRefusesThePortHasNoReason(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)

@@ -130,7 +130,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// config is a port that believes clientCA; its events are recorded.
+// config returns a configuration that trusts clientCA; its events are recorded.
 func config(t testing.TB, mode ports.ClientAuth) (ports.Config, *events) {
 	t.Helper()
 	e := &events{}
@@ -215,7 +215,7 @@ func nameOf(v trust.Verified, err error) string {
 }
 
 // watched closes gone when the connection ends: the server ends it, or the
-// client's transport does because the server said so.
+// client's transport does because the server announced it.
 type watched struct {
 	net.Conn
 	once sync.Once
@@ -305,7 +305,7 @@ func (c *caller) get(path string) (string, *http.Response, error) {
 }
 
 // ask is a whole visit: the handshake, a request, the answer. In TLS 1.3 the
-// client is in before the server has judged it (A20): only the answer counts.
+// client finishes its handshake before the server has verified it: only the answer counts.
 func ask(t testing.TB, p *ports.Port, c *tls.Config) (string, *caller, error) {
 	t.Helper()
 	own, err := dial(t, p, c)

@@ -1,18 +1,18 @@
 package reason
 
-// Refusal is the error of every package that refuses a caller: the word, and a
-// detail for logs and explanations. The detail is never sent to the caller, and
-// it never holds a caller's bytes unescaped.
+// Refusal is the error of every package that refuses a caller: the reason, and a detail
+// for logs and explanations. The detail is never sent to the caller, and it contains
+// text from the caller only escaped.
 type Refusal struct {
 	Reason Reason
 	Detail string
-	Err    error // what lies beneath, if anything
+	Err    error // the cause; may be nil
 }
 
-// Refuse returns a *Refusal.
+// Refuse returns a *Refusal without a cause. The detail may be empty.
 func Refuse(r Reason, detail string) *Refusal { return &Refusal{Reason: r, Detail: detail} }
 
-// Error returns the word and the detail.
+// Error returns "reason: detail", or the reason alone without a detail.
 func (r *Refusal) Error() string {
 	if r.Detail == "" {
 		return string(r.Reason)
@@ -20,5 +20,5 @@ func (r *Refusal) Error() string {
 	return string(r.Reason) + ": " + r.Detail
 }
 
-// Unwrap returns what lies beneath.
+// Unwrap returns the cause.
 func (r *Refusal) Unwrap() error { return r.Err }

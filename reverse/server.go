@@ -9,12 +9,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
-	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 )
@@ -130,30 +127,6 @@ func (s *Server) Listener() net.Listener {
 	return l
 }
 
-// Reconfigure replaces Gateways and Users by those of c. Tunnels stay open if their
-// gateway is among the new Gateways; the others are closed. Answers in progress and
-// hijacked connections end if the new Users does not trust their caller's client
-// certificate.
-//
-// The other settings of c must have the values given to NewServer. Reconfigure ignores
-// Certificate, Handler, Dial, OnEvent and ErrorLog. After an error the old configuration
-// stays in effect.
-func (s *Server) Reconfigure(c ServerConfig) error {
-	s.reconfiguring.Lock()
-	defer s.reconfiguring.Unlock()
-	c.setDefaults()
-	var wrong errorlist.List
-	wrong.Merge(s.config.checkUnchanged(&c), configerror.Error{})
-	receiver, err := c.receiver()
-	wrong.Merge(err, configerror.Error{})
-	if err := wrong.Err(); err != nil {
-		return err
-	}
-	s.receiver.Store(receiver)
-	s.recheck()
-	return nil
-}
-
 // Serve keeps connections to the gateways and serves until ctx ends. Then it asks the
 // gateways to send no more requests, waits for those in flight for at most Drain, and
 // returns nil. No request is lost: each gateway acknowledges, and closes its tunnels after
@@ -219,37 +192,6 @@ func (s *Server) drainTunnels(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-const recheckInterval = time.Second
-
-// recheckLoop verifies gateways and callers again every second.
-func (s *Server) recheckLoop() {
-	tick := time.NewTicker(recheckInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.recheck()
-			s.renewTunnels()
-		case <-s.ended:
-			return
-		}
-	}
-}
-
-// recheck verifies the gateways of all tunnels, and the callers of all answers in progress
-// and hijacked connections, and ends what is not trusted any more.
-func (s *Server) recheck() {
-	s.mu.Lock()
-	works := slices.Collect(maps.Keys(s.works))
-	s.mu.Unlock()
-	for _, t := range s.list() {
-		s.checker.Check(t, true)
-	}
-	for _, w := range works {
-		s.checker.Check(w, true)
 	}
 }
 

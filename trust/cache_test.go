@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestVerifiedZeroValueIsNobody(t *testing.T) {
+func TestZeroVerifiedIsNotVerified(t *testing.T) {
 	var v trust.Verified
 	if !v.IsZero() || v.Leaf() != nil || v.Chains() != nil || trustaccess.IssuerKeys(v) != nil ||
 		!v.Fingerprint().IsZero() || !v.SPKI().IsZero() || v.Generation() != 0 ||
@@ -27,7 +27,7 @@ func TestVerifiedZeroValueIsNobody(t *testing.T) {
 	}
 }
 
-func TestVerifiedIsNotTheCallersToChange(t *testing.T) {
+func TestCallerCannotChangeAVerified(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
 	alice := ca.Leaf("alice").Presented()
@@ -51,7 +51,8 @@ func TestCacheSameLeafWithOtherIntermediates(t *testing.T) {
 	expect(t, v, alice.Presented(), "")
 }
 
-func TestG7_CacheIsJudgedAgainByTheClock(t *testing.T) {
+// Covers G7.
+func TestCachedResultEndsByTheClock(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	start := time.Now().Truncate(time.Second)
 	c := &clock{start}
@@ -136,7 +137,7 @@ func junk(t testing.TB, key crypto.Signer, name string) *x509.Certificate {
 }
 
 // Covers A23, H9: a client with one good leaf may send it with ever other certificates.
-func TestJunkBesideTheLeafMakesNoEntries(t *testing.T) {
+func TestUnrelatedCertificatesMakeNoCacheEntries(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
 	alice := ca.SubCA("Sub").Leaf("alice")
@@ -194,7 +195,7 @@ func TestSetsOfChainsOfOneLeafAreBounded(t *testing.T) {
 }
 
 // Covers A23, H9.
-func TestH9_CacheIsBounded(t *testing.T) {
+func TestCacheIsBoundedInBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it signs thousands of certificates")
 	}
@@ -216,7 +217,7 @@ func TestH9_CacheIsBounded(t *testing.T) {
 }
 
 // The estimate by which the cache is bounded is not below what a judgement takes.
-func TestSizeOfAJudgementIsNotUnderestimated(t *testing.T) {
+func TestSizeOfACachedResultIsNotUnderestimated(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
 	sub := ca.SubCA("Sub")

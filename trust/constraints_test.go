@@ -25,7 +25,8 @@ func network(text string) *net.IPNet {
 }
 
 // Every kind of name, permitted and excluded, in an intermediate and in an anchor.
-func TestB9_NameConstraintsByKind(t *testing.T) {
+// Covers B9.
+func TestNameConstraintsAreAppliedByType(t *testing.T) {
 	type option = testpki.Option
 	dns := func(s ...string) option { return func(c *x509.Certificate) { c.DNSNames = s } }
 	email := func(s ...string) option { return func(c *x509.Certificate) { c.EmailAddresses = s } }
@@ -111,7 +112,8 @@ func constraint(t testing.TB, critical bool) testpki.Option {
 	}
 }
 
-func TestB9_DirectoryNameConstraints(t *testing.T) {
+// Covers B9.
+func TestDirectoryNameConstraintsAreWarnedAbout(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	acme := func(c *x509.Certificate) { c.Subject.Organization = []string{"Acme"} }
 	// Critical and not applied: nobody below is believed, be he of Acme or not.
@@ -138,7 +140,8 @@ func TestB9_DirectoryNameConstraints(t *testing.T) {
 
 // Names that are no names, below constraints of their kind: never a panic, never
 // believed.
-func TestB10_NamesThatAreNone(t *testing.T) {
+// Covers B10.
+func TestMalformedNamesAreRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA", func(c *x509.Certificate) {
 		c.PermittedDNSDomains = []string{"acme.example"}
 		c.PermittedEmailAddresses = []string{"acme.example"}
@@ -187,7 +190,8 @@ func parseable(t testing.TB, ca *testpki.Pair, id asn1.ObjectIdentifier, value [
 }
 
 // A constraint that cannot be read is no constraint that allows everything.
-func TestB10_ConstraintsThatAreNone(t *testing.T) {
+// Covers B10.
+func TestMalformedConstraintsAreRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	for name, value := range map[string][]byte{
 		"empty":     {},

@@ -51,7 +51,8 @@ func judged(t *testing.T, v *trust.Verifier, presented certs, what string, i int
 }
 
 // A certificate of which any one byte is another is never believed.
-func TestB13_B18_EveryByteCounts(t *testing.T) {
+// Covers B13, B18.
+func TestCertificateWithOneChangedByteIsRefused(t *testing.T) {
 	ca, sub, leaf := rich()
 	v := trusting(t, ca.Cert)
 	expect(t, v, leaf.Presented(), "")
@@ -83,7 +84,8 @@ func TestB13_B18_EveryByteCounts(t *testing.T) {
 
 // The same, but the authority has signed the damage: whatever is believed is really
 // so, and nothing panics.
-func TestB13_DamageThatIsSigned(t *testing.T) {
+// Covers B13.
+func TestSignedDamageIsHandledCorrectly(t *testing.T) {
 	ca, sub, leaf := rich()
 	v := trusting(t, ca.Cert)
 	compatible := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Profile: trust.Compatible})
@@ -126,7 +128,8 @@ func TestB13_DamageThatIsSigned(t *testing.T) {
 }
 
 // What is plugged in may panic; nobody is believed by it, and the next one is judged.
-func TestH14_B13_PlugInsThatPanic(t *testing.T) {
+// Covers H14, B13.
+func TestPanicOfAPlugInIsARefusal(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	alice := ca.Leaf("alice").Presented()
 	broken := false
@@ -154,7 +157,8 @@ func (panicking) Status(context.Context, *x509.Certificate, *x509.Certificate) (
 }
 
 // A certificate whose fields crypto/x509 has not filled in: no key, no numbers.
-func TestB13_CertificateOfHollowFields(t *testing.T) {
+// Covers B13.
+func TestCertificateWithEmptyFieldsDoesNotPanic(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	alice := ca.Leaf("alice")
 	for name, spoil := range map[string]func(*x509.Certificate){

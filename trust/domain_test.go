@@ -21,7 +21,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestB8_LeafLifetime(t *testing.T) {
+// Covers B8.
+func TestLeafWithALongLifetimeIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	const most = 398 * 24 * time.Hour
 	start := time.Now().Truncate(time.Second).Add(-time.Hour)
@@ -38,7 +39,8 @@ func TestB8_LeafLifetime(t *testing.T) {
 }
 
 // The same subject, serial and key identifiers, another key: nobody.
-func TestB14_FieldsAreNotTheKey(t *testing.T) {
+// Covers B14.
+func TestCertificateWithTheSameFieldsAndAnotherKeyIsRefused(t *testing.T) {
 	ids := func(c *x509.Certificate) { c.SerialNumber, c.SubjectKeyId = big.NewInt(1), []byte{1, 2, 3, 4} }
 	serial := func(c *x509.Certificate) { c.SerialNumber, c.SubjectKeyId = big.NewInt(42), []byte{5, 6, 7, 8} }
 	ca, twin := testpki.NewCA("Client CA", ids), testpki.NewCA("Client CA", ids)
@@ -59,7 +61,8 @@ func TestB14_FieldsAreNotTheKey(t *testing.T) {
 }
 
 // Trusts of one process, for users and for gateways, know nothing of one another.
-func TestB16_TrustsAreApart(t *testing.T) {
+// Covers B16.
+func TestVerifiersDoNotShareAnchors(t *testing.T) {
 	users, gateways := testpki.NewCA("User CA"), testpki.NewCA("Gateway CA")
 	alice, gateway := users.Leaf("alice").Presented(), gateways.Leaf("gateway").Presented()
 	byUsers, byGateways := trusting(t, users.Cert), trusting(t, gateways.Cert)
@@ -73,7 +76,8 @@ func TestB16_TrustsAreApart(t *testing.T) {
 
 // The authority of tenant B mints a name of tenant A: it is believed as what B says,
 // and never stands under A.
-func TestB17_NameOfAnotherDomain(t *testing.T) {
+// Covers B17.
+func TestIssuerOfAnotherDomainIsNotInTheChain(t *testing.T) {
 	id := &url.URL{Scheme: "spiffe", Host: "a", Path: "/sa/orders"}
 	name := func(c *x509.Certificate) { c.URIs = []*url.URL{id} }
 	same := func(c *x509.Certificate) { c.SubjectKeyId = []byte{1, 2, 3, 4} }
@@ -96,7 +100,8 @@ func TestB17_NameOfAnotherDomain(t *testing.T) {
 }
 
 // Nothing that a certificate names is ever asked for.
-func TestB19_NothingIsFetched(t *testing.T) {
+// Covers B19.
+func TestURLsOfCertificatesAreNotFetched(t *testing.T) {
 	var hits atomic.Int64
 	canary := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
 	defer canary.Close()
@@ -122,7 +127,8 @@ func TestB19_NothingIsFetched(t *testing.T) {
 }
 
 // Strangers leave nothing behind, however many different ones come.
-func TestH9_StrangersAreNotKept(t *testing.T) {
+// Covers H9.
+func TestUnknownIssuersTakeNoMemory(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil))})
 	key := testpki.NewKey()

@@ -27,7 +27,8 @@ func lasting(ca *testpki.Pair, number int64, age, life time.Duration, serials ..
 
 // With the self-test, a Verifier that would not refuse a revoked certificate is not
 // made.
-func TestG3_SelfTest(t *testing.T) {
+// Covers G3.
+func TestMustBeRevokedIsChecked(t *testing.T) {
 	t.Parallel()
 	ca, other := testpki.NewCA("CA"), testpki.NewCA("Other")
 	revoked, fine := ca.Leaf("revoked"), ca.Leaf("fine")
@@ -110,7 +111,8 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 }
 
 // How long the CRLs will do, and which of them somebody should look after.
-func TestI6_FreshAndAging(t *testing.T) {
+// Covers I6.
+func TestFreshnessOfCRLs(t *testing.T) {
 	t.Parallel()
 	a, b := testpki.NewCA("CA a"), testpki.NewCA("CA b")
 	const day = 24 * time.Hour

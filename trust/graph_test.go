@@ -80,7 +80,8 @@ func deep(ca *testpki.Pair) certs {
 	return ca.Leaf("alice").Presented()
 }
 
-func TestB11_HostileGraphs(t *testing.T) {
+// Covers B11.
+func TestHostileGraphsOfAuthoritiesAreCheap(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
 	for _, row := range []struct {
@@ -115,7 +116,8 @@ func TestB11_HostileGraphs(t *testing.T) {
 
 // The anchor among the presented, or a copy of it that an authority below signed,
 // makes no circle.
-func TestB11_AnchorInACircle(t *testing.T) {
+// Covers B11.
+func TestAnchorInACircleIsVerified(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	sub := ca.SubCA("Sub")
 	back := as(sub, ca) // the anchor's name and key, signed from below
@@ -126,7 +128,8 @@ func TestB11_AnchorInACircle(t *testing.T) {
 }
 
 // Policies, mapped to and fro, say nothing about who a client is, and must cost nothing.
-func TestB12_PolicyGraph(t *testing.T) {
+// Covers B12.
+func TestLargePolicyGraphIsCheap(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	sub := ca
 	for i := range 8 {
@@ -147,7 +150,8 @@ func TestB12_PolicyGraph(t *testing.T) {
 }
 
 // A subject nested deeper than any name is.
-func TestB12_DeepNames(t *testing.T) {
+// Covers B12.
+func TestDeeplyNestedNamesAreCheap(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	var set pkix.RelativeDistinguishedNameSET
 	for range 65 {

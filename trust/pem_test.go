@@ -12,7 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestA8_AnchorFiles(t *testing.T) {
+// Covers A8.
+func TestAnchorFilesAreReadStrictly(t *testing.T) {
 	ca, second := testpki.NewCA("Client CA"), testpki.NewCA("Second CA")
 	good, other := string(ca.CertPEM()), string(second.CertPEM())
 	lines := strings.SplitAfter(good, "\n")
@@ -91,7 +92,8 @@ func TestReadCertificatesReportsEveryBlock(t *testing.T) {
 }
 
 // A long file takes a time that grows with its length, not with its square.
-func TestB12_LongFile(t *testing.T) {
+// Covers B12.
+func TestLongAnchorFileIsReadInLinearTime(t *testing.T) {
 	start := time.Now()
 	begin := []byte("-----BEGIN CERTIFICATE-----\n")
 	for _, data := range [][]byte{

@@ -538,7 +538,8 @@ func TestCertificateWantsAnotherIssuersCRL(t *testing.T) {
 	expect(t, v, leaf(issuer, point).Presented(), "")
 }
 
-func TestI6_ClockPassesNextUpdate(t *testing.T) {
+// Covers I6.
+func TestHardRefusesAfterTheNextUpdate(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	start := time.Now().Truncate(time.Second)
 	c := &clock{start}

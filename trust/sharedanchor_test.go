@@ -8,7 +8,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
-func TestB16_SharedAnchors(t *testing.T) {
+// Covers B16.
+func TestSharedAnchorsAreDetected(t *testing.T) {
 	t.Parallel()
 	a, b := testpki.NewCA("A"), testpki.NewCA("B")
 	below, beside := a.SubCA("below A"), a.SubCA("beside")

@@ -11,7 +11,8 @@ import (
 
 // Whose certificate is judged decides what its leaf and its authorities must be for,
 // and nothing else.
-func TestB2_B3_Usage(t *testing.T) {
+// Covers B2, B3.
+func TestUsageOfLeafAndAuthoritiesIsChecked(t *testing.T) {
 	t.Parallel()
 	const client, server, any = x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageAny
 	ca := testpki.NewCA("CA")

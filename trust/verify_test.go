@@ -24,7 +24,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-func TestA7_NilAnchorsAreNotTheSystems(t *testing.T) {
+// Covers A7.
+func TestNoAnchorsDoNotMeanTheSystems(t *testing.T) {
 	for name, anchors := range map[string]certs{"nil": nil, "empty": {}, "a nil in it": {nil}} {
 		if v, err := trust.New(trust.Config{Anchors: anchors}); err == nil || v != nil {
 			t.Errorf("%s: a verifier was made", name)
@@ -50,7 +51,8 @@ type expectation struct{ strict, compatible reason.Reason }
 func both(r reason.Reason) expectation { return expectation{r, r} }
 
 // Every row is alice with one property spoiled.
-func TestB1_B2_B4_B7_LeafBySpoiledProperty(t *testing.T) {
+// Covers B1, B2, B4, B7.
+func TestLeafWithOneSpoiledPropertyIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	stranger := testpki.NewCA("Client CA") // the name, another key
 	now := time.Now()
@@ -166,7 +168,8 @@ func attributes(n int, value string) testpki.Option {
 }
 
 // The long-lived files: what the in-memory authority cannot make, and both profiles.
-func TestB4_B5_B6_B13_HostileFiles(t *testing.T) {
+// Covers B4, B5, B6, B13.
+func TestHostileCertificatesOfTestdataAreRefused(t *testing.T) {
 	anchor := file(t, "client-ca")[0]
 	rows := map[string]expectation{
 		"alice":                   both(""),
@@ -186,7 +189,8 @@ func TestB4_B5_B6_B13_HostileFiles(t *testing.T) {
 	}
 }
 
-func TestB3_B6_B7_B9_Intermediates(t *testing.T) {
+// Covers B3, B6, B7, B9.
+func TestIntermediateWithOneSpoiledPropertyIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	now := time.Now()
 	smallRSA, _ := rsa.GenerateKey(rand.Reader, 1024)
@@ -242,7 +246,8 @@ func TestB3_B6_B7_B9_Intermediates(t *testing.T) {
 	})
 }
 
-func TestB7_AnchorDates(t *testing.T) {
+// Covers B7.
+func TestDatesOfTheAnchorCount(t *testing.T) {
 	old := testpki.NewCA("Old", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	v := trusting(t, old.Cert)
 	if len(trustaccess.Warnings(v)) != 1 {
@@ -251,7 +256,8 @@ func TestB7_AnchorDates(t *testing.T) {
 	expect(t, v, old.Leaf("alice").Presented(), reason.Expired)
 }
 
-func TestB6_VersionOneAnchor(t *testing.T) {
+// Covers B6.
+func TestVersionOneAnchorIsRejected(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v1 := parsed(t, ca, ca, func(in *tbs) { in.Version, in.Extensions = 0, nil })
 	if _, err := trust.New(trust.Config{Anchors: v1}); err == nil {
@@ -259,7 +265,8 @@ func TestB6_VersionOneAnchor(t *testing.T) {
 	}
 }
 
-func TestB10_NameConstraintsOfHostileNames(t *testing.T) {
+// Covers B10.
+func TestHostileNamesUnderNameConstraintsAreRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA", func(c *x509.Certificate) {
 		c.PermittedDNSDomains = []string{"acme.example"}
 		c.ExcludedEmailAddresses = []string{"evil.example"}
@@ -288,7 +295,8 @@ func TestB10_NameConstraintsOfHostileNames(t *testing.T) {
 	})
 }
 
-func TestB11_ManyAuthoritiesOfOneName(t *testing.T) {
+// Covers B11.
+func TestManyAuthoritiesOfOneNameAreCheap(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	// Ten authorities of one name that have signed one another, and a leaf that none signed.
 	key := testpki.NewKey()
@@ -317,7 +325,8 @@ func TestB11_ManyAuthoritiesOfOneName(t *testing.T) {
 }
 
 // A key as large as its certificate: each signature by it would cost a tenth of a second.
-func TestB4_B11_HugeAuthorityKeyIsNotTried(t *testing.T) {
+// Covers B4, B11.
+func TestHugeAuthorityKeyIsNotTried(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	sub := ca.SubCA("Sub")
 	modulus := new(big.Int).Lsh(big.NewInt(1), 100_000)
@@ -339,7 +348,8 @@ func TestB4_B11_HugeAuthorityKeyIsNotTried(t *testing.T) {
 
 func bits(b []byte) asn1.BitString { return asn1.BitString{Bytes: b, BitLength: 8 * len(b)} }
 
-func TestB12_PresentedTooMany(t *testing.T) {
+// Covers B12.
+func TestTooManyPresentedCertificatesAreRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
 	leaf := ca.Leaf("alice").Cert
@@ -354,7 +364,8 @@ func TestB12_PresentedTooMany(t *testing.T) {
 	expect(t, v, certs{leaf, large.Cert}, reason.TooLarge)
 }
 
-func TestB12_ManyNames(t *testing.T) {
+// Covers B12.
+func TestTooManyNamesAreRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	start := time.Now()
 	expect(t, trusting(t, ca.Cert), ca.Leaf("alice", names(60_000)).Presented(), reason.TooLarge)
@@ -373,7 +384,8 @@ func TestB12_ManyNames(t *testing.T) {
 	expect(t, trusting(t, ca.Cert), leaf.Presented(), reason.TooLarge)
 }
 
-func TestB13_DSALeaf(t *testing.T) {
+// Covers B13.
+func TestDSALeafIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	one := big.NewInt(7)
 	spki := marshal(t, struct {
@@ -404,7 +416,8 @@ func TestB13_DSALeaf(t *testing.T) {
 	expect(t, trusting(t, ca.Cert), leaf, reason.WeakKey)
 }
 
-func TestB13_CertificateThatWasNotParsed(t *testing.T) {
+// Covers B13.
+func TestUnparsedCertificateIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
 	alice := ca.Leaf("alice")
@@ -419,7 +432,8 @@ func TestB13_CertificateThatWasNotParsed(t *testing.T) {
 	}
 }
 
-func TestB14_PinIsTheWholeCertificate(t *testing.T) {
+// Covers B14.
+func TestPinnedLeafIsComparedAsAWhole(t *testing.T) {
 	self := func(key *testpki.Pair) *testpki.Pair {
 		return testpki.Make(nil, key.Key, &x509.Certificate{
 			SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "pinned"}, SubjectKeyId: []byte{1, 2, 3},
@@ -439,7 +453,8 @@ func TestB14_PinIsTheWholeCertificate(t *testing.T) {
 	expect(t, v, pinned.Leaf("below").Presented(), reason.BadCertificate) // a pin is no authority
 }
 
-func TestB15_PinsAreJudgedLikeOthers(t *testing.T) {
+// Covers B15.
+func TestPinnedLeafIsCheckedLikeOthers(t *testing.T) {
 	now := time.Now()
 	ca := testpki.NewCA("Unknown CA")
 	for _, row := range []struct {
@@ -457,7 +472,8 @@ func TestB15_PinsAreJudgedLikeOthers(t *testing.T) {
 	}
 }
 
-func TestB18_MalformedThroughTheWholeStack(t *testing.T) {
+// Covers B18.
+func TestMalformedCertificatesAreRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	alice := ca.Leaf("alice")
 	t.Run("signature changed", func(t *testing.T) {
@@ -493,7 +509,8 @@ func insideOf(t *testing.T, p *testpki.Pair) tbs {
 	return in
 }
 
-func TestB20_OnlyTheFirstIsTheLeaf(t *testing.T) {
+// Covers B20.
+func TestOnlyTheFirstCertificateIsTheLeaf(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	mine, victim := ca.Leaf("mine"), ca.Leaf("victim")
 	v := trusting(t, ca.Cert)
@@ -504,7 +521,8 @@ func TestB20_OnlyTheFirstIsTheLeaf(t *testing.T) {
 	expect(t, v, certs{ca.Cert, victim.Cert}, reason.NotALeaf)
 }
 
-func TestB21_ExtraAndUnorderedCertificates(t *testing.T) {
+// Covers B21.
+func TestExtraAndUnorderedCertificatesChangeNothing(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	low := ca.SubCA("Upper").SubCA("Lower")
 	alice := low.Leaf("alice")
@@ -528,7 +546,8 @@ func TestB21_ExtraAndUnorderedCertificates(t *testing.T) {
 }
 
 // One authority, certified by A and by B: with B alone, A is nowhere in the judgement.
-func TestA4_CrossSignedWithOneAnchorRemoved(t *testing.T) {
+// Covers A4.
+func TestCrossSignedLeafLosesTheRemovedAnchor(t *testing.T) {
 	a, b := testpki.NewCA("A"), testpki.NewCA("B")
 	byA := a.SubCA("Issuing")
 	byB := testpki.Make(b, byA.Key, &x509.Certificate{
@@ -561,7 +580,8 @@ func TestVerifyAnswersToTheContext(t *testing.T) {
 	}
 }
 
-func TestH11_DetailsAreShortAndEscaped(t *testing.T) {
+// Covers H11.
+func TestRefusalDetailsAreShortAndEscaped(t *testing.T) {
 	evil := testpki.NewCA("evil\n\x1b[31m\u202e" + strings.Repeat("x", 5000))
 	_, err := trusting(t, testpki.NewCA("Client CA").Cert).Verify(context.Background(), evil.Leaf("alice").Presented())
 	text := err.Error()

@@ -12,7 +12,8 @@ import (
 
 // crypto/x509 still takes SHA-1 under a list. Whoever can make two lists with one
 // SHA-1 could take a line out of it.
-func TestB5_WeakCRL(t *testing.T) {
+// Covers B5.
+func TestCRLWithAWeakSignatureIsRejected(t *testing.T) {
 	ca := testpki.NewCA("CA")
 	list := ca.CRL(1, nil)
 	anchors := []*x509.Certificate{ca.Cert}

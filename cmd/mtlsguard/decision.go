@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -31,15 +32,15 @@ func decidingStage(x *mtlsguard.Explanation) string {
 // or nothing.
 func decidingLine(x *mtlsguard.Explanation) (position, text string) {
 	switch {
-	case x.Rule != "":
+	case x.Rule != (policy.Position{}):
 		if x.Policy != nil {
 			for _, l := range x.Policy.Lines {
 				if l.Position == x.Rule {
-					return x.Rule, l.Text
+					return x.Rule.String(), l.Text
 				}
 			}
 		}
-		return x.Rule, ""
+		return x.Rule.String(), ""
 	case x.Reason == reason.Ambiguous, x.Reason == reason.MappingExpired, x.Reason == reason.Unmapped:
 		for _, s := range x.Mapping {
 			if s.Result == mapresult.Matches || s.Result == mapresult.Disabled || s.Result == mapresult.OutOfTime {

@@ -166,7 +166,7 @@ func policyRows(e *policy.Explanation) [][]string {
 			if len(l.Through) > 0 {
 				why += ", by group " + strings.Join(l.Through, " in ")
 			}
-			rows = append(rows, []string{why, l.Position, escape.Printable(l.Text, 0)})
+			rows = append(rows, []string{why, l.Position.String(), escape.Printable(l.Text, 0)})
 			continue
 		}
 		if shown++; shown > maxMissedRules {
@@ -179,7 +179,7 @@ func policyRows(e *policy.Explanation) [][]string {
 				misses = append(misses, fmt.Sprintf("%s: wants %s, got %s", f.Name, escape.Printable(f.Wants, 0), escape.Printable(f.Got, 0)))
 			}
 		}
-		rows = append(rows, []string{"misses", l.Position, escape.Printable(l.Text, 0)}, []string{"", "", strings.Join(misses, "; ")})
+		rows = append(rows, []string{"misses", l.Position.String(), escape.Printable(l.Text, 0)}, []string{"", "", strings.Join(misses, "; ")})
 	}
 	if left > 0 {
 		rows = append(rows, []string{"misses", plural(left, "more rule", "more rules")})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/method"
@@ -133,8 +134,7 @@ func (h *hinter) addAll() {
 	case reason.NoRule:
 		h.addNoRule()
 	case reason.Denied:
-		file, line := splitPosition(o.Rule)
-		h.add(hint{Text: "deny beats allow: remove " + o.Rule + " or make it narrower", File: file, Line: line})
+		h.add(hint{Text: "deny beats allow: remove " + o.Rule.String() + " or make it narrower", File: o.Rule.File, Line: o.Rule.Line})
 	default:
 		h.add(hint{Text: "docs/reasons.md#" + string(o.Reason) + " describes this reason"})
 	}
@@ -164,14 +164,14 @@ func (h *hinter) addNoRule() {
 	for _, l := range o.Policy.Lines {
 		group, ok := strings.CutPrefix(l.Fields[0].Wants, "group:")
 		if ok && l.Effect == policy.Allow && !l.Fields[0].Matches && l.Fields[1].Matches && l.Fields[2].Matches && l.Fields[3].Matches &&
-			o.Identity.User != policy.Default && group != policy.Authenticated && group != policy.Everybody && group != policy.Anonymous {
+			o.Identity.User != identity.Default && group != identity.Authenticated && group != identity.Everybody && group != identity.Anonymous {
 			h.add(hint{Text: fmt.Sprintf("%s allows the request for group %s: make the user a member", l.Position, group), File: h.config.policy,
-				Write: policy.Member{Subject: "user:" + o.Identity.User, Group: "group:" + group}.String()})
+				Write: "g, user:" + o.Identity.User + ", group:" + group})
 		}
 	}
 	if path, ok := rulePath(o.Path); ok {
 		h.add(hint{Text: "allow exactly this request", File: h.config.policy,
-			Write: policy.Rule{Subject: "user:" + o.Identity.User, Port: o.Port, Method: o.Method, Path: path, Effect: policy.Allow}.String()})
+			Write: strings.Join([]string{"p", "user:" + o.Identity.User, o.Port, o.Method, path, policy.Allow}, ", ")})
 	}
 }
 
@@ -181,16 +181,4 @@ func rulePath(path string) (string, bool) {
 		return "", false
 	}
 	return path, true
-}
-
-// splitPosition splits "policy.csv:3" into file and line.
-func splitPosition(text string) (file string, line int) {
-	i := strings.LastIndexByte(text, ':')
-	if i < 0 {
-		return text, 0
-	}
-	if _, err := fmt.Sscanf(text[i+1:], "%d", &line); err != nil {
-		return text, 0
-	}
-	return text[:i], line
 }

@@ -96,7 +96,7 @@ func (c *policyTestCmd) Run(a *app) error {
 
 // newFailedRow returns a row whose decision is not the expected one.
 func newFailedRow(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
-	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule, Sentence: x.Sentence}
+	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule.String(), Sentence: x.Sentence}
 	if !d.Allowed {
 		f.Got = string(d.Reason)
 	}
@@ -138,7 +138,7 @@ func (c *policyTestCmd) loadEngine(a *app) (*policy.Engine, []string, error) {
 			methods = append(methods, p.Methods...)
 		}
 		name, ports = s.policy, s.portNames()
-		options = append(options, policy.Ports(ports...), policy.Methods(methods...))
+		options = append(options, policy.WithPorts(ports...), policy.WithMethods(methods...))
 	}
 	data, err := certfile.ReadFile(name)
 	if err != nil {

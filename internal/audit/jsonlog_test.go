@@ -13,6 +13,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -47,7 +48,7 @@ func FuzzJSONLogWritesWhatSlogWrites(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path, user, remote, detail string, allowed bool, took int64) {
 		req := &http.Request{RemoteAddr: remote}
 		o := middleware.Outcome{
-			Allowed: allowed, Method: "GET", Path: path, Port: "internal", Rule: "policy.csv:7", Detail: detail, Generation: 3,
+			Allowed: allowed, Method: "GET", Path: path, Port: "internal", Rule: policy.Position{File: "policy.csv", Line: 7}, Detail: detail, Generation: 3,
 			Duration: time.Duration(max(took, 0)), Identity: &identity.Identity{User: user, MappingID: "m", Via: identity.TLS},
 		}
 		if !allowed {
@@ -122,7 +123,7 @@ func BenchmarkDecisionLine(b *testing.B) {
 		b.Run(log.name, func(b *testing.B) {
 			e := New(log.open(), new(atomic.Uint64))
 			req := &http.Request{RemoteAddr: "192.0.2.1:50123"}
-			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/orders/7", Port: "internal", Rule: "policy.csv:7", Identity: &identity.Identity{User: "alice", MappingID: "alice"}}
+			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/orders/7", Port: "internal", Rule: policy.Position{File: "policy.csv", Line: 7}, Identity: &identity.Identity{User: "alice", MappingID: "alice"}}
 			b.ReportAllocs()
 			for b.Loop() {
 				e.LogDecision(req, &o)

@@ -19,8 +19,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
-	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -204,7 +204,7 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	}
 	r.add("method", escape.Printable(o.Method, maxPeerText))
 	r.add("path", escape.Printable(o.Path, maxPeerText))
-	r.add("rule", o.Rule)
+	r.add("rule", o.Rule.String())
 	if !o.Gateway.IsZero() {
 		r.add("gateway", o.Gateway.Fingerprint().String())
 	}
@@ -217,7 +217,7 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 }
 
 // LogDifference logs that Casbin and the engine decide differently: a defect in this module.
-func (e *Logger) LogDifference(d policy.Difference) {
+func (e *Logger) LogDifference(d shadow.Difference) {
 	var r record
 	r.add("event", "decision")
 	r.add("outcome", "failed")
@@ -225,7 +225,7 @@ func (e *Logger) LogDifference(d policy.Difference) {
 	r.add("user", d.Request.User)
 	r.add("method", escape.Printable(d.Request.Method, maxPeerText))
 	r.add("path", escape.Printable(d.Request.Path, maxPeerText))
-	r.add("rule", d.Engine.Rule)
+	r.add("rule", d.Engine.Rule.String())
 	why := fmt.Sprintf("the engine: allowed=%t, Casbin: allowed=%t", d.Engine.Allowed, d.Casbin)
 	if d.Err != nil {
 		why = "Casbin could not decide: " + escape.Printable(d.Err.Error(), maxPeerText)

@@ -1,5 +1,5 @@
-// Package chanlisten has listeners whose connections the program itself hands over: it
-// has accepted, dialled or unpacked them, and an http.Server is to serve them.
+// Package chanlisten has listeners whose connections the program itself hands over, after it
+// has accepted or dialled them, to be served by an http.Server.
 package chanlisten
 
 import (
@@ -17,18 +17,18 @@ type Listener struct {
 	close func()
 }
 
-// New returns a listener that says it listens at addr.
+// New returns a listener with the address addr.
 func New(addr net.Addr) *Listener {
 	l := &Listener{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
 	l.close = sync.OnceFunc(func() { close(l.done) })
 	return l
 }
 
-// Hand waits until somebody accepts c. The error is net.ErrClosed for a listener that is
-// closed, or that of ctx; c is still the caller's then.
+// Hand waits until Accept returns c. The error is net.ErrClosed for a closed listener, or that
+// of ctx; the caller must close c then.
 func (l *Listener) Hand(ctx context.Context, c net.Conn) error {
 	select {
-	case <-l.done: // else a closed listener with somebody in Accept could take one more
+	case <-l.done: // otherwise a closed listener could accept one more
 		return net.ErrClosed
 	default:
 	}
@@ -61,5 +61,5 @@ func (l *Listener) Close() error {
 // Done is closed by Close.
 func (l *Listener) Done() <-chan struct{} { return l.done }
 
-// Addr is the address that New was given.
+// Addr returns the address that New was given.
 func (l *Listener) Addr() net.Addr { return l.addr }

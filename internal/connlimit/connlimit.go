@@ -1,4 +1,4 @@
-// Package connlimit counts connections: over all, and by address.
+// Package connlimit bounds connections, in total and by address.
 package connlimit
 
 import (
@@ -7,9 +7,8 @@ import (
 	"sync"
 )
 
-// Counter counts connections, over all and by address. Nothing is kept for an
-// address without connections, so that the map is bounded by the count. It is safe for
-// concurrent use.
+// Counter counts connections, in total and by address. It keeps no entry for an address
+// without connections, so the total bounds its memory. It is safe for concurrent use.
 type Counter struct {
 	mu     sync.Mutex
 	freed  *sync.Cond
@@ -19,8 +18,7 @@ type Counter struct {
 	byAddr map[netip.Prefix]int
 }
 
-// New returns a Counter that lets most connections be open at one time, and perIP of
-// one address.
+// New returns a Counter that allows most connections at one time, and perIP of one address.
 func New(most, perIP int) *Counter {
 	c := &Counter{most: most, perIP: perIP, byAddr: map[netip.Prefix]int{}}
 	c.freed = sync.NewCond(&c.mu)
@@ -35,8 +33,8 @@ func (c *Counter) SetMost(most, perIP int) {
 	c.freed.Broadcast()
 }
 
-// Take waits for a free slot. It reports false when stopped does: then there is
-// nothing to give back.
+// Take waits for a free slot. It returns false when stopped does; there is no slot to give
+// back then.
 func (c *Counter) Take(stopped func() bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,15 +56,15 @@ func (c *Counter) Give() {
 	c.freed.Broadcast()
 }
 
-// Wake makes Take ask stopped again.
+// Wake makes Take call stopped again.
 func (c *Counter) Wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.freed.Broadcast()
 }
 
-// TakeAddr counts a connection of one address. It reports false when the address has
-// too many.
+// TakeAddr counts a connection of one address. It returns false, and counts nothing, when the
+// address has its limit.
 func (c *Counter) TakeAddr(a netip.Prefix) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,7 +75,7 @@ func (c *Counter) TakeAddr(a netip.Prefix) bool {
 	return true
 }
 
-// GiveAddr gives back what TakeAddr counted.
+// GiveAddr undoes TakeAddr.
 func (c *Counter) GiveAddr(a netip.Prefix) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,8 +84,8 @@ func (c *Counter) GiveAddr(a netip.Prefix) {
 	}
 }
 
-// AddrOf is what counts as one address: an IPv4 address, or an IPv6 /64, which is
-// what one subscriber gets. Addresses of another kind are all one, the zero Prefix.
+// AddrOf returns the prefix that counts as one address: an IPv4 address, or an IPv6 /64, the
+// network of one subscriber. All other kinds of addresses count as one, the zero Prefix.
 func AddrOf(a net.Addr) netip.Prefix {
 	t, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -96,7 +94,7 @@ func AddrOf(a net.Addr) netip.Prefix {
 	return Of(t.AddrPort())
 }
 
-// Of is AddrOf for an address that is parsed already.
+// Of is AddrOf for a parsed address.
 func Of(a netip.AddrPort) netip.Prefix {
 	ip := a.Addr().Unmap().WithZone("")
 	bits := 32

@@ -69,7 +69,8 @@ func TestFileIsLeftAloneWhereNothingChanged(t *testing.T) {
 	}
 }
 
-func TestI7_RefusedListsChangeNothing(t *testing.T) {
+// Covers I7.
+func TestRejectedListsChangeNothing(t *testing.T) {
 	w := newWorld(t)
 	stranger, twin, second := testpki.NewCA("Stranger"), testpki.NewCA("Client CA"), testpki.NewCA("Second CA")
 	below := w.ca.SubCA("Below")
@@ -297,7 +298,8 @@ func TestRedirects(t *testing.T) {
 	w.holds(t, list)
 }
 
-func TestB19_NoURLOfACertificateOrAListIsFollowed(t *testing.T) {
+// Covers B19.
+func TestNoURLOfACertificateOrAListIsFollowed(t *testing.T) {
 	var hits atomic.Int64
 	canary := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
 	defer canary.Close()

@@ -218,7 +218,8 @@ func TestETag(t *testing.T) {
 }
 
 // A server that says "not modified" for ever keeps an old list in force.
-func TestI7_NotModifiedIsNoLife(t *testing.T) {
+// Covers I7.
+func TestNotModifiedDoesNotExtendAnExpiredList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := bubble(t)
 		list := w.list(1, dated(-time.Minute, time.Hour))

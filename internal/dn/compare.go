@@ -28,7 +28,7 @@ func Equal(a, b []byte) bool { return string(a) == string(b) || Canonical(a) == 
 // Canonical returns a key that is the same for equal names. For a malformed name the
 // key holds the bytes themselves.
 //
-// String values are prepared as RFC 4518 section 2 says, without Unicode normalisation
+// String values are prepared by RFC 4518 section 2, without Unicode normalisation
 // (step 2.3): two names of which one is composed and the other decomposed differ.
 func Canonical(raw []byte) string {
 	var out []byte

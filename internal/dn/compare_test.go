@@ -1,6 +1,8 @@
 package dn_test
 
 import (
+	"encoding/asn1"
+	"slices"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -57,6 +59,22 @@ func TestNamesAreComparedAsRFC5280Says(t *testing.T) {
 		{"two blanks for one", plain, cn(utf, "Acme  CA"), true},
 		{"blanks around", plain, cn(utf, "  Acme CA "), true},
 		{"a tab", plain, cn(utf, "Acme\tCA"), true},
+		{"a carriage return", plain, cn(utf, "Acme\rCA"), true},
+		{"a next line", plain, cn(utf, "Acme\u0085CA"), true},
+		{"a line separator", plain, cn(utf, "Acme\u2028CA"), true},
+		{"a paragraph separator", plain, cn(utf, "Acme\u2029CA"), true},
+		{"a backspace", plain, cn(utf, "Ac\bme CA"), true},
+		{"a backspace is not a blank", plain, cn(utf, "Acme\bCA"), false},
+		{"a shift out", plain, cn(utf, "Ac\x0eme CA"), true},
+		{"a shift out is not a blank", plain, cn(utf, "Acme\x0eCA"), false},
+		{"a grapheme joiner", plain, cn(utf, "Ac\u034fme CA"), true},
+		{"the first Mongolian selector", plain, cn(utf, "Ac\u180bme CA"), true},
+		{"the last Mongolian selector", plain, cn(utf, "Ac\u180dme CA"), true},
+		{"the first variation selector", plain, cn(utf, "Ac\ufe00me CA"), true},
+		{"the last variation selector", plain, cn(utf, "Ac\ufe0fme CA"), true},
+		{"a combining half mark", plain, cn(utf, "Ac\ufe20me CA"), false},
+		{"a Mongolian birga", plain, cn(utf, "Ac\u180ame CA"), false},
+		{"an object replacement", plain, cn(utf, "Ac\ufffcme CA"), true},
 		{"a no-break space", plain, cn(utf, "Acme\u00a0CA"), true},
 		{"a soft hyphen", plain, cn(utf, "Ac\u00adme CA"), true},
 		{"a zero width space", plain, cn(utf, "Ac\u200bme CA"), true},
@@ -70,6 +88,12 @@ func TestNamesAreComparedAsRFC5280Says(t *testing.T) {
 		{"an attribute more", plain, name([]attribute{{3, utf, "Acme CA"}}, []attribute{{10, utf, ""}}), false},
 		{"values that are no text", name([]attribute{{3, der.INTEGER, "\x01"}}), name([]attribute{{3, der.INTEGER, "\x02"}}), false},
 		{"broken UTF-8", cn(utf, "\xff"), cn(utf, "\xfe"), false},
+		{"a UniversalString that is cut", cn(universal, "\x00\x00\x00A\x00"), cn(universal, "\x00\x00\x00A"), false},
+		{"a UniversalString beyond Unicode", cn(universal, "\x00\x11\x00\x00"), cn(utf, "\ufffd"), false},
+		{"a large rune of a UniversalString", cn(universal, "\x00\x01\xf6\x00"), cn(utf, "\U0001f600"), true},
+		{"a capital sharp s", cn(utf, "Gro\u1e9emann"), cn(utf, "grossmann"), true},
+		{"NumericString", cn(utf, "7"), cn(der.Tag(18), "7"), true},
+		{"VisibleString", cn(utf, "a"), cn(der.Tag(26), "A"), true},
 		{"half a BMPString", cn(bmp, "\x00A\x00"), cn(bmp, "\x00A"), false},
 		{"an empty name", name(), plain, false},
 		{"something behind", append(name([]attribute{{3, utf, "a"}}), 0), name([]attribute{{3, utf, "a"}}), false},
@@ -80,6 +104,34 @@ func TestNamesAreComparedAsRFC5280Says(t *testing.T) {
 		if dn.Equal(x.b, x.a) != x.equal {
 			t.Errorf("%s: not symmetric", x.what)
 		}
+	}
+}
+
+func TestCanonicalOfEmptyAndMalformedNames(t *testing.T) {
+	t.Parallel()
+	if got := dn.Canonical(name()); got != "" {
+		t.Errorf("%x", got)
+	}
+	good := name([]attribute{{3, der.UTF8String, "a"}})
+	for text, raw := range map[string][]byte{
+		"nothing": nil, "cut": good[:len(good)-1], "trailing": append(slices.Clone(good), 0), "an empty set": {0x30, 2, 0x31, 0}, "not a set": {0x30, 2, 0x30, 0},
+		"no value": {0x30, 9, 0x31, 7, 0x30, 5, 6, 3, 85, 4, 3}, "two values": {0x30, 13, 0x31, 11, 0x30, 9, 6, 3, 85, 4, 3, 5, 0, 5, 0},
+	} {
+		if got := dn.Canonical(raw); got != "raw:"+string(raw) {
+			t.Errorf("%s: %x", text, got)
+		}
+	}
+	calls := 0
+	if dn.Each(name([]attribute{{3, der.UTF8String, "a"}}, []attribute{{3, der.UTF8String, "b"}}), func(rdn int, _ asn1.ObjectIdentifier, _ der.Tag, _ []byte) bool { calls++; return rdn > 0 }) || calls != 1 {
+		t.Errorf("%d calls after false", calls)
+	}
+	var rdns []int
+	dn.Each(name([]attribute{{3, der.UTF8String, "a"}, {10, der.UTF8String, "b"}}, []attribute{{3, der.UTF8String, "c"}}), func(rdn int, _ asn1.ObjectIdentifier, _ der.Tag, _ []byte) bool {
+		rdns = append(rdns, rdn)
+		return true
+	})
+	if !slices.Equal(rdns, []int{0, 0, 1}) {
+		t.Errorf("%v", rdns)
 	}
 }
 

@@ -79,6 +79,7 @@ func TestParseReadsRFC4514TextAndStringWritesIt(t *testing.T) {
 		"XX=a":                                  "",
 		"2.5.4.03=a":                            "",
 		"2.5=":                                  "",
+		"2.5=a":                                 "2.5=#0c0161",
 		"3.1=a":                                 "",
 		"1.40=a":                                "",
 		`CN="a,b"`:                              "",

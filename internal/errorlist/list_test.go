@@ -14,7 +14,7 @@ func TestListOrdersAndJoins(t *testing.T) {
 	t.Parallel()
 	var l errorlist.List
 	if l.Err() != nil || l.Len() != 0 {
-		t.Error("an empty list is an error")
+		t.Error("an empty list has an error")
 	}
 	for _, m := range []configerror.Error{
 		{File: "b", Line: 1, What: "4"}, {File: "a", Line: 10, What: "3"}, {File: "a", Line: 2, Column: 5, What: "2"}, {File: "a", Line: 2, Column: 1, What: "1"},
@@ -34,8 +34,8 @@ func TestListOrdersAndJoins(t *testing.T) {
 	}
 }
 
-// Merge loses nothing: what is no mistake becomes one, also between others.
-func TestMerge(t *testing.T) {
+// Merge keeps every error: one that is not a configuration error becomes one, also between others.
+func TestMergeKeepsEveryError(t *testing.T) {
 	t.Parallel()
 	m := &configerror.Error{File: "users.yaml", Line: 3, What: "inner"}
 	at := configerror.Error{File: "f", Line: 9}
@@ -45,12 +45,12 @@ func TestMerge(t *testing.T) {
 		want []string
 	}{
 		{"nil", nil, nil},
-		{"a mistake keeps its place", m, []string{"users.yaml:3: inner"}},
+		{"a configuration error keeps its position", m, []string{"users.yaml:3: inner"}},
 		{"wrapped", fmt.Errorf("x: %w", m), []string{"users.yaml:3: inner"}},
 		{"another error", errors.New("gone"), []string{"f:9: gone"}},
 		{"both", errors.Join(errors.New("gone"), m), []string{"f:9: gone", "users.yaml:3: inner"}},
 		{"both, deeper", errors.Join(m, errors.Join(errors.New("gone"), m)), []string{"f:9: gone", "users.yaml:3: inner", "users.yaml:3: inner"}},
-		{"two words of one error", fmt.Errorf("%w: %w", errors.New("open"), errors.New("gone")), []string{"f:9: open: gone"}},
+		{"one error that wraps two", fmt.Errorf("%w: %w", errors.New("open"), errors.New("gone")), []string{"f:9: open: gone"}},
 	} {
 		var l errorlist.List
 		l.Merge(x.err, at)

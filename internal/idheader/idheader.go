@@ -1,17 +1,17 @@
-// Package idheader knows the headers that say who somebody is.
+// Package idheader lists the headers that name a caller.
 //
-// Gateways state a certificate or name a user in them. Whoever cannot be sure that
-// a gateway wrote them deletes them: in every spelling, because the next hop may
+// Gateways forward a certificate or name a user in them. A server that cannot be sure that
+// a gateway set them deletes them: in every spelling, because the next hop may
 // take one name for another.
 package idheader
 
-// names are the headers by which gateways state a certificate or name a user, as
-// Fold writes them.
+// names are the headers in which gateways forward a certificate or name a user, as
+// Fold returns them.
 var names = map[string]bool{
 	"client-cert":                    true, // RFC 9440
 	"client-cert-chain":              true,
 	"x-arr-clientcert":               true,
-	"remote-user":                    true, // CGI; Authelia and its kin
+	"remote-user":                    true, // CGI; Authelia and similar programs
 	"remote-name":                    true,
 	"remote-email":                   true,
 	"remote-groups":                  true,
@@ -52,7 +52,7 @@ var prefixes = []string{
 	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cf-cert-", "cloudfront-viewer-cert-",
 	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-mtls-", "x-tls-client-",
 	"x-remote-user", "x-remote-group", "x-remote-extra-", "x-remote-name", "x-remote-email", // Kubernetes and CGI bridges
-	"x-webauth-", "x-authenticated-", "x-consumer-", // Grafana and its kin; Kong
+	"x-webauth-", "x-authenticated-", "x-consumer-", // Grafana and similar programs; Kong
 	"x-ms-client-principal", "x-ms-token-", // Azure App Service
 	"x-amzn-oidc-",               // AWS ALB
 	"cf-access-",                 // Cloudflare
@@ -60,7 +60,7 @@ var prefixes = []string{
 	"x-pomerium-", "x-authentik-", "x-vouch-", "x-token-user-", "tailscale-user-",
 }
 
-// families are the prefixes by their third byte, which differs most.
+// prefixesByByte are the prefixes by their third byte, which differs most.
 var families = func() (f ['z' + 1][]string) {
 	for _, p := range prefixes {
 		f[p[telling]] = append(f[p[telling]], p)
@@ -70,11 +70,11 @@ var families = func() (f ['z' + 1][]string) {
 
 const telling = 2
 
-// longest bounds what has to be folded on the stack.
+// longest bounds the bytes of a name that are folded on the stack.
 const longest = 64
 
-// Is reports whether a header of this name, in any spelling, says who somebody is.
-// It allocates nothing.
+// Is reports whether a header of this name, in any spelling, names a caller. It allocates
+// nothing.
 func Is(name string) bool {
 	if name == "" {
 		return false
@@ -100,14 +100,14 @@ func Is(name string) bool {
 	return false
 }
 
-// Fold brings the spellings of a header name together: case does not count, and
-// underscore and dot are dashes, because the next hop may think so too.
+// Fold returns one spelling for all spellings of a header name: lower case, with dashes for
+// underscores and dots, because the next hop may treat them alike.
 func Fold(name string) string {
 	var buf [longest]byte
 	return string(appendFolded(buf[:0], name))
 }
 
-// Same reports whether two names are spellings of one. It allocates nothing.
+// Same reports whether two names are spellings of the same header. It allocates nothing.
 func Same(a, b string) bool {
 	if len(a) != len(b) {
 		return false

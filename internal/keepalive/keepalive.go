@@ -1,6 +1,6 @@
 // Package keepalive ends connections of HTTP/1.1 (RFC 9112 section 9.6) on which the
-// next bytes may be something else than a request: the rest of a body, or what a client
-// sent behind an upgrade that was refused.
+// next bytes may not be a request: the rest of a body, or bytes that a client sent behind
+// an upgrade that was refused.
 package keepalive
 
 import (
@@ -10,9 +10,9 @@ import (
 	"net/http"
 )
 
-// Switches reports whether a request asks that its connection carry something else
-// than HTTP/1.1 after it. A client that does not wait for the answer has sent some of
-// that already, and where the answer is no, it must not be read as a request.
+// Switches reports whether a request asks to switch its connection to another protocol. A
+// client that does not wait for the answer has sent bytes of that protocol already; if the
+// switch is refused, they must not be read as a request.
 func Switches(r *http.Request) bool {
 	return r.ProtoMajor == 1 && (len(r.Header["Upgrade"]) > 0 || r.Method == http.MethodConnect)
 }
@@ -26,8 +26,8 @@ type Writer struct {
 	begun bool
 }
 
-// Finish is called when the handler has returned: net/http answers for a handler that
-// has not.
+// Finish must be called when the handler has returned: net/http writes an answer for a handler
+// that wrote none.
 func (w *Writer) Finish() { w.begin() }
 
 func (w *Writer) begin() {
@@ -74,9 +74,9 @@ func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // Unwrap is for http.ResponseController.
 func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Close makes net/http close the connection behind the answer that w writes, even when
-// its header has been sent. A handler's goroutine calls it. It does not cut the answer
-// off: net/http flushes it, and waits a moment before it closes, so that a client which
+// Close makes net/http close the connection after the answer that w writes, even when
+// its header has been sent. The handler's goroutine calls it. The answer arrives whole:
+// net/http flushes it, and waits a moment before it closes, so that a client that
 // still sends can read it.
 func Close(w http.ResponseWriter) {
 	for {
@@ -86,12 +86,12 @@ func Close(w http.ResponseWriter) {
 		}
 		w = u.Unwrap()
 	}
-	// This is what http.MaxBytesReader promises for a body that goes on beyond its limit.
+	// http.MaxBytesReader documents that it does this for a body beyond its limit.
 	var b [1]byte
 	_, _ = http.MaxBytesReader(w, io.NopCloser(endless{}), 0).Read(b[:])
 }
 
-// endless is a body that goes on.
+// endless is a body without end.
 type endless struct{}
 
 func (endless) Read(b []byte) (int, error) { return len(b), nil }

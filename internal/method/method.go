@@ -1,11 +1,11 @@
-// Package method has the grammar of the methods that a port may name beyond the usual
-// ones. The file, the guard and the command share it.
+// Package method has the grammar of the methods that a configuration may add to the usual
+// ones.
 package method
 
 // MaxLen is the longest method, in bytes.
 const MaxLen = 32
 
-// Hint says in an error what a method may be.
+// Hint describes a valid method in an error.
 const Hint = "an upper-case token such as PROPFIND"
 
 // Valid reports whether text is [A-Z][A-Z0-9_-]{0,31}: an upper-case token of RFC 9110

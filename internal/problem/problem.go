@@ -20,9 +20,13 @@ type Document struct {
 	Explanation []string      `json:"explanation,omitempty"` // for debugging only: it names users, mappings and rules
 }
 
-// Refusal returns the document of a refusal.
+// reasons is the page of the project's documentation whose headings are the reasons.
+const reasons = "https://github.com/mtlsguard/mtlsguard/blob/main/docs/reasons.md#"
+
+// Refusal returns the document of a refusal. Its type (RFC 9457 section 3.1.1) is the heading
+// of the reason in the documentation.
 func Refusal(r reason.Reason) Document {
-	return Document{Type: r.URI(), Title: r.Title(), Status: r.Status(), Reason: r}
+	return Document{Type: reasons + string(r), Title: r.Title(), Status: r.Status(), Reason: r}
 }
 
 // Failure returns the document of an answer that is not a refusal: nothing was decided.

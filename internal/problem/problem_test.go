@@ -17,7 +17,7 @@ func TestDocumentsAreWhole(t *testing.T) {
 		want string
 	}{
 		{problem.Failure(503), `{"type":"about:blank","title":"Service Unavailable","status":503}`},
-		{problem.Refusal(reason.Denied), `{"type":"` + reason.Denied.URI() + `","title":"Denied","status":403,"reason":"denied"}`},
+		{problem.Refusal(reason.Denied), `{"type":"https://github.com/mtlsguard/mtlsguard/blob/main/docs/reasons.md#denied","title":"Denied","status":403,"reason":"denied"}`},
 		{problem.Document{Type: "t", Title: "<&>", Status: 403, Reason: reason.NoRule, Reference: "1f", Explanation: []string{"a\nb"}},
 			`{"type":"t","title":"\u003c\u0026\u003e","status":403,"reason":"no-rule","reference":"1f","explanation":["a\nb"]}`},
 	} {

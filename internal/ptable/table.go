@@ -13,8 +13,8 @@ import (
 )
 
 // Table holds entries in the order in which they were pushed. Reading is safe for
-// concurrent use as long as nobody changes the table: fork it, and change the fork before
-// others see it. A Table must come from New or Fork.
+// concurrent use. To change a table, fork it, and change the fork before other goroutines
+// use it. A Table must come from New or Fork.
 type Table[E any] struct {
 	nodes array[node[E]]
 	byKey array[uint32] // the first entry of each slot, as a Ref

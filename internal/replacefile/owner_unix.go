@@ -14,10 +14,10 @@ func keepOwner(f *os.File, replaced fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	now, ok1 := own.Sys().(*syscall.Stat_t)
-	was, ok2 := replaced.Sys().(*syscall.Stat_t)
-	if !ok1 || !ok2 || now.Uid == was.Uid && now.Gid == was.Gid {
+	have, haveOK := own.Sys().(*syscall.Stat_t)
+	want, wantOK := replaced.Sys().(*syscall.Stat_t)
+	if !haveOK || !wantOK || have.Uid == want.Uid && have.Gid == want.Gid {
 		return nil
 	}
-	return f.Chown(int(was.Uid), int(was.Gid))
+	return f.Chown(int(want.Uid), int(want.Gid))
 }

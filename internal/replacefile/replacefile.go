@@ -1,5 +1,5 @@
-// Package replacefile writes a file so that a reader sees the old or the new content,
-// whole, and so that who may read it stays the same.
+// Package replacefile replaces the content of a file. A reader sees the whole old or the
+// whole new content, and the file keeps its owner, group and mode.
 package replacefile
 
 import (
@@ -10,24 +10,24 @@ import (
 	"path/filepath"
 )
 
-// ErrOwner is in the error where owner and group of the file cannot be kept.
+// ErrOwner is wrapped by the error of Write if it cannot keep owner and group of the file.
 var ErrOwner = errors.New("owner and group of the file cannot be kept")
 
-// Options say how a file is replaced.
+// Options are the options of Write.
 type Options struct {
-	// Mode is that of a file that is not there yet. One that is there keeps its own, and
-	// its owner and group.
+	// Mode is the mode of a new file. An existing file keeps its own, and its owner and
+	// group.
 	Mode fs.FileMode
-	// MayChangeOwner lets the writer become the owner where only the file's owner could
-	// keep it. Otherwise that is an error, and nothing is written.
+	// MayChangeOwner makes the writer the owner of the file if it cannot keep the old
+	// owner. Otherwise that is an error, and nothing is written.
 	MayChangeOwner bool
-	// Check is called when the new content is complete, right before it takes the old
-	// one's place; its error leaves the old content. It may be nil.
+	// Check is called when the new content is complete, right before it replaces the old
+	// content. Its error keeps the old content. It may be nil.
 	Check func() error
 }
 
-// Write replaces the content of a file by way of a new file beside it. Where the file is
-// a link, what it leads to is replaced.
+// Write writes a new file beside the old one and renames it. If the file is a symbolic link,
+// Write replaces the file that the link points to.
 func Write(name string, data []byte, o Options) error {
 	target, err := filepath.EvalSymlinks(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -40,12 +40,12 @@ func Write(name string, data []byte, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already when it was renamed
+	defer os.Remove(f.Name()) // fails after the rename, as it should
 	defer f.Close()
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := o.like(f, target); err != nil {
+	if err := o.copyOwnerAndMode(f, target); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -62,8 +62,8 @@ func Write(name string, data []byte, o Options) error {
 	return os.Rename(f.Name(), target)
 }
 
-// like gives the new file what the old one has.
-func (o *Options) like(f *os.File, target string) error {
+// copyOwnerAndMode gives the new file the owner, group and mode of the old one.
+func (o *Options) copyOwnerAndMode(f *os.File, target string) error {
 	mode := o.Mode
 	switch old, err := os.Stat(target); {
 	case err == nil:
@@ -74,5 +74,5 @@ func (o *Options) like(f *os.File, target string) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	return f.Chmod(mode) // after the owner, which clears bits
+	return f.Chmod(mode) // last, because a change of owner clears bits
 }

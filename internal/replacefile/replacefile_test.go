@@ -17,9 +17,9 @@ func TestOwnerGroupAndModeStay(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal("not root: a file of somebody else's cannot be made")
+			t.Fatal("this test must be root: it makes a file of another user")
 		}
-		t.Skip("not root: a file of somebody else's cannot be made")
+		t.Skip("this test must be root: it makes a file of another user")
 	}
 	name := filepath.Join(t.TempDir(), "users.yaml")
 	if err := os.WriteFile(name, []byte("old"), 0o600); err != nil {
@@ -40,6 +40,50 @@ func TestOwnerGroupAndModeStay(t *testing.T) {
 	}
 	if s := info.Sys().(*syscall.Stat_t); s.Uid != 1000 || s.Gid != 1001 || info.Mode().Perm() != 0o640 {
 		t.Errorf("%d:%d %v, want 1000:1001 0640", s.Uid, s.Gid, info.Mode().Perm())
+	}
+}
+
+func TestFileThatCannotBeReplacedIsKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "folder")
+	loop := filepath.Join(dir, "loop")
+	for _, err := range []error{os.Mkdir(folder, 0o700), os.Symlink(loop, loop)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, reason := range map[string]string{
+		filepath.Join(dir, "missing", "file"): "its folder does not exist",
+		folder:                                "it is a folder",
+		loop:                                  "its link points to itself",
+	} {
+		if err := replacefile.Write(name, []byte("new"), replacefile.Options{Mode: 0o600}); err == nil {
+			t.Errorf("%s was replaced, and %s", name, reason)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 2 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestLinkedFileIsReplacedAndTheLinkStays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
+	for _, err := range []error{os.WriteFile(target, []byte("old"), 0o600), os.Symlink("target", link)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := replacefile.Write(link, []byte("new"), replacefile.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(target); err != nil || string(got) != "new" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link was replaced: %v", err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
@@ -49,6 +48,7 @@ func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	}
 	var wrong errorlist.List
 	x := &linter{loader: l, g: g, file: config.Parse(path, data, &wrong), o: o, now: l.now()}
+	x.addPolicy()
 	x.warnings()
 	x.users()
 	x.policy()
@@ -70,7 +70,25 @@ type linter struct {
 	o     LintOptions
 	now   time.Time
 	found []configerror.Finding
-	rules []policy.Rule // of policy.csv
+
+	rules   []policy.Rule // of policy.csv
+	members []policy.Member
+	granted map[string]bool // subjects that some rule allows something
+}
+
+// addPolicy takes the lines of the policy.
+func (x *linter) addPolicy() {
+	x.rules, x.members = x.g.Engine.Rules()
+	x.granted = map[string]bool{}
+	for _, r := range x.rules {
+		x.granted[r.Subject] = x.granted[r.Subject] || r.Effect == policy.Allow
+	}
+}
+
+// hasGrant reports whether some rule allows a user anything, directly or through a group.
+// Deny rules do not count against it.
+func (x *linter) hasGrant(user string) bool {
+	return x.granted["user:"+user] || slices.ContainsFunc(x.g.Engine.Groups(user), func(group string) bool { return x.granted["group:"+group] })
 }
 
 // report adds a finding.
@@ -104,7 +122,7 @@ func (x *linter) users() {
 		if m.Disabled {
 			continue
 		}
-		if m.User != username.Variable && !reported[m.User] && !x.g.Engine.HasRuleFor(m.User) {
+		if m.User != username.Variable && !reported[m.User] && !x.hasGrant(m.User) {
 			reported[m.User] = true
 			x.report("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
 		}
@@ -191,19 +209,7 @@ func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 
 // policy checks the rules.
 func (x *linter) policy() {
-	name := x.files.Beside(x.path, x.file.Policy.Value)
-	for _, f := range x.g.Engine.Lint() {
-		x.report("policy", positionOf(name, f.Position), f.What, f.Hint)
-	}
-	data, err := x.files.Get(name)
-	if err != nil {
-		return
-	}
-	rules, members, err := policy.Read(name, bytes.NewReader(data))
-	if err != nil {
-		return // it was read before
-	}
-	x.rules = rules
+	x.found = append(x.found, x.g.Engine.Lint()...)
 	named := map[string]bool{}
 	captures := false // a pattern may make anybody of a certificate
 	for _, m := range x.g.Table.Mappings() {
@@ -215,9 +221,9 @@ func (x *linter) policy() {
 	}
 	open := slices.ContainsFunc(x.file.AllPorts(), func(p config.Port) bool { return !p.Strict })
 	reported := map[string]bool{}
-	unused := func(subject string, line int) {
+	unused := func(subject, file string, line int) {
 		user, ok := strings.CutPrefix(subject, "user:")
-		at := configerror.Error{File: name, Line: line}
+		at := configerror.Error{File: file, Line: line}
 		switch {
 		case reported[subject]:
 			return
@@ -233,19 +239,10 @@ func (x *linter) policy() {
 		}
 		reported[subject] = true
 	}
-	for _, r := range rules {
-		unused(r.Subject, r.Line)
+	for _, r := range x.rules {
+		unused(r.Subject, r.File, r.Line)
 	}
-	for _, m := range members {
-		unused(m.Subject, m.Line)
+	for _, m := range x.members {
+		unused(m.Subject, m.File, m.Line)
 	}
-}
-
-// positionOf reads "policy.csv:3" back.
-func positionOf(name, position string) configerror.Error {
-	at := configerror.Error{File: name}
-	if i := strings.LastIndexByte(position, ':'); i >= 0 {
-		_, _ = fmt.Sscanf(position[i+1:], "%d", &at.Line)
-	}
-	return at
 }

@@ -3,7 +3,6 @@ package site
 import (
 	"bytes"
 	"fmt"
-	"sync"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -15,7 +14,7 @@ import (
 // Stand-ins for files that are wrong, or not needed.
 var (
 	emptyTable, _ = certmap.New()
-	denyAll       = sync.OnceValue(policy.DenyAll)
+	denyAll, _    = policy.New(nil, nil)
 )
 
 func (l *loader) users(path string, f *config.File, ports []string) *certmap.Table {
@@ -65,17 +64,17 @@ func (l *loader) issuer(users, name string) (trust.Digest, error) {
 
 func (l *loader) policy(path string, f *config.File, names, methods []string) *policy.Engine {
 	if f.Policy.Value == "" {
-		return denyAll() // config.Parse has reported it, if the policy is needed
+		return denyAll // config.Parse has reported it, if the policy is needed
 	}
 	name := l.files.Beside(path, f.Policy.Value)
 	data, ok := l.text(f.Policy.In(path), name)
 	if !ok {
 		return nil
 	}
-	engine, err := policy.Load(name, bytes.NewReader(data), policy.Ports(names...), policy.Methods(methods...))
+	engine, err := policy.Load(name, bytes.NewReader(data), policy.WithPorts(names...), policy.WithMethods(methods...))
 	l.wrong.Merge(placed(err, name, 0), configerror.Error{File: name})
 	if err == nil {
-		if rules, _ := engine.Len(); rules == 0 {
+		if rules, _ := engine.Rules(); len(rules) == 0 {
 			l.warn("%s has no rule: everything is denied", name)
 		}
 	}

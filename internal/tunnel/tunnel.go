@@ -1,6 +1,5 @@
-// Package tunnel is how package reverse tells the guard of the caller of a request
-// that came through a tunnel. It is internal: nobody outside this module can put a
-// Caller into a context.
+// Package tunnel passes the caller of a tunnelled request from package reverse to the guard.
+// It is internal, so that no program can put a Caller into a context.
 package tunnel
 
 import (
@@ -9,18 +8,18 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Caller is who a gateway says is calling. It belongs to one request and is never
+// Caller is the caller of one request, as a gateway forwards it. It is never
 // kept for a connection, on which a gateway mixes callers.
 type Caller struct {
-	// Port is the name by which policies, mappings and logs know the tunnel.
+	// Port is the tunnel's name in policies, mappings and logs.
 	Port string
-	// ServerName is what the client asked the gateway for (SNI).
+	// ServerName is the name that the client sent to the gateway (SNI).
 	ServerName string
 	// Gateway is the gateway's own certificate. It gives no rights to the request.
 	Gateway trust.Verified
-	// Verify judges the certificate that the gateway states. The error is a
-	// *reason.Refusal: no-certificate where the gateway says that there was none,
-	// bad-header where it says neither.
+	// Verify verifies the certificate that the gateway forwards. The error is a
+	// *reason.Refusal: no-certificate where the gateway reports that the client sent none,
+	// bad-header where it reports neither.
 	Verify func(context.Context) (trust.Verified, error)
 }
 

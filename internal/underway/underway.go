@@ -1,9 +1,8 @@
-// Package underway verifies again what was let in and goes on: connections, hijacked
-// ones too, and long answers. No request will ask again whether their callers are
-// trusted now.
+// Package underway verifies the certificates of connections and answers that are under way,
+// hijacked connections included: no further request would verify them.
 //
-// It serves loops that keep time, so a check is local and waits for nobody. Where only
-// an OCSP responder knows the answer, one of a few workers asks it.
+// Loops that keep time call it, so a check is local and does not block. Where only an OCSP
+// responder knows the result, one of a few workers queries it.
 package underway
 
 import (
@@ -26,20 +25,20 @@ const Grace = 750 * time.Millisecond
 // Work is something under way. It must be comparable.
 type Work interface {
 	// Check verifies again. An error means that the work must end. Without wait it must
-	// not block, and answers trustaccess.ErrUndecided where only a responder knows.
+	// not block, and returns trustaccess.ErrUndecided where only a responder knows.
 	Check(ctx context.Context, wait bool) error
 	// End ends the work. It must not block.
 	End()
 }
 
 const (
-	workers  = 8                // fewer than the questions that package ocsp puts at once: handshakes and requests ask too
-	longest  = 10 * time.Second // for one question
-	overtime = 2 * time.Minute  // for an answer, before a work ends because nothing is known
+	workers  = 8                // fewer than the queries that package ocsp makes at once: handshakes and requests query too
+	longest  = 10 * time.Second // for one query
+	overtime = 2 * time.Minute  // for a responder, before a work ends because its state is unknown
 )
 
-// Checker checks works. Its zero value is ready. It is safe for concurrent use. It has
-// no goroutine while nothing has to be asked.
+// Checker checks works. Its zero value is ready to use. It is safe for concurrent use. It has
+// no goroutine while no responder has to be queried.
 type Checker struct {
 	mu      sync.Mutex
 	since   map[Work]time.Time // waiting for a worker, or with one
@@ -47,20 +46,20 @@ type Checker struct {
 	running int
 }
 
-// Check checks a work without waiting, and ends it if it must. Where a responder has to
-// be asked, a worker does so later, but only if ask is set.
-func (c *Checker) Check(w Work, ask bool) {
+// Check checks a work without waiting, and ends it if it must end. Where a responder has to
+// be queried, a worker does so later, but only if query is set.
+func (c *Checker) Check(w Work, query bool) {
 	switch err := check(context.Background(), w, false); {
 	case err == nil:
 	case err != trustaccess.ErrUndecided:
 		end(w)
-	case ask:
+	case query:
 		c.later(w)
 	}
 }
 
-// later hands a work to a worker. One that has waited too long ends: fail closed, not
-// known is not good.
+// later hands a work to a worker. Fail closed: a work whose state has been unknown for too
+// long ends.
 func (c *Checker) later(w Work) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +80,7 @@ func (c *Checker) later(w Work) {
 	}
 }
 
-// run is a worker. It leaves when nobody waits.
+// run is a worker. It returns when no work waits.
 func (c *Checker) run() {
 	for {
 		c.mu.Lock()
@@ -98,7 +97,7 @@ func (c *Checker) run() {
 		ctx, cancel := context.WithTimeout(context.Background(), longest)
 		err := check(ctx, w, true)
 		cancel()
-		if err != nil && check(context.Background(), w, false) != nil { // unless the trust is another one by now
+		if err != nil && check(context.Background(), w, false) != nil { // unless the verifier has changed meanwhile
 			end(w)
 		}
 		c.mu.Lock()
@@ -109,7 +108,7 @@ func (c *Checker) run() {
 
 var errPanic = reason.Refuse(reason.BadCertificate, "the check panicked")
 
-// check is Work.Check. A panic is never a pass.
+// check calls Work.Check. A panic is an error.
 func check(ctx context.Context, w Work, wait bool) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -129,7 +128,7 @@ func end(w Work) {
 	w.End()
 }
 
-// logPanic goes to the program's default log: a panic is a defect of the program.
+// logPanic writes to the program's default log: a panic is a defect of the program.
 func logPanic(v any) {
 	slog.Error("a check of what is under way panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 }

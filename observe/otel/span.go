@@ -41,8 +41,8 @@ func (t *Telemetry) decisionAttributes(r *http.Request, o *middleware.Outcome) [
 		a = append(a, reasonKey.String(string(o.Reason)), attribute.String("mtlsguard.reference", o.Reference))
 	}
 	a = append(a, portKey.String(o.Port), outcomeKey.String(outcome), attribute.Int64("mtlsguard.generation", int64(o.Generation)))
-	if o.Rule != "" {
-		a = append(a, attribute.String("mtlsguard.rule", o.Rule))
+	if rule := o.Rule.String(); rule != "" {
+		a = append(a, attribute.String("mtlsguard.rule", rule))
 	}
 	if o.Gateway.IsZero() {
 		a = t.addCertificate(a, tlsClient, o.Verified.Leaf())

@@ -33,7 +33,7 @@ const (
 // Vocabulary returns the options that add the port outbound and the method USE to a policy,
 // beside the ports and methods of other options.
 func Vocabulary() []policy.Option {
-	return []policy.Option{policy.Ports(port), policy.Methods(method)}
+	return []policy.Option{policy.WithPorts(port), policy.WithMethods(method)}
 }
 
 // New returns a function for outbound.Config.Allow. The function looks up the identity in
@@ -60,8 +60,8 @@ func New(rules policy.Decider) (func(ctx context.Context, alias string) error, e
 			return reason.Refuse(reason.NoRule, "")
 		}
 		detail := id.User + " may not use " + alias
-		if decision.Rule != "" {
-			detail += " (" + decision.Rule + ")"
+		if rule := decision.Rule.String(); rule != "" {
+			detail += " (" + rule + ")"
 		}
 		return reason.Refuse(decision.Reason, detail)
 	}, nil

@@ -20,19 +20,19 @@ p, user:bob, internal, *, /*, allow
 g, user:mallory, group:billing
 `
 
-func load(t *testing.T) *policy.Engine {
+func loadRules(t *testing.T) *policy.Engine {
 	t.Helper()
-	engine, err := policy.Load("outbound.csv", strings.NewReader(rules), append(allow.Vocabulary(), policy.Ports("internal"))...)
+	engine, err := policy.Load("outbound.csv", strings.NewReader(rules), append(allow.Vocabulary(), policy.WithPorts("internal"))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return engine
 }
 
-// Who may use which alias, and that everything else is a refusal with its word.
+// The policy allows aliases; everything else is a refusal with its reason.
 func TestPolicyDecidesTheAliasOfAUser(t *testing.T) {
 	t.Parallel()
-	engine := load(t)
+	engine := loadRules(t)
 	broken := deciderFunc(func(policy.Request) (policy.Decision, error) {
 		return policy.Decision{Allowed: true}, errors.New("broken") // an error means no, whatever stands beside it
 	})
@@ -69,7 +69,7 @@ func TestPolicyDecidesTheAliasOfAUser(t *testing.T) {
 		}
 	}
 	if _, err := allow.New(nil); err == nil {
-		t.Error("no policy is taken for one")
+		t.Error("a nil policy is accepted")
 	}
 }
 

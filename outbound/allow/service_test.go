@@ -17,8 +17,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// A service that answers several callers and calls a partner for them: what one of
-// them may use, another may not, and the partner sees nobody then.
+// A service answers several callers and calls a partner for them. An alias that one caller
+// may use is refused to another, and the partner gets no call.
 // Covers J11.
 func TestServiceForSeveralCallersUsesOnlyAllowedAliases(t *testing.T) {
 	t.Parallel()
@@ -41,7 +41,7 @@ func TestServiceForSeveralCallersUsesOnlyAllowedAliases(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	may, err := allow.New(load(t))
+	may, err := allow.New(loadRules(t))
 	if err != nil {
 		t.Fatal(err)
 	}

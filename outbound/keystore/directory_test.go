@@ -21,11 +21,11 @@ func TestFilesOfADirectoryAreAliases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		put(t, dir, "partner-a.pem", pemOf(alice))
-		put(t, dir, "partner-b.p12", pkcs12Of(t, bob, pkcs12.Modern))
-		put(t, dir, "partner.c@x.jks", jksOf(t, password, map[string]*testpki.Pair{"key": bob}))
-		put(t, dir, "partner-d.jks", pkcs12Of(t, alice, pkcs12.Modern)) // as Java writes it since version 9
-		put(t, dir, ".hidden", []byte("garbage"))
+		writeFile(t, dir, "partner-a.pem", pemOf(alice))
+		writeFile(t, dir, "partner-b.p12", pkcs12Of(t, bob, pkcs12.Modern))
+		writeFile(t, dir, "partner.c@x.jks", jksOf(t, password, map[string]*testpki.Pair{"key": bob}))
+		writeFile(t, dir, "partner-d.jks", pkcs12Of(t, alice, pkcs12.Modern)) // as Java writes it since version 9
+		writeFile(t, dir, ".hidden", []byte("garbage"))
 		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{
 			Path: dir,
 			Password: func(file string) (string, error) {
@@ -39,14 +39,14 @@ func TestFilesOfADirectoryAreAliases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		is(t, keys, "partner-a", alice)
-		is(t, keys, "partner-b", bob)
-		is(t, keys, "partner.c@x", bob)
-		is(t, keys, "partner-d", alice)
+		wantLeaf(t, keys, "partner-a", alice)
+		wantLeaf(t, keys, "partner-b", bob)
+		wantLeaf(t, keys, "partner.c@x", bob)
+		wantLeaf(t, keys, "partner-d", alice)
 		// Files come and go, all or none.
-		put(t, dir, "e.pem", pemOf(bob))
+		writeFile(t, dir, "e.pem", pemOf(bob))
 		os.Remove(filepath.Join(dir, "partner-a.pem"))
-		put(t, dir, "-.pem", pemOf(bob))
+		writeFile(t, dir, "-.pem", pemOf(bob))
 		if err := keys.Reload(); len(configerror.All(err)) != 1 || slices.Contains(keys.Aliases(), "e") {
 			t.Errorf("%v, %q", err, keys.Aliases())
 		}
@@ -57,7 +57,7 @@ func TestFilesOfADirectoryAreAliases(t *testing.T) {
 	})
 }
 
-// A mounted volume: names are links through a hidden folder that is replaced whole.
+// In a mounted volume, names are links through a hidden folder that is replaced.
 func TestReplacedMountedVolumeIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestReplacedMountedVolumeIsRead(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, data), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			put(t, filepath.Join(dir, data), "a.pem", pemOf(p))
+			writeFile(t, filepath.Join(dir, data), "a.pem", pemOf(p))
 		}
 		point := func(to string) {
 			t.Helper()
@@ -87,7 +87,7 @@ func TestReplacedMountedVolumeIsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		is(t, keys, "a", alice)
+		wantLeaf(t, keys, "a", alice)
 		point("..data1")
 		if err := keys.Reload(); err != nil {
 			t.Fatal(err)
@@ -106,17 +106,17 @@ func TestBadDirectoriesAreRejected(t *testing.T) {
 		want int
 	}{
 		{"empty", func(string) {}, 1},
-		{"hidden files only", func(dir string) { put(t, dir, ".a.pem", pemOf(alice)) }, 1},
+		{"hidden files only", func(dir string) { writeFile(t, dir, ".a.pem", pemOf(alice)) }, 1},
 		{"names", func(dir string) {
 			for _, name := range []string{"README", "a.txt", "+x.pem", "-a.pem", "a b.pem", ".pem"} {
-				put(t, dir, name, pemOf(alice))
+				writeFile(t, dir, name, pemOf(alice))
 			}
 		}, 5},
 		{"a folder", func(dir string) { os.Mkdir(filepath.Join(dir, "a.pem"), 0o700) }, 1},
 		{"a link to nowhere", func(dir string) { os.Symlink("nowhere", filepath.Join(dir, "a.pem")) }, 1},
 		{"a link to a folder", func(dir string) { os.Symlink(".", filepath.Join(dir, "a.pem")) }, 1},
 		{"gone", func(dir string) { os.Remove(dir) }, 1},
-		{"two bad files", func(dir string) { put(t, dir, "a.pem", []byte("x")); put(t, dir, "b.p12", []byte("x")) }, 2},
+		{"two bad files", func(dir string) { writeFile(t, dir, "a.pem", []byte("x")); writeFile(t, dir, "b.p12", []byte("x")) }, 2},
 	} {
 		dir := t.TempDir()
 		row.make(dir)
@@ -136,14 +136,14 @@ func TestBadDirectoriesAreRejected(t *testing.T) {
 	}
 }
 
-// A credential that is gone from a folder may be about to be written anew: its alias
-// stays for a second and a half. Covers J15.
+// A removed file may soon be written again: its alias stays for a second and a half. Covers
+// J15.
 func TestRemovedFileKeepsItsAliasForAMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		put(t, dir, "a.pem", pemOf(alice))
-		put(t, dir, "b.pem", pemOf(bob))
+		writeFile(t, dir, "a.pem", pemOf(alice))
+		writeFile(t, dir, "b.pem", pemOf(bob))
 		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +154,7 @@ func TestRemovedFileKeepsItsAliasForAMoment(t *testing.T) {
 			t.Errorf("%v, %q", err, keys.Aliases())
 		}
 		if d := time.Since(start); d < 1500*time.Millisecond {
-			t.Errorf("it is gone after %v", d)
+			t.Errorf("the alias was removed after %v", d)
 		}
 	})
 }

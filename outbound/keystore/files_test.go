@@ -33,8 +33,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
-// Every format, presented to a server that believes the root alone: the chain must be
-// complete, whatever the order in the file was.
+// Every format is presented to a server that has the root only: the chain must be complete,
+// whatever its order in the file.
 func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -63,16 +63,16 @@ func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 		{"PEM with text", append(append(attributes, alice.CertPEM()...), append(attributes, alice.KeyPEM()...)...), keystore.Entry{}},
 		{"PEM, PKCS#1", append(withRSA.CertPEM(), block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey))...), keystore.Entry{}},
 		{"PEM, SEC 1", append(withEC.CertPEM(), append(block("EC PARAMETERS", []byte{6, 0}), block("EC PRIVATE KEY", ecDER)...)...), keystore.Entry{}},
-		{"PEM in two files", alice.CertPEM(), keystore.Entry{Key: put(t, dir, "key", alice.KeyPEM())}},
-		{"PEM in two files, the certificate in both", alice.CertPEM(), keystore.Entry{Key: put(t, dir, "both", pemOf(alice))}},
-		{"PKCS#12", pkcs12Of(t, alice, pkcs12.Modern2023), keystore.Entry{Password: secret}},
-		{"PKCS#12, PBMAC1", pkcs12Of(t, alice, pkcs12.Modern2026), keystore.Entry{Password: secret}},
-		{"PKCS#12, 3DES", pkcs12Of(t, alice, pkcs12.LegacyDES), keystore.Entry{Password: secret}},
-		{"PKCS#12, RC2", pkcs12Of(t, alice, pkcs12.LegacyRC2), keystore.Entry{Password: secret}},
-		{"JKS", jksOf(t, password, map[string]*testpki.Pair{"key": alice}), keystore.Entry{Password: secret}},
-		{"JKS, by entry", jksOf(t, password, map[string]*testpki.Pair{"Key-A": alice, "key-b": bob}), keystore.Entry{Password: secret, Entry: "KEY-A"}},
+		{"PEM in two files", alice.CertPEM(), keystore.Entry{Key: writeFile(t, dir, "key", alice.KeyPEM())}},
+		{"PEM in two files, the certificate in both", alice.CertPEM(), keystore.Entry{Key: writeFile(t, dir, "both", pemOf(alice))}},
+		{"PKCS#12", pkcs12Of(t, alice, pkcs12.Modern2023), keystore.Entry{Password: getPassword}},
+		{"PKCS#12, PBMAC1", pkcs12Of(t, alice, pkcs12.Modern2026), keystore.Entry{Password: getPassword}},
+		{"PKCS#12, 3DES", pkcs12Of(t, alice, pkcs12.LegacyDES), keystore.Entry{Password: getPassword}},
+		{"PKCS#12, RC2", pkcs12Of(t, alice, pkcs12.LegacyRC2), keystore.Entry{Password: getPassword}},
+		{"JKS", jksOf(t, password, map[string]*testpki.Pair{"key": alice}), keystore.Entry{Password: getPassword}},
+		{"JKS, by entry", jksOf(t, password, map[string]*testpki.Pair{"Key-A": alice, "key-b": bob}), keystore.Entry{Password: getPassword, Entry: "KEY-A"}},
 		{"JKS, a key with a password of its own", jksOf(t, "another one", map[string]*testpki.Pair{"key": alice}),
-			keystore.Entry{Password: secret, KeyPassword: func() (string, error) { return "another one", nil }}},
+			keystore.Entry{Password: getPassword, KeyPassword: func() (string, error) { return "another one", nil }}},
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		io.WriteString(rw, r.TLS.PeerCertificates[0].Subject.CommonName)
@@ -83,12 +83,12 @@ func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			e := row.entry
-			e.Alias, e.File = "a", put(t, dir, "file", row.data)
+			e.Alias, e.File = "a", writeFile(t, dir, "file", row.data)
 			keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{e}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			calls(t, keys, server.URL, "alice")
+			wantCall(t, keys, server.URL, "alice")
 			if w := keys.Warnings(); len(w) != 0 {
 				t.Errorf("%q", w)
 			}
@@ -97,7 +97,7 @@ func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 }
 
 // calls presents the alias "a" to a server that answers with the name.
-func calls(t *testing.T, keys outbound.Keystore, url, want string) {
+func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 	t.Helper()
 	transport, err := outbound.New(outbound.Config{Keystore: keys, Roots: ca.Pool(), Default: "a"})
 	if err != nil {
@@ -114,7 +114,7 @@ func calls(t *testing.T, keys outbound.Keystore, url, want string) {
 	}
 }
 
-// What openssl writes.
+// openssl writes PKCS#12 in several ways.
 func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
@@ -125,9 +125,9 @@ func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 		t.Skip(text)
 	}
 	dir := t.TempDir()
-	put(t, dir, "cert.pem", alice.Cert.Raw)
-	put(t, dir, "all.pem", pemOf(alice))
-	put(t, dir, "chain.pem", append(sub.CertPEM(), ca.CertPEM()...))
+	writeFile(t, dir, "cert.pem", alice.Cert.Raw)
+	writeFile(t, dir, "all.pem", pemOf(alice))
+	writeFile(t, dir, "chain.pem", append(sub.CertPEM(), ca.CertPEM()...))
 	for _, arguments := range [][]string{
 		nil,
 		{"-descert"},
@@ -140,16 +140,16 @@ func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%q: %s", arguments, out)
 		}
-		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{{Alias: "a", File: filepath.Join(dir, "out.p12"), Password: secret}}})
+		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{{Alias: "a", File: filepath.Join(dir, "out.p12"), Password: getPassword}}})
 		if err != nil {
 			t.Errorf("%q: %v", arguments, err)
 			continue
 		}
-		is(t, keys, "a", alice)
+		wantLeaf(t, keys, "a", alice)
 	}
 }
 
-// What is refused, each with its file.
+// The error names the file.
 func TestBadFilesAreRejected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -174,8 +174,8 @@ func TestBadFilesAreRejected(t *testing.T) {
 		{"two keys", append(pemOf(alice), bob.KeyPEM()...), keystore.Entry{}, "a second key"},
 		{"another's key", append(alice.CertPEM(), bob.KeyPEM()...), keystore.Entry{}, "not that of the certificate"},
 		{"out of order", append(append(sub.CertPEM(), alice.CertPEM()...), alice.KeyPEM()...), keystore.Entry{}, "not the issuer"},
-		{"a key in both files", pemOf(alice), keystore.Entry{Key: put(t, dir, "k", alice.KeyPEM())}, "Key names another file"},
-		{"the key's file has none", alice.CertPEM(), keystore.Entry{Key: put(t, dir, "c", alice.CertPEM())}, "no key"},
+		{"a key in both files", pemOf(alice), keystore.Entry{Key: writeFile(t, dir, "k", alice.KeyPEM())}, "Key names another file"},
+		{"the key's file has none", alice.CertPEM(), keystore.Entry{Key: writeFile(t, dir, "c", alice.CertPEM())}, "no key"},
 		{"the key's file is lost", alice.CertPEM(), keystore.Entry{Key: filepath.Join(dir, "lost")}, "no such file"},
 		{"cut off", pemOf(alice)[:len(pemOf(alice))-20], keystore.Entry{}, "no end"},
 		{"cut off within", append(alice.CertPEM()[:100], pemOf(alice)...), keystore.Entry{}, "no end"},
@@ -186,20 +186,20 @@ func TestBadFilesAreRejected(t *testing.T) {
 		{"an encrypted key, PKCS#8", append(alice.CertPEM(), pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{1}})...), keystore.Entry{}, "encrypted"},
 		{"another block", append(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte{1}}), pemOf(alice)...), keystore.Entry{}, "X509 CRL"},
 		{"PKCS#12, wrong password", good, keystore.Entry{}, "password of the file is wrong"},
-		{"PKCS#12, cut off", good[:len(good)-10], keystore.Entry{Password: secret}, "cannot be parsed"},
+		{"PKCS#12, cut off", good[:len(good)-10], keystore.Entry{Password: getPassword}, "cannot be parsed"},
 		{"PKCS#12, no password to be had", good, keystore.Entry{Password: func() (string, error) { return "", errors.New("gone") }}, "gone"},
-		{"PKCS#12 with a key file", good, keystore.Entry{Key: put(t, dir, "k2", alice.KeyPEM()), Password: secret}, "only a PEM file"},
-		{"PKCS#12 with an entry", good, keystore.Entry{Entry: "x", Password: secret}, "only a Java keystore"},
+		{"PKCS#12 with a key file", good, keystore.Entry{Key: writeFile(t, dir, "k2", alice.KeyPEM()), Password: getPassword}, "only a PEM file"},
+		{"PKCS#12 with an entry", good, keystore.Entry{Entry: "x", Password: getPassword}, "only a Java keystore"},
 		{"PKCS#12 that takes for ever", bomb, keystore.Entry{}, "iterations"},
-		{"PKCS#12, another's key", mustEncode(t, bob.Key, alice.Cert), keystore.Entry{Password: secret}, "belongs to the key"},
+		{"PKCS#12, another's key", mustEncode(t, bob.Key, alice.Cert), keystore.Entry{Password: getPassword}, "belongs to the key"},
 		{"DER of something else", alice.Cert.Raw, keystore.Entry{}, "cannot be parsed"},
-		{"JKS, two keys", goodJKS, keystore.Entry{Password: secret}, "several keys"},
-		{"JKS, no such entry", goodJKS, keystore.Entry{Password: secret, Entry: "root"}, "no such entry"},
+		{"JKS, two keys", goodJKS, keystore.Entry{Password: getPassword}, "several keys"},
+		{"JKS, no such entry", goodJKS, keystore.Entry{Password: getPassword, Entry: "root"}, "no such entry"},
 		{"JKS, wrong password", goodJKS, keystore.Entry{Entry: "a"}, "password"},
-		{"JKS, wrong password of the key", goodJKS, keystore.Entry{Entry: "a", Password: secret, KeyPassword: func() (string, error) { return "x", nil }}, "decrypted"},
-		{"JKS, cut off", goodJKS[:len(goodJKS)-1], keystore.Entry{Entry: "a", Password: secret}, "keystore is damaged"},
-		{"JKS, changed", append(bytes.Clone(goodJKS[:len(goodJKS)-1]), goodJKS[len(goodJKS)-1]^1), keystore.Entry{Entry: "a", Password: secret}, "password"},
-		{"JKS with certificates only", jksOf(t, password, nil), keystore.Entry{Password: secret}, "no key"},
+		{"JKS, wrong password of the key", goodJKS, keystore.Entry{Entry: "a", Password: getPassword, KeyPassword: func() (string, error) { return "x", nil }}, "decrypted"},
+		{"JKS, cut off", goodJKS[:len(goodJKS)-1], keystore.Entry{Entry: "a", Password: getPassword}, "keystore is damaged"},
+		{"JKS, changed", append(bytes.Clone(goodJKS[:len(goodJKS)-1]), goodJKS[len(goodJKS)-1]^1), keystore.Entry{Entry: "a", Password: getPassword}, "password"},
+		{"JKS with certificates only", jksOf(t, password, nil), keystore.Entry{Password: getPassword}, "no key"},
 		{"JKS that wants 4 GiB", append(append([]byte{0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 'a'}, make([]byte, 8)...), 0xff, 0xff, 0xff, 0xff), keystore.Entry{}, "keystore is damaged"},
 		{"JKS with 4 Gi entries", []byte{0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff}, keystore.Entry{}, "keystore is damaged"},
 		{"JCEKS", []byte{0xce, 0xce, 0xce, 0xce, 0}, keystore.Entry{}, "JCEKS"},
@@ -207,7 +207,7 @@ func TestBadFilesAreRejected(t *testing.T) {
 		{"a bad origin", pemOf(alice), keystore.Entry{Origins: []string{"http://x"}}, "https only"},
 	} {
 		e := row.entry
-		e.Alias, e.File = "a", put(t, dir, "file", row.data)
+		e.Alias, e.File = "a", writeFile(t, dir, "file", row.data)
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{e}})
 		all := configerror.All(err)
 		if keys != nil || len(all) == 0 || all[0].File == "" || !strings.Contains(err.Error(), row.want) {
@@ -227,7 +227,7 @@ func TestBadFilesAreRejected(t *testing.T) {
 	}
 	lost := keystore.Entry{Alias: "/", File: filepath.Join(dir, "lost")}
 	if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{lost, lost, lost}}); len(configerror.All(err)) != 3 {
-		t.Errorf("not every mistake at once: %v", err)
+		t.Errorf("not all errors at once: %v", err)
 	}
 }
 
@@ -240,7 +240,7 @@ func mustEncode(t *testing.T, key any, cert *x509.Certificate) []byte {
 	return data
 }
 
-// A named pipe is refused, and nothing waits for its writer.
+// A named pipe is rejected without waiting for its writer.
 func TestNamedPipeIsRejected(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
@@ -255,16 +255,15 @@ func TestNamedPipeIsRejected(t *testing.T) {
 	}
 }
 
-// Files change: a good one is in force at once, a bad one changes nothing, together
-// with all that changed beside it.
+// A good change is used at once. A bad change is not, and neither are the changes beside it.
 func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		asked := 0
 		entries := []keystore.Entry{
-			{Alias: "a", File: put(t, dir, "a.pem", pemOf(alice))},
-			{Alias: "b", File: put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
+			{Alias: "a", File: writeFile(t, dir, "a.pem", pemOf(alice))},
+			{Alias: "b", File: writeFile(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
 		}
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: entries})
 		if err != nil {
@@ -278,18 +277,18 @@ func TestReloadUsesGoodFilesOnly(t *testing.T) {
 			t.Error("another credential for the same file")
 		}
 		renewed := sub.Leaf("alice")
-		put(t, dir, "a.pem", pemOf(renewed))
-		put(t, dir, "b.p12", []byte("garbage"))
+		writeFile(t, dir, "a.pem", pemOf(renewed))
+		writeFile(t, dir, "b.p12", []byte("garbage"))
 		if err := keys.Reload(); len(configerror.All(err)) != 1 {
 			t.Error(err)
 		}
-		is(t, keys, "a", alice)
-		is(t, keys, "b", bob)
-		put(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern))
+		wantLeaf(t, keys, "a", alice)
+		wantLeaf(t, keys, "b", bob)
+		writeFile(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern))
 		if err := keys.Reload(); err != nil {
 			t.Error(err)
 		}
-		is(t, keys, "a", renewed)
+		wantLeaf(t, keys, "a", renewed)
 		if got := keys.Aliases(); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("%q", got)
 		}
@@ -299,14 +298,14 @@ func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	})
 }
 
-// A key that everybody may read is warned of, certificates alone are not.
+// Warnings reports keys that every user can read, but not certificates.
 func TestReadableKeysAreReported(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no such modes")
 	}
 	dir := t.TempDir()
-	both, cert, key := put(t, dir, "both", pemOf(alice)), put(t, dir, "cert", alice.CertPEM()), put(t, dir, "key", alice.KeyPEM())
+	both, cert, key := writeFile(t, dir, "both", pemOf(alice)), writeFile(t, dir, "cert", alice.CertPEM()), writeFile(t, dir, "key", alice.KeyPEM())
 	for _, path := range []string{both, cert, key} {
 		if err := os.Chmod(path, 0o644); err != nil {
 			t.Fatal(err)
@@ -330,7 +329,7 @@ func TestWatchReportsErrorsAndLoadsFiles(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		put(t, dir, "a.pem", pemOf(alice))
+		writeFile(t, dir, "a.pem", pemOf(alice))
 		keys, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir})
 		if err != nil {
 			t.Fatal(err)
@@ -341,14 +340,14 @@ func TestWatchReportsErrorsAndLoadsFiles(t *testing.T) {
 			keys.Watch(ctx, 0, func(err error) { reports <- err })
 			close(ended)
 		}()
-		put(t, dir, "b.pem", []byte("garbage"))
+		writeFile(t, dir, "b.pem", []byte("garbage"))
 		if err := <-reports; len(configerror.All(err)) != 1 {
 			t.Error(err)
 		}
-		put(t, dir, "b.pem", pemOf(bob))
+		writeFile(t, dir, "b.pem", pemOf(bob))
 		for end := time.Now().Add(10 * time.Second); len(keys.Aliases()) != 2; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatal("b never came")
+				t.Fatal("b was not loaded")
 			}
 		}
 		cancel()

@@ -13,17 +13,17 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func during(from, until int) testpki.Option {
+func validDays(from, until int) testpki.Option {
 	return func(c *x509.Certificate) {
 		c.NotBefore, c.NotAfter = start.AddDate(0, 0, from), start.AddDate(0, 0, until)
 	}
 }
 
-// Of several certificates of one alias, the one in force that began last is presented;
-// and who runs out is known ahead.
+// Of several certificates of one alias, the valid one with the latest NotBefore is
+// presented. Expiring reports aliases in advance.
 func TestNewestValidCertificateIsPresented(t *testing.T) {
 	t.Parallel()
-	first, second, third := ca.Leaf("a", during(0, 100)), ca.Leaf("a", during(80, 200)), ca.Leaf("a", during(90, 95))
+	first, second, third := ca.Leaf("a", validDays(0, 100)), ca.Leaf("a", validDays(80, 200)), ca.Leaf("a", validDays(90, 95))
 	var day int
 	now := func() time.Time { return start.AddDate(0, 0, day).Add(time.Hour) }
 	memory := new(keystore.Memory)
@@ -40,9 +40,9 @@ func TestNewestValidCertificateIsPresented(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	put(t, dir, "a.pem", pemOf(first))
-	put(t, dir, "a+2.pem", pemOf(second))
-	put(t, dir, "a+short.one.pem", pemOf(third))
+	writeFile(t, dir, "a.pem", pemOf(first))
+	writeFile(t, dir, "a+2.pem", pemOf(second))
+	writeFile(t, dir, "a+short.one.pem", pemOf(third))
 	files, err := keystore.NewDirectory(keystore.DirectoryConfig{Path: dir, Now: now})
 	if err != nil {
 		t.Fatal(err)
@@ -52,8 +52,8 @@ func TestNewestValidCertificateIsPresented(t *testing.T) {
 		want *testpki.Pair
 	}{{0, first}, {79, first}, {80, second}, {89, second}, {90, third}, {94, third}, {95, second}, {199, second}, {-1, third}, {200, third}} {
 		day = row.day
-		is(t, memory, "a", row.want)
-		is(t, files, "a", row.want)
+		wantLeaf(t, memory, "a", row.want)
+		wantLeaf(t, files, "a", row.want)
 	}
 	for _, row := range []struct{ day, ahead, want int }{{0, 199, 0}, {0, 201, 1}, {199, 1, 1}, {199, 0, 0}, {300, 0, 1}} {
 		day = row.day
@@ -62,16 +62,16 @@ func TestNewestValidCertificateIsPresented(t *testing.T) {
 			t.Errorf("day %d, %d days ahead: %+v", row.day, row.ahead, got)
 		}
 	}
-	// Put replaces: the overlap is what is given together.
+	// Put replaces the earlier credentials of an alias.
 	if err := memory.Put(all[0]); err != nil {
 		t.Fatal(err)
 	}
 	day = 90
-	is(t, memory, "a", first)
+	wantLeaf(t, memory, "a", first)
 	if err := memory.Put(nil, &outbound.Credential{}, all[1]); len(configerror.All(err)) != 2 {
 		t.Error(err)
 	}
-	is(t, memory, "a", first)
+	wantLeaf(t, memory, "a", first)
 	memory.Remove("a", "b")
 	if got := memory.Aliases(); len(got) != 0 {
 		t.Errorf("%q", got)

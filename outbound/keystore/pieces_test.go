@@ -24,7 +24,7 @@ import (
 func keyFirst(p *testpki.Pair) []byte { return append(p.KeyPEM(), p.CertPEM()...) }
 
 // pieces are a file's PEM blocks, each in two parts.
-func pieces(data []byte) (out [][]byte) {
+func splitBlocks(data []byte) (out [][]byte) {
 	for len(data) > 0 {
 		end := bytes.Index(data, []byte("-----END"))
 		end += bytes.IndexByte(data[end:], '\n') + 1
@@ -35,21 +35,21 @@ func pieces(data []byte) (out [][]byte) {
 }
 
 // write overwrites a file in pieces.
-func write(t *testing.T, path string, data []byte, pause time.Duration) {
+func writeInPieces(t *testing.T, path string, data []byte, pause time.Duration) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer f.Close()
-	for _, p := range pieces(data) {
+	for _, p := range splitBlocks(data) {
 		time.Sleep(pause)
 		f.Write(p)
 	}
 }
 
-// A credential that is written in pieces while calls go on is taken when it is whole:
-// no call is refused for want of an intermediate. Covers J15.
+// A credential that is written in pieces is used when it is complete: no call is refused
+// because an intermediate is missing. Covers J15.
 func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,10 +70,10 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 			dir := t.TempDir()
 			first := sub.Leaf("alice")
 			e := keystore.Entry{Alias: "a", File: filepath.Join(dir, "a.pem")}
-			put(t, dir, "a.pem", keyFirst(first))
+			writeFile(t, dir, "a.pem", keyFirst(first))
 			if row.separate {
-				put(t, dir, "a.pem", first.CertPEM())
-				e.Key = put(t, dir, "key.pem", first.KeyPEM())
+				writeFile(t, dir, "a.pem", first.CertPEM())
+				e.Key = writeFile(t, dir, "key.pem", first.KeyPEM())
 			}
 			keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{e}})
 			if err != nil {
@@ -100,7 +100,7 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go keys.Watch(ctx, time.Second, nil)
-			go func() { // as a program does that is told of changes
+			go func() { // a program that watches the files
 				for ctx.Err() == nil {
 					_ = keys.Reload()
 					time.Sleep(20 * time.Millisecond)
@@ -110,9 +110,9 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 			var written atomic.Bool
 			go func() {
 				defer written.Store(true)
-				write(t, e.File, certificates(row.separate, last), row.pause)
+				writeInPieces(t, e.File, certificates(row.separate, last), row.pause)
 				if row.separate {
-					write(t, e.Key, last.KeyPEM(), row.pause)
+					writeInPieces(t, e.Key, last.KeyPEM(), row.pause)
 				}
 			}()
 			for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -120,7 +120,7 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 					break
 				}
 				if time.Now().After(end) {
-					t.Fatal("the new credential never came")
+					t.Fatal("the new credential was not loaded")
 				}
 			}
 		})

@@ -23,7 +23,7 @@ var (
 
 const password = "correct horse"
 
-func secret() (string, error) { return password, nil }
+func getPassword() (string, error) { return password, nil }
 
 // pemOf is certificate, chain and key in one file.
 func pemOf(p *testpki.Pair) []byte { return append(p.CertPEM(), p.KeyPEM()...) }
@@ -66,7 +66,7 @@ func jksOf(tb testing.TB, keyPassword string, entries map[string]*testpki.Pair) 
 }
 
 // put writes a file beside its place and renames it there.
-func put(tb testing.TB, dir, name string, data []byte) string {
+func writeFile(tb testing.TB, dir, name string, data []byte) string {
 	tb.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(filepath.Join(dir, ".new"), data, 0o600); err != nil {
@@ -79,7 +79,7 @@ func put(tb testing.TB, dir, name string, data []byte) string {
 }
 
 // is wants the alias to answer with the certificate of p and its whole chain.
-func is(tb testing.TB, keys outbound.Keystore, alias string, p *testpki.Pair) {
+func wantLeaf(tb testing.TB, keys outbound.Keystore, alias string, p *testpki.Pair) {
 	tb.Helper()
 	c, err := keys.Credential(alias)
 	if err != nil {

@@ -24,7 +24,8 @@ const (
 	hour   = time.Hour
 )
 
-func TestG3_BelievedAnswers(t *testing.T) {
+// Covers G3.
+func TestGenuineAnswersAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.now()
 	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
@@ -136,7 +137,8 @@ func with(version byte) func([]byte) []byte {
 	}
 }
 
-func TestG3_SpoiledAnswersAreUnknown(t *testing.T) {
+// Covers G3.
+func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.now()
 	stranger, twin := testpki.NewCA("Stranger"), testpki.NewCA("Client CA")

@@ -2,24 +2,23 @@ package ocsp_test
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
+	"log"
 	"net/http"
+	"os"
 
-	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
 func ExampleClient_Status() {
-	ca := testpki.NewCA("Client CA")
-	alice := ca.Leaf("alice")
-
-	responder, err := ocsp.New(ocsp.Config{URL: "http://ocsp.example.org", Client: &http.Client{Transport: down{}}})
+	responder, err := ocsp.New(ocsp.Config{URL: "http://ocsp.example.org", Client: &http.Client{Transport: unavailable{}}})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	status, _, err := responder.Status(context.Background(), alice.Cert, ca.Cert)
+	alice, authority := readPEM("../../testdata/pki/alice.pem"), readPEM("../../testdata/pki/client-ca.pem")
+	status, _, err := responder.Status(context.Background(), alice, authority)
 	switch status {
 	case trust.StatusGood:
 		fmt.Println("good")
@@ -31,9 +30,21 @@ func ExampleClient_Status() {
 	// Output: unknown: ocsp: the responder returned HTTP 503
 }
 
-// down is a responder that is out of order.
-type down struct{}
+// unavailable is a responder that is out of order.
+type unavailable struct{}
 
-func (down) RoundTrip(r *http.Request) (*http.Response, error) {
+func (unavailable) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody, Request: r}, nil
+}
+
+func readPEM(file string) *x509.Certificate {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	certificates, err := trust.ReadCertificates(file, data)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return certificates[0]
 }

@@ -224,7 +224,8 @@ func TestCallerThatCannotWait(t *testing.T) {
 	w.responder.wantAsked(t, 1)
 }
 
-func TestB19_URLIsNeverTakenFromACertificate(t *testing.T) {
+// Covers B19.
+func TestURLIsNeverTakenFromACertificate(t *testing.T) {
 	var hits atomic.Int64
 	canary := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
 	defer canary.Close()

@@ -2,10 +2,8 @@ package policy_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/casbin/casbin/v2"
 	"github.com/casbin/casbin/v2/model"
@@ -14,50 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-func TestShadowAgrees(t *testing.T) {
-	e, err := policy.Load("policy.csv", strings.NewReader("p, group:staff, *, GET, /orders/{id}, allow\np, user:bob, *, *, /orders/*, deny\ng, user:alice, group:staff\ng, user:bob, group:staff\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := policy.NewShadow(e, 2, func(d policy.Difference) { t.Errorf("%+v", d) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 40 {
-		for _, user := range []string{"alice", "bob", "eve"} {
-			s.Decide(context.Background(), policy.Request{User: user, Port: "p", Method: "GET", Path: fmt.Sprintf("/orders/%d", i)})
-		}
-	}
-	waitFor(t, func() bool { checked, _, left := s.Checked(); return checked+left == 60 })
-	if checked, different, _ := s.Checked(); checked == 0 || different != 0 {
-		t.Errorf("%d checked, %d different", checked, different)
-	}
-}
-
-// A shadow of another engine's decisions sees the difference.
-func TestShadowReports(t *testing.T) {
-	e, err := policy.Load("policy.csv", strings.NewReader("p, user:alice, *, GET, /x, allow\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	reported := make(chan policy.Difference, 1)
-	s, err := policy.NewShadow(e, 1, func(d policy.Difference) { reported <- d })
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Replace(policy.DenyAll()) // what a defect would look like
-	s.Decide(context.Background(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/x"})
-	select {
-	case d := <-reported:
-		if !d.Casbin || d.Engine.Allowed || d.Request.User != "alice" {
-			t.Errorf("%+v", d)
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("nothing reported")
-	}
-}
-
-func TestCustomModel(t *testing.T) {
+func TestCustomModelDecides(t *testing.T) {
+	t.Parallel()
 	const text = `[request_definition]
 r = sub, port, method, path
 [policy_definition]
@@ -94,7 +50,9 @@ m = r.sub == p.sub && keyMatch2(r.path, p.path)
 }
 
 // A model whose effect lets everyone in while nothing denies is not taken.
-func TestD8_CustomModelOpenByDefault(t *testing.T) {
+// Covers D8.
+func TestCustomModelThatIsOpenByDefaultIsRejected(t *testing.T) {
+	t.Parallel()
 	m, err := model.NewModelFromString("[request_definition]\nr = a, b, c, d\n[policy_definition]\np = a, eft\n[policy_effect]\ne = !some(where (p.eft == deny))\n[matchers]\nm = r.a == p.a\n")
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +66,9 @@ func TestD8_CustomModelOpenByDefault(t *testing.T) {
 	}
 }
 
-func TestD5_CustomModelThatFails(t *testing.T) {
+// Covers D5.
+func TestCustomModelThatFailsRefuses(t *testing.T) {
+	t.Parallel()
 	m, err := model.NewModelFromString("[request_definition]\nr = a, b, c, d\n[policy_definition]\np = a, b\n[policy_effect]\ne = some(where (p.eft == allow))\n[matchers]\nm = r.a == p.a && regexMatch(r.d, p.b)\n")
 	if err != nil {
 		t.Fatal(err)
@@ -130,13 +90,53 @@ func TestD5_CustomModelThatFails(t *testing.T) {
 	}
 }
 
-func waitFor(t *testing.T, condition func() bool) {
-	t.Helper()
-	for range 500 {
-		if condition() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+// Covers D5, D13.
+func TestCustomEnforcerFailsClosed(t *testing.T) {
+	t.Parallel()
+	if d, err := policy.NewCustom(nil, nil); err == nil || d != nil {
+		t.Error("a nil enforcer is accepted")
 	}
-	t.Fatal("waited in vain")
+	newEnforcer := func(matcher string) *casbin.SyncedEnforcer {
+		m, err := model.NewModelFromString("[request_definition]\nr = a, b, c, d\n[policy_definition]\np = a, eft\n[policy_effect]\ne = some(where (p.eft == allow)) && !some(where (p.eft == deny))\n[matchers]\nm = " + matcher + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := casbin.NewSyncedEnforcer(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range [][]any{{"user:alice", "allow"}, {"user:bob", "deny"}} {
+			if _, err := e.AddPolicy(line...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return e
+	}
+	if d, err := policy.NewCustom(newEnforcer("nothing(r.a)"), nil); err == nil || d != nil {
+		t.Error("an enforcer that cannot decide is accepted")
+	}
+	panics := false
+	d, err := policy.NewCustom(newEnforcer("r.a == p.a"), func(r policy.Request) []any {
+		if panics {
+			panic("x")
+		}
+		return []any{"user:" + r.User, r.Port, r.Method, r.Path}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		user   string
+		reason reason.Reason
+		rule   string
+	}{{"alice", "", "[user:alice allow]"}, {"bob", reason.Denied, "[user:bob deny]"}, {"carol", reason.NoRule, ""}} {
+		got, err := d.Decide(t.Context(), policy.Request{User: row.user, Port: "p", Method: "GET", Path: "/"})
+		if err != nil || got.Allowed != (row.reason == "") || got.Reason != row.reason || got.Rule.String() != row.rule {
+			t.Errorf("%s: %+v, %v", row.user, got, err)
+		}
+	}
+	panics = true
+	if got, err := d.Decide(t.Context(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/"}); err == nil || got.Allowed || got.Reason != reason.PolicyError {
+		t.Errorf("%+v, %v", got, err)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/casbin/casbin/v2"
 	"github.com/casbin/casbin/v2/model"
 	"github.com/casbin/casbin/v2/persist"
 	fileadapter "github.com/casbin/casbin/v2/persist/file-adapter"
@@ -37,7 +36,8 @@ func (lines) AddPolicy(string, string, []string) error                  { return
 func (lines) RemovePolicy(string, string, []string) error               { return errReadOnly }
 func (lines) RemoveFilteredPolicy(string, string, int, ...string) error { return errReadOnly }
 
-func TestFromAdapter(t *testing.T) {
+func TestFromAdapterNumbersRules(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "policy.csv")
 	if err := os.WriteFile(file, []byte(office), 0o600); err != nil {
 		t.Fatal(err)
@@ -49,11 +49,11 @@ func TestFromAdapter(t *testing.T) {
 			{"g", "user:alice", "group:finance"},
 		},
 	} {
-		e, err := policy.FromAdapter(a, policy.Ports("internal", "public"))
+		e, err := policy.FromAdapter(a, policy.WithPorts("internal", "public"))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if d := decide(t, e, "alice", "internal", "GET", "/orders/7"); !d.Allowed || d.Rule != "rule 1" {
+		if d := decide(t, e, "alice", "internal", "GET", "/orders/7"); !d.Allowed || d.Rule.String() != "rule 1" {
 			t.Errorf("%s: %+v", name, d)
 		}
 		if allowed(t, e, "bob", "/orders/7") {
@@ -62,7 +62,9 @@ func TestFromAdapter(t *testing.T) {
 	}
 }
 
-func TestD6_AdaptersAreReadAsStrictly(t *testing.T) {
+// Covers D6.
+func TestAdaptersAreCheckedLikeFiles(t *testing.T) {
+	t.Parallel()
 	good := []string{"p", "user:a", "internal", "GET", "/a", "allow"}
 	for _, c := range []struct {
 		line  []string
@@ -89,7 +91,7 @@ func TestD6_AdaptersAreReadAsStrictly(t *testing.T) {
 		{[]string{"p", "user:a", "internal", "GET", "/:id", "allow"}, "{id}"},
 		{[]string{"g", "user:a\r\ng, user:b", "group:b"}, "valid name"},
 	} {
-		_, err := policy.FromAdapter(lines{good, c.line, good}, policy.Ports("internal"))
+		_, err := policy.FromAdapter(lines{good, c.line, good}, policy.WithPorts("internal"))
 		wantMistake(t, err, "", c.words)
 		if t.Failed() {
 			t.Fatalf("line %q", c.line)
@@ -106,13 +108,15 @@ func TestD6_AdaptersAreReadAsStrictly(t *testing.T) {
 	}
 }
 
-// The model is for Casbin's tools too: they need no more than its text, and the
-// functions that Enforcer registers.
-func TestD12_ModelIsCasbins(t *testing.T) {
-	m, err := model.NewModelFromString(policy.Model())
+// Covers D12.
+func TestEnforcerHasTheBuiltInModelAndNoMatcherOfCasbins(t *testing.T) {
+	t.Parallel()
+	e := mustLoad(t, office)
+	enforcer, err := e.Enforcer()
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := enforcer.GetModel()
 	for section, want := range map[string]string{
 		"r": "sub, port, method, path",
 		"p": "sub, port, method, path, eft",
@@ -122,19 +126,54 @@ func TestD12_ModelIsCasbins(t *testing.T) {
 			t.Errorf("%s = %s", section, got)
 		}
 	}
-	if strings.Contains(policy.Model(), "keyMatch") || strings.Contains(policy.Model(), "regexMatch") {
-		t.Error("the model uses a matcher of Casbin's")
+	for _, name := range []string{"keyMatch", "regexMatch", "globMatch", "ipMatch"} {
+		if strings.Contains(m.ToText(), name) {
+			t.Errorf("the model uses %s", name)
+		}
 	}
-	e := mustLoad(t, office)
-	one, err := e.Enforcer()
-	if err != nil {
-		t.Fatal(err)
+	for _, request := range [][]any{{1, "p", "GET", "/"}, {"user:alice", 2, "GET", "/"}, {"user:alice", "internal", 3, "/orders/7"}, {"user:alice", "internal", "GET", 4}} {
+		if ok, err := enforcer.Enforce(request...); ok || err == nil {
+			t.Errorf("Casbin decides %v: %t, %v", request, ok, err)
+		}
 	}
-	if ok, err := one.AddPolicy("user:bob", "*", "*", "/*", "allow"); !ok || err != nil {
+	if ok, err := enforcer.AddPolicy("user:bob", "*", "*", "/*", "allow"); !ok || err != nil {
 		t.Fatal(err)
 	}
 	if allowed(t, e, "bob", "/x") {
-		t.Error("a rule added to an enforcer reached the engine")
+		t.Error("a rule that was added to an enforcer reached the engine")
 	}
-	var _ *casbin.Enforcer = one
+}
+
+// raw is an adapter that fills the model without Casbin's checks.
+type raw struct {
+	lines
+	rule, member []string
+}
+
+func (r raw) LoadPolicy(m model.Model) error {
+	m["p"]["p"].Policy = append(m["p"]["p"].Policy, r.rule)
+	m["g"]["g"].Policy = append(m["g"]["g"].Policy, r.member)
+	return nil
+}
+
+// Covers D6.
+func TestAdaptersThatSkipCasbinsChecksAreChecked(t *testing.T) {
+	t.Parallel()
+	rule, member := []string{"user:a", "*", "GET", "/a", "allow"}, []string{"user:a", "group:b"}
+	if _, err := policy.FromAdapter(raw{rule: rule, member: member}); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		rule, member []string
+		words        string
+	}{
+		{rule[:4], member, "rule 1: there are 4 fields, a rule has 5"},
+		{append(rule[:5:5], "x"), member, "rule 1: there are 6 fields"},
+		{nil, member, "rule 1: there are 0 fields"},
+		{rule, member[:1], "membership 1: there are 1 fields, a membership has 2"},
+		{rule, append(member[:2:2], "x"), "membership 1: there are 3 fields"},
+	} {
+		_, err := policy.FromAdapter(raw{rule: row.rule, member: row.member})
+		wantMistake(t, err, "", row.words)
+	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // A rule cannot name a user that nobody can be.
-func TestReservedNamesInRules(t *testing.T) {
+func TestReservedNamesAreRejectedInRules(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ subject, hint string }{
 		{"user:Default", ""}, {"group:Everybody", ""}, {"group:Authenticated", ""}, {"group:Anonymous", ""}, {"user:alice", ""}, {"group:everybody", ""},

@@ -1,0 +1,42 @@
+package site
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/policy"
+)
+
+// Covers D9.
+func TestGrantsAreOfTheUserOrOfTheirGroups(t *testing.T) {
+	t.Parallel()
+	lint := func(text string) *linter {
+		engine, err := policy.Load("policy.csv", strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &linter{g: &Generation{Engine: engine}}
+		x.addPolicy()
+		return x
+	}
+	x := lint(`p, group:finance, internal, GET, /a, allow
+p, group:idle, internal, GET, /a, deny
+p, user:dora, internal, GET, /a, deny
+p, user:erik, internal, GET, /a, allow
+p, user:erik, internal, GET, /b, deny
+p, group:Anonymous, internal, GET, /a, allow
+g, user:alice, group:accounts
+g, group:accounts, group:finance
+g, user:bob, group:idle
+`)
+	for user, want := range map[string]bool{
+		"alice": true, "bob": false, "dora": false, "erik": true, "stranger": false, "finance": false, "Default": true, "group:finance": false, "": false,
+	} {
+		if got := x.hasGrant(user); got != want {
+			t.Errorf("%q: %v", user, got)
+		}
+	}
+	if !lint("p, group:Authenticated, *, GET, /a, allow\n").hasGrant("stranger") {
+		t.Error("a rule for Authenticated is not a rule for every named user")
+	}
+}

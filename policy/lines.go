@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"math"
+	"strings"
+)
+
+// lineTable is the lines of one type, as text: one string and no pointers, so that a
+// large policy costs the collector nothing.
+type lineTable struct {
+	text   string
+	ends   []uint32 // of each line in text
+	files  []string // the files that the lines name
+	places []place
+}
+
+// place is the file of a line, as an index, and its number there.
+type place struct{ file, line uint32 }
+
+// maxText bounds the text of a lineTable, whose offsets have 32 bits.
+const maxText = math.MaxUint32
+
+func (t *lineTable) len() int { return len(t.ends) }
+
+// at returns the fields of the i-th line, joined by commas.
+func (t *lineTable) at(i int) string {
+	from := uint32(0)
+	if i > 0 {
+		from = t.ends[i-1]
+	}
+	return t.text[from:t.ends[i]]
+}
+
+// position returns where the i-th line is written. It allocates nothing.
+func (t *lineTable) position(i int) Position {
+	p := t.places[i]
+	return Position{File: t.files[p.file], Line: int(p.line), Number: i + 1}
+}
+
+// newLineTable stores n lines. No field contains a comma, so the fields come apart
+// again.
+func newLineTable(n int, line func(i int) (fields []string, file string, number int)) (t lineTable, fits bool) {
+	t = lineTable{ends: make([]uint32, n), places: make([]place, n)}
+	index := map[string]uint32{}
+	var text strings.Builder
+	for i := range n {
+		fields, file, number := line(i)
+		for j, f := range fields {
+			if j > 0 {
+				text.WriteByte(',')
+			}
+			text.WriteString(f)
+		}
+		t.ends[i] = uint32(text.Len()) // the result says whether it fits
+		if number < 0 || number > math.MaxUint32 {
+			number = 0
+		}
+		at, ok := index[file]
+		if !ok {
+			at = uint32(len(t.files)) // fewer than n
+			index[file] = at
+			t.files = append(t.files, file)
+		}
+		t.places[i] = place{file: at, line: uint32(number)} // checked above
+	}
+	t.text = text.String()
+	return t, uint64(len(t.text)) <= maxText
+}
+
+// rule returns the i-th rule.
+func (e *Engine) rule(i int) Rule {
+	f := strings.SplitN(e.rules.at(i), ",", 5)
+	at := e.rules.position(i)
+	return Rule{Subject: f[0], Port: f[1], Method: f[2], Path: f[3], Effect: f[4], File: at.File, Line: at.Line}
+}
+
+// member returns the i-th membership.
+func (e *Engine) member(i int) Member {
+	subject, group, _ := strings.Cut(e.members.at(i), ",")
+	at := e.members.position(i)
+	return Member{Subject: subject, Group: group, File: at.File, Line: at.Line}
+}
+
+// Rules returns the rules and the memberships of the policy, each in their order. The
+// slices belong to the caller. Both are nil for a nil Engine and for the zero value.
+func (e *Engine) Rules() ([]Rule, []Member) {
+	if !e.isBuilt() {
+		return nil, nil
+	}
+	rules, members := make([]Rule, e.rules.len()), make([]Member, e.members.len())
+	for i := range rules {
+		rules[i] = e.rule(i)
+	}
+	for i := range members {
+		members[i] = e.member(i)
+	}
+	return rules, members
+}

@@ -1,0 +1,178 @@
+package policy
+
+import (
+	"slices"
+	"unicode/utf8"
+)
+
+// search is one request on its way through a tree.
+type search struct {
+	segments [maxSegments]uint32 // ids; those beyond maxSegments are not kept
+	count    int                 // of all segments
+	empty    bool                // the last segment is empty
+	method   uint32
+	own      uint32   // the user's own subject, or 0
+	groups   []uint32 // the subjects of the user's groups
+	allow    uint32   // the first rule that allows so far, or noID
+	deny     uint32   // the first rule that denies so far, or noID
+}
+
+// The kinds of bytes in a path.
+const (
+	plain = iota
+	slash
+	nonASCII
+	forbidden
+)
+
+var byteKinds = func() (kinds [256]uint8) {
+	for b := range kinds {
+		switch {
+		case isForbidden(byte(b)): // fewer than 256
+			kinds[b] = forbidden
+		case b >= utf8.RuneSelf:
+			kinds[b] = nonASCII
+		}
+	}
+	kinds['/'] = slash
+	return kinds
+}()
+
+// split finds the segments of a path, and reports whether the path is unambiguous. No
+// rule matches an ambiguous path. It agrees with isUnambiguous; both exist because one
+// walk over the path does both here.
+func (e *Engine) split(s *search, path string) bool {
+	if path == "" || path[0] != '/' {
+		return false
+	}
+	hasNonASCII, start := false, 1
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) {
+			switch byteKinds[path[i]] {
+			case plain:
+				continue
+			case nonASCII:
+				hasNonASCII = true
+				continue
+			case forbidden:
+				return false
+			}
+		}
+		segment := path[start:i]
+		start = i + 1
+		switch segment {
+		case "":
+			if i < len(path) {
+				return false
+			}
+			s.empty = true
+		case ".", "..":
+			return false
+		}
+		if s.count < maxSegments {
+			s.segments[s.count] = e.segments.find(segment)
+		}
+		s.count++
+	}
+	return !hasNonASCII || utf8.ValidString(path)
+}
+
+// walk visits the nodes below one, at a depth, that the path reaches. It forks where
+// {name} and a literal both match. Each node has one parent, so no node is visited
+// twice: a walk costs at most the number of nodes, and goes at most maxSegments deep.
+func (e *Engine) walk(s *search, at uint32, depth int) {
+	for ; ; depth++ {
+		n := &e.nodes[at]
+		if depth == s.count {
+			e.match(s, n.end)
+			return
+		}
+		e.match(s, n.below) // at least one segment follows, even if it is empty
+		if depth == maxSegments {
+			return // no rule is deeper
+		}
+		literal := uint32(0)
+		if id := s.segments[depth]; n.literals != 0 && id != noID {
+			literal = e.child(at, id)
+		}
+		param := n.param
+		if s.empty && depth == s.count-1 {
+			param = 0 // {name} does not match an empty segment
+		}
+		switch {
+		case literal == 0 && param == 0:
+			return
+		case literal == 0:
+			at = param
+		default:
+			if param != 0 {
+				e.walk(s, param, depth+1)
+			}
+			at = literal
+		}
+	}
+}
+
+// linearMax is the length up to which a linear scan beats a binary search.
+const linearMax = 8
+
+// match finds the user's subjects among the entries of a node. It scans the shorter of
+// the two lists and searches the longer, so that neither a node with a rule for each
+// user nor a user with many groups is slow.
+func (e *Engine) match(s *search, at span) {
+	if at.from == at.to {
+		return
+	}
+	entries := e.entries[at.from:at.to]
+	if len(entries) <= linearMax || len(entries) <= len(s.groups) {
+		for i := range entries {
+			en := &entries[i]
+			if en.methods&s.method != 0 && (en.subject == s.own || contains(s.groups, en.subject)) {
+				s.record(en.rule)
+			}
+		}
+		return
+	}
+	if s.own != 0 {
+		s.matchSubject(entries, s.own)
+	}
+	for _, id := range s.groups {
+		s.matchSubject(entries, id)
+	}
+}
+
+// matchSubject records the entries of one subject.
+func (s *search) matchSubject(entries []entry, subject uint32) {
+	low, high := 0, len(entries)
+	for low < high {
+		middle := int(uint(low+high) >> 1) // both are indices
+		if entries[middle].subject < subject {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	for ; low < len(entries) && entries[low].subject == subject; low++ {
+		if entries[low].methods&s.method != 0 {
+			s.record(entries[low].rule)
+		}
+	}
+}
+
+// record keeps the first rule of each effect.
+func (s *search) record(rule uint32) {
+	if rule&denyBit != 0 {
+		s.deny = min(s.deny, rule&^denyBit)
+	} else {
+		s.allow = min(s.allow, rule)
+	}
+}
+
+// contains reports whether an ascending list contains id.
+func contains(list []uint32, id uint32) bool {
+	if len(list) > linearMax {
+		_, found := slices.BinarySearch(list, id)
+		return found
+	}
+	return slices.Contains(list, id)
+}
