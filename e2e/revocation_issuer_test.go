@@ -80,10 +80,10 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 		{"a stranger's", func(s *site, _ *testpki.Pair) *x509.RevocationList { return s.other.CRL(1, nil) }, "", true, ""},
 		{"an intermediate's", func(_ *site, sub *testpki.Pair) *x509.RevocationList { return sub.CRL(1, nil) }, "", true, ""},
 		{"a known intermediate's", func(_ *site, sub *testpki.Pair) *x509.RevocationList { return sub.CRL(1, nil) }, "\n      crl_issuers: [sub.pem]", false, ""},
-		{"a key of the anchor's name", func(*site, *testpki.Pair) *x509.RevocationList { return testpki.NewCA("Client CA").CRL(1, nil) }, "", false, "not signed by the anchor"},
+		{"a key of the anchor's name", func(*site, *testpki.Pair) *x509.RevocationList { return testpki.NewCA("Client CA").CRL(1, nil) }, "", false, "is not signed by its key"},
 		{"the anchor's key under another name", func(s *site, _ *testpki.Pair) *x509.RevocationList { return inUTF8(t, s.ca, "Another CA").CRL(1, nil) }, "", false, "which is another name"},
-		{"of a known intermediate's name", func(*site, *testpki.Pair) *x509.RevocationList { return testpki.NewCA("Sub CA").CRL(1, nil) }, "\n      crl_issuers: [sub.pem]", false, "not signed by the anchor"},
-		{"a leaf as its issuer", func(s *site, _ *testpki.Pair) *x509.RevocationList { return s.ca.CRL(1, nil) }, "\n      crl_issuers: [server.pem]", false, "is not the certificate of a CA"},
+		{"of a known intermediate's name", func(*site, *testpki.Pair) *x509.RevocationList { return testpki.NewCA("Sub CA").CRL(1, nil) }, "\n      crl_issuers: [sub.pem]", false, "is not signed by its key"},
+		{"a leaf as its issuer", func(s *site, _ *testpki.Pair) *x509.RevocationList { return s.ca.CRL(1, nil) }, "\n      crl_issuers: [server.pem]", false, "is not a CA certificate"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

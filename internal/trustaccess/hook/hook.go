@@ -11,7 +11,7 @@ import (
 var Trust any
 
 // LocalResponder returns the value that answers from memory for a trust.Responder, or nil.
-// It has the method StatusLocal (see trust.New). Package ocsp sets it when it is
+// It has the method StatusLocal of trust's localResponder. Package ocsp sets it when it is
 // initialized; it is nil in programs without OCSP.
 var LocalResponder func(responder any) any
 
