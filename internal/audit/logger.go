@@ -226,7 +226,7 @@ func (e *Logger) LogDifference(d shadow.Difference) {
 	r.add("method", escape.Printable(d.Request.Method, maxPeerText))
 	r.add("path", escape.Printable(d.Request.Path, maxPeerText))
 	r.add("rule", d.Engine.Rule.String())
-	why := fmt.Sprintf("the engine says allowed=%t, Casbin says allowed=%t", d.Engine.Allowed, d.Casbin)
+	why := fmt.Sprintf("the engine: allowed=%t, Casbin: allowed=%t", d.Engine.Allowed, d.Casbin)
 	if d.Err != nil {
 		why = "Casbin could not decide: " + escape.Printable(d.Err.Error(), maxPeerText)
 	}
@@ -358,12 +358,12 @@ func remote(a net.Addr) string {
 // LogReloadFailure logs the configuration errors of a reload, one line each, so that each
 // line names its file: at most three of one file, and at most ten.
 func (e *Logger) LogReloadFailure(path string, err error) {
-	mistakes := configerror.All(err)
-	if len(mistakes) == 0 {
-		mistakes = []*configerror.Error{{File: path, What: err.Error()}}
+	errs := configerror.All(err)
+	if len(errs) == 0 {
+		errs = []*configerror.Error{{File: path, What: err.Error()}}
 	}
 	written, ofFile := 0, map[string]int{}
-	for _, m := range mistakes {
+	for _, m := range errs {
 		if ofFile[m.File]++; ofFile[m.File] > 3 || written == 10 {
 			continue
 		}
@@ -373,7 +373,7 @@ func (e *Logger) LogReloadFailure(path string, err error) {
 		r.add("outcome", "failed")
 		r.add("file", m.File)
 		r.add("error", escape.Printable(m.Error(), maxOwnText))
-		e.enqueue(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.generation.Load())
+		e.enqueue(slog.LevelWarn, "reload failed, the last good configuration stays in effect", r, e.generation.Load())
 	}
 }
 

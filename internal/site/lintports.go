@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// port looks at one port.
+// port checks one port.
 func (x *linter) port(p config.Port, g *Port) {
 	at := x.atPort(p)
 	if !p.Authorizes() {
@@ -22,15 +22,15 @@ func (x *linter) port(p config.Port, g *Port) {
 	}
 	x.open(p, at)
 	if p.Unmapped != "" && p.Unmapped != identity.Default {
-		x.say("ports", at, fmt.Sprintf("on port %s every verified certificate without a mapping is user %s", p.Name, p.Unmapped), "add a mapping for each certificate, and remove unmapped")
+		x.report("ports", at, fmt.Sprintf("on port %s every verified certificate without a mapping is user %s", p.Name, p.Unmapped), "add a mapping for each certificate, and remove unmapped")
 	}
 	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) }) {
-		x.say("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
+		x.report("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
 	}
 	x.ending(p, g)
 }
 
-// ending tells of certificates and lists that end.
+// ending reports certificates and CRLs that end.
 func (x *linter) ending(p config.Port, g *Port) {
 	if g.Config.Certificate != nil {
 		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
@@ -42,14 +42,14 @@ func (x *linter) ending(p config.Port, g *Port) {
 	}
 }
 
-// open tells what a port lets nobody in particular do.
+// open reports what a port allows without a certificate.
 func (x *linter) open(p config.Port, at configerror.Error) {
 	switch {
 	case p.Strict && p.ClientAuth == ports.None:
-		x.say("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "set client_cert: request, or strict: false")
+		x.report("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "set client_cert: request, or strict: false")
 	case p.Strict:
 	case !x.hasGrant(identity.Default):
-		x.say("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "set strict: true, which has the same effect")
+		x.report("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "set strict: true, which has the same effect")
 	default:
 		var by []string
 		for _, r := range x.rules {
@@ -58,12 +58,12 @@ func (x *linter) open(p config.Port, at configerror.Error) {
 			}
 		}
 		if len(by) > 0 {
-			x.say("ports", at, fmt.Sprintf("port %s is open to Default: without a certificate anyone may %s", p.Name, strings.Join(by, ", ")), "set strict: true, unless this is intended")
+			x.report("ports", at, fmt.Sprintf("port %s is open to Default: without a certificate anyone may %s", p.Name, strings.Join(by, ", ")), "set strict: true, unless this is intended")
 		}
 	}
 }
 
-// covers reports whether Default is a subject.
+// covers reports whether a rule with this subject applies to Default.
 func (x *linter) covers(subject string) bool {
 	if group, ok := strings.CutPrefix(subject, "group:"); ok {
 		return slices.Contains(x.g.Engine.Groups(identity.Default), group)
@@ -71,7 +71,7 @@ func (x *linter) covers(subject string) bool {
 	return subject == "user:"+identity.Default
 }
 
-// trust looks at the ends of what a port believes by.
+// trust reports anchors and CRLs that end.
 func (x *linter) trust(p config.Port, t *Trust) {
 	at := x.atPort(p)
 	if p.Trust != nil && t.Verifier != nil {
@@ -87,7 +87,7 @@ func (x *linter) trust(p config.Port, t *Trust) {
 	}
 }
 
-// gateways looks for authorities that issue for gateways and for users.
+// gateways reports CAs that issue for gateways and for users.
 func (x *linter) gateways() {
 	for i := range x.g.Ports {
 		g := &x.g.Ports[i]
@@ -101,7 +101,7 @@ func (x *linter) gateways() {
 			name := x.file.Ports[j].Name
 			users := u.callersTrust()
 			if users != nil && trustaccess.SharesAnchor(gateway, users) {
-				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: a user may get a certificate that makes it a gateway", x.file.Ports[i].Name, name),
+				x.report("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: a user may get a certificate that makes it a gateway", x.file.Ports[i].Name, name),
 					"use a CA that issues for gateways only, or fingerprints instead of names")
 			}
 		}
