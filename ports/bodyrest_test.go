@@ -47,10 +47,10 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 		c := brisk(t, ports.None)
 		c.Limits.Headers, c.Limits.Request = 100*time.Millisecond, row.request
 		p := newPort(t, c)
-		var evil atomic.Int64
+		var smuggled atomic.Int64
 		serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == "DELETE" {
-				evil.Add(1)
+				smuggled.Add(1)
 			}
 			control := http.NewResponseController(w)
 			_ = control.EnableFullDuplex()
@@ -81,7 +81,7 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 		io.Copy(io.Discard, res.Body)
 		io.Copy(io.Discard, answers) // the connection ends
 		testkit.Eventually(t, name+": the connection ends", func() bool { return p.ConnCount() == 0 })
-		if n := evil.Load(); n > 0 {
+		if n := smuggled.Load(); n > 0 {
 			t.Errorf("%s: %d requests out of a body", name, n)
 		}
 	})

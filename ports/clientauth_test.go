@@ -67,7 +67,7 @@ func TestEveryModeWithEveryCertificate(t *testing.T) {
 							presentedIs(t, h, row.holder)
 							return
 						}
-						body, own, err := ask(t, p, cc)
+						body, own, err := dialAndGet(t, p, cc)
 						caller := string(reason.NoCertificate)
 						if mode != ports.None && row.holder != nil {
 							caller = "alice"
@@ -193,7 +193,7 @@ func TestWrappedListenerHidesTheConnection(t *testing.T) {
 		p.Configure(srv)
 		go srv.Serve(l)
 		t.Cleanup(func() { srv.Close() })
-		body, _, err := ask(t, p, clientConfig(alice, h1))
+		body, _, err := dialAndGet(t, p, clientConfig(alice, h1))
 		want := "require alice HTTP/1.1"
 		if wrap {
 			want = "no connection"
@@ -222,7 +222,7 @@ func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 	p.Configure(srv)
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
-	if body, _, err := ask(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
+	if body, _, err := dialAndGet(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
 		t.Errorf("%q, %v", body, err)
 	}
 	if len(states) == 0 || srv.HTTP2.MaxReadFrameSize != 1<<20 || srv.HTTP2.MaxConcurrentStreams != 7 {
@@ -245,7 +245,7 @@ func TestCertificateRequestNamesTheAnchors(t *testing.T) {
 			}
 			return &tls.Certificate{}, nil
 		}
-		ask(t, p, cc)
+		dialAndGet(t, p, cc)
 		return got
 	}
 	c, _ := config(t, ports.Request)
@@ -263,7 +263,7 @@ func TestCertificateRequestNamesTheAnchors(t *testing.T) {
 	if got := names(p); len(got) != 0 {
 		t.Errorf("HideAuthorities still sends the names %q", got)
 	}
-	if body, _, err := ask(t, p, clientConfig(otherCA.Leaf("eve"))); err != nil || !strings.Contains(body, " eve ") {
+	if body, _, err := dialAndGet(t, p, clientConfig(otherCA.Leaf("eve"))); err != nil || !strings.Contains(body, " eve ") {
 		t.Errorf("%q, %v", body, err)
 	}
 }

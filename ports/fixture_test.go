@@ -294,9 +294,9 @@ func (c *caller) get(path string) (string, *http.Response, error) {
 	return string(body), r, err
 }
 
-// ask makes a handshake and a request, and returns the answer. In TLS 1.3 the client finishes
+// dialAndGet makes a handshake and a request, and returns the answer. In TLS 1.3 the client finishes
 // its handshake before the server has verified it, so only the answer counts.
-func ask(t testing.TB, p *ports.Port, c *tls.Config) (string, *caller, error) {
+func dialAndGet(t testing.TB, p *ports.Port, c *tls.Config) (string, *caller, error) {
 	t.Helper()
 	own, err := dial(t, p, c)
 	if err != nil {
@@ -309,7 +309,7 @@ func ask(t testing.TB, p *ports.Port, c *tls.Config) (string, *caller, error) {
 // admitted connects and makes a request, which must be answered.
 func admitted(t testing.TB, p *ports.Port, c *tls.Config) *caller {
 	t.Helper()
-	_, own, err := ask(t, p, c)
+	_, own, err := dialAndGet(t, p, c)
 	if err != nil {
 		t.Fatalf("not served: %v", err)
 	}
@@ -319,7 +319,7 @@ func admitted(t testing.TB, p *ports.Port, c *tls.Config) *caller {
 // refused connects, which must end without an answer, and returns the event.
 func refused(t testing.TB, p *ports.Port, e *events, c *tls.Config, want reason.Reason) (ports.Handshake, error) {
 	t.Helper()
-	body, own, err := ask(t, p, c)
+	body, own, err := dialAndGet(t, p, c)
 	if err == nil {
 		t.Fatalf("served: %q", body)
 	}

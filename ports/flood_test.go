@@ -89,7 +89,7 @@ func TestManySilentClientsEndAtTheirDeadline(t *testing.T) {
 			conn.Write(hello.sent)
 		}
 	}
-	if body, own, err := ask(t, p, clientConfig(alice)); err != nil { // among them
+	if body, own, err := dialAndGet(t, p, clientConfig(alice)); err != nil { // among them
 		t.Errorf("%q, %v", body, err)
 	} else {
 		own.Close()

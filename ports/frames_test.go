@@ -104,7 +104,7 @@ func (f *flooded) bounded(t *testing.T, what string, own *caller, times int, sen
 			break
 		}
 	}
-	if body, _, err := ask(t, f.port, clientConfig(bob)); err != nil || body != "require bob HTTP/2.0" {
+	if body, _, err := dialAndGet(t, f.port, clientConfig(bob)); err != nil || body != "require bob HTTP/2.0" {
 		t.Errorf("%s: another client: %q, %v", what, body, err)
 	}
 	if grown := int64(heapNow()) - int64(before); grown > 32<<20 {

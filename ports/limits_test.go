@@ -118,7 +118,7 @@ func TestStalledHandshakesDelayNoOther(t *testing.T) {
 	for range 20 {
 		all.Go(func() {
 			start := time.Now()
-			if body, _, err := ask(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
+			if body, _, err := dialAndGet(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
 				t.Errorf("%q, %v", body, err)
 			}
 			if d := time.Since(start); d > 5*time.Second {
@@ -147,9 +147,9 @@ func TestHandshakeWaitsForAPlaceUntilItsDeadline(t *testing.T) {
 	}
 	p := serving(t, c)
 	first := make(chan error, 1)
-	go func() { _, _, err := ask(t, p, clientConfig(alice)); first <- err }()
+	go func() { _, _, err := dialAndGet(t, p, clientConfig(alice)); first <- err }()
 	<-inside
-	if _, _, err := ask(t, p, clientConfig(alice)); err == nil {
+	if _, _, err := dialAndGet(t, p, clientConfig(alice)); err == nil {
 		t.Error("two handshakes at one time")
 	}
 	testkit.Eventually(t, "the waiting handshake times out", func() bool { return e.count(reason.Timeout) >= 1 })
@@ -181,7 +181,7 @@ func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 	second.Close()
 	for range 5 {
 		testkit.Eventually(t, "the slot of a refused client is free", func() bool {
-			_, _, err := ask(t, p, clientConfig(nil))
+			_, _, err := dialAndGet(t, p, clientConfig(nil))
 			return err != nil && e.count(reason.NoCertificate) > 0
 		})
 	}
@@ -199,7 +199,7 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	served := make(chan error, 3)
 	for range 3 {
 		go func() {
-			_, own, err := ask(t, p, clientConfig(alice))
+			_, own, err := dialAndGet(t, p, clientConfig(alice))
 			if err == nil {
 				own.Close() // gives its slot to the next one
 			}
@@ -229,7 +229,7 @@ func TestReconfigureRaisesTheConnectionLimit(t *testing.T) {
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice))
 	served := make(chan error, 1)
-	go func() { _, _, err := ask(t, p, clientConfig(alice)); served <- err }()
+	go func() { _, _, err := dialAndGet(t, p, clientConfig(alice)); served <- err }()
 	c.Limits.Connections = 2
 	c.Limits.Drain = time.Second
 	reconfigure(t, p, c)
@@ -352,7 +352,7 @@ func TestPanicEndsOneHandshake(t *testing.T) {
 			c.Limits.PerIP = 1
 			p := serving(t, c)
 			for range 3 {
-				body, own, err := ask(t, p, clientConfig(alice))
+				body, own, err := dialAndGet(t, p, clientConfig(alice))
 				if err == nil {
 					t.Fatalf("served: %q", body)
 				}

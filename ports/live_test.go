@@ -123,7 +123,7 @@ func TestChangedTrustClosesConnections(t *testing.T) {
 			c.Limits.Drain = time.Second
 			p := onPipes(t, c, shop)
 
-			believed := admitted(t, p, clientConfig(bob, o))
+			trusted := admitted(t, p, clientConfig(bob, o))
 			anonymous := admitted(t, p, clientConfig(nil, o))
 			idle := admitted(t, p, clientConfig(alice, o))
 			unused, err := dial(t, p, clientConfig(alice, o))
@@ -153,7 +153,7 @@ func TestChangedTrustClosesConnections(t *testing.T) {
 			if err := <-answer; err == nil {
 				t.Error("the answer to the busy request was complete")
 			}
-			if body, _, err := believed.get("/"); err != nil || !strings.Contains(body, " bob ") {
+			if body, _, err := trusted.get("/"); err != nil || !strings.Contains(body, " bob ") {
 				t.Errorf("the trusted connection: %q, %v", body, err)
 			}
 			if body, _, err := anonymous.get("/"); err != nil || !strings.Contains(body, " no-certificate ") {
@@ -399,12 +399,12 @@ func TestReconfigureDuringHandshakes(t *testing.T) {
 					return
 				default:
 				}
-				if body, own, err := ask(t, p, clientConfig(bob)); err != nil || !strings.Contains(body, " bob ") {
+				if body, own, err := dialAndGet(t, p, clientConfig(bob)); err != nil || !strings.Contains(body, " bob ") {
 					t.Errorf("bob: %q, %v", body, err)
 				} else {
 					own.Close()
 				}
-				if _, own, err := ask(t, p, clientConfig(alice, h1)); err == nil {
+				if _, own, err := dialAndGet(t, p, clientConfig(alice, h1)); err == nil {
 					own.Close()
 				}
 			}

@@ -54,7 +54,7 @@ func versions(t *testing.T, test func(t *testing.T, cache *anyKey, with tlsOptio
 // visit makes a request, and waits until the client has a session to resume.
 func visit(t *testing.T, p *ports.Port, cache *anyKey, c *tls.Config, want string) *caller {
 	t.Helper()
-	body, own, err := ask(t, p, c)
+	body, own, err := dialAndGet(t, p, c)
 	if err != nil || !strings.Contains(body, " "+want+" ") {
 		t.Fatalf("%q, %v; want %s", body, err, want)
 	}

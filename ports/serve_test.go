@@ -46,7 +46,7 @@ func TestServeManyPorts(t *testing.T) {
 	}
 	stop := serve(t, http.HandlerFunc(echoCaller), all...)
 	for i, want := range []string{"none no-certificate HTTP/2.0", "request alice HTTP/2.0", "require alice HTTP/2.0"} {
-		if body, own, err := ask(t, all[i], clientConfig(alice)); err != nil || body != want {
+		if body, own, err := dialAndGet(t, all[i], clientConfig(alice)); err != nil || body != want {
 			t.Errorf("%q, %v; want %q", body, err, want)
 		} else {
 			own.Close()

@@ -77,7 +77,7 @@ func TestManyTrailersAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range []int{100, 101} { // in this order: a refusal may end the connection
-			ask := func() (int, error) {
+			send := func() (int, error) {
 				r, _ := http.NewRequest("POST", "https://localhost/", io.NopCloser(strings.NewReader("x")))
 				r.Trailer = http.Header{}
 				for i := range n {
@@ -89,7 +89,7 @@ func TestManyTrailersAreRefused(t *testing.T) {
 				}
 				return res.StatusCode, res.Body.Close()
 			}
-			if code, err := ask(); (n > 100) != (err != nil || code == 431) {
+			if code, err := send(); (n > 100) != (err != nil || code == 431) {
 				t.Errorf("%d names: %d, %v", n, code, err)
 			}
 		}

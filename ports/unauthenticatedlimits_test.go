@@ -102,7 +102,7 @@ func TestLargeHandshakesTogether(t *testing.T) {
 		go conn.Write(sent.bytes[:each])
 	}
 	testkit.Eventually(t, "a handshake is refused", func() bool { return e.count(reason.Limit) > 0 })
-	if body, own, err := ask(t, p, clientConfig(bob)); err != nil || body != "require bob HTTP/2.0" {
+	if body, own, err := dialAndGet(t, p, clientConfig(bob)); err != nil || body != "require bob HTTP/2.0" {
 		t.Errorf("an ordinary client: %q, %v", body, err)
 	} else {
 		own.Close()

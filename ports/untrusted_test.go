@@ -82,7 +82,7 @@ func TestCertificatesBesideTheLeafNameNoUser(t *testing.T) {
 		"with another CA": with(alice, otherCA.Cert),
 	} {
 		for _, o := range []tlsOption{tls12, h1} {
-			if body, _, err := ask(t, p, clientConfig(holder, o)); err != nil || !strings.Contains(body, " alice ") {
+			if body, _, err := dialAndGet(t, p, clientConfig(holder, o)); err != nil || !strings.Contains(body, " alice ") {
 				t.Errorf("%s: %q, %v", name, body, err)
 			}
 		}

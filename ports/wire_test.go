@@ -62,7 +62,7 @@ func TestPlainHTTPIsNotServed(t *testing.T) {
 			}
 		}
 		// An upgrade to h2c inside TLS is ignored.
-		body, own, err := ask(t, p, clientConfig(alice, h1))
+		body, own, err := dialAndGet(t, p, clientConfig(alice, h1))
 		if err != nil {
 			t.Fatal(err)
 		}
