@@ -10,7 +10,7 @@ import (
 )
 
 // deepUsers puts the users' authority of a site two levels below a new root, and returns
-// that root. Nothing names the authority between.
+// that root. No file of the site contains the authority in between.
 func (s *site) deepUsers(tb testing.TB) (root, between *testpki.Pair) {
 	tb.Helper()
 	root = testpki.NewCA("Root CA")
@@ -26,8 +26,9 @@ func (s *site) deepUsers(tb testing.TB) (root, between *testpki.Pair) {
 	return root, between
 }
 
-// Gateways under a root, users two levels below it: a user's certificate with the
-// gateway's name is no gateway, and with the authority between in sight nothing loads.
+// The gateways' authority is a root, and users are two levels below it. A user's certificate
+// with the gateway's name does not make its holder a gateway. If the configuration contains
+// the authority in between, it does not load.
 //
 // Covers F18.
 func TestUserFarBelowTheGatewaysRootIsNoGateway(t *testing.T) {
@@ -60,8 +61,9 @@ func TestUserFarBelowTheGatewaysRootIsNoGateway(t *testing.T) {
 	}
 }
 
-// Servers under a root, callers two levels below it: a caller's certificate with the
-// server's name registers nothing, by a list of names or by its own.
+// The servers' authority is a root, and callers are two levels below it. A caller's
+// certificate with the server's name registers no tunnel, neither by a list of names nor by
+// the server's own name.
 //
 // Covers F18.
 func TestCallerFarBelowTheServersRootCannotRegister(t *testing.T) {
@@ -89,7 +91,7 @@ func TestCallerFarBelowTheServersRootCannotRegister(t *testing.T) {
 			}
 			rogue.stop()
 			d.orders = root.SubCA("Servers CA").Leaf("orders", named(name))
-			d.inside().start(mtlsguard.Options{}) // which waits for its tunnel
+			d.inside().start(mtlsguard.Options{}) // start waits for its tunnel
 
 			d.sub(config, "trust: {anchors: [root.pem]}", "trust: {anchors: [root.pem], crl_issuers: [policy-ca.pem]}")
 			if _, err := mtlsguard.Open(d.path(config), mtlsguard.Options{}); err == nil || !strings.Contains(err.Error(), "also issues for the callers of port external") {

@@ -8,8 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// max_depth holds for the handshakes to come and, after a reload, for connections that
-// are open.
+// max_depth applies to new handshakes and, after a reload, to open connections.
 //
 // Covers B24.
 func TestMaxDepthAppliesToOpenConnections(t *testing.T) {

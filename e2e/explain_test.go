@@ -34,7 +34,7 @@ import (
 
 var agreement = flag.Bool("agreement", false, "ask every certificate, port, method and path in TLS 1.2 and 1.3, instead of a part")
 
-// agreeConfig has a port of every kind.
+// agreeConfig has a port of every mode.
 const agreeConfig = `users: users.yaml
 policy: policy.csv
 reload: 0
@@ -71,7 +71,7 @@ g, user:bob, group:staff
 g, user:carol, group:staff
 `
 
-// agreeing is a live server over testdata/pki, and what it says of each request.
+// agreeing is a live server over testdata/pki, with the guard's last outcome.
 type agreeing struct {
 	testing.TB
 	server *mtlsguard.Server
@@ -150,7 +150,7 @@ func (a *agreeing) port(name string) *ports.Port {
 	return nil
 }
 
-// handshakes counts those that ended without a connection: refused ones by reason, and others.
+// handshakes counts the handshakes that ended without a connection: refused by reason, and all.
 func (a *agreeing) handshakes(port string) (refused map[reason.Reason]uint64, all uint64) {
 	for _, p := range a.server.Status().Ports {
 		if p.Name == port {
@@ -164,14 +164,14 @@ func (a *agreeing) handshakes(port string) (refused map[reason.Reason]uint64, al
 	return nil, 0
 }
 
-// wire is one connection with a server, or the reason why there is none.
+// wire is one connection to a server.
 type wire struct {
 	*tls.Conn
 	in *bufio.Reader
 }
 
-// connect makes a connection as who, and answers with the reason for which there is
-// none: the word of the server, or "" where the client itself gave up.
+// connect makes a connection with the certificate who. If the handshake fails it returns no
+// connection and the server's reason, or "" if the client itself ended the handshake.
 func (a *agreeing) connect(port, sni string, who *tls.Certificate, version uint16) (*wire, reason.Reason) {
 	a.Helper()
 	before, count := a.handshakes(port)
@@ -179,7 +179,7 @@ func (a *agreeing) connect(port, sni string, who *tls.Certificate, version uint1
 	c := w.Conn
 	err := c.Handshake()
 	if err == nil {
-		// In TLS 1.3 the server may not have judged yet: it has when it answers.
+		// In TLS 1.3 the client's handshake ends before the server has verified its certificate.
 		if version == tls.VersionTLS12 {
 			return w, ""
 		}
@@ -190,7 +190,7 @@ func (a *agreeing) connect(port, sni string, who *tls.Certificate, version uint1
 				if !res.Close {
 					return w, ""
 				}
-				c.Close() // the answer was the connection's last: another, which need not be asked again
+				c.Close() // the server closes this connection after its answer
 				return a.dial(port, sni, who, version), ""
 			}
 		}
@@ -208,7 +208,7 @@ func (a *agreeing) connect(port, sni string, who *tls.Certificate, version uint1
 		}
 	}
 	if remote, ok := errors.AsType[*net.OpError](err); ok && remote.Op == "remote error" {
-		a.Errorf("port %s: the server refused without a word: %v", port, err)
+		a.Errorf("port %s: the server refused and counted no reason: %v", port, err)
 	}
 	return nil, ""
 }
@@ -227,19 +227,19 @@ func (a *agreeing) dial(port, sni string, who *tls.Certificate, version uint16) 
 			if who == nil {
 				return &tls.Certificate{}, nil
 			}
-			return who, nil // whatever the server says it accepts
+			return who, nil // whichever authorities the server accepts
 		},
 	})
 	return &wire{Conn: c, in: bufio.NewReader(c)}
 }
 
-// ask sends a request. The header is lines of their own.
+// ask sends a request. header holds whole lines.
 func (w *wire) ask(method, path, host, header string) error {
 	_, err := fmt.Fprintf(w, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", method, path, host, header)
 	return err
 }
 
-// live is what the server says, and said what the guard told of it.
+// live sends a request and returns the server's answer and the guard's outcome.
 func (a *agreeing) live(w *wire, method, path, host, header string) (status int, said middleware.Outcome, closed bool) {
 	a.Helper()
 	a.mu.Lock()
@@ -258,7 +258,7 @@ func (a *agreeing) live(w *wire, method, path, host, header string) (status int,
 	return res.StatusCode, a.said, res.Close
 }
 
-// sayings are what of an outcome must be the same.
+// sayings returns the part of an outcome in which explain and the guard must agree.
 func sayings(o middleware.Outcome) string {
 	text := fmt.Sprintf("allowed %t, status %d, %q %q, port %s, %s %q, rule %q, challenges %q, generation %d",
 		o.Allowed, o.Status, o.Reason, o.Detail, o.Port, o.Method, o.Path, o.Rule, o.Challenges, o.Generation)
@@ -268,9 +268,9 @@ func sayings(o middleware.Outcome) string {
 	return text + fmt.Sprintf(", certificate %s, gateway %s", o.Verified.Fingerprint(), o.Gateway.Fingerprint())
 }
 
-// Explain and the live server never disagree: every test certificate, and nobody, on
-// every kind of port, with clear and unclear targets, over real TLS. What is compared
-// is the whole outcome: the word and its detail, user, groups, mapping, path and rule.
+// Explain agrees with the live server for every test certificate and for no certificate, on
+// every kind of port, with unambiguous and ambiguous targets, over real TLS. The whole outcome
+// is compared: reason and detail, user, groups, mapping, path and rule.
 func TestExplainAgreesWithTheServer(t *testing.T) {
 	t.Parallel()
 	a := newAgreeing(t)
@@ -286,7 +286,7 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names = append(names, "") // nobody
+	names = append(names, "") // no certificate
 	var requests, refused, unsent, unread int
 	for i, name := range names {
 		name = strings.TrimSuffix(name, "-key.pem")
@@ -313,9 +313,9 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 				}
 				switch {
 				case w == nil && why == "" && x.Refused:
-					unsent++ // the client cannot sign with this key: it sent nothing that the server could have a word for
+					unsent++ // the client cannot sign with this key, so the server has no reason to count
 				case x.Refused != (w == nil) || x.Refused && x.Reason != why:
-					t.Errorf("%s: explain says refused %t %q, the server %t %q", label, x.Refused, x.Reason, w == nil, why)
+					t.Errorf("%s: explain: refused %t %q; server: refused %t %q", label, x.Refused, x.Reason, w == nil, why)
 				}
 				if w == nil {
 					refused++
@@ -344,12 +344,12 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 						case x.Unread:
 							unread++
 							if said.Generation != 0 || x.Status != status {
-								t.Errorf("%s: %s %s: explain says %d unread, the server %d after %s", label, method, path, x.Status, status, sayings(said))
+								t.Errorf("%s: %s %s: explain: status %d, unread; server: status %d after %s", label, method, path, x.Status, status, sayings(said))
 							}
 						case sayings(x.Outcome) != sayings(said):
 							t.Errorf("%s: %s %s:\nexplain: %s\nserver:  %s", label, method, path, sayings(x.Outcome), sayings(said))
 						case !x.Allowed && status != x.Status:
-							t.Errorf("%s: %s %s: explain says %d, the server %d", label, method, path, x.Status, status)
+							t.Errorf("%s: %s %s: explain: status %d; server: status %d", label, method, path, x.Status, status)
 						}
 						if closed {
 							w.Close()
@@ -365,11 +365,11 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 	}
 	t.Logf("%d certificates, %d requests (%d never read), %d connections refused, %d of them by the client itself", len(names), requests, unread, refused, unsent)
 	if requests < 1000 || refused < 50 || unread == 0 {
-		t.Error("hardly anything was asked")
+		t.Error("too few requests")
 	}
 }
 
-// The same over HTTP/2, for targets that its clients send.
+// Explain agrees with the server over HTTP/2 too, for targets that its clients send.
 func TestExplainAgreesOverHTTP2(t *testing.T) {
 	t.Parallel()
 	a := newAgreeing(t)
@@ -416,7 +416,7 @@ func TestExplainAgreesOverHTTP2(t *testing.T) {
 	}
 }
 
-// The same behind a gateway, for what it states.
+// Explain agrees with the server behind a gateway too, for forwarded certificates.
 func TestExplainAgreesBehindAGateway(t *testing.T) {
 	t.Parallel()
 	a := newAgreeing(t)
@@ -457,11 +457,11 @@ func TestExplainAgreesBehindAGateway(t *testing.T) {
 		}
 	}
 	if len(words) < 5 {
-		t.Errorf("only %v", words)
+		t.Errorf("only the reasons %v", words)
 	}
 }
 
-// The mapping and the policy of an explanation are those that decided.
+// Explain names the mapping and the policy rule that decided.
 func TestExplainNamesMappingAndRule(t *testing.T) {
 	t.Parallel()
 	a := newAgreeing(t)
@@ -489,7 +489,7 @@ func TestExplainNamesMappingAndRule(t *testing.T) {
 	}
 }
 
-// A head that the port refuses to read is one that it refuses in an explanation.
+// Explain refuses a request head of a size that the port refuses to read.
 func TestExplainAgreesOnTheSizeOfAHead(t *testing.T) {
 	t.Parallel()
 	a := newAgreeing(t)
@@ -506,7 +506,7 @@ func TestExplainAgreesOnTheSizeOfAHead(t *testing.T) {
 		}
 		status, said, closed := a.live(w, "GET", "/public/a", "localhost", "X-Filler: "+value+"\r\n")
 		if x.Unread != (said.Generation == 0) || x.Unread && x.Status != status {
-			t.Errorf("%d bytes: explain says %d, unread %t; the server %d", size, x.Status, x.Unread, status)
+			t.Errorf("%d bytes: explain: status %d, unread %t; server: status %d", size, x.Status, x.Unread, status)
 		}
 		if closed {
 			w, _ = a.connect("open", "localhost", nil, tls.VersionTLS13)
@@ -528,7 +528,7 @@ func TestExplainRejectsInvalidRequests(t *testing.T) {
 	}
 }
 
-// A configuration file that is replaced meanwhile does not mix two generations.
+// Explain does not mix two generations when the configuration changes during a call.
 func TestExplainDoesNotMixGenerations(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -556,7 +556,7 @@ func TestExplainDoesNotMixGenerations(t *testing.T) {
 			t.Fatal(err)
 		}
 		if x.Policy == nil || x.Policy.Decision.Allowed != x.Allowed {
-			t.Fatalf("the guard says %t, the policy %+v", x.Allowed, x.Policy)
+			t.Fatalf("the guard allows: %t, the policy: %+v", x.Allowed, x.Policy)
 		}
 		select {
 		case <-done:

@@ -83,17 +83,17 @@ func TestGatewayConfigurationErrors(t *testing.T) {
 			found := configerror.All(err)
 			for _, m := range found {
 				if m.File == "" || m.What == "" || m.Hint == "" {
-					t.Errorf("not whole: %#v", m)
+					t.Errorf("incomplete: %#v", m)
 				}
 			}
 			if !hasConfigError(found, b.path(row.file), row.line, row.what) {
-				t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
+				t.Errorf("no error at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 			}
 		})
 	}
 }
 
-// The mistakes of one port are told together, and once.
+// All configuration errors of one port are reported at once, each of them once.
 func TestGatewayConfigurationErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t)
@@ -113,10 +113,10 @@ func TestGatewayConfigurationErrorsAreReportedTogether(t *testing.T) {
 
 func (b *behind) pin(who *testpki.Pair) string { return trust.FingerprintOf(who.Cert).String() }
 
-// What may be said in other words, and what each makes of four connections.
+// Each row is another spelling of the configuration, and its answers to four connections.
 func TestGatewayConfigurations(t *testing.T) {
 	t.Parallel()
-	const asIs = "200 alice, 403 untrusted-gateway, refused, refused" // a gateway, another of its authority, a user, nobody
+	const asIs = "200 alice, 403 untrusted-gateway, refused, refused" // a gateway, another certificate of its authority, a user, no certificate
 	for _, row := range []struct {
 		name   string
 		change func(*behind)

@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Both legs are mTLS: a mapped user comes through as that user, and everyone else is
-// who they are without a gateway.
+// Both legs use mTLS. A mapped user is identified through the gateway, and every other client
+// gets the answer that it would get without a gateway.
 // Covers F9, F14.
 func TestRealGatewaysForwardCertificates(t *testing.T) {
 	t.Parallel()
@@ -32,9 +32,9 @@ func TestRealGatewaysForwardCertificates(t *testing.T) {
 		all := func(when string, who []asker, want string) {
 			t.Helper()
 			for _, a := range who {
-				for range 2 { // the second time on a connection, or with a session, that is known
+				for range 2 { // the second request reuses the connection or the session
 					if got := a.ask(); got != want {
-						t.Errorf("%s: %s: got %s, wanted %s", when, a.name, got, want)
+						t.Errorf("%s: %s: got %s, want %s", when, a.name, got, want)
 					}
 				}
 			}
@@ -69,14 +69,14 @@ func TestRealGatewaysForwardCertificates(t *testing.T) {
 			"alice":  p.live.log.find("event", "decision", "outcome", "refuse", "reason", "revoked", "gateway", gateway),
 		} {
 			if len(found) == 0 {
-				t.Errorf("no line about %s and the gateway:\n%s", what, p.live.log.text())
+				t.Errorf("no log line about %s and the gateway:\n%s", what, p.live.log.text())
 			}
 		}
 	})
 }
 
-// What a client writes into these headers itself changes nothing, whoever it is and
-// however it spells them: it stays who it is, or is refused.
+// A client's own headers with the gateway's names change nothing, in any spelling: the client
+// stays the user of its certificate, or is refused.
 // Covers F1, F3, F4, F13, F15.
 func TestRealGatewaysReplaceForgedHeaders(t *testing.T) {
 	t.Parallel()
@@ -129,10 +129,10 @@ func TestRealGatewaysReplaceForgedHeaders(t *testing.T) {
 						want = p.spelled
 					}
 					if pairs[0] == "Trailer" && got == "400 bad-header" {
-						continue // a gateway may pass the announcement on
+						continue // a gateway may forward the Trailer header
 					}
 					if got != want {
-						t.Errorf("%s, by %s: %s: got %s, wanted %s", who.name, way.name, name, got, want)
+						t.Errorf("%s, by %s: %s: got %s, want %s", who.name, way.name, name, got, want)
 					}
 				}
 			}
@@ -140,8 +140,8 @@ func TestRealGatewaysReplaceForgedHeaders(t *testing.T) {
 	})
 }
 
-// A client names the headers in Connection, and the gateway may drop what it has just
-// set. That makes nobody anonymous, and nobody anyone else.
+// A client names the gateway's headers in Connection, and the gateway may drop headers that it
+// has just set. This makes no client anonymous or another user.
 // Covers F5.
 func TestRealGatewaysWithHeadersNamedInConnection(t *testing.T) {
 	t.Parallel()
@@ -157,7 +157,7 @@ func TestRealGatewaysWithHeadersNamedInConnection(t *testing.T) {
 			"and spells bob otherwise": {strings.ReplaceAll(p.cert, "-", "_"), p.state(p.bob)},
 			"and says NONE":            {"X-SSL-Client-Verify", "NONE"},
 		}
-		dropped := false // what the gateway had set
+		dropped := false // the gateway dropped its own header
 		for _, who := range []struct {
 			name string
 			pair *testpki.Pair
@@ -180,13 +180,12 @@ func TestRealGatewaysWithHeadersNamedInConnection(t *testing.T) {
 			}
 		}
 		if dropped != p.drops {
-			t.Errorf("the gateway drops what it states: %t, and docs/gateways.md says %t", dropped, p.drops)
+			t.Errorf("the gateway drops its own headers: %t, want %t as in docs/gateways.md", dropped, p.drops)
 		}
 	})
 }
 
-// A gateway with a certificate that is no gateway's is nobody, whom it lets in and
-// whatever it states.
+// A gateway whose certificate is not a gateway's is refused, whatever certificate it forwards.
 // Covers F2.
 func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 	t.Parallel()
@@ -199,7 +198,7 @@ func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 		for _, row := range []struct {
 			name string
 			cert *testpki.Pair
-			want string // "": the gateway's own word for a connection that fails
+			want string // "": the gateway's own answer to a failed connection
 		}{
 			{"another name", p.gatewayCA.Leaf("gateway", named("other.acme.example")), "403 untrusted-gateway"},
 			{"no name", p.gatewayCA.Leaf(gatewayName), "403 untrusted-gateway"},
@@ -213,7 +212,7 @@ func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 			for name, who := range map[string]*testpki.Pair{"alice": p.alice, "nobody": nil} {
 				got := ask(p.client(who), p.url+"/whoami")
 				if row.want == "" && !strings.HasPrefix(got, "50") || row.want != "" && got != row.want {
-					t.Errorf("%s: %s got %s, wanted %q", row.name, name, got, row.want)
+					t.Errorf("%s: %s got %s, want %q", row.name, name, got, row.want)
 				}
 			}
 		}
@@ -222,7 +221,7 @@ func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 		p.url = p.open("", "")
 		alice := p.client(p.alice)
 		if got := ask(alice, p.url+"/whoami"); got != "200 alice" {
-			t.Fatalf("the right one again: %s", got)
+			t.Fatalf("with the right certificate again: %s", got)
 		}
 		p.put("gateway-ca.crl", crlPEM(p.gatewayCA.CRL(2, serials(right))))
 		p.reload()
@@ -234,8 +233,8 @@ func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 	})
 }
 
-// A gateway that lets unverified certificates through states them, and says so or
-// not. We verify.
+// A gateway that accepts unverified certificates forwards them, with or without its
+// verification result. The guard verifies them itself.
 // Covers F9, F12.
 func TestCertificatesOfAGatewayThatDoesNotVerifyAreVerified(t *testing.T) {
 	t.Parallel()
@@ -249,19 +248,19 @@ func TestCertificatesOfAGatewayThatDoesNotVerifyAreVerified(t *testing.T) {
 			"untrusted": p.other.Leaf("alice"), "self-signed": self,
 		} {
 			if got := p.curl(who); got != p.unverified {
-				t.Errorf("%s: got %s, wanted %s", name, got, p.unverified)
+				t.Errorf("%s: got %s, want %s", name, got, p.unverified)
 			}
 		}
 		if got := p.curl(p.alice); got != "200 alice" {
 			t.Errorf("alice: got %s", got)
 		}
 		if got := p.curl(nil); got != "200 Default" {
-			t.Errorf("nobody: got %s", got)
+			t.Errorf("no certificate: got %s", got)
 		}
 	})
 }
 
-// The gateway mixes callers on its connections to us.
+// Callers whose requests share the gateway's connections are not mixed.
 // Covers F16.
 func TestCallersOnOneConnectionOfARealGatewayAreNotMixed(t *testing.T) {
 	t.Parallel()

@@ -28,26 +28,26 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// product is a gateway that stands between the clients and us in these tests, with
-// the configuration that docs/gateways.md shows.
+// product is a gateway that stands between the clients and the guard in these tests, with the
+// configuration that docs/gateways.md shows.
 type product struct {
-	name    string // of the file in forwarded/testdata/gateways, and the format
+	name    string // of its file in forwarded/testdata/gateways, and of the format
 	program string
-	debian  string // the package that has it
-	h2      bool   // clients may speak HTTP/2 to it
-	issuers bool   // it sends them
+	debian  string // its Debian package
+	h2      bool   // it accepts HTTP/2
+	issuers bool   // it forwards the issuers' certificates
 	run     func(conf, folder string) []string
 	place   func(conf, folder string) string // puts its files into the folder
 
-	cert, verified string // the headers that it states in
+	cert, verified string // the names of the headers that it sets
 	state          func(*testpki.Pair) string
 	yes            string
 
-	lax [2]string // a replacement by which it lets unverified certificates through
-	// unverified is what becomes of them then.
+	lax [2]string // a replacement in its configuration, after which it accepts unverified certificates
+	// unverified is the answer to them.
 	unverified string
-	drops      bool   // what a client names in Connection, after it has set it
-	spelled    string // what becomes of alice where she sends the header in another spelling
+	drops      bool   // it drops its own headers if a client names them in Connection
+	spelled    string // the answer to alice when she sends the header in another spelling
 }
 
 var products = []product{
@@ -112,7 +112,7 @@ type passage struct {
 	url   string        // of the gateway
 }
 
-// documentedPort is what docs/gateways.md says about the port behind a gateway.
+// documentedPort returns the forwarded section that docs/gateways.md shows for a format.
 func documentedPort(t *testing.T, format string) string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/gateways.md")
@@ -146,7 +146,7 @@ func behindReal(t *testing.T, p *product, change ...func(*passage)) *passage {
 	return out
 }
 
-// open starts the gateway, with a text of its configuration replaced.
+// open starts the gateway with one text of its configuration replaced.
 func (p *passage) open(old, replacement string) (address string) {
 	p.Helper()
 	folder := p.TempDir()
@@ -165,7 +165,7 @@ func (p *passage) open(old, replacement string) (address string) {
 		p.Fatal(err)
 	}
 	service := strings.Replace(strings.TrimPrefix(p.live.url("internal", ""), "https://"), "127.0.0.1", "localhost", 1)
-	for range 3 { // another program may have taken the port in between
+	for range 3 { // another program may take the port first
 		address = freeAddress(p)
 		host, port, _ := net.SplitHostPort(address)
 		conf := strings.NewReplacer("@RUN@", folder, "@PKI@", folder, "@LISTEN@", address, "@HOST@", host, "@PORT@", port,
@@ -182,21 +182,21 @@ func (p *passage) open(old, replacement string) (address string) {
 			p.Fatal(err)
 		}
 		if p.begin(folder, address, p.run(file, folder)...) {
-			return "https://localhost:" + port // Caddy wants the name in TLS and in the request to be one
+			return "https://localhost:" + port // Caddy requires the same name in TLS and in the request
 		}
 	}
 	p.Fatal("the gateway does not start")
 	return ""
 }
 
-// begin runs the gateway until the test ends, and reports whether it accepts.
+// begin runs the gateway until the test ends, and reports whether it accepts connections.
 func (p *passage) begin(folder, address string, arguments ...string) bool {
 	p.Helper()
 	path := testkit.Program(p, p.program, p.debian)
 	cmd := exec.Command(path, arguments...)
 	cmd.Dir = folder
 	cmd.Env = []string{"HOME=" + folder, "XDG_DATA_HOME=" + folder, "XDG_CONFIG_HOME=" + folder, "PATH=" + os.Getenv("PATH")}
-	// Its workers end with it, and it ends with us, even where a test panics.
+	// Its workers end with it, and it ends with this process, even if a test panics.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	var said output
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -216,7 +216,7 @@ func (p *passage) begin(folder, address string, arguments ...string) bool {
 	end := func() {
 		select {
 		case <-ended:
-			return // its number may be another's by now
+			return // its process id may belong to another process by now
 		default:
 		}
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
@@ -249,9 +249,9 @@ func (p *passage) begin(folder, address string, arguments ...string) bool {
 	return false
 }
 
-// greets reports whether somebody at an address ends a TLS handshake.
+// greets reports whether a server at the address completes a TLS handshake.
 func greets(address string) bool {
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{InsecureSkipVerify: true}} // who it is, the test finds out
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{InsecureSkipVerify: true}} // the test verifies the gateway later
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	c, err := d.DialContext(ctx, "tcp", address)
@@ -262,7 +262,7 @@ func greets(address string) bool {
 	return true
 }
 
-// output is what a program says.
+// output collects the output of a program. It is safe for concurrent use.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -271,7 +271,7 @@ type output struct {
 func (o *output) Write(b []byte) (int, error) { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Write(b) }
 func (o *output) text() string                { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
 
-// curl asks once, with a certificate or without one.
+// curl makes one request, with a certificate or without one.
 func (p *passage) curl(who *testpki.Pair, arguments ...string) string {
 	p.Helper()
 	folder := p.TempDir()
@@ -301,7 +301,7 @@ func (p *passage) curl(who *testpki.Pair, arguments ...string) string {
 	return strings.TrimSpace(code + " " + body)
 }
 
-// reload puts changed files in force.
+// reload puts changed files into effect.
 func (p *passage) reload() {
 	p.Helper()
 	if err := p.live.server.Reload(); err != nil {
@@ -309,7 +309,8 @@ func (p *passage) reload() {
 	}
 }
 
-// discreet answers with the user, and tells where a statement came as far as here.
+// discreet answers with the user, and reports each forwarded certificate header that has
+// reached the handler.
 func discreet(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	for _, h := range []http.Header{r.Header, r.Trailer} {
@@ -328,13 +329,13 @@ func everyProduct(t *testing.T, f func(t *testing.T, p *product)) {
 	}
 }
 
-// asker asks in one way, and keeps its connection if it can.
+// asker makes requests in one way, and keeps its connection if it can.
 type asker struct {
 	name string
 	ask  func() string
 }
 
-// askers are the ways to come to the gateway with a certificate, or without.
+// askers returns all ways to call the gateway, with a certificate or without one.
 func (p *passage) askers(who *testpki.Pair) []asker {
 	page := p.url + "/whoami"
 	h1, again := p.client(who), p.client(who, testkit.Resuming)
@@ -356,14 +357,14 @@ func headerLines(pairs []string) (out []string) {
 	for i := 0; i < len(pairs); i += 2 {
 		line := pairs[i] + ": " + pairs[i+1]
 		if pairs[i+1] == "" {
-			line = pairs[i] + ";" // else curl leaves it out
+			line = pairs[i] + ";" // otherwise curl omits the header
 		}
 		out = append(out, "-H", line)
 	}
 	return out
 }
 
-// trailing asks with a body, and a header behind it.
+// trailing makes a request with a body and a trailer.
 func trailing(c *http.Client, url, name, value string) string {
 	r, err := http.NewRequest("GET", url, io.MultiReader(strings.NewReader("x")))
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// behind is a site whose port "internal" takes what gateways state, as nginx does it.
+// behind is a site whose port "internal" reads forwarded certificates in the format of nginx.
 type behind struct {
 	*site
 	gatewayCA *testpki.Pair
@@ -63,7 +63,7 @@ func named(dns string) testpki.Option {
 	return func(c *x509.Certificate) { c.DNSNames = []string{dns} }
 }
 
-// stating makes a client say this with every request: pairs of a name and a value.
+// stating returns a client that adds headers to every request: pairs of a name and a value.
 func stating(c *http.Client, pairs ...string) *http.Client {
 	inner := *c
 	inner.Transport = &saying{c.Transport, pairs}
@@ -78,19 +78,19 @@ type saying struct {
 func (s *saying) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	for i := 0; i < len(s.pairs); i += 2 {
-		r.Header[s.pairs[i]] = append(r.Header[s.pairs[i]], s.pairs[i+1]) // as it is spelled
+		r.Header[s.pairs[i]] = append(r.Header[s.pairs[i]], s.pairs[i+1]) // without canonicalization
 	}
 	return s.RoundTripper.RoundTrip(r)
 }
 
-// asNginx is what nginx states of a certificate.
+// asNginx returns the headers in which nginx forwards a certificate.
 func asNginx(who *testpki.Pair) []string {
 	return []string{"X-Ssl-Client-Cert", url.PathEscape(string(onlyLeaf(who).CertPEM())), "X-Ssl-Client-Verify", "SUCCESS"}
 }
 
 func onlyLeaf(who *testpki.Pair) *testpki.Pair { return &testpki.Pair{Cert: who.Cert, Key: who.Key} }
 
-// answer is what ask says of an answer.
+// answer returns the outcome of a finished request, as ask does.
 func answer(res *http.Response, err error) string {
 	if err != nil {
 		return "refused"
@@ -157,7 +157,7 @@ func strangers(b *behind) []string { return asNginx(b.ca.Leaf("stranger")) }
 func nobodys(*behind) []string     { return []string{"X-Ssl-Client-Verify", "NONE"} }
 func nothings(*behind) []string    { return nil }
 
-// The next request through the gateway follows the new state, on the connection that
+// The next request through the gateway follows the new configuration, on the connection that
 // is open.
 // Covers F9, G2, G6.
 func TestReloadAppliesToForwardedCertificates(t *testing.T) {
@@ -174,7 +174,7 @@ func TestReloadAppliesToForwardedCertificates(t *testing.T) {
 			for name, c := range clients {
 				for range 2 {
 					if got := ask(stating(c, state...), url); got != row.before {
-						t.Fatalf("%s: before: %s, wanted %s", name, got, row.before)
+						t.Fatalf("%s: before: %s, want %s", name, got, row.before)
 					}
 				}
 			}
@@ -185,7 +185,7 @@ func TestReloadAppliesToForwardedCertificates(t *testing.T) {
 			for name, c := range clients {
 				for range 2 {
 					if got := ask(stating(c, state...), url); got != row.after {
-						t.Errorf("%s: after: %s, wanted %s", name, got, row.after)
+						t.Errorf("%s: after: %s, want %s", name, got, row.after)
 					}
 				}
 			}
@@ -193,8 +193,8 @@ func TestReloadAppliesToForwardedCertificates(t *testing.T) {
 	}
 }
 
-// A reload that does not touch the gateways' trust closes no connection of theirs,
-// whatever it does to the users'. A list that goes back is refused.
+// A reload that does not change the gateways' trust closes no connection of a gateway,
+// whatever it changes in the users' trust. An older CRL is refused.
 // Covers I7, I8.
 func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
 	t.Parallel()
@@ -218,7 +218,7 @@ func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
 				}
 			}}))
 			if got := answer(stating(c, asNginx(who)...).Do(r)); got != want {
-				t.Errorf("%s: got %s, wanted %s", name, got, want)
+				t.Errorf("%s: got %s, want %s", name, got, want)
 			}
 		}
 		reload := func() {
@@ -234,7 +234,7 @@ func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
 		get(b.bob, "200 bob")
 		b.put("ca.crl", b.crl(number-1))
 		if err := l.server.Reload(); err == nil {
-			t.Errorf("%s: an older list of the users' is taken", name)
+			t.Errorf("%s: an older CRL of the users is accepted", name)
 		}
 		get(b.alice, "403 revoked")
 		b.put("ca.crl", b.crl(number+1))
@@ -246,8 +246,8 @@ func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
 	}
 }
 
-// A line about a request behind a gateway names the gateway and the user's
-// certificate, as far as they are believed.
+// A log line about a request behind a gateway names the gateway and the user's certificate,
+// if they are verified.
 // Covers F14.
 func TestLogLinesNameTheGateway(t *testing.T) {
 	t.Parallel()
@@ -273,16 +273,16 @@ func TestLogLinesNameTheGateway(t *testing.T) {
 	} {
 		path := fmt.Sprintf("%s?%d", row.path, i)
 		if got := ask(stating(b.client(row.who), row.state...), l.url("internal", path)); got != row.want {
-			t.Fatalf("%d: got %s, wanted %s", i, got, row.want)
+			t.Fatalf("%d: got %s, want %s", i, got, row.want)
 		}
 		testkit.Eventually(t, "the line", func() bool { return len(l.log.find("event", "decision")) == i+1 })
 		line := l.log.find("event", "decision")[i]
 		for key, who := range map[string]*testpki.Pair{"gateway": row.gateway, "fingerprint": row.user} {
 			switch got, there := line[key]; {
 			case who != nil && got != b.pin(who):
-				t.Errorf("%d: %s is %v, wanted %s", i, key, got, b.pin(who))
+				t.Errorf("%d: %s is %v, want %s", i, key, got, b.pin(who))
 			case who == nil && there && row.subject == "":
-				t.Errorf("%d: %s is %v, wanted none", i, key, got)
+				t.Errorf("%d: %s is %v, want none", i, key, got)
 			}
 		}
 		if subject, _ := line["subject"].(string); !strings.HasPrefix(subject, row.subject) {
@@ -294,12 +294,12 @@ func TestLogLinesNameTheGateway(t *testing.T) {
 	}
 	for _, secret := range []string{"nonsense", "BEGIN", base64.StdEncoding.EncodeToString(b.alice.Cert.Raw)[:40]} {
 		if strings.Contains(l.log.text(), secret) {
-			t.Errorf("the log repeats what was stated: %s", secret)
+			t.Errorf("the log repeats a forwarded header: %s", secret)
 		}
 	}
 }
 
-// With debug on, a refusal explains the hop.
+// With debug on, a refusal explains the forwarded certificate.
 // Covers F13.
 func TestDebugExplainsTheForwardedCertificate(t *testing.T) {
 	t.Parallel()
@@ -321,8 +321,8 @@ func TestDebugExplainsTheForwardedCertificate(t *testing.T) {
 	}
 }
 
-// The headers of a port for gateways are deleted on the others too: their handlers
-// may be the same.
+// The headers of a port for gateways are deleted on the other ports too: one handler may
+// serve all of them.
 // Covers F1, F17.
 func TestForwardedHeadersAreDroppedOnOtherPorts(t *testing.T) {
 	t.Parallel()
@@ -349,10 +349,10 @@ func TestForwardedHeadersAreDroppedOnOtherPorts(t *testing.T) {
 			for way, c := range map[string]*http.Client{"HTTP/1.1": b.client(who), "HTTP/2": b.client(who, testkit.HTTP2)} {
 				want := "200 " + user
 				if port == "internal" {
-					want = "400 bad-header" // twice, or in two spellings
+					want = "400 bad-header" // the header comes twice, or in two spellings
 				}
 				if got := ask(stating(c, append([]string{name, pem}, truth...)...), l.url(port, "/whoami")); got != want {
-					t.Errorf("%s, %s, %s: got %s, wanted %s", port, way, name, got, want)
+					t.Errorf("%s, %s, %s: got %s, want %s", port, way, name, got, want)
 				}
 			}
 		}
@@ -361,11 +361,11 @@ func TestForwardedHeadersAreDroppedOnOtherPorts(t *testing.T) {
 		}
 	}
 	if got := ask(stating(b.client(nil), "Acme-Caller", pem, "Acme-Verdict", "SUCCESS"), l.url("public", "/whoami")); got != "200 Default" {
-		t.Errorf("nobody: got %s", got)
+		t.Errorf("no certificate: got %s", got)
 	}
 }
 
-// The users' lists count for readiness as the gateways' do, and are fetched alike.
+// The users' CRLs count for readiness as the gateways' do, and are fetched as these are.
 // Covers L11, I6.
 func TestReadinessCoversTheCRLsOfForwardedCertificates(t *testing.T) {
 	t.Parallel()
@@ -380,7 +380,7 @@ func TestReadinessCoversTheCRLsOfForwardedCertificates(t *testing.T) {
 			t.Errorf("%s: %d %s", file, code, why)
 		}
 		if got := l.server.Status().Ports[0].FreshUntil; !got.Equal(lists[file].NextUpdate) {
-			t.Errorf("%s: fresh until %s, wanted %s", file, got, lists[file].NextUpdate)
+			t.Errorf("%s: fresh until %s, want %s", file, got, lists[file].NextUpdate)
 		}
 		now.Advance(2 * time.Hour)
 		if code, why := ready(l.server); code == 200 || !strings.Contains(why, "a CRL was to be replaced") {

@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Strangers cannot fill the disk, and nobody needs to guess how many they were: the
-// counters are exact, and lines and those left out add up to them.
+// Unauthenticated clients cannot fill the disk. The counters are exact, and the log lines and
+// the counts of suppressed lines add up to them.
 // Covers L8.
 func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 	t.Parallel()
@@ -36,12 +36,12 @@ func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 		a, b := s.client(nil), s.client(s.ca.Leaf("stranger"))
 		for range anonymous {
 			if got := ask(a, l.url("public", "/whoami")); got != "200 Default" {
-				t.Errorf("nobody: %s", got)
+				t.Errorf("no certificate: %s", got)
 			}
 		}
 		for range anonymous {
 			if got := ask(b, l.url("public", "/whoami")); got != "403 unmapped" {
-				t.Errorf("a stranger: %s", got)
+				t.Errorf("unmapped certificate: %s", got)
 			}
 		}
 		held, err := net.Dial("tcp", portAddr(l, "public"))
@@ -91,15 +91,15 @@ func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 		}
 		t.Logf("%s %s %s: %d lines and %d left out in %d s", row.port, row.event, row.reason, lines, left, seconds)
 		if row.counted != row.want || lines+left != int(row.want) || lines > 100*seconds {
-			t.Errorf("%s %s %s: counted %d of %d; %d lines and %d left out in %d s", row.port, row.event, row.reason, row.counted, row.want, lines, left, seconds)
+			t.Errorf("%s %s %s: counted %d of %d; %d lines and %d suppressed in %d s", row.port, row.event, row.reason, row.counted, row.want, lines, left, seconds)
 		}
 	}
 	if left := l.log.find("msg", "lines were left out"); len(left) == 0 && seconds < 4 {
-		t.Error("nothing was left out")
+		t.Error("no line was suppressed")
 	}
 }
 
-// What Status counts by does not grow with those who call.
+// The number of counters in Status does not grow with the number of callers.
 // Covers H10.
 func TestCountersDoNotGrowWithTheCallers(t *testing.T) {
 	t.Parallel()
@@ -137,7 +137,7 @@ func TestCountersDoNotGrowWithTheCallers(t *testing.T) {
 	for _, p := range l.server.Status().Ports {
 		for r := range p.Refused {
 			if !r.Known() {
-				t.Errorf("%q is no reason", r)
+				t.Errorf("%q is not in the list of reasons", r)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// cleanSite changes a site to one that lint has nothing to say about.
+// cleanSite returns a site in which lint finds nothing.
 func cleanSite(t *testing.T) *site {
 	s := newSite(t)
 	s.put("users.yaml", `mappings:
@@ -43,7 +43,7 @@ ports:
 	return s
 }
 
-// Each row spoils one thing, and lint finds it, with its place and a hint.
+// Each row makes one change, and lint reports it with its position and a hint.
 func TestLintFindings(t *testing.T) {
 	t.Parallel()
 	base := mtlsguard.LintOptions{Within: time.Minute}
@@ -51,7 +51,7 @@ func TestLintFindings(t *testing.T) {
 		name   string
 		spoil  func(*site)
 		change func(*site, *mtlsguard.LintOptions)
-		want   []string // "file:line: " and the beginning of what is found, or a part of it
+		want   []string // "file:line: " and the beginning of the finding, or a part of it
 	}{
 		{"nothing", nil, nil, nil},
 		{"a server's certificate that ends soon", nil, func(_ *site, o *mtlsguard.LintOptions) { o.Within = 30 * time.Hour }, []string{
@@ -142,7 +142,7 @@ func TestLintFindings(t *testing.T) {
 	}
 }
 
-// What does not load is not linted.
+// Lint returns the errors of a configuration that does not load.
 func TestLintReportsConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	s := cleanSite(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 )
 
-// gated is a log that takes nothing until the gate is opened, and counts what it took.
+// gated is a log that blocks until its gate is opened, and counts its records.
 type gated struct {
 	slog.Handler
 	gate               chan struct{}
@@ -47,8 +47,8 @@ func (s *site) blocked(options mtlsguard.Options) (l *live, log *gated, opens fu
 	return s.start(options), log, opens
 }
 
-// A log that blocks holds nobody up and lets nobody in. What did not fit is counted,
-// and told when the log takes lines again.
+// A log that blocks delays no request and allows none. Dropped records are counted, and the
+// count is logged when the log accepts records again.
 // Covers L9.
 func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 	t.Parallel()
@@ -64,14 +64,14 @@ func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 		t.Helper()
 		start := time.Now()
 		if got := ask(alice, l.url("internal", "/whoami")); got != want {
-			t.Errorf("got %s, wanted %s", got, want)
+			t.Errorf("got %s, want %s", got, want)
 		}
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("a request took %s", took)
 		}
 	}
 	expect("200 alice")
-	const flood = 20_000 // more than may wait
+	const flood = 20_000 // more than the log's queue holds
 	start := time.Now()
 	var callers sync.WaitGroup
 	for range 4 {
@@ -113,7 +113,7 @@ func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 	}
 }
 
-// The server ends in its time, whatever the log does.
+// The server stops in time when the log blocks.
 // Covers L9.
 func TestBlockedLogDoesNotHoldTheEnd(t *testing.T) {
 	t.Parallel()
@@ -129,7 +129,7 @@ func TestBlockedLogDoesNotHoldTheEnd(t *testing.T) {
 	}
 }
 
-// A log that panics costs its line.
+// A panic of the log loses one record and no request.
 // Covers L9.
 func TestPanicOfTheLogDoesNotReachRequests(t *testing.T) {
 	t.Parallel()

@@ -54,7 +54,7 @@ func TestBytesOfAClientNeverLogAnError(t *testing.T) {
 }
 
 // Covers H18. Lines of net/http that a client causes are sampled, and a panic among
-// them is still found.
+// them is still logged.
 func TestLinesOfNetHTTPAreSampled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Every line about a request names the certificate that was believed, also where
-// the request was refused before anyone asked whose it is.
+// Every log line about a request names the verified certificate, also if the request was
+// refused before the certificate was mapped.
 func TestLogLinesNameTheCertificate(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -35,7 +35,7 @@ func TestLogLinesNameTheCertificate(t *testing.T) {
 	}
 }
 
-// A header that only this program's handlers believe is deleted like the known ones.
+// A header in Options.IdentityHeaders is deleted like the known ones.
 // Covers F17.
 func TestIdentityHeadersOfTheProgramAreDropped(t *testing.T) {
 	t.Parallel()
@@ -59,7 +59,7 @@ func TestIdentityHeadersOfTheProgramAreDropped(t *testing.T) {
 	}
 	for name := range got {
 		if strings.EqualFold(strings.ReplaceAll(name, "_", "-"), "acme-caller") {
-			t.Errorf("%s arrived", name)
+			t.Errorf("header %s reached the handler", name)
 		}
 	}
 }

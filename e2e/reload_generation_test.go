@@ -14,9 +14,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 )
 
-// Two states that both refuse alice's certificate: one maps it to mallory, whom
-// its policy denies; the other maps it to alice, of whom its policy says nothing.
-// The mapping of one with the policy of the other would allow.
+// Two states of the files refuse alice's certificate: one maps it to mallory, and its policy
+// denies mallory; the other maps it to alice, and its policy has no rule for alice. The
+// mapping of one with the policy of the other would allow.
 var states = [2]struct{ users, policy string }{
 	{"mappings:\n  - {id: a, user: mallory, subject: CN=alice, issuer: ca.pem}\n", "p, user:alice, *, GET, /x, allow\np, user:mallory, *, *, /*, deny\n"},
 	{"mappings:\n  - {id: a, user: alice, subject: CN=alice, issuer: ca.pem}\n", "p, user:mallory, *, GET, /x, allow\n"},
@@ -24,8 +24,7 @@ var states = [2]struct{ users, policy string }{
 
 func refusesBoth(answer string) bool { return answer == "403 denied" || answer == "403 no-rule" }
 
-// No decision mixes generations, however many reloads there are while requests
-// and handshakes are under way.
+// No decision mixes generations, however many reloads happen during requests and handshakes.
 // Covers I5.
 func TestDecisionsDoNotMixGenerations(t *testing.T) {
 	t.Parallel()
@@ -74,9 +73,9 @@ func TestDecisionsDoNotMixGenerations(t *testing.T) {
 	}
 }
 
-// flipping changes to the other state whenever the policy is opened, so many times:
-// whoever reads the files one after the other gets the users of one state and the
-// policy of the other.
+// flipping changes to the other state whenever the policy is opened, a given number of times.
+// A reload that reads one file after the other would get the users of one state and the policy
+// of the other.
 type flipping struct {
 	sites [2]fstest.MapFS
 	now   atomic.Int64
@@ -118,7 +117,7 @@ func TestFilesThatChangeDuringAReloadAreReadAgain(t *testing.T) {
 	}
 	fsys.times.Store(1 << 40)
 	if err := l.server.Reload(); err == nil || !strings.Contains(err.Error(), "change while they are read") {
-		t.Errorf("files that never stand still: %v", err)
+		t.Errorf("files that change all the time: %v", err)
 	}
 	if got := ask(alice, l.url("internal", "/x")); !refusesBoth(got) {
 		t.Errorf("in the end: %s", got)

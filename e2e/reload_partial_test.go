@@ -9,8 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// A line that lost its end may be another line: group:admin-readonly cut to
-// group:admin. Whoever is still writing has a while to finish.
+// A truncated line may be another valid line: group:admin-readonly cut to group:admin. The
+// watcher waits for the end of the line.
 // Covers D7.
 func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 	t.Parallel()
@@ -24,7 +24,7 @@ func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 	s.put("policy.csv", whole[:len(whole)-len("-readonly\n")])
 	for end := time.Now().Add(800 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if got := ask(alice, l.url("internal", "/admin")); got != "403 no-rule" {
-			t.Fatalf("half a line is in force: %s", got)
+			t.Fatalf("half a line is in effect: %s", got)
 		}
 	}
 	s.put("policy.csv", whole+"p, user:alice, *, GET, /new, allow\n")
@@ -34,7 +34,7 @@ func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 	}
 }
 
-// A file without a line end at its end is a file: it may just take a moment longer.
+// A file without a line end at its end is loaded, a moment later.
 func TestFileWithoutLastLineEndIsLoaded(t *testing.T) {
 	t.Parallel()
 	s := watched(t)
@@ -48,7 +48,7 @@ func TestFileWithoutLastLineEndIsLoaded(t *testing.T) {
 	}
 }
 
-// Yesterday's CRL would let a revoked certificate in again.
+// An older CRL would accept a revoked certificate again.
 // Covers I7.
 func TestOlderCRLIsRejected(t *testing.T) {
 	t.Parallel()
@@ -61,7 +61,7 @@ func TestOlderCRLIsRejected(t *testing.T) {
 		t.Errorf("an older CRL: %v", err)
 	}
 	if found := configerror.All(err); len(found) != 1 || found[0].File != s.path("ca.crl") || found[0].Hint == "" {
-		t.Errorf("the mistake is %v", found)
+		t.Errorf("the error is %v", found)
 	}
 	s.put("ca.crl", s.crl(8))
 	if err := l.server.Reload(); err != nil {

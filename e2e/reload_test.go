@@ -55,7 +55,7 @@ var liveRows = []liveRow{
 	}, "200 alice", "200 alice"},
 }
 
-// The next request follows the new state, on whatever connection it comes.
+// The next request follows the new configuration, on new and open connections.
 // Covers G2, G6.
 func TestReloadAppliesToOpenConnections(t *testing.T) {
 	t.Parallel()
@@ -83,7 +83,7 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 			}
 			for name, c := range clients {
 				if got := ask(c, url); got != row.after {
-					t.Errorf("%s: after: %s, wanted %s", name, got, row.after)
+					t.Errorf("%s: after: %s, want %s", name, got, row.after)
 				}
 			}
 			if l.server.Generation() != 2 || len(l.log.find("event", "reload", "outcome", "ok")) != 1 {
@@ -93,8 +93,8 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 	}
 }
 
-// A change of trust closes the connections that it does not believe, within a
-// second, and no others.
+// A change of trust closes the connections with certificates that it does not trust, within
+// a second, and no others.
 // Covers G5.
 func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 	t.Parallel()
@@ -148,7 +148,7 @@ func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 	}
 }
 
-// What an open port cannot change is refused, says so, and changes nothing.
+// A change that an open port cannot apply is an error, is logged, and changes nothing.
 func TestReloadThatNeedsARestartIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*site){
@@ -178,13 +178,13 @@ func TestReloadThatNeedsARestartIsAnError(t *testing.T) {
 				t.Errorf("log: %v", l.log.find("event", "reload"))
 			}
 			if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" || l.server.Generation() != 1 {
-				t.Errorf("%s, generation %d: half of the change is in force", got, l.server.Generation())
+				t.Errorf("%s, generation %d: half of the change is in effect", got, l.server.Generation())
 			}
 		})
 	}
 }
 
-// The order of ports in the file means nothing.
+// The order of ports in the file has no effect.
 func TestOrderOfPortsDoesNotMatterInAReload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -206,7 +206,7 @@ func TestOrderOfPortsDoesNotMatterInAReload(t *testing.T) {
 	}
 }
 
-// What does not concern trust leaves connections and sessions alone.
+// A change that is not about trust keeps connections and sessions.
 // Covers I8.
 func TestReloadKeepsConnectionsAndSessions(t *testing.T) {
 	t.Parallel()
@@ -231,13 +231,13 @@ func TestReloadKeepsConnectionsAndSessions(t *testing.T) {
 			io.Copy(io.Discard, res.Body)
 			res.Body.Close()
 			if !reused && !res.TLS.DidResume {
-				t.Errorf("%s: neither the connection nor the session lived on", name)
+				t.Errorf("%s: neither the connection nor the session was kept", name)
 			}
 		}
 	}
 }
 
-// Limits count from the next connection on.
+// Changed limits apply to new connections.
 func TestReloadAppliesLimits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -132,7 +132,7 @@ var insideMistakes = []configErrorRow{
 	{"a mapping for another port", more("users.yaml", "  - {id: x, user: x, subject: CN=x, issuer: ca.pem, ports: [tunel]}\n"), "users.yaml", 3, "tunel"},
 }
 
-// Every mistake has its place and a hint.
+// Every configuration error has a position and a hint.
 func TestReverseConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	binary := serverBinary(t)
@@ -156,13 +156,13 @@ func TestReverseConfigurationErrors(t *testing.T) {
 				found := configerror.All(err)
 				for _, m := range found {
 					if m.File == "" || m.What == "" || m.Hint == "" {
-						t.Errorf("not whole: %#v", m)
+						t.Errorf("incomplete: %#v", m)
 					}
 				}
 				if !hasConfigError(found, s.path(row.file), row.line, row.what) {
-					t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
+					t.Errorf("no error at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 				}
-				if i%8 == 0 { // the same code: some are enough
+				if i%8 == 0 { // the example server runs the same code: some rows are enough
 					refusesToStart(t, binary, s, row)
 				}
 			})
@@ -170,7 +170,7 @@ func TestReverseConfigurationErrors(t *testing.T) {
 	}
 }
 
-// The mistakes of both roles are told together.
+// The configuration errors of both roles are reported at once.
 func TestReverseConfigurationErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -188,7 +188,7 @@ func TestReverseConfigurationErrorsAreReportedTogether(t *testing.T) {
 	}
 }
 
-// A handshake can be explained where there is one.
+// Explain covers the handshake on ports with a TLS handshake.
 func TestExplainOfPortsWithTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -208,7 +208,7 @@ func TestExplainOfPortsWithTunnels(t *testing.T) {
 	}
 }
 
-// An authenticator where no user comes would never be asked.
+// Authenticators on a port that identifies no users are an error.
 func TestAuthenticatorsOfPortsWithTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -227,7 +227,7 @@ func TestAuthenticatorsOfPortsWithTunnels(t *testing.T) {
 	}
 }
 
-// Lint speaks of both roles, and not of rules for ports where nobody decides.
+// Lint covers both roles, and reports no rules of ports without a policy check.
 func TestLintCoversTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -250,6 +250,6 @@ func TestLintCoversTunnels(t *testing.T) {
 		told += f.String() + "\n"
 	}
 	if err != nil || !strings.Contains(told, "port tunnel expired") || !strings.Contains(told, "port tunnel: a CRL expired") {
-		t.Errorf("%s%v", told, err)
+		t.Errorf("lint: %s%v", told, err)
 	}
 }

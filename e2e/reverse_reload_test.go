@@ -10,7 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// What may change while tunnels are open acts on the next request, and they stay.
+// Settings that may change while tunnels are open apply to the next request, and the tunnels
+// stay open.
 // Covers G2, G6.
 func TestReloadAppliesOnBothSidesOfATunnel(t *testing.T) {
 	t.Parallel()
@@ -25,7 +26,7 @@ func TestReloadAppliesOnBothSidesOfATunnel(t *testing.T) {
 			t.Errorf("%s: alice: %s, want %s", when, got, first)
 		}
 		if got := ask(nobody, url); got != second {
-			t.Errorf("%s: nobody: %s, want %s", when, got, second)
+			t.Errorf("%s: no certificate: %s, want %s", when, got, second)
 		}
 	}
 	change := func(l *live, name, old, replacement string) {
@@ -64,14 +65,14 @@ func TestReloadAppliesOnBothSidesOfATunnel(t *testing.T) {
 	}
 }
 
-// Who is believed at the other end of a tunnel is judged again, too.
+// A reload verifies the certificate at the other end of a tunnel again.
 // Covers K5.
 func TestReloadClosesUntrustedTunnels(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
 		change func(*dmz, *live, *live)
-		word   string // why the server is refused, or refuses
+		word   string // the reason of the refusal
 	}{
 		{"a revoked server", func(d *dmz, outer, _ *live) {
 			outer.put("registration-ca.crl", crlPEM(d.registrationCA.CRL(2, serialsOf(d.orders))))
@@ -105,7 +106,7 @@ func TestReloadClosesUntrustedTunnels(t *testing.T) {
 	}
 }
 
-// The server's certificate is taken anew with each connection.
+// The server's certificate is read again for each connection.
 // Covers I2.
 func TestCertificateOfTheInnerServerIsReplaced(t *testing.T) {
 	t.Parallel()
@@ -118,7 +119,7 @@ func TestCertificateOfTheInnerServerIsReplaced(t *testing.T) {
 	if err := inner.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	outer.put("registration-ca.crl", crlPEM(d.registrationCA.CRL(2, serialsOf(d.orders)))) // the old ones end
+	outer.put("registration-ca.crl", crlPEM(d.registrationCA.CRL(2, serialsOf(d.orders)))) // the old tunnels end
 	if err := outer.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -130,8 +131,8 @@ func TestCertificateOfTheInnerServerIsReplaced(t *testing.T) {
 	}
 }
 
-// A certificate that is replaced at either end replaces the tunnels, and no request is
-// lost. Covers K17.
+// A new certificate at either end replaces the tunnels, and no request is lost.
+// Covers K17.
 func TestReplacedCertificateReplacesTunnels(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(d *dmz, outer, inner *live) *live{
@@ -168,7 +169,7 @@ func TestReplacedCertificateReplacesTunnels(t *testing.T) {
 	}
 }
 
-// What an open tunnel cannot change is refused, and everything stays as it was.
+// A change that an open tunnel cannot apply is an error, and nothing changes.
 func TestReverseReloadThatNeedsARestartIsAnError(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -204,7 +205,7 @@ func TestReverseReloadThatNeedsARestartIsAnError(t *testing.T) {
 	}
 }
 
-// A gateway that begins to check the policy, or ceases to, does so at once.
+// A change of the gateway's policy check applies at once.
 func TestReloadOfCheckAppliesAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)

@@ -37,11 +37,11 @@ func (s *site) sample() *exec.Cmd {
 			return cmd
 		}
 	}
-	s.Fatal("the server ended without ready")
+	s.Fatal("the server ended before it was ready")
 	return nil
 }
 
-// The example server plays either role, by its configuration alone.
+// The example server runs either role, by its configuration alone.
 func TestReverseSampleServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// The caller inside is the one outside, and headers change nothing about it.
+// The inner server sees the caller that the gateway sees, and headers change nothing.
 // Covers K1, K6.
 func TestCallerIsTheSameOnBothSidesOfATunnel(t *testing.T) {
 	t.Parallel()
@@ -39,7 +39,7 @@ func TestCallerIsTheSameOnBothSidesOfATunnel(t *testing.T) {
 			}
 			lies := []string{"X-Mtls-Caller", "certificate", "Client-Cert", ":AAAA:", "X-Mtls-Service", "billing", "X-Forwarded-User", "alice"}
 			if version == "HTTP/1.1" {
-				lies = append(lies, "Connection", "Client-Cert, X-Mtls-Caller") // HTTP/2 has none
+				lies = append(lies, "Connection", "Client-Cert, X-Mtls-Caller") // HTTP/2 has no Connection header
 			}
 			if got := ask(stating(c, lies...), url); got != want.want {
 				t.Errorf("%s, %s, with headers: %s, want %s", name, version, got, want.want)
@@ -51,8 +51,8 @@ func TestCallerIsTheSameOnBothSidesOfATunnel(t *testing.T) {
 	}
 }
 
-// What may be said in other words, and what comes of it for alice, a stranger and
-// nobody.
+// Each row is another spelling of the configuration, and its answers to alice, to an unmapped
+// certificate and to a request without a certificate.
 func TestReverseConfigurations(t *testing.T) {
 	t.Parallel()
 	const asIs = "200 alice tunnel tunnel, 403 unmapped, 403 no-certificate"
@@ -66,7 +66,7 @@ func TestReverseConfigurations(t *testing.T) {
 		name  string
 		outer func(*dmz)
 		inner func(*dmz, *site)
-		want  string // empty: there is no tunnel
+		want  string // empty: no tunnel opens
 	}{
 		{name: "as it is", want: asIs},
 		{name: "registration by certificate, under a name that is nearly there", outer: func(d *dmz) {
@@ -178,8 +178,8 @@ func TestGatewayAndInnerServerMayHavePortsOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: %s, want %s", row.url, got, row.want)
 		}
 	}
-	// Nobody but a server that registers gets anywhere at the registration port.
-	if got := ask(d.client(d.orders), outer.url("registrations", "/whoami")); got != "refused" { // it shows another authority's certificate
+	// The registration port serves no requests.
+	if got := ask(d.client(d.orders), outer.url("registrations", "/whoami")); got != "refused" { // its certificate is of another authority
 		t.Error(got)
 	}
 }
@@ -205,7 +205,7 @@ func TestReadinessCoversTunnels(t *testing.T) {
 		t.Errorf("%+v", ports)
 	}
 	if outer.server.Status().Gateways != nil || inner.server.Status().Services != nil {
-		t.Error("one is the other")
+		t.Error("the two tunnels are one")
 	}
 	ask(d.client(d.alice), outer.url("external", "/whoami"))
 	if p := inner.server.Status().Ports[0]; p.Allowed != 1 {
@@ -214,19 +214,19 @@ func TestReadinessCoversTunnels(t *testing.T) {
 	inner.end()
 	testkit.Eventually(t, "the gateway is not ready", func() bool { code, _ := ready(outer.server); return code == 503 })
 	if code, _ := ready(inner.server); code != 503 {
-		t.Error("it has ended, and is ready")
+		t.Error("the ended server is ready")
 	}
 	for _, event := range []string{"ready", "drain"} {
 		if len(inner.log.find("event", event, "port", "tunnel", "remote", d.registrations, "services", "orders", "subject", "localhost")) < 2 {
 			t.Errorf("no %s in %s", event, inner.log.text())
 		}
-		testkit.Eventually(t, event+" in the gateway's log", func() bool { // which is written when it has time
+		testkit.Eventually(t, event+" in the gateway's log", func() bool { // the log is written later
 			return len(outer.log.find("event", event, "port", "registrations", "services", "orders", "subject", "CN=orders")) >= 2
 		})
 	}
 }
 
-// A drain of either side loses nothing that is under way.
+// A drain of either side loses no request that is in progress.
 func TestDrainOfEitherSideLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	for _, side := range []string{"outer", "inner"} {
@@ -258,12 +258,12 @@ func TestDrainOfEitherSideLosesNoRequest(t *testing.T) {
 				t.Error(got)
 			}
 			stopped.end()
-			testkit.Eventually(t, "the gateway knows of both tunnels", func() bool { return len(outer.log.find("msg", "takes no more requests")) == 2 }) // it was announced
+			testkit.Eventually(t, "the gateway knows of both tunnels", func() bool { return len(outer.log.find("msg", "takes no more requests")) == 2 }) // the server announced its drain
 		})
 	}
 }
 
-// A server whose gateway is away is not ready, and is as soon as it is back.
+// A server without its gateway is not ready, and becomes ready as soon as the gateway is back.
 func TestInnerServerConnectsWhenTheGatewayStarts(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -283,7 +283,7 @@ func TestInnerServerConnectsWhenTheGatewayStarts(t *testing.T) {
 	}
 }
 
-// An address that is taken ends the server, tunnels and all.
+// A registration address that is in use is an error that ends the server and its tunnels.
 func TestRegistrationAddressInUseIsAnError(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -302,7 +302,7 @@ func TestRegistrationAddressInUseIsAnError(t *testing.T) {
 	}
 }
 
-// Without a tunnel a request waits for a while, and is told to come again.
+// A request without a tunnel waits, and is refused with Retry-After.
 // Covers K8.
 func TestRequestWithoutATunnelIsRefused(t *testing.T) {
 	t.Parallel()
@@ -321,7 +321,7 @@ func TestRequestWithoutATunnelIsRefused(t *testing.T) {
 	})
 }
 
-// A client may switch to a protocol that the registration lists, and to no other.
+// A client may upgrade to a protocol in the registration's list, and to no other.
 // Covers K7.
 func TestUpgradesPassThroughTheTunnel(t *testing.T) {
 	t.Parallel()

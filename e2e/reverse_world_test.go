@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// dmz is the site of a gateway. Beside its own authorities it has one for gateways and
-// one for servers that register.
+// dmz is the site of a gateway. It adds an authority for gateways and one for servers that
+// register.
 type dmz struct {
 	*site
 	gatewayCA, registrationCA *testpki.Pair
@@ -44,7 +44,7 @@ ports:
     limits: {drain: 1s}
 `
 
-// What the two sides put in place of lines above.
+// Replacements for lines above, by side.
 const (
 	tunnelLine       = "tunnel: {service: orders, check: believed}"
 	registrationLine = "registration: {services: [{name: orders, names: [orders.internal.example]}]}"
@@ -79,7 +79,7 @@ func newDMZ(tb testing.TB) *dmz {
 	return d
 }
 
-// inside is the site of a server behind d, with the callers' authority of d.
+// inside returns the site of a server behind d, with the callers' authority of d.
 func (d *dmz) inside() *site {
 	s := newSite(d.TB)
 	s.ca, s.alice, s.bob = d.ca, d.alice, d.bob
@@ -110,7 +110,7 @@ func through(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, id.User+" "+string(id.Via)+" "+id.Port)
 }
 
-// startGateway starts d's server and keeps its address for those inside.
+// startGateway starts d's server and keeps its registration address for inside.
 func (d *dmz) startGateway(options mtlsguard.Options) *live {
 	d.Helper()
 	l := d.start(options)
@@ -118,7 +118,7 @@ func (d *dmz) startGateway(options mtlsguard.Options) *live {
 	return l
 }
 
-// both starts both sides, as they are.
+// both starts the gateway and the inner server with their default sites.
 func (d *dmz) both() (outer, inner *live) {
 	d.Helper()
 	outer = d.startGateway(mtlsguard.Options{})
@@ -126,7 +126,7 @@ func (d *dmz) both() (outer, inner *live) {
 	return outer, inner
 }
 
-// background starts a server that may never be ready.
+// background starts a server that may never become ready.
 func (s *site) background() *live {
 	s.Helper()
 	l := &live{site: s, log: &lines{}, ended: make(chan error, 1)}

@@ -19,7 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// distribution is a server that CRLs are fetched from.
+// distribution is an HTTP server that serves a CRL.
 type distribution struct {
 	*httptest.Server
 	list atomic.Pointer[x509.RevocationList]
@@ -42,7 +42,7 @@ func newDistribution(t *testing.T, list *x509.RevocationList) *distribution {
 	return d
 }
 
-// fetching makes a site fetch its CRL.
+// fetching makes a site fetch its CRL from url.
 func (s *site) fetching(url string) {
 	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl]\n      fetch: [{url: %q, file: ca.crl}]", url))
 }
@@ -72,7 +72,7 @@ func TestFetchConfigurationErrors(t *testing.T) {
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		found := configerror.All(err)
 		if !hasConfigError(found, s.path(config), row.line, row.what) {
-			t.Errorf("%s: no mistake at line %d with %q: %v", row.fetch, row.line, row.what, err)
+			t.Errorf("%s: no error at line %d with %q: %v", row.fetch, row.line, row.what, err)
 		}
 		for _, m := range found {
 			if m.Hint == "" {
@@ -82,16 +82,16 @@ func TestFetchConfigurationErrors(t *testing.T) {
 	}
 	s.put(config, strings.Replace(plain, "crls: [ca.crl]", "crls: [ca.crl]\n      fetch: [{url: 'http://ca.example/x.crl', file: ca.crl}]", 1))
 	if _, err := mtlsguard.OpenFS(s.files(), config, mtlsguard.Options{}); !hasConfigError(configerror.All(err), config, 12, "nowhere to write") {
-		t.Errorf("in a program: %v", err)
+		t.Errorf("with a file system in the program: %v", err)
 	}
 	s.sub(config, "reload: 5s", "reload: 0")
 	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); !hasConfigError(configerror.All(err), s.path(config), 12, "reload is 0") {
-		t.Errorf("nobody would see it: %v", err)
+		t.Errorf("with reload 0: %v", err)
 	}
 }
 
-// A CRL that is not there yet is fetched before anything starts; if that fails,
-// nothing does.
+// A missing CRL is fetched before the server starts; if the fetch fails, the server does not
+// start.
 func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	s := watched(t)
@@ -123,7 +123,7 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	if b := ask(s.client(s.bob), l.url("internal", "/whoami")); b != "200 bob" {
 		t.Error(b)
 	}
-	// A newer one acts on the next request, as soon as it is in the file.
+	// A newer CRL applies to the next request, as soon as it is in the file.
 	bob := s.client(s.bob, testkit.HTTP2)
 	if got := ask(bob, l.url("internal", "/whoami")); got != "200 bob" {
 		t.Error(got)
@@ -139,7 +139,7 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	}
 }
 
-// The CRL of an authority below the anchors is believed by that authority's key.
+// The CRL of an authority below the anchors is verified with that authority's key.
 func TestCRLOfAnIntermediateIsFetched(t *testing.T) {
 	t.Parallel()
 	s := watched(t)
@@ -153,8 +153,8 @@ func TestCRLOfAnIntermediateIsFetched(t *testing.T) {
 	}
 }
 
-// While it runs, an old list is replaced by itself; a server that is down is told
-// of, and the last good one stays.
+// A running server replaces an expired CRL by itself. A failed fetch is logged, and the last
+// good CRL stays in effect.
 // Covers I6.
 func TestExpiredCRLIsFetchedWhileServing(t *testing.T) {
 	t.Parallel()
@@ -167,7 +167,7 @@ func TestExpiredCRLIsFetchedWhileServing(t *testing.T) {
 	alice, bob := s.client(s.alice, testkit.Resuming), s.client(s.bob, testkit.Resuming)
 	url := l.url("internal", "/whoami")
 	if a, b := ask(alice, url), ask(bob, url); a != "refused" || b != "refused" {
-		t.Errorf("an old list: %s, %s", a, b) // alice is revoked, of bob nothing is known
+		t.Errorf("an old CRL: %s, %s", a, b) // alice is revoked, bob's status is unknown
 	}
 	testkit.Eventually(t, "the failure is told", func() bool { return len(l.log.find("level", "WARN", "error", "cannot be fetched")) > 0 })
 	if _, why := ready(l.server); !strings.Contains(why, "a CRL was to be replaced") {
@@ -183,8 +183,8 @@ func TestExpiredCRLIsFetchedWhileServing(t *testing.T) {
 	}
 }
 
-// A certificate's own URLs are never asked: whoever had it made would choose what
-// the server connects to.
+// The URLs in a certificate are never fetched: otherwise the owner of the certificate would
+// choose the addresses that the server connects to.
 // Covers B19.
 func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 	t.Parallel()
@@ -204,7 +204,7 @@ func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 	l := s.start(mtlsguard.Options{})
 	untrusted, fine, below := s.other.Leaf("alice", urls), s.ca.Leaf("alice", urls), sub.Leaf("alice", urls)
 	lost := *below
-	lost.Chain = nil // the intermediate could be had from the URL
+	lost.Chain = nil // the intermediate is available at the URL
 	round := func(internal string) {
 		t.Helper()
 		for _, row := range []struct {
@@ -219,7 +219,7 @@ func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 			{"without its intermediate", "public", "refused", ask(s.client(&lost), l.url("public", "/whoami"))},
 		} {
 			if row.got != row.want {
-				t.Errorf("%s: %s, wanted %s", row.name, row.got, row.want)
+				t.Errorf("%s: %s, want %s", row.name, row.got, row.want)
 			}
 		}
 	}
@@ -231,15 +231,15 @@ func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 	}
 	round("200 alice")
 	if responder.hits.Load() == 0 {
-		t.Error("the configured responder was not asked")
+		t.Error("the configured responder got no request")
 	}
 	if n := hits.Load(); n > 0 {
 		t.Errorf("%d requests to URLs of certificates", n)
 	}
 }
 
-// A list that could not be fetched at a reload is fetched when its server is back, and
-// the changes that came with it are in effect then.
+// A CRL whose fetch failed at a reload is fetched when its server is back, and the other
+// changes of that reload take effect then.
 //
 // Covers I14.
 func TestReloadIsRetriedAfterAFailedFetch(t *testing.T) {

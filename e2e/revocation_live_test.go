@@ -19,7 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// noticing tells when the server has ended a connection.
+// noticing is a connection that records when its read fails.
 type noticing struct {
 	net.Conn
 	once  sync.Once
@@ -34,23 +34,23 @@ func (c *noticing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// opened is one connection of some kind, and when it ended.
+// opened is one open connection, and the time at which it ends.
 type opened struct {
 	name  string
 	ended chan time.Time
-	again func() string // asks once more on it
+	again func() string // makes another request on it
 }
 
-// streams answers in every way that keeps a connection.
+// streams answers in every way that keeps a connection busy.
 func streams(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
-	case "/orders/socket": // as WebSocket does
+	case "/orders/socket": // like a WebSocket
 		c, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
 			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 			go func() { _, _ = io.Copy(c, c) }()
 		}
-	case "/orders/events": // as server-sent events do, and whoever hears of no end
+	case "/orders/events": // like server-sent events, in a handler that ignores its context
 		for {
 			if _, err := io.WriteString(w, "data: x\n\n"); err != nil {
 				return
@@ -99,11 +99,11 @@ func (l *live) open(who *testpki.Pair) (out []opened) {
 				}
 				select {
 				case event <- "event":
-				default: // nobody asks
+				default: // no test reads it now
 				}
 			}
 		}()
-		o.again = func() string { <-event; return <-event } // the first may be an old one
+		o.again = func() string { <-event; return <-event } // the first event may be old
 		out = append(out, o)
 	}
 	o := opened{name: "hijacked", ended: make(chan time.Time, 1)}
@@ -133,10 +133,10 @@ func (l *live) open(who *testpki.Pair) (out []opened) {
 	return append(out, o)
 }
 
-// Revoking ends every connection of the revoked certificate within a second,
-// whatever it is doing, and no other.
+// Revoking a certificate ends all of its connections within a second, in every state, and no
+// others.
 // Covers G2, G4, G5.
-func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: a second is promised
+func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: the limit is a second
 	s := newSite(t)
 	s.handler = http.HandlerFunc(streams)
 	s.put("policy.csv", strings.ReplaceAll(sitePolicy, "p, user:bob, *, *, /orders/*, deny\n", ""))
@@ -147,7 +147,7 @@ func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: a seco
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	limit := time.After(time.Until(start.Add(2 * time.Second))) // a second is promised; the other is for busy machines
+	limit := time.After(time.Until(start.Add(2 * time.Second))) // the limit is 1 s; the rest is for busy machines
 	for _, o := range alices {
 		select {
 		case at := <-o.ended:
@@ -172,7 +172,7 @@ func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: a seco
 	}
 }
 
-// Revoking one of many closes one.
+// Revoking one of many certificates closes one connection.
 // Covers G5.
 func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 	t.Parallel()
@@ -204,7 +204,7 @@ func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 	select {
 	case <-ended[one]:
 	case <-time.After(2 * time.Second):
-		t.Error("the revoked one is still open")
+		t.Error("the connection of the revoked certificate is still open")
 	}
 	for i, c := range all {
 		if i == one {
@@ -219,7 +219,7 @@ func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 	}
 }
 
-// A certificate that ends while its connection is open ends its requests.
+// A certificate that expires while its connection is open ends its requests.
 // Covers G1.
 func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
@@ -246,8 +246,8 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	}
 }
 
-// With cancel_requests a handler hears of a revocation while it still can answer;
-// other handlers hear nothing.
+// With cancel_requests the context of a revoked certificate's handler ends while the handler
+// can still answer. Other handlers' contexts do not end.
 // Covers G9.
 func TestRevocationCancelsRequests(t *testing.T) { // not parallel: less than a second is left to answer
 	for name, option := range map[string]func(*http.Transport){"HTTP/1.1": func(*http.Transport) {}, "HTTP/2": testkit.HTTP2} {

@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// lives sets for how long a certificate is issued, from an hour ago.
+// lives sets the lifetime of a certificate, which begins an hour ago.
 func lives(d time.Duration) testpki.Option {
 	return func(c *x509.Certificate) {
 		c.NotBefore = time.Now().Add(-time.Hour)
@@ -23,7 +23,7 @@ func lives(d time.Duration) testpki.Option {
 	}
 }
 
-// A certificate that was issued for longer than a port allows is not believed there.
+// A certificate with a longer lifetime than its port allows is refused there.
 // Covers B8.
 func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	t.Parallel()
@@ -35,12 +35,12 @@ func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	expect := func(who *testpki.Pair, port, want string) {
 		t.Helper()
 		if got := ask(s.client(who), l.url(port, "/whoami")); got != want {
-			t.Errorf("%s for %s: %s, wanted %s", port, who.Cert.NotAfter.Sub(who.Cert.NotBefore), got, want)
+			t.Errorf("%s for %s: %s, want %s", port, who.Cert.NotAfter.Sub(who.Cert.NotBefore), got, want)
 		}
 	}
 	expect(short, "internal", "200 alice")
 	expect(long, "internal", "refused")
-	expect(long, "public", "200 alice") // which says nothing of it
+	expect(long, "public", "200 alice") // public has no such limit
 	open := s.client(short, testkit.HTTP2)
 	if got := ask(open, l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
@@ -62,12 +62,13 @@ func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	}
 }
 
-// refused reports whether an answer is one to a certificate that is not believed.
+// refused reports whether an answer refuses an untrusted certificate.
 func refused(answer string) bool {
 	return answer == "refused" || strings.HasPrefix(answer, "403 ")
 }
 
-// A revocation that is configured and does nothing is found out at the start.
+// A revocation configuration that does not revoke the given certificate is an error at the
+// start.
 // Covers G3.
 func TestMustBeRevokedIsCheckedAtTheStart(t *testing.T) {
 	t.Parallel()
@@ -112,13 +113,13 @@ func TestMustBeRevokedIsCheckedAtTheStart(t *testing.T) {
 				ok = ok || m.File == s.path(row.file) && (row.line == 0 || m.Line == row.line || m.Line == row.line+1) && strings.Contains(m.What, row.what) && m.Hint != ""
 			}
 			if !ok {
-				t.Errorf("no mistake at %s:%d with %q: %v", row.file, row.line, row.what, err)
+				t.Errorf("no error at %s:%d with %q: %v", row.file, row.line, row.what, err)
 			}
 		})
 	}
 }
 
-// The next CRL may have forgotten somebody. It is not taken.
+// A new CRL that lacks a must_be_revoked certificate is refused.
 // Covers G3.
 func TestMustBeRevokedIsCheckedAtAReload(t *testing.T) {
 	t.Parallel()
@@ -143,7 +144,7 @@ func TestMustBeRevokedIsCheckedAtAReload(t *testing.T) {
 	}
 }
 
-// inFolder is a watched site whose CRLs lie in a folder.
+// inFolder returns a watched site whose CRLs are in a folder.
 func inFolder(t *testing.T) *site {
 	s := watched(t)
 	if err := os.Mkdir(s.path("crls"), 0o700); err != nil {
@@ -154,7 +155,7 @@ func inFolder(t *testing.T) *site {
 	return s
 }
 
-// What lies in a folder of CRLs counts, and what is done there is seen.
+// Every CRL in a folder is in effect, and changes in the folder are seen.
 func TestCRLFolderIsWatched(t *testing.T) {
 	t.Parallel()
 	s := inFolder(t)
@@ -166,9 +167,9 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	if a, b, c := ask(alice, url), ask(bob, url), ask(subject, url); a != "200 alice" || b != "200 bob" || c != "refused" {
 		t.Fatalf("at first: %s, %s, %s", a, b, c)
 	}
-	s.put("crls/sub.crl", crlPEM(sub.CRL(1, nil))) // without it nothing was known of the authority's certificates
+	s.put("crls/sub.crl", crlPEM(sub.CRL(1, nil))) // without it the status of this authority's certificates is unknown
 	l.waitFor("a file is added", func() string { return ask(subject, url) }, "200 alice")
-	s.put("crls/2.der", string(s.ca.CRL(2, nil).Raw)) // beside the first
+	s.put("crls/2.der", string(s.ca.CRL(2, nil).Raw)) // in addition to the first
 	s.put("crls/notes.txt", "not a CRL")
 	generation := l.server.Generation()
 	testkit.Eventually(t, "a newer one is added", func() bool { return l.server.Generation() > generation })
@@ -179,7 +180,7 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	}
 	failures := func() int { return len(l.log.find("event", "reload", "outcome", "failed")) }
 	before := failures()
-	if err := os.Remove(s.path("crls/3.pem")); err != nil { // and with it, what it revokes
+	if err := os.Remove(s.path("crls/3.pem")); err != nil { // its revocations end too
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "going back is refused", func() bool { return failures() > before })
@@ -211,7 +212,7 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	}
 }
 
-// Files that are no CRLs, and those that are being written, are not looked at.
+// Files that are not CRLs, and those that are being written, are ignored.
 func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	t.Parallel()
 	s := inFolder(t)
@@ -231,7 +232,7 @@ func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	alice := s.client(s.alice)
 	l.waitFor("the next change", func() string { return ask(alice, l.url("internal", "/whoami")) }, "200 alicia")
 	if got := l.server.Generation(); got != 3 {
-		t.Errorf("generation %d: the watcher takes them for a change", got)
+		t.Errorf("generation %d: the watcher counts them as a change", got)
 	}
 }
 
@@ -263,7 +264,7 @@ func TestCRLFolderErrors(t *testing.T) {
 	}
 }
 
-// DER tells its own end, and may well end with what is a line end in a text.
+// A DER file holds its own length, and its last byte may be a line end.
 // Covers I10.
 func TestDERFileWithALastLineEndIsWhole(t *testing.T) {
 	t.Parallel()
@@ -288,12 +289,12 @@ func TestDERFileWithALastLineEndIsWhole(t *testing.T) {
 	whole := s.get("ca.crl")
 	s.put("ca.crl", whole[:len(whole)-1])
 	if err := l.server.Reload(); err == nil {
-		t.Error("a PEM file that is cut off is taken")
+		t.Error("a truncated PEM file is loaded")
 	}
 }
 
-// A list that is dated a little ahead of our clock is refused, and in effect as soon as
-// its time comes: what it revokes does not wait for the next list.
+// A CRL that is dated slightly in the future is refused, and takes effect as soon as its time
+// comes, without waiting for the next CRL.
 //
 // Covers I14.
 func TestCRLThatIsNotYetValidIsLoadedWhenItIs(t *testing.T) {
@@ -314,6 +315,6 @@ func TestCRLThatIsNotYetValidIsLoadedWhenItIs(t *testing.T) {
 	ahead.Store(int64(11 * time.Minute))
 	l.waitFor("bob is revoked", asks, "refused")
 	if n := failed(); n != 1 {
-		t.Errorf("%d lines tell of one list", n)
+		t.Errorf("%d log lines about one CRL", n)
 	}
 }

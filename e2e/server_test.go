@@ -22,7 +22,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A configuration may be part of the program.
+// A configuration may be embedded in the program.
 func TestOpenFS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -41,8 +41,7 @@ func TestOpenFS(t *testing.T) {
 	}
 }
 
-// An authenticator is asked when no certificate was sent, on its port only, and
-// never beside a certificate.
+// An authenticator is called if the client sent no certificate, on its own port only.
 func TestAuthenticatorsAreUsedWithoutACertificateOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -78,7 +77,7 @@ func TestAuthenticatorsAreUsedWithoutACertificateOnly(t *testing.T) {
 		{"nobody's certificate, and a password", with(stranger, "carol", "secret"), "403 "},
 	} {
 		if row.got != row.want {
-			t.Errorf("%s: got %s, wanted %s", row.name, row.got, row.want)
+			t.Errorf("%s: got %s, want %s", row.name, row.got, row.want)
 		}
 	}
 	if err := l.server.Reload(); err != nil {
@@ -89,7 +88,7 @@ func TestAuthenticatorsAreUsedWithoutACertificateOnly(t *testing.T) {
 	}
 }
 
-// Certificates are judged by the clock of the options, on open connections too.
+// Certificates are verified by the clock of the options, on open connections too.
 func TestClockOfTheOptionsDecidesExpiry(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -122,7 +121,7 @@ func TestClockOfTheOptionsDecidesExpiry(t *testing.T) {
 	}
 }
 
-// Mappings end by the clock of the options too, on open connections and new ones.
+// Mappings expire by the clock of the options too, on open connections and new ones.
 // Covers M2.
 func TestMappingsEndByTheClockOfTheOptions(t *testing.T) {
 	t.Parallel()
@@ -158,8 +157,7 @@ func TestMappingsEndByTheClockOfTheOptions(t *testing.T) {
 	}
 }
 
-// A server that serves already cannot serve again at the same addresses; one that
-// has ended can.
+// A serving server cannot serve a second time at the same addresses; an ended one can.
 func TestServeTwice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -190,8 +188,8 @@ func TestServeTwice(t *testing.T) {
 	}
 }
 
-// Stopping answers what is under way, and leaves nothing open after the drain:
-// neither hijacked nor silent connections.
+// Shutdown answers the requests in flight and leaves no connection open after the drain,
+// neither a hijacked nor a silent one.
 // Covers I12.
 func TestDrainAnswersOpenRequests(t *testing.T) {
 	t.Parallel()
@@ -204,7 +202,7 @@ func TestDrainAnswersOpenRequests(t *testing.T) {
 			if err == nil {
 				io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
 			}
-			return // and keeps it open for ever
+			return // the connection stays open
 		}
 		<-release
 		id, _ := identity.FromContext(r.Context())
@@ -232,7 +230,7 @@ func TestDrainAnswersOpenRequests(t *testing.T) {
 	testkit.Eventually(t, "draining is told of", func() bool { return len(l.log.find("event", "drain")) == 1 })
 	close(release)
 	if got := <-answer; got != "200 alice" {
-		t.Errorf("the request under way: %s", got)
+		t.Errorf("the request in flight: %s", got)
 	}
 	err := <-l.ended
 	l.ended <- err
@@ -247,7 +245,7 @@ func TestDrainAnswersOpenRequests(t *testing.T) {
 	}
 }
 
-// A handler that panics is the program's business: it must not get lost.
+// A panic of a handler reaches net/http and is logged.
 func TestPanicOfAHandlerIsLogged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// With a shadow every decision here is asked of Casbin again, through a reload too,
-// and agrees; a sample that makes no sense does not start.
+// With Options.Shadow Casbin checks every decision, also across a reload, and agrees. A
+// negative value is an error.
 func TestShadowChecksDecisions(t *testing.T) {
 	s := newSite(t)
 	l := s.start(mtlsguard.Options{ShadowEvery: 1})
@@ -23,6 +23,6 @@ func TestShadowChecksDecisions(t *testing.T) {
 		}
 	}
 	if _, err := mtlsguard.Open(s.path("mtlsguard.yaml"), mtlsguard.Options{ShadowEvery: -1}); err == nil {
-		t.Error("Shadow: -1 is taken")
+		t.Error("Shadow: -1 is accepted")
 	}
 }

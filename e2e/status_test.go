@@ -20,15 +20,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// ready asks the readiness of a server, as a probe does.
+// ready calls the readiness handler of a server, as a probe does.
 func ready(s *mtlsguard.Server) (int, string) {
 	w := httptest.NewRecorder()
 	s.Readiness().ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
 	return w.Code, w.Body.String()
 }
 
-// Nobody is sent to a server that is not open, that does not do what its files say,
-// or that knows too little to believe anybody.
+// A server is not ready if it is not open, if its files differ from the configuration in
+// effect, or if its revocation data is too old.
 // Covers L11.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
@@ -78,7 +78,7 @@ func TestReadiness(t *testing.T) {
 	_ = l.server.Reload()
 	expect("with a change that needs a restart", 503, "the last reload failed")
 	if len(l.server.Status().Failed) == 0 {
-		t.Error("nothing says what has failed")
+		t.Error("Status does not name the failed reload")
 	}
 	s.sub(config, "client_cert: request", "client_cert: require")
 	if err := l.server.Reload(); err != nil {
@@ -183,7 +183,7 @@ func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 	within("the end", l.end)
 }
 
-// Status can be asked at any time.
+// Status is safe for concurrent use.
 // Covers L11.
 func TestStatusWhileServingAndReloading(t *testing.T) {
 	t.Parallel()
@@ -223,7 +223,7 @@ func TestStatusWhileServingAndReloading(t *testing.T) {
 		if i%5 == 4 {
 			s.put("policy.csv", "garbage")
 			if l.server.Reload() == nil {
-				t.Error("garbage is taken")
+				t.Error("garbage is loaded")
 			}
 			s.put("policy.csv", sitePolicy)
 		}
@@ -238,8 +238,8 @@ func TestStatusWhileServingAndReloading(t *testing.T) {
 	}
 }
 
-// Settings that make TLS or certificates weaker than promised are told of at the
-// start, and do not lower the protocol version.
+// Settings that make TLS or certificates weaker are logged at the start, and do not lower the
+// protocol version.
 // Covers L12, A22.
 func TestWeakGODEBUGSettingsAreWarnings(t *testing.T) {
 	t.Parallel()
@@ -253,12 +253,12 @@ func TestWeakGODEBUGSettingsAreWarnings(t *testing.T) {
 	} {
 		log := newSite(t).run(binary, row.godebug)
 		if got := strings.Count(log, "GODEBUG has "); got != row.told {
-			t.Errorf("%q: told of %d, wanted %d:\n%s", row.godebug, got, row.told, log)
+			t.Errorf("%q: %d warnings, want %d:\n%s", row.godebug, got, row.told, log)
 		}
 	}
 }
 
-// A program may also be built with such a setting, and its environment takes it back.
+// A program may be built with such a setting, and its environment may override it.
 // Covers L12.
 func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
 	t.Parallel()
@@ -279,7 +279,7 @@ func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
 	}
 }
 
-// run starts a server program until it is ready, and returns what it wrote.
+// run starts a server program until it is ready, and returns its log.
 func (s *site) run(binary, godebug string) string {
 	s.Helper()
 	cmd := exec.Command(binary, "-config", s.path(config))

@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// watched is a site that looks at its files all the time.
+// watched returns a site whose files are watched.
 func watched(t *testing.T) *site {
 	s := newSite(t)
 	s.sub(config, "reload: 0", "reload: 50ms")
@@ -34,7 +34,7 @@ func (l *live) waitFor(what string, clientAsks func() string, want string) {
 	testkit.Eventually(l.TB, what, func() bool { got = clientAsks(); return got == want })
 }
 
-// Every file is watched, mtlsguard.yaml too: a bad one is told of, a good one taken.
+// Every file is watched, mtlsguard.yaml too: a bad one is logged, a good one loaded.
 func TestEveryFileIsWatched(t *testing.T) {
 	t.Parallel()
 	for _, file := range siteFiles {
@@ -66,7 +66,7 @@ func TestEveryFileIsWatched(t *testing.T) {
 	}
 }
 
-// What is served changes without a signal, and a reload turns watching off and on.
+// A changed file takes effect without a signal, and a reload turns watching off and on.
 func TestReloadSettingTurnsWatchingOnAndOff(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -77,14 +77,13 @@ func TestReloadSettingTurnsWatchingOnAndOff(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	s.sub("users.yaml", "user: alice", "user: alicia") // nobody signals
+	s.sub("users.yaml", "user: alice", "user: alicia") // without a signal
 	l.waitFor("watching is on", asks, "200 alicia")
 	s.sub(config, "reload: 50ms", "reload: 0")
 	testkit.Eventually(t, "watching is off", func() bool { return l.server.Generation() == 4 })
 }
 
-// A file that becomes known by the change of another is waited for as well, and
-// watched from then on.
+// A file that another file newly names is waited for as well, and watched from then on.
 func TestNewlyNamedFileIsWatched(t *testing.T) {
 	t.Parallel()
 	s := watched(t)
@@ -98,7 +97,7 @@ func TestNewlyNamedFileIsWatched(t *testing.T) {
 	l.waitFor("its change", asks, "200 alice")
 }
 
-// The certificate is replaced, and its key a little later: no client notices.
+// The certificate is replaced, and its key a little later: no handshake fails.
 // Covers I2.
 func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
 	t.Parallel()
@@ -127,7 +126,7 @@ func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
 	}
 	renewed := s.serve.Server()
 	s.put("server.pem", string(renewed.CertPEM()))
-	time.Sleep(100 * time.Millisecond) // the fault that is tried
+	time.Sleep(100 * time.Millisecond) // the time between the two files
 	s.put("server-key.pem", string(renewed.KeyPEM()))
 	testkit.Eventually(t, "the renewed certificate is served", func() bool {
 		got, err := serial()
@@ -140,8 +139,8 @@ func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
 	}
 }
 
-// A policy that is written slowly, in place, is a whole one at every line, with the
-// denying lines missing. It is not taken before it is written.
+// A policy that is written slowly, in place, is a complete one at every line, without the
+// denying rules at its end. It is not loaded before it is complete.
 // Covers I10.
 func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 	t.Parallel()
@@ -170,9 +169,9 @@ func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 	}
 }
 
-// writeSlowly writes a file in place, a line every 80 ms, and fails the test when
-// something does not hold meanwhile. It reports false, with the file as it was,
-// where a line took so long that the watcher may have stopped to wait.
+// writeSlowly writes a file in place, a line every 80 ms, and fails the test if holds returns
+// false meanwhile. It returns false, with the file as it was, if a line took so long that the
+// watcher may have read the file.
 func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 	t.Helper()
 	before, err := os.ReadFile(path)
@@ -188,10 +187,10 @@ func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 	for line := range strings.Lines(content) {
 		f.WriteString(line)
 		start := time.Now()
-		slow = slow || start.Sub(written) > 300*time.Millisecond // since the line before
+		slow = slow || start.Sub(written) > 300*time.Millisecond // since the previous line
 		written = start
 		for ; time.Since(start) < 80*time.Millisecond; time.Sleep(5 * time.Millisecond) {
-			held := holds() // the pace is the fault that is tried
+			held := holds() // the pace is part of the test
 			if slow || time.Since(start) > 300*time.Millisecond {
 				if err := os.WriteFile(path, before, 0o600); err != nil {
 					t.Fatal(err)
@@ -199,15 +198,15 @@ func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 				return false
 			}
 			if !held {
-				t.Fatal("half of the policy is in force")
+				t.Fatal("half of the policy is in effect")
 			}
 		}
 	}
 	return true
 }
 
-// A chain that is written in pieces is taken when it is whole: no client is shown a
-// certificate without its intermediate. Covers J15.
+// A certificate chain that is written in pieces is loaded when it is complete: no client gets
+// a certificate without its intermediate. Covers J15.
 func TestHalfWrittenChainIsNotLoaded(t *testing.T) {
 	t.Parallel()
 	s := watched(t)

@@ -59,7 +59,7 @@ func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 	}
 }
 
-// A storm of writes ends in what was written last, and is not a storm of reloads.
+// After many writes the last content is in effect, and there were few reloads.
 // Covers I4.
 func TestManyWritesAreFewReloads(t *testing.T) {
 	t.Parallel()
@@ -83,8 +83,8 @@ func TestManyWritesAreFewReloads(t *testing.T) {
 	}
 }
 
-// A CRL that is past half of its life is logged once, however many ports have it and
-// also where no file is watched. A CRL that is not is not logged.
+// A CRL that is past half of its lifetime is logged once, also if several ports use it and
+// if no file is watched. A younger CRL is not logged.
 //
 // Covers I6.
 func TestAgingCRLIsLoggedOnce(t *testing.T) {
@@ -109,15 +109,14 @@ func TestAgingCRLIsLoggedOnce(t *testing.T) {
 	now.Advance(9 * time.Hour)
 	testkit.Eventually(t, "the younger CRL is logged", func() bool { return logged("Other CA") > 0 })
 	if a, b := logged("Client CA"), logged("Other CA"); a != 1 || b != 1 {
-		t.Errorf("logged %d and %d times: %v", a, b, l.log.find("error", "must be replaced by"))
+		t.Errorf("the CRLs are logged %d and %d times: %v", a, b, l.log.find("error", "must be replaced by"))
 	}
 	if code, why := ready(l.server); code != 200 {
 		t.Error(why) // neither is past its next update
 	}
 }
 
-// The names of the authorities that clients are asked for are those of the trust in
-// force.
+// The authorities in the certificate request are those of the current anchors.
 // Covers I9.
 func TestAdvertisedAuthoritiesAreTheCurrentAnchors(t *testing.T) {
 	t.Parallel()
@@ -161,8 +160,8 @@ func TestAdvertisedAuthoritiesAreTheCurrentAnchors(t *testing.T) {
 	}
 }
 
-// A file of any size is refused without being read, and one of the largest size
-// that is read does no harm.
+// A file of any size is rejected without being read if it is too large, and a file of the
+// largest allowed size does no harm.
 // Covers I11.
 func TestFilesThatAreTooLargeAreRejected(t *testing.T) {
 	t.Parallel()
