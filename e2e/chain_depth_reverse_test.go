@@ -41,10 +41,10 @@ func TestUserFarBelowTheGatewaysRootIsNoGateway(t *testing.T) {
 	genuine := b.client(root.SubCA("Gateways CA").Leaf("gateway", named(gatewayName)))
 	rogue := b.client(b.ca.Leaf("mallory", named(gatewayName)))
 	forwarding := []string{"X-SSL-Client-Verify", "SUCCESS", "X-SSL-Client-Cert", escaped(b.alice)}
-	if got := ask(stating(genuine, forwarding...), url); got != "200 alice" {
+	if got := get(withHeaders(genuine, forwarding...), url); got != "200 alice" {
 		t.Errorf("the gateway: %s", got)
 	}
-	if got := ask(stating(rogue, forwarding...), url); got != "403 untrusted-gateway" {
+	if got := get(withHeaders(rogue, forwarding...), url); got != "403 untrusted-gateway" {
 		t.Errorf("a user with the gateway's name: %s", got)
 	}
 	for what, change := range map[string][2]string{
@@ -86,7 +86,7 @@ func TestCallerFarBelowTheServersRootCannotRegister(t *testing.T) {
 			if outer.server.Status().Services["orders"] != 0 || len(rogue.log.find("event", "ready")) > 0 {
 				t.Errorf("%s: the caller registers: %s", registration, rogue.log.text())
 			}
-			if got := ask(d.client(nil), outer.url("external", "/whoami")); got != "503" {
+			if got := get(d.client(nil), outer.url("external", "/whoami")); got != "503" {
 				t.Errorf("%s: the caller serves: %s", registration, got)
 			}
 			rogue.stop()

@@ -125,7 +125,7 @@ var configErrorRows = []configErrorRow{
 	{"reload without unit", yaml("reload: 0", "reload: 5"), config, 3, "reload"},
 	{"reload negative", yaml("reload: 0", "reload: -5s"), config, 3, "reload"},
 	{"reload tiny", yaml("reload: 0", "reload: 1ms"), config, 3, "reload"},
-	{"reload is a word", yaml("reload: 0", "reload: often"), config, 3, "reload"},
+	{"reload is a string", yaml("reload: 0", "reload: often"), config, 3, "reload"},
 	{"policy missing", yaml("policy: policy.csv\n", ""), config, 1, "policy is missing"},
 	{"users missing", yaml("users: users.yaml\n", ""), config, 4, "users is missing"},
 	{"ports missing", whole(config, "users: users.yaml\npolicy: policy.csv\n"), config, 1, "ports is missing"},

@@ -40,7 +40,7 @@ type product struct {
 	place   func(conf, folder string) string // puts its files into the folder
 
 	cert, verified string // the names of the headers that it sets
-	state          func(*testpki.Pair) string
+	forward        func(*testpki.Pair) string
 	yes            string
 
 	lax [2]string // a replacement in its configuration, after which it accepts unverified certificates
@@ -53,7 +53,7 @@ type product struct {
 var products = []product{
 	{
 		name: "nginx", program: "nginx", debian: "nginx-light", cert: "X-SSL-Client-Cert", verified: "X-SSL-Client-Verify",
-		state: escaped, yes: "SUCCESS",
+		forward: escaped, yes: "SUCCESS",
 		run: func(conf, folder string) []string {
 			main := "daemon off; pid " + folder + "/pid;"
 			if os.Geteuid() == 0 {
@@ -73,14 +73,14 @@ var products = []product{
 	},
 	{
 		name: "haproxy", program: "haproxy", debian: "haproxy", cert: "X-SSL-Client-Cert", verified: "X-SSL-Client-Verify", h2: true, issuers: true,
-		state: encoded, yes: "0",
+		forward: encoded, yes: "0",
 		run: func(conf, _ string) []string { return []string{"-db", "-f", conf} },
 		lax: [2]string{"verify optional", "verify optional ca-ignore-err all crt-ignore-err all"}, unverified: "400 bad-header",
 		spelled: "200 alice",
 	},
 	{
 		name: "apache", program: "apache2", debian: "apache2-bin", cert: "X-SSL-Client-Cert", verified: "X-SSL-Client-Verify",
-		state: escaped, yes: "SUCCESS",
+		forward: escaped, yes: "SUCCESS",
 		run: func(conf, folder string) []string {
 			out := []string{"-DFOREGROUND", "-c", "DefaultRuntimeDir " + folder, "-f", conf}
 			if os.Geteuid() == 0 {
@@ -93,9 +93,9 @@ var products = []product{
 	},
 	{
 		name: "caddy", program: "caddy", debian: "caddy", cert: "X-Client-Cert", h2: true,
-		state: encoded,
-		run:   func(conf, _ string) []string { return []string{"run", "--adapter", "caddyfile", "--config", conf} },
-		lax:   [2]string{"mode verify_if_given", "mode request"}, unverified: "403 unknown-authority",
+		forward: encoded,
+		run:     func(conf, _ string) []string { return []string{"run", "--adapter", "caddyfile", "--config", conf} },
+		lax:     [2]string{"mode verify_if_given", "mode request"}, unverified: "403 unknown-authority",
 		spelled: "400 bad-header",
 	},
 }
@@ -103,8 +103,8 @@ var products = []product{
 func escaped(p *testpki.Pair) string { return url.PathEscape(string(onlyLeaf(p).CertPEM())) }
 func encoded(p *testpki.Pair) string { return base64.StdEncoding.EncodeToString(p.Cert.Raw) }
 
-// passage is a service behind a real gateway.
-type passage struct {
+// realGateway is a service behind a real gateway.
+type realGateway struct {
 	*behind
 	*product
 	live  *live
@@ -127,11 +127,11 @@ func documentedPort(t *testing.T, format string) string {
 }
 
 // behindReal starts the service, and the gateway in front of it.
-func behindReal(t *testing.T, p *product, change ...func(*passage)) *passage {
+func behindReal(t *testing.T, p *product, change ...func(*realGateway)) *realGateway {
 	t.Helper()
 	testkit.Program(t, p.program, p.debian)
 	testkit.Program(t, "curl", "curl")
-	out := &passage{behind: newBehind(t), product: p}
+	out := &realGateway{behind: newBehind(t), product: p}
 	sub := out.ca.SubCA("Sub CA")
 	out.carol = sub.Leaf("carol", func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"Staff"} })
 	out.put("sub.crl", crlPEM(sub.CRL(1, nil)))
@@ -142,12 +142,12 @@ func behindReal(t *testing.T, p *product, change ...func(*passage)) *passage {
 		f(out)
 	}
 	out.live = out.behind.start(mtlsguard.Options{})
-	out.url = out.open("", "")
+	out.url = out.start("", "")
 	return out
 }
 
-// open starts the gateway with one text of its configuration replaced.
-func (p *passage) open(old, replacement string) (address string) {
+// start starts the gateway with one text of its configuration replaced.
+func (p *realGateway) start(old, replacement string) (address string) {
 	p.Helper()
 	folder := p.TempDir()
 	for name, content := range map[string][]byte{
@@ -181,7 +181,7 @@ func (p *passage) open(old, replacement string) (address string) {
 		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 			p.Fatal(err)
 		}
-		if p.begin(folder, address, p.run(file, folder)...) {
+		if p.launch(folder, address, p.run(file, folder)...) {
 			return "https://localhost:" + port // Caddy requires the same name in TLS and in the request
 		}
 	}
@@ -189,8 +189,8 @@ func (p *passage) open(old, replacement string) (address string) {
 	return ""
 }
 
-// begin runs the gateway until the test ends, and reports whether it accepts connections.
-func (p *passage) begin(folder, address string, arguments ...string) bool {
+// launch runs the gateway until the test ends, and reports whether it accepts connections.
+func (p *realGateway) launch(folder, address string, arguments ...string) bool {
 	p.Helper()
 	path := testkit.Program(p, p.program, p.debian)
 	cmd := exec.Command(path, arguments...)
@@ -198,8 +198,8 @@ func (p *passage) begin(folder, address string, arguments ...string) bool {
 	cmd.Env = []string{"HOME=" + folder, "XDG_DATA_HOME=" + folder, "XDG_CONFIG_HOME=" + folder, "PATH=" + os.Getenv("PATH")}
 	// Its workers end with it, and it ends with this process, even if a test panics.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	var said output
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var logged output
+	cmd.Stdout, cmd.Stderr = &logged, &logged
 	cmd.WaitDelay = 5 * time.Second
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
@@ -230,27 +230,27 @@ func (p *passage) begin(folder, address string, arguments ...string) bool {
 	for limit := time.Now().Add(15 * time.Second); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-ended:
-			p.Logf("%s ended: %s", p.program, said.text())
+			p.Logf("%s ended: %s", p.program, logged.text())
 			return false
 		default:
 		}
-		if greets(address) { // some accept before they can answer
+		if acceptsTLS(address) { // some accept before they can answer
 			p.Cleanup(func() {
 				end()
 				if p.Failed() {
-					p.Logf("%s said: %s", p.program, said.text())
+					p.Logf("%s printed: %s", p.program, logged.text())
 				}
 			})
 			return true
 		}
 	}
 	end()
-	p.Logf("%s does not accept: %s", p.program, said.text())
+	p.Logf("%s does not accept: %s", p.program, logged.text())
 	return false
 }
 
-// greets reports whether a server at the address completes a TLS handshake.
-func greets(address string) bool {
+// acceptsTLS reports whether a server at the address completes a TLS handshake.
+func acceptsTLS(address string) bool {
 	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{InsecureSkipVerify: true}} // the test verifies the gateway later
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -272,13 +272,13 @@ func (o *output) Write(b []byte) (int, error) { o.mu.Lock(); defer o.mu.Unlock()
 func (o *output) text() string                { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
 
 // curl makes one request, with a certificate or without one.
-func (p *passage) curl(who *testpki.Pair, arguments ...string) string {
+func (p *realGateway) curl(holder *testpki.Pair, arguments ...string) string {
 	p.Helper()
 	folder := p.TempDir()
 	full := []string{"-s", "-m", "10", "--cacert", "ca.pem", "-w", "\n%{http_code}"}
 	files := map[string][]byte{"ca.pem": p.serve.CertPEM()}
-	if who != nil {
-		files["client.pem"] = append(who.CertPEM(), who.KeyPEM()...)
+	if holder != nil {
+		files["client.pem"] = append(holder.CertPEM(), holder.KeyPEM()...)
 		full = append(full, "--cert", "client.pem")
 	}
 	for name, content := range files {
@@ -302,16 +302,16 @@ func (p *passage) curl(who *testpki.Pair, arguments ...string) string {
 }
 
 // reload puts changed files into effect.
-func (p *passage) reload() {
+func (p *realGateway) reload() {
 	p.Helper()
 	if err := p.live.server.Reload(); err != nil {
 		p.Fatal(err)
 	}
 }
 
-// discreet answers with the user, and reports each forwarded certificate header that has
+// reportLeaks answers with the user, and reports each forwarded certificate header that has
 // reached the handler.
-func discreet(w http.ResponseWriter, r *http.Request) {
+func reportLeaks(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	for _, h := range []http.Header{r.Header, r.Trailer} {
 		for name := range h {
@@ -323,31 +323,31 @@ func discreet(w http.ResponseWriter, r *http.Request) {
 	whoami(w, r)
 }
 
-func everyProduct(t *testing.T, f func(t *testing.T, p *product)) {
+func forEachProduct(t *testing.T, f func(t *testing.T, p *product)) {
 	for i := range products {
 		t.Run(products[i].name, func(t *testing.T) { t.Parallel(); f(t, &products[i]) })
 	}
 }
 
-// asker makes requests in one way, and keeps its connection if it can.
-type asker struct {
+// caller makes requests in one way, and keeps its connection if it can.
+type caller struct {
 	name string
-	ask  func() string
+	get  func() string
 }
 
-// askers returns all ways to call the gateway, with a certificate or without one.
-func (p *passage) askers(who *testpki.Pair) []asker {
+// callers returns all ways to call the gateway, with a certificate or without one.
+func (p *realGateway) callers(holder *testpki.Pair) []caller {
 	page := p.url + "/whoami"
-	h1, again := p.client(who), p.client(who, testkit.Resuming)
-	out := []asker{
-		{"HTTP/1.1", func() string { return ask(h1, page) }},
-		{"resumed", func() string { return ask(again, page) }},
-		{"curl", func() string { return p.curl(who, "--http1.1") }},
-		{"curl, TLS 1.2", func() string { return p.curl(who, "--tls-max", "1.2") }},
+	h1, again := p.client(holder), p.client(holder, testkit.Resuming)
+	out := []caller{
+		{"HTTP/1.1", func() string { return get(h1, page) }},
+		{"resumed", func() string { return get(again, page) }},
+		{"curl", func() string { return p.curl(holder, "--http1.1") }},
+		{"curl, TLS 1.2", func() string { return p.curl(holder, "--tls-max", "1.2") }},
 	}
 	if p.h2 {
-		h2 := p.client(who, testkit.HTTP2)
-		out = append(out, asker{"HTTP/2", func() string { return ask(h2, page) }}, asker{"curl, HTTP/2", func() string { return p.curl(who, "--http2") }})
+		h2 := p.client(holder, testkit.HTTP2)
+		out = append(out, caller{"HTTP/2", func() string { return get(h2, page) }}, caller{"curl, HTTP/2", func() string { return p.curl(holder, "--http2") }})
 	}
 	return out
 }
@@ -364,8 +364,8 @@ func headerLines(pairs []string) (out []string) {
 	return out
 }
 
-// trailing makes a request with a body and a trailer.
-func trailing(c *http.Client, url, name, value string) string {
+// getWithTrailer makes a request with a body and a trailer.
+func getWithTrailer(c *http.Client, url, name, value string) string {
 	r, err := http.NewRequest("GET", url, io.MultiReader(strings.NewReader("x")))
 	if err != nil {
 		return err.Error()

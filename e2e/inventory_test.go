@@ -153,10 +153,10 @@ func TestOnHandshakeSeesEveryHandshake(t *testing.T) {
 		defer mu.Unlock()
 		seen = append(seen, h)
 	}})
-	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 		t.Fatal(got)
 	}
-	if got := ask(s.client(s.other.Leaf("alice")), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.other.Leaf("alice")), l.url("internal", "/whoami")); got != "refused" {
 		t.Fatal(got)
 	}
 	testkit.Eventually(t, "two handshakes", func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) == 2 })

@@ -79,7 +79,7 @@ func TestLintFindings(t *testing.T) {
 		{"no rule at all for one", func(s *site) {
 			s.put("policy.csv", "p, user:alice, *, GET, /whoami, allow\n")
 		}, nil, []string{"users.yaml:3: no rule allows user bob anything"}},
-		{"a rule for nobody", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, user:carol, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: no mapping leads to user:carol"}},
+		{"a rule without a mapping", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, user:carol, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: no mapping leads to user:carol"}},
 		{"a rule for Default on strict ports", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, group:Anonymous, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: group:Anonymous is never used"}},
 		{"open to Default", func(s *site) {
 			s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n")
@@ -94,7 +94,7 @@ func TestLintFindings(t *testing.T) {
 			s.put("policy.csv", s.get("policy.csv")+"p, user:alice, *, GET, /whoami, allow\np, user:bob, internal, GET, /orders/7, allow\n")
 		}, nil, []string{
 			"policy.csv:7: this rule never allows anything"}},
-		{"an issuer that nobody trusts", func(s *site) {
+		{"an untrusted issuer", func(s *site) {
 			s.put("other.pem", string(s.other.CertPEM()))
 			s.sub("users.yaml", `"CN=alice", issuer: ca.pem`, `"CN=alice", issuer: other.pem`)
 		}, nil, []string{"users.yaml:2: mapping \"alice\" never matches"}},

@@ -64,7 +64,7 @@ func TestLinesOfNetHTTPAreSampled(t *testing.T) {
 	start := time.Now()
 	const panics = 300
 	for range panics {
-		ask(client, l.url("internal", "/whoami"))
+		get(client, l.url("internal", "/whoami"))
 	}
 	most := 100 * (int(time.Since(start).Seconds()) + 2)
 	testkit.Eventually(t, "a panic is logged", func() bool { return len(l.log.find("level", "ERROR", "error", "a defect")) > 0 })

@@ -25,14 +25,14 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	basic := middleware.Basic{Realm: "orders", Check: middleware.Passwords(map[string]string{"carol": "right-password"})}
 	l := s.start(mtlsguard.Options{Debug: true, Authenticators: map[string][]middleware.Authenticator{"public": {basic}}})
 	expired := s.other.Leaf("alice")
-	for _, who := range []*testpki.Pair{nil, s.alice, s.ca.Leaf("stranger"), expired} {
+	for _, holder := range []*testpki.Pair{nil, s.alice, s.ca.Leaf("stranger"), expired} {
 		for _, password := range []string{"right-password", "wrong-password"} {
 			r, _ := http.NewRequest("GET", l.url("public", "/whoami?token=query-secret"), nil)
 			r.SetBasicAuth("carol", password)
 			r.Header.Set("Cookie", "session=cookie-secret")
 			r.Header.Set("X-Anything", "header-secret")
 			r.Header.Set("X-SSL-Client-Cert", "pem-secret")
-			if res, err := s.client(who).Do(r); err == nil {
+			if res, err := s.client(holder).Do(r); err == nil {
 				res.Body.Close()
 			}
 		}

@@ -21,7 +21,7 @@ func TestLogLinesNameTheCertificate(t *testing.T) {
 		{"/whoami", "200 alice", ""},
 		{"/a//b", "400 ambiguous-path", "ambiguous-path"},
 	} {
-		if got := ask(alice, l.url("internal", row.path)); got != row.want {
+		if got := get(alice, l.url("internal", row.path)); got != row.want {
 			t.Fatalf("%s: %s", row.path, got)
 		}
 		testkit.Eventually(t, "the line of "+row.path, func() bool { return len(l.log.find("event", "decision", "path", row.path)) == 1 })

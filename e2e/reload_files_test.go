@@ -20,7 +20,7 @@ var siteFiles = []struct {
 	{"ca.pem", true}, {"ca.crl", true}, {"server.pem", true}, {"server-key.pem", true},
 }
 
-var probes = []struct{ who, port, path string }{
+var probes = []struct{ user, port, path string }{
 	{"alice", "internal", "/whoami"}, {"alice", "internal", "/orders/1"}, {"bob", "internal", "/orders/1"},
 	{"bob", "public", "/whoami"}, {"", "public", "/whoami"}, {"", "public", "/orders/1"},
 }
@@ -39,7 +39,7 @@ func TestCorruptFileKeepsTheLastGoodState(t *testing.T) {
 			clients := map[string]*http.Client{"alice": s.client(s.alice), "bob": s.client(s.bob), "": s.client(nil)}
 			state := func() (out []string) {
 				for _, p := range probes {
-					out = append(out, ask(clients[p.who], l.url(p.port, p.path)))
+					out = append(out, get(clients[p.user], l.url(p.port, p.path)))
 				}
 				return out
 			}
@@ -104,7 +104,7 @@ func TestEmptyPolicyDeniesEverything(t *testing.T) {
 	alice := s.client(s.alice)
 	expect := func(want string) {
 		t.Helper()
-		if got := ask(alice, l.url("internal", "/whoami")); got != want {
+		if got := get(alice, l.url("internal", "/whoami")); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

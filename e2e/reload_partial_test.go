@@ -14,7 +14,7 @@ import (
 // Covers D7.
 func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	const rules = "p, group:admin, *, GET, /admin, allow\ng, user:alice, group:admin-readonly\n"
 	s.put("policy.csv", sitePolicy+rules)
 	l := s.start(mtlsguard.Options{})
@@ -23,13 +23,13 @@ func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 	whole := s.get("policy.csv")
 	s.put("policy.csv", whole[:len(whole)-len("-readonly\n")])
 	for end := time.Now().Add(800 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if got := ask(alice, l.url("internal", "/admin")); got != "403 no-rule" {
+		if got := get(alice, l.url("internal", "/admin")); got != "403 no-rule" {
 			t.Fatalf("half a line is in effect: %s", got)
 		}
 	}
 	s.put("policy.csv", whole+"p, user:alice, *, GET, /new, allow\n")
-	l.waitFor("the whole file", func() string { return ask(alice, l.url("internal", "/new")) }, "200 alice")
-	if got := ask(alice, l.url("internal", "/admin")); got != "403 no-rule" || l.server.Generation() != generation+1 {
+	l.waitFor("the whole file", func() string { return get(alice, l.url("internal", "/new")) }, "200 alice")
+	if got := get(alice, l.url("internal", "/admin")); got != "403 no-rule" || l.server.Generation() != generation+1 {
 		t.Errorf("%s, generation %d", got, l.server.Generation())
 	}
 }
@@ -37,11 +37,11 @@ func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 // A file without a line end at its end is loaded, a moment later.
 func TestFileWithoutLastLineEndIsLoaded(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
 	s.put("policy.csv", sitePolicy+"p, user:alice, *, GET, /whoami, deny")
-	l.waitFor("the new policy", func() string { return ask(alice, l.url("internal", "/whoami")) }, "403 denied")
+	l.waitFor("the new policy", func() string { return get(alice, l.url("internal", "/whoami")) }, "403 denied")
 	s.put("policy.csv", sitePolicy+"p, user:bob, *, GET, /whoami, deny")
 	if err := l.server.Reload(); err != nil {
 		t.Error(err)

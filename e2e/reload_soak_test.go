@@ -34,8 +34,8 @@ func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts gorou
 	goroutines := runtime.NumGoroutine()
 	s := newSite(t)
 	write := func(i int) {
-		s.put("users.yaml", states[i%2].users)
-		s.put("policy.csv", states[i%2].policy)
+		s.put("users.yaml", policyStates[i%2].users)
+		s.put("policy.csv", policyStates[i%2].policy)
 		if i%10 == 0 { // the trust changes: every open connection is verified again
 			s.put("ca.crl", s.crl(int64(i+1), s.bob))
 		}
@@ -61,7 +61,7 @@ func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts gorou
 		load.Go(func() {
 			for ctx.Err() == nil {
 				asked.Add(1)
-				if got := ask(c, l.url("internal", "/x")); !refusesBoth(got) && i < 3 || i == 3 && got != "refused" {
+				if got := get(c, l.url("internal", "/x")); !refusesBoth(got) && i < 3 || i == 3 && got != "refused" {
 					if wrong.Add(1) < 5 {
 						t.Errorf("client %d: %s", i, got)
 					}

@@ -23,13 +23,13 @@ import (
 type liveRow struct {
 	name          string
 	port          string
-	who           func(*site) *testpki.Pair // nil: no certificate
+	holder        func(*site) *testpki.Pair // nil: no certificate
 	change        func(*site)
 	before, after string
 }
 
 func asAlice(s *site) *testpki.Pair    { return s.alice }
-func asStranger(s *site) *testpki.Pair { return s.ca.Leaf("stranger") }
+func asUnmapped(s *site) *testpki.Pair { return s.ca.Leaf("stranger") }
 
 var liveRows = []liveRow{
 	{"users", "internal", asAlice, func(s *site) { s.sub("users.yaml", "user: alice", "user: alicia") }, "200 alice", "200 alicia"},
@@ -46,7 +46,7 @@ var liveRows = []liveRow{
 		s.put("ca.crl", crlPEM(s.other.CRL(1, nil)))
 	}, "200 alice", "refused"},
 	{"strict", "public", nil, func(s *site) { s.sub(config, "strict: false", "strict: true") }, "200 Default", "403 no-certificate"},
-	{"unmapped", "public", asStranger, func(s *site) { s.sub(config, "strict: false", "unmapped: guest") }, "403 unmapped", "200 guest"},
+	{"unmapped", "public", asUnmapped, func(s *site) { s.sub(config, "strict: false", "unmapped: guest") }, "403 unmapped", "200 guest"},
 	{"server_names", "public", asAlice, func(s *site) { s.sub(config, "strict: false", "server_names: [api.acme.example]") }, "200 alice", "421 misdirected"},
 	{"server certificate", "internal", asAlice, func(s *site) {
 		renewed := s.serve.Server()
@@ -64,16 +64,16 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			l := s.start(mtlsguard.Options{})
-			var who *testpki.Pair
-			if row.who != nil {
-				who = row.who(s)
+			var holder *testpki.Pair
+			if row.holder != nil {
+				holder = row.holder(s)
 			}
 			clients := map[string]*http.Client{
-				"HTTP/1.1": s.client(who), "HTTP/2": s.client(who, testkit.HTTP2), "resumed": s.client(who, testkit.Resuming),
+				"HTTP/1.1": s.client(holder), "HTTP/2": s.client(holder, testkit.HTTP2), "resumed": s.client(holder, testkit.Resuming),
 			}
 			url := l.url(row.port, "/whoami")
 			for name, c := range clients {
-				if got := ask(c, url); got != row.before {
+				if got := get(c, url); got != row.before {
 					t.Fatalf("%s: before: %s", name, got)
 				}
 			}
@@ -82,7 +82,7 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, c := range clients {
-				if got := ask(c, url); got != row.after {
+				if got := get(c, url); got != row.after {
 					t.Errorf("%s: after: %s, want %s", name, got, row.after)
 				}
 			}
@@ -104,9 +104,9 @@ func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 		*tls.Conn
 		name string
 	}
-	dial := func(name string, who *testpki.Pair) idle {
+	dial := func(name string, holder *testpki.Pair) idle {
 		c, err := tls.Dial("tcp", l.server.Ports()[0].Addr().String(), &tls.Config{
-			RootCAs: s.serve.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{who.TLS()},
+			RootCAs: s.serve.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{holder.TLS()},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -177,7 +177,7 @@ func TestReloadThatNeedsARestartIsAnError(t *testing.T) {
 			if len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", config, "error", "restart")) == 0 {
 				t.Errorf("log: %v", l.log.find("event", "reload"))
 			}
-			if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" || l.server.Generation() != 1 {
+			if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" || l.server.Generation() != 1 {
 				t.Errorf("%s, generation %d: half of the change is in effect", got, l.server.Generation())
 			}
 		})
@@ -195,13 +195,13 @@ func TestOrderOfPortsDoesNotMatterInAReload(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(s.client(s.alice), l.url("internal", "/orders/1")); got != "200 alice" {
+	if got := get(s.client(s.alice), l.url("internal", "/orders/1")); got != "200 alice" {
 		t.Errorf("internal: %s", got)
 	}
-	if got := ask(s.client(nil), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(nil), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("internal, no certificate: %s", got)
 	}
-	if got := ask(s.client(nil), l.url("public", "/whoami")); got != "403 no-certificate" {
+	if got := get(s.client(nil), l.url("public", "/whoami")); got != "403 no-certificate" {
 		t.Errorf("public: %s", got)
 	}
 }
@@ -214,8 +214,8 @@ func TestReloadKeepsConnectionsAndSessions(t *testing.T) {
 	l := s.start(mtlsguard.Options{})
 	url := l.url("internal", "/whoami")
 	for name, c := range map[string]*http.Client{"HTTP/1.1": s.client(s.alice), "HTTP/2": s.client(s.alice, testkit.HTTP2), "resumed": s.client(s.alice, testkit.Resuming)} {
-		ask(c, url)
-		ask(c, url) // TLS 1.3 sends tickets with the first answer
+		get(c, url)
+		get(c, url) // TLS 1.3 sends tickets with the first answer
 		for range 3 {
 			s.put("users.yaml", s.get("users.yaml")+"# another\n")
 			if err := l.server.Reload(); err != nil {

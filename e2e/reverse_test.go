@@ -21,32 +21,32 @@ import (
 func TestCallerIsTheSameOnBothSidesOfATunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	outer, _ := d.both()
+	outer, _ := d.startBoth()
 	url := outer.url("external", "/whoami")
-	stranger := d.ca.Leaf("stranger")
+	unmapped := d.ca.Leaf("stranger")
 	for name, want := range map[string]struct {
-		who  *testpki.Pair
-		want string
+		holder *testpki.Pair
+		want   string
 	}{
 		"mapped":       {d.alice, "200 alice tunnel tunnel"},
-		"unmapped":     {stranger, "403 unmapped"},
-		"nobody":       {nil, "403 no-certificate"},
+		"unmapped":     {unmapped, "403 unmapped"},
+		"anonymous":    {nil, "403 no-certificate"},
 		"not believed": {d.other.Leaf("alice"), "refused"},
 	} {
-		for version, c := range map[string]*http.Client{"HTTP/1.1": d.client(want.who), "HTTP/2": d.client(want.who, testkit.HTTP2)} {
-			if got := ask(c, url); got != want.want {
+		for version, c := range map[string]*http.Client{"HTTP/1.1": d.client(want.holder), "HTTP/2": d.client(want.holder, testkit.HTTP2)} {
+			if got := get(c, url); got != want.want {
 				t.Errorf("%s, %s: %s, want %s", name, version, got, want.want)
 			}
-			lies := []string{"X-Mtls-Caller", "certificate", "Client-Cert", ":AAAA:", "X-Mtls-Service", "billing", "X-Forwarded-User", "alice"}
+			forged := []string{"X-Mtls-Caller", "certificate", "Client-Cert", ":AAAA:", "X-Mtls-Service", "billing", "X-Forwarded-User", "alice"}
 			if version == "HTTP/1.1" {
-				lies = append(lies, "Connection", "Client-Cert, X-Mtls-Caller") // HTTP/2 has no Connection header
+				forged = append(forged, "Connection", "Client-Cert, X-Mtls-Caller") // HTTP/2 has no Connection header
 			}
-			if got := ask(stating(c, lies...), url); got != want.want {
+			if got := get(withHeaders(c, forged...), url); got != want.want {
 				t.Errorf("%s, %s, with headers: %s, want %s", name, version, got, want.want)
 			}
 		}
 	}
-	if got := ask(d.client(d.alice), outer.url("external", "/secret")); got != "403 no-rule" {
+	if got := get(d.client(d.alice), outer.url("external", "/secret")); got != "403 no-rule" {
 		t.Error(got)
 	}
 }
@@ -139,10 +139,10 @@ func TestReverseConfigurations(t *testing.T) {
 			}
 			inner := s.background()
 			testkit.Eventually(t, "a tunnel", func() bool { return len(inner.log.find("msg", "ready")) > 0 })
-			stranger := d.ca.Leaf("stranger")
+			unmapped := d.ca.Leaf("stranger")
 			var got []string
-			for _, who := range []*testpki.Pair{d.alice, stranger, nil} {
-				got = append(got, strings.TrimSpace(ask(d.client(who), outer.url("external", "/whoami"))))
+			for _, holder := range []*testpki.Pair{d.alice, unmapped, nil} {
+				got = append(got, strings.TrimSpace(get(d.client(holder), outer.url("external", "/whoami"))))
 			}
 			if strings.Join(got, ", ") != row.want {
 				t.Errorf("got  %q\nwant %q", strings.Join(got, ", "), row.want)
@@ -159,7 +159,7 @@ func TestGatewayAndInnerServerMayHavePortsOfTheirOwn(t *testing.T) {
 	d.put(config, d.get(config)+"  - name: own\n    listen: 127.0.0.1:0\n    client_cert: require\n    certificate: {cert: server.pem, key: server-key.pem}\n    trust: {anchors: [ca.pem]}\n    limits: {drain: 1s}\n")
 	d.put("policy.csv", "p, group:Everybody, own, GET, /whoami, allow\n")
 	d.put("users.yaml", "mappings:\n  - {id: alice, user: alice, subject: \"CN=alice\", issuer: ca.pem}\n")
-	d.handler = http.HandlerFunc(through)
+	d.handler = http.HandlerFunc(whoamiVia)
 	outer := d.startGateway(mtlsguard.Options{})
 	s := d.inside()
 	s.put(config, s.get(config)+"ports:\n  - name: lan\n    listen: 127.0.0.1:0\n    client_cert: require\n    certificate: {cert: server.pem, key: server-key.pem}\n    trust: {anchors: [ca.pem]}\n    limits: {drain: 1s}\n")
@@ -174,12 +174,12 @@ func TestGatewayAndInnerServerMayHavePortsOfTheirOwn(t *testing.T) {
 		{d.client(d.alice), outer.url("own", "/whoami"), "200 alice tls own"},
 		{s.client(d.alice), inner.url("lan", "/whoami"), "200 alice tls lan"},
 	} {
-		if got := ask(row.c, row.url); got != row.want {
+		if got := get(row.c, row.url); got != row.want {
 			t.Errorf("%s: %s, want %s", row.url, got, row.want)
 		}
 	}
 	// The registration port serves no requests.
-	if got := ask(d.client(d.orders), outer.url("registrations", "/whoami")); got != "refused" { // its certificate is of another authority
+	if got := get(d.client(d.orders), outer.url("registrations", "/whoami")); got != "refused" { // its certificate is of another authority
 		t.Error(got)
 	}
 }
@@ -207,7 +207,7 @@ func TestReadinessCoversTunnels(t *testing.T) {
 	if outer.server.Status().Gateways != nil || inner.server.Status().Services != nil {
 		t.Error("the two tunnels are one")
 	}
-	ask(d.client(d.alice), outer.url("external", "/whoami"))
+	get(d.client(d.alice), outer.url("external", "/whoami"))
 	if p := inner.server.Status().Ports[0]; p.Allowed != 1 {
 		t.Errorf("%+v", p)
 	}
@@ -239,12 +239,12 @@ func TestDrainOfEitherSideLosesNoRequest(t *testing.T) {
 			s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				close(begun)
 				<-finish
-				through(w, r)
+				whoamiVia(w, r)
 			})
 			inner := s.start(mtlsguard.Options{})
 			testkit.Eventually(t, "two tunnels", func() bool { return outer.server.Status().Services["orders"] == 2 })
 			answer := make(chan string, 1)
-			go func() { answer <- ask(d.client(d.alice), outer.url("external", "/whoami")) }()
+			go func() { answer <- get(d.client(d.alice), outer.url("external", "/whoami")) }()
 			<-begun
 			stopped := outer
 			if side == "inner" {
@@ -278,7 +278,7 @@ func TestInnerServerConnectsWhenTheGatewayStarts(t *testing.T) {
 	}
 	outer := d.startGateway(mtlsguard.Options{})
 	testkit.Eventually(t, "ready", func() bool { code, _ := ready(l.server); return code == 200 })
-	if got := ask(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
+	if got := get(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
 		t.Error(got)
 	}
 }

@@ -92,12 +92,12 @@ func (d *dmz) inside() *site {
 	s.put("policy.csv", insidePolicy)
 	s.put("users.yaml", "mappings:\n  - {id: alice, user: alice, subject: \"CN=alice\", issuer: ca.pem}\n")
 	s.put(config, strings.Replace(insideConfig, "GATEWAY", d.registrations, 1))
-	s.handler = http.HandlerFunc(through)
+	s.handler = http.HandlerFunc(whoamiVia)
 	return s
 }
 
-// through answers "user via port".
-func through(w http.ResponseWriter, r *http.Request) {
+// whoamiVia answers "user via port".
+func whoamiVia(w http.ResponseWriter, r *http.Request) {
 	id, _ := identity.FromContext(r.Context())
 	if hop, ok := reverse.HopFromContext(r.Context()); id.Via == identity.Tunnel && (!ok || hop.Gateway.Leaf() == nil) {
 		io.WriteString(w, "no hop ")
@@ -118,8 +118,8 @@ func (d *dmz) startGateway(options mtlsguard.Options) *live {
 	return l
 }
 
-// both starts the gateway and the inner server with their default sites.
-func (d *dmz) both() (outer, inner *live) {
+// startBoth starts the gateway and the inner server with their default sites.
+func (d *dmz) startBoth() (outer, inner *live) {
 	d.Helper()
 	outer = d.startGateway(mtlsguard.Options{})
 	inner = d.inside().start(mtlsguard.Options{})
@@ -144,7 +144,7 @@ func (s *site) background() *live {
 	return l
 }
 
-func pinOf(who *testpki.Pair) string { return trust.FingerprintOf(who.Cert).String() }
+func pinOf(holder *testpki.Pair) string { return trust.FingerprintOf(holder.Cert).String() }
 
 func serialsOf(all ...*testpki.Pair) []*big.Int {
 	var out []*big.Int

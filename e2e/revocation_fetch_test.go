@@ -42,8 +42,8 @@ func newDistribution(t *testing.T, list *x509.RevocationList) *distribution {
 	return d
 }
 
-// fetching makes a site fetch its CRL from url.
-func (s *site) fetching(url string) {
+// fetchFrom makes a site fetch its CRL from url.
+func (s *site) fetchFrom(url string) {
 	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl]\n      fetch: [{url: %q, file: ca.crl}]", url))
 }
 
@@ -94,9 +94,9 @@ func TestFetchConfigurationErrors(t *testing.T) {
 // start.
 func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	d := newDistribution(t, s.ca.CRL(1, nil))
-	s.fetching(d.URL)
+	s.fetchFrom(d.URL)
 	refused := func(when string, line int, what string) {
 		t.Helper()
 		os.Remove(s.path("ca.crl"))
@@ -117,15 +117,15 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	refused("critical extension", 12, "critical extension")
 	d.list.Store(s.ca.CRL(1, nil))
 	l := s.start(mtlsguard.Options{})
-	if a := ask(s.client(s.alice), l.url("internal", "/whoami")); a != "200 alice" {
+	if a := get(s.client(s.alice), l.url("internal", "/whoami")); a != "200 alice" {
 		t.Error(a)
 	}
-	if b := ask(s.client(s.bob), l.url("internal", "/whoami")); b != "200 bob" {
+	if b := get(s.client(s.bob), l.url("internal", "/whoami")); b != "200 bob" {
 		t.Error(b)
 	}
 	// A newer CRL applies to the next request, as soon as it is in the file.
 	bob := s.client(s.bob, testkit.HTTP2)
-	if got := ask(bob, l.url("internal", "/whoami")); got != "200 bob" {
+	if got := get(bob, l.url("internal", "/whoami")); got != "200 bob" {
 		t.Error(got)
 	}
 	d.list.Store(s.ca.CRL(2, serials(s.bob)))
@@ -133,8 +133,8 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	if err := new(crlfetch.Fetcher).Fetch(context.Background(), source); err != nil {
 		t.Fatal(err)
 	}
-	l.waitFor("the newer list", func() string { return ask(bob, l.url("internal", "/whoami")) }, "refused")
-	if a := ask(s.client(s.alice), l.url("internal", "/whoami")); a != "200 alice" {
+	l.waitFor("the newer list", func() string { return get(bob, l.url("internal", "/whoami")) }, "refused")
+	if a := get(s.client(s.alice), l.url("internal", "/whoami")); a != "200 alice" {
 		t.Error(a)
 	}
 }
@@ -142,13 +142,13 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 // The CRL of an authority below the anchors is verified with that authority's key.
 func TestCRLOfAnIntermediateIsFetched(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	sub := s.ca.SubCA("Client Sub CA")
 	s.put("sub.pem", string(sub.CertPEM()))
 	d := newDistribution(t, sub.CRL(1, nil))
 	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl, sub.crl]\n      fetch: [{url: %q, file: sub.crl, issuer: sub.pem}]", d.URL))
 	l := s.start(mtlsguard.Options{})
-	if got := ask(s.client(sub.Leaf("alice")), l.url("internal", "/whoami")); got != "200 alice" {
+	if got := get(s.client(sub.Leaf("alice")), l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
 	}
 }
@@ -158,18 +158,18 @@ func TestCRLOfAnIntermediateIsFetched(t *testing.T) {
 // Covers I6.
 func TestExpiredCRLIsFetchedWhileServing(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	d := newDistribution(t, s.ca.CRL(2, serials(s.bob)))
 	d.down.Store(true)
 	s.put("ca.crl", crlPEM(s.ca.CRL(1, serials(s.alice), func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(-time.Minute) })))
-	s.fetching(d.URL)
+	s.fetchFrom(d.URL)
 	l := s.start(mtlsguard.Options{})
 	alice, bob := s.client(s.alice, testkit.Resuming), s.client(s.bob, testkit.Resuming)
 	url := l.url("internal", "/whoami")
-	if a, b := ask(alice, url), ask(bob, url); a != "refused" || b != "refused" {
+	if a, b := get(alice, url), get(bob, url); a != "refused" || b != "refused" {
 		t.Errorf("an old CRL: %s, %s", a, b) // alice is revoked, bob's status is unknown
 	}
-	testkit.Eventually(t, "the failure is told", func() bool { return len(l.log.find("level", "WARN", "error", "cannot be fetched")) > 0 })
+	testkit.Eventually(t, "the failure is logged", func() bool { return len(l.log.find("level", "WARN", "error", "cannot be fetched")) > 0 })
 	if _, why := ready(l.server); !strings.Contains(why, "a CRL was to be replaced") {
 		t.Error(why)
 	}
@@ -177,7 +177,7 @@ func TestExpiredCRLIsFetchedWhileServing(t *testing.T) {
 	d.down.Store(false)
 	again := s.start(mtlsguard.Options{})
 	url = again.url("internal", "/whoami")
-	again.waitFor("the new list", func() string { return ask(alice, url) + ", " + ask(bob, url) }, "200 alice, refused")
+	again.waitFor("the new list", func() string { return get(alice, url) + ", " + get(bob, url) }, "200 alice, refused")
 	if code, why := ready(again.server); code != 200 {
 		t.Error(why)
 	}
@@ -211,12 +211,12 @@ func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 			name, port, want string
 			got              string
 		}{
-			{"fine", "internal", "200 alice", ask(s.client(fine), l.url("internal", "/whoami"))},
-			{"revoked", "internal", "refused", ask(s.client(revoked), l.url("internal", "/whoami"))},
-			{"nothing is known of it", "internal", internal, ask(s.client(below), l.url("internal", "/whoami"))},
-			{"no revocation", "public", "200 alice", ask(s.client(below), l.url("public", "/whoami"))},
-			{"untrusted", "internal", "refused", ask(s.client(untrusted), l.url("internal", "/whoami"))},
-			{"without its intermediate", "public", "refused", ask(s.client(&lost), l.url("public", "/whoami"))},
+			{"fine", "internal", "200 alice", get(s.client(fine), l.url("internal", "/whoami"))},
+			{"revoked", "internal", "refused", get(s.client(revoked), l.url("internal", "/whoami"))},
+			{"nothing is known of it", "internal", internal, get(s.client(below), l.url("internal", "/whoami"))},
+			{"no revocation", "public", "200 alice", get(s.client(below), l.url("public", "/whoami"))},
+			{"untrusted", "internal", "refused", get(s.client(untrusted), l.url("internal", "/whoami"))},
+			{"without its intermediate", "public", "refused", get(s.client(&lost), l.url("public", "/whoami"))},
 		} {
 			if row.got != row.want {
 				t.Errorf("%s: %s, want %s", row.name, row.got, row.want)
@@ -225,7 +225,7 @@ func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 	}
 	round("refused")
 	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl]\n      ocsp: {url: %q}", responder.URL))
-	responder.know(below, sub)
+	responder.add(below, sub)
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 // Covers I14.
 func TestReloadIsRetriedAfterAFailedFetch(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	d := newDistribution(t, s.ca.CRL(2, []*big.Int{s.bob.Cert.SerialNumber}))
 	d.down.Store(true)
 	var ahead atomic.Int64
@@ -253,5 +253,5 @@ func TestReloadIsRetriedAfterAFailedFetch(t *testing.T) {
 	testkit.Eventually(t, "the reload fails", func() bool { return len(l.log.find("event", "reload", "outcome", "failed")) > 0 })
 	d.down.Store(false)
 	ahead.Store(int64(2 * time.Minute))
-	l.waitFor("bob is revoked", func() string { return ask(s.client(s.bob), l.url("internal", "/whoami")) }, "refused")
+	l.waitFor("bob is revoked", func() string { return get(s.client(s.bob), l.url("internal", "/whoami")) }, "refused")
 }

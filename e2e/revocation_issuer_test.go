@@ -50,10 +50,10 @@ func TestCRLWithItsIssuerInAnotherEncodingRevokes(t *testing.T) {
 	for _, mode := range []string{"soft", "hard"} {
 		s.put(config, strings.Replace(siteConfig, "crls: [ca.crl]", "crls: [ca.crl]\n      revocation: "+mode, 1))
 		l := s.start(mtlsguard.Options{})
-		if got := ask(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
+		if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
 			t.Errorf("%s, bob: %s", mode, got)
 		}
-		if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+		if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 			t.Errorf("%s, alice: %s", mode, got)
 		}
 		if lines := l.log.find("level", "WARN", "error", "no known authority"); len(lines) > 0 {
@@ -77,7 +77,7 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 		warns   bool
 		refused string
 	}{
-		{"a stranger's", func(s *site, _ *testpki.Pair) *x509.RevocationList { return s.other.CRL(1, nil) }, "", true, ""},
+		{"another authority's", func(s *site, _ *testpki.Pair) *x509.RevocationList { return s.other.CRL(1, nil) }, "", true, ""},
 		{"an intermediate's", func(_ *site, sub *testpki.Pair) *x509.RevocationList { return sub.CRL(1, nil) }, "", true, ""},
 		{"a known intermediate's", func(_ *site, sub *testpki.Pair) *x509.RevocationList { return sub.CRL(1, nil) }, "\n      crl_issuers: [sub.pem]", false, ""},
 		{"a key of the anchor's name", func(*site, *testpki.Pair) *x509.RevocationList { return testpki.NewCA("Client CA").CRL(1, nil) }, "", false, "is not signed by its key"},
@@ -114,7 +114,7 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 			if linted != row.warns {
 				t.Errorf("reported by lint: %t", linted)
 			}
-			if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+			if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 				t.Errorf("alice: %s", got)
 			}
 		})
@@ -137,7 +137,7 @@ func TestNextCRLLoadsWhenTheCanaryHasExpired(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
 	if n := len(l.log.find("level", "WARN", "error", "that must be revoked expired")); n != 2 {
@@ -151,7 +151,7 @@ func TestNextCRLLoadsWhenTheCanaryHasExpired(t *testing.T) {
 func TestFileIsFetchedFromOneURL(t *testing.T) {
 	t.Parallel()
 	for name, second := range map[string]func(s *site) string{
-		"the same word":      func(*site) string { return "ca.crl" },
+		"the same spelling":  func(*site) string { return "ca.crl" },
 		"with a dot":         func(*site) string { return "./ca.crl" },
 		"by a detour":        func(*site) string { return "folder/../ca.crl" },
 		"absolute":           func(s *site) string { return s.path("ca.crl") },

@@ -75,8 +75,8 @@ func (r *responder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = w.Write(der)
 }
 
-// know adds a certificate of another authority.
-func (r *responder) know(cert, issuer *testpki.Pair) {
+// add adds a certificate of another authority.
+func (r *responder) add(cert, issuer *testpki.Pair) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.issuers[cert.Cert.SerialNumber.String()] = issuer
@@ -120,7 +120,7 @@ func TestOCSPResponderDecides(t *testing.T) {
 			mallory := s.ca.Leaf("mallory")
 			r.revoke(mallory)
 			l := s.start(mtlsguard.Options{})
-			if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != row.want {
+			if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != row.want {
 				t.Errorf("alice: %s", got)
 			}
 			if row.want == "refused" {
@@ -129,7 +129,7 @@ func TestOCSPResponderDecides(t *testing.T) {
 			if row.down {
 				return
 			}
-			if got := ask(s.client(mallory), l.url("internal", "/whoami")); got != "refused" {
+			if got := get(s.client(mallory), l.url("internal", "/whoami")); got != "refused" {
 				t.Errorf("mallory: %s", got)
 			}
 			testkit.Eventually(t, "the reason is logged", func() bool { return len(l.log.find("event", "handshake", "reason", "revoked")) > 0 })
@@ -151,7 +151,7 @@ func TestOCSPAnswersOutliveAReload(t *testing.T) {
 		r.revoke(mallory)
 		l := s.start(mtlsguard.Options{})
 		open := s.client(s.alice, testkit.HTTP2)
-		ask := func(c *http.Client) string { return ask(c, l.url("internal", "/whoami")) }
+		ask := func(c *http.Client) string { return get(c, l.url("internal", "/whoami")) }
 		if a, m := ask(open), ask(s.client(mallory)); a != "200 alice" || m != "refused" {
 			t.Fatalf("%s: before: %s, %s", mode, a, m)
 		}

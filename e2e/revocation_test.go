@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// lives sets the lifetime of a certificate, which begins an hour ago.
-func lives(d time.Duration) testpki.Option {
+// lifetime sets the lifetime of a certificate, which begins an hour ago.
+func lifetime(d time.Duration) testpki.Option {
 	return func(c *x509.Certificate) {
 		c.NotBefore = time.Now().Add(-time.Hour)
 		c.NotAfter = c.NotBefore.Add(d)
@@ -31,25 +31,25 @@ func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	s := newSite(t)
 	s.sub(config, "crls: [ca.crl]", "crls: [ca.crl]\n      max_leaf_lifetime: 9552h") // 398 days
 	l := s.start(mtlsguard.Options{})
-	short, long := s.ca.Leaf("alice", lives(397*day)), s.ca.Leaf("alice", lives(3650*day))
-	expect := func(who *testpki.Pair, port, want string) {
+	short, long := s.ca.Leaf("alice", lifetime(397*day)), s.ca.Leaf("alice", lifetime(3650*day))
+	expect := func(holder *testpki.Pair, port, want string) {
 		t.Helper()
-		if got := ask(s.client(who), l.url(port, "/whoami")); got != want {
-			t.Errorf("%s for %s: %s, want %s", port, who.Cert.NotAfter.Sub(who.Cert.NotBefore), got, want)
+		if got := get(s.client(holder), l.url(port, "/whoami")); got != want {
+			t.Errorf("%s for %s: %s, want %s", port, holder.Cert.NotAfter.Sub(holder.Cert.NotBefore), got, want)
 		}
 	}
 	expect(short, "internal", "200 alice")
 	expect(long, "internal", "refused")
 	expect(long, "public", "200 alice") // public has no such limit
 	open := s.client(short, testkit.HTTP2)
-	if got := ask(open, l.url("internal", "/whoami")); got != "200 alice" {
+	if got := get(open, l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
 	}
 	s.sub(config, "9552h", "24h")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(open, l.url("internal", "/whoami")); !refused(got) {
+	if got := get(open, l.url("internal", "/whoami")); !refused(got) {
 		t.Errorf("a connection that is open when the limit changes: %s", got)
 	}
 	expect(short, "internal", "refused")
@@ -132,21 +132,21 @@ func TestMustBeRevokedIsCheckedAtAReload(t *testing.T) {
 	if err := l.server.Reload(); err == nil || !strings.Contains(err.Error(), "must be revoked") {
 		t.Errorf("got %v", err)
 	}
-	if got := ask(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
 	s.put("ca.crl", s.crl(3, s.bob, s.alice))
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("alice: %s", got)
 	}
 }
 
-// inFolder returns a watched site whose CRLs are in a folder.
-func inFolder(t *testing.T) *site {
-	s := watched(t)
+// newFolderSite returns a watched site whose CRLs are in a folder.
+func newFolderSite(t *testing.T) *site {
+	s := newWatchedSite(t)
 	if err := os.Mkdir(s.path("crls"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -158,24 +158,24 @@ func inFolder(t *testing.T) *site {
 // Every CRL in a folder is in effect, and changes in the folder are seen.
 func TestCRLFolderIsWatched(t *testing.T) {
 	t.Parallel()
-	s := inFolder(t)
+	s := newFolderSite(t)
 	sub := s.ca.SubCA("Client Sub CA")
 	below := sub.Leaf("alice")
 	l := s.start(mtlsguard.Options{})
 	alice, bob, subject := s.client(s.alice, testkit.Resuming), s.client(s.bob, testkit.Resuming), s.client(below, testkit.Resuming)
 	url := l.url("internal", "/whoami")
-	if a, b, c := ask(alice, url), ask(bob, url), ask(subject, url); a != "200 alice" || b != "200 bob" || c != "refused" {
+	if a, b, c := get(alice, url), get(bob, url), get(subject, url); a != "200 alice" || b != "200 bob" || c != "refused" {
 		t.Fatalf("at first: %s, %s, %s", a, b, c)
 	}
 	s.put("crls/sub.crl", crlPEM(sub.CRL(1, nil))) // without it the status of this authority's certificates is unknown
-	l.waitFor("a file is added", func() string { return ask(subject, url) }, "200 alice")
+	l.waitFor("a file is added", func() string { return get(subject, url) }, "200 alice")
 	s.put("crls/2.der", string(s.ca.CRL(2, nil).Raw)) // in addition to the first
 	s.put("crls/notes.txt", "not a CRL")
 	generation := l.server.Generation()
 	testkit.Eventually(t, "a newer one is added", func() bool { return l.server.Generation() > generation })
 	s.put("crls/3.pem", s.crl(3, s.alice))
-	l.waitFor("a newer one that revokes", func() string { return ask(alice, url) }, "refused")
-	if got := ask(bob, url); got != "200 bob" {
+	l.waitFor("a newer one that revokes", func() string { return get(alice, url) }, "refused")
+	if got := get(bob, url); got != "200 bob" {
 		t.Errorf("bob: %s", got)
 	}
 	failures := func() int { return len(l.log.find("event", "reload", "outcome", "failed")) }
@@ -184,17 +184,17 @@ func TestCRLFolderIsWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "going back is refused", func() bool { return failures() > before })
-	if got := ask(alice, url); got != "refused" {
+	if got := get(alice, url); got != "refused" {
 		t.Errorf("alice: %s", got)
 	}
 	s.put("crls/4.pem", s.crl(4, s.bob))
-	l.waitFor("a newer one again", func() string { return ask(alice, url) + ", " + ask(bob, url) }, "200 alice, refused")
+	l.waitFor("a newer one again", func() string { return get(alice, url) + ", " + get(bob, url) }, "200 alice, refused")
 	before = failures()
 	s.put("crls/broken.crl", "garbage")
-	testkit.Eventually(t, "a broken file is told of", func() bool {
+	testkit.Eventually(t, "a broken file is logged", func() bool {
 		return failures() > before && len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path("crls/broken.crl"))) > 0
 	})
-	if got := ask(bob, url); got != "refused" {
+	if got := get(bob, url); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
 	generation = l.server.Generation()
@@ -207,7 +207,7 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	testkit.Eventually(t, "an empty folder is refused", func() bool {
 		return len(l.log.find("event", "reload", "outcome", "failed", "error", "holds no CRL")) > 0
 	})
-	if got := ask(bob, url); got != "refused" {
+	if got := get(bob, url); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
 }
@@ -215,7 +215,7 @@ func TestCRLFolderIsWatched(t *testing.T) {
 // Files that are not CRLs, and those that are being written, are ignored.
 func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	t.Parallel()
-	s := inFolder(t)
+	s := newFolderSite(t)
 	l := s.start(mtlsguard.Options{})
 	for _, name := range []string{".2.crl", "2.crl.new123", "notes.txt"} {
 		if err := os.WriteFile(s.path("crls/"+name), []byte("garbage"), 0o600); err != nil {
@@ -230,7 +230,7 @@ func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	}
 	s.put("users.yaml", strings.Replace(siteUsers, "user: alice", "user: alicia", 1))
 	alice := s.client(s.alice)
-	l.waitFor("the next change", func() string { return ask(alice, l.url("internal", "/whoami")) }, "200 alicia")
+	l.waitFor("the next change", func() string { return get(alice, l.url("internal", "/whoami")) }, "200 alicia")
 	if got := l.server.Generation(); got != 3 {
 		t.Errorf("generation %d: the watcher counts them as a change", got)
 	}
@@ -250,7 +250,7 @@ func TestCRLFolderErrors(t *testing.T) {
 		"10 GiB":      {func(s *site) { _ = sparse(s.path("crls/x.crl")) }, config, "is larger than"},
 		"not there":   {func(s *site) { _ = os.RemoveAll(s.path("crls")) }, config, "cannot be read"},
 	} {
-		s := inFolder(t)
+		s := newFolderSite(t)
 		row.spoil(s)
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		found := configerror.All(err)
@@ -299,10 +299,10 @@ func TestDERFileWithALastLineEndIsWhole(t *testing.T) {
 // Covers I14.
 func TestCRLThatIsNotYetValidIsLoadedWhenItIs(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	var ahead atomic.Int64
 	l := s.start(mtlsguard.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
-	asks := func() string { return ask(s.client(s.bob), l.url("internal", "/whoami")) }
+	asks := func() string { return get(s.client(s.bob), l.url("internal", "/whoami")) }
 	l.waitFor("bob is let in", asks, "200 bob")
 	s.put("ca.crl", crlPEM(s.ca.CRL(2, []*big.Int{s.bob.Cert.SerialNumber}, func(list *x509.RevocationList) {
 		list.ThisUpdate = time.Now().Add(10 * time.Minute)

@@ -15,7 +15,7 @@ func TestShadowChecksDecisions(t *testing.T) {
 	client := s.client(s.alice)
 	for _, round := range []string{"at the start", "after a reload"} {
 		for range 5 {
-			ask(client, l.url("internal", "/whoami"))
+			get(client, l.url("internal", "/whoami"))
 		}
 		l.waitFor("Casbin to be asked "+round, func() string { return fmt.Sprint(l.server.Status().Shadow) }, fmt.Sprint(mtlsguard.ShadowStatus{Checked: 5}))
 		if err := l.server.Reload(); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// watched returns a site whose files are watched.
-func watched(t *testing.T) *site {
+// newWatchedSite returns a site whose files are watched.
+func newWatchedSite(t *testing.T) *site {
 	s := newSite(t)
 	s.sub(config, "reload: 0", "reload: 50ms")
 	return s
@@ -40,10 +40,10 @@ func TestEveryFileIsWatched(t *testing.T) {
 	for _, file := range siteFiles {
 		t.Run(file.name, func(t *testing.T) {
 			t.Parallel()
-			s := watched(t)
+			s := newWatchedSite(t)
 			l := s.start(mtlsguard.Options{})
 			alice := s.client(s.alice)
-			asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+			asks := func() string { return get(alice, l.url("internal", "/whoami")) }
 			good := s.get(file.name)
 			failed := func() int {
 				return len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path(file.name)))
@@ -51,7 +51,7 @@ func TestEveryFileIsWatched(t *testing.T) {
 			for i, bad := range []string{"", "garbage\x00", good[:len(good)/2-3]} {
 				before, generation := failed(), l.server.Generation()
 				s.put(file.name, bad)
-				testkit.Eventually(t, fmt.Sprintf("bad content %d is told of or taken", i), func() bool {
+				testkit.Eventually(t, fmt.Sprintf("bad content %d is logged or loaded", i), func() bool {
 					return failed() > before || l.server.Generation() > generation
 				})
 				if got := asks(); got != "200 alice" && file.pem {
@@ -72,7 +72,7 @@ func TestReloadSettingTurnsWatchingOnAndOff(t *testing.T) {
 	s := newSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+	asks := func() string { return get(alice, l.url("internal", "/whoami")) }
 	s.sub(config, "reload: 0", "reload: 50ms")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
@@ -86,10 +86,10 @@ func TestReloadSettingTurnsWatchingOnAndOff(t *testing.T) {
 // A file that another file newly names is waited for as well, and watched from then on.
 func TestNewlyNamedFileIsWatched(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+	asks := func() string { return get(alice, l.url("internal", "/whoami")) }
 	s.put("other.csv", "p, group:Everybody, *, GET, /whoami, deny\n")
 	s.sub(config, "policy: policy.csv", "policy: other.csv")
 	l.waitFor("the other policy", asks, "403 denied")
@@ -101,7 +101,7 @@ func TestNewlyNamedFileIsWatched(t *testing.T) {
 // Covers I2.
 func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	var stop atomic.Bool
 	var handshakes, failures atomic.Int64
@@ -144,12 +144,12 @@ func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
 // Covers I10.
 func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	const allow, deny = "p, user:alice, internal, GET, /secret, allow\n", "p, user:alice, internal, GET, /secret, deny\n"
 	s.put("policy.csv", sitePolicy+allow+deny)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return ask(alice, l.url("internal", "/secret")) }
+	asks := func() string { return get(alice, l.url("internal", "/secret")) }
 	if got := asks(); got != "403 denied" {
 		t.Fatalf("before: %s", got)
 	}
@@ -163,7 +163,7 @@ func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.waitFor("the new policy", func() string { return ask(alice, l.url("internal", "/new")) }, "200 alice")
+	l.waitFor("the new policy", func() string { return get(alice, l.url("internal", "/new")) }, "200 alice")
 	if got := asks(); got != "403 denied" {
 		t.Errorf("after: %s", got)
 	}
@@ -209,7 +209,7 @@ func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 // a certificate without its intermediate. Covers J15.
 func TestHalfWrittenChainIsNotLoaded(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	sub := s.serve.SubCA("Server Sub CA")
 	first := sub.Server()
 	s.put("server.pem", string(first.CertPEM()))

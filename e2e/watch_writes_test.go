@@ -18,7 +18,7 @@ import (
 // Covers I3.
 func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	names := []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem", "server-key.pem"}
 	mount := filepath.Join(s.dir, "mount")
 	must := func(err error) {
@@ -55,7 +55,7 @@ func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 			crl, want = s.crl(int64(n+1)), "200 alice"
 		}
 		volume(n, crl)
-		l.waitFor(fmt.Sprintf("swap %d", n), func() string { return ask(alice, l.url("internal", "/whoami")) }, want)
+		l.waitFor(fmt.Sprintf("swap %d", n), func() string { return get(alice, l.url("internal", "/whoami")) }, want)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 // Covers I4.
 func TestManyWritesAreFewReloads(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
 	writes := 0
@@ -75,7 +75,7 @@ func TestManyWritesAreFewReloads(t *testing.T) {
 		}
 	}
 	want := fmt.Sprintf("200 alice%d", writes)
-	l.waitFor("the last content", func() string { return ask(alice, l.url("internal", "/whoami")) }, want)
+	l.waitFor("the last content", func() string { return get(alice, l.url("internal", "/whoami")) }, want)
 	reloads := l.server.Generation() - 1 + uint64(len(l.log.find("event", "reload", "outcome", "failed")))
 	t.Logf("%d writes, %d reloads", writes, reloads)
 	if reloads > 6 || uint64(writes) < 5*reloads { // a busy machine writes less often
@@ -188,7 +188,7 @@ func TestFilesThatAreTooLargeAreRejected(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" {
+	if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
 	}
 }

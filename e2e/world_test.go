@@ -143,8 +143,8 @@ func (s *site) client(holder *testpki.Pair, options ...testkit.ClientOption) *ht
 	return testkit.Client(s, s.serve.Pool(), holder, options...)
 }
 
-// ask returns "200 user", "403 reason", or "refused" where there was no answer.
-func ask(c *http.Client, url string) string {
+// get returns "200 user", "403 reason", or "refused" where there was no answer.
+func get(c *http.Client, url string) string {
 	res, err := c.Get(url)
 	if err != nil {
 		return "refused"
