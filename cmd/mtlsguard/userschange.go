@@ -26,6 +26,7 @@ func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, o
 		if err := usersfile.Write(f.name, f.data, next); err != nil {
 			return err
 		}
+		a.changed = f.name
 	}
 	if a.json {
 		return a.printJSON(out)
