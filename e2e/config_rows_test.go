@@ -163,7 +163,7 @@ var configErrorRows = []configErrorRow{
 	{"the certificate is garbage", whole("server.pem", "garbage"), "server.pem", 1, "no certificate"},
 	{"the certificate's second block is cut off", func(s *site) {
 		s.put("server.pem", s.get("server.pem")+s.get("ca.pem")[:200])
-	}, "server.pem", added, "damaged"},
+	}, "server.pem", added, "has no end"},
 	{"CRL garbled", whole("ca.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"), "ca.crl", 1, "cannot be read"},
 	{"CRL of zero bytes", whole("ca.crl", ""), "ca.crl", 1, "empty"},
 	{"CRL is a certificate", func(s *site) { s.put("ca.crl", s.get("ca.pem")) }, "ca.crl", 1, "CERTIFICATE"},
@@ -194,5 +194,5 @@ var configErrorRows = []configErrorRow{
 	{"users: a reserved name", more("users.yaml", "  - {id: x, user: Default, subject: CN=x, issuer: ca.pem}\n"), "users.yaml", 4, "Default"},
 	{"users: an id twice", more("users.yaml", "  - {id: alice, user: x, subject: CN=x, issuer: ca.pem}\n"), "users.yaml", 4, "alice"},
 	{"users: a conflict", more("users.yaml", "  - {id: x, user: x, subject: CN=alice, issuer: ca.pem}\n"), "users.yaml", 4, "alice"},
-	{"users: empty", whole("users.yaml", ""), "users.yaml", 1, "empty"},
+	{"users: empty", whole("users.yaml", ""), "users.yaml", 0, "empty"},
 }

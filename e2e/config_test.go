@@ -76,7 +76,7 @@ func TestConfigurationErrorsAreReportedTogether(t *testing.T) {
 	for _, m := range configerror.All(err) {
 		got = append(got, strings.TrimPrefix(fmt.Sprintf("%s:%d", m.File, m.Line), s.dir+"/"))
 	}
-	want := "ca.crl:1 mtlsguard.yaml:12 mtlsguard.yaml:13 mtlsguard.yaml:19 policy.csv:1 policy.csv:7 server.pem:1 server.pem:1 users.yaml:4"
+	want := "ca.crl:1 mtlsguard.yaml:12 mtlsguard.yaml:13 mtlsguard.yaml:19 policy.csv:1 policy.csv:7 server.pem:1 users.yaml:4"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got  %v\nwant %v\n%v", got, want, err)
 	}
