@@ -259,7 +259,7 @@ func TestLogLinesNameTheGateway(t *testing.T) {
 	other := b.gatewayCA.Leaf("other", named("other.acme.example"))
 	for i, row := range []struct {
 		holder        *testpki.Pair
-		state         []string
+		forward       []string
 		path, want    string
 		gateway, user *testpki.Pair // nil: the line has no such field
 		subject       string

@@ -171,8 +171,8 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	l.waitFor("a file is added", func() string { return get(subject, url) }, "200 alice")
 	s.put("crls/2.der", string(s.ca.CRL(2, nil).Raw)) // in addition to the first
 	s.put("crls/notes.txt", "not a CRL")
-	generation := l.server.Generation()
-	testkit.Eventually(t, "a newer one is added", func() bool { return l.server.Generation() > generation })
+	generation := l.server.Status().Generation
+	testkit.Eventually(t, "a newer one is added", func() bool { return l.server.Status().Generation > generation })
 	s.put("crls/3.pem", s.crl(3, s.alice))
 	l.waitFor("a newer one that revokes", func() string { return get(alice, url) }, "refused")
 	if got := get(bob, url); got != "200 bob" {
@@ -197,9 +197,9 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	if got := get(bob, url); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
-	generation = l.server.Generation()
+	generation = l.server.Status().Generation
 	os.Remove(s.path("crls/broken.crl"))
-	testkit.Eventually(t, "it is mended", func() bool { return l.server.Generation() > generation })
+	testkit.Eventually(t, "the file is removed", func() bool { return l.server.Status().Generation > generation })
 	before = failures()
 	for _, name := range []string{"1.crl", "2.der", "4.pem", "sub.crl"} {
 		os.Remove(s.path("crls/" + name))
@@ -231,7 +231,7 @@ func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	s.put("users.yaml", strings.Replace(siteUsers, "user: alice", "user: alicia", 1))
 	alice := s.client(s.alice)
 	l.waitFor("the next change", func() string { return get(alice, l.url("internal", "/whoami")) }, "200 alicia")
-	if got := l.server.Generation(); got != 3 {
+	if got := l.server.Status().Generation; got != 3 {
 		t.Errorf("generation %d: the watcher counts them as a change", got)
 	}
 }
@@ -302,18 +302,18 @@ func TestCRLThatIsNotYetValidIsLoadedWhenItIs(t *testing.T) {
 	s := newWatchedSite(t)
 	var ahead atomic.Int64
 	l := s.start(mtlsguard.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
-	asks := func() string { return get(s.client(s.bob), l.url("internal", "/whoami")) }
-	l.waitFor("bob is let in", asks, "200 bob")
+	answer := func() string { return get(s.client(s.bob), l.url("internal", "/whoami")) }
+	l.waitFor("bob is accepted", answer, "200 bob")
 	s.put("ca.crl", crlPEM(s.ca.CRL(2, []*big.Int{s.bob.Cert.SerialNumber}, func(list *x509.RevocationList) {
 		list.ThisUpdate = time.Now().Add(10 * time.Minute)
 	})))
 	failed := func() int { return len(l.log.find("event", "reload", "outcome", "failed", "file", s.path("ca.crl"))) }
 	testkit.Eventually(t, "the list is refused", func() bool { return failed() > 0 })
-	if got := asks(); got != "200 bob" {
+	if got := answer(); got != "200 bob" {
 		t.Errorf("before its time: %s", got)
 	}
 	ahead.Store(int64(11 * time.Minute))
-	l.waitFor("bob is revoked", asks, "refused")
+	l.waitFor("bob is revoked", answer, "refused")
 	if n := failed(); n != 1 {
 		t.Errorf("%d log lines about one CRL", n)
 	}

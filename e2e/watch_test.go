@@ -23,7 +23,7 @@ func newWatchedSite(t *testing.T) *site {
 	return s
 }
 
-func (l *live) waitFor(what string, clientAsks func() string, want string) {
+func (l *live) waitFor(what string, answer func() string, want string) {
 	l.Helper()
 	var got string
 	defer func() {
@@ -31,7 +31,7 @@ func (l *live) waitFor(what string, clientAsks func() string, want string) {
 			l.Logf("the last answer was %s, wanted %s", got, want)
 		}
 	}()
-	testkit.Eventually(l.TB, what, func() bool { got = clientAsks(); return got == want })
+	testkit.Eventually(l.TB, what, func() bool { got = answer(); return got == want })
 }
 
 // Every file is watched, mtlsguard.yaml too: a bad one is logged, a good one loaded.
@@ -43,25 +43,25 @@ func TestEveryFileIsWatched(t *testing.T) {
 			s := newWatchedSite(t)
 			l := s.start(mtlsguard.Options{})
 			alice := s.client(s.alice)
-			asks := func() string { return get(alice, l.url("internal", "/whoami")) }
+			answer := func() string { return get(alice, l.url("internal", "/whoami")) }
 			good := s.get(file.name)
 			failed := func() int {
 				return len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path(file.name)))
 			}
 			for i, bad := range []string{"", "garbage\x00", good[:len(good)/2-3]} {
-				before, generation := failed(), l.server.Generation()
+				before, generation := failed(), l.server.Status().Generation
 				s.put(file.name, bad)
 				testkit.Eventually(t, fmt.Sprintf("bad content %d is logged or loaded", i), func() bool {
-					return failed() > before || l.server.Generation() > generation
+					return failed() > before || l.server.Status().Generation > generation
 				})
-				if got := asks(); got != "200 alice" && file.pem {
+				if got := answer(); got != "200 alice" && file.pem {
 					t.Errorf("with bad content %d: %s", i, got)
 				}
-				generation = l.server.Generation()
+				generation = l.server.Status().Generation
 				s.put(file.name, good)
-				testkit.Eventually(t, "the good file is taken", func() bool { return l.server.Generation() > generation })
+				testkit.Eventually(t, "the good file is taken", func() bool { return l.server.Status().Generation > generation })
 			}
-			l.waitFor("alice is back", asks, "200 alice")
+			l.waitFor("alice is back", answer, "200 alice")
 		})
 	}
 }
@@ -72,15 +72,15 @@ func TestReloadSettingTurnsWatchingOnAndOff(t *testing.T) {
 	s := newSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return get(alice, l.url("internal", "/whoami")) }
+	answer := func() string { return get(alice, l.url("internal", "/whoami")) }
 	s.sub(config, "reload: 0", "reload: 50ms")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	s.sub("users.yaml", "user: alice", "user: alicia") // without a signal
-	l.waitFor("watching is on", asks, "200 alicia")
+	l.waitFor("watching is on", answer, "200 alicia")
 	s.sub(config, "reload: 50ms", "reload: 0")
-	testkit.Eventually(t, "watching is off", func() bool { return l.server.Generation() == 4 })
+	testkit.Eventually(t, "watching is off", func() bool { return l.server.Status().Generation == 4 })
 }
 
 // A file that another file newly names is waited for as well, and watched from then on.
@@ -89,12 +89,12 @@ func TestNewlyNamedFileIsWatched(t *testing.T) {
 	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return get(alice, l.url("internal", "/whoami")) }
+	answer := func() string { return get(alice, l.url("internal", "/whoami")) }
 	s.put("other.csv", "p, group:Everybody, *, GET, /whoami, deny\n")
 	s.sub(config, "policy: policy.csv", "policy: other.csv")
-	l.waitFor("the other policy", asks, "403 denied")
+	l.waitFor("the other policy", answer, "403 denied")
 	s.put("other.csv", sitePolicy)
-	l.waitFor("its change", asks, "200 alice")
+	l.waitFor("its change", answer, "200 alice")
 }
 
 // The certificate is replaced, and its key a little later: no handshake fails.
@@ -149,22 +149,22 @@ func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 	s.put("policy.csv", sitePolicy+allow+deny)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return get(alice, l.url("internal", "/secret")) }
-	if got := asks(); got != "403 denied" {
+	answer := func() string { return get(alice, l.url("internal", "/secret")) }
+	if got := answer(); got != "403 denied" {
 		t.Fatalf("before: %s", got)
 	}
 	slowly := allow + strings.Repeat(sitePolicy, 2) + deny + "p, user:alice, *, GET, /new, allow\n"
-	for tries := 1; !writeSlowly(t, s.path("policy.csv"), slowly, func() bool { return asks() == "403 denied" }); tries++ {
+	for tries := 1; !writeSlowly(t, s.path("policy.csv"), slowly, func() bool { return answer() == "403 denied" }); tries++ {
 		if tries == 20 {
 			t.Fatal("this machine is too busy to write a line every 80 ms")
 		}
-		generation := l.server.Generation()
-		if err := l.server.Reload(); err != nil || l.server.Generation() == generation {
+		generation := l.server.Status().Generation
+		if err := l.server.Reload(); err != nil || l.server.Status().Generation == generation {
 			t.Fatal(err)
 		}
 	}
 	l.waitFor("the new policy", func() string { return get(alice, l.url("internal", "/new")) }, "200 alice")
-	if got := asks(); got != "403 denied" {
+	if got := answer(); got != "403 denied" {
 		t.Errorf("after: %s", got)
 	}
 }
