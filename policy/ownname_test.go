@@ -7,7 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-// Covers N5.
+// Covers D17, N5.
 func TestUserInAPathIsTheCallersOwnName(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ rule, user, matches, not string }{
@@ -104,7 +104,7 @@ p, group:Everybody, *, GET, /docs/{id}, allow
 	}
 }
 
-// Covers N5.
+// Covers D17, N5.
 func TestLintSaysWhatUserStandsFor(t *testing.T) {
 	t.Parallel()
 	const members = "g, user:alice, group:g\ng, group:Anonymous, group:guests\ng, group:Anonymous, group:mixed\ng, user:bob, group:mixed\n"

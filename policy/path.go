@@ -92,7 +92,7 @@ func checkSegment(segment string, last bool) (wrong, hint string) {
 	case strings.HasPrefix(segment, ":"):
 		return "contains the segment " + escape.Quote(segment, escape.Short), "write {" + strings.TrimPrefix(segment, ":") + "} for one segment"
 	case strings.ContainsAny(segment, "{}") && !isParam(segment):
-		return "contains the segment " + escape.Quote(segment, escape.Short), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -"
+		return "contains the segment " + escape.Quote(segment, escape.Short), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -; {user} is the caller's own user name"
 	}
 	return "", ""
 }
