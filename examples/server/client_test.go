@@ -63,7 +63,7 @@ func TestCurlIsServedAndRefused(t *testing.T) {
 		{"TLS 1.2", "internal", "/whoami", `"user":"alice"`, append(alice, "--tls-max", "1.2")},
 		{"TLS 1.1", "internal", "/whoami", "curl: (35)", append(alice, "--tls-max", "1.1")},
 		{"required and missing", "internal", "/whoami", "alert certificate required", nil},
-		{"untrusted", "public", "/whoami", "alert bad certificate", []string{"--cert", "untrusted.pem", "--key", "untrusted-key.pem"}},
+		{"untrusted", "public", "/whoami", "alert unknown ca", []string{"--cert", "untrusted.pem", "--key", "untrusted-key.pem"}},
 		{"anonymous", "public", "/whoami", `"user":"Default"`, nil},
 		{"65 KiB of headers", "internal", "/whoami", "431", append(alice, "--http1.1", "-H", "@big", "-i")},
 		{"a path with dots", "internal", "/public/../secret/x", `"reason":"ambiguous-path"`, append(alice, "--path-as-is")},
