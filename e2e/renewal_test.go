@@ -44,7 +44,7 @@ func TestCertificateAndKeyMayBeRenewedOneAfterTheOther(t *testing.T) {
 				if logged := len(l.log.find("event", "reload", "outcome", "failed")) > 0; logged != failed {
 					t.Errorf("%s: logged as a failure: %t", when, logged)
 				}
-				if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+				if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 					t.Errorf("%s: %s", when, got)
 				}
 			}
