@@ -92,7 +92,7 @@ func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 					continue
 				}
 				why := reason.BadCredentials
-				if x.lax == "Default" { // no credentials that anybody knows
+				if x.lax == "Default" { // no known credentials
 					why = reason.NoCertificate
 				}
 				s.want(t, 401, why)
@@ -230,7 +230,7 @@ func Example_basic() {
 	// "" the credentials are wrong
 }
 
-// The name beside a wrong password is in the outcome as it was sent, and identifies nobody.
+// The name beside a wrong password is in the outcome unchanged, and identifies no user.
 // Covers S6.
 func TestWrongCredentialsNameTheUserThatWasSent(t *testing.T) {
 	t.Parallel()

@@ -127,7 +127,7 @@ func TestTrailersCarryNoIdentity(t *testing.T) {
 		if announced != "" {
 			head += "Trailer: " + announced + "\r\n"
 		}
-		return head + "\r\n5\r\nhello\r\n0\r\n" + strings.Join(trailers, ": evil\r\n") + ": evil\r\n\r\n"
+		return head + "\r\n5\r\nhello\r\n0\r\n" + strings.Join(trailers, ": x\r\n") + ": x\r\n\r\n"
 	}
 	sent := append(slices.Clone(trailerNames), "Checksum")
 	for _, path := range []string{"/all", "/some", "/inside"} {
@@ -144,7 +144,7 @@ func TestTrailersCarryNoIdentity(t *testing.T) {
 			}
 			var trailers []field
 			for _, name := range sent {
-				trailers = append(trailers, field{strings.ToLower(name), "evil"})
+				trailers = append(trailers, field{strings.ToLower(name), "x"})
 			}
 			s = f.request(fields, "hello", trailers...)
 			s.wantUser(t, "alice")
@@ -162,7 +162,7 @@ func checkTrailers(t *testing.T, got http.Header, announced bool) {
 			t.Errorf("the handler sees the trailer %s", name)
 		}
 	}
-	if announced && got.Get("Checksum") != "evil" {
+	if announced && got.Get("Checksum") != "x" {
 		t.Errorf("the announced trailer is missing: %v", got)
 	}
 }
