@@ -72,7 +72,7 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 	}
 }
 
-// A certificate that another verifier has verified is not a gateway's.
+// A certificate that another verifier verified does not identify a gateway.
 // Covers F2.
 func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 	t.Parallel()
@@ -90,7 +90,7 @@ func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 		}
 	}
 	if r.GatewayTrust() != w.gateways || !r.IsGateway(verifiedBy(t, w.gateways, w.gateway)) {
-		t.Error("the gateway is none")
+		t.Error("the gateway is not recognized")
 	}
 }
 
@@ -152,7 +152,7 @@ func TestNewReportsAllErrors(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", x.name, got, x.want)
 		}
 		if (r == nil) != (x.want != "") {
-			t.Errorf("%s: a receiver with errors, or none without", x.name)
+			t.Errorf("%s: a receiver with an error, or neither", x.name)
 		}
 	}
 }
@@ -202,13 +202,13 @@ func TestParseTopology(t *testing.T) {
 				t.Errorf("%q: the hint is %s", x, hint)
 			}
 			if fmt.Sprint(topology) != fmt.Sprint(forwarded.Topology{}) {
-				t.Errorf("%q: a topology in spite of it", x)
+				t.Errorf("%q: a topology with an error", x)
 			}
 		}
 	}
 }
 
-// The clock is checked again for a cached certificate.
+// The validity of a cached certificate is checked at each request.
 // Covers F9.
 func TestCachedCertificatesExpire(t *testing.T) {
 	t.Parallel()

@@ -7,8 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// With MustBeAsked a server that does not ask is not called, on the first connection
-// and on later ones; a call without a certificate passes.
+// With MustBeAsked a call to a server that requests no certificate fails, on new and open
+// connections. A call without a certificate succeeds.
 func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
@@ -26,7 +26,7 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 				}
 			}
 			if deaf.requests.Load() != 0 {
-				t.Error("a server that did not ask was called")
+				t.Error("a server that requests no certificate was called")
 			}
 			for _, h := range w.takeEvents() {
 				if h.Err == nil || h.Asked || h.Resumed {
@@ -34,7 +34,7 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 				}
 			}
 			wantBody(t, outbound.AsNobody(t.Context()), c, deaf.URL, "nobody")
-			for range 2 { // resumed, it counts as asked
+			for range 2 { // a resumed session counts as a certificate request
 				wantBody(t, as(t, "alice"), c, asks.URL, "alice")
 				transport.CloseIdleConnections()
 			}

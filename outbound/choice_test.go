@@ -60,7 +60,7 @@ func TestContextChoosesTheCertificate(t *testing.T) {
 	}
 }
 
-// These calls fail before anything is dialled.
+// These calls fail before a connection is dialled.
 // Covers J3.
 func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 	t.Parallel()

@@ -12,8 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// What runs underneath a call, with the call's context, makes no calls as the caller:
-// not Allow, not a dialler, not what a proxy needs.
+// Functions that run during a call, with the call's context, make no calls as the caller:
+// neither Allow nor a dialler nor a proxy function.
 // Covers J11.
 func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 	t.Parallel()
@@ -30,7 +30,7 @@ func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 	w := newFixture(t, "alice")
 	w.config.Allow = func(ctx context.Context, alias string) error {
 		if alias != "alice" {
-			t.Errorf("asked about %q", alias)
+			t.Errorf("Allow was called for %q", alias)
 		}
 		try(ctx, "Allow")
 		return nil
@@ -75,8 +75,7 @@ func TestContextOfAnIncomingRequestCarriesNoChoice(t *testing.T) {
 	}
 }
 
-// Two names that are one server, with one certificate for both: each has connections
-// of its own, in HTTP/2 too.
+// Two names of one server with one certificate have separate connections, in HTTP/2 too.
 // Covers J12.
 func TestConnectionsAreNotSharedBetweenHosts(t *testing.T) {
 	t.Parallel()
@@ -110,7 +109,7 @@ func TestConnectionsAreNotSharedBetweenHosts(t *testing.T) {
 	}
 }
 
-// A server with settings that hang a client is left when the call's time is up.
+// A call to a server whose settings block a client ends with the call's deadline.
 // Covers J13.
 func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 	t.Parallel()
@@ -148,7 +147,7 @@ func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 	eventually(t, "the handshake", func() bool { return len(w.takeEvents()) > 0 })
 	cancel()
 	if err := <-result; err == nil {
-		t.Error("an answer")
+		t.Error("the call succeeded")
 	}
 	if got := transport.Stats(); got.InFlight != 0 {
 		t.Errorf("%+v", got)

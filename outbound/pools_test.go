@@ -13,7 +13,7 @@ import (
 
 var full = flag.Bool("full", false, "run the proofs in full: 10,000 calls each of 100 identities and calls without one, 100,000 identities")
 
-// However many identities there are, the pools are few, and so are their connections.
+// The number of pools and of their connections is bounded for any number of identities.
 // Covers J10.
 func TestNumberOfPoolsIsBounded(t *testing.T) {
 	const most = 8
@@ -25,7 +25,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	w.config.OnHandshake = nil
 	w.config.MaxPools = most
 	pair := clientCA.Leaf("someone").TLS()
-	w.config.Keystore = keystoreFunc(func(alias string) (*outbound.Credential, error) { // one leaf, many contents: the alias is part
+	w.config.Keystore = keystoreFunc(func(alias string) (*outbound.Credential, error) { // one leaf for all aliases: the alias is part of the pool's key
 		return outbound.NewCredential(alias, pair)
 	})
 	transport := w.transport()
@@ -53,7 +53,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	if grown > 32<<20 {
 		t.Errorf("%d MiB more", grown>>20)
 	}
-	// The one used last stays.
+	// The pool that was used last stays.
 	evicted := fmt.Sprint(transport.Stats().Evicted)
 	wantBody(t, as(t, "id-"+strconv.Itoa(identities-1)), c, s.URL, "someone")
 	if got := fmt.Sprint(transport.Stats().Evicted); got != evicted {
@@ -61,7 +61,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	}
 }
 
-// Of the pools, the one that has been unused for longest goes, and not one with a call.
+// The least recently used pool without a call is evicted.
 // Covers J10.
 func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 	t.Parallel()
@@ -82,7 +82,7 @@ func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// b made room for c, and a was never touched.
+	// b was evicted for c, and a never was.
 	if got := s.conns.Load(); got != 3 {
 		t.Errorf("%d connections", got)
 	}
@@ -91,7 +91,7 @@ func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 	}
 }
 
-// Among those without calls, the last used one stays.
+// Of the pools without calls, the last used one stays.
 // Covers J10.
 func TestPoolThatWasUsedLastStays(t *testing.T) {
 	t.Parallel()

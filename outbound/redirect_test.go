@@ -9,8 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// redirects answers /to?URL with a redirect, and everything else with the name and
-// the Authorization that it saw.
+// handleRedirect answers /to?URL with a redirect, and every other path with the client's name
+// and the Authorization header.
 func handleRedirect(rw http.ResponseWriter, r *http.Request) {
 	if to, ok := strings.CutPrefix(r.URL.RequestURI(), "/to?"); ok {
 		http.Redirect(rw, r, to, http.StatusTemporaryRedirect)
@@ -19,7 +19,7 @@ func handleRedirect(rw http.ResponseWriter, r *http.Request) {
 	io.WriteString(rw, clientName(r)+" "+r.Header.Get("Authorization"))
 }
 
-// What a redirect does to the identity, with a real http.Client that follows it.
+// A redirect keeps, drops or changes the identity, with a real http.Client that follows it.
 // Covers J5.
 func TestIdentityAcrossRedirects(t *testing.T) {
 	t.Parallel()
@@ -70,7 +70,7 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 				case row.want != "" && !strings.HasPrefix(got, row.want) || err != nil && row.want != "":
 					t.Errorf("%s: %q, %v; want %q", row.name, got, err, row.want)
 				case strings.HasPrefix(row.want, "nobody") && strings.Contains(got, "token"):
-					t.Errorf("%s: the Authorization went along: %q", row.name, got)
+					t.Errorf("%s: the Authorization header was sent: %q", row.name, got)
 				case r.Header.Get("Authorization") != "token":
 					t.Errorf("%s: the request was changed", row.name)
 				}
@@ -87,7 +87,7 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 	}
 }
 
-// An Authorization that was given for the new origin on purpose is not taken away.
+// An Authorization header that the caller set for the new origin is kept.
 // Covers J5.
 func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	t.Parallel()
@@ -105,7 +105,7 @@ func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	}
 }
 
-// Redirects from an unknown first request carry no identity.
+// Redirects from an unknown first request present no identity.
 // Covers J5.
 func TestRedirectWithUnknownOriginDropsTheIdentity(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// A server that refuses the certificate ends the call: typed, with the alias, after
-// one attempt, and never as someone else.
+// A server that refuses the certificate ends the call with a typed error that has the alias,
+// after one attempt, and without another identity.
 // Covers J9.
 func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 	t.Parallel()
@@ -54,13 +54,13 @@ func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 			wantError(t, outbound.AsNobody(t.Context()), c, s.URL, outbound.ErrServerRefused)
 			wantBody(t, as(t, "alice"), c, s.URL, "alice")
 			if s.withoutCert.Load() != 0 {
-				t.Error("a request without a certificate")
+				t.Error("the server got a request without a certificate")
 			}
 		})
 	}
 }
 
-// lateWriter delays its writes until the server has refused and closed.
+// lateWriter delays its writes until the server has refused and closed the connection.
 type lateWriter struct {
 	net.Conn
 	writes atomic.Int64
@@ -73,7 +73,7 @@ func (l *lateWriter) Write(p []byte) (int, error) {
 	return l.Conn.Write(p)
 }
 
-// The refusal is found even if the request could not be written.
+// The refusal is reported even if the request could not be written.
 // Covers J9.
 func TestRefusalBeforeTheRequestIsFound(t *testing.T) {
 	t.Parallel()

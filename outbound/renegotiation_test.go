@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// needs skips without a program, or fails where everything must run.
+// requireProgram skips the test without a program, or fails it if every test must run.
 func requireProgram(t *testing.T, program, debian string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
@@ -28,7 +28,7 @@ func requireProgram(t *testing.T, program, debian string) {
 	}
 }
 
-// output is safe for concurrent use.
+// syncBuffer is a buffer that is safe for concurrent use.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -46,8 +46,8 @@ func (o *syncBuffer) String() string {
 	return o.buf.String()
 }
 
-// A server that asks for the certificate only when it has seen the path: openssl's,
-// events to renegotiate while a request waits for its answer.
+// A server may request the certificate only after it has read the path. Here OpenSSL
+// renegotiates while a request waits for its answer.
 func TestRenegotiation(t *testing.T) {
 	t.Parallel()
 	requireProgram(t, "openssl", "openssl")
@@ -59,7 +59,7 @@ func TestRenegotiation(t *testing.T) {
 			t.Parallel()
 			url, say, out := openssl(t)
 			w := newFixture(t, "alice")
-			w.config.MustBeAsked = row.listed // it asks later, and that will do
+			w.config.MustBeAsked = row.listed // a later certificate request is enough
 			if row.listed {
 				w.config.Renegotiate = []string{"https://elsewhere.example", url}
 			}
@@ -77,7 +77,7 @@ func TestRenegotiation(t *testing.T) {
 			eventually(t, "the request is there", func() bool { return strings.Contains(out.String(), "GET /private") })
 			say("R\n")
 			if !row.listed {
-				time.Sleep(300 * time.Millisecond) // one that followed would be there by then
+				time.Sleep(300 * time.Millisecond) // a renegotiation would have arrived by then
 				cancel()
 				if got := <-answer; strings.Contains(got, "hello") || strings.Contains(out.String(), "CN = alice") {
 					t.Errorf("a server that is not listed renegotiated: %q", got)
@@ -94,17 +94,17 @@ func TestRenegotiation(t *testing.T) {
 				t.Fatalf("%+v", events)
 			}
 			if h := events[0]; h.Asked || h.Sent || h.Renegotiated || h.Err != nil || h.Version != tls.VersionTLS12 || h.Protocol == "h2" {
-				t.Errorf("at first: %+v", h)
+				t.Errorf("the first handshake: %+v", h)
 			}
 			if h := events[1]; !h.Asked || !h.Sent || !h.Renegotiated || h.Alias != "alice" || h.Unacceptable != nil {
-				t.Errorf("then: %+v", h)
+				t.Errorf("the second handshake: %+v", h)
 			}
 		})
 	}
 }
 
 // openssl starts a server that is controlled by its standard input.
-func openssl(t *testing.T) (url string, say func(string), out *syncBuffer) {
+func openssl(t *testing.T) (url string, command func(string), out *syncBuffer) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{"cert.pem": server.CertPEM(), "key.pem": server.KeyPEM(), "ca.pem": clientCA.CertPEM()} {
@@ -129,7 +129,7 @@ func openssl(t *testing.T) (url string, say func(string), out *syncBuffer) {
 	return "https://127.0.0.1:" + accept.FindStringSubmatch(out.String())[1], func(text string) { io.WriteString(in, text) }, out
 }
 
-// An origin that renegotiates is spoken to by HTTP/1.1 and TLS 1.2, others are not.
+// A call to an origin that may renegotiate uses HTTP/1.1 and TLS 1.2; other calls do not.
 func TestOnlyListedOriginsRenegotiate(t *testing.T) {
 	t.Parallel()
 	w, listed, other := newFixture(t, "alice"), serve(t, nil), serve(t, nil)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// No identity resumes the session of another, although all of them call the same
-// server, which gives tickets to all and would accept them.
+// No identity resumes the session of another, although all of them call one server, which
+// issues tickets to all and would accept them.
 // Covers J2.
 func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 	t.Parallel()
@@ -39,8 +39,8 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 	}
 }
 
-// Two ports of one name are two servers: crypto/tls itself would offer the session
-// of one to the other.
+// Two ports of one name are two servers. crypto/tls itself would offer the session of one to
+// the other.
 // Covers J2.
 func TestSessionsAreNotSharedBetweenPorts(t *testing.T) {
 	t.Parallel()

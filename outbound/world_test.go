@@ -22,14 +22,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// The authorities of all tests, because making keys takes long.
+// The authorities are shared by all tests because generating keys is slow.
 var (
 	clientCA = testpki.NewCA("Client CA")
 	serverCA = testpki.NewCA("Server CA")
 	server   = serverCA.Server()
 )
 
-// fixture is a keystore, a Config, and the handshakes that were reported.
+// fixture is a keystore, a Config, and the reported handshakes.
 type fixture struct {
 	testing.TB
 	keys   *keystore.Memory
@@ -98,10 +98,10 @@ func (w *fixture) client() *http.Client {
 // testServer answers with the common name of the client certificate.
 type testServer struct {
 	*httptest.Server
-	conns       atomic.Int64 // accepted
+	conns       atomic.Int64 // accepted connections
 	requests    atomic.Int64
 	withoutCert atomic.Int64 // requests without a certificate
-	log         syncBuffer   // of the server
+	log         syncBuffer   // the server's log
 
 	mu   sync.Mutex
 	open map[net.Conn]bool
@@ -116,7 +116,7 @@ func requestsNone(s *httptest.Server) { s.TLS.ClientAuth = tls.NoClientCert }
 func withoutTLS(s *httptest.Server)   { s.TLS = nil }
 func requires(s *httptest.Server)     { s.TLS.ClientAuth = tls.RequireAndVerifyClientCert }
 
-// serve starts a server that asks for a certificate. Without a handler it answers with the
+// serve starts a server that requests a certificate. Without a handler it answers with the
 // client's name.
 func serve(tb testing.TB, h http.HandlerFunc, options ...option) *testServer {
 	tb.Helper()
@@ -199,7 +199,7 @@ func wantBody(tb testing.TB, ctx context.Context, c *http.Client, url, want stri
 	}
 }
 
-// wantError makes a call that must fail with an *outbound.Error around want.
+// wantError makes a call that must fail with an *outbound.Error that wraps want.
 func wantError(tb testing.TB, ctx context.Context, c *http.Client, url string, want error) *outbound.Error {
 	tb.Helper()
 	got, err := get(ctx, c, url)
