@@ -117,11 +117,11 @@ func TestVerificationResultOfTheGatewayOnlyRefuses(t *testing.T) {
 		if got := verifyHeaders(t, r, good); got != "alice" { // it is cached now
 			t.Fatal(name, got)
 		}
-		for _, word := range []string{
+		for _, value := range []string{
 			"", "FAILED", "FAILED:certificate has expired", "success", "SUCCESS ", "SUCCESS,SUCCESS", "NONE", "GENEROUS", "1", "00", "0,0", "+0", "18", "TRUE", "true,true", "yes", "false", "false:false",
 		} {
-			if got := verifyHeaders(t, r, withHeader(good, mark, word)); got != "bad-header" {
-				t.Errorf("%s, verified %q: %s", name, word, got)
+			if got := verifyHeaders(t, r, withHeader(good, mark, value)); got != "bad-header" {
+				t.Errorf("%s, verified %q: %s", name, value, got)
 			}
 		}
 		for _, values := range [][]string{{good.Get(mark), good.Get(mark)}, {good.Get(mark), "FAILED"}} {

@@ -221,15 +221,6 @@ type errRefusedAs reason.Reason
 
 func (e errRefusedAs) Error() string { return "a refusal as " + string(e) }
 
-func eventually(tb testing.TB, what string, condition func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatalf("timeout: %s", what)
-		}
-	}
-}
-
 func as(tb testing.TB, alias string) context.Context { return outbound.As(tb.Context(), alias) }
 
 func expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
@@ -245,12 +236,6 @@ func (s *countingSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts
 	s.used.Add(1)
 	return s.Signer.Sign(r, digest, opts)
 }
-
-// movableClock is a clock that the test moves.
-type movableClock struct{ ahead atomic.Int64 }
-
-func (c *movableClock) now() time.Time      { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *movableClock) add(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // openConns returns the number of connections of the server.
 func openConns(s *testServer) int {

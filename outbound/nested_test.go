@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
@@ -144,7 +145,7 @@ func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 		_, err := get(ctx, &http.Client{Transport: transport}, "https://"+l.Addr().String())
 		result <- err
 	}()
-	eventually(t, "the handshake", func() bool { return len(w.takeEvents()) > 0 })
+	testkit.Eventually(t, "the handshake", func() bool { return len(w.takeEvents()) > 0 })
 	cancel()
 	if err := <-result; err == nil {
 		t.Error("the call succeeded")

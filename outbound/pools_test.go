@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
@@ -44,7 +45,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	if got := transport.Stats(); got.Pools != most || got.Evicted != int64(identities-most) {
 		t.Errorf("%+v", got)
 	}
-	eventually(t, "the connections of those that were given up are closed", func() bool { return openConns(s) == most })
+	testkit.Eventually(t, "the connections of those that were given up are closed", func() bool { return openConns(s) == most })
 	var after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&after)

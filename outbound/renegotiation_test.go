@@ -14,19 +14,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// requireProgram skips the test without a program, or fails it if every test must run.
-func requireProgram(t *testing.T, program, debian string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		text := program + " is not installed; the Debian package is " + debian
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
-	}
-}
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+)
 
 // syncBuffer is a buffer that is safe for concurrent use.
 type syncBuffer struct {
@@ -50,14 +40,14 @@ func (o *syncBuffer) String() string {
 // renegotiates while a request waits for its answer.
 func TestRenegotiation(t *testing.T) {
 	t.Parallel()
-	requireProgram(t, "openssl", "openssl")
+	testkit.Program(t, "openssl", "openssl")
 	for _, row := range []struct {
 		name   string
 		listed bool
 	}{{"listed", true}, {"not listed", false}} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			url, say, out := openssl(t)
+			url, command, out := openssl(t)
 			w := newFixture(t, "alice")
 			w.config.MustBeAsked = row.listed // a later certificate request is enough
 			if row.listed {
@@ -74,8 +64,8 @@ func TestRenegotiation(t *testing.T) {
 				}
 				answer <- got
 			}()
-			eventually(t, "the request is there", func() bool { return strings.Contains(out.String(), "GET /private") })
-			say("R\n")
+			testkit.Eventually(t, "the request is there", func() bool { return strings.Contains(out.String(), "GET /private") })
+			command("R\n")
 			if !row.listed {
 				time.Sleep(300 * time.Millisecond) // a renegotiation would have arrived by then
 				cancel()
@@ -84,8 +74,8 @@ func TestRenegotiation(t *testing.T) {
 				}
 				return
 			}
-			eventually(t, "the server has seen alice", func() bool { return strings.Contains(out.String(), "CN = alice") })
-			say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+			testkit.Eventually(t, "the server has seen alice", func() bool { return strings.Contains(out.String(), "CN = alice") })
+			command("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
 			if got := <-answer; got != "hello" {
 				t.Errorf("%q", got)
 			}
@@ -125,7 +115,7 @@ func openssl(t *testing.T) (url string, command func(string), out *syncBuffer) {
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	accept := regexp.MustCompile(`ACCEPT 127\.0\.0\.1:(\d+)`)
-	eventually(t, "openssl listens", func() bool { return accept.MatchString(out.String()) })
+	testkit.Eventually(t, "openssl listens", func() bool { return accept.MatchString(out.String()) })
 	return "https://127.0.0.1:" + accept.FindStringSubmatch(out.String())[1], func(text string) { io.WriteString(in, text) }, out
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -67,7 +68,7 @@ func TestRenewedCredentialGetsNewConnections(t *testing.T) {
 			if got := transport.Stats(); got.Pools != 1 || got.Retiring != 0 || got.InFlight != 0 {
 				t.Errorf("%+v after it", got)
 			}
-			eventually(t, "only the new connection is open", func() bool { return openConns(s) == 1 })
+			testkit.Eventually(t, "only the new connection is open", func() bool { return openConns(s) == 1 })
 			wantBody(t, as(t, "alice"), c, s.URL, "2")
 			if got := s.conns.Load(); got > 3 {
 				t.Errorf("%d connections", got)
@@ -114,7 +115,7 @@ func TestRemovedAliasFails(t *testing.T) {
 	wantBody(t, as(t, "bob"), c, s.URL, "bob")
 	w.keys.Remove("alice")
 	wantError(t, as(t, "alice"), c, s.URL, outbound.ErrUnknownAlias)
-	eventually(t, "alice's connection is closed", func() bool { return openConns(s) == 1 })
+	testkit.Eventually(t, "alice's connection is closed", func() bool { return openConns(s) == 1 })
 	wantBody(t, as(t, "bob"), c, s.URL, "bob")
 }
 
@@ -152,11 +153,11 @@ func TestNewSignerForTheSameCertificateIsUsed(t *testing.T) {
 func TestCertificateThatExpiresOnAnOpenConnectionIsNotPresented(t *testing.T) {
 	t.Parallel()
 	w, s := newFixture(t, "alice"), serve(t, nil)
-	ahead := new(movableClock)
-	w.config.Now = ahead.now
+	ahead := new(testkit.Clock)
+	w.config.Now = ahead.Now
 	c := w.client()
 	wantBody(t, as(t, "alice"), c, s.URL, "alice")
-	ahead.add(48 * time.Hour)
+	ahead.Advance(48 * time.Hour)
 	wantError(t, as(t, "alice"), c, s.URL, errRefusedAs(reason.Expired))
 }
 
@@ -196,7 +197,7 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 			if s.requests.Load() != requests {
 				t.Error("a server of removed roots was called")
 			}
-			eventually(t, "the old connections are closed", func() bool { return openConns(s) == 0 })
+			testkit.Eventually(t, "the old connections are closed", func() bool { return openConns(s) == 0 })
 			for _, empty := range []*x509.CertPool{nil, x509.NewCertPool()} {
 				if err := transport.SetRoots(empty); err == nil {
 					t.Error("SetRoots accepted an empty pool")
@@ -233,7 +234,7 @@ func TestCallsFailAfterClose(t *testing.T) {
 		t.Error(err)
 	}
 	wantError(t, as(t, "alice"), c, s.URL, net.ErrClosed)
-	eventually(t, "the connection is closed", func() bool { return openConns(s) == 0 })
+	testkit.Eventually(t, "the connection is closed", func() bool { return openConns(s) == 0 })
 }
 
 // An idle pool is removed, and a pool with a call stays.
@@ -253,14 +254,14 @@ func TestIdlePoolsAreClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "bob's pool goes", func() bool { return transport.Stats().Pools == 1 && openConns(s) == 1 })
+	testkit.Eventually(t, "bob's pool goes", func() bool { return transport.Stats().Pools == 1 && openConns(s) == 1 })
 	time.Sleep(100 * time.Millisecond)
 	if got := transport.Stats(); got.Pools != 1 || got.InFlight != 1 {
 		t.Errorf("%+v", got)
 	}
 	close(done)
 	under.Body.Close()
-	eventually(t, "alice's pool goes", func() bool { now := transport.Stats(); return now.Pools == 0 && now.Retiring == 0 && openConns(s) == 0 })
+	testkit.Eventually(t, "alice's pool goes", func() bool { now := transport.Stats(); return now.Pools == 0 && now.Retiring == 0 && openConns(s) == 0 })
 	if got := transport.Stats(); got.Evicted != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -325,7 +326,7 @@ func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer runtime.KeepAlive(kept) // otherwise the garbage collector would close it
-	eventually(t, "it is open", func() bool { return openConns(s) == 1 })
+	testkit.Eventually(t, "it is open", func() bool { return openConns(s) == 1 })
 	let, began := make(chan struct{}), make(chan struct{})
 	w.config.Base = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		close(began)
@@ -347,7 +348,7 @@ func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 	wantError(t, as(t, "alice"), &http.Client{Transport: slow}, s.URL, outbound.ErrUnknownAlias)
 	wantError(t, as(t, "alice"), &http.Client{Transport: transport}, s.URL, outbound.ErrUnknownAlias)
 	close(let)
-	eventually(t, "both are closed", func() bool { return s.conns.Load() == 2 && openConns(s) == 0 })
+	testkit.Eventually(t, "both are closed", func() bool { return s.conns.Load() == 2 && openConns(s) == 0 })
 }
 
 // A call that found a pool just before its retirement does not use it.

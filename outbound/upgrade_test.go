@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
@@ -109,7 +110,7 @@ func TestUpgradeThroughReverseProxy(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	both.Close()
-	eventually(t, "the call ends", func() bool { return transport.Stats().InFlight == 0 })
+	testkit.Eventually(t, "the call ends", func() bool { return transport.Stats().InFlight == 0 })
 }
 
 // A call ends exactly once, in every way in which it can end.

@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"github.com/mtlsguard/mtlsguard/trust"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // Every line is JSON with the fields of the documentation.
@@ -32,7 +34,7 @@ func TestLogLinesHaveTheFieldsOfTheDesign(t *testing.T) {
 	}
 	expect := func(find []string, also ...map[string]string) {
 		t.Helper()
-		eventually(t, strings.Join(find, " "), func() bool { return len(s.log(find...)) > 0 })
+		testkit.Eventually(t, strings.Join(find, " "), func() bool { return len(s.log(find...)) > 0 })
 		line := s.log(find...)[0]
 		for _, set := range also {
 			for key, want := range set {
@@ -95,7 +97,7 @@ func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 		s.raw(alice, "internal", "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}
 	s.raw(alice, "internal", strings.Repeat("M", 3000)+" / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	eventually(t, "all is logged", func() bool {
+	testkit.Eventually(t, "all is logged", func() bool {
 		return len(s.log("event", "handshake", "outcome", "refuse")) == 7 && len(s.log("event", "decision")) == 7+6
 	})
 	for _, line := range s.log() {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -78,7 +79,7 @@ func TestModeCertificateAndStrictDecideTheCaller(t *testing.T) {
 					if word == "" {
 						word = "no-certificate"
 					}
-					eventually(t, e.name+" on "+port+" is logged as "+word, func() bool { // the client may know before the log line is written
+					testkit.Eventually(t, e.name+" on "+port+" is logged as "+word, func() bool { // the client may know before the log line is written
 						return len(s.log("event", "handshake", "outcome", "refuse", "port", port, "reason", word)) >= 3
 					})
 				}

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // process runs the server as a process of its own, which can receive signals.
@@ -23,7 +25,7 @@ func (s *site) process() *exec.Cmd {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { cmd.Process.Kill() })
-	eventually(s, "ready", func() bool { return s.stdout.String() == "ready\n" })
+	testkit.Eventually(s, "ready", func() bool { return s.stdout.String() == "ready\n" })
 	return cmd
 }
 
@@ -43,10 +45,10 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 		}
 		s.put("users.yaml", strings.Replace(plainUsers, "user: alice", "user: alicia", 1))
 		cmd.Process.Signal(syscall.SIGHUP)
-		eventually(t, "SIGHUP reloads", func() bool { return s.ask(alice, "GET", "internal", "/x").short() == "403 no-rule" })
+		testkit.Eventually(t, "SIGHUP reloads", func() bool { return s.ask(alice, "GET", "internal", "/x").short() == "403 no-rule" })
 		s.put("users.yaml", "garbage")
 		cmd.Process.Signal(syscall.SIGHUP)
-		eventually(t, "a WARN names the file", func() bool {
+		testkit.Eventually(t, "a WARN names the file", func() bool {
 			return len(s.log("level", "WARN", "event", "reload", "outcome", "failed", "file", filepath.Join(s.dir, "users.yaml"))) > 0
 		})
 		start := time.Now()

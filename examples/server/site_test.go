@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -107,7 +108,7 @@ func (s *site) start(arguments ...string) {
 			s.Error("the server does not end")
 		}
 	})
-	eventually(s, "ready", func() bool {
+	testkit.Eventually(s, "ready", func() bool {
 		if len(s.status) > 0 {
 			s.Fatalf("the server ended:\n%s", s.stderr)
 		}
@@ -211,13 +212,4 @@ func freeAddress(tb testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-func eventually(tb testing.TB, what string, condition func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatalf("not within 10 s: %s", what)
-		}
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -149,7 +150,7 @@ func TestRefusalIsAProblemDocumentWithTheLogsReference(t *testing.T) {
 			t.Errorf("%s: %+v", row.reason, row.a)
 		}
 		reference, _ := row.a.fields["reference"].(string)
-		eventually(t, row.reason+" is logged", func() bool { return len(s.log("reference", reference)) > 0 })
+		testkit.Eventually(t, row.reason+" is logged", func() bool { return len(s.log("reference", reference)) > 0 })
 		lines := s.log("reference", reference)
 		if reference == "" || len(lines) != 1 || lines[0]["reason"] != row.reason || lines[0]["outcome"] != "refuse" {
 			t.Errorf("%s: reference %q, logged %v", row.reason, reference, lines)
