@@ -38,7 +38,7 @@ p, group:staff, internal, GET, /orders/*, allow
 g, user:alice, group:staff
 `
 
-// A whole service from one file: who may connect, who that is, and what they may do.
+// One file configures a whole service: the trusted clients, their users and their rights.
 func ExampleOpen() {
 	dir, done := exampleFiles(map[string]string{"mtlsguard.yaml": exampleConfig, "users.yaml": exampleUsers, "policy.csv": examplePolicy})
 	defer done()
@@ -80,7 +80,7 @@ func ExampleOpen() {
 	// ended: <nil>
 }
 
-// exampleFiles writes files that name the test certificates of this repository.
+// exampleFiles writes files that use the test certificates of this repository.
 func exampleFiles(files map[string]string) (dir string, done func()) {
 	dir, err := os.MkdirTemp("", "mtlsguard")
 	if err != nil {

@@ -236,5 +236,5 @@ func TestServerVerifiesCallersWithItsOwnAnchors(t *testing.T) {
 	})
 	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	d.client(t, other.Leaf("alice"), true).get("/x").want(t, 403, reason.UnknownAuthority)
-	d.client(t, userCA.SubCA("Sub").Leaf("eve"), true).get("/x").want(t, 403, reason.Unmapped) // the chain travels, too
+	d.client(t, userCA.SubCA("Sub").Leaf("eve"), true).get("/x").want(t, 403, reason.Unmapped) // the chain is forwarded too
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// Covers K14. A handler that answers Connection: close, in whatever way, ends no tunnel.
+// Covers K14. A handler that answers Connection: close, in any way, ends no tunnel.
 func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -58,8 +58,8 @@ func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 	})
 }
 
-// Covers K14. A tunnel whose server has begun GOAWAY leaves service: requests go to
-// others, its state is Draining, and its server is asked for another.
+// Covers K14. A tunnel whose server has sent GOAWAY gets no new requests: they go to other
+// tunnels, its state is Draining, and the gateway requests another tunnel from its server.
 func TestTunnelGoingAwayLeavesService(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(*frameServer, uint32){
@@ -82,11 +82,11 @@ func TestTunnelGoingAwayLeavesService(t *testing.T) {
 			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 			for range 100 {
 				if s := c.get("/x"); s.Code != 200 {
-					t.Fatalf("answered %d beside a tunnel that goes", s.Code)
+					t.Fatalf("answered %d while a tunnel goes away", s.Code)
 				}
 			}
 			if name == "GOAWAY" && odd.requests.Load() != 1 {
-				t.Errorf("%d requests went to the tunnel that goes", odd.requests.Load()-1)
+				t.Errorf("%d requests went to the tunnel that goes away", odd.requests.Load()-1)
 			}
 			if n := d.events.count(reverse.Failed); n != 0 {
 				t.Errorf("%d requests failed", n)
@@ -95,8 +95,8 @@ func TestTunnelGoingAwayLeavesService(t *testing.T) {
 	}
 }
 
-// Covers K14. A request that no handler can have seen goes to another tunnel, once; one
-// whose body has been read, or that a handler may have seen, does not.
+// Covers K14. A request that no handler can have seen is sent to another tunnel, once. A
+// request whose body has been read, or that a handler may have seen, is not.
 func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 	t.Parallel()
 	type row struct {
@@ -118,7 +118,7 @@ func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var odd *frameServer
-			// The odd one first, so that the request goes there.
+			// The frame server connects first, so that the request goes there.
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 				c.Pick = func(all []reverse.Tunnel) reverse.Tunnel {
 					for _, x := range all {
@@ -143,7 +143,7 @@ func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 			}
 			s := c.do(c.request(row.method, "/x", body))
 			if s.Code != row.code || odd.requests.Load() != 1 {
-				t.Errorf("answered %d, want %d; the odd server saw it %d times", s.Code, row.code, odd.requests.Load())
+				t.Errorf("answered %d, want %d; the frame server got it %d times", s.Code, row.code, odd.requests.Load())
 			}
 			if want := int64(1); row.code == 200 && ran.Load() != want || row.code != 200 && ran.Load() != 0 {
 				t.Errorf("ran %d times", ran.Load())

@@ -9,7 +9,7 @@ import (
 )
 
 // Each row explains a request, applies the line or the command of a hint, and explains the
-// request again: the decision must have changed as the hint promises.
+// request again: the decision must have changed as the hint says.
 func TestHintsWork(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -112,7 +112,7 @@ func swap(t *testing.T, h hint, old, replacement string) {
 	lines := strings.SplitAfter(read(t, h.File), "\n")
 	rest := strings.Join(lines[h.Line-1:], "")
 	if at := strings.Index(rest, old); at < 0 || strings.Count(rest[:at], "\n") > 1 {
-		t.Fatalf("line %d is not where %q stands", h.Line, old)
+		t.Fatalf("line %d is not the line of %q", h.Line, old)
 	}
 	put(t, h.File, strings.Join(lines[:h.Line-1], "")+strings.Replace(rest, old, replacement, 1))
 }

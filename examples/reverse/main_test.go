@@ -116,8 +116,8 @@ func curl(t *testing.T, line string) string {
 	return string(out)
 }
 
-// lines returns the lines that a gateway prints: for alice, for a stranger, and without a
-// certificate.
+// lines returns the lines that a gateway prints: for alice, for an unmapped certificate, and
+// without a certificate.
 func (p *process) lines(t *testing.T) []string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(p.stdout.String(), "\nready\n"), "\n")
@@ -133,7 +133,7 @@ var wants = []string{
 	`"status":403,"reason":"no-certificate"`,
 }
 
-// The printed lines, as they stand, with curl; and with headers that lie.
+// The printed curl lines work unchanged, and with forged headers.
 // Covers K1, K6.
 func TestPrintedCurlLinesWork(t *testing.T) {
 	t.Parallel()
@@ -163,7 +163,7 @@ func TestPrintedCurlLinesWork(t *testing.T) {
 	}
 }
 
-// kill -9 of either side, and a new one in its place: the other is not touched.
+// Either side is killed and replaced, and the other side keeps running.
 func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -203,7 +203,7 @@ func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 	}
 }
 
-// The server may be there before the gateway.
+// The server may start before the gateway.
 func TestServerMayStartFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

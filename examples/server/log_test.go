@@ -39,7 +39,7 @@ func TestLogLinesHaveTheFieldsOfTheDesign(t *testing.T) {
 		for _, set := range also {
 			for key, want := range set {
 				if line[key] != want {
-					t.Errorf("%v: %s is %v, wanted %s", find, key, line[key], want)
+					t.Errorf("%v: %s is %v, want %s", find, key, line[key], want)
 				}
 			}
 		}
@@ -97,7 +97,7 @@ func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 		s.raw(alice, "internal", "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}
 	s.raw(alice, "internal", strings.Repeat("M", 3000)+" / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	testkit.Eventually(t, "all is logged", func() bool {
+	testkit.Eventually(t, "every line is logged", func() bool {
 		return len(s.log("event", "handshake", "outcome", "refuse")) == 7 && len(s.log("event", "decision")) == 7+6
 	})
 	for _, line := range s.log() {

@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Port mode, certificate and strict: the whole table of the documentation.
+// Port mode, certificate and strict decide the caller, as in the table of the documentation.
 // Covers A16, L1.
 func TestModeCertificateAndStrictDecideTheCaller(t *testing.T) {
 	t.Parallel()
@@ -72,14 +72,14 @@ func TestModeCertificateAndStrictDecideTheCaller(t *testing.T) {
 				port := fmt.Sprintf("%s-%t", mode, strict)
 				for version, options := range map[string][]func(*http.Transport){"TLS 1.3": nil, "TLS 1.2": {tls12}, "HTTP/2": {http2}} {
 					if got := s.ask(s.client(e.pair, options...), "GET", port, "/x").short(); got != want {
-						t.Errorf("%s on %s, %s: got %s, wanted %s", e.name, port, version, got, want)
+						t.Errorf("%s on %s, %s: got %s, want %s", e.name, port, version, got, want)
 					}
 				}
 				if word := e.reason; want == "refused" {
 					if word == "" {
 						word = "no-certificate"
 					}
-					testkit.Eventually(t, e.name+" on "+port+" is logged as "+word, func() bool { // the client may know before the log line is written
+					testkit.Eventually(t, e.name+" on "+port+" is logged as "+word, func() bool { // the log line may be written after the client's handshake ends
 						return len(s.log("event", "handshake", "outcome", "refuse", "port", port, "reason", word)) >= 3
 					})
 				}
@@ -186,7 +186,7 @@ func TestPortSettingsApplyToTheirPortOnly(t *testing.T) {
 		{"headers of 9 KiB, small port", s.ask(alice, "GET", "small", "/x", header(9<<10)), "431"},
 	} {
 		if got := row.got.short(); got != row.want {
-			t.Errorf("%s: got %s, wanted %s", row.name, got, row.want)
+			t.Errorf("%s: got %s, want %s", row.name, got, row.want)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 	}
 }
 
-// An error ends the program with a line error: and a line hint:.
+// An error ends the program with a line "error: …" and a line "hint: …".
 func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -137,7 +137,7 @@ next:
 	return out
 }
 
-// client returns a client with a certificate, or with none for nil.
+// client returns a client with a certificate, or without one if pair is nil.
 func (s *site) client(pair *testpki.Pair, options ...func(*http.Transport)) *http.Client {
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.serverCA.Pool()}, Protocols: new(http.Protocols)}
 	t.Protocols.SetHTTP1(true)

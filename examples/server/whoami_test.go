@@ -89,7 +89,7 @@ func (s *site) raw(who *testpki.Pair, port, request string) (*http.Response, str
 	return res, string(body)
 }
 
-// A request target with two readings is refused on the wire. "OPTIONS *" is an ordinary
+// A request target with two interpretations is refused on the wire. "OPTIONS *" is an ordinary
 // request.
 // Covers E1.
 func TestAmbiguousTargetsAreRefused(t *testing.T) {
@@ -110,7 +110,7 @@ func TestAmbiguousTargetsAreRefused(t *testing.T) {
 		t.Errorf("OPTIONS *: %s %s", res.Status, body)
 	}
 	if res, body := s.raw(nil, "public", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"); res.StatusCode != http.StatusForbidden {
-		t.Errorf("OPTIONS * of nobody: %s %s", res.Status, body)
+		t.Errorf("OPTIONS * without a certificate: %s %s", res.Status, body)
 	}
 	if res, body := s.raw(alice, "internal", "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n"); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("CONNECT: %s %s", res.Status, body)

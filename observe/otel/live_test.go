@@ -89,7 +89,7 @@ func (l *live) span() map[string]string {
 	ended := l.spans.Ended()
 	l.spans.Reset()
 	if len(ended) != 1 {
-		l.Fatalf("%d spans ended, wanted one", len(ended))
+		l.Fatalf("%d spans ended, want 1", len(ended))
 	}
 	out := map[string]string{}
 	for _, a := range ended[0].Attributes() {
@@ -145,10 +145,10 @@ func (l *live) expect(got map[string]string, want map[string]string) {
 	for key, value := range want {
 		if value == absent {
 			if have, ok := got[key]; ok {
-				l.Errorf("%s is %q, wanted none", key, have)
+				l.Errorf("%s is %q, want none", key, have)
 			}
 		} else if got[key] != value {
-			l.Errorf("%s is %q, wanted %q", key, got[key], value)
+			l.Errorf("%s is %q, want %q", key, got[key], value)
 		}
 	}
 }
