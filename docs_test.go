@@ -192,7 +192,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 			full = b.text // the last block has every key
 		}
 	}
-	const odd = "quite-unheard-of"
+	const unknown = "quite-unknown"
 	for _, row := range []struct {
 		level, file, before string // the unknown key is inserted after this text
 		some                string // a key of that level
@@ -217,10 +217,10 @@ func TestDocsNameEveryKey(t *testing.T) {
 			t.Parallel()
 			s := newDocumentedFolder(t)
 			s.write(t, config, full)
-			key := odd + ": x\n"
+			key := unknown + ": x\n"
 			switch {
 			case strings.HasSuffix(row.before, "{"):
-				key = odd + ": x, "
+				key = unknown + ": x, "
 			case row.before != "":
 				key += strings.Repeat(" ", indent(row.before))
 			}
@@ -231,7 +231,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 			}
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 			found := configerror.All(err)
-			if len(found) != 1 || !strings.Contains(found[0].What, odd) {
+			if len(found) != 1 || !strings.Contains(found[0].What, unknown) {
 				t.Fatalf("the error of one unknown key is %v", err)
 			}
 			_, list, ok := strings.Cut(found[0].Hint, " are ")

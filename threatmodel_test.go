@@ -167,15 +167,15 @@ func TestReasonsAreHeadings(t *testing.T) {
 	parts := strings.Split("\n"+string(data), "\n### ")[1:]
 	all := reason.All()
 	for i, part := range parts {
-		word, text, _ := strings.Cut(part, "\n")
+		heading, text, _ := strings.Cut(part, "\n")
 		text, _, _ = strings.Cut(text, "\n## ")
 		switch {
-		case !reason.Reason(word).Known():
-			t.Errorf("heading %q is not a reason", word)
-		case i >= len(all) || string(all[i]) != word:
-			t.Errorf("heading %q is out of order or repeated", word)
+		case !reason.Reason(heading).Known():
+			t.Errorf("heading %q is not a reason", heading)
+		case i >= len(all) || string(all[i]) != heading:
+			t.Errorf("heading %q is out of order or repeated", heading)
 		case len(strings.Fields(text)) < 5:
-			t.Errorf("%s is not explained", word)
+			t.Errorf("%s is not documented", heading)
 		}
 	}
 	if len(parts) != len(all) {

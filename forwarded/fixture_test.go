@@ -42,7 +42,7 @@ var shared = sync.OnceValue(func() *fixtures {
 	w.gateway = w.gatewayCA.Leaf("gateway", func(c *x509.Certificate) {
 		c.DNSNames, c.URIs = []string{"edge.acme.example", gatewayDNS}, []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/gateway"}}
 	})
-	w.otherClient = w.gatewayCA.Leaf("stranger", func(c *x509.Certificate) { c.DNSNames = []string{"stranger.acme.example"} })
+	w.otherClient = w.gatewayCA.Leaf("other", func(c *x509.Certificate) { c.DNSNames = []string{"other.acme.example"} })
 	w.server = w.serverCA.Server()
 	w.users, w.gateways = verifier(trust.Config{Anchors: certs{w.ca.Cert}}), verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert}})
 	return w

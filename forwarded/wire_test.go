@@ -77,12 +77,12 @@ func service(r *forwarded.Receiver) http.Handler {
 		}
 		verified, err := conn.VerifiedBy(req.Context(), r.GatewayTrust())
 		if s.Gateway = err == nil && r.IsGateway(verified); s.Gateway {
-			statement := r.Read(req.Header, req.Trailer)
+			header := r.Read(req.Header, req.Trailer)
 			for name := range s.Headers {
 				delete(req.Header, name)
 			}
 			io.Copy(io.Discard, req.Body)
-			caller, err := r.Verify(req.Context(), statement)
+			caller, err := r.Verify(req.Context(), header)
 			if err != nil {
 				s.Caller = strings.SplitN(err.Error(), ":", 2)[0]
 			} else {
@@ -173,7 +173,7 @@ func TestHeadersOnTheWire(t *testing.T) {
 	}{
 		{"alice", []string{"Client-Cert: " + alice}, "alice"},
 		{"any case", []string{"cLIENT-cERT:" + alice + "  "}, "alice"},
-		{"nobody", nil, "no-certificate"},
+		{"no certificate", nil, "no-certificate"},
 		{"two lines", []string{"Client-Cert: " + alice, "Client-Cert: " + bob}, "bad-header"},
 		{"two cases", []string{"client-cert: " + alice, "CLIENT-CERT: " + alice}, "bad-header"},
 		{"one line of two", []string{"Client-Cert: " + alice + ", " + bob}, "bad-header"},
@@ -207,7 +207,7 @@ func TestHeadersOnTheWire(t *testing.T) {
 		want string
 	}{
 		{"alice", http.Header{"Client-Cert": {alice}}, "alice"},
-		{"nobody", nil, "no-certificate"},
+		{"no certificate", nil, "no-certificate"},
 		{"two fields", http.Header{"Client-Cert": {alice, bob}}, "bad-header"},
 		{"two cases", http.Header{"Client-Cert": {alice}, "CLIENT-CERT": {bob}}, "bad-header"},
 		{"an underscore beside it", http.Header{"Client-Cert": {alice}, "client_cert": {bob}}, "bad-header"},

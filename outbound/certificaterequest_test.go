@@ -16,16 +16,16 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 			t.Parallel()
 			w := newFixture(t, "alice")
 			w.config.MustBeAsked = true
-			deaf, asks := serve(t, nil, append([]option{requestsNone}, v.options...)...), serve(t, nil, v.options...)
+			silent, requesting := serve(t, nil, append([]option{requestsNone}, v.options...)...), serve(t, nil, v.options...)
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
 			for range 3 {
-				e := wantError(t, as(t, "alice"), c, deaf.URL, outbound.ErrNotAsked)
-				if e.Alias != "alice" || e.Origin != deaf.URL {
+				e := wantError(t, as(t, "alice"), c, silent.URL, outbound.ErrNotAsked)
+				if e.Alias != "alice" || e.Origin != silent.URL {
 					t.Errorf("%+v", e)
 				}
 			}
-			if deaf.requests.Load() != 0 {
+			if silent.requests.Load() != 0 {
 				t.Error("a server that requests no certificate was called")
 			}
 			for _, h := range w.takeEvents() {
@@ -33,9 +33,9 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 					t.Errorf("%+v", h)
 				}
 			}
-			wantBody(t, outbound.AsNobody(t.Context()), c, deaf.URL, "nobody")
+			wantBody(t, outbound.AsNobody(t.Context()), c, silent.URL, "anonymous")
 			for range 2 { // a resumed session counts as a certificate request
-				wantBody(t, as(t, "alice"), c, asks.URL, "alice")
+				wantBody(t, as(t, "alice"), c, requesting.URL, "alice")
 				transport.CloseIdleConnections()
 			}
 			events := w.takeEvents()

@@ -35,7 +35,7 @@ func TestContextChoosesTheCertificate(t *testing.T) {
 			for range 3 {
 				wantBody(t, as(t, "alice"), c, s.URL, "alice")
 				wantBody(t, as(t, "bob"), c, s.URL, "bob")
-				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
+				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "anonymous")
 				wantBody(t, t.Context(), c, s.URL, "bob")
 				wantBody(t, outbound.AsDefault(as(t, "alice")), c, s.URL, "bob")
 				wantBody(t, outbound.As(outbound.AsNobody(t.Context()), "alice"), c, s.URL, "alice")

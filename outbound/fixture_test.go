@@ -126,7 +126,7 @@ func serve(tb testing.TB, h http.HandlerFunc, options ...option) *testServer {
 	}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
-		if clientName(r) == "nobody" {
+		if clientName(r) == "anonymous" {
 			s.withoutCert.Add(1)
 		}
 		h(rw, r)
@@ -166,7 +166,7 @@ func serve(tb testing.TB, h http.HandlerFunc, options ...option) *testServer {
 
 func clientName(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return "nobody"
+		return "anonymous"
 	}
 	return r.TLS.PeerCertificates[0].Subject.CommonName
 }

@@ -44,7 +44,7 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 				current[i].Store(1)
 				w.put(w.credential(names[i], clientCA.Leaf(names[i], serial(1))))
 			}
-			names[identities] = "nobody"
+			names[identities] = "anonymous"
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
 
@@ -76,7 +76,7 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 				workers.Go(func() {
 					for left.Add(-1) >= 0 {
 						i := rand.IntN(len(names))
-						ctx, want := outbound.AsNobody(context.Background()), "nobody"
+						ctx, want := outbound.AsNobody(context.Background()), "anonymous"
 						least := int64(0)
 						if i < identities {
 							ctx, want, least = outbound.As(context.Background(), names[i]), names[i], current[i].Load()

@@ -26,7 +26,7 @@ func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 		if got, err := get(ctx, inner, s.URL); !errors.Is(err, outbound.ErrNoIdentity) {
 			t.Errorf("%s: %q, %v", where, got, err)
 		}
-		wantBody(t, outbound.AsNobody(ctx), inner, s.URL, "nobody")
+		wantBody(t, outbound.AsNobody(ctx), inner, s.URL, "anonymous")
 	}
 	w := newFixture(t, "alice")
 	w.config.Allow = func(ctx context.Context, alias string) error {

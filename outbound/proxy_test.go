@@ -97,7 +97,7 @@ func TestProxySeesNoCertificate(t *testing.T) {
 						wantBody(t, as(t, alias), c, s.URL, alias)
 					}
 				}
-				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
+				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "anonymous")
 				if p.tunnels.Load() != 3 || p.certificates.Load() != 0 {
 					t.Errorf("%d tunnels, %d certificates at the proxy", p.tunnels.Load(), p.certificates.Load())
 				}
@@ -196,7 +196,7 @@ func TestPlainHTTPThroughAProxyHasNoCertificate(t *testing.T) {
 	if _, err := get(outbound.AsNobody(t.Context()), w.client(), "http://partner.invalid/x"); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-seen; got != "http://partner.invalid/x nobody" {
+	if got := <-seen; got != "http://partner.invalid/x anonymous" {
 		t.Error(got)
 	}
 }

@@ -228,7 +228,7 @@ func (c *tally) connection(t *testing.T, d *dmz, next *atomic.Int64) {
 		}()
 		first, err := conn.r.Peek(1)
 		if err != nil || len(first) == 0 {
-			// Without a byte of an answer the connection must have been announced as closing.
+			// No byte of an answer came, although the previous answer announced no end.
 			t.Errorf("request %s was lost silently: %v", number, err)
 			c.broken.Add(1)
 			<-written

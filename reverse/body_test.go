@@ -123,11 +123,11 @@ func TestFullDuplexIsForwarded(t *testing.T) {
 		}
 		defer r.Body.Close()
 		lines := bufio.NewScanner(r.Body)
-		for i, word := range []string{"first", "second", "third"} {
+		for i, line := range []string{"first", "second", "third"} {
 			if i > 0 {
-				fmt.Fprintln(upload, word)
+				fmt.Fprintln(upload, line)
 			}
-			if !lines.Scan() || lines.Text() != "received "+word {
+			if !lines.Scan() || lines.Text() != "received "+line {
 				t.Fatalf("%q, %v", lines.Text(), lines.Err())
 			}
 		}
@@ -146,11 +146,11 @@ func fullDuplexHTTP1(t *testing.T, d *dmz) {
 	send("first")
 	res := must[*http.Response](t)(http.ReadResponse(c.r, nil))
 	lines := bufio.NewScanner(res.Body)
-	for i, word := range []string{"first", "second"} {
+	for i, line := range []string{"first", "second"} {
 		if i > 0 {
-			send(word)
+			send(line)
 		}
-		if !lines.Scan() || lines.Text() != "received "+word {
+		if !lines.Scan() || lines.Text() != "received "+line {
 			t.Fatalf("%q, %v", lines.Text(), lines.Err())
 		}
 	}

@@ -143,13 +143,13 @@ func TestPassthroughWithoutListenerIsRefused(t *testing.T) {
 func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	var taken atomic.Int64
+	var running atomic.Int64
 	h := newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		taken.Add(1)
+		running.Add(1)
 		io.WriteString(w, "half")
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
-		taken.Add(-1)
+		running.Add(-1)
 	}))
 	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
 	addr, _ := servePassthrough(t, d, s, h)
@@ -171,7 +171,7 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 	if _, err := io.ReadAll(r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("ended with %v", err)
 	}
-	testkit.Eventually(t, "the handler to end", func() bool { return taken.Load() == 0 })
+	testkit.Eventually(t, "the handler to end", func() bool { return running.Load() == 0 })
 }
 
 func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {

@@ -234,8 +234,8 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 	for i := range 32 {
 		path := "/" + strconv.Itoa(i)
 		want = append(want, path)
-		who := []*testpki.Pair{alice, bob}[i%2]
-		other := d.client(t, who, true)
+		holder := []*testpki.Pair{alice, bob}[i%2]
+		other := d.client(t, holder, true)
 		all.Go(func() { other.get(path, header("Service", services[i%len(services)])) })
 		testkit.Eventually(t, "it to wait", func() bool { return d.gateway.Waiting() == i+1 })
 	}

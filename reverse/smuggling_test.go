@@ -29,25 +29,25 @@ type witness struct {
 	attacks map[string]bool // the attacks that succeeded
 }
 
-func (w *witness) record(who, method, path string) {
+func (w *witness) record(place, method, path string) {
 	if strings.Contains(path, "evil") || method == "DELETE" {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.seenBy[who]++
+		w.seenBy[place]++
 		w.attacks[strings.TrimPrefix(path, "/evil/")] = true
 	}
 }
 
-func (w *witness) handler(who string, next http.Handler) http.Handler {
+func (w *witness) handler(place string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.record(who, r.Method, r.URL.Path)
+		w.record(place, r.Method, r.URL.Path)
 		next.ServeHTTP(rw, r)
 	})
 }
 
-func (w *witness) observe(who string) func(*middleware.Config) {
+func (w *witness) observe(place string) func(*middleware.Config) {
 	return func(c *middleware.Config) {
-		c.Observe = func(_ *http.Request, o middleware.Outcome) { w.record(who, o.Method, o.Path) }
+		c.Observe = func(_ *http.Request, o middleware.Outcome) { w.record(place, o.Method, o.Path) }
 	}
 }
 

@@ -30,7 +30,7 @@ func websocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.Close()
-	if r.URL.Query().Has("taken") {
+	if r.URL.Query().Has("hijacked") {
 		io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno\n")
 		io.Copy(c, buffered) // without a limit
 		return
@@ -147,7 +147,7 @@ func TestUnlistedUpgradesAreRefused(t *testing.T) {
 func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, newTestHandler())
-	for target, code := range map[string]int{"/ws?no": 418, "/ws?taken": 400} {
+	for target, code := range map[string]int{"/ws?no": 418, "/ws?hijacked": 400} {
 		c, res := upgrade(t, d, alice, target, "websocket")
 		if res.StatusCode != code || !res.Close {
 			t.Errorf("%s: %d, announced the end: %t", target, res.StatusCode, res.Close)

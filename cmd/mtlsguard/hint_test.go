@@ -47,7 +47,7 @@ func TestHintsWork(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Chdir(dir)
-			before := ask(t, row.request)
+			before := explainRequest(t, row.request)
 			if string(before.Reason) != row.reason {
 				t.Fatalf("the reason is %q before, want %q", before.Reason, row.reason)
 			}
@@ -62,14 +62,14 @@ func TestHintsWork(t *testing.T) {
 			if !done {
 				t.Fatalf("no hint has %q: %+v", row.find, before.Hints)
 			}
-			if after := ask(t, row.request); string(after.Reason) != row.after || after.Allowed != (row.after == "") {
+			if after := explainRequest(t, row.request); string(after.Reason) != row.after || after.Allowed != (row.after == "") {
 				t.Errorf("the reason afterwards is %q %s, want %q", after.Reason, after.Detail, row.after)
 			}
 		})
 	}
 }
 
-func ask(t *testing.T, request []string) explainReport {
+func explainRequest(t *testing.T, request []string) explainReport {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, request...), strings.NewReader(""), &out, &errs); code == exitInvalid {

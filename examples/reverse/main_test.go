@@ -140,9 +140,9 @@ func TestPrintedCurlLinesWork(t *testing.T) {
 	s := newSite(t)
 	gateway := s.gateway(t).ready(t)
 	internal := s.internal(t).ready(t)
-	const lies = ` -H 'X-Mtls-Caller: certificate' -H 'Client-Cert: :AAAA:' -H 'X-Forwarded-User: alice' -H 'X-SSL-Client-Cert: x' -H 'Connection: Client-Cert, X-Mtls-Caller'`
+	const forged = ` -H 'X-Mtls-Caller: certificate' -H 'Client-Cert: :AAAA:' -H 'X-Forwarded-User: alice' -H 'X-SSL-Client-Cert: x' -H 'Connection: Client-Cert, X-Mtls-Caller'`
 	for i, line := range gateway.lines(t) {
-		for _, more := range []string{"", lies, " --http1.1", " --http1.1" + lies, " --tls-max 1.2"} {
+		for _, more := range []string{"", forged, " --http1.1", " --http1.1" + forged, " --tls-max 1.2"} {
 			if out := curl(t, line+more); !strings.HasPrefix(line, "curl ") || !strings.Contains(out, wants[i]) {
 				t.Errorf("%s%s: %s; want %s", line, more, out, wants[i])
 			}
@@ -221,11 +221,11 @@ func TestServerMayStartFirst(t *testing.T) {
 
 func TestErrorsEndWithAHint(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer busy.Close()
 	for _, row := range []struct {
 		arguments []string
 		status    int
@@ -235,8 +235,8 @@ func TestErrorsEndWithAHint(t *testing.T) {
 		{[]string{"gateway", "more"}, usageError},
 		{[]string{"internal", "-external", "x"}, usageError},
 		{[]string{"internal", "-registrations", "nonsense"}, failed},
-		{[]string{"gateway", "-external", taken.Addr().String(), "-registrations", "127.0.0.1:0"}, failed},
-		{[]string{"gateway", "-external", "127.0.0.1:0", "-registrations", taken.Addr().String()}, failed},
+		{[]string{"gateway", "-external", busy.Addr().String(), "-registrations", "127.0.0.1:0"}, failed},
+		{[]string{"gateway", "-external", "127.0.0.1:0", "-registrations", busy.Addr().String()}, failed},
 		{[]string{"gateway", "-h"}, ok},
 	} {
 		var stdout, stderr output

@@ -23,9 +23,9 @@ func TestLogLinesHaveTheFieldsOfTheDesign(t *testing.T) {
 		c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
 	})
 	alice := s.client(pair)
-	s.ask(alice, "GET", "internal", "/whoami?secret=1")
-	s.ask(alice, "GET", "internal", "/secret/x")
-	s.ask(s.client(expired), "GET", "internal", "/whoami")
+	s.request(alice, "GET", "internal", "/whoami?secret=1")
+	s.request(alice, "GET", "internal", "/secret/x")
+	s.request(s.client(expired), "GET", "internal", "/whoami")
 	fields := func(leaf *x509.Certificate) map[string]string {
 		return map[string]string{
 			"fingerprint": trust.FingerprintOf(leaf).String(), "subject": leaf.Subject.String(), "issuer": leaf.Issuer.String(),
@@ -89,7 +89,7 @@ func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 				signer = s.other // refused and logged in the handshake
 			}
 			leaf := signer.Leaf("", func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name} })
-			s.ask(s.client(leaf), "GET", "internal", "/x")
+			s.request(s.client(leaf), "GET", "internal", "/x")
 		}
 	}
 	alice := s.ca.Leaf("alice")

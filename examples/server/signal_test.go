@@ -40,12 +40,12 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 		s.put("users.yaml", plainUsers)
 		cmd := s.process()
 		alice := s.client(s.ca.Leaf("alice"))
-		if got := s.ask(alice, "GET", "internal", "/x").short(); got != "200 alice" {
+		if got := s.request(alice, "GET", "internal", "/x").short(); got != "200 alice" {
 			t.Fatal(got)
 		}
 		s.put("users.yaml", strings.Replace(plainUsers, "user: alice", "user: alicia", 1))
 		cmd.Process.Signal(syscall.SIGHUP)
-		testkit.Eventually(t, "SIGHUP reloads", func() bool { return s.ask(alice, "GET", "internal", "/x").short() == "403 no-rule" })
+		testkit.Eventually(t, "SIGHUP reloads", func() bool { return s.request(alice, "GET", "internal", "/x").short() == "403 no-rule" })
 		s.put("users.yaml", "garbage")
 		cmd.Process.Signal(syscall.SIGHUP)
 		testkit.Eventually(t, "a WARN names the file", func() bool {
@@ -74,7 +74,7 @@ func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 		arguments []string
 		status    int
 	}{
-		{"the address is taken", []string{"-config", s.config()}, exitFailed},
+		{"the address is in use", []string{"-config", s.config()}, exitFailed},
 		{"no such file", []string{"-config", filepath.Join(s.dir, "lost.yaml")}, exitInvalid},
 		{"no name", []string{"-config", ""}, exitInvalid},
 		{"an argument", []string{"mtlsguard.yaml"}, exitInvalid},

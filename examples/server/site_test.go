@@ -172,16 +172,16 @@ func (a *answer) short() string {
 	if a == nil {
 		return "refused"
 	}
-	word := a.fields["user"]
+	field := a.fields["user"]
 	if a.status != http.StatusOK {
-		word = a.fields["reason"]
+		field = a.fields["reason"]
 	}
-	text, _ := word.(string)
+	text, _ := field.(string)
 	return strings.TrimSpace(strconv.Itoa(a.status) + " " + text)
 }
 
-// ask sends a request. It returns nil for a refused connection.
-func (s *site) ask(c *http.Client, method, port, path string, edits ...func(*http.Request)) *answer {
+// request sends a request. It returns nil for a refused connection.
+func (s *site) request(c *http.Client, method, port, path string, edits ...func(*http.Request)) *answer {
 	s.Helper()
 	r, err := http.NewRequest(method, "https://"+s.addr[port]+path, nil)
 	if err != nil {

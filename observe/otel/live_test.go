@@ -109,7 +109,7 @@ func (l *live) metrics() string {
 		l.Fatal(err)
 	}
 	var lines []string
-	say := func(name string, set attribute.Set, value any) {
+	add := func(name string, set attribute.Set, value any) {
 		lines = append(lines, fmt.Sprintf("%s{%s} %v", name, set.Encoded(attribute.DefaultEncoder()), value))
 	}
 	for _, scope := range data.ScopeMetrics {
@@ -117,19 +117,19 @@ func (l *live) metrics() string {
 			switch d := m.Data.(type) {
 			case metricdata.Sum[int64]:
 				for _, p := range d.DataPoints {
-					say(m.Name, p.Attributes, p.Value)
+					add(m.Name, p.Attributes, p.Value)
 				}
 			case metricdata.Gauge[int64]:
 				for _, p := range d.DataPoints {
-					say(m.Name, p.Attributes, p.Value)
+					add(m.Name, p.Attributes, p.Value)
 				}
 			case metricdata.Gauge[float64]:
 				for _, p := range d.DataPoints {
-					say(m.Name, p.Attributes, int64(p.Value))
+					add(m.Name, p.Attributes, int64(p.Value))
 				}
 			case metricdata.Histogram[float64]:
 				for _, p := range d.DataPoints {
-					say(m.Name, p.Attributes, fmt.Sprintf("%d %v", p.Count, p.BucketCounts))
+					add(m.Name, p.Attributes, fmt.Sprintf("%d %v", p.Count, p.BucketCounts))
 				}
 			default:
 				l.Errorf("%s is a %T", m.Name, m.Data)

@@ -83,10 +83,10 @@ func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 	l := prepare(t, otel.Config{})
 	r := httptest.NewRequest("GET", "/", nil)
 	for i := range 10 {
-		word := reason.Reason(fmt.Sprint("word-", i))
-		l.telemetry.Observe(r, middleware.Outcome{Port: "a", Reason: word})
-		l.telemetry.OnHandshake(ports.Handshake{Port: "a", Reason: word, Err: errors.New("refused")})
-		l.telemetry.OnHandshake(ports.Handshake{Port: "a", Version: uint16(0x7000 + i), ServerName: string(word)})
+		unknown := reason.Reason(fmt.Sprint("unknown-", i))
+		l.telemetry.Observe(r, middleware.Outcome{Port: "a", Reason: unknown})
+		l.telemetry.OnHandshake(ports.Handshake{Port: "a", Reason: unknown, Err: errors.New("refused")})
+		l.telemetry.OnHandshake(ports.Handshake{Port: "a", Version: uint16(0x7000 + i), ServerName: string(unknown)})
 	}
 	text := "\n" + l.metrics() + "\n"
 	for _, want := range []string{

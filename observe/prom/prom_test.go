@@ -23,13 +23,13 @@ import (
 func TestDecisionsAndHandshakesAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	alice, bob, stranger, anonymous := l.Client(l.Alice), l.Client(l.Bob), l.Client(l.Other.Leaf("alice")), l.Client(nil)
+	alice, bob, untrusted, anonymous := l.Client(l.Alice), l.Client(l.Bob), l.Client(l.Other.Leaf("alice")), l.Client(nil)
 	for _, row := range []struct {
 		client *http.Client
 		port   string
 		want   int
 	}{
-		{alice, "internal", 200}, {alice, "internal", 200}, {alice, "public", 200}, {bob, "internal", 403}, {anonymous, "public", 403}, {stranger, "internal", 0}, {anonymous, "internal", 0},
+		{alice, "internal", 200}, {alice, "internal", 200}, {alice, "public", 200}, {bob, "internal", 403}, {anonymous, "public", 403}, {untrusted, "internal", 0}, {anonymous, "internal", 0},
 	} {
 		if got := l.Ask(row.client, l.server, row.port, "/orders/7"); got != row.want {
 			t.Fatalf("%s answers %d, want %d", row.port, got, row.want)

@@ -48,9 +48,9 @@ func TestNoRequestCreatesASeries(t *testing.T) {
 			t.Errorf("a label is called %s", m[1])
 		}
 	}
-	for _, word := range []string{"eve", "alice", "bob", "CN=", l.Dir} {
-		if strings.Contains(text, word) {
-			t.Errorf("a scrape holds %q", word)
+	for _, name := range []string{"eve", "alice", "bob", "CN=", l.Dir} {
+		if strings.Contains(text, name) {
+			t.Errorf("a scrape holds %q", name)
 		}
 	}
 	for _, f := range l.server.Inventory().Ports {
@@ -69,9 +69,9 @@ func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 	m := metrics(t, prom.Config{})
 	r := registry(t, m)
 	for i := range 10 {
-		word := reason.Reason(fmt.Sprint("word-", i))
-		m.Observe(nil, middleware.Outcome{Port: "a", Reason: word})
-		m.OnHandshake(ports.Handshake{Port: "a", Reason: word, Err: errors.New("refused")})
+		unknown := reason.Reason(fmt.Sprint("reason-", i))
+		m.Observe(nil, middleware.Outcome{Port: "a", Reason: unknown})
+		m.OnHandshake(ports.Handshake{Port: "a", Reason: unknown, Err: errors.New("refused")})
 		m.OnHandshake(ports.Handshake{Port: "a", Version: uint16(0x7000 + i)})
 	}
 	text := scraper(t, r)()
@@ -84,7 +84,7 @@ func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 			t.Errorf("%s is %v, want 10", series, got)
 		}
 	}
-	if strings.Contains(text, "word-") {
+	if strings.Contains(text, "reason-") {
 		t.Error("a reason outside the list is a label")
 	}
 }

@@ -261,18 +261,18 @@ func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		asked := 0
+		calls := 0
 		entries := []keystore.Entry{
 			{Alias: "a", File: writeFile(t, dir, "a.pem", pemOf(alice))},
-			{Alias: "b", File: writeFile(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
+			{Alias: "b", File: writeFile(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { calls++; return password, nil }},
 		}
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: entries})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before, _ := keys.Credential("b")
-		if err := keys.Reload(); err != nil || asked != 1 {
-			t.Errorf("%v; unchanged files were decrypted %d times", err, asked)
+		if err := keys.Reload(); err != nil || calls != 1 {
+			t.Errorf("%v; unchanged files were decrypted %d times", err, calls)
 		}
 		if after, _ := keys.Credential("b"); after != before {
 			t.Error("another credential for the same file")
