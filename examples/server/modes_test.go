@@ -169,7 +169,7 @@ func TestCallersReachOnlyTheirOwnPath(t *testing.T) {
 		{s.client(s.ca.Leaf("bob")), "GET", "public", "/users/alice/", "403 no-rule"},
 		{anonymous, "GET", "public", "/users/Default/inbox", "403 no-rule"},
 	} {
-		if got := s.ask(row.client, row.method, row.port, row.path).short(); got != row.want {
+		if got := s.request(row.client, row.method, row.port, row.path).short(); got != row.want {
 			t.Errorf("%s %s on %s: got %s, wanted %s", row.method, row.path, row.port, got, row.want)
 		}
 	}
