@@ -28,32 +28,32 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// product is a gateway that stands between the clients and us in these tests, with
-// the configuration that docs/gateways.md shows.
+// product is a gateway that stands between the clients and the guard in these tests, with the
+// configuration that docs/gateways.md shows.
 type product struct {
-	name    string // of the file in forwarded/testdata/gateways, and the format
+	name    string // of its file in forwarded/testdata/gateways, and of the format
 	program string
-	debian  string // the package that has it
-	h2      bool   // clients may speak HTTP/2 to it
-	issuers bool   // it sends them
+	debian  string // its Debian package
+	h2      bool   // it accepts HTTP/2
+	issuers bool   // it forwards the issuers' certificates
 	run     func(conf, folder string) []string
 	place   func(conf, folder string) string // puts its files into the folder
 
-	cert, verified string // the headers that it states in
-	state          func(*testpki.Pair) string
+	cert, verified string // the names of the headers that it sets
+	forward        func(*testpki.Pair) string
 	yes            string
 
-	lax [2]string // a replacement by which it lets unverified certificates through
-	// unverified is what becomes of them then.
+	lax [2]string // a replacement in its configuration, after which it accepts unverified certificates
+	// unverified is the answer to them.
 	unverified string
-	drops      bool   // what a client names in Connection, after it has set it
-	spelled    string // what becomes of alice where she sends the header in another spelling
+	drops      bool   // it drops its own headers if a client names them in Connection
+	spelled    string // the answer to alice when she sends the header in another spelling
 }
 
 var products = []product{
 	{
 		name: "nginx", program: "nginx", debian: "nginx-light", cert: "X-SSL-Client-Cert", verified: "X-SSL-Client-Verify",
-		state: escaped, yes: "SUCCESS",
+		forward: escaped, yes: "SUCCESS",
 		run: func(conf, folder string) []string {
 			main := "daemon off; pid " + folder + "/pid;"
 			if os.Geteuid() == 0 {
@@ -73,14 +73,14 @@ var products = []product{
 	},
 	{
 		name: "haproxy", program: "haproxy", debian: "haproxy", cert: "X-SSL-Client-Cert", verified: "X-SSL-Client-Verify", h2: true, issuers: true,
-		state: encoded, yes: "0",
+		forward: encoded, yes: "0",
 		run: func(conf, _ string) []string { return []string{"-db", "-f", conf} },
 		lax: [2]string{"verify optional", "verify optional ca-ignore-err all crt-ignore-err all"}, unverified: "400 bad-header",
 		spelled: "200 alice",
 	},
 	{
 		name: "apache", program: "apache2", debian: "apache2-bin", cert: "X-SSL-Client-Cert", verified: "X-SSL-Client-Verify",
-		state: escaped, yes: "SUCCESS",
+		forward: escaped, yes: "SUCCESS",
 		run: func(conf, folder string) []string {
 			out := []string{"-DFOREGROUND", "-c", "DefaultRuntimeDir " + folder, "-f", conf}
 			if os.Geteuid() == 0 {
@@ -93,9 +93,9 @@ var products = []product{
 	},
 	{
 		name: "caddy", program: "caddy", debian: "caddy", cert: "X-Client-Cert", h2: true,
-		state: encoded,
-		run:   func(conf, _ string) []string { return []string{"run", "--adapter", "caddyfile", "--config", conf} },
-		lax:   [2]string{"mode verify_if_given", "mode request"}, unverified: "403 unknown-authority",
+		forward: encoded,
+		run:     func(conf, _ string) []string { return []string{"run", "--adapter", "caddyfile", "--config", conf} },
+		lax:     [2]string{"mode verify_if_given", "mode request"}, unverified: "403 unknown-authority",
 		spelled: "400 bad-header",
 	},
 }
@@ -103,8 +103,8 @@ var products = []product{
 func escaped(p *testpki.Pair) string { return url.PathEscape(string(onlyLeaf(p).CertPEM())) }
 func encoded(p *testpki.Pair) string { return base64.StdEncoding.EncodeToString(p.Cert.Raw) }
 
-// passage is a service behind a real gateway.
-type passage struct {
+// realGateway is a service behind a real gateway.
+type realGateway struct {
 	*behind
 	*product
 	live  *live
@@ -112,7 +112,7 @@ type passage struct {
 	url   string        // of the gateway
 }
 
-// documentedPort is what docs/gateways.md says about the port behind a gateway.
+// documentedPort returns the forwarded section that docs/gateways.md shows for a format.
 func documentedPort(t *testing.T, format string) string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/gateways.md")
@@ -127,11 +127,11 @@ func documentedPort(t *testing.T, format string) string {
 }
 
 // behindReal starts the service, and the gateway in front of it.
-func behindReal(t *testing.T, p *product, change ...func(*passage)) *passage {
+func behindReal(t *testing.T, p *product, change ...func(*realGateway)) *realGateway {
 	t.Helper()
 	testkit.Program(t, p.program, p.debian)
 	testkit.Program(t, "curl", "curl")
-	out := &passage{behind: newBehind(t), product: p}
+	out := &realGateway{behind: newBehind(t), product: p}
 	sub := out.ca.SubCA("Sub CA")
 	out.carol = sub.Leaf("carol", func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"Staff"} })
 	out.put("sub.crl", crlPEM(sub.CRL(1, nil)))
@@ -142,12 +142,12 @@ func behindReal(t *testing.T, p *product, change ...func(*passage)) *passage {
 		f(out)
 	}
 	out.live = out.behind.start(mtlsguard.Options{})
-	out.url = out.open("", "")
+	out.url = out.start("", "")
 	return out
 }
 
-// open starts the gateway, with a text of its configuration replaced.
-func (p *passage) open(old, replacement string) (address string) {
+// start starts the gateway with one text of its configuration replaced.
+func (p *realGateway) start(old, replacement string) (address string) {
 	p.Helper()
 	folder := p.TempDir()
 	for name, content := range map[string][]byte{
@@ -165,7 +165,7 @@ func (p *passage) open(old, replacement string) (address string) {
 		p.Fatal(err)
 	}
 	service := strings.Replace(strings.TrimPrefix(p.live.url("internal", ""), "https://"), "127.0.0.1", "localhost", 1)
-	for range 3 { // another program may have taken the port in between
+	for range 3 { // another program may take the port first
 		address = freeAddress(p)
 		host, port, _ := net.SplitHostPort(address)
 		conf := strings.NewReplacer("@RUN@", folder, "@PKI@", folder, "@LISTEN@", address, "@HOST@", host, "@PORT@", port,
@@ -181,25 +181,25 @@ func (p *passage) open(old, replacement string) (address string) {
 		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 			p.Fatal(err)
 		}
-		if p.begin(folder, address, p.run(file, folder)...) {
-			return "https://localhost:" + port // Caddy wants the name in TLS and in the request to be one
+		if p.launch(folder, address, p.run(file, folder)...) {
+			return "https://localhost:" + port // Caddy requires the same name in TLS and in the request
 		}
 	}
 	p.Fatal("the gateway does not start")
 	return ""
 }
 
-// begin runs the gateway until the test ends, and reports whether it accepts.
-func (p *passage) begin(folder, address string, arguments ...string) bool {
+// launch runs the gateway until the test ends, and reports whether it accepts connections.
+func (p *realGateway) launch(folder, address string, arguments ...string) bool {
 	p.Helper()
 	path := testkit.Program(p, p.program, p.debian)
 	cmd := exec.Command(path, arguments...)
 	cmd.Dir = folder
 	cmd.Env = []string{"HOME=" + folder, "XDG_DATA_HOME=" + folder, "XDG_CONFIG_HOME=" + folder, "PATH=" + os.Getenv("PATH")}
-	// Its workers end with it, and it ends with us, even where a test panics.
+	// Its workers end with it, and it ends with this process, even if a test panics.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	var said output
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var logged output
+	cmd.Stdout, cmd.Stderr = &logged, &logged
 	cmd.WaitDelay = 5 * time.Second
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
@@ -216,7 +216,7 @@ func (p *passage) begin(folder, address string, arguments ...string) bool {
 	end := func() {
 		select {
 		case <-ended:
-			return // its number may be another's by now
+			return // its process id may belong to another process by now
 		default:
 		}
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
@@ -230,28 +230,28 @@ func (p *passage) begin(folder, address string, arguments ...string) bool {
 	for limit := time.Now().Add(15 * time.Second); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-ended:
-			p.Logf("%s ended: %s", p.program, said.text())
+			p.Logf("%s ended: %s", p.program, logged.text())
 			return false
 		default:
 		}
-		if greets(address) { // some accept before they can answer
+		if acceptsTLS(address) { // some accept before they can answer
 			p.Cleanup(func() {
 				end()
 				if p.Failed() {
-					p.Logf("%s said: %s", p.program, said.text())
+					p.Logf("%s printed: %s", p.program, logged.text())
 				}
 			})
 			return true
 		}
 	}
 	end()
-	p.Logf("%s does not accept: %s", p.program, said.text())
+	p.Logf("%s does not accept: %s", p.program, logged.text())
 	return false
 }
 
-// greets reports whether somebody at an address ends a TLS handshake.
-func greets(address string) bool {
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{InsecureSkipVerify: true}} // who it is, the test finds out
+// acceptsTLS reports whether a server at the address completes a TLS handshake.
+func acceptsTLS(address string) bool {
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{InsecureSkipVerify: true}} // the test verifies the gateway later
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	c, err := d.DialContext(ctx, "tcp", address)
@@ -262,7 +262,7 @@ func greets(address string) bool {
 	return true
 }
 
-// output is what a program says.
+// output collects the output of a program. It is safe for concurrent use.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -271,14 +271,14 @@ type output struct {
 func (o *output) Write(b []byte) (int, error) { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Write(b) }
 func (o *output) text() string                { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
 
-// curl asks once, with a certificate or without one.
-func (p *passage) curl(who *testpki.Pair, arguments ...string) string {
+// curl makes one request, with a certificate or without one.
+func (p *realGateway) curl(holder *testpki.Pair, arguments ...string) string {
 	p.Helper()
 	folder := p.TempDir()
 	full := []string{"-s", "-m", "10", "--cacert", "ca.pem", "-w", "\n%{http_code}"}
 	files := map[string][]byte{"ca.pem": p.serve.CertPEM()}
-	if who != nil {
-		files["client.pem"] = append(who.CertPEM(), who.KeyPEM()...)
+	if holder != nil {
+		files["client.pem"] = append(holder.CertPEM(), holder.KeyPEM()...)
 		full = append(full, "--cert", "client.pem")
 	}
 	for name, content := range files {
@@ -301,16 +301,17 @@ func (p *passage) curl(who *testpki.Pair, arguments ...string) string {
 	return strings.TrimSpace(code + " " + body)
 }
 
-// reload puts changed files in force.
-func (p *passage) reload() {
+// reload puts changed files into effect.
+func (p *realGateway) reload() {
 	p.Helper()
 	if err := p.live.server.Reload(); err != nil {
 		p.Fatal(err)
 	}
 }
 
-// discreet answers with the user, and tells where a statement came as far as here.
-func discreet(w http.ResponseWriter, r *http.Request) {
+// reportLeaks answers with the user, and reports each forwarded certificate header that has
+// reached the handler.
+func reportLeaks(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	for _, h := range []http.Header{r.Header, r.Trailer} {
 		for name := range h {
@@ -322,31 +323,31 @@ func discreet(w http.ResponseWriter, r *http.Request) {
 	whoami(w, r)
 }
 
-func everyProduct(t *testing.T, f func(t *testing.T, p *product)) {
+func forEachProduct(t *testing.T, f func(t *testing.T, p *product)) {
 	for i := range products {
 		t.Run(products[i].name, func(t *testing.T) { t.Parallel(); f(t, &products[i]) })
 	}
 }
 
-// asker asks in one way, and keeps its connection if it can.
-type asker struct {
+// caller makes requests in one way, and keeps its connection if it can.
+type caller struct {
 	name string
-	ask  func() string
+	get  func() string
 }
 
-// askers are the ways to come to the gateway with a certificate, or without.
-func (p *passage) askers(who *testpki.Pair) []asker {
+// callers returns all ways to call the gateway, with a certificate or without one.
+func (p *realGateway) callers(holder *testpki.Pair) []caller {
 	page := p.url + "/whoami"
-	h1, again := p.client(who), p.client(who, testkit.Resuming)
-	out := []asker{
-		{"HTTP/1.1", func() string { return ask(h1, page) }},
-		{"resumed", func() string { return ask(again, page) }},
-		{"curl", func() string { return p.curl(who, "--http1.1") }},
-		{"curl, TLS 1.2", func() string { return p.curl(who, "--tls-max", "1.2") }},
+	h1, again := p.client(holder), p.client(holder, testkit.Resuming)
+	out := []caller{
+		{"HTTP/1.1", func() string { return get(h1, page) }},
+		{"resumed", func() string { return get(again, page) }},
+		{"curl", func() string { return p.curl(holder, "--http1.1") }},
+		{"curl, TLS 1.2", func() string { return p.curl(holder, "--tls-max", "1.2") }},
 	}
 	if p.h2 {
-		h2 := p.client(who, testkit.HTTP2)
-		out = append(out, asker{"HTTP/2", func() string { return ask(h2, page) }}, asker{"curl, HTTP/2", func() string { return p.curl(who, "--http2") }})
+		h2 := p.client(holder, testkit.HTTP2)
+		out = append(out, caller{"HTTP/2", func() string { return get(h2, page) }}, caller{"curl, HTTP/2", func() string { return p.curl(holder, "--http2") }})
 	}
 	return out
 }
@@ -356,15 +357,15 @@ func headerLines(pairs []string) (out []string) {
 	for i := 0; i < len(pairs); i += 2 {
 		line := pairs[i] + ": " + pairs[i+1]
 		if pairs[i+1] == "" {
-			line = pairs[i] + ";" // else curl leaves it out
+			line = pairs[i] + ";" // otherwise curl omits the header
 		}
 		out = append(out, "-H", line)
 	}
 	return out
 }
 
-// trailing asks with a body, and a header behind it.
-func trailing(c *http.Client, url, name, value string) string {
+// getWithTrailer makes a request with a body and a trailer.
+func getWithTrailer(c *http.Client, url, name, value string) string {
 	r, err := http.NewRequest("GET", url, io.MultiReader(strings.NewReader("x")))
 	if err != nil {
 		return err.Error()

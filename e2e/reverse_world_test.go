@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// dmz is the site of a gateway. Beside its own authorities it has one for gateways and
-// one for servers that register.
+// dmz is the site of a gateway. It adds an authority for gateways and one for servers that
+// register.
 type dmz struct {
 	*site
 	gatewayCA, registrationCA *testpki.Pair
@@ -44,7 +44,7 @@ ports:
     limits: {drain: 1s}
 `
 
-// What the two sides put in place of lines above.
+// Replacements for lines above, by side.
 const (
 	tunnelLine       = "tunnel: {service: orders, check: believed}"
 	registrationLine = "registration: {services: [{name: orders, names: [orders.internal.example]}]}"
@@ -79,7 +79,7 @@ func newDMZ(tb testing.TB) *dmz {
 	return d
 }
 
-// inside is the site of a server behind d, with the callers' authority of d.
+// inside returns the site of a server behind d, with the callers' authority of d.
 func (d *dmz) inside() *site {
 	s := newSite(d.TB)
 	s.ca, s.alice, s.bob = d.ca, d.alice, d.bob
@@ -92,12 +92,12 @@ func (d *dmz) inside() *site {
 	s.put("policy.csv", insidePolicy)
 	s.put("users.yaml", "mappings:\n  - {id: alice, user: alice, subject: \"CN=alice\", issuer: ca.pem}\n")
 	s.put(config, strings.Replace(insideConfig, "GATEWAY", d.registrations, 1))
-	s.handler = http.HandlerFunc(through)
+	s.handler = http.HandlerFunc(whoamiVia)
 	return s
 }
 
-// through answers "user via port".
-func through(w http.ResponseWriter, r *http.Request) {
+// whoamiVia answers "user via port".
+func whoamiVia(w http.ResponseWriter, r *http.Request) {
 	id, _ := identity.FromContext(r.Context())
 	if hop, ok := reverse.HopFromContext(r.Context()); id.Via == identity.Tunnel && (!ok || hop.Gateway.Leaf() == nil) {
 		io.WriteString(w, "no hop ")
@@ -110,7 +110,7 @@ func through(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, id.User+" "+string(id.Via)+" "+id.Port)
 }
 
-// startGateway starts d's server and keeps its address for those inside.
+// startGateway starts d's server and keeps its registration address for inside.
 func (d *dmz) startGateway(options mtlsguard.Options) *live {
 	d.Helper()
 	l := d.start(options)
@@ -118,15 +118,15 @@ func (d *dmz) startGateway(options mtlsguard.Options) *live {
 	return l
 }
 
-// both starts both sides, as they are.
-func (d *dmz) both() (outer, inner *live) {
+// startBoth starts the gateway and the inner server with their default sites.
+func (d *dmz) startBoth() (outer, inner *live) {
 	d.Helper()
 	outer = d.startGateway(mtlsguard.Options{})
 	inner = d.inside().start(mtlsguard.Options{})
 	return outer, inner
 }
 
-// background starts a server that may never be ready.
+// background starts a server that may never become ready.
 func (s *site) background() *live {
 	s.Helper()
 	l := &live{site: s, log: &lines{}, ended: make(chan error, 1)}
@@ -144,7 +144,7 @@ func (s *site) background() *live {
 	return l
 }
 
-func pinOf(who *testpki.Pair) string { return trust.FingerprintOf(who.Cert).String() }
+func pinOf(holder *testpki.Pair) string { return trust.FingerprintOf(holder.Cert).String() }
 
 func serialsOf(all ...*testpki.Pair) []*big.Int {
 	var out []*big.Int

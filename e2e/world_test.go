@@ -21,12 +21,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// site is a configuration in a directory of its own, with everything that it
-// names.
+// site is a configuration in a folder of its own, with all files that it names.
 type site struct {
 	testing.TB
 	dir              string
-	ca, other, serve *testpki.Pair // the clients' authority, one that nobody trusts, the server's
+	ca, other, serve *testpki.Pair // the clients' authority, an untrusted one, the server's
 	alice, bob       *testpki.Pair
 	handler          http.Handler
 }
@@ -82,7 +81,7 @@ func newSite(tb testing.TB) *site {
 
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
-// put replaces a file as it should be done: by renaming a new one over it.
+// put replaces a file atomically, by renaming a new one over it.
 func (s *site) put(name, content string) {
 	s.Helper()
 	temporary := filepath.Join(filepath.Dir(s.path(name)), ".new-"+filepath.Base(name))
@@ -103,7 +102,7 @@ func (s *site) get(name string) string {
 	return string(data)
 }
 
-// sub replaces text in a file, once. A text that is not there is the test's fault.
+// sub replaces text in a file once. The test fails if the file has no such text.
 func (s *site) sub(name, old, replacement string) {
 	s.Helper()
 	content := s.get(name)
@@ -113,7 +112,7 @@ func (s *site) sub(name, old, replacement string) {
 	s.put(name, strings.Replace(content, old, replacement, 1))
 }
 
-// crl is a list of the clients' authority in PEM.
+// crl returns a CRL of the clients' authority in PEM.
 func (s *site) crl(number int64, revoked ...*testpki.Pair) string {
 	var serials []*big.Int
 	for _, p := range revoked {
@@ -130,7 +129,7 @@ func critical(list *x509.RevocationList) {
 	list.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
 }
 
-// files is the site as a file system in memory.
+// files returns the site as a file system in memory.
 func (s *site) files() fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for _, file := range siteFiles {
@@ -144,8 +143,8 @@ func (s *site) client(holder *testpki.Pair, options ...testkit.ClientOption) *ht
 	return testkit.Client(s, s.serve.Pool(), holder, options...)
 }
 
-// ask returns "200 user", "403 reason", or "refused" where there was no answer.
-func ask(c *http.Client, url string) string {
+// get returns "200 user", "403 reason", or "refused" where there was no answer.
+func get(c *http.Client, url string) string {
 	res, err := c.Get(url)
 	if err != nil {
 		return "refused"
@@ -164,7 +163,7 @@ func ask(c *http.Client, url string) string {
 	return strings.TrimSpace(res.Status[:3] + " " + text)
 }
 
-// freeAddress is one that nobody listens on just now.
+// freeAddress returns an address on which no program listens.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
 	for range 100 {

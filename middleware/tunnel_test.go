@@ -145,11 +145,11 @@ func TestTunnelledCallersAreRemembered(t *testing.T) {
 			t.Errorf("the port is %q", s.Port)
 		}
 	}
-	live.Reconfigure(table(certmap.Mapping{ID: "m2", User: "alina", Fingerprint: trust.FingerprintOf(w.alice.Cert), Ports: []string{"tunnel"}}))
+	live.Replace(table(certmap.Mapping{ID: "m2", User: "alina", Fingerprint: trust.FingerprintOf(w.alice.Cert), Ports: []string{"tunnel"}}))
 	tunnelled(t, g, v, w.alice, nil).wantUser(t, "alina")
 	tunnelled(t, g, v, w.alice, nil, port("second")).want(t, 403, reason.Unmapped)
 	tunnelled(t, g, newTrust(t, nil), w.alice, nil).wantUser(t, "alina") // another trust
-	live.Reconfigure(table())
+	live.Replace(table())
 	tunnelled(t, g, v, w.alice, nil).want(t, 403, reason.Unmapped)
 }
 

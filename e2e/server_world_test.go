@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 )
 
-// live is a site's server, serving.
+// live is the running server of a site.
 type live struct {
 	*site
 	server *mtlsguard.Server
@@ -64,7 +64,7 @@ func (s *site) startWith(options mtlsguard.Options, open func(mtlsguard.Options)
 	return l
 }
 
-// end stops the server and waits for it.
+// end stops the server and waits until it has ended.
 func (l *live) end() {
 	l.Helper()
 	l.stop()
@@ -84,7 +84,7 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, id.User)
 }
 
-// url of a path on a port.
+// url returns the URL of a path on a port.
 func (l *live) url(port, path string) string {
 	for _, p := range l.server.Ports() {
 		if p.Name() == port {
@@ -95,7 +95,7 @@ func (l *live) url(port, path string) string {
 	return ""
 }
 
-// lines collects log lines. Every one must be JSON.
+// lines collects log lines. Every line must be JSON.
 type lines struct {
 	mu  sync.Mutex
 	all []map[string]any
@@ -114,7 +114,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text is the whole log.
+// text returns the whole log.
 func (l *lines) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

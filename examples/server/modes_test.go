@@ -142,6 +142,38 @@ func mustURL(text string) *url.URL {
 	return u
 }
 
+// Covers D17, N5.
+func TestCallersReachOnlyTheirOwnPath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.files("mappings:\n  - {id: all, user: \"{user}\", subject: \"CN={user}\", issuer: ca.pem}\n",
+		"p, group:Everybody, *, *, /users/{user}/*, allow\np, group:Everybody, *, POST, /users/{user}/audit, deny\n",
+		s.port("internal", "require"), s.port("public", "request", "strict: false"))
+	s.start()
+	alice, anonymous := s.client(s.ca.Leaf("alice")), s.client(nil)
+	for _, row := range []struct {
+		client             *http.Client
+		method, port, path string
+		want               string
+	}{
+		{alice, "GET", "internal", "/users/alice/inbox", "200 alice"},
+		{alice, "GET", "internal", "/users/%61lice/inbox", "200 alice"},
+		{s.client(s.ca.Leaf("alice"), http2), "GET", "internal", "/users/alice/inbox", "200 alice"},
+		{alice, "POST", "internal", "/users/alice/audit", "403 denied"},
+		{alice, "GET", "internal", "/users/bob/inbox", "403 no-rule"},
+		{alice, "POST", "internal", "/users/bob/audit", "403 no-rule"},
+		{alice, "GET", "internal", "/users/Alice/inbox", "403 no-rule"},
+		{alice, "GET", "internal", "/users/%7Buser%7D/inbox", "403 no-rule"},
+		{s.client(s.ca.Leaf("bob")), "GET", "public", "/users/bob/", "200 bob"},
+		{s.client(s.ca.Leaf("bob")), "GET", "public", "/users/alice/", "403 no-rule"},
+		{anonymous, "GET", "public", "/users/Default/inbox", "403 no-rule"},
+	} {
+		if got := s.ask(row.client, row.method, row.port, row.path).short(); got != row.want {
+			t.Errorf("%s %s on %s: got %s, wanted %s", row.method, row.path, row.port, got, row.want)
+		}
+	}
+}
+
 // The settings of a port apply to that port: unmapped, server_names, methods, limits.
 func TestPortSettingsApplyToTheirPortOnly(t *testing.T) {
 	t.Parallel()

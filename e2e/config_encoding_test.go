@@ -7,8 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// What people read as a comment is none: YAML 1.1 ends a line at characters at which
-// editors and reviews do not.
+// YAML 1.1 also ends a line at characters at which editors and reviews do not, so that the
+// rest of an apparent comment would be a key. Such a file is rejected.
 //
 // Covers L14.
 func TestNothingHidesBehindAComment(t *testing.T) {
@@ -33,7 +33,7 @@ func TestNothingHidesBehindAComment(t *testing.T) {
 	}
 }
 
-// A key in UTF-16 in the wrong place is not quoted in mistakes.
+// A file in UTF-16, such as a key under a wrong name, is rejected, and its text is not quoted.
 //
 // Covers L14.
 func TestUTF16IsRejectedAndNotQuoted(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// A port that asks for no certificate, on every address, may be meant. Nobody should
-// have to find it out from outside.
+// A port with client_cert: none on every address may be a configuration error, so the log has
+// a warning.
 // Covers H13.
 func TestNonePortOnEveryAddressIsAWarning(t *testing.T) {
 	t.Parallel()
@@ -21,7 +21,7 @@ func TestNonePortOnEveryAddressIsAWarning(t *testing.T) {
 		s.put(config, strings.Replace(s.get(config), "- name: public\n    listen: 127.0.0.1:0", "- name: public\n    listen: "+row.listen, 1))
 		l := s.start(mtlsguard.Options{})
 		if got := len(l.log.find("level", "WARN", "error", "listens on every address")) == 1; got != row.warned {
-			t.Errorf("%s: warned is %t", row.listen, got)
+			t.Errorf("%s: warning logged: %t", row.listen, got)
 		}
 		l.end()
 	}

@@ -18,7 +18,7 @@ import (
 // Covers I3.
 func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	names := []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem", "server-key.pem"}
 	mount := filepath.Join(s.dir, "mount")
 	must := func(err error) {
@@ -55,15 +55,15 @@ func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 			crl, want = s.crl(int64(n+1)), "200 alice"
 		}
 		volume(n, crl)
-		l.waitFor(fmt.Sprintf("swap %d", n), func() string { return ask(alice, l.url("internal", "/whoami")) }, want)
+		l.waitFor(fmt.Sprintf("swap %d", n), func() string { return get(alice, l.url("internal", "/whoami")) }, want)
 	}
 }
 
-// A storm of writes ends in what was written last, and is not a storm of reloads.
+// After many writes the last content is in effect, and there were few reloads.
 // Covers I4.
 func TestManyWritesAreFewReloads(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
 	writes := 0
@@ -75,7 +75,7 @@ func TestManyWritesAreFewReloads(t *testing.T) {
 		}
 	}
 	want := fmt.Sprintf("200 alice%d", writes)
-	l.waitFor("the last content", func() string { return ask(alice, l.url("internal", "/whoami")) }, want)
+	l.waitFor("the last content", func() string { return get(alice, l.url("internal", "/whoami")) }, want)
 	reloads := l.server.Status().Generation - 1 + uint64(len(l.log.find("event", "reload", "outcome", "failed")))
 	t.Logf("%d writes, %d reloads", writes, reloads)
 	if reloads > 6 || uint64(writes) < 5*reloads { // a busy machine writes less often
@@ -83,8 +83,8 @@ func TestManyWritesAreFewReloads(t *testing.T) {
 	}
 }
 
-// A CRL that is past half of its life is logged once, however many ports have it and
-// also where no file is watched. A CRL that is not is not logged.
+// A CRL that is past half of its lifetime is logged once, also if several ports use it and
+// if no file is watched. A younger CRL is not logged.
 //
 // Covers I6.
 func TestAgingCRLIsLoggedOnce(t *testing.T) {
@@ -109,15 +109,14 @@ func TestAgingCRLIsLoggedOnce(t *testing.T) {
 	now.Advance(9 * time.Hour)
 	testkit.Eventually(t, "the younger CRL is logged", func() bool { return logged("Other CA") > 0 })
 	if a, b := logged("Client CA"), logged("Other CA"); a != 1 || b != 1 {
-		t.Errorf("logged %d and %d times: %v", a, b, l.log.find("error", "must be replaced by"))
+		t.Errorf("the CRLs are logged %d and %d times: %v", a, b, l.log.find("error", "must be replaced by"))
 	}
 	if code, why := ready(l.server); code != 200 {
 		t.Error(why) // neither is past its next update
 	}
 }
 
-// The names of the authorities that clients are asked for are those of the trust in
-// force.
+// The authorities in the certificate request are those of the current anchors.
 // Covers I9.
 func TestAdvertisedAuthoritiesAreTheCurrentAnchors(t *testing.T) {
 	t.Parallel()
@@ -161,8 +160,8 @@ func TestAdvertisedAuthoritiesAreTheCurrentAnchors(t *testing.T) {
 	}
 }
 
-// A file of any size is refused without being read, and one of the largest size
-// that is read does no harm.
+// A file of any size is rejected without being read if it is too large, and a file of the
+// largest allowed size does no harm.
 // Covers I11.
 func TestFilesThatAreTooLargeAreRejected(t *testing.T) {
 	t.Parallel()
@@ -189,7 +188,7 @@ func TestFilesThatAreTooLargeAreRejected(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" {
+	if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
 	}
 }

@@ -25,7 +25,7 @@ func TestRequestThroughNoPortIsAnErrorOfTheProgram(t *testing.T) {
 		web := start(server.Handler(s.handler))
 		defer web.Close()
 		for range 50 {
-			if got := ask(web.Client(), web.URL+"/whoami"); got != "500 no-port" {
+			if got := get(web.Client(), web.URL+"/whoami"); got != "500 no-port" {
 				t.Fatal(got)
 			}
 		}

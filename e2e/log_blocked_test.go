@@ -15,16 +15,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 )
 
-// gated is a log that takes nothing until the gate is opened, and counts what it took.
-type gated struct {
+// gatedLog is a log that blocks until its gate is opened, and counts its records.
+type gatedLog struct {
 	slog.Handler
 	gate               chan struct{}
 	decisions, dropped atomic.Uint64
 }
 
-func (g *gated) Enabled(context.Context, slog.Level) bool { return true }
+func (g *gatedLog) Enabled(context.Context, slog.Level) bool { return true }
 
-func (g *gated) Handle(_ context.Context, r slog.Record) error {
+func (g *gatedLog) Handle(_ context.Context, r slog.Record) error {
 	<-g.gate
 	if r.Message == "decision" {
 		g.decisions.Add(1)
@@ -38,24 +38,24 @@ func (g *gated) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// blocked starts a site's server with a log that blocks.
-func (s *site) blocked(options mtlsguard.Options) (l *live, log *gated, opens func()) {
-	log = &gated{Handler: slog.DiscardHandler, gate: make(chan struct{})}
+// startBlocked starts a site's server with a log that blocks.
+func (s *site) startBlocked(options mtlsguard.Options) (l *live, log *gatedLog, opens func()) {
+	log = &gatedLog{Handler: slog.DiscardHandler, gate: make(chan struct{})}
 	opens = sync.OnceFunc(func() { close(log.gate) })
 	s.Cleanup(opens)
 	options.Log = slog.New(log)
 	return s.start(options), log, opens
 }
 
-// A log that blocks holds nobody up and lets nobody in. What did not fit is counted,
-// and told when the log takes lines again.
+// A log that blocks delays no request and allows none. Dropped records are counted, and the
+// count is logged when the log accepts records again.
 // Covers L9.
 func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	var request atomic.Pointer[http.Request]
 	var observed atomic.Uint64
-	l, log, open := s.blocked(mtlsguard.Options{Observe: func(r *http.Request, _ middleware.Outcome) {
+	l, log, open := s.startBlocked(mtlsguard.Options{Observe: func(r *http.Request, _ middleware.Outcome) {
 		observed.Add(1)
 		request.CompareAndSwap(nil, r.WithContext(context.WithoutCancel(r.Context())))
 	}})
@@ -63,15 +63,15 @@ func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 	expect := func(want string) {
 		t.Helper()
 		start := time.Now()
-		if got := ask(alice, l.url("internal", "/whoami")); got != want {
-			t.Errorf("got %s, wanted %s", got, want)
+		if got := get(alice, l.url("internal", "/whoami")); got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("a request took %s", took)
 		}
 	}
 	expect("200 alice")
-	const flood = 20_000 // more than may wait
+	const flood = 20_000 // more than the log's queue holds
 	start := time.Now()
 	var callers sync.WaitGroup
 	for range 4 {
@@ -104,7 +104,7 @@ func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 	}
 	expect("refused")
 	open()
-	testkit.Eventually(t, "all is written, and the drops are told", func() bool {
+	testkit.Eventually(t, "all records are written, and the drops are logged", func() bool {
 		dropped := l.server.Status().Dropped
 		return log.dropped.Load() == dropped && log.decisions.Load()+dropped >= observed.Load()
 	})
@@ -113,13 +113,13 @@ func TestBlockedLogDoesNotHoldRequests(t *testing.T) {
 	}
 }
 
-// The server ends in its time, whatever the log does.
+// The server stops in time when the log blocks.
 // Covers L9.
 func TestBlockedLogDoesNotHoldTheEnd(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	l, _, _ := s.blocked(mtlsguard.Options{})
-	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+	l, _, _ := s.startBlocked(mtlsguard.Options{})
+	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
 	}
 	start := time.Now()
@@ -129,7 +129,7 @@ func TestBlockedLogDoesNotHoldTheEnd(t *testing.T) {
 	}
 }
 
-// A log that panics costs its line.
+// A panic of the log loses one record and no request.
 // Covers L9.
 func TestPanicOfTheLogDoesNotReachRequests(t *testing.T) {
 	t.Parallel()
@@ -137,7 +137,7 @@ func TestPanicOfTheLogDoesNotReachRequests(t *testing.T) {
 	l := s.start(mtlsguard.Options{Log: slog.New(panicking{slog.DiscardHandler})})
 	alice := s.client(s.alice)
 	for range 3 {
-		if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" {
+		if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" {
 			t.Error(got)
 		}
 	}
