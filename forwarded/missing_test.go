@@ -17,7 +17,7 @@ func parseTopology(tb testing.TB, format, header, verified, value string) forwar
 }
 
 // A client that names the gateway's headers in Connection can make a gateway drop one or all
-// of them: a dropped header must not pass as "no certificate".
+// of them. A dropped header must not be read as "no certificate".
 // Covers F5.
 func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 	t.Parallel()
@@ -101,8 +101,8 @@ func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 	}
 }
 
-// A gateway that says that it verified is not believed for that, and one that says
-// that it did not refuses a certificate that is good.
+// A gateway's positive verification result does not make a certificate trusted, and a negative
+// one refuses a good certificate.
 // Covers F12.
 func TestVerificationResultOfTheGatewayOnlyRefuses(t *testing.T) {
 	t.Parallel()
@@ -111,28 +111,28 @@ func TestVerificationResultOfTheGatewayOnlyRefuses(t *testing.T) {
 		p := products[name]
 		r := receiver(t, p.topology())
 		if got := verifyHeaders(t, r, p.encode(certs{w.other.Cert})); got != "unknown-authority" {
-			t.Errorf("%s says that another authority's alice is good: %s", name, got)
+			t.Errorf("%s, verified, alice of another authority: %s", name, got)
 		}
 		good := p.encode(certs{w.alice.Cert})
-		if got := verifyHeaders(t, r, good); got != "alice" { // it is kept now, and that changes nothing
+		if got := verifyHeaders(t, r, good); got != "alice" { // it is cached now
 			t.Fatal(name, got)
 		}
-		for _, word := range []string{
+		for _, value := range []string{
 			"", "FAILED", "FAILED:certificate has expired", "success", "SUCCESS ", "SUCCESS,SUCCESS", "NONE", "GENEROUS", "1", "00", "0,0", "+0", "18", "TRUE", "true,true", "yes", "false", "false:false",
 		} {
-			if got := verifyHeaders(t, r, withHeader(good, mark, word)); got != "bad-header" {
-				t.Errorf("%s says %q: %s", name, word, got)
+			if got := verifyHeaders(t, r, withHeader(good, mark, value)); got != "bad-header" {
+				t.Errorf("%s, verified %q: %s", name, value, got)
 			}
 		}
 		for _, values := range [][]string{{good.Get(mark), good.Get(mark)}, {good.Get(mark), "FAILED"}} {
 			h := good.Clone()
 			h[http.CanonicalHeaderKey(mark)] = values
 			if got := verifyHeaders(t, r, h); got != "bad-header" {
-				t.Errorf("%s says %q: %s", name, values, got)
+				t.Errorf("%s, verified %q: %s", name, values, got)
 			}
 		}
 		if got := verifyHeaders(t, r, withoutHeader(good, mark)); got != "bad-header" {
-			t.Errorf("%s says nothing: %s", name, got)
+			t.Errorf("%s without the verified header: %s", name, got)
 		}
 	}
 }
