@@ -151,3 +151,27 @@ func TestLintReportsConfigurationErrors(t *testing.T) {
 		t.Errorf("%v, %v", found, err)
 	}
 }
+
+// What is renewed as usual is no finding: the thresholds depend on the lifetime. Covers C3.
+func TestLintIsSilentInNormalOperation(t *testing.T) {
+	t.Parallel()
+	s := cleanSite(t)
+	begin, life := s.alice.Cert.NotBefore, s.alice.Cert.NotAfter.Sub(s.alice.Cert.NotBefore)
+	for _, row := range []struct {
+		elapsed float64 // of the lifetime
+		finding bool
+	}{{0.1, false}, {0.5, false}, {0.7, false}, {0.79, false}, {0.81, true}, {0.95, true}, {1.1, true}} {
+		now := begin.Add(time.Duration(row.elapsed * float64(life)))
+		all, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), mtlsguard.LintOptions{Now: func() time.Time { return now }, Certificates: []*x509.Certificate{s.alice.Cert}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, f := range all {
+			found = found || strings.Contains(f.What, " expire")
+		}
+		if found != row.finding {
+			t.Errorf("after %.2f of %s: %v", row.elapsed, life, all)
+		}
+	}
+}
