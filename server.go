@@ -51,7 +51,7 @@ type Server struct {
 	current    *site.Generation
 	tried      *fileset.Reader // the last reading, good or bad
 	since      time.Time       // when the current generation took effect
-	failed     error           // of the last reload; nil if it succeeded
+	failed     *reloadFailure  // of the last reload; nil if it succeeded
 	files      map[string]fileState
 	requests   int                // calls of Reload that have not finished
 	stopLook   context.CancelFunc // ends the reload of the watcher; nil if there is none
@@ -217,6 +217,3 @@ func (s *Server) Ports() []*ports.Port { return s.ports }
 
 // Handler returns a handler that calls next for requests that the guard allows.
 func (s *Server) Handler(next http.Handler) http.Handler { return s.guard.Handler(next) }
-
-// Generation returns how many configurations have taken effect since Open, from 1.
-func (s *Server) Generation() uint64 { return s.generation.Load() }

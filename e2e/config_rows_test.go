@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// configErrorRow spoils one thing of a site.
+// configErrorRow puts one error into the files of a site.
 type configErrorRow struct {
 	name  string
 	spoil func(*site)
-	file  string // where the mistake is
-	line  int    // 0: there is none; added: the first after what stood there
-	what  string // part of it
+	file  string // the file with the error
+	line  int    // 0: the error has no line; added: the first line that more has added
+	what  string // part of the error's text
 }
 
-// yaml replaces text in mtlsguard.yaml.
+// yaml returns a change that replaces text in mtlsguard.yaml.
 func yaml(old, replacement string) func(*site) {
 	return func(s *site) { s.Helper(); s.sub("mtlsguard.yaml", old, replacement) }
 }
 
-// whole replaces a file.
+// whole returns a change that replaces a file.
 func whole(name, content string) func(*site) { return func(s *site) { s.put(name, content) } }
 
-// more adds to a file.
+// more returns a change that appends content to a file.
 func more(name, content string) func(*site) {
 	return func(s *site) { s.put(name, s.get(name)+content) }
 }
 
-// without removes a file and puts something else there.
+// without returns a change that removes a file and calls then with its path.
 func without(name string, then func(path string) error) func(*site) {
 	return func(s *site) {
 		s.Helper()
@@ -99,7 +99,7 @@ var configErrorRows = []configErrorRow{
 	{"trust empty", yaml("trust: {anchors: [ca.pem]}", "trust: {}"), config, 18, "no anchors"},
 	{"anchors empty", yaml("anchors: [ca.pem]\n", "anchors: []\n"), config, 10, "no anchors"},
 	{"anchors hold an empty text", yaml("anchors: [ca.pem]\n", "anchors: [ca.pem, '']\n"), config, 10, "empty entry"},
-	{"anchors is a text", yaml("anchors: [ca.pem]\n", "anchors: ca.pem\n"), config, 10, "not a list"},
+	{"anchors is a string", yaml("anchors: [ca.pem]\n", "anchors: ca.pem\n"), config, 10, "not a list"},
 	{"profile unknown", yaml("crls: [ca.crl]", "profile: lax"), config, 11, "profile"},
 	{"revocation unknown", yaml("crls: [ca.crl]", "revocation: 'on'"), config, 11, "revocation"},
 	{"hard without crls", yaml("crls: [ca.crl]", "revocation: hard"), config, 11, "no crls"},
@@ -108,7 +108,7 @@ var configErrorRows = []configErrorRow{
 	{"unmapped reserved, other case", yaml("strict: false", "unmapped: default"), config, 19, "unmapped"},
 	{"unmapped malformed", yaml("strict: false", "unmapped: 'a b'"), config, 19, "unmapped"},
 	{"method in lower case", yaml("strict: true", "methods: [propfind]"), config, 12, "propfind"},
-	{"methods is a text", yaml("strict: true", "methods: PROPFIND"), config, 12, "not a list"},
+	{"methods is a string", yaml("strict: true", "methods: PROPFIND"), config, 12, "not a list"},
 	{"server name with a wildcard", yaml("strict: true", "server_names: ['*.acme.example']"), config, 12, "host name"},
 	{"server name with a port", yaml("strict: true", "server_names: ['acme.example:443']"), config, 12, "host name"},
 	{"server name empty", yaml("strict: true", "server_names: ['']"), config, 12, "empty"},
@@ -125,13 +125,13 @@ var configErrorRows = []configErrorRow{
 	{"reload without unit", yaml("reload: 0", "reload: 5"), config, 3, "reload"},
 	{"reload negative", yaml("reload: 0", "reload: -5s"), config, 3, "reload"},
 	{"reload tiny", yaml("reload: 0", "reload: 1ms"), config, 3, "reload"},
-	{"reload is a word", yaml("reload: 0", "reload: often"), config, 3, "reload"},
+	{"reload is a string", yaml("reload: 0", "reload: often"), config, 3, "reload"},
 	{"policy missing", yaml("policy: policy.csv\n", ""), config, 1, "policy is missing"},
 	{"users missing", yaml("users: users.yaml\n", ""), config, 4, "users is missing"},
 	{"ports missing", whole(config, "users: users.yaml\npolicy: policy.csv\n"), config, 1, "ports is missing"},
 	{"ports empty", whole(config, "users: users.yaml\npolicy: policy.csv\nports: []\n"), config, 3, "ports is empty"},
 	{"ports is a mapping", whole(config, "users: users.yaml\npolicy: policy.csv\nports: {a: b}\n"), config, 3, "not a list"},
-	{"a port is a text", whole(config, "users: users.yaml\npolicy: policy.csv\nports: [internal]\n"), config, 3, "not a mapping"},
+	{"a port is a string", whole(config, "users: users.yaml\npolicy: policy.csv\nports: [internal]\n"), config, 3, "not a mapping"},
 	{"a second document", more(config, "---\nusers: x\n"), config, 21, "second document"},
 	{"a tab", yaml("  - name: public", "\t- name: public"), config, 14, "not YAML"},
 	{"not a mapping", whole(config, "[a, b]\n"), config, 1, "not a mapping"},
@@ -148,7 +148,7 @@ var configErrorRows = []configErrorRow{
 	{"anchors is a directory", without("ca.pem", folder), config, 10, "ca.pem is not a file"},
 	{"anchors is a pipe", without("ca.pem", fifo), config, 10, "ca.pem is not a file"},
 	{"anchors is a loop", without("ca.pem", loop), config, 10, "ca.pem cannot be read"},
-	{"anchors is 10 GiB of nothing", without("ca.pem", sparse), config, 10, "larger than 256 MiB"},
+	{"anchors is a sparse file of 10 GiB", without("ca.pem", sparse), config, 10, "larger than 256 MiB"},
 	{"anchors file empty", whole("ca.pem", ""), "ca.pem", 1, "empty"},
 	{"anchors with a key", func(s *site) { more("ca.pem", string(s.ca.KeyPEM()))(s) }, "ca.pem", added, "PRIVATE KEY"},
 	{"anchors truncated", func(s *site) { s.put("ca.pem", s.get("ca.pem")[:200]) }, "ca.pem", 1, "no end"},
@@ -163,14 +163,14 @@ var configErrorRows = []configErrorRow{
 	{"the certificate is garbage", whole("server.pem", "garbage"), "server.pem", 1, "no certificate"},
 	{"the certificate's second block is cut off", func(s *site) {
 		s.put("server.pem", s.get("server.pem")+s.get("ca.pem")[:200])
-	}, "server.pem", added, "damaged"},
+	}, "server.pem", added, "has no end"},
 	{"CRL garbled", whole("ca.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"), "ca.crl", 1, "cannot be read"},
 	{"CRL of zero bytes", whole("ca.crl", ""), "ca.crl", 1, "empty"},
 	{"CRL is a certificate", func(s *site) { s.put("ca.crl", s.get("ca.pem")) }, "ca.crl", 1, "CERTIFICATE"},
 	{"CRL forged", func(s *site) {
 		forger := *s.other
 		ca := *s.ca.Cert
-		ca.PublicKey = s.other.Cert.PublicKey // x509 wants key and certificate to agree
+		ca.PublicKey = s.other.Cert.PublicKey // x509 checks that the key belongs to the certificate
 		forger.Cert = &ca
 		s.put("ca.crl", crlPEM(forger.CRL(2, nil)))
 	}, "ca.crl", 1, "not signed"},
@@ -194,5 +194,5 @@ var configErrorRows = []configErrorRow{
 	{"users: a reserved name", more("users.yaml", "  - {id: x, user: Default, subject: CN=x, issuer: ca.pem}\n"), "users.yaml", 4, "Default"},
 	{"users: an id twice", more("users.yaml", "  - {id: alice, user: x, subject: CN=x, issuer: ca.pem}\n"), "users.yaml", 4, "alice"},
 	{"users: a conflict", more("users.yaml", "  - {id: x, user: x, subject: CN=alice, issuer: ca.pem}\n"), "users.yaml", 4, "alice"},
-	{"users: empty", whole("users.yaml", ""), "users.yaml", 1, "empty"},
+	{"users: empty", whole("users.yaml", ""), "users.yaml", 0, "empty"},
 }

@@ -15,56 +15,56 @@ const registrationTrust = "trust: {anchors: [registration-ca.pem], crls: [regist
 
 // Lines of dmzConfig: 3 external, 8 strict, 9 tunnel; 11 registrations, 13 client_cert,
 // 15 trust, 16 registration.
-var gatewayMistakes = []configErrorRow{
+var gatewayErrorRows = []configErrorRow{
 	{"unknown key of the tunnel", yaml("check: believed", "chek: believed"), config, 9, `has no key "chek"`},
-	{"tunnel is a text", yaml(tunnelLine, "tunnel: orders"), config, 9, "tunnel is not a mapping"},
+	{"tunnel is a string", yaml(tunnelLine, "tunnel: orders"), config, 9, "tunnel is not a mapping"},
 	{"tunnel is empty", yaml(tunnelLine, "tunnel: {}"), config, 9, "tunnel has no service"},
-	{"tunnel is nothing", yaml(tunnelLine, "tunnel:"), config, 9, "tunnel is not a mapping"},
+	{"tunnel is null", yaml(tunnelLine, "tunnel:"), config, 9, "tunnel is not a mapping"},
 	{"no service", yaml("service: orders, ", ""), config, 9, "tunnel has no service"},
-	{"service is no name", yaml("service: orders", "service: 'or ders'"), config, 9, "is not a service name"},
+	{"service is invalid", yaml("service: orders", "service: 'or ders'"), config, 9, "is not a service name"},
 	{"service is a list", yaml("service: orders", "service: [orders]"), config, 9, "service is not a text"},
-	{"service that nobody may serve", yaml("service: orders", "service: billing"), config, 9, `no server may register for "billing"`},
-	{"service of a host that nobody may serve", yaml("service: orders", "services: {a.example: billing}"), config, 9, `no server may register for "billing"`},
+	{"service without a server", yaml("service: orders", "service: billing"), config, 9, `no server may register for "billing"`},
+	{"service of a host, without a server", yaml("service: orders", "services: {a.example: billing}"), config, 9, `no server may register for "billing"`},
 	{"services is a list", yaml("service: orders", "services: [orders]"), config, 9, "not a mapping of hosts"},
 	{"services is empty", yaml("service: orders", "services: {}"), config, 9, "not a mapping of hosts"},
 	{"host with a wildcard", yaml("service: orders", "services: {'*.example': orders}"), config, 9, "is not a host name"},
 	{"host with a port", yaml("service: orders", "services: {'a.example:443': orders}"), config, 9, "is not a host name"},
 	{"host twice", yaml("service: orders", "services: {a.example: orders, A.example.: orders}"), config, 9, "twice"},
 	{"host without a service", yaml("service: orders", "services: {a.example: ''}"), config, 9, "is not a service name"},
-	{"check is another word", yaml("check: believed", "check: none"), config, 9, `check: "none" is not a check`},
+	{"unknown check", yaml("check: believed", "check: none"), config, 9, `check: "none" is not a check`},
 	{"check is false", yaml("check: believed", "check: false"), config, 9, `check: "false" is not a check`},
-	{"a policy is checked, and there is none", yaml(", check: believed", ""), config, 1, "policy is missing"},
-	{"a policy is checked, and there are no users", yaml(", check: believed", ""), config, 3, "users is missing"},
-	{"unmapped where nobody is mapped", yaml("strict: false", "unmapped: guest"), config, 8, "maps no certificate"},
-	{"methods where nobody decides", yaml("strict: false", "methods: [PROPFIND]"), config, 8, "maps no certificate"},
+	{"check without a policy", yaml(", check: believed", ""), config, 1, "policy is missing"},
+	{"check without users", yaml(", check: believed", ""), config, 3, "users is missing"},
+	{"unmapped without mappings", yaml("strict: false", "unmapped: guest"), config, 8, "maps no certificate"},
+	{"methods without a policy", yaml("strict: false", "methods: [PROPFIND]"), config, 8, "maps no certificate"},
 	{"behind another gateway", yaml(tunnelLine, tunnelLine+"\n    forwarded: {format: nginx, gateway: {anchors: [gateway-ca.pem], names: [x.example]}, trust: {anchors: [ca.pem]}}"), config, 9, "tunnel and forwarded on one port"},
-	{"nobody registers", yaml("    "+registrationLine+"\n", ""), config, 9, "no port takes registrations"},
+	{"no registration port", yaml("    "+registrationLine+"\n", ""), config, 9, "no port takes registrations"},
 
 	{"unknown key of the registration", yaml("registration: {services", "registration: {service"), config, 16, `has no key "service"`},
 	{"registration is false", yaml(registrationLine, "registration: false"), config, 16, "registration: false"},
-	{"registration is a word", yaml(registrationLine, "registration: yes"), config, 16, "neither true nor a mapping"},
-	{"registration is nothing", yaml(registrationLine, "registration:"), config, 16, "neither true nor a mapping"},
+	{"registration is a string", yaml(registrationLine, "registration: yes"), config, 16, "neither true nor a mapping"},
+	{"registration is null", yaml(registrationLine, "registration:"), config, 16, "neither true nor a mapping"},
 	{"registration is a list", yaml(registrationLine, "registration: [orders]"), config, 16, "neither true nor a mapping"},
-	{"services is a text", yaml("[{name: orders, names: [orders.internal.example]}]", "orders"), config, 16, "services is not a list"},
+	{"services is a string", yaml("[{name: orders, names: [orders.internal.example]}]", "orders"), config, 16, "services is not a list"},
 	{"services is an empty list", yaml("[{name: orders, names: [orders.internal.example]}]", "[]"), config, 16, "no server could register"},
-	{"a service is a text", yaml("{name: orders, names: [orders.internal.example]}", "orders"), config, 16, "the service is not a mapping"},
+	{"a service is a string", yaml("{name: orders, names: [orders.internal.example]}", "orders"), config, 16, "the service is not a mapping"},
 	{"unknown key of a service", yaml("names: [orders", "name_s: [orders"), config, 16, `has no key "name_s"`},
 	{"a service without a name", yaml("{name: orders, names", "{names"), config, 16, "is not a service name"},
 	{"a service twice", yaml("names: [orders.internal.example]}", "names: [orders.internal.example]}, {name: orders, names: [x.example]}"), config, 16, "listed twice"},
-	{"a service of nobody", yaml(", names: [orders.internal.example]", ""), config, 16, `no server may register for "orders"`},
+	{"a service without names", yaml(", names: [orders.internal.example]", ""), config, 16, `no server may register for "orders"`},
 	{"a wildcard", yaml("[orders.internal.example]", "['*.internal.example']"), config, 16, "is not a DNS name"},
 	{"an address", yaml("[orders.internal.example]", "[10.0.0.1]"), config, 16, "is not a DNS name"},
 	{"a name that only folds to ASCII", yaml("[orders.internal.example]", "['\u212aelvin.example']"), config, 16, "is not a DNS name"},
 	{"a URI", yaml("[orders.internal.example]", "['spiffe://acme/orders']"), config, 16, "is not a DNS name"},
 	{"an empty name", yaml("[orders.internal.example]", "['']"), config, 16, "empty"},
-	{"a fingerprint that is none", yaml("names: [orders.internal.example]", "fingerprints: [orders.pem]"), config, 16, "not a SHA-256 fingerprint"},
+	{"an invalid fingerprint", yaml("names: [orders.internal.example]", "fingerprints: [orders.pem]"), config, 16, "not a SHA-256 fingerprint"},
 	{"H16: a share above 100", yaml("registration: {", "registration: {caller_share: 101, "), config, 16, "caller_share: 101"},
 	{"H16: a share of 0", yaml("registration: {", "registration: {caller_share: 0, "), config, 16, "caller_share"},
-	{"H16: a share that is no number", yaml("registration: {", "registration: {caller_share: half, "), config, 16, "caller_share"},
-	{"an upgrade that is none", yaml("registration: {", "registration: {upgrades: ['web socket'], "), config, 16, "is not a protocol"},
+	{"H16: a share that is not a number", yaml("registration: {", "registration: {caller_share: half, "), config, 16, "caller_share"},
+	{"an invalid upgrade protocol", yaml("registration: {", "registration: {upgrades: ['web socket'], "), config, 16, "is not a protocol"},
 	{"K2: registration without certificates", yaml("client_cert: require", "client_cert: request"), config, 13, "anybody could register"},
 	{"K2: servers register under the users' authority", yaml(registrationTrust, "trust: {anchors: [ca.pem]}"), config, 16, "also issues for the callers of port external"},
-	{"K2: among others, too", yaml("anchors: [registration-ca.pem]", "anchors: [registration-ca.pem, ca.pem]"), config, 16, "also issues for the callers of port external"},
+	{"K2: the users' authority among the anchors", yaml("anchors: [registration-ca.pem]", "anchors: [registration-ca.pem, ca.pem]"), config, 16, "also issues for the callers of port external"},
 	{"K2: and by their own names", func(s *site) {
 		s.sub(config, "anchors: [registration-ca.pem]", "anchors: [registration-ca.pem, ca.pem]")
 		s.sub(config, registrationLine, "registration: true")
@@ -85,14 +85,14 @@ var gatewayMistakes = []configErrorRow{
 
 // Lines of insideConfig: 4 reverse, 5 name, 6 gateways, 7 services, 8 certificate, 9
 // gateway, 10 clients, 11 strict.
-var insideMistakes = []configErrorRow{
+var serverErrorRows = []configErrorRow{
 	{"unknown key", yaml("clients:", "users:"), config, 10, `has no key "users"`},
 	{"unknown key of the gateway", yaml("names: [gateway", "nmes: [gateway"), config, 9, `has no key "nmes"`},
 	{"unknown key of the clients", yaml("clients: {anchors", "clients: {anchor"), config, 10, `has no key "anchor"`},
-	{"reverse is a text", func(s *site) { s.put(config, "users: users.yaml\npolicy: policy.csv\nreverse: gateway:1\n") }, config, 3, "reverse is not a mapping"},
-	{"reverse is nothing", func(s *site) { s.put(config, "users: users.yaml\npolicy: policy.csv\nreverse:\n") }, config, 3, "reverse is not a mapping"},
+	{"reverse is a string", func(s *site) { s.put(config, "users: users.yaml\npolicy: policy.csv\nreverse: gateway:1\n") }, config, 3, "reverse is not a mapping"},
+	{"reverse is null", func(s *site) { s.put(config, "users: users.yaml\npolicy: policy.csv\nreverse:\n") }, config, 3, "reverse is not a mapping"},
 	{"no ports and no gateways", func(s *site) { s.put(config, "users: users.yaml\npolicy: policy.csv\n") }, config, 1, "ports is missing"},
-	{"a name that is none", yaml("name: tunnel", "name: 'tun nel'"), config, 5, "is not a port name"},
+	{"an invalid name", yaml("name: tunnel", "name: 'tun nel'"), config, 5, "is not a port name"},
 	{"a name that is a star", yaml("name: tunnel", "name: '*'"), config, 5, "is not a port name"},
 	{"a port has the name", more(config, "ports: [{name: tunnel, listen: '127.0.0.1:0', client_cert: none, certificate: {cert: server.pem, key: server-key.pem}}]\n"), config, 5, `name: "tunnel" is already used`},
 	{"a port has the default name", func(s *site) {
@@ -101,7 +101,7 @@ var insideMistakes = []configErrorRow{
 	}, config, 5, `name: "tunnel" is already used`},
 	{"no gateways", yaml(`["GATEWAY"]`, "[]"), config, 6, "reverse has no gateways"},
 	{"gateways is missing", yaml(`  gateways: ["GATEWAY"]`+"\n", ""), config, 5, "reverse has no gateways"},
-	{"gateways is a text", yaml(`["GATEWAY"]`, "gateway:1"), config, 6, "gateways is not a list"},
+	{"gateways is a string", yaml(`["GATEWAY"]`, "gateway:1"), config, 6, "gateways is not a list"},
 	{"a gateway without a port", yaml("GATEWAY", "gateway.acme.example"), config, 6, "is not HOST:PORT"},
 	{"a gateway with port 0", yaml("GATEWAY", "gateway.acme.example:0"), config, 6, "is not HOST:PORT"},
 	{"a gateway without a host", yaml("GATEWAY", ":8444"), config, 6, "is not HOST:PORT"},
@@ -109,30 +109,30 @@ var insideMistakes = []configErrorRow{
 	{"a gateway twice", yaml(`"GATEWAY"`, "a:1, a:1"), config, 6, "listed twice"},
 	{"no services", yaml("[orders]", "[]"), config, 7, "reverse has no services"},
 	{"services is missing", yaml("  services: [orders]\n", ""), config, 5, "reverse has no services"},
-	{"a service that is none", yaml("[orders]", "['or,ders']"), config, 7, "is not a service name"},
+	{"an invalid service name", yaml("[orders]", "['or,ders']"), config, 7, "is not a service name"},
 	{"a service twice", yaml("[orders]", "[orders, orders]"), config, 7, "listed twice"},
 	{"no certificate", yaml("  certificate: {cert: orders.pem, key: orders-key.pem}\n", ""), config, 5, "has no certificate"},
 	{"no key", yaml("{cert: orders.pem, key: orders-key.pem}", "{cert: orders.pem}"), config, 8, "cert and key"},
 	{"another's key", yaml("key: orders-key.pem", "key: server-key.pem"), "server-key.pem", 1, "match"},
-	{"a certificate that is no client's", yaml("{cert: orders.pem, key: orders-key.pem}", "{cert: server.pem, key: server-key.pem}"), config, 8, "clientAuth"},
+	{"a certificate without clientAuth", yaml("{cert: orders.pem, key: orders-key.pem}", "{cert: server.pem, key: server-key.pem}"), config, 8, "clientAuth"},
 	{"K3: no gateway", yaml("  gateway: {anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names: [gateway.acme.example]}\n", ""), config, 5, "any server could take its place"},
 	{"K3: the gateway has no name", yaml(", names: [gateway.acme.example]", ""), config, 9, "neither names nor fingerprints"},
 	{"K3: the gateway has no authority", yaml("{anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names", "{names"), config, 9, "gateway has no anchors"},
 	{"K3: the gateway is a wildcard", yaml("[gateway.acme.example]", "['*.acme.example']"), config, 5, "neither a DNS name nor a URI"},
-	{"K3: users may name themselves gateways", yaml("{anchors: [gateway-ca.pem], crls: [gateway-ca.crl]", "{anchors: [ca.pem]"), config, 5, "also issues for users"},
+	{"K3: the users' authority is a gateways' anchor", yaml("{anchors: [gateway-ca.pem], crls: [gateway-ca.crl]", "{anchors: [ca.pem]"), config, 5, "also issues for users"},
 	{"a broken file of the gateways", whole("gateway-ca.crl", "nonsense"), "gateway-ca.crl", 1, ""},
-	{"server_name is none", yaml("strict: true", "server_name: 'a b'"), config, 11, "is not a host name"},
+	{"server_name is invalid", yaml("strict: true", "server_name: 'a b'"), config, 11, "is not a host name"},
 	{"no clients", yaml("  clients: {anchors: [ca.pem], crls: [ca.crl]}\n", ""), config, 5, "reverse has no clients"},
 	{"clients without anchors", yaml("{anchors: [ca.pem], crls: [ca.crl]}", "{}"), config, 10, "no anchors"},
 	{"unmapped Default with strict", yaml("strict: true", "unmapped: Default"), config, 11, "needs strict: false"},
-	{"strict is a word", yaml("strict: true", "strict: 'yes'"), config, 11, "strict"},
+	{"strict is a string", yaml("strict: true", "strict: 'yes'"), config, 11, "strict"},
 	{"no policy", yaml("policy: policy.csv\n", ""), config, 1, "policy is missing"},
 	{"no users", yaml("users: users.yaml\n", ""), config, 4, "users is missing"},
 	{"a rule for another port", more("policy.csv", "p, user:alice, tunel, GET, /x, allow\n"), "policy.csv", 3, "tunel"},
 	{"a mapping for another port", more("users.yaml", "  - {id: x, user: x, subject: CN=x, issuer: ca.pem, ports: [tunel]}\n"), "users.yaml", 3, "tunel"},
 }
 
-// Every mistake has its place and a hint.
+// Every configuration error has a position and a hint.
 func TestReverseConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	binary := serverBinary(t)
@@ -141,8 +141,8 @@ func TestReverseConfigurationErrors(t *testing.T) {
 		rows []configErrorRow
 		make func(*dmz) *site
 	}{
-		{"gateway", gatewayMistakes, func(d *dmz) *site { d.put("gateway-ca.pem", string(d.gatewayCA.CertPEM())); return d.site }},
-		{"inside", insideMistakes, func(d *dmz) *site { d.registrations = "GATEWAY"; return d.inside() }},
+		{"gateway", gatewayErrorRows, func(d *dmz) *site { d.put("gateway-ca.pem", string(d.gatewayCA.CertPEM())); return d.site }},
+		{"inside", serverErrorRows, func(d *dmz) *site { d.registrations = "GATEWAY"; return d.inside() }},
 	} {
 		for i, row := range side.rows {
 			t.Run(side.name+"/"+row.name, func(t *testing.T) {
@@ -156,13 +156,13 @@ func TestReverseConfigurationErrors(t *testing.T) {
 				found := configerror.All(err)
 				for _, m := range found {
 					if m.File == "" || m.What == "" || m.Hint == "" {
-						t.Errorf("not whole: %#v", m)
+						t.Errorf("incomplete: %#v", m)
 					}
 				}
 				if !hasConfigError(found, s.path(row.file), row.line, row.what) {
-					t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
+					t.Errorf("no error at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 				}
-				if i%8 == 0 { // the same code: some are enough
+				if i%8 == 0 { // the example server runs the same code: some rows are enough
 					refusesToStart(t, binary, s, row)
 				}
 			})
@@ -170,7 +170,7 @@ func TestReverseConfigurationErrors(t *testing.T) {
 	}
 }
 
-// The mistakes of both roles are told together.
+// The configuration errors of both roles are reported at once.
 func TestReverseConfigurationErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -188,11 +188,11 @@ func TestReverseConfigurationErrorsAreReportedTogether(t *testing.T) {
 	}
 }
 
-// A handshake can be explained where there is one.
+// Explain covers the handshake on ports with a TLS handshake.
 func TestExplainOfPortsWithTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	outer, inner := d.both()
+	outer, inner := d.startBoth()
 	alice := []*x509.Certificate{d.alice.Cert}
 	x, err := outer.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "external", Path: "/secret", Certificates: alice})
 	if err != nil || !x.Allowed || x.Policy != nil || x.Mapping != nil {
@@ -208,7 +208,7 @@ func TestExplainOfPortsWithTunnels(t *testing.T) {
 	}
 }
 
-// An authenticator where no user comes would never be asked.
+// Authenticators on a port that identifies no users are an error.
 func TestAuthenticatorsOfPortsWithTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -227,7 +227,7 @@ func TestAuthenticatorsOfPortsWithTunnels(t *testing.T) {
 	}
 }
 
-// Lint speaks of both roles, and not of rules for ports where nobody decides.
+// Lint covers both roles, and reports no rules of ports without a policy check.
 func TestLintCoversTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -245,11 +245,11 @@ func TestLintCoversTunnels(t *testing.T) {
 		}
 	}
 	later, err := mtlsguard.Lint(s.path(config), mtlsguard.LintOptions{Now: func() time.Time { return time.Now().Add(48 * time.Hour) }})
-	told := ""
+	findings := ""
 	for _, f := range later {
-		told += f.String() + "\n"
+		findings += f.String() + "\n"
 	}
-	if err != nil || !strings.Contains(told, "port tunnel expired") || !strings.Contains(told, "port tunnel: a CRL expired") {
-		t.Errorf("%s%v", told, err)
+	if err != nil || !strings.Contains(findings, "port tunnel expired") || !strings.Contains(findings, "port tunnel: a CRL expired") {
+		t.Errorf("lint: %s%v", findings, err)
 	}
 }

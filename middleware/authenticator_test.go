@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// token is an authenticator for tests: it has an opinion on one header.
+// token is an authenticator that reads one header.
 type token struct {
 	header string
 	answer func(value string) (string, error)
@@ -40,7 +40,7 @@ func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 	first := token{"First", func(v string) (string, error) { return v, nil }}
 	second := token{"Second", func(v string) (string, error) {
 		if v == "bad" {
-			return "carol", middleware.ErrCredentials // an error means no, whatever stands beside it
+			return "carol", middleware.ErrCredentials // an error means no, also with a user
 		}
 		return v, nil
 	}}
@@ -63,24 +63,24 @@ func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 		strict string // user, or "" for 401
 		lax    string
 	}{
-		{"nobody says anything", nil, "", "Default"},
+		{"no credentials", nil, "", "Default"},
 		{"first", []func(*http.Request){header("First", "a"), header("Second", "b")}, "a", "a"},
 		{"second", []func(*http.Request){header("Second", "b")}, "b", "b"},
 		{"an error ends it", []func(*http.Request){header("Second", "bad"), credentials("carol", "secret")}, "", ""},
-		{"the first to speak wins over a wrong one behind", []func(*http.Request){header("First", "a"), header("Second", "bad")}, "a", "a"},
+		{"the first with a user wins over a later error", []func(*http.Request){header("First", "a"), header("Second", "bad")}, "a", "a"},
 		{"right password", []func(*http.Request){credentials("carol", "secret")}, "carol", "carol"},
 		{"wrong password", []func(*http.Request){credentials("carol", "Secret")}, "", ""},
 		{"no password", []func(*http.Request){credentials("carol", "")}, "", ""},
 		{"a user whose password is empty", []func(*http.Request){credentials("empty", "")}, "", ""},
 		{"unknown user", []func(*http.Request){credentials("dave", "secret")}, "", ""},
 		{"reserved by password", []func(*http.Request){credentials("Default", "x")}, "", ""},
-		{"a subject for a user", []func(*http.Request){credentials("user:x", "x")}, "", ""},
+		{"a policy subject as the user", []func(*http.Request){credentials("user:x", "x")}, "", ""},
 		{"no user", []func(*http.Request){credentials("", "x")}, "", ""},
 		{"garbled", []func(*http.Request){header("Authorization", "Basic !!!")}, "", ""},
 		{"Basic alone", []func(*http.Request){header("Authorization", "basic")}, "", ""},
 		{"a tab", []func(*http.Request){header("Authorization", "Basic\tY2Fyb2w6c2VjcmV0")}, "", ""},
 		{"twice", []func(*http.Request){credentials("carol", "secret"), header("Authorization", "Basic Y2Fyb2w6c2VjcmV0")}, "", ""},
-		{"behind another scheme", []func(*http.Request){header("Authorization", "Bearer x"), header("Authorization", "Basic Y2Fyb2w6d3Jvbmc=")}, "", ""},
+		{"after another scheme", []func(*http.Request){header("Authorization", "Bearer x"), header("Authorization", "Basic Y2Fyb2w6d3Jvbmc=")}, "", ""},
 		{"another scheme alone", []func(*http.Request){header("Authorization", "Bearer x")}, "", "Default"},
 		{"scheme in any case", []func(*http.Request){header("Authorization", "bAsIc Y2Fyb2w6c2VjcmV0")}, "carol", "carol"},
 	} {
@@ -91,7 +91,11 @@ func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 					s.wantUser(t, want)
 					continue
 				}
-				s.want(t, 401, reason.NoCertificate)
+				why := reason.BadCredentials
+				if x.lax == "Default" { // no known credentials
+					why = reason.NoCertificate
+				}
+				s.want(t, 401, why)
 				if got := s.Answer["Www-Authenticate"]; !slices.Equal(got, []string{`Basic realm="orders", charset="UTF-8"`}) {
 					t.Errorf("%s: the challenge is %q", x.name, got)
 				}
@@ -133,25 +137,25 @@ func TestPasswordNeverReplacesACertificate(t *testing.T) {
 	})
 	serve(t, guard.Handler(echo), request, require)
 	for _, port := range []*ports.Port{request, require} {
-		for who, why := range map[string]reason.Reason{"stranger": reason.Unmapped, "both": reason.Ambiguous, "bob": reason.NoRule} {
+		for holder, why := range map[string]reason.Reason{"unmapped": reason.Unmapped, "both": reason.Ambiguous, "bob": reason.NoRule} {
 			for _, h2 := range []bool{false, true} {
-				s := dial(t, port, shared().pairs[who], h2).get("/x", credentials("carol", "secret"))
+				s := dial(t, port, shared().pairs[holder], h2).get("/x", credentials("carol", "secret"))
 				s.want(t, 403, why)
 				if s.Answer.Get("WWW-Authenticate") != "" {
-					t.Error("a challenge beside a certificate")
+					t.Error("a challenge to a client with a certificate")
 				}
 			}
 		}
 		dial(t, port, shared().alice, true).get("/x", credentials("carol", "wrong")).wantUser(t, "alice")
-		for _, who := range []string{"untrusted", "expired"} {
-			if _, err := dial(t, port, shared().pairs[who], false).do("GET", "/x", credentials("carol", "secret")); err == nil {
-				t.Errorf("%s: a handshake", who)
+		for _, holder := range []string{"untrusted", "expired"} {
+			if _, err := dial(t, port, shared().pairs[holder], false).do("GET", "/x", credentials("carol", "secret")); err == nil {
+				t.Errorf("%s: the handshake succeeded", holder)
 			}
 		}
 	}
 	c := dial(t, request, nil, true)
 	c.get("/x", credentials("carol", "secret")).wantUser(t, "carol")
-	// Default may not, and may log in.
+	// Default is denied, so the client may authenticate.
 	c.get("/x").want(t, 401, reason.NoRule)
 }
 
@@ -171,9 +175,9 @@ func TestChallengeOnlyWhereConfigured(t *testing.T) {
 	c.get("/x").want(t, 403, reason.NoCertificate)
 	c.get("/x", credentials("carol", "secret")).want(t, 403, reason.NoCertificate)
 	c = dial(t, with, nil, false)
-	c.get("/x", header("T", "x")).want(t, 401, reason.NoCertificate)
+	c.get("/x", header("T", "x")).want(t, 401, reason.BadCredentials)
 	c.get("/x", credentials("carol", "secret")).wantUser(t, "carol")
-	c.get("/y", credentials("carol", "secret")).want(t, 403, reason.NoRule) // who is named is not asked again
+	c.get("/y", credentials("carol", "secret")).want(t, 403, reason.NoRule) // an identified user gets no challenge
 	if s := dialRaw(t, with, nil, "http/1.1").send("GET /a%2fb HTTP/1.1\r\nHost: x\r\n\r\n"); s.Code != 400 {
 		t.Errorf("answered %d", s.Code)
 	}
@@ -217,11 +221,72 @@ func Example_basic() {
 	b := middleware.Basic{Realm: "orders", Check: middleware.Passwords(map[string]string{"robot": "a long random text"})}
 	r, _ := http.NewRequest("GET", "https://api.example/", nil)
 	user, err := b.Authenticate(r)
-	fmt.Printf("%q %v\n", user, err) // no opinion: the next one is asked
+	fmt.Printf("%q %v\n", user, err) // no user and no error: the guard calls the next one
 	r.SetBasicAuth("robot", "a guess")
 	user, err = b.Authenticate(r)
 	fmt.Printf("%q %v\n", user, err)
 	// Output:
 	// "" <nil>
 	// "" the credentials are wrong
+}
+
+// The name beside a wrong password is in the outcome unchanged, and identifies no user.
+// Covers S6.
+func TestWrongCredentialsNameTheUserThatWasSent(t *testing.T) {
+	t.Parallel()
+	var rec recorder
+	with, without := newPort(t, "with", ports.Request), newPort(t, "without", ports.None)
+	other := token{"Token", func(v string) (string, error) {
+		switch v {
+		case "of mallory":
+			return "", fmt.Errorf("token: %w", &middleware.CredentialsError{User: "mallory"})
+		case "beside":
+			return "carol", middleware.ErrCredentials // the name beside an error means nothing
+		case "nil":
+			return "", (*middleware.CredentialsError)(nil)
+		}
+		return "", errors.New("down")
+	}}
+	guard := newGuard(t, func(c *middleware.Config) {
+		c.Observe = rec.observe
+		c.PerPort = map[string]middleware.PortConfig{
+			"with":    {Authenticators: []middleware.Authenticator{other, basic}, Fallback: middleware.ToDefault},
+			"without": {Authenticators: []middleware.Authenticator{other}},
+		}
+	})
+	serve(t, guard.Handler(echo), with, without)
+	for _, x := range []struct {
+		name   string
+		port   *ports.Port
+		change func(*http.Request)
+		user   string
+	}{
+		{"wrong password", with, credentials("carol", "guess"), "carol"},
+		{"unknown user", with, credentials("mallory", "guess"), "mallory"},
+		{"no user name", with, credentials("a b\n\x1b[31m", "guess"), "a b\n\x1b[31m"},
+		{"reserved", with, credentials("Default", "x"), "Default"},
+		{"malformed", with, header("Authorization", "Basic !!!"), ""},
+		{"a token of a user", with, header("Token", "of mallory"), "mallory"},
+		{"a token of a user, without a challenge", without, header("Token", "of mallory"), "mallory"},
+		{"a name beside an error", with, header("Token", "beside"), ""},
+		{"a nil error", with, header("Token", "nil"), ""},
+		{"down", without, header("Token", "x"), ""},
+	} {
+		s := dial(t, x.port, nil, true).get("/x", x.change)
+		s.want(t, 401, reason.BadCredentials)
+		if got := s.Answer.Get("WWW-Authenticate") != ""; got != (x.port == with) {
+			t.Errorf("%s: a challenge is %t", x.name, got)
+		}
+		if x.user != "" && strings.Contains(string(s.Body), x.user) {
+			t.Errorf("%s: the answer has the name: %s", x.name, s.Body)
+		}
+		got := rec.take()
+		if len(got) != 1 || got[0].ClaimedUser != x.user || got[0].Identity != nil || got[0].Reason != reason.BadCredentials {
+			t.Errorf("%s: %+v, want %q", x.name, got, x.user)
+		}
+	}
+	dial(t, with, nil, true).get("/x", credentials("carol", "secret")).wantUser(t, "carol")
+	if got := rec.take(); got[0].ClaimedUser != "" {
+		t.Errorf("a name beside a right password: %+v", got)
+	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// What a connection remembers of its caller ends with the certificate, whether or not anything
-// happens on the port.
+// The cached caller of a connection expires with the certificate, with or without other
+// requests on the port.
 // Covers G1.
 func TestRememberedCallerEndsWithTheCertificate(t *testing.T) {
 	t.Parallel()
@@ -30,7 +30,7 @@ func TestRememberedCallerEndsWithTheCertificate(t *testing.T) {
 		g := newGuard(t, func(c *middleware.Config) {
 			c.Map = must[*certmap.Table](t)(certmap.New(certmap.Mapping{ID: "m", User: "alice", Fingerprint: trust.FingerprintOf(leaf.Cert)}))
 		})
-		ctx, err := port.Simulate(t.Context(), connstate.Client{Certificates: leaf.Presented(), ServerName: "localhost"})
+		ctx, err := connstate.Simulate(t.Context(), port, connstate.Client{Certificates: leaf.Presented(), ServerName: "localhost"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestRememberedCallerEndsWithTheCertificate(t *testing.T) {
 		first := check()
 		time.Sleep(time.Until(end))
 		if o := check(); !first.Allowed || !o.Allowed || o.Identity != first.Identity {
-			t.Fatalf("in the last second: %s %s, identity remembered %t", o.Reason, o.Detail, o.Identity == first.Identity)
+			t.Fatalf("in the last second: %s %s, identity cached %t", o.Reason, o.Detail, o.Identity == first.Identity)
 		}
 		time.Sleep(time.Second)
 		if o := check(); o.Allowed || o.Reason != reason.Expired {

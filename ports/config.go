@@ -115,8 +115,8 @@ type Config struct {
 	MinVersion uint16
 	Limits     Limits
 	// HideAuthorities omits the names of the trust anchors from the certificate request
-	// (RFC 8446 section 4.2.4). Clients that choose a certificate by these names may then
-	// send none.
+	// (RFC 8446 section 4.2.4), and sends the same alert for every refused certificate.
+	// Clients that choose a certificate by these names may then send none.
 	HideAuthorities bool
 	// CancelRequests cancels the context of the requests under way on a connection whose
 	// certificate is not trusted any more, so that a long handler can stop.

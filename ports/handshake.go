@@ -48,11 +48,13 @@ func (l *listener) handshake(raw *rawConn) {
 	raw.handshakeEnd = start.Add(s.config.Limits.Handshake)
 	raw.idleLimit = s.config.Limits.Idle
 	raw.SetDeadline(raw.handshakeEnd)
+	raw.alert = &alertRecord{}
 	t := tls.Server(raw, s.configFor(raw))
 	err := p.finishHandshake(t, raw, s)
 	cs := t.ConnectionState()
 	raw.releasePlace()
 	replied, read := raw.clientReplied, raw.handshakeBytes
+	raw.alert = nil
 	raw.handshakes = nil // from here on the connection belongs to the caller of Accept
 	event := Handshake{
 		Port: p.name, Remote: raw.RemoteAddr(), ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),

@@ -24,6 +24,7 @@ type rawConn struct {
 	clientReplied  bool // and the client has sent something since
 	handshakeBytes int  // bytes, during the handshake
 	handshakeEnd   time.Time
+	alert          *alertRecord // nil once the handshake is over
 
 	verified trust.Verified // during the handshake, before the client has proved that it holds the key
 
@@ -75,6 +76,9 @@ func (r *rawConn) stopReading() { r.readStopped.Store(true) }
 func (r *rawConn) Write(b []byte) (n int, err error) {
 	if r.writeFailed.Load() {
 		return 0, net.ErrClosed // half a record may be out: crypto/tls would wait another five seconds to send its alert
+	}
+	if r.alert != nil {
+		b = r.alert.replace(b)
 	}
 	r.written.begin()
 	defer r.written.end()

@@ -80,7 +80,14 @@ func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 // keys included, with a VerifyConnection that knows the connection.
 func (s *state) configFor(raw *rawConn) *tls.Config {
 	own := s.tls.Clone()
-	own.VerifyConnection = func(cs tls.ConnectionState) error { return s.verify(raw, cs.PeerCertificates) }
+	own.KeyLogWriter = raw.alert // it keeps the secret of one alert in memory and writes nothing
+	own.VerifyConnection = func(cs tls.ConnectionState) error {
+		err := s.verify(raw, cs.PeerCertificates)
+		if err != nil {
+			raw.alert.code, raw.alert.state = alertFor(err, s.config.HideAuthorities), cs
+		}
+		return err
+	}
 	return own
 }
 

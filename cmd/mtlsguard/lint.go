@@ -12,14 +12,15 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/duration"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 type lintCmd struct {
-	Config string        `required:"" placeholder:"FILE" help:"The server's mtlsguard.yaml."`
-	Within time.Duration `default:"720h" help:"Report what expires within this time."`
-	Certs  string        `placeholder:"FOLDER" help:"A folder with the clients' certificates, to find mappings of certificates that expire."`
-	Ignore []string      `placeholder:"TEXT" help:"Leave out findings that contain TEXT."`
+	Config string   `required:"" placeholder:"FILE" help:"The server's mtlsguard.yaml."`
+	Within string   `placeholder:"TIME" help:"Report what expires within this time, such as 60d or 12h. Default: 30d, but at most a fifth of a certificate's lifetime and a tenth of a CRL's."`
+	Certs  string   `placeholder:"FOLDER" help:"A folder with the clients' certificates, to find mappings of certificates that expire."`
+	Ignore []string `placeholder:"TEXT" help:"Leave out findings that contain TEXT."`
 }
 
 func (*lintCmd) Help() string {
@@ -27,9 +28,11 @@ func (*lintCmd) Help() string {
 
 Examples:
   mtlsguard lint --config mtlsguard.yaml
-  mtlsguard lint --config mtlsguard.yaml --within 1440h --certs clients --ignore "open to Default"
+  mtlsguard lint --config mtlsguard.yaml --within 60d --certs clients --ignore "open to Default"
 
-Exit status: 0 no findings, 1 findings, 2 the configuration does not load.`
+A note says what a line means, such as {user} in a rule: nothing is wrong there.
+
+Exit status: 0 no findings or notes alone, 1 findings, 2 the configuration does not load.`
 }
 
 // finding is an element of the JSON of lint.
@@ -39,24 +42,29 @@ type finding struct {
 	Line  int    `json:"line,omitempty"`
 	What  string `json:"what"`
 	Hint  string `json:"hint,omitempty"`
+	Note  bool   `json:"note,omitempty"` // nothing is wrong
 }
 
 func (c *lintCmd) Run(a *app) error {
-	if c.Within <= 0 {
-		return usageError("--within: "+c.Within.String()+" is not above 0", "--within 720h is 30 days")
+	var within time.Duration
+	if c.Within != "" {
+		var err error
+		if within, err = duration.Parse(c.Within); err != nil || within <= 0 {
+			return usageError("--within: "+strconv.Quote(c.Within)+" is not a time above 0", duration.Hint)
+		}
 	}
 	certs, err := c.readCertificates(a)
 	if err != nil {
 		return err
 	}
-	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: c.Within, Now: a.now, Certificates: certs})
+	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: within, Now: a.now, Certificates: certs})
 	if err != nil {
 		return err
 	}
 	out := []finding{}
 	for _, f := range all {
 		if !slices.ContainsFunc(c.Ignore, func(text string) bool { return strings.Contains(f.String(), text) }) {
-			out = append(out, finding{f.About, f.File, f.Line, f.What, f.Hint})
+			out = append(out, finding{f.About, f.File, f.Line, f.What, f.Hint, f.Note})
 		}
 	}
 	if a.json {
@@ -66,13 +74,17 @@ func (c *lintCmd) Run(a *app) error {
 	} else {
 		for _, f := range out {
 			at := &configerror.Error{File: f.File, Line: f.Line}
-			a.printf("%s: %s\n", at.Position(), escape.Printable(f.What, 0))
+			what := escape.Printable(f.What, 0)
+			if f.Note {
+				what = "note: " + what
+			}
+			a.printf("%s: %s\n", at.Position(), what)
 			if f.Hint != "" {
 				a.printf("    %s\n", escape.Printable(f.Hint, 0))
 			}
 		}
 	}
-	if len(out) > 0 {
+	if slices.ContainsFunc(out, func(f finding) bool { return !f.Note }) {
 		return errNegative
 	}
 	return nil

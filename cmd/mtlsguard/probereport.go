@@ -115,8 +115,8 @@ func describeAlert(r *probe.Report) string {
 	return r.Reason.Title()
 }
 
-// alertBadCertificate is the alert that crypto/tls sends if it has no better one.
-// mtlsguard sends it for most certificates that it does not trust.
+// alertBadCertificate is the alert for everything that has no alert of its own: mtlsguard
+// sends another one for expired, revoked and unknown-authority.
 const alertBadCertificate = 42
 
 func authorityNames(r *probe.Report) []string {

@@ -22,6 +22,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -163,6 +164,9 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
 	if !o.Allowed {
 		level, outcome = slog.LevelWarn, "refuse"
 	}
+	if o.Reason == reason.NoPort {
+		level = slog.LevelError // an error of the program, not of the caller
+	}
 	if !e.log.Enabled(req.Context(), level) {
 		return
 	}
@@ -201,6 +205,8 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	if o.Identity != nil {
 		r.add("user", o.Identity.User)
 		r.add("mapping", o.Identity.MappingID)
+	} else {
+		r.add("user", escape.Printable(o.ClaimedUser, maxPeerText)) // only with reason bad-credentials
 	}
 	r.add("method", escape.Printable(o.Method, maxPeerText))
 	r.add("path", escape.Printable(o.Path, maxPeerText))
@@ -226,7 +232,7 @@ func (e *Logger) LogDifference(d shadow.Difference) {
 	r.add("method", escape.Printable(d.Request.Method, maxPeerText))
 	r.add("path", escape.Printable(d.Request.Path, maxPeerText))
 	r.add("rule", d.Engine.Rule.String())
-	why := fmt.Sprintf("the engine says allowed=%t, Casbin says allowed=%t", d.Engine.Allowed, d.Casbin)
+	why := fmt.Sprintf("the engine: allowed=%t, Casbin: allowed=%t", d.Engine.Allowed, d.Casbin)
 	if d.Err != nil {
 		why = "Casbin could not decide: " + escape.Printable(d.Err.Error(), maxPeerText)
 	}
@@ -358,12 +364,12 @@ func remote(a net.Addr) string {
 // LogReloadFailure logs the configuration errors of a reload, one line each, so that each
 // line names its file: at most three of one file, and at most ten.
 func (e *Logger) LogReloadFailure(path string, err error) {
-	mistakes := configerror.All(err)
-	if len(mistakes) == 0 {
-		mistakes = []*configerror.Error{{File: path, What: err.Error()}}
+	errs := configerror.All(err)
+	if len(errs) == 0 {
+		errs = []*configerror.Error{{File: path, What: err.Error()}}
 	}
 	written, ofFile := 0, map[string]int{}
-	for _, m := range mistakes {
+	for _, m := range errs {
 		if ofFile[m.File]++; ofFile[m.File] > 3 || written == 10 {
 			continue
 		}
@@ -373,8 +379,33 @@ func (e *Logger) LogReloadFailure(path string, err error) {
 		r.add("outcome", "failed")
 		r.add("file", m.File)
 		r.add("error", escape.Printable(m.Error(), maxOwnText))
-		e.enqueue(slog.LevelWarn, "reload failed, the last good configuration stays in force", r, e.generation.Load())
+		e.enqueue(slog.LevelWarn, "reload failed, the last good configuration stays in effect", r, e.generation.Load())
 	}
+}
+
+// LogHalfRenewed logs that of a certificate and its key only one has been renewed so far.
+func (e *Logger) LogHalfRenewed(path string, err error) {
+	if errs := configerror.All(err); len(errs) > 0 {
+		path = errs[0].File
+	}
+	var r record
+	r.add("event", "reload") // no outcome: it has not failed yet
+	r.add("file", path)
+	r.add("error", escape.Printable(err.Error(), maxOwnText))
+	e.enqueue(slog.LevelInfo, "waiting for the other file of a renewed certificate", r, e.generation.Load())
+}
+
+// LogDegraded logs that a degradation of the server begins or ends.
+func (e *Logger) LogDegraded(what string, begins bool) {
+	level, msg, outcome := slog.LevelWarn, "degraded", "failed"
+	if !begins {
+		level, msg, outcome = slog.LevelInfo, "no longer degraded", "ok"
+	}
+	var r record
+	r.add("event", "degraded")
+	r.add("outcome", outcome)
+	r.add("error", escape.Printable(what, maxOwnText))
+	e.enqueue(level, msg, r, e.generation.Load())
 }
 
 // LogWarnings logs each warning as one line.

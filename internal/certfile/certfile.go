@@ -116,10 +116,11 @@ func readPEM(name, alias string, data []byte) ([]Entry, error) {
 }
 
 // SetKey sets the key, which stands in a file of its own, and puts its certificate first if
-// the file has several that fit.
-func (e *Entry) SetKey(key crypto.PrivateKey) {
+// the file has several that fit. It reports whether the first certificate is the key's.
+func (e *Entry) SetKey(key crypto.PrivateKey) bool {
 	e.Key = key
 	e.choose()
+	return KeyMatches(key, e.Chain[0])
 }
 
 // choose builds the chain of the key if the order of the file does not show it.

@@ -15,7 +15,7 @@ type Tunnel struct {
 	Position
 	Service      string            // for hosts that Hosts does not list; may be empty
 	Hosts        map[string]string // by host, in lower case
-	VerifiedOnly bool              // check: believed. The gateway verifies certificates, and the server inside maps and decides
+	VerifiedOnly bool              // check: believed. The gateway verifies certificates, and the inner server maps and decides
 }
 
 // tunnel reads to which services a port's requests go.

@@ -1,6 +1,6 @@
 // Package fileset reads files, and compares what was read at different times: by content, not
-// by time stamps, which miss the swaps of mounted volumes. It tells when files that
-// are being written have stopped changing.
+// by time stamps, which miss the swaps of mounted volumes. It also
+// detects when files that are being written have stopped changing.
 package fileset
 
 import (
@@ -16,8 +16,8 @@ type Content struct {
 	Data   []byte
 	Digest [sha256.Size]byte
 	Err    error // why there is no data
-	// Whole says that the blocks of the file are good together only: a certificate without
-	// its intermediates is one, too, and peers refuse it.
+	// Whole marks a file whose blocks are valid together only: a certificate without its
+	// intermediates is valid by itself, and peers refuse it.
 	Whole bool
 
 	end  end

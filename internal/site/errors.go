@@ -75,7 +75,7 @@ func (l *loader) rejectEmptied() {
 	}
 }
 
-// placed gives mistakes that name no file the place that they belong to.
+// placed returns err with a position for each configuration error that has none.
 func placed(err error, path string, line int) error {
 	var out []error
 	for _, m := range configerror.All(err) {

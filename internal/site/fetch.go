@@ -21,15 +21,14 @@ type fetchedFile struct {
 	line      int
 }
 
-// firstFetch is how long a CRL that is not there yet may take at the start.
+// firstFetch bounds the fetch of a CRL whose file does not exist yet.
 const firstFetch = 10 * time.Second
 
-// refetch is how long a reload waits before it tries again to fetch a CRL that is not
-// there.
+// refetch is the time until a failed reload is repeated because of a failed fetch.
 const refetch = time.Minute
 
-// sources are the CRLs to keep fresh. One whose file is not there yet is fetched
-// now: without it nothing could start.
+// sources returns the CRLs to keep fresh. It fetches a CRL whose file does not exist yet:
+// the server could not start without it.
 func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certificate) []crlfetch.Source {
 	var out []crlfetch.Source
 	for _, f := range t.Fetch {
@@ -68,8 +67,8 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 	return out
 }
 
-// fetchedOnce refuses a second URL for one file, however its name is written: one of the
-// two would never be asked. Two sources of one file and URL get one name.
+// fetchedOnce rejects a second URL for one file, however the name of the file is written:
+// only one of the two would be fetched. Two sources of one file and URL get one name.
 func (l *loader) fetchedOnce(path string, f config.Fetch, s *crlfetch.Source) bool {
 	real := realPath(s.File)
 	first, twice := l.fetched[real]
@@ -90,7 +89,7 @@ func (l *loader) fetchedOnce(path string, f config.Fetch, s *crlfetch.Source) bo
 	return true
 }
 
-// realPath is a file's name without symbolic links. The file need not exist.
+// realPath returns the name of a file without symbolic links. The file need not exist.
 func realPath(name string) string {
 	if abs, err := filepath.Abs(name); err == nil {
 		name = abs

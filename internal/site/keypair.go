@@ -27,8 +27,11 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 	if !ok || !okKey {
 		return
 	}
-	pair, err := readPair(p.Name, certName, keyName, certPEM, keyPEM)
+	pair, mismatch, err := readPair(p.Name, certName, keyName, certPEM, keyPEM)
 	if err != nil {
+		if mismatch && l.changed(certName) != l.changed(keyName) {
+			l.halfRenewed++
+		}
 		l.wrong.Merge(err, configerror.Error{File: certName})
 		return
 	}
@@ -39,24 +42,24 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 
 // warnExpired warns of a chain that clients refuse.
 func (l *loader) warnExpired(port string, pair *tls.Certificate) {
-	if what, end := chainEnd(port, pair); l.now().After(end) {
-		l.warn("%s expired at %s", what, end.UTC().Format(time.RFC3339))
+	if what, first := chainEnd(port, pair); l.now().After(first.NotAfter) {
+		l.warn("%s expired at %s", what, first.NotAfter.UTC().Format(time.RFC3339))
 	}
 }
 
-// chainEnd returns the certificate of a port's chain that ends first, in words, and its end.
-func chainEnd(port string, pair *tls.Certificate) (what string, end time.Time) {
-	first := certchain.Earliest(parsed(pair))
+// chainEnd returns the certificate of a port's chain that ends first, in words and parsed.
+func chainEnd(port string, pair *tls.Certificate) (what string, first *x509.Certificate) {
+	first = certchain.Earliest(parsed(pair))
 	if first == nil || first.Equal(pair.Leaf) {
-		return "the certificate of port " + port, pair.Leaf.NotAfter
+		return "the server's certificate of port " + port, pair.Leaf
 	}
-	return fmt.Sprintf("the intermediate certificate %q in the chain of port %s", first.Subject.String(), port), first.NotAfter
+	return fmt.Sprintf("the intermediate certificate %q in the chain of port %s", first.Subject.String(), port), first
 }
 
 // ChainNotAfter returns when the first certificate of a port's chain ends.
 func ChainNotAfter(pair *tls.Certificate) time.Time {
-	_, end := chainEnd("", pair)
-	return end
+	_, first := chainEnd("", pair)
+	return first.NotAfter
 }
 
 // parsed returns the certificates of a chain that readPair has parsed before.
@@ -70,8 +73,8 @@ func parsed(pair *tls.Certificate) (out []*x509.Certificate) {
 }
 
 // readPair reads a certificate, its intermediates and its key from two PEM files, or twice
-// from one.
-func readPair(port, certName, keyName string, certPEM, keyPEM []byte) (*tls.Certificate, error) {
+// from one. mismatch reports that both are readable and do not belong together.
+func readPair(port, certName, keyName string, certPEM, keyPEM []byte) (pair *tls.Certificate, mismatch bool, err error) {
 	chain, err := readChain(certName, certPEM)
 	keys, keyErr := readKeys(keyName, keyPEM)
 	unusable := "the key of port " + port + " cannot be used: "
@@ -79,7 +82,7 @@ func readPair(port, certName, keyName string, certPEM, keyPEM []byte) (*tls.Cert
 		e.What = unusable + e.What
 	}
 	if err != nil || keyErr != nil {
-		return nil, errors.Join(err, keyErr)
+		return nil, false, errors.Join(err, keyErr)
 	}
 	out := &tls.Certificate{Leaf: chain[0].Certificate}
 	for _, c := range chain {
@@ -88,7 +91,7 @@ func readPair(port, certName, keyName string, certPEM, keyPEM []byte) (*tls.Cert
 	for _, key := range keys {
 		if certchain.IsKeyOf(key, out.Leaf) {
 			out.PrivateKey = key
-			return out, nil
+			return out, false, nil
 		}
 	}
 	e := &configerror.Error{File: keyName, Line: 1, What: fmt.Sprintf("%sit does not match the first certificate in %s (%s)", unusable, certName, out.Leaf.Subject)}
@@ -96,11 +99,11 @@ func readPair(port, certName, keyName string, certPEM, keyPEM []byte) (*tls.Cert
 		if certchain.IsKeyOf(keys[0], c.Certificate) {
 			e.What += fmt.Sprintf(", but to certificate %d (%s)", i+1, c.Subject)
 			e.Hint = "put that one first: " + fileform.ToFront(certName, certPEM, c.line)
-			return nil, e
+			return nil, true, e
 		}
 	}
 	e.Hint = "name a certificate and a key for which these print the same: " + fileform.PublicKeys(certName, keyName)
-	return nil, e
+	return nil, true, e
 }
 
 // readKeys reads the private keys of a file.

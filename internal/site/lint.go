@@ -24,7 +24,7 @@ import (
 
 // LintOptions are the parameters of Lint.
 type LintOptions struct {
-	Within       time.Duration // 0 is 30 days
+	Within       time.Duration // 0 is 30 days, and less for what lives shortly
 	Now          func() time.Time
 	Certificates []*x509.Certificate
 }
@@ -34,9 +34,6 @@ const soon = 30 * 24 * time.Hour
 // Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
 // and line. Configuration errors are the error.
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
-	if o.Within == 0 {
-		o.Within = soon
-	}
 	l := &loader{ctx: context.Background(), path: path, files: fileset.New(nil), clock: o.Now}
 	g, err := l.load()
 	if err != nil {
@@ -88,10 +85,14 @@ func (x *linter) addPolicy() {
 // hasGrant reports whether some rule allows a user anything, directly or through a group.
 // Deny rules do not count against it.
 func (x *linter) hasGrant(user string) bool {
+	if user == identity.Default {
+		return slices.ContainsFunc(x.rules, x.isOpen)
+	}
 	return x.granted["user:"+user] || slices.ContainsFunc(x.g.Engine.Groups(user), func(group string) bool { return x.granted["group:"+group] })
 }
 
-func (x *linter) say(about string, at configerror.Error, what, hint string) {
+// report adds a finding.
+func (x *linter) report(about string, at configerror.Error, what, hint string) {
 	x.found = append(x.found, configerror.Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
 }
 
@@ -99,41 +100,41 @@ func (x *linter) atPort(p config.Port) configerror.Error {
 	return configerror.Error{File: x.path, Line: p.Line()}
 }
 
-// warnings are what the log says at the start. Those about dates are told below, with
+// warnings reports what the log reports at the start. Warnings about dates follow below, with
 // their place.
 func (x *linter) warnings() {
 	for _, w := range x.g.Warnings {
 		if !strings.Contains(w, " expired at ") {
-			x.say("ports", configerror.Error{File: x.path}, w, "the server logs this when it starts")
+			x.report("ports", configerror.Error{File: x.path}, w, "the server logs this when it starts")
 		}
 	}
 }
 
-// users looks through the mappings.
+// users checks the mappings.
 func (x *linter) users() {
-	for _, f := range x.g.Table.Lint(x.now, x.o.Within) {
-		x.say("users", configerror.Error{File: f.File, Line: f.Line}, f.What, f.Hint)
+	for _, f := range x.g.Table.Lint(x.now, cmp.Or(x.o.Within, soon)) {
+		x.report("users", configerror.Error{File: f.File, Line: f.Line}, f.What, f.Hint)
 	}
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	authorities := x.authorities()
 	for _, m := range x.g.Table.Mappings() {
 		at := configerror.Error{File: m.File, Line: m.Line}
 		if m.Disabled {
 			continue
 		}
-		if m.User != username.Variable && !told[m.User] && !x.hasGrant(m.User) {
-			told[m.User] = true
-			x.say("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
+		if m.User != username.Variable && !reported[m.User] && !x.hasGrant(m.User) {
+			reported[m.User] = true
+			x.report("users", at, fmt.Sprintf("no rule allows user %s anything", m.User), "p, user:"+m.User+", PORT, GET, /PATH, allow")
 		}
 		if len(m.Ports) > 0 && !slices.ContainsFunc(m.Ports, x.asks) {
-			x.say("users", at, fmt.Sprintf("mapping %q is for ports that ask for no certificate", m.ID), "set client_cert: request or require on one of them")
+			x.report("users", at, fmt.Sprintf("mapping %q is for ports that ask for no certificate", m.ID), "set client_cert: request or require on one of them")
 		}
 		if !m.Issuer.IsZero() && !x.leads(m.Issuer, authorities) {
-			x.say("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer", m.ID), "add the issuer, or the CA above it, to anchors")
+			x.report("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer", m.ID), "add the issuer, or the CA above it, to anchors")
 		}
 		for _, c := range x.o.Certificates {
 			if isFor(m, c) {
-				x.ends("users", at, fmt.Sprintf("the certificate of mapping %q", m.ID), c.NotAfter, "map the next certificate: mtlsguard users add --cert FILE --user "+m.User)
+				x.ends("users", at, fmt.Sprintf("the certificate of mapping %q", m.ID), certificateSpan(c), "map the next certificate: mtlsguard users add --cert FILE --user "+m.User)
 			}
 		}
 	}
@@ -150,13 +151,35 @@ func isFor(m certmap.Mapping, c *x509.Certificate) bool {
 	return m.Serial != nil && c.SerialNumber != nil && (*big.Int).Cmp(m.Serial, c.SerialNumber) == 0
 }
 
-// ends tells of an end that has come or comes soon.
-func (x *linter) ends(about string, at configerror.Error, what string, end time.Time, hint string) {
+// span is the lifetime of something that has to be replaced in time.
+type span struct {
+	end  time.Time
+	soon time.Duration // how early the end is reported, at most
+}
+
+// certificateSpan returns the lifetime of a certificate. The last fifth counts as soon:
+// renewal usually begins with a third left, so that nothing is reported if it works.
+func certificateSpan(c *x509.Certificate) span {
+	return span{c.NotAfter, c.NotAfter.Sub(c.NotBefore) / 5}
+}
+
+// crlSpan returns the lifetime of a CRL. The last tenth counts as soon: many authorities
+// issue the next list shortly before the next update.
+func crlSpan(issued, until time.Time) span { return span{until, until.Sub(issued) / 10} }
+
+// ends reports an end that has come or comes soon: within the time of the options, or
+// without one within 30 days, and less for what lives shortly.
+func (x *linter) ends(about string, at configerror.Error, what string, s span, hint string) {
+	within := x.o.Within
+	if within == 0 {
+		within = min(soon, s.soon)
+	}
+	end := s.end
 	switch text := end.UTC().Format(time.RFC3339); {
 	case x.now.After(end):
-		x.say(about, at, what+" expired at "+text, hint)
-	case x.now.Add(x.o.Within).After(end):
-		x.say(about, at, what+" expires at "+text, hint)
+		x.report(about, at, what+" expired at "+text, hint)
+	case x.now.Add(within).After(end):
+		x.report(about, at, what+" expires at "+text, hint)
 	}
 }
 
@@ -179,7 +202,7 @@ func (x *linter) authorities() []*x509.Certificate {
 	return out
 }
 
-// leads reports whether certificates under an issuer can be believed on any port. One
+// leads reports whether any port can trust certificates of an issuer. An issuer
 // that is known by its digest alone may.
 func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 	at := slices.IndexFunc(known, func(c *x509.Certificate) bool { return trust.SPKIOf(c) == issuer })
@@ -206,7 +229,7 @@ func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 	return err == nil
 }
 
-// policy looks through the rules.
+// policy checks the rules.
 func (x *linter) policy() {
 	x.found = append(x.found, x.g.Engine.Lint()...)
 	named := map[string]bool{}
@@ -219,29 +242,29 @@ func (x *linter) policy() {
 		named[p.Unmapped] = true
 	}
 	open := slices.ContainsFunc(x.file.AllPorts(), func(p config.Port) bool { return !p.Strict })
-	told := map[string]bool{}
-	nobody := func(subject, file string, line int) {
+	reported := map[string]bool{}
+	unused := func(subject, file string, line int) {
 		user, ok := strings.CutPrefix(subject, "user:")
 		at := configerror.Error{File: file, Line: line}
 		switch {
-		case told[subject]:
+		case reported[subject]:
 			return
 		case ok && user == identity.Default, subject == "group:"+identity.Anonymous:
 			if open {
 				return
 			}
-			x.say("policy", at, subject+" is never used: every port is strict", "set strict: false on a port, or remove the line")
+			x.report("policy", at, subject+" is never used: every port is strict", "set strict: false on a port, or remove the line")
 		case ok && !named[user] && !captures:
-			x.say("policy", at, "no mapping leads to "+subject, "mtlsguard users add --cert FILE --user "+user+", or remove the line")
+			x.report("policy", at, "no mapping leads to "+subject, "mtlsguard users add --cert FILE --user "+user+", or remove the line")
 		default:
 			return
 		}
-		told[subject] = true
+		reported[subject] = true
 	}
 	for _, r := range x.rules {
-		nobody(r.Subject, r.File, r.Line)
+		unused(r.Subject, r.File, r.Line)
 	}
 	for _, m := range x.members {
-		nobody(m.Subject, m.File, m.Line)
+		unused(m.Subject, m.File, m.Line)
 	}
 }

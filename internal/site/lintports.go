@@ -9,11 +9,12 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// port looks at one port.
+// port checks one port.
 func (x *linter) port(p config.Port, g *Port) {
 	at := x.atPort(p)
 	if !p.Authorizes() {
@@ -22,20 +23,20 @@ func (x *linter) port(p config.Port, g *Port) {
 	}
 	x.open(p, at)
 	if p.Unmapped != "" && p.Unmapped != identity.Default {
-		x.say("ports", at, fmt.Sprintf("on port %s every verified certificate without a mapping is user %s", p.Name, p.Unmapped), "add a mapping for each certificate, and remove unmapped")
+		x.report("ports", at, fmt.Sprintf("on port %s every verified certificate without a mapping is user %s", p.Name, p.Unmapped), "add a mapping for each certificate, and remove unmapped")
 	}
 	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) }) {
-		x.say("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
+		x.report("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
 	}
 	x.ending(p, g)
 }
 
-// ending tells of certificates and lists that end.
+// ending reports certificates and CRLs that end.
 func (x *linter) ending(p config.Port, g *Port) {
 	if g.Config.Certificate != nil {
 		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
-			what, end := chainEnd(p.Name, c)
-			x.ends("ports", p.Cert.In(x.path), what, end, "renew it: a reload reads the new file")
+			what, first := chainEnd(p.Name, c)
+			x.ends("ports", p.Cert.In(x.path), what, certificateSpan(first), "renew it: a reload reads the new file")
 		}
 	}
 	for _, t := range g.Trusts() {
@@ -43,52 +44,56 @@ func (x *linter) ending(p config.Port, g *Port) {
 	}
 }
 
-// open tells what a port lets nobody in particular do.
+// open reports what a port allows without a certificate.
 func (x *linter) open(p config.Port, at configerror.Error) {
 	switch {
 	case p.Strict && p.ClientAuth == ports.None:
-		x.say("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "set client_cert: request, or strict: false")
+		x.report("ports", at, fmt.Sprintf("port %s asks for no certificate and is strict: every request is refused, unless the program has an authenticator", p.Name), "set client_cert: request, or strict: false")
 	case p.Strict:
 	case !x.hasGrant(identity.Default):
-		x.say("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "set strict: true, which has the same effect")
+		x.report("ports", at, fmt.Sprintf("port %s is open to Default, and no rule allows Default anything", p.Name), "set strict: true, which has the same effect")
 	default:
 		var by []string
 		for _, r := range x.rules {
-			if r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) && x.covers(r.Subject) {
+			if (r.Port == "*" || r.Port == p.Name) && x.isOpen(r) {
 				by = append(by, fmt.Sprintf("%s %s (line %d)", r.Method, r.Path, r.Line))
 			}
 		}
 		if len(by) > 0 {
-			x.say("ports", at, fmt.Sprintf("port %s is open to Default: without a certificate anyone may %s", p.Name, strings.Join(by, ", ")), "set strict: true, unless this is intended")
+			x.report("ports", at, fmt.Sprintf("port %s is open to Default: without a certificate anyone may %s", p.Name, strings.Join(by, ", ")), "set strict: true, unless this is intended")
 		}
 	}
 }
 
-// covers reports whether Default is a subject.
-func (x *linter) covers(subject string) bool {
-	if group, ok := strings.CutPrefix(subject, "group:"); ok {
+// isOpen reports whether a rule allows Default something. A path with {user} never
+// matches Default.
+func (x *linter) isOpen(r policy.Rule) bool {
+	if r.Effect != policy.Allow || strings.Contains(r.Path, username.Variable) {
+		return false
+	}
+	if group, ok := strings.CutPrefix(r.Subject, "group:"); ok {
 		return slices.Contains(x.g.Engine.Groups(identity.Default), group)
 	}
-	return subject == "user:"+identity.Default
+	return r.Subject == "user:"+identity.Default
 }
 
-// trust looks at the ends of what a port believes by.
+// trust reports anchors and CRLs that end.
 func (x *linter) trust(p config.Port, t *Trust) {
 	at := x.atPort(p)
 	if p.Trust != nil && t.Verifier != nil {
 		at.Line = p.Trust.Line()
 	}
 	for _, a := range t.Verifier.Anchors() {
-		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), a.NotAfter, "add its successor to anchors, before clients use it")
+		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), certificateSpan(a), "add its successor to anchors, before clients use it")
 	}
-	if until := trustaccess.CRLsFreshUntil(t.Verifier); !until.IsZero() {
+	if issued, until := trustaccess.FirstCRLToEnd(t.Verifier); !until.IsZero() {
 		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
-			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), until, "find out why it has not been replaced")
+			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), crlSpan(issued, until), "find out why it has not been replaced")
 		}
 	}
 }
 
-// gateways looks for authorities that issue for gateways and for users.
+// gateways reports CAs that issue for gateways and for users.
 func (x *linter) gateways() {
 	for i := range x.g.Ports {
 		g := &x.g.Ports[i]
@@ -100,9 +105,9 @@ func (x *linter) gateways() {
 		for j := range x.g.Ports {
 			u := &x.g.Ports[j]
 			name := x.file.Ports[j].Name
-			users := u.callersTrust()
+			users := u.CallersTrust()
 			if users != nil && trustaccess.SharesAnchor(gateway, users) {
-				x.say("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: a user may get a certificate that makes it a gateway", x.file.Ports[i].Name, name),
+				x.report("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: a user may get a certificate that makes it a gateway", x.file.Ports[i].Name, name),
 					"use a CA that issues for gateways only, or fingerprints instead of names")
 			}
 		}

@@ -72,7 +72,7 @@ func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, ol
 		out.users = l.trust(path, "port "+port+", forwarded", f.Users, old.users)
 	}
 	if f.Invalid || gateways == nil || out.users.Verifier == nil {
-		return // told
+		return // reported before
 	}
 	receiver, err := forwarded.New(forwarded.Config{
 		Topology: f.Topology, Users: out.users.Verifier, Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: gateways},

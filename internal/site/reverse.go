@@ -67,7 +67,7 @@ func (l *loader) reverse(path string, f *config.Reverse) *Tunnel {
 // checkClientAuth rejects a certificate that no registration port would accept.
 func (l *loader) checkClientAuth(path string, f *config.Reverse, out *Port) {
 	if out.Config.Certificate == nil {
-		return // told
+		return // reported before
 	}
 	pair, err := out.Config.Certificate(nil)
 	if err != nil || slices.Contains(pair.Leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
@@ -79,7 +79,8 @@ func (l *loader) checkClientAuth(path string, f *config.Reverse, out *Port) {
 	l.wrong.Add(at)
 }
 
-// checkReverse builds the server once, so that what is wrong only together is a mistake.
+// checkReverse builds the server once, so that settings that are wrong only together are
+// rejected.
 func (l *loader) checkReverse(path string, f *config.File, g *Generation) {
 	if g.Tunnel == nil {
 		return
@@ -91,8 +92,8 @@ func (l *loader) checkReverse(path string, f *config.File, g *Generation) {
 	l.wrong.Merge(placed(err, path, line), configerror.Error{File: path, Line: line})
 }
 
-// checkRegistration keeps those who may serve apart from those who call: a caller's
-// certificate with the right name would make its holder a server (K2).
+// checkRegistration rejects a CA that issues for registered servers and for callers: a
+// caller with the right name in its certificate could register as a server.
 func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 	for i, p := range f.Ports {
 		servers := g.Ports[i].clients.Verifier
@@ -100,7 +101,7 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 			continue
 		}
 		for j, other := range g.Ports {
-			users := other.callersTrust()
+			users := other.CallersTrust()
 			if i != j && users != nil && trustaccess.SharesAnchor(servers, users) {
 				l.wrong.Add(configerror.Error{
 					File: path, Line: p.Registration.Line(),
@@ -112,9 +113,9 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 	}
 }
 
-// callersTrust returns the verifier of the callers' certificates: those of connections, or
+// CallersTrust returns the verifier of the callers' certificates: those of connections, or
 // forwarded ones.
-func (p *Port) callersTrust() *trust.Verifier {
+func (p *Port) CallersTrust() *trust.Verifier {
 	if p.Guard.Forwarded == nil {
 		return p.clients.Verifier
 	}
@@ -124,7 +125,7 @@ func (p *Port) callersTrust() *trust.Verifier {
 // Certificate returns the server's certificate for the handshake with a gateway.
 func (t *Tunnel) Certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if t.Port.Config.Certificate == nil {
-		return nil, errors.New("mtlsguard: no certificate") // told when it was read
+		return nil, errors.New("mtlsguard: no certificate") // reported when it was read
 	}
 	return t.Port.Config.Certificate(nil)
 }
@@ -140,7 +141,7 @@ type Routes struct {
 func (g *Generation) Routes() *Routes {
 	out := &Routes{Tunnels: map[string]*config.Tunnel{}, callers: map[trust.Digest]bool{}}
 	for _, p := range g.Ports {
-		if users := p.callersTrust(); users != nil && p.Registration == nil {
+		if users := p.CallersTrust(); users != nil && p.Registration == nil {
 			for _, a := range users.Anchors() {
 				out.callers[trust.SPKIOf(a)] = true
 			}

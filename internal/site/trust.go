@@ -41,7 +41,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 		}
 	}
 	c.MustBeRevoked = l.certificates(path, t.MustBeRevoked, key, "revoked")
-	if t.Invalid || l.wrong.Len() > before || len(c.Anchors) == 0 { // without anchors parse has told
+	if t.Invalid || l.wrong.Len() > before || len(c.Anchors) == 0 { // config.Parse has reported missing anchors
 		return out
 	}
 	for _, list := range lists {

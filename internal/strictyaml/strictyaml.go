@@ -1,5 +1,5 @@
-// Package strictyaml reads a YAML document by its nodes, so that every mistake has
-// its line: unknown and duplicate keys, wrong types, a second document.
+// Package strictyaml reads a YAML document node by node. It rejects unknown and duplicate
+// keys, wrong types and a second document, each with its line.
 //
 // Scalars are taken literally, as they are written: an unquoted 1000 in the place
 // of a hexadecimal serial stays "1000".
@@ -15,11 +15,12 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/duration"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
-// Doc is one document being read. It collects mistakes.
+// Doc reads one document. It collects configuration errors in Wrong.
 type Doc struct {
 	File  string
 	Wrong *errorlist.List
@@ -32,7 +33,7 @@ func (d *Doc) Parse(data []byte) *yaml.Node {
 	return root
 }
 
-// Say notes a mistake at a node.
+// Say adds a configuration error at a node.
 func (d *Doc) Say(n *yaml.Node, what, hint string) {
 	m := configerror.Error{File: d.File, What: what, Hint: hint}
 	if n != nil {
@@ -42,7 +43,7 @@ func (d *Doc) Say(n *yaml.Node, what, hint string) {
 }
 
 // Map reads a mapping whose keys are all known, and returns the values by key.
-// The name says in mistakes what the mapping is.
+// Errors call the mapping by name.
 func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.Node {
 	n = follow(n)
 	out, lines := map[string]*yaml.Node{}, map[string]int{}
@@ -89,7 +90,7 @@ func (d *Doc) Text(n *yaml.Node, name string) string {
 	return s
 }
 
-// text is Text, and whether there was one: false means that the mistake is noted.
+// text is Text. It returns false if it has added an error.
 func (d *Doc) text(n *yaml.Node, name string) (string, bool) {
 	if n == nil {
 		return "", true
@@ -109,23 +110,6 @@ func (d *Doc) rejectTag(n *yaml.Node, name string) bool {
 		d.Say(n, name+" has the tag "+escape.Quote(n.Tag, escape.Short), "remove the tag: a value is taken as written")
 	}
 	return tagged
-}
-
-// Texts reads a list of scalars. A missing node is no texts.
-func (d *Doc) Texts(n *yaml.Node, name string) []string {
-	if n == nil {
-		return nil
-	}
-	var out []string
-	for _, c := range d.List(n, name) {
-		switch s, ok := d.text(c, name); {
-		case s != "":
-			out = append(out, s)
-		case ok:
-			d.Say(c, name+" has an empty entry", "")
-		}
-	}
-	return out
 }
 
 // Bool reads true or false, and nothing that YAML may also take for them.
@@ -163,7 +147,7 @@ func (d *Doc) Int(n *yaml.Node, name string, least, otherwise int) int {
 	return v
 }
 
-// Duration reads a duration with its unit, such as 5s or 250ms; 0 needs none.
+// Duration reads a duration with its unit, such as 5s, 250ms or 30d; 0 needs none.
 func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration) time.Duration {
 	if n == nil {
 		return otherwise
@@ -172,9 +156,9 @@ func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration
 	if !ok {
 		return otherwise
 	}
-	v, err := time.ParseDuration(s)
+	v, err := duration.Parse(s)
 	if err != nil || v < least {
-		what, hint := "is not a duration", "use a number with a unit: 250ms, 5s, 2m, 1h"
+		what, hint := "is not a duration", duration.Hint
 		if err == nil {
 			what, hint = "is too short", fmt.Sprintf("use %s or more", least)
 		}
@@ -184,7 +168,7 @@ func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration
 	return v
 }
 
-// follow goes from an alias to what it stands for.
+// follow returns the node that an alias stands for, and other nodes as they are.
 func follow(n *yaml.Node) *yaml.Node {
 	for hops := 0; n != nil && n.Kind == yaml.AliasNode && hops < 8; hops++ {
 		n = n.Alias
@@ -192,7 +176,7 @@ func follow(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// suggest names the known key that was probably meant, or all of them.
+// suggest returns a hint with the known key that is closest to key, or with all of them.
 func suggest(key string, known []string) string {
 	best, distance := "", 3
 	for _, k := range known {

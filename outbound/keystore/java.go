@@ -78,7 +78,7 @@ func (s *source) chooseEntry(entries []javaks.Entry) (javaks.Entry, error) {
 		return javaks.Entry{}, s.fail("the Java keystore has no key", "this is a truststore, with certificates only")
 	}
 	if s.entry != "" {
-		keys = slices.DeleteFunc(keys, func(e javaks.Entry) bool { return strings.ToLower(e.Alias) != strings.ToLower(s.entry) })
+		keys = slices.DeleteFunc(keys, func(e javaks.Entry) bool { return !strings.EqualFold(e.Alias, s.entry) })
 		if len(keys) == 0 {
 			return javaks.Entry{}, s.fail("the Java keystore has no such entry with a key", "Entry: one of "+strings.Join(names, ", "))
 		}
