@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// many makes n mappings of one kind, none of which is the certificate's.
+// many returns n mappings of one kind, none of which matches the certificate.
 func many(kind string, n int, issuer trust.Digest) []certmap.Mapping {
 	out := make([]certmap.Mapping, n)
 	for i := range out {

@@ -52,7 +52,8 @@ func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
 			}
 		}
 	}
-	// A case of DNS, the order of a set and the spelling of a keyword make no other key.
+	// Another case of a DNS name, another order of a set and another spelling of a keyword give
+	// the same key.
 	for _, pair := range [][2]certmap.Mapping{
 		{{DNS: "a.b"}, {DNS: "A.B"}},
 		{{Subject: "CN=a+OU=b"}, {Subject: "ou=b + cn=a"}},
@@ -116,7 +117,7 @@ func TestRepeatedIDNamesTheFirstLine(t *testing.T) {
 	}
 }
 
-// Every row spoils one property of a mapping that is correct otherwise, or goes to its limit.
+// Every row makes one property of a valid mapping invalid, or sets it to its limit.
 func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 	t.Parallel()
 	good := certmap.Mapping{ID: "a", User: "alice", DNS: "a.example", Issuer: trust.Digest{1}}
@@ -169,8 +170,8 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 	}
 }
 
-// A key that too many mappings have, if only under other issuers, would make
-// every look-up of it long.
+// Too many mappings of one key, even under different issuers, would make every lookup of it
+// slow.
 // Covers C21.
 func TestMappingsOfOneKeyAreLimited(t *testing.T) {
 	t.Parallel()
@@ -181,6 +182,6 @@ func TestMappingsOfOneKeyAreLimited(t *testing.T) {
 	live := certmap.NewLive(table(t, mappings[:4096]...))
 	wantError(t, live.Put(mappings[4096]), "more than 4096 mappings have this dns")
 	if err := live.Put(mappings[7]); err != nil {
-		t.Errorf("a mapping in its own place: %v", err)
+		t.Errorf("replacing a mapping: %v", err)
 	}
 }

@@ -122,7 +122,7 @@ func TestExplainNamesTheDecidingKind(t *testing.T) {
 	if last := steps[len(steps)-1]; last.User != "alice" {
 		t.Errorf("captured %q", last.User)
 	}
-	// A serial number belongs to its direct issuer.
+	// A serial number counts under its direct issuer only.
 	sub := w.ca.SubCA("Sub")
 	below := w.verify(t, sub.Leaf("x", serial(7)))
 	steps = table(t, certmap.Mapping{ID: "m", User: "u", Serial: big.NewInt(7), Issuer: w.key}).Explain(below, "p")

@@ -11,13 +11,13 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// everything is a leaf that every kind can map.
+// everything returns a leaf that every kind can map.
 func everything(w *world) *testpki.Pair {
 	return w.ca.Leaf("", subject("CN=alice,OU=Staff,O=Acme"), serial(0x1000),
 		san(attr{tag: 0x86, value: "spiffe://acme/sa/alice"}, attr{tag: 0x82, value: "a.example"}, attr{tag: 0x81, value: "a@acme.example"}))
 }
 
-// kindsOf is one mapping of each kind for it, in the order of precedence.
+// kindsOf returns one mapping of each kind for v, in the order of precedence.
 func kindsOf(w *world, v trust.Verified) []certmap.Mapping {
 	return []certmap.Mapping{
 		{ID: "1", User: "fingerprint", Fingerprint: v.Fingerprint()},
@@ -106,7 +106,7 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 		}
 		wantBelow := want
 		if m.Serial != nil {
-			wantBelow = "[unmapped]" // the direct issuer is another
+			wantBelow = "[unmapped]" // another direct issuer
 		}
 		if got := outcome(t, one, below, "p"); got != wantBelow {
 			t.Errorf("%s below: %s, want %s", m.ID, got, wantBelow)
@@ -129,7 +129,7 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 		if got := outcome(t, both, others, "p"); got != "eve" {
 			t.Errorf("%s of two, the other: %s", m.ID, got)
 		}
-		// A chain that holds both CAs has two users.
+		// A chain with both CAs maps to two users.
 		theirs.Issuer = subKey
 		if got := outcome(t, table(t, m, theirs), below, "p"); m.Serial == nil && got != "[ambiguous]" {
 			t.Errorf("%s under both: %s", m.ID, got)

@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -147,9 +147,7 @@ func TestShadowSeesEveryDecisionOfAConnection(t *testing.T) {
 			c.get("/x", func(*http.Request) {}).wantUser(t, "alice")
 		}
 		seen := func() uint64 { checked, _, dropped := shadowed.Counts(); return checked + dropped }
-		for end := time.Now().Add(5 * time.Second); seen() < requests && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
+		testkit.Eventually(t, "every decision is compared", func() bool { return seen() >= requests })
 		if n := seen(); n != requests {
 			t.Errorf("%d of %d decisions were compared", n, requests)
 		}

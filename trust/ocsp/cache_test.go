@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
@@ -212,9 +213,7 @@ func TestOneQuestionForMany(t *testing.T) {
 			}
 		})
 	}
-	for w.responder.queries.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Eventually(t, "the first query", func() bool { return w.responder.queries.Load() > 0 })
 	time.Sleep(10 * time.Millisecond)
 	close(release)
 	group.Wait()
