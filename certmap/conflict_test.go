@@ -23,7 +23,7 @@ func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
 		other := m
 		other.ID, other.User = "other", "mallory"
 		for name, row := range map[string]struct {
-			spoil    func(a, b *certmap.Mapping)
+			change    func(a, b *certmap.Mapping)
 			conflict bool
 		}{
 			"as they are":         {func(a, b *certmap.Mapping) {}, true},
@@ -39,7 +39,7 @@ func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
 		} {
 			for _, swap := range []bool{false, true} {
 				a, b := m, other
-				row.spoil(&a, &b)
+				row.change(&a, &b)
 				if swap {
 					a, b = b, a
 				}
@@ -127,7 +127,7 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 	}
 	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, row := range map[string]struct {
-		spoil func(*certmap.Mapping)
+		change func(*certmap.Mapping)
 		want  string // "" for none
 	}{
 		"as it is":           {func(m *certmap.Mapping) {}, ""},
@@ -157,7 +157,7 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 		"serial of zero":     {func(m *certmap.Mapping) { m.DNS, m.Serial = "", new(big.Int) }, "is positive"},
 	} {
 		m := good
-		row.spoil(&m)
+		row.change(&m)
 		got, err := certmap.New(m)
 		switch all := configerror.All(err); {
 		case row.want == "" && err != nil:

@@ -206,7 +206,7 @@ func TestExplainAgreesWithMap(t *testing.T) {
 	}
 }
 
-func TestLintFindsWhatIsProbablyNotIntended(t *testing.T) {
+func TestLintReportsProbableErrors(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	d := trust.Digest{1}

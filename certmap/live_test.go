@@ -156,7 +156,7 @@ func TestLiveEqualsANewTableAfterAnyChanges(t *testing.T) {
 	}
 }
 
-func TestReadersOfALiveSeeWholeChangesOnly(t *testing.T) {
+func TestReadersOfALiveSeeCompleteChangesOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t)

@@ -54,7 +54,7 @@ func TestFirstMatchingKindDecides(t *testing.T) {
 	now := time.Now()
 	for i := range all {
 		for name, row := range map[string]struct {
-			spoil func(*certmap.Mapping)
+			change func(*certmap.Mapping)
 			want  string
 		}{
 			"disabled":   {func(m *certmap.Mapping) { m.Disabled = true }, "[unmapped]"},
@@ -63,7 +63,7 @@ func TestFirstMatchingKindDecides(t *testing.T) {
 			"other port": {func(m *certmap.Mapping) { m.Ports = []string{"q"} }, "next"},
 		} {
 			rest := slices.Clone(all[i:])
-			row.spoil(&rest[0])
+			row.change(&rest[0])
 			want := row.want
 			if want == "next" {
 				switch {

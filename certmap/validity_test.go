@@ -109,7 +109,7 @@ func TestMappingIsIgnoredOnOtherPorts(t *testing.T) {
 	}
 }
 
-func TestWithoutTableOrCertificateNobodyIsMapped(t *testing.T) {
+func TestWithoutTableOrCertificateNoUserIsMapped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "a", User: "alice", SPKI: trust.Digest{1}})

@@ -54,7 +54,7 @@ type valued struct {
 }
 
 // Covers M1.
-func TestWrappedMapperIsAskedForEveryRequest(t *testing.T) {
+func TestWrappedMapperIsCalledForEveryRequest(t *testing.T) {
 	t.Parallel()
 	table := must[*certmap.Table](t)(certmap.New(mappings()...))
 	for name, source := range map[string]certmap.Source{"Live": certmap.NewLive(table), "Table": table} {
@@ -86,7 +86,7 @@ func TestWrappedMapperIsAskedForEveryRequest(t *testing.T) {
 }
 
 // Covers M1.
-func TestMapperThatVouchesIsAskedOnceAGeneration(t *testing.T) {
+func TestSourceIsCalledOnceAGeneration(t *testing.T) {
 	t.Parallel()
 	m := &versioned{banList: banList{Source: certmap.NewLive(must[*certmap.Table](t)(certmap.New(mappings()...)))}}
 	port := newPort(t, "p", ports.Require)
@@ -118,7 +118,7 @@ func (h *hours) Decide(ctx context.Context, r policy.Request) (policy.Decision, 
 }
 
 // Covers M1.
-func TestWrappedPolicyIsAskedForEveryRequest(t *testing.T) {
+func TestWrappedPolicyIsCalledForEveryRequest(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		p := &hours{Engine: newPolicy(t)}

@@ -29,7 +29,8 @@ func TestOrderAndEnd(t *testing.T) {
 	}
 }
 
-func TestL9_BlockedSinkNeverBlocksAnOffer(t *testing.T) {
+// Covers L9.
+func TestBlockedSinkNeverBlocksAnOffer(t *testing.T) {
 	release := make(chan struct{})
 	var mu sync.Mutex
 	done := 0

@@ -35,7 +35,7 @@ func name(rdns ...[]attribute) []byte {
 }
 
 // Covers V2.
-func TestNamesAreComparedAsRFC5280Says(t *testing.T) {
+func TestNamesAreComparedByRFC5280(t *testing.T) {
 	t.Parallel()
 	const utf, printable, t61, ia5, bmp, universal = der.UTF8String, der.PrintableString, der.T61String, der.IA5String, der.Tag(30), der.Tag(28)
 	cn := func(tag der.Tag, value string) []byte { return name([]attribute{{3, tag, value}}) }

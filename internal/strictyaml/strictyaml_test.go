@@ -152,7 +152,7 @@ func TestErrorsHavePlaceAndHint(t *testing.T) {
 	}
 }
 
-func TestErrorsHavePlaceAndHintAreToldTogether(t *testing.T) {
+func TestErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	_, wrong := read("on: yes\nnumber: 0\nafter: 5\nfoo: 1\ntexts: x\n")
 	if len(wrong) != 5 {

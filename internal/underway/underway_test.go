@@ -46,7 +46,7 @@ func (w *work) Check(_ context.Context, wait bool) error {
 func (w *work) End() { w.ended.Add(1) }
 
 // Covers G10.
-func TestCheckerEndsWhatIsNotTrusted(t *testing.T) {
+func TestCheckerEndsUntrustedWork(t *testing.T) {
 	former := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	defer slog.SetDefault(former)
@@ -80,7 +80,7 @@ func TestCheckerEndsWhatIsNotTrusted(t *testing.T) {
 
 // Covers G10: few checks wait at one time, each work waits once, and one that waits too long
 // ends.
-func TestCheckerAsksWithFewWorkersAndNotForEver(t *testing.T) {
+func TestWaitingChecksAreBoundedInNumberAndTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c underway.Checker
 		var checking, most atomic.Int64

@@ -135,7 +135,7 @@ func TestRevokedStays(t *testing.T) {
 }
 
 // A certificate stays revoked while the breaker prevents queries.
-func TestRevokedStaysWhileNobodyAsks(t *testing.T) {
+func TestRevokedStaysWhileTheBreakerIsOpen(t *testing.T) {
 	w := newWorld(t)
 	w.responder.answer(w.reply(isRevoked))
 	w.expect(t, trust.StatusRevoked)
@@ -200,7 +200,7 @@ func TestUnknownCertificatesDoNotBreak(t *testing.T) {
 	}
 }
 
-func TestOneQuestionForMany(t *testing.T) {
+func TestConcurrentCallersShareOneQuery(t *testing.T) {
 	w := newWorld(t)
 	release := make(chan struct{})
 	w.responder.use(func(rw http.ResponseWriter, _ []byte) { <-release; write(rw, w.reply()) })
