@@ -23,7 +23,7 @@ func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
 		other := m
 		other.ID, other.User = "other", "mallory"
 		for name, row := range map[string]struct {
-			change    func(a, b *certmap.Mapping)
+			change   func(a, b *certmap.Mapping)
 			conflict bool
 		}{
 			"as they are":         {func(a, b *certmap.Mapping) {}, true},
@@ -128,7 +128,7 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, row := range map[string]struct {
 		change func(*certmap.Mapping)
-		want  string // "" for none
+		want   string // "" for none
 	}{
 		"as it is":           {func(m *certmap.Mapping) {}, ""},
 		"no id":              {func(m *certmap.Mapping) { m.ID = "" }, "mapping 1: no id"},

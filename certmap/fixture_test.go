@@ -51,7 +51,7 @@ func (w *world) verify(tb testing.TB, p *testpki.Pair) trust.Verified {
 
 func (w *world) leaf(tb testing.TB, options ...testpki.Option) trust.Verified {
 	tb.Helper()
-	return w.verify(tb, w.ca.Leaf("nobody", options...))
+	return w.verify(tb, w.ca.Leaf("unmapped", options...))
 }
 
 func table(tb testing.TB, mappings ...certmap.Mapping) *certmap.Table {

@@ -55,7 +55,7 @@ func TestFirstMatchingKindDecides(t *testing.T) {
 	for i := range all {
 		for name, row := range map[string]struct {
 			change func(*certmap.Mapping)
-			want  string
+			want   string
 		}{
 			"disabled":   {func(m *certmap.Mapping) { m.Disabled = true }, "[unmapped]"},
 			"over":       {func(m *certmap.Mapping) { m.NotAfter = now.Add(-time.Second) }, "[mapping-expired]"},
@@ -90,18 +90,18 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 	subKey := trust.SPKIOf(sub.Cert)
 	leaf := []testpki.Option{subject("CN=alice,OU=Staff,O=Acme"), serial(0x1000),
 		san(attr{tag: 0x86, value: "spiffe://acme/sa/alice"}, attr{tag: 0x82, value: "a.example"}, attr{tag: 0x81, value: "a@acme.example"})}
-	ours, others, below := w.verify(t, w.ca.Leaf("", leaf...)), w.verify(t, w.other.Leaf("", leaf...)), w.verify(t, sub.Leaf("", leaf...))
+	ownCA, otherCA, below := w.verify(t, w.ca.Leaf("", leaf...)), w.verify(t, w.other.Leaf("", leaf...)), w.verify(t, sub.Leaf("", leaf...))
 
-	for _, m := range kindsOf(w, ours)[2:] {
+	for _, m := range kindsOf(w, ownCA)[2:] {
 		want := m.User
 		if want == "{user}" {
 			want = "alice"
 		}
 		one := table(t, m)
-		if got := outcome(t, one, ours, "p"); got != want {
+		if got := outcome(t, one, ownCA, "p"); got != want {
 			t.Errorf("%s: %s", m.ID, got)
 		}
-		if got := outcome(t, one, others, "p"); got != "[unmapped]" {
+		if got := outcome(t, one, otherCA, "p"); got != "[unmapped]" {
 			t.Errorf("%s by another CA: %s", m.ID, got)
 		}
 		wantBelow := want
@@ -115,28 +115,28 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 		if got := outcome(t, table(t, m), below, "p"); got != want {
 			t.Errorf("%s by the sub CA: %s", m.ID, got)
 		}
-		if got := outcome(t, table(t, m), ours, "p"); got != "[unmapped]" {
+		if got := outcome(t, table(t, m), ownCA, "p"); got != "[unmapped]" {
 			t.Errorf("%s not by the sub CA: %s", m.ID, got)
 		}
 		// The same name under two CAs is two users, and no conflict.
-		theirs := m
+		second := m
 		m.Issuer = w.key
-		theirs.ID, theirs.User, theirs.Issuer = "other", "eve", w.otherKey
-		both := table(t, m, theirs)
-		if got := outcome(t, both, ours, "p"); got != want {
+		second.ID, second.User, second.Issuer = "other", "eve", w.otherKey
+		both := table(t, m, second)
+		if got := outcome(t, both, ownCA, "p"); got != want {
 			t.Errorf("%s of two: %s", m.ID, got)
 		}
-		if got := outcome(t, both, others, "p"); got != "eve" {
+		if got := outcome(t, both, otherCA, "p"); got != "eve" {
 			t.Errorf("%s of two, the other: %s", m.ID, got)
 		}
 		// A chain with both CAs maps to two users.
-		theirs.Issuer = subKey
-		if got := outcome(t, table(t, m, theirs), below, "p"); m.Serial == nil && got != "[ambiguous]" {
+		second.Issuer = subKey
+		if got := outcome(t, table(t, m, second), below, "p"); m.Serial == nil && got != "[ambiguous]" {
 			t.Errorf("%s under both: %s", m.ID, got)
 		}
 	}
 	// Without its issuer a mapping does not load; for a pin it is one more condition.
-	for i, m := range kindsOf(w, ours) {
+	for i, m := range kindsOf(w, ownCA) {
 		if i >= 2 {
 			m.Issuer = trust.Digest{}
 			_, err := certmap.New(m)
@@ -144,11 +144,11 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 			continue
 		}
 		m.Issuer = w.key
-		if got := outcome(t, table(t, m), ours, "p"); got != m.User {
+		if got := outcome(t, table(t, m), ownCA, "p"); got != m.User {
 			t.Errorf("%s under its issuer: %s", m.ID, got)
 		}
 		m.Issuer = w.otherKey
-		if got := outcome(t, table(t, m), ours, "p"); got != "[unmapped]" {
+		if got := outcome(t, table(t, m), ownCA, "p"); got != "[unmapped]" {
 			t.Errorf("%s under another issuer: %s", m.ID, got)
 		}
 	}

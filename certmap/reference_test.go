@@ -170,15 +170,15 @@ func TestMapEqualsAReadingOfTheDesign(t *testing.T) {
 		var mappings []certmap.Mapping
 		for i := range 2 + r.IntN(12) {
 			m := certmap.Mapping{ID: fmt.Sprint(i), User: pick("a", "b", "c"), Disabled: r.IntN(6) == 0, Issuer: keys[r.IntN(3)]}
-			someone := callers[r.IntN(len(callers))].v
+			target := callers[r.IntN(len(callers))].v
 			switch r.IntN(10) {
 			case 0:
-				m.Fingerprint = someone.Fingerprint()
+				m.Fingerprint = target.Fingerprint()
 				if r.IntN(2) == 0 {
 					m.Issuer = trust.Digest{}
 				}
 			case 1:
-				m.SPKI = someone.SPKI()
+				m.SPKI = target.SPKI()
 				if r.IntN(2) == 0 {
 					m.Issuer = trust.Digest{}
 				}

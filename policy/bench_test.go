@@ -70,8 +70,8 @@ func BenchmarkDecide(b *testing.B) {
 			r    policy.Request
 		}{
 			{"allowed", rs[3]},
-			{"nothing-said", policy.Request{User: "user1", Port: "internal", Method: "GET", Path: "/nowhere/at/all"}},
-			{"stranger", policy.Request{User: "stranger", Port: "internal", Method: "GET", Path: "/tenants/acme/invoices/2026"}},
+			{"no-rule", policy.Request{User: "user1", Port: "internal", Method: "GET", Path: "/nowhere/at/all"}},
+			{"no-group", policy.Request{User: "no-group", Port: "internal", Method: "GET", Path: "/tenants/acme/invoices/2026"}},
 		} {
 			b.Run(fmt.Sprintf("%s/rules=%d", kind.name, n), func(b *testing.B) {
 				b.ReportAllocs()

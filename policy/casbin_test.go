@@ -68,7 +68,7 @@ func TestAdaptersAreCheckedLikeFiles(t *testing.T) {
 	good := []string{"p", "user:a", "internal", "GET", "/a", "allow"}
 	for _, c := range []struct {
 		line  []string
-		words string
+		parts string
 	}{
 		{nil, "broken"},
 		{[]string{""}, "panic"},
@@ -92,7 +92,7 @@ func TestAdaptersAreCheckedLikeFiles(t *testing.T) {
 		{[]string{"g", "user:a\r\ng, user:b", "group:b"}, "valid name"},
 	} {
 		_, err := policy.FromAdapter(lines{good, c.line, good}, policy.WithPorts("internal"))
-		wantOneError(t, err, "", c.words)
+		wantOneError(t, err, "", c.parts)
 		if t.Failed() {
 			t.Fatalf("line %q", c.line)
 		}
@@ -165,7 +165,7 @@ func TestAdaptersThatSkipCasbinsChecksAreChecked(t *testing.T) {
 	}
 	for _, row := range []struct {
 		rule, member []string
-		words        string
+		parts        string
 	}{
 		{rule[:4], member, "rule 1: there are 4 fields, a rule has 5"},
 		{append(rule[:5:5], "x"), member, "rule 1: there are 6 fields"},
@@ -174,6 +174,6 @@ func TestAdaptersThatSkipCasbinsChecksAreChecked(t *testing.T) {
 		{rule, append(member[:2:2], "x"), "membership 1: there are 3 fields"},
 	} {
 		_, err := policy.FromAdapter(raw{rule: row.rule, member: row.member})
-		wantOneError(t, err, "", row.words)
+		wantOneError(t, err, "", row.parts)
 	}
 }

@@ -188,7 +188,7 @@ func TestMethodsAreExactAndKnown(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []struct{ rule, words string }{
+	for _, c := range []struct{ rule, parts string }{
 		{"", "empty"},
 		{"get", "write GET"},
 		{"Post|GET", "write POST"},
@@ -203,7 +203,7 @@ func TestMethodsAreExactAndKnown(t *testing.T) {
 		{"CONNECT", "not known"},
 	} {
 		_, err := policy.New([]policy.Rule{{Subject: "user:u", Port: "*", Method: c.rule, Path: "/*", Effect: policy.Allow}}, nil)
-		wantOneError(t, err, "", c.words)
+		wantOneError(t, err, "", c.parts)
 	}
 	for _, m := range []string{"", "get", "GET|POST", "*", "A B", "1A", "-A", "_A", "É", "A" + strings.Repeat("B", 32)} {
 		_, err := policy.New(nil, nil, policy.WithMethods(m))
@@ -232,7 +232,7 @@ func TestDecideAllocatesNothing(t *testing.T) {
 	for _, r := range append(requests(2000)[:64],
 		policy.Request{User: "alice", Port: "internal", Method: "GET", Path: "/orders/7"},
 		policy.Request{User: "mallory", Port: "internal", Method: "GET", Path: "/orders/7"},
-		policy.Request{User: "nobody-knows-me", Port: "public", Method: "GET", Path: "/home"},
+		policy.Request{User: "mallory", Port: "public", Method: "GET", Path: "/home"},
 		policy.Request{User: "Default", Port: "public", Method: "GET", Path: "/welcome"},
 		policy.Request{User: "group:finance", Port: "public", Method: "GET", Path: "/"},
 		policy.Request{User: "alice", Port: "nowhere", Method: "BREW", Path: "*"},

@@ -22,7 +22,7 @@ g, group:Everybody, group:all
 	for user, want := range map[string]string{
 		"alice":     "Authenticated Everybody all finance house people staff",
 		"carol":     "Authenticated Everybody all boss finance house people staff",
-		"stranger":  "Authenticated Everybody all people",
+		"mallory":   "Authenticated Everybody all people",
 		"finance":   "Authenticated Everybody all people",
 		"Default":   "Anonymous Everybody all visitors",
 		"":          "",
@@ -45,7 +45,7 @@ func TestCyclesOfGroupsAreRejected(t *testing.T) {
 	for _, c := range []struct {
 		lines    string // member>group
 		position string
-		words    string
+		parts    string
 	}{
 		{"a>a", "p.csv:1", "group:a → group:a"},
 		{"a>b b>a", "p.csv:2", "group:a → group:b → group:a"},
@@ -59,7 +59,7 @@ func TestCyclesOfGroupsAreRejected(t *testing.T) {
 			fmt.Fprintf(&text, "g, group:%s, group:%s\n", from, to)
 		}
 		_, err := policy.Load("p.csv", strings.NewReader(text.String()))
-		wantOneError(t, err, c.position, c.words)
+		wantOneError(t, err, c.position, c.parts)
 	}
 	_, err := policy.Load("p.csv", strings.NewReader("g, group:a, group:a\ng, group:b, group:c\ng, group:c, group:b\n"))
 	if s := fmt.Sprint(err); strings.Count(s, "cycle") != 2 {
@@ -150,7 +150,7 @@ func TestManyGroupsAndManyRulesDecideAlike(t *testing.T) {
 			if d := decide(t, e, "last", "p", "GET", "/a"); !d.Allowed || d.Rule.Number != lines {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
-			if d := decide(t, e, "stranger", "p", "GET", "/a"); d.Allowed {
+			if d := decide(t, e, "mallory", "p", "GET", "/a"); d.Allowed {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
 		}

@@ -62,8 +62,8 @@ func wantOneError(t *testing.T, err error, position, parts string) {
 	}
 }
 
-func hasAny(s string, words ...string) bool {
-	for _, w := range words {
+func hasAny(s string, parts ...string) bool {
+	for _, w := range parts {
 		if strings.Contains(s, w) {
 			return true
 		}

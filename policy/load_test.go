@@ -43,7 +43,7 @@ func TestRulesSurviveWritingAndLoading(t *testing.T) {
 func TestInvalidLinesAreRejected(t *testing.T) {
 	t.Parallel()
 	const good = "p, user:a, *, GET, /a, allow\n"
-	for _, c := range []struct{ line, words string }{
+	for _, c := range []struct{ line, parts string }{
 		{"p, user:a, *, GET, /a", "5 fields…effect is missing"},
 		{"p, user:a, GET, /a, allow", "5 fields…p, subject, port, method, path, effect"},
 		{"p, user:a, *, GET, /a, allow, x", "7 fields"},
@@ -108,7 +108,7 @@ func TestInvalidLinesAreRejected(t *testing.T) {
 	} {
 		text := good + c.line + "\n" + good
 		_, err := policy.Load("dir/policy.csv", strings.NewReader(text))
-		wantOneError(t, err, "dir/policy.csv:2", c.words)
+		wantOneError(t, err, "dir/policy.csv:2", c.parts)
 		if t.Failed() {
 			t.Fatalf("line %.100q", c.line)
 		}
@@ -272,7 +272,7 @@ func TestRulesNameOnlyExistingPorts(t *testing.T) {
 		return []policy.Rule{{Subject: "user:u", Port: port, Method: "*", Path: "/*", Effect: policy.Allow, File: "p.csv", Line: 9}}
 	}
 	for _, c := range []struct {
-		port, words string
+		port, parts string
 		options     []policy.Option
 	}{
 		{"internal", "", nil},
@@ -285,8 +285,8 @@ func TestRulesNameOnlyExistingPorts(t *testing.T) {
 		{"internal public", "not a name", nil},
 	} {
 		_, err := policy.New(rule(c.port), nil, c.options...)
-		if c.words != "" {
-			wantOneError(t, err, "p.csv:9", c.words)
+		if c.parts != "" {
+			wantOneError(t, err, "p.csv:9", c.parts)
 		} else if err != nil {
 			t.Error(err)
 		}

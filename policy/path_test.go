@@ -56,7 +56,7 @@ func TestPathsMatchWholeSegments(t *testing.T) {
 // Covers D1, D2, D3, D4.
 func TestInvalidPathsAreRejected(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ path, words string }{
+	for _, c := range []struct{ path, parts string }{
 		{"", "empty…write /*"},
 		{"a", `does not begin with /…"/a"`},
 		{"**", "does not begin"},
@@ -101,7 +101,7 @@ func TestInvalidPathsAreRejected(t *testing.T) {
 		{strings.Repeat("/a", 32) + "/*", "32 segments"},
 	} {
 		_, err := onePath(t, c.path)
-		wantOneError(t, err, "", strings.Replace(c.words, "quote", `\"`, 1)+"…rule 1: ")
+		wantOneError(t, err, "", strings.Replace(c.parts, "quote", `\"`, 1)+"…rule 1: ")
 		if t.Failed() {
 			t.Fatalf("path %q", c.path)
 		}

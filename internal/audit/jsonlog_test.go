@@ -68,7 +68,7 @@ func TestLinesAndRecordsKeepTheirOrder(t *testing.T) {
 	e := New(JSONLog(&out, nil), new(atomic.Uint64))
 	for range 50 {
 		e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
-		e.LogEvent("reload", "configuration in force", "ok")
+		e.LogEvent("reload", "configuration in effect", "ok")
 	}
 	e.Flush()
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")

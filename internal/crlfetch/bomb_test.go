@@ -159,7 +159,7 @@ func TestLargeGenuineListIsFetched(t *testing.T) {
 	w.holds(t, list)
 }
 
-// The head of a list says of it what crypto/x509 says of the whole.
+// ReadHead returns the same as crypto/x509 for the whole list.
 func FuzzHead(f *testing.F) {
 	ca := testpki.NewCA("Client CA")
 	f.Add(ca.CRL(1, []*big.Int{big.NewInt(7)}).Raw)

@@ -50,15 +50,15 @@ func TestRefusingSideIsReported(t *testing.T) {
 	}
 	problem := `{"type":"x","title":"Not allowed","status":403,"reason":"no-rule","reference":"abc"}`
 	for _, row := range []struct {
-		name    string
-		change  func(*tls.Config)
-		handler http.HandlerFunc
-		who     *tls.Certificate
-		roots   *x509.CertPool
-		side    probe.Side
-		stage   probe.Stage // in TLS 1.3; a TLS 1.2 server verifies in the handshake
-		reason  reason.Reason
-		asked   bool
+		name      string
+		change    func(*tls.Config)
+		handler   http.HandlerFunc
+		who       *tls.Certificate
+		roots     *x509.CertPool
+		side      probe.Side
+		stage     probe.Stage // in TLS 1.3; a TLS 1.2 server verifies in the handshake
+		reason    reason.Reason
+		requested bool
 	}{
 		{"no certificate is requested", nil, ok, &alice, ca.Pool(), probe.NoSide, probe.Answered, "", false},
 		{"alice", verify(tls.RequireAndVerifyClientCert), ok, &alice, ca.Pool(), probe.NoSide, probe.Answered, "", true},
@@ -86,7 +86,7 @@ func TestRefusingSideIsReported(t *testing.T) {
 					row.reason = reason.NoCertificate // the server requested a certificate; its alert is handshake_failure or bad_certificate
 				}
 			}
-			if r.RefusedBy != row.side || r.Stage != stage || r.Requested != row.asked || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
+			if r.RefusedBy != row.side || r.Stage != stage || r.Requested != row.requested || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
 				t.Errorf("%s, %s: %q at %s, %q, requested %t: %v", row.name, tls.VersionName(version), r.RefusedBy, r.Stage, r.Reason, r.Requested, r.Err)
 			}
 			if (r.Err == nil) != (row.side == probe.NoSide || r.Stage == probe.Answered) {

@@ -38,7 +38,7 @@ g, user:bob, group:idle
 	}
 	// {user} never matches Default.
 	if x := lint("p, group:Everybody, *, GET, /users/{user}, allow\n"); x.hasGrant("Default") || !x.hasGrant("other") {
-		t.Error("a rule with {user} counts for Default, or for nobody")
+		t.Error("a rule with {user} counts for Default, or for no user")
 	}
 	if !lint("p, group:Authenticated, *, GET, /a, allow\n").hasGrant("other") {
 		t.Error("a rule for Authenticated is not a rule for every named user")
