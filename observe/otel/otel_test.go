@@ -67,7 +67,7 @@ func TestCurrentConfigurationIsExportedUntilUnregister(t *testing.T) {
 	}
 	l.Put("policy.csv", "garbage")
 	_ = l.server.Reload()
-	l.Eventually(l.metrics, "\nmtlsguard.reload.failed{} 1\n", "\nmtlsguard.ready{} 0\n")
+	l.Eventually(l.metrics, "\nmtlsguard.reload.failed{} 1\n", "\nmtlsguard.degraded{} 1\n", "\nmtlsguard.ready{} 1\n")
 	if err := registration.Unregister(); err != nil {
 		t.Fatal(err)
 	}

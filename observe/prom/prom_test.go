@@ -117,7 +117,7 @@ func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 		t.Errorf("%v anchors behind the gateway, want its own and its users'", got)
 	}
 	for series, want := range map[string]float64{
-		"mtlsguard_ready": 1, "mtlsguard_reload_failed": 0, "mtlsguard_generation": 1, "mtlsguard_log_dropped_total": 0,
+		"mtlsguard_ready": 1, "mtlsguard_degraded": 0, "mtlsguard_reload_failed": 0, "mtlsguard_generation": 1, "mtlsguard_log_dropped_total": 0,
 		`mtlsguard_file_generation{file="users.yaml"}`: 1, `mtlsguard_connections{port="internal"}`: 0,
 	} {
 		if got := value(t, text, series); got != want {
@@ -135,7 +135,7 @@ func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 	s.Put("users.yaml", "garbage")
 	_ = l.server.Reload()
 	text = l.scrape()
-	if value(t, text, "mtlsguard_reload_failed") != 1 || value(t, text, "mtlsguard_ready") != 0 || value(t, text, "mtlsguard_generation") != 1 {
+	if value(t, text, "mtlsguard_reload_failed") != 1 || value(t, text, "mtlsguard_ready") != 1 || value(t, text, "mtlsguard_degraded") != 1 || value(t, text, "mtlsguard_generation") != 1 {
 		t.Error("a failed reload is not exported")
 	}
 	time.Sleep(2 * time.Millisecond) // so that the next generation is another time
