@@ -73,8 +73,11 @@ const remindInterval = time.Second
 // until ctx ends.
 func (s *Server) remind(ctx context.Context) {
 	var logged map[string]bool
+	var degraded []string
 	for {
 		logged = s.logAging(s.currentGeneration(), logged)
+		s.logOverdueRenewal()
+		degraded = s.logDegraded(degraded)
 		s.events.LogSuppressed(2 * time.Second)
 		if !fileset.Sleep(ctx, remindInterval) {
 			return

@@ -20,16 +20,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// ready calls the readiness handler of a server, as a probe does.
-func ready(s *mtlsguard.Server) (int, string) {
+// ready asks the readiness of a server, as a probe does.
+func ready(s *mtlsguard.Server, options ...mtlsguard.ReadinessOption) (int, string) {
 	w := httptest.NewRecorder()
-	s.Readiness().ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
+	s.Readiness(options...).ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
 	return w.Code, w.Body.String()
 }
 
-// A server is not ready if it is not open, if its files differ from the configuration in
-// effect, or if its revocation data is too old.
-// Covers L11.
+// A server that can serve is ready, and degraded where its files are wrong or its CRL is late.
+// Covers L11, S2.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -48,6 +47,17 @@ func TestReadiness(t *testing.T) {
 		if code != want || !strings.Contains(why, part) || l.server.Status().Ready() != (want == 200) {
 			t.Errorf("%s: %d %s", when, code, why)
 		}
+		degraded := strings.HasPrefix(part, "degraded: ")
+		if got := l.server.Status().Degraded; (len(got) > 0) != degraded {
+			t.Errorf("%s: degraded %q", when, got)
+		}
+		strict := want
+		if degraded {
+			strict = 503
+		}
+		if code, why := ready(l.server, mtlsguard.Strict); code != strict || !strings.Contains(why, part) {
+			t.Errorf("%s, strict: %d %s", when, code, why)
+		}
 	}
 	expect("at first", 200, "ready")
 	for _, name := range []string{"ca.pem", "ca.crl", "users.yaml", "policy.csv", config} {
@@ -56,7 +66,7 @@ func TestReadiness(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = l.server.Reload()
-		expect("without "+name, 503, "the last reload failed")
+		expect("without "+name, 200, "degraded: the last reload failed")
 		failed := l.server.Status().Failed
 		if !hasConfigError(failed, s.path(name), 0, "cannot be read") {
 			t.Errorf("without %s: %v", name, failed)
@@ -76,7 +86,7 @@ func TestReadiness(t *testing.T) {
 	}
 	s.sub(config, "client_cert: require", "client_cert: request")
 	_ = l.server.Reload()
-	expect("with a change that needs a restart", 503, "the last reload failed")
+	expect("with a change that needs a restart", 200, "degraded: the last reload failed")
 	if len(l.server.Status().Failed) == 0 {
 		t.Error("Status does not name the failed reload")
 	}
@@ -85,7 +95,7 @@ func TestReadiness(t *testing.T) {
 		t.Fatal(err)
 	}
 	now.Advance(25 * time.Hour)
-	expect("with a CRL past its next update", 503, "port internal: a CRL was to be replaced by")
+	expect("with a CRL past its next update", 200, "degraded: port internal: a CRL was to be replaced by")
 	if got := get(s.client(s.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) })), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("with a CRL past its next update: %s", got)
 	}

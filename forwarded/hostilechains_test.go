@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A gateway may have verified nothing: a certificate that a handshake refuses is refused in
-// a header with the same reason. The certificates are those of testdata/pki.
+// The gateway may have verified nothing: a certificate in a header is refused with the reason
+// of the handshake. The certificates are those of testdata/pki.
 // Covers F9.
 func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 	t.Parallel()
@@ -77,11 +77,11 @@ func TestHostileChainsInHeadersAreRefused(t *testing.T) {
 		}
 	}
 	if len(reasons) < 9 {
-		t.Errorf("the certificates give %v only", reasons)
+		t.Errorf("only the reasons %v", reasons)
 	}
 }
 
-// A Receiver with new trust does not use the cache of the old one.
+// A Receiver with new trust does not use the cache of the previous Receiver.
 // Covers F9.
 func TestCertificateRevokedAfterCachingIsRefused(t *testing.T) {
 	t.Parallel()

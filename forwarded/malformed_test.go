@@ -39,7 +39,7 @@ func TestRepeatedHeadersAreRefused(t *testing.T) {
 			}
 			for _, values := range [][]string{{other, value}, {value, other}, {value, value}, {value, ""}, {"", value}, {}, {value + ", " + other}, {value + "," + value}, {value + ","}, {"," + value}, {value + " "}, {" " + value}} {
 				if (name == "rfc9440" || name == "google-cloud") && strings.HasSuffix(h, "-Chain") && len(values) == 1 && strings.Contains(values[0], value+",") && values[0] != value+"," {
-					continue // that one is a list
+					continue // this header is a list
 				}
 				spoiled := good.Clone()
 				spoiled[h] = values
@@ -76,7 +76,7 @@ func TestOtherSpellingsOfHeadersAreRefused(t *testing.T) {
 				}
 			}
 		}
-		// Other headers do not matter.
+		// Other headers are ignored.
 		h := p.encode(w.alice.Presented())
 		for _, other := range []string{p.headers[0] + "-X", p.headers[0][1:], "Accept", "X-Request-Id", "Connection"} {
 			h[http.CanonicalHeaderKey(other)] = []string{"a", p.headers[0]}
@@ -125,7 +125,7 @@ func TestOtherSyntaxThanRFC9440IsRefused(t *testing.T) {
 		withSlackBits(sequence(padded.Cert)), ":" + encode(w.alice.Cert.RawTBSCertificate) + ":", good + "\x00", "\xff" + good, good + ", " + good,
 	} {
 		if v == good {
-			continue // nothing to replace in this one
+			continue // the value has nothing to replace
 		}
 		all = append(all, badHeaders{v[:min(len(v), 60)], newHeader("Client-Cert", v)})
 	}
@@ -137,7 +137,7 @@ func TestOtherSyntaxThanRFC9440IsRefused(t *testing.T) {
 	wantBadHeader(t, r, all)
 }
 
-// padded makes a certificate whose base64 ends with an equals sign.
+// leafWithPadding returns a certificate whose base64 ends with an equals sign.
 func leafWithPadding(ca *testpki.Pair) *testpki.Pair {
 	for n := 0; ; n++ {
 		p := ca.Leaf("alice", func(c *certificate) { c.Subject.OrganizationalUnit = []string{strings.Repeat("x", 1+n%3)} })
@@ -147,7 +147,7 @@ func leafWithPadding(ca *testpki.Pair) *testpki.Pair {
 	}
 }
 
-// slack sets a bit of base64 that no byte takes.
+// withSlackBits sets a bit of the last base64 digit that belongs to no byte.
 func withSlackBits(sequence string) string {
 	i := strings.IndexByte(sequence, '=') - 1
 	c := sequence[i] + 1
@@ -168,13 +168,13 @@ func TestChainsAreBoundedAndComplete(t *testing.T) {
 		t.Errorf("in another order, as clients may send it: %s", got)
 	}
 	if got := verifyHeaders(t, r, newHeader("Client-Cert", leaf, "Client-Cert-Chain", deep(9))); got != "unknown-authority" {
-		t.Errorf("10 certificates that do not help: %s", got)
+		t.Errorf("10 unrelated certificates: %s", got)
 	}
 	if got := verifyHeaders(t, r, newHeader("Client-Cert", leaf)); got != "unknown-authority" {
-		t.Errorf("without the chain, after it was there: %s", got)
+		t.Errorf("without the chain, after a request with it: %s", got)
 	}
 	if got := verifyHeaders(t, r, http.Header{"Client-Cert": {sequence(w.alice.Cert)}, "Client-Cert-Chain": {""}}); got != "alice" {
-		t.Errorf("an empty List is none: %s", got)
+		t.Errorf("an empty list: %s", got)
 	}
 	wantBadHeader(t, r, []badHeaders{
 		{"without a leaf", newHeader("Client-Cert-Chain", chain)},
@@ -237,7 +237,7 @@ func TestLongHeadersAreRefusedBeforeParsing(t *testing.T) {
 	}
 }
 
-// PEM must be the whole text.
+// PEM must be the whole value.
 // Covers F8.
 func TestTextAroundPEMIsRefused(t *testing.T) {
 	t.Parallel()
@@ -289,7 +289,7 @@ func TestTextAroundPEMIsRefused(t *testing.T) {
 			"webmethods 64":   newHeader("X-Client-Cert", encode([]byte(bad))),
 		} {
 			if format == "webmethods flat" && name == "a newline too many" {
-				continue // HTTP takes blanks off the end of a value
+				continue // HTTP removes spaces at the end of a value
 			}
 			format, _, _ = strings.Cut(format, " ")
 			if got := verifyHeaders(t, receiver(t, products[format].topology()), h); got != "bad-header" {
@@ -307,30 +307,30 @@ func TestOtherPercentEncodingsAreRefused(t *testing.T) {
 	r := receiver(t, forwarded.Nginx("", ""))
 	var all []badHeaders
 	for name, v := range map[string]string{
-		"encoded twice":         escape(good, "-", "%%%02X"),
-		"a plus for a blank":    strings.Replace(good, "%20", "+", 1),
-		"a bare blank":          strings.Replace(good, "%20", " ", 1),
-		"a bare tab":            strings.Replace(good, "%20", "\t", 1),
-		"half an escape":        good + "%",
-		"more than half":        good + "%0",
-		"no hex":                strings.Replace(good, "%20", "%2G", 1),
-		"signed hex":            strings.Replace(good, "%20", "%+2", 1),
-		"overlong hex":          strings.Replace(good, "%20", "%u0020", 1),
-		"an escaped NUL":        good + "%00",
-		"an escaped quote":      good + "%22",
-		"an escaped tab":        strings.Replace(good, "%20", "%09", 1),
-		"an escaped high byte":  good + "%FF",
-		"a high byte":           good + "\xff",
-		"an underscore":         good + "_",
-		"quotes around it":      `"` + good + `"`,
-		"a comma and a second":  good + "," + good,
-		"a newline as it is":    pemOf(certs{w.alice.Cert}),
-		"base64 of DER":         encode(w.alice.Cert.Raw),
-		"RFC 9440":              sequence(w.alice.Cert),
-		"none of it":            "x",
-		"base64 for URLs":       strings.ReplaceAll(strings.ReplaceAll(good, "%2B", "-"), "%2F", "_") + "_",
-		"a form's plus":         strings.ReplaceAll(good, "%20", "+"),
-		"the nginx of old days": strings.ReplaceAll(pemOf(certs{w.alice.Cert}), "\n", "\n\t"),
+		"encoded twice":                    escape(good, "-", "%%%02X"),
+		"a plus for a blank":               strings.Replace(good, "%20", "+", 1),
+		"a bare blank":                     strings.Replace(good, "%20", " ", 1),
+		"a bare tab":                       strings.Replace(good, "%20", "\t", 1),
+		"half an escape":                   good + "%",
+		"more than half":                   good + "%0",
+		"no hex":                           strings.Replace(good, "%20", "%2G", 1),
+		"signed hex":                       strings.Replace(good, "%20", "%+2", 1),
+		"overlong hex":                     strings.Replace(good, "%20", "%u0020", 1),
+		"an escaped NUL":                   good + "%00",
+		"an escaped quote":                 good + "%22",
+		"an escaped tab":                   strings.Replace(good, "%20", "%09", 1),
+		"an escaped high byte":             good + "%FF",
+		"a high byte":                      good + "\xff",
+		"an underscore":                    good + "_",
+		"quotes around it":                 `"` + good + `"`,
+		"a comma and a second":             good + "," + good,
+		"an unescaped newline":             pemOf(certs{w.alice.Cert}),
+		"base64 of DER":                    encode(w.alice.Cert.Raw),
+		"RFC 9440":                         sequence(w.alice.Cert),
+		"not PEM":                          "x",
+		"base64 for URLs":                  strings.ReplaceAll(strings.ReplaceAll(good, "%2B", "-"), "%2F", "_") + "_",
+		"a plus as in forms":               strings.ReplaceAll(good, "%20", "+"),
+		"the format of old nginx versions": strings.ReplaceAll(pemOf(certs{w.alice.Cert}), "\n", "\n\t"),
 	} {
 		all = append(all, badHeaders{name, newHeader("X-SSL-Client-Cert", v)})
 	}
@@ -438,7 +438,7 @@ func TestOtherBase64IsRefused(t *testing.T) {
 			"colons around it":      ":" + text + ":",
 			"escaped":               escape(text, "", "%%%02X") + "%0A",
 			"too much padding":      text + "====",
-			"not all of it":         text[:len(text)-4],
+			"truncated":             text[:len(text)-4],
 			"one letter less":       text[:len(text)-1],
 			"a byte behind DER":     encode(append(der[:len(der):len(der)], 0)),
 			"a byte before DER":     encode(append([]byte{0}, der...)),

@@ -17,7 +17,7 @@ func parseTopology(tb testing.TB, format, header, verified, value string) forwar
 }
 
 // A client that names the gateway's headers in Connection can make a gateway drop one or all
-// of them: a dropped header must not pass as "no certificate".
+// of them. A dropped header must not be read as "no certificate".
 // Covers F5.
 func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 	t.Parallel()
@@ -38,8 +38,8 @@ func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 		{"rfc9440 with a marker: another", parseTopology(t, "rfc9440", "", mark, "OK"), http.Header{mark: {"NONE"}}, bad},
 		{"rfc9440 with a marker: both", parseTopology(t, "rfc9440", "", mark, "OK"), http.Header{"Client-Cert": {sequence(w.alice.Cert)}, mark: {"OK"}}, "alice"},
 
-		{"nginx, nothing looked at: no header", forwarded.Nginx("", ""), nil, none},
-		{"nginx, nothing looked at: an empty one", forwarded.Nginx("", ""), http.Header{cert: {""}}, bad},
+		{"nginx, no verification: no header", forwarded.Nginx("", ""), nil, none},
+		{"nginx, no verification: empty", forwarded.Nginx("", ""), http.Header{cert: {""}}, bad},
 		{"nginx: NONE", forwarded.Nginx("", mark), http.Header{mark: {"NONE"}}, none},
 		{"nginx: all dropped", forwarded.Nginx("", mark), nil, bad},
 		{"nginx: the certificate dropped", forwarded.Nginx("", mark), http.Header{mark: {"SUCCESS"}}, bad},
@@ -50,25 +50,25 @@ func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 		{"nginx: NONE beside a certificate", forwarded.Nginx("", mark), http.Header{cert: {escaped}, mark: {"NONE"}}, bad},
 		{"nginx: the marker dropped", forwarded.Nginx("", mark), http.Header{cert: {escaped}}, bad},
 
-		{"haproxy: as it is", forwarded.HAProxy("", mark), http.Header{cert: {""}, cert + "-Chain": {""}, mark: {"0"}}, none},
+		{"haproxy: unchanged", forwarded.HAProxy("", mark), http.Header{cert: {""}, cert + "-Chain": {""}, mark: {"0"}}, none},
 		{"haproxy: all dropped", forwarded.HAProxy("", mark), nil, bad},
 		{"haproxy: the certificate dropped", forwarded.HAProxy("", mark), http.Header{mark: {"0"}}, bad},
 		{"haproxy: the marker dropped, none", forwarded.HAProxy("", mark), http.Header{cert: {""}}, bad},
 		{"haproxy: the marker dropped", forwarded.HAProxy("", mark), http.Header{cert: {der}}, bad},
 		{"haproxy: not verified, and empty", forwarded.HAProxy("", mark), http.Header{cert: {""}, mark: {"18"}}, bad},
 		{"haproxy: a chain alone", forwarded.HAProxy("", mark), http.Header{cert: {""}, cert + "-Chain": {encode(w.ca.Cert.Raw)}, mark: {"0"}}, bad},
-		{"haproxy, nothing looked at: empty", forwarded.HAProxy("", ""), http.Header{cert: {""}}, none},
-		{"haproxy, nothing looked at: dropped", forwarded.HAProxy("", ""), nil, bad},
+		{"haproxy, no verification: empty", forwarded.HAProxy("", ""), http.Header{cert: {""}}, none},
+		{"haproxy, no verification: dropped", forwarded.HAProxy("", ""), nil, bad},
 
-		{"apache: as it is", forwarded.Apache("", mark), http.Header{cert: {""}, mark: {"NONE"}}, none},
+		{"apache: unchanged", forwarded.Apache("", mark), http.Header{cert: {""}, mark: {"NONE"}}, none},
 		{"apache: (null)", forwarded.Apache("", mark), http.Header{cert: {"(null)"}, mark: {"NONE"}}, none},
 		{"apache: NONE alone", forwarded.Apache("", mark), http.Header{mark: {"NONE"}}, none},
 		{"apache: all dropped", forwarded.Apache("", mark), nil, bad},
 		{"apache: (null) and SUCCESS", forwarded.Apache("", mark), http.Header{cert: {"(null)"}, mark: {"SUCCESS"}}, bad},
 		{"apache: an empty marker", forwarded.Apache("", mark), http.Header{cert: {""}, mark: {""}}, bad},
 		{"apache: GENEROUS", forwarded.Apache("", mark), http.Header{cert: {escaped}, mark: {"GENEROUS"}}, bad},
-		{"apache, nothing looked at: empty", forwarded.Apache("", ""), http.Header{cert: {""}}, none},
-		{"apache, nothing looked at: dropped", forwarded.Apache("", ""), nil, bad},
+		{"apache, no verification: empty", forwarded.Apache("", ""), http.Header{cert: {""}}, none},
+		{"apache, no verification: dropped", forwarded.Apache("", ""), nil, bad},
 		{"nginx: (null) is Apache's", forwarded.Nginx("", mark), http.Header{cert: {"(null)"}, mark: {"NONE"}}, bad},
 
 		{"caddy: empty", forwarded.Caddy(""), http.Header{"X-Client-Cert": {""}}, none},
@@ -82,7 +82,7 @@ func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 		{"google: present, not verified", parseTopology(t, "google-cloud", "", "X-Status", "true:true"), http.Header{"X-Client-Cert-Leaf": {""}, "X-Status": {"true:false"}}, bad},
 		{"google: none", parseTopology(t, "google-cloud", "", "X-Status", "true:true"), http.Header{"X-Client-Cert-Leaf": {""}, "X-Status": {"false:false"}}, none},
 		{"google: both", parseTopology(t, "google-cloud", "", "X-Status", "true:true"), http.Header{"X-Client-Cert-Leaf": {sequence(w.alice.Cert)}, "X-Status": {"true:true"}}, "alice"},
-		{"google, nothing looked at: empty", parseTopology(t, "google-cloud", "", "", ""), http.Header{"X-Client-Cert-Leaf": {""}}, bad},
+		{"google, no verification: empty", parseTopology(t, "google-cloud", "", "", ""), http.Header{"X-Client-Cert-Leaf": {""}}, bad},
 
 		{"traefik", forwarded.Traefik(), nil, none},
 		{"envoy", forwarded.Envoy(), nil, none},
@@ -101,8 +101,8 @@ func TestMissingCertificateIsReportedNotGuessed(t *testing.T) {
 	}
 }
 
-// A gateway that says that it verified is not believed for that, and one that says
-// that it did not refuses a certificate that is good.
+// A gateway's positive verification result does not make a certificate trusted, and a negative
+// one refuses a good certificate.
 // Covers F12.
 func TestVerificationResultOfTheGatewayOnlyRefuses(t *testing.T) {
 	t.Parallel()
@@ -111,28 +111,28 @@ func TestVerificationResultOfTheGatewayOnlyRefuses(t *testing.T) {
 		p := products[name]
 		r := receiver(t, p.topology())
 		if got := verifyHeaders(t, r, p.encode(certs{w.other.Cert})); got != "unknown-authority" {
-			t.Errorf("%s says that another authority's alice is good: %s", name, got)
+			t.Errorf("%s, verified, alice of another authority: %s", name, got)
 		}
 		good := p.encode(certs{w.alice.Cert})
-		if got := verifyHeaders(t, r, good); got != "alice" { // it is kept now, and that changes nothing
+		if got := verifyHeaders(t, r, good); got != "alice" { // it is cached now
 			t.Fatal(name, got)
 		}
-		for _, word := range []string{
+		for _, value := range []string{
 			"", "FAILED", "FAILED:certificate has expired", "success", "SUCCESS ", "SUCCESS,SUCCESS", "NONE", "GENEROUS", "1", "00", "0,0", "+0", "18", "TRUE", "true,true", "yes", "false", "false:false",
 		} {
-			if got := verifyHeaders(t, r, withHeader(good, mark, word)); got != "bad-header" {
-				t.Errorf("%s says %q: %s", name, word, got)
+			if got := verifyHeaders(t, r, withHeader(good, mark, value)); got != "bad-header" {
+				t.Errorf("%s, verified %q: %s", name, value, got)
 			}
 		}
 		for _, values := range [][]string{{good.Get(mark), good.Get(mark)}, {good.Get(mark), "FAILED"}} {
 			h := good.Clone()
 			h[http.CanonicalHeaderKey(mark)] = values
 			if got := verifyHeaders(t, r, h); got != "bad-header" {
-				t.Errorf("%s says %q: %s", name, values, got)
+				t.Errorf("%s, verified %q: %s", name, values, got)
 			}
 		}
 		if got := verifyHeaders(t, r, withoutHeader(good, mark)); got != "bad-header" {
-			t.Errorf("%s says nothing: %s", name, got)
+			t.Errorf("%s without the verified header: %s", name, got)
 		}
 	}
 }

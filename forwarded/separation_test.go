@@ -15,9 +15,9 @@ import (
 
 func withGatewayName(c *x509.Certificate) { c.DNSNames = []string{gatewayDNS} }
 
-// A certificate under a users' authority is not a gateway's, whatever its name, and one
-// under a gateways' authority is not a user's, even if only the chain shows the authority
-// between them.
+// A certificate under the users' authority does not identify a gateway, whatever its name, and
+// one under the gateways' authority does not identify a user, even if only the chain contains
+// the authority in between.
 //
 // Covers F18.
 func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
@@ -47,7 +47,7 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 			t.Errorf("%s: a gateway: %t", name, got)
 		}
 	}
-	// A pin names exactly this certificate.
+	// A fingerprint identifies exactly one certificate.
 	pinned := receiver(t, forwarded.RFC9440(), names, func(c *forwarded.Config) {
 		c.Gateways.Names, c.Gateways.Pins = nil, []trust.Digest{trust.FingerprintOf(rogue.Cert)}
 	})
@@ -55,7 +55,7 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 		t.Error("a pinned certificate is not a gateway's")
 	}
 
-	// The other way round: users under the root, gateways further below.
+	// In reverse: users are under the root, gateways further below.
 	deepGateways := verifier(trust.Config{Anchors: certs{usersCA.Cert}})
 	r = receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Users, c.Gateways.Trust = roots, deepGateways })
 	for name, x := range map[string]struct {
@@ -77,7 +77,7 @@ func TestGatewaysAndUsersAreApartAtAnyDepth(t *testing.T) {
 		}
 	}
 
-	// New refuses shared authorities that it knows.
+	// New rejects shared authorities in its configuration.
 	knowing := verifier(trust.Config{Anchors: certs{root.Cert}, CRLIssuers: certs{policy.Cert}})
 	for _, c := range []forwarded.Config{
 		{Topology: forwarded.RFC9440(), Users: users, Gateways: forwarded.Gateways{Names: []string{gatewayDNS}, Trust: knowing}},

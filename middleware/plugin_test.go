@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -16,30 +16,31 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// banList embeds what names users, and refuses some of them.
+// banList embeds a mapper, and refuses its users while banned is set.
 type banList struct {
 	certmap.Source
 	banned atomic.Bool
-	asked  atomic.Int64
+	calls  atomic.Int64
 }
 
 func (b *banList) Map(ctx context.Context, v trust.Verified, port string) (certmap.Match, error) {
-	b.asked.Add(1)
+	b.calls.Add(1)
 	if b.banned.Load() {
 		return certmap.Match{}, reason.Refuse(reason.Unmapped, "banned")
 	}
 	return b.Source.Map(ctx, v, port)
 }
 
-// vouching is a ban list that says itself how long its answers may be reused.
-type vouching struct {
+// versioned is a ban list that implements certmap.Source: its results are cached for a
+// generation.
+type versioned struct {
 	banList
 	generation atomic.Uint64
 }
 
-func (v *vouching) Generation() uint64 { return v.generation.Load() }
+func (v *versioned) Generation() uint64 { return v.generation.Load() }
 
-func (v *vouching) Map(ctx context.Context, c trust.Verified, port string) (certmap.Match, error) {
+func (v *versioned) Map(ctx context.Context, c trust.Verified, port string) (certmap.Match, error) {
 	generation := v.Generation()
 	m, err := v.banList.Map(ctx, c, port)
 	m.Source, m.Generation = v, generation
@@ -53,7 +54,7 @@ type valued struct {
 }
 
 // Covers M1.
-func TestWrappedMapperIsAskedForEveryRequest(t *testing.T) {
+func TestWrappedMapperIsCalledForEveryRequest(t *testing.T) {
 	t.Parallel()
 	table := must[*certmap.Table](t)(certmap.New(mappings()...))
 	for name, source := range map[string]certmap.Source{"Live": certmap.NewLive(table), "Table": table} {
@@ -75,8 +76,8 @@ func TestWrappedMapperIsAskedForEveryRequest(t *testing.T) {
 					c.get("/x", reused(t)).want(t, 403, reason.Unmapped)
 					ban.banned.Store(false)
 					c.get("/x", reused(t)).wantUser(t, "alice")
-					if n := ban.asked.Load(); n != 4 {
-						t.Errorf("%s: asked %d times for 4 requests", kind, n)
+					if n := ban.calls.Load(); n != 4 {
+						t.Errorf("%s: %d calls for 4 requests", kind, n)
 					}
 				}
 			})
@@ -85,9 +86,9 @@ func TestWrappedMapperIsAskedForEveryRequest(t *testing.T) {
 }
 
 // Covers M1.
-func TestMapperThatVouchesIsAskedOnceAGeneration(t *testing.T) {
+func TestSourceIsCalledOnceAGeneration(t *testing.T) {
 	t.Parallel()
-	m := &vouching{banList: banList{Source: certmap.NewLive(must[*certmap.Table](t)(certmap.New(mappings()...)))}}
+	m := &versioned{banList: banList{Source: certmap.NewLive(must[*certmap.Table](t)(certmap.New(mappings()...)))}}
 	port := newPort(t, "p", ports.Require)
 	guard := newGuard(t, func(c *middleware.Config) { c.Map = m })
 	serve(t, guard.Handler(echo), port)
@@ -95,15 +96,15 @@ func TestMapperThatVouchesIsAskedOnceAGeneration(t *testing.T) {
 	for range 5 {
 		c.get("/x").wantUser(t, "alice")
 	}
-	if n := m.asked.Load(); n != 1 {
-		t.Errorf("asked %d times for one generation", n)
+	if n := m.calls.Load(); n != 1 {
+		t.Errorf("%d calls for one generation", n)
 	}
 	m.banned.Store(true)
 	m.generation.Add(1)
 	c.get("/x", reused(t)).want(t, 403, reason.Unmapped)
 }
 
-// hours embeds an engine, and denies everything outside the hours of business.
+// hours embeds an engine, and denies everything outside business hours.
 type hours struct {
 	*policy.Engine
 	closed atomic.Bool
@@ -117,7 +118,7 @@ func (h *hours) Decide(ctx context.Context, r policy.Request) (policy.Decision, 
 }
 
 // Covers M1.
-func TestWrappedPolicyIsAskedForEveryRequest(t *testing.T) {
+func TestWrappedPolicyIsCalledForEveryRequest(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
 		p := &hours{Engine: newPolicy(t)}
@@ -146,9 +147,7 @@ func TestShadowSeesEveryDecisionOfAConnection(t *testing.T) {
 			c.get("/x", func(*http.Request) {}).wantUser(t, "alice")
 		}
 		seen := func() uint64 { checked, _, dropped := shadowed.Counts(); return checked + dropped }
-		for end := time.Now().Add(5 * time.Second); seen() < requests && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
+		testkit.Eventually(t, "every decision is compared", func() bool { return seen() >= requests })
 		if n := seen(); n != requests {
 			t.Errorf("%d of %d decisions were compared", n, requests)
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// With MustBeAsked a server that does not ask is not called, on the first connection
-// and on later ones; a call without a certificate passes.
+// With MustBeAsked a call to a server that requests no certificate fails, on new and open
+// connections. A call without a certificate succeeds.
 func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
@@ -16,26 +16,26 @@ func TestServerThatDoesNotAskFailsTheCall(t *testing.T) {
 			t.Parallel()
 			w := newFixture(t, "alice")
 			w.config.MustBeAsked = true
-			deaf, asks := serve(t, nil, append([]option{requestsNone}, v.options...)...), serve(t, nil, v.options...)
+			silent, requesting := serve(t, nil, append([]option{requestsNone}, v.options...)...), serve(t, nil, v.options...)
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
 			for range 3 {
-				e := wantError(t, as(t, "alice"), c, deaf.URL, outbound.ErrNotAsked)
-				if e.Alias != "alice" || e.Origin != deaf.URL {
+				e := wantError(t, as(t, "alice"), c, silent.URL, outbound.ErrNotAsked)
+				if e.Alias != "alice" || e.Origin != silent.URL {
 					t.Errorf("%+v", e)
 				}
 			}
-			if deaf.requests.Load() != 0 {
-				t.Error("a server that did not ask was called")
+			if silent.requests.Load() != 0 {
+				t.Error("a server that requests no certificate was called")
 			}
 			for _, h := range w.takeEvents() {
 				if h.Err == nil || h.Asked || h.Resumed {
 					t.Errorf("%+v", h)
 				}
 			}
-			wantBody(t, outbound.AsNobody(t.Context()), c, deaf.URL, "nobody")
-			for range 2 { // resumed, it counts as asked
-				wantBody(t, as(t, "alice"), c, asks.URL, "alice")
+			wantBody(t, outbound.AsNobody(t.Context()), c, silent.URL, "anonymous")
+			for range 2 { // a resumed session counts as a certificate request
+				wantBody(t, as(t, "alice"), c, requesting.URL, "alice")
 				transport.CloseIdleConnections()
 			}
 			events := w.takeEvents()

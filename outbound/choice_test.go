@@ -35,7 +35,7 @@ func TestContextChoosesTheCertificate(t *testing.T) {
 			for range 3 {
 				wantBody(t, as(t, "alice"), c, s.URL, "alice")
 				wantBody(t, as(t, "bob"), c, s.URL, "bob")
-				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
+				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "anonymous")
 				wantBody(t, t.Context(), c, s.URL, "bob")
 				wantBody(t, outbound.AsDefault(as(t, "alice")), c, s.URL, "bob")
 				wantBody(t, outbound.As(outbound.AsNobody(t.Context()), "alice"), c, s.URL, "alice")
@@ -60,7 +60,7 @@ func TestContextChoosesTheCertificate(t *testing.T) {
 	}
 }
 
-// These calls fail before anything is dialled.
+// These calls fail before a connection is dialled.
 // Covers J3.
 func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 	t.Parallel()
@@ -94,7 +94,7 @@ func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 		{"the keystore has a fault", chooseAlias("alice"), func(w *fixture) {
 			w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return nil, errFault })
 		}, s.URL, errFault},
-		{"the keystore answers nothing", chooseAlias("alice"), func(w *fixture) {
+		{"the keystore returns nil", chooseAlias("alice"), func(w *fixture) {
 			w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return nil, nil })
 		}, s.URL, outbound.ErrUnknownAlias},
 	} {

@@ -15,9 +15,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// 100 identities and calls without one, each with 10,000 calls (with -full), interleaved, a
+// 100 identities and calls without one make 10,000 calls each (with -full), interleaved, a
 // quarter of them on each pair of protocols, while certificates are renewed, connections
-// closed and pools evicted: the server always sees the chosen identity, with a certificate
+// closed and pools evicted. The server always sees the chosen identity, with a certificate
 // that was current when the call was made.
 // Covers J1.
 func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
@@ -30,7 +30,7 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			w := newFixture(t)
 			w.config.OnHandshake = nil
-			w.config.MaxPools = identities // one too few: some are given up now and again
+			w.config.MaxPools = identities // one too few, so that pools are evicted
 			s := serve(t, func(rw http.ResponseWriter, r *http.Request) {
 				io.WriteString(rw, clientName(r))
 				if len(r.TLS.PeerCertificates) > 0 {
@@ -38,13 +38,13 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 				}
 			}, v.options...)
 			names := make([]string, identities+1)
-			current := make([]atomic.Int64, identities) // the serial number of each
+			current := make([]atomic.Int64, identities) // the current serial number by identity
 			for i := range identities {
 				names[i] = "client-" + strconv.Itoa(i)
 				current[i].Store(1)
 				w.put(w.credential(names[i], clientCA.Leaf(names[i], serial(1))))
 			}
-			names[identities] = "nobody"
+			names[identities] = "anonymous"
 			transport := w.transport()
 			c := &http.Client{Transport: transport}
 
@@ -76,7 +76,7 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 				workers.Go(func() {
 					for left.Add(-1) >= 0 {
 						i := rand.IntN(len(names))
-						ctx, want := outbound.AsNobody(context.Background()), "nobody"
+						ctx, want := outbound.AsNobody(context.Background()), "anonymous"
 						least := int64(0)
 						if i < identities {
 							ctx, want, least = outbound.As(context.Background(), names[i]), names[i], current[i].Load()
@@ -100,7 +100,7 @@ func TestInterleavedCallsPresentTheirOwnCertificate(t *testing.T) {
 			workers.Wait()
 			close(stop)
 			rotation.Wait()
-			t.Logf("%d calls, %d rotations, %d connections, %+v: %d wrong, %d by an old certificate, %d failed",
+			t.Logf("%d calls, %d rotations, %d connections, %+v: %d with a wrong certificate, %d with an old one, %d failed",
 				len(names)*calls, rotated, s.conns.Load(), transport.Stats(), wrong.Load(), stale.Load(), failed.Load())
 			if wrong.Load()+stale.Load()+failed.Load() > 0 || rotated == 0 {
 				t.Errorf("log of the server:\n%s", &s.log)

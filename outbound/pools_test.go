@@ -8,12 +8,13 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
 var full = flag.Bool("full", false, "run the proofs in full: 10,000 calls each of 100 identities and calls without one, 100,000 identities")
 
-// However many identities there are, the pools are few, and so are their connections.
+// The number of pools and of their connections is bounded for any number of identities.
 // Covers J10.
 func TestNumberOfPoolsIsBounded(t *testing.T) {
 	const most = 8
@@ -25,7 +26,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	w.config.OnHandshake = nil
 	w.config.MaxPools = most
 	pair := clientCA.Leaf("someone").TLS()
-	w.config.Keystore = keystoreFunc(func(alias string) (*outbound.Credential, error) { // one leaf, many contents: the alias is part
+	w.config.Keystore = keystoreFunc(func(alias string) (*outbound.Credential, error) { // one leaf for all aliases: the alias is part of the pool's key
 		return outbound.NewCredential(alias, pair)
 	})
 	transport := w.transport()
@@ -44,7 +45,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	if got := transport.Stats(); got.Pools != most || got.Evicted != int64(identities-most) {
 		t.Errorf("%+v", got)
 	}
-	eventually(t, "the connections of those that were given up are closed", func() bool { return openConns(s) == most })
+	testkit.Eventually(t, "the connections of those that were given up are closed", func() bool { return openConns(s) == most })
 	var after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -53,7 +54,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	if grown > 32<<20 {
 		t.Errorf("%d MiB more", grown>>20)
 	}
-	// The one used last stays.
+	// The pool that was used last stays.
 	evicted := fmt.Sprint(transport.Stats().Evicted)
 	wantBody(t, as(t, "id-"+strconv.Itoa(identities-1)), c, s.URL, "someone")
 	if got := fmt.Sprint(transport.Stats().Evicted); got != evicted {
@@ -61,7 +62,7 @@ func TestNumberOfPoolsIsBounded(t *testing.T) {
 	}
 }
 
-// Of the pools, the one that has been unused for longest goes, and not one with a call.
+// The least recently used pool without a call is evicted.
 // Covers J10.
 func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 	t.Parallel()
@@ -82,7 +83,7 @@ func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// b made room for c, and a was never touched.
+	// b was evicted for c, and a never was.
 	if got := s.conns.Load(); got != 3 {
 		t.Errorf("%d connections", got)
 	}
@@ -91,7 +92,7 @@ func TestLeastRecentlyUsedPoolIsEvicted(t *testing.T) {
 	}
 }
 
-// Among those without calls, the last used one stays.
+// Of the pools without calls, the last used one stays.
 // Covers J10.
 func TestPoolThatWasUsedLastStays(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// A server that refuses the certificate ends the call: typed, with the alias, after
-// one attempt, and never as someone else.
+// A server that refuses the certificate ends the call with a typed error that has the alias,
+// after one attempt, and without another identity.
 // Covers J9.
 func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 	t.Parallel()
@@ -24,29 +24,29 @@ func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			w := newFixture(t, "alice")
-			w.put(w.credential("stranger", testpki.NewCA("Other CA").Leaf("stranger")))
+			w.put(w.credential("untrusted", testpki.NewCA("Other CA").Leaf("untrusted")))
 			w.config.Default = "alice"
 			c, s := w.client(), serve(t, nil, append([]option{requires}, v.options...)...)
 			for _, method := range []string{"GET", "POST"} {
 				w.takeEvents()
 				before := s.conns.Load()
-				r, _ := http.NewRequestWithContext(as(t, "stranger"), method, s.URL, strings.NewReader("x"))
+				r, _ := http.NewRequestWithContext(as(t, "untrusted"), method, s.URL, strings.NewReader("x"))
 				got, err := read(c.Do(r))
 				refusal, ok := errors.AsType[*reason.Refusal](err)
 				e, typed := errors.AsType[*outbound.Error](err)
 				switch {
 				case !errors.Is(err, outbound.ErrServerRefused) || !ok || !typed:
 					t.Errorf("%s: %q, %v", method, got, err)
-				case refusal.Reason != reason.BadCertificate && refusal.Reason != reason.UnknownAuthority || e.Alias != "stranger" || e.Origin != s.URL:
+				case refusal.Reason != reason.BadCertificate && refusal.Reason != reason.UnknownAuthority || e.Alias != "untrusted" || e.Origin != s.URL:
 					t.Errorf("%s: %s, %q, %q", method, refusal.Reason, e.Alias, e.Origin)
-				case !strings.Contains(err.Error(), `the server refused the certificate of alias "stranger"`):
+				case !strings.Contains(err.Error(), `the server refused the certificate of alias "untrusted"`):
 					t.Error(err)
 				}
 				if n := s.conns.Load() - before; n != 1 {
 					t.Errorf("%s: %d attempts", method, n)
 				}
 				for _, h := range w.takeEvents() {
-					if h.Alias != "stranger" || !h.Asked || !h.Sent {
+					if h.Alias != "untrusted" || !h.Asked || !h.Sent {
 						t.Errorf("%+v", h)
 					}
 				}
@@ -54,13 +54,13 @@ func TestRefusalOfAServerIsTheErrorOfTheCall(t *testing.T) {
 			wantError(t, outbound.AsNobody(t.Context()), c, s.URL, outbound.ErrServerRefused)
 			wantBody(t, as(t, "alice"), c, s.URL, "alice")
 			if s.withoutCert.Load() != 0 {
-				t.Error("a request without a certificate")
+				t.Error("the server got a request without a certificate")
 			}
 		})
 	}
 }
 
-// lateWriter delays its writes until the server has refused and closed.
+// lateWriter delays its writes until the server has refused and closed the connection.
 type lateWriter struct {
 	net.Conn
 	writes atomic.Int64
@@ -73,7 +73,7 @@ func (l *lateWriter) Write(p []byte) (int, error) {
 	return l.Conn.Write(p)
 }
 
-// The refusal is found even if the request could not be written.
+// The refusal is reported even if the request could not be written.
 // Covers J9.
 func TestRefusalBeforeTheRequestIsFound(t *testing.T) {
 	t.Parallel()
@@ -81,7 +81,7 @@ func TestRefusalBeforeTheRequestIsFound(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			w, s := newFixture(t), serve(t, nil, append([]option{requires}, v.options...)...)
-			w.put(w.credential("stranger", testpki.NewCA("Other CA").Leaf("stranger")))
+			w.put(w.credential("untrusted", testpki.NewCA("Other CA").Leaf("untrusted")))
 			w.config.Base = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 				return &lateWriter{Conn: conn}, err
@@ -89,7 +89,7 @@ func TestRefusalBeforeTheRequestIsFound(t *testing.T) {
 			c := w.client()
 			for _, method := range []string{"GET", "POST", "GET"} {
 				before := s.conns.Load()
-				r, _ := http.NewRequestWithContext(as(t, "stranger"), method, s.URL, strings.NewReader(strings.Repeat("x", 100_000)))
+				r, _ := http.NewRequestWithContext(as(t, "untrusted"), method, s.URL, strings.NewReader(strings.Repeat("x", 100_000)))
 				if got, err := read(c.Do(r)); !errors.Is(err, outbound.ErrServerRefused) || s.conns.Load() != before+1 {
 					t.Errorf("%s: %q, %v, %d attempts", method, got, err, s.conns.Load()-before)
 				}

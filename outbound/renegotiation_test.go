@@ -14,21 +14,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// needs skips without a program, or fails where everything must run.
-func requireProgram(t *testing.T, program, debian string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		text := program + " is not installed; the Debian package is " + debian
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
-	}
-}
-
-// output is safe for concurrent use.
+// syncBuffer is a buffer that is safe for concurrent use.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -46,20 +36,20 @@ func (o *syncBuffer) String() string {
 	return o.buf.String()
 }
 
-// A server that asks for the certificate only when it has seen the path: openssl's,
-// events to renegotiate while a request waits for its answer.
+// A server may request the certificate only after it has read the path. Here OpenSSL
+// renegotiates while a request waits for its answer.
 func TestRenegotiation(t *testing.T) {
 	t.Parallel()
-	requireProgram(t, "openssl", "openssl")
+	testkit.Program(t, "openssl", "openssl")
 	for _, row := range []struct {
 		name   string
 		listed bool
 	}{{"listed", true}, {"not listed", false}} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			url, say, out := openssl(t)
+			url, command, out := openssl(t)
 			w := newFixture(t, "alice")
-			w.config.MustBeAsked = row.listed // it asks later, and that will do
+			w.config.MustBeAsked = row.listed // a later certificate request is enough
 			if row.listed {
 				w.config.Renegotiate = []string{"https://elsewhere.example", url}
 			}
@@ -74,18 +64,18 @@ func TestRenegotiation(t *testing.T) {
 				}
 				answer <- got
 			}()
-			eventually(t, "the request is there", func() bool { return strings.Contains(out.String(), "GET /private") })
-			say("R\n")
+			testkit.Eventually(t, "the request is there", func() bool { return strings.Contains(out.String(), "GET /private") })
+			command("R\n")
 			if !row.listed {
-				time.Sleep(300 * time.Millisecond) // one that followed would be there by then
+				time.Sleep(300 * time.Millisecond) // a renegotiation would have arrived by then
 				cancel()
 				if got := <-answer; strings.Contains(got, "hello") || strings.Contains(out.String(), "CN = alice") {
 					t.Errorf("a server that is not listed renegotiated: %q", got)
 				}
 				return
 			}
-			eventually(t, "the server has seen alice", func() bool { return strings.Contains(out.String(), "CN = alice") })
-			say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+			testkit.Eventually(t, "the server has seen alice", func() bool { return strings.Contains(out.String(), "CN = alice") })
+			command("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
 			if got := <-answer; got != "hello" {
 				t.Errorf("%q", got)
 			}
@@ -94,17 +84,17 @@ func TestRenegotiation(t *testing.T) {
 				t.Fatalf("%+v", events)
 			}
 			if h := events[0]; h.Asked || h.Sent || h.Renegotiated || h.Err != nil || h.Version != tls.VersionTLS12 || h.Protocol == "h2" {
-				t.Errorf("at first: %+v", h)
+				t.Errorf("the first handshake: %+v", h)
 			}
 			if h := events[1]; !h.Asked || !h.Sent || !h.Renegotiated || h.Alias != "alice" || h.Unacceptable != nil {
-				t.Errorf("then: %+v", h)
+				t.Errorf("the second handshake: %+v", h)
 			}
 		})
 	}
 }
 
 // openssl starts a server that is controlled by its standard input.
-func openssl(t *testing.T) (url string, say func(string), out *syncBuffer) {
+func openssl(t *testing.T) (url string, command func(string), out *syncBuffer) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{"cert.pem": server.CertPEM(), "key.pem": server.KeyPEM(), "ca.pem": clientCA.CertPEM()} {
@@ -125,11 +115,11 @@ func openssl(t *testing.T) (url string, say func(string), out *syncBuffer) {
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	accept := regexp.MustCompile(`ACCEPT 127\.0\.0\.1:(\d+)`)
-	eventually(t, "openssl listens", func() bool { return accept.MatchString(out.String()) })
+	testkit.Eventually(t, "openssl listens", func() bool { return accept.MatchString(out.String()) })
 	return "https://127.0.0.1:" + accept.FindStringSubmatch(out.String())[1], func(text string) { io.WriteString(in, text) }, out
 }
 
-// An origin that renegotiates is spoken to by HTTP/1.1 and TLS 1.2, others are not.
+// A call to an origin that may renegotiate uses HTTP/1.1 and TLS 1.2; other calls do not.
 func TestOnlyListedOriginsRenegotiate(t *testing.T) {
 	t.Parallel()
 	w, listed, other := newFixture(t, "alice"), serve(t, nil), serve(t, nil)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -21,8 +22,8 @@ func serial(n int64) testpki.Option {
 	return func(c *x509.Certificate) { c.SerialNumber = big.NewInt(n) }
 }
 
-// slow answers with the serial number that it saw, in two parts: the second comes when
-// the test says go.
+// waitThenEcho answers with the serial number of the client's certificate, in two parts. The
+// second part waits for go_.
 func waitThenEcho(go_ <-chan struct{}) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(rw, r.TLS.PeerCertificates[0].SerialNumber)
@@ -33,8 +34,8 @@ func waitThenEcho(go_ <-chan struct{}) http.HandlerFunc {
 	}
 }
 
-// A new certificate is used by the very next call; the old connections take no more
-// calls, and are closed when the last call on them ends.
+// A new certificate is used by the very next call. The old connections get no more calls, and
+// are closed when the last call on them ends.
 // Covers J4.
 func TestRenewedCredentialGetsNewConnections(t *testing.T) {
 	t.Parallel()
@@ -57,17 +58,17 @@ func TestRenewedCredentialGetsNewConnections(t *testing.T) {
 				wantBody(t, as(t, "alice"), c, s.URL, "2")
 			}
 			if got := transport.Stats(); got.Pools != 1 || got.Retiring != 1 {
-				t.Errorf("%+v while a call of the old certificate is under way", got)
+				t.Errorf("%+v while a call of the old certificate is in flight", got)
 			}
 			close(done)
 			if got, err := io.ReadAll(under.Body); string(got) != "1" || err != nil {
-				t.Errorf("the call under way: %q, %v", got, err)
+				t.Errorf("the call in flight: %q, %v", got, err)
 			}
 			under.Body.Close()
 			if got := transport.Stats(); got.Pools != 1 || got.Retiring != 0 || got.InFlight != 0 {
 				t.Errorf("%+v after it", got)
 			}
-			eventually(t, "only the new connection is open", func() bool { return openConns(s) == 1 })
+			testkit.Eventually(t, "only the new connection is open", func() bool { return openConns(s) == 1 })
 			wantBody(t, as(t, "alice"), c, s.URL, "2")
 			if got := s.conns.Load(); got > 3 {
 				t.Errorf("%d connections", got)
@@ -76,7 +77,7 @@ func TestRenewedCredentialGetsNewConnections(t *testing.T) {
 	}
 }
 
-// A call under way that never ends is ended by Drain.
+// Drain ends a call in flight that does not end by itself.
 // Covers J4.
 func TestDrainEndsCallsInProgress(t *testing.T) {
 	t.Parallel()
@@ -98,13 +99,13 @@ func TestDrainEndsCallsInProgress(t *testing.T) {
 			w.put(w.credential("alice", clientCA.Leaf("alice", serial(2))))
 			wantBody(t, as(t, "alice"), c, s.URL, "2")
 			if got, err := io.ReadAll(under.Body); err == nil {
-				t.Errorf("the old call ended well: %q", got)
+				t.Errorf("the old call succeeded: %q", got)
 			}
 		})
 	}
 }
 
-// An alias that is removed: the next call fails, and its connections are closed.
+// When an alias is removed, the next call fails, and the alias's connections are closed.
 // Covers J4.
 func TestRemovedAliasFails(t *testing.T) {
 	t.Parallel()
@@ -114,12 +115,12 @@ func TestRemovedAliasFails(t *testing.T) {
 	wantBody(t, as(t, "bob"), c, s.URL, "bob")
 	w.keys.Remove("alice")
 	wantError(t, as(t, "alice"), c, s.URL, outbound.ErrUnknownAlias)
-	eventually(t, "alice's connection is closed", func() bool { return openConns(s) == 1 })
+	testkit.Eventually(t, "alice's connection is closed", func() bool { return openConns(s) == 1 })
 	wantBody(t, as(t, "bob"), c, s.URL, "bob")
 }
 
-// Another signer for the same certificate is the same identity: the pool stays, and
-// the next handshake signs with the new one.
+// Another signer for the same certificate is the same identity: the pool stays, and the next
+// handshake signs with the new signer.
 // Covers J4.
 func TestNewSignerForTheSameCertificateIsUsed(t *testing.T) {
 	t.Parallel()
@@ -147,16 +148,16 @@ func TestNewSignerForTheSameCertificateIsUsed(t *testing.T) {
 	}
 }
 
-// Expiry counts on every call, on a connection that is open already too.
+// The validity is checked on every call, also on an open connection.
 // Covers J4.
 func TestCertificateThatExpiresOnAnOpenConnectionIsNotPresented(t *testing.T) {
 	t.Parallel()
 	w, s := newFixture(t, "alice"), serve(t, nil)
-	ahead := new(movableClock)
-	w.config.Now = ahead.now
+	ahead := new(testkit.Clock)
+	w.config.Now = ahead.Now
 	c := w.client()
 	wantBody(t, as(t, "alice"), c, s.URL, "alice")
-	ahead.add(48 * time.Hour)
+	ahead.Advance(48 * time.Hour)
 	wantError(t, as(t, "alice"), c, s.URL, errRefusedAs(reason.Expired))
 }
 
@@ -175,7 +176,7 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 			transport.CloseIdleConnections()
 			wantBody(t, as(t, "alice"), c, s.URL, "alice")
 			if events := w.takeEvents(); len(events) != 2 || events[0].Resumed || !events[1].Resumed {
-				t.Fatalf("the second connection should resume: %+v", events)
+				t.Fatalf("the second connection did not resume: %+v", events)
 			}
 			both := serverCA.Pool()
 			both.AddCert(testpki.NewCA("Other CA").Cert)
@@ -184,7 +185,7 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 			}
 			wantBody(t, as(t, "alice"), c, s.URL, "alice")
 			if events := w.takeEvents(); len(events) != 1 || events[0].Resumed {
-				t.Errorf("with new roots nothing resumes: %+v", events)
+				t.Errorf("a session was resumed with new roots: %+v", events)
 			}
 			if err := transport.SetRoots(testpki.NewCA("Other CA").Pool()); err != nil {
 				t.Fatal(err)
@@ -196,17 +197,17 @@ func TestOldRootsAreNotUsedAfterSetRoots(t *testing.T) {
 			if s.requests.Load() != requests {
 				t.Error("a server of removed roots was called")
 			}
-			eventually(t, "the old connections are closed", func() bool { return openConns(s) == 0 })
+			testkit.Eventually(t, "the old connections are closed", func() bool { return openConns(s) == 0 })
 			for _, empty := range []*x509.CertPool{nil, x509.NewCertPool()} {
 				if err := transport.SetRoots(empty); err == nil {
-					t.Error("no roots are taken for roots")
+					t.Error("SetRoots accepted an empty pool")
 				}
 			}
 		})
 	}
 }
 
-// Later additions to the caller's pool do not count.
+// Later additions to the caller's pool have no effect.
 // Covers J8.
 func TestRootsAreCopied(t *testing.T) {
 	t.Parallel()
@@ -220,7 +221,7 @@ func TestRootsAreCopied(t *testing.T) {
 	}
 }
 
-// Close ends everything.
+// Close ends all calls and connections.
 func TestCallsFailAfterClose(t *testing.T) {
 	t.Parallel()
 	w, s := newFixture(t, "alice"), serve(t, nil)
@@ -233,10 +234,10 @@ func TestCallsFailAfterClose(t *testing.T) {
 		t.Error(err)
 	}
 	wantError(t, as(t, "alice"), c, s.URL, net.ErrClosed)
-	eventually(t, "the connection is closed", func() bool { return openConns(s) == 0 })
+	testkit.Eventually(t, "the connection is closed", func() bool { return openConns(s) == 0 })
 }
 
-// A pool without calls goes away, one with a call stays.
+// An idle pool is removed, and a pool with a call stays.
 // Covers J10.
 func TestIdlePoolsAreClosed(t *testing.T) {
 	t.Parallel()
@@ -253,21 +254,20 @@ func TestIdlePoolsAreClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "bob's pool goes", func() bool { return transport.Stats().Pools == 1 && openConns(s) == 1 })
+	testkit.Eventually(t, "bob's pool goes", func() bool { return transport.Stats().Pools == 1 && openConns(s) == 1 })
 	time.Sleep(100 * time.Millisecond)
 	if got := transport.Stats(); got.Pools != 1 || got.InFlight != 1 {
 		t.Errorf("%+v", got)
 	}
 	close(done)
 	under.Body.Close()
-	eventually(t, "alice's pool goes", func() bool { now := transport.Stats(); return now.Pools == 0 && now.Retiring == 0 && openConns(s) == 0 })
+	testkit.Eventually(t, "alice's pool goes", func() bool { now := transport.Stats(); return now.Pools == 0 && now.Retiring == 0 && openConns(s) == 0 })
 	if got := transport.Stats(); got.Evicted != 0 {
 		t.Errorf("%+v", got)
 	}
 }
 
-// A connection on which the handshake hangs, for a call that is given up, does not
-// outlive its pool.
+// A hanging handshake, for a call that was cancelled, does not outlive its pool.
 // Covers J4.
 func TestHangingHandshakeDoesNotDelayOtherCalls(t *testing.T) {
 	t.Parallel()
@@ -300,21 +300,21 @@ func TestHangingHandshakeDoesNotDelayOtherCalls(t *testing.T) {
 	<-accepted
 	cancel()
 	if err := <-ended; err == nil {
-		t.Error("an answer")
+		t.Error("the call succeeded")
 	}
 	w.put(w.credential("alice", clientCA.Leaf("alice")))
 	wantBody(t, as(t, "alice"), c, s.URL, "alice")
 	select {
 	case <-closed:
 	case <-time.After(10 * time.Second):
-		t.Error("the connection stays")
+		t.Error("the connection stays open")
 	}
 	if got := transport.Stats(); got.Retiring != 0 {
 		t.Errorf("%+v", got)
 	}
 }
 
-// Whatever is open in a pool, its end closes it; and what comes later is not let in.
+// The end of a pool closes all of its connections and accepts no later ones.
 // Covers J4.
 func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 	t.Parallel()
@@ -325,8 +325,8 @@ func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer runtime.KeepAlive(kept) // else the collector would close it
-	eventually(t, "it is open", func() bool { return openConns(s) == 1 })
+	defer runtime.KeepAlive(kept) // otherwise the garbage collector would close it
+	testkit.Eventually(t, "it is open", func() bool { return openConns(s) == 1 })
 	let, began := make(chan struct{}), make(chan struct{})
 	w.config.Base = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		close(began)
@@ -342,16 +342,16 @@ func TestNoConnectionIsLeftAfterRotation(t *testing.T) {
 		ended <- err
 	}()
 	if err := <-ended; err == nil {
-		t.Error("an answer")
+		t.Error("the call succeeded")
 	}
 	w.keys.Remove("alice")
 	wantError(t, as(t, "alice"), &http.Client{Transport: slow}, s.URL, outbound.ErrUnknownAlias)
 	wantError(t, as(t, "alice"), &http.Client{Transport: transport}, s.URL, outbound.ErrUnknownAlias)
 	close(let)
-	eventually(t, "both are closed", func() bool { return s.conns.Load() == 2 && openConns(s) == 0 })
+	testkit.Eventually(t, "both are closed", func() bool { return s.conns.Load() == 2 && openConns(s) == 0 })
 }
 
-// A call that found a pool just before it was retired does not take it.
+// A call that found a pool just before its retirement does not use it.
 // Covers J4.
 func TestRetiredPoolTakesNoCall(t *testing.T) {
 	t.Parallel()
@@ -363,14 +363,14 @@ func TestRetiredPoolTakesNoCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !again() {
-		t.Error("the retired pool takes calls")
+		t.Error("the retired pool accepts calls")
 	}
 	w.put(w.credential("alice", clientCA.Leaf("alice")))
 	if err := transport.Choose(r); err != nil {
 		t.Fatal(err)
 	}
 	if again() {
-		t.Error("the old pool takes a call")
+		t.Error("the old pool accepts a call")
 	}
 	if got := transport.Stats(); got.Pools != 1 || got.Retiring != 0 || got.InFlight != 0 {
 		t.Errorf("%+v", got)

@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
-// crypto/x509 still takes SHA-1 under a list. Whoever can make two lists with one
-// SHA-1 could take a line out of it.
+// crypto/x509 still accepts SHA-1 signatures of lists. An attacker with two lists of one
+// SHA-1 could replace a list by one without an entry.
 // Covers B5.
 func TestCRLWithAWeakSignatureIsRejected(t *testing.T) {
 	ca := testpki.NewCA("CA")
@@ -21,9 +21,9 @@ func TestCRLWithAWeakSignatureIsRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, weak := range []x509.SignatureAlgorithm{x509.SHA1WithRSA, x509.ECDSAWithSHA1} {
-		spoiled := *list
-		spoiled.SignatureAlgorithm = weak
-		if err := trustaccess.CheckCRL(&spoiled, anchors, time.Now()); err == nil || !strings.Contains(err.Error(), "signed with "+weak.String()) {
+		weakened := *list
+		weakened.SignatureAlgorithm = weak
+		if err := trustaccess.CheckCRL(&weakened, anchors, time.Now()); err == nil || !strings.Contains(err.Error(), "signed with "+weak.String()) {
 			t.Errorf("%s: %v", weak, err)
 		}
 	}

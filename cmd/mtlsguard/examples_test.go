@@ -45,16 +45,16 @@ func TestHelpExamplesWork(t *testing.T) {
 	for _, leaf := range parser.Model.Leaves(false) {
 		examples := 0
 		for line := range strings.Lines(leaf.Detail) {
-			words := strings.Fields(line)
-			if len(words) == 0 || words[0] != "mtlsguard" || !strings.HasPrefix(line, "  mtlsguard") {
+			fields := strings.Fields(line)
+			if len(fields) == 0 || fields[0] != "mtlsguard" || !strings.HasPrefix(line, "  mtlsguard") {
 				continue
 			}
 			examples++
 			put(t, "users.yaml", siteUsers) // undo the change of the previous example
 			args := unquote(t, line)
 			for i, a := range args {
-				if a == "localhost:8443" {
-					args[i] = strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1)
+				if strings.Contains(a, "localhost:8443") {
+					args[i] = strings.Replace(a, "localhost:8443", strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1), 1)
 				}
 			}
 			ctx, stop := context.WithCancel(t.Context())

@@ -13,19 +13,9 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
-
-// program skips the test if a program is not installed.
-func program(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatalf("%s is missing: it is in the Debian package %s", name, name)
-		}
-		t.Skipf("%s is missing: it is in the Debian package %s", name, name)
-	}
-}
 
 // call runs a program in the site's folder and returns its output.
 func (s *site) call(input, name string, arguments ...string) string {
@@ -47,7 +37,7 @@ func (s *site) write(name string, p *testpki.Pair) {
 
 func TestCurlIsServedAndRefused(t *testing.T) {
 	t.Parallel()
-	program(t, "curl")
+	testkit.Program(t, "curl", "curl")
 	s := plainSite(t)
 	s.put("server-ca.pem", string(s.serverCA.CertPEM()))
 	s.write("alice", s.ca.Leaf("alice"))
@@ -87,7 +77,7 @@ func TestCurlIsServedAndRefused(t *testing.T) {
 // Covers A1, A2.
 func TestResumedSessionOfOpenSSLIsVerifiedAgain(t *testing.T) {
 	t.Parallel()
-	program(t, "openssl")
+	testkit.Program(t, "openssl", "openssl")
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		s := newSite(t)
 		alice := s.ca.Leaf("alice")
@@ -112,7 +102,7 @@ func TestResumedSessionOfOpenSSLIsVerifiedAgain(t *testing.T) {
 			t.Errorf("%s: a certificate without its key: %s", version, got)
 		}
 		s.put("ca.crl", crl(s.ca, alice))
-		eventually(t, "the CRL is in effect", func() bool { return len(s.log("event", "reload", "outcome", "ok")) > 0 })
+		testkit.Eventually(t, "the CRL is in effect", func() bool { return len(s.log("event", "reload", "outcome", "ok")) > 0 })
 		if got := client("alice-key.pem", "-sess_in", "session"); strings.Contains(got, "\nReused") || strings.Contains(got, `"user"`) {
 			t.Errorf("%s: resumed after it was revoked: %s", version, got)
 		}

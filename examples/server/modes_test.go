@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Port mode, certificate and strict: the whole table of the documentation.
+// Port mode, certificate and strict decide the caller, as in the table of the documentation.
 // Covers A16, L1.
 func TestModeCertificateAndStrictDecideTheCaller(t *testing.T) {
 	t.Parallel()
@@ -70,16 +71,16 @@ func TestModeCertificateAndStrictDecideTheCaller(t *testing.T) {
 				}
 				port := fmt.Sprintf("%s-%t", mode, strict)
 				for version, options := range map[string][]func(*http.Transport){"TLS 1.3": nil, "TLS 1.2": {tls12}, "HTTP/2": {http2}} {
-					if got := s.ask(s.client(e.pair, options...), "GET", port, "/x").short(); got != want {
-						t.Errorf("%s on %s, %s: got %s, wanted %s", e.name, port, version, got, want)
+					if got := s.request(s.client(e.pair, options...), "GET", port, "/x").short(); got != want {
+						t.Errorf("%s on %s, %s: got %s, want %s", e.name, port, version, got, want)
 					}
 				}
-				if word := e.reason; want == "refused" {
-					if word == "" {
-						word = "no-certificate"
+				if why := e.reason; want == "refused" {
+					if why == "" {
+						why = "no-certificate"
 					}
-					eventually(t, e.name+" on "+port+" is logged as "+word, func() bool { // the client may know before the log line is written
-						return len(s.log("event", "handshake", "outcome", "refuse", "port", port, "reason", word)) >= 3
+					testkit.Eventually(t, e.name+" on "+port+" is logged as "+why, func() bool { // the log line may be written after the client's handshake ends
+						return len(s.log("event", "handshake", "outcome", "refuse", "port", port, "reason", why)) >= 3
 					})
 				}
 			}
@@ -121,13 +122,13 @@ func TestEveryKindOfMappingNamesAUser(t *testing.T) {
   - {id: spiffe, user: "{user}", uri: "spiffe://acme/user/{user}", issuer: ca.pem}
 `, upper, trust.SPKIOf(pairs["spki"].Cert), trust.SPKIOf(s.ca.Cert)), "p, group:Authenticated, *, GET, /*, allow\n", s.port("internal", "require"))
 	s.start()
-	wanted := map[string]string{"staff": "erin", "spiffe": "frank"}
+	users := map[string]string{"staff": "erin", "spiffe": "frank"}
 	for id, pair := range pairs {
-		user := wanted[id]
+		user := users[id]
 		if user == "" {
 			user = "by-" + id
 		}
-		a := s.ask(s.client(pair), "GET", "internal", "/whoami")
+		a := s.request(s.client(pair), "GET", "internal", "/whoami")
 		if a.short() != "200 "+user || a.fields["mapping"] != id || a.fields["fingerprint"] != trust.FingerprintOf(pair.Cert).String() {
 			t.Errorf("%s: %s", id, a.body)
 		}
@@ -168,7 +169,7 @@ func TestCallersReachOnlyTheirOwnPath(t *testing.T) {
 		{s.client(s.ca.Leaf("bob")), "GET", "public", "/users/alice/", "403 no-rule"},
 		{anonymous, "GET", "public", "/users/Default/inbox", "403 no-rule"},
 	} {
-		if got := s.ask(row.client, row.method, row.port, row.path).short(); got != row.want {
+		if got := s.request(row.client, row.method, row.port, row.path).short(); got != row.want {
 			t.Errorf("%s %s on %s: got %s, wanted %s", row.method, row.path, row.port, got, row.want)
 		}
 	}
@@ -186,7 +187,7 @@ func TestPortSettingsApplyToTheirPortOnly(t *testing.T) {
 		s.port("dav", "request", "methods: [PROPFIND]"),
 		s.port("small", "request", "limits: {header_bytes: 8192, drain: 1s}"))
 	s.start()
-	alice, stranger := s.client(s.ca.Leaf("alice")), s.client(s.ca.Leaf("stranger"))
+	alice, unmapped := s.client(s.ca.Leaf("alice")), s.client(s.ca.Leaf("stranger"))
 	named := func(sni string) *http.Client {
 		return s.client(s.ca.Leaf("alice"), func(tr *http.Transport) { tr.TLSClientConfig.ServerName = sni })
 	}
@@ -199,25 +200,25 @@ func TestPortSettingsApplyToTheirPortOnly(t *testing.T) {
 		got  *answer
 		want string
 	}{
-		{"unmapped certificate", s.ask(stranger, "GET", "guests", "/x"), "200 guest"},
-		{"mapped certificate beside unmapped", s.ask(alice, "GET", "guests", "/x"), "200 alice"},
-		{"unmapped Default", s.ask(stranger, "GET", "default", "/x"), "200 Default"},
-		{"no SNI", s.ask(alice, "GET", "named", "/x", host("api.acme.example")), "421 misdirected"},
-		{"SNI of another", s.ask(named("localhost"), "GET", "named", "/x", host("api.acme.example")), "421 misdirected"},
-		{"Host of another", s.ask(named("api.acme.example"), "GET", "named", "/x", host("localhost")), "421 misdirected"},
-		{"case, dot and port of Host", s.ask(named("api.acme.example"), "GET", "named", "/x", host("Api.ACME.example.:8443")), "200 alice"},
-		{"a method of this port", s.ask(alice, "PROPFIND", "dav", "/x"), "200 alice"},
-		{"a rule for it", s.ask(alice, "PROPFIND", "dav", "/closed"), "403 denied"},
-		{"a method of another port", s.ask(alice, "PROPFIND", "guests", "/x"), "400 ambiguous-path"},
-		{"an unknown method", s.ask(alice, "BREW", "dav", "/x"), "400 ambiguous-path"},
-		{"a method in lower case", s.ask(alice, "get", "dav", "/x"), "400 ambiguous-path"},
-		{"headers of 60 KiB", s.ask(alice, "GET", "dav", "/x", header(60<<10)), "200 alice"},
-		{"headers of 65 KiB", s.ask(alice, "GET", "dav", "/x", header(65<<10)), "431"},
-		{"headers of 3 KiB, small port, HTTP/2", s.ask(s.client(s.ca.Leaf("alice"), http2), "GET", "small", "/x", header(3<<10)), "200 alice"},
-		{"headers of 9 KiB, small port", s.ask(alice, "GET", "small", "/x", header(9<<10)), "431"},
+		{"unmapped certificate", s.request(unmapped, "GET", "guests", "/x"), "200 guest"},
+		{"mapped certificate beside unmapped", s.request(alice, "GET", "guests", "/x"), "200 alice"},
+		{"unmapped Default", s.request(unmapped, "GET", "default", "/x"), "200 Default"},
+		{"no SNI", s.request(alice, "GET", "named", "/x", host("api.acme.example")), "421 misdirected"},
+		{"SNI of another", s.request(named("localhost"), "GET", "named", "/x", host("api.acme.example")), "421 misdirected"},
+		{"Host of another", s.request(named("api.acme.example"), "GET", "named", "/x", host("localhost")), "421 misdirected"},
+		{"case, dot and port of Host", s.request(named("api.acme.example"), "GET", "named", "/x", host("Api.ACME.example.:8443")), "200 alice"},
+		{"a method of this port", s.request(alice, "PROPFIND", "dav", "/x"), "200 alice"},
+		{"a rule for it", s.request(alice, "PROPFIND", "dav", "/closed"), "403 denied"},
+		{"a method of another port", s.request(alice, "PROPFIND", "guests", "/x"), "400 ambiguous-path"},
+		{"an unknown method", s.request(alice, "BREW", "dav", "/x"), "400 ambiguous-path"},
+		{"a method in lower case", s.request(alice, "get", "dav", "/x"), "400 ambiguous-path"},
+		{"headers of 60 KiB", s.request(alice, "GET", "dav", "/x", header(60<<10)), "200 alice"},
+		{"headers of 65 KiB", s.request(alice, "GET", "dav", "/x", header(65<<10)), "431"},
+		{"headers of 3 KiB, small port, HTTP/2", s.request(s.client(s.ca.Leaf("alice"), http2), "GET", "small", "/x", header(3<<10)), "200 alice"},
+		{"headers of 9 KiB, small port", s.request(alice, "GET", "small", "/x", header(9<<10)), "431"},
 	} {
 		if got := row.got.short(); got != row.want {
-			t.Errorf("%s: got %s, wanted %s", row.name, got, row.want)
+			t.Errorf("%s: got %s, want %s", row.name, got, row.want)
 		}
 	}
 }

@@ -33,8 +33,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
-// Every format is presented to a server that has the root only: the chain must be complete,
-// whatever its order in the file.
+// Every format is presented to a server that has only the root: the chain must be complete, in
+// any order in the file.
 func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -96,7 +96,7 @@ func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	}
 }
 
-// calls presents the alias "a" to a server that answers with the name.
+// wantCall presents the alias "a" to a server that answers with the client's name.
 func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 	t.Helper()
 	transport, err := outbound.New(outbound.Config{Keystore: keys, Roots: ca.Pool(), Default: "a"})
@@ -114,7 +114,7 @@ func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 	}
 }
 
-// openssl writes PKCS#12 in several ways.
+// OpenSSL writes PKCS#12 with several options.
 func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
@@ -175,8 +175,8 @@ func TestBadFilesAreRejected(t *testing.T) {
 		{"another's key", append(alice.CertPEM(), bob.KeyPEM()...), keystore.Entry{}, "not that of the certificate"},
 		{"out of order", append(append(sub.CertPEM(), alice.CertPEM()...), alice.KeyPEM()...), keystore.Entry{}, "not the issuer"},
 		{"a key in both files", pemOf(alice), keystore.Entry{Key: writeFile(t, dir, "k", alice.KeyPEM())}, "Key names another file"},
-		{"the key's file has none", alice.CertPEM(), keystore.Entry{Key: writeFile(t, dir, "c", alice.CertPEM())}, "no key"},
-		{"the key's file is lost", alice.CertPEM(), keystore.Entry{Key: filepath.Join(dir, "lost")}, "no such file"},
+		{"the key's file has no key", alice.CertPEM(), keystore.Entry{Key: writeFile(t, dir, "c", alice.CertPEM())}, "no key"},
+		{"the key's file is missing", alice.CertPEM(), keystore.Entry{Key: filepath.Join(dir, "lost")}, "no such file"},
 		{"cut off", pemOf(alice)[:len(pemOf(alice))-20], keystore.Entry{}, "no end"},
 		{"cut off within", append(alice.CertPEM()[:100], pemOf(alice)...), keystore.Entry{}, "no end"},
 		{"damaged", bytes.Replace(pemOf(alice), []byte("\nMII"), []byte("\n***"), 1), keystore.Entry{}, "damaged"},
@@ -187,10 +187,10 @@ func TestBadFilesAreRejected(t *testing.T) {
 		{"another block", append(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte{1}}), pemOf(alice)...), keystore.Entry{}, "X509 CRL"},
 		{"PKCS#12, wrong password", good, keystore.Entry{}, "password of the file is wrong"},
 		{"PKCS#12, cut off", good[:len(good)-10], keystore.Entry{Password: getPassword}, "cannot be parsed"},
-		{"PKCS#12, no password to be had", good, keystore.Entry{Password: func() (string, error) { return "", errors.New("gone") }}, "gone"},
+		{"PKCS#12, no password", good, keystore.Entry{Password: func() (string, error) { return "", errors.New("gone") }}, "gone"},
 		{"PKCS#12 with a key file", good, keystore.Entry{Key: writeFile(t, dir, "k2", alice.KeyPEM()), Password: getPassword}, "only a PEM file"},
 		{"PKCS#12 with an entry", good, keystore.Entry{Entry: "x", Password: getPassword}, "only a Java keystore"},
-		{"PKCS#12 that takes for ever", bomb, keystore.Entry{}, "iterations"},
+		{"PKCS#12 with many iterations", bomb, keystore.Entry{}, "iterations"},
 		{"PKCS#12, another's key", mustEncode(t, bob.Key, alice.Cert), keystore.Entry{Password: getPassword}, "belongs to the key"},
 		{"DER of something else", alice.Cert.Raw, keystore.Entry{}, "cannot be parsed"},
 		{"JKS, two keys", goodJKS, keystore.Entry{Password: getPassword}, "several keys"},
@@ -200,7 +200,7 @@ func TestBadFilesAreRejected(t *testing.T) {
 		{"JKS, cut off", goodJKS[:len(goodJKS)-1], keystore.Entry{Entry: "a", Password: getPassword}, "keystore is damaged"},
 		{"JKS, changed", append(bytes.Clone(goodJKS[:len(goodJKS)-1]), goodJKS[len(goodJKS)-1]^1), keystore.Entry{Entry: "a", Password: getPassword}, "password"},
 		{"JKS with certificates only", jksOf(t, password, nil), keystore.Entry{Password: getPassword}, "no key"},
-		{"JKS that wants 4 GiB", append(append([]byte{0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 'a'}, make([]byte, 8)...), 0xff, 0xff, 0xff, 0xff), keystore.Entry{}, "keystore is damaged"},
+		{"JKS with a length of 4 GiB", append(append([]byte{0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 'a'}, make([]byte, 8)...), 0xff, 0xff, 0xff, 0xff), keystore.Entry{}, "keystore is damaged"},
 		{"JKS with 4 Gi entries", []byte{0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff}, keystore.Entry{}, "keystore is damaged"},
 		{"JCEKS", []byte{0xce, 0xce, 0xce, 0xce, 0}, keystore.Entry{}, "JCEKS"},
 		{"a certificate for servers", pemOf(ca.Server()), keystore.Entry{}, "not for client authentication"},
@@ -219,15 +219,15 @@ func TestBadFilesAreRejected(t *testing.T) {
 	}
 	for name, path := range map[string]string{"a folder": dir, "lost": filepath.Join(dir, "lost"), "a device": os.DevNull} {
 		if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{{Alias: "a", File: path}}}); err == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s is accepted", name)
 		}
 	}
 	if _, err := keystore.NewFiles(keystore.FilesConfig{}); err == nil {
-		t.Error("nothing is taken")
+		t.Error("an empty configuration is accepted")
 	}
 	lost := keystore.Entry{Alias: "/", File: filepath.Join(dir, "lost")}
 	if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{lost, lost, lost}}); len(configerror.All(err)) != 3 {
-		t.Errorf("not all errors at once: %v", err)
+		t.Errorf("not all errors are reported: %v", err)
 	}
 }
 
@@ -255,23 +255,24 @@ func TestNamedPipeIsRejected(t *testing.T) {
 	}
 }
 
-// A good change is used at once. A bad change is not, and neither are the changes beside it.
+// A valid change is used at once. An invalid one is not, and neither are the other changes of
+// that reload.
 func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		asked := 0
+		calls := 0
 		entries := []keystore.Entry{
 			{Alias: "a", File: writeFile(t, dir, "a.pem", pemOf(alice))},
-			{Alias: "b", File: writeFile(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
+			{Alias: "b", File: writeFile(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { calls++; return password, nil }},
 		}
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: entries})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before, _ := keys.Credential("b")
-		if err := keys.Reload(); err != nil || asked != 1 {
-			t.Errorf("%v; unchanged files were decrypted %d times", err, asked)
+		if err := keys.Reload(); err != nil || calls != 1 {
+			t.Errorf("%v; unchanged files were decrypted %d times", err, calls)
 		}
 		if after, _ := keys.Credential("b"); after != before {
 			t.Error("another credential for the same file")
@@ -302,7 +303,7 @@ func TestReloadUsesGoodFilesOnly(t *testing.T) {
 func TestReadableKeysAreReported(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("files have no such modes")
+		t.Skip("this system has no such file modes")
 	}
 	dir := t.TempDir()
 	both, cert, key := writeFile(t, dir, "both", pemOf(alice)), writeFile(t, dir, "cert", alice.CertPEM()), writeFile(t, dir, "key", alice.KeyPEM())

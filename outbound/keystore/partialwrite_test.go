@@ -19,11 +19,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
-// keyFirst is key, certificate and intermediates, in an order in which the first part
-// of the file is a credential too.
+// keyFirst returns key, certificate and intermediates in this order, in which the first part of
+// the file is a credential too.
 func keyFirst(p *testpki.Pair) []byte { return append(p.KeyPEM(), p.CertPEM()...) }
 
-// pieces are a file's PEM blocks, each in two parts.
+// splitBlocks returns a file's PEM blocks, each in two parts.
 func splitBlocks(data []byte) (out [][]byte) {
 	for len(data) > 0 {
 		end := bytes.Index(data, []byte("-----END"))
@@ -34,7 +34,7 @@ func splitBlocks(data []byte) (out [][]byte) {
 	return out
 }
 
-// write overwrites a file in pieces.
+// writeInPieces overwrites a file in pieces.
 func writeInPieces(t *testing.T, path string, data []byte, pause time.Duration) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
@@ -100,7 +100,7 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go keys.Watch(ctx, time.Second, nil)
-			go func() { // a program that watches the files
+			go func() { // watches the files
 				for ctx.Err() == nil {
 					_ = keys.Reload()
 					time.Sleep(20 * time.Millisecond)

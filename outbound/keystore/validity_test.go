@@ -62,7 +62,7 @@ func TestNewestValidCertificateIsPresented(t *testing.T) {
 			t.Errorf("day %d, %d days ahead: %+v", row.day, row.ahead, got)
 		}
 	}
-	// Put replaces the earlier credentials of an alias.
+	// Put replaces the previous credentials of an alias.
 	if err := memory.Put(all[0]); err != nil {
 		t.Fatal(err)
 	}

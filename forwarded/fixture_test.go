@@ -20,10 +20,10 @@ import (
 
 type certs = []*x509.Certificate
 
-// fixtures are shared by the tests, because making certificates takes long.
+// fixtures are shared by the tests because generating certificates is slow.
 type fixtures struct {
 	ca, gatewayCA, serverCA        *testpki.Pair
-	alice, bob, carol, dave, other *testpki.Pair // dave is two authorities below the anchor, other under none
+	alice, bob, carol, dave, other *testpki.Pair // dave is two authorities below the anchor, other is untrusted
 	gateway, otherClient           *testpki.Pair // both under the gateways' authority
 	server                         *testpki.Pair
 	users, gateways                *trust.Verifier
@@ -42,7 +42,7 @@ var shared = sync.OnceValue(func() *fixtures {
 	w.gateway = w.gatewayCA.Leaf("gateway", func(c *x509.Certificate) {
 		c.DNSNames, c.URIs = []string{"edge.acme.example", gatewayDNS}, []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/gateway"}}
 	})
-	w.otherClient = w.gatewayCA.Leaf("stranger", func(c *x509.Certificate) { c.DNSNames = []string{"stranger.acme.example"} })
+	w.otherClient = w.gatewayCA.Leaf("other", func(c *x509.Certificate) { c.DNSNames = []string{"other.acme.example"} })
 	w.server = w.serverCA.Server()
 	w.users, w.gateways = verifier(trust.Config{Anchors: certs{w.ca.Cert}}), verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert}})
 	return w
@@ -96,10 +96,10 @@ func reasonOf(tb testing.TB, err error) reason.Reason {
 // product is a second implementation of a product's headers, written from its manual.
 type product struct {
 	topology     func() forwarded.Topology
-	headers      []string // of what it writes: the certificate's first
+	headers      []string // the names of its headers, the certificate's first
 	encode       func(certs) http.Header
-	noCert       http.Header // what it sends without a certificate
-	sendsIssuers bool        // it sends issuers
+	noCert       http.Header // its headers without a certificate
+	sendsIssuers bool        // it forwards the issuers
 }
 
 var products = map[string]product{

@@ -22,14 +22,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// The authorities of all tests, because making keys takes long.
+// The authorities are shared by all tests because generating keys is slow.
 var (
 	clientCA = testpki.NewCA("Client CA")
 	serverCA = testpki.NewCA("Server CA")
 	server   = serverCA.Server()
 )
 
-// fixture is a keystore, a Config, and the handshakes that were reported.
+// fixture is a keystore, a Config, and the reported handshakes.
 type fixture struct {
 	testing.TB
 	keys   *keystore.Memory
@@ -98,10 +98,10 @@ func (w *fixture) client() *http.Client {
 // testServer answers with the common name of the client certificate.
 type testServer struct {
 	*httptest.Server
-	conns       atomic.Int64 // accepted
+	conns       atomic.Int64 // accepted connections
 	requests    atomic.Int64
 	withoutCert atomic.Int64 // requests without a certificate
-	log         syncBuffer   // of the server
+	log         syncBuffer   // the server's log
 
 	mu   sync.Mutex
 	open map[net.Conn]bool
@@ -116,7 +116,7 @@ func requestsNone(s *httptest.Server) { s.TLS.ClientAuth = tls.NoClientCert }
 func withoutTLS(s *httptest.Server)   { s.TLS = nil }
 func requires(s *httptest.Server)     { s.TLS.ClientAuth = tls.RequireAndVerifyClientCert }
 
-// serve starts a server that asks for a certificate. Without a handler it answers with the
+// serve starts a server that requests a certificate. Without a handler it answers with the
 // client's name.
 func serve(tb testing.TB, h http.HandlerFunc, options ...option) *testServer {
 	tb.Helper()
@@ -126,7 +126,7 @@ func serve(tb testing.TB, h http.HandlerFunc, options ...option) *testServer {
 	}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
-		if clientName(r) == "nobody" {
+		if clientName(r) == "anonymous" {
 			s.withoutCert.Add(1)
 		}
 		h(rw, r)
@@ -166,7 +166,7 @@ func serve(tb testing.TB, h http.HandlerFunc, options ...option) *testServer {
 
 func clientName(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return "nobody"
+		return "anonymous"
 	}
 	return r.TLS.PeerCertificates[0].Subject.CommonName
 }
@@ -199,7 +199,7 @@ func wantBody(tb testing.TB, ctx context.Context, c *http.Client, url, want stri
 	}
 }
 
-// wantError makes a call that must fail with an *outbound.Error around want.
+// wantError makes a call that must fail with an *outbound.Error that wraps want.
 func wantError(tb testing.TB, ctx context.Context, c *http.Client, url string, want error) *outbound.Error {
 	tb.Helper()
 	got, err := get(ctx, c, url)
@@ -221,15 +221,6 @@ type errRefusedAs reason.Reason
 
 func (e errRefusedAs) Error() string { return "a refusal as " + string(e) }
 
-func eventually(tb testing.TB, what string, condition func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatalf("timeout: %s", what)
-		}
-	}
-}
-
 func as(tb testing.TB, alias string) context.Context { return outbound.As(tb.Context(), alias) }
 
 func expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
@@ -245,12 +236,6 @@ func (s *countingSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts
 	s.used.Add(1)
 	return s.Signer.Sign(r, digest, opts)
 }
-
-// movableClock is a clock that the test moves.
-type movableClock struct{ ahead atomic.Int64 }
-
-func (c *movableClock) now() time.Time      { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *movableClock) add(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // openConns returns the number of connections of the server.
 func openConns(s *testServer) int {

@@ -25,7 +25,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// patience is how long a test waits for something that must happen.
+// patience is how long a test waits for an event that must happen.
 const patience = testkit.Patience
 
 // The authorities of callers, of the external port, of servers that register, and of
@@ -71,7 +71,7 @@ func trusting(tb testing.TB, ca *testpki.Pair, revoked ...*testpki.Pair) *trust.
 	return must[*trust.Verifier](tb)(trust.New(c))
 }
 
-// events records them.
+// events records the events of a gateway or server.
 type events struct {
 	mu  sync.Mutex
 	all []reverse.Event
@@ -194,7 +194,7 @@ func serve(tb testing.TB, h http.Handler, p *ports.Port) {
 	}
 }
 
-// serverConfig is a server that dials d as p.
+// serverConfig returns the configuration of a server that dials d as p.
 func (d *dmz) serverConfig(tb testing.TB, p *testpki.Pair, h http.Handler, services ...string) reverse.ServerConfig {
 	tb.Helper()
 	c := d.baseConfig(tb, p, h, services...)

@@ -25,10 +25,10 @@ const password = "correct horse"
 
 func getPassword() (string, error) { return password, nil }
 
-// pemOf is certificate, chain and key in one file.
+// pemOf returns certificate, chain and key in one file.
 func pemOf(p *testpki.Pair) []byte { return append(p.CertPEM(), p.KeyPEM()...) }
 
-// pkcs12Of is p with its chain and the root, as modern tools write it.
+// pkcs12Of returns p with its chain and the root, as modern tools write it.
 func pkcs12Of(tb testing.TB, p *testpki.Pair, encoder *pkcs12.Encoder) []byte {
 	tb.Helper()
 	data, err := encoder.Encode(p.Key, p.Cert, append([]*x509.Certificate{ca.Cert}, p.Chain...), password)
@@ -38,7 +38,7 @@ func pkcs12Of(tb testing.TB, p *testpki.Pair, encoder *pkcs12.Encoder) []byte {
 	return data
 }
 
-// jksOf is a Java keystore; keys have the password that is given for them.
+// jksOf returns a Java keystore; each key has the given password.
 func jksOf(tb testing.TB, keyPassword string, entries map[string]*testpki.Pair) []byte {
 	tb.Helper()
 	store := jks.New()
@@ -65,7 +65,7 @@ func jksOf(tb testing.TB, keyPassword string, entries map[string]*testpki.Pair) 
 	return out.Bytes()
 }
 
-// put writes a file beside its place and renames it there.
+// writeFile replaces a file atomically, by renaming a new one over it.
 func writeFile(tb testing.TB, dir, name string, data []byte) string {
 	tb.Helper()
 	path := filepath.Join(dir, name)
@@ -78,7 +78,7 @@ func writeFile(tb testing.TB, dir, name string, data []byte) string {
 	return path
 }
 
-// is wants the alias to answer with the certificate of p and its whole chain.
+// wantLeaf checks that the alias has the certificate of p and its whole chain.
 func wantLeaf(tb testing.TB, keys outbound.Keystore, alias string, p *testpki.Pair) {
 	tb.Helper()
 	c, err := keys.Credential(alias)
