@@ -10,7 +10,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
-	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 // passwordFlags names the sources of a keystore's password. The command line is not one
@@ -115,7 +114,7 @@ func readClientEntry(name string, p certfile.Passwords) (certfile.Entry, error) 
 		}
 	}
 	if len(out) != 1 {
-		return certfile.Entry{}, &configerror.Error{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + escape.Shell(name) + " writes each into its own file"}
+		return certfile.Entry{}, &configerror.Error{File: name, What: "the keystore has several entries", Hint: "mtlsguard keys import --out FOLDER " + shellQuote(name) + " writes each into its own file"}
 	}
 	return out[0], nil
 }

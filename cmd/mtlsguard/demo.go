@@ -14,7 +14,6 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
-	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 type demoCmd struct {
@@ -121,9 +120,9 @@ func newDemoReport(server *mtlsguard.Server, folder, config string) demoReport {
 		if addr[t.port] == "" {
 			continue // the folder's configuration was edited
 		}
-		line := "curl -sS --cacert " + escape.Shell(filepath.Join(folder, "server-ca.pem"))
+		line := "curl -sS --cacert " + shellQuote(filepath.Join(folder, "server-ca.pem"))
 		if t.as != "" {
-			line += " --cert " + escape.Shell(filepath.Join(folder, t.as+".pem")) + " --key " + escape.Shell(filepath.Join(folder, t.as+"-key.pem"))
+			line += " --cert " + shellQuote(filepath.Join(folder, t.as+".pem")) + " --key " + shellQuote(filepath.Join(folder, t.as+"-key.pem"))
 		}
 		t.Curl = line + " https://" + addr[t.port] + t.path
 		out.Tries = append(out.Tries, t)

@@ -99,6 +99,9 @@ func commandName(command string) string {
 	return strings.Join(words, " ")
 }
 
+// shellQuote quotes a word for a shell if that is needed.
+func shellQuote(word string) string { return escape.Shell(word) }
+
 // plural returns a number with the noun in the singular or plural.
 func plural(n int, one, many string) string {
 	if n == 1 {

@@ -134,11 +134,11 @@ func (c *usersAddCmd) value(leaf *x509.Certificate) (string, error) {
 	all, why := kindValues(leaf, c.By)
 	switch {
 	case why != "":
-		return "", &configerror.Error{File: c.Cert, What: "--by " + c.By + ": " + why, Hint: "mtlsguard inspect " + escape.Shell(c.Cert) + " shows the mappings that match the certificate"}
+		return "", &configerror.Error{File: c.Cert, What: "--by " + c.By + ": " + why, Hint: "mtlsguard inspect " + shellQuote(c.Cert) + " shows the mappings that match the certificate"}
 	case c.Value != "" && slices.Contains(all, c.Value):
 		return c.Value, nil
 	case len(all) == 0:
-		return "", &configerror.Error{File: c.Cert, What: "--by " + c.By + ": the certificate has no such value", Hint: "mtlsguard inspect " + escape.Shell(c.Cert) + " shows the mappings that match the certificate"}
+		return "", &configerror.Error{File: c.Cert, What: "--by " + c.By + ": the certificate has no such value", Hint: "mtlsguard inspect " + shellQuote(c.Cert) + " shows the mappings that match the certificate"}
 	case c.Value != "":
 		return "", &configerror.Error{File: c.Cert, What: fmt.Sprintf("--value: %q is not a value of the certificate", c.Value), Hint: "--value one of: " + escape.Printable(strings.Join(all[:min(len(all), maxNames)], ", "), 0)}
 	case len(all) > 1:
