@@ -29,7 +29,12 @@ func (access) Warnings(v *Verifier) []string { return slices.Clone(v.warnings) }
 
 func (access) AgingCRLs(v *Verifier) []string { return v.agingCRLs() }
 
-func (access) CRLsFreshUntil(v *Verifier) time.Time { return v.crlsFreshUntil() }
+func (access) CRLsFreshUntil(v *Verifier) time.Time {
+	_, until := v.firstCRLToEnd()
+	return until
+}
+
+func (access) FirstCRLToEnd(v *Verifier) (issued, until time.Time) { return v.firstCRLToEnd() }
 
 func (access) CheckNotOlder(v *Verifier, list *x509.RevocationList) error {
 	return v.checkNotOlder(list)

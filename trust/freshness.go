@@ -69,18 +69,18 @@ func (v *Verifier) currentCRLs() []*crl {
 	return out
 }
 
-// crlsFreshUntil returns the earliest next update: see trustaccess.CRLsFreshUntil.
-func (v *Verifier) crlsFreshUntil() time.Time {
-	var first time.Time
+// firstCRLToEnd returns the dates of the current list with the earliest next update: see
+// trustaccess.FirstCRLToEnd.
+func (v *Verifier) firstCRLToEnd() (issued, until time.Time) {
 	if v.revocation != RevocationHard {
-		return first
+		return issued, until
 	}
 	for _, l := range v.currentCRLs() {
-		if first.IsZero() || l.until.Before(first) {
-			first = l.until
+		if until.IsZero() || l.until.Before(until) {
+			issued, until = l.list.ThisUpdate, l.until
 		}
 	}
-	return first
+	return issued, until
 }
 
 // agingCRLs describes the CRLs past half of their lifetime: see trustaccess.AgingCRLs.

@@ -49,7 +49,7 @@ func (x *linter) perIP(p config.Port, at configerror.Error) {
 func (x *linter) ending(p config.Port, g *Port) {
 	if g.Config.Certificate != nil {
 		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
-			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, c.Leaf.NotAfter, "renew it: a reload reads the new file")
+			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, certificateSpan(c.Leaf), "renew it: a reload reads the new file")
 		}
 	}
 	for _, t := range g.Trusts() {
@@ -97,11 +97,11 @@ func (x *linter) trust(p config.Port, t *Trust) {
 		at.Line = p.Trust.Line()
 	}
 	for _, a := range t.Verifier.Anchors() {
-		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), a.NotAfter, "add its successor to anchors, before clients use it")
+		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), certificateSpan(a), "add its successor to anchors, before clients use it")
 	}
-	if until := trustaccess.CRLsFreshUntil(t.Verifier); !until.IsZero() {
+	if issued, until := trustaccess.FirstCRLToEnd(t.Verifier); !until.IsZero() {
 		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
-			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), until, "find out why it has not been replaced")
+			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), crlSpan(issued, until), "find out why it has not been replaced")
 		}
 	}
 }

@@ -21,6 +21,7 @@ type functions interface {
 	Warnings(v *trust.Verifier) []string
 	AgingCRLs(v *trust.Verifier) []string
 	CRLsFreshUntil(v *trust.Verifier) time.Time
+	FirstCRLToEnd(v *trust.Verifier) (issued, until time.Time)
 	CheckNotOlder(v *trust.Verifier, list *x509.RevocationList) error
 	SharesAnchor(v, other *trust.Verifier) bool
 
@@ -75,6 +76,9 @@ func AgingCRLs(v *trust.Verifier) []string { return in.AgingCRLs(v) }
 // CRLsFreshUntil returns the earliest next update of the CRLs of a verifier whose
 // revocation is hard: after it, certificates are refused. It is zero for other verifiers.
 func CRLsFreshUntil(v *trust.Verifier) time.Time { return in.CRLsFreshUntil(v) }
+
+// FirstCRLToEnd returns the dates of the CRL of CRLsFreshUntil.
+func FirstCRLToEnd(v *trust.Verifier) (issued, until time.Time) { return in.FirstCRLToEnd(v) }
 
 // CheckNotOlder returns a *configerror.Error for a list that is older than the list of the
 // same issuer, key and scope in v. Otherwise an attacker who can restore yesterday's file
