@@ -71,7 +71,7 @@ func TestHintsWork(t *testing.T) {
 	}
 }
 
-// answer is what the tests read of the JSON of explain.
+// answer holds the fields of the JSON of explain that the tests read.
 type answer struct {
 	Allowed bool          `json:"allowed"`
 	Reason  reason.Reason `json:"reason"`
