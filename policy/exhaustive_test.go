@@ -11,7 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-// whole makes the exhaustive comparison as large as is bearable: about half an hour, nearly
+// whole makes the exhaustive comparison as large as is practical: about half an hour, nearly
 // all of it Casbin's.
 var whole = flag.Bool("whole", false, "compare every policy of the larger worlds with Casbin")
 
@@ -54,8 +54,8 @@ func allPaths(n int, segments ...string) []string {
 
 var memberLines = []string{"user:alice group:a", "user:bob group:a", "user:alice group:b", "user:bob group:b", "group:a group:b", "group:b group:a"}
 
-// The compiled form, Casbin, and a reference that is written from the documentation agree
-// about every request to every policy of a small world.
+// The engine, Casbin, and a reference implementation of the documentation agree
+// on every request to every policy of a small world.
 // Covers D8, D9, D17, N5.
 func TestEveryPolicyOfASmallWorldDecidesAsDocumented(t *testing.T) {
 	t.Parallel()
@@ -81,7 +81,7 @@ func TestEveryPolicyOfASmallWorldDecidesAsDocumented(t *testing.T) {
 	}
 }
 
-// compare makes every policy and asks every request.
+// compare decides every request with every policy.
 func (w *smallWorld) compare(t *testing.T) {
 	rules, members := w.lines()
 	enforcer, err := mustLoad(t, "").Enforcer()
@@ -160,7 +160,7 @@ func member(line string) policy.Member {
 	return policy.Member{Subject: subject, Group: group}
 }
 
-// requests returns every request of the world. Ports and methods that no rule tells apart
+// requests returns every request of the world. Ports and methods that no rule distinguishes
 // count once.
 func (w *smallWorld) requests() (out []policy.Request) {
 	ports, methods := []string{"p", "q"}, []string{"GET", "POST"}
@@ -198,7 +198,7 @@ func fill(t *testing.T, enforcer *casbin.Enforcer, rules []policy.Rule, members 
 	}
 }
 
-// reference decides as the package comment says, in the plainest way.
+// reference implements the decision of the package comment in the simplest way.
 func reference(rules []policy.Rule, members []policy.Member, r policy.Request) bool {
 	subjects := []string{"user:" + r.User, "group:Everybody", "group:Authenticated"}
 	if r.User == "Default" {

@@ -31,7 +31,7 @@ func TestPauses(t *testing.T) {
 		"a file that is new":       {Set{}, set(block), pausePEM, pauseText},
 		"a folder":                 {Set{"file": Folder([sha256.Size]byte{}, ErrNoFile)}, Set{"file": folder}, pausePEM, pauseText},
 	} {
-		row.old.Drop() // what is compared needs no data
+		row.old.Drop() // the comparison needs no data
 		if got := row.now.Pause(row.old); got != row.lines {
 			t.Errorf("%s: Pause is %v, want %v", name, got, row.lines)
 		}
@@ -56,12 +56,12 @@ func TestSame(t *testing.T) {
 		t.Error("readings are compared wrongly")
 	}
 	if !b["more"].Empty() || b["file"].Empty() || Failed(ErrNoFile).Empty() {
-		t.Error("the empty file is not told from others")
+		t.Error("the empty file equals another")
 	}
 }
 
-// Readings are repeated until two in a row are the same; files that never stay as they
-// are, and the end of the context, end it too. Covers J15.
+// Settled reads until two readings in a row are equal. Files that keep changing, and the end
+// of the context, end it too. Covers J15.
 func TestSettled(t *testing.T) {
 	t.Parallel()
 	none := func(Set) time.Duration { return 0 }
