@@ -49,7 +49,8 @@ func (x *linter) perIP(p config.Port, at configerror.Error) {
 func (x *linter) ending(p config.Port, g *Port) {
 	if g.Config.Certificate != nil {
 		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
-			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, certificateSpan(c.Leaf), "renew it: a reload reads the new file")
+			what, first := chainEnd(p.Name, c)
+			x.ends("ports", p.Cert.In(x.path), what, certificateSpan(first), "renew it: a reload reads the new file")
 		}
 	}
 	for _, t := range g.Trusts() {
