@@ -28,7 +28,7 @@ type world struct {
 	mu    sync.Mutex
 	asked []*http.Request
 	serve http.HandlerFunc
-	told  []error
+	told  []crlfetch.Failure
 }
 
 // newWorld serves on loopback.
@@ -66,17 +66,36 @@ func (w *world) requests() int {
 	return len(w.asked)
 }
 
-func (w *world) tell(_ crlfetch.Source, err error) {
+func (w *world) tell(x crlfetch.Failure) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.told = append(w.told, err)
+	w.told = append(w.told, x)
 }
 
 // failures is what was told so far.
 func (w *world) failures() []error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var out []error
+	for _, x := range w.told {
+		out = append(out, x.Err)
+	}
+	return out
+}
+
+// reports is what was told so far, with the progress.
+func (w *world) reports() []crlfetch.Failure {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return slices.Clone(w.told)
+}
+
+// remove removes the file.
+func (w *world) remove(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(w.source.File); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // sent is a header of every request so far.
