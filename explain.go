@@ -89,7 +89,7 @@ func (s *Server) explain(ctx context.Context, g *site.Generation, number uint64,
 		return Explanation{}, err
 	}
 	x := Explanation{Outcome: middleware.Outcome{Port: q.Port, Method: q.Method, Path: q.Path, Generation: number}}
-	conn, err := s.ports[at].Simulate(ctx, connstate.Client{Certificates: q.Certificates, ServerName: q.ServerName})
+	conn, err := connstate.Simulate(ctx, s.ports[at], connstate.Client{Certificates: q.Certificates, ServerName: q.ServerName})
 	if err != nil {
 		refusal, ok := errors.AsType[*reason.Refusal](err)
 		if !ok {

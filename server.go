@@ -217,6 +217,3 @@ func (s *Server) Ports() []*ports.Port { return s.ports }
 
 // Handler returns a handler that calls next for requests that the guard allows.
 func (s *Server) Handler(next http.Handler) http.Handler { return s.guard.Handler(next) }
-
-// Generation returns how many configurations have taken effect since Open, from 1.
-func (s *Server) Generation() uint64 { return s.generation.Load() }

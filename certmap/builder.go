@@ -75,7 +75,7 @@ func (b *builder) keepText(c *compiled) string {
 	text := c.text()
 	if b.text.Cap()-b.text.Len() < len(text) {
 		b.text = strings.Builder{}
-		b.text.Grow(max(len(text), min(block, len(text)*b.t.Len())))
+		b.text.Grow(max(len(text), min(block, len(text)*b.t.entries.Len())))
 	}
 	from := b.text.Len()
 	b.text.WriteString(text)

@@ -56,14 +56,6 @@ func newTable(n int) *Table {
 	return &Table{entries: ptable.New[entry](n), places: map[place]int{}, now: time.Now, generation: generations.Add(1)}
 }
 
-// Len returns the number of mappings.
-func (t *Table) Len() int {
-	if t == nil {
-		return 0
-	}
-	return t.entries.Len()
-}
-
 // Generation returns a number that differs for every table of a process. It is 0 for a nil
 // *Table.
 func (t *Table) Generation() uint64 {
@@ -76,11 +68,12 @@ func (t *Table) Generation() uint64 {
 // Mappings returns the mappings in the order of the table. The result shares nothing with
 // the table.
 func (t *Table) Mappings() []Mapping {
-	out := make([]Mapping, 0, t.Len())
-	if t != nil {
-		for _, e := range t.entries.All() {
-			out = append(out, e.mapping())
-		}
+	if t == nil {
+		return nil
+	}
+	out := make([]Mapping, 0, t.entries.Len())
+	for _, e := range t.entries.All() {
+		out = append(out, e.mapping())
 	}
 	return out
 }

@@ -19,7 +19,7 @@ func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 	s.put("policy.csv", sitePolicy+rules)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	generation := l.server.Generation()
+	generation := l.server.Status().Generation
 	whole := s.get("policy.csv")
 	s.put("policy.csv", whole[:len(whole)-len("-readonly\n")])
 	for end := time.Now().Add(800 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -29,8 +29,8 @@ func TestLineThatIsCutOffIsNotLoaded(t *testing.T) {
 	}
 	s.put("policy.csv", whole+"p, user:alice, *, GET, /new, allow\n")
 	l.waitFor("the whole file", func() string { return ask(alice, l.url("internal", "/new")) }, "200 alice")
-	if got := ask(alice, l.url("internal", "/admin")); got != "403 no-rule" || l.server.Generation() != generation+1 {
-		t.Errorf("%s, generation %d", got, l.server.Generation())
+	if got := ask(alice, l.url("internal", "/admin")); got != "403 no-rule" || l.server.Status().Generation != generation+1 {
+		t.Errorf("%s, generation %d", got, l.server.Status().Generation)
 	}
 }
 

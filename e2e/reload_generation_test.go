@@ -69,8 +69,8 @@ func TestDecisionsDoNotMixGenerations(t *testing.T) {
 	callers.Wait()
 	generations := 0
 	seen.Range(func(_, _ any) bool { generations++; return true })
-	if asked.Load() < 10 || generations < 3 || l.server.Generation() != reloads+1 {
-		t.Errorf("%d requests in %d generations, now %d", asked.Load(), generations, l.server.Generation())
+	if asked.Load() < 10 || generations < 3 || l.server.Status().Generation != reloads+1 {
+		t.Errorf("%d requests in %d generations, now %d", asked.Load(), generations, l.server.Status().Generation)
 	}
 }
 

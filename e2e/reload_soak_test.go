@@ -103,8 +103,8 @@ func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts gorou
 	stop()
 	load.Wait()
 	t.Logf("%d reloads, %d decisions, %d requests, heap %d KiB then %d KiB", reloads, decided.Load(), asked.Load(), before>>10, after>>10)
-	if mixed.Load() > 0 || wrong.Load() > 0 || l.server.Generation() != uint64(reloads+1) {
-		t.Errorf("%d mixed, %d wrong, generation %d", mixed.Load(), wrong.Load(), l.server.Generation())
+	if mixed.Load() > 0 || wrong.Load() > 0 || l.server.Status().Generation != uint64(reloads+1) {
+		t.Errorf("%d mixed, %d wrong, generation %d", mixed.Load(), wrong.Load(), l.server.Status().Generation)
 	}
 	if after > before+8<<20 {
 		t.Errorf("the heap grew from %d to %d bytes", before, after)

@@ -86,8 +86,8 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 					t.Errorf("%s: after: %s, wanted %s", name, got, row.after)
 				}
 			}
-			if l.server.Generation() != 2 || len(l.log.find("event", "reload", "outcome", "ok")) != 1 {
-				t.Errorf("generation %d, log %v", l.server.Generation(), l.log.find("event", "reload"))
+			if l.server.Status().Generation != 2 || len(l.log.find("event", "reload", "outcome", "ok")) != 1 {
+				t.Errorf("generation %d, log %v", l.server.Status().Generation, l.log.find("event", "reload"))
 			}
 		})
 	}
@@ -177,8 +177,8 @@ func TestReloadThatNeedsARestartIsAnError(t *testing.T) {
 			if len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", config, "error", "restart")) == 0 {
 				t.Errorf("log: %v", l.log.find("event", "reload"))
 			}
-			if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" || l.server.Generation() != 1 {
-				t.Errorf("%s, generation %d: half of the change is in force", got, l.server.Generation())
+			if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" || l.server.Status().Generation != 1 {
+				t.Errorf("%s, generation %d: half of the change is in force", got, l.server.Status().Generation)
 			}
 		})
 	}

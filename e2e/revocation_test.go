@@ -170,8 +170,8 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	l.waitFor("a file is added", func() string { return ask(subject, url) }, "200 alice")
 	s.put("crls/2.der", string(s.ca.CRL(2, nil).Raw)) // beside the first
 	s.put("crls/notes.txt", "not a CRL")
-	generation := l.server.Generation()
-	testkit.Eventually(t, "a newer one is added", func() bool { return l.server.Generation() > generation })
+	generation := l.server.Status().Generation
+	testkit.Eventually(t, "a newer one is added", func() bool { return l.server.Status().Generation > generation })
 	s.put("crls/3.pem", s.crl(3, s.alice))
 	l.waitFor("a newer one that revokes", func() string { return ask(alice, url) }, "refused")
 	if got := ask(bob, url); got != "200 bob" {
@@ -196,9 +196,9 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	if got := ask(bob, url); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
-	generation = l.server.Generation()
+	generation = l.server.Status().Generation
 	os.Remove(s.path("crls/broken.crl"))
-	testkit.Eventually(t, "it is mended", func() bool { return l.server.Generation() > generation })
+	testkit.Eventually(t, "it is mended", func() bool { return l.server.Status().Generation > generation })
 	before = failures()
 	for _, name := range []string{"1.crl", "2.der", "4.pem", "sub.crl"} {
 		os.Remove(s.path("crls/" + name))
@@ -230,7 +230,7 @@ func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	s.put("users.yaml", strings.Replace(siteUsers, "user: alice", "user: alicia", 1))
 	alice := s.client(s.alice)
 	l.waitFor("the next change", func() string { return ask(alice, l.url("internal", "/whoami")) }, "200 alicia")
-	if got := l.server.Generation(); got != 3 {
+	if got := l.server.Status().Generation; got != 3 {
 		t.Errorf("generation %d: the watcher takes them for a change", got)
 	}
 }

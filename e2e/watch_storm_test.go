@@ -76,7 +76,7 @@ func TestManyWritesAreFewReloads(t *testing.T) {
 	}
 	want := fmt.Sprintf("200 alice%d", writes)
 	l.waitFor("the last content", func() string { return ask(alice, l.url("internal", "/whoami")) }, want)
-	reloads := l.server.Generation() - 1 + uint64(len(l.log.find("event", "reload", "outcome", "failed")))
+	reloads := l.server.Status().Generation - 1 + uint64(len(l.log.find("event", "reload", "outcome", "failed")))
 	t.Logf("%d writes, %d reloads", writes, reloads)
 	if reloads > 6 || uint64(writes) < 5*reloads { // a busy machine writes less often
 		t.Errorf("%d writes, %d reloads", writes, reloads)

@@ -49,17 +49,17 @@ func TestEveryFileIsWatched(t *testing.T) {
 				return len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path(file.name)))
 			}
 			for i, bad := range []string{"", "garbage\x00", good[:len(good)/2-3]} {
-				before, generation := failed(), l.server.Generation()
+				before, generation := failed(), l.server.Status().Generation
 				s.put(file.name, bad)
 				testkit.Eventually(t, fmt.Sprintf("bad content %d is told of or taken", i), func() bool {
-					return failed() > before || l.server.Generation() > generation
+					return failed() > before || l.server.Status().Generation > generation
 				})
 				if got := asks(); got != "200 alice" && file.pem {
 					t.Errorf("with bad content %d: %s", i, got)
 				}
-				generation = l.server.Generation()
+				generation = l.server.Status().Generation
 				s.put(file.name, good)
-				testkit.Eventually(t, "the good file is taken", func() bool { return l.server.Generation() > generation })
+				testkit.Eventually(t, "the good file is taken", func() bool { return l.server.Status().Generation > generation })
 			}
 			l.waitFor("alice is back", asks, "200 alice")
 		})
@@ -80,7 +80,7 @@ func TestReloadSettingTurnsWatchingOnAndOff(t *testing.T) {
 	s.sub("users.yaml", "user: alice", "user: alicia") // nobody signals
 	l.waitFor("watching is on", asks, "200 alicia")
 	s.sub(config, "reload: 50ms", "reload: 0")
-	testkit.Eventually(t, "watching is off", func() bool { return l.server.Generation() == 4 })
+	testkit.Eventually(t, "watching is off", func() bool { return l.server.Status().Generation == 4 })
 }
 
 // A file that becomes known by the change of another is waited for as well, and
@@ -159,8 +159,8 @@ func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 		if tries == 20 {
 			t.Fatal("this machine is too busy to write a line every 80 ms")
 		}
-		generation := l.server.Generation()
-		if err := l.server.Reload(); err != nil || l.server.Generation() == generation {
+		generation := l.server.Status().Generation
+		if err := l.server.Reload(); err != nil || l.server.Status().Generation == generation {
 			t.Fatal(err)
 		}
 	}

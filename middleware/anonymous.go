@@ -24,7 +24,10 @@ func (s *snapshot) identifyWithoutCertificate(c *call) bool {
 			if errors.Is(err, ErrCredentials) {
 				detail = "wrong credentials"
 			}
-			c.refuse(reason.NoCertificate, detail) // wrong is wrong: not the next authenticator, not Default
+			c.refuse(reason.BadCredentials, detail) // wrong is wrong: not the next authenticator, not Default
+			if wrong, ok := errors.AsType[*CredentialsError](err); ok && wrong != nil {
+				c.ClaimedUser = wrong.User
+			}
 			c.challenge()
 			return false
 		case user == "":

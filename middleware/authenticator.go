@@ -16,14 +16,15 @@ import (
 // certificate.
 type Authenticator interface {
 	// Authenticate returns a user, or "" where it has no opinion, or an error where
-	// credentials were sent and are wrong. An error refuses the request: no other
-	// authenticator is called, and the caller does not become Default.
+	// credentials were sent and are wrong. An error refuses the request with 401 and
+	// reason.BadCredentials: no other authenticator is called, and the caller does not become
+	// Default. A *CredentialsError also gives the log the user name that was sent.
 	Authenticate(*http.Request) (user string, err error)
 }
 
 // Challenger is an Authenticator with a challenge for WWW-Authenticate (RFC 9110 section
 // 11.6.1). On a port with one, a caller without a certificate is refused with 401 and the
-// challenge, not with 403.
+// challenge, not with 403. RFC 9110 requires a challenge in every 401.
 type Challenger interface {
 	// Challenge returns one challenge. It is called once, when the Guard is configured.
 	Challenge() string
@@ -31,6 +32,16 @@ type Challenger interface {
 
 // ErrCredentials is the error that an Authenticator returns for wrong credentials.
 var ErrCredentials = errors.New("the credentials are wrong")
+
+// CredentialsError is an ErrCredentials with the user name that was sent. The log has the
+// name, escaped. It is no result of Authenticate, so that nobody takes it for a user.
+type CredentialsError struct{ User string }
+
+// Error returns the text of ErrCredentials: it does not repeat what a caller sent.
+func (e *CredentialsError) Error() string { return ErrCredentials.Error() }
+
+// Unwrap returns ErrCredentials.
+func (e *CredentialsError) Unwrap() error { return ErrCredentials }
 
 // Basic is HTTP Basic authentication (RFC 7617).
 type Basic struct {
@@ -50,14 +61,14 @@ func (b Basic) Authenticate(r *http.Request) (string, error) {
 	}
 	user, password, ok := r.BasicAuth()
 	if !ok || len(values) != 1 || !username.IsUser(user) || b.Check == nil {
-		return "", ErrCredentials // fail closed: credentials were sent, and they are malformed
+		return "", &CredentialsError{user} // fail closed: credentials were sent, and they are malformed
 	}
 	right, err := b.Check(r.Context(), user, password)
 	if err != nil {
 		return "", err
 	}
 	if !right {
-		return "", ErrCredentials
+		return "", &CredentialsError{user}
 	}
 	return user, nil
 }

@@ -91,7 +91,11 @@ func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 					s.wantUser(t, want)
 					continue
 				}
-				s.want(t, 401, reason.NoCertificate)
+				why := reason.BadCredentials
+				if x.lax == "Default" { // no credentials that anybody knows
+					why = reason.NoCertificate
+				}
+				s.want(t, 401, why)
 				if got := s.Answer["Www-Authenticate"]; !slices.Equal(got, []string{`Basic realm="orders", charset="UTF-8"`}) {
 					t.Errorf("%s: the challenge is %q", x.name, got)
 				}
@@ -171,7 +175,7 @@ func TestChallengeOnlyWhereConfigured(t *testing.T) {
 	c.get("/x").want(t, 403, reason.NoCertificate)
 	c.get("/x", credentials("carol", "secret")).want(t, 403, reason.NoCertificate)
 	c = dial(t, with, nil, false)
-	c.get("/x", header("T", "x")).want(t, 401, reason.NoCertificate)
+	c.get("/x", header("T", "x")).want(t, 401, reason.BadCredentials)
 	c.get("/x", credentials("carol", "secret")).wantUser(t, "carol")
 	c.get("/y", credentials("carol", "secret")).want(t, 403, reason.NoRule) // who is named is not asked again
 	if s := dialRaw(t, with, nil, "http/1.1").send("GET /a%2fb HTTP/1.1\r\nHost: x\r\n\r\n"); s.Code != 400 {
@@ -224,4 +228,65 @@ func Example_basic() {
 	// Output:
 	// "" <nil>
 	// "" the credentials are wrong
+}
+
+// The name beside a wrong password is in the outcome as it was sent, and identifies nobody.
+// Covers S6.
+func TestWrongCredentialsNameTheUserThatWasSent(t *testing.T) {
+	t.Parallel()
+	var rec recorder
+	with, without := newPort(t, "with", ports.Request), newPort(t, "without", ports.None)
+	other := token{"Token", func(v string) (string, error) {
+		switch v {
+		case "of mallory":
+			return "", fmt.Errorf("token: %w", &middleware.CredentialsError{User: "mallory"})
+		case "beside":
+			return "carol", middleware.ErrCredentials // the name beside an error means nothing
+		case "nil":
+			return "", (*middleware.CredentialsError)(nil)
+		}
+		return "", errors.New("down")
+	}}
+	guard := newGuard(t, func(c *middleware.Config) {
+		c.Observe = rec.observe
+		c.PerPort = map[string]middleware.PortConfig{
+			"with":    {Authenticators: []middleware.Authenticator{other, basic}, Fallback: middleware.ToDefault},
+			"without": {Authenticators: []middleware.Authenticator{other}},
+		}
+	})
+	serve(t, guard.Handler(echo), with, without)
+	for _, x := range []struct {
+		name   string
+		port   *ports.Port
+		change func(*http.Request)
+		user   string
+	}{
+		{"wrong password", with, credentials("carol", "guess"), "carol"},
+		{"unknown user", with, credentials("mallory", "guess"), "mallory"},
+		{"no user name", with, credentials("a b\n\x1b[31m", "guess"), "a b\n\x1b[31m"},
+		{"reserved", with, credentials("Default", "x"), "Default"},
+		{"malformed", with, header("Authorization", "Basic !!!"), ""},
+		{"a token of a user", with, header("Token", "of mallory"), "mallory"},
+		{"a token of a user, without a challenge", without, header("Token", "of mallory"), "mallory"},
+		{"a name beside an error", with, header("Token", "beside"), ""},
+		{"a nil error", with, header("Token", "nil"), ""},
+		{"down", without, header("Token", "x"), ""},
+	} {
+		s := dial(t, x.port, nil, true).get("/x", x.change)
+		s.want(t, 401, reason.BadCredentials)
+		if got := s.Answer.Get("WWW-Authenticate") != ""; got != (x.port == with) {
+			t.Errorf("%s: a challenge is %t", x.name, got)
+		}
+		if x.user != "" && strings.Contains(string(s.Body), x.user) {
+			t.Errorf("%s: the answer has the name: %s", x.name, s.Body)
+		}
+		got := rec.take()
+		if len(got) != 1 || got[0].ClaimedUser != x.user || got[0].Identity != nil || got[0].Reason != reason.BadCredentials {
+			t.Errorf("%s: %+v, want %q", x.name, got, x.user)
+		}
+	}
+	dial(t, with, nil, true).get("/x", credentials("carol", "secret")).wantUser(t, "carol")
+	if got := rec.take(); got[0].ClaimedUser != "" {
+		t.Errorf("a name beside a right password: %+v", got)
+	}
 }

@@ -30,7 +30,7 @@ func TestRememberedCallerEndsWithTheCertificate(t *testing.T) {
 		g := newGuard(t, func(c *middleware.Config) {
 			c.Map = must[*certmap.Table](t)(certmap.New(certmap.Mapping{ID: "m", User: "alice", Fingerprint: trust.FingerprintOf(leaf.Cert)}))
 		})
-		ctx, err := port.Simulate(t.Context(), connstate.Client{Certificates: leaf.Presented(), ServerName: "localhost"})
+		ctx, err := connstate.Simulate(t.Context(), port, connstate.Client{Certificates: leaf.Presented(), ServerName: "localhost"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,7 +69,7 @@ func TestFailingPlugInRefusesTheRequest(t *testing.T) {
 		{"decider says nothing", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{}, nil })}, 403, reason.NoRule},
 		{"decider has a word of its own", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Reason: "outside-hours"}, nil })}, 403, reason.Denied},
 		{"authenticator panics", "", middleware.Config{PortConfig: middleware.PortConfig{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { panic("x") })}}}, 503, reason.PolicyError},
-		{"authenticator fails", "", middleware.Config{PortConfig: middleware.PortConfig{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { return "alice", errors.New("down") })}}}, 403, reason.NoCertificate},
+		{"authenticator fails", "", middleware.Config{PortConfig: middleware.PortConfig{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { return "alice", errors.New("down") })}}}, 401, reason.BadCredentials},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()

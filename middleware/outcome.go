@@ -14,21 +14,24 @@ import (
 
 // Outcome is a decision about one request.
 type Outcome struct {
-	Allowed    bool
-	Status     int                // of the answer to a refusal: 400, 401, 403, 421 or 503
-	Reason     reason.Reason      // why the request is refused; empty when it is allowed
-	Detail     string             // more about the reason, safe to print in logs; never send it to the caller
-	Identity   *identity.Identity // nil where the caller has no name; treat it as read-only
-	Verified   trust.Verified     // the caller's certificate; zero without a trusted one
-	Gateway    trust.Verified     // behind a gateway: the certificate of the connection itself
-	Port       string             // empty where the request came by no port
-	Method     string
-	Path       string          // as authorized; as sent where the request was refused before
-	Rule       policy.Position // the rule of the policy that decided; zero without one
-	Reference  string          // of a refusal: the same in the answer and in the log
-	Challenges []string
-	Generation uint64
-	Duration   time.Duration // the guard's own time; 0 unless Config.Time is set
+	Allowed  bool
+	Status   int                // of the answer to a refusal: 400, 401, 403, 421, 500 or 503
+	Reason   reason.Reason      // why the request is refused; empty when it is allowed
+	Detail   string             // more about the reason, safe to print in logs; never send it to the caller
+	Identity *identity.Identity // nil where the caller has no name; treat it as read-only
+	// ClaimedUser is the user name that came with wrong credentials, as it was sent: neither
+	// authenticated nor escaped. It is for logs only, and empty with any other reason.
+	ClaimedUser string
+	Verified    trust.Verified // the caller's certificate; zero without a trusted one
+	Gateway     trust.Verified // behind a gateway: the certificate of the connection itself
+	Port        string         // empty where the request came by no port
+	Method      string
+	Path        string          // as authorized; as sent where the request was refused before
+	Rule        policy.Position // the rule of the policy that decided; zero without one
+	Reference   string          // of a refusal: the same in the answer and in the log
+	Challenges  []string
+	Generation  uint64
+	Duration    time.Duration // the guard's own time; 0 unless Config.Time is set
 }
 
 // refuse makes an outcome a refusal. An unknown reason comes from a mapper, a policy or an
@@ -44,7 +47,7 @@ func (o *Outcome) refuse(r reason.Reason, detail string) {
 // challenge makes the refusal of a caller without a certificate a 401, where an authenticator
 // of the port has a challenge.
 func (c *call) challenge() {
-	if c.Status == reason.NoRule.Status() && len(c.port.challenges) > 0 {
+	if (c.Reason == reason.BadCredentials || c.Status == reason.NoRule.Status()) && len(c.port.challenges) > 0 {
 		c.Status, c.Challenges = http.StatusUnauthorized, c.port.challenges
 	}
 }

@@ -185,7 +185,7 @@ func TestRequestWithoutAPortIsRefused(t *testing.T) {
 	t.Parallel()
 	guard := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
 	r := must[*http.Request](t)(http.NewRequest("GET", "https://localhost/x", nil))
-	if o := guard.Check(r); o.Allowed || o.Reason != reason.Misdirected || o.Status != 421 {
+	if o := guard.Check(r); o.Allowed || o.Reason != reason.NoPort || o.Status != 500 {
 		t.Errorf("%+v", o)
 	}
 }

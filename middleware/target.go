@@ -21,7 +21,7 @@ func (s *snapshot) checkTarget(c *call) bool {
 		// Fail closed: something between the port and the guard hides the connection, and
 		// with it whatever certificate there was.
 		c.Path = sentPath(r)
-		c.refuse(reason.Misdirected, "the request did not come by a port: call Port.Configure on the http.Server, and wrap nothing around the listener")
+		c.refuse(reason.NoPort, "the request did not come through a port: call Port.Configure on the http.Server, and wrap nothing around the listener")
 		return false
 	}
 	path, err := readTarget(r, c.port)

@@ -109,7 +109,7 @@ func TestTunnelIsAPort(t *testing.T) {
 	// Without a caller it is no tunnel.
 	rec := httptest.NewRecorder()
 	g.Handler(echo).ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
-	if rec.Code != 421 {
+	if rec.Code != 500 {
 		t.Errorf("without a caller: %d", rec.Code)
 	}
 }

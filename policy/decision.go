@@ -66,9 +66,3 @@ func (p Position) text(kind string) string {
 
 // MarshalText implements encoding.TextMarshaler: it returns what String does.
 func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler: it puts the whole text into Text.
-func (p *Position) UnmarshalText(text []byte) error {
-	*p = Position{Text: string(text)}
-	return nil
-}

@@ -8,16 +8,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 )
 
-// Simulate returns the context of a request on a connection that does not exist, as if a
-// client had presented these certificates. It is for mtlsguard's Server.Explain: programs
-// cannot build a connstate.Client. The checks of a handshake run by the same code; the error
-// is the *reason.Refusal that would end the handshake. A port of mode None ignores the
-// certificates.
-//
-// Nothing is counted, no limit applies, and no client has proved that it holds the key. So
-// no request may be served with this context. Conn.Verified verifies the certificates as on
-// a real connection. Simulate is safe for concurrent use.
-func (p *Port) Simulate(ctx context.Context, client connstate.Client) (context.Context, error) {
+func init() {
+	connstate.Simulate = func(ctx context.Context, port any, client connstate.Client) (context.Context, error) {
+		return port.(*Port).simulate(ctx, client)
+	}
+}
+
+// simulate implements connstate.Simulate.
+func (p *Port) simulate(ctx context.Context, client connstate.Client) (context.Context, error) {
 	s := p.state.Load()
 	cs := tls.ConnectionState{HandshakeComplete: true, ServerName: client.ServerName}
 	if s.config.ClientAuth != None {

@@ -49,7 +49,7 @@ func TestSimulatedHandshake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, err := p.Simulate(t.Context(), connstate.Client{Certificates: row.presented, ServerName: "localhost"})
+		ctx, err := connstate.Simulate(t.Context(), p, connstate.Client{Certificates: row.presented, ServerName: "localhost"})
 		if word(err) != row.handshake {
 			t.Errorf("%s: the handshake says %v, want %q", row.name, err, row.handshake)
 		}
@@ -95,7 +95,7 @@ func TestVerifierForServersTrustsNoClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := clientCA.Leaf("alice", func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) })
-	ctx, err := p.Simulate(t.Context(), connstate.Client{Certificates: alice.Presented(), ServerName: "localhost"})
+	ctx, err := connstate.Simulate(t.Context(), p, connstate.Client{Certificates: alice.Presented(), ServerName: "localhost"})
 	if err != nil {
 		t.Fatal(err)
 	}

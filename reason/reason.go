@@ -33,6 +33,11 @@ const (
 	BadHeader        Reason = "bad-header"
 )
 
+// Reasons in other credentials than a certificate.
+const (
+	BadCredentials Reason = "bad-credentials"
+)
+
 // Reasons in the mapping from certificate to user.
 const (
 	Unmapped       Reason = "unmapped"
@@ -44,6 +49,7 @@ const (
 const (
 	AmbiguousPath Reason = "ambiguous-path"
 	Misdirected   Reason = "misdirected"
+	NoPort        Reason = "no-port"
 )
 
 // Reasons in the policy.
@@ -63,8 +69,8 @@ type entry struct {
 // order is the list in the order of the constants.
 var order = []Reason{
 	NoCertificate, UnknownAuthority, Expired, NotYetValid, WrongUsage, NotALeaf, WeakKey, Revoked,
-	RevocationUnknown, TooLarge, BadCertificate, Timeout, Limit, UntrustedGateway, BadHeader,
-	Unmapped, Ambiguous, MappingExpired, AmbiguousPath, Misdirected, NoRule, Denied, PolicyError,
+	RevocationUnknown, TooLarge, BadCertificate, Timeout, Limit, UntrustedGateway, BadHeader, BadCredentials,
+	Unmapped, Ambiguous, MappingExpired, AmbiguousPath, Misdirected, NoPort, NoRule, Denied, PolicyError,
 }
 
 var entries = map[Reason]entry{
@@ -83,11 +89,13 @@ var entries = map[Reason]entry{
 	Limit:             {403, "A limit is reached"},
 	UntrustedGateway:  {403, "The gateway is not trusted"},
 	BadHeader:         {400, "The gateway's header cannot be read"},
+	BadCredentials:    {401, "The credentials are wrong"},
 	Unmapped:          {403, "The client certificate belongs to no user"},
 	Ambiguous:         {403, "The client certificate belongs to more than one user"},
 	MappingExpired:    {403, "The client certificate's mapping is not valid now"},
 	AmbiguousPath:     {400, "The request target can be read in more than one way"},
 	Misdirected:       {421, "The request does not belong on this connection"},
+	NoPort:            {500, "The server is not set up correctly"},
 	NoRule:            {403, "Not allowed"},
 	Denied:            {403, "Denied"},
 	PolicyError:       {503, "No decision can be made"},
@@ -99,9 +107,9 @@ func All() []Reason { return slices.Clone(order) }
 // Known reports whether r is in the list.
 func (r Reason) Known() bool { _, ok := entries[r]; return ok }
 
-// Status returns the HTTP status of a refusal: 400 for AmbiguousPath and BadHeader, 421
-// for Misdirected (RFC 9110 section 15.5.20), 503 for PolicyError, and 403 for every
-// other reason, those outside the list included.
+// Status returns the HTTP status of a refusal: 400 for AmbiguousPath and BadHeader, 401 for
+// BadCredentials, 421 for Misdirected (RFC 9110 section 15.5.20), 500 for NoPort, 503 for
+// PolicyError, and 403 for every other reason, those outside the list included.
 func (r Reason) Status() int {
 	if e, ok := entries[r]; ok {
 		return e.status

@@ -149,7 +149,7 @@ func callerOfPort(r *http.Request) (trust.Verified, error) {
 	c, ok := ports.FromContext(r.Context())
 	if !ok || r.TLS == nil {
 		// Fail closed: some middleware hides the connection, and with it the certificate.
-		return trust.Verified{}, reason.Refuse(reason.Misdirected, "the request did not arrive at a ports.Port")
+		return trust.Verified{}, reason.Refuse(reason.NoPort, "the request did not come through a ports.Port")
 	}
 	return c.Verified(r.Context())
 }

@@ -29,7 +29,11 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 		refuse(w, reasonOf(err))
 	}
 	c, ok := ports.FromContext(r.Context())
-	if !ok || r.TLS == nil || c.Port().Config().ClientAuth != ports.Require {
+	if !ok || r.TLS == nil {
+		refuseRegistration(reason.Refuse(reason.NoPort, "the request did not come through a ports.Port")) // fail closed
+		return
+	}
+	if c.Port().Config().ClientAuth != ports.Require {
 		refuseRegistration(reason.Refuse(reason.Misdirected, "registration needs a port of mode require")) // fail closed
 		return
 	}

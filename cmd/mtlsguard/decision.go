@@ -16,7 +16,7 @@ func decidingStage(x *mtlsguard.Explanation) string {
 		return "http"
 	}
 	switch x.Reason {
-	case reason.AmbiguousPath, reason.Misdirected:
+	case reason.AmbiguousPath, reason.Misdirected, reason.NoPort:
 		return "request"
 	case reason.UntrustedGateway, reason.BadHeader:
 		return "gateway"

@@ -29,6 +29,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
+	if err := os.Stdout.Close(); err != nil && code != exitInvalid { // some file systems report a full disk here
+		printErrors(os.Stderr, (&app{}).outputError(err), "")
+		code = exitInvalid
+	}
 	os.Exit(code)
 }
 
@@ -63,12 +67,30 @@ type app struct {
 	json           bool
 	now            func() time.Time
 	model          *kong.Application
+	changed        string // the file that the command has changed
 }
 
 // exitStatus is the panic value by which kong's help and version flags end run.
 type exitStatus int
 
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+// run runs a command line and returns the exit status. Output that cannot be written makes
+// the status exitInvalid, whatever the result is.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out := &output{w: stdout}
+	a := &app{ctx: ctx, stdin: stdin, stdout: out, stderr: stderr, now: time.Now}
+	code, hint, err := a.run(args)
+	switch {
+	case out.err != nil:
+		printErrors(stderr, a.outputError(out.err), "")
+		return exitInvalid
+	case err != nil:
+		printErrors(stderr, err, hint)
+	}
+	return code
+}
+
+// run runs a command line. hint is for errors that have none.
+func (a *app) run(args []string) (code int, hint string, err error) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
@@ -81,29 +103,26 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var c cli
 	parser, err := kong.New(&c, kong.Name("mtlsguard"),
 		kong.Description("Explain, check and edit mtlsguard's client certificates, users and policies."),
-		kong.Writers(stdout, stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
+		kong.Writers(a.stdout, a.stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
-		printErrors(stderr, err, "")
-		return exitInvalid
+		return exitInvalid, "", err
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		printErrors(stderr, err, usageHint(err))
-		return exitInvalid
+		return exitInvalid, usageHint(err), err
 	}
-	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, json: c.JSON, now: time.Now, model: parser.Model}
+	a.json, a.model = c.JSON, parser.Model
 	switch err := parsed.Run(a); {
 	case err == nil:
-		return exitYes
+		return exitYes, "", nil
 	case errors.Is(err, errNegative): // kong wraps the error
-		return exitNo
+		return exitNo, "", nil
 	default:
-		printErrors(stderr, err, "mtlsguard "+commandName(parsed.Command())+" --help")
-		return exitInvalid
+		return exitInvalid, "mtlsguard " + commandName(parsed.Command()) + " --help", err
 	}
 }
 

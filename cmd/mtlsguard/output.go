@@ -19,6 +19,33 @@ var errNegative = errors.New("negative result")
 // usageError returns an error about the command line.
 func usageError(what, hint string) error { return &configerror.Error{What: what, Hint: hint} }
 
+// output is standard output. It remembers the first error, and writes nothing after it.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	o.err = err
+	return n, err
+}
+
+// outputError returns the error for a result that is missing or incomplete.
+func (a *app) outputError(err error) error {
+	what, hint := "standard output cannot be written: "+err.Error(), "the result is incomplete: send it where there is space"
+	if a.changed != "" {
+		what, hint = what+"; "+a.changed+" has been changed", "the result alone is incomplete: do not repeat the command"
+	}
+	return usageError(what, hint)
+}
+
 // printErrors writes each error as a line "error:" and a line "hint:". The given hint
 // is used for errors that have none.
 func printErrors(w io.Writer, err error, hint string) {

@@ -22,7 +22,7 @@ type policyTestCmd struct {
 }
 
 func (*policyTestCmd) Help() string {
-	return `A row is: user port method path allow|deny|denied|no-rule. Blanks separate the fields, # begins a comment, the port * is every port. deny is any refusal, denied a refusal by a rule, no-rule a refusal because no rule matches. The user Default is an anonymous caller.
+	return `A row is: user port method path allow|deny|denied|no-rule. Blanks separate the fields, # begins a comment, the port * is every port. deny is any refusal, denied a refusal by a rule, no-rule a refusal because no rule matches. The user Default is an anonymous caller. A row that no request can match, such as one with an unknown port, is an error.
 
 Examples:
   mtlsguard policy test expected.txt --config mtlsguard.yaml
@@ -60,15 +60,18 @@ func (c *policyTestCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	engine, ports, err := c.loadEngine(a)
+	engine, site, err := c.loadEngine(a)
 	if err != nil {
+		return err
+	}
+	if err := expectation.Check(c.File, rows, site); err != nil {
 		return err
 	}
 	out := policyTestReport{File: c.File, Failed: []failedRow{}}
 	for _, row := range rows {
 		on := []string{row.Port}
-		if row.Port == "*" && len(ports) > 0 {
-			on = ports
+		if row.Port == "*" && len(site.Ports) > 0 {
+			on = site.Ports
 		}
 		for _, port := range on {
 			out.Rows++
@@ -120,33 +123,34 @@ func (t *policyTestReport) print(a *app) {
 	a.printf("%s, %d failed\n", plural(t.Rows, "decision", "decisions"), len(t.Failed))
 }
 
-// loadEngine loads the policy, and returns the ports of the configuration.
-func (c *policyTestCmd) loadEngine(a *app) (*policy.Engine, []string, error) {
+// loadEngine loads the policy, and returns what rows can name.
+func (c *policyTestCmd) loadEngine(a *app) (*policy.Engine, expectation.Site, error) {
 	name := c.Policy
 	var options []policy.Option
-	var ports []string
+	var site expectation.Site
 	if c.Config != "" {
 		if _, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now}); err != nil {
-			return nil, nil, err
+			return nil, site, err
 		}
 		s, err := readConfigFile(c.Config)
 		if err != nil {
-			return nil, nil, err
+			return nil, site, err
 		}
 		var methods []string
 		for _, p := range s.ports {
 			methods = append(methods, p.Methods...)
 		}
-		name, ports = s.policy, s.portNames()
-		options = append(options, policy.WithPorts(ports...), policy.WithMethods(methods...))
+		name, site.Ports = s.policy, s.portNames()
+		site.Methods = func(port string) []string { return s.port(port).Methods }
+		options = append(options, policy.WithPorts(site.Ports...), policy.WithMethods(methods...))
 	}
 	data, err := certfile.ReadFile(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, site, err
 	}
 	engine, err := policy.Load(name, bytes.NewReader(data), options...)
 	if err != nil {
-		return nil, nil, err
+		return nil, site, err
 	}
-	return engine, ports, nil
+	return engine, site, nil
 }

@@ -15,9 +15,11 @@ import (
 )
 
 type usersCmd struct {
-	List   usersListCmd   `cmd:"" help:"List the mappings."`
-	Add    usersAddCmd    `cmd:"" help:"Map a certificate to a user."`
-	Remove usersRemoveCmd `cmd:"" help:"Remove mappings by id or by user."`
+	List    usersListCmd    `cmd:"" help:"List the mappings."`
+	Add     usersAddCmd     `cmd:"" help:"Map a certificate to a user."`
+	Remove  usersRemoveCmd  `cmd:"" help:"Remove mappings by id or by user."`
+	Disable usersDisableCmd `cmd:"" help:"Refuse the certificates of a user, and keep the mappings."`
+	Enable  usersEnableCmd  `cmd:"" help:"Undo users disable."`
 }
 
 // usersFlags names the file of users.
@@ -68,15 +70,19 @@ func (u *usersFlags) open() (*usersFile, error) {
 
 // read returns the mappings of a content, as a server would load them.
 func (f *usersFile) read(data []byte) ([]certmap.Mapping, error) {
-	options := []certmap.Option{certmap.WithIssuers(f.issuer)}
-	if f.config != nil {
-		options = append(options, certmap.WithPorts(f.config.portNames()...))
-	}
-	table, err := certmap.Load(f.name, bytes.NewReader(data), options...)
+	table, err := f.table(data)
 	if err != nil {
 		return nil, err
 	}
 	return table.Mappings(), nil
+}
+
+func (f *usersFile) table(data []byte) (*certmap.Table, error) {
+	options := []certmap.Option{certmap.WithIssuers(f.issuer)}
+	if f.config != nil {
+		options = append(options, certmap.WithPorts(f.config.portNames()...))
+	}
+	return certmap.Load(f.name, bytes.NewReader(data), options...)
 }
 
 func (f *usersFile) issuer(name string) (trust.Digest, error) {

@@ -39,13 +39,15 @@ Examples:
 Exit status: 0 the file is written, 2 it is not.`
 }
 
-// usersChange is the JSON of users add and users remove.
+// usersChange is the JSON of the commands that change the file of users.
 type usersChange struct {
-	File    string          `json:"file"`
-	Line    string          `json:"line,omitempty"` // the added line
-	Added   []mappingReport `json:"added,omitempty"`
-	Removed []mappingReport `json:"removed,omitempty"`
-	Written bool            `json:"written"`
+	File     string          `json:"file"`
+	Line     string          `json:"line,omitempty"` // the added line
+	Added    []mappingReport `json:"added,omitempty"`
+	Removed  []mappingReport `json:"removed,omitempty"`
+	Written  bool            `json:"written"`
+	Warnings []string        `json:"warnings,omitempty"`
+	verb     string          // enabled, disabled, or ""
 }
 
 func (c *usersAddCmd) Run(a *app) error {
@@ -58,7 +60,15 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	fields, err := c.fields(a, f, before)
+	chain, err := c.readChain(a)
+	if err != nil {
+		return err
+	}
+	fields, err := c.fields(f, chain[0], before)
+	if err != nil {
+		return err
+	}
+	effect, err := f.effectOf(a.ctx, chain, a.now)
 	if err != nil {
 		return err
 	}
@@ -66,12 +76,15 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out := usersChange{File: f.name, Line: usersfile.Format(f.name, fields), Written: !c.DryRun}
+	out := usersChange{File: f.name, Line: usersfile.Format(f.name, fields), Written: !c.DryRun, Warnings: effect.warnings()}
+	if err := f.checkAddition(next, before, effect); err != nil {
+		return err
+	}
 	return f.writeChange(a, next, before, out, func(added, removed []mappingReport) bool { return len(added) == 1 && len(removed) == 0 })
 }
 
-// fields returns the new mapping.
-func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]usersfile.Field, error) {
+// readChain reads the user's certificate, and the issuers after it in the file.
+func (c *usersAddCmd) readChain(a *app) ([]*x509.Certificate, error) {
 	password, err := c.readPasswords(a)
 	if err != nil {
 		return nil, err
@@ -80,10 +93,14 @@ func (c *usersAddCmd) fields(a *app, f *usersFile, before []certmap.Mapping) ([]
 	if err != nil {
 		return nil, err
 	}
-	leaf := entry.Chain[0]
-	if leaf.IsCA {
+	if entry.Chain[0].IsCA {
 		return nil, &configerror.Error{File: c.Cert, What: "the first certificate is an authority's, and cannot identify a user", Hint: "put the user's own certificate first in the file"}
 	}
+	return entry.Chain, nil
+}
+
+// fields returns the new mapping.
+func (c *usersAddCmd) fields(f *usersFile, leaf *x509.Certificate, before []certmap.Mapping) ([]usersfile.Field, error) {
 	value, err := c.value(leaf)
 	if err != nil {
 		return nil, err

@@ -26,16 +26,31 @@ func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, o
 		if err := usersfile.Write(f.name, f.data, next); err != nil {
 			return err
 		}
+		a.changed = f.name
 	}
 	if a.json {
 		return a.printJSON(out)
 	}
+	verb := out.verb
 	prefix := map[bool]string{true: "", false: "would be "}[out.Written]
 	for _, m := range added {
+		if verb != "" {
+			a.printf("%s%s at %s:%d: %s, user %s by %s %s\n", prefix, verb, out.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
+			continue
+		}
 		a.printf("%sadded to %s:%d\n  %s\n", prefix, out.File, m.Line, escape.Printable(out.Line, 0))
 	}
 	for _, m := range removed {
+		if verb != "" {
+			break
+		}
 		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", prefix, out.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
+	}
+	if verb != "" && len(added) == 0 {
+		a.printf("nothing to change: the mappings are %s\n", verb)
+	}
+	for _, w := range out.Warnings {
+		a.printf("warning: %s\n", escape.Printable(w, 0))
 	}
 	return nil
 }

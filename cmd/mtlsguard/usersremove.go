@@ -16,7 +16,7 @@ type usersRemoveCmd struct {
 }
 
 func (*usersRemoveCmd) Help() string {
-	return `Removes lines from the file of users, if the result loads. Comments stay. A certificate that no other mapping matches is refused from the next request on. To refuse a certificate whatever other mappings match it, set disabled: true in its mapping.
+	return `Removes lines from the file of users, if the result loads. Comments stay. A certificate that no other mapping matches is refused from the next request on. To refuse a certificate whatever mapping of a later kind matches it, use mtlsguard users disable.
 
 Examples:
   mtlsguard users remove --config mtlsguard.yaml orders
@@ -52,7 +52,11 @@ func (c *usersRemoveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return f.writeChange(a, next, before, usersChange{File: f.name, Written: !c.DryRun}, func(added, removed []mappingReport) bool {
+	out := usersChange{File: f.name, Written: !c.DryRun}
+	if after, err := f.read(next); err == nil {
+		out.Warnings = stillMapped(after, difference(after, before))
+	}
+	return f.writeChange(a, next, before, out, func(added, removed []mappingReport) bool {
 		return broken || len(added) == 0 && len(removed) == len(slices.Compact(slices.Sorted(slices.Values(ids))))
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -163,6 +164,9 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
 	if !o.Allowed {
 		level, outcome = slog.LevelWarn, "refuse"
 	}
+	if o.Reason == reason.NoPort {
+		level = slog.LevelError // an error of the program, not of the caller
+	}
 	if !e.log.Enabled(req.Context(), level) {
 		return
 	}
@@ -201,6 +205,8 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	if o.Identity != nil {
 		r.add("user", o.Identity.User)
 		r.add("mapping", o.Identity.MappingID)
+	} else {
+		r.add("user", escape.Printable(o.ClaimedUser, maxPeerText)) // only with reason bad-credentials
 	}
 	r.add("method", escape.Printable(o.Method, maxPeerText))
 	r.add("path", escape.Printable(o.Path, maxPeerText))

@@ -3,6 +3,8 @@ package audit
 import (
 	"sync"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // linesPerSecond bounds the lines of one kind that anonymous peers can cause. The counters
@@ -17,6 +19,15 @@ type sampler struct {
 
 // kind is the key of a bucket: a flood of one kind must not hide another.
 type kind struct{ event, outcome, port, reason string }
+
+// rate returns how many lines of a kind may be written in how long. Each request that comes
+// through no port reports the same error of the program: one line a minute is enough.
+func (k kind) rate() (lines int, per time.Duration) {
+	if k.reason == string(reason.NoPort) {
+		return 1, time.Minute
+	}
+	return linesPerSecond, time.Second
+}
 
 type bucket struct {
 	left       int
@@ -37,8 +48,9 @@ func (s *sampler) take(k kind) (suppressed uint64, ok bool) {
 		b = &bucket{}
 		s.kinds[k] = b
 	}
-	if now := time.Now(); now.Sub(b.since) >= time.Second {
-		b.left, b.since = linesPerSecond, now
+	lines, per := k.rate()
+	if now := time.Now(); now.Sub(b.since) >= per {
+		b.left, b.since = lines, now
 	}
 	if b.left == 0 {
 		b.suppressed++
@@ -51,12 +63,17 @@ func (s *sampler) take(k kind) (suppressed uint64, ok bool) {
 
 // takeSuppressed returns how many lines of each kind were left out, and resets the counts,
 // for kinds without a line during the last quiet. For the others the next line reports it.
+// A quiet of 0 returns all of them.
 func (s *sampler) takeSuppressed(quiet time.Duration) map[kind]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[kind]uint64{}
 	for k, b := range s.kinds {
-		if b.suppressed > 0 && time.Since(b.since) >= quiet {
+		wait := quiet
+		if _, per := k.rate(); wait > 0 && wait < per {
+			wait = per
+		}
+		if b.suppressed > 0 && time.Since(b.since) >= wait {
 			out[k], b.suppressed = b.suppressed, 0
 		}
 	}

@@ -61,6 +61,17 @@ type Client struct {
 	ServerName   string
 }
 
+// Simulate returns the context of a request on a connection of a *ports.Port that does not
+// exist, as if a client had presented these certificates. It is for mtlsguard's
+// Server.Explain. The checks of a handshake run by the same code; the error is the
+// *reason.Refusal that would end the handshake. A port of mode None ignores the
+// certificates.
+//
+// Nothing is counted, no limit applies, and no client has proved that it holds the key. So
+// no request may be served with this context. Package ports sets Simulate when the program
+// starts. It is safe for concurrent use.
+var Simulate func(ctx context.Context, port any, client Client) (context.Context, error)
+
 type contextKey struct{}
 
 // NewContext returns a context that carries c.

@@ -64,7 +64,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%+v", r)
 			}
 		}
-		for _, m := range configerror.All(err) {
+		for _, m := range append(configerror.All(err), configerror.All(Check("t", rows, Site{Ports: []string{"p"}}))...) {
 			if m.Hint == "" {
 				t.Errorf("%+v", m)
 			}

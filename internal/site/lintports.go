@@ -99,7 +99,7 @@ func (x *linter) gateways() {
 		for j := range x.g.Ports {
 			u := &x.g.Ports[j]
 			name := x.file.Ports[j].Name
-			users := u.callersTrust()
+			users := u.CallersTrust()
 			if users != nil && trustaccess.SharesAnchor(gateway, users) {
 				x.report("trust", at, fmt.Sprintf("the authority of port %s's gateways also issues for the users of port %s: a user may get a certificate that makes it a gateway", x.file.Ports[i].Name, name),
 					"use a CA that issues for gateways only, or fingerprints instead of names")

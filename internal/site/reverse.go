@@ -101,7 +101,7 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 			continue
 		}
 		for j, other := range g.Ports {
-			users := other.callersTrust()
+			users := other.CallersTrust()
 			if i != j && users != nil && trustaccess.SharesAnchor(servers, users) {
 				l.wrong.Add(configerror.Error{
 					File: path, Line: p.Registration.Line(),
@@ -113,9 +113,9 @@ func (l *loader) checkRegistration(path string, f *config.File, g *Generation) {
 	}
 }
 
-// callersTrust returns the verifier of the callers' certificates: those of connections, or
+// CallersTrust returns the verifier of the callers' certificates: those of connections, or
 // forwarded ones.
-func (p *Port) callersTrust() *trust.Verifier {
+func (p *Port) CallersTrust() *trust.Verifier {
 	if p.Guard.Forwarded == nil {
 		return p.clients.Verifier
 	}
@@ -141,7 +141,7 @@ type Routes struct {
 func (g *Generation) Routes() *Routes {
 	out := &Routes{Tunnels: map[string]*config.Tunnel{}, callers: map[trust.Digest]bool{}}
 	for _, p := range g.Ports {
-		if users := p.callersTrust(); users != nil && p.Registration == nil {
+		if users := p.CallersTrust(); users != nil && p.Registration == nil {
 			for _, a := range users.Anchors() {
 				out.callers[trust.SPKIOf(a)] = true
 			}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
+	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/username"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// certificateEffect is the effect of a certificate under the current configuration.
+type certificateEffect struct {
+	distrust string         // why no port trusts the certificate, or ""
+	matches  []certmap.Step // mappings that match on any port
+}
+
+// effectOf returns the effect of a certificate, leaf first. Without a configuration that
+// loads, only the mappings are looked at, as if each issuer were the right one.
+func (f *usersFile) effectOf(ctx context.Context, chain []*x509.Certificate, now func() time.Time) (certificateEffect, error) {
+	var out certificateEffect
+	if f.config != nil {
+		if g, err := site.Load(ctx, f.config.path, fileset.New(nil), nil, now); err == nil {
+			return effectIn(ctx, g, chain), nil
+		}
+	}
+	table, err := f.table(f.data)
+	if err != nil {
+		return out, err
+	}
+	leaf := chain[0]
+	v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{leaf}, Profile: trust.Compatible, Now: func() time.Time { return leaf.NotBefore }})
+	if err != nil {
+		return out, nil // no port can trust it
+	}
+	verified, err := v.Verify(ctx, chain[:1])
+	if err != nil {
+		return out, nil
+	}
+	out.add(table.Explain(verified, ""), mapresult.OtherPort, mapresult.OtherIssuer)
+	return out, nil
+}
+
+// effectIn returns the effect of a certificate in a loaded configuration.
+func effectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate) certificateEffect {
+	var out certificateEffect
+	trusted := false
+	var why []string
+	for _, p := range g.AllPorts() {
+		v := p.CallersTrust()
+		if v == nil || !p.Authorizes() {
+			continue
+		}
+		verified, err := v.Verify(ctx, chain)
+		if err != nil {
+			text := err.Error()
+			if r, ok := errors.AsType[*reason.Refusal](err); ok {
+				text = string(r.Reason) + ", " + r.Detail
+			}
+			if text = "port " + p.Config.Name + ": " + text; !slices.Contains(why, text) {
+				why = append(why, text)
+			}
+			continue
+		}
+		trusted = true
+		out.add(g.Table.Explain(verified, p.Config.Name))
+	}
+	switch {
+	case trusted:
+	case len(why) == 0:
+		out.distrust = "no port asks for certificates"
+	default:
+		out.distrust = strings.Join(why, "; ")
+	}
+	return out
+}
+
+// add adds the mappings of an explanation that match, and those with one of the further
+// results.
+func (e *certificateEffect) add(steps []certmap.Step, further ...string) {
+	results := append([]string{mapresult.Matches, mapresult.Outranked, mapresult.Disabled, mapresult.OutOfTime}, further...)
+	for _, s := range steps {
+		if slices.Contains(results, s.Result) && !slices.ContainsFunc(e.matches, func(t certmap.Step) bool { return t.MappingID == s.MappingID }) {
+			e.matches = append(e.matches, s)
+		}
+	}
+}
+
+// warnings returns what an operator should know about a certificate that is mapped.
+func (e *certificateEffect) warnings() []string {
+	if e.distrust == "" {
+		return nil
+	}
+	return []string{"no port trusts this certificate: " + e.distrust}
+}
+
+// checkAddition returns an error if the mapping that next adds is in the file already, or
+// would let a certificate in that a disabled mapping refuses.
+func (f *usersFile) checkAddition(next []byte, before []certmap.Mapping, effect certificateEffect) error {
+	after, err := f.read(next)
+	if err != nil {
+		return err
+	}
+	for _, added := range difference(before, after) {
+		for _, m := range before {
+			known := newMappingReport(m)
+			matches := slices.ContainsFunc(effect.matches, func(s certmap.Step) bool { return s.MappingID == m.ID })
+			switch {
+			case m.Disabled && overlaps(known, added) && (matches || sameValue(known, added)):
+				return &configerror.Error{
+					File: m.File, Line: m.Line, What: fmt.Sprintf("mapping %s disables the certificate: another mapping would go around it", quoted(m.ID)),
+					Hint: "nothing was written; to let the user back: " + f.enableCommand(m.ID),
+				}
+			case sharesPort(known, added) && m.User == added.User && sameValue(known, added) && (known.NotBefore+known.NotAfter == "" || known.NotBefore == added.NotBefore && known.NotAfter == added.NotAfter):
+				return usageError(fmt.Sprintf("%s is already mapped at %s:%d, by the same %s", m.User, m.File, m.Line, known.Kind),
+					"nothing was written; to see the mappings: "+f.command("list", "--user "+shellQuote(m.User)))
+			}
+		}
+	}
+	return nil
+}
+
+// quoted returns an id as text for a message.
+func quoted(id string) string { return escape.Quote(id, escape.Short) }
+
+// enableCommand returns the command that enables a mapping.
+func (f *usersFile) enableCommand(id string) string {
+	return f.command("enable", "--id "+shellQuote(id))
+}
+
+// command returns a command about the file.
+func (f *usersFile) command(verb, args string) string {
+	from := "--users " + shellQuote(f.name)
+	if f.config != nil {
+		from = "--config " + shellQuote(f.config.path)
+	}
+	return "mtlsguard users " + verb + " " + from + " " + args
+}
+
+// sameValue reports whether two mappings match the same certificates, ports and dates apart.
+func sameValue(a, b mappingReport) bool {
+	if a.Kind != b.Kind || a.Issuer != b.Issuer {
+		return false
+	}
+	switch a.Kind {
+	case "dns":
+		return strings.EqualFold(a.Value, b.Value)
+	case "subject":
+		x, err := dn.Parse(a.Value)
+		y, err2 := dn.Parse(b.Value)
+		return a.Value == b.Value || err == nil && err2 == nil && x.Key() == y.Key()
+	}
+	return a.Value == b.Value
+}
+
+// sharesPort reports whether a mapping applies on every port of another.
+func sharesPort(a, b mappingReport) bool {
+	return len(a.Ports) == 0 || len(b.Ports) > 0 && !slices.ContainsFunc(b.Ports, func(p string) bool { return !slices.Contains(a.Ports, p) })
+}
+
+// overlaps reports whether two mappings apply on a common port.
+func overlaps(a, b mappingReport) bool {
+	return len(a.Ports) == 0 || len(b.Ports) == 0 || slices.ContainsFunc(b.Ports, func(p string) bool { return slices.Contains(a.Ports, p) })
+}
+
+// stillMapped returns the mappings that are left for the users of removed ones.
+func stillMapped(after []certmap.Mapping, removed []mappingReport) []string {
+	var out []string
+	reported := map[string]bool{}
+	for _, r := range removed {
+		if reported[r.User] {
+			continue
+		}
+		reported[r.User] = true
+		for _, m := range after {
+			switch {
+			case m.Disabled:
+			case m.User == r.User:
+				out = append(out, fmt.Sprintf("%s is still mapped by %s at %s:%d", r.User, m.ID, m.File, m.Line))
+			case m.User == username.Variable && r.User != username.Variable:
+				out = append(out, fmt.Sprintf("certificates that the pattern %s at %s:%d matches can still be user %s", m.ID, m.File, m.Line, r.User))
+			}
+		}
+	}
+	return out
+}
