@@ -249,7 +249,7 @@ func TestLintCoversTunnels(t *testing.T) {
 	for _, f := range later {
 		told += f.String() + "\n"
 	}
-	if err != nil || !strings.Contains(told, "port tunnel expired") || !strings.Contains(told, "port tunnel: a CRL expired") {
+	if err != nil || !strings.Contains(told, "port tunnel expired") || !strings.Contains(told, "port tunnel: the CRL of \"CN=Client CA\" expired") {
 		t.Errorf("%s%v", told, err)
 	}
 }

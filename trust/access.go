@@ -27,7 +27,9 @@ func (access) UsesSystemClock(v *Verifier) bool { return v.usesSystemClock }
 
 func (access) Warnings(v *Verifier) []string { return slices.Clone(v.warnings) }
 
-func (access) AgingCRLs(v *Verifier) []string { return v.agingCRLs() }
+func (access) CurrentCRLs(v *Verifier) []hook.CRLState { return v.crlStates() }
+
+func (access) Revocation(v *Verifier) Revocation { return v.revocation }
 
 func (access) CRLsFreshUntil(v *Verifier) time.Time { return v.crlsFreshUntil() }
 

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
 
 // checkMustBeRevoked is a self-test of the CRLs: Verify must refuse each of these certificates
@@ -83,18 +85,17 @@ func (v *Verifier) crlsFreshUntil() time.Time {
 	return first
 }
 
-// agingCRLs describes the CRLs past half of their lifetime: see trustaccess.AgingCRLs.
-func (v *Verifier) agingCRLs() []string {
+// crlStates returns the current lists: see trustaccess.CurrentCRLs.
+func (v *Verifier) crlStates() []hook.CRLState {
 	if v.revocation == RevocationOff {
 		return nil
 	}
-	var out []string
-	now := v.now()
+	var out []hook.CRLState
 	for _, l := range v.currentCRLs() {
-		if half := l.until.Sub(l.list.ThisUpdate) / 2; now.Sub(l.list.ThisUpdate) > half {
-			out = append(out, fmt.Sprintf("the CRL of %s must be replaced by %s", quote(l.list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
-		}
+		out = append(out, hook.CRLState{List: l.list, Until: l.until})
 	}
-	slices.Sort(out)
+	slices.SortStableFunc(out, func(a, b hook.CRLState) int {
+		return cmp.Or(cmp.Compare(a.List.Issuer.String(), b.List.Issuer.String()), a.Until.Compare(b.Until))
+	})
 	return out
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
@@ -33,10 +32,8 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 			Hint: "it must be the key of the first certificate in " + certName})
 		return
 	}
-	if now := l.now(); now.After(pair.Leaf.NotAfter) {
-		l.warn("the certificate of port %s expired at %s", p.Name, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-	}
 	out.Config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+	out.certificateFile = certName
 	out.CertificateDigest = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
 }
 

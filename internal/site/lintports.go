@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
@@ -14,10 +15,10 @@ import (
 )
 
 // port checks one port.
-func (x *linter) port(p config.Port, g *Port) {
+func (x *linter) port(p config.Port, index int) {
 	at := x.atPort(p)
 	if !p.Authorizes() {
-		x.ending(p, g)
+		x.endings(p, index)
 		return
 	}
 	x.open(p, at)
@@ -27,18 +28,32 @@ func (x *linter) port(p config.Port, g *Port) {
 	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) }) {
 		x.report("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
 	}
-	x.ending(p, g)
+	x.endings(p, index)
 }
 
-// ending reports certificates and CRLs that end.
-func (x *linter) ending(p config.Port, g *Port) {
-	if g.Config.Certificate != nil {
-		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
-			x.ends("ports", p.Cert.In(x.path), "the server's certificate of port "+p.Name, c.Leaf.NotAfter, "renew it: a reload reads the new file")
+// endings reports certificates and CRLs of a port that end.
+func (x *linter) endings(p config.Port, index int) {
+	for _, e := range x.g.endings {
+		if e.port != index {
+			continue
 		}
-	}
-	for _, t := range g.Trusts() {
-		x.trust(p, t)
+		at := x.atPort(p)
+		switch {
+		case e.about == "ports":
+			at = p.Cert.In(x.path)
+		case p.Trust != nil:
+			at.Line = p.Trust.Line()
+		}
+		within := x.o.Within
+		if e.fetched {
+			within = min(within, e.end.Sub(e.start)/10) // by then it should have been replaced
+		}
+		switch {
+		case x.now.After(e.end):
+			x.report(e.about, at, e.expired(), e.hint)
+		case x.now.Add(within).After(e.end):
+			x.report(e.about, at, e.what+" expires at "+e.end.UTC().Format(time.RFC3339), e.hint)
+		}
 	}
 }
 
@@ -69,22 +84,6 @@ func (x *linter) covers(subject string) bool {
 		return slices.Contains(x.g.Engine.Groups(identity.Default), group)
 	}
 	return subject == "user:"+identity.Default
-}
-
-// trust reports anchors and CRLs that end.
-func (x *linter) trust(p config.Port, t *Trust) {
-	at := x.atPort(p)
-	if p.Trust != nil && t.Verifier != nil {
-		at.Line = p.Trust.Line()
-	}
-	for _, a := range t.Verifier.Anchors() {
-		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), a.NotAfter, "add its successor to anchors, before clients use it")
-	}
-	if until := trustaccess.CRLsFreshUntil(t.Verifier); !until.IsZero() {
-		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
-			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), until, "find out why it has not been replaced")
-		}
-	}
 }
 
 // gateways reports CAs that issue for gateways and for users.
