@@ -26,12 +26,12 @@ const (
 type block struct {
 	page string
 	line int
-	kind string // what stands behind the fence
+	kind string // the language after the fence
 	text string
 }
 
-// file is the name in the marker comment of a block, "# users.yaml: who is who", or
-// "" where there is none.
+// file returns the file's name in the marker comment of a block, "# users.yaml: …", or "" without
+// a marker.
 func (b block) file() string {
 	first, _, _ := strings.Cut(b.text, "\n")
 	name, ok := strings.CutPrefix(first, "# ")
@@ -93,7 +93,7 @@ func (d folder) read(tb testing.TB, name string) string {
 	return string(data)
 }
 
-// replace replaces text in a file, once. The text must be there.
+// replace replaces text in a file once. The test fails if the file has no such text.
 func (d folder) replace(tb testing.TB, name, before, after string) {
 	tb.Helper()
 	content := d.read(tb, name)
@@ -103,8 +103,8 @@ func (d folder) replace(tb testing.TB, name, before, after string) {
 	d.write(tb, name, strings.Replace(content, before, after, 1))
 }
 
-// newDocumentedFolder returns a folder with every file that the examples name, and the
-// first complete example in it.
+// newDocumentedFolder returns a folder with every file that the examples use, and with the
+// first complete example.
 func newDocumentedFolder(tb testing.TB) folder {
 	tb.Helper()
 	d := newFolder(tb)
@@ -142,7 +142,7 @@ func firstBlock(t testing.TB, file string) block {
 	return block{}
 }
 
-// Every example is loaded, together with the others before it on its page.
+// Every example loads together with the previous ones on its page.
 func TestDocsExamplesLoad(t *testing.T) {
 	t.Parallel()
 	for page, least := range map[string]int{"README.md": 3, reference: 7, "docs/reverse.md": 3} {
@@ -172,14 +172,14 @@ func TestDocsExamplesLoad(t *testing.T) {
 				loaded++
 			}
 			if loaded < least {
-				t.Errorf("%d examples, wanted %d or more", loaded, least)
+				t.Errorf("%d examples, want %d or more", loaded, least)
 			}
 		})
 	}
 }
 
-// Every key that is understood is explained: the places that can have an unknown key
-// answer with the keys that they know.
+// Every key is documented: the hint about an unknown key lists the known keys of its level, and
+// the reference must explain each of them.
 func TestDocsNameEveryKey(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(reference)
@@ -189,12 +189,12 @@ func TestDocsNameEveryKey(t *testing.T) {
 	full := ""
 	for _, b := range blocks(t, reference) {
 		if b.file() == config {
-			full = b.text // the last one has every key
+			full = b.text // the last block has every key
 		}
 	}
-	const odd = "quite-unheard-of"
+	const unknown = "quite-unknown"
 	for _, row := range []struct {
-		level, file, before string // the odd key is put behind this text
+		level, file, before string // the unknown key is inserted after this text
 		some                string // a key of that level
 	}{
 		{"the file", config, "", "policy"},
@@ -217,10 +217,10 @@ func TestDocsNameEveryKey(t *testing.T) {
 			t.Parallel()
 			s := newDocumentedFolder(t)
 			s.write(t, config, full)
-			key := odd + ": x\n"
+			key := unknown + ": x\n"
 			switch {
 			case strings.HasSuffix(row.before, "{"):
-				key = odd + ": x, "
+				key = unknown + ": x, "
 			case row.before != "":
 				key += strings.Repeat(" ", indent(row.before))
 			}
@@ -231,8 +231,8 @@ func TestDocsNameEveryKey(t *testing.T) {
 			}
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 			found := configerror.All(err)
-			if len(found) != 1 || !strings.Contains(found[0].What, odd) {
-				t.Fatalf("one unknown key gave %v", err)
+			if len(found) != 1 || !strings.Contains(found[0].What, unknown) {
+				t.Fatalf("the error of one unknown key is %v", err)
 			}
 			_, list, ok := strings.Cut(found[0].Hint, " are ")
 			known := strings.Split(list, ", ")
@@ -251,7 +251,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 	}
 }
 
-// indent is how deep the keys of a level stand.
+// indent returns the indentation of the keys of a level.
 func indent(before string) int {
 	if end := strings.LastIndex(before, "\n"); end >= 0 {
 		return len(before) - end - 1
@@ -259,7 +259,7 @@ func indent(before string) int {
 	return len(before) // of the first key in a list
 }
 
-// The recipes make what the first example serves, and a CRL that revokes.
+// The recipes create certificates that the first example accepts, and a CRL that revokes.
 func TestDocsRecipes(t *testing.T) {
 	t.Parallel()
 	shell := testkit.Program(t, "sh", "dash")
@@ -277,12 +277,12 @@ func TestDocsRecipes(t *testing.T) {
 			}
 		case "yaml", "":
 			if _, err := os.Stat(s.path(b.file())); err != nil {
-				s.write(t, b.file(), b.text) // the first of its name
+				s.write(t, b.file(), b.text) // the first block of this name
 			}
 		}
 	}
 	if recipes != 3 {
-		t.Errorf("%d recipes, wanted 3", recipes)
+		t.Errorf("%d recipes, want 3", recipes)
 	}
 	s.replace(t, config, "{anchors: [client-ca.pem]}", "{anchors: [client-ca.pem], crls: [client-ca.crl], must_be_revoked: [orders.pem]}")
 	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); err != nil {
@@ -294,7 +294,7 @@ func TestDocsRecipes(t *testing.T) {
 	}
 }
 
-// The program of the README is one.
+// The program in the README compiles and runs.
 func TestDocsProgram(t *testing.T) {
 	t.Parallel()
 	programs := 0
@@ -315,11 +315,11 @@ func TestDocsProgram(t *testing.T) {
 		}
 	}
 	if programs != 1 {
-		t.Errorf("%d programs, wanted 1", programs)
+		t.Errorf("%d programs, want 1", programs)
 	}
 }
 
-// What the pages link to within this repository is there, headings too.
+// Every link within this repository has its target, also its heading.
 func TestDocsLinks(t *testing.T) {
 	t.Parallel()
 	for _, page := range []string{"README.md", reference, "docs/reverse.md"} {
@@ -355,7 +355,7 @@ func TestDocsLinks(t *testing.T) {
 	}
 }
 
-// anchor is how GitHub calls a heading.
+// anchor returns GitHub's anchor of a heading.
 func anchor(line string) string {
 	if !strings.HasPrefix(line, "#") {
 		return ""

@@ -38,7 +38,7 @@ p, group:staff, internal, GET, /orders/*, allow
 g, user:alice, group:staff
 `
 
-// A whole service from one file: who may connect, who that is, and what they may do.
+// One file configures a whole service: the trusted clients, their users and their rights.
 func ExampleOpen() {
 	dir, done := exampleFiles(map[string]string{"mtlsguard.yaml": exampleConfig, "users.yaml": exampleUsers, "policy.csv": examplePolicy})
 	defer done()
@@ -61,14 +61,14 @@ func ExampleOpen() {
 	<-ready
 
 	url := "https://" + server.Ports()[0].Addr().String()
-	for _, who := range []string{"alice", "bob", "expired"} {
-		res, err := exampleClient(who).Get(url + "/orders/7")
+	for _, name := range []string{"alice", "bob", "expired"} {
+		res, err := exampleClient(name).Get(url + "/orders/7")
 		if err != nil {
-			fmt.Println(who, "is refused by the handshake")
+			fmt.Println(name, "is refused by the handshake")
 			continue
 		}
 		body, _ := io.ReadAll(res.Body)
-		fmt.Println(who, res.StatusCode, strings.SplitN(string(body), `","`, 2)[0])
+		fmt.Println(name, res.StatusCode, strings.SplitN(string(body), `","`, 2)[0])
 	}
 	stop()
 	fmt.Println("ended:", <-ended)
@@ -80,7 +80,7 @@ func ExampleOpen() {
 	// ended: <nil>
 }
 
-// exampleFiles writes files that name the test certificates of this repository.
+// exampleFiles writes files that use the test certificates of this repository.
 func exampleFiles(files map[string]string) (dir string, done func()) {
 	dir, err := os.MkdirTemp("", "mtlsguard")
 	if err != nil {
@@ -98,8 +98,8 @@ func exampleFiles(files map[string]string) (dir string, done func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-func exampleClient(who string) *http.Client {
-	cert, err := tls.LoadX509KeyPair("testdata/pki/"+who+".pem", "testdata/pki/"+who+"-key.pem")
+func exampleClient(name string) *http.Client {
+	cert, err := tls.LoadX509KeyPair("testdata/pki/"+name+".pem", "testdata/pki/"+name+"-key.pem")
 	if err != nil {
 		log.Fatal(err)
 	}

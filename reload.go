@@ -49,10 +49,7 @@ func (s *Server) reload(ctx context.Context, stable func(*fileset.Reader) bool) 
 	}
 	if err != nil {
 		read.Read.Drop()
-		s.mu.Lock()
-		s.tried, s.failed = read, err
-		s.mu.Unlock()
-		s.events.LogReloadFailure(s.path, err)
+		s.setFailed(read, err)
 		return fmt.Errorf("mtlsguard: the last good configuration stays in effect: %w", err)
 	}
 	s.events.LogEvent("reload", "configuration in effect", "ok")

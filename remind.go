@@ -10,26 +10,26 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/site"
 )
 
-const (
-	remindInterval = time.Second      // the time between two looks at the clock
-	repeatFailure  = 10 * time.Minute // the time after which a failed reload is logged again
-)
+// remindInterval is the time between two looks at the clock.
+const remindInterval = time.Second
 
-// reminder logs what only the passing of time brings about: a certificate or CRL that ends,
-// and a failed reload that nobody has mended. It is safe for concurrent use.
+// reminder logs what only the passing of time brings about: a certificate or CRL that ends. It
+// is safe for concurrent use.
 type reminder struct {
 	server *Server
 
 	mu         sync.Mutex
 	generation *site.Generation
 	logged     map[site.Reminder]time.Time // when each of the warnings that hold was logged last
-	failure    time.Time                   // when the failed reload was logged last
 }
 
 // remind logs until ctx ends, also if no file is watched.
 func (s *Server) remind(ctx context.Context) {
+	var degraded []string
 	for {
 		s.reminder.log()
+		s.logFailure()
+		degraded = s.logDegraded(degraded)
 		s.events.LogSuppressed(2 * time.Second)
 		if !fileset.Sleep(ctx, remindInterval) {
 			return
@@ -58,18 +58,6 @@ func (r *reminder) log() {
 		logged[w] = at
 	}
 	r.generation, r.logged = current, logged
-	s.mu.Lock()
-	failed := s.failed
-	s.mu.Unlock()
-	switch {
-	case failed == nil:
-		r.failure = time.Time{}
-	case r.failure.IsZero():
-		r.failure = now // reload has logged it
-	case now.Sub(r.failure) >= repeatFailure:
-		r.failure = now
-		s.events.LogReloadFailure(s.path, failed)
-	}
 }
 
 // withProgress adds to the warning about a fetched file when it was fetched, and when it is

@@ -52,7 +52,7 @@ type Server struct {
 	current    *site.Generation
 	tried      *fileset.Reader // the last reading, good or bad
 	since      time.Time       // when the current generation took effect
-	failed     error           // of the last reload; nil if it succeeded
+	failed     *reloadFailure  // of the last reload; nil if it succeeded
 	files      map[string]fileState
 	requests   int                // calls of Reload that have not finished
 	stopLook   context.CancelFunc // ends the reload of the watcher; nil if there is none

@@ -1,8 +1,6 @@
 package mtlsguard
 
 import (
-	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -13,7 +11,8 @@ import (
 type Status struct {
 	Generation uint64               // of the current configuration
 	Since      time.Time            // when it took effect
-	NotReady   []string             // why callers should not be sent here; empty if the server is ready
+	NotReady   []string             // why requests cannot be served; empty if the server is ready
+	Degraded   []string             // what is wrong while requests are served; it does not change Ready
 	Failed     []*configerror.Error // of the last reload; empty if it succeeded
 	Dropped    uint64               // log lines that were dropped because the log was too slow
 	Shadow     ShadowStatus
@@ -34,9 +33,10 @@ type ShadowStatus struct {
 	LeftOut   uint64 // decisions that were not compared because Casbin was too slow
 }
 
-// Ready reports whether callers should be sent to this server: every port is open, the
-// last reload succeeded, no CRL that is needed is past its next update, and there is a
-// tunnel if requests come or go through tunnels.
+// Ready reports whether the server can serve requests: every port is open, and there is a
+// tunnel if requests come or go through tunnels. A server whose last reload failed, or
+// whose CRL is late, is ready and degraded: a typo in a file that all servers share must not
+// take all of them out of service.
 func (s Status) Ready() bool { return len(s.NotReady) == 0 }
 
 // PortStatus is the state of one port. The counters start at Open.
@@ -67,9 +67,14 @@ func (s *Server) configErrors(err error) []*configerror.Error {
 // takes locks: do not call it for every request.
 func (s *Server) Status() Status {
 	s.mu.Lock()
-	out := Status{Generation: s.generation.Load(), Since: s.since, Failed: s.configErrors(s.failed), Dropped: s.events.Dropped()}
+	out := Status{Generation: s.generation.Load(), Since: s.since, Dropped: s.events.Dropped()}
 	current, failed := s.current, s.failed
 	s.mu.Unlock()
+	now := s.options.now()
+	if failed.counts(now) {
+		out.Failed = s.configErrors(failed.err)
+	}
+	out.Degraded = degraded(current, failed, now)
 	if shadow := s.shadow.Load(); shadow != nil {
 		out.Shadow.Checked, out.Shadow.Different, out.Shadow.LeftOut = shadow.Counts()
 	}
@@ -80,10 +85,6 @@ func (s *Server) Status() Status {
 	default:
 		out.NotReady = append(out.NotReady, "the ports are not open")
 	}
-	if failed != nil {
-		out.NotReady = append(out.NotReady, "the last reload failed")
-	}
-	now := s.options.now()
 	s.addTunnelStatus(current, &out)
 	for i, p := range current.AllPorts() {
 		c := s.countsOf(p.Config.Name)
@@ -98,29 +99,7 @@ func (s *Server) Status() Status {
 				ps.Connections += n
 			}
 		}
-		if !ps.FreshUntil.IsZero() && now.After(ps.FreshUntil) {
-			out.NotReady = append(out.NotReady, fmt.Sprintf("port %s: a CRL was to be replaced by %s", c.port, ps.FreshUntil.UTC().Format(time.RFC3339)))
-		}
 		out.Ports = append(out.Ports, ps)
 	}
 	return out
-}
-
-// Readiness returns a handler for readiness probes. It answers 200 if the server is ready,
-// and 503 with the reasons otherwise. No guard protects it: serve it on an address that
-// callers cannot reach.
-func (s *Server) Readiness() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		status := s.Status()
-		if status.Ready() {
-			fmt.Fprintln(w, "ready")
-			return
-		}
-		w.WriteHeader(http.StatusServiceUnavailable)
-		for _, why := range status.NotReady {
-			fmt.Fprintln(w, why)
-		}
-	})
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// threats are the sections of docs/threat-model.md and how many rows each has.
+// threats are the sections of docs/threat-model.md and their numbers of rows.
 var threats = map[string]int{
-	"A": 23, "B": 24, "C": 22, "D": 16, "E": 17, "F": 19, "G": 11, "H": 21, "I": 14, "J": 15, "K": 24, "L": 14, "M": 3, "V": 8,
+	"A": 23, "B": 24, "C": 22, "D": 17, "E": 17, "F": 19, "G": 11, "H": 21, "I": 14, "J": 15, "K": 24, "L": 14, "M": 3, "V": 8,
 }
 
 var (
@@ -60,7 +60,7 @@ func readThreats(t *testing.T) (rows []threat, page string) {
 	return rows, page
 }
 
-// Every attack and fault has its row, once, with a test or a reason for none.
+// Every attack and fault has exactly one row, with a test or with a reason for having none.
 func TestThreatModelRows(t *testing.T) {
 	t.Parallel()
 	rows, _ := readThreats(t)
@@ -95,7 +95,7 @@ func TestThreatModelRows(t *testing.T) {
 	}
 }
 
-// Every test that the page names is there, in the package that it names.
+// Every test that the page names exists in the package that it names.
 func TestThreatModelTests(t *testing.T) {
 	t.Parallel()
 	_, page := readThreats(t)
@@ -104,7 +104,7 @@ func TestThreatModelTests(t *testing.T) {
 	for _, m := range citedTest.FindAllStringSubmatch(page, -1) {
 		cited[m[2]] = true
 		if name := m[1] + "." + m[2]; !there[name] {
-			t.Errorf("there is no test %s", name)
+			t.Errorf("test %s does not exist", name)
 		}
 	}
 	if len(cited) == 0 {
@@ -112,7 +112,7 @@ func TestThreatModelTests(t *testing.T) {
 	}
 	for _, name := range bareTest.FindAllString(page, -1) {
 		if !cited[name] && name != "TestA1_" { // the page's own example of a name
-			t.Errorf("%s stands without its package", name)
+			t.Errorf("%s has no package name", name)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func testsOfModule(t *testing.T) map[string]bool {
 				return fs.SkipDir
 			}
 			if _, err := os.Stat(filepath.Join(file, "go.mod")); err == nil && file != "." {
-				return fs.SkipDir // a module of its own
+				return fs.SkipDir // a separate module
 			}
 			return nil
 		}
@@ -156,8 +156,8 @@ func testsOfModule(t *testing.T) map[string]bool {
 	return there
 }
 
-// A reason word is a heading of docs/reasons.md with a text under it, in the order
-// of the list, and no other heading looks like a word.
+// Every reason is a heading of docs/reasons.md with a text, in the order of the list, and no
+// other heading looks like a reason.
 func TestReasonsAreHeadings(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("docs/reasons.md")
@@ -167,15 +167,15 @@ func TestReasonsAreHeadings(t *testing.T) {
 	parts := strings.Split("\n"+string(data), "\n### ")[1:]
 	all := reason.All()
 	for i, part := range parts {
-		word, text, _ := strings.Cut(part, "\n")
+		heading, text, _ := strings.Cut(part, "\n")
 		text, _, _ = strings.Cut(text, "\n## ")
 		switch {
-		case !reason.Reason(word).Known():
-			t.Errorf("heading %q is no reason", word)
-		case i >= len(all) || string(all[i]) != word:
-			t.Errorf("heading %q is out of order, or stands twice", word)
+		case !reason.Reason(heading).Known():
+			t.Errorf("heading %q is not a reason", heading)
+		case i >= len(all) || string(all[i]) != heading:
+			t.Errorf("heading %q is out of order or repeated", heading)
 		case len(strings.Fields(text)) < 5:
-			t.Errorf("%s is not explained", word)
+			t.Errorf("%s is not documented", heading)
 		}
 	}
 	if len(parts) != len(all) {

@@ -59,7 +59,7 @@ func TestJSONLinesErrorsHaveTheirLine(t *testing.T) {
 		{"{" + good + `, "nodes": "b"}`, `has no key "nodes"`},
 		{"{" + good + `, "ports": [["p"]]}`, "not a JSON object of texts"},
 		{"{" + good + `, "ports": {"p": 1}}`, "not a JSON object of texts"},
-		{"{" + good + `, "disabled": "true"}`, `disabled is "true"`},
+		{"{" + good + `, "disabled": "true"}`, `disabled: "true" is neither`},
 		{"{" + good + `, "not_after": null}`, "not_after is not a text"},
 		{"{" + good + `, "ports": ["q"]}`, `no port "q"`},
 		{"{" + good + "}\n{" + good + "}", "the id is not unique"},

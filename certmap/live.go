@@ -21,7 +21,7 @@ type Live struct {
 // NewLive returns a Live with a first table. A nil table is an empty one.
 func NewLive(t *Table) *Live {
 	l := new(Live)
-	l.Reconfigure(t)
+	l.Replace(t)
 	return l
 }
 
@@ -41,8 +41,8 @@ func (l *Live) Map(ctx context.Context, v trust.Verified, port string) (Match, e
 	return m, err
 }
 
-// Reconfigure puts another table into effect. A nil table is an empty one.
-func (l *Live) Reconfigure(t *Table) {
+// Replace puts another table into effect. A nil table is an empty one.
+func (l *Live) Replace(t *Table) {
 	l.change.Lock()
 	defer l.change.Unlock()
 	if t == nil {

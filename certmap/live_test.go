@@ -69,7 +69,7 @@ func TestLiveChangesAtOnceAndKeepsTheTableOnError(t *testing.T) {
 	if got := outcome(t, old, v, "p"); got != "bob" || len(old.Mappings()) != 1 {
 		t.Errorf("the old table: %s", got)
 	}
-	live.Reconfigure(old)
+	live.Replace(old)
 	step("replaced", "bob")
 }
 

@@ -1,6 +1,7 @@
 package configerror
 
-// Finding is a part of a configuration that loads and is probably wrong.
+// Finding is a part of a configuration that loads and is probably wrong, or, as a Note,
+// that is easily misread.
 type Finding struct {
 	About  string // users, policy, trust or ports; may be empty
 	File   string
@@ -8,6 +9,7 @@ type Finding struct {
 	Column int // from 1; 0: the finding has no column
 	What   string
 	Hint   string // how to correct it; may be empty
+	Note   bool   // nothing is wrong: What says what the setting means
 }
 
 // String returns "file:line: what (hint)", the form of Error.

@@ -10,7 +10,7 @@ import (
 )
 
 // deepUsers puts the users' authority of a site two levels below a new root, and returns
-// that root. Nothing names the authority between.
+// that root. No file of the site contains the authority in between.
 func (s *site) deepUsers(tb testing.TB) (root, between *testpki.Pair) {
 	tb.Helper()
 	root = testpki.NewCA("Root CA")
@@ -26,8 +26,9 @@ func (s *site) deepUsers(tb testing.TB) (root, between *testpki.Pair) {
 	return root, between
 }
 
-// Gateways under a root, users two levels below it: a user's certificate with the
-// gateway's name is no gateway, and with the authority between in sight nothing loads.
+// The gateways' authority is a root, and users are two levels below it. A user's certificate
+// with the gateway's name does not make its holder a gateway. If the configuration contains
+// the authority in between, it does not load.
 //
 // Covers F18.
 func TestUserFarBelowTheGatewaysRootIsNoGateway(t *testing.T) {
@@ -40,10 +41,10 @@ func TestUserFarBelowTheGatewaysRootIsNoGateway(t *testing.T) {
 	genuine := b.client(root.SubCA("Gateways CA").Leaf("gateway", named(gatewayName)))
 	rogue := b.client(b.ca.Leaf("mallory", named(gatewayName)))
 	forwarding := []string{"X-SSL-Client-Verify", "SUCCESS", "X-SSL-Client-Cert", escaped(b.alice)}
-	if got := ask(stating(genuine, forwarding...), url); got != "200 alice" {
+	if got := get(withHeaders(genuine, forwarding...), url); got != "200 alice" {
 		t.Errorf("the gateway: %s", got)
 	}
-	if got := ask(stating(rogue, forwarding...), url); got != "403 untrusted-gateway" {
+	if got := get(withHeaders(rogue, forwarding...), url); got != "403 untrusted-gateway" {
 		t.Errorf("a user with the gateway's name: %s", got)
 	}
 	for what, change := range map[string][2]string{
@@ -60,8 +61,9 @@ func TestUserFarBelowTheGatewaysRootIsNoGateway(t *testing.T) {
 	}
 }
 
-// Servers under a root, callers two levels below it: a caller's certificate with the
-// server's name registers nothing, by a list of names or by its own.
+// The servers' authority is a root, and callers are two levels below it. A caller's
+// certificate with the server's name registers no tunnel, neither by a list of names nor by
+// the server's own name.
 //
 // Covers F18.
 func TestCallerFarBelowTheServersRootCannotRegister(t *testing.T) {
@@ -84,12 +86,12 @@ func TestCallerFarBelowTheServersRootCannotRegister(t *testing.T) {
 			if outer.server.Status().Services["orders"] != 0 || len(rogue.log.find("event", "ready")) > 0 {
 				t.Errorf("%s: the caller registers: %s", registration, rogue.log.text())
 			}
-			if got := ask(d.client(nil), outer.url("external", "/whoami")); got != "503" {
+			if got := get(d.client(nil), outer.url("external", "/whoami")); got != "503" {
 				t.Errorf("%s: the caller serves: %s", registration, got)
 			}
 			rogue.stop()
 			d.orders = root.SubCA("Servers CA").Leaf("orders", named(name))
-			d.inside().start(mtlsguard.Options{}) // which waits for its tunnel
+			d.inside().start(mtlsguard.Options{}) // start waits for its tunnel
 
 			d.sub(config, "trust: {anchors: [root.pem]}", "trust: {anchors: [root.pem], crl_issuers: [policy-ca.pem]}")
 			if _, err := mtlsguard.Open(d.path(config), mtlsguard.Options{}); err == nil || !strings.Contains(err.Error(), "also issues for the callers of port external") {

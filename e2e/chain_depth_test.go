@@ -8,8 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// max_depth holds for the handshakes to come and, after a reload, for connections that
-// are open.
+// max_depth applies to new handshakes and, after a reload, to open connections.
 //
 // Covers B24.
 func TestMaxDepthAppliesToOpenConnections(t *testing.T) {
@@ -27,21 +26,21 @@ func TestMaxDepthAppliesToOpenConnections(t *testing.T) {
 	}
 	url := l.url("internal", "/whoami")
 	near, far := s.client(one.Leaf("alice"), testkit.HTTP2), s.client(two.Leaf("alice"))
-	expect("one intermediate", ask(near, url), "200 alice")
-	expect("two intermediates", ask(far, url), "refused")
+	expect("one intermediate", get(near, url), "200 alice")
+	expect("two intermediates", get(far, url), "refused")
 	s.sub(config, "max_depth: 1", "max_depth: 2")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	expect("two intermediates", ask(far, url), "200 alice")
+	expect("two intermediates", get(far, url), "200 alice")
 	s.sub(config, "max_depth: 2", "max_depth: 1")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(far, url); !refused(got) {
+	if got := get(far, url); !refused(got) {
 		t.Errorf("a connection that is open when the depth changes: %s", got)
 	}
-	expect("one intermediate", ask(near, url), "200 alice")
+	expect("one intermediate", get(near, url), "200 alice")
 	for _, wrong := range []string{"-1", "one", "1.5", "[1]", "99999999999"} {
 		s.sub(config, "max_depth: 1", "max_depth: "+wrong)
 		if found := configerror.All(l.server.Reload()); !hasConfigError(found, s.path(config), 11, "max_depth") {

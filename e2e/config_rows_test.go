@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// configErrorRow spoils one thing of a site.
+// configErrorRow puts one error into the files of a site.
 type configErrorRow struct {
 	name  string
 	spoil func(*site)
-	file  string // where the mistake is
-	line  int    // 0: there is none; added: the first after what stood there
-	what  string // part of it
+	file  string // the file with the error
+	line  int    // 0: the error has no line; added: the first line that more has added
+	what  string // part of the error's text
 }
 
-// yaml replaces text in mtlsguard.yaml.
+// yaml returns a change that replaces text in mtlsguard.yaml.
 func yaml(old, replacement string) func(*site) {
 	return func(s *site) { s.Helper(); s.sub("mtlsguard.yaml", old, replacement) }
 }
 
-// whole replaces a file.
+// whole returns a change that replaces a file.
 func whole(name, content string) func(*site) { return func(s *site) { s.put(name, content) } }
 
-// more adds to a file.
+// more returns a change that appends content to a file.
 func more(name, content string) func(*site) {
 	return func(s *site) { s.put(name, s.get(name)+content) }
 }
 
-// without removes a file and puts something else there.
+// without returns a change that removes a file and calls then with its path.
 func without(name string, then func(path string) error) func(*site) {
 	return func(s *site) {
 		s.Helper()
@@ -125,7 +125,7 @@ var configErrorRows = []configErrorRow{
 	{"reload without unit", yaml("reload: 0", "reload: 5"), config, 3, "reload"},
 	{"reload negative", yaml("reload: 0", "reload: -5s"), config, 3, "reload"},
 	{"reload tiny", yaml("reload: 0", "reload: 1ms"), config, 3, "reload"},
-	{"reload is a word", yaml("reload: 0", "reload: often"), config, 3, "reload"},
+	{"reload is a string", yaml("reload: 0", "reload: often"), config, 3, "reload"},
 	{"policy missing", yaml("policy: policy.csv\n", ""), config, 1, "policy is missing"},
 	{"users missing", yaml("users: users.yaml\n", ""), config, 4, "users is missing"},
 	{"ports missing", whole(config, "users: users.yaml\npolicy: policy.csv\n"), config, 1, "ports is missing"},
@@ -170,7 +170,7 @@ var configErrorRows = []configErrorRow{
 	{"CRL forged", func(s *site) {
 		forger := *s.other
 		ca := *s.ca.Cert
-		ca.PublicKey = s.other.Cert.PublicKey // x509 wants key and certificate to agree
+		ca.PublicKey = s.other.Cert.PublicKey // x509 checks that the key belongs to the certificate
 		forger.Cert = &ca
 		s.put("ca.crl", crlPEM(forger.CRL(2, nil)))
 	}, "ca.crl", 1, "not signed"},

@@ -21,8 +21,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 )
 
-// Every mistake is reported with its place and a hint, whoever opens the file: the
-// library, and the example server, which then ends without having opened a port.
+// Every configuration error is reported with its position and a hint, by the library and by
+// the example server, which ends without having opened a port.
 func TestConfigurationErrorsHavePlaceAndHint(t *testing.T) {
 	t.Parallel()
 	binary := serverBinary(t)
@@ -40,14 +40,14 @@ func TestConfigurationErrorsHavePlaceAndHint(t *testing.T) {
 			_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 			found := configerror.All(err)
 			if len(found) == 0 {
-				t.Fatalf("no mistake: %v", err)
+				t.Fatalf("no error: %v", err)
 			}
 			if !hasConfigError(found, s.path(row.file), row.line, row.what) {
-				t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
+				t.Errorf("no error at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 			}
 			for i, m := range found {
 				if m.File == "" || m.What == "" || m.Hint == "" {
-					t.Errorf("not whole: %#v", m)
+					t.Errorf("incomplete: %#v", m)
 				}
 				if i > 0 && m.File == found[i-1].File && m.Line < found[i-1].Line {
 					t.Errorf("out of order: %v after %v", m, found[i-1])
@@ -60,7 +60,7 @@ func TestConfigurationErrorsHavePlaceAndHint(t *testing.T) {
 	}
 }
 
-// Whoever mends a configuration mends it once.
+// All configuration errors are reported at once.
 func TestConfigurationErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -94,7 +94,7 @@ func TestErrorOfASharedFileIsReportedOnce(t *testing.T) {
 		}
 	}
 	if n != 1 {
-		t.Errorf("two ports and a mapping name ca.pem, and it is wrong %d times:\n%v", n, err)
+		t.Errorf("the error of ca.pem, which two ports and a mapping use, is reported %d times:\n%v", n, err)
 	}
 }
 
@@ -125,7 +125,7 @@ func refusesToStart(t *testing.T, binary string, s *site, row configErrorRow) {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 2 {
-		t.Errorf("the server ended with %v, wanted status 2", err)
+		t.Errorf("the server ended with %v, want status 2", err)
 	}
 	if stdout.Len() > 0 {
 		t.Errorf("on standard output: %q", stdout.String())

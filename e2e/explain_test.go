@@ -34,8 +34,8 @@ import (
 
 var agreement = flag.Bool("agreement", false, "ask every certificate, port, method and path in TLS 1.2 and 1.3, instead of a part")
 
-// agreeConfig has a port of every kind.
-const agreeConfig = `users: users.yaml
+// agreeConfig has a port of every mode.
+const explainConfig = `users: users.yaml
 policy: policy.csv
 reload: 0
 ports:
@@ -51,7 +51,7 @@ ports:
      forwarded: {format: rfc9440, trust: {anchors: [client-ca.pem]}, gateway: {anchors: [partner-ca.pem], fingerprints: ["GATEWAY"]}}}
 `
 
-const agreeUsers = `mappings:
+const explainUsers = `mappings:
   - {id: orders, user: orders-api, uri: "spiffe://acme/ns/prod/sa/orders", issuer: client-ca.pem}
   - {id: partner, user: partner, subject: "CN=partner,O=Partner", issuer: partner-ca.pem}
   - {id: mallory, user: mallory, subject: "CN=mallory,OU=Staff,O=Acme", issuer: client-ca.pem, disabled: true}
@@ -60,7 +60,7 @@ const agreeUsers = `mappings:
   - {id: one, user: carol-by-name, subject: "CN=carol,OU=Staff,O=Acme", issuer: client-ca.pem, ports: [compatible]}
 `
 
-const agreePolicy = `p, group:Authenticated, *, GET, /whoami, allow
+const explainPolicy = `p, group:Authenticated, *, GET, /whoami, allow
 p, group:staff, *, GET|POST, /orders/{id}, allow
 p, user:bob, *, *, /orders/*, deny
 p, user:orders-api, require, GET, /orders/*, allow
@@ -71,17 +71,17 @@ g, user:bob, group:staff
 g, user:carol, group:staff
 `
 
-// agreeing is a live server over testdata/pki, and what it says of each request.
-type agreeing struct {
+// explainServer is a live server over testdata/pki, with the guard's last outcome.
+type explainServer struct {
 	testing.TB
 	server *mtlsguard.Server
 	roots  *x509.CertPool
 
-	mu   sync.Mutex
-	said middleware.Outcome
+	mu      sync.Mutex
+	outcome middleware.Outcome
 }
 
-func newAgreeing(tb testing.TB) *agreeing {
+func newExplainServer(tb testing.TB) *explainServer {
 	tb.Helper()
 	dir := tb.TempDir()
 	write := func(name string, data []byte) {
@@ -104,10 +104,10 @@ func newAgreeing(tb testing.TB) *agreeing {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	write("mtlsguard.yaml", []byte(strings.ReplaceAll(agreeConfig, "GATEWAY", trust.FingerprintOf(gateway[0]).String())))
-	write("users.yaml", []byte(agreeUsers))
-	write("policy.csv", []byte(agreePolicy))
-	a := &agreeing{TB: tb, roots: x509.NewCertPool()}
+	write("mtlsguard.yaml", []byte(strings.ReplaceAll(explainConfig, "GATEWAY", trust.FingerprintOf(gateway[0]).String())))
+	write("users.yaml", []byte(explainUsers))
+	write("policy.csv", []byte(explainPolicy))
+	a := &explainServer{TB: tb, roots: x509.NewCertPool()}
 	a.roots.AppendCertsFromPEM(file(tb, "server-ca.pem"))
 	ready := make(chan struct{})
 	a.server, err = mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), mtlsguard.Options{
@@ -115,7 +115,7 @@ func newAgreeing(tb testing.TB) *agreeing {
 		Observe: func(_ *http.Request, o middleware.Outcome) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			a.said = o
+			a.outcome = o
 		},
 	})
 	if err != nil {
@@ -140,7 +140,7 @@ func file(tb testing.TB, name string) []byte {
 	return data
 }
 
-func (a *agreeing) port(name string) *ports.Port {
+func (a *explainServer) port(name string) *ports.Port {
 	for _, p := range a.server.Ports() {
 		if p.Name() == name {
 			return p
@@ -150,8 +150,8 @@ func (a *agreeing) port(name string) *ports.Port {
 	return nil
 }
 
-// handshakes counts those that ended without a connection: refused ones by reason, and others.
-func (a *agreeing) handshakes(port string) (refused map[reason.Reason]uint64, all uint64) {
+// handshakes counts the handshakes that ended without a connection: refused by reason, and all.
+func (a *explainServer) handshakes(port string) (refused map[reason.Reason]uint64, all uint64) {
 	for _, p := range a.server.Status().Ports {
 		if p.Name == port {
 			all = p.Failed
@@ -164,34 +164,34 @@ func (a *agreeing) handshakes(port string) (refused map[reason.Reason]uint64, al
 	return nil, 0
 }
 
-// wire is one connection with a server, or the reason why there is none.
-type wire struct {
+// explainConn is one connection to a server.
+type explainConn struct {
 	*tls.Conn
 	in *bufio.Reader
 }
 
-// connect makes a connection as who, and answers with the reason for which there is
-// none: the word of the server, or "" where the client itself gave up.
-func (a *agreeing) connect(port, sni string, who *tls.Certificate, version uint16) (*wire, reason.Reason) {
+// connect makes a connection with the certificate holder. If the handshake fails it returns no
+// connection and the server's reason, or "" if the client itself ended the handshake.
+func (a *explainServer) connect(port, sni string, holder *tls.Certificate, version uint16) (*explainConn, reason.Reason) {
 	a.Helper()
 	before, count := a.handshakes(port)
-	w := a.dial(port, sni, who, version)
+	w := a.dial(port, sni, holder, version)
 	c := w.Conn
 	err := c.Handshake()
 	if err == nil {
-		// In TLS 1.3 the server may not have judged yet: it has when it answers.
+		// In TLS 1.3 the client's handshake ends before the server has verified its certificate.
 		if version == tls.VersionTLS12 {
 			return w, ""
 		}
-		if err = w.ask("GET", "/", "localhost", ""); err == nil {
+		if err = w.send("GET", "/", "localhost", ""); err == nil {
 			var res *http.Response
 			if res, err = http.ReadResponse(w.in, nil); err == nil {
 				io.Copy(io.Discard, res.Body)
 				if !res.Close {
 					return w, ""
 				}
-				c.Close() // the answer was the connection's last: another, which need not be asked again
-				return a.dial(port, sni, who, version), ""
+				c.Close() // the server closes this connection after its answer
+				return a.dial(port, sni, holder, version), ""
 			}
 		}
 	}
@@ -202,19 +202,19 @@ func (a *agreeing) connect(port, sni string, who *tls.Certificate, version uint1
 		after, now = a.handshakes(port)
 		return now > count
 	})
-	for word, n := range after {
-		if n > before[word] {
-			return nil, word
+	for r, n := range after {
+		if n > before[r] {
+			return nil, r
 		}
 	}
 	if remote, ok := errors.AsType[*net.OpError](err); ok && remote.Op == "remote error" {
-		a.Errorf("port %s: the server refused without a word: %v", port, err)
+		a.Errorf("port %s: the server refused and counted no reason: %v", port, err)
 	}
 	return nil, ""
 }
 
 // dial makes a connection without a handshake.
-func (a *agreeing) dial(port, sni string, who *tls.Certificate, version uint16) *wire {
+func (a *explainServer) dial(port, sni string, holder *tls.Certificate, version uint16) *explainConn {
 	a.Helper()
 	raw, err := net.Dial("tcp", a.port(port).Addr().String())
 	if err != nil {
@@ -224,28 +224,28 @@ func (a *agreeing) dial(port, sni string, who *tls.Certificate, version uint16) 
 	c := tls.Client(raw, &tls.Config{
 		RootCAs: a.roots, ServerName: sni, MinVersion: version, MaxVersion: version,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			if who == nil {
+			if holder == nil {
 				return &tls.Certificate{}, nil
 			}
-			return who, nil // whatever the server says it accepts
+			return holder, nil // whichever authorities the server accepts
 		},
 	})
-	return &wire{Conn: c, in: bufio.NewReader(c)}
+	return &explainConn{Conn: c, in: bufio.NewReader(c)}
 }
 
-// ask sends a request. The header is lines of their own.
-func (w *wire) ask(method, path, host, header string) error {
+// ask sends a request. header holds whole lines.
+func (w *explainConn) send(method, path, host, header string) error {
 	_, err := fmt.Fprintf(w, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", method, path, host, header)
 	return err
 }
 
-// live is what the server says, and said what the guard told of it.
-func (a *agreeing) live(w *wire, method, path, host, header string) (status int, said middleware.Outcome, closed bool) {
+// roundTrip sends a request and returns the server's answer and the guard's outcome.
+func (a *explainServer) roundTrip(w *explainConn, method, path, host, header string) (status int, outcome middleware.Outcome, closed bool) {
 	a.Helper()
 	a.mu.Lock()
-	a.said = middleware.Outcome{}
+	a.outcome = middleware.Outcome{}
 	a.mu.Unlock()
-	if err := w.ask(method, path, host, header); err != nil {
+	if err := w.send(method, path, host, header); err != nil {
 		a.Fatal(err)
 	}
 	res, err := http.ReadResponse(w.in, &http.Request{Method: method})
@@ -255,11 +255,11 @@ func (a *agreeing) live(w *wire, method, path, host, header string) (status int,
 	io.Copy(io.Discard, res.Body)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return res.StatusCode, a.said, res.Close
+	return res.StatusCode, a.outcome, res.Close
 }
 
-// sayings are what of an outcome must be the same.
-func sayings(o middleware.Outcome) string {
+// outcomeText returns the part of an outcome in which explain and the guard must agree.
+func outcomeText(o middleware.Outcome) string {
 	text := fmt.Sprintf("allowed %t, status %d, %q %q, port %s, %s %q, rule %q, challenges %q, generation %d",
 		o.Allowed, o.Status, o.Reason, o.Detail, o.Port, o.Method, o.Path, o.Rule, o.Challenges, o.Generation)
 	if o.Identity != nil {
@@ -268,12 +268,12 @@ func sayings(o middleware.Outcome) string {
 	return text + fmt.Sprintf(", certificate %s, gateway %s", o.Verified.Fingerprint(), o.Gateway.Fingerprint())
 }
 
-// Explain and the live server never disagree: every test certificate, and nobody, on
-// every kind of port, with clear and unclear targets, over real TLS. What is compared
-// is the whole outcome: the word and its detail, user, groups, mapping, path and rule.
+// Explain agrees with the live server for every test certificate and for no certificate, on
+// every kind of port, with unambiguous and ambiguous targets, over real TLS. The whole outcome
+// is compared: reason and detail, user, groups, mapping, path and rule.
 func TestExplainAgreesWithTheServer(t *testing.T) {
 	t.Parallel()
-	a := newAgreeing(t)
+	a := newExplainServer(t)
 	methods := []string{"GET", "POST", "DELETE", "PROPFIND", "OPTIONS"}
 	paths := []string{"/whoami", "/orders/7", "/orders/", "/public/a?b=%2e", "/orders//7", "/%6frders/7", "/orders%2f7", "/a/../b", "*", "/%zz", "orders", "/ä"}
 	versions := []uint16{tls.VersionTLS13}
@@ -286,18 +286,18 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names = append(names, "") // nobody
+	names = append(names, "") // no certificate
 	var requests, refused, unsent, unread int
 	for i, name := range names {
 		name = strings.TrimSuffix(name, "-key.pem")
-		var who *tls.Certificate
+		var holder *tls.Certificate
 		var presented []*x509.Certificate
 		if name != "" {
 			pair, err := tls.X509KeyPair(file(t, name+".pem"), file(t, name+"-key.pem"))
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			who = &pair
+			holder = &pair
 			if presented, err = trust.ReadCertificates(name, file(t, name+".pem")); err != nil {
 				t.Fatal(err)
 			}
@@ -306,16 +306,16 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 			port := p.Name()
 			for _, version := range versions {
 				label := fmt.Sprintf("%q on %s, TLS %#x", name, port, version)
-				w, why := a.connect(port, "api.acme.example", who, version)
+				w, why := a.connect(port, "api.acme.example", holder, version)
 				x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: port, Host: "api.acme.example", Certificates: presented})
 				if err != nil {
 					t.Fatal(err)
 				}
 				switch {
 				case w == nil && why == "" && x.Refused:
-					unsent++ // the client cannot sign with this key: it sent nothing that the server could have a word for
+					unsent++ // the client cannot sign with this key, so the server has no reason to count
 				case x.Refused != (w == nil) || x.Refused && x.Reason != why:
-					t.Errorf("%s: explain says refused %t %q, the server %t %q", label, x.Refused, x.Reason, w == nil, why)
+					t.Errorf("%s: explain: refused %t %q; server: refused %t %q", label, x.Refused, x.Reason, w == nil, why)
 				}
 				if w == nil {
 					refused++
@@ -331,9 +331,9 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 							host = "other.acme.example"
 						}
 						if w == nil {
-							w, _ = a.connect(port, "api.acme.example", who, version)
+							w, _ = a.connect(port, "api.acme.example", holder, version)
 						}
-						status, said, closed := a.live(w, method, path, host, "")
+						status, outcome, closed := a.roundTrip(w, method, path, host, "")
 						x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{
 							Port: port, Method: method, Path: path, Host: host, ServerName: "api.acme.example", Certificates: presented,
 						})
@@ -343,13 +343,13 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 							t.Errorf("%s: %s %s: %v, refused %t", label, method, path, err, x.Refused)
 						case x.Unread:
 							unread++
-							if said.Generation != 0 || x.Status != status {
-								t.Errorf("%s: %s %s: explain says %d unread, the server %d after %s", label, method, path, x.Status, status, sayings(said))
+							if outcome.Generation != 0 || x.Status != status {
+								t.Errorf("%s: %s %s: explain: status %d, unread; server: status %d after %s", label, method, path, x.Status, status, outcomeText(outcome))
 							}
-						case sayings(x.Outcome) != sayings(said):
-							t.Errorf("%s: %s %s:\nexplain: %s\nserver:  %s", label, method, path, sayings(x.Outcome), sayings(said))
+						case outcomeText(x.Outcome) != outcomeText(outcome):
+							t.Errorf("%s: %s %s:\nexplain: %s\nserver:  %s", label, method, path, outcomeText(x.Outcome), outcomeText(outcome))
 						case !x.Allowed && status != x.Status:
-							t.Errorf("%s: %s %s: explain says %d, the server %d", label, method, path, x.Status, status)
+							t.Errorf("%s: %s %s: explain: status %d; server: status %d", label, method, path, x.Status, status)
 						}
 						if closed {
 							w.Close()
@@ -365,14 +365,14 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 	}
 	t.Logf("%d certificates, %d requests (%d never read), %d connections refused, %d of them by the client itself", len(names), requests, unread, refused, unsent)
 	if requests < 1000 || refused < 50 || unread == 0 {
-		t.Error("hardly anything was asked")
+		t.Error("too few requests")
 	}
 }
 
-// The same over HTTP/2, for targets that its clients send.
+// Explain agrees with the server over HTTP/2 too, for targets that its clients send.
 func TestExplainAgreesOverHTTP2(t *testing.T) {
 	t.Parallel()
-	a := newAgreeing(t)
+	a := newExplainServer(t)
 	for _, name := range []string{"alice", "bob", "carol", "stranger", "two-cns", ""} {
 		config := &tls.Config{RootCAs: a.roots, ServerName: "localhost"}
 		var presented []*x509.Certificate
@@ -397,7 +397,7 @@ func TestExplainAgreesOverHTTP2(t *testing.T) {
 				}
 				r.Host = "localhost"
 				a.mu.Lock()
-				a.said = middleware.Outcome{}
+				a.outcome = middleware.Outcome{}
 				a.mu.Unlock()
 				res, err := client.Do(r)
 				if err != nil {
@@ -406,8 +406,8 @@ func TestExplainAgreesOverHTTP2(t *testing.T) {
 				res.Body.Close()
 				x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "open", Method: method, Path: path, Certificates: presented})
 				a.mu.Lock()
-				if err != nil || res.ProtoMajor != 2 || sayings(x.Outcome) != sayings(a.said) {
-					t.Errorf("%q: %s %s, %s:\nexplain: %s, %v\nserver:  %s", name, method, path, res.Proto, sayings(x.Outcome), err, sayings(a.said))
+				if err != nil || res.ProtoMajor != 2 || outcomeText(x.Outcome) != outcomeText(a.outcome) {
+					t.Errorf("%q: %s %s, %s:\nexplain: %s, %v\nserver:  %s", name, method, path, res.Proto, outcomeText(x.Outcome), err, outcomeText(a.outcome))
 				}
 				a.mu.Unlock()
 			}
@@ -416,10 +416,10 @@ func TestExplainAgreesOverHTTP2(t *testing.T) {
 	}
 }
 
-// The same behind a gateway, for what it states.
+// Explain agrees with the server behind a gateway too, for forwarded certificates.
 func TestExplainAgreesBehindAGateway(t *testing.T) {
 	t.Parallel()
-	a := newAgreeing(t)
+	a := newExplainServer(t)
 	pair, err := tls.X509KeyPair(file(t, "partner.pem"), file(t, "partner-key.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -428,43 +428,43 @@ func TestExplainAgreesBehindAGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stated := []string{"", "Client-Cert: :AAAA:", "Client-Cert: nothing", "Client_Cert: ::"}
+	forwarded := []string{"", "Client-Cert: :AAAA:", "Client-Cert: nothing", "Client_Cert: ::"}
 	for _, name := range []string{"alice", "bob", "carol", "untrusted", "expired", "two-cns", "orders"} {
 		certs, err := trust.ReadCertificates(name, file(t, name+".pem"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		stated = append(stated, "Client-Cert: :"+base64.StdEncoding.EncodeToString(certs[0].Raw)+":")
+		forwarded = append(forwarded, "Client-Cert: :"+base64.StdEncoding.EncodeToString(certs[0].Raw)+":")
 	}
-	words := map[reason.Reason]bool{}
+	reasons := map[reason.Reason]bool{}
 	w, why := a.connect("gateway", "localhost", &pair, tls.VersionTLS13)
 	if w == nil {
 		t.Fatal(why)
 	}
 	defer w.Close()
-	for _, line := range stated {
+	for _, line := range forwarded {
 		for _, path := range []string{"/whoami", "/orders/7"} {
 			header, sent := http.Header{}, ""
 			if name, value, ok := strings.Cut(line, ": "); ok {
 				header[name], sent = []string{value}, line+"\r\n"
 			}
-			_, said, _ := a.live(w, "GET", path, "localhost", sent)
+			_, outcome, _ := a.roundTrip(w, "GET", path, "localhost", sent)
 			x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "gateway", Path: path, Certificates: presented, Header: header})
-			if err != nil || sayings(x.Outcome) != sayings(said) {
-				t.Errorf("%s %.60s:\nexplain: %s, %v\nserver:  %s", path, line, sayings(x.Outcome), err, sayings(said))
+			if err != nil || outcomeText(x.Outcome) != outcomeText(outcome) {
+				t.Errorf("%s %.60s:\nexplain: %s, %v\nserver:  %s", path, line, outcomeText(x.Outcome), err, outcomeText(outcome))
 			}
-			words[x.Reason] = true
+			reasons[x.Reason] = true
 		}
 	}
-	if len(words) < 5 {
-		t.Errorf("only %v", words)
+	if len(reasons) < 5 {
+		t.Errorf("only the reasons %v", reasons)
 	}
 }
 
-// The mapping and the policy of an explanation are those that decided.
+// Explain names the mapping and the policy rule that decided.
 func TestExplainNamesMappingAndRule(t *testing.T) {
 	t.Parallel()
-	a := newAgreeing(t)
+	a := newExplainServer(t)
 	certs, err := trust.ReadCertificates("bob", file(t, "bob.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -489,10 +489,10 @@ func TestExplainNamesMappingAndRule(t *testing.T) {
 	}
 }
 
-// A head that the port refuses to read is one that it refuses in an explanation.
+// Explain refuses a request head of a size that the port refuses to read.
 func TestExplainAgreesOnTheSizeOfAHead(t *testing.T) {
 	t.Parallel()
-	a := newAgreeing(t)
+	a := newExplainServer(t)
 	w, why := a.connect("open", "localhost", nil, tls.VersionTLS13)
 	if w == nil {
 		t.Fatal(why)
@@ -504,9 +504,9 @@ func TestExplainAgreesOnTheSizeOfAHead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		status, said, closed := a.live(w, "GET", "/public/a", "localhost", "X-Filler: "+value+"\r\n")
-		if x.Unread != (said.Generation == 0) || x.Unread && x.Status != status {
-			t.Errorf("%d bytes: explain says %d, unread %t; the server %d", size, x.Status, x.Unread, status)
+		status, outcome, closed := a.roundTrip(w, "GET", "/public/a", "localhost", "X-Filler: "+value+"\r\n")
+		if x.Unread != (outcome.Generation == 0) || x.Unread && x.Status != status {
+			t.Errorf("%d bytes: explain: status %d, unread %t; server: status %d", size, x.Status, x.Unread, status)
 		}
 		if closed {
 			w, _ = a.connect("open", "localhost", nil, tls.VersionTLS13)
@@ -516,7 +516,7 @@ func TestExplainAgreesOnTheSizeOfAHead(t *testing.T) {
 
 func TestExplainRejectsInvalidRequests(t *testing.T) {
 	t.Parallel()
-	a := newAgreeing(t)
+	a := newExplainServer(t)
 	for _, q := range []mtlsguard.ExplainRequest{
 		{Port: "nowhere"}, {},
 		{Port: "none", Path: "/\r\nX: y"}, {Port: "none", Method: "GET /x HTTP/1.1\nHost: y\n\nGET"}, {Port: "none", Host: "a\r\nClient-Cert: x"},
@@ -528,7 +528,7 @@ func TestExplainRejectsInvalidRequests(t *testing.T) {
 	}
 }
 
-// A configuration file that is replaced meanwhile does not mix two generations.
+// Explain does not mix two generations when the configuration changes during a call.
 func TestExplainDoesNotMixGenerations(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -556,7 +556,7 @@ func TestExplainDoesNotMixGenerations(t *testing.T) {
 			t.Fatal(err)
 		}
 		if x.Policy == nil || x.Policy.Decision.Allowed != x.Allowed {
-			t.Fatalf("the guard says %t, the policy %+v", x.Allowed, x.Policy)
+			t.Fatalf("the guard allows: %t, the policy: %+v", x.Allowed, x.Policy)
 		}
 		select {
 		case <-done:

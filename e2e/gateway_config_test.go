@@ -15,7 +15,7 @@ import (
 const somePin = "9F:22:45:B5:6F:74:31:C7:25:0D:26:3B:24:AC:6E:70:BE:22:08:8E:EF:F5:D3:5A:5E:6F:57:5D:0B:15:F8:0B"
 
 // Lines of behindConfig: 9 forwarded, 10 format, 11 verified, 12 gateway, 13 trust.
-var forwardedMistakes = []configErrorRow{
+var forwardedErrorRows = []configErrorRow{
 	{"unknown key", yaml(nginxFormat, "fromat: nginx"), config, 10, `has no key "fromat"`},
 	{"unknown key of verified", yaml("value: SUCCESS", "word: SUCCESS"), config, 11, `has no key "word"`},
 	{"unknown key of the gateway", yaml("names: [", "name: ["), config, 12, `has no key "name"`},
@@ -35,9 +35,9 @@ var forwardedMistakes = []configErrorRow{
 	{"a header that others need", yaml(nginxFormat, nginxFormat+"\n      header: host"), config, 10, "has another meaning"},
 	{"one header for both", yaml("header: X-SSL-Client-Verify", "header: x-ssl-client-cert"), config, 10, "cannot hold both"},
 	{"verified without a header", yaml(verifiedLine, "verified: {value: SUCCESS}"), config, 10, "has no header"},
-	{"verified by the word for none", yaml("value: SUCCESS", "value: NONE"), config, 10, "without a certificate"},
+	{"verified by the value for no certificate", yaml("value: SUCCESS", "value: NONE"), config, 10, "without a certificate"},
 	{"verified of a format that has none", yaml(nginxFormat, "format: caddy"), config, 10, "has no header for the gateway"},
-	{"verified without a usual word", yaml(nginxFormat+"\n      "+verifiedLine, "format: rfc9440\n      verified: {header: X-Verified}"), config, 10, "no default value"},
+	{"verified without a default value", yaml(nginxFormat+"\n      "+verifiedLine, "format: rfc9440\n      verified: {header: X-Verified}"), config, 10, "no default value"},
 	{"no trust", yaml("      "+usersLine+"\n", ""), config, 10, "forwarded has no trust"},
 	{"trust without anchors", yaml(usersLine, "trust: {}"), config, 13, "no anchors"},
 	{"trust with hard and nothing to ask", yaml(usersLine, "trust: {anchors: [ca.pem], revocation: hard}"), config, 13, "no crls"},
@@ -58,23 +58,23 @@ var forwardedMistakes = []configErrorRow{
 	{"an empty name", yaml("names: [gateway.acme.example]", "names: ['']"), config, 12, "empty"},
 	{"a fingerprint that is none", yaml("names: [gateway.acme.example]", "fingerprints: [gateway.pem]"), config, 12, "not a SHA-256 fingerprint"},
 	{"a fingerprint of SHA-1", yaml("names: [gateway.acme.example]", "fingerprints: ['"+somePin[:59]+"']"), config, 12, "not a SHA-256 fingerprint"},
-	{"nobody judges the gateway", yaml("{anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names", "{names"), config, 12, "gateway has no anchors"},
+	{"no trust for the gateway", yaml("{anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names", "{names"), config, 12, "gateway has no anchors"},
 	{"users may name themselves gateways", yaml("anchors: [gateway-ca.pem], crls: [gateway-ca.crl]", "anchors: [ca.pem]"), config, 10, "also issues for users"},
 	{"among others, users may name themselves gateways", yaml("anchors: [gateway-ca.pem]", "anchors: [gateway-ca.pem, ca.pem]"), config, 10, "also issues for users"},
 	{"by the port's trust, users may name themselves gateways", func(s *site) {
 		s.sub(config, gatewayLine, "gateway: {names: [gateway.acme.example]}")
 		s.sub(config, forwardedLines[:14], "    trust: {anchors: [ca.pem]}\n"+forwardedLines[:14])
 	}, config, 11, "also issues for users"},
-	{"a port that asks for no certificate", yaml("client_cert: require", "client_cert: none"), config, 10, "anybody could forward a certificate"},
+	{"a port that requests no certificate", yaml("client_cert: require", "client_cert: none"), config, 10, "anybody could forward a certificate"},
 	{"a port that no gateway can connect to", yaml(forwardedLines, forwardedLines+"    trust: {anchors: [ca.pem]}\n"), config, 10, "no anchor in common"},
-	{"nobody is a user", func(s *site) {
+	{"no user is identified", func(s *site) {
 		s.put(config, strings.Split(strings.Replace(behindConfig, "users: users.yaml\n", "", 1), "  - name: public")[0])
 	}, config, 4, "users is missing"},
 }
 
 func TestGatewayConfigurationErrors(t *testing.T) {
 	t.Parallel()
-	for _, row := range forwardedMistakes {
+	for _, row := range forwardedErrorRows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBehind(t)
@@ -83,17 +83,17 @@ func TestGatewayConfigurationErrors(t *testing.T) {
 			found := configerror.All(err)
 			for _, m := range found {
 				if m.File == "" || m.What == "" || m.Hint == "" {
-					t.Errorf("not whole: %#v", m)
+					t.Errorf("incomplete: %#v", m)
 				}
 			}
 			if !hasConfigError(found, b.path(row.file), row.line, row.what) {
-				t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
+				t.Errorf("no error at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 			}
 		})
 	}
 }
 
-// The mistakes of one port are told together, and once.
+// All configuration errors of one port are reported at once, each of them once.
 func TestGatewayConfigurationErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t)
@@ -111,12 +111,12 @@ func TestGatewayConfigurationErrorsAreReportedTogether(t *testing.T) {
 	}
 }
 
-func (b *behind) pin(who *testpki.Pair) string { return trust.FingerprintOf(who.Cert).String() }
+func (b *behind) pin(holder *testpki.Pair) string { return trust.FingerprintOf(holder.Cert).String() }
 
-// What may be said in other words, and what each makes of four connections.
+// Each row is another spelling of the configuration, and its answers to four connections.
 func TestGatewayConfigurations(t *testing.T) {
 	t.Parallel()
-	const asIs = "200 alice, 403 untrusted-gateway, refused, refused" // a gateway, another of its authority, a user, nobody
+	const asIs = "200 alice, 403 untrusted-gateway, refused, refused" // a gateway, another certificate of its authority, a user, no certificate
 	for _, row := range []struct {
 		name   string
 		change func(*behind)
@@ -149,7 +149,7 @@ func TestGatewayConfigurations(t *testing.T) {
 			b.sub(config, gatewayLine, "gateway: {anchors: [ca.pem], fingerprints: ['"+b.pin(b.gateway)+"']}")
 		}, "200 alice, refused, 403 untrusted-gateway, refused"},
 		{"no verified", func(b *behind) { b.sub(config, verifiedLine+"\n      ", "") }, asIs},
-		{"another word", func(b *behind) { b.sub(config, "value: SUCCESS", "value: ok") }, "400 bad-header, 403 untrusted-gateway, refused, refused"},
+		{"another verified value", func(b *behind) { b.sub(config, "value: SUCCESS", "value: ok") }, "400 bad-header, 403 untrusted-gateway, refused, refused"},
 		{"as the page says it", func(b *behind) {
 			page, err := os.ReadFile("../docs/gateways.md")
 			if err != nil {
@@ -168,8 +168,8 @@ func TestGatewayConfigurations(t *testing.T) {
 			l := b.start(mtlsguard.Options{})
 			other := b.gatewayCA.Leaf("other", named("other.acme.example"))
 			var got []string
-			for _, who := range []*testpki.Pair{b.gateway, other, b.alice, nil} {
-				got = append(got, ask(stating(b.client(who), asNginx(b.alice)...), l.url("internal", "/whoami")))
+			for _, holder := range []*testpki.Pair{b.gateway, other, b.alice, nil} {
+				got = append(got, get(withHeaders(b.client(holder), nginxHeaders(b.alice)...), l.url("internal", "/whoami")))
 			}
 			if strings.Join(got, ", ") != row.want {
 				t.Errorf("got  %q\nwant %q", strings.Join(got, ", "), row.want)

@@ -16,37 +16,37 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Both legs are mTLS: a mapped user comes through as that user, and everyone else is
-// who they are without a gateway.
+// Both legs use mTLS. A mapped user is identified through the gateway, and every other client
+// gets the answer that it would get without a gateway.
 // Covers F9, F14.
 func TestRealGatewaysForwardCertificates(t *testing.T) {
 	t.Parallel()
-	everyProduct(t, func(t *testing.T, product *product) {
+	forEachProduct(t, func(t *testing.T, product *product) {
 		p := behindReal(t, product)
 		expired := p.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 		carol := "403 unknown-authority"
 		if p.issuers {
 			carol = "200 carol"
 		}
-		alice, bob, nobody := p.askers(p.alice), p.askers(p.bob), p.askers(nil)
-		all := func(when string, who []asker, want string) {
+		alice, bob, anonymous := p.callers(p.alice), p.callers(p.bob), p.callers(nil)
+		all := func(when string, holder []caller, want string) {
 			t.Helper()
-			for _, a := range who {
-				for range 2 { // the second time on a connection, or with a session, that is known
-					if got := a.ask(); got != want {
-						t.Errorf("%s: %s: got %s, wanted %s", when, a.name, got, want)
+			for _, a := range holder {
+				for range 2 { // the second request reuses the connection or the session
+					if got := a.get(); got != want {
+						t.Errorf("%s: %s: got %s, want %s", when, a.name, got, want)
 					}
 				}
 			}
 		}
 		all("alice", alice, "200 alice")
 		all("bob", bob, "200 bob")
-		all("nobody", nobody, "200 Default")
-		all("unmapped", p.askers(p.ca.Leaf("stranger")), "403 unmapped")
-		all("issued by an intermediate", p.askers(p.carol), carol)
-		for name, who := range map[string]*testpki.Pair{"untrusted": p.other.Leaf("alice"), "expired": expired} {
-			for _, a := range p.askers(who) {
-				if got := a.ask(); strings.HasPrefix(got, "200") {
+		all("anonymous", anonymous, "200 Default")
+		all("unmapped", p.callers(p.ca.Leaf("stranger")), "403 unmapped")
+		all("issued by an intermediate", p.callers(p.carol), carol)
+		for name, holder := range map[string]*testpki.Pair{"untrusted": p.other.Leaf("alice"), "expired": expired} {
+			for _, a := range p.callers(holder) {
+				if got := a.get(); strings.HasPrefix(got, "200") {
 					t.Errorf("%s: %s: got %s from a gateway that verifies", name, a.name, got)
 				}
 			}
@@ -54,7 +54,7 @@ func TestRealGatewaysForwardCertificates(t *testing.T) {
 
 		p.sub(config, "strict: false", "strict: true")
 		p.reload()
-		all("strict", nobody, "403 no-certificate")
+		all("strict", anonymous, "403 no-certificate")
 		all("strict, alice", alice, "200 alice")
 
 		p.put("ca.crl", p.crl(2, p.alice))
@@ -64,75 +64,75 @@ func TestRealGatewaysForwardCertificates(t *testing.T) {
 
 		gateway, bobs := trust.FingerprintOf(p.gateway.Cert).String(), trust.FingerprintOf(p.bob.Cert).String()
 		for what, found := range map[string][]map[string]any{
-			"bob":    p.live.log.find("event", "decision", "outcome", "allow", "user", "bob", "gateway", gateway, "fingerprint", bobs),
-			"nobody": p.live.log.find("event", "decision", "outcome", "refuse", "reason", "no-certificate", "gateway", gateway),
-			"alice":  p.live.log.find("event", "decision", "outcome", "refuse", "reason", "revoked", "gateway", gateway),
+			"bob":       p.live.log.find("event", "decision", "outcome", "allow", "user", "bob", "gateway", gateway, "fingerprint", bobs),
+			"anonymous": p.live.log.find("event", "decision", "outcome", "refuse", "reason", "no-certificate", "gateway", gateway),
+			"alice":     p.live.log.find("event", "decision", "outcome", "refuse", "reason", "revoked", "gateway", gateway),
 		} {
 			if len(found) == 0 {
-				t.Errorf("no line about %s and the gateway:\n%s", what, p.live.log.text())
+				t.Errorf("no log line about %s and the gateway:\n%s", what, p.live.log.text())
 			}
 		}
 	})
 }
 
-// What a client writes into these headers itself changes nothing, whoever it is and
-// however it spells them: it stays who it is, or is refused.
+// A client's own headers with the gateway's names change nothing, in any spelling: the client
+// stays the user of its certificate, or is refused.
 // Covers F1, F3, F4, F13, F15.
 func TestRealGatewaysReplaceForgedHeaders(t *testing.T) {
 	t.Parallel()
-	everyProduct(t, func(t *testing.T, product *product) {
-		p := behindReal(t, product, func(p *passage) { p.handler = http.HandlerFunc(discreet) })
+	forEachProduct(t, func(t *testing.T, product *product) {
+		p := behindReal(t, product, func(p *realGateway) { p.handler = http.HandlerFunc(reportLeaks) })
 		page := p.url + "/whoami"
 		underscored := strings.ReplaceAll(p.cert, "-", "_")
 		forged := map[string][]string{
-			"the header":            {p.cert, p.state(p.bob)},
-			"in lower case":         {strings.ToLower(p.cert), p.state(p.bob)},
-			"twice":                 {p.cert, p.state(p.bob), p.cert, p.state(p.bob)},
-			"in two spellings":      {p.cert, p.state(p.bob), strings.ToLower(p.cert), p.state(p.bob)},
+			"the header":            {p.cert, p.forward(p.bob)},
+			"in lower case":         {strings.ToLower(p.cert), p.forward(p.bob)},
+			"twice":                 {p.cert, p.forward(p.bob), p.cert, p.forward(p.bob)},
+			"in two spellings":      {p.cert, p.forward(p.bob), strings.ToLower(p.cert), p.forward(p.bob)},
 			"empty":                 {p.cert, ""},
-			"underscores":           {underscored, p.state(p.bob)},
-			"dots":                  {strings.ReplaceAll(p.cert, "-", "."), p.state(p.bob)},
-			"one underscore":        {strings.Replace(p.cert, "-", "_", 1), p.state(p.bob)},
-			"its issuers":           {p.cert + "-Chain", p.state(p.ca)},
+			"underscores":           {underscored, p.forward(p.bob)},
+			"dots":                  {strings.ReplaceAll(p.cert, "-", "."), p.forward(p.bob)},
+			"one underscore":        {strings.Replace(p.cert, "-", "_", 1), p.forward(p.bob)},
+			"its issuers":           {p.cert + "-Chain", p.forward(p.ca)},
 			"of RFC 9440":           {"Client-Cert", ":" + encoded(p.bob) + ":"},
 			"as a trailer":          {"Trailer", p.cert},
 			"another's, of another": {"X-Forwarded-Client-Cert", `Cert="` + escaped(p.bob) + `"`},
 		}
 		if p.verified != "" {
-			forged["with the word"] = []string{p.cert, p.state(p.bob), p.verified, p.yes}
-			forged["with underscores and the word"] = []string{underscored, p.state(p.bob), strings.ReplaceAll(p.verified, "-", "_"), p.yes}
-			forged["the word for none"] = []string{p.verified, "NONE"}
-			forged["the word for none, underscores"] = []string{strings.ReplaceAll(p.verified, "-", "_"), "NONE"}
+			forged["with the verified value"] = []string{p.cert, p.forward(p.bob), p.verified, p.yes}
+			forged["with underscores and the verified value"] = []string{underscored, p.forward(p.bob), strings.ReplaceAll(p.verified, "-", "_"), p.yes}
+			forged["the value for no certificate"] = []string{p.verified, "NONE"}
+			forged["the value for no certificate, underscores"] = []string{strings.ReplaceAll(p.verified, "-", "_"), "NONE"}
 		}
-		for _, who := range []struct {
+		for _, holder := range []struct {
 			name string
 			pair *testpki.Pair
 		}{{"alice", p.alice}, {"Default", nil}} {
-			h1, h2 := p.client(who.pair), p.client(who.pair, testkit.HTTP2)
+			h1, h2 := p.client(holder.pair), p.client(holder.pair, testkit.HTTP2)
 			for name, pairs := range forged {
 				spelled := strings.ContainsAny(strings.Join([]string{pairs[0], pairs[len(pairs)-2]}, ""), "_.")
-				ways := []asker{
-					{"HTTP/1.1", func() string { return ask(stating(h1, pairs...), page) }},
-					{"curl", func() string { return p.curl(who.pair, append(headerLines(pairs), "--http1.1")...) }},
+				ways := []caller{
+					{"HTTP/1.1", func() string { return get(withHeaders(h1, pairs...), page) }},
+					{"curl", func() string { return p.curl(holder.pair, append(headerLines(pairs), "--http1.1")...) }},
 				}
 				if p.h2 {
-					ways = append(ways, asker{"HTTP/2", func() string { return ask(stating(h2, pairs...), page) }},
-						asker{"curl, HTTP/2", func() string { return p.curl(who.pair, append(headerLines(pairs), "--http2")...) }})
+					ways = append(ways, caller{"HTTP/2", func() string { return get(withHeaders(h2, pairs...), page) }},
+						caller{"curl, HTTP/2", func() string { return p.curl(holder.pair, append(headerLines(pairs), "--http2")...) }})
 				}
 				if pairs[0] == "Trailer" {
-					ways = []asker{{"a trailer", func() string { return trailing(h1, page, p.cert, p.state(p.bob)) }}}
+					ways = []caller{{"a trailer", func() string { return getWithTrailer(h1, page, p.cert, p.forward(p.bob)) }}}
 				}
 				for _, way := range ways {
-					want := "200 " + who.name
-					got := way.ask()
+					want := "200 " + holder.name
+					got := way.get()
 					if spelled && p.spelled != "200 alice" {
 						want = p.spelled
 					}
 					if pairs[0] == "Trailer" && got == "400 bad-header" {
-						continue // a gateway may pass the announcement on
+						continue // a gateway may forward the Trailer header
 					}
 					if got != want {
-						t.Errorf("%s, by %s: %s: got %s, wanted %s", who.name, way.name, name, got, want)
+						t.Errorf("%s, by %s: %s: got %s, want %s", holder.name, way.name, name, got, want)
 					}
 				}
 			}
@@ -140,12 +140,12 @@ func TestRealGatewaysReplaceForgedHeaders(t *testing.T) {
 	})
 }
 
-// A client names the headers in Connection, and the gateway may drop what it has just
-// set. That makes nobody anonymous, and nobody anyone else.
+// A client names the gateway's headers in Connection, and the gateway may drop headers that it
+// has just set. This makes no client anonymous or another user.
 // Covers F5.
 func TestRealGatewaysWithHeadersNamedInConnection(t *testing.T) {
 	t.Parallel()
-	everyProduct(t, func(t *testing.T, product *product) {
+	forEachProduct(t, func(t *testing.T, product *product) {
 		p := behindReal(t, product)
 		tokens := []string{p.cert, strings.ToLower(p.cert), strings.ToUpper(p.cert), "close, " + p.cert, p.cert + ", keep-alive", "," + p.cert + ",", p.cert + "\t", p.cert + "-Chain"}
 		if p.verified != "" {
@@ -153,132 +153,131 @@ func TestRealGatewaysWithHeadersNamedInConnection(t *testing.T) {
 			tokens = append(tokens, p.verified, strings.ToUpper(p.verified), both, strings.ToLower(both), p.cert+", "+p.cert+"-Chain, "+p.verified)
 		}
 		own := map[string][]string{
-			"": nil, "and states bob": {p.cert, p.state(p.bob)}, "and states nobody": {p.cert, ""},
-			"and spells bob otherwise": {strings.ReplaceAll(p.cert, "-", "_"), p.state(p.bob)},
+			"": nil, "and forwards bob": {p.cert, p.forward(p.bob)}, "and forwards no certificate": {p.cert, ""},
+			"and spells bob otherwise": {strings.ReplaceAll(p.cert, "-", "_"), p.forward(p.bob)},
 			"and says NONE":            {"X-SSL-Client-Verify", "NONE"},
 		}
-		dropped := false // what the gateway had set
-		for _, who := range []struct {
+		dropped := false // the gateway dropped its own header
+		for _, holder := range []struct {
 			name string
 			pair *testpki.Pair
 		}{{"alice", p.alice}, {"Default", nil}} {
-			c := p.client(who.pair)
+			c := p.client(holder.pair)
 			for _, token := range tokens {
 				for name, pairs := range own {
 					pairs = append([]string{"Connection", token}, pairs...)
-					answers := []string{ask(stating(c, pairs...), p.url+"/whoami")}
+					answers := []string{get(withHeaders(c, pairs...), p.url+"/whoami")}
 					if name == "" {
-						answers = append(answers, p.curl(who.pair, append(headerLines(pairs), "--http1.1")...))
+						answers = append(answers, p.curl(holder.pair, append(headerLines(pairs), "--http1.1")...))
 					}
 					for _, got := range answers {
-						if got != "200 "+who.name && got != "400 bad-header" {
-							t.Errorf("%s, Connection: %s %s: got %s", who.name, token, name, got)
+						if got != "200 "+holder.name && got != "400 bad-header" {
+							t.Errorf("%s, Connection: %s %s: got %s", holder.name, token, name, got)
 						}
-						dropped = dropped || name == "" && who.pair != nil && got == "400 bad-header"
+						dropped = dropped || name == "" && holder.pair != nil && got == "400 bad-header"
 					}
 				}
 			}
 		}
 		if dropped != p.drops {
-			t.Errorf("the gateway drops what it states: %t, and docs/gateways.md says %t", dropped, p.drops)
+			t.Errorf("the gateway drops its own headers: %t, want %t as in docs/gateways.md", dropped, p.drops)
 		}
 	})
 }
 
-// A gateway with a certificate that is no gateway's is nobody, whom it lets in and
-// whatever it states.
+// A gateway whose certificate is not a gateway's is refused, whatever certificate it forwards.
 // Covers F2.
 func TestRealGatewayWithAWrongCertificateIsRefused(t *testing.T) {
 	t.Parallel()
-	everyProduct(t, func(t *testing.T, product *product) {
+	forEachProduct(t, func(t *testing.T, product *product) {
 		p := behindReal(t, product)
-		if got := ask(p.client(p.alice), p.url+"/whoami"); got != "200 alice" {
+		if got := get(p.client(p.alice), p.url+"/whoami"); got != "200 alice" {
 			t.Fatalf("before: %s", got)
 		}
 		right := p.gateway
 		for _, row := range []struct {
 			name string
 			cert *testpki.Pair
-			want string // "": the gateway's own word for a connection that fails
+			want string // "": the gateway's own answer to a failed connection
 		}{
 			{"another name", p.gatewayCA.Leaf("gateway", named("other.acme.example")), "403 untrusted-gateway"},
 			{"no name", p.gatewayCA.Leaf(gatewayName), "403 untrusted-gateway"},
 			{"a user's", p.alice, ""},
 			{"a user's authority, the right name", p.ca.Leaf("gateway", named(gatewayName)), ""},
-			{"an authority that nobody trusts", p.other.Leaf("gateway", named(gatewayName)), ""},
+			{"an untrusted authority", p.other.Leaf("gateway", named(gatewayName)), ""},
 			{"expired", p.gatewayCA.Leaf("gateway", named(gatewayName), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), ""},
 		} {
 			p.gateway = row.cert
-			p.url = p.open("", "")
-			for name, who := range map[string]*testpki.Pair{"alice": p.alice, "nobody": nil} {
-				got := ask(p.client(who), p.url+"/whoami")
+			p.url = p.start("", "")
+			for name, holder := range map[string]*testpki.Pair{"alice": p.alice, "anonymous": nil} {
+				got := get(p.client(holder), p.url+"/whoami")
 				if row.want == "" && !strings.HasPrefix(got, "50") || row.want != "" && got != row.want {
-					t.Errorf("%s: %s got %s, wanted %q", row.name, name, got, row.want)
+					t.Errorf("%s: %s got %s, want %q", row.name, name, got, row.want)
 				}
 			}
 		}
 
 		p.gateway = right
-		p.url = p.open("", "")
+		p.url = p.start("", "")
 		alice := p.client(p.alice)
-		if got := ask(alice, p.url+"/whoami"); got != "200 alice" {
-			t.Fatalf("the right one again: %s", got)
+		if got := get(alice, p.url+"/whoami"); got != "200 alice" {
+			t.Fatalf("with the right certificate again: %s", got)
 		}
 		p.put("gateway-ca.crl", crlPEM(p.gatewayCA.CRL(2, serials(right))))
 		p.reload()
 		for range 2 {
-			if got := ask(alice, p.url+"/whoami"); got != "403 revoked" && !strings.HasPrefix(got, "50") {
+			if got := get(alice, p.url+"/whoami"); got != "403 revoked" && !strings.HasPrefix(got, "50") {
 				t.Errorf("a revoked gateway: got %s", got)
 			}
 		}
 	})
 }
 
-// A gateway that lets unverified certificates through states them, and says so or
-// not. We verify.
+// A gateway that accepts unverified certificates forwards them, with or without its
+// verification result. The guard verifies them itself.
 // Covers F9, F12.
 func TestCertificatesOfAGatewayThatDoesNotVerifyAreVerified(t *testing.T) {
 	t.Parallel()
-	everyProduct(t, func(t *testing.T, product *product) {
+	forEachProduct(t, func(t *testing.T, product *product) {
 		p := behindReal(t, product)
-		p.url = p.open(p.lax[0], p.lax[1])
+		p.url = p.start(p.lax[0], p.lax[1])
 		self := testpki.Make(nil, testpki.NewKey(), &x509.Certificate{
 			Subject: pkix.Name{CommonName: "alice"}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		})
-		for name, who := range map[string]*testpki.Pair{
+		for name, holder := range map[string]*testpki.Pair{
 			"untrusted": p.other.Leaf("alice"), "self-signed": self,
 		} {
-			if got := p.curl(who); got != p.unverified {
-				t.Errorf("%s: got %s, wanted %s", name, got, p.unverified)
+			if got := p.curl(holder); got != p.unverified {
+				t.Errorf("%s: got %s, want %s", name, got, p.unverified)
 			}
 		}
 		if got := p.curl(p.alice); got != "200 alice" {
 			t.Errorf("alice: got %s", got)
 		}
 		if got := p.curl(nil); got != "200 Default" {
-			t.Errorf("nobody: got %s", got)
+			t.Errorf("no certificate: got %s", got)
 		}
 	})
 }
 
-// The gateway mixes callers on its connections to us.
+// Callers whose requests share the gateway's connections are not mixed.
 // Covers F16.
 func TestCallersOnOneConnectionOfARealGatewayAreNotMixed(t *testing.T) {
 	t.Parallel()
-	everyProduct(t, func(t *testing.T, product *product) {
+	forEachProduct(t, func(t *testing.T, product *product) {
 		p := behindReal(t, product)
 		callers := map[string]*testpki.Pair{"alice": p.alice, "bob": p.bob, "Default": nil}
 		var wg sync.WaitGroup
-		for name, who := range callers {
+		for name, holder := range callers {
 			for i := range 4 {
 				options := []func(*http.Transport){}
 				if p.h2 && i%2 == 0 {
 					options = append(options, testkit.HTTP2)
 				}
-				c := p.client(who, options...)
+				c := p.client(holder, options...)
 				wg.Go(func() {
 					for range 25 {
-						if got := ask(c, p.url+"/whoami"); got != "200 "+name {
+						if got := get(c, p.url+"/whoami"); got != "200 "+name {
 							t.Errorf("%s is %s", name, got)
 							return
 						}

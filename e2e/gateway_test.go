@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// behind is a site whose port "internal" takes what gateways state, as nginx does it.
+// behind is a site whose port "internal" reads forwarded certificates in the format of nginx.
 type behind struct {
 	*site
 	gatewayCA *testpki.Pair
@@ -63,44 +63,46 @@ func named(dns string) testpki.Option {
 	return func(c *x509.Certificate) { c.DNSNames = []string{dns} }
 }
 
-// stating makes a client say this with every request: pairs of a name and a value.
-func stating(c *http.Client, pairs ...string) *http.Client {
+// withHeaders returns a client that adds headers to every request: pairs of a name and a value.
+func withHeaders(c *http.Client, pairs ...string) *http.Client {
 	inner := *c
-	inner.Transport = &saying{c.Transport, pairs}
+	inner.Transport = &headerTransport{c.Transport, pairs}
 	return &inner
 }
 
-type saying struct {
+type headerTransport struct {
 	http.RoundTripper
 	pairs []string
 }
 
-func (s *saying) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *headerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	for i := 0; i < len(s.pairs); i += 2 {
-		r.Header[s.pairs[i]] = append(r.Header[s.pairs[i]], s.pairs[i+1]) // as it is spelled
+		r.Header[s.pairs[i]] = append(r.Header[s.pairs[i]], s.pairs[i+1]) // without canonicalization
 	}
 	return s.RoundTripper.RoundTrip(r)
 }
 
-// asNginx is what nginx states of a certificate.
-func asNginx(who *testpki.Pair) []string {
-	return []string{"X-Ssl-Client-Cert", url.PathEscape(string(onlyLeaf(who).CertPEM())), "X-Ssl-Client-Verify", "SUCCESS"}
+// nginxHeaders returns the headers in which nginx forwards a certificate.
+func nginxHeaders(holder *testpki.Pair) []string {
+	return []string{"X-Ssl-Client-Cert", url.PathEscape(string(onlyLeaf(holder).CertPEM())), "X-Ssl-Client-Verify", "SUCCESS"}
 }
 
-func onlyLeaf(who *testpki.Pair) *testpki.Pair { return &testpki.Pair{Cert: who.Cert, Key: who.Key} }
+func onlyLeaf(holder *testpki.Pair) *testpki.Pair {
+	return &testpki.Pair{Cert: holder.Cert, Key: holder.Key}
+}
 
-// answer is what ask says of an answer.
+// answer returns the outcome of a finished request, as get does.
 func answer(res *http.Response, err error) string {
 	if err != nil {
 		return "refused"
 	}
-	return ask(&http.Client{Transport: fixed{res}}, "https://localhost/")
+	return get(&http.Client{Transport: fixedAnswer{res}}, "https://localhost/")
 }
 
-type fixed struct{ res *http.Response }
+type fixedAnswer struct{ res *http.Response }
 
-func (f fixed) RoundTrip(*http.Request) (*http.Response, error) { return f.res, nil }
+func (f fixedAnswer) RoundTrip(*http.Request) (*http.Response, error) { return f.res, nil }
 
 const (
 	nginxFormat    = "format: nginx"
@@ -113,21 +115,21 @@ const (
 var behindRows = []struct {
 	name          string
 	change        func(*behind)
-	state         func(*behind) []string
+	forward       func(*behind) []string
 	before, after string
 }{
-	{"user", func(b *behind) { b.sub("users.yaml", "user: alice", "user: alicia") }, alices, "200 alice", "200 alicia"},
-	{"user removed", func(b *behind) { b.put("users.yaml", "mappings: []\n") }, alices, "200 alice", "403 unmapped"},
-	{"user disabled", func(b *behind) { b.sub("users.yaml", "user: alice", "user: alice, disabled: true") }, alices, "200 alice", "403 unmapped"},
-	{"policy denies", func(b *behind) { b.put("policy.csv", sitePolicy+"p, user:alice, *, *, /*, deny\n") }, alices, "200 alice", "403 denied"},
-	{"policy says nothing", func(b *behind) { b.put("policy.csv", "# nothing\n") }, alices, "200 alice", "403 no-rule"},
-	{"unmapped", func(b *behind) { b.sub(config, "strict: true", "unmapped: guest") }, strangers, "403 unmapped", "200 guest"},
-	{"unmapped, no certificate", func(b *behind) { b.sub(config, "strict: true", "unmapped: guest") }, nobodys, "403 no-certificate", "403 no-certificate"},
-	{"strict", func(b *behind) { b.sub(config, "strict: true", "strict: false") }, nobodys, "403 no-certificate", "200 Default"},
-	{"strict, and nothing said", func(b *behind) { b.sub(config, "strict: true", "strict: false") }, nothings, "400 bad-header", "400 bad-header"},
-	{"no verified any more", func(b *behind) { b.sub(config, verifiedLine+"\n      ", "") }, nothings, "400 bad-header", "403 no-certificate"},
-	{"user revoked", func(b *behind) { b.put("ca.crl", b.crl(2, b.alice)) }, alices, "200 alice", "403 revoked"},
-	{"another revoked", func(b *behind) { b.put("ca.crl", b.crl(2, b.bob)) }, alices, "200 alice", "200 alice"},
+	{"user", func(b *behind) { b.sub("users.yaml", "user: alice", "user: alicia") }, aliceHeaders, "200 alice", "200 alicia"},
+	{"user removed", func(b *behind) { b.put("users.yaml", "mappings: []\n") }, aliceHeaders, "200 alice", "403 unmapped"},
+	{"user disabled", func(b *behind) { b.sub("users.yaml", "user: alice", "user: alice, disabled: true") }, aliceHeaders, "200 alice", "403 unmapped"},
+	{"policy denies", func(b *behind) { b.put("policy.csv", sitePolicy+"p, user:alice, *, *, /*, deny\n") }, aliceHeaders, "200 alice", "403 denied"},
+	{"policy has no rule", func(b *behind) { b.put("policy.csv", "# nothing\n") }, aliceHeaders, "200 alice", "403 no-rule"},
+	{"unmapped", func(b *behind) { b.sub(config, "strict: true", "unmapped: guest") }, unmappedHeaders, "403 unmapped", "200 guest"},
+	{"unmapped, no certificate", func(b *behind) { b.sub(config, "strict: true", "unmapped: guest") }, noneHeaders, "403 no-certificate", "403 no-certificate"},
+	{"strict", func(b *behind) { b.sub(config, "strict: true", "strict: false") }, noneHeaders, "403 no-certificate", "200 Default"},
+	{"strict, and no header", func(b *behind) { b.sub(config, "strict: true", "strict: false") }, noHeaders, "400 bad-header", "400 bad-header"},
+	{"no verified any more", func(b *behind) { b.sub(config, verifiedLine+"\n      ", "") }, noHeaders, "400 bad-header", "403 no-certificate"},
+	{"user revoked", func(b *behind) { b.put("ca.crl", b.crl(2, b.alice)) }, aliceHeaders, "200 alice", "403 revoked"},
+	{"another revoked", func(b *behind) { b.put("ca.crl", b.crl(2, b.bob)) }, aliceHeaders, "200 alice", "200 alice"},
 	{"users' anchors", func(b *behind) {
 		for range 2 {
 			b.sub("users.yaml", "issuer: ca.pem", "issuer: old.pem")
@@ -135,29 +137,29 @@ var behindRows = []struct {
 		b.put("old.pem", b.get("ca.pem"))
 		b.put("ca.pem", string(b.other.CertPEM()))
 		b.put("ca.crl", crlPEM(b.other.CRL(1, nil)))
-	}, alices, "200 alice", "403 unknown-authority"},
-	{"another format", func(b *behind) { b.sub(config, nginxFormat+"\n      "+verifiedLine, "format: rfc9440") }, alices, "200 alice", "403 no-certificate"},
-	{"another header", func(b *behind) { b.sub(config, nginxFormat, nginxFormat+"\n      header: X-Other-Cert") }, alices, "200 alice", "400 bad-header"},
-	{"gateway's name", func(b *behind) { b.sub(config, "names: [gateway.", "names: [new.") }, alices, "200 alice", "403 untrusted-gateway"},
+	}, aliceHeaders, "200 alice", "403 unknown-authority"},
+	{"another format", func(b *behind) { b.sub(config, nginxFormat+"\n      "+verifiedLine, "format: rfc9440") }, aliceHeaders, "200 alice", "403 no-certificate"},
+	{"another header", func(b *behind) { b.sub(config, nginxFormat, nginxFormat+"\n      header: X-Other-Cert") }, aliceHeaders, "200 alice", "400 bad-header"},
+	{"gateway's name", func(b *behind) { b.sub(config, "names: [gateway.", "names: [new.") }, aliceHeaders, "200 alice", "403 untrusted-gateway"},
 	{"gateway pinned", func(b *behind) {
 		b.sub(config, "names: [gateway.acme.example]", "fingerprints: ['"+b.pin(b.gateway)+"']")
-	}, alices, "200 alice", "200 alice"},
-	{"gateway revoked", func(b *behind) { b.put("gateway-ca.crl", crlPEM(b.gatewayCA.CRL(2, serials(b.gateway)))) }, alices, "200 alice", "refused"},
+	}, aliceHeaders, "200 alice", "200 alice"},
+	{"gateway revoked", func(b *behind) { b.put("gateway-ca.crl", crlPEM(b.gatewayCA.CRL(2, serials(b.gateway)))) }, aliceHeaders, "200 alice", "refused"},
 	{"gateways' anchors", func(b *behind) {
 		b.put("gateway-ca.pem", string(b.other.CertPEM()))
 		b.put("gateway-ca.crl", crlPEM(b.other.CRL(1, nil)))
-	}, alices, "200 alice", "refused"},
+	}, aliceHeaders, "200 alice", "refused"},
 	{"no gateways any more", func(b *behind) {
 		b.sub(config, forwardedLines, "    trust: {anchors: [gateway-ca.pem]}\n")
-	}, alices, "200 alice", "403 unmapped"},
+	}, aliceHeaders, "200 alice", "403 unmapped"},
 }
 
-func alices(b *behind) []string    { return asNginx(b.alice) }
-func strangers(b *behind) []string { return asNginx(b.ca.Leaf("stranger")) }
-func nobodys(*behind) []string     { return []string{"X-Ssl-Client-Verify", "NONE"} }
-func nothings(*behind) []string    { return nil }
+func aliceHeaders(b *behind) []string    { return nginxHeaders(b.alice) }
+func unmappedHeaders(b *behind) []string { return nginxHeaders(b.ca.Leaf("stranger")) }
+func noneHeaders(*behind) []string       { return []string{"X-Ssl-Client-Verify", "NONE"} }
+func noHeaders(*behind) []string         { return nil }
 
-// The next request through the gateway follows the new state, on the connection that
+// The next request through the gateway follows the new configuration, on the connection that
 // is open.
 // Covers F9, G2, G6.
 func TestReloadAppliesToForwardedCertificates(t *testing.T) {
@@ -167,14 +169,14 @@ func TestReloadAppliesToForwardedCertificates(t *testing.T) {
 			t.Parallel()
 			b := newBehind(t)
 			l := b.start(mtlsguard.Options{})
-			url, state := l.url("internal", "/whoami"), row.state(b)
+			url, state := l.url("internal", "/whoami"), row.forward(b)
 			clients := map[string]*http.Client{
 				"HTTP/1.1": b.client(b.gateway), "HTTP/2": b.client(b.gateway, testkit.HTTP2), "resumed": b.client(b.gateway, testkit.Resuming),
 			}
 			for name, c := range clients {
 				for range 2 {
-					if got := ask(stating(c, state...), url); got != row.before {
-						t.Fatalf("%s: before: %s, wanted %s", name, got, row.before)
+					if got := get(withHeaders(c, state...), url); got != row.before {
+						t.Fatalf("%s: before: %s, want %s", name, got, row.before)
 					}
 				}
 			}
@@ -184,8 +186,8 @@ func TestReloadAppliesToForwardedCertificates(t *testing.T) {
 			}
 			for name, c := range clients {
 				for range 2 {
-					if got := ask(stating(c, state...), url); got != row.after {
-						t.Errorf("%s: after: %s, wanted %s", name, got, row.after)
+					if got := get(withHeaders(c, state...), url); got != row.after {
+						t.Errorf("%s: after: %s, want %s", name, got, row.after)
 					}
 				}
 			}
@@ -193,8 +195,8 @@ func TestReloadAppliesToForwardedCertificates(t *testing.T) {
 	}
 }
 
-// A reload that does not touch the gateways' trust closes no connection of theirs,
-// whatever it does to the users'. A list that goes back is refused.
+// A reload that does not change the gateways' trust closes no connection of a gateway,
+// whatever it changes in the users' trust. An older CRL is refused.
 // Covers I7, I8.
 func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
 	t.Parallel()
@@ -206,7 +208,7 @@ func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
 	for name, c := range map[string]*http.Client{"HTTP/1.1": b.client(b.gateway), "HTTP/2": b.client(b.gateway, testkit.HTTP2)} {
 		connections := 0
 		number += 10
-		get := func(who *testpki.Pair, want string) {
+		expect := func(holder *testpki.Pair, want string) {
 			t.Helper()
 			r, err := http.NewRequest("GET", url, nil)
 			if err != nil {
@@ -217,8 +219,8 @@ func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
 					connections++
 				}
 			}}))
-			if got := answer(stating(c, asNginx(who)...).Do(r)); got != want {
-				t.Errorf("%s: got %s, wanted %s", name, got, want)
+			if got := answer(withHeaders(c, nginxHeaders(holder)...).Do(r)); got != want {
+				t.Errorf("%s: got %s, want %s", name, got, want)
 			}
 		}
 		reload := func() {
@@ -227,27 +229,27 @@ func TestReloadKeepsTheConnectionOfAGateway(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		get(b.alice, "200 alice")
+		expect(b.alice, "200 alice")
 		b.put("ca.crl", b.crl(number, b.alice))
 		reload()
-		get(b.alice, "403 revoked")
-		get(b.bob, "200 bob")
+		expect(b.alice, "403 revoked")
+		expect(b.bob, "200 bob")
 		b.put("ca.crl", b.crl(number-1))
 		if err := l.server.Reload(); err == nil {
-			t.Errorf("%s: an older list of the users' is taken", name)
+			t.Errorf("%s: an older CRL of the users is accepted", name)
 		}
-		get(b.alice, "403 revoked")
+		expect(b.alice, "403 revoked")
 		b.put("ca.crl", b.crl(number+1))
 		reload()
-		get(b.alice, "200 alice")
+		expect(b.alice, "200 alice")
 		if connections != 1 {
 			t.Errorf("%s: %d connections", name, connections)
 		}
 	}
 }
 
-// A line about a request behind a gateway names the gateway and the user's
-// certificate, as far as they are believed.
+// A log line about a request behind a gateway names the gateway and the user's certificate,
+// if they are verified.
 // Covers F14.
 func TestLogLinesNameTheGateway(t *testing.T) {
 	t.Parallel()
@@ -256,57 +258,57 @@ func TestLogLinesNameTheGateway(t *testing.T) {
 	l := b.start(mtlsguard.Options{})
 	other := b.gatewayCA.Leaf("other", named("other.acme.example"))
 	for i, row := range []struct {
-		who           *testpki.Pair
-		state         []string
+		holder        *testpki.Pair
+		forward       []string
 		path, want    string
 		gateway, user *testpki.Pair // nil: the line has no such field
 		subject       string
 	}{
-		{b.gateway, asNginx(b.alice), "/whoami", "200 alice", b.gateway, b.alice, "CN=alice"},
-		{b.gateway, asNginx(b.bob), "/orders/1", "403 denied", b.gateway, b.bob, ""},
-		{b.gateway, asNginx(b.ca.Leaf("stranger")), "/whoami", "403 unmapped", b.gateway, nil, "CN=stranger"},
+		{b.gateway, nginxHeaders(b.alice), "/whoami", "200 alice", b.gateway, b.alice, "CN=alice"},
+		{b.gateway, nginxHeaders(b.bob), "/orders/1", "403 denied", b.gateway, b.bob, ""},
+		{b.gateway, nginxHeaders(b.ca.Leaf("stranger")), "/whoami", "403 unmapped", b.gateway, nil, "CN=stranger"},
 		{b.gateway, []string{"X-Ssl-Client-Verify", "NONE"}, "/whoami", "403 no-certificate", b.gateway, nil, ""},
 		{b.gateway, []string{"X-Ssl-Client-Cert", "nonsense", "X-Ssl-Client-Verify", "SUCCESS"}, "/whoami", "400 bad-header", b.gateway, nil, ""},
-		{b.gateway, asNginx(b.alice), "/a//b", "400 ambiguous-path", b.gateway, nil, ""},
-		{other, asNginx(b.alice), "/whoami", "403 untrusted-gateway", other, nil, ""},
-		{b.alice, asNginx(b.bob), "/whoami", "403 untrusted-gateway", nil, nil, ""},
+		{b.gateway, nginxHeaders(b.alice), "/a//b", "400 ambiguous-path", b.gateway, nil, ""},
+		{other, nginxHeaders(b.alice), "/whoami", "403 untrusted-gateway", other, nil, ""},
+		{b.alice, nginxHeaders(b.bob), "/whoami", "403 untrusted-gateway", nil, nil, ""},
 	} {
 		path := fmt.Sprintf("%s?%d", row.path, i)
-		if got := ask(stating(b.client(row.who), row.state...), l.url("internal", path)); got != row.want {
-			t.Fatalf("%d: got %s, wanted %s", i, got, row.want)
+		if got := get(withHeaders(b.client(row.holder), row.forward...), l.url("internal", path)); got != row.want {
+			t.Fatalf("%d: got %s, want %s", i, got, row.want)
 		}
 		testkit.Eventually(t, "the line", func() bool { return len(l.log.find("event", "decision")) == i+1 })
 		line := l.log.find("event", "decision")[i]
-		for key, who := range map[string]*testpki.Pair{"gateway": row.gateway, "fingerprint": row.user} {
+		for key, holder := range map[string]*testpki.Pair{"gateway": row.gateway, "fingerprint": row.user} {
 			switch got, there := line[key]; {
-			case who != nil && got != b.pin(who):
-				t.Errorf("%d: %s is %v, wanted %s", i, key, got, b.pin(who))
-			case who == nil && there && row.subject == "":
-				t.Errorf("%d: %s is %v, wanted none", i, key, got)
+			case holder != nil && got != b.pin(holder):
+				t.Errorf("%d: %s is %v, want %s", i, key, got, b.pin(holder))
+			case holder == nil && there && row.subject == "":
+				t.Errorf("%d: %s is %v, want none", i, key, got)
 			}
 		}
 		if subject, _ := line["subject"].(string); !strings.HasPrefix(subject, row.subject) {
 			t.Errorf("%d: subject %q", i, subject)
 		}
-		if _, word, _ := strings.Cut(row.want, " "); row.want[:3] != "200" && line["reason"] != word {
+		if _, reason, _ := strings.Cut(row.want, " "); row.want[:3] != "200" && line["reason"] != reason {
 			t.Errorf("%d: %v", i, line)
 		}
 	}
 	for _, secret := range []string{"nonsense", "BEGIN", base64.StdEncoding.EncodeToString(b.alice.Cert.Raw)[:40]} {
 		if strings.Contains(l.log.text(), secret) {
-			t.Errorf("the log repeats what was stated: %s", secret)
+			t.Errorf("the log repeats a forwarded header: %s", secret)
 		}
 	}
 }
 
-// With debug on, a refusal explains the hop.
+// With debug on, a refusal explains the forwarded certificate.
 // Covers F13.
 func TestDebugExplainsTheForwardedCertificate(t *testing.T) {
 	t.Parallel()
 	b := newBehind(t)
 	for _, debug := range []bool{true, false} {
 		l := b.start(mtlsguard.Options{Debug: debug})
-		res, err := stating(b.client(b.gateway), asNginx(b.alice)...).Get(l.url("internal", "/nowhere"))
+		res, err := withHeaders(b.client(b.gateway), nginxHeaders(b.alice)...).Get(l.url("internal", "/nowhere"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -321,8 +323,8 @@ func TestDebugExplainsTheForwardedCertificate(t *testing.T) {
 	}
 }
 
-// The headers of a port for gateways are deleted on the others too: their handlers
-// may be the same.
+// The headers of a port for gateways are deleted on the other ports too: one handler may
+// serve all of them.
 // Covers F1, F17.
 func TestForwardedHeadersAreDroppedOnOtherPorts(t *testing.T) {
 	t.Parallel()
@@ -338,34 +340,34 @@ func TestForwardedHeadersAreDroppedOnOtherPorts(t *testing.T) {
 		whoami(w, r)
 	})
 	l := b.start(mtlsguard.Options{})
-	pem := asNginx(b.bob)[1]
+	pem := nginxHeaders(b.bob)[1]
 	for _, port := range []string{"internal", "public"} {
-		who, user := b.alice, "alice"
+		holder, user := b.alice, "alice"
 		truth := []string{"Acme-Trace", "7"}
 		if port == "internal" {
-			who, truth = b.gateway, append(truth, "Acme-Caller", asNginx(b.alice)[1], "Acme-Verdict", "SUCCESS")
+			holder, truth = b.gateway, append(truth, "Acme-Caller", nginxHeaders(b.alice)[1], "Acme-Verdict", "SUCCESS")
 		}
 		for _, name := range []string{"Acme-Caller", "acme-caller", "ACME_CALLER", "Acme.Caller", "Acme-Verdict", "acme_verdict"} {
-			for way, c := range map[string]*http.Client{"HTTP/1.1": b.client(who), "HTTP/2": b.client(who, testkit.HTTP2)} {
+			for way, c := range map[string]*http.Client{"HTTP/1.1": b.client(holder), "HTTP/2": b.client(holder, testkit.HTTP2)} {
 				want := "200 " + user
 				if port == "internal" {
-					want = "400 bad-header" // twice, or in two spellings
+					want = "400 bad-header" // the header comes twice, or in two spellings
 				}
-				if got := ask(stating(c, append([]string{name, pem}, truth...)...), l.url(port, "/whoami")); got != want {
-					t.Errorf("%s, %s, %s: got %s, wanted %s", port, way, name, got, want)
+				if got := get(withHeaders(c, append([]string{name, pem}, truth...)...), l.url(port, "/whoami")); got != want {
+					t.Errorf("%s, %s, %s: got %s, want %s", port, way, name, got, want)
 				}
 			}
 		}
-		if got := ask(stating(b.client(who), truth...), l.url(port, "/whoami")); got != "200 "+user {
+		if got := get(withHeaders(b.client(holder), truth...), l.url(port, "/whoami")); got != "200 "+user {
 			t.Errorf("%s: got %s", port, got)
 		}
 	}
-	if got := ask(stating(b.client(nil), "Acme-Caller", pem, "Acme-Verdict", "SUCCESS"), l.url("public", "/whoami")); got != "200 Default" {
-		t.Errorf("nobody: got %s", got)
+	if got := get(withHeaders(b.client(nil), "Acme-Caller", pem, "Acme-Verdict", "SUCCESS"), l.url("public", "/whoami")); got != "200 Default" {
+		t.Errorf("no certificate: got %s", got)
 	}
 }
 
-// The users' lists count for readiness as the gateways' do, and are fetched alike.
+// The users' CRLs count for readiness as the gateways' do, and are fetched as these are.
 // Covers L11, I6.
 func TestReadinessCoversTheCRLsOfForwardedCertificates(t *testing.T) {
 	t.Parallel()
@@ -380,10 +382,10 @@ func TestReadinessCoversTheCRLsOfForwardedCertificates(t *testing.T) {
 			t.Errorf("%s: %d %s", file, code, why)
 		}
 		if got := l.server.Status().Ports[0].FreshUntil; !got.Equal(lists[file].NextUpdate) {
-			t.Errorf("%s: fresh until %s, wanted %s", file, got, lists[file].NextUpdate)
+			t.Errorf("%s: fresh until %s, want %s", file, got, lists[file].NextUpdate)
 		}
 		now.Advance(2 * time.Hour)
-		if code, why := ready(l.server); code == 200 || !strings.Contains(why, "a CRL was to be replaced") {
+		if code, why := ready(l.server); code != 200 || !strings.Contains(why, "degraded: port internal: a CRL was to be replaced") {
 			t.Errorf("%s: %d %s", file, code, why)
 		}
 		l.end()
@@ -395,7 +397,7 @@ func TestReadinessCoversTheCRLsOfForwardedCertificates(t *testing.T) {
 	b.sub(config, usersLine, fmt.Sprintf("trust: {anchors: [ca.pem], crls: [fetched.crl], fetch: [{url: %q, file: fetched.crl}]}", d.URL))
 	b.put("fetched.crl", crlPEM(b.ca.CRL(2, nil, func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(-time.Minute) })))
 	l := b.start(mtlsguard.Options{})
-	alice, bob := stating(b.client(b.gateway), asNginx(b.alice)...), stating(b.client(b.gateway), asNginx(b.bob)...)
+	alice, bob := withHeaders(b.client(b.gateway), nginxHeaders(b.alice)...), withHeaders(b.client(b.gateway), nginxHeaders(b.bob)...)
 	url := l.url("internal", "/whoami")
-	l.waitFor("the list that was fetched", func() string { return ask(alice, url) + ", " + ask(bob, url) }, "403 revoked, 200 bob")
+	l.waitFor("the list that was fetched", func() string { return get(alice, url) + ", " + get(bob, url) }, "403 revoked, 200 bob")
 }

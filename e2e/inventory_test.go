@@ -18,7 +18,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// What a server has in force is told with its dates, each from where it counts.
+// Inventory lists the certificates, anchors and files in effect, with their dates.
 // Covers L11.
 func TestInventoryListsCertificatesAnchorsAndFiles(t *testing.T) {
 	t.Parallel()
@@ -47,7 +47,7 @@ func TestInventoryListsCertificatesAnchorsAndFiles(t *testing.T) {
 	}
 	got := opened.Inventory()
 	if ahead := time.Until(got.At); ahead < 30*time.Second {
-		t.Errorf("its clock is %s ahead, wanted a minute", ahead)
+		t.Errorf("the clock is %s ahead, want 1m", ahead)
 	}
 	if len(got.Ports) != 2 || got.Ports[0].Name != "internal" || got.Ports[1].Name != "public" {
 		t.Fatalf("ports %+v", got.Ports)
@@ -58,7 +58,7 @@ func TestInventoryListsCertificatesAnchorsAndFiles(t *testing.T) {
 	}
 	want := []mtlsguard.AnchorInventory{{Fingerprint: trust.FingerprintOf(pin.Cert), NotAfter: pin.Cert.NotAfter}, {Fingerprint: trust.FingerprintOf(s.ca.Cert), NotAfter: s.ca.Cert.NotAfter}}
 	if !slices.Equal(internal.Anchors, want) {
-		t.Errorf("anchors %v, wanted %v", internal.Anchors, want)
+		t.Errorf("anchors %v, want %v", internal.Anchors, want)
 	}
 	var names []string
 	for _, f := range got.Files {
@@ -72,14 +72,14 @@ func TestInventoryListsCertificatesAnchorsAndFiles(t *testing.T) {
 	}
 }
 
-// A file counts from when what it says came into force: not from a reload that found
-// it the same, and not where the reload failed.
+// The date of a file is the time when its content took effect. A reload that finds the same
+// content, or that fails, does not change it.
 // Covers I1.
 func TestInventoryDatesFilesByTheirContent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	outside := filepath.Join(t.TempDir(), "outside.csv")
-	s.put(outside[len(filepath.Dir(outside))+1:], "") // a twin inside, which nobody names
+	s.put(outside[len(filepath.Dir(outside))+1:], "") // a file of the same name inside that the configuration does not name
 	if err := os.WriteFile(outside, []byte(sitePolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -112,12 +112,12 @@ func TestInventoryDatesFilesByTheirContent(t *testing.T) {
 		t.Errorf("the unchanged file: %+v, before %+v", got, first)
 	}
 	if got := file(outside); got.Path != outside || got.Generation != 1 {
-		t.Errorf("outside of the folder: %+v", got)
+		t.Errorf("outside the folder: %+v", got)
 	}
 	before := file("users.yaml")
 	s.put("users.yaml", "garbage")
 	if server.Reload() == nil {
-		t.Fatal("garbage is taken")
+		t.Fatal("garbage is loaded")
 	}
 	if got := file("users.yaml"); got != before {
 		t.Errorf("the failed file: %+v, before %+v", got, before)
@@ -153,10 +153,10 @@ func TestOnHandshakeSeesEveryHandshake(t *testing.T) {
 		defer mu.Unlock()
 		seen = append(seen, h)
 	}})
-	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 		t.Fatal(got)
 	}
-	if got := ask(s.client(s.other.Leaf("alice")), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.other.Leaf("alice")), l.url("internal", "/whoami")); got != "refused" {
 		t.Fatal(got)
 	}
 	testkit.Eventually(t, "two handshakes", func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) == 2 })

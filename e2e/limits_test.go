@@ -15,33 +15,33 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Strangers cannot fill the disk, and nobody needs to guess how many they were: the
-// counters are exact, and lines and those left out add up to them.
+// Unauthenticated clients cannot fill the disk. The counters are exact, and the log lines and
+// the counts of suppressed lines add up to them.
 // Covers L8.
 func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.sub(config, "limits: {drain: 1s}", "limits: {drain: 1s, connections_per_ip: 3, handshake: 5m}")
 	l := s.start(mtlsguard.Options{})
-	const refused, strangers, anonymous = 120, 400, 250
+	const refused, unmapped, anonymous = 120, 400, 250
 	start := time.Now()
 	var floods sync.WaitGroup
 	untrusted := s.other.Leaf("alice")
 	floods.Go(func() {
 		for range refused {
-			ask(s.client(untrusted), l.url("internal", "/whoami"))
+			get(s.client(untrusted), l.url("internal", "/whoami"))
 		}
 	})
 	floods.Go(func() { // two of the three connections, for as long as it takes
 		a, b := s.client(nil), s.client(s.ca.Leaf("stranger"))
 		for range anonymous {
-			if got := ask(a, l.url("public", "/whoami")); got != "200 Default" {
-				t.Errorf("nobody: %s", got)
+			if got := get(a, l.url("public", "/whoami")); got != "200 Default" {
+				t.Errorf("no certificate: %s", got)
 			}
 		}
 		for range anonymous {
-			if got := ask(b, l.url("public", "/whoami")); got != "403 unmapped" {
-				t.Errorf("a stranger: %s", got)
+			if got := get(b, l.url("public", "/whoami")); got != "403 unmapped" {
+				t.Errorf("unmapped certificate: %s", got)
 			}
 		}
 		held, err := net.Dial("tcp", portAddr(l, "public"))
@@ -51,7 +51,7 @@ func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 		}
 		defer held.Close()
 		testkit.Eventually(t, "three connections", func() bool { return status(l, "public").Connections == 3 })
-		for range strangers {
+		for range unmapped {
 			if c, err := net.Dial("tcp", portAddr(l, "public")); err == nil {
 				c.Close()
 			}
@@ -65,7 +65,7 @@ func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 	}()
 	testkit.Eventually(t, "the last handshakes are counted", func() bool {
 		p := status(l, "public")
-		return p.Handshakes[reason.Limit]+p.Failed >= strangers && status(l, "internal").Handshakes[reason.UnknownAuthority] >= refused
+		return p.Handshakes[reason.Limit]+p.Failed >= unmapped && status(l, "internal").Handshakes[reason.UnknownAuthority] >= refused
 	})
 	seconds := int(time.Since(start)/time.Second) + 2
 	l.end()
@@ -80,7 +80,7 @@ func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 	} {
 		lines, left := 0, 0
 		for _, line := range l.log.find("event", row.event, "port", row.port) {
-			if word, _ := line["reason"].(string); word != row.reason || line["level"] == "DEBUG" || line["outcome"] == "failed" {
+			if why, _ := line["reason"].(string); why != row.reason || line["level"] == "DEBUG" || line["outcome"] == "failed" {
 				continue
 			}
 			if line["msg"] != "lines were left out" {
@@ -91,15 +91,15 @@ func TestLogIsSampledInAFloodAndCountersStayExact(t *testing.T) {
 		}
 		t.Logf("%s %s %s: %d lines and %d left out in %d s", row.port, row.event, row.reason, lines, left, seconds)
 		if row.counted != row.want || lines+left != int(row.want) || lines > 100*seconds {
-			t.Errorf("%s %s %s: counted %d of %d; %d lines and %d left out in %d s", row.port, row.event, row.reason, row.counted, row.want, lines, left, seconds)
+			t.Errorf("%s %s %s: counted %d of %d; %d lines and %d suppressed in %d s", row.port, row.event, row.reason, row.counted, row.want, lines, left, seconds)
 		}
 	}
 	if left := l.log.find("msg", "lines were left out"); len(left) == 0 && seconds < 4 {
-		t.Error("nothing was left out")
+		t.Error("no line was suppressed")
 	}
 }
 
-// What Status counts by does not grow with those who call.
+// The number of counters in Status does not grow with the number of callers.
 // Covers H10.
 func TestCountersDoNotGrowWithTheCallers(t *testing.T) {
 	t.Parallel()
@@ -118,9 +118,9 @@ func TestCountersDoNotGrowWithTheCallers(t *testing.T) {
 	}
 	call := func(i int) {
 		name := fmt.Sprintf("caller-%d", i)
-		for _, who := range []*testpki.Pair{s.ca.Leaf(name), s.other.Leaf(name)} {
-			ask(s.client(who), l.url("public", "/"+name))
-			ask(s.client(who, testkit.HTTP2), l.url("internal", "/"+name))
+		for _, holder := range []*testpki.Pair{s.ca.Leaf(name), s.other.Leaf(name)} {
+			get(s.client(holder), l.url("public", "/"+name))
+			get(s.client(holder, testkit.HTTP2), l.url("internal", "/"+name))
 		}
 	}
 	call(0)
@@ -137,7 +137,7 @@ func TestCountersDoNotGrowWithTheCallers(t *testing.T) {
 	for _, p := range l.server.Status().Ports {
 		for r := range p.Refused {
 			if !r.Known() {
-				t.Errorf("%q is no reason", r)
+				t.Errorf("%q is not in the list of reasons", r)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// cleanSite changes a site to one that lint has nothing to say about.
+// cleanSite returns a site in which lint finds nothing.
 func cleanSite(t *testing.T) *site {
 	s := newSite(t)
 	s.put("users.yaml", `mappings:
@@ -43,7 +43,7 @@ ports:
 	return s
 }
 
-// Each row spoils one thing, and lint finds it, with its place and a hint.
+// Each row makes one change, and lint reports it with its position and a hint.
 func TestLintFindings(t *testing.T) {
 	t.Parallel()
 	base := mtlsguard.LintOptions{Within: time.Minute}
@@ -51,7 +51,7 @@ func TestLintFindings(t *testing.T) {
 		name   string
 		spoil  func(*site)
 		change func(*site, *mtlsguard.LintOptions)
-		want   []string // "file:line: " and the beginning of what is found, or a part of it
+		want   []string // "file:line: " and the beginning of the finding, or a part of it
 	}{
 		{"nothing", nil, nil, nil},
 		{"a server's certificate that ends soon", nil, func(_ *site, o *mtlsguard.LintOptions) { o.Within = 30 * time.Hour }, []string{
@@ -79,7 +79,7 @@ func TestLintFindings(t *testing.T) {
 		{"no rule at all for one", func(s *site) {
 			s.put("policy.csv", "p, user:alice, *, GET, /whoami, allow\n")
 		}, nil, []string{"users.yaml:3: no rule allows user bob anything"}},
-		{"a rule for nobody", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, user:carol, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: no mapping leads to user:carol"}},
+		{"a rule without a mapping", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, user:carol, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: no mapping leads to user:carol"}},
 		{"a rule for Default on strict ports", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, group:Anonymous, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: group:Anonymous is never used"}},
 		{"open to Default", func(s *site) {
 			s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n")
@@ -94,7 +94,7 @@ func TestLintFindings(t *testing.T) {
 			s.put("policy.csv", s.get("policy.csv")+"p, user:alice, *, GET, /whoami, allow\np, user:bob, internal, GET, /orders/7, allow\n")
 		}, nil, []string{
 			"policy.csv:7: this rule never allows anything"}},
-		{"an issuer that nobody trusts", func(s *site) {
+		{"an untrusted issuer", func(s *site) {
 			s.put("other.pem", string(s.other.CertPEM()))
 			s.sub("users.yaml", `"CN=alice", issuer: ca.pem`, `"CN=alice", issuer: other.pem`)
 		}, nil, []string{"users.yaml:2: mapping \"alice\" never matches"}},
@@ -142,7 +142,7 @@ func TestLintFindings(t *testing.T) {
 	}
 }
 
-// What does not load is not linted.
+// Lint returns the errors of a configuration that does not load.
 func TestLintReportsConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	s := cleanSite(t)

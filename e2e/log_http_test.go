@@ -54,7 +54,7 @@ func TestBytesOfAClientNeverLogAnError(t *testing.T) {
 }
 
 // Covers H18. Lines of net/http that a client causes are sampled, and a panic among
-// them is still found.
+// them is still logged.
 func TestLinesOfNetHTTPAreSampled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -64,7 +64,7 @@ func TestLinesOfNetHTTPAreSampled(t *testing.T) {
 	start := time.Now()
 	const panics = 300
 	for range panics {
-		ask(client, l.url("internal", "/whoami"))
+		get(client, l.url("internal", "/whoami"))
 	}
 	most := 100 * (int(time.Since(start).Seconds()) + 2)
 	testkit.Eventually(t, "a panic is logged", func() bool { return len(l.log.find("level", "ERROR", "error", "a defect")) > 0 })

@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 )
 
-// Nothing that is secret, and nothing that a caller sent besides names and paths,
-// gets into the log: whatever is refused, and whichever file is in the wrong place.
+// No secret, and nothing that a caller sent except names and paths, is logged, for any
+// refusal and for any file in the wrong place.
 // Covers L10.
 func TestLogHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
@@ -25,14 +25,14 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	basic := middleware.Basic{Realm: "orders", Check: middleware.Passwords(map[string]string{"carol": "right-password"})}
 	l := s.start(mtlsguard.Options{Debug: true, Authenticators: map[string][]middleware.Authenticator{"public": {basic}}})
 	expired := s.other.Leaf("alice")
-	for _, who := range []*testpki.Pair{nil, s.alice, s.ca.Leaf("stranger"), expired} {
+	for _, holder := range []*testpki.Pair{nil, s.alice, s.ca.Leaf("stranger"), expired} {
 		for _, password := range []string{"right-password", "wrong-password"} {
 			r, _ := http.NewRequest("GET", l.url("public", "/whoami?token=query-secret"), nil)
 			r.SetBasicAuth("carol", password)
 			r.Header.Set("Cookie", "session=cookie-secret")
 			r.Header.Set("X-Anything", "header-secret")
 			r.Header.Set("X-SSL-Client-Cert", "pem-secret")
-			if res, err := s.client(who).Do(r); err == nil {
+			if res, err := s.client(holder).Do(r); err == nil {
 				res.Body.Close()
 			}
 		}
@@ -43,7 +43,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 		for _, wrong := range []string{key, strings.ReplaceAll(key, "-----", ""), "p, " + strings.Join(strings.Split(key, "\n"), ", "), "a: " + key} {
 			s.put(name, wrong)
 			if err := l.server.Reload(); err == nil {
-				t.Errorf("%s with a key in it is taken", name)
+				t.Errorf("%s with a private key is loaded", name)
 			}
 		}
 		s.put(name, good)
@@ -73,12 +73,13 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 		}
 	}
 	if !strings.Contains(log, "/whoami") {
-		t.Error("nothing is in the log")
+		t.Error("the log is empty")
 	}
 }
 
-// No code of ours lets TLS write its keys down. The one KeyLogWriter keeps the secret of one
-// handshake in memory until the handshake is over, to encrypt the alert that refuses a client.
+// No code of this module lets crypto/tls write its keys. The one KeyLogWriter keeps the secret
+// of one handshake in memory until the handshake is over, to encrypt the alert that refuses a
+// client.
 // Covers L10, S8.
 func TestCodeHasNoKeyLogWriter(t *testing.T) {
 	t.Parallel()
@@ -92,7 +93,7 @@ func TestCodeHasNoKeyLogWriter(t *testing.T) {
 			code = strings.Replace(code, "own.KeyLogWriter = raw.alert", "", 1)
 		}
 		if strings.Contains(code, "KeyLogWriter") {
-			t.Errorf("%s mentions it", path)
+			t.Errorf("%s mentions KeyLogWriter", path)
 		}
 		return err
 	})

@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Every line about a request names the certificate that was believed, also where
-// the request was refused before anyone asked whose it is.
+// Every log line about a request names the verified certificate, also if the request was
+// refused before the certificate was mapped.
 func TestLogLinesNameTheCertificate(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -21,7 +21,7 @@ func TestLogLinesNameTheCertificate(t *testing.T) {
 		{"/whoami", "200 alice", ""},
 		{"/a//b", "400 ambiguous-path", "ambiguous-path"},
 	} {
-		if got := ask(alice, l.url("internal", row.path)); got != row.want {
+		if got := get(alice, l.url("internal", row.path)); got != row.want {
 			t.Fatalf("%s: %s", row.path, got)
 		}
 		testkit.Eventually(t, "the line of "+row.path, func() bool { return len(l.log.find("event", "decision", "path", row.path)) == 1 })
@@ -35,7 +35,7 @@ func TestLogLinesNameTheCertificate(t *testing.T) {
 	}
 }
 
-// A header that only this program's handlers believe is deleted like the known ones.
+// A header in Options.IdentityHeaders is deleted like the known ones.
 // Covers F17.
 func TestIdentityHeadersOfTheProgramAreDropped(t *testing.T) {
 	t.Parallel()
@@ -59,7 +59,7 @@ func TestIdentityHeadersOfTheProgramAreDropped(t *testing.T) {
 	}
 	for name := range got {
 		if strings.EqualFold(strings.ReplaceAll(name, "_", "-"), "acme-caller") {
-			t.Errorf("%s arrived", name)
+			t.Errorf("header %s reached the handler", name)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// siteFiles are the files of a site, and what a truncated one is: a PEM file is
-// always wrong then, a text may be a whole one that says less.
+// siteFiles are the files of a site, and whether a truncated one is always rejected. A
+// truncated PEM file is; a truncated text may be a valid shorter one.
 var siteFiles = []struct {
 	name string
 	pem  bool
@@ -20,13 +20,13 @@ var siteFiles = []struct {
 	{"ca.pem", true}, {"ca.crl", true}, {"server.pem", true}, {"server-key.pem", true},
 }
 
-var probes = []struct{ who, port, path string }{
+var probes = []struct{ user, port, path string }{
 	{"alice", "internal", "/whoami"}, {"alice", "internal", "/orders/1"}, {"bob", "internal", "/orders/1"},
 	{"bob", "public", "/whoami"}, {"", "public", "/whoami"}, {"", "public", "/orders/1"},
 }
 
-// No file in any bad state opens access: the last good state stays, a WARN names
-// the file, and the mended file is taken.
+// No file in any bad state allows a request: the last good configuration stays in effect, a
+// WARN names the file, and the corrected file is loaded.
 // Covers I1.
 func TestCorruptFileKeepsTheLastGoodState(t *testing.T) {
 	t.Parallel()
@@ -39,7 +39,7 @@ func TestCorruptFileKeepsTheLastGoodState(t *testing.T) {
 			clients := map[string]*http.Client{"alice": s.client(s.alice), "bob": s.client(s.bob), "": s.client(nil)}
 			state := func() (out []string) {
 				for _, p := range probes {
-					out = append(out, ask(clients[p.who], l.url(p.port, p.path)))
+					out = append(out, get(clients[p.user], l.url(p.port, p.path)))
 				}
 				return out
 			}
@@ -53,21 +53,21 @@ func TestCorruptFileKeepsTheLastGoodState(t *testing.T) {
 				switch {
 				case err == nil && must:
 					t.Errorf("%s: loaded", name)
-				case err == nil: // a text that says less: nobody may gain by it
+				case err == nil: // a shorter text: it must allow no request that was refused before
 					for i := range after {
 						if strings.HasPrefix(after[i], "200") && after[i] != before[i] {
-							t.Errorf("%s: %v was %s and is %s", name, probes[i], before[i], after[i])
+							t.Errorf("%s: %v %s before, %s after", name, probes[i], before[i], after[i])
 						}
 					}
 				case fmt.Sprint(after) != fmt.Sprint(before):
-					t.Errorf("%s: was %v, is %v", name, before, after)
+					t.Errorf("%s: %v before, %v after", name, before, after)
 				case len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path(file.name))) == logged:
 					t.Errorf("%s: no WARN names the file: %v", name, err)
 				}
 				os.Remove(s.path(file.name))
 				s.put(file.name, good)
 				if err := l.server.Reload(); err != nil {
-					t.Fatalf("%s: not mended: %v", name, err)
+					t.Fatalf("%s: the corrected file does not load: %v", name, err)
 				}
 			}
 			write := func(content string) func() { return func() { s.put(file.name, content) } }
@@ -94,8 +94,8 @@ func TestCorruptFileKeepsTheLastGoodState(t *testing.T) {
 	}
 }
 
-// Who starts with an empty policy denies everything and hears of it. That it stays
-// empty is no mistake when something else changes; that a full one becomes empty is.
+// A server that starts with an empty policy denies every request and logs a warning. A reload
+// of another file is not an error then. A reload that empties a policy is.
 func TestEmptyPolicyDeniesEverything(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -104,8 +104,8 @@ func TestEmptyPolicyDeniesEverything(t *testing.T) {
 	alice := s.client(s.alice)
 	expect := func(want string) {
 		t.Helper()
-		if got := ask(alice, l.url("internal", "/whoami")); got != want {
-			t.Errorf("got %s, wanted %s", got, want)
+		if got := get(alice, l.url("internal", "/whoami")); got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 	expect("403 no-rule")
@@ -123,7 +123,7 @@ func TestEmptyPolicyDeniesEverything(t *testing.T) {
 	expect("200 alicia")
 	s.put("policy.csv", "")
 	if err := l.server.Reload(); err == nil {
-		t.Error("a policy that has become empty is taken")
+		t.Error("a policy that has become empty is loaded")
 	}
 	expect("200 alicia")
 }

@@ -14,25 +14,24 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 )
 
-// Two states that both refuse alice's certificate: one maps it to mallory, whom
-// its policy denies; the other maps it to alice, of whom its policy says nothing.
-// The mapping of one with the policy of the other would allow.
-var states = [2]struct{ users, policy string }{
+// Two states of the files refuse alice's certificate: one maps it to mallory, and its policy
+// denies mallory; the other maps it to alice, and its policy has no rule for alice. The
+// mapping of one with the policy of the other would allow.
+var policyStates = [2]struct{ users, policy string }{
 	{"mappings:\n  - {id: a, user: mallory, subject: CN=alice, issuer: ca.pem}\n", "p, user:alice, *, GET, /x, allow\np, user:mallory, *, *, /*, deny\n"},
 	{"mappings:\n  - {id: a, user: alice, subject: CN=alice, issuer: ca.pem}\n", "p, user:mallory, *, GET, /x, allow\n"},
 }
 
 func refusesBoth(answer string) bool { return answer == "403 denied" || answer == "403 no-rule" }
 
-// No decision mixes generations, however many reloads there are while requests
-// and handshakes are under way.
+// No decision mixes generations, however many reloads happen during requests and handshakes.
 // Covers I5.
 func TestDecisionsDoNotMixGenerations(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	write := func(i int) {
-		s.put("users.yaml", states[i%2].users)
-		s.put("policy.csv", states[i%2].policy)
+		s.put("users.yaml", policyStates[i%2].users)
+		s.put("policy.csv", policyStates[i%2].policy)
 	}
 	write(0)
 	var seen sync.Map
@@ -51,7 +50,7 @@ func TestDecisionsDoNotMixGenerations(t *testing.T) {
 				default:
 				}
 				asked.Add(1)
-				if got := ask(c, url); !refusesBoth(got) {
+				if got := get(c, url); !refusesBoth(got) {
 					t.Errorf("got %s", got)
 					return
 				}
@@ -74,30 +73,32 @@ func TestDecisionsDoNotMixGenerations(t *testing.T) {
 	}
 }
 
-// flipping changes to the other state whenever the policy is opened, so many times:
-// whoever reads the files one after the other gets the users of one state and the
-// policy of the other.
-type flipping struct {
+// flippingFS changes to the other state whenever the policy is opened, a given number of times.
+// A reload that reads one file after the other would get the users of one state and the policy
+// of the other.
+type flippingFS struct {
 	sites [2]fstest.MapFS
 	now   atomic.Int64
 	times atomic.Int64
 }
 
-func (f *flipping) Open(name string) (fs.File, error) {
+func (f *flippingFS) Open(name string) (fs.File, error) {
 	if name == "policy.csv" && f.times.Add(-1) >= 0 {
 		f.now.Add(1)
 	}
 	return f.sites[f.now.Load()%2].Open(name)
 }
 
-func (f *flipping) Stat(name string) (fs.FileInfo, error) { return f.sites[f.now.Load()%2].Stat(name) }
+func (f *flippingFS) Stat(name string) (fs.FileInfo, error) {
+	return f.sites[f.now.Load()%2].Stat(name)
+}
 
 // Covers I5.
 func TestFilesThatChangeDuringAReloadAreReadAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	fsys := &flipping{}
-	for i, state := range states {
+	fsys := &flippingFS{}
+	for i, state := range policyStates {
 		s.put("users.yaml", state.users)
 		s.put("policy.csv", state.policy)
 		fsys.sites[i] = s.files()
@@ -108,7 +109,7 @@ func TestFilesThatChangeDuringAReloadAreReadAgain(t *testing.T) {
 	})
 	alice := s.client(s.alice)
 	for flips := range int64(4) {
-		if got := ask(alice, l.url("internal", "/x")); !refusesBoth(got) {
+		if got := get(alice, l.url("internal", "/x")); !refusesBoth(got) {
 			t.Errorf("before flip %d: %s", flips, got)
 		}
 		fsys.times.Store(flips)
@@ -118,9 +119,9 @@ func TestFilesThatChangeDuringAReloadAreReadAgain(t *testing.T) {
 	}
 	fsys.times.Store(1 << 40)
 	if err := l.server.Reload(); err == nil || !strings.Contains(err.Error(), "change while they are read") {
-		t.Errorf("files that never stand still: %v", err)
+		t.Errorf("files that change all the time: %v", err)
 	}
-	if got := ask(alice, l.url("internal", "/x")); !refusesBoth(got) {
+	if got := get(alice, l.url("internal", "/x")); !refusesBoth(got) {
 		t.Errorf("in the end: %s", got)
 	}
 }

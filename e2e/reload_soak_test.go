@@ -20,8 +20,8 @@ import (
 
 var soak = flag.Bool("soak", false, "run the soak test in full: 1,000 reloads and a million decisions")
 
-// However often everything is replaced under load: every decision is that of one
-// generation, nobody loses a connection, and nothing is left over.
+// Everything is replaced many times under load. Every decision belongs to one generation, no
+// connection is lost, and nothing leaks.
 //
 //	go test -race -run TestManyReloads -soak ./e2e
 //
@@ -34,9 +34,9 @@ func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts gorou
 	goroutines := runtime.NumGoroutine()
 	s := newSite(t)
 	write := func(i int) {
-		s.put("users.yaml", states[i%2].users)
-		s.put("policy.csv", states[i%2].policy)
-		if i%10 == 0 { // another trust: believed again, each connection as it is
+		s.put("users.yaml", policyStates[i%2].users)
+		s.put("policy.csv", policyStates[i%2].policy)
+		if i%10 == 0 { // the trust changes: every open connection is verified again
 			s.put("ca.crl", s.crl(int64(i+1), s.bob))
 		}
 	}
@@ -45,7 +45,7 @@ func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts gorou
 	var captured atomic.Pointer[http.Request]
 	l := s.start(mtlsguard.Options{Log: slog.New(slog.DiscardHandler), Observe: func(r *http.Request, o middleware.Outcome) {
 		decided.Add(1)
-		// Odd generations are the first state, which denies; the second says nothing.
+		// Odd generations are the first state, which denies; the second has no rule.
 		if want := map[bool]reason.Reason{true: reason.Denied, false: reason.NoRule}[o.Generation%2 == 1]; o.Allowed || o.Reason != want {
 			if mixed.Add(1) < 5 {
 				t.Errorf("generation %d: allowed %t, %s %s", o.Generation, o.Allowed, o.Reason, o.Detail)
@@ -61,17 +61,17 @@ func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts gorou
 		load.Go(func() {
 			for ctx.Err() == nil {
 				asked.Add(1)
-				if got := ask(c, l.url("internal", "/x")); !refusesBoth(got) && i < 3 || i == 3 && got != "refused" {
+				if got := get(c, l.url("internal", "/x")); !refusesBoth(got) && i < 3 || i == 3 && got != "refused" {
 					if wrong.Add(1) < 5 {
 						t.Errorf("client %d: %s", i, got)
 					}
 				}
-				time.Sleep(time.Millisecond) // else reloads take for ever
+				time.Sleep(time.Millisecond) // otherwise reloads get no CPU time
 			}
 		})
 	}
 	testkit.Eventually(t, "a request", func() bool { return captured.Load() != nil })
-	for range 2 { // decisions without a socket between them
+	for range 2 { // decisions without a socket
 		load.Go(func() {
 			for ctx.Err() == nil {
 				w := httptest.NewRecorder()
@@ -118,7 +118,7 @@ func TestManyReloadsLeakNothing(t *testing.T) { // not parallel: it counts gorou
 	}
 }
 
-// heap is what is in use after collecting garbage.
+// heap returns the bytes in use after a garbage collection.
 func heap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()

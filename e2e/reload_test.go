@@ -23,13 +23,13 @@ import (
 type liveRow struct {
 	name          string
 	port          string
-	who           func(*site) *testpki.Pair // nil: no certificate
+	holder        func(*site) *testpki.Pair // nil: no certificate
 	change        func(*site)
 	before, after string
 }
 
 func asAlice(s *site) *testpki.Pair    { return s.alice }
-func asStranger(s *site) *testpki.Pair { return s.ca.Leaf("stranger") }
+func asUnmapped(s *site) *testpki.Pair { return s.ca.Leaf("stranger") }
 
 var liveRows = []liveRow{
 	{"users", "internal", asAlice, func(s *site) { s.sub("users.yaml", "user: alice", "user: alicia") }, "200 alice", "200 alicia"},
@@ -46,7 +46,7 @@ var liveRows = []liveRow{
 		s.put("ca.crl", crlPEM(s.other.CRL(1, nil)))
 	}, "200 alice", "refused"},
 	{"strict", "public", nil, func(s *site) { s.sub(config, "strict: false", "strict: true") }, "200 Default", "403 no-certificate"},
-	{"unmapped", "public", asStranger, func(s *site) { s.sub(config, "strict: false", "unmapped: guest") }, "403 unmapped", "200 guest"},
+	{"unmapped", "public", asUnmapped, func(s *site) { s.sub(config, "strict: false", "unmapped: guest") }, "403 unmapped", "200 guest"},
 	{"server_names", "public", asAlice, func(s *site) { s.sub(config, "strict: false", "server_names: [api.acme.example]") }, "200 alice", "421 misdirected"},
 	{"server certificate", "internal", asAlice, func(s *site) {
 		renewed := s.serve.Server()
@@ -55,7 +55,7 @@ var liveRows = []liveRow{
 	}, "200 alice", "200 alice"},
 }
 
-// The next request follows the new state, on whatever connection it comes.
+// The next request follows the new configuration, on new and open connections.
 // Covers G2, G6.
 func TestReloadAppliesToOpenConnections(t *testing.T) {
 	t.Parallel()
@@ -64,16 +64,16 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			l := s.start(mtlsguard.Options{})
-			var who *testpki.Pair
-			if row.who != nil {
-				who = row.who(s)
+			var holder *testpki.Pair
+			if row.holder != nil {
+				holder = row.holder(s)
 			}
 			clients := map[string]*http.Client{
-				"HTTP/1.1": s.client(who), "HTTP/2": s.client(who, testkit.HTTP2), "resumed": s.client(who, testkit.Resuming),
+				"HTTP/1.1": s.client(holder), "HTTP/2": s.client(holder, testkit.HTTP2), "resumed": s.client(holder, testkit.Resuming),
 			}
 			url := l.url(row.port, "/whoami")
 			for name, c := range clients {
-				if got := ask(c, url); got != row.before {
+				if got := get(c, url); got != row.before {
 					t.Fatalf("%s: before: %s", name, got)
 				}
 			}
@@ -82,8 +82,8 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, c := range clients {
-				if got := ask(c, url); got != row.after {
-					t.Errorf("%s: after: %s, wanted %s", name, got, row.after)
+				if got := get(c, url); got != row.after {
+					t.Errorf("%s: after: %s, want %s", name, got, row.after)
 				}
 			}
 			if l.server.Status().Generation != 2 || len(l.log.find("event", "reload", "outcome", "ok")) != 1 {
@@ -93,8 +93,8 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 	}
 }
 
-// A change of trust closes the connections that it does not believe, within a
-// second, and no others.
+// A change of trust closes the connections with certificates that it does not trust, within
+// a second, and no others.
 // Covers G5.
 func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 	t.Parallel()
@@ -104,9 +104,9 @@ func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 		*tls.Conn
 		name string
 	}
-	dial := func(name string, who *testpki.Pair) idle {
+	dial := func(name string, holder *testpki.Pair) idle {
 		c, err := tls.Dial("tcp", l.server.Ports()[0].Addr().String(), &tls.Config{
-			RootCAs: s.serve.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{who.TLS()},
+			RootCAs: s.serve.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{holder.TLS()},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -148,7 +148,7 @@ func TestOnlyTheRevokedConnectionIsClosed(t *testing.T) {
 	}
 }
 
-// What an open port cannot change is refused, says so, and changes nothing.
+// A change that an open port cannot apply is an error, is logged, and changes nothing.
 func TestReloadThatNeedsARestartIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*site){
@@ -177,14 +177,14 @@ func TestReloadThatNeedsARestartIsAnError(t *testing.T) {
 			if len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", config, "error", "restart")) == 0 {
 				t.Errorf("log: %v", l.log.find("event", "reload"))
 			}
-			if got := ask(alice, l.url("internal", "/whoami")); got != "200 alice" || l.server.Status().Generation != 1 {
-				t.Errorf("%s, generation %d: half of the change is in force", got, l.server.Status().Generation)
+			if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" || l.server.Status().Generation != 1 {
+				t.Errorf("%s, generation %d: half of the change is in effect", got, l.server.Status().Generation)
 			}
 		})
 	}
 }
 
-// The order of ports in the file means nothing.
+// The order of ports in the file has no effect.
 func TestOrderOfPortsDoesNotMatterInAReload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -195,18 +195,18 @@ func TestOrderOfPortsDoesNotMatterInAReload(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(s.client(s.alice), l.url("internal", "/orders/1")); got != "200 alice" {
+	if got := get(s.client(s.alice), l.url("internal", "/orders/1")); got != "200 alice" {
 		t.Errorf("internal: %s", got)
 	}
-	if got := ask(s.client(nil), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(nil), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("internal, no certificate: %s", got)
 	}
-	if got := ask(s.client(nil), l.url("public", "/whoami")); got != "403 no-certificate" {
+	if got := get(s.client(nil), l.url("public", "/whoami")); got != "403 no-certificate" {
 		t.Errorf("public: %s", got)
 	}
 }
 
-// What does not concern trust leaves connections and sessions alone.
+// A change that is not about trust keeps connections and sessions.
 // Covers I8.
 func TestReloadKeepsConnectionsAndSessions(t *testing.T) {
 	t.Parallel()
@@ -214,8 +214,8 @@ func TestReloadKeepsConnectionsAndSessions(t *testing.T) {
 	l := s.start(mtlsguard.Options{})
 	url := l.url("internal", "/whoami")
 	for name, c := range map[string]*http.Client{"HTTP/1.1": s.client(s.alice), "HTTP/2": s.client(s.alice, testkit.HTTP2), "resumed": s.client(s.alice, testkit.Resuming)} {
-		ask(c, url)
-		ask(c, url) // TLS 1.3 sends tickets with the first answer
+		get(c, url)
+		get(c, url) // TLS 1.3 sends tickets with the first answer
 		for range 3 {
 			s.put("users.yaml", s.get("users.yaml")+"# another\n")
 			if err := l.server.Reload(); err != nil {
@@ -231,13 +231,13 @@ func TestReloadKeepsConnectionsAndSessions(t *testing.T) {
 			io.Copy(io.Discard, res.Body)
 			res.Body.Close()
 			if !reused && !res.TLS.DidResume {
-				t.Errorf("%s: neither the connection nor the session lived on", name)
+				t.Errorf("%s: neither the connection nor the session was kept", name)
 			}
 		}
 	}
 }
 
-// Limits count from the next connection on.
+// Changed limits apply to new connections.
 func TestReloadAppliesLimits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -15,7 +15,7 @@ const registrationTrust = "trust: {anchors: [registration-ca.pem], crls: [regist
 
 // Lines of dmzConfig: 3 external, 8 strict, 9 tunnel; 11 registrations, 13 client_cert,
 // 15 trust, 16 registration.
-var gatewayMistakes = []configErrorRow{
+var gatewayErrorRows = []configErrorRow{
 	{"unknown key of the tunnel", yaml("check: believed", "chek: believed"), config, 9, `has no key "chek"`},
 	{"tunnel is a text", yaml(tunnelLine, "tunnel: orders"), config, 9, "tunnel is not a mapping"},
 	{"tunnel is empty", yaml(tunnelLine, "tunnel: {}"), config, 9, "tunnel has no service"},
@@ -23,26 +23,26 @@ var gatewayMistakes = []configErrorRow{
 	{"no service", yaml("service: orders, ", ""), config, 9, "tunnel has no service"},
 	{"service is no name", yaml("service: orders", "service: 'or ders'"), config, 9, "is not a service name"},
 	{"service is a list", yaml("service: orders", "service: [orders]"), config, 9, "service is not a text"},
-	{"service that nobody may serve", yaml("service: orders", "service: billing"), config, 9, `no server may register for "billing"`},
-	{"service of a host that nobody may serve", yaml("service: orders", "services: {a.example: billing}"), config, 9, `no server may register for "billing"`},
+	{"service without a server", yaml("service: orders", "service: billing"), config, 9, `no server may register for "billing"`},
+	{"service of a host, without a server", yaml("service: orders", "services: {a.example: billing}"), config, 9, `no server may register for "billing"`},
 	{"services is a list", yaml("service: orders", "services: [orders]"), config, 9, "not a mapping of hosts"},
 	{"services is empty", yaml("service: orders", "services: {}"), config, 9, "not a mapping of hosts"},
 	{"host with a wildcard", yaml("service: orders", "services: {'*.example': orders}"), config, 9, "is not a host name"},
 	{"host with a port", yaml("service: orders", "services: {'a.example:443': orders}"), config, 9, "is not a host name"},
 	{"host twice", yaml("service: orders", "services: {a.example: orders, A.example.: orders}"), config, 9, "twice"},
 	{"host without a service", yaml("service: orders", "services: {a.example: ''}"), config, 9, "is not a service name"},
-	{"check is another word", yaml("check: believed", "check: none"), config, 9, `check: "none" is not a check`},
+	{"unknown check", yaml("check: believed", "check: none"), config, 9, `check: "none" is not a check`},
 	{"check is false", yaml("check: believed", "check: false"), config, 9, `check: "false" is not a check`},
 	{"a policy is checked, and there is none", yaml(", check: believed", ""), config, 1, "policy is missing"},
 	{"a policy is checked, and there are no users", yaml(", check: believed", ""), config, 3, "users is missing"},
-	{"unmapped where nobody is mapped", yaml("strict: false", "unmapped: guest"), config, 8, "maps no certificate"},
-	{"methods where nobody decides", yaml("strict: false", "methods: [PROPFIND]"), config, 8, "maps no certificate"},
+	{"unmapped without mappings", yaml("strict: false", "unmapped: guest"), config, 8, "maps no certificate"},
+	{"methods without a policy", yaml("strict: false", "methods: [PROPFIND]"), config, 8, "maps no certificate"},
 	{"behind another gateway", yaml(tunnelLine, tunnelLine+"\n    forwarded: {format: nginx, gateway: {anchors: [gateway-ca.pem], names: [x.example]}, trust: {anchors: [ca.pem]}}"), config, 9, "tunnel and forwarded on one port"},
-	{"nobody registers", yaml("    "+registrationLine+"\n", ""), config, 9, "no port takes registrations"},
+	{"no registration port", yaml("    "+registrationLine+"\n", ""), config, 9, "no port takes registrations"},
 
 	{"unknown key of the registration", yaml("registration: {services", "registration: {service"), config, 16, `has no key "service"`},
 	{"registration is false", yaml(registrationLine, "registration: false"), config, 16, "registration: false"},
-	{"registration is a word", yaml(registrationLine, "registration: yes"), config, 16, "neither true nor a mapping"},
+	{"registration is a string", yaml(registrationLine, "registration: yes"), config, 16, "neither true nor a mapping"},
 	{"registration is nothing", yaml(registrationLine, "registration:"), config, 16, "neither true nor a mapping"},
 	{"registration is a list", yaml(registrationLine, "registration: [orders]"), config, 16, "neither true nor a mapping"},
 	{"services is a text", yaml("[{name: orders, names: [orders.internal.example]}]", "orders"), config, 16, "services is not a list"},
@@ -51,7 +51,7 @@ var gatewayMistakes = []configErrorRow{
 	{"unknown key of a service", yaml("names: [orders", "name_s: [orders"), config, 16, `has no key "name_s"`},
 	{"a service without a name", yaml("{name: orders, names", "{names"), config, 16, "is not a service name"},
 	{"a service twice", yaml("names: [orders.internal.example]}", "names: [orders.internal.example]}, {name: orders, names: [x.example]}"), config, 16, "listed twice"},
-	{"a service of nobody", yaml(", names: [orders.internal.example]", ""), config, 16, `no server may register for "orders"`},
+	{"a service without names", yaml(", names: [orders.internal.example]", ""), config, 16, `no server may register for "orders"`},
 	{"a wildcard", yaml("[orders.internal.example]", "['*.internal.example']"), config, 16, "is not a DNS name"},
 	{"an address", yaml("[orders.internal.example]", "[10.0.0.1]"), config, 16, "is not a DNS name"},
 	{"a name that only folds to ASCII", yaml("[orders.internal.example]", "['\u212aelvin.example']"), config, 16, "is not a DNS name"},
@@ -85,7 +85,7 @@ var gatewayMistakes = []configErrorRow{
 
 // Lines of insideConfig: 4 reverse, 5 name, 6 gateways, 7 services, 8 certificate, 9
 // gateway, 10 clients, 11 strict.
-var insideMistakes = []configErrorRow{
+var serverErrorRows = []configErrorRow{
 	{"unknown key", yaml("clients:", "users:"), config, 10, `has no key "users"`},
 	{"unknown key of the gateway", yaml("names: [gateway", "nmes: [gateway"), config, 9, `has no key "nmes"`},
 	{"unknown key of the clients", yaml("clients: {anchors", "clients: {anchor"), config, 10, `has no key "anchor"`},
@@ -125,14 +125,14 @@ var insideMistakes = []configErrorRow{
 	{"no clients", yaml("  clients: {anchors: [ca.pem], crls: [ca.crl]}\n", ""), config, 5, "reverse has no clients"},
 	{"clients without anchors", yaml("{anchors: [ca.pem], crls: [ca.crl]}", "{}"), config, 10, "no anchors"},
 	{"unmapped Default with strict", yaml("strict: true", "unmapped: Default"), config, 11, "needs strict: false"},
-	{"strict is a word", yaml("strict: true", "strict: 'yes'"), config, 11, "strict"},
+	{"strict is a string", yaml("strict: true", "strict: 'yes'"), config, 11, "strict"},
 	{"no policy", yaml("policy: policy.csv\n", ""), config, 1, "policy is missing"},
 	{"no users", yaml("users: users.yaml\n", ""), config, 4, "users is missing"},
 	{"a rule for another port", more("policy.csv", "p, user:alice, tunel, GET, /x, allow\n"), "policy.csv", 3, "tunel"},
 	{"a mapping for another port", more("users.yaml", "  - {id: x, user: x, subject: CN=x, issuer: ca.pem, ports: [tunel]}\n"), "users.yaml", 3, "tunel"},
 }
 
-// Every mistake has its place and a hint.
+// Every configuration error has a position and a hint.
 func TestReverseConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	binary := serverBinary(t)
@@ -141,8 +141,8 @@ func TestReverseConfigurationErrors(t *testing.T) {
 		rows []configErrorRow
 		make func(*dmz) *site
 	}{
-		{"gateway", gatewayMistakes, func(d *dmz) *site { d.put("gateway-ca.pem", string(d.gatewayCA.CertPEM())); return d.site }},
-		{"inside", insideMistakes, func(d *dmz) *site { d.registrations = "GATEWAY"; return d.inside() }},
+		{"gateway", gatewayErrorRows, func(d *dmz) *site { d.put("gateway-ca.pem", string(d.gatewayCA.CertPEM())); return d.site }},
+		{"inside", serverErrorRows, func(d *dmz) *site { d.registrations = "GATEWAY"; return d.inside() }},
 	} {
 		for i, row := range side.rows {
 			t.Run(side.name+"/"+row.name, func(t *testing.T) {
@@ -156,13 +156,13 @@ func TestReverseConfigurationErrors(t *testing.T) {
 				found := configerror.All(err)
 				for _, m := range found {
 					if m.File == "" || m.What == "" || m.Hint == "" {
-						t.Errorf("not whole: %#v", m)
+						t.Errorf("incomplete: %#v", m)
 					}
 				}
 				if !hasConfigError(found, s.path(row.file), row.line, row.what) {
-					t.Errorf("no mistake at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
+					t.Errorf("no error at %s:%d with %q in:\n%v", row.file, row.line, row.what, err)
 				}
-				if i%8 == 0 { // the same code: some are enough
+				if i%8 == 0 { // the example server runs the same code: some rows are enough
 					refusesToStart(t, binary, s, row)
 				}
 			})
@@ -170,7 +170,7 @@ func TestReverseConfigurationErrors(t *testing.T) {
 	}
 }
 
-// The mistakes of both roles are told together.
+// The configuration errors of both roles are reported at once.
 func TestReverseConfigurationErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -188,11 +188,11 @@ func TestReverseConfigurationErrorsAreReportedTogether(t *testing.T) {
 	}
 }
 
-// A handshake can be explained where there is one.
+// Explain covers the handshake on ports with a TLS handshake.
 func TestExplainOfPortsWithTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	outer, inner := d.both()
+	outer, inner := d.startBoth()
 	alice := []*x509.Certificate{d.alice.Cert}
 	x, err := outer.server.Explain(t.Context(), mtlsguard.ExplainRequest{Port: "external", Path: "/secret", Certificates: alice})
 	if err != nil || !x.Allowed || x.Policy != nil || x.Mapping != nil {
@@ -208,7 +208,7 @@ func TestExplainOfPortsWithTunnels(t *testing.T) {
 	}
 }
 
-// An authenticator where no user comes would never be asked.
+// Authenticators on a port that identifies no users are an error.
 func TestAuthenticatorsOfPortsWithTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -227,7 +227,7 @@ func TestAuthenticatorsOfPortsWithTunnels(t *testing.T) {
 	}
 }
 
-// Lint speaks of both roles, and not of rules for ports where nobody decides.
+// Lint covers both roles, and reports no rules of ports without a policy check.
 func TestLintCoversTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -245,11 +245,11 @@ func TestLintCoversTunnels(t *testing.T) {
 		}
 	}
 	later, err := mtlsguard.Lint(s.path(config), mtlsguard.LintOptions{Now: func() time.Time { return time.Now().Add(48 * time.Hour) }})
-	told := ""
+	findings := ""
 	for _, f := range later {
-		told += f.String() + "\n"
+		findings += f.String() + "\n"
 	}
-	if err != nil || !strings.Contains(told, "port tunnel expired") || !strings.Contains(told, "port tunnel: the CRL of \"CN=Client CA\" expired") {
-		t.Errorf("%s%v", told, err)
+	if err != nil || !strings.Contains(findings, "port tunnel expired") || !strings.Contains(findings, "port tunnel: the CRL of \"CN=Client CA\" expired") {
+		t.Errorf("lint: %s%v", findings, err)
 	}
 }

@@ -10,22 +10,23 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// What may change while tunnels are open acts on the next request, and they stay.
+// Settings that may change while tunnels are open apply to the next request, and the tunnels
+// stay open.
 // Covers G2, G6.
 func TestReloadAppliesOnBothSidesOfATunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	outer, inner := d.both()
+	outer, inner := d.startBoth()
 	testkit.Eventually(t, "two tunnels", func() bool { return inner.server.Status().Gateways[d.registrations] == 2 })
-	alice, nobody := d.client(d.alice), d.client(nil)
+	alice, anonymous := d.client(d.alice), d.client(nil)
 	url := outer.url("external", "/whoami")
 	expect := func(when, first, second string) {
 		t.Helper()
-		if got := ask(alice, url); got != first {
+		if got := get(alice, url); got != first {
 			t.Errorf("%s: alice: %s, want %s", when, got, first)
 		}
-		if got := ask(nobody, url); got != second {
-			t.Errorf("%s: nobody: %s, want %s", when, got, second)
+		if got := get(anonymous, url); got != second {
+			t.Errorf("%s: no certificate: %s, want %s", when, got, second)
 		}
 	}
 	change := func(l *live, name, old, replacement string) {
@@ -64,14 +65,14 @@ func TestReloadAppliesOnBothSidesOfATunnel(t *testing.T) {
 	}
 }
 
-// Who is believed at the other end of a tunnel is judged again, too.
+// A reload verifies the certificate at the other end of a tunnel again.
 // Covers K5.
 func TestReloadClosesUntrustedTunnels(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
 		change func(*dmz, *live, *live)
-		word   string // why the server is refused, or refuses
+		reason string // the reason of the refusal
 	}{
 		{"a revoked server", func(d *dmz, outer, _ *live) {
 			outer.put("registration-ca.crl", crlPEM(d.registrationCA.CRL(2, serialsOf(d.orders))))
@@ -87,7 +88,7 @@ func TestReloadClosesUntrustedTunnels(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t)
-			outer, inner := d.both()
+			outer, inner := d.startBoth()
 			testkit.Eventually(t, "two tunnels", func() bool {
 				return inner.server.Status().Gateways[d.registrations] == 2 && outer.server.Status().Services["orders"] == 2
 			})
@@ -100,17 +101,17 @@ func TestReloadClosesUntrustedTunnels(t *testing.T) {
 			testkit.Eventually(t, "the tunnels are gone", func() bool {
 				return inner.server.Status().Gateways[d.registrations] == 0 && outer.server.Status().Services["orders"] == 0
 			})
-			testkit.Eventually(t, "the server says why", func() bool { return len(inner.log.find("event", "handshake", "reason", row.word)) > 0 })
+			testkit.Eventually(t, "the server logs the reason", func() bool { return len(inner.log.find("event", "handshake", "reason", row.reason)) > 0 })
 		})
 	}
 }
 
-// The server's certificate is taken anew with each connection.
+// The server's certificate is read again for each connection.
 // Covers I2.
 func TestCertificateOfTheInnerServerIsReplaced(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	outer, inner := d.both()
+	outer, inner := d.startBoth()
 	testkit.Eventually(t, "two tunnels", func() bool { return outer.server.Status().Services["orders"] == 2 })
 	again := d.registrationCA.Leaf("orders-2", named("orders.internal.example"))
 	inner.put("orders.pem", string(again.CertPEM()))
@@ -118,20 +119,20 @@ func TestCertificateOfTheInnerServerIsReplaced(t *testing.T) {
 	if err := inner.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	outer.put("registration-ca.crl", crlPEM(d.registrationCA.CRL(2, serialsOf(d.orders)))) // the old ones end
+	outer.put("registration-ca.crl", crlPEM(d.registrationCA.CRL(2, serialsOf(d.orders)))) // the old tunnels end
 	if err := outer.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "it is there by its new certificate", func() bool {
 		return len(outer.log.find("event", "ready", "subject", "orders-2")) > 0 && outer.server.Status().Services["orders"] > 0
 	})
-	if got := ask(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
+	if got := get(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
 		t.Error(got)
 	}
 }
 
-// A certificate that is replaced at either end replaces the tunnels, and no request is
-// lost. Covers K17.
+// A new certificate at either end replaces the tunnels, and no request is lost.
+// Covers K17.
 func TestReplacedCertificateReplacesTunnels(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(d *dmz, outer, inner *live) *live{
@@ -151,7 +152,7 @@ func TestReplacedCertificateReplacesTunnels(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t)
-			outer, inner := d.both()
+			outer, inner := d.startBoth()
 			tunnels := func() int { return outer.server.Status().Services["orders"] }
 			testkit.Eventually(t, "two tunnels", func() bool { return tunnels() == 2 })
 			alice, url := d.client(d.alice), outer.url("external", "/whoami")
@@ -159,7 +160,7 @@ func TestReplacedCertificateReplacesTunnels(t *testing.T) {
 				t.Fatal(err)
 			}
 			testkit.Eventually(t, "two others in their place", func() bool {
-				if got := ask(alice, url); got != "200 alice tunnel tunnel" {
+				if got := get(alice, url); got != "200 alice tunnel tunnel" {
 					t.Fatal(got)
 				}
 				return len(outer.log.find("event", "ready", "services", "orders")) == 4 && len(outer.log.find("event", "drain")) >= 4 && tunnels() == 2
@@ -168,11 +169,11 @@ func TestReplacedCertificateReplacesTunnels(t *testing.T) {
 	}
 }
 
-// What an open tunnel cannot change is refused, and everything stays as it was.
+// A change that an open tunnel cannot apply is an error, and nothing changes.
 func TestReverseReloadThatNeedsARestartIsAnError(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	outer, inner := d.both()
+	outer, inner := d.startBoth()
 	for _, row := range []struct {
 		l                *live
 		old, new, reason string
@@ -199,19 +200,19 @@ func TestReverseReloadThatNeedsARestartIsAnError(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := ask(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
+	if got := get(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
 		t.Error(got)
 	}
 }
 
-// A gateway that begins to check the policy, or ceases to, does so at once.
+// A change of the gateway's policy check applies at once.
 func TestReloadOfCheckAppliesAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
 	d.sub(config, "reload: 0", "users: users.yaml\npolicy: policy.csv\nreload: 0")
 	d.put("policy.csv", "")
 	d.put("users.yaml", "mappings:\n  - {id: alice, user: alice, subject: \"CN=alice\", issuer: ca.pem}\n")
-	outer, _ := d.both()
+	outer, _ := d.startBoth()
 	alice := d.client(d.alice)
 	for range 2 {
 		for _, row := range []struct{ old, new, want string }{
@@ -221,7 +222,7 @@ func TestReloadOfCheckAppliesAtOnce(t *testing.T) {
 			if err := outer.server.Reload(); err != nil {
 				t.Fatal(err)
 			}
-			if got := ask(alice, outer.url("external", "/whoami")); got != row.want {
+			if got := get(alice, outer.url("external", "/whoami")); got != row.want {
 				t.Errorf("%s: %s", row.new, got)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// sample runs the example server with a site's configuration until the test ends.
-func (s *site) sample() *exec.Cmd {
+// startExample runs the example server with a site's configuration until the test ends.
+func (s *site) startExample() *exec.Cmd {
 	s.Helper()
 	cmd := exec.Command(serverBinary(s), "-config", s.path(config))
 	var stderr bytes.Buffer
@@ -37,11 +37,11 @@ func (s *site) sample() *exec.Cmd {
 			return cmd
 		}
 	}
-	s.Fatal("the server ended without ready")
+	s.Fatal("the server ended before it was ready")
 	return nil
 }
 
-// The example server plays either role, by its configuration alone.
+// The example server runs either role, by its configuration alone.
 func TestReverseSampleServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -49,19 +49,19 @@ func TestReverseSampleServer(t *testing.T) {
 	d.registrations = freeAddress(t)
 	d.sub(config, "listen: 127.0.0.1:0", "listen: "+external)
 	d.sub(config, "listen: 127.0.0.1:0", "listen: "+d.registrations)
-	outer := d.sample()
+	outer := d.startExample()
 	s := d.inside()
 	s.sub(config, "name: tunnel", "name: internal")
 	s.put("policy.csv", strings.ReplaceAll(insidePolicy, "tunnel", "internal"))
-	inner := s.sample()
+	inner := s.startExample()
 	url := "https://" + external
-	if got := ask(d.client(d.alice), url+"/whoami"); !strings.HasPrefix(got, `200 {"user":"alice",`) || !strings.Contains(got, `"port":"internal"`) || !strings.Contains(got, `"via":"tunnel"`) {
+	if got := get(d.client(d.alice), url+"/whoami"); !strings.HasPrefix(got, `200 {"user":"alice",`) || !strings.Contains(got, `"port":"internal"`) || !strings.Contains(got, `"via":"tunnel"`) {
 		t.Error(got)
 	}
-	if got := ask(d.client(d.ca.Leaf("stranger")), url+"/whoami"); got != "403 unmapped" {
+	if got := get(d.client(d.ca.Leaf("stranger")), url+"/whoami"); got != "403 unmapped" {
 		t.Error(got)
 	}
-	if got := ask(d.client(nil), url+"/whoami"); got != "403 no-certificate" {
+	if got := get(d.client(nil), url+"/whoami"); got != "403 no-certificate" {
 		t.Error(got)
 	}
 	for _, cmd := range []*exec.Cmd{inner, outer} {

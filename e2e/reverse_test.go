@@ -16,43 +16,43 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// The caller inside is the one outside, and headers change nothing about it.
+// The inner server sees the caller that the gateway sees, and headers change nothing.
 // Covers K1, K6.
 func TestCallerIsTheSameOnBothSidesOfATunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	outer, _ := d.both()
+	outer, _ := d.startBoth()
 	url := outer.url("external", "/whoami")
-	stranger := d.ca.Leaf("stranger")
+	unmapped := d.ca.Leaf("stranger")
 	for name, want := range map[string]struct {
-		who  *testpki.Pair
-		want string
+		holder *testpki.Pair
+		want   string
 	}{
 		"mapped":       {d.alice, "200 alice tunnel tunnel"},
-		"unmapped":     {stranger, "403 unmapped"},
-		"nobody":       {nil, "403 no-certificate"},
+		"unmapped":     {unmapped, "403 unmapped"},
+		"anonymous":    {nil, "403 no-certificate"},
 		"not believed": {d.other.Leaf("alice"), "refused"},
 	} {
-		for version, c := range map[string]*http.Client{"HTTP/1.1": d.client(want.who), "HTTP/2": d.client(want.who, testkit.HTTP2)} {
-			if got := ask(c, url); got != want.want {
+		for version, c := range map[string]*http.Client{"HTTP/1.1": d.client(want.holder), "HTTP/2": d.client(want.holder, testkit.HTTP2)} {
+			if got := get(c, url); got != want.want {
 				t.Errorf("%s, %s: %s, want %s", name, version, got, want.want)
 			}
-			lies := []string{"X-Mtls-Caller", "certificate", "Client-Cert", ":AAAA:", "X-Mtls-Service", "billing", "X-Forwarded-User", "alice"}
+			forged := []string{"X-Mtls-Caller", "certificate", "Client-Cert", ":AAAA:", "X-Mtls-Service", "billing", "X-Forwarded-User", "alice"}
 			if version == "HTTP/1.1" {
-				lies = append(lies, "Connection", "Client-Cert, X-Mtls-Caller") // HTTP/2 has none
+				forged = append(forged, "Connection", "Client-Cert, X-Mtls-Caller") // HTTP/2 has no Connection header
 			}
-			if got := ask(stating(c, lies...), url); got != want.want {
+			if got := get(withHeaders(c, forged...), url); got != want.want {
 				t.Errorf("%s, %s, with headers: %s, want %s", name, version, got, want.want)
 			}
 		}
 	}
-	if got := ask(d.client(d.alice), outer.url("external", "/secret")); got != "403 no-rule" {
+	if got := get(d.client(d.alice), outer.url("external", "/secret")); got != "403 no-rule" {
 		t.Error(got)
 	}
 }
 
-// What may be said in other words, and what comes of it for alice, a stranger and
-// nobody.
+// Each row is another spelling of the configuration, and its answers to alice, to an unmapped
+// certificate and to a request without a certificate.
 func TestReverseConfigurations(t *testing.T) {
 	t.Parallel()
 	const asIs = "200 alice tunnel tunnel, 403 unmapped, 403 no-certificate"
@@ -66,7 +66,7 @@ func TestReverseConfigurations(t *testing.T) {
 		name  string
 		outer func(*dmz)
 		inner func(*dmz, *site)
-		want  string // empty: there is no tunnel
+		want  string // empty: no tunnel opens
 	}{
 		{name: "as it is", want: asIs},
 		{name: "registration by certificate, under a name that is nearly there", outer: func(d *dmz) {
@@ -139,10 +139,10 @@ func TestReverseConfigurations(t *testing.T) {
 			}
 			inner := s.background()
 			testkit.Eventually(t, "a tunnel", func() bool { return len(inner.log.find("msg", "ready")) > 0 })
-			stranger := d.ca.Leaf("stranger")
+			unmapped := d.ca.Leaf("stranger")
 			var got []string
-			for _, who := range []*testpki.Pair{d.alice, stranger, nil} {
-				got = append(got, strings.TrimSpace(ask(d.client(who), outer.url("external", "/whoami"))))
+			for _, holder := range []*testpki.Pair{d.alice, unmapped, nil} {
+				got = append(got, strings.TrimSpace(get(d.client(holder), outer.url("external", "/whoami"))))
 			}
 			if strings.Join(got, ", ") != row.want {
 				t.Errorf("got  %q\nwant %q", strings.Join(got, ", "), row.want)
@@ -159,7 +159,7 @@ func TestGatewayAndInnerServerMayHavePortsOfTheirOwn(t *testing.T) {
 	d.put(config, d.get(config)+"  - name: own\n    listen: 127.0.0.1:0\n    client_cert: require\n    certificate: {cert: server.pem, key: server-key.pem}\n    trust: {anchors: [ca.pem]}\n    limits: {drain: 1s}\n")
 	d.put("policy.csv", "p, group:Everybody, own, GET, /whoami, allow\n")
 	d.put("users.yaml", "mappings:\n  - {id: alice, user: alice, subject: \"CN=alice\", issuer: ca.pem}\n")
-	d.handler = http.HandlerFunc(through)
+	d.handler = http.HandlerFunc(whoamiVia)
 	outer := d.startGateway(mtlsguard.Options{})
 	s := d.inside()
 	s.put(config, s.get(config)+"ports:\n  - name: lan\n    listen: 127.0.0.1:0\n    client_cert: require\n    certificate: {cert: server.pem, key: server-key.pem}\n    trust: {anchors: [ca.pem]}\n    limits: {drain: 1s}\n")
@@ -174,12 +174,12 @@ func TestGatewayAndInnerServerMayHavePortsOfTheirOwn(t *testing.T) {
 		{d.client(d.alice), outer.url("own", "/whoami"), "200 alice tls own"},
 		{s.client(d.alice), inner.url("lan", "/whoami"), "200 alice tls lan"},
 	} {
-		if got := ask(row.c, row.url); got != row.want {
+		if got := get(row.c, row.url); got != row.want {
 			t.Errorf("%s: %s, want %s", row.url, got, row.want)
 		}
 	}
-	// Nobody but a server that registers gets anywhere at the registration port.
-	if got := ask(d.client(d.orders), outer.url("registrations", "/whoami")); got != "refused" { // it shows another authority's certificate
+	// The registration port serves no requests.
+	if got := get(d.client(d.orders), outer.url("registrations", "/whoami")); got != "refused" { // its certificate is of another authority
 		t.Error(got)
 	}
 }
@@ -205,28 +205,28 @@ func TestReadinessCoversTunnels(t *testing.T) {
 		t.Errorf("%+v", ports)
 	}
 	if outer.server.Status().Gateways != nil || inner.server.Status().Services != nil {
-		t.Error("one is the other")
+		t.Error("the two tunnels are one")
 	}
-	ask(d.client(d.alice), outer.url("external", "/whoami"))
+	get(d.client(d.alice), outer.url("external", "/whoami"))
 	if p := inner.server.Status().Ports[0]; p.Allowed != 1 {
 		t.Errorf("%+v", p)
 	}
 	inner.end()
 	testkit.Eventually(t, "the gateway is not ready", func() bool { code, _ := ready(outer.server); return code == 503 })
 	if code, _ := ready(inner.server); code != 503 {
-		t.Error("it has ended, and is ready")
+		t.Error("the ended server is ready")
 	}
 	for _, event := range []string{"ready", "drain"} {
 		if len(inner.log.find("event", event, "port", "tunnel", "remote", d.registrations, "services", "orders", "subject", "localhost")) < 2 {
 			t.Errorf("no %s in %s", event, inner.log.text())
 		}
-		testkit.Eventually(t, event+" in the gateway's log", func() bool { // which is written when it has time
+		testkit.Eventually(t, event+" in the gateway's log", func() bool { // the log is written later
 			return len(outer.log.find("event", event, "port", "registrations", "services", "orders", "subject", "CN=orders")) >= 2
 		})
 	}
 }
 
-// A drain of either side loses nothing that is under way.
+// A drain of either side loses no request that is in progress.
 func TestDrainOfEitherSideLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	for _, side := range []string{"outer", "inner"} {
@@ -239,12 +239,12 @@ func TestDrainOfEitherSideLosesNoRequest(t *testing.T) {
 			s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				close(begun)
 				<-finish
-				through(w, r)
+				whoamiVia(w, r)
 			})
 			inner := s.start(mtlsguard.Options{})
 			testkit.Eventually(t, "two tunnels", func() bool { return outer.server.Status().Services["orders"] == 2 })
 			answer := make(chan string, 1)
-			go func() { answer <- ask(d.client(d.alice), outer.url("external", "/whoami")) }()
+			go func() { answer <- get(d.client(d.alice), outer.url("external", "/whoami")) }()
 			<-begun
 			stopped := outer
 			if side == "inner" {
@@ -258,12 +258,12 @@ func TestDrainOfEitherSideLosesNoRequest(t *testing.T) {
 				t.Error(got)
 			}
 			stopped.end()
-			testkit.Eventually(t, "the gateway knows of both tunnels", func() bool { return len(outer.log.find("msg", "takes no more requests")) == 2 }) // it was announced
+			testkit.Eventually(t, "the gateway knows of both tunnels", func() bool { return len(outer.log.find("msg", "takes no more requests")) == 2 }) // the server announced its drain
 		})
 	}
 }
 
-// A server whose gateway is away is not ready, and is as soon as it is back.
+// A server without its gateway is not ready, and becomes ready as soon as the gateway is back.
 func TestInnerServerConnectsWhenTheGatewayStarts(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -278,12 +278,12 @@ func TestInnerServerConnectsWhenTheGatewayStarts(t *testing.T) {
 	}
 	outer := d.startGateway(mtlsguard.Options{})
 	testkit.Eventually(t, "ready", func() bool { code, _ := ready(l.server); return code == 200 })
-	if got := ask(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
+	if got := get(d.client(d.alice), outer.url("external", "/whoami")); got != "200 alice tunnel tunnel" {
 		t.Error(got)
 	}
 }
 
-// An address that is taken ends the server, tunnels and all.
+// A registration address that is in use is an error that ends the server and its tunnels.
 func TestRegistrationAddressInUseIsAnError(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -302,7 +302,7 @@ func TestRegistrationAddressInUseIsAnError(t *testing.T) {
 	}
 }
 
-// Without a tunnel a request waits for a while, and is told to come again.
+// A request without a tunnel waits, and is refused with Retry-After.
 // Covers K8.
 func TestRequestWithoutATunnelIsRefused(t *testing.T) {
 	t.Parallel()
@@ -321,7 +321,7 @@ func TestRequestWithoutATunnelIsRefused(t *testing.T) {
 	})
 }
 
-// A client may switch to a protocol that the registration lists, and to no other.
+// A client may upgrade to a protocol in the registration's list, and to no other.
 // Covers K7.
 func TestUpgradesPassThroughTheTunnel(t *testing.T) {
 	t.Parallel()

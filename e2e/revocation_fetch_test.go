@@ -19,7 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// distribution is a server that CRLs are fetched from.
+// distribution is an HTTP server that serves a CRL.
 type distribution struct {
 	*httptest.Server
 	list atomic.Pointer[x509.RevocationList]
@@ -42,8 +42,8 @@ func newDistribution(t *testing.T, list *x509.RevocationList) *distribution {
 	return d
 }
 
-// fetching makes a site fetch its CRL.
-func (s *site) fetching(url string) {
+// fetchFrom makes a site fetch its CRL from url.
+func (s *site) fetchFrom(url string) {
 	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl]\n      fetch: [{url: %q, file: ca.crl}]", url))
 }
 
@@ -72,7 +72,7 @@ func TestFetchConfigurationErrors(t *testing.T) {
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		found := configerror.All(err)
 		if !hasConfigError(found, s.path(config), row.line, row.what) {
-			t.Errorf("%s: no mistake at line %d with %q: %v", row.fetch, row.line, row.what, err)
+			t.Errorf("%s: no error at line %d with %q: %v", row.fetch, row.line, row.what, err)
 		}
 		for _, m := range found {
 			if m.Hint == "" {
@@ -82,21 +82,21 @@ func TestFetchConfigurationErrors(t *testing.T) {
 	}
 	s.put(config, strings.Replace(plain, "crls: [ca.crl]", "crls: [ca.crl]\n      fetch: [{url: 'http://ca.example/x.crl', file: ca.crl}]", 1))
 	if _, err := mtlsguard.OpenFS(s.files(), config, mtlsguard.Options{}); !hasConfigError(configerror.All(err), config, 12, "nowhere to write") {
-		t.Errorf("in a program: %v", err)
+		t.Errorf("with a file system in the program: %v", err)
 	}
 	s.sub(config, "reload: 5s", "reload: 0")
 	if _, err := mtlsguard.Open(s.path(config), mtlsguard.Options{}); !hasConfigError(configerror.All(err), s.path(config), 12, "reload is 0") {
-		t.Errorf("nobody would see it: %v", err)
+		t.Errorf("with reload 0: %v", err)
 	}
 }
 
-// A CRL that is not there yet is fetched before anything starts; if that fails,
-// nothing does.
+// A missing CRL is fetched before the server starts; if the fetch fails, the server does not
+// start.
 func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	d := newDistribution(t, s.ca.CRL(1, nil))
-	s.fetching(d.URL)
+	s.fetchFrom(d.URL)
 	refused := func(when string, line int, what string) {
 		t.Helper()
 		os.Remove(s.path("ca.crl"))
@@ -117,15 +117,15 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	refused("critical extension", 12, "critical extension")
 	d.list.Store(s.ca.CRL(1, nil))
 	l := s.start(mtlsguard.Options{})
-	if a := ask(s.client(s.alice), l.url("internal", "/whoami")); a != "200 alice" {
+	if a := get(s.client(s.alice), l.url("internal", "/whoami")); a != "200 alice" {
 		t.Error(a)
 	}
-	if b := ask(s.client(s.bob), l.url("internal", "/whoami")); b != "200 bob" {
+	if b := get(s.client(s.bob), l.url("internal", "/whoami")); b != "200 bob" {
 		t.Error(b)
 	}
-	// A newer one acts on the next request, as soon as it is in the file.
+	// A newer CRL applies to the next request, as soon as it is in the file.
 	bob := s.client(s.bob, testkit.HTTP2)
-	if got := ask(bob, l.url("internal", "/whoami")); got != "200 bob" {
+	if got := get(bob, l.url("internal", "/whoami")); got != "200 bob" {
 		t.Error(got)
 	}
 	d.list.Store(s.ca.CRL(2, serials(s.bob)))
@@ -133,43 +133,43 @@ func TestMissingCRLIsFetchedBeforeTheStart(t *testing.T) {
 	if err := new(crlfetch.Fetcher).Fetch(context.Background(), source); err != nil {
 		t.Fatal(err)
 	}
-	l.waitFor("the newer list", func() string { return ask(bob, l.url("internal", "/whoami")) }, "refused")
-	if a := ask(s.client(s.alice), l.url("internal", "/whoami")); a != "200 alice" {
+	l.waitFor("the newer list", func() string { return get(bob, l.url("internal", "/whoami")) }, "refused")
+	if a := get(s.client(s.alice), l.url("internal", "/whoami")); a != "200 alice" {
 		t.Error(a)
 	}
 }
 
-// The CRL of an authority below the anchors is believed by that authority's key.
+// The CRL of an authority below the anchors is verified with that authority's key.
 func TestCRLOfAnIntermediateIsFetched(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	sub := s.ca.SubCA("Client Sub CA")
 	s.put("sub.pem", string(sub.CertPEM()))
 	d := newDistribution(t, sub.CRL(1, nil))
 	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl, sub.crl]\n      fetch: [{url: %q, file: sub.crl, issuer: sub.pem}]", d.URL))
 	l := s.start(mtlsguard.Options{})
-	if got := ask(s.client(sub.Leaf("alice")), l.url("internal", "/whoami")); got != "200 alice" {
+	if got := get(s.client(sub.Leaf("alice")), l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
 	}
 }
 
-// While it runs, an old list is replaced by itself; a server that is down is told
-// of, and the last good one stays.
+// A running server replaces an expired CRL by itself. A failed fetch is logged, and the last
+// good CRL stays in effect.
 // Covers I6.
 func TestExpiredCRLIsFetchedWhileServing(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	d := newDistribution(t, s.ca.CRL(2, serials(s.bob)))
 	d.down.Store(true)
 	s.put("ca.crl", crlPEM(s.ca.CRL(1, serials(s.alice), func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(-time.Minute) })))
-	s.fetching(d.URL)
+	s.fetchFrom(d.URL)
 	l := s.start(mtlsguard.Options{})
 	alice, bob := s.client(s.alice, testkit.Resuming), s.client(s.bob, testkit.Resuming)
 	url := l.url("internal", "/whoami")
-	if a, b := ask(alice, url), ask(bob, url); a != "refused" || b != "refused" {
-		t.Errorf("an old list: %s, %s", a, b) // alice is revoked, of bob nothing is known
+	if a, b := get(alice, url), get(bob, url); a != "refused" || b != "refused" {
+		t.Errorf("an old CRL: %s, %s", a, b) // alice is revoked, bob's status is unknown
 	}
-	testkit.Eventually(t, "the failure is told", func() bool { return len(l.log.find("level", "WARN", "error", "cannot be fetched")) > 0 })
+	testkit.Eventually(t, "the failure is logged", func() bool { return len(l.log.find("level", "WARN", "error", "cannot be fetched")) > 0 })
 	if _, why := ready(l.server); !strings.Contains(why, "a CRL was to be replaced") {
 		t.Error(why)
 	}
@@ -177,14 +177,14 @@ func TestExpiredCRLIsFetchedWhileServing(t *testing.T) {
 	d.down.Store(false)
 	again := s.start(mtlsguard.Options{})
 	url = again.url("internal", "/whoami")
-	again.waitFor("the new list", func() string { return ask(alice, url) + ", " + ask(bob, url) }, "200 alice, refused")
+	again.waitFor("the new list", func() string { return get(alice, url) + ", " + get(bob, url) }, "200 alice, refused")
 	if code, why := ready(again.server); code != 200 {
 		t.Error(why)
 	}
 }
 
-// A certificate's own URLs are never asked: whoever had it made would choose what
-// the server connects to.
+// The URLs in a certificate are never fetched: otherwise the owner of the certificate would
+// choose the addresses that the server connects to.
 // Covers B19.
 func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 	t.Parallel()
@@ -204,47 +204,47 @@ func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 	l := s.start(mtlsguard.Options{})
 	untrusted, fine, below := s.other.Leaf("alice", urls), s.ca.Leaf("alice", urls), sub.Leaf("alice", urls)
 	lost := *below
-	lost.Chain = nil // the intermediate could be had from the URL
+	lost.Chain = nil // the intermediate is available at the URL
 	round := func(internal string) {
 		t.Helper()
 		for _, row := range []struct {
 			name, port, want string
 			got              string
 		}{
-			{"fine", "internal", "200 alice", ask(s.client(fine), l.url("internal", "/whoami"))},
-			{"revoked", "internal", "refused", ask(s.client(revoked), l.url("internal", "/whoami"))},
-			{"nothing is known of it", "internal", internal, ask(s.client(below), l.url("internal", "/whoami"))},
-			{"no revocation", "public", "200 alice", ask(s.client(below), l.url("public", "/whoami"))},
-			{"untrusted", "internal", "refused", ask(s.client(untrusted), l.url("internal", "/whoami"))},
-			{"without its intermediate", "public", "refused", ask(s.client(&lost), l.url("public", "/whoami"))},
+			{"fine", "internal", "200 alice", get(s.client(fine), l.url("internal", "/whoami"))},
+			{"revoked", "internal", "refused", get(s.client(revoked), l.url("internal", "/whoami"))},
+			{"nothing is known of it", "internal", internal, get(s.client(below), l.url("internal", "/whoami"))},
+			{"no revocation", "public", "200 alice", get(s.client(below), l.url("public", "/whoami"))},
+			{"untrusted", "internal", "refused", get(s.client(untrusted), l.url("internal", "/whoami"))},
+			{"without its intermediate", "public", "refused", get(s.client(&lost), l.url("public", "/whoami"))},
 		} {
 			if row.got != row.want {
-				t.Errorf("%s: %s, wanted %s", row.name, row.got, row.want)
+				t.Errorf("%s: %s, want %s", row.name, row.got, row.want)
 			}
 		}
 	}
 	round("refused")
 	s.sub(config, "crls: [ca.crl]", fmt.Sprintf("crls: [ca.crl]\n      ocsp: {url: %q}", responder.URL))
-	responder.know(below, sub)
+	responder.add(below, sub)
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	round("200 alice")
 	if responder.hits.Load() == 0 {
-		t.Error("the configured responder was not asked")
+		t.Error("the configured responder got no request")
 	}
 	if n := hits.Load(); n > 0 {
 		t.Errorf("%d requests to URLs of certificates", n)
 	}
 }
 
-// A list that could not be fetched at a reload is fetched when its server is back, and
-// the changes that came with it are in effect then.
+// A CRL whose fetch failed at a reload is fetched when its server is back, and the other
+// changes of that reload take effect then.
 //
 // Covers I14.
 func TestReloadIsRetriedAfterAFailedFetch(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	d := newDistribution(t, s.ca.CRL(2, []*big.Int{s.bob.Cert.SerialNumber}))
 	d.down.Store(true)
 	var ahead atomic.Int64
@@ -253,5 +253,5 @@ func TestReloadIsRetriedAfterAFailedFetch(t *testing.T) {
 	testkit.Eventually(t, "the reload fails", func() bool { return len(l.log.find("event", "reload", "outcome", "failed")) > 0 })
 	d.down.Store(false)
 	ahead.Store(int64(2 * time.Minute))
-	l.waitFor("bob is revoked", func() string { return ask(s.client(s.bob), l.url("internal", "/whoami")) }, "refused")
+	l.waitFor("bob is revoked", func() string { return get(s.client(s.bob), l.url("internal", "/whoami")) }, "refused")
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// inUTF8 is an authority whose name is the same in another string type and case, with
-// the same key: its lists are those that another program of the same CA writes.
+// inUTF8 returns an authority with the same key and the same name in another string type and
+// case. Its CRLs are those that another program of the same CA writes.
 func inUTF8(t *testing.T, ca *testpki.Pair, commonName string) *testpki.Pair {
 	t.Helper()
 	type attribute struct {
@@ -39,7 +39,7 @@ func inUTF8(t *testing.T, ca *testpki.Pair, commonName string) *testpki.Pair {
 	})
 }
 
-// A CRL that writes its issuer's name in another form revokes, from the file to the
+// A CRL that encodes its issuer's name in another form revokes: from the file to the
 // connection.
 //
 // Covers V2.
@@ -50,10 +50,10 @@ func TestCRLWithItsIssuerInAnotherEncodingRevokes(t *testing.T) {
 	for _, mode := range []string{"soft", "hard"} {
 		s.put(config, strings.Replace(siteConfig, "crls: [ca.crl]", "crls: [ca.crl]\n      revocation: "+mode, 1))
 		l := s.start(mtlsguard.Options{})
-		if got := ask(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
+		if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
 			t.Errorf("%s, bob: %s", mode, got)
 		}
-		if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+		if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 			t.Errorf("%s, alice: %s", mode, got)
 		}
 		if lines := l.log.find("level", "WARN", "error", "no known authority"); len(lines) > 0 {
@@ -63,8 +63,8 @@ func TestCRLWithItsIssuerInAnotherEncodingRevokes(t *testing.T) {
 	}
 }
 
-// A CRL that no known authority signed is in the log at the start, and lint finds it,
-// until crl_issuers names its issuer. With the anchor's name or key it is an error.
+// A CRL that no known authority signed is logged at the start, and lint reports it, until
+// crl_issuers names its issuer. With the anchor's name or key it is an error.
 //
 // Covers V2, L13.
 func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
@@ -77,7 +77,7 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 		warns   bool
 		refused string
 	}{
-		{"a stranger's", func(s *site, _ *testpki.Pair) *x509.RevocationList { return s.other.CRL(1, nil) }, "", true, ""},
+		{"another authority's", func(s *site, _ *testpki.Pair) *x509.RevocationList { return s.other.CRL(1, nil) }, "", true, ""},
 		{"an intermediate's", func(_ *site, sub *testpki.Pair) *x509.RevocationList { return sub.CRL(1, nil) }, "", true, ""},
 		{"a known intermediate's", func(_ *site, sub *testpki.Pair) *x509.RevocationList { return sub.CRL(1, nil) }, "\n      crl_issuers: [sub.pem]", false, ""},
 		{"a key of the anchor's name", func(*site, *testpki.Pair) *x509.RevocationList { return testpki.NewCA("Client CA").CRL(1, nil) }, "", false, "is not signed by its key"},
@@ -101,7 +101,7 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 			const text = "no known authority signed the CRL of"
 			l := s.start(mtlsguard.Options{})
 			if got := len(l.log.find("level", "WARN", "error", text)) > 0; got != row.warns {
-				t.Errorf("it is in the log: %t", got)
+				t.Errorf("logged: %t", got)
 			}
 			found, err := mtlsguard.Lint(s.path(config), mtlsguard.LintOptions{})
 			if err != nil {
@@ -112,17 +112,17 @@ func TestCRLOfAnUnknownIssuerIsAWarning(t *testing.T) {
 				linted = linted || strings.Contains(f.What, text)
 			}
 			if linted != row.warns {
-				t.Errorf("lint finds it: %t", linted)
+				t.Errorf("reported by lint: %t", linted)
 			}
-			if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+			if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 				t.Errorf("alice: %s", got)
 			}
 		})
 	}
 }
 
-// When the certificate that must be revoked expires, its CA takes it off the list. The
-// next list loads, with a warning.
+// When the must_be_revoked certificate expires, its CA removes it from the CRL. The next CRL
+// loads, with a warning.
 //
 // Covers V4.
 func TestNextCRLLoadsWhenTheCanaryHasExpired(t *testing.T) {
@@ -137,7 +137,7 @@ func TestNextCRLLoadsWhenTheCanaryHasExpired(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
 	if n := len(l.log.find("level", "WARN", "error", "that must be revoked expired")); n != 2 {
@@ -145,13 +145,13 @@ func TestNextCRLLoadsWhenTheCanaryHasExpired(t *testing.T) {
 	}
 }
 
-// Two URLs for one file are an error, however the file is named.
+// Two URLs for one file are an error, with any spelling of the file's path.
 //
 // Covers L13.
 func TestFileIsFetchedFromOneURL(t *testing.T) {
 	t.Parallel()
 	for name, second := range map[string]func(s *site) string{
-		"the same word":      func(*site) string { return "ca.crl" },
+		"the same spelling":  func(*site) string { return "ca.crl" },
 		"with a dot":         func(*site) string { return "./ca.crl" },
 		"by a detour":        func(*site) string { return "folder/../ca.crl" },
 		"absolute":           func(s *site) string { return s.path("ca.crl") },

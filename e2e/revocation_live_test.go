@@ -19,14 +19,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// noticing tells when the server has ended a connection.
-type noticing struct {
+// watchedConn is a connection that records when its read fails.
+type watchedConn struct {
 	net.Conn
 	once  sync.Once
 	ended chan time.Time
 }
 
-func (c *noticing) Read(b []byte) (int, error) {
+func (c *watchedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err != nil {
 		c.once.Do(func() { c.ended <- time.Now() })
@@ -34,23 +34,23 @@ func (c *noticing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// opened is one connection of some kind, and when it ended.
-type opened struct {
-	name  string
-	ended chan time.Time
-	again func() string // asks once more on it
+// openConn is one open connection, and the time at which it ends.
+type openConn struct {
+	name    string
+	ended   chan time.Time
+	request func() string // makes another request on it
 }
 
-// streams answers in every way that keeps a connection.
+// streams answers in every way that keeps a connection busy.
 func streams(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
-	case "/orders/socket": // as WebSocket does
+	case "/orders/socket": // like a WebSocket
 		c, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
 			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 			go func() { _, _ = io.Copy(c, c) }()
 		}
-	case "/orders/events": // as server-sent events do, and whoever hears of no end
+	case "/orders/events": // like server-sent events, in a handler that ignores its context
 		for {
 			if _, err := io.WriteString(w, "data: x\n\n"); err != nil {
 				return
@@ -64,14 +64,14 @@ func streams(w http.ResponseWriter, r *http.Request) {
 }
 
 // open opens a connection of each kind.
-func (l *live) open(who *testpki.Pair) (out []opened) {
+func (l *live) open(holder *testpki.Pair) (out []openConn) {
 	l.Helper()
-	dial := func(name string, options ...func(*http.Transport)) (*http.Client, opened) {
-		o := opened{name: name, ended: make(chan time.Time, 1)}
-		c := l.client(who, append(options, func(t *http.Transport) {
+	dial := func(name string, options ...func(*http.Transport)) (*http.Client, openConn) {
+		o := openConn{name: name, ended: make(chan time.Time, 1)}
+		c := l.client(holder, append(options, func(t *http.Transport) {
 			t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				c, err := new(net.Dialer).DialContext(ctx, network, addr)
-				return &noticing{Conn: c, ended: o.ended}, err
+				return &watchedConn{Conn: c, ended: o.ended}, err
 			}
 		})...)
 		c.Timeout = 0
@@ -79,8 +79,8 @@ func (l *live) open(who *testpki.Pair) (out []opened) {
 	}
 	for name, option := range map[string]func(*http.Transport){"HTTP/1.1": func(*http.Transport) {}, "HTTP/2": testkit.HTTP2} {
 		c, o := dial(name+", idle", option)
-		o.again = func() string { return ask(c, l.url("internal", "/whoami")) }
-		if got := o.again(); got[:3] != "200" {
+		o.request = func() string { return get(c, l.url("internal", "/whoami")) }
+		if got := o.request(); got[:3] != "200" {
 			l.Fatalf("%s: %s", o.name, got)
 		}
 		out = append(out, o)
@@ -99,20 +99,20 @@ func (l *live) open(who *testpki.Pair) (out []opened) {
 				}
 				select {
 				case event <- "event":
-				default: // nobody asks
+				default: // no test reads it now
 				}
 			}
 		}()
-		o.again = func() string { <-event; return <-event } // the first may be an old one
+		o.request = func() string { <-event; return <-event } // the first event may be old
 		out = append(out, o)
 	}
-	o := opened{name: "hijacked", ended: make(chan time.Time, 1)}
+	o := openConn{name: "hijacked", ended: make(chan time.Time, 1)}
 	raw, err := net.Dial("tcp", portAddr(l, "internal"))
 	if err != nil {
 		l.Fatal(err)
 	}
 	l.Cleanup(func() { raw.Close() })
-	c := tls.Client(&noticing{Conn: raw, ended: o.ended}, &tls.Config{RootCAs: l.serve.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{who.TLS()}})
+	c := tls.Client(&watchedConn{Conn: raw, ended: o.ended}, &tls.Config{RootCAs: l.serve.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{holder.TLS()}})
 	io.WriteString(c, "GET /orders/socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 	answer := make([]byte, 4096)
 	if n, err := c.Read(answer); err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 101 ") {
@@ -129,14 +129,14 @@ func (l *live) open(who *testpki.Pair) (out []opened) {
 			echo <- string(buf[:n])
 		}
 	}()
-	o.again = func() string { io.WriteString(c, "ping"); return <-echo }
+	o.request = func() string { io.WriteString(c, "ping"); return <-echo }
 	return append(out, o)
 }
 
-// Revoking ends every connection of the revoked certificate within a second,
-// whatever it is doing, and no other.
+// Revoking a certificate ends all of its connections within a second, in every state, and no
+// others.
 // Covers G2, G4, G5.
-func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: a second is promised
+func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: the limit is a second
 	s := newSite(t)
 	s.handler = http.HandlerFunc(streams)
 	s.put("policy.csv", strings.ReplaceAll(sitePolicy, "p, user:bob, *, *, /orders/*, deny\n", ""))
@@ -147,7 +147,7 @@ func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: a seco
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	limit := time.After(time.Until(start.Add(2 * time.Second))) // a second is promised; the other is for busy machines
+	limit := time.After(time.Until(start.Add(2 * time.Second))) // the limit is 1 s; the rest is for busy machines
 	for _, o := range alices {
 		select {
 		case at := <-o.ended:
@@ -162,17 +162,17 @@ func TestRevocationClosesOpenConnections(t *testing.T) { // not parallel: a seco
 		case <-o.ended:
 			t.Errorf("%s of bob is closed", o.name)
 		default:
-			if got := o.again(); got != "200 bob" && got != "event" && got != "ping" {
+			if got := o.request(); got != "200 bob" && got != "event" && got != "ping" {
 				t.Errorf("%s of bob: %q", o.name, got)
 			}
 		}
 	}
-	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("alice again: %s", got)
 	}
 }
 
-// Revoking one of many closes one.
+// Revoking one of many certificates closes one connection.
 // Covers G5.
 func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 	t.Parallel()
@@ -189,10 +189,10 @@ func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 		all[i] = s.client(pairs[i], func(t *http.Transport) {
 			t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				c, err := new(net.Dialer).DialContext(ctx, network, addr)
-				return &noticing{Conn: c, ended: ended[i]}, err
+				return &watchedConn{Conn: c, ended: ended[i]}, err
 			}
 		})
-		if got := ask(all[i], l.url("internal", "/whoami")); got != "200 "+name(i) {
+		if got := get(all[i], l.url("internal", "/whoami")); got != "200 "+name(i) {
 			t.Fatal(got)
 		}
 	}
@@ -204,13 +204,13 @@ func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 	select {
 	case <-ended[one]:
 	case <-time.After(2 * time.Second):
-		t.Error("the revoked one is still open")
+		t.Error("the connection of the revoked certificate is still open")
 	}
 	for i, c := range all {
 		if i == one {
 			continue
 		}
-		if got := ask(c, l.url("internal", "/whoami")); got != "200 "+name(i) || len(ended[i]) > 0 {
+		if got := get(c, l.url("internal", "/whoami")); got != "200 "+name(i) || len(ended[i]) > 0 {
 			t.Errorf("%s: %s, %d closed", name(i), got, len(ended[i]))
 		}
 	}
@@ -219,7 +219,7 @@ func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 	}
 }
 
-// A certificate that ends while its connection is open ends its requests.
+// A certificate that expires while its connection is open ends its requests.
 // Covers G1.
 func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
@@ -230,24 +230,24 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	clients := map[string]*http.Client{"HTTP/1.1": s.client(short), "HTTP/2": s.client(short, testkit.HTTP2), "resumed": s.client(short, testkit.Resuming)}
 	for name, c := range clients {
 		for range 2 {
-			if got := ask(c, l.url("internal", "/whoami")); got != "200 alice" && time.Now().Before(until) {
+			if got := get(c, l.url("internal", "/whoami")); got != "200 alice" && time.Now().Before(until) {
 				t.Errorf("%s, before: %s", name, got)
 			}
 		}
 	}
 	time.Sleep(time.Until(until.Add(time.Second + 50*time.Millisecond))) // NotAfter is the last second of validity
 	for name, c := range clients {
-		if got := ask(c, l.url("internal", "/whoami")); got != "403 expired" && !(name == "resumed" && got == "refused") {
+		if got := get(c, l.url("internal", "/whoami")); got != "403 expired" && !(name == "resumed" && got == "refused") {
 			t.Errorf("%s, after: %s", name, got)
 		}
-		if got := ask(c, l.url("internal", "/whoami")); got != "refused" {
+		if got := get(c, l.url("internal", "/whoami")); got != "refused" {
 			t.Errorf("%s, again: %s", name, got)
 		}
 	}
 }
 
-// With cancel_requests a handler hears of a revocation while it still can answer;
-// other handlers hear nothing.
+// With cancel_requests the context of a revoked certificate's handler ends while the handler
+// can still answer. Other handlers' contexts do not end.
 // Covers G9.
 func TestRevocationCancelsRequests(t *testing.T) { // not parallel: less than a second is left to answer
 	for name, option := range map[string]func(*http.Transport){"HTTP/1.1": func(*http.Transport) {}, "HTTP/2": testkit.HTTP2} {
@@ -269,9 +269,9 @@ func TestRevocationCancelsRequests(t *testing.T) { // not parallel: less than a 
 			t.Fatal(err)
 		}
 		answers := map[*testpki.Pair]chan string{s.alice: make(chan string, 1), s.bob: make(chan string, 1)}
-		for who, answer := range answers {
-			c := s.client(who, option)
-			go func() { answer <- ask(c, l.url("internal", "/whoami")) }()
+		for holder, answer := range answers {
+			c := s.client(holder, option)
+			go func() { answer <- get(c, l.url("internal", "/whoami")) }()
 		}
 		<-entered
 		<-entered

@@ -20,8 +20,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// responder answers for the certificates of an authority, and says "good" of all
-// that it was not told to be revoked.
+// responder is an OCSP responder for the certificates of an authority. It answers "good" for
+// every certificate that revoke was not called for.
 type responder struct {
 	*httptest.Server
 	hits atomic.Int64
@@ -29,7 +29,7 @@ type responder struct {
 
 	mu      sync.Mutex
 	ca      *testpki.Pair
-	issuers map[string]*testpki.Pair // by serial, where it is not ca
+	issuers map[string]*testpki.Pair // by serial number, where the issuer is not ca
 	revoked map[string]bool
 }
 
@@ -75,8 +75,8 @@ func (r *responder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = w.Write(der)
 }
 
-// know tells of a certificate that another authority issued.
-func (r *responder) know(cert, issuer *testpki.Pair) {
+// add adds a certificate of another authority.
+func (r *responder) add(cert, issuer *testpki.Pair) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.issuers[cert.Cert.SerialNumber.String()] = issuer
@@ -96,7 +96,7 @@ func serials(pairs ...*testpki.Pair) []*big.Int {
 	return out
 }
 
-// A responder's answer decides: good, revoked, and what becomes of not knowing.
+// The responder's answer decides, and the mode decides if there is no answer.
 func TestOCSPResponderDecides(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -120,7 +120,7 @@ func TestOCSPResponderDecides(t *testing.T) {
 			mallory := s.ca.Leaf("mallory")
 			r.revoke(mallory)
 			l := s.start(mtlsguard.Options{})
-			if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != row.want {
+			if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != row.want {
 				t.Errorf("alice: %s", got)
 			}
 			if row.want == "refused" {
@@ -129,7 +129,7 @@ func TestOCSPResponderDecides(t *testing.T) {
 			if row.down {
 				return
 			}
-			if got := ask(s.client(mallory), l.url("internal", "/whoami")); got != "refused" {
+			if got := get(s.client(mallory), l.url("internal", "/whoami")); got != "refused" {
 				t.Errorf("mallory: %s", got)
 			}
 			testkit.Eventually(t, "the reason is logged", func() bool { return len(l.log.find("event", "handshake", "reason", "revoked")) > 0 })
@@ -137,8 +137,8 @@ func TestOCSPResponderDecides(t *testing.T) {
 	}
 }
 
-// What a responder has said outlives a reload that is not about it: while it is
-// down, neither is everyone refused, nor anyone let in again.
+// The cached answers of a responder outlive a reload that does not change OCSP: while the
+// responder is down, good certificates stay accepted and revoked ones refused.
 func TestOCSPAnswersOutliveAReload(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"hard", "soft"} {
@@ -151,7 +151,7 @@ func TestOCSPAnswersOutliveAReload(t *testing.T) {
 		r.revoke(mallory)
 		l := s.start(mtlsguard.Options{})
 		open := s.client(s.alice, testkit.HTTP2)
-		ask := func(c *http.Client) string { return ask(c, l.url("internal", "/whoami")) }
+		ask := func(c *http.Client) string { return get(c, l.url("internal", "/whoami")) }
 		if a, m := ask(open), ask(s.client(mallory)); a != "200 alice" || m != "refused" {
 			t.Fatalf("%s: before: %s, %s", mode, a, m)
 		}

@@ -15,15 +15,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// lives sets for how long a certificate is issued, from an hour ago.
-func lives(d time.Duration) testpki.Option {
+// lifetime sets the lifetime of a certificate, which begins an hour ago.
+func lifetime(d time.Duration) testpki.Option {
 	return func(c *x509.Certificate) {
 		c.NotBefore = time.Now().Add(-time.Hour)
 		c.NotAfter = c.NotBefore.Add(d)
 	}
 }
 
-// A certificate that was issued for longer than a port allows is not believed there.
+// A certificate with a longer lifetime than its port allows is refused there.
 // Covers B8.
 func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	t.Parallel()
@@ -31,25 +31,25 @@ func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	s := newSite(t)
 	s.sub(config, "crls: [ca.crl]", "crls: [ca.crl]\n      max_leaf_lifetime: 9552h") // 398 days
 	l := s.start(mtlsguard.Options{})
-	short, long := s.ca.Leaf("alice", lives(397*day)), s.ca.Leaf("alice", lives(3650*day))
-	expect := func(who *testpki.Pair, port, want string) {
+	short, long := s.ca.Leaf("alice", lifetime(397*day)), s.ca.Leaf("alice", lifetime(3650*day))
+	expect := func(holder *testpki.Pair, port, want string) {
 		t.Helper()
-		if got := ask(s.client(who), l.url(port, "/whoami")); got != want {
-			t.Errorf("%s for %s: %s, wanted %s", port, who.Cert.NotAfter.Sub(who.Cert.NotBefore), got, want)
+		if got := get(s.client(holder), l.url(port, "/whoami")); got != want {
+			t.Errorf("%s for %s: %s, want %s", port, holder.Cert.NotAfter.Sub(holder.Cert.NotBefore), got, want)
 		}
 	}
 	expect(short, "internal", "200 alice")
 	expect(long, "internal", "refused")
-	expect(long, "public", "200 alice") // which says nothing of it
+	expect(long, "public", "200 alice") // public has no such limit
 	open := s.client(short, testkit.HTTP2)
-	if got := ask(open, l.url("internal", "/whoami")); got != "200 alice" {
+	if got := get(open, l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
 	}
 	s.sub(config, "9552h", "24h")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(open, l.url("internal", "/whoami")); !refused(got) {
+	if got := get(open, l.url("internal", "/whoami")); !refused(got) {
 		t.Errorf("a connection that is open when the limit changes: %s", got)
 	}
 	expect(short, "internal", "refused")
@@ -62,12 +62,13 @@ func TestMaxLeafLifetimeRefusesLongLivedCertificates(t *testing.T) {
 	}
 }
 
-// refused reports whether an answer is one to a certificate that is not believed.
+// refused reports whether an answer refuses an untrusted certificate.
 func refused(answer string) bool {
 	return answer == "refused" || strings.HasPrefix(answer, "403 ")
 }
 
-// A revocation that is configured and does nothing is found out at the start.
+// A revocation configuration that does not revoke the given certificate is an error at the
+// start.
 // Covers G3.
 func TestMustBeRevokedIsCheckedAtTheStart(t *testing.T) {
 	t.Parallel()
@@ -112,13 +113,13 @@ func TestMustBeRevokedIsCheckedAtTheStart(t *testing.T) {
 				ok = ok || m.File == s.path(row.file) && (row.line == 0 || m.Line == row.line || m.Line == row.line+1) && strings.Contains(m.What, row.what) && m.Hint != ""
 			}
 			if !ok {
-				t.Errorf("no mistake at %s:%d with %q: %v", row.file, row.line, row.what, err)
+				t.Errorf("no error at %s:%d with %q: %v", row.file, row.line, row.what, err)
 			}
 		})
 	}
 }
 
-// The next CRL may have forgotten somebody. It is not taken.
+// A new CRL that lacks a must_be_revoked certificate is refused.
 // Covers G3.
 func TestMustBeRevokedIsCheckedAtAReload(t *testing.T) {
 	t.Parallel()
@@ -131,21 +132,21 @@ func TestMustBeRevokedIsCheckedAtAReload(t *testing.T) {
 	if err := l.server.Reload(); err == nil || !strings.Contains(err.Error(), "must be revoked") {
 		t.Errorf("got %v", err)
 	}
-	if got := ask(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.bob), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
 	s.put("ca.crl", s.crl(3, s.bob, s.alice))
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
+	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("alice: %s", got)
 	}
 }
 
-// inFolder is a watched site whose CRLs lie in a folder.
-func inFolder(t *testing.T) *site {
-	s := watched(t)
+// newFolderSite returns a watched site whose CRLs are in a folder.
+func newFolderSite(t *testing.T) *site {
+	s := newWatchedSite(t)
 	if err := os.Mkdir(s.path("crls"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -154,51 +155,51 @@ func inFolder(t *testing.T) *site {
 	return s
 }
 
-// What lies in a folder of CRLs counts, and what is done there is seen.
+// Every CRL in a folder is in effect, and changes in the folder are seen.
 func TestCRLFolderIsWatched(t *testing.T) {
 	t.Parallel()
-	s := inFolder(t)
+	s := newFolderSite(t)
 	sub := s.ca.SubCA("Client Sub CA")
 	below := sub.Leaf("alice")
 	l := s.start(mtlsguard.Options{})
 	alice, bob, subject := s.client(s.alice, testkit.Resuming), s.client(s.bob, testkit.Resuming), s.client(below, testkit.Resuming)
 	url := l.url("internal", "/whoami")
-	if a, b, c := ask(alice, url), ask(bob, url), ask(subject, url); a != "200 alice" || b != "200 bob" || c != "refused" {
+	if a, b, c := get(alice, url), get(bob, url), get(subject, url); a != "200 alice" || b != "200 bob" || c != "refused" {
 		t.Fatalf("at first: %s, %s, %s", a, b, c)
 	}
-	s.put("crls/sub.crl", crlPEM(sub.CRL(1, nil))) // without it nothing was known of the authority's certificates
-	l.waitFor("a file is added", func() string { return ask(subject, url) }, "200 alice")
-	s.put("crls/2.der", string(s.ca.CRL(2, nil).Raw)) // beside the first
+	s.put("crls/sub.crl", crlPEM(sub.CRL(1, nil))) // without it the status of this authority's certificates is unknown
+	l.waitFor("a file is added", func() string { return get(subject, url) }, "200 alice")
+	s.put("crls/2.der", string(s.ca.CRL(2, nil).Raw)) // in addition to the first
 	s.put("crls/notes.txt", "not a CRL")
 	generation := l.server.Status().Generation
 	testkit.Eventually(t, "a newer one is added", func() bool { return l.server.Status().Generation > generation })
 	s.put("crls/3.pem", s.crl(3, s.alice))
-	l.waitFor("a newer one that revokes", func() string { return ask(alice, url) }, "refused")
-	if got := ask(bob, url); got != "200 bob" {
+	l.waitFor("a newer one that revokes", func() string { return get(alice, url) }, "refused")
+	if got := get(bob, url); got != "200 bob" {
 		t.Errorf("bob: %s", got)
 	}
 	failures := func() int { return len(l.log.find("event", "reload", "outcome", "failed")) }
 	before := failures()
-	if err := os.Remove(s.path("crls/3.pem")); err != nil { // and with it, what it revokes
+	if err := os.Remove(s.path("crls/3.pem")); err != nil { // its revocations end too
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "going back is refused", func() bool { return failures() > before })
-	if got := ask(alice, url); got != "refused" {
+	if got := get(alice, url); got != "refused" {
 		t.Errorf("alice: %s", got)
 	}
 	s.put("crls/4.pem", s.crl(4, s.bob))
-	l.waitFor("a newer one again", func() string { return ask(alice, url) + ", " + ask(bob, url) }, "200 alice, refused")
+	l.waitFor("a newer one again", func() string { return get(alice, url) + ", " + get(bob, url) }, "200 alice, refused")
 	before = failures()
 	s.put("crls/broken.crl", "garbage")
-	testkit.Eventually(t, "a broken file is told of", func() bool {
+	testkit.Eventually(t, "a broken file is logged", func() bool {
 		return failures() > before && len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path("crls/broken.crl"))) > 0
 	})
-	if got := ask(bob, url); got != "refused" {
+	if got := get(bob, url); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
 	generation = l.server.Status().Generation
 	os.Remove(s.path("crls/broken.crl"))
-	testkit.Eventually(t, "it is mended", func() bool { return l.server.Status().Generation > generation })
+	testkit.Eventually(t, "the file is removed", func() bool { return l.server.Status().Generation > generation })
 	before = failures()
 	for _, name := range []string{"1.crl", "2.der", "4.pem", "sub.crl"} {
 		os.Remove(s.path("crls/" + name))
@@ -206,15 +207,15 @@ func TestCRLFolderIsWatched(t *testing.T) {
 	testkit.Eventually(t, "an empty folder is refused", func() bool {
 		return len(l.log.find("event", "reload", "outcome", "failed", "error", "holds no CRL")) > 0
 	})
-	if got := ask(bob, url); got != "refused" {
+	if got := get(bob, url); got != "refused" {
 		t.Errorf("bob: %s", got)
 	}
 }
 
-// Files that are no CRLs, and those that are being written, are not looked at.
+// Files that are not CRLs, and those that are being written, are ignored.
 func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	t.Parallel()
-	s := inFolder(t)
+	s := newFolderSite(t)
 	l := s.start(mtlsguard.Options{})
 	for _, name := range []string{".2.crl", "2.crl.new123", "notes.txt"} {
 		if err := os.WriteFile(s.path("crls/"+name), []byte("garbage"), 0o600); err != nil {
@@ -229,9 +230,9 @@ func TestCRLFolderIgnoresOtherFiles(t *testing.T) {
 	}
 	s.put("users.yaml", strings.Replace(siteUsers, "user: alice", "user: alicia", 1))
 	alice := s.client(s.alice)
-	l.waitFor("the next change", func() string { return ask(alice, l.url("internal", "/whoami")) }, "200 alicia")
+	l.waitFor("the next change", func() string { return get(alice, l.url("internal", "/whoami")) }, "200 alicia")
 	if got := l.server.Status().Generation; got != 3 {
-		t.Errorf("generation %d: the watcher takes them for a change", got)
+		t.Errorf("generation %d: the watcher counts them as a change", got)
 	}
 }
 
@@ -249,7 +250,7 @@ func TestCRLFolderErrors(t *testing.T) {
 		"10 GiB":      {func(s *site) { _ = sparse(s.path("crls/x.crl")) }, config, "is larger than"},
 		"not there":   {func(s *site) { _ = os.RemoveAll(s.path("crls")) }, config, "cannot be read"},
 	} {
-		s := inFolder(t)
+		s := newFolderSite(t)
 		row.spoil(s)
 		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
 		found := configerror.All(err)
@@ -263,7 +264,7 @@ func TestCRLFolderErrors(t *testing.T) {
 	}
 }
 
-// DER tells its own end, and may well end with what is a line end in a text.
+// A DER file holds its own length, and its last byte may be a line end.
 // Covers I10.
 func TestDERFileWithALastLineEndIsWhole(t *testing.T) {
 	t.Parallel()
@@ -288,32 +289,32 @@ func TestDERFileWithALastLineEndIsWhole(t *testing.T) {
 	whole := s.get("ca.crl")
 	s.put("ca.crl", whole[:len(whole)-1])
 	if err := l.server.Reload(); err == nil {
-		t.Error("a PEM file that is cut off is taken")
+		t.Error("a truncated PEM file is loaded")
 	}
 }
 
-// A list that is dated a little ahead of our clock is refused, and in effect as soon as
-// its time comes: what it revokes does not wait for the next list.
+// A CRL that is dated slightly in the future is refused, and takes effect as soon as its time
+// comes, without waiting for the next CRL.
 //
 // Covers I14.
 func TestCRLThatIsNotYetValidIsLoadedWhenItIs(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	var ahead atomic.Int64
 	l := s.start(mtlsguard.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
-	asks := func() string { return ask(s.client(s.bob), l.url("internal", "/whoami")) }
-	l.waitFor("bob is let in", asks, "200 bob")
+	answer := func() string { return get(s.client(s.bob), l.url("internal", "/whoami")) }
+	l.waitFor("bob is accepted", answer, "200 bob")
 	s.put("ca.crl", crlPEM(s.ca.CRL(2, []*big.Int{s.bob.Cert.SerialNumber}, func(list *x509.RevocationList) {
 		list.ThisUpdate = time.Now().Add(5 * time.Minute) // the failure itself is repeated after ten
 	})))
 	failed := func() int { return len(l.log.find("event", "reload", "outcome", "failed", "file", s.path("ca.crl"))) }
 	testkit.Eventually(t, "the list is refused", func() bool { return failed() > 0 })
-	if got := asks(); got != "200 bob" {
+	if got := answer(); got != "200 bob" {
 		t.Errorf("before its time: %s", got)
 	}
 	ahead.Store(int64(6 * time.Minute))
-	l.waitFor("bob is revoked", asks, "refused")
+	l.waitFor("bob is revoked", answer, "refused")
 	if n := failed(); n != 1 {
-		t.Errorf("%d lines tell of one list", n)
+		t.Errorf("%d log lines about one CRL", n)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A configuration may be part of the program.
+// A configuration may be embedded in the program.
 func TestOpenFS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -30,7 +30,7 @@ func TestOpenFS(t *testing.T) {
 	l := s.startWith(mtlsguard.Options{}, func(o mtlsguard.Options) (*mtlsguard.Server, error) {
 		return mtlsguard.OpenFS(fsys, config, o)
 	})
-	if got := ask(s.client(s.alice), l.url("internal", "/orders/1")); got != "200 alice" {
+	if got := get(s.client(s.alice), l.url("internal", "/orders/1")); got != "200 alice" {
 		t.Errorf("got %s", got)
 	}
 	for _, name := range []string{"../policy.csv", "/policy.csv/x", "lost.csv"} {
@@ -41,8 +41,7 @@ func TestOpenFS(t *testing.T) {
 	}
 }
 
-// An authenticator is asked when no certificate was sent, on its port only, and
-// never beside a certificate.
+// An authenticator is called if the client sent no certificate, on its own port only.
 func TestAuthenticatorsAreUsedWithoutACertificateOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -66,30 +65,30 @@ func TestAuthenticatorsAreUsedWithoutACertificateOnly(t *testing.T) {
 		return "200 " + string(body)
 	}
 	const challenge = `401 Basic realm="orders", charset="UTF-8"`
-	nobody, alice, stranger := s.client(nil), s.client(s.alice), s.client(s.ca.Leaf("stranger"))
+	anonymous, alice, unmapped := s.client(nil), s.client(s.alice), s.client(s.ca.Leaf("stranger"))
 	for _, row := range []struct {
 		name, got, want string
 	}{
-		{"right", with(nobody, "carol", "secret"), "200 carol"},
-		{"wrong", with(nobody, "carol", "guess"), challenge},
-		{"nothing", with(nobody, "", ""), challenge},
-		{"Default", with(nobody, "Default", "secret"), challenge},
+		{"right", with(anonymous, "carol", "secret"), "200 carol"},
+		{"wrong", with(anonymous, "carol", "guess"), challenge},
+		{"nothing", with(anonymous, "", ""), challenge},
+		{"Default", with(anonymous, "Default", "secret"), challenge},
 		{"a certificate, and somebody's password", with(alice, "carol", "secret"), "200 alice"},
-		{"nobody's certificate, and a password", with(stranger, "carol", "secret"), "403 "},
+		{"an unmapped certificate, and a password", with(unmapped, "carol", "secret"), "403 "},
 	} {
 		if row.got != row.want {
-			t.Errorf("%s: got %s, wanted %s", row.name, row.got, row.want)
+			t.Errorf("%s: got %s, want %s", row.name, row.got, row.want)
 		}
 	}
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := with(nobody, "carol", "secret"); got != "200 carol" {
+	if got := with(anonymous, "carol", "secret"); got != "200 carol" {
 		t.Errorf("after a reload: %s", got)
 	}
 }
 
-// Certificates are judged by the clock of the options, on open connections too.
+// Certificates are verified by the clock of the options, on open connections too.
 func TestClockOfTheOptionsDecidesExpiry(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -102,27 +101,27 @@ func TestClockOfTheOptionsDecidesExpiry(t *testing.T) {
 	}})
 	alice := s.client(s.alice, testkit.HTTP2)
 	public, internal := l.url("public", "/whoami"), l.url("internal", "/whoami")
-	if a, b := ask(alice, internal), ask(alice, public); a != "200 alice" || b != "200 alice" {
+	if a, b := get(alice, internal), get(alice, public); a != "200 alice" || b != "200 alice" {
 		t.Fatalf("%s, %s", a, b)
 	}
 	mu.Lock()
 	ahead = 23*time.Hour + 30*time.Minute // the CRL of port internal ends before the certificate
 	mu.Unlock()
-	if a, b := ask(alice, internal), ask(alice, public); a != "200 alice" || b != "200 alice" {
+	if a, b := get(alice, internal), get(alice, public); a != "200 alice" || b != "200 alice" {
 		t.Errorf("half an hour before the end: %s, %s", a, b)
 	}
 	mu.Lock()
 	ahead = 25 * time.Hour
 	mu.Unlock()
-	if a, b := ask(alice, internal), ask(alice, public); a != "403 expired" || b != "403 expired" {
+	if a, b := get(alice, internal), get(alice, public); a != "403 expired" || b != "403 expired" {
 		t.Errorf("after the end: %s, %s", a, b)
 	}
-	if a := ask(alice, public); a != "refused" {
+	if a := get(alice, public); a != "refused" {
 		t.Errorf("a new connection: %s", a)
 	}
 }
 
-// Mappings end by the clock of the options too, on open connections and new ones.
+// Mappings expire by the clock of the options too, on open connections and new ones.
 // Covers M2.
 func TestMappingsEndByTheClockOfTheOptions(t *testing.T) {
 	t.Parallel()
@@ -137,10 +136,10 @@ func TestMappingsEndByTheClockOfTheOptions(t *testing.T) {
 	check := func(when, a, b string) {
 		t.Helper()
 		for range 2 {
-			if got := ask(alice, l.url("public", "/whoami")); got != a {
+			if got := get(alice, l.url("public", "/whoami")); got != a {
 				t.Errorf("%s: alice %s, want %s", when, got, a)
 			}
-			if got := ask(bob, l.url("public", "/whoami")); got != b {
+			if got := get(bob, l.url("public", "/whoami")); got != b {
 				t.Errorf("%s: bob %s, want %s", when, got, b)
 			}
 		}
@@ -158,8 +157,7 @@ func TestMappingsEndByTheClockOfTheOptions(t *testing.T) {
 	}
 }
 
-// A server that serves already cannot serve again at the same addresses; one that
-// has ended can.
+// A serving server cannot serve a second time at the same addresses; an ended one can.
 func TestServeTwice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -179,7 +177,7 @@ func TestServeTwice(t *testing.T) {
 		if err := server.Serve(ctx, s.handler); err == nil {
 			t.Errorf("round %d: two serve at one address", round)
 		}
-		if got := ask(alice, "https://"+server.Ports()[0].Addr().String()+"/whoami"); got != "200 alice" {
+		if got := get(alice, "https://"+server.Ports()[0].Addr().String()+"/whoami"); got != "200 alice" {
 			t.Errorf("round %d: %s", round, got)
 		}
 		cancel()
@@ -190,8 +188,8 @@ func TestServeTwice(t *testing.T) {
 	}
 }
 
-// Stopping answers what is under way, and leaves nothing open after the drain:
-// neither hijacked nor silent connections.
+// Shutdown answers the requests in flight and leaves no connection open after the drain,
+// neither a hijacked nor a silent one.
 // Covers I12.
 func TestDrainAnswersOpenRequests(t *testing.T) {
 	t.Parallel()
@@ -204,7 +202,7 @@ func TestDrainAnswersOpenRequests(t *testing.T) {
 			if err == nil {
 				io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
 			}
-			return // and keeps it open for ever
+			return // the connection stays open
 		}
 		<-release
 		id, _ := identity.FromContext(r.Context())
@@ -225,14 +223,14 @@ func TestDrainAnswersOpenRequests(t *testing.T) {
 		t.Fatal(got)
 	}
 	answer := make(chan string, 1)
-	go func() { answer <- ask(s.client(s.alice), l.url("internal", "/orders/slow")) }()
+	go func() { answer <- get(s.client(s.alice), l.url("internal", "/orders/slow")) }()
 	<-entered
 	start := time.Now()
 	l.stop()
-	testkit.Eventually(t, "draining is told of", func() bool { return len(l.log.find("event", "drain")) == 1 })
+	testkit.Eventually(t, "the drain is logged", func() bool { return len(l.log.find("event", "drain")) == 1 })
 	close(release)
 	if got := <-answer; got != "200 alice" {
-		t.Errorf("the request under way: %s", got)
+		t.Errorf("the request in flight: %s", got)
 	}
 	err := <-l.ended
 	l.ended <- err
@@ -247,14 +245,14 @@ func TestDrainAnswersOpenRequests(t *testing.T) {
 	}
 }
 
-// A handler that panics is the program's business: it must not get lost.
+// A panic of a handler reaches net/http and is logged.
 func TestPanicOfAHandlerIsLogged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a mistake in the program") })
+	s.handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug in the handler") })
 	l := s.start(mtlsguard.Options{})
 	for _, c := range []*http.Client{s.client(s.alice), s.client(s.alice, testkit.HTTP2)} {
-		ask(c, l.url("internal", "/whoami"))
+		get(c, l.url("internal", "/whoami"))
 	}
-	testkit.Eventually(t, "two panics are logged", func() bool { return len(l.log.find("level", "ERROR", "error", "a mistake in the program")) >= 2 })
+	testkit.Eventually(t, "two panics are logged", func() bool { return len(l.log.find("level", "ERROR", "error", "a bug in the handler")) >= 2 })
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// With a shadow every decision here is asked of Casbin again, through a reload too,
-// and agrees; a sample that makes no sense does not start.
+// With Options.Shadow Casbin checks every decision, also across a reload, and agrees. A
+// negative value is an error.
 func TestShadowChecksDecisions(t *testing.T) {
 	s := newSite(t)
 	l := s.start(mtlsguard.Options{ShadowEvery: 1})
 	client := s.client(s.alice)
 	for _, round := range []string{"at the start", "after a reload"} {
 		for range 5 {
-			ask(client, l.url("internal", "/whoami"))
+			get(client, l.url("internal", "/whoami"))
 		}
 		l.waitFor("Casbin to be asked "+round, func() string { return fmt.Sprint(l.server.Status().Shadow) }, fmt.Sprint(mtlsguard.ShadowStatus{Checked: 5}))
 		if err := l.server.Reload(); err != nil {
@@ -23,6 +23,6 @@ func TestShadowChecksDecisions(t *testing.T) {
 		}
 	}
 	if _, err := mtlsguard.Open(s.path("mtlsguard.yaml"), mtlsguard.Options{ShadowEvery: -1}); err == nil {
-		t.Error("Shadow: -1 is taken")
+		t.Error("Shadow: -1 is accepted")
 	}
 }

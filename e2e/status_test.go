@@ -21,15 +21,14 @@ import (
 )
 
 // ready asks the readiness of a server, as a probe does.
-func ready(s *mtlsguard.Server) (int, string) {
+func ready(s *mtlsguard.Server, options ...mtlsguard.ReadinessOption) (int, string) {
 	w := httptest.NewRecorder()
-	s.Readiness().ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
+	s.Readiness(options...).ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
 	return w.Code, w.Body.String()
 }
 
-// Nobody is sent to a server that is not open, that does not do what its files say,
-// or that knows too little to believe anybody.
-// Covers L11.
+// A server that can serve is ready, and degraded where its files are wrong or its CRL is late.
+// Covers L11, S2.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -42,11 +41,22 @@ func TestReadiness(t *testing.T) {
 	}
 	var now testkit.Clock
 	l := s.start(mtlsguard.Options{Now: now.Now})
-	expect := func(when string, want int, words string) {
+	expect := func(when string, want int, part string) {
 		t.Helper()
 		code, why := ready(l.server)
-		if code != want || !strings.Contains(why, words) || l.server.Status().Ready() != (want == 200) {
+		if code != want || !strings.Contains(why, part) || l.server.Status().Ready() != (want == 200) {
 			t.Errorf("%s: %d %s", when, code, why)
+		}
+		degraded := strings.HasPrefix(part, "degraded: ")
+		if got := l.server.Status().Degraded; (len(got) > 0) != degraded {
+			t.Errorf("%s: degraded %q", when, got)
+		}
+		strict := want
+		if degraded {
+			strict = 503
+		}
+		if code, why := ready(l.server, mtlsguard.Strict); code != strict || !strings.Contains(why, part) {
+			t.Errorf("%s, strict: %d %s", when, code, why)
 		}
 	}
 	expect("at first", 200, "ready")
@@ -56,7 +66,7 @@ func TestReadiness(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = l.server.Reload()
-		expect("without "+name, 503, "the last reload failed")
+		expect("without "+name, 200, "degraded: the last reload failed")
 		failed := l.server.Status().Failed
 		if !hasConfigError(failed, s.path(name), 0, "cannot be read") {
 			t.Errorf("without %s: %v", name, failed)
@@ -76,17 +86,17 @@ func TestReadiness(t *testing.T) {
 	}
 	s.sub(config, "client_cert: require", "client_cert: request")
 	_ = l.server.Reload()
-	expect("with a change that needs a restart", 503, "the last reload failed")
+	expect("with a change that needs a restart", 200, "degraded: the last reload failed")
 	if len(l.server.Status().Failed) == 0 {
-		t.Error("nothing says what has failed")
+		t.Error("Status does not name the failed reload")
 	}
 	s.sub(config, "client_cert: request", "client_cert: require")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	now.Advance(25 * time.Hour)
-	expect("with a CRL past its next update", 503, "port internal: a CRL was to be replaced by")
-	if got := ask(s.client(s.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) })), l.url("internal", "/whoami")); got != "refused" {
+	expect("with a CRL past its next update", 200, "degraded: port internal: a CRL was to be replaced by")
+	if got := get(s.client(s.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) })), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("with a CRL past its next update: %s", got)
 	}
 	s.put("ca.crl", crlPEM(s.ca.CRL(2, nil, func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(72 * time.Hour) })))
@@ -137,7 +147,7 @@ func (l *live) hangingFetch() (undo func()) {
 // Covers L11.
 func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	undo := l.hangingFetch()
 	within := func(what string, f func()) {
@@ -156,7 +166,7 @@ func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 		}
 	})
 	within("a request", func() {
-		if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
+		if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alice" {
 			t.Error(got)
 		}
 	})
@@ -173,7 +183,7 @@ func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if got := ask(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alicia" {
+	if got := get(s.client(s.alice), l.url("internal", "/whoami")); got != "200 alicia" {
 		t.Errorf("after Reload: %s", got)
 	}
 	if failed := l.log.find("event", "reload", "outcome", "failed"); len(failed) > 0 {
@@ -183,7 +193,7 @@ func TestSlowReloadDoesNotHoldStatusOrTheEnd(t *testing.T) {
 	within("the end", l.end)
 }
 
-// Status can be asked at any time.
+// Status is safe for concurrent use.
 // Covers L11.
 func TestStatusWhileServingAndReloading(t *testing.T) {
 	t.Parallel()
@@ -207,10 +217,10 @@ func TestStatusWhileServingAndReloading(t *testing.T) {
 		})
 	}
 	var asked atomic.Uint64
-	for _, who := range []*http.Client{s.client(s.alice), s.client(s.alice, testkit.HTTP2)} {
+	for _, c := range []*http.Client{s.client(s.alice), s.client(s.alice, testkit.HTTP2)} {
 		busy.Go(func() {
 			for ctx.Err() == nil {
-				if got := ask(who, l.url("internal", "/whoami")); got != "200 alice" {
+				if got := get(c, l.url("internal", "/whoami")); got != "200 alice" {
 					t.Error(got)
 					return
 				}
@@ -223,7 +233,7 @@ func TestStatusWhileServingAndReloading(t *testing.T) {
 		if i%5 == 4 {
 			s.put("policy.csv", "garbage")
 			if l.server.Reload() == nil {
-				t.Error("garbage is taken")
+				t.Error("garbage is loaded")
 			}
 			s.put("policy.csv", sitePolicy)
 		}
@@ -238,27 +248,27 @@ func TestStatusWhileServingAndReloading(t *testing.T) {
 	}
 }
 
-// Settings that make TLS or certificates weaker than promised are told of at the
-// start, and do not lower the protocol version.
+// Settings that make TLS or certificates weaker are logged at the start, and do not lower the
+// protocol version.
 // Covers L12, A22.
 func TestWeakGODEBUGSettingsAreWarnings(t *testing.T) {
 	t.Parallel()
 	binary := serverBinary(t)
 	for _, row := range []struct {
-		godebug string
-		told    int
+		godebug  string
+		warnings int
 	}{
 		{"", 0}, {"madvdontneed=1", 0}, {"tlssha1=0", 0}, {"tlssha1=1,tlssha1=0", 0}, {"tlssha1=0,tlssha1=1", 1},
 		{"tlssha1=1", 1}, {"tls3des=1,tlsrsakex=1", 2}, {"x509negativeserial=1", 1}, {"rsa1024min=0", 1}, {"rsa1024min=1", 0},
 	} {
 		log := newSite(t).run(binary, row.godebug)
-		if got := strings.Count(log, "GODEBUG has "); got != row.told {
-			t.Errorf("%q: told of %d, wanted %d:\n%s", row.godebug, got, row.told, log)
+		if got := strings.Count(log, "GODEBUG has "); got != row.warnings {
+			t.Errorf("%q: %d warnings, want %d:\n%s", row.godebug, got, row.warnings, log)
 		}
 	}
 }
 
-// A program may also be built with such a setting, and its environment takes it back.
+// A program may be built with such a setting, and its environment may override it.
 // Covers L12.
 func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
 	t.Parallel()
@@ -272,14 +282,14 @@ func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", s.path("overlay.json"), "-o", s.path("server"), "../examples/server").CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
 	}
-	for godebug, told := range map[string]int{"": 1, "tlssha1=0": 0} {
-		if log := s.run(s.path("server"), godebug); strings.Count(log, "GODEBUG has tlssha1=1") != told {
+	for godebug, warnings := range map[string]int{"": 1, "tlssha1=0": 0} {
+		if log := s.run(s.path("server"), godebug); strings.Count(log, "GODEBUG has tlssha1=1") != warnings {
 			t.Errorf("%q: %s", godebug, log)
 		}
 	}
 }
 
-// run starts a server program until it is ready, and returns what it wrote.
+// run starts a server program until it is ready, and returns its log.
 func (s *site) run(binary, godebug string) string {
 	s.Helper()
 	cmd := exec.Command(binary, "-config", s.path(config))

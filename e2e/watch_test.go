@@ -16,14 +16,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// watched is a site that looks at its files all the time.
-func watched(t *testing.T) *site {
+// newWatchedSite returns a site whose files are watched.
+func newWatchedSite(t *testing.T) *site {
 	s := newSite(t)
 	s.sub(config, "reload: 0", "reload: 50ms")
 	return s
 }
 
-func (l *live) waitFor(what string, clientAsks func() string, want string) {
+func (l *live) waitFor(what string, answer func() string, want string) {
 	l.Helper()
 	var got string
 	defer func() {
@@ -31,19 +31,19 @@ func (l *live) waitFor(what string, clientAsks func() string, want string) {
 			l.Logf("the last answer was %s, wanted %s", got, want)
 		}
 	}()
-	testkit.Eventually(l.TB, what, func() bool { got = clientAsks(); return got == want })
+	testkit.Eventually(l.TB, what, func() bool { got = answer(); return got == want })
 }
 
-// Every file is watched, mtlsguard.yaml too: a bad one is told of, a good one taken.
+// Every file is watched, mtlsguard.yaml too: a bad one is logged, a good one loaded.
 func TestEveryFileIsWatched(t *testing.T) {
 	t.Parallel()
 	for _, file := range siteFiles {
 		t.Run(file.name, func(t *testing.T) {
 			t.Parallel()
-			s := watched(t)
+			s := newWatchedSite(t)
 			l := s.start(mtlsguard.Options{})
 			alice := s.client(s.alice)
-			asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+			answer := func() string { return get(alice, l.url("internal", "/whoami")) }
 			good := s.get(file.name)
 			failed := func() int {
 				return len(l.log.find("level", "WARN", "event", "reload", "outcome", "failed", "file", s.path(file.name)))
@@ -51,58 +51,57 @@ func TestEveryFileIsWatched(t *testing.T) {
 			for i, bad := range []string{"", "garbage\x00", good[:len(good)/2-3]} {
 				before, generation := failed(), l.server.Status().Generation
 				s.put(file.name, bad)
-				testkit.Eventually(t, fmt.Sprintf("bad content %d is told of or taken", i), func() bool {
+				testkit.Eventually(t, fmt.Sprintf("bad content %d is logged or loaded", i), func() bool {
 					return failed() > before || l.server.Status().Generation > generation
 				})
-				if got := asks(); got != "200 alice" && file.pem {
+				if got := answer(); got != "200 alice" && file.pem {
 					t.Errorf("with bad content %d: %s", i, got)
 				}
 				generation = l.server.Status().Generation
 				s.put(file.name, good)
 				testkit.Eventually(t, "the good file is taken", func() bool { return l.server.Status().Generation > generation })
 			}
-			l.waitFor("alice is back", asks, "200 alice")
+			l.waitFor("alice is back", answer, "200 alice")
 		})
 	}
 }
 
-// What is served changes without a signal, and a reload turns watching off and on.
+// A changed file takes effect without a signal, and a reload turns watching off and on.
 func TestReloadSettingTurnsWatchingOnAndOff(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+	answer := func() string { return get(alice, l.url("internal", "/whoami")) }
 	s.sub(config, "reload: 0", "reload: 50ms")
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	s.sub("users.yaml", "user: alice", "user: alicia") // nobody signals
-	l.waitFor("watching is on", asks, "200 alicia")
+	s.sub("users.yaml", "user: alice", "user: alicia") // without a signal
+	l.waitFor("watching is on", answer, "200 alicia")
 	s.sub(config, "reload: 50ms", "reload: 0")
 	testkit.Eventually(t, "watching is off", func() bool { return l.server.Status().Generation == 4 })
 }
 
-// A file that becomes known by the change of another is waited for as well, and
-// watched from then on.
+// A file that another file newly names is waited for as well, and watched from then on.
 func TestNewlyNamedFileIsWatched(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return ask(alice, l.url("internal", "/whoami")) }
+	answer := func() string { return get(alice, l.url("internal", "/whoami")) }
 	s.put("other.csv", "p, group:Everybody, *, GET, /whoami, deny\n")
 	s.sub(config, "policy: policy.csv", "policy: other.csv")
-	l.waitFor("the other policy", asks, "403 denied")
+	l.waitFor("the other policy", answer, "403 denied")
 	s.put("other.csv", sitePolicy)
-	l.waitFor("its change", asks, "200 alice")
+	l.waitFor("its change", answer, "200 alice")
 }
 
-// The certificate is replaced, and its key a little later: no client notices.
+// The certificate is replaced, and its key a little later: no handshake fails.
 // Covers I2.
 func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	l := s.start(mtlsguard.Options{})
 	var stop atomic.Bool
 	var handshakes, failures atomic.Int64
@@ -127,7 +126,7 @@ func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
 	}
 	renewed := s.serve.Server()
 	s.put("server.pem", string(renewed.CertPEM()))
-	time.Sleep(100 * time.Millisecond) // the fault that is tried
+	time.Sleep(100 * time.Millisecond) // the time between the two files
 	s.put("server-key.pem", string(renewed.KeyPEM()))
 	testkit.Eventually(t, "the renewed certificate is served", func() bool {
 		got, err := serial()
@@ -140,22 +139,22 @@ func TestCertificateIsReplacedBeforeItsKey(t *testing.T) {
 	}
 }
 
-// A policy that is written slowly, in place, is a whole one at every line, with the
-// denying lines missing. It is not taken before it is written.
+// A policy that is written slowly, in place, is a complete one at every line, without the
+// denying rules at its end. It is not loaded before it is complete.
 // Covers I10.
 func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	const allow, deny = "p, user:alice, internal, GET, /secret, allow\n", "p, user:alice, internal, GET, /secret, deny\n"
 	s.put("policy.csv", sitePolicy+allow+deny)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	asks := func() string { return ask(alice, l.url("internal", "/secret")) }
-	if got := asks(); got != "403 denied" {
+	answer := func() string { return get(alice, l.url("internal", "/secret")) }
+	if got := answer(); got != "403 denied" {
 		t.Fatalf("before: %s", got)
 	}
 	slowly := allow + strings.Repeat(sitePolicy, 2) + deny + "p, user:alice, *, GET, /new, allow\n"
-	for tries := 1; !writeSlowly(t, s.path("policy.csv"), slowly, func() bool { return asks() == "403 denied" }); tries++ {
+	for tries := 1; !writeSlowly(t, s.path("policy.csv"), slowly, func() bool { return answer() == "403 denied" }); tries++ {
 		if tries == 20 {
 			t.Fatal("this machine is too busy to write a line every 80 ms")
 		}
@@ -164,15 +163,15 @@ func TestHalfWrittenPolicyIsNotLoaded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.waitFor("the new policy", func() string { return ask(alice, l.url("internal", "/new")) }, "200 alice")
-	if got := asks(); got != "403 denied" {
+	l.waitFor("the new policy", func() string { return get(alice, l.url("internal", "/new")) }, "200 alice")
+	if got := answer(); got != "403 denied" {
 		t.Errorf("after: %s", got)
 	}
 }
 
-// writeSlowly writes a file in place, a line every 80 ms, and fails the test when
-// something does not hold meanwhile. It reports false, with the file as it was,
-// where a line took so long that the watcher may have stopped to wait.
+// writeSlowly writes a file in place, a line every 80 ms, and fails the test if holds returns
+// false meanwhile. It returns false, with the file as it was, if a line took so long that the
+// watcher may have read the file.
 func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 	t.Helper()
 	before, err := os.ReadFile(path)
@@ -188,10 +187,10 @@ func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 	for line := range strings.Lines(content) {
 		f.WriteString(line)
 		start := time.Now()
-		slow = slow || start.Sub(written) > 300*time.Millisecond // since the line before
+		slow = slow || start.Sub(written) > 300*time.Millisecond // since the previous line
 		written = start
 		for ; time.Since(start) < 80*time.Millisecond; time.Sleep(5 * time.Millisecond) {
-			held := holds() // the pace is the fault that is tried
+			held := holds() // the pace is part of the test
 			if slow || time.Since(start) > 300*time.Millisecond {
 				if err := os.WriteFile(path, before, 0o600); err != nil {
 					t.Fatal(err)
@@ -199,18 +198,18 @@ func writeSlowly(t *testing.T, path, content string, holds func() bool) bool {
 				return false
 			}
 			if !held {
-				t.Fatal("half of the policy is in force")
+				t.Fatal("half of the policy is in effect")
 			}
 		}
 	}
 	return true
 }
 
-// A chain that is written in pieces is taken when it is whole: no client is shown a
-// certificate without its intermediate. Covers J15.
+// A certificate chain that is written in pieces is loaded when it is complete: no client gets
+// a certificate without its intermediate. Covers J15.
 func TestHalfWrittenChainIsNotLoaded(t *testing.T) {
 	t.Parallel()
-	s := watched(t)
+	s := newWatchedSite(t)
 	sub := s.serve.SubCA("Server Sub CA")
 	first := sub.Server()
 	s.put("server.pem", string(first.CertPEM()))

@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// A cached chain counts for its own leaf only, and refusals are not cached.
+// A cached chain is used for its own leaf only, and refusals are not cached.
 func TestOnlyVerifiedCertificatesAreCached(t *testing.T) {
 	t.Parallel()
 	w := shared()

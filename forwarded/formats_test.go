@@ -15,12 +15,12 @@ import (
 func TestEveryFormatIsTested(t *testing.T) {
 	t.Parallel()
 	if got, want := slices.Sorted(maps.Keys(products)), slices.Sorted(slices.Values(forwarded.Formats())); !slices.Equal(got, want) {
-		t.Errorf("tested are %v, there are %v", got, want)
+		t.Errorf("tested formats: %v; all formats: %v", got, want)
 	}
 }
 
-// The headers of each product are read, with the chain. The headers that it sends without a
-// certificate report that there was none.
+// The headers of each product are read, with the chain. Without a certificate they are read as
+// "no certificate".
 func TestEveryFormatIsRead(t *testing.T) {
 	t.Parallel()
 	w := shared()
@@ -93,7 +93,7 @@ func TestOtherEncodingsOfTheSameProductsAreRead(t *testing.T) {
 		{"envoy", "", `Chain="` + escape(pemOf(chain), "-", "%%%02X") + `"`},
 		{"envoy", "", `chain=` + escape(pemOf(chain), "-", "%%%02X")},
 		{"envoy", "", `HASH=` + strings.ToUpper(trust.FingerprintOf(chain[0]).String()) + `;ChAiN=` + escape(pemOf(chain), "-", "%%%02X") + `;By=;URI=;Subject=""`},
-		{"rfc9440", "Client-Cert", sequence(chain[0])}, // and the chain below
+		{"rfc9440", "Client-Cert", sequence(chain[0])}, // its chain follows below
 	} {
 		topology, err := forwarded.ParseTopology(x.format, x.name, "", "")
 		if err != nil {

@@ -202,7 +202,7 @@ func FuzzParseTopology(f *testing.F) {
 			if h == "" || h != http.CanonicalHeaderKey(h) || slices.Contains(r.Headers()[:i], h) {
 				t.Fatalf("reads %q", r.Headers())
 			}
-			// A repeated header is refused, whatever it holds.
+			// A repeated header is refused, with any values.
 			if got := verifyHeaders(t, r, http.Header{h: {"x", "x"}}); got != "bad-header" {
 				t.Fatalf("%s twice: %s", h, got)
 			}

@@ -72,7 +72,7 @@ func TestPinsAndNamesIdentifyGateways(t *testing.T) {
 	}
 }
 
-// A certificate that another verifier has verified is not a gateway's.
+// A certificate that another verifier verified does not identify a gateway.
 // Covers F2.
 func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 	t.Parallel()
@@ -81,7 +81,7 @@ func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 	r := receiver(t, forwarded.RFC9440(), func(c *forwarded.Config) { c.Gateways.Pins = []trust.Digest{trust.FingerprintOf(user.Cert)} })
 	again := verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert}})
 	for name, v := range map[string]trust.Verified{
-		"nobody":                      {},
+		"no certificate":              {},
 		"a user with the name":        verifiedBy(t, w.users, user),
 		"the gateway, by another one": verifiedBy(t, again, w.gateway),
 	} {
@@ -90,7 +90,7 @@ func TestOnlyGatewayTrustMakesAGateway(t *testing.T) {
 		}
 	}
 	if r.GatewayTrust() != w.gateways || !r.IsGateway(verifiedBy(t, w.gateways, w.gateway)) {
-		t.Error("the gateway is none")
+		t.Error("the gateway is not recognized")
 	}
 }
 
@@ -124,7 +124,7 @@ func TestNewReportsAllErrors(t *testing.T) {
 		}, `"*.acme.example" is neither a DNS name nor a URI; "" is neither a DNS name nor a URI; "127.0.0.1" is neither a DNS name nor a URI; "::1" is neither a DNS name nor a URI; "a b" is neither a DNS name nor a URI; ` +
 			`"gateway.acme.example:443" is neither a DNS name nor a URI; "acme.example." is neither a DNS name nor a URI; "http:x" is neither a DNS name nor a URI; "spiffe://acme/*" is neither a DNS name nor a URI; ` +
 			`"a@b.example" is neither a DNS name nor a URI; "under_score" is neither a DNS name nor a URI; "-a.example" is neither a DNS name nor a URI`},
-		{"nobody", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named"},
+		{"no gateway names", func(c *forwarded.Config) { c.Gateways.Names = nil }, "no gateway is named"},
 		{"users verified as servers", func(c *forwarded.Config) {
 			c.Users = verifier(trust.Config{Anchors: certs{w.ca.Cert}, Usage: trust.UsageServer})
 		}, "Config.Users is for serverAuth"},
@@ -132,7 +132,7 @@ func TestNewReportsAllErrors(t *testing.T) {
 		{"one anchor in both", func(c *forwarded.Config) {
 			c.Gateways.Trust = verifier(trust.Config{Anchors: certs{w.gatewayCA.Cert, w.ca.Cert}})
 		}, "gateways are named under an authority that also issues for users"},
-		{"a pin does not mend a name", func(c *forwarded.Config) {
+		{"a fingerprint does not correct a name", func(c *forwarded.Config) {
 			c.Gateways.Trust, c.Gateways.Pins = c.Users, []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}
 		}, "gateways are named under an authority that also issues for users"},
 		{"pins alone", func(c *forwarded.Config) {
@@ -152,7 +152,7 @@ func TestNewReportsAllErrors(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", x.name, got, x.want)
 		}
 		if (r == nil) != (x.want != "") {
-			t.Errorf("%s: a receiver with errors, or none without", x.name)
+			t.Errorf("%s: a receiver with an error, or neither", x.name)
 		}
 	}
 }
@@ -202,13 +202,13 @@ func TestParseTopology(t *testing.T) {
 				t.Errorf("%q: the hint is %s", x, hint)
 			}
 			if fmt.Sprint(topology) != fmt.Sprint(forwarded.Topology{}) {
-				t.Errorf("%q: a topology in spite of it", x)
+				t.Errorf("%q: a topology with an error", x)
 			}
 		}
 	}
 }
 
-// The clock is checked again for a cached certificate.
+// The validity of a cached certificate is checked at each request.
 // Covers F9.
 func TestCachedCertificatesExpire(t *testing.T) {
 	t.Parallel()

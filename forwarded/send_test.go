@@ -97,7 +97,7 @@ func TestSetClientCertDeletesIdentityHeaders(t *testing.T) {
 	forwarded.SetClientCert(proxyRequest(http.Header{}), trust.Verified{})
 }
 
-// A certificate that does not fit is never forwarded as "no certificate".
+// A certificate that is too long is never forwarded as "no certificate".
 func TestForwardedCertificateIsNeverTooLong(t *testing.T) {
 	t.Parallel()
 	w := shared()

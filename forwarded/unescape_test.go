@@ -28,7 +28,7 @@ func TestOnlyBytesOfPEMAreUnescaped(t *testing.T) {
 				t.Errorf("%q: %q, %v", row.text, got, err)
 			}
 		}
-		// The second digit of an escape, and the first: 4 gives letters, 1 gives none.
+		// The second digit of an escape, after 4, which gives letters, and after 1, which does not.
 		for _, digits := range []string{"4" + string([]byte{c}), string([]byte{c}) + "1"} {
 			want, err := hex.DecodeString(digits)
 			ok := err == nil && strings.IndexByte(plain, want[0]) >= 0

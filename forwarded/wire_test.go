@@ -25,15 +25,15 @@ import (
 
 var full = flag.Bool("full", false, "send 100,000 requests of 100 callers over one connection instead of 3,000")
 
-// response is the answer of the service: the caller that it identified.
+// response is the answer of the service, with the caller that it identified.
 type response struct {
 	Caller  string // a common name, or the reason of a refusal
 	Gateway bool
-	Headers http.Header // identity headers, as they came
+	Headers http.Header // identity headers, as received
 	Trailer http.Header
 }
 
-// open opens a port and serves until the test ends.
+// openPort opens a port and serves until the test ends.
 func openPort(tb testing.TB, mode ports.ClientAuth, v *trust.Verifier, h http.Handler) *ports.Port {
 	tb.Helper()
 	server := shared().server.TLS()
@@ -77,12 +77,12 @@ func service(r *forwarded.Receiver) http.Handler {
 		}
 		verified, err := conn.VerifiedBy(req.Context(), r.GatewayTrust())
 		if s.Gateway = err == nil && r.IsGateway(verified); s.Gateway {
-			statement := r.Read(req.Header, req.Trailer)
+			header := r.Read(req.Header, req.Trailer)
 			for name := range s.Headers {
 				delete(req.Header, name)
 			}
 			io.Copy(io.Discard, req.Body)
-			caller, err := r.Verify(req.Context(), statement)
+			caller, err := r.Verify(req.Context(), header)
 			if err != nil {
 				s.Caller = strings.SplitN(err.Error(), ":", 2)[0]
 			} else {
@@ -143,7 +143,7 @@ func decode(tb testing.TB, res *http.Response) (s response) {
 	return s
 }
 
-// raw sends lines as they are and reads the answer.
+// sendRaw sends text unchanged and reads the answer.
 func sendRaw(tb testing.TB, port *ports.Port, p *testpki.Pair, request string) response {
 	tb.Helper()
 	c, err := tls.Dial("tcp", port.Addr().String(), tlsConfig(p, "http/1.1"))
@@ -173,7 +173,7 @@ func TestHeadersOnTheWire(t *testing.T) {
 	}{
 		{"alice", []string{"Client-Cert: " + alice}, "alice"},
 		{"any case", []string{"cLIENT-cERT:" + alice + "  "}, "alice"},
-		{"nobody", nil, "no-certificate"},
+		{"no certificate", nil, "no-certificate"},
 		{"two lines", []string{"Client-Cert: " + alice, "Client-Cert: " + bob}, "bad-header"},
 		{"two cases", []string{"client-cert: " + alice, "CLIENT-CERT: " + alice}, "bad-header"},
 		{"one line of two", []string{"Client-Cert: " + alice + ", " + bob}, "bad-header"},
@@ -207,7 +207,7 @@ func TestHeadersOnTheWire(t *testing.T) {
 		want string
 	}{
 		{"alice", http.Header{"Client-Cert": {alice}}, "alice"},
-		{"nobody", nil, "no-certificate"},
+		{"no certificate", nil, "no-certificate"},
 		{"two fields", http.Header{"Client-Cert": {alice, bob}}, "bad-header"},
 		{"two cases", http.Header{"Client-Cert": {alice}, "CLIENT-CERT": {bob}}, "bad-header"},
 		{"an underscore beside it", http.Header{"Client-Cert": {alice}, "client_cert": {bob}}, "bad-header"},
@@ -224,18 +224,18 @@ func TestHeadersOnTheWire(t *testing.T) {
 	}
 
 	// Another certificate of the gateways' authority cannot forward certificates, and a
-	// user does not pass the handshake.
+	// user's certificate fails the handshake.
 	for _, protocol := range protocols {
 		if got := get(t, client(t, w.otherClient, protocol), port, http.Header{"Client-Cert": {alice}}); got.Gateway || got.Caller != "" {
 			t.Errorf("%s, another client forwards alice: %+v", protocol, got)
 		}
 		if res, err := client(t, w.alice, protocol).Get("https://" + port.Addr().String()); err == nil {
-			t.Errorf("%s: a user comes in by the gateways' port: %s", protocol, res.Status)
+			t.Errorf("%s: a user is accepted on the gateways' port: %s", protocol, res.Status)
 		}
 	}
 }
 
-// A gateway sends the requests of many callers on one connection; none is taken for another.
+// A gateway sends the requests of many callers on one connection, and none is mixed up.
 // Covers F16.
 func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 	t.Parallel()
@@ -283,6 +283,6 @@ func TestCallersOnOneConnectionAreNotMixed(t *testing.T) {
 	n := 0
 	connections.Range(func(any, any) bool { n++; return true })
 	if n != 1 {
-		t.Errorf("%d connections, the test wants one", n)
+		t.Errorf("%d connections, want 1", n)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Write and Read use the same format.
+// Read reads the headers that Write has written.
 func TestWrittenHeadersAreRead(t *testing.T) {
 	users, gateways := testpki.NewCA("Users"), testpki.NewCA("Gateways")
 	alice := users.Leaf("alice")

@@ -12,9 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// capture returns a request as a server's handler gets it, whose connection stays
-// open until the test ends: what can then be asked of a guard a million times
-// without a network in between.
+// capture returns a request as the handler of a server gets it, with a connection that stays
+// open until the test ends. A benchmark calls a guard with it a million times without a
+// network.
 func capture(tb testing.TB, port *ports.Port, p *testpki.Pair) *http.Request {
 	tb.Helper()
 	arrived, done := make(chan *http.Request, 1), make(chan struct{})
@@ -39,7 +39,7 @@ func capture(tb testing.TB, port *ports.Port, p *testpki.Pair) *http.Request {
 	return <-arrived
 }
 
-// discard is a ResponseWriter that forgets.
+// discard is a ResponseWriter that discards the body.
 type discard struct {
 	h      http.Header
 	status int
@@ -54,7 +54,7 @@ func (d *discard) Header() http.Header {
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-var now time.Time // keeps the compiler from leaving a clock read out
+var now time.Time // keeps the compiler from removing a clock read
 
 var nothing = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 
@@ -63,15 +63,15 @@ func TestAllocations(t *testing.T) {
 	r := capture(t, port, shared().alice)
 	h := newGuard(t).Handler(nothing)
 	w := &discard{}
-	h.ServeHTTP(w, r) // from here on the connection is known
+	h.ServeHTTP(w, r) // the connection has a cached caller from here on
 	if n := testing.AllocsPerRun(1000, func() { h.ServeHTTP(w, r) }); n > 2 {
-		t.Errorf("%v allocations for an allowed request on a known connection, want 2", n)
+		t.Errorf("%v allocations for an allowed request on a connection with a cached caller, want 2", n)
 	}
 }
 
-// BenchmarkHandler is the guard's own time for a request on a known connection.
-// The floor is what any guard of this shape pays: a clock read, an identity in the
-// context and a request that carries it.
+// BenchmarkHandler measures the guard's own time for a request on a connection with a cached
+// caller. The floor is the cost of any such guard: a clock read, an identity in the context
+// and a request with this context.
 func BenchmarkHandler(b *testing.B) {
 	b.Run("floor", func(b *testing.B) {
 		r, w, id := capture(b, newPort(b, "p", ports.Request), shared().alice), &discard{}, &identity.Identity{}
@@ -83,7 +83,7 @@ func BenchmarkHandler(b *testing.B) {
 	})
 	for _, x := range []struct {
 		name   string
-		who    string
+		holder string
 		change func(*middleware.Config)
 	}{
 		{"allowed", "alice", func(*middleware.Config) {}},
@@ -93,7 +93,7 @@ func BenchmarkHandler(b *testing.B) {
 		{"strict", "", func(*middleware.Config) {}},
 	} {
 		b.Run(x.name, func(b *testing.B) {
-			r := capture(b, newPort(b, "p", ports.Request), shared().pairs[x.who])
+			r := capture(b, newPort(b, "p", ports.Request), shared().pairs[x.holder])
 			h := newGuard(b, x.change).Handler(nothing)
 			w := &discard{}
 			b.ReportAllocs()

@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// token is an authenticator for tests: it has an opinion on one header.
+// token is an authenticator that reads one header.
 type token struct {
 	header string
 	answer func(value string) (string, error)
@@ -40,7 +40,7 @@ func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 	first := token{"First", func(v string) (string, error) { return v, nil }}
 	second := token{"Second", func(v string) (string, error) {
 		if v == "bad" {
-			return "carol", middleware.ErrCredentials // an error means no, whatever stands beside it
+			return "carol", middleware.ErrCredentials // an error means no, also with a user
 		}
 		return v, nil
 	}}
@@ -63,24 +63,24 @@ func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 		strict string // user, or "" for 401
 		lax    string
 	}{
-		{"nobody says anything", nil, "", "Default"},
+		{"no credentials", nil, "", "Default"},
 		{"first", []func(*http.Request){header("First", "a"), header("Second", "b")}, "a", "a"},
 		{"second", []func(*http.Request){header("Second", "b")}, "b", "b"},
 		{"an error ends it", []func(*http.Request){header("Second", "bad"), credentials("carol", "secret")}, "", ""},
-		{"the first to speak wins over a wrong one behind", []func(*http.Request){header("First", "a"), header("Second", "bad")}, "a", "a"},
+		{"the first with a user wins over a later error", []func(*http.Request){header("First", "a"), header("Second", "bad")}, "a", "a"},
 		{"right password", []func(*http.Request){credentials("carol", "secret")}, "carol", "carol"},
 		{"wrong password", []func(*http.Request){credentials("carol", "Secret")}, "", ""},
 		{"no password", []func(*http.Request){credentials("carol", "")}, "", ""},
 		{"a user whose password is empty", []func(*http.Request){credentials("empty", "")}, "", ""},
 		{"unknown user", []func(*http.Request){credentials("dave", "secret")}, "", ""},
 		{"reserved by password", []func(*http.Request){credentials("Default", "x")}, "", ""},
-		{"a subject for a user", []func(*http.Request){credentials("user:x", "x")}, "", ""},
+		{"a policy subject as the user", []func(*http.Request){credentials("user:x", "x")}, "", ""},
 		{"no user", []func(*http.Request){credentials("", "x")}, "", ""},
 		{"garbled", []func(*http.Request){header("Authorization", "Basic !!!")}, "", ""},
 		{"Basic alone", []func(*http.Request){header("Authorization", "basic")}, "", ""},
 		{"a tab", []func(*http.Request){header("Authorization", "Basic\tY2Fyb2w6c2VjcmV0")}, "", ""},
 		{"twice", []func(*http.Request){credentials("carol", "secret"), header("Authorization", "Basic Y2Fyb2w6c2VjcmV0")}, "", ""},
-		{"behind another scheme", []func(*http.Request){header("Authorization", "Bearer x"), header("Authorization", "Basic Y2Fyb2w6d3Jvbmc=")}, "", ""},
+		{"after another scheme", []func(*http.Request){header("Authorization", "Bearer x"), header("Authorization", "Basic Y2Fyb2w6d3Jvbmc=")}, "", ""},
 		{"another scheme alone", []func(*http.Request){header("Authorization", "Bearer x")}, "", "Default"},
 		{"scheme in any case", []func(*http.Request){header("Authorization", "bAsIc Y2Fyb2w6c2VjcmV0")}, "carol", "carol"},
 	} {
@@ -92,7 +92,7 @@ func TestAuthenticatorsAreCalledInOrder(t *testing.T) {
 					continue
 				}
 				why := reason.BadCredentials
-				if x.lax == "Default" { // no credentials that anybody knows
+				if x.lax == "Default" { // no known credentials
 					why = reason.NoCertificate
 				}
 				s.want(t, 401, why)
@@ -137,25 +137,25 @@ func TestPasswordNeverReplacesACertificate(t *testing.T) {
 	})
 	serve(t, guard.Handler(echo), request, require)
 	for _, port := range []*ports.Port{request, require} {
-		for who, why := range map[string]reason.Reason{"stranger": reason.Unmapped, "both": reason.Ambiguous, "bob": reason.NoRule} {
+		for holder, why := range map[string]reason.Reason{"unmapped": reason.Unmapped, "both": reason.Ambiguous, "bob": reason.NoRule} {
 			for _, h2 := range []bool{false, true} {
-				s := dial(t, port, shared().pairs[who], h2).get("/x", credentials("carol", "secret"))
+				s := dial(t, port, shared().pairs[holder], h2).get("/x", credentials("carol", "secret"))
 				s.want(t, 403, why)
 				if s.Answer.Get("WWW-Authenticate") != "" {
-					t.Error("a challenge beside a certificate")
+					t.Error("a challenge to a client with a certificate")
 				}
 			}
 		}
 		dial(t, port, shared().alice, true).get("/x", credentials("carol", "wrong")).wantUser(t, "alice")
-		for _, who := range []string{"untrusted", "expired"} {
-			if _, err := dial(t, port, shared().pairs[who], false).do("GET", "/x", credentials("carol", "secret")); err == nil {
-				t.Errorf("%s: a handshake", who)
+		for _, holder := range []string{"untrusted", "expired"} {
+			if _, err := dial(t, port, shared().pairs[holder], false).do("GET", "/x", credentials("carol", "secret")); err == nil {
+				t.Errorf("%s: the handshake succeeded", holder)
 			}
 		}
 	}
 	c := dial(t, request, nil, true)
 	c.get("/x", credentials("carol", "secret")).wantUser(t, "carol")
-	// Default may not, and may log in.
+	// Default is denied, so the client may authenticate.
 	c.get("/x").want(t, 401, reason.NoRule)
 }
 
@@ -177,7 +177,7 @@ func TestChallengeOnlyWhereConfigured(t *testing.T) {
 	c = dial(t, with, nil, false)
 	c.get("/x", header("T", "x")).want(t, 401, reason.BadCredentials)
 	c.get("/x", credentials("carol", "secret")).wantUser(t, "carol")
-	c.get("/y", credentials("carol", "secret")).want(t, 403, reason.NoRule) // who is named is not asked again
+	c.get("/y", credentials("carol", "secret")).want(t, 403, reason.NoRule) // an identified user gets no challenge
 	if s := dialRaw(t, with, nil, "http/1.1").send("GET /a%2fb HTTP/1.1\r\nHost: x\r\n\r\n"); s.Code != 400 {
 		t.Errorf("answered %d", s.Code)
 	}
@@ -221,7 +221,7 @@ func Example_basic() {
 	b := middleware.Basic{Realm: "orders", Check: middleware.Passwords(map[string]string{"robot": "a long random text"})}
 	r, _ := http.NewRequest("GET", "https://api.example/", nil)
 	user, err := b.Authenticate(r)
-	fmt.Printf("%q %v\n", user, err) // no opinion: the next one is asked
+	fmt.Printf("%q %v\n", user, err) // no user and no error: the guard calls the next one
 	r.SetBasicAuth("robot", "a guess")
 	user, err = b.Authenticate(r)
 	fmt.Printf("%q %v\n", user, err)
@@ -230,7 +230,7 @@ func Example_basic() {
 	// "" the credentials are wrong
 }
 
-// The name beside a wrong password is in the outcome as it was sent, and identifies nobody.
+// The name beside a wrong password is in the outcome unchanged, and identifies no user.
 // Covers S6.
 func TestWrongCredentialsNameTheUserThatWasSent(t *testing.T) {
 	t.Parallel()

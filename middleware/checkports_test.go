@@ -28,13 +28,13 @@ func TestMistypedPortInPerPortIsAnError(t *testing.T) {
 	for _, x := range []struct {
 		name   string
 		change []func(*middleware.Config)
-		wrong  string // what the error names; empty: it serves
+		wrong  string // in the error; "" if Serve succeeds
 	}{
 		{"no PerPort", nil, ""},
-		{"named right", []func(*middleware.Config){named("internal")}, ""},
+		{"a right name", []func(*middleware.Config){named("internal")}, ""},
 		{"mistyped", []func(*middleware.Config){named("intrenal")}, `"intrenal"`},
 		{"another case", []func(*middleware.Config){named("Internal")}, `"Internal"`},
-		{"one right, one of another server", []func(*middleware.Config){named("internal", "public")}, ""},
+		{"one right name, one of another server", []func(*middleware.Config){named("internal", "public")}, ""},
 		{"declared", []func(*middleware.Config){named("public"), declared("internal", "public")}, ""},
 		{"served and not declared", []func(*middleware.Config){declared("public")}, `"internal"`},
 	} {

@@ -46,7 +46,7 @@ func ExampleGuard_Handler() {
 	defer stop()
 	fmt.Println(call(port, shared().alice, "GET", "/orders/17"))
 	fmt.Println(call(port, shared().alice, "DELETE", "/orders/17"))
-	fmt.Println(call(port, shared().stranger, "GET", "/orders/17"))
+	fmt.Println(call(port, shared().unmapped, "GET", "/orders/17"))
 	fmt.Println(call(port, nil, "GET", "/orders/17"))
 	// Output:
 	// 200 alice, by alice-2026, on port internal
@@ -78,9 +78,9 @@ func ExampleGuard_Handler_chi() {
 	// 403 no-rule
 }
 
-// A router that has routed before the guard may have routed another path than the
-// one that the guard authorises. The guard refuses what it sees of this; put it
-// outside all the same.
+// A router that routes before the guard may route another path than the one that the guard
+// authorises. The guard refuses such requests if it detects them. Always put the guard
+// outside the router.
 func ExampleGuard_Handler_incorrect() {
 	guard := exampleGuard("p, user:alice, *, GET, /orders/{id}, allow")
 	api := chi.NewRouter()
@@ -97,8 +97,8 @@ func ExampleGuard_Handler_incorrect() {
 	// 400 ambiguous-path
 }
 
-// Two ports of one program: partners must have a certificate, and the other one
-// lets everybody read what is public.
+// Two ports of one program: partners requires a certificate, and public lets everybody read
+// public paths.
 func ExampleConfig_twoPorts() {
 	guard := exampleGuard(
 		"p, user:alice, partners, *, /*, allow",
@@ -125,8 +125,8 @@ func ExampleConfig_twoPorts() {
 	// 403 no-rule
 }
 
-// Identify outside names every caller; Authorize inside asks the policy about the
-// path as it is served there.
+// Identify, outside, identifies every caller. Authorize, inside, evaluates the policy for
+// the path as it is served there.
 func ExampleGuard_Identify() {
 	guard := exampleGuard("p, user:alice, *, GET, /orders, allow")
 	h := http.NewServeMux()
@@ -142,7 +142,7 @@ func ExampleGuard_Identify() {
 	fmt.Println(call(port, shared().bob, "GET", "/whoami"))
 	fmt.Println(call(port, shared().bob, "GET", "/v1/orders"))
 	fmt.Println(call(port, shared().alice, "GET", "/v1/orders"))
-	fmt.Println(call(port, shared().stranger, "GET", "/whoami"))
+	fmt.Println(call(port, shared().unmapped, "GET", "/whoami"))
 	// Output:
 	// 200 bob
 	// 403 no-rule
@@ -150,8 +150,8 @@ func ExampleGuard_Identify() {
 	// 403 unmapped
 }
 
-// exampleGuard names alice and bob, and lets ports called public go without
-// certificates.
+// exampleGuard returns a guard that maps alice and bob, and that accepts callers without a
+// certificate on ports called public.
 func exampleGuard(lines ...string) *middleware.Guard {
 	table, err := certmap.New(mappings()...)
 	if err != nil {
@@ -164,7 +164,7 @@ func exampleGuard(lines ...string) *middleware.Guard {
 	guard, err := middleware.New(middleware.Config{
 		Map: table, Policy: rules,
 		PerPort: map[string]middleware.PortConfig{"public": {Fallback: middleware.ToDefault}},
-		Ports:   []string{"partners", "public", "internal"}, // they have a server each
+		Ports:   []string{"partners", "public", "internal"}, // each has its own server
 	})
 	if err != nil {
 		panic(err)
@@ -172,7 +172,7 @@ func exampleGuard(lines ...string) *middleware.Guard {
 	return guard
 }
 
-// listen serves h on a port of this machine until stop is called.
+// listen serves h on a loopback port until stop is called.
 func listen(name string, mode ports.ClientAuth, h http.Handler) (port *ports.Port, stop func()) {
 	verifier, err := trust.New(trust.Config{Anchors: []*x509.Certificate{shared().ca.Cert}})
 	if err != nil {
@@ -194,7 +194,7 @@ func listen(name string, mode ports.ClientAuth, h http.Handler) (port *ports.Por
 	return port, func() { cancel(); <-ended }
 }
 
-// call makes one request and tells of the answer.
+// call makes one request and returns the status and the body or reason of its answer.
 func call(port *ports.Port, p *testpki.Pair, method, path string) string {
 	t := &http.Transport{TLSClientConfig: tlsConfig(p), DisableKeepAlives: true}
 	r, err := http.NewRequestWithContext(context.Background(), method, "https://"+port.Addr().String()+path, nil)
@@ -208,8 +208,8 @@ func call(port *ports.Port, p *testpki.Pair, method, path string) string {
 	defer res.Body.Close()
 	body, _ := io.ReadAll(res.Body)
 	if _, after, refused := strings.Cut(string(body), `"reason":"`); refused {
-		word, _, _ := strings.Cut(after, `"`)
-		return fmt.Sprint(res.StatusCode, " ", word)
+		why, _, _ := strings.Cut(after, `"`)
+		return fmt.Sprint(res.StatusCode, " ", why)
 	}
 	return fmt.Sprint(res.StatusCode, " ", string(body))
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// What a connection remembers of its caller ends with the certificate, whether or not anything
-// happens on the port.
+// The cached caller of a connection expires with the certificate, with or without other
+// requests on the port.
 // Covers G1.
 func TestRememberedCallerEndsWithTheCertificate(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestRememberedCallerEndsWithTheCertificate(t *testing.T) {
 		first := check()
 		time.Sleep(time.Until(end))
 		if o := check(); !first.Allowed || !o.Allowed || o.Identity != first.Identity {
-			t.Fatalf("in the last second: %s %s, identity remembered %t", o.Reason, o.Detail, o.Identity == first.Identity)
+			t.Fatalf("in the last second: %s %s, identity cached %t", o.Reason, o.Detail, o.Identity == first.Identity)
 		}
 		time.Sleep(time.Second)
 		if o := check(); o.Allowed || o.Reason != reason.Expired {

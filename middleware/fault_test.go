@@ -28,8 +28,8 @@ type authFunc func() (string, error)
 
 func (f authFunc) Authenticate(*http.Request) (string, error) { return f() }
 
-// A plug-in that goes wrong refuses, on a port that falls back to Default and
-// names a user for strangers, and the server lives.
+// A plug-in that fails refuses the request, also on a port with a fallback to Default and a
+// user for unmapped certificates, and the server goes on.
 // Covers H14, L1.
 func TestFailingPlugInRefusesTheRequest(t *testing.T) {
 	t.Parallel()
@@ -39,35 +39,35 @@ func TestFailingPlugInRefusesTheRequest(t *testing.T) {
 	}
 	var nilRefusal *reason.Refusal
 	for _, x := range []struct {
-		name string
-		who  string
-		c    middleware.Config
-		code int
-		why  reason.Reason
+		name   string
+		holder string
+		c      middleware.Config
+		code   int
+		why    reason.Reason
 	}{
 		{"mapper panics", "alice", middleware.Config{Map: mapFunc(func() (certmap.Match, error) { panic("x") })}, 503, reason.PolicyError},
 		{"mapper panics with nil", "alice", middleware.Config{Map: mapFunc(func() (certmap.Match, error) { panic(nil) })}, 503, reason.PolicyError},
 		{"mapper aborts", "alice", middleware.Config{Map: mapFunc(func() (certmap.Match, error) { panic(http.ErrAbortHandler) })}, 503, reason.PolicyError},
-		{"mapper is nil inside", "alice", middleware.Config{Map: (*certmap.Live)(nil)}, 503, reason.PolicyError},
-		{"mapper answers nobody", "alice", middleware.Config{Map: answers("", nil)}, 403, reason.Unmapped},
-		{"mapper answers Default", "alice", middleware.Config{Map: answers("Default", nil)}, 403, reason.Unmapped},
-		{"mapper answers default", "alice", middleware.Config{Map: answers("default", nil)}, 403, reason.Unmapped},
-		{"mapper answers a group", "alice", middleware.Config{Map: answers("group:x", nil)}, 403, reason.Unmapped},
-		{"mapper answers Everybody", "alice", middleware.Config{Map: answers("Everybody", nil)}, 403, reason.Unmapped},
-		{"mapper answers a newline", "alice", middleware.Config{Map: answers("alice\n", nil)}, 403, reason.Unmapped},
+		{"mapper is a nil pointer", "alice", middleware.Config{Map: (*certmap.Live)(nil)}, 503, reason.PolicyError},
+		{"mapper returns no user", "alice", middleware.Config{Map: answers("", nil)}, 403, reason.Unmapped},
+		{"mapper returns Default", "alice", middleware.Config{Map: answers("Default", nil)}, 403, reason.Unmapped},
+		{"mapper returns default", "alice", middleware.Config{Map: answers("default", nil)}, 403, reason.Unmapped},
+		{"mapper returns a group", "alice", middleware.Config{Map: answers("group:x", nil)}, 403, reason.Unmapped},
+		{"mapper returns Everybody", "alice", middleware.Config{Map: answers("Everybody", nil)}, 403, reason.Unmapped},
+		{"mapper returns a newline", "alice", middleware.Config{Map: answers("alice\n", nil)}, 403, reason.Unmapped},
 		{"mapper fails", "alice", middleware.Config{Map: answers("alice", errors.New("down"))}, 503, reason.PolicyError},
 		{"mapper is late", "alice", middleware.Config{Map: answers("alice", context.DeadlineExceeded)}, 503, reason.PolicyError},
-		{"mapper refuses beside a name", "alice", middleware.Config{Map: answers("alice", reason.Refuse(reason.Ambiguous, ""))}, 403, reason.Ambiguous},
-		{"mapper says no certificate", "alice", middleware.Config{Map: answers("", reason.Refuse(reason.NoCertificate, ""))}, 403, reason.NoCertificate},
-		{"mapper says nothing", "alice", middleware.Config{Map: answers("alice", &reason.Refusal{})}, 503, reason.PolicyError},
-		{"mapper has a word of its own", "alice", middleware.Config{Map: answers("alice", reason.Refuse("user-42", ""))}, 503, reason.PolicyError},
-		{"mapper answers a nil refusal", "alice", middleware.Config{Map: answers("alice", nilRefusal)}, 503, reason.PolicyError},
+		{"mapper refuses with a user", "alice", middleware.Config{Map: answers("alice", reason.Refuse(reason.Ambiguous, ""))}, 403, reason.Ambiguous},
+		{"mapper refuses for no certificate", "alice", middleware.Config{Map: answers("", reason.Refuse(reason.NoCertificate, ""))}, 403, reason.NoCertificate},
+		{"mapper returns an empty refusal", "alice", middleware.Config{Map: answers("alice", &reason.Refusal{})}, 503, reason.PolicyError},
+		{"mapper returns an unknown reason", "alice", middleware.Config{Map: answers("alice", reason.Refuse("user-42", ""))}, 503, reason.PolicyError},
+		{"mapper returns a nil refusal", "alice", middleware.Config{Map: answers("alice", nilRefusal)}, 503, reason.PolicyError},
 		{"decider panics", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { panic("x") })}, 503, reason.PolicyError},
 		{"decider fails and allows", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Allowed: true}, errors.New("down") })}, 503, reason.PolicyError},
 		{"decider fails for Default", "", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Allowed: true}, errors.New("down") })}, 503, reason.PolicyError},
-		{"decider is nil inside", "alice", middleware.Config{Policy: (*policy.Engine)(nil)}, 503, reason.PolicyError},
-		{"decider says nothing", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{}, nil })}, 403, reason.NoRule},
-		{"decider has a word of its own", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Reason: "outside-hours"}, nil })}, 403, reason.Denied},
+		{"decider is a nil pointer", "alice", middleware.Config{Policy: (*policy.Engine)(nil)}, 503, reason.PolicyError},
+		{"decider returns a zero decision", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{}, nil })}, 403, reason.NoRule},
+		{"decider returns an unknown reason", "alice", middleware.Config{Policy: decideFunc(func() (policy.Decision, error) { return policy.Decision{Reason: "outside-hours"}, nil })}, 403, reason.Denied},
 		{"authenticator panics", "", middleware.Config{PortConfig: middleware.PortConfig{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { panic("x") })}}}, 503, reason.PolicyError},
 		{"authenticator fails", "", middleware.Config{PortConfig: middleware.PortConfig{Authenticators: []middleware.Authenticator{authFunc(func() (string, error) { return "alice", errors.New("down") })}}}, 401, reason.BadCredentials},
 	} {
@@ -94,7 +94,7 @@ func TestFailingPlugInRefusesTheRequest(t *testing.T) {
 				}
 			})
 			serve(t, h, port)
-			client := dial(t, port, shared().pairs[x.who], true)
+			client := dial(t, port, shared().pairs[x.holder], true)
 			client.get("/check")
 			for _, path := range []string{"/whole", "/parts", "/whole"} {
 				client.get(path).want(t, x.code, x.why)
@@ -143,16 +143,16 @@ func TestUnmappedUser(t *testing.T) {
 	t.Parallel()
 	named, refused := newPort(t, "named", ports.Request), newPort(t, "refused", ports.Request)
 	guard := newGuard(t, func(c *middleware.Config) {
-		c.Unmapped = "guest" // not for ports that are named
+		c.Unmapped = "guest" // not for ports in PerPort
 		c.PerPort = map[string]middleware.PortConfig{"refused": {}}
 	})
 	serve(t, guard.Handler(echo), named, refused)
 	both(t, func(t *testing.T, h2 bool) {
-		s := dial(t, named, shared().stranger, h2).get("/x")
+		s := dial(t, named, shared().unmapped, h2).get("/x")
 		if s.wantUser(t, "guest"); s.Mapping != "" || s.Via != "tls" {
 			t.Errorf("%+v", s)
 		}
-		dial(t, refused, shared().stranger, h2).get("/x").want(t, 403, reason.Unmapped)
+		dial(t, refused, shared().unmapped, h2).get("/x").want(t, 403, reason.Unmapped)
 		dial(t, named, shared().both, h2).get("/x").want(t, 403, reason.Ambiguous)
 		dial(t, named, nil, h2).get("/x").want(t, 403, reason.NoCertificate)
 	})
@@ -187,7 +187,7 @@ func TestRefuse(t *testing.T) {
 	if s := c.get("/body"); s.Body != "no" {
 		t.Errorf("%d %q", s.Code, s.Body)
 	}
-	// Fail closed: whoever answers nothing has not allowed anything.
+	// Fail closed: a Refuse hook that writes nothing does not answer 200.
 	c.get("/nothing").want(t, 403, reason.NoRule)
 	c.get("/hints").want(t, 403, reason.NoRule)
 }
@@ -236,23 +236,23 @@ func TestDebugExplains(t *testing.T) {
 	s := c.get("/secret")
 	s.want(t, 403, reason.Denied)
 	all := fmt.Sprint(s.Explained)
-	for _, word := range []string{"certificate", "m-alice", "alice", "policy.csv:1"} {
-		if !contains(all, word) {
-			t.Errorf("%q is not in %s", word, all)
+	for _, part := range []string{"certificate", "m-alice", "alice", "policy.csv:1"} {
+		if !contains(all, part) {
+			t.Errorf("%q is not in %s", part, all)
 		}
 	}
 	if s := c.get("/quiet/secret"); s.Explained != nil || contains(s.Body, "alice") {
 		t.Errorf("explained: %s", s.Body)
 	}
-	for _, who := range []string{"", "stranger", "both"} {
-		if s := dial(t, port, shared().pairs[who], false).get("/x"); len(s.Explained) == 0 {
-			t.Errorf("%q: nothing explained: %s", who, s.Body)
+	for _, holder := range []string{"", "unmapped", "both"} {
+		if s := dial(t, port, shared().pairs[holder], false).get("/x"); len(s.Explained) == 0 {
+			t.Errorf("%q: nothing explained: %s", holder, s.Body)
 		}
 	}
 }
 
-// A disabled mapping, one out of its time, and a mapper that bans shut a certificate out:
-// it does not become the user for unmapped certificates.
+// A certificate with a disabled mapping, with an expired one, or banned by a mapper is
+// refused: it does not become the user for unmapped certificates.
 //
 // Covers C22.
 func TestDisabledCertificateIsNotTheUnmappedUser(t *testing.T) {
@@ -281,7 +281,7 @@ func TestDisabledCertificateIsNotTheUnmappedUser(t *testing.T) {
 		both(t, func(t *testing.T, h2 bool) {
 			dial(t, port, shared().alice, h2).get("/x").want(t, 403, row.want)
 			if row.name != "banned" {
-				dial(t, port, shared().stranger, h2).get("/x").wantUser(t, "guest")
+				dial(t, port, shared().unmapped, h2).get("/x").wantUser(t, "guest")
 			}
 		})
 	}

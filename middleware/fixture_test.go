@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,8 +27,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// TestMain lets more tests wait side by side than there are processors: a parallel test of
-// this package waits for its connections most of its time.
+// TestMain allows more parallel tests than processors: a parallel test of this package mostly
+// waits for its connections.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -38,11 +37,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// pki is what the tests share: making certificates takes longer than using them.
+// pki holds the certificates of all tests: making certificates takes longer than using them.
 type pki struct {
 	ca, serverCA                                *testpki.Pair
 	server                                      tls.Certificate
-	alice, bob, stranger, both, untrusted, late *testpki.Pair
+	alice, bob, unmapped, both, untrusted, late *testpki.Pair
 	pairs                                       map[string]*testpki.Pair // by name, "" is no certificate
 }
 
@@ -50,12 +49,12 @@ var shared = sync.OnceValue(func() *pki {
 	w := &pki{ca: testpki.NewCA("Client CA"), serverCA: testpki.NewCA("Server CA")}
 	server := w.serverCA.Server(func(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "api.acme.example", "other.example") })
 	w.server = server.TLS()
-	w.alice, w.bob, w.stranger = w.ca.Leaf("alice"), w.ca.Leaf("bob"), w.ca.Leaf("stranger")
+	w.alice, w.bob, w.unmapped = w.ca.Leaf("alice"), w.ca.Leaf("bob"), w.ca.Leaf("unmapped")
 	w.both = w.ca.Leaf("both", func(c *x509.Certificate) { c.DNSNames = []string{"a.example", "b.example"} })
 	w.untrusted = testpki.NewCA("Other CA").Leaf("alice")
 	w.late = w.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	w.pairs = map[string]*testpki.Pair{
-		"": nil, "alice": w.alice, "bob": w.bob, "stranger": w.stranger, "both": w.both, "untrusted": w.untrusted, "expired": w.late,
+		"": nil, "alice": w.alice, "bob": w.bob, "unmapped": w.unmapped, "both": w.both, "untrusted": w.untrusted, "expired": w.late,
 	}
 	return w
 })
@@ -70,18 +69,12 @@ func must[T any](tb testing.TB) func(T, error) T {
 	}
 }
 
-// clock is a clock that a test moves.
-type clock struct{ ahead atomic.Int64 }
-
-func (c *clock) Now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
-
 func newTrust(tb testing.TB, now func() time.Time) *trust.Verifier {
 	tb.Helper()
 	return must[*trust.Verifier](tb)(trust.New(trust.Config{Anchors: []*x509.Certificate{shared().ca.Cert}, Now: now}))
 }
 
-// newPort makes a port that is not open yet.
+// newPort returns a port that does not listen yet.
 func newPort(tb testing.TB, name string, mode ports.ClientAuth, change ...func(*ports.Config)) *ports.Port {
 	tb.Helper()
 	c := ports.Config{
@@ -118,7 +111,7 @@ func serve(tb testing.TB, h http.Handler, open ...*ports.Port) {
 	}
 }
 
-// mappings name alice and bob; both is two users.
+// mappings maps alice and bob, and the certificate both to two users.
 func mappings() []certmap.Mapping {
 	w := shared()
 	issuer := trust.SPKIOf(w.ca.Cert)
@@ -130,7 +123,7 @@ func mappings() []certmap.Mapping {
 	}
 }
 
-// newPolicy reads a policy; without lines everybody may do everything.
+// newPolicy loads a policy. Without lines, everything is allowed.
 func newPolicy(tb testing.TB, lines ...string) *policy.Engine {
 	tb.Helper()
 	if len(lines) == 0 {
@@ -139,7 +132,7 @@ func newPolicy(tb testing.TB, lines ...string) *policy.Engine {
 	return must[*policy.Engine](tb)(policy.Load("policy.csv", strings.NewReader(strings.Join(lines, "\n")+"\n")))
 }
 
-// config is a Config that names alice and bob and allows everything.
+// config returns a Config that maps alice and bob and allows everything.
 func config(tb testing.TB, change ...func(*middleware.Config)) middleware.Config {
 	tb.Helper()
 	c := middleware.Config{Map: must[*certmap.Table](tb)(certmap.New(mappings()...)), Policy: newPolicy(tb)}
@@ -154,7 +147,7 @@ func newGuard(tb testing.TB, change ...func(*middleware.Config)) *middleware.Gua
 	return must[*middleware.Guard](tb)(middleware.New(config(tb, change...)))
 }
 
-// seen is what the handler behind the guard saw, or what a refusal said.
+// seen is the request as the handler behind the guard saw it, or a refusal.
 type seen struct {
 	Code      int         `json:"-"`
 	Answer    http.Header `json:"-"`
@@ -176,7 +169,7 @@ type seen struct {
 	Explained []string `json:"explanation"`
 }
 
-// echo answers with what it sees, after the body and its trailers.
+// echo answers with its view of the request, after it has read the body and the trailers.
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	id, ok := identity.FromContext(r.Context())
@@ -209,13 +202,13 @@ func tlsConfig(p *testpki.Pair, protocols ...string) *tls.Config {
 		if p == nil {
 			return &tls.Certificate{}, nil
 		}
-		own := p.TLS() // sent whether or not the server names its authority
+		own := p.TLS() // sent for any authorities in the CertificateRequest
 		return &own, nil
 	}
 	return c
 }
 
-// client is a caller of one port, with one connection.
+// client is a client of one port, with one connection.
 type client struct {
 	tb   testing.TB
 	url  string
@@ -233,7 +226,7 @@ func dial(tb testing.TB, port *ports.Port, p *testpki.Pair, h2 bool) *client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// do sends a request; err is what a handshake that is refused ends in.
+// do sends a request. err is the error of a refused handshake.
 func (c *client) do(method, target string, change ...func(*http.Request)) (seen, error) {
 	c.tb.Helper()
 	r := must[*http.Request](c.tb)(http.NewRequestWithContext(context.Background(), method, c.url+target, nil))
@@ -256,7 +249,7 @@ func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
 }
 
-// rawConn is a connection that speaks HTTP/1.1 byte by byte.
+// rawConn is a connection with HTTP/1.1 requests written by hand.
 type rawConn struct {
 	tb testing.TB
 	*tls.Conn

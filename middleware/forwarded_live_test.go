@@ -19,6 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -28,7 +29,8 @@ import (
 
 var soak = flag.Bool("soak", false, "send 100,000 requests of 100 callers on one connection instead of 3,000")
 
-// A gateway mixes its callers on one connection. Each request is its own caller's.
+// A gateway sends the requests of many callers on one connection. Each request is decided for
+// its own caller.
 //
 //	go test -race -run TestCallersOnOneGatewayConnection ./middleware -soak
 //
@@ -40,36 +42,36 @@ func TestCallersOnOneGatewayConnectionAreNotMixed(t *testing.T) {
 	if *soak {
 		requests = 100_000
 	}
-	states := make([]func(*http.Request), callers)
+	forward := make([]func(*http.Request), callers)
 	want := make([]string, callers) // "200 user" or "403 reason"
 	var table []certmap.Mapping
-	for i := range states {
+	for i := range forward {
 		name := fmt.Sprintf("user-%d", i)
 		leaf := shared().ca.Leaf(name)
-		states[i], want[i] = stated(leaf), "200 "+name
+		forward[i], want[i] = forwards(leaf), "200 "+name
 		switch i % 25 {
 		case 0:
-			states[i], want[i] = stated(nil), "200 Default"
+			forward[i], want[i] = forwards(nil), "200 Default"
 		case 1:
 			want[i] = "403 unmapped"
 		case 2:
-			states[i], want[i] = header("Client-Cert", "x"), "400 bad-header"
+			forward[i], want[i] = header("Client-Cert", "x"), "400 bad-header"
 		default:
 			table = append(table, certmap.Mapping{ID: name, User: name, Fingerprint: trust.FingerprintOf(leaf.Cert)})
 		}
 	}
-	gate := newGate(t, "gate", ports.Require)
-	var told atomic.Int64
-	serve(t, newGuard(t, gated("gate", newReceiver(t), middleware.ToDefault), func(c *middleware.Config) {
+	gate := newGatewayPort(t, "gate", ports.Require)
+	var decisions atomic.Int64
+	serve(t, newGuard(t, withReceiver("gate", newReceiver(t), middleware.ToDefault), func(c *middleware.Config) {
 		c.Map = must[*certmap.Table](t)(certmap.New(table...))
 		c.Observe = func(_ *http.Request, o middleware.Outcome) {
-			told.Add(1)
+			decisions.Add(1)
 			if o.Identity != nil && o.Identity.Via == identity.Forwarded && o.Identity.User != o.Verified.Leaf().Subject.CommonName {
 				t.Errorf("%s has the certificate of %s", o.Identity.User, o.Verified.Leaf().Subject.CommonName)
 			}
 		}
 	}).Handler(echo), gate)
-	c := dial(t, gate, atTheEdge().gateway, true)
+	c := dial(t, gate, gatewayPKI().gateway, true)
 	c.http.Timeout = time.Minute
 	c.get("/x").wantUser(t, "Default") // the one connection
 	var connections, mixed atomic.Int64
@@ -83,7 +85,7 @@ func TestCallersOnOneGatewayConnectionAreNotMixed(t *testing.T) {
 						connections.Add(1)
 					}
 				}}))
-				states[i](r)
+				forward[i](r)
 				res, err := c.http.Do(r)
 				if err != nil {
 					t.Error(err)
@@ -102,26 +104,26 @@ func TestCallersOnOneGatewayConnectionAreNotMixed(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := told.Load(); n != int64(requests)+1 || connections.Load() != 0 {
+	if n := decisions.Load(); n != int64(requests)+1 || connections.Load() != 0 {
 		t.Errorf("%d decisions on %d further connections, want %d on none", n, connections.Load(), requests+1)
 	}
 	t.Logf("%d requests, %d mixed", requests, mixed.Load())
 }
 
-// The gateway's certificate counts on every request, like a user's on other ports.
+// The gateway's certificate is verified for every request, as a user's on other ports.
 // Covers F2, G1, G2.
 func TestGatewayIsVerifiedWhileItsConnectionIsOpen(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
-		var now clock
-		gate := newGate(t, "gate", ports.Require)
-		guard := newGuard(t, gated("gate", newReceiver(t, func(c *forwarded.Config) { c.Gateways.Trust = trusting(t, now.Now, nil, atTheEdge().ca) }), middleware.ToDefault))
+		var now testkit.Clock
+		gate := newGatewayPort(t, "gate", ports.Require)
+		guard := newGuard(t, withReceiver("gate", newReceiver(t, func(c *forwarded.Config) { c.Gateways.Trust = trusting(t, now.Now, nil, gatewayPKI().ca) }), middleware.ToDefault))
 		serve(t, guard.Handler(echo), gate)
-		same := trusting(t, nil, nil, atTheEdge().ca) // as the root package keeps it where its files are the same
+		same := trusting(t, nil, nil, gatewayPKI().ca) // the root package keeps a trust with unchanged files too
 		next := func(change func(*forwarded.Config)) {
 			t.Helper()
 			r := newReceiver(t, func(c *forwarded.Config) { c.Gateways.Trust = same }, change)
-			if err := guard.Reconfigure(config(t, gated("gate", r, middleware.ToDefault))); err != nil {
+			if err := guard.Reconfigure(config(t, withReceiver("gate", r, middleware.ToDefault))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -130,10 +132,10 @@ func TestGatewayIsVerifiedWhileItsConnectionIsOpen(t *testing.T) {
 			change func()
 			why    reason.Reason
 		}{
-			{"expired", func() { now.advance(48 * time.Hour) }, reason.Expired},
+			{"expired", func() { now.Advance(48 * time.Hour) }, reason.Expired},
 			{"revoked", func() {
 				next(func(c *forwarded.Config) {
-					c.Gateways.Trust = trusting(t, nil, []*x509.RevocationList{atTheEdge().ca.CRL(1, []*big.Int{atTheEdge().gateway.Cert.SerialNumber})}, atTheEdge().ca)
+					c.Gateways.Trust = trusting(t, nil, []*x509.RevocationList{gatewayPKI().ca.CRL(1, []*big.Int{gatewayPKI().gateway.Cert.SerialNumber})}, gatewayPKI().ca)
 				})
 			}, reason.Revoked},
 			{"another name", func() { next(func(c *forwarded.Config) { c.Gateways.Names = []string{"new.acme.example"} }) }, reason.UntrustedGateway},
@@ -143,19 +145,19 @@ func TestGatewayIsVerifiedWhileItsConnectionIsOpen(t *testing.T) {
 		} {
 			next(func(*forwarded.Config) {})
 			if x.why == reason.Expired {
-				next(func(c *forwarded.Config) { c.Gateways.Trust = trusting(t, now.Now, nil, atTheEdge().ca) })
+				next(func(c *forwarded.Config) { c.Gateways.Trust = trusting(t, now.Now, nil, gatewayPKI().ca) })
 			}
-			c := dial(t, gate, atTheEdge().gateway, h2)
-			c.get("/x", stated(shared().alice)).wantUser(t, "alice")
+			c := dial(t, gate, gatewayPKI().gateway, h2)
+			c.get("/x", forwards(shared().alice)).wantUser(t, "alice")
 			c.get("/x").wantUser(t, "Default")
 			x.change()
-			c.get("/x", reused(t), stated(shared().alice)).want(t, 403, x.why)
+			c.get("/x", reused(t), forwards(shared().alice)).want(t, 403, x.why)
 			c.get("/x", renewed(t)).want(t, 403, x.why) // the port's own trust has not changed
 		}
 	})
 }
 
-// renewed makes a request fail the test where it finds its connection open.
+// renewed makes a request fail the test if its connection is not new.
 func renewed(t *testing.T) func(*http.Request) {
 	return func(r *http.Request) {
 		*r = *r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
@@ -166,14 +168,14 @@ func renewed(t *testing.T) func(*http.Request) {
 	}
 }
 
-// So do the user's certificate, mapping and policy, on the gateway's one connection,
-// whoever was remembered.
+// The user's certificate, mapping and policy are checked for every request on the gateway's
+// one connection, also with a cached caller.
 // Covers F9, G1, G2, G6.
 func TestForwardedUserIsVerifiedWhileTheConnectionIsOpen(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
-		var now clock
-		gate := newGate(t, "gate", ports.Require)
+		var now testkit.Clock
+		gate := newGatewayPort(t, "gate", ports.Require)
 		users := func(crls ...*x509.RevocationList) *forwarded.Receiver {
 			return newReceiver(t, func(c *forwarded.Config) { c.Users = trusting(t, now.Now, crls, shared().ca) })
 		}
@@ -186,21 +188,21 @@ func TestForwardedUserIsVerifiedWhileTheConnectionIsOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		guard := newGuard(t, func(c *middleware.Config) { c.Map = live }, gated("gate", users(), middleware.ToDefault))
+		guard := newGuard(t, func(c *middleware.Config) { c.Map = live }, withReceiver("gate", users(), middleware.ToDefault))
 		parts := guard.Identify(guard.Authorize(echo))
 		h := http.NewServeMux()
 		h.Handle("/", guard.Handler(echo))
 		h.Handle("/parts", parts)
 		serve(t, h, gate)
-		c := dial(t, gate, atTheEdge().gateway, h2)
-		alice := stated(shared().alice)
+		c := dial(t, gate, gatewayPKI().gateway, h2)
+		alice := forwards(shared().alice)
 		get := func(target string) seen {
 			t.Helper()
 			return c.get(target, reused(t), alice)
 		}
 		next := func(r *forwarded.Receiver, change ...func(*middleware.Config)) {
 			t.Helper()
-			if err := guard.Reconfigure(config(t, append(change, gated("gate", r, middleware.ToDefault))...)); err != nil {
+			if err := guard.Reconfigure(config(t, append(change, withReceiver("gate", r, middleware.ToDefault))...)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -237,45 +239,45 @@ func TestForwardedUserIsVerifiedWhileTheConnectionIsOpen(t *testing.T) {
 		get("/x").want(t, 403, reason.Denied)
 		next(users(shared().ca.CRL(1, []*big.Int{shared().alice.Cert.SerialNumber})))
 		get("/x").want(t, 403, reason.Revoked)
-		c.get("/x", reused(t), stated(shared().bob)).wantUser(t, "bob")
+		c.get("/x", reused(t), forwards(shared().bob)).wantUser(t, "bob")
 		next(users(shared().ca.CRL(2, nil)))
 		get("/x").wantUser(t, "alice")
-		now.advance(20 * time.Hour)
+		now.Advance(20 * time.Hour)
 		get("/x").wantUser(t, "alice")
-		now.advance(28 * time.Hour)
+		now.Advance(28 * time.Hour)
 		get("/x").want(t, 403, reason.Expired)
 		c.get("/x", reused(t)).wantUser(t, "Default")
 	})
 }
 
-// A mapping that begins or ends is asked every time.
+// The dates of a mapping are checked for every request.
 // Covers G1.
 func TestMappingOfAForwardedCertificateEnds(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
-		var now clock
+		var now testkit.Clock
 		m := mappings()
 		m[0].NotBefore, m[0].NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 		m[1].NotBefore = time.Now().Add(time.Hour)
-		gate := newGate(t, "gate", ports.Require)
+		gate := newGatewayPort(t, "gate", ports.Require)
 		r := newReceiver(t, func(c *forwarded.Config) { c.Users = trusting(t, now.Now, nil, shared().ca) })
-		serve(t, newGuard(t, gated("gate", r, middleware.Strict), func(c *middleware.Config) {
+		serve(t, newGuard(t, withReceiver("gate", r, middleware.Strict), func(c *middleware.Config) {
 			c.Map = must[*certmap.Table](t)(certmap.New(m...)).WithClock(now.Now)
 		}).Handler(echo), gate)
-		c := dial(t, gate, atTheEdge().gateway, h2)
+		c := dial(t, gate, gatewayPKI().gateway, h2)
 		for range 2 {
-			c.get("/x", stated(shared().alice)).wantUser(t, "alice")
-			c.get("/x", stated(shared().bob)).want(t, 403, reason.MappingExpired)
+			c.get("/x", forwards(shared().alice)).wantUser(t, "alice")
+			c.get("/x", forwards(shared().bob)).want(t, 403, reason.MappingExpired)
 		}
-		now.advance(2 * time.Hour)
+		now.Advance(2 * time.Hour)
 		for range 2 {
-			c.get("/x", reused(t), stated(shared().alice)).want(t, 403, reason.MappingExpired)
-			c.get("/x", reused(t), stated(shared().bob)).wantUser(t, "bob")
+			c.get("/x", reused(t), forwards(shared().alice)).want(t, 403, reason.MappingExpired)
+			c.get("/x", reused(t), forwards(shared().bob)).wantUser(t, "bob")
 		}
 	})
 }
 
-// Ports remember apart: what one knows of a certificate is worth nothing on another.
+// Each port has its own cache: the cached caller of a certificate is not used on another port.
 // Covers F9.
 func TestForwardedCertificateOnTwoPorts(t *testing.T) {
 	t.Parallel()
@@ -285,24 +287,24 @@ func TestForwardedCertificateOnTwoPorts(t *testing.T) {
 			{ID: "one", User: "alice-one", Fingerprint: trust.FingerprintOf(shared().alice.Cert), Ports: []string{"one"}},
 			{ID: "two", User: "alice-two", Fingerprint: trust.FingerprintOf(shared().alice.Cert), Ports: []string{"two"}},
 		}
-		r := newReceiver(t) // even where they take the same
-		one, two, other := newGate(t, "one", ports.Require), newGate(t, "two", ports.Require), newGate(t, "other", ports.Require)
+		r := newReceiver(t) // the ports share this receiver
+		one, two, other := newGatewayPort(t, "one", ports.Require), newGatewayPort(t, "two", ports.Require), newGatewayPort(t, "other", ports.Require)
 		serve(t, newGuard(t, func(c *middleware.Config) { c.Map = must[*certmap.Table](t)(certmap.New(m...)) },
-			gated("one", r, middleware.ToDefault), gated("two", r, middleware.ToDefault),
-			gated("other", newReceiver(t, func(c *forwarded.Config) { c.Users = trusting(t, nil, nil, elsewhere) }), middleware.ToDefault),
+			withReceiver("one", r, middleware.ToDefault), withReceiver("two", r, middleware.ToDefault),
+			withReceiver("other", newReceiver(t, func(c *forwarded.Config) { c.Users = trusting(t, nil, nil, elsewhere) }), middleware.ToDefault),
 		).Handler(echo), one, two, other)
-		gateway := atTheEdge().gateway
+		gateway := gatewayPKI().gateway
 		first, second, third := dial(t, one, gateway, h2), dial(t, two, gateway, h2), dial(t, other, gateway, h2)
 		for range 2 {
-			first.get("/x", stated(shared().alice)).wantUser(t, "alice-one")
-			second.get("/x", stated(shared().alice)).wantUser(t, "alice-two")
-			third.get("/x", stated(shared().alice)).want(t, 403, reason.UnknownAuthority)
+			first.get("/x", forwards(shared().alice)).wantUser(t, "alice-one")
+			second.get("/x", forwards(shared().alice)).wantUser(t, "alice-two")
+			third.get("/x", forwards(shared().alice)).want(t, 403, reason.UnknownAuthority)
 		}
 	})
 }
 
-// One leaf may lead to two anchors, by the chain that is forwarded with it, and be a user under
-// each: who it was by the other way does not count.
+// One leaf can lead to two anchors, depending on the forwarded chain, and map to a different
+// user under each: the cached user of the other chain is not used.
 // Covers B17, F10.
 func TestForwardedCertificateByAnotherChain(t *testing.T) {
 	t.Parallel()
@@ -316,16 +318,16 @@ func TestForwardedCertificateByAnotherChain(t *testing.T) {
 		{ID: "a", User: "under-a", DNS: "leaf.acme.example", Issuer: trust.SPKIOf(rootA.Cert)},
 		{ID: "b", User: "under-b", DNS: "leaf.acme.example", Issuer: trust.SPKIOf(rootB.Cert)},
 	}
-	gate := newGate(t, "gate", ports.Require)
+	gate := newGatewayPort(t, "gate", ports.Require)
 	r := newReceiver(t, func(c *forwarded.Config) { c.Users = trusting(t, nil, nil, rootA, rootB) })
-	serve(t, newGuard(t, gated("gate", r, middleware.Strict), func(c *middleware.Config) { c.Map = must[*certmap.Table](t)(certmap.New(m...)) }).Handler(echo), gate)
-	c := dial(t, gate, atTheEdge().gateway, true)
+	serve(t, newGuard(t, withReceiver("gate", r, middleware.Strict), func(c *middleware.Config) { c.Map = must[*certmap.Table](t)(certmap.New(m...)) }).Handler(echo), gate)
+	c := dial(t, gate, gatewayPKI().gateway, true)
 	by := func(chain ...*testpki.Pair) seen {
 		var issuers []string
 		for _, p := range chain {
 			issuers = append(issuers, sequence(p.Cert))
 		}
-		return c.get("/x", stated(leaf), header("Client-Cert-Chain", strings.Join(issuers, ", ")))
+		return c.get("/x", forwards(leaf), header("Client-Cert-Chain", strings.Join(issuers, ", ")))
 	}
 	for range 2 {
 		by(subA).wantUser(t, "under-a")
@@ -343,13 +345,13 @@ func rootTemplate(name string) *x509.Certificate {
 	return &x509.Certificate{Subject: c.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: c.KeyUsage, NotAfter: c.NotAfter}
 }
 
-// A port becomes one for gateways, and stops being one, under open connections: what
-// they remember of one kind is worth nothing for the other.
+// Reconfigure turns a port into a gateway port and back while connections are open: a caller
+// cached for one kind of port is not used for the other.
 // Covers G6.
 func TestPortBecomesAGatewaysAndBack(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
-		gate := newGate(t, "gate", ports.Request)
+		gate := newGatewayPort(t, "gate", ports.Request)
 		guard := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
 		serve(t, guard.Handler(echo), gate)
 		next := func(change ...func(*middleware.Config)) {
@@ -360,18 +362,18 @@ func TestPortBecomesAGatewaysAndBack(t *testing.T) {
 		}
 		for range 2 {
 			next()
-			alice, gateway, nobody := dial(t, gate, shared().alice, h2), dial(t, gate, atTheEdge().gateway, h2), dial(t, gate, nil, h2)
-			alice.get("/x", stated(shared().bob)).wantUser(t, "alice")
-			gateway.get("/x", stated(shared().bob)).want(t, 403, reason.Unmapped)
-			nobody.get("/x", stated(shared().bob)).wantUser(t, "Default")
-			next(gated("gate", newReceiver(t), middleware.Strict))
-			gateway.get("/x", stated(shared().bob)).wantUser(t, "bob")
+			alice, gateway, anonymous := dial(t, gate, shared().alice, h2), dial(t, gate, gatewayPKI().gateway, h2), dial(t, gate, nil, h2)
+			alice.get("/x", forwards(shared().bob)).wantUser(t, "alice")
+			gateway.get("/x", forwards(shared().bob)).want(t, 403, reason.Unmapped)
+			anonymous.get("/x", forwards(shared().bob)).wantUser(t, "Default")
+			next(withReceiver("gate", newReceiver(t), middleware.Strict))
+			gateway.get("/x", forwards(shared().bob)).wantUser(t, "bob")
 			gateway.get("/x").want(t, 403, reason.NoCertificate)
-			alice.get("/x", reused(t), stated(shared().bob)).want(t, 403, reason.UntrustedGateway)
-			nobody.get("/x", reused(t), stated(shared().bob)).want(t, 403, reason.NoCertificate)
+			alice.get("/x", reused(t), forwards(shared().bob)).want(t, 403, reason.UntrustedGateway)
+			anonymous.get("/x", reused(t), forwards(shared().bob)).want(t, 403, reason.NoCertificate)
 			next()
-			gateway.get("/x", reused(t), stated(shared().bob)).want(t, 403, reason.Unmapped)
-			nobody.get("/x", reused(t), stated(shared().bob)).wantUser(t, "Default")
+			gateway.get("/x", reused(t), forwards(shared().bob)).want(t, 403, reason.Unmapped)
+			anonymous.get("/x", reused(t), forwards(shared().bob)).wantUser(t, "Default")
 		}
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// h2Conn speaks HTTP/2 frame by frame, for requests that no client library sends.
-// Answers are told apart by their body: decoding HPACK would be a library.
+// h2Conn writes HTTP/2 frames, for requests that no client library sends. It reads only the
+// bodies of answers, which need no HPACK decoder.
 type h2Conn struct {
 	*rawConn
 	stream uint32
@@ -46,7 +46,7 @@ func (c *h2Conn) frame(kind, flags byte, stream uint32, payload []byte) {
 	}
 }
 
-// literals writes fields as literals that are never indexed (RFC 7541 section 6.2.3).
+// literals encodes fields as literals that are never indexed (RFC 7541 section 6.2.3).
 func literals(fields []field) []byte {
 	var b bytes.Buffer
 	for _, f := range fields {
@@ -68,8 +68,8 @@ func literals(fields []field) []byte {
 	return b.Bytes()
 }
 
-// request sends a request and reads its answer. Code is 200 for an echo and the
-// status of the problem document otherwise; 0 where the stream was reset.
+// request sends a request and reads its answer. Code is 200 for an echo, the status of a
+// problem document, or 0 if the stream was reset.
 func (c *h2Conn) request(fields []field, body string, trailers ...field) seen {
 	c.tb.Helper()
 	id := c.stream
@@ -144,8 +144,8 @@ func (c *h2Conn) decoded(data []byte) seen {
 	return s
 }
 
-// ask is a request with this method and path.
-func (c *h2Conn) ask(method, path string, more ...field) seen {
+// send makes a request with this method and path.
+func (c *h2Conn) send(method, path string, more ...field) seen {
 	c.tb.Helper()
 	return c.request(append([]field{{":method", method}, {":scheme", "https"}, {":path", path}, {":authority", "localhost"}}, more...), "")
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// FuzzTarget asks a guard about targets as net/http's server hands them over. What
-// it accepts can be read in one way only.
+// FuzzTarget checks targets as the server of net/http passes them on. An accepted target has
+// only one reading.
 func FuzzTarget(f *testing.F) {
 	for _, x := range targets {
 		f.Add(x.method, x.target)
@@ -23,7 +23,7 @@ func FuzzTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, target string) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil {
-			t.Skip("net/http refuses it")
+			t.Skip("net/http rejects it")
 		}
 		r := captured.WithContext(captured.Context())
 		r.Method, r.RequestURI, r.URL = method, target, u

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -23,12 +24,12 @@ import (
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
 
-// reused makes a request fail the test where it needs a new connection.
+// reused makes a request fail the test if it needs a new connection.
 func reused(t *testing.T) func(*http.Request) {
 	return func(r *http.Request) {
 		*r = *r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
 			if !i.Reused {
-				t.Error("the connection is another one")
+				t.Error("the connection is not reused")
 			}
 		}}))
 	}
@@ -77,7 +78,7 @@ func TestReconfigureActsOnOpenConnections(t *testing.T) {
 		anonymous.get("/x", again).want(t, 403, reason.NoRule)
 
 		if err := guard.Reconfigure(middleware.Config{}); err == nil {
-			t.Error("a bad configuration was taken")
+			t.Error("an invalid configuration was accepted")
 		}
 		c.get("/x", again).wantUser(t, "alicia")
 
@@ -176,7 +177,7 @@ func TestGroupsOfAChangingPolicyAreCurrent(t *testing.T) {
 func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
-		var now clock
+		var now testkit.Clock
 		port := newPort(t, "p", ports.Request, func(c *ports.Config) { c.Trust = newTrust(t, now.Now) })
 		guard := newGuard(t, func(c *middleware.Config) {
 			c.Fallback, c.Authenticators = middleware.ToDefault, []middleware.Authenticator{basic}
@@ -184,7 +185,7 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 		serve(t, guard.Handler(echo), port)
 		c := dial(t, port, shared().alice, h2)
 		c.get("/x").wantUser(t, "alice")
-		now.advance(48 * time.Hour)
+		now.Advance(48 * time.Hour)
 		s := c.get("/x", reused(t), credentials("carol", "secret")) // neither Default nor carol
 		s.want(t, 403, reason.Expired)
 		if _, err := c.do("GET", "/x"); err == nil {
@@ -197,7 +198,7 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 func TestExpiredMappingIsRefusedOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, h2 bool) {
-		var now clock
+		var now testkit.Clock
 		m := mappings()
 		m[0].NotAfter = time.Now().Add(time.Hour)
 		table := must[*certmap.Table](t)(certmap.New(m...)).WithClock(now.Now)
@@ -206,12 +207,12 @@ func TestExpiredMappingIsRefusedOnAnOpenConnection(t *testing.T) {
 		c := dial(t, port, shared().alice, h2)
 		c.get("/x").wantUser(t, "alice")
 		c.get("/x").wantUser(t, "alice")
-		now.advance(2 * time.Hour)
+		now.Advance(2 * time.Hour)
 		c.get("/x", reused(t)).want(t, 403, reason.MappingExpired)
 	})
 }
 
-// Trust of the guard's own, as the root package swaps it before the port's.
+// A trust of the guard revokes the certificate before the trust of the port does.
 // Covers G2.
 func TestRevokedCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
@@ -240,7 +241,7 @@ func TestCheckDecidesAsHandlerDoes(t *testing.T) {
 	t.Parallel()
 	port := newPort(t, "p", ports.Request)
 	var rec recorder
-	// An authenticator that believes a header, and changes the request.
+	// An authenticator that trusts a header, and changes the request.
 	gullible := token{"X-Remote-User", func(v string) (string, error) { return v, nil }}
 	meddling := authFuncOf(func(r *http.Request) (string, error) {
 		r.Header.Set("Meddled", "yes")
@@ -260,7 +261,7 @@ func TestCheckDecidesAsHandlerDoes(t *testing.T) {
 			t.Errorf("Check changed the request: %v, was %v", r.Header, before.Header)
 		}
 		if len(rec.take()) != 0 {
-			t.Error("Check is not a decision to be told of")
+			t.Error("Check called Observe")
 		}
 		h.ServeHTTP(w, r)
 		got := rec.take()
@@ -272,12 +273,12 @@ func TestCheckDecidesAsHandlerDoes(t *testing.T) {
 			t.Errorf("Check %+v\nHandler %+v", o, p)
 		}
 	}), port)
-	for who := range shared().pairs {
-		c := dial(t, port, shared().pairs[who], false)
+	for holder := range shared().pairs {
+		c := dial(t, port, shared().pairs[holder], false)
 		for _, target := range []string{"/x", "/y", "/a/%2e/b", "/x?q"} {
 			s, err := c.do("GET", target, header("X-Remote-User", "root"), header("Client_cert", "x"))
 			if err == nil && s.User == "root" {
-				t.Error("a header made root")
+				t.Error("a header made the caller root")
 			}
 		}
 	}
@@ -301,9 +302,9 @@ func TestOneOutcomeForADecision(t *testing.T) {
 	h.Handle("/parts/", guard.Identify(http.StripPrefix("/parts", guard.Authorize(echo))))
 	serve(t, h, port)
 	for _, x := range []struct {
-		who, target string
-		why         reason.Reason
-		path, rule  string
+		holder, target string
+		why            reason.Reason
+		path, rule     string
 	}{
 		{"alice", "/x", "", "/x", "policy.csv:1"},
 		{"alice", "/no", reason.Denied, "/no", "policy.csv:2"},
@@ -312,9 +313,9 @@ func TestOneOutcomeForADecision(t *testing.T) {
 		{"alice", "/parts/no", reason.Denied, "/no", "policy.csv:2"},
 		{"alice", "/b%5cc", reason.AmbiguousPath, "/b%5cc", ""},
 		{"", "/parts/x", reason.NoCertificate, "/parts/x", ""},
-		{"stranger", "/x", reason.Unmapped, "/x", ""},
+		{"unmapped", "/x", reason.Unmapped, "/x", ""},
 	} {
-		s := dial(t, port, shared().pairs[x.who], true).get(x.target)
+		s := dial(t, port, shared().pairs[x.holder], true).get(x.target)
 		all := rec.take()
 		if len(all) != 1 {
 			t.Errorf("%s: %d outcomes", x.target, len(all))
@@ -327,14 +328,13 @@ func TestOneOutcomeForADecision(t *testing.T) {
 		if o.Reference != s.Reference || (o.Reference == "") != o.Allowed {
 			t.Errorf("%s: the reference is %q in the answer, %q for the log", x.target, s.Reference, o.Reference)
 		}
-		if x.who == "stranger" && (o.Verified.IsZero() || o.Identity != nil) {
+		if x.holder == "unmapped" && (o.Verified.IsZero() || o.Identity != nil) {
 			t.Errorf("%+v", o)
 		}
 	}
 }
 
-// Many callers change nothing of one another, on one HTTP/2 connection each and
-// while everything is replaced.
+// Callers on one HTTP/2 connection each are not mixed while the configuration is replaced.
 // Covers G6.
 func TestReconfigureUnderLoadMixesNoGenerations(t *testing.T) {
 	t.Parallel()
@@ -345,26 +345,26 @@ func TestReconfigureUnderLoadMixesNoGenerations(t *testing.T) {
 	serve(t, guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := identity.FromContext(r.Context())
 		if len(r.TLS.PeerCertificates) > 0 && r.TLS.PeerCertificates[0].Subject.CommonName != id.User {
-			t.Errorf("%s is called %s", r.TLS.PeerCertificates[0].Subject.CommonName, id.User)
+			t.Errorf("%s is identified as %s", r.TLS.PeerCertificates[0].Subject.CommonName, id.User)
 		}
 		echo(w, r)
 	})), port)
 	var callers sync.WaitGroup
-	for _, who := range []string{"alice", "bob"} {
-		c := dial(t, port, shared().pairs[who], true)
-		c.get("/x").wantUser(t, who)
+	for _, holder := range []string{"alice", "bob"} {
+		c := dial(t, port, shared().pairs[holder], true)
+		c.get("/x").wantUser(t, holder)
 		for range 4 {
 			callers.Go(func() {
 				for range 50 {
-					if s, err := c.do("GET", "/x"); err != nil || s.User != who {
-						t.Errorf("%s: %+v, %v", who, s, err)
+					if s, err := c.do("GET", "/x"); err != nil || s.User != holder {
+						t.Errorf("%s: %+v, %v", holder, s, err)
 					}
 				}
 			})
 		}
 	}
 	extra := mappings()[0]
-	extra.ID, extra.Fingerprint = "extra", trust.FingerprintOf(shared().stranger.Cert)
+	extra.ID, extra.Fingerprint = "extra", trust.FingerprintOf(shared().unmapped.Cert)
 	for range 50 {
 		if err := guard.Reconfigure(config(t, change)); err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func TestFilesOfAnUploadAreRemoved(t *testing.T) {
 			body, _ := io.ReadAll(res.Body)
 			res.Body.Close()
 			if res.StatusCode != 200 || string(body) != "1" {
-				t.Fatalf("%s, HTTP/2 %t: %d, %s files while the handler is at work", name, h2, res.StatusCode, body)
+				t.Fatalf("%s, HTTP/2 %t: %d, %s files while the handler runs", name, h2, res.StatusCode, body)
 			}
 			for end := time.Now().Add(10 * time.Second); files() > 0; time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(end) {

@@ -16,30 +16,31 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// banList embeds what names users, and refuses some of them.
+// banList embeds a mapper, and refuses its users while banned is set.
 type banList struct {
 	certmap.Source
 	banned atomic.Bool
-	asked  atomic.Int64
+	calls  atomic.Int64
 }
 
 func (b *banList) Map(ctx context.Context, v trust.Verified, port string) (certmap.Match, error) {
-	b.asked.Add(1)
+	b.calls.Add(1)
 	if b.banned.Load() {
 		return certmap.Match{}, reason.Refuse(reason.Unmapped, "banned")
 	}
 	return b.Source.Map(ctx, v, port)
 }
 
-// vouching is a ban list that says itself how long its answers may be reused.
-type vouching struct {
+// versioned is a ban list that implements certmap.Source: its results are cached for a
+// generation.
+type versioned struct {
 	banList
 	generation atomic.Uint64
 }
 
-func (v *vouching) Generation() uint64 { return v.generation.Load() }
+func (v *versioned) Generation() uint64 { return v.generation.Load() }
 
-func (v *vouching) Map(ctx context.Context, c trust.Verified, port string) (certmap.Match, error) {
+func (v *versioned) Map(ctx context.Context, c trust.Verified, port string) (certmap.Match, error) {
 	generation := v.Generation()
 	m, err := v.banList.Map(ctx, c, port)
 	m.Source, m.Generation = v, generation
@@ -75,8 +76,8 @@ func TestWrappedMapperIsAskedForEveryRequest(t *testing.T) {
 					c.get("/x", reused(t)).want(t, 403, reason.Unmapped)
 					ban.banned.Store(false)
 					c.get("/x", reused(t)).wantUser(t, "alice")
-					if n := ban.asked.Load(); n != 4 {
-						t.Errorf("%s: asked %d times for 4 requests", kind, n)
+					if n := ban.calls.Load(); n != 4 {
+						t.Errorf("%s: %d calls for 4 requests", kind, n)
 					}
 				}
 			})
@@ -87,7 +88,7 @@ func TestWrappedMapperIsAskedForEveryRequest(t *testing.T) {
 // Covers M1.
 func TestMapperThatVouchesIsAskedOnceAGeneration(t *testing.T) {
 	t.Parallel()
-	m := &vouching{banList: banList{Source: certmap.NewLive(must[*certmap.Table](t)(certmap.New(mappings()...)))}}
+	m := &versioned{banList: banList{Source: certmap.NewLive(must[*certmap.Table](t)(certmap.New(mappings()...)))}}
 	port := newPort(t, "p", ports.Require)
 	guard := newGuard(t, func(c *middleware.Config) { c.Map = m })
 	serve(t, guard.Handler(echo), port)
@@ -95,15 +96,15 @@ func TestMapperThatVouchesIsAskedOnceAGeneration(t *testing.T) {
 	for range 5 {
 		c.get("/x").wantUser(t, "alice")
 	}
-	if n := m.asked.Load(); n != 1 {
-		t.Errorf("asked %d times for one generation", n)
+	if n := m.calls.Load(); n != 1 {
+		t.Errorf("%d calls for one generation", n)
 	}
 	m.banned.Store(true)
 	m.generation.Add(1)
 	c.get("/x", reused(t)).want(t, 403, reason.Unmapped)
 }
 
-// hours embeds an engine, and denies everything outside the hours of business.
+// hours embeds an engine, and denies everything outside business hours.
 type hours struct {
 	*policy.Engine
 	closed atomic.Bool

@@ -13,14 +13,15 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// long answers for as long as anybody listens: /hijacked on a connection of its own,
-// /chatty with a line every few milliseconds, /silent with one line, /upload by reading.
+// long answers until the client ends: /hijacked on the hijacked connection, /chatty with a
+// line every few milliseconds, /silent with one line, /upload by reading.
 var long = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/orders/hijacked") {
 		c, rw, err := http.NewResponseController(w).Hijack()
@@ -37,7 +38,7 @@ var long = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	control := http.NewResponseController(w)
-	_ = control.EnableFullDuplex() // HTTP/2 has it anyway
+	_ = control.EnableFullDuplex() // HTTP/2 always has it
 	for {
 		if _, err := io.WriteString(w, "tick\n"); err != nil || control.Flush() != nil {
 			return
@@ -58,13 +59,13 @@ var long = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	}
 })
 
-// listened is an answer that goes on.
+// listened is an answer that the client is reading.
 type listened struct {
 	ended chan struct{}
 	body  io.ReadCloser
 }
 
-// begin begins a request whose answer goes on, and reads it.
+// begin sends a request whose answer does not end, and reads it.
 func begin(t *testing.T, c *client, path string, change ...func(*http.Request)) *listened {
 	t.Helper()
 	c.http.Timeout = 0
@@ -106,12 +107,12 @@ func (l *listened) open() bool {
 	}
 }
 
-// hijacked begins a request whose connection is hijacked, and reads what is echoed.
-func hijacked(t *testing.T, gate *ports.Port, gateway *testpki.Pair, statement string) *listened {
+// hijacked sends a request whose connection is hijacked, and reads the echo.
+func hijacked(t *testing.T, gate *ports.Port, gateway *testpki.Pair, certificate string) *listened {
 	t.Helper()
 	c := dialRaw(t, gate, gateway, "http/1.1")
 	c.SetDeadline(time.Time{})
-	if res := c.response("GET /orders/hijacked HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\nClient-Cert: " + statement + "\r\n\r\n"); res.StatusCode != 101 {
+	if res := c.response("GET /orders/hijacked HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\nClient-Cert: " + certificate + "\r\n\r\n"); res.StatusCode != 101 {
 		t.Fatal(res.Status)
 	}
 	io.WriteString(c, "hello\n")
@@ -126,64 +127,66 @@ func hijacked(t *testing.T, gate *ports.Port, gateway *testpki.Pair, statement s
 	return l
 }
 
-// Covers G11. What a gateway's callers have begun ends with the trust in the user or in
-// the gateway; what others have begun on the same connection goes on.
+// Covers G11. An open request behind a gateway ends when the user or the gateway is no longer
+// trusted. The requests of other users on the same connection go on.
 func TestUnderWayBehindAGatewayEndsWithTheTrust(t *testing.T) {
 	t.Parallel()
 	w := shared()
-	revoking := func(t *testing.T, ca, who *testpki.Pair) *trust.Verifier {
-		return trusting(t, nil, []*x509.RevocationList{ca.CRL(1, []*big.Int{who.Cert.SerialNumber})}, ca)
+	revoking := func(t *testing.T, ca, holder *testpki.Pair) *trust.Verifier {
+		return trusting(t, nil, []*x509.RevocationList{ca.CRL(1, []*big.Int{holder.Cert.SerialNumber})}, ca)
 	}
 	for name, x := range map[string]struct {
-		change  func(t *testing.T, users, gateways *clock, next func(...func(*forwarded.Config)))
-		gateway bool // everything of the gateway's ends
+		change  func(t *testing.T, users, gateways *testkit.Clock, next func(...func(*forwarded.Config)))
+		gateway bool // all requests of the gateway end
 	}{
-		"the user expires": {change: func(_ *testing.T, users, _ *clock, _ func(...func(*forwarded.Config))) { users.advance(36 * time.Hour) }},
-		"the user is revoked": {change: func(t *testing.T, _, _ *clock, next func(...func(*forwarded.Config))) {
+		"the user expires": {change: func(_ *testing.T, users, _ *testkit.Clock, _ func(...func(*forwarded.Config))) {
+			users.Advance(36 * time.Hour)
+		}},
+		"the user is revoked": {change: func(t *testing.T, _, _ *testkit.Clock, next func(...func(*forwarded.Config))) {
 			next(func(c *forwarded.Config) { c.Users = revoking(t, w.ca, w.alice) })
 		}},
-		"the gateway is revoked": {gateway: true, change: func(t *testing.T, _, _ *clock, next func(...func(*forwarded.Config))) {
-			next(func(c *forwarded.Config) { c.Gateways.Trust = revoking(t, atTheEdge().ca, atTheEdge().gateway) })
+		"the gateway is revoked": {gateway: true, change: func(t *testing.T, _, _ *testkit.Clock, next func(...func(*forwarded.Config))) {
+			next(func(c *forwarded.Config) { c.Gateways.Trust = revoking(t, gatewayPKI().ca, gatewayPKI().gateway) })
 		}},
-		"the gateway has another name": {gateway: true, change: func(_ *testing.T, _, _ *clock, next func(...func(*forwarded.Config))) {
+		"the gateway has another name": {gateway: true, change: func(_ *testing.T, _, _ *testkit.Clock, next func(...func(*forwarded.Config))) {
 			next(func(c *forwarded.Config) { c.Gateways.Names = []string{"new.acme.example"} })
 		}},
-		"the gateway expires": {gateway: true, change: func(_ *testing.T, _, gateways *clock, _ func(...func(*forwarded.Config))) {
-			gateways.advance(36 * time.Hour)
+		"the gateway expires": {gateway: true, change: func(_ *testing.T, _, gateways *testkit.Clock, _ func(...func(*forwarded.Config))) {
+			gateways.Advance(36 * time.Hour)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var userTime, gatewayTime clock
-			users, gateways := newTrust(t, userTime.Now), trusting(t, gatewayTime.Now, nil, atTheEdge().ca)
+			var userTime, gatewayTime testkit.Clock
+			users, gateways := newTrust(t, userTime.Now), trusting(t, gatewayTime.Now, nil, gatewayPKI().ca)
 			receiver := func(change ...func(*forwarded.Config)) *forwarded.Receiver {
 				return newReceiver(t, append([]func(*forwarded.Config){func(c *forwarded.Config) { c.Users, c.Gateways.Trust = users, gateways }}, change...)...)
 			}
-			edge := atTheEdge().gateway
+			edge := gatewayPKI().gateway
 			alice := w.alice
 			other := w.ca.Leaf("bob", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(9 * 24 * time.Hour) })
-			gate := newGate(t, "gate", ports.Require)
+			gate := newGatewayPort(t, "gate", ports.Require)
 			mapped := func(c *middleware.Config) {
 				c.Map = must[*certmap.Table](t)(certmap.New(
 					certmap.Mapping{ID: "a", User: "alice", Fingerprint: trust.FingerprintOf(alice.Cert)},
 					certmap.Mapping{ID: "b", User: "bob", Fingerprint: trust.FingerprintOf(other.Cert)},
 				))
 			}
-			guard := newGuard(t, gated("gate", receiver(), middleware.Strict), mapped)
+			guard := newGuard(t, withReceiver("gate", receiver(), middleware.Strict), mapped)
 			serve(t, guard.Handler(long), gate)
 			next := func(change ...func(*forwarded.Config)) {
 				t.Helper()
-				if err := guard.Reconfigure(config(t, gated("gate", receiver(change...), middleware.Strict), mapped)); err != nil {
+				if err := guard.Reconfigure(config(t, withReceiver("gate", receiver(change...), middleware.Strict), mapped)); err != nil {
 					t.Fatal(err)
 				}
 			}
 			mine, others := map[string]*listened{}, map[string]*listened{}
 			h2 := dial(t, gate, edge, true)
 			for _, path := range []string{"/orders/chatty", "/orders/silent", "/orders/upload"} {
-				mine["HTTP/2 "+path] = begin(t, h2, path, stated(alice))
-				others["HTTP/2 "+path] = begin(t, h2, path, stated(other))
-				mine["HTTP/1.1 "+path] = begin(t, dial(t, gate, edge, false), path, stated(alice))
-				others["HTTP/1.1 "+path] = begin(t, dial(t, gate, edge, false), path, stated(other))
+				mine["HTTP/2 "+path] = begin(t, h2, path, forwards(alice))
+				others["HTTP/2 "+path] = begin(t, h2, path, forwards(other))
+				mine["HTTP/1.1 "+path] = begin(t, dial(t, gate, edge, false), path, forwards(alice))
+				others["HTTP/1.1 "+path] = begin(t, dial(t, gate, edge, false), path, forwards(other))
 			}
 			mine["hijacked"] = hijacked(t, gate, edge, sequence(alice.Cert))
 			others["hijacked"] = hijacked(t, gate, edge, sequence(other.Cert))
@@ -194,19 +197,19 @@ func TestUnderWayBehindAGatewayEndsWithTheTrust(t *testing.T) {
 					select {
 					case <-l.ended:
 					case <-time.After(10 * time.Second):
-						t.Errorf("%s, %s: goes on", whose, what)
+						t.Errorf("%s, %s: the request goes on", whose, what)
 					}
 				}
 			}
 			ends("alice", mine)
-			if d := time.Since(start); d > 4*time.Second { // a second to notice, one to end, and a loaded machine
-				t.Errorf("it took %v", d)
+			if d := time.Since(start); d > 4*time.Second { // a second to notice, one to end, and a busy machine
+				t.Errorf("the end took %v", d)
 			}
 			if x.gateway {
 				ends("bob", others)
 				return
 			}
-			time.Sleep(1500 * time.Millisecond) // for what must not happen: one more check
+			time.Sleep(1500 * time.Millisecond) // one more check, which must not end the others
 			for what, l := range others {
 				if !l.open() {
 					t.Errorf("bob's %s was ended", what)

@@ -14,16 +14,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// noHandshake stands in the table for a handshake that is refused.
+// noHandshake is the result of a refused handshake.
 const noHandshake = "no handshake"
 
-// cell is what design.md says of evidence on a port: a user, or the word of a
-// refusal in angle brackets.
-func cell(mode ports.ClientAuth, evidence string, f middleware.Fallback, unmapped string) string {
+// cell returns the result that design.md gives for a client certificate on a port: a user,
+// or the reason of a refusal in angle brackets.
+func cell(mode ports.ClientAuth, holder string, f middleware.Fallback, unmapped string) string {
 	if mode == ports.None {
-		evidence = "" // never asked
+		holder = "" // the port requests no certificate
 	}
-	switch evidence {
+	switch holder {
 	case "":
 		switch {
 		case mode == ports.Require:
@@ -34,7 +34,7 @@ func cell(mode ports.ClientAuth, evidence string, f middleware.Fallback, unmappe
 		return "<no-certificate>"
 	case "untrusted", "expired":
 		return noHandshake
-	case "stranger":
+	case "unmapped":
 		if unmapped != "" {
 			return unmapped
 		}
@@ -42,7 +42,7 @@ func cell(mode ports.ClientAuth, evidence string, f middleware.Fallback, unmappe
 	case "both":
 		return "<ambiguous>"
 	}
-	return evidence
+	return holder
 }
 
 func result(s seen, err error) string {
@@ -62,21 +62,21 @@ func TestEveryModeCertificateAndFallback(t *testing.T) {
 		for _, f := range []middleware.Fallback{middleware.Strict, middleware.ToDefault} {
 			for _, unmapped := range []string{"", "guest", "Default"} {
 				if unmapped == "Default" && f == middleware.Strict {
-					continue // TestConfigErrorsAreReportedTogether has it
+					continue // tested by TestConfigErrorsAreReportedTogether
 				}
 				t.Run(fmt.Sprintf("%s,strict=%t,unmapped=%s", mode, f == middleware.Strict, unmapped), func(t *testing.T) {
 					t.Parallel()
 					port := newPort(t, "p", mode)
 					guard := newGuard(t, func(c *middleware.Config) { c.Fallback, c.Unmapped = f, unmapped })
 					serve(t, guard.Handler(echo), port)
-					for evidence, pair := range shared().pairs {
+					for holder, pair := range shared().pairs {
 						for _, h2 := range []bool{false, true} {
-							want := cell(mode, evidence, f, unmapped)
+							want := cell(mode, holder, f, unmapped)
 							c := dial(t, port, pair, h2)
-							for range 2 { // the second time the connection is known
+							for range 2 { // the second request uses the cached caller
 								s, err := c.do("GET", "/x")
 								if got := result(s, err); got != want {
-									t.Errorf("certificate %q, h2 %t: %s, want %s", evidence, h2, got, want)
+									t.Errorf("certificate %q, h2 %t: %s, want %s", holder, h2, got, want)
 								}
 								checkAnonymous(t, s)
 							}
@@ -88,7 +88,7 @@ func TestEveryModeCertificateAndFallback(t *testing.T) {
 	}
 }
 
-// checkAnonymous holds Default to its groups, and everyone else to theirs.
+// checkAnonymous checks the built-in groups of Default and of other users.
 func checkAnonymous(t *testing.T, s seen) {
 	t.Helper()
 	if s.Code != 200 {
@@ -108,7 +108,7 @@ func TestThreePortsEachWithItsOwnConfig(t *testing.T) {
 	t.Parallel()
 	none, request, require := newPort(t, "none", ports.None), newPort(t, "request", ports.Request), newPort(t, "require", ports.Require)
 	guard := newGuard(t, func(c *middleware.Config) {
-		c.Fallback = middleware.ToDefault // for ports that are not named; there is none
+		c.Fallback = middleware.ToDefault // for ports that are not in PerPort, and there is none
 		c.Policy = newPolicy(t, "p, group:Everybody, none, GET, /*, allow", "p, user:alice, request, GET, /*, allow", "p, user:bob, require, GET, /*, allow")
 		c.PerPort = map[string]middleware.PortConfig{"none": {Fallback: middleware.ToDefault}, "request": {}, "require": {}}
 	})
@@ -124,7 +124,7 @@ func TestThreePortsEachWithItsOwnConfig(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		if _, err := dial(t, require, nil, h2).do("GET", "/x"); err == nil {
-			t.Error("a handshake without certificate where one is required")
+			t.Error("a handshake without a certificate succeeded on a port that requires one")
 		}
 	})
 }
@@ -176,7 +176,7 @@ func TestConfigErrorsAreReportedTogether(t *testing.T) {
 		}
 	}
 	if strings.Index(got, `"a"`) > strings.Index(got, `"b"`) {
-		t.Error("the order is not the same every time")
+		t.Error("the order of the errors changes")
 	}
 }
 
@@ -230,7 +230,7 @@ func TestHandlerCannotChangeTheNextRequest(t *testing.T) {
 		if again.User != user || !slices.Equal(again.Groups, groups) {
 			t.Errorf("the handler changed its own context: %+v", again)
 		}
-		if len(r.TLS.PeerCertificates) > 0 { // net/http shares it: the next handler on this connection finds none
+		if len(r.TLS.PeerCertificates) > 0 { // net/http shares r.TLS: the next handler on this connection sees the change
 			r.TLS.PeerCertificates[0] = w.bob.Cert
 		}
 		r.TLS.PeerCertificates = r.TLS.PeerCertificates[:0]
@@ -266,7 +266,7 @@ func TestRefusalsRevealNothing(t *testing.T) {
 	w := shared()
 	bodies := map[reason.Reason]string{}
 	for _, c := range []struct {
-		who    string
+		holder string
 		target string
 		why    reason.Reason
 	}{
@@ -274,8 +274,8 @@ func TestRefusalsRevealNothing(t *testing.T) {
 		{"bob", "/secret-b/y", reason.Denied},
 		{"alice", "/other", reason.NoRule},
 		{"bob", "/secret-c/z", reason.NoRule},
-		{"stranger", "/other", reason.Unmapped},
-		{"stranger", "/secret-a/x", reason.Unmapped},
+		{"unmapped", "/other", reason.Unmapped},
+		{"unmapped", "/secret-a/x", reason.Unmapped},
 		{"both", "/", reason.Ambiguous},
 		{"both", "/secret-a/x", reason.Ambiguous},
 		{"", "/", reason.NoCertificate},
@@ -283,7 +283,7 @@ func TestRefusalsRevealNothing(t *testing.T) {
 		{"alice", "/a/../b", reason.AmbiguousPath},
 		{"bob", "/a%2fb", reason.AmbiguousPath},
 	} {
-		s := dialRaw(t, port, w.pairs[c.who], "http/1.1").send("GET " + c.target + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		s := dialRaw(t, port, w.pairs[c.holder], "http/1.1").send("GET " + c.target + " HTTP/1.1\r\nHost: x\r\n\r\n")
 		s.want(t, c.why.Status(), c.why)
 		body := strings.Replace(s.Body, s.Reference, "REFERENCE", 1)
 		if before, ok := bodies[c.why]; ok && before != body {
@@ -292,7 +292,7 @@ func TestRefusalsRevealNothing(t *testing.T) {
 		bodies[c.why] = body
 		for _, leak := range []string{"alice", "bob", "secret", "policy.csv", "m-", "explanation", "rule"} {
 			if strings.Contains(strings.ReplaceAll(s.Body, "no-rule", ""), leak) {
-				t.Errorf("%s tells %q: %s", c.why, leak, s.Body)
+				t.Errorf("the answer for %s contains %q: %s", c.why, leak, s.Body)
 			}
 		}
 		if got := s.Answer.Get("Cache-Control"); got != "no-store" {

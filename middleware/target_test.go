@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// targets are request targets and the path that is authorised and served, or ""
-// where they are refused. The names carry the ids of the threats.
+// targets lists request targets and the path that is authorised and served, or "" if the
+// target is refused. The id of the threat is a part of the name.
 var targets = []struct{ id, method, target, path string }{
 	{"E1", "GET", "/a%2fb", ""},
 	{"E1", "GET", "/a%2Fb", ""},
@@ -26,7 +26,7 @@ var targets = []struct{ id, method, target, path string }{
 	{"E1", "GET", "/%2e%2e/admin", ""},
 	{"E1", "GET", "/.%2e/admin", ""},
 	{"E1", "GET", "/a/%2E", ""},
-	{"E1", "GET", "/v1%2e2", ""}, // any %2e, see settled point 6
+	{"E1", "GET", "/v1%2e2", ""}, // every %2e is refused
 	{"E1", "GET", "/public/..%2fadmin", ""},
 	{"E1", "GET", "/a%252fb", "/a%2fb"},
 	{"E1", "GET", "/a%252e%252e", "/a%2e%2e"},
@@ -82,7 +82,7 @@ var targets = []struct{ id, method, target, path string }{
 	{"E3", "GET", "/", "/"},
 }
 
-// alike says what an answer must be.
+// alike checks the answer for the path.
 func alike(t *testing.T, s seen, path string) {
 	t.Helper()
 	switch path {
@@ -102,7 +102,7 @@ func alike(t *testing.T, s seen, path string) {
 	}
 }
 
-// decided serves targets and checks that what is served was authorised.
+// decided serves targets, and checks that the served path is the authorised one.
 func decided(t *testing.T, wrap func(http.Handler) http.Handler) *ports.Port {
 	t.Helper()
 	port := newPort(t, "p", ports.Request)
@@ -140,19 +140,20 @@ func TestTargetsOnHTTP2(t *testing.T) {
 	for _, x := range targets {
 		t.Run(x.id+" "+x.method+" "+x.target, func(t *testing.T) {
 			c.tb = t
-			s := c.ask(x.method, x.target)
+			s := c.send(x.method, x.target)
 			if s.Code == 0 && x.path == "" {
 				return // net/http reset the stream: refused as well
 			}
 			if x.path == "" {
-				s.Answer = http.Header{"Content-Type": {"application/problem+json"}} // which this client does not decode
+				s.Answer = http.Header{"Content-Type": {"application/problem+json"}} // this client does not decode headers
 			}
 			alike(t, s, x.path)
 		})
 	}
 }
 
-// What net/http answers itself never reaches the guard; it must not be 200 either.
+// Some targets net/http itself answers, and the guard does not see them. The answer must not be
+// 200 either.
 // Covers E3, E6, E7.
 func TestMalformedTargetsOnHTTP1(t *testing.T) {
 	t.Parallel()
@@ -184,7 +185,7 @@ func TestMalformedTargetsOnHTTP2(t *testing.T) {
 		{"GET", "admin"}, {"GET", "*"}, {"GET", ""}, {"GET", "service/x"}, {"GET", "http://other/admin"}, {"GET", "?x"}, {"GET", "/%zz"}, {"GET", "/%"},
 		{"OPTIONS", "**"}, {"OPTIONS", "*?x"}, {"POST", "*"}, {"GET", "/a\x01b"}, {"GET", "/a\x00"}, {"GET", "/a\nb"}, {"GET", "/a b\tc"}, {"", "/a"},
 	} {
-		if s := c.ask(x.method, x.path); s.Code != 0 && (s.Code != 400 || s.Reason != reason.AmbiguousPath) {
+		if s := c.send(x.method, x.path); s.Code != 0 && (s.Code != 400 || s.Reason != reason.AmbiguousPath) {
 			t.Errorf("%s %q: %d %s", x.method, x.path, s.Code, s.Body)
 		}
 	}
@@ -198,8 +199,8 @@ func TestMalformedTargetsOnHTTP2(t *testing.T) {
 			t.Errorf("%v: %d %s", fields, s.Code, s.Body)
 		}
 	}
-	if s := c.ask("GET", "/fine"); s.Code != 200 {
-		t.Errorf("the connection does not work any more: %+v", s)
+	if s := c.send("GET", "/fine"); s.Code != 200 {
+		t.Errorf("the connection no longer works: %+v", s)
 	}
 }
 
@@ -218,7 +219,7 @@ func TestMethodsOfAPort(t *testing.T) {
 		on(plain).send(line).want(t, 400, reason.AmbiguousPath)
 		on(dav).send(line).wantUser(t, "alice")
 	}
-	// CONNECT that is enabled is still about a path, never about an authority.
+	// CONNECT, if enabled, still needs a path, not an authority.
 	on(dav).send("CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n").want(t, 400, reason.AmbiguousPath)
 	on(dav).send("CONNECT /public/../admin HTTP/1.1\r\nHost: localhost\r\n\r\n").want(t, 400, reason.AmbiguousPath)
 }
@@ -253,7 +254,7 @@ func TestAbsoluteFormIsRefused(t *testing.T) {
 	dialRaw(t, port, shared().alice, "http/1.1").send("GET http://other/admin HTTP/1.1\r\nHost: localhost\r\n\r\n").want(t, 400, reason.AmbiguousPath)
 }
 
-// Routers see one form of the path: the one that was decided on.
+// Routers see one form of the path: the authorised one.
 // Covers E1.
 func TestRoutersServeTheAuthorizedPath(t *testing.T) {
 	t.Parallel()
@@ -286,13 +287,13 @@ func TestRoutersServeTheAuthorizedPath(t *testing.T) {
 		if x.route == "" {
 			s.want(t, 403, reason.Denied)
 		} else if got := s.Answer.Get("Route"); got != x.route {
-			t.Errorf("%s went to %q, want %q", x.target, got, x.route)
+			t.Errorf("%s was routed to %q, want %q", x.target, got, x.route)
 		}
 	}
 }
 
-// A router outside that has routed the escaped form may serve something else than
-// what would be authorised.
+// A router outside the guard that routes the escaped form may serve another path than the
+// authorised one.
 // Covers E1.
 func TestPathRoutedBeforeTheGuardIsRefused(t *testing.T) {
 	t.Parallel()
@@ -331,8 +332,8 @@ func TestPathRoutedBeforeTheGuardIsRefused(t *testing.T) {
 	}
 }
 
-// Middleware that changes what chi routes, and not the path, would let /admin/ be
-// authorised and /admin be served.
+// Middleware can change the path that chi routes and not the path of the request: /admin/
+// would be authorised and /admin served.
 // Covers E4.
 func TestRoutePathRewrittenBeforeTheGuardIsRefused(t *testing.T) {
 	t.Parallel()
@@ -351,8 +352,8 @@ func TestRoutePathRewrittenBeforeTheGuardIsRefused(t *testing.T) {
 	c.get("/open").wantUser(t, "alice")
 }
 
-// Middleware that changes the method which chi routes by, and not the request's, would
-// let a GET be authorised and the handler for POST be served.
+// Middleware can change the method that chi routes and not the method of the request: GET
+// would be authorised and the handler for POST served.
 // Covers E17.
 func TestRouteMethodOverriddenBeforeTheGuardIsRefused(t *testing.T) {
 	t.Parallel()
@@ -481,10 +482,10 @@ func TestOptionsStarIsAPathOfItsOwn(t *testing.T) {
 	const star = "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	dialRaw(t, port, shared().alice, "http/1.1").send(star).want(t, 403, reason.NoRule)
 	dialRaw(t, port, shared().bob, "http/1.1").send(star).wantUser(t, "bob")
-	if s := dialFrames(t, port, shared().alice).ask("OPTIONS", "*"); s.Reason != reason.NoRule {
+	if s := dialFrames(t, port, shared().alice).send("OPTIONS", "*"); s.Reason != reason.NoRule {
 		t.Errorf("%+v", s)
 	}
-	if s := dialFrames(t, port, shared().bob).ask("OPTIONS", "*"); s.Code != 200 || s.Path != "*" {
+	if s := dialFrames(t, port, shared().bob).send("OPTIONS", "*"); s.Code != 200 || s.Path != "*" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -519,7 +520,7 @@ func TestServerNames(t *testing.T) {
 		{"other.example", "api.acme.example", 421},
 		{"localhost", "localhost", 421},
 		{"", "api.acme.example", 421},
-		{"", "127.0.0.1:8443", 200}, // no client sends an address as SNI
+		{"", "127.0.0.1:8443", 200}, // a client sends no address as SNI
 		{"", "127.0.0.2", 421},
 		{"", "[2001:db8::1]:8443", 200},
 		{"", "[2001:db8:0:0::1]", 200},
@@ -579,8 +580,8 @@ func TestUpgradeIsAuthorized(t *testing.T) {
 	if line, err := c.r.ReadString('\n'); line != "you said hello\n" {
 		t.Errorf("%q, %v", line, err)
 	}
-	// A refused upgrade is an answered request, the last one of its connection: what
-	// follows may be of the other protocol.
+	// A refused upgrade is answered and ends the connection: the following bytes may belong to
+	// the other protocol.
 	c = dialRaw(t, port, shared().bob, "http/1.1")
 	io.WriteString(c, upgrade("/ws")+"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if res, err := http.ReadResponse(c.r, nil); err != nil || res.StatusCode != 403 || !res.Close {
@@ -589,7 +590,7 @@ func TestUpgradeIsAuthorized(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := c.r.ReadByte(); err != io.EOF {
-		t.Errorf("behind a refused upgrade: %v, want the end of the connection", err)
+		t.Errorf("after a refused upgrade: %v, want the end of the connection", err)
 	}
 	dialRaw(t, port, nil, "http/1.1").send(upgrade("/ws")).want(t, 403, reason.NoCertificate)
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// tunnelled is a request that came through a tunnel for p, or with an error in its
-// place.
+// tunnelled returns the answer to a request through a tunnel with the certificate p, or with
+// an error instead of it.
 func tunnelled(tb testing.TB, g *middleware.Guard, v *trust.Verifier, p *testpki.Pair, refused error, change ...func(*http.Request, *tunnel.Caller)) seen {
 	tb.Helper()
 	r := httptest.NewRequest("GET", "/x", nil)
@@ -56,12 +56,12 @@ func TestTunnelledCallers(t *testing.T) {
 	}
 	none := reason.Refuse(reason.NoCertificate, "")
 	tunnelled(t, strict, v, nil, none).want(t, 403, reason.NoCertificate)
-	tunnelled(t, strict, v, w.stranger, nil).want(t, 403, reason.Unmapped)
+	tunnelled(t, strict, v, w.unmapped, nil).want(t, 403, reason.Unmapped)
 	tunnelled(t, strict, v, w.untrusted, nil).want(t, 403, reason.UnknownAuthority)
 	tunnelled(t, strict, v, w.late, nil).want(t, 403, reason.Expired)
 	tunnelled(t, strict, v, nil, reason.Refuse(reason.BadHeader, "")).want(t, 400, reason.BadHeader)
 	tunnelled(t, strict, v, nil, errors.New("odd")).want(t, 403, reason.BadCertificate)
-	tunnelled(t, strict, v, nil, nil).want(t, 403, reason.BadCertificate) // nobody, and no refusal
+	tunnelled(t, strict, v, nil, nil).want(t, 403, reason.BadCertificate) // no certificate and no error
 
 	lax := newGuard(t, func(c *middleware.Config) { c.Fallback = middleware.ToDefault })
 	if s := tunnelled(t, lax, v, nil, none); s.User != identity.Default || s.Via != identity.ViaAnonymous {
@@ -106,7 +106,7 @@ func TestTunnelIsAPort(t *testing.T) {
 	tunnelled(t, g, v, w.alice, nil, host, func(_ *http.Request, c *tunnel.Caller) { c.Port = "other" }).want(t, 403, reason.NoRule)
 	tunnelled(t, g, v, w.alice, nil, host, func(r *http.Request, _ *tunnel.Caller) { r.URL.Path, r.RequestURI = "/x//y", "/x//y" }).want(t, 400, reason.AmbiguousPath)
 
-	// Without a caller it is no tunnel.
+	// Without a caller, the request is refused as one without a port.
 	rec := httptest.NewRecorder()
 	g.Handler(echo).ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
 	if rec.Code != 500 {
@@ -127,8 +127,8 @@ func TestTunnelledIdentityHeadersAreDeleted(t *testing.T) {
 	}
 }
 
-// What is remembered of a certificate is forgotten with the mapping, with the trust,
-// and is each tunnel's own.
+// The cached caller of a tunnel is discarded with the mapping and with the trust, and each
+// tunnel has its own.
 // Covers K4.
 func TestTunnelledCallersAreRemembered(t *testing.T) {
 	t.Parallel()
@@ -145,11 +145,11 @@ func TestTunnelledCallersAreRemembered(t *testing.T) {
 			t.Errorf("the port is %q", s.Port)
 		}
 	}
-	live.Reconfigure(table(certmap.Mapping{ID: "m2", User: "alina", Fingerprint: trust.FingerprintOf(w.alice.Cert), Ports: []string{"tunnel"}}))
+	live.Replace(table(certmap.Mapping{ID: "m2", User: "alina", Fingerprint: trust.FingerprintOf(w.alice.Cert), Ports: []string{"tunnel"}}))
 	tunnelled(t, g, v, w.alice, nil).wantUser(t, "alina")
 	tunnelled(t, g, v, w.alice, nil, port("second")).want(t, 403, reason.Unmapped)
 	tunnelled(t, g, newTrust(t, nil), w.alice, nil).wantUser(t, "alina") // another trust
-	live.Reconfigure(table())
+	live.Replace(table())
 	tunnelled(t, g, v, w.alice, nil).want(t, 403, reason.Unmapped)
 }
 

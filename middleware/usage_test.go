@@ -13,14 +13,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// everybody is alice.
+// everybody maps every certificate to alice.
 type everybody struct{}
 
 func (everybody) Map(context.Context, trust.Verified, string) (certmap.Match, error) {
 	return certmap.Match{User: "alice"}, nil
 }
 
-// A certificate that was verified as a server's identifies no user, whatever is mapped.
+// A certificate that was verified for usage server identifies no user, with any mapping.
 // Covers B2.
 func TestVerifierForServersNamesNoUser(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestVerifierForServersNamesNoUser(t *testing.T) {
 	}
 	v := must[trust.Verified](t)(as(trust.UsageServer).Verify(t.Context(), alice.Presented()))
 	if _, err := pinned.Map(t.Context(), v, "internal"); err == nil {
-		t.Error("certmap takes it")
+		t.Error("certmap accepts it")
 	}
 
 	gateways := must[*trust.Verifier](t)(trust.New(trust.Config{Anchors: []*x509.Certificate{testpki.NewCA("Gateway CA").Cert}, Usage: trust.UsageServer}))
@@ -57,7 +57,7 @@ func TestVerifierForServersNamesNoUser(t *testing.T) {
 		"a port behind servers": {Forwarded: receiver},
 	} {
 		if _, err := middleware.New(middleware.Config{Map: pinned, Policy: newPolicy(t, "# no rule"), PerPort: map[string]middleware.PortConfig{"internal": p}}); err == nil {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s was accepted", name)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// One call after another on one connection: a plain http.Transport with the same
-// certificate, and this package.
+// BenchmarkCall compares calls on one connection through a plain http.Transport with the same
+// certificate and through this package.
 func BenchmarkCall(b *testing.B) {
 	for _, v := range versions[1:3] {
 		s := serve(b, func(http.ResponseWriter, *http.Request) {}, v.options...)
@@ -38,8 +38,8 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// What comes before net/http: the choice of the context, the keystore, the dates, and
-// one of 256 pools.
+// BenchmarkChoose measures the steps before net/http: the choice of the context, the keystore,
+// the validity, and one of 256 pools.
 func BenchmarkChoose(b *testing.B) {
 	w := newFixture(b)
 	var aliases []string

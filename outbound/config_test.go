@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// New refuses whatever would present another identity or none, or would not verify the
+// New rejects a base that would present another identity or none, or would not verify the
 // server.
 // Covers J7.
 func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
@@ -56,7 +56,7 @@ func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 			b.DialTLSContext = func(context.Context, string, string) (net.Conn, error) { return nil, nil }
 		}), "dials TLS itself"},
 		{"DialTLS", base(func(b *http.Transport) {
-			//lint:ignore SA1019 it bypasses all the same
+			//lint:ignore SA1019 it would bypass the identity too
 			b.DialTLS = func(string, string) (net.Conn, error) { return nil, nil }
 		}), "dials TLS itself"},
 		{"a protocol of its own", base(func(b *http.Transport) {
@@ -85,11 +85,11 @@ func TestNewRefusesWhateverBypassesTheIdentity(t *testing.T) {
 	}
 	_, err := outbound.New(outbound.Config{Default: "/", CrossOrigin: -1, Drain: -1, Renegotiate: []string{"x", "https://y"}})
 	if all := configerror.All(err); len(all) != 6 {
-		t.Errorf("%d errors at once: %v", len(all), err)
+		t.Errorf("%d errors: %v", len(all), err)
 	}
 }
 
-// A base that is fine, and one that has been used before, in every protocol.
+// A valid base works in every protocol, also a base that has been used before.
 // Covers J7.
 func TestBaseIsUsedInEveryProtocol(t *testing.T) {
 	t.Parallel()
@@ -104,7 +104,7 @@ func TestBaseIsUsedInEveryProtocol(t *testing.T) {
 		{"HTTP/2 turned off as of old", "HTTP/1.1", func(b *http.Transport) {
 			b.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 		}},
-		//lint:ignore SA1019 it is still obeyed
+		//lint:ignore SA1019 net/http still uses it
 		{"Dial", "HTTP/2.0", func(b *http.Transport) { b.Dial = net.Dial }},
 		{"used before", "HTTP/2.0", func(b *http.Transport) {
 			b.ForceAttemptHTTP2 = true
@@ -159,7 +159,7 @@ func TestServersAreVerifiedByNameAndRoots(t *testing.T) {
 			}
 		}
 	}
-	// The base's own check counts too, on resumed connections as well.
+	// The base's own check applies too, also on resumed connections.
 	w, s := newFixture(t, "alice"), serve(t, nil)
 	refuse := false
 	w.config.Base = &http.Transport{TLSClientConfig: &tls.Config{VerifyConnection: func(tls.ConnectionState) error {

@@ -30,7 +30,7 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 		alias   string
 		change  func(*tls.Certificate)
 		origins []string
-		want    string // "" is fine
+		want    string // "": no error
 	}{
 		{"good", "partner-a", nil, nil, ""},
 		{"good, with origins", "A.b_c@d-9", nil, []string{"https://a.example", "HTTPS://B.example:8443", "https://[::1]:1"}, ""},
@@ -81,7 +81,7 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 	}
 	_, err := outbound.NewCredential("", tls.Certificate{Certificate: ca.Server().TLS().Certificate, PrivateKey: testpki.NewKey()}, "x", "y")
 	if n := len(configerror.All(err)); n != 5 {
-		t.Errorf("%d errors at once: %v", n, err)
+		t.Errorf("%d errors: %v", n, err)
 	}
 }
 
@@ -89,7 +89,7 @@ func withPair(p *testpki.Pair) func(*tls.Certificate) {
 	return func(c *tls.Certificate) { *c = p.TLS() }
 }
 
-// strange is a signer with a public key of no known kind.
+// unknownKey is a signer with a public key of an unknown type.
 type unknownKey struct{ crypto.Signer }
 
 func (unknownKey) Public() crypto.PublicKey { return 7 }
@@ -125,7 +125,7 @@ func TestCredentialPrintsNoKey(t *testing.T) {
 	}
 }
 
-// What the caller does with its slices afterwards changes nothing.
+// Later changes of the caller's slices do not change the credential.
 func TestCredentialIsACopy(t *testing.T) {
 	t.Parallel()
 	pair := clientCA.Leaf("alice").TLS()

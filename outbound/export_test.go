@@ -34,11 +34,11 @@ func (t *Transport) FindPool(r *http.Request) (acquire func() bool, err error) {
 	}
 	p.release()
 	return func() bool {
-		taken := p.acquire(t.now().UnixNano())
-		if taken {
+		ok := p.acquire(t.now().UnixNano())
+		if ok {
 			p.release()
 		}
-		return taken
+		return ok
 	}, nil
 }
 

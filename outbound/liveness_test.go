@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// flakyDialer dials connections that can be stalled, as by a firewall that has forgotten
-// them. Nothing is closed.
+// flakyDialer dials connections that can be stalled, as by a firewall that has dropped its
+// state. The connections stay open.
 type flakyDialer struct {
 	to    string
 	mu    sync.Mutex
@@ -92,7 +92,7 @@ func getWithin(tb testing.TB, d time.Duration, c *http.Client, url string) (stri
 	return get(ctx, c, url)
 }
 
-// When a peer has vanished, one call with a deadline fails, and the next uses a new
+// When a peer has vanished, one call with a deadline fails, and the next call uses a new
 // connection. Covers J14.
 func TestOneCallFailsOnAConnectionWhosePeerIsGone(t *testing.T) {
 	t.Parallel()
@@ -114,7 +114,7 @@ func TestOneCallFailsOnAConnectionWhosePeerIsGone(t *testing.T) {
 	}
 }
 
-// Calls that give up early fail until half a second has gone. Covers J14.
+// Calls with short deadlines fail until half a second has passed. Covers J14.
 func TestShortCallsFindThatThePeerIsGone(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, "a")
@@ -179,7 +179,7 @@ func TestPingsFindThatThePeerIsGone(t *testing.T) {
 					t.Fatalf("a call still waits after %v", row.most)
 				}
 			}
-			t.Logf("all had failed after %v", time.Since(at))
+			t.Logf("all calls had failed after %v", time.Since(at))
 			for range 5 {
 				wantBody(t, as(t, "a"), c, s.URL, "a")
 			}
@@ -221,8 +221,8 @@ func TestBodyThatStopsMakesTheConnectionSuspect(t *testing.T) {
 	}
 }
 
-// A slow server has not vanished: a long call beside calls that give up goes on, even beyond
-// Drain, and calls that are cancelled at once close no connection.
+// A slow server has not vanished: a long call beside calls with short deadlines continues,
+// even beyond Drain, and calls that are cancelled at once close no connection.
 // Covers J14.
 func TestSlowServerIsNotGone(t *testing.T) {
 	t.Parallel()
@@ -250,7 +250,7 @@ func TestSlowServerIsNotGone(t *testing.T) {
 		cancel()
 		longest = max(longest, time.Since(start))
 	}
-	// On a busy machine a call may wait half a second in vain, which makes its connection suspect.
+	// On a busy machine a call may wait half a second without an answer, which makes its connection suspect.
 	if n := x.dialled(); n != 1 && longest < 400*time.Millisecond {
 		t.Errorf("%d connections after calls that were cancelled", n)
 	}
@@ -289,6 +289,6 @@ func TestPingsAreConfigured(t *testing.T) {
 	w := newFixture(t)
 	w.config.PingTimeout = -1
 	if _, err := outbound.New(w.config); err == nil {
-		t.Error("a negative PingTimeout passes")
+		t.Error("a negative PingTimeout is accepted")
 	}
 }

@@ -9,11 +9,12 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// What runs underneath a call, with the call's context, makes no calls as the caller:
-// not Allow, not a dialler, not what a proxy needs.
+// Functions that run during a call, with the call's context, make no calls as the caller:
+// neither Allow nor a dialler nor a proxy function.
 // Covers J11.
 func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 	t.Parallel()
@@ -25,12 +26,12 @@ func TestNestedCallsChooseTheirOwnIdentity(t *testing.T) {
 		if got, err := get(ctx, inner, s.URL); !errors.Is(err, outbound.ErrNoIdentity) {
 			t.Errorf("%s: %q, %v", where, got, err)
 		}
-		wantBody(t, outbound.AsNobody(ctx), inner, s.URL, "nobody")
+		wantBody(t, outbound.AsNobody(ctx), inner, s.URL, "anonymous")
 	}
 	w := newFixture(t, "alice")
 	w.config.Allow = func(ctx context.Context, alias string) error {
 		if alias != "alice" {
-			t.Errorf("asked about %q", alias)
+			t.Errorf("Allow was called for %q", alias)
 		}
 		try(ctx, "Allow")
 		return nil
@@ -75,8 +76,7 @@ func TestContextOfAnIncomingRequestCarriesNoChoice(t *testing.T) {
 	}
 }
 
-// Two names that are one server, with one certificate for both: each has connections
-// of its own, in HTTP/2 too.
+// Two names of one server with one certificate have separate connections, in HTTP/2 too.
 // Covers J12.
 func TestConnectionsAreNotSharedBetweenHosts(t *testing.T) {
 	t.Parallel()
@@ -110,7 +110,7 @@ func TestConnectionsAreNotSharedBetweenHosts(t *testing.T) {
 	}
 }
 
-// A server with settings that hang a client is left when the call's time is up.
+// A call to a server whose settings block a client ends with the call's deadline.
 // Covers J13.
 func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 	t.Parallel()
@@ -145,10 +145,10 @@ func TestServerWithBadSettingsEndsWithTheContext(t *testing.T) {
 		_, err := get(ctx, &http.Client{Transport: transport}, "https://"+l.Addr().String())
 		result <- err
 	}()
-	eventually(t, "the handshake", func() bool { return len(w.takeEvents()) > 0 })
+	testkit.Eventually(t, "the handshake", func() bool { return len(w.takeEvents()) > 0 })
 	cancel()
 	if err := <-result; err == nil {
-		t.Error("an answer")
+		t.Error("the call succeeded")
 	}
 	if got := transport.Stats(); got.InFlight != 0 {
 		t.Errorf("%+v", got)

@@ -18,17 +18,17 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// proxy is one that makes tunnels, and remembers what it saw.
+// testProxy is a proxy for CONNECT that records its requests.
 type testProxy struct {
 	*httptest.Server
 	tunnels, certificates atomic.Int64
 	mu                    sync.Mutex
 	password, header      string
-	early                 string // what it says after its answer, before the server can
+	early                 string // bytes that it sends after its answer, before the server can
 	status                int
 }
 
-// newProxy starts one over TCP or TLS. Over TLS it asks for a certificate.
+// newTestProxy starts a proxy over TCP or TLS. Over TLS it requests a certificate.
 func newTestProxy(t *testing.T, secure bool) *testProxy {
 	p := &testProxy{status: http.StatusOK}
 	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func newTestProxy(t *testing.T, secure bool) *testProxy {
 
 func (p *testProxy) use(r *http.Request) (*url.URL, error) { return url.Parse(p.URL) }
 
-// The identity goes through the proxy, and never to it.
+// The identity is presented through the proxy, and never to it.
 // Covers J6.
 func TestProxySeesNoCertificate(t *testing.T) {
 	t.Parallel()
@@ -81,7 +81,7 @@ func TestProxySeesNoCertificate(t *testing.T) {
 			t.Run(p.URL[:5]+" "+v.name, func(t *testing.T) {
 				t.Parallel()
 				w, s := newFixture(t, "alice", "bob"), serve(t, nil, v.options...)
-				w.config.MustBeAsked = true // of the server, not of the proxy
+				w.config.MustBeAsked = true // for the server, not for the proxy
 				w.config.Base = &http.Transport{
 					Proxy: func(*http.Request) (*url.URL, error) {
 						u, err := p.use(nil)
@@ -97,7 +97,7 @@ func TestProxySeesNoCertificate(t *testing.T) {
 						wantBody(t, as(t, alias), c, s.URL, alias)
 					}
 				}
-				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "nobody")
+				wantBody(t, outbound.AsNobody(t.Context()), c, s.URL, "anonymous")
 				if p.tunnels.Load() != 3 || p.certificates.Load() != 0 {
 					t.Errorf("%d tunnels, %d certificates at the proxy", p.tunnels.Load(), p.certificates.Load())
 				}
@@ -114,7 +114,7 @@ func TestProxySeesNoCertificate(t *testing.T) {
 	}
 }
 
-// A proxy that fails or cannot be verified is an error, and no call bypasses it.
+// A proxy that fails or cannot be verified makes the call fail, and no call bypasses it.
 // Covers J6.
 func TestFailingProxyFailsTheCall(t *testing.T) {
 	t.Parallel()
@@ -148,14 +148,14 @@ func TestFailingProxyFailsTheCall(t *testing.T) {
 	w := newFixture(t, "alice")
 	w.config.Roots, w.config.Base = clientCA.Pool(), &http.Transport{Proxy: secure.use}
 	if got, err := get(as(t, "alice"), w.client(), s.URL); err == nil || secure.tunnels.Load() != 0 {
-		t.Errorf("an unbelieved proxy: %q, %v", got, err)
+		t.Errorf("an untrusted proxy: %q, %v", got, err)
 	}
 	if s.requests.Load() != 0 {
-		t.Error("the server was called all the same")
+		t.Error("the server was called without the proxy")
 	}
 }
 
-// Without a base that says so, the environment's proxy is not used.
+// The environment's proxy is used only if Base sets it.
 // Covers J6.
 func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 	p := newTestProxy(t, false)
@@ -166,13 +166,13 @@ func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 	w, s := newFixture(t, "alice"), serve(t, nil)
 	s.TLS.Certificates = []tls.Certificate{serverCA.Server(func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4zero} }).TLS()}
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
-	// net/http never takes a proxy for loopback; this address leads there as well.
+	// net/http uses no proxy for loopback addresses; this address reaches loopback too.
 	wantBody(t, as(t, "alice"), w.client(), "https://0.0.0.0:"+port, "alice")
 	if p.tunnels.Load() != 0 {
 		t.Errorf("%d tunnels", p.tunnels.Load())
 	}
-	// It would have been used. (net/http reads the environment once a process, so that a
-	// second run finds the first run's proxy gone.)
+	// The test's environment does work. (net/http reads it once per process, so a second run
+	// finds that the first run's proxy is gone.)
 	w.config.Base = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	if _, err := get(as(t, "alice"), w.client(), "https://0.0.0.0:"+port); p.tunnels.Load() != 1 && (err == nil || !strings.Contains(err.Error(), "proxyconnect")) {
 		t.Errorf("%v, %d tunnels", err, p.tunnels.Load())
@@ -196,7 +196,7 @@ func TestPlainHTTPThroughAProxyHasNoCertificate(t *testing.T) {
 	if _, err := get(outbound.AsNobody(t.Context()), w.client(), "http://partner.invalid/x"); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-seen; got != "http://partner.invalid/x nobody" {
+	if got := <-seen; got != "http://partner.invalid/x anonymous" {
 		t.Error(got)
 	}
 }

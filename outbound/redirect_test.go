@@ -9,8 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// redirects answers /to?URL with a redirect, and everything else with the name and
-// the Authorization that it saw.
+// handleRedirect answers /to?URL with a redirect, and every other path with the client's name
+// and the Authorization header.
 func handleRedirect(rw http.ResponseWriter, r *http.Request) {
 	if to, ok := strings.CutPrefix(r.URL.RequestURI(), "/to?"); ok {
 		http.Redirect(rw, r, to, http.StatusTemporaryRedirect)
@@ -19,7 +19,7 @@ func handleRedirect(rw http.ResponseWriter, r *http.Request) {
 	io.WriteString(rw, clientName(r)+" "+r.Header.Get("Authorization"))
 }
 
-// What a redirect does to the identity, with a real http.Client that follows it.
+// A redirect keeps, drops or changes the identity, with a real http.Client that follows it.
 // Covers J5.
 func TestIdentityAcrossRedirects(t *testing.T) {
 	t.Parallel()
@@ -39,20 +39,20 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 				{"no redirect", outbound.Drop, nil, home.URL, "alice token"},
 				{"the same origin", outbound.Drop, nil, home.URL + "/to?/x", "alice token"},
 				{"the same origin, whole URL", outbound.Drop, nil, home.URL + "/to?" + home.URL + "/x", "alice token"},
-				{"another port", outbound.Drop, nil, home.URL + "/to?" + evil.URL, "nobody"},
-				{"another name", outbound.Drop, nil, home.URL + "/to?" + byName, "nobody"},
-				{"no TLS", outbound.Drop, nil, home.URL + "/to?" + clear.URL, "nobody"},
-				{"away and back", outbound.Drop, nil, home.URL + "/to?" + evil.URL + "/to?" + home.URL + "/x", "nobody"},
-				{"away, and further within", outbound.Drop, nil, home.URL + "/to?" + evil.URL + "/to?/x", "nobody"},
+				{"another port", outbound.Drop, nil, home.URL + "/to?" + evil.URL, "anonymous"},
+				{"another name", outbound.Drop, nil, home.URL + "/to?" + byName, "anonymous"},
+				{"no TLS", outbound.Drop, nil, home.URL + "/to?" + clear.URL, "anonymous"},
+				{"away and back", outbound.Drop, nil, home.URL + "/to?" + evil.URL + "/to?" + home.URL + "/x", "anonymous"},
+				{"away, and further within", outbound.Drop, nil, home.URL + "/to?" + evil.URL + "/to?/x", "anonymous"},
 				{"refuse", outbound.Refuse, nil, home.URL + "/to?" + evil.URL, ""},
 				{"refuse, away and back", outbound.Refuse, nil, home.URL + "/to?" + evil.URL + "/to?" + home.URL, ""},
 				{"refuse, the same origin", outbound.Refuse, nil, home.URL + "/to?/x", "alice token"},
 				{"listed", outbound.KeepListed, []string{home.URL, third.URL}, home.URL + "/to?" + third.URL, "alice "},
 				{"listed, and back", outbound.KeepListed, []string{home.URL, third.URL}, home.URL + "/to?" + third.URL + "/to?" + home.URL, "alice "},
-				{"not listed", outbound.KeepListed, []string{home.URL, third.URL}, home.URL + "/to?" + evil.URL, "nobody"},
-				{"not listed in between", outbound.KeepListed, []string{home.URL, third.URL}, home.URL + "/to?" + evil.URL + "/to?" + third.URL, "nobody"},
-				{"no list", outbound.KeepListed, nil, home.URL + "/to?" + third.URL, "nobody"},
-				{"a list, but drop", outbound.Drop, []string{home.URL, third.URL}, home.URL + "/to?" + third.URL, "nobody"},
+				{"not listed", outbound.KeepListed, []string{home.URL, third.URL}, home.URL + "/to?" + evil.URL, "anonymous"},
+				{"not listed in between", outbound.KeepListed, []string{home.URL, third.URL}, home.URL + "/to?" + evil.URL + "/to?" + third.URL, "anonymous"},
+				{"no list", outbound.KeepListed, nil, home.URL + "/to?" + third.URL, "anonymous"},
+				{"a list, but drop", outbound.Drop, []string{home.URL, third.URL}, home.URL + "/to?" + third.URL, "anonymous"},
 			} {
 				w := newFixture(t)
 				w.put(w.credential("alice", clientCA.Leaf("alice"), row.listed...))
@@ -69,8 +69,8 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 					t.Errorf("%s: the other origin was called", row.name)
 				case row.want != "" && !strings.HasPrefix(got, row.want) || err != nil && row.want != "":
 					t.Errorf("%s: %q, %v; want %q", row.name, got, err, row.want)
-				case strings.HasPrefix(row.want, "nobody") && strings.Contains(got, "token"):
-					t.Errorf("%s: the Authorization went along: %q", row.name, got)
+				case strings.HasPrefix(row.want, "anonymous") && strings.Contains(got, "token"):
+					t.Errorf("%s: the Authorization header was sent: %q", row.name, got)
 				case r.Header.Get("Authorization") != "token":
 					t.Errorf("%s: the request was changed", row.name)
 				}
@@ -87,7 +87,7 @@ func TestIdentityAcrossRedirects(t *testing.T) {
 	}
 }
 
-// An Authorization that was given for the new origin on purpose is not taken away.
+// An Authorization header that the caller set for the new origin is kept.
 // Covers J5.
 func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	t.Parallel()
@@ -100,12 +100,12 @@ func TestAuthorizationOfARedirectedRequestStays(t *testing.T) {
 	}
 	r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", home.URL+"/to?"+other.URL, nil)
 	r.Header.Set("Authorization", "token")
-	if got, err := read(c.Do(r)); got != "nobody for the other" || err != nil {
+	if got, err := read(c.Do(r)); got != "anonymous for the other" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
 }
 
-// Redirects from an unknown first request carry no identity.
+// Redirects from an unknown first request present no identity.
 // Covers J5.
 func TestRedirectWithUnknownOriginDropsTheIdentity(t *testing.T) {
 	t.Parallel()
@@ -117,7 +117,7 @@ func TestRedirectWithUnknownOriginDropsTheIdentity(t *testing.T) {
 	for _, response := range []*http.Response{{}, {Request: &http.Request{}}, {Request: endless}} {
 		r, _ := http.NewRequestWithContext(as(t, "alice"), "GET", s.URL, nil)
 		r.Response = response
-		if got, err := read(transport.RoundTrip(r)); got != "nobody" || err != nil {
+		if got, err := read(transport.RoundTrip(r)); got != "anonymous" || err != nil {
 			t.Errorf("%q, %v", got, err)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// No identity resumes the session of another, although all of them call the same
-// server, which gives tickets to all and would accept them.
+// No identity resumes the session of another, although all of them call one server, which
+// issues tickets to all and would accept them.
 // Covers J2.
 func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 	t.Parallel()
@@ -39,8 +39,8 @@ func TestSessionsAreNotSharedBetweenIdentities(t *testing.T) {
 	}
 }
 
-// Two ports of one name are two servers: crypto/tls itself would offer the session
-// of one to the other.
+// Two ports of one name are two servers. crypto/tls itself would offer the session of one to
+// the other.
 // Covers J2.
 func TestSessionsAreNotSharedBetweenPorts(t *testing.T) {
 	t.Parallel()
@@ -65,15 +65,15 @@ func TestHandshakeEvents(t *testing.T) {
 	for _, row := range []struct {
 		name               string
 		options            []option
-		asked, sent        bool
+		requested, sent    bool
 		unacceptable       bool
 		version            uint16
 		protocol, answered string
 	}{
-		{"asked and sent", nil, true, true, false, tls.VersionTLS13, "h2", "alice"},
+		{"requested and sent", nil, true, true, false, tls.VersionTLS13, "h2", "alice"},
 		{"TLS 1.2, HTTP/1.1", []option{tls12, http1}, true, true, false, tls.VersionTLS12, "http/1.1", "alice"},
-		{"not asked", []option{requestsNone}, false, false, false, tls.VersionTLS13, "h2", "nobody"},
-		{"not asked, TLS 1.2", []option{requestsNone, tls12}, false, false, false, tls.VersionTLS12, "h2", "nobody"},
+		{"not requested", []option{requestsNone}, false, false, false, tls.VersionTLS13, "h2", "anonymous"},
+		{"not requested, TLS 1.2", []option{requestsNone, tls12}, false, false, false, tls.VersionTLS12, "h2", "anonymous"},
 		{"the list names other authorities", []option{requestsAny, listsOthers}, true, true, true, tls.VersionTLS13, "h2", "alice"},
 		{"the list names other authorities, TLS 1.2", []option{requestsAny, listsOthers, tls12}, true, true, true, tls.VersionTLS12, "h2", "alice"},
 	} {
@@ -84,7 +84,7 @@ func TestHandshakeEvents(t *testing.T) {
 			t.Fatalf("%s: %+v", row.name, events)
 		}
 		h := events[0]
-		if h.Asked != row.asked || h.Sent != row.sent || (h.Unacceptable != nil) != row.unacceptable || h.Version != row.version ||
+		if h.Asked != row.requested || h.Sent != row.sent || (h.Unacceptable != nil) != row.unacceptable || h.Version != row.version ||
 			h.Protocol != row.protocol || h.Alias != "alice" || len(h.Fingerprint) != 64 || h.Origin != s.URL || h.Err != nil || h.Renegotiated || h.Proxy != "" || h.Took <= 0 {
 			t.Errorf("%s: %+v", row.name, h)
 		}

@@ -12,10 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
-// upgrades answers 101 and repeats lines after the name.
+// handleUpgrade answers 101 and echoes lines after the client's name.
 func handleUpgrade(rw http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "lines" || r.ProtoMajor != 1 {
 		http.Error(rw, "no upgrade over "+r.Proto, http.StatusBadRequest)
@@ -42,8 +43,8 @@ func upgradeRequest(r *http.Request) *http.Request {
 	return r
 }
 
-// An upgraded connection is written to and read from, counts as a call until it is
-// closed, and goes over HTTP/1.1 to a server that also has HTTP/2.
+// An upgraded connection is readable and writable, counts as a call until it is closed, and
+// uses HTTP/1.1 also with a server that supports HTTP/2.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	w, s := newFixture(t, "alice"), serve(t, handleUpgrade)
@@ -81,7 +82,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// A reverse proxy on top, which upgrades too.
+// httputil.ReverseProxy upgrades connections through the Transport.
 func TestUpgradeThroughReverseProxy(t *testing.T) {
 	t.Parallel()
 	w, s := newFixture(t, "alice"), serve(t, handleUpgrade)
@@ -109,10 +110,10 @@ func TestUpgradeThroughReverseProxy(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	both.Close()
-	eventually(t, "the call ends", func() bool { return transport.Stats().InFlight == 0 })
+	testkit.Eventually(t, "the call ends", func() bool { return transport.Stats().InFlight == 0 })
 }
 
-// A call ends once, in every way that it can end.
+// A call ends exactly once, in every way in which it can end.
 func TestInFlightCountsCallsUntilTheirBodiesEnd(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions {
@@ -155,7 +156,7 @@ func TestInFlightCountsCallsUntilTheirBodiesEnd(t *testing.T) {
 	}
 }
 
-// Time that runs out is seen as such by http.Client.
+// http.Client reports an exceeded deadline as a timeout.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	w, done := newFixture(t, "alice"), make(chan struct{})

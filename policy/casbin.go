@@ -31,7 +31,7 @@ g = _, _
 e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 
 [matchers]
-m = mtlsguardUser(r.sub) && mtlsguardPort(r.port, p.port) && mtlsguardMethod(r.method, p.method) && mtlsguardPath(r.path, p.path) && (g(r.sub, p.sub) || g(mtlsguardBase(r.sub), p.sub) || g("group:Everybody", p.sub))
+m = mtlsguardUser(r.sub) && mtlsguardPort(r.port, p.port) && mtlsguardMethod(r.method, p.method) && mtlsguardPath(r.sub, r.path, p.path) && (g(r.sub, p.sub) || g(mtlsguardBase(r.sub), p.sub) || g("group:Everybody", p.sub))
 `
 
 // Enforcer returns a new Casbin enforcer for the same rules, for tests and for Casbin's
@@ -88,47 +88,41 @@ func newEnforcer(v *vocabulary, rules, members [][]string) (_ *casbin.Enforcer, 
 
 // addMatchers registers the functions of the model.
 func addMatchers(enforcer *casbin.Enforcer, v *vocabulary) {
-	enforcer.AddFunction("mtlsguardUser", unary(func(subject string) any {
-		name, ok := strings.CutPrefix(subject, userPrefix)
+	enforcer.AddFunction("mtlsguardUser", function(1, func(s []string) any {
+		name, ok := strings.CutPrefix(s[0], userPrefix)
 		return ok && isUser(name)
 	}))
-	enforcer.AddFunction("mtlsguardBase", unary(func(subject string) any {
-		if subject == userPrefix+identity.Default {
+	enforcer.AddFunction("mtlsguardBase", function(1, func(s []string) any {
+		if s[0] == userPrefix+identity.Default {
 			return groupPrefix + identity.Anonymous
 		}
 		return groupPrefix + identity.Authenticated
 	}))
-	enforcer.AddFunction("mtlsguardPort", binary(matchPort))
-	enforcer.AddFunction("mtlsguardMethod", binary(v.matchMethod))
-	enforcer.AddFunction("mtlsguardPath", binary(func(requested, rule string) bool {
-		return rule != "" && matchPath(rule, requested) // Casbin calls it with empty fields for an empty policy
+	enforcer.AddFunction("mtlsguardPort", function(2, func(s []string) any { return matchPort(s[0], s[1]) }))
+	enforcer.AddFunction("mtlsguardMethod", function(2, func(s []string) any { return v.matchMethod(s[0], s[1]) }))
+	enforcer.AddFunction("mtlsguardPath", function(3, func(s []string) any {
+		subject, requested, rule := s[0], s[1], s[2]
+		// Casbin calls it with empty fields for an empty policy.
+		return rule != "" && matchPath(rule, requested, strings.TrimPrefix(subject, userPrefix))
 	}))
 }
 
 var errArguments = errors.New("wrong arguments")
 
-// unary makes a Casbin function of one string.
-func unary(f func(string) any) func(args ...any) (any, error) {
+// function makes a Casbin function of n strings.
+func function(n int, f func([]string) any) func(args ...any) (any, error) {
 	return func(args ...any) (any, error) {
-		if len(args) == 1 {
-			if s, ok := args[0].(string); ok {
-				return f(s), nil
-			}
+		if len(args) != n {
+			return nil, errArguments
 		}
-		return nil, errArguments
-	}
-}
-
-// binary makes a Casbin function of a request's field and a rule's field.
-func binary(f func(requested, rule string) bool) func(args ...any) (any, error) {
-	return func(args ...any) (any, error) {
-		if len(args) == 2 {
-			requested, ok1 := args[0].(string)
-			rule, ok2 := args[1].(string)
-			if ok1 && ok2 {
-				return f(requested, rule), nil
+		texts := make([]string, n)
+		for i, a := range args {
+			s, ok := a.(string)
+			if !ok {
+				return nil, errArguments
 			}
+			texts[i] = s
 		}
-		return nil, errArguments
+		return f(texts), nil
 	}
 }

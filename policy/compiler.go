@@ -82,15 +82,7 @@ func (b *compiler) placeRule(r *Rule, i uint32) {
 			p.below = true
 			break
 		}
-		if isParam(segment) {
-			if b.nodes[at].param == 0 {
-				id := b.newNode()
-				b.nodes[at].param = id
-			}
-			at = b.nodes[at].param
-		} else {
-			at = b.addChild(at, b.segments.add(segment))
-		}
+		at = b.addSegment(at, segment)
 		if !more {
 			break
 		}
@@ -98,6 +90,27 @@ func (b *compiler) placeRule(r *Rule, i uint32) {
 	}
 	p.node = at
 	b.placed = append(b.placed, p)
+}
+
+// addSegment returns the child of a node for a segment of a rule, and makes it if it is
+// new.
+func (b *compiler) addSegment(from uint32, segment string) uint32 {
+	n := b.nodes[from]
+	switch {
+	case segment == ownSegment:
+		if n.own == 0 {
+			n.own = b.newNode()
+			b.nodes[from].own = n.own
+		}
+		return n.own
+	case isParam(segment):
+		if n.param == 0 {
+			n.param = b.newNode()
+			b.nodes[from].param = n.param
+		}
+		return n.param
+	}
+	return b.addChild(from, b.segments.add(segment))
 }
 
 func (b *compiler) newNode() uint32 {

@@ -40,6 +40,15 @@ func (l *linter) coveringEntries(r Rule, f func(entry)) {
 		return
 	}
 	segments := strings.Split(r.Path[1:], "/")
+	// In a rule for one user, {user} is that name, and the name is {user}.
+	name, isForUser := strings.CutPrefix(r.Subject, userPrefix)
+	if isForUser && ownName(name) != "" {
+		for i, s := range segments {
+			if s == ownSegment {
+				segments[i] = name
+			}
+		}
+	}
 	below := segments[len(segments)-1] == "*"
 	if below {
 		segments = segments[:len(segments)-1]
@@ -59,6 +68,9 @@ func (l *linter) coveringEntries(r Rule, f func(entry)) {
 		s := segments[depth]
 		if n.param != 0 && s != "" {
 			visit(n.param, depth+1)
+		}
+		if n.own != 0 && (s == ownSegment || isForUser && s != "" && s == ownName(name)) {
+			visit(n.own, depth+1)
 		}
 		if isParam(s) {
 			return

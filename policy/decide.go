@@ -69,8 +69,9 @@ func (e *Engine) decide(c *caller, method, path string) (Decision, error) {
 		return Decision{Reason: reason.PolicyError}, c.err
 	}
 	s := search{
-		method: e.vocabulary.bit(method), own: c.subjects.own, groups: e.groupLists[c.subjects.groups.from:c.subjects.groups.to],
-		allow: noID, deny: noID,
+		method: e.vocabulary.bit(method), user: ownName(c.user), own: c.subjects.own,
+		groups: e.groupLists[c.subjects.groups.from:c.subjects.groups.to],
+		allow:  noID, deny: noID,
 	}
 	if s.method == 0 || s.own == 0 && len(s.groups) == 0 {
 		return Decision{Reason: reason.NoRule}, nil

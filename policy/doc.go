@@ -33,7 +33,7 @@
 //	port    = "*" | the name of one port
 //	method  = "*" | METHOD *( "|" METHOD )
 //	path    = "*" | 1*( "/" segment ) [ "/*" ] | "/*"
-//	segment = literal text | "{" name "}" | nothing, at the end only
+//	segment = literal text | "{user}" | "{" name "}" | nothing, at the end only
 //	effect  = "allow" | "deny"
 //
 // Blanks around a field are not part of it. Fields are not quoted and contain no
@@ -44,12 +44,18 @@
 // No rule matches an unknown method.
 //
 // A path is compared as a whole, segment by segment, decoded. A literal segment
-// matches itself: dots, brackets and all other characters stand for themselves. {name}
-// matches exactly one segment, which is not empty. A final /* matches everything
+// matches itself: dots, brackets and all other characters stand for themselves. {user}
+// matches the caller's own user name, byte for byte, and nothing else; it never matches
+// Default. Any other {name} matches exactly one segment, which is not empty. A final /* matches everything
 // below: /a/* covers /a/ and /a/b, but neither /a nor /ab; /* covers every path. A
 // trailing slash counts: /a and /a/ are two paths. The path "*" is the target of
 // "OPTIONS *" and nothing else. No rule matches an ambiguous path: one with //, a . or
 // .. segment, a backslash, a control character, invalid UTF-8, or no leading slash.
+//
+// With {user}, one rule gives each member of a group their own paths. alice reads
+// /users/alice/inbox, and no other inbox:
+//
+//	p, group:staff, *, GET, /users/{user}/inbox, allow
 //
 // # Coming from webMethods Integration Server
 //
@@ -79,7 +85,7 @@
 // the subjects and methods of the rules that end there. Decide takes no lock and
 // allocates nothing. It visits only the nodes that the path can reach, and searches
 // their lists, so its time grows little with the number of rules. Rules that mix
-// literals and {name} at many levels make many nodes reachable by one path; the number
+// literals, {user} and {name} at many levels make many nodes reachable by one path; the number
 // of rules bounds the cost. The tests of this package compare every decision with
 // Casbin's own. Enforcer returns Casbin's enforcer for the same rules.
 package policy

@@ -39,6 +39,7 @@ type span struct{ from, to uint32 }
 // node is one place in a tree.
 type node struct {
 	param    uint32 // the child for {name}, or 0: no tree has node 0
+	own      uint32 // the child for {user}, or 0
 	literals uint32 // the number of edges from here
 	end      span   // entries of the rules that end here
 	below    span   // entries of the rules that end here with /*

@@ -42,7 +42,7 @@ func (w world) rulePath() string {
 	}
 	path := ""
 	for range pick(w, 0, 0, 1, 1, 2, 3) {
-		path += "/" + pick(w, "a", "a", "b", "a.b", "{x}", "{x}", "{y}", "{id}", "%", "é")
+		path += "/" + pick(w, "a", "a", "b", "a.b", "{x}", "{x}", "{y}", "{id}", "{user}", "{user}", "alice", "%", "é")
 	}
 	return path + pick(w, "", "/", "/*", "/*", "/*", "/a")
 }
@@ -50,7 +50,7 @@ func (w world) rulePath() string {
 func (w world) requestPath() string {
 	path := ""
 	for range pick(w, 1, 1, 2, 2, 3, 4) {
-		path += "/" + pick(w, "a", "a", "a", "a", "b", "a.b", "aXb", "{x}", "*", "%", "%2f", "é", "zzz", "a;v=1", "a,b")
+		path += "/" + pick(w, "a", "a", "a", "a", "b", "a.b", "aXb", "alice", "alice", "bob", "Bob", "Default", "stranger", "{user}", "{x}", "*", "%", "%2f", "é", "zzz", "a;v=1", "a,b")
 	}
 	path += pick(w, "", "", "/")
 	if w.IntN(12) == 0 { // what a guard would have refused

@@ -46,6 +46,7 @@ type field struct {
 	Wants   string `json:"wants"` // in the rule
 	Got     string `json:"got"`   // in the request
 	Matches bool   `json:"matches"`
+	Note    string `json:"note,omitempty"` // what {user} stands for
 }
 
 // Explain explains the decision about a request. Its time and memory grow with the
@@ -93,7 +94,7 @@ func (e *Engine) explainRules(r Request, groups []string) (lines []Line, omitted
 		for _, ok := range []bool{
 			matchPort(r.Port, rule.Port),
 			e.vocabulary.matchMethod(r.Method, rule.Method),
-			unambiguous && matchPath(rule.Path, r.Path),
+			unambiguous && matchPath(rule.Path, r.Path, r.User),
 		} {
 			if !ok {
 				misses++
@@ -120,10 +121,10 @@ func (e *Engine) explainRules(r Request, groups []string) (lines []Line, omitted
 func (e *Engine) explainRule(i int, r Request, groups []string) Line {
 	rule := e.rule(i)
 	l := Line{Position: e.rules.position(i), Text: rule.text(), Effect: rule.Effect, Fields: []field{
-		{"subject", rule.Subject, userPrefix + r.User, hasSubject(rule.Subject, r.User, groups)},
-		{"port", rule.Port, r.Port, matchPort(r.Port, rule.Port)},
-		{"method", rule.Method, r.Method, e.vocabulary.matchMethod(r.Method, rule.Method)},
-		{"path", rule.Path, r.Path, matchPath(rule.Path, r.Path)},
+		{"subject", rule.Subject, userPrefix + r.User, hasSubject(rule.Subject, r.User, groups), ""},
+		{"port", rule.Port, r.Port, matchPort(r.Port, rule.Port), ""},
+		{"method", rule.Method, r.Method, e.vocabulary.matchMethod(r.Method, rule.Method), ""},
+		{"path", rule.Path, r.Path, matchPath(rule.Path, r.Path, r.User), noteOnPath(rule.Path, r.User)},
 	}}
 	l.Matches = !slices.ContainsFunc(l.Fields, func(f field) bool { return !f.Matches })
 	if group, ok := strings.CutPrefix(rule.Subject, groupPrefix); ok && l.Fields[0].Matches {
@@ -167,11 +168,13 @@ func (x Explanation) String() string {
 				b.WriteString(", by group " + strings.Join(l.Through, " in "))
 			}
 			b.WriteString("\n")
-			continue
 		}
 		for _, f := range l.Fields {
 			if !f.Matches {
 				fmt.Fprintf(&b, "    %s: wants %s, got %s\n", f.Name, plainASCII(f.Wants), printable(f.Got))
+			}
+			if f.Note != "" {
+				fmt.Fprintf(&b, "    %s\n", f.Note)
 			}
 		}
 	}

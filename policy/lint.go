@@ -10,8 +10,8 @@ import (
 
 // Lint returns the lines that are probably wrong: rules that never have an effect,
 // repeated lines, groups that rules name and that have no users, groups that have
-// members and that no rule names, and names that resemble built-in ones. About is
-// "policy". The findings about rules come first, then those about memberships, each in
+// members and that no rule names, and names that resemble built-in ones. A Note says what
+// {user} means in a rule. About is "policy". The findings about rules come first, then those about memberships, each in
 // their order. Lint returns nil without findings.
 func (e *Engine) Lint() []configerror.Finding {
 	if !e.isBuilt() {
@@ -22,6 +22,7 @@ func (e *Engine) Lint() []configerror.Finding {
 	for i := range e.rules.len() {
 		r := e.rule(i)
 		l.checkEffect(i, r)
+		l.checkOwnSegment(i, r)
 		if group, ok := strings.CutPrefix(r.Subject, groupPrefix); ok && !seen[group] {
 			seen[group] = true
 			l.checkGroupHasUsers(i, group)

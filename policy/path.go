@@ -87,15 +87,17 @@ func checkSegment(segment string, last bool) (wrong, hint string) {
 		return "", ""
 	case strings.Contains(segment, "*"):
 		return "contains a * that is not its last segment", "a final /* covers everything below; {name} is one segment"
+	case segment == ":user":
+		return "contains the segment " + escape.Quote(segment, escape.Short), "write {user} for the caller's own user name, or another name, such as {id}, for any one segment"
 	case strings.HasPrefix(segment, ":"):
 		return "contains the segment " + escape.Quote(segment, escape.Short), "write {" + strings.TrimPrefix(segment, ":") + "} for one segment"
 	case strings.ContainsAny(segment, "{}") && !isParam(segment):
-		return "contains the segment " + escape.Quote(segment, escape.Short), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -"
+		return "contains the segment " + escape.Quote(segment, escape.Short), "one segment is {name}: braces around the whole segment, and a name of letters, digits, _ and -; {user} is the caller's own user name"
 	}
 	return "", ""
 }
 
-// isParam reports whether a rule's segment is {name}.
+// isParam reports whether a rule's segment is {name}, {user} included.
 func isParam(segment string) bool {
 	if len(segment) < 3 || segment[0] != '{' || segment[len(segment)-1] != '}' {
 		return false
@@ -123,9 +125,9 @@ func percentEscape(s string) int {
 
 func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
-// matchPath reports whether the path of a checked rule covers a request's. Casbin and
-// Explain call it. Decide comes to the same answer by the tree.
-func matchPath(rule, path string) bool {
+// matchPath reports whether the path of a checked rule covers the path of a user's
+// request. Casbin and Explain call it. Decide comes to the same answer by the tree.
+func matchPath(rule, path, user string) bool {
 	if rule == starPath || path == starPath {
 		return rule == path
 	}
@@ -139,6 +141,10 @@ func matchPath(rule, path string) bool {
 		switch {
 		case want == "*":
 			return true
+		case want == ownSegment:
+			if got == "" || got != ownName(user) {
+				return false
+			}
 		case isParam(want):
 			if got == "" {
 				return false

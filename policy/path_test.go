@@ -81,6 +81,7 @@ func TestInvalidPathsAreRejected(t *testing.T) {
 		{"/{rest...}", "braces"},
 		{"/{a b}", "braces"},
 		{"/a/:id", "write {id}"},
+		{"/a/:user", "write {user} for the caller's own user name…{id}"},
 		{"/:id/*", "write {id}"},
 		{"/a%2fb", "%2f…decoded"},
 		{"/%41", "%41…decoded"},
@@ -142,6 +143,8 @@ func covers(rule, path string) bool {
 		switch {
 		case s == "*":
 			b.WriteString(`(?s:.*)`)
+		case s == "{user}":
+			b.WriteString("u") // the user of these tests
 		case strings.HasPrefix(s, "{"):
 			b.WriteString(`[^/]+`)
 		default:
@@ -156,14 +159,14 @@ func covers(rule, path string) bool {
 func FuzzPath(f *testing.F) {
 	for _, s := range [][2]string{
 		{"/a/*", "/a/b"}, {"/a/{x}/c", "/a/b/c"}, {"/*", "/"}, {"*", "*"}, {"/a.b", "/aXb"}, {"/{x}", "/*"},
-		{"/a/", "/a//"}, {"/a/*", "/a/../b"}, {"/é", "/é"}, {"/a/{x}/*", "/a/b/"},
+		{"/a/", "/a//"}, {"/a/*", "/a/../b"}, {"/é", "/é"}, {"/a/{x}/*", "/a/b/"}, {"/a/{user}/*", "/a/u/"}, {"/{user}/{user}", "/u/u"}, {"/{user}", "/{user}"},
 	} {
 		f.Add(s[0], s[1])
 	}
 	f.Fuzz(func(t *testing.T, rule, path string) {
 		// Beside the rule stand others that share its way through the tree.
 		rules := []policy.Rule{{Subject: "user:u", Port: "*", Method: "GET", Path: rule, Effect: policy.Allow}}
-		for _, p := range []string{"/{x}/{y}/{z}/*", "/a/{x}", "/a/*", "/{x}/a", "/", path} {
+		for _, p := range []string{"/{x}/{y}/{z}/*", "/a/{x}", "/a/*", "/{x}/a", "/{user}/a", "/{x}/{user}/*", "/", path} {
 			r := policy.Rule{Subject: "user:other", Port: "*", Method: "GET", Path: p, Effect: policy.Allow}
 			if _, err := policy.New([]policy.Rule{r}, nil); err == nil {
 				rules = append(rules, r)

@@ -12,7 +12,7 @@ type Rule struct {
 	Subject string // "user:NAME" or "group:NAME"
 	Port    string // the name of one port, or "*"
 	Method  string // "GET", "GET|POST", or "*"
-	Path    string // "/orders/{id}/*"
+	Path    string // "/orders/{id}/*", "/users/{user}"
 	Effect  string // Allow or Deny
 	File    string // the file of the rule; may be empty
 	Line    int    // from 1; 0: the rule has no line

@@ -10,6 +10,8 @@ type search struct {
 	segments [maxSegments]uint32 // ids; those beyond maxSegments are not kept
 	count    int                 // of all segments
 	empty    bool                // the last segment is empty
+	user     string              // what {user} matches, or ""
+	isOwn    uint32              // bit i: segment i is the user
 	method   uint32
 	own      uint32   // the user's own subject, or 0
 	groups   []uint32 // the subjects of the user's groups
@@ -68,6 +70,8 @@ func (e *Engine) split(s *search, path string) bool {
 			s.empty = true
 		case ".", "..":
 			return false
+		case s.user:
+			s.isOwn |= 1 << s.count // a shift beyond maxSegments is 0
 		}
 		if s.count < maxSegments {
 			s.segments[s.count] = e.segments.find(segment)
@@ -78,7 +82,7 @@ func (e *Engine) split(s *search, path string) bool {
 }
 
 // walk visits the nodes below one, at a depth, that the path reaches. It forks where
-// {name} and a literal both match. Each node has one parent, so no node is visited
+// several of {name}, {user} and a literal match. Each node has one parent, so no node is visited
 // twice: a walk costs at most the number of nodes, and goes at most maxSegments deep.
 func (e *Engine) walk(s *search, at uint32, depth int) {
 	for ; ; depth++ {
@@ -98,6 +102,13 @@ func (e *Engine) walk(s *search, at uint32, depth int) {
 		param := n.param
 		if s.empty && depth == s.count-1 {
 			param = 0 // {name} does not match an empty segment
+		}
+		if n.own != 0 && s.isOwn&(1<<depth) != 0 {
+			if literal != 0 || param != 0 {
+				e.walk(s, n.own, depth+1)
+			} else {
+				literal = n.own
+			}
 		}
 		switch {
 		case literal == 0 && param == 0:

@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// small is a listener whose connections hold little in the kernel, so that a client
-// that does not read is felt soon.
+// small is a listener whose connections have small kernel buffers, so that a client that
+// does not read soon blocks the server.
 type small struct{ net.Listener }
 
 func (l small) Accept() (net.Conn, error) {
@@ -25,7 +25,7 @@ func (l small) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// onSmall serves h on a port whose connections hold little.
+// onSmall serves h on a port whose connections have small kernel buffers.
 func onSmall(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 	t.Helper()
 	p := newPort(t, c)
@@ -33,14 +33,14 @@ func onSmall(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)} // it would tell of every attack
+	srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)} // it would log every attack
 	p.Configure(srv)
 	go srv.Serve(p.Wrap(small{inner}))
 	t.Cleanup(func() { srv.Close() })
 	return p
 }
 
-// dialSmall is dial with little room for bytes that are not read.
+// dialSmall is dial with a small receive buffer.
 func dialSmall(t *testing.T, p *ports.Port, c *tls.Config) *caller {
 	t.Helper()
 	raw, err := net.Dial("tcp", p.Addr().String())
@@ -56,7 +56,7 @@ func dialSmall(t *testing.T, p *ports.Port, c *tls.Config) *caller {
 	return own
 }
 
-// atOnce runs the rows of a test side by side: most of their time is waiting.
+// atOnce runs the rows of a test concurrently: they mostly wait.
 func atOnce[V any](rows map[string]V, test func(name string, row V)) {
 	var all sync.WaitGroup
 	for name, row := range rows {
@@ -65,7 +65,7 @@ func atOnce[V any](rows map[string]V, test func(name string, row V)) {
 	all.Wait()
 }
 
-// heapNow is what the process keeps.
+// heapNow returns the size of the live heap.
 func heapNow() uint64 {
 	runtime.GC()
 	runtime.GC()

@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// Covers K13. A handler with full duplex has sent its answer when the time for the rest
-// of the body is over, or when chunks or trailers turn out to be none: net/http takes
-// the connection for ready all the same. What comes then is never read as a request.
+// Covers K13. A handler with full duplex has sent its answer when the deadline for the rest
+// of the body passes, or when a chunk or trailer is malformed. net/http then considers the
+// connection ready for a request, but the following bytes are never read as one.
 func TestRestOfABodyIsNoRequest(t *testing.T) {
 	t.Parallel()
 	type row struct {
@@ -23,7 +24,7 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 		head    string
 		body    string
 		reads   bool // the handler reads, until an error or the end
-		late    bool // the rest comes when the time for it is over
+		late    bool // the rest arrives after the deadline
 	}
 	rows := map[string]row{}
 	for name, r := range map[string]row{
@@ -46,10 +47,10 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 		c := brisk(t, ports.None)
 		c.Limits.Headers, c.Limits.Request = 100*time.Millisecond, row.request
 		p := newPort(t, c)
-		var evil atomic.Int64
+		var smuggled atomic.Int64
 		serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == "DELETE" {
-				evil.Add(1)
+				smuggled.Add(1)
 			}
 			control := http.NewResponseController(w)
 			_ = control.EnableFullDuplex()
@@ -79,15 +80,15 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 		io.WriteString(own, strings.Repeat("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 3))
 		io.Copy(io.Discard, res.Body)
 		io.Copy(io.Discard, answers) // the connection ends
-		eventually(t, name+": the end", func() bool { return p.ConnCount() == 0 })
-		if n := evil.Load(); n > 0 {
+		testkit.Eventually(t, name+": the connection ends", func() bool { return p.ConnCount() == 0 })
+		if n := smuggled.Load(); n > 0 {
 			t.Errorf("%s: %d requests out of a body", name, n)
 		}
 	})
 }
 
-// A goroutine that a handler has left behind reads nothing of the next request, and
-// takes no deadline back that is the next one's.
+// A goroutine that outlives its handler reads nothing of the next request, and does not
+// remove a deadline of it.
 func TestReadersThatOutliveTheirHandler(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		c := brisk(t, ports.None)
@@ -109,30 +110,30 @@ func TestReadersThatOutliveTheirHandler(t *testing.T) {
 		if _, err := http.ReadResponse(answers, nil); err != nil {
 			t.Fatal(err)
 		}
-		io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n") // the next one, which has Limits.Headers
+		io.WriteString(own, "POST / HTTP/1.1\r\nHost: localhost\r\n") // the next request, limited by Limits.Headers
 		time.Sleep(20 * time.Millisecond)
 		close(leave)
 		if err := <-read; err == nil {
-			t.Error("read on")
+			t.Error("the goroutine reads the next request")
 		}
 		began := time.Now()
 		io.Copy(io.Discard, answers)
 		if took := time.Since(began); took > patience/2 {
-			t.Errorf("the next request had %v for its head", took)
+			t.Errorf("the head of the next request had %v", took)
 		}
-		eventually(t, "the end", func() bool { return p.ConnCount() == 0 })
+		testkit.Eventually(t, "the connection ends", func() bool { return p.ConnCount() == 0 })
 	})
 }
 
-// Covers H21. A handler that has read a body to its end may read or close it again: no
-// deadline for the client begins then, which would end the request's context.
+// Covers H21. A handler may read or close a body again after its end. This sets no deadline,
+// which would end the request's context.
 func TestBodyThatHasEndedHasNoDeadline(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		type use = func(http.ResponseWriter, *http.Request)
 		discard := func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }
 		closes := func(_ http.ResponseWriter, r *http.Request) { r.Body.Close() }
 		half := func(_ http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 2)) }
-		flush := func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() } // net/http reads the rest itself
+		flush := func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() } // net/http itself reads the rest
 		large := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat(" ", 100_000)) }
 		text := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, " ") }
 		rows := map[string][]use{

@@ -18,7 +18,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Port mode × evidence × version of TLS × version of HTTP.
+// Port mode × client certificate × TLS version × HTTP version.
 // Covers A9, A20.
 func TestEveryModeWithEveryCertificate(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -27,15 +27,15 @@ func TestEveryModeWithEveryCertificate(t *testing.T) {
 	}
 	now := time.Now()
 	revoked := clientCA.Leaf("revoked")
-	evidence := []struct {
-		name string
-		who  *testpki.Pair // nil sends none
-		want reason.Reason
+	certificates := []struct {
+		name   string
+		holder *testpki.Pair // nil sends no certificate
+		want   reason.Reason
 	}{
 		{"none", nil, reason.NoCertificate},
 		{"good", alice, ""},
 		{"untrusted", otherCA.Leaf("alice"), reason.UnknownAuthority},
-		{"signed itself", testpki.Make(nil, testpki.NewKey(), &x509.Certificate{Subject: alice.Cert.Subject, ExtKeyUsage: alice.Cert.ExtKeyUsage}), reason.UnknownAuthority},
+		{"self-signed", testpki.Make(nil, testpki.NewKey(), &x509.Certificate{Subject: alice.Cert.Subject, ExtKeyUsage: alice.Cert.ExtKeyUsage}), reason.UnknownAuthority},
 		{"expired", clientCA.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) }), reason.Expired},
 		{"not yet valid", clientCA.Leaf("alice", func(c *x509.Certificate) { c.NotBefore = now.Add(time.Hour) }), reason.NotYetValid},
 		{"wrong usage", clientCA.Leaf("alice", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), reason.WrongUsage},
@@ -54,22 +54,22 @@ func TestEveryModeWithEveryCertificate(t *testing.T) {
 			c.Trust = byClientCA(t, revoked)
 		}
 		p := serving(t, c)
-		for _, ev := range evidence {
+		for _, row := range certificates {
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 				for _, proto := range []string{"http/1.1", "h2"} {
-					t.Run(fmt.Sprintf("%v/%s/%s/%s", mode, ev.name, tls.VersionName(version), proto), func(t *testing.T) {
-						cc := clientConfig(ev.who, func(c *tls.Config) {
+					t.Run(fmt.Sprintf("%v/%s/%s/%s", mode, row.name, tls.VersionName(version), proto), func(t *testing.T) {
+						cc := clientConfig(row.holder, func(c *tls.Config) {
 							c.MinVersion, c.MaxVersion, c.NextProtos = version, version, []string{proto}
 						})
-						served := mode == ports.None || ev.want == "" || ev.who == nil && mode == ports.Request
+						served := mode == ports.None || row.want == "" || row.holder == nil && mode == ports.Request
 						if !served {
-							h, _ := refused(t, p, e, cc, ev.want)
-							presentedIs(t, h, ev.who)
+							h, _ := refused(t, p, e, cc, row.want)
+							presentedIs(t, h, row.holder)
 							return
 						}
-						body, own, err := ask(t, p, cc)
+						body, own, err := dialAndGet(t, p, cc)
 						caller := string(reason.NoCertificate)
-						if mode != ports.None && ev.who != nil {
+						if mode != ports.None && row.holder != nil {
 							caller = "alice"
 						}
 						want := fmt.Sprintf("%v %s %s", mode, caller, map[string]string{"h2": "HTTP/2.0", "http/1.1": "HTTP/1.1"}[proto])
@@ -83,7 +83,7 @@ func TestEveryModeWithEveryCertificate(t *testing.T) {
 						if mode == ports.None {
 							presentedIs(t, h, nil)
 						} else {
-							presentedIs(t, h, ev.who)
+							presentedIs(t, h, row.holder)
 						}
 					})
 				}
@@ -92,18 +92,18 @@ func TestEveryModeWithEveryCertificate(t *testing.T) {
 	}
 }
 
-func presentedIs(t *testing.T, h ports.Handshake, who *testpki.Pair) {
+func presentedIs(t *testing.T, h ports.Handshake, holder *testpki.Pair) {
 	t.Helper()
-	if who == nil && len(h.Presented) != 0 || who != nil && (len(h.Presented) == 0 || !h.Presented[0].Equal(who.Cert)) {
-		t.Errorf("the event holds %d certificates that are not those presented", len(h.Presented))
+	if holder == nil && len(h.Presented) != 0 || holder != nil && (len(h.Presented) == 0 || !h.Presented[0].Equal(holder.Cert)) {
+		t.Errorf("the event has %d certificates, not the presented ones", len(h.Presented))
 	}
 	if h.Duration <= 0 {
 		t.Errorf("duration %v", h.Duration)
 	}
 }
 
-// This holds noCertificateText: with another text in crypto/tls the word would be
-// bad-certificate.
+// This test checks noCertificateText: with another error text in crypto/tls the reason would
+// be bad-certificate.
 func TestMissingCertificateHasItsOwnReason(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
@@ -169,7 +169,7 @@ func TestGarbageInPlaceOfACertificateIsRefused(t *testing.T) {
 	refused(t, p, e, cc, reason.BadCertificate)
 }
 
-// hiding is a listener of the user's around ours.
+// hiding is a listener of the user around the listener of the port.
 type hiding struct{ net.Listener }
 
 func (l hiding) Accept() (net.Conn, error) {
@@ -189,11 +189,11 @@ func TestWrappedListenerHidesTheConnection(t *testing.T) {
 		if wrap {
 			l = hiding{l}
 		}
-		srv := &http.Server{Handler: http.HandlerFunc(who)}
+		srv := &http.Server{Handler: http.HandlerFunc(echoCaller)}
 		p.Configure(srv)
 		go srv.Serve(l)
 		t.Cleanup(func() { srv.Close() })
-		body, _, err := ask(t, p, clientConfig(alice, h1))
+		body, _, err := dialAndGet(t, p, clientConfig(alice, h1))
 		want := "require alice HTTP/1.1"
 		if wrap {
 			want = "no connection"
@@ -214,7 +214,7 @@ func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 	}
 	states := make(chan http.ConnState, 100)
 	srv := &http.Server{
-		Handler:     http.HandlerFunc(who),
+		Handler:     http.HandlerFunc(echoCaller),
 		ConnContext: ports.ConnContext,
 		ConnState:   func(_ net.Conn, s http.ConnState) { states <- s },
 		HTTP2:       &http.HTTP2Config{MaxReadFrameSize: 1 << 20},
@@ -222,15 +222,15 @@ func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 	p.Configure(srv)
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
-	if body, _, err := ask(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
+	if body, _, err := dialAndGet(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
 		t.Errorf("%q, %v", body, err)
 	}
 	if len(states) == 0 || srv.HTTP2.MaxReadFrameSize != 1<<20 || srv.HTTP2.MaxConcurrentStreams != 7 {
-		t.Error("what was set before is gone")
+		t.Error("a hook that was set before is gone")
 	}
-	// r.TLS is the handler's to spoil; ours is not.
+	// A handler may change r.TLS; the connection's certificates stay.
 	if _, ok := ports.FromContext(t.Context()); ok {
-		t.Error("a connection out of nothing")
+		t.Error("a connection in an empty context")
 	}
 }
 
@@ -245,7 +245,7 @@ func TestCertificateRequestNamesTheAnchors(t *testing.T) {
 			}
 			return &tls.Certificate{}, nil
 		}
-		ask(t, p, cc)
+		dialAndGet(t, p, cc)
 		return got
 	}
 	c, _ := config(t, ports.Request)
@@ -261,9 +261,9 @@ func TestCertificateRequestNamesTheAnchors(t *testing.T) {
 	c.HideAuthorities = true
 	reconfigure(t, p, c)
 	if got := names(p); len(got) != 0 {
-		t.Errorf("names %q are hidden", got)
+		t.Errorf("HideAuthorities still sends the names %q", got)
 	}
-	if body, _, err := ask(t, p, clientConfig(otherCA.Leaf("eve"))); err != nil || !strings.Contains(body, " eve ") {
+	if body, _, err := dialAndGet(t, p, clientConfig(otherCA.Leaf("eve"))); err != nil || !strings.Contains(body, " eve ") {
 		t.Errorf("%q, %v", body, err)
 	}
 }
@@ -287,7 +287,7 @@ func TestMistakes(t *testing.T) {
 		c := good
 		spoil(&c)
 		if p, err := ports.New(c); err == nil || p != nil {
-			t.Errorf("%s: taken", name)
+			t.Errorf("%s: accepted", name)
 		}
 	}
 	if _, err := ports.New(ports.Config{}); strings.Count(fmt.Sprint(err), "\n") < 3 {

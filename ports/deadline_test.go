@@ -46,19 +46,19 @@ func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
 		steps []step
 		want  []time.Time
 	}{
-		"nobody reads":            {[]step{set(at(now + time.Second)), set(long), set(never)}, nil},
+		"no Read":                 {[]step{set(at(now + time.Second)), set(long), set(never)}, nil},
 		"far":                     {[]step{set(at(now + time.Minute)), read}, nil},
 		"far, then near":          {[]step{set(at(now + time.Minute)), read, sweep(now + time.Minute - nearDeadline)}, []time.Time{at(now + time.Minute)}},
 		"far, not near yet":       {[]step{set(at(now + time.Minute)), read, sweep(now + time.Minute - nearDeadline - 1)}, nil},
-		"told once":               {[]step{set(at(now + 4*time.Second)), read, sweep(now + 2*time.Second), sweep(now + 3*time.Second)}, []time.Time{at(now + 4*time.Second)}},
+		"set once":                {[]step{set(at(now + 4*time.Second)), read, sweep(now + 2*time.Second), sweep(now + 3*time.Second)}, []time.Time{at(now + 4*time.Second)}},
 		"near when reading began": {[]step{set(at(now + nearDeadline)), read}, []time.Time{at(now + nearDeadline)}},
 		"near while reading":      {[]step{read, set(at(now + nearDeadline))}, []time.Time{at(now + nearDeadline)}},
-		"told, then taken back":   {[]step{read, set(at(now + time.Second)), set(never)}, []time.Time{at(now + time.Second), never}},
-		"told, then far":          {[]step{read, set(at(now + time.Second)), set(at(now + time.Hour))}, []time.Time{at(now + time.Second), never}},
+		"set, then removed":       {[]step{read, set(at(now + time.Second)), set(never)}, []time.Time{at(now + time.Second), never}},
+		"set, then far":           {[]step{read, set(at(now + time.Second)), set(at(now + time.Hour))}, []time.Time{at(now + time.Second), never}},
 		"past while reading":      {[]step{read, set(long), set(never)}, []time.Time{at(-1), never}},
-		"past all counting":       {[]step{read, set(time.Unix(-1<<60, 0))}, []time.Time{at(-1)}},
+		"out of range":            {[]step{read, set(time.Unix(-1<<60, 0))}, []time.Time{at(-1)}},
 		"the sweep ends":          {[]step{set(at(now + time.Hour)), read, sweep(-1)}, []time.Time{at(now + time.Hour)}},
-		"nobody sweeps":           {[]step{sweep(-1), set(at(now + time.Hour)), read}, []time.Time{at(now + time.Hour)}},
+		"no sweeps":               {[]step{sweep(-1), set(at(now + time.Hour)), read}, []time.Time{at(now + time.Hour)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			raw, c := tolerant(int64(now))
@@ -87,8 +87,8 @@ func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
 	}
 }
 
-// A deadline that passed long ago ends a Read that begins and one that is under way,
-// and one that was taken back ends none.
+// A deadline that passed long ago ends a Read that begins and one that is under way. A
+// deadline that was removed ends none.
 // Covers H1.
 func TestPastDeadlineEndsARead(t *testing.T) {
 	a, b := net.Pipe()
@@ -109,7 +109,7 @@ func TestPastDeadlineEndsARead(t *testing.T) {
 		raw.SetReadDeadline(time.Time{})
 		go b.Write([]byte("x"))
 		if _, err := raw.Read(make([]byte, 1)); err != nil {
-			t.Fatalf("with no deadline any more: %v", err)
+			t.Fatalf("after the deadline was removed: %v", err)
 		}
 	}
 }

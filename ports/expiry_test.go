@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Covers G11: a long answer ends with the certificate that it began with; an idle
-// connection is left for its next request, which is refused with the reason.
+// Covers G11: a long answer ends when the certificate of its request expires. An idle
+// connection stays open for its next request, which is refused with the reason.
 func TestLongAnswerEndsWithItsCertificate(t *testing.T) {
 	t.Parallel()
 	for name, o := range protocols {
@@ -30,7 +30,7 @@ func TestLongAnswerEndsWithItsCertificate(t *testing.T) {
 			shift.Store(int64(48 * time.Hour))
 			within(t, "busy", busy.ends(t), 0, 2*soon+margin)
 			if err := <-answer; err == nil {
-				t.Error("answered in full")
+				t.Error("the answer was complete")
 			}
 			if !idle.open() {
 				t.Error("the idle connection was closed without a reason")

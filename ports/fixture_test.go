@@ -12,19 +12,19 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// TestMain lets more tests wait side by side than there are processors: a parallel test of
-// this package waits for a limit most of its time. Tests that measure memory, or that load
+// TestMain allows more parallel tests than processors: a parallel test of this package mostly
+// waits for a limit. Tests that measure memory, or that load
 // the processors, are not parallel.
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience is how long a test waits for what must happen.
+// patience is the timeout of an operation that must succeed.
 const patience = 10 * time.Second
 
 var (
@@ -55,7 +55,7 @@ func trusting(t testing.TB, c trust.Config) *trust.Verifier {
 	return v
 }
 
-// byClientCA is a trust of clientCA that revokes the given leaves.
+// byClientCA returns a trust of clientCA that revokes the given leaves.
 func byClientCA(t testing.TB, revoked ...*testpki.Pair) *trust.Verifier {
 	t.Helper()
 	c := trust.Config{Anchors: []*x509.Certificate{clientCA.Cert}}
@@ -100,7 +100,7 @@ func (e *events) find(want func(ports.Handshake) bool) (ports.Handshake, bool) {
 func (e *events) of(t testing.TB, client net.Addr) ports.Handshake {
 	t.Helper()
 	var found ports.Handshake
-	eventually(t, "an event of "+client.String(), func() bool {
+	testkit.Eventually(t, "the port reports the handshake of "+client.String(), func() bool {
 		h, ok := e.find(func(h ports.Handshake) bool { return h.Remote.String() == client.String() })
 		found = h
 		return ok
@@ -118,16 +118,6 @@ func (e *events) count(r reason.Reason) int {
 		}
 	}
 	return n
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
-		}
-	}
 }
 
 // config returns a configuration that trusts clientCA; its events are recorded.
@@ -185,17 +175,17 @@ func serve(t testing.TB, h http.Handler, list ...*ports.Port) (stop func() error
 	return stop
 }
 
-// serving is one port with the handler who.
+// serving serves echoCaller on one port.
 func serving(t testing.TB, c ports.Config) *ports.Port {
 	t.Helper()
 	c.Limits.Drain = time.Second
 	p := newPort(t, c)
-	serve(t, http.HandlerFunc(who), p)
+	serve(t, http.HandlerFunc(echoCaller), p)
 	return p
 }
 
-// who answers with the port, the caller and the protocol.
-func who(w http.ResponseWriter, r *http.Request) {
+// echoCaller answers with the port, the caller and the protocol.
+func echoCaller(w http.ResponseWriter, r *http.Request) {
 	c, ok := ports.FromContext(r.Context())
 	if !ok {
 		fmt.Fprint(w, "no connection")
@@ -248,7 +238,7 @@ type tlsOption func(*tls.Config)
 func h1(c *tls.Config)    { c.NextProtos = []string{"http/1.1"} }
 func tls12(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }
 
-// clientConfig sends p's certificate whatever the server asks for; nil sends none.
+// clientConfig sends p's certificate for every CertificateRequest; a nil p sends none.
 func clientConfig(p *testpki.Pair, options ...tlsOption) *tls.Config {
 	c := &tls.Config{RootCAs: serverCA.Pool(), ServerName: "localhost", NextProtos: []string{"h2", "http/1.1"}}
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -264,8 +254,8 @@ func clientConfig(p *testpki.Pair, options ...tlsOption) *tls.Config {
 	return c
 }
 
-// dial connects, without having read anything after the handshake. The error is
-// that of the handshake.
+// dial connects and makes a handshake, and reads nothing after it. The error is the error of
+// the handshake.
 func dial(t testing.TB, p *ports.Port, c *tls.Config) (*caller, error) {
 	t.Helper()
 	return over(connect(t, p), c)
@@ -284,7 +274,7 @@ func over(raw net.Conn, c *tls.Config) (*caller, error) {
 		ForceAttemptHTTP2: true,
 		DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
 			if used {
-				return nil, errors.New("the connection is gone")
+				return nil, errors.New("the connection has ended")
 			}
 			used = true
 			return own.Conn, nil
@@ -304,9 +294,9 @@ func (c *caller) get(path string) (string, *http.Response, error) {
 	return string(body), r, err
 }
 
-// ask is a whole visit: the handshake, a request, the answer. In TLS 1.3 the
-// client finishes its handshake before the server has verified it: only the answer counts.
-func ask(t testing.TB, p *ports.Port, c *tls.Config) (string, *caller, error) {
+// dialAndGet makes a handshake and a request, and returns the answer. In TLS 1.3 the client finishes
+// its handshake before the server has verified it, so only the answer counts.
+func dialAndGet(t testing.TB, p *ports.Port, c *tls.Config) (string, *caller, error) {
 	t.Helper()
 	own, err := dial(t, p, c)
 	if err != nil {
@@ -319,7 +309,7 @@ func ask(t testing.TB, p *ports.Port, c *tls.Config) (string, *caller, error) {
 // admitted connects and makes a request, which must be answered.
 func admitted(t testing.TB, p *ports.Port, c *tls.Config) *caller {
 	t.Helper()
-	_, own, err := ask(t, p, c)
+	_, own, err := dialAndGet(t, p, c)
 	if err != nil {
 		t.Fatalf("not served: %v", err)
 	}
@@ -329,18 +319,18 @@ func admitted(t testing.TB, p *ports.Port, c *tls.Config) *caller {
 // refused connects, which must end without an answer, and returns the event.
 func refused(t testing.TB, p *ports.Port, e *events, c *tls.Config, want reason.Reason) (ports.Handshake, error) {
 	t.Helper()
-	body, own, err := ask(t, p, c)
+	body, own, err := dialAndGet(t, p, c)
 	if err == nil {
 		t.Fatalf("served: %q", body)
 	}
 	h := e.of(t, own.local)
 	if h.Reason != want || h.Err == nil {
-		t.Fatalf("the event says %q (%v), want %q", h.Reason, h.Err, want)
+		t.Fatalf("the event has the reason %q (%v), want %q", h.Reason, h.Err, want)
 	}
 	return h, err
 }
 
-// ends waits for the end of a connection and says how long it took.
+// ends waits for the end of a connection and returns how long it took.
 func (c *caller) ends(t testing.TB) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -366,16 +356,4 @@ func quiet(t *testing.T) {
 	former := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(former) })
-}
-
-// needs skips without a program, or fails where everything must run.
-func needs(t *testing.T, program, debian string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		text := fmt.Sprintf("%s is not installed; the Debian package is %s", program, debian)
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
-	}
 }

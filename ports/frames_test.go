@@ -14,7 +14,7 @@ import (
 // framer writes frames of HTTP/2 (RFC 9113 section 4.1) by hand.
 type framer struct{ w io.Writer }
 
-// The types and flags that are used here.
+// The types and flags of the tests.
 const (
 	frameData, frameHeaders, frameReset, frameSettings, framePing, frameWindow, frameContinuation = 0, 1, 3, 4, 6, 8, 9
 
@@ -49,7 +49,7 @@ func (f *framer) windowUpdate(stream, by uint32) {
 	f.frame(frameWindow, 0, stream, binary.BigEndian.AppendUint32(nil, by))
 }
 
-// getHead is the header block of a GET (RFC 7541 appendix A: :method GET, :scheme
+// getHead returns the header block of a GET (RFC 7541 appendix A: :method GET, :scheme
 // https, then :path and :authority as literals).
 func getHead(path string) []byte {
 	b := append([]byte{0x82, 0x87, 0x04, byte(len(path))}, path...)
@@ -64,18 +64,18 @@ func (f *framer) request(stream uint32, path string, end bool) error {
 	return f.frame(frameHeaders, flags, stream, getHead(path))
 }
 
-// flooded is a port whose handler takes until let go for /slow, and counts.
+// flooded is a port whose handler counts, and for /slow blocks until release is closed.
 type flooded struct {
 	port         *ports.Port
 	inside, most atomic.Int64
-	let          chan struct{}
+	release      chan struct{}
 }
 
 const someStreams = 20
 
 func newFlooded(t *testing.T) *flooded {
 	t.Helper()
-	f := &flooded{let: make(chan struct{})}
+	f := &flooded{release: make(chan struct{})}
 	c, _ := config(t, ports.Require)
 	c.Limits.Streams = someStreams
 	c.Limits.Idle = 750 * time.Millisecond
@@ -85,16 +85,16 @@ func newFlooded(t *testing.T) *flooded {
 		for old := f.most.Load(); n > old && !f.most.CompareAndSwap(old, n); old = f.most.Load() {
 		}
 		if r.URL.Path == "/slow" {
-			<-f.let // whatever becomes of the stream
+			<-f.release // also after the stream has ended
 		}
-		who(w, r)
+		echoCaller(w, r)
 	}))
-	t.Cleanup(func() { close(f.let) })
+	t.Cleanup(func() { close(f.release) })
 	return f
 }
 
-// bounded is a flood: it calls send until the connection ends, or times is reached,
-// while another client is served and the heap stays where it was.
+// bounded calls send until the connection ends or times is reached. Meanwhile another
+// client must be served and the heap must not grow.
 func (f *flooded) bounded(t *testing.T, what string, own *caller, times int, send func(i int) error) {
 	t.Helper()
 	before := heapNow()
@@ -104,13 +104,13 @@ func (f *flooded) bounded(t *testing.T, what string, own *caller, times int, sen
 			break
 		}
 	}
-	if body, _, err := ask(t, f.port, clientConfig(bob)); err != nil || body != "require bob HTTP/2.0" {
+	if body, _, err := dialAndGet(t, f.port, clientConfig(bob)); err != nil || body != "require bob HTTP/2.0" {
 		t.Errorf("%s: another client: %q, %v", what, body, err)
 	}
 	if grown := int64(heapNow()) - int64(before); grown > 32<<20 {
 		t.Errorf("%s: the heap has grown by %d KiB", what, grown>>10)
 	}
-	if n := f.most.Load(); n > someStreams+1 { // the other client's too
+	if n := f.most.Load(); n > someStreams+1 { // the handler of the other client too
 		t.Errorf("%s: %d handlers at one time, at most %d are allowed", what, n, someStreams)
 	}
 }
@@ -131,20 +131,20 @@ func TestRapidResetIsBounded(t *testing.T) {
 			return err
 		})
 		if path == "/slow" {
-			own.ends(t) // else handlers that go on after their reset would be collected
+			own.ends(t) // else handlers that run on after their reset would accumulate
 		}
 	})
 }
 
-// The server is made to reset: every stream is opened well and then broken by a frame
-// that only ends that stream (MadeYouReset).
+// The client makes the server reset: it opens each stream correctly and breaks it with a
+// frame that ends only that stream (MadeYouReset).
 // Covers H7.
 func TestMadeYouResetIsBounded(t *testing.T) {
 	atOnce(map[string]func(stream uint32) []byte{
-		"window of zero":       func(s uint32) []byte { return frame(frameWindow, 0, s, []byte{0, 0, 0, 0}) },
-		"window too wide":      func(s uint32) []byte { return frame(frameWindow, 0, s, []byte{0x7f, 0xff, 0xff, 0xff}) },
-		"data after the end":   func(s uint32) []byte { return frame(frameData, 0, s, []byte("x")) },
-		"headers in its midst": func(s uint32) []byte { return frame(frameHeaders, flagEndHeaders, s, getHead("/")) },
+		"window of zero":        func(s uint32) []byte { return frame(frameWindow, 0, s, []byte{0, 0, 0, 0}) },
+		"window too wide":       func(s uint32) []byte { return frame(frameWindow, 0, s, []byte{0x7f, 0xff, 0xff, 0xff}) },
+		"data after the end":    func(s uint32) []byte { return frame(frameData, 0, s, []byte("x")) },
+		"headers in the stream": func(s uint32) []byte { return frame(frameHeaders, flagEndHeaders, s, getHead("/")) },
 	}, func(name string, breaks func(stream uint32) []byte) {
 		f := newFlooded(t)
 		own := dialSmall(t, f.port, clientConfig(alice, h2only))
@@ -175,7 +175,7 @@ func TestStreamsBeyondTheLimitStartNoHandler(t *testing.T) {
 	}
 }
 
-// Headers without end.
+// A header block that never ends.
 // Covers H7.
 func TestContinuationFloodIsBounded(t *testing.T) {
 	atOnce(map[string][]byte{
@@ -196,15 +196,15 @@ func TestContinuationFloodIsBounded(t *testing.T) {
 	})
 }
 
-// Frames that ask for an answer each, and nobody reads the answers: none is kept
-// without end.
+// Frames that each require an answer from the server, and a client that reads no answer:
+// the queue of answers is bounded.
 // Covers H7.
 func TestUnreadControlAnswersAreBounded(t *testing.T) {
 	atOnce(map[string][]byte{
 		"PING":             frame(framePing, 0, 0, make([]byte, 8)),
 		"SETTINGS":         frame(frameSettings, 0, 0, nil),
 		"SETTINGS changed": frame(frameSettings, 0, 0, []byte{0, 4, 0, 1, 0, 0, 0, 1, 0, 0, 0x10, 0}),
-	}, func(name string, ask []byte) {
+	}, func(name string, frame []byte) {
 		times := 100 // SETTINGS are answered by one frame, however many there are
 		if name == "PING" {
 			times = 2000
@@ -212,9 +212,9 @@ func TestUnreadControlAnswersAreBounded(t *testing.T) {
 		f := newFlooded(t)
 		own := dialSmall(t, f.port, clientConfig(alice, h2only))
 		(&framer{own}).preface()
-		many := make([]byte, 0, 100*len(ask))
+		many := make([]byte, 0, 100*len(frame))
 		for range 100 {
-			many = append(many, ask...)
+			many = append(many, frame...)
 		}
 		f.bounded(t, name, own, times, func(int) error { _, err := own.Write(many); return err })
 		if name == "PING" {
@@ -224,7 +224,7 @@ func TestUnreadControlAnswersAreBounded(t *testing.T) {
 	})
 }
 
-// The same, with a client that reads: it may go on, and costs no memory.
+// The same with a client that reads the answers: the connection goes on and takes no memory.
 // Covers H7.
 func TestControlFramesCostNoMemory(t *testing.T) {
 	atOnce(map[string][]byte{
@@ -232,11 +232,11 @@ func TestControlFramesCostNoMemory(t *testing.T) {
 		"SETTINGS": frame(frameSettings, 0, 0, nil),
 		"unknown":  frame(0x77, 0, 0, []byte("x")),
 		"priority": frame(2, 0, 1, []byte{0, 0, 0, 0, 7}),
-	}, func(name string, ask []byte) {
+	}, func(name string, frame []byte) {
 		f := newFlooded(t)
 		own := dialSmall(t, f.port, clientConfig(alice, h2only))
 		(&framer{own}).preface()
 		own.reading()
-		f.bounded(t, name, own, 5000, func(int) error { _, err := own.Write(ask); return err })
+		f.bounded(t, name, own, 5000, func(int) error { _, err := own.Write(frame); return err })
 	})
 }

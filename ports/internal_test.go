@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// This is the configuration of crypto/tls for every configuration of a port. A field that
-// is not named here is at its zero value.
+// The tls.Config of a port has these fields set in every configuration, and all others at
+// their zero value.
 // Covers A16, L10.
 func TestTLSConfigOfEveryMode(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
@@ -19,7 +19,7 @@ func TestTLSConfigOfEveryMode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := map[string]bool{"MinVersion": true, "NextProtos": true, "GetCertificate": true, "VerifyConnection": true, "ClientAuth": true, "ClientCAs": true}
+	allowed := map[string]bool{"MinVersion": true, "NextProtos": true, "GetCertificate": true, "VerifyConnection": true, "ClientAuth": true, "ClientCAs": true}
 	for _, row := range []struct {
 		mode ClientAuth
 		want tls.ClientAuthType
@@ -33,19 +33,19 @@ func TestTLSConfigOfEveryMode(t *testing.T) {
 			t.Fatal(err)
 		}
 		check := func(when string) {
-			told := p.state.Load().tls
-			if told.ClientAuth != row.want || told.MinVersion != tls.VersionTLS12 || told.VerifyConnection == nil {
-				t.Errorf("%v, %s: %v, %x", row.mode, when, told.ClientAuth, told.MinVersion)
+			config := p.state.Load().tls
+			if config.ClientAuth != row.want || config.MinVersion != tls.VersionTLS12 || config.VerifyConnection == nil {
+				t.Errorf("%v, %s: %v, %x", row.mode, when, config.ClientAuth, config.MinVersion)
 			}
 			if p.Config().ClientAuth != row.mode || p.Config().Trust != c.Trust {
-				t.Errorf("%v, %s: Config says %v", row.mode, when, p.Config().ClientAuth)
+				t.Errorf("%v, %s: Config returns %v", row.mode, when, p.Config().ClientAuth)
 			}
-			if told.KeyLogWriter != nil {
+			if config.KeyLogWriter != nil {
 				t.Error("keys are logged")
 			}
-			// No GetConfigForClient, no VerifyPeerCertificate, no InsecureSkipVerify, …
-			for i, all := 0, reflect.ValueOf(told).Elem(); i < all.NumField(); i++ {
-				if f := all.Type().Field(i); f.IsExported() && !said[f.Name] && !all.Field(i).IsZero() {
+			// In particular GetConfigForClient, VerifyPeerCertificate and InsecureSkipVerify are zero.
+			for i, all := 0, reflect.ValueOf(config).Elem(); i < all.NumField(); i++ {
+				if f := all.Type().Field(i); f.IsExported() && !allowed[f.Name] && !all.Field(i).IsZero() {
 					t.Errorf("%v, %s: %s is set", row.mode, when, f.Name)
 				}
 			}
@@ -60,7 +60,7 @@ func TestTLSConfigOfEveryMode(t *testing.T) {
 	}
 }
 
-// What is reported of a handshake holds nothing that could be a key.
+// The event of a handshake has no field that could hold a key.
 // Covers L10.
 func TestHandshakeTypeHoldsNoKeys(t *testing.T) {
 	harmless := map[string]bool{

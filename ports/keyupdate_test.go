@@ -11,12 +11,12 @@ import (
 	"encoding/hex"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -52,7 +52,7 @@ func (w *writer13) rekey(secret []byte) {
 	}
 }
 
-// record sends content of a kind: 22 is handshake, 23 is data.
+// record sends content of a type: 22 is handshake, 23 is application data.
 func (w *writer13) record(kind byte, content []byte) error {
 	nonce := append([]byte(nil), w.iv...)
 	binary.BigEndian.PutUint64(nonce[4:], binary.BigEndian.Uint64(nonce[4:])^w.seq)
@@ -72,7 +72,7 @@ func (w *writer13) update(wanted byte, n int) error {
 	return err
 }
 
-// dial13 is an established connection whose client writes by hand.
+// dial13 returns an established connection, and a writer of records for it.
 func dial13(t *testing.T, p *ports.Port) (*writer13, *caller) {
 	t.Helper()
 	raw, err := net.Dial("tcp", p.Addr().String())
@@ -86,11 +86,7 @@ func dial13(t *testing.T, p *ports.Port) (*writer13, *caller) {
 		t.Fatal(err)
 	}
 	if own.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
-		const text = "a processor with AES is missing: without it another suite is chosen, which this client does not speak"
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
+		testkit.Skip(t, "a processor with AES is missing: without it TLS selects another cipher suite, which this client does not implement")
 	}
 	for line := range strings.Lines(log.String()) {
 		if f := strings.Fields(line); len(f) == 3 && f[0] == "CLIENT_TRAFFIC_SECRET_0" {
@@ -107,8 +103,8 @@ func dial13(t *testing.T, p *ports.Port) (*writer13, *caller) {
 	return nil, nil
 }
 
-// The client changes its key again and again: it is let go after a few, whether it
-// wants answers or not and whether it reads them or not, and others are served.
+// A client that changes its key again and again is disconnected after a few times, with or
+// without answers, read or not, and other clients are served.
 // Covers A19.
 func TestKeyUpdateFloodEndsTheConnection(t *testing.T) {
 	for name, flood := range map[string]struct {
@@ -136,16 +132,17 @@ func TestKeyUpdateFloodEndsTheConnection(t *testing.T) {
 			w.conn.SetWriteDeadline(time.Now().Add(patience))
 			for n := 0; n < 100_000 && w.update(flood.wanted, flood.many) == nil; n++ {
 			}
-			eventually(t, "the end", func() bool { return p.ConnCount() == 0 })
+			testkit.Eventually(t, "the connection ends", func() bool { return p.ConnCount() == 0 })
 			if n := answers.Load(); n > 100<<10 {
-				t.Errorf("it was answered with %d bytes", n)
+				t.Errorf("%d bytes of answers", n)
 			}
 			admitted(t, p, clientConfig(bob))
 		})
 	}
 }
 
-// One that changes its key now and then is served: what ends the flood is its number.
+// A client that changes its key occasionally is served: the limit is on the number of updates
+// in a row.
 // Covers A19.
 func TestOccasionalKeyUpdatesAreServed(t *testing.T) {
 	c, _ := config(t, ports.Require)

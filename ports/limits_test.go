@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// silent connects and says as much as text.
+// silent connects, sends text and nothing else.
 func silent(t *testing.T, p *ports.Port, text string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", p.Addr().String())
@@ -28,7 +29,7 @@ func silent(t *testing.T, p *ports.Port, text string) net.Conn {
 	return c
 }
 
-// afterHello is a client that stalls after its ClientHello.
+// afterHello returns the connection of a client that stalls after its ClientHello.
 func afterHello(t *testing.T, p *ports.Port) net.Conn {
 	t.Helper()
 	c := silent(t, p, "")
@@ -40,7 +41,7 @@ func afterHello(t *testing.T, p *ports.Port) net.Conn {
 	return c
 }
 
-// recorded keeps what is written and ends at the first read.
+// recorded keeps the written bytes, and returns io.EOF from Read.
 type recorded struct {
 	net.Conn
 	sent []byte
@@ -68,18 +69,18 @@ func TestSilentClientsLeaveNothingBehind(t *testing.T) {
 		}
 	}
 	if d := time.Since(start); d > 5*time.Second {
-		t.Errorf("they were there for %v", d)
+		t.Errorf("the connections ended after %v", d)
 	}
 	for _, c := range clients {
 		c.Close()
 	}
-	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
-	eventually(t, "the goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
-	eventually(t, "the events", func() bool { return e.count(reason.Timeout) == 60 })
+	testkit.Eventually(t, "every slot is free", func() bool { return p.ConnCount() == 0 })
+	testkit.Eventually(t, "the goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
+	testkit.Eventually(t, "every handshake is reported", func() bool { return e.count(reason.Timeout) == 60 })
 	admitted(t, p, clientConfig(alice))
 }
 
-// A client that gives its hello byte by byte has no longer than one that says nothing.
+// A client that sends its hello byte by byte has no more time than one that sends nothing.
 // Covers H1.
 func TestTricklingClientEndsAtTheDeadline(t *testing.T) {
 	c, e := config(t, ports.Require)
@@ -94,7 +95,7 @@ func TestTricklingClientEndsAtTheDeadline(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if d := time.Since(start); d > 5*time.Second {
-		t.Errorf("it was there for %v", d)
+		t.Errorf("the connection ended after %v", d)
 	}
 	if h := e.of(t, conn.LocalAddr()); h.Reason != reason.Timeout {
 		t.Errorf("event %q, %v", h.Reason, h.Err)
@@ -112,12 +113,12 @@ func TestStalledHandshakesDelayNoOther(t *testing.T) {
 		silent(t, p, "\x16\x03\x01")
 		afterHello(t, p)
 	}
-	eventually(t, "the stalled clients", func() bool { return p.ConnCount() == 60 })
+	testkit.Eventually(t, "the stalled clients are connected", func() bool { return p.ConnCount() == 60 })
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
 			start := time.Now()
-			if body, _, err := ask(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
+			if body, _, err := dialAndGet(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {
 				t.Errorf("%q, %v", body, err)
 			}
 			if d := time.Since(start); d > 5*time.Second {
@@ -127,12 +128,12 @@ func TestStalledHandshakesDelayNoOther(t *testing.T) {
 	}
 	all.Wait()
 	if p.ConnCount() < 60 {
-		t.Error("the stalled clients are gone: this test shows nothing")
+		t.Error("the stalled clients are gone: this test checks nothing")
 	}
 }
 
-// A gate that is full of computing handshakes lets the next one in, or ends it at
-// its deadline.
+// With a full gate, the next handshake waits for a slot, and ends at its deadline at the
+// latest.
 // Covers H3.
 func TestHandshakeWaitsForAPlaceUntilItsDeadline(t *testing.T) {
 	c, e := config(t, ports.Require)
@@ -146,14 +147,14 @@ func TestHandshakeWaitsForAPlaceUntilItsDeadline(t *testing.T) {
 	}
 	p := serving(t, c)
 	first := make(chan error, 1)
-	go func() { _, _, err := ask(t, p, clientConfig(alice)); first <- err }()
+	go func() { _, _, err := dialAndGet(t, p, clientConfig(alice)); first <- err }()
 	<-inside
-	if _, _, err := ask(t, p, clientConfig(alice)); err == nil {
-		t.Error("two at once")
+	if _, _, err := dialAndGet(t, p, clientConfig(alice)); err == nil {
+		t.Error("two handshakes at one time")
 	}
-	eventually(t, "its timeout", func() bool { return e.count(reason.Timeout) >= 1 })
+	testkit.Eventually(t, "the waiting handshake times out", func() bool { return e.count(reason.Timeout) >= 1 })
 	close(leave)
-	<-first // served, or too late
+	<-first // served, or timed out
 	admitted(t, p, clientConfig(alice))
 }
 
@@ -171,7 +172,7 @@ func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 		t.Errorf("event %+v", h)
 	}
 	first.Close()
-	eventually(t, "the slot", func() bool { return p.ConnCount() == 1 })
+	testkit.Eventually(t, "the slot is free", func() bool { return p.ConnCount() == 1 })
 	admitted(t, p, clientConfig(alice))
 	if !second.open() {
 		t.Error("another connection was closed")
@@ -179,12 +180,12 @@ func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 	// Refused handshakes give their slots back too.
 	second.Close()
 	for range 5 {
-		eventually(t, "the slot of a refused client", func() bool {
-			_, _, err := ask(t, p, clientConfig(nil))
+		testkit.Eventually(t, "the slot of a refused client is free", func() bool {
+			_, _, err := dialAndGet(t, p, clientConfig(nil))
 			return err != nil && e.count(reason.NoCertificate) > 0
 		})
 	}
-	eventually(t, "every slot", func() bool { return p.ConnCount() == 1 })
+	testkit.Eventually(t, "every slot is free", func() bool { return p.ConnCount() == 1 })
 	admitted(t, p, clientConfig(alice))
 }
 
@@ -198,16 +199,16 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	served := make(chan error, 3)
 	for range 3 {
 		go func() {
-			_, own, err := ask(t, p, clientConfig(alice))
+			_, own, err := dialAndGet(t, p, clientConfig(alice))
 			if err == nil {
-				own.Close() // makes room for the next one
+				own.Close() // gives its slot to the next one
 			}
 			served <- err
 		}()
 	}
 	select {
 	case err := <-served:
-		t.Fatalf("not made to wait: %v", err)
+		t.Fatalf("the connection did not wait: %v", err)
 	case <-time.After(150 * time.Millisecond):
 	}
 	if n := p.ConnCount(); n != 2 {
@@ -228,7 +229,7 @@ func TestReconfigureRaisesTheConnectionLimit(t *testing.T) {
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice))
 	served := make(chan error, 1)
-	go func() { _, _, err := ask(t, p, clientConfig(alice)); served <- err }()
+	go func() { _, _, err := dialAndGet(t, p, clientConfig(alice)); served <- err }()
 	c.Limits.Connections = 2
 	c.Limits.Drain = time.Second
 	reconfigure(t, p, c)
@@ -283,7 +284,7 @@ func TestSlowHeadersAndIdleConnectionsEnd(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		c, _ := config(t, ports.Require)
 		c.Limits.Headers, c.Limits.Idle = 200*time.Millisecond, 200*time.Millisecond
-		p := onPipes(t, c, http.HandlerFunc(who))
+		p := onPipes(t, c, http.HandlerFunc(echoCaller))
 		slow, err := dial(t, p, clientConfig(alice, h1))
 		if err != nil {
 			t.Fatal(err)
@@ -306,7 +307,7 @@ func TestRefusedHandshakesLeakNothing(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	admitted(t, p, clientConfig(alice)).Close()
-	eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
+	testkit.Eventually(t, "the first connection ends", func() bool { return p.ConnCount() == 0 })
 	before := runtime.NumGoroutine()
 	for range 30 {
 		if own, err := dial(t, p, clientConfig(nil, tls12)); err == nil {
@@ -315,9 +316,9 @@ func TestRefusedHandshakesLeakNothing(t *testing.T) {
 			own.Close()
 		}
 	}
-	eventually(t, "the events", func() bool { return e.count(reason.NoCertificate) == 30 })
-	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
-	eventually(t, "the goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
+	testkit.Eventually(t, "every handshake is reported", func() bool { return e.count(reason.NoCertificate) == 30 })
+	testkit.Eventually(t, "every slot is free", func() bool { return p.ConnCount() == 0 })
+	testkit.Eventually(t, "the goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
 }
 
 // Covers H14.
@@ -351,19 +352,19 @@ func TestPanicEndsOneHandshake(t *testing.T) {
 			c.Limits.PerIP = 1
 			p := serving(t, c)
 			for range 3 {
-				body, own, err := ask(t, p, clientConfig(alice))
+				body, own, err := dialAndGet(t, p, clientConfig(alice))
 				if err == nil {
 					t.Fatalf("served: %q", body)
 				}
 				e.of(t, own.local)
-				own.Close() // else our own goodbye would wait for it
-				eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+				own.Close() // else the port's close_notify would wait for the client
+				testkit.Eventually(t, "its slot is free", func() bool { return p.ConnCount() == 0 })
 			}
 			mu.Lock()
 			on = false
 			mu.Unlock()
 			first := admitted(t, p, clientConfig(alice))
-			// One connection too many is reported on the goroutine that accepts.
+			// A connection beyond the limit is reported on the goroutine that accepts.
 			mu.Lock()
 			on = true
 			mu.Unlock()
@@ -374,7 +375,7 @@ func TestPanicEndsOneHandshake(t *testing.T) {
 			on = false
 			mu.Unlock()
 			first.Close()
-			eventually(t, "the slot", func() bool { return p.ConnCount() == 0 })
+			testkit.Eventually(t, "the slot is free", func() bool { return p.ConnCount() == 0 })
 			admitted(t, p, clientConfig(alice))
 		})
 	}
@@ -398,7 +399,7 @@ func TestListenerCloseEndsHandshakesAndLeavesTheRest(t *testing.T) {
 	}
 	defer accepted.Close()
 	stalled := silent(t, p, "")
-	eventually(t, "the stalled one", func() bool { return p.ConnCount() == 2 })
+	testkit.Eventually(t, "the stalled client is connected", func() bool { return p.ConnCount() == 2 })
 	l.Close()
 	l.Close()
 	stalled.SetReadDeadline(time.Now().Add(patience))

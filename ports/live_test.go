@@ -16,22 +16,24 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// soon is the documented bound for connections whose certificate is not trusted any more.
+// soon is the documented limit for closing connections whose certificate is no longer
+// trusted.
 const soon = time.Second
 
-// margin is what a loaded machine may add to it.
+// margin is the additional time on a busy machine.
 const margin = time.Second
 
 func h2only(c *tls.Config) { c.NextProtos = []string{"h2"} }
 
 var protocols = map[string]tlsOption{"http/1.1": h1, "h2": h2only}
 
-// workshop has a handler that can be kept busy.
+// workshop is a handler with requests that the test holds open.
 type workshop struct {
 	started chan struct{} // a request has come to /busy or /hijack
 	finish  chan struct{} // lets one /busy answer
@@ -62,11 +64,11 @@ func (s *workshop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.Copy(c, c)
 		c.Close()
 	default:
-		who(w, r)
+		echoCaller(w, r)
 	}
 }
 
-// hijack makes a connection that net/http has given away, and returns it echoing.
+// hijack makes a connection that its handler hijacks and echoes on.
 func (s *workshop) hijack(t *testing.T, p *ports.Port, c *tls.Config) *caller {
 	t.Helper()
 	own, err := dial(t, p, c)
@@ -87,7 +89,7 @@ func (c *caller) echoes(t *testing.T) {
 	c.SetDeadline(time.Now().Add(patience))
 	io.WriteString(c, "echo")
 	var b [4]byte
-	for n := 0; n < 4; { // what is left of the 101 comes first
+	for n := 0; n < 4; { // the rest of the 101 arrives first
 		m, err := c.Read(b[n:])
 		if err != nil {
 			t.Fatalf("the hijacked connection: %v", err)
@@ -96,7 +98,7 @@ func (c *caller) echoes(t *testing.T) {
 	}
 }
 
-// reading notices the end of a connection from which the test does not read.
+// reading discards input until the connection ends, for tests that do not read.
 func (c *caller) reading() {
 	c.SetDeadline(time.Time{})
 	go func() {
@@ -121,7 +123,7 @@ func TestChangedTrustClosesConnections(t *testing.T) {
 			c.Limits.Drain = time.Second
 			p := onPipes(t, c, shop)
 
-			believed := admitted(t, p, clientConfig(bob, o))
+			trusted := admitted(t, p, clientConfig(bob, o))
 			anonymous := admitted(t, p, clientConfig(nil, o))
 			idle := admitted(t, p, clientConfig(alice, o))
 			unused, err := dial(t, p, clientConfig(alice, o))
@@ -129,7 +131,7 @@ func TestChangedTrustClosesConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			unused.reading()
-			eventually(t, "the connections", func() bool { return p.ConnCount() == 4 })
+			testkit.Eventually(t, "the connections are open", func() bool { return p.ConnCount() == 4 })
 			busy := admitted(t, p, clientConfig(alice, o))
 			answer := make(chan error, 1)
 			go func() { _, _, err := busy.get("/busy"); answer <- err }()
@@ -149,9 +151,9 @@ func TestChangedTrustClosesConnections(t *testing.T) {
 			busy.ends(t)
 			within(t, "busy", time.Since(start), 0, soon+margin)
 			if err := <-answer; err == nil {
-				t.Error("the busy request was answered in full")
+				t.Error("the answer to the busy request was complete")
 			}
-			if body, _, err := believed.get("/"); err != nil || !strings.Contains(body, " bob ") {
+			if body, _, err := trusted.get("/"); err != nil || !strings.Contains(body, " bob ") {
 				t.Errorf("the trusted connection: %q, %v", body, err)
 			}
 			if body, _, err := anonymous.get("/"); err != nil || !strings.Contains(body, " no-certificate ") {
@@ -205,7 +207,7 @@ func TestConnectionTrustedByTheNewTrustGoesOn(t *testing.T) {
 				own, _ := ports.FromContext(r.Context())
 				v, _ := own.Verified(r.Context())
 				generation <- v.Generation()
-				who(w, r)
+				echoCaller(w, r)
 			}))
 			own := admitted(t, p, clientConfig(alice, o))
 			former := <-generation
@@ -213,7 +215,7 @@ func TestConnectionTrustedByTheNewTrustGoesOn(t *testing.T) {
 				c.Trust = byClientCA(t, bob) // trusts alice as before
 				reconfigure(t, p, c)
 				if _, _, err := own.get("/"); err != nil {
-					t.Fatalf("the connection is gone: %v", err)
+					t.Fatalf("the connection has ended: %v", err)
 				}
 				if now := <-generation; now == former || now != c.Trust.Generation() {
 					t.Errorf("verified by generation %d, want %d", now, c.Trust.Generation())
@@ -247,7 +249,7 @@ func TestExpiredCertificateIsRefusedOnAnOpenConnection(t *testing.T) {
 				t.Errorf("%s: %q, %v", name, body, err)
 			}
 		}
-		// No request asks about the hijacked one: the port does.
+		// No request verifies the hijacked connection again: the port does.
 		shift.Store(int64(48 * time.Hour))
 		hijacked.ends(t)
 	})
@@ -260,7 +262,7 @@ func TestConnectionBeyondItsAgeEndsAfterAnAnswer(t *testing.T) {
 		runOnFakeClock(t, name, func(t *testing.T) {
 			c, _ := config(t, ports.Require)
 			c.Limits.ConnectionAge = 200 * time.Millisecond
-			p := onPipes(t, c, http.HandlerFunc(who))
+			p := onPipes(t, c, http.HandlerFunc(echoCaller))
 			own := admitted(t, p, clientConfig(alice, o))
 			requests := 0
 			for start := time.Now(); own.open(); requests++ {
@@ -270,7 +272,7 @@ func TestConnectionBeyondItsAgeEndsAfterAnAnswer(t *testing.T) {
 				_, r, err := own.get("/")
 				if err != nil {
 					// Only a request that was never sent may fail: the client knew that the connection had ended.
-					if !strings.Contains(err.Error(), "the connection is gone") {
+					if !strings.Contains(err.Error(), "the connection has ended") {
 						t.Fatalf("request %d: %v", requests, err)
 					}
 					break
@@ -289,7 +291,7 @@ func TestConnectionBeyondItsAgeEndsAfterAnAnswer(t *testing.T) {
 	runOnFakeClock(t, "never", func(t *testing.T) {
 		c, _ := config(t, ports.Require)
 		c.Limits.ConnectionAge = -1
-		own := admitted(t, onPipes(t, c, http.HandlerFunc(who)), clientConfig(alice, h1))
+		own := admitted(t, onPipes(t, c, http.HandlerFunc(echoCaller)), clientConfig(alice, h1))
 		for range 3 {
 			if _, r, err := own.get("/"); err != nil || r.Close {
 				t.Errorf("%v", err)
@@ -312,14 +314,14 @@ func TestReconfigureThatNeedsARestart(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// A bad one leaves the old in force.
+	// An invalid configuration changes nothing.
 	bad := c
 	bad.Trust = nil
 	if err := p.Reconfigure(bad); err == nil || errors.Is(err, ports.ErrRestart) {
 		t.Errorf("no trust: %v", err)
 	}
 	if p.Config().Trust != c.Trust || p.Name() != "require" || p.Config().ClientAuth != ports.Require {
-		t.Error("a bad configuration is in force")
+		t.Error("an invalid configuration is in effect")
 	}
 	admitted(t, p, clientConfig(alice))
 }
@@ -358,15 +360,15 @@ func TestServerCertificateIsReplaced(t *testing.T) {
 	reconfigure(t, p, c)
 	own := admitted(t, p, clientConfig(alice))
 	if !own.ConnectionState().PeerCertificates[0].Equal(renewed.Leaf) {
-		t.Error("the former certificate")
+		t.Error("the former certificate is still served")
 	}
 	if _, _, err := former.get("/"); err != nil {
 		t.Errorf("the former connection: %v", err)
 	}
 }
 
-// Trusts change while clients connect: no client is served by a former trust, and the race
-// detector finds nothing.
+// The trust changes while clients connect: no client is served under a former trust, and the
+// race detector finds nothing.
 // Covers I5.
 func TestReconfigureDuringHandshakes(t *testing.T) {
 	c, _ := config(t, ports.Require)
@@ -383,7 +385,7 @@ func TestReconfigureDuringHandshakes(t *testing.T) {
 		state, _ := connstate.FromContext(r.Context())
 		state.SetMemo(r.Proto)
 		_ = state.Memo()
-		who(w, r)
+		echoCaller(w, r)
 	}), p)
 	good, bad := c, c
 	good.Trust, bad.Trust = byClientCA(t), byClientCA(t, alice)
@@ -397,12 +399,12 @@ func TestReconfigureDuringHandshakes(t *testing.T) {
 					return
 				default:
 				}
-				if body, own, err := ask(t, p, clientConfig(bob)); err != nil || !strings.Contains(body, " bob ") {
+				if body, own, err := dialAndGet(t, p, clientConfig(bob)); err != nil || !strings.Contains(body, " bob ") {
 					t.Errorf("bob: %q, %v", body, err)
 				} else {
 					own.Close()
 				}
-				if _, own, err := ask(t, p, clientConfig(alice, h1)); err == nil {
+				if _, own, err := dialAndGet(t, p, clientConfig(alice, h1)); err == nil {
 					own.Close()
 				}
 			}
@@ -424,10 +426,10 @@ func TestReconfigureDuringHandshakes(t *testing.T) {
 	if n := wrong.Load(); n > 0 {
 		t.Errorf("alice was served %d times while she was revoked", n)
 	}
-	eventually(t, "no connections", func() bool { return p.ConnCount() == 0 })
+	testkit.Eventually(t, "no connection is left", func() bool { return p.ConnCount() == 0 })
 }
 
-// The port's own trust is asked, and any other that the caller likes.
+// VerifiedBy verifies with any trust, and Verified with the trust of the port.
 func TestConnVerifiedBy(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	p := newPort(t, c)
@@ -436,7 +438,7 @@ func TestConnVerifiedBy(t *testing.T) {
 	serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		own, _ := ports.FromContext(r.Context())
 		state, _ := connstate.FromContext(r.Context())
-		r.TLS.PeerCertificates[0] = bob.Cert // a handler that spoils what it was given
+		r.TLS.PeerCertificates[0] = bob.Cert // a handler that changes its certificates
 		got <- fmt.Sprint(nameOf(own.Verified(r.Context())), " ", nameOf(own.VerifiedBy(r.Context(), other)), " ",
 			nameOf(own.VerifiedBy(r.Context(), none)), " ", nameOf(own.Verified(context.Background())), " ", own.ServerName(), " ", state.Memo())
 	}), p)

@@ -21,13 +21,13 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-var strangers = flag.Int("strangers", 40, "connections of each kind of attack on memory; 10000 is all that a port takes")
+var connections = flag.Int("connections", 40, "connections of each kind of attack on memory; 10000 is the limit of a port")
 
-// strangerStreams is how many streams are served at one time on a connection without a
+// anonymousStreams is the number of concurrent streams on a connection without a
 // certificate.
 const anonymousStreams = 10
 
-// held is what the process holds.
+// held is the memory of the process, in bytes.
 type held struct{ heap, stacks, resident uint64 }
 
 func heldNow() held {
@@ -35,7 +35,7 @@ func heldNow() held {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	h := held{heap: m.HeapAlloc, stacks: m.StackInuse}
-	status, _ := os.ReadFile("/proc/self/status") // empty where there is none
+	status, _ := os.ReadFile("/proc/self/status") // empty on a system without it
 	for line := range strings.Lines(string(status)) {
 		if kib, ok := strings.CutPrefix(line, "VmRSS:"); ok {
 			n, _ := strconv.ParseUint(strings.Fields(kib)[0], 10, 64)
@@ -45,8 +45,8 @@ func heldNow() held {
 	return h
 }
 
-// mostHeld returns the most that the process holds until it has stopped growing: the server
-// is still reading what was sent.
+// mostHeld returns the maximum until the memory stops growing: the server is still reading
+// the input.
 func mostHeld() held {
 	worst := held{}
 	for steady, n := 0, 0; steady < 4 && n < 100; n++ {
@@ -77,24 +77,25 @@ func (w *withheld) Write(b []byte) (int, error) {
 }
 
 // Covers H15, H9. The memory that a client without a certificate can make a port hold:
-// docs/threat-model.md has the bound of each connection; here it is measured, with the clients' own share.
+// docs/threat-model.md has the bound of each connection. This test measures it, including the
+// memory of the clients.
 func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
-	big := make([]*x509.Certificate, 9) // with the leaf all that is accepted: ten certificates
+	big := make([]*x509.Certificate, 9) // with the leaf ten certificates, the limit
 	for i := range big {
 		big[i] = testpki.Make(nil, testpki.NewKey(), padded(15<<10)).Cert
 	}
-	thief := &testpki.Pair{Cert: alice.Cert, Key: testpki.NewKey(), Chain: big}
+	impostor := &testpki.Pair{Cert: alice.Cert, Key: testpki.NewKey(), Chain: big}
 	attacks := []struct {
 		name  string
-		bound int // KiB a connection, of the heap and the stacks; the client's part of the process included
+		bound int // KiB of heap and stacks a connection, including the client's memory
 		act   func(c net.Conn)
 	}{
 		{"silence", 32, func(net.Conn) {}},
 		{"half a hello", 32, func(c net.Conn) { io.WriteString(c, "\x16\x03\x01\x02\x00\x01") }},
 		{"a large certificate without its end", 500, func(c net.Conn) {
-			go tls.Client(&withheld{c, 120 << 10}, clientConfig(thief)).Handshake()
+			go tls.Client(&withheld{c, 120 << 10}, clientConfig(impostor)).Handshake()
 		}},
-		{"the certificate of another", 500, func(c net.Conn) { _ = tls.Client(c, clientConfig(thief)).Handshake() }},
+		{"the certificate of another", 500, func(c net.Conn) { _ = tls.Client(c, clientConfig(impostor)).Handshake() }},
 		{"idle, HTTP/1.1", 100, func(c net.Conn) { _ = tls.Client(c, clientConfig(nil, h1)).Handshake() }},
 		{"half of large headers, HTTP/1.1", 250, func(c net.Conn) {
 			own := tls.Client(c, clientConfig(nil, h1))
@@ -147,7 +148,7 @@ func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
 			f := &framer{own}
 			f.preface(setting{settingInitialWindow, 0})
 			for i := range uint32(100) {
-				if i > anonymousStreams { // they are reset: large headers would only take time
+				if i > anonymousStreams { // they are reset, so large headers would only take time
 					f.request(2*i+1, "/", true)
 					continue
 				}
@@ -161,7 +162,7 @@ func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
 	for _, a := range attacks {
 		c, _ := config(t, ports.Request)
 		c.OnHandshake = nil // the recorder would keep every certificate
-		c.Limits.PerIP, c.Limits.Handshake, c.Limits.Headers = max(100, *strangers/100), time.Minute, time.Minute
+		c.Limits.PerIP, c.Limits.Handshake, c.Limits.Headers = max(100, *connections/100), time.Minute, time.Minute
 		p := newPort(t, c)
 		stop := serve(t, refusing(), p)
 		before := heldNow()
@@ -181,22 +182,22 @@ func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
 					mu.Lock()
 					all = append(all, conn)
 					mu.Unlock()
-					conn.SetDeadline(time.Now().Add(patience)) // of what the attack itself waits for
+					conn.SetDeadline(time.Now().Add(patience)) // for an attack that waits
 					a.act(conn)
 				}
 			})
 		}
-		for i := range *strangers {
+		for i := range *connections {
 			next <- i
 		}
 		close(next)
 		workers.Wait()
 		worst := mostHeld()
-		each := func(now, then uint64) float64 { return float64(int64(now-then)) / float64(*strangers) / 1024 }
+		each := func(now, then uint64) float64 { return float64(int64(now-then)) / float64(*connections) / 1024 }
 		heap, stacks := each(worst.heap, before.heap), each(worst.stacks, before.stacks)
 		t.Logf("| %s | %d | %.0f | %.0f | %.0f | %.0f |", a.name, p.ConnCount(), heap, stacks, each(worst.resident, before.resident), float64(worst.resident)/(1<<20))
 		if heap+stacks > float64(a.bound) {
-			t.Errorf("%s: %.0f KiB a connection, at most %d are expected", a.name, heap+stacks, a.bound)
+			t.Errorf("%s: %.0f KiB a connection, want at most %d", a.name, heap+stacks, a.bound)
 		}
 		for _, conn := range all {
 			conn.Close()
@@ -205,7 +206,7 @@ func TestMemoryOfUnauthenticatedConnectionsIsBounded(t *testing.T) {
 	}
 }
 
-// refusing refuses as the guard does.
+// refusing refuses requests without a certificate, as the guard does.
 func refusing() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "200")
@@ -214,7 +215,7 @@ func refusing() http.Handler {
 	})
 }
 
-// field is a literal header field of HPACK with so long a value.
+// field returns a literal header field of HPACK with a value of size bytes.
 func field(size int) []byte {
 	b := []byte("\x00\x01a\x7f")
 	for n := size - 127; ; n >>= 7 {
@@ -227,7 +228,7 @@ func field(size int) []byte {
 	return append(b, strings.Repeat("x", size)...)
 }
 
-// padded is a certificate with so large an extension.
+// padded returns a certificate template with an extension of size bytes.
 func padded(size int) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:         pkix.Name{CommonName: "padded"},

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -24,9 +25,9 @@ func (b *badClock) now() time.Time {
 	return time.Now()
 }
 
-// The trust's clock is asked in handshakes, in requests, when the port is reconfigured
-// and, for hijacked connections, now and then. Where it panics no certificate is trusted,
-// and the process goes on.
+// The clock of the trust is called in handshakes, in requests, by Reconfigure and, for
+// hijacked connections, periodically. If it panics, no certificate is trusted, and the
+// process goes on.
 // Covers H14.
 func TestPanickingClockTrustsNoCertificate(t *testing.T) {
 	t.Parallel()
@@ -56,7 +57,7 @@ func TestPanickingClockTrustsNoCertificate(t *testing.T) {
 	admitted(t, p, clientConfig(alice))
 }
 
-// perverse is an error that panics when it is looked into.
+// perverse is an error whose methods panic.
 type perverse struct{}
 
 func (perverse) Error() string { panic("Error") }
@@ -80,13 +81,13 @@ func TestPanickingErrorEndsOneHandshake(t *testing.T) {
 		if _, err := dial(t, p, clientConfig(alice)); err == nil {
 			t.Error("a handshake without a certificate")
 		}
-		eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+		testkit.Eventually(t, "its slot is free", func() bool { return p.ConnCount() == 0 })
 	}
 	on.Store(false)
 	admitted(t, p, clientConfig(alice))
 }
 
-// Two addresses, IPv4 and IPv6: one that is full leaves the other alone.
+// With two addresses, IPv4 and IPv6, a full one does not limit the other.
 // Covers H4.
 func TestFullAddressLeavesOthersServed(t *testing.T) {
 	for _, row := range []struct{ listen, full, other string }{
@@ -111,7 +112,7 @@ func TestFullAddressLeavesOthersServed(t *testing.T) {
 			t.Errorf("event %+v", h)
 		}
 		if row.other == "" {
-			continue // a machine has one address of its own in IPv6: internal_test.go has the rest
+			continue // a machine has one IPv6 address of its own; internal/connlimit tests the rest
 		}
 		raw, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(row.other)}}).Dial("tcp", p.Addr().String())
 		if err != nil {
@@ -129,9 +130,8 @@ func TestFullAddressLeavesOthersServed(t *testing.T) {
 	}
 }
 
-// Two names with a certificate each on one port: a session under one name resumes
-// under the other with the name that is asked for now, the caller that it had, and the
-// trust in force.
+// Two names with a certificate each on one port: a session under one name resumes under the
+// other with the new name, its former caller, and the current trust.
 // Covers A5.
 func TestSessionResumesUnderAnotherNameOfThePort(t *testing.T) {
 	first := serverCA.Server(func(c *x509.Certificate) { c.DNSNames = []string{"first.example"} }).TLS()
@@ -148,7 +148,7 @@ func TestSessionResumesUnderAnotherNameOfThePort(t *testing.T) {
 		named := func(name string) *tls.Config {
 			return clientConfig(alice, with, func(c *tls.Config) {
 				c.ServerName = name
-				c.InsecureSkipVerify = true // an attacker's client resumes whatever it likes
+				c.InsecureSkipVerify = true // an attacker's client resumes any session
 			})
 		}
 		visit(t, p, cache, named("first.example"), "alice")
@@ -156,7 +156,7 @@ func TestSessionResumesUnderAnotherNameOfThePort(t *testing.T) {
 		if h := e.of(t, again.local); h.ServerName != "second.example" || h.Presented[0] == nil || !h.Presented[0].Equal(alice.Cert) {
 			t.Errorf("event %+v", h)
 		}
-		// Whoever else comes with the session is the caller that it is of, not a new one.
+		// Another client with the session is the caller of the session, not a new one.
 		other := named("second.example")
 		other.GetClientCertificate = clientConfig(bob).GetClientCertificate
 		visit(t, p, cache, other, "alice")

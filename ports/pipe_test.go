@@ -17,8 +17,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// onFakeClock runs a test beside others on the fake clock of testing/synctest: its waits take
-// no time, and a busy machine does not make it late. The test must not open a socket.
+// onFakeClock runs a parallel test on the fake clock of testing/synctest: its waits take no
+// time, and a busy machine does not delay it. The test must not open a socket.
 func onFakeClock(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	t.Parallel()
@@ -39,8 +39,8 @@ func runOnFakeClock(t *testing.T, name string, test func(t *testing.T)) {
 // pipes are the listeners of the ports that are served over pipes, by their *ports.Port.
 var pipes sync.Map
 
-// onPipes serves h on a port over net.Pipe until the test ends; dial finds out that it does. A
-// pipe holds nothing between its ends: each byte is written when it is read.
+// onPipes serves h on a port over net.Pipe until the test ends, and registers it for dial. A
+// pipe has no buffer: a Write waits for the Read.
 func onPipes(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 	t.Helper()
 	p, l := newPort(t, c), chanlisten.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -51,7 +51,7 @@ func onPipes(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 	t.Cleanup(func() {
 		pipes.Delete(p)
 		srv.Close()
-		time.Sleep(10 * time.Minute) // every goroutine of the port ends: sweeps, goodbyes of TLS, questions to a responder
+		time.Sleep(10 * time.Minute) // every goroutine of the port ends: sweeps, close_notify, queries to a responder
 	})
 	return p
 }
@@ -59,7 +59,7 @@ func onPipes(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 // lastPipe numbers pipes.
 var lastPipe atomic.Int64
 
-// pipe is an end of a pipe, which has the address of its client.
+// pipe is an end of a pipe. Both ends have the address of the client.
 type pipe struct {
 	net.Conn
 	client net.Addr

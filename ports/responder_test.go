@@ -13,23 +13,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// responder answers at once until it is slowed down.
+// responder answers at once until becomes sets another answer.
 type responder struct {
 	now   func() time.Time
 	slow  atomic.Pointer[func(context.Context) (trust.Status, time.Time, error)]
-	asked atomic.Int64
+	calls atomic.Int64
 	most  atomic.Int64 // at one time
 	under atomic.Int64
 }
 
 func (r *responder) Status(ctx context.Context, _, _ *x509.Certificate) (trust.Status, time.Time, error) {
-	r.asked.Add(1)
+	r.calls.Add(1)
 	n := r.under.Add(1)
 	defer r.under.Add(-1)
 	for most := r.most.Load(); n > most && !r.most.CompareAndSwap(most, n); most = r.most.Load() {
@@ -44,7 +45,7 @@ func (r *responder) becomes(f func(context.Context) (trust.Status, time.Time, er
 	r.slow.Store(&f)
 }
 
-// after waits as a responder over the network does.
+// after waits for d, or until ctx ends as a query over the network would.
 func after(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -56,8 +57,8 @@ func after(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// crowd makes hijacked connections of some clients.
-func crowd(t *testing.T, shop *workshop, p *ports.Port, n int, who ...*testpki.Pair) []*caller {
+// crowd makes n hijacked connections with the certificates of holders.
+func crowd(t *testing.T, shop *workshop, p *ports.Port, n int, holders ...*testpki.Pair) []*caller {
 	t.Helper()
 	all := make([]*caller, n)
 	var dialling sync.WaitGroup
@@ -65,7 +66,7 @@ func crowd(t *testing.T, shop *workshop, p *ports.Port, n int, who ...*testpki.P
 	for range 8 {
 		dialling.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				own, err := dial(t, p, clientConfig(who[int(i)%len(who)], h1))
+				own, err := dial(t, p, clientConfig(holders[int(i)%len(holders)], h1))
 				if err != nil {
 					t.Error(err)
 					return
@@ -87,19 +88,19 @@ func crowd(t *testing.T, shop *workshop, p *ports.Port, n int, who ...*testpki.P
 	return all
 }
 
-// Covers G10: a responder that is slow, dead or lying stops no clock, holds no place,
-// and delays no revocation that is known here.
+// Covers G10: a responder that is slow, unavailable or wrong delays no deadline, holds no
+// slot of the gate, and delays no revocation by a CRL.
 func TestSlowResponderDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	for name, slow := range map[string]func(context.Context) (trust.Status, time.Time, error){
 		"slow": func(ctx context.Context) (trust.Status, time.Time, error) {
 			return trust.StatusGood, time.Now().Add(1000 * time.Hour), after(ctx, 1500*time.Millisecond)
 		},
-		"dead": func(ctx context.Context) (trust.Status, time.Time, error) {
+		"unavailable": func(ctx context.Context) (trust.Status, time.Time, error) {
 			<-ctx.Done()
 			return trust.StatusUnknown, time.Time{}, errors.New("no answer")
 		},
-		"lying": func(ctx context.Context) (trust.Status, time.Time, error) {
+		"wrong": func(ctx context.Context) (trust.Status, time.Time, error) {
 			return trust.StatusGood, time.Now().Add(-time.Hour), after(ctx, 1500*time.Millisecond) // good until an hour ago, each time
 		},
 	} {
@@ -122,14 +123,14 @@ func TestSlowResponderDelaysNoOther(t *testing.T) {
 			carol := clientCA.Leaf("carol")
 			lost := crowd(t, shop, p, 1, carol)[0]
 
-			// Every answer is over, and one certificate.
+			// Every answer has ended, and one certificate has expired.
 			r.becomes(slow)
-			asked := r.asked.Load()
+			calls := r.calls.Load()
 			shift.Store(int64(2 * time.Hour))
 			within(t, "the expired certificate", short.ends(t), 0, 2*soon+margin)
-			eventually(t, "questions", func() bool { return r.asked.Load() > asked })
+			testkit.Eventually(t, "the responder is queried", func() bool { return r.calls.Load() > calls })
 
-			// The clock of deadlines goes on.
+			// Deadlines of other connections still pass.
 			silent, err := dial(t, p, clientConfig(nil, h1))
 			if err != nil {
 				t.Fatal(err)
@@ -138,9 +139,9 @@ func TestSlowResponderDelaysNoOther(t *testing.T) {
 			silent.reading()
 			within(t, "headers: 2s", silent.ends(t), 0, 2*time.Second+3*soon)
 
-			// A certificate that a CRL revokes is closed before anybody has been asked.
+			// A connection whose certificate a CRL revokes is closed without a query.
 			list := clientCA.CRL(1, nil, func(l *x509.RevocationList) {
-				l.NextUpdate = time.Now().Add(time.Hour) // over, by the clock of this test: it knows nothing but what it revokes
+				l.NextUpdate = time.Now().Add(time.Hour) // past by the clock of this test: the list can only revoke
 				l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: carol.Cert.SerialNumber, RevocationTime: time.Now()})
 			})
 			c.Trust = trusting(t, trust.Config{Anchors: anchors, CRLs: []*x509.RevocationList{list}, Responder: r, Now: now})
@@ -152,18 +153,18 @@ func TestSlowResponderDelaysNoOther(t *testing.T) {
 			if name == "slow" {
 				for i, own := range all {
 					if !own.open() {
-						t.Fatalf("connection %d was closed, and its certificate is good", i)
+						t.Fatalf("connection %d was closed, although its certificate is trusted", i)
 					}
 				}
 			}
 			if n := r.most.Load(); n > 40 {
-				t.Errorf("%d questions at one time", n)
+				t.Errorf("%d queries at one time", n)
 			}
 		})
 	}
 }
 
-// Covers G10: who waits for a responder has no place at the gate.
+// Covers G10: a handshake that waits for a responder holds no slot of the gate.
 func TestHandshakeThatWaitsForAResponderHoldsNoPlace(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		r := &responder{now: time.Now}
@@ -174,7 +175,7 @@ func TestHandshakeThatWaitsForAResponderHoldsNoPlace(t *testing.T) {
 			<-ctx.Done()
 			return trust.StatusUnknown, time.Time{}, ctx.Err()
 		})
-		p := onPipes(t, c, http.HandlerFunc(who))
+		p := onPipes(t, c, http.HandlerFunc(echoCaller))
 		var waiting sync.WaitGroup
 		defer waiting.Wait()
 		for range 5 {
@@ -188,17 +189,17 @@ func TestHandshakeThatWaitsForAResponderHoldsNoPlace(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "the questions", func() bool { return r.under.Load() == 5 })
+		testkit.Eventually(t, "every handshake waits for the responder", func() bool { return r.under.Load() == 5 })
 		start := time.Now()
-		refused(t, p, e, clientConfig(otherCA.Leaf("stranger"), h1), reason.UnknownAuthority)
+		refused(t, p, e, clientConfig(otherCA.Leaf("untrusted"), h1), reason.UnknownAuthority)
 		within(t, "another client", time.Since(start), 0, soon)
 		waiting.Wait()
-		eventually(t, "the refusals", func() bool { return e.count(reason.RevocationUnknown)+e.count(reason.Timeout) == 5 })
+		testkit.Eventually(t, "every handshake is refused", func() bool { return e.count(reason.RevocationUnknown)+e.count(reason.Timeout) == 5 })
 	})
 }
 
-// Covers V5: a connection keeps an answer of a responder no longer than it holds, also
-// under soft, with requests and without.
+// Covers V5: a connection uses an answer of a responder only until its end, also under soft,
+// with requests and without.
 func TestSoftAnswerOfAnOpenConnectionEnds(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		var shift atomic.Int64

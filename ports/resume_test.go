@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// anyKey is a session cache that offers its one session to every server.
+// anyKey is a session cache that returns its one session for every server.
 type anyKey struct {
 	mu      sync.Mutex
 	session *tls.ClientSessionState
@@ -50,21 +51,21 @@ func versions(t *testing.T, test func(t *testing.T, cache *anyKey, with tlsOptio
 	}
 }
 
-// visit is ask, and waits until the client has a session to resume.
+// visit makes a request, and waits until the client has a session to resume.
 func visit(t *testing.T, p *ports.Port, cache *anyKey, c *tls.Config, want string) *caller {
 	t.Helper()
-	body, own, err := ask(t, p, c)
+	body, own, err := dialAndGet(t, p, c)
 	if err != nil || !strings.Contains(body, " "+want+" ") {
 		t.Fatalf("%q, %v; want %s", body, err, want)
 	}
-	eventually(t, "a session", cache.holds)
+	testkit.Eventually(t, "the client has a session", cache.holds)
 	return own
 }
 
 // Covers A1.
 func TestResumedSessionIsVerified(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
-		// The clock of the trust alone moves: crypto/tls itself would resume.
+		// Only the clock of the trust moves: crypto/tls itself would resume.
 		var shift atomic.Int64
 		now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
 		c, e := config(t, ports.Require)
@@ -79,7 +80,7 @@ func TestResumedSessionIsVerified(t *testing.T) {
 		}
 		shift.Store(int64(48 * time.Hour))
 		if h, _ := refused(t, p, e, cc, reason.Expired); !h.Resumed || len(h.Presented) == 0 {
-			t.Errorf("refused in another way: %+v", h)
+			t.Errorf("another event: %+v", h)
 		}
 	})
 }
@@ -116,7 +117,7 @@ func TestSessionOfAFormerAnchorIsRefused(t *testing.T) {
 func TestSessionOfAnotherPortDoesNotResume(t *testing.T) {
 	for _, row := range []struct {
 		from, to ports.ClientAuth
-		who      *testpki.Pair
+		holder   *testpki.Pair
 		first    string
 		then     reason.Reason // "" is alice
 	}{
@@ -124,21 +125,21 @@ func TestSessionOfAnotherPortDoesNotResume(t *testing.T) {
 		{ports.Require, ports.Request, alice, "alice", ""},
 		{ports.Request, ports.Require, nil, "no-certificate", reason.NoCertificate},
 		{ports.None, ports.Require, nil, "no-certificate", reason.NoCertificate},
-		{ports.None, ports.Require, alice, "no-certificate", ""}, // the certificate is asked for anew
+		{ports.None, ports.Require, alice, "no-certificate", ""}, // the port requests the certificate again
 	} {
 		t.Run(fmt.Sprintf("%v to %v/%s", row.from, row.to, row.first), func(t *testing.T) {
 			versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
 				a, _ := config(t, row.from)
 				b, e := config(t, row.to)
 				from, to := serving(t, a), serving(t, b)
-				visit(t, from, cache, clientConfig(row.who, with), row.first)
+				visit(t, from, cache, clientConfig(row.holder, with), row.first)
 				if row.then != "" {
-					if h, _ := refused(t, to, e, clientConfig(row.who, with), row.then); h.Resumed {
+					if h, _ := refused(t, to, e, clientConfig(row.holder, with), row.then); h.Resumed {
 						t.Error("resumed")
 					}
 					return
 				}
-				if own := visit(t, to, cache, clientConfig(row.who, with), "alice"); own.ConnectionState().DidResume {
+				if own := visit(t, to, cache, clientConfig(row.holder, with), "alice"); own.ConnectionState().DidResume {
 					t.Error("resumed")
 				}
 			})
@@ -146,7 +147,7 @@ func TestSessionOfAnotherPortDoesNotResume(t *testing.T) {
 	}
 }
 
-// On a stricter trust the former session must not help either.
+// A session of a port must not resume on a port with a stricter trust either.
 // Covers A3.
 func TestSessionDoesNotResumeOnAStricterPort(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
@@ -159,7 +160,7 @@ func TestSessionDoesNotResumeOnAStricterPort(t *testing.T) {
 	})
 }
 
-// An anonymous session stays anonymous, with whatever certificate it comes back.
+// An anonymous session stays anonymous, also if the client now has a certificate.
 // Covers A6.
 func TestSessionWithoutCertificateStaysAnonymous(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
@@ -168,12 +169,13 @@ func TestSessionWithoutCertificateStaysAnonymous(t *testing.T) {
 		visit(t, p, cache, clientConfig(nil, with), "no-certificate")
 		own := visit(t, p, cache, clientConfig(alice, with), "no-certificate")
 		if !own.ConnectionState().DidResume {
-			t.Error("not resumed: this test shows nothing")
+			t.Error("not resumed: this test checks nothing")
 		}
 	})
 }
 
-// Two names on one port have one trust: a session may change its name, not its caller.
+// Two names on one port have one trust: a session resumes under another name with the same
+// caller.
 // Covers A5.
 func TestSessionUnderAnotherServerNameIsVerified(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {
@@ -188,8 +190,8 @@ func TestSessionUnderAnotherServerNameIsVerified(t *testing.T) {
 	})
 }
 
-// A change that leaves the trust as it is ends sessions all the same: a generation
-// has its own keys.
+// Reconfigure ends sessions also if the trust is unchanged: each generation has its own
+// ticket keys.
 // Covers R3.
 func TestEveryGenerationHasItsOwnTicketKeys(t *testing.T) {
 	versions(t, func(t *testing.T, cache *anyKey, with tlsOption) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -21,7 +22,7 @@ func TestServeOpensAllPortsOrNone(t *testing.T) {
 	b, _ := config(t, ports.Require)
 	b.Addr = taken.Addr().String()
 	first, second := newPort(t, a), newPort(t, b)
-	s := &ports.Server{Handler: http.HandlerFunc(who), Ports: []*ports.Port{first, second}, Ready: func() { t.Error("ready") }}
+	s := &ports.Server{Handler: http.HandlerFunc(echoCaller), Ports: []*ports.Port{first, second}, Ready: func() { t.Error("ready") }}
 	if err := s.Serve(t.Context()); err == nil || !strings.Contains(err.Error(), "require") {
 		t.Errorf("Serve: %v", err)
 	}
@@ -32,7 +33,7 @@ func TestServeOpensAllPortsOrNone(t *testing.T) {
 	if err := ports.Serve(t.Context(), nil, first); err == nil {
 		t.Error("served without a handler")
 	}
-	if err := ports.Serve(t.Context(), http.HandlerFunc(who)); err == nil {
+	if err := ports.Serve(t.Context(), http.HandlerFunc(echoCaller)); err == nil {
 		t.Error("served without ports")
 	}
 }
@@ -43,9 +44,9 @@ func TestServeManyPorts(t *testing.T) {
 		c, _ := config(t, mode)
 		all = append(all, newPort(t, c))
 	}
-	stop := serve(t, http.HandlerFunc(who), all...)
+	stop := serve(t, http.HandlerFunc(echoCaller), all...)
 	for i, want := range []string{"none no-certificate HTTP/2.0", "request alice HTTP/2.0", "require alice HTTP/2.0"} {
-		if body, own, err := ask(t, all[i], clientConfig(alice)); err != nil || body != want {
+		if body, own, err := dialAndGet(t, all[i], clientConfig(alice)); err != nil || body != want {
 			t.Errorf("%q, %v; want %q", body, err, want)
 		} else {
 			own.Close()
@@ -83,7 +84,7 @@ func TestDrainFinishesRequestsUnderWay(t *testing.T) {
 			idle := admitted(t, p, clientConfig(alice, o))
 			busy := admitted(t, p, clientConfig(alice, o))
 			stalled := silent(t, p, "")
-			eventually(t, "the stalled one", func() bool { return p.ConnCount() == 3 })
+			testkit.Eventually(t, "the stalled client is connected", func() bool { return p.ConnCount() == 3 })
 			answer := make(chan int, 1)
 			go func() { body, _, _ := busy.get("/busy"); answer <- len(body) }()
 			<-shop.started
@@ -143,10 +144,10 @@ func TestDrainClosesEveryConnectionAtItsDeadline(t *testing.T) {
 	for _, own := range append(busy, hijacked) {
 		own.ends(t)
 	}
-	eventually(t, "no connections", func() bool { return p.ConnCount() == 0 })
+	testkit.Eventually(t, "no connection is left", func() bool { return p.ConnCount() == 0 })
 }
 
-// A hijacked connection that ends of itself ends the drain.
+// The drain ends when a hijacked connection ends.
 // Covers I12.
 func TestDrainWaitsForHijackedConnections(t *testing.T) {
 	shop := newWorkshop()
@@ -158,7 +159,7 @@ func TestDrainWaitsForHijackedConnections(t *testing.T) {
 	ended := make(chan error, 1)
 	start := time.Now()
 	go func() { ended <- stop() }()
-	eventually(t, "the drain", func() bool {
+	testkit.Eventually(t, "the drain begins", func() bool {
 		c, err := net.Dial("tcp", p.Addr().String())
 		if err == nil {
 			c.Close()
@@ -179,9 +180,9 @@ func TestFullPortStops(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.Limits.Connections, c.Limits.Drain = 1, 300*time.Millisecond
 	p := newPort(t, c)
-	stop := serve(t, http.HandlerFunc(who), p)
+	stop := serve(t, http.HandlerFunc(echoCaller), p)
 	admitted(t, p, clientConfig(alice))
-	silent(t, p, "") // waits in the kernel's queue
+	silent(t, p, "") // waits in the queue of the kernel
 	if err := stop(); err != nil {
 		t.Error(err)
 	}

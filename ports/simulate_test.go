@@ -23,23 +23,23 @@ func TestSimulatedHandshake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody, alice, stranger := []*x509.Certificate(nil), ca.Leaf("alice").Presented(), other.Leaf("alice").Presented()
+	none, alice, untrusted := []*x509.Certificate(nil), ca.Leaf("alice").Presented(), other.Leaf("alice").Presented()
 	for _, row := range []struct {
 		name      string
 		mode      ports.ClientAuth
 		presented []*x509.Certificate
-		handshake reason.Reason // that refuses it; empty: it is finished
-		request   reason.Reason // that Verified answers with
+		handshake reason.Reason // of the refused handshake; "" if it succeeds
+		request   reason.Reason // of the error of Verified
 	}{
-		{"none, nobody", ports.None, nobody, "", reason.NoCertificate},
-		{"none, alice is not asked", ports.None, alice, "", reason.NoCertificate},
-		{"none, a stranger is not asked", ports.None, stranger, "", reason.NoCertificate},
-		{"request, nobody", ports.Request, nobody, "", reason.NoCertificate},
+		{"none, no certificate", ports.None, none, "", reason.NoCertificate},
+		{"none, alice is ignored", ports.None, alice, "", reason.NoCertificate},
+		{"none, an untrusted one is ignored", ports.None, untrusted, "", reason.NoCertificate},
+		{"request, no certificate", ports.Request, none, "", reason.NoCertificate},
 		{"request, alice", ports.Request, alice, "", ""},
-		{"request, a stranger", ports.Request, stranger, reason.UnknownAuthority, ""},
-		{"require, nobody", ports.Require, nobody, reason.NoCertificate, ""},
+		{"request, untrusted", ports.Request, untrusted, reason.UnknownAuthority, ""},
+		{"require, no certificate", ports.Require, none, reason.NoCertificate, ""},
 		{"require, alice", ports.Require, alice, "", ""},
-		{"require, a stranger", ports.Require, stranger, reason.UnknownAuthority, ""},
+		{"require, untrusted", ports.Require, untrusted, reason.UnknownAuthority, ""},
 	} {
 		c := ports.Config{Name: "p", Addr: "127.0.0.1:0", ClientAuth: row.mode, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }}
 		if row.mode != ports.None {
@@ -50,8 +50,8 @@ func TestSimulatedHandshake(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, err := connstate.Simulate(t.Context(), p, connstate.Client{Certificates: row.presented, ServerName: "localhost"})
-		if word(err) != row.handshake {
-			t.Errorf("%s: the handshake says %v, want %q", row.name, err, row.handshake)
+		if reasonOf(err) != row.handshake {
+			t.Errorf("%s: the handshake: %v, want %q", row.name, err, row.handshake)
 		}
 		if err != nil {
 			continue
@@ -61,31 +61,31 @@ func TestSimulatedHandshake(t *testing.T) {
 			t.Fatalf("%s: %v %t", row.name, conn, ok)
 		}
 		verified, err := conn.Verified(ctx)
-		if word(err) != row.request || verified.IsZero() != (row.request != "") {
-			t.Errorf("%s: the request says %v, want %q", row.name, err, row.request)
+		if reasonOf(err) != row.request || verified.IsZero() != (row.request != "") {
+			t.Errorf("%s: the request: %v, want %q", row.name, err, row.request)
 		}
 		if row.request == "" {
 			later := now
 			now = now.Add(48 * time.Hour)
-			if verified, err := conn.Verified(ctx); word(err) != reason.Expired || !verified.IsZero() {
+			if verified, err := conn.Verified(ctx); reasonOf(err) != reason.Expired || !verified.IsZero() {
 				t.Errorf("%s: two days later %v", row.name, err)
 			}
 			now = later
 		}
 		if p.ConnCount() != 0 {
-			t.Errorf("%s: it counts as a connection", row.name)
+			t.Errorf("%s: the simulation counts as a connection", row.name)
 		}
 	}
 }
 
-func word(err error) reason.Reason {
+func reasonOf(err error) reason.Reason {
 	if r, ok := err.(*reason.Refusal); ok {
 		return r.Reason
 	}
 	return ""
 }
 
-// A certificate that is verified as a server's identifies no client.
+// A certificate that is verified for usage server identifies no client.
 // Covers B2.
 func TestVerifierForServersTrustsNoClient(t *testing.T) {
 	t.Parallel()
@@ -103,7 +103,7 @@ func TestVerifierForServersTrustsNoClient(t *testing.T) {
 	if _, err := conn.VerifiedBy(t.Context(), c.Trust); err != nil {
 		t.Error(err)
 	}
-	if _, err := conn.VerifiedBy(t.Context(), forServers(t, c.Trust)); word(err) != reason.WrongUsage {
+	if _, err := conn.VerifiedBy(t.Context(), forServers(t, c.Trust)); reasonOf(err) != reason.WrongUsage {
 		t.Errorf("%v", err)
 	}
 	if _, err := conn.VerifiedBy(t.Context(), c.Trust); err != nil {

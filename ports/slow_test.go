@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// brisk are limits that a test can wait for.
+// brisk returns a configuration with limits that a test can wait for.
 func brisk(t *testing.T, mode ports.ClientAuth) ports.Config {
 	c, _ := config(t, mode)
 	c.Limits.Headers, c.Limits.Idle, c.Limits.Drain = 500*time.Millisecond, 500*time.Millisecond, time.Second
@@ -26,7 +27,7 @@ func TestUnreadBodyDelaysNoAnswer(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		type row struct{ answer, head string }
 		rows := map[string]row{}
-		for _, answer := range []string{"no", strings.Repeat("x", 10_000)} { // more than net/http buffers: the wait is inside the handler
+		for _, answer := range []string{"no", strings.Repeat("x", 10_000)} { // more than net/http buffers, so that the handler waits
 			for _, head := range []string{"Content-Length: 100", "Transfer-Encoding: chunked", "Content-Length: 100\r\nExpect: 100-continue"} {
 				rows[fmt.Sprintf("%d bytes, %s", len(answer), head)] = row{answer, head}
 			}
@@ -44,12 +45,12 @@ func TestUnreadBodyDelaysNoAnswer(t *testing.T) {
 			if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 403") || !strings.Contains(string(got), row.answer) {
 				t.Errorf("%s: %.60q, %v", name, got, err)
 			}
-			eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+			testkit.Eventually(t, "its slot is free", func() bool { return p.ConnCount() == 0 })
 		})
 	})
 }
 
-// A handler that reads has all the time of Limits.Request, and the connection goes on.
+// A handler that reads the body has until Limits.Request, and the connection goes on.
 // Covers H5.
 func TestSlowBodyThatIsReadArrives(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
@@ -59,7 +60,7 @@ func TestSlowBodyThatIsReadArrives(t *testing.T) {
 			}
 			b, err := io.ReadAll(r.Body)
 			if r.ContentLength != 0 {
-				time.Sleep(600 * time.Millisecond) // and the request must not be cancelled afterwards
+				time.Sleep(600 * time.Millisecond) // and the request must not be cancelled later
 			}
 			fmt.Fprintf(w, "%s %v %v", b, err, r.Context().Err())
 		}))
@@ -90,7 +91,7 @@ func TestSlowBodyThatIsReadArrives(t *testing.T) {
 	})
 }
 
-// With Limits.Request a body that comes byte by byte is ended, whoever wants it.
+// With Limits.Request, a body that arrives byte by byte ends, read or not.
 // Covers H5.
 func TestRequestLimitEndsASlowBody(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestRequestLimitEndsASlowBody(t *testing.T) {
 			select {
 			case err := <-ended:
 				if err == nil {
-					t.Errorf("%s: the body ended well", name)
+					t.Errorf("%s: the body ended without an error", name)
 				}
 			case <-time.After(patience):
 				t.Errorf("%s: the handler still reads", name)
@@ -131,8 +132,8 @@ func TestRequestLimitEndsASlowBody(t *testing.T) {
 	})
 }
 
-// A client that takes nothing of its answer ends its connection: by Limits.Request,
-// or, where that is not set, by Limits.Idle.
+// The connection of a client that does not read its answer ends by Limits.Request, or by
+// Limits.Idle if that is not set.
 // Covers H5.
 func TestClientThatReadsNothingIsClosed(t *testing.T) {
 	t.Parallel()
@@ -159,7 +160,7 @@ func TestClientThatReadsNothingIsClosed(t *testing.T) {
 		}))
 		own := dialSmall(t, p, clientConfig(alice, protocols[row.protocol]))
 		if row.protocol == "h2" {
-			// By hand, with windows so wide that only the connection holds the answer up.
+			// Frames written by hand, with windows so large that only the connection blocks the answer.
 			f := &framer{own}
 			f.preface(setting{4, 1<<31 - 1})
 			f.windowUpdate(0, 1<<31-1-65535)
@@ -170,17 +171,17 @@ func TestClientThatReadsNothingIsClosed(t *testing.T) {
 		select {
 		case err := <-ended:
 			if err == nil {
-				t.Errorf("%s: everything was taken: this test shows nothing", name)
+				t.Errorf("%s: the whole answer was sent: this test checks nothing", name)
 			}
 		case <-time.After(patience):
 			t.Errorf("%s: the handler still writes", name)
 			return
 		}
-		eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+		testkit.Eventually(t, "its slot is free", func() bool { return p.ConnCount() == 0 })
 	})
 }
 
-// A client that reads slowly, but reads, is served.
+// A client that reads slowly is served.
 // Covers H5.
 func TestSlowReaderIsServed(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
@@ -204,7 +205,7 @@ func TestSlowReaderIsServed(t *testing.T) {
 	})
 }
 
-// Many requests at once, and no answer read: the same.
+// The connection of a client that pipelines many requests and reads no answer ends too.
 // Covers H5.
 func TestUnreadPipelineIsClosed(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
@@ -219,6 +220,6 @@ func TestUnreadPipelineIsClosed(t *testing.T) {
 				break
 			}
 		}
-		eventually(t, "its slot", func() bool { return p.ConnCount() == 0 })
+		testkit.Eventually(t, "its slot is free", func() bool { return p.ConnCount() == 0 })
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -20,7 +21,7 @@ const (
 	slowRate  = 10_000 // bytes a second
 )
 
-// slowly answers with slowBytes in the way that the path says.
+// slowly answers with slowBytes in the way that the path selects.
 func slowly(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/write":
@@ -57,8 +58,8 @@ func (exes) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Covers H15. A client that takes 10 kB a second gets the whole answer, however short
-// Limits.Idle is and in whatever pieces the handler writes.
+// Covers H15. A client that reads 10 kB a second gets the whole answer, with a short
+// Limits.Idle and any size of the handler's writes.
 func TestSlowClientGetsItsAnswer(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		rows := map[string]tlsOption{}
@@ -71,7 +72,7 @@ func TestSlowClientGetsItsAnswer(t *testing.T) {
 			path, protocol, _ := strings.Cut(name, " ")
 			c, _ := config(t, ports.Require)
 			c.Limits.Idle = time.Second
-			p := onPipes(t, c, http.HandlerFunc(slowly)) // a kernel would take the whole answer at once
+			p := onPipes(t, c, http.HandlerFunc(slowly)) // a kernel would buffer the whole answer
 			own := connected(t, p, clientConfig(alice, o))
 			start, n := time.Now(), 0
 			if protocol == "h2" {
@@ -103,7 +104,7 @@ func (c *caller) takeBytes(path string) int {
 	}
 }
 
-// takeWindows grants an HTTP/2 answer a window of slowRate, and counts its bytes.
+// takeWindows grants windows to an HTTP/2 answer at slowRate, and counts its bytes.
 func (c *caller) takeWindows(path string) int {
 	f := &framer{c}
 	f.preface(setting{settingInitialWindow, 0})
@@ -151,13 +152,13 @@ func TestSlowHandlerIsServed(t *testing.T) {
 		const work = 4500 * time.Millisecond // the first deadline of a stream is at 3 s
 		p := onPipes(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
-			case "/events": // quiet for longer than idle between its events
+			case "/events": // longer than Limits.Idle between its events
 				for range 3 {
 					fmt.Fprint(w, "x")
 					http.NewResponseController(w).Flush()
 					time.Sleep(work / 3)
 				}
-			case "/conversation": // the client is as quiet
+			case "/conversation": // the client sends as rarely
 				http.NewResponseController(w).Flush()
 				io.Copy(w, r.Body)
 			default:
@@ -195,8 +196,8 @@ func TestSlowHandlerIsServed(t *testing.T) {
 	})
 }
 
-// Covers H15. A stream without a window ends alone: another one of the connection,
-// which is served all the time, does not keep it and does not suffer.
+// Covers H15. A stream without a window ends alone: another stream of the connection, which
+// is served all the time, does not keep it open and is not interrupted.
 func TestStreamWithoutWindowEndsAlone(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.Require)
@@ -254,14 +255,13 @@ func TestStreamWithoutWindowEndsAlone(t *testing.T) {
 			t.Fatalf("%d of %d streams were reset", n, streams)
 		}
 	}
-	eventually(t, "the handlers", func() bool { return stuck.Load() == 0 })
+	testkit.Eventually(t, "the handlers return", func() bool { return stuck.Load() == 0 })
 	if !own.open() || busy.Load() == 0 {
 		t.Error("the stream that is served has ended")
 	}
 }
 
-// Covers H15. A handler that sets a deadline of its own for writing decides: longer than
-// Limits.Idle, or shorter.
+// Covers H15. A write deadline that a handler sets replaces Limits.Idle, longer or shorter.
 func TestHandlersOwnDeadlineCounts(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		type row struct {
@@ -311,8 +311,8 @@ func TestHandlersOwnDeadlineCounts(t *testing.T) {
 	})
 }
 
-// A deadline for reading that a handler sets takes the place of Limits.Idle on HTTP/2,
-// as one for writing does. Covers H15.
+// A read deadline that a handler sets replaces Limits.Idle on HTTP/2, as a write deadline
+// does. Covers H15.
 func TestHandlersOwnReadDeadlineCounts(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		const own = 5 * time.Second

@@ -12,8 +12,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// Covers H15, K13. Where a body ends early, by a deadline of ours or of the handler's,
-// what stands in the rest of the body never becomes a request.
+// Covers H15, K13. If a body ends early, by a deadline of the port or of the handler, the
+// rest of the body never becomes a request.
 func TestUnreadBodyIsNeverARequest(t *testing.T) {
 	t.Parallel()
 	long := time.Unix(1, 0)
@@ -21,7 +21,7 @@ func TestUnreadBodyIsNeverARequest(t *testing.T) {
 		pause  time.Duration // within the body
 		handle func(w http.ResponseWriter, r *http.Request, c *http.ResponseController)
 	}
-	const later = 1200 * time.Millisecond // than Limits.Headers and Limits.Idle
+	const later = 1200 * time.Millisecond // longer than Limits.Headers and Limits.Idle
 	rows := map[string]row{
 		"not read":              {later, func(w http.ResponseWriter, _ *http.Request, _ *http.ResponseController) {}},
 		"not read, full duplex": {later, func(w http.ResponseWriter, _ *http.Request, c *http.ResponseController) { c.EnableFullDuplex() }},
@@ -102,8 +102,8 @@ func TestUnreadBodyIsNeverARequest(t *testing.T) {
 	})
 }
 
-// Covers K13. A small body that the handler leaves does not cost the connection, and a
-// body that is read to its end in time does not either.
+// Covers K13. The connection goes on after a small body that the handler does not read, and
+// after a body that is read to its end in time.
 func TestUnreadBodyKeepsTheConnection(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		p := onPipes(t, brisk(t, ports.Require), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +112,7 @@ func TestUnreadBodyKeepsTheConnection(t *testing.T) {
 				r.Body.Read(make([]byte, 1))
 			case "/close":
 				r.Body.Close()
-				time.Sleep(time.Second) // nothing that was to limit the body may end the request now
+				time.Sleep(time.Second) // a deadline of the body must not end the request now
 			case "/all":
 				io.Copy(io.Discard, r.Body)
 				time.Sleep(time.Second)
@@ -137,8 +137,8 @@ func TestUnreadBodyKeepsTheConnection(t *testing.T) {
 	})
 }
 
-// Covers K13, H15. A client that is still sending gets the early answer, which says that
-// the connection ends.
+// Covers K13, H15. A client that is still sending gets the early answer, with Connection:
+// close.
 func TestEarlyAnswerArrives(t *testing.T) {
 	t.Parallel()
 	p := newPort(t, brisk(t, ports.Require))

@@ -16,14 +16,14 @@ const (
 	wide                 = 1<<31 - 1
 )
 
-// Covers H15. Whatever an HTTP/2 client does not send, does not take or does not grant
-// a window for, its streams, their handlers and the connection end.
+// Covers H15. If an HTTP/2 client stops sending, reading or granting windows at any point, its
+// streams, their handlers and the connection end.
 func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 	noWindow := setting{settingInitialWindow, 0}
-	asks := func(path string, settings ...setting) func(*attacker) {
+	requests := func(path string, settings ...setting) func(*attacker) {
 		return func(a *attacker) { a.preface(settings...); a.request(1, path, true) }
 	}
-	// keeps sends a frame again and again, beside a stream without a window or alone.
+	// keeps sends a frame again and again, after the attack of and.
 	keeps := func(f []byte, every time.Duration, first func(*attacker)) func(*attacker) {
 		return func(a *attacker) {
 			first(a)
@@ -49,21 +49,21 @@ func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 		"only PRIORITY":                  {attack: keeps(frame(2, 0, 1, []byte{0, 0, 0, 0, 7}), 50*time.Millisecond, alone), reads: true},
 		"only WINDOW_UPDATE":             {attack: keeps(window(0), 50*time.Millisecond, alone), reads: true},
 		"only frames of an unknown kind": {attack: keeps(frame(0x77, 0, 0, nil), 50*time.Millisecond, alone), reads: true},
-		"no window, 3 bytes":             {attack: asks("/small", noWindow), reads: true},
-		"no window, 3 bytes, late":       {attack: asks("/late", noWindow), reads: true},
-		"no window, trailers":            {attack: asks("/trailer", noWindow), reads: true},
-		"no window, one large Write":     {attack: asks("/large", noWindow), reads: true},
-		"no window, io.Copy":             {attack: asks("/copy", noWindow), reads: true},
-		"no window, Flush":               {attack: asks("/flush", noWindow), reads: true},
-		"no window, with PING":           {attack: keeps(ping, 50*time.Millisecond, asks("/small", noWindow)), reads: true},
-		"no window of the connection":    {attack: asks("/large", setting{settingInitialWindow, wide}), reads: true},
-		"the window is taken back": {attack: func(a *attacker) {
-			asks("/large", setting{settingInitialWindow, 100_000})(a)
+		"no window, 3 bytes":             {attack: requests("/small", noWindow), reads: true},
+		"no window, 3 bytes, late":       {attack: requests("/late", noWindow), reads: true},
+		"no window, trailers":            {attack: requests("/trailer", noWindow), reads: true},
+		"no window, one large Write":     {attack: requests("/large", noWindow), reads: true},
+		"no window, io.Copy":             {attack: requests("/copy", noWindow), reads: true},
+		"no window, Flush":               {attack: requests("/flush", noWindow), reads: true},
+		"no window, with PING":           {attack: keeps(ping, 50*time.Millisecond, requests("/small", noWindow)), reads: true},
+		"no window of the connection":    {attack: requests("/large", setting{settingInitialWindow, wide}), reads: true},
+		"the window becomes negative": {attack: func(a *attacker) {
+			requests("/large", setting{settingInitialWindow, 100_000})(a)
 			a.changeSetting(noWindow)
 		}, reads: true},
-		"a window of one byte a second":     {attack: keeps(window(1), time.Second, asks("/large", noWindow)), reads: true},
-		"a window of 20 bytes, small parts": {attack: keeps(frame(frameWindow, 0, 1, []byte{0, 0, 0, 20}), 200*time.Millisecond, asks("/flush", noWindow)), reads: true},
-		"one byte a second, connection":     {attack: keeps(window(0), time.Second, asks("/large", setting{settingInitialWindow, wide})), reads: true},
+		"a window of one byte a second":     {attack: keeps(window(1), time.Second, requests("/large", noWindow)), reads: true},
+		"a window of 20 bytes, small parts": {attack: keeps(frame(frameWindow, 0, 1, []byte{0, 0, 0, 20}), 200*time.Millisecond, requests("/flush", noWindow)), reads: true},
+		"one byte a second, connection":     {attack: keeps(window(0), time.Second, requests("/large", setting{settingInitialWindow, wide})), reads: true},
 		"a hundred streams without window": {attack: func(a *attacker) {
 			a.preface(noWindow)
 			for i := range uint32(100) {
@@ -82,17 +82,17 @@ func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 			a.frame(frameData, 0, 1, []byte("half"))
 		}, reads: true},
 		"the socket is not read": {attack: func(a *attacker) {
-			asks("/large", setting{settingInitialWindow, wide})(a)
+			requests("/large", setting{settingInitialWindow, wide})(a)
 			a.windowUpdate(0, wide-65535)
 		}},
 		"the socket is read byte by byte": {attack: func(a *attacker) {
-			asks("/large", setting{settingInitialWindow, wide})(a)
+			requests("/large", setting{settingInitialWindow, wide})(a)
 			a.windowUpdate(0, wide-65535)
 			a.takeSlowly()
 		}},
 		"no window for net/http's own 400": {attack: func(a *attacker) { a.preface(noWindow); a.bad(1) }, reads: true},
 		"no window for net/http's own 431": {attack: func(a *attacker) { a.preface(noWindow); a.huge(1) }, reads: true},
-		"requests with 431 for ever, past the age": {
+		"requests with 431 without end, past the age": {
 			attack: func(a *attacker) {
 				a.preface()
 				stream := uint32(1)
@@ -100,7 +100,7 @@ func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 			},
 			limits: func(l *ports.Limits) { l.ConnectionAge = time.Second }, reads: true,
 		},
-		"requests for ever, past the age": {
+		"requests without end, past the age": {
 			attack: func(a *attacker) {
 				a.preface()
 				stream := uint32(1)
@@ -108,7 +108,7 @@ func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 			},
 			limits: func(l *ports.Limits) { l.ConnectionAge = time.Second }, reads: true,
 		},
-		"bad requests for ever, past the age": {
+		"bad requests without end, past the age": {
 			attack: func(a *attacker) {
 				a.preface()
 				stream := uint32(1)
@@ -116,7 +116,7 @@ func TestStalledHTTP2ClientIsClosed(t *testing.T) {
 			},
 			limits: func(l *ports.Limits) { l.ConnectionAge = time.Second }, reads: true,
 		},
-		"no window, with a limit of the request": {attack: asks("/large", noWindow), limits: func(l *ports.Limits) { l.Request = time.Hour }, reads: true},
+		"no window, with a limit of the request": {attack: requests("/large", noWindow), limits: func(l *ports.Limits) { l.Request = time.Hour }, reads: true},
 	}
 	onFakeClock(t, func(t *testing.T) { runStalls(t, "h2", stalls, http.HandlerFunc(stalling)) })
 }
@@ -126,14 +126,14 @@ func (f *framer) changeSetting(s setting) error {
 	return f.frame(frameSettings, 0, 0, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(nil, s.id), s.value))
 }
 
-// bad is a request that net/http answers by itself, with 400: te: x.
+// bad sends a request with "te: x", which net/http itself answers with 400.
 func (f *framer) bad(stream uint32) error {
 	block := append(getHead("/small"), "\x00\x02te\x01x"...)
 	return f.frame(frameHeaders, flagEndHeaders|flagEndStream, stream, block)
 }
 
-// huge is a request that net/http answers by itself, with 431: one field that is kept
-// in the table (RFC 7541 section 2.3.2) and repeated until the list is too long.
+// huge sends a request that net/http itself answers with 431: one field of the dynamic table
+// (RFC 7541 section 2.3.2) is repeated until the list is too long.
 func (f *framer) huge(stream uint32) error {
 	block := append(getHead("/small"), field(3900)...)
 	block[len(getHead("/small"))] = 0x40 // keep it

@@ -12,23 +12,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
 const (
 	stallIdle = time.Second // Limits.Idle and Limits.Headers of these tests
 
-	// stallBound is when a connection whose client stalls has to be closed. The slowest way
-	// is a stream that ends after idle and two sweeps, then idle for the connection, and a
-	// second in which net/http waits after its GOAWAY.
+	// stallBound is the time within which a connection with a stalled client must be closed.
+	// The slowest case is a stream that ends after idle and two sweeps, then idle for the
+	// connection, and a second in which net/http waits after its GOAWAY.
 	stallBound = 6 * time.Second
 )
 
 // stall is one way of a client to make a port wait.
 type stall struct {
 	attack func(*attacker)
-	limits func(*ports.Limits) // nil: as in stallLimits
-	reads  bool                // the client reads what it is sent
+	limits func(*ports.Limits) // nil means stallLimits
+	reads  bool                // the client reads its input
 }
 
 func stallLimits() ports.Limits {
@@ -42,10 +43,10 @@ type attacker struct {
 	t *testing.T
 }
 
-// say writes; the connection may end at any time.
-func (a *attacker) say(format string, args ...any) { fmt.Fprintf(a.caller, format, args...) }
+// send writes. The connection may end at any time.
+func (a *attacker) send(format string, args ...any) { fmt.Fprintf(a.caller, format, args...) }
 
-// forever calls act until the connection ends or the bound is long over.
+// forever calls act until the connection ends or stallBound is far exceeded.
 func (a *attacker) forever(every time.Duration, act func() error) {
 	for end := time.Now().Add(2 * stallBound); time.Now().Before(end) && a.open(); time.Sleep(every) {
 		a.caller.SetWriteDeadline(time.Now().Add(time.Second))
@@ -67,9 +68,9 @@ func (a *attacker) drip(every time.Duration, b []byte) {
 	})
 }
 
-// stalling answers as the path says.
+// stalling answers in the way that the path selects.
 func stalling(w http.ResponseWriter, r *http.Request) {
-	const large = 8 << 20 // more than a kernel holds for one connection
+	const large = 8 << 20 // more than the kernel buffers for one connection
 	switch r.URL.Path {
 	case "/small":
 		io.WriteString(w, "no\n")
@@ -78,7 +79,7 @@ func stalling(w http.ResponseWriter, r *http.Request) {
 	case "/copy":
 		io.Copy(w, io.LimitReader(zeros{}, large))
 	case "/file":
-		f, err := os.CreateTemp("", "stall") // io.Copy from a file takes another way on HTTP/1
+		f, err := os.CreateTemp("", "stall") // io.Copy from a file uses another path in HTTP/1
 		if err != nil {
 			return
 		}
@@ -97,7 +98,7 @@ func stalling(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "X-End")
 		io.WriteString(w, "no\n")
 		w.Header().Set("X-End", "1")
-	case "/late": // the first sweep has seen it when it returns
+	case "/late": // the handler returns after the first sweep
 		time.Sleep(1500 * time.Millisecond)
 		io.WriteString(w, "no\n")
 	case "/read":
@@ -118,13 +119,13 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// ended is how a stall ended.
+// ended is the result of a stall.
 type ended struct {
 	name, protocol string
 	after          time.Duration
 }
 
-// run makes one stall and waits until the port has its place back.
+// run makes one stall and waits until its slot is free.
 func (s stall) run(t *testing.T, name, protocol string, handler http.Handler) ended {
 	c, _ := config(t, ports.Request)
 	c.Limits = stallLimits()
@@ -155,8 +156,8 @@ func (s stall) run(t *testing.T, name, protocol string, handler http.Handler) en
 	return ended{name, protocol, after}
 }
 
-// runStalls runs stalls side by side, says how long each lasted, and asserts that
-// they leave nothing behind.
+// runStalls runs stalls concurrently, logs the duration of each, and checks that no handler
+// and no slot is left.
 func runStalls(t *testing.T, protocol string, stalls map[string]stall, handler http.Handler) {
 	var inside atomic.Int64
 	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -176,5 +177,5 @@ func runStalls(t *testing.T, protocol string, stalls map[string]stall, handler h
 	for _, e := range all {
 		t.Logf("| %s | %s | %.1f |", e.name, e.protocol, e.after.Seconds())
 	}
-	eventually(t, "the handlers", func() bool { return inside.Load() == 0 })
+	testkit.Eventually(t, "the handlers return", func() bool { return inside.Load() == 0 })
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// named is a literal header field of HPACK whose name and value are short.
+// named returns a literal header field of HPACK with a short name and value.
 func named(name, value string) []byte {
 	return append(append([]byte{0, byte(len(name))}, name...), append([]byte{byte(len(value))}, value...)...)
 }
 
-// Covers H19. net/http keeps what it knows of a request's trailers as long as the stream
-// is open, so a client that grants no window must not keep the stream for Limits.Idle.
+// Covers H19. net/http keeps the trailers of a request as long as the stream is
+// open, so a client that grants no window must not keep the stream for Limits.Idle.
 func TestStreamsWithTrailersEndSoon(t *testing.T) {
 	onFakeClock(t, func(t *testing.T) {
 		type row struct {
@@ -64,7 +64,8 @@ func TestStreamsWithTrailersEndSoon(t *testing.T) {
 	})
 }
 
-// Covers H19. The map of announced trailers is many times as large as their names.
+// Covers H19. Too many announced trailers are refused: their map is many times as large as
+// their names.
 func TestManyTrailersAreRefused(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.None)
@@ -76,7 +77,7 @@ func TestManyTrailersAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range []int{100, 101} { // in this order: a refusal may end the connection
-			ask := func() (int, error) {
+			send := func() (int, error) {
 				r, _ := http.NewRequest("POST", "https://localhost/", io.NopCloser(strings.NewReader("x")))
 				r.Trailer = http.Header{}
 				for i := range n {
@@ -88,15 +89,15 @@ func TestManyTrailersAreRefused(t *testing.T) {
 				}
 				return res.StatusCode, res.Body.Close()
 			}
-			if code, err := ask(); (n > 100) != (err != nil || code == 431) {
+			if code, err := send(); (n > 100) != (err != nil || code == 431) {
 				t.Errorf("%d names: %d, %v", n, code, err)
 			}
 		}
 	}
 }
 
-// Covers M3. A handler around that of Configure, an access log say, looks at the request
-// when it has been answered.
+// Covers M3. A handler around the one of Configure, such as an access log, can read the
+// request after its answer.
 func TestRequestAfterItsAnswer(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.None)
@@ -130,7 +131,7 @@ func TestRequestAfterItsAnswer(t *testing.T) {
 	}{
 		{h1, "/x", "GET /x localhost HTTP/1.1 true"},
 		{h2only, "/x", "GET /x localhost HTTP/2.0 true"},
-		{h2only, "/" + strings.Repeat("x", 2000), "GET   HTTP/2.0 true"}, // is let go of
+		{h2only, "/" + strings.Repeat("x", 2000), "GET   HTTP/2.0 true"}, // too large to keep
 	} {
 		own, err := dial(t, p, clientConfig(nil, row.option))
 		if err != nil {

@@ -8,25 +8,26 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Covers H15. A connection without a certificate has fewer streams than one with, and
-// the SETTINGS announce it; a change of the limits keeps this.
+// Covers H15. A connection without a certificate has fewer streams than one with a
+// certificate. The SETTINGS announce it, also after a change of the limits.
 func TestStreamsWithoutCertificateAreBounded(t *testing.T) {
 	t.Parallel()
 	c, _ := config(t, ports.Request)
 	c.Limits.Drain = time.Second
 	p := newPort(t, c)
-	serve(t, http.HandlerFunc(who), p)
+	serve(t, http.HandlerFunc(echoCaller), p)
 	open, _ := config(t, ports.None)
 	open.Limits.Drain = time.Second
 	none := newPort(t, open)
-	serve(t, http.HandlerFunc(who), none)
-	announced := func(p *ports.Port, who *testpki.Pair) uint32 {
-		own, err := dial(t, p, clientConfig(who, h2only))
+	serve(t, http.HandlerFunc(echoCaller), none)
+	announced := func(p *ports.Port, holder *testpki.Pair) uint32 {
+		own, err := dial(t, p, clientConfig(holder, h2only))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,49 +47,49 @@ func TestStreamsWithoutCertificateAreBounded(t *testing.T) {
 		}
 		return 0
 	}
-	check := func(what string, stranger, known uint32) {
+	check := func(limits string, without, with uint32) {
 		t.Helper()
-		if s, k := announced(p, nil), announced(p, alice); s != stranger || k != known {
-			t.Errorf("%s: %d streams without a certificate, %d with, want %d and %d", what, s, k, stranger, known)
+		if a, b := announced(p, nil), announced(p, alice); a != without || b != with {
+			t.Errorf("%s: %d streams without a certificate, %d with, want %d and %d", limits, a, b, without, with)
 		}
 	}
 	check("by default", anonymousStreams, 100)
 	c.Limits.Streams = 5
 	reconfigure(t, p, c)
-	eventually(t, "the new limits", func() bool { return announced(p, alice) == 5 })
+	testkit.Eventually(t, "the new limits are in effect", func() bool { return announced(p, alice) == 5 })
 	check("with 5", 5, 5)
 	c.Limits.Streams = 200
 	reconfigure(t, p, c)
-	eventually(t, "the new limits", func() bool { return announced(p, alice) == 200 })
+	testkit.Eventually(t, "the new limits are in effect", func() bool { return announced(p, alice) == 200 })
 	check("with 200", anonymousStreams, 200)
 	if n := announced(none, nil); n != 100 {
-		t.Errorf("%d streams on a port that asks for no certificate, want 100", n)
+		t.Errorf("%d streams on a port without client certificates, want 100", n)
 	}
 }
 
-// Covers H15, H8. Handshakes that are large together are refused for the largest alone:
-// whoever sends an ordinary certificate gets in.
+// Covers H15, H8. If handshakes are too large in sum, only the largest are refused: a client
+// with an ordinary certificate is served.
 func TestLargeHandshakesTogether(t *testing.T) {
 	c, e := config(t, ports.Require)
-	const each, clients = 120 << 10, 700 // 82 MiB together
+	const each, clients = 120 << 10, 700 // 82 MiB in sum
 	c.Limits.Handshake, c.Limits.PerIP = patience, 2*clients
 	p := serving(t, c)
-	junk := make([]*x509.Certificate, 9)
-	for i := range junk {
-		junk[i] = testpki.Make(nil, testpki.NewKey(), padded(16<<10)).Cert
+	unrelated := make([]*x509.Certificate, 9)
+	for i := range unrelated {
+		unrelated[i] = testpki.Make(nil, testpki.NewKey(), padded(16<<10)).Cert
 	}
-	large := &testpki.Pair{Cert: alice.Cert, Key: alice.Key, Chain: junk}
-	// What one client of TLS 1.2 says up to the middle of its certificates, which are not
-	// encrypted there, is said by all: a real handshake of each would take too long.
+	large := &testpki.Pair{Cert: alice.Cert, Key: alice.Key, Chain: unrelated}
+	// All clients send the bytes of one TLS 1.2 client up to the middle of its certificates,
+	// which are not encrypted there: a real handshake of each would take too long.
 	conn, err := net.Dial("tcp", p.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := &saying{Conn: conn}
-	fails(t, said, clientConfig(large, tls12))
+	sent := &recording{Conn: conn}
+	fails(t, sent, clientConfig(large, tls12))
 	conn.Close()
-	if len(said.said) < each {
-		t.Fatalf("the client sent %d bytes", len(said.said))
+	if len(sent.bytes) < each {
+		t.Fatalf("the client sent %d bytes", len(sent.bytes))
 	}
 	var all []net.Conn
 	for range clients {
@@ -98,10 +99,10 @@ func TestLargeHandshakesTogether(t *testing.T) {
 		}
 		defer conn.Close()
 		all = append(all, conn)
-		go conn.Write(said.said[:each])
+		go conn.Write(sent.bytes[:each])
 	}
-	eventually(t, "refusals", func() bool { return e.count(reason.Limit) > 0 })
-	if body, own, err := ask(t, p, clientConfig(bob)); err != nil || body != "require bob HTTP/2.0" {
+	testkit.Eventually(t, "a handshake is refused", func() bool { return e.count(reason.Limit) > 0 })
+	if body, own, err := dialAndGet(t, p, clientConfig(bob)); err != nil || body != "require bob HTTP/2.0" {
 		t.Errorf("an ordinary client: %q, %v", body, err)
 	} else {
 		own.Close()
@@ -109,8 +110,9 @@ func TestLargeHandshakesTogether(t *testing.T) {
 	for _, conn := range all {
 		conn.Close()
 	}
-	eventually(t, "the places", func() bool { return p.ConnCount() == 0 })
-	// What was counted is given back: a large one alone gets as far as its certificate.
+	testkit.Eventually(t, "every slot is free", func() bool { return p.ConnCount() == 0 })
+	// The memory of the ended handshakes is no longer counted: one large handshake alone is not
+	// refused for the limit.
 	before := e.count(reason.Limit)
 	conn, err = net.Dial("tcp", p.Addr().String())
 	if err != nil {
@@ -123,13 +125,13 @@ func TestLargeHandshakesTogether(t *testing.T) {
 	}
 }
 
-// saying keeps what a client writes.
-type saying struct {
+// recording keeps the bytes that a client writes.
+type recording struct {
 	net.Conn
-	said []byte
+	bytes []byte
 }
 
-func (s *saying) Write(b []byte) (int, error) {
-	s.said = append(s.said, b...)
-	return s.Conn.Write(b)
+func (r *recording) Write(b []byte) (int, error) {
+	r.bytes = append(r.bytes, b...)
+	return r.Conn.Write(b)
 }

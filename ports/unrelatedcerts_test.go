@@ -9,16 +9,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// withJunk is a client certificate with nine others of some 15.8 kB behind it, which
-// lead nowhere and are others for every i.
-func withJunk(who *testpki.Pair, junk *x509.Certificate, i int) tls.Certificate {
-	own := who.TLS()
+// withUnrelated returns the certificate of holder followed by unrelated ones of about
+// 15.8 kB, ten in all, which are in no chain and differ for every i.
+func withUnrelated(holder *testpki.Pair, unrelated *x509.Certificate, i int) tls.Certificate {
+	own := holder.TLS()
 	for n := range 10 - len(own.Certificate) {
-		der := append([]byte(nil), junk.Raw...)
+		der := append([]byte(nil), unrelated.Raw...)
 		der[len(der)/2], der[len(der)/2+1], der[len(der)/2+2] = byte(i), byte(i>>8), byte(n) // in an extension: it still parses
 		own.Certificate = append(own.Certificate, der)
 	}
@@ -31,7 +32,7 @@ func sends(c tls.Certificate) tlsOption {
 	}
 }
 
-// Covers A23, H9. A certificate is public: whoever sends one need not hold its key.
+// Covers A23, H9. A certificate is public: a client can send it without its key.
 func TestJunkBesideACertificateIsNotRemembered(t *testing.T) {
 	key := testpki.NewKey()
 	named := func(name string) *x509.Certificate {
@@ -40,23 +41,23 @@ func TestJunkBesideACertificateIsNotRemembered(t *testing.T) {
 			ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 15500)}},
 		}).Cert
 	}
-	thief := &testpki.Pair{Cert: alice.Cert, Key: testpki.NewKey()}
+	impostor := &testpki.Pair{Cert: alice.Cert, Key: testpki.NewKey()}
 	const visits = 24 // each 150 kB of certificates, 3.6 MB together
 	low := clientCA.SubCA("Upper").SubCA("Lower").Leaf("low")
 	for name, x := range map[string]struct {
-		who  *testpki.Pair
-		junk string
-		in   bool
+		holder *testpki.Pair
+		junk   string
+		in     bool
 	}{
-		"valid leaf, foreign key":              {thief, "Junk", false},
-		"valid leaf, own key":                  {alice, "Junk", true},
+		"valid leaf, foreign key":              {impostor, "Unrelated", false},
+		"valid leaf, own key":                  {alice, "Unrelated", true},
 		"valid leaf, own key, name of the CA":  {alice, "Client CA", true},
 		"valid chain, own key, name of its CA": {low, "Lower", true},
 	} {
 		for version, o := range map[string]tlsOption{"TLS 1.3": h1, "TLS 1.2": tls12} {
 			t.Run(name+", "+version, func(t *testing.T) {
 				c, _ := config(t, ports.Require)
-				c.OnHandshake = nil // a test that records certificates would keep them
+				c.OnHandshake = nil // the recorder would keep the certificates
 				p := serving(t, c)
 				junk := named(x.junk)
 				visit := func(i int) {
@@ -65,29 +66,29 @@ func TestJunkBesideACertificateIsNotRemembered(t *testing.T) {
 						t.Fatal(err)
 					}
 					defer raw.Close()
-					own, err := over(raw, clientConfig(x.who, o, h1, sends(withJunk(x.who, junk, i))))
+					own, err := over(raw, clientConfig(x.holder, o, h1, sends(withUnrelated(x.holder, junk, i))))
 					body := ""
 					if err == nil {
 						body, _, err = own.get("/")
 						own.http.CloseIdleConnections()
 					}
-					if (err == nil && strings.Contains(body, x.who.Cert.Subject.CommonName)) != x.in {
+					if (err == nil && strings.Contains(body, x.holder.Cert.Subject.CommonName)) != x.in {
 						t.Fatalf("%d: %q, %v", i, body, err)
 					}
 				}
 				visit(0)
-				eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
+				testkit.Eventually(t, "the first connection ends", func() bool { return p.ConnCount() == 0 })
 				before := int64(heapNow())
 				for i := range visits {
 					visit(1 + i)
 				}
-				eventually(t, "the connections to go", func() bool { return p.ConnCount() == 0 })
+				testkit.Eventually(t, "the connections end", func() bool { return p.ConnCount() == 0 })
 				var grown int64
-				eventually(t, "the memory to go", func() bool {
+				testkit.Eventually(t, "the memory is freed", func() bool {
 					grown = int64(heapNow()) - before
 					return grown < 2<<20
 				})
-				t.Logf("%d KiB more", grown>>10)
+				t.Logf("the heap has grown by %d KiB", grown>>10)
 				runtime.KeepAlive(p)
 			})
 		}

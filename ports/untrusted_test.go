@@ -15,22 +15,23 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Of hundreds of untrusted certificates the port keeps none.
+// The port keeps no untrusted certificate, of hundreds.
 // Covers H9.
 func TestUntrustedCertificatesAreNotKept(t *testing.T) {
 	c, _ := config(t, ports.Require)
-	told := &counting{all: map[reason.Reason]int{}}
-	c.OnHandshake = told.count
+	counts := &counting{all: map[reason.Reason]int{}}
+	c.OnHandshake = counts.count
 	p := serving(t, c)
 	key := testpki.NewKey()
-	stranger := func(i int) *testpki.Pair {
+	untrusted := func(i int) *testpki.Pair {
 		return testpki.Make(nil, key, &x509.Certificate{
-			Subject: pkix.Name{CommonName: fmt.Sprint("stranger ", i)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+			Subject: pkix.Name{CommonName: fmt.Sprint("untrusted ", i)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 			ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 14<<10)}},
 		})
 	}
@@ -41,30 +42,30 @@ func TestUntrustedCertificatesAreNotKept(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		fails(t, conn, clientConfig(stranger(i)))
+		fails(t, conn, clientConfig(untrusted(i)))
 	}
 	visit(0)
-	eventually(t, "the first to go", func() bool { return p.ConnCount() == 0 })
+	testkit.Eventually(t, "the first connection ends", func() bool { return p.ConnCount() == 0 })
 	before := tracesNow()
-	const strangers = 300 // 4.2 MB of certificates
+	const clients = 300 // 4.2 MB of certificates
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range 8 {
 		workers.Go(func() {
-			for i := next.Add(1); i <= strangers; i = next.Add(1) {
+			for i := next.Add(1); i <= clients; i = next.Add(1) {
 				visit(int(i))
 			}
 		})
 	}
 	workers.Wait()
-	eventually(t, "the slots", func() bool { return p.ConnCount() == 0 })
-	if n := told.of(reason.UnknownAuthority); n != strangers+1 {
-		t.Errorf("%d were refused as unknown-authority, want %d", n, strangers+1)
+	testkit.Eventually(t, "every slot is free", func() bool { return p.ConnCount() == 0 })
+	if n := counts.of(reason.UnknownAuthority); n != clients+1 {
+		t.Errorf("%d refused as unknown-authority, want %d", n, clients+1)
 	}
 	before.back(t)
 }
 
-// What is sent beside the leaf never changes who it is.
+// Certificates after the leaf never change the user.
 // Covers B20, B21.
 func TestCertificatesBesideTheLeafNameNoUser(t *testing.T) {
 	c, e := config(t, ports.Require)
@@ -73,24 +74,24 @@ func TestCertificatesBesideTheLeafNameNoUser(t *testing.T) {
 	with := func(p *testpki.Pair, chain ...*x509.Certificate) *testpki.Pair {
 		return &testpki.Pair{Cert: p.Cert, Key: p.Key, Chain: chain}
 	}
-	for name, who := range map[string]*testpki.Pair{
-		"a victim behind": with(alice, bob.Cert),
+	for name, holder := range map[string]*testpki.Pair{
+		"with a victim":   with(alice, bob.Cert),
 		"unordered":       with(low, low.Chain[1], low.Chain[0]),
 		"twice":           with(low, low.Chain[0], low.Chain[0], low.Chain[1], low.Cert),
 		"with the anchor": with(alice, clientCA.Cert),
-		"with a foreign":  with(alice, otherCA.Cert),
+		"with another CA": with(alice, otherCA.Cert),
 	} {
 		for _, o := range []tlsOption{tls12, h1} {
-			if body, _, err := ask(t, p, clientConfig(who, o)); err != nil || !strings.Contains(body, " alice ") {
+			if body, _, err := dialAndGet(t, p, clientConfig(holder, o)); err != nil || !strings.Contains(body, " alice ") {
 				t.Errorf("%s: %q, %v", name, body, err)
 			}
 		}
 	}
-	// In front it is another matter: the first one is the leaf, and its key is needed.
+	// The first certificate is the leaf, and the client needs its key.
 	refused(t, p, e, clientConfig(&testpki.Pair{Cert: bob.Cert, Key: alice.Key, Chain: []*x509.Certificate{alice.Cert}}), reason.BadCertificate)
-	stranger := otherCA.Leaf("alice")
-	refused(t, p, e, clientConfig(with(stranger, alice.Cert)), reason.UnknownAuthority)
-	refused(t, p, e, clientConfig(with(stranger, alice.Cert, clientCA.Cert)), reason.UnknownAuthority)
+	untrusted := otherCA.Leaf("alice")
+	refused(t, p, e, clientConfig(with(untrusted, alice.Cert)), reason.UnknownAuthority)
+	refused(t, p, e, clientConfig(with(untrusted, alice.Cert, clientCA.Cert)), reason.UnknownAuthority)
 }
 
 // Covers B19.
@@ -107,15 +108,14 @@ func TestHandshakeFetchesNothing(t *testing.T) {
 	admitted(t, p, clientConfig(clientCA.Leaf("alice", urls)))
 	refused(t, p, e, clientConfig(otherCA.Leaf("alice", urls)), reason.UnknownAuthority)
 	alone := clientCA.SubCA("Sub", urls).Leaf("alice", urls)
-	alone.Chain = nil // its issuer would have to be fetched
+	alone.Chain = nil // the port would have to fetch the issuer
 	refused(t, p, e, clientConfig(alone), reason.UnknownAuthority)
 	if n := hits.Load(); n != 0 {
 		t.Errorf("%d requests", n)
 	}
 }
 
-// No secret of a connection is in what is reported of it: not the keys of its
-// session.
+// The event of a connection contains no secret, such as the keys of its session.
 // Covers L10.
 func TestHandshakeEventsHoldNoKeys(t *testing.T) {
 	for _, o := range []tlsOption{tls12, h1} {
@@ -126,9 +126,9 @@ func TestHandshakeEventsHoldNoKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := fmt.Sprintf("%+v", e.of(t, good.local))
+		events := fmt.Sprintf("%+v", e.of(t, good.local))
 		bad, _ := refused(t, p, e, clientConfig(otherCA.Leaf("alice"), o), reason.UnknownAuthority)
-		told += fmt.Sprintf("%+v %v", bad, bad.Err)
+		events += fmt.Sprintf("%+v %v", bad, bad.Err)
 		secrets := 0
 		for line := range strings.Lines(log.String()) {
 			fields := strings.Fields(line)
@@ -138,13 +138,13 @@ func TestHandshakeEventsHoldNoKeys(t *testing.T) {
 			}
 			secrets++
 			for _, text := range []string{string(raw), hex.EncodeToString(raw), fmt.Sprint(raw)} {
-				if strings.Contains(told, text) {
+				if strings.Contains(events, text) {
 					t.Errorf("%s is in an event", fields[0])
 				}
 			}
 		}
 		if secrets == 0 {
-			t.Error("the client logged nothing: this test shows nothing")
+			t.Error("the client logged no keys: this test checks nothing")
 		}
 	}
 }

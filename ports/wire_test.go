@@ -16,12 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// plain sends bytes without TLS and returns everything that comes back.
+// plain sends bytes without TLS and returns the whole answer.
 func plain(t *testing.T, p *ports.Port, text string) (string, net.Addr) {
 	t.Helper()
 	c, err := net.Dial("tcp", p.Addr().String())
@@ -60,8 +61,8 @@ func TestPlainHTTPIsNotServed(t *testing.T) {
 				t.Errorf("%q is answered with %q", text, answer)
 			}
 		}
-		// An upgrade to h2c inside TLS is no upgrade.
-		body, own, err := ask(t, p, clientConfig(alice, h1))
+		// An upgrade to h2c inside TLS is ignored.
+		body, own, err := dialAndGet(t, p, clientConfig(alice, h1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +77,7 @@ func TestPlainHTTPIsNotServed(t *testing.T) {
 
 // Covers A12.
 func TestPlainHTTP2IsNotServed(t *testing.T) {
-	needs(t, "curl", "curl")
+	testkit.Program(t, "curl", "curl")
 	c, _ := config(t, ports.None)
 	p := serving(t, c)
 	out, err := exec.Command("curl", "-s", "-m", "5", "--http2-prior-knowledge", "http://"+p.Addr().String()+"/").CombinedOutput()
@@ -85,8 +86,7 @@ func TestPlainHTTP2IsNotServed(t *testing.T) {
 	}
 }
 
-// splitting sends each record of the first flight as many, and each of those as a
-// TCP segment of its own.
+// splitting splits each record of the first flight into many, each in its own TCP segment.
 type splitting struct {
 	net.Conn
 	size  int
@@ -119,29 +119,29 @@ func TestClientHelloInManyRecords(t *testing.T) {
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	for _, size := range []int{1, 3, 16} {
-		for _, who := range []*testpki.Pair{alice, nil} {
+		for _, holder := range []*testpki.Pair{alice, nil} {
 			raw, err := net.Dial("tcp", p.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer raw.Close()
 			body := ""
-			own, err := over(&splitting{Conn: raw, size: size}, clientConfig(who))
+			own, err := over(&splitting{Conn: raw, size: size}, clientConfig(holder))
 			if err == nil {
 				body, _, err = own.get("/")
 			}
 			h := e.of(t, raw.LocalAddr())
-			if who == nil && (err == nil || h.Reason != reason.NoCertificate) {
+			if holder == nil && (err == nil || h.Reason != reason.NoCertificate) {
 				t.Errorf("%d bytes, no certificate: %q, %q, %v", size, body, h.Reason, err)
 			}
-			if who != nil && (err != nil || body != "require alice HTTP/2.0" || h.ServerName != "localhost") {
+			if holder != nil && (err != nil || body != "require alice HTTP/2.0" || h.ServerName != "localhost") {
 				t.Errorf("%d bytes: %q, %v", size, body, err)
 			}
 		}
 	}
 }
 
-// files writes a pair where openssl can read it.
+// files writes a pair to files that openssl can read.
 func files(t *testing.T, p *testpki.Pair) (cert, key string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -156,7 +156,7 @@ func files(t *testing.T, p *testpki.Pair) (cert, key string) {
 
 // Covers A18.
 func TestRenegotiationIsRefused(t *testing.T) {
-	needs(t, "openssl", "openssl")
+	testkit.Program(t, "openssl", "openssl")
 	c, e := config(t, ports.Require)
 	p := serving(t, c)
 	cert, key := files(t, alice)
@@ -170,11 +170,11 @@ func TestRenegotiationIsRefused(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the handshake", func() bool {
+	testkit.Eventually(t, "the handshake ends", func() bool {
 		_, ok := e.find(func(h ports.Handshake) bool { return h.Err == nil && len(h.Presented) > 0 })
 		return ok
 	})
-	// openssl asks for another handshake; its input stays open.
+	// R makes openssl request another handshake; its input stays open.
 	io.WriteString(in, "R\n")
 	done := make(chan struct{})
 	go func() { cmd.Wait(); close(done) }()
@@ -182,10 +182,10 @@ func TestRenegotiationIsRefused(t *testing.T) {
 	case <-done:
 	case <-time.After(patience):
 		cmd.Process.Kill()
-		t.Fatal("the connection lives on")
+		t.Fatal("the connection is still open")
 	}
 	if !strings.Contains(out.String(), "RENEGOTIATING") {
-		t.Fatalf("openssl did not ask: %s", &out)
+		t.Fatalf("openssl did not request a renegotiation: %s", &out)
 	}
 	if n := strings.Count(out.String(), "Acceptable client certificate CA names"); n > 1 {
 		t.Error("a second handshake was made")
@@ -194,12 +194,12 @@ func TestRenegotiationIsRefused(t *testing.T) {
 
 // Covers A21.
 func TestHideAuthoritiesHidesTheNames(t *testing.T) {
-	needs(t, "openssl", "openssl")
+	testkit.Program(t, "openssl", "openssl")
 	for _, hide := range []bool{false, true} {
 		c, _ := config(t, ports.Request)
 		c.HideAuthorities = hide
 		p := serving(t, c)
-		out, _ := exec.CommandContext(t.Context(), "openssl", "s_client", "-connect", p.Addr().String()).CombinedOutput() // no input: it leaves
+		out, _ := exec.CommandContext(t.Context(), "openssl", "s_client", "-connect", p.Addr().String()).CombinedOutput() // without input it exits
 		if got := strings.Contains(string(out), "Client CA"); got == hide {
 			t.Errorf("HideAuthorities %v: %s", hide, out)
 		}
@@ -227,7 +227,7 @@ func TestOldTLSIsNotServed(t *testing.T) {
 	}
 }
 
-// An error of the server's own is no fault of the client's certificate.
+// An error of the server's own certificate has no reason of a client certificate.
 func TestMissingServerCertificateHasNoReason(t *testing.T) {
 	for _, o := range []tlsOption{h1, tls12} {
 		c, e := config(t, ports.Require)
@@ -243,7 +243,7 @@ func TestMissingServerCertificateHasNoReason(t *testing.T) {
 	}
 }
 
-// No common cipher suite is no fault of the client's certificate either.
+// A handshake without a common cipher suite has no reason of a client certificate either.
 func TestMissingCommonCipherHasNoReason(t *testing.T) {
 	c, e := config(t, ports.Require) // an ECDSA certificate
 	p := serving(t, c)

@@ -22,7 +22,7 @@ type tally struct {
 	sent, answered, early, refused, broken, cancelled atomic.Int64
 
 	mu  sync.Mutex
-	ran map[string]int // by number: how often a handler saw it
+	ran map[string]int // by request number: the number of handler calls
 }
 
 func (c *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -37,7 +37,7 @@ func (c *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/early":
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
-	case "/empty": // with Connection: close at times, and nothing else
+	case "/empty": // at times with Connection: close
 		w.Header().Set("Number", number)
 		return
 	case "/slow":
@@ -85,7 +85,7 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
-	all.Go(func() { // a server that comes and goes, announced
+	all.Go(func() { // a server that connects and drains
 		for ctx.Err() == nil {
 			s := must[*reverse.Server](t)(reverse.NewServer(config()))
 			run, end := context.WithTimeout(ctx, time.Duration(100+rand.IntN(200))*time.Millisecond)
@@ -95,7 +95,7 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 			end()
 		}
 	})
-	all.Go(func() { // unannounced: all tunnels are closed at once
+	all.Go(func() { // all tunnels are closed at once, without a drain
 		for ctx.Err() == nil {
 			select {
 			case <-time.After(time.Duration(200+rand.IntN(300)) * time.Millisecond):
@@ -140,7 +140,7 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 	}
 }
 
-// request makes one request by a client, and counts its end.
+// request makes one request by a client, and counts its outcome.
 func (c *tally) request(t *testing.T, client *client, number string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -179,8 +179,8 @@ func (c *tally) request(t *testing.T, client *client, number string) {
 	case ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
 		c.cancelled.Add(1)
 	case err != nil:
-		// Before an answer a tunnel's end is a 502. One that breaks when its answer has just
-		// begun, and whose head is still on its way, is a stream that was reset.
+		// If a tunnel ends before the answer, the answer is 502. If it ends just after the answer
+		// has begun and before its head has arrived, the stream is reset.
 		if res == nil && !strings.Contains(err.Error(), "INTERNAL_ERROR") {
 			t.Errorf("request %s was lost silently: %v", number, err)
 		}
@@ -208,8 +208,8 @@ func (c *tally) count(t *testing.T, res *http.Response, body []byte, path, numbe
 	}
 }
 
-// connection makes requests on a connection of its own until one ends it. An end that no
-// answer has announced is only right if an answer was aborted.
+// connection makes requests on a connection of its own until the connection ends. It may end
+// only after an answer that announced the end, or after an aborted answer.
 func (c *tally) connection(t *testing.T, d *dmz, next *atomic.Int64) {
 	conn := dialRaw(t, d, alice)
 	defer conn.Close()
@@ -228,7 +228,7 @@ func (c *tally) connection(t *testing.T, d *dmz, next *atomic.Int64) {
 		}()
 		first, err := conn.r.Peek(1)
 		if err != nil || len(first) == 0 {
-			// Not a byte of an answer: the client must not have taken the connection for reusable.
+			// No byte of an answer came, although the previous answer announced no end.
 			t.Errorf("request %s was lost silently: %v", number, err)
 			c.broken.Add(1)
 			<-written

@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// attack is one way to put a request where none may be read.
+// attack is one way to hide a request where none may be read.
 type attack struct {
 	name   string
 	head   string // of the first request, after its request line and Host
 	method string
 	before string // sent with the head
-	after  string // sent after the first answer, or after a pause where none comes
-	whole  bool   // the request is complete, and what is after it is one of its own
+	after  string // sent after the first answer, or after a pause without an answer
+	whole  bool   // the request is complete, and the bytes after it are another request
 }
 
-// chunk is one of RFC 9112 section 7.1.
+// chunk returns a chunk of RFC 9112 section 7.1.
 func chunk(data string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(data), data) }
 
 var attacks = func() []attack {
-	flood := strings.Repeat(smuggled, 400) // more than any buffer on the way
+	flood := strings.Repeat(smuggled, 400) // more than any buffer between
 	return []attack{
 		{name: "chunk that goes on", head: "Transfer-Encoding: chunked\r\n", before: "10000\r\nfiller", after: smuggled + smuggled},
 		{name: "chunk that is full of it", head: "Transfer-Encoding: chunked\r\n", before: "fffff\r\n" + flood, after: flood},
@@ -60,16 +60,16 @@ var attacks = func() []attack {
 	}
 }()
 
-// target is where a client's connection is shared.
+// target is a place where a client's connection is shared.
 type target struct {
 	name  string
 	addr  string
 	paths []string // of earlyHandler
 }
 
-// run carries an attack out on a connection of its own. It says how the connection
-// went on. A next request that follows a whole one must be answered, unless the answer
-// before announced that it would not be.
+// run carries out an attack on a connection of its own and returns the state of the connection
+// afterwards. A next request after a complete one must be answered, unless the answer before
+// it announced the end of the connection.
 func (a attack) run(addr, way, id string) (string, error) {
 	a.before, a.after = strings.ReplaceAll(a.before, "NNNNNN", id), strings.ReplaceAll(a.after, "NNNNNN", id)
 	config := clientConfig(alice)
@@ -83,7 +83,7 @@ func (a attack) run(addr, way, id string) (string, error) {
 	defer raw.Close()
 	raw.SetDeadline(time.Now().Add(patience))
 	if !a.whole {
-		raw.SetDeadline(time.Now().Add(400 * time.Millisecond)) // some are never answered
+		raw.SetDeadline(time.Now().Add(400 * time.Millisecond)) // some attacks get no answer
 	}
 	if !strings.HasPrefix(way, "/") {
 		way = "/do/" + way
@@ -97,7 +97,7 @@ func (a attack) run(addr, way, id string) (string, error) {
 	}
 	jitter()
 	head := fmt.Sprintf("%s %s HTTP/%s\r\nHost: x\r\n%s\r\n", method, way, version, a.head)
-	wrote := make(chan error, 1) // an answer may come before all is taken
+	wrote := make(chan error, 1) // an answer may come before all bytes are read
 	go func() {
 		if rand.IntN(2) == 0 {
 			_, err := io.WriteString(raw, head)
@@ -112,7 +112,7 @@ func (a attack) run(addr, way, id string) (string, error) {
 		wrote <- err
 	}()
 	r := bufio.NewReader(raw)
-	early := a.whole && rand.IntN(2) == 0 // all at once, as a client does that does not wait
+	early := a.whole && rand.IntN(2) == 0 // all bytes at once, as a pipelining client sends them
 	if early {
 		<-wrote
 		wrote <- nil
@@ -127,8 +127,8 @@ func (a attack) run(addr, way, id string) (string, error) {
 	}
 	res, err := answerOf(r, method)
 	if err != nil {
-		// No answer: it was cut off, or waits for the rest.
-		if <-wrote == nil { // else the attack would be the connection's first request
+		// No answer: the request was aborted, or the server waits for the rest.
+		if <-wrote == nil { // otherwise the attack would be the connection's first request
 			raw.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 			io.WriteString(raw, a.after)
 		}
@@ -143,7 +143,7 @@ func (a attack) run(addr, way, id string) (string, error) {
 		io.WriteString(raw, a.after)
 		time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
 		io.WriteString(raw, "GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
-		for { // whatever is answered: witnesses say what was read
+		for { // any answer is fine: the witnesses record the requests
 			if _, err := answerOf(r, "GET"); err != nil {
 				return "over", nil
 			}
@@ -166,7 +166,7 @@ func (a attack) run(addr, way, id string) (string, error) {
 	return "kept", nil
 }
 
-// answerOf reads an answer to its end, and those of RFC 9110 section 15.2 before it.
+// answerOf reads an answer to its end, and the interim answers (RFC 9110 section 15.2) before it.
 func answerOf(r *bufio.Reader, method string) (*http.Response, error) {
 	for {
 		res, err := http.ReadResponse(r, &http.Request{Method: method})

@@ -69,7 +69,7 @@ func (p *benchBuffers) Get() []byte {
 }
 func (p *benchBuffers) Put(b []byte) { p.Pool.Put(&b) }
 
-// smallAnswer answers with some bytes.
+// smallAnswer answers with a few bytes.
 var smallAnswer = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello, world\n") })
 
 // newPair returns the addresses of the two ways to the same handler.
@@ -90,8 +90,8 @@ func fetch(tb testing.TB, c *client) {
 	}
 }
 
-// BenchmarkTunnel is a request of one caller by way of the gateway: to a backend that
-// the gateway dials, and to one that dialled the gateway.
+// BenchmarkTunnel measures one caller's request through the gateway: to a backend that the
+// gateway dials, and to one that has dialled the gateway.
 func BenchmarkTunnel(b *testing.B) {
 	direct, tunnel := newPair(b)
 	for _, h2 := range []bool{false, true} {
@@ -108,8 +108,8 @@ func BenchmarkTunnel(b *testing.B) {
 	}
 }
 
-// BenchmarkPair does both in turn, so that whatever else the machine does counts for
-// both, and reports how many times the direct way's time the tunnel takes.
+// BenchmarkPair alternates between both, so that other load on the machine affects both, and
+// reports the ratio of the tunnel's time to the direct time.
 func BenchmarkPair(b *testing.B) {
 	direct, tunnel := newPair(b)
 	for _, callers := range []int{1, 16} {
@@ -143,7 +143,7 @@ func BenchmarkPair(b *testing.B) {
 	}
 }
 
-// fetchConcurrently makes so many requests each for so many callers at once.
+// fetchConcurrently makes each requests for each of callers concurrent callers.
 func fetchConcurrently(b *testing.B, c *client, callers, each int) {
 	done := make(chan struct{})
 	for range callers {

@@ -69,7 +69,7 @@ func TestTrailersAreForwarded(t *testing.T) {
 	})
 }
 
-// Otherwise the request would never end for its handler.
+// Otherwise the handler's read of the request would never end.
 //
 // Covers K22.
 func TestTrailersWithoutABodyAreDropped(t *testing.T) {
@@ -123,11 +123,11 @@ func TestFullDuplexIsForwarded(t *testing.T) {
 		}
 		defer r.Body.Close()
 		lines := bufio.NewScanner(r.Body)
-		for i, word := range []string{"first", "second", "third"} {
+		for i, line := range []string{"first", "second", "third"} {
 			if i > 0 {
-				fmt.Fprintln(upload, word)
+				fmt.Fprintln(upload, line)
 			}
-			if !lines.Scan() || lines.Text() != "received "+word {
+			if !lines.Scan() || lines.Text() != "received "+line {
 				t.Fatalf("%q, %v", lines.Text(), lines.Err())
 			}
 		}
@@ -146,11 +146,11 @@ func fullDuplexHTTP1(t *testing.T, d *dmz) {
 	send("first")
 	res := must[*http.Response](t)(http.ReadResponse(c.r, nil))
 	lines := bufio.NewScanner(res.Body)
-	for i, word := range []string{"first", "second"} {
+	for i, line := range []string{"first", "second"} {
 		if i > 0 {
-			send(word)
+			send(line)
 		}
-		if !lines.Scan() || lines.Text() != "received "+word {
+		if !lines.Scan() || lines.Text() != "received "+line {
 			t.Fatalf("%q, %v", lines.Text(), lines.Err())
 		}
 	}
@@ -233,7 +233,7 @@ func TestCancellationReachesTheHandler(t *testing.T) {
 			select {
 			case <-s.cancelled:
 			case <-time.After(patience):
-				t.Errorf("%s: the handler still runs", target)
+				t.Errorf("%s: the handler is still running", target)
 			}
 		}
 	})
@@ -264,7 +264,7 @@ func TestTargetsAreForwardedUnchanged(t *testing.T) {
 		} {
 			c := d.client(t, alice, h2)
 			r := c.request("GET", "/", nil)
-			r.URL.Opaque = "//" + r.URL.Host + target // as it stands
+			r.URL.Opaque = "//" + r.URL.Host + target // unchanged
 			if path, query, ok := strings.Cut(target, "?"); ok {
 				r.URL.Opaque, r.URL.RawQuery = "//"+r.URL.Host+path, query
 			}
@@ -288,7 +288,7 @@ func optionsStar(d *dmz, t *testing.T, h2 bool) *http.Request {
 	return r
 }
 
-// A client that is answered before it has sent the whole body gets the whole answer.
+// A client that gets an answer before it has sent the whole body gets the whole answer.
 func TestEarlyAnswerToAnUploadIsReadWhole(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, newTestHandler())

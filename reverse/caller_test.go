@@ -119,19 +119,19 @@ func TestIdentityHeadersOfTheCallerChangeNothing(t *testing.T) {
 		names = append(names, name)
 	}
 	hop := strings.Join(names, ", ")
-	for who, p := range map[string]*testpki.Pair{"alice": alice, "": nil} {
-		t.Run("caller "+who, func(t *testing.T) {
+	for user, p := range map[string]*testpki.Pair{"alice": alice, "": nil} {
+		t.Run("caller "+user, func(t *testing.T) {
 			onBothVersions(t, func(t *testing.T, h2 bool) {
 				c := d.client(t, p, h2)
 				check := func(what string, change ...func(*http.Request)) {
 					s := c.get("/x", change...)
-					if who == "" {
+					if user == "" {
 						if s.Code != 403 || s.Reason != reason.NoCertificate {
 							t.Errorf("%s: %d %s", what, s.Code, s.Body)
 						}
 						return
 					}
-					s.wantUser(t, who)
+					s.wantUser(t, user)
 					for name := range s.Headers {
 						if !slices.Contains([]string{"Accept-Encoding", "User-Agent", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}, name) {
 							t.Errorf("%s: the handler sees %s", what, name)
@@ -236,5 +236,5 @@ func TestServerVerifiesCallersWithItsOwnAnchors(t *testing.T) {
 	})
 	startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 	d.client(t, other.Leaf("alice"), true).get("/x").want(t, 403, reason.UnknownAuthority)
-	d.client(t, userCA.SubCA("Sub").Leaf("eve"), true).get("/x").want(t, 403, reason.Unmapped) // the chain travels, too
+	d.client(t, userCA.SubCA("Sub").Leaf("eve"), true).get("/x").want(t, 403, reason.Unmapped) // the chain is forwarded too
 }

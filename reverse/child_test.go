@@ -21,7 +21,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// childEnv makes this binary one of the sides, in a process of its own.
+// childEnv makes this binary run one side in a process of its own.
 const childEnv = "REVERSE_TEST_CHILD"
 
 // childConfig is the configuration of a child process.
@@ -64,7 +64,7 @@ func runChild(text string) error {
 		return err
 	}
 	if o.Side == "server" {
-		go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }() // the test has ended, however it did
+		go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }() // the test has ended
 		shop := newTestHandler()
 		s, err := reverse.NewServer(reverse.ServerConfig{
 			Name: "tunnel", Services: []string{"orders"}, Addrs: []string{o.Gateway}, Handler: shop, Users: anchors(o.UserCA, trust.UsageClient), Conns: 1,
@@ -109,7 +109,7 @@ func runChild(text string) error {
 			runtime.ReadMemStats(&m)
 			fmt.Println("memory", m.HeapAlloc+m.StackInuse)
 		}
-		os.Exit(0) // the test has ended, however it did
+		os.Exit(0) // the test has ended
 	}()
 	e := &ports.Server{Handler: g, Ports: []*ports.Port{external}, Ready: func() { fmt.Println("external", external.Addr()) }}
 	return e.Serve(context.Background())
@@ -153,13 +153,14 @@ func (c *child) wait(tb testing.TB, key string) string {
 	return ""
 }
 
-// kill is kill -9 of the process that we started.
+// kill sends SIGKILL to the process.
 func (c *child) kill() {
 	c.cmd.Process.Kill()
 	c.cmd.Wait()
 }
 
-// newGatewayChild is a gateway in a process of its own, and the addresses of its ports.
+// newGatewayChild starts a gateway in a process of its own and returns the addresses of its
+// ports.
 func newGatewayChild(tb testing.TB) (g *child, registration, external string) {
 	tb.Helper()
 	g = newChild(tb, "gateway", "", gate)

@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// response is an answer, with what the handler echo saw or with the reason of a refusal.
+// response is an answer, with the request that the handler echo saw or the reason of a refusal.
 type response struct {
 	Code     int         `json:"-"`
 	Answer   http.Header `json:"-"`
@@ -36,7 +36,7 @@ type response struct {
 	Reason   reason.Reason
 }
 
-// echo answers with the request that it gets, after the body and the trailers.
+// echo answers with its request, after the body and the trailers.
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	id, _ := identity.FromContext(r.Context())

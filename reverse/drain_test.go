@@ -15,8 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// sendLoad sends requests until stop is called, which returns how many were answered. The
-// test fails if one is not.
+// sendLoad sends requests until stop is called, which returns the number of answers. The test
+// fails if a request gets no answer.
 func sendLoad(t *testing.T, d *dmz, callers int) (stop func() int64) {
 	t.Helper()
 	var answered atomic.Int64
@@ -55,7 +55,7 @@ func sendLoad(t *testing.T, d *dmz, callers int) (stop func() int64) {
 	})
 }
 
-// briefHandler takes a moment, so that a drain finds requests in flight.
+// briefHandler takes a millisecond or so, so that a drain finds requests in flight.
 var briefHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(time.Millisecond)
 	echo(w, r)
@@ -80,7 +80,7 @@ func TestDrainsLoseNoRequest(t *testing.T) {
 	}
 	t.Logf("%d requests through %d drains", stop(), drains)
 	if n := d.events.count(reverse.Draining); n != drains {
-		t.Errorf("%d were announced, want %d", n, drains)
+		t.Errorf("%d drains were announced, want %d", n, drains)
 	}
 	if n := d.events.count(reverse.Failed); n != 0 {
 		t.Errorf("%d requests failed", n)

@@ -2,28 +2,28 @@ package reverse
 
 import "time"
 
-// Waiting returns how many requests wait for a place.
+// Waiting returns the number of requests that wait for a place.
 func (g *Gateway) Waiting() int {
 	g.pool.mu.Lock()
 	defer g.pool.mu.Unlock()
 	return g.pool.waiting
 }
 
-// Queues returns how many services the gateway remembers.
+// Queues returns the number of services that the gateway remembers.
 func (g *Gateway) Queues() int {
 	g.pool.mu.Lock()
 	defer g.pool.mu.Unlock()
 	return len(g.pool.queues)
 }
 
-// Accounts returns how many callers the gateway remembers.
+// Accounts returns the number of callers that the gateway remembers.
 func (g *Gateway) Accounts() int {
 	g.pool.mu.Lock()
 	defer g.pool.mu.Unlock()
 	return len(g.pool.accounts)
 }
 
-// BackoffBound returns the longest pause after so many failures.
+// BackoffBound returns the longest pause after a number of failures.
 func BackoffBound(min, max time.Duration, failures int) time.Duration {
 	return backoff{min, max}.bound(failures)
 }

@@ -23,8 +23,8 @@ type fakeGateway struct {
 	conns         chan *http.ClientConn
 }
 
-// newFakeGateway listens with a certificate. It answers a registration with answer, or
-// accepts it where answer is empty, and begins the control exchange.
+// newFakeGateway listens with a certificate. It answers a registration with answer; with an
+// empty answer it accepts the registration and begins the control exchange.
 func newFakeGateway(tb testing.TB, p *testpki.Pair, answer string) *fakeGateway {
 	tb.Helper()
 	own := p.TLS()
@@ -85,7 +85,7 @@ func (f *fakeGateway) serverConfig(tb testing.TB, h http.Handler) reverse.Server
 	return c
 }
 
-// The server refuses every combination of headers that does not identify one caller, or the
+// The server refuses every combination of headers that identifies neither one caller nor the
 // absence of a certificate.
 // Covers K1.
 func TestAmbiguousCallerHeadersAreRefused(t *testing.T) {

@@ -53,7 +53,7 @@ func (s *frameServer) reset(stream, code uint32) {
 	s.frame(3, 0, stream, binary.BigEndian.AppendUint32(nil, code))
 }
 
-// answer answers 200 without a body.
+// answer sends a 200 without a body.
 func (s *frameServer) answer(stream uint32) { s.frame(1, 5, stream, []byte{0x88}) }
 
 func (s *frameServer) hasReceived(message string) bool {

@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// Covers K14. A handler that answers Connection: close, in whatever way, ends no tunnel.
+// Covers K14. A handler that answers Connection: close, in any way, ends no tunnel.
 func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -58,8 +58,8 @@ func TestConnectionCloseOfAHandlerEndsNoTunnel(t *testing.T) {
 	})
 }
 
-// Covers K14. A tunnel whose server has begun GOAWAY leaves service: requests go to
-// others, its state is Draining, and its server is asked for another.
+// Covers K14. A tunnel whose server has sent GOAWAY gets no new requests: they go to other
+// tunnels, its state is Draining, and the gateway requests another tunnel from its server.
 func TestTunnelGoingAwayLeavesService(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(*frameServer, uint32){
@@ -69,7 +69,7 @@ func TestTunnelGoingAwayLeavesService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.QueueWait = patience }))
-			odd := newFrameServer(t, d, do)
+			frames := newFrameServer(t, d, do)
 			testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			c := d.client(t, alice, true)
 			if s := c.get("/first"); s.Code != 200 {
@@ -77,16 +77,16 @@ func TestTunnelGoingAwayLeavesService(t *testing.T) {
 			}
 			if name == "GOAWAY" {
 				testkit.Eventually(t, "its state", func() bool { return d.gateway.Tunnels()[0].Draining })
-				testkit.Eventually(t, "the wish for another tunnel", func() bool { return odd.hasReceived("renew") || len(d.gateway.Tunnels()) == 0 })
+				testkit.Eventually(t, "a request for another tunnel", func() bool { return frames.hasReceived("renew") || len(d.gateway.Tunnels()) == 0 })
 			}
 			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(echo), "orders"))
 			for range 100 {
 				if s := c.get("/x"); s.Code != 200 {
-					t.Fatalf("answered %d beside a tunnel that goes", s.Code)
+					t.Fatalf("answered %d while a tunnel goes away", s.Code)
 				}
 			}
-			if name == "GOAWAY" && odd.requests.Load() != 1 {
-				t.Errorf("%d requests went to the tunnel that goes", odd.requests.Load()-1)
+			if name == "GOAWAY" && frames.requests.Load() != 1 {
+				t.Errorf("%d requests went to the tunnel that goes away", frames.requests.Load()-1)
 			}
 			if n := d.events.count(reverse.Failed); n != 0 {
 				t.Errorf("%d requests failed", n)
@@ -95,8 +95,8 @@ func TestTunnelGoingAwayLeavesService(t *testing.T) {
 	}
 }
 
-// Covers K14. A request that no handler can have seen goes to another tunnel, once; one
-// whose body has been read, or that a handler may have seen, does not.
+// Covers K14. A request that no handler can have seen is sent to another tunnel, once. A
+// request whose body has been read, or that a handler may have seen, is not.
 func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 	t.Parallel()
 	type row struct {
@@ -117,20 +117,20 @@ func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var odd *frameServer
-			// The odd one first, so that the request goes there.
+			var frames *frameServer
+			// The frame server connects first, so that the request goes there.
 			d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 				c.Pick = func(all []reverse.Tunnel) reverse.Tunnel {
 					for _, x := range all {
-						if x.Remote == odd.c.LocalAddr().String() && odd.requests.Load() == 0 {
+						if x.Remote == frames.c.LocalAddr().String() && frames.requests.Load() == 0 {
 							return x
 						}
 					}
 					return all[len(all)-1]
 				}
 			}))
-			odd = newFrameServer(t, d, row.do)
-			testkit.Eventually(t, "the odd tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
+			frames = newFrameServer(t, d, row.do)
+			testkit.Eventually(t, "the frame server's tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 			var ran atomic.Int64
 			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ran.Add(1)
@@ -142,8 +142,8 @@ func TestUnprocessedRequestsGoThroughAnotherTunnel(t *testing.T) {
 				body = strings.NewReader("body")
 			}
 			s := c.do(c.request(row.method, "/x", body))
-			if s.Code != row.code || odd.requests.Load() != 1 {
-				t.Errorf("answered %d, want %d; the odd server saw it %d times", s.Code, row.code, odd.requests.Load())
+			if s.Code != row.code || frames.requests.Load() != 1 {
+				t.Errorf("answered %d, want %d; the frame server got it %d times", s.Code, row.code, frames.requests.Load())
 			}
 			if want := int64(1); row.code == 200 && ran.Load() != want || row.code != 200 && ran.Load() != 0 {
 				t.Errorf("ran %d times", ran.Load())
@@ -175,7 +175,7 @@ func TestUnprocessedRequestWithoutAnotherTunnelIsUnavailable(t *testing.T) {
 func TestSecondDrainMessageEndsTheTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	odd := newFrameServer(t, d, func(*frameServer, uint32) {})
+	frames := newFrameServer(t, d, func(*frameServer, uint32) {})
 	testkit.Eventually(t, "the tunnel", func() bool { return len(d.gateway.Tunnels()) == 1 })
 	c := d.client(t, alice, true)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -185,8 +185,8 @@ func TestSecondDrainMessageEndsTheTunnel(t *testing.T) {
 			res.Body.Close()
 		}
 	}()
-	testkit.Eventually(t, "the request", func() bool { return odd.requests.Load() == 1 })
-	odd.frame(0, 0, 1, []byte(strings.Repeat("drain\n", 1000)))
+	testkit.Eventually(t, "the request", func() bool { return frames.requests.Load() == 1 })
+	frames.frame(0, 0, 1, []byte(strings.Repeat("drain\n", 1000)))
 	testkit.Eventually(t, "the end of the tunnel", func() bool { return d.events.count(reverse.Gone) == 1 })
 	if n := d.events.count(reverse.Draining); n != 1 {
 		t.Errorf("%d events", n)

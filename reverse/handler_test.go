@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// testHandler is a handler with a path for each way to behave.
+// testHandler has a path for each behaviour that the tests need.
 type testHandler struct {
 	began, cancelled chan struct{}
 	release          chan struct{}
@@ -31,7 +31,7 @@ func (s *testHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			s.cancelled <- struct{}{}
 		}
-	case "/hang": // answers half, and then nothing
+	case "/hang": // sends half of an answer and then hangs
 		w.Header().Set("Content-Length", r.URL.Query().Get("length"))
 		if r.URL.Query().Get("length") == "" {
 			w.Header().Del("Content-Length")

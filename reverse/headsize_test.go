@@ -46,7 +46,7 @@ func TestAnswerWithALongHeaderFailsAlone(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		h    http.HandlerFunc
-		code int // 0: broken off, or 502 where nothing had been sent
+		code int // 0: aborted, or 502 if nothing had been sent
 	}{
 		"one field":       {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", long); io.WriteString(w, "x") }, 502},
 		"a megabyte":      {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, 502},
@@ -142,7 +142,7 @@ func TestRequestWithALongHeaderFailsAlone(t *testing.T) {
 			r.Method, r.Body, r.ContentLength = "POST", io.NopCloser(io.LimitReader(zeros{}, 1<<20)), 1<<20
 			r.Header.Set("X", long)
 		}, code: 431},
-		"trailer":                {change: trailing("Sum", long), code: 431, only: "HTTP/2"}, // of HTTP/1 net/http takes 4 KiB
+		"trailer":                {change: trailing("Sum", long), code: 431, only: "HTTP/2"}, // in HTTP/1 net/http accepts 4 KiB
 		"forbidden trailer":      {change: trailing("Authorization", "x"), code: 200, only: "HTTP/1"},
 		"conditional trailer":    {change: trailing("If-Match", "x"), code: 200, only: "HTTP/1"},
 		"authentication trailer": {change: trailing("Www-Authenticate", "x"), code: 200, only: "HTTP/1"},
@@ -154,7 +154,7 @@ func TestRequestWithALongHeaderFailsAlone(t *testing.T) {
 			startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(shop), "orders"))
 			besideAnotherRequest(t, d, shop, func(t *testing.T) {
 				for _, h2 := range []bool{true, false} {
-					if tc.only == "HTTP/2" && !h2 || tc.only == "HTTP/1" && h2 { // the port's own net/http refuses it on the other
+					if tc.only == "HTTP/2" && !h2 || tc.only == "HTTP/1" && h2 { // net/http on the port refuses it in the other protocol
 						continue
 					}
 					c := d.client(t, alice, h2)

@@ -75,7 +75,7 @@ func TestLoopIsDetected(t *testing.T) {
 	}
 }
 
-// Without a port the gateway cannot know the caller.
+// Without a port the gateway has no caller.
 func TestRequestsWithoutServiceOrPortAreRefused(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, echo, gatewayConfig(func(c *reverse.GatewayConfig) {
@@ -118,7 +118,7 @@ func TestHandlerWithoutGuardSeesNoForwardedCertificate(t *testing.T) {
 	})
 }
 
-// GatewayConfig.Caller may return what a verifier for servers has verified.
+// GatewayConfig.Caller may return a certificate that a verifier for servers verified.
 // Covers B2.
 func TestCallerVerifiedAsAServerIsRefused(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 			s := startConnected(t, d.serverConfig(t, orders, newGuard(t).Handler(h), "orders"))
 			revoked, other := beginWork(t, d, alice, path), beginWork(t, d, bob, path)
 			s.trustUsers(t, trusting(t, userCA, alice))
-			revoked.SetDeadline(time.Now().Add(5 * time.Second)) // it takes a second, and longer on a busy machine
+			revoked.SetDeadline(time.Now().Add(5 * time.Second)) // the limit is 1 s, and more on a busy machine
 			_, err := io.Copy(io.Discard, revoked.r)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Error("the revoked caller's connection is still open")
@@ -47,8 +47,7 @@ func TestAnswersInProgressEndWithTheTrust(t *testing.T) {
 	}
 }
 
-// beginWork begins an answer, or upgrades a connection, that is in progress when beginWork
-// returns.
+// beginWork begins an answer or upgrades a connection, and returns while it is in progress.
 func beginWork(t *testing.T, d *dmz, p *testpki.Pair, path string) *rawConn {
 	t.Helper()
 	if path == "/ws" {

@@ -64,7 +64,7 @@ func TestMemoryOfAFullTunnelIsBounded(t *testing.T) {
 				}
 			}
 			most := 0
-			testkit.Eventually(t, "the memory to settle", func() bool { // windows take a moment to fill
+			testkit.Eventually(t, "the memory to settle", func() bool { // the windows fill slowly
 				now := g.memory(t) - before
 				grown := now > most
 				most = max(most, now)

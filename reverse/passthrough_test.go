@@ -21,7 +21,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// servePassthrough opens a listener whose connections are carried end to end to an inner
+// servePassthrough opens a listener whose connections are tunnelled end to end to an inner
 // port, which requests certificates itself.
 func servePassthrough(tb testing.TB, d *dmz, s *innerServer, h http.Handler) (addr string, inner *ports.Port) {
 	tb.Helper()
@@ -62,7 +62,7 @@ func TestPassthroughCarriesTLSToTheServer(t *testing.T) {
 		if got.Code != 200 || got.User != "alice" || got.Via != identity.TLS || got.Port != "inner" || !got.TLS || strings.HasPrefix(got.Hop, "true") || !strings.HasPrefix(got.Remote, "127.0.0.1:") {
 			t.Errorf("%+v", got)
 		}
-		c.get("/x", header("Client-Cert", ":AAAA:"), header("X-Mtls-Caller", "none")) // nothing reads it
+		c.get("/x", header("Client-Cert", ":AAAA:"), header("X-Mtls-Caller", "none")) // no code reads these headers
 		data := bytes.Repeat([]byte("0123456789"), 1<<20/2)
 		if got := c.do(c.request("POST", "/sum", bytes.NewReader(data))); got.Code != 200 || len(got.Body) != 64 {
 			t.Errorf("an upload: %d %q", got.Code, got.Body)
@@ -143,13 +143,13 @@ func TestPassthroughWithoutListenerIsRefused(t *testing.T) {
 func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	var taken atomic.Int64
+	var running atomic.Int64
 	h := newGuard(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		taken.Add(1)
+		running.Add(1)
 		io.WriteString(w, "half")
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
-		taken.Add(-1)
+		running.Add(-1)
 	}))
 	s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
 	addr, _ := servePassthrough(t, d, s, h)
@@ -171,7 +171,7 @@ func TestPassthroughEndsWithItsTunnel(t *testing.T) {
 	if _, err := io.ReadAll(r); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("ended with %v", err)
 	}
-	testkit.Eventually(t, "the handler to end", func() bool { return taken.Load() == 0 })
+	testkit.Eventually(t, "the handler to end", func() bool { return running.Load() == 0 })
 }
 
 func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {
@@ -191,7 +191,7 @@ func TestEndOfThePassthroughClientReachesTheServer(t *testing.T) {
 		t.Error("the handler still runs")
 	}
 	if n := d.events.count("failed"); n != 0 {
-		t.Errorf("%d failures: it was the client", n)
+		t.Errorf("%d failures, although the client ended the connection", n)
 	}
 	testkit.Eventually(t, "nothing to be left", func() bool { return inner.ConnCount() == 0 && d.gateway.Tunnels()[0].InFlight == 0 })
 }

@@ -49,7 +49,7 @@ func TestSilentConnectionsDelayNoPassthrough(t *testing.T) {
 	for name, sent := range map[string][]byte{"silent": nil, "half a hello": clientHello(t, "localhost")[:40]} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDMZ(t, passthroughLimits(ports.Limits{Handshake: time.Minute})) // a connection that waits for the others waits this long
+			d := newDMZ(t, passthroughLimits(ports.Limits{Handshake: time.Minute})) // a connection that waits for the silent ones would wait this long
 			h := newGuard(t).Handler(echo)
 			s := startConnected(t, d.serverConfig(t, orders, h, "orders"))
 			addr, _ := servePassthrough(t, d, s, h)
@@ -63,7 +63,7 @@ func TestSilentConnectionsDelayNoPassthrough(t *testing.T) {
 	}
 }
 
-// One address may have PerIP connections, also silent ones; other addresses are served, and
+// One address may have PerIP connections, also silent ones. Other addresses are served, and
 // this one again when its connections have ended.
 //
 // Covers K12.
@@ -79,7 +79,7 @@ func TestPassthroughIsLimitedByAddress(t *testing.T) {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(500 * time.Millisecond))
 	if _, err := io.ReadAll(c); err != nil && !strings.Contains(err.Error(), "reset") {
-		t.Errorf("one too many ended with %v, want an end at once", err)
+		t.Errorf("the connection above the limit ended with %v, want an end at once", err)
 	}
 	if why := d.events.waitForRefusal(t); why != reason.Limit {
 		t.Errorf("the reason is %q", why)
@@ -95,8 +95,8 @@ func TestPassthroughIsLimitedByAddress(t *testing.T) {
 	})
 }
 
-// Connections wait when too many are open, and not for ever: silent ones end after
-// Handshake, and closing the listener ends ServePassthrough. Covers K12.
+// Connections above the limit wait. Silent connections end after Handshake, and closing the
+// listener ends ServePassthrough. Covers K12.
 func TestPassthroughIsLimitedInAll(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, passthroughLimits(ports.Limits{Connections: 2, Handshake: 300 * time.Millisecond}))
@@ -105,7 +105,7 @@ func TestPassthroughIsLimitedInAll(t *testing.T) {
 	addr, _ := servePassthrough(t, d, s, h)
 	openSilent(t, addr, "127.0.1.1", 2, nil)
 	c := newClient(t, addr, alice, true)
-	testkit.Eventually(t, "a place", func() bool { // each attempt waits as long as the silent ones may
+	testkit.Eventually(t, "a place", func() bool { // each attempt waits as long as the silent connections
 		res, err := c.http.Do(c.request("GET", "/x", nil).WithContext(t.Context()))
 		if err != nil {
 			return false
@@ -113,11 +113,11 @@ func TestPassthroughIsLimitedInAll(t *testing.T) {
 		defer res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	openSilent(t, addr, "127.0.1.1", 6, nil) // and through's cleanup waits for the end
+	openSilent(t, addr, "127.0.1.1", 6, nil) // the cleanup waits for their end
 }
 
-// A client that reads nothing gives its place back after Idle, end to end and behind
-// an upgrade. Covers H16, K12.
+// The place of a client that reads nothing is free again after Idle, end to end and after an
+// upgrade. Covers H16, K12.
 func TestClientThatDoesNotReadIsAborted(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, passthroughLimits(ports.Limits{Idle: 500 * time.Millisecond}), func(_ *reverse.GatewayConfig, external, _ *ports.Config) {

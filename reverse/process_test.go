@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// halves are requests that are answered by half when something is killed.
+// halves are requests that are half answered when a process is killed.
 var halves = []string{"/hang", "/hang?length=1000"}
 
 // halfAnswered sends a request and reads the first half of the answer.
@@ -46,7 +46,7 @@ func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 			_, err := c.http.Do(c.request("POST", "/sum", zeros{}))
 			up <- err
 		}()
-		// A client that waits for the answer before it sends more sees the end too.
+		// A client that waits for an answer before it sends more sees the end too.
 		talk := dialRaw(t, d, alice)
 		io.WriteString(talk, "POST /talk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
 		talked := must[*http.Response](t)(http.ReadResponse(talk.r, nil))
@@ -61,7 +61,7 @@ func TestKilledServerNeverLooksLikeAnEnd(t *testing.T) {
 			res.Body.Close()
 		}
 		if got := <-waiting; got.Code != 502 || got.Answer.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("the request that waited: %d %v", got.Code, got.Answer)
+			t.Errorf("the waiting request: %d %v", got.Code, got.Answer)
 		}
 		for what, res := range map[string]*http.Response{"HTTP/1.1": talked, "HTTP/2": talked2} {
 			if body, err := io.ReadAll(res.Body); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -153,9 +153,9 @@ func TestKilledGatewayNeverLooksLikeAnEnd(t *testing.T) {
 			res.Body.Close()
 		}
 		if err := <-waiting; err == nil {
-			t.Error("the request that waited was answered")
+			t.Error("the waiting request was answered")
 		}
-		for range 3 { // the contexts of the handlers end with their caller
+		for range 3 { // the handlers' contexts end with their callers' connections
 			<-shop.cancelled
 		}
 		testkit.Eventually(t, "the server to see it", func() bool { return s.events.count(reverse.Gone) == 1 })

@@ -38,7 +38,7 @@ func FuzzVia(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		reverse.IsLoop(line, "self")
 		if strings.Count(line, ",") < 15 && !reverse.IsLoop(line+", 1.1 self", "self") {
-			t.Errorf("%q hides us", line)
+			t.Errorf("%q hides the pseudonym", line)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// Callers that stop in the middle of a body, in either direction.
+// Callers stop in the middle of a body, in either direction.
 // Covers K8.
 func TestStalledCallersDelayNoOthers(t *testing.T) {
 	t.Parallel()
@@ -47,7 +47,7 @@ func TestStalledCallersDelayNoOthers(t *testing.T) {
 	testkit.Eventually(t, "the places to be given back", func() bool { return d.gateway.Tunnels()[0].InFlight == 0 })
 }
 
-// One of two servers hangs.
+// One of two servers does not answer.
 // Covers K8.
 func TestStuckServerDelaysNoOthers(t *testing.T) {
 	t.Parallel()
@@ -104,7 +104,7 @@ func TestQueueWaitIsBounded(t *testing.T) {
 		}
 	}
 	if n := d.gateway.Queues(); n != 0 {
-		t.Errorf("%d services are remembered", n) // their names may be the callers' choice
+		t.Errorf("%d services are remembered", n) // callers may choose the names
 	}
 }
 

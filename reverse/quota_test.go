@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// stuckHandler is a handler that does not look at its context.
+// stuckHandler is a handler that ignores its context.
 type stuckHandler struct {
 	running, peak atomic.Int64
 	release       chan struct{}
@@ -46,8 +46,8 @@ func (s *stuckHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// sendAndCancel sends n requests, waits until each of them runs or is answered, cancels those
-// that run, and waits until the gateway has none in flight. It counts the answers.
+// sendAndCancel sends n requests, waits until each of them runs or is answered, cancels the
+// running ones, and waits until the gateway has none in flight. It counts the answers.
 func sendAndCancel(tb testing.TB, d *dmz, callers []*client, s *stuckHandler, n int, answers map[int]int) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
@@ -92,8 +92,8 @@ func sendAndCancel(tb testing.TB, d *dmz, callers []*client, s *stuckHandler, n 
 	})
 }
 
-// occupyHandlers leaves n handlers running, each of another caller. The server's handler must be one
-// without a guard.
+// occupyHandlers leaves n handlers running, each of another caller. The server's handler must
+// have no guard.
 func occupyHandlers(tb testing.TB, d *dmz, s *stuckHandler, n int) {
 	tb.Helper()
 	for range n {
@@ -126,17 +126,17 @@ func TestHandlersOfCancelledRequestsAreCounted(t *testing.T) {
 	for range 6 {
 		sendAndCancel(t, d, callers, s, 29, answers)
 	}
-	if most := s.peak.Load(); most > 100 || most < 80 { // six callers leave a seventh of the places free
+	if most := s.peak.Load(); most > 100 || most < 80 { // six callers' shares leave a seventh of the places free
 		t.Errorf("%d handlers ran at one time, want at most 100, and nearly 86", most)
 	}
 	if answers[503] < 174-100 || len(answers) != 1 {
-		t.Errorf("answers by status: %v, want some 90 of 503 and no other", answers)
+		t.Errorf("answers by status: %v, want about 90 of 503 and no other", answers)
 	}
 	if n := in.events.count(reverse.Unavailable); n != answers[503] {
 		t.Errorf("%d events of requests that no handler took, want %d", n, answers[503])
 	}
 	if n := d.events.count(reverse.Gone) + d.events.count(reverse.Failed); n != 0 || len(d.gateway.Tunnels()) != 2 {
-		t.Errorf("%d tunnels or requests broke", n)
+		t.Errorf("%d tunnels or requests failed", n)
 	}
 	s.finish()
 	testkit.Eventually(t, "the handlers to return", func() bool { return s.running.Load() == 0 })
@@ -205,8 +205,8 @@ func TestHandlersOfEndedTunnelsAreCounted(t *testing.T) {
 	testkit.Eventually(t, "a place", func() bool { return caller.get("/x").Code == 200 })
 }
 
-// A server whose handlers all hang does not attract the requests:
-// few requests are in flight there because it refuses them. Covers K18.
+// A server whose handlers all hang does not attract requests, although few are in flight there
+// because it refuses them. Covers K18.
 func TestBusyServerIsTriedLast(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
@@ -228,7 +228,7 @@ func TestBusyServerIsTriedLast(t *testing.T) {
 	}
 }
 
-// Connections that are carried end to end, and upgrades, are counted like requests.
+// Passthrough connections and upgrades count like requests.
 // Covers K18.
 func TestStreamsAndUpgradesAreCounted(t *testing.T) {
 	t.Parallel()
@@ -251,8 +251,8 @@ func TestStreamsAndUpgradesAreCounted(t *testing.T) {
 	}
 }
 
-// A caller that breaks off again and again, and leaves handlers behind that do not look
-// at their contexts, leaves places for others: inside as at the gateway. Covers K21.
+// A caller that cancels again and again, and leaves handlers behind that ignore their contexts,
+// leaves places for others, in the server as at the gateway. Covers K21.
 func TestCallerThatCancelsLeavesPlacesForOthers(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)

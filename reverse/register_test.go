@@ -230,8 +230,8 @@ func TestRegistrationInProgressIsRechecked(t *testing.T) {
 	}
 }
 
-// awaitRequest reads frames of HTTP/2 until one opens a stream: before that an answer on the
-// stream would be an error of the connection.
+// awaitRequest reads HTTP/2 frames until one opens a stream: an answer before that would be a
+// connection error.
 func awaitRequest(tb testing.TB, r io.Reader) {
 	tb.Helper()
 	for kind := byte(0); kind != 1; {

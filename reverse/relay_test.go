@@ -76,7 +76,7 @@ func TestSilentPeerIsDetected(t *testing.T) {
 	waiting := make(chan response, 1)
 	go func() { waiting <- c.get("/wait") }()
 	<-shop.began
-	time.Sleep(200 * time.Millisecond) // several pings: a healthy tunnel stays
+	time.Sleep(200 * time.Millisecond) // several pings: a healthy tunnel stays open
 	if n := d.events.count(reverse.Gone); n != 0 {
 		t.Fatal("gone without a reason")
 	}
@@ -119,7 +119,7 @@ func TestServersDoNotComeBackTogether(t *testing.T) {
 	d.gateway.Recheck(t.Context()) // all of them are still authorized
 	for _, conn := range d.gateway.Tunnels() {
 		if conn.Draining {
-			t.Fatal("draining")
+			t.Fatal("a tunnel is draining")
 		}
 	}
 	closeTunnels(d)

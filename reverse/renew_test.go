@@ -72,7 +72,7 @@ func startWaiting(t *testing.T, d *dmz, s *testHandler, n int) (end func()) {
 }
 
 // A server with a new certificate dials another tunnel. Requests in flight end on the old
-// one, before the old certificate expires.
+// tunnel, before the old certificate expires.
 //
 // Covers K17.
 func TestRenewedServerCertificateLosesNoRequest(t *testing.T) {
@@ -176,7 +176,7 @@ func TestCertificatePerConnectionReplacesNoTunnel(t *testing.T) {
 	}
 }
 
-// A new certificate that the gateway refuses costs nothing: the old tunnel stays.
+// If the gateway refuses the new certificate, the old tunnel stays.
 // Covers K17.
 func TestOldTunnelStaysWhereTheNewCertificateIsRefused(t *testing.T) {
 	t.Parallel()
@@ -216,7 +216,7 @@ func TestRenewalPrecedesExpiry(t *testing.T) {
 		}
 	}
 	if !reverse.RenewalTime(now, time.Time{}).IsZero() {
-		t.Error("without an end there is one")
+		t.Error("a certificate without an end has a renewal time")
 	}
 }
 

@@ -116,7 +116,7 @@ func TestGatewaysMustBeIdentified(t *testing.T) {
 		c := base
 		c.Gateways = g
 		if _, err := reverse.NewServer(c); err == nil {
-			t.Errorf("%s: taken", name)
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }

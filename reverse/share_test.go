@@ -19,8 +19,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// callWithoutReading sends n requests, 50 on each connection, and reads no answer. from is
-// the address that it calls from; empty is any.
+// callWithoutReading sends n requests, 50 on each connection, and reads no answer. from is the
+// client's address; "" means any.
 func callWithoutReading(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from string, n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -47,7 +47,7 @@ func callWithoutReading(t *testing.T, d *dmz, p *testpki.Pair, h2 bool, from str
 	}
 }
 
-// A caller that does not read its answers holds its share of the places only; all other
+// A caller that does not read its answers occupies only its share of the places; all other
 // callers are served.
 //
 // Covers H16.
@@ -68,7 +68,7 @@ func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
 				held := func() int { c := d.gateway.Tunnels(); return c[0].InFlight + c[1].InFlight }
 				want := 0
 				for _, p := range hogs {
-					want += (40 - want + 1) / 2 // half of what is free
+					want += (40 - want + 1) / 2 // half of the free places
 					callWithoutReading(t, d, p, h2, "", 60)
 					testkit.Eventually(t, strconv.Itoa(want)+" places to be held", func() bool { return held() == want })
 				}
@@ -154,7 +154,7 @@ func TestShareCountsAllServicesOfATunnel(t *testing.T) {
 	}
 }
 
-// A caller that fills the queue makes room for others. Covers H16.
+// When the queue is full, the caller with the most waiting requests loses one. Covers H16.
 func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueLength, c.QueueWait = 1, 4, patience }))
@@ -175,7 +175,7 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	other := make(chan response, 1)
 	go func() { other <- d.client(t, alice, true).get("/x") }()
 	if s := <-answers; s.Code != 503 || s.Answer.Get("Retry-After") == "" {
-		t.Errorf("one of those that wait: %d", s.Code)
+		t.Errorf("a waiting request: %d", s.Code)
 	}
 	close(shop.release)
 	if s := <-other; s.Code != 200 {
@@ -183,7 +183,7 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	}
 	for range 4 {
 		if s := <-answers; s.Code != 200 {
-			t.Errorf("the rest: %d", s.Code)
+			t.Errorf("the other waiting requests: %d", s.Code)
 		}
 	}
 	if n := d.gateway.Accounts(); n != 0 {
@@ -191,11 +191,11 @@ func TestFullQueueDropsTheCallerWithTheMost(t *testing.T) {
 	}
 }
 
-// A caller that takes nothing of its answer gives its place back after Limits.Idle. Covers
-// H16.
+// The place of a caller that reads nothing of its answer is free again after Limits.Idle.
+// Covers H16.
 func TestPlaceOfASlowReaderIsGivenBack(t *testing.T) {
 	t.Parallel()
-	onBothVersions(t, func(t *testing.T, h2 bool) { // HTTP/2: the caller grants no more window
+	onBothVersions(t, func(t *testing.T, h2 bool) { // HTTP/2: the caller sends no WINDOW_UPDATE
 		d := newDMZ(t, func(_ *reverse.GatewayConfig, external, _ *ports.Config) {
 			external.Limits.Idle = 500 * time.Millisecond
 		})
@@ -206,8 +206,8 @@ func TestPlaceOfASlowReaderIsGivenBack(t *testing.T) {
 	})
 }
 
-// A place that is free goes to the request that has waited longest, for whichever
-// service of the tunnel. Covers K16.
+// A free place goes to the request that has waited longest, for any service of the tunnel.
+// Covers K16.
 func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) { c.Streams, c.QueueWait = 1, patience }))
@@ -234,8 +234,8 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 	for i := range 32 {
 		path := "/" + strconv.Itoa(i)
 		want = append(want, path)
-		who := []*testpki.Pair{alice, bob}[i%2]
-		other := d.client(t, who, true)
+		holder := []*testpki.Pair{alice, bob}[i%2]
+		other := d.client(t, holder, true)
 		all.Go(func() { other.get(path, header("Service", services[i%len(services)])) })
 		testkit.Eventually(t, "it to wait", func() bool { return d.gateway.Waiting() == i+1 })
 	}
@@ -250,7 +250,7 @@ func TestOldestRequestOfAllServicesIsNext(t *testing.T) {
 // a request that waits is served at once. Covers H16.
 func TestDrainedPlacesAreNotCounted(t *testing.T) {
 	t.Parallel()
-	var slow atomic.Pointer[string] // the address of the tunnel that is taken first
+	var slow atomic.Pointer[string] // the address of the first tunnel
 	d := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.Streams, c.QueueWait = 4, time.Minute
 		c.Pick = func(free []reverse.Tunnel) reverse.Tunnel {

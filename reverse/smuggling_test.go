@@ -19,39 +19,39 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// smuggled is the request in a place where none may be read.
+// smuggled is a request in a place where none may be read.
 const smuggled = "DELETE /evil/NNNNNN HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 
 // witness records where smuggled was seen: by handlers, guards and their observers.
 type witness struct {
 	mu      sync.Mutex
 	seenBy  map[string]int
-	attacks map[string]bool // in which it was seen
+	attacks map[string]bool // the attacks that succeeded
 }
 
-func (w *witness) record(who, method, path string) {
+func (w *witness) record(place, method, path string) {
 	if strings.Contains(path, "evil") || method == "DELETE" {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.seenBy[who]++
+		w.seenBy[place]++
 		w.attacks[strings.TrimPrefix(path, "/evil/")] = true
 	}
 }
 
-func (w *witness) handler(who string, next http.Handler) http.Handler {
+func (w *witness) handler(place string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.record(who, r.Method, r.URL.Path)
+		w.record(place, r.Method, r.URL.Path)
 		next.ServeHTTP(rw, r)
 	})
 }
 
-func (w *witness) observe(who string) func(*middleware.Config) {
+func (w *witness) observe(place string) func(*middleware.Config) {
 	return func(c *middleware.Config) {
-		c.Observe = func(_ *http.Request, o middleware.Outcome) { w.record(who, o.Method, o.Path) }
+		c.Observe = func(_ *http.Request, o middleware.Outcome) { w.record(place, o.Method, o.Path) }
 	}
 }
 
-// earlyHandler answers before it has read the body, in every way that a handler has.
+// earlyHandler answers before it has read the body, in every way that a handler can.
 func earlyHandler(cut func()) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch how := strings.TrimPrefix(r.URL.Path, "/do/"); how {
@@ -89,7 +89,7 @@ func earlyHandler(cut func()) http.Handler {
 			io.Copy(io.Discard, r.Body)
 		case "duplex-replaced":
 			_ = http.NewResponseController(w).EnableFullDuplex()
-			r.Body = http.MaxBytesReader(w, r.Body, 1<<30) // in place, as many do
+			r.Body = http.MaxBytesReader(w, r.Body, 1<<30) // in place, as many programs do
 			io.WriteString(w, "early\n")
 			_ = http.NewResponseController(w).Flush()
 		case "timeout":
@@ -111,7 +111,7 @@ func earlyHandler(cut func()) http.Handler {
 
 var everyPath = []string{"413", "403", "200", "204", "long", "some", "close", "limit", "deadline", "duplex", "duplex-read", "duplex-replaced", "timeout", "read", "panic"}
 
-// newTargets returns each place where our code and net/http share a connection.
+// newTargets returns each place where this module and net/http share a connection.
 func newTargets(t *testing.T, w *witness) []target {
 	short := func(c *ports.Config) { c.Limits.Headers = 150 * time.Millisecond }
 	denies := func(c *middleware.Config) { c.Policy = newPolicy(t, "p, user:bob, *, *, /*, allow") }
@@ -153,7 +153,7 @@ func newTargets(t *testing.T, w *witness) []target {
 	none := newDMZ(t, func(g *reverse.GatewayConfig, external, _ *ports.Config) { short(external); g.QueueWait = -1 })
 	all = append(all, target{"no tunnel", none.external.Addr().String(), []string{"200"}})
 
-	// The gateway without a port of ours: Caller is the program's.
+	// The gateway without a ports.Port: the program sets Caller.
 	users := trusting(t, userCA)
 	foreign := newDMZ(t, gatewayConfig(func(c *reverse.GatewayConfig) {
 		c.Caller = func(r *http.Request) (trust.Verified, error) {
@@ -163,7 +163,7 @@ func newTargets(t *testing.T, w *witness) []target {
 	startConnected(t, foreign.serverConfig(t, orders, guarded, "orders"))
 	srv := httptest.NewUnstartedServer(w.handler("foreign", foreign.gateway))
 	srv.Config.ErrorLog = discardLog
-	srv.Config.ReadTimeout = 5 * time.Second // also of the handshake
+	srv.Config.ReadTimeout = 5 * time.Second // applies to the handshake too
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{web}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}}
 	srv.StartTLS()
 	t.Cleanup(srv.CloseClientConnections)
@@ -171,17 +171,17 @@ func newTargets(t *testing.T, w *witness) []target {
 	return append(all, target{"gateway on a foreign server", srv.Listener.Addr().String(), []string{"413", "200", "some", "read", "panic", "/denied/x"}})
 }
 
-// Covers K13. Nothing that a client sends as a body, behind one that ended early,
-// behind a refused upgrade or in place of a trailer is read as a request of its own.
+// Covers K13. No bytes that a client sends as a body, after a body that ended early, after a
+// refused upgrade or in place of a trailer are read as a request of their own.
 func TestBodiesNeverBecomeRequests(t *testing.T) {
 	t.Parallel()
 	w := &witness{seenBy: map[string]int{}, attacks: map[string]bool{}}
 	runs := 1
 	if *full {
-		runs = 30 // of some 1,800 combinations
+		runs = 30 // of about 1,800 combinations
 	}
 	var sent, closed, kept atomic.Int64
-	var names sync.Map // of runs
+	var names sync.Map // the names of the runs
 	for _, p := range newTargets(t, w) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
@@ -201,7 +201,7 @@ func TestBodiesNeverBecomeRequests(t *testing.T) {
 							id := fmt.Sprintf("%06d", sent.Add(1))
 							names.Store(id, p.name+", "+way+", "+a.name)
 							how, err := a.run(p.addr, way, id)
-							for range 2 { // a busy machine may miss a deadline of the port; a defect happens each time
+							for range 2 { // a busy machine may miss a deadline of the port; a defect fails twice
 								if err == nil {
 									break
 								}
@@ -233,7 +233,7 @@ func TestBodiesNeverBecomeRequests(t *testing.T) {
 		defer w.mu.Unlock()
 		for id := range w.attacks {
 			name, _ := names.Load(id)
-			t.Errorf("%v: what stood in the body was read as a request", name)
+			t.Errorf("%v: bytes of the body were read as a request", name)
 		}
 		if len(w.seenBy) > 0 {
 			t.Errorf("in %d runs; seen by %v", len(w.attacks), w.seenBy)

@@ -30,9 +30,9 @@ func websocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.Close()
-	if r.URL.Query().Has("taken") {
+	if r.URL.Query().Has("hijacked") {
 		io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno\n")
-		io.Copy(c, buffered) // as a careless server would
+		io.Copy(c, buffered) // without a limit
 		return
 	}
 	key := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
@@ -76,7 +76,7 @@ func TestWebSocketGoesThroughTheTunnel(t *testing.T) {
 	}
 }
 
-// The handler has a deadline on its connection, and can set it again.
+// The handler has a deadline on its connection, and can change it.
 func TestUpgradedConnectionsHaveDeadlines(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +147,7 @@ func TestUnlistedUpgradesAreRefused(t *testing.T) {
 func TestFailedUpgradeLeavesNoConnection(t *testing.T) {
 	t.Parallel()
 	d := newDMZWithServer(t, newTestHandler())
-	for target, code := range map[string]int{"/ws?no": 418, "/ws?taken": 400} {
+	for target, code := range map[string]int{"/ws?no": 418, "/ws?hijacked": 400} {
 		c, res := upgrade(t, d, alice, target, "websocket")
 		if res.StatusCode != code || !res.Close {
 			t.Errorf("%s: %d, announced the end: %t", target, res.StatusCode, res.Close)

@@ -23,7 +23,7 @@ func TestZeroVerifiedIsNotVerified(t *testing.T) {
 		!v.Fingerprint().IsZero() || !v.SPKI().IsZero() || v.Generation() != 0 ||
 		!v.Until().IsZero() || v.ValidAt(time.Now()) || v.ValidAt(time.Time{}) ||
 		trustaccess.IssuedBy(v, trust.Digest{}) || trustaccess.IssuedUnder(v, trust.Digest{}) {
-		t.Error("the zero value is somebody")
+		t.Error("the zero value is verified")
 	}
 }
 
@@ -37,7 +37,7 @@ func TestCallerCannotChangeAVerified(t *testing.T) {
 	v.Anchors()[0] = nil
 	again := expect(t, v, alice, "")
 	if again.Chains()[0] == nil || trustaccess.IssuerKeys(again)[0].IsZero() || v.Anchors()[0] == nil {
-		t.Error("a caller changed what others see")
+		t.Error("a caller changed the result that other callers get")
 	}
 }
 
@@ -46,7 +46,7 @@ func TestCacheSameLeafWithOtherIntermediates(t *testing.T) {
 	alice := ca.SubCA("Sub").Leaf("alice")
 	v := trusting(t, ca.Cert)
 	remembered(t, v, alice.Presented())
-	expect(t, v, alice.Presented()[:1], reason.UnknownAuthority) // believed a moment ago, with its issuer
+	expect(t, v, alice.Presented()[:1], reason.UnknownAuthority) // trusted a moment ago, with its issuer
 	expect(t, v, certs{alice.Cert, testpki.NewCA("Sub").Cert}, reason.UnknownAuthority)
 	expect(t, v, alice.Presented(), "")
 }
@@ -79,7 +79,7 @@ func TestCachedResultEndsByTheClock(t *testing.T) {
 	}
 }
 
-// One chain ends before the other: until then both count, afterwards the other.
+// One chain expires before the other: until then both count, afterwards the other alone.
 func TestCacheChainsEndAtDifferentTimes(t *testing.T) {
 	a, b := testpki.NewCA("A"), testpki.NewCA("B")
 	start := time.Now().Truncate(time.Second)
@@ -99,7 +99,7 @@ func TestCacheChainsEndAtDifferentTimes(t *testing.T) {
 	}
 }
 
-// remembered verifies as after a finished handshake.
+// remembered verifies presented and caches the result, as a finished handshake does.
 func remembered(t testing.TB, v *trust.Verifier, presented certs) trust.Verified {
 	t.Helper()
 	got := expect(t, v, presented, "")
@@ -110,7 +110,7 @@ func remembered(t testing.TB, v *trust.Verifier, presented certs) trust.Verified
 	return got
 }
 
-// Covers A23: whoever shows a certificate need not hold its key.
+// Covers A23: a client can present a certificate without holding its key.
 func TestVerifyRemembersNothingByItself(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
@@ -120,15 +120,16 @@ func TestVerifyRemembersNothingByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	trustaccess.Remember(v, trust.Verified{})
-	trustaccess.Remember(v, expect(t, trusting(t, ca.Cert), alice, "")) // another verifier's
+	trustaccess.Remember(v, expect(t, trusting(t, ca.Cert), alice, "")) // the result of another verifier
 	if n := v.Remembered(); n != 0 {
-		t.Errorf("%d judgements are kept", n)
+		t.Errorf("%d results are kept", n)
 	}
 	remembered(t, v, alice)
 }
 
-// junk is a certificate of some 15 kB that leads nowhere, by no new key each time.
-func junk(t testing.TB, key crypto.Signer, name string) *x509.Certificate {
+// unrelated returns a certificate of about 15 kB that is in no chain. All share one key,
+// because making keys is slow.
+func unrelated(t testing.TB, key crypto.Signer, name string) *x509.Certificate {
 	t.Helper()
 	return testpki.Make(nil, key, &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
@@ -136,7 +137,7 @@ func junk(t testing.TB, key crypto.Signer, name string) *x509.Certificate {
 	}).Cert
 }
 
-// Covers A23, H9: a client with one good leaf may send it with ever other certificates.
+// Covers A23, H9: a client with one good leaf can send it with different certificates each time.
 func TestUnrelatedCertificatesMakeNoCacheEntries(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
@@ -146,18 +147,18 @@ func TestUnrelatedCertificatesMakeNoCacheEntries(t *testing.T) {
 	for i := range 50 {
 		// Any name, the issuer's name, the anchor's name.
 		for _, name := range []string{"junk", "Sub", "Client CA"} {
-			presented := append(alice.Presented(), junk(t, key, name))
+			presented := append(alice.Presented(), unrelated(t, key, name))
 			if i%2 == 0 {
 				presented = append(certs{alice.Cert, presented[2]}, alice.Chain...)
 			}
 			got := expect(t, v, presented, "")
 			if name == "junk" && got != first {
-				t.Fatal("verified again because of a certificate that leads nowhere")
+				t.Fatal("verified again because of an unrelated certificate")
 			}
 			trustaccess.Remember(v, got)
 			for _, c := range got.Chains()[0][:2] {
 				if len(c.Raw) > 4<<10 || c == alice.Cert || cap(c.Raw) > 4<<10 {
-					t.Fatal("the judgement holds on to what was presented")
+					t.Fatal("the cached result keeps the presented certificates in memory")
 				}
 			}
 		}
@@ -167,7 +168,7 @@ func TestUnrelatedCertificatesMakeNoCacheEntries(t *testing.T) {
 	}
 }
 
-// Covers A23: the same leaf by other issuers is another judgement, up to a few.
+// Covers A23: the same leaf under other issuers has its own cached result, up to a limit.
 func TestSetsOfChainsOfOneLeafAreBounded(t *testing.T) {
 	key := testpki.NewKey()
 	var anchors, issuers certs
@@ -185,7 +186,7 @@ func TestSetsOfChainsOfOneLeafAreBounded(t *testing.T) {
 			presented := certs{alice, issuers[i], issuers[j]}
 			got := remembered(t, v, presented)
 			if trustaccess.IssuedUnder(got, trust.SPKIOf(anchors[i])) != true || trustaccess.IssuedUnder(got, trust.SPKIOf(anchors[j])) != true || len(got.Chains()) > 2 {
-				t.Fatalf("the judgement of %d and %d is another's", i, j)
+				t.Fatalf("the cached result for issuers %d and %d is a different one", i, j)
 			}
 		}
 		if n, size := v.Remembered(), v.RememberedBytes(); n != 1 || size > 256<<10 {
@@ -205,7 +206,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 	long := pkix.Extension{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 14<<10)}
 	before := int64(heap())
 	for range 1100 { // some 36 KiB each: more than 32 MiB
-		remembered(t, v, certs{ca.LeafWithKey("somebody", key, func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{long} }).Cert})
+		remembered(t, v, certs{ca.LeafWithKey("other", key, func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{long} }).Cert})
 		if n, size := v.Remembered(), v.RememberedBytes(); n > 4096 || size > 32<<20 {
 			t.Fatalf("%d leaves of %d bytes are kept", n, size)
 		}
@@ -216,7 +217,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 	runtime.KeepAlive(v)
 }
 
-// The estimate by which the cache is bounded is not below what a judgement takes.
+// The estimated size that bounds the cache is not below the memory that a result takes.
 func TestSizeOfACachedResultIsNotUnderestimated(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := trusting(t, ca.Cert)
@@ -237,7 +238,7 @@ func TestSizeOfACachedResultIsNotUnderestimated(t *testing.T) {
 		remembered(t, v, presented)
 	}
 	grown := int(int64(heap()) - before)
-	t.Logf("%d bytes a judgement, estimated %d", grown/n, v.RememberedBytes()/n)
+	t.Logf("%d bytes a result, estimated %d", grown/n, v.RememberedBytes()/n)
 	if grown > v.RememberedBytes() {
 		t.Errorf("%d bytes are kept, estimated %d", grown, v.RememberedBytes())
 	}
@@ -252,7 +253,7 @@ func TestVerifyIsSafeForConcurrentUse(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 20 {
-				if _, err := v.Verify(context.Background(), alice.Presented()); word(t, err) != reason.Revoked {
+				if _, err := v.Verify(context.Background(), alice.Presented()); reasonOf(t, err) != reason.Revoked {
 					t.Errorf("alice: %v", err)
 				}
 				if _, err := v.Verify(context.Background(), bob.Presented()); err != nil {

@@ -22,9 +22,9 @@ const (
 	certExtensions = 7
 )
 
-// A certificate that its CA signed, with an element out of place, is refused, as a leaf,
-// as an intermediate and as an anchor: crypto/x509 passes over some, and other programs
-// read another certificate.
+// A certificate with a misplaced element is refused as a leaf, as an intermediate and as
+// an anchor, although its CA signed it: crypto/x509 ignores some such elements, and other
+// programs would read a different certificate.
 //
 // Covers V1.
 func TestCertificateWithAnElementOutOfPlaceIsRefused(t *testing.T) {
@@ -48,7 +48,7 @@ func TestCertificateWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 		"a stray in the key":              func(in *node) { add(in.inner[certKey], stray) },
 		"two parameters of the key":       func(in *node) { add(in.inner[certKey].inner[0], element(der.NULL)) },
 		"two parameters of the signature": func(in *node) { add(in.inner[2], element(der.NULL), element(der.NULL)) },
-		"something after the extensions":  func(in *node) { add(in, stray) },
+		"an element after the extensions": func(in *node) { add(in, stray) },
 		"extensions twice":                func(in *node) { add(in, in.inner[certExtensions].clone()) },
 		"two Extensions in one [3]":       func(in *node) { add(in.inner[certExtensions], in.inner[certExtensions].inner[0].clone()) },
 		"a stray before the extensions":   func(in *node) { in.inner = slices.Insert(in.inner, certExtensions, stray) },
@@ -69,29 +69,29 @@ func TestCertificateWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 			change(inside)
 			c, err := x509.ParseCertificate(wrapped(t, inside.bytes(), issuer.Key))
 			if err != nil {
-				continue // crypto/x509 sees it
+				continue // crypto/x509 rejects it
 			}
 			parsed++
 			presented := certs{c, sub.Cert}
 			if victim == sub {
 				presented = certs{sub.Leaf("alice").Cert, c}
 				if _, err := trust.New(trust.Config{Anchors: certs{c}}); err == nil {
-					t.Errorf("%s in an anchor: it loads", name)
+					t.Errorf("%s in an anchor: New accepts it", name)
 				}
 			}
-			if _, err := trusting(t, ca.Cert).Verify(t.Context(), presented); word(t, err) == "" {
+			if _, err := trusting(t, ca.Cert).Verify(t.Context(), presented); reasonOf(t, err) == "" {
 				t.Errorf("%s in %s: trusted", name, where)
 			}
 		}
 	}
 	if parsed == 0 {
-		t.Error("crypto/x509 refuses all of them: this test shows nothing")
+		t.Error("crypto/x509 rejects all of them: this test checks nothing")
 	}
 	t.Logf("crypto/x509 reads %d of them", parsed)
 }
 
-// FuzzCertificateSyntax mutates a good leaf, signs it anew, and looks at its outline where
-// it is trusted.
+// FuzzCertificateSyntax mutates a good leaf and signs it again. If the result is trusted, it
+// checks the structure.
 //
 // Covers V1.
 func FuzzCertificateSyntax(f *testing.F) {
@@ -120,7 +120,7 @@ func FuzzCertificateSyntax(f *testing.F) {
 	})
 }
 
-// crypto/x509 passes over what stands behind the name of a subtree. OpenSSL does not.
+// crypto/x509 ignores elements after the name of a subtree. OpenSSL does not.
 func TestNameConstraintsWithAStrayAreRefused(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("Client CA")
@@ -139,10 +139,10 @@ func TestNameConstraintsWithAStrayAreRefused(t *testing.T) {
 		value []byte
 		good  bool
 	}{
-		"one name":                {constraints(0xa0, subtree(name...)), true},
-		"two subtrees":            {constraints(0xa1, append(subtree(name...), subtree(name...)...)), true},
-		"two names in one":        {constraints(0xa0, subtree(append(slices.Clone(name), name...)...)), false},
-		"something behind, twice": {constraints(0xa0, subtree(append(slices.Clone(name), 0x80, 1, 0, 0x80, 1, 0)...)), false},
+		"one name":                   {constraints(0xa0, subtree(name...)), true},
+		"two subtrees":               {constraints(0xa1, append(subtree(name...), subtree(name...)...)), true},
+		"two names in one":           {constraints(0xa0, subtree(append(slices.Clone(name), name...)...)), false},
+		"an element after each name": {constraints(0xa0, subtree(append(slices.Clone(name), 0x80, 1, 0, 0x80, 1, 0)...)), false},
 	} {
 		with := func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Value: row.value})

@@ -16,8 +16,8 @@ import (
 
 var oidEmail = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
 
-// A constraint on addresses or URIs without a leading dot is one host, and one with it is
-// what lies below (RFC 5280 section 4.2.1.10), permitted and excluded alike.
+// A constraint on addresses or URIs without a leading dot matches one host; with a leading
+// dot it matches the names below (RFC 5280 section 4.2.1.10), permitted and excluded alike.
 //
 // Covers B22.
 func TestConstraintsOnHostsAreReadAsRFC5280Says(t *testing.T) {
@@ -84,9 +84,9 @@ func TestConstraintsOnHostsAreReadAsRFC5280Says(t *testing.T) {
 			if x.readable && x.inside != excluded {
 				want = ""
 			}
-			inSubject := want // which crypto/x509 does not look at
+			inSubject := want // crypto/x509 does not check the subject
 			if excluded && !strings.HasPrefix(x.constraint, ".") && strings.Contains(x.name, "."+x.constraint) && !strings.Contains(x.name, "evil") {
-				want = reason.BadCertificate // crypto/x509 excludes the whole domain, and its refusals stand
+				want = reason.BadCertificate // crypto/x509 excludes the whole domain, and its rejections are kept
 			}
 			sub, own := ca.SubCA("Sub", option(excluded)), testpki.NewCA("Own", option(excluded))
 			for where, try := range map[string]struct {
@@ -99,7 +99,7 @@ func TestConstraintsOnHostsAreReadAsRFC5280Says(t *testing.T) {
 				"in an authority": {ca, sub.SubCA("Below", bearing).Leaf("a").Presented()},
 			} {
 				_, err := trusting(t, try.anchor.Cert).Verify(context.Background(), try.presented)
-				if got := word(t, err); got != want {
+				if got := reasonOf(t, err); got != want {
 					t.Errorf("%q for %q, excluded %t, in %s: %q (%v), want %q", x.constraint, x.name, excluded, where, got, err, want)
 				}
 			}
@@ -108,7 +108,7 @@ func TestConstraintsOnHostsAreReadAsRFC5280Says(t *testing.T) {
 					c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: oidEmail, Value: x.name}}
 				}
 				_, err := trusting(t, own.Cert).Verify(context.Background(), own.Leaf("a", subject).Presented())
-				if got := word(t, err); got != inSubject {
+				if got := reasonOf(t, err); got != inSubject {
 					t.Errorf("%q for %q in the subject, excluded %t: %q (%v), want %q", x.constraint, x.name, excluded, got, err, inSubject)
 				}
 			}
@@ -116,7 +116,7 @@ func TestConstraintsOnHostsAreReadAsRFC5280Says(t *testing.T) {
 	}
 }
 
-// A constraint with a minimum or a maximum is one that we cannot apply.
+// A constraint with a minimum or a maximum is refused, because Verify cannot apply it.
 //
 // Covers B22.
 func TestConstraintWithADistanceIsRefused(t *testing.T) {
@@ -136,7 +136,7 @@ func TestConstraintWithADistanceIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzURIConstraint compares with a second reading of RFC 5280 section 4.2.1.10.
+// FuzzURIConstraint compares with a second implementation of RFC 5280 section 4.2.1.10.
 //
 // Covers B22.
 func FuzzURIConstraint(f *testing.F) {

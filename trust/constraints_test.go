@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// network is an IPv4 or IPv6 network, as a constraint holds it.
+// network parses an IPv4 or IPv6 network into the form of a constraint.
 func network(text string) *net.IPNet {
 	_, n, err := net.ParseCIDR(text)
 	if err != nil {
@@ -56,7 +56,7 @@ func TestNameConstraintsAreAppliedByType(t *testing.T) {
 	rows := []struct {
 		name   string
 		with   option
-		inside bool // of acme's names
+		inside bool // within the names of acme.example
 	}{
 		{"dns", dns("a.acme.example"), true},
 		{"dns, another", dns("a.other.example"), false},
@@ -87,18 +87,18 @@ func TestNameConstraintsAreAppliedByType(t *testing.T) {
 				}
 				expect(t, trusting(t, ca.Cert), sub.Leaf("alice", row.with).Presented(), want)
 				expect(t, trusting(t, own.Cert), own.Leaf("alice", row.with).Presented(), want)
-				// A constraint holds for everyone below, not only for the next one.
+				// A constraint applies to every certificate below, not only to the next one.
 				expect(t, trusting(t, ca.Cert), sub.SubCA("Below").Leaf("alice", row.with).Presented(), want)
 			})
 		}
-		// One name outside is enough, whatever stands beside it.
+		// One name outside is enough, whatever the other names are.
 		both := sub.Leaf("alice", dns("a.acme.example", "a.other.example"))
 		expect(t, trusting(t, ca.Cert), both.Presented(), reason.BadCertificate)
 	}
 }
 
-// constraint is the extension with one subtree of a kind that crypto/x509 does not
-// apply: a name of the directory.
+// constraint returns a name constraints extension with one directory name, a kind that
+// crypto/x509 does not apply.
 func constraint(t testing.TB, critical bool) testpki.Option {
 	name := marshal(t, pkix.Name{Organization: []string{"Acme"}}.ToRDNSequence())
 	subtree := asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: marshal(t, asn1.RawValue{
@@ -116,7 +116,7 @@ func constraint(t testing.TB, critical bool) testpki.Option {
 func TestDirectoryNameConstraintsAreWarnedAbout(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	acme := func(c *x509.Certificate) { c.Subject.Organization = []string{"Acme"} }
-	// Critical and not applied: nobody below is believed, be he of Acme or not.
+	// Critical and not applied: every certificate below is refused, within Acme or not.
 	sub := ca.SubCA("Sub", constraint(t, true))
 	expect(t, trusting(t, ca.Cert), sub.Leaf("alice", acme).Presented(), reason.BadCertificate)
 	expect(t, trusting(t, ca.Cert), sub.Leaf("mallory").Presented(), reason.BadCertificate)
@@ -124,7 +124,7 @@ func TestDirectoryNameConstraintsAreWarnedAbout(t *testing.T) {
 		own := testpki.NewCA("Constrained CA", constraint(t, critical))
 		v := trusting(t, own.Cert)
 		if w := strings.Join(trustaccess.Warnings(v), "\n"); !strings.Contains(w, "Constrained CA") || !strings.Contains(w, "constraint") {
-			t.Errorf("critical %v: the operator is not told: %q", critical, w)
+			t.Errorf("critical %v: want a warning, got %q", critical, w)
 		}
 		want := reason.Reason("")
 		if critical {
@@ -134,12 +134,11 @@ func TestDirectoryNameConstraintsAreWarnedAbout(t *testing.T) {
 	}
 	plain := testpki.NewCA("Client CA", func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"acme.example"} })
 	if w := trustaccess.Warnings(trusting(t, plain.Cert)); len(w) != 0 {
-		t.Errorf("warned of a constraint that is applied: %q", w)
+		t.Errorf("a warning about a constraint that is applied: %q", w)
 	}
 }
 
-// Names that are no names, below constraints of their kind: never a panic, never
-// believed.
+// Malformed names below constraints of their type are refused without a panic.
 // Covers B10.
 func TestMalformedNamesAreRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA", func(c *x509.Certificate) {
@@ -167,18 +166,18 @@ func TestMalformedNamesAreRefused(t *testing.T) {
 			name := marshal(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: row.tag, Bytes: []byte(row.value)})
 			leaf := parseable(t, ca, asn1.ObjectIdentifier{2, 5, 29, 17}, marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: name}))
 			if leaf == nil {
-				return // not even parsed: the handshake ends there
+				return // not parsed: the handshake fails
 			}
 			_, err := v.Verify(context.Background(), certs{leaf})
-			if word(t, err) == "" || strings.Contains(err.Error(), "panicked") {
+			if reasonOf(t, err) == "" || strings.Contains(err.Error(), "panicked") {
 				t.Errorf("%q: %v", row.value, err)
 			}
 		})
 	}
 }
 
-// parseable is a leaf of ca with an extension of raw bytes, or nil where crypto/x509
-// does not take it.
+// parseable returns a leaf of ca with an extension of raw bytes, or nil if crypto/x509
+// rejects it.
 func parseable(t testing.TB, ca *testpki.Pair, id asn1.ObjectIdentifier, value []byte) *x509.Certificate {
 	t.Helper()
 	der := remade(t, ca, ca.Leaf("alice"), func(in *tbs) { in.Extensions = append(in.Extensions, pkix.Extension{Id: id, Value: value}) })
@@ -189,7 +188,7 @@ func parseable(t testing.TB, ca *testpki.Pair, id asn1.ObjectIdentifier, value [
 	return c
 }
 
-// A constraint that cannot be read is no constraint that allows everything.
+// A malformed constraint does not allow everything: the certificate is refused.
 // Covers B10.
 func TestMalformedConstraintsAreRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
@@ -208,8 +207,8 @@ func TestMalformedConstraintsAreRefused(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if _, err := trusting(t, ca.Cert).Verify(context.Background(), certs{sub.Leaf("alice").Cert, c}); word(t, err) == "" {
-			t.Errorf("%s: believed", name)
+		if _, err := trusting(t, ca.Cert).Verify(context.Background(), certs{sub.Leaf("alice").Cert, c}); reasonOf(t, err) == "" {
+			t.Errorf("%s: trusted", name)
 		}
 	}
 }

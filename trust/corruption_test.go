@@ -18,7 +18,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// rich is a leaf with something of everything in it, below a constrained authority.
+// rich returns a leaf with every common extension, below a constrained authority.
 func rich() (ca, sub, leaf *testpki.Pair) {
 	ca = testpki.NewCA("Client CA")
 	sub = ca.SubCA("Sub", func(c *x509.Certificate) {
@@ -35,22 +35,22 @@ func rich() (ca, sub, leaf *testpki.Pair) {
 	return ca, sub, leaf
 }
 
-// judged runs Verify and fails on a panic inside it, which Verify itself turns into a
-// refusal.
-func judged(t *testing.T, v *trust.Verifier, presented certs, what string, i int) (trust.Verified, bool) {
+// verifyWithoutPanic runs Verify and fails on a panic inside it, which Verify itself turns
+// into a refusal.
+func verifyWithoutPanic(t *testing.T, v *trust.Verifier, presented certs, what string, i int) (trust.Verified, bool) {
 	t.Helper()
 	got, err := v.Verify(context.Background(), presented)
 	if err == nil {
 		return got, true
 	}
-	word(t, err)
+	reasonOf(t, err)
 	if strings.Contains(err.Error(), "panicked") {
 		t.Errorf("%s, byte %d: the verifier panicked", what, i)
 	}
 	return got, false
 }
 
-// A certificate of which any one byte is another is never believed.
+// A certificate with any one byte changed is never trusted.
 // Covers B13, B18.
 func TestCertificateWithOneChangedByteIsRefused(t *testing.T) {
 	ca, sub, leaf := rich()
@@ -64,26 +64,26 @@ func TestCertificateWithOneChangedByteIsRefused(t *testing.T) {
 				der[i] ^= flip
 				c, err := x509.ParseCertificate(der)
 				if err != nil {
-					continue // the handshake ends there
+					continue // not parsed: the handshake fails
 				}
 				parsed++
 				presented := certs{c, sub.Cert}
 				if victim == sub {
 					presented = certs{leaf.Cert, c}
 				}
-				if _, ok := judged(t, v, presented, "flipped", i); ok {
-					t.Errorf("byte %d of %v changed by %#x: believed", i, victim.Cert.Subject, flip)
+				if _, ok := verifyWithoutPanic(t, v, presented, "flipped", i); ok {
+					t.Errorf("byte %d of %v changed by %#x: trusted", i, victim.Cert.Subject, flip)
 				}
 			}
 		}
 	}
 	if parsed < 200 {
-		t.Errorf("only %d were parsed: this test shows little", parsed)
+		t.Errorf("only %d were parsed: this test checks little", parsed)
 	}
 }
 
-// The same, but the authority has signed the damage: whatever is believed is really
-// so, and nothing panics.
+// The same changes, but signed by the authority: a certificate that is trusted fulfils all
+// requirements, and nothing panics.
 // Covers B13.
 func TestSignedDamageIsHandledCorrectly(t *testing.T) {
 	ca, sub, leaf := rich()
@@ -93,7 +93,7 @@ func TestSignedDamageIsHandledCorrectly(t *testing.T) {
 	if _, err := asn1.Unmarshal(leaf.Cert.Raw, &outer); err != nil {
 		t.Fatal(err)
 	}
-	believed, refused := 0, 0
+	trusted, refused := 0, 0
 	for _, victim := range []*testpki.Pair{leaf, sub} {
 		signer := sub
 		if victim == sub {
@@ -112,22 +112,22 @@ func TestSignedDamageIsHandledCorrectly(t *testing.T) {
 				presented = certs{leaf.Cert, c}
 			}
 			for _, by := range []*trust.Verifier{v, compatible} {
-				got, ok := judged(t, by, presented, "signed", i)
+				got, ok := verifyWithoutPanic(t, by, presented, "signed", i)
 				if !ok {
 					refused++
 					continue
 				}
-				believed++
-				honest(t, got, presented, ca.Cert, trustaccess.Now(by))
+				trusted++
+				checkVerified(t, got, presented, ca.Cert, trustaccess.Now(by))
 			}
 		}
 	}
-	if believed == 0 || refused == 0 {
-		t.Errorf("%d believed, %d refused: this test shows nothing", believed, refused)
+	if trusted == 0 || refused == 0 {
+		t.Errorf("%d trusted, %d refused: this test checks nothing", trusted, refused)
 	}
 }
 
-// What is plugged in may panic; nobody is believed by it, and the next one is judged.
+// A panic of a plug-in refuses the certificate, and the next one is verified as usual.
 // Covers H14, B13.
 func TestPanicOfAPlugInIsARefusal(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
@@ -142,7 +142,7 @@ func TestPanicOfAPlugInIsARefusal(t *testing.T) {
 	byClock := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Now: clock})
 	byResponder := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Responder: panicking{}})
 	expect(t, byResponder, alice, reason.BadCertificate)
-	for range 2 { // what is remembered must not come before the clock
+	for range 2 { // a cached result must not be returned before the clock is read
 		broken = false
 		expect(t, byClock, alice, "")
 		broken = true
@@ -156,16 +156,16 @@ func (panicking) Status(context.Context, *x509.Certificate, *x509.Certificate) (
 	panic("the responder")
 }
 
-// A certificate whose fields crypto/x509 has not filled in: no key, no numbers.
+// A certificate whose fields crypto/x509 has not filled in does not panic.
 // Covers B13.
 func TestCertificateWithEmptyFieldsDoesNotPanic(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	alice := ca.Leaf("alice")
-	for name, spoil := range map[string]func(*x509.Certificate){
+	for name, clearField := range map[string]func(*x509.Certificate){
 		"no key":       func(c *x509.Certificate) { c.PublicKey = nil },
 		"no serial":    func(c *x509.Certificate) { c.SerialNumber = nil },
 		"no signature": func(c *x509.Certificate) { c.Signature = nil },
-		"no inside":    func(c *x509.Certificate) { c.RawTBSCertificate = nil },
+		"no TBS":       func(c *x509.Certificate) { c.RawTBSCertificate = nil },
 		"negative":     func(c *x509.Certificate) { c.SerialNumber = big.NewInt(-1) },
 		"no subject":   func(c *x509.Certificate) { c.RawSubject, c.RawIssuer = nil, nil },
 	} {
@@ -173,10 +173,10 @@ func TestCertificateWithEmptyFieldsDoesNotPanic(t *testing.T) {
 			list := ca.CRL(1, []*big.Int{big.NewInt(1)})
 			v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list)})
 			c := *alice.Cert
-			spoil(&c)
+			clearField(&c)
 			got, err := v.Verify(context.Background(), certs{&c})
-			if word(t, err) == "" && !got.Leaf().Equal(&c) {
-				t.Error("believed somebody else")
+			if reasonOf(t, err) == "" && !got.Leaf().Equal(&c) {
+				t.Error("another certificate is trusted")
 			}
 		})
 	}

@@ -18,6 +18,7 @@ import (
 
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -35,7 +36,7 @@ const (
 	tbsExtensions
 )
 
-// remadeList is a list whose inside was changed and signed anew by the authority.
+// remadeList returns list with its TBSCertList changed, and signed again by ca.
 func remadeList(t testing.TB, ca *testpki.Pair, list *x509.RevocationList, change func(inside *node)) []byte {
 	t.Helper()
 	inside := readNodes(list.RawTBSRevocationList)[0]
@@ -43,22 +44,22 @@ func remadeList(t testing.TB, ca *testpki.Pair, list *x509.RevocationList, chang
 	return signList(t, ca, inside)
 }
 
-// signList signs an inside with ECDSA and SHA-256. The outer algorithm is the inner
+// signList signs a TBSCertList with ECDSA and SHA-256. The outer algorithm is the inner
 // one.
 func signList(t testing.TB, ca *testpki.Pair, inside *node) []byte {
 	t.Helper()
 	return wrapped(t, inside.bytes(), ca.Key)
 }
 
-// richList revokes serials and has what lists may have.
+// richList returns a list that revokes serials and has every optional field.
 func richList(t testing.TB, ca *testpki.Pair, serials ...*big.Int) *x509.RevocationList {
 	t.Helper()
 	return ca.CRL(7, serials, func(l *x509.RevocationList) { l.RevokedCertificateEntries[0].ReasonCode = 1 },
 		extension(false, []byte{5, 0}, 1, 3, 6, 1, 4, 1, 99999, 1), idp{Users: true}.change(t))
 }
 
-// A list that its CA signed, with an element out of place, is refused: its entries
-// would be lost.
+// A list with a misplaced element is rejected, although its CA signed it: its entries would
+// be lost.
 //
 // Covers V1.
 func TestCRLWithAnElementOutOfPlaceIsRefused(t *testing.T) {
@@ -94,7 +95,7 @@ func TestCRLWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 		"a second list": func(inside *node) {
 			inside.inner = slices.Insert(inside.inner, tbsExtensions, inside.inner[tbsRevoked].clone())
 		},
-		"something after the extensions": insert(tbsExtensions+1, integer),
+		"an element after the extensions": insert(tbsExtensions+1, integer),
 		"extensions twice": func(inside *node) {
 			inside.inner = append(inside.inner, inside.inner[tbsExtensions].clone())
 		},
@@ -127,7 +128,7 @@ func TestCRLWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 		"a reason of two values": entry(func(e *node) {
 			e.inner[2].inner[0].inner[1].content, e.inner[2].inner[0].inner[1].inner = []byte{10, 1, 1, 10, 1, 8}, nil
 		}),
-		"a reason that is none": entry(func(e *node) {
+		"an undefined reason": entry(func(e *node) {
 			e.inner[2].inner[0].inner[1].content, e.inner[2].inner[0].inner[1].inner = []byte{10, 1, 7}, nil
 		}),
 		"an entry that is a SET":       entry(func(e *node) { e.tag = der.SET }),
@@ -147,16 +148,16 @@ func TestCRLWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 		raw := remadeList(t, ca, list, change)
 		for form, data := range map[string][]byte{"DER": raw, "PEM": pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: raw})} {
 			if _, err := trustaccess.ReadCRLs("x.crl", data); err == nil {
-				t.Errorf("%s, as %s: it loads", name, form)
+				t.Errorf("%s, as %s: it is accepted", name, form)
 			}
 		}
-		if parsed, err := x509.ParseRevocationList(raw); err == nil { // as a program would
+		if parsed, err := x509.ParseRevocationList(raw); err == nil { // as a caller of New might
 			if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(parsed)}); err == nil {
-				t.Errorf("%s: New takes it", name)
+				t.Errorf("%s: New accepts it", name)
 			}
 		}
 	}
-	// Signed anew and otherwise as it was, it loads: the cases above fail by their change.
+	// Signed again without a change, the list is accepted: the cases above fail by their change.
 	raw := remadeList(t, ca, list, func(*node) {})
 	read, err := trustaccess.ReadCRLs("x.crl", raw)
 	if err != nil {
@@ -167,7 +168,7 @@ func TestCRLWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 	expect(t, v, other.Presented(), reason.Revoked)
 }
 
-// number is the value of the CRL number.
+// number returns the value of the CRL number extension.
 func number(extensions *node) *node {
 	for _, e := range extensions.inner {
 		if bytes.Equal(e.inner[0].content, []byte{0x55, 29, 20}) {
@@ -177,7 +178,7 @@ func number(extensions *node) *node {
 	panic("no number")
 }
 
-// What surrounds the list is read to its end too.
+// The bytes around the list are checked to their end too.
 //
 // Covers V1.
 func TestCRLWithSomethingAroundItIsRefused(t *testing.T) {
@@ -201,13 +202,13 @@ func TestCRLWithSomethingAroundItIsRefused(t *testing.T) {
 		"a certificate's label":          []byte(strings.ReplaceAll(text, "X509 CRL", "CERTIFICATE")),
 	} {
 		if _, err := trustaccess.ReadCRLs("x.crl", data); err == nil {
-			t.Errorf("%s: it loads", name)
+			t.Errorf("%s: it is accepted", name)
 		}
 	}
 }
 
-// The scope of a list, and what a certificate says about its list, are read to the
-// last byte too: an indirect CRL must not hide behind a stray.
+// The scope of a list and the distribution points of a certificate are checked to the last
+// byte too: a stray element must not hide an indirect CRL.
 //
 // Covers V1.
 func TestScopeWithAnElementOutOfPlaceIsRefused(t *testing.T) {
@@ -218,19 +219,19 @@ func TestScopeWithAnElementOutOfPlaceIsRefused(t *testing.T) {
 		"indirect after a stray":         {0x30, 6, 0x02, 1, 1, 0x84, 1, 0xff},
 		"users twice":                    {0x30, 6, 0x81, 1, 0, 0x81, 1, 0xff},
 		"a BOOLEAN of two bytes":         {0x30, 4, 0x81, 2, 0xff, 0},
-		"something behind":               {0x30, 3, 0x81, 1, 0xff, 0x05, 0x00},
+		"a trailing NULL":                {0x30, 3, 0x81, 1, 0xff, 0x05, 0x00},
 		"a BOOLEAN that is neither":      {0x30, 3, 0x81, 1, 0x01},
 		"a reserved element":             {0x30, 3, 0x86, 1, 0xff},
 		"a point with two names for one": {0x30, 8, 0xa0, 6, 0xa0, 2, 0x86, 0, 0xa1, 0},
 	} {
 		if err := trustaccess.CheckCRL(ca.CRL(1, nil, extension(true, value, 2, 5, 29, 28)), certs{ca.Cert}, time.Now()); err == nil {
-			t.Errorf("%s: it loads", name)
+			t.Errorf("%s: it is accepted", name)
 		}
 	}
 }
 
-// FuzzCRLSyntax mutates good lists, signs them anew, and reads them: what loads has
-// every entry that stands in it.
+// FuzzCRLSyntax mutates good lists and signs them again: no entry of an accepted list is
+// lost.
 //
 // Covers V1.
 func FuzzCRLSyntax(f *testing.F) {
@@ -249,7 +250,7 @@ func FuzzCRLSyntax(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// A third reading: of a list that loads, what looks like an entry is one.
+		// A third parser: in an accepted list, every element with the form of an entry is one.
 		want := 0
 		for _, n := range readNodes(raw)[0].inner[0].inner {
 			if n.tag == der.SEQUENCE && len(n.inner) > 0 && len(n.inner[0].inner) > 1 && n.inner[0].inner[0].tag == der.INTEGER {
@@ -262,12 +263,12 @@ func FuzzCRLSyntax(f *testing.F) {
 	})
 }
 
-// What loads loses no entry that OpenSSL reads in the same list.
+// An accepted list loses no entry that OpenSSL reads in the same list.
 //
 // Covers V1.
 func TestMutatedCRLsLoseNoEntryThatOpenSSLReads(t *testing.T) {
 	t.Parallel()
-	needOpenSSL(t)
+	testkit.Program(t, "openssl", "openssl")
 	mutations := *mutatedLists
 	ca := testpki.NewCA("Client CA")
 	var serials []*big.Int
@@ -300,7 +301,7 @@ func TestMutatedCRLsLoseNoEntryThatOpenSSLReads(t *testing.T) {
 		}
 	}
 	if len(read) < mutations/50 {
-		t.Fatalf("only %d of %d lists load: this test shows little", len(read), mutations)
+		t.Fatalf("only %d of %d lists are accepted: this test checks little", len(read), mutations)
 	}
 	script := `for f in *.crl; do openssl crl -inform DER -in "$f" -noout -text >"${f%.crl}.txt" 2>/dev/null || rm -f "${f%.crl}.txt"; done`
 	shell := exec.Command("sh", "-c", script)
@@ -309,30 +310,30 @@ func TestMutatedCRLsLoseNoEntryThatOpenSSLReads(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	accepted := 0
-	for name, ours := range read {
+	for name, got := range read {
 		text, err := os.ReadFile(filepath.Join(dir, strings.TrimSuffix(name, ".crl")+".txt"))
 		if err != nil {
 			continue // OpenSSL does not read it
 		}
 		accepted++
-		var theirs []string
+		var want []string
 		for line := range strings.Lines(string(text)) {
 			if serial, ok := strings.CutPrefix(strings.TrimSpace(line), "Serial Number: "); ok {
-				theirs = append(theirs, serial)
+				want = append(want, serial)
 			}
 		}
-		if !slices.Equal(ours, theirs) {
+		if !slices.Equal(got, want) {
 			raw, _ := os.ReadFile(filepath.Join(dir, name))
-			t.Errorf("%s: we read %v, OpenSSL %v\n%s", name, ours, theirs, hex.EncodeToString(raw))
+			t.Errorf("%s: we read %v, OpenSSL %v\n%s", name, got, want, hex.EncodeToString(raw))
 		}
 	}
-	t.Logf("%d mutations, %d load here, %d of those in OpenSSL", mutations, len(read), accepted)
+	t.Logf("%d mutations, %d accepted here, %d of those by OpenSSL", mutations, len(read), accepted)
 	if accepted < len(read)/2 {
-		t.Errorf("OpenSSL reads %d of the %d lists that load", accepted, len(read))
+		t.Errorf("OpenSSL reads %d of the %d accepted lists", accepted, len(read))
 	}
 }
 
-// serialText is a serial as OpenSSL prints it.
+// serialText returns a serial number as OpenSSL prints it.
 func serialText(n *big.Int) string {
 	text := fmt.Sprintf("%X", new(big.Int).Abs(n))
 	if len(text)%2 == 1 {

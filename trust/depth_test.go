@@ -39,11 +39,11 @@ func TestMaxDepthCountsIntermediates(t *testing.T) {
 	})
 	self := testpki.Make(again, testpki.NewKey(), &x509.Certificate{Subject: two.Cert.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
 	expect(t, v, self.Leaf("alice").Presented(), reason.BadCertificate)
-	// The way that is short enough counts, and it alone: here by an anchor further down.
+	// Only the chain that is short enough counts: here the one to an anchor further down.
 	v = verifier(t, trust.Config{Anchors: certs{ca.Cert, two.Cert}, MaxDepth: 1})
 	got := expect(t, v, three.Leaf("alice").Presented(), "")
 	if len(got.Chains()) != 1 || trustaccess.IssuedUnder(got, trust.SPKIOf(ca.Cert)) {
-		t.Errorf("%d chains, and the long one counts: %t", len(got.Chains()), trustaccess.IssuedUnder(got, trust.SPKIOf(ca.Cert)))
+		t.Errorf("%d chains; the long one counts: %t", len(got.Chains()), trustaccess.IssuedUnder(got, trust.SPKIOf(ca.Cert)))
 	}
 	// A pinned leaf has no intermediate.
 	pinned := testpki.Make(nil, testpki.NewKey(), &x509.Certificate{
@@ -51,6 +51,6 @@ func TestMaxDepthCountsIntermediates(t *testing.T) {
 	})
 	expect(t, verifier(t, trust.Config{Anchors: certs{pinned.Cert}, MaxDepth: 1}), pinned.Presented(), "")
 	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, MaxDepth: -1}); err == nil {
-		t.Error("a negative depth is taken")
+		t.Error("a negative depth is accepted")
 	}
 }

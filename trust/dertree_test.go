@@ -8,8 +8,8 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// node is one DER element. Constructed elements, and octet strings that hold one DER
-// element, have children.
+// node is a DER element. Constructed elements, and octet strings that hold one DER element,
+// have children.
 type node struct {
 	tag     der.Tag
 	content []byte
@@ -55,7 +55,7 @@ func (n *node) clone() *node {
 	return out
 }
 
-// all are n and what lies within it.
+// all returns n and the elements within it.
 func (n *node) all() []*node {
 	out := []*node{n}
 	for _, c := range n.inner {
@@ -66,7 +66,7 @@ func (n *node) all() []*node {
 
 func element(tag der.Tag, content ...byte) *node { return &node{tag: tag, content: content} }
 
-// strays are elements that somebody may put where they do not belong.
+// strays returns a random element to insert in a wrong place.
 func strays(r *rand.Rand, n *node) *node {
 	nodes := n.all()
 	switch r.IntN(8) {
@@ -86,7 +86,7 @@ func strays(r *rand.Rand, n *node) *node {
 	return nodes[r.IntN(len(nodes))].clone()
 }
 
-// mutate changes one thing somewhere within n.
+// mutate makes one random change within n.
 func (n *node) mutate(r *rand.Rand) {
 	nodes := n.all()
 	for range 50 {
@@ -110,16 +110,16 @@ func (n *node) mutate(r *rand.Rand) {
 		switch r.IntN(6) {
 		case 0, 1:
 			at.inner = slices.Insert(at.inner, i, strays(r, n))
-		case 2: // once more
+		case 2: // duplicate
 			i = min(i, len(at.inner)-1)
 			at.inner = slices.Insert(at.inner, i, at.inner[i].clone())
-		case 3: // away
+		case 3: // delete
 			i = min(i, len(at.inner)-1)
 			at.inner = slices.Delete(at.inner, i, i+1)
 			if len(at.inner) == 0 {
 				at.inner, at.content = nil, nil
 			}
-		case 4: // in another order
+		case 4: // reorder
 			if len(at.inner) < 2 {
 				continue
 			}

@@ -38,7 +38,7 @@ func TestLeafWithALongLifetimeIsRefused(t *testing.T) {
 	expect(t, limited, ca.SubCA("Sub").Leaf("alice").Presented(), "")
 }
 
-// The same subject, serial and key identifiers, another key: nobody.
+// A certificate with the same subject, serial and key identifiers and another key is refused.
 // Covers B14.
 func TestCertificateWithTheSameFieldsAndAnotherKeyIsRefused(t *testing.T) {
 	ids := func(c *x509.Certificate) { c.SerialNumber, c.SubjectKeyId = big.NewInt(1), []byte{1, 2, 3, 4} }
@@ -51,22 +51,22 @@ func TestCertificateWithTheSameFieldsAndAnotherKeyIsRefused(t *testing.T) {
 	v := trusting(t, ca.Cert)
 	expect(t, v, own.Presented(), "")
 	expect(t, v, fake.Presented(), reason.UnknownAuthority)
-	expect(t, v, certs{fake.Cert, twin.Cert}, reason.UnknownAuthority) // nor when it brings its authority along
+	expect(t, v, certs{fake.Cert, twin.Cert}, reason.UnknownAuthority) // nor with its authority's certificate
 	expect(t, v, certs{fake.Cert, ca.Cert}, reason.UnknownAuthority)
 	expect(t, v, certs{fake.Cert, own.Cert}, reason.UnknownAuthority)
-	// A pinned leaf: the twin of the pin is another certificate.
+	// With a pinned leaf, its twin is another certificate.
 	pin := trusting(t, own.Cert)
 	expect(t, pin, own.Presented(), "")
 	expect(t, pin, fake.Presented(), reason.UnknownAuthority)
 }
 
-// Trusts of one process, for users and for gateways, know nothing of one another.
+// The verifiers of one process, for users and for gateways, share nothing.
 // Covers B16.
 func TestVerifiersDoNotShareAnchors(t *testing.T) {
 	users, gateways := testpki.NewCA("User CA"), testpki.NewCA("Gateway CA")
 	alice, gateway := users.Leaf("alice").Presented(), gateways.Leaf("gateway").Presented()
 	byUsers, byGateways := trusting(t, users.Cert), trusting(t, gateways.Cert)
-	for range 2 { // the second time from what each remembers
+	for range 2 { // the second time from each one's cache
 		expect(t, byUsers, alice, "")
 		expect(t, byGateways, gateway, "")
 		expect(t, byUsers, gateway, reason.UnknownAuthority)
@@ -74,14 +74,14 @@ func TestVerifiersDoNotShareAnchors(t *testing.T) {
 	}
 }
 
-// The authority of tenant B mints a name of tenant A: it is believed as what B says,
-// and never stands under A.
+// The authority of tenant B issues a certificate with a name of tenant A: it is trusted as
+// issued by B, and A is not in its chain.
 // Covers B17.
 func TestIssuerOfAnotherDomainIsNotInTheChain(t *testing.T) {
 	id := &url.URL{Scheme: "spiffe", Host: "a", Path: "/sa/orders"}
 	name := func(c *x509.Certificate) { c.URIs = []*url.URL{id} }
 	same := func(c *x509.Certificate) { c.SubjectKeyId = []byte{1, 2, 3, 4} }
-	for _, row := range []struct{ a, b string }{{"CA of A", "CA of B"}, {"CA", "CA"}} { // the authority's name does not help either
+	for _, row := range []struct{ a, b string }{{"CA of A", "CA of B"}, {"CA", "CA"}} { // with the same name of the authorities too
 		a, b := testpki.NewCA(row.a, same), testpki.NewCA(row.b, same)
 		v := trusting(t, a.Cert, b.Cert)
 		keyA, keyB := trust.SPKIOf(a.Cert), trust.SPKIOf(b.Cert)
@@ -99,7 +99,7 @@ func TestIssuerOfAnotherDomainIsNotInTheChain(t *testing.T) {
 	}
 }
 
-// Nothing that a certificate names is ever asked for.
+// No URL in a certificate is ever fetched.
 // Covers B19.
 func TestURLsOfCertificatesAreNotFetched(t *testing.T) {
 	var hits atomic.Int64
@@ -113,12 +113,12 @@ func TestURLsOfCertificatesAreNotFetched(t *testing.T) {
 	ca := testpki.NewCA("Client CA", urls)
 	sub := ca.SubCA("Sub", urls)
 	leaf := sub.Leaf("alice", urls)
-	stranger := testpki.NewCA("Stranger", urls).Leaf("alice", urls)
+	untrusted := testpki.NewCA("Other CA", urls).Leaf("alice", urls)
 	for _, r := range []trust.Revocation{trust.RevocationOff, trust.RevocationSoft, trust.RevocationHard} {
 		v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: r, CRLs: lists(ca.CRL(1, nil))})
-		for _, presented := range []certs{leaf.Presented(), {leaf.Cert}, stranger.Presented()} {
+		for _, presented := range []certs{leaf.Presented(), {leaf.Cert}, untrusted.Presented()} {
 			_, err := v.Verify(context.Background(), presented)
-			word(t, err)
+			reasonOf(t, err)
 		}
 	}
 	if n := hits.Load(); n != 0 {
@@ -126,31 +126,31 @@ func TestURLsOfCertificatesAreNotFetched(t *testing.T) {
 	}
 }
 
-// Strangers leave nothing behind, however many different ones come.
+// Untrusted certificates are not kept, however many different ones arrive.
 // Covers H9.
 func TestUnknownIssuersTakeNoMemory(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil))})
 	key := testpki.NewKey()
-	stranger := func(i int) certs {
+	untrusted := func(i int) certs {
 		return testpki.Make(nil, key, &x509.Certificate{
-			Subject: pkix.Name{CommonName: fmt.Sprint("stranger ", i)}, KeyUsage: x509.KeyUsageDigitalSignature,
+			Subject: pkix.Name{CommonName: fmt.Sprint("untrusted ", i)}, KeyUsage: x509.KeyUsageDigitalSignature,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, 12<<10)}},
 		}).Presented()
 	}
-	expect(t, v, stranger(0), reason.UnknownAuthority)
+	expect(t, v, untrusted(0), reason.UnknownAuthority)
 	before := heap()
 	for i := range 300 {
-		presented := stranger(i)
+		presented := untrusted(i)
 		expect(t, v, presented, reason.UnknownAuthority)
 		expect(t, v, append(presented, ca.Cert), reason.UnknownAuthority)
 	}
-	// 4 MB of certificates and as much again in parsed names have gone by.
+	// The loop has verified 4 MB of certificates and as much again in parsed names.
 	if grown := int64(heap()) - int64(before); grown > 1<<20 {
 		t.Errorf("the heap has grown by %d KiB", grown>>10)
 	}
 	if n := v.Remembered(); n != 0 {
-		t.Errorf("%d judgements are kept", n)
+		t.Errorf("%d results are kept", n)
 	}
 }
 

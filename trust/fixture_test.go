@@ -10,8 +10,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"math/big"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -33,14 +31,14 @@ func verifier(t testing.TB, c trust.Config) *trust.Verifier {
 	return v
 }
 
-// trusting is a verifier with these anchors and nothing else.
+// trusting returns a verifier with these anchors and defaults for the rest.
 func trusting(t testing.TB, anchors ...*x509.Certificate) *trust.Verifier {
 	t.Helper()
 	return verifier(t, trust.Config{Anchors: anchors})
 }
 
-// word is the reason of a refusal, or "" where there was none.
-func word(t testing.TB, err error) reason.Reason {
+// reasonOf returns the reason of a refusal, or "" for no error.
+func reasonOf(t testing.TB, err error) reason.Reason {
 	t.Helper()
 	if err == nil {
 		return ""
@@ -50,16 +48,17 @@ func word(t testing.TB, err error) reason.Reason {
 		t.Fatalf("the error is %T, not a *reason.Refusal: %v", err, err)
 	}
 	if !refusal.Reason.Known() {
-		t.Fatalf("%q is no word of the list", refusal.Reason)
+		t.Fatalf("%q is not a reason of package reason", refusal.Reason)
 	}
 	return refusal.Reason
 }
 
-// expect verifies and wants the given word; "" is believed.
+// expect verifies presented, and fails unless the reason of the refusal is want. "" means
+// trusted.
 func expect(t testing.TB, v *trust.Verifier, presented certs, want reason.Reason) trust.Verified {
 	t.Helper()
 	got, err := v.Verify(context.Background(), presented)
-	if w := word(t, err); w != want {
+	if w := reasonOf(t, err); w != want {
 		t.Fatalf("got %q (%v), want %q", w, err, want)
 	}
 	if got.IsZero() != (want != "") {
@@ -68,7 +67,7 @@ func expect(t testing.TB, v *trust.Verifier, presented certs, want reason.Reason
 	return got
 }
 
-// file reads a certificate of testdata/pki, with what stands below it.
+// file reads the certificates of a file of testdata/pki.
 func file(t testing.TB, name string) certs {
 	t.Helper()
 	data, err := pki.Files.ReadFile(name + ".pem")
@@ -95,12 +94,12 @@ func crlFile(t testing.TB, name string) *x509.RevocationList {
 	return list[0].List
 }
 
-// clock is a clock that tests set.
+// clock is a clock that stands still until a test sets it.
 type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time { return c.at }
 
-// tbs is a certificate's inside as crypto/x509 does not let one write it.
+// tbs is a TBSCertificate with fields that crypto/x509 does not let a caller set.
 type tbs struct {
 	Version    int `asn1:"optional,explicit,default:0,tag:0"`
 	Serial     *big.Int
@@ -118,7 +117,7 @@ type signed struct {
 	Signature asn1.BitString
 }
 
-// remade is p's certificate, changed and signed anew by issuer, as DER.
+// remade returns the DER of p's certificate, changed and signed again by issuer.
 func remade(t testing.TB, issuer, p *testpki.Pair, change func(*tbs)) []byte {
 	t.Helper()
 	var inside tbs
@@ -129,7 +128,7 @@ func remade(t testing.TB, issuer, p *testpki.Pair, change func(*tbs)) []byte {
 	return sign(t, issuer, inside, inside.Algorithm)
 }
 
-// sign wraps an inside that issuer signs with ECDSA and SHA-256.
+// sign returns the DER of a certificate: inside, signed by issuer with ECDSA and SHA-256.
 func sign(t testing.TB, issuer *testpki.Pair, inside any, algorithm pkix.AlgorithmIdentifier) []byte {
 	t.Helper()
 	der, err := asn1.Marshal(inside)
@@ -144,7 +143,7 @@ func sign(t testing.TB, issuer *testpki.Pair, inside any, algorithm pkix.Algorit
 	return out
 }
 
-// parsed is remade, parsed.
+// parsed returns the certificate of remade.
 func parsed(t testing.TB, issuer, p *testpki.Pair, change func(*tbs)) certs {
 	t.Helper()
 	c, err := x509.ParseCertificate(remade(t, issuer, p, change))
@@ -163,7 +162,7 @@ func marshal(t testing.TB, v any) []byte {
 	return der
 }
 
-// signatureOf is issuer's signature with ECDSA and SHA-256.
+// signatureOf returns issuer's signature of data with ECDSA and SHA-256.
 func signatureOf(t testing.TB, issuer *testpki.Pair, data []byte) []byte {
 	t.Helper()
 	sum := sha256.Sum256(data)
@@ -172,16 +171,4 @@ func signatureOf(t testing.TB, issuer *testpki.Pair, data []byte) []byte {
 		t.Fatal(err)
 	}
 	return sig
-}
-
-// needOpenSSL skips a test where there is no openssl.
-func needOpenSSL(t testing.TB) {
-	t.Helper()
-	if _, err := exec.LookPath("openssl"); err == nil {
-		return
-	}
-	if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-		t.Fatal("there is no openssl, and MTLSGUARD_REQUIRE_ALL is set: apt-get install openssl")
-	}
-	t.Skip("there is no openssl: apt-get install openssl")
 }

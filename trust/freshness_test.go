@@ -13,20 +13,19 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// lasting makes a CRL that is valid from some time before now for some time.
+// lasting returns a CRL of that age that is valid for life.
 func lasting(ca *testpki.Pair, number int64, age, life time.Duration, serials ...*big.Int) *x509.RevocationList {
 	list := ca.CRL(number, serials, func(l *x509.RevocationList) {
 		l.ThisUpdate = time.Now().Add(-age)
 		l.NextUpdate = l.ThisUpdate.Add(max(life, time.Hour))
 	})
 	if life == 0 {
-		list.NextUpdate = time.Time{} // crypto/x509 makes none without
+		list.NextUpdate = time.Time{} // crypto/x509 makes no list without one
 	}
 	return list
 }
 
-// With the self-test, a Verifier that would not refuse a revoked certificate is not
-// made.
+// New fails if the Verifier would not refuse a certificate of MustBeRevoked.
 // Covers G3.
 func TestMustBeRevokedIsChecked(t *testing.T) {
 	t.Parallel()
@@ -56,7 +55,7 @@ func TestMustBeRevokedIsChecked(t *testing.T) {
 	}
 }
 
-// A list satisfies MustBeRevoked only where it would refuse the certificate in Verify.
+// A list satisfies MustBeRevoked only if Verify would refuse the certificate by it.
 //
 // Covers V4.
 func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
@@ -93,7 +92,7 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 			c := trust.Config{Anchors: row.anchors, CRLs: row.crls, CRLIssuers: row.issuers, Revocation: mode}
 			v, err := trust.New(c)
 			if err == nil && row.refuses == "" && row.warns == "" {
-				expect(t, v, row.must.Presented(), reason.Revoked) // as Verify does
+				expect(t, v, row.must.Presented(), reason.Revoked) // Verify agrees
 			}
 			c.MustBeRevoked = certs{row.must.Cert}
 			v, err = trust.New(c)
@@ -106,11 +105,11 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 		}
 	}
 	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil)), MustBeRevoked: certs{nil}}); err == nil {
-		t.Error("nil must be revoked, and the verifier is made")
+		t.Error("MustBeRevoked with a nil certificate: no error")
 	}
 }
 
-// How long the CRLs will do, and which of them somebody should look after.
+// FreshUntil is the first end of a CRL, and AgingCRLs names the CRLs that are due for renewal.
 // Covers I6.
 func TestFreshnessOfCRLs(t *testing.T) {
 	t.Parallel()
@@ -136,7 +135,7 @@ func TestFreshnessOfCRLs(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := trustaccess.CRLsFreshUntil(v); !got.Equal(row.until) {
-			t.Errorf("%s: fresh until %s, wanted %s", row.name, got, row.until)
+			t.Errorf("%s: fresh until %s, want %s", row.name, got, row.until)
 		}
 		current := trustaccess.CurrentCRLs(v)
 		if len(current) != len(row.crls) {

@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// seeds adds the files of testdata/pki with a given ending.
+// seeds adds the files of testdata/pki with one of the endings.
 func seeds(f *testing.F, add func([]byte), endings ...string) {
 	entries, err := pki.Files.ReadDir(".")
 	if err != nil {
@@ -42,7 +42,7 @@ func FuzzReadCertificates(f *testing.F) {
 		got, err := trust.ReadCertificates("x", data)
 		switch {
 		case err == nil && len(got) == 0:
-			t.Error("nothing, and no mistake")
+			t.Error("no certificates, and no error")
 		case err != nil && (len(got) != 0 || len(configerror.All(err)) == 0):
 			t.Errorf("%d certificates with %v", len(got), err)
 		}
@@ -66,13 +66,13 @@ func FuzzReadCRLs(f *testing.F) {
 			t.Fatalf("%d lists, %v", len(got), err)
 		}
 		for _, l := range got {
-			// A list that is not ours never makes anybody known to be good.
+			// A list of another authority never shows that a certificate is not revoked.
 			v, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(l.List)})
 			if err != nil {
 				continue
 			}
 			if _, err := v.Verify(context.Background(), alice); err == nil && l.List.CheckSignatureFrom(ca.Cert) != nil {
-				t.Error("good by a foreign list")
+				t.Error("trusted by a list of another authority")
 			}
 		}
 	})
@@ -122,23 +122,23 @@ func FuzzVerify(f *testing.F) {
 		for _, v := range []*trust.Verifier{strict, compatible} {
 			got, err := v.Verify(context.Background(), presented)
 			if err != nil {
-				word(t, err)
+				reasonOf(t, err)
 				continue
 			}
-			honest(t, got, presented, anchors[0], at)
+			checkVerified(t, got, presented, anchors[0], at)
 		}
 	})
 }
 
-// honest checks by other means what was believed.
-func honest(t *testing.T, got trust.Verified, presented certs, anchor *x509.Certificate, at time.Time) {
+// checkVerified checks the chain of a trusted certificate without the Verifier.
+func checkVerified(t *testing.T, got trust.Verified, presented certs, anchor *x509.Certificate, at time.Time) {
 	t.Helper()
 	if got.IsZero() || !got.Leaf().Equal(presented[0]) || got.Leaf().IsCA || !got.ValidAt(at) {
-		t.Fatal("believed something else than the leaf")
+		t.Fatal("another certificate than the leaf is trusted")
 	}
 	for _, chain := range got.Chains() {
 		if !chain[len(chain)-1].Equal(anchor) {
-			t.Fatal("a chain ends elsewhere")
+			t.Fatal("a chain does not end at the anchor")
 		}
 		for i, c := range chain[:len(chain)-1] {
 			if err := c.CheckSignatureFrom(chain[i+1]); err != nil {

@@ -25,7 +25,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// keyPool is what generated certificates are made with: making keys takes longer than
+// keyPool holds the keys of generated certificates: making keys takes longer than
 // signing.
 var keyPool = sync.OnceValue(func() []crypto.Signer {
 	var out []crypto.Signer
@@ -47,12 +47,12 @@ var keyPool = sync.OnceValue(func() []crypto.Signer {
 	return append(out, p384, ed, weak)
 })
 
-// generated is one set of authorities and lists, and the leaves that are tried with it.
+// generated is one set of authorities and lists, and the leaves to verify with it.
 type generated struct {
 	anchors, intermediates []*x509.Certificate
 	lists                  [][]byte // CRLs in DER
-	leaves                 [][]byte // in DER; some cannot be parsed
-	partial                bool     // an anchor is no root
+	leaves                 [][]byte // in DER; some are malformed
+	partial                bool     // an anchor is not a root
 }
 
 // generator makes valid chains and lists, changes them field by field and byte by byte,
@@ -74,7 +74,7 @@ func (g *generator) world(n int) *generated {
 	var w generated
 	var issuers []*testpki.Pair
 	for i := range 1 + g.r.IntN(2) {
-		root := g.authority(nil, fmt.Sprint("Root ", g.r.IntN(1+i))) // two of one name: a change of key
+		root := g.authority(nil, fmt.Sprint("Root ", g.r.IntN(1+i))) // two of one name: a key rollover
 		if root == nil {
 			continue
 		}
@@ -123,7 +123,7 @@ func (g *generator) world(n int) *generated {
 	return &w
 }
 
-// try makes something with crypto/x509, which refuses to make some things.
+// try calls make, and returns false if crypto/x509 rejects the template.
 func try[T any](make func() T) (out T, ok bool) {
 	defer func() { ok = recover() == nil }()
 	return make(), true
@@ -217,9 +217,9 @@ func (g *generator) leaf(issuer *testpki.Pair) []byte {
 		return nil
 	}
 	switch roll := g.r.IntN(100); {
-	case roll < 22: // byte by byte, and signed
+	case roll < 22: // one byte changed before signing
 		return g.mutated(p.Cert.RawTBSCertificate, issuer.Key)
-	case roll < 25: // byte by byte, and not signed
+	case roll < 25: // one byte changed after signing
 		all := readNodes(p.Cert.Raw)[0]
 		all.mutate(g.r)
 		return all.bytes()
@@ -341,7 +341,7 @@ func (g *generator) list(p *testpki.Pair, issuers []*testpki.Pair, serials []*bi
 	return wrapped(g.t, inside.bytes(), key)
 }
 
-// recoded is a name in another string type, letter case or spacing.
+// recoded returns a name in another string type, letter case or spacing.
 func (g *generator) recoded(name []byte) []byte {
 	all := readNodes(name)[0]
 	for _, n := range all.all() {
@@ -353,14 +353,14 @@ func (g *generator) recoded(name []byte) []byte {
 	return all.bytes()
 }
 
-// mutated changes one thing in what is signed, and signs it.
+// mutated makes one random change in a TBS structure, and signs it.
 func (g *generator) mutated(inside []byte, key crypto.Signer) []byte {
 	all := readNodes(inside)[0]
 	all.mutate(g.r)
 	return wrapped(g.t, all.bytes(), key)
 }
 
-// wrapped signs with ECDSA and SHA-256. The outer algorithm is the one that stands inside.
+// wrapped signs a TBS structure with ECDSA and SHA-256. The outer algorithm is the inner one.
 func wrapped(t testing.TB, inside []byte, key crypto.Signer) []byte {
 	t.Helper()
 	algorithm := element(der.SEQUENCE)

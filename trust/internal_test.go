@@ -11,15 +11,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// RememberedBytes is for the external tests: the size of what is kept, as estimated.
+// RememberedBytes returns the estimated size of the cache, for the external tests.
 func (v *Verifier) RememberedBytes() int { return v.cache.entries.Size() }
 
-// Remembered is for the external tests: of how many leaves judgements are kept.
+// Remembered returns the number of leaves in the cache, for the external tests.
 func (v *Verifier) Remembered() int { return v.cache.entries.Len() }
 
 const manyEntries = 20_000
 
-// large makes a list of 20,000 entries and a certificate that is on it.
+// large returns a list of 20,000 entries, a certificate on it and one that is not.
 func large() (ca *testpki.Pair, der []byte, on, off *x509.Certificate) {
 	ca = testpki.NewCA("Client CA")
 	serials := make([]*big.Int, manyEntries)
@@ -61,7 +61,7 @@ func TestLargeCRLTakesLittleMemory(t *testing.T) {
 	}
 	l := v.only(ca)
 	if !l.revokes(on.SerialNumber) || l.revokes(off.SerialNumber) {
-		t.Error("the look-up is wrong")
+		t.Error("isRevoked is wrong")
 	}
 	now := time.Now()
 	if n := testing.AllocsPerRun(100, func() { l.revokes(off.SerialNumber); l.signedBy(ca.Cert) }); n != 0 {
@@ -71,7 +71,7 @@ func TestLargeCRLTakesLittleMemory(t *testing.T) {
 		t.Error("not revoked")
 	}
 	if revoked, why, end := v.crlStatus(off, ca.Cert, dn.Canonical(ca.Cert.RawSubject), now); revoked || why != "" || end.IsZero() {
-		t.Errorf("revoked %v, why %q", revoked, why)
+		t.Errorf("revoked %v, detail %q", revoked, why)
 	}
 }
 

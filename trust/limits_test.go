@@ -91,10 +91,10 @@ func TestLargeKeyIsForTheAnchorOnly(t *testing.T) {
 	}
 	now := time.Now()
 	if _, err := v.checkChain(context.Background(), []*x509.Certificate{leaf.Cert, sub.Cert, large(ca.Cert)}, now, true); err != nil {
-		t.Errorf("the anchor has it: %v", err)
+		t.Errorf("a large key of the anchor: %v", err)
 	}
 	if _, err := v.checkChain(context.Background(), []*x509.Certificate{leaf.Cert, large(sub.Cert), ca.Cert}, now, true); !isRefusal(err, reason.WeakKey) {
-		t.Errorf("an intermediate has it: %v", err)
+		t.Errorf("a large key of an intermediate: %v", err)
 	}
 }
 
@@ -245,13 +245,13 @@ func TestExtensionsAtTheirLimits(t *testing.T) {
 		value string
 		want  bool
 	}{
-		"an identifier":            {"\x30\x03\x80\x01x", true},
-		"a name and a serial":      {"\x30\x08\xa1\x03\x82\x01a\x82\x01\x07", true},
-		"a name, an empty serial":  {"\x30\x07\xa1\x03\x82\x01a\x82\x00", false},
-		"a name without a serial":  {"\x30\x05\xa1\x03\x82\x01a", false},
-		"a serial without a name":  {"\x30\x03\x82\x01\x07", false},
-		"something behind":         {"\x30\x03\x80\x01x\x05\x00", false},
-		"something behind, inside": {"\x30\x05\x80\x01x\x05\x00", false},
+		"an identifier":           {"\x30\x03\x80\x01x", true},
+		"a name and a serial":     {"\x30\x08\xa1\x03\x82\x01a\x82\x01\x07", true},
+		"a name, an empty serial": {"\x30\x07\xa1\x03\x82\x01a\x82\x00", false},
+		"a name without a serial": {"\x30\x05\xa1\x03\x82\x01a", false},
+		"a serial without a name": {"\x30\x03\x82\x01\x07", false},
+		"a trailing NULL":         {"\x30\x03\x80\x01x\x05\x00", false},
+		"a trailing NULL, inside": {"\x30\x05\x80\x01x\x05\x00", false},
 	} {
 		if got := isListExtension(oidAuthorityKey, []byte(row.value)); got != row.want {
 			t.Errorf("authority key identifier, %s: %t", name, got)
@@ -333,7 +333,7 @@ func TestListWithFewerParsedEntriesIsRejected(t *testing.T) {
 		short := list
 		short.RevokedCertificateEntries = list.RevokedCertificateEntries[:n]
 		if checkListSyntax(&short) == nil {
-			t.Errorf("%d of 2 entries were parsed, and there is no error", n)
+			t.Errorf("%d of 2 entries were parsed: no error", n)
 		}
 	}
 }
@@ -446,7 +446,7 @@ func TestVerificationWithoutWaitingUsesTheLocalPartOfTheResponder(t *testing.T) 
 	}
 	defer func() { hook.LocalResponder = nil }()
 	if localOf(nil) != nil || localOf(struct{ Responder }{}) != nil {
-		t.Error("a local part was made up")
+		t.Error("VerifyLocal used a responder without a local part")
 	}
 	ca := testpki.NewCA("Client CA")
 	presented := ca.Leaf("alice").Presented()

@@ -23,6 +23,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -33,16 +34,17 @@ var (
 	generatedSeed  = flag.Uint64("generatedseed", 1, "what they are generated from")
 )
 
-// differences are what OpenSSL says of certificates that we trust, with why we do. Each
-// holds only where the case shows the reason; anything else fails the test.
+// differences lists the errors of OpenSSL for certificates that we trust, each with its
+// reason. A difference applies only if is returns true for the case; any other error fails
+// the test.
 var differences = []struct {
-	says *regexp.Regexp
-	why  string
-	is   func(w *generated, leaf *x509.Certificate) bool
+	message *regexp.Regexp // the error of OpenSSL
+	why     string
+	is      func(w *generated, leaf *x509.Certificate) bool
 }{
 	{
 		notRevoked,
-		"two authorities of one name, and no key identifiers that tell them apart: OpenSSL tries one of them, and we the one whose key fits",
+		"two authorities of one name, and no key identifiers that tell them apart: OpenSSL tries one of them, and we try the one whose key fits",
 		func(w *generated, leaf *x509.Certificate) bool {
 			return slices.ContainsFunc(append(certs{leaf}, w.intermediates...), func(c *x509.Certificate) bool {
 				keys, nameless := map[string]bool{}, len(c.AuthorityKeyId) == 0
@@ -59,7 +61,7 @@ var differences = []struct {
 	},
 	{
 		notRevoked,
-		"two certificates for one authority's key: OpenSSL tries the way by one of them, and we each",
+		"two certificates for one authority's key: OpenSSL tries one of them, and we try both",
 		func(w *generated, leaf *x509.Certificate) bool {
 			return w.anyIssuer(func(p *x509.Certificate) bool {
 				return w.anyIssuer(func(q *x509.Certificate) bool {
@@ -70,7 +72,7 @@ var differences = []struct {
 	},
 	{
 		regexp.MustCompile(`^error 19 at depth \d+: `),
-		"an authority that its predecessor's key issued to itself, without an authorityKeyIdentifier: OpenSSL takes it for self-signed by its name",
+		"an authority that its predecessor's key issued to itself, without an authorityKeyIdentifier: OpenSSL considers it self-signed because of its name",
 		func(w *generated, _ *x509.Certificate) bool {
 			return slices.ContainsFunc(w.intermediates, func(c *x509.Certificate) bool {
 				return string(c.RawSubject) == string(c.RawIssuer) && c.CheckSignatureFrom(c) != nil
@@ -79,14 +81,14 @@ var differences = []struct {
 	},
 	{
 		regexp.MustCompile(`^error 26 at depth 0: `),
-		"a key usage without digitalSignature, which the compatible profile takes",
+		"a key usage without digitalSignature, which the compatible profile accepts",
 		func(_ *generated, leaf *x509.Certificate) bool {
 			return leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0
 		},
 	},
 	{
 		notRevoked,
-		"the certificate's authorityKeyIdentifier is not its issuer's; RFC 5280 section 4.2.1.1 has it for finding issuers, and the signature decides",
+		"the certificate's authorityKeyIdentifier is not its issuer's; RFC 5280 section 4.2.1.1 uses it to find issuers, and the signature decides",
 		func(w *generated, leaf *x509.Certificate) bool {
 			return slices.ContainsFunc(append(certs{leaf}, w.intermediates...), func(c *x509.Certificate) bool {
 				return w.anyIssuer(func(p *x509.Certificate) bool {
@@ -106,7 +108,7 @@ var differences = []struct {
 	},
 	{
 		regexp.MustCompile(`^error [38] at depth \d+: `),
-		"the list is of another key of the issuer's name that is an anchor too (V3); OpenSSL takes an indirect one with -extended_crl alone",
+		"the list is of another key of the issuer's name that is an anchor too (V3); OpenSSL accepts it as an indirect CRL only, with -extended_crl",
 		func(w *generated, _ *x509.Certificate) bool {
 			return w.anyList(func(l *x509.RevocationList, p *x509.Certificate) bool {
 				return l.CheckSignatureFrom(p) != nil && slices.ContainsFunc(w.anchors, func(a *x509.Certificate) bool {
@@ -117,14 +119,14 @@ var differences = []struct {
 	},
 	{
 		regexp.MustCompile(`^error 26 at depth [1-9]: `),
-		"an authority for any usage; RFC 5280 section 4.2.1.12 counts clientAuth among them, and OpenSSL wants it named",
+		"an authority for any usage; RFC 5280 section 4.2.1.12 counts clientAuth among them, and OpenSSL requires clientAuth itself",
 		func(w *generated, _ *x509.Certificate) bool {
 			return w.anyIssuer(func(p *x509.Certificate) bool { return slices.Contains(p.ExtKeyUsage, x509.ExtKeyUsageAny) })
 		},
 	},
 	{
 		regexp.MustCompile(`^error 4[78] at depth 0: `),
-		"a common name that looks like a DNS name, without an alternative one: OpenSSL applies constraints on DNS names to it, and no mapping takes it for one",
+		"a common name that looks like a DNS name, without an alternative one: OpenSSL applies constraints on DNS names to it, and no mapping reads it as one",
 		func(w *generated, leaf *x509.Certificate) bool {
 			return len(leaf.DNSNames) == 0 && strings.Contains(leaf.Subject.CommonName, ".") && w.anyIssuer(func(p *x509.Certificate) bool {
 				return len(p.PermittedDNSDomains)+len(p.ExcludedDNSDomains) > 0
@@ -145,30 +147,32 @@ var differences = []struct {
 	},
 }
 
-// notRevoked is every error but 23: what OpenSSL takes for revoked we do too.
+// notRevoked matches every error but 23, revoked: a certificate that OpenSSL finds revoked
+// must be revoked for us too.
 var notRevoked = regexp.MustCompile(`^error (\d|1\d|2[^3]|[3-9]\d) at depth \d+: `)
 
-// ofAnchor is what OpenSSL says where it looks the anchor itself up in a list, which we
-// never do: an anchor is revoked by taking it out.
+// ofAnchor matches the errors of OpenSSL when it looks up the anchor itself in a list. We
+// never do that: an operator revokes an anchor by removing it.
 var ofAnchor = regexp.MustCompile(`^error (?:3|8|44) at depth (\d+): `)
 
-// explain finds the difference for each error that OpenSSL says; false where one has none.
-func explain(w *generated, raw []byte, said string, chains [][]*x509.Certificate) (why string, ok bool) {
+// explain finds the difference that explains each error of OpenSSL; false if an error has
+// none.
+func explain(w *generated, raw []byte, opensslErrors string, chains [][]*x509.Certificate) (why string, ok bool) {
 	depths := map[string]bool{} // of the anchors of our chains
 	for _, chain := range chains {
 		depths[fmt.Sprint(len(chain)-1)] = true
 	}
 	leaf, err := x509.ParseCertificate(raw)
-	if err != nil || said == "" {
+	if err != nil || opensslErrors == "" {
 		return "", false
 	}
-	for one := range strings.SplitSeq(said, "; ") {
+	for one := range strings.SplitSeq(opensslErrors, "; ") {
 		found := false
 		if m := ofAnchor.FindStringSubmatch(one); m != nil && depths[m[1]] {
-			why, found = "OpenSSL looks the anchor itself up in a list; an anchor is revoked by taking it out", true
+			why, found = "OpenSSL looks the anchor itself up in a list; an operator revokes an anchor by removing it", true
 		}
 		for _, d := range differences {
-			if !found && d.says.MatchString(one) && d.is(w, leaf) {
+			if !found && d.message.MatchString(one) && d.is(w, leaf) {
 				why, found = d.why, true
 			}
 		}
@@ -183,7 +187,7 @@ func (w *generated) anyIssuer(is func(*x509.Certificate) bool) bool {
 	return slices.ContainsFunc(slices.Concat(w.anchors, w.intermediates), is)
 }
 
-// anyList asks about each list and each authority of its issuer's name.
+// anyList reports whether is returns true for a list and an authority of its issuer's name.
 func (w *generated) anyList(is func(*x509.RevocationList, *x509.Certificate) bool) bool {
 	for _, raw := range w.lists {
 		l, err := x509.ParseRevocationList(raw)
@@ -194,12 +198,12 @@ func (w *generated) anyList(is func(*x509.RevocationList, *x509.Certificate) boo
 	return false
 }
 
-// What we trust, OpenSSL trusts too.
+// OpenSSL trusts every certificate that we trust, but for the listed differences.
 //
 // Covers V1, V2, V3, B22, B23.
 func TestGeneratedCertificatesAreTrustedByOpenSSLToo(t *testing.T) {
 	t.Parallel()
-	needOpenSSL(t)
+	testkit.Program(t, "openssl", "openssl")
 	const each = 50
 	r := rand.New(rand.NewPCG(*generatedSeed, 1))
 	counts := map[string]int{}
@@ -213,15 +217,15 @@ func TestGeneratedCertificatesAreTrustedByOpenSSLToo(t *testing.T) {
 		cases += len(w.leaves)
 		compare(t, w, now, r, counts)
 	}
-	for _, what := range slices.Sorted(maps.Keys(counts)) {
-		t.Logf("%7d  %s", counts[what], what)
+	for _, outcome := range slices.Sorted(maps.Keys(counts)) {
+		t.Logf("%7d  %s", counts[outcome], outcome)
 	}
 	if counts["both trust it"] < cases/10 {
-		t.Errorf("both trust only %d of %d: this shows little", counts["both trust it"], cases)
+		t.Errorf("both trust only %d of %d: this test checks little", counts["both trust it"], cases)
 	}
 }
 
-// compare asks both about every leaf of a world.
+// compare verifies every leaf of w with OpenSSL and with a Verifier, and counts the outcomes.
 func compare(t *testing.T, w *generated, now time.Time, r *rand.Rand, counts map[string]int) {
 	t.Helper()
 	c := trust.Config{
@@ -241,38 +245,38 @@ func compare(t *testing.T, w *generated, now time.Time, r *rand.Rand, counts map
 	if refused == nil {
 		v, refused = trust.New(c)
 	}
-	answers := askOpenSSL(t, w, now)
+	answers := verifyWithOpenSSL(t, w, now)
 	for i, raw := range w.leaves {
-		ours := errors.New("the configuration is refused")
+		ourErr := errors.New("the configuration is refused")
 		var chains [][]*x509.Certificate
 		if refused == nil {
-			chains, ours = verifyRaw(v, raw, w.intermediates)
+			chains, ourErr = verifyRaw(v, raw, w.intermediates)
 		}
-		said := answers[i]
-		if ours == nil && said == "" {
-			// Of a file with one certificate that it cannot read OpenSSL reads none. Those of
-			// our chains it has to read.
+		theirs := answers[i]
+		if ourErr == nil && theirs == "" {
+			// OpenSSL reads no certificate of a file that holds a malformed one. The certificates of
+			// our chains must be readable for it.
 			alone := generated{anchors: w.anchors, lists: w.lists, leaves: [][]byte{raw}, partial: w.partial}
 			for _, chain := range chains {
 				alone.intermediates = append(alone.intermediates, chain[1:max(1, len(chain)-1)]...)
 			}
-			said = askOpenSSL(t, &alone, now)[0]
+			theirs = verifyWithOpenSSL(t, &alone, now)[0]
 		}
 		switch {
-		case ours == nil && said == "OK":
+		case ourErr == nil && theirs == "OK":
 			counts["both trust it"]++
-		case ours != nil && said != "OK":
+		case ourErr != nil && theirs != "OK":
 			counts["neither trusts it"]++
-		case ours != nil:
-			word, _, _ := strings.Cut(ours.Error(), ":")
-			counts["only OpenSSL trusts it: "+word]++
+		case ourErr != nil:
+			ourReason, _, _ := strings.Cut(ourErr.Error(), ":")
+			counts["only OpenSSL trusts it: "+ourReason]++
 		default:
-			if why, ok := explain(w, raw, said, chains); ok {
+			if why, ok := explain(w, raw, theirs, chains); ok {
 				counts["only we trust it: "+why]++
 				continue
 			}
-			if counts["only we trust it: "+said]++; counts["only we trust it: "+said] == 1 { // each kind once
-				t.Errorf("only we trust it; OpenSSL says %q (partial %t, profile %d)\nkept in %s", said, w.partial, c.Profile, keep(t, w, raw))
+			if counts["only we trust it: "+theirs]++; counts["only we trust it: "+theirs] == 1 { // each kind once
+				t.Errorf("only we trust it; the errors of OpenSSL are %q (partial %t, profile %d)\nfiles in %s", theirs, w.partial, c.Profile, keep(t, w, raw))
 			}
 		}
 	}
@@ -288,7 +292,7 @@ func verifyRaw(v *trust.Verifier, raw []byte, intermediates certs) ([][]*x509.Ce
 	return verified.Chains(), err
 }
 
-// keep writes a case to where it stays, for looking into it.
+// keep writes a case to a folder that outlives the test, for analysis, and returns the folder.
 func keep(t *testing.T, w *generated, leaf []byte) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "openssl-differs-")
@@ -336,9 +340,9 @@ var (
 	opensslEnd   = regexp.MustCompile(`^error (\d+)\.der: verification failed$`)
 )
 
-// askOpenSSL verifies all leaves of a world in one process: for each OK, or the errors in
-// the order in which they came, or nothing where the file could not be read.
-func askOpenSSL(t *testing.T, w *generated, now time.Time) []string {
+// verifyWithOpenSSL verifies all leaves of w in one process. It returns for each leaf "OK",
+// the errors in their order, or "" if the file could not be read.
+func verifyWithOpenSSL(t *testing.T, w *generated, now time.Time) []string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "openssl-")
 	if err != nil {
@@ -377,15 +381,15 @@ func askOpenSSL(t *testing.T, w *generated, now time.Time) []string {
 			out[i] = "OK"
 		}
 	}
-	var said []string
+	var leafErrors []string
 	for line := range strings.Lines(stderr.String()) {
 		line = strings.TrimSuffix(line, "\n")
 		if m := opensslError.FindStringSubmatch(line); m != nil {
-			said = append(said, fmt.Sprintf("error %s at depth %s: %s", m[1], m[2], m[3]))
+			leafErrors = append(leafErrors, fmt.Sprintf("error %s at depth %s: %s", m[1], m[2], m[3]))
 		} else if m := opensslEnd.FindStringSubmatch(line); m != nil {
 			var i int
 			_, _ = fmt.Sscan(m[1], &i)
-			out[i], said = strings.Join(said, "; "), nil
+			out[i], leafErrors = strings.Join(leafErrors, "; "), nil
 		}
 	}
 	return out

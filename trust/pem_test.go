@@ -27,8 +27,8 @@ func TestAnchorFilesAreReadStrictly(t *testing.T) {
 	const unended = "has no end"
 	for _, row := range []struct {
 		name, data string
-		want       int    // certificates; -1 is a mistake
-		line       int    // of the first mistake
+		want       int    // number of certificates; -1 is an error
+		line       int    // of the first error
 		what       string // in its text
 	}{
 		{"one", good, 1, 0, ""},
@@ -48,16 +48,16 @@ func TestAnchorFilesAreReadStrictly(t *testing.T) {
 		{"good, then damaged", good + bitten, -1, len(lines), "damaged"},
 		{"text before", "subject=CN = Client CA\n" + good, -1, 1, "not a PEM block"},
 		{"text between", good + "# the next one\n" + other, -1, len(lines), "not a PEM block"},
-		{"text behind", good + "x", -1, len(lines), "not a PEM block"},
+		{"text after", good + "x", -1, len(lines), "not a PEM block"},
 		{"text on the end line", strings.TrimSpace(good) + "x\n", -1, len(lines) - 1, "not a PEM block"},
-		{"NUL behind", good + "\x00", -1, len(lines), "not a PEM block"},
+		{"NUL after", good + "\x00", -1, len(lines), "not a PEM block"},
 		{"byte order mark", "\ufeff" + good, -1, 1, "not a PEM block"},
 		{"a key", good + string(ca.KeyPEM()), -1, len(lines), "PRIVATE KEY"},
 		{"a key first", string(ca.KeyPEM()) + good, -1, 1, "PRIVATE KEY"},
 		{"trusted certificate", block("TRUSTED CERTIFICATE", ca.Cert.Raw), -1, 1, "TRUSTED CERTIFICATE"},
 		{"request", block("CERTIFICATE REQUEST", ca.Cert.Raw), -1, 1, "CERTIFICATE REQUEST"},
 		{"headers", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Headers: map[string]string{"A": "b"}, Bytes: ca.Cert.Raw})), -1, 1, "headers"},
-		{"a byte behind the DER", block("CERTIFICATE", append(bytes.Clone(ca.Cert.Raw), 0)), -1, 1, "cannot be read"},
+		{"a byte after the DER", block("CERTIFICATE", append(bytes.Clone(ca.Cert.Raw), 0)), -1, 1, "cannot be read"},
 		{"the DER cut off", block("CERTIFICATE", ca.Cert.Raw[:100]), -1, 1, "cannot be read"},
 		{"no DER", block("CERTIFICATE", nil), -1, 1, ""},
 		{"DER", string(ca.Cert.Raw), -1, 1, "not a PEM block"},
@@ -74,7 +74,7 @@ func TestAnchorFilesAreReadStrictly(t *testing.T) {
 			}
 			wrong := configerror.All(err)
 			if len(wrong) == 0 || len(got) != 0 {
-				t.Fatalf("%d certificates, %v; want a mistake and none", len(got), err)
+				t.Fatalf("%d certificates, %v; want an error and none", len(got), err)
 			}
 			if wrong[0].File != "ca.pem" || wrong[0].Line != row.line || !strings.Contains(wrong[0].What, row.what) {
 				t.Errorf("%v; want line %d and %q", wrong[0], row.line, row.what)
@@ -103,7 +103,7 @@ func TestLongAnchorFileIsReadInLinearTime(t *testing.T) {
 		bytes.Repeat([]byte("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"), 10_000),
 	} {
 		if _, err := trust.ReadCertificates("ca.pem", data); err == nil {
-			t.Error("taken")
+			t.Error("accepted")
 		}
 	}
 	if d := time.Since(start); d > 10*time.Second {

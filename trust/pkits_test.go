@@ -17,20 +17,20 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// The certification path tests of NIST PKITS ship with Go, without their CRLs. What
-// follows says per section what a verifier of client certificates makes of them;
-// whatever is not named here must come out as NIST says.
+// The certification path tests of NIST PKITS ship with Go, without their CRLs. The
+// lists below are the exceptions for a verifier of client certificates, by section. Every
+// other test must have the result of NIST.
 
 // withoutCRLs are the tests whose fault is in a CRL that Go does not ship. The
-// certificates alone are in order. trust/crl_test.go has the same faults with CRLs of
-// our own.
+// certificates alone are in order. trust/revocation_test.go has the same faults with CRLs
+// made in the test.
 var withoutCRLs = []string{"4.4.", "4.5.2 ", "4.5.5 ", "4.5.7 ", "4.7.4 ", "4.7.5 ", "4.14.", "4.15."}
 
-// policies are asked for by nobody here: certificate policies say nothing about who
-// a client is, and a path is judged with the initial policy set "any".
+// policies are the sections about certificate policies, which do not identify a client:
+// a path is verified with the initial policy set "any".
 var policies = []string{"4.8.", "4.9.", "4.10.", "4.11.", "4.12."}
 
-// stricter are tests that NIST wants to pass and that are refused, with why.
+// stricter lists the tests that pass for NIST and that are refused here, with the reason.
 var stricter = map[string]string{
 	"4.1.4 ":   "DSA is not accepted",
 	"4.1.5 ":   "DSA is not accepted",
@@ -39,25 +39,25 @@ var stricter = map[string]string{
 	"4.3.5 ":   "names are compared byte for byte",
 	"4.3.10 ":  "names are compared byte for byte",
 	"4.3.11 ":  "names are compared byte for byte",
-	"4.6.8 ":   "an authority is no leaf",
-	"4.6.14 ":  "an authority is no leaf",
+	"4.6.8 ":   "an authority is not a leaf",
+	"4.6.14 ":  "an authority is not a leaf",
 	"4.6.15 ":  "self-issued authorities count for the path length",
 	"4.6.17 ":  "self-issued authorities count for the path length",
-	"4.8.6 ":   "an authority is no leaf",
-	"4.13.1 ":  "constraints on directory names are not understood, and critical",
-	"4.13.4 ":  "constraints on directory names are not understood, and critical",
-	"4.13.5 ":  "constraints on directory names are not understood, and critical",
-	"4.13.6 ":  "constraints on directory names are not understood, and critical",
-	"4.13.11 ": "constraints on directory names are not understood, and critical",
-	"4.13.14 ": "constraints on directory names are not understood, and critical",
-	"4.13.18 ": "constraints on directory names are not understood, and critical",
-	"4.13.19 ": "constraints on directory names are not understood, and critical",
+	"4.8.6 ":   "an authority is not a leaf",
+	"4.13.1 ":  "constraints on directory names are not supported, and critical",
+	"4.13.4 ":  "constraints on directory names are not supported, and critical",
+	"4.13.5 ":  "constraints on directory names are not supported, and critical",
+	"4.13.6 ":  "constraints on directory names are not supported, and critical",
+	"4.13.11 ": "constraints on directory names are not supported, and critical",
+	"4.13.14 ": "constraints on directory names are not supported, and critical",
+	"4.13.18 ": "constraints on directory names are not supported, and critical",
+	"4.13.19 ": "constraints on directory names are not supported, and critical",
 	"4.13.25 ": "a constraint on addresses of hosts is read more narrowly",
-	"4.13.27 ": "constraints on directory names are not understood, and critical",
+	"4.13.27 ": "constraints on directory names are not supported, and critical",
 	"4.13.36 ": "a constraint on URIs is read more narrowly",
 	"4.14.4 ":  "a distribution point relative to its issuer is not read",
 	"4.14.5 ":  "a distribution point relative to its issuer is not read",
-	"4.14.13 ": "an authority is no leaf",
+	"4.14.13 ": "an authority is not a leaf",
 	"4.14.29 ": "a distribution point relative to its issuer is not read",
 }
 
@@ -84,10 +84,10 @@ func TestPKITS(t *testing.T) {
 	used := map[string]bool{}
 	for _, v := range vectors {
 		t.Run(v.Name, func(t *testing.T) {
-			err := judgePKITS(t, dir, v)
+			err := verifyPKITS(t, dir, v)
 			if err != nil {
 				if _, ok := errors.AsType[*reason.Refusal](err); !ok {
-					t.Errorf("the error is no refusal: %v", err)
+					t.Errorf("the error is not a refusal: %v", err)
 				}
 			}
 			want, why := v.ShouldValidate, "NIST"
@@ -100,7 +100,7 @@ func TestPKITS(t *testing.T) {
 				if err != nil && v.ShouldValidate {
 					t.Errorf("refused: %v", err)
 				}
-				return // a path that only a policy forbids may come out either way
+				return // a path that only a policy forbids may have either result
 			case slices.ContainsFunc(withoutCRLs, func(p string) bool { return strings.HasPrefix(section, p) }):
 				if v.ShouldValidate && err != nil {
 					t.Errorf("refused: %v", err)
@@ -114,14 +114,14 @@ func TestPKITS(t *testing.T) {
 	}
 	for section := range stricter {
 		if !used[section] {
-			t.Errorf("the exception %q names no test", section)
+			t.Errorf("the exception %q matches no test", section)
 		}
 	}
 }
 
-// judgePKITS runs one path, its first certificate the anchor, under the profile that
-// takes certificates without an extended key usage: those of NIST have none.
-func judgePKITS(t *testing.T, dir string, v pkitsVector) error {
+// verifyPKITS verifies one path, its first certificate the anchor, under the profile that
+// accepts certificates without an extended key usage: those of NIST have none.
+func verifyPKITS(t *testing.T, dir string, v pkitsVector) error {
 	t.Helper()
 	var presented []*x509.Certificate
 	for _, name := range slices.Backward(v.CertPath) {

@@ -12,15 +12,16 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A list that a newer one has replaced still revokes, and shows of nobody that they are
-// good: with last month's list beside today's, revocation is unknown when today's ends.
+// A list that a newer one has replaced still revokes, and does not show that a certificate
+// is not revoked: with last month's list beside today's, revocation is unknown when today's
+// ends.
 //
 // Covers V7.
 func TestReplacedListShowsNothing(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")
 	sameID := func(c *x509.Certificate) { c.SubjectKeyId = []byte{1} }
-	old, next := testpki.NewCA("Rolled", sameID), testpki.NewCA("Rolled", sameID) // two keys that no identifier tells apart
+	old, next := testpki.NewCA("Rolled", sameID), testpki.NewCA("Rolled", sameID) // two keys with the same key identifier
 	carol := old.Leaf("carol")
 	alice, bob := ca.Leaf("alice"), ca.Leaf("bob")
 	now := time.Now()
@@ -50,14 +51,14 @@ func TestReplacedListShowsNothing(t *testing.T) {
 			continue
 		}
 		_, err = v.Verify(context.Background(), row.who.Presented())
-		if got := wordOf(err); got != row.want {
+		if got := reasonIn(err); got != row.want {
 			t.Errorf("%s: %q (%v), want %q", row.name, got, err, row.want)
 		}
 	}
 }
 
-// No list can hold a serial number of more than 20 bytes, so that no list shows that its
-// certificate is good.
+// No list can hold a serial number of more than 20 bytes, so no list shows that such a
+// certificate is not revoked.
 //
 // Covers V8.
 func TestSerialThatNoListCanHoldIsNotGood(t *testing.T) {
@@ -69,7 +70,7 @@ func TestSerialThatNoListCanHoldIsNotGood(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := v.Verify(context.Background(), long.Presented()); wordOf(err) != want {
+		if _, err := v.Verify(context.Background(), long.Presented()); reasonIn(err) != want {
 			t.Errorf("%d: %v, want %q", mode, err, want)
 		}
 	}

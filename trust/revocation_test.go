@@ -52,7 +52,7 @@ func entryExtension(critical bool, value []byte, oid ...int) change {
 	}
 }
 
-// idp is an issuing distribution point.
+// idp is an issuing distribution point extension.
 type idp struct {
 	Point      asn1.RawValue  `asn1:"optional"`
 	Users      bool           `asn1:"optional,tag:1"`
@@ -67,7 +67,7 @@ func (i idp) change(t testing.TB) change {
 	return extension(true, marshal(t, i), 2, 5, 29, 28)
 }
 
-// at names a distribution point by a URI.
+// at returns a distribution point name with a URI.
 func at(t testing.TB, uri string) asn1.RawValue {
 	t.Helper()
 	general := marshal(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte(uri)})
@@ -117,7 +117,7 @@ func TestRevokedIntermediate(t *testing.T) {
 	carol := sub.Leaf("carol").Presented()
 	for name, crls := range map[string][]*x509.RevocationList{
 		"its CRL is there":     lists(ca.CRL(1, serials(sub)), sub.CRL(1, nil)),
-		"its CRL is not there": lists(ca.CRL(1, serials(sub))), // unknown for the leaf; revoked is the better word
+		"its CRL is not there": lists(ca.CRL(1, serials(sub))), // unknown for the leaf; revoked takes precedence
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, mode := range []trust.Revocation{trust.RevocationHard, trust.RevocationSoft} {
@@ -125,7 +125,7 @@ func TestRevokedIntermediate(t *testing.T) {
 			}
 		})
 	}
-	// The same authority by another way that is not revoked.
+	// The same authority by another certificate, which is not revoked.
 	second := testpki.NewCA("Second CA")
 	bySecond := testpki.Make(second, sub.Key, &x509.Certificate{
 		Subject: sub.Cert.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: sub.Cert.SubjectKeyId,
@@ -136,7 +136,7 @@ func TestRevokedIntermediate(t *testing.T) {
 	})
 	got := expect(t, v, append(carol, bySecond.Cert), "")
 	if trustaccess.IssuedUnder(got, trust.SPKIOf(ca.Cert)) {
-		t.Error("the way through the revoked certificate counts")
+		t.Error("the chain through the revoked certificate counts")
 	}
 }
 
@@ -146,8 +146,7 @@ func TestAnchorIsNotAskedAbout(t *testing.T) {
 	expect(t, v, ca.Leaf("alice").Presented(), "")
 }
 
-// A list of an intermediate is believed when a chain shows the intermediate, and
-// by nothing else.
+// A list of an intermediate counts only if a chain contains the intermediate.
 func TestIntermediatesCRL(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	sub := ca.SubCA("Sub")
@@ -163,7 +162,7 @@ func TestIntermediatesCRL(t *testing.T) {
 	expect(t, verifier(t, config(forged)), carol.Presented(), reason.RevocationUnknown)
 	expect(t, verifier(t, config(forged, genuine)), carol.Presented(), reason.Revoked)
 	expect(t, verifier(t, config(impostor.CRL(2, serials(carol)), sub.CRL(1, nil))), carol.Presented(), "")
-	// An intermediate that may not sign lists.
+	// An intermediate that must not sign lists.
 	mute := ca.SubCA("Mute", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign })
 	list := (&testpki.Pair{Cert: withCRLSign(mute), Key: mute.Key}).CRL(1, nil)
 	expect(t, verifier(t, config(list)), mute.Leaf("dave").Presented(), reason.RevocationUnknown)
@@ -175,8 +174,8 @@ func withCRLSign(p *testpki.Pair) *x509.Certificate {
 	return &c
 }
 
-// Two certificates for one key, one of which may not sign lists: what is asked
-// first must not decide for the other.
+// Two certificates for one key, one of which must not sign lists: the result for one must
+// not be cached for the other.
 func TestCRLSignerIsRememberedByCertificate(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	sub := ca.SubCA("Sub")
@@ -185,13 +184,13 @@ func TestCRLSignerIsRememberedByCertificate(t *testing.T) {
 	})
 	carol := sub.Leaf("carol")
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationSoft, CRLs: lists(sub.CRL(1, serials(carol)))})
-	expect(t, v, certs{carol.Cert, mute.Cert}, "") // soft: not known
+	expect(t, v, certs{carol.Cert, mute.Cert}, "") // soft: unknown is accepted
 	expect(t, v, carol.Presented(), reason.Revoked)
 }
 
-// After a change of the CA's key the old and the new one are one authority: the list of
-// either revokes what the other issued. That nothing is revoked is shown for what the old
-// key issued by the new one's list, and not the other way round.
+// After a key rollover of the CA, the old and the new key are one authority: the list of
+// either key revokes certificates of the other. The list of the new key also shows that
+// certificates of the old key are not revoked, and not the other way round.
 //
 // Covers V3.
 func TestKeyRollover(t *testing.T) {
@@ -200,7 +199,7 @@ func TestKeyRollover(t *testing.T) {
 	earlier := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-48 * time.Hour) }
 	old, renewed := testpki.NewCA("Client CA", earlier), testpki.NewCA("Client CA")
 	reencoded := testpki.NewCA("client  ca") // the same name (RFC 5280 section 7.1)
-	namesake, stranger := testpki.NewCA("Other CA"), testpki.NewCA("Client CA")
+	namesake, unknownCA := testpki.NewCA("Other CA"), testpki.NewCA("Client CA")
 	one, two := old.Leaf("one"), renewed.Leaf("two")
 	stale := until(time.Now().Add(-time.Minute))
 	authorities := certs{old.Cert, renewed.Cert, reencoded.Cert, namesake.Cert}
@@ -222,7 +221,7 @@ func TestKeyRollover(t *testing.T) {
 		{"each has its list", authorities, lists(old.CRL(1, nil), renewed.CRL(1, serials(two))), "", reason.Revoked, "", reason.Revoked, false},
 		{"a key of the name in another encoding", authorities, lists(reencoded.CRL(1, serials(one, two))), reason.Revoked, reason.Revoked, reason.Revoked, reason.Revoked, false},
 		{"another authority's list", authorities, lists(namesake.CRL(1, serials(one, two))), unknown, unknown, "", "", false},
-		{"a stranger of the name", authorities, lists(stranger.CRL(1, serials(one, two))), "", "", "", "", true},
+		{"an unknown CA of the name", authorities, lists(unknownCA.CRL(1, serials(one, two))), "", "", "", "", true},
 		{"the new key is no anchor", certs{old.Cert}, lists(renewed.CRL(1, serials(one))), "", "", "", "", true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -241,8 +240,8 @@ func TestKeyRollover(t *testing.T) {
 	}
 }
 
-// An intermediate that changes its key: the list of the new one counts for what the old
-// one issued, where the new one is known and leads to the anchor of the chain.
+// After a key rollover of an intermediate, the list of the new key counts for certificates
+// of the old key if the new certificate is known and leads to the anchor of the chain.
 //
 // Covers V3.
 func TestKeyRolloverOfAnIntermediate(t *testing.T) {
@@ -263,15 +262,15 @@ func TestKeyRolloverOfAnIntermediate(t *testing.T) {
 		try(renewed.CRL(1, serials(carol)), root, mode, reason.Revoked, renewed.Cert)
 		try(renewed.CRL(1, nil), root, mode, "", renewed.Cert)
 	}
-	try(renewed.CRL(1, serials(carol)), root, trust.RevocationHard, reason.RevocationUnknown) // not known: it does not count
+	try(renewed.CRL(1, serials(carol)), root, trust.RevocationHard, reason.RevocationUnknown) // the new certificate is unknown: the list does not count
 	try(imposed.CRL(1, serials(carol)), root, trust.RevocationSoft, "", imposed.Cert)         // known, under another anchor
 	try(imposed.CRL(1, nil), root, trust.RevocationHard, reason.RevocationUnknown, imposed.Cert)
 	try(renewed.CRL(1, nil), ca.CRL(1, serials(renewed)), trust.RevocationHard, reason.RevocationUnknown, renewed.Cert) // revoked itself
 	try(deep.CRL(1, serials(carol)), root, trust.RevocationSoft, reason.Revoked, deep.Presented()[0], deep.Presented()[1])
-	try(deep.CRL(1, serials(carol)), root, trust.RevocationSoft, "", deep.Cert) // the authority between is not known
+	try(deep.CRL(1, serials(carol)), root, trust.RevocationSoft, "", deep.Cert) // the authority between is unknown
 }
 
-// nameOf is a DER name of one common name in one string type.
+// nameOf returns a DER name with one common name in the string type tag.
 func nameOf(t testing.TB, tag int, value string) []byte {
 	t.Helper()
 	type attribute struct {
@@ -283,7 +282,7 @@ func nameOf(t testing.TB, tag int, value string) []byte {
 	return marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: set})
 }
 
-// named is a list that bears its issuer's name in another form, signed by ca.
+// named returns list with another encoding of its issuer's name, signed by ca.
 func named(t testing.TB, ca *testpki.Pair, name []byte, list *x509.RevocationList) *x509.RevocationList {
 	t.Helper()
 	read, err := trustaccess.ReadCRLs("x.crl", remadeList(t, ca, list, func(inside *node) { inside.inner[tbsIssuer] = readNodes(name)[0] }))
@@ -293,7 +292,7 @@ func named(t testing.TB, ca *testpki.Pair, name []byte, list *x509.RevocationLis
 	return read[0].List
 }
 
-// The list of a CA whose name it writes in another way is that CA's.
+// A list with another encoding of its CA's name is a list of that CA.
 //
 // Covers V2.
 func TestCRLWhoseIssuerIsEncodedOtherwiseCounts(t *testing.T) {
@@ -315,27 +314,27 @@ func TestCRLWhoseIssuerIsEncodedOtherwiseCounts(t *testing.T) {
 				expect(t, v, carol.Presented(), "")
 				expect(t, v, worse.Presented(), reason.Revoked)
 				if err := trustaccess.CheckNotOlder(v, ca.CRL(0, nil)); err == nil {
-					t.Error("an older list in the first encoding is taken")
+					t.Error("an older list in the first encoding is accepted")
 				}
 			}
 		})
 	}
-	// Another name is another authority's, whoever signed it: an error, not silence.
+	// Another name is the name of another authority, whichever key signed: New returns an error.
 	for what, name := range map[string]string{"another name": "Client CA 2", "a part of it": "Client"} {
 		list := named(t, ca, nameOf(t, asn1.TagUTF8String, name), ca.CRL(1, serials(bad)))
 		if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(list), Revocation: trust.RevocationSoft}); err == nil || !strings.Contains(err.Error(), "another name") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	// The name in another form, signed by somebody else.
+	// The name in another encoding, signed by another key.
 	forged := named(t, sub, nameOf(t, asn1.TagUTF8String, "CLIENT CA"), ca.CRL(1, nil))
 	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(forged)}); err == nil {
-		t.Error("a forged list loads")
+		t.Error("a forged list is accepted")
 	}
 }
 
-// A certificate that names its issuer in another form than that bears is refused, and
-// the detail says why.
+// A certificate that encodes its issuer's name differently than the issuer is refused, and
+// the detail gives this cause.
 //
 // Covers V2.
 func TestIssuerEncodedOtherwiseInAChainIsNamed(t *testing.T) {
@@ -353,19 +352,19 @@ func TestIssuerEncodedOtherwiseInAChainIsNamed(t *testing.T) {
 		"an intermediate's issuer": append(certs{sub.Leaf("carol").Cert}, parsed(t, ca, sub, issuer("Client  CA"))...),
 	} {
 		_, err := trusting(t, ca.Cert).Verify(context.Background(), presented)
-		if word(t, err) != reason.UnknownAuthority || !strings.Contains(err.Error(), "in another encoding") {
+		if reasonOf(t, err) != reason.UnknownAuthority || !strings.Contains(err.Error(), "in another encoding") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// A list that no known authority signed may be an intermediate's whose certificate only
-// clients send. It is a warning until it is known; it never counts for another.
+// A list that no known authority signed can be the list of an intermediate that only
+// clients send. It causes a warning, and never counts for another authority.
 //
 // Covers V2, L13.
 func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 	t.Parallel()
-	ca, stranger := testpki.NewCA("Client CA"), testpki.NewCA("Somebody")
+	ca, unknownCA := testpki.NewCA("Client CA"), testpki.NewCA("Other CA")
 	sub := ca.SubCA("Sub")
 	unknown := func(v *trust.Verifier) bool {
 		return slices.ContainsFunc(trustaccess.Warnings(v), func(w string) bool { return strings.Contains(w, "no known authority signed the CRL of") })
@@ -378,9 +377,9 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 		warns   bool
 	}{
 		{"the anchor's", ca.CRL(2, nil), trust.RevocationHard, nil, false},
-		{"a stranger's", stranger.CRL(1, nil), trust.RevocationHard, nil, true},
-		{"a stranger's, soft", stranger.CRL(1, nil), trust.RevocationSoft, nil, true},
-		{"a stranger's, off", stranger.CRL(1, nil), trust.RevocationOff, nil, false},
+		{"an unknown CA's", unknownCA.CRL(1, nil), trust.RevocationHard, nil, true},
+		{"an unknown CA's, soft", unknownCA.CRL(1, nil), trust.RevocationSoft, nil, true},
+		{"an unknown CA's, off", unknownCA.CRL(1, nil), trust.RevocationOff, nil, false},
 		{"an intermediate's", sub.CRL(1, nil), trust.RevocationHard, nil, true},
 		{"a known intermediate's", sub.CRL(1, nil), trust.RevocationHard, certs{sub.Cert}, false},
 		{"an intermediate's of another key", testpki.NewCA("Sub").CRL(1, nil), trust.RevocationHard, nil, true},
@@ -391,22 +390,22 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 		}
 		expect(t, v, ca.Leaf("alice").Presented(), "")
 	}
-	// Of a known name and not of its key: a mistake.
+	// With a known name and another key: an error.
 	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(testpki.NewCA("Sub").CRL(1, nil)), CRLIssuers: certs{sub.Cert}}); err == nil {
-		t.Error("a forged list of a known intermediate loads")
+		t.Error("a forged list of a known intermediate is accepted")
 	}
-	// A CRL issuer that leads to no anchor, one that is no CA, and none.
-	if v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{stranger.Cert}}); len(trustaccess.Warnings(v)) == 0 {
+	// A CRL issuer that leads to no anchor, one that is not a CA, and nil.
+	if v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{unknownCA.Cert}}); len(trustaccess.Warnings(v)) == 0 {
 		t.Error("a CRL issuer that leads to no anchor: no warning")
 	}
 	for _, c := range []*x509.Certificate{nil, ca.Leaf("alice").Cert} {
 		if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{c}}); err == nil {
-			t.Error("a CRL issuer that is no CA is taken")
+			t.Error("a CRL issuer that is not a CA is accepted")
 		}
 	}
 }
 
-// What cannot be believed is a mistake when it is loaded.
+// A list that cannot be trusted is an error of New.
 func TestCRLMistakes(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	bad := ca.Leaf("bad")
@@ -440,7 +439,7 @@ func TestCRLMistakes(t *testing.T) {
 			l.RevokedCertificateEntries[0].SerialNumber = new(big.Int).Lsh(big.NewInt(1), 159)
 		}), true},
 		{"forged", testpki.NewCA("Client CA").CRL(1, nil), false},
-		{"signed by who may not sign lists", byMute, false},
+		{"signed by an authority that must not sign lists", byMute, false},
 		{"for users", made(idp{Users: true}.change(t)), true},
 		{"for users and authorities", made(idp{Users: true, CAs: true}.change(t)), false},
 		{"for authorities and attributes", made(idp{CAs: true, Attributes: true}.change(t)), false},
@@ -449,7 +448,7 @@ func TestCRLMistakes(t *testing.T) {
 		{"point by URI", made(idp{Point: at(t, "http://crl.example/a")}.change(t)), true},
 		{"point relative to the issuer", made(idp{Point: relative}.change(t)), false},
 		{"scope cut off", made(extension(true, []byte{0x30, 5, 1}, 2, 5, 29, 28)), false},
-		{"scope with something behind", made(extension(true, []byte{0x30, 0, 5, 0}, 2, 5, 29, 28)), false},
+		{"scope with a trailing NULL", made(extension(true, []byte{0x30, 0, 5, 0}, 2, 5, 29, 28)), false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_, err := trust.New(trust.Config{Anchors: certs{ca.Cert, mute.Cert}[:1], CRLs: lists(row.list)})
@@ -457,7 +456,7 @@ func TestCRLMistakes(t *testing.T) {
 				t.Fatalf("New: %v, want ok %v", err, row.ok)
 			}
 			if err != nil && len(configerror.All(err)) == 0 {
-				t.Errorf("the error holds no mistakes: %v", err)
+				t.Errorf("the error contains no configuration errors: %v", err)
 			}
 			if got := trustaccess.CheckCRL(row.list, certs{ca.Cert}, now); (got == nil) != row.ok {
 				t.Errorf("CheckCRL: %v", got)
@@ -465,13 +464,13 @@ func TestCRLMistakes(t *testing.T) {
 		})
 	}
 	if trustaccess.CheckCRL(nil, certs{ca.Cert}, now) == nil {
-		t.Error("a nil CRL is fine")
+		t.Error("a nil CRL is accepted")
 	}
 	if _, err := trust.New(trust.Config{Anchors: certs{mute.Cert}, CRLs: lists(byMute)}); err == nil {
-		t.Error("a list of an anchor that may not sign lists was taken")
+		t.Error("a list of an anchor that must not sign lists was accepted")
 	}
 	if _, err := trust.New(trust.Config{Anchors: file(t, "client-ca"), CRLs: lists(crlFile(t, "client-ca-forged.crl"))}); err == nil {
-		t.Error("client-ca-forged.crl was taken")
+		t.Error("client-ca-forged.crl was accepted")
 	}
 }
 
@@ -504,7 +503,7 @@ func TestCRLScopes(t *testing.T) {
 			expect(t, v, plain.Presented(), row.plain)
 			expect(t, v, pointed.Presented(), row.pointed)
 			expect(t, v, below.Presented(), row.below)
-			expect(t, v, bad.Presented(), reason.Revoked) // a list that says so is believed, partial or not
+			expect(t, v, bad.Presented(), reason.Revoked) // a list revokes, partial or not
 		})
 	}
 	t.Run("users and authorities in two lists", func(t *testing.T) {
@@ -515,7 +514,7 @@ func TestCRLScopes(t *testing.T) {
 }
 
 // A certificate whose distribution points all name another issuer of the CRL
-// (RFC 5280 section 6.3.3 (b) (1)): its own issuer's list does not speak for it.
+// (RFC 5280 section 6.3.3 (b) (1)): the list of its own issuer does not cover it.
 func TestCertificateWantsAnotherIssuersCRL(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	name := marshal(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true, Bytes: testpki.NewCA("CRL issuer").Cert.RawSubject})
@@ -547,7 +546,7 @@ func TestHardRefusesAfterTheNextUpdate(t *testing.T) {
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Now: c.now, CRLs: lists(ca.CRL(1, serials(bad), until(start.Add(10*time.Minute))))})
 	got := expect(t, v, alice.Presented(), "")
 	if !got.Until().Equal(start.Add(10 * time.Minute)) {
-		t.Errorf("believed until %v", got.Until())
+		t.Errorf("trusted until %v", got.Until())
 	}
 	c.at = start.Add(10 * time.Minute)
 	expect(t, v, alice.Presented(), "")
@@ -555,11 +554,11 @@ func TestHardRefusesAfterTheNextUpdate(t *testing.T) {
 	expect(t, v, alice.Presented(), reason.RevocationUnknown)
 	expect(t, v, bad.Presented(), reason.Revoked)
 	if got.ValidAt(c.at) {
-		t.Error("the old judgement holds")
+		t.Error("the old result still holds")
 	}
 }
 
-// crlInside is a list's inside as crypto/x509 does not let one write it.
+// crlInside is a TBSCertList with fields that crypto/x509 does not let a caller set.
 type crlInside struct {
 	Version    int
 	Algorithm  pkix.AlgorithmIdentifier
@@ -617,11 +616,11 @@ func TestPinnedLeafAndRevocation(t *testing.T) {
 	})
 	issued, known := other.Leaf("issued"), ca.Leaf("known")
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert, self.Cert, issued.Cert, known.Cert}, CRLs: lists(ca.CRL(1, serials(known)))})
-	expect(t, v, self.Presented(), "")                         // nobody else could revoke it
-	expect(t, v, issued.Presented(), reason.RevocationUnknown) // its issuer could, and is not here
-	// Pinning does not take a certificate off its issuer's list.
+	expect(t, v, self.Presented(), "")                         // no other issuer could revoke it
+	expect(t, v, issued.Presented(), reason.RevocationUnknown) // its issuer could, and there is no list of it
+	// A pinned certificate is still revoked by its issuer's list.
 	if _, err := v.Verify(context.Background(), known.Presented()); err == nil {
-		t.Error("a revoked certificate is believed because it is an anchor")
+		t.Error("a revoked certificate is trusted because it is an anchor")
 	}
 }
 
@@ -633,16 +632,16 @@ func TestReadCRLs(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		data []byte
-		want int // lists; -1 is a mistake
+		want int // number of lists; -1 is an error
 	}{
 		{"PEM", block, 1},
 		{"two", append(bytes.Clone(block), block...), 2},
 		{"CRLF", bytes.ReplaceAll(block, []byte("\n"), []byte("\r\n")), 1},
 		{"DER", der, 1},
-		{"DER with a byte behind", append(bytes.Clone(der), 0), -1},
+		{"DER with a byte after it", append(bytes.Clone(der), 0), -1},
 		{"DER twice", append(bytes.Clone(der), der...), -1},
 		{"DER cut off", der[:len(der)-1], -1},
-		{"PEM with a byte behind the DER", pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: append(bytes.Clone(der), 0)}), -1},
+		{"PEM with a byte after the DER", pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: append(bytes.Clone(der), 0)}), -1},
 		{"a certificate", cert, -1},
 		{"with a certificate", append(bytes.Clone(block), cert...), -1},
 		{"nothing", nil, -1},

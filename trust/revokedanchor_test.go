@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// An anchor that the list of another known authority revokes is no anchor any more: an
-// operator who writes root and intermediate into one file must not lose the root's list.
+// An anchor that the list of another known authority revokes is not an anchor: with root
+// and intermediate in one file, the root's list must still revoke the intermediate.
 //
 // Covers V6.
 func TestAnchorThatAKnownListRevokes(t *testing.T) {
@@ -62,7 +63,7 @@ func TestAnchorThatAKnownListRevokes(t *testing.T) {
 			continue
 		}
 		_, err = v.Verify(context.Background(), row.presented)
-		if got := wordOf(err); got != row.want {
+		if got := reasonIn(err); got != row.want {
 			t.Errorf("%s: %q (%v), want %q", row.name, got, err, row.want)
 		}
 		warned := strings.Contains(strings.Join(trustaccess.Warnings(v), "\n"), "is revoked by")
@@ -72,8 +73,8 @@ func TestAnchorThatAKnownListRevokes(t *testing.T) {
 	}
 }
 
-// A root that signed itself is not revoked by its own list: some authorities have issued
-// a certificate with their own serial number.
+// A self-signed root is not revoked by its own list: some authorities have issued a
+// certificate with their own serial number.
 func TestRootIsNotRevokedByItsOwnList(t *testing.T) {
 	t.Parallel()
 	root := testpki.NewCA("Root")
@@ -87,11 +88,11 @@ func TestRootIsNotRevokedByItsOwnList(t *testing.T) {
 	}
 }
 
-// OpenSSL, as nginx asks it, refuses a caller whose revoked intermediate stands among
-// the anchors.
+// OpenSSL, called as nginx calls it, refuses a leaf whose revoked intermediate is among the
+// anchors.
 func TestRevokedAnchorIsRefusedByOpenSSLToo(t *testing.T) {
 	t.Parallel()
-	needOpenSSL(t)
+	testkit.Program(t, "openssl", "openssl")
 	root := testpki.NewCA("Root")
 	sub := root.SubCA("Issuing")
 	alice := sub.Leaf("alice")
@@ -108,7 +109,8 @@ func TestRevokedAnchorIsRefusedByOpenSSLToo(t *testing.T) {
 	}
 }
 
-func wordOf(err error) reason.Reason {
+// reasonIn returns the reason of err, or "" if err is not a refusal.
+func reasonIn(err error) reason.Reason {
 	refusal, ok := errors.AsType[*reason.Refusal](err)
 	if !ok {
 		return ""

@@ -27,7 +27,7 @@ func TestSharedAnchorsAreDetected(t *testing.T) {
 		{"a leaf of the other, as an anchor", certs{a.Cert}, certs{a.Leaf("pinned").Cert}, true},
 		{"two of one root that neither has", certs{below.Cert}, certs{beside.Cert}, false},
 		{"others", certs{a.Cert}, certs{b.Cert}, false},
-		{"others of one name", certs{a.Cert}, certs{namesake.Cert}, false},
+		{"different ones of one name", certs{a.Cert}, certs{namesake.Cert}, false},
 	} {
 		v, w := trusting(t, x.v...), trusting(t, x.w...)
 		if trustaccess.SharesAnchor(v, w) != x.shared || trustaccess.SharesAnchor(w, v) != x.shared {

@@ -9,8 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Anchors of which one issued the other are shared at any depth that is known, and a
-// chain shows the rest.
+// SharesAnchor finds an anchor that issued the other at any depth if the certificates
+// between are known. Otherwise, the chain of a leaf shows it.
 //
 // Covers F18.
 func TestAnchorsAreSharedAtAnyDepth(t *testing.T) {
@@ -35,7 +35,7 @@ func TestAnchorsAreSharedAtAnyDepth(t *testing.T) {
 		{"three levels, each knows one", certs{root.Cert}, certs{deep.Cert}, certs{policy.Cert}, certs{users.Cert}, true},
 		{"by a cross certificate", certs{other.Cert}, certs{users.Cert}, certs{crossed.Cert}, nil, true},
 		{"by another certificate of the key between", certs{other.Cert}, certs{users.Cert}, certs{crossed.Cert}, certs{policy.Cert}, true},
-		{"two levels, nobody knows the one between", certs{root.Cert}, certs{users.Cert}, nil, nil, false},
+		{"two levels, neither knows the one between", certs{root.Cert}, certs{users.Cert}, nil, nil, false},
 		{"beside each other, under a known root", certs{users.Cert}, certs{beside.Cert}, certs{policy.Cert}, nil, false},
 		{"others", certs{other.Cert}, certs{users.Cert}, nil, certs{policy.Cert}, false},
 	} {
@@ -67,7 +67,7 @@ func TestAnchorsAreSharedAtAnyDepth(t *testing.T) {
 	}
 	key := beside.Leaf("x")
 	if !trustaccess.IssuedUnderAnchor(expect(t, roots, key.Presented(), ""), trusting(t, key.Cert)) {
-		t.Error("a leaf that is an anchor of the other")
+		t.Error("a leaf that is an anchor of the other verifier")
 	}
 	if trustaccess.IssuedUnderAnchor(trust.Verified{}, roots) {
 		t.Error("the zero value is under an anchor")

@@ -13,20 +13,20 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// scripted is a responder that answers as a test says.
+// scripted is a responder with a fixed answer.
 type scripted struct {
 	status trust.Status
 	until  time.Time
 	err    error
-	asked  int
+	calls  int
 }
 
 func (s *scripted) Status(context.Context, *x509.Certificate, *x509.Certificate) (trust.Status, time.Time, error) {
-	s.asked++
+	s.calls++
 	return s.status, s.until, s.err
 }
 
-// Covers V5: under soft as under hard an answer holds as long as it says, and no longer.
+// Covers V5: under soft and hard, an answer holds until its own end.
 func TestAnswerOfAResponderHoldsUntilItsEnd(t *testing.T) {
 	for name, mode := range map[string]trust.Revocation{"soft": trust.RevocationSoft, "hard": trust.RevocationHard} {
 		t.Run(name, func(t *testing.T) {
@@ -42,8 +42,8 @@ func TestAnswerOfAResponderHoldsUntilItsEnd(t *testing.T) {
 			r.status = trust.StatusRevoked
 			c.at = start.Add(59 * time.Minute)
 			expect(t, v, alice, "")
-			if r.asked != 1 {
-				t.Errorf("asked %d times", r.asked)
+			if r.calls != 1 {
+				t.Errorf("%d queries", r.calls)
 			}
 			c.at = start.Add(time.Hour + time.Second)
 			expect(t, v, alice, reason.Revoked)
@@ -51,15 +51,15 @@ func TestAnswerOfAResponderHoldsUntilItsEnd(t *testing.T) {
 	}
 }
 
-// Covers V5: what is not known is accepted under soft, and asked again soon.
+// Covers V5: an unknown status is accepted under soft, and the next query follows within a minute.
 func TestOutageUnderSoftIsShort(t *testing.T) {
 	start := time.Now().Truncate(time.Second)
 	for name, outage := range map[string]scripted{
-		"an error":                  {err: errors.New("no route")},
-		"an error, not before long": {err: errors.New("no route"), until: start.Add(45 * time.Second)},
-		"an error, of the past":     {err: errors.New("no route"), until: start.Add(-time.Hour)},
-		"not known":                 {status: trust.StatusUnknown},
-		"a status of its own":       {status: 77},
+		"an error":                 {err: errors.New("no route")},
+		"an error with an end":     {err: errors.New("no route"), until: start.Add(45 * time.Second)},
+		"an error with a past end": {err: errors.New("no route"), until: start.Add(-time.Hour)},
+		"an unknown status":        {status: trust.StatusUnknown},
+		"an undefined status":      {status: 77},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ca := testpki.NewCA("Client CA")
@@ -70,25 +70,25 @@ func TestOutageUnderSoftIsShort(t *testing.T) {
 			alice := sub.Leaf("alice").Presented()
 			got := remembered(t, v, alice)
 			if d := got.Until().Sub(start); d <= 0 || d > time.Minute {
-				t.Errorf("asked again after %v", d)
+				t.Errorf("the next query is after %v", d)
 			}
-			asked := r.asked
+			calls := r.calls
 			expect(t, v, alice, "")
-			if r.asked != asked {
-				t.Error("asked again at once")
+			if r.calls != calls {
+				t.Error("the responder was queried again at once")
 			}
-			r = scripted{status: trust.StatusRevoked} // it is back
+			r = scripted{status: trust.StatusRevoked} // the responder is available again
 			c.at = start.Add(time.Minute + time.Second)
 			if got.ValidAt(c.at) {
-				t.Error("what a connection remembers still holds")
+				t.Error("the result that a connection keeps is still valid")
 			}
 			expect(t, v, alice, reason.Revoked)
 		})
 	}
 }
 
-// Where there is no responder nothing more can become known: a list that has ended does
-// not make Soft verify again for every request.
+// Without a responder, verifying again cannot change an unknown status: a list that has
+// ended does not make Soft verify again for every request.
 func TestSoftWithoutAResponderHoldsAsLongAsTheChain(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	list := ca.CRL(1, nil, func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(time.Minute) })
@@ -99,7 +99,7 @@ func TestSoftWithoutAResponderHoldsAsLongAsTheChain(t *testing.T) {
 	}
 }
 
-// Covers G10: what is local is decided without the responder, which is not asked.
+// Covers G10: VerifyLocal decides without a query to the responder.
 func TestVerifyLocalAsksNobody(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	start := time.Now().Truncate(time.Second)
@@ -113,16 +113,16 @@ func TestVerifyLocalAsksNobody(t *testing.T) {
 			local := func(presented certs, want error, why reason.Reason) {
 				t.Helper()
 				got, err := trustaccess.VerifyLocal(v, presented)
-				if want != nil && !errors.Is(err, want) || want == nil && word(t, err) != why || got.IsZero() != (err != nil) {
+				if want != nil && !errors.Is(err, want) || want == nil && reasonOf(t, err) != why || got.IsZero() != (err != nil) {
 					t.Errorf("%v, want %v %s", err, want, why)
 				}
 			}
 			local(nil, nil, reason.NoCertificate)
 			local(alice, trustaccess.ErrUndecided, "")
-			local(revoked.Presented(), nil, reason.Revoked) // the list knows that, old as it is
+			local(revoked.Presented(), nil, reason.Revoked) // an expired list still revokes
 			local(testpki.NewCA("Other").Leaf("x").Presented(), nil, reason.UnknownAuthority)
-			if r.asked != 0 {
-				t.Fatalf("asked %d times", r.asked)
+			if r.calls != 0 {
+				t.Fatalf("%d queries", r.calls)
 			}
 			remembered(t, v, alice)
 			local(alice, nil, "")
@@ -130,8 +130,8 @@ func TestVerifyLocalAsksNobody(t *testing.T) {
 			local(alice, trustaccess.ErrUndecided, "") // the answer has ended
 			c.at = start.Add(48 * time.Hour)
 			local(alice, nil, reason.Expired)
-			if r.asked != 1 {
-				t.Errorf("asked %d times", r.asked)
+			if r.calls != 1 {
+				t.Errorf("%d queries", r.calls)
 			}
 		})
 	}

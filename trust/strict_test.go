@@ -15,14 +15,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// with adds an extension of raw bytes.
+// with returns an option that adds an extension of raw bytes.
 func with(critical bool, value []byte, id ...int) testpki.Option {
 	return func(c *x509.Certificate) {
 		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: id, Critical: critical, Value: value})
 	}
 }
 
-// policyList is a certificatePolicies of one policy, with a qualifier where id is not nil.
+// policyList returns a certificatePolicies of one policy, with a qualifier if id is not nil.
 func policyList(t testing.TB, id asn1.ObjectIdentifier) []byte {
 	t.Helper()
 	type qualifier struct {
@@ -40,7 +40,7 @@ func policyList(t testing.TB, id asn1.ObjectIdentifier) []byte {
 	return marshal(t, []policy{p})
 }
 
-// What RFC 5280 forbids and crypto/x509 takes.
+// The strict profile refuses certificates that RFC 5280 forbids and crypto/x509 accepts.
 //
 // Covers B23.
 func TestStrictProfileRefusesWhatRFC5280Forbids(t *testing.T) {
@@ -88,12 +88,12 @@ func TestStrictProfileRefusesWhatRFC5280Forbids(t *testing.T) {
 		for profile, want := range map[trust.Profile]reason.Reason{trust.Strict: x.strict, trust.Compatible: x.compatible} {
 			v := verifier(t, trust.Config{Anchors: certs{x.anchor.Cert}, Profile: profile})
 			_, err := v.Verify(t.Context(), x.who.Presented())
-			if got := word(t, err); got != want {
+			if got := reasonOf(t, err); got != want {
 				t.Errorf("%s, profile %d: %q (%v), want %q", x.name, profile, got, err, want)
 			}
 		}
 	}
-	// Servers that we call are judged alike.
+	// The certificates of servers are verified alike.
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Usage: trust.UsageServer})
 	expect(t, v, ca.Server(anyUsage).Presented(), usage)
 	expect(t, v, ca.Server().Presented(), "")
@@ -104,13 +104,13 @@ func TestAnchorWithAnEmptySubjectIsForTheCompatibleProfile(t *testing.T) {
 	t.Parallel()
 	nameless := testpki.NewCA("", func(c *x509.Certificate) { c.Subject = pkix.Name{} })
 	if _, err := trust.New(trust.Config{Anchors: certs{nameless.Cert}}); err == nil {
-		t.Error("the strict profile takes it")
+		t.Error("the strict profile accepts it")
 	}
 	v := verifier(t, trust.Config{Anchors: certs{nameless.Cert}, Profile: trust.Compatible})
 	expect(t, v, nameless.Leaf("alice").Presented(), "")
 }
 
-// An authority with a key usage and no bit in it may sign no list.
+// An authority whose key usage has no bit set must not sign a list.
 //
 // Covers B23.
 func TestCRLOfAnAuthorityWhoseKeyUsageIsEmptyIsRefused(t *testing.T) {
@@ -118,12 +118,12 @@ func TestCRLOfAnAuthorityWhoseKeyUsageIsEmptyIsRefused(t *testing.T) {
 	ca := testpki.NewCA("CA")
 	mute := testpki.Make(nil, ca.Key, &x509.Certificate{Subject: ca.Cert.Subject, IsCA: true, BasicConstraintsValid: true, SubjectKeyId: ca.Cert.SubjectKeyId}, with(true, []byte{3, 1, 0}, 2, 5, 29, 15))
 	if err := trustaccess.CheckCRL(ca.CRL(1, nil), certs{mute.Cert}, time.Now()); err == nil {
-		t.Error("its list is taken")
+		t.Error("its list is accepted")
 	}
 }
 
-// RFC 5280 wants a number in each CRL. A list without one is taken: nothing but the order
-// of lists hangs on it, and there its date stands in.
+// RFC 5280 requires a number in each CRL. A list without one is accepted: only the order of
+// lists depends on the number, and thisUpdate replaces it there.
 //
 // Covers B23.
 func TestCRLWithoutANumberIsOrderedByItsDate(t *testing.T) {
@@ -150,6 +150,6 @@ func TestCRLWithoutANumberIsOrderedByItsDate(t *testing.T) {
 	expect(t, v, bad.Presented(), reason.Revoked)
 	expect(t, v, ca.Leaf("alice").Presented(), "")
 	if trustaccess.CheckNotOlder(v, without(2*time.Hour)) == nil || trustaccess.CheckNotOlder(v, without(time.Minute)) != nil {
-		t.Error("the date does not decide which is newer")
+		t.Error("the date does not decide which list is newer")
 	}
 }

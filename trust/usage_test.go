@@ -9,8 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Whose certificate is judged decides what its leaf and its authorities must be for,
-// and nothing else.
+// Usage decides which extended key usage the leaf and its authorities must have, and
+// nothing else.
 // Covers B2, B3.
 func TestUsageOfLeafAndAuthoritiesIsChecked(t *testing.T) {
 	t.Parallel()
@@ -43,19 +43,19 @@ func TestUsageOfLeafAndAuthoritiesIsChecked(t *testing.T) {
 					t.Fatal(err)
 				}
 				if v.Usage() != usage {
-					t.Errorf("a verifier for %s says %s", usage, v.Usage())
+					t.Errorf("a verifier for %s returns the usage %s", usage, v.Usage())
 				}
 				verified, err := v.Verify(t.Context(), row.who.Presented())
-				if got := word(t, err); got != wanted {
+				if got := reasonOf(t, err); got != wanted {
 					t.Errorf("%s, as %s, profile %d: %q, want %q", row.name, usage, profile, got, wanted)
 				}
 				if err == nil && verified.Usage() != usage {
-					t.Errorf("%s was judged as %s", row.name, verified.Usage())
+					t.Errorf("%s was verified as %s", row.name, verified.Usage())
 				}
 			}
 		}
 	}
 	if v, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, Usage: 2}); err == nil || v != nil {
-		t.Error("a usage that there is not")
+		t.Error("an undefined usage is accepted")
 	}
 }

@@ -28,7 +28,7 @@ import (
 func TestNoAnchorsDoNotMeanTheSystems(t *testing.T) {
 	for name, anchors := range map[string]certs{"nil": nil, "empty": {}, "a nil in it": {nil}} {
 		if v, err := trust.New(trust.Config{Anchors: anchors}); err == nil || v != nil {
-			t.Errorf("%s: a verifier was made", name)
+			t.Errorf("%s: New returned a verifier", name)
 		}
 	}
 }
@@ -38,23 +38,23 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	v1 := parsed(t, ca, ca, func(in *tbs) { in.Version, in.Extensions = 0, nil })
 	_, err := trust.New(trust.Config{Anchors: certs{nil, v1[0]}, CRLs: []*x509.RevocationList{nil}, Revocation: 9, Profile: 9})
 	if got := len(configerror.All(err)); got != 5 {
-		t.Errorf("%d mistakes, want 5: %v", got, err)
+		t.Errorf("%d errors, want 5: %v", got, err)
 	}
 	if _, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, Revocation: trust.RevocationHard}); err == nil {
-		t.Error("hard without CRLs was taken")
+		t.Error("hard without CRLs was accepted")
 	}
 }
 
-// profile is what a row expects under each profile.
+// expectation is the reason that a row expects under each profile.
 type expectation struct{ strict, compatible reason.Reason }
 
 func both(r reason.Reason) expectation { return expectation{r, r} }
 
-// Every row is alice with one property spoiled.
+// Every row is alice's certificate with one property changed.
 // Covers B1, B2, B4, B7.
 func TestLeafWithOneSpoiledPropertyIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
-	stranger := testpki.NewCA("Client CA") // the name, another key
+	impostor := testpki.NewCA("Client CA") // the same name, another key
 	now := time.Now()
 	rsaKey := func(bits int) *rsa.PrivateKey {
 		key, err := rsa.GenerateKey(rand.Reader, bits)
@@ -87,13 +87,13 @@ func TestLeafWithOneSpoiledPropertyIsRefused(t *testing.T) {
 		{"expires this second", ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = now.Add(time.Hour) }), both("")},
 
 		{"issuer unknown", testpki.NewCA("Other CA").Leaf("alice"), both(reason.UnknownAuthority)},
-		{"issuer has the anchor's name only", stranger.Leaf("alice"), both(reason.UnknownAuthority)},
+		{"issuer has the anchor's name only", impostor.Leaf("alice"), both(reason.UnknownAuthority)},
 		{"signed itself", testpki.Make(nil, testpki.NewKey(), &x509.Certificate{
 			Subject: pkix.Name{CommonName: "alice"}, KeyUsage: x509.KeyUsageDigitalSignature,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		}), both(reason.UnknownAuthority)},
-		{"stranger and expired", stranger.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) }), both(reason.UnknownAuthority)},
-		{"stranger and no usage", stranger.Leaf("alice", func(c *x509.Certificate) { c.ExtKeyUsage = nil }), both(reason.UnknownAuthority)},
+		{"another key and expired", impostor.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) }), both(reason.UnknownAuthority)},
+		{"another key and no usage", impostor.Leaf("alice", func(c *x509.Certificate) { c.ExtKeyUsage = nil }), both(reason.UnknownAuthority)},
 
 		{"B1 the anchor itself", ca, both(reason.NotALeaf)},
 		{"B1 an authority", ca.SubCA("alice"), both(reason.NotALeaf)},
@@ -133,7 +133,7 @@ func TestLeafWithOneSpoiledPropertyIsRefused(t *testing.T) {
 		{"B12 64 attributes", ca.Leaf("alice", attributes(64, "x")), both("")},
 		{"B12 a value of 257 bytes", ca.Leaf(strings.Repeat("x", 257)), both(reason.TooLarge)},
 		{"B12 a value of 256 bytes", ca.Leaf(strings.Repeat("x", 256)), both("")},
-		{"B12 a stranger's 101 names", stranger.Leaf("alice", names(101)), both(reason.TooLarge)},
+		{"B12 101 names under another key", impostor.Leaf("alice", names(101)), both(reason.TooLarge)},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestLeafWithOneSpoiledPropertyIsRefused(t *testing.T) {
 				want    reason.Reason
 			}{{trust.Strict, row.want.strict}, {trust.Compatible, row.want.compatible}} {
 				v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, Profile: p.profile})
-				for range 2 { // what was believed is judged the same the second time
+				for range 2 { // the cached result is the same
 					expect(t, v, row.leaf.Presented(), p.want)
 				}
 			}
@@ -167,7 +167,7 @@ func attributes(n int, value string) testpki.Option {
 	}
 }
 
-// The long-lived files: what the in-memory authority cannot make, and both profiles.
+// The files of testdata/pki: certificates that testpki cannot make, under both profiles.
 // Covers B4, B5, B6, B13.
 func TestHostileCertificatesOfTestdataAreRefused(t *testing.T) {
 	anchor := file(t, "client-ca")[0]
@@ -213,7 +213,7 @@ func TestIntermediateWithOneSpoiledPropertyIsRefused(t *testing.T) {
 		{"B7 expired", ca.SubCA("Sub", func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) }), reason.Expired},
 		{"B7 not yet valid", ca.SubCA("Sub", func(c *x509.Certificate) { c.NotBefore = now.Add(time.Minute) }), reason.NotYetValid},
 		{"no authority", ca.Leaf("Sub"), reason.BadCertificate},
-		{"an authority that may not sign", ca.SubCA("Sub", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }), reason.BadCertificate},
+		{"an authority that must not sign", ca.SubCA("Sub", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }), reason.BadCertificate},
 		{"B9 a name that is not permitted", ca.SubCA("Sub", func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"acme.example"} }), reason.BadCertificate},
 		{"critical extension", ca.SubCA("Sub", func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{5, 0}}}
@@ -258,7 +258,7 @@ func TestVersionOneAnchorIsRejected(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v1 := parsed(t, ca, ca, func(in *tbs) { in.Version, in.Extensions = 0, nil })
 	if _, err := trust.New(trust.Config{Anchors: v1}); err == nil {
-		t.Error("an anchor of version 1 was taken")
+		t.Error("an anchor of version 1 was accepted")
 	}
 }
 
@@ -287,7 +287,7 @@ func TestHostileNamesUnderNameConstraintsAreRefused(t *testing.T) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: []byte{0x30, 2, 0x82, 0}}}
 		})
 		if _, err := trusting(t, ca.Cert).Verify(context.Background(), leaf.Presented()); err == nil {
-			t.Error("believed")
+			t.Error("trusted")
 		}
 	})
 }
@@ -295,7 +295,8 @@ func TestHostileNamesUnderNameConstraintsAreRefused(t *testing.T) {
 // Covers B11.
 func TestManyAuthoritiesOfOneNameAreCheap(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
-	// Ten authorities of one name that have signed one another, and a leaf that none signed.
+	// Ten authorities of one name that have signed one another, and a leaf that none of them
+	// signed.
 	key := testpki.NewKey()
 	shell := func(issuer *testpki.Pair) *testpki.Pair {
 		return testpki.Make(issuer, key, &x509.Certificate{
@@ -312,12 +313,12 @@ func TestManyAuthoritiesOfOneNameAreCheap(t *testing.T) {
 	if d := time.Since(start); d > 2*time.Second { // some 10 ms without -race
 		t.Errorf("refusing took %v", d)
 	}
-	// The same crowd with a way out is believed, and soon.
+	// The same authorities with a path to the anchor: the leaf is trusted, and soon.
 	presented[9] = shell(ca).Cert
 	start = time.Now()
 	expect(t, trusting(t, ca.Cert), presented, "")
 	if d := time.Since(start); d > 2*time.Second {
-		t.Errorf("believing took %v", d)
+		t.Errorf("trusting took %v", d)
 	}
 }
 
@@ -369,7 +370,7 @@ func TestTooManyNamesAreRefused(t *testing.T) {
 	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("took %v", d)
 	}
-	// Names of a kind that crypto/x509 passes over count as well.
+	// Names of a type that crypto/x509 ignores count as well.
 	other := make([]byte, 0, 202)
 	for range 101 {
 		other = append(other, 0x88, 1, 0x2a) // registeredID
@@ -403,7 +404,7 @@ func TestDSALeafIsRefused(t *testing.T) {
 		t.Fatalf("made %v", leaf[0].PublicKeyAlgorithm)
 	}
 	expect(t, trusting(t, ca.Cert), leaf, reason.WeakKey)
-	// A key of a kind that nobody knows is none either.
+	// A key of an unknown type is refused as well.
 	leaf = parsed(t, ca, ca.Leaf("alice"), func(in *tbs) {
 		in.PublicKey = asn1.RawValue{FullBytes: marshal(t, struct {
 			Algorithm pkix.AlgorithmIdentifier
@@ -420,12 +421,12 @@ func TestUnparsedCertificateIsRefused(t *testing.T) {
 	alice := ca.Leaf("alice")
 	v.Verify(context.Background(), alice.Presented())
 	if _, err := v.Verify(context.Background(), certs{{}}); err == nil {
-		t.Error("an empty certificate is believed")
+		t.Error("an empty certificate is trusted")
 	}
-	// The bytes of a believed certificate never vouch for other fields.
+	// Trusted bytes with other parsed fields are refused.
 	fake := &x509.Certificate{Raw: alice.Cert.Raw, Subject: pkix.Name{CommonName: "root"}}
 	if got, err := v.Verify(context.Background(), certs{fake}); err == nil && got.Leaf().Subject.CommonName != "alice" {
-		t.Error("the fields of a fake are believed")
+		t.Error("the fields of a fake are trusted")
 	}
 }
 
@@ -441,13 +442,13 @@ func TestPinnedLeafIsComparedAsAWhole(t *testing.T) {
 	v := trusting(t, pinned.Cert)
 	got := expect(t, v, pinned.Presented(), "")
 	if len(trustaccess.IssuerKeys(got)) != 0 || trustaccess.IssuedBy(got, got.SPKI()) || len(got.Chains()) != 1 || len(got.Chains()[0]) != 1 || !got.Chains()[0][0].Equal(pinned.Cert) {
-		t.Errorf("a pin has issuers %v and chains %v", trustaccess.IssuerKeys(got), got.Chains())
+		t.Errorf("a pinned leaf has issuers %v and chains %v", trustaccess.IssuerKeys(got), got.Chains())
 	}
 	expect(t, v, self(&testpki.Pair{Key: testpki.NewKey()}).Presented(), reason.UnknownAuthority) // same fields, other key
 	if again := self(pinned); !again.Cert.Equal(pinned.Cert) {
-		expect(t, v, again.Presented(), reason.BadCertificate) // same key, other certificate: signed by who may not sign
+		expect(t, v, again.Presented(), reason.BadCertificate) // same key, other certificate: signed by a certificate that must not sign
 	}
-	expect(t, v, pinned.Leaf("below").Presented(), reason.BadCertificate) // a pin is no authority
+	expect(t, v, pinned.Leaf("below").Presented(), reason.BadCertificate) // a pinned leaf is not an authority
 }
 
 // Covers B15.
@@ -459,7 +460,7 @@ func TestPinnedLeafIsCheckedLikeOthers(t *testing.T) {
 		leaf *testpki.Pair
 		want reason.Reason
 	}{
-		{"good, issued by who is no anchor", ca.Leaf("alice"), ""},
+		{"good, issuer not an anchor", ca.Leaf("alice"), ""},
 		{"expired", ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) }), reason.Expired},
 		{"for servers", ca.Leaf("alice", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), reason.WrongUsage},
 		{"may sign", ca.Leaf("alice", func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }), reason.NotALeaf},
@@ -492,7 +493,7 @@ func TestMalformedCertificatesAreRefused(t *testing.T) {
 		if c, err := x509.ParseCertificate(der); err == nil {
 			_, err = trusting(t, ca.Cert).Verify(context.Background(), certs{c})
 			if err == nil {
-				t.Errorf("%s: believed", name)
+				t.Errorf("%s: trusted", name)
 			}
 		}
 	}
@@ -542,7 +543,7 @@ func TestExtraAndUnorderedCertificatesChangeNothing(t *testing.T) {
 	}
 }
 
-// One authority, certified by A and by B: with B alone, A is nowhere in the judgement.
+// One authority, certified by A and by B: with B alone, A is not in the result.
 // Covers A4.
 func TestCrossSignedLeafLosesTheRemovedAnchor(t *testing.T) {
 	a, b := testpki.NewCA("A"), testpki.NewCA("B")
@@ -560,7 +561,7 @@ func TestCrossSignedLeafLosesTheRemovedAnchor(t *testing.T) {
 	}
 	after := expect(t, trusting(t, b.Cert), presented, "")
 	if trustaccess.IssuedUnder(after, keyA) || !trustaccess.IssuedUnder(after, keyB) || len(after.Chains()) != 1 {
-		t.Errorf("A is still believed: %v", trustaccess.IssuerKeys(after))
+		t.Errorf("A is still among the issuers: %v", trustaccess.IssuerKeys(after))
 	}
 	if before.Generation() == after.Generation() {
 		t.Error("two verifiers share a generation")
@@ -572,7 +573,7 @@ func TestVerifyAnswersToTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := trusting(t, ca.Cert).Verify(ctx, ca.Leaf("alice").Presented())
-	if word(t, err) != reason.Timeout {
+	if reasonOf(t, err) != reason.Timeout {
 		t.Errorf("got %v", err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
-// crypto/x509 still takes SHA-1 under a list. Whoever can make two lists with one
-// SHA-1 could take a line out of it.
+// crypto/x509 still accepts SHA-1 signatures of lists. An attacker with two lists of one
+// SHA-1 could replace a list by one without an entry.
 // Covers B5.
 func TestCRLWithAWeakSignatureIsRejected(t *testing.T) {
 	ca := testpki.NewCA("CA")

@@ -45,8 +45,8 @@ func TestHelpExamplesWork(t *testing.T) {
 	for _, leaf := range parser.Model.Leaves(false) {
 		examples := 0
 		for line := range strings.Lines(leaf.Detail) {
-			words := strings.Fields(line)
-			if len(words) == 0 || words[0] != "mtlsguard" || !strings.HasPrefix(line, "  mtlsguard") {
+			fields := strings.Fields(line)
+			if len(fields) == 0 || fields[0] != "mtlsguard" || !strings.HasPrefix(line, "  mtlsguard") {
 				continue
 			}
 			examples++

@@ -167,6 +167,11 @@ func policyRows(e *policy.Explanation) [][]string {
 				why += ", by group " + strings.Join(l.Through, " in ")
 			}
 			rows = append(rows, []string{why, l.Position.String(), escape.Printable(l.Text, 0)})
+			for _, f := range l.Fields {
+				if f.Note != "" {
+					rows = append(rows, []string{"", "", escape.Printable(f.Note, 0)})
+				}
+			}
 			continue
 		}
 		if shown++; shown > maxMissedRules {
@@ -177,6 +182,9 @@ func policyRows(e *policy.Explanation) [][]string {
 		for _, f := range l.Fields {
 			if !f.Matches {
 				misses = append(misses, fmt.Sprintf("%s: wants %s, got %s", f.Name, escape.Printable(f.Wants, 0), escape.Printable(f.Got, 0)))
+			}
+			if f.Note != "" {
+				misses = append(misses, escape.Printable(f.Note, 0))
 			}
 		}
 		rows = append(rows, []string{"misses", l.Position.String(), escape.Printable(l.Text, 0)}, []string{"", "", strings.Join(misses, "; ")})

@@ -9,7 +9,7 @@ import (
 )
 
 // Each row explains a request, applies the line or the command of a hint, and explains the
-// request again: the decision must have changed as the hint promises.
+// request again: the decision must have changed as the hint says.
 func TestHintsWork(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -47,7 +47,7 @@ func TestHintsWork(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Chdir(dir)
-			before := ask(t, row.request)
+			before := explainRequest(t, row.request)
 			if string(before.Reason) != row.reason {
 				t.Fatalf("the reason is %q before, want %q", before.Reason, row.reason)
 			}
@@ -62,14 +62,14 @@ func TestHintsWork(t *testing.T) {
 			if !done {
 				t.Fatalf("no hint has %q: %+v", row.find, before.Hints)
 			}
-			if after := ask(t, row.request); string(after.Reason) != row.after || after.Allowed != (row.after == "") {
+			if after := explainRequest(t, row.request); string(after.Reason) != row.after || after.Allowed != (row.after == "") {
 				t.Errorf("the reason afterwards is %q %s, want %q", after.Reason, after.Detail, row.after)
 			}
 		})
 	}
 }
 
-func ask(t *testing.T, request []string) explainReport {
+func explainRequest(t *testing.T, request []string) explainReport {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, request...), strings.NewReader(""), &out, &errs); code == exitInvalid {
@@ -112,7 +112,7 @@ func swap(t *testing.T, h hint, old, replacement string) {
 	lines := strings.SplitAfter(read(t, h.File), "\n")
 	rest := strings.Join(lines[h.Line-1:], "")
 	if at := strings.Index(rest, old); at < 0 || strings.Count(rest[:at], "\n") > 1 {
-		t.Fatalf("line %d is not where %q stands", h.Line, old)
+		t.Fatalf("line %d is not the line of %q", h.Line, old)
 	}
 	put(t, h.File, strings.Join(lines[:h.Line-1], "")+strings.Replace(rest, old, replacement, 1))
 }

@@ -29,7 +29,9 @@ Examples:
   mtlsguard lint --config mtlsguard.yaml
   mtlsguard lint --config mtlsguard.yaml --within 1440h --certs clients --ignore "open to Default"
 
-Exit status: 0 no findings, 1 findings, 2 the configuration does not load.`
+A note says what a line means, such as {user} in a rule: nothing is wrong there.
+
+Exit status: 0 no findings or notes alone, 1 findings, 2 the configuration does not load.`
 }
 
 // finding is an element of the JSON of lint.
@@ -39,6 +41,7 @@ type finding struct {
 	Line  int    `json:"line,omitempty"`
 	What  string `json:"what"`
 	Hint  string `json:"hint,omitempty"`
+	Note  bool   `json:"note,omitempty"` // nothing is wrong
 }
 
 func (c *lintCmd) Run(a *app) error {
@@ -56,7 +59,7 @@ func (c *lintCmd) Run(a *app) error {
 	out := []finding{}
 	for _, f := range all {
 		if !slices.ContainsFunc(c.Ignore, func(text string) bool { return strings.Contains(f.String(), text) }) {
-			out = append(out, finding{f.About, f.File, f.Line, f.What, f.Hint})
+			out = append(out, finding{f.About, f.File, f.Line, f.What, f.Hint, f.Note})
 		}
 	}
 	if a.json {
@@ -66,13 +69,17 @@ func (c *lintCmd) Run(a *app) error {
 	} else {
 		for _, f := range out {
 			at := &configerror.Error{File: f.File, Line: f.Line}
-			a.printf("%s: %s\n", at.Position(), escape.Printable(f.What, 0))
+			what := escape.Printable(f.What, 0)
+			if f.Note {
+				what = "note: " + what
+			}
+			a.printf("%s: %s\n", at.Position(), what)
 			if f.Hint != "" {
 				a.printf("    %s\n", escape.Printable(f.Hint, 0))
 			}
 		}
 	}
-	if len(out) > 0 {
+	if slices.ContainsFunc(out, func(f finding) bool { return !f.Note }) {
 		return errNegative
 	}
 	return nil

@@ -112,17 +112,17 @@ func TestSignalsEndTheProgramWithStatus0(t *testing.T) {
 // An error ends the program with a message and a status.
 func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer busy.Close()
 	for _, row := range []struct {
 		arguments []string
 		status    int
 	}{
-		{[]string{"-listen", taken.Addr().String(), "-partner", "127.0.0.1:0"}, exitFailed},
-		{[]string{"-listen", "127.0.0.1:0", "-partner", taken.Addr().String()}, exitFailed},
+		{[]string{"-listen", busy.Addr().String(), "-partner", "127.0.0.1:0"}, exitFailed},
+		{[]string{"-listen", "127.0.0.1:0", "-partner", busy.Addr().String()}, exitFailed},
 		{[]string{"-listen", "127.0.0.1:0", "-partner", "nonsense"}, exitFailed},
 		{[]string{"a"}, exitInvalid},
 		{[]string{"-x"}, exitInvalid},

@@ -116,8 +116,8 @@ func curl(t *testing.T, line string) string {
 	return string(out)
 }
 
-// lines returns the lines that a gateway prints: for alice, for a stranger, and without a
-// certificate.
+// lines returns the lines that a gateway prints: for alice, for an unmapped certificate, and
+// without a certificate.
 func (p *process) lines(t *testing.T) []string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(p.stdout.String(), "\nready\n"), "\n")
@@ -133,16 +133,16 @@ var wants = []string{
 	`"status":403,"reason":"no-certificate"`,
 }
 
-// The printed lines, as they stand, with curl; and with headers that lie.
+// The printed curl lines work unchanged, and with forged headers.
 // Covers K1, K6.
 func TestPrintedCurlLinesWork(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	gateway := s.gateway(t).ready(t)
 	internal := s.internal(t).ready(t)
-	const lies = ` -H 'X-Mtls-Caller: certificate' -H 'Client-Cert: :AAAA:' -H 'X-Forwarded-User: alice' -H 'X-SSL-Client-Cert: x' -H 'Connection: Client-Cert, X-Mtls-Caller'`
+	const forged = ` -H 'X-Mtls-Caller: certificate' -H 'Client-Cert: :AAAA:' -H 'X-Forwarded-User: alice' -H 'X-SSL-Client-Cert: x' -H 'Connection: Client-Cert, X-Mtls-Caller'`
 	for i, line := range gateway.lines(t) {
-		for _, more := range []string{"", lies, " --http1.1", " --http1.1" + lies, " --tls-max 1.2"} {
+		for _, more := range []string{"", forged, " --http1.1", " --http1.1" + forged, " --tls-max 1.2"} {
 			if out := curl(t, line+more); !strings.HasPrefix(line, "curl ") || !strings.Contains(out, wants[i]) {
 				t.Errorf("%s%s: %s; want %s", line, more, out, wants[i])
 			}
@@ -163,7 +163,7 @@ func TestPrintedCurlLinesWork(t *testing.T) {
 	}
 }
 
-// kill -9 of either side, and a new one in its place: the other is not touched.
+// Either side is killed and replaced, and the other side keeps running.
 func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -203,7 +203,7 @@ func TestEitherSideMayBeKilledAndRestarted(t *testing.T) {
 	}
 }
 
-// The server may be there before the gateway.
+// The server may start before the gateway.
 func TestServerMayStartFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -221,11 +221,11 @@ func TestServerMayStartFirst(t *testing.T) {
 
 func TestErrorsEndWithAHint(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer busy.Close()
 	for _, row := range []struct {
 		arguments []string
 		status    int
@@ -235,8 +235,8 @@ func TestErrorsEndWithAHint(t *testing.T) {
 		{[]string{"gateway", "more"}, usageError},
 		{[]string{"internal", "-external", "x"}, usageError},
 		{[]string{"internal", "-registrations", "nonsense"}, failed},
-		{[]string{"gateway", "-external", taken.Addr().String(), "-registrations", "127.0.0.1:0"}, failed},
-		{[]string{"gateway", "-external", "127.0.0.1:0", "-registrations", taken.Addr().String()}, failed},
+		{[]string{"gateway", "-external", busy.Addr().String(), "-registrations", "127.0.0.1:0"}, failed},
+		{[]string{"gateway", "-external", "127.0.0.1:0", "-registrations", busy.Addr().String()}, failed},
 		{[]string{"gateway", "-h"}, ok},
 	} {
 		var stdout, stderr output

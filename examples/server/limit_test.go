@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // A silent client is closed at the deadline, and one address has a limited number of
@@ -26,7 +28,7 @@ func TestSilentClientsAndManyConnectionsAreRefused(t *testing.T) {
 	if _, err := silent.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("a silent client: %v", err)
 	}
-	eventually(t, "the timeout is logged", func() bool { return len(s.log("event", "handshake", "reason", "timeout", "port", "slow")) == 1 })
+	testkit.Eventually(t, "the timeout is logged", func() bool { return len(s.log("event", "handshake", "reason", "timeout", "port", "slow")) == 1 })
 
 	dial := func() error {
 		pair := s.ca.Leaf("alice").TLS()
@@ -42,7 +44,7 @@ func TestSilentClientsAndManyConnectionsAreRefused(t *testing.T) {
 			t.Errorf("connection %d: %v", i+1, err)
 		}
 	}
-	eventually(t, "the limit is logged", func() bool { return len(s.log("event", "handshake", "reason", "limit", "port", "few")) == 1 })
+	testkit.Eventually(t, "the limit is logged", func() bool { return len(s.log("event", "handshake", "reason", "limit", "port", "few")) == 1 })
 }
 
 func isTimeout(err error) bool {

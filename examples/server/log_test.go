@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"github.com/mtlsguard/mtlsguard/trust"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // Every line is JSON with the fields of the documentation.
@@ -21,9 +23,9 @@ func TestLogLinesHaveTheFieldsOfTheDesign(t *testing.T) {
 		c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
 	})
 	alice := s.client(pair)
-	s.ask(alice, "GET", "internal", "/whoami?secret=1")
-	s.ask(alice, "GET", "internal", "/secret/x")
-	s.ask(s.client(expired), "GET", "internal", "/whoami")
+	s.request(alice, "GET", "internal", "/whoami?secret=1")
+	s.request(alice, "GET", "internal", "/secret/x")
+	s.request(s.client(expired), "GET", "internal", "/whoami")
 	fields := func(leaf *x509.Certificate) map[string]string {
 		return map[string]string{
 			"fingerprint": trust.FingerprintOf(leaf).String(), "subject": leaf.Subject.String(), "issuer": leaf.Issuer.String(),
@@ -32,12 +34,12 @@ func TestLogLinesHaveTheFieldsOfTheDesign(t *testing.T) {
 	}
 	expect := func(find []string, also ...map[string]string) {
 		t.Helper()
-		eventually(t, strings.Join(find, " "), func() bool { return len(s.log(find...)) > 0 })
+		testkit.Eventually(t, strings.Join(find, " "), func() bool { return len(s.log(find...)) > 0 })
 		line := s.log(find...)[0]
 		for _, set := range also {
 			for key, want := range set {
 				if line[key] != want {
-					t.Errorf("%v: %s is %v, wanted %s", find, key, line[key], want)
+					t.Errorf("%v: %s is %v, want %s", find, key, line[key], want)
 				}
 			}
 		}
@@ -87,7 +89,7 @@ func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 				signer = s.other // refused and logged in the handshake
 			}
 			leaf := signer.Leaf("", func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name} })
-			s.ask(s.client(leaf), "GET", "internal", "/x")
+			s.request(s.client(leaf), "GET", "internal", "/x")
 		}
 	}
 	alice := s.ca.Leaf("alice")
@@ -95,7 +97,7 @@ func TestTextOfCallersCannotForgeLogLines(t *testing.T) {
 		s.raw(alice, "internal", "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}
 	s.raw(alice, "internal", strings.Repeat("M", 3000)+" / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	eventually(t, "all is logged", func() bool {
+	testkit.Eventually(t, "every line is logged", func() bool {
 		return len(s.log("event", "handshake", "outcome", "refuse")) == 7 && len(s.log("event", "decision")) == 7+6
 	})
 	for _, line := range s.log() {

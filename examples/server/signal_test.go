@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // process runs the server as a process of its own, which can receive signals.
@@ -23,7 +25,7 @@ func (s *site) process() *exec.Cmd {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { cmd.Process.Kill() })
-	eventually(s, "ready", func() bool { return s.stdout.String() == "ready\n" })
+	testkit.Eventually(s, "ready", func() bool { return s.stdout.String() == "ready\n" })
 	return cmd
 }
 
@@ -38,15 +40,15 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 		s.put("users.yaml", plainUsers)
 		cmd := s.process()
 		alice := s.client(s.ca.Leaf("alice"))
-		if got := s.ask(alice, "GET", "internal", "/x").short(); got != "200 alice" {
+		if got := s.request(alice, "GET", "internal", "/x").short(); got != "200 alice" {
 			t.Fatal(got)
 		}
 		s.put("users.yaml", strings.Replace(plainUsers, "user: alice", "user: alicia", 1))
 		cmd.Process.Signal(syscall.SIGHUP)
-		eventually(t, "SIGHUP reloads", func() bool { return s.ask(alice, "GET", "internal", "/x").short() == "403 no-rule" })
+		testkit.Eventually(t, "SIGHUP reloads", func() bool { return s.request(alice, "GET", "internal", "/x").short() == "403 no-rule" })
 		s.put("users.yaml", "garbage")
 		cmd.Process.Signal(syscall.SIGHUP)
-		eventually(t, "a WARN names the file", func() bool {
+		testkit.Eventually(t, "a WARN names the file", func() bool {
 			return len(s.log("level", "WARN", "event", "reload", "outcome", "failed", "file", filepath.Join(s.dir, "users.yaml"))) > 0
 		})
 		start := time.Now()
@@ -61,7 +63,7 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 	}
 }
 
-// An error ends the program with a line error: and a line hint:.
+// An error ends the program with a line "error: …" and a line "hint: …".
 func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -72,7 +74,7 @@ func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 		arguments []string
 		status    int
 	}{
-		{"the address is taken", []string{"-config", s.config()}, exitFailed},
+		{"the address is in use", []string{"-config", s.config()}, exitFailed},
 		{"no such file", []string{"-config", filepath.Join(s.dir, "lost.yaml")}, exitInvalid},
 		{"no name", []string{"-config", ""}, exitInvalid},
 		{"an argument", []string{"mtlsguard.yaml"}, exitInvalid},

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -107,7 +108,7 @@ func (s *site) start(arguments ...string) {
 			s.Error("the server does not end")
 		}
 	})
-	eventually(s, "ready", func() bool {
+	testkit.Eventually(s, "ready", func() bool {
 		if len(s.status) > 0 {
 			s.Fatalf("the server ended:\n%s", s.stderr)
 		}
@@ -136,7 +137,7 @@ next:
 	return out
 }
 
-// client returns a client with a certificate, or with none for nil.
+// client returns a client with a certificate, or without one if pair is nil.
 func (s *site) client(pair *testpki.Pair, options ...func(*http.Transport)) *http.Client {
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.serverCA.Pool()}, Protocols: new(http.Protocols)}
 	t.Protocols.SetHTTP1(true)
@@ -171,16 +172,16 @@ func (a *answer) short() string {
 	if a == nil {
 		return "refused"
 	}
-	word := a.fields["user"]
+	field := a.fields["user"]
 	if a.status != http.StatusOK {
-		word = a.fields["reason"]
+		field = a.fields["reason"]
 	}
-	text, _ := word.(string)
+	text, _ := field.(string)
 	return strings.TrimSpace(strconv.Itoa(a.status) + " " + text)
 }
 
-// ask sends a request. It returns nil for a refused connection.
-func (s *site) ask(c *http.Client, method, port, path string, edits ...func(*http.Request)) *answer {
+// request sends a request. It returns nil for a refused connection.
+func (s *site) request(c *http.Client, method, port, path string, edits ...func(*http.Request)) *answer {
 	s.Helper()
 	r, err := http.NewRequest(method, "https://"+s.addr[port]+path, nil)
 	if err != nil {
@@ -211,13 +212,4 @@ func freeAddress(tb testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-func eventually(tb testing.TB, what string, condition func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatalf("not within 10 s: %s", what)
-		}
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -36,7 +37,7 @@ func TestWhoamiAnswersEveryPath(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
 	pair := s.ca.Leaf("alice")
-	alice, nobody := s.client(pair), s.client(nil)
+	alice, anonymous := s.client(pair), s.client(nil)
 	fingerprint := trust.FingerprintOf(pair.Cert).String()
 	line := func(method, path string) string {
 		return `{"user":"alice","groups":["Authenticated","Everybody","staff","zebra"],"port":"internal","method":"` + method + `","path":"` + path +
@@ -52,26 +53,26 @@ func TestWhoamiAnswersEveryPath(t *testing.T) {
 		{"PATCH", "/whoami/", line("PATCH", "/whoami/")},
 		{"OPTIONS", "/whoami", line("OPTIONS", "/whoami")},
 	} {
-		a := s.ask(alice, row.method, "internal", row.target)
+		a := s.request(alice, row.method, "internal", row.target)
 		if a == nil || a.status != http.StatusOK || a.body != row.want || a.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s %s:\ngot  %+v\nwant %s", row.method, row.target, a, row.want)
 		}
 	}
-	if a := s.ask(alice, "HEAD", "internal", "/whoami"); a.short() != "200" || a.body != "" {
+	if a := s.request(alice, "HEAD", "internal", "/whoami"); a.short() != "200" || a.body != "" {
 		t.Errorf("HEAD: %+v", a)
 	}
 	want := `{"user":"Default","groups":["Anonymous","Everybody"],"port":"public","method":"GET","path":"/whoami","via":"anonymous","mapping":"","fingerprint":""}` + "\n"
-	if a := s.ask(nobody, "GET", "public", "/whoami"); a.body != want {
+	if a := s.request(anonymous, "GET", "public", "/whoami"); a.body != want {
 		t.Errorf("anonymous:\ngot  %s\nwant %s", a.body, want)
 	}
 }
 
 // raw sends the bytes of a request and returns the answer.
-func (s *site) raw(who *testpki.Pair, port, request string) (*http.Response, string) {
+func (s *site) raw(holder *testpki.Pair, port, request string) (*http.Response, string) {
 	s.Helper()
 	c := &tls.Config{RootCAs: s.serverCA.Pool(), ServerName: "localhost"}
-	if who != nil {
-		c.Certificates = []tls.Certificate{who.TLS()}
+	if holder != nil {
+		c.Certificates = []tls.Certificate{holder.TLS()}
 	}
 	conn, err := tls.Dial("tcp", s.addr[port], c)
 	if err != nil {
@@ -88,7 +89,7 @@ func (s *site) raw(who *testpki.Pair, port, request string) (*http.Response, str
 	return res, string(body)
 }
 
-// A request target with two readings is refused on the wire. "OPTIONS *" is an ordinary
+// A request target with two interpretations is refused on the wire. "OPTIONS *" is an ordinary
 // request.
 // Covers E1.
 func TestAmbiguousTargetsAreRefused(t *testing.T) {
@@ -109,7 +110,7 @@ func TestAmbiguousTargetsAreRefused(t *testing.T) {
 		t.Errorf("OPTIONS *: %s %s", res.Status, body)
 	}
 	if res, body := s.raw(nil, "public", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"); res.StatusCode != http.StatusForbidden {
-		t.Errorf("OPTIONS * of nobody: %s %s", res.Status, body)
+		t.Errorf("OPTIONS * without a certificate: %s %s", res.Status, body)
 	}
 	if res, body := s.raw(alice, "internal", "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n"); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("CONNECT: %s %s", res.Status, body)
@@ -127,16 +128,16 @@ func TestAmbiguousTargetsAreRefused(t *testing.T) {
 func TestRefusalIsAProblemDocumentWithTheLogsReference(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t)
-	alice, stranger, nobody := s.client(s.ca.Leaf("alice")), s.client(s.ca.Leaf("stranger")), s.client(nil)
+	alice, unmapped, anonymous := s.client(s.ca.Leaf("alice")), s.client(s.ca.Leaf("stranger")), s.client(nil)
 	for _, row := range []struct {
 		a      *answer
 		status int
 		reason string
 	}{
-		{s.ask(alice, "GET", "internal", "/secret/plans"), 403, "denied"},
-		{s.ask(stranger, "GET", "internal", "/x"), 403, "unmapped"},
-		{s.ask(nobody, "GET", "public", "/x"), 403, "no-rule"},
-		{s.ask(alice, "GET", "internal", "/a/%2e%2e/b"), 400, "ambiguous-path"},
+		{s.request(alice, "GET", "internal", "/secret/plans"), 403, "denied"},
+		{s.request(unmapped, "GET", "internal", "/x"), 403, "unmapped"},
+		{s.request(anonymous, "GET", "public", "/x"), 403, "no-rule"},
+		{s.request(alice, "GET", "internal", "/a/%2e%2e/b"), 400, "ambiguous-path"},
 	} {
 		var keys []string
 		for k := range row.a.fields {
@@ -149,7 +150,7 @@ func TestRefusalIsAProblemDocumentWithTheLogsReference(t *testing.T) {
 			t.Errorf("%s: %+v", row.reason, row.a)
 		}
 		reference, _ := row.a.fields["reference"].(string)
-		eventually(t, row.reason+" is logged", func() bool { return len(s.log("reference", reference)) > 0 })
+		testkit.Eventually(t, row.reason+" is logged", func() bool { return len(s.log("reference", reference)) > 0 })
 		lines := s.log("reference", reference)
 		if reference == "" || len(lines) != 1 || lines[0]["reason"] != row.reason || lines[0]["outcome"] != "refuse" {
 			t.Errorf("%s: reference %q, logged %v", row.reason, reference, lines)
@@ -161,7 +162,7 @@ func TestRefusalIsAProblemDocumentWithTheLogsReference(t *testing.T) {
 func TestDebugExplainsRefusals(t *testing.T) {
 	t.Parallel()
 	s := plainSite(t, "-debug")
-	a := s.ask(s.client(s.ca.Leaf("alice")), "GET", "internal", "/secret/plans")
+	a := s.request(s.client(s.ca.Leaf("alice")), "GET", "internal", "/secret/plans")
 	if a.short() != "403 denied" || !strings.Contains(a.body, "alice") || !strings.Contains(a.body, "policy.csv:4") {
 		t.Errorf("got %s", a.body)
 	}

@@ -383,6 +383,31 @@ func (e *Logger) LogReloadFailure(path string, err error) {
 	}
 }
 
+// LogHalfRenewed logs that of a certificate and its key only one has been renewed so far.
+func (e *Logger) LogHalfRenewed(path string, err error) {
+	if errs := configerror.All(err); len(errs) > 0 {
+		path = errs[0].File
+	}
+	var r record
+	r.add("event", "reload") // no outcome: it has not failed yet
+	r.add("file", path)
+	r.add("error", escape.Printable(err.Error(), maxOwnText))
+	e.enqueue(slog.LevelInfo, "waiting for the other file of a renewed certificate", r, e.generation.Load())
+}
+
+// LogDegraded logs that a degradation of the server begins or ends.
+func (e *Logger) LogDegraded(what string, begins bool) {
+	level, msg, outcome := slog.LevelWarn, "degraded", "failed"
+	if !begins {
+		level, msg, outcome = slog.LevelInfo, "no longer degraded", "ok"
+	}
+	var r record
+	r.add("event", "degraded")
+	r.add("outcome", outcome)
+	r.add("error", escape.Printable(what, maxOwnText))
+	e.enqueue(level, msg, r, e.generation.Load())
+}
+
 // LogWarnings logs each warning as one line.
 func (e *Logger) LogWarnings(all []configerror.Finding) {
 	for _, w := range all {

@@ -24,7 +24,7 @@ func jks(tb testing.TB, p *testpki.Pair, keyPassword string, certificates int) [
 	if err != nil {
 		tb.Fatal(err)
 	}
-	store := keystore.New(keystore.WithCaseExactAliases())
+	store := keystore.New(keystore.WithCaseExactAliases(), keystore.WithOrderedAliases())
 	entry := keystore.PrivateKeyEntry{CreationTime: time.Now(), PrivateKey: der}
 	for range certificates {
 		entry.CertificateChain = append(entry.CertificateChain, keystore.Certificate{Type: "X509", Content: p.Cert.Raw})

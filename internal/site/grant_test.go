@@ -36,6 +36,10 @@ g, user:bob, group:idle
 			t.Errorf("%q: %v", user, got)
 		}
 	}
+	// {user} never matches Default.
+	if x := lint("p, group:Everybody, *, GET, /users/{user}, allow\n"); x.hasGrant("Default") || !x.hasGrant("stranger") {
+		t.Error("a rule with {user} counts for Default, or for nobody")
+	}
 	if !lint("p, group:Authenticated, *, GET, /a, allow\n").hasGrant("stranger") {
 		t.Error("a rule for Authenticated is not a rule for every named user")
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
@@ -28,6 +29,9 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
+		if l.changed(certName) != l.changed(keyName) && strings.Contains(err.Error(), "does not match") { // crypto/tls has no value for this error
+			l.halfRenewed++
+		}
 		l.wrong.Add(configerror.Error{File: keyName, Line: 1, What: fmt.Sprintf("the key of port %s cannot be used: %s", p.Name, err),
 			Hint: "it must be the key of the first certificate in " + certName})
 		return

@@ -87,6 +87,9 @@ func (x *linter) addPolicy() {
 // hasGrant reports whether some rule allows a user anything, directly or through a group.
 // Deny rules do not count against it.
 func (x *linter) hasGrant(user string) bool {
+	if user == identity.Default {
+		return slices.ContainsFunc(x.rules, x.isOpen)
+	}
 	return x.granted["user:"+user] || slices.ContainsFunc(x.g.Engine.Groups(user), func(group string) bool { return x.granted["group:"+group] })
 }
 

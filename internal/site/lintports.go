@@ -10,6 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -68,7 +69,7 @@ func (x *linter) open(p config.Port, at configerror.Error) {
 	default:
 		var by []string
 		for _, r := range x.rules {
-			if r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) && x.covers(r.Subject) {
+			if (r.Port == "*" || r.Port == p.Name) && x.isOpen(r) {
 				by = append(by, fmt.Sprintf("%s %s (line %d)", r.Method, r.Path, r.Line))
 			}
 		}
@@ -78,12 +79,16 @@ func (x *linter) open(p config.Port, at configerror.Error) {
 	}
 }
 
-// covers reports whether a rule with this subject applies to Default.
-func (x *linter) covers(subject string) bool {
-	if group, ok := strings.CutPrefix(subject, "group:"); ok {
+// isOpen reports whether a rule allows Default something. A path with {user} never
+// matches Default.
+func (x *linter) isOpen(r policy.Rule) bool {
+	if r.Effect != policy.Allow || strings.Contains(r.Path, username.Variable) {
+		return false
+	}
+	if group, ok := strings.CutPrefix(r.Subject, "group:"); ok {
 		return slices.Contains(x.g.Engine.Groups(identity.Default), group)
 	}
-	return subject == "user:"+identity.Default
+	return r.Subject == "user:"+identity.Default
 }
 
 // gateways reports CAs that issue for gateways and for users.

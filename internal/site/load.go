@@ -26,6 +26,8 @@ type loader struct {
 	warnings []configerror.Finding
 	clock    func() time.Time       // nil: time.Now
 	fetched  map[string]fetchedFile // by real path
+
+	halfRenewed int // errors of a certificate whose key has not been renewed yet, or the other way round
 }
 
 // Load reads a configuration and all files that it names. previous is the current
@@ -71,6 +73,9 @@ func (l *loader) load() (*Generation, error) {
 	}
 	l.rejectEmptied()
 	if err := l.err(); err != nil {
+		if l.halfRenewed == l.wrong.Len() {
+			err = halfRenewedError{err}
+		}
 		return nil, err
 	}
 	l.checkGuard(path, f, g)

@@ -64,6 +64,6 @@ func TestDocsListEveryInstrument(t *testing.T) {
 		}
 	}
 	for name := range listed {
-		t.Errorf("%s is listed, and there is no such instrument", name)
+		t.Errorf("%s is listed but does not exist", name)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	guardotel "github.com/mtlsguard/mtlsguard/observe/otel"
 )
 
-// Metrics of the server, and spans of the allowed requests.
+// The server exports metrics, and spans of the allowed requests.
 func Example() {
 	telemetry, err := guardotel.New(guardotel.Config{})
 	if err != nil {

@@ -89,7 +89,7 @@ func (l *live) span() map[string]string {
 	ended := l.spans.Ended()
 	l.spans.Reset()
 	if len(ended) != 1 {
-		l.Fatalf("%d spans ended, wanted one", len(ended))
+		l.Fatalf("%d spans ended, want 1", len(ended))
 	}
 	out := map[string]string{}
 	for _, a := range ended[0].Attributes() {
@@ -109,7 +109,7 @@ func (l *live) metrics() string {
 		l.Fatal(err)
 	}
 	var lines []string
-	say := func(name string, set attribute.Set, value any) {
+	add := func(name string, set attribute.Set, value any) {
 		lines = append(lines, fmt.Sprintf("%s{%s} %v", name, set.Encoded(attribute.DefaultEncoder()), value))
 	}
 	for _, scope := range data.ScopeMetrics {
@@ -117,19 +117,19 @@ func (l *live) metrics() string {
 			switch d := m.Data.(type) {
 			case metricdata.Sum[int64]:
 				for _, p := range d.DataPoints {
-					say(m.Name, p.Attributes, p.Value)
+					add(m.Name, p.Attributes, p.Value)
 				}
 			case metricdata.Gauge[int64]:
 				for _, p := range d.DataPoints {
-					say(m.Name, p.Attributes, p.Value)
+					add(m.Name, p.Attributes, p.Value)
 				}
 			case metricdata.Gauge[float64]:
 				for _, p := range d.DataPoints {
-					say(m.Name, p.Attributes, int64(p.Value))
+					add(m.Name, p.Attributes, int64(p.Value))
 				}
 			case metricdata.Histogram[float64]:
 				for _, p := range d.DataPoints {
-					say(m.Name, p.Attributes, fmt.Sprintf("%d %v", p.Count, p.BucketCounts))
+					add(m.Name, p.Attributes, fmt.Sprintf("%d %v", p.Count, p.BucketCounts))
 				}
 			default:
 				l.Errorf("%s is a %T", m.Name, m.Data)
@@ -145,10 +145,10 @@ func (l *live) expect(got map[string]string, want map[string]string) {
 	for key, value := range want {
 		if value == absent {
 			if have, ok := got[key]; ok {
-				l.Errorf("%s is %q, wanted none", key, have)
+				l.Errorf("%s is %q, want none", key, have)
 			}
 		} else if got[key] != value {
-			l.Errorf("%s is %q, wanted %q", key, got[key], value)
+			l.Errorf("%s is %q, want %q", key, got[key], value)
 		}
 	}
 }

@@ -63,16 +63,16 @@ func TestCurrentConfigurationIsExportedUntilUnregister(t *testing.T) {
 		}
 	}
 	if strings.Contains(text, "mtlsguard.crl.remaining{mtlsguard.port=public}") {
-		t.Error("a port without CRLs has one")
+		t.Error("a port without CRLs exports a CRL date")
 	}
 	l.Put("policy.csv", "garbage")
 	_ = l.server.Reload()
-	l.Eventually(l.metrics, "\nmtlsguard.reload.failed{} 1\n", "\nmtlsguard.ready{} 0\n")
+	l.Eventually(l.metrics, "\nmtlsguard.reload.failed{} 1\n", "\nmtlsguard.degraded{} 1\n", "\nmtlsguard.ready{} 1\n")
 	if err := registration.Unregister(); err != nil {
 		t.Fatal(err)
 	}
 	if text := l.metrics(); strings.Contains(text, "mtlsguard.ready") {
-		t.Errorf("it is still watched:\n%s", text)
+		t.Errorf("the server is still exported:\n%s", text)
 	}
 }
 
@@ -83,10 +83,10 @@ func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 	l := prepare(t, otel.Config{})
 	r := httptest.NewRequest("GET", "/", nil)
 	for i := range 10 {
-		word := reason.Reason(fmt.Sprint("word-", i))
-		l.telemetry.Observe(r, middleware.Outcome{Port: "a", Reason: word})
-		l.telemetry.OnHandshake(ports.Handshake{Port: "a", Reason: word, Err: errors.New("refused")})
-		l.telemetry.OnHandshake(ports.Handshake{Port: "a", Version: uint16(0x7000 + i), ServerName: string(word)})
+		unknown := reason.Reason(fmt.Sprint("unknown-", i))
+		l.telemetry.Observe(r, middleware.Outcome{Port: "a", Reason: unknown})
+		l.telemetry.OnHandshake(ports.Handshake{Port: "a", Reason: unknown, Err: errors.New("refused")})
+		l.telemetry.OnHandshake(ports.Handshake{Port: "a", Version: uint16(0x7000 + i), ServerName: string(unknown)})
 	}
 	text := "\n" + l.metrics() + "\n"
 	for _, want := range []string{
@@ -100,7 +100,7 @@ func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 	}
 }
 
-// Counting and adding ports are safe at the same time.
+// Telemetry is safe for concurrent use while ports are added.
 // Covers L8.
 func TestTelemetryIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
@@ -122,7 +122,8 @@ func TestTelemetryIsSafeForConcurrentUse(t *testing.T) {
 	}
 }
 
-// The cost of counting a decision, without a provider and with the SDK.
+// BenchmarkObserve measures the cost of counting a decision, without a provider and with the
+// SDK.
 func BenchmarkObserve(b *testing.B) {
 	r := httptest.NewRequest("GET", "/", nil)
 	o := middleware.Outcome{Port: "internal", Allowed: true}

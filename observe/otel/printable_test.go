@@ -14,7 +14,7 @@ func TestPrintableReplacesAndTruncates(t *testing.T) {
 		strings.Repeat("x", 256): strings.Repeat("x", 256), strings.Repeat("x", 257): strings.Repeat("x", 256) + "…", strings.Repeat("ü", 200): strings.Repeat("ü", 128) + "…",
 	} {
 		if got := printable(in); got != want {
-			t.Errorf("%q becomes %q, wanted %q", in, got, want)
+			t.Errorf("%q becomes %q, want %q", in, got, want)
 		}
 	}
 }

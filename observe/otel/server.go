@@ -19,6 +19,7 @@ const fileKey = attribute.Key("mtlsguard.file")
 func (t *Telemetry) Watch(s *mtlsguard.Server) (metric.Registration, error) {
 	w := watch{server: s, meter: t.meter}
 	w.ready = w.addIntGauge("mtlsguard.ready", "1", "1 if the server is ready for callers, otherwise 0.")
+	w.degraded = w.addIntGauge("mtlsguard.degraded", "1", "1 if the last reload failed or a CRL is late, otherwise 0.")
 	w.reloadFailed = w.addIntGauge("mtlsguard.reload.failed", "1", "1 if the last reload failed and an older configuration is in effect, otherwise 0.")
 	w.generation = w.addIntGauge("mtlsguard.generation", "{generation}", "The number of configurations that have taken effect since the start.")
 	w.connections = w.addIntGauge("mtlsguard.connections", "{connection}", "Open connections.")
@@ -44,9 +45,9 @@ type watch struct {
 	all    []metric.Observable
 	errs   []error
 
-	ready, reloadFailed, generation, connections, anchors, fileGeneration metric.Int64ObservableGauge
-	serverRemaining, anchorRemaining, crlRemaining, fileAge               metric.Float64ObservableGauge
-	dropped, shadowChecked, shadowDifferent                               metric.Int64ObservableCounter
+	ready, degraded, reloadFailed, generation, connections, anchors, fileGeneration metric.Int64ObservableGauge
+	serverRemaining, anchorRemaining, crlRemaining, fileAge                         metric.Float64ObservableGauge
+	dropped, shadowChecked, shadowDifferent                                         metric.Int64ObservableCounter
 }
 
 func (w *watch) addIntGauge(name, unit, about string) metric.Int64ObservableGauge {
@@ -70,6 +71,7 @@ func (w *watch) addCounter(name, unit, about string) metric.Int64ObservableCount
 func (w *watch) observe(_ context.Context, o metric.Observer) error {
 	status, inventory := w.server.Status(), w.server.Inventory()
 	o.ObserveInt64(w.ready, boolValue(status.Ready()))
+	o.ObserveInt64(w.degraded, boolValue(len(status.Degraded) > 0))
 	o.ObserveInt64(w.reloadFailed, boolValue(len(status.Failed) > 0))
 	o.ObserveInt64(w.generation, int64(status.Generation))
 	o.ObserveInt64(w.dropped, int64(status.Dropped))

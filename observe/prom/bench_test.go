@@ -34,7 +34,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The cost of counting a decision, on one processor and on all.
+// BenchmarkObserve measures the cost of counting a decision, on one processor and on all.
 func BenchmarkObserve(b *testing.B) {
 	m := metrics(b, prom.Config{})
 	for _, name := range []string{"a", "b", "c", "internal"} {

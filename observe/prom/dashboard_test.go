@@ -45,26 +45,26 @@ func TestDashboardQueriesEveryMetric(t *testing.T) {
 	}
 	for _, m := range regexp.MustCompile(`\$\{?([A-Za-z_]+)`).FindAllStringSubmatch(string(data), -1) {
 		if !variables[m[1]] {
-			t.Errorf("there is no variable $%s", m[1])
+			t.Errorf("the variable $%s does not exist", m[1])
 		}
 	}
 	kinds := []string{"row", "stat", "timeseries", "bargauge", "heatmap", "table"}
 	ids, cells := map[int]bool{}, map[[2]int]string{}
 	for _, p := range d.Panels {
 		if ids[p.ID] || p.ID == 0 {
-			t.Errorf("%s: id %d is taken", p.Title, p.ID)
+			t.Errorf("%s: id %d is used twice", p.Title, p.ID)
 		}
 		ids[p.ID] = true
 		if !slices.Contains(kinds, p.Type) || p.Title == "" || p.Type != "row" && (p.Description == "" || len(p.Targets) == 0) {
 			t.Errorf("%q is a %s with %d queries, described as %q", p.Title, p.Type, len(p.Targets), p.Description)
 		}
 		if g := p.GridPos; g.W < 1 || g.H < 1 || g.X < 0 || g.X+g.W > 24 {
-			t.Errorf("%s: %+v is no place", p.Title, g)
+			t.Errorf("%s: %+v is not a valid position", p.Title, g)
 		}
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other := cells[[2]int{x, y}]; other != "" {
-					t.Fatalf("%s lies over %s", p.Title, other)
+					t.Fatalf("%s overlaps %s", p.Title, other)
 				}
 				cells[[2]int{x, y}] = p.Title
 			}
@@ -112,7 +112,7 @@ func TestDocsListEveryMetric(t *testing.T) {
 		delete(listed, name)
 	}
 	for name := range listed {
-		t.Errorf("%s is listed, and there is no such metric", name)
+		t.Errorf("%s is listed but does not exist", name)
 	}
 	alerts := regexp.MustCompile(`(?m)^ +expr: '?(.*?)'?$`).FindAllStringSubmatch(string(data), -1)
 	if len(alerts) < 8 {

@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/observe/prom"
 )
 
-// The metrics belong on an address that callers cannot reach.
+// The metrics are served on an address that callers cannot reach.
 func Example() {
 	metrics, err := prom.New(prom.Config{})
 	if err != nil {

@@ -23,16 +23,16 @@ import (
 func TestDecisionsAndHandshakesAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	alice, bob, stranger, anonymous := l.Client(l.Alice), l.Client(l.Bob), l.Client(l.Other.Leaf("alice")), l.Client(nil)
+	alice, bob, untrusted, anonymous := l.Client(l.Alice), l.Client(l.Bob), l.Client(l.Other.Leaf("alice")), l.Client(nil)
 	for _, row := range []struct {
 		client *http.Client
 		port   string
 		want   int
 	}{
-		{alice, "internal", 200}, {alice, "internal", 200}, {alice, "public", 200}, {bob, "internal", 403}, {anonymous, "public", 403}, {stranger, "internal", 0}, {anonymous, "internal", 0},
+		{alice, "internal", 200}, {alice, "internal", 200}, {alice, "public", 200}, {bob, "internal", 403}, {anonymous, "public", 403}, {untrusted, "internal", 0}, {anonymous, "internal", 0},
 	} {
 		if got := l.Ask(row.client, l.server, row.port, "/orders/7"); got != row.want {
-			t.Fatalf("%s answers %d, wanted %d", row.port, got, row.want)
+			t.Fatalf("%s answers %d, want %d", row.port, got, row.want)
 		}
 	}
 	text := l.Eventually(l.scrape,
@@ -49,24 +49,24 @@ func TestDecisionsAndHandshakesAreCountedOnce(t *testing.T) {
 		"\nmtlsguard_client_certificate_remaining_seconds_count{port=\"internal\"} 3\n",
 		"\nmtlsguard_client_certificate_remaining_seconds_count{port=\"public\"} 1\n",
 	)
-	// A day, less the time since it was made.
+	// The certificate is valid for a day, less its age.
 	if in, below := value(t, text, `mtlsguard_client_certificate_remaining_seconds_bucket{port="internal",le="86400"}`), value(t, text, `mtlsguard_client_certificate_remaining_seconds_bucket{port="internal",le="43200"}`); in != 3 || below != 0 {
-		t.Errorf("%v have less than a day, %v less than half; wanted 3 and 0", in, below)
+		t.Errorf("%v have less than a day, %v less than half; want 3 and 0", in, below)
 	}
-	// The counts of the server itself are another way to the same figures.
+	// Status must count the same.
 	for _, p := range l.server.Status().Ports {
 		if got := value(t, text, fmt.Sprintf("mtlsguard_decisions_total{outcome=\"allow\",port=%q,reason=\"\"}", p.Name)); got != float64(p.Allowed) {
-			t.Errorf("%s: %v allowed, Status says %d", p.Name, got, p.Allowed)
+			t.Errorf("%s: %v allowed, Status counts %d", p.Name, got, p.Allowed)
 		}
 		for _, r := range reason.All() {
 			if got := value(t, text, fmt.Sprintf("mtlsguard_handshakes_total{outcome=\"refuse\",port=%q,reason=%q,resumed=\"\",version=\"\"}", p.Name, r)); got != float64(p.Handshakes[r]) {
-				t.Errorf("%s: %v handshakes refused for %s, Status says %d", p.Name, got, r, p.Handshakes[r])
+				t.Errorf("%s: %v handshakes refused for %s, Status counts %d", p.Name, got, r, p.Handshakes[r])
 			}
 		}
 	}
 }
 
-// TLS 1.2 has its own series, and a connection that the client ends is no refusal.
+// TLS 1.2 has its own series, and a connection that the client ends is not a refusal.
 // Covers L8.
 func TestVersionsAndFailuresHaveTheirOwnSeries(t *testing.T) {
 	t.Parallel()
@@ -76,7 +76,7 @@ func TestVersionsAndFailuresHaveTheirOwnSeries(t *testing.T) {
 	if got := l.Ask(old, l.server, "internal", "/"); got != 200 {
 		t.Fatal(got)
 	}
-	blind := &http.Client{} // trusts no server, and says so
+	blind := &http.Client{} // trusts no server, and sends an alert
 	t.Cleanup(blind.CloseIdleConnections)
 	if got := l.Ask(blind, l.server, "internal", "/"); got != 0 {
 		t.Fatal(got)
@@ -87,7 +87,7 @@ func TestVersionsAndFailuresHaveTheirOwnSeries(t *testing.T) {
 	)
 }
 
-// The current configuration is exported with its dates, as of the scrape.
+// The dates of the current configuration are exported, as of the scrape.
 // Covers I6.
 func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 	t.Parallel()
@@ -104,24 +104,24 @@ func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 			series := fmt.Sprintf("%s{port=%q}", name, p.Name)
 			if want.IsZero() {
 				if strings.Contains(text, series) {
-					t.Errorf("%s is there, and the port has none", series)
+					t.Errorf("%s is exported for a port without it", series)
 				}
 				continue
 			}
 			if got := value(t, text, series); got != float64(want.Unix()) {
-				t.Errorf("%s is %v, wanted %v", series, got, want.Unix())
+				t.Errorf("%s is %v, want %v", series, got, want.Unix())
 			}
 		}
 	}
 	if got := value(t, text, `mtlsguard_anchors{port="gateway"}`); got != 2 {
-		t.Errorf("%v anchors behind the gateway, wanted its own and its users'", got)
+		t.Errorf("%v anchors behind the gateway, want its own and its users'", got)
 	}
 	for series, want := range map[string]float64{
-		"mtlsguard_ready": 1, "mtlsguard_reload_failed": 0, "mtlsguard_generation": 1, "mtlsguard_log_dropped_total": 0,
+		"mtlsguard_ready": 1, "mtlsguard_degraded": 0, "mtlsguard_reload_failed": 0, "mtlsguard_generation": 1, "mtlsguard_log_dropped_total": 0,
 		`mtlsguard_file_generation{file="users.yaml"}`: 1, `mtlsguard_connections{port="internal"}`: 0,
 	} {
 		if got := value(t, text, series); got != want {
-			t.Errorf("%s is %v, wanted %v", series, got, want)
+			t.Errorf("%s is %v, want %v", series, got, want)
 		}
 	}
 	if a := inventory.Ports[2].Anchors; a[0].NotAfter.Equal(a[1].NotAfter) {
@@ -135,7 +135,7 @@ func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 	s.Put("users.yaml", "garbage")
 	_ = l.server.Reload()
 	text = l.scrape()
-	if value(t, text, "mtlsguard_reload_failed") != 1 || value(t, text, "mtlsguard_ready") != 0 || value(t, text, "mtlsguard_generation") != 1 {
+	if value(t, text, "mtlsguard_reload_failed") != 1 || value(t, text, "mtlsguard_ready") != 1 || value(t, text, "mtlsguard_degraded") != 1 || value(t, text, "mtlsguard_generation") != 1 {
 		t.Error("a failed reload is not exported")
 	}
 	time.Sleep(2 * time.Millisecond) // so that the next generation is another time
@@ -150,7 +150,7 @@ func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {
 		`mtlsguard_file_timestamp_seconds{file="policy.csv"}`: before,
 	} {
 		if got := value(t, text, series); got != want {
-			t.Errorf("after a reload %s is %v, wanted %v", series, got, want)
+			t.Errorf("after a reload %s is %v, want %v", series, got, want)
 		}
 	}
 }
@@ -168,7 +168,7 @@ func TestRemainingValidityIsMeasuredByTheConfiguredClock(t *testing.T) {
 	l.Eventually(l.scrape, "\nmtlsguard_client_certificate_remaining_seconds_bucket{port=\"internal\",le=\"14400\"} 1\n")
 }
 
-// Counting, adding ports, watching and scraping are safe at the same time.
+// Metrics are safe for concurrent use: counting, adding ports, watching and scraping.
 // Covers L8.
 func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
@@ -198,7 +198,7 @@ func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
 		sum += value(t, text, fmt.Sprintf(`mtlsguard_decisions_total{outcome="refuse",port="port-%d",reason="denied"}`, i))
 	}
 	if sum != 4000 {
-		t.Errorf("%v decisions are counted, wanted 4000", sum)
+		t.Errorf("%v decisions are counted, want 4000", sum)
 	}
 }
 

@@ -81,22 +81,22 @@ var (
 // checkQuery returns the errors of a query: unknown metrics, unknown labels, unbalanced
 // brackets, and rates of metrics that are not counters.
 func checkQuery(all map[string]family, query string) (wrong []string) {
-	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	report := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	names := metricName.FindAllString(query, -1)
 	if len(names) == 0 {
-		say("it asks for no metric")
+		report("it queries no metric")
 	}
 	var has []string
 	for _, n := range names {
 		f, ok := all[n]
 		if !ok {
-			say("there is no metric %s", n)
+			report("metric %s does not exist", n)
 		}
 		has = append(has, f.labels...)
 		counts := f.kind == "counter" || f.kind == "histogram"
 		rated := regexp.MustCompile(`(rate|increase)\(` + n + `\b`).MatchString(query)
 		if ok && counts != rated && strings.Contains(query, "(") && !strings.HasPrefix(query, "label_values") {
-			say("%s is a %s, and a rate of it is asked for: %t", n, f.kind, rated)
+			report("%s is a %s, rate in the query: %t", n, f.kind, rated)
 		}
 	}
 	for _, s := range selection.FindAllStringSubmatch(query, -1) {
@@ -106,14 +106,14 @@ func checkQuery(all map[string]family, query string) (wrong []string) {
 		}
 		for _, l := range labelName.FindAllStringSubmatch(s[2], -1) {
 			if l[1] != "__name__" && !slices.Contains(labels, l[1]) && !slices.Contains(ofTargets, l[1]) {
-				say("%s has no label %s", s[1], l[1])
+				report("%s has no label %s", s[1], l[1])
 			}
 		}
 	}
 	for _, g := range grouped.FindAllStringSubmatch(query, -1) {
 		for _, l := range strings.Split(g[1], ",") {
 			if l = strings.TrimSpace(l); !slices.Contains(has, l) && !slices.Contains(ofTargets, l) {
-				say("nothing has a label %s", l)
+				report("no metric has a label %s", l)
 			}
 		}
 	}
@@ -127,13 +127,13 @@ func checkQuery(all map[string]family, query string) (wrong []string) {
 		case i%2 == 0:
 			open = append(open, c)
 		case len(open) == 0 || rune("()[]{}"[i-1]) != open[len(open)-1]:
-			say("a %q closes nothing", c)
+			report("unbalanced %q", c)
 		default:
 			open = open[:len(open)-1]
 		}
 	}
 	if len(open) > 0 || quoted {
-		say("a bracket or quote is left open")
+		report("an open bracket or quote")
 	}
 	return wrong
 }

@@ -48,9 +48,9 @@ func TestNoRequestCreatesASeries(t *testing.T) {
 			t.Errorf("a label is called %s", m[1])
 		}
 	}
-	for _, word := range []string{"eve", "alice", "bob", "CN=", l.Dir} {
-		if strings.Contains(text, word) {
-			t.Errorf("a scrape holds %q", word)
+	for _, name := range []string{"eve", "alice", "bob", "CN=", l.Dir} {
+		if strings.Contains(text, name) {
+			t.Errorf("a scrape holds %q", name)
 		}
 	}
 	for _, f := range l.server.Inventory().Ports {
@@ -69,9 +69,9 @@ func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 	m := metrics(t, prom.Config{})
 	r := registry(t, m)
 	for i := range 10 {
-		word := reason.Reason(fmt.Sprint("word-", i))
-		m.Observe(nil, middleware.Outcome{Port: "a", Reason: word})
-		m.OnHandshake(ports.Handshake{Port: "a", Reason: word, Err: errors.New("refused")})
+		unknown := reason.Reason(fmt.Sprint("reason-", i))
+		m.Observe(nil, middleware.Outcome{Port: "a", Reason: unknown})
+		m.OnHandshake(ports.Handshake{Port: "a", Reason: unknown, Err: errors.New("refused")})
 		m.OnHandshake(ports.Handshake{Port: "a", Version: uint16(0x7000 + i)})
 	}
 	text := scraper(t, r)()
@@ -81,15 +81,15 @@ func TestUnknownReasonIsCountedAsOther(t *testing.T) {
 		`mtlsguard_handshakes_total{outcome="ok",port="a",reason="",resumed="false",version="other"}`,
 	} {
 		if got := value(t, text, series); got != 10 {
-			t.Errorf("%s is %v, wanted 10", series, got)
+			t.Errorf("%s is %v, want 10", series, got)
 		}
 	}
-	if strings.Contains(text, "word-") {
-		t.Error("a word of no list is a label")
+	if strings.Contains(text, "reason-") {
+		t.Error("a reason outside the list is a label")
 	}
 }
 
-// A request that did not come through a port is counted too.
+// A request that came through no port is counted too.
 // Covers A11.
 func TestRequestWithoutAPortIsCounted(t *testing.T) {
 	t.Parallel()
@@ -123,7 +123,7 @@ func TestFileNameThatIsNotUTF8DoesNotBreakTheScrape(t *testing.T) {
 		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
 			t.Fatal(err)
 		}
-		t.Skipf("file names that are no UTF-8 are missing on this file system: %v", err)
+		t.Skipf("this file system has no file names outside UTF-8: %v", err)
 	}
 	config, err := os.ReadFile(s.Path("mtlsguard.yaml"))
 	if err != nil {

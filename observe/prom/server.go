@@ -14,6 +14,7 @@ import (
 // query subtracts the current time, so the remaining time is exact when it is read.
 var (
 	ready           = newDesc("ready", "1 if the server is ready for callers, otherwise 0.")
+	degraded        = newDesc("degraded", "1 if the last reload failed or a CRL is late, otherwise 0.")
 	reloadFailed    = newDesc("reload_failed", "1 if the last reload failed and an older configuration is in effect, otherwise 0.")
 	generation      = newDesc("generation", "The number of configurations that have taken effect since the start.")
 	generationTime  = newDesc("generation_timestamp_seconds", "When the current configuration took effect.")
@@ -52,6 +53,7 @@ func collectServer(s *mtlsguard.Server, out chan<- prometheus.Metric) {
 	}
 	status, inventory := s.Status(), s.Inventory()
 	gauge(ready, boolValue(status.Ready()))
+	gauge(degraded, boolValue(len(status.Degraded) > 0))
 	gauge(reloadFailed, boolValue(len(status.Failed) > 0))
 	gauge(generation, float64(status.Generation))
 	at(generationTime, status.Since)

@@ -29,12 +29,12 @@ func loadRules(t *testing.T) *policy.Engine {
 	return engine
 }
 
-// The policy allows aliases; everything else is a refusal with its reason.
+// The policy allows aliases; every other call is refused with its reason.
 func TestPolicyDecidesTheAliasOfAUser(t *testing.T) {
 	t.Parallel()
 	engine := loadRules(t)
 	broken := deciderFunc(func(policy.Request) (policy.Decision, error) {
-		return policy.Decision{Allowed: true}, errors.New("broken") // an error means no, whatever stands beside it
+		return policy.Decision{Allowed: true}, errors.New("broken") // an error denies, whatever the decision is
 	})
 	for _, row := range []struct {
 		name, user, alias string

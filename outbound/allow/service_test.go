@@ -55,7 +55,7 @@ func TestServiceForSeveralCallersUsesOnlyAllowedAliases(t *testing.T) {
 		{"alice", "partner-a", "partner-a"},
 		{"alice", "partner-b", ""},
 		{"mallory", "partner-a", "partner-a"},
-		{"mallory", "", ""}, // the default is asked about too
+		{"mallory", "", ""}, // the policy decides on the default too
 		{"carol", "partner-a", ""},
 		{"", "partner-a", ""},
 		{"mallory", "../partner-a", ""},

@@ -30,7 +30,7 @@ func TestFilesOfADirectoryAreAliases(t *testing.T) {
 			Path: dir,
 			Password: func(file string) (string, error) {
 				if filepath.Ext(file) == ".pem" || strings.Contains(file, "/") {
-					t.Errorf("asked for the password of %q", file)
+					t.Errorf("the password function was called for %q", file)
 				}
 				return password, nil
 			},
@@ -43,7 +43,7 @@ func TestFilesOfADirectoryAreAliases(t *testing.T) {
 		wantLeaf(t, keys, "partner-b", bob)
 		wantLeaf(t, keys, "partner.c@x", bob)
 		wantLeaf(t, keys, "partner-d", alice)
-		// Files come and go, all or none.
+		// Files are added and removed. A reload applies all changes or none.
 		writeFile(t, dir, "e.pem", pemOf(bob))
 		os.Remove(filepath.Join(dir, "partner-a.pem"))
 		writeFile(t, dir, "-.pem", pemOf(bob))
@@ -57,7 +57,7 @@ func TestFilesOfADirectoryAreAliases(t *testing.T) {
 	})
 }
 
-// In a mounted volume, names are links through a hidden folder that is replaced.
+// In a mounted volume, names are links through a hidden folder that is replaced as a whole.
 func TestReplacedMountedVolumeIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -33,8 +33,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
 )
 
-// Every format is presented to a server that has the root only: the chain must be complete,
-// whatever its order in the file.
+// Every format is presented to a server that has only the root: the chain must be complete, in
+// any order in the file.
 func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -96,7 +96,7 @@ func TestEveryFormatIsPresentedWithItsChain(t *testing.T) {
 	}
 }
 
-// calls presents the alias "a" to a server that answers with the name.
+// wantCall presents the alias "a" to a server that answers with the client's name.
 func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 	t.Helper()
 	transport, err := outbound.New(outbound.Config{Keystore: keys, Roots: ca.Pool(), Default: "a"})
@@ -114,7 +114,7 @@ func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 	}
 }
 
-// openssl writes PKCS#12 in several ways.
+// OpenSSL writes PKCS#12 with several options.
 func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
@@ -219,15 +219,15 @@ func TestBadFilesAreRejected(t *testing.T) {
 	}
 	for name, path := range map[string]string{"a folder": dir, "lost": filepath.Join(dir, "lost"), "a device": os.DevNull} {
 		if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{{Alias: "a", File: path}}}); err == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s is accepted", name)
 		}
 	}
 	if _, err := keystore.NewFiles(keystore.FilesConfig{}); err == nil {
-		t.Error("nothing is taken")
+		t.Error("an empty configuration is accepted")
 	}
 	lost := keystore.Entry{Alias: "/", File: filepath.Join(dir, "lost")}
 	if _, err := keystore.NewFiles(keystore.FilesConfig{Entries: []keystore.Entry{lost, lost, lost}}); len(configerror.All(err)) != 3 {
-		t.Errorf("not all errors at once: %v", err)
+		t.Errorf("not all errors are reported: %v", err)
 	}
 }
 
@@ -255,23 +255,24 @@ func TestNamedPipeIsRejected(t *testing.T) {
 	}
 }
 
-// A good change is used at once. A bad change is not, and neither are the changes beside it.
+// A valid change is used at once. An invalid one is not, and neither are the other changes of
+// that reload.
 func TestReloadUsesGoodFilesOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		asked := 0
+		calls := 0
 		entries := []keystore.Entry{
 			{Alias: "a", File: writeFile(t, dir, "a.pem", pemOf(alice))},
-			{Alias: "b", File: writeFile(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { asked++; return password, nil }},
+			{Alias: "b", File: writeFile(t, dir, "b.p12", pkcs12Of(t, bob, pkcs12.Modern)), Password: func() (string, error) { calls++; return password, nil }},
 		}
 		keys, err := keystore.NewFiles(keystore.FilesConfig{Entries: entries})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before, _ := keys.Credential("b")
-		if err := keys.Reload(); err != nil || asked != 1 {
-			t.Errorf("%v; unchanged files were decrypted %d times", err, asked)
+		if err := keys.Reload(); err != nil || calls != 1 {
+			t.Errorf("%v; unchanged files were decrypted %d times", err, calls)
 		}
 		if after, _ := keys.Credential("b"); after != before {
 			t.Error("another credential for the same file")
@@ -302,7 +303,7 @@ func TestReloadUsesGoodFilesOnly(t *testing.T) {
 func TestReadableKeysAreReported(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("files have no such modes")
+		t.Skip("this system has no such file modes")
 	}
 	dir := t.TempDir()
 	both, cert, key := writeFile(t, dir, "both", pemOf(alice)), writeFile(t, dir, "cert", alice.CertPEM()), writeFile(t, dir, "key", alice.KeyPEM())

@@ -15,7 +15,7 @@ func FuzzPEM(f *testing.F) {
 	f.Add([]byte("-----BEGIN X-----\n-----BEGIN -----END X-----"), []byte("-----BEGIN -----"))
 	f.Fuzz(func(t *testing.T, data, key []byte) {
 		if keystore.Parse(data, key, "", "") && !strings.Contains(string(data), "-----BEGIN CERTIFICATE-----") {
-			t.Error("a credential out of nothing")
+			t.Error("an empty file is a credential")
 		}
 	})
 }

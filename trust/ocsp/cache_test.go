@@ -31,19 +31,19 @@ func TestAnswersAreKept(t *testing.T) {
 		for range 5 {
 			w.expect(t, status)
 		}
-		w.responder.wantAsked(t, 1)
+		w.responder.wantQueries(t, 1)
 		w.clock.forward(59 * minute)
 		w.expect(t, status)
-		w.responder.wantAsked(t, 1)
-		w.clock.forward(2 * minute) // MaxAge, though the next update is far
+		w.responder.wantQueries(t, 1)
+		w.clock.forward(2 * minute) // MaxAge, though the next update is an hour away
 		serve()
 		w.expect(t, status)
-		w.responder.wantAsked(t, 2)
-		// Another certificate is another question.
+		w.responder.wantQueries(t, 2)
+		// Another certificate is another query.
 		w.leaf = w.ca.Leaf("bob")
 		serve()
 		w.expect(t, status)
-		w.responder.wantAsked(t, 3)
+		w.responder.wantQueries(t, 3)
 	}
 }
 
@@ -54,13 +54,13 @@ func TestKeptUntilNextUpdate(t *testing.T) {
 	w.expect(t, trust.StatusGood)
 	w.clock.forward(4 * minute)
 	w.expect(t, trust.StatusGood)
-	w.responder.wantAsked(t, 1)
+	w.responder.wantQueries(t, 1)
 	w.clock.forward(2 * minute)
-	w.expect(t, trust.StatusGood) // within the difference of clocks, and a newer one is asked for
-	w.responder.wantAsked(t, 2)
+	w.expect(t, trust.StatusGood) // within the tolerance for clocks; the client also requests a newer one
+	w.responder.wantQueries(t, 2)
 	w.clock.forward(5 * minute)
 	w.expect(t, trust.StatusUnknown)
-	w.responder.wantAsked(t, 3)
+	w.responder.wantQueries(t, 3)
 }
 
 // Two authorities may give two certificates the same serial.
@@ -76,7 +76,7 @@ func TestKeptByIssuer(t *testing.T) {
 	if status, _, err := w.client.Status(t.Context(), twin.leaf.Cert, twin.ca.Cert); status != trust.StatusUnknown {
 		t.Fatalf("got %d, %v", status, err)
 	}
-	w.responder.wantAsked(t, 2)
+	w.responder.wantQueries(t, 2)
 }
 
 func TestFailuresAreKeptForAWhile(t *testing.T) {
@@ -85,17 +85,17 @@ func TestFailuresAreKeptForAWhile(t *testing.T) {
 	for range 10 {
 		w.expect(t, trust.StatusUnknown)
 	}
-	w.responder.wantAsked(t, 1)
+	w.responder.wantQueries(t, 1)
 	w.clock.forward(29 * time.Second)
 	_, until, _ := w.status(t)
 	if left := until.Sub(w.clock.now()); left != time.Second {
 		t.Errorf("the failure holds for %v", left)
 	}
-	w.responder.wantAsked(t, 1)
+	w.responder.wantQueries(t, 1)
 	w.responder.answer(w.reply())
 	w.clock.forward(time.Second)
 	w.expect(t, trust.StatusGood)
-	w.responder.wantAsked(t, 2)
+	w.responder.wantQueries(t, 2)
 }
 
 func TestRevokedStays(t *testing.T) {
@@ -107,24 +107,24 @@ func TestRevokedStays(t *testing.T) {
 		"tryLater":      func(rw http.ResponseWriter, _ []byte) { write(rw, tryLater) },
 		"500":           func(rw http.ResponseWriter, _ []byte) { rw.WriteHeader(500) },
 		"an older good": func(rw http.ResponseWriter, _ []byte) { write(rw, old) },
-		"one nobody knows": func(rw http.ResponseWriter, _ []byte) {
+		"an unknown status": func(rw http.ResponseWriter, _ []byte) {
 			write(rw, w.reply(func(r *reply) { r.Singles[0].Status = unknown }))
 		},
-		"a stranger's good":  func(rw http.ResponseWriter, _ []byte) { write(rw, w.reply(func(r *reply) { r.Signer = w.leaf })) },
-		"an unauthorized":    func(rw http.ResponseWriter, _ []byte) { write(rw, []byte{0x30, 3, 10, 1, 6}) },
-		"nothing but a stop": func(http.ResponseWriter, []byte) { panic(http.ErrAbortHandler) },
+		"a good by another signer": func(rw http.ResponseWriter, _ []byte) { write(rw, w.reply(func(r *reply) { r.Signer = w.leaf })) },
+		"the error unauthorized":   func(rw http.ResponseWriter, _ []byte) { write(rw, []byte{0x30, 3, 10, 1, 6}) },
+		"an aborted answer":        func(http.ResponseWriter, []byte) { panic(http.ErrAbortHandler) },
 	} {
 		w.clock.forward(61 * minute)
-		before := w.responder.asked.Load()
+		before := w.responder.queries.Load()
 		w.responder.use(serve)
 		if status, _, err := w.status(t); status != trust.StatusRevoked {
 			t.Errorf("%s: %d, %v", name, status, err)
 		}
-		if w.responder.asked.Load() == before {
-			t.Errorf("%s: was not asked", name)
+		if w.responder.queries.Load() == before {
+			t.Errorf("%s: no query", name)
 		}
 	}
-	// A newer good ends a hold.
+	// A newer good status ends a hold.
 	w.clock.forward(61 * minute)
 	w.responder.answer(w.reply())
 	w.expect(t, trust.StatusGood)
@@ -133,7 +133,7 @@ func TestRevokedStays(t *testing.T) {
 	w.expect(t, trust.StatusUnknown)
 }
 
-// A responder that is cut off does not let in whom the breaker keeps from asking.
+// A certificate stays revoked while the breaker prevents queries.
 func TestRevokedStaysWhileNobodyAsks(t *testing.T) {
 	w := newWorld(t)
 	w.responder.answer(w.reply(isRevoked))
@@ -143,9 +143,9 @@ func TestRevokedStaysWhileNobodyAsks(t *testing.T) {
 	for range 5 {
 		w.of(t, w.ca.Leaf("other"))
 	}
-	before := w.responder.asked.Load()
+	before := w.responder.queries.Load()
 	w.expect(t, trust.StatusRevoked)
-	w.responder.wantAsked(t, before)
+	w.responder.wantQueries(t, before)
 }
 
 func TestBreaker(t *testing.T) {
@@ -162,28 +162,28 @@ func TestBreaker(t *testing.T) {
 	for i := range 20 {
 		text := unknown(w.ca.Leaf(fmt.Sprint("user", i)))
 		if paused := strings.Contains(text, "too often"); paused != (i >= 5) {
-			t.Fatalf("question %d: %s", i, text)
+			t.Fatalf("query %d: %s", i, text)
 		}
 	}
-	w.responder.wantAsked(t, 5)
+	w.responder.wantQueries(t, 5)
 	w.clock.forward(10 * time.Second)
 	unknown(w.ca.Leaf("later"))
-	w.responder.wantAsked(t, 6)
+	w.responder.wantQueries(t, 6)
 	unknown(w.leaf) // one failure is enough this time
-	w.responder.wantAsked(t, 6)
+	w.responder.wantQueries(t, 6)
 
 	w.clock.forward(10 * time.Second)
 	w.responder.answer(w.reply())
-	w.expect(t, trust.StatusGood) // that it could not be asked about is not kept
+	w.expect(t, trust.StatusGood) // a query that the breaker prevented is not cached
 	w.responder.answer(tryLater)
 	for i := range 4 {
 		unknown(w.ca.Leaf(fmt.Sprint("again", i)))
 	}
-	w.responder.wantAsked(t, 11) // counted from nought
+	w.responder.wantQueries(t, 11) // the count of failures begins at 0 again
 }
 
-// What the responder does not know is no fault of it: a user with many certificates
-// does not shut out the others.
+// An unknown certificate is not a failure of the responder: a user with many certificates
+// does not trip the breaker for others.
 func TestUnknownCertificatesDoNotBreak(t *testing.T) {
 	for _, der := range []func(w *world) []byte{
 		func(*world) []byte { return []byte{0x30, 3, 10, 1, 6} },
@@ -194,7 +194,7 @@ func TestUnknownCertificatesDoNotBreak(t *testing.T) {
 			w.leaf = w.ca.Leaf(fmt.Sprint("user", i))
 			w.responder.answer(der(w))
 			w.expect(t, trust.StatusUnknown)
-			w.responder.wantAsked(t, int64(i+1))
+			w.responder.wantQueries(t, int64(i+1))
 		}
 	}
 }
@@ -212,13 +212,13 @@ func TestOneQuestionForMany(t *testing.T) {
 			}
 		})
 	}
-	for w.responder.asked.Load() == 0 {
+	for w.responder.queries.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(10 * time.Millisecond)
 	close(release)
 	group.Wait()
-	w.responder.wantAsked(t, 1)
+	w.responder.wantQueries(t, 1)
 	if good.Load() != 100 {
 		t.Errorf("%d of 100 are good", good.Load())
 	}
@@ -241,7 +241,7 @@ func TestBoundedConcurrency(t *testing.T) {
 	for _, leaf := range leaves {
 		group.Go(func() {
 			if status, _, err := w.client.Status(t.Context(), leaf.Cert, w.ca.Cert); status != trust.StatusGood {
-				t.Errorf("got %d, %v", status, err) // to wait for a place is no failure
+				t.Errorf("got %d, %v", status, err) // waiting for a slot is not a failure
 			}
 		})
 	}
@@ -267,7 +267,7 @@ func TestNoPlaceWithinTheDeadline(t *testing.T) {
 			} else if strings.Contains(err.Error(), "under way") {
 				noPlace.Add(1)
 				if !until.IsZero() {
-					t.Errorf("no place is kept until %v", until)
+					t.Errorf("the missing slot is cached until %v", until)
 				}
 			}
 		})
@@ -277,7 +277,7 @@ func TestNoPlaceWithinTheDeadline(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 	if noPlace.Load() != 5 {
-		t.Errorf("%d of 6 without a place", noPlace.Load())
+		t.Errorf("%d of 6 without a slot", noPlace.Load())
 	}
 }
 
@@ -289,7 +289,7 @@ func (w *world) leaves(n int) []*testpki.Pair {
 	return out
 }
 
-// replyAbout is a good answer about many at once.
+// replyAbout returns a good answer for many certificates.
 func (w *world) replyAbout(leaves []*testpki.Pair) []byte {
 	r := replyTo(w.ca, leaves[0].Cert, w.clock.now())
 	for _, l := range leaves[1:] {
@@ -318,7 +318,7 @@ func TestManyAtOnce(t *testing.T) {
 	group.Wait()
 }
 
-// A panic below is an unknown status, and the place it held is free again.
+// A panic in the query means an unknown status, and its slot is free again.
 func TestPanicIsUnknown(t *testing.T) {
 	w := newWorld(t, func(c *ocsp.Config) {
 		c.Concurrent = 1
@@ -351,7 +351,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("a goroutine is left:\n%s", stacks)
+			t.Fatalf("a goroutine leaks:\n%s", stacks)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -71,8 +71,8 @@ func TestGenuineAnswersAreAccepted(t *testing.T) {
 			r.Singles = []single{other, r.Singles[0]}
 		}, trust.StatusGood, hour},
 		{"good, extensions that are not critical", func(r *reply) {
-			r.Extensions = []pkix.Extension{{Id: oidUnheardOf, Value: []byte{5, 0}}, {Id: oidNonce, Value: []byte{4, 1, 7}}}
-			r.Singles[0].Extensions = []pkix.Extension{{Id: oidUnheardOf, Value: []byte{5, 0}}}
+			r.Extensions = []pkix.Extension{{Id: oidUndefined, Value: []byte{5, 0}}, {Id: oidNonce, Value: []byte{4, 1, 7}}}
+			r.Singles[0].Extensions = []pkix.Extension{{Id: oidUndefined, Value: []byte{5, 0}}}
 		}, trust.StatusGood, hour},
 		{"revoked", isRevoked, trust.StatusRevoked, hour},
 		{"revoked, by a delegate", func(r *reply) { isRevoked(r); r.signedBy(delegate(w.ca)) }, trust.StatusRevoked, hour},
@@ -109,7 +109,7 @@ func TestGenuineAnswersAreAccepted(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			fresh := *w
-			fresh.leaf = w.ca.Leaf("alice") // nothing is kept about it
+			fresh.leaf = w.ca.Leaf("alice") // nothing is cached for it
 			fresh.responder.answer(fresh.reply(row.change))
 			got, until, err := fresh.status(t)
 			if got != row.want {
@@ -122,7 +122,7 @@ func TestGenuineAnswersAreAccepted(t *testing.T) {
 	}
 }
 
-// more appends to a SEQUENCE what its schema does not have.
+// more appends an element that its schema does not have to a SEQUENCE.
 func more(der []byte) []byte {
 	var v asn1.RawValue
 	must(asn1.Unmarshal(der, &v))
@@ -141,10 +141,10 @@ func with(version byte) func([]byte) []byte {
 func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.now()
-	stranger, twin := testpki.NewCA("Stranger"), testpki.NewCA("Client CA")
+	other, twin := testpki.NewCA("Other CA"), testpki.NewCA("Client CA")
 	below := w.ca.SubCA("Below")
 	renamed := testpki.Make(nil, w.ca.Key, &x509.Certificate{Subject: pkix.Name{CommonName: "Renamed"}, IsCA: true, BasicConstraintsValid: true})
-	critical := []pkix.Extension{{Id: oidUnheardOf, Critical: true, Value: []byte{5, 0}}}
+	critical := []pkix.Extension{{Id: oidUndefined, Critical: true, Value: []byte{5, 0}}}
 	by := func(ca *testpki.Pair, options ...testpki.Option) func(*reply) {
 		return func(r *reply) { r.signedBy(delegate(ca, options...)) }
 	}
@@ -157,7 +157,7 @@ func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		change func(*reply)
-		want   string // in the error: the row fails for its own reason
+		want   string // contained in the error, so that the row fails for its own reason
 	}{
 		{"unknown", func(r *reply) { r.Singles[0].Status = unknown }, "does not know"},
 		{"good and unknown", second(func(s *single) { s.Status = unknown }), "does not know"},
@@ -166,13 +166,13 @@ func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 		{"wrong serial", func(r *reply) { r.Singles[0].ID.Serial = big.NewInt(1) }, "for another certificate"},
 		{"negated serial", func(r *reply) { r.Singles[0].ID.Serial = new(big.Int).Neg(r.Singles[0].ID.Serial) }, "for another certificate"},
 		{"wrong issuer name hash", func(r *reply) { r.Singles[0].ID.Name = sum(nil)[:20] }, "for another certificate"},
-		{"wrong issuer key hash", func(r *reply) { r.Singles[0].ID.Key = publicKeyHash(stranger.Cert) }, "for another certificate"},
+		{"wrong issuer key hash", func(r *reply) { r.Singles[0].ID.Key = publicKeyHash(other.Cert) }, "for another certificate"},
 		{"the issuer's twin", func(r *reply) { r.Singles[0].ID = idOf(twin.Cert, r.Singles[0].ID.Serial) }, "for another certificate"},
-		{"another hash than asked with", func(r *reply) {
+		{"another hash than in the request", func(r *reply) {
 			r.Singles[0].ID.Hash.Algorithm = oidSHA256
 		}, "for another certificate"},
 		{"empty hashes", func(r *reply) { r.Singles[0].ID.Name, r.Singles[0].ID.Key = nil, nil }, "for another certificate"},
-		{"about nobody", func(r *reply) { r.Singles = nil }, "for another certificate"},
+		{"for no certificate", func(r *reply) { r.Singles = nil }, "for another certificate"},
 
 		{"stale", func(r *reply) {
 			r.Singles[0].This, r.Singles[0].Next = stamp(now.Add(-hour)), stamp(now.Add(-6*minute))
@@ -193,17 +193,17 @@ func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 			r.Produced = stamp(now.Add(3 * minute))
 		}, "outside the validity"},
 
-		{"signed by a stranger", func(r *reply) { r.Signer = stranger }, "not signed"},
+		{"signed by another CA", func(r *reply) { r.Signer = other }, "not signed"},
 		{"signed by a twin", func(r *reply) { r.Signer = twin }, "not signed"},
-		{"signed by a stranger, issuer sent along", func(r *reply) { r.Signer, r.Send = stranger, []*x509.Certificate{w.ca.Cert} }, "not signed"},
-		{"signed by a stranger who says so", func(r *reply) { r.signedBy(stranger) }, "not issued by"},
-		{"signed by a twin who says so", func(r *reply) { r.signedBy(twin) }, "not issued by"},
+		{"signed by another CA, issuer sent along", func(r *reply) { r.Signer, r.Send = other, []*x509.Certificate{w.ca.Cert} }, "not signed"},
+		{"signed by another CA that sends its certificate", func(r *reply) { r.signedBy(other) }, "not issued by"},
+		{"signed by a twin that sends its certificate", func(r *reply) { r.signedBy(twin) }, "not issued by"},
 		{"signed by the leaf itself", func(r *reply) { r.signedBy(w.leaf) }, "lacks the extended key usage"},
 		{"signed with SHA-1", func(r *reply) { r.Hash, r.Algorithm = crypto.SHA1, ecdsaSHA1 }, "too weak"},
-		{"an algorithm nobody knows", func(r *reply) { r.Algorithm = oidUnheardOf }, "too weak"},
+		{"an unknown algorithm", func(r *reply) { r.Algorithm = oidUndefined }, "too weak"},
 		{"altered after it was signed", func(r *reply) {
 			isRevoked(r)
-			r.Basic = func([]byte) []byte { // a good inside with the signature of a revoked one
+			r.Basic = func([]byte) []byte { // good response data with the signature of revoked data
 				var b, ok basic
 				must(asn1.Unmarshal(bodyOf(w.reply(isRevoked)), &b))
 				must(asn1.Unmarshal(bodyOf(w.reply()), &ok))
@@ -211,8 +211,8 @@ func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 				return must(asn1.Marshal(b))
 			}
 		}, "not signed"},
-		{"another name than the signer's", func(r *reply) { r.Responder = byName(stranger.Cert) }, "another signer"},
-		{"another key than the signer's", func(r *reply) { r.Responder = byKey(stranger.Cert) }, "another signer"},
+		{"another name than the signer's", func(r *reply) { r.Responder = byName(other.Cert) }, "another signer"},
+		{"another key than the signer's", func(r *reply) { r.Responder = byKey(other.Cert) }, "another signer"},
 		{"no signer named", func(r *reply) { r.Responder = asn1.RawValue{Class: 2, Tag: 2, IsCompound: true, Bytes: []byte{4, 0}} }, "responderID"},
 
 		{"delegate without extended key usage", by(w.ca, func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "lacks the extended key usage"},
@@ -221,7 +221,7 @@ func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 		{"delegate without nocheck", by(w.ca, func(c *x509.Certificate) { c.ExtraExtensions = nil }), "nocheck"},
 		{"delegate expired", by(w.ca, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }), "expired"},
 		{"delegate not yet valid", by(w.ca, func(c *x509.Certificate) { c.NotBefore = now.Add(10 * minute) }), "not yet valid"},
-		{"delegate of another authority", by(stranger), "not issued by"},
+		{"delegate of another authority", by(other), "not issued by"},
 		{"delegate of a twin", by(twin), "not issued by"},
 		{"delegate of the issuer's key under another name", by(renamed), "not issued by"},
 		{"delegate of an authority below", by(below), "not issued by"},
@@ -244,13 +244,13 @@ func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 		{"critical extension of another's single", second(func(s *single) { s.ID.Serial = big.NewInt(1); s.Extensions = critical }), "critical extension"},
 		{"revoked with a critical extension", func(r *reply) { isRevoked(r); r.Singles[0].Extensions = critical }, "critical extension"},
 		{"an extension twice", func(r *reply) {
-			e := pkix.Extension{Id: oidUnheardOf, Value: []byte{5, 0}}
+			e := pkix.Extension{Id: oidUndefined, Value: []byte{5, 0}}
 			r.Extensions = []pkix.Extension{e, e}
 		}, "responseExtensions"},
-		{"a nonce that is none", func(r *reply) { r.Extensions = []pkix.Extension{{Id: oidNonce, Value: []byte{5, 0}}} }, "nonce"},
+		{"a malformed nonce", func(r *reply) { r.Extensions = []pkix.Extension{{Id: oidNonce, Value: []byte{5, 0}}} }, "nonce"},
 
 		{"version 2", func(r *reply) { r.Inside = with(1) }, "version"},
-		{"another type", func(r *reply) { r.Type = oidUnheardOf }, "type basic"},
+		{"another type", func(r *reply) { r.Type = oidUndefined }, "type basic"},
 		{"trailing element in the data", func(r *reply) {
 			r.Extensions = []pkix.Extension{}
 			r.Inside = func(der []byte) []byte { return more(more(der)) }
@@ -258,8 +258,8 @@ func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 		{"trailing element that is no extension", func(r *reply) { r.Inside = more }, "responseExtensions"},
 		{"trailing element in the basic response", func(r *reply) { r.Basic = more }, "certs"},
 		{"trailing bytes in the octet string", func(r *reply) { r.Basic = func(der []byte) []byte { return append(der, 0) } }, "after the"},
-		{"status of no kind", func(r *reply) { r.Singles[0].Status.Tag = 3 }, "certStatus"},
-		{"good with something in it", func(r *reply) { r.Singles[0].Status.Bytes = []byte{0} }, "certStatus"},
+		{"an undefined status", func(r *reply) { r.Singles[0].Status.Tag = 3 }, "certStatus"},
+		{"good with content", func(r *reply) { r.Singles[0].Status.Bytes = []byte{0} }, "certStatus"},
 		{"good that is compound", func(r *reply) { r.Singles[0].Status.IsCompound = true }, "certStatus"},
 		{"revoked that is primitive", func(r *reply) { r.Singles[0].Status = asn1.RawValue{Class: 2, Tag: 1} }, "certStatus"},
 	} {
@@ -270,13 +270,13 @@ func TestSpoiledAnswersMeanUnknown(t *testing.T) {
 			fresh.responder.answer(fresh.reply(row.change))
 			err := fresh.expect(t, trust.StatusUnknown)
 			if !strings.Contains(err.Error(), row.want) {
-				t.Errorf("%v: does not say %q", err, row.want)
+				t.Errorf("%v: does not contain %q", err, row.want)
 			}
 		})
 	}
 }
 
-// bodyOf is the BasicOCSPResponse of a response.
+// bodyOf returns the BasicOCSPResponse of a response.
 func bodyOf(der []byte) []byte {
 	var o outer
 	must(asn1.Unmarshal(der, &o))
@@ -303,14 +303,14 @@ func TestAnswersThatAreNone(t *testing.T) {
 		{"sigRequired", []byte{0x30, 3, 10, 1, 5}, "sigRequired"},
 		{"unauthorized", []byte{0x30, 3, 10, 1, 6}, "unauthorized"},
 		{"an integer", []byte{0x30, 3, 2, 1, 0}, "OCSPResponse"},
-		{"nothing in it", []byte{0x30, 0}, "OCSPResponse"},
+		{"an empty SEQUENCE", []byte{0x30, 0}, "OCSPResponse"},
 		{"of no definite length", []byte{0x30, 0x80, 10, 1, 0, 0, 0}, "not one DER value"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			fresh := *newWorld(t)
 			fresh.responder.answer(row.der)
 			if err := fresh.expect(t, trust.StatusUnknown); !strings.Contains(err.Error(), row.want) {
-				t.Errorf("%v: does not say %q", err, row.want)
+				t.Errorf("%v: does not contain %q", err, row.want)
 			}
 		})
 	}

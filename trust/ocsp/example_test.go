@@ -30,7 +30,7 @@ func ExampleClient_Status() {
 	// Output: unknown: ocsp: the responder returned HTTP 503
 }
 
-// unavailable is a responder that is out of order.
+// unavailable is a responder with an outage.
 type unavailable struct{}
 
 func (unavailable) RoundTrip(r *http.Request) (*http.Response, error) {

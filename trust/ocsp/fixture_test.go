@@ -29,7 +29,7 @@ var (
 	oidBasic     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
 	oidNonce     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
 	oidNoCheck   = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
-	oidUnheardOf = asn1.ObjectIdentifier{1, 2, 3, 4, 5}
+	oidUndefined = asn1.ObjectIdentifier{1, 2, 3, 4, 5}
 	ecdsaSHA1    = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}
 	ecdsaSHA256  = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
 )
@@ -39,7 +39,7 @@ var (
 	unknown = asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2}
 )
 
-// revoked is a RevokedInfo of some time ago, without a reason.
+// revoked returns a RevokedInfo with that time, without a reason.
 func revoked(at time.Time) asn1.RawValue {
 	der := must(asn1.MarshalWithParams(at.UTC().Truncate(time.Second), "generalized"))
 	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 1, IsCompound: true, Bytes: der}
@@ -81,7 +81,7 @@ type outer struct {
 	} `asn1:"explicit,tag:0"`
 }
 
-// reply is a response before it is signed; a test spoils one property of it.
+// reply is a response before it is signed. A test changes one property of it.
 type reply struct {
 	data
 	Signer    *testpki.Pair
@@ -90,10 +90,10 @@ type reply struct {
 	Send      []*x509.Certificate
 	Type      asn1.ObjectIdentifier
 	Inside    func(der []byte) []byte // changes the data before it is signed
-	Basic     func(der []byte) []byte // changes what the OCTET STRING holds
+	Basic     func(der []byte) []byte // changes the content of the OCTET STRING
 }
 
-// replyTo is a good answer of ca about cert, as its issuer signs it.
+// replyTo returns a good answer for cert, signed by its issuer ca.
 func replyTo(ca *testpki.Pair, cert *x509.Certificate, now time.Time) *reply {
 	r := &reply{Signer: ca, Hash: crypto.SHA256, Algorithm: ecdsaSHA256, Type: oidBasic}
 	r.Produced = stamp(now)
@@ -154,7 +154,7 @@ func (r *reply) der() []byte {
 	return must(asn1.Marshal(o))
 }
 
-// delegate makes a certificate that may sign answers in ca's name.
+// delegate returns a certificate that may sign answers for ca.
 func delegate(ca *testpki.Pair, options ...testpki.Option) *testpki.Pair {
 	return ca.Leaf("responder", append([]testpki.Option{func(c *x509.Certificate) {
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
@@ -167,18 +167,18 @@ func (r *reply) signedBy(d *testpki.Pair) {
 	r.Signer, r.Send, r.Responder = d, []*x509.Certificate{d.Cert}, byName(d.Cert)
 }
 
-// responder is a fake one on loopback.
+// responder is a fake responder on loopback.
 type responder struct {
 	*httptest.Server
-	asked atomic.Int64
-	mu    sync.Mutex
-	serve func(w http.ResponseWriter, request []byte)
+	queries atomic.Int64
+	mu      sync.Mutex
+	serve   func(w http.ResponseWriter, request []byte)
 }
 
 func newResponder(t testing.TB) *responder {
 	r := &responder{}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.asked.Add(1)
+		r.queries.Add(1)
 		body, _ := io.ReadAll(req.Body)
 		if req.Method != http.MethodPost || req.Header.Get("Content-Type") != "application/ocsp-request" {
 			t.Errorf("%s with %q", req.Method, req.Header.Get("Content-Type"))
@@ -192,7 +192,7 @@ func newResponder(t testing.TB) *responder {
 	return r
 }
 
-// use sets what is served from now on.
+// use sets the handler of the next requests.
 func (r *responder) use(serve func(w http.ResponseWriter, request []byte)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -205,18 +205,18 @@ func (r *responder) answer(der []byte) {
 
 func write(w http.ResponseWriter, der []byte) {
 	w.Header().Set("Content-Type", "application/ocsp-response")
-	w.Write(der) // the client may have gone
+	w.Write(der) // the client may have closed the connection
 }
 
-// wantAsked checks how often the responder was asked so far.
-func (r *responder) wantAsked(t testing.TB, want int64) {
+// wantQueries checks the number of queries so far.
+func (r *responder) wantQueries(t testing.TB, want int64) {
 	t.Helper()
-	if got := r.asked.Load(); got != want {
-		t.Fatalf("asked %d times, want %d", got, want)
+	if got := r.queries.Load(); got != want {
+		t.Fatalf("%d queries, want %d", got, want)
 	}
 }
 
-// clock is a clock that tests set.
+// clock is a clock that stands still until a test moves it.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -234,7 +234,7 @@ func (c *clock) forward(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// world is one authority, one leaf, one responder and a client that asks it.
+// world is one authority, one leaf, one responder and a client of that responder.
 type world struct {
 	ca, leaf  *testpki.Pair
 	responder *responder
@@ -258,7 +258,7 @@ func newWorld(t testing.TB, options ...func(*ocsp.Config)) *world {
 	return w
 }
 
-// reply is a good answer about the leaf, changed.
+// reply returns a good answer for the leaf, with the changes.
 func (w *world) reply(changes ...func(*reply)) []byte {
 	r := replyTo(w.ca, w.leaf.Cert, w.clock.now())
 	for _, c := range changes {
@@ -267,7 +267,7 @@ func (w *world) reply(changes ...func(*reply)) []byte {
 	return r.der()
 }
 
-// status asks about the leaf.
+// status queries the status of the leaf.
 func (w *world) status(t testing.TB) (trust.Status, time.Time, error) {
 	t.Helper()
 	return w.of(t, w.leaf)
@@ -280,12 +280,12 @@ func (w *world) of(t testing.TB, p *testpki.Pair) (trust.Status, time.Time, erro
 		t.Fatalf("status %d with error %v", status, err)
 	}
 	if err != nil && (len(err.Error()) > 250 || slices.ContainsFunc([]byte(err.Error()), func(b byte) bool { return b < ' ' || b > '~' })) {
-		t.Fatalf("the error is long or not plain: %q", err)
+		t.Fatalf("the error is long or has unprintable characters: %q", err)
 	}
 	return status, until, err
 }
 
-// expect asks about the leaf and wants a status.
+// expect queries the status of the leaf, and fails unless it is want.
 func (w *world) expect(t testing.TB, want trust.Status) error {
 	t.Helper()
 	got, _, err := w.status(t)
@@ -297,7 +297,7 @@ func (w *world) expect(t testing.TB, want trust.Status) error {
 
 func isRevoked(r *reply) { r.Singles[0].Status = revoked(r.Produced.Add(-time.Hour)) }
 
-// sum is a hash of another kind than the one asked with.
+// sum hashes with another algorithm than the request.
 func sum(b []byte) []byte { s := sha256.Sum256(b); return s[:] }
 
 func must[T any](v T, err error) T {

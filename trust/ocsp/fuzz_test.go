@@ -17,8 +17,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-// fixed is a key that is the same in every process: seeds come from another one than
-// the worker that runs them.
+// fixed returns the same key in every process: one process makes the seeds, and another
+// one runs them.
 func fixed(t testing.TB, fill byte) *ecdsa.PrivateKey {
 	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{fill}, 32))
 	if err != nil {
@@ -27,8 +27,8 @@ func fixed(t testing.TB, fill byte) *ecdsa.PrivateKey {
 	return key
 }
 
-// FuzzResponse gives bytes as an answer. Whatever they are, nothing panics, and good
-// is only what our authority signed as good.
+// FuzzResponse sends arbitrary bytes as the answer. Nothing panics, and the status is good
+// only if the authority signed good.
 func FuzzResponse(f *testing.F) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	dates := func(c *x509.Certificate) { c.NotBefore, c.NotAfter = now.Add(-time.Hour), now.Add(24*time.Hour) }
@@ -38,11 +38,11 @@ func FuzzResponse(f *testing.F) {
 	authority := &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	authority.Subject.CommonName = "Client CA"
 	ca := testpki.Make(nil, fixed(f, 1), authority, serial(1))
-	stranger := testpki.Make(nil, fixed(f, 2), authority, serial(1))
+	other := testpki.Make(nil, fixed(f, 2), authority, serial(1))
 	leaf := ca.LeafWithKey("alice", fixed(f, 3), serial(7))
 	d := testpki.Make(ca, fixed(f, 4), delegate(ca).Cert, serial(8), func(c *x509.Certificate) { c.ExtraExtensions = c.Extensions[len(c.Extensions)-1:] })
 
-	var believed [][]byte // the signed insides of what may be good
+	var acceptable [][]byte // the signed data of answers with the status good
 	seed := func(isGood bool, change func(*reply)) {
 		r := replyTo(ca, leaf.Cert, now)
 		change(r)
@@ -51,7 +51,7 @@ func FuzzResponse(f *testing.F) {
 		if isGood {
 			var b basic
 			must(asn1.Unmarshal(bodyOf(der), &b))
-			believed = append(believed, b.Data.FullBytes)
+			acceptable = append(acceptable, b.Data.FullBytes)
 		}
 	}
 	seed(true, func(*reply) {})
@@ -59,8 +59,8 @@ func FuzzResponse(f *testing.F) {
 	seed(true, func(r *reply) { r.Responder, r.Singles[0].Next = byKey(ca.Cert), time.Time{} })
 	seed(false, isRevoked)
 	seed(false, func(r *reply) { r.Singles[0].Status = unknown })
-	seed(false, func(r *reply) { r.Signer = stranger })
-	seed(false, func(r *reply) { r.signedBy(stranger) })
+	seed(false, func(r *reply) { r.Signer = other })
+	seed(false, func(r *reply) { r.signedBy(other) })
 	seed(false, func(r *reply) { r.Singles = append(r.Singles, r.Singles[0]); isRevoked(r) })
 	f.Add(tryLater)
 	f.Add([]byte{0x30, 0x80, 0, 0})
@@ -83,11 +83,11 @@ func FuzzResponse(f *testing.F) {
 		if status != trust.StatusGood {
 			return
 		}
-		for _, b := range believed {
+		for _, b := range acceptable {
 			if bytes.Contains(der, b) {
 				return
 			}
 		}
-		t.Fatalf("good, and not signed by our authority: %x", der)
+		t.Fatalf("good, but not signed by the authority: %x", der)
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// A certificate that is revoked with the earliest of all dates is revoked, also beside
-// an answer that says good.
+// A certificate that is revoked since the earliest possible date is revoked, also beside a
+// good status in the same answer.
 func TestRevokedSinceTheBeginningOfTime(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

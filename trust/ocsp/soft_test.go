@@ -34,7 +34,7 @@ func TestRevokedAfterAGoodAnswerOrAnOutageUnderSoft(t *testing.T) {
 				}
 				trustaccess.Remember(v, got)
 			}
-			w.responder.wantAsked(t, 1)
+			w.responder.wantQueries(t, 1)
 			if outage {
 				w.clock.forward(31 * time.Second)
 			} else {
@@ -56,7 +56,7 @@ func isRefusal(err error, why reason.Reason) bool {
 	return ok && refusal.Reason == why
 }
 
-// Covers H17: an answer that is packed is not unpacked.
+// Covers H17: the client does not decompress an answer.
 func TestEncodedAnswersAreRefused(t *testing.T) {
 	for _, encoding := range []string{"gzip", "br", "x-gzip"} {
 		w := newWorld(t)

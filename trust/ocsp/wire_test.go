@@ -22,7 +22,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
-// request is an OCSPRequest, as this package reads it for itself.
+// request is an OCSPRequest. The test parses it independently of the package.
 type request struct {
 	TBS struct {
 		List []struct {
@@ -44,7 +44,7 @@ func TestWhatIsAsked(t *testing.T) {
 			t.Fatalf("the request is %+v", q)
 		}
 		if id := q.TBS.List[0].ID; !bytes.Equal(id.Name, want.Name) || !bytes.Equal(id.Key, want.Key) || id.Serial.Cmp(want.Serial) != 0 {
-			t.Errorf("asked about %+v, want %+v", id, want)
+			t.Errorf("the request is for %+v, want %+v", id, want)
 		}
 		write(rw, w.reply())
 	})
@@ -59,7 +59,7 @@ func TestNonce(t *testing.T) {
 	}{
 		{"echoed", func(e pkix.Extension) []pkix.Extension { return []pkix.Extension{e} }, trust.StatusGood},
 		{"echoed, critical", func(e pkix.Extension) []pkix.Extension { e.Critical = true; return []pkix.Extension{e} }, trust.StatusGood},
-		{"left out", func(pkix.Extension) []pkix.Extension { return nil }, trust.StatusUnknown},
+		{"missing", func(pkix.Extension) []pkix.Extension { return nil }, trust.StatusUnknown},
 		{"altered", func(e pkix.Extension) []pkix.Extension { e.Value[9] ^= 1; return []pkix.Extension{e} }, trust.StatusUnknown},
 		{"cut", func(e pkix.Extension) []pkix.Extension {
 			e.Value = []byte{4, 1, e.Value[2]}
@@ -84,7 +84,7 @@ func TestNonce(t *testing.T) {
 	}
 }
 
-// A nonce is of one question: yesterday's answer does not match today's.
+// Each query has its own nonce: the answer to an earlier query does not match.
 func TestNonceIsNewEachTime(t *testing.T) {
 	w := newWorld(t, func(c *ocsp.Config) { c.Nonce = true })
 	var first []byte
@@ -99,7 +99,7 @@ func TestNonceIsNewEachTime(t *testing.T) {
 	w.expect(t, trust.StatusGood)
 	w.clock.forward(61 * minute)
 	w.expect(t, trust.StatusUnknown)
-	w.responder.wantAsked(t, 2)
+	w.responder.wantQueries(t, 2)
 }
 
 func TestWireFailures(t *testing.T) {
@@ -156,12 +156,12 @@ func TestWireFailures(t *testing.T) {
 			w := newWorld(t)
 			w.responder.use(func(rw http.ResponseWriter, _ []byte) { row.serve(w, rw) })
 			if err := w.expect(t, trust.StatusUnknown); !strings.Contains(err.Error(), row.want) {
-				t.Errorf("%v: does not say %q", err, row.want)
+				t.Errorf("%v: does not contain %q", err, row.want)
 			}
-			w.responder.wantAsked(t, 1)
+			w.responder.wantQueries(t, 1)
 		})
 	}
-	elsewhere.wantAsked(t, 0)
+	elsewhere.wantQueries(t, 0)
 }
 
 func TestSlowResponder(t *testing.T) {
@@ -179,7 +179,7 @@ func TestSlowResponder(t *testing.T) {
 	}
 }
 
-// A body that trickles is no better than none.
+// A body that arrives byte by byte must end within the timeout too.
 func TestTricklingResponder(t *testing.T) {
 	w := newWorld(t, func(c *ocsp.Config) { c.Timeout = 100 * time.Millisecond })
 	whole := w.reply()
@@ -208,11 +208,11 @@ func TestCallerThatCannotWait(t *testing.T) {
 	if status != trust.StatusUnknown || !until.IsZero() || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %d, %v, %v", status, until, err)
 	}
-	// The question goes on for whoever comes next.
+	// The query goes on for the next caller.
 	close(release)
 	w.expect(t, trust.StatusGood)
-	w.responder.wantAsked(t, 1)
-	// One who comes too late for everything still learns what is known.
+	w.responder.wantQueries(t, 1)
+	// A caller whose deadline has passed still gets the cached status.
 	if status, _, _ := w.client.Status(ctx, w.leaf.Cert, w.ca.Cert); status != trust.StatusGood {
 		t.Errorf("got %d", status)
 	}
@@ -220,8 +220,8 @@ func TestCallerThatCannotWait(t *testing.T) {
 	if status, _, err := w.client.Status(ctx, other.Cert, w.ca.Cert); status != trust.StatusUnknown || err == nil {
 		t.Errorf("got %d, %v", status, err)
 	}
-	time.Sleep(20 * time.Millisecond) // in which a question would arrive
-	w.responder.wantAsked(t, 1)
+	time.Sleep(20 * time.Millisecond) // a query would arrive within this time
+	w.responder.wantQueries(t, 1)
 }
 
 // Covers B19.
@@ -243,17 +243,17 @@ func TestURLIsNeverTakenFromACertificate(t *testing.T) {
 		w.status(t)
 		w.clock.forward(minute)
 	}
-	w.responder.wantAsked(t, 2)
-	w.responder.Close() // and not when the configured one is down, either
+	w.responder.wantQueries(t, 2)
+	w.responder.Close() // nor when the configured responder is down
 	w.clock.forward(2 * hour)
 	w.expect(t, trust.StatusUnknown)
 	if n := hits.Load(); n != 0 {
-		t.Errorf("the certificate's URLs were asked %d times", n)
+		t.Errorf("%d requests to the certificate's URLs", n)
 	}
 }
 
-// proxied counts what reaches the proxy of the environment. net/http reads that once,
-// so it is there for every test; it is never used for loopback.
+// proxied counts the requests to the proxy of the environment. net/http reads the variable
+// once, so TestMain sets it for every test; net/http uses no proxy for loopback.
 var proxied atomic.Int64
 
 func TestMain(m *testing.M) {
@@ -265,7 +265,7 @@ func TestMain(m *testing.M) {
 
 func TestNoProxyOfTheEnvironment(t *testing.T) {
 	w := newWorld(t, func(c *ocsp.Config) {
-		c.URL = "http://192.0.2.1" // nobody's (RFC 5737)
+		c.URL = "http://192.0.2.1" // reserved for documentation (RFC 5737)
 		c.Timeout = 100 * time.Millisecond
 	})
 	plain := must(http.NewRequest(http.MethodGet, "http://192.0.2.1", nil)) // never sent
@@ -274,18 +274,18 @@ func TestNoProxyOfTheEnvironment(t *testing.T) {
 	}
 	w.expect(t, trust.StatusUnknown)
 	if n := proxied.Load(); n != 0 {
-		t.Errorf("the proxy was asked %d times", n)
+		t.Errorf("%d requests to the proxy", n)
 	}
 }
 
-// A given client keeps its transport, and neither its cookies nor its redirects.
+// Of a configured HTTP client, the transport is used, but not its cookies and redirects.
 func TestGivenClient(t *testing.T) {
 	var hits atomic.Int64
 	w := newWorld(t, func(c *ocsp.Config) {
 		c.URL = "http://ocsp.test"
 		c.Client = &http.Client{
 			Jar:           jar{t},
-			CheckRedirect: func(*http.Request, []*http.Request) error { t.Error("asked about a redirect"); return nil },
+			CheckRedirect: func(*http.Request, []*http.Request) error { t.Error("a redirect is followed"); return nil },
 			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				hits.Add(1)
 				rec := httptest.NewRecorder()
@@ -297,7 +297,7 @@ func TestGivenClient(t *testing.T) {
 	})
 	w.expect(t, trust.StatusUnknown)
 	if hits.Load() != 1 {
-		t.Errorf("asked %d times", hits.Load())
+		t.Errorf("%d requests", hits.Load())
 	}
 }
 
@@ -331,7 +331,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 	}
 	_, err := ocsp.New(ocsp.Config{Timeout: -1, MaxAge: -1, Concurrent: -1})
 	if n := len(configerror.All(err)); n != 4 {
-		t.Errorf("%d mistakes: %v", n, err)
+		t.Errorf("%d errors: %v", n, err)
 	}
 }
 
@@ -342,5 +342,5 @@ func TestNotTheIssuer(t *testing.T) {
 			t.Errorf("got %d, %v", status, err)
 		}
 	}
-	w.responder.wantAsked(t, 0)
+	w.responder.wantQueries(t, 0)
 }
