@@ -15,7 +15,7 @@
 //
 //	id, ok := identity.FromContext(r.Context())
 //
-// # The way of a request
+// # How a request is handled
 //
 // Five files handle a request, in this order:
 //
@@ -25,8 +25,8 @@
 //  4. certmap/decide.go maps the certificate to a user.
 //  5. policy/decide.go allows or denies the request.
 //
-// A reload goes another way: internal/fileset reads the files, internal/config parses
-// mtlsguard.yaml, internal/site builds a generation from them, and Server applies it.
+// In a reload, internal/fileset reads the files, internal/config parses mtlsguard.yaml,
+// internal/site builds a generation from them, and Server applies it.
 //
 // # Refusals
 //

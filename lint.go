@@ -10,8 +10,8 @@ import (
 
 // LintOptions are the settings of Lint. The zero value is valid.
 type LintOptions struct {
-	// Within is how early Lint reports that a certificate, CRL or mapping ends. 0 means
-	// 30 days.
+	// Within is how early Lint reports that a certificate, CRL or mapping ends. 0 means 30
+	// days, but at most a fifth of a certificate's lifetime and a tenth of a CRL's.
 	Within time.Duration
 	// Now is the clock. nil means time.Now.
 	Now func() time.Time

@@ -1,9 +1,11 @@
 // Package certmap maps a verified client certificate to exactly one named user, or refuses
 // it as unmapped or ambiguous.
 //
-// It begins where package trust ends: trust.Verified is a certificate whose chain ends at a
-// trust anchor, and a Table of mappings gives it a user. The package knows no HTTP and no
-// policy: other packages decide what the user may do.
+//	table, err := certmap.New(certmap.Mapping{ID: "orders", User: "orders-api", URI: "spiffe://acme/ns/prod/sa/orders", Issuer: ca})
+//	match, err := table.Map(ctx, verified, "internal") // match.User is orders-api
+//
+// Package trust verifies the certificate first: only it can make a trust.Verified. Package
+// policy then decides which requests the user may make.
 //
 // # Kinds
 //

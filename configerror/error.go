@@ -1,5 +1,5 @@
-// Package configerror has the error type of every constructor, loader and reload of this
-// module. An error has a position, a description, and a hint.
+// Package configerror defines the error type of every constructor, loader and reload of
+// this module. An error has a position, a description, and a hint.
 //
 // A constructor joins all errors of a configuration; All returns them one by one:
 //

@@ -21,10 +21,10 @@ var forwardedErrorRows = []configErrorRow{
 	{"unknown key of the gateway", yaml("names: [", "name: ["), config, 12, `has no key "name"`},
 	{"unknown key of the users' trust", yaml(usersLine, "trust: {anchor: [ca.pem]}"), config, 13, `has no key "anchor"`},
 	{"a key twice", yaml(nginxFormat, nginxFormat+"\n      format: apache"), config, 11, "twice"},
-	{"forwarded is a text", yaml(forwardedLines, "    forwarded: nginx\n"), config, 9, "forwarded"},
+	{"forwarded is a string", yaml(forwardedLines, "    forwarded: nginx\n"), config, 9, "forwarded"},
 	{"forwarded is a list", yaml(forwardedLines, "    forwarded: [nginx]\n"), config, 9, "forwarded"},
 	{"forwarded is empty", yaml(forwardedLines, "    forwarded: {}\n"), config, 9, "format"},
-	{"forwarded is nothing", yaml(forwardedLines, "    forwarded:\n"), config, 9, "forwarded"},
+	{"forwarded is null", yaml(forwardedLines, "    forwarded:\n"), config, 9, "forwarded"},
 	{"no format", yaml(nginxFormat+"\n      ", ""), config, 10, `"" is not a format`},
 	{"an unknown format", yaml(nginxFormat, "format: squid"), config, 10, `"squid" is not a format`},
 	{"a format in capitals", yaml(nginxFormat, "format: Nginx"), config, 10, `"Nginx" is not a format`},
@@ -32,36 +32,36 @@ var forwardedErrorRows = []configErrorRow{
 	{"a header of another format", yaml(nginxFormat, nginxFormat+"\n      header: Client-Cert"), config, 10, "rfc9440"},
 	{"a header with an underscore", yaml(nginxFormat, nginxFormat+"\n      header: X_SSL_Client_Cert"), config, 10, "is not a header name"},
 	{"a header with a blank", yaml(nginxFormat, nginxFormat+"\n      header: X SSL"), config, 10, "is not a header name"},
-	{"a header that others need", yaml(nginxFormat, nginxFormat+"\n      header: host"), config, 10, "has another meaning"},
+	{"a header with a meaning in HTTP", yaml(nginxFormat, nginxFormat+"\n      header: host"), config, 10, "has another meaning"},
 	{"one header for both", yaml("header: X-SSL-Client-Verify", "header: x-ssl-client-cert"), config, 10, "cannot hold both"},
 	{"verified without a header", yaml(verifiedLine, "verified: {value: SUCCESS}"), config, 10, "has no header"},
 	{"verified by the value for no certificate", yaml("value: SUCCESS", "value: NONE"), config, 10, "without a certificate"},
-	{"verified of a format that has none", yaml(nginxFormat, "format: caddy"), config, 10, "has no header for the gateway"},
+	{"verified in a format without it", yaml(nginxFormat, "format: caddy"), config, 10, "has no header for the gateway"},
 	{"verified without a default value", yaml(nginxFormat+"\n      "+verifiedLine, "format: rfc9440\n      verified: {header: X-Verified}"), config, 10, "no default value"},
 	{"no trust", yaml("      "+usersLine+"\n", ""), config, 10, "forwarded has no trust"},
 	{"trust without anchors", yaml(usersLine, "trust: {}"), config, 13, "no anchors"},
-	{"trust with hard and nothing to ask", yaml(usersLine, "trust: {anchors: [ca.pem], revocation: hard}"), config, 13, "no crls"},
-	{"trust of no file", yaml(usersLine, "trust: {anchors: [lost.pem]}"), config, 13, "lost.pem"},
+	{"hard without CRLs and OCSP", yaml(usersLine, "trust: {anchors: [ca.pem], revocation: hard}"), config, 13, "no crls"},
+	{"a missing anchors file", yaml(usersLine, "trust: {anchors: [lost.pem]}"), config, 13, "lost.pem"},
 	{"a broken file of the users", whole("ca.crl", "nonsense"), "ca.crl", 1, ""},
-	{"a list for the users with something critical", func(s *site) { s.put("ca.crl", crlPEM(s.ca.CRL(2, nil, critical))) }, "ca.crl", 1, "critical"},
+	{"a CRL of the users with a critical extension", func(s *site) { s.put("ca.crl", crlPEM(s.ca.CRL(2, nil, critical))) }, "ca.crl", 1, "critical"},
 	{"a broken file of the gateways", whole("gateway-ca.pem", "nonsense"), "gateway-ca.pem", 1, ""},
-	{"a broken list of the gateways", whole("gateway-ca.crl", "nonsense"), "gateway-ca.crl", 1, ""},
+	{"a broken CRL of the gateways", whole("gateway-ca.crl", "nonsense"), "gateway-ca.crl", 1, ""},
 	{"no gateway", yaml("      "+gatewayLine+"\n", ""), config, 10, "forwarded has no gateway"},
-	{"gateway is a text", yaml(gatewayLine, "gateway: gateway-ca.pem"), config, 12, "gateway"},
+	{"gateway is a string", yaml(gatewayLine, "gateway: gateway-ca.pem"), config, 12, "gateway"},
 	{"gateway has neither names nor fingerprints", yaml(", names: [gateway.acme.example]", ""), config, 12, "neither names nor fingerprints"},
 	{"gateway names an empty list", yaml("names: [gateway.acme.example]", "names: []"), config, 10, "no gateway is named"},
 	{"gateway pins an empty list", yaml("names: [gateway.acme.example]", "fingerprints: []"), config, 10, "no gateway is named"},
-	{"names is a text", yaml("names: [gateway.acme.example]", "names: gateway.acme.example"), config, 12, "not a list"},
+	{"names is a string", yaml("names: [gateway.acme.example]", "names: gateway.acme.example"), config, 12, "not a list"},
 	{"a name with a wildcard", yaml("names: [gateway.acme.example]", "names: ['*.acme.example']"), config, 10, "neither a DNS name nor a URI"},
 	{"a name that is an address", yaml("names: [gateway.acme.example]", "names: [10.0.0.1]"), config, 10, "neither a DNS name nor a URI"},
 	{"a name with a port", yaml("names: [gateway.acme.example]", "names: ['gateway.acme.example:443']"), config, 10, "neither a DNS name nor a URI"},
 	{"an empty name", yaml("names: [gateway.acme.example]", "names: ['']"), config, 12, "empty"},
-	{"a fingerprint that is none", yaml("names: [gateway.acme.example]", "fingerprints: [gateway.pem]"), config, 12, "not a SHA-256 fingerprint"},
+	{"an invalid fingerprint", yaml("names: [gateway.acme.example]", "fingerprints: [gateway.pem]"), config, 12, "not a SHA-256 fingerprint"},
 	{"a fingerprint of SHA-1", yaml("names: [gateway.acme.example]", "fingerprints: ['"+somePin[:59]+"']"), config, 12, "not a SHA-256 fingerprint"},
 	{"no trust for the gateway", yaml("{anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names", "{names"), config, 12, "gateway has no anchors"},
-	{"users may name themselves gateways", yaml("anchors: [gateway-ca.pem], crls: [gateway-ca.crl]", "anchors: [ca.pem]"), config, 10, "also issues for users"},
-	{"among others, users may name themselves gateways", yaml("anchors: [gateway-ca.pem]", "anchors: [gateway-ca.pem, ca.pem]"), config, 10, "also issues for users"},
-	{"by the port's trust, users may name themselves gateways", func(s *site) {
+	{"the users' authority is a gateways' anchor", yaml("anchors: [gateway-ca.pem], crls: [gateway-ca.crl]", "anchors: [ca.pem]"), config, 10, "also issues for users"},
+	{"the users' authority among the gateways' anchors", yaml("anchors: [gateway-ca.pem]", "anchors: [gateway-ca.pem, ca.pem]"), config, 10, "also issues for users"},
+	{"the users' authority in the port's trust", func(s *site) {
 		s.sub(config, gatewayLine, "gateway: {names: [gateway.acme.example]}")
 		s.sub(config, forwardedLines[:14], "    trust: {anchors: [ca.pem]}\n"+forwardedLines[:14])
 	}, config, 11, "also issues for users"},
@@ -122,7 +122,7 @@ func TestGatewayConfigurations(t *testing.T) {
 		change func(*behind)
 		want   string
 	}{
-		{"as it is", func(*behind) {}, asIs},
+		{"unchanged", func(*behind) {}, asIs},
 		{"pinned", func(b *behind) {
 			b.sub(config, "names: [gateway.acme.example]", "fingerprints: ['"+b.pin(b.gateway)+"']")
 		}, asIs},
@@ -150,7 +150,7 @@ func TestGatewayConfigurations(t *testing.T) {
 		}, "200 alice, refused, 403 untrusted-gateway, refused"},
 		{"no verified", func(b *behind) { b.sub(config, verifiedLine+"\n      ", "") }, asIs},
 		{"another verified value", func(b *behind) { b.sub(config, "value: SUCCESS", "value: ok") }, "400 bad-header, 403 untrusted-gateway, refused, refused"},
-		{"as the page says it", func(b *behind) {
+		{"as documented", func(b *behind) {
 			page, err := os.ReadFile("../docs/gateways.md")
 			if err != nil {
 				t.Fatal(err)

@@ -154,8 +154,8 @@ func TestRealGatewaysWithHeadersNamedInConnection(t *testing.T) {
 		}
 		own := map[string][]string{
 			"": nil, "and forwards bob": {p.cert, p.forward(p.bob)}, "and forwards no certificate": {p.cert, ""},
-			"and spells bob otherwise": {strings.ReplaceAll(p.cert, "-", "_"), p.forward(p.bob)},
-			"and says NONE":            {"X-SSL-Client-Verify", "NONE"},
+			"and bob in another encoding": {strings.ReplaceAll(p.cert, "-", "_"), p.forward(p.bob)},
+			"and sets NONE":               {"X-SSL-Client-Verify", "NONE"},
 		}
 		dropped := false // the gateway dropped its own header
 		for _, holder := range []struct {

@@ -56,7 +56,7 @@ func TestLintFindings(t *testing.T) {
 		{"nothing", nil, nil, nil},
 		{"a server's certificate that ends soon", nil, func(_ *site, o *mtlsguard.LintOptions) { o.Within = 30 * time.Hour }, []string{
 			"mtlsguard.yaml:8: the server's certificate of port internal expires", "mtlsguard.yaml:13: the server's certificate of port public expires"}},
-		{"one that has ended", nil, func(_ *site, o *mtlsguard.LintOptions) {
+		{"an expired certificate", nil, func(_ *site, o *mtlsguard.LintOptions) {
 			o.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
 		}, []string{
 			"mtlsguard.yaml:8: the server's certificate of port internal expired", "mtlsguard.yaml:13: the server's certificate of port public expired"}},
@@ -76,7 +76,7 @@ func TestLintFindings(t *testing.T) {
 		{"a user without a rule", func(s *site) {
 			s.sub("policy.csv", "p, group:Authenticated, *, GET, /whoami, allow\n", "p, user:alice, *, GET, /whoami, allow\n")
 		}, nil, nil},
-		{"no rule at all for one", func(s *site) {
+		{"a user without any rule", func(s *site) {
 			s.put("policy.csv", "p, user:alice, *, GET, /whoami, allow\n")
 		}, nil, []string{"users.yaml:3: no rule allows user bob anything"}},
 		{"a rule without a mapping", func(s *site) { s.put("policy.csv", s.get("policy.csv")+"p, user:carol, *, GET, /c, allow\n") }, nil, []string{"policy.csv:6: no mapping leads to user:carol"}},
@@ -85,8 +85,8 @@ func TestLintFindings(t *testing.T) {
 			s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n")
 			s.put("policy.csv", s.get("policy.csv")+"p, group:Everybody, public, GET, /c, allow\n")
 		}, nil, []string{"mtlsguard.yaml:10: port public is open to Default: without a certificate anyone may GET /c (line 6)"}},
-		{"open for nothing", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n") }, nil, []string{"mtlsguard.yaml:10: port public is open to Default, and no rule"}},
-		{"everyone is one user", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    unmapped: alice\n") }, nil, []string{"mtlsguard.yaml:10: on port public every verified certificate"}},
+		{"open to Default without a rule", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    strict: false\n") }, nil, []string{"mtlsguard.yaml:10: port public is open to Default, and no rule"}},
+		{"one user for every unmapped certificate", func(s *site) { s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"    unmapped: alice\n") }, nil, []string{"mtlsguard.yaml:10: on port public every verified certificate"}},
 		{"a port without a rule", func(s *site) {
 			s.sub("policy.csv", "p, group:Authenticated, *, GET, /whoami, allow\n", "p, group:Authenticated, internal, GET, /whoami, allow\n")
 		}, nil, []string{"mtlsguard.yaml:10: no rule allows anything on port public"}},
@@ -149,5 +149,29 @@ func TestLintReportsConfigurationErrors(t *testing.T) {
 	s.sub("policy.csv", "allow", "alow")
 	if found, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), mtlsguard.LintOptions{}); len(configerror.All(err)) != 1 || found != nil {
 		t.Errorf("%v, %v", found, err)
+	}
+}
+
+// What is renewed as usual is no finding: the thresholds depend on the lifetime. Covers C3.
+func TestLintIsSilentInNormalOperation(t *testing.T) {
+	t.Parallel()
+	s := cleanSite(t)
+	begin, life := s.alice.Cert.NotBefore, s.alice.Cert.NotAfter.Sub(s.alice.Cert.NotBefore)
+	for _, row := range []struct {
+		elapsed float64 // of the lifetime
+		finding bool
+	}{{0.1, false}, {0.5, false}, {0.7, false}, {0.79, false}, {0.81, true}, {0.95, true}, {1.1, true}} {
+		now := begin.Add(time.Duration(row.elapsed * float64(life)))
+		all, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), mtlsguard.LintOptions{Now: func() time.Time { return now }, Certificates: []*x509.Certificate{s.alice.Cert}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, f := range all {
+			found = found || strings.Contains(f.What, " expire")
+		}
+		if found != row.finding {
+			t.Errorf("after %.2f of %s: %v", row.elapsed, life, all)
+		}
 	}
 }

@@ -36,7 +36,7 @@ var liveRows = []liveRow{
 	{"user removed", "internal", asAlice, func(s *site) { s.put("users.yaml", "mappings: []\n") }, "200 alice", "403 unmapped"},
 	{"user disabled", "internal", asAlice, func(s *site) { s.sub("users.yaml", "user: alice", "user: alice, disabled: true") }, "200 alice", "403 unmapped"},
 	{"policy denies", "internal", asAlice, func(s *site) { s.put("policy.csv", sitePolicy+"p, user:alice, *, *, /*, deny\n") }, "200 alice", "403 denied"},
-	{"policy says nothing", "internal", asAlice, func(s *site) { s.put("policy.csv", "# nothing\n") }, "200 alice", "403 no-rule"},
+	{"policy has no rule", "internal", asAlice, func(s *site) { s.put("policy.csv", "# nothing\n") }, "200 alice", "403 no-rule"},
 	{"revoked", "internal", asAlice, func(s *site) { s.put("ca.crl", s.crl(2, s.alice)) }, "200 alice", "refused"},
 	{"anchors", "internal", asAlice, func(s *site) {
 		s.sub("users.yaml", "issuer: ca.pem", "issuer: old.pem")

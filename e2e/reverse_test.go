@@ -28,10 +28,10 @@ func TestCallerIsTheSameOnBothSidesOfATunnel(t *testing.T) {
 		holder *testpki.Pair
 		want   string
 	}{
-		"mapped":       {d.alice, "200 alice tunnel tunnel"},
-		"unmapped":     {unmapped, "403 unmapped"},
-		"anonymous":    {nil, "403 no-certificate"},
-		"not believed": {d.other.Leaf("alice"), "refused"},
+		"mapped":    {d.alice, "200 alice tunnel tunnel"},
+		"unmapped":  {unmapped, "403 unmapped"},
+		"anonymous": {nil, "403 no-certificate"},
+		"untrusted": {d.other.Leaf("alice"), "refused"},
 	} {
 		for version, c := range map[string]*http.Client{"HTTP/1.1": d.client(want.holder), "HTTP/2": d.client(want.holder, testkit.HTTP2)} {
 			if got := get(c, url); got != want.want {
@@ -68,7 +68,7 @@ func TestReverseConfigurations(t *testing.T) {
 		inner func(*dmz, *site)
 		want  string // empty: no tunnel opens
 	}{
-		{name: "as it is", want: asIs},
+		{name: "unchanged", want: asIs},
 		{name: "registration by certificate, under a name that is nearly there", outer: func(d *dmz) {
 			d.sub(config, registrationLine, "registration: true")
 			d.sub(config, "service: orders", "service: orders.internal.example")

@@ -213,7 +213,7 @@ func TestURLsOfCertificatesAreNeverFetched(t *testing.T) {
 		}{
 			{"fine", "internal", "200 alice", get(s.client(fine), l.url("internal", "/whoami"))},
 			{"revoked", "internal", "refused", get(s.client(revoked), l.url("internal", "/whoami"))},
-			{"nothing is known of it", "internal", internal, get(s.client(below), l.url("internal", "/whoami"))},
+			{"unknown status", "internal", internal, get(s.client(below), l.url("internal", "/whoami"))},
 			{"no revocation", "public", "200 alice", get(s.client(below), l.url("public", "/whoami"))},
 			{"untrusted", "internal", "refused", get(s.client(untrusted), l.url("internal", "/whoami"))},
 			{"without its intermediate", "public", "refused", get(s.client(&lost), l.url("public", "/whoami"))},

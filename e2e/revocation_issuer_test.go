@@ -153,7 +153,7 @@ func TestFileIsFetchedFromOneURL(t *testing.T) {
 	for name, second := range map[string]func(s *site) string{
 		"the same spelling":  func(*site) string { return "ca.crl" },
 		"with a dot":         func(*site) string { return "./ca.crl" },
-		"by a detour":        func(*site) string { return "folder/../ca.crl" },
+		"by a path with ..":  func(*site) string { return "folder/../ca.crl" },
 		"absolute":           func(s *site) string { return s.path("ca.crl") },
 		"a symbolic link":    func(*site) string { return "link.crl" },
 		"in a linked folder": func(s *site) string { return "here/ca.crl" },

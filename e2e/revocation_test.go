@@ -243,12 +243,12 @@ func TestCRLFolderErrors(t *testing.T) {
 		file  string
 		what  string
 	}{
-		"empty":       {func(s *site) { os.Remove(s.path("crls/1.crl")) }, config, "holds no CRL"},
-		"none of it":  {func(s *site) { s.put("crls/1.crl", "garbage") }, "crls/1.crl", "PEM"},
-		"one of them": {func(s *site) { s.put("crls/2.crl", crlPEM(s.ca.CRL(2, nil, critical))) }, "crls/2.crl", "critical extension"},
-		"a folder":    {func(s *site) { _ = os.Mkdir(s.path("crls/x.crl"), 0o700) }, config, "is not a file"},
-		"10 GiB":      {func(s *site) { _ = sparse(s.path("crls/x.crl")) }, config, "is larger than"},
-		"not there":   {func(s *site) { _ = os.RemoveAll(s.path("crls")) }, config, "cannot be read"},
+		"empty":          {func(s *site) { os.Remove(s.path("crls/1.crl")) }, config, "holds no CRL"},
+		"not PEM":        {func(s *site) { s.put("crls/1.crl", "garbage") }, "crls/1.crl", "PEM"},
+		"one of them":    {func(s *site) { s.put("crls/2.crl", crlPEM(s.ca.CRL(2, nil, critical))) }, "crls/2.crl", "critical extension"},
+		"a folder":       {func(s *site) { _ = os.Mkdir(s.path("crls/x.crl"), 0o700) }, config, "is not a file"},
+		"10 GiB":         {func(s *site) { _ = sparse(s.path("crls/x.crl")) }, config, "is larger than"},
+		"missing folder": {func(s *site) { _ = os.RemoveAll(s.path("crls")) }, config, "cannot be read"},
 	} {
 		s := newFolderSite(t)
 		row.spoil(s)

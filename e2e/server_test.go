@@ -73,7 +73,7 @@ func TestAuthenticatorsAreUsedWithoutACertificateOnly(t *testing.T) {
 		{"wrong", with(anonymous, "carol", "guess"), challenge},
 		{"nothing", with(anonymous, "", ""), challenge},
 		{"Default", with(anonymous, "Default", "secret"), challenge},
-		{"a certificate, and somebody's password", with(alice, "carol", "secret"), "200 alice"},
+		{"a certificate, and a password", with(alice, "carol", "secret"), "200 alice"},
 		{"an unmapped certificate, and a password", with(unmapped, "carol", "secret"), "403 "},
 	} {
 		if row.got != row.want {

@@ -6,6 +6,8 @@
 // forwarded certificate is worth as much as the connection that it arrives on.
 // Therefore a Receiver works in two steps:
 //
+//	receiver, err := forwarded.New(forwarded.Config{Topology: forwarded.RFC9440(), Gateways: gateways, Users: userTrust})
+//	…
 //	verified, err := conn.VerifiedBy(ctx, receiver.GatewayTrust()) // the gateway's own certificate
 //	if err == nil && receiver.IsGateway(verified) {
 //		raw := receiver.Read(r.Header, r.Trailer)
@@ -21,7 +23,7 @@
 // most 16 KiB and 10 certificates. A second line, another spelling of the name
 // (Client_Cert), a trailer of that name, parameters, base64 that is not canonical, and
 // bytes before, between or after the certificates are refused with the reason
-// bad-header. Nothing is skipped: a lenient reader reads the text of an attacker in
+// bad-header. Nothing is skipped: otherwise the text of an attacker could be read in
 // place of the gateway's.
 //
 // # Trust

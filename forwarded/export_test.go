@@ -24,3 +24,10 @@ func Formats() []string {
 
 // Cached returns the number of certificates in the cache.
 func (r *Receiver) Cached() int { return r.cache.entries.Len() }
+
+// IsDNS, IsHeaderValue and IsURI check the names and values of a configuration.
+var (
+	IsDNS         = isDNS
+	IsHeaderValue = isHeaderValue
+	IsURI         = isURI
+)

@@ -119,7 +119,7 @@ func TestNewReportsAllErrors(t *testing.T) {
 		want  string
 	}{
 		{"an empty pin", func(c *forwarded.Config) { c.Gateways.Pins = make([]trust.Digest, 1) }, "Gateways.Pins[0] is empty"},
-		{"names that are none", func(c *forwarded.Config) {
+		{"invalid names", func(c *forwarded.Config) {
 			c.Gateways.Names = []string{"*.acme.example", "", "127.0.0.1", "::1", "a b", "gateway.acme.example:443", "acme.example.", "http:x", "spiffe://acme/*", "a@b.example", "under_score", "-a.example"}
 		}, `"*.acme.example" is neither a DNS name nor a URI; "" is neither a DNS name nor a URI; "127.0.0.1" is neither a DNS name nor a URI; "::1" is neither a DNS name nor a URI; "a b" is neither a DNS name nor a URI; ` +
 			`"gateway.acme.example:443" is neither a DNS name nor a URI; "acme.example." is neither a DNS name nor a URI; "http:x" is neither a DNS name nor a URI; "spiffe://acme/*" is neither a DNS name nor a URI; ` +
@@ -138,7 +138,7 @@ func TestNewReportsAllErrors(t *testing.T) {
 		{"pins alone", func(c *forwarded.Config) {
 			c.Gateways = forwarded.Gateways{Trust: c.Users, Pins: []trust.Digest{trust.FingerprintOf(w.gateway.Cert)}}
 		}, ""},
-		{"a header of its own meaning", func(c *forwarded.Config) { c.Topology = forwarded.Caddy("connection") }, "the header Connection has another meaning"},
+		{"a header with a meaning in HTTP", func(c *forwarded.Config) { c.Topology = forwarded.Caddy("connection") }, "the header Connection has another meaning"},
 		{"no header", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("a b", "c\nd") }, `"a b" is not a header name; "c\nd" is not a header name`},
 		{"a header with another spelling", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("x_client_cert", "x.y") }, `"X_client_cert" is not a header name; "X.y" is not a header name`},
 		{"one header for both", func(c *forwarded.Config) { c.Topology = forwarded.Nginx("X-A", "x-a") }, "the header X-A cannot hold both a certificate and the verification result"},

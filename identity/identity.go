@@ -1,4 +1,4 @@
-// Package identity has the identity of a request's caller. A handler needs no other
+// Package identity defines the identity of a request's caller. A handler needs no other
 // package of this module:
 //
 //	id, ok := identity.FromContext(r.Context())

@@ -94,7 +94,7 @@ func TestCallWithoutAnIdentityFailsBeforeDialling(t *testing.T) {
 		{"the keystore has a fault", chooseAlias("alice"), func(w *fixture) {
 			w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return nil, errFault })
 		}, s.URL, errFault},
-		{"the keystore answers nothing", chooseAlias("alice"), func(w *fixture) {
+		{"the keystore returns nil", chooseAlias("alice"), func(w *fixture) {
 			w.config.Keystore = keystoreFunc(func(string) (*outbound.Credential, error) { return nil, nil })
 		}, s.URL, outbound.ErrUnknownAlias},
 	} {

@@ -98,10 +98,10 @@ func TestBaseIsUsedInEveryProtocol(t *testing.T) {
 		name, want string
 		change     func(*http.Transport)
 	}{
-		{"as it is", "HTTP/2.0", func(*http.Transport) {}},
+		{"unchanged", "HTTP/2.0", func(*http.Transport) {}},
 		{"HTTP/1.1 only", "HTTP/1.1", func(b *http.Transport) { b.Protocols = new(http.Protocols); b.Protocols.SetHTTP1(true) }},
 		{"HTTP/2 only", "HTTP/2.0", func(b *http.Transport) { b.Protocols = new(http.Protocols); b.Protocols.SetHTTP2(true) }},
-		{"HTTP/2 turned off as of old", "HTTP/1.1", func(b *http.Transport) {
+		{"HTTP/2 turned off by TLSNextProto", "HTTP/1.1", func(b *http.Transport) {
 			b.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 		}},
 		//lint:ignore SA1019 net/http still uses it

@@ -36,7 +36,7 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 		{"good, with origins", "A.b_c@d-9", nil, []string{"https://a.example", "HTTPS://B.example:8443", "https://[::1]:1"}, ""},
 		{"any usage", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} })), nil, ""},
 		{"no usage", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.ExtKeyUsage, c.KeyUsage = nil, 0 })), nil, ""},
-		{"expired, which the call checks", "a", withPair(ca.Leaf("x", expired)), nil, ""},
+		{"expired: the call checks it", "a", withPair(ca.Leaf("x", expired)), nil, ""},
 		{"no alias", "", nil, nil, "is not an alias"},
 		{"a bad alias", "../x", nil, nil, "is not an alias"},
 		{"a long alias", strings.Repeat("a", 129), nil, nil, "is not an alias"},
@@ -50,9 +50,9 @@ func TestNewCredentialReportsAllErrors(t *testing.T) {
 		{"out of order", "a", func(c *tls.Certificate) { c.Certificate = [][]byte{good.Cert.Raw, ca.Cert.Raw} }, nil, "not the issuer"},
 		{"another's key", "a", func(c *tls.Certificate) { c.PrivateKey = testpki.NewKey() }, nil, "not that of the certificate"},
 		{"no key", "a", func(c *tls.Certificate) { c.PrivateKey = nil }, nil, "not a crypto.Signer"},
-		{"a key that cannot be compared", "a", func(c *tls.Certificate) { c.PrivateKey = unknownKey{} }, nil, "cannot be compared"},
+		{"a key of an unknown type", "a", func(c *tls.Certificate) { c.PrivateKey = unknownKey{} }, nil, "cannot be compared"},
 		{"for servers", "a", withPair(ca.Server()), nil, "not for client authentication"},
-		{"for something unknown", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) {
+		{"an unknown extended usage", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) {
 			c.ExtKeyUsage, c.UnknownExtKeyUsage = nil, []asn1.ObjectIdentifier{{1, 2, 3}}
 		})), nil, "not for client authentication"},
 		{"for encryption", "a", withPair(ca.Leaf("x", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })), nil, "not for signatures"},

@@ -26,12 +26,12 @@
 //
 // A certificate is presented over https only, and in the innermost TLS connection only, so
 // that a proxy never sees it. If the credential names origins, it is presented to these
-// only. Across a redirect to another origin it goes only as Config.CrossOrigin says; by
-// default it does not. An http.Client reports redirects to its transport in
+// only. After a redirect to another origin, Config.CrossOrigin decides; by default the
+// certificate is not presented. An http.Client reports redirects to its transport in
 // Request.Response. A layer in between that follows redirects with requests of its own
 // hides them: give the credential its origins.
 //
-// # If the server says that it got no certificate
+// # When a server receives no certificate
 //
 // Config.OnHandshake is called after every handshake. It reports whether the server asked
 // for a certificate, whether one was sent, whether the server's list of authorities and

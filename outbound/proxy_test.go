@@ -125,9 +125,9 @@ func TestFailingProxyFailsTheCall(t *testing.T) {
 		change func(*testProxy)
 	}{
 		{"refuses", nil, func(p *testProxy) { p.status = 407 }},
-		{"speaks too early", nil, func(p *testProxy) { p.early = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }},
-		{"is gone", nil, func(p *testProxy) { p.Close() }},
-		{"its function fails", func(*http.Request) (*url.URL, error) { return nil, errFault }, nil},
+		{"bytes before the tunnel", nil, func(p *testProxy) { p.early = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }},
+		{"closed", nil, func(p *testProxy) { p.Close() }},
+		{"the proxy function fails", func(*http.Request) (*url.URL, error) { return nil, errFault }, nil},
 		{"of another scheme", func(*http.Request) (*url.URL, error) { return url.Parse("socks5://127.0.0.1:1") }, nil},
 		{"without a host", func(*http.Request) (*url.URL, error) { return url.Parse("http://:1") }, nil},
 	} {

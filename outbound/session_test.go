@@ -74,8 +74,8 @@ func TestHandshakeEvents(t *testing.T) {
 		{"TLS 1.2, HTTP/1.1", []option{tls12, http1}, true, true, false, tls.VersionTLS12, "http/1.1", "alice"},
 		{"not requested", []option{requestsNone}, false, false, false, tls.VersionTLS13, "h2", "anonymous"},
 		{"not requested, TLS 1.2", []option{requestsNone, tls12}, false, false, false, tls.VersionTLS12, "h2", "anonymous"},
-		{"the list names other authorities", []option{requestsAny, listsOthers}, true, true, true, tls.VersionTLS13, "h2", "alice"},
-		{"the list names other authorities, TLS 1.2", []option{requestsAny, listsOthers, tls12}, true, true, true, tls.VersionTLS12, "h2", "alice"},
+		{"the request lists other authorities", []option{requestsAny, listsOthers}, true, true, true, tls.VersionTLS13, "h2", "alice"},
+		{"the request lists other authorities, TLS 1.2", []option{requestsAny, listsOthers, tls12}, true, true, true, tls.VersionTLS12, "h2", "alice"},
 	} {
 		w, s := newFixture(t, "alice"), serve(t, nil, row.options...)
 		wantBody(t, as(t, "alice"), w.client(), s.URL, row.answered)

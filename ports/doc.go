@@ -1,21 +1,27 @@
 // Package ports opens TLS ports that request, require or ignore the client's
 // certificate.
 //
+//	port, err := ports.New(ports.Config{
+//		Name: "internal", Addr: "127.0.0.1:8443", ClientAuth: ports.Require,
+//		Certificate: certificate, Trust: verifier,
+//	})
+//	err = ports.Serve(ctx, guard.Handler(h), port)
+//
 // A port has one address, one client-certificate mode, one trust and one set of
-// session-ticket keys. It does the handshake itself, under a deadline and a
-// bound, and hands out finished *tls.Conn: net/http keeps HTTP/2, and r.TLS is
-// there. The connection and its verified certificate are in the request's context:
+// session-ticket keys. It does the handshakes itself, with a deadline and a limit, and
+// returns finished *tls.Conn from Accept, so HTTP/2 and r.TLS work as usual. The connection
+// and its verified certificate are in the request's context:
 //
 //	c, ok := ports.FromContext(r.Context())
 //	verified, err := c.Verified(ctx)
 //
-// Every handshake that is refused is an event with the reason, the certificate
-// and the remote address (Config.OnHandshake).
+// Config.OnHandshake is called after each handshake. For a refused one it gets the reason,
+// the certificate and the remote address.
 //
 // # Under your own http.Server
 //
-// Server runs many ports on one handler. A program that has its own http.Server
-// gives it a port's listener and lets the port set what it needs:
+// Serve and Server serve one handler on any number of ports. A program with its own
+// http.Server uses the listener of a port, and Configure sets the fields that the port needs:
 //
 //	l, err := port.Listen(ctx)
 //	srv := &http.Server{Handler: guard.Handler(h)}

@@ -1,4 +1,9 @@
-// Package reason has the closed list of reasons for which a caller is refused.
+// Package reason defines the closed list of reasons for which a caller is refused.
+//
+//	var refusal *reason.Refusal
+//	if errors.As(err, &refusal) && refusal.Reason == reason.Expired {
+//		// the client needs a new certificate
+//	}
 //
 // The same text is the value of the log field "reason", of the metric label "reason" and
 // of the member "reason" in a problem document (RFC 9457), and a heading in

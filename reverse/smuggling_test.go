@@ -128,7 +128,7 @@ func newTargets(t *testing.T, w *witness) []target {
 	in := earlyHandler(nil)
 	all := []target{
 		{"port", plain("port", newGuard(t, w.observe("guard of the port")).Handler(in)), everyPath},
-		{"port with a time for the request", plain("timed", newGuard(t, w.observe("guard of the timed port")).Handler(in),
+		{"port with a request deadline", plain("timed", newGuard(t, w.observe("guard of the timed port")).Handler(in),
 			func(c *ports.Config) { c.Limits.Request = 300 * time.Millisecond }), []string{"413", "close", "deadline", "duplex", "duplex-read", "duplex-replaced", "timeout", "read"}},
 		{"port without a guard", plain("bare", in), []string{"413", "duplex", "duplex-replaced", "read"}},
 		{"port that refuses", plain("refusing", newGuard(t, w.observe("guard that refuses"), denies).Handler(in)), []string{"200"}},

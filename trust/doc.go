@@ -1,5 +1,9 @@
 // Package trust verifies certificate chains.
 //
+//	verifier, err := trust.New(trust.Config{Anchors: anchors, CRLs: lists})
+//	verified, err := verifier.Verify(ctx, presented) // leaf first, as the client sent them
+//	fmt.Println(verified.Leaf().Subject, verified.Until())
+//
 // A Verifier is built from trust anchors, revocation lists, a profile and a clock. It never
 // changes: to change the trust, make a new Verifier, which has a new generation. Verify
 // builds the chains itself, from the certificates that the client presented. It does not use

@@ -72,17 +72,16 @@ func (v *Verifier) currentCRLs() []*crl {
 }
 
 // crlsFreshUntil returns the earliest next update: see trustaccess.CRLsFreshUntil.
-func (v *Verifier) crlsFreshUntil() time.Time {
-	var first time.Time
+func (v *Verifier) crlsFreshUntil() (until time.Time) {
 	if v.revocation != RevocationHard {
-		return first
+		return until
 	}
 	for _, l := range v.currentCRLs() {
-		if first.IsZero() || l.until.Before(first) {
-			first = l.until
+		if until.IsZero() || l.until.Before(until) {
+			until = l.until
 		}
 	}
-	return first
+	return until
 }
 
 // crlStates returns the current lists: see trustaccess.CurrentCRLs.

@@ -53,8 +53,8 @@ func TestHelpExamplesWork(t *testing.T) {
 			put(t, "users.yaml", siteUsers) // undo the change of the previous example
 			args := unquote(t, line)
 			for i, a := range args {
-				if a == "localhost:8443" {
-					args[i] = strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1)
+				if strings.Contains(a, "localhost:8443") {
+					args[i] = strings.Replace(a, "localhost:8443", strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1), 1)
 				}
 			}
 			ctx, stop := context.WithCancel(t.Context())

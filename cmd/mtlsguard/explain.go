@@ -3,12 +3,16 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -54,16 +58,19 @@ type explainResult struct {
 }
 
 func (c *explainCmd) Run(a *app) error {
+	var wrong errorlist.List // all errors at once
 	server, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now})
-	if err != nil {
-		return err
-	}
+	wrong.Merge(err, configerror.Error{File: c.Config})
 	config, err := readConfigFile(c.Config)
-	if err != nil {
-		return err
+	if server != nil {
+		wrong.Merge(err, configerror.Error{File: c.Config})
 	}
-	x, entry, err := c.newRequest(a, config)
-	if err != nil {
+	x, entry := c.newRequest(a, config, &wrong)
+	if c.Host != "" {
+		wrong.Merge(validateAddr(c.Host), configerror.Error{})
+		wrong.Merge(validateTarget(c.Path), configerror.Error{})
+	}
+	if err := wrong.Err(); err != nil {
 		return err
 	}
 	var pinned *x509.Certificate
@@ -98,45 +105,83 @@ func (c *explainCmd) Run(a *app) error {
 }
 
 // newRequest returns the request of the command line, and the client's certificate with its
-// key.
-func (c *explainCmd) newRequest(a *app, config *configFile) (*explainResult, certfile.Entry, error) {
+// key. config is nil if it cannot be read.
+func (c *explainCmd) newRequest(a *app, config *configFile, wrong *errorlist.List) (*explainResult, certfile.Entry) {
 	x := &explainResult{config: config, certFile: c.Cert, forwardedFile: c.Forwarded}
 	x.request = mtlsguard.ExplainRequest{Port: c.Port, Method: c.Method, Path: c.Path, Host: c.Name, Header: http.Header{}}
-	var entry certfile.Entry
 	password, err := c.readPasswords(a)
-	if err != nil {
-		return nil, entry, err
-	}
-	if c.Cert != "" {
-		if entry, err = readClientEntry(c.Cert, password); err != nil {
-			return nil, entry, err
-		}
+	wrong.Merge(err, configerror.Error{})
+	entry := c.readCertificate(password, wrong)
+	if len(entry.Chain) > 0 {
 		x.request.Certificates, x.leaf = entry.Chain, entry.Chain[0]
-	}
-	if c.Key != "" {
-		if entry.Key, err = certfile.ReadKey(c.Key); err != nil {
-			return nil, entry, err
-		}
 	}
 	for _, h := range c.Header {
 		name, value, ok := strings.Cut(h, ":")
-		if !ok || strings.TrimSpace(name) == "" {
-			return nil, entry, usageError("--header: "+strconv.Quote(h)+" is not NAME: VALUE", "--header 'Client-Cert: :MIIB…:'")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			wrong.Merge(usageError("--header: "+strconv.Quote(h)+" is not NAME: VALUE", "--header 'Client-Cert: :MIIB…:'"), configerror.Error{})
+			continue
 		}
-		name = strings.TrimSpace(name)
 		x.request.Header[name] = append(x.request.Header[name], strings.TrimSpace(value))
 	}
+	known := config != nil && slices.Contains(config.portNames(), c.Port)
+	if config != nil && !known {
+		wrong.Merge(usageError(fmt.Sprintf("there is no port %q", c.Port), "use one of "+strings.Join(config.portNames(), ", ")), configerror.Error{})
+	}
 	if c.Forwarded != "" {
-		user, err := readClientEntry(c.Forwarded, password)
-		if err != nil {
-			return nil, entry, err
+		c.addForwarded(x, known, password, wrong)
+	}
+	return x, entry
+}
+
+// readCertificate reads the client's certificate, and its key if there is one.
+func (c *explainCmd) readCertificate(password certfile.Passwords, wrong *errorlist.List) (entry certfile.Entry) {
+	var err error
+	if c.Cert != "" {
+		entry, err = readClientEntry(c.Cert, password)
+		wrong.Merge(err, configerror.Error{File: c.Cert})
+	}
+	if c.Key == "" {
+		return entry
+	}
+	key, err := certfile.ReadKey(c.Key)
+	wrong.Merge(err, configerror.Error{File: c.Key})
+	switch {
+	case c.Cert == "":
+		wrong.Merge(usageError("--key needs --cert", "--cert FILE with the certificate of the key"), configerror.Error{})
+	case err == nil && len(entry.Chain) > 0 && !certfile.KeyMatches(key, entry.Chain[0]):
+		wrong.Add(configerror.Error{File: c.Key, What: "this is not the key of the certificate in " + c.Cert, Hint: "--key FILE with the key of " + formatSubject(entry.Chain[0])})
+	case err == nil:
+		entry.Key = key
+	}
+	return entry
+}
+
+// addForwarded adds the certificate that a gateway forwards, in the port's format.
+func (c *explainCmd) addForwarded(x *explainResult, known bool, password certfile.Passwords, wrong *errorlist.List) {
+	user, err := readClientEntry(c.Forwarded, password)
+	wrong.Merge(err, configerror.Error{File: c.Forwarded})
+	if !known {
+		return
+	}
+	port := x.config.port(c.Port)
+	if !port.isForwarded() {
+		hint := "--cert FILE is the client's certificate"
+		var gateways []string
+		for _, p := range x.config.ports {
+			if p.isForwarded() {
+				gateways = append(gateways, p.Name)
+			}
 		}
-		topology, err := config.port(c.Port).topology()
-		if err != nil {
-			return nil, entry, err
+		if len(gateways) > 0 {
+			hint += "; ports behind a gateway are: " + strings.Join(gateways, ", ")
 		}
+		wrong.Add(configerror.Error{File: x.config.path, Line: port.line, What: fmt.Sprintf("--forwarded: port %s has no key forwarded: it reads no forwarded certificates", c.Port), Hint: hint})
+		return
+	}
+	topology, err := port.topology()
+	wrong.Merge(err, configerror.Error{File: x.config.path, Line: port.line})
+	if err == nil && len(user.Chain) > 0 {
 		x.forwarded = user.Chain
 		topology.Write(x.request.Header, user.Chain)
 	}
-	return x, entry, nil
 }

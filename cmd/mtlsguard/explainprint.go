@@ -60,6 +60,8 @@ func (x *explainResult) print(a *app) {
 	if x.live != nil {
 		comparison := "the same"
 		switch {
+		case !x.live.isCompared():
+			comparison = "not compared: the server decided nothing"
 		case !x.live.Same:
 			comparison = "NOT the same"
 		case !x.live.Sent:

@@ -72,7 +72,13 @@ func (h *hinter) leafCertificate() *x509.Certificate {
 }
 
 func (h *hinter) addAll() {
-	if h.live != nil && !h.live.Same {
+	switch {
+	case h.live == nil:
+	case !h.live.isCompared():
+		for _, text := range h.live.Hints {
+			h.add(hint{Text: text})
+		}
+	case !h.live.Same:
 		h.add(hint{Text: "the server has not loaded this configuration, or --host is a different server: reload it, and look for event=reload in its log"})
 	}
 	o, p := &h.explanation, h.port

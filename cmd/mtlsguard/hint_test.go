@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // Each row explains a request, applies the line or the command of a hint, and explains the
@@ -69,13 +71,22 @@ func TestHintsWork(t *testing.T) {
 	}
 }
 
-func explainRequest(t *testing.T, request []string) explainReport {
+// answer is what the tests read of the JSON of explain.
+type answer struct {
+	Allowed bool          `json:"allowed"`
+	Reason  reason.Reason `json:"reason"`
+	Detail  string        `json:"detail"`
+	User    string        `json:"user"`
+	Hints   []hint        `json:"hints"`
+}
+
+func explainRequest(t *testing.T, request []string) answer {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), append([]string{"explain", "--json", "--config", "mtlsguard.yaml"}, request...), strings.NewReader(""), &out, &errs); code == exitInvalid {
 		t.Fatalf("%s", errs.String())
 	}
-	var x explainReport
+	var x answer
 	if err := json.Unmarshal(out.Bytes(), &x); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -18,7 +19,7 @@ import (
 )
 
 type inspectCmd struct {
-	Targets []string `arg:"" name:"cert|host:port" help:"Files with certificates, or servers."`
+	Targets []string `arg:"" name:"cert|host:port|url" help:"Files with certificates, or servers."`
 	Cacert  string   `placeholder:"FILE" help:"For servers: the trust anchors for their certificates. Default: the system's. Untrusted servers are inspected too."`
 	Name    string   `name:"host-name" placeholder:"NAME" help:"The name in the server's certificate. Default: HOST."`
 	clientFlags
@@ -75,7 +76,11 @@ func (c *inspectCmd) Run(a *app) error {
 	bad := false
 	for _, target := range c.Targets {
 		if isServer(target) {
-			r, err := c.inspectServer(a, target)
+			addr, path, err := parseServer(target)
+			if err != nil {
+				return err
+			}
+			r, err := c.inspectServer(a, addr, cmp.Or(path, "/"))
 			if err != nil {
 				return err
 			}
@@ -120,10 +125,13 @@ func (c *inspectCmd) Run(a *app) error {
 	return nil
 }
 
-// isServer reports whether an argument is HOST:PORT and not a file.
+// isServer reports whether an argument is HOST:PORT or a URL, and not a file.
 func isServer(target string) bool {
 	if _, err := os.Lstat(target); err == nil {
 		return false
+	}
+	if strings.Contains(target, "://") {
+		return true
 	}
 	host, port, err := net.SplitHostPort(target)
 	return err == nil && host != "" && port != "" && !strings.ContainsAny(target, "/\\")
@@ -145,12 +153,12 @@ func (c *inspectCmd) isRefusal(r *probeReport) bool {
 }
 
 // inspectServer connects to a server, and prints the report if it is text.
-func (c *inspectCmd) inspectServer(a *app, addr string) (*probeReport, error) {
+func (c *inspectCmd) inspectServer(a *app, addr, path string) (*probeReport, error) {
 	pair, err := c.readPair(a)
 	if err != nil {
 		return nil, err
 	}
-	config := probe.Config{Addr: addr, ServerName: c.Name, Certificate: pair, IgnoreUntrusted: true, Method: "GET", Path: "/"}
+	config := probe.Config{Addr: addr, ServerName: c.Name, Certificate: pair, IgnoreUntrusted: true, Method: "GET", Path: path}
 	if config.Roots, err = readRoots(c.Cacert); err != nil {
 		return nil, err
 	}

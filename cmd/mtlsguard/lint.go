@@ -12,14 +12,15 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/duration"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 type lintCmd struct {
-	Config string        `required:"" placeholder:"FILE" help:"The server's mtlsguard.yaml."`
-	Within time.Duration `default:"720h" help:"Report what expires within this time."`
-	Certs  string        `placeholder:"FOLDER" help:"A folder with the clients' certificates, to find mappings of certificates that expire."`
-	Ignore []string      `placeholder:"TEXT" help:"Leave out findings that contain TEXT."`
+	Config string   `required:"" placeholder:"FILE" help:"The server's mtlsguard.yaml."`
+	Within string   `placeholder:"TIME" help:"Report what expires within this time, such as 60d or 12h. Default: 30d, but at most a fifth of a certificate's lifetime and a tenth of a CRL's."`
+	Certs  string   `placeholder:"FOLDER" help:"A folder with the clients' certificates, to find mappings of certificates that expire."`
+	Ignore []string `placeholder:"TEXT" help:"Leave out findings that contain TEXT."`
 }
 
 func (*lintCmd) Help() string {
@@ -27,7 +28,7 @@ func (*lintCmd) Help() string {
 
 Examples:
   mtlsguard lint --config mtlsguard.yaml
-  mtlsguard lint --config mtlsguard.yaml --within 1440h --certs clients --ignore "open to Default"
+  mtlsguard lint --config mtlsguard.yaml --within 60d --certs clients --ignore "open to Default"
 
 A note says what a line means, such as {user} in a rule: nothing is wrong there.
 
@@ -45,14 +46,18 @@ type finding struct {
 }
 
 func (c *lintCmd) Run(a *app) error {
-	if c.Within <= 0 {
-		return usageError("--within: "+c.Within.String()+" is not above 0", "--within 720h is 30 days")
+	var within time.Duration
+	if c.Within != "" {
+		var err error
+		if within, err = duration.Parse(c.Within); err != nil || within <= 0 {
+			return usageError("--within: "+strconv.Quote(c.Within)+" is not a time above 0", duration.Hint)
+		}
 	}
 	certs, err := c.readCertificates(a)
 	if err != nil {
 		return err
 	}
-	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: c.Within, Now: a.now, Certificates: certs})
+	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: within, Now: a.now, Certificates: certs})
 	if err != nil {
 		return err
 	}

@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
@@ -21,14 +18,17 @@ type liveResult struct {
 	Report *probe.Report
 	Sent   bool // whether a request was sent
 	Same   bool // whether the server decided as explained
+	Hints  []string
+}
+
+// isCompared reports whether the server decided anything.
+func (l *liveResult) isCompared() bool {
+	return l.Report.RefusedBy != probe.Network && l.Report.RefusedBy != probe.Client
 }
 
 // compareWithServer connects to the running server, and compares its decision with the
 // explanation. Only GET, HEAD and OPTIONS requests are sent: others could change data.
 func (c *explainCmd) compareWithServer(ctx context.Context, entry certfile.Entry, pinned *x509.Certificate, x *mtlsguard.Explanation) (*liveResult, error) {
-	if err := validateAddr(c.Host); err != nil {
-		return nil, err
-	}
 	config := probe.Config{Addr: c.Host, ServerName: c.Name, Path: c.Path, IgnoreUntrusted: c.Cacert == ""}
 	var err error
 	if config.Roots, err = readRoots(c.Cacert); err != nil {
@@ -45,16 +45,13 @@ func (c *explainCmd) compareWithServer(ctx context.Context, entry certfile.Entry
 	}
 	sent := slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, c.Method) && len(c.Header) == 0 && c.Forwarded == ""
 	if sent {
-		if err := validateTarget(c.Path); err != nil {
-			return nil, err
-		}
 		config.Method = c.Method
 	}
 	r := probe.Run(ctx, config)
 	if c.Cacert == "" && pinned != nil && len(r.Chain) > 0 && !r.Chain[0].Equal(pinned) {
 		return nil, usageError("the server at "+c.Host+" presents a different certificate than the configuration names", "check the address; --cacert FILE compares anyway")
 	}
-	l := &liveResult{Addr: c.Host, Report: r, Sent: sent}
+	l := &liveResult{Addr: c.Host, Report: r, Sent: sent, Hints: probeHints(r, config.Certificate)}
 	switch {
 	case r.RefusedBy == probe.Server && r.Stage != probe.Answered:
 		l.Same = x.Refused
@@ -67,20 +64,6 @@ func (c *explainCmd) compareWithServer(ctx context.Context, entry certfile.Entry
 		l.Same = r.Answer.Status == x.Status && (r.Answer.Reason == x.Reason || c.Method == http.MethodHead)
 	}
 	return l, nil
-}
-
-func validateAddr(addr string) error {
-	if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
-		return usageError(strconv.Quote(addr)+" is not HOST:PORT", "for example localhost:8443")
-	}
-	return nil
-}
-
-func validateTarget(path string) error {
-	if path == "" || strings.ContainsAny(path, " \t\r\n") {
-		return usageError(strconv.Quote(path)+" is not a path", "a path as it is sent, with escapes: /a%20b")
-	}
-	return nil
 }
 
 // describe returns the server's decision in one line.

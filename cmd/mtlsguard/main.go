@@ -104,14 +104,11 @@ func (a *app) run(args []string) (code int, hint string, err error) {
 	parser, err := kong.New(&c, kong.Name("mtlsguard"),
 		kong.Description("Explain, check and edit mtlsguard's client certificates, users and policies."),
 		kong.Writers(a.stdout, a.stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+		kong.Help(printHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		return exitInvalid, "", err
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(expandWords(args))
 	if err != nil {
 		return exitInvalid, usageHint(err), err
 	}

@@ -24,7 +24,7 @@ import (
 
 // LintOptions are the parameters of Lint.
 type LintOptions struct {
-	Within       time.Duration // 0 is 30 days
+	Within       time.Duration // 0 is 30 days, and less for what lives shortly
 	Now          func() time.Time
 	Certificates []*x509.Certificate
 }
@@ -34,9 +34,6 @@ const soon = 30 * 24 * time.Hour
 // Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
 // and line. Configuration errors are the error.
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
-	if o.Within == 0 {
-		o.Within = soon
-	}
 	l := &loader{ctx: context.Background(), path: path, files: fileset.New(nil), clock: o.Now}
 	g, err := l.load()
 	if err != nil {
@@ -114,7 +111,7 @@ func (x *linter) warnings() {
 
 // users checks the mappings.
 func (x *linter) users() {
-	for _, f := range x.g.Table.Lint(x.now, x.o.Within) {
+	for _, f := range x.g.Table.Lint(x.now, cmp.Or(x.o.Within, soon)) {
 		x.report("users", configerror.Error{File: f.File, Line: f.Line}, f.What, f.Hint)
 	}
 	reported := map[string]bool{}
@@ -136,7 +133,7 @@ func (x *linter) users() {
 		}
 		for _, c := range x.o.Certificates {
 			if isFor(m, c) {
-				x.ends("users", at, fmt.Sprintf("the certificate of mapping %q", m.ID), c.NotAfter, "map the next certificate: mtlsguard users add --cert FILE --user "+m.User)
+				x.ends("users", at, fmt.Sprintf("the certificate of mapping %q", m.ID), certificateSpan(c), "map the next certificate: mtlsguard users add --cert FILE --user "+m.User)
 			}
 		}
 	}
@@ -153,12 +150,34 @@ func isFor(m certmap.Mapping, c *x509.Certificate) bool {
 	return m.Serial != nil && c.SerialNumber != nil && (*big.Int).Cmp(m.Serial, c.SerialNumber) == 0
 }
 
-// ends reports an end that has come or comes soon.
-func (x *linter) ends(about string, at configerror.Error, what string, end time.Time, hint string) {
+// span is the lifetime of something that has to be replaced in time.
+type span struct {
+	end  time.Time
+	soon time.Duration // how early the end is reported, at most
+}
+
+// certificateSpan returns the lifetime of a certificate. The last fifth counts as soon:
+// renewal usually begins with a third left, so that nothing is reported if it works.
+func certificateSpan(c *x509.Certificate) span {
+	return span{c.NotAfter, c.NotAfter.Sub(c.NotBefore) / 5}
+}
+
+// crlSpan returns the lifetime of a CRL. The last tenth counts as soon: many authorities
+// issue the next list shortly before the next update.
+func crlSpan(issued, until time.Time) span { return span{until, until.Sub(issued) / 10} }
+
+// ends reports an end that has come or comes soon: within the time of the options, or
+// without one within 30 days, and less for what lives shortly.
+func (x *linter) ends(about string, at configerror.Error, what string, s span, hint string) {
+	within := x.o.Within
+	if within == 0 {
+		within = min(soon, s.soon)
+	}
+	end := s.end
 	switch text := end.UTC().Format(time.RFC3339); {
 	case x.now.After(end):
 		x.report(about, at, what+" expired at "+text, hint)
-	case x.now.Add(x.o.Within).After(end):
+	case x.now.Add(within).After(end):
 		x.report(about, at, what+" expires at "+text, hint)
 	}
 }

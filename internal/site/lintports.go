@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
@@ -45,15 +44,16 @@ func (x *linter) endings(p config.Port, index int) {
 		case p.Trust != nil:
 			at.Line = p.Trust.Line()
 		}
-		within := x.o.Within
-		if e.fetched {
-			within = min(within, e.end.Sub(e.start)/10) // by then it should have been replaced
+		life := span{e.end, e.end.Sub(e.start) / 5}
+		if e.aging != "" {
+			life = crlSpan(e.start, e.end)
 		}
 		switch {
 		case x.now.After(e.end):
 			x.report(e.about, at, e.expired(), e.hint)
-		case x.now.Add(within).After(e.end):
-			x.report(e.about, at, e.what+" expires at "+e.end.UTC().Format(time.RFC3339), e.hint)
+		case e.fetched && x.now.Add(life.soon).Before(e.end): // it will be replaced before
+		default:
+			x.ends(e.about, at, e.what, life, e.hint)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/duration"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
@@ -146,7 +147,7 @@ func (d *Doc) Int(n *yaml.Node, name string, least, otherwise int) int {
 	return v
 }
 
-// Duration reads a duration with its unit, such as 5s or 250ms; 0 needs none.
+// Duration reads a duration with its unit, such as 5s, 250ms or 30d; 0 needs none.
 func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration) time.Duration {
 	if n == nil {
 		return otherwise
@@ -155,9 +156,9 @@ func (d *Doc) Duration(n *yaml.Node, name string, least, otherwise time.Duration
 	if !ok {
 		return otherwise
 	}
-	v, err := time.ParseDuration(s)
+	v, err := duration.Parse(s)
 	if err != nil || v < least {
-		what, hint := "is not a duration", "use a number with a unit: 250ms, 5s, 2m, 1h"
+		what, hint := "is not a duration", duration.Hint
 		if err == nil {
 			what, hint = "is too short", fmt.Sprintf("use %s or more", least)
 		}
