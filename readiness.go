@@ -16,9 +16,9 @@ type ReadinessOption int
 const Strict ReadinessOption = 1
 
 // Readiness returns a handler for readiness probes. It answers 200 if the server is ready,
-// and 503 with the reasons otherwise. What is degraded is in the body, a line each, and does
-// not change the status without Strict. No guard protects it: serve it on an address that
-// callers cannot reach.
+// and 503 with the reasons otherwise. The body also has the lines of Status.Degraded, which
+// do not change the status without Strict. No guard protects the handler: serve it on an
+// address that callers cannot reach.
 func (s *Server) Readiness(options ...ReadinessOption) http.Handler {
 	strict := slices.Contains(options, Strict)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

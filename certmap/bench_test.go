@@ -17,7 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// many makes n mappings of one kind, none of which is the certificate's.
+// many returns n mappings of one kind, none of which matches the certificate.
 func many(kind string, n int, issuer trust.Digest) []certmap.Mapping {
 	out := make([]certmap.Mapping, n)
 	for i := range out {
@@ -71,14 +71,14 @@ func BenchmarkMap(b *testing.B) {
 	unit := w.verify(b, w.ca.Leaf("x", subject("CN=alice,OU=Unit 0050000,O=Acme"), uris("spiffe://acme/ns/unit0050000/sa/alice")))
 	for _, kind := range benchKinds {
 		b.Run(kind, func(b *testing.B) {
-			mappings, who := many(kind, n, w.key), v
+			mappings, caller := many(kind, n, w.key), v
 			switch kind {
 			case "fingerprint":
 				mappings[n/2].Fingerprint = v.Fingerprint()
 			case "spki":
 				mappings[n/2].SPKI = v.SPKI()
 			case "subject-pattern", "uri-pattern":
-				who = unit
+				caller = unit
 			}
 			table, err := certmap.New(mappings...)
 			if err != nil {
@@ -88,7 +88,7 @@ func BenchmarkMap(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for b.Loop() {
-				if m, err := table.Map(context.Background(), who, "internal"); err != nil || m.User == "" {
+				if m, err := table.Map(context.Background(), caller, "internal"); err != nil || m.User == "" {
 					b.Fatal(err)
 				}
 			}

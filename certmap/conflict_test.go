@@ -23,7 +23,7 @@ func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
 		other := m
 		other.ID, other.User = "other", "mallory"
 		for name, row := range map[string]struct {
-			spoil    func(a, b *certmap.Mapping)
+			change   func(a, b *certmap.Mapping)
 			conflict bool
 		}{
 			"as they are":         {func(a, b *certmap.Mapping) {}, true},
@@ -39,7 +39,7 @@ func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
 		} {
 			for _, swap := range []bool{false, true} {
 				a, b := m, other
-				row.spoil(&a, &b)
+				row.change(&a, &b)
 				if swap {
 					a, b = b, a
 				}
@@ -52,7 +52,8 @@ func TestMappingsOfOneKeyForTwoUsersConflict(t *testing.T) {
 			}
 		}
 	}
-	// A case of DNS, the order of a set and the spelling of a keyword make no other key.
+	// Another case of a DNS name, another order of a set and another spelling of a keyword give
+	// the same key.
 	for _, pair := range [][2]certmap.Mapping{
 		{{DNS: "a.b"}, {DNS: "A.B"}},
 		{{Subject: "CN=a+OU=b"}, {Subject: "ou=b + cn=a"}},
@@ -116,7 +117,7 @@ func TestRepeatedIDNamesTheFirstLine(t *testing.T) {
 	}
 }
 
-// Every row spoils one property of a mapping that is correct otherwise, or goes to its limit.
+// Every row makes one property of a valid mapping invalid, or sets it to its limit.
 func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 	t.Parallel()
 	good := certmap.Mapping{ID: "a", User: "alice", DNS: "a.example", Issuer: trust.Digest{1}}
@@ -126,8 +127,8 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 	}
 	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, row := range map[string]struct {
-		spoil func(*certmap.Mapping)
-		want  string // "" for none
+		change func(*certmap.Mapping)
+		want   string // "" for none
 	}{
 		"as it is":           {func(m *certmap.Mapping) {}, ""},
 		"no id":              {func(m *certmap.Mapping) { m.ID = "" }, "mapping 1: no id"},
@@ -156,7 +157,7 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 		"serial of zero":     {func(m *certmap.Mapping) { m.DNS, m.Serial = "", new(big.Int) }, "is positive"},
 	} {
 		m := good
-		row.spoil(&m)
+		row.change(&m)
 		got, err := certmap.New(m)
 		switch all := configerror.All(err); {
 		case row.want == "" && err != nil:
@@ -169,8 +170,8 @@ func TestEachPropertyOfAMappingIsChecked(t *testing.T) {
 	}
 }
 
-// A key that too many mappings have, if only under other issuers, would make
-// every look-up of it long.
+// Too many mappings of one key, even under different issuers, would make every lookup of it
+// slow.
 // Covers C21.
 func TestMappingsOfOneKeyAreLimited(t *testing.T) {
 	t.Parallel()
@@ -181,6 +182,6 @@ func TestMappingsOfOneKeyAreLimited(t *testing.T) {
 	live := certmap.NewLive(table(t, mappings[:4096]...))
 	wantError(t, live.Put(mappings[4096]), "more than 4096 mappings have this dns")
 	if err := live.Put(mappings[7]); err != nil {
-		t.Errorf("a mapping in its own place: %v", err)
+		t.Errorf("replacing a mapping: %v", err)
 	}
 }

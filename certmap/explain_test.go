@@ -122,7 +122,7 @@ func TestExplainNamesTheDecidingKind(t *testing.T) {
 	if last := steps[len(steps)-1]; last.User != "alice" {
 		t.Errorf("captured %q", last.User)
 	}
-	// A serial number belongs to its direct issuer.
+	// A serial number counts under its direct issuer only.
 	sub := w.ca.SubCA("Sub")
 	below := w.verify(t, sub.Leaf("x", serial(7)))
 	steps = table(t, certmap.Mapping{ID: "m", User: "u", Serial: big.NewInt(7), Issuer: w.key}).Explain(below, "p")
@@ -206,7 +206,7 @@ func TestExplainAgreesWithMap(t *testing.T) {
 	}
 }
 
-func TestLintFindsWhatIsProbablyNotIntended(t *testing.T) {
+func TestLintReportsProbableErrors(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	d := trust.Digest{1}

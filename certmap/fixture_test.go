@@ -39,7 +39,7 @@ func newWorld(tb testing.TB) *world {
 	return w
 }
 
-// verify verifies a leaf: nothing else makes a trust.Verified.
+// verify verifies a leaf: only a Verifier can make a trust.Verified.
 func (w *world) verify(tb testing.TB, p *testpki.Pair) trust.Verified {
 	tb.Helper()
 	v, err := w.verifier.Verify(context.Background(), p.Presented())
@@ -51,7 +51,7 @@ func (w *world) verify(tb testing.TB, p *testpki.Pair) trust.Verified {
 
 func (w *world) leaf(tb testing.TB, options ...testpki.Option) trust.Verified {
 	tb.Helper()
-	return w.verify(tb, w.ca.Leaf("nobody", options...))
+	return w.verify(tb, w.ca.Leaf("unmapped", options...))
 }
 
 func table(tb testing.TB, mappings ...certmap.Mapping) *certmap.Table {
@@ -63,7 +63,7 @@ func table(tb testing.TB, mappings ...certmap.Mapping) *certmap.Table {
 	return t
 }
 
-// outcome returns the user that Map finds, or the reason of the refusal in brackets.
+// outcome returns the user of Map, or the reason of the refusal in brackets.
 func outcome(tb testing.TB, m certmap.Mapper, v trust.Verified, port string) string {
 	tb.Helper()
 	match, err := m.Map(context.Background(), v, port)
@@ -132,7 +132,7 @@ func rawSubject(sets ...[]attr) []byte {
 }
 
 func der(tag byte, content []byte) []byte {
-	raw := must(asn1.Marshal(asn1.RawValue{Tag: 4, Bytes: content})) // an OCTET STRING, for its length
+	raw := must(asn1.Marshal(asn1.RawValue{Tag: 4, Bytes: content})) // an OCTET STRING, for its length bytes
 	raw[0] = tag
 	return raw
 }
@@ -188,7 +188,7 @@ func serial(n int64) testpki.Option {
 	return func(c *x509.Certificate) { c.SerialNumber = big.NewInt(n) }
 }
 
-// issuerKey is an option by which every issuer file has one key.
+// issuerKey is an option that returns d as the key of every issuer file.
 func issuerKey(d trust.Digest) certmap.Option {
 	return certmap.WithIssuers(func(string) (trust.Digest, error) { return d, nil })
 }

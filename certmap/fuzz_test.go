@@ -21,19 +21,19 @@ func FuzzLoad(f *testing.F) {
 		mappings, err := load("users.yaml", string(data), issuerKey(trust.Digest{1}), certmap.WithPorts("p"))
 		if err != nil {
 			if mappings != nil {
-				t.Error("mappings beside an error")
+				t.Error("mappings with an error")
 			}
 			return
 		}
-		// New takes what Load takes.
+		// New accepts the mappings that Load accepts.
 		again, err := certmap.New(mappings...)
 		if err != nil || len(again.Mappings()) != len(mappings) {
-			t.Errorf("%q: read, and refused by New: %v", data, err)
+			t.Errorf("%q: loaded, and rejected by New: %v", data, err)
 		}
 	})
 }
 
-// A URI that New takes has one reading only.
+// A URI that New accepts has only one reading.
 func FuzzURI(f *testing.F) {
 	for _, uri := range []string{"spiffe://acme/ns/{user}", "https://a:1/b?c", "urn:a:b", "spiffe://A/..", "x:%2e"} {
 		f.Add(uri)

@@ -56,7 +56,7 @@ func TestLiveChangesAtOnceAndKeepsTheTableOnError(t *testing.T) {
 	alice.Disabled = true
 	put(alice)
 	step("disabled", "[unmapped]")
-	put(certmap.Mapping{ID: "a", User: "bob", SPKI: v.SPKI()}) // another kind in its place
+	put(certmap.Mapping{ID: "a", User: "bob", SPKI: v.SPKI()}) // another kind with the same id
 	step("another kind", "bob")
 	changed("changes", true)
 
@@ -73,8 +73,7 @@ func TestLiveChangesAtOnceAndKeepsTheTableOnError(t *testing.T) {
 	step("replaced", "bob")
 }
 
-// TestLiveEqualsANewTableAfterAnyChanges changes a table at random and compares it with one that is
-// made anew, and the tables that it was with what they were.
+// Random changes to a Live give the same table as New, and do not change its former tables.
 func TestLiveEqualsANewTableAfterAnyChanges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -157,7 +156,7 @@ func TestLiveEqualsANewTableAfterAnyChanges(t *testing.T) {
 	}
 }
 
-func TestReadersOfALiveSeeWholeChangesOnly(t *testing.T) {
+func TestReadersOfALiveSeeCompleteChangesOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	v := w.leaf(t)
@@ -202,7 +201,7 @@ func TestReadersOfALiveSeeWholeChangesOnly(t *testing.T) {
 	}
 }
 
-// Two tables that were made from one share what neither changed, and no more.
+// Two tables derived from one do not see each other's changes.
 func TestTablesOfOneOriginStayApart(t *testing.T) {
 	t.Parallel()
 	first := certmap.NewLive(nil)

@@ -34,8 +34,8 @@ func TestFingerprintIsAWholeSHA256(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if who := outcome(t, table(t, got...), v, "p"); who != "alice" {
-			t.Errorf("%s: %s", text, who)
+		if user := outcome(t, table(t, got...), v, "p"); user != "alice" {
+			t.Errorf("%s: %s", text, user)
 		}
 	}
 	near := v.Fingerprint()
@@ -95,7 +95,7 @@ func TestKindsThatSurviveARenewal(t *testing.T) {
 			}
 		}
 	}
-	// Many certificates may be one user: that is how a partner rolls over.
+	// Several certificates can map to one user, as in a rollover.
 	both := table(t,
 		certmap.Mapping{ID: "old", User: "orders", Fingerprint: a.Fingerprint()},
 		certmap.Mapping{ID: "new", User: "orders", Fingerprint: c.Fingerprint()})

@@ -11,13 +11,13 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// everything is a leaf that every kind can map.
+// everything returns a leaf that every kind can map.
 func everything(w *world) *testpki.Pair {
 	return w.ca.Leaf("", subject("CN=alice,OU=Staff,O=Acme"), serial(0x1000),
 		san(attr{tag: 0x86, value: "spiffe://acme/sa/alice"}, attr{tag: 0x82, value: "a.example"}, attr{tag: 0x81, value: "a@acme.example"}))
 }
 
-// kindsOf is one mapping of each kind for it, in the order of precedence.
+// kindsOf returns one mapping of each kind for v, in the order of precedence.
 func kindsOf(w *world, v trust.Verified) []certmap.Mapping {
 	return []certmap.Mapping{
 		{ID: "1", User: "fingerprint", Fingerprint: v.Fingerprint()},
@@ -54,8 +54,8 @@ func TestFirstMatchingKindDecides(t *testing.T) {
 	now := time.Now()
 	for i := range all {
 		for name, row := range map[string]struct {
-			spoil func(*certmap.Mapping)
-			want  string
+			change func(*certmap.Mapping)
+			want   string
 		}{
 			"disabled":   {func(m *certmap.Mapping) { m.Disabled = true }, "[unmapped]"},
 			"over":       {func(m *certmap.Mapping) { m.NotAfter = now.Add(-time.Second) }, "[mapping-expired]"},
@@ -63,7 +63,7 @@ func TestFirstMatchingKindDecides(t *testing.T) {
 			"other port": {func(m *certmap.Mapping) { m.Ports = []string{"q"} }, "next"},
 		} {
 			rest := slices.Clone(all[i:])
-			row.spoil(&rest[0])
+			row.change(&rest[0])
 			want := row.want
 			if want == "next" {
 				switch {
@@ -90,23 +90,23 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 	subKey := trust.SPKIOf(sub.Cert)
 	leaf := []testpki.Option{subject("CN=alice,OU=Staff,O=Acme"), serial(0x1000),
 		san(attr{tag: 0x86, value: "spiffe://acme/sa/alice"}, attr{tag: 0x82, value: "a.example"}, attr{tag: 0x81, value: "a@acme.example"})}
-	ours, others, below := w.verify(t, w.ca.Leaf("", leaf...)), w.verify(t, w.other.Leaf("", leaf...)), w.verify(t, sub.Leaf("", leaf...))
+	ownCA, otherCA, below := w.verify(t, w.ca.Leaf("", leaf...)), w.verify(t, w.other.Leaf("", leaf...)), w.verify(t, sub.Leaf("", leaf...))
 
-	for _, m := range kindsOf(w, ours)[2:] {
+	for _, m := range kindsOf(w, ownCA)[2:] {
 		want := m.User
 		if want == "{user}" {
 			want = "alice"
 		}
 		one := table(t, m)
-		if got := outcome(t, one, ours, "p"); got != want {
+		if got := outcome(t, one, ownCA, "p"); got != want {
 			t.Errorf("%s: %s", m.ID, got)
 		}
-		if got := outcome(t, one, others, "p"); got != "[unmapped]" {
+		if got := outcome(t, one, otherCA, "p"); got != "[unmapped]" {
 			t.Errorf("%s by another CA: %s", m.ID, got)
 		}
 		wantBelow := want
 		if m.Serial != nil {
-			wantBelow = "[unmapped]" // the direct issuer is another
+			wantBelow = "[unmapped]" // another direct issuer
 		}
 		if got := outcome(t, one, below, "p"); got != wantBelow {
 			t.Errorf("%s below: %s, want %s", m.ID, got, wantBelow)
@@ -115,28 +115,28 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 		if got := outcome(t, table(t, m), below, "p"); got != want {
 			t.Errorf("%s by the sub CA: %s", m.ID, got)
 		}
-		if got := outcome(t, table(t, m), ours, "p"); got != "[unmapped]" {
+		if got := outcome(t, table(t, m), ownCA, "p"); got != "[unmapped]" {
 			t.Errorf("%s not by the sub CA: %s", m.ID, got)
 		}
 		// The same name under two CAs is two users, and no conflict.
-		theirs := m
+		second := m
 		m.Issuer = w.key
-		theirs.ID, theirs.User, theirs.Issuer = "other", "eve", w.otherKey
-		both := table(t, m, theirs)
-		if got := outcome(t, both, ours, "p"); got != want {
+		second.ID, second.User, second.Issuer = "other", "eve", w.otherKey
+		both := table(t, m, second)
+		if got := outcome(t, both, ownCA, "p"); got != want {
 			t.Errorf("%s of two: %s", m.ID, got)
 		}
-		if got := outcome(t, both, others, "p"); got != "eve" {
+		if got := outcome(t, both, otherCA, "p"); got != "eve" {
 			t.Errorf("%s of two, the other: %s", m.ID, got)
 		}
-		// A chain that holds both CAs has two users.
-		theirs.Issuer = subKey
-		if got := outcome(t, table(t, m, theirs), below, "p"); m.Serial == nil && got != "[ambiguous]" {
+		// A chain with both CAs maps to two users.
+		second.Issuer = subKey
+		if got := outcome(t, table(t, m, second), below, "p"); m.Serial == nil && got != "[ambiguous]" {
 			t.Errorf("%s under both: %s", m.ID, got)
 		}
 	}
 	// Without its issuer a mapping does not load; for a pin it is one more condition.
-	for i, m := range kindsOf(w, ours) {
+	for i, m := range kindsOf(w, ownCA) {
 		if i >= 2 {
 			m.Issuer = trust.Digest{}
 			_, err := certmap.New(m)
@@ -144,11 +144,11 @@ func TestMappingHoldsUnderItsIssuerOnly(t *testing.T) {
 			continue
 		}
 		m.Issuer = w.key
-		if got := outcome(t, table(t, m), ours, "p"); got != m.User {
+		if got := outcome(t, table(t, m), ownCA, "p"); got != m.User {
 			t.Errorf("%s under its issuer: %s", m.ID, got)
 		}
 		m.Issuer = w.otherKey
-		if got := outcome(t, table(t, m), ours, "p"); got != "[unmapped]" {
+		if got := outcome(t, table(t, m), ownCA, "p"); got != "[unmapped]" {
 			t.Errorf("%s under another issuer: %s", m.ID, got)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// caller is a certificate by what it was made of, so that the reference below
-// reads no certificate.
+// caller is a certificate as the values it was made of, so that reference does not parse a
+// certificate.
 type caller struct {
 	v       trust.Verified
 	serial  int64
@@ -105,7 +105,8 @@ func matchOne(m certmap.Mapping, c caller) (level int, capture string, matches b
 	return 6, "", c.subject == m.Subject && under
 }
 
-// hole fills {user} so that pattern is text, if one part without stop does.
+// hole returns the value of {user} for which pattern equals text, if there is one without
+// stop.
 func hole(pattern, text, stop string) (string, bool) {
 	before, after, _ := strings.Cut(pattern, "{user}")
 	if len(text) < len(before)+len(after) || !strings.HasPrefix(text, before) || !strings.HasSuffix(text, after) {
@@ -169,15 +170,15 @@ func TestMapEqualsAReadingOfTheDesign(t *testing.T) {
 		var mappings []certmap.Mapping
 		for i := range 2 + r.IntN(12) {
 			m := certmap.Mapping{ID: fmt.Sprint(i), User: pick("a", "b", "c"), Disabled: r.IntN(6) == 0, Issuer: keys[r.IntN(3)]}
-			someone := callers[r.IntN(len(callers))].v
+			target := callers[r.IntN(len(callers))].v
 			switch r.IntN(10) {
 			case 0:
-				m.Fingerprint = someone.Fingerprint()
+				m.Fingerprint = target.Fingerprint()
 				if r.IntN(2) == 0 {
 					m.Issuer = trust.Digest{}
 				}
 			case 1:
-				m.SPKI = someone.SPKI()
+				m.SPKI = target.SPKI()
 				if r.IntN(2) == 0 {
 					m.Issuer = trust.Digest{}
 				}
@@ -212,7 +213,7 @@ func TestMapEqualsAReadingOfTheDesign(t *testing.T) {
 			mappings = append(mappings, m)
 		}
 		loaded, err := certmap.New(mappings...)
-		for len(configerror.All(err)) > 0 { // leave out what conflicts
+		for len(configerror.All(err)) > 0 { // remove conflicting mappings
 			label := configerror.All(err)[0].What
 			mappings = slices.DeleteFunc(mappings, func(m certmap.Mapping) bool { return strings.HasPrefix(label, fmt.Sprintf("mapping %q:", m.ID)) })
 			loaded, err = certmap.New(mappings...)
@@ -230,7 +231,7 @@ func TestMapEqualsAReadingOfTheDesign(t *testing.T) {
 	}
 	for _, want := range []string{"a", "b", "c", "[unmapped]", "[ambiguous]", "[mapping-expired]"} {
 		if outcomes[want] < 100 {
-			t.Errorf("%s was seen %d times only: the test shows nothing", want, outcomes[want])
+			t.Errorf("only %d results are %s: the test checks too little", outcomes[want], want)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func TestSubjectWithUnsafeValuesIsUnmapped(t *testing.T) {
 			t.Errorf("OU %q: %s", value, got)
 		}
 	}
-	named := func(c *x509.Certificate) { c.DNSNames = []string{"a.example"} } // a strict trust refuses a certificate without any name
+	named := func(c *x509.Certificate) { c.DNSNames = []string{"a.example"} } // the strict profile refuses a certificate without any name
 	if got := outcome(t, m, w.leaf(t, rdns(), named), "p"); got != "[unmapped]" {
 		t.Errorf("no subject: %s", got)
 	}

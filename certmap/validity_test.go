@@ -79,14 +79,14 @@ func TestDisabledOrExpiredMappingRefusesTheCertificate(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, row.want)
 		}
 	}
-	for word, m := range map[string]certmap.Mapping{"disabled": off, "outside its dates": over} {
-		if _, err := table(t, m).Map(context.Background(), v, "p"); !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), m.ID) {
-			t.Errorf("%s: %v", word, err)
+	for part, m := range map[string]certmap.Mapping{"disabled": off, "outside its dates": over} {
+		if _, err := table(t, m).Map(context.Background(), v, "p"); !strings.Contains(err.Error(), part) || !strings.Contains(err.Error(), m.ID) {
+			t.Errorf("%s: %v", part, err)
 		}
 	}
 	match, _ := table(t, off, over, on).Map(context.Background(), v, "p")
 	if match.MappingID != "on" {
-		t.Errorf("by %s", match.MappingID)
+		t.Errorf("mapped by %s", match.MappingID)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestMappingIsIgnoredOnOtherPorts(t *testing.T) {
 	}
 }
 
-func TestWithoutTableOrCertificateNobodyIsMapped(t *testing.T) {
+func TestWithoutTableOrCertificateNoUserIsMapped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	m := table(t, certmap.Mapping{ID: "a", User: "alice", SPKI: trust.Digest{1}})
@@ -125,7 +125,7 @@ func TestWithoutTableOrCertificateNobodyIsMapped(t *testing.T) {
 	if (*certmap.Table)(nil).Explain(w.leaf(t), "p") != nil || (*certmap.Table)(nil).Mappings() != nil || (*certmap.Table)(nil).Lint(time.Now(), 0) != nil {
 		t.Error("a nil table is empty")
 	}
-	// An anchor that is a leaf itself has no issuer: only pins can mean it.
+	// A leaf that is an anchor itself has no issuer: only pins can map it.
 	self := testpki.Make(nil, testpki.NewKey(), &x509.Certificate{
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, subject("CN=alice"))
@@ -142,7 +142,7 @@ func TestWithoutTableOrCertificateNobodyIsMapped(t *testing.T) {
 	}
 }
 
-// A server's certificate from the same CA is not a user's.
+// A server certificate of the same CA is not mapped.
 func TestServerCertificateIsNotAUser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -9,7 +9,7 @@ type Finding struct {
 	Column int // from 1; 0: the finding has no column
 	What   string
 	Hint   string // how to correct it; may be empty
-	Note   bool   // nothing is wrong: What says what the setting means
+	Note   bool   // nothing is wrong: What explains the setting
 }
 
 // String returns "file:line: what (hint)", the form of Error.

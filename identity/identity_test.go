@@ -86,12 +86,12 @@ func ExampleFromContext() {
 	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := identity.FromContext(r.Context())
 		if !ok {
-			http.Error(w, "no guard stands in front of me", http.StatusInternalServerError)
+			http.Error(w, "no guard before this handler", http.StatusInternalServerError)
 			return
 		}
 		fmt.Fprintln(w, "hello", id.User)
 	})
-	// The test of a handler puts the identity there itself.
+	// The test of a handler sets the identity itself.
 	r := httptest.NewRequest("GET", "/", nil)
 	r = r.WithContext(identity.NewContext(r.Context(), &identity.Identity{User: "alice"}))
 	w := httptest.NewRecorder()

@@ -2,14 +2,15 @@ package middleware_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
 	"os"
 	"strconv"
 	"testing"
-	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -49,11 +50,7 @@ func TestFilesOfAnUploadAreRemoved(t *testing.T) {
 			if res.StatusCode != 200 || string(body) != "1" {
 				t.Fatalf("%s, HTTP/2 %t: %d, %s files while the handler runs", name, h2, res.StatusCode, body)
 			}
-			for end := time.Now().Add(10 * time.Second); files() > 0; time.Sleep(10 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("%s, HTTP/2 %t: %d files are left", name, h2, files())
-				}
-			}
+			testkit.Eventually(t, fmt.Sprintf("%s, HTTP/2 %t: the files are removed", name, h2), func() bool { return files() == 0 })
 		}
 	}
 }

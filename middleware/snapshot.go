@@ -133,7 +133,7 @@ func compilePort(wrong *errorlist.List, where string, pc PortConfig) *port {
 		}
 		name := hostname.Canonical(n)
 		if hostname.HasPort(n) || !hostname.Valid(name) {
-			fail(fmt.Sprintf(".ServerNames: %q is not a host name", n), hostname.Hint)
+			fail(fmt.Sprintf(".ServerNames: %q is not a host name", n), hostname.HintFor(n))
 		}
 		p.names[name] = true
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-// lines is an adapter over lines of fields, as one over a database is.
+// lines is an adapter over lines of fields, like an adapter for a database.
 type lines [][]string
 
 func (l lines) LoadPolicy(m model.Model) error {
@@ -68,7 +68,7 @@ func TestAdaptersAreCheckedLikeFiles(t *testing.T) {
 	good := []string{"p", "user:a", "internal", "GET", "/a", "allow"}
 	for _, c := range []struct {
 		line  []string
-		words string
+		parts string
 	}{
 		{nil, "broken"},
 		{[]string{""}, "panic"},
@@ -92,19 +92,19 @@ func TestAdaptersAreCheckedLikeFiles(t *testing.T) {
 		{[]string{"g", "user:a\r\ng, user:b", "group:b"}, "valid name"},
 	} {
 		_, err := policy.FromAdapter(lines{good, c.line, good}, policy.WithPorts("internal"))
-		wantMistake(t, err, "", c.words)
+		wantOneError(t, err, "", c.parts)
 		if t.Failed() {
 			t.Fatalf("line %q", c.line)
 		}
 	}
 	if _, err := policy.FromAdapter(nil); err == nil {
-		t.Error("no adapter is a policy")
+		t.Error("New accepts no adapter")
 	}
 	if _, err := policy.FromAdapter((*fileadapter.Adapter)(nil)); err == nil {
-		t.Error("a nil adapter is a policy")
+		t.Error("New accepts a nil adapter")
 	}
 	if _, err := policy.FromAdapter(fileadapter.NewAdapter(filepath.Join(t.TempDir(), "missing"))); err == nil {
-		t.Error("a missing file is a policy")
+		t.Error("New accepts a missing file")
 	}
 }
 
@@ -165,7 +165,7 @@ func TestAdaptersThatSkipCasbinsChecksAreChecked(t *testing.T) {
 	}
 	for _, row := range []struct {
 		rule, member []string
-		words        string
+		parts        string
 	}{
 		{rule[:4], member, "rule 1: there are 4 fields, a rule has 5"},
 		{append(rule[:5:5], "x"), member, "rule 1: there are 6 fields"},
@@ -174,6 +174,6 @@ func TestAdaptersThatSkipCasbinsChecksAreChecked(t *testing.T) {
 		{rule, append(member[:2:2], "x"), "membership 1: there are 3 fields"},
 	} {
 		_, err := policy.FromAdapter(raw{rule: row.rule, member: row.member})
-		wantMistake(t, err, "", row.words)
+		wantOneError(t, err, "", row.parts)
 	}
 }

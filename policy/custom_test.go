@@ -49,7 +49,7 @@ m = r.sub == p.sub && keyMatch2(r.path, p.path)
 	}
 }
 
-// A model whose effect lets everyone in while nothing denies is not taken.
+// A model whose effect allows everything that no rule denies is rejected.
 // Covers D8.
 func TestCustomModelThatIsOpenByDefaultIsRejected(t *testing.T) {
 	t.Parallel()
@@ -62,7 +62,7 @@ func TestCustomModelThatIsOpenByDefaultIsRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := policy.NewCustom(enforcer, nil); err == nil || !strings.Contains(err.Error(), "open by default") {
-		t.Errorf("taken: %v", err)
+		t.Errorf("accepted: %v", err)
 	}
 }
 

@@ -142,10 +142,10 @@ p, group:Everybody, *, GET, /news, allow
 g, user:root, group:admin
 `)
 	if allowed(t, e, "admin", "/x") {
-		t.Error("the user admin has the rights of the group admin")
+		t.Error("the user admin has the permissions of the group admin")
 	}
 	if !allowed(t, e, "admin", "/news") || !allowed(t, e, "root", "/x") {
-		t.Error("users have lost their rights")
+		t.Error("users have lost their permissions")
 	}
 	for _, user := range []string{
 		"", "group:admin", "user:root", "user:", "group:Everybody", ":", "root ", " root", "root\n", "ro,ot", "root\x00", "rööt", "-root", ".",
@@ -188,7 +188,7 @@ func TestMethodsAreExactAndKnown(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []struct{ rule, words string }{
+	for _, c := range []struct{ rule, parts string }{
 		{"", "empty"},
 		{"get", "write GET"},
 		{"Post|GET", "write POST"},
@@ -203,11 +203,11 @@ func TestMethodsAreExactAndKnown(t *testing.T) {
 		{"CONNECT", "not known"},
 	} {
 		_, err := policy.New([]policy.Rule{{Subject: "user:u", Port: "*", Method: c.rule, Path: "/*", Effect: policy.Allow}}, nil)
-		wantMistake(t, err, "", c.words)
+		wantOneError(t, err, "", c.parts)
 	}
 	for _, m := range []string{"", "get", "GET|POST", "*", "A B", "1A", "-A", "_A", "É", "A" + strings.Repeat("B", 32)} {
 		_, err := policy.New(nil, nil, policy.WithMethods(m))
-		wantMistake(t, err, "", "WithMethods: …is not a method")
+		wantOneError(t, err, "", "WithMethods: …is not a method")
 	}
 	for _, m := range []string{"M-SEARCH", "X_1", "A" + strings.Repeat("B", 31)} {
 		mustNew(t, nil, nil, policy.WithMethods(m))
@@ -221,7 +221,7 @@ func TestMethodsAreExactAndKnown(t *testing.T) {
 	}
 	e := mustNew(t, []policy.Rule{{Subject: "user:u", Port: "*", Method: "M24", Path: "/*", Effect: policy.Allow}}, nil, policy.WithMethods(many[:25]...))
 	if !decide(t, e, "u", "p", "M24", "/").Allowed || decide(t, e, "u", "p", "M23", "/").Allowed || decide(t, e, "u", "p", "M25", "/").Allowed {
-		t.Error("the 32nd method is not decided right")
+		t.Error("the decision for the 32nd method is wrong")
 	}
 }
 
@@ -232,7 +232,7 @@ func TestDecideAllocatesNothing(t *testing.T) {
 	for _, r := range append(requests(2000)[:64],
 		policy.Request{User: "alice", Port: "internal", Method: "GET", Path: "/orders/7"},
 		policy.Request{User: "mallory", Port: "internal", Method: "GET", Path: "/orders/7"},
-		policy.Request{User: "nobody-knows-me", Port: "public", Method: "GET", Path: "/home"},
+		policy.Request{User: "mallory", Port: "public", Method: "GET", Path: "/home"},
 		policy.Request{User: "Default", Port: "public", Method: "GET", Path: "/welcome"},
 		policy.Request{User: "group:finance", Port: "public", Method: "GET", Path: "/"},
 		policy.Request{User: "alice", Port: "nowhere", Method: "BREW", Path: "*"},
@@ -264,9 +264,8 @@ func TestDecideIsSafeForConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// A rule set made to fork at every level. What a request costs is counted in
-// nodes, which the benchmark of the same name shows; here the answers must be
-// right, and there must be an end.
+// A rule set that forks at every level. BenchmarkForking measures the cost of a request. This
+// test checks that the decisions are right and take bounded time.
 // Covers D16.
 func TestForkingRulesAreBounded(t *testing.T) {
 	t.Parallel()
@@ -282,12 +281,12 @@ func TestForkingRulesAreBounded(t *testing.T) {
 		t.Error("/a…/end of 32 segments is refused")
 	}
 	if allowed(t, e, "u", strings.Repeat("/a", 1_000_000)+"/./b") {
-		t.Error("a dot segment a million segments deep is overlooked")
+		t.Error("a dot segment a million segments deep is not found")
 	}
 }
 
-// forking has every choice of literal and {x} over ten levels, and rules as deep
-// as they may be.
+// forking returns every combination of literal and {x} over ten levels, and rules of the
+// maximum depth.
 func forking(t testing.TB) *policy.Engine {
 	t.Helper()
 	var rules []policy.Rule
@@ -317,8 +316,8 @@ func BenchmarkForking(b *testing.B) {
 	}
 }
 
-// One place with a line for each of 100,000 users, and one user in 1,000 groups:
-// both lists are long, and each is searched, not read, for the other.
+// BenchmarkCrowded measures a decision at one path with a line for each of 100,000 users, for
+// a user in 1,000 groups: both lists are long and are searched, not scanned.
 func BenchmarkCrowded(b *testing.B) {
 	var rules []policy.Rule
 	for i := range 100_000 {

@@ -35,7 +35,7 @@ type Decider interface {
 	Decide(ctx context.Context, r Request) (Decision, error)
 }
 
-// Position tells where a rule is written. The zero value is no rule.
+// Position is the place of a rule in its file. The zero value means no rule.
 type Position struct {
 	File   string // the name that Load was given, or Rule.File; may be empty
 	Line   int    // from 1; 0: the rule has no line

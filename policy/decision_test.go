@@ -36,7 +36,7 @@ func TestPositionIsPrintedAndMarshalledAlike(t *testing.T) {
 	}
 }
 
-// A cache entry never changes a decision: not after another user, port or engine.
+// A cache entry changes no decision, also for another user, port or engine.
 // Covers D14.
 func TestCallerCacheChangesNoDecision(t *testing.T) {
 	t.Parallel()

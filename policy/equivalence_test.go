@@ -18,13 +18,13 @@ type world struct{ *rand.Rand }
 func pick[T any](w world, from ...T) T { return from[w.IntN(len(from))] }
 
 func (w world) user() string {
-	return pick(w, "alice", "bob", "carol", "staff", "finance", "Default", "stranger")
+	return pick(w, "alice", "bob", "carol", "staff", "finance", "Default", "mallory")
 }
 
 func (w world) subject() string {
 	if w.IntN(3) == 0 {
 		u := w.user()
-		if u == "stranger" {
+		if u == "mallory" {
 			u = "alice"
 		}
 		return "user:" + u
@@ -50,10 +50,10 @@ func (w world) rulePath() string {
 func (w world) requestPath() string {
 	path := ""
 	for range pick(w, 1, 1, 2, 2, 3, 4) {
-		path += "/" + pick(w, "a", "a", "a", "a", "b", "a.b", "aXb", "alice", "alice", "bob", "Bob", "Default", "stranger", "{user}", "{x}", "*", "%", "%2f", "é", "zzz", "a;v=1", "a,b")
+		path += "/" + pick(w, "a", "a", "a", "a", "b", "a.b", "aXb", "alice", "alice", "bob", "Bob", "Default", "mallory", "{user}", "{x}", "*", "%", "%2f", "é", "zzz", "a;v=1", "a,b")
 	}
 	path += pick(w, "", "", "/")
-	if w.IntN(12) == 0 { // what a guard would have refused
+	if w.IntN(12) == 0 { // a path that a guard refuses
 		path += pick(w, "//", "/.", "/..", "/../a", `\`, "/\x00", "/\xff", "/a\n", "/./a", "a")
 	}
 	return pick(w, path, path, path, path, path, path, path, "*", "/")
@@ -76,7 +76,7 @@ func (w world) policy() ([]policy.Rule, []policy.Member) {
 		members = append(members, policy.Member{Subject: "user:" + pick(w, "alice", "bob", "carol", "staff"), Group: "group:" + pick(w, "finance", "staff", "alice", "ops", "g1", "g2", "g3")})
 	}
 	nest := []string{"Everybody", "Authenticated", "Anonymous", "finance", "staff", "alice", "ops", "g1", "g2", "g3"}
-	for range w.IntN(10) { // only towards the end of the list, so there is no circle
+	for range w.IntN(10) { // only towards the end of the list, so that there is no cycle
 		from := w.IntN(len(nest) - 1)
 		if to := from + 1 + w.IntN(len(nest)-from-1); to > 2 {
 			members = append(members, policy.Member{Subject: "group:" + nest[from], Group: "group:" + nest[to]})
@@ -94,8 +94,8 @@ func (w world) request() policy.Request {
 	}
 }
 
-// million makes the comparison with Casbin as large as the project promises; nearly
-// all of its minutes are Casbin's.
+// million selects the full comparison with Casbin, which takes minutes, nearly all of them in
+// Casbin.
 var million = flag.Bool("million", false, "compare 1,000,000 decisions with Casbin")
 
 // The compiled engine decides as Casbin does with the same rules: the answer, the
@@ -117,7 +117,7 @@ func TestDecisionsAreCasbins(t *testing.T) {
 	t.Logf("%d decisions: %v, of which a deny beat an allow in %d", policies*requests, c.reasons, c.denyBeatsAllow)
 	for _, r := range []reason.Reason{"", reason.NoRule, reason.Denied} {
 		if c.reasons[r] < policies*requests/100 {
-			t.Errorf("only %d decisions %q: the requests match too rarely to prove anything", c.reasons[r], r)
+			t.Errorf("only %d decisions %q: the requests match too rarely to check anything", c.reasons[r], r)
 		}
 	}
 	if c.denyBeatsAllow < policies*requests/200 {
@@ -125,13 +125,13 @@ func TestDecisionsAreCasbins(t *testing.T) {
 	}
 }
 
-// comparison counts what was compared.
+// comparison counts the compared decisions.
 type comparison struct {
 	reasons        map[reason.Reason]int
 	denyBeatsAllow int
 }
 
-// compare makes the n-th random policy and compares both decisions about random requests.
+// compare makes the n-th random policy and compares the decisions of both on random requests.
 func (c *comparison) compare(t *testing.T, n, requests int) {
 	t.Helper()
 	w := world{rand.New(rand.NewPCG(42, uint64(n)))}
@@ -178,8 +178,8 @@ func (c *comparison) compare(t *testing.T, n, requests int) {
 	}
 }
 
-// decisionOf is the decision that an explanation's lines amount to, and whether a
-// deny beat an allow in it.
+// decisionOf returns the decision that follows from the lines of an explanation, and reports
+// whether a deny beat an allow in it.
 func decisionOf(x policy.Explanation) (d policy.Decision, beaten bool) {
 	matching := map[string]policy.Position{}
 	for _, l := range x.Lines {
@@ -203,7 +203,7 @@ func firstRule(t *testing.T, rules []policy.Rule, line []string) int {
 			return i + 1
 		}
 	}
-	t.Fatalf("Casbin names a line that is not in the policy: %q", line)
+	t.Fatalf("Casbin returns a line that is not in the policy: %q", line)
 	return 0
 }
 
@@ -236,11 +236,11 @@ func TestLintReportsOnlyRulesWithoutEffect(t *testing.T) {
 			with, _ := engine.Decide(context.Background(), r)
 			without, _ := lean.Decide(context.Background(), r)
 			if with.Allowed != without.Allowed || with.Reason != without.Reason {
-				t.Fatalf("policy %d, %+v: %+v, but %+v without the rules that Lint names", n, r, with, without)
+				t.Fatalf("policy %d, %+v: %+v, but %+v without the rules that Lint reports", n, r, with, without)
 			}
 		}
 	}
 	if dropped < 60 {
-		t.Errorf("only %d rules dropped: the policies overlap too rarely to prove anything", dropped)
+		t.Errorf("only %d rules dropped: the policies overlap too rarely to check anything", dropped)
 	}
 }

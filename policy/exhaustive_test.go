@@ -11,7 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-// whole makes the exhaustive comparison as large as is bearable: about half an hour, nearly
+// whole makes the exhaustive comparison as large as is practical: about half an hour, nearly
 // all of it Casbin's.
 var whole = flag.Bool("whole", false, "compare every policy of the larger worlds with Casbin")
 
@@ -81,7 +81,7 @@ func TestEveryPolicyOfASmallWorldDecidesAsDocumented(t *testing.T) {
 	}
 }
 
-// compare makes every policy and asks every request.
+// compare decides every request with every policy.
 func (w *smallWorld) compare(t *testing.T) {
 	rules, members := w.lines()
 	enforcer, err := mustLoad(t, "").Enforcer()
@@ -198,7 +198,7 @@ func fill(t *testing.T, enforcer *casbin.Enforcer, rules []policy.Rule, members 
 	}
 }
 
-// reference decides as the package comment says, in the plainest way.
+// reference implements the decision of the package comment in the simplest way.
 func reference(rules []policy.Rule, members []policy.Member, r policy.Request) bool {
 	subjects := []string{"user:" + r.User, "group:Everybody", "group:Authenticated"}
 	if r.User == "Default" {

@@ -97,7 +97,7 @@ func TestExplainPrintsPlainASCII(t *testing.T) {
 	}
 }
 
-// At a node with many rules Lint searches, and finds the same.
+// At a node with many rules Lint searches instead of scanning, with the same findings.
 func TestLintSearchesLongLists(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{6, 7, 8, 30} {
@@ -145,11 +145,11 @@ membership 2: this membership repeats membership 1 (remove one of them)`
 func TestLintFindings(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name, text, want string // position, then words of what and hint; empty: nothing found
+		name, text, want string // position, then parts of What and Hint; "" means no finding
 	}{
 		{"clean", "p, group:a, *, GET, /a, allow\np, group:a, *, GET, /a/*, allow\np, user:x, *, GET, /a, deny\ng, user:u, group:a\n", ""},
 		{"duplicate", "p, user:u, *, GET, /a, allow\np, user:u, *, GET, /a, allow\n", "p.csv:2…repeats p.csv:1"},
-		{"same in other words", "p, user:u, *, GET|POST, /{a}, allow\np, user:u, *, POST|GET, /{b}, allow\n", "p.csv:2…has no effect beside p.csv:1"},
+		{"the same written otherwise", "p, user:u, *, GET|POST, /{a}, allow\np, user:u, *, POST|GET, /{b}, allow\n", "p.csv:2…has no effect beside p.csv:1"},
 		{"covered by /*", "p, user:u, in, GET, /a/b, allow\np, user:u, *, GET, /a/*, allow\n", "p.csv:1…has no effect beside p.csv:2"},
 		{"covered by all ports", "p, user:u, in, GET, /a/*, allow\np, user:u, *, GET, /a/*, allow\n", "p.csv:1…has no effect beside p.csv:2"},
 		{"all of /* covered by /*", "p, user:u, in, GET, /*, allow\np, user:u, *, GET, /*, deny\n", "p.csv:1…never allows…p.csv:2"},

@@ -22,7 +22,7 @@ g, group:Everybody, group:all
 	for user, want := range map[string]string{
 		"alice":     "Authenticated Everybody all finance house people staff",
 		"carol":     "Authenticated Everybody all boss finance house people staff",
-		"stranger":  "Authenticated Everybody all people",
+		"mallory":   "Authenticated Everybody all people",
 		"finance":   "Authenticated Everybody all people",
 		"Default":   "Anonymous Everybody all visitors",
 		"":          "",
@@ -45,7 +45,7 @@ func TestCyclesOfGroupsAreRejected(t *testing.T) {
 	for _, c := range []struct {
 		lines    string // member>group
 		position string
-		words    string
+		parts    string
 	}{
 		{"a>a", "p.csv:1", "group:a → group:a"},
 		{"a>b b>a", "p.csv:2", "group:a → group:b → group:a"},
@@ -59,7 +59,7 @@ func TestCyclesOfGroupsAreRejected(t *testing.T) {
 			fmt.Fprintf(&text, "g, group:%s, group:%s\n", from, to)
 		}
 		_, err := policy.Load("p.csv", strings.NewReader(text.String()))
-		wantMistake(t, err, c.position, c.words)
+		wantOneError(t, err, c.position, c.parts)
 	}
 	_, err := policy.Load("p.csv", strings.NewReader("g, group:a, group:a\ng, group:b, group:c\ng, group:c, group:b\n"))
 	if s := fmt.Sprint(err); strings.Count(s, "cycle") != 2 {
@@ -74,7 +74,7 @@ func TestCyclesOfGroupsAreRejected(t *testing.T) {
 	if s := fmt.Sprint(err); s != "p.csv:12: groups form a cycle: group:g0 → group:g1 → group:g2 → group:g3 → group:g4 → group:g5 → group:g6 → … → group:g0 (remove one of these lines)" {
 		t.Error(s)
 	}
-	// The same group by two ways is not a cycle.
+	// The same group by two paths is not a cycle.
 	mustLoad(t, "g, group:a, group:b\ng, group:a, group:c\ng, group:b, group:d\ng, group:c, group:d\n")
 }
 
@@ -99,9 +99,9 @@ func TestNestingAndNumberOfGroupsAreBounded(t *testing.T) {
 		t.Errorf("Casbin does not reach 32 groups deep: %v, %v", ok, err)
 	}
 	_, err := policy.New(nil, chain(33))
-	wantMistake(t, err, "", "32 groups deep")
+	wantOneError(t, err, "", "32 groups deep")
 	_, err = policy.New(nil, chain(100_000))
-	wantMistake(t, err, "", "32 groups deep")
+	wantOneError(t, err, "", "32 groups deep")
 
 	// Beyond the bound of the report, too deep nesting is only counted.
 	bad := append(make([]policy.Member, 100), chain(33)...)
@@ -117,11 +117,11 @@ func TestNestingAndNumberOfGroupsAreBounded(t *testing.T) {
 	mustNew(t, nil, many) // with Everybody and Authenticated, 1,024
 	many = append(many, policy.Member{Subject: "group:g7", Group: "group:one-more"})
 	_, err = policy.New(nil, many)
-	wantMistake(t, err, "", "user:u…1,024 groups")
+	wantOneError(t, err, "", "user:u…1,024 groups")
 }
 
-// A user in many groups, at places where few and where many lines stand: every
-// way of weighing the two lists gives the same answer.
+// A user in few and in many groups, at paths with few and with many lines: the decision does
+// not depend on which of the two lists is searched.
 // Covers D16.
 func TestManyGroupsAndManyRulesDecideAlike(t *testing.T) {
 	t.Parallel()
@@ -150,7 +150,7 @@ func TestManyGroupsAndManyRulesDecideAlike(t *testing.T) {
 			if d := decide(t, e, "last", "p", "GET", "/a"); !d.Allowed || d.Rule.Number != lines {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
-			if d := decide(t, e, "stranger", "p", "GET", "/a"); d.Allowed {
+			if d := decide(t, e, "mallory", "p", "GET", "/a"); d.Allowed {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
 		}
@@ -164,11 +164,11 @@ func TestEnginesShareNothing(t *testing.T) {
 	members := []policy.Member{{Subject: "user:u", Group: "group:g"}}
 	old := mustNew(t, rules, members)
 	without := mustNew(t, rules, nil)
-	rules[0].Effect, members[0].Subject = policy.Deny, "user:other" // the engines have copies
+	rules[0].Effect, members[0].Subject = policy.Deny, "user:other" // the engines must have copies
 	if !allowed(t, old, "u", "/") || allowed(t, without, "u", "/") || !slices.Contains(old.Groups("u"), "g") {
-		t.Error("engines share what they should not")
+		t.Error("the engine shares its input")
 	}
 	if d, err := old.Decide(context.Background(), policy.Request{User: "other", Port: "p", Method: "GET", Path: "/"}); err != nil || d.Allowed {
-		t.Error("engines share what they should not")
+		t.Error("the engine shares its input")
 	}
 }

@@ -33,37 +33,37 @@ func decide(t testing.TB, e *policy.Engine, user, port, method, path string) pol
 	t.Helper()
 	d, err := e.Decide(context.Background(), policy.Request{User: user, Port: port, Method: method, Path: path})
 	if err != nil && d.Allowed {
-		t.Fatalf("allowed beside an error: %v", err)
+		t.Fatalf("allowed with an error: %v", err)
 	}
 	return d
 }
 
-// allowed asks for GET on the port internal.
+// allowed reports the decision for GET on the port internal.
 func allowed(t testing.TB, e *policy.Engine, user, path string) bool {
 	t.Helper()
 	return decide(t, e, user, "internal", "GET", path).Allowed
 }
 
-// wantMistake checks that an error is one mistake, at a place, with these words
-// in what and hint.
-func wantMistake(t *testing.T, err error, position, words string) {
+// wantOneError checks that err is one configuration error with this position, whose text
+// contains all parts, which are separated by "…".
+func wantOneError(t *testing.T, err error, position, parts string) {
 	t.Helper()
 	all := configerror.All(err)
 	if len(all) != 1 {
-		t.Fatalf("%d mistakes, want 1: %v", len(all), err)
+		t.Fatalf("%d errors, want 1: %v", len(all), err)
 	}
 	if got := all[0].Position(); got != position {
-		t.Errorf("the mistake is at %q, want %q", got, position)
+		t.Errorf("the error is at %q, want %q", got, position)
 	}
-	for word := range strings.SplitSeq(words, "…") {
-		if !strings.Contains(all[0].Error(), word) {
-			t.Errorf("%q does not say %q", all[0].Error(), word)
+	for part := range strings.SplitSeq(parts, "…") {
+		if !strings.Contains(all[0].Error(), part) {
+			t.Errorf("%q does not contain %q", all[0].Error(), part)
 		}
 	}
 }
 
-func hasAny(s string, words ...string) bool {
-	for _, w := range words {
+func hasAny(s string, parts ...string) bool {
+	for _, w := range parts {
 		if strings.Contains(s, w) {
 			return true
 		}

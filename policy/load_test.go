@@ -35,7 +35,7 @@ func TestRulesSurviveWritingAndLoading(t *testing.T) {
 	}
 	again, membersAgain, err := read("x.csv", strings.NewReader(write(rules, members)))
 	if err != nil || len(again) != 2 || again[1].Path != "/c/{id}/*" || len(membersAgain) != 1 {
-		t.Errorf("what String writes reads as %+v, %+v, %v", again, membersAgain, err)
+		t.Errorf("String is read back as %+v, %+v, %v", again, membersAgain, err)
 	}
 }
 
@@ -43,7 +43,7 @@ func TestRulesSurviveWritingAndLoading(t *testing.T) {
 func TestInvalidLinesAreRejected(t *testing.T) {
 	t.Parallel()
 	const good = "p, user:a, *, GET, /a, allow\n"
-	for _, c := range []struct{ line, words string }{
+	for _, c := range []struct{ line, parts string }{
 		{"p, user:a, *, GET, /a", "5 fields…effect is missing"},
 		{"p, user:a, GET, /a, allow", "5 fields…p, subject, port, method, path, effect"},
 		{"p, user:a, *, GET, /a, allow, x", "7 fields"},
@@ -108,7 +108,7 @@ func TestInvalidLinesAreRejected(t *testing.T) {
 	} {
 		text := good + c.line + "\n" + good
 		_, err := policy.Load("dir/policy.csv", strings.NewReader(text))
-		wantMistake(t, err, "dir/policy.csv:2", c.words)
+		wantOneError(t, err, "dir/policy.csv:2", c.parts)
 		if t.Failed() {
 			t.Fatalf("line %.100q", c.line)
 		}
@@ -129,7 +129,7 @@ func TestEveryErrorIsReported(t *testing.T) {
 	text := "p, alice, there, get, a, alow\ng, alice, bob\np, a\np, group:x, elsewhere, BREW, /a, allow\ng, group:x, group:y\ng, group:y, group:x\n"
 	e, err := policy.Load("p.csv", strings.NewReader(text), policy.WithPorts("internal", "public"))
 	if e != nil {
-		t.Error("there is an engine beside the mistakes")
+		t.Error("Load returned an engine with errors")
 	}
 	var at []string
 	for _, m := range configerror.All(err) {
@@ -139,7 +139,7 @@ func TestEveryErrorIsReported(t *testing.T) {
 		}
 	}
 	if want := strings.Fields("p.csv:1 p.csv:1 p.csv:1 p.csv:1 p.csv:1 p.csv:2 p.csv:2 p.csv:3 p.csv:4 p.csv:4 p.csv:6"); !slices.Equal(at, want) {
-		t.Errorf("mistakes at %v\n%v", at, err)
+		t.Errorf("errors at %v\n%v", at, err)
 	}
 }
 
@@ -149,11 +149,11 @@ func TestReportOfManyErrorsIsBounded(t *testing.T) {
 	_, _, err := read("p.csv", strings.NewReader(text))
 	all := configerror.All(err)
 	if len(all) != 101 || all[99].Line != 100 || !strings.Contains(all[100].What, "199900") {
-		t.Errorf("%d mistakes, the last %v", len(all), all[len(all)-1])
+		t.Errorf("%d errors, the last %v", len(all), all[len(all)-1])
 	}
 }
 
-// endless is a file that never ends its line.
+// endless is a reader of one line without an end.
 type endless struct{ left int }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -172,7 +172,7 @@ func TestEndlessLineTakesNoMemory(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	_, _, err := read("p.csv", &endless{left: size})
 	runtime.ReadMemStats(&after)
-	wantMistake(t, err, "p.csv:1", "64 KiB")
+	wantOneError(t, err, "p.csv:1", "64 KiB")
 	if used := after.TotalAlloc - before.TotalAlloc; used > size/16 {
 		t.Errorf("%d bytes used for a line of %d", used, size)
 	}
@@ -187,8 +187,8 @@ func TestFailedReadLoadsNothing(t *testing.T) {
 	}
 }
 
-// Cut at every byte: a rule that is cut never loads as another rule. Cut between
-// lines a policy is another policy; whoever watches files must take care of that.
+// A policy truncated at any byte: a truncated rule never loads as another rule. A policy
+// truncated between lines is a valid policy, so a program that watches files must prevent it.
 // Covers D7.
 func TestTruncatedFileNeverAllowsMore(t *testing.T) {
 	t.Parallel()
@@ -203,9 +203,9 @@ func TestTruncatedFileNeverAllowsMore(t *testing.T) {
 		case !whole && strings.HasPrefix(last, "p") && err == nil && !hasAny(last, ", allow", ", deny"):
 			t.Errorf("cut at %d: %q is a rule", n, last)
 		case !whole && err == nil:
-			// A membership that is cut can name another group. Lint says so.
+			// A truncated membership can name another group. Lint reports it.
 			if !slices.ContainsFunc(e.Lint(), func(f configerror.Finding) bool { return strings.Contains(f.What, "no line end") }) && !strings.HasPrefix(last, "#") {
-				t.Errorf("cut at %d: Lint does not see it: %q", n, last)
+				t.Errorf("cut at %d: Lint does not report it: %q", n, last)
 			}
 		}
 		if err == nil && allowed(t, e, "bob", "/orders/7") {
@@ -225,7 +225,7 @@ func FuzzLoad(f *testing.F) {
 		e, err := policy.Load("p.csv", bytes.NewReader(text))
 		if err != nil {
 			if e != nil {
-				t.Fatal("there is an engine beside an error")
+				t.Fatal("Load returned an engine with an error")
 			}
 			if len(configerror.All(err)) == 0 {
 				t.Fatalf("no configuration error in %v", err)
@@ -240,7 +240,7 @@ func FuzzLoad(f *testing.F) {
 		// The rules can be written, and load as the same rules.
 		again, membersAgain, err := read("p.csv", strings.NewReader(write(rules, members)))
 		if err != nil || len(again) != len(rules) || len(membersAgain) != len(members) {
-			t.Fatalf("%q does not survive being written: %v", text, err)
+			t.Fatalf("%q is not read back: %v", text, err)
 		}
 		for i := range again {
 			again[i].Line = rules[i].Line
@@ -272,7 +272,7 @@ func TestRulesNameOnlyExistingPorts(t *testing.T) {
 		return []policy.Rule{{Subject: "user:u", Port: port, Method: "*", Path: "/*", Effect: policy.Allow, File: "p.csv", Line: 9}}
 	}
 	for _, c := range []struct {
-		port, words string
+		port, parts string
 		options     []policy.Option
 	}{
 		{"internal", "", nil},
@@ -285,8 +285,8 @@ func TestRulesNameOnlyExistingPorts(t *testing.T) {
 		{"internal public", "not a name", nil},
 	} {
 		_, err := policy.New(rule(c.port), nil, c.options...)
-		if c.words != "" {
-			wantMistake(t, err, "p.csv:9", c.words)
+		if c.parts != "" {
+			wantOneError(t, err, "p.csv:9", c.parts)
 		} else if err != nil {
 			t.Error(err)
 		}

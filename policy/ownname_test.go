@@ -17,7 +17,7 @@ func TestUserInAPathIsTheCallersOwnName(t *testing.T) {
 		{"group:Everybody /{user}/{x}/{user}", "alice", "/alice/bob/alice /alice/alice/alice", "/alice/bob/bob /bob/bob/alice /alice//alice"},
 		{"group:Everybody /{x}/{user}/*", "alice", "/bob/alice/ /alice/alice/x", "/alice/bob/x /alice//"},
 		{"group:Everybody /{user}/", "alice", "/alice/", "/alice /bob/ / /alice/x"},
-		// A user whom no line names, and names with every kind of character.
+		// A user without a line, and names with every kind of character.
 		{"group:Authenticated /{user}", "a.b_c@d-E9", "/a.b_c@d-E9", "/a.b_c@d-e9 /a-b_c@d-E9 /%61.b_c@d-E9"},
 		// The rule for one user is that user's own name.
 		{"user:bob /users/{user}", "bob", "/users/bob", "/users/alice /users/{user}"},
@@ -87,13 +87,13 @@ func TestExplainSaysWhatUserStandsFor(t *testing.T) {
 p, group:Everybody, *, GET, /teams/{User}, allow
 p, group:Everybody, *, GET, /docs/{id}, allow
 `)
-	for _, row := range []struct{ user, path, says string }{
+	for _, row := range []struct{ user, path, want string }{
 		{"alice", "/users/alice/inbox", "matches: allow, by group Everybody\n    {user} is the caller's own user name, here alice\n"},
 		{"alice", "/users/bob/inbox", "path: wants /users/{user}/inbox, got /users/bob/inbox\n    {user} is the caller's own user name, here alice\n"},
 		{"Default", "/users/Default/inbox", "{user} is the caller's own user name, and never matches the anonymous user Default\n"},
 		{"alice", "/teams/bob", "matches: allow, by group Everybody\n    {User} is any one segment; {user} would be the caller's own user name\n"},
 	} {
-		if x := e.Explain(policy.Request{User: row.user, Port: "p", Method: "GET", Path: row.path}); !strings.Contains(x.String(), row.says) {
+		if x := e.Explain(policy.Request{User: row.user, Port: "p", Method: "GET", Path: row.path}); !strings.Contains(x.String(), row.want) {
 			t.Errorf("%s %s:\n%s", row.user, row.path, x)
 		}
 	}
@@ -120,7 +120,7 @@ func TestLintSaysWhatUserStandsFor(t *testing.T) {
 		{"p, group:Anonymous, *, GET, /users/{user}, deny", "this rule never matches", false},
 		{"p, group:guests, *, GET, /users/{user}, allow", "this rule never matches", false},
 		{"p, group:g, *, GET, /users/{USER}, allow", "{USER} is any one segment, not the caller's own user name (write {user}", false},
-		// What covers a rule with {user}, and what such a rule covers.
+		// Rules that cover a rule with {user}, and rules that it covers.
 		{"p, group:g, *, GET, /users/{user}, allow\np, group:g, *, GET, /users/{x}, allow", "policy.csv:1: this rule has no effect beside policy.csv:2", false},
 		{"p, group:g, *, GET, /users/{x}, allow\np, group:g, *, GET, /users/{user}, deny", "", false},
 		{"p, user:bob, *, GET, /users/bob, allow\np, group:Everybody, *, GET, /users/{user}, deny", "policy.csv:1: this rule never allows anything: policy.csv:2 denies all of it", false},

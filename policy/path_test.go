@@ -33,7 +33,7 @@ func TestPathsMatchWholeSegments(t *testing.T) {
 		{"/a:b", "/a:b", "/ab /a:c"},
 		{"/100%", "/100%", "/100%25"},
 		{"/%zz", "/%zz", "/zz"},
-		{"/über_uns", "/über_uns", "/uber_uns"}, // _ stands for a blank
+		{"/über_uns", "/über_uns", "/uber_uns"}, // the test replaces _ by a blank
 		{"/...", "/...", "/.."},
 		{"*", "*", "/ /* /a **"},
 	} {
@@ -56,7 +56,7 @@ func TestPathsMatchWholeSegments(t *testing.T) {
 // Covers D1, D2, D3, D4.
 func TestInvalidPathsAreRejected(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ path, words string }{
+	for _, c := range []struct{ path, parts string }{
 		{"", "empty…write /*"},
 		{"a", `does not begin with /…"/a"`},
 		{"**", "does not begin"},
@@ -101,15 +101,15 @@ func TestInvalidPathsAreRejected(t *testing.T) {
 		{strings.Repeat("/a", 32) + "/*", "32 segments"},
 	} {
 		_, err := onePath(t, c.path)
-		wantMistake(t, err, "", strings.Replace(c.words, "quote", `\"`, 1)+"…rule 1: ")
+		wantOneError(t, err, "", strings.Replace(c.parts, "quote", `\"`, 1)+"…rule 1: ")
 		if t.Failed() {
 			t.Fatalf("path %q", c.path)
 		}
 	}
 }
 
-// The guard refuses such targets with 400. An engine that is asked without a
-// guard must not let them through either, not even by /*.
+// The guard refuses such targets with 400. An engine without a guard must not allow them
+// either, not even by /*.
 // Covers D4.
 func TestNoRuleMatchesAnAmbiguousPath(t *testing.T) {
 	t.Parallel()
@@ -124,13 +124,13 @@ func TestNoRuleMatchesAnAmbiguousPath(t *testing.T) {
 	}
 	for _, path := range []string{"/a/%2f", "/a/%2e%2e", "/a/;x=..", "/a/...", "/a/..b", "/.well-known/x", "/a?b", "/é"} {
 		if !allowed(t, e, "u", path) {
-			t.Errorf("%q is refused, but can be read in one way only", path)
+			t.Errorf("%q is refused, but has only one reading", path)
 		}
 	}
 }
 
-// covers is the grammar of paths once more, as a regular expression: slow, short,
-// and nothing like the tree.
+// covers implements the grammar of paths a second time, as a regular expression: slow, short
+// and independent of the tree.
 func covers(rule, path string) bool {
 	if rule == "*" || path == "*" {
 		return rule == path
@@ -164,7 +164,7 @@ func FuzzPath(f *testing.F) {
 		f.Add(s[0], s[1])
 	}
 	f.Fuzz(func(t *testing.T, rule, path string) {
-		// Beside the rule stand others that share its way through the tree.
+		// The policy has other rules that share nodes of the tree with the rule.
 		rules := []policy.Rule{{Subject: "user:u", Port: "*", Method: "GET", Path: rule, Effect: policy.Allow}}
 		for _, p := range []string{"/{x}/{y}/{z}/*", "/a/{x}", "/a/*", "/{x}/a", "/{user}/a", "/{x}/{user}/*", "/", path} {
 			r := policy.Rule{Subject: "user:other", Port: "*", Method: "GET", Path: p, Effect: policy.Allow}

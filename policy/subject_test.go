@@ -7,7 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
-// A rule cannot name a user that nobody can be.
+// A rule cannot name a user that no caller can have.
 func TestReservedNamesAreRejectedInRules(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ subject, hint string }{

@@ -268,9 +268,9 @@ func TestCertificateRequestNamesTheAnchors(t *testing.T) {
 	}
 }
 
-func TestMistakes(t *testing.T) {
+func TestInvalidConfigurationsAreRejected(t *testing.T) {
 	good, _ := config(t, ports.Require)
-	for name, spoil := range map[string]func(*ports.Config){
+	for name, change := range map[string]func(*ports.Config){
 		"mode not set":   func(c *ports.Config) { c.ClientAuth = 0 },
 		"unknown mode":   func(c *ports.Config) { c.ClientAuth = 4 },
 		"A7 no trust":    func(c *ports.Config) { c.Trust = nil },
@@ -285,7 +285,7 @@ func TestMistakes(t *testing.T) {
 		"header bytes":   func(c *ports.Config) { c.Limits.HeaderBytes = 100 },
 	} {
 		c := good
-		spoil(&c)
+		change(&c)
 		if p, err := ports.New(c); err == nil || p != nil {
 			t.Errorf("%s: accepted", name)
 		}

@@ -323,7 +323,7 @@ func TestRefusedHandshakesLeakNothing(t *testing.T) {
 
 // Covers H14.
 func TestPanicEndsOneHandshake(t *testing.T) {
-	for name, spoil := range map[string]func(c *ports.Config, panics func() bool){
+	for name, change := range map[string]func(c *ports.Config, panics func() bool){
 		"OnHandshake": func(c *ports.Config, panics func() bool) {
 			record := c.OnHandshake
 			c.OnHandshake = func(h ports.Handshake) {
@@ -348,7 +348,7 @@ func TestPanicEndsOneHandshake(t *testing.T) {
 			on := true
 			c, e := config(t, ports.Require)
 			c.Limits.Handshakes = 1 // a place that is not given back would be missed
-			spoil(&c, func() bool { mu.Lock(); defer mu.Unlock(); return on })
+			change(&c, func() bool { mu.Lock(); defer mu.Unlock(); return on })
 			c.Limits.PerIP = 1
 			p := serving(t, c)
 			for range 3 {

@@ -303,13 +303,13 @@ func TestConnectionBeyondItsAgeEndsAfterAnAnswer(t *testing.T) {
 func TestReconfigureThatNeedsARestart(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	p := serving(t, c)
-	for name, spoil := range map[string]func(*ports.Config){
+	for name, change := range map[string]func(*ports.Config){
 		"name": func(c *ports.Config) { c.Name = "other" },
 		"addr": func(c *ports.Config) { c.Addr = "127.0.0.1:1" },
 		"mode": func(c *ports.Config) { c.ClientAuth = ports.None },
 	} {
 		other := c
-		spoil(&other)
+		change(&other)
 		if err := p.Reconfigure(other); !errors.Is(err, ports.ErrRestart) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -20,7 +20,7 @@ var oidEmail = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
 // dot it matches the names below (RFC 5280 section 4.2.1.10), permitted and excluded alike.
 //
 // Covers B22.
-func TestConstraintsOnHostsAreReadAsRFC5280Says(t *testing.T) {
+func TestConstraintsOnHostsFollowRFC5280(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("Client CA")
 	const email, uri = 1, 6

@@ -17,7 +17,7 @@ import (
 // ends.
 //
 // Covers V7.
-func TestReplacedListShowsNothing(t *testing.T) {
+func TestReplacedListOnlyRevokes(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("CA")
 	sameID := func(c *x509.Certificate) { c.SubjectKeyId = []byte{1} }

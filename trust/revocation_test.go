@@ -140,7 +140,7 @@ func TestRevokedIntermediate(t *testing.T) {
 	}
 }
 
-func TestAnchorIsNotAskedAbout(t *testing.T) {
+func TestAnchorIsNotCheckedForRevocation(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, serials(ca)))})
 	expect(t, v, ca.Leaf("alice").Presented(), "")
@@ -406,7 +406,7 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 }
 
 // A list that cannot be trusted is an error of New.
-func TestCRLMistakes(t *testing.T) {
+func TestInvalidCRLsAreRejected(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	bad := ca.Leaf("bad")
 	now := time.Now()

@@ -100,7 +100,7 @@ func TestSoftWithoutAResponderHoldsAsLongAsTheChain(t *testing.T) {
 }
 
 // Covers G10: VerifyLocal decides without a query to the responder.
-func TestVerifyLocalAsksNobody(t *testing.T) {
+func TestVerifyLocalDoesNotQueryTheResponder(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	start := time.Now().Truncate(time.Second)
 	alice, revoked := ca.Leaf("alice").Presented(), ca.Leaf("revoked")

@@ -33,7 +33,7 @@ func TestNoAnchorsDoNotMeanTheSystems(t *testing.T) {
 	}
 }
 
-func TestNewReportsEveryMistake(t *testing.T) {
+func TestNewReportsEveryError(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	v1 := parsed(t, ca, ca, func(in *tbs) { in.Version, in.Extensions = 0, nil })
 	_, err := trust.New(trust.Config{Anchors: certs{nil, v1[0]}, CRLs: []*x509.RevocationList{nil}, Revocation: 9, Profile: 9})
@@ -52,7 +52,7 @@ func both(r reason.Reason) expectation { return expectation{r, r} }
 
 // Every row is alice's certificate with one property changed.
 // Covers B1, B2, B4, B7.
-func TestLeafWithOneSpoiledPropertyIsRefused(t *testing.T) {
+func TestLeafWithOneInvalidPropertyIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	impostor := testpki.NewCA("Client CA") // the same name, another key
 	now := time.Now()
@@ -190,7 +190,7 @@ func TestHostileCertificatesOfTestdataAreRefused(t *testing.T) {
 }
 
 // Covers B3, B6, B7, B9.
-func TestIntermediateWithOneSpoiledPropertyIsRefused(t *testing.T) {
+func TestIntermediateWithOneInvalidPropertyIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	now := time.Now()
 	smallRSA, _ := rsa.GenerateKey(rand.Reader, 1024)

@@ -21,9 +21,9 @@ func TestCRLWithAWeakSignatureIsRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, weak := range []x509.SignatureAlgorithm{x509.SHA1WithRSA, x509.ECDSAWithSHA1} {
-		spoiled := *list
-		spoiled.SignatureAlgorithm = weak
-		if err := trustaccess.CheckCRL(&spoiled, anchors, time.Now()); err == nil || !strings.Contains(err.Error(), "signed with "+weak.String()) {
+		weakened := *list
+		weakened.SignatureAlgorithm = weak
+		if err := trustaccess.CheckCRL(&weakened, anchors, time.Now()); err == nil || !strings.Contains(err.Error(), "signed with "+weak.String()) {
 			t.Errorf("%s: %v", weak, err)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/x509"
 	"path/filepath"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -19,6 +20,7 @@ type configFile struct {
 	path          string
 	users, policy string       // resolved paths, or ""
 	ports         []configPort // ports that serve users, and the tunnels of reverse
+	lines         yamlLines
 }
 
 type configPort struct {
@@ -33,6 +35,7 @@ type configPort struct {
 	Clients      yaml.Node              `yaml:"clients"` // key of reverse
 	file         string                 // the configuration
 	line         int
+	node         yaml.Node
 	anchors      []string // resolved paths
 	trustLine    int
 }
@@ -51,14 +54,14 @@ func readConfigFile(path string) (*configFile, error) {
 	if err := strictyaml.Decode(path, data, &f); err != nil {
 		return nil, &configerror.Error{File: path, What: "this is not a configuration: " + err.Error(), Hint: "--config FILE with an mtlsguard.yaml"}
 	}
-	s := &configFile{path: path, users: resolvePath(path, f.Users), policy: resolvePath(path, f.Policy)}
+	s := &configFile{path: path, users: resolvePath(path, f.Users), policy: resolvePath(path, f.Policy), lines: strings.Split(string(data), "\n")}
 	nodes := f.Ports
 	if !f.Reverse.IsZero() {
 		nodes = append(nodes, f.Reverse)
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		p := configPort{file: path, line: n.Line}
+		p := configPort{file: path, line: n.Line, node: *n}
 		_ = n.Decode(&p) // mtlsguard.Open reports errors
 		if !p.Registration.IsZero() || p.Tunnel.Check == "believed" {
 			continue // such a port has neither mappings nor rules

@@ -34,6 +34,18 @@ func TestTranscriptsAreRealOutput(t *testing.T) {
 	put(t, "password.txt", "secret\n")
 	put(t, "expected.txt", "alice  internal  GET  /orders/7  allow\nbob    internal  GET  /orders/7  allow\n")
 
+	// The files stand on the page. Covers C7.
+	ports := regexp.MustCompile(`127\.0\.0\.1:844[345]`)
+	for name, want := range map[string]string{"mtlsguard.yaml": siteConfig, "users.yaml": siteUsers, "policy.csv": sitePolicy, "expected.txt": read(t, "expected.txt")} {
+		_, rest, _ := strings.Cut(text, "\n`"+name+"`:\n\n```")
+		_, rest, _ = strings.Cut(rest, "\n")
+		got, _, _ := strings.Cut(rest, "```\n")
+		got = strings.Replace(ports.ReplaceAllString(got, "127.0.0.1:0"), "reload: 5s", "reload: 50ms", 1)
+		if got != want {
+			t.Errorf("the page has another %s:\n%s\nwant\n%s", name, got, want)
+		}
+	}
+
 	live := strings.NewReplacer("localhost:8443", strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1))
 	back := strings.NewReplacer(
 		strings.Replace(addr["INTERNAL"], "127.0.0.1", "localhost", 1), "localhost:8443", addr["INTERNAL"], "127.0.0.1:8443")

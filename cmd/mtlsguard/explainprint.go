@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
@@ -128,10 +129,14 @@ func (x *explainResult) handshakeRows() [][]string {
 func mappingRows(steps []certmap.Step) [][]string {
 	var rows [][]string
 	differs := 0
+	var obstacles []string // why no mapping of a kind can match
 	for _, s := range steps {
 		switch s.Result {
 		case mapresult.Differs:
 			differs++
+			if text := s.Kind + ": " + s.Why; s.Why != "" && !slices.Contains(obstacles, text) {
+				obstacles = append(obstacles, text)
+			}
 			continue
 		case mapresult.Rest:
 			rows = append(rows, []string{s.Why})
@@ -144,6 +149,9 @@ func mappingRows(steps []certmap.Step) [][]string {
 	}
 	if differs > 0 {
 		rows = append(rows, []string{"differs", plural(differs, "mapping", "mappings")})
+	}
+	for _, why := range obstacles {
+		rows = append(rows, []string{"", escape.Printable(why, 0)})
 	}
 	if len(rows) == 0 {
 		rows = append(rows, []string{"no mappings"})

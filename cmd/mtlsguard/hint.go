@@ -1,15 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
+	"strconv"
 	"strings"
 
-	"github.com/mtlsguard/mtlsguard/identity"
+	"go.yaml.in/yaml/v3"
+
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/method"
-	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -21,6 +23,7 @@ type hint struct {
 	File    string `json:"file,omitempty"` // the file to change
 	Line    int    `json:"line,omitempty"` // the line to change; 0 appends
 	Write   string `json:"write,omitempty"`
+	New     bool   `json:"new_line,omitempty"` // whether write is a new line before the line, and does not replace it
 	Command string `json:"command,omitempty"`
 }
 
@@ -29,6 +32,8 @@ func (h hint) print(a *app) {
 	switch {
 	case h.Command != "":
 		a.printf("    %s\n", escape.Printable(h.Command, 0))
+	case h.Write != "" && h.New:
+		a.printf("    %s:%d, a new line: %s\n", h.File, h.Line, escape.Printable(h.Write, 0))
 	case h.Write != "" && h.Line > 0:
 		a.printf("    %s:%d: %s\n", h.File, h.Line, escape.Printable(h.Write, 0))
 	case h.Write != "":
@@ -58,9 +63,25 @@ type hinter struct {
 
 func (h *hinter) add(n hint) { h.list = append(h.list, n) }
 
-// addConfig adds a hint to write a key into mtlsguard.yaml.
-func (h *hinter) addConfig(line int, text, write string) {
-	h.add(hint{Text: text, File: h.config.path, Line: line, Write: write})
+// addSet adds a hint that sets a key of a mapping in mtlsguard.yaml and keeps its other
+// keys. If the file has a form that cannot be edited by lines, the hint names the key alone.
+func (h *hinter) addSet(text string, m *yaml.Node, key, value string) {
+	e, ok := h.config.lines.set(m, key, value)
+	h.addEdit(text, m, key+": "+value, e, ok)
+}
+
+// addExtend does the same for one more element of a list.
+func (h *hinter) addExtend(text string, m *yaml.Node, key, value string) {
+	e, ok := h.config.lines.extend(m, key, value)
+	h.addEdit(text, m, key+": "+value, e, ok)
+}
+
+func (h *hinter) addEdit(text string, m *yaml.Node, change string, e configEdit, ok bool) {
+	if !ok {
+		h.add(hint{Text: text + " (" + change + ")", File: h.config.path, Line: m.Line})
+		return
+	}
+	h.add(hint{Text: text, File: h.config.path, Line: e.line, Write: e.text, New: e.add})
 }
 
 // leafCertificate returns the first certificate of the chain, or nil.
@@ -85,7 +106,7 @@ func (h *hinter) addAll() {
 	switch o.Reason {
 	case "":
 		if o.Unread {
-			h.add(hint{Text: "net/http rejects this request before the guard: send an escaped path"})
+			h.add(hint{Text: "net/http rejects this request before the guard: send an escaped path that begins with a slash"})
 		}
 	case reason.UnknownAuthority:
 		if p.isForwarded() && o.Refused {
@@ -96,22 +117,27 @@ func (h *hinter) addAll() {
 	case reason.Expired, reason.Revoked, reason.WeakKey, reason.NotALeaf, reason.TooLarge, reason.BadCertificate, reason.NotYetValid:
 		h.addReplaceCertificate()
 	case reason.WrongUsage:
-		if leaf := h.leafCertificate(); leaf != nil && len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 && strings.Contains(o.Detail, "has no extended key usage") {
-			h.addConfig(p.trustLine, "profile compatible accepts a certificate without an extended key usage", "profile: compatible")
-		}
 		h.add(hint{Text: "the client needs a certificate for client authentication: extendedKeyUsage=clientAuth, and keyUsage=digitalSignature if there is one"})
+		if leaf := h.leafCertificate(); leaf != nil && len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 && strings.Contains(o.Detail, "has no extended key usage") {
+			h.addSet("or profile compatible accepts every certificate without an extended key usage", &p.Trust, "profile", "compatible")
+		}
 	case reason.RevocationUnknown:
-		h.addConfig(p.trustLine, "add a current CRL of the issuer, and of every other authority between the leaf and its anchor", "crls: [ISSUER.crl]")
-		h.addConfig(p.trustLine, "or accept certificates with an unknown revocation status", "revocation: soft")
+		h.addExtend("add a current CRL of the issuer, and of every other authority between the leaf and its anchor", &p.Trust, "crls", "ISSUER.crl")
+		h.addSet("or accept certificates with an unknown revocation status", &p.Trust, "revocation", "soft")
 	case reason.NoCertificate:
 		h.add(hint{Text: "the client must send a certificate: check that its configuration names one, and that the issuer is among the authorities that the server lists", Command: "mtlsguard inspect HOST:PORT"})
 		if !o.Refused {
-			h.addConfig(p.line, "or make anonymous callers the user Default; the policy must then allow the request for Default", "strict: false")
+			h.addSet("or make anonymous callers the user Default; the policy must then allow the request for Default", &p.node, "strict", "false")
 		}
 	case reason.Unmapped:
 		h.addUnmapped()
 	case reason.Ambiguous:
-		h.add(hint{Text: "two mappings of the same kind name two users: remove or disable one of those that match", File: h.config.users, Command: "mtlsguard users remove --config " + shellQuote(h.config.path) + " ID"})
+		for _, s := range o.Mapping {
+			if s.Result == mapresult.Matches {
+				h.add(hint{Text: fmt.Sprintf("two mappings of the same kind name two users: if the certificate is not user %s, remove %s", s.User, s.MappingID), File: s.File, Line: s.Line,
+					Command: h.usersCommand("remove", shellQuote(s.MappingID))})
+			}
+		}
 	case reason.MappingExpired:
 		for _, s := range o.Mapping {
 			if s.Result == mapresult.OutOfTime {
@@ -120,7 +146,11 @@ func (h *hinter) addAll() {
 		}
 	case reason.AmbiguousPath:
 		if method.Valid(o.Method) && strings.Contains(o.Detail, "method is not known") {
-			h.addConfig(p.line, "list the method in the methods of the port", fmt.Sprintf("methods: [%s]", strings.Join(append(p.Methods, o.Method), ", ")))
+			h.addExtend("list the method in the methods of the port", &p.node, "methods", o.Method)
+			break
+		}
+		if upper := strings.ToUpper(o.Method); upper != o.Method && method.Valid(upper) {
+			h.add(hint{Text: "methods are case-sensitive: the client must send " + upper})
 			break
 		}
 		h.add(hint{Text: "the client must send a target with one reading: one slash between segments, no dot segments, no escaped slash, dot or backslash"})
@@ -129,62 +159,19 @@ func (h *hinter) addAll() {
 		if name == "" {
 			name = "NAME"
 		}
-		h.addConfig(p.line, "add the name to the server_names of the port", fmt.Sprintf("server_names: [%s]", strings.Join(append(p.ServerNames, name), ", ")))
+		h.addExtend("add the name to the server_names of the port", &p.node, "server_names", yamlText(name))
 	case reason.UntrustedGateway:
 		if h.leaf != nil {
-			h.addConfig(p.Forwarded.Line, "if this certificate is the gateway's, add its fingerprint", fmt.Sprintf("gateway: {fingerprints: [%q]}", trust.FingerprintOf(h.leaf)))
+			h.addExtend("if this certificate is the gateway's, add its fingerprint", cmp.Or(valueOf(&p.Forwarded, "gateway"), &p.Forwarded), "fingerprints", strconv.Quote(trust.FingerprintOf(h.leaf).String()))
 		}
 		h.add(hint{Text: "users are refused on this port if they connect without the gateway"})
 	case reason.BadHeader:
-		h.addConfig(p.Forwarded.Line, "set format to the gateway's header format; docs/gateways.md has the configurations of both sides", "format: nginx")
+		h.addBadHeader()
 	case reason.NoRule:
 		h.addNoRule()
 	case reason.Denied:
-		h.add(hint{Text: "deny beats allow: remove " + o.Rule.String() + " or make it narrower", File: o.Rule.File, Line: o.Rule.Line})
+		h.addDenied()
 	default:
 		h.add(hint{Text: "docs/reasons.md#" + string(o.Reason) + " describes this reason"})
 	}
-}
-
-// addUnmapped adds the near misses, and the command that adds a mapping.
-func (h *hinter) addUnmapped() {
-	for _, s := range h.explanation.Mapping {
-		switch s.Result {
-		case mapresult.NearMiss, mapresult.OtherPort, mapresult.OtherIssuer, mapresult.Disabled:
-			h.add(hint{Text: fmt.Sprintf("mapping %s is a near miss: %s", s.MappingID, s.Why), File: s.File, Line: s.Line})
-		}
-	}
-	if h.file != "" {
-		h.add(hint{Text: "map the certificate to a user; NAME is the user's name", File: h.config.users,
-			Command: "mtlsguard users add --config " + shellQuote(h.config.path) + " --cert " + shellQuote(h.file) + " --user NAME"})
-	}
-}
-
-// addNoRule adds the line that would allow the request, and the membership that would if
-// only the subject of a rule differs.
-func (h *hinter) addNoRule() {
-	o := &h.explanation
-	if o.Policy == nil {
-		return
-	}
-	for _, l := range o.Policy.Lines {
-		group, ok := strings.CutPrefix(l.Fields[0].Wants, "group:")
-		if ok && l.Effect == policy.Allow && !l.Fields[0].Matches && l.Fields[1].Matches && l.Fields[2].Matches && l.Fields[3].Matches &&
-			o.Identity.User != identity.Default && group != identity.Authenticated && group != identity.Everybody && group != identity.Anonymous {
-			h.add(hint{Text: fmt.Sprintf("%s allows the request for group %s: make the user a member", l.Position, group), File: h.config.policy,
-				Write: "g, user:" + o.Identity.User + ", group:" + group})
-		}
-	}
-	if path, ok := rulePath(o.Path); ok {
-		h.add(hint{Text: "allow exactly this request", File: h.config.policy,
-			Write: strings.Join([]string{"p", "user:" + o.Identity.User, o.Port, o.Method, path, policy.Allow}, ", ")})
-	}
-}
-
-// rulePath returns a path as a rule writes it, and whether a rule can hold it.
-func rulePath(path string) (string, bool) {
-	if strings.ContainsAny(path, `,{}*"`) && path != "*" || strings.TrimSpace(path) != path || escape.Printable(path, 0) != path {
-		return "", false
-	}
-	return path, true
 }

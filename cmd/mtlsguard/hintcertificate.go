@@ -38,23 +38,13 @@ func (h *hinter) addUnknownAuthority() {
 	} else {
 		h.add(hint{Text: "if an anchor issued the issuer's certificate, the client must send that certificate too, after its own: " + formatIssuer(top)})
 	}
-	h.add(hint{Text: "to trust the issuer, add its certificate to the anchors: " + formatIssuer(top),
-		File: h.config.path, Line: h.port.trustLine, Write: "anchors: " + appendAnchor(h.config, h.port, "ISSUER.pem")})
-}
-
-// appendAnchor returns the anchors of a port and one more, as YAML.
-func appendAnchor(s *configFile, p configPort, more string) string {
-	var names []string
-	for _, a := range p.anchors {
-		names = append(names, relativeTo(s.path, a))
-	}
-	return "[" + strings.Join(append(names, more), ", ") + "]"
+	h.addExtend("to trust the issuer, add its certificate to the anchors: "+formatIssuer(top), &h.port.Trust, "anchors", "ISSUER.pem")
 }
 
 // addReplaceCertificate adds the hints for certificates that have to be replaced.
 func (h *hinter) addReplaceCertificate() {
 	o, leaf := &h.explanation, h.leafCertificate()
-	renew := hint{Text: "the client needs another certificate; if the mapping is by fingerprint, spki or serial, map the new certificate too",
+	renew := hint{Text: "the client needs another certificate; if the mapping is by fingerprint or serial, or by spki and the key is new, map the new certificate too",
 		Command: "mtlsguard users add --config " + shellQuote(h.config.path) + " --cert NEW.pem --user NAME"}
 	switch o.Reason {
 	case reason.NotYetValid:
@@ -67,7 +57,9 @@ func (h *hinter) addReplaceCertificate() {
 		h.add(renew)
 	case reason.WeakKey:
 		if leaf != nil && leaf.PublicKeyAlgorithm == x509.RSA && strings.Contains(o.Detail, "8192") {
-			h.add(hint{Text: "profile compatible accepts RSA keys of up to 8192 bits", File: h.config.path, Line: h.port.trustLine, Write: "profile: compatible"})
+			h.add(renew)
+			h.addSet("or profile compatible accepts RSA keys of up to 8192 bits", &h.port.Trust, "profile", "compatible")
+			return
 		}
 		h.add(renew)
 	default:

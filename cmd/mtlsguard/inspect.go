@@ -220,7 +220,11 @@ func (in *inspection) print(a *app) {
 	a.printf("  mappings, for users.yaml:\n")
 	for _, m := range in.Mappings {
 		if m.Why != "" {
-			a.printf("    # %s %s: %s\n", m.Kind, escape.Printable(m.Value, 0), escape.Printable(m.Why, 0))
+			name := m.Kind
+			if m.Value != "" {
+				name += " " + escape.Printable(m.Value, 0)
+			}
+			a.printf("    # %s: %s\n", name, escape.Printable(m.Why, 0))
 			continue
 		}
 		a.printf("    %s\n", escape.Printable(m.Line, 0))

@@ -89,7 +89,7 @@ func mappingCandidates(c *x509.Certificate) []mappingCandidate {
 			out = append(out, m)
 		}
 	}
-	return out
+	return append(out, unmappableNames(c)...)
 }
 
 // maxNames bounds the values shown of one kind.

@@ -8,7 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/alias"
 )
 
-// Form is shown to users: it must be the rule.
+// Valid accepts exactly the names that Form describes to users.
 func TestValidIsForm(t *testing.T) {
 	t.Parallel()
 	form := regexp.MustCompile("^" + alias.Form + "$")

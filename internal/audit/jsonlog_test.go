@@ -19,14 +19,14 @@ import (
 
 var writtenAt = regexp.MustCompile(`^\{"time":"[^"]*",`)
 
-// logged is what a log writes about a decision, without its time.
+// logged returns the line that a log writes for a decision, without its time.
 func logged(t *testing.T, open func(*bytes.Buffer) *slog.Logger, req *http.Request, o middleware.Outcome) string {
 	t.Helper()
 	var out bytes.Buffer
 	e := New(open(&out), new(atomic.Uint64))
 	e.LogDecision(req, &o)
 	if !e.backlog.Wait(5 * time.Second) {
-		t.Fatal("the log took nothing")
+		t.Fatal("the log wrote nothing")
 	}
 	line := out.String()
 	if !writtenAt.MatchString(line) {
@@ -35,9 +35,9 @@ func logged(t *testing.T, open func(*bytes.Buffer) *slog.Logger, req *http.Reque
 	return writtenAt.ReplaceAllString(line, "{")
 }
 
-func ours(out *bytes.Buffer) *slog.Logger { return JSONLog(out, nil) }
+func newJSONLog(out *bytes.Buffer) *slog.Logger { return JSONLog(out, nil) }
 
-func slogs(out *bytes.Buffer) *slog.Logger { return slog.New(slog.NewJSONHandler(out, nil)) }
+func newSlogLog(out *bytes.Buffer) *slog.Logger { return slog.New(slog.NewJSONHandler(out, nil)) }
 
 // JSONLog writes what slog writes, byte for byte, for any text in a request.
 // Covers L7.
@@ -54,21 +54,21 @@ func FuzzJSONLogWritesWhatSlogWrites(f *testing.F) {
 		if !allowed {
 			o.Reason, o.Reference = reason.NoRule, "1f"
 		}
-		if got, want := logged(t, ours, req, o), logged(t, slogs, req, o); got != want {
-			t.Errorf("ours  %sslogs %s", got, want)
+		if got, want := logged(t, newJSONLog, req, o), logged(t, newSlogLog, req, o); got != want {
+			t.Errorf("JSONLog %sslog    %s", got, want)
 		}
 	})
 }
 
-// Lines about decisions and other records keep their order. A log that fails, or panics,
-// holds up nothing.
+// Lines of decisions and other records keep their order. A log that fails or panics does not
+// block later lines.
 // Covers L9.
 func TestLinesAndRecordsKeepTheirOrder(t *testing.T) {
 	var out bytes.Buffer
 	e := New(JSONLog(&out, nil), new(atomic.Uint64))
 	for range 50 {
 		e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
-		e.LogEvent("reload", "configuration in force", "ok")
+		e.LogEvent("reload", "configuration in effect", "ok")
 	}
 	e.Flush()
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -85,7 +85,7 @@ func TestLinesAndRecordsKeepTheirOrder(t *testing.T) {
 		for range 3 {
 			e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
 			if !e.backlog.Wait(5 * time.Second) {
-				t.Fatal("a failing log holds up what follows")
+				t.Fatal("a failing log blocks later lines")
 			}
 		}
 	}
@@ -117,7 +117,7 @@ func BenchmarkDecisionLine(b *testing.B) {
 		name string
 		open func() *slog.Logger
 	}{
-		{"ours", func() *slog.Logger { return JSONLog(discard{}, nil) }},
+		{"JSONLog", func() *slog.Logger { return JSONLog(discard{}, nil) }},
 		{"slog", func() *slog.Logger { return slog.New(slog.NewJSONHandler(discard{}, nil)) }},
 	} {
 		b.Run(log.name, func(b *testing.B) {

@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// One leaf may come with another chain: the line names the issuer of this chain, not the
-// issuer of the first chain that was logged.
+// The same leaf can have another chain. The line names the issuer of this chain, not of the
+// first chain that was logged.
 // Covers L13.
 func TestLineNamesTheIssuerOfItsOwnChain(t *testing.T) {
 	t.Parallel()
@@ -36,7 +36,7 @@ func TestLineNamesTheIssuerOfItsOwnChain(t *testing.T) {
 		return out
 	}
 	var out bytes.Buffer
-	e := New(ours(&out), new(atomic.Uint64))
+	e := New(newJSONLog(&out), new(atomic.Uint64))
 	var want []string
 	for range 2 {
 		for _, v := range []struct{ anchor, issuer *testpki.Pair }{{oldRoot, oldCA}, {newRoot, newCA}} {

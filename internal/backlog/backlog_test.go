@@ -21,7 +21,7 @@ func TestOrderAndEnd(t *testing.T) {
 	}
 	for i, v := range got {
 		if i != v {
-			t.Fatalf("value %d came in place %d", v, i)
+			t.Fatalf("value %d is at position %d", v, i)
 		}
 	}
 	if len(got) != 1000 || q.Dropped() != 0 {
@@ -29,7 +29,8 @@ func TestOrderAndEnd(t *testing.T) {
 	}
 }
 
-func TestL9_BlockedSinkNeverBlocksAnOffer(t *testing.T) {
+// Covers L9.
+func TestBlockedSinkNeverBlocksAnOffer(t *testing.T) {
 	release := make(chan struct{})
 	var mu sync.Mutex
 	done := 0
@@ -41,10 +42,10 @@ func TestL9_BlockedSinkNeverBlocksAnOffer(t *testing.T) {
 		}
 	}
 	if q.Wait(10 * time.Millisecond) {
-		t.Error("a blocked queue says that it is done")
+		t.Error("Wait returns true for a blocked queue")
 	}
 	if got := q.Dropped(); got != uint64(100-taken) || taken > 20 {
-		t.Errorf("%d taken, %d dropped", taken, got)
+		t.Errorf("%d accepted, %d dropped", taken, got)
 	}
 	close(release)
 	if !q.Wait(5 * time.Second) {
@@ -53,11 +54,11 @@ func TestL9_BlockedSinkNeverBlocksAnOffer(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if done != taken {
-		t.Errorf("%d handed over, %d taken", done, taken)
+		t.Errorf("%d delivered, %d accepted", done, taken)
 	}
 }
 
-// Wait is for what is queued when it is called, however much comes after it.
+// Wait waits for the values that are queued when it is called, not for later ones.
 func TestWaitUnderLoad(t *testing.T) {
 	stop := make(chan struct{})
 	q := backlog.New(50, func([]int) { time.Sleep(100 * time.Microsecond) })
@@ -74,7 +75,7 @@ func TestWaitUnderLoad(t *testing.T) {
 	})
 	for range 3 {
 		if !q.Wait(5 * time.Second) {
-			t.Error("it waits for what came later")
+			t.Error("Wait waits for later values")
 		}
 	}
 	close(stop)
@@ -84,7 +85,7 @@ func TestWaitUnderLoad(t *testing.T) {
 	}
 }
 
-// Who gives up waiting leaves nothing behind, and holds nobody else up.
+// A Wait that gives up leaves no goroutine, and does not block another Wait.
 func TestWaitGivenUp(t *testing.T) {
 	release := make(chan struct{})
 	q := backlog.New(10, func([]int) { <-release })
@@ -93,7 +94,7 @@ func TestWaitGivenUp(t *testing.T) {
 	for i := range 10 {
 		waiters.Go(func() {
 			if i%2 == 0 && q.Wait(time.Millisecond) {
-				t.Error("a blocked queue says that it is done")
+				t.Error("Wait returns true for a blocked queue")
 			}
 			if i%2 == 1 && !q.Wait(5*time.Second) {
 				t.Error("not done")

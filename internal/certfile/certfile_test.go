@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// stores returns a client and its authority in every format.
+// stores returns a leaf with its authority in every format.
 func stores(tb testing.TB) (leaf, sub *testpki.Pair, files map[string][]byte) {
 	tb.Helper()
 	ca := testpki.NewCA("CA")

@@ -30,7 +30,7 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := l.Hand(ctx, there); !errors.Is(err, context.Canceled) {
-		t.Errorf("nobody accepts: %v", err)
+		t.Errorf("Hand without Accept: %v", err)
 	}
 	accepted := make(chan error, 1)
 	go func() { _, err := l.Accept(); accepted <- err }()

@@ -35,30 +35,30 @@ func FuzzParse(f *testing.F) {
 		var wrong errorlist.List
 		parsed := Parse("mtlsguard.yaml", data, &wrong)
 		if parsed == nil && wrong.Len() == 0 {
-			t.Fatal("neither a configuration nor a mistake")
+			t.Fatal("neither a configuration nor an error")
 		}
 		if wrong.Len() == 0 {
 			if len(parsed.AllPorts()) == 0 || parsed.Policy.Value == "" && slices.ContainsFunc(parsed.AllPorts(), Port.Authorizes) || parsed.Reload < 0 {
-				t.Errorf("taken: %+v", parsed)
+				t.Errorf("accepted: %+v", parsed)
 			}
 			if r := parsed.Reverse; r != nil && (r.Name == "" || len(r.Gateways) == 0 || len(r.Services) == 0 || r.Trust == nil || r.Cert.Value == "" ||
 				r.Gateway == nil || r.Gateway.Usage != trust.UsageServer) {
-				t.Errorf("taken: %+v", r)
+				t.Errorf("accepted: %+v", r)
 			}
 			for _, p := range parsed.Ports {
 				if p.Name == "" || p.ClientAuth == 0 || p.Cert.Value == "" || p.ClientAuth > 1 && p.Trust == nil && p.Forwarded == nil ||
 					p.Forwarded != nil && (p.ClientAuth == ports.None || p.Forwarded.Users == nil || p.Forwarded.Gateway == nil && p.Trust == nil) {
-					t.Errorf("taken: %+v", p)
+					t.Errorf("accepted: %+v", p)
 				}
 				if p.Registration != nil && (p.ClientAuth != ports.Require || p.Tunnel != nil || p.Forwarded != nil || p.Unmapped != "") ||
 					p.Tunnel != nil && (p.Forwarded != nil || len(p.Tunnel.Services()) == 0 || p.Tunnel.VerifiedOnly && p.Unmapped != "") {
-					t.Errorf("taken: %+v", p)
+					t.Errorf("accepted: %+v", p)
 				}
 			}
 		}
 		for _, m := range configerror.All(wrong.Err()) {
 			if m.File == "" || m.What == "" {
-				t.Errorf("not whole: %#v", m)
+				t.Errorf("incomplete: %#v", m)
 			}
 		}
 	})

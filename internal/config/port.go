@@ -156,7 +156,7 @@ func (p *parser) callers(out *Port, m map[string]*yaml.Node) {
 	}
 	for _, host := range p.scalars(m["server_names"], "server_names") {
 		if hostname.HasPort(host.Value) || !hostname.Valid(hostname.Canonical(host.Value)) {
-			p.Say(host.node, fmt.Sprintf("server_names: %q is not a host name", host.Value), hostname.Hint)
+			p.Say(host.node, fmt.Sprintf("server_names: %q is not a host name", host.Value), hostname.HintFor(host.Value))
 			continue
 		}
 		out.ServerNames = append(out.ServerNames, host.Value)

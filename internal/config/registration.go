@@ -108,7 +108,11 @@ func (p *parser) service(n *yaml.Node, lines map[string]int) Service {
 		if host := hostname.Canonical(name.Value); !hostname.HasPort(name.Value) && hostname.Valid(host) && !hostname.IsIP(host) {
 			out.Names = append(out.Names, host)
 		} else {
-			p.Say(name.node, fmt.Sprintf("names: %q is not a DNS name", name.Value), "use a whole DNS name of the server's certificate: there are no wildcards")
+			hint := "use a whole DNS name of the server's certificate: there are no wildcards"
+			if ascii := hostname.ToASCII(name.Value); ascii != "" {
+				hint = "write " + ascii
+			}
+			p.Say(name.node, fmt.Sprintf("names: %q is not a DNS name", name.Value), hint)
 		}
 	}
 	out.Pins = p.pins(m["fingerprints"])

@@ -51,7 +51,11 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 	})
 	out.Services = p.atLeastOne(n, m["services"], "services", "a service name", "write the names that the gateway uses, such as [orders]", serviceName.MatchString)
 	if out.ServerName = p.Text(m["server_name"], "server_name"); out.ServerName != "" && (hostname.HasPort(out.ServerName) || !hostname.Valid(hostname.Canonical(out.ServerName))) {
-		p.Say(m["server_name"], fmt.Sprintf("server_name: %q is not a host name", out.ServerName), "use a DNS name of the gateway's certificate")
+		hint := "use a DNS name of the gateway's certificate"
+		if ascii := hostname.ToASCII(out.ServerName); ascii != "" {
+			hint = "write " + ascii
+		}
+		p.Say(m["server_name"], fmt.Sprintf("server_name: %q is not a host name", out.ServerName), hint)
 	}
 	p.certificate(&out.Port, n, m["certificate"])
 	p.gatewayDialled(out, n, m["gateway"])

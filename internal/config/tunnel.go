@@ -73,7 +73,7 @@ func (p *parser) hosts(t *Tunnel, n *yaml.Node, service func(*yaml.Node, string)
 		host := hostname.Canonical(key.Value)
 		switch {
 		case key.Kind != yaml.ScalarNode || hostname.HasPort(key.Value) || !hostname.Valid(host):
-			p.Say(key, fmt.Sprintf("services: %q is not a host name", key.Value), hostname.Hint)
+			p.Say(key, fmt.Sprintf("services: %q is not a host name", key.Value), hostname.HintFor(key.Value))
 		case t.Hosts[host] != "":
 			p.Say(key, fmt.Sprintf("services has the host %q twice", host), "use one service for each host; case does not count")
 		default:

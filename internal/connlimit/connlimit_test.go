@@ -20,11 +20,11 @@ func TestAddressPrefixes(t *testing.T) {
 	}{
 		{"192.0.2.1:1", "192.0.2.1:2", true},
 		{"192.0.2.1:1", "192.0.2.2:1", false},
-		{"[::ffff:192.0.2.1]:1", "192.0.2.1:1", true}, // as a listener of both families tells it
+		{"[::ffff:192.0.2.1]:1", "192.0.2.1:1", true}, // the form of a dual-stack listener
 		{"[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:1", false},
 		{"[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff:ffff:ffff:ffff]:1", true}, // one /64
 		{"[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1", false},
-		{"[fe80::1%1]:1", "[fe80::2%2]:1", true}, // a zone is nobody's to choose
+		{"[fe80::1%1]:1", "[fe80::2%2]:1", true}, // a client cannot choose the zone
 		{"[::1]:1", "127.0.0.1:1", false},
 	} {
 		a, b := AddrOf(tcp(row.a)), AddrOf(tcp(row.b))
@@ -33,11 +33,12 @@ func TestAddressPrefixes(t *testing.T) {
 		}
 	}
 	if AddrOf(&net.UnixAddr{Name: "x"}) != AddrOf(nil) {
-		t.Error("addresses of another kind are not all one")
+		t.Error("addresses of other types do not count as one")
 	}
 }
 
-// Many addresses of one /64 have the connections of one, and leave nothing behind.
+// All addresses of one /64 share the limit of one, and no address is kept without a
+// connection.
 // Covers H4, H9.
 func TestAddressesOfOneSubscriberAreOne(t *testing.T) {
 	s := New(10_000, 3)

@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// swollen is a list with so many bytes of further entries, whose signature is not over
-// them.
+// swollen returns list with size bytes of additional entries, which the signature does not
+// cover.
 func swollen(t testing.TB, list []byte, size int) []byte {
 	t.Helper()
 	var outer struct {
@@ -67,8 +67,8 @@ func zipped(t testing.TB, data []byte) []byte {
 	return out.Bytes()
 }
 
-// Covers H17: what nobody known has signed costs its own size, and a list that is packed
-// is not unpacked.
+// Covers H17: a list without a valid signature costs only its own size, and a compressed
+// list is not decompressed.
 func TestListThatSwellsIsRefusedCheaply(t *testing.T) {
 	w := newWorld(t)
 	w.give(w.list(1))
@@ -84,10 +84,10 @@ func TestListThatSwellsIsRefusedCheaply(t *testing.T) {
 		"not signed, in PEM":        {"", inPEM(swollen(t, w.list(2), 2<<20)), 40},
 		"gzip":                      {"gzip", zipped(t, swollen(t, w.list(2), 8<<20)), 3},
 		"gzip of a genuine list":    {"gzip", zipped(t, w.list(3)), 3},
-		"an encoding of another":    {"br", w.list(3), 3},
-		"gzip without being asked":  {"x-gzip", zipped(t, w.list(3)), 3},
+		"another encoding":          {"br", w.list(3), 3},
+		"x-gzip":                    {"x-gzip", zipped(t, w.list(3)), 3},
 		"larger than the cap":       {"", swollen(t, w.list(2), 5<<20), 3},
-		"gzip without saying so":    {"", zipped(t, large), 3},
+		"gzip, not declared":        {"", zipped(t, large), 3},
 		"a head that is all issuer": {"", longIssuer(t), 30},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,13 +110,13 @@ func TestListThatSwellsIsRefusedCheaply(t *testing.T) {
 				t.Errorf("%d MiB were allocated for %d KiB, want at most %d", n, len(x.body)>>10, x.most)
 			}
 			if d := time.Since(start); d > 10*time.Second {
-				t.Errorf("it took %v", d)
+				t.Errorf("the refusal took %v", d)
 			}
 		})
 	}
 }
 
-// longIssuer is a list whose issuer has a name of megabytes.
+// longIssuer returns a list with an issuer's name of megabytes.
 func longIssuer(t testing.TB) []byte {
 	t.Helper()
 	ca := testpki.NewCA("x")
@@ -126,7 +126,7 @@ func longIssuer(t testing.TB) []byte {
 	name.Bytes = bytes.Repeat(one, 2<<20/len(one))
 	subject := must(t)(asn1.Marshal(name))
 	list := ca.CRL(1, nil)
-	return bytes.Replace(list.Raw, list.RawIssuer, subject, 1) // lengths do not fit: nothing may be read beyond them
+	return bytes.Replace(list.Raw, list.RawIssuer, subject, 1) // wrong lengths: the parser must not read beyond them
 }
 
 func must(t testing.TB) func([]byte, error) []byte {
@@ -159,7 +159,7 @@ func TestLargeGenuineListIsFetched(t *testing.T) {
 	w.holds(t, list)
 }
 
-// The head of a list says of it what crypto/x509 says of the whole.
+// ReadHead returns the same as crypto/x509 for the whole list.
 func FuzzHead(f *testing.F) {
 	ca := testpki.NewCA("Client CA")
 	f.Add(ca.CRL(1, []*big.Int{big.NewInt(7)}).Raw)
@@ -170,14 +170,14 @@ func FuzzHead(f *testing.F) {
 		head, err := crlfetch.ReadHead(der)
 		whole, wrong := x509.ParseRevocationList(der)
 		if wrong == nil && len(whole.Raw) == len(der) && err != nil && len(whole.RawIssuer) < 16<<10-100 {
-			t.Fatalf("crypto/x509 reads the list, and its head: %v", err)
+			t.Fatalf("crypto/x509 parses the list, and ReadHead fails: %v", err)
 		}
 		if err != nil || wrong != nil {
 			return
 		}
 		if !bytes.Equal(head.RawTBSRevocationList, whole.RawTBSRevocationList) || !bytes.Equal(head.Signature, whole.Signature) ||
 			head.SignatureAlgorithm != whole.SignatureAlgorithm || !bytes.Equal(head.RawIssuer, whole.RawIssuer) {
-			t.Fatal("the head is another list's")
+			t.Fatal("ReadHead differs from crypto/x509")
 		}
 	})
 }

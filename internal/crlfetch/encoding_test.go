@@ -9,8 +9,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// A list that writes its issuer's name in another string type is the authority's, and of
-// the series that the file holds.
+// A list with its issuer's name in another string type is a list of the authority, and a
+// successor of the one in the file.
 //
 // Covers V2.
 func TestListWithItsIssuerInAnotherEncodingIsFetched(t *testing.T) {
@@ -27,7 +27,7 @@ func TestListWithItsIssuerInAnotherEncodingIsFetched(t *testing.T) {
 	w.fetched(t)
 	second := other.CRL(2, nil)
 	if string(second.RawIssuer) == string(w.ca.Cert.RawSubject) {
-		t.Fatal("the name is the same bytes: this test shows nothing")
+		t.Fatal("the name is the same bytes: this test checks nothing")
 	}
 	w.give(second.Raw)
 	w.fetched(t)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// UntilNext and Jitter are the schedule, which takes hours to see from outside.
+// UntilNext exports the schedule for the external tests.
 func (f *Fetcher) UntilNext(list *x509.RevocationList) time.Duration { return f.untilNext(list) }
 
 // ReadHead reads a list without its entries.

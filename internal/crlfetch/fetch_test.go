@@ -44,7 +44,7 @@ func TestFetched(t *testing.T) {
 func TestFileIsLeftAloneWhereNothingChanged(t *testing.T) {
 	w := newWorld(t)
 	list := w.list(1)
-	w.put(t, inPEM(list)) // the same list in other clothes
+	w.put(t, inPEM(list)) // the same list as PEM
 	before, err := os.Stat(w.source.File)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestFileIsLeftAloneWhereNothingChanged(t *testing.T) {
 	if after, err := os.Stat(w.source.File); err != nil || !os.SameFile(before, after) {
 		t.Errorf("the file was replaced: %v", err)
 	}
-	// A changed list is another file: whoever reads the old one still reads it whole.
+	// A changed list replaces the file: an open reader of the old file still reads it whole.
 	open, err := os.Open(w.source.File)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestFileIsLeftAloneWhereNothingChanged(t *testing.T) {
 // Covers I7.
 func TestRejectedListsChangeNothing(t *testing.T) {
 	w := newWorld(t)
-	stranger, twin, second := testpki.NewCA("Stranger"), testpki.NewCA("Client CA"), testpki.NewCA("Second CA")
+	unknownCA, twin, second := testpki.NewCA("Other CA"), testpki.NewCA("Client CA"), testpki.NewCA("Second CA")
 	below := w.ca.SubCA("Below")
 	w.source.Anchors = append(w.source.Anchors, second.Cert)
 	noSign := testpki.Make(nil, testpki.NewKey(), &x509.Certificate{
@@ -111,12 +111,12 @@ func TestRejectedListsChangeNothing(t *testing.T) {
 		{"from the future", w.list(6, dated(time.Hour, 2*time.Hour)), "not valid before"},
 		{"altered", tampered, "no known authority signed it"},
 		{"by a twin", twin.CRL(9, nil).Raw, "no known authority signed it"},
-		{"by a stranger", stranger.CRL(9, nil).Raw, "no known authority signed the CRL"},
-		{"by an authority below that is not known", below.CRL(9, nil).Raw, "no known authority signed the CRL"},
-		{"by an authority that may not", able.CRL(9, nil).Raw, "not signed by its key"},
-		{"another anchor's own", second.CRL(9, nil).Raw, "another issuer"},
+		{"by an unknown authority", unknownCA.CRL(9, nil).Raw, "no known authority signed the CRL"},
+		{"by an unknown authority below", below.CRL(9, nil).Raw, "no known authority signed the CRL"},
+		{"by an authority that must not sign lists", able.CRL(9, nil).Raw, "not signed by its key"},
+		{"the list of another anchor", second.CRL(9, nil).Raw, "another issuer"},
 		{"the anchor's key under a name of another anchor", alias.CRL(9, nil).Raw, "another issuer"},
-		{"the anchor's key under a name that is not known", unknown.CRL(9, nil).Raw, "which is another name"},
+		{"the anchor's key under an unknown name", unknown.CRL(9, nil).Raw, "which is another name"},
 		{"the anchor's successor of the same name", successor.CRL(9, nil).Raw, "another issuer, key"},
 		{"for other certificates", w.list(9, scoped), "another issuer, key or scope"},
 		{"two in one", inPEM(w.list(6), w.list(7)), "2 CRLs"},
@@ -137,7 +137,7 @@ func TestRejectedListsChangeNothing(t *testing.T) {
 			w.give(row.data)
 			w.refused(t, row.why)
 			if strings.Contains(row.why, "in the file") || strings.Contains(row.why, "scope") || strings.Contains(row.why, "another") {
-				return // about the file, not about the list
+				return // the error is about the file, not the list
 			}
 			if err := os.Remove(w.source.File); err != nil {
 				t.Fatal(err)
@@ -199,7 +199,7 @@ func TestFileThatIsThere(t *testing.T) {
 			t.Error("no error")
 		}
 	})
-	t.Run("larger than anything", func(t *testing.T) {
+	t.Run("larger than the limit", func(t *testing.T) {
 		w := newWorld(t)
 		w.put(t, w.list(1))
 		if err := os.Truncate(w.source.File, 10<<30); err != nil { // sparse
@@ -220,7 +220,7 @@ func TestServersThatDoNotGiveAList(t *testing.T) {
 		{"404", func(rw http.ResponseWriter, r *http.Request) { http.NotFound(rw, r) }, "returned HTTP 404"},
 		{"500", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) }, "returned HTTP 500"},
 		{"206", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(206) }, "returned HTTP 206"},
-		{"304 to a plain question", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(304) }, "returned HTTP 304"},
+		{"304 to a request without a condition", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(304) }, "returned HTTP 304"},
 		{"closed", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
 		{"cut off", func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Length", "5000")
@@ -275,7 +275,7 @@ func TestRedirects(t *testing.T) {
 		"another name":   func(r *http.Request) string { return "http://localhost:" + strings.Split(r.Host, ":")[1] + "/new.crl" },
 		"another scheme": func(r *http.Request) string { return "https://" + r.Host + "/new.crl" },
 		"a file":         func(*http.Request) string { return "file:///etc/passwd" },
-		"by a detour": func(r *http.Request) string {
+		"after a redirect": func(r *http.Request) string {
 			if r.URL.Path == "/a" {
 				return elsewhere.URL
 			}
@@ -291,7 +291,7 @@ func TestRedirects(t *testing.T) {
 		t.Errorf("%d redirects were followed", n)
 	}
 	if hits.Load() != 0 {
-		t.Errorf("another host was asked %d times", hits.Load())
+		t.Errorf("%d requests to another host", hits.Load())
 	}
 	to(func(*http.Request) string { return "/new.crl" })
 	w.fetched(t)
@@ -324,7 +324,7 @@ func TestNoURLOfACertificateOrAListIsFollowed(t *testing.T) {
 	w.use(func(rw http.ResponseWriter, r *http.Request) { http.NotFound(rw, r) })
 	w.refused(t, "404")
 	if hits.Load() != 0 {
-		t.Errorf("the canary was asked %d times", hits.Load())
+		t.Errorf("%d requests to the URLs of the certificate", hits.Load())
 	}
 }
 

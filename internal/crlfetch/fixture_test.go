@@ -25,13 +25,13 @@ type world struct {
 	source  crlfetch.Source
 	fetcher *crlfetch.Fetcher
 
-	mu    sync.Mutex
-	asked []*http.Request
-	serve http.HandlerFunc
-	told  []crlfetch.Failure
+	mu       sync.Mutex
+	received []*http.Request
+	serve    http.HandlerFunc
+	failed   []crlfetch.Failure
 }
 
-// newWorld serves on loopback.
+// newWorld returns a world whose server listens on loopback.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{ca: testpki.NewCA("Client CA"), fetcher: &crlfetch.Fetcher{}}
@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
-	w.asked = append(w.asked, r)
+	w.received = append(w.received, r)
 	serve := w.serve
 	w.mu.Unlock()
 	serve(rw, r)
@@ -55,7 +55,7 @@ func (w *world) use(serve http.HandlerFunc) {
 	w.serve = serve
 }
 
-// give serves bytes.
+// give sets the bytes to serve.
 func (w *world) give(data []byte) {
 	w.use(func(rw http.ResponseWriter, _ *http.Request) { rw.Write(data) }) // a test's server
 }
@@ -63,31 +63,31 @@ func (w *world) give(data []byte) {
 func (w *world) requests() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.asked)
+	return len(w.received)
 }
 
-func (w *world) tell(x crlfetch.Failure) {
+func (w *world) recordError(x crlfetch.Failure) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.told = append(w.told, x)
+	w.failed = append(w.failed, x)
 }
 
-// failures is what was told so far.
+// failures returns the reported errors so far.
 func (w *world) failures() []error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []error
-	for _, x := range w.told {
+	for _, x := range w.failed {
 		out = append(out, x.Err)
 	}
 	return out
 }
 
-// reports is what was told so far, with the progress.
+// reports returns the failures so far, with the progress.
 func (w *world) reports() []crlfetch.Failure {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.told)
+	return slices.Clone(w.failed)
 }
 
 // remove removes the file.
@@ -98,12 +98,12 @@ func (w *world) remove(t *testing.T) {
 	}
 }
 
-// sent is a header of every request so far.
+// sent returns a header of every request so far.
 func (w *world) sent(name string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []string
-	for _, r := range w.asked {
+	for _, r := range w.received {
 		out = append(out, r.Header.Get(name))
 	}
 	return out
@@ -121,7 +121,7 @@ func (w *world) put(t *testing.T, data []byte) {
 	}
 }
 
-// fetched fetches and wants no error.
+// fetched fetches, and fails on an error.
 func (w *world) fetched(t *testing.T) {
 	t.Helper()
 	if err := w.fetcher.Fetch(t.Context(), w.source); err != nil {
@@ -129,7 +129,7 @@ func (w *world) fetched(t *testing.T) {
 	}
 }
 
-// refused fetches, wants an error that says why, and nothing changed.
+// refused fetches, and fails unless the error contains why and the file is unchanged.
 func (w *world) refused(t *testing.T, why string) {
 	t.Helper()
 	before, _ := os.ReadFile(w.source.File)
@@ -138,7 +138,7 @@ func (w *world) refused(t *testing.T, why string) {
 		t.Fatalf("the error is %v, want %q", err, why)
 	}
 	if strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("the error is not plain: %q", err)
+		t.Errorf("the error has unprintable characters: %q", err)
 	}
 	after, _ := os.ReadFile(w.source.File)
 	if !bytes.Equal(before, after) {
@@ -147,17 +147,17 @@ func (w *world) refused(t *testing.T, why string) {
 	w.alone(t)
 }
 
-// holds wants the file to hold exactly this.
+// holds checks the content of the file.
 func (w *world) holds(t *testing.T, data []byte) {
 	t.Helper()
 	got, err := os.ReadFile(w.source.File)
 	if err != nil || !bytes.Equal(got, data) {
-		t.Fatalf("the file holds something else (%v)", err)
+		t.Fatalf("the file has another content (%v)", err)
 	}
 	w.alone(t)
 }
 
-// alone wants nothing else beside the file.
+// alone checks that the folder holds no other file.
 func (w *world) alone(t *testing.T) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(w.source.File))

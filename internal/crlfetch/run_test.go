@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -53,7 +54,7 @@ func TestUntilNext(t *testing.T) {
 		}
 		for range 100 {
 			if j := crlfetch.Jitter(got); j > got || j < got*8/10 {
-				t.Fatalf("%s: %v became %v", row.name, got, j)
+				t.Fatalf("%s: jitter changed %v to %v", row.name, got, j)
 			}
 		}
 	}
@@ -62,10 +63,10 @@ func TestUntilNext(t *testing.T) {
 	}
 }
 
-// bubble is a world with the clock of synctest, and without sockets.
+// bubble returns a world on the clock of synctest, without sockets.
 func bubble(t *testing.T) *world {
 	w := &world{ca: testpki.NewCA("Client CA"), fetcher: &crlfetch.Fetcher{}}
-	w.fetcher.OnError = w.tell
+	w.fetcher.OnError = w.recordError
 	w.fetcher.Client = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		rec := httptest.NewRecorder()
 		w.ServeHTTP(rec, r)
@@ -75,8 +76,7 @@ func bubble(t *testing.T) *world {
 	return w
 }
 
-// run runs the fetcher until the test ends. That nothing of it is left is what
-// synctest looks for.
+// run runs the fetcher until the test ends. synctest checks that no goroutine is left.
 func (w *world) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -92,7 +92,7 @@ func (w *world) run(t *testing.T) {
 	})
 }
 
-// wantRequests lets time pass and wants so many requests since the start.
+// wantRequests lets time pass and checks the number of requests since the start.
 func (w *world) wantRequests(t *testing.T, after time.Duration, least, most int) {
 	t.Helper()
 	time.Sleep(after)
@@ -125,7 +125,7 @@ func TestRunFetchesAtOnceWhereNothingIsThere(t *testing.T) {
 		w.put(t, w.list(1))
 		w.give(w.list(2))
 		w.run(t)
-		w.wantRequests(t, 23*time.Second, 0, 0) // a list that is good can wait: many servers may start together
+		w.wantRequests(t, 23*time.Second, 0, 0) // a valid list can wait: many servers may start together
 		w.wantRequests(t, 7*time.Second, 1, 1)
 	})
 }
@@ -136,8 +136,8 @@ func TestRunAfterFailures(t *testing.T) {
 		w.use(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(503) })
 		w.run(t)
 		w.wantRequests(t, 10*time.Minute, 13, 18) // after 5, 10, 20 and 40 s, then each minute
-		if told := w.failures(); len(told) != w.requests() || !strings.Contains(told[0].Error(), "503") {
-			t.Errorf("told %v", told)
+		if failed := w.failures(); len(failed) != w.requests() || !strings.Contains(failed[0].Error(), "503") {
+			t.Errorf("errors %v", failed)
 		}
 		w.give(w.list(1))
 		n := w.requests()
@@ -145,7 +145,7 @@ func TestRunAfterFailures(t *testing.T) {
 	})
 }
 
-// A list of a day that the CA renews every twelve hours never comes near its end.
+// A list valid for a day that the CA renews every twelve hours is always replaced early.
 func TestRunIsEarlyEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := bubble(t)
@@ -174,7 +174,7 @@ func TestRunIsEarlyEnough(t *testing.T) {
 	})
 }
 
-// The CA that renews in the last minute is not flooded in the hours before.
+// A CA that renews in the last minute gets few requests in the hours before.
 func TestRunDoesNotFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := bubble(t)
@@ -206,18 +206,18 @@ func TestETag(t *testing.T) {
 		if sent := w.sent("If-None-Match"); full.Load() != 1 || sent[0] != "" || sent[1] != `"one"` {
 			t.Fatalf("%d lists sent, with %q", full.Load(), sent)
 		}
-		// The file is another one now: what the server has not changed is not what is there.
+		// The file has been replaced since: "not modified" no longer refers to its content.
 		w.put(t, w.list(0))
 		time.Sleep(6 * time.Hour)
 		synctest.Wait()
 		w.holds(t, list)
-		if told := w.failures(); full.Load() != 2 || len(told) != 0 {
-			t.Errorf("%d lists sent, told %v", full.Load(), told)
+		if failed := w.failures(); full.Load() != 2 || len(failed) != 0 {
+			t.Errorf("%d lists sent, errors %v", full.Load(), failed)
 		}
 	})
 }
 
-// A server that says "not modified" for ever keeps an old list in force.
+// A server that always answers "not modified" cannot keep an expired list in effect.
 // Covers I7.
 func TestNotModifiedDoesNotExtendAnExpiredList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -234,16 +234,16 @@ func TestNotModifiedDoesNotExtendAnExpiredList(t *testing.T) {
 		w.run(t)
 		time.Sleep(59 * time.Minute)
 		synctest.Wait()
-		if told := w.failures(); len(told) != 0 {
-			t.Errorf("told %v", told)
+		if failed := w.failures(); len(failed) != 0 {
+			t.Errorf("errors %v", failed)
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if told := w.failures(); len(told) == 0 || !strings.Contains(told[0].Error(), "past its next update") {
-			t.Errorf("told %v", told)
+		if failed := w.failures(); len(failed) == 0 || !strings.Contains(failed[0].Error(), "past its next update") {
+			t.Errorf("errors %v", failed)
 		}
 		if tags := w.sent("If-None-Match"); tags[len(tags)-1] != "" {
-			t.Error("still asks whether it has changed")
+			t.Error("the request is still conditional")
 		}
 	})
 }
@@ -261,14 +261,12 @@ func TestRunLeavesNothing(t *testing.T) {
 		w.fetcher.Run(ctx, []crlfetch.Source{w.source, second.source})
 		close(done)
 	}()
-	for w.requests() == 0 || second.requests() == 0 {
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.Eventually(t, "a request to each server", func() bool { return w.requests() > 0 && second.requests() > 0 })
 	cancel()
 	select {
 	case <-done:
 	case <-time.After(5 * time.Second):
-		t.Fatal("Run goes on")
+		t.Fatal("Run does not return")
 	}
 	buffer := make([]byte, 1<<20)
 	for range 200 {
@@ -278,7 +276,7 @@ func TestRunLeavesNothing(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("a goroutine is left:\n%s", buffer[:runtime.Stack(buffer, true)])
+	t.Fatalf("a goroutine leaks:\n%s", buffer[:runtime.Stack(buffer, true)])
 }
 
 func TestRunWithoutSources(t *testing.T) {

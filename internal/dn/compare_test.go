@@ -35,7 +35,7 @@ func name(rdns ...[]attribute) []byte {
 }
 
 // Covers V2.
-func TestNamesAreComparedAsRFC5280Says(t *testing.T) {
+func TestNamesAreComparedByRFC5280(t *testing.T) {
 	t.Parallel()
 	const utf, printable, t61, ia5, bmp, universal = der.UTF8String, der.PrintableString, der.T61String, der.IA5String, der.Tag(30), der.Tag(28)
 	cn := func(tag der.Tag, value string) []byte { return name([]attribute{{3, tag, value}}) }
@@ -86,7 +86,7 @@ func TestNamesAreComparedAsRFC5280Says(t *testing.T) {
 		{"two sets for one", name([]attribute{{3, utf, "a"}, {10, utf, "b"}}), name([]attribute{{3, utf, "a"}}, []attribute{{10, utf, "b"}}), false},
 		{"sets in another order", name([]attribute{{3, utf, "a"}}, []attribute{{10, utf, "b"}}), name([]attribute{{10, utf, "b"}}, []attribute{{3, utf, "a"}}), false},
 		{"an attribute more", plain, name([]attribute{{3, utf, "Acme CA"}}, []attribute{{10, utf, ""}}), false},
-		{"values that are no text", name([]attribute{{3, der.INTEGER, "\x01"}}), name([]attribute{{3, der.INTEGER, "\x02"}}), false},
+		{"values that are not text", name([]attribute{{3, der.INTEGER, "\x01"}}), name([]attribute{{3, der.INTEGER, "\x02"}}), false},
 		{"broken UTF-8", cn(utf, "\xff"), cn(utf, "\xfe"), false},
 		{"a UniversalString that is cut", cn(universal, "\x00\x00\x00A\x00"), cn(universal, "\x00\x00\x00A"), false},
 		{"a UniversalString beyond Unicode", cn(universal, "\x00\x11\x00\x00"), cn(utf, "\ufffd"), false},
@@ -96,7 +96,7 @@ func TestNamesAreComparedAsRFC5280Says(t *testing.T) {
 		{"VisibleString", cn(utf, "a"), cn(der.Tag(26), "A"), true},
 		{"half a BMPString", cn(bmp, "\x00A\x00"), cn(bmp, "\x00A"), false},
 		{"an empty name", name(), plain, false},
-		{"something behind", append(name([]attribute{{3, utf, "a"}}), 0), name([]attribute{{3, utf, "a"}}), false},
+		{"a trailing byte", append(name([]attribute{{3, utf, "a"}}), 0), name([]attribute{{3, utf, "a"}}), false},
 	} {
 		if got := dn.Equal(x.a, x.b); got != x.equal {
 			t.Errorf("%s: %t, want %t", x.what, got, x.equal)

@@ -2,15 +2,41 @@ package dn
 
 import (
 	"errors"
+	"strconv"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 var (
-	errDER        = errors.New("the subject is not DER")
-	errStringType = errors.New("a value of the subject is of a type other than PrintableString, UTF8String and IA5String")
+	errDER = errors.New("the subject is not DER")
 )
+
+// stringTypeError is a value of a string type that is not read.
+type stringTypeError struct {
+	oid string // of the attribute; empty for a value without one
+	tag der.Tag
+}
+
+func (e *stringTypeError) Error() string {
+	attribute := "a value of the subject"
+	if keyword, ok := keywordOf[e.oid]; ok {
+		attribute = keyword + " in the subject"
+	} else if e.oid != "" {
+		attribute = dotted(e.oid) + " in the subject"
+	}
+	name, ok := stringTypes[e.tag]
+	if !ok {
+		name = "value with the tag " + strconv.Itoa(int(e.tag))
+	}
+	return attribute + " is a " + name + ": a mapping matches PrintableString, UTF8String and IA5String only"
+}
+
+// stringTypes are the string types that are not read.
+var stringTypes = map[der.Tag]string{
+	18: "NumericString", der.T61String: "T61String", 21: "VideotexString", 25: "GraphicString", 26: "VisibleString",
+	der.GeneralString: "GeneralString", 28: "UniversalString", 30: "BMPString", der.BIT_STRING: "BIT STRING", der.OCTET_STRING: "OCTET STRING",
+}
 
 // FromDER reads a subject from its DER (RFC 5280 section 4.1.2.6), such as
 // x509.Certificate.RawSubject. It does not use pkix.Name, which loses attributes and
@@ -97,6 +123,9 @@ func readAttribute(set *cryptobyte.String) (oid, value []byte, err error) {
 		return nil, nil, errDER
 	}
 	value, err = readString(pair)
+	if wrong := (*stringTypeError)(nil); errors.As(err, &wrong) {
+		wrong.oid = string(id)
+	}
 	return id, value, err
 }
 
@@ -117,7 +146,7 @@ func readString(raw cryptobyte.String) ([]byte, error) {
 			}
 		}
 	default:
-		return nil, errStringType
+		return nil, &stringTypeError{tag: tag}
 	}
 	return value, CheckValue([]byte(value))
 }

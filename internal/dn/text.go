@@ -12,7 +12,8 @@ import (
 // Parse reads a name in RFC 4514 text, the most specific attribute first:
 // "CN=alice,OU=Staff,O=Acme". Attributes joined by + are one RDN, a set.
 //
-// Keywords are read in any case; a type may also be a dotted OID. A value may be
+// Keywords are read in any case; a type may also be a dotted OID, with or without OID.
+// before it. A value may be
 // escaped with \ before a special character or before two hex digits, or be # and
 // the hex of a DER string. Blanks around the separators = , + are skipped, because
 // people paste the output of tools; RFC 4514 does not allow these blanks. A blank that
@@ -112,12 +113,20 @@ func attributeType(keyword string) (string, error) {
 	if oid, ok := oidOf[strings.ToLower(keyword)]; ok && isASCII(keyword) {
 		return oid, nil
 	}
-	if keyword != "" && '0' <= keyword[0] && keyword[0] <= '9' {
-		oid, err := parseOID(keyword)
+	// keytool writes OID. before a dotted OID, as RFC 2253 section 4 allows.
+	number := keyword
+	if prefix := "OID."; len(keyword) > len(prefix) && strings.EqualFold(keyword[:len(prefix)], prefix) {
+		number = keyword[len(prefix):]
+	}
+	if number != "" && '0' <= number[0] && number[0] <= '9' {
+		oid, err := parseOID(number)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", escape.Quote(keyword, escape.Short), err)
 		}
 		return oid, nil
+	}
+	if oid, ok := otherTypes[strings.ToLower(keyword)]; ok && isASCII(keyword) {
+		return "", fmt.Errorf("%s is not a known attribute type; write its OID: %s", escape.Quote(keyword, escape.Short), oid)
 	}
 	return "", fmt.Errorf("%s is not a known attribute type; write its dotted OID", escape.Quote(keyword, escape.Short))
 }

@@ -35,7 +35,7 @@ func TestRowMatchesItsDecision(t *testing.T) {
 	for _, row := range []struct {
 		want    string
 		allowed bool
-		word    string
+		reason  string
 		met     bool
 	}{
 		{"allow", true, "", true}, {"allow", false, "denied", false},
@@ -43,7 +43,7 @@ func TestRowMatchesItsDecision(t *testing.T) {
 		{"denied", false, "denied", true}, {"denied", false, "no-rule", false}, {"denied", true, "", false},
 		{"no-rule", false, "no-rule", true}, {"no-rule", false, "denied", false}, {"no-rule", true, "", false},
 	} {
-		if got := (Row{Want: row.want}).Matches(row.allowed, row.word); got != row.met {
+		if got := (Row{Want: row.want}).Matches(row.allowed, row.reason); got != row.met {
 			t.Errorf("%+v: %t", row, got)
 		}
 	}

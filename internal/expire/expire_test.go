@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/expire"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 func TestCacheIsBounded(t *testing.T) {
@@ -28,14 +29,7 @@ func TestCacheIsBounded(t *testing.T) {
 func TestOldValuesAreGone(t *testing.T) {
 	c := expire.New[int](10, time.Nanosecond)
 	c.Put("a", 1)
-	for end := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
-		if _, ok := c.Get("a"); !ok {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("still there")
-		}
-	}
+	testkit.Eventually(t, "the value expires", func() bool { _, ok := c.Get("a"); return !ok })
 }
 
 func TestConcurrentUse(t *testing.T) {
@@ -87,13 +81,8 @@ func TestOldValuesLeaveTheMemory(t *testing.T) {
 	for i := range 10 {
 		c.PutSized(fmt.Sprint(i), i, 10)
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	testkit.Eventually(t, "only the new value is left", func() bool {
 		c.PutSized("new", 1, 10)
-		if c.Len() == 1 && c.Size() == 10 {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d values, %d bytes", c.Len(), c.Size())
-		}
-	}
+		return c.Len() == 1 && c.Size() == 10
+	})
 }

@@ -31,7 +31,7 @@ func TestPauses(t *testing.T) {
 		"a file that is new":       {Set{}, set(block), pausePEM, pauseText},
 		"a folder":                 {Set{"file": Folder([sha256.Size]byte{}, ErrNoFile)}, Set{"file": folder}, pausePEM, pauseText},
 	} {
-		row.old.Drop() // what is compared needs no data
+		row.old.Drop() // the comparison needs no data
 		if got := row.now.Pause(row.old); got != row.lines {
 			t.Errorf("%s: Pause is %v, want %v", name, got, row.lines)
 		}
@@ -56,7 +56,7 @@ func TestSame(t *testing.T) {
 		t.Error("readings are compared wrongly")
 	}
 	if !b["more"].Empty() || b["file"].Empty() || Failed(ErrNoFile).Empty() {
-		t.Error("the empty file is not told from others")
+		t.Error("the empty file equals another")
 	}
 }
 

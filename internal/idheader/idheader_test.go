@@ -22,7 +22,7 @@ func TestIdentityHeaders(t *testing.T) {
 	} {
 		for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."), strings.Replace(name, "-", "_", 1)} {
 			if !idheader.Is(spelling) {
-				t.Errorf("%s is no identity header", spelling)
+				t.Errorf("%s is not an identity header", spelling)
 			}
 		}
 	}

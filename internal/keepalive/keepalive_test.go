@@ -14,14 +14,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 )
 
-// wrapped hides what is below it, as a program's own wrapper does.
+// wrapped hides the interfaces of its ResponseWriter, as a program's own wrapper does.
 type wrapped struct{ http.ResponseWriter }
 
 func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// ask sends two requests in one piece. It reports the first answer, and whether the
-// second was answered.
-func ask(t *testing.T, h http.HandlerFunc) (*http.Response, bool) {
+// sendTwo sends two requests in one write. It returns the first answer, and reports whether
+// the second was answered.
+func sendTwo(t *testing.T, h http.HandlerFunc) (*http.Response, bool) {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	defer srv.Close()
@@ -55,7 +55,7 @@ func TestWriterAnnouncesTheEnd(t *testing.T) {
 		"another header": func(w http.ResponseWriter) { w.Header().Set("Connection", "keep-alive"); w.WriteHeader(http.StatusOK) },
 	} {
 		for _, last := range []bool{true, false} {
-			res, next := ask(t, func(w http.ResponseWriter, _ *http.Request) {
+			res, next := sendTwo(t, func(w http.ResponseWriter, _ *http.Request) {
 				own := &keepalive.Writer{ResponseWriter: w, Last: func() bool { return last }}
 				answer(own)
 				own.Finish()
@@ -67,12 +67,12 @@ func TestWriterAnnouncesTheEnd(t *testing.T) {
 	}
 }
 
-// Covers K13. Close ends a connection whose answer announced nothing, and cuts nothing
-// off.
+// Covers K13. Close ends a connection whose answer did not announce it, and does not truncate
+// the answer.
 func TestCloseEndsTheConnectionBehindTheAnswer(t *testing.T) {
 	t.Parallel()
 	for name, flush := range map[string]bool{"begun": true, "not begun": false} {
-		res, next := ask(t, func(w http.ResponseWriter, _ *http.Request) {
+		res, next := sendTwo(t, func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "answer")
 			if flush {
 				w.(http.Flusher).Flush()

@@ -16,7 +16,7 @@ func block(label string) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: label, Bytes: []byte("0123456789")}))
 }
 
-// The rules differed between five readers of PEM; the stricter one holds for all.
+// Each and EachOnly reject malformed blocks, with the position of the error.
 func TestBlocks(t *testing.T) {
 	t.Parallel()
 	certificate, key := block("CERTIFICATE"), block("PRIVATE KEY")
@@ -24,7 +24,7 @@ func TestBlocks(t *testing.T) {
 	noEnd := certificate[:strings.Index(certificate, "-----END")]
 	for _, row := range []struct {
 		name, data string
-		each, only string // the error of Each, of EachOnly; "" is none
+		each, only string // the error of Each, of EachOnly; "" means no error
 		blocks     int    // of Each
 		line       int    // of the last block, or of the error of Each
 	}{
@@ -115,12 +115,12 @@ func FuzzEach(f *testing.F) {
 		if err := pemfile.Each("file", data, func(b pemfile.Block) error { got = append(got, b); return nil }); err != nil {
 			return
 		}
-		// What is read without an error is what encoding/pem reads.
+		// Blocks that are read without an error are those of encoding/pem.
 		rest := data
 		for i, b := range got {
 			var std *pem.Block
 			if std, rest = pem.Decode(rest); std == nil || std.Type != b.Label || !bytes.Equal(std.Bytes, b.Bytes) {
-				t.Fatalf("block %d is another", i)
+				t.Fatalf("block %d differs", i)
 			}
 		}
 		if std, _ := pem.Decode(rest); std != nil {

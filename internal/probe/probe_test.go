@@ -34,9 +34,9 @@ func server(t *testing.T, ca *testpki.Pair, change func(*tls.Config), h http.Han
 func TestRefusingSideIsReported(t *testing.T) {
 	t.Parallel()
 	ca, clients := testpki.NewCA("Server CA"), testpki.NewCA("Client CA")
-	alice, late, stranger := clients.Leaf("alice").TLS(), clients.Leaf("late", func(c *x509.Certificate) {
+	alice, late, untrusted := clients.Leaf("alice").TLS(), clients.Leaf("late", func(c *x509.Certificate) {
 		c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
-	}).TLS(), testpki.NewCA("Other").Leaf("stranger").TLS()
+	}).TLS(), testpki.NewCA("Other").Leaf("untrusted").TLS()
 	answer := func(status int, kind, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", kind)
@@ -50,22 +50,22 @@ func TestRefusingSideIsReported(t *testing.T) {
 	}
 	problem := `{"type":"x","title":"Not allowed","status":403,"reason":"no-rule","reference":"abc"}`
 	for _, row := range []struct {
-		name    string
-		change  func(*tls.Config)
-		handler http.HandlerFunc
-		who     *tls.Certificate
-		roots   *x509.CertPool
-		side    probe.Side
-		stage   probe.Stage // in TLS 1.3; a TLS 1.2 server verifies in the handshake
-		reason  reason.Reason
-		asked   bool
+		name      string
+		change    func(*tls.Config)
+		handler   http.HandlerFunc
+		who       *tls.Certificate
+		roots     *x509.CertPool
+		side      probe.Side
+		stage     probe.Stage // in TLS 1.3; a TLS 1.2 server verifies in the handshake
+		reason    reason.Reason
+		requested bool
 	}{
 		{"no certificate is requested", nil, ok, &alice, ca.Pool(), probe.NoSide, probe.Answered, "", false},
 		{"alice", verify(tls.RequireAndVerifyClientCert), ok, &alice, ca.Pool(), probe.NoSide, probe.Answered, "", true},
 		{"no certificate where it is optional", verify(tls.VerifyClientCertIfGiven), ok, nil, ca.Pool(), probe.NoSide, probe.Answered, "", true},
 		{"no certificate where it is required", verify(tls.RequireAndVerifyClientCert), ok, nil, ca.Pool(), probe.Server, probe.Request, reason.NoCertificate, true},
 		{"expired", verify(tls.RequireAndVerifyClientCert), ok, &late, ca.Pool(), probe.Server, probe.Request, reason.Expired, true},
-		{"unknown authority", verify(tls.RequireAndVerifyClientCert), ok, &stranger, ca.Pool(), probe.Server, probe.Request, reason.UnknownAuthority, true},
+		{"unknown authority", verify(tls.RequireAndVerifyClientCert), ok, &untrusted, ca.Pool(), probe.Server, probe.Request, reason.UnknownAuthority, true},
 		{"a problem document of mtlsguard", nil, answer(403, "application/problem+json; charset=utf-8", problem), nil, ca.Pool(), probe.Server, probe.Answered, reason.NoRule, false},
 		{"another problem document", nil, answer(403, "application/problem+json", `{"reason":"rm -rf","title":"x"}`), nil, ca.Pool(), probe.Server, probe.Answered, "", false},
 		{"another answer", nil, answer(404, "text/html", "<p>"), nil, ca.Pool(), probe.Server, probe.Answered, "", false},
@@ -83,10 +83,10 @@ func TestRefusingSideIsReported(t *testing.T) {
 			if version == tls.VersionTLS12 && stage == probe.Request {
 				stage = probe.Handshake
 				if row.who == nil {
-					row.reason = reason.NoCertificate // because a certificate was requested: the alert is handshake_failure or bad_certificate
+					row.reason = reason.NoCertificate // the server requested a certificate; its alert is handshake_failure or bad_certificate
 				}
 			}
-			if r.RefusedBy != row.side || r.Stage != stage || r.Requested != row.asked || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
+			if r.RefusedBy != row.side || r.Stage != stage || r.Requested != row.requested || r.Reason != row.reason && !(version == tls.VersionTLS12 && row.who == nil) {
 				t.Errorf("%s, %s: %q at %s, %q, requested %t: %v", row.name, tls.VersionName(version), r.RefusedBy, r.Stage, r.Reason, r.Requested, r.Err)
 			}
 			if (r.Err == nil) != (row.side == probe.NoSide || r.Stage == probe.Answered) {
@@ -107,7 +107,7 @@ func TestUntrustedServerIsInspectedOnRequest(t *testing.T) {
 	}
 }
 
-// A server that does not speak TLS, or closes, ends the probe early.
+// A server that does not use TLS, or closes the connection, ends the probe early.
 func TestServerWithoutTLSEndsTheProbe(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -117,8 +117,8 @@ func TestServerWithoutTLSEndsTheProbe(t *testing.T) {
 		plain  bool
 	}{
 		{"closes at once", "", probe.Handshake, false},
-		{"speaks plain HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", probe.Handshake, true},
-		{"speaks something", "220 mail.example ESMTP\r\n", probe.Handshake, false},
+		{"answers with plain HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", probe.Handshake, true},
+		{"answers with another protocol", "220 mail.example ESMTP\r\n", probe.Handshake, false},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

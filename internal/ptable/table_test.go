@@ -71,8 +71,7 @@ func keysIn(m model, key int) (ids []int) {
 	return ids
 }
 
-// Every table equals a plain list after any change, and no fork changes the table that it
-// came from.
+// A table equals a plain list after any change, and a fork does not change its origin.
 func TestTableEqualsAListAndForksStayApart(t *testing.T) {
 	t.Parallel()
 	type past struct {
@@ -127,7 +126,7 @@ func TestCompactKeepsChainsShortAndDropsRemovedEntries(t *testing.T) {
 	}
 	push(16)
 	if table.Compact() != table {
-		t.Error("a table with two entries a slot was laid out anew")
+		t.Error("a table with two entries a slot was rebuilt")
 	}
 	push(1)
 	larger := table.Compact()
@@ -140,7 +139,7 @@ func TestCompactKeepsChainsShortAndDropsRemovedEntries(t *testing.T) {
 		table.Remove(r)
 	}
 	if table.Compact() != table {
-		t.Error("a table was laid out anew too early")
+		t.Error("a table was rebuilt too early")
 	}
 	table.Remove(pageSize + 51)
 	if smaller := table.Compact(); smaller == table || smaller.nodes.len() != 49 || smaller.Len() != 49 {

@@ -3,6 +3,8 @@ package san
 import (
 	"errors"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 )
 
 // CheckDNS rejects a text that is not a whole DNS name as certificates hold it (RFC 5280
@@ -16,6 +18,9 @@ func CheckDNS(name string) error {
 	case strings.HasSuffix(name, "."):
 		return errors.New("a DNS name in a certificate has no trailing dot")
 	case !IsDNS(name):
+		if ascii := hostname.ToASCII(name); ascii != "" {
+			return errors.New("not a DNS name in ASCII, as certificates hold it: write " + ascii)
+		}
 		return errors.New("not a DNS name: labels of letters, digits, - and _, joined by dots; other scripts as xn--")
 	}
 	return nil

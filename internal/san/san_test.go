@@ -27,8 +27,7 @@ func extension(der []byte) pkix.Extension {
 	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: der}
 }
 
-// Where the copies of this code differed, the stricter one won: names of a damaged or
-// repeated extension do not count.
+// Names of a damaged or repeated extension do not count.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	good := encode(t, name(2, san.DNS, "A.example"), name(2, san.URI, "spiffe://acme/%61"), name(2, san.Email, "a@acme.example"), name(2, san.DNS, "b.example"))
@@ -39,7 +38,7 @@ func TestNames(t *testing.T) {
 		"two DNS names":            {[]pkix.Extension{extension(good)}, []string{"A.example", "b.example"}},
 		"no extension":             {nil, nil},
 		"another extension":        {[]pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 18}, Value: good}}, nil},
-		"a name of another class":  {[]pkix.Extension{extension(encode(t, name(1, san.DNS, "evil"), name(2, san.DNS, "b")))}, []string{"b"}},
+		"a name of another class":  {[]pkix.Extension{extension(encode(t, name(1, san.DNS, "a"), name(2, san.DNS, "b")))}, []string{"b"}},
 		"bytes after the names":    {[]pkix.Extension{extension(append(slices.Clone(good), 0))}, nil},
 		"half of the names":        {[]pkix.Extension{extension(good[:len(good)-3])}, nil},
 		"not a sequence":           {[]pkix.Extension{extension([]byte{4, 1, 0})}, nil},

@@ -2,5 +2,5 @@ package shadow
 
 import "github.com/mtlsguard/mtlsguard/policy"
 
-// ReplaceEngine changes the engine and keeps the enforcer: a stand-in for a defect.
+// ReplaceEngine replaces the engine and keeps the enforcer, to simulate a defect.
 func (p *Policy) ReplaceEngine(e *policy.Engine) { p.engine = e }

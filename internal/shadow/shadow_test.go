@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
@@ -26,13 +27,13 @@ func TestAgreementIsCounted(t *testing.T) {
 			s.Decide(context.Background(), policy.Request{User: user, Port: "p", Method: "GET", Path: fmt.Sprintf("/orders/%d", i)})
 		}
 	}
-	waitFor(t, func() bool { checked, _, left := s.Counts(); return checked+left == 60 })
+	testkit.Eventually(t, "every decision is compared or dropped", func() bool { checked, _, left := s.Counts(); return checked+left == 60 })
 	if checked, different, _ := s.Counts(); checked == 0 || different != 0 {
 		t.Errorf("%d checked, %d different", checked, different)
 	}
 }
 
-// A shadow of another engine's decisions sees the difference.
+// A shadow reports the difference if another engine decides.
 func TestDifferenceIsReported(t *testing.T) {
 	t.Parallel()
 	e, err := policy.Load("policy.csv", strings.NewReader("p, user:alice, *, GET, /x, allow\n"))
@@ -48,7 +49,7 @@ func TestDifferenceIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.ReplaceEngine(denyAll) // what a defect would look like
+	s.ReplaceEngine(denyAll) // a simulated defect
 	s.Decide(context.Background(), policy.Request{User: "alice", Port: "p", Method: "GET", Path: "/x"})
 	select {
 	case d := <-reported:
@@ -58,15 +59,4 @@ func TestDifferenceIsReported(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("nothing reported")
 	}
-}
-
-func waitFor(t *testing.T, condition func() bool) {
-	t.Helper()
-	for range 500 {
-		if condition() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("waited in vain")
 }

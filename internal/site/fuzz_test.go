@@ -35,7 +35,7 @@ func FuzzConfig(f *testing.F) {
 		}
 		for _, m := range configerror.All(err) {
 			if m.File == "" || m.What == "" || m.Hint == "" {
-				t.Errorf("not whole: %#v", m)
+				t.Errorf("incomplete: %#v", m)
 			}
 		}
 	})

@@ -30,17 +30,17 @@ g, group:accounts, group:finance
 g, user:bob, group:idle
 `)
 	for user, want := range map[string]bool{
-		"alice": true, "bob": false, "dora": false, "erik": true, "stranger": false, "finance": false, "Default": true, "group:finance": false, "": false,
+		"alice": true, "bob": false, "dora": false, "erik": true, "other": false, "finance": false, "Default": true, "group:finance": false, "": false,
 	} {
 		if got := x.hasGrant(user); got != want {
 			t.Errorf("%q: %v", user, got)
 		}
 	}
 	// {user} never matches Default.
-	if x := lint("p, group:Everybody, *, GET, /users/{user}, allow\n"); x.hasGrant("Default") || !x.hasGrant("stranger") {
-		t.Error("a rule with {user} counts for Default, or for nobody")
+	if x := lint("p, group:Everybody, *, GET, /users/{user}, allow\n"); x.hasGrant("Default") || !x.hasGrant("other") {
+		t.Error("a rule with {user} counts for Default, or for no user")
 	}
-	if !lint("p, group:Authenticated, *, GET, /a, allow\n").hasGrant("stranger") {
+	if !lint("p, group:Authenticated, *, GET, /a, allow\n").hasGrant("other") {
 		t.Error("a rule for Authenticated is not a rule for every named user")
 	}
 }

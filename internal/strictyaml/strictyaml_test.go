@@ -89,7 +89,7 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// Every row has one mistake, and is told of it once.
+// Every row has one error, which is reported once.
 func TestErrorsHavePlaceAndHint(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct{ data, want string }{
@@ -145,28 +145,28 @@ func TestErrorsHavePlaceAndHint(t *testing.T) {
 	} {
 		_, wrong := read(x.data)
 		if len(wrong) != 1 {
-			t.Errorf("%q: %d mistakes, want 1: %v", x.data, len(wrong), wrong)
+			t.Errorf("%q: %d errors, want 1: %v", x.data, len(wrong), wrong)
 		} else if got := wrong[0].Error(); got != x.want {
 			t.Errorf("%q:\n %s, want\n %s", x.data, got, x.want)
 		}
 	}
 }
 
-func TestErrorsHavePlaceAndHintAreToldTogether(t *testing.T) {
+func TestErrorsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	_, wrong := read("on: yes\nnumber: 0\nafter: 5\nfoo: 1\ntexts: x\n")
 	if len(wrong) != 5 {
-		t.Fatalf("%d mistakes, want 5: %v", len(wrong), wrong)
+		t.Fatalf("%d errors, want 5: %v", len(wrong), wrong)
 	}
 	for i, m := range wrong {
 		if m.Line != i+1 || m.File != "f" {
-			t.Errorf("mistake %d is at %s", i, m.Position())
+			t.Errorf("error %d is at %s", i, m.Position())
 		}
 	}
 }
 
-// FuzzParse reads anything: it does not panic, it finds either a root or a mistake,
-// and what is wrong fits on a line of a log.
+// FuzzParse parses arbitrary text without a panic. The result is a root or errors, and each
+// error is one line.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "{}", "a: &a [*a]", "&a [*a, *a]", "text: a\ntext: b", "texts: [a, [b]]", "<<: *x", "\xef\xbb\xbftext: a", "\xff\xfea\x00", "? ? ? a", "a: !!binary x", "---\n---\n", "%YAML 1.1\n---\na: 1", "inner: [{id: &x a}, *x]", "- - - -", "text: |\n  a\n b"} {
 		f.Add(s)
@@ -181,25 +181,25 @@ func FuzzParse(f *testing.F) {
 		_, all := read(data)
 		for _, m := range all {
 			if m.File != "f" || m.Line < 0 || m.What == "" || strings.ContainsAny(m.Error(), "\n\r\x00\x1b") {
-				t.Fatalf("the mistake is %q", m.Error())
+				t.Fatalf("the error is %q", m.Error())
 			}
 		}
 		if len(all) > 0 || root == nil {
 			return
 		}
-		// What is taken has known keys once, and nothing else.
+		// An accepted document has only known keys, each once.
 		seen := map[string]bool{}
 		for i := 0; i < len(root.Content); i += 2 {
 			key := root.Content[i]
 			if key.Kind != yaml.ScalarNode || seen[key.Value] || !strings.Contains(" text texts on number after inner ", " "+key.Value+" ") {
-				t.Fatalf("%q was taken, with the key %q", data, key.Value)
+				t.Fatalf("%q was accepted with the key %q", data, key.Value)
 			}
 			seen[key.Value] = true
 		}
 	})
 }
 
-// Whatever the bytes, Read returns a root or an error, and never panics.
+// For any bytes, Read returns a root or an error, and never panics.
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"a: b", "", "a: &a [*a]", "a\n---\nb", "\xff", "? {a: b}\n: c", "a: !!binary \"=\""} {
 		f.Add([]byte(s))

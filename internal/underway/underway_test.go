@@ -16,14 +16,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 )
 
-// work is checked as a test says.
+// work is a work whose results the test sets.
 type work struct {
-	local, asked error
-	panics       bool
-	hold         chan struct{} // nil: asking takes no time
-	asking       *atomic.Int64
-	most         *atomic.Int64
-	ended        atomic.Int64
+	local, result error
+	panics        bool
+	hold          chan struct{} // nil means that a waiting check returns at once
+	checking      *atomic.Int64
+	most          *atomic.Int64
+	ended         atomic.Int64
 }
 
 func (w *work) Check(_ context.Context, wait bool) error {
@@ -33,42 +33,42 @@ func (w *work) Check(_ context.Context, wait bool) error {
 	if !wait {
 		return w.local
 	}
-	if n := w.asking.Add(1); n > w.most.Load() {
+	if n := w.checking.Add(1); n > w.most.Load() {
 		w.most.Store(n)
 	}
-	defer w.asking.Add(-1)
+	defer w.checking.Add(-1)
 	if w.hold != nil {
 		<-w.hold
 	}
-	return w.asked
+	return w.result
 }
 
 func (w *work) End() { w.ended.Add(1) }
 
 // Covers G10.
-func TestCheckerEndsWhatIsNotTrusted(t *testing.T) {
+func TestCheckerEndsUntrustedWork(t *testing.T) {
 	former := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	defer slog.SetDefault(former)
 	no := errors.New("revoked")
 	for name, x := range map[string]struct {
 		w    *work
-		ask  bool
+		wait bool
 		ends bool
 	}{
-		"trusted":              {w: &work{}, ask: true},
-		"not trusted":          {w: &work{local: no}, ends: true},
-		"a panic":              {w: &work{panics: true}, ends: true},
-		"asked, and good":      {w: &work{local: trustaccess.ErrUndecided}, ask: true},
-		"asked, and not good":  {w: &work{local: trustaccess.ErrUndecided, asked: no}, ask: true, ends: true},
-		"asked, and not known": {w: &work{local: trustaccess.ErrUndecided, asked: trustaccess.ErrUndecided}, ask: true, ends: true},
-		"nobody asks":          {w: &work{local: trustaccess.ErrUndecided, asked: no}},
+		"trusted":             {w: &work{}, wait: true},
+		"not trusted":         {w: &work{local: no}, ends: true},
+		"a panic":             {w: &work{panics: true}, ends: true},
+		"waited, trusted":     {w: &work{local: trustaccess.ErrUndecided}, wait: true},
+		"waited, not trusted": {w: &work{local: trustaccess.ErrUndecided, result: no}, wait: true, ends: true},
+		"waited, undecided":   {w: &work{local: trustaccess.ErrUndecided, result: trustaccess.ErrUndecided}, wait: true, ends: true},
+		"undecided, no wait":  {w: &work{local: trustaccess.ErrUndecided, result: no}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var c underway.Checker
-				x.w.asking, x.w.most = new(atomic.Int64), new(atomic.Int64)
-				c.Check(x.w, x.ask)
+				x.w.checking, x.w.most = new(atomic.Int64), new(atomic.Int64)
+				c.Check(x.w, x.wait)
 				synctest.Wait()
 				if (x.w.ended.Load() > 0) != x.ends {
 					t.Errorf("ended %d times", x.w.ended.Load())
@@ -78,15 +78,16 @@ func TestCheckerEndsWhatIsNotTrusted(t *testing.T) {
 	}
 }
 
-// Covers G10: few ask at one time, each work waits once, and one that waits too long ends.
-func TestCheckerAsksWithFewWorkersAndNotForEver(t *testing.T) {
+// Covers G10: few checks wait at one time, each work waits once, and one that waits too long
+// ends.
+func TestWaitingChecksAreBoundedInNumberAndTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c underway.Checker
-		var asking, most atomic.Int64
+		var checking, most atomic.Int64
 		hold := make(chan struct{})
 		all := make([]*work, 1000)
 		for i := range all {
-			all[i] = &work{local: trustaccess.ErrUndecided, hold: hold, asking: &asking, most: &most}
+			all[i] = &work{local: trustaccess.ErrUndecided, hold: hold, checking: &checking, most: &most}
 		}
 		round := func() (ended int) {
 			for _, w := range all {
@@ -107,13 +108,13 @@ func TestCheckerAsksWithFewWorkersAndNotForEver(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if n := most.Load(); n == 0 || n > 16 {
-			t.Errorf("%d ask at one time", n)
+			t.Errorf("%d waiting checks at one time", n)
 		}
 		time.Sleep(time.Minute)
 		if n := round(); n != len(all) {
-			t.Errorf("%d of %d ended, and nobody knows anything of them", n, len(all))
+			t.Errorf("%d of %d undecided works ended, want all", n, len(all))
 		}
-		close(hold) // the workers leave, else the bubble does not end
+		close(hold) // the workers return, else the bubble does not end
 		synctest.Wait()
 	})
 }
@@ -145,6 +146,6 @@ func TestAbortEndsOneStream(t *testing.T) {
 		t.Error(res, err)
 	}
 	if underway.Abort(httptest.NewRecorder()) == nil {
-		t.Error("what cannot be done is no error")
+		t.Error("Abort without support returns no error")
 	}
 }

@@ -12,7 +12,7 @@ func TestUserNamesAndReservedOnes(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"a", "Z", "0", "alice", "orders-api", "a.b_c@d-e", "7.", strings.Repeat("a", 128), "Defaults", "everybody2", "Anonymous."} {
 		if !username.IsName(name) || !username.IsUser(name) || !username.IsUser([]byte(name)) {
-			t.Errorf("%q is not taken", name)
+			t.Errorf("%q is not accepted", name)
 		}
 	}
 	for _, name := range []string{
@@ -20,7 +20,7 @@ func TestUserNamesAndReservedOnes(t *testing.T) {
 		strings.Repeat("a", 129),
 	} {
 		if username.IsName(name) || username.IsUser(name) || username.IsUser([]byte(name)) {
-			t.Errorf("%q is taken", name)
+			t.Errorf("%q is accepted", name)
 		}
 	}
 	// The Kelvin sign and the long s fold to letters; they are not in the grammar.

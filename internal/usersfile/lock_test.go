@@ -65,7 +65,7 @@ func TestEditsUnderTheLockUndoNoOther(t *testing.T) {
 	for e := range editors {
 		for i := range rounds {
 			if id := fmt.Sprintf("id: u%d-%d,", e, i); strings.Contains(string(data), id) != (i%2 == 0) {
-				t.Errorf("%q: an edit was undone", id)
+				t.Errorf("%q: the edit is lost", id)
 			}
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// The faults that package trust believes, and the edges of those that it counts:
-// the verdict alone would not show that they are there.
+// The faults that package trust accepts, and the limits of those that it refuses: the result
+// of Verify alone would not show them.
 func TestFaults(t *testing.T) {
 	for name, has := range map[string]func(c *x509.Certificate) bool{
 		"two-cns":       func(c *x509.Certificate) bool { return slices.Equal(cns(c), []string{"mallory", "alice"}) },
@@ -45,13 +45,13 @@ func TestFaults(t *testing.T) {
 		"ca-as-leaf":       func(c *x509.Certificate) bool { return c.IsCA && c.ExtKeyUsage[0] == x509.ExtKeyUsageClientAuth },
 	} {
 		if c := certificates(t, name)[0]; !has(c) {
-			t.Errorf("%s has not its fault: %q", name, c.Subject)
+			t.Errorf("%s does not have its fault: %q", name, c.Subject)
 		}
 	}
 }
 
-// Every signature is by the issuer's key. Much is refused before its signature is
-// looked at, and must be refused for its fault alone.
+// Every signature is by the issuer's key. Many certificates are refused before their signature
+// is checked, and must be refused only for their fault.
 func TestSigned(t *testing.T) {
 	for _, e := range entries(t) {
 		c := certificates(t, e.Name)[0]
@@ -60,12 +60,12 @@ func TestSigned(t *testing.T) {
 		}
 		ca := certificates(t, e.Issuer)[0]
 		if !bytes.Equal(c.RawIssuer, ca.RawSubject) {
-			t.Errorf("%s does not bear the name of its issuer", e.Name)
+			t.Errorf("%s does not have the name of its issuer", e.Name)
 		}
-		if e.Name == "sha1" { // crypto/x509 will not look at this one
+		if e.Name == "sha1" { // crypto/x509 does not check this one
 			digest := sha1.Sum(c.RawTBSCertificate) // the fault of this certificate
 			if !ecdsa.VerifyASN1(ca.PublicKey.(*ecdsa.PublicKey), digest[:], c.Signature) {
-				t.Error("sha1: the signature does not hold")
+				t.Error("sha1: the signature is invalid")
 			}
 			continue
 		}
@@ -75,7 +75,7 @@ func TestSigned(t *testing.T) {
 	}
 }
 
-// Another time or profile takes the fault away, and nothing else is wrong.
+// With another time or profile the certificate is trusted: it has no other fault.
 func TestNothingElse(t *testing.T) {
 	then := time.Date(2024, 1, 15, 0, 0, 0, 0, time.UTC)
 	later := time.Date(2123, 6, 1, 0, 0, 0, 0, time.UTC)
@@ -98,7 +98,7 @@ func TestNothingElse(t *testing.T) {
 	}
 }
 
-// Untrusted says what alice says.
+// The certificate untrusted has the names of alice.
 func TestLookalike(t *testing.T) {
 	alice, untrusted := certificates(t, "alice")[0], certificates(t, "untrusted")[0]
 	if !bytes.Equal(alice.RawSubject, untrusted.RawSubject) || !bytes.Equal(alice.RawIssuer, untrusted.RawIssuer) ||
@@ -107,7 +107,7 @@ func TestLookalike(t *testing.T) {
 	}
 }
 
-// Subjects are written in the order of RFC 4514: the CN is the last of the DER.
+// The subjects in pki.yaml are in the order of RFC 4514: the CN is the last RDN of the DER.
 func TestSubject(t *testing.T) {
 	var names pkix.RDNSequence
 	if _, err := asn1.Unmarshal(certificates(t, "alice")[0].RawSubject, &names); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// entry is what these tests want to know of an entry of pki.yaml. They read it by
-// themselves, so that a mistake of the generator's reader is not made twice.
+// entry is an entry of pki.yaml. The tests parse the file themselves, so that an error in the
+// generator's parser does not go unnoticed.
 type entry struct {
 	Name    string
 	Issuer  string
@@ -44,7 +44,7 @@ func entries(t *testing.T) []entry {
 	return file.Certificates
 }
 
-// Every certificate is judged as pki.yaml says, by the real clock.
+// The result for every certificate is the one in pki.yaml, by the real clock.
 func TestExpected(t *testing.T) {
 	for _, e := range entries(t) {
 		t.Run(e.Name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestExpected(t *testing.T) {
 			presented, err := trust.ReadCertificates(e.Name, read(t, e.Name+".pem"))
 			if e.Expect == "unparsable" {
 				if err == nil {
-					t.Fatal("crypto/x509 can read it")
+					t.Fatal("crypto/x509 parses it")
 				}
 				return
 			}
@@ -62,7 +62,7 @@ func TestExpected(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := verify(t, presented, e.Anchors, e.CRLs); got != reason.Reason(e.Expect) {
-				t.Errorf("refused as %q, expected %q", got, e.Expect)
+				t.Errorf("refused as %q, want %q", got, e.Expect)
 			}
 		})
 	}
@@ -79,12 +79,12 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s: %v", e.Name, err)
 		}
 		if block, rest := pem.Decode(key); block.Type != "PRIVATE KEY" || len(rest) > 0 {
-			t.Errorf("%s: the key is not PKCS #8 alone", e.Name)
+			t.Errorf("%s: the file is not exactly one PKCS #8 key", e.Name)
 		}
 	}
 }
 
-// What the lists say of an honest certificate and of the revoked one.
+// The results of the lists for a good certificate and for the revoked one.
 func TestLists(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -112,7 +112,7 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// The forged list bears the name of client-ca and the key of rogue-ca.
+// The forged list has the name of client-ca and is signed by rogue-ca.
 func TestForged(t *testing.T) {
 	real, rogue, list := certificates(t, "client-ca")[0], certificates(t, "rogue-ca")[0], lists(t, "client-ca-forged.crl")[0]
 	if !bytes.Equal(list.RawIssuer, real.RawSubject) || !bytes.Equal(list.AuthorityKeyId, real.SubjectKeyId) {
@@ -122,7 +122,7 @@ func TestForged(t *testing.T) {
 		t.Errorf("the forged list is not signed by rogue-ca: %v", err)
 	}
 	if _, err := trust.New(trust.Config{Anchors: []*x509.Certificate{real}, CRLs: []*x509.RevocationList{list}}); err == nil {
-		t.Error("the forged list is believed")
+		t.Error("the forged list is accepted")
 	}
 }
 
@@ -137,7 +137,7 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// verify returns the word of the refusal, or nothing.
+// verify returns the reason of the refusal, or "".
 func verify(t *testing.T, presented []*x509.Certificate, anchors, crls []string) reason.Reason {
 	t.Helper()
 	var c trust.Config

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
@@ -134,7 +135,7 @@ func TestRevokedStays(t *testing.T) {
 }
 
 // A certificate stays revoked while the breaker prevents queries.
-func TestRevokedStaysWhileNobodyAsks(t *testing.T) {
+func TestRevokedStaysWhileTheBreakerIsOpen(t *testing.T) {
 	w := newWorld(t)
 	w.responder.answer(w.reply(isRevoked))
 	w.expect(t, trust.StatusRevoked)
@@ -199,7 +200,7 @@ func TestUnknownCertificatesDoNotBreak(t *testing.T) {
 	}
 }
 
-func TestOneQuestionForMany(t *testing.T) {
+func TestConcurrentCallersShareOneQuery(t *testing.T) {
 	w := newWorld(t)
 	release := make(chan struct{})
 	w.responder.use(func(rw http.ResponseWriter, _ []byte) { <-release; write(rw, w.reply()) })
@@ -212,9 +213,7 @@ func TestOneQuestionForMany(t *testing.T) {
 			}
 		})
 	}
-	for w.responder.queries.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Eventually(t, "the first query", func() bool { return w.responder.queries.Load() > 0 })
 	time.Sleep(10 * time.Millisecond)
 	close(release)
 	group.Wait()

@@ -138,7 +138,7 @@ func with(version byte) func([]byte) []byte {
 }
 
 // Covers G3.
-func TestSpoiledAnswersMeanUnknown(t *testing.T) {
+func TestInvalidAnswersMeanUnknown(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.now()
 	other, twin := testpki.NewCA("Other CA"), testpki.NewCA("Client CA")
@@ -283,7 +283,7 @@ func bodyOf(der []byte) []byte {
 	return o.Bytes.Body
 }
 
-func TestAnswersThatAreNone(t *testing.T) {
+func TestMalformedAnswersMeanUnknown(t *testing.T) {
 	w := newWorld(t)
 	whole := w.reply()
 	for _, row := range []struct {

@@ -32,7 +32,7 @@ type request struct {
 	}
 }
 
-func TestWhatIsAsked(t *testing.T) {
+func TestRequestNamesTheCertificate(t *testing.T) {
 	w := newWorld(t)
 	w.responder.use(func(rw http.ResponseWriter, der []byte) {
 		var q request
@@ -320,7 +320,7 @@ func TestUnreachable(t *testing.T) {
 	w.expect(t, trust.StatusUnknown)
 }
 
-func TestNewReportsEveryMistake(t *testing.T) {
+func TestNewReportsEveryError(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "is missing", "ftp://a": "neither", "http://": "no host", "http://:80": "no host", "//host": "neither",
 		"http://u@host": "a user", "http://host/#x": "a fragment", "http://host:x": "cannot be read", "file:///etc": "neither",

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The files are what pki.yaml says, byte for byte, and no other is embedded.
+// The embedded files are exactly those that pki.yaml defines.
 func TestCurrent(t *testing.T) {
 	dir := ".."
 	files, err := build(dir)
@@ -17,7 +17,7 @@ func TestCurrent(t *testing.T) {
 	}
 	for name, want := range files {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not what pki.yaml says (%v): run go generate ./testdata/pki", name, err)
+			t.Errorf("%s differs from pki.yaml (%v): run go generate ./testdata/pki", name, err)
 		}
 	}
 	entries, err := os.ReadDir(dir)

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
+	"github.com/mtlsguard/mtlsguard/policy"
+)
+
+// usersCommand returns a command that changes the file of users.
+func (h *hinter) usersCommand(verb, args string) string {
+	return "mtlsguard users " + verb + " --config " + shellQuote(h.config.path) + " " + args
+}
+
+// addUnmapped adds the near misses, and the command that adds a mapping. No hint goes
+// around a disabled mapping.
+func (h *hinter) addUnmapped() {
+	for _, s := range h.explanation.Mapping {
+		if s.Result == mapresult.Disabled {
+			h.add(hint{Text: fmt.Sprintf("%s disables %s; to let them back", stepPosition(s), s.MappingID), File: s.File, Line: s.Line,
+				Command: h.usersCommand("enable", "--id "+shellQuote(s.MappingID))})
+			return
+		}
+	}
+	for _, s := range h.explanation.Mapping {
+		switch s.Result {
+		case mapresult.NearMiss, mapresult.OtherPort, mapresult.OtherIssuer:
+			h.add(hint{Text: fmt.Sprintf("mapping %s is a near miss: %s", s.MappingID, s.Why), File: s.File, Line: s.Line})
+		}
+	}
+	if h.file != "" {
+		h.add(hint{Text: "map the certificate to a user; NAME is the user's name. With --by spki the mapping survives renewals that keep the key", File: h.config.users,
+			Command: h.usersCommand("add", "--cert "+shellQuote(h.file)+" --user NAME")})
+	}
+}
+
+// addNoRule adds the line that would allow exactly the request, then the rules that miss it
+// by their path, then the membership that would allow it and more.
+func (h *hinter) addNoRule() {
+	o := &h.explanation
+	if o.Policy == nil {
+		return
+	}
+	user := o.Identity.User
+	for _, l := range o.Policy.Lines {
+		f := l.Fields
+		if l.Effect != policy.Allow || !f[0].Matches || !f[1].Matches || !f[2].Matches || f[3].Matches {
+			continue
+		}
+		if why := describePathMiss(f[3].Wants, o.Path); why != "" {
+			h.add(hint{Text: fmt.Sprintf("%s is for %s: %s", l.Position, f[3].Wants, why), File: l.Position.File, Line: l.Position.Line})
+		}
+	}
+	if path, ok := rulePath(o.Path); ok {
+		h.add(hint{Text: "allow exactly this request", File: h.config.policy,
+			Write: strings.Join([]string{"p", "user:" + user, o.Port, o.Method, path, policy.Allow}, ", ")})
+	}
+	builtIn := []string{identity.Authenticated, identity.Everybody, identity.Anonymous}
+	for _, l := range o.Policy.Lines {
+		f := l.Fields
+		group, ok := strings.CutPrefix(f[0].Wants, "group:")
+		if ok && l.Effect == policy.Allow && !f[0].Matches && f[1].Matches && f[2].Matches && f[3].Matches && user != identity.Default && !slices.Contains(builtIn, group) {
+			h.add(hint{Text: fmt.Sprintf("or %s allows the request for group %s: a member may do all that the group may", l.Position, group), File: h.config.policy,
+				Write: "g, user:" + user + ", group:" + group})
+		}
+	}
+}
+
+// describePathMiss returns the small difference between a rule's path and a request's, or "".
+func describePathMiss(rule, path string) string {
+	switch {
+	case rule == strings.TrimSuffix(path, "/")+"/*":
+		return "it covers what is below " + path + ", and not " + path + " itself"
+	case rule == path+"/" || rule+"/" == path:
+		return "the paths differ in the slash at the end"
+	case rule != path && strings.EqualFold(rule, path):
+		return "the paths differ in case"
+	}
+	return ""
+}
+
+// addDenied names the line that denies the request, and the membership through which it
+// does. Whether that is to end is not for a hint to say.
+func (h *hinter) addDenied() {
+	o := &h.explanation
+	h.add(hint{Text: o.Rule.String() + " denies the request, and deny beats allow: no other line can allow it. Change that line if the user is to be let in", File: o.Rule.File, Line: o.Rule.Line})
+	if o.Policy == nil {
+		return
+	}
+	for _, l := range o.Policy.Lines {
+		if l.Position != o.Rule || len(l.Through) == 0 {
+			continue
+		}
+		subject := "user:" + o.Identity.User
+		for _, group := range l.Through {
+			if line := h.config.membershipLine(subject, "group:"+group); line > 0 {
+				h.add(hint{Text: fmt.Sprintf("the rule is for group %s, of which %s:%d makes a member: g, %s, group:%s", l.Through[len(l.Through)-1], h.config.policy, line, subject, group), File: h.config.policy, Line: line})
+			}
+			subject = "group:" + group
+		}
+	}
+}
+
+// membershipLine returns the line of a membership in the policy, or 0.
+func (s *configFile) membershipLine(subject, group string) int {
+	data, err := certfile.ReadFile(s.policy)
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		fields := strings.Split(line, ",")
+		for i := range fields {
+			fields[i] = strings.TrimSpace(fields[i])
+		}
+		if slices.Equal(fields, []string{"g", subject, group}) {
+			return n
+		}
+	}
+	return 0
+}
+
+// addBadHeader tells a header that the gateway forgot from one in another format.
+func (h *hinter) addBadHeader() {
+	topology, err := h.config.port(h.explanation.Port).topology()
+	sample := http.Header{}
+	if err == nil && h.leaf != nil {
+		topology.Write(sample, []*x509.Certificate{h.leaf})
+	}
+	name := "" // of the header with the certificate, which is the longest
+	for key := range sample {
+		if name == "" || len(sample.Get(key)) > len(sample.Get(name)) {
+			name = key
+		}
+	}
+	if name != "" && len(h.request.Header[http.CanonicalHeaderKey(name)]) == 0 {
+		line := ""
+		var f struct{ Format string }
+		_ = h.port.Forwarded.Decode(&f) // mtlsguard.Open reports errors
+		switch f.Format {
+		case "nginx":
+			line = ": proxy_set_header " + name + " $ssl_client_escaped_cert;"
+		case "haproxy":
+			line = ": http-request set-header " + name + " %[ssl_c_der,base64]"
+		case "apache":
+			line = `: RequestHeader set ` + name + ` "expr=%{escape:%{SSL_CLIENT_CERT}}"`
+		}
+		h.add(hint{Text: "the gateway did not send the header " + name + "; the line belongs into the gateway's configuration (docs/gateways.md)" + line})
+		return
+	}
+	h.addSet("set format to the gateway's header format; docs/gateways.md has the configurations of both sides", &h.port.Forwarded, "format", "FORMAT")
+}
+
+// rulePath returns a path as a rule writes it, and whether a rule can hold it.
+func rulePath(path string) (string, bool) {
+	if strings.ContainsAny(path, `,{}*"`) && path != "*" || strings.TrimSpace(path) != path || escape.Printable(path, 0) != path {
+		return "", false
+	}
+	return path, true
+}
