@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
@@ -15,6 +17,9 @@ import (
 // h on every port. Requests of a port with a tunnel go to the tunnel instead of h. With a
 // registration port, Serve can be called once only.
 func (s *Server) Serve(ctx context.Context, h http.Handler) error {
+	if f, ok := h.(http.HandlerFunc); (h == nil || ok && f == nil) && s.callsHandler() {
+		return errors.New("mtlsguard: Serve needs a handler: a port of " + s.path + " has no tunnel, and its requests go to the handler")
+	}
 	tunnels, err := s.openTunnels(h)
 	if err != nil {
 		return err
@@ -47,6 +52,12 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	err = s.run(ctx, server, tunnels)
 	waitForGateway()
 	return err
+}
+
+// callsHandler reports whether requests go to the handler of Serve, and not only to tunnels.
+func (s *Server) callsHandler() bool {
+	g := s.currentGeneration()
+	return g.Tunnel != nil || slices.ContainsFunc(g.Ports, func(p site.Port) bool { return p.Registration == nil && p.Tunnel == nil })
 }
 
 // run serves on every port and through every tunnel until ctx ends or one of them fails.

@@ -36,6 +36,9 @@ func (t *Table) Lint(now time.Time, within time.Duration) []configerror.Finding 
 		if other := t.findDuplicate(r, e); other != nil {
 			find("duplicates "+escape.Quote(other.id(), escape.Short), "remove one of them")
 		}
+		if other := t.findOverridden(r, e); other != nil {
+			find("overrides "+escape.Quote(other.id(), escape.Short)+", which is disabled: the certificate gets a user all the same", "disable it too, or remove the disabled mapping")
+		}
 		if what, hint := weakness(e); what != "" {
 			find(what, hint)
 		}
@@ -56,6 +59,20 @@ func (t *Table) findDuplicate(ref ptable.Ref, e *entry) *entry {
 		o := t.entries.At(r)
 		if r < ref && o.isFor(e.kind, []byte(e.key())) && o.user() == e.user() && o.disabled == e.disabled &&
 			o.terms.issuer == e.terms.issuer && o.terms.overlap(e.terms) {
+			return o
+		}
+	}
+	return nil
+}
+
+// findOverridden returns a disabled mapping of the same key that the mapping e makes
+// ineffective, or nil.
+func (t *Table) findOverridden(ref ptable.Ref, e *entry) *entry {
+	if e.disabled {
+		return nil
+	}
+	for r := t.entries.FirstOfKey(t.entries.KeyHash(ref)); r != 0; r = t.entries.NextOfKey(r) {
+		if o := t.entries.At(r); r != ref && o.disabled && o.isFor(e.kind, []byte(e.key())) && o.terms.issuer == e.terms.issuer && o.terms.overlap(e.terms) {
 			return o
 		}
 	}

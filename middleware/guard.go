@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/problem"
 	"github.com/mtlsguard/mtlsguard/internal/tunnel"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -51,26 +53,49 @@ func (g *Guard) Reconfigure(c Config) error {
 }
 
 // Handler guards next: Identify and Authorize in one. It has the shape that chi's
-// Use takes.
+// Use takes. A nil next is an error of ports.Server, and of every request.
 func (g *Guard) Handler(next http.Handler) http.Handler {
-	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastDecide, w, r) }}
+	if isNil(next) {
+		return withoutNext(g)
+	}
+	return &handler{g, nil, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastDecide, w, r) }}
 }
 
 // Identify does everything but ask the policy. A request that it lets through has an
 // identity and no rights yet: Authorize must follow inside.
 func (g *Guard) Identify(next http.Handler) http.Handler {
-	return &handler{g, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastMap, w, r) }}
+	if isNil(next) {
+		return withoutNext(g)
+	}
+	return &handler{g, nil, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastMap, w, r) }}
 }
 
 // handler is a guarded handler that ports.Server can check.
 type handler struct {
 	guard *Guard
+	wrong error // CheckPorts returns it
 	http.HandlerFunc
+}
+
+// isNil reports whether there is no handler.
+func isNil(h http.Handler) bool {
+	f, ok := h.(http.HandlerFunc)
+	return h == nil || ok && f == nil
+}
+
+// withoutNext returns a handler in place of one that would guard nothing. It answers 500:
+// a panic would only close the connection, and name no cause.
+func withoutNext(g *Guard) http.Handler {
+	return &handler{g, errors.New("middleware: the guard has no handler to protect: pass one to Handler, Identify or Authorize"),
+		func(w http.ResponseWriter, _ *http.Request) { problem.Failure(http.StatusInternalServerError).Write(w) }}
 }
 
 // CheckPorts is called by ports.Server. A server may have some of a guard's ports: an
 // entry of PerPort for another is wrong only if a port here is left without one.
 func (h *handler) CheckPorts(all ...*ports.Port) error {
+	if h.wrong != nil {
+		return h.wrong
+	}
 	s := h.guard.snapshot.Load()
 	if s == nil || s.Config.Ports == nil && !slices.ContainsFunc(all, func(p *ports.Port) bool { return s.ports[p.Name()] == nil }) {
 		return nil
@@ -149,6 +174,9 @@ func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.
 // path as the handler here sees it. Without Identify of the same guard outside it
 // refuses.
 func (g *Guard) Authorize(next http.Handler) http.Handler {
+	if isNil(next) {
+		return withoutNext(g)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := g.snapshot.Load()
 		if s == nil {

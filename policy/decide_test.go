@@ -232,7 +232,7 @@ func TestDecideAllocatesNothing(t *testing.T) {
 	for _, r := range append(requests(2000)[:64],
 		policy.Request{User: "alice", Port: "internal", Method: "GET", Path: "/orders/7"},
 		policy.Request{User: "mallory", Port: "internal", Method: "GET", Path: "/orders/7"},
-		policy.Request{User: "mallory", Port: "public", Method: "GET", Path: "/home"},
+		policy.Request{User: "outsider", Port: "public", Method: "GET", Path: "/home"},
 		policy.Request{User: "Default", Port: "public", Method: "GET", Path: "/welcome"},
 		policy.Request{User: "group:finance", Port: "public", Method: "GET", Path: "/"},
 		policy.Request{User: "alice", Port: "nowhere", Method: "BREW", Path: "*"},

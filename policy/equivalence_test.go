@@ -18,13 +18,13 @@ type world struct{ *rand.Rand }
 func pick[T any](w world, from ...T) T { return from[w.IntN(len(from))] }
 
 func (w world) user() string {
-	return pick(w, "alice", "bob", "carol", "staff", "finance", "Default", "mallory")
+	return pick(w, "alice", "bob", "carol", "staff", "finance", "Default", "outsider")
 }
 
 func (w world) subject() string {
 	if w.IntN(3) == 0 {
 		u := w.user()
-		if u == "mallory" {
+		if u == "outsider" {
 			u = "alice"
 		}
 		return "user:" + u
@@ -50,7 +50,7 @@ func (w world) rulePath() string {
 func (w world) requestPath() string {
 	path := ""
 	for range pick(w, 1, 1, 2, 2, 3, 4) {
-		path += "/" + pick(w, "a", "a", "a", "a", "b", "a.b", "aXb", "alice", "alice", "bob", "Bob", "Default", "mallory", "{user}", "{x}", "*", "%", "%2f", "é", "zzz", "a;v=1", "a,b")
+		path += "/" + pick(w, "a", "a", "a", "a", "b", "a.b", "aXb", "alice", "alice", "bob", "Bob", "Default", "outsider", "{user}", "{x}", "*", "%", "%2f", "é", "zzz", "a;v=1", "a,b")
 	}
 	path += pick(w, "", "", "/")
 	if w.IntN(12) == 0 { // a path that a guard refuses

@@ -54,8 +54,8 @@ func allPaths(n int, segments ...string) []string {
 
 var memberLines = []string{"user:alice group:a", "user:bob group:a", "user:alice group:b", "user:bob group:b", "group:a group:b", "group:b group:a"}
 
-// The compiled form, Casbin, and a reference that is written from the documentation agree
-// about every request to every policy of a small world.
+// The engine, Casbin, and a reference implementation of the documentation agree
+// on every request to every policy of a small world.
 // Covers D8, D9, D17, N5.
 func TestEveryPolicyOfASmallWorldDecidesAsDocumented(t *testing.T) {
 	t.Parallel()
@@ -160,7 +160,7 @@ func member(line string) policy.Member {
 	return policy.Member{Subject: subject, Group: group}
 }
 
-// requests returns every request of the world. Ports and methods that no rule tells apart
+// requests returns every request of the world. Ports and methods that no rule distinguishes
 // count once.
 func (w *smallWorld) requests() (out []policy.Request) {
 	ports, methods := []string{"p", "q"}, []string{"GET", "POST"}

@@ -22,7 +22,7 @@ g, group:Everybody, group:all
 	for user, want := range map[string]string{
 		"alice":     "Authenticated Everybody all finance house people staff",
 		"carol":     "Authenticated Everybody all boss finance house people staff",
-		"mallory":   "Authenticated Everybody all people",
+		"outsider":  "Authenticated Everybody all people",
 		"finance":   "Authenticated Everybody all people",
 		"Default":   "Anonymous Everybody all visitors",
 		"":          "",
@@ -150,7 +150,7 @@ func TestManyGroupsAndManyRulesDecideAlike(t *testing.T) {
 			if d := decide(t, e, "last", "p", "GET", "/a"); !d.Allowed || d.Rule.Number != lines {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
-			if d := decide(t, e, "mallory", "p", "GET", "/a"); d.Allowed {
+			if d := decide(t, e, "outsider", "p", "GET", "/a"); d.Allowed {
 				t.Errorf("%d groups, %d lines: %+v", groups, lines, d)
 			}
 		}

@@ -19,14 +19,14 @@ func TestUserInAPathIsTheCallersOwnName(t *testing.T) {
 		{"group:Everybody /{user}/", "alice", "/alice/", "/alice /bob/ / /alice/x"},
 		// A user without a line, and names with every kind of character.
 		{"group:Authenticated /{user}", "a.b_c@d-E9", "/a.b_c@d-E9", "/a.b_c@d-e9 /a-b_c@d-E9 /%61.b_c@d-E9"},
-		// The rule for one user is that user's own name.
+		// In a rule for one user, {user} is the name of that user.
 		{"user:bob /users/{user}", "bob", "/users/bob", "/users/alice /users/{user}"},
 		{"user:bob /users/{user}", "alice", "", "/users/bob /users/alice"},
-		// The anonymous user has no name: no path is theirs.
+		// The anonymous user has no name, so no path matches.
 		{"group:Everybody /{user}", "Default", "", "/Default / /default /Anonymous /{user} /alice"},
 		{"group:Anonymous /{user}/*", "Default", "", "/Default/ // /Default/x"},
 		{"user:Default /{user}", "Default", "", "/Default /"},
-		// Other names are any one segment.
+		// Other names match any one segment.
 		{"group:Everybody /{User}", "alice", "/alice /bob /Default", "/"},
 		{"group:Everybody /{user_}", "alice", "/bob", "/"},
 		{"group:Everybody /{x}", "Default", "/Default", "/"},

@@ -70,7 +70,7 @@ func TestAlertNamesWhatIsWrongWithTheCertificate(t *testing.T) {
 				for _, row := range refusedHolders() {
 					want := row.alert
 					if hide {
-						want = "bad certificate" // Covers S8: nothing is given away about the authorities
+						want = "bad certificate" // Covers S8: the alert reveals nothing about the authorities
 					}
 					cc := clientConfig(row.holder, func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version })
 					local, err := alertOf(t, p, cc)

@@ -25,8 +25,14 @@ type listener struct {
 
 // Listen opens the port's address. The connections that it accepts are *tls.Conn
 // whose handshake is finished. Cancelling ctx does not close the listener; closing
-// it ends handshakes that are under way, and leaves accepted connections alone.
+// it ends handshakes that are under way, and leaves accepted connections alone. A port that
+// listens already is an error.
 func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
+	p.listening.Lock()
+	defer p.listening.Unlock()
+	if addr := p.openAddr(); addr != nil {
+		return nil, fmt.Errorf("ports: %s: the port listens on %s already: close that listener first, or create another port", p.name, addr)
+	}
 	var lc net.ListenConfig
 	inner, err := lc.Listen(ctx, "tcp", p.state.Load().config.Addr)
 	if err != nil {
@@ -40,13 +46,23 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 func (p *Port) Wrap(inner net.Listener) net.Listener {
 	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()
-	p.addr = inner.Addr()
+	p.listener, p.addr = l, inner.Addr()
 	p.mu.Unlock()
 	p.sweepClock.Store(int64(time.Since(epoch)))
 	go l.accept()
 	go l.sweep()
 	go l.recheck()
 	return l
+}
+
+// openAddr returns the address of a listener that is not closed, or nil.
+func (p *Port) openAddr() net.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener == nil || p.listener.stopped() {
+		return nil
+	}
+	return p.addr
 }
 
 // Accept returns the next finished connection.

@@ -27,7 +27,10 @@ type Port struct {
 	checker       underway.Checker
 	sweeping      sync.Mutex // one sweep at a time
 
+	listening sync.Mutex // one Listen at a time
+
 	mu            sync.Mutex
+	listener      *listener // the last one; nil before Listen
 	conns         map[*Conn]struct{}
 	addr          net.Addr
 	limitsChanged chan struct{} // closed and replaced when the HTTP limits change

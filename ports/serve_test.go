@@ -187,3 +187,33 @@ func TestFullPortStops(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Covers S9.
+func TestPortListensOnce(t *testing.T) {
+	t.Parallel()
+	c, _ := config(t, ports.None)
+	p := newPort(t, c)
+	first, err := p.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := first.Addr().String()
+	if l, err := p.Listen(t.Context()); err == nil {
+		l.Close()
+		t.Error("the port listens twice")
+	} else if !strings.Contains(err.Error(), addr) {
+		t.Errorf("%v, want the address %s", err, addr)
+	}
+	if err := ports.Serve(t.Context(), http.HandlerFunc(echoCaller), p); err == nil {
+		t.Error("served a port that listens")
+	}
+	if p.Addr().String() != addr {
+		t.Errorf("the address is %s, want %s", p.Addr(), addr)
+	}
+	first.Close()
+	again, err := p.Listen(t.Context())
+	if err != nil {
+		t.Fatalf("after Close: %v", err)
+	}
+	again.Close()
+}

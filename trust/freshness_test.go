@@ -109,7 +109,8 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 	}
 }
 
-// FreshUntil is the first end of a CRL, and AgingCRLs names the CRLs that are due for renewal.
+// CRLsFreshUntil is the first end of a CRL. AgingCRLs describes the CRLs that are due for
+// renewal.
 // Covers I6.
 func TestFreshnessOfCRLs(t *testing.T) {
 	t.Parallel()

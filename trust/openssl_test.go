@@ -29,9 +29,9 @@ import (
 )
 
 var (
-	generatedCases = flag.Int("generated", 600, "how many generated certificates are compared with OpenSSL")
-	mutatedLists   = flag.Int("mutatedlists", 400, "how many changed CRLs are compared with OpenSSL")
-	generatedSeed  = flag.Uint64("generatedseed", 1, "what they are generated from")
+	generatedCases = flag.Int("generated", 600, "number of generated certificates to compare with OpenSSL")
+	mutatedLists   = flag.Int("mutatedlists", 400, "number of changed CRLs to compare with OpenSSL")
+	generatedSeed  = flag.Uint64("generatedseed", 1, "seed of the generated certificates")
 )
 
 // differences lists the errors of OpenSSL for certificates that we trust, each with its

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -15,7 +16,8 @@ import (
 
 type usersAddCmd struct {
 	usersFlags
-	Cert      string   `required:"" placeholder:"FILE" help:"The user's certificate. Of a chain, the first certificate counts."`
+	Cert      string   `required:"" xor:"what" placeholder:"FILE" help:"The user's certificate. Of a chain, the first certificate counts."`
+	Print     string   `name:"fingerprint" required:"" xor:"what" placeholder:"SHA256" help:"The fingerprint of the user's certificate, as a log line has it."`
 	User      string   `required:"" placeholder:"NAME" help:"The user."`
 	By        string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"The kind of the mapping: ${enum}. The default, ${default}, does not survive a renewal."`
 	Value     string   `placeholder:"TEXT" help:"The value to map, if the certificate has several of the kind."`
@@ -33,6 +35,7 @@ func (*usersAddCmd) Help() string {
 
 Examples:
   mtlsguard users add --config mtlsguard.yaml --cert stranger.pem --user stranger
+  mtlsguard users add --config mtlsguard.yaml --fingerprint 6b03cb3214118d1fd0d1649c341ced9579475d1faabcfa296914dd36e6e9c952 --user stranger
   mtlsguard users add --config mtlsguard.yaml --cert orders.pem --user orders-batch --by subject --ports internal
   mtlsguard users add --users users.yaml --cert stranger.pem --user stranger --by spki --not-after 2030-01-01 --dry-run
 
@@ -60,15 +63,7 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	chain, err := c.readChain(a)
-	if err != nil {
-		return err
-	}
-	fields, err := c.fields(f, chain[0], before)
-	if err != nil {
-		return err
-	}
-	effect, err := f.effectOf(a.ctx, chain, a.now)
+	fields, effect, err := c.readMapping(a, f, before)
 	if err != nil {
 		return err
 	}
@@ -81,6 +76,48 @@ func (c *usersAddCmd) Run(a *app) error {
 		return err
 	}
 	return f.writeChange(a, next, before, out, func(added, removed []mappingReport) bool { return len(added) == 1 && len(removed) == 0 })
+}
+
+// readMapping returns the new mapping, and the effect of its certificate until now.
+func (c *usersAddCmd) readMapping(a *app, f *usersFile, before []certmap.Mapping) ([]usersfile.Field, certificateEffect, error) {
+	if c.Print != "" {
+		fields, err := c.printFields(before)
+		return fields, certificateEffect{unknown: true}, err
+	}
+	chain, err := c.readChain(a)
+	if err != nil {
+		return nil, certificateEffect{}, err
+	}
+	fields, err := c.fields(f, chain[0], before)
+	if err != nil {
+		return nil, certificateEffect{}, err
+	}
+	effect, err := f.effectOf(a.ctx, chain, a.now)
+	return fields, effect, err
+}
+
+// printFields returns the mapping of a fingerprint.
+func (c *usersAddCmd) printFields(before []certmap.Mapping) ([]usersfile.Field, error) {
+	if c.By != "fingerprint" || c.Value != "" || c.Issuer != "" {
+		return nil, usageError("--fingerprint excludes --by, --value and --issuer: the certificate's other values are not known", "--cert FILE in place of --fingerprint")
+	}
+	if why := checkMappable("fingerprint", c.Print); why != "" {
+		return nil, usageError("--fingerprint: "+why, "the fingerprint of a log line, 64 hex digits")
+	}
+	return c.withLimits(mappingFields(cmp.Or(c.ID, unusedID(c.User, before)), c.User, "fingerprint", c.Print, "")), nil
+}
+
+// withLimits adds the ports and dates of the command line.
+func (c *usersAddCmd) withLimits(fields []usersfile.Field) []usersfile.Field {
+	if c.Ports != nil {
+		fields = append(fields, usersfile.Field{Key: "ports", List: c.Ports})
+	}
+	for _, d := range []struct{ key, text string }{{"not_before", c.NotBefore}, {"not_after", c.NotAfter}} {
+		if d.text != "" {
+			fields = append(fields, usersfile.Field{Key: d.key, Text: d.text})
+		}
+	}
+	return fields
 }
 
 // readChain reads the user's certificate, and the issuers after it in the file.
@@ -117,16 +154,7 @@ func (c *usersAddCmd) fields(f *usersFile, leaf *x509.Certificate, before []cert
 			return nil, err
 		}
 	}
-	fields := mappingFields(id, c.User, c.By, value, issuer)
-	if c.Ports != nil {
-		fields = append(fields, usersfile.Field{Key: "ports", List: c.Ports})
-	}
-	for _, d := range []struct{ key, text string }{{"not_before", c.NotBefore}, {"not_after", c.NotAfter}} {
-		if d.text != "" {
-			fields = append(fields, usersfile.Field{Key: d.key, Text: d.text})
-		}
-	}
-	return fields, nil
+	return c.withLimits(mappingFields(id, c.User, c.By, value, issuer)), nil
 }
 
 // value returns the value of the certificate that the mapping names.

@@ -23,6 +23,7 @@ import (
 
 // certificateEffect is the effect of a certificate under the current configuration.
 type certificateEffect struct {
+	unknown  bool           // the certificate is not at hand
 	distrust string         // why no port trusts the certificate, or ""
 	matches  []certmap.Step // mappings that match on any port
 }
@@ -100,6 +101,9 @@ func (e *certificateEffect) add(steps []certmap.Step, further ...string) {
 
 // warnings returns what an operator should know about a certificate that is mapped.
 func (e *certificateEffect) warnings() []string {
+	if e.unknown {
+		return []string{"only the fingerprint is known: whether a port trusts the certificate, and whether a disabled mapping matches it, is not checked"}
+	}
 	if e.distrust == "" {
 		return nil
 	}

@@ -11,6 +11,9 @@ import (
 )
 
 // Upper bounds of limits. Beyond them sums and conversions in lower layers would overflow.
+// defaultConnections is the default of ports.Limits.Connections.
+const defaultConnections = 10_000
+
 const (
 	maxTime  = 10 * 365 * 24 * time.Hour
 	maxCount = math.MaxInt32 / 2

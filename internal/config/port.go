@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"regexp"
@@ -34,6 +35,10 @@ type Port struct {
 	CancelRequests bool
 	Limits         ports.Limits
 }
+
+// BehindGateways reports whether few addresses hold the connections of all callers: those of
+// gateways, or of servers that register and carry callers through tunnels.
+func (p Port) BehindGateways() bool { return p.Forwarded != nil || p.Registration != nil }
 
 const portNameHint = "begin with a letter or digit; letters, digits and . _ - may follow, at most 64 characters"
 
@@ -83,6 +88,9 @@ func (p *parser) port(n *yaml.Node) Port {
 	p.tunnel(&out, m)
 	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.Limits = p.limits(m["limits"])
+	if out.BehindGateways() && out.Limits.PerIP == 0 {
+		out.Limits.PerIP = cmp.Or(out.Limits.Connections, defaultConnections) // a gateway is one address
+	}
 	return out
 }
 

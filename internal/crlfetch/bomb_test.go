@@ -139,7 +139,7 @@ func must(t testing.TB) func([]byte, error) []byte {
 	}
 }
 
-// Covers H17: real lists of more than a megabyte pass, and the cap is a setting.
+// Covers H17: real lists of more than a megabyte are fetched, and the limit can be configured.
 func TestLargeGenuineListIsFetched(t *testing.T) {
 	w := newWorld(t)
 	serials := make([]*big.Int, 40_000)

@@ -60,8 +60,8 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// Readings are repeated until two in a row are the same; files that never stay as they
-// are, and the end of the context, end it too. Covers J15.
+// Settled reads until two readings in a row are equal. Files that keep changing, and the end
+// of the context, end it too. Covers J15.
 func TestSettled(t *testing.T) {
 	t.Parallel()
 	none := func(Set) time.Duration { return 0 }

@@ -16,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -48,6 +49,7 @@ func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	x.addPolicy()
 	x.warnings()
 	x.users()
+	x.overridden()
 	x.policy()
 	for i, p := range x.file.AllPorts() {
 		x.port(p, i)
@@ -134,6 +136,39 @@ func (x *linter) users() {
 		for _, c := range x.o.Certificates {
 			if isFor(m, c) {
 				x.ends("users", at, fmt.Sprintf("the certificate of mapping %q", m.ID), certificateSpan(c), "map the next certificate: mtlsguard users add --cert FILE --user "+m.User)
+			}
+		}
+	}
+}
+
+// overridden reports mappings that let a certificate in although a disabled mapping, of a
+// kind that comes later, matches it too. Only the certificates of the options are known.
+func (x *linter) overridden() {
+	disabled := map[string]bool{}
+	for _, m := range x.g.Table.Mappings() {
+		disabled[m.ID] = m.Disabled
+	}
+	reported := map[string]bool{}
+	for _, c := range x.o.Certificates {
+		for _, p := range x.g.AllPorts() {
+			v := p.CallersTrust()
+			if v == nil || !p.Authorizes() {
+				continue
+			}
+			verified, err := v.Verify(x.ctx, []*x509.Certificate{c})
+			if err != nil {
+				continue
+			}
+			steps := x.g.Table.Explain(verified, p.Config.Name)
+			at := slices.IndexFunc(steps, func(s certmap.Step) bool { return s.Result == mapresult.Matches })
+			for _, s := range steps {
+				if at < 0 || s.Result != mapresult.Outranked || !disabled[s.MappingID] || reported[steps[at].MappingID+" "+s.MappingID] {
+					continue
+				}
+				by := steps[at]
+				reported[by.MappingID+" "+s.MappingID] = true
+				x.report("users", configerror.Error{File: by.File, Line: by.Line}, fmt.Sprintf("mapping %q overrides %q, which is disabled: certificate %s gets a user all the same", by.MappingID, s.MappingID, trust.FingerprintOf(c)),
+					"disable it too: mtlsguard users disable --id "+by.MappingID)
 			}
 		}
 	}

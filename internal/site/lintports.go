@@ -17,6 +17,7 @@ import (
 // port checks one port.
 func (x *linter) port(p config.Port, index int) {
 	at := x.atPort(p)
+	x.perIP(p, at)
 	if !p.Authorizes() {
 		x.endings(p, index)
 		return
@@ -29,6 +30,19 @@ func (x *linter) port(p config.Port, index int) {
 		x.report("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
 	}
 	x.endings(p, index)
+}
+
+// fewPerIP is a number of connections that a busy gateway exceeds.
+const fewPerIP = 1000
+
+// perIP reports a limit of connections that a gateway reaches, which has one address for
+// all of its callers.
+func (x *linter) perIP(p config.Port, at configerror.Error) {
+	l := p.Limits
+	if p.BehindGateways() && l.PerIP < fewPerIP && (l.Connections == 0 || l.PerIP < l.Connections) {
+		x.report("ports", at, fmt.Sprintf("port %s has gateways, and connections_per_ip is %d: a gateway is one address, and its next connections are closed", p.Name, l.PerIP),
+			"remove connections_per_ip: on this port it is then as large as connections")
+	}
 }
 
 // endings reports certificates and CRLs of a port that end.
