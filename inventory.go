@@ -24,7 +24,7 @@ type Inventory struct {
 // PortInventory describes the certificates and CRLs of one port.
 type PortInventory struct {
 	Name                string
-	CertificateNotAfter time.Time // the end of the server certificate
+	CertificateNotAfter time.Time // the earliest end of the server certificate and the intermediates that it is presented with
 	// Anchors holds the trust anchors for clients, gateways and forwarded certificates,
 	// each once, ordered by their end.
 	Anchors    []AnchorInventory
@@ -69,7 +69,7 @@ func inventoryOf(p *site.Port) PortInventory {
 	out := PortInventory{Name: p.Config.Name, FreshUntil: p.FreshUntil()}
 	if certificate := p.Config.Certificate; certificate != nil {
 		if pair, err := certificate(nil); err == nil { // package site made it: it does not use the hello
-			out.CertificateNotAfter = pair.Leaf.NotAfter
+			out.CertificateNotAfter = site.ChainNotAfter(pair)
 		}
 	}
 	seen := map[trust.Digest]bool{}

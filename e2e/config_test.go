@@ -135,9 +135,9 @@ func refusesToStart(t *testing.T, binary string, s *site, row configErrorRow) {
 			t.Errorf("on standard error: %q", line)
 		}
 	}
-	for _, wanted := range []string{"error: " + s.path(row.file), row.what, "\nhint: "} {
-		if !strings.Contains(stderr.String(), wanted) {
-			t.Errorf("no %q in:\n%s", wanted, &stderr)
+	for _, want := range []string{"error: " + s.path(row.file), row.what, "\nhint: "} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("no %q in:\n%s", want, &stderr)
 		}
 	}
 }

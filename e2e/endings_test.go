@@ -37,7 +37,7 @@ func TestEndsWhileServingAreLogged(t *testing.T) {
 			s.put("server.pem", string(p.CertPEM()))
 			s.put("server-key.pem", string(p.KeyPEM()))
 		}},
-		{"an intermediate of the server", "server.pem", "the intermediate \"CN=Sub\" in the certificate chain of port internal expired at %s: clients refuse to connect", func(s *site) {
+		{"an intermediate of the server", "server.pem", "the intermediate certificate \"CN=Sub\" in the chain of port internal expired at %s: clients refuse to connect", func(s *site) {
 			p := s.serve.SubCA("Sub", soon(time.Hour)).Server()
 			s.put("server.pem", string(p.CertPEM()))
 			s.put("server-key.pem", string(p.KeyPEM()))

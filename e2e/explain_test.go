@@ -32,7 +32,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-var agreement = flag.Bool("agreement", false, "ask every certificate, port, method and path in TLS 1.2 and 1.3, instead of a part")
+var agreement = flag.Bool("agreement", false, "try every certificate, port, method and path in TLS 1.2 and 1.3, instead of a part")
 
 // agreeConfig has a port of every mode.
 const explainConfig = `users: users.yaml

@@ -75,11 +75,11 @@ func TestCorruptFileKeepsTheLastGoodState(t *testing.T) {
 			corrupt("garbage", true, write("\x00\x01\x02 garbage\n\xff"))
 			corrupt("another type", true, write(map[bool]string{true: "mappings: []\n", false: s.get("ca.pem")}[file.pem]))
 			corrupt("binary before", true, write("\x7fELF"+good))
-			for _, odd := range []struct {
+			for _, irregular := range []struct {
 				name string
 				put  func(string) error
 			}{{"missing", none}, {"directory", folder}, {"pipe", fifo}, {"loop", loop}, {"10 GiB", sparse}} {
-				corrupt(odd.name, true, func() { without(file.name, odd.put)(s) })
+				corrupt(irregular.name, true, func() { without(file.name, irregular.put)(s) })
 			}
 			if os.Getuid() != 0 {
 				corrupt("unreadable", true, func() { os.Chmod(s.path(file.name), 0) })

@@ -28,7 +28,7 @@ func (l *live) waitFor(what string, answer func() string, want string) {
 	var got string
 	defer func() {
 		if l.Failed() {
-			l.Logf("the last answer was %s, wanted %s", got, want)
+			l.Logf("the last answer was %s, want %s", got, want)
 		}
 	}()
 	testkit.Eventually(l.TB, what, func() bool { got = answer(); return got == want })

@@ -12,9 +12,11 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/alias"
+	"github.com/mtlsguard/mtlsguard/internal/certchain"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
 
@@ -28,6 +30,7 @@ type Credential struct {
 
 	fingerprint         string // SHA-256 of the leaf, in lower-case hex
 	notBefore, notAfter int64  // Unix seconds, inclusive (RFC 5280 section 4.1.2.5)
+	chainNotAfter       time.Time
 }
 
 const maxChain = 10 // certificates
@@ -55,7 +58,10 @@ func NewCredential(name string, c tls.Certificate, origins ...string) (*Credenti
 	for _, der := range c.Certificate {
 		out.pair.Certificate = append(out.pair.Certificate, bytes.Clone(der))
 	}
-	out.pair.Leaf = checkChain(out.pair.Certificate, report)
+	chain := checkChain(out.pair.Certificate, report)
+	if len(chain) > 0 {
+		out.pair.Leaf, out.chainNotAfter = chain[0], certchain.Earliest(chain).NotAfter
+	}
 	checkKey(out.pair.Leaf, c.PrivateKey, report)
 	for _, text := range origins {
 		o, problem := parseOrigin(text)
@@ -72,8 +78,9 @@ func NewCredential(name string, c tls.Certificate, origins ...string) (*Credenti
 	return out, nil
 }
 
-// checkChain reports errors in a chain and returns its leaf, or nil if it cannot be read.
-func checkChain(chain [][]byte, report func(what, hint string)) *x509.Certificate {
+// checkChain reports errors in a chain and returns its certificates, or nil if they cannot
+// be read.
+func checkChain(chain [][]byte, report func(what, hint string)) []*x509.Certificate {
 	switch {
 	case len(chain) == 0:
 		report("there is no certificate", "the leaf, then its intermediates")
@@ -105,7 +112,7 @@ func checkChain(chain [][]byte, report func(what, hint string)) *x509.Certificat
 	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		report("the certificate's key is not for signatures", "its key usage must name digitalSignature (RFC 8446 section 4.4.2)")
 	}
-	return leaf
+	return certs
 }
 
 // checkKey reports a key that is not the leaf's.
@@ -147,6 +154,11 @@ func (c *Credential) Alias() string { return c.alias }
 
 // Leaf returns the certificate. It must not be changed. For the zero Credential it is nil.
 func (c *Credential) Leaf() *x509.Certificate { return c.pair.Leaf }
+
+// NotAfter returns when the first certificate of the chain expires: servers refuse the
+// credential from then on, unless they have a newer intermediate themselves. For the zero
+// Credential it is zero.
+func (c *Credential) NotAfter() time.Time { return c.chainNotAfter }
 
 // validAt reports whether the certificate is valid at a time, in Unix seconds.
 func (c *Credential) validAt(seconds int64) bool {

@@ -104,7 +104,7 @@ func runChild(text string) error {
 	go func() { // answers each line with the memory in use: heap and stacks, after a collection
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			runtime.GC()
-			runtime.GC() // the second time also collects what pools kept
+			runtime.GC() // the second collection also empties the pools
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			fmt.Println("memory", m.HeapAlloc+m.StackInuse)

@@ -94,7 +94,7 @@ func TestRequestsWithoutServiceOrPortAreRefused(t *testing.T) {
 	t.Cleanup(func() { plain.Close() })
 	r := must[*http.Request](t)(http.NewRequest("GET", "http://"+l.Addr().String()+"/x", nil))
 	r.Header.Set("Service", "orders")
-	c.do(r).want(t, 421, reason.Misdirected)
+	c.do(r).want(t, 500, reason.NoPort)
 }
 
 // Only the guard needs the forwarded certificate; without a guard it is deleted too.

@@ -207,9 +207,9 @@ func TestBodiesNeverBecomeRequests(t *testing.T) {
 								}
 								how, err = a.run(p.addr, way, id)
 							}
-							// A handler with full duplex that has sent an answer cannot announce
-							// what it leaves afterwards. Where that is more than what is read for
-							// it, or its own deadline was over, the connection ends.
+							// A full-duplex handler that has sent its answer cannot announce
+							// the end of the connection. The connection ends if the rest of the
+							// body is too long to be read, or if the handler's deadline was over.
 							if err != nil && way != "duplex-read" && !(strings.HasPrefix(way, "duplex") && strings.HasPrefix(a.name, "large")) {
 								t.Errorf("%s, %s: %v", way, a.name, err)
 							}

@@ -56,7 +56,7 @@ func checkCRL(list *x509.RevocationList, authorities []*x509.Certificate, now ti
 		return wrong.Err()
 	}
 	if err := checkListSyntax(list); err != nil {
-		report("the CRL cannot be read: "+err.Error(), unreadableCRL)
+		report("the CRL cannot be read: "+err.Error(), crlSyntax)
 		return wrong.Err()
 	}
 	if list.ThisUpdate.After(now) {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
@@ -17,7 +18,12 @@ func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 	err := pemfile.EachOnly(name, data, "CERTIFICATE", func(b pemfile.Block) error {
 		c, err := x509.ParseCertificate(b.Bytes)
 		if err != nil {
-			return &configerror.Error{File: name, Line: b.Line, What: "the certificate cannot be read: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text shows how openssl parses it"}
+			if len(out) == 0 && fileform.IsPKCS7(b.Bytes) {
+				if e := fileform.Explain(name, data, fileform.Certificates); e != nil {
+					return e
+				}
+			}
+			return &configerror.Error{File: name, Line: b.Line, What: "the certificate cannot be read: " + err.Error(), Hint: fileform.Show(name, b.Line, b.Bytes)}
 		}
 		out = append(out, c)
 		return nil
@@ -28,27 +34,40 @@ func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 	return out, nil
 }
 
-const unreadableCRL = "download the CRL from the CA again; openssl asn1parse -in FILE (-inform DER) shows its parts; RFC 5280 section 5.1 has their order"
+const crlSyntax = "download the CRL from the CA again; RFC 5280 section 5.1 has its parts"
 
 // readCRLs reads revocation lists from PEM, or one list from DER.
 func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 	var out []hook.CRL
+	isDER := len(data) > 0 && data[0] == 0x30 // a DER SEQUENCE; PEM starts with '-' or white space
+	unreadable := func(line int, der []byte, err error) error {
+		hint := crlSyntax
+		if !isDER {
+			hint += "; " + fileform.Show(name, line, der)
+		}
+		return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: hint}
+	}
 	parse := func(line int, der []byte) error {
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
-			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
+			return unreadable(line, der, err)
 		}
 		if len(list.Raw) != len(der) {
 			return &configerror.Error{File: name, Line: line, What: "there is data after the CRL"}
 		}
 		if err := checkListSyntax(list); err != nil {
-			return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: unreadableCRL}
+			return unreadable(line, der, err)
 		}
 		out = append(out, hook.CRL{List: list, Line: line})
 		return nil
 	}
-	if len(data) > 0 && data[0] == 0x30 { // a DER SEQUENCE; PEM starts with '-' or white space
+	if isDER {
 		err := parse(1, data)
+		if err != nil {
+			if e := fileform.Explain(name, data, fileform.CRLs); e != nil {
+				return nil, e
+			}
+		}
 		return out, err
 	}
 	if err := pemfile.EachOnly(name, data, "X509 CRL", func(b pemfile.Block) error { return parse(b.Line, b.Bytes) }); err != nil {

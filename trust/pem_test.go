@@ -51,7 +51,7 @@ func TestAnchorFilesAreReadStrictly(t *testing.T) {
 		{"text after", good + "x", -1, len(lines), "not a PEM block"},
 		{"text on the end line", strings.TrimSpace(good) + "x\n", -1, len(lines) - 1, "not a PEM block"},
 		{"NUL after", good + "\x00", -1, len(lines), "not a PEM block"},
-		{"byte order mark", "\ufeff" + good, -1, 1, "not a PEM block"},
+		{"byte order mark", "\ufeff" + good, -1, 1, "byte order mark"},
 		{"a key", good + string(ca.KeyPEM()), -1, len(lines), "PRIVATE KEY"},
 		{"a key first", string(ca.KeyPEM()) + good, -1, 1, "PRIVATE KEY"},
 		{"trusted certificate", block("TRUSTED CERTIFICATE", ca.Cert.Raw), -1, 1, "TRUSTED CERTIFICATE"},
@@ -60,7 +60,7 @@ func TestAnchorFilesAreReadStrictly(t *testing.T) {
 		{"a byte after the DER", block("CERTIFICATE", append(bytes.Clone(ca.Cert.Raw), 0)), -1, 1, "cannot be read"},
 		{"the DER cut off", block("CERTIFICATE", ca.Cert.Raw[:100]), -1, 1, "cannot be read"},
 		{"no DER", block("CERTIFICATE", nil), -1, 1, ""},
-		{"DER", string(ca.Cert.Raw), -1, 1, "not a PEM block"},
+		{"DER", string(ca.Cert.Raw), -1, 1, "a certificate in DER"},
 		{"empty", "", -1, 1, "empty"},
 		{"white space", "\n \n", -1, 1, "empty"},
 	} {

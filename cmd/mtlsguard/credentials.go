@@ -72,9 +72,11 @@ func (c *clientFlags) readPair(a *app) (*tls.Certificate, error) {
 		return nil, err
 	}
 	if c.Key != "" {
-		if entry.Key, err = certfile.ReadKey(c.Key); err != nil {
+		key, err := certfile.ReadKey(c.Key)
+		if err != nil {
 			return nil, err
 		}
+		entry.SetKey(key)
 	}
 	switch {
 	case entry.Key == nil && entry.Locked != nil:

@@ -148,10 +148,8 @@ func (c *explainCmd) readCertificate(password certfile.Passwords, wrong *errorli
 	switch {
 	case c.Cert == "":
 		wrong.Merge(usageError("--key needs --cert", "--cert FILE with the certificate of the key"), configerror.Error{})
-	case err == nil && len(entry.Chain) > 0 && !certfile.KeyMatches(key, entry.Chain[0]):
+	case err == nil && len(entry.Chain) > 0 && !entry.SetKey(key):
 		wrong.Add(configerror.Error{File: c.Key, What: "this is not the key of the certificate in " + c.Cert, Hint: "--key FILE with the key of " + formatSubject(entry.Chain[0])})
-	case err == nil:
-		entry.Key = key
 	}
 	return entry
 }

@@ -164,7 +164,7 @@ func paste(t *testing.T, h hint) {
 	}
 }
 
-// answer is what the tests read of the JSON of explain.
+// answer holds the fields of the JSON of explain that the tests read.
 type answer struct {
 	Allowed bool          `json:"allowed"`
 	Reason  reason.Reason `json:"reason"`

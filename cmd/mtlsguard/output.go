@@ -100,12 +100,7 @@ func commandName(command string) string {
 }
 
 // shellQuote quotes a word for a shell if that is needed.
-func shellQuote(word string) string {
-	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@,+%=") == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
+func shellQuote(word string) string { return escape.Shell(word) }
 
 // plural returns a number with the noun in the singular or plural.
 func plural(n int, one, many string) string {

@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// output collects what a program writes. It is safe for concurrent use.
+// output collects the output of a program. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -170,7 +170,7 @@ func TestCallersReachOnlyTheirOwnPath(t *testing.T) {
 		{anonymous, "GET", "public", "/users/Default/inbox", "403 no-rule"},
 	} {
 		if got := s.request(row.client, row.method, row.port, row.path).short(); got != row.want {
-			t.Errorf("%s %s on %s: got %s, wanted %s", row.method, row.path, row.port, got, row.want)
+			t.Errorf("%s %s on %s: got %s, want %s", row.method, row.path, row.port, got, row.want)
 		}
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/certchain"
+	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/javaks"
 	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 )
@@ -22,8 +24,12 @@ import (
 // Entry is a certificate chain, with its key if the file has one.
 type Entry struct {
 	Alias string              // in a Java keystore; otherwise the file's name without its extension
-	Chain []*x509.Certificate // the leaf first, in the order of the file; never empty
+	Chain []*x509.Certificate // the leaf first; never empty
 	Key   crypto.PrivateKey   // nil if the file has none
+
+	// Replaced holds certificates that were left out because Chain has a better one of the
+	// same holder: a certificate that was renewed under one key, for example.
+	Replaced []*x509.Certificate
 
 	// Locked is the error of a key in a Java keystore that has its own password. The
 	// certificates of such an entry are readable.
@@ -64,7 +70,7 @@ func Read(name string, p Passwords) ([]Entry, error) {
 	case r := <-done:
 		return r.entries, r.err
 	case <-time.After(decodeTimeout):
-		return nil, fileError(name, fmt.Sprintf("decrypting the file takes longer than %s", decodeTimeout), "its number of iterations is too high: write the file again with openssl or keytool")
+		return nil, fileError(name, fmt.Sprintf("decrypting the file takes longer than %s", decodeTimeout), "its number of iterations is too high: export the file again")
 	}
 }
 
@@ -74,24 +80,28 @@ func parse(name string, data []byte, p Passwords) ([]Entry, error) {
 	case javaks.JKS:
 		return readJKS(name, data, p)
 	case javaks.JCEKS:
-		return nil, fileError(name, "this is a JCEKS keystore", "keytool -importkeystore -srckeystore FILE -destkeystore NEW.p12 -deststoretype PKCS12 converts it")
+		return nil, fileform.Explain(name, data, fileform.Any)
 	case javaks.DER:
 		if c, err := x509.ParseCertificate(data); err == nil {
 			return []Entry{{Alias: alias, Chain: []*x509.Certificate{c}}}, nil
 		}
+		if e := fileform.Explain(name, data, fileform.Any); e != nil {
+			return nil, e
+		}
 		return readPKCS12(name, alias, data, p.Store)
+	}
+	if e := fileform.Explain(name, data, fileform.Any); e != nil {
+		return nil, e
 	}
 	return readPEM(name, alias, data)
 }
-
-const pemHint = "openssl x509 or openssl pkey, with -in FILE -noout -text, may show the error"
 
 // readPEM reads the certificates of a file as one chain, and the key.
 func readPEM(name, alias string, data []byte) ([]Entry, error) {
 	e := Entry{Alias: alias}
 	err := pemfile.Each(name, data, func(b pemfile.Block) error {
 		if err := e.addBlock(b); err != nil {
-			return lineError(name, b.Line, err.Error(), pemHint)
+			return lineError(name, b.Line, err.Error(), fileform.Show(name, b.Line, b.Bytes))
 		}
 		return nil
 	})
@@ -101,12 +111,28 @@ func readPEM(name, alias string, data []byte) ([]Entry, error) {
 	if len(e.Chain) == 0 {
 		return nil, fileError(name, "the file has no certificate", "name a certificate in PEM or DER, a PKCS#12 file or a Java keystore")
 	}
+	e.choose()
 	return []Entry{e}, nil
+}
+
+// SetKey sets the key, which stands in a file of its own, and puts its certificate first if
+// the file has several that fit. It reports whether the first certificate is the key's.
+func (e *Entry) SetKey(key crypto.PrivateKey) bool {
+	e.Key = key
+	e.choose()
+	return KeyMatches(key, e.Chain[0])
+}
+
+// choose builds the chain of the key if the order of the file does not show it.
+func (e *Entry) choose() {
+	if certchain.IsAmbiguous(e.Key, e.Chain) {
+		e.Chain, e.Replaced = orderChain(e.Key, e.Chain)
+	}
 }
 
 // addBlock adds the certificate or the key of a block to the entry.
 func (e *Entry) addBlock(block pemfile.Block) error {
-	if block.Label == "CERTIFICATE" || block.Label == "TRUSTED CERTIFICATE" {
+	if block.Label == "CERTIFICATE" {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return fmt.Errorf("the certificate cannot be parsed: %w", err)
@@ -114,7 +140,7 @@ func (e *Entry) addBlock(block pemfile.Block) error {
 		e.Chain = append(e.Chain, c)
 		return nil
 	}
-	key, err := parseKey(block)
+	key, err := fileform.ParseKey(block.Label, block.Headers, block.Bytes)
 	switch {
 	case err != nil:
 		return err
@@ -127,43 +153,20 @@ func (e *Entry) addBlock(block pemfile.Block) error {
 	return nil
 }
 
-// parseKey returns the key of a block, or nil if the block has another type. Its errors
-// quote no content, which could be secret.
-func parseKey(block pemfile.Block) (crypto.PrivateKey, error) {
-	var key any
-	var err error
-	switch block.Label {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("the key is encrypted: openssl pkey -in FILE -out NEWFILE decrypts it")
-	default:
-		return nil, nil
-	}
-	switch {
-	case strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-		return nil, errors.New("the key is encrypted: openssl pkey -in FILE -out NEWFILE decrypts it")
-	case err != nil:
-		return nil, errors.New("the key cannot be parsed")
-	}
-	return key, nil
-}
-
 // ReadKey reads the private key from a PEM file.
 func ReadKey(name string) (crypto.PrivateKey, error) {
 	data, err := ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
+	if e := fileform.Explain(name, data, fileform.Key); e != nil {
+		return nil, e
+	}
 	var key crypto.PrivateKey
 	err = pemfile.Each(name, data, func(b pemfile.Block) error {
-		found, err := parseKey(b)
+		found, err := fileform.ParseKey(b.Label, b.Headers, b.Bytes)
 		if err != nil {
-			return lineError(name, b.Line, err.Error(), pemHint)
+			return lineError(name, b.Line, err.Error(), fileform.Show(name, b.Line, b.Bytes))
 		}
 		if key == nil {
 			key = found
@@ -180,7 +183,7 @@ func ReadKey(name string) (crypto.PrivateKey, error) {
 }
 
 // KeyMatches reports whether a certificate has the public key of a private key.
-func KeyMatches(key crypto.PrivateKey, c *x509.Certificate) bool { return javaks.IsKeyOf(key, c) }
+func KeyMatches(key crypto.PrivateKey, c *x509.Certificate) bool { return certchain.IsKeyOf(key, c) }
 
 func fileError(name, what, hint string) error { return lineError(name, 0, what, hint) }
 

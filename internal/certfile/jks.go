@@ -18,16 +18,17 @@ func readJKS(name string, data []byte, p Passwords) ([]Entry, error) {
 	case errors.Is(err, javaks.ErrPassword):
 		return nil, passwordError(name)
 	case err != nil:
-		return nil, fileError(name, err.Error(), "keytool -list -keystore FILE may show the error")
+		return nil, fileError(name, err.Error(), "copy the file again")
 	case len(entries) == 0:
 		return nil, fileError(name, "the Java keystore has no entry", "name a keystore with certificates")
 	}
 	var out []Entry
 	for _, e := range entries {
 		if e.Err != nil {
-			return nil, fileError(name, fmt.Sprintf("entry %q: %s", e.Alias, e.Err), "keytool -list -v -keystore FILE may show the error")
+			return nil, fileError(name, fmt.Sprintf("entry %q: %s", e.Alias, e.Err), "export the entry again from its source")
 		}
 		entry := Entry{Alias: e.Alias, Chain: e.Chain, Key: e.Key}
+		entry.choose()
 		if e.KeyErr != nil {
 			entry.Locked = fmt.Errorf("entry %q: %w", e.Alias, e.KeyErr)
 		}

@@ -1,10 +1,14 @@
 package certfile
 
 import (
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"slices"
+	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/certchain"
+	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/javaks"
 )
 
@@ -13,16 +17,21 @@ func readPKCS12(name, alias string, data []byte, password string) ([]Entry, erro
 	key, certificates, err := javaks.ReadPKCS12(data, password)
 	switch {
 	case err == nil:
-		return []Entry{{Alias: alias, Key: key, Chain: orderChain(key, certificates)}}, nil
+		chain, replaced := orderChain(key, certificates)
+		return []Entry{{Alias: alias, Key: key, Chain: chain, Replaced: replaced}}, nil
 	case errors.Is(err, javaks.ErrPassword):
 		return nil, passwordError(name)
 	case errors.Is(err, javaks.ErrIterations):
-		return nil, fileError(name, err.Error(), "write the file again with openssl or keytool")
+		return nil, fileError(name, err.Error(), "export the file again, with fewer iterations")
+	case errors.Is(err, javaks.ErrKeys):
+		return nil, fileError(name, err.Error(), "convert it: "+fileform.SeveralKeys(name))
 	}
 	certs, trustErr := javaks.ReadTrustStore(data, password)
 	if trustErr != nil || len(certs) == 0 {
-		return nil, fileError(name, "the file is neither a certificate nor a readable PKCS#12 file: "+err.Error(),
-			"openssl pkcs12 -in FILE -info may show the error; if the file has several keys, keytool -importkeystore -srcalias ALIAS extracts one")
+		if errors.Is(err, javaks.ErrNoKey) {
+			return nil, fileError(name, "the PKCS#12 file has certificates without a key, and is no trust store of Java", "convert it: "+fileform.TrustStore(name))
+		}
+		return nil, fileError(name, "the file is neither a certificate nor a readable PKCS#12 file: "+err.Error(), "copy or export the file again")
 	}
 	var out []Entry
 	for _, c := range certs {
@@ -35,23 +44,23 @@ func passwordError(name string) error {
 	return fileError(name, "the password of the file is wrong or missing", "--password-file FILE, or the environment variable MTLSGUARD_PASSWORD")
 }
 
-// orderChain returns the leaf first, then its issuers, then the other certificates of the
-// file.
-func orderChain(key any, all []*x509.Certificate) []*x509.Certificate {
-	at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return javaks.IsKeyOf(key, c) })
-	if at < 0 {
-		return all
+// orderChain returns the leaf of a key, its issuers, and then the other certificates of the
+// file; and those that one of them replaces.
+func orderChain(key crypto.PrivateKey, all []*x509.Certificate) (chain, replaced []*x509.Certificate) {
+	now := time.Now()
+	leaves := certchain.Leaves(key, all, now)
+	if len(leaves) == 0 {
+		return all, nil
 	}
-	out, rest := []*x509.Certificate{all[at]}, slices.Delete(slices.Clone(all), at, at+1)
-	for {
-		last := out[len(out)-1]
-		next := slices.IndexFunc(rest, func(c *x509.Certificate) bool {
-			return string(c.RawSubject) == string(last.RawIssuer) && last.CheckSignatureFrom(c) == nil
-		})
-		if next < 0 {
-			return append(out, rest...)
+	chain = certchain.Build(leaves[0], all, now)
+	for _, c := range all {
+		switch {
+		case slices.ContainsFunc(chain, c.Equal):
+		case slices.ContainsFunc(leaves, c.Equal), slices.ContainsFunc(chain, func(o *x509.Certificate) bool { return certchain.IsSameHolder(c, o) }):
+			replaced = append(replaced, c)
+		default:
+			chain = append(chain, c)
 		}
-		out = append(out, rest[next])
-		rest = slices.Delete(rest, next, next+1)
 	}
+	return chain, replaced
 }

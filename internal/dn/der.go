@@ -27,9 +27,9 @@ func (e *stringTypeError) Error() string {
 	}
 	name, ok := stringTypes[e.tag]
 	if !ok {
-		name = "value with the tag " + strconv.Itoa(int(e.tag))
+		name = "with the tag " + strconv.Itoa(int(e.tag))
 	}
-	return attribute + " is a " + name + ": a mapping matches PrintableString, UTF8String and IA5String only"
+	return attribute + " is of the type " + name + ": a mapping matches PrintableString, UTF8String and IA5String only"
 }
 
 // stringTypes are the string types that are not read.

@@ -9,11 +9,16 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	keystore "github.com/pavlo-v-chernykh/keystore-go/v4"
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/mtlsguard/mtlsguard/internal/certchain"
 )
 
 // Format is the format of a file with certificates.
@@ -44,6 +49,8 @@ func FormatOf(data []byte) Format {
 var (
 	ErrPassword   = errors.New("the password of the file is wrong or missing")
 	ErrDamaged    = errors.New("the Java keystore is damaged")
+	ErrKeys       = errors.New("the PKCS#12 file has several keys")
+	ErrNoKey      = errors.New("the PKCS#12 file has no key")
 	ErrIterations = fmt.Errorf("the file requires more than %d iterations for its password", maxIterations)
 )
 
@@ -124,7 +131,9 @@ func readKey(store *keystore.KeyStore, alias, password string) (crypto.PrivateKe
 	return key, nil
 }
 
-// ReadPKCS12 reads a PKCS#12 file with one key. The order of the certificates is the file's.
+// ReadPKCS12 reads a PKCS#12 file with one key. The order of the certificates is the file's,
+// except that of several certificates of the key, the one that the file marks as the key's
+// (localKeyID) comes first.
 func ReadPKCS12(data []byte, password string) (key crypto.PrivateKey, certificates []*x509.Certificate, err error) {
 	defer recoverPKCS12(&err)
 	if exceedsIterations(data) {
@@ -134,7 +143,35 @@ func ReadPKCS12(data []byte, password string) (key crypto.PrivateKey, certificat
 	if err != nil {
 		return nil, nil, pkcs12Error(err)
 	}
-	return key, append([]*x509.Certificate{leaf}, others...), nil
+	certificates = append([]*x509.Certificate{leaf}, others...)
+	if own := slices.DeleteFunc(slices.Clone(certificates), func(c *x509.Certificate) bool { return !certchain.IsKeyOf(key, c) }); len(own) > 1 {
+		marked := markedLeaf(data, password)
+		slices.SortStableFunc(certificates, func(a, b *x509.Certificate) int { return order(a, marked) - order(b, marked) })
+	}
+	return key, certificates, nil
+}
+
+// markedLeaf returns the DER of the certificate with the localKeyID of the key, or nil.
+func markedLeaf(data []byte, password string) []byte {
+	all, err := pkcs12.ToPEM(data, password)
+	if err != nil { // an Ed25519 key, for example: the order of the file counts
+		return nil
+	}
+	at := slices.IndexFunc(all, func(b *pem.Block) bool { return b.Type == "PRIVATE KEY" })
+	for _, b := range all {
+		if id := b.Headers["localKeyId"]; at >= 0 && id != "" && id == all[at].Headers["localKeyId"] && b.Type == "CERTIFICATE" {
+			return b.Bytes
+		}
+	}
+	return nil
+}
+
+// order returns 0 for the marked certificate, and 1 for the others.
+func order(c *x509.Certificate, marked []byte) int {
+	if bytes.Equal(c.Raw, marked) {
+		return 0
+	}
+	return 1
 }
 
 // ReadTrustStore reads a PKCS#12 file of Java with trusted certificates only.
@@ -154,6 +191,12 @@ func pkcs12Error(err error) error {
 	if errors.Is(err, pkcs12.ErrIncorrectPassword) || errors.Is(err, pkcs12.ErrDecryption) {
 		return ErrPassword
 	}
+	switch { // the library has no values for these
+	case strings.Contains(err.Error(), "exactly one key bag"):
+		return ErrKeys
+	case strings.Contains(err.Error(), "private key missing"):
+		return ErrNoKey
+	}
 	return err
 }
 
@@ -161,14 +204,4 @@ func recoverPKCS12(err *error) {
 	if r := recover(); r != nil {
 		*err = errors.New("the PKCS#12 file is damaged")
 	}
-}
-
-// IsKeyOf reports whether the certificate has the public key of a private key.
-func IsKeyOf(key crypto.PrivateKey, c *x509.Certificate) bool {
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return false
-	}
-	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(c.PublicKey)
 }

@@ -11,6 +11,7 @@ import (
 	keystore "github.com/pavlo-v-chernykh/keystore-go/v4"
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/mtlsguard/mtlsguard/internal/certchain"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -50,7 +51,7 @@ func TestJKSEntries(t *testing.T) {
 	if err != nil || len(entries) != 2 {
 		t.Fatal(entries, err)
 	}
-	if e := entries[0]; e.Alias != "A" || !e.HasKey || !IsKeyOf(e.Key, alice.Cert) || len(e.Chain) != 2 || e.Err != nil || e.KeyErr != nil {
+	if e := entries[0]; e.Alias != "A" || !e.HasKey || !certchain.IsKeyOf(e.Key, alice.Cert) || len(e.Chain) != 2 || e.Err != nil || e.KeyErr != nil {
 		t.Errorf("%+v", e)
 	}
 	if e := entries[1]; e.Alias != "root" || e.HasKey || e.Key != nil || len(e.Chain) != 1 || e.Err != nil {
@@ -70,7 +71,7 @@ func TestHostileFilesAreRejected(t *testing.T) {
 	alice := testpki.NewCA("CA").Leaf("alice")
 	good := jks(t, alice, password, 1)
 	shortKey := bytes.Clone(good)
-	key := bytes.IndexByte(good, 'A') + 1 + 8 // after the alias and the date
+	key := bytes.Index(good, []byte{0, 1, 'A'}) + 3 + 8 // after the alias and the date
 	size := binary.BigEndian.Uint32(good[key:])
 	shortKey = append(append(shortKey[:key:key], 0, 0, 0, 5, 0x30, 3, 4, 1, 0), good[key+4+int(size):]...)
 	for name, row := range map[string]struct {
@@ -117,7 +118,7 @@ func TestPKCS12(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if key, chain, err := ReadPKCS12(data, password); err != nil || !IsKeyOf(key, alice.Cert) || len(chain) != 2 {
+	if key, chain, err := ReadPKCS12(data, password); err != nil || !certchain.IsKeyOf(key, alice.Cert) || len(chain) != 2 {
 		t.Errorf("%d certificates, %v", len(chain), err)
 	}
 	if _, _, err := ReadPKCS12(data, "wrong"); !errors.Is(err, ErrPassword) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/fileform"
 )
 
 // Block is one PEM block and the line that it begins in.
@@ -58,7 +59,9 @@ func Each(name string, data []byte, f func(Block) error) error {
 			return wrong.Err()
 		}
 		after, _, _ := bytes.Cut(rest[length:], []byte("\n"))
-		if len(bytes.TrimSpace(after)) > 0 {
+		if bytes.HasPrefix(after, beginning) {
+			wrong.Add(configerror.Error{File: name, Line: line + bytes.Count(rest[:length], []byte("\n")), What: "a PEM block begins in the line in which another one ends", Hint: "separate them: " + fileform.Separate(name)})
+		} else if len(bytes.TrimSpace(after)) > 0 {
 			wrong.Add(damaged(name, line))
 		} else {
 			readBlock(name, line, rest[:length], &wrong, f)
@@ -74,7 +77,7 @@ func Each(name string, data []byte, f func(Block) error) error {
 // file without a block is an error.
 func EachOnly(name string, data []byte, label string, f func(Block) error) error {
 	var wrong errorlist.List
-	found := 0
+	found, whole := 0, data
 	for line := 1; ; found++ {
 		rest := bytes.TrimLeft(data, " \t\r\n")
 		line += bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
@@ -82,7 +85,7 @@ func EachOnly(name string, data []byte, label string, f func(Block) error) error
 			break
 		}
 		if !bytes.HasPrefix(rest, append(append(bytes.Clone(beginning), label...), dashes...)) {
-			wrong.Add(otherText(name, line, rest, label))
+			wrong.Add(otherText(name, line, rest, label, whole))
 			return wrong.Err()
 		}
 		length := blockLength(rest, []byte(label))
@@ -144,22 +147,28 @@ func noEnd(name string, line int) configerror.Error {
 	return configerror.Error{File: name, Line: line, What: "the PEM block has no end", Hint: "the file is truncated: copy it again"}
 }
 
-// otherText returns the error for text that is not a block with the label.
-func otherText(name string, line int, text []byte, label string) configerror.Error {
-	e := configerror.Error{File: name, Line: line}
+// otherText returns the error for text that is not a block with the label. If the whole
+// file is in another form, the error says in which.
+func otherText(name string, line int, text []byte, label string, whole []byte) configerror.Error {
+	want := fileform.Certificates
+	if label == "X509 CRL" {
+		want = fileform.CRLs
+	}
+	if e := fileform.Explain(name, whole, want); e != nil {
+		return *e
+	}
+	e := configerror.Error{File: name, Line: line, Hint: "remove the rest: " + fileform.Only(name, label)}
+	if !bytes.Contains(whole, append(append(bytes.Clone(beginning), label...), dashes...)) {
+		e.Hint = "a PEM file with at least one " + label + " block is required"
+	}
 	if after, ok := bytes.CutPrefix(text[:min(len(text), 80)], beginning); ok {
 		other, _, _ := bytes.Cut(after, dashes)
 		if string(other) == label {
 			return noEnd(name, line)
 		}
 		e.What = fmt.Sprintf("a %.64q block among %s blocks", other, label)
-		e.Hint = "put keys and other blocks into files of their own"
 		return e
 	}
 	e.What = "text that is not a PEM block of type " + label
-	e.Hint = "openssl x509 -in FILE -out NEWFILE writes a certificate without the text around it"
-	if label == "X509 CRL" {
-		e.Hint = "openssl crl -in FILE -out NEWFILE writes a CRL without the text around it"
-	}
 	return e
 }

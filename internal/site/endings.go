@@ -1,8 +1,6 @@
 package site
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"slices"
 	"strconv"
@@ -87,27 +85,11 @@ func (p *Port) certificateEnding() *ending {
 	if err != nil {
 		return nil
 	}
-	first := earliest(pair)
-	out := &ending{
-		about: "ports", file: p.certificateFile, what: "the server's certificate of port " + p.Config.Name, start: first.NotBefore, end: first.NotAfter,
+	what, first := chainEnd(p.Config.Name, pair)
+	return &ending{
+		about: "ports", file: p.certificateFile, what: what, start: first.NotBefore, end: first.NotAfter,
 		then: "clients refuse to connect", hint: "renew it: a reload reads the new file",
 	}
-	if !first.Equal(pair.Leaf) {
-		out.what = fmt.Sprintf("the intermediate %s in the certificate chain of port %s", strconv.QuoteToASCII(first.Subject.String()), p.Config.Name)
-		out.hint = "put the CA's current intermediate certificate into the file: a reload reads it"
-	}
-	return out
-}
-
-// earliest returns the certificate of a chain that ends first.
-func earliest(pair *tls.Certificate) *x509.Certificate {
-	first := pair.Leaf
-	for _, der := range pair.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil && c.NotAfter.Before(first.NotAfter) {
-			first = c
-		}
-	}
-	return first
 }
 
 // endings returns the endings of the anchors and CRLs.

@@ -25,11 +25,11 @@ func TestDecisionsAndHandshakesAreCountedOnce(t *testing.T) {
 	l := outside(t, otel.Config{})
 	alice := l.Client(l.Alice)
 	for range 2 {
-		l.Ask(alice, l.server, "internal", "/")
+		l.Request(alice, l.server, "internal", "/")
 	}
-	l.Ask(l.Client(l.Bob), l.server, "public", "/")
-	l.Ask(l.Client(l.Other.Leaf("alice")), l.server, "internal", "/")
-	l.Ask(&http.Client{}, l.server, "internal", "/") // trusts no server
+	l.Request(l.Client(l.Bob), l.server, "public", "/")
+	l.Request(l.Client(l.Other.Leaf("alice")), l.server, "internal", "/")
+	l.Request(&http.Client{}, l.server, "internal", "/") // trusts no server
 	l.Eventually(l.metrics,
 		"\nmtlsguard.decisions{mtlsguard.outcome=allow,mtlsguard.port=internal} 2\n",
 		"\nmtlsguard.decisions{mtlsguard.outcome=refuse,mtlsguard.port=public,mtlsguard.reason=denied} 1\n",

@@ -17,7 +17,7 @@ import (
 func TestSpanAroundTheGuardHasTheDecision(t *testing.T) {
 	t.Parallel()
 	l := outside(t, otel.Config{})
-	if got := l.Ask(l.Client(l.Alice), l.server, "internal", "/orders/7"); got != 200 {
+	if got := l.Request(l.Client(l.Alice), l.server, "internal", "/orders/7"); got != 200 {
 		t.Fatal(got)
 	}
 	allowed := l.span()
@@ -33,7 +33,7 @@ func TestSpanAroundTheGuardHasTheDecision(t *testing.T) {
 			t.Errorf("%s names alice", key)
 		}
 	}
-	if got := l.Ask(l.Client(l.Bob), l.server, "internal", "/orders/7"); got != 403 {
+	if got := l.Request(l.Client(l.Bob), l.server, "internal", "/orders/7"); got != 403 {
 		t.Fatal(got)
 	}
 	refused := l.span()
@@ -41,7 +41,7 @@ func TestSpanAroundTheGuardHasTheDecision(t *testing.T) {
 	if refused["mtlsguard.reference"] == "" {
 		t.Error("a refusal has no reference")
 	}
-	if got := l.Ask(l.Client(nil), l.server, "public", "/"); got != 403 {
+	if got := l.Request(l.Client(nil), l.server, "public", "/"); got != 403 {
 		t.Fatal(got)
 	}
 	l.expect(l.span(), map[string]string{"mtlsguard.reason": "no-certificate", "tls.client.hash.sha256": absent, "mtlsguard.via": absent, "tls.protocol.version": "1.3"})
@@ -52,14 +52,14 @@ func TestSpanAroundTheGuardHasTheDecision(t *testing.T) {
 func TestSpanInsideTheGuardHasTheCaller(t *testing.T) {
 	t.Parallel()
 	l := inside(t, otel.Config{})
-	if got := l.Ask(l.Client(l.Alice), l.server, "internal", "/orders/7"); got != 200 {
+	if got := l.Request(l.Client(l.Alice), l.server, "internal", "/orders/7"); got != 200 {
 		t.Fatal(got)
 	}
 	l.expect(l.span(), map[string]string{
 		"tls.protocol.version": "1.3", "tls.client.hash.sha256": hash(l.Alice), "tls.client.issuer": "CN=Client CA", "mtlsguard.port": "internal",
 		"mtlsguard.outcome": "allow", "mtlsguard.via": "tls", "tls.client.subject": absent, "user.name": absent,
 	})
-	l.Ask(l.Client(l.Bob), l.server, "internal", "/orders/7")
+	l.Request(l.Client(l.Bob), l.server, "internal", "/orders/7")
 	if n := len(l.spans.Ended()); n != 0 {
 		t.Errorf("%d spans of a refused request", n)
 	}
@@ -73,7 +73,7 @@ func TestSpansHaveNamesOnlyIfConfigured(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := start(t, otel.Config{Names: true})
-			if got := l.Ask(l.Client(l.Alice), l.server, "internal", "/"); got != 200 {
+			if got := l.Request(l.Client(l.Alice), l.server, "internal", "/"); got != 200 {
 				t.Fatal(got)
 			}
 			l.expect(l.span(), map[string]string{"user.name": "alice", "mtlsguard.mapping": "alice", "tls.client.subject": "CN=alice"})
@@ -94,7 +94,7 @@ func TestSpanBehindAGatewayHasBothCertificates(t *testing.T) {
 			l := start(t, otel.Config{})
 			gateway := l.Gateway.Leaf("gateway", func(c *x509.Certificate) { c.DNSNames = []string{"gateway.example"} })
 			forwarded := ":" + base64.StdEncoding.EncodeToString(l.Alice.Cert.Raw) + ":"
-			if got := l.Ask(l.Client(gateway), l.server, "gateway", "/", "Client-Cert", forwarded); got != 200 {
+			if got := l.Request(l.Client(gateway), l.server, "gateway", "/", "Client-Cert", forwarded); got != 200 {
 				t.Fatal(got)
 			}
 			want := map[string]string{"mtlsguard.via": "forwarded", "mtlsguard.client.hash.sha256": hash(l.Alice), "mtlsguard.client.issuer": "CN=Client CA", "mtlsguard.client.subject": absent}
@@ -120,7 +120,7 @@ func TestTextFromCertificatesIsBoundedUTF8(t *testing.T) {
 	if err := l.server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	l.Ask(l.Client(hostile), l.server, "internal", "/")
+	l.Request(l.Client(hostile), l.server, "internal", "/")
 	got := l.span()
 	if got["tls.client.subject"] == "" {
 		t.Fatalf("%v", got)

@@ -31,7 +31,7 @@ func TestDecisionsAndHandshakesAreCountedOnce(t *testing.T) {
 	}{
 		{alice, "internal", 200}, {alice, "internal", 200}, {alice, "public", 200}, {bob, "internal", 403}, {anonymous, "public", 403}, {untrusted, "internal", 0}, {anonymous, "internal", 0},
 	} {
-		if got := l.Ask(row.client, l.server, row.port, "/orders/7"); got != row.want {
+		if got := l.Request(row.client, l.server, row.port, "/orders/7"); got != row.want {
 			t.Fatalf("%s answers %d, want %d", row.port, got, row.want)
 		}
 	}
@@ -73,12 +73,12 @@ func TestVersionsAndFailuresHaveTheirOwnSeries(t *testing.T) {
 	l := start(t)
 	old := l.Client(l.Alice)
 	old.Transport.(*http.Transport).TLSClientConfig.MaxVersion = 0x0303
-	if got := l.Ask(old, l.server, "internal", "/"); got != 200 {
+	if got := l.Request(old, l.server, "internal", "/"); got != 200 {
 		t.Fatal(got)
 	}
 	blind := &http.Client{} // trusts no server, and sends an alert
 	t.Cleanup(blind.CloseIdleConnections)
-	if got := l.Ask(blind, l.server, "internal", "/"); got != 0 {
+	if got := l.Request(blind, l.server, "internal", "/"); got != 0 {
 		t.Fatal(got)
 	}
 	l.Eventually(l.scrape,
@@ -162,7 +162,7 @@ func TestRemainingValidityIsMeasuredByTheConfiguredClock(t *testing.T) {
 	s := testsite.New(t)
 	ahead := func() time.Time { return time.Now().Add(20 * time.Hour) }
 	l := serve(t, s, mtlsguard.Options{Now: ahead})
-	if got := l.Ask(l.Client(l.Alice), l.server, "internal", "/"); got != 200 {
+	if got := l.Request(l.Client(l.Alice), l.server, "internal", "/"); got != 200 {
 		t.Fatal(got)
 	}
 	l.Eventually(l.scrape, "\nmtlsguard_client_certificate_remaining_seconds_bucket{port=\"internal\",le=\"14400\"} 1\n")

@@ -26,17 +26,17 @@ import (
 func TestNoRequestCreatesASeries(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	l.Ask(l.Client(l.Alice), l.server, "internal", "/")
+	l.Request(l.Client(l.Alice), l.server, "internal", "/")
 	before, err := testutil.GatherAndCount(l.registry)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 30 {
 		name := fmt.Sprintf("eve-%d", i)
-		l.Ask(l.Client(l.Other.Leaf(name)), l.server, "internal", "/"+name)
+		l.Request(l.Client(l.Other.Leaf(name)), l.server, "internal", "/"+name)
 		known := l.Client(l.CA.Leaf(name, func(c *x509.Certificate) { c.DNSNames = []string{name + ".example"} }))
-		l.Ask(known, l.server, "internal", "/"+name, "Host", name, "X-Forwarded-Client-Cert", name)
-		l.Ask(known, l.server, "public", "/..%2f"+name)
+		l.Request(known, l.server, "internal", "/"+name, "Host", name, "X-Forwarded-Client-Cert", name)
+		l.Request(known, l.server, "public", "/..%2f"+name)
 	}
 	text := l.Eventually(l.scrape, "\nmtlsguard_handshakes_total{outcome=\"refuse\",port=\"internal\",reason=\"unknown-authority\",resumed=\"\",version=\"\"} 30\n")
 	if after, err := testutil.GatherAndCount(l.registry); err != nil || after != before {

@@ -88,7 +88,7 @@ func (f *Files) reload(ctx context.Context) error {
 		return err
 	}
 	if f.current == nil || !last.files.Same(f.current) {
-		next, err := build(last.entries, last.sources)
+		next, err := build(last.entries, last.sources, f.time())
 		if err != nil {
 			return err
 		}
@@ -192,24 +192,27 @@ func (r *reading) read(alias, name string) []byte {
 	return data
 }
 
-// build parses the files and returns their credentials, or all errors.
-func build(entries []Entry, sources []source) (credentials, error) {
+// build parses the files and returns their credentials, or all errors. A file whose key has
+// several certificates gives a credential for each.
+func build(entries []Entry, sources []source, now time.Time) (credentials, error) {
 	var wrong errorlist.List
 	next := credentials{}
 	for i, e := range entries {
-		pair, err := sources[i].parse()
+		pairs, err := sources[i].parse(now)
 		if err != nil {
 			wrong.Merge(err, configerror.Error{File: e.File})
 			continue
 		}
-		c, err := outbound.NewCredential(e.Alias, pair, e.Origins...)
-		if err != nil {
-			for _, m := range configerror.All(err) {
-				wrong.Add(configerror.Error{File: e.File, What: m.What, Hint: m.Hint})
+		for _, pair := range pairs {
+			c, err := outbound.NewCredential(e.Alias, pair, e.Origins...)
+			if err != nil {
+				for _, m := range configerror.All(err) {
+					wrong.Add(configerror.Error{File: e.File, What: m.What, Hint: m.Hint})
+				}
+				continue
 			}
-			continue
+			next[e.Alias] = append(next[e.Alias], c)
 		}
-		next[e.Alias] = append(next[e.Alias], c)
 	}
 	for _, list := range next {
 		sortNewestFirst(list)

@@ -1,9 +1,14 @@
 package keystore
 
 import (
+	"crypto"
 	"crypto/tls"
+	"crypto/x509"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/certchain"
+	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/javaks"
 )
 
@@ -16,22 +21,72 @@ type source struct {
 	keyPassword   func() (string, error)
 }
 
-// parse returns the credential in the files. The content shows the format.
-func (s *source) parse() (tls.Certificate, error) {
+// parse returns the credentials in the files: one, or several if the key has several
+// certificates. The best of now comes first. The content shows the format.
+func (s *source) parse(now time.Time) ([]tls.Certificate, error) {
+	key, all, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	leaves := certchain.Leaves(key, all, now)
+	if isPEM := javaks.FormatOf(s.data) == javaks.Other; isPEM && !certchain.IsAmbiguous(key, all) {
+		return []tls.Certificate{{Certificate: rawOf(all), PrivateKey: key}}, nil // as the file has it
+	}
+	if len(leaves) == 0 {
+		return nil, s.fail("no certificate in the file belongs to the key", "export certificate and key together")
+	}
+	var out []tls.Certificate
+	for _, leaf := range leaves {
+		chain := certchain.Build(leaf, all, now)
+		if last := chain[len(chain)-1]; len(chain) > 1 && string(last.RawIssuer) == string(last.RawSubject) {
+			chain = chain[:len(chain)-1] // servers have the anchor
+		}
+		out = append(out, tls.Certificate{Certificate: rawOf(chain), PrivateKey: key})
+	}
+	return out, nil
+}
+
+func rawOf(all []*x509.Certificate) (out [][]byte) {
+	for _, c := range all {
+		out = append(out, c.Raw)
+	}
+	return out
+}
+
+// read returns the key and the certificates in the files.
+func (s *source) read() (crypto.PrivateKey, []*x509.Certificate, error) {
 	format := javaks.FormatOf(s.data)
 	switch {
-	case format == javaks.JCEKS:
-		return tls.Certificate{}, s.fail("this is a JCEKS keystore", "keytool -importkeystore -deststoretype PKCS12 converts it")
 	case format != javaks.Other && s.keyData != nil:
-		return tls.Certificate{}, s.fail("only a PEM file can have its key in another file", "leave Key empty")
+		return nil, nil, s.fail("only a PEM file can have its key in another file", "leave Key empty")
 	case format != javaks.JKS && s.entry != "":
-		return tls.Certificate{}, s.fail("only a Java keystore (JKS) has entries", "leave Entry empty")
+		return nil, nil, s.fail("only a Java keystore (JKS) has entries", "leave Entry empty")
+	}
+	if err := s.explain(); err != nil {
+		return nil, nil, err
+	}
+	switch {
 	case format == javaks.DER:
 		return s.parsePKCS12()
 	case format == javaks.JKS:
 		return s.parseJKS()
 	}
 	return s.parsePEM()
+}
+
+// explain returns what the files are if they are nothing that parse reads.
+func (s *source) explain() error {
+	want := fileform.Credential
+	if s.keyData != nil {
+		want = fileform.Chain
+		if e := fileform.Explain(s.keyName, s.keyData, fileform.Key); e != nil {
+			return e
+		}
+	}
+	if e := fileform.Explain(s.name, s.data, want); e != nil {
+		return e
+	}
+	return nil
 }
 
 func (s *source) fail(what, hint string) error {

@@ -2,35 +2,35 @@ package keystore
 
 import (
 	"crypto"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 )
 
 // blocks collects the certificates and keys of one or two PEM files.
 type blocks struct {
-	chain [][]byte
+	chain []*x509.Certificate
 	key   crypto.PrivateKey
 	keys  int
 }
 
-// parsePEM returns the credential in one or two PEM files. Certificates in the key's file
+// parsePEM returns the key and the certificates in one or two PEM files. Certificates in the key's file
 // are parsed and then ignored: some tools repeat the certificate beside the key.
-func (s *source) parsePEM() (tls.Certificate, error) {
+func (s *source) parsePEM() (crypto.PrivateKey, []*x509.Certificate, error) {
 	var b blocks
 	var wrong errorlist.List
-	wrong.Merge(pemfile.Each(s.name, s.data, b.add), configerror.Error{File: s.name})
+	wrong.Merge(pemfile.Each(s.name, s.data, b.adder(s.name)), configerror.Error{File: s.name})
 	if s.keyData != nil {
 		if b.keys > 0 {
 			wrong.Add(configerror.Error{File: s.name, What: "the file has a key, and Key names another file", Hint: "leave Key empty"})
 		}
 		chain := b.chain
-		wrong.Merge(pemfile.Each(s.keyName, s.keyData, b.add), configerror.Error{File: s.keyName})
+		wrong.Merge(pemfile.Each(s.keyName, s.keyData, b.adder(s.keyName)), configerror.Error{File: s.keyName})
 		b.chain = chain
 	}
 	if wrong.Len() == 0 {
@@ -42,45 +42,37 @@ func (s *source) parsePEM() (tls.Certificate, error) {
 		}
 	}
 	if err := wrong.Err(); err != nil {
-		return tls.Certificate{}, err
+		return nil, nil, err
 	}
-	return tls.Certificate{Certificate: b.chain, PrivateKey: b.key}, nil
+	return b.key, b.chain, nil
 }
 
-// add adds a block. Its errors quote no content of keys, which is secret.
-func (b *blocks) add(block pemfile.Block) error {
-	encrypted := &configerror.Error{What: "the key is encrypted", Hint: "openssl pkey -in FILE -out NEWFILE decrypts it; or use PKCS#12"}
-	var key any
-	var err error
-	switch block.Label {
-	case "CERTIFICATE":
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return &configerror.Error{What: "the certificate cannot be parsed: " + err.Error(), Hint: "openssl x509 -in FILE -noout -text may show the error"}
+// adder returns a function that adds a block of a file. Its errors quote no content of keys,
+// which is secret.
+func (b *blocks) adder(file string) func(pemfile.Block) error {
+	return func(block pemfile.Block) error {
+		switch {
+		case block.Label == "CERTIFICATE":
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return &configerror.Error{What: "the certificate cannot be parsed: " + err.Error(), Hint: fileform.Show(file, block.Line, block.Bytes)}
+			}
+			b.chain = append(b.chain, c)
+			return nil
+		case block.Label == "EC PARAMETERS": // openssl ecparam writes them beside the key, which repeats them
+			return nil
+		case !strings.HasSuffix(block.Label, "PRIVATE KEY"):
+			return &configerror.Error{What: fmt.Sprintf("a block of the type %q", block.Label), Hint: "only certificates and one private key"}
 		}
-		b.chain = append(b.chain, block.Bytes)
+		key, err := fileform.ParseKey(block.Label, block.Headers, block.Bytes)
+		b.keys++
+		switch {
+		case err != nil:
+			return &configerror.Error{What: err.Error(), Hint: fileform.Show(file, block.Line, block.Bytes)}
+		case b.keys > 1:
+			return &configerror.Error{What: "a second key", Hint: "one key in each file"}
+		}
+		b.key = key
 		return nil
-	case "EC PARAMETERS": // openssl ecparam writes them beside the key, which repeats them
-		return nil
-	case "ENCRYPTED PRIVATE KEY":
-		return encrypted
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
-		return &configerror.Error{What: fmt.Sprintf("a block of the type %q", block.Label), Hint: "only certificates and one private key"}
 	}
-	b.keys++
-	switch {
-	case strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-		return encrypted
-	case err != nil:
-		return &configerror.Error{What: "the key cannot be parsed", Hint: "openssl pkey -in FILE -noout -text may show the error"}
-	case b.keys > 1:
-		return &configerror.Error{What: "a second key", Hint: "one key in each file"}
-	}
-	b.key = key
-	return nil
 }

@@ -39,8 +39,8 @@ func (t *table) time() time.Time {
 }
 
 // Credential implements outbound.Keystore. Of several certificates it returns the valid one
-// with the latest NotBefore. If none is valid it returns the newest, and the transport
-// refuses it with its dates. It returns outbound.ErrUnknownAlias for an unknown alias.
+// with the latest NotBefore; one whose intermediates are valid too comes first. If none is
+// valid it returns the newest, and the transport refuses it with its dates. It returns outbound.ErrUnknownAlias for an unknown alias.
 func (t *table) Credential(alias string) (*outbound.Credential, error) {
 	list := t.load()[alias]
 	switch len(list) {
@@ -50,10 +50,21 @@ func (t *table) Credential(alias string) (*outbound.Credential, error) {
 		return list[0], nil
 	}
 	now := t.time().Truncate(time.Second) // certificates have whole seconds
+	var valid *outbound.Credential
 	for _, c := range list {
-		if leaf := c.Leaf(); !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter) {
+		leaf := c.Leaf()
+		if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+			continue
+		}
+		if !now.After(c.NotAfter()) {
 			return c, nil
 		}
+		if valid == nil {
+			valid = c
+		}
+	}
+	if valid != nil {
+		return valid, nil
 	}
 	return list[0], nil
 }
@@ -62,13 +73,14 @@ func (t *table) Credential(alias string) (*outbound.Credential, error) {
 func (t *table) Aliases() []string { return slices.Sorted(maps.Keys(t.load())) }
 
 // Expiring returns the last certificate of each alias whose certificates all expire before
-// ahead has passed, soonest first.
+// ahead has passed, soonest first. A certificate expires with its chain: see
+// outbound.Credential.NotAfter.
 func (t *table) Expiring(ahead time.Duration) []*outbound.Credential {
 	at := t.time().Add(ahead)
-	byExpiry := func(a, b *outbound.Credential) int { return a.Leaf().NotAfter.Compare(b.Leaf().NotAfter) }
+	byExpiry := func(a, b *outbound.Credential) int { return a.NotAfter().Compare(b.NotAfter()) }
 	var out []*outbound.Credential
 	for _, list := range t.load() {
-		if last := slices.MaxFunc(list, byExpiry); last.Leaf().NotAfter.Before(at) {
+		if last := slices.MaxFunc(list, byExpiry); last.NotAfter().Before(at) {
 			out = append(out, last)
 		}
 	}

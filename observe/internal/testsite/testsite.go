@@ -60,7 +60,7 @@ p, user:bob, *, *, /*, deny
 type Site struct {
 	testing.TB
 	Dir                string
-	CA, Other, Gateway *testpki.Pair // of clients, of strangers, of gateways
+	CA, Other, Gateway *testpki.Pair // the authorities of clients, of untrusted clients and of gateways
 	Alice, Bob         *testpki.Pair
 	server             *testpki.Pair
 }
@@ -68,7 +68,7 @@ type Site struct {
 // New writes the configuration.
 func New(tb testing.TB) *Site {
 	s := &Site{TB: tb, Dir: tb.TempDir(), CA: testpki.NewCA("Client CA"), Other: testpki.NewCA("Other CA"), server: testpki.NewCA("Server CA")}
-	s.Gateway = testpki.NewCA("Gateway CA", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(365 * 24 * time.Hour) }) // sooner than the others
+	s.Gateway = testpki.NewCA("Gateway CA", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(365 * 24 * time.Hour) }) // earlier than the other certificates
 	s.Alice, s.Bob = s.CA.Leaf("alice"), s.CA.Leaf("bob")
 	own := s.server.Server()
 	s.Put("server.pem", string(own.CertPEM()))
@@ -82,7 +82,7 @@ func New(tb testing.TB) *Site {
 	return s
 }
 
-// Path is a file of the folder.
+// Path returns the path of a file of the folder.
 func (s *Site) Path(name string) string { return filepath.Join(s.Dir, name) }
 
 // Put writes a file.
@@ -103,7 +103,7 @@ func (s *Site) Open(options mtlsguard.Options) *mtlsguard.Server {
 	return server
 }
 
-// Serve runs serve until the test ends, and returns when ready was called.
+// Serve runs serve until the test ends. It returns when serve has called ready.
 func (s *Site) Serve(serve func(ctx context.Context, ready func()) error) {
 	s.Helper()
 	ready, ended := make(chan struct{}), make(chan error, 1)
@@ -123,7 +123,8 @@ func (s *Site) Serve(serve func(ctx context.Context, ready func()) error) {
 	})
 }
 
-// Client holds one certificate, or none, and makes a new connection for each request.
+// Client returns a client with a certificate, or without one if pair is nil. It makes a new
+// connection for each request.
 func (s *Site) Client(pair *testpki.Pair) *http.Client {
 	t := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: s.server.Pool(), ClientSessionCache: tls.NewLRUClientSessionCache(8)}}
 	if pair != nil {
@@ -134,8 +135,8 @@ func (s *Site) Client(pair *testpki.Pair) *http.Client {
 	return &http.Client{Transport: t, Timeout: 10 * time.Second}
 }
 
-// Ask sends a request to a port and returns the status, or 0 where there is no answer.
-func (s *Site) Ask(c *http.Client, server *mtlsguard.Server, port, path string, header ...string) int {
+// Request sends a request to a port and returns the status, or 0 without an answer.
+func (s *Site) Request(c *http.Client, server *mtlsguard.Server, port, path string, header ...string) int {
 	s.Helper()
 	for _, p := range server.Ports() {
 		if p.Name() != port {
@@ -160,7 +161,7 @@ func (s *Site) Ask(c *http.Client, server *mtlsguard.Server, port, path string, 
 	return 0
 }
 
-// Eventually waits for a text to hold others, and fails with what is missing.
+// Eventually waits until a text contains all of want. It fails with the missing texts.
 func (s *Site) Eventually(text func() string, want ...string) string {
 	s.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
