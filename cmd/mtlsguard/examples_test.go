@@ -32,6 +32,7 @@ func TestHelpExamplesWork(t *testing.T) {
 	keystores(t)
 	put(t, "password.txt", "secret\n")
 	put(t, "expected.txt", "alice internal GET /orders/7 allow\n")
+	put(t, "server.log", `{"time":"2026-01-31T08:00:00Z","event":"decision","outcome":"refuse","reason":"denied","reference":"6f1c2a9b7d3e4f50"}`+"\n")
 	if err := os.Mkdir("clients", 0o700); err != nil {
 		t.Fatal(err)
 	}

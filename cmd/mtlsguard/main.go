@@ -56,6 +56,7 @@ type cli struct {
 	Users      usersCmd      `cmd:"" help:"List and change the mappings from certificates to users."`
 	Policy     policyCmd     `cmd:"" help:"Test a policy."`
 	Keys       keysCmd       `cmd:"" help:"Extract keys and certificates from keystores."`
+	Log        logCmd        `cmd:"" help:"Find lines in a server's log, and count them."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 }
 
