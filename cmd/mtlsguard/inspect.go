@@ -96,7 +96,7 @@ func (c *inspectCmd) Run(a *app) error {
 			return err
 		}
 		for _, e := range entries {
-			for i, cert := range e.Chain {
+			for i, cert := range append(e.Chain, e.Replaced...) {
 				in := inspectCertificate(cert, a.now())
 				in.File = target
 				if len(entries) > 1 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
@@ -19,6 +20,9 @@ func (l *loader) err() error {
 				m.Hint = "compare it with a file that works"
 			}
 		}
+		if named, ok := l.namedAt[m.File]; ok && !strings.HasSuffix(m.What, " ("+named+")") {
+			m.What += " (" + named + ")"
+		}
 		if !seen[*m] {
 			seen[*m] = true
 			once = append(once, m)
@@ -30,6 +34,13 @@ func (l *loader) err() error {
 // need reads a file, or adds an error: at the start with the position at which the file is
 // named, later with the name of the file.
 func (l *loader) need(at configerror.Error, name string) ([]byte, bool) {
+	if l.namedAt == nil {
+		l.namedAt = map[string]string{}
+	}
+	if _, ok := l.namedAt[name]; !ok && at.Line > 0 {
+		at.Column = 0
+		l.namedAt[name] = l.where + at.Position()
+	}
 	data, err := l.files.Get(name)
 	if err == nil {
 		return data, true

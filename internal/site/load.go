@@ -27,6 +27,9 @@ type loader struct {
 	clock    func() time.Time       // nil: time.Now
 	fetched  map[string]fetchedFile // by real path
 
+	where   string            // the port that is being read, such as "port internal, "
+	namedAt map[string]string // by file: where mtlsguard.yaml names it first
+
 	halfRenewed int // errors of a certificate whose key has not been renewed yet, or the other way round
 }
 

@@ -13,6 +13,8 @@ import (
 )
 
 func (l *loader) port(path string, p config.Port) Port {
+	l.where = "port " + p.Name + ", "
+	defer func() { l.where = "" }()
 	out := l.guard(p)
 	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
 	if p.Cert.Value != "" && p.Key.Value != "" {

@@ -34,14 +34,14 @@ func Read(file string, data []byte) (root *yaml.Node, err error) {
 		return nil, &configerror.Error{File: file, What: "the file is empty"}
 	case err != nil:
 		line, what := lineOf(err)
-		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
+		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short), Hint: syntaxHint(what)}
 	}
 	switch err := decoder.Decode(&second); {
 	case errors.Is(err, io.EOF):
 		return document.Content[0], nil
 	case err != nil:
 		line, what := lineOf(err)
-		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short)}
+		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short), Hint: syntaxHint(what)}
 	}
 	return nil, &configerror.Error{File: file, Line: second.Line, What: "the file holds a second document", Hint: "remove the --- line: one file holds one document"}
 }
@@ -70,4 +70,16 @@ func lineOf(err error) (line int, what string) {
 		_, what, _ = strings.Cut(what, ": ")
 	}
 	return line, what
+}
+
+// syntaxHint returns the hint for an error of syntax that a missing quote may cause: an
+// address such as [::1]:8443 begins a list, and {user} in braces begins a mapping. The hint
+// of any other error is empty.
+func syntaxHint(what string) string {
+	for _, of := range []string{"did not find expected", "cannot start any token", "mapping values are not allowed", "unknown anchor"} {
+		if strings.Contains(what, of) {
+			return `put a value that holds any of [ ] { } : , * & @ % into quotes, such as "[::1]:8443" or "CN={user},OU=Staff"; or correct the brackets and the indentation`
+		}
+	}
+	return ""
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 )
 
+const quotes = `put a value that holds any of [ ] { } : , * & @ % into quotes, such as "[::1]:8443" or "CN={user},OU=Staff"; or correct the brackets and the indentation`
+
 // form is a document with one field of every kind.
 type form struct {
 	text   string
@@ -138,9 +140,9 @@ func TestErrorsHavePlaceAndHint(t *testing.T) {
 		{"!!map {text: a}", `f:1:1: the file has the tag "!!map" (remove the tag: a value is taken as written)`},
 		{"!!str text: a", `f:1:1: the file: "text" has the tag "!!str" (remove the tag: a value is taken as written)`},
 		{"text: a\n---\ntext: b", "f:2: the file holds a second document (remove the --- line: one file holds one document)"},
-		{"text: a\n--- {\n", "f:2: this is not YAML: did not find expected node content"},
+		{"text: a\n--- {\n", "f:2: this is not YAML: did not find expected node content (" + quotes + ")"},
 		{"text: " + strings.Repeat("a", 5) + "\n\ton: true", "f:2: this is not YAML: found a tab character that violates indentation"},
-		{"texts: *nowhere", "f: this is not YAML: unknown anchor 'nowhere' referenced"},
+		{"texts: *nowhere", "f: this is not YAML: unknown anchor 'nowhere' referenced (" + quotes + ")"},
 		{"number: " + strings.Repeat("x", 200), `f:1:9: number: "` + strings.Repeat("x", 120) + `"… is not a whole number of 1 or more (use digits only)`},
 	} {
 		_, wrong := read(x.data)
@@ -212,4 +214,29 @@ func FuzzRead(f *testing.F) {
 		var into map[string]any
 		_ = strictyaml.Decode("f", data, &into)
 	})
+}
+
+// A value that needs quotes and has none is answered with a hint that speaks of quotes, and
+// loads with them.
+// Covers C8.
+func TestMissingQuotesAreInTheHint(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ before, value, after string }{
+		{"listen: ", "[::1]:8443", "\n"},
+		{"a: {listen: ", "[::1]:8443", "}\n"},
+		{"a: {listen: ", "::1", "}\n"},
+		{"x:\n  listen: ", "[2001:db8::1]:8443", "\n"},
+		{"a: {subject: ", "CN={user},OU=Staff", ", x: y}\n"},
+		{"subject: ", "CN=a, O=b: c", "\n"},
+		{"a: ", "@b", "\n"},
+		{"a: ", "*b", "\n"},
+	} {
+		_, err := strictyaml.Read("f", []byte(row.before+row.value+row.after))
+		if all := configerror.All(err); len(all) != 1 || !strings.Contains(all[0].Hint, "quotes") {
+			t.Errorf("%s: %v", row.value, err)
+		}
+		if _, err := strictyaml.Read("f", []byte(row.before+`"`+row.value+`"`+row.after)); err != nil {
+			t.Errorf("%s in quotes: %v", row.value, err)
+		}
+	}
 }
