@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 )
@@ -41,10 +42,20 @@ func (f *crlFetcher) follow(ctx context.Context, g *site.Generation) {
 	f.stop()
 	f.sources = sources
 	ctx, f.cancel = context.WithCancel(ctx)
-	fetcher := &crlfetch.Fetcher{Now: f.server.options.Now, OnError: func(s crlfetch.Source, err error) {
-		f.server.events.LogWarnings([]string{"the CRL " + s.URL + " cannot be fetched: " + err.Error()})
+	fetcher := &crlfetch.Fetcher{Now: f.server.options.Now, OnError: func(x crlfetch.Failure) {
+		f.server.events.LogWarnings([]configerror.Finding{{
+			About: "trust", File: x.File, What: "the CRL " + x.URL + " cannot be fetched: " + x.Err.Error(), Hint: x.Progress.String(),
+		}})
 	}}
+	f.server.fetcher.Store(fetcher)
 	f.done.Go(func() { fetcher.Run(ctx, sources) })
+}
+
+// wake makes the fetcher look at the files now.
+func (f *crlFetcher) wake() {
+	if fetcher := f.server.fetcher.Load(); fetcher != nil {
+		fetcher.Wake()
+	}
 }
 
 func (f *crlFetcher) stop() {

@@ -11,19 +11,22 @@ import (
 // that renew certificates write the two files one after the other.
 const renewalTime = 30 * time.Second
 
+// repeatFailure is the time after which a failure is logged again.
+const repeatFailure = 10 * time.Minute
+
 // reloadFailure is why the last reload failed.
 type reloadFailure struct {
 	err         error
 	halfRenewed bool
 	after       time.Time // from when on it counts as a failure; zero: at once
-	logged      bool
+	logged      time.Time // when it was logged last; zero: never
 }
 
 // counts reports whether the failure counts by now.
 func (f *reloadFailure) counts(now time.Time) bool { return f != nil && !now.Before(f.after) }
 
 // setFailed records that a reload failed, and logs it. A certificate whose key has not been
-// renewed yet counts as a failure later: see logOverdueRenewal.
+// renewed yet counts as a failure later: see logFailure.
 func (s *Server) setFailed(read *fileset.Reader, err error) {
 	now := s.options.now()
 	f := &reloadFailure{err: err, halfRenewed: site.IsHalfRenewed(err)}
@@ -35,24 +38,28 @@ func (s *Server) setFailed(read *fileset.Reader, err error) {
 	default:
 		f.after = now.Add(renewalTime)
 	}
-	f.logged = f.counts(now)
+	counts := f.counts(now)
+	if counts {
+		f.logged = now
+	}
 	s.tried, s.failed = read, f
 	s.mu.Unlock()
-	if f.logged {
+	if counts {
 		s.events.LogReloadFailure(s.path, err)
 	} else {
 		s.events.LogHalfRenewed(s.path, err)
 	}
 }
 
-// logOverdueRenewal logs the failure of a reload that begins to count.
-func (s *Server) logOverdueRenewal() {
+// logFailure logs the failure of a reload when it begins to count, and again each
+// repeatFailure until a reload succeeds.
+func (s *Server) logFailure() {
 	now := s.options.now()
 	s.mu.Lock()
 	f := s.failed
-	due := f.counts(now) && !f.logged
+	due := f.counts(now) && (f.logged.IsZero() || now.Sub(f.logged) >= repeatFailure)
 	if due {
-		f.logged = true
+		f.logged = now
 	}
 	s.mu.Unlock()
 	if due {

@@ -54,6 +54,7 @@ func (s *Server) reload(ctx context.Context, stable func(*fileset.Reader) bool) 
 	}
 	s.events.LogEvent("reload", "configuration in effect", "ok")
 	s.events.LogWarnings(g.Warnings)
+	s.reminder.log()
 	return nil
 }
 

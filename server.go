@@ -14,6 +14,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/audit"
+	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
@@ -60,7 +61,9 @@ type Server struct {
 	counts   []*counts // by port
 	shadow   atomic.Pointer[shadow.Policy]
 	serving  atomic.Bool
-	reloaded chan struct{} // wakes the watcher
+	reminder reminder
+	fetcher  atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
+	reloaded chan struct{}                    // wakes the watcher
 }
 
 // Open reads a configuration file and all files that it names. It opens no port. The error
@@ -103,7 +106,12 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 		s.ports = append(s.ports, port)
 	}
 	s.setCurrent(g)
-	s.events.LogWarnings(append(site.Weakened(site.GODEBUG()), g.Warnings...))
+	for _, w := range site.Weakened(site.GODEBUG()) {
+		s.events.LogWarnings([]configerror.Finding{{What: w}})
+	}
+	s.events.LogWarnings(g.Warnings)
+	s.reminder.server = s
+	s.reminder.log()
 	return s, nil
 }
 

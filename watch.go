@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
-	"github.com/mtlsguard/mtlsguard/internal/site"
-	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
 // watch reloads when the content of a named file changes, until ctx ends. It also keeps the
@@ -25,6 +23,7 @@ func (s *Server) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.reloaded: // the interval may have changed
+			f.wake()
 		case <-tick:
 			s.look(ctx)
 		}
@@ -64,40 +63,4 @@ func (s *Server) look(ctx context.Context) {
 		stable = settled(f) // the content changed again, or a file is named for the first time
 		return false
 	})
-}
-
-// remindInterval is the time between two calls of logAging.
-const remindInterval = time.Second
-
-// remind logs what only the passing of time brings about, also if no file is watched,
-// until ctx ends.
-func (s *Server) remind(ctx context.Context) {
-	var logged map[string]bool
-	var degraded []string
-	for {
-		logged = s.logAging(s.currentGeneration(), logged)
-		s.logOverdueRenewal()
-		degraded = s.logDegraded(degraded)
-		s.events.LogSuppressed(2 * time.Second)
-		if !fileset.Sleep(ctx, remindInterval) {
-			return
-		}
-	}
-}
-
-// logAging logs each CRL that should have been replaced by now, once for all ports, early
-// enough to find out why. It returns the warnings that hold, for the next call.
-func (s *Server) logAging(g *site.Generation, logged map[string]bool) map[string]bool {
-	aging := map[string]bool{}
-	for _, p := range g.AllPorts() {
-		for _, t := range p.Trusts() {
-			for _, w := range trustaccess.AgingCRLs(t.Verifier) {
-				if !logged[w] && !aging[w] {
-					s.events.LogWarnings([]string{w})
-				}
-				aging[w] = true
-			}
-		}
-	}
-	return aging
 }

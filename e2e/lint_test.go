@@ -72,7 +72,7 @@ func TestLintFindings(t *testing.T) {
 		}, func(_ *site, o *mtlsguard.LintOptions) {
 			o.Now = func() time.Time { return time.Now().Add(23*time.Hour + 59*time.Minute + 30*time.Second) }
 		}, []string{
-			"mtlsguard.yaml:8: the server's certificate", "mtlsguard.yaml:9: port internal: a CRL expires", "mtlsguard.yaml:13: the server's certificate"}},
+			"mtlsguard.yaml:8: the server's certificate", "mtlsguard.yaml:9: port internal: the CRL of \"CN=Client CA\" expires", "mtlsguard.yaml:13: the server's certificate"}},
 		{"a user without a rule", func(s *site) {
 			s.sub("policy.csv", "p, group:Authenticated, *, GET, /whoami, allow\n", "p, user:alice, *, GET, /whoami, allow\n")
 		}, nil, nil},

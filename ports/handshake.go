@@ -54,6 +54,7 @@ func (l *listener) handshake(raw *rawConn) {
 	cs := t.ConnectionState()
 	raw.releasePlace()
 	replied, read := raw.clientReplied, raw.handshakeBytes
+	clear(raw.alert.secret)
 	raw.alert = nil
 	raw.handshakes = nil // from here on the connection belongs to the caller of Accept
 	event := Handshake{

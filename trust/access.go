@@ -27,14 +27,11 @@ func (access) UsesSystemClock(v *Verifier) bool { return v.usesSystemClock }
 
 func (access) Warnings(v *Verifier) []string { return slices.Clone(v.warnings) }
 
-func (access) AgingCRLs(v *Verifier) []string { return v.agingCRLs() }
+func (access) CurrentCRLs(v *Verifier) []hook.CRLState { return v.crlStates() }
 
-func (access) CRLsFreshUntil(v *Verifier) time.Time {
-	_, until := v.firstCRLToEnd()
-	return until
-}
+func (access) Revocation(v *Verifier) Revocation { return v.revocation }
 
-func (access) FirstCRLToEnd(v *Verifier) (issued, until time.Time) { return v.firstCRLToEnd() }
+func (access) CRLsFreshUntil(v *Verifier) time.Time { return v.crlsFreshUntil() }
 
 func (access) CheckNotOlder(v *Verifier, list *x509.RevocationList) error {
 	return v.checkNotOlder(list)

@@ -133,7 +133,7 @@ func checkSigner(list *x509.RevocationList, authorities []*x509.Certificate, rep
 func sameKeyID(a, b []byte) bool { return len(a) == 0 || len(b) == 0 || bytes.Equal(a, b) }
 
 // addCRL adds a list that passed checkCRL.
-func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
+func (v *Verifier) addCRL(list *x509.RevocationList) {
 	kept := *list
 	kept.RevokedCertificateEntries = nil
 	//lint:ignore SA1019 deprecated, and yet filled: it would keep every entry alive
@@ -162,10 +162,6 @@ func (v *Verifier) addCRL(list *x509.RevocationList, now time.Time) {
 	if len(l.authorities) == 0 {
 		v.warnings = append(v.warnings, fmt.Sprintf("no known authority signed the CRL of %s: it applies only to certificates whose chain contains an issuer with that name and key; add that issuer to crl_issuers, or remove the CRL",
 			quote(list.Issuer.String())))
-	}
-	if now.After(l.until) {
-		v.warnings = append(v.warnings, fmt.Sprintf("the CRL of %s is past its next update, %s: it still revokes certificates, but does not show that others are good",
-			quote(list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
 	}
 }
 

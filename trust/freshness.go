@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
 
 // checkMustBeRevoked is a self-test of the CRLs: Verify must refuse each of these certificates
@@ -69,32 +71,30 @@ func (v *Verifier) currentCRLs() []*crl {
 	return out
 }
 
-// firstCRLToEnd returns the dates of the current list with the earliest next update: see
-// trustaccess.FirstCRLToEnd.
-func (v *Verifier) firstCRLToEnd() (issued, until time.Time) {
+// crlsFreshUntil returns the earliest next update: see trustaccess.CRLsFreshUntil.
+func (v *Verifier) crlsFreshUntil() (until time.Time) {
 	if v.revocation != RevocationHard {
-		return issued, until
+		return until
 	}
 	for _, l := range v.currentCRLs() {
 		if until.IsZero() || l.until.Before(until) {
-			issued, until = l.list.ThisUpdate, l.until
+			until = l.until
 		}
 	}
-	return issued, until
+	return until
 }
 
-// agingCRLs describes the CRLs past half of their lifetime: see trustaccess.AgingCRLs.
-func (v *Verifier) agingCRLs() []string {
+// crlStates returns the current lists: see trustaccess.CurrentCRLs.
+func (v *Verifier) crlStates() []hook.CRLState {
 	if v.revocation == RevocationOff {
 		return nil
 	}
-	var out []string
-	now := v.now()
+	var out []hook.CRLState
 	for _, l := range v.currentCRLs() {
-		if half := l.until.Sub(l.list.ThisUpdate) / 2; now.Sub(l.list.ThisUpdate) > half {
-			out = append(out, fmt.Sprintf("the CRL of %s must be replaced by %s", quote(l.list.Issuer.String()), l.until.UTC().Format(time.RFC3339)))
-		}
+		out = append(out, hook.CRLState{List: l.list, Until: l.until})
 	}
-	slices.Sort(out)
+	slices.SortStableFunc(out, func(a, b hook.CRLState) int {
+		return cmp.Or(cmp.Compare(a.List.Issuer.String(), b.List.Issuer.String()), a.Until.Compare(b.Until))
+	})
 	return out
 }

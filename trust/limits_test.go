@@ -352,22 +352,6 @@ func TestDigestWithMisplacedColonsIsRejected(t *testing.T) {
 	}
 }
 
-// Covers I6.
-func TestCRLAgesAfterHalfOfItsLifetime(t *testing.T) {
-	t.Parallel()
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	now := start.Add(time.Hour)
-	v := &Verifier{revocation: RevocationHard, now: func() time.Time { return now }}
-	v.crls = map[string][]*crl{"": {{list: &x509.RevocationList{ThisUpdate: start}, until: start.Add(2 * time.Hour)}}}
-	if got := v.agingCRLs(); len(got) != 0 {
-		t.Errorf("at half of its lifetime: %q", got)
-	}
-	now = now.Add(time.Second)
-	if got := v.agingCRLs(); len(got) != 1 {
-		t.Errorf("after half of its lifetime: %q", got)
-	}
-}
-
 func TestIssuerIsTheNextCertificateOfTheFirstChain(t *testing.T) {
 	t.Parallel()
 	a, b, c := &x509.Certificate{}, &x509.Certificate{}, &x509.Certificate{}

@@ -73,7 +73,7 @@ func New(c Config) (*Verifier, error) {
 	}
 	now := v.now()
 	for i, a := range c.Anchors {
-		v.addAnchor(&wrong, i, a, now)
+		v.addAnchor(&wrong, i, a)
 		if a != nil {
 			v.anchorKeys = append(v.anchorKeys, SPKIOf(a))
 		}
@@ -84,7 +84,7 @@ func New(c Config) (*Verifier, error) {
 			wrong.Merge(err, configerror.Error{What: fmt.Sprintf("CRLs[%d]", i)})
 			continue
 		}
-		v.addCRL(list, now)
+		v.addCRL(list)
 	}
 	v.markReplaced()
 	v.markRevoked()
@@ -96,7 +96,7 @@ func New(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-func (v *Verifier) addAnchor(wrong *errorlist.List, i int, a *x509.Certificate, now time.Time) {
+func (v *Verifier) addAnchor(wrong *errorlist.List, i int, a *x509.Certificate) {
 	if a == nil {
 		wrong.Add(configerror.Error{What: fmt.Sprintf("Anchors[%d] is nil", i)})
 		return
@@ -130,9 +130,6 @@ func (v *Verifier) addAnchor(wrong *errorlist.List, i int, a *x509.Certificate, 
 		v.pins[FingerprintOf(a)] = true
 	}
 	v.warnings = append(v.warnings, constraintWarnings(a)...)
-	if now.After(a.NotAfter) {
-		v.warnings = append(v.warnings, fmt.Sprintf("anchor %s expired at %s", quote(a.Subject.String()), a.NotAfter.UTC().Format(time.RFC3339)))
-	}
 }
 
 func (v *Verifier) checkModes(wrong *errorlist.List, crls int) {

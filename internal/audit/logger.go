@@ -409,11 +409,12 @@ func (e *Logger) LogDegraded(what string, begins bool) {
 }
 
 // LogWarnings logs each warning as one line.
-func (e *Logger) LogWarnings(all []string) {
+func (e *Logger) LogWarnings(all []configerror.Finding) {
 	for _, w := range all {
 		var r record
 		r.add("event", "reload") // no outcome: a warning is none
-		r.add("error", escape.Printable(w, maxOwnText))
+		r.add("file", w.File)
+		r.add("error", escape.Printable(w.String(), maxOwnText))
 		e.enqueue(slog.LevelWarn, "warning", r, e.generation.Load())
 	}
 }

@@ -58,7 +58,9 @@ func (s Source) CheckURL() error {
 const (
 	maxFileBytes = 64 << 20 // bytes of the file of a source
 	timeout      = 30 * time.Second
-	retryAfter   = time.Minute      // after a failure
+	retryFirst   = 5 * time.Second  // after the first failure, if the file holds no current list; then twice as long each time
+	retryAfter   = time.Minute      // after any other failure
+	lookEvery    = 5 * time.Second  // the time between two looks at the file
 	longestWait  = 6 * time.Hour    // the longest time between two fetches
 	shortestWait = 30 * time.Second // the shortest time between two fetches
 	firstWait    = time.Second      // before the first fetch, if the file holds no current list
@@ -67,9 +69,55 @@ const (
 // Fetcher fetches CRLs. Its zero value is ready for use. It is safe for concurrent use, except
 // for two sources with the same file.
 type Fetcher struct {
-	Client  *http.Client              // nil means one without a proxy that stays with the URL's host
-	Now     func() time.Time          // nil means time.Now
-	OnError func(s Source, err error) // called for every failure, also concurrently; nil means no call
+	Client  *http.Client     // nil means one without a proxy that stays with the URL's host
+	Now     func() time.Time // nil means time.Now
+	OnError func(Failure)    // called for every failure of Run, also concurrently; nil means no call
+
+	mu       sync.Mutex
+	progress map[string]Progress      // by Source.File
+	wakers   map[string]chan struct{} // of the sources that Run renews, by Source.File
+}
+
+// Failure is a fetch that failed.
+type Failure struct {
+	Source
+	Progress
+	Err error
+}
+
+// Progress is what Run has done for a source, by the clock of the Fetcher.
+type Progress struct {
+	LastSuccess time.Time // zero: none since Run was called
+	NextTry     time.Time
+}
+
+// String returns both times as a sentence for people.
+func (p Progress) String() string {
+	last := "never since the start"
+	if !p.LastSuccess.IsZero() {
+		last = "at " + p.LastSuccess.UTC().Format(time.RFC3339)
+	}
+	return "last fetched " + last + ", next try at " + p.NextTry.UTC().Format(time.RFC3339)
+}
+
+// Progress returns what Run has done for the source of a file.
+func (f *Fetcher) Progress(file string) Progress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.progress[file]
+}
+
+// Wake makes Run look at the files now. A source whose file holds no current list is fetched
+// at once, whenever the next try was due.
+func (f *Fetcher) Wake() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range f.wakers {
+		select {
+		case w <- struct{}{}:
+		default: // it will look anyway
+		}
+	}
 }
 
 // Run renews the sources until ctx ends. It returns when its goroutines have ended.
@@ -79,45 +127,6 @@ func (f *Fetcher) Run(ctx context.Context, sources []Source) {
 		all.Go(func() { f.renew(ctx, s) })
 	}
 	all.Wait()
-}
-
-func (f *Fetcher) renew(ctx context.Context, s Source) {
-	var last lastAnswer
-	for wait := f.untilFirst(s); ; {
-		timer := time.NewTimer(jitter(wait))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-		list, now, err := f.fetch(ctx, s, last)
-		if ctx.Err() != nil {
-			return
-		}
-		last = now // the zero value after a failure: then the whole list is fetched again
-		if err == nil {
-			wait = f.untilNext(list)
-			continue
-		}
-		wait = retryAfter
-		if f.OnError != nil {
-			f.OnError(s, err)
-		}
-	}
-}
-
-// untilFirst returns the wait before the first fetch. It is short if the file holds no current
-// list.
-func (f *Fetcher) untilFirst(s Source) time.Duration {
-	data, err := readFile(s.File)
-	if err != nil {
-		return firstWait
-	}
-	if have, err := parseFile(s.File, data); err != nil || have == nil || f.isExpired(have) {
-		return firstWait
-	}
-	return shortestWait
 }
 
 // untilNext returns the wait before the next fetch. The fetch is due before the next update of

@@ -96,8 +96,13 @@ func (f *Fetcher) fetch(ctx context.Context, s Source, last lastAnswer) (list *x
 		}
 		file = data
 	}
-	dates := &x509.RevocationList{ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate} // without the entries, to save memory
+	dates := datesOf(list)
 	return dates, lastAnswer{etag: response.Header.Get("ETag"), file: sha256.Sum256(file), list: dates}, nil
+}
+
+// datesOf returns a list without its entries, to save memory.
+func datesOf(list *x509.RevocationList) *x509.RevocationList {
+	return &x509.RevocationList{ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate}
 }
 
 func tooLarge(most int64) error {

@@ -28,7 +28,7 @@ type world struct {
 	mu       sync.Mutex
 	received []*http.Request
 	serve    http.HandlerFunc
-	errors   []error
+	failed   []crlfetch.Failure
 }
 
 // newWorld returns a world whose server listens on loopback.
@@ -66,17 +66,36 @@ func (w *world) requests() int {
 	return len(w.received)
 }
 
-func (w *world) recordError(_ crlfetch.Source, err error) {
+func (w *world) recordError(x crlfetch.Failure) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.errors = append(w.errors, err)
+	w.failed = append(w.failed, x)
 }
 
 // failures returns the reported errors so far.
 func (w *world) failures() []error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.errors)
+	var out []error
+	for _, x := range w.failed {
+		out = append(out, x.Err)
+	}
+	return out
+}
+
+// reports returns the failures so far, with the progress.
+func (w *world) reports() []crlfetch.Failure {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.failed)
+}
+
+// remove removes the file.
+func (w *world) remove(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(w.source.File); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // sent returns a header of every request so far.

@@ -135,7 +135,7 @@ func TestRunAfterFailures(t *testing.T) {
 		w := bubble(t)
 		w.use(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(503) })
 		w.run(t)
-		w.wantRequests(t, 10*time.Minute, 10, 13)
+		w.wantRequests(t, 10*time.Minute, 13, 18) // after 5, 10, 20 and 40 s, then each minute
 		if failed := w.failures(); len(failed) != w.requests() || !strings.Contains(failed[0].Error(), "503") {
 			t.Errorf("errors %v", failed)
 		}

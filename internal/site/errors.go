@@ -3,7 +3,6 @@ package site
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -69,8 +68,10 @@ func (l *loader) blame(at configerror.Error, name, what, hint string) {
 	l.wrong.Add(at)
 }
 
-func (l *loader) warn(format string, args ...any) {
-	l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
+// warn adds a warning: the server logs it when it starts and after a reload, and Lint reports
+// the same text.
+func (l *loader) warn(about string, at configerror.Error, what, hint string) {
+	l.warnings = append(l.warnings, configerror.Finding{About: about, File: at.File, Line: at.Line, What: what, Hint: hint})
 }
 
 // rejectEmptied rejects a file that had content and has none now: it is being written, or

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
@@ -25,7 +26,8 @@ type Generation struct {
 	Tunnel   *Tunnel // nil: no gateway is dialled
 	Table    *certmap.Table
 	Engine   *policy.Engine
-	Warnings []string
+	Warnings []configerror.Finding
+	endings  []ending
 }
 
 // Port is one port of a Generation, or the tunnels to gateways as one.
@@ -36,9 +38,10 @@ type Port struct {
 	Config            ports.Config
 	Guard             middleware.PortConfig
 	CertificateDigest [sha256.Size]byte // of the files of the certificate and its key
-	clients           Trust             // of connections
-	gateways          Trust             // of connections too, if clients has no verifier
-	users             Trust             // of forwarded certificates
+	certificateFile   string
+	clients           Trust // of connections
+	gateways          Trust // of connections too, if clients has no verifier
+	users             Trust // of forwarded certificates
 }
 
 // Same reports whether an open port needs no change.
@@ -54,7 +57,11 @@ type Trust struct {
 	key      [sha256.Size]byte
 	fetch    []crlfetch.Source
 	asks     responder
+	files    trustFiles
 }
+
+// trustFiles maps the anchors and CRLs of a Trust to the files that hold them.
+type trustFiles map[string]string // by the DER of the anchor, or the signature of the list
 
 // Trusts returns those that the port has.
 func (p *Port) Trusts() []*Trust {

@@ -35,16 +35,9 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 		l.wrong.Merge(err, configerror.Error{File: certName})
 		return
 	}
-	l.warnExpired(p.Name, pair)
 	out.Config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }
+	out.certificateFile = certName
 	out.CertificateDigest = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
-}
-
-// warnExpired warns of a chain that clients refuse.
-func (l *loader) warnExpired(port string, pair *tls.Certificate) {
-	if what, first := chainEnd(port, pair); l.now().After(first.NotAfter) {
-		l.warn("%s expired at %s", what, first.NotAfter.UTC().Format(time.RFC3339))
-	}
 }
 
 // chainEnd returns the certificate of a port's chain that ends first, in words and parsed.

@@ -51,9 +51,8 @@ func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	x.users()
 	x.overridden()
 	x.policy()
-	all := g.AllPorts()
 	for i, p := range x.file.AllPorts() {
-		x.port(p, &all[i])
+		x.port(p, i)
 	}
 	x.gateways()
 	slices.SortStableFunc(x.found, func(a, b configerror.Finding) int {
@@ -102,13 +101,13 @@ func (x *linter) atPort(p config.Port) configerror.Error {
 	return configerror.Error{File: x.path, Line: p.Line()}
 }
 
-// warnings reports what the log reports at the start. Warnings about dates follow below, with
-// their place.
+// warnings reports what the server logs when it starts.
 func (x *linter) warnings() {
 	for _, w := range x.g.Warnings {
-		if !strings.Contains(w, " expired at ") {
-			x.report("ports", configerror.Error{File: x.path}, w, "the server logs this when it starts")
+		if w.Hint == "" {
+			w.Hint = "the server logs this when it starts"
 		}
+		x.found = append(x.found, w)
 	}
 }
 

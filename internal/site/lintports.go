@@ -15,11 +15,11 @@ import (
 )
 
 // port checks one port.
-func (x *linter) port(p config.Port, g *Port) {
+func (x *linter) port(p config.Port, index int) {
 	at := x.atPort(p)
 	x.perIP(p, at)
 	if !p.Authorizes() {
-		x.ending(p, g)
+		x.endings(p, index)
 		return
 	}
 	x.open(p, at)
@@ -29,7 +29,7 @@ func (x *linter) port(p config.Port, g *Port) {
 	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) }) {
 		x.report("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
 	}
-	x.ending(p, g)
+	x.endings(p, index)
 }
 
 // fewPerIP is a number of connections that a busy gateway exceeds.
@@ -45,16 +45,30 @@ func (x *linter) perIP(p config.Port, at configerror.Error) {
 	}
 }
 
-// ending reports certificates and CRLs that end.
-func (x *linter) ending(p config.Port, g *Port) {
-	if g.Config.Certificate != nil {
-		if c, err := g.Config.Certificate(nil); err == nil && c.Leaf != nil {
-			what, first := chainEnd(p.Name, c)
-			x.ends("ports", p.Cert.In(x.path), what, certificateSpan(first), "renew it: a reload reads the new file")
+// endings reports certificates and CRLs of a port that end.
+func (x *linter) endings(p config.Port, index int) {
+	for _, e := range x.g.endings {
+		if e.port != index {
+			continue
 		}
-	}
-	for _, t := range g.Trusts() {
-		x.trust(p, t)
+		at := x.atPort(p)
+		switch {
+		case e.about == "ports":
+			at = p.Cert.In(x.path)
+		case p.Trust != nil:
+			at.Line = p.Trust.Line()
+		}
+		life := span{e.end, e.end.Sub(e.start) / 5}
+		if e.aging != "" {
+			life = crlSpan(e.start, e.end)
+		}
+		switch {
+		case x.now.After(e.end):
+			x.report(e.about, at, e.expired(), e.hint)
+		case e.fetched && x.now.Add(life.soon).Before(e.end): // it will be replaced before
+		default:
+			x.ends(e.about, at, e.what, life, e.hint)
+		}
 	}
 }
 
@@ -89,22 +103,6 @@ func (x *linter) isOpen(r policy.Rule) bool {
 		return slices.Contains(x.g.Engine.Groups(identity.Default), group)
 	}
 	return r.Subject == "user:"+identity.Default
-}
-
-// trust reports anchors and CRLs that end.
-func (x *linter) trust(p config.Port, t *Trust) {
-	at := x.atPort(p)
-	if p.Trust != nil && t.Verifier != nil {
-		at.Line = p.Trust.Line()
-	}
-	for _, a := range t.Verifier.Anchors() {
-		x.ends("trust", at, fmt.Sprintf("port %s: anchor %q", p.Name, a.Subject.String()), certificateSpan(a), "add its successor to anchors, before clients use it")
-	}
-	if issued, until := trustaccess.FirstCRLToEnd(t.Verifier); !until.IsZero() {
-		if fetched := len(t.fetch) > 0; !fetched || x.now.After(until) {
-			x.ends("trust", at, fmt.Sprintf("port %s: a CRL", p.Name), crlSpan(issued, until), "find out why it has not been replaced")
-		}
-	}
 }
 
 // gateways reports CAs that issue for gateways and for users.

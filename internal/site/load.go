@@ -23,7 +23,7 @@ type loader struct {
 	files    *fileset.Reader
 	previous *Generation // nil at the start
 	wrong    errorlist.List
-	warnings []string
+	warnings []configerror.Finding
 	clock    func() time.Time       // nil: time.Now
 	fetched  map[string]fetchedFile // by real path
 
@@ -86,6 +86,7 @@ func (l *loader) load() (*Generation, error) {
 		return nil, err
 	}
 	g.Warnings = l.warnings
+	g.endings = g.findEndings()
 	return g, nil
 }
 

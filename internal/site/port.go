@@ -1,6 +1,7 @@
 package site
 
 import (
+	"fmt"
 	"net"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -23,7 +24,7 @@ func (l *loader) port(path string, p config.Port) Port {
 	l.verifiers(path, p, &out)
 	if p.ClientAuth == ports.None {
 		if host, _, _ := net.SplitHostPort(p.Listen); host == "" || net.ParseIP(host).IsUnspecified() {
-			l.warn("port %s asks for no certificate and listens on every address", p.Name)
+			l.warn("ports", configerror.Error{File: path, Line: p.Line()}, fmt.Sprintf("port %s asks for no certificate and listens on every address", p.Name), "listen on one address, such as 127.0.0.1:8080, or set client_cert: request")
 		}
 	}
 	return out

@@ -23,7 +23,14 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	before := l.wrong.Len()
 	l.responder(t, &c, &out, old, key)
 	var lists []placedCRL
-	c.Anchors = l.certificates(path, t.Anchors, key, "anchors")
+	out.files = trustFiles{}
+	for _, n := range t.Anchors {
+		certs := l.certificates(path, []config.Scalar{n}, key, "anchors")
+		for _, a := range certs {
+			out.files[string(a.Raw)] = l.files.Beside(path, n.Value)
+		}
+		c.Anchors = append(c.Anchors, certs...)
+	}
 	c.CRLIssuers = l.certificates(path, t.CRLIssuers, key, "crl issuers")
 	out.fetch = l.sources(path, t, c.Anchors)
 	for _, source := range out.fetch {
@@ -46,6 +53,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	}
 	for _, list := range lists {
 		c.CRLs = append(c.CRLs, list.List)
+		out.files[string(list.List.Signature)] = list.file
 	}
 	key.Sum(out.key[:0])
 	verifier := old.Verifier
@@ -60,7 +68,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 		return out
 	}
 	for _, w := range trustaccess.Warnings(verifier) {
-		l.warn("%s: %s", where, w)
+		l.warn("trust", configerror.Error{File: path, Line: t.Line()}, where+": "+w, "")
 	}
 	out.Verifier = verifier
 	return out

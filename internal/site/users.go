@@ -75,7 +75,7 @@ func (l *loader) policy(path string, f *config.File, names, methods []string) *p
 	l.wrong.Merge(placed(err, name, 0), configerror.Error{File: name})
 	if err == nil {
 		if rules, _ := engine.Rules(); len(rules) == 0 {
-			l.warn("%s has no rule: everything is denied", name)
+			l.warn("policy", configerror.Error{File: name}, "the policy has no rule: everything is denied", "p, group:staff, *, GET, /*, allow")
 		}
 	}
 	return engine

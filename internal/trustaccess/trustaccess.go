@@ -19,9 +19,9 @@ type functions interface {
 	Now(v *trust.Verifier) time.Time
 	UsesSystemClock(v *trust.Verifier) bool
 	Warnings(v *trust.Verifier) []string
-	AgingCRLs(v *trust.Verifier) []string
+	CurrentCRLs(v *trust.Verifier) []CRLState
+	Revocation(v *trust.Verifier) trust.Revocation
 	CRLsFreshUntil(v *trust.Verifier) time.Time
-	FirstCRLToEnd(v *trust.Verifier) (issued, until time.Time)
 	CheckNotOlder(v *trust.Verifier, list *x509.RevocationList) error
 	SharesAnchor(v, other *trust.Verifier) bool
 
@@ -44,6 +44,9 @@ var ErrUndecided = hook.ErrUndecided
 // CRL is a revocation list and the line of the file at which it starts.
 type CRL = hook.CRL
 
+// CRLState is a list of a Verifier, without its entries, and its end.
+type CRLState = hook.CRLState
+
 // VerifyLocal verifies like trust.Verifier.Verify, but never waits for the network. The
 // error is a *reason.Refusal, or ErrUndecided when every other check passed.
 func VerifyLocal(v *trust.Verifier, presented []*x509.Certificate) (trust.Verified, error) {
@@ -65,20 +68,20 @@ func Now(v *trust.Verifier) time.Time { return in.Now(v) }
 // UsesSystemClock reports whether the verifier's clock is time.Now.
 func UsesSystemClock(v *trust.Verifier) bool { return in.UsesSystemClock(v) }
 
-// Warnings describes configuration that loads but is probably wrong: expired anchors,
-// anchors with constraints that are not applied, CRLs past their next update.
+// Warnings describes configuration that loads but is probably wrong: anchors with
+// constraints that are not applied, CRLs that no known authority signed.
 func Warnings(v *trust.Verifier) []string { return in.Warnings(v) }
 
-// AgingCRLs describes the CRLs that are past half of their lifetime: the job that should
-// replace them may have stopped.
-func AgingCRLs(v *trust.Verifier) []string { return in.AgingCRLs(v) }
+// CurrentCRLs returns the newest list of each issuer, key and scope, sorted by issuer. It
+// returns none if the verifier checks no revocation.
+func CurrentCRLs(v *trust.Verifier) []CRLState { return in.CurrentCRLs(v) }
+
+// Revocation returns the mode in effect. It is not trust.RevocationAuto.
+func Revocation(v *trust.Verifier) trust.Revocation { return in.Revocation(v) }
 
 // CRLsFreshUntil returns the earliest next update of the CRLs of a verifier whose
 // revocation is hard: after it, certificates are refused. It is zero for other verifiers.
 func CRLsFreshUntil(v *trust.Verifier) time.Time { return in.CRLsFreshUntil(v) }
-
-// FirstCRLToEnd returns the dates of the CRL of CRLsFreshUntil.
-func FirstCRLToEnd(v *trust.Verifier) (issued, until time.Time) { return in.FirstCRLToEnd(v) }
 
 // CheckNotOlder returns a *configerror.Error for a list that is older than the list of the
 // same issuer, key and scope in v. Otherwise an attacker who can restore yesterday's file

@@ -5,6 +5,7 @@ package hook
 import (
 	"crypto/x509"
 	"errors"
+	"time"
 )
 
 // Trust implements trustaccess.functions. Package trust sets it when it is initialized.
@@ -17,6 +18,12 @@ var LocalResponder func(responder any) any
 
 // ErrUndecided is the error of trustaccess.VerifyLocal when the Responder must be asked.
 var ErrUndecided = errors.New("trust: only the responder knows whether the certificate is revoked")
+
+// CRLState is a list of a Verifier, without its entries.
+type CRLState struct {
+	List  *x509.RevocationList
+	Until time.Time // its next update, or a week after it began if it has none
+}
 
 // CRL is a revocation list and the line of the file at which it starts.
 type CRL struct {
