@@ -28,7 +28,7 @@ func (v *Verifier) verifyChains(ctx context.Context, presented []*x509.Certifica
 		return Verified{}, refused
 	}
 	if err != nil {
-		return Verified{}, v.chainRefusal(err, now)
+		return Verified{}, v.chainRefusal(presented, err, now)
 	}
 	var chains [][]*x509.Certificate
 	var first error

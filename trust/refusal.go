@@ -85,11 +85,11 @@ func (v *Verifier) followSignatures(presented []*x509.Certificate) (known bool, 
 
 // chainRefusal returns the refusal for an error of crypto/x509 other than an unknown
 // authority.
-func (v *Verifier) chainRefusal(err error, now time.Time) error {
+func (v *Verifier) chainRefusal(presented []*x509.Certificate, err error, now time.Time) error {
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	if !ok {
 		if _, critical := errors.AsType[x509.UnhandledCriticalExtension](err); critical {
-			return &reason.Refusal{Reason: reason.BadCertificate, Detail: "an unknown critical extension", Err: err}
+			return &reason.Refusal{Reason: reason.BadCertificate, Detail: "an unknown critical extension" + unknownExtensions(presented), Err: err}
 		}
 		return &reason.Refusal{Reason: reason.BadCertificate, Detail: "the chain is not valid", Err: err}
 	}
@@ -108,6 +108,17 @@ func (v *Verifier) chainRefusal(err error, now time.Time) error {
 		return reason.Refuse(reason.BadCertificate, "more intermediates than "+whose+" allows")
 	}
 	return reason.Refuse(reason.BadCertificate, "the chain violates a constraint of its authorities")
+}
+
+// unknownExtensions returns the OIDs of the critical extensions that nothing handles.
+func unknownExtensions(presented []*x509.Certificate) string {
+	out := ""
+	for _, c := range presented {
+		for _, id := range c.UnhandledCriticalExtensions {
+			out += ", " + id.String()
+		}
+	}
+	return out[:min(len(out), 200)]
 }
 
 func isRefusal(err error, r reason.Reason) bool {
