@@ -15,7 +15,7 @@ import (
 // Tags of alternative names that no mapping compares (RFC 5280 section 4.2.1.6).
 const (
 	constructed   = 0x20
-	tagOtherName  = constructed | 0
+	tagOtherName  = constructed
 	tagX400       = constructed | 3
 	tagDirectory  = constructed | 4
 	tagEDIParty   = constructed | 5

@@ -118,9 +118,6 @@ func (e *explainer) filter(pipe, program string) string {
 	return pipe + " | " + program
 }
 
-// only returns a command that removes everything but the wanted PEM blocks.
-func (e *explainer) only(pipe string) string { return e.filter(pipe, blocks(e.want.label())) }
-
 // blocks returns a command that prints the PEM blocks with a label.
 func blocks(label string) string {
 	return "sed -n '/-----BEGIN " + label + "-----/,/-----END " + label + "-----/p'"

@@ -153,6 +153,7 @@ func ReadPKCS12(data []byte, password string) (key crypto.PrivateKey, certificat
 
 // markedLeaf returns the DER of the certificate with the localKeyID of the key, or nil.
 func markedLeaf(data []byte, password string) []byte {
+	//lint:ignore SA1019 ToPEM alone returns localKeyID; its keys are not used
 	all, err := pkcs12.ToPEM(data, password)
 	if err != nil { // an Ed25519 key, for example: the order of the file counts
 		return nil
