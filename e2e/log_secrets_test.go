@@ -54,7 +54,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	log := l.log.text()
 	secrets := map[string]string{
 		"the right password": "right-password", "the wrong password": "wrong-password", "a query": "query-secret", "a cookie": "cookie-secret",
-		"a header": "header-secret", "a certificate header": "pem-secret", "PEM": "BEGIN PRIVATE", "Authorization": base64.StdEncoding.EncodeToString([]byte("carol:right-password")),
+		"a header": "header-secret", "a certificate header": "pem-secret", "PEM": "-----BEGIN PRIVATE", "Authorization": base64.StdEncoding.EncodeToString([]byte("carol:right-password")),
 	}
 	for i, line := range strings.Split(strings.TrimSpace(key), "\n") {
 		if !strings.HasPrefix(line, "-----") {

@@ -206,10 +206,17 @@ func (s *site) request(c *http.Client, method, port, path string, edits ...func(
 
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		l.Close()
+		if _, taken := addresses.LoadOrStore(l.Addr().String(), true); !taken {
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
+
+// addresses are those that freeAddress has returned: the kernel may offer one again.
+var addresses sync.Map

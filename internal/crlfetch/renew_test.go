@@ -54,7 +54,7 @@ func TestExpiredListIsFetchedAtOnceThenWithBackoff(t *testing.T) {
 		fetched := time.Now().Add(-time.Minute)
 		w.use(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(503) })
 		w.put(t, w.list(2, dated(-time.Hour, -time.Second)))
-		w.wantRequests(t, 6*time.Second, 2, 2)
+		w.wantRequests(t, 6*time.Second, 2, 3) // the file is looked at every 5 s, and the first failure is tried again after 5 s
 		w.wantRequests(t, time.Minute, 4, 6)
 		w.wantRequests(t, 10*time.Minute, 13, 18)
 		for _, x := range w.reports() {
