@@ -14,6 +14,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // The examples in the help of every command work in a folder with the files that they
@@ -146,13 +147,7 @@ func read(t *testing.T, name string) string {
 // Each curl line of a demo shows the case that its comment names.
 func TestDemoCurlLinesShowTheirCases(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		const text = "curl is missing: it is in the Debian package curl"
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
-	}
+	testkit.Program(t, "curl", "curl")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	out := &watched{ready: make(chan struct{})}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // output collects the output of the program. It is safe for concurrent use.
@@ -46,13 +48,7 @@ var free = []string{"-listen", "127.0.0.1:0", "-partner", "127.0.0.1:0"}
 // Each printed curl line gives the expected answer.
 func TestPrintedCurlLinesWork(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		const text = "curl is not installed; the Debian package is curl"
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
-	}
+	testkit.Program(t, "curl", "curl")
 	ctx, cancel := context.WithCancel(t.Context())
 	var stdout, stderr output
 	status := make(chan int, 1)

@@ -28,6 +28,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
@@ -117,13 +118,7 @@ func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 // OpenSSL writes PKCS#12 with several options.
 func TestFormatsOfOpenSSLAreRead(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		const text = "openssl is not installed; the Debian package is openssl"
-		if os.Getenv("MTLSGUARD_REQUIRE_ALL") == "1" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
-	}
+	testkit.Program(t, "openssl", "openssl")
 	dir := t.TempDir()
 	writeFile(t, dir, "cert.pem", alice.Cert.Raw)
 	writeFile(t, dir, "all.pem", pemOf(alice))
