@@ -9,7 +9,9 @@ import (
 	"flag"
 	"io"
 	"log"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -91,24 +94,41 @@ func newPort(tb testing.TB, name string, mode ports.ClientAuth, change ...func(*
 	return must[*ports.Port](tb)(ports.New(c))
 }
 
-// serve runs a handler on ports until the test ends.
+// serve runs a handler on ports until the test ends. It has http.Servers of its own, so that
+// clients know when the server has finished with a connection.
 func serve(tb testing.TB, h http.Handler, open ...*ports.Port) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	server := &ports.Server{Handler: h, Ports: open, Ready: func() { close(ready) }, ErrorLog: log.New(io.Discard, "", 0)}
-	go func() { ended <- server.Serve(ctx); close(ended) }()
-	tb.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			tb.Error(err)
-		}
-	})
-	select {
-	case <-ready:
-	case err := <-ended:
-		tb.Fatal(err)
+	tb.Cleanup(cancel)
+	for _, port := range open {
+		l := must[net.Listener](tb)(port.Listen(ctx))
+		server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), ConnState: func(c net.Conn, s http.ConnState) {
+			connStates.Store(c.RemoteAddr().String(), s)
+		}}
+		port.Configure(server)
+		ended := make(chan error, 1)
+		go func() { ended <- server.Serve(l) }()
+		tb.Cleanup(func() {
+			server.Close()
+			if err := <-ended; err != http.ErrServerClosed {
+				tb.Error(err)
+			}
+		})
 	}
+}
+
+// connStates holds the last http.ConnState of each client's address.
+var connStates sync.Map
+
+// waitUntilServed waits until no request of a client's connection is under way at the server.
+// That is later than the end of the answer, and a change of trust ends the connections that
+// are not idle.
+func waitUntilServed(tb testing.TB, client net.Conn) {
+	tb.Helper()
+	testkit.Eventually(tb, "the server has finished with the connection", func() bool {
+		s, _ := connStates.Load(client.LocalAddr().String())
+		return s != http.StateActive
+	})
 }
 
 // mappings maps alice and bob, and the certificate both to two users.
@@ -229,7 +249,9 @@ func dial(tb testing.TB, port *ports.Port, p *testpki.Pair, h2 bool) *client {
 // do sends a request. err is the error of a refused handshake.
 func (c *client) do(method, target string, change ...func(*http.Request)) (seen, error) {
 	c.tb.Helper()
-	r := must[*http.Request](c.tb)(http.NewRequestWithContext(context.Background(), method, c.url+target, nil))
+	var conn net.Conn
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { conn = i.Conn }})
+	r := must[*http.Request](c.tb)(http.NewRequestWithContext(ctx, method, c.url+target, nil))
 	for _, f := range change {
 		f(r)
 	}
@@ -237,7 +259,9 @@ func (c *client) do(method, target string, change ...func(*http.Request)) (seen,
 	if err != nil {
 		return seen{}, err
 	}
-	return read(c.tb, res), nil
+	s := read(c.tb, res)
+	waitUntilServed(c.tb, conn)
+	return s, nil
 }
 
 func (c *client) get(target string, change ...func(*http.Request)) seen {

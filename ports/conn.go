@@ -128,12 +128,16 @@ func (c *Conn) setHTTPState(s http.ConnState) {
 		c.raw.setReadLimit(time.Time{}) // net/http sets one of its own
 	}
 	if idle && c.ending.Load() {
-		// On HTTP/2 net/http reports idle before it has written the last frame.
-		time.AfterFunc(goodbyeTime, func() { c.raw.Close() })
+		c.closeIdle()
 	}
 }
 
-const goodbyeTime = 50 * time.Millisecond
+// closeIdle closes a connection without a request under way, after goodbyeTime: on HTTP/2
+// net/http reports idle before it has written the last frame. A request that arrives meanwhile
+// is checked as any other.
+func (c *Conn) closeIdle() { time.AfterFunc(goodbyeTime, func() { c.raw.Close() }) }
+
+const goodbyeTime = 250 * time.Millisecond // as net/http waits after its own GOAWAY
 
 // FromContext returns the connection of the request whose context this is. Without one the
 // request did not come through a port, and its caller is unknown.

@@ -77,8 +77,12 @@ func (c *guardConn) End() {
 	if cancel := c.cancel.Load(); cancel != nil {
 		(*cancel)()
 	}
-	if c.idle.Load() || c.hijacked.Load() {
+	switch {
+	case c.hijacked.Load():
 		c.raw.Close()
+		return
+	case c.idle.Load():
+		(*Conn)(c).closeIdle()
 		return
 	}
 	time.AfterFunc(underway.Grace, func() { c.raw.Close() }) // also where no http.Server reports that it is idle

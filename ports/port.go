@@ -75,7 +75,7 @@ var ErrRestart = errors.New("a change of a port's name, address or mode needs a 
 // address and mode, for which the error is ErrRestart. An error leaves the current
 // configuration in effect. The next handshakes use the new configuration and new
 // session-ticket keys. A connection whose certificate the new trust does not verify is closed
-// within a second: at once if it is idle, otherwise when its answer is complete or the second
+// within a second: soon if it is idle, otherwise when its answer is complete or the second
 // is over.
 func (p *Port) Reconfigure(c Config) error {
 	c.Limits = c.Limits.withDefaults()

@@ -34,8 +34,8 @@ type Conn interface {
 	// Untrack removes a work. On a hijacked connection it does nothing: the handler that
 	// took the connection may return before the connection ends.
 	Untrack(underway.Work)
-	// End ends the connection: at once if it is idle or hijacked, else when its answer is
-	// complete or underway.Grace is over. It does not wait.
+	// End ends the connection: at once if it is hijacked, soon if it is idle, else when its
+	// answer is complete or underway.Grace is over. It does not wait.
 	End()
 }
 
