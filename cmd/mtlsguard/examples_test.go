@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,9 @@ func TestHelpExamplesWork(t *testing.T) {
 			if args[0] == "demo" {
 				args = append(args, "--first-port", "0")
 				stop() // the demo ends at once
+			}
+			if slices.Contains(args, "--follow") {
+				stop()
 			}
 			var out, errs bytes.Buffer
 			// The examples succeed, except those with bob, without a certificate, and of lint.

@@ -113,9 +113,15 @@ func writeSite(dir string) error {
 
 // serveSite serves a folder's configuration until the end of the test.
 func serveSite(dir string, setenv func(key, value string), atEnd func(func())) error {
+	return serveSiteWith(mtlsguard.Options{}, dir, setenv, atEnd)
+}
+
+// serveSiteWith does the same with options.
+func serveSiteWith(o mtlsguard.Options, dir string, setenv func(key, value string), atEnd func(func())) error {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), mtlsguard.Options{Ready: func() { close(ready) }})
+	o.Ready = func() { close(ready) }
+	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), o)
 	if err != nil {
 		stop()
 		return err
