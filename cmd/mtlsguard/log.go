@@ -68,7 +68,7 @@ func (c *logCmd) search(a *app, since, until time.Time) error {
 	var order []string
 	counts := map[string]int{}
 	found := 0
-	skipped, err := readLog(a.ctx, c.File, in, func(raw []byte, l *logLine) {
+	skipped, err := readLog(a.ctx, c.File, in, c.needle(), func(raw []byte, l *logLine) {
 		if !c.matches(l) || !since.IsZero() && l.Time.Before(since) || !until.IsZero() && l.Time.After(until) {
 			return
 		}

@@ -42,6 +42,25 @@ func (f *logFilter) digest() string {
 	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(f.Fingerprint, "sha256:"), ":", ""))
 }
 
+// needle returns a text that every line that matches contains, or "". Lines without it need
+// not be parsed.
+func (f *logFilter) needle() string {
+	switch {
+	case f.Reference != "" && !strings.ContainsFunc(f.Reference, notPlain):
+		return f.Reference
+	case f.Fingerprint != "" && !strings.ContainsFunc(f.digest(), notPlain):
+		return f.digest()
+	case f.User != "" && !strings.ContainsFunc(f.User, notPlain):
+		return f.User
+	}
+	return ""
+}
+
+// notPlain reports whether JSON may write a character in another way.
+func notPlain(c rune) bool {
+	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '.' && c != '_' && c != '-'
+}
+
 func (f *logFilter) matches(l *logLine) bool {
 	digest := f.digest()
 	switch {
@@ -78,9 +97,9 @@ func logError(name string, err error) error {
 // maxLogLine bounds the lines that are read. Longer ones are skipped.
 const maxLogLine = 1 << 20
 
-// readLog calls use for each line that is a JSON object, and returns the number of the
-// other lines. It holds one line at a time.
-func readLog(ctx context.Context, name string, in io.Reader, use func(raw []byte, l *logLine)) (skipped int, err error) {
+// readLog calls use for each line that is a JSON object and contains needle, and returns the
+// number of lines that are no objects. It holds one line at a time.
+func readLog(ctx context.Context, name string, in io.Reader, needle string, use func(raw []byte, l *logLine)) (skipped int, err error) {
 	lines := bufio.NewReaderSize(in, maxLogLine)
 	for number := 1; ctx.Err() == nil; number++ {
 		raw, err := lines.ReadSlice('\n')
@@ -92,9 +111,13 @@ func readLog(ctx context.Context, name string, in io.Reader, use func(raw []byte
 		}
 		if text := bytes.TrimSpace(raw); len(text) > 0 {
 			l := logLine{number: number}
-			if text[0] != '{' || json.Unmarshal(text, &l) != nil {
+			switch {
+			case text[0] != '{':
 				skipped++
-			} else {
+			case needle != "" && !bytes.Contains(text, []byte(needle)):
+			case json.Unmarshal(text, &l) != nil:
+				skipped++
+			default:
 				use(text, &l)
 			}
 		}
@@ -111,13 +134,13 @@ func readLog(ctx context.Context, name string, in io.Reader, use func(raw []byte
 
 // readWholeLog reads a log to its end. An interrupt is an error: what stands last in the
 // log is then not known.
-func readWholeLog(a *app, name string, use func(raw []byte, l *logLine)) (skipped int, err error) {
+func readWholeLog(a *app, name, needle string, use func(raw []byte, l *logLine)) (skipped int, err error) {
 	in, err := openLog(a, name, false)
 	if err != nil {
 		return 0, err
 	}
 	defer in.Close()
-	skipped, err = readLog(a.ctx, name, in, use)
+	skipped, err = readLog(a.ctx, name, in, needle, use)
 	if err != nil && a.ctx.Err() != nil {
 		err = usageError("interrupted before the end of the log", "let the command read the log to its end")
 	}

@@ -95,6 +95,12 @@ func (s *loggedSite) request(port, name, method, path string) (reference string)
 	return reference
 }
 
+// reloaded waits until the server has loaded the files.
+func (s *loggedSite) reloaded() {
+	s.t.Helper()
+	testkit.Eventually(s.t, "a reload", func() bool { return strings.Contains(s.text(), `"event":"reload","outcome":"ok"`) })
+}
+
 func (s *loggedSite) text() string {
 	data, err := os.ReadFile(s.log)
 	if err != nil && !os.IsNotExist(err) {
