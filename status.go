@@ -24,7 +24,7 @@ type Status struct {
 		Different uint64 // of these, decisions that differ: a defect of this library
 		LeftOut   uint64 // decisions that were not compared because Casbin was too slow
 	}
-	Ports      []PortStatus // in the order of the file; the tunnels to gateways come last, as one
+	Ports []PortStatus // in the order of the file; the tunnels to gateways come last, as one
 	// Gateways is the number of open tunnels to each gateway that this server dials. nil if
 	// it dials none.
 	Gateways map[string]int
