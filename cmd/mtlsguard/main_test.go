@@ -115,7 +115,9 @@ func writeSite(dir string) error {
 func serveSite(dir string, setenv func(key, value string), atEnd func(func())) error {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), mtlsguard.Options{Ready: func() { close(ready) }})
+	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), mtlsguard.Options{
+		Ready: func() { close(ready) }, StatusSocket: filepath.Join(dir, "status.sock"),
+	})
 	if err != nil {
 		stop()
 		return err
