@@ -119,7 +119,7 @@ func writeSite(dir string) error {
 
 // serveSite serves a folder's configuration until the end of the test.
 func serveSite(dir string, setenv func(key, value string), atEnd func(func())) error {
-	return serveSiteWith(mtlsguard.Options{}, dir, setenv, atEnd)
+	return serveSiteWith(mtlsguard.Options{StatusSocket: filepath.Join(dir, "status.sock")}, dir, setenv, atEnd)
 }
 
 // serveSiteWith does the same with options.
