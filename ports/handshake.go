@@ -29,6 +29,7 @@ type Handshake struct {
 	Presented  []*x509.Certificate // the client's certificates as far as they could be read, trusted or not; leaf first
 	Version    uint16              // of TLS, such as tls.VersionTLS13
 	Resumed    bool
+	Probe      bool // the client marked itself as a probe of the command. Anybody can do so
 	Duration   time.Duration
 }
 
@@ -59,7 +60,7 @@ func (l *listener) handshake(raw *rawConn) {
 	raw.handshakes = nil // from here on the connection belongs to the caller of Accept
 	event := Handshake{
 		Port: p.name, Remote: raw.RemoteAddr(), ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
-		Version: cs.Version, Resumed: cs.DidResume, Duration: time.Since(start),
+		Version: cs.Version, Resumed: cs.DidResume, Probe: raw.probe, Duration: time.Since(start),
 	}
 	if err != nil {
 		event.Reason = reasonFor(err, s, &cs, replied, read)

@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -138,7 +139,7 @@ func Run(ctx context.Context, c Config) *Report {
 // tlsConfig returns a configuration that fills in the report.
 func (r *Report) tlsConfig(c *Config) *tls.Config {
 	return &tls.Config{
-		ServerName: r.ServerName, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+		ServerName: r.ServerName, NextProtos: []string{"http/1.1", probemark.Protocol}, MinVersion: tls.VersionTLS12,
 		InsecureSkipVerify: true, // #nosec G402 -- VerifyConnection below verifies, and records the chain of a server that is refused
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			r.Chain = cs.PeerCertificates
@@ -179,7 +180,7 @@ func (r *Report) sendRequest(t *tls.Conn, c *Config) error {
 	}
 	// A write error is returned only if there is no answer: a server that refuses the client
 	// may have closed the connection, and its alert can still be read.
-	_, writeErr := fmt.Fprintf(t, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: mtlsguard\r\nAccept: */*\r\nConnection: close\r\n\r\n", c.Method, c.Path, host)
+	_, writeErr := fmt.Fprintf(t, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nAccept: */*\r\nConnection: close\r\n\r\n", c.Method, c.Path, host, probemark.UserAgent)
 	response, err := http.ReadResponse(bufio.NewReader(io.LimitReader(t, 4*maxBody)), &http.Request{Method: c.Method})
 	switch {
 	case err != nil && findAlert(err) == nil && writeErr != nil:
