@@ -75,6 +75,7 @@ type Report struct {
 	Requested    bool                // whether the server requested a certificate
 	Authorities  [][]byte            // the names of the authorities that the server lists, in DER
 	Unacceptable error               // why the certificate is outside the server's lists of authorities and algorithms
+	WrongKey     error               // why the server takes no signature by the certificate's key
 	Sent         bool                // whether a certificate was sent
 	Answer       *Answer
 	PlainHTTP    bool // whether the server answered in HTTP without TLS
@@ -154,6 +155,9 @@ func (r *Report) tlsConfig(c *Config) *tls.Config {
 				return &tls.Certificate{}, nil
 			}
 			r.Sent, r.Unacceptable = true, request.SupportsCertificate(c.Certificate)
+			ofAny := *request
+			ofAny.AcceptableCAs = nil
+			r.WrongKey = ofAny.SupportsCertificate(c.Certificate)
 			return c.Certificate, nil // sent even if unacceptable: a server may leave authorities out of its list
 		},
 	}
