@@ -57,6 +57,7 @@ type cli struct {
 	Policy     policyCmd     `cmd:"" help:"Test a policy."`
 	Keys       keysCmd       `cmd:"" help:"Extract keys and certificates from keystores."`
 	Log        logCmd        `cmd:"" help:"Find lines in a server's log, and count them."`
+	Status     statusCmd     `cmd:"" help:"Show the state of a running server."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 }
 
