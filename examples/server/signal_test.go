@@ -13,14 +13,12 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
+func TestMain(m *testing.M) { testkit.Main(m, main) }
+
 // process runs the server as a process of its own, which can receive signals.
 func (s *site) process(arguments ...string) *exec.Cmd {
 	s.Helper()
-	binary := filepath.Join(s.TempDir(), "server")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		s.Fatalf("%s", out)
-	}
-	cmd := exec.Command(binary, append([]string{"-config", s.config()}, arguments...)...)
+	cmd := testkit.Command(s, append([]string{"-config", s.config()}, arguments...)...)
 	cmd.Stdout, cmd.Stderr = s.stdout, s.stderr
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)
