@@ -19,6 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -131,12 +132,15 @@ func (r *record) add(key, value string) {
 
 func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(key, value)) }
 
+func (r *record) mark(key string) { *r = append(*r, slog.Bool(key, true)) }
+
 func (r *record) certificate(k *certificateFields) { *r = append(*r, k.fields...) }
 
 // fieldAdder takes the fields of an event: a record, or a line of JSON.
 type fieldAdder interface {
 	add(key, value string) // does nothing if value is empty
 	number(key string, value uint64)
+	mark(key string) // a field that is true
 	certificate(*certificateFields)
 }
 
@@ -216,6 +220,9 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	}
 	if !o.Verified.IsZero() {
 		r.certificate(e.fieldsOf(o.Verified))
+	}
+	if probemark.InRequest(req) {
+		r.mark("probe")
 	}
 	r.add("reference", o.Reference)
 	r.add("error", escape.Printable(o.Detail, maxOwnText)) // may come from an authenticator of the program
@@ -334,6 +341,9 @@ func (e *Logger) LogHandshake(h ports.Handshake) {
 	r.add("remote", remote(h.Remote))
 	if len(h.Presented) > 0 {
 		r = append(r, recordOf(h.Presented[0], trust.FingerprintOf(h.Presented[0]))...)
+	}
+	if h.Probe {
+		r.mark("probe")
 	}
 	if h.Err != nil {
 		r.add("error", escape.Printable(h.Err.Error(), maxPeerText))
