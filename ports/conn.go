@@ -24,7 +24,7 @@ type Conn struct {
 	raw          *rawConn
 	certificates []*x509.Certificate // set before established, then never changed
 	serverName   string
-	http2        bool // negotiated
+	http2        bool      // negotiated
 	openedAt     time.Time // end of the handshake
 	retireAt     time.Time // zero: never
 	simulated    bool      // there is no client: the key is not proved
