@@ -16,19 +16,19 @@ import (
 // issuer. It returns nil if the leaf has one and the fault is another.
 func (v *Verifier) checkIssuer(presented []*x509.Certificate, err error) error {
 	leaf := presented[0]
-	known, weak := v.followSignatures(presented)
+	known, weak, last := v.followSignatures(presented)
 	if v.pins[FingerprintOf(leaf)] {
 		known = true
 	}
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	switch {
-	case !known && v.rootSubjects[string(leaf.RawIssuer)]:
-		return reason.Refuse(reason.UnknownAuthority, "an anchor has the issuer's name, but another key")
+	case !known && v.rootSubjects[string(last.RawIssuer)]:
+		return reason.Refuse(reason.UnknownAuthority, "an anchor has the issuer's name, but another key: "+quote(last.Issuer.String()))
 	case !known:
 		if other := v.issuerInOtherEncoding(presented); other != "" {
 			return reason.Refuse(reason.UnknownAuthority, "the issuer "+other+" has the same name in another encoding; names in chains are compared byte by byte")
 		}
-		return reason.Refuse(reason.UnknownAuthority, "no anchor for issuer "+quote(leaf.Issuer.String()))
+		return reason.Refuse(reason.UnknownAuthority, v.unknownIssuer(presented, last))
 	case weak != "":
 		return reason.Refuse(reason.WeakKey, "signed with "+weak)
 	case unknown:
@@ -54,13 +54,15 @@ func (v *Verifier) issuerInOtherEncoding(presented []*x509.Certificate) string {
 }
 
 // followSignatures reports whether signatures lead from the leaf to an anchor, regardless of
-// all other faults. weak is a signature algorithm on the way that is not secure. Each pair of
-// presented certificates is checked at most once.
-func (v *Verifier) followSignatures(presented []*x509.Certificate) (known bool, weak string) {
+// all other faults. weak is a signature algorithm on the way that is not secure, and last the
+// certificate at which the way ends without an anchor. Each pair of presented certificates is
+// checked at most once.
+func (v *Verifier) followSignatures(presented []*x509.Certificate) (known bool, weak string, last *x509.Certificate) {
 	candidates := append(slices.Clone(v.anchors), presented[1:]...)
 	seen := map[*x509.Certificate]bool{}
 	for queue := presented[:1:1]; len(queue) > 0; queue = queue[1:] {
 		c := queue[0]
+		last = c
 		for i, parent := range candidates {
 			if seen[parent] || string(parent.RawSubject) != string(c.RawIssuer) {
 				continue
@@ -74,13 +76,13 @@ func (v *Verifier) followSignatures(presented []*x509.Certificate) (known bool, 
 				weak = c.SignatureAlgorithm.String()
 			}
 			if i < len(v.anchors) {
-				return true, weak
+				return true, weak, last
 			}
 			seen[parent] = true
 			queue = append(queue, parent)
 		}
 	}
-	return false, ""
+	return false, "", last
 }
 
 // chainRefusal returns the refusal for an error of crypto/x509 other than an unknown
