@@ -38,6 +38,11 @@ type Options struct {
 	// Ready is called once by Serve, when every port accepts connections. Without ports it
 	// is called when the first gateway is connected.
 	Ready func()
+	// StatusSocket is the path of a unix socket with the status of the server, for
+	// `mtlsguard status`. Serve makes it with mode 0600 and removes it. Each connection gets
+	// one JSON document: there is nothing to ask or to change. A socket that a dead server
+	// left behind is replaced; one of a running server is an error. "" means none.
+	StatusSocket string
 	// Now is the clock for certificates, CRLs and mappings. nil means time.Now.
 	Now func() time.Time
 }

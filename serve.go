@@ -20,6 +20,11 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	if f, ok := h.(http.HandlerFunc); (h == nil || ok && f == nil) && s.callsHandler() {
 		return errors.New("mtlsguard: Serve needs a handler: a port of " + s.path + " has no tunnel, and its requests go to the handler")
 	}
+	closeStatus, err := s.openStatusSocket()
+	if err != nil {
+		return err
+	}
+	defer closeStatus()
 	tunnels, err := s.openTunnels(h)
 	if err != nil {
 		return err

@@ -18,22 +18,19 @@ type Status struct {
 	Degraded   []string             // what is wrong while requests are served; it does not change Ready
 	Failed     []*configerror.Error // of the last reload; empty if it succeeded
 	Dropped    uint64               // log lines that were dropped because the log was too slow
-	Shadow     ShadowStatus
-	Ports      []PortStatus // in the order of the file; the tunnels to gateways come last, as one
+	// Shadow counts the comparisons of Options.ShadowEvery since the configuration took effect.
+	Shadow struct {
+		Checked   uint64 // decisions that were compared with Casbin's
+		Different uint64 // of these, decisions that differ: a defect of this library
+		LeftOut   uint64 // decisions that were not compared because Casbin was too slow
+	}
+	Ports []PortStatus // in the order of the file; the tunnels to gateways come last, as one
 	// Gateways is the number of open tunnels to each gateway that this server dials. nil if
 	// it dials none.
 	Gateways map[string]int
 	// Services is the number of registered tunnels of each service to which a port sends
 	// requests. nil if servers cannot register.
 	Services map[string]int
-}
-
-// ShadowStatus counts the comparisons of Options.ShadowEvery since the current configuration
-// took effect.
-type ShadowStatus struct {
-	Checked   uint64 // decisions that were compared with Casbin's
-	Different uint64 // of these, decisions that differ: a defect of this library
-	LeftOut   uint64 // decisions that were not compared because Casbin was too slow
 }
 
 // Ready reports whether the server can serve requests: every port is open, and there is a

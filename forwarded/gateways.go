@@ -79,7 +79,7 @@ func (g Gateways) compile(wrong *errorlist.List, users *trust.Verifier) *gateway
 
 // isGateway reports whether a certificate is a gateway's.
 func (g *gateways) isGateway(v trust.Verified) bool {
-	if v.IsZero() || v.Generation() != g.trust.Generation() {
+	if !trustaccess.IsFrom(g.trust, v) {
 		return false // fail closed: verified by another verifier, or not at all
 	}
 	if g.pins[v.Fingerprint()] {

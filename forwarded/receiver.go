@@ -92,7 +92,7 @@ func (r *Receiver) verify(ctx context.Context, raw RawCertificate, verifyChain f
 	if err := r.topology.checkPresence(&raw); err != nil {
 		return trust.Verified{}, err
 	}
-	if verified, ok := r.cache.get(raw); ok && verified.Generation() == r.users.Generation() && verified.ValidAt(trustaccess.Now(r.users)) {
+	if verified, ok := r.cache.get(raw); ok && trustaccess.IsCurrent(r.users, verified) {
 		return verified, nil
 	}
 	certificates, err := r.topology.parse(raw.cert, raw.chain)

@@ -21,13 +21,10 @@ func (s *snapshot) identifyWithoutCertificate(c *call) bool {
 		switch {
 		case err != nil:
 			detail := "an authenticator failed"
-			if errors.Is(err, ErrCredentials) {
-				detail = "wrong credentials"
+			if wrong, ok := errors.AsType[*CredentialsError](err); ok && wrong != nil {
+				detail, c.ClaimedUser = "wrong credentials", wrong.User
 			}
 			c.refuse(reason.BadCredentials, detail) // wrong is wrong: not the next authenticator, not Default
-			if wrong, ok := errors.AsType[*CredentialsError](err); ok && wrong != nil {
-				c.ClaimedUser = wrong.User
-			}
 			c.challenge()
 			return false
 		case user == "":

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,7 +17,7 @@ type Authenticator interface {
 	// Authenticate returns a user, or "" where it has no opinion, or an error where
 	// credentials were sent and are wrong. An error refuses the request with 401 and
 	// reason.BadCredentials: no other authenticator is called, and the caller does not become
-	// Default. A *CredentialsError also gives the log the user name that was sent.
+	// Default. A *CredentialsError gives the log the user name that was sent.
 	Authenticate(*http.Request) (user string, err error)
 }
 
@@ -30,18 +29,13 @@ type Challenger interface {
 	Challenge() string
 }
 
-// ErrCredentials is the error that an Authenticator returns for wrong credentials.
-var ErrCredentials = errors.New("the credentials are wrong")
-
-// CredentialsError is an ErrCredentials with the user name that was sent. The log has the
-// name, escaped. It is no result of Authenticate, so that nobody takes it for a user.
+// CredentialsError is the error that an Authenticator returns for wrong credentials. User is
+// the name that was sent, or empty: the log has it, escaped. It is no result of Authenticate,
+// so that nobody takes it for a user.
 type CredentialsError struct{ User string }
 
-// Error returns the text of ErrCredentials: it does not repeat what a caller sent.
-func (e *CredentialsError) Error() string { return ErrCredentials.Error() }
-
-// Unwrap returns ErrCredentials.
-func (e *CredentialsError) Unwrap() error { return ErrCredentials }
+// Error returns a text without the name: it does not repeat what a caller sent.
+func (e *CredentialsError) Error() string { return "the credentials are wrong" }
 
 // Basic is HTTP Basic authentication (RFC 7617).
 type Basic struct {

@@ -72,11 +72,8 @@ type memo struct {
 // saved about 0.1 µs a request, and needed the port, the verifier and this package to agree on
 // it.
 func (m *memo) valid(s *snapshot, v *trust.Verifier) bool {
-	if m.snapshot != s || v == nil || m.verified.Generation() != v.Generation() || !s.isCurrent(m.generation) {
-		return false
-	}
-	now := trustaccess.Now(v)
-	return m.verified.ValidAt(now) && (m.until.IsZero() || now.Before(m.until))
+	return m.snapshot == s && v != nil && trustaccess.IsCurrent(v, m.verified) && s.isCurrent(m.generation) &&
+		(m.until.IsZero() || trustaccess.Now(v).Before(m.until))
 }
 
 // size estimates the memory that a memo holds: that of its certificates.

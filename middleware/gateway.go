@@ -43,7 +43,7 @@ type gatewayMemo struct {
 // verifyGateway verifies the certificate of the connection itself.
 func (s *snapshot) verifyGateway(ctx context.Context, c connstate.Conn, p *port) (trust.Verified, *reason.Refusal) {
 	v := p.Forwarded.GatewayTrust()
-	if m, ok := c.Memo().(*gatewayMemo); ok && m.snapshot == s && m.verified.Generation() == v.Generation() && m.verified.ValidAt(trustaccess.Now(v)) {
+	if m, ok := c.Memo().(*gatewayMemo); ok && m.snapshot == s && trustaccess.IsCurrent(v, m.verified) {
 		return m.verified, nil
 	}
 	verified, err := c.VerifiedBy(ctx, v)

@@ -82,7 +82,7 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 	if v.Usage() != trust.UsageClient {
 		return trust.Verified{}, reason.Refuse(reason.WrongUsage, "the verifier is not for clients") // fail closed
 	}
-	if known := c.verified.Load(); known != nil && known.Generation() == v.Generation() && known.ValidAt(trustaccess.Now(v)) {
+	if known := c.verified.Load(); known != nil && trustaccess.IsCurrent(v, *known) {
 		return *known, nil
 	}
 	if wait {

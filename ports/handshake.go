@@ -29,6 +29,7 @@ type Handshake struct {
 	Presented  []*x509.Certificate // the client's certificates as far as they could be read, trusted or not; leaf first
 	Version    uint16              // of TLS, such as tls.VersionTLS13
 	Resumed    bool
+	Probe      bool // the client marked itself as a probe of the command. Anybody can do so
 	Duration   time.Duration
 }
 
@@ -59,10 +60,10 @@ func (l *listener) handshake(raw *rawConn) {
 	raw.handshakes = nil // from here on the connection belongs to the caller of Accept
 	event := Handshake{
 		Port: p.name, Remote: raw.RemoteAddr(), ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
-		Version: cs.Version, Resumed: cs.DidResume, Duration: time.Since(start),
+		Version: cs.Version, Resumed: cs.DidResume, Probe: raw.probe, Duration: time.Since(start),
 	}
 	if err != nil {
-		event.Reason = reasonFor(err, s, &cs, replied, read)
+		event.Reason, event.Err = reasonFor(err, s, &cs, replied, read)
 		if event.Reason == reason.NoCertificate {
 			event.Err = &reason.Refusal{Reason: event.Reason, Detail: errNone.Detail + "; " + s.requested, Err: err}
 		}
@@ -148,34 +149,36 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 }
 
 // reasonFor returns the reason of a handshake that failed. It is empty where the client or the
-// network ended it: the port refused no client then.
-func reasonFor(err error, s *state, cs *tls.ConnectionState, replied bool, read int) reason.Reason {
+// network ended it: the port refused no client then. The error is err, or a refusal that says
+// more than crypto/tls.
+func reasonFor(err error, s *state, cs *tls.ConnectionState, replied bool, read int) (reason.Reason, error) {
 	if refusal, ok := errors.AsType[*reason.Refusal](err); ok {
-		return refusal.Reason
+		return refusal.Reason, err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return reason.Timeout
+		return reason.Timeout, err
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
-		return ""
+		return "", err
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || !replied || s.config.ClientAuth == None {
-		return ""
+		return "", err
 	}
 	if s.config.ClientAuth == Require && err.Error() == noCertificateText {
-		return reason.NoCertificate
+		return reason.NoCertificate, err
 	}
 	if read > maxClientHandshake {
-		return reason.TooLarge
+		return reason.TooLarge, err
 	}
 	if len(cs.PeerCertificates) > 0 {
 		if _, refused := trustaccess.VerifyLocal(s.config.Trust, cs.PeerCertificates); refused != nil {
 			if refusal, ok := errors.AsType[*reason.Refusal](refused); ok {
-				return refusal.Reason // crypto/tls gave up before VerifyConnection
+				refusal.Err = err // crypto/tls gave up before VerifyConnection
+				return refusal.Reason, refusal
 			}
 		}
 	}
-	return reason.BadCertificate
+	return reason.BadCertificate, err
 }
 
 // noCertificateText is the one error of crypto/tls that is matched by its text: it has no

@@ -23,6 +23,7 @@ type rawConn struct {
 	holdsPlace     bool
 	sentHello      bool // the client's hello has been answered
 	clientReplied  bool // and the client has sent something since
+	probe          bool // the hello has the mark of a probe
 	handshakeBytes int  // bytes, during the handshake
 	handshakeEnd   time.Time
 	alert          *alertRecord // nil once the handshake is over

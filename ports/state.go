@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -71,8 +72,9 @@ func (s *state) rotate() error {
 
 func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c, err := s.config.Certificate(hello)
-	if raw, ok := hello.Conn.(*rawConn); ok && err == nil && c != nil {
-		raw.sentHello = true // what the client sends next is its part of the handshake
+	if raw, ok := hello.Conn.(*rawConn); ok {
+		raw.probe = probemark.InHello(hello.SupportedProtos)
+		raw.sentHello = err == nil && c != nil // what the client sends next is its part of the handshake
 	}
 	return c, err
 }

@@ -93,6 +93,10 @@ func newFrameServer(tb testing.TB, d *dmz, do func(*frameServer, uint32)) *frame
 				s.frame(1, 4, stream, []byte("\x88\x00\x0dx-mtls-tunnel\x07control"))
 			case kind == 1:
 				s.requests.Add(1)
+				if flags&1 != 0 {
+					s.onRequest(s, stream)
+				}
+			case kind == 0 && flags&1 != 0: // the end of a body
 				s.onRequest(s, stream)
 			}
 		}

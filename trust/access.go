@@ -37,6 +37,14 @@ func (access) CheckNotOlder(v *Verifier, list *x509.RevocationList) error {
 	return v.checkNotOlder(list)
 }
 
+func (access) IsFrom(v *Verifier, verified Verified) bool {
+	return verified.result != nil && verified.result.generation == v.generation
+}
+
+func (a access) IsCurrent(v *Verifier, verified Verified) bool {
+	return a.IsFrom(v, verified) && verified.validAt(v.now())
+}
+
 func (access) SharesAnchor(v, other *Verifier) bool { return v.sharesAnchor(other) }
 
 func (access) IssuedBy(v Verified, spki Digest) bool {

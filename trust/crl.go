@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 )
@@ -62,8 +63,12 @@ func checkCRL(list *x509.RevocationList, authorities []*x509.Certificate, now ti
 	if list.ThisUpdate.After(now) {
 		report("the CRL is not valid before "+list.ThisUpdate.UTC().Format(time.RFC3339), "check the clock here and at the CA")
 	}
+	if name := algorithm.UnsupportedListSignature(list); name != "" {
+		report("the CRL is signed with an algorithm that is not supported: "+name, "have the CA sign with "+algorithm.SupportedSignatures)
+		return wrong.Err() // its signature cannot be checked
+	}
 	switch list.SignatureAlgorithm {
-	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.DSAWithSHA256:
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1:
 		// crypto/x509 refuses MD5 itself, but accepts SHA-1 for lists.
 		report("the CRL is signed with "+list.SignatureAlgorithm.String(), "have the CA sign with SHA-256 or better")
 	}

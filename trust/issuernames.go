@@ -116,19 +116,17 @@ var commonWords = func() map[string]bool {
 	return all
 }()
 
-// unknownIssuer returns the refusal for a chain whose last certificate has an unknown issuer.
-// It tells a missing intermediate certificate from a foreign authority as far as names can.
-func (v *Verifier) unknownIssuer(presented []*x509.Certificate, last *x509.Certificate) string {
+// foreignIssuer describes an issuer whose name no anchor and no presented certificate has. It
+// tells a missing intermediate certificate from a foreign authority as far as names can. last
+// is the certificate of that issuer.
+func (v *Verifier) foreignIssuer(presented []*x509.Certificate, last *x509.Certificate) string {
 	text := "no anchor for issuer " + quote(last.Issuer.String())
 	selfSigned := string(last.RawSubject) == string(last.RawIssuer)
-	sent := slices.ContainsFunc(presented[1:], func(c *x509.Certificate) bool { return string(c.RawSubject) == string(last.RawIssuer) })
 	switch {
 	case selfSigned && last == presented[0]:
 		text += ", the certificate itself: it is self-signed"
 	case selfSigned:
 		text += ", whose self-signed certificate was sent"
-	case sent:
-		return text + ": a certificate of that name was sent, and it has another key"
 	default:
 		text += fmt.Sprintf(", whose certificate was not sent (certificates sent: %d)", len(presented))
 		if slices.ContainsFunc(v.authorities, func(a *authority) bool { return string(a.cert.RawSubject) == string(last.RawIssuer) }) {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
@@ -16,7 +17,7 @@ import (
 func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 	var out []*x509.Certificate
 	err := pemfile.EachOnly(name, data, "CERTIFICATE", func(b pemfile.Block) error {
-		c, err := x509.ParseCertificate(b.Bytes)
+		c, err := algorithm.ParseCertificate(b.Bytes)
 		if err != nil {
 			if len(out) == 0 && fileform.IsPKCS7(b.Bytes) {
 				if e := fileform.Explain(name, data, fileform.Certificates); e != nil {
@@ -49,6 +50,9 @@ func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 	}
 	parse := func(line int, der []byte) error {
 		list, err := x509.ParseRevocationList(der)
+		if err != nil && fileform.IsVersion1List(der) {
+			return &configerror.Error{File: name, Line: line, What: fileform.Version1, Hint: fileform.Version2Hint}
+		}
 		if err != nil {
 			return unreadable(line, der, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -170,7 +171,7 @@ func (v *Verifier) checkKey(c *x509.Certificate, anchor bool) error {
 		}
 	case ed25519.PublicKey:
 	default:
-		return reason.Refuse(reason.WeakKey, "an unsupported type of public key: "+c.PublicKeyAlgorithm.String())
+		return reason.Refuse(reason.WeakKey, "an unsupported type of public key: "+algorithm.UnsupportedKey(c))
 	}
 	return nil
 }

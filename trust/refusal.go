@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -15,74 +16,146 @@ import (
 // checkIssuer checks by signatures alone whether a leaf that did not verify has a known
 // issuer. It returns nil if the leaf has one and the fault is another.
 func (v *Verifier) checkIssuer(presented []*x509.Certificate, err error) error {
-	leaf := presented[0]
-	known, weak, last := v.followSignatures(presented)
-	if v.pins[FingerprintOf(leaf)] {
+	known, flaw := v.followSignatures(presented, false)
+	if v.pins[FingerprintOf(presented[0])] {
 		known = true
 	}
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	switch {
-	case !known && v.rootSubjects[string(last.RawIssuer)]:
-		return reason.Refuse(reason.UnknownAuthority, "an anchor has the issuer's name, but another key: "+quote(last.Issuer.String()))
 	case !known:
-		if other := v.issuerInOtherEncoding(presented); other != "" {
-			return reason.Refuse(reason.UnknownAuthority, "the issuer "+other+" has the same name in another encoding; names in chains are compared byte by byte")
+		if probably, flaw := v.followSignatures(presented, true); probably {
+			return reason.Refuse(reason.WeakKey, flaw.unsupported)
 		}
-		return reason.Refuse(reason.UnknownAuthority, v.unknownIssuer(presented, last))
-	case weak != "":
-		return reason.Refuse(reason.WeakKey, "signed with "+weak)
+		return reason.Refuse(reason.UnknownAuthority, v.unknownIssuer(presented))
+	case flaw.weak != "":
+		return reason.Refuse(reason.WeakKey, "signed with "+flaw.weak)
+	case unknown && flaw.noAuthority != "":
+		return reason.Refuse(reason.BadCertificate, flaw.noAuthority+" signed a certificate, but is not an authority (basicConstraints CA:TRUE, keyUsage keyCertSign)")
 	case unknown:
 		return reason.Refuse(reason.BadCertificate, "an issuer in the chain may not sign certificates")
 	}
 	return nil
 }
 
-// issuerInOtherEncoding returns the subject of an anchor or presented certificate that equals
-// the issuer of a presented certificate by RFC 5280 section 7.1, but not byte by byte, as
-// crypto/x509 compares. OpenSSL accepts such a chain, so the refusal must show the reason.
-func (v *Verifier) issuerInOtherEncoding(presented []*x509.Certificate) string {
-	parents := slices.Concat(v.anchors, presented[1:])
-	for _, c := range presented {
-		issuer := dn.Canonical(c.RawIssuer)
-		for _, parent := range parents {
-			if string(parent.RawSubject) != string(c.RawIssuer) && dn.Canonical(parent.RawSubject) == issuer {
-				return quote(parent.Subject.String())
-			}
+// unknownIssuer describes why no anchor issued the certificates. An anchor or a presented
+// certificate whose name looks like the issuer's is named with the difference: otherwise the
+// reader would look for a certificate that is there.
+func (v *Verifier) unknownIssuer(presented []*x509.Certificate) string {
+	top := lastSigned(presented)
+	for _, anchor := range v.anchors {
+		if why := whyNotIssuer(top, anchor); why != "" {
+			return fmt.Sprintf("the anchor %s, serial %X, %s", quote(anchor.Subject.String()), anchor.SerialNumber, why)
 		}
 	}
-	return ""
+	for _, c := range presented[1:] {
+		if why := whyNotIssuer(top, c); why != "" && !c.Equal(top) {
+			return fmt.Sprintf("no anchor for issuer %s; the client sent %s, serial %X, which %s", quote(top.Issuer.String()), quote(c.Subject.String()), c.SerialNumber, why)
+		}
+	}
+	return v.foreignIssuer(presented, top)
+}
+
+// lastSigned returns the last certificate of the path that begins at the leaf and leads from
+// signature to signature through the presented certificates.
+func lastSigned(presented []*x509.Certificate) *x509.Certificate {
+	top, rest := presented[0], slices.Clone(presented[1:])
+	for {
+		i := slices.IndexFunc(rest, func(c *x509.Certificate) bool {
+			return string(c.RawSubject) == string(top.RawIssuer) && !c.Equal(top) && isSignedBy(top, c) == nil
+		})
+		if i < 0 {
+			return top
+		}
+		top = rest[i]
+		rest = slices.Delete(rest, i, i+1)
+	}
+}
+
+// whyNotIssuer returns why a certificate, which looks like the issuer of c, is not its
+// issuer. It returns "" for one with another name, and for the issuer.
+func whyNotIssuer(c, parent *x509.Certificate) string {
+	difference := ""
+	switch {
+	case string(parent.RawSubject) == string(c.RawIssuer):
+	case dn.Equal(parent.RawSubject, c.RawIssuer):
+		difference = "has the same name in another encoding (names in chains are compared byte by byte)"
+	case len(parent.Subject.Names) > 0 && parent.Subject.String() == c.Issuer.String():
+		difference = "has a name that is printed alike, with its parts in another order or form"
+	default:
+		return ""
+	}
+	err := isSignedBy(c, parent)
+	switch otherKey := err != nil && !algorithm.ErrUnsupported(err); {
+	case !otherKey:
+		return difference
+	case difference == "":
+		return "has the issuer's name, but another key"
+	}
+	return difference + ", and another key"
+}
+
+// isSignedBy checks the signature of a certificate, and nothing else.
+func isSignedBy(c, parent *x509.Certificate) error {
+	return parent.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
+}
+
+// flaws are what is wrong on a path of signatures; each is "" if nothing is.
+type flaws struct {
+	weak        string // a signature algorithm that is not secure
+	unsupported string // a signature that cannot be checked
+	noAuthority string // a certificate that signed another and is not an authority
 }
 
 // followSignatures reports whether signatures lead from the leaf to an anchor, regardless of
-// all other faults. weak is a signature algorithm on the way that is not secure, and last the
-// certificate at which the way ends without an anchor. Each pair of presented certificates is
-// checked at most once.
-func (v *Verifier) followSignatures(presented []*x509.Certificate) (known bool, weak string, last *x509.Certificate) {
+// all other faults. With unsupported it also follows signatures that cannot be checked,
+// because crypto/x509 does not support their algorithm or the key. Each pair of presented
+// certificates is checked at most once.
+func (v *Verifier) followSignatures(presented []*x509.Certificate, unsupported bool) (known bool, flaw flaws) {
 	candidates := append(slices.Clone(v.anchors), presented[1:]...)
 	seen := map[*x509.Certificate]bool{}
 	for queue := presented[:1:1]; len(queue) > 0; queue = queue[1:] {
 		c := queue[0]
-		last = c
 		for i, parent := range candidates {
 			if seen[parent] || string(parent.RawSubject) != string(c.RawIssuer) {
 				continue
 			}
-			err := parent.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
+			err := isSignedBy(c, parent)
 			_, insecure := errors.AsType[x509.InsecureAlgorithmError](err)
-			if err != nil && !insecure {
+			switch {
+			case unsupported && algorithm.ErrUnsupported(err):
+				if flaw.unsupported == "" {
+					flaw.unsupported = unsupportedLink(c, parent)
+				}
+			case err != nil && !insecure:
 				continue
 			}
 			if insecure || c.SignatureAlgorithm == x509.SHA1WithRSA || c.SignatureAlgorithm == x509.ECDSAWithSHA1 {
-				weak = c.SignatureAlgorithm.String()
+				flaw.weak = c.SignatureAlgorithm.String()
+			}
+			if mayNotSign(parent) && flaw.noAuthority == "" {
+				flaw.noAuthority = quote(parent.Subject.String())
 			}
 			if i < len(v.anchors) {
-				return true, weak, last
+				return true, flaw
 			}
 			seen[parent] = true
 			queue = append(queue, parent)
 		}
 	}
-	return false, "", last
+	return false, flaws{}
+}
+
+// mayNotSign reports whether a certificate is not that of an authority.
+func mayNotSign(c *x509.Certificate) bool {
+	return !c.IsCA || c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0
+}
+
+// unsupportedLink describes a signature that cannot be checked.
+func unsupportedLink(c, parent *x509.Certificate) string {
+	if name := algorithm.UnsupportedSignature(c); name != "" {
+		return quote(c.Subject.String()) + " is signed with an algorithm that is not supported: " + name
+	}
+	return quote(parent.Subject.String()) + " has a key that is not supported: " + algorithm.UnsupportedKey(parent)
 }
 
 // chainRefusal returns the refusal for an error of crypto/x509 other than an unknown

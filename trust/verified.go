@@ -73,15 +73,6 @@ func (v Verified) SPKI() Digest {
 	return v.result.spki
 }
 
-// Generation returns the generation of the Verifier that verified the certificate, or 0 for
-// the zero value.
-func (v Verified) Generation() uint64 {
-	if v.result == nil {
-		return 0
-	}
-	return v.result.generation
-}
-
 // Usage returns the purpose for which the certificate was verified. Only UsageClient can
 // identify a user.
 func (v Verified) Usage() Usage {
@@ -101,7 +92,7 @@ func (v Verified) Until() time.Time {
 	return v.result.until
 }
 
-// ValidAt reports whether the result holds at time t. It is false for the zero value.
-func (v Verified) ValidAt(t time.Time) bool {
+// validAt reports whether the result holds at time t. It is false for the zero value.
+func (v Verified) validAt(t time.Time) bool {
 	return v.result != nil && !t.Before(v.result.notBefore) && !t.After(v.result.until)
 }

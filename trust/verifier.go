@@ -160,10 +160,6 @@ func (v *Verifier) checkModes(wrong *errorlist.List, crls int) {
 	}
 }
 
-// Generation returns a number that is different for every Verifier of a process. A Verified
-// of another generation was verified under another trust.
-func (v *Verifier) Generation() uint64 { return v.generation }
-
 // Usage returns the purpose of the certificates that v accepts.
 func (v *Verifier) Usage() Usage { return v.usage }
 
@@ -202,7 +198,7 @@ func (v *Verifier) verify(ctx context.Context, presented []*x509.Certificate, wa
 	}
 	now := v.now()
 	cached := v.findCached(presented)
-	if cached != nil && (Verified{cached}).ValidAt(now) {
+	if cached != nil && (Verified{cached}).validAt(now) {
 		return Verified{cached}, nil
 	}
 	if cached != nil && !wait && v.isUndecided(ctx, cached, now) {

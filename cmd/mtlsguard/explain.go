@@ -19,9 +19,12 @@ import (
 
 type explainCmd struct {
 	Config string `required:"" placeholder:"FILE" help:"The server's mtlsguard.yaml."`
-	Port   string `required:"" placeholder:"NAME" help:"The port, as the configuration names it."`
-	Method string `arg:"" help:"GET, POST, …"`
-	Path   string `arg:"" help:"The path as it is sent."`
+	Port   string `placeholder:"NAME" help:"The port, as the configuration names it."`
+	Method string `arg:"" optional:"" help:"GET, POST, …"`
+	Path   string `arg:"" optional:"" help:"The path as it is sent."`
+
+	Log string `placeholder:"FILE" help:"Take port, method, path and user from the newest matching line of the server's log, in place of --port, METHOD and PATH. - is standard input."`
+	logFilter
 
 	Cert      string   `placeholder:"FILE" help:"The client's certificate. Default: the client presents none."`
 	Key       string   `placeholder:"FILE" help:"The certificate's key, for --host."`
@@ -39,6 +42,7 @@ func (*explainCmd) Help() string {
 Examples:
   mtlsguard explain --config mtlsguard.yaml --cert alice.pem --port internal GET /orders/7
   mtlsguard explain --config mtlsguard.yaml --port public GET /whoami
+  mtlsguard explain --config mtlsguard.yaml --log server.log --reference 6f1c2a9b7d3e4f50
   mtlsguard explain --config mtlsguard.yaml --cert bob.pem --key bob-key.pem --port internal --host localhost:8443 GET /orders/7
 
 Exit status: 0 the request is allowed, 1 it is refused or the running server decides differently, 2 the command line, the configuration or the certificate has an error.`
@@ -55,6 +59,7 @@ type explainResult struct {
 	verifier                *trust.Verifier     // for the callers of the port; nil if the port has none
 	requestsCert            bool                // whether the port requests a certificate
 	live                    *liveResult
+	log                     *loggedRequest // nil without --log
 }
 
 func (c *explainCmd) Run(a *app) error {
@@ -65,7 +70,11 @@ func (c *explainCmd) Run(a *app) error {
 	if server != nil {
 		wrong.Merge(err, configerror.Error{File: c.Config})
 	}
+	line := c.request(a, &wrong)
 	x, entry := c.newRequest(a, config, &wrong)
+	if x.log = line; line != nil {
+		wrong.Merge(line.checkCertificate(x), configerror.Error{File: c.Cert})
+	}
 	if c.Host != "" {
 		wrong.Merge(validateAddr(c.Host), configerror.Error{})
 		wrong.Merge(validateTarget(c.Path), configerror.Error{})
@@ -83,7 +92,12 @@ func (c *explainCmd) Run(a *app) error {
 			pinned = own.Leaf
 		}
 	}
-	if x.explanation, err = server.Explain(a.ctx, x.request); err != nil {
+	if line != nil && c.Cert == "" {
+		err = x.explainLine(a, server)
+	} else {
+		x.explanation, err = server.Explain(a.ctx, x.request)
+	}
+	if err != nil {
 		return err
 	}
 	if c.Host != "" {
@@ -102,6 +116,39 @@ func (c *explainCmd) Run(a *app) error {
 		return errNegative // a different decision of the running server counts too
 	}
 	return nil
+}
+
+// request checks that the command line names a request, or finds the one in the log.
+func (c *explainCmd) request(a *app, wrong *errorlist.List) *loggedRequest {
+	if c.Log == "" {
+		var missing []string
+		for _, part := range []struct{ name, value string }{{"--port=NAME", c.Port}, {"METHOD", c.Method}, {"PATH", c.Path}} {
+			if part.value == "" {
+				missing = append(missing, part.name)
+			}
+		}
+		if len(missing) > 0 {
+			wrong.Merge(usageError("missing: "+strings.Join(missing, ", "), "mtlsguard explain --config FILE --port NAME GET /PATH, or --log FILE --reference ID"), configerror.Error{})
+		}
+		if c.logFilter != (logFilter{}) {
+			wrong.Merge(usageError("--reference, --fingerprint, --user and --refused need --log", "--log FILE with the server's log"), configerror.Error{})
+		}
+		return nil
+	}
+	if c.Port+c.Method != "" {
+		wrong.Merge(usageError("--log takes port, method and path from the log", "leave out --port, METHOD and PATH"), configerror.Error{})
+		return nil
+	}
+	if c.Host != "" && c.Cert == "" {
+		wrong.Merge(usageError("--host with --log needs the certificate", "--cert FILE --key FILE with the client's certificate"), configerror.Error{})
+	}
+	line, err := c.findLine(a)
+	if err != nil {
+		wrong.Merge(err, configerror.Error{File: c.Log})
+		return nil
+	}
+	c.takeRequest(line)
+	return line
 }
 
 // newRequest returns the request of the command line, and the client's certificate with its
@@ -124,7 +171,7 @@ func (c *explainCmd) newRequest(a *app, config *configFile, wrong *errorlist.Lis
 		x.request.Header[name] = append(x.request.Header[name], strings.TrimSpace(value))
 	}
 	known := config != nil && slices.Contains(config.portNames(), c.Port)
-	if config != nil && !known {
+	if config != nil && !known && c.Port != "" {
 		wrong.Merge(usageError(fmt.Sprintf("there is no port %q", c.Port), "use one of "+strings.Join(config.portNames(), ", ")), configerror.Error{})
 	}
 	if c.Forwarded != "" {

@@ -18,7 +18,12 @@ import (
 func (x *explainResult) headline() string {
 	o := &x.explanation
 	request := fmt.Sprintf("%s %s on port %s", escape.Printable(o.Method, 0), escape.Printable(o.Path, 0), o.Port)
+	if o.Method == "" {
+		request = "a connection to port " + o.Port // the line of a log is about a handshake
+	}
 	switch {
+	case o.Allowed && x.log != nil && len(x.log.undecided) > 0:
+		return fmt.Sprintf("allowed, if the certificate is still trusted and mapped: %s, as user %s", request, o.Identity.User)
 	case o.Allowed:
 		return fmt.Sprintf("allowed: %s, as user %s", request, o.Identity.User)
 	case o.Refused:
@@ -43,8 +48,16 @@ func (x *explainResult) print(a *app) {
 	if o.Detail != "" {
 		a.printf("because %s\n", escape.Printable(o.Detail, 0))
 	}
-	a.printf("\nhandshake\n")
-	a.printTable("  ", x.handshakeRows())
+	a.printf("\n")
+	if x.log != nil {
+		x.printLine(a)
+	}
+	a.printf("handshake\n")
+	if x.log != nil && x.leaf == nil {
+		a.printTable("  ", x.lineRows())
+	} else {
+		a.printTable("  ", x.handshakeRows())
+	}
 	if o.Mapping != nil {
 		a.printf("mapping\n")
 		a.printTable("  ", mappingRows(o.Mapping))

@@ -37,6 +37,8 @@ type explainReport struct {
 	Policy        *policy.Explanation `json:"policy,omitempty"`
 	Hints         []hint              `json:"hints"`
 	Live          *liveReport         `json:"live,omitempty"`
+	Log           *logReport          `json:"log,omitempty"`       // with --log
+	Undecided     []string            `json:"undecided,omitempty"` // what only the certificate can show, with --log and without --cert
 }
 
 type mappingStep struct {
@@ -55,8 +57,8 @@ type certificateReport struct {
 	Issuer      string `json:"issuer"`
 	Serial      string `json:"serial"`
 	Fingerprint string `json:"fingerprint"`
-	NotBefore   string `json:"not_before"`
-	NotAfter    string `json:"not_after"`
+	NotBefore   string `json:"not_before,omitempty"` // absent where only a log line is known
+	NotAfter    string `json:"not_after,omitempty"`
 }
 
 type liveReport struct {
@@ -89,6 +91,12 @@ func (x *explainResult) report() explainReport {
 		out.Mappings = append(out.Mappings, mappingStep{
 			ID: s.MappingID, User: s.User, Kind: s.Kind, At: stepPosition(s), Result: s.Result, Wanted: s.Wanted, Got: s.Got, Why: s.Why,
 		})
+	}
+	if x.log != nil {
+		out.Log, out.Undecided = x.logReport(), x.log.undecided
+		if l := x.log; out.Cert == nil && l.Fingerprint != "" {
+			out.Cert = &certificateReport{Subject: l.Subject, Issuer: l.Issuer, Serial: l.Serial, Fingerprint: l.Fingerprint}
+		}
 	}
 	if x.live != nil {
 		out.Live = &liveReport{Addr: x.live.Addr, Result: x.live.describe(), Reason: x.live.Report.Reason, Sent: x.live.Sent, Same: x.live.Same}

@@ -45,7 +45,7 @@ func (h hint) print(a *app) {
 // is not a recommendation to let a caller in.
 func (x *explainResult) hints() []hint {
 	h := &hinter{explainResult: x, port: x.config.port(x.explanation.Port), chain: x.request.Certificates, file: x.certFile, list: []hint{}}
-	if h.port.isForwarded() && !x.explanation.Gateway.IsZero() {
+	if h.port.isForwarded() && (!x.explanation.Gateway.IsZero() || x.log != nil && x.log.Gateway != "") {
 		h.port, h.chain, h.file = h.port.forUsers(), x.forwarded, x.forwardedFile
 	}
 	h.addAll()
@@ -102,6 +102,9 @@ func (h *hinter) addAll() {
 	case !h.live.Same:
 		h.add(hint{Text: "the server has not loaded this configuration, or --host is a different server: reload it, and look for event=reload in its log"})
 	}
+	if h.log != nil {
+		h.addLog()
+	}
 	o, p := &h.explanation, h.port
 	switch o.Reason {
 	case "":
@@ -109,6 +112,10 @@ func (h *hinter) addAll() {
 			h.add(hint{Text: "net/http rejects this request before the guard: send an escaped path that begins with a slash"})
 		}
 	case reason.UnknownAuthority:
+		if p.isForwarded() && o.Refused && h.log != nil {
+			h.add(hint{Text: "this port is for gateways, and this client is none that it trusts: users must connect to the gateway", File: h.config.path, Line: p.Forwarded.Line})
+			break
+		}
 		if p.isForwarded() && o.Refused {
 			h.add(hint{Text: "this port is for gateways: give the gateway's own certificate with --cert, and the user's with --forwarded", File: h.config.path, Line: p.Forwarded.Line})
 			break
@@ -118,7 +125,8 @@ func (h *hinter) addAll() {
 		h.addReplaceCertificate()
 	case reason.WrongUsage:
 		h.add(hint{Text: "the client needs a certificate for client authentication: extendedKeyUsage=clientAuth, and keyUsage=digitalSignature if there is one"})
-		if leaf := h.leafCertificate(); leaf != nil && len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 && strings.Contains(o.Detail, "has no extended key usage") {
+		leaf := h.leafCertificate()
+		if (leaf == nil || len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0) && strings.Contains(o.Detail, "has no extended key usage") {
 			h.addSet("or profile compatible accepts every certificate without an extended key usage", &p.Trust, "profile", "compatible")
 		}
 	case reason.RevocationUnknown:
@@ -161,8 +169,14 @@ func (h *hinter) addAll() {
 		}
 		h.addExtend("add the name to the server_names of the port", &p.node, "server_names", yamlText(name))
 	case reason.UntrustedGateway:
+		digest := ""
 		if h.leaf != nil {
-			h.addExtend("if this certificate is the gateway's, add its fingerprint", cmp.Or(valueOf(&p.Forwarded, "gateway"), &p.Forwarded), "fingerprints", strconv.Quote(trust.FingerprintOf(h.leaf).String()))
+			digest = trust.FingerprintOf(h.leaf).String()
+		} else if h.log != nil {
+			digest = h.log.Gateway
+		}
+		if digest != "" {
+			h.addExtend("if this certificate is the gateway's, add its fingerprint", cmp.Or(valueOf(&p.Forwarded, "gateway"), &p.Forwarded), "fingerprints", strconv.Quote(digest))
 		}
 		h.add(hint{Text: "users are refused on this port if they connect without the gateway"})
 	case reason.BadHeader:

@@ -171,6 +171,9 @@ type answer struct {
 	Detail  string        `json:"detail"`
 	User    string        `json:"user"`
 	Hints   []hint        `json:"hints"`
+
+	Log       *logReport `json:"log"`
+	Undecided []string   `json:"undecided"`
 }
 
 func explainRequest(t *testing.T, request []string) answer {

@@ -15,6 +15,9 @@ import (
 func (h *hinter) addUnknownAuthority() {
 	chain := h.chain
 	if len(chain) == 0 {
+		if h.log != nil {
+			h.addUnknownIssuer()
+		}
 		return
 	}
 	top := chain[0] // the last certificate of the path that begins at the leaf
@@ -56,7 +59,7 @@ func (h *hinter) addReplaceCertificate() {
 		}
 		h.add(renew)
 	case reason.WeakKey:
-		if leaf != nil && leaf.PublicKeyAlgorithm == x509.RSA && strings.Contains(o.Detail, "8192") {
+		if (leaf == nil || leaf.PublicKeyAlgorithm == x509.RSA) && strings.Contains(o.Detail, "8192") {
 			h.add(renew)
 			h.addSet("or profile compatible accepts RSA keys of up to 8192 bits", &h.port.Trust, "profile", "compatible")
 			return

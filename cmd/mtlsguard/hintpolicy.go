@@ -35,6 +35,10 @@ func (h *hinter) addUnmapped() {
 			h.add(hint{Text: fmt.Sprintf("mapping %s is a near miss: %s", s.MappingID, s.Why), File: s.File, Line: s.Line})
 		}
 	}
+	if h.log != nil && h.log.Fingerprint != "" && h.file == "" {
+		h.add(hint{Text: "map the certificate to a user; NAME is the user's name. With the certificate's file, --cert FILE --by spki survives renewals that keep the key", File: h.config.users,
+			Command: h.usersCommand("add", "--fingerprint "+shellQuote(h.log.Fingerprint)+" --user NAME")})
+	}
 	if h.file != "" {
 		h.add(hint{Text: "map the certificate to a user; NAME is the user's name. With --by spki the mapping survives renewals that keep the key", File: h.config.users,
 			Command: h.usersCommand("add", "--cert "+shellQuote(h.file)+" --user NAME")})
@@ -131,9 +135,12 @@ func (s *configFile) membershipLine(subject, group string) int {
 // addBadHeader tells a header that the gateway forgot from one in another format.
 func (h *hinter) addBadHeader() {
 	topology, err := h.config.port(h.explanation.Port).topology()
-	sample := http.Header{}
-	if err == nil && h.leaf != nil {
-		topology.Write(sample, []*x509.Certificate{h.leaf})
+	sample, leaf := http.Header{}, h.leaf
+	if anchors := h.port.readAnchors(); leaf == nil && len(anchors) > 0 {
+		leaf = anchors[0] // any certificate shows which header is the long one
+	}
+	if err == nil && leaf != nil {
+		topology.Write(sample, []*x509.Certificate{leaf})
 	}
 	name := "" // of the header with the certificate, which is the longest
 	for key := range sample {
@@ -141,7 +148,11 @@ func (h *hinter) addBadHeader() {
 			name = key
 		}
 	}
-	if name != "" && len(h.request.Header[http.CanonicalHeaderKey(name)]) == 0 {
+	missing := len(h.request.Header[http.CanonicalHeaderKey(name)]) == 0
+	if h.log != nil && h.leaf == nil {
+		missing = strings.Contains(h.explanation.Detail, name+" is missing")
+	}
+	if name != "" && missing {
 		line := ""
 		var f struct{ Format string }
 		_ = h.port.Forwarded.Decode(&f) // mtlsguard.Open reports errors

@@ -1,29 +1,21 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/duration"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 type logCmd struct {
-	File        string `arg:"" help:"The server's log: JSON lines. - is standard input."`
-	Reference   string `placeholder:"ID" help:"The line of this reference, as a refusal has it."`
-	Fingerprint string `placeholder:"SHA256" help:"Lines about this certificate."`
-	User        string `placeholder:"NAME" help:"Lines about this user."`
-	Since       string `placeholder:"TIME" help:"Lines from this time on: RFC 3339, or how long ago, such as 2h or 1d."`
-	Until       string `placeholder:"TIME" help:"Lines up to this time."`
-	Refused     bool   `help:"Lines about refusals."`
+	File string `arg:"" help:"The server's log: JSON lines. - is standard input."`
+	logFilter
+	Since  string `placeholder:"TIME" help:"Lines from this time on: RFC 3339, or how long ago, such as 2h or 1d."`
+	Until  string `placeholder:"TIME" help:"Lines up to this time."`
+	Follow bool   `help:"Wait for more lines, also after the file is rotated or truncated. Ctrl-C ends it."`
 }
 
 func (*logCmd) Help() string {
@@ -32,15 +24,9 @@ func (*logCmd) Help() string {
 Examples:
   mtlsguard log server.log --refused --since 3650d
   mtlsguard log server.log --reference 6f1c2a9b7d3e4f50
+  mtlsguard log server.log --refused --follow
 
-Exit status: 0 lines were found, 1 there are none, 2 the log cannot be read.`
-}
-
-// logLine is what the command reads of a line.
-type logLine struct {
-	Time                                                            time.Time
-	Event, Outcome, Reason, Port, User, Mapping, Method, Path, Rule string
-	Fingerprint, Subject, Issuer, Reference, Remote, Error, File    string
+Exit status: 0 lines were found, or --follow was ended; 1 there are none, 2 the log cannot be read.`
 }
 
 func (c *logCmd) Run(a *app) error {
@@ -52,16 +38,10 @@ func (c *logCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	in := a.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return &configerror.Error{File: c.File, What: "the log cannot be read: " + err.Error(), Hint: "name the file to which the server's standard error goes"}
-		}
-		defer f.Close()
-		in = f
+	if c.Follow && c.File == "-" {
+		return usageError("--follow needs a file", "leave --follow out: standard input is read until it ends")
 	}
-	return c.search(a, in, since, until)
+	return c.search(a, since, until)
 }
 
 // time reads a time of the command line. The zero time is none.
@@ -78,41 +58,29 @@ func (c *logCmd) time(a *app, flag, text string) (time.Time, error) {
 	return time.Time{}, usageError(flag+": "+strconv.Quote(text)+" is not a time", "RFC 3339, such as 2026-01-31T08:00:00Z, or how long ago: 2h, 1d")
 }
 
-// maxLogLine bounds the lines that are read. Longer ones are skipped.
-const maxLogLine = 1 << 20
-
 // search prints the lines that match, and their number by outcome and reason.
-func (c *logCmd) search(a *app, in io.Reader, since, until time.Time) error {
+func (c *logCmd) search(a *app, since, until time.Time) error {
+	in, err := openLog(a, c.File, c.Follow)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
 	var order []string
 	counts := map[string]int{}
-	found, unread := 0, 0
-	lines := bufio.NewReaderSize(in, maxLogLine)
-	for {
-		raw, err := lines.ReadSlice('\n')
-		for err == bufio.ErrBufferFull { // skip the rest of a line that is too long
-			raw = nil
-			_, err = lines.ReadSlice('\n')
+	found := 0
+	skipped, err := readLog(a.ctx, c.File, in, c.needle(), func(raw []byte, l *logLine) {
+		if !c.matches(l) || !since.IsZero() && l.Time.Before(since) || !until.IsZero() && l.Time.After(until) {
+			return
 		}
-		if text := bytes.TrimSpace(raw); len(text) > 0 {
-			var l logLine
-			switch {
-			case text[0] != '{' || json.Unmarshal(text, &l) != nil:
-				unread++
-			case c.matches(&l, since, until):
-				found++
-				key := strings.TrimSpace(l.Event + " " + l.Outcome + " " + l.Reason)
-				if counts[key]++; counts[key] == 1 {
-					order = append(order, key)
-				}
-				c.print(a, text, &l)
-			}
+		found++
+		key := strings.TrimSpace(l.Event + " " + l.Outcome + " " + l.Reason)
+		if counts[key]++; counts[key] == 1 {
+			order = append(order, key)
 		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return &configerror.Error{File: c.File, What: "the log cannot be read: " + err.Error(), Hint: "name the file to which the server's standard error goes"}
-		}
+		c.print(a, raw, l)
+	})
+	if err != nil && a.ctx.Err() == nil { // an interrupt ends the search
+		return err
 	}
 	if !a.json {
 		if found > 0 {
@@ -122,28 +90,14 @@ func (c *logCmd) search(a *app, in io.Reader, since, until time.Time) error {
 		for _, key := range order {
 			a.printf("  %d  %s\n", counts[key], escape.Printable(key, 0))
 		}
-		if unread > 0 {
-			a.printf("%s skipped: not JSON\n", plural(unread, "line", "lines"))
+		if skipped > 0 {
+			a.printf("%s skipped: not JSON\n", plural(skipped, "line", "lines"))
 		}
 	}
-	if found == 0 {
+	if found == 0 && !c.Follow {
 		return errNegative
 	}
 	return nil
-}
-
-func (c *logCmd) matches(l *logLine, since, until time.Time) bool {
-	digest := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(c.Fingerprint, "sha256:"), ":", ""))
-	switch {
-	case c.Reference != "" && l.Reference != c.Reference,
-		digest != "" && l.Fingerprint != digest,
-		c.User != "" && l.User != c.User,
-		c.Refused && l.Outcome != "refuse",
-		!since.IsZero() && l.Time.Before(since),
-		!until.IsZero() && l.Time.After(until):
-		return false
-	}
-	return true
 }
 
 // print prints a line: when, what, who, and which line of the configuration decided.

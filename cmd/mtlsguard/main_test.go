@@ -88,6 +88,12 @@ g, user:alice, group:staff
 g, user:bob,   group:staff
 `
 
+// siteLog is the log of a server, for the transcripts.
+const siteLog = `{"time":"2026-01-31T08:00:00Z","level":"INFO","msg":"decision","event":"decision","outcome":"allow","port":"internal","remote":"192.0.2.7:50112","user":"alice","mapping":"staff","method":"GET","path":"/orders/7","rule":"policy.csv:4","fingerprint":"9f2245b56f7431c7250d263b24ac6e70be22088eeff5d35a5e6f575d0b15f80b","subject":"CN=alice,OU=Staff,O=Acme","issuer":"CN=Client CA,O=Acme","serial":"65CF5C4D7C286D86005257B916B7498B","generation":1}
+{"time":"2026-01-31T08:00:01Z","level":"WARN","msg":"decision","event":"decision","outcome":"refuse","reason":"unmapped","port":"internal","remote":"192.0.2.9:50113","method":"GET","path":"/whoami","fingerprint":"6b03cb3214118d1fd0d1649c341ced9579475d1faabcfa296914dd36e6e9c952","subject":"CN=stranger,O=Elsewhere","issuer":"CN=Client CA,O=Acme","serial":"4D82C71F2EC240A09A07CF50ECDE4F35","reference":"6f1c2a9b7d3e4f50","error":"no mapping matches","generation":1}
+{"time":"2026-01-31T08:00:02Z","level":"WARN","msg":"decision","event":"decision","outcome":"refuse","reason":"denied","port":"internal","remote":"192.0.2.8:50114","user":"bob","mapping":"staff","method":"GET","path":"/orders/7","rule":"policy.csv:5","fingerprint":"daa08f693966748d3b8243b24b8349c7014b6ebafb891954882db1057d8f9f10","subject":"CN=bob,OU=Staff,O=Acme","issuer":"CN=Client CA,O=Acme","serial":"47A096FB77DDCAFB9F48C24B66B0A3B9","reference":"0d4b11c6a2f97e35","generation":1}
+`
+
 // writeSite writes the test certificates and a configuration into a folder.
 func writeSite(dir string) error {
 	var failed error
@@ -113,9 +119,15 @@ func writeSite(dir string) error {
 
 // serveSite serves a folder's configuration until the end of the test.
 func serveSite(dir string, setenv func(key, value string), atEnd func(func())) error {
+	return serveSiteWith(mtlsguard.Options{StatusSocket: filepath.Join(dir, "status.sock")}, dir, setenv, atEnd)
+}
+
+// serveSiteWith does the same with options.
+func serveSiteWith(o mtlsguard.Options, dir string, setenv func(key, value string), atEnd func(func())) error {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), mtlsguard.Options{Ready: func() { close(ready) }})
+	o.Ready = func() { close(ready) }
+	server, err := mtlsguard.Open(filepath.Join(dir, "mtlsguard.yaml"), o)
 	if err != nil {
 		stop()
 		return err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -20,6 +21,9 @@ func formatKey(c *x509.Certificate) string {
 		return fmt.Sprintf("RSA %d", key.N.BitLen())
 	case *ecdsa.PublicKey:
 		return "ECDSA " + key.Params().Name
+	}
+	if name := algorithm.UnsupportedKey(c); name != "" {
+		return name
 	}
 	return c.PublicKeyAlgorithm.String()
 }
@@ -42,6 +46,8 @@ func checkProfiles(c *x509.Certificate) []profileFinding {
 			f.Reason, f.Detail = refusal.Reason, refusal.Detail
 		case err != nil: // the certificate cannot be an anchor
 			f.Reason, f.Detail = reason.BadCertificate, fmt.Sprintf("X.509 version %d", c.Version)
+		case algorithm.UnsupportedSignature(c) != "":
+			f.Reason, f.Detail = reason.WeakKey, "signed with an algorithm that is not supported: "+algorithm.UnsupportedSignature(c)
 		case isWeakSignature(c.SignatureAlgorithm): // the verifier does not check the signature of an anchor
 			f.Reason, f.Detail = reason.WeakKey, "the signature is "+c.SignatureAlgorithm.String()
 		}

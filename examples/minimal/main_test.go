@@ -7,15 +7,17 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 )
+
+func TestMain(m *testing.M) { testkit.Main(m, main) }
 
 // The program in the README is main.go, without its comment.
 func TestREADMEHasThisProgram(t *testing.T) {
@@ -32,10 +34,6 @@ func TestREADMEHasThisProgram(t *testing.T) {
 // SIGTERM.
 func TestProgramServesAndEndsOnSIGTERM(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "minimal")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%s", out)
-	}
 	dir := t.TempDir()
 	for _, name := range []string{"server.pem", "server-key.pem", "client-ca.pem"} {
 		write(t, filepath.Join(dir, name), pkiFile(t, name))
@@ -55,7 +53,7 @@ ports:
 `))
 	write(t, filepath.Join(dir, "policy.csv"), []byte("p, group:Authenticated, *, GET, /*, allow\n"))
 
-	cmd := exec.Command(binary)
+	cmd := testkit.Command(t)
 	cmd.Dir = dir
 	log, err := cmd.StderrPipe()
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,16 +82,14 @@ func TestPrintedCurlLinesWork(t *testing.T) {
 	}
 }
 
+func TestMain(m *testing.M) { testkit.Main(m, main) }
+
 // Signals end the program with status 0.
 func TestSignalsEndTheProgramWithStatus0(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "outbound")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%s", out)
-	}
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		var stdout output
-		cmd := exec.Command(binary, free...)
+		cmd := testkit.Command(t, free...)
 		cmd.Stdout = &stdout
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

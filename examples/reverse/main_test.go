@@ -14,6 +14,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
+func TestMain(m *testing.M) { testkit.Main(m, main) }
+
 // output collects the output of a program. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
@@ -38,9 +40,9 @@ type process struct {
 	stdout, stderr output
 }
 
-func start(t *testing.T, binary string, args ...string) *process {
+func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(binary, args...)}
+	p := &process{Cmd: testkit.Command(t, args...)}
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
@@ -70,17 +72,13 @@ func (p *process) kill(t *testing.T) {
 	p.Wait()
 }
 
-// site is the two commands' binary and addresses.
-type site struct{ binary, external, registrations string }
+// site is the two commands' addresses.
+type site struct{ external, registrations string }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
 	testkit.Program(t, "curl", "curl")
-	s := &site{binary: filepath.Join(t.TempDir(), "reverse"), external: free(t), registrations: free(t)}
-	if out, err := exec.Command("go", "build", "-o", s.binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%s", out)
-	}
-	return s
+	return &site{external: free(t), registrations: free(t)}
 }
 
 // free returns an address that is not in use now.
@@ -96,12 +94,12 @@ func free(t *testing.T) string {
 
 func (s *site) gateway(t *testing.T) *process {
 	t.Helper()
-	return start(t, s.binary, "gateway", "-external", s.external, "-registrations", s.registrations)
+	return start(t, "gateway", "-external", s.external, "-registrations", s.registrations)
 }
 
 func (s *site) internal(t *testing.T) *process {
 	t.Helper()
-	return start(t, s.binary, "internal", "-registrations", s.registrations)
+	return start(t, "internal", "-registrations", s.registrations)
 }
 
 // curl runs a line from the root of the repository.

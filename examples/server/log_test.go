@@ -9,9 +9,8 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/mtlsguard/mtlsguard/trust"
-
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Every line is JSON with the fields of the documentation.

@@ -2,6 +2,7 @@
 //
 //	go run ./examples/server                     # serves an embedded configuration, and prints curl lines
 //	go run ./examples/server -config mtlsguard.yaml
+//	go run ./examples/server -config mtlsguard.yaml -status status.sock   # with a socket for mtlsguard status
 //
 // The API answers every allowed request with the identity of the caller, and how it was
 // established. Decisions, refused handshakes and reloads are JSON lines on standard error.
@@ -41,6 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	config := flags.String("config", "", "configuration `file`; without it an embedded example is served")
 	debug := flags.Bool("debug", false, "add explanations to refusals")
+	status := flags.String("status", "", "unix socket `file` for mtlsguard status; without it there is none")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -53,6 +55,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		// Otherwise an unset variable in a script would serve the embedded example.
 		fmt.Fprint(stderr, "error: -config is empty\nhint: -config FILE, or no -config for the embedded example\n")
 		return exitInvalid
+	case *status == "" && given(flags, "status"):
+		fmt.Fprint(stderr, "error: -status is empty\nhint: -status FILE, or no -status for no socket\n")
+		return exitInvalid
 	}
 
 	hangup := make(chan os.Signal, 1)
@@ -61,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	options := mtlsguard.Options{
 		Log:   mtlsguard.JSONLog(stderr, nil),
-		Debug: *debug,
+		Debug: *debug, StatusSocket: *status,
 		Ready: func() {
 			if *config == "" {
 				printCurl(stdout)
@@ -86,6 +91,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}()
 	if err := server.Serve(ctx, api()); err != nil {
 		printErrors(stderr, err)
+		if len(configerror.All(err)) > 0 {
+			return exitFailed // each has a hint
+		}
 		fmt.Fprintln(stderr, "hint: another program may have the address, or it is not an address of this machine. No port is open")
 		return exitFailed
 	}

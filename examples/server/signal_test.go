@@ -9,17 +9,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/statussocket"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
+func TestMain(m *testing.M) { testkit.Main(m, main) }
+
 // process runs the server as a process of its own, which can receive signals.
-func (s *site) process() *exec.Cmd {
+func (s *site) process(arguments ...string) *exec.Cmd {
 	s.Helper()
-	binary := filepath.Join(s.TempDir(), "server")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		s.Fatalf("%s", out)
-	}
-	cmd := exec.Command(binary, "-config", s.config())
+	cmd := testkit.Command(s, append([]string{"-config", s.config()}, arguments...)...)
 	cmd.Stdout, cmd.Stderr = s.stdout, s.stderr
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)
@@ -63,6 +62,27 @@ func TestSIGHUPReloadsAndSIGTERMEndsWithStatus0(t *testing.T) {
 	}
 }
 
+// With -status, the server answers on a socket, and a killed server's socket is no obstacle to
+// the next one. Covers O7.
+func TestStatusSocketOutlivesNoServer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.files(plainUsers, plainPolicy, s.port("internal", "require", "limits: {drain: 1s}"))
+	socket := filepath.Join(s.dir, "status.sock")
+	for _, signal := range []os.Signal{os.Kill, syscall.SIGTERM} {
+		s.stdout, s.stderr = &output{}, &output{}
+		cmd := s.process("-status", socket)
+		if r, err := statussocket.Read(socket); err != nil || !r.Ready || r.PID != cmd.Process.Pid {
+			t.Errorf("%+v, %v", r, err)
+		}
+		cmd.Process.Signal(signal)
+		cmd.Wait()
+		if _, err := os.Lstat(socket); (err == nil) != (signal == os.Kill) {
+			t.Errorf("after %s: %v", signal, err)
+		}
+	}
+}
+
 // An error ends the program with a line "error: …" and a line "hint: …".
 func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 	t.Parallel()
@@ -78,6 +98,8 @@ func TestErrorsEndTheProgramWithAHint(t *testing.T) {
 		{"no such file", []string{"-config", filepath.Join(s.dir, "lost.yaml")}, exitInvalid},
 		{"no name", []string{"-config", ""}, exitInvalid},
 		{"an argument", []string{"mtlsguard.yaml"}, exitInvalid},
+		{"no socket", []string{"-config", s.config(), "-status", ""}, exitInvalid},
+		{"a file in the place of the socket", []string{"-config", s.config(), "-status", s.config()}, exitFailed},
 	} {
 		var stdout, stderr output
 		if status := run(t.Context(), row.arguments, &stdout, &stderr); status != row.status || stdout.String() != "" ||

@@ -19,6 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -132,7 +133,7 @@ func (r *record) add(key, value string) {
 
 func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(key, value)) }
 
-func (r *record) flag(key string) { *r = append(*r, slog.Bool(key, true)) }
+func (r *record) mark(key string) { *r = append(*r, slog.Bool(key, true)) }
 
 func (r *record) certificate(k *certificateFields) { *r = append(*r, k.fields...) }
 
@@ -140,7 +141,7 @@ func (r *record) certificate(k *certificateFields) { *r = append(*r, k.fields...
 type fieldAdder interface {
 	add(key, value string) // does nothing if value is empty
 	number(key string, value uint64)
-	flag(key string) // writes true
+	mark(key string) // a field that is true
 	certificate(*certificateFields)
 }
 
@@ -198,7 +199,7 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome, nearest N
 		e.addDecision(line, req, o, nearest, suppressed)
 		line.number("generation", o.Generation)
 		if e.stale.Load() {
-			line.flag("stale")
+			line.mark("stale")
 		}
 		line.end()
 		if !e.backlog.Offer(entry{line: line}) {
@@ -242,6 +243,9 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	}
 	if !o.Allowed {
 		e.addRefusal(r, req, o, nearest)
+	}
+	if probemark.InRequest(req) {
+		r.mark("probe")
 	}
 	r.add("reference", o.Reference)
 	r.add("error", escape.Printable(o.Detail, maxOwnText)) // may come from an authenticator of the program
@@ -364,6 +368,9 @@ func (e *Logger) LogHandshake(h ports.Handshake) {
 	if h.Reason != "" {
 		addLeaf(&r, h.Presented, nil)
 		addServerName(&r, h.ServerName)
+	}
+	if h.Probe {
+		r.mark("probe")
 	}
 	if h.Err != nil {
 		r.add("error", errorText(h.Err))

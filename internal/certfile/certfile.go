@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/certchain"
 	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/javaks"
@@ -85,6 +86,10 @@ func parse(name string, data []byte, p Passwords) ([]Entry, error) {
 		if c, err := x509.ParseCertificate(data); err == nil {
 			return []Entry{{Alias: alias, Chain: []*x509.Certificate{c}}}, nil
 		}
+		if algorithm.IsUnsupportedCurve(data) {
+			_, err := algorithm.ParseCertificate(data)
+			return nil, fileError(name, "the certificate cannot be parsed: "+err.Error(), fileform.Show(name, 1, data))
+		}
 		if e := fileform.Explain(name, data, fileform.Any); e != nil {
 			return nil, e
 		}
@@ -133,7 +138,7 @@ func (e *Entry) choose() {
 // addBlock adds the certificate or the key of a block to the entry.
 func (e *Entry) addBlock(block pemfile.Block) error {
 	if block.Label == "CERTIFICATE" {
-		c, err := x509.ParseCertificate(block.Bytes)
+		c, err := algorithm.ParseCertificate(block.Bytes)
 		if err != nil {
 			return fmt.Errorf("the certificate cannot be parsed: %w", err)
 		}

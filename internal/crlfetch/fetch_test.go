@@ -125,6 +125,8 @@ func TestRejectedListsChangeNothing(t *testing.T) {
 		{"trailing bytes", append(w.list(6), 0), "after the CRL"},
 		{"cut off", w.list(6)[:100], "cannot be read"},
 		{"empty", nil, "empty"},
+		{"version 1", version1(t, w.list(6)), "version 1"},
+		{"signed with an algorithm that is not supported", bytes.ReplaceAll(w.list(6), []byte("\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"), []byte("\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x01")), "ECDSA-SHA224 (1.2.840.10045.4.3.1)"},
 		{"critical extension", w.list(6, func(l *x509.RevocationList) {
 			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
 		}), "unknown critical"},
@@ -356,3 +358,18 @@ func TestPanicIsAnError(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// version1 returns a list without its version.
+func version1(t testing.TB, list []byte) []byte {
+	t.Helper()
+	var whole struct {
+		TBS       asn1.RawValue
+		Algorithm asn1.RawValue
+		Signature asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(list, &whole); err != nil {
+		t.Fatal(err)
+	}
+	whole.TBS = asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: bytes.TrimPrefix(whole.TBS.Bytes, []byte("\x02\x01\x01"))}
+	return must(t)(asn1.Marshal(whole))
+}

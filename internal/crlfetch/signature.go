@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
+	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 )
 
@@ -29,7 +31,13 @@ func checkSigned(data []byte, authorities []*x509.Certificate) error {
 	}
 	head, err := readHead(der)
 	if err != nil {
+		if fileform.IsVersion1List(der) {
+			return errors.New(fileform.Version1)
+		}
 		return err
+	}
+	if name := algorithm.UnsupportedListSignature(head); name != "" {
+		return errors.New("the CRL is signed with an algorithm that is not supported: " + name)
 	}
 	signed := func(a *x509.Certificate) bool {
 		return a != nil && a.CheckSignature(head.SignatureAlgorithm, head.RawTBSRevocationList, head.Signature) == nil

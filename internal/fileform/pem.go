@@ -5,6 +5,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 )
 
 // Only returns the command that writes the PEM blocks of a file with a label to a new file,
@@ -45,6 +47,9 @@ func PublicKeys(certificate, key string) string {
 func Show(name string, line int, der []byte) string {
 	if _, rest, ok := next(der); !ok || len(rest) > 0 {
 		return "the file is damaged: copy it again"
+	}
+	if algorithm.IsUnsupportedCurve(der) {
+		return "have it issued for another key: " + algorithm.SupportedKeys
 	}
 	return fmt.Sprintf("have it issued again; what it holds: tail -n +%d %s | openssl asn1parse -i", line, shellName(name))
 }

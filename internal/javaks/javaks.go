@@ -18,6 +18,7 @@ import (
 	keystore "github.com/pavlo-v-chernykh/keystore-go/v4"
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/certchain"
 )
 
@@ -106,7 +107,7 @@ func readEntry(store *keystore.KeyStore, alias, keyPassword string) Entry {
 		return e
 	}
 	for _, c := range certificates {
-		parsed, err := x509.ParseCertificate(c.Content)
+		parsed, err := algorithm.ParseCertificate(c.Content)
 		if err != nil {
 			e.Err = fmt.Errorf("a certificate cannot be parsed: %w", err)
 			return e

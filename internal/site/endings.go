@@ -55,6 +55,25 @@ func (g *Generation) Reminders(now time.Time) []Reminder {
 	return out
 }
 
+// End is when a certificate, an anchor or a CRL of a port ends.
+type End struct {
+	What, File string
+	At         time.Time
+	Fetched    bool // the file is renewed from a URL
+}
+
+// Ends returns all ends, the earliest first. It leaves out anchors and CRLs without an end.
+func (g *Generation) Ends() []End {
+	var out []End
+	for _, e := range g.endings {
+		if !e.end.IsZero() {
+			out = append(out, End{e.what, e.file, e.end, e.fetched})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b End) int { return a.At.Compare(b.At) })
+	return out
+}
+
 // findEndings returns the endings of all ports.
 func (g *Generation) findEndings() []ending {
 	var out []ending

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/certchain"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/fileform"
@@ -138,7 +139,7 @@ func readChain(name string, data []byte) (out []chainCertificate, err error) {
 		if b.Label != "CERTIFICATE" {
 			return nil
 		}
-		c, err := x509.ParseCertificate(b.Bytes)
+		c, err := algorithm.ParseCertificate(b.Bytes)
 		if err != nil {
 			return &configerror.Error{File: name, Line: b.Line, What: "the certificate cannot be read: " + err.Error(), Hint: fileform.Show(name, b.Line, b.Bytes)}
 		}

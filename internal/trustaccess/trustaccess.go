@@ -23,6 +23,8 @@ type functions interface {
 	Revocation(v *trust.Verifier) trust.Revocation
 	CRLsFreshUntil(v *trust.Verifier) time.Time
 	CheckNotOlder(v *trust.Verifier, list *x509.RevocationList) error
+	IsFrom(v *trust.Verifier, verified trust.Verified) bool
+	IsCurrent(v *trust.Verifier, verified trust.Verified) bool
 	SharesAnchor(v, other *trust.Verifier) bool
 
 	IssuedBy(verified trust.Verified, spki trust.Digest) bool
@@ -89,6 +91,14 @@ func CRLsFreshUntil(v *trust.Verifier) time.Time { return in.CRLsFreshUntil(v) }
 func CheckNotOlder(v *trust.Verifier, list *x509.RevocationList) error {
 	return in.CheckNotOlder(v, list)
 }
+
+// IsFrom reports whether v, and no other verifier, made a result.
+func IsFrom(v *trust.Verifier, verified trust.Verified) bool { return in.IsFrom(v, verified) }
+
+// IsCurrent reports whether v made a result that holds at this time by its clock. A result
+// that is kept with a connection or a forwarded certificate may be used only while it is
+// current.
+func IsCurrent(v *trust.Verifier, verified trust.Verified) bool { return in.IsCurrent(v, verified) }
 
 // SharesAnchor reports whether the two verifiers have an anchor with the same key, or one
 // with an anchor that is issued under an anchor of the other, directly or through

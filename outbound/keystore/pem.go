@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/pemfile"
@@ -53,7 +54,7 @@ func (b *blocks) adder(file string) func(pemfile.Block) error {
 	return func(block pemfile.Block) error {
 		switch {
 		case block.Label == "CERTIFICATE":
-			c, err := x509.ParseCertificate(block.Bytes)
+			c, err := algorithm.ParseCertificate(block.Bytes)
 			if err != nil {
 				return &configerror.Error{What: "the certificate cannot be parsed: " + err.Error(), Hint: fileform.Show(file, block.Line, block.Bytes)}
 			}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+)
+
+// loggedSite is a running server and its log.
+type loggedSite struct {
+	t    *testing.T
+	addr map[string]string
+	log  string // file
+}
+
+// serveLogged serves the test configuration, with changes old=>new to mtlsguard.yaml, from a
+// new folder, which becomes the working directory. The server's log is server.log.
+func serveLogged(t *testing.T, changes ...string) *loggedSite {
+	t.Helper()
+	dir := t.TempDir()
+	if err := writeSite(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	replace(t, "mtlsguard.yaml", changes...)
+	s := &loggedSite{t: t, addr: map[string]string{}, log: filepath.Join(dir, "server.log")}
+	if err := serveSiteWith(mtlsguard.Options{Log: mtlsguard.JSONLog(appender(s.log), nil)}, dir, func(k, v string) { s.addr[k] = v }, t.Cleanup); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// replace changes a file. Each change is old=>new.
+func replace(t *testing.T, name string, changes ...string) {
+	t.Helper()
+	text := read(t, name)
+	for _, change := range changes {
+		old, replacement, _ := strings.Cut(change, "=>")
+		if !strings.Contains(text, old) {
+			t.Fatalf("%s has no %q", name, old)
+		}
+		text = strings.Replace(text, old, replacement, 1)
+	}
+	put(t, name, text)
+}
+
+// appender appends to a file that it opens for each write, as a program does whose log is
+// rotated.
+type appender string
+
+func (a appender) Write(b []byte) (int, error) {
+	f, err := os.OpenFile(string(a), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return f.Write(b)
+}
+
+// request sends a request with the certificate NAME.pem, or without one if name is empty,
+// and returns the reference of a refusal. It waits until the log has the decision.
+func (s *loggedSite) request(port, name, method, path string) (reference string) {
+	s.t.Helper()
+	lines := strings.Count(s.text(), `"outcome":"`)
+	config := &tls.Config{InsecureSkipVerify: true}
+	if name != "" {
+		pair, err := tls.LoadX509KeyPair(name+".pem", name+"-key.pem")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}, Timeout: testkit.Patience}
+	r, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+s.addr[strings.ToUpper(port)]+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if answer, err := client.Do(r); err == nil {
+		var problem struct{ Reference string }
+		_ = json.NewDecoder(answer.Body).Decode(&problem)
+		answer.Body.Close()
+		reference = problem.Reference
+	}
+	testkit.Eventually(s.t, "the log has the decision", func() bool { return strings.Count(s.text(), `"outcome":"`) > lines })
+	return reference
+}
+
+// reloaded waits until the server has loaded the files.
+func (s *loggedSite) reloaded() {
+	s.t.Helper()
+	testkit.Eventually(s.t, "a reload", func() bool { return strings.Contains(s.text(), `"event":"reload","outcome":"ok"`) })
+}
+
+func (s *loggedSite) text() string {
+	data, err := os.ReadFile(s.log)
+	if err != nil && !os.IsNotExist(err) {
+		s.t.Fatal(err)
+	}
+	return string(data)
+}
+
+// fingerprint returns the fingerprint of NAME.pem.
+func fingerprint(t *testing.T, name string) string {
+	t.Helper()
+	entry, err := readClientEntry(name+".pem", certfile.Passwords{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newCertificateReport(entry.Chain[0]).Fingerprint
+}
+
+// runLine runs a command line, and returns its exit status and what it printed.
+func runLine(t *testing.T, line string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), unquote(t, "mtlsguard "+line), strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// lockedBuffer is a standard output that a test reads meanwhile.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
