@@ -36,6 +36,7 @@ type Verifier struct {
 	generation      uint64
 	warnings        []string
 	cache           *cache
+	issuerNames     *issuerNames
 }
 
 // generations counts the verifiers of this process, so that each has its own generation.
@@ -62,6 +63,7 @@ func New(c Config) (*Verifier, error) {
 		now:            c.Now,
 		generation:     generations.Add(1),
 		cache:          newCache(),
+		issuerNames:    newIssuerNames(c.Anchors),
 	}
 	if v.now == nil {
 		v.now, v.usesSystemClock = time.Now, true
