@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"crypto/x509"
 	"slices"
 	"time"
 
@@ -22,6 +23,8 @@ var (
 func (c *guardConn) Port() connstate.Port { return (*guardPort)(c.port) }
 
 func (c *guardConn) ServerName() string { return c.serverName }
+
+func (c *guardConn) Certificates() []*x509.Certificate { return c.certificates }
 
 func (c *guardConn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verified, error) {
 	return (*Conn)(c).verify(ctx, v, true)
@@ -96,5 +99,7 @@ func (p *guardPort) Name() string { return p.name }
 func (p *guardPort) Trust() *trust.Verifier { return p.state.Load().config.Trust }
 
 func (p *guardPort) RequiresCertificate() bool { return p.state.Load().config.ClientAuth == Require }
+
+func (p *guardPort) Requested() string { return p.state.Load().requested }
 
 func (p *guardPort) Recheck() { (*Port)(p).recheckBusy() }

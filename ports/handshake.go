@@ -29,6 +29,7 @@ type Handshake struct {
 	Presented  []*x509.Certificate // the client's certificates as far as they could be read, trusted or not; leaf first
 	Version    uint16              // of TLS, such as tls.VersionTLS13
 	Resumed    bool
+	Probe      bool // the client marked itself as a probe of the command. Anybody can do so
 	Duration   time.Duration
 }
 
@@ -59,10 +60,13 @@ func (l *listener) handshake(raw *rawConn) {
 	raw.handshakes = nil // from here on the connection belongs to the caller of Accept
 	event := Handshake{
 		Port: p.name, Remote: raw.RemoteAddr(), ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
-		Version: cs.Version, Resumed: cs.DidResume, Duration: time.Since(start),
+		Version: cs.Version, Resumed: cs.DidResume, Probe: raw.probe, Duration: time.Since(start),
 	}
 	if err != nil {
 		event.Reason, event.Err = reasonFor(err, s, &cs, replied, read)
+		if event.Reason == reason.NoCertificate {
+			event.Err = &reason.Refusal{Reason: event.Reason, Detail: errNone.Detail + "; " + s.requested, Err: err}
+		}
 		report(s, event)
 		answerPlainHTTP(err)
 		closeAfterAlert(raw)
@@ -126,6 +130,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.verified.Store(&fromHandshake)
 	c.certificates = slices.Clone(cs.PeerCertificates) // a copy: every handler can change r.TLS
 	c.serverName = cs.ServerName
+	c.http2 = cs.NegotiatedProtocol == "h2"
 	c.openedAt = time.Now()
 	if age := s.config.Limits.ConnectionAge; age > 0 {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that clients do not reconnect all at once

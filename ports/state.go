@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -16,8 +17,9 @@ import (
 // state is one configuration of a port with its TLS configuration. It never changes, except
 // for the rotation of ticket keys, which crypto/tls locks.
 type state struct {
-	config Config
-	tls    *tls.Config
+	config    Config
+	tls       *tls.Config
+	requested string // names the CAs of whose certificates the port asks for one
 
 	mu   sync.Mutex
 	keys [][32]byte // ticket keys, the newest first
@@ -26,7 +28,7 @@ type state struct {
 // newState returns the state for a configuration, always with ticket keys of its own. With a
 // shared key a session of another port, or of a former trust, could resume here.
 func newState(c Config) (*state, error) {
-	s := &state{config: c}
+	s := &state{config: c, requested: requested(&c)}
 	s.tls = &tls.Config{
 		MinVersion:     max(c.MinVersion, tls.VersionTLS12), // set, so that no GODEBUG lowers it
 		NextProtos:     []string{"h2", "http/1.1"},
@@ -70,8 +72,9 @@ func (s *state) rotate() error {
 
 func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c, err := s.config.Certificate(hello)
-	if raw, ok := hello.Conn.(*rawConn); ok && err == nil && c != nil {
-		raw.sentHello = true // what the client sends next is its part of the handshake
+	if raw, ok := hello.Conn.(*rawConn); ok {
+		raw.probe = probemark.InHello(hello.SupportedProtos)
+		raw.sentHello = err == nil && c != nil // what the client sends next is its part of the handshake
 	}
 	return c, err
 }

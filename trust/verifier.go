@@ -35,6 +35,7 @@ type Verifier struct {
 	generation      uint64
 	warnings        []hook.Warning
 	cache           *cache
+	issuerNames     *issuerNames
 }
 
 // generations counts the verifiers of this process, so that each has its own generation.
@@ -60,6 +61,7 @@ func New(c Config) (*Verifier, error) {
 		now:            c.Now,
 		generation:     generations.Add(1),
 		cache:          newCache(),
+		issuerNames:    newIssuerNames(c.Anchors),
 	}
 	if v.now == nil {
 		v.now, v.usesSystemClock = time.Now, true

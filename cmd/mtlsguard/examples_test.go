@@ -53,7 +53,10 @@ func TestHelpExamplesWork(t *testing.T) {
 				continue
 			}
 			examples++
-			put(t, "users.yaml", siteUsers) // undo the change of the previous example
+			put(t, "users.next", siteUsers)                               // undo the change of the previous example
+			if err := os.Rename("users.next", "users.yaml"); err != nil { // the server may be reading it
+				t.Fatal(err)
+			}
 			args := unquote(t, line)
 			for i, a := range args {
 				if strings.Contains(a, "localhost:8443") {

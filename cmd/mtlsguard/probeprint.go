@@ -17,10 +17,15 @@ func printProbe(a *app, r *probe.Report, pair *tls.Certificate) {
 	}
 	a.printf("\n")
 	a.printTable("", probeRows(r, pair))
-	for i, h := range probeHints(r, pair) {
-		if i == 0 {
-			a.printf("\n")
-		}
+	warnings, hints := otherClients(r, pair)
+	hints = append(probeHints(r, pair), hints...)
+	if len(warnings)+len(hints) > 0 {
+		a.printf("\n")
+	}
+	for _, w := range warnings {
+		a.printf("warning: %s\n", w)
+	}
+	for _, h := range hints {
 		a.printf("hint: %s\n", h)
 	}
 }

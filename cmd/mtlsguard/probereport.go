@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
@@ -21,6 +20,7 @@ type probeReport struct {
 	Reason          reason.Reason      `json:"reason,omitempty"`
 	Result          string             `json:"result"`
 	Detail          string             `json:"detail,omitempty"`
+	Warnings        []string           `json:"warnings,omitempty"` // what other clients would not send
 	Hints           []string           `json:"hints"`
 	Alert           *probe.Alert       `json:"alert,omitempty"`
 	Answer          *probe.Answer      `json:"answer,omitempty"`
@@ -39,7 +39,8 @@ func newProbeReport(r *probe.Report, pair *tls.Certificate) probeReport {
 		Addr: r.Addr, Remote: r.Remote, Stage: r.Stage, Refused: r.RefusedBy, Reason: r.Reason, Alert: r.Alert, Answer: r.Answer, Requested: r.Requested,
 	}
 	out.Result, out.Detail = describeProbe(r)
-	out.Hints = probeHints(r, pair)
+	warnings, hints := otherClients(r, pair)
+	out.Warnings, out.Hints = warnings, append(probeHints(r, pair), hints...)
 	if r.Version != 0 {
 		out.Version, out.Cipher = tls.VersionName(r.Version), tls.CipherSuiteName(r.Cipher)
 	}
@@ -161,9 +162,6 @@ func probeHints(r *probe.Report, pair *tls.Certificate) []string {
 	}
 	if r.RefusedBy == probe.Server && r.Reason != "" && r.Reason != reason.NoCertificate {
 		add("if you have the server's configuration: mtlsguard explain --config FILE --cert FILE --port NAME GET PATH")
-	}
-	if r.Sent && r.Unacceptable != nil && r.RefusedBy == probe.Server {
-		add("the certificate's issuer is not among the authorities that the server lists: " + strings.Join(authorityNames(r), "; "))
 	}
 	return out
 }

@@ -65,6 +65,8 @@ func (l *jsonLine) number(key string, value uint64) {
 	l.text = strconv.AppendUint(appendKey(l.text, key), value, 10)
 }
 
+func (l *jsonLine) mark(key string) { l.text = append(appendKey(l.text, key), "true"...) }
+
 func (l *jsonLine) certificate(k *certificateFields) { l.text = append(l.text, k.line...) }
 
 func (l *jsonLine) end() { l.text = append(l.text, '}', '\n') }

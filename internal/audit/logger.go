@@ -19,6 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -40,6 +41,7 @@ type Logger struct {
 	reported   uint64 // how many dropped records were reported; only the backlog's goroutine uses it
 	batch      []byte // lines to write together; only the backlog's goroutine uses it
 	sample     sampler
+	stale      atomic.Bool // the last reload has failed
 
 	mu           sync.RWMutex
 	certificates map[trust.Digest]*certificateFields // of verified certificates
@@ -131,12 +133,15 @@ func (r *record) add(key, value string) {
 
 func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(key, value)) }
 
+func (r *record) mark(key string) { *r = append(*r, slog.Bool(key, true)) }
+
 func (r *record) certificate(k *certificateFields) { *r = append(*r, k.fields...) }
 
 // fieldAdder takes the fields of an event: a record, or a line of JSON.
 type fieldAdder interface {
 	add(key, value string) // does nothing if value is empty
 	number(key string, value uint64)
+	mark(key string) // a field that is true
 	certificate(*certificateFields)
 }
 
@@ -147,8 +152,15 @@ func (e *Logger) enqueue(level slog.Level, msg string, r record, generation uint
 	line := slog.NewRecord(time.Now(), level, msg, 0)
 	line.AddAttrs(r...)
 	line.AddAttrs(slog.Uint64("generation", generation))
+	if e.stale.Load() {
+		line.AddAttrs(slog.Bool("stale", true))
+	}
 	e.backlog.Offer(entry{record: &line})
 }
+
+// SetStale marks every line from now on as written under an older configuration than the
+// files hold, because the last reload failed, or no longer.
+func (e *Logger) SetStale(stale bool) { e.stale.Store(stale) }
 
 // LogEvent logs an event that has no fields of its own.
 func (e *Logger) LogEvent(event, msg, outcome string) {
@@ -158,8 +170,13 @@ func (e *Logger) LogEvent(event, msg, outcome string) {
 	e.enqueue(slog.LevelInfo, msg, r, e.generation.Load())
 }
 
+// Nearest describes the mapping that comes nearest to a certificate that none matches. It
+// returns "" where there is none.
+type Nearest func(trust.Verified, string) string
+
 // LogDecision logs the outcome of one request. Lines about anonymous requests are sampled.
-func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
+// nearest may be nil; it is called only for a line that is written.
+func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome, nearest Nearest) {
 	level, outcome := slog.LevelInfo, "allow"
 	if !o.Allowed {
 		level, outcome = slog.LevelWarn, "refuse"
@@ -179,21 +196,28 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
 	}
 	if e.lines != nil {
 		line := beginLine(time.Now(), level, "decision")
-		e.addDecision(line, req, o, outcome, suppressed)
+		e.addDecision(line, req, o, nearest, suppressed)
 		line.number("generation", o.Generation)
+		if e.stale.Load() {
+			line.mark("stale")
+		}
 		line.end()
 		if !e.backlog.Offer(entry{line: line}) {
 			line.free()
 		}
 		return
 	}
-	r := make(record, 0, 20)
-	e.addDecision(&r, req, o, outcome, suppressed)
+	r := make(record, 0, 26)
+	e.addDecision(&r, req, o, nearest, suppressed)
 	e.enqueue(level, "decision", r, o.Generation)
 }
 
 // addDecision adds the fields of a decision.
-func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outcome, outcome string, suppressed uint64) {
+func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outcome, nearest Nearest, suppressed uint64) {
+	outcome := "allow"
+	if !o.Allowed {
+		outcome = "refuse"
+	}
 	if suppressed > 0 {
 		r.number("suppressed", suppressed)
 	}
@@ -216,6 +240,12 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	}
 	if !o.Verified.IsZero() {
 		r.certificate(e.fieldsOf(o.Verified))
+	}
+	if !o.Allowed {
+		e.addRefusal(r, req, o, nearest)
+	}
+	if probemark.InRequest(req) {
+		r.mark("probe")
 	}
 	r.add("reference", o.Reference)
 	r.add("error", escape.Printable(o.Detail, maxOwnText)) // may come from an authenticator of the program
@@ -335,8 +365,15 @@ func (e *Logger) LogHandshake(h ports.Handshake) {
 	if len(h.Presented) > 0 {
 		r = append(r, recordOf(h.Presented[0], trust.FingerprintOf(h.Presented[0]))...)
 	}
+	if h.Reason != "" {
+		addLeaf(&r, h.Presented, nil)
+		addServerName(&r, h.ServerName)
+	}
+	if h.Probe {
+		r.mark("probe")
+	}
 	if h.Err != nil {
-		r.add("error", escape.Printable(h.Err.Error(), maxPeerText))
+		r.add("error", errorText(h.Err))
 	}
 	e.enqueue(level, "handshake", r, e.generation.Load())
 }

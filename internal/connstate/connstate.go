@@ -24,6 +24,9 @@ type Conn interface {
 	// VerifiedLocally is VerifiedBy without waiting for a responder. The error is a
 	// *reason.Refusal or trustaccess.ErrUndecided.
 	VerifiedLocally(*trust.Verifier) (trust.Verified, error)
+	// Certificates returns what the client sent, leaf first, verified or not. The slice must
+	// not be changed.
+	Certificates() []*x509.Certificate
 	// Memo returns the value of the last SetMemo, or nil.
 	Memo() any
 	// SetMemo stores one value with the connection.
@@ -47,6 +50,9 @@ type Port interface {
 	Trust() *trust.Verifier
 	// RequiresCertificate reports whether the port's mode is require.
 	RequiresCertificate() bool
+	// Requested returns a text that names the CAs of whose certificates the port asks its
+	// clients for one.
+	Requested() string
 	// Recheck verifies again what is under way on the port: answers and hijacked
 	// connections. A connection whose certificate is not trusted any more ends within a
 	// second. An idle connection stays open: its next request is refused with the reason.

@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -74,6 +75,7 @@ type Report struct {
 	Requested    bool                // whether the server requested a certificate
 	Authorities  [][]byte            // the names of the authorities that the server lists, in DER
 	Unacceptable error               // why the certificate is outside the server's lists of authorities and algorithms
+	WrongKey     error               // why the server takes no signature by the certificate's key
 	Sent         bool                // whether a certificate was sent
 	Answer       *Answer
 	PlainHTTP    bool // whether the server answered in HTTP without TLS
@@ -138,7 +140,7 @@ func Run(ctx context.Context, c Config) *Report {
 // tlsConfig returns a configuration that fills in the report.
 func (r *Report) tlsConfig(c *Config) *tls.Config {
 	return &tls.Config{
-		ServerName: r.ServerName, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+		ServerName: r.ServerName, NextProtos: []string{"http/1.1", probemark.Protocol}, MinVersion: tls.VersionTLS12,
 		InsecureSkipVerify: true, // #nosec G402 -- VerifyConnection below verifies, and records the chain of a server that is refused
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			r.Chain = cs.PeerCertificates
@@ -153,6 +155,9 @@ func (r *Report) tlsConfig(c *Config) *tls.Config {
 				return &tls.Certificate{}, nil
 			}
 			r.Sent, r.Unacceptable = true, request.SupportsCertificate(c.Certificate)
+			ofAny := *request
+			ofAny.AcceptableCAs = nil
+			r.WrongKey = ofAny.SupportsCertificate(c.Certificate)
 			return c.Certificate, nil // sent even if unacceptable: a server may leave authorities out of its list
 		},
 	}
@@ -179,7 +184,7 @@ func (r *Report) sendRequest(t *tls.Conn, c *Config) error {
 	}
 	// A write error is returned only if there is no answer: a server that refuses the client
 	// may have closed the connection, and its alert can still be read.
-	_, writeErr := fmt.Fprintf(t, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: mtlsguard\r\nAccept: */*\r\nConnection: close\r\n\r\n", c.Method, c.Path, host)
+	_, writeErr := fmt.Fprintf(t, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nAccept: */*\r\nConnection: close\r\n\r\n", c.Method, c.Path, host, probemark.UserAgent)
 	response, err := http.ReadResponse(bufio.NewReader(io.LimitReader(t, 4*maxBody)), &http.Request{Method: c.Method})
 	switch {
 	case err != nil && findAlert(err) == nil && writeErr != nil:
