@@ -64,6 +64,9 @@ func (l *listener) handshake(raw *rawConn) {
 	}
 	if err != nil {
 		event.Reason, event.Err = reasonFor(err, s, &cs, replied, read)
+		if event.Reason == reason.NoCertificate {
+			event.Err = &reason.Refusal{Reason: event.Reason, Detail: errNone.Detail + "; " + s.requested, Err: err}
+		}
 		report(s, event)
 		answerPlainHTTP(err)
 		closeAfterAlert(raw)
