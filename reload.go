@@ -201,6 +201,7 @@ func (s *Server) setFailed(read *fileset.Reader, err error) {
 	}
 	s.tried, s.failed = read, f
 	s.mu.Unlock()
+	s.events.SetStale(counts)
 	if counts {
 		s.events.LogReloadFailure(s.path, err)
 	} else {
@@ -220,6 +221,7 @@ func (s *Server) logFailure() {
 	}
 	s.mu.Unlock()
 	if due {
+		s.events.SetStale(true)
 		s.events.LogReloadFailure(s.path, f.err)
 	}
 }

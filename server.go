@@ -118,6 +118,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 // setCurrent makes g the current generation.
 func (s *Server) setCurrent(g *site.Generation) {
 	g.Files.Read.Drop()
+	s.events.SetStale(false)
 	s.mu.Lock()
 	s.current, s.tried, s.since, s.failed = g, g.Files, time.Now(), nil
 	s.files = statesOf(g.Files, s.files, s.since, s.generation.Add(1))
@@ -201,6 +202,7 @@ func (s *Server) portConfig(p site.Port) ports.Config {
 			s.options.OnHandshake(h)
 		}
 	}
+	c.OnClosed = s.events.LogClosed
 	return c
 }
 
@@ -209,7 +211,7 @@ func (s *Server) observe(r *http.Request, o middleware.Outcome) {
 	if c := s.countsOf(o.Port); c != nil {
 		c.countDecision(o.Allowed, o.Reason)
 	}
-	s.events.LogDecision(r, &o)
+	s.events.LogDecision(r, &o, nil)
 	if s.options.Observe != nil {
 		s.options.Observe(r, o)
 	}

@@ -331,7 +331,9 @@ func TestExplainAgreesWithTheServer(t *testing.T) {
 							host = "other.acme.example"
 						}
 						if w == nil {
-							w, _ = a.connect(port, "api.acme.example", holder, version)
+							if w, why = a.connect(port, "api.acme.example", holder, version); w == nil {
+								t.Fatalf("%s: the second connection is refused: %s", label, why)
+							}
 						}
 						status, outcome, closed := a.roundTrip(w, method, path, host, "")
 						x, err := a.server.Explain(t.Context(), mtlsguard.ExplainRequest{

@@ -163,6 +163,22 @@ func get(c *http.Client, url string) string {
 	return strings.TrimSpace(res.Status[:3] + " " + text)
 }
 
+// getAfter is get after a change that wants an answer. Where it wants "refused", the open
+// connection is about to be closed: until then it answers 403.
+func getAfter(tb testing.TB, c *http.Client, url, want string) string {
+	tb.Helper()
+	got := get(c, url)
+	if want == "refused" {
+		testkit.Eventually(tb, "the end of the connection", func() bool {
+			if strings.HasPrefix(got, "403 ") {
+				got = get(c, url)
+			}
+			return !strings.HasPrefix(got, "403 ")
+		})
+	}
+	return got
+}
+
 // freeAddress returns an address on which no program listens.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()

@@ -110,6 +110,9 @@ type realGateway struct {
 	live  *live
 	carol *testpki.Pair // below an intermediate authority
 	url   string        // of the gateway
+
+	folder  string  // of the gateway that was started last
+	printed *output // what it printed
 }
 
 // documentedPort returns the forwarded section that docs/gateways.md shows for a format.
@@ -198,8 +201,9 @@ func (p *realGateway) launch(folder, address string, arguments ...string) bool {
 	cmd.Env = []string{"HOME=" + folder, "XDG_DATA_HOME=" + folder, "XDG_CONFIG_HOME=" + folder, "PATH=" + os.Getenv("PATH")}
 	// Its workers end with it, and it ends with this process, even if a test panics.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	var logged output
-	cmd.Stdout, cmd.Stderr = &logged, &logged
+	logged := &output{}
+	p.folder, p.printed = folder, logged
+	cmd.Stdout, cmd.Stderr = logged, logged
 	cmd.WaitDelay = 5 * time.Second
 	started, ended := make(chan error), make(chan struct{})
 	go func() {

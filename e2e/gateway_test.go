@@ -186,7 +186,7 @@ func TestReloadAppliesToForwardedCertificates(t *testing.T) {
 			}
 			for name, c := range clients {
 				for range 2 {
-					if got := get(withHeaders(c, state...), url); got != row.after {
+					if got := getAfter(t, withHeaders(c, state...), url, row.after); got != row.after {
 						t.Errorf("%s: after: %s, want %s", name, got, row.after)
 					}
 				}

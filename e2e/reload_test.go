@@ -82,7 +82,7 @@ func TestReloadAppliesToOpenConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, c := range clients {
-				if got := get(c, url); got != row.after {
+				if got := getAfter(t, c, url, row.after); got != row.after {
 					t.Errorf("%s: after: %s, want %s", name, got, row.after)
 				}
 			}

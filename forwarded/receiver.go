@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/presented"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -94,16 +95,17 @@ func (r *Receiver) verify(ctx context.Context, raw RawCertificate, verifyChain f
 	if verified, ok := r.cache.get(raw); ok && trustaccess.IsCurrent(r.users, verified) {
 		return verified, nil
 	}
-	presented, err := r.topology.parse(raw.cert, raw.chain)
+	certificates, err := r.topology.parse(raw.cert, raw.chain)
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	verified, err := verifyChain(ctx, presented)
+	verified, err := verifyChain(ctx, certificates)
 	if err != nil {
-		return trust.Verified{}, err
+		return trust.Verified{}, presented.With(err, certificates)
 	}
 	if r.gateways.hasNames() && trustaccess.IssuedUnderAnchor(verified, r.gateways.trust) {
-		return trust.Verified{}, reason.Refuse(reason.UnknownAuthority, "the chain contains an authority of the gateways, which cannot issue for users")
+		refusal := reason.Refuse(reason.UnknownAuthority, "the chain contains an authority of the gateways, which cannot issue for users")
+		return trust.Verified{}, presented.With(refusal, certificates)
 	}
 	trustaccess.Remember(r.users, verified) // the client proved possession of its key to an authenticated gateway
 	r.cache.put(raw, verified)
@@ -111,22 +113,22 @@ func (r *Receiver) verify(ctx context.Context, raw RawCertificate, verifyChain f
 }
 
 // parse returns the certificates in the gateway's headers, leaf first.
-func (t *Topology) parse(cert, chain string) (presented []*x509.Certificate, err error) {
+func (t *Topology) parse(cert, chain string) (certificates []*x509.Certificate, err error) {
 	defer func() {
 		// Certificate parsers have panicked before. A panic is a refusal.
 		if p := recover(); p != nil {
-			presented, err = nil, refuseHeader("reading the forwarded certificate panicked")
+			certificates, err = nil, refuseHeader("reading the forwarded certificate panicked")
 		}
 	}()
 	ders, err := t.format.decode(cert, chain)
 	if err != nil {
 		return nil, refuseHeader(t.cert + ": " + err.Error())
 	}
-	presented, err = parseCertificates(ders)
+	certificates, err = parseCertificates(ders)
 	if err != nil {
 		return nil, refuseHeader(t.cert + ": " + err.Error())
 	}
-	return presented, nil
+	return certificates, nil
 }
 
 // refuseHeader returns a refusal as bad-header. The detail must not quote the headers.

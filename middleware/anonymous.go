@@ -37,7 +37,7 @@ func (s *snapshot) identifyWithoutCertificate(c *call) bool {
 		}
 	}
 	if p.Fallback != ToDefault {
-		c.refuse(reason.NoCertificate, "strict: no certificate, no request")
+		c.refuse(reason.NoCertificate, "strict: no certificate, no request"+c.requested())
 		c.challenge()
 		return false
 	}
@@ -52,4 +52,13 @@ func (s *snapshot) identifyWithoutCertificate(c *call) bool {
 		c.conn.SetMemo(&memo{snapshot: s, identity: c.Identity})
 	}
 	return true
+}
+
+// requested returns what the connection's port asked its client for. Behind a gateway it is
+// empty: the gateway asks, and not the port.
+func (c *call) requested() string {
+	if c.conn == nil || c.hop != nil {
+		return ""
+	}
+	return "; " + c.conn.Port().Requested()
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/presented"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -55,7 +57,7 @@ func (s *snapshot) verifyGateway(ctx context.Context, c connstate.Conn, p *port)
 	case !ok:
 		return verified, reason.Refuse(reason.BadCertificate, "the gateway's certificate could not be verified")
 	case refusal.Reason == reason.UnknownAuthority:
-		return verified, reason.Refuse(reason.UntrustedGateway, "the connection's certificate leads to no trust anchor for gateways")
+		return verified, reason.Refuse(reason.UntrustedGateway, "the connection's certificate, of "+escape.Quote(c.Certificates()[0].Subject.String(), escape.Short)+", leads to no trust anchor for gateways")
 	default:
 		return verified, refusal
 	}
@@ -81,6 +83,7 @@ func (s *snapshot) verifyBehindGateway(c *call) bool {
 func (s *snapshot) verifyForwarded(c *call, verify func(context.Context) (trust.Verified, error)) bool {
 	verified, err := verify(c.request.Context())
 	if err != nil {
+		c.Presented = presented.In(err)
 		refusal, ok := err.(*reason.Refusal)
 		switch {
 		case !ok:

@@ -133,6 +133,9 @@ func (s *snapshot) passes(c *call, l last) (passed bool) {
 			c.refuse(reason.PolicyError, "a part of the guard panicked")
 			passed = false
 		}
+		if !passed {
+			c.describeClient()
+		}
 	}()
 	if l == onlyDecide {
 		return s.checkRewritten(c) && s.decide(c)

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"crypto/x509"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -23,15 +24,20 @@ type Outcome struct {
 	// authenticated nor escaped. It is for logs only, and empty with any other reason.
 	ClaimedUser string
 	Verified    trust.Verified // the caller's certificate; zero without a trusted one
-	Gateway     trust.Verified // behind a gateway: the certificate of the connection itself
-	Port        string         // empty where the request came by no port
-	Method      string
-	Path        string          // as authorized; as sent where the request was refused before
-	Rule        policy.Position // the rule of the policy that decided; zero without one
-	Reference   string          // of a refusal: the same in the answer and in the log
-	Challenges  []string
-	Generation  uint64
-	Duration    time.Duration // the guard's own time; 0 unless Config.Time is set
+	// Presented are the certificates that the caller of a refused request sent, leaf first,
+	// trusted or not. They are for logs only, and nil where they could not be read. Where a
+	// gateway forwards them, and they are trusted, Presented is nil and Verified has them.
+	Presented  []*x509.Certificate
+	ServerName string         // of a refused request: the name that the client sent (SNI), unchanged
+	Gateway    trust.Verified // behind a gateway: the certificate of the connection itself
+	Port       string         // empty where the request came by no port
+	Method     string
+	Path       string          // as authorized; as sent where the request was refused before
+	Rule       policy.Position // the rule of the policy that decided; zero without one
+	Reference  string          // of a refusal: the same in the answer and in the log
+	Challenges []string
+	Generation uint64
+	Duration   time.Duration // the guard's own time; 0 unless Config.Time is set
 }
 
 // refuse makes an outcome a refusal. An unknown reason comes from a mapper, a policy or an
@@ -49,5 +55,18 @@ func (o *Outcome) refuse(r reason.Reason, detail string) {
 func (c *call) challenge() {
 	if (c.Reason == reason.BadCredentials || c.Status == reason.NoRule.Status()) && len(c.port.challenges) > 0 {
 		c.Status, c.Challenges = http.StatusUnauthorized, c.port.challenges
+	}
+}
+
+// describeClient adds to a refusal what the client sent in its handshake.
+func (c *call) describeClient() {
+	switch {
+	case c.tunnel != nil:
+		c.ServerName = c.tunnel.ServerName
+	case c.conn != nil:
+		c.ServerName = c.conn.ServerName()
+		if c.hop == nil { // else they are the gateway's
+			c.Presented = c.conn.Certificates()
+		}
 	}
 }

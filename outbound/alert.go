@@ -28,8 +28,8 @@ const handshakeFailure = 40
 
 // explainAlert turns an alert about the client's certificate into a refusal. It returns
 // any other error unchanged. asked is whether the server is known to have asked for a
-// certificate in this handshake.
-func explainAlert(err error, alias string, asked bool) error {
+// certificate in this handshake; unfit is what askedFor returned for it.
+func explainAlert(err error, identity *Credential, asked bool, unfit string) error {
 	remote, ok := errors.AsType[*net.OpError](err)
 	if !ok || remote.Op != "remote error" || errors.Is(err, ErrServerRefused) { // crypto/tls marks alerts of the peer so
 		return err
@@ -37,20 +37,24 @@ func explainAlert(err error, alias string, asked bool) error {
 	number := alertNumber(remote.Err)
 	why, ok := alertReasons[number]
 	switch {
-	case number == handshakeFailure && asked && alias == "":
+	case number == handshakeFailure && asked && identity == nil:
 		why = reason.NoCertificate
 	case number == handshakeFailure && asked:
 		why = reason.BadCertificate
 	case !ok:
 		return err
 	}
-	what := fmt.Sprintf("the server refused the certificate of alias %q", alias)
-	if alias == "" {
-		what = "the server requires a certificate, and the call was made without one"
+	what := "the server requires a certificate, and the call was made without one"
+	if identity != nil {
+		what = fmt.Sprintf("the server refused the certificate of alias %q (%s)", identity.alias, identity.describe())
+	}
+	what += ": " + remote.Err.Error()
+	if unfit != "" {
+		what += "; " + unfit
 	}
 	return &reason.Refusal{
 		Reason: why,
-		Detail: what + ": " + remote.Err.Error(),
+		Detail: what,
 		Err:    fmt.Errorf("%w: %w", ErrServerRefused, err),
 	}
 }

@@ -42,6 +42,9 @@ func (t *Transport) FindPool(r *http.Request) (acquire func() bool, err error) {
 	}, nil
 }
 
+// NameOf returns a name in DER as text for an error.
+func NameOf(der []byte) string { return nameOf(der) }
+
 // HTTP2 returns the configuration of net/http's HTTP/2.
 func (t *Transport) HTTP2() http.HTTP2Config { return *t.base.HTTP2 }
 

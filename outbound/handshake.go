@@ -41,16 +41,21 @@ type handshake struct {
 	identity *Credential
 	resumed  session // the session that is being resumed
 	over     bool    // the first handshake has ended
+	unfit    string  // what askedFor returned
 }
 
 // clientCertificate is tls.Config.GetClientCertificate. It sends the credential even if it
 // is outside the server's list: servers omit authorities from their lists.
 func (h *handshake) clientCertificate(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	h.mu.Lock()
-	h.event.Asked = true
+	h.event.Asked, h.unfit = true, askedFor(request, h.identity)
+	h.pool.refusals.setUnfit(h.event.Origin, h.unfit)
 	certificate := &tls.Certificate{} // sends no certificate
 	if h.identity != nil {
 		h.event.Sent, h.event.Unacceptable = true, request.SupportsCertificate(&h.identity.pair)
+		if h.event.Unacceptable != nil && h.unfit != "" {
+			h.event.Unacceptable = fmt.Errorf("%w: %s", h.event.Unacceptable, h.unfit)
+		}
 		certificate = &h.identity.pair
 	}
 	event, renegotiated := h.event, h.over
@@ -87,7 +92,7 @@ func (h *handshake) finish(state tls.ConnectionState, err error) error {
 		err = ErrNotAsked // fail closed: the server would answer without an identity
 	}
 	if err != nil {
-		err = explainAlert(err, h.pool.alias, h.event.Asked)
+		err = explainAlert(err, h.identity, h.event.Asked, h.unfit)
 	} else if state.Version == tls.VersionTLS13 && h.event.Asked && !state.DidResume {
 		h.pool.refusals.pending.Add(1) // the server has yet to verify the certificate
 	}

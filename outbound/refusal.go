@@ -93,6 +93,7 @@ type refusals struct {
 	pending atomic.Int64 // TLS 1.3 handshakes in which the server asked for a certificate
 	mu      sync.Mutex
 	last    map[string]refusal
+	unfit   map[string]string // what askedFor returned for the last certificate request of an origin; no entry for ""
 }
 
 type refusal struct {
@@ -109,7 +110,7 @@ func (r *refusals) now() mark { return mark{r.count.Load(), r.pending.Load()} }
 
 // add remembers a refusal. It ignores other errors.
 func (r *refusals) add(origin string, err error) {
-	if !errors.Is(explainAlert(err, "", false), ErrServerRefused) {
+	if !errors.Is(explainAlert(err, nil, false, ""), ErrServerRefused) {
 		return
 	}
 	r.mu.Lock()
@@ -118,6 +119,27 @@ func (r *refusals) add(origin string, err error) {
 		r.last = map[string]refusal{}
 	}
 	r.last[origin] = refusal{r.count.Add(1), err}
+}
+
+// setUnfit remembers what a server asked for.
+func (r *refusals) setUnfit(origin, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if text == "" {
+		delete(r.unfit, origin)
+		return
+	}
+	if r.unfit == nil || len(r.unfit) >= maxRefusals {
+		r.unfit = map[string]string{}
+	}
+	r.unfit[origin] = text
+}
+
+// unfitFor returns what the server of an origin asked for last.
+func (r *refusals) unfitFor(origin string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unfit[origin]
 }
 
 // find returns the refusal that a failed call ended with, joined with the call's error. It

@@ -92,7 +92,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		p.markSuspect(originOf(r.URL).String(), began)
 		err = p.refusals.find(r, before, err)
 		p.release()
-		return nil, t.fail(p.alias, r, explainAlert(err, p.alias, false))
+		return nil, t.fail(p.alias, r, explainAlert(err, p.identity.Load(), false, p.refusals.unfitFor(originOf(r.URL).String())))
 	}
 	response.Request = r
 	p.releaseAtEnd(response, began)

@@ -24,6 +24,7 @@ type Conn struct {
 	raw          *rawConn
 	certificates []*x509.Certificate // set before established, then never changed
 	serverName   string
+	http2        bool      // negotiated
 	openedAt     time.Time // end of the handshake
 	retireAt     time.Time // zero: never
 	simulated    bool      // there is no client: the key is not proved
@@ -132,10 +133,16 @@ func (c *Conn) setHTTPState(s http.ConnState) {
 	}
 }
 
-// closeIdle closes a connection without a request under way, after goodbyeTime: on HTTP/2
-// net/http reports idle before it has written the last frame. A request that arrives meanwhile
-// is checked as any other.
-func (c *Conn) closeIdle() { time.AfterFunc(goodbyeTime, func() { c.raw.Close() }) }
+// closeIdle closes a connection without a request under way. On HTTP/2 net/http reports idle
+// before it has written the last frame, so it waits for goodbyeTime. A request that arrives
+// meanwhile is checked as any other.
+func (c *Conn) closeIdle() {
+	if !c.http2 {
+		c.raw.Close()
+		return
+	}
+	time.AfterFunc(goodbyeTime, func() { c.raw.Close() })
+}
 
 const goodbyeTime = 250 * time.Millisecond // as net/http waits after its own GOAWAY
 

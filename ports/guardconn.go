@@ -2,11 +2,14 @@ package ports
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
+	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -22,6 +25,8 @@ var (
 func (c *guardConn) Port() connstate.Port { return (*guardPort)(c.port) }
 
 func (c *guardConn) ServerName() string { return c.serverName }
+
+func (c *guardConn) Certificates() []*x509.Certificate { return c.certificates }
 
 func (c *guardConn) VerifiedBy(ctx context.Context, v *trust.Verifier) (trust.Verified, error) {
 	return (*Conn)(c).verify(ctx, v, true)
@@ -69,9 +74,16 @@ func (c *guardConn) Check(ctx context.Context, wait bool) error {
 }
 
 // End implements underway.Work and connstate.Conn.
-func (c *guardConn) End() {
+func (c *guardConn) End(why error) {
 	if c.ending.Swap(true) {
 		return
+	}
+	if why != nil {
+		user := ""
+		if m, ok := c.Memo().(interface{ UserName() string }); ok {
+			user = m.UserName()
+		}
+		c.ReportClosed(user, c.certificates[0], why)
 	}
 	(*Conn)(c).retire()
 	if cancel := c.cancel.Load(); cancel != nil {
@@ -88,6 +100,15 @@ func (c *guardConn) End() {
 	time.AfterFunc(underway.Grace, func() { c.raw.Close() }) // also where no http.Server reports that it is idle
 }
 
+// ReportClosed implements connstate.Conn.
+func (c *guardConn) ReportClosed(user string, leaf *x509.Certificate, why error) {
+	event := Closed{Port: c.port.name, Remote: c.raw.RemoteAddr(), User: user, Reason: reason.BadCertificate, Err: why, Leaf: leaf}
+	if refusal, ok := errors.AsType[*reason.Refusal](why); ok {
+		event.Reason = refusal.Reason
+	}
+	reportClosed(c.port.state.Load(), event)
+}
+
 // guardPort is a Port with the methods that only the guard needs.
 type guardPort Port
 
@@ -96,5 +117,7 @@ func (p *guardPort) Name() string { return p.name }
 func (p *guardPort) Trust() *trust.Verifier { return p.state.Load().config.Trust }
 
 func (p *guardPort) RequiresCertificate() bool { return p.state.Load().config.ClientAuth == Require }
+
+func (p *guardPort) Requested() string { return p.state.Load().requested }
 
 func (p *guardPort) Recheck() { (*Port)(p).recheckBusy() }

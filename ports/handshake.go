@@ -64,6 +64,9 @@ func (l *listener) handshake(raw *rawConn) {
 	}
 	if err != nil {
 		event.Reason, event.Err = reasonFor(err, s, &cs, replied, read)
+		if event.Reason == reason.NoCertificate {
+			event.Err = &reason.Refusal{Reason: event.Reason, Detail: errNone.Detail + "; " + s.requested, Err: err}
+		}
 		report(s, event)
 		answerPlainHTTP(err)
 		closeAfterAlert(raw)
@@ -127,6 +130,7 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.verified.Store(&fromHandshake)
 	c.certificates = slices.Clone(cs.PeerCertificates) // a copy: every handler can change r.TLS
 	c.serverName = cs.ServerName
+	c.http2 = cs.NegotiatedProtocol == "h2"
 	c.openedAt = time.Now()
 	if age := s.config.Limits.ConnectionAge; age > 0 {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that clients do not reconnect all at once

@@ -135,7 +135,7 @@ func (l *listener) accept() {
 			p.connLimit.Give()
 			c.Close()
 			s := p.state.Load()
-			report(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: errPerIP})
+			report(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: reason.Refuse(reason.Limit, p.connLimit.Describe(addr, "limits.connections_per_ip"))})
 			continue
 		}
 		raw := &rawConn{Conn: c, handshakes: p.handshakes, conn: &Conn{port: p}}
@@ -153,8 +153,6 @@ func (l *listener) accept() {
 		go l.handshake(raw)
 	}
 }
-
-var errPerIP = reason.Refuse(reason.Limit, "too many connections from one address")
 
 // closeUnfinished closes the connections whose handshake is under way.
 func (p *Port) closeUnfinished() {

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -59,7 +60,9 @@ func (r *rawConn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	if all > maxHandshakeBytes && r.handshakeBytes > freeHandshakeBytes {
-		return n, errHandshakeBytes // fail closed: the client is not let in
+		// Fail closed: the client is not let in.
+		return n, reason.Refuse(reason.Limit, fmt.Sprintf("the handshakes under way are too large together: they have %d bytes, at most %d are allowed, and %s has sent %d",
+			all, maxHandshakeBytes, r.RemoteAddr(), r.handshakeBytes))
 	}
 	if err := r.handshakes.acquire(r.handshakeEnd); err != nil {
 		return n, err
@@ -131,8 +134,6 @@ const (
 	maxHandshakeBytes  = 64 << 20
 	freeHandshakeBytes = 16 << 10
 )
-
-var errHandshakeBytes = reason.Refuse(reason.Limit, "the handshakes under way are too large together")
 
 // uncountHandshakeBytes subtracts the bytes of a handshake that is over.
 func (r *rawConn) uncountHandshakeBytes() { r.conn.port.handshakeBytes.Add(-int64(r.handshakeBytes)) }

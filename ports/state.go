@@ -17,8 +17,9 @@ import (
 // state is one configuration of a port with its TLS configuration. It never changes, except
 // for the rotation of ticket keys, which crypto/tls locks.
 type state struct {
-	config Config
-	tls    *tls.Config
+	config    Config
+	tls       *tls.Config
+	requested string // names the CAs of whose certificates the port asks for one
 
 	mu   sync.Mutex
 	keys [][32]byte // ticket keys, the newest first
@@ -27,7 +28,7 @@ type state struct {
 // newState returns the state for a configuration, always with ticket keys of its own. With a
 // shared key a session of another port, or of a former trust, could resume here.
 func newState(c Config) (*state, error) {
-	s := &state{config: c}
+	s := &state{config: c, requested: requested(&c)}
 	s.tls = &tls.Config{
 		MinVersion:     max(c.MinVersion, tls.VersionTLS12), // set, so that no GODEBUG lowers it
 		NextProtos:     []string{"h2", "http/1.1"},

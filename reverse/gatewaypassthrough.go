@@ -55,18 +55,13 @@ func (g *Gateway) ServePassthrough(l net.Listener, service func(serverName strin
 	}
 }
 
-var (
-	errPerIP       = reason.Refuse(reason.Limit, "too many connections of one address")
-	errConnections = reason.Refuse(reason.Limit, "too many connections")
-)
-
 // admitPassthrough counts a connection of an address. If too many connections are open, it
 // waits until one ends: twice as long as a client may take for its first message, so that
 // the places of silent clients become free in time. Further connections wait in the
 // kernel's queue.
 func (g *Gateway) admitPassthrough(addr netip.Prefix) error {
 	if !g.passthrough.TakeAddr(addr) {
-		return errPerIP
+		return reason.Refuse(reason.Limit, g.passthrough.Describe(addr, "the limit of one address"))
 	}
 	wait := 2 * g.config.Passthrough.Handshake
 	deadline := time.Now().Add(wait)
@@ -74,7 +69,7 @@ func (g *Gateway) admitPassthrough(addr netip.Prefix) error {
 	defer timer.Stop()
 	if !g.passthrough.Take(func() bool { return !time.Now().Before(deadline) }) {
 		g.passthrough.GiveAddr(addr)
-		return errConnections
+		return reason.Refuse(reason.Limit, fmt.Sprintf("too many connections: %d are open, and that is the limit", g.config.Passthrough.Connections))
 	}
 	return nil
 }

@@ -28,8 +28,8 @@ type waiter struct {
 const maxQueues = 8
 
 // acquire returns a tunnel that serves the service, and gives one of its places to the
-// holder. It waits for a place at most queueWait. The error is errUnavailable, errShare or
-// that of ctx.
+// holder. It waits for a place at most queueWait. The error is errUnavailable, a refusal
+// with the reason limit, or that of ctx.
 func (p *pool) acquire(ctx context.Context, service string, h holder) (*gatewayTunnel, error) {
 	p.mu.Lock()
 	a := p.account(h)
@@ -55,7 +55,7 @@ func (p *pool) acquire(ctx context.Context, service string, h holder) (*gatewayT
 	select {
 	case t, ok := <-w.place:
 		if !ok {
-			return nil, errShare
+			return nil, errDropped
 		}
 		return t, nil
 	case <-timer.C:
@@ -83,7 +83,7 @@ func (p *pool) stopWaiting(service string, w *waiter, ctxErr error) (*gatewayTun
 	t, ok := <-w.place
 	switch {
 	case !ok:
-		return nil, errShare
+		return nil, errDropped
 	case ctxErr == nil:
 		return t, nil
 	}
@@ -91,11 +91,11 @@ func (p *pool) stopWaiting(service string, w *waiter, ctxErr error) (*gatewayTun
 	return nil, ctxErr
 }
 
-// unavailableError returns why a request gets no place: errShare if there are free places
+// unavailableError returns why a request gets no place: shareError if there are free places
 // and the caller may not hold more.
 func (p *pool) unavailableError(q *queue, a *account) error {
 	if q != nil && slices.ContainsFunc(q.tunnels, (*gatewayTunnel).hasFreePlace) && !p.mayHoldMore(q, a) {
-		return errShare
+		return p.shareError(q, a)
 	}
 	return errUnavailable
 }

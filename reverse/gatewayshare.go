@@ -1,6 +1,7 @@
 package reverse
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
@@ -32,7 +33,26 @@ type account struct {
 	waiting int                    // requests in queues
 }
 
-var errShare = reason.Refuse(reason.Limit, "the caller holds its share of the places")
+// errDropped is the refusal of a request that makeRoom has dropped.
+var errDropped = reason.Refuse(reason.Limit, "the caller holds its share of the places: it had the most requests waiting, and the newest of them made room")
+
+// shareError returns the refusal of a holder that may not hold more places of a service. q may
+// be nil.
+func (p *pool) shareError(q *queue, a *account) error {
+	held, free := p.places(q, a)
+	return reason.Refuse(reason.Limit, fmt.Sprintf("the caller %s holds its share of the places: it has %d, %d are free, and one caller may have %d %%", a.holder, held, free, p.share))
+}
+
+// String returns the fingerprint or the address of a holder.
+func (h holder) String() string {
+	switch {
+	case h.addr.IsValid():
+		return h.addr.String()
+	case h.leaf.IsZero():
+		return "without an address"
+	}
+	return h.leaf.String()
+}
 
 // account returns the account of a holder, which it makes if necessary.
 func (p *pool) account(h holder) *account {
@@ -56,12 +76,20 @@ func (p *pool) deleteIfEmpty(a *account) {
 // holder must have fewer places than are free. One caller alone gets half of them, two get
 // a third each, and however many callers take what they can, some places remain free.
 func (p *pool) mayHoldMore(q *queue, a *account) bool {
-	held, free := 0, 0
+	held, free := p.places(q, a)
+	return held*(100-p.share) < free*p.share
+}
+
+// places returns how many places of a service a holder has, and how many are free.
+func (p *pool) places(q *queue, a *account) (held, free int) {
+	if q == nil {
+		return 0, 0
+	}
 	for _, t := range q.tunnels {
 		held += a.places[t]
 		free += t.limit - t.inFlight
 	}
-	return held*(100-p.share) < free*p.share
+	return held, free
 }
 
 // makeRoom drops a waiting request of the holder that has the most of them, for a request

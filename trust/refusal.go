@@ -52,7 +52,7 @@ func (v *Verifier) unknownIssuer(presented []*x509.Certificate) string {
 			return fmt.Sprintf("no anchor for issuer %s; the client sent %s, serial %X, which %s", quote(top.Issuer.String()), quote(c.Subject.String()), c.SerialNumber, why)
 		}
 	}
-	return "no anchor for issuer " + quote(top.Issuer.String())
+	return v.foreignIssuer(presented, top)
 }
 
 // lastSigned returns the last certificate of the path that begins at the leaf and leads from

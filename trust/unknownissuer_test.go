@@ -50,14 +50,14 @@ func TestIssuerThatIsThereIsNotCalledMissing(t *testing.T) {
 		presented certs
 		want      string // with %X for the serial number of the anchor
 	}{
-		{"no such name", other, alice.Presented(), `no anchor for issuer "CN=Client CA,O=Acme"`},
+		{"no such name", other, alice.Presented(), `no anchor for issuer "CN=Client CA,O=Acme", whose certificate was not sent (certificates sent: 1); no known issuer has a similar name, known: "CN=Other"`},
 		{"another key", named(utf8, "O=Acme", "CN=Client CA"), alice.Presented(), `the anchor "CN=Client CA,O=Acme", serial %X, has the issuer's name, but another key`},
 		{"another string type", again(ca, printable, "O=Acme", "CN=Client CA"), alice.Presented(), `the anchor "CN=Client CA,O=Acme", serial %X, has the same name in another encoding (names in chains are compared byte by byte)`},
 		{"another case, another key", named(utf8, "O=ACME", "CN=Client CA"), alice.Presented(), `serial %X, has the same name in another encoding (names in chains are compared byte by byte), and another key`},
 		{"another order", again(ca, utf8, "CN=Client CA", "O=Acme"), alice.Presented(), `the anchor "CN=Client CA,O=Acme", serial %X, has a name that is printed alike, with its parts in another order or form`},
 		{"the anchor of an intermediate that was sent", named(utf8, "O=Acme", "CN=Client CA"), below.Presented(), `the anchor "CN=Client CA,O=Acme", serial %X, has the issuer's name, but another key`},
 		{"an intermediate with another key was sent", ca, certs{below.Cert, twin.Cert}, fmt.Sprintf(`no anchor for issuer "CN=Sub"; the client sent "CN=Sub", serial %X, which has the issuer's name, but another key`, twin.Cert.SerialNumber)},
-		{"the intermediate is missing", ca, certs{below.Cert}, `no anchor for issuer "CN=Sub"`},
+		{"the intermediate is missing", ca, certs{below.Cert}, `no anchor for issuer "CN=Sub", whose certificate was not sent (certificates sent: 1); no known issuer has a similar name, known: "CN=Client CA,O=Acme"`},
 	} {
 		_, err := trusting(t, row.anchor.Cert).Verify(t.Context(), row.presented)
 		want := row.want

@@ -24,7 +24,7 @@ func logged(t *testing.T, open func(*bytes.Buffer) *slog.Logger, req *http.Reque
 	t.Helper()
 	var out bytes.Buffer
 	e := New(open(&out), new(atomic.Uint64))
-	e.LogDecision(req, &o)
+	e.LogDecision(req, &o, nil)
 	if !e.backlog.Wait(5 * time.Second) {
 		t.Fatal("the log wrote nothing")
 	}
@@ -67,7 +67,7 @@ func TestLinesAndRecordsKeepTheirOrder(t *testing.T) {
 	var out bytes.Buffer
 	e := New(JSONLog(&out, nil), new(atomic.Uint64))
 	for range 50 {
-		e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+		e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}}, nil)
 		e.LogEvent("reload", "configuration in effect", "ok")
 	}
 	e.Flush()
@@ -83,7 +83,7 @@ func TestLinesAndRecordsKeepTheirOrder(t *testing.T) {
 	for _, w := range []failing{{}, {panics: true}} {
 		e = New(JSONLog(w, nil), new(atomic.Uint64))
 		for range 3 {
-			e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+			e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}}, nil)
 			if !e.backlog.Wait(5 * time.Second) {
 				t.Fatal("a failing log blocks later lines")
 			}
@@ -104,7 +104,7 @@ func (f failing) Write([]byte) (int, error) {
 func TestJSONLogWith(t *testing.T) {
 	var out bytes.Buffer
 	e := New(JSONLog(&out, nil).With("service", "orders"), new(atomic.Uint64))
-	e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}})
+	e.LogDecision(&http.Request{}, &middleware.Outcome{Allowed: true, Identity: &identity.Identity{User: "alice"}}, nil)
 	e.Flush()
 	if !strings.Contains(out.String(), `"service":"orders"`) || !strings.Contains(out.String(), `"user":"alice"`) {
 		t.Errorf("wrote %s", out.String())
@@ -126,7 +126,7 @@ func BenchmarkDecisionLine(b *testing.B) {
 			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/orders/7", Port: "internal", Rule: policy.Position{File: "policy.csv", Line: 7}, Identity: &identity.Identity{User: "alice", MappingID: "alice"}}
 			b.ReportAllocs()
 			for b.Loop() {
-				e.LogDecision(req, &o)
+				e.LogDecision(req, &o, nil)
 			}
 			e.Flush()
 		})

@@ -41,6 +41,9 @@ type Logger struct {
 	reported   uint64 // how many dropped records were reported; only the backlog's goroutine uses it
 	batch      []byte // lines to write together; only the backlog's goroutine uses it
 	sample     sampler
+	stale      atomic.Bool // the last reload has failed
+
+	closed closedCounter
 
 	mu           sync.RWMutex
 	certificates map[trust.Digest]*certificateFields // of verified certificates
@@ -113,7 +116,10 @@ func (e *Logger) writeRecord(r slog.Record) {
 
 // Flush waits until the log has written everything, at most flushTimeout. No request
 // calls it.
-func (e *Logger) Flush() { e.backlog.Wait(flushTimeout) }
+func (e *Logger) Flush() {
+	e.logClosed()
+	e.backlog.Wait(flushTimeout)
+}
 
 // Enabled reports whether lines of a level are logged.
 func (e *Logger) Enabled(level slog.Level) bool { return e.log.Enabled(context.Background(), level) }
@@ -151,8 +157,15 @@ func (e *Logger) enqueue(level slog.Level, msg string, r record, generation uint
 	line := slog.NewRecord(time.Now(), level, msg, 0)
 	line.AddAttrs(r...)
 	line.AddAttrs(slog.Uint64("generation", generation))
+	if e.stale.Load() {
+		line.AddAttrs(slog.Bool("stale", true))
+	}
 	e.backlog.Offer(entry{record: &line})
 }
+
+// SetStale marks every line from now on as written under an older configuration than the
+// files hold, because the last reload failed, or no longer.
+func (e *Logger) SetStale(stale bool) { e.stale.Store(stale) }
 
 // LogEvent logs an event that has no fields of its own.
 func (e *Logger) LogEvent(event, msg, outcome string) {
@@ -162,8 +175,13 @@ func (e *Logger) LogEvent(event, msg, outcome string) {
 	e.enqueue(slog.LevelInfo, msg, r, e.generation.Load())
 }
 
+// Nearest describes the mapping that comes nearest to a certificate that none matches. It
+// returns "" where there is none.
+type Nearest func(trust.Verified, string) string
+
 // LogDecision logs the outcome of one request. Lines about anonymous requests are sampled.
-func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
+// nearest may be nil; it is called only for a line that is written.
+func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome, nearest Nearest) {
 	level, outcome := slog.LevelInfo, "allow"
 	if !o.Allowed {
 		level, outcome = slog.LevelWarn, "refuse"
@@ -183,21 +201,28 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome) {
 	}
 	if e.lines != nil {
 		line := beginLine(time.Now(), level, "decision")
-		e.addDecision(line, req, o, outcome, suppressed)
+		e.addDecision(line, req, o, nearest, suppressed)
 		line.number("generation", o.Generation)
+		if e.stale.Load() {
+			line.mark("stale")
+		}
 		line.end()
 		if !e.backlog.Offer(entry{line: line}) {
 			line.free()
 		}
 		return
 	}
-	r := make(record, 0, 20)
-	e.addDecision(&r, req, o, outcome, suppressed)
+	r := make(record, 0, 26)
+	e.addDecision(&r, req, o, nearest, suppressed)
 	e.enqueue(level, "decision", r, o.Generation)
 }
 
 // addDecision adds the fields of a decision.
-func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outcome, outcome string, suppressed uint64) {
+func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outcome, nearest Nearest, suppressed uint64) {
+	outcome := "allow"
+	if !o.Allowed {
+		outcome = "refuse"
+	}
 	if suppressed > 0 {
 		r.number("suppressed", suppressed)
 	}
@@ -220,6 +245,9 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	}
 	if !o.Verified.IsZero() {
 		r.certificate(e.fieldsOf(o.Verified))
+	}
+	if !o.Allowed {
+		e.addRefusal(r, req, o, nearest)
 	}
 	if probemark.InRequest(req) {
 		r.mark("probe")
@@ -342,11 +370,15 @@ func (e *Logger) LogHandshake(h ports.Handshake) {
 	if len(h.Presented) > 0 {
 		r = append(r, recordOf(h.Presented[0], trust.FingerprintOf(h.Presented[0]))...)
 	}
+	if h.Reason != "" {
+		addLeaf(&r, h.Presented, nil)
+		addServerName(&r, h.ServerName)
+	}
 	if h.Probe {
 		r.mark("probe")
 	}
 	if h.Err != nil {
-		r.add("error", escape.Printable(h.Err.Error(), maxPeerText))
+		r.add("error", errorText(h.Err))
 	}
 	e.enqueue(level, "handshake", r, e.generation.Load())
 }

@@ -41,7 +41,7 @@ func TestLineNamesTheIssuerOfItsOwnChain(t *testing.T) {
 	for range 2 {
 		for _, v := range []struct{ anchor, issuer *testpki.Pair }{{oldRoot, oldCA}, {newRoot, newCA}} {
 			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/", Port: "p", Verified: verified(v.anchor, v.issuer)}
-			e.LogDecision(&http.Request{}, &o)
+			e.LogDecision(&http.Request{}, &o, nil)
 			want = append(want, trust.FingerprintOf(v.issuer.Cert).String())
 		}
 	}

@@ -2,6 +2,7 @@
 package connlimit
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -73,6 +74,26 @@ func (c *Counter) TakeAddr(a netip.Prefix) bool {
 	}
 	c.byAddr[a]++
 	return true
+}
+
+// Held returns how many connections an address has, and how many it may have.
+func (c *Counter) Held(a netip.Prefix) (held, most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byAddr[a], c.perIP
+}
+
+// Describe returns how many connections an address has, in words. limit names the limit.
+func (c *Counter) Describe(a netip.Prefix, limit string) string {
+	held, most := c.Held(a)
+	who := "an address without IP"
+	switch {
+	case a.IsSingleIP():
+		who = a.Addr().String()
+	case a.IsValid():
+		who = a.String()
+	}
+	return fmt.Sprintf("too many connections of one address: %s has %d, %s is %d", who, held, limit, most)
 }
 
 // GiveAddr undoes TakeAddr.

@@ -24,9 +24,13 @@ type Conn interface {
 	// VerifiedLocally is VerifiedBy without waiting for a responder. The error is a
 	// *reason.Refusal or trustaccess.ErrUndecided.
 	VerifiedLocally(*trust.Verifier) (trust.Verified, error)
+	// Certificates returns what the client sent, leaf first, verified or not. The slice must
+	// not be changed.
+	Certificates() []*x509.Certificate
 	// Memo returns the value of the last SetMemo, or nil.
 	Memo() any
-	// SetMemo stores one value with the connection.
+	// SetMemo stores one value with the connection. If it has a method UserName() string, End
+	// reports that user.
 	SetMemo(any)
 	// Track adds a work, once, to those that are checked with the connection: every second
 	// while it is not idle, and at every change of the port's verifier.
@@ -35,8 +39,12 @@ type Conn interface {
 	// took the connection may return before the connection ends.
 	Untrack(underway.Work)
 	// End ends the connection: at once if it is hijacked, soon if it is idle, else when its
-	// answer is complete or underway.Grace is over. It does not wait.
-	End()
+	// answer is complete or underway.Grace is over. It does not wait. why is reported, unless
+	// it is nil.
+	End(why error)
+	// ReportClosed reports that something on the connection ends because a certificate that a
+	// gateway forwarded is not trusted any more. End reports the connection's own.
+	ReportClosed(user string, leaf *x509.Certificate, why error)
 }
 
 // Port is the port of a connection. It is comparable.
@@ -47,6 +55,9 @@ type Port interface {
 	Trust() *trust.Verifier
 	// RequiresCertificate reports whether the port's mode is require.
 	RequiresCertificate() bool
+	// Requested returns a text that names the CAs of whose certificates the port asks its
+	// clients for one.
+	Requested() string
 	// Recheck verifies again what is under way on the port: answers and hijacked
 	// connections. A connection whose certificate is not trusted any more ends within a
 	// second. An idle connection stays open: its next request is refused with the reason.

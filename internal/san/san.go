@@ -9,6 +9,8 @@ package san
 import (
 	"crypto/x509"
 	"errors"
+	"iter"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
@@ -28,16 +30,20 @@ type Name struct {
 }
 
 // Names returns the names of a certificate in their order, as Read does.
-func Names(c *x509.Certificate) []Name {
-	var out []Name
-	for rest := read(c); ; {
-		var tag der.Tag
-		var content cryptobyte.String
-		if !rest.ReadAnyASN1(&content, &tag) {
-			return out
-		}
-		if tag&classMask == contextSpecific {
-			out = append(out, Name{Tag: int(tag &^ classMask), Value: string(content)})
+func Names(c *x509.Certificate) []Name { return slices.Collect(All(c)) }
+
+// All returns an iterator over Names.
+func All(c *x509.Certificate) iter.Seq[Name] {
+	return func(yield func(Name) bool) {
+		for rest := read(c); ; {
+			var tag der.Tag
+			var content cryptobyte.String
+			if !rest.ReadAnyASN1(&content, &tag) {
+				return
+			}
+			if tag&classMask == contextSpecific && !yield(Name{Tag: int(tag &^ classMask), Value: string(content)}) {
+				return
+			}
 		}
 	}
 }

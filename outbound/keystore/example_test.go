@@ -30,6 +30,6 @@ func Example() {
 	fmt.Println(len(keys.Expiring(30*24*time.Hour)), "certificates expire within 30 days")
 	// Output:
 	// CN=alice,OU=Staff,O=Acme
-	// the keystore does not know the alias
+	// the keystore does not know the alias: it has "partner-a"
 	// 0 certificates expire within 30 days
 }

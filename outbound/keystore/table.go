@@ -2,8 +2,11 @@ package keystore
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,12 +43,13 @@ func (t *table) time() time.Time {
 
 // Credential implements outbound.Keystore. Of several certificates it returns the valid one
 // with the latest NotBefore; one whose intermediates are valid too comes first. If none is
-// valid it returns the newest, and the transport refuses it with its dates. It returns outbound.ErrUnknownAlias for an unknown alias.
+// valid it returns the newest, and the transport refuses it with its dates. For an unknown
+// alias the error wraps outbound.ErrUnknownAlias and names the known ones.
 func (t *table) Credential(alias string) (*outbound.Credential, error) {
 	list := t.load()[alias]
 	switch len(list) {
 	case 0:
-		return nil, outbound.ErrUnknownAlias
+		return nil, fmt.Errorf("%w: %s", outbound.ErrUnknownAlias, t.describeAliases())
 	case 1:
 		return list[0], nil
 	}
@@ -67,6 +71,34 @@ func (t *table) Credential(alias string) (*outbound.Credential, error) {
 		return valid, nil
 	}
 	return list[0], nil
+}
+
+// maxAliases bounds the aliases in an error.
+const maxAliases = 10
+
+// describeAliases returns the first aliases, for an error. They are valid aliases, so that
+// no text needs an escape.
+func (t *table) describeAliases() string {
+	var first []string
+	all := t.load()
+	for alias := range all { // no sort of all: a caller may name unknown aliases often
+		i, _ := slices.BinarySearch(first, alias)
+		if i < maxAliases {
+			first = slices.Insert(first, i, alias)
+			first = first[:min(len(first), maxAliases)]
+		}
+	}
+	if len(all) == 0 {
+		return "it is empty"
+	}
+	for i, alias := range first {
+		first[i] = strconv.Quote(alias)
+	}
+	out := "it has " + strings.Join(first, ", ")
+	if more := len(all) - len(first); more > 0 {
+		out += fmt.Sprintf(" and %d more", more)
+	}
+	return out
 }
 
 // Aliases returns the known aliases, sorted.
