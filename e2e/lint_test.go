@@ -66,9 +66,11 @@ func TestLintFindings(t *testing.T) {
 		}, nil, []string{"mtlsguard.yaml:9: port internal: anchor \"CN=Short CA\" expires"}},
 		{"a CRL that ends", func(s *site) {
 			s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], crls: [ca.crl]}")
+			s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], revocation: off}")
 		}, func(_ *site, o *mtlsguard.LintOptions) { o.Within = 23*time.Hour + 50*time.Minute }, nil},
 		{"a CRL that ends soon", func(s *site) {
 			s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], crls: [ca.crl]}")
+			s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], revocation: off}")
 		}, func(_ *site, o *mtlsguard.LintOptions) {
 			o.Now = func() time.Time { return time.Now().Add(23*time.Hour + 59*time.Minute + 30*time.Second) }
 		}, []string{
@@ -102,6 +104,9 @@ func TestLintFindings(t *testing.T) {
 			s.put("sub.pem", string(s.ca.SubCA("Sub").CertPEM()))
 			s.sub("users.yaml", `"CN=alice", issuer: ca.pem`, `"CN=alice", issuer: sub.pem`)
 		}, nil, nil},
+		{"two ports, one CRL", func(s *site) {
+			s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem]}", "trust: {anchors: [ca.pem], crls: [ca.crl]}")
+		}, nil, []string{"mtlsguard.yaml:14: port public trusts ca.pem and looks up no CRL; port internal does: a certificate that is refused there as revoked is accepted here (crls: [ca.crl] in this trust too, or revocation: off"}},
 		{"a mapping of a certificate that ends", func(s *site) {
 			s.put("users.yaml", s.get("users.yaml")+`  - {id: pin, user: alice, fingerprint: "`+trust.FingerprintOf(s.alice.Cert).String()+"\"}\n")
 		}, func(s *site, o *mtlsguard.LintOptions) {

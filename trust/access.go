@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"crypto/x509"
+	"math/big"
 	"slices"
 	"time"
 
@@ -25,9 +26,13 @@ func (access) Now(v *Verifier) time.Time { return v.now() }
 
 func (access) UsesSystemClock(v *Verifier) bool { return v.usesSystemClock }
 
-func (access) Warnings(v *Verifier) []string { return slices.Clone(v.warnings) }
+func (access) Warnings(v *Verifier) []hook.Warning { return slices.Clone(v.warnings) }
 
 func (access) CurrentCRLs(v *Verifier) []hook.CRLState { return v.crlStates() }
+
+func (access) LookUp(v *Verifier, issuer []byte, serial *big.Int) []hook.CRLLookup {
+	return v.lookUp(issuer, serial)
+}
 
 func (access) Revocation(v *Verifier) Revocation { return v.revocation }
 
@@ -62,6 +67,21 @@ func (access) IssuerKeys(v Verified) []Digest {
 		return nil
 	}
 	return slices.Clone(v.result.issuers)
+}
+
+func (access) LooksUp(v *Verifier, anchor *x509.Certificate) bool { return v.looksUp(anchor) }
+
+func (access) WhyNotIssuer(c, parent *x509.Certificate) string { return whyNotIssuer(c, parent) }
+
+func (access) CheckAnchor(a *x509.Certificate, p Profile) error {
+	if e := checkAnchor(a, p); e != nil {
+		return e
+	}
+	return nil
+}
+
+func (access) ReadCertificates(name string, data []byte) ([]hook.Certificate, error) {
+	return readCertificates(name, data)
 }
 
 func (access) ReadCRLs(name string, data []byte) ([]hook.CRL, error) { return readCRLs(name, data) }

@@ -62,7 +62,7 @@ func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certifi
 	}
 	for _, a := range below {
 		if len(a.anchors) == 0 {
-			v.warnings = append(v.warnings, fmt.Sprintf("the CRL issuer %s is not issued under any known anchor: add the authorities between them to crl_issuers", quote(a.cert.Subject.String())))
+			v.warn(fmt.Sprintf("the CRL issuer %s is not issued under any known anchor", quote(a.cert.Subject.String())), "add the authorities between them to crl_issuers")
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (v *Verifier) markRevoked() {
 	for _, a := range v.anchors {
 		if a != nil && v.revokedByLists(a) {
 			v.revokedAnchors[FingerprintOf(a)] = true
-			v.warnings = append(v.warnings, fmt.Sprintf("the anchor %s, serial %X, is revoked by the CRL of an authority above it: chains that end at it are refused; remove it from the anchors", quote(a.Subject.String()), a.SerialNumber))
+			v.warnAnchor(a, fmt.Sprintf("the anchor %s, serial %X, is revoked by the CRL of an authority above it: chains that end at it are refused", quote(a.Subject.String()), a.SerialNumber), "remove it from the anchors")
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
-	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -123,7 +122,7 @@ func TestDirectoryNameConstraintsAreWarnedAbout(t *testing.T) {
 	for _, critical := range []bool{true, false} {
 		own := testpki.NewCA("Constrained CA", constraint(t, critical))
 		v := trusting(t, own.Cert)
-		if w := strings.Join(trustaccess.Warnings(v), "\n"); !strings.Contains(w, "Constrained CA") || !strings.Contains(w, "constraint") {
+		if w := strings.Join(warningsOf(v), "\n"); !strings.Contains(w, "Constrained CA") || !strings.Contains(w, "constraint") {
 			t.Errorf("critical %v: want a warning, got %q", critical, w)
 		}
 		want := reason.Reason("")
@@ -133,7 +132,7 @@ func TestDirectoryNameConstraintsAreWarnedAbout(t *testing.T) {
 		expect(t, v, own.Leaf("alice", acme).Presented(), want)
 	}
 	plain := testpki.NewCA("Client CA", func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"acme.example"} })
-	if w := trustaccess.Warnings(trusting(t, plain.Cert)); len(w) != 0 {
+	if w := warningsOf(trusting(t, plain.Cert)); len(w) != 0 {
 		t.Errorf("a warning about a constraint that is applied: %q", w)
 	}
 }

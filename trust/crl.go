@@ -165,9 +165,20 @@ func (v *Verifier) addCRL(list *x509.RevocationList) {
 		return
 	}
 	if len(l.authorities) == 0 {
-		v.warnings = append(v.warnings, fmt.Sprintf("no known authority signed the CRL of %s: it applies only to certificates whose chain contains an issuer with that name and key; add that issuer to crl_issuers, or remove the CRL",
-			quote(list.Issuer.String())))
+		v.warn(fmt.Sprintf("no known authority signed the CRL of %s: it applies only to certificates whose chain contains an issuer with that name and key%s", quote(list.Issuer.String()), v.printedAlike(list)),
+			"add that issuer to crl_issuers, or remove the CRL")
 	}
+}
+
+// printedAlike names an authority that is not the issuer of a list, although its name looks
+// like the issuer's.
+func (v *Verifier) printedAlike(list *x509.RevocationList) string {
+	for _, a := range v.authorities {
+		if len(a.cert.Subject.Names) > 0 && a.cert.Subject.String() == list.Issuer.String() {
+			return fmt.Sprintf("; the name of the authority with serial %X is printed alike, with its parts in another order or form", a.cert.SerialNumber)
+		}
+	}
+	return ""
 }
 
 // markReplaced finds the lists that a newer list replaces.

@@ -172,3 +172,12 @@ func signatureOf(t testing.TB, issuer *testpki.Pair, data []byte) []byte {
 	}
 	return sig
 }
+
+// warningsOf returns the texts of a verifier's warnings.
+func warningsOf(v *trust.Verifier) []string {
+	var out []string
+	for _, w := range trustaccess.Warnings(v) {
+		out = append(out, w.What+" ("+w.Hint+")")
+	}
+	return out
+}

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
@@ -22,8 +24,8 @@ func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certifi
 			wrong.Add(configerror.Error{What: fmt.Sprintf("MustBeRevoked[%d] is nil", i)})
 			continue
 		case now.After(c.NotAfter):
-			v.warnings = append(v.warnings, fmt.Sprintf("the certificate %s, serial %X, that must be revoked expired at %s and is not checked any more: revoke another certificate and use that one",
-				quote(c.Subject.String()), c.SerialNumber, c.NotAfter.UTC().Format(time.RFC3339)))
+			v.warn(fmt.Sprintf("the certificate %s, serial %X, that must be revoked expired at %s and is not checked any more",
+				quote(c.Subject.String()), c.SerialNumber, c.NotAfter.UTC().Format(time.RFC3339)), "revoke another certificate and use that one")
 			continue
 		}
 		issued, revoked := v.isRevoked(c, now)
@@ -35,11 +37,21 @@ func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certifi
 			Hint: "download the newest CRL of its issuer, and check that revocation is not off",
 		}
 		if !issued {
-			m.What += ": no anchor and no CRL issuer issued it"
-			m.Hint = "add the certificate of the intermediate that issued it to crl_issuers: [FILE]"
+			m.What += ": no anchor and no CRL issuer issued it" + v.lookalike(c)
+			m.Hint = "add the certificate of the authority that issued it to crl_issuers: [FILE]"
 		}
 		wrong.Add(m)
 	}
+}
+
+// lookalike names a configured authority that looks like the issuer of c and is not.
+func (v *Verifier) lookalike(c *x509.Certificate) string {
+	for _, a := range v.authorities {
+		if why := whyNotIssuer(c, a.cert); why != "" {
+			return fmt.Sprintf("; %s, serial %X, %s", quote(a.cert.Subject.String()), a.cert.SerialNumber, why)
+		}
+	}
+	return ""
 }
 
 // isRevoked reports whether a configured authority issued c, and whether a list revokes it.
@@ -96,5 +108,18 @@ func (v *Verifier) crlStates() []hook.CRLState {
 	slices.SortStableFunc(out, func(a, b hook.CRLState) int {
 		return cmp.Or(cmp.Compare(a.List.Issuer.String(), b.List.Issuer.String()), a.Until.Compare(b.Until))
 	})
+	return out
+}
+
+// lookUp looks up a serial number: see trustaccess.LookUp.
+func (v *Verifier) lookUp(issuer []byte, serial *big.Int) []hook.CRLLookup {
+	var out []hook.CRLLookup
+	for _, l := range v.crls[dn.Canonical(issuer)] {
+		at := hook.CRLLookup{CRLState: hook.CRLState{List: l.list, Until: l.until}, Listed: l.revokes(serial), Replaced: l.replaced}
+		if len(l.authorities) > 0 {
+			at.Signer = l.authorities[0].cert
+		}
+		out = append(out, at)
+	}
 	return out
 }

@@ -99,8 +99,8 @@ func TestSelfTestWantsAListThatVerifyWouldUse(t *testing.T) {
 			if (err != nil) != (row.refuses != "") || err != nil && !strings.Contains(err.Error(), row.refuses) {
 				t.Errorf("%s: %v", row.name, err)
 			}
-			if err == nil && row.warns != "" && !strings.Contains(strings.Join(trustaccess.Warnings(v), "\n"), row.warns) {
-				t.Errorf("%s: warnings %q", row.name, trustaccess.Warnings(v))
+			if err == nil && row.warns != "" && !strings.Contains(strings.Join(warningsOf(v), "\n"), row.warns) {
+				t.Errorf("%s: warnings %q", row.name, warningsOf(v))
 			}
 		}
 	}

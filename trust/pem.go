@@ -15,7 +15,17 @@ import (
 // would be ignored silently. The name appears in errors only. Each error is a
 // *configerror.Error with the line.
 func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
+	list, err := readCertificates(name, data)
 	var out []*x509.Certificate
+	for _, c := range list {
+		out = append(out, c.Cert)
+	}
+	return out, err
+}
+
+// readCertificates is ReadCertificates with the line of each certificate.
+func readCertificates(name string, data []byte) ([]hook.Certificate, error) {
+	var out []hook.Certificate
 	err := pemfile.EachOnly(name, data, "CERTIFICATE", func(b pemfile.Block) error {
 		c, err := algorithm.ParseCertificate(b.Bytes)
 		if err != nil {
@@ -26,7 +36,7 @@ func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 			}
 			return &configerror.Error{File: name, Line: b.Line, What: "the certificate cannot be read: " + err.Error(), Hint: fileform.Show(name, b.Line, b.Bytes)}
 		}
-		out = append(out, c)
+		out = append(out, hook.Certificate{Cert: c, Line: b.Line})
 		return nil
 	})
 	if err != nil {

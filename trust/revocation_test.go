@@ -367,7 +367,7 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 	ca, unknownCA := testpki.NewCA("Client CA"), testpki.NewCA("Other CA")
 	sub := ca.SubCA("Sub")
 	unknown := func(v *trust.Verifier) bool {
-		return slices.ContainsFunc(trustaccess.Warnings(v), func(w string) bool { return strings.Contains(w, "no known authority signed the CRL of") })
+		return slices.ContainsFunc(warningsOf(v), func(w string) bool { return strings.Contains(w, "no known authority signed the CRL of") })
 	}
 	for _, row := range []struct {
 		name    string
@@ -386,7 +386,7 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 	} {
 		v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLs: lists(ca.CRL(1, nil), row.list), Revocation: row.mode, CRLIssuers: row.issuers})
 		if unknown(v) != row.warns {
-			t.Errorf("%s: warnings %q", row.name, trustaccess.Warnings(v))
+			t.Errorf("%s: warnings %q", row.name, warningsOf(v))
 		}
 		expect(t, v, ca.Leaf("alice").Presented(), "")
 	}
@@ -395,7 +395,7 @@ func TestCRLOfAnUnknownAuthorityIsAWarning(t *testing.T) {
 		t.Error("a forged list of a known intermediate is accepted")
 	}
 	// A CRL issuer that leads to no anchor, one that is not a CA, and nil.
-	if v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{unknownCA.Cert}}); len(trustaccess.Warnings(v)) == 0 {
+	if v := verifier(t, trust.Config{Anchors: certs{ca.Cert}, CRLIssuers: certs{unknownCA.Cert}}); len(warningsOf(v)) == 0 {
 		t.Error("a CRL issuer that leads to no anchor: no warning")
 	}
 	for _, c := range []*x509.Certificate{nil, ca.Leaf("alice").Cert} {

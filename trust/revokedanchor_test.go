@@ -13,7 +13,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
-	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -66,9 +65,9 @@ func TestAnchorThatAKnownListRevokes(t *testing.T) {
 		if got := reasonIn(err); got != row.want {
 			t.Errorf("%s: %q (%v), want %q", row.name, got, err, row.want)
 		}
-		warned := strings.Contains(strings.Join(trustaccess.Warnings(v), "\n"), "is revoked by")
+		warned := strings.Contains(strings.Join(warningsOf(v), "\n"), "is revoked by")
 		if warned != (row.want == reason.Revoked) {
-			t.Errorf("%s: warnings %q", row.name, trustaccess.Warnings(v))
+			t.Errorf("%s: warnings %q", row.name, warningsOf(v))
 		}
 	}
 }

@@ -20,7 +20,6 @@ type Verifier struct {
 	anchorKeys      []Digest
 	roots           *x509.CertPool    // the anchors that are authorities
 	pins            map[Digest]bool   // the other anchors: trusted themselves, but not as issuers
-	rootSubjects    map[string]bool   // raw subjects of roots
 	authorities     []*authority      // that may sign CRLs
 	crls            map[string][]*crl // by canonical issuer
 	revokedAnchors  map[Digest]bool   // by fingerprint
@@ -34,7 +33,7 @@ type Verifier struct {
 	now             func() time.Time
 	usesSystemClock bool // now is time.Now
 	generation      uint64
-	warnings        []string
+	warnings        []hook.Warning
 	cache           *cache
 	issuerNames     *issuerNames
 }
@@ -50,7 +49,6 @@ func New(c Config) (*Verifier, error) {
 		anchors:        slices.Clone(c.Anchors),
 		roots:          x509.NewCertPool(),
 		pins:           map[Digest]bool{},
-		rootSubjects:   map[string]bool{},
 		crls:           map[string][]*crl{},
 		revokedAnchors: map[Digest]bool{},
 		revocation:     c.Revocation,
@@ -91,47 +89,12 @@ func New(c Config) (*Verifier, error) {
 	v.markReplaced()
 	v.markRevoked()
 	v.checkModes(&wrong, len(c.CRLs))
+	v.warnUnlisted()
 	v.checkMustBeRevoked(&wrong, c.MustBeRevoked, now)
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
 	return v, nil
-}
-
-func (v *Verifier) addAnchor(wrong *errorlist.List, i int, a *x509.Certificate) {
-	if a == nil {
-		wrong.Add(configerror.Error{What: fmt.Sprintf("Anchors[%d] is nil", i)})
-		return
-	}
-	if a.Version != 3 {
-		// Version 1 has no extensions, so it cannot show that it is an authority.
-		wrong.Add(configerror.Error{
-			What: fmt.Sprintf("Anchors[%d], serial %x, is an X.509 version %d certificate", i, a.SerialNumber, a.Version),
-			Hint: "use a version 3 certificate with basicConstraints CA:TRUE",
-		})
-		return
-	}
-	if err := checkCertificateSyntax(a); err != nil {
-		wrong.Add(configerror.Error{
-			What: fmt.Sprintf("Anchors[%d], serial %x, cannot be read: %s", i, a.SerialNumber, err),
-			Hint: "have the CA certificate reissued; openssl asn1parse -in FILE shows its parts, RFC 5280 section 4.1 their order",
-		})
-		return
-	}
-	if v.profile == Strict && a.IsCA && isEmptyName(a.RawSubject) {
-		wrong.Add(configerror.Error{
-			What: fmt.Sprintf("Anchors[%d], serial %x, has an empty subject", i, a.SerialNumber),
-			Hint: "have the CA certificate reissued with a subject (RFC 5280 section 4.1.2.6), or set profile: compatible",
-		})
-		return
-	}
-	if a.IsCA && a.BasicConstraintsValid {
-		v.roots.AddCert(a)
-		v.rootSubjects[string(a.RawSubject)] = true
-	} else {
-		v.pins[FingerprintOf(a)] = true
-	}
-	v.warnings = append(v.warnings, constraintWarnings(a)...)
 }
 
 func (v *Verifier) checkModes(wrong *errorlist.List, crls int) {

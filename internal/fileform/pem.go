@@ -51,7 +51,12 @@ func Show(name string, line int, der []byte) string {
 	if algorithm.IsUnsupportedCurve(der) {
 		return "have it issued for another key: " + algorithm.SupportedKeys
 	}
-	return fmt.Sprintf("have it issued again; what it holds: tail -n +%d %s | openssl asn1parse -i", line, shellName(name))
+	return "have it issued again; " + Parts(name, line)
+}
+
+// Parts names the command that shows the parts of the PEM value in a line of a file.
+func Parts(name string, line int) string {
+	return fmt.Sprintf("what it holds: tail -n +%d %s | openssl asn1parse -i", line, shellName(name))
 }
 
 // IsPKCS7 reports whether DER holds PKCS#7, which some programs label CERTIFICATE.

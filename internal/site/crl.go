@@ -28,10 +28,11 @@ func (l *loader) crlFiles(path string, n config.Scalar) []string {
 type placedCRL struct {
 	trustaccess.CRL
 	file string
+	name string // as the configuration names it
 }
 
 // crls reads revocation lists.
-func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate) []placedCRL {
+func (l *loader) crls(name, configured string, data []byte, authorities []*x509.Certificate) []placedCRL {
 	found, err := trustaccess.ReadCRLs(name, data)
 	l.wrong.Merge(err, configerror.Error{File: name})
 	var out []placedCRL
@@ -44,7 +45,7 @@ func (l *loader) crls(name string, data []byte, authorities []*x509.Certificate)
 			l.wrong.Merge(placed(err, name, crl.Line), configerror.Error{File: name, Line: crl.Line})
 			continue
 		}
-		out = append(out, placedCRL{crl, name})
+		out = append(out, placedCRL{crl, name, configured})
 	}
 	return out
 }

@@ -58,6 +58,10 @@ type Trust struct {
 	fetch    []crlfetch.Source
 	asks     responder
 	files    trustFiles
+	names    trustFiles // as the configuration names them
+	where    string     // such as "port internal, forwarded"
+	line     int        // in mtlsguard.yaml
+	off      bool       // the configuration says revocation: off
 }
 
 // trustFiles maps the anchors and CRLs of a Trust to the files that hold them.
@@ -73,6 +77,7 @@ func (p *Port) Trusts() []*Trust {
 // again, and all of them would be refused while the responder is down.
 type responder struct {
 	client   *ocsp.Client
+	url      string
 	madeFrom string
 }
 

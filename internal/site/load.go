@@ -85,6 +85,7 @@ func (l *loader) load() (*Generation, error) {
 	if err := l.err(); err != nil {
 		return nil, err
 	}
+	l.warnLookups(g)
 	g.Warnings = l.warnings
 	g.endings = g.findEndings()
 	return g, nil

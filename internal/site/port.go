@@ -20,6 +20,7 @@ func (l *loader) port(path string, p config.Port) Port {
 	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
 	if p.Cert.Value != "" && p.Key.Value != "" {
 		l.certificate(path, p, &out)
+		l.warnServerCertificate(path, p, &out)
 	}
 	l.verifiers(path, p, &out)
 	if p.ClientAuth == ports.None {

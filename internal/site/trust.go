@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
@@ -23,13 +25,14 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	before := l.wrong.Len()
 	l.responder(t, &c, &out, old, key)
 	var lists []placedCRL
-	out.files = trustFiles{}
+	out.files, out.names = trustFiles{}, trustFiles{}
+	out.where, out.line, out.off = where, t.Line(), t.Revocation == trust.RevocationOff
 	for _, n := range t.Anchors {
-		certs := l.certificates(path, []config.Scalar{n}, key, "anchors")
-		for _, a := range certs {
-			out.files[string(a.Raw)] = l.files.Beside(path, n.Value)
+		for _, a := range l.readCertificates(path, []config.Scalar{n}, key, "anchors") {
+			l.wrong.Merge(l.checkAnchor(a, t.Profile), configerror.Error{})
+			out.files[string(a.Cert.Raw)], out.names[string(a.Cert.Raw)] = a.file, n.Value
+			c.Anchors = append(c.Anchors, a.Cert)
 		}
-		c.Anchors = append(c.Anchors, certs...)
 	}
 	c.CRLIssuers = l.certificates(path, t.CRLIssuers, key, "crl issuers")
 	out.fetch = l.sources(path, t, c.Anchors)
@@ -42,7 +45,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	for _, n := range t.CRLs {
 		for _, name := range l.crlFiles(path, n) {
 			if data, ok := l.need(n.In(path), name); ok {
-				lists = append(lists, l.crls(name, data, slices.Concat(c.Anchors, c.CRLIssuers))...)
+				lists = append(lists, l.crls(name, n.Value, data, slices.Concat(c.Anchors, c.CRLIssuers))...)
 				fmt.Fprintf(key, "crls %x\n", sha256.Sum256(data))
 			}
 		}
@@ -53,7 +56,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	}
 	for _, list := range lists {
 		c.CRLs = append(c.CRLs, list.List)
-		out.files[string(list.List.Signature)] = list.file
+		out.files[string(list.List.Signature)], out.names[string(list.List.Signature)] = list.file, list.name
 	}
 	key.Sum(out.key[:0])
 	verifier := old.Verifier
@@ -68,7 +71,11 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 		return out
 	}
 	for _, w := range trustaccess.Warnings(verifier) {
-		l.warn("trust", configerror.Error{File: path, Line: t.Line()}, where+": "+w, "")
+		what := where + ": " + w.What
+		if w.Anchor != nil {
+			what = where + ", " + out.names[string(w.Anchor.Raw)] + ": " + w.What
+		}
+		l.warn("trust", configerror.Error{File: path, Line: t.Line()}, what, w.Hint)
 	}
 	out.Verifier = verifier
 	return out
@@ -77,12 +84,41 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 // certificates reads the certificates of PEM files, and adds their content to a key.
 func (l *loader) certificates(path string, files []config.Scalar, key io.Writer, what string) []*x509.Certificate {
 	var out []*x509.Certificate
+	for _, c := range l.readCertificates(path, files, key, what) {
+		out = append(out, c.Cert)
+	}
+	return out
+}
+
+// placedCertificate is a certificate and where it stands.
+type placedCertificate struct {
+	trustaccess.Certificate
+	file string
+}
+
+// checkAnchor returns why a certificate cannot be an anchor, with its position.
+func (l *loader) checkAnchor(a placedCertificate, p trust.Profile) error {
+	err := trustaccess.CheckAnchor(a.Cert, p)
+	for _, e := range configerror.All(err) {
+		e.File, e.Line = a.file, a.Line
+		if strings.HasPrefix(e.What, "cannot be read") {
+			e.Hint += "; " + fileform.Parts(a.file, a.Line)
+		}
+		e.What = fmt.Sprintf("the anchor, serial %X, %s", a.Cert.SerialNumber, e.What)
+	}
+	return err
+}
+
+func (l *loader) readCertificates(path string, files []config.Scalar, key io.Writer, what string) []placedCertificate {
+	var out []placedCertificate
 	for _, n := range files {
 		name := l.files.Beside(path, n.Value)
 		if data, ok := l.need(n.In(path), name); ok {
-			certs, err := trust.ReadCertificates(name, data)
+			certs, err := trustaccess.ReadCertificates(name, data)
 			l.wrong.Merge(err, configerror.Error{File: name})
-			out = append(out, certs...)
+			for _, c := range certs {
+				out = append(out, placedCertificate{c, name})
+			}
 			fmt.Fprintf(key, "%s %x\n", what, sha256.Sum256(data))
 		}
 	}
@@ -105,7 +141,7 @@ func (l *loader) responder(t *config.Trust, c *trust.Config, out *Trust, old Tru
 			l.wrong.Merge(placed(err, l.path, t.Line()), configerror.Error{File: l.path, Line: t.Line()})
 			return
 		}
-		out.asks.client = client
+		out.asks.client, out.asks.url = client, config.URL
 	}
 	c.Responder = out.asks.client
 	io.WriteString(key, out.asks.madeFrom)

@@ -5,6 +5,7 @@ package trustaccess
 
 import (
 	"crypto/x509"
+	"math/big"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
@@ -18,13 +19,15 @@ type functions interface {
 	Remember(v *trust.Verifier, verified trust.Verified)
 	Now(v *trust.Verifier) time.Time
 	UsesSystemClock(v *trust.Verifier) bool
-	Warnings(v *trust.Verifier) []string
+	Warnings(v *trust.Verifier) []Warning
 	CurrentCRLs(v *trust.Verifier) []CRLState
+	LookUp(v *trust.Verifier, issuer []byte, serial *big.Int) []CRLLookup
 	Revocation(v *trust.Verifier) trust.Revocation
 	CRLsFreshUntil(v *trust.Verifier) time.Time
 	CheckNotOlder(v *trust.Verifier, list *x509.RevocationList) error
 	IsFrom(v *trust.Verifier, verified trust.Verified) bool
 	IsCurrent(v *trust.Verifier, verified trust.Verified) bool
+	LooksUp(v *trust.Verifier, anchor *x509.Certificate) bool
 	SharesAnchor(v, other *trust.Verifier) bool
 
 	IssuedBy(verified trust.Verified, spki trust.Digest) bool
@@ -32,6 +35,9 @@ type functions interface {
 	IssuedUnderAnchor(verified trust.Verified, of *trust.Verifier) bool
 	IssuerKeys(verified trust.Verified) []trust.Digest
 
+	WhyNotIssuer(c, parent *x509.Certificate) string
+	CheckAnchor(a *x509.Certificate, p trust.Profile) error
+	ReadCertificates(name string, data []byte) ([]Certificate, error)
 	ReadCRLs(name string, data []byte) ([]CRL, error)
 	CheckCRL(list *x509.RevocationList, authorities []*x509.Certificate, now time.Time) error
 	IsOlderCRL(list, than *x509.RevocationList) bool
@@ -43,11 +49,20 @@ var in = hook.Trust.(functions)
 // knows whether a certificate is revoked.
 var ErrUndecided = hook.ErrUndecided
 
+// Warning describes configuration that loads and is probably not intended.
+type Warning = hook.Warning
+
+// Certificate is a certificate and the line of the file at which it starts.
+type Certificate = hook.Certificate
+
 // CRL is a revocation list and the line of the file at which it starts.
 type CRL = hook.CRL
 
 // CRLState is a list of a Verifier, without its entries, and its end.
 type CRLState = hook.CRLState
+
+// CRLLookup is a list of a Verifier, and whether it contains a serial number.
+type CRLLookup = hook.CRLLookup
 
 // VerifyLocal verifies like trust.Verifier.Verify, but never waits for the network. The
 // error is a *reason.Refusal, or ErrUndecided when every other check passed.
@@ -70,13 +85,38 @@ func Now(v *trust.Verifier) time.Time { return in.Now(v) }
 // UsesSystemClock reports whether the verifier's clock is time.Now.
 func UsesSystemClock(v *trust.Verifier) bool { return in.UsesSystemClock(v) }
 
-// Warnings describes configuration that loads but is probably wrong: anchors with
-// constraints that are not applied, CRLs that no known authority signed.
-func Warnings(v *trust.Verifier) []string { return in.Warnings(v) }
+// Warnings describes configuration that loads but is probably wrong: anchors under which no
+// certificate verifies, constraints that are not applied, CRLs that no known authority signed.
+func Warnings(v *trust.Verifier) []Warning { return in.Warnings(v) }
+
+// LooksUp reports whether a CRL or the Responder shows which certificates of an anchor are
+// revoked.
+func LooksUp(v *trust.Verifier, anchor *x509.Certificate) bool { return in.LooksUp(v, anchor) }
+
+// WhyNotIssuer returns why a certificate that looks like the issuer of c is not its issuer:
+// it has another key, or its name differs in a way that does not show. It returns "" for a
+// certificate with another name, and for the issuer.
+func WhyNotIssuer(c, parent *x509.Certificate) string { return in.WhyNotIssuer(c, parent) }
+
+// CheckAnchor returns why a certificate cannot be an anchor under a profile. The error is a
+// *configerror.Error whose text follows the name of the certificate.
+func CheckAnchor(a *x509.Certificate, p trust.Profile) error { return in.CheckAnchor(a, p) }
+
+// ReadCertificates is trust.ReadCertificates with the line of each certificate.
+func ReadCertificates(name string, data []byte) ([]Certificate, error) {
+	return in.ReadCertificates(name, data)
+}
 
 // CurrentCRLs returns the newest list of each issuer, key and scope, sorted by issuer. It
 // returns none if the verifier checks no revocation.
 func CurrentCRLs(v *trust.Verifier) []CRLState { return in.CurrentCRLs(v) }
+
+// LookUp looks up a serial number in all lists of a verifier whose issuer has this name, as
+// DER. It shows what the lists contain; only trust.Verifier.Verify decides whether a
+// certificate is revoked.
+func LookUp(v *trust.Verifier, issuer []byte, serial *big.Int) []CRLLookup {
+	return in.LookUp(v, issuer, serial)
+}
 
 // Revocation returns the mode in effect. It is not trust.RevocationAuto.
 func Revocation(v *trust.Verifier) trust.Revocation { return in.Revocation(v) }
