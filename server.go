@@ -202,6 +202,7 @@ func (s *Server) portConfig(p site.Port) ports.Config {
 			s.options.OnHandshake(h)
 		}
 	}
+	c.OnClosed = s.events.LogClosed
 	return c
 }
 

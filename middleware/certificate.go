@@ -76,6 +76,9 @@ func (m *memo) valid(s *snapshot, v *trust.Verifier) bool {
 		(m.until.IsZero() || trustaccess.Now(v).Before(m.until))
 }
 
+// UserName is for connstate.Conn.End.
+func (m *memo) UserName() string { return m.identity.User }
+
 // size estimates the memory that a memo holds: that of its certificates.
 func (m *memo) size() int {
 	n := 1 << 10

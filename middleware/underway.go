@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ func (t trackedConn) Check(ctx context.Context, wait bool) error {
 }
 
 // End implements underway.Work.
-func (t trackedConn) End() { t.conn.End() }
+func (t trackedConn) End(why error) { t.conn.End(why) }
 
 var errNotGateway = reason.Refuse(reason.UntrustedGateway, "the connection's certificate is not one of the gateways'")
 
@@ -59,11 +60,14 @@ type answer struct {
 	guard       *Guard
 	conn        connstate.Conn
 	certificate forwarded.RawCertificate
+	user        string
+	leaf        *x509.Certificate
 	w           http.ResponseWriter
 	major       int // version of HTTP
 
-	mu   sync.Mutex
-	over bool
+	mu       sync.Mutex
+	over     bool
+	reported bool
 }
 
 // begin checks the user's certificate until end is called, or as long as the connection
@@ -73,6 +77,7 @@ func (a *answer) begin(g *Guard, w http.ResponseWriter, c *call) {
 		return
 	}
 	a.guard, a.conn, a.certificate, a.w, a.major = g, c.conn, c.hop.certificate, w, c.request.ProtoMajor
+	a.user, a.leaf = c.Identity.User, c.Verified.Leaf()
 	a.conn.Track(a)
 }
 
@@ -101,16 +106,23 @@ func (a *answer) Check(ctx context.Context, wait bool) error {
 
 // End implements underway.Work. On HTTP/2 it ends the answer, if that is not complete soon:
 // other callers share the connection. A connection of HTTP/1.1 has one caller at a time.
-func (a *answer) End() {
+func (a *answer) End(why error) {
+	a.mu.Lock()
+	first := !a.reported // Check runs every second until the answer is over
+	a.reported = true
+	a.mu.Unlock()
+	if first {
+		a.conn.ReportClosed(a.user, a.leaf, why)
+	}
 	if a.major != 2 {
-		a.conn.End()
+		a.conn.End(nil)
 		return
 	}
 	time.AfterFunc(underway.Grace, func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if !a.over && underway.Abort(a.w) != nil {
-			a.conn.End() // fail closed: something around the ResponseWriter hides the stream
+			a.conn.End(nil) // fail closed: something around the ResponseWriter hides the stream
 		}
 	})
 }

@@ -124,6 +124,10 @@ type Config struct {
 	// OnHandshake is called after every handshake, refused or not, on the connection's
 	// own goroutine. It must not block.
 	OnHandshake func(Handshake)
+
+	// OnClosed is called when the port closes a connection because its certificate is not
+	// trusted any more. It must not block.
+	OnClosed func(Closed)
 }
 
 func (c *Config) check() error {

@@ -3,11 +3,13 @@ package ports
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
+	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -72,9 +74,16 @@ func (c *guardConn) Check(ctx context.Context, wait bool) error {
 }
 
 // End implements underway.Work and connstate.Conn.
-func (c *guardConn) End() {
+func (c *guardConn) End(why error) {
 	if c.ending.Swap(true) {
 		return
+	}
+	if why != nil {
+		user := ""
+		if m, ok := c.Memo().(interface{ UserName() string }); ok {
+			user = m.UserName()
+		}
+		c.ReportClosed(user, c.certificates[0], why)
 	}
 	(*Conn)(c).retire()
 	if cancel := c.cancel.Load(); cancel != nil {
@@ -89,6 +98,15 @@ func (c *guardConn) End() {
 		return
 	}
 	time.AfterFunc(underway.Grace, func() { c.raw.Close() }) // also where no http.Server reports that it is idle
+}
+
+// ReportClosed implements connstate.Conn.
+func (c *guardConn) ReportClosed(user string, leaf *x509.Certificate, why error) {
+	event := Closed{Port: c.port.name, Remote: c.raw.RemoteAddr(), User: user, Reason: reason.BadCertificate, Err: why, Leaf: leaf}
+	if refusal, ok := errors.AsType[*reason.Refusal](why); ok {
+		event.Reason = refusal.Reason
+	}
+	reportClosed(c.port.state.Load(), event)
 }
 
 // guardPort is a Port with the methods that only the guard needs.

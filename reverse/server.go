@@ -168,7 +168,7 @@ func (s *Server) drain(ctx context.Context) {
 		go t.Close() // TLS may take time to send close_notify to a peer that does not read
 	}
 	for w := range s.works {
-		go w.End()
+		go w.End(nil)
 	}
 	if l := s.streams.Load(); l != nil {
 		l.Close()

@@ -68,7 +68,7 @@ func (w *callerWork) Check(ctx context.Context, wait bool) error {
 }
 
 // End implements underway.Work.
-func (w *callerWork) End() {
+func (w *callerWork) End(error) {
 	time.AfterFunc(w.grace, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -190,6 +190,6 @@ func (t *serverTunnel) Check(ctx context.Context, wait bool) error {
 }
 
 // End implements underway.Work.
-func (t *serverTunnel) End() { go t.Close() }
+func (t *serverTunnel) End(error) { go t.Close() }
 
 var errNotGateway = reason.Refuse(reason.UntrustedGateway, "the certificate has no name or fingerprint of a gateway")

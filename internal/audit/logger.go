@@ -43,6 +43,8 @@ type Logger struct {
 	sample     sampler
 	stale      atomic.Bool // the last reload has failed
 
+	closed closedCounter
+
 	mu           sync.RWMutex
 	certificates map[trust.Digest]*certificateFields // of verified certificates
 }
@@ -114,7 +116,10 @@ func (e *Logger) writeRecord(r slog.Record) {
 
 // Flush waits until the log has written everything, at most flushTimeout. No request
 // calls it.
-func (e *Logger) Flush() { e.backlog.Wait(flushTimeout) }
+func (e *Logger) Flush() {
+	e.logClosed()
+	e.backlog.Wait(flushTimeout)
+}
 
 // Enabled reports whether lines of a level are logged.
 func (e *Logger) Enabled(level slog.Level) bool { return e.log.Enabled(context.Background(), level) }

@@ -29,7 +29,8 @@ type Conn interface {
 	Certificates() []*x509.Certificate
 	// Memo returns the value of the last SetMemo, or nil.
 	Memo() any
-	// SetMemo stores one value with the connection.
+	// SetMemo stores one value with the connection. If it has a method UserName() string, End
+	// reports that user.
 	SetMemo(any)
 	// Track adds a work, once, to those that are checked with the connection: every second
 	// while it is not idle, and at every change of the port's verifier.
@@ -38,8 +39,12 @@ type Conn interface {
 	// took the connection may return before the connection ends.
 	Untrack(underway.Work)
 	// End ends the connection: at once if it is hijacked, soon if it is idle, else when its
-	// answer is complete or underway.Grace is over. It does not wait.
-	End()
+	// answer is complete or underway.Grace is over. It does not wait. why is reported, unless
+	// it is nil.
+	End(why error)
+	// ReportClosed reports that something on the connection ends because a certificate that a
+	// gateway forwarded is not trusted any more. End reports the connection's own.
+	ReportClosed(user string, leaf *x509.Certificate, why error)
 }
 
 // Port is the port of a connection. It is comparable.

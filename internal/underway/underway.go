@@ -27,8 +27,9 @@ type Work interface {
 	// Check verifies again. An error means that the work must end. Without wait it must
 	// not block, and returns trustaccess.ErrUndecided where only a responder knows.
 	Check(ctx context.Context, wait bool) error
-	// End ends the work. It must not block.
-	End()
+	// End ends the work because of the error of Check, or nil where the program ends. It must
+	// not block.
+	End(why error)
 }
 
 const (
@@ -52,7 +53,7 @@ func (c *Checker) Check(w Work, query bool) {
 	switch err := check(context.Background(), w, false); {
 	case err == nil:
 	case err != trustaccess.ErrUndecided:
-		end(w)
+		end(w, err)
 	case query:
 		c.later(w)
 	}
@@ -65,7 +66,7 @@ func (c *Checker) later(w Work) {
 	defer c.mu.Unlock()
 	if since, ok := c.since[w]; ok {
 		if time.Since(since) > overtime {
-			go end(w)
+			go end(w, errOvertime)
 		}
 		return
 	}
@@ -98,13 +99,15 @@ func (c *Checker) run() {
 		err := check(ctx, w, true)
 		cancel()
 		if err != nil && check(context.Background(), w, false) != nil { // unless the verifier has changed meanwhile
-			end(w)
+			end(w, err)
 		}
 		c.mu.Lock()
 		delete(c.since, w)
 		c.mu.Unlock()
 	}
 }
+
+var errOvertime = reason.Refuse(reason.RevocationUnknown, "no responder has answered for "+overtime.String())
 
 var errPanic = reason.Refuse(reason.BadCertificate, "the check panicked")
 
@@ -119,13 +122,13 @@ func check(ctx context.Context, w Work, wait bool) (err error) {
 	return w.Check(ctx, wait)
 }
 
-func end(w Work) {
+func end(w Work, why error) {
 	defer func() {
 		if p := recover(); p != nil {
 			logPanic(p)
 		}
 	}()
-	w.End()
+	w.End(why)
 }
 
 // logPanic writes to the program's default log: a panic is a defect of the program.

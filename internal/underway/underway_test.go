@@ -43,7 +43,7 @@ func (w *work) Check(_ context.Context, wait bool) error {
 	return w.result
 }
 
-func (w *work) End() { w.ended.Add(1) }
+func (w *work) End(error) { w.ended.Add(1) }
 
 // Covers G10.
 func TestCheckerEndsUntrustedWork(t *testing.T) {
