@@ -82,6 +82,30 @@ func tableCells(line string) ([]string, bool) {
 	return cells, true
 }
 
+// troubleshootingCommands returns the commands of mtlsguard that stand outside the tables.
+func troubleshootingCommands(tb testing.TB) []string {
+	tb.Helper()
+	data, err := os.ReadFile(troubleshooting)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var out []string
+	for line := range strings.Lines(string(data)) {
+		if _, ok := tableCells(line); ok {
+			continue
+		}
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ "); ok {
+			out = append(out, command)
+		}
+		for _, span := range spans(line) {
+			if strings.HasPrefix(span, "mtlsguard ") {
+				out = append(out, span)
+			}
+		}
+	}
+	return out
+}
+
 // shows reports whether output holds the parts of a text in their order. "…" stands for anything.
 func shows(output, text string) bool {
 	for part := range strings.SplitSeq(text, "…") {
