@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e
 
 import (
@@ -28,6 +30,9 @@ import (
 // scene is the server of docs/troubleshooting.md, with the files that the page names.
 type scene struct {
 	*site
+	t          *testing.T
+	server     *testpki.Pair // its certificate
+	web        string        // HOST:PORT that the page calls localhost:8080
 	live       *live
 	options    mtlsguard.Options
 	java       *javaClient
@@ -48,6 +53,7 @@ ports:
       anchors: [client-ca.pem]
       crls: [client-ca.crl, intermediate.crl]
       profile: strict
+      crl_issuers: [intermediate.pem]
       revocation: hard
     strict: true
     limits: {drain: 1s}
@@ -71,7 +77,7 @@ func staff(c *x509.Certificate) {
 }
 
 func newScene(t *testing.T, java *javaClient) *scene {
-	s := &scene{site: newSite(t), java: java, pairs: map[string]*testpki.Pair{}}
+	s := &scene{site: newSite(t), t: t, java: java, pairs: map[string]*testpki.Pair{}}
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := identity.FromContext(r.Context())
 		io.WriteString(w, "hello "+id.User)
@@ -98,6 +104,9 @@ func newScene(t *testing.T, java *javaClient) *scene {
 	s.put("partner-ca.crl", crlPEM(s.other.CRL(1, nil)))
 	s.put("server-ca.pem", string(s.serve.CertPEM()))
 	s.put("client-ca.crl", crlPEM(s.ca.CRL(1, []*big.Int{s.pairs["revoked"].Cert.SerialNumber})))
+	s.server = s.serve.Server()
+	s.put("server.pem", string(s.server.CertPEM()))
+	s.put("server-key.pem", string(s.server.KeyPEM()))
 	s.put("users.yaml", sceneUsers)
 	s.put("policy.csv", scenePolicy)
 	s.put("mtlsguard.yaml", sceneConfig)
@@ -167,7 +176,7 @@ func (s *scene) exitStatus(input, name string, arguments ...string) (output stri
 func (s *scene) apply(r remedy) {
 	s.Helper()
 	for _, change := range r.lines {
-		file, line := change[0], change[1]
+		file, line := change[0], strings.ReplaceAll(change[1], "localhost:8080", s.web)
 		var key func(string) string
 		prefix, after := "", ""
 		switch file {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e
 
 import (
@@ -129,11 +131,21 @@ func (r remedy) isEmpty() bool {
 func TestTroubleshootingRowsAreTried(t *testing.T) {
 	t.Parallel()
 	tried := map[string]bool{}
-	for _, c := range slices.Concat(clientTroubles, reasonTroubles, logTroubles) {
-		if tried[c.see] {
-			t.Errorf("two cases for %q", c.see)
+	var cases []string
+	for _, c := range slices.Concat(clientTroubles, reasonTroubles) {
+		cases = append(cases, c.see)
+	}
+	for _, c := range logTroubles {
+		cases = append(cases, c.see)
+	}
+	for _, c := range gatewayTroubles {
+		cases = append(cases, c.see)
+	}
+	for _, see := range cases {
+		if tried[see] {
+			t.Errorf("two cases for %q", see)
 		}
-		tried[c.see] = true
+		tried[see] = true
 	}
 	for _, row := range troubles(t) {
 		if !tried[row.see] {

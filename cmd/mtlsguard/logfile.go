@@ -18,7 +18,7 @@ type logLine struct {
 	Time                                                            time.Time
 	Event, Outcome, Reason, Port, User, Mapping, Method, Path, Rule string
 	Fingerprint, Subject, Issuer, Serial, Gateway                   string
-	Reference, Remote, Error, File, Host                            string
+	Reference, Remote, Error, File, Host, SAN, SPKI, Nearest        string
 	Generation                                                      uint64
 
 	number int // of the line in the log, from 1
