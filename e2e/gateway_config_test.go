@@ -158,7 +158,7 @@ func TestGatewayConfigurations(t *testing.T) {
 			_, text, _ := strings.Cut(string(page), "# mtlsguard.yaml, under a port\n")
 			text, _, _ = strings.Cut(text, "```")
 			b.sub(config, "    client_cert: require\n", "")
-			b.sub(config, forwardedLines, strings.ReplaceAll(text, "client-ca.pem", "ca.pem"))
+			b.sub(config, forwardedLines, strings.ReplaceAll(text, "client-ca.", "ca."))
 		}, asIs},
 	} {
 		t.Run(row.name, func(t *testing.T) {

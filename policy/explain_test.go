@@ -3,6 +3,7 @@ package policy_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -150,6 +151,8 @@ func TestLintFindings(t *testing.T) {
 		{"clean", "p, group:a, *, GET, /a, allow\np, group:a, *, GET, /a/*, allow\np, user:x, *, GET, /a, deny\ng, user:u, group:a\n", ""},
 		{"duplicate", "p, user:u, *, GET, /a, allow\np, user:u, *, GET, /a, allow\n", "p.csv:2…repeats p.csv:1"},
 		{"the same written otherwise", "p, user:u, *, GET|POST, /{a}, allow\np, user:u, *, POST|GET, /{b}, allow\n", "p.csv:2…has no effect beside p.csv:1"},
+		{"the same at OPTIONS *", "p, user:u, *, OPTIONS, *, allow\np, user:u, in, OPTIONS, *, allow\n", "p.csv:2…has no effect beside p.csv:1"},
+		{"a {name} of the characters at the ends of their ranges", "p, user:u, *, GET, /{azAZ09_-}, allow\np, user:u, *, GET, /{z}, allow\n", "p.csv:2…has no effect beside p.csv:1"},
 		{"covered by /*", "p, user:u, in, GET, /a/b, allow\np, user:u, *, GET, /a/*, allow\n", "p.csv:1…has no effect beside p.csv:2"},
 		{"covered by all ports", "p, user:u, in, GET, /a/*, allow\np, user:u, *, GET, /a/*, allow\n", "p.csv:1…has no effect beside p.csv:2"},
 		{"all of /* covered by /*", "p, user:u, in, GET, /*, allow\np, user:u, *, GET, /*, deny\n", "p.csv:1…never allows…p.csv:2"},
@@ -197,6 +200,35 @@ func TestLintFindings(t *testing.T) {
 			if !strings.Contains(found[0].String(), w) {
 				t.Errorf("%s: %s does not contain %q", c.name, found[0], w)
 			}
+		}
+	}
+}
+
+// The rules that decide come first, then those that miss by fewer fields. A rule for another
+// subject counts as near only if nothing else differs.
+func TestExplainOrdersNearMisses(t *testing.T) {
+	t.Parallel()
+	e := mustLoad(t, `p, user:bob, internal, GET, /a, allow
+p, user:bob, public, POST, /b, allow
+p, user:alice, public, POST, /c, allow
+p, user:alice, internal, GET, /d, allow
+p, user:bob, *, OPTIONS, *, allow
+`, policy.WithPorts("internal", "public"))
+	for _, row := range []struct {
+		user, method, path string
+		lines              string
+	}{
+		{"alice", "GET", "/a", "1 4 3"},
+		{"bob", "OPTIONS", "*", "5 1 2"},
+		{"alice", "OPTIONS", "*", "5 4 3"},
+		{"alice", "OPTIONS", "/x", "4 3"},
+	} {
+		var lines []string
+		for _, l := range explain(e, row.user, "internal", row.method, row.path).Lines {
+			lines = append(lines, strconv.Itoa(l.Position.Line))
+		}
+		if got := strings.Join(lines, " "); got != row.lines {
+			t.Errorf("%s %s %s: lines %s, want %s", row.user, row.method, row.path, got, row.lines)
 		}
 	}
 }

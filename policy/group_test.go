@@ -52,6 +52,7 @@ func TestCyclesOfGroupsAreRejected(t *testing.T) {
 		{"x>a a>b b>c c>a c>y", "p.csv:4", "group:a → group:b → group:c → group:a"},
 		{"Everybody>a a>b b>a", "p.csv:3", "group:a → group:b → group:a"},
 		{"a>b a>b b>a b>a", "p.csv:3", "cycle"},
+		{"a>y a>b b>a", "p.csv:3", "group:a → group:b → group:a"},
 	} {
 		var text strings.Builder
 		for l := range strings.FieldsSeq(c.lines) {
@@ -72,6 +73,11 @@ func TestCyclesOfGroupsAreRejected(t *testing.T) {
 	}
 	_, err = policy.Load("p.csv", strings.NewReader(long.String()+"g, group:x, group:g0\n"))
 	if s := fmt.Sprint(err); s != "p.csv:12: groups form a cycle: group:g0 → group:g1 → group:g2 → group:g3 → group:g4 → group:g5 → group:g6 → … → group:g0 (remove one of these lines)" {
+		t.Error(s)
+	}
+	// Without a file, the number of the membership is its place.
+	_, err = policy.New(nil, []policy.Member{{Subject: "group:a", Group: "group:b"}, {Subject: "group:b", Group: "group:a"}})
+	if s := fmt.Sprint(err); !strings.HasPrefix(s, "membership 2: groups form a cycle") {
 		t.Error(s)
 	}
 	// The same group by two paths is not a cycle.
@@ -99,7 +105,7 @@ func TestNestingAndNumberOfGroupsAreBounded(t *testing.T) {
 		t.Errorf("Casbin does not reach 32 groups deep: %v, %v", ok, err)
 	}
 	_, err := policy.New(nil, chain(33))
-	wantOneError(t, err, "", "32 groups deep")
+	wantOneError(t, err, "", "membership 2: group:g1 is nested…32 groups deep")
 	_, err = policy.New(nil, chain(100_000))
 	wantOneError(t, err, "", "32 groups deep")
 

@@ -93,7 +93,9 @@ func TestInvalidLinesAreRejected(t *testing.T) {
 		{"p, user:a, *, GET, /a, allow\r\r", "carriage return"},
 		{"p, user:a, *, GET, /\xff, allow", "UTF-8"},
 		{"\uFEFFp, user:a, *, GET, /a, allow", "unknown type"},
+		{"\rp, user:a, *, *, /*, allow", "carriage return"},
 		{"p, user:a, *, GET, /" + strings.Repeat("a", 64<<10) + ", allow", "64 KiB"},
+		{"#" + strings.Repeat("a", 64<<10), "64 KiB"},
 		{"#" + strings.Repeat("a", 1<<20), "64 KiB"},
 		{"g, a, group:b", `"a" is neither`},
 		{"g, user:a, b", `"b" is neither`},
@@ -164,6 +166,11 @@ func (e *endless) Read(p []byte) (int, error) {
 		p[i] = 'p'
 	}
 	return len(p), nil
+}
+
+func TestLongestLineIsRead(t *testing.T) {
+	t.Parallel()
+	mustLoad(t, "#"+strings.Repeat("a", 64<<10-1)+"\n")
 }
 
 func TestEndlessLineTakesNoMemory(t *testing.T) {

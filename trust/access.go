@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"crypto/x509"
+	"math/big"
 	"slices"
 	"time"
 
@@ -28,6 +29,10 @@ func (access) UsesSystemClock(v *Verifier) bool { return v.usesSystemClock }
 func (access) Warnings(v *Verifier) []hook.Warning { return slices.Clone(v.warnings) }
 
 func (access) CurrentCRLs(v *Verifier) []hook.CRLState { return v.crlStates() }
+
+func (access) LookUp(v *Verifier, issuer []byte, serial *big.Int) []hook.CRLLookup {
+	return v.lookUp(issuer, serial)
+}
 
 func (access) Revocation(v *Verifier) Revocation { return v.revocation }
 

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
 )
@@ -106,5 +108,18 @@ func (v *Verifier) crlStates() []hook.CRLState {
 	slices.SortStableFunc(out, func(a, b hook.CRLState) int {
 		return cmp.Or(cmp.Compare(a.List.Issuer.String(), b.List.Issuer.String()), a.Until.Compare(b.Until))
 	})
+	return out
+}
+
+// lookUp looks up a serial number: see trustaccess.LookUp.
+func (v *Verifier) lookUp(issuer []byte, serial *big.Int) []hook.CRLLookup {
+	var out []hook.CRLLookup
+	for _, l := range v.crls[dn.Canonical(issuer)] {
+		at := hook.CRLLookup{CRLState: hook.CRLState{List: l.list, Until: l.until}, Listed: l.revokes(serial), Replaced: l.replaced}
+		if len(l.authorities) > 0 {
+			at.Signer = l.authorities[0].cert
+		}
+		out = append(out, at)
+	}
 	return out
 }

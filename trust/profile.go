@@ -23,7 +23,11 @@ func (v *Verifier) checkLeaf(leaf *x509.Certificate) error {
 		return reason.Refuse(reason.BadCertificate, fmt.Sprintf("the leaf is X.509 version %d", leaf.Version))
 	}
 	if leaf.IsCA || leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
-		return reason.Refuse(reason.NotALeaf, "an authority's certificate cannot be a client's") // otherwise an authority's key could be used as a user
+		detail := "an authority's certificate cannot be a client's" // otherwise an authority's key could be used as a user
+		if string(leaf.RawIssuer) == string(leaf.RawSubject) {
+			detail += "; a self-signed client certificate needs basicConstraints CA:FALSE"
+		}
+		return reason.Refuse(reason.NotALeaf, detail)
 	}
 	if err := v.checkKey(leaf, false); err != nil {
 		return err

@@ -2,7 +2,9 @@ package main
 
 import (
 	"crypto/x509"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -10,7 +12,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
 // configFile holds the file names and line numbers of an mtlsguard.yaml, for hints and
@@ -117,6 +121,56 @@ func (p *configPort) setAnchors() {
 	for _, a := range t.Anchors {
 		p.anchors = append(p.anchors, resolvePath(p.file, a))
 	}
+}
+
+// placedAnchor is an anchor and where it stands.
+type placedAnchor struct {
+	trustaccess.Certificate
+	file string
+}
+
+// placedAnchors returns the port's anchors with their positions.
+func (p configPort) placedAnchors() []placedAnchor {
+	var out []placedAnchor
+	for _, name := range p.anchors {
+		data, err := certfile.ReadFile(name)
+		if err != nil {
+			continue // mtlsguard.Open reports the error
+		}
+		certs, err := trustaccess.ReadCertificates(name, data)
+		if err != nil {
+			continue
+		}
+		for _, c := range certs {
+			out = append(out, placedAnchor{c, name})
+		}
+	}
+	return out
+}
+
+// loadedCRLs returns the positions of the CRLs of the port that have the issuer of one of the
+// certificates.
+func (p configPort) loadedCRLs(chain []*x509.Certificate) []string {
+	var t struct{ CRLs []string }
+	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
+	var out []string
+	for _, name := range t.CRLs {
+		name = resolvePath(p.file, name)
+		data, err := certfile.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		lists, err := trustaccess.ReadCRLs(name, data)
+		if err != nil {
+			continue
+		}
+		for _, l := range lists {
+			if slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return dn.Equal(c.RawIssuer, l.List.RawIssuer) }) {
+				out = append(out, fmt.Sprintf("%s:%d", name, l.Line))
+			}
+		}
+	}
+	return out
 }
 
 // readAnchors returns the certificates of the port's anchors.

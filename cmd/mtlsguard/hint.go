@@ -130,6 +130,9 @@ func (h *hinter) addAll() {
 			h.addSet("or profile compatible accepts every certificate without an extended key usage", &p.Trust, "profile", "compatible")
 		}
 	case reason.RevocationUnknown:
+		if at := p.loadedCRLs(h.chain); len(at) > 0 && !strings.HasPrefix(o.Detail, "no CRL") {
+			h.add(hint{Text: "a CRL of the issuer is there, at " + strings.Join(at, " and ") + ", and does not count: " + o.Detail + ". Put the issuer's newest CRL in its place"})
+		}
 		h.addExtend("add a current CRL of the issuer, and of every other authority between the leaf and its anchor", &p.Trust, "crls", "ISSUER.crl")
 		h.addSet("or accept certificates with an unknown revocation status", &p.Trust, "revocation", "soft")
 	case reason.NoCertificate:

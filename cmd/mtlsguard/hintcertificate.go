@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -30,11 +32,17 @@ func (h *hinter) addUnknownAuthority() {
 			}
 		}
 	}
-	for _, a := range h.port.readAnchors() {
-		if bytes.Equal(a.RawSubject, top.RawIssuer) {
-			h.add(hint{Text: fmt.Sprintf("the anchor %s has the issuer's name and a different key: the authority has a new key, or another authority uses its name. Compare the keys before you add an anchor", escape.Printable(a.Subject.String(), 0))})
-			return
+	for _, a := range h.port.placedAnchors() {
+		why := trustaccess.WhyNotIssuer(top, a.Cert)
+		if why == "" {
+			continue
 		}
+		advice := "have the authority issue the certificate with the name exactly as in the anchor, or reissue the anchor with the name in the certificate"
+		if strings.HasSuffix(why, "another key") {
+			advice = "the authority has a new key, or another authority uses its name. Compare the keys before you add an anchor"
+		}
+		h.add(hint{Text: fmt.Sprintf("%s:%d: the anchor %s %s: %s", a.file, a.Line, escape.Printable(a.Cert.Subject.String(), 0), why, advice)})
+		return
 	}
 	if bytes.Equal(top.RawSubject, top.RawIssuer) {
 		h.add(hint{Text: "the certificate is self-signed, or its chain ends at an authority that is not an anchor: " + escape.Printable(top.Subject.String(), 0)})
@@ -53,6 +61,10 @@ func (h *hinter) addReplaceCertificate() {
 	case reason.NotYetValid:
 		h.add(hint{Text: "a clock is wrong, here or at the authority: check it with date -u"})
 	case reason.NotALeaf:
+		if leaf != nil && leaf.IsCA && bytes.Equal(leaf.RawSubject, leaf.RawIssuer) {
+			h.addSelfSigned(leaf)
+			return
+		}
 		h.add(hint{Text: "the client presents an authority's certificate: put the client's own certificate first in its file"})
 		if leaf != nil && leaf.IsCA {
 			return
@@ -64,8 +76,61 @@ func (h *hinter) addReplaceCertificate() {
 			h.addSet("or profile compatible accepts RSA keys of up to 8192 bits", &h.port.Trust, "profile", "compatible")
 			return
 		}
+		if strings.Contains(o.Detail, "not supported") || strings.Contains(o.Detail, "unsupported") {
+			h.add(hint{Text: "these keys are supported: " + algorithm.SupportedKeys + "; and these signatures: " + algorithm.SupportedSignatures})
+		}
 		h.add(renew)
 	default:
 		h.add(renew)
 	}
+}
+
+// addSelfSigned adds the hint for a self-signed client certificate that is a CA, as openssl
+// req -x509 makes it. The command keeps the key, the subject and the alternative names.
+func (h *hinter) addSelfSigned(leaf *x509.Certificate) {
+	extensions := []string{"basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature", "extendedKeyUsage=clientAuth"}
+	if names := alternativeNames(leaf); names != "" {
+		extensions = append(extensions, "subjectAltName="+names)
+	}
+	file := h.file
+	if file == "" {
+		file = "CLIENT.pem"
+	}
+	h.add(hint{
+		Text:    "the certificate is self-signed and a CA (CA:TRUE), as openssl req -x509 makes it: make one with CA:FALSE of the same key, let the client send it, and put it into anchors in place of the old one",
+		Command: "printf '%s\\n' " + quoteAll(extensions) + " | openssl x509 -in " + shellQuote(file) + " -signkey KEY.pem -clrext -extfile /dev/stdin -sha256 -days 397 -out NEW.pem",
+	})
+}
+
+// alternativeNames returns the alternative names of a certificate as openssl writes them, as
+// far as they need no quotes.
+func alternativeNames(c *x509.Certificate) string {
+	var out []string
+	add := func(kind, value string) {
+		if value != "" && strings.Trim(strings.ToLower(value), "abcdefghijklmnopqrstuvwxyz0123456789.-_*@:/") == "" {
+			out = append(out, kind+":"+value)
+		}
+	}
+	for _, n := range c.DNSNames {
+		add("DNS", n)
+	}
+	for _, n := range c.EmailAddresses {
+		add("email", n)
+	}
+	for _, n := range c.URIs {
+		add("URI", n.String())
+	}
+	for _, n := range c.IPAddresses {
+		add("IP", n.String())
+	}
+	return strings.Join(out, ",")
+}
+
+// quoteAll returns words of the shell.
+func quoteAll(words []string) string {
+	var out []string
+	for _, w := range words {
+		out = append(out, shellQuote(w))
+	}
+	return strings.Join(out, " ")
 }

@@ -71,7 +71,7 @@ func (a appender) Write(b []byte) (int, error) {
 // and returns the reference of a refusal. It waits until the log has the decision.
 func (s *loggedSite) request(port, name, method, path string) (reference string) {
 	s.t.Helper()
-	lines := strings.Count(s.text(), `"outcome":"`)
+	lines := s.decisions()
 	config := &tls.Config{InsecureSkipVerify: true}
 	if name != "" {
 		pair, err := tls.LoadX509KeyPair(name+".pem", name+"-key.pem")
@@ -91,8 +91,13 @@ func (s *loggedSite) request(port, name, method, path string) (reference string)
 		answer.Body.Close()
 		reference = problem.Reference
 	}
-	testkit.Eventually(s.t, "the log has the decision", func() bool { return strings.Count(s.text(), `"outcome":"`) > lines })
+	testkit.Eventually(s.t, "the log has the decision", func() bool { return s.decisions() > lines })
 	return reference
+}
+
+// decisions counts the lines about requests and handshakes.
+func (s *loggedSite) decisions() int {
+	return strings.Count(s.text(), `"event":"decision"`) + strings.Count(s.text(), `"event":"handshake"`)
 }
 
 // reloaded waits until the server has loaded the files.

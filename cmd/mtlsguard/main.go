@@ -57,6 +57,7 @@ type cli struct {
 	Policy     policyCmd     `cmd:"" help:"Test a policy."`
 	Keys       keysCmd       `cmd:"" help:"Extract keys and certificates from keystores."`
 	Who        whoCmd        `cmd:"" help:"List the users who may make a request, and by which rules and mappings."`
+	Revoked    revokedCmd    `cmd:"" help:"Show on which ports a certificate is revoked, with the proof."`
 	Log        logCmd        `cmd:"" help:"Find lines in a server's log, and count them."`
 	Status     statusCmd     `cmd:"" help:"Show the state of a running server."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`

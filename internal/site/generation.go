@@ -77,6 +77,7 @@ func (p *Port) Trusts() []*Trust {
 // again, and all of them would be refused while the responder is down.
 type responder struct {
 	client   *ocsp.Client
+	url      string
 	madeFrom string
 }
 

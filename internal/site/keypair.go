@@ -88,7 +88,7 @@ func readPair(port, certName, keyName string, certPEM, keyPEM []byte) (pair *tls
 			return out, false, nil
 		}
 	}
-	e := &configerror.Error{File: keyName, Line: 1, What: fmt.Sprintf("%sit is not the key of the first certificate in %s (%s)", unusable, certName, out.Leaf.Subject)}
+	e := &configerror.Error{File: keyName, Line: 1, What: fmt.Sprintf("%sit does not match the first certificate in %s (%s)", unusable, certName, out.Leaf.Subject)}
 	for i, c := range chain {
 		if certchain.IsKeyOf(keys[0], c.Certificate) {
 			e.What += fmt.Sprintf("; it is the key of certificate %d there (%s)", i+1, c.Subject)

@@ -32,7 +32,7 @@ func TestAKeyThatCannotBeUsedIsExplained(t *testing.T) {
 		{"DER", server.CertPEM(), der, "a private key in DER", "openssl pkey -inform DER -in key.pem", false},
 		{"a certificate", server.CertPEM(), server.CertPEM(), "certificates (BEGIN CERTIFICATE), not a private key", "private key in PEM", false},
 		{"a byte order mark", server.CertPEM(), append([]byte("\xef\xbb\xbf"), server.KeyPEM()...), "byte order mark", "tail -c +4 key.pem", false},
-		{"another's", server.CertPEM(), other.KeyPEM(), "it is not the key of the first certificate in cert.pem", "openssl pkey -in key.pem -pubout", true},
+		{"another's", server.CertPEM(), other.KeyPEM(), "does not match the first certificate in cert.pem", "openssl pkey -in key.pem -pubout", true},
 		{"that of the second certificate", swapped, server.KeyPEM(), "it is the key of certificate 2 there", "put that one first: ", true},
 	} {
 		pair, mismatch, err := readPair("p", "cert.pem", "key.pem", row.cert, row.key)

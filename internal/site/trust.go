@@ -141,7 +141,7 @@ func (l *loader) responder(t *config.Trust, c *trust.Config, out *Trust, old Tru
 			l.wrong.Merge(placed(err, l.path, t.Line()), configerror.Error{File: l.path, Line: t.Line()})
 			return
 		}
-		out.asks.client = client
+		out.asks.client, out.asks.url = client, config.URL
 	}
 	c.Responder = out.asks.client
 	io.WriteString(key, out.asks.madeFrom)

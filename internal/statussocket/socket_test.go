@@ -43,7 +43,7 @@ func leaveBehind(t *testing.T, path string) {
 	l.Close()
 }
 
-// Only the owner can connect, from the first moment on. Covers O7.
+// Only the owner can connect, from the first moment on. Covers L15, O7.
 func TestSocketIsForItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -76,7 +76,7 @@ func TestSocketIsForItsOwnerOnly(t *testing.T) {
 }
 
 // A dead server's socket is replaced. A running server's socket, and any other file, stays.
-// Covers O7.
+// Covers L15, O7.
 func TestOnlyTheSocketOfADeadServerIsReplaced(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

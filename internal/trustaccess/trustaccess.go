@@ -5,6 +5,7 @@ package trustaccess
 
 import (
 	"crypto/x509"
+	"math/big"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
@@ -20,6 +21,7 @@ type functions interface {
 	UsesSystemClock(v *trust.Verifier) bool
 	Warnings(v *trust.Verifier) []Warning
 	CurrentCRLs(v *trust.Verifier) []CRLState
+	LookUp(v *trust.Verifier, issuer []byte, serial *big.Int) []CRLLookup
 	Revocation(v *trust.Verifier) trust.Revocation
 	CRLsFreshUntil(v *trust.Verifier) time.Time
 	CheckNotOlder(v *trust.Verifier, list *x509.RevocationList) error
@@ -58,6 +60,9 @@ type CRL = hook.CRL
 
 // CRLState is a list of a Verifier, without its entries, and its end.
 type CRLState = hook.CRLState
+
+// CRLLookup is a list of a Verifier, and whether it contains a serial number.
+type CRLLookup = hook.CRLLookup
 
 // VerifyLocal verifies like trust.Verifier.Verify, but never waits for the network. The
 // error is a *reason.Refusal, or ErrUndecided when every other check passed.
@@ -105,6 +110,13 @@ func ReadCertificates(name string, data []byte) ([]Certificate, error) {
 // CurrentCRLs returns the newest list of each issuer, key and scope, sorted by issuer. It
 // returns none if the verifier checks no revocation.
 func CurrentCRLs(v *trust.Verifier) []CRLState { return in.CurrentCRLs(v) }
+
+// LookUp looks up a serial number in all lists of a verifier whose issuer has this name, as
+// DER. It shows what the lists contain; only trust.Verifier.Verify decides whether a
+// certificate is revoked.
+func LookUp(v *trust.Verifier, issuer []byte, serial *big.Int) []CRLLookup {
+	return in.LookUp(v, issuer, serial)
+}
 
 // Revocation returns the mode in effect. It is not trust.RevocationAuto.
 func Revocation(v *trust.Verifier) trust.Revocation { return in.Revocation(v) }

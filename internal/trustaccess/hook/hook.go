@@ -25,6 +25,14 @@ type CRLState struct {
 	Until time.Time // its next update, or a week after it began if it has none
 }
 
+// CRLLookup is a list of a Verifier, and whether it contains a serial number.
+type CRLLookup struct {
+	CRLState
+	Signer   *x509.Certificate // the configured authority that signed it; nil if none is known
+	Listed   bool
+	Replaced bool // whether a newer list of the same issuer, key and scope exists: the list then shows only what is revoked
+}
+
 // Warning describes configuration that loads and is probably not intended.
 type Warning struct {
 	What   string

@@ -1,0 +1,31 @@
+package site
+
+import (
+	"context"
+	"crypto/x509"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Verifies names the certificates that a Trust of the port verifies.
+func (p *Port) Verifies(t *Trust) string {
+	switch {
+	case t == &p.users:
+		return "forwarded certificates"
+	case t == &p.gateways || p.Guard.Forwarded != nil:
+		return "gateways"
+	}
+	return "connections"
+}
+
+// FileOf returns the file of a CRL of the verifier.
+func (t *Trust) FileOf(list *x509.RevocationList) string { return t.files[string(list.Signature)] }
+
+// ResponderURL returns the address of the OCSP responder, or "" without one.
+func (t *Trust) ResponderURL() string { return t.asks.url }
+
+// AskResponder asks the OCSP responder about a certificate. There must be one.
+func (t *Trust) AskResponder(ctx context.Context, cert, issuer *x509.Certificate) (trust.Status, time.Time, error) {
+	return t.asks.client.Status(ctx, cert, issuer)
+}
