@@ -18,8 +18,10 @@ type logLine struct {
 	Time                                                            time.Time
 	Event, Outcome, Reason, Port, User, Mapping, Method, Path, Rule string
 	Fingerprint, Subject, Issuer, Serial, Gateway                   string
-	Reference, Remote, Error, File, Host, SAN, SPKI, Nearest        string
-	Generation                                                      uint64
+	Reference, Remote, Error, File, Host                            string
+	SAN, SPKI, SNI, Nearest                                         string
+	Generation, Certificates, Count                                 uint64
+	Stale                                                           bool
 
 	number int // of the line in the log, from 1
 }
