@@ -23,6 +23,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Server runs the ports and the guard of one configuration file. It is safe for concurrent
@@ -211,10 +212,24 @@ func (s *Server) observe(r *http.Request, o middleware.Outcome) {
 	if c := s.countsOf(o.Port); c != nil {
 		c.countDecision(o.Allowed, o.Reason)
 	}
-	s.events.LogDecision(r, &o, nil)
+	s.events.LogDecision(r, &o, s.nearestMapping)
 	if s.options.Observe != nil {
 		s.options.Observe(r, o)
 	}
+}
+
+// nearestMapping describes the mapping that comes nearest to a certificate that has no user on
+// a port.
+func (s *Server) nearestMapping(v trust.Verified, port string) string {
+	step, ok := s.currentGeneration().Table.Nearest(v, port)
+	if !ok {
+		return ""
+	}
+	where := (&configerror.Error{File: step.File, Line: step.Line}).Position()
+	if where != "" {
+		where += ": "
+	}
+	return where + step.String()
 }
 
 // Guard returns the guard of the configuration. Reloads reconfigure it, and do not replace

@@ -122,10 +122,7 @@ func (x *explainer) explain(r ptable.Ref, e *entry) {
 		x.omitted++
 		return
 	}
-	s := Step{
-		MappingID: e.id(), User: e.user(), Kind: e.kind.String(), File: e.terms.file, Line: int(e.line),
-		Wanted: e.written(), Got: x.cert.value(e.kind),
-	}
+	s := x.step(e)
 	if matches {
 		s.User = user
 		s.Result, s.Why = x.resultOf(e)

@@ -251,3 +251,37 @@ func TestLinesAreMarkedWhileTheLastReloadHasFailed(t *testing.T) {
 		}
 	}
 }
+
+// The line of an unmapped certificate names the mapping that comes nearest, its place and the
+// part that differs, and follows a reload.
+// Covers O6.
+func TestUnmappedLineNamesTheNearestMapping(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	l := s.start(mtlsguard.Options{})
+	stranger := s.client(s.ca.Leaf("carol", func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"Sales"} }))
+	mapping := func(rest string) string { return "mappings:\n  - {id: carol, user: carol, " + rest + "}\n" }
+	for i, row := range []struct{ users, want string }{
+		{mapping(`subject: "CN=carol,OU=Staff", issuer: ca.pem`), `users.yaml:2: subject "carol": differs: wanted "CN=carol,OU=Staff", got "CN=carol,OU=Sales"; wanted "OU=Staff", got "OU=Sales"`},
+		{mapping(`subject: "CN=carol,OU=sales", issuer: ca.pem`), `users.yaml:2: subject "carol": near miss: wanted "CN=carol,OU=sales", got "CN=carol,OU=Sales"; differs in case`},
+		{mapping(`subject: "CN=carol,OU=Sales", issuer: ca.pem, disabled: true`), `users.yaml:2: subject "carol": disabled`},
+		{mapping(`subject: "CN=carol,OU=Sales", issuer: ca.pem, ports: [public]`), `users.yaml:2: subject "carol": other port`},
+		{"mappings:\n  - {id: bob, user: bob, subject: \"CN=bob\", issuer: ca.pem}\n", ""},
+	} {
+		s.put("users.yaml", row.users)
+		if err := l.server.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // from the cache too
+			if got := get(stranger, l.url("internal", "/whoami")); got != "403 unmapped" {
+				t.Fatal(got)
+			}
+		}
+		testkit.Eventually(t, "the lines", func() bool { return len(l.log.find("event", "decision")) == 2*(i+1) })
+		for _, line := range l.log.find("event", "decision")[2*i:] {
+			if text, _ := line["nearest"].(string); !strings.Contains(text, row.want) || (text == "") != (row.want == "") {
+				t.Errorf("%s, want %s", text, row.want)
+			}
+		}
+	}
+}

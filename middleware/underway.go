@@ -2,12 +2,12 @@ package middleware
 
 import (
 	"context"
-	"crypto/x509"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/underway"
@@ -60,8 +60,7 @@ type answer struct {
 	guard       *Guard
 	conn        connstate.Conn
 	certificate forwarded.RawCertificate
-	user        string
-	leaf        *x509.Certificate
+	identity    *identity.Identity
 	w           http.ResponseWriter
 	major       int // version of HTTP
 
@@ -77,7 +76,7 @@ func (a *answer) begin(g *Guard, w http.ResponseWriter, c *call) {
 		return
 	}
 	a.guard, a.conn, a.certificate, a.w, a.major = g, c.conn, c.hop.certificate, w, c.request.ProtoMajor
-	a.user, a.leaf = c.Identity.User, c.Verified.Leaf()
+	a.identity = c.Identity
 	a.conn.Track(a)
 }
 
@@ -112,7 +111,7 @@ func (a *answer) End(why error) {
 	a.reported = true
 	a.mu.Unlock()
 	if first {
-		a.conn.ReportClosed(a.user, a.leaf, why)
+		a.conn.ReportClosed(a.identity.User, a.identity.Leaf, why)
 	}
 	if a.major != 2 {
 		a.conn.End(nil)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // rawName returns a Name in DER, one attribute in each relative name.
@@ -67,5 +68,33 @@ func TestIssuerThatIsThereIsNotCalledMissing(t *testing.T) {
 		if reasonOf(t, err) != reason.UnknownAuthority || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", row.name, err, want)
 		}
+	}
+}
+
+// A certificate that signed the leaf and is not an authority is named.
+// Covers T4, T5.
+func TestSignerThatIsNoAuthorityIsNamed(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]testpki.Option{
+		"no CA":          func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid, c.KeyUsage = false, false, 0 },
+		"no keyCertSign": func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign },
+	} {
+		ca := testpki.NewCA("Client CA", change)
+		_, err := trusting(t, ca.Cert).Verify(t.Context(), certs{ca.Leaf("alice").Cert})
+		if reasonOf(t, err) != reason.BadCertificate || !strings.Contains(err.Error(), `"CN=Client CA" signed a certificate, but is not an authority`) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A certificate that must be revoked and whose issuer is there with another key says so.
+// Covers T4.
+func TestIssuerOfMustBeRevokedThatIsThereIsNamed(t *testing.T) {
+	t.Parallel()
+	ca, twin := testpki.NewCA("Client CA"), testpki.NewCA("Client CA")
+	victim := twin.Leaf("victim")
+	_, err := trust.New(trust.Config{Anchors: certs{ca.Cert}, CRLs: []*x509.RevocationList{ca.CRL(1, nil)}, MustBeRevoked: certs{victim.Cert}})
+	if want := fmt.Sprintf(`"CN=Client CA", serial %X, has the issuer's name, but another key`, ca.Cert.SerialNumber); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
 	}
 }

@@ -197,7 +197,7 @@ func (x *explainResult) mapLine(g *site.Generation, now time.Time) (user, mappin
 				l.undecided = append(l.undecided, "which user the pattern "+s.MappingID+" gives to the certificate")
 				return "", ""
 			}
-			if s.Kind != "fingerprint" && l.Fingerprint != "" {
+			if s.Kind != "fingerprint" && (s.Kind != "spki" || s.Wanted != l.SPKI) && l.Fingerprint != "" {
 				l.undecided = append(l.undecided, "whether mapping "+s.MappingID+" still matches the certificate, and no other mapping comes before it")
 			}
 			return s.User, s.MappingID
@@ -217,7 +217,7 @@ func (x *explainResult) mapLine(g *site.Generation, now time.Time) (user, mappin
 		o.Status = o.Reason.Status()
 		return "", ""
 	case l.Fingerprint != "":
-		l.undecided = append(l.undecided, "whether a mapping of another kind than fingerprint matches the certificate now")
+		l.undecided = append(l.undecided, "whether a mapping of another kind than fingerprint and key matches the certificate now")
 	}
 	if l.Reason == string(reason.Unmapped) || l.Reason == string(reason.Ambiguous) || l.Reason == string(reason.MappingExpired) {
 		return "", ""
@@ -242,7 +242,8 @@ func (x *explainResult) addMappingSteps(g *site.Generation, l *loggedRequest, no
 	for _, m := range g.Table.Mappings() {
 		d := newMappingReport(m)
 		byPrint := d.Kind == "fingerprint" && d.Value == l.Fingerprint
-		if !byPrint && !l.names(m.ID) {
+		byKey := d.Kind == "spki" && d.Value == l.SPKI && d.Issuer == ""
+		if !byPrint && !byKey && !l.names(m.ID) {
 			continue
 		}
 		s := certmap.Step{MappingID: m.ID, User: m.User, Kind: d.Kind, File: m.File, Line: m.Line, Wanted: d.Value, Got: "the certificate of the line", Result: mapresult.Matches}
@@ -259,23 +260,40 @@ func (x *explainResult) addMappingSteps(g *site.Generation, l *loggedRequest, no
 		case !m.NotAfter.IsZero() && now.After(m.NotAfter):
 			s.Result, s.Why = mapresult.OutOfTime, "was valid until "+formatTime(m.NotAfter)
 		}
-		if byPrint {
-			steps = slices.Insert(steps, 0, s)
-		} else {
-			steps = append(steps, s)
-		}
+		steps = append(steps, s)
 	}
-	if len(steps) > 1 && steps[0].Result == mapresult.Matches && steps[0].Kind == "fingerprint" {
-		for i := range steps[1:] {
-			if steps[i+1].Kind != "fingerprint" && steps[i+1].Result == mapresult.Matches {
-				steps[i+1].Result = mapresult.Outranked
-			}
-		}
-	}
+	outrank(steps)
 	if len(steps) == 0 && l.Fingerprint != "" {
 		steps = append(steps, certmap.Step{Result: mapresult.Rest, Why: "no mapping by this fingerprint"})
 	}
 	x.explanation.Mapping = steps
+}
+
+// outrank sorts steps by kind, and marks those after the first kind that matches, in the
+// order of package certmap. Steps of the kinds after spki are those that the line names, all
+// of one kind.
+func outrank(steps []certmap.Step) {
+	rank := func(s certmap.Step) int { return slices.Index([]string{"spki", "fingerprint"}, s.Kind) }
+	slices.SortStableFunc(steps, func(a, b certmap.Step) int { return rank(b) - rank(a) })
+	decides := -2
+	for i := range steps {
+		switch steps[i].Result {
+		case mapresult.Matches, mapresult.Disabled, mapresult.OutOfTime:
+			if decides = max(decides, rank(steps[i])); rank(steps[i]) < decides {
+				steps[i].Result = mapresult.Outranked
+			}
+		}
+	}
+	// Within a kind a valid mapping decides before those that are not in effect.
+	slices.SortStableFunc(steps, func(a, b certmap.Step) int {
+		valid := func(s certmap.Step) int {
+			if s.Result == mapresult.Matches {
+				return 1
+			}
+			return 0
+		}
+		return valid(b) - valid(a)
+	})
 }
 
 // logReport is the line of the log in the JSON of explain.
@@ -340,6 +358,9 @@ func (x *explainResult) lineRows() [][]string {
 	default:
 		rows = append(rows, []string{"presented", printable(l.Subject)}, []string{"", "issued by " + printable(l.Issuer)},
 			[]string{"", "fingerprint " + printable(l.Fingerprint)}, []string{"", "serial " + printable(l.Serial)})
+		if l.SAN != "" {
+			rows = append(rows, []string{"", "names " + printable(l.SAN)})
+		}
 	}
 	if l.Gateway != "" {
 		rows = append(rows, []string{"gateway", printable(l.Gateway)})

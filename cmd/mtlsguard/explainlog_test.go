@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Each row sends a request to a running server, and explains the line of its log, found by
@@ -111,6 +114,24 @@ func TestLineOfALogIsDecidedAgainByTheFilesOfNow(t *testing.T) {
 	replace(t, "users.yaml", "  # the people=>  - {id: again, user: somebody, fingerprint: \"sha256:"+fingerprint(t, "orders")+"\"}")
 	if x := explainRequest(t, print); x.Reason != "no-rule" || x.User != "somebody" {
 		t.Errorf("by fingerprint: %+v", x)
+	}
+	// A mapping by key comes after it, and decides alone when the other is gone; a disabled one refuses.
+	entry, err := readClientEntry("orders.pem", certfile.Passwords{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference := site.request("internal", "orders", "GET", "/nothing") // a refusal has the key
+	line := []string{"--log", "server.log", "--reference", reference}
+	for _, row := range []struct{ mappings, user, reason string }{
+		{"  - {id: key, user: by-key, spki: \"" + trust.SPKIOf(entry.Chain[0]).String() + "\"}\n  - {id: print, user: by-print, fingerprint: \"" + fingerprint(t, "orders") + "\"}\n", "by-print", "no-rule"},
+		{"  - {id: key, user: by-key, spki: \"" + trust.SPKIOf(entry.Chain[0]).String() + "\"}\n", "by-key", "no-rule"},
+		{"  - {id: key, user: by-key, spki: \"" + trust.SPKIOf(entry.Chain[0]).String() + "\"}\n  - {id: print, user: by-print, disabled: true, fingerprint: \"" + fingerprint(t, "orders") + "\"}\n", "", "unmapped"},
+	} {
+		put(t, "users.yaml", "mappings:\n"+row.mappings)
+		x, full := explainRequest(t, line), explainRequest(t, append(line, "--cert", "orders.pem"))
+		if x.User != row.user || string(x.Reason) != row.reason || full.User != x.User || full.Reason != x.Reason {
+			t.Errorf("%s\n%+v\nwith the certificate\n%+v", row.mappings, x, full)
+		}
 	}
 	// The mapping is gone.
 	put(t, "users.yaml", "mappings: []\n")

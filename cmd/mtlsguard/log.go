@@ -73,7 +73,7 @@ func (c *logCmd) search(a *app, since, until time.Time) error {
 			return
 		}
 		found++
-		key := strings.TrimSpace(l.Event + " " + l.Outcome + " " + l.Reason)
+		key := strings.Join(strings.Fields(l.Event+" "+l.Outcome+" "+l.Reason), " ")
 		if counts[key]++; counts[key] == 1 {
 			order = append(order, key)
 		}
@@ -106,14 +106,32 @@ func (c *logCmd) print(a *app, raw []byte, l *logLine) {
 		a.printf("%s\n", raw)
 		return
 	}
-	parts := []string{formatTime(l.Time), strings.TrimSpace(l.Event + " " + l.Outcome + " " + l.Reason)}
+	parts := []string{formatTime(l.Time), strings.Join(strings.Fields(l.Event+" "+l.Outcome+" "+l.Reason), " ")}
 	for _, f := range []struct{ name, value string }{
 		{"port", l.Port}, {"request", strings.TrimSpace(l.Method + " " + l.Path)}, {"user", l.User}, {"mapping", l.Mapping}, {"rule", l.Rule},
-		{"subject", l.Subject}, {"fingerprint", l.Fingerprint}, {"remote", l.Remote}, {"file", l.File}, {"error", l.Error}, {"reference", l.Reference},
+		{"subject", l.Subject}, {"san", l.SAN}, {"fingerprint", l.Fingerprint}, {"spki", l.SPKI}, {"certificates", countText(l.Certificates)},
+		{"sni", l.SNI}, {"host", l.Host}, {"count", countText(l.Count)}, {"remote", l.Remote}, {"file", l.File}, {"error", l.Error}, {"nearest", l.Nearest},
+		{"stale", flagText(l.Stale)}, {"reference", l.Reference},
 	} {
 		if f.value != "" {
 			parts = append(parts, fmt.Sprintf("%s=%s", f.name, shellQuote(escape.Printable(f.value, 0))))
 		}
 	}
 	a.printf("%s\n", strings.Join(parts, "  "))
+}
+
+// countText returns a number, or "" for 0.
+func countText(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// flagText returns "true", or "" for false.
+func flagText(set bool) string {
+	if !set {
+		return ""
+	}
+	return "true"
 }

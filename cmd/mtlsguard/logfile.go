@@ -19,7 +19,9 @@ type logLine struct {
 	Event, Outcome, Reason, Port, User, Mapping, Method, Path, Rule string
 	Fingerprint, Subject, Issuer, Serial, Gateway                   string
 	Reference, Remote, Error, File, Host                            string
-	Generation                                                      uint64
+	SAN, SPKI, SNI, Nearest                                         string
+	Generation, Certificates, Count                                 uint64
+	Stale                                                           bool
 
 	number int // of the line in the log, from 1
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
@@ -43,7 +44,8 @@ type Logger struct {
 	sample     sampler
 	stale      atomic.Bool // the last reload has failed
 
-	closed closedCounter
+	closed  closedCounter
+	nearest *expire.Cache[string] // by certificate, generation and port
 
 	mu           sync.RWMutex
 	certificates map[trust.Digest]*certificateFields // of verified certificates
@@ -67,7 +69,7 @@ func New(l *slog.Logger, number *atomic.Uint64) *Logger {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
 	}
-	e := &Logger{log: l, generation: number}
+	e := &Logger{log: l, generation: number, nearest: expire.New[string](maxNearest, nearestTime)}
 	e.lines, _ = l.Handler().(*jsonLog)
 	e.backlog = backlog.New(maxQueued, e.writeAll)
 	return e

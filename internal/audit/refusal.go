@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/san"
@@ -27,10 +28,29 @@ func (e *Logger) addRefusal(r fieldAdder, req *http.Request, o *middleware.Outco
 	addLeaf(r, o.Presented, o.Verified.Leaf())
 	r.add("host", escape.Printable(req.Host, maxPeerText))
 	addServerName(r, o.ServerName)
-	if o.Reason == reason.Unmapped && nearest != nil && !o.Verified.IsZero() {
-		r.add("nearest", escape.Printable(nearest(o.Verified, o.Port), maxOwnText))
+	if (o.Reason == reason.Unmapped || o.Reason == reason.MappingExpired) && nearest != nil && !o.Verified.IsZero() {
+		r.add("nearest", e.nearestOf(o, nearest))
 	}
 }
+
+// nearestOf returns the nearest mapping of a certificate without a user. It keeps the text: a
+// client that is refused again and again must not cause the comparison each time.
+func (e *Logger) nearestOf(o *middleware.Outcome, nearest Nearest) string {
+	fingerprint := o.Verified.Fingerprint()
+	key := string(fingerprint[:]) + strconv.FormatUint(o.Generation, 10) + " " + o.Port
+	if text, ok := e.nearest.Get(key); ok {
+		return text
+	}
+	text := escape.Printable(nearest(o.Verified, o.Port), maxOwnText)
+	e.nearest.Put(key, text)
+	return text
+}
+
+// Bounds of the texts that nearestOf keeps.
+const (
+	maxNearest  = 1024
+	nearestTime = time.Minute // a mapping may begin or end
+)
 
 // addLeaf adds what identifies a certificate beyond the fields of recordOf, and how many
 // certificates the client sent. leaf is nil where the first of those sent is the leaf.

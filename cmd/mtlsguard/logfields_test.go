@@ -1,0 +1,27 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// log prints what a line about a refusal or a closed connection has to find the cause.
+// Covers O6.
+func TestLogPrintsWhatFindsTheCause(t *testing.T) {
+	t.Chdir(t.TempDir())
+	put(t, "server.log", `{"time":"2026-01-31T08:00:00Z","event":"decision","outcome":"refuse","reason":"unmapped","spki":"ab","san":"URI:spiffe://acme/x","certificates":2,"sni":"a.example","host":"b.example","nearest":"users.yaml:2: subject \"x\"","stale":true}
+{"time":"2026-01-31T08:00:01Z","event":"closed","reason":"revoked","user":"alice","count":7}
+`)
+	code, out, _ := runLine(t, "log server.log")
+	if code != exitYes {
+		t.Fatalf("%d: %s", code, out)
+	}
+	for _, want := range []string{
+		"spki=ab", "san=URI:spiffe://acme/x", "certificates=2", "sni=a.example", "host=b.example", `nearest='users.yaml:2: subject "x"'`, "stale=true",
+		"closed revoked  user=alice  count=7", "  1  closed revoked\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
+	}
+}
