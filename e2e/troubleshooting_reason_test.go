@@ -125,9 +125,9 @@ func slowly(s *scene, _ []string) string {
 	raw.Read(make([]byte, 1))
 	raw.SetReadDeadline(time.Time{})
 	alice := s.pairs["alice"].TLS()
-	transport := &http.Transport{DialTLS: func(string, string) (net.Conn, error) {
+	transport := &http.Transport{DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c := tls.Client(raw, &tls.Config{RootCAs: s.serve.Pool(), Certificates: []tls.Certificate{alice}, ServerName: "localhost"})
-		return c, c.Handshake()
+		return c, c.HandshakeContext(ctx)
 	}, DisableKeepAlives: true}
 	res, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(s.url())
 	if err != nil {

@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"context"
 	"crypto/x509"
 	"math/big"
 	"slices"
@@ -15,10 +14,6 @@ func init() { hook.Trust = access{} }
 // access implements the functions that package internal/trustaccess documents and offers
 // to the other packages of this module.
 type access struct{}
-
-func (access) VerifyLocal(v *Verifier, presented []*x509.Certificate) (Verified, error) {
-	return v.verify(context.Background(), presented, false)
-}
 
 func (access) Remember(v *Verifier, verified Verified) { v.remember(verified) }
 
