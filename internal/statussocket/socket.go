@@ -128,8 +128,12 @@ func (s *Socket) serve(report func() *Report) {
 		s.done.Go(func() {
 			defer func() { <-places }()
 			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(writeTimeout))
-			_ = json.NewEncoder(c).Encode(report()) // nothing to do for a peer that is gone
+			data, err := json.Marshal(report())
+			if err != nil {
+				return
+			}
+			_ = c.SetDeadline(time.Now().Add(writeTimeout)) // a busy server takes its time before
+			_, _ = c.Write(append(data, '\n'))              // nothing to do for a peer that is gone
 		})
 	}
 }
