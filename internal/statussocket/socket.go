@@ -130,10 +130,12 @@ func (s *Socket) serve(report func() *Report) {
 		s.done.Go(func() {
 			defer func() { <-places }()
 			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(writeTimeout))
-			if r := safely(report); r != nil {
-				_ = json.NewEncoder(c).Encode(r) // nothing to do for a peer that is gone
+			r := safely(report)
+			if r == nil {
+				return
 			}
+			_ = c.SetDeadline(time.Now().Add(writeTimeout)) // a busy server takes its time before
+			_ = json.NewEncoder(c).Encode(r)                // nothing to do for a peer that is gone
 		})
 	}
 }
