@@ -100,6 +100,10 @@ func TestLintFindings(t *testing.T) {
 			s.put("other.pem", string(s.other.CertPEM()))
 			s.sub("users.yaml", `"CN=alice", issuer: ca.pem`, `"CN=alice", issuer: other.pem`)
 		}, nil, []string{"users.yaml:2: mapping \"alice\" never matches"}},
+		{"an issuer with an anchor's name", func(s *site) {
+			s.put("twin.pem", string(testpki.NewCA("Client CA").CertPEM()))
+			s.sub("users.yaml", `"CN=alice", issuer: ca.pem`, `"CN=alice", issuer: twin.pem`)
+		}, nil, []string{"users.yaml:2: mapping \"alice\" never matches: no port trusts its issuer (the anchor in ca.pem has its name, but another key)"}},
 		{"an issuer below an anchor", func(s *site) {
 			s.put("sub.pem", string(s.ca.SubCA("Sub").CertPEM()))
 			s.sub("users.yaml", `"CN=alice", issuer: ca.pem`, `"CN=alice", issuer: sub.pem`)

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -219,34 +220,24 @@ func (s *scene) apply(r remedy) {
 // shell runs a command as the page prints it.
 func (s *scene) shell(command string) string {
 	s.Helper()
-	if strings.HasPrefix(command, "mtlsguard ") {
-		command = mtlsguardCommand(s) + strings.TrimPrefix(command, "mtlsguard")
+	if arguments, ok := strings.CutPrefix(command, "mtlsguard "); ok {
+		file, err := buildCommand()
+		if err != nil {
+			s.Fatal(err)
+		}
+		command = file + " " + arguments
 	}
 	return s.run("", "sh", "-c", s.onPort(command))
 }
 
 var buildCommand = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "mtlsguard")
+	path := filepath.Join(binaries, "mtlsguard")
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "../cmd/mtlsguard").CombinedOutput()
 	if err != nil {
-		return "", err
+		return "", errors.New(string(out))
 	}
-	file := filepath.Join(folder, "mtlsguard")
-	out, err := exec.Command("go", "build", "-o", file, "../cmd/mtlsguard").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return file, nil
+	return path, nil
 })
-
-// mtlsguardCommand returns the path of the command.
-func mtlsguardCommand(tb testing.TB) string {
-	tb.Helper()
-	file, err := buildCommand()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return file
-}
 
 // writeLog writes the server's log into server.log.
 func (s *scene) writeLog() {
@@ -396,6 +387,7 @@ func (j *javaClient) call(line string) string {
 // trusts those of the JVM.
 func java(api, version, ca string) func(*scene, []string) string {
 	return func(s *scene, options []string) string {
+		testkit.Program(s, "javac", "default-jdk-headless") // java compiles the client
 		s.java.start(testkit.Program(s, "java", "default-jdk-headless"))
 		if s.java.err != nil {
 			s.Fatal(s.java.err)

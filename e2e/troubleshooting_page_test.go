@@ -14,7 +14,6 @@ const troubleshooting = "../docs/troubleshooting.md"
 
 // trouble is a row of a table in docs/troubleshooting.md: first what a reader sees.
 type trouble struct {
-	section string   // "##" heading
 	see     string   // the first cell, without its backticks
 	texts   []string // the code spans of that cell; one of them is seen
 	row     string   // the whole row
@@ -34,7 +33,7 @@ func spans(cell string) []string {
 	return out
 }
 
-// troubles returns the rows of the page. Those that say "not tried" are left out.
+// troubles returns the rows of the page. Those whose client is "not tried" are left out.
 func troubles(tb testing.TB) []trouble {
 	tb.Helper()
 	data, err := os.ReadFile(troubleshooting)
@@ -42,12 +41,9 @@ func troubles(tb testing.TB) []trouble {
 		tb.Fatal(err)
 	}
 	var out []trouble
-	section, inTable := "", false
+	inTable := false
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
-		if heading, ok := strings.CutPrefix(line, "## "); ok {
-			section = heading
-		}
 		cells, ok := tableCells(line)
 		if !ok {
 			inTable = false
@@ -61,10 +57,11 @@ func troubles(tb testing.TB) []trouble {
 		if len(found) == 0 {
 			tb.Fatalf("a row without a code span: %s", line)
 		}
-		row := trouble{section: section, see: linkTarget.ReplaceAllString(strings.NewReplacer("`", "", "[", "").Replace(cells[0]), ""), texts: found, row: line, command: cells[len(cells)-2], change: cells[len(cells)-1]}
-		if !strings.Contains(line, "not tried") {
-			out = append(out, row)
+		if strings.HasSuffix(cells[1], ", not tried") {
+			continue
 		}
+		row := trouble{see: linkTarget.ReplaceAllString(strings.NewReplacer("`", "", "[", "").Replace(cells[0]), ""), texts: found, row: line, command: cells[len(cells)-2], change: cells[len(cells)-1]}
+		out = append(out, row)
 	}
 	return out
 }
@@ -80,6 +77,30 @@ func tableCells(line string) ([]string, bool) {
 		cells = append(cells, strings.TrimSpace(strings.ReplaceAll(cell, "\x00", `\|`)))
 	}
 	return cells, true
+}
+
+// troubleshootingCommands returns the commands of mtlsguard that stand outside the tables.
+func troubleshootingCommands(tb testing.TB) []string {
+	tb.Helper()
+	data, err := os.ReadFile(troubleshooting)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var out []string
+	for line := range strings.Lines(string(data)) {
+		if _, ok := tableCells(line); ok {
+			continue
+		}
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ "); ok {
+			out = append(out, command)
+		}
+		for _, span := range spans(line) {
+			if strings.HasPrefix(span, "mtlsguard ") {
+				out = append(out, span)
+			}
+		}
+	}
+	return out
 }
 
 // shows reports whether output holds the parts of a text in their order. "…" stands for anything.

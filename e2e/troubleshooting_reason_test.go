@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -124,9 +125,9 @@ func slowly(s *scene, _ []string) string {
 	raw.Read(make([]byte, 1))
 	raw.SetReadDeadline(time.Time{})
 	alice := s.pairs["alice"].TLS()
-	transport := &http.Transport{DialTLS: func(string, string) (net.Conn, error) {
+	transport := &http.Transport{DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c := tls.Client(raw, &tls.Config{RootCAs: s.serve.Pool(), Certificates: []tls.Certificate{alice}, ServerName: "localhost"})
-		return c, c.Handshake()
+		return c, c.HandshakeContext(ctx)
 	}, DisableKeepAlives: true}
 	res, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(s.url())
 	if err != nil {
@@ -176,9 +177,8 @@ func withoutPort(s *scene, _ []string) string {
 	return string(body)
 }
 
-// Every reason has a row. The command of the row shows the reason, and the change makes the
-// request work.
-func TestTroubleshootingOfReasons(t *testing.T) {
+// Every reason has a row.
+func TestTroubleshootingHasEveryReason(t *testing.T) {
 	t.Parallel()
 	rows := troubles(t)
 	for _, r := range reason.All() {
@@ -186,31 +186,42 @@ func TestTroubleshootingOfReasons(t *testing.T) {
 			t.Errorf("no row for %s", r)
 		}
 	}
-	for _, c := range reasonTroubles {
-		t.Run(c.see, func(t *testing.T) {
-			t.Parallel()
-			i := slices.IndexFunc(rows, func(r trouble) bool { return r.see == c.see })
-			if i < 0 {
-				t.Fatal("the page has no such row")
-			}
-			row := rows[i]
-			s := newScene(t, nil)
-			if c.prepare != nil {
-				c.prepare(s)
-			}
-			s.start()
-			printed := c.call(s, slices.Concat(c.always, c.options))
-			s.checkLog(c, row)
-			if strings.Contains(printed, `"reason"`) && !strings.Contains(printed, `"reason":"`+c.see+`"`) {
-				t.Errorf("the answer: %s", printed)
-			}
-			s.writeLog()
-			for _, command := range spans(row.command) {
-				if shown := s.shell(command); !strings.Contains(shown, c.see) {
-					t.Errorf("%s prints:\n%s", command, shown)
-				}
-			}
-			s.mend(c, row)
-		})
+}
+
+func (c troubleCase) testReason(t *testing.T, s *scene, row trouble) {
+	printed := c.provoke(s)
+	s.checkLog(c, row)
+	if strings.Contains(printed, `"reason"`) && !strings.Contains(printed, `"reason":"`+c.see+`"`) {
+		t.Errorf("the answer: %s", printed)
+	}
+	s.writeLog()
+	for _, command := range spans(row.command) {
+		if shown := s.shell(command); !strings.Contains(shown, c.see) {
+			t.Errorf("%s prints:\n%s", command, shown)
+		}
+	}
+	s.mend(c, row)
+}
+
+// The commands outside the tables of the page run. The first one explains a refusal.
+func TestTroubleshootingCommandsRun(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.start()
+	curl(s, requestOf("bob", "/orders/7"))
+	testkit.Eventually(t, "the line of the refusal", func() bool { return len(s.live.log.find("reason", "denied")) > 0 })
+	s.writeLog()
+	commands := troubleshootingCommands(t)
+	if len(commands) < 3 {
+		t.Fatalf("%d commands: %q", len(commands), commands)
+	}
+	for i, command := range commands {
+		out := s.shell(command + "; echo status $?")
+		if strings.Contains(out, "status 2") || strings.Contains(out, "error:") {
+			t.Errorf("%s prints:\n%s", command, out)
+		}
+		if i == 0 && !shows(out, "denied … policy.csv:4") {
+			t.Errorf("%s prints:\n%s", command, out)
+		}
 	}
 }

@@ -106,34 +106,54 @@ var clientTroubles = []troubleCase{
 	{see: "curl: (58) unable to set private key file", call: curl, options: []string{"--cert", "alice.pem", "--key", "bob-key.pem"}, noLog: true},
 }
 
-// What a client prints is on the page, the reason is in the log, and the change that the page
+// What docs/troubleshooting.md says that a client prints, or that a log line has, is seen. The
+// reason that it names is in the log, and the command that it names shows it. The change that it
 // names makes the request work.
-func TestTroubleshootingOfClients(t *testing.T) {
+func TestTroubleshootingRowsAreTrue(t *testing.T) {
 	t.Parallel()
 	jvm := &javaClient{}
 	t.Cleanup(jvm.end)
-	rows := troubles(t)
-	for _, c := range clientTroubles {
-		t.Run(c.see, func(t *testing.T) {
+	rows := map[string]trouble{}
+	for _, row := range troubles(t) {
+		rows[row.see] = row
+	}
+	try := func(see string, test func(*testing.T, *scene, trouble)) {
+		t.Run(see, func(t *testing.T) {
 			t.Parallel()
-			i := slices.IndexFunc(rows, func(r trouble) bool { return r.see == c.see })
-			if i < 0 {
+			row, ok := rows[see]
+			if !ok {
 				t.Fatal("the page has no such row")
 			}
-			row := rows[i]
-			s := newScene(t, jvm)
-			if c.prepare != nil {
-				c.prepare(s)
-			}
-			s.start()
-			printed := c.call(s, slices.Concat(c.always, c.options))
-			if !slices.ContainsFunc(row.texts, func(text string) bool { return shows(printed, text) }) {
-				t.Fatalf("the page has %q, the client prints:\n%s", row.texts, printed)
-			}
-			s.checkLog(c, row)
-			s.mend(c, row)
+			test(t, newScene(t, jvm), row)
 		})
 	}
+	for _, c := range clientTroubles {
+		try(c.see, c.testClient)
+	}
+	for _, c := range reasonTroubles {
+		try(c.see, c.testReason)
+	}
+	for _, c := range logTroubles {
+		try(c.see, c.test)
+	}
+}
+
+func (c troubleCase) testClient(t *testing.T, s *scene, row trouble) {
+	if printed := c.provoke(s); !slices.ContainsFunc(row.texts, func(text string) bool { return shows(printed, text) }) {
+		t.Fatalf("the page has %q, the client prints:\n%s", row.texts, printed)
+	}
+	s.checkLog(c, row)
+	s.mend(c, row)
+}
+
+// provoke starts the server and makes the request.
+func (c troubleCase) provoke(s *scene) (printed string) {
+	s.Helper()
+	if c.prepare != nil {
+		c.prepare(s)
+	}
+	s.start()
+	return c.call(s, slices.Concat(c.always, c.options))
 }
 
 // mend makes the change that the row names, and tries again.

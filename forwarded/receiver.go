@@ -77,18 +77,6 @@ func (r *Receiver) Headers() []string { return r.topology.headers() }
 // trust of Config.Users allow it; that takes less than a microsecond and allocates
 // nothing. Verify is safe for concurrent use.
 func (r *Receiver) Verify(ctx context.Context, raw RawCertificate) (trust.Verified, error) {
-	return r.verify(ctx, raw, r.users.Verify)
-}
-
-// VerifyLocal is Verify without requests over the network; see trustaccess.VerifyLocal.
-// Its error may also be trustaccess.ErrUndecided.
-func (r *Receiver) VerifyLocal(raw RawCertificate) (trust.Verified, error) {
-	return r.verify(context.Background(), raw, func(_ context.Context, presented []*x509.Certificate) (trust.Verified, error) {
-		return trustaccess.VerifyLocal(r.users, presented)
-	})
-}
-
-func (r *Receiver) verify(ctx context.Context, raw RawCertificate, verifyChain func(context.Context, []*x509.Certificate) (trust.Verified, error)) (trust.Verified, error) {
 	if err := r.topology.checkPresence(&raw); err != nil {
 		return trust.Verified{}, err
 	}
@@ -99,7 +87,7 @@ func (r *Receiver) verify(ctx context.Context, raw RawCertificate, verifyChain f
 	if err != nil {
 		return trust.Verified{}, err
 	}
-	verified, err := verifyChain(ctx, certificates)
+	verified, err := r.users.Verify(ctx, certificates)
 	if err != nil {
 		return trust.Verified{}, presented.With(err, certificates)
 	}

@@ -96,7 +96,7 @@ func (a *answer) Check(ctx context.Context, wait bool) error {
 	if p.Forwarded == nil {
 		return reason.Refuse(reason.UntrustedGateway, "the port has no gateways any more") // fail closed
 	}
-	_, err := p.Forwarded.VerifyLocal(a.certificate)
+	_, err := p.Forwarded.Verify(trustaccess.Local, a.certificate)
 	if err == trustaccess.ErrUndecided && wait {
 		_, err = p.Forwarded.Verify(ctx, a.certificate)
 	}

@@ -58,7 +58,9 @@ func nameOf(der []byte) string {
 	if _, err := asn1.Unmarshal(der, &rdns); err != nil {
 		return "a name that cannot be read"
 	}
-	return escape.Printable(rdns.String(), escape.Short)
+	var name pkix.Name
+	name.FillFromRDNSequence(&rdns)
+	return escape.Printable(dn.Print(&name), escape.Short)
 }
 
 // describe returns subject and issuer of the certificate, for an error.

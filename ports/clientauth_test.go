@@ -1,6 +1,7 @@
 package ports_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -204,6 +205,8 @@ func TestWrappedListenerHidesTheConnection(t *testing.T) {
 	}
 }
 
+type hookKey struct{}
+
 func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.Limits.Streams = 7
@@ -214,8 +217,13 @@ func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 	}
 	states := make(chan http.ConnState, 100)
 	srv := &http.Server{
-		Handler:     http.HandlerFunc(echoCaller),
-		ConnContext: ports.ConnContext,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Context().Value(hookKey{}) == nil {
+				t.Error("the hook ConnContext is gone")
+			}
+			echoCaller(w, r)
+		}),
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context { return context.WithValue(ctx, hookKey{}, true) },
 		ConnState:   func(_ net.Conn, s http.ConnState) { states <- s },
 		HTTP2:       &http.HTTP2Config{MaxReadFrameSize: 1 << 20},
 	}

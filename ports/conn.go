@@ -154,9 +154,9 @@ func FromContext(ctx context.Context) (*Conn, bool) {
 	return (*Conn)(own), ok
 }
 
-// ConnContext is for the field of that name in http.Server, which Port.Configure sets. It
-// returns a context in which FromContext finds the connection.
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
+// connContext is for the field ConnContext in http.Server. It returns a context in which
+// FromContext finds the connection.
+func connContext(ctx context.Context, c net.Conn) context.Context {
 	if own := connOf(c); own != nil {
 		if own.port.state.Load().config.CancelRequests {
 			var cancel context.CancelFunc

@@ -37,9 +37,9 @@ func (p *Port) Configure(srv *http.Server) {
 
 func withConnContext(next func(context.Context, net.Conn) context.Context) func(context.Context, net.Conn) context.Context {
 	if next == nil {
-		return ConnContext
+		return connContext
 	}
-	return func(ctx context.Context, c net.Conn) context.Context { return next(ConnContext(ctx, c), c) }
+	return func(ctx context.Context, c net.Conn) context.Context { return next(connContext(ctx, c), c) }
 }
 
 func withConnState(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {

@@ -27,7 +27,7 @@ type forwardedCaller struct {
 // certificate is an error and does not make the caller anonymous.
 func (c *forwardedCaller) verify(ctx context.Context, wait bool) (trust.Verified, error) {
 	receiver := c.server.receiver.Load()
-	verified, err := receiver.VerifyLocal(c.raw)
+	verified, err := receiver.Verify(trustaccess.Local, c.raw)
 	if err == trustaccess.ErrUndecided {
 		if !wait {
 			return trust.Verified{}, err

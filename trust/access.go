@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"context"
 	"crypto/x509"
 	"math/big"
 	"slices"
@@ -15,10 +14,6 @@ func init() { hook.Trust = access{} }
 // access implements the functions that package internal/trustaccess documents and offers
 // to the other packages of this module.
 type access struct{}
-
-func (access) VerifyLocal(v *Verifier, presented []*x509.Certificate) (Verified, error) {
-	return v.verify(context.Background(), presented, false)
-}
 
 func (access) Remember(v *Verifier, verified Verified) { v.remember(verified) }
 
@@ -71,7 +66,7 @@ func (access) IssuerKeys(v Verified) []Digest {
 
 func (access) LooksUp(v *Verifier, anchor *x509.Certificate) bool { return v.looksUp(anchor) }
 
-func (access) WhyNotIssuer(c, parent *x509.Certificate) string { return whyNotIssuer(c, parent) }
+func (access) WhyNotIssuer(c, parent *x509.Certificate) string { return issuerOf(c).whyNot(parent) }
 
 func (access) CheckAnchor(a *x509.Certificate, p Profile) error {
 	if e := checkAnchor(a, p); e != nil {

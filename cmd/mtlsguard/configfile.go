@@ -174,7 +174,7 @@ func (p configPort) loadedCRLs(chain []*x509.Certificate, detail string) []place
 			continue
 		}
 		for _, l := range lists {
-			named := len(chain) == 0 && strings.Contains(detail, strconv.QuoteToASCII(l.List.Issuer.String()))
+			named := len(chain) == 0 && strings.Contains(detail, strconv.QuoteToASCII(dn.Print(&l.List.Issuer)))
 			if named || slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return dn.Equal(c.RawIssuer, l.List.RawIssuer) }) {
 				out = append(out, placedCRL{name, l.Line})
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/algorithm"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -38,15 +39,15 @@ func (h *hinter) addUnknownAuthority() {
 			continue
 		}
 		if strings.HasSuffix(why, "another key") {
-			h.addRenewedAuthority(formatIssuer(top), fmt.Sprintf("%s:%d: the anchor %s %s: the authority has a new key, or another authority uses its name", a.file, a.Line, escape.Printable(a.Cert.Subject.String(), 0), why))
+			h.addRenewedAuthority(formatIssuer(top), fmt.Sprintf("%s:%d: the anchor %s %s: the authority has a new key, or another authority uses its name", a.file, a.Line, escape.Printable(dn.Print(&a.Cert.Subject), 0), why))
 			return
 		}
 		advice := "have the authority issue the certificate with the name exactly as in the anchor, or reissue the anchor with the name in the certificate"
-		h.add(hint{Text: fmt.Sprintf("%s:%d: the anchor %s %s: %s", a.file, a.Line, escape.Printable(a.Cert.Subject.String(), 0), why, advice)})
+		h.add(hint{Text: fmt.Sprintf("%s:%d: the anchor %s %s: %s", a.file, a.Line, escape.Printable(dn.Print(&a.Cert.Subject), 0), why, advice)})
 		return
 	}
 	if bytes.Equal(top.RawSubject, top.RawIssuer) {
-		h.add(hint{Text: "the certificate is self-signed, or its chain ends at an authority that is not an anchor: " + escape.Printable(top.Subject.String(), 0)})
+		h.add(hint{Text: "the certificate is self-signed, or its chain ends at an authority that is not an anchor: " + escape.Printable(dn.Print(&top.Subject), 0)})
 	} else {
 		h.add(hint{Text: "if an anchor issued the issuer's certificate, the client must send that certificate too, after its own: " + formatIssuer(top)})
 	}

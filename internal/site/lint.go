@@ -131,7 +131,7 @@ func (x *linter) users() {
 			x.report("users", at, fmt.Sprintf("mapping %q is for ports that ask for no certificate", m.ID), "set client_cert: request or require on one of them")
 		}
 		if !m.Issuer.IsZero() && !x.leads(m.Issuer, authorities) {
-			x.report("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer", m.ID), "add the issuer, or the CA above it, to anchors")
+			x.report("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer%s", m.ID, x.sameName(m.Issuer, authorities)), "add the issuer, or the CA above it, to anchors")
 		}
 		for _, c := range x.o.Certificates {
 			if isFor(m, c) {
@@ -234,6 +234,21 @@ func (x *linter) authorities() []*x509.Certificate {
 		}
 	}
 	return out
+}
+
+// sameName names an anchor that has the name of an issuer and another key.
+func (x *linter) sameName(issuer trust.Digest, known []*x509.Certificate) string {
+	at := slices.IndexFunc(known, func(c *x509.Certificate) bool { return trust.SPKIOf(c) == issuer })
+	for _, p := range x.g.AllPorts() {
+		for _, t := range p.Trusts() {
+			for _, a := range t.Verifier.Anchors() {
+				if at >= 0 && string(a.RawSubject) == string(known[at].RawSubject) {
+					return fmt.Sprintf(" (the anchor in %s has its name, but another key)", t.names[string(a.Raw)])
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // leads reports whether any port can trust certificates of an issuer. An issuer

@@ -15,7 +15,6 @@ import (
 // functions is implemented in package trust. The assertion below fails when the program
 // starts if the two differ.
 type functions interface {
-	VerifyLocal(v *trust.Verifier, presented []*x509.Certificate) (trust.Verified, error)
 	Remember(v *trust.Verifier, verified trust.Verified)
 	Now(v *trust.Verifier) time.Time
 	UsesSystemClock(v *trust.Verifier) bool
@@ -64,10 +63,14 @@ type CRLState = hook.CRLState
 // CRLLookup is a list of a Verifier, and whether it contains a serial number.
 type CRLLookup = hook.CRLLookup
 
-// VerifyLocal verifies like trust.Verifier.Verify, but never waits for the network. The
-// error is a *reason.Refusal, or ErrUndecided when every other check passed.
+// Local is a context with which Verify, of package trust and of a forwarded.Receiver, waits
+// for no responder. The error is a *reason.Refusal, or ErrUndecided when every other check
+// passed.
+var Local = hook.Local
+
+// VerifyLocal is v.Verify with the context Local.
 func VerifyLocal(v *trust.Verifier, presented []*x509.Certificate) (trust.Verified, error) {
-	return in.VerifyLocal(v, presented)
+	return v.Verify(Local, presented)
 }
 
 // Remember caches a result of v, so that Verify need not check the same chain again. Call

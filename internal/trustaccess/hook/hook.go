@@ -3,6 +3,7 @@
 package hook
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"time"
@@ -15,6 +16,15 @@ var Trust any
 // It has the method StatusLocal of trust's localResponder. Package ocsp sets it when it is
 // initialized; it is nil in programs without OCSP.
 var LocalResponder func(responder any) any
+
+// localKey is the key of a context that Local returns.
+type localKey struct{}
+
+// Local implements trustaccess.Local.
+var Local = context.WithValue(context.Background(), localKey{}, true)
+
+// IsLocal reports whether ctx is Local or derived from it.
+func IsLocal(ctx context.Context) bool { return ctx.Value(localKey{}) != nil }
 
 // ErrUndecided is the error of trustaccess.VerifyLocal when the Responder must be asked.
 var ErrUndecided = errors.New("trust: only the responder knows whether the certificate is revoked")
