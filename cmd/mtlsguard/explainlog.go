@@ -56,7 +56,11 @@ func (c *explainCmd) findLine(a *app) (*loggedRequest, error) {
 		if l.Outcome == "refuse" {
 			out.refused++
 		}
-		if out.matched == 1 || !l.Time.Before(out.Time) {
+		newer := !l.Time.Before(out.Time)
+		if c.User != "" && l.isClaimed() != out.isClaimed() {
+			newer = out.isClaimed() // anybody can claim a user's name: that does not hide the user's own lines
+		}
+		if out.matched == 1 || newer {
 			out.logLine = *l
 		}
 	})
@@ -113,7 +117,7 @@ func (l *loggedRequest) checkCertificate(x *explainResult) error {
 // names, and the policy. The rest stays as the line has it.
 func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	l := x.log
-	if !l.hasCertificate() && !x.config.port(l.Port).isForwarded() && (l.Reason == string(reason.NoCertificate) || l.User == identity.Default) {
+	if !l.hasCertificate() && !x.config.port(l.Port).isForwarded() && (l.Reason == string(reason.NoCertificate) || l.User == identity.Default && !l.isClaimed()) {
 		request := x.request
 		if l.Event == "handshake" {
 			request.Method, request.Path = "GET", "/"
