@@ -30,6 +30,7 @@ type loggedRequest struct {
 	matched   int      // lines about requests that match
 	refused   int      // refusals among them
 	undecided []string // what only the certificate can show
+	history   logHistory
 }
 
 // position returns the place of the line.
@@ -73,7 +74,7 @@ func (c *explainCmd) findLine(a *app) (*loggedRequest, error) {
 		}
 		return nil, &configerror.Error{File: c.Log, What: "no line about a request matches", Hint: hint}
 	}
-	return out, nil
+	return out, out.readHistory(a)
 }
 
 // takeRequest fills in the request of the line. With a certificate the request is explained
@@ -129,9 +130,10 @@ func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	if err != nil {
 		return err
 	}
+	l.checkHistory(g)
 	r := reason.Reason(l.Reason)
 	x.explanation = mtlsguard.Explanation{
-		Outcome: middleware.Outcome{Allowed: l.Outcome == "allow", Reason: r, Detail: l.Error, Port: l.Port, Method: l.Method, Path: l.Path},
+		Outcome: middleware.Outcome{Allowed: l.Outcome == "allow", Reason: r, Detail: strings.TrimPrefix(l.Error, l.Reason+": "), Port: l.Port, Method: l.Method, Path: l.Path},
 		Refused: l.Event == "handshake",
 	}
 	o := &x.explanation
@@ -368,6 +370,9 @@ func (x *explainResult) lineRows() [][]string {
 	}
 	if l.Gateway != "" {
 		rows = append(rows, []string{"gateway", printable(l.Gateway)})
+	}
+	if o.Reason == reason.Misdirected {
+		rows = append(rows, []string{"names", "Host " + printable(l.Host) + ", SNI " + cmp.Or(printable(l.SNI), "none")})
 	}
 	if o.Refused {
 		rows = append(rows, []string{"refused", printable(string(o.Reason) + ": " + o.Detail)})
