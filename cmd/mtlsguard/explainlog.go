@@ -130,7 +130,7 @@ func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	if err != nil {
 		return err
 	}
-	l.checkHistory(g)
+	l.history.findMapping(g, a.now())
 	r := reason.Reason(l.Reason)
 	x.explanation = mtlsguard.Explanation{
 		Outcome: middleware.Outcome{Allowed: l.Outcome == "allow", Reason: r, Detail: strings.TrimPrefix(l.Error, l.Reason+": "), Port: l.Port, Method: l.Method, Path: l.Path},

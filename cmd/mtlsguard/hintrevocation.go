@@ -50,7 +50,6 @@ func (h *hinter) addTrustIssuer(text string) {
 	var t struct {
 		CRLs       []string
 		Revocation string
-		OCSP       yaml.Node
 	}
 	_ = h.port.Trust.Decode(&t) // mtlsguard.Open reports errors
 	if t.Revocation == "off" || t.Revocation == "soft" || len(t.CRLs) == 0 {
@@ -58,7 +57,11 @@ func (h *hinter) addTrustIssuer(text string) {
 		return
 	}
 	both := text + ", and its CRL to the crls: without one its certificates are refused as revocation-unknown"
-	for _, e := range h.config.lines.extendBoth(&h.port.Trust, [2]string{"anchors", "ISSUER.pem"}, [2]string{"crls", "ISSUER.crl"}) {
+	edits := h.config.lines.extendBoth(&h.port.Trust, [2]string{"anchors", "ISSUER.pem"}, [2]string{"crls", "ISSUER.crl"})
+	if edits == nil {
+		h.add(hint{Text: both + " (anchors: ISSUER.pem, crls: ISSUER.crl)", File: h.config.path, Line: h.port.trustLine})
+	}
+	for _, e := range edits {
 		h.add(hint{Text: both, File: h.config.path, Line: e.line, Write: e.text, New: e.add})
 	}
 }
@@ -66,6 +69,6 @@ func (h *hinter) addTrustIssuer(text string) {
 // addRenewedAuthority is for an issuer that has an anchor's name and another key. The names
 // prove nothing: somebody has to compare the keys.
 func (h *hinter) addRenewedAuthority(issuer, what string) {
-	h.add(hint{Text: what + ". Ask the authority for the certificate of its new key, and compare the keys before you add an anchor. A mapping with that issuer is for the old key: it needs a copy with issuer ISSUER.pem"})
+	h.add(hint{Text: what + ". Ask the authority for the certificate of its new key, and compare the keys before you add an anchor. A mapping with that issuer is for the old key: it needs a copy with issuer ISSUER.pem, and so does each that is disabled"})
 	h.addTrustIssuer("if the new key is the authority's, trust the issuer: add its certificate to the anchors, beside the old one: " + issuer)
 }
