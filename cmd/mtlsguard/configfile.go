@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -148,12 +149,20 @@ func (p configPort) placedAnchors() []placedAnchor {
 	return out
 }
 
-// loadedCRLs returns the positions of the CRLs of the port that have the issuer of one of the
-// certificates.
-func (p configPort) loadedCRLs(chain []*x509.Certificate) []string {
+// placedCRL is a CRL of a port and where it stands.
+type placedCRL struct {
+	file string
+	line int
+}
+
+func (l placedCRL) String() string { return fmt.Sprintf("%s:%d", l.file, l.line) }
+
+// loadedCRLs returns the CRLs of the port that have the issuer of one of the certificates, or
+// without certificates those whose issuer the detail of a refusal names.
+func (p configPort) loadedCRLs(chain []*x509.Certificate, detail string) []placedCRL {
 	var t struct{ CRLs []string }
 	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
-	var out []string
+	var out []placedCRL
 	for _, name := range t.CRLs {
 		name = resolvePath(p.file, name)
 		data, err := certfile.ReadFile(name)
@@ -165,8 +174,9 @@ func (p configPort) loadedCRLs(chain []*x509.Certificate) []string {
 			continue
 		}
 		for _, l := range lists {
-			if slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return dn.Equal(c.RawIssuer, l.List.RawIssuer) }) {
-				out = append(out, fmt.Sprintf("%s:%d", name, l.Line))
+			named := len(chain) == 0 && strings.Contains(detail, strconv.QuoteToASCII(dn.Print(&l.List.Issuer)))
+			if named || slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return dn.Equal(c.RawIssuer, l.List.RawIssuer) }) {
+				out = append(out, placedCRL{name, l.Line})
 			}
 		}
 	}

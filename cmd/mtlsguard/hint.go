@@ -130,11 +130,7 @@ func (h *hinter) addAll() {
 			h.addSet("or profile compatible accepts every certificate without an extended key usage", &p.Trust, "profile", "compatible")
 		}
 	case reason.RevocationUnknown:
-		if at := p.loadedCRLs(h.chain); len(at) > 0 && !strings.HasPrefix(o.Detail, "no CRL") {
-			h.add(hint{Text: "a CRL of the issuer is there, at " + strings.Join(at, " and ") + ", and does not count: " + o.Detail + ". Put the issuer's newest CRL in its place"})
-		}
-		h.addExtend("add a current CRL of the issuer, and of every other authority between the leaf and its anchor", &p.Trust, "crls", "ISSUER.crl")
-		h.addSet("or accept certificates with an unknown revocation status", &p.Trust, "revocation", "soft")
+		h.addRevocationUnknown()
 	case reason.NoCertificate:
 		h.add(hint{Text: "the client must send a certificate: check that its configuration names one, and that the issuer is among the authorities that the server lists", Command: "mtlsguard inspect HOST:PORT"})
 		if !o.Refused {
@@ -164,7 +160,7 @@ func (h *hinter) addAll() {
 			h.add(hint{Text: "methods are case-sensitive: the client must send " + upper})
 			break
 		}
-		h.add(hint{Text: "the client must send a target with one reading: one slash between segments, no dot segments, no escaped slash, dot or backslash"})
+		h.add(hint{Text: "the client must send a target with one reading: one slash between segments, no dot segments, no escaped slash, dot or backslash" + escapesIn(o.Path) + ". No setting of the server allows it"})
 	case reason.Misdirected:
 		name := h.request.Host
 		if name == "" {
@@ -184,6 +180,8 @@ func (h *hinter) addAll() {
 		h.add(hint{Text: "users are refused on this port if they connect without the gateway"})
 	case reason.BadHeader:
 		h.addBadHeader()
+	case reason.Limit:
+		h.addLimit()
 	case reason.NoRule:
 		h.addNoRule()
 	case reason.Denied:

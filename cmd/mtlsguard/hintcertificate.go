@@ -38,10 +38,11 @@ func (h *hinter) addUnknownAuthority() {
 		if why == "" {
 			continue
 		}
-		advice := "have the authority issue the certificate with the name exactly as in the anchor, or reissue the anchor with the name in the certificate"
 		if strings.HasSuffix(why, "another key") {
-			advice = "the authority has a new key, or another authority uses its name. Compare the keys before you add an anchor"
+			h.addRenewedAuthority(formatIssuer(top), fmt.Sprintf("%s:%d: the anchor %s %s: the authority has a new key, or another authority uses its name", a.file, a.Line, escape.Printable(dn.Print(&a.Cert.Subject), 0), why))
+			return
 		}
+		advice := "have the authority issue the certificate with the name exactly as in the anchor, or reissue the anchor with the name in the certificate"
 		h.add(hint{Text: fmt.Sprintf("%s:%d: the anchor %s %s: %s", a.file, a.Line, escape.Printable(dn.Print(&a.Cert.Subject), 0), why, advice)})
 		return
 	}
@@ -50,7 +51,7 @@ func (h *hinter) addUnknownAuthority() {
 	} else {
 		h.add(hint{Text: "if an anchor issued the issuer's certificate, the client must send that certificate too, after its own: " + formatIssuer(top)})
 	}
-	h.addExtend("to trust the issuer, add its certificate to the anchors: "+formatIssuer(top), &h.port.Trust, "anchors", "ISSUER.pem")
+	h.addTrustIssuer("to trust the issuer, add its certificate to the anchors: " + formatIssuer(top))
 }
 
 // addReplaceCertificate adds the hints for certificates that have to be replaced.
@@ -60,7 +61,8 @@ func (h *hinter) addReplaceCertificate() {
 		Command: "mtlsguard users add --config " + shellQuote(h.config.path) + " --cert NEW.pem --user NAME"}
 	switch o.Reason {
 	case reason.NotYetValid:
-		h.add(hint{Text: "a clock is wrong, here or at the authority: check it with date -u"})
+		h.add(hint{Text: "a clock is wrong, here or at the authority: check it with date -u. If this one is right, wait until the certificate is valid, or let the client renew it"})
+		h.add(renew)
 	case reason.NotALeaf:
 		if leaf != nil && leaf.IsCA && bytes.Equal(leaf.RawSubject, leaf.RawIssuer) {
 			h.addSelfSigned(leaf)

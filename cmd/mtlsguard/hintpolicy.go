@@ -38,6 +38,10 @@ func (h *hinter) addUnmapped() {
 	if h.log != nil && h.log.Nearest != "" && h.file == "" {
 		h.add(hint{Text: "the nearest mapping when the line was written: " + h.log.Nearest})
 	}
+	if h.log != nil && h.log.history.earlier != nil && h.file == "" {
+		h.addRenewed(h.log.history.earlier)
+		return
+	}
 	if h.log != nil && h.log.Fingerprint != "" && h.file == "" {
 		h.add(hint{Text: "map the certificate to a user; NAME is the user's name. With the certificate's file, --cert FILE --by spki survives renewals that keep the key", File: h.config.users,
 			Command: h.usersCommand("add", "--fingerprint "+shellQuote(h.log.Fingerprint)+" --user NAME")})
