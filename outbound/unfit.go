@@ -29,7 +29,8 @@ func askedFor(request *tls.CertificateRequestInfo, identity *Credential) string 
 			if err != nil {
 				continue
 			}
-			if slices.ContainsFunc(request.AcceptableCAs, func(name []byte) bool { return dn.Equal(name, c.RawIssuer) }) {
+			wanted := dn.Canonical(c.RawIssuer) // once: a server may list thousands of names
+			if slices.ContainsFunc(request.AcceptableCAs, func(name []byte) bool { return dn.Canonical(name) == wanted }) {
 				return ""
 			}
 			issuer = nameOf(c.RawIssuer)
