@@ -29,7 +29,7 @@ func (h *hinter) addUnknownIssuer() {
 	}
 	for _, a := range h.port.readAnchors() {
 		if escape.Printable(a.Subject.String(), 0) == issuer {
-			h.addRenewedAuthority(issuer, "an anchor has the issuer's name now: if it was not added since, the authority has a new key, or another authority uses its name")
+			h.addRenewedAuthority(issuer, "an anchor has the issuer's name now: if it was not added since, the authority has a new key, or another authority uses its name", a)
 			return
 		}
 	}

@@ -20,15 +20,15 @@ import (
 // nightSite is a running server, its files, its clients and its log.
 type nightSite struct {
 	*testing.T
-	dir                                              string
-	ca, sub, partnerCA, serverCA, gatewayCA, gateway *testpki.Pair
-	clients                                          map[string]*testpki.Pair
-	addrs                                            map[string]string // by the port's name
-	options                                          mtlsguard.Options
-	vars                                             map[string]string // what the person at night has, for the command
-	mended                                           *call             // the request of a client that was mended
-	nginx                                            *nginx            // the gateway in front of the port edge, or nil
-	alias                                            string            // of the outgoing call
+	dir                                                         string
+	ca, sub, partnerCA, serverCA, gatewayCA, gateway, renewedCA *testpki.Pair
+	clients                                                     map[string]*testpki.Pair
+	addrs                                                       map[string]string // by the port's name
+	options                                                     mtlsguard.Options
+	vars                                                        map[string]string // what the person at night has, for the command
+	mended                                                      *call             // the request of a client that was mended
+	nginx                                                       *nginx            // the gateway in front of the port edge, or nil
+	alias                                                       string            // of the outgoing call
 }
 
 const nightConfig = `users: users.yaml

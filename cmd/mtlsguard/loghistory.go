@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -46,11 +45,11 @@ func (l *loggedRequest) readHistory(a *app) error {
 
 // findMapping finds the mapping of the earlier certificate. A mapping that is disabled, ended
 // or removed maps nobody again because of an old line.
-func (h *logHistory) findMapping(g *site.Generation, now time.Time) {
+func (h *logHistory) findMapping(all []certmap.Mapping, now time.Time) {
 	if h.earlier == nil {
 		return
 	}
-	for _, m := range g.Table.Mappings() {
+	for _, m := range all {
 		valid := (m.NotBefore.IsZero() || !now.Before(m.NotBefore)) && (m.NotAfter.IsZero() || !now.After(m.NotAfter))
 		if m.ID == h.earlier.Mapping && m.User == h.earlier.User && !m.Disabled && valid {
 			h.mapping = &m
