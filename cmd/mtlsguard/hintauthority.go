@@ -37,8 +37,8 @@ func (h *hinter) addTrustIssuer(text string) {
 // prove nothing: somebody has to compare the keys.
 func (h *hinter) addRenewedAuthority(issuer, what string, anchor *x509.Certificate) {
 	h.add(hint{Text: what + ". Ask the authority for the certificate of its new key, and compare the keys before you add an anchor"})
+	h.addIssuerCopies(trust.SPKIOf(anchor)) // before the anchor, so that a disabled user is disabled when the anchor takes effect
 	h.addTrustIssuer("if the new key is the authority's, trust it: add its certificate to the anchors, beside the old one: " + issuer)
-	h.addIssuerCopies(trust.SPKIOf(anchor))
 }
 
 // maxIssuerCopies bounds the copied mappings. Somebody with more copies them with an editor.
