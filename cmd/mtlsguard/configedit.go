@@ -145,9 +145,10 @@ func (y yamlLines) extent(n *yaml.Node) (from, to int, ok bool) {
 	case n.Kind == yaml.ScalarNode && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
 		quote := s[from]
 		for i := from + 1; i < len(s); i++ {
-			if s[i] == '\\' && quote == '"' {
+			switch escaped := quote == '"' && s[i] == '\\' || quote == '\'' && strings.HasPrefix(s[i:], "''"); {
+			case escaped:
 				i++
-			} else if s[i] == quote {
+			case s[i] == quote:
 				return from, i + 1, true
 			}
 		}

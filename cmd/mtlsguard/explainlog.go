@@ -130,7 +130,8 @@ func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	if err != nil {
 		return err
 	}
-	l.checkHistory(g)
+	x.mappings = g.Table.Mappings()
+	l.history.findMapping(x.mappings, a.now())
 	r := reason.Reason(l.Reason)
 	x.explanation = mtlsguard.Explanation{
 		Outcome: middleware.Outcome{Allowed: l.Outcome == "allow", Reason: r, Detail: strings.TrimPrefix(l.Error, l.Reason+": "), Port: l.Port, Method: l.Method, Path: l.Path},

@@ -39,7 +39,7 @@ func (h *hinter) addUnknownAuthority() {
 			continue
 		}
 		if strings.HasSuffix(why, "another key") {
-			h.addRenewedAuthority(formatIssuer(top), fmt.Sprintf("%s:%d: the anchor %s %s: the authority has a new key, or another authority uses its name", a.file, a.Line, escape.Printable(dn.Print(&a.Cert.Subject), 0), why))
+			h.addRenewedAuthority(formatIssuer(top), fmt.Sprintf("%s:%d: the anchor %s %s: the authority has a new key, or another authority uses its name", a.file, a.Line, escape.Printable(dn.Print(&a.Cert.Subject), 0), why), a.Cert)
 			return
 		}
 		advice := "have the authority issue the certificate with the name exactly as in the anchor, or reissue the anchor with the name in the certificate"

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
@@ -28,7 +29,7 @@ func (h *hinter) addUnknownIssuer() {
 	}
 	for _, a := range h.port.readAnchors() {
 		if escape.Printable(a.Subject.String(), 0) == issuer {
-			h.addRenewedAuthority(issuer, "an anchor has the issuer's name now: if it was not added since, the authority has a new key, or another authority uses its name")
+			h.addRenewedAuthority(issuer, "an anchor has the issuer's name now: if it was not added since, the authority has a new key, or another authority uses its name", a)
 			return
 		}
 	}
@@ -37,13 +38,20 @@ func (h *hinter) addUnknownIssuer() {
 }
 
 // addRenewed is for a certificate with the subject and the issuer of an earlier one, which
-// a mapping still maps.
-func (h *hinter) addRenewed(old *logLine) {
+// a mapping still maps. The new mapping has the ports and the end of that one.
+func (h *hinter) addRenewed(old *logLine, m *certmap.Mapping) {
+	args := " --user " + shellQuote(old.User)
+	if len(m.Ports) > 0 {
+		args += " --ports " + shellQuote(strings.Join(m.Ports, ","))
+	}
+	if !m.NotAfter.IsZero() {
+		args += " --not-after " + formatTime(m.NotAfter)
+	}
 	h.add(hint{Text: fmt.Sprintf("the certificate was probably renewed: at %s another one of the same subject and issuer was user %s, by mapping %s. Map the new one too", formatTime(old.Time), old.User, old.Mapping),
-		File: h.config.users, Command: h.usersCommand("add", "--fingerprint "+shellQuote(h.log.Fingerprint)+" --user "+shellQuote(old.User))})
+		File: h.config.users, Command: h.usersCommand("add", "--fingerprint "+shellQuote(h.log.Fingerprint)+args)})
 	if h.log.SPKI != "" {
 		h.add(hint{Text: "or map its key: the mapping then survives renewals that keep the key", File: h.config.users,
-			Command: h.usersCommand("add", "--spki "+shellQuote(h.log.SPKI)+" --user "+shellQuote(old.User))})
+			Command: h.usersCommand("add", "--spki "+shellQuote(h.log.SPKI)+args)})
 	}
 }
 

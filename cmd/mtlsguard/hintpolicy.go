@@ -39,8 +39,8 @@ func (h *hinter) addUnmapped() {
 	if h.log != nil && h.log.Nearest != "" && h.file == "" {
 		h.add(hint{Text: "the nearest mapping when the line was written: " + h.log.Nearest})
 	}
-	if h.log != nil && h.log.history.earlier != nil && h.file == "" {
-		h.addRenewed(h.log.history.earlier)
+	if h.log != nil && h.log.history.mapping != nil && h.file == "" {
+		h.addRenewed(h.log.history.earlier, h.log.history.mapping)
 		return
 	}
 	if h.log != nil && h.log.Fingerprint != "" && h.file == "" {

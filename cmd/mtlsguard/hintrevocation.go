@@ -43,29 +43,3 @@ func (h *hinter) addFailedFetch(file string) {
 		}
 	}
 }
-
-// addTrustIssuer adds an anchor, and a CRL of it where the port refuses certificates without
-// one.
-func (h *hinter) addTrustIssuer(text string) {
-	var t struct {
-		CRLs       []string
-		Revocation string
-		OCSP       yaml.Node
-	}
-	_ = h.port.Trust.Decode(&t) // mtlsguard.Open reports errors
-	if t.Revocation == "off" || t.Revocation == "soft" || len(t.CRLs) == 0 {
-		h.addExtend(text, &h.port.Trust, "anchors", "ISSUER.pem")
-		return
-	}
-	both := text + ", and its CRL to the crls: without one its certificates are refused as revocation-unknown"
-	for _, e := range h.config.lines.extendBoth(&h.port.Trust, [2]string{"anchors", "ISSUER.pem"}, [2]string{"crls", "ISSUER.crl"}) {
-		h.add(hint{Text: both, File: h.config.path, Line: e.line, Write: e.text, New: e.add})
-	}
-}
-
-// addRenewedAuthority is for an issuer that has an anchor's name and another key. The names
-// prove nothing: somebody has to compare the keys.
-func (h *hinter) addRenewedAuthority(issuer, what string) {
-	h.add(hint{Text: what + ". Ask the authority for the certificate of its new key, and compare the keys before you add an anchor. A mapping with that issuer is for the old key: it needs a copy with issuer ISSUER.pem"})
-	h.addTrustIssuer("if the new key is the authority's, trust the issuer: add its certificate to the anchors, beside the old one: " + issuer)
-}

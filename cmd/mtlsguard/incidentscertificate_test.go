@@ -79,8 +79,23 @@ func renewedAuthority(n *nightSite) {
 	ca := testpki.NewCA("Client CA", inAcme)
 	n.put("client-ca-2.pem", certificateText(ca.Cert))
 	n.put("client-ca-2.crl", revocationText(ca.CRL(1, nil)))
-	n.clients["partner"] = ca.Leaf("partner")
+	n.renewedCA, n.clients["partner"] = ca, ca.Leaf("partner")
 	n.mapPartner(n.clients["partner"])
+}
+
+// renewedAuthorityOfPatterns does it where mappings are for the authority. One of them is disabled.
+func renewedAuthorityOfPatterns(n *nightSite) {
+	renewedAuthority(n)
+	n.edit("users.yaml", "  - {id: staff,", "  - {id: frank, user: frank, subject: \"CN=frank,OU=Staff,O=Acme\", issuer: client-ca.pem, disabled: true}\n  - {id: staff,")
+	n.edit("policy.csv", "g, user:bob, group:staff", "g, user:bob, group:staff\ng, user:frank, group:staff")
+	n.clients["bert"], n.clients["frank"] = n.renewedCA.Leaf("bob", asStaff), n.renewedCA.Leaf("frank", asStaff)
+}
+
+// frankStaysOut checks that the disabled user is not let in with a certificate of the new key.
+func frankStaysOut(n *nightSite) {
+	if a := n.send(call{client: "frank", method: "GET", path: "/orders/7"}); a.String() != unmapped {
+		n.Errorf("a disabled user gets %s", a)
+	}
 }
 
 // listEnded makes the CRL of the clients' authority end.
@@ -115,7 +130,10 @@ var certificateIncidents = []incident{
 	{name: "a foreign authority", call: call{client: "dora", method: "GET", path: "/orders/7"}, fails: "tls: unknown certificate authority", log: []string{`"reason":"unknown-authority"`},
 		command: explainRefused, cause: "no known issuer has a similar name", mend: "to trust the issuer", fill: map[string]string{"ISSUER": "partner-ca"}},
 	{name: "an authority renewed under its name", before: renewedAuthority, call: partnerCall, fails: "tls: unknown certificate authority", log: []string{`"reason":"unknown-authority"`},
-		command: explainRefused, cause: "has the issuer's name, but another key", mend: "trust the issuer: add its certificate", fill: map[string]string{"ISSUER": "client-ca-2"}},
+		command: explainRefused, cause: "has the issuer's name, but another key", mend: "if the new key is the authority's, trust it", fill: map[string]string{"ISSUER": "client-ca-2"}},
+	{name: "an authority renewed under its name, with mappings", before: renewedAuthorityOfPatterns, call: call{client: "bert", method: "GET", path: "/orders/7"}, fails: "tls: unknown certificate authority",
+		log: []string{`"reason":"unknown-authority"`, "CN=bob"}, command: explainRefused, cause: "has the issuer's name, but another key", mend: "if the new key is the authority's",
+		fill: map[string]string{"ISSUER": "client-ca-2"}, later: frankStaysOut},
 	{name: "a CRL that ended", before: listEnded, call: partnerCall, fails: "tls: bad certificate", log: []string{`"reason":"revocation-unknown"`},
 		command: explainRefused, cause: "is past its next update", mend: "Put the issuer's newest CRL in its place",
 		partner: func(n *nightSite) { n.put("ISSUER.crl", revocationText(n.ca.CRL(2, nil))) }},

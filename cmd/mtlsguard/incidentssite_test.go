@@ -1,41 +1,34 @@
 package main
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"fmt"
-	"io"
 	"math/big"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
-	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
 // nightSite is a running server, its files, its clients and its log.
 type nightSite struct {
 	*testing.T
-	dir                                              string
-	ca, sub, partnerCA, serverCA, gatewayCA, gateway *testpki.Pair
-	clients                                          map[string]*testpki.Pair
-	addrs                                            map[string]string // by the port's name
-	options                                          mtlsguard.Options
-	vars                                             map[string]string // what the person at night has, for the command
-	mended                                           *call             // the request of a client that was mended
-	nginx                                            *nginx            // the gateway in front of the port edge, or nil
-	alias                                            string            // of the outgoing call
+	dir                                                         string
+	ca, sub, partnerCA, serverCA, gatewayCA, gateway, renewedCA *testpki.Pair
+	clients                                                     map[string]*testpki.Pair
+	addrs                                                       map[string]string // by the port's name
+	options                                                     mtlsguard.Options
+	vars                                                        map[string]string // what the person at night has, for the command
+	mended                                                      *call             // the request of a client that was mended
+	nginx                                                       *nginx            // the gateway in front of the port edge, or nil
+	alias                                                       string            // of the outgoing call
 }
 
 const nightConfig = `users: users.yaml
@@ -177,77 +170,6 @@ func (n *nightSite) start() {
 	if err := serveSiteWith(n.options, n.dir, func(k, v string) { n.addrs[strings.ToLower(k)] = v }, n.Cleanup); err != nil {
 		n.Fatal(err)
 	}
-}
-
-// call is a request to the server.
-type call struct {
-	client, port, method, path string
-	host, from                 string // the Host, and the client's address
-	edit                       func(*http.Request)
-	config                     func(*tls.Config)
-}
-
-func (c call) String() string {
-	return strings.Join(strings.Fields(c.client+" "+c.port+" "+c.method+" "+c.path), " ")
-}
-
-// answerAtNight is what the client has: an answer, or an error.
-type answerAtNight struct {
-	status            int
-	reason, reference string
-	err               error
-}
-
-func (a answerAtNight) String() string {
-	if a.err != nil {
-		return a.err.Error()
-	}
-	return strings.TrimSpace(fmt.Sprint(a.status, " ", a.reason))
-}
-
-// send makes a request on a connection of its own.
-func (n *nightSite) send(c call) answerAtNight {
-	n.Helper()
-	port, target := c.port, c.path
-	if port == "" {
-		port = "internal"
-	}
-	client := testkit.Client(n, n.serverCA.Pool(), n.clients[c.client], func(t *http.Transport) {
-		t.DisableKeepAlives, t.TLSClientConfig.ServerName = true, "localhost"
-		if c.from != "" {
-			t.DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.from)}}).DialContext
-		}
-		if c.config != nil {
-			c.config(t.TLSClientConfig)
-		}
-	})
-	r, err := http.NewRequestWithContext(n.Context(), c.method, "https://"+n.addrs[port]+target, nil)
-	if err != nil {
-		n.Fatal(err)
-	}
-	if r.Host = "localhost"; c.host != "" {
-		r.Host = c.host
-	}
-	if c.edit != nil {
-		c.edit(r)
-	}
-	res, err := client.Do(r)
-	for range 3 { // an alert is lost if the connection is reset before the client reads it
-		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
-			res, err = client.Do(r)
-		}
-	}
-	if err != nil {
-		return answerAtNight{err: err}
-	}
-	defer res.Body.Close()
-	out := answerAtNight{status: res.StatusCode}
-	body, _ := io.ReadAll(res.Body)
-	var problem struct{ Reason, Reference string }
-	if json.Unmarshal(body, &problem) == nil {
-		out.reason, out.reference = problem.Reason, problem.Reference
-	}
-	return out
 }
 
 // shell runs a command in the folder of the server, as it is pasted.

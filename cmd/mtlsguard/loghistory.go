@@ -3,48 +3,56 @@ package main
 import (
 	"path/filepath"
 	"strings"
+	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // logHistory holds what other lines of the log say about the line to explain.
 type logHistory struct {
 	earlier *logLine            // the newest line before it that allows another certificate of the same subject and issuer
-	fetches map[string]*logLine // the newest failed fetch of each file
+	mapping *certmap.Mapping    // the mapping of earlier, in effect now
+	fetches map[string]*logLine // the newest failed fetch of each file, by its name without folder
 }
 
-// readHistory reads the log again, if other lines may name the cause. Standard input is gone
-// by then.
+// readHistory reads the log again, if other lines may name the cause. Standard input cannot
+// be read again.
 func (l *loggedRequest) readHistory(a *app) error {
-	r := reason.Reason(l.Reason)
-	if l.file == "-" || r != reason.Unmapped && r != reason.RevocationUnknown {
+	if l.file == "-" {
 		return nil
 	}
-	l.history.fetches = map[string]*logLine{}
-	_, err := readWholeLog(a, l.file, "", func(_ []byte, other *logLine) {
-		switch {
-		case r == reason.RevocationUnknown && other.File != "" && strings.Contains(other.Error, "cannot be fetched"):
-			l.history.fetches[filepath.Base(other.File)] = other
-		case r == reason.Unmapped && other.isRequest() && other.Outcome == "allow" && other.User != "" && other.Mapping != "" && other.Time.Before(l.Time) &&
-			l.Subject != "" && other.Subject == l.Subject && other.Issuer == l.Issuer && other.Fingerprint != l.Fingerprint:
-			l.history.earlier = other
-		}
-	})
+	var err error
+	switch reason.Reason(l.Reason) {
+	case reason.RevocationUnknown:
+		l.history.fetches = map[string]*logLine{}
+		const failed = "cannot be fetched"
+		_, err = readWholeLog(a, l.file, failed, func(_ []byte, other *logLine) {
+			if other.Event == "reload" && strings.Contains(other.Error, failed) {
+				l.history.fetches[filepath.Base(other.File)] = other
+			}
+		})
+	case reason.Unmapped:
+		_, err = readWholeLog(a, l.file, "allow", func(_ []byte, other *logLine) {
+			if other.isRequest() && other.Outcome == "allow" && other.Mapping != "" && other.Time.Before(l.Time) &&
+				l.Subject != "" && other.Subject == l.Subject && other.Issuer == l.Issuer && other.Fingerprint != l.Fingerprint {
+				l.history.earlier = other
+			}
+		})
+	}
 	return err
 }
 
-// checkHistory forgets the earlier certificate if its mapping is not in effect any more:
-// nobody is to be let back in because of an old line.
-func (l *loggedRequest) checkHistory(g *site.Generation) {
-	old := l.history.earlier
-	if old == nil {
+// findMapping finds the mapping of the earlier certificate. A mapping that is disabled, ended
+// or removed maps nobody again because of an old line.
+func (h *logHistory) findMapping(all []certmap.Mapping, now time.Time) {
+	if h.earlier == nil {
 		return
 	}
-	for _, m := range g.Table.Mappings() {
-		if m.ID == old.Mapping && m.User == old.User && !m.Disabled {
-			return
+	for _, m := range all {
+		valid := (m.NotBefore.IsZero() || !now.Before(m.NotBefore)) && (m.NotAfter.IsZero() || !now.After(m.NotAfter))
+		if m.ID == h.earlier.Mapping && m.User == h.earlier.User && !m.Disabled && valid {
+			h.mapping = &m
 		}
 	}
-	l.history.earlier = nil
 }
