@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -162,8 +163,8 @@ func (h *hinter) addAll() {
 		}
 		h.add(hint{Text: "the client must send a target with one reading: one slash between segments, no dot segments, no escaped slash, dot or backslash" + escapesIn(o.Path) + ". No setting of the server allows it"})
 	case reason.Misdirected:
-		name := h.request.Host
-		if name == "" {
+		name := hostname.Canonical(h.request.Host) // as a client sends it, perhaps with a port
+		if !hostname.Valid(name) {
 			name = "NAME"
 		}
 		h.addExtend("add the name to the server_names of the port", &p.node, "server_names", yamlText(name))

@@ -166,7 +166,8 @@ func (s *Socket) Close() {
 // remove removes the socket. The caller has locked its folder: between the look and the removal
 // a server that starts could replace it.
 func (s *Socket) remove() {
-	if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.made) {
+	info, err := os.Lstat(s.path)
+	if err == nil && os.SameFile(info, s.made) && info.ModTime().Equal(s.made.ModTime()) { // a new file may have the number of a removed one
 		os.Remove(s.path)
 	}
 }
