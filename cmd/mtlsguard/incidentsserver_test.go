@@ -22,11 +22,16 @@ func forward(user *testpki.Pair) func(*http.Request) {
 	}
 }
 
-// fill holds as many connections of an address as the port allows.
-func hold(n *nightSite) {
+// hold returns what holds as many connections of an address as the port allows.
+func hold(limit int) func(*nightSite) {
+	return func(n *nightSite) { n.hold(limit) }
+}
+
+func (n *nightSite) hold(limit int) {
+	n.Helper()
 	alice := n.clients["alice"].TLS()
 	d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.2")}}, Config: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{alice}}}
-	for range 2 {
+	for range limit {
 		c, err := d.DialContext(n.Context(), "tcp", n.addrs["internal"])
 		if err != nil {
 			n.Fatal(err)
@@ -64,8 +69,10 @@ func replaceGateway(n *nightSite) {
 var serverIncidents = []incident{
 	{name: "a limit for each address", before: func(n *nightSite) {
 		n.edit("mtlsguard.yaml", "client_cert: require\n", "client_cert: require\n    limits: {connections_per_ip: 2}\n")
-	}, after: hold, call: call{client: "partner", from: "127.0.0.2", method: "GET", path: "/orders/7"}, fails: "EOF|reset by peer", log: []string{`"reason":"limit"`},
+	}, after: hold(2), call: call{client: "partner", from: "127.0.0.2", method: "GET", path: "/orders/7"}, fails: "EOF|reset by peer", log: []string{`"reason":"limit"`},
 		command: explainRefused, cause: "127.0.0.2 has 2, limits.connections_per_ip is 2", mend: "raise connections_per_ip"},
+	{name: "the limit that is the default", after: hold(100), call: call{client: "partner", from: "127.0.0.2", method: "GET", path: "/orders/7"}, fails: "EOF|reset by peer", log: []string{`"reason":"limit"`},
+		command: explainRefused, cause: "127.0.0.2 has 100, limits.connections_per_ip is 100", mend: "raise connections_per_ip"},
 	{name: "a bad reload", before: disable, after: misspell, call: partnerCall, fails: unmapped, command: explainReference,
 		cause: "error: users.yaml:2:19: mapping \"partner\" has no key \"usr\"", mend: "did you mean user?", apply: spell},
 	{name: "a gateway's certificate that was replaced", before: replaceGateway, call: call{client: "gateway", port: "edge", method: "GET", path: "/orders/7"}, send: throughGateway,
@@ -73,6 +80,9 @@ var serverIncidents = []incident{
 	{name: "a server's certificate that ended", before: func(n *nightSite) { n.pair("server", n.serverCA.Server(ended)) }, call: call{client: "alice", method: "GET", path: "/orders/7"},
 		fails: "certificate has expired or is not yet valid", command: "mtlsguard lint --config mtlsguard.yaml", cause: "mtlsguard.yaml:8: the server's certificate of port internal expired at",
 		mend: "renew it in server.pem: a reload reads the new file", apply: func(n *nightSite, _ pasting) { n.pair("server", n.serverCA.Server()) }},
+	{name: "a server's certificate that ended, at the client", before: func(n *nightSite) { n.pair("server", n.serverCA.Server(ended)) }, call: call{client: "alice", method: "GET", path: "/orders/7"},
+		fails: "certificate has expired or is not yet valid", command: "mtlsguard check $INTERNAL /orders/7 --cacert server-ca.pem", cause: "the client refused the server: its certificate is not trusted",
+		mend: "renew it at the server: mtlsguard lint --config FILE names the server's file", apply: func(n *nightSite, _ pasting) { n.pair("server", n.serverCA.Server()) }},
 	{name: "an outgoing call that is refused", before: callOut, call: call{client: "dora", method: "GET", path: "/orders/7"}, send: out, fails: "CN=Partner CA is none of these",
 		command: "mtlsguard check $INTERNAL /orders/7 --cacert server-ca.pem --cert keys/dora.pem", cause: "issuer CN=Partner CA is not among the authorities", mend: "a certificate of one of: CN=Client CA,O=Acme",
 		apply: func(n *nightSite, _ pasting) { n.alias = "alice" }},
