@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -12,7 +11,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
-	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
@@ -148,9 +146,8 @@ func (p configPort) placedAnchors() []placedAnchor {
 	return out
 }
 
-// loadedCRLs returns the positions of the CRLs of the port that have the issuer of one of the
-// certificates.
-func (p configPort) loadedCRLs(chain []*x509.Certificate) []string {
+// loadedCRLs returns the positions of those CRLs of the port that a function chooses.
+func (p configPort) loadedCRLs(chosen func(*x509.RevocationList) bool) []string {
 	var t struct{ CRLs []string }
 	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
 	var out []string
@@ -165,7 +162,7 @@ func (p configPort) loadedCRLs(chain []*x509.Certificate) []string {
 			continue
 		}
 		for _, l := range lists {
-			if slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return dn.Equal(c.RawIssuer, l.List.RawIssuer) }) {
+			if chosen(l.List) {
 				out = append(out, fmt.Sprintf("%s:%d", name, l.Line))
 			}
 		}

@@ -127,7 +127,7 @@ func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	}
 	r := reason.Reason(l.Reason)
 	x.explanation = mtlsguard.Explanation{
-		Outcome: middleware.Outcome{Allowed: l.Outcome == "allow", Reason: r, Detail: l.Error, Port: l.Port, Method: l.Method, Path: l.Path},
+		Outcome: middleware.Outcome{Allowed: l.Outcome == "allow", Reason: r, Detail: strings.TrimPrefix(l.Error, l.Reason+": "), Port: l.Port, Method: l.Method, Path: l.Path},
 		Refused: l.Event == "handshake",
 	}
 	o := &x.explanation
@@ -246,7 +246,7 @@ func (x *explainResult) addMappingSteps(g *site.Generation, l *loggedRequest, no
 		if !byPrint && !byKey && !l.names(m.ID) {
 			continue
 		}
-		s := certmap.Step{MappingID: m.ID, User: m.User, Kind: d.Kind, File: m.File, Line: m.Line, Wanted: d.Value, Got: "the certificate of the line", Result: mapresult.Matches}
+		s := certmap.Step{MappingID: m.ID, User: m.User, Kind: d.Kind, File: m.File, Line: m.Line, Wanted: d.Value, Got: "the certificate that the line names", Result: mapresult.Matches}
 		if m.User == username.Variable {
 			s.User = l.User // empty if the line has none
 		}
@@ -334,7 +334,11 @@ func (x *explainResult) printLine(a *app) {
 		text += "  reference " + l.Reference
 	}
 	a.printf("log %s\n  %s\n", l.position(), printable(text))
-	if l.matched > 1 {
+	switch {
+	case l.matched < 2:
+	case l.matched == l.refused:
+		a.printf("  the newest of %d refusals\n", l.matched)
+	default:
 		a.printf("  the newest of %d lines, of which %s\n", l.matched, plural(l.refused, "is a refusal", "are refusals"))
 	}
 	if x.changedSince() {

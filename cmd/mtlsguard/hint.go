@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/method"
@@ -92,6 +94,15 @@ func (h *hinter) leafCertificate() *x509.Certificate {
 	return h.chain[0]
 }
 
+// isOwnIssuer reports whether a CRL has the issuer of one of the certificates, or the issuer
+// that the line of the log names.
+func (h *hinter) isOwnIssuer(l *x509.RevocationList) bool {
+	if len(h.chain) == 0 {
+		return h.log != nil && h.log.Issuer != "" && escape.Printable(l.Issuer.String(), 0) == h.log.Issuer
+	}
+	return slices.ContainsFunc(h.chain, func(c *x509.Certificate) bool { return dn.Equal(c.RawIssuer, l.RawIssuer) })
+}
+
 func (h *hinter) addAll() {
 	switch {
 	case h.live == nil:
@@ -121,7 +132,10 @@ func (h *hinter) addAll() {
 			break
 		}
 		h.addUnknownAuthority()
-	case reason.Expired, reason.Revoked, reason.WeakKey, reason.NotALeaf, reason.TooLarge, reason.BadCertificate, reason.NotYetValid:
+	case reason.Revoked:
+		h.addReplaceCertificate()
+		h.addProof()
+	case reason.Expired, reason.WeakKey, reason.NotALeaf, reason.TooLarge, reason.BadCertificate, reason.NotYetValid:
 		h.addReplaceCertificate()
 	case reason.WrongUsage:
 		h.add(hint{Text: "the client needs a certificate for client authentication: extendedKeyUsage=clientAuth, and keyUsage=digitalSignature if there is one"})
@@ -130,10 +144,12 @@ func (h *hinter) addAll() {
 			h.addSet("or profile compatible accepts every certificate without an extended key usage", &p.Trust, "profile", "compatible")
 		}
 	case reason.RevocationUnknown:
-		if at := p.loadedCRLs(h.chain); len(at) > 0 && !strings.HasPrefix(o.Detail, "no CRL") {
+		more := "add a current CRL of the issuer, and of every other authority between the leaf and its anchor"
+		if at := p.loadedCRLs(h.isOwnIssuer); len(at) > 0 && !strings.HasPrefix(o.Detail, "no CRL") {
 			h.add(hint{Text: "a CRL of the issuer is there, at " + strings.Join(at, " and ") + ", and does not count: " + o.Detail + ". Put the issuer's newest CRL in its place"})
+			more = "or, if the newest CRL is in another file, or another authority of the chain has none, add it"
 		}
-		h.addExtend("add a current CRL of the issuer, and of every other authority between the leaf and its anchor", &p.Trust, "crls", "ISSUER.crl")
+		h.addExtend(more, &p.Trust, "crls", "ISSUER.crl")
 		h.addSet("or accept certificates with an unknown revocation status", &p.Trust, "revocation", "soft")
 	case reason.NoCertificate:
 		h.add(hint{Text: "the client must send a certificate: check that its configuration names one, and that the issuer is among the authorities that the server lists", Command: "mtlsguard inspect HOST:PORT"})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
@@ -30,6 +31,7 @@ func (h *hinter) addUnknownIssuer() {
 			return
 		}
 	}
+	h.addOtherPorts(issuer, func(c *x509.Certificate) bool { return escape.Printable(c.Subject.String(), 0) == issuer })
 	h.add(hint{Text: "if an anchor issued the issuer's certificate, the client must send that certificate too, after its own: " + issuer})
 	h.addExtend("to trust the issuer, add its certificate to the anchors: "+issuer, &h.port.Trust, "anchors", "ISSUER.pem")
 }
