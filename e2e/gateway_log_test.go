@@ -106,6 +106,7 @@ func TestLogOfAGatewayNamesTheRefusal(t *testing.T) {
 		if got := p.curl(p.alice); got != "200 alice" {
 			t.Fatalf("alice: %s", got)
 		}
+		testkit.Eventually(t, "the decision about alice is logged", func() bool { return len(p.live.log.find("event", "decision")) > 0 })
 		for refusal, want := range lines { // the test itself connects without a certificate, to see that the gateway has started
 			if refusal != withoutCertificate && strings.Contains(log(p), want) {
 				t.Errorf("%q is logged without a refusal:\n%s", want, log(p))

@@ -6,47 +6,70 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
+
+// volume is a folder that Kubernetes mounts: each name is a link into ..data, which is a link
+// to a folder that is replaced as a whole.
+type volume struct {
+	*site
+	mount   string
+	version int
+}
+
+// mountVolume returns a site whose files are a volume with those of s.
+func mountVolume(s *site) (*site, *volume) {
+	s.Helper()
+	v := &volume{site: s, mount: filepath.Join(s.dir, "mount")}
+	v.swap("", "")
+	for _, name := range volumeFiles {
+		v.must(os.Symlink(filepath.Join("..data", name), filepath.Join(v.mount, name)))
+	}
+	mounted := *s
+	mounted.dir = v.mount
+	return &mounted, v
+}
+
+var volumeFiles = []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem", "server-key.pem"}
+
+func (v *volume) must(err error) {
+	v.Helper()
+	if err != nil {
+		v.Fatal(err)
+	}
+}
+
+// swap replaces all files by those of the site, but one by content.
+func (v *volume) swap(name, content string) {
+	v.Helper()
+	v.version++
+	dir := fmt.Sprintf("..volume-%d", v.version)
+	v.must(os.MkdirAll(filepath.Join(v.mount, dir), 0o700))
+	for _, n := range volumeFiles {
+		c := v.get(n)
+		if n == name {
+			c = content
+		}
+		v.must(os.WriteFile(filepath.Join(v.mount, dir, n), []byte(c), 0o600))
+	}
+	v.must(os.Symlink(dir, filepath.Join(v.mount, "..data_tmp")))
+	v.must(os.Rename(filepath.Join(v.mount, "..data_tmp"), filepath.Join(v.mount, "..data")))
+	v.must(os.RemoveAll(filepath.Join(v.mount, fmt.Sprintf("..volume-%d", v.version-1))))
+}
 
 // Every swap of a mounted volume is seen, not only the first.
 // Covers I3.
 func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 	t.Parallel()
 	s := newWatchedSite(t)
-	names := []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem", "server-key.pem"}
-	mount := filepath.Join(s.dir, "mount")
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	volume := func(n int, crl string) {
-		dir := fmt.Sprintf("..volume-%d", n)
-		must(os.MkdirAll(filepath.Join(mount, dir), 0o700))
-		for _, name := range names {
-			content := s.get(name)
-			if name == "ca.crl" {
-				content = crl
-			}
-			must(os.WriteFile(filepath.Join(mount, dir, name), []byte(content), 0o600))
-		}
-		must(os.Symlink(dir, filepath.Join(mount, "..data_tmp")))
-		must(os.Rename(filepath.Join(mount, "..data_tmp"), filepath.Join(mount, "..data")))
-		must(os.RemoveAll(filepath.Join(mount, fmt.Sprintf("..volume-%d", n-1))))
-	}
-	volume(0, s.crl(1))
-	for _, name := range names {
-		must(os.Symlink(filepath.Join("..data", name), filepath.Join(mount, name)))
-	}
-	mounted := *s
-	mounted.dir = mount
+	mounted, volume := mountVolume(s)
 	l := mounted.start(mtlsguard.Options{})
 	alice := s.client(s.alice, testkit.Resuming)
 	for n := 1; n <= 6; n++ {
@@ -54,8 +77,41 @@ func TestEverySwapOfAMountedVolumeIsLoaded(t *testing.T) {
 		if n%2 == 0 {
 			crl, want = s.crl(int64(n+1)), "200 alice"
 		}
-		volume(n, crl)
+		volume.swap("ca.crl", crl)
 		l.waitFor(fmt.Sprintf("swap %d", n), func() string { return get(alice, l.url("internal", "/whoami")) }, want)
+	}
+}
+
+// A broken file in a volume that all servers share takes no server out of service: each goes
+// on with its last good state, is ready and degraded, and takes the mended volume. A server
+// that starts meanwhile names the file.
+// Covers S2.
+func TestBrokenFileInASharedVolumeStopsNoServer(t *testing.T) {
+	t.Parallel()
+	s := newWatchedSite(t)
+	mounted, volume := mountVolume(s)
+	servers := []*live{mounted.start(mtlsguard.Options{}), mounted.start(mtlsguard.Options{})}
+	alice := s.client(s.alice, testkit.Resuming)
+	for _, name := range []string{config, "users.yaml", "ca.crl", "server.pem"} {
+		volume.swap(name, "garbage\n")
+		for i, l := range servers {
+			l.waitFor(name+" is broken", func() string { return strings.Join(l.server.Status().Degraded, ", ") }, "the last reload failed")
+			code, body := ready(l.server)
+			broken := func(e *configerror.Error) bool { return e.File == mounted.path(name) }
+			if code != 200 || !strings.Contains(body, "degraded") || !slices.ContainsFunc(l.server.Status().Failed, broken) {
+				t.Errorf("server %d, %s: %d %s, %v", i, name, code, body, l.server.Status().Failed)
+			}
+			if got := get(alice, l.url("internal", "/whoami")); got != "200 alice" {
+				t.Errorf("server %d, %s: %s", i, name, got)
+			}
+		}
+		if _, err := mtlsguard.Open(mounted.path(config), mtlsguard.Options{}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: a server that starts: %v", name, err)
+		}
+		volume.swap("", "")
+		for _, l := range servers {
+			l.waitFor(name+" is mended", func() string { return fmt.Sprint(len(l.server.Status().Degraded)) }, "0")
+		}
 	}
 }
 
@@ -168,7 +224,7 @@ func TestFilesThatAreTooLargeAreRejected(t *testing.T) {
 	s := newSite(t)
 	l := s.start(mtlsguard.Options{})
 	alice := s.client(s.alice)
-	for _, name := range []string{config, "users.yaml", "policy.csv", "ca.pem", "ca.crl", "server.pem"} {
+	for _, name := range []string{config, "users.yaml", "ca.crl", "server.pem"} {
 		good := s.get(name)
 		for size, what := range map[int64]string{10 << 30: "is larger than 256 MiB", 256<<20 + 1: "is larger than 256 MiB", 1 << 20: ""} {
 			if err := os.Truncate(s.path(name), size); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/presented"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
@@ -57,7 +58,7 @@ func (s *snapshot) verifyGateway(ctx context.Context, c connstate.Conn, p *port)
 	case !ok:
 		return verified, reason.Refuse(reason.BadCertificate, "the gateway's certificate could not be verified")
 	case refusal.Reason == reason.UnknownAuthority:
-		return verified, reason.Refuse(reason.UntrustedGateway, "the connection's certificate, of "+escape.Quote(c.Certificates()[0].Subject.String(), escape.Short)+", leads to no trust anchor for gateways")
+		return verified, reason.Refuse(reason.UntrustedGateway, "the connection's certificate, of "+escape.Quote(dn.Print(&c.Certificates()[0].Subject), escape.Short)+", leads to no trust anchor for gateways")
 	default:
 		return verified, refusal
 	}

@@ -29,7 +29,8 @@ func askedFor(request *tls.CertificateRequestInfo, identity *Credential) string 
 			if err != nil {
 				continue
 			}
-			if slices.ContainsFunc(request.AcceptableCAs, func(name []byte) bool { return dn.Equal(name, c.RawIssuer) }) {
+			wanted := dn.Canonical(c.RawIssuer) // once: a server may list thousands of names
+			if slices.ContainsFunc(request.AcceptableCAs, func(name []byte) bool { return dn.Canonical(name) == wanted }) {
 				return ""
 			}
 			issuer = nameOf(c.RawIssuer)
@@ -58,7 +59,9 @@ func nameOf(der []byte) string {
 	if _, err := asn1.Unmarshal(der, &rdns); err != nil {
 		return "a name that cannot be read"
 	}
-	return escape.Printable(rdns.String(), escape.Short)
+	var name pkix.Name
+	name.FillFromRDNSequence(&rdns)
+	return escape.Printable(dn.Print(&name), escape.Short)
 }
 
 // describe returns subject and issuer of the certificate, for an error.

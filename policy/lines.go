@@ -51,8 +51,8 @@ func newLineTable(n int, line func(i int) (fields []string, file string, number 
 			}
 			text.WriteString(f)
 		}
-		t.ends[i] = uint32(text.Len()) // the result says whether it fits
-		if number < 0 || number > math.MaxUint32 {
+		t.ends[i] = uint32(text.Len())                     // the result says whether it fits
+		if number < 0 || uint64(number) > math.MaxUint32 { // an int may have 32 bits
 			number = 0
 		}
 		at, ok := index[file]

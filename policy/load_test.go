@@ -168,6 +168,14 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func TestLongestPortIsRead(t *testing.T) {
+	t.Parallel()
+	rule := func(n int) string { return "p, user:a, " + strings.Repeat("p", n) + ", GET, /, allow\n" }
+	mustLoad(t, rule(128))
+	_, err := policy.Load("p.csv", strings.NewReader(rule(129)))
+	wantOneError(t, err, "p.csv:1", "is not a name")
+}
+
 func TestLongestLineIsRead(t *testing.T) {
 	t.Parallel()
 	mustLoad(t, "#"+strings.Repeat("a", 64<<10-1)+"\n")

@@ -85,6 +85,8 @@ func TestInvalidPathsAreRejected(t *testing.T) {
 		{"/:id/*", "write {id}"},
 		{"/a%2fb", "%2f…decoded"},
 		{"/%41", "%41…decoded"},
+		{"/%aF", "%aF…decoded"},
+		{"/%f9", "%f9…decoded"},
 		{"/a%00", "%00"},
 		{"/a?b=c", `"?"…query`},
 		{"/a#b", `"#"`},

@@ -16,7 +16,7 @@ type Closed struct {
 	User   string        // whom the guard knew by the certificate; empty without a guard, and for a gateway
 	Reason reason.Reason // as in a handshake
 	Err    error
-	Leaf   *x509.Certificate // the certificate
+	Leaf   *x509.Certificate // the certificate; nil if there is none
 }
 
 // reportClosed calls OnClosed. The connection ends also if that panics.

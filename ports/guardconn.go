@@ -79,11 +79,7 @@ func (c *guardConn) End(why error) {
 		return
 	}
 	if why != nil {
-		user := ""
-		if m, ok := c.Memo().(interface{ UserName() string }); ok {
-			user = m.UserName()
-		}
-		c.ReportClosed(user, c.certificates[0], why)
+		defer c.reportEnd(why) // last: a panic in it leaves no connection open
 	}
 	(*Conn)(c).retire()
 	if cancel := c.cancel.Load(); cancel != nil {
@@ -98,6 +94,18 @@ func (c *guardConn) End(why error) {
 		return
 	}
 	time.AfterFunc(underway.Grace, func() { c.raw.Close() }) // also where no http.Server reports that it is idle
+}
+
+// reportEnd reports the connection's own end.
+func (c *guardConn) reportEnd(why error) {
+	user, leaf := "", (*x509.Certificate)(nil)
+	if m, ok := c.Memo().(interface{ UserName() string }); ok {
+		user = m.UserName()
+	}
+	if (*Conn)(c).sentCertificate() {
+		leaf = c.certificates[0]
+	}
+	c.ReportClosed(user, leaf, why)
 }
 
 // ReportClosed implements connstate.Conn.

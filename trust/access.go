@@ -66,7 +66,7 @@ func (access) IssuerKeys(v Verified) []Digest {
 
 func (access) LooksUp(v *Verifier, anchor *x509.Certificate) bool { return v.looksUp(anchor) }
 
-func (access) WhyNotIssuer(c, parent *x509.Certificate) string { return whyNotIssuer(c, parent) }
+func (access) WhyNotIssuer(c, parent *x509.Certificate) string { return issuerOf(c).whyNot(parent) }
 
 func (access) CheckAnchor(a *x509.Certificate, p Profile) error {
 	if e := checkAnchor(a, p); e != nil {

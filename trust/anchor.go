@@ -61,7 +61,7 @@ func checkAnchor(a *x509.Certificate, p Profile) *configerror.Error {
 
 // warnUseless warns about an anchor under which no certificate verifies.
 func (v *Verifier) warnUseless(a *x509.Certificate) {
-	whose := fmt.Sprintf("the anchor %s, serial %X", quote(a.Subject.String()), a.SerialNumber)
+	whose := fmt.Sprintf("the anchor %s, serial %X", quoteName(&a.Subject), a.SerialNumber)
 	if !a.IsCA || !a.BasicConstraintsValid {
 		if err := v.checkLeaf(a); err != nil { // otherwise it is an anchor for itself alone
 			v.warnAnchor(a, whose+", is not a CA certificate (basicConstraints CA:TRUE is missing): no certificate verifies under it, and it is refused itself: "+detailOf(err),
@@ -91,7 +91,7 @@ func (v *Verifier) warnUnlisted() {
 	}
 	for _, a := range v.anchors {
 		if a != nil && a.IsCA && !v.looksUp(a) {
-			v.warnAnchor(a, fmt.Sprintf("no CRL of the anchor %s, serial %X, is loaded, and revocation is hard: every chain that ends at it is refused (revocation-unknown)", quote(a.Subject.String()), a.SerialNumber),
+			v.warnAnchor(a, fmt.Sprintf("no CRL of the anchor %s, serial %X, is loaded, and revocation is hard: every chain that ends at it is refused (revocation-unknown)", quoteName(&a.Subject), a.SerialNumber),
 				"add its CRL to crls")
 		}
 	}

@@ -29,7 +29,7 @@ func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certifi
 			wrong.Add(configerror.Error{What: fmt.Sprintf("CRLIssuers[%d] is nil", i)})
 			return
 		case !c.IsCA:
-			wrong.Add(configerror.Error{What: fmt.Sprintf("CRLIssuers[%d], %s, is not a CA certificate", i, quote(c.Subject.String())), Hint: "use the certificate of the CA that signs the CRL"})
+			wrong.Add(configerror.Error{What: fmt.Sprintf("CRLIssuers[%d], %s, is not a CA certificate", i, quoteName(&c.Subject)), Hint: "use the certificate of the CA that signs the CRL"})
 		}
 	}
 	for _, a := range v.anchors {
@@ -62,7 +62,7 @@ func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certifi
 	}
 	for _, a := range below {
 		if len(a.anchors) == 0 {
-			v.warn(fmt.Sprintf("the CRL issuer %s is not issued under any known anchor", quote(a.cert.Subject.String())), "add the authorities between them to crl_issuers")
+			v.warn(fmt.Sprintf("the CRL issuer %s is not issued under any known anchor", quoteName(&a.cert.Subject)), "add the authorities between them to crl_issuers")
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (v *Verifier) markRevoked() {
 	for _, a := range v.anchors {
 		if a != nil && v.revokedByLists(a) {
 			v.revokedAnchors[FingerprintOf(a)] = true
-			v.warnAnchor(a, fmt.Sprintf("the anchor %s, serial %X, is revoked by the CRL of an authority above it: chains that end at it are refused", quote(a.Subject.String()), a.SerialNumber), "remove it from the anchors")
+			v.warnAnchor(a, fmt.Sprintf("the anchor %s, serial %X, is revoked by the CRL of an authority above it: chains that end at it are refused", quoteName(&a.Subject), a.SerialNumber), "remove it from the anchors")
 		}
 	}
 }

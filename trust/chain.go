@@ -92,7 +92,7 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 	}
 	for i, c := range chain[1:] {
 		if c.Version != 3 {
-			return until, reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" is an authority with X.509 version "+strconv.Itoa(c.Version))
+			return until, reason.Refuse(reason.BadCertificate, quoteName(&c.Subject)+" is an authority with X.509 version "+strconv.Itoa(c.Version))
 		}
 		if err := checkCertificateSyntax(c); err != nil {
 			return until, reason.Refuse(reason.BadCertificate, "an authority in the chain cannot be read: "+err.Error())

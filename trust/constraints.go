@@ -26,7 +26,7 @@ var appliedNames = []int{1, 2, 6, 7}
 // an unknown critical one makes Verify refuse every certificate, and one that is not
 // critical has no effect.
 func constraintWarnings(a *x509.Certificate) []string {
-	whose := quote(a.Subject.String())
+	whose := quoteName(&a.Subject)
 	if len(a.UnhandledCriticalExtensions) > 0 {
 		return []string{"anchor " + whose + " has an unknown critical extension or constraint: every certificate under it is refused"}
 	}
@@ -67,7 +67,7 @@ func allApplied(der []byte) bool {
 func checkConstraints(chain []*x509.Certificate) error {
 	for i, authority := range chain[1:] {
 		if !hasPlainSubtrees(authority) {
-			return reason.Refuse(reason.BadCertificate, quote(authority.Subject.String())+" has a name constraint with a minimum or a maximum")
+			return reason.Refuse(reason.BadCertificate, quoteName(&authority.Subject)+" has a name constraint with a minimum or a maximum")
 		}
 		email := subtrees{authority.PermittedEmailAddresses, authority.ExcludedEmailAddresses}
 		uri := subtrees{authority.PermittedURIDomains, authority.ExcludedURIDomains}
@@ -96,7 +96,7 @@ func checkConstraints(chain []*x509.Certificate) error {
 }
 
 func refuseName(authority *x509.Certificate, what, name string) error {
-	return reason.Refuse(reason.BadCertificate, "the name constraints of "+quote(authority.Subject.String())+" do not allow "+what+" "+quote(name))
+	return reason.Refuse(reason.BadCertificate, "the name constraints of "+quoteName(&authority.Subject)+" do not allow "+what+" "+quote(name))
 }
 
 // subtrees are the constraints for one type of name.

@@ -128,7 +128,7 @@ func checkSigner(list *x509.RevocationList, authorities []*x509.Certificate, rep
 	case named:
 		report("the CRL has the name of an anchor, but is not signed by its key", "download the CRL from the CA again; the key usage of the CA must include cRLSign")
 	case other != nil:
-		report("the CRL of "+quote(list.Issuer.String())+" is signed by the key of "+quote(other.Subject.String())+", which is another name",
+		report("the CRL of "+quoteName(&list.Issuer)+" is signed by the key of "+quoteName(&other.Subject)+", which is another name",
 			"add the CA certificate with the CRL's issuer name to anchors, or have the CA issue the CRL under its own name")
 	}
 }
@@ -165,7 +165,7 @@ func (v *Verifier) addCRL(list *x509.RevocationList) {
 		return
 	}
 	if len(l.authorities) == 0 {
-		v.warn(fmt.Sprintf("no known authority signed the CRL of %s: it applies only to certificates whose chain contains an issuer with that name and key%s", quote(list.Issuer.String()), v.printedAlike(list)),
+		v.warn(fmt.Sprintf("no known authority signed the CRL of %s: it applies only to certificates whose chain contains an issuer with that name and key%s", quoteName(&list.Issuer), v.printedAlike(list)),
 			"add that issuer to crl_issuers, or remove the CRL")
 	}
 }
@@ -174,7 +174,7 @@ func (v *Verifier) addCRL(list *x509.RevocationList) {
 // like the issuer's.
 func (v *Verifier) printedAlike(list *x509.RevocationList) string {
 	for _, a := range v.authorities {
-		if len(a.cert.Subject.Names) > 0 && a.cert.Subject.String() == list.Issuer.String() {
+		if isPrintedAlike(&a.cert.Subject, &list.Issuer) && dn.Print(&a.cert.Subject) == dn.Print(&list.Issuer) {
 			return fmt.Sprintf("; the name of the authority with serial %X is printed alike, with its parts in another order or form", a.cert.SerialNumber)
 		}
 	}

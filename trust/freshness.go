@@ -25,7 +25,7 @@ func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certifi
 			continue
 		case now.After(c.NotAfter):
 			v.warn(fmt.Sprintf("the certificate %s, serial %X, that must be revoked expired at %s and is not checked any more",
-				quote(c.Subject.String()), c.SerialNumber, c.NotAfter.UTC().Format(time.RFC3339)), "revoke another certificate and use that one")
+				quoteName(&c.Subject), c.SerialNumber, c.NotAfter.UTC().Format(time.RFC3339)), "revoke another certificate and use that one")
 			continue
 		}
 		issued, revoked := v.isRevoked(c, now)
@@ -33,7 +33,7 @@ func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certifi
 			continue
 		}
 		m := configerror.Error{
-			What: fmt.Sprintf("the certificate %s, serial %X, must be revoked, but is not", quote(c.Subject.String()), c.SerialNumber),
+			What: fmt.Sprintf("the certificate %s, serial %X, must be revoked, but is not", quoteName(&c.Subject), c.SerialNumber),
 			Hint: "download the newest CRL of its issuer, and check that revocation is not off",
 		}
 		if !issued {
@@ -46,9 +46,10 @@ func (v *Verifier) checkMustBeRevoked(wrong *errorlist.List, all []*x509.Certifi
 
 // lookalike names a configured authority that looks like the issuer of c and is not.
 func (v *Verifier) lookalike(c *x509.Certificate) string {
+	wanted := issuerOf(c)
 	for _, a := range v.authorities {
-		if why := whyNotIssuer(c, a.cert); why != "" {
-			return fmt.Sprintf("; %s, serial %X, %s", quote(a.cert.Subject.String()), a.cert.SerialNumber, why)
+		if why := wanted.whyNot(a.cert); why != "" {
+			return fmt.Sprintf("; %s, serial %X, %s", quoteName(&a.cert.Subject), a.cert.SerialNumber, why)
 		}
 	}
 	return ""
@@ -106,7 +107,7 @@ func (v *Verifier) crlStates() []hook.CRLState {
 		out = append(out, hook.CRLState{List: l.list, Until: l.until})
 	}
 	slices.SortStableFunc(out, func(a, b hook.CRLState) int {
-		return cmp.Or(cmp.Compare(a.List.Issuer.String(), b.List.Issuer.String()), a.Until.Compare(b.Until))
+		return cmp.Or(cmp.Compare(dn.Print(&a.List.Issuer), dn.Print(&b.List.Issuer)), a.Until.Compare(b.Until))
 	})
 	return out
 }

@@ -33,7 +33,7 @@ func newIssuerNames(anchors []*x509.Certificate) *issuerNames {
 			continue
 		}
 		at := len(n.names)
-		n.names = append(n.names, quote(a.Subject.String()))
+		n.names = append(n.names, quoteName(&a.Subject))
 		for _, w := range wordsOf(&a.Subject) {
 			if all := n.byWord[w]; len(all) < maxWordIssuers {
 				n.byWord[w] = append(all, at)
@@ -120,7 +120,7 @@ var commonWords = func() map[string]bool {
 // tells a missing intermediate certificate from a foreign authority as far as names can. last
 // is the certificate of that issuer.
 func (v *Verifier) foreignIssuer(presented []*x509.Certificate, last *x509.Certificate) string {
-	text := "no anchor for issuer " + quote(last.Issuer.String())
+	text := "no anchor for issuer " + quoteName(&last.Issuer)
 	selfSigned := string(last.RawSubject) == string(last.RawIssuer)
 	switch {
 	case selfSigned && last == presented[0]:

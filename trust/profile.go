@@ -105,7 +105,7 @@ func checkStrictLeaf(leaf *x509.Certificate) error {
 func (v *Verifier) checkAuthority(c *x509.Certificate) error {
 	// crypto/x509 treats a key usage without any bit like an absent one.
 	if has(c, oidKeyUsage) && c.KeyUsage&x509.KeyUsageCertSign == 0 {
-		return reason.Refuse(reason.BadCertificate, "the key usage of "+quote(c.Subject.String())+" does not allow it to sign certificates")
+		return reason.Refuse(reason.BadCertificate, "the key usage of "+quoteName(&c.Subject)+" does not allow it to sign certificates")
 	}
 	if v.profile != Strict {
 		return nil
@@ -123,7 +123,7 @@ func checkQualifiers(c *x509.Certificate) error {
 	if e == nil || !e.Critical {
 		return nil
 	}
-	refused := reason.Refuse(reason.BadCertificate, quote(c.Subject.String())+" has an unknown qualifier in a critical certificate policy")
+	refused := reason.Refuse(reason.BadCertificate, quoteName(&c.Subject)+" has an unknown qualifier in a critical certificate policy")
 	in := cryptobyte.String(e.Value)
 	var policies cryptobyte.String
 	if !in.ReadASN1(&policies, der.SEQUENCE) || !in.Empty() {

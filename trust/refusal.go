@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,14 +43,15 @@ func (v *Verifier) checkIssuer(presented []*x509.Certificate, err error) error {
 // reader would look for a certificate that is there.
 func (v *Verifier) unknownIssuer(presented []*x509.Certificate) string {
 	top := lastSigned(presented)
+	wanted := issuerOf(top)
 	for _, anchor := range v.anchors {
-		if why := whyNotIssuer(top, anchor); why != "" {
-			return fmt.Sprintf("the anchor %s, serial %X, %s", quote(anchor.Subject.String()), anchor.SerialNumber, why)
+		if why := wanted.whyNot(anchor); why != "" {
+			return fmt.Sprintf("the anchor %s, serial %X, %s", quoteName(&anchor.Subject), anchor.SerialNumber, why)
 		}
 	}
 	for _, c := range presented[1:] {
-		if why := whyNotIssuer(top, c); why != "" && !c.Equal(top) {
-			return fmt.Sprintf("no anchor for issuer %s; the client sent %s, serial %X, which %s", quote(top.Issuer.String()), quote(c.Subject.String()), c.SerialNumber, why)
+		if why := wanted.whyNot(c); why != "" && !c.Equal(top) {
+			return fmt.Sprintf("no anchor for issuer %s; the client sent %s, serial %X, which %s", quoteName(&top.Issuer), quoteName(&c.Subject), c.SerialNumber, why)
 		}
 	}
 	return v.foreignIssuer(presented, top)
@@ -71,20 +73,31 @@ func lastSigned(presented []*x509.Certificate) *x509.Certificate {
 	}
 }
 
-// whyNotIssuer returns why a certificate, which looks like the issuer of c, is not its
-// issuer. It returns "" for one with another name, and for the issuer.
-func whyNotIssuer(c, parent *x509.Certificate) string {
+// wantedIssuer is a certificate whose issuer is looked for among others. The name of the issuer
+// is prepared once, and not for each of them: a stranger chooses it.
+type wantedIssuer struct {
+	of                 *x509.Certificate
+	canonical, printed string
+}
+
+func issuerOf(c *x509.Certificate) wantedIssuer {
+	return wantedIssuer{c, dn.Canonical(c.RawIssuer), dn.Print(&c.Issuer)}
+}
+
+// whyNot returns why a certificate, which looks like the issuer, is not the issuer. It returns
+// "" for one with another name, and for the issuer.
+func (w wantedIssuer) whyNot(parent *x509.Certificate) string {
 	difference := ""
 	switch {
-	case string(parent.RawSubject) == string(c.RawIssuer):
-	case dn.Equal(parent.RawSubject, c.RawIssuer):
+	case string(parent.RawSubject) == string(w.of.RawIssuer):
+	case dn.Canonical(parent.RawSubject) == w.canonical:
 		difference = "has the same name in another encoding (names in chains are compared byte by byte)"
-	case len(parent.Subject.Names) > 0 && parent.Subject.String() == c.Issuer.String():
+	case isPrintedAlike(&parent.Subject, &w.of.Issuer) && dn.Print(&parent.Subject) == w.printed:
 		difference = "has a name that is printed alike, with its parts in another order or form"
 	default:
 		return ""
 	}
-	err := isSignedBy(c, parent)
+	err := isSignedBy(w.of, parent)
 	switch otherKey := err != nil && !algorithm.ErrUnsupported(err); {
 	case !otherKey:
 		return difference
@@ -92,6 +105,12 @@ func whyNotIssuer(c, parent *x509.Certificate) string {
 		return "has the issuer's name, but another key"
 	}
 	return difference + ", and another key"
+}
+
+// isPrintedAlike reports whether two names can have the same text.
+func isPrintedAlike(a, b *pkix.Name) bool {
+	n := len(a.Names)
+	return n > 0 && n <= dn.MaxPrinted && n == len(b.Names)
 }
 
 // isSignedBy checks the signature of a certificate, and nothing else.
@@ -133,7 +152,7 @@ func (v *Verifier) followSignatures(presented []*x509.Certificate, unsupported b
 				flaw.weak = c.SignatureAlgorithm.String()
 			}
 			if mayNotSign(parent) && flaw.noAuthority == "" {
-				flaw.noAuthority = quote(parent.Subject.String())
+				flaw.noAuthority = quoteName(&parent.Subject)
 			}
 			if i < len(v.anchors) {
 				return true, flaw
@@ -153,9 +172,9 @@ func mayNotSign(c *x509.Certificate) bool {
 // unsupportedLink describes a signature that cannot be checked.
 func unsupportedLink(c, parent *x509.Certificate) string {
 	if name := algorithm.UnsupportedSignature(c); name != "" {
-		return quote(c.Subject.String()) + " is signed with an algorithm that is not supported: " + name
+		return quoteName(&c.Subject) + " is signed with an algorithm that is not supported: " + name
 	}
-	return quote(parent.Subject.String()) + " has a key that is not supported: " + algorithm.UnsupportedKey(parent)
+	return quoteName(&parent.Subject) + " has a key that is not supported: " + algorithm.UnsupportedKey(parent)
 }
 
 // chainRefusal returns the refusal for an error of crypto/x509 other than an unknown
@@ -168,7 +187,7 @@ func (v *Verifier) chainRefusal(presented []*x509.Certificate, err error, now ti
 		}
 		return &reason.Refusal{Reason: reason.BadCertificate, Detail: "the chain is not valid", Err: err}
 	}
-	whose := quote(invalid.Cert.Subject.String())
+	whose := quoteName(&invalid.Cert.Subject)
 	switch invalid.Reason {
 	case x509.Expired:
 		if now.Before(invalid.Cert.NotBefore) {
@@ -188,18 +207,24 @@ func (v *Verifier) chainRefusal(presented []*x509.Certificate, err error, now ti
 // unknownExtensions returns the OIDs of the critical extensions that nothing handles.
 func unknownExtensions(presented []*x509.Certificate) string {
 	out := ""
+	const most = 200
 	for _, c := range presented {
 		for _, id := range c.UnhandledCriticalExtensions {
-			out += ", " + id.String()
+			if out += ", " + id.String(); len(out) >= most {
+				return out[:most]
+			}
 		}
 	}
-	return out[:min(len(out), 200)]
+	return out
 }
 
 func isRefusal(err error, r reason.Reason) bool {
 	refusal, ok := errors.AsType[*reason.Refusal](err)
 	return ok && refusal.Reason == r
 }
+
+// quoteName is quote for a name of a certificate or CRL.
+func quoteName(n *pkix.Name) string { return quote(dn.Print(n)) }
 
 // quote escapes and shortens text from a certificate for logs.
 func quote(text string) string {

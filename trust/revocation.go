@@ -22,7 +22,7 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 	var unknown error
 	anchor := dn.Canonical(chain[len(chain)-1].RawSubject)
 	if last := chain[len(chain)-1]; len(v.revokedAnchors) > 0 && v.revokedAnchors[FingerprintOf(last)] {
-		return until, reason.Refuse(reason.Revoked, "its anchor "+quote(last.Subject.String())+" is revoked")
+		return until, reason.Refuse(reason.Revoked, "its anchor "+quoteName(&last.Subject)+" is revoked")
 	}
 	undecided := false
 	for i, c := range chain[:len(chain)-1] {
@@ -38,7 +38,7 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 			}
 		}
 		if revoked {
-			return until, reason.Refuse(reason.Revoked, "revoked by its issuer "+quote(c.Issuer.String()))
+			return until, reason.Refuse(reason.Revoked, "revoked by its issuer "+quoteName(&c.Issuer))
 		}
 		// In the mode soft an unknown status is accepted and queried again at end. Without a
 		// Responder, no more can become known in this generation.
@@ -69,7 +69,7 @@ func (v *Verifier) crlStatus(c, issuer *x509.Certificate, anchor string, now tim
 	if !isListable(c.SerialNumber) {
 		return false, "its serial number is too long for a CRL", end
 	}
-	why = "no CRL of issuer " + quote(c.Issuer.String())
+	why = "no CRL of issuer " + quoteName(&c.Issuer)
 	own := false          // there is a list of the issuer's own key
 	var byOther time.Time // end of the time for which a list of its successor shows that c is good
 	for _, l := range v.crls[dn.Canonical(issuer.RawSubject)] {
@@ -77,7 +77,7 @@ func (v *Verifier) crlStatus(c, issuer *x509.Certificate, anchor string, now tim
 		if !mine {
 			if applies, good = l.signedByOtherKey(issuer, anchor, now); !applies {
 				if !own {
-					why = "the CRL of issuer " + quote(c.Issuer.String()) + " is signed by another key than the issuer's"
+					why = "the CRL of issuer " + quoteName(&c.Issuer) + " is signed by another key than the issuer's"
 				}
 				continue
 			}
@@ -93,11 +93,11 @@ func (v *Verifier) crlStatus(c, issuer *x509.Certificate, anchor string, now tim
 		case partial != "":
 			why = partial
 		case now.After(l.until):
-			why = "the CRL of issuer " + quote(c.Issuer.String()) + " is past its next update, " + l.until.UTC().Format(time.RFC3339)
+			why = "the CRL of issuer " + quoteName(&c.Issuer) + " is past its next update, " + l.until.UTC().Format(time.RFC3339)
 		case mine && l.until.After(end):
 			end = l.until
 		case !mine && !good:
-			why = "the CRL of issuer " + quote(c.Issuer.String()) + " is signed by another key, which is older, expired or revoked"
+			why = "the CRL of issuer " + quoteName(&c.Issuer) + " is signed by another key, which is older, expired or revoked"
 		case !mine && l.until.After(byOther):
 			byOther = l.until
 		}

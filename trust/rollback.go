@@ -27,7 +27,7 @@ func (v *Verifier) checkNotOlder(list *x509.RevocationList) error {
 	for _, l := range v.crls[dn.Canonical(list.RawIssuer)] {
 		if next.sameSeries(l) && isOlder(list, l.list) {
 			return &configerror.Error{
-				What: fmt.Sprintf("the CRL, number %d of %s, is older than the current one, number %d", list.Number, quote(list.Issuer.String()), l.list.Number),
+				What: fmt.Sprintf("the CRL, number %d of %s, is older than the current one, number %d", list.Number, quoteName(&list.Issuer), l.list.Number),
 				Hint: "download the newest CRL from the CA, or restart the program to use the older one",
 			}
 		}

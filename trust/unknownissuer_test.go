@@ -16,7 +16,7 @@ import (
 // rawName returns a Name in DER, one attribute in each relative name.
 func rawName(t testing.TB, tag int, attributes ...string) []byte {
 	t.Helper()
-	oids := map[string]asn1.ObjectIdentifier{"CN": {2, 5, 4, 3}, "O": {2, 5, 4, 10}}
+	oids := map[string]asn1.ObjectIdentifier{"CN": {2, 5, 4, 3}, "O": {2, 5, 4, 10}, "X": {1, 2, 3}}
 	var rdns []pkix.RelativeDistinguishedNameSET
 	for _, a := range attributes {
 		kind, value, _ := strings.Cut(a, "=")

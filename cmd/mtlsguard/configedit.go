@@ -70,6 +70,35 @@ func (y yamlLines) extend(m *yaml.Node, key, value string) (configEdit, bool) {
 	return configEdit{line: list.Content[0].Line, text: "- " + value, add: true}, true
 }
 
+// extendBoth returns the edits that add an element to the lists of two keys, to be made in
+// their order: the last line first. Lists on one line are one edit.
+func (y yamlLines) extendBoth(m *yaml.Node, first, second [2]string) []configEdit {
+	a, b := valueOf(m, first[0]), valueOf(m, second[0])
+	if a == nil || b == nil {
+		return nil
+	}
+	if a.Line < b.Line || a.Line == b.Line && a.Column < b.Column {
+		first, second = second, first
+	}
+	last, ok := y.extend(m, first[0], first[1]) // its place does not move the other's
+	if !ok {
+		return nil
+	}
+	if !last.add {
+		old := y[last.line-1]
+		y = slices.Clone(y)
+		y[last.line-1] = old[:len(old)-len(strings.TrimLeft(old, " "))] + last.text
+	}
+	before, ok := y.extend(m, second[0], second[1])
+	switch {
+	case !ok:
+		return nil
+	case before.line == last.line && !before.add && !last.add:
+		return []configEdit{before}
+	}
+	return []configEdit{last, before}
+}
+
 // insertBeforeEnd inserts text before the bracket that closes a node in flow style.
 func (y yamlLines) insertBeforeEnd(n *yaml.Node, text, between string) (configEdit, bool) {
 	from, to, ok := y.extent(n)
@@ -113,6 +142,17 @@ func (y yamlLines) extent(n *yaml.Node) (from, to int, ok bool) {
 	case n.Kind == yaml.ScalarNode && n.Style == 0:
 		to = from + len(n.Value)
 		return from, to, to <= len(s) && s[from:to] == n.Value
+	case n.Kind == yaml.ScalarNode && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		quote := s[from]
+		for i := from + 1; i < len(s); i++ {
+			switch escaped := quote == '"' && s[i] == '\\' || quote == '\'' && strings.HasPrefix(s[i:], "''"); {
+			case escaped:
+				i++
+			case s[i] == quote:
+				return from, i + 1, true
+			}
+		}
+		return 0, 0, false
 	case n.Kind == yaml.ScalarNode || n.Style&yaml.FlowStyle == 0:
 		return 0, 0, false
 	}

@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -11,6 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
@@ -146,11 +149,20 @@ func (p configPort) placedAnchors() []placedAnchor {
 	return out
 }
 
-// loadedCRLs returns the positions of those CRLs of the port that a function chooses.
-func (p configPort) loadedCRLs(chosen func(*x509.RevocationList) bool) []string {
+// placedCRL is a CRL of a port and where it stands.
+type placedCRL struct {
+	file string
+	line int
+}
+
+func (l placedCRL) String() string { return fmt.Sprintf("%s:%d", l.file, l.line) }
+
+// loadedCRLs returns the CRLs of the port that have the issuer of one of the certificates, or
+// without certificates those whose issuer the detail of a refusal names.
+func (p configPort) loadedCRLs(chain []*x509.Certificate, detail string) []placedCRL {
 	var t struct{ CRLs []string }
 	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
-	var out []string
+	var out []placedCRL
 	for _, name := range t.CRLs {
 		name = resolvePath(p.file, name)
 		data, err := certfile.ReadFile(name)
@@ -162,8 +174,9 @@ func (p configPort) loadedCRLs(chosen func(*x509.RevocationList) bool) []string 
 			continue
 		}
 		for _, l := range lists {
-			if chosen(l.List) {
-				out = append(out, fmt.Sprintf("%s:%d", name, l.Line))
+			named := len(chain) == 0 && strings.Contains(detail, strconv.QuoteToASCII(dn.Print(&l.List.Issuer)))
+			if named || slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return dn.Equal(c.RawIssuer, l.List.RawIssuer) }) {
+				out = append(out, placedCRL{name, l.Line})
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
@@ -59,7 +60,8 @@ type explainResult struct {
 	verifier                *trust.Verifier     // for the callers of the port; nil if the port has none
 	requestsCert            bool                // whether the port requests a certificate
 	live                    *liveResult
-	log                     *loggedRequest // nil without --log
+	log                     *loggedRequest    // nil without --log
+	mappings                []certmap.Mapping // of the files, if the line is explained without the certificate
 }
 
 func (c *explainCmd) Run(a *app) error {

@@ -30,6 +30,7 @@ type loggedRequest struct {
 	matched   int      // lines about requests that match
 	refused   int      // refusals among them
 	undecided []string // what only the certificate can show
+	history   logHistory
 }
 
 // position returns the place of the line.
@@ -55,7 +56,11 @@ func (c *explainCmd) findLine(a *app) (*loggedRequest, error) {
 		if l.Outcome == "refuse" {
 			out.refused++
 		}
-		if out.matched == 1 || !l.Time.Before(out.Time) {
+		newer := !l.Time.Before(out.Time)
+		if c.User != "" && l.isClaimed() != out.isClaimed() {
+			newer = out.isClaimed() // anybody can claim a user's name: that does not hide the user's own lines
+		}
+		if out.matched == 1 || newer {
 			out.logLine = *l
 		}
 	})
@@ -69,7 +74,7 @@ func (c *explainCmd) findLine(a *app) (*loggedRequest, error) {
 		}
 		return nil, &configerror.Error{File: c.Log, What: "no line about a request matches", Hint: hint}
 	}
-	return out, nil
+	return out, out.readHistory(a)
 }
 
 // takeRequest fills in the request of the line. With a certificate the request is explained
@@ -112,7 +117,7 @@ func (l *loggedRequest) checkCertificate(x *explainResult) error {
 // names, and the policy. The rest stays as the line has it.
 func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	l := x.log
-	if !l.hasCertificate() && !x.config.port(l.Port).isForwarded() && (l.Reason == string(reason.NoCertificate) || l.User == identity.Default) {
+	if !l.hasCertificate() && !x.config.port(l.Port).isForwarded() && (l.Reason == string(reason.NoCertificate) || l.User == identity.Default && !l.isClaimed()) {
 		request := x.request
 		if l.Event == "handshake" {
 			request.Method, request.Path = "GET", "/"
@@ -125,6 +130,8 @@ func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	if err != nil {
 		return err
 	}
+	x.mappings = g.Table.Mappings()
+	l.history.findMapping(x.mappings, a.now())
 	r := reason.Reason(l.Reason)
 	x.explanation = mtlsguard.Explanation{
 		Outcome: middleware.Outcome{Allowed: l.Outcome == "allow", Reason: r, Detail: strings.TrimPrefix(l.Error, l.Reason+": "), Port: l.Port, Method: l.Method, Path: l.Path},
@@ -368,6 +375,9 @@ func (x *explainResult) lineRows() [][]string {
 	}
 	if l.Gateway != "" {
 		rows = append(rows, []string{"gateway", printable(l.Gateway)})
+	}
+	if o.Reason == reason.Misdirected {
+		rows = append(rows, []string{"names", "Host " + printable(l.Host) + ", SNI " + cmp.Or(printable(l.SNI), "none")})
 	}
 	if o.Refused {
 		rows = append(rows, []string{"refused", printable(string(o.Reason) + ": " + o.Detail)})

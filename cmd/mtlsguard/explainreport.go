@@ -120,10 +120,10 @@ func formatSubject(c *x509.Certificate) string {
 	if n, err := dn.FromDER(c.RawSubject); err == nil {
 		return n.String()
 	}
-	return escape.Printable(c.Subject.String(), 0)
+	return escape.Printable(dn.Print(&c.Subject), 0)
 }
 
-func formatIssuer(c *x509.Certificate) string { return escape.Printable(c.Issuer.String(), 0) }
+func formatIssuer(c *x509.Certificate) string { return escape.Printable(dn.Print(&c.Issuer), 0) }
 
 func formatSerial(c *x509.Certificate) string {
 	if c.SerialNumber == nil {

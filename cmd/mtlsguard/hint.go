@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -94,15 +93,6 @@ func (h *hinter) leafCertificate() *x509.Certificate {
 	return h.chain[0]
 }
 
-// isOwnIssuer reports whether a CRL has the issuer of one of the certificates, or the issuer
-// that the line of the log names.
-func (h *hinter) isOwnIssuer(l *x509.RevocationList) bool {
-	if len(h.chain) == 0 {
-		return h.log != nil && h.log.Issuer != "" && escape.Printable(l.Issuer.String(), 0) == h.log.Issuer
-	}
-	return slices.ContainsFunc(h.chain, func(c *x509.Certificate) bool { return dn.Equal(c.RawIssuer, l.RawIssuer) })
-}
-
 func (h *hinter) addAll() {
 	switch {
 	case h.live == nil:
@@ -144,13 +134,7 @@ func (h *hinter) addAll() {
 			h.addSet("or profile compatible accepts every certificate without an extended key usage", &p.Trust, "profile", "compatible")
 		}
 	case reason.RevocationUnknown:
-		more := "add a current CRL of the issuer, and of every other authority between the leaf and its anchor"
-		if at := p.loadedCRLs(h.isOwnIssuer); len(at) > 0 && !strings.HasPrefix(o.Detail, "no CRL") {
-			h.add(hint{Text: "a CRL of the issuer is there, at " + strings.Join(at, " and ") + ", and does not count: " + o.Detail + ". Put the issuer's newest CRL in its place"})
-			more = "or, if the newest CRL is in another file, or another authority of the chain has none, add it"
-		}
-		h.addExtend(more, &p.Trust, "crls", "ISSUER.crl")
-		h.addSet("or accept certificates with an unknown revocation status", &p.Trust, "revocation", "soft")
+		h.addRevocationUnknown()
 	case reason.NoCertificate:
 		h.add(hint{Text: "the client must send a certificate: check that its configuration names one, and that the issuer is among the authorities that the server lists", Command: "mtlsguard inspect HOST:PORT"})
 		if !o.Refused {
@@ -180,10 +164,10 @@ func (h *hinter) addAll() {
 			h.add(hint{Text: "methods are case-sensitive: the client must send " + upper})
 			break
 		}
-		h.add(hint{Text: "the client must send a target with one reading: one slash between segments, no dot segments, no escaped slash, dot or backslash"})
+		h.add(hint{Text: "the client must send a target with one reading: one slash between segments, no dot segments, no escaped slash, dot or backslash" + escapesIn(o.Path) + ". No setting of the server allows it"})
 	case reason.Misdirected:
-		name := h.request.Host
-		if name == "" {
+		name := hostname.Canonical(h.request.Host) // as a client sends it, perhaps with a port
+		if !hostname.Valid(name) {
 			name = "NAME"
 		}
 		h.addExtend("add the name to the server_names of the port", &p.node, "server_names", yamlText(name))
@@ -200,6 +184,8 @@ func (h *hinter) addAll() {
 		h.add(hint{Text: "users are refused on this port if they connect without the gateway"})
 	case reason.BadHeader:
 		h.addBadHeader()
+	case reason.Limit:
+		h.addLimit()
 	case reason.NoRule:
 		h.addNoRule()
 	case reason.Denied:

@@ -31,6 +31,10 @@ func TestPastedHintChangesOneDecision(t *testing.T) {
 		{"an anchor", "--cert partner.pem --port internal GET /whoami", "unknown-authority", "to trust the issuer", "partner-ca.pem", "unmapped", ""},
 		{"an anchor in block style", "--cert partner.pem --port internal GET /whoami", "unknown-authority", "to trust the issuer", "partner-ca.pem", "unmapped",
 			"trust: {anchors: [client-ca.pem]}\n  - name: partner=>trust:\n      # who\n      anchors:\n        - client-ca.pem # ours\n      profile: strict\n  - name: partner"},
+		{"an anchor and its CRL", "--cert partner.pem --port internal GET /whoami", "unknown-authority", "to trust the issuer", "partner-ca.pem", "unmapped",
+			"trust: {anchors: [client-ca.pem]}\n  - name: partner=>trust: {anchors: [client-ca.pem], crls: [client-ca.crl]} # ours\n  - name: partner"},
+		{"an anchor where revocation is soft", "--cert partner.pem --port internal GET /whoami", "unknown-authority", "to trust the issuer", "partner-ca.pem", "unmapped",
+			"trust: {anchors: [client-ca.pem]}\n  - name: partner=>trust: {anchors: [client-ca.pem], crls: [client-ca.crl], revocation: soft}\n  - name: partner"},
 		{"a profile", "--cert no-eku.pem --port internal GET /whoami", "wrong-usage", "profile compatible", "", "", ""},
 		{"a profile that is set", "--cert no-eku.pem --port internal GET /whoami", "wrong-usage", "profile compatible", "", "",
 			"trust: {anchors: [client-ca.pem]}\n  - name: partner=>trust: {profile: strict, anchors: [client-ca.pem]} # ours\n  - name: partner"},
@@ -72,6 +76,7 @@ func TestPastedHintChangesOneDecision(t *testing.T) {
 			}
 			h := before.Hints[at]
 			h.Write = strings.Replace(h.Write, "ISSUER.pem", row.file, 1)
+			h.Write = strings.Replace(h.Write, "ISSUER.crl", "partner-ca.crl", 1)
 			paste(t, h)
 			if after := explainRequest(t, request); string(after.Reason) != row.after || after.Allowed != (row.after == "") {
 				t.Errorf("the reason afterwards is %q %s, want %q", after.Reason, after.Detail, row.after)

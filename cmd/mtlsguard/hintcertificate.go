@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/algorithm"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
@@ -42,19 +43,20 @@ func (h *hinter) addUnknownAuthority() {
 		if why == "" {
 			continue
 		}
-		advice := "have the authority issue the certificate with the name exactly as in the anchor, or reissue the anchor with the name in the certificate"
 		if strings.HasSuffix(why, "another key") {
-			advice = "the authority has a new key, or another authority uses its name. Compare the keys before you add an anchor"
+			h.addRenewedAuthority(formatIssuer(top), fmt.Sprintf("%s:%d: the anchor %s %s: the authority has a new key, or another authority uses its name", a.file, a.Line, escape.Printable(dn.Print(&a.Cert.Subject), 0), why), a.Cert)
+			return
 		}
-		h.add(hint{Text: fmt.Sprintf("%s:%d: the anchor %s %s: %s", a.file, a.Line, escape.Printable(a.Cert.Subject.String(), 0), why, advice)})
+		advice := "have the authority issue the certificate with the name exactly as in the anchor, or reissue the anchor with the name in the certificate"
+		h.add(hint{Text: fmt.Sprintf("%s:%d: the anchor %s %s: %s", a.file, a.Line, escape.Printable(dn.Print(&a.Cert.Subject), 0), why, advice)})
 		return
 	}
 	if bytes.Equal(top.RawSubject, top.RawIssuer) {
-		h.add(hint{Text: "the certificate is self-signed, or its chain ends at an authority that is not an anchor: " + escape.Printable(top.Subject.String(), 0)})
+		h.add(hint{Text: "the certificate is self-signed, or its chain ends at an authority that is not an anchor: " + escape.Printable(dn.Print(&top.Subject), 0)})
 	} else {
 		h.add(hint{Text: "if an anchor issued the issuer's certificate, the client must send that certificate too, after its own: " + formatIssuer(top)})
 	}
-	h.addExtend("to trust the issuer, add its certificate to the anchors: "+formatIssuer(top), &h.port.Trust, "anchors", "ISSUER.pem")
+	h.addTrustIssuer("to trust the issuer, add its certificate to the anchors: " + formatIssuer(top))
 }
 
 // addOtherPorts adds the hint for a client that calls the wrong port: other ports trust the
@@ -83,7 +85,8 @@ func (h *hinter) addReplaceCertificate() {
 		Command: "mtlsguard users add --config " + shellQuote(h.config.path) + " --cert NEW.pem --user " + h.mappedUser()}
 	switch o.Reason {
 	case reason.NotYetValid:
-		h.add(hint{Text: "a clock is wrong, here or at the authority: check it with date -u"})
+		h.add(hint{Text: "a clock is wrong, here or at the authority: check it with date -u. If this one is right, wait until the certificate is valid, or let the client renew it"})
+		h.add(renew)
 	case reason.NotALeaf:
 		if leaf != nil && leaf.IsCA && bytes.Equal(leaf.RawSubject, leaf.RawIssuer) {
 			h.addSelfSigned(leaf)
@@ -117,7 +120,7 @@ func (h *hinter) addProof() {
 		of = "--cert " + shellQuote(h.file)
 	case h.log != nil && h.log.Serial != "":
 		for _, a := range h.port.placedAnchors() {
-			if escape.Printable(a.Cert.Subject.String(), 0) == h.log.Issuer {
+			if escape.Printable(dn.Print(&a.Cert.Subject), 0) == h.log.Issuer {
 				of = "--serial " + shellQuote(h.log.Serial) + " --issuer " + shellQuote(a.file)
 			}
 		}

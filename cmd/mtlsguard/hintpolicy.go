@@ -11,6 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
+	"github.com/mtlsguard/mtlsguard/internal/method"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
@@ -37,6 +38,10 @@ func (h *hinter) addUnmapped() {
 	}
 	if h.log != nil && h.log.Nearest != "" && h.file == "" {
 		h.add(hint{Text: "the nearest mapping when the line was written: " + h.log.Nearest})
+	}
+	if h.log != nil && h.log.history.mapping != nil && h.file == "" {
+		h.addRenewed(h.log.history.earlier, h.log.history.mapping)
+		return
 	}
 	if h.log != nil && h.log.Fingerprint != "" && h.file == "" {
 		h.add(hint{Text: "map the certificate to a user; NAME is the user's name. With the certificate's file, --cert FILE --by spki survives renewals that keep the key", File: h.config.users,
@@ -65,7 +70,8 @@ func (h *hinter) addNoRule() {
 			h.add(hint{Text: fmt.Sprintf("%s is for %s: %s", l.Position, f[3].Wants, why), File: l.Position.File, Line: l.Position.Line})
 		}
 	}
-	if path, ok := rulePath(o.Path); ok {
+	// A log may have lines that no server wrote: a method such as * would allow more.
+	if path, ok := rulePath(o.Path); ok && method.Valid(o.Method) {
 		h.add(hint{Text: "allow exactly this request", File: h.config.policy,
 			Write: strings.Join([]string{"p", "user:" + user, o.Port, o.Method, path, policy.Allow}, ", ")})
 	}

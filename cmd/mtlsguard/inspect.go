@@ -242,5 +242,5 @@ func formatName(der []byte) string {
 	}
 	var n pkix.Name
 	n.FillFromRDNSequence(&rdns)
-	return escape.Printable(n.String(), 0)
+	return escape.Printable(dn.Print(&n), 0)
 }

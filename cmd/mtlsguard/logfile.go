@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 // logLine is what the commands read of a line of a server's log.
@@ -30,6 +31,9 @@ type logLine struct {
 func (l *logLine) isRequest() bool {
 	return (l.Event == "decision" || l.Event == "handshake") && (l.Outcome == "allow" || l.Outcome == "refuse")
 }
+
+// isClaimed reports whether the caller has only claimed to be the user of the line.
+func (l *logLine) isClaimed() bool { return reason.Reason(l.Reason) == reason.BadCredentials }
 
 // logFilter selects lines of a log.
 type logFilter struct {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
@@ -135,7 +136,11 @@ func probeHints(r *probe.Report, pair *tls.Certificate) []string {
 	switch {
 	case r.RefusedBy == probe.Client && r.UntrustedErr != nil:
 		var authority x509.UnknownAuthorityError
-		if errors.As(r.UntrustedErr, &authority) {
+		var invalid x509.CertificateInvalidError
+		if errors.As(r.UntrustedErr, &invalid) && invalid.Reason == x509.Expired && len(r.Chain) > 0 {
+			add("no client accepts the server's certificate at this time: it is valid from " + formatTime(r.Chain[0].NotBefore) + " to " + formatTime(r.Chain[0].NotAfter) +
+				". If the clock is right here (date -u), renew it at the server: mtlsguard lint --config FILE names the server's file")
+		} else if errors.As(r.UntrustedErr, &authority) {
 			add("--cacert FILE with the authority of the server's certificate: " + formatIssuer(r.Chain[0]))
 		} else {
 			add("--host-name NAME with a name in the server's certificate, or another certificate for the server")
@@ -154,6 +159,9 @@ func probeHints(r *probe.Report, pair *tls.Certificate) []string {
 	case r.Alert != nil && r.Alert.Number == alertBadCertificate:
 		add("the server's log has the reason, in a line with event=handshake")
 	case r.Reason == reason.UnknownAuthority:
+		if names := authorityNames(r); pair != nil && len(names) > 0 && r.Unacceptable != nil {
+			add("send a certificate of one of: " + strings.Join(names, "; "))
+		}
 		add("the server does not trust the issuer, or lacks the intermediate certificates: put them after the leaf in the file of --cert")
 	case r.Answer != nil && r.Answer.Reference != "":
 		add("the server's log has the details, in the line with reference=" + escape.Printable(r.Answer.Reference, 0))

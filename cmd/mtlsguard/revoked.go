@@ -78,7 +78,8 @@ type crlProof struct {
 	Number     string `json:"number,omitempty"`
 	ThisUpdate string `json:"this_update"`
 	NextUpdate string `json:"next_update"`
-	Signer     string `json:"signer,omitempty"` // absent: no known authority signed it
+	Signer     string `json:"signer,omitempty"`    // absent: no known authority signed it
+	OtherKey   bool   `json:"other_key,omitempty"` // with --serial: another key than the issuer's signed it
 	Listed     bool   `json:"listed"`
 	Since      string `json:"since,omitempty"` // of the entry
 	Why        string `json:"why,omitempty"`
@@ -194,7 +195,7 @@ func (s *suspect) check(ctx context.Context, t *site.Trust, now time.Time) portR
 	if mode == trust.RevocationOff {
 		r.Lists = nil // nothing is looked up in them
 	}
-	listed := slices.ContainsFunc(r.Lists, func(l crlProof) bool { return l.Listed && l.Signer != "" })
+	listed := slices.ContainsFunc(r.Lists, func(l crlProof) bool { return l.Listed && l.Signer != "" && !l.OtherKey })
 	if s.chain == nil {
 		s.checkSerial(&r, t.Verifier, listed)
 		return r
@@ -238,6 +239,11 @@ func (s *suspect) checkSerial(r *portRevocation, v *trust.Verifier, listed bool)
 func (s *suspect) addProof(r *portRevocation, t *site.Trust, now time.Time) {
 	if s.chain == nil {
 		r.Lists = proofs(t, "", s.issuer.RawSubject, s.serial, now)
+		for i, l := range trustaccess.LookUp(t.Verifier, s.issuer.RawSubject, s.serial) {
+			// The list may be that of another authority with the same name. Without the
+			// certificate nothing shows whether a port counts it: it proves nothing.
+			r.Lists[i].OtherKey = l.Signer != nil && trust.SPKIOf(l.Signer) != trust.SPKIOf(s.issuer)
+		}
 		return
 	}
 	for i, c := range s.chain {

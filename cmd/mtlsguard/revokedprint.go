@@ -41,6 +41,9 @@ func (r *revokedReport) print(a *app) {
 			if l.Signer != "" {
 				signer = "signed by " + l.Signer
 			}
+			if l.OtherKey {
+				signer += " with another key than the issuer's: --cert FILE shows whether the port counts it"
+			}
 			a.printf("    number %s, %s to %s, %s\n", cmp.Or(l.Number, "none"), l.ThisUpdate, l.NextUpdate, signer)
 		}
 		if o := p.OCSP; o != nil {

@@ -18,6 +18,7 @@ type usersAddCmd struct {
 	usersFlags
 	Cert      string   `required:"" xor:"what" placeholder:"FILE" help:"The user's certificate. Of a chain, the first certificate counts."`
 	Print     string   `name:"fingerprint" required:"" xor:"what" placeholder:"SHA256" help:"The fingerprint of the user's certificate, as a log line has it."`
+	Key       string   `name:"spki" required:"" xor:"what" placeholder:"SHA256" help:"The SHA-256 of the certificate's key, as the line of a refusal has it. The mapping survives renewals that keep the key."`
 	User      string   `required:"" placeholder:"NAME" help:"The user."`
 	By        string   `default:"fingerprint" enum:"fingerprint,spki,serial,uri,dns,email,subject" help:"The kind of the mapping: ${enum}. The default, ${default}, does not survive a renewal."`
 	Value     string   `placeholder:"TEXT" help:"The value to map, if the certificate has several of the kind."`
@@ -80,8 +81,8 @@ func (c *usersAddCmd) Run(a *app) error {
 
 // readMapping returns the new mapping, and the effect of its certificate until now.
 func (c *usersAddCmd) readMapping(a *app, f *usersFile, before []certmap.Mapping) ([]usersfile.Field, certificateEffect, error) {
-	if c.Print != "" {
-		fields, err := c.printFields(before)
+	if c.Print != "" || c.Key != "" {
+		fields, err := c.digestFields(before)
 		return fields, certificateEffect{unknown: true}, err
 	}
 	chain, err := c.readChain(a)
@@ -96,15 +97,19 @@ func (c *usersAddCmd) readMapping(a *app, f *usersFile, before []certmap.Mapping
 	return fields, effect, err
 }
 
-// printFields returns the mapping of a fingerprint.
-func (c *usersAddCmd) printFields(before []certmap.Mapping) ([]usersfile.Field, error) {
+// digestFields returns the mapping of a digest that a log line has.
+func (c *usersAddCmd) digestFields(before []certmap.Mapping) ([]usersfile.Field, error) {
+	kind, digest := "fingerprint", c.Print
+	if c.Key != "" {
+		kind, digest = "spki", c.Key
+	}
 	if c.By != "fingerprint" || c.Value != "" || c.Issuer != "" {
-		return nil, usageError("--fingerprint excludes --by, --value and --issuer: the certificate's other values are not known", "--cert FILE in place of --fingerprint")
+		return nil, usageError("--"+kind+" excludes --by, --value and --issuer: the certificate's other values are not known", "--cert FILE in place of --"+kind)
 	}
-	if why := checkMappable("fingerprint", c.Print); why != "" {
-		return nil, usageError("--fingerprint: "+why, "the fingerprint of a log line, 64 hex digits")
+	if why := checkMappable(kind, digest); why != "" {
+		return nil, usageError("--"+kind+": "+why, "the "+kind+" of a log line, 64 hex digits")
 	}
-	return c.withLimits(mappingFields(cmp.Or(c.ID, unusedID(c.User, before)), c.User, "fingerprint", c.Print, "")), nil
+	return c.withLimits(mappingFields(cmp.Or(c.ID, unusedID(c.User, before)), c.User, kind, digest, "")), nil
 }
 
 // withLimits adds the ports and dates of the command line.

@@ -105,7 +105,7 @@ func (e *certificateEffect) add(steps []certmap.Step, further ...string) {
 // warnings returns what an operator should know about a certificate that is mapped.
 func (e *certificateEffect) warnings() []string {
 	if e.unknown {
-		return []string{"only the fingerprint is known: whether a port trusts the certificate, and whether a disabled mapping matches it, is not checked"}
+		return []string{"the certificate is not at hand: whether a port trusts the certificate, and whether a disabled mapping matches it, is not checked"}
 	}
 	if e.distrust == "" {
 		return nil

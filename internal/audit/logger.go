@@ -284,13 +284,15 @@ func isAnonymous(id *identity.Identity) bool { return id == nil || id.Via == ide
 func recordOf(leaf *x509.Certificate, fingerprint trust.Digest) record {
 	r := make(record, 0, 5)
 	r.add("fingerprint", fingerprint.String())
-	subject := leaf.Subject.String()
+	subject := ""
 	if name, err := dn.FromDER(leaf.RawSubject); err == nil {
 		subject = name.String()
+	} else {
+		subject = dn.Print(&leaf.Subject)
 	}
 	r.add("subject", escape.Printable(subject, maxPeerText))
-	r.add("issuer", escape.Printable(leaf.Issuer.String(), maxPeerText))
-	r.add("serial", serial(leaf))
+	r.add("issuer", escape.Printable(dn.Print(&leaf.Issuer), maxPeerText))
+	r.add("serial", escape.Printable(serial(leaf), maxPeerText)) // crypto/x509 limits no serial number
 	return r
 }
 

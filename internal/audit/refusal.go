@@ -80,13 +80,18 @@ func errorText(err error) string {
 
 // alternativeNames returns the subject alternative names of a certificate, at most maxOwnText
 // bytes of them: URI, DNS name, email address and IP address, each with its type as openssl
-// prints it. A name that could be read as two is quoted.
+// prints it. A name that could be read as two is quoted. Names of other types, and those beyond
+// the limit, are counted.
 func alternativeNames(c *x509.Certificate) string {
 	var b strings.Builder
-	more := 0
+	more, full := 0, false
 	for name := range san.All(c) {
-		text := nameText(name)
-		if more > 0 || text == "" || b.Len()+len(text)+len(", ") > maxOwnText {
+		text := ""
+		if !full { // a stranger's certificate may have thousands of names
+			text = nameText(name)
+			full = b.Len()+len(text)+len(", ") > maxOwnText
+		}
+		if full || text == "" {
 			more++
 			continue
 		}

@@ -41,7 +41,7 @@ func nextAt(data []byte, depth int) (v value, rest []byte, ok bool) {
 		}
 		data = data[bytes:]
 	}
-	if n > len(data) {
+	if n < 0 || n > len(data) { // negative: an int of 32 bits
 		return v, nil, false
 	}
 	v.body = data[:n]

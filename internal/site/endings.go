@@ -107,7 +107,7 @@ func (p *Port) certificateEnding() *ending {
 	what, first := chainEnd(p.Config.Name, pair)
 	return &ending{
 		about: "ports", file: p.certificateFile, what: what, start: first.NotBefore, end: first.NotAfter,
-		then: "clients refuse to connect", hint: "renew it: a reload reads the new file",
+		then: "clients refuse to connect", hint: "renew it in " + p.certificateFile + ": a reload reads the new file",
 	}
 }
 

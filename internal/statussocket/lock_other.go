@@ -2,11 +2,14 @@
 
 package statussocket
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // lockFolder fails: on this system a file's mode does not protect a socket, or two servers
 // could replace each other's socket.
-func lockFolder(string) (func(), error) {
+func lockFolder(string, time.Duration) (func(), error) {
 	return nil, errors.New("this system has no unix sockets that a mode protects")
 }
 

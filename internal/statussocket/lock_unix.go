@@ -9,18 +9,21 @@ import (
 	"time"
 )
 
-// lockFolder locks a folder. A lock file could be left behind.
-func lockFolder(name string) (unlock func(), err error) {
+// lockFolder locks a folder. A lock file could be left behind. Every user who may read the
+// folder can lock it too, so after a time a lock of another process is ignored: a stranger on
+// the machine must not keep the server from starting or ending.
+func lockFolder(name string, wait time.Duration) (unlock func(), err error) {
 	dir, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(lockTimeout); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
 		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
+		held := errors.Is(err, syscall.EWOULDBLOCK)
+		switch {
+		case err == nil, held && time.Now().After(end):
 			return func() { dir.Close() }, nil // closing unlocks
-		}
-		if time.Now().After(end) || !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+		case !held && !errors.Is(err, syscall.EINTR):
 			dir.Close()
 			return nil, &os.PathError{Op: "lock", Path: name, Err: err}
 		}

@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -21,10 +23,10 @@ import (
 )
 
 const (
-	writeTimeout = time.Second // for a peer that does not read
-	maxPeers     = 8           // at a time; others wait in the kernel's queue
-	maxReport    = 8 << 20     // bytes that Read reads
-	lockTimeout  = 5 * time.Second
+	writeTimeout = time.Second     // for a peer that does not read
+	maxPeers     = 8               // at a time; others wait in the kernel's queue
+	maxReport    = 8 << 20         // bytes that Read reads
+	lockTimeout  = 2 * time.Second // for other servers that start or end; each takes milliseconds
 )
 
 // Socket is an open socket.
@@ -40,7 +42,7 @@ type Socket struct {
 // is an error.
 func Listen(path string, report func() *Report) (*Socket, error) {
 	s := &Socket{path: path}
-	unlock, err := lockFolder(filepath.Dir(path))
+	unlock, err := lockFolder(filepath.Dir(path), lockTimeout)
 	if err != nil {
 		return nil, socketError(path, "cannot be made: "+err.Error(), "name a file in a folder that the server may write to")
 	}
@@ -128,19 +130,46 @@ func (s *Socket) serve(report func() *Report) {
 		s.done.Go(func() {
 			defer func() { <-places }()
 			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(writeTimeout))
-			_ = json.NewEncoder(c).Encode(report()) // nothing to do for a peer that is gone
+			r := safely(report)
+			if r == nil {
+				return
+			}
+			_ = c.SetDeadline(time.Now().Add(writeTimeout)) // a busy server takes its time before
+			_ = json.NewEncoder(c).Encode(r)                // nothing to do for a peer that is gone
 		})
 	}
+}
+
+// safely calls report. A panic, such as of the program's clock, must not end the process: the
+// peer gets no answer.
+func safely(report func() *Report) (r *Report) {
+	defer func() {
+		if v := recover(); v != nil {
+			slog.Error("the status panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			r = nil
+		}
+	}()
+	return report()
 }
 
 // Close ends all connections and removes the socket, unless another file has its place.
 func (s *Socket) Close() {
 	s.listener.Close()
-	if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.made) {
-		os.Remove(s.path)
+	// A socket without a lock to remove it under is left behind: the next server replaces it.
+	if unlock, err := lockFolder(filepath.Dir(s.path), lockTimeout); err == nil {
+		s.remove()
+		unlock()
 	}
 	s.done.Wait()
+}
+
+// remove removes the socket. The caller has locked its folder: between the look and the removal
+// a server that starts could replace it.
+func (s *Socket) remove() {
+	info, err := os.Lstat(s.path)
+	if err == nil && os.SameFile(info, s.made) && info.ModTime().Equal(s.made.ModTime()) { // a new file may have the number of a removed one
+		os.Remove(s.path)
+	}
 }
 
 // Read returns the report of the server at a socket.

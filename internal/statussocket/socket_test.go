@@ -4,6 +4,7 @@ package statussocket
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"net"
@@ -165,6 +166,76 @@ func TestCloseRemovesItsOwnSocketOnly(t *testing.T) {
 	listen(t, path, func() *Report { return &Report{Generation: 9} })
 	first.Close()
 	if r, err := Read(path); err != nil || r.Generation != 9 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Every user who may read the folder can lock it. That neither keeps a server from starting nor
+// from ending.
+// Covers L16.
+func TestLockOfAStrangerIsIgnored(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "status.sock")
+	unlock, err := lockFolder(filepath.Dir(path), lockTimeout) // as a stranger's program would
+	must(t, err)
+	defer unlock()
+	s := listen(t, path, report)
+	if r, err := Read(path); err != nil || !r.Ready {
+		t.Errorf("%+v, %v", r, err)
+	}
+	s.Close()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket was left behind: %v", err)
+	}
+}
+
+// A server that ends looks at its socket and removes it under the lock of those that start: one
+// of them could replace the socket in between.
+// Covers L16.
+func TestEndWaitsForAServerThatStarts(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "status.sock")
+	s := listen(t, path, report)
+	unlock, err := lockFolder(filepath.Dir(path), lockTimeout)
+	must(t, err)
+	closed := make(chan struct{})
+	go func() { s.Close(); close(closed) }()
+	testkit.Eventually(t, "the server accepts no connection", func() bool {
+		_, err := net.Dial("unix", path)
+		return err != nil
+	})
+	if err := checkFree(path); err != nil { // as a server that starts
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the socket was removed: %v", err)
+	}
+	next := filepath.Join(t.TempDir(), "s")
+	leaveBehind(t, next)
+	must(t, os.Rename(next, path))
+	unlock()
+	<-closed
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the socket of the next server was removed: %v", err)
+	}
+}
+
+// A panic in what the program supplies, such as its clock, ends one answer.
+// Covers L16.
+func TestPanicOfTheReportEndsOneAnswer(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "status.sock")
+	var calls atomic.Int32
+	listen(t, path, func() *Report {
+		if calls.Add(1) == 1 {
+			panic("no clock")
+		}
+		return report()
+	})
+	if _, err := Read(path); err == nil {
+		t.Error("an answer")
+	}
+	if r, err := Read(path); err != nil || !r.Ready {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
