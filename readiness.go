@@ -47,7 +47,7 @@ func degraded(g *site.Generation, failed *reloadFailure, now time.Time) []string
 	}
 	for _, p := range g.AllPorts() {
 		if until := p.FreshUntil(); !until.IsZero() && now.After(until) {
-			out = append(out, fmt.Sprintf("port %s: a CRL was to be replaced by %s", p.Config.Name, until.UTC().Format(time.RFC3339)))
+			out = append(out, fmt.Sprintf("port %s: a CRL is past its next update, %s", p.Config.Name, until.UTC().Format(time.RFC3339)))
 		}
 	}
 	return out

@@ -385,7 +385,7 @@ func TestReadinessCoversTheCRLsOfForwardedCertificates(t *testing.T) {
 			t.Errorf("%s: fresh until %s, want %s", file, got, lists[file].NextUpdate)
 		}
 		now.Advance(2 * time.Hour)
-		if code, why := ready(l.server); code != 200 || !strings.Contains(why, "degraded: port internal: a CRL was to be replaced") {
+		if code, why := ready(l.server); code != 200 || !strings.Contains(why, "degraded: port internal: a CRL is past its next update") {
 			t.Errorf("%s: %d %s", file, code, why)
 		}
 		l.end()

@@ -170,7 +170,7 @@ func TestExpiredCRLIsFetchedWhileServing(t *testing.T) {
 		t.Errorf("an old CRL: %s, %s", a, b) // alice is revoked, bob's status is unknown
 	}
 	testkit.Eventually(t, "the failure is logged", func() bool { return len(l.log.find("level", "WARN", "error", "cannot be fetched")) > 0 })
-	if _, why := ready(l.server); !strings.Contains(why, "a CRL was to be replaced") {
+	if _, why := ready(l.server); !strings.Contains(why, "a CRL is past its next update") {
 		t.Error(why)
 	}
 	l.end()

@@ -95,7 +95,7 @@ func TestReadiness(t *testing.T) {
 		t.Fatal(err)
 	}
 	now.Advance(25 * time.Hour)
-	expect("with a CRL past its next update", 200, "degraded: port internal: a CRL was to be replaced by")
+	expect("with a CRL past its next update", 200, "degraded: port internal: a CRL is past its next update")
 	if got := get(s.client(s.ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(72 * time.Hour) })), l.url("internal", "/whoami")); got != "refused" {
 		t.Errorf("with a CRL past its next update: %s", got)
 	}

@@ -39,7 +39,7 @@ var logTroubles = []logTrouble{
 		s.live.server.Reload()
 	}},
 	{see: "the CRL of … expired at", inPlace: true, prepare: endedCRL},
-	{see: "a CRL was to be replaced by", inPlace: true, prepare: endedCRL},
+	{see: "a CRL is past its next update", inPlace: true, prepare: endedCRL},
 	{see: "cannot be fetched", prepare: func(s *scene) {
 		endedCRL(s)
 		list := newDistribution(s.t, s.ca.CRL(2, nil))

@@ -73,6 +73,10 @@ func TestUselessTrustIsReportedByLintStartAndReload(t *testing.T) {
 		{"a wildcard", named("api.acme.example", func(c *x509.Certificate) { c.DNSNames = []string{"*.acme.example"} }), nil},
 		{"one port looks up a CRL", with("trust: {anchors: [ca.pem], crls: [ca.crl]}"),
 			[]string{"mtlsguard.yaml:14: port public trusts ca.pem and looks up no CRL; port internal does", "crls: [ca.crl]"}},
+		{"one port looks up a CRL, and another trusts two authorities", func(s *site) {
+			with("trust: {anchors: [ca.pem], crls: [ca.crl]}")(s)
+			s.sub("mtlsguard.yaml", ca, "trust: {anchors: [ca.pem, other.pem]}")
+		}, []string{"port public trusts ca.pem and looks up no CRL; port internal does", "crls: [ca.crl] in this trust too, with the newest CRL of other.pem (certificates of an authority without a CRL are refused then)"}},
 		{"soft, and no CRL of this anchor", func(s *site) {
 			with("trust: {anchors: [ca.pem], crls: [ca.crl]}")(s)
 			s.put("other.crl", crlPEM(s.other.CRL(1, nil)))
@@ -146,5 +150,37 @@ func TestUselessTrustIsReportedByLintStartAndReload(t *testing.T) {
 			testkit.Eventually(t, "the reload warns again", func() bool { return row.want == nil || len(warned()) > before })
 			check("after a reload", warned()[before:])
 		})
+	}
+}
+
+// The hint about a trust without lookups, pasted, refuses no certificate of the trust's other
+// anchors: it names the CRLs of all of them.
+func TestHintAboutLookupsNamesTheCRLsOfAllAnchors(t *testing.T) {
+	t.Parallel()
+	const ca, hint = "trust: {anchors: [ca.pem]}", "crls: [ca.crl, other.crl]"
+	s := cleanSite(t)
+	s.put("other.pem", string(s.other.CertPEM()))
+	s.put("other.crl", crlPEM(s.other.CRL(1, nil)))
+	s.sub("mtlsguard.yaml", ca, "trust: {anchors: [ca.pem, other.pem], crls: [ca.crl, other.crl]}")
+	s.sub("mtlsguard.yaml", ca, "trust: {anchors: [ca.pem, other.pem]}")
+	lookups := func() (out []string) {
+		found, err := mtlsguard.Lint(s.path("mtlsguard.yaml"), mtlsguard.LintOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			if text := f.String(); strings.Contains(text, "looks up no CRL") || strings.Contains(text, "revocation-unknown") {
+				out = append(out, text)
+			}
+		}
+		return out
+	}
+	before := lookups()
+	if len(before) != 2 || !strings.Contains(before[0], hint+" in this trust too, or revocation: off") || !strings.Contains(before[1], hint+" in this trust too, or revocation: off") {
+		t.Fatalf("%q", before)
+	}
+	s.sub("mtlsguard.yaml", "trust: {anchors: [ca.pem, other.pem]}", "trust: {anchors: [ca.pem, other.pem], "+hint+"}")
+	if after := lookups(); len(after) > 0 {
+		t.Errorf("%q", after)
 	}
 }

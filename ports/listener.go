@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
@@ -35,6 +36,9 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 	}
 	var lc net.ListenConfig
 	inner, err := lc.Listen(ctx, "tcp", p.state.Load().config.Addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("ports: %s: %w (another program listens there: stop it, or change listen in the file, Addr in code)", p.name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ports: %s: %w", p.name, err)
 	}

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/x509"
+	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/algorithm"
@@ -45,7 +46,7 @@ func readCertificates(name string, data []byte) ([]hook.Certificate, error) {
 	return out, nil
 }
 
-const crlSyntax = "download the CRL from the CA again; RFC 5280 section 5.1 has its parts"
+const crlSyntax = "download the CRL from the CA again, or have it issued again; RFC 5280 section 5.1 has its parts"
 
 // readCRLs reads revocation lists from PEM, or one list from DER.
 func readCRLs(name string, data []byte) ([]hook.CRL, error) {
@@ -54,7 +55,7 @@ func readCRLs(name string, data []byte) ([]hook.CRL, error) {
 	unreadable := func(line int, der []byte, err error) error {
 		hint := crlSyntax
 		if !isDER {
-			hint += "; " + fileform.Show(name, line, der)
+			hint += "; " + strings.TrimPrefix(fileform.Show(name, line, der), "have it issued again; ")
 		}
 		return &configerror.Error{File: name, Line: line, What: "the CRL cannot be read: " + err.Error(), Hint: hint}
 	}

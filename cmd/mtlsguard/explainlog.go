@@ -253,7 +253,7 @@ func (x *explainResult) addMappingSteps(g *site.Generation, l *loggedRequest, no
 		if !byPrint && !byKey && !l.names(m.ID) {
 			continue
 		}
-		s := certmap.Step{MappingID: m.ID, User: m.User, Kind: d.Kind, File: m.File, Line: m.Line, Wanted: d.Value, Got: "the certificate of the line", Result: mapresult.Matches}
+		s := certmap.Step{MappingID: m.ID, User: m.User, Kind: d.Kind, File: m.File, Line: m.Line, Wanted: d.Value, Got: "the certificate that the line names", Result: mapresult.Matches}
 		if m.User == username.Variable {
 			s.User = l.User // empty if the line has none
 		}
@@ -341,7 +341,11 @@ func (x *explainResult) printLine(a *app) {
 		text += "  reference " + l.Reference
 	}
 	a.printf("log %s\n  %s\n", l.position(), printable(text))
-	if l.matched > 1 {
+	switch {
+	case l.matched < 2:
+	case l.matched == l.refused:
+		a.printf("  the newest of %d refusals\n", l.matched)
+	default:
 		a.printf("  the newest of %d lines, of which %s\n", l.matched, plural(l.refused, "is a refusal", "are refusals"))
 	}
 	if x.changedSince() {

@@ -167,6 +167,7 @@ func TestNewestLineOfALogIsExplained(t *testing.T) {
 		}
 	}
 	explained("--log server.log --user bob", "GET /whoami on port internal, as user bob", "the newest of 3 lines, of which 2 are refusals", "--refused explains the newest refusal")
+	explained("--log server.log --user bob --refused", "\n  the newest of 2 refusals\n")
 	explained("--log - --user bob --refused", "refused, 403 denied: GET /orders/2 on port internal, as user bob\nby policy.csv:5: ", "log -:")
 	explained("--log server.log --fingerprint sha256:"+strings.ToUpper(fingerprint(t, "bob")), "GET /whoami")
 }
@@ -191,5 +192,65 @@ func TestWrongUseOfALogIsAnsweredWithTheRemedy(t *testing.T) {
 		if code != exitInvalid || out != "" || !strings.Contains(errs, row.err) || !strings.Contains(errs, row.hint) {
 			t.Errorf("%s: status %d\n%s%s\nwant %q, %q", row.args, code, out, errs, row.err, row.hint)
 		}
+	}
+}
+
+// The line of a handshake is explained with its reason once, and the first hint is the change
+// that refuses nobody else: another port is meant, or the list that is there has ended.
+func TestFirstHintForALineIsTheSmallestChange(t *testing.T) {
+	const trust = "trust: {anchors: [client-ca.pem]}"
+	for _, row := range []struct {
+		name, change, cert, reason string
+		want                       []string // parts of the first hint
+	}{
+		{"another port trusts the issuer", trust + "=>" + trust, "partner", "unknown-authority", []string{"port partner trusts the issuer CN=Partner CA,O=Partner, and port internal does not", "calls the wrong port"}},
+		{"the CRL has ended", trust + "=>trust: {anchors: [client-ca.pem], crls: [client-ca-stale.crl]}", "alice", "revocation-unknown", []string{"a CRL of the issuer is there, at client-ca-stale.crl:1", "Put the issuer's newest CRL in its place"}},
+		{"the certificate has ended", trust + "=>" + trust, "expired", "expired", []string{"the client needs another certificate"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			site := serveLogged(t, row.change)
+			site.request("internal", row.cert, "GET", "/whoami")
+			lines := []string{"--log", "server.log", "--fingerprint", fingerprint(t, row.cert)}
+			for _, from := range [][]string{lines, append(slices.Clone(lines), "--cert", row.cert+".pem")} {
+				x := explainRequest(t, from)
+				if string(x.Reason) != row.reason || strings.HasPrefix(x.Detail, row.reason) || x.Detail == "" {
+					t.Errorf("%q: %s: %q", from, x.Reason, x.Detail)
+				}
+				for _, part := range row.want {
+					if len(x.Hints) == 0 || !strings.Contains(x.Hints[0].Text, part) {
+						t.Errorf("%q: the hints are %+v, want %q first", from, x.Hints, part)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The hint about a revoked certificate is a command that shows the list, with the certificate
+// and without it.
+func TestHintForARevokedCertificateShowsTheList(t *testing.T) {
+	site := serveLogged(t, "trust: {anchors: [client-ca.pem]}=>trust: {anchors: [client-ca.pem], crls: [client-ca.crl]}")
+	site.request("internal", "revoked", "GET", "/whoami")
+	lines := []string{"--log", "server.log", "--refused"}
+	for _, from := range [][]string{lines, append(slices.Clone(lines), "--cert", "revoked.pem")} {
+		x := explainRequest(t, from)
+		if x.Reason != "revoked" || len(x.Hints) != 2 {
+			t.Fatalf("%q: %s %+v", from, x.Reason, x.Hints)
+		}
+		code, out, errs := runLine(t, strings.TrimPrefix(x.Hints[1].Command, "mtlsguard "))
+		if code == exitInvalid || !strings.Contains(out, "client-ca.crl lists it since ") {
+			t.Errorf("%q: status %d\n%s%s", x.Hints[1].Command, code, out, errs)
+		}
+	}
+}
+
+// The command for the next certificate of a caller names the user, if a mapping shows it.
+func TestHintForTheNextCertificateNamesTheUser(t *testing.T) {
+	site := serveLogged(t)
+	command(t, hint{Command: "mtlsguard users add --config mtlsguard.yaml --cert expired.pem --user shop"})
+	site.request("internal", "expired", "GET", "/whoami")
+	x := explainRequest(t, []string{"--log", "server.log", "--refused"})
+	if len(x.Hints) == 0 || !strings.HasSuffix(x.Hints[0].Command, " --cert NEW.pem --user shop") {
+		t.Errorf("%+v", x.Hints)
 	}
 }

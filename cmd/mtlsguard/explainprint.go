@@ -129,6 +129,12 @@ func (x *explainResult) handshakeRows() [][]string {
 		rows = append(rows, []string{"gateway", "verified until " + formatTime(o.Gateway.Until())})
 		if !o.Verified.IsZero() {
 			rows = append(rows, []string{"forwarded", formatSubject(o.Verified.Leaf()) + ", verified until " + formatTime(o.Verified.Until())})
+		} else if len(x.forwarded) > 0 {
+			leaf := x.forwarded[0]
+			rows = append(rows, []string{"forwarded", formatSubject(leaf)}, []string{"", "issued by " + formatIssuer(leaf)}, []string{"", "fingerprint " + trust.FingerprintOf(leaf).String()})
+			if decidingStage(o) == "certificate" {
+				rows = append(rows, []string{"refused", string(o.Reason) + ": " + escape.Printable(o.Detail, 0)})
+			}
 		}
 	case !o.Verified.IsZero():
 		rows = append(rows, []string{"verified", "until " + formatTime(o.Verified.Until()) + ", by anchor " + escape.Printable(anchorOf(o.Verified).Subject.String(), 0)})

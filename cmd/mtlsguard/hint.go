@@ -122,7 +122,10 @@ func (h *hinter) addAll() {
 			break
 		}
 		h.addUnknownAuthority()
-	case reason.Expired, reason.Revoked, reason.WeakKey, reason.NotALeaf, reason.TooLarge, reason.BadCertificate, reason.NotYetValid:
+	case reason.Revoked:
+		h.addReplaceCertificate()
+		h.addProof()
+	case reason.Expired, reason.WeakKey, reason.NotALeaf, reason.TooLarge, reason.BadCertificate, reason.NotYetValid:
 		h.addReplaceCertificate()
 	case reason.WrongUsage:
 		h.add(hint{Text: "the client needs a certificate for client authentication: extendedKeyUsage=clientAuth, and keyUsage=digitalSignature if there is one"})

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/algorithm"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -33,6 +35,9 @@ func (h *hinter) addUnknownAuthority() {
 			}
 		}
 	}
+	h.addOtherPorts(formatIssuer(top), func(c *x509.Certificate) bool {
+		return trustaccess.WhyNotIssuer(top, c) == "" && bytes.Equal(c.RawSubject, top.RawIssuer)
+	})
 	for _, a := range h.port.placedAnchors() {
 		why := trustaccess.WhyNotIssuer(top, a.Cert)
 		if why == "" {
@@ -54,11 +59,30 @@ func (h *hinter) addUnknownAuthority() {
 	h.addTrustIssuer("to trust the issuer, add its certificate to the anchors: " + formatIssuer(top))
 }
 
+// addOtherPorts adds the hint for a client that calls the wrong port: other ports trust the
+// issuer of its certificate. Ports behind a gateway are left out, as no client calls them.
+func (h *hinter) addOtherPorts(issuer string, isIssuer func(*x509.Certificate) bool) {
+	var names []string
+	for _, p := range h.config.ports {
+		if p.Name != h.port.Name && !p.isForwarded() && slices.ContainsFunc(p.readAnchors(), isIssuer) {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	text := "port " + names[0] + " trusts"
+	if len(names) > 1 {
+		text = "ports " + strings.Join(names, ", ") + " trust"
+	}
+	h.add(hint{Text: text + " the issuer " + issuer + ", and port " + h.port.Name + " does not: if the client calls the wrong port, change nothing here"})
+}
+
 // addReplaceCertificate adds the hints for certificates that have to be replaced.
 func (h *hinter) addReplaceCertificate() {
 	o, leaf := &h.explanation, h.leafCertificate()
 	renew := hint{Text: "the client needs another certificate; if the mapping is by fingerprint or serial, or by spki and the key is new, map the new certificate too",
-		Command: "mtlsguard users add --config " + shellQuote(h.config.path) + " --cert NEW.pem --user NAME"}
+		Command: "mtlsguard users add --config " + shellQuote(h.config.path) + " --cert NEW.pem --user " + h.mappedUser()}
 	switch o.Reason {
 	case reason.NotYetValid:
 		h.add(hint{Text: "a clock is wrong, here or at the authority: check it with date -u. If this one is right, wait until the certificate is valid, or let the client renew it"})
@@ -86,6 +110,34 @@ func (h *hinter) addReplaceCertificate() {
 	default:
 		h.add(renew)
 	}
+}
+
+// addProof adds the command that shows the list that revokes the certificate.
+func (h *hinter) addProof() {
+	of := ""
+	switch {
+	case h.file != "":
+		of = "--cert " + shellQuote(h.file)
+	case h.log != nil && h.log.Serial != "":
+		for _, a := range h.port.placedAnchors() {
+			if escape.Printable(dn.Print(&a.Cert.Subject), 0) == h.log.Issuer {
+				of = "--serial " + shellQuote(h.log.Serial) + " --issuer " + shellQuote(a.file)
+			}
+		}
+	}
+	if of != "" {
+		h.add(hint{Text: "to see on which ports it is revoked, by which list and since when", Command: "mtlsguard revoked --config " + shellQuote(h.config.path) + " " + of})
+	}
+}
+
+// mappedUser returns the user that the certificate of the line is mapped to, or NAME.
+func (h *hinter) mappedUser() string {
+	for _, s := range h.explanation.Mapping {
+		if s.Result == mapresult.Matches && s.User != "" {
+			return shellQuote(s.User)
+		}
+	}
+	return "NAME"
 }
 
 // addSelfSigned adds the hint for a self-signed client certificate that is a CA, as openssl

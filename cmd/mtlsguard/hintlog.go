@@ -1,11 +1,13 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
@@ -33,6 +35,7 @@ func (h *hinter) addUnknownIssuer() {
 			return
 		}
 	}
+	h.addOtherPorts(issuer, func(c *x509.Certificate) bool { return escape.Printable(dn.Print(&c.Subject), 0) == issuer })
 	h.add(hint{Text: "if an anchor issued the issuer's certificate, the client must send that certificate too, after its own: " + issuer})
 	h.addTrustIssuer("to trust the issuer, add its certificate to the anchors: " + issuer)
 }

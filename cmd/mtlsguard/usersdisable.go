@@ -73,6 +73,9 @@ func (c *disableFlags) set(a *app, disabled bool) error {
 		return err
 	}
 	out := usersChange{File: f.name, Written: !c.DryRun, verb: verb + "d"}
+	if after, err := f.read(next); disabled && err == nil {
+		out.Warnings = c.stillLetIn(after, difference(after, before))
+	}
 	return f.writeChange(a, next, before, out, func(added, removed []mappingReport) bool {
 		return len(added) == len(ids) && len(removed) == len(ids) && !slices.ContainsFunc(added, func(m mappingReport) bool {
 			return m.Disabled != disabled || !slices.ContainsFunc(removed, func(r mappingReport) bool {
@@ -82,6 +85,19 @@ func (c *disableFlags) set(a *app, disabled bool) error {
 		})
 	})
 }
+
+// stillLetIn returns the mappings that still give a disabled user, and the rule that refuses
+// the user whatever the mapping.
+func (c *disableFlags) stillLetIn(after []certmap.Mapping, disabled []mappingReport) []string {
+	out := stillMapped(after, disabled)
+	if len(out) > 0 && disabled[0].User != username.Variable {
+		out = append(out, "to refuse "+disabled[0].User+" by every mapping, write into the policy: "+denyUser(disabled[0].User))
+	}
+	return out
+}
+
+// denyUser returns the rule that refuses a user everything.
+func denyUser(user string) string { return "p, user:" + user + ", *, *, /*, deny" }
 
 // ids returns the ids of the mappings to change.
 func (c *disableFlags) ids(f *usersFile, all []certmap.Mapping) ([]string, error) {
@@ -97,7 +113,7 @@ func (c *disableFlags) ids(f *usersFile, all []certmap.Mapping) ([]string, error
 		case m.ID == c.User:
 			byID = append(byID, m.ID)
 		case m.User == username.Variable:
-			patterns = "; to refuse a user of a pattern, write into the policy: p, user:" + c.User + ", *, *, /*, deny"
+			patterns = "; to refuse a user of a pattern, write into the policy: " + denyUser(c.User)
 		}
 	}
 	switch {

@@ -59,6 +59,7 @@ func effectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate
 	var out certificateEffect
 	trusted := false
 	var why []string
+	alike := map[reason.Reason]int{} // place of a reason in why
 	for _, p := range g.AllPorts() {
 		v := p.CallersTrust()
 		if v == nil || !p.Authorizes() {
@@ -68,11 +69,13 @@ func effectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate
 		if err != nil {
 			text := err.Error()
 			if r, ok := errors.AsType[*reason.Refusal](err); ok {
-				text = string(r.Reason) + ", " + r.Detail
+				if at, known := alike[r.Reason]; known { // one text for all ports, so that it can be read
+					why[at] += ", and on port " + p.Config.Name
+					continue
+				}
+				alike[r.Reason], text = len(why), string(r.Reason)+", "+r.Detail
 			}
-			if text = "port " + p.Config.Name + ": " + text; !slices.Contains(why, text) {
-				why = append(why, text)
-			}
+			why = append(why, "port "+p.Config.Name+": "+text)
 			continue
 		}
 		trusted = true

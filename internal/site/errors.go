@@ -44,6 +44,10 @@ func (l *loader) need(at configerror.Error, name string) ([]byte, bool) {
 	if err == nil {
 		return data, true
 	}
+	if what, ok := strings.CutPrefix(err.Error(), name+" "); ok && name == l.path {
+		l.wrong.Add(configerror.Error{File: name, What: what, Hint: "check the name: it is relative to the working directory"})
+		return nil, false
+	}
 	l.blame(at, name, err.Error(), "check the name: it is relative to the file that names it")
 	return nil, false
 }

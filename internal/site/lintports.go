@@ -84,7 +84,7 @@ func (x *linter) open(p config.Port, at configerror.Error) {
 		var by []string
 		for _, r := range x.rules {
 			if (r.Port == "*" || r.Port == p.Name) && x.isOpen(r) {
-				by = append(by, fmt.Sprintf("%s %s (line %d)", r.Method, r.Path, r.Line))
+				by = append(by, fmt.Sprintf("%s %s (%s)", r.Method, r.Path, policy.Position{File: r.File, Line: r.Line}))
 			}
 		}
 		if len(by) > 0 {

@@ -33,14 +33,14 @@ func Read(file string, data []byte) (root *yaml.Node, err error) {
 	case errors.Is(err, io.EOF):
 		return nil, &configerror.Error{File: file, What: "the file is empty"}
 	case err != nil:
-		line, what := lineOf(err)
+		line, what := lineOf(err, data)
 		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short), Hint: syntaxHint(what)}
 	}
 	switch err := decoder.Decode(&second); {
 	case errors.Is(err, io.EOF):
 		return document.Content[0], nil
 	case err != nil:
-		line, what := lineOf(err)
+		line, what := lineOf(err, data)
 		return nil, &configerror.Error{File: file, Line: line, What: "this is not YAML: " + escape.Printable(what, 2*escape.Short), Hint: syntaxHint(what)}
 	}
 	return nil, &configerror.Error{File: file, Line: second.Line, What: "the file holds a second document", Hint: "remove the --- line: one file holds one document"}
@@ -64,12 +64,27 @@ func Decode(file string, data []byte, into any) (err error) {
 
 // lineOf takes the line out of an error of the YAML library, which has it only in its
 // text.
-func lineOf(err error) (line int, what string) {
+func lineOf(err error, data []byte) (line int, what string) {
 	what = strings.TrimPrefix(err.Error(), "yaml: ")
 	if _, scanErr := fmt.Sscanf(what, "line %d:", &line); scanErr == nil {
 		_, what, _ = strings.Cut(what, ": ")
 	}
+	if line > 0 && isOpen(what) {
+		line = min(line+1, 1+bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n"))) // the library counts from 0 in these errors
+	}
 	return line, what
+}
+
+// isOpen reports whether an error is about a list or a mapping that does not end as it
+// began. Its line is the one where the list or the mapping begins, or the wrong one if that is
+// the first line.
+func isOpen(what string) bool {
+	for _, of := range []string{"'-' indicator", "expected key", "',' or ']'", "',' or '}'"} {
+		if strings.HasSuffix(what, of) {
+			return true
+		}
+	}
+	return false
 }
 
 // syntaxHint returns the hint for an error of syntax that a missing quote may cause: an
@@ -78,7 +93,11 @@ func lineOf(err error) (line int, what string) {
 func syntaxHint(what string) string {
 	for _, of := range []string{"did not find expected", "cannot start any token", "mapping values are not allowed", "unknown anchor"} {
 		if strings.Contains(what, of) {
-			return `put a value that holds any of [ ] { } : , * & @ % into quotes, such as "[::1]:8443" or "CN={user},OU=Staff"; or correct the brackets and the indentation`
+			hint := `put a value that holds any of [ ] { } : , * & @ % into quotes, such as "[::1]:8443" or "CN={user},OU=Staff"; or correct the brackets and the indentation`
+			if isOpen(what) {
+				hint += ". The wrong part is in that line or below"
+			}
+			return hint
 		}
 	}
 	return ""

@@ -14,6 +14,7 @@ import (
 )
 
 const quotes = `put a value that holds any of [ ] { } : , * & @ % into quotes, such as "[::1]:8443" or "CN={user},OU=Staff"; or correct the brackets and the indentation`
+const below = ". The wrong part is in that line or below"
 
 // form is a document with one field of every kind.
 type form struct {
@@ -141,6 +142,14 @@ func TestErrorsHavePlaceAndHint(t *testing.T) {
 		{"!!str text: a", `f:1:1: the file: "text" has the tag "!!str" (remove the tag: a value is taken as written)`},
 		{"text: a\n---\ntext: b", "f:2: the file holds a second document (remove the --- line: one file holds one document)"},
 		{"text: a\n--- {\n", "f:2: this is not YAML: did not find expected node content (" + quotes + ")"},
+		{"text: a\ntexts:\n  - a\n  - b\n - c\n", "f:5: this is not YAML: did not find expected key (" + quotes + below + ")"},
+		{"text: a\ninner:\n  - id: a\n    user: b\n   - id: c\n", "f:3: this is not YAML: did not find expected '-' indicator (" + quotes + below + ")"},
+		{"texts: [", "f:1: this is not YAML: did not find expected node content (" + quotes + ")"},
+		{"texts: [a, b\n\n", "f:1: this is not YAML: did not find expected ',' or ']' (" + quotes + below + ")"},
+		{"texts: [a, b\nnumber: 1\n", "f:2: this is not YAML: did not find expected ',' or ']' (" + quotes + below + ")"},
+		{"text: a\ntexts: [a,\n  b\nnumber: 1\n", "f:2: this is not YAML: did not find expected ',' or ']' (" + quotes + below + ")"},
+		{"text: a\ninner:\n  - {id: \"a, user: \"b\"}\n", "f:3: this is not YAML: did not find expected ',' or '}' (" + quotes + below + ")"},
+		{"text: a\ninner:\n  - id: a\n   user: b\n", "f:3: this is not YAML: did not find expected '-' indicator (" + quotes + below + ")"},
 		{"text: " + strings.Repeat("a", 5) + "\n\ton: true", "f:2: this is not YAML: found a tab character that violates indentation"},
 		{"texts: *nowhere", "f: this is not YAML: unknown anchor 'nowhere' referenced (" + quotes + ")"},
 		{"number: " + strings.Repeat("x", 200), `f:1:9: number: "` + strings.Repeat("x", 120) + `"… is not a whole number of 1 or more (use digits only)`},
