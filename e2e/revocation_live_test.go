@@ -216,6 +216,11 @@ func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 	}
 	if got := status(l, "internal").Connections; got != many-1 {
 		t.Errorf("%d connections are open", got)
+		for i := range ended {
+			if i != one && len(ended[i]) > 0 {
+				t.Errorf("%s ended at %v, now %v", name(i), <-ended[i], time.Now())
+			}
+		}
 	}
 }
 

@@ -1,0 +1,119 @@
+package audit
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/probemark"
+	"github.com/mtlsguard/mtlsguard/internal/shadow"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// Nearest describes the mapping that comes nearest to a certificate that none matches. It
+// returns "" where there is none.
+type Nearest func(trust.Verified, string) string
+
+// LogDecision logs the outcome of one request. Lines about anonymous requests are sampled.
+// nearest may be nil; it is called only for a line that is written.
+func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome, nearest Nearest) {
+	level, outcome := slog.LevelInfo, "allow"
+	if !o.Allowed {
+		level, outcome = slog.LevelWarn, "refuse"
+	}
+	if o.Reason == reason.NoPort {
+		level = slog.LevelError // an error of the program, not of the caller
+	}
+	if !e.log.Enabled(req.Context(), level) {
+		return
+	}
+	var suppressed uint64
+	if isAnonymous(o.Identity) {
+		var ok bool
+		if suppressed, ok = e.sample.take(kind{"decision", outcome, o.Port, string(o.Reason)}); !ok {
+			return // counted, and reported with the next line of this kind
+		}
+	}
+	if e.lines != nil {
+		line := beginLine(time.Now(), level, "decision")
+		e.addDecision(line, req, o, nearest, suppressed)
+		line.number("generation", o.Generation)
+		if e.stale.Load() {
+			line.mark("stale")
+		}
+		line.end()
+		if !e.backlog.Offer(entry{line: line}) {
+			line.free()
+		}
+		return
+	}
+	r := make(record, 0, 26)
+	e.addDecision(&r, req, o, nearest, suppressed)
+	e.enqueue(level, "decision", r, o.Generation)
+}
+
+// addDecision adds the fields of a decision.
+func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outcome, nearest Nearest, suppressed uint64) {
+	outcome := "allow"
+	if !o.Allowed {
+		outcome = "refuse"
+	}
+	if suppressed > 0 {
+		r.number("suppressed", suppressed)
+	}
+	r.add("event", "decision")
+	r.add("outcome", outcome)
+	r.add("reason", string(o.Reason))
+	r.add("port", o.Port)
+	r.add("remote", req.RemoteAddr)
+	if o.Identity != nil {
+		r.add("user", o.Identity.User)
+		r.add("mapping", o.Identity.MappingID)
+	} else {
+		r.add("user", escape.Printable(o.ClaimedUser, maxPeerText)) // only with reason bad-credentials
+	}
+	r.add("method", escape.Printable(o.Method, maxPeerText))
+	r.add("path", escape.Printable(o.Path, maxPeerText))
+	r.add("rule", o.Rule.String())
+	if !o.Gateway.IsZero() {
+		r.add("gateway", o.Gateway.Fingerprint().String())
+	}
+	if !o.Verified.IsZero() {
+		r.certificate(e.fieldsOf(o.Verified))
+	}
+	if !o.Allowed {
+		e.addRefusal(r, req, o, nearest)
+	}
+	if probemark.InRequest(req) {
+		r.mark("probe")
+	}
+	r.add("reference", o.Reference)
+	r.add("error", escape.Printable(o.Detail, maxOwnText)) // may come from an authenticator of the program
+	r.number("duration", uint64(max(o.Duration, 0)))       // nanoseconds, as slog writes a Duration in JSON
+}
+
+// LogDifference logs that Casbin and the engine decide differently: a defect in this module.
+func (e *Logger) LogDifference(d shadow.Difference) {
+	var r record
+	r.add("event", "decision")
+	r.add("outcome", "failed")
+	r.add("port", d.Request.Port)
+	r.add("user", d.Request.User)
+	r.add("method", escape.Printable(d.Request.Method, maxPeerText))
+	r.add("path", escape.Printable(d.Request.Path, maxPeerText))
+	r.add("rule", d.Engine.Rule.String())
+	why := fmt.Sprintf("the engine: allowed=%t, Casbin: allowed=%t", d.Engine.Allowed, d.Casbin)
+	if d.Err != nil {
+		why = "Casbin could not decide: " + escape.Printable(d.Err.Error(), maxPeerText)
+	}
+	r.add("error", why)
+	e.enqueue(slog.LevelError, "Casbin decides otherwise", r, e.generation.Load())
+}
+
+// isAnonymous reports whether anybody at all could have sent the request.
+func isAnonymous(id *identity.Identity) bool { return id == nil || id.Via == identity.ViaAnonymous }
