@@ -74,7 +74,7 @@ func (c *disableFlags) set(a *app, disabled bool) error {
 	}
 	out := usersChange{File: f.name, Written: !c.DryRun, verb: verb + "d"}
 	if after, err := f.read(next); disabled && err == nil {
-		out.Warnings = c.stillLetIn(after, difference(after, before))
+		out.Warnings = stillLetIn(after, difference(after, before))
 	}
 	return f.writeChange(a, next, before, out, func(added, removed []mappingReport) bool {
 		return len(added) == len(ids) && len(removed) == len(ids) && !slices.ContainsFunc(added, func(m mappingReport) bool {
@@ -86,12 +86,19 @@ func (c *disableFlags) set(a *app, disabled bool) error {
 	})
 }
 
-// stillLetIn returns the mappings that still give a disabled user, and the rule that refuses
-// the user whatever the mapping.
-func (c *disableFlags) stillLetIn(after []certmap.Mapping, disabled []mappingReport) []string {
+// stillLetIn returns the mappings that still give a disabled user, and the rules that refuse
+// these users whatever the mapping.
+func stillLetIn(after []certmap.Mapping, disabled []mappingReport) []string {
 	out := stillMapped(after, disabled)
-	if len(out) > 0 && disabled[0].User != username.Variable {
-		out = append(out, "to refuse "+disabled[0].User+" by every mapping, write into the policy: "+denyUser(disabled[0].User))
+	if len(out) == 0 {
+		return nil
+	}
+	named := map[string]bool{username.Variable: true} // no rule names the users of a pattern
+	for _, m := range disabled {
+		if !named[m.User] {
+			named[m.User] = true
+			out = append(out, "to refuse "+m.User+" by every mapping, write into the policy: "+denyUser(m.User))
+		}
 	}
 	return out
 }

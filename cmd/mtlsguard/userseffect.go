@@ -58,8 +58,8 @@ func (f *usersFile) effectOf(ctx context.Context, chain []*x509.Certificate, now
 func effectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate) certificateEffect {
 	var out certificateEffect
 	trusted := false
-	var why []string
-	alike := map[reason.Reason]int{} // place of a reason in why
+	type distrust struct{ cause, ports, text string } // one for each cause
+	var all []distrust
 	for _, p := range g.AllPorts() {
 		v := p.CallersTrust()
 		if v == nil || !p.Authorizes() {
@@ -67,15 +67,15 @@ func effectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate
 		}
 		verified, err := v.Verify(ctx, chain)
 		if err != nil {
-			text := err.Error()
+			d := distrust{err.Error(), p.Config.Name, err.Error()}
 			if r, ok := errors.AsType[*reason.Refusal](err); ok {
-				if at, known := alike[r.Reason]; known { // one text for all ports, so that it can be read
-					why[at] += ", and on port " + p.Config.Name
-					continue
-				}
-				alike[r.Reason], text = len(why), string(r.Reason)+", "+r.Detail
+				d.cause, d.text = string(r.Reason), string(r.Reason)+", "+r.Detail
 			}
-			why = append(why, "port "+p.Config.Name+": "+text)
+			if at := slices.IndexFunc(all, func(known distrust) bool { return known.cause == d.cause }); at >= 0 {
+				all[at].ports += ", " + d.ports // the text of the first port stands for all
+			} else {
+				all = append(all, d)
+			}
 			continue
 		}
 		trusted = true
@@ -83,10 +83,14 @@ func effectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate
 	}
 	switch {
 	case trusted:
-	case len(why) == 0:
+	case len(all) == 0:
 		out.distrust = "no port asks for certificates"
 	default:
-		out.distrust = strings.Join(why, "; ")
+		var texts []string
+		for _, d := range all {
+			texts = append(texts, "port "+d.ports+": "+d.text)
+		}
+		out.distrust = strings.Join(texts, "; ")
 	}
 	return out
 }
