@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 func whoMay(t *testing.T, args string) (int, whoReport) {
@@ -57,8 +59,13 @@ g, user:bob, group:blocked
 			for _, cert := range []string{"alice", "bob", "orders", "ed25519", "carol", "stranger", ""} {
 				before := len(site.text())
 				site.request(p.Port, cert, "GET", path)
+				line := ""
+				testkit.Eventually(t, "the line of the request", func() bool {
+					line = site.text()[before:]
+					return strings.HasSuffix(line, "\n")
+				})
 				var l logLine
-				if err := json.Unmarshal([]byte(strings.TrimSpace(site.text()[before:])), &l); err != nil {
+				if err := json.Unmarshal([]byte(line), &l); err != nil {
 					t.Fatal(err)
 				}
 				if l.User == "" {
