@@ -56,7 +56,7 @@ func TestJSONLinesErrorsHaveTheirLine(t *testing.T) {
 		{"{" + good + "} {}", "followed by something else"},
 		{"{" + good + "} x", "followed by something else"},
 		{"{" + good + `, "id": "b"}`, `has the key "id" twice`},
-		{"{" + good + `, "nodes": "b"}`, `has no key "nodes"`},
+		{"{" + good + `, "nodes": "b"}`, `unknown key "nodes"`},
 		{"{" + good + `, "ports": [["p"]]}`, "not a JSON object of texts"},
 		{"{" + good + `, "ports": {"p": 1}}`, "not a JSON object of texts"},
 		{"{" + good + `, "disabled": "true"}`, `disabled: "true" is neither`},

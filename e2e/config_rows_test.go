@@ -58,11 +58,11 @@ const added = -1
 const config = "mtlsguard.yaml"
 
 var configErrorRows = []configErrorRow{
-	{"unknown key", yaml("reload: 0", "relaod: 0"), config, 3, `has no key "relaod"`},
-	{"unknown key of a port", yaml("strict: true", "stirct: true"), config, 12, `has no key "stirct"`},
-	{"unknown key of a certificate", yaml("key: server-key.pem", "kye: server-key.pem"), config, 8, `has no key "kye"`},
-	{"unknown key of a trust", yaml("crls: [ca.crl]", "crl: [ca.crl]"), config, 11, `has no key "crl"`},
-	{"unknown limit", yaml("handshake: 5s", "hand_shake: 5s"), config, 13, `has no key "hand_shake"`},
+	{"unknown key", yaml("reload: 0", "relaod: 0"), config, 3, `unknown key "relaod"`},
+	{"unknown key of a port", yaml("strict: true", "stirct: true"), config, 12, `unknown key "stirct"`},
+	{"unknown key of a certificate", yaml("key: server-key.pem", "kye: server-key.pem"), config, 8, `unknown key "kye"`},
+	{"unknown key of a trust", yaml("crls: [ca.crl]", "crl: [ca.crl]"), config, 11, `unknown key "crl"`},
+	{"unknown limit", yaml("handshake: 5s", "hand_shake: 5s"), config, 13, `unknown key "hand_shake"`},
 	{"a key twice", yaml("reload: 0", "users: users.yaml"), config, 3, "twice"},
 	{"a key of a port twice", yaml("strict: true", "name: internal"), config, 12, "twice"},
 	{"a merge key", yaml("strict: true", "<<: {strict: false}"), config, 12, "no key"},

@@ -16,10 +16,10 @@ const somePin = "9F:22:45:B5:6F:74:31:C7:25:0D:26:3B:24:AC:6E:70:BE:22:08:8E:EF:
 
 // Lines of behindConfig: 9 forwarded, 10 format, 11 verified, 12 gateway, 13 trust.
 var forwardedErrorRows = []configErrorRow{
-	{"unknown key", yaml(nginxFormat, "fromat: nginx"), config, 10, `has no key "fromat"`},
-	{"unknown key of verified", yaml("value: SUCCESS", "word: SUCCESS"), config, 11, `has no key "word"`},
-	{"unknown key of the gateway", yaml("names: [", "name: ["), config, 12, `has no key "name"`},
-	{"unknown key of the users' trust", yaml(usersLine, "trust: {anchor: [ca.pem]}"), config, 13, `has no key "anchor"`},
+	{"unknown key", yaml(nginxFormat, "fromat: nginx"), config, 10, `unknown key "fromat"`},
+	{"unknown key of verified", yaml("value: SUCCESS", "word: SUCCESS"), config, 11, `unknown key "word"`},
+	{"unknown key of the gateway", yaml("names: [", "name: ["), config, 12, `unknown key "name"`},
+	{"unknown key of the users' trust", yaml(usersLine, "trust: {anchor: [ca.pem]}"), config, 13, `unknown key "anchor"`},
 	{"a key twice", yaml(nginxFormat, nginxFormat+"\n      format: apache"), config, 11, "twice"},
 	{"forwarded is a string", yaml(forwardedLines, "    forwarded: nginx\n"), config, 9, "forwarded"},
 	{"forwarded is a list", yaml(forwardedLines, "    forwarded: [nginx]\n"), config, 9, "forwarded"},

@@ -16,7 +16,7 @@ const registrationTrust = "trust: {anchors: [registration-ca.pem], crls: [regist
 // Lines of dmzConfig: 3 external, 8 strict, 9 tunnel; 11 registrations, 13 client_cert,
 // 15 trust, 16 registration.
 var gatewayErrorRows = []configErrorRow{
-	{"unknown key of the tunnel", yaml("check: believed", "chek: believed"), config, 9, `has no key "chek"`},
+	{"unknown key of the tunnel", yaml("check: believed", "chek: believed"), config, 9, `unknown key "chek"`},
 	{"tunnel is a string", yaml(tunnelLine, "tunnel: orders"), config, 9, "tunnel is not a mapping"},
 	{"tunnel is empty", yaml(tunnelLine, "tunnel: {}"), config, 9, "tunnel has no service"},
 	{"tunnel is null", yaml(tunnelLine, "tunnel:"), config, 9, "tunnel is not a mapping"},
@@ -40,7 +40,7 @@ var gatewayErrorRows = []configErrorRow{
 	{"behind another gateway", yaml(tunnelLine, tunnelLine+"\n    forwarded: {format: nginx, gateway: {anchors: [gateway-ca.pem], names: [x.example]}, trust: {anchors: [ca.pem]}}"), config, 9, "tunnel and forwarded on one port"},
 	{"no registration port", yaml("    "+registrationLine+"\n", ""), config, 9, "no port takes registrations"},
 
-	{"unknown key of the registration", yaml("registration: {services", "registration: {service"), config, 16, `has no key "service"`},
+	{"unknown key of the registration", yaml("registration: {services", "registration: {service"), config, 16, `unknown key "service"`},
 	{"registration is false", yaml(registrationLine, "registration: false"), config, 16, "registration: false"},
 	{"registration is a string", yaml(registrationLine, "registration: yes"), config, 16, "neither true nor a mapping"},
 	{"registration is null", yaml(registrationLine, "registration:"), config, 16, "neither true nor a mapping"},
@@ -48,7 +48,7 @@ var gatewayErrorRows = []configErrorRow{
 	{"services is a string", yaml("[{name: orders, names: [orders.internal.example]}]", "orders"), config, 16, "services is not a list"},
 	{"services is an empty list", yaml("[{name: orders, names: [orders.internal.example]}]", "[]"), config, 16, "no server could register"},
 	{"a service is a string", yaml("{name: orders, names: [orders.internal.example]}", "orders"), config, 16, "the service is not a mapping"},
-	{"unknown key of a service", yaml("names: [orders", "name_s: [orders"), config, 16, `has no key "name_s"`},
+	{"unknown key of a service", yaml("names: [orders", "name_s: [orders"), config, 16, `unknown key "name_s"`},
 	{"a service without a name", yaml("{name: orders, names", "{names"), config, 16, "is not a service name"},
 	{"a service twice", yaml("names: [orders.internal.example]}", "names: [orders.internal.example]}, {name: orders, names: [x.example]}"), config, 16, "listed twice"},
 	{"a service without names", yaml(", names: [orders.internal.example]", ""), config, 16, `no server may register for "orders"`},
@@ -86,9 +86,9 @@ var gatewayErrorRows = []configErrorRow{
 // Lines of insideConfig: 4 reverse, 5 name, 6 gateways, 7 services, 8 certificate, 9
 // gateway, 10 clients, 11 strict.
 var serverErrorRows = []configErrorRow{
-	{"unknown key", yaml("clients:", "users:"), config, 10, `has no key "users"`},
-	{"unknown key of the gateway", yaml("names: [gateway", "nmes: [gateway"), config, 9, `has no key "nmes"`},
-	{"unknown key of the clients", yaml("clients: {anchors", "clients: {anchor"), config, 10, `has no key "anchor"`},
+	{"unknown key", yaml("clients:", "users:"), config, 10, `unknown key "users"`},
+	{"unknown key of the gateway", yaml("names: [gateway", "nmes: [gateway"), config, 9, `unknown key "nmes"`},
+	{"unknown key of the clients", yaml("clients: {anchors", "clients: {anchor"), config, 10, `unknown key "anchor"`},
 	{"reverse is a string", func(s *site) { s.put(config, "users: users.yaml\npolicy: policy.csv\nreverse: gateway:1\n") }, config, 3, "reverse is not a mapping"},
 	{"reverse is null", func(s *site) { s.put(config, "users: users.yaml\npolicy: policy.csv\nreverse:\n") }, config, 3, "reverse is not a mapping"},
 	{"no ports and no gateways", func(s *site) { s.put(config, "users: users.yaml\npolicy: policy.csv\n") }, config, 1, "ports is missing"},

@@ -51,7 +51,7 @@ func misspell(n *nightSite) {
 
 // spell writes the key that a hint proposes in the place of the unknown one.
 func spell(n *nightSite, p pasting) {
-	_, rest, found := strings.Cut(p.before, "error: users.yaml:2:19: mapping \"partner\" has no key \"")
+	_, rest, found := strings.Cut(p.before, "error: users.yaml:2:19: unknown key \"")
 	old, _, _ := strings.Cut(rest, "\"")
 	key := strings.TrimSuffix(strings.TrimPrefix(p.hint, "hint: did you mean "), "?")
 	if !found {
@@ -74,7 +74,7 @@ var serverIncidents = []incident{
 	{name: "the limit that is the default", after: hold(100), call: call{client: "partner", from: "127.0.0.2", method: "GET", path: "/orders/7"}, fails: "EOF|reset by peer", log: []string{`"reason":"limit"`},
 		command: explainRefused, cause: "127.0.0.2 has 100, limits.connections_per_ip is 100", mend: "raise connections_per_ip"},
 	{name: "a bad reload", before: disable, after: misspell, call: partnerCall, fails: unmapped, command: explainReference,
-		cause: "error: users.yaml:2:19: mapping \"partner\" has no key \"usr\"", mend: "did you mean user?", apply: spell},
+		cause: "error: users.yaml:2:19: unknown key \"usr\" in mapping \"partner\"", mend: "did you mean user?", apply: spell},
 	{name: "a gateway's certificate that was replaced", before: replaceGateway, call: call{client: "gateway", port: "edge", method: "GET", path: "/orders/7"}, send: throughGateway,
 		fails: "403 untrusted-gateway", command: explainReference, cause: "refused, 403 untrusted-gateway", mend: "add its fingerprint"},
 	{name: "a server's certificate that ended", before: func(n *nightSite) { n.pair("server", n.serverCA.Server(ended)) }, call: call{client: "alice", method: "GET", path: "/orders/7"},

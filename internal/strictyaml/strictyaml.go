@@ -59,7 +59,7 @@ func (d *Doc) Map(n *yaml.Node, name string, known ...string) map[string]*yaml.N
 			d.Say(key, name+" has a key that is not a text", "the keys are "+strings.Join(known, ", "))
 		case d.rejectTag(key, name+": "+escape.Quote(key.Value, escape.Short)):
 		case !slices.Contains(known, key.Value):
-			d.Say(key, fmt.Sprintf("%s has no key %s", name, escape.Quote(key.Value, escape.Short)), suggest(key.Value, known))
+			d.Say(key, fmt.Sprintf("unknown key %s in %s", escape.Quote(key.Value, escape.Short), name), suggest(key.Value, known))
 		case out[key.Value] != nil:
 			d.Say(key, fmt.Sprintf("%s has the key %s twice", name, escape.Quote(key.Value, escape.Short)), fmt.Sprintf("the first is in line %d", lines[key.Value]))
 		default:
