@@ -42,10 +42,7 @@ func (w *callerSearch) find() portCallers {
 	w.findMappings()
 	named := w.namedUsers()
 	for _, user := range named {
-		mappings, ok := w.mappings[user]
-		if !ok {
-			mappings = w.mappings[username.Variable]
-		}
+		mappings := slices.Concat(w.mappings[user], w.mappings[username.Variable]) // a pattern can give a user with mappings too
 		w.add(caller{User: user, Kind: callerNamed, Mappings: mappings}, w.obstacle[user])
 	}
 	if patterns := w.mappings[username.Variable]; len(patterns) > 0 {
