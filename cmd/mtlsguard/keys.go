@@ -47,6 +47,14 @@ type importedEntry struct {
 	Certificate *certificateReport `json:"certificate"`
 	File        string             `json:"file"`
 	Key         string             `json:"key,omitempty"`
+	LeftOut     []leftOut          `json:"left_out,omitempty"`
+}
+
+// leftOut is a certificate of a keystore that a later one of the same holder replaces.
+type leftOut struct {
+	Subject  string `json:"subject"`
+	Serial   string `json:"serial"`
+	NotAfter string `json:"not_after"`
 }
 
 func (c *keysImportCmd) Run(a *app) error {
@@ -96,6 +104,10 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		if e.Key != nil {
 			im.Key = filepath.Join(c.Out, base+"-key.pem")
 		}
+		for _, old := range e.Replaced {
+			r := newCertificateReport(old)
+			im.LeftOut = append(im.LeftOut, leftOut{r.Subject, r.Serial, r.NotAfter})
+		}
 		for _, name := range []string{im.File, im.Key} {
 			if _, err := os.Lstat(name); name != "" && !errors.Is(err, fs.ErrNotExist) {
 				errs.Add(configerror.Error{File: name, What: "the file exists already", Hint: "--out another folder, or move the file"})
@@ -133,6 +145,9 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 		rows = append(rows, []string{im.File, im.Certificate.Subject, "until " + im.Certificate.NotAfter})
 		if im.Key != "" {
 			rows = append(rows, []string{im.Key, "its key, unencrypted"})
+		}
+		for _, old := range im.LeftOut {
+			rows = append(rows, []string{"left out", old.Subject, "until " + old.NotAfter + ", serial " + old.Serial})
 		}
 	}
 	a.printTable("", rows)
