@@ -65,7 +65,7 @@ var configErrorRows = []configErrorRow{
 	{"unknown limit", yaml("handshake: 5s", "hand_shake: 5s"), config, 13, `unknown key "hand_shake"`},
 	{"a key twice", yaml("reload: 0", "users: users.yaml"), config, 3, "twice"},
 	{"a key of a port twice", yaml("strict: true", "name: internal"), config, 12, "twice"},
-	{"a merge key", yaml("strict: true", "<<: {strict: false}"), config, 12, "no key"},
+	{"a merge key", yaml("strict: true", "<<: {strict: false}"), config, 12, "unknown key"},
 	{"name twice", yaml("name: public", "name: internal"), config, 14, "is already used"},
 	{"name missing", yaml("- name: public\n    listen", "- listen"), config, 14, "not a port name"},
 	{"name malformed", yaml("name: public", "name: 'pub lic'"), config, 14, "not a port name"},
@@ -91,7 +91,7 @@ var configErrorRows = []configErrorRow{
 	{"strict is a list", yaml("strict: true", "strict: [true]"), config, 12, "strict"},
 	{"min_version old", yaml("strict: true", "min_version: 1.1"), config, 12, "min_version"},
 	{"no certificate", yaml("    certificate: {cert: server.pem, key: server-key.pem}\n", ""), config, 5, "no certificate"},
-	{"no key", yaml("{cert: server.pem, key: server-key.pem}", "{cert: server.pem}"), config, 8, "cert and key"},
+	{"unknown key", yaml("{cert: server.pem, key: server-key.pem}", "{cert: server.pem}"), config, 8, "cert and key"},
 	{"no trust on require", func(s *site) {
 		yaml("    trust:\n      anchors: [ca.pem]\n      crls: [ca.crl]\n", "")(s)
 	}, config, 5, "has no trust"},

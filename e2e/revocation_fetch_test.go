@@ -63,7 +63,7 @@ func TestFetchConfigurationErrors(t *testing.T) {
 		{"[{file: ca.crl}]", 12, "cannot be fetched"},
 		{"[{url: 'http://ca.example/x.crl', file: other.crl}]", 12, "is not in crls"},
 		{"[{url: 'http://ca.example/x.crl'}]", 12, "is not in crls"},
-		{"[{url: 'http://ca.example/x.crl', file: ca.crl, every: 1h}]", 12, `no key "every"`},
+		{"[{url: 'http://ca.example/x.crl', file: ca.crl, every: 1h}]", 12, `unknown key "every"`},
 		{"[{url: 'http://ca.example/x.crl', file: ca.crl},\n              {url: 'http://ca.example/y.crl', file: ca.crl}]", 13, "from another URL, in line 12"},
 		{"[{url: 'http://ca.example/x.crl', file: ca.crl, issuer: lost.pem}]", 12, "lost.pem cannot be read"},
 		{"http://ca.example/x.crl", 12, "fetch"},
