@@ -91,7 +91,7 @@ var configErrorRows = []configErrorRow{
 	{"strict is a list", yaml("strict: true", "strict: [true]"), config, 12, "strict"},
 	{"min_version old", yaml("strict: true", "min_version: 1.1"), config, 12, "min_version"},
 	{"no certificate", yaml("    certificate: {cert: server.pem, key: server-key.pem}\n", ""), config, 5, "no certificate"},
-	{"unknown key", yaml("{cert: server.pem, key: server-key.pem}", "{cert: server.pem}"), config, 8, "cert and key"},
+	{"no key", yaml("{cert: server.pem, key: server-key.pem}", "{cert: server.pem}"), config, 8, "cert and key"},
 	{"no trust on require", func(s *site) {
 		yaml("    trust:\n      anchors: [ca.pem]\n      crls: [ca.crl]\n", "")(s)
 	}, config, 5, "has no trust"},

@@ -26,7 +26,7 @@ func TestCertificateAndKeyMayBeRenewedOneAfterTheOther(t *testing.T) {
 		{name: "the key first", first: "server-key.pem"},
 		{name: "with another error", first: "server.pem", also: map[string]string{"policy.csv": "garbage"}, failed: true},
 		{name: "with another change", first: "server-key.pem", also: map[string]string{"policy.csv": sitePolicy + "p, user:alice, *, GET, /more, allow\n"}},
-		{name: "unknown key", first: "server-key.pem", content: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", failed: true},
+		{name: "no key", first: "server-key.pem", content: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", failed: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -112,7 +112,7 @@ var serverErrorRows = []configErrorRow{
 	{"an invalid service name", yaml("[orders]", "['or,ders']"), config, 7, "is not a service name"},
 	{"a service twice", yaml("[orders]", "[orders, orders]"), config, 7, "listed twice"},
 	{"no certificate", yaml("  certificate: {cert: orders.pem, key: orders-key.pem}\n", ""), config, 5, "has no certificate"},
-	{"unknown key", yaml("{cert: orders.pem, key: orders-key.pem}", "{cert: orders.pem}"), config, 8, "cert and key"},
+	{"no key", yaml("{cert: orders.pem, key: orders-key.pem}", "{cert: orders.pem}"), config, 8, "cert and key"},
 	{"another's key", yaml("key: orders-key.pem", "key: server-key.pem"), "server-key.pem", 1, "match"},
 	{"a certificate without clientAuth", yaml("{cert: orders.pem, key: orders-key.pem}", "{cert: server.pem, key: server-key.pem}"), config, 8, "clientAuth"},
 	{"K3: no gateway", yaml("  gateway: {anchors: [gateway-ca.pem], crls: [gateway-ca.crl], names: [gateway.acme.example]}\n", ""), config, 5, "any server could take its place"},
