@@ -210,9 +210,9 @@ func TestBrokenAnswerNeverLooksComplete(t *testing.T) {
 
 func TestCancellationReachesTheHandler(t *testing.T) {
 	t.Parallel()
-	s := newTestHandler()
-	d := newDMZWithServer(t, s)
 	onBothVersions(t, func(t *testing.T, h2 bool) {
+		s := newTestHandler() // its channels are this caller's
+		d := newDMZWithServer(t, s)
 		for _, target := range []string{"/wait", "/hang"} {
 			ctx, cancel := context.WithCancel(t.Context())
 			c := d.client(t, alice, h2)
