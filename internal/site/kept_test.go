@@ -27,7 +27,7 @@ func newTestSite(t *testing.T, ports int) *testSite {
 	s.put("server-key.pem", string(server.KeyPEM()))
 	s.put("ca.pem", string(s.clientCA.CertPEM()))
 	s.put("policy.csv", "p, group:Everybody, *, GET, /*, allow\n")
-	s.put("users.yaml", "mappings:\n  - {id: alice, user: alice, fingerprint: " + strings.Repeat("ab", 32) + "}\n")
+	s.put("users.yaml", "mappings:\n  - {id: alice, user: alice, fingerprint: "+strings.Repeat("ab", 32)+"}\n")
 	var config strings.Builder
 	config.WriteString("users: users.yaml\npolicy: policy.csv\nreload: 0\nports:\n")
 	for i := range ports {
