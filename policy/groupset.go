@@ -135,11 +135,7 @@ func (e *Engine) Groups(user string) []string {
 		ids = e.groups.followed(id)
 		e.groups.sortByName(ids)
 	}
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		out[i] = e.groups.groups.at(id)
-	}
-	return out
+	return e.groups.groups.all(ids)
 }
 
 // user returns what the policy knows about a user, and the user's id or noID.

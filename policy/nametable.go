@@ -1,6 +1,9 @@
 package policy
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"strings"
+)
 
 // nameTable numbers names from 0. It holds no pointer beside four to its own arrays: with
 // 100,000 users and rules it takes half the memory of a map and a slice of strings, and
@@ -39,6 +42,24 @@ func (t *nameTable) bytes(id uint32) []byte {
 
 // at returns the name of an id.
 func (t *nameTable) at(id uint32) string { return string(t.bytes(id)) }
+
+// all returns the names of ids. They share one new text: the names of many groups cost two
+// allocations, and do not hold the table.
+func (t *nameTable) all(ids []uint32) []string {
+	size := 0
+	for _, id := range ids {
+		size += len(t.bytes(id))
+	}
+	var text strings.Builder
+	text.Grow(size)
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		from := text.Len()
+		text.Write(t.bytes(id))
+		names[i] = text.String()[from:]
+	}
+	return names
+}
 
 // slot returns the slot of a name, or the free one where it belongs.
 func (t *nameTable) slot(name string) (*slot, uint32) {
