@@ -57,6 +57,12 @@ func (f *Reader) Get(name string) ([]byte, error) {
 	return c.Data, c.Err
 }
 
+// Digest returns the digest of a file's content, and the error of Get.
+func (f *Reader) Digest(name string) ([sha256.Size]byte, error) {
+	_, err := f.Get(name)
+	return f.Read[name].Digest, err
+}
+
 // List returns the CRL files in a folder, and whether the name is a folder at all.
 // What lies in it is watched: the list is content too.
 func (f *Reader) List(name string) ([]string, bool) {
