@@ -113,16 +113,30 @@ func (l *loader) readCertificates(path string, files []config.Scalar, key io.Wri
 	var out []placedCertificate
 	for _, n := range files {
 		name := l.files.Beside(path, n.Value)
-		if data, ok := l.need(n.In(path), name); ok {
-			certs, err := trustaccess.ReadCertificates(name, data)
-			l.wrong.Merge(err, configerror.Error{File: name})
-			for _, c := range certs {
-				out = append(out, placedCertificate{c, name})
-			}
-			fmt.Fprintf(key, "%s %x\n", what, sha256.Sum256(data))
+		digest, ok := l.digest(n.In(path), name)
+		if !ok {
+			continue
 		}
+		for _, c := range l.certificatesOf(n.In(path), name, digest) {
+			out = append(out, placedCertificate{c, name})
+		}
+		fmt.Fprintf(key, "%s %x\n", what, digest)
 	}
 	return out
+}
+
+// certificatesOf parses the certificates of a file, once for the same content.
+func (l *loader) certificatesOf(at configerror.Error, name string, digest [sha256.Size]byte) []trustaccess.Certificate {
+	certs, _ := keep(l, keyOf("certificates", digest), func() ([]trustaccess.Certificate, bool) {
+		data, ok := l.need(at, name)
+		if !ok {
+			return nil, false
+		}
+		certs, err := trustaccess.ReadCertificates(name, data)
+		l.wrong.Merge(err, configerror.Error{File: name})
+		return certs, err == nil
+	})
+	return certs
 }
 
 // responder takes the old OCSP client again, or makes one.
