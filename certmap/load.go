@@ -1,6 +1,7 @@
 package certmap
 
 import (
+	"crypto/sha256"
 	"io"
 	"runtime"
 
@@ -55,7 +56,8 @@ func Load(name string, r io.Reader, options ...Option) (*Table, error) {
 			o(s)
 		}
 	}
-	return s.load(nil, []hook.File{{Name: name, Read: func() ([]byte, bool) { return data, true }}}, runtime.GOMAXPROCS(0))
+	read := func() ([]byte, [sha256.Size]byte, bool) { return data, [sha256.Size]byte{}, true }
+	return s.load(nil, []hook.File{{Name: name, Read: read}}, runtime.GOMAXPROCS(0))
 }
 
 // readAll reads everything, without the copies of io.ReadAll if the size is known.

@@ -61,7 +61,7 @@ func (s *settings) load(previous *Table, files []hook.File, workers int) (*Table
 		if next.files[i] = before.find(f, s); next.files[i] != nil {
 			continue
 		}
-		read, ok := f.Read()
+		read, digest, ok := f.Read()
 		if !ok { // the caller has reported it
 			readable = false
 			continue
@@ -69,6 +69,7 @@ func (s *settings) load(previous *Table, files []hook.File, workers int) (*Table
 		if data[i] = read; read == nil {
 			data[i] = []byte{}
 		}
+		f.Digest = digest
 		next.files[i] = pool.parse(f, data[i])
 	}
 	correct := pool.wait() && readable
@@ -80,7 +81,11 @@ func (s *settings) load(previous *Table, files []hook.File, workers int) (*Table
 			return t, nil
 		}
 	}
-	return s.build(next.files, files, data)
+	t, err := s.build(next.files, files, data)
+	if !readable {
+		return nil, err // fail closed: mappings are missing, disabled ones perhaps
+	}
+	return t, err
 }
 
 // find returns what was parsed of a file if the same content with the same settings would

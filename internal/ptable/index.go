@@ -79,7 +79,7 @@ func (x *Index) set(slot uint32, value uint64) {
 
 // Insert adds a ref, which must not be 0.
 func (x *Index) Insert(hash uint32, ref Ref) {
-	if x.n >= int(x.slots/20*17) { // 85 % full
+	if x.n*20 >= int(x.slots)*17 { // 85 % full
 		x.grow()
 	}
 	slot := x.home(hash)

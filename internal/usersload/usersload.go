@@ -24,7 +24,8 @@ var load = hook.Load.(func(*certmap.Table, []hook.File, hook.Settings) (*certmap
 // read and not parsed again if Settings mean the same: the same ports, and the same keys for
 // the issuers that it names by file. If nothing changed, Load returns previous itself. If
 // little changed, it changes a copy of previous, which shares the rest with it. The result is
-// always what a Load without previous would return.
+// always what a Load without previous would return. If a file cannot be read, Load returns no
+// table, and no error unless something else is wrong too.
 func Load(previous *certmap.Table, files []File, s Settings) (*certmap.Table, error) {
 	return load(previous, files, s)
 }

@@ -14,8 +14,10 @@ var Load any
 // File is one file of mappings.
 type File struct {
 	Name   string
-	Digest [sha256.Size]byte     // of the content; zero: never reuse what was parsed
-	Read   func() ([]byte, bool) // returns false if it has reported an error; called at most once
+	Digest [sha256.Size]byte // of the content; zero: never reuse what was parsed
+	// Read returns the content and its digest, which differs if the content has changed
+	// meanwhile. It returns false if it has reported an error. Load calls it at most once.
+	Read func() ([]byte, [sha256.Size]byte, bool)
 }
 
 // Settings are what the meaning of files depends on, besides their content.
