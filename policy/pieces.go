@@ -91,6 +91,9 @@ func cut(r io.Reader, found func(*piece)) error {
 func (p *piece) parse() {
 	c := p.check
 	var fields [6]string
+	// Estimates, without which the slices would grow a dozen times.
+	p.rules = make([]Rule, 0, strings.Count(p.text, "\n"+typeRule)+1)
+	p.members = make([]Member, 0, strings.Count(p.text, "\n"+typeMember)+1)
 	for rest, n := p.text, p.line; rest != ""; n++ {
 		line, after, ended := strings.Cut(rest, "\n")
 		rest = after
