@@ -14,7 +14,7 @@ import (
 // it is a folder.
 func (l *loader) crlFiles(path string, n config.Scalar) []string {
 	name := l.files.Beside(path, n.Value)
-	inside, ok := l.files.List(name)
+	inside, ok := l.files.List(name, ".crl", ".pem", ".der")
 	if !ok {
 		return []string{name}
 	}

@@ -31,6 +31,7 @@ func (l *loader) policy(path string, f *config.File, names, methods []string) *p
 		if !ok {
 			return out, false
 		}
+		defer l.files.Release(name)
 		engine, err := policy.Load(name, bytes.NewReader(data), policy.WithPorts(names...), policy.WithMethods(methods...))
 		l.wrong.Merge(placed(err, name, 0), configerror.Error{File: name})
 		if err != nil {
