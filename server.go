@@ -79,7 +79,7 @@ func OpenFS(fsys fs.FS, path string, options Options) (*Server, error) {
 func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
 	s.events = audit.New(options.Log, &s.generation)
-	g, _, err := s.read(context.Background(), unchanged)
+	g, _, err := s.read(context.Background(), nil, unchanged)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -68,6 +69,36 @@ backend b
 `, dir, addr, backend)
 		},
 	},
+	"caddy": { // it answers by itself
+		binary: "caddy", debian: "caddy",
+		args: func(file string) []string { return []string{"run", "--adapter", "caddyfile", "--config", file} },
+		config: func(dir, addr, _ string) string {
+			return fmt.Sprintf(`{
+	admin off
+	auto_https off
+	log {
+		output discard
+	}
+}
+https://%[2]s, https://localhost:%[3]s {
+	tls %[1]s/server.pem %[1]s/server-key.pem {
+		client_auth {
+			mode require_and_verify
+			trusted_ca_cert_file %[1]s/client-ca.pem
+		}
+	}
+	@allowed {
+		path_regexp ^/orders/[^/]+$
+		vars {tls_client_subject} CN=alice
+	}
+	handle @allowed {
+		respond "ok" 200
+	}
+	respond 403
+}
+`, dir, addr, addr[strings.LastIndexByte(addr, ':')+1:])
+		},
+	},
 }
 
 // startGateway starts a gateway with net/http as its backend. Both share one core, as the
@@ -95,7 +126,10 @@ func (w *world) startGateway(name string, g gateway, o options) (*server, error)
 		return nil, err
 	}
 	p := onServerCore(binary, g.args(file)...)
-	p.Stderr = os.Stderr
+	p.Env = append(os.Environ(), "GOMAXPROCS=1", "HOME="+w.dir)
+	if name != "caddy" { // it writes its log there too
+		p.Stderr = os.Stderr
+	}
 	if err := p.Start(); err != nil {
 		s.stop()
 		return nil, err

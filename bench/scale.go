@@ -45,7 +45,7 @@ const maxCasbinRules = 10_000
 func decisionsOverRules() (chart, error) {
 	ours, casbinSeries := series{Name: "mtlsguard"}, series{Name: "Casbin's Enforce"}
 	for _, rules := range []int{10, 100, 1_000, 10_000, 100_000} {
-		e, err := policy.Load("policy.csv", strings.NewReader(policyFile(rules)))
+		e, err := policy.Load("policy.csv", strings.NewReader(policyFile(rules, 100)))
 		if err != nil {
 			return chart{}, err
 		}

@@ -180,9 +180,9 @@ func serveGuard(dir string, o options, logged bool) error {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	config := fmt.Sprintf(`users: users.yaml
+	config := fmt.Sprintf(`users: users.jsonl
 policy: policy.csv
-reload: 0
+reload: 5s
 ports:
   - name: internal
     listen: %s
@@ -191,7 +191,7 @@ ports:
     trust: {anchors: [../client-ca.pem]}
     limits: {connections_per_ip: 1000}
 `, addr)
-	for name, data := range map[string]string{"mtlsguard.yaml": config, "users.yaml": usersFile(o.mappings, leaf), "policy.csv": policyFile(o.rules)} {
+	for name, data := range map[string]string{"mtlsguard.yaml": config, "users.jsonl": usersFile(o.mappings, leaf), "policy.csv": policyFile(o.rules, o.groups)} {
 		if err := os.WriteFile(filepath.Join(own, name), []byte(data), 0o600); err != nil {
 			return err
 		}
@@ -213,20 +213,20 @@ ports:
 
 func usersFile(n int, alice *x509.Certificate) string {
 	var b bytes.Buffer
-	b.WriteString("mappings:\n")
 	for i := range n - 1 {
-		fmt.Fprintf(&b, "  - {id: m%d, user: u%d, fingerprint: %x}\n", i, i, sha256.Sum256(fmt.Append(nil, i)))
+		fmt.Fprintf(&b, `{"id": "m%d", "user": "u%d", "fingerprint": "%x"}`+"\n", i, i, sha256.Sum256(fmt.Append(nil, i)))
 	}
-	fmt.Fprintf(&b, "  - {id: alice, user: alice, fingerprint: %s}\n", trust.FingerprintOf(alice))
+	fmt.Fprintf(&b, `{"id": "alice", "user": "alice", "fingerprint": "%s"}`+"\n", trust.FingerprintOf(alice))
 	return b.String()
 }
 
-func policyFile(n int) string {
+// policyFile returns a policy with n rules. A third of them is for groups.
+func policyFile(n, groups int) string {
 	var b strings.Builder
 	for i := range n - 2 {
 		switch i % 3 {
 		case 0:
-			fmt.Fprintf(&b, "p, group:g%d, *, GET|POST, /orders/{id}/part%d, allow\n", i%100, i)
+			fmt.Fprintf(&b, "p, group:g%d, *, GET|POST, /orders/{id}/part%d, allow\n", i%groups, i)
 		case 1:
 			fmt.Fprintf(&b, "p, user:u%d, internal, GET, /area%d/*, allow\n", i, i%500)
 		default:
@@ -236,7 +236,7 @@ func policyFile(n int) string {
 	b.WriteString("p, group:staff, *, GET|POST, /orders/*, allow\np, user:mallory, *, *, /*, deny\n")
 	b.WriteString("g, user:alice, group:staff\n")
 	for i := range n / 10 {
-		fmt.Fprintf(&b, "g, user:u%d, group:g%d\n", i, i%100)
+		fmt.Fprintf(&b, "g, user:u%d, group:g%d\n", i, i%groups)
 	}
 	return b.String()
 }

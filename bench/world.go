@@ -64,7 +64,19 @@ func (w *world) start(name string, o options) (*server, error) {
 	if gateway, ok := gateways[name]; ok {
 		return w.startGateway(name, gateway, o)
 	}
-	addr, p, err := w.startGoServer(name, o)
+	kind, size, sized := strings.Cut(name, ":")
+	if sized {
+		rules, mappings, _ := strings.Cut(size, ":")
+		var err error
+		if o.rules, err = strconv.Atoi(rules); err != nil {
+			return nil, fmt.Errorf("-only: the number of rules: %w", err)
+		}
+		if o.mappings, err = strconv.Atoi(mappings); err != nil {
+			return nil, fmt.Errorf("-only: the number of mappings: %w", err)
+		}
+		o.groups = o.rules
+	}
+	addr, p, err := w.startGoServer(kind, o)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +105,7 @@ func (w *world) startGoServer(name string, o options) (string, *exec.Cmd, error)
 	if err != nil {
 		return "", nil, err
 	}
-	p := onServerCore(self, "-serve", name, "-dir", w.dir, "-rules", strconv.Itoa(o.rules), "-mappings", strconv.Itoa(o.mappings), "-profiles", o.profiles)
+	p := onServerCore(self, "-serve", name, "-dir", w.dir, "-rules", strconv.Itoa(o.rules), "-groups", strconv.Itoa(o.groups), "-mappings", strconv.Itoa(o.mappings), "-profiles", o.profiles)
 	p.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC="+strconv.Itoa(o.gogc))
 	p.Stderr = os.Stderr
 	out, err := p.StdoutPipe()

@@ -32,7 +32,11 @@ func TestRealGatewaysForwardCertificates(t *testing.T) {
 		all := func(when string, holder []caller, want string) {
 			t.Helper()
 			for _, a := range holder {
-				for range 2 { // the second request reuses the connection or the session
+				requests := 2 // the second reuses the connection or the session
+				if strings.HasPrefix(a.name, "curl") {
+					requests = 1
+				}
+				for range requests {
 					if got := a.get(); got != want {
 						t.Errorf("%s: %s: got %s, want %s", when, a.name, got, want)
 					}
@@ -116,8 +120,7 @@ func TestRealGatewaysReplaceForgedHeaders(t *testing.T) {
 					{"curl", func() string { return p.curl(holder.pair, append(headerLines(pairs), "--http1.1")...) }},
 				}
 				if p.h2 {
-					ways = append(ways, caller{"HTTP/2", func() string { return get(withHeaders(h2, pairs...), page) }},
-						caller{"curl, HTTP/2", func() string { return p.curl(holder.pair, append(headerLines(pairs), "--http2")...) }})
+					ways = append(ways, caller{"HTTP/2", func() string { return get(withHeaders(h2, pairs...), page) }})
 				}
 				if pairs[0] == "Trailer" {
 					ways = []caller{{"a trailer", func() string { return getWithTrailer(h1, page, p.cert, p.forward(p.bob)) }}}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mtlsguard/mtlsguard/identity"
 )
@@ -11,10 +12,8 @@ import (
 // compiler builds an Engine from lines that have no errors.
 type compiler struct {
 	*Engine
-	check        *checker
-	subjects     map[string]uint32 // "group:staff" → id, from 1
-	groupSubject []uint32          // subject id by group id, or 0
-	placed       []placedEntry
+	check  *checker
+	placed []placedEntry
 }
 
 // placedEntry is an entry that knows its node.
@@ -24,72 +23,64 @@ type placedEntry struct {
 	entry
 }
 
-func compile(c *checker, g *groupGraph, rules []Rule, members []Member) *Engine {
+// compile builds an Engine from a graph and the lines that it was made of. The lines are
+// stored, and the tree is built, at the same time as the sets of groups.
+func compile(c *checker, g *groupGraph, subjects []uint32, rules []Rule, members []Member) *Engine {
 	b := &compiler{
 		Engine: &Engine{
 			vocabulary: c.vocabulary, groups: g,
 			ports: newNameTable(8), segments: newNameTable(64), edges: map[edge]uint32{},
 			nodes: make([]node, 2, 64), anyPort: 1, // node 0 belongs to no tree
 		},
-		check: c, subjects: map[string]uint32{}, groupSubject: make([]uint32, g.groups.len()),
-		placed: make([]placedEntry, 0, len(rules)),
+		check: c, placed: make([]placedEntry, len(rules)),
 	}
-	for i := range rules {
-		b.placeRule(&rules[i], uint32(i)) // fewer than 2 G rules
+	if n := c.unended; n > 0 {
+		b.unended = Position{File: c.file, Line: n}
 	}
-	b.layEntries()
-	b.listUsers(members)
-	b.keepLines(rules, members)
+	var parts sync.WaitGroup
+	parts.Go(func() { b.keepLines(rules, members) })
+	parts.Go(func() {
+		for i := range rules {
+			b.placed[i] = b.placeRule(&rules[i], uint32(i)) // fewer than 2 G rules
+			b.placed[i].subject = subjects[i]
+		}
+		b.layEntries()
+	})
+	b.addUsers(subjects)
+	b.addSets(members)
+	parts.Wait()
 	return b.Engine
 }
 
-// subject returns the id of a subject that a rule names.
-func (b *compiler) subject(s string) uint32 {
-	if id, ok := b.subjects[s]; ok {
-		return id
-	}
-	id := uint32(len(b.subjects) + 1) // fewer than 4 G subjects
-	b.subjects[s] = id
-	if group, ok := strings.CutPrefix(s, groupPrefix); ok {
-		b.groupSubject[b.groups.groups.find(group)] = id
-	}
-	return id
-}
-
 // placeRule finds or makes the node of a rule.
-func (b *compiler) placeRule(r *Rule, i uint32) {
+func (b *compiler) placeRule(r *Rule, i uint32) placedEntry {
 	mask, _, _ := b.vocabulary.mask(r.Method)
-	p := placedEntry{entry: entry{subject: b.subject(r.Subject), methods: mask, rule: i}}
+	p := placedEntry{entry: entry{methods: mask, rule: i}}
 	if r.Effect != Allow {
 		p.rule |= denyBit // fail closed: any effect but allow denies
 	}
-	at := b.anyPort
+	p.node = b.anyPort
 	if r.Port != "*" {
 		id := b.ports.add(r.Port)
 		if int(id) == len(b.roots) {
 			b.roots = append(b.roots, b.newNode())
 		}
-		at = b.roots[id]
+		p.node = b.roots[id]
 	}
 	if r.Path == starPath {
-		p.node = b.addChild(at, starSegment)
-		b.placed = append(b.placed, p)
-		return
+		p.node = b.addChild(p.node, starSegment)
+		return p
 	}
-	for rest := r.Path[1:]; ; {
-		segment, after, more := strings.Cut(rest, "/")
+	for rest, more := r.Path[1:], true; more; {
+		var segment string
+		segment, rest, more = strings.Cut(rest, "/")
 		if segment == "*" { // the last segment: checkPath rejects any other
 			p.below = true
 			break
 		}
-		at = b.addSegment(at, segment)
-		if !more {
-			break
-		}
-		rest = after
+		p.node = b.addSegment(p.node, segment)
 	}
-	p.node = at
-	b.placed = append(b.placed, p)
+	return p
 }
 
 // addSegment returns the child of a node for a segment of a rule, and makes it if it is
@@ -131,18 +122,7 @@ func (b *compiler) addChild(from, segment uint32) uint32 {
 
 // layEntries sorts the entries and gives each node its part of them.
 func (b *compiler) layEntries() {
-	slices.SortFunc(b.placed, func(x, y placedEntry) int {
-		if x.node != y.node {
-			return cmp.Compare(x.node, y.node)
-		}
-		if x.below != y.below {
-			if y.below {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(x.subject, y.subject), cmp.Compare(x.rule&^denyBit, y.rule&^denyBit))
-	})
+	b.sortPlaced()
 	b.entries = make([]entry, 0, len(b.placed))
 	// A rule that adds no method to earlier rules at the same place for the same
 	// subject is never the first to decide. Without it, one subject has fewer entries
@@ -175,67 +155,62 @@ func (b *compiler) layEntries() {
 	b.nodes = slices.Clip(b.nodes)
 }
 
-// listUsers gives each user that a line names their subjects. Users with the same
-// groups share one list.
-func (b *compiler) listUsers(members []Member) {
-	g := b.groups
-	var m marks
-	b.named = b.listSubjects(g.closure(&m, builtInGroups("")))
-	b.anonymous = b.listSubjects(g.closure(&m, builtInGroups(identity.Default)))
-	b.users = make([]userSubjects, g.users.len())
-	shared := map[string]span{}
-	var key []byte
-	for id := range uint32(len(b.users)) { // an id
-		name, direct := g.users.at(id), g.groupsOfUser(id)
-		u := userSubjects{own: b.subjects[userPrefix+name], groups: b.named}
-		if name == identity.Default {
-			u.groups = b.anonymous // no line puts Default into a group
-		} else if len(direct) > 0 {
-			key = key[:0]
-			for _, id := range direct {
-				key = append(key, byte(id), byte(id>>8), byte(id>>16), byte(id>>24))
-			}
-			list, ok := shared[string(key)]
-			if !ok {
-				all := g.closure(&m, builtInGroups(name), direct)
-				if len(all) > maxGroups {
-					b.check.rejectMember(members, userPrefix+name, "user:"+name+" is in more than 1,024 groups", "put the user into fewer groups, or name the user in rules")
-					all = nil
+// sortPlaced sorts the entries by node, then by subject and rule. Most nodes have few.
+func (b *compiler) sortPlaced() {
+	next := make([]uint32, len(b.nodes)+1)
+	for i := range b.placed {
+		next[b.placed[i].node+1]++
+	}
+	for i := range b.nodes {
+		next[i+1] += next[i]
+	}
+	sorted := make([]placedEntry, len(b.placed))
+	for i := range b.placed {
+		at := &next[b.placed[i].node] // the end of what the node has so far
+		sorted[*at] = b.placed[i]
+		*at++
+	}
+	b.placed = sorted
+	from := uint32(0)
+	for _, to := range next[:len(b.nodes)] { // the ends now
+		slices.SortFunc(sorted[from:to], func(x, y placedEntry) int {
+			if x.below != y.below {
+				if y.below {
+					return -1
 				}
-				list = b.listSubjects(all)
-				shared[string(key)] = list
+				return 1
 			}
-			u.groups = list
-		}
-		b.users[id] = u
+			return cmp.Or(cmp.Compare(x.subject, y.subject), cmp.Compare(x.rule&^denyBit, y.rule&^denyBit))
+		})
+		from = to
 	}
 }
 
-// listSubjects stores the subjects of groups. Groups that no rule names have none.
-func (b *compiler) listSubjects(groups []uint32) span {
-	from := uint32(len(b.groupLists)) // bounded by users times groups
-	for _, id := range groups {
-		if subject := b.groupSubject[id]; subject != 0 {
-			b.groupLists = append(b.groupLists, subject)
+// addUsers lists the users, and marks those that rules name.
+func (b *compiler) addUsers(subjects []uint32) {
+	b.users = make([]userSubjects, b.groups.users.len())
+	for id := range b.users {
+		b.users[id] = userSubjects{own: noID, set: setNamed}
+	}
+	for _, s := range subjects {
+		if s&1 == 1 {
+			b.users[s>>1].own = s
 		}
 	}
-	slices.Sort(b.groupLists[from:])
-	return span{from, uint32(len(b.groupLists))} // as above
+	if id := b.groups.users.find(identity.Default); id != noID {
+		b.users[id].set = setAnonymous
+	}
 }
 
 // keepLines stores the lines for Explain, Lint and Rules.
-func (b *compiler) keepLines(rules []Rule, members []Member) {
-	var rulesFit, membersFit bool
-	b.rules, rulesFit = newLineTable(len(rules), func(i int) ([]string, string, int) {
-		return rules[i].fields(), rules[i].File, rules[i].Line
+func (e *Engine) keepLines(rules []Rule, members []Member) {
+	ofRules, ofMembers := sizeOf(rules, members)
+	e.rules = newLineTable(len(rules), ofRules, func(i int, to *strings.Builder) (string, int) {
+		rules[i].writeTo(to, ",")
+		return rules[i].File, rules[i].Line
 	})
-	b.members, membersFit = newLineTable(len(members), func(i int) ([]string, string, int) {
-		return members[i].fields(), members[i].File, members[i].Line
+	e.members = newLineTable(len(members), ofMembers, func(i int, to *strings.Builder) (string, int) {
+		members[i].writeTo(to, ",")
+		return members[i].File, members[i].Line
 	})
-	if !rulesFit || !membersFit {
-		b.check.add(Position{}, "the policy is larger than 4 GiB", "")
-	}
-	if n := b.check.unended; n > 0 {
-		b.unended = Position{File: b.check.file, Line: n}
-	}
 }

@@ -94,7 +94,7 @@ func (l *linter) candidates(s span, subject string) []entry {
 		return all
 	}
 	var out []entry
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(l.implied(subject)), l.subjects[subject])))) {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(l.implied(subject)), l.subject(subject))))) {
 		at, _ := slices.BinarySearchFunc(all, id, func(en entry, id uint32) int { return cmp.Compare(en.subject, id) })
 		for ; at < len(all) && all[at].subject == id; at++ {
 			out = append(out, all[at])

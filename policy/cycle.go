@@ -7,13 +7,24 @@ import (
 
 // sortGroups returns the groups in an order in which each group comes after the groups
 // that it is in. Groups on cycles are left out. Cycles and too deep nesting are errors.
-func (g *groupGraph) sortGroups(c *checker, members []Member, lines map[link]int) []uint32 {
+func (g *groupGraph) sortGroups(c *checker, members []Member) []uint32 {
 	n := g.groups.len()
-	left, children := make([]int, n), make([][]uint32, n) // left: parents that are not in the order yet
-	for id := range uint32(n) {                           // an id
+	left := make([]int, n)       // parents that are not in the order yet
+	first := make([]uint32, n+1) // the children of a group are children[first[id]:first[id+1]]
+	for id := range uint32(n) {  // an id
+		left[id] = len(g.parents(id))
 		for _, p := range g.parents(id) {
-			left[id]++
-			children[p] = append(children[p], id)
+			first[p]++
+		}
+	}
+	for i := range n {
+		first[i+1] += first[i]
+	}
+	children := make([]uint32, first[n])
+	for id := uint32(n); id > 0; id-- { // backwards: first moves from the end of a group's children to their beginning
+		for _, p := range g.parents(id - 1) {
+			first[p]--
+			children[first[p]] = id - 1
 		}
 	}
 	order := make([]uint32, 0, n)
@@ -24,7 +35,7 @@ func (g *groupGraph) sortGroups(c *checker, members []Member, lines map[link]int
 	}
 	depth := make([]int, n)
 	for i := 0; i < len(order); i++ {
-		for _, child := range children[order[i]] {
+		for _, child := range children[first[order[i]]:first[order[i]+1]] {
 			depth[child] = max(depth[child], depth[order[i]]+1)
 			if left[child]--; left[child] == 0 {
 				order = append(order, child)
@@ -37,13 +48,14 @@ func (g *groupGraph) sortGroups(c *checker, members []Member, lines map[link]int
 		}
 	}
 	if len(order) < n {
-		g.rejectCycles(c, members, left, lines)
+		g.rejectCycles(c, members, left)
 	}
 	return order
 }
 
 // rejectCycles adds an error for each cycle among the groups that have parents left.
-func (g *groupGraph) rejectCycles(c *checker, members []Member, left []int, lines map[link]int) {
+func (g *groupGraph) rejectCycles(c *checker, members []Member, left []int) {
+	lines := g.firstLines(members)
 	seen := make([]int, len(left)) // by group: the walk that came by, from 1
 	for start := range left {
 		if left[start] == 0 || seen[start] > 0 {
@@ -65,6 +77,23 @@ func (g *groupGraph) rejectCycles(c *checker, members []Member, left []int, line
 			g.rejectCycle(c, members, append(path[slices.Index(path, id):], id), lines)
 		}
 	}
+}
+
+// firstLines returns the first line of each group in a group.
+func (g *groupGraph) firstLines(members []Member) map[link]int {
+	lines := map[link]int{}
+	for i := range members {
+		child, isGroup := strings.CutPrefix(members[i].Subject, groupPrefix)
+		parent, ok := strings.CutPrefix(members[i].Group, groupPrefix)
+		if !isGroup || !ok {
+			continue
+		}
+		l := link{g.groups.find(child), g.groups.find(parent)}
+		if _, ok := lines[l]; !ok {
+			lines[l] = i
+		}
+	}
+	return lines
 }
 
 // maxCycleNames bounds the groups that the error about a cycle names.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -16,8 +15,9 @@ var (
 
 var _ Decider = (*Engine)(nil)
 
-// Decide answers one request. It allocates nothing, takes no lock and ignores ctx,
-// because it never waits. It fails for a nil Engine, for the zero value, and for a
+// Decide answers one request. It takes no lock, ignores ctx, because it never waits, and
+// allocates nothing: except for users with so many groups that these are not kept, if
+// Caller is nil. It fails for a nil Engine, for the zero value, and for a
 // request whose User cannot be a user's name.
 func (e *Engine) Decide(_ context.Context, r Request) (Decision, error) {
 	if !e.isBuilt() {
@@ -40,22 +40,19 @@ func (e *Engine) Decide(_ context.Context, r Request) (Decision, error) {
 type caller struct {
 	engine       *Engine
 	user, onPort string
-	subjects     userSubjects
-	root         uint32 // of the port's own rules, or 0
+	own          uint32   // the user's own subject, or noID
+	groups       []uint32 // the subjects of the user's groups, ascending
+	root         uint32   // of the port's own rules, or 0
 	err          error
 }
 
 // lookUp looks up a user and a port.
 func (e *Engine) lookUp(user, port string) caller {
-	c := caller{engine: e, user: user, onPort: port}
-	if id := e.groups.users.find(user); id != noID {
-		c.subjects = e.users[id]
-	} else if !isUser(user) {
-		c.err = errUser // the name of a group, or no name
-	} else if user == identity.Default {
-		c.subjects.groups = e.anonymous
+	c := caller{engine: e, user: user, onPort: port, own: noID}
+	if u, id := e.user(user); id != noID || isUser(user) {
+		c.own, c.groups = u.own, e.subjects(u, id)
 	} else {
-		c.subjects.groups = e.named
+		c.err = errUser // the name of a group, or no name
 	}
 	if id := e.ports.find(port); id != noID {
 		c.root = e.roots[id]
@@ -69,11 +66,10 @@ func (e *Engine) decide(c *caller, method, path string) (Decision, error) {
 		return Decision{Reason: reason.PolicyError}, c.err
 	}
 	s := search{
-		method: e.vocabulary.bit(method), user: ownName(c.user), own: c.subjects.own,
-		groups: e.groupLists[c.subjects.groups.from:c.subjects.groups.to],
-		allow:  noID, deny: noID,
+		method: e.vocabulary.bit(method), user: ownName(c.user), own: c.own, groups: c.groups,
+		allow: noID, deny: noID,
 	}
-	if s.method == 0 || s.own == 0 && len(s.groups) == 0 {
+	if s.method == 0 || s.own == noID && len(s.groups) == 0 {
 		return Decision{Reason: reason.NoRule}, nil
 	}
 	if path == starPath {

@@ -6,11 +6,10 @@ type Engine struct {
 	vocabulary *vocabulary
 	groups     *groupGraph
 
-	// Subjects are the users and groups that rules name, numbered from 1.
-	users      []userSubjects // by user id
-	groupLists []uint32       // subject ids, ascending within a list
-	named      span           // the list of a named user whom no line names
-	anonymous  span           // the list of the user Default, if no line names it
+	users       []userSubjects // by user id
+	sets        []groupSet
+	setGroups   []uint32
+	setSubjects []uint32
 
 	// One tree of path segments for each port.
 	ports    nameTable
@@ -26,12 +25,9 @@ type Engine struct {
 	unended Position // of a last line without a line end
 }
 
-// userSubjects is the subjects that a user has: their own, or 0, and those of their
-// groups.
-type userSubjects struct {
-	own    uint32
-	groups span
-}
+// userSubjects is the subjects that a user has: their own, or noID if no rule names it, and
+// those of their groups.
+type userSubjects struct{ own, set uint32 }
 
 // span is a part of a slice.
 type span struct{ from, to uint32 }
@@ -80,11 +76,15 @@ func New(rules []Rule, members []Member, options ...Option) (*Engine, error) {
 
 // build compiles the lines that c has checked, or returns c's errors.
 func build(c *checker, rules []Rule, members []Member) (*Engine, error) {
-	g := newGroupGraph(rules, members, c)
+	if ofRules, ofMembers := sizeOf(rules, members); ofRules+ofMembers > maxText {
+		c.add(Position{}, "the policy is larger than 4 GiB", "")
+		return nil, c.err() // fail closed: what follows counts bytes and lines in 32 bits
+	}
+	g, subjects := newGroupGraph(rules, members, c)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	e := compile(c, g, rules, members)
+	e := compile(c, g, subjects, rules, members)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,12 @@ type groupGraph struct {
 	ofGroup []uint32 // the same for a group
 	links   []uint32 // group ids, in the order of the lines
 	empty   []bool   // by group id: no user is in it
+	inRules []bool   // by group id: a rule names it
 }
+
+// A subject of rules is a number: that of a user is odd.
+func userSubject(id uint32) uint32  { return id<<1 | 1 } // fewer than 2 G users: each has a line
+func groupSubject(id uint32) uint32 { return id << 1 }
 
 // groupsOfUser returns the groups that the lines of a user name.
 func (g *groupGraph) groupsOfUser(user uint32) []uint32 {
@@ -47,22 +52,23 @@ func builtInGroups(user string) []uint32 {
 // link is one membership.
 type link struct{ from, to uint32 }
 
-// newGroupGraph builds the graph and adds cycles and too deep nesting to c's errors.
-// It accepts the rules and members that c has rejected.
-func newGroupGraph(rules []Rule, members []Member, c *checker) *groupGraph {
-	g := &groupGraph{users: newNameTable(len(members)), groups: newNameTable(16)}
+// newGroupGraph builds the graph and adds cycles and too deep nesting to c's errors. It also
+// returns the subject of each rule, and which users rules name. It accepts the rules and
+// members that c has rejected.
+func newGroupGraph(rules []Rule, members []Member, c *checker) (g *groupGraph, subjects []uint32) {
+	g = &groupGraph{users: newNameTable(len(members)), groups: newNameTable(16)}
 	for _, name := range builtInNames {
 		g.groups.add(name)
 	}
+	subjects = make([]uint32, len(rules))
 	for i := range rules {
 		if name, ok := strings.CutPrefix(rules[i].Subject, userPrefix); ok {
-			g.users.add(name)
+			subjects[i] = userSubject(g.users.add(name))
 		} else if name, ok := strings.CutPrefix(rules[i].Subject, groupPrefix); ok {
-			g.groups.add(name)
+			subjects[i] = groupSubject(g.groups.add(name))
 		}
 	}
 	ofUser, ofGroup := make([]link, 0, len(members)), make([]link, 0, 16)
-	lines := make(map[link]int, 16) // the first line of a group in a group
 	for i := range members {
 		group, ok := strings.CutPrefix(members[i].Group, groupPrefix)
 		if !ok {
@@ -72,19 +78,20 @@ func newGroupGraph(rules []Rule, members []Member, c *checker) *groupGraph {
 			ofUser = append(ofUser, link{g.users.add(name), g.groups.add(group)})
 		} else if name, ok := strings.CutPrefix(members[i].Subject, groupPrefix); ok {
 			from := g.groups.add(name) // before the group, so that a cycle begins at its first line
-			l := link{from, g.groups.add(group)}
-			ofGroup = append(ofGroup, l)
-			if _, ok := lines[l]; !ok {
-				lines[l] = i
-			}
+			ofGroup = append(ofGroup, link{from, g.groups.add(group)})
 		}
 	}
+	g.links = make([]uint32, 0, len(ofUser)+len(ofGroup))
 	g.ofUser = g.addLinks(g.users.len(), ofUser)
 	g.ofGroup = g.addLinks(g.groups.len(), ofGroup)
-
-	order := g.sortGroups(c, members, lines)
-	g.markEmpty(order)
-	return g
+	g.inRules = make([]bool, g.groups.len())
+	for _, s := range subjects {
+		if s&1 == 0 {
+			g.inRules[s>>1] = true
+		}
+	}
+	g.markEmpty(g.sortGroups(c, members))
+	return g, subjects
 }
 
 // addLinks appends links, those of one source together, and returns where the links of
@@ -129,20 +136,19 @@ func (g *groupGraph) markEmpty(order []uint32) {
 }
 
 // closure returns the given groups and all groups that they are in, each once. It
-// stops above maxGroups.
-func (g *groupGraph) closure(m *marks, from ...[]uint32) []uint32 {
-	m.clear(g.groups.len())
+// stops above maxGroups. The set is empty before.
+func (g *groupGraph) closure(seen groupIDs, from ...[]uint32) []uint32 {
 	var all []uint32
 	for _, ids := range from {
 		for _, id := range ids {
-			if m.add(id) {
+			if seen.add(id) {
 				all = append(all, id)
 			}
 		}
 	}
 	for i := 0; i < len(all) && len(all) <= maxGroups; i++ {
 		for _, p := range g.parents(all[i]) {
-			if m.add(p) {
+			if seen.add(p) {
 				all = append(all, p)
 			}
 		}
@@ -150,22 +156,34 @@ func (g *groupGraph) closure(m *marks, from ...[]uint32) []uint32 {
 	return all
 }
 
-// marks is a set of ids. clear costs nothing, whatever the size.
+// groupIDs is a set of group ids. add reports whether an id is new.
+type groupIDs interface{ add(id uint32) bool }
+
+// idSet is for one closure: it has the size of the closure.
+type idSet map[uint32]struct{}
+
+func (s idSet) add(id uint32) bool {
+	before := len(s)
+	s[id] = struct{}{}
+	return len(s) > before
+}
+
+// marks is for many closures: it has room for every id, and clearing it costs nothing.
 type marks struct {
 	round uint32
 	seen  []uint32 // by id: the round in which it was added
 }
 
-// clear empties the set and makes room for n ids.
-func (m *marks) clear(n int) {
+// cleared empties the set and makes room for n ids.
+func (m *marks) cleared(n int) *marks {
 	if len(m.seen) < n {
 		m.seen = make([]uint32, n)
 		m.round = 0
 	}
 	m.round++
+	return m
 }
 
-// add adds an id and reports whether it is new.
 func (m *marks) add(id uint32) bool {
 	if m.seen[id] == m.round {
 		return false
@@ -207,27 +225,4 @@ func (g *groupGraph) chain(user string, group uint32) []string {
 		return out
 	}
 	return nil
-}
-
-// Groups returns the groups of a user, sorted, nested ones included, without the
-// prefix "group:". A named user whom no line names is in Everybody and Authenticated,
-// and in the groups that these are in; Default is in Everybody and Anonymous. The
-// slice belongs to the caller. It is nil for a text that cannot be a user's name.
-func (e *Engine) Groups(user string) []string {
-	if !e.isBuilt() || !isUser(user) {
-		return nil
-	}
-	g := e.groups
-	var direct []uint32
-	if id := g.users.find(user); id != noID {
-		direct = g.groupsOfUser(id)
-	}
-	var m marks
-	ids := g.closure(&m, builtInGroups(user), direct)
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		out[i] = g.groups.at(id)
-	}
-	slices.Sort(out)
-	return out
 }

@@ -17,7 +17,7 @@ type lineTable struct {
 // place is the file of a line, as an index, and its number there.
 type place struct{ file, line uint32 }
 
-// maxText bounds the text of a lineTable, whose offsets have 32 bits.
+// maxText bounds the text of all lines: offsets have 32 bits.
 const maxText = math.MaxUint32
 
 func (t *lineTable) len() int { return len(t.ends) }
@@ -37,41 +37,58 @@ func (t *lineTable) position(i int) Position {
 	return Position{File: t.files[p.file], Line: int(p.line), Number: i + 1}
 }
 
-// newLineTable stores n lines. No field contains a comma, so the fields come apart
-// again.
-func newLineTable(n int, line func(i int) (fields []string, file string, number int)) (t lineTable, fits bool) {
-	t = lineTable{ends: make([]uint32, n), places: make([]place, n)}
-	index := map[string]uint32{}
+// newLineTable stores n lines of a size in bytes together, which line writes. No field
+// contains a comma, so the fields come apart again.
+func newLineTable(n int, size uint64, line func(i int, to *strings.Builder) (file string, number int)) lineTable {
+	t := lineTable{ends: make([]uint32, n), places: make([]place, n)}
 	var text strings.Builder
+	text.Grow(int(size)) // build has bounded it
+	index := map[string]uint32{}
+	last, lastID := "", noID // most lines are of one file
 	for i := range n {
-		fields, file, number := line(i)
-		for j, f := range fields {
-			if j > 0 {
-				text.WriteByte(',')
-			}
-			text.WriteString(f)
-		}
-		t.ends[i] = uint32(text.Len())                     // the result says whether it fits
+		file, number := line(i, &text)
+		t.ends[i] = uint32(text.Len())                     // as above
 		if number < 0 || uint64(number) > math.MaxUint32 { // an int may have 32 bits
 			number = 0
 		}
-		at, ok := index[file]
-		if !ok {
-			at = uint32(len(t.files)) // fewer than n
-			index[file] = at
-			t.files = append(t.files, file)
+		if lastID == noID || file != last {
+			at, ok := index[file]
+			if !ok {
+				at = uint32(len(t.files)) // fewer than n
+				file = strings.Clone(file)
+				index[file] = at
+				t.files = append(t.files, file)
+			}
+			last, lastID = file, at
 		}
-		t.places[i] = place{file: at, line: uint32(number)} // checked above
+		t.places[i] = place{file: lastID, line: uint32(number)} // checked above
 	}
 	t.text = text.String()
-	return t, uint64(len(t.text)) <= maxText
+	return t
 }
 
-// rule returns the i-th rule.
+// sizeOf returns the bytes of rules and of memberships in a lineTable.
+func sizeOf(rules []Rule, members []Member) (ofRules, ofMembers uint64) {
+	for i := range rules {
+		r := &rules[i]
+		ofRules += uint64(len(r.Subject) + len(r.Port) + len(r.Method) + len(r.Path) + len(r.Effect) + len(",,,,"))
+	}
+	for i := range members {
+		ofMembers += uint64(len(members[i].Subject) + len(members[i].Group) + len(","))
+	}
+	return ofRules, ofMembers
+}
+
+// rule returns the i-th rule. Its fields are parts of the stored line: Explain and Lint read
+// every rule, and allocate nothing for it.
 func (e *Engine) rule(i int) Rule {
-	f := strings.SplitN(e.rules.at(i), ",", 5)
 	at := e.rules.position(i)
-	return Rule{Subject: f[0], Port: f[1], Method: f[2], Path: f[3], Effect: f[4], File: at.File, Line: at.Line}
+	r := Rule{File: at.File, Line: at.Line}
+	rest := e.rules.at(i)
+	for _, field := range []*string{&r.Subject, &r.Port, &r.Method, &r.Path, &r.Effect} {
+		*field, rest, _ = strings.Cut(rest, ",")
+	}
+	return r
 }
 
 // member returns the i-th membership.

@@ -17,7 +17,7 @@ func (e *Engine) Lint() []configerror.Finding {
 	if !e.isBuilt() {
 		return nil
 	}
-	l := &linter{Engine: e, subjects: e.numberSubjects(), implications: map[string][]uint32{}, anonymousGroups: e.Groups(identity.Default)}
+	l := &linter{Engine: e, implications: map[string][]uint32{}, anonymousGroups: e.Groups(identity.Default)}
 	seen := map[string]bool{}
 	for i := range e.rules.len() {
 		r := e.rule(i)
@@ -37,24 +37,23 @@ func (e *Engine) Lint() []configerror.Finding {
 
 type linter struct {
 	*Engine
-	subjects        map[string]uint32   // as the compiler numbered them
 	implications    map[string][]uint32 // results of implied
 	anonymousGroups []string            // sorted
 	found           []configerror.Finding
 	marks           marks
 }
 
-// numberSubjects numbers subjects as the compiler did: from 1, in the order of the
-// rules.
-func (e *Engine) numberSubjects() map[string]uint32 {
-	ids := map[string]uint32{}
-	for i := range e.rules.len() {
-		subject, _, _ := strings.Cut(e.rules.at(i), ",")
-		if _, ok := ids[subject]; !ok {
-			ids[subject] = uint32(len(ids) + 1) // an id
-		}
+// subject returns the number of a subject that a rule names.
+func (e *Engine) subject(s string) uint32 {
+	if name, ok := strings.CutPrefix(s, userPrefix); ok {
+		return userSubject(e.groups.users.find(name))
 	}
-	return ids
+	return groupSubject(e.groups.groups.find(strings.TrimPrefix(s, groupPrefix)))
+}
+
+// closure returns the given groups and all groups that they are in.
+func (l *linter) closure(from ...[]uint32) []uint32 {
+	return l.groups.closure(l.marks.cleared(l.groups.groups.len()), from...)
 }
 
 // add adds a finding at a position. Without a line to show beside it, the message
@@ -73,7 +72,7 @@ func (l *linter) checkEffect(i int, r Rule) {
 	if r.Path == starPath && mask&^bitOPTIONS != 0 {
 		l.addRule(i, "the path * is only the target of OPTIONS *", "write /* for every path")
 	}
-	own := l.subjects[r.Subject]
+	own := l.subject(r.Subject)
 	repeated, denied := cover{left: mask}, cover{left: mask}
 	l.coveringEntries(r, func(en entry) {
 		other := int(en.rule &^ denyBit)
@@ -115,7 +114,7 @@ func (l *linter) implied(subject string) []uint32 {
 	}
 	var closure []uint32
 	if user, ok := strings.CutPrefix(subject, userPrefix); ok {
-		closure = l.groups.closure(&l.marks, builtInGroups(user), l.groups.groupsOfUser(l.groups.users.find(user)))
+		closure = l.closure(builtInGroups(user), l.groups.groupsOfUser(l.groups.users.find(user)))
 	} else {
 		group := strings.TrimPrefix(subject, groupPrefix)
 		from := []uint32{idEverybody, l.groups.groups.find(group)}
@@ -124,14 +123,9 @@ func (l *linter) implied(subject string) []uint32 {
 		if _, hasDefault := slices.BinarySearch(l.anonymousGroups, group); !hasDefault && !isBuiltIn(group) {
 			from = append(from, idAuthenticated)
 		}
-		closure = l.groups.closure(&l.marks, from)
+		closure = l.closure(from)
 	}
-	ids := make([]uint32, 0, len(closure))
-	for _, id := range closure {
-		if s, ok := l.subjects[groupPrefix+l.groups.groups.at(id)]; ok {
-			ids = append(ids, s)
-		}
-	}
+	ids := l.groups.appendSubjects(nil, closure)
 	l.implications[subject] = ids
 	return ids
 }
@@ -176,10 +170,7 @@ func (l *linter) checkMemberships() {
 		}
 		seen[subject] = true
 		group := l.groups.groups.find(strings.TrimPrefix(subject, groupPrefix))
-		isNamed := slices.ContainsFunc(l.groups.closure(&l.marks, []uint32{group}), func(id uint32) bool {
-			_, ok := l.subjects[groupPrefix+l.groups.groups.at(id)]
-			return ok
-		})
+		isNamed := slices.ContainsFunc(l.closure([]uint32{group}), func(id uint32) bool { return l.groups.inRules[id] })
 		if !isNamed {
 			l.add(at, "membership", "no rule names "+subject+" or a group that it is in", "write a rule for it, or remove its members")
 		}

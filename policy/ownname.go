@@ -82,11 +82,11 @@ func (l *linter) isAnonymous(subject string) bool {
 		return false
 	}
 	group := l.groups.groups.find(name)
-	if slices.Contains(l.groups.closure(&l.marks, builtInGroups("")), group) {
+	if slices.Contains(l.closure(builtInGroups("")), group) {
 		return false // every named user is in it
 	}
 	for user := range uint32(l.groups.users.len()) { // an id
-		if slices.Contains(l.groups.closure(&l.marks, l.groups.groupsOfUser(user)), group) {
+		if slices.Contains(l.closure(l.groups.groupsOfUser(user)), group) {
 			return false
 		}
 	}

@@ -46,12 +46,31 @@ const (
 )
 
 // text returns the rule as a line of policy.csv.
-func (r *Rule) text() string { return typeRule + ", " + strings.Join(r.fields(), ", ") }
+func (r *Rule) text() string {
+	var b strings.Builder
+	b.WriteString(typeRule + ", ")
+	r.writeTo(&b, ", ")
+	return b.String()
+}
 
-// fields returns the fields of the rule in Casbin's order.
-func (r *Rule) fields() []string { return []string{r.Subject, r.Port, r.Method, r.Path, r.Effect} }
+// writeTo writes the fields of the rule in Casbin's order.
+func (r *Rule) writeTo(b *strings.Builder, comma string) {
+	writeFields(b, comma, r.Subject, r.Port, r.Method, r.Path, r.Effect)
+}
 
-func (m *Member) fields() []string { return []string{m.Subject, m.Group} }
+// writeTo writes the fields of the membership in Casbin's order.
+func (m *Member) writeTo(b *strings.Builder, comma string) {
+	writeFields(b, comma, m.Subject, m.Group)
+}
+
+func writeFields(b *strings.Builder, comma string, fields ...string) {
+	for i, f := range fields {
+		if i > 0 {
+			b.WriteString(comma)
+		}
+		b.WriteString(f)
+	}
+}
 
 // checkRule checks the i-th rule, from 0, and reports whether it has no error.
 func (c *checker) checkRule(r *Rule, i int) bool {

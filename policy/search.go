@@ -13,7 +13,7 @@ type search struct {
 	user     string              // what {user} matches, or ""
 	isOwn    uint32              // bit i: segment i is the user
 	method   uint32
-	own      uint32   // the user's own subject, or 0
+	own      uint32   // the user's own subject, or noID
 	groups   []uint32 // the subjects of the user's groups
 	allow    uint32   // the first rule that allows so far, or noID
 	deny     uint32   // the first rule that denies so far, or noID
@@ -144,7 +144,7 @@ func (e *Engine) match(s *search, at span) {
 		}
 		return
 	}
-	if s.own != 0 {
+	if s.own != noID {
 		s.matchSubject(entries, s.own)
 	}
 	for _, id := range s.groups {

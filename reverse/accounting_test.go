@@ -63,7 +63,7 @@ func (c *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Covers K13, K14.
 func TestEveryRequestIsAccountedFor(t *testing.T) {
 	t.Parallel()
-	lasts := 2 * time.Second
+	lasts := time.Second
 	if *full {
 		lasts = time.Minute
 	}

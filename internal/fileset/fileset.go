@@ -1,6 +1,8 @@
-// Package fileset reads files, and compares what was read at different times: by content, not
-// by time stamps, which miss the swaps of mounted volumes. It also
-// detects when files that are being written have stopped changing.
+// Package fileset reads files, and compares what was read at different times, by content. It
+// reads a file again only if its device, inode, size, modification time or change time differ,
+// if it changed too recently for these to show another change, and once a minute in any case:
+// the times of some file systems are worth nothing. It also detects when files that are being
+// written have stopped changing.
 package fileset
 
 import (
@@ -23,6 +25,10 @@ type Content struct {
 	end  end
 	text bool // it does not tell its own end, as PEM and DER do
 	size int
+
+	stamp stamp // when it was read
+	sure  bool  // other content would have another stamp
+	lied  bool  // it once had other content and the same stamp: it is read at every look
 }
 
 // Empty reports whether the file could be read and holds nothing.
@@ -33,7 +39,11 @@ var ErrNoFile = errors.New("is not a file")
 
 // Of is the content of a file that could be read.
 func Of(data []byte) Content {
-	return Content{Data: data, Digest: sha256.Sum256(data), end: endOf(data), text: !IsPEM(data) && !IsDER(data), size: len(data)}
+	s := newSummary()
+	s.Write(data)
+	c := s.content()
+	c.Data = data
+	return c
 }
 
 // Failed is the content of a file that could not be read. The text of the error
@@ -56,20 +66,8 @@ const (
 	lineEnd
 )
 
-func endOf(data []byte) end {
-	switch {
-	case len(data) == 0:
-		return noEnd
-	case data[len(data)-1] == '\n', IsDER(data):
-		return lineEnd
-	case IsPEM(data) && bytes.Count(data, []byte("-----BEGIN ")) == 1 && bytes.HasSuffix(data, []byte("-----")):
-		return lineEnd // its one block is whole
-	}
-	return openEnd
-}
-
 // IsPEM and IsDER recognise files that tell their own end: cut off, they are nothing.
-func IsPEM(data []byte) bool { return bytes.HasPrefix(data, []byte("-----BEGIN ")) }
+func IsPEM(data []byte) bool { return bytes.HasPrefix(data, pemBegin) }
 
 // IsDER is described at IsPEM.
 func IsDER(data []byte) bool { return len(data) > 1 && data[0] == 0x30 && data[1] > 0x80 }

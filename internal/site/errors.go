@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"strings"
 
@@ -30,9 +31,8 @@ func (l *loader) err() error {
 	return errors.Join(once...)
 }
 
-// need reads a file, or adds an error: at the start with the position at which the file is
-// named, later with the name of the file.
-func (l *loader) need(at configerror.Error, name string) ([]byte, bool) {
+// name notes the position at which a file is named first.
+func (l *loader) name(at configerror.Error, name string) {
 	if l.namedAt == nil {
 		l.namedAt = map[string]string{}
 	}
@@ -40,6 +40,12 @@ func (l *loader) need(at configerror.Error, name string) ([]byte, bool) {
 		at.Column = 0
 		l.namedAt[name] = l.where + at.Position()
 	}
+}
+
+// need reads a file, or adds an error: at the start with the position at which the file is
+// named, later with the name of the file.
+func (l *loader) need(at configerror.Error, name string) ([]byte, bool) {
+	l.name(at, name)
 	data, err := l.files.Get(name)
 	if err == nil {
 		return data, true
@@ -50,6 +56,18 @@ func (l *loader) need(at configerror.Error, name string) ([]byte, bool) {
 	}
 	l.blame(at, name, err.Error(), "check the name: it is relative to the file that names it")
 	return nil, false
+}
+
+// digest is need for a file that may not have to be parsed: it returns the digest of its
+// content.
+func (l *loader) digest(at configerror.Error, name string) ([sha256.Size]byte, bool) {
+	digest, err := l.files.Digest(name)
+	if err != nil {
+		_, ok := l.need(at, name) // reports the error
+		return digest, ok
+	}
+	l.name(at, name)
+	return digest, true
 }
 
 // text is need for files that people write. It rejects a private key in the wrong place:

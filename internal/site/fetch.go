@@ -12,7 +12,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // fetchedFile is where a CRL file is fetched from, and where that is configured.
@@ -39,13 +38,13 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 		}
 		if f.Issuer.Value != "" {
 			name := l.files.Beside(path, f.Issuer.Value)
-			data, ok := l.need(f.Issuer.In(path), name)
+			digest, ok := l.digest(f.Issuer.In(path), name)
 			if !ok {
 				continue
 			}
-			certs, err := trust.ReadCertificates(name, data)
-			l.wrong.Merge(err, configerror.Error{File: name})
-			s.Issuers = certs
+			for _, c := range l.certificatesOf(f.Issuer.In(path), name, digest) {
+				s.Issuers = append(s.Issuers, c.Cert)
+			}
 		}
 		if !l.fetchedOnce(path, f, &s) {
 			continue

@@ -28,6 +28,8 @@ type Generation struct {
 	Engine   *policy.Engine
 	Warnings []configerror.Finding
 	endings  []ending
+	kept     kept
+	parsed   map[string]int // how often each kind of kept value was parsed for this generation
 }
 
 // Port is one port of a Generation, or the tunnels to gateways as one.

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -21,24 +20,32 @@ import (
 // certificate reads a port's certificate and key, both or neither.
 func (l *loader) certificate(path string, p config.Port, out *Port) {
 	certName, keyName := l.files.Beside(path, p.Cert.Value), l.files.Beside(path, p.Key.Value)
-	certPEM, ok := l.need(p.Cert.In(path), certName)
-	keyPEM, okKey := l.need(p.Key.In(path), keyName)
+	certDigest, ok := l.digest(p.Cert.In(path), certName)
+	keyDigest, okKey := l.digest(p.Key.In(path), keyName)
 	l.files.Whole(certName)
 	l.files.Whole(keyName)
 	if !ok || !okKey {
 		return
 	}
-	pair, mismatch, err := readPair(p.Name, certName, keyName, certPEM, keyPEM)
-	if err != nil {
+	pair, ok := keep(l, keyOf("key pair", certDigest, keyDigest), func() (*tls.Certificate, bool) {
+		certPEM, ok := l.need(p.Cert.In(path), certName)
+		keyPEM, okKey := l.need(p.Key.In(path), keyName)
+		if !ok || !okKey {
+			return nil, false
+		}
+		pair, mismatch, err := readPair(p.Name, certName, keyName, certPEM, keyPEM)
 		if mismatch && l.changed(certName) != l.changed(keyName) {
 			l.halfRenewed++
 		}
 		l.wrong.Merge(err, configerror.Error{File: certName})
+		return pair, err == nil
+	})
+	if !ok {
 		return
 	}
 	out.Config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }
 	out.certificateFile = certName
-	out.CertificateDigest = sha256.Sum256(slices.Concat(certPEM, []byte{0}, keyPEM))
+	out.CertificateDigest = sha256.Sum256(append(certDigest[:], keyDigest[:]...))
 }
 
 // chainEnd returns the certificate of a port's chain that ends first, in words and parsed.

@@ -27,7 +27,7 @@ type LintOptions struct {
 // Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
 // and line. Configuration errors are the error.
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
-	l := &loader{ctx: context.Background(), path: path, files: fileset.New(nil), clock: o.Now}
+	l := newLoader(context.Background(), path, fileset.New(nil), nil, o.Now)
 	g, err := l.load()
 	if err != nil {
 		return nil, err

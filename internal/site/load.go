@@ -26,6 +26,8 @@ type loader struct {
 	warnings []configerror.Finding
 	clock    func() time.Time       // nil: time.Now
 	fetched  map[string]fetchedFile // by real path
+	kept     kept
+	parsed   map[string]int // how often each kind of kept value was parsed
 
 	where   string            // the port that is being read, such as "port internal, "
 	namedAt map[string]string // by file: where mtlsguard.yaml names it first
@@ -37,7 +39,11 @@ type loader struct {
 // generation, or nil at the start. now is the clock; nil is time.Now. The error joins every
 // configuration error; then the Generation is nil.
 func Load(ctx context.Context, path string, f *fileset.Reader, previous *Generation, now func() time.Time) (*Generation, error) {
-	return (&loader{ctx: ctx, path: path, files: f, previous: previous, clock: now}).load()
+	return newLoader(ctx, path, f, previous, now).load()
+}
+
+func newLoader(ctx context.Context, path string, f *fileset.Reader, previous *Generation, now func() time.Time) *loader {
+	return &loader{ctx: ctx, path: path, files: f, previous: previous, clock: now, kept: kept{}, parsed: map[string]int{}}
 }
 
 // now reads the clock by which certificates are verified.
@@ -88,6 +94,7 @@ func (l *loader) load() (*Generation, error) {
 	l.warnLookups(g)
 	g.Warnings = l.warnings
 	g.endings = g.findEndings()
+	g.kept, g.parsed = l.kept, l.parsed
 	return g, nil
 }
 

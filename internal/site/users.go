@@ -7,15 +7,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
-	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Stand-ins for files that are wrong, or not needed.
-var (
-	emptyTable, _ = certmap.New()
-	denyAll, _    = policy.New(nil, nil)
-)
+// emptyTable stands in for a file that is not needed.
+var emptyTable, _ = certmap.New()
 
 func (l *loader) users(path string, f *config.File, ports []string) *certmap.Table {
 	if f.Users.Value == "" {
@@ -60,23 +56,4 @@ func (l *loader) issuer(users, name string) (trust.Digest, error) {
 		return trust.Digest{}, fmt.Errorf("%s is not the certificate of a CA", file)
 	}
 	return trust.SPKIOf(certs[0]), nil
-}
-
-func (l *loader) policy(path string, f *config.File, names, methods []string) *policy.Engine {
-	if f.Policy.Value == "" {
-		return denyAll // config.Parse has reported it, if the policy is needed
-	}
-	name := l.files.Beside(path, f.Policy.Value)
-	data, ok := l.text(f.Policy.In(path), name)
-	if !ok {
-		return nil
-	}
-	engine, err := policy.Load(name, bytes.NewReader(data), policy.WithPorts(names...), policy.WithMethods(methods...))
-	l.wrong.Merge(placed(err, name, 0), configerror.Error{File: name})
-	if err == nil {
-		if rules, _ := engine.Rules(); len(rules) == 0 {
-			l.warn("policy", configerror.Error{File: name}, "the policy has no rule: everything is denied", "p, group:staff, *, GET, /*, allow")
-		}
-	}
-	return engine
 }

@@ -1,0 +1,143 @@
+package fileset
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"sync"
+)
+
+// maxFile bounds what is read from one file.
+const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
+
+// load reads a file with its data.
+func (f *Reader) load(name string) Content {
+	var data bytes.Buffer
+	return f.read(name, func(file io.Reader, size int64) (Content, error) {
+		data.Grow(int(size) + bytes.MinRead)
+		_, err := data.ReadFrom(file)
+		return Of(data.Bytes()), err
+	})
+}
+
+// buffers holds the buffers of scan.
+var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
+
+// scan reads a file without keeping its data.
+func (f *Reader) scan(name string) Content {
+	return f.read(name, func(file io.Reader, _ int64) (Content, error) {
+		buffer := buffers.Get().(*[128 << 10]byte)
+		defer buffers.Put(buffer)
+		s := newSummary()
+		_, err := io.CopyBuffer(s, file, buffer[:])
+		return s.content(), err
+	})
+}
+
+// read opens a file and makes its content from it.
+func (f *Reader) read(name string, content func(file io.Reader, size int64) (Content, error)) Content {
+	start := f.now()
+	file, size, err := f.open(name)
+	if errors.Is(err, ErrNoFile) {
+		if entries, err := f.entries(name); err == nil {
+			return Folder(listDigest(entries), fmt.Errorf("%s %w", name, ErrNoFile))
+		}
+	}
+	if err != nil {
+		return Failed(err)
+	}
+	defer file.Close()
+	c, err := content(io.LimitReader(file, maxFile+1), size)
+	switch {
+	case err != nil:
+		return Failed(short(name, err))
+	case c.size > maxFile:
+		return Failed(tooLarge(name))
+	}
+	// The stamp after reading: a file that changed meanwhile has one that is not sure.
+	if info, err := file.Stat(); err == nil {
+		var ok bool
+		c.stamp, ok = stampOf(info)
+		c.sure = ok && c.stamp.isSure(start) && c.stamp.size == int64(c.size)
+	}
+	return c
+}
+
+func (f *Reader) stat(name string) (fs.FileInfo, error) {
+	if f.FS != nil {
+		return fs.Stat(f.FS, name)
+	}
+	return os.Stat(name)
+}
+
+// open opens a regular file, and returns its size.
+func (f *Reader) open(name string) (fs.File, int64, error) {
+	info, err := f.stat(name) // before opening: opening a pipe would wait for its writer
+	switch {
+	case err != nil:
+		return nil, 0, short(name, err)
+	case !info.Mode().IsRegular():
+		return nil, 0, fmt.Errorf("%s %w", name, ErrNoFile)
+	case info.Size() > maxFile: // not read at all: it would be, at every look
+		return nil, 0, tooLarge(name)
+	}
+	var file fs.File
+	if f.FS != nil {
+		file, err = f.FS.Open(name)
+	} else {
+		file, err = os.Open(name)
+	}
+	if err != nil {
+		return nil, 0, short(name, err)
+	}
+	return file, max(info.Size(), 0), nil
+}
+
+// fileEnds are how the names of files in folders end, of CRLs and of mappings.
+var fileEnds = []string{".crl", ".pem", ".der", ".jsonl"}
+
+// entries are the names of the files in a folder. Hidden ones are none: mounted
+// volumes have such, and whoever writes a file before renaming it.
+func (f *Reader) entries(name string) ([]string, error) {
+	read := os.ReadDir
+	if f.FS != nil {
+		read = func(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.FS, name) }
+	}
+	all, err := read(name)
+	var out []string
+	for _, e := range all {
+		if hasEnd(e.Name(), fileEnds) && e.Name()[0] != '.' {
+			out = append(out, e.Name())
+		}
+	}
+	return out, err
+}
+
+func hasEnd(name string, ends []string) bool { return slices.Contains(ends, path.Ext(name)) }
+
+func listDigest(entries []string) [sha256.Size]byte {
+	h := sha256.New()
+	for _, e := range entries {
+		fmt.Fprintf(h, "%q\n", e)
+	}
+	var out [sha256.Size]byte
+	h.Sum(out[:0])
+	return out
+}
+
+func tooLarge(name string) error {
+	return fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
+}
+
+func short(name string, err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		err = inner.Err
+	}
+	return fmt.Errorf("%s cannot be read: %w", name, err)
+}
