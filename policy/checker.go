@@ -43,6 +43,19 @@ func (c *checker) add(at Position, wrong, hint string) {
 	c.list.Add(configerror.Error{File: at.File, Line: at.Line, What: wrong, Hint: hint})
 }
 
+// addAll adds what was found in a piece of the same file.
+func (c *checker) addAll(p *checker) {
+	for _, err := range p.list.All() {
+		if c.isFull() {
+			c.dropped++
+		} else {
+			c.list.Add(*err)
+		}
+	}
+	c.dropped += p.dropped
+	c.unended = max(c.unended, p.unended)
+}
+
 func (c *checker) isFull() bool { return c.list.Len() >= maxErrors }
 
 // count returns the number of errors so far.

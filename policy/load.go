@@ -1,9 +1,6 @@
 package policy
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -26,101 +23,86 @@ func Load(name string, r io.Reader, options ...Option) (*Engine, error) {
 	return build(c, rules, members)
 }
 
-// read returns the lines without errors, and adds the errors of the others. The error
-// is the reader's.
-func (c *checker) read(file string, r io.Reader) (rules []Rule, members []Member, err error) {
-	c.file = file
-	in := bufio.NewReaderSize(r, maxLine+2)
-	for n := 1; ; n++ {
-		raw, err := in.ReadSlice('\n')
-		tooLong := false
-		for errors.Is(err, bufio.ErrBufferFull) {
-			tooLong = true // skip the rest, so that a line without an end takes no memory
-			raw, err = in.ReadSlice('\n')
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, nil, err // half a policy is another policy
-		}
-		line, ended := bytes.CutSuffix(raw, []byte("\n"))
-		if ended {
-			line = bytes.TrimSuffix(line, []byte("\r"))
-		}
-		if tooLong || len(line) > maxLine {
-			c.add(Position{File: file, Line: n}, "the line is longer than 64 KiB", "")
-		} else if fields := c.split(Position{File: file, Line: n}, line); fields != nil {
-			switch fields[0] {
-			case typeRule:
-				rule := Rule{Subject: fields[1], Port: fields[2], Method: fields[3], Path: fields[4], Effect: fields[5], File: file, Line: n}
-				if c.checkRule(&rule, len(rules)) {
-					rules = append(rules, rule)
-				}
-			case typeMember:
-				member := Member{Subject: fields[1], Group: fields[2], File: file, Line: n}
-				if c.checkMember(&member, len(members)) {
-					members = append(members, member)
-				}
-			}
-			if !ended {
-				c.unended = n
-			}
-		}
-		if err != nil {
-			return rules, members, nil
-		}
+// split finds the fields of a line and returns their number: 6 for a rule, 3 for a
+// membership. It returns 0 for a comment, for an empty line, and for a line with an error,
+// which it adds.
+func (c *checker) split(at Position, line string, fields *[6]string) int {
+	if !isPlain(line) && !c.checkCharacters(at, &line) {
+		return 0
 	}
-}
-
-// split returns the fields of a line: 6 for a rule, 3 for a membership. It returns nil
-// for a comment, for an empty line, and for a line with an error, which it adds.
-func (c *checker) split(at Position, raw []byte) []string {
-	reject := func(wrong, hint string) []string {
+	line = strings.Trim(line, " \t")
+	if line == "" || line[0] == '#' {
+		return 0
+	}
+	reject := func(wrong, hint string) int {
 		c.add(at, wrong, hint)
-		return nil
+		return 0
 	}
-	if at.Line == 1 && bytes.HasPrefix(raw, []byte("\uFEFF")) {
-		reject("the file begins with a byte order mark", "save it as plain UTF-8")
-		raw = raw[len("\uFEFF"):]
-	}
-	// Both characters can hide a line from a person who reads the file, in a comment too.
-	if bytes.IndexByte(raw, 0) >= 0 {
-		return reject("the line contains a NUL byte", "save the file as plain UTF-8")
-	}
-	if bytes.IndexByte(raw, '\r') >= 0 {
-		return reject("the line contains a carriage return that does not end it", "lines end with LF or CR LF")
-	}
-	if _, name := escape.Misleading(raw); name != "" {
-		return reject("the line contains "+name, escape.MisleadingHint)
-	}
-	raw = bytes.Trim(raw, " \t")
-	if len(raw) == 0 || raw[0] == '#' {
-		return nil
-	}
-	line := string(raw)
 	if strings.Contains(line, `"`) {
 		return reject("the line contains a quote", "fields are not quoted and contain no commas")
 	}
 	if strings.Count(line, ",") >= 16 {
 		return reject("the line has more than 16 fields", "write: "+formRule)
 	}
-	fields := strings.Split(line, ",")
-	for i, f := range fields {
-		fields[i] = strings.Trim(f, " \t")
-		if hasControl(fields[i]) {
-			return reject("a field contains a control character: "+escape.Quote(fields[i], escape.Short), "")
+	n := 0
+	for rest, more := line, true; more; n++ {
+		var f string
+		f, rest, more = strings.Cut(rest, ",")
+		f = strings.Trim(f, " \t")
+		if hasControl(f) {
+			return reject("a field contains a control character: "+escape.Quote(f, escape.Short), "")
+		}
+		if n < len(fields) {
+			fields[n] = f
 		}
 	}
 	switch t := fields[0]; {
-	case t == typeRule && len(fields) == 5 && fields[4] != Allow && fields[4] != Deny:
+	case t == typeRule && n == 5 && fields[4] != Allow && fields[4] != Deny:
 		return reject("the line has 5 fields, a rule has 6", "the effect is missing: end the line with allow or deny")
-	case t == typeRule && len(fields) != 6:
-		return reject("the line has "+fieldCount(len(fields))+", a rule has 6", "write: "+formRule)
-	case t == typeMember && len(fields) != 3:
-		return reject("the line has "+fieldCount(len(fields))+", a membership has 3", "write: "+formMember)
+	case t == typeRule && n != 6:
+		return reject("the line has "+fieldCount(n)+", a rule has 6", "write: "+formRule)
+	case t == typeMember && n != 3:
+		return reject("the line has "+fieldCount(n)+", a membership has 3", "write: "+formMember)
 	case t == typeRule || t == typeMember:
-		return fields
+		return n
 	default:
 		return reject("the line has the unknown type "+escape.Quote(t, escape.Short), "write: "+formRule+"; or: "+formMember)
 	}
+}
+
+// checkCharacters reports whether a line has only characters that a policy may have. It cuts
+// a byte order mark off.
+func (c *checker) checkCharacters(at Position, line *string) bool {
+	reject := func(wrong, hint string) bool {
+		c.add(at, wrong, hint)
+		return false
+	}
+	if at.Line == 1 && strings.HasPrefix(*line, "\uFEFF") {
+		reject("the file begins with a byte order mark", "save it as plain UTF-8")
+		*line = (*line)[len("\uFEFF"):]
+	}
+	// Both characters can hide a line from a person who reads the file, in a comment too.
+	if strings.IndexByte(*line, 0) >= 0 {
+		return reject("the line contains a NUL byte", "save the file as plain UTF-8")
+	}
+	if strings.IndexByte(*line, '\r') >= 0 {
+		return reject("the line contains a carriage return that does not end it", "lines end with LF or CR LF")
+	}
+	if _, name := escape.Misleading([]byte(*line)); name != "" {
+		return reject("the line contains "+name, escape.MisleadingHint)
+	}
+	return true
+}
+
+// isPlain reports whether all characters are printable ASCII. One look at each byte spares
+// most lines four others.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i]-' ' > '~'-' ' {
+			return false
+		}
+	}
+	return true
 }
 
 // The forms of the two types of line, for hints.

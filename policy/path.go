@@ -20,7 +20,9 @@ func checkPath(path string) (wrong, hint string) {
 	if path == "" {
 		return "the path is empty", "write /* for every path"
 	}
-	wrong, hint = checkPathText(path)
+	if path[0] != '/' || !isSimple(path) {
+		wrong, hint = checkPathText(path)
+	}
 	if wrong == "" {
 		wrong, hint = checkSegments(path)
 	}
@@ -28,6 +30,20 @@ func checkPath(path string) (wrong, hint string) {
 		return "", ""
 	}
 	return "the path " + escape.Quote(path, escape.Short) + " " + wrong, hint
+}
+
+// isSimple reports whether checkPathText has nothing to reject in the characters of a path.
+// Most paths have only these.
+func isSimple(path string) bool {
+	for i := range len(path) {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '/' || c == '-' || c == '_' || c == '.' || c == '{' || c == '}' || c == '*' || c == ':':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // checkPathText checks the characters of a path, whatever its segments.
@@ -123,7 +139,7 @@ func percentEscape(s string) int {
 	return -1
 }
 
-func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
+func hasControl(s string) bool { return !isPlain(s) && strings.ContainsFunc(s, unicode.IsControl) }
 
 // matchPath reports whether the path of a checked rule covers the path of a user's
 // request. Casbin and Explain call it. Decide comes to the same answer by the tree.

@@ -38,6 +38,9 @@ func (l *List) Merge(err error, at configerror.Error) {
 	l.Add(at)
 }
 
+// All returns the errors so far, in the order of adding. The slice must not be changed.
+func (l *List) All() []*configerror.Error { return l.all }
+
 // Len returns the number of errors so far.
 func (l *List) Len() int { return len(l.all) }
 
