@@ -87,7 +87,9 @@ func isNil(h http.Handler) bool {
 // a panic would only close the connection, and name no cause.
 func withoutNext(g *Guard) http.Handler {
 	return &handler{g, errors.New("middleware: the guard has no handler to protect: pass one to Handler, Identify or Authorize"),
-		func(w http.ResponseWriter, _ *http.Request) { problem.Failure(http.StatusInternalServerError).Write(w) }}
+		func(w http.ResponseWriter, r *http.Request) {
+			problem.Failure(http.StatusInternalServerError).Write(w, r)
+		}}
 }
 
 // CheckPorts is called by ports.Server. A server may have some of a guard's ports: an
@@ -147,7 +149,7 @@ func (s *snapshot) passes(c *call, l last) (passed bool) {
 func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.Request) {
 	s := g.snapshot.Load()
 	if s == nil {
-		refuseUnconfigured(w)
+		refuseUnconfigured(w, r)
 		return
 	}
 	c := call{request: r}
@@ -183,7 +185,7 @@ func (g *Guard) Authorize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := g.snapshot.Load()
 		if s == nil {
-			refuseUnconfigured(w)
+			refuseUnconfigured(w, r)
 			return
 		}
 		start := s.startTime()

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/problem"
 )
 
 // Configure sets the fields of an http.Server that a port needs: ConnContext, the limits, and
@@ -102,9 +104,9 @@ func limitRequests(next http.Handler, l Limits) http.Handler {
 	})
 }
 
-func headersTooLarge(w http.ResponseWriter, _ *http.Request) {
+func headersTooLarge(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close")
-	http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
+	problem.Failure(http.StatusRequestHeaderFieldsTooLarge).Write(w, r)
 }
 
 // headerSize returns the size of the request's head as HTTP/1.1 writes it (RFC 9112
