@@ -82,7 +82,7 @@ func limitRequests(next http.Handler, l Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := FromContext(r.Context())
 		if !ok || c.raw == nil {
-			serveLimited(next, w, r, l) // not through a port, or simulated: the deadlines of net/http remain
+			serveLimited(next, w, r, &l) // not through a port, or simulated: the deadlines of net/http remain
 			return
 		}
 		c.handlers.Add(1)
@@ -95,7 +95,7 @@ func limitRequests(next http.Handler, l Limits) http.Handler {
 		} else if h2, ok := w.(http2Writer); ok {
 			serveStream(next, h2, r, c, &l)
 		} else {
-			serveLimited(next, w, r, l) // an HTTP/2 server other than net/http's; its first deadline remains
+			serveLimited(next, w, r, &l) // an HTTP/2 server other than net/http's; its first deadline remains
 		}
 	})
 }
@@ -108,8 +108,8 @@ func announceClose(w http.ResponseWriter) { w.Header().Set("Connection", "close"
 // serveLimited serves a request if its head is within the limit.
 //
 //go:noinline // its frame, see limitRequests
-func serveLimited(next http.Handler, w http.ResponseWriter, r *http.Request, l Limits) {
-	if isTooLarge(r, &l) {
+func serveLimited(next http.Handler, w http.ResponseWriter, r *http.Request, l *Limits) {
+	if isTooLarge(r, l) {
 		headersTooLarge(w, r)
 		return
 	}
