@@ -1,8 +1,10 @@
 package mtlsguard
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -15,7 +17,12 @@ import (
 // valid.
 type Options struct {
 	// Log receives one record for every decision, refused handshake and reload. nil
-	// discards them. See JSONLog.
+	// discards them. See JSONLog. One goroutine writes to it, in order and at once; up to 16 MiB
+	// wait for it. While there is no room a request waits, at most a second, and not at all once
+	// the log has hung for a second. Lines without room, and lines that the log did not
+	// accept, are counted in Status.Dropped and in a line of their own. Serve and Reload return
+	// when the log is written. A process that ends in another way, such as by os.Exit, may lose
+	// its last lines.
 	Log *slog.Logger
 	// Debug adds the whole explanation to the body of each refusal. It discloses users,
 	// mappings and rules to callers.
@@ -26,6 +33,10 @@ type Options struct {
 	// IdentityHeaders names headers that are deleted from every request, in addition to
 	// the headers that package middleware knows.
 	IdentityHeaders []string
+	// Listen opens the listener of each port, in place of TCP on the address in the file: a
+	// socket that systemd passes, a unix socket, or a listener of a test. It gets the name of the
+	// port and its listen. See ports.Config.Listen.
+	Listen func(ctx context.Context, port, addr string) (net.Listener, error)
 	// Observe is called with every decision, in addition to the log. It must not block.
 	Observe func(*http.Request, middleware.Outcome)
 	// OnHandshake is called with every handshake, successful or not, in addition to the
@@ -56,7 +67,7 @@ func (o *Options) now() time.Time {
 }
 
 // JSONLog returns a logger for Options.Log. It writes the same lines as a
-// slog.JSONHandler, at a fraction of the cost: lines about decisions bypass slog, and all
-// lines that are waiting go to w in one Write. A Write holds whole lines only. A nil level
-// means slog.LevelInfo.
+// slog.JSONHandler, at a fraction of the cost: the lines of a Server bypass slog, and all that
+// are waiting go to w in one Write of whole lines, at most 64 KiB. A Write that fails is
+// tried again for half a second, from where it stopped. A nil level means slog.LevelInfo.
 func JSONLog(w io.Writer, level slog.Leveler) *slog.Logger { return audit.JSONLog(w, level) }

@@ -19,7 +19,7 @@ type Status struct {
 	NotReady   []string             // why requests cannot be served; empty if the server is ready
 	Degraded   []string             // what is wrong while requests are served; it does not change Ready
 	Failed     []*configerror.Error // of the last reload; empty if it succeeded
-	Dropped    uint64               // log lines that were dropped because the log was too slow
+	Dropped    uint64               // log lines that were dropped because the log was too slow, or failed
 	// Shadow counts the comparisons of Options.ShadowEvery since the configuration took effect.
 	Shadow struct {
 		Checked   uint64 // decisions that were compared with Casbin's

@@ -85,4 +85,29 @@ func (access) CheckCRL(list *x509.RevocationList, authorities []*x509.Certificat
 	return checkCRL(list, authorities, now)
 }
 
+func (access) ParseCRLs(name string, data []byte) ([]hook.ParsedCRL, error) {
+	lists, err := readCRLs(name, data)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]hook.ParsedCRL, len(lists))
+	for i, l := range lists {
+		parsed := parseReadCRL(l.List)
+		out[i] = hook.ParsedCRL{List: parsed.list, Line: l.Line, Parsed: parsed}
+	}
+	return out, nil
+}
+
+func (access) CheckParsedCRL(list hook.ParsedCRL, authorities []*x509.Certificate, now time.Time) error {
+	return list.Parsed.(*parsedCRL).check(authorities, now)
+}
+
+func (access) New(c Config, lists []hook.ParsedCRL) (*Verifier, error) {
+	parsed := make([]*parsedCRL, len(lists))
+	for i, l := range lists {
+		parsed[i] = l.Parsed.(*parsedCRL)
+	}
+	return newVerifier(c, parsed)
+}
+
 func (access) IsOlderCRL(list, than *x509.RevocationList) bool { return isOlder(list, than) }

@@ -193,7 +193,7 @@ func TestOlderListIsReplacedWhereItsKeyIsKnown(t *testing.T) {
 		"a known signer":   {nil, known, true},
 	} {
 		list := func(number int64) *crl {
-			return &crl{list: &x509.RevocationList{Number: big.NewInt(number), AuthorityKeyId: row.keyID}, authorities: row.authorities}
+			return &crl{parsedCRL: &parsedCRL{list: &x509.RevocationList{Number: big.NewInt(number), AuthorityKeyId: row.keyID}}, authorities: row.authorities}
 		}
 		older, newer := list(1), list(2)
 		v := &Verifier{crls: map[string][]*crl{"": {older, newer}}}
@@ -207,7 +207,7 @@ func TestSignatureChecksAreCachedUpToALimit(t *testing.T) {
 	t.Parallel()
 	ca := testpki.NewCA("Client CA")
 	for before, want := range map[int]int{maxSigners - 1: maxSigners, maxSigners: 1} {
-		l := &crl{list: ca.CRL(1, nil), signers: map[Digest]bool{}}
+		l := &parsedCRL{list: ca.CRL(1, nil), signers: map[Digest]bool{}}
 		for i := range before {
 			l.signers[Digest{byte(i), byte(i >> 8), 1}] = true
 		}

@@ -23,9 +23,9 @@ func isOlder(list, than *x509.RevocationList) bool {
 // checkNotOlder rejects a list that is older than the current one of its series: see
 // trustaccess.CheckNotOlder.
 func (v *Verifier) checkNotOlder(list *x509.RevocationList) error {
-	next := &crl{list: list, scope: scopeOf(list)}
+	next := &parsedCRL{list: list, scope: scopeOf(list)}
 	for _, l := range v.crls[dn.Canonical(list.RawIssuer)] {
-		if next.sameSeries(l) && isOlder(list, l.list) {
+		if next.sameSeries(l.parsedCRL) && isOlder(list, l.list) {
 			return &configerror.Error{
 				What: fmt.Sprintf("the CRL, number %d of %s, is older than the current one, number %d", list.Number, quoteName(&list.Issuer), l.list.Number),
 				Hint: "download the newest CRL from the CA, or restart the program to use the older one",
@@ -37,6 +37,6 @@ func (v *Verifier) checkNotOlder(list *x509.RevocationList) error {
 
 // sameSeries reports whether two lists of one issuer have the same key and scope: then one
 // replaces the other.
-func (l *crl) sameSeries(other *crl) bool {
+func (l *parsedCRL) sameSeries(other *parsedCRL) bool {
 	return bytes.Equal(l.list.AuthorityKeyId, other.list.AuthorityKeyId) && l.scope.equal(&other.scope)
 }

@@ -18,7 +18,7 @@ type scope struct {
 	points                         []string // URIs; empty: any
 }
 
-// scopeOf returns the scope of a list that passed checkCRL.
+// scopeOf returns the scope of a list that passed its check.
 func scopeOf(list *x509.RevocationList) scope {
 	for _, e := range list.Extensions {
 		if e.Id.Equal(oidScope) {

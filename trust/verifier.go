@@ -45,6 +45,15 @@ var generations atomic.Uint64
 // configerror.All): no anchors, an anchor of version 1, a CRL that cannot be used,
 // RevocationHard without CRLs.
 func New(c Config) (*Verifier, error) {
+	lists := make([]*parsedCRL, len(c.CRLs))
+	for i, list := range c.CRLs {
+		lists[i] = parseCRL(list)
+	}
+	return newVerifier(c, lists)
+}
+
+// newVerifier is New with parsed lists in place of c.CRLs.
+func newVerifier(c Config, lists []*parsedCRL) (*Verifier, error) {
 	v := &Verifier{
 		anchors:        slices.Clone(c.Anchors),
 		roots:          x509.NewCertPool(),
@@ -79,8 +88,8 @@ func New(c Config) (*Verifier, error) {
 		}
 	}
 	v.addAuthorities(&wrong, c.CRLIssuers)
-	for i, list := range c.CRLs {
-		if err := checkCRL(list, slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
+	for i, list := range lists {
+		if err := list.check(slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
 			wrong.Merge(err, configerror.Error{What: fmt.Sprintf("CRLs[%d]", i)})
 			continue
 		}
@@ -88,7 +97,7 @@ func New(c Config) (*Verifier, error) {
 	}
 	v.markReplaced()
 	v.markRevoked()
-	v.checkModes(&wrong, len(c.CRLs))
+	v.checkModes(&wrong, len(lists))
 	v.warnUnlisted()
 	v.checkMustBeRevoked(&wrong, c.MustBeRevoked, now)
 	if err := wrong.Err(); err != nil {

@@ -63,7 +63,7 @@ func printStatus(a *app, r *statussocket.Report) {
 		{"process", strconv.Itoa(r.PID) + ", at " + formatTime(r.At)},
 	})
 	if r.LogDropped > 0 {
-		a.printf("warning: %s of the log dropped: the log is too slow\n", plural(int(r.LogDropped), "line", "lines"))
+		a.printf("warning: %s of the log dropped: the log was too slow, or failed\n", plural(int(r.LogDropped), "line", "lines"))
 	}
 	if s := r.Shadow; s != nil {
 		a.printf("Casbin compared %d decisions, %d differ, %d left out\n", s.Checked, s.Different, s.LeftOut)

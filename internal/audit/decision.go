@@ -40,21 +40,23 @@ func (e *Logger) LogDecision(req *http.Request, o *middleware.Outcome, nearest N
 		}
 	}
 	if e.lines != nil {
-		line := beginLine(time.Now(), level, "decision")
-		e.addDecision(line, req, o, nearest, suppressed)
-		line.number("generation", o.Generation)
-		if e.stale.Load() {
-			line.mark("stale")
-		}
-		line.end()
-		if !e.backlog.Offer(entry{line: line}) {
-			line.free()
-		}
+		e.putLine(e.decisionLine(level, req, o, nearest, suppressed))
 		return
 	}
 	r := make(record, 0, 26)
 	e.addDecision(&r, req, o, nearest, suppressed)
 	e.enqueue(level, "decision", r, o.Generation)
+}
+
+// decisionLine returns the line of a decision, without its end.
+func (e *Logger) decisionLine(level slog.Level, req *http.Request, o *middleware.Outcome, nearest Nearest, suppressed uint64) *jsonLine {
+	line := beginLine(time.Now(), level, "decision")
+	e.addDecision(line, req, o, nearest, suppressed)
+	line.number("generation", o.Generation)
+	if e.stale.Load() {
+		line.mark("stale")
+	}
+	return line
 }
 
 // addDecision adds the fields of a decision.
@@ -79,9 +81,9 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	}
 	r.add("method", escape.Printable(o.Method, maxPeerText))
 	r.add("path", escape.Printable(o.Path, maxPeerText))
-	r.add("rule", o.Rule.String())
+	r.position("rule", o.Rule)
 	if !o.Gateway.IsZero() {
-		r.add("gateway", o.Gateway.Fingerprint().String())
+		r.digest("gateway", o.Gateway.Fingerprint())
 	}
 	if !o.Verified.IsZero() {
 		r.certificate(e.fieldsOf(o.Verified))

@@ -15,24 +15,31 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
 var writtenAt = regexp.MustCompile(`^\{"time":"[^"]*",`)
 
-// logged returns the line that a log writes for a decision, without its time.
+// logged returns the lines that a log writes for a decision, and for an event with its texts,
+// without their times.
 func logged(t *testing.T, open func(*bytes.Buffer) *slog.Logger, req *http.Request, o middleware.Outcome) string {
 	t.Helper()
 	var out bytes.Buffer
 	e := New(open(&out), new(atomic.Uint64))
+	e.SetStale(o.Allowed)
 	e.LogDecision(req, &o, nil)
+	e.LogTunnel(o.Path, reverse.Event{Kind: reverse.Unavailable, Remote: req.RemoteAddr, Err: errors.New(o.Detail)})
 	if !e.backlog.Wait(5 * time.Second) {
 		t.Fatal("the log wrote nothing")
 	}
-	line := out.String()
-	if !writtenAt.MatchString(line) {
-		t.Fatalf("no time: %s", line)
+	var all strings.Builder
+	for line := range strings.Lines(out.String()) {
+		if !writtenAt.MatchString(line) {
+			t.Fatalf("no time: %s", line)
+		}
+		all.WriteString(writtenAt.ReplaceAllString(line, "{"))
 	}
-	return writtenAt.ReplaceAllString(line, "{")
+	return all.String()
 }
 
 func newJSONLog(out *bytes.Buffer) *slog.Logger { return JSONLog(out, nil) }
@@ -42,6 +49,7 @@ func newSlogLog(out *bytes.Buffer) *slog.Logger { return slog.New(slog.NewJSONHa
 // JSONLog writes what slog writes, byte for byte, for any text in a request.
 // Covers L7.
 func FuzzJSONLogWritesWhatSlogWrites(f *testing.F) {
+	gateway := verifiedLeaf(f)
 	for _, path := range []string{"/orders/7", `/a"b\c`, "/\u2028\u202e", "/\xff\x00", "\b\f\n\r\t\v\x7f\ufffd\u2029", "/<script>&", strings.Repeat("/é", 400)} {
 		f.Add(path, path, "192.0.2.1:5", "", true, int64(250))
 	}
@@ -52,10 +60,31 @@ func FuzzJSONLogWritesWhatSlogWrites(f *testing.F) {
 			Duration: time.Duration(max(took, 0)), Identity: &identity.Identity{User: user, MappingID: "m", Via: identity.TLS},
 		}
 		if !allowed {
-			o.Reason, o.Reference = reason.NoRule, "1f"
+			o.Reason, o.Reference, o.Gateway = reason.NoRule, "1f", gateway
+			o.Rule = policy.Position{File: path, Line: int(took % 9), Number: int(took % 7), Text: detail}
 		}
 		if got, want := logged(t, newJSONLog, req, o), logged(t, newSlogLog, req, o); got != want {
 			t.Errorf("JSONLog %sslog    %s", got, want)
+		}
+	})
+}
+
+// A time of a line is what the time package, and so slog, makes of it.
+func FuzzTimeIsThatOfThePackage(f *testing.F) {
+	for _, nanos := range []int64{0, 1, 100, 999_999_999, 1_000_000_000, 1_764_379_656_120_000_000, -1} {
+		f.Add(nanos, 0)
+		f.Add(nanos, 3600)
+		f.Add(nanos, -12_600)
+	}
+	f.Fuzz(func(t *testing.T, nanos int64, offset int) {
+		at := time.Unix(0, nanos).UTC()
+		if offset != 0 {
+			at = at.In(time.FixedZone("", offset%86_400))
+		}
+		for range 2 { // the second time from the cached second
+			if got, want := string(appendTime(nil, at)), at.Format(time.RFC3339Nano); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
 		}
 	})
 }
@@ -110,29 +139,3 @@ func TestJSONLogWith(t *testing.T) {
 		t.Errorf("wrote %s", out.String())
 	}
 }
-
-// BenchmarkDecisionLine measures the line of a decision, and the same through slog.
-func BenchmarkDecisionLine(b *testing.B) {
-	for _, log := range []struct {
-		name string
-		open func() *slog.Logger
-	}{
-		{"JSONLog", func() *slog.Logger { return JSONLog(discard{}, nil) }},
-		{"slog", func() *slog.Logger { return slog.New(slog.NewJSONHandler(discard{}, nil)) }},
-	} {
-		b.Run(log.name, func(b *testing.B) {
-			e := New(log.open(), new(atomic.Uint64))
-			req := &http.Request{RemoteAddr: "192.0.2.1:50123"}
-			o := middleware.Outcome{Allowed: true, Method: "GET", Path: "/orders/7", Port: "internal", Rule: policy.Position{File: "policy.csv", Line: 7}, Identity: &identity.Identity{User: "alice", MappingID: "alice"}}
-			b.ReportAllocs()
-			for b.Loop() {
-				e.LogDecision(req, &o, nil)
-			}
-			e.Flush()
-		})
-	}
-}
-
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }

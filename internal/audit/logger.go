@@ -11,22 +11,25 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Logger writes events: constant messages, and the same few fields in all of them.
 // Text from a peer is escaped and cut to a fixed length.
 //
-// No method but Flush waits for the log: records go through a bounded backlog. Records
-// that do not fit are dropped, and the next line reports how many. A decision never
-// depends on the log. A Logger is safe for concurrent use.
+// Lines go through a bounded backlog, in order, to one goroutine that writes all lines that
+// are waiting together. It ends when none is left, so a Logger needs no Close. While the
+// backlog is full, a caller waits for room: at most maxWait, and not at all once the log has
+// hung for that time. A line without room, or one that could not be written, is counted, and
+// the log gets a line with the count as soon as it accepts one. A decision never depends on
+// the log. A Logger is safe for concurrent use.
 type Logger struct {
 	log        *slog.Logger
 	generation *atomic.Uint64 // the current one
 	lines      *jsonLog       // the handler of log, where JSONLog made it; else nil
 	backlog    *backlog.Queue[entry]
-	reported   uint64 // how many dropped records were reported; only the backlog's goroutine uses it
-	batch      []byte // lines to write together; only the backlog's goroutine uses it
+	writer     writer
 	sample     sampler
 	stale      atomic.Bool // the last reload has failed
 
@@ -37,16 +40,28 @@ type Logger struct {
 	certificates map[trust.Digest]*certificateFields // of verified certificates
 }
 
-// entry is one element of the backlog: a record, or a finished line.
+// entry is one element of the backlog: a finished line where JSONLog made the log, else a
+// record.
 type entry struct {
 	record *slog.Record
 	line   *jsonLine
 }
 
+// size returns how much memory an entry takes up, roughly.
+func (e entry) size() int {
+	if e.line != nil {
+		return cap(e.line.text)
+	}
+	return recordSize
+}
+
 const (
-	maxQueued       = 16384       // records
+	maxQueued       = 16 << 20 // bytes of memory: 16,384 lines of decisions
+	maxBatch        = 64 << 10 // bytes of one Write
+	recordSize      = 2 << 10  // bytes of memory of a decision's record
+	maxWait         = time.Second
 	maxCertificates = 4096        // certificates
-	flushTimeout    = time.Second // how long Flush waits
+	flushTimeout    = time.Second // how long Flush waits for a log that writes nothing
 )
 
 // New returns a Logger that writes to l. nil discards everything. The Logger reads the
@@ -57,53 +72,12 @@ func New(l *slog.Logger, number *atomic.Uint64) *Logger {
 	}
 	e := &Logger{log: l, generation: number, nearest: expire.New[string](maxNearest, nearestTime)}
 	e.lines, _ = l.Handler().(*jsonLog)
-	e.backlog = backlog.New(maxQueued, e.writeAll)
+	e.backlog = backlog.New(backlog.Bounds{Most: maxQueued, Batch: maxBatch, Wait: maxWait}, entry.size, e.writeAll)
 	return e
 }
 
-// writeAll writes entries of the backlog. A line about dropped records comes first.
-func (e *Logger) writeAll(all []entry) {
-	if dropped := e.backlog.Dropped(); dropped > e.reported {
-		note := slog.NewRecord(time.Now(), slog.LevelError, "the log is too slow: lines were dropped", 0)
-		note.AddAttrs(slog.Uint64("dropped", dropped-e.reported))
-		e.reported = dropped
-		e.writeRecord(note)
-	}
-	for _, one := range all {
-		if one.record != nil {
-			e.writeBatch()
-			e.writeRecord(*one.record)
-			continue
-		}
-		e.batch = append(e.batch, one.line.text...)
-		one.line.free()
-		if len(e.batch) >= fullBatch {
-			e.writeBatch()
-		}
-	}
-	e.writeBatch()
-}
-
-const fullBatch = 64 << 10
-
-// writeBatch writes the lines of the batch.
-func (e *Logger) writeBatch() {
-	if len(e.batch) == 0 {
-		return
-	}
-	defer func() { _ = recover(); e.batch = e.batch[:0] }() // as in writeRecord
-	_, _ = e.lines.out.Write(e.batch)
-}
-
-// writeRecord passes one record to the log's handler. An error of the handler cannot be
-// reported anywhere. A panic of the handler is recovered: it would end the process.
-func (e *Logger) writeRecord(r slog.Record) {
-	defer func() { _ = recover() }()
-	_ = e.log.Handler().Handle(context.Background(), r)
-}
-
-// Flush waits until the log has written everything, at most flushTimeout. No request
-// calls it.
+// Flush waits until the log has written everything. It gives up when nothing is written for
+// flushTimeout, and after five times as long. No request calls it.
 func (e *Logger) Flush() {
 	e.logClosed()
 	e.backlog.Wait(flushTimeout)
@@ -112,8 +86,8 @@ func (e *Logger) Flush() {
 // Enabled reports whether lines of a level are logged.
 func (e *Logger) Enabled(level slog.Level) bool { return e.log.Enabled(context.Background(), level) }
 
-// Dropped counts the lines that were dropped because the log was too slow.
-func (e *Logger) Dropped() uint64 { return e.backlog.Dropped() }
+// Dropped counts the lines that were dropped because the log was too slow or failed.
+func (e *Logger) Dropped() uint64 { return e.backlog.Dropped() + e.writer.lost.Load() }
 
 // record collects fields. It leaves empty ones out.
 type record []slog.Attr
@@ -128,6 +102,10 @@ func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(
 
 func (r *record) mark(key string) { *r = append(*r, slog.Bool(key, true)) }
 
+func (r *record) position(key string, p policy.Position) { r.add(key, p.String()) }
+
+func (r *record) digest(key string, d trust.Digest) { r.add(key, d.String()) }
+
 func (r *record) certificate(k *certificateFields) { *r = append(*r, k.fields...) }
 
 // fieldAdder takes the fields of an event: a record, or a line of JSON.
@@ -135,6 +113,8 @@ type fieldAdder interface {
 	add(key, value string) // does nothing if value is empty
 	number(key string, value uint64)
 	mark(key string) // a field that is true
+	position(key string, p policy.Position)
+	digest(key string, d trust.Digest)
 	certificate(*certificateFields)
 }
 
@@ -142,13 +122,25 @@ func (e *Logger) enqueue(level slog.Level, msg string, r record, generation uint
 	if !e.log.Enabled(context.Background(), level) {
 		return
 	}
-	line := slog.NewRecord(time.Now(), level, msg, 0)
-	line.AddAttrs(r...)
-	line.AddAttrs(slog.Uint64("generation", generation))
+	r.number("generation", generation)
 	if e.stale.Load() {
-		line.AddAttrs(slog.Bool("stale", true))
+		r.mark("stale")
 	}
-	e.backlog.Offer(entry{record: &line})
+	if e.lines != nil {
+		e.putLine(lineOf(time.Now(), level, msg, r))
+		return
+	}
+	one := slog.NewRecord(time.Now(), level, msg, 0)
+	one.AddAttrs(r...)
+	e.backlog.Put(entry{record: &one})
+}
+
+// putLine ends a line and queues it.
+func (e *Logger) putLine(line *jsonLine) {
+	line.end()
+	if !e.backlog.Put(entry{line: line}) {
+		line.free()
+	}
 }
 
 // LogEvent logs an event that has no fields of its own.

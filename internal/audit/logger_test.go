@@ -56,3 +56,18 @@ func TestLineNamesTheIssuerOfItsOwnChain(t *testing.T) {
 		}
 	}
 }
+
+// verifiedLeaf returns a verified certificate.
+func verifiedLeaf(t testing.TB) trust.Verified {
+	t.Helper()
+	ca := testpki.NewCA("Client CA")
+	v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{ca.Cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := v.Verify(t.Context(), []*x509.Certificate{ca.Leaf("alice").Cert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

@@ -1,6 +1,4 @@
-// Package backlog hands values to one goroutine, which ends when there has been
-// nothing to hand over for a while. Offering never waits: beyond the bound a value is
-// dropped and counted.
+// Package backlog hands values to one goroutine, which runs only while there are any.
 package backlog
 
 import (
@@ -11,20 +9,35 @@ import (
 	"time"
 )
 
-// Queue is a bounded backlog. It is safe for concurrent use.
+// Queue is a bounded backlog. Values are handed over in the order in which they were queued.
+// It is safe for concurrent use.
+//
+// A mutex guards two slices that change places. It is held for some 20 ns: on two cores a
+// ring with reserved slots (the slot is one atomic addition) took as long for each value,
+// from the caller to the goroutine, 280 to 340 ns with either.
 type Queue[T any] struct {
-	do   func([]T)
-	most int
+	bounds Bounds
+	size   func(T) int
+	do     func([]T)
 
 	mu      sync.Mutex
 	waiting []T
+	spare   []T // memory of an earlier waiting
+	held    int // sizes of the values that are waiting or being handed over
 	running bool
-	asleep  bool // running, and to be woken
-	wake    chan struct{}
-	taken   uint64   // values, ever
-	done    uint64   // of these, handed over
-	waiters []waiter // in the order of what they wait for
+	began   time.Time     // of the last call of do
+	room    chan struct{} // closed when there may be room; nil: nobody waits for it
+	taken   uint64        // values, ever
+	done    uint64        // of these, handed over
+	waiters []waiter      // in the order of what they wait for
 	dropped atomic.Uint64
+}
+
+// Bounds are the limits of a queue, in the unit of the sizes of its values.
+type Bounds struct {
+	Most  int           // all values together; a single larger one is accepted by an empty queue
+	Batch int           // values that are handed over together; a larger one is handed over alone
+	Wait  time.Duration // how long Put waits for room
 }
 
 // waiter waits until so many values are handed over.
@@ -33,99 +46,164 @@ type waiter struct {
 	done  chan struct{}
 }
 
-// New returns a queue of at most so many values. They are given to do in order, as
-// many at a time as have come meanwhile; the slice is do's until it returns.
-func New[T any](most int, do func([]T)) *Queue[T] {
-	return &Queue[T]{do: do, most: most, wake: make(chan struct{}, 1)}
+// New returns a queue. do gets as many values at a time as have come meanwhile; the slice
+// is do's until it returns. A nil size means 1 for each value.
+func New[T any](b Bounds, size func(T) int, do func([]T)) *Queue[T] {
+	if size == nil {
+		size = func(T) int { return 1 }
+	}
+	return &Queue[T]{bounds: b, size: size, do: do}
 }
 
-// Offer queues a value, or drops it and reports false.
+// Offer queues a value. If there is no room, it drops the value and reports false. It never
+// waits.
 func (q *Queue[T]) Offer(v T) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) >= q.most {
+	return q.add(v)
+}
+
+// Put queues a value. While there is no room it waits for it, at most Bounds.Wait. It does not
+// wait at all if do has not returned for that time: a sink that hangs holds up each caller
+// once at most. A value without room is dropped, and Put reports false.
+func (q *Queue[T]) Put(v T) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.fits(v) {
+		q.waitForRoom(v)
+	}
+	return q.add(v)
+}
+
+func (q *Queue[T]) fits(v T) bool { return q.held == 0 || q.held+q.size(v) <= q.bounds.Most }
+
+// add queues a value that fits, and drops another.
+func (q *Queue[T]) add(v T) bool {
+	if !q.fits(v) {
 		q.dropped.Add(1)
 		return false
 	}
 	q.waiting = append(q.waiting, v)
+	q.held += q.size(v)
 	q.taken++
-	switch {
-	case !q.running:
+	if !q.running {
 		q.running = true
-		go q.run()
-	case q.asleep:
-		q.asleep = false
-		q.wake <- struct{}{} // there is room: whoever sleeps is woken once
+		q.began = time.Now()
+		go q.run() // a goroutine for each burst costs no more than waking one that sleeps
 	}
 	return true
 }
 
-// linger is how long the goroutine waits for more before it ends: a new one for
-// every value would cost more than the value.
-const linger = time.Second
-
-func (q *Queue[T]) run() {
-	var batch []T
-	idle := time.NewTimer(linger)
-	defer idle.Stop()
-	for {
-		runtime.Gosched() // let those who have something to say say it: more goes at once
-		q.mu.Lock()
-		q.done += uint64(len(batch))
-		for len(q.waiters) > 0 && q.waiters[0].until <= q.done {
-			close(q.waiters[0].done)
-			q.waiters = q.waiters[1:]
+// waitForRoom returns when a value fits, or when it has waited for too long. It gives the
+// lock up while it waits.
+func (q *Queue[T]) waitForRoom(v T) {
+	end := time.Now().Add(q.bounds.Wait)
+	for !q.fits(v) {
+		left := min(time.Until(end), time.Until(q.began.Add(q.bounds.Wait)))
+		if left <= 0 {
+			return
 		}
-		clear(batch) // what was handed over is not kept alive
-		if len(q.waiting) == 0 {
-			batch = batch[:0]
-			q.asleep = true
-			q.mu.Unlock()
-			idle.Reset(linger)
-			select {
-			case <-q.wake:
-				continue
-			case <-idle.C:
-			}
-			q.mu.Lock()
-			if q.asleep {
-				q.asleep, q.running = false, false
-				q.mu.Unlock()
-				return
-			}
-			q.mu.Unlock()
-			<-q.wake // somebody was faster
-			continue
+		if q.room == nil {
+			q.room = make(chan struct{})
 		}
-		batch, q.waiting = q.waiting, batch[:0]
+		room, timer := q.room, time.NewTimer(left)
 		q.mu.Unlock()
-		q.do(batch)
+		select {
+		case <-room:
+		case <-timer.C:
+		}
+		timer.Stop()
+		q.mu.Lock()
 	}
 }
 
-// Dropped is the number of values that found no place.
+// run hands over values until none is left.
+func (q *Queue[T]) run() {
+	for {
+		runtime.Gosched() // lets other goroutines queue values first: more go at once
+		q.mu.Lock()
+		if len(q.waiting) == 0 {
+			q.running = false
+			q.mu.Unlock()
+			return
+		}
+		all := q.waiting
+		q.waiting, q.spare = q.spare, nil
+		q.mu.Unlock()
+		for rest := all; len(rest) > 0; {
+			n, size := q.batch(rest)
+			q.do(rest[:n])
+			rest = rest[n:]
+			q.handedOver(n, size)
+		}
+		clear(all) // what was handed over is not kept alive
+		q.mu.Lock()
+		q.spare = all[:0]
+		q.mu.Unlock()
+	}
+}
+
+// batch returns how many of the values are handed over together, and their size.
+func (q *Queue[T]) batch(all []T) (n, size int) {
+	for _, v := range all {
+		if more := q.size(v); n == 0 || size+more <= q.bounds.Batch {
+			n, size = n+1, size+more
+			continue
+		}
+		break
+	}
+	return n, size
+}
+
+// handedOver makes room, and wakes the callers that wait for it.
+func (q *Queue[T]) handedOver(n, size int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.done += uint64(n)
+	q.held -= size
+	q.began = time.Now()
+	if q.room != nil {
+		close(q.room)
+		q.room = nil
+	}
+	for len(q.waiters) > 0 && q.waiters[0].until <= q.done {
+		close(q.waiters[0].done)
+		q.waiters = q.waiters[1:]
+	}
+}
+
+// Dropped is the number of values that found no room.
 func (q *Queue[T]) Dropped() uint64 { return q.dropped.Load() }
 
-// Wait waits until what is queued now is handed over, whatever comes after it, and
-// reports whether that was within d.
+// mostWaits bounds Wait, in times of its argument.
+const mostWaits = 5
+
+// Wait waits until what is queued now is handed over, whatever comes after it, and reports
+// whether it is. It gives up when nothing was handed over for d, and after mostWaits × d.
 func (q *Queue[T]) Wait(d time.Duration) bool {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.done == q.taken {
-		q.mu.Unlock()
 		return true
 	}
 	w := waiter{until: q.taken, done: make(chan struct{})}
 	q.waiters = append(q.waiters, w)
-	q.mu.Unlock()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-w.done:
-		return true
-	case <-timer.C:
+	for range mostWaits {
+		before, timer := q.done, time.NewTimer(d)
+		q.mu.Unlock()
+		select {
+		case <-w.done:
+		case <-timer.C:
+		}
+		timer.Stop()
+		q.mu.Lock()
+		if q.done >= w.until {
+			return true // and handedOver has removed w
+		}
+		if q.done == before {
+			break
+		}
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.waiters = slices.DeleteFunc(q.waiters, func(other waiter) bool { return other.done == w.done })
-	return q.done >= w.until
+	return false
 }

@@ -10,7 +10,7 @@ import (
 
 func TestOrderAndEnd(t *testing.T) {
 	var got []int
-	q := backlog.New(1000, func(v []int) { got = append(got, v...) })
+	q := backlog.New(backlog.Bounds{Most: 1000, Batch: 100}, nil, func(v []int) { got = append(got, v...) })
 	for i := range 1000 {
 		if !q.Offer(i) {
 			t.Fatal("dropped below the bound")
@@ -34,7 +34,7 @@ func TestBlockedSinkNeverBlocksAnOffer(t *testing.T) {
 	release := make(chan struct{})
 	var mu sync.Mutex
 	done := 0
-	q := backlog.New(10, func(v []int) { <-release; mu.Lock(); done += len(v); mu.Unlock() })
+	q := backlog.New(backlog.Bounds{Most: 10, Batch: 10}, nil, func(v []int) { <-release; mu.Lock(); done += len(v); mu.Unlock() })
 	taken := 0
 	for i := range 100 {
 		if q.Offer(i) {
@@ -61,7 +61,7 @@ func TestBlockedSinkNeverBlocksAnOffer(t *testing.T) {
 // Wait waits for the values that are queued when it is called, not for later ones.
 func TestWaitUnderLoad(t *testing.T) {
 	stop := make(chan struct{})
-	q := backlog.New(50, func([]int) { time.Sleep(100 * time.Microsecond) })
+	q := backlog.New(backlog.Bounds{Most: 50, Batch: 50}, nil, func([]int) { time.Sleep(100 * time.Microsecond) })
 	var load sync.WaitGroup
 	load.Go(func() {
 		for {
@@ -88,7 +88,7 @@ func TestWaitUnderLoad(t *testing.T) {
 // A Wait that gives up leaves no goroutine, and does not block another Wait.
 func TestWaitGivenUp(t *testing.T) {
 	release := make(chan struct{})
-	q := backlog.New(10, func([]int) { <-release })
+	q := backlog.New(backlog.Bounds{Most: 10, Batch: 10}, nil, func([]int) { <-release })
 	q.Offer(1)
 	var waiters sync.WaitGroup
 	for i := range 10 {

@@ -60,7 +60,7 @@ func New(e *policy.Engine, every int, report func(Difference)) (*Policy, error) 
 		return nil, err
 	}
 	p := &Policy{engine: e, every: uint64(every), report: report, enforcer: enforcer}
-	p.queue = backlog.New(maxWaiting, p.check)
+	p.queue = backlog.New(backlog.Bounds{Most: maxWaiting, Batch: maxWaiting}, nil, p.check)
 	return p, nil
 }
 

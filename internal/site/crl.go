@@ -1,6 +1,7 @@
 package site
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 
@@ -26,26 +27,35 @@ func (l *loader) crlFiles(path string, n config.Scalar) []string {
 
 // placedCRL is a list and where it stands.
 type placedCRL struct {
-	trustaccess.CRL
+	trustaccess.ParsedCRL
 	file string
 	name string // as the configuration names it
 }
 
-// crls reads revocation lists.
-func (l *loader) crls(name, configured string, data []byte, authorities []*x509.Certificate) []placedCRL {
-	found, err := trustaccess.ReadCRLs(name, data)
-	l.wrong.Merge(err, configerror.Error{File: name})
+// crls reads the revocation lists of a file, and parses them once for the same content. It
+// compares them with the clock and with the authorities in any case.
+func (l *loader) crls(n config.Scalar, path, name string, digest [sha256.Size]byte, authorities []*x509.Certificate) []placedCRL {
+	found, _ := keep(l, keyOf("CRLs", digest), func() ([]trustaccess.ParsedCRL, bool) {
+		data, ok := l.need(n.In(path), name)
+		if !ok {
+			return nil, false
+		}
+		defer l.files.Release(name)
+		found, err := trustaccess.ParseCRLs(name, data)
+		l.wrong.Merge(err, configerror.Error{File: name})
+		return found, err == nil
+	})
 	var out []placedCRL
 	for _, crl := range found {
 		now := l.now()
-		if err := trustaccess.CheckCRL(crl.List, authorities, now); err != nil {
+		if err := trustaccess.CheckParsedCRL(crl, authorities, now); err != nil {
 			if crl.List.ThisUpdate.After(now) { // the CA's clock is ahead: what it revokes must not wait for the next list
 				l.files.RetryAt(crl.List.ThisUpdate)
 			}
 			l.wrong.Merge(placed(err, name, crl.Line), configerror.Error{File: name, Line: crl.Line})
 			continue
 		}
-		out = append(out, placedCRL{crl, name, configured})
+		out = append(out, placedCRL{crl, name, n.Value})
 	}
 	return out
 }

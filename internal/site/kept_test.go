@@ -4,13 +4,18 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 )
 
 // testSite is a folder with a configuration of several ports that name the same files.
@@ -26,6 +31,7 @@ func newTestSite(t *testing.T, ports int) *testSite {
 	s.put("server.pem", string(server.CertPEM()))
 	s.put("server-key.pem", string(server.KeyPEM()))
 	s.put("ca.pem", string(s.clientCA.CertPEM()))
+	s.putCRL("ca.crl", s.clientCA, 1)
 	s.put("policy.csv", "p, group:Everybody, *, GET, /*, allow\n")
 	s.put("users.yaml", "mappings:\n  - {id: alice, user: alice, fingerprint: "+strings.Repeat("ab", 32)+"}\n")
 	var config strings.Builder
@@ -35,7 +41,7 @@ func newTestSite(t *testing.T, ports int) *testSite {
     listen: 127.0.0.1:%d
     client_cert: require
     certificate: {cert: server.pem, key: server-key.pem}
-    trust: {anchors: [ca.pem]}
+    trust: {anchors: [ca.pem], crls: [ca.crl]}
 `, i, 10000+i)
 	}
 	s.put("mtlsguard.yaml", config.String())
@@ -49,6 +55,12 @@ func (s *testSite) put(name, content string) {
 	if err := os.WriteFile(s.path(name), []byte(content), 0o600); err != nil {
 		s.Fatal(err)
 	}
+}
+
+// putCRL writes a CRL of a CA that revokes one serial number.
+func (s *testSite) putCRL(name string, ca *testpki.Pair, number int64) {
+	s.Helper()
+	s.put(name, string(ca.CRL(number, []*big.Int{big.NewInt(number)}).Raw))
 }
 
 func (s *testSite) sub(name, old, replacement string) {
@@ -87,7 +99,7 @@ func TestOnlyWhatChangedIsParsedAgain(t *testing.T) {
 	t.Parallel()
 	s := newTestSite(t, 3)
 	first := s.load(nil)
-	s.expectParsed("the start", first, map[string]int{"policy": 1, "certificates": 1, "key pair": 1})
+	s.expectParsed("the start", first, map[string]int{"policy": 1, "certificates": 1, "CRLs": 1, "key pair": 1})
 	again := s.load(first)
 	s.expectParsed("nothing changed", again, map[string]int{})
 	if again.Engine != first.Engine {
@@ -101,8 +113,9 @@ func TestOnlyWhatChangedIsParsedAgain(t *testing.T) {
 		t.Error("the changed policy was not compiled")
 	}
 	s.put("ca.pem", string(s.otherCA.CertPEM()))
+	s.putCRL("ca.crl", s.otherCA, 1)
 	anchor := s.load(policy)
-	s.expectParsed("another anchor", anchor, map[string]int{"certificates": 1})
+	s.expectParsed("another anchor and CRL", anchor, map[string]int{"certificates": 1, "CRLs": 1})
 	for _, p := range anchor.Ports {
 		if a := p.clients.Verifier.Anchors(); len(a) != 1 || !a[0].Equal(s.otherCA.Cert) {
 			t.Errorf("port %s still trusts %v", p.Config.Name, a[0].Subject)
@@ -138,6 +151,74 @@ func TestFailedParseIsNotKept(t *testing.T) {
 	s.expectParsed("the repaired file", s.load(first), map[string]int{})
 }
 
+// isListed reports whether a CRL of a port's anchor lists a serial number.
+func (s *testSite) isListed(g *Generation, port int, ca *testpki.Pair, serial int64) bool {
+	lookups := trustaccess.LookUp(g.Ports[port].clients.Verifier, ca.Cert.RawSubject, big.NewInt(serial))
+	return slices.ContainsFunc(lookups, func(l trustaccess.CRLLookup) bool { return l.Listed })
+}
+
+// Of several CRLs only the changed one is parsed, once for all ports.
+func TestOneChangedCRLIsParsedOnce(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t, 3)
+	s.sub("mtlsguard.yaml", "anchors: [ca.pem], crls: [ca.crl]", "anchors: [ca.pem, other.pem], crls: [ca.crl, other.crl]")
+	s.put("other.pem", string(s.otherCA.CertPEM()))
+	s.putCRL("other.crl", s.otherCA, 1)
+	first := s.load(nil)
+	s.putCRL("ca.crl", s.clientCA, 2)
+	second := s.load(first)
+	s.expectParsed("another CRL", second, map[string]int{"CRLs": 1})
+	for i := range 3 {
+		if !s.isListed(second, i, s.clientCA, 2) || s.isListed(second, i, s.clientCA, 1) || !s.isListed(second, i, s.otherCA, 1) {
+			t.Errorf("port %d has the old CRL, or lost the other", i)
+		}
+	}
+}
+
+// The checks of a kept CRL that depend on the clock, on the anchors and on the generation before
+// are made at each load.
+func TestKeptCRLIsCheckedAnew(t *testing.T) {
+	t.Parallel()
+	loadError := func(s *testSite, previous *Generation, clock func() time.Time) string {
+		_, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), previous, clock)
+		return fmt.Sprint(err)
+	}
+	t.Run("the clock", func(t *testing.T) {
+		t.Parallel()
+		s := newTestSite(t, 2)
+		var clock testkit.Clock
+		first, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), nil, clock.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(-2 * time.Hour) // the list is one hour old
+		if got := loadError(s, first, clock.Now); !strings.Contains(got, "the CRL is not valid before") {
+			t.Error(got)
+		}
+	})
+	t.Run("the anchors", func(t *testing.T) {
+		t.Parallel()
+		s := newTestSite(t, 2)
+		first := s.load(nil)
+		s.put("ca.pem", string(testpki.NewCA("Client CA").CertPEM()))
+		if got := loadError(s, first, nil); !strings.Contains(got, "is not signed by its key") {
+			t.Error(got)
+		}
+	})
+	t.Run("the generation before", func(t *testing.T) {
+		t.Parallel()
+		s := newTestSite(t, 2)
+		s.putCRL("ca.crl", s.clientCA, 2)
+		first := s.load(nil)
+		older := *first // as if the older list were kept: it must be rejected even so
+		s.putCRL("ca.crl", s.clientCA, 1)
+		older.kept = s.load(nil).kept
+		if got := loadError(s, &older, nil); !strings.Contains(got, "is older than the current one") {
+			t.Error(got)
+		}
+	})
+}
+
 // A generation keeps what it was made from and nothing of the generations before it.
 func TestKeptValuesGoWithTheirGeneration(t *testing.T) {
 	t.Parallel()
@@ -149,7 +230,7 @@ func TestKeptValuesGoWithTheirGeneration(t *testing.T) {
 		g = s.load(g)
 		s.expectParsed("one change", g, map[string]int{"policy": 1})
 	}
-	if len(g.kept) != want || want < 3 {
+	if len(g.kept) != want || want < 4 {
 		t.Errorf("%d values are kept after 100 reloads, and %d after the start", len(g.kept), want)
 	}
 }

@@ -44,9 +44,9 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	}
 	for _, n := range t.CRLs {
 		for _, name := range l.crlFiles(path, n) {
-			if data, ok := l.need(n.In(path), name); ok {
-				lists = append(lists, l.crls(name, n.Value, data, slices.Concat(c.Anchors, c.CRLIssuers))...)
-				fmt.Fprintf(key, "crls %x\n", sha256.Sum256(data))
+			if digest, ok := l.digest(n.In(path), name); ok {
+				lists = append(lists, l.crls(n, path, name, digest, slices.Concat(c.Anchors, c.CRLIssuers))...)
+				fmt.Fprintf(key, "crls %x\n", digest)
 			}
 		}
 	}
@@ -54,15 +54,16 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	if t.Invalid || l.wrong.Len() > before || len(c.Anchors) == 0 { // config.Parse has reported missing anchors
 		return out
 	}
+	parsed := make([]trustaccess.ParsedCRL, 0, len(lists))
 	for _, list := range lists {
-		c.CRLs = append(c.CRLs, list.List)
+		parsed = append(parsed, list.ParsedCRL)
 		out.files[string(list.List.Signature)], out.names[string(list.List.Signature)] = list.file, list.name
 	}
 	key.Sum(out.key[:0])
 	verifier := old.Verifier
 	if verifier == nil || old.key != out.key {
 		var err error
-		if verifier, err = trust.New(c); err != nil {
+		if verifier, err = trustaccess.New(c, parsed); err != nil {
 			l.wrong.Merge(placed(err, path, t.Line()), configerror.Error{File: path, Line: t.Line()})
 			return out
 		}

@@ -29,7 +29,7 @@ func (t *Telemetry) Watch(s *mtlsguard.Server) (metric.Registration, error) {
 	w.anchorRemaining = w.addSecondsGauge("mtlsguard.anchor.remaining", "The remaining validity of the port's trust anchor that expires first.")
 	w.crlRemaining = w.addSecondsGauge("mtlsguard.crl.remaining", "The time to the earliest next update of the CRLs that the port needs.")
 	w.fileAge = w.addSecondsGauge("mtlsguard.file.age", "The time since the current content of the file took effect.")
-	w.dropped = w.addCounter("mtlsguard.log.dropped", "{line}", "Log lines dropped because the log was too slow.")
+	w.dropped = w.addCounter("mtlsguard.log.dropped", "{line}", "Log lines dropped because the log was too slow, or failed.")
 	w.shadowChecked = w.addCounter("mtlsguard.shadow.checked", "{request}", "Decisions that Casbin checked again, since the current configuration took effect.")
 	w.shadowDifferent = w.addCounter("mtlsguard.shadow.different", "{request}", "Decisions that Casbin decides differently.")
 	if err := errors.Join(w.errs...); err != nil {

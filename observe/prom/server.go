@@ -18,7 +18,7 @@ var (
 	reloadFailed    = newDesc("reload_failed", "1 if the last reload failed and an older configuration is in effect, otherwise 0.")
 	generation      = newDesc("generation", "The number of configurations that have taken effect since the start.")
 	generationTime  = newDesc("generation_timestamp_seconds", "When the current configuration took effect.")
-	logDropped      = newDesc("log_dropped_total", "Log lines dropped because the log was too slow.")
+	logDropped      = newDesc("log_dropped_total", "Log lines dropped because the log was too slow, or failed.")
 	shadowChecked   = newDesc("shadow_checked_total", "Decisions that Casbin checked again, since the current configuration took effect.")
 	shadowDifferent = newDesc("shadow_different_total", "Decisions that Casbin decides differently.")
 	connections     = newDesc("connections", "Open connections.", "port")

@@ -56,6 +56,14 @@ type Certificate struct {
 	Line int
 }
 
+// ParsedCRL is a revocation list that is checked as far as its content shows, and that
+// verifiers share. Only package trust makes one.
+type ParsedCRL struct {
+	List   *x509.RevocationList // without its entries
+	Line   int                  // of the file at which it starts
+	Parsed any                  // *trust.parsedCRL
+}
+
 // CRL is a revocation list and the line of the file at which it starts.
 type CRL struct {
 	List *x509.RevocationList

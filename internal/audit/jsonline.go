@@ -1,0 +1,176 @@
+package audit
+
+import (
+	"encoding/hex"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// jsonLine is one line, finished or not.
+type jsonLine struct{ text []byte }
+
+var freeLines = sync.Pool{New: func() any { return &jsonLine{text: make([]byte, 0, 1024)} }}
+
+func beginLine(t time.Time, level slog.Level, msg string) *jsonLine {
+	l := freeLines.Get().(*jsonLine)
+	b := append(l.text[:0], `{"time":"`...)
+	b = appendTime(b, t)
+	b = append(b, `","level":"`...)
+	b = append(b, level.String()...)
+	b = append(b, '"')
+	l.text = appendField(b, "msg", msg)
+	return l
+}
+
+// lineOf returns a line with the fields of a record, which are of the kinds that record adds.
+func lineOf(t time.Time, level slog.Level, msg string, r record) *jsonLine {
+	l := beginLine(t, level, msg)
+	for _, f := range r {
+		switch f.Value.Kind() {
+		case slog.KindUint64:
+			l.number(f.Key, f.Value.Uint64())
+		case slog.KindBool:
+			l.mark(f.Key)
+		default:
+			l.add(f.Key, f.Value.String())
+		}
+	}
+	return l
+}
+
+func (l *jsonLine) add(key, value string) {
+	if value != "" {
+		l.text = appendField(l.text, key, value)
+	}
+}
+
+func (l *jsonLine) number(key string, value uint64) {
+	l.text = strconv.AppendUint(appendKey(l.text, key), value, 10)
+}
+
+func (l *jsonLine) mark(key string) { l.text = append(appendKey(l.text, key), "true"...) }
+
+// position writes what Position.String returns, and allocates nothing for a rule of a file.
+func (l *jsonLine) position(key string, p policy.Position) {
+	if p.Text != "" || p.Line <= 0 || p.File == "" || !plain(p.File) {
+		l.add(key, p.String())
+		return
+	}
+	b := append(appendKey(l.text, key), '"')
+	b = append(b, p.File...)
+	b = append(b, ':')
+	b = strconv.AppendInt(b, int64(p.Line), 10)
+	l.text = append(b, '"')
+}
+
+func (l *jsonLine) digest(key string, d trust.Digest) {
+	b := append(appendKey(l.text, key), '"')
+	l.text = append(hex.AppendEncode(b, d[:]), '"')
+}
+
+func (l *jsonLine) certificate(k *certificateFields) { l.text = append(l.text, k.line...) }
+
+func (l *jsonLine) end() { l.text = append(l.text, '}', '\n') }
+
+// free returns the line's memory to the pool, unless it is uncommonly long.
+func (l *jsonLine) free() {
+	if cap(l.text) <= 8<<10 {
+		freeLines.Put(l)
+	}
+}
+
+// second holds what all times of one second have in common.
+type second struct {
+	unix         int64
+	offset       int
+	before, zone string // such as "2026-11-29T01:27:36" and "Z"
+}
+
+var lastSecond atomic.Pointer[second]
+
+// appendTime appends what t.AppendFormat(b, time.RFC3339Nano) appends, in 20 ns and not 110.
+func appendTime(b []byte, t time.Time) []byte {
+	_, offset := t.Zone()
+	s := lastSecond.Load()
+	if s == nil || s.unix != t.Unix() || s.offset != offset {
+		s = &second{t.Unix(), offset, t.Format("2006-01-02T15:04:05"), t.Format("Z07:00")}
+		lastSecond.Store(s)
+	}
+	b = append(b, s.before...)
+	if n := t.Nanosecond(); n > 0 {
+		fraction := [...]byte{'.', '0', '0', '0', '0', '0', '0', '0', '0', '0'}
+		last := 0
+		for i := 9; i > 0; i-- {
+			fraction[i] = byte('0' + n%10)
+			n /= 10
+			if last == 0 && fraction[i] != '0' {
+				last = i // RFC3339Nano has no zeros at the end
+			}
+		}
+		b = append(b, fraction[:last+1]...)
+	}
+	return append(b, s.zone...)
+}
+
+// appendKey appends a key. It does not escape: the keys are constants of this package.
+func appendKey(b []byte, key string) []byte {
+	b = append(b, ',', '"')
+	b = append(b, key...)
+	return append(b, '"', ':')
+}
+
+func appendField(b []byte, key, value string) []byte {
+	b = appendKey(b, key)
+	if !plain(value) {
+		return appendEscaped(b, value)
+	}
+	b = append(b, '"')
+	b = append(b, value...)
+	return append(b, '"')
+}
+
+// plain reports whether a text is printable ASCII that needs no escape in JSON.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// appendEscaped writes a JSON string (RFC 8259 section 7) as slog does.
+func appendEscaped(b []byte, value string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for i, c := range value {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', byte(c))
+		case c == '\n':
+			b = append(b, `\n`...)
+		case c == '\r':
+			b = append(b, `\r`...)
+		case c == '\t':
+			b = append(b, `\t`...)
+		case c < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		case c == utf8.RuneError && !strings.HasPrefix(value[i:], string(utf8.RuneError)):
+			b = append(b, `\ufffd`...) // not UTF-8
+		case c == '\u2028' || c == '\u2029': // ends of lines in JavaScript
+			b = append(b, `\u202`...)
+			b = append(b, hex[c&15])
+		default:
+			b = utf8.AppendRune(b, c)
+		}
+	}
+	return append(b, '"')
+}
