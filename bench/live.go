@@ -135,7 +135,7 @@ func (w *world) startLive(o options) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := exec.Command(self, "-serve", "live", "-dir", w.dir, "-profiles", o.profiles)
+	p := onAllCores(self, "-serve", "live", "-dir", w.dir, "-profiles", o.profiles)
 	p.Env = append(os.Environ(), fmt.Sprint("GOGC=", o.gogc))
 	p.Stderr = os.Stderr
 	out, err := p.StdoutPipe()
