@@ -80,7 +80,7 @@ func OpenFS(fsys fs.FS, path string, options Options) (*Server, error) {
 func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
 	s.events = audit.New(options.Log, &s.generation)
-	g, _, err := s.read(context.Background(), nil, unchanged)
+	g, _, err := s.read(context.Background(), fileset.New(fsys), true, unchanged)
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +125,7 @@ func (s *Server) setCurrent(g *site.Generation) {
 	s.current, s.tried, s.since, s.failed = g, g.Files, time.Now(), nil
 	s.files = statesOf(g.Files, s.files, s.since, s.generation.Add(1))
 	s.mu.Unlock()
+	returnMemory(g.Files)
 	select {
 	case s.reloaded <- struct{}{}:
 	default:
