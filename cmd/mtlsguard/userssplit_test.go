@@ -155,11 +155,11 @@ func TestUsersCommandsChangeOneFileOfAFolder(t *testing.T) {
 	step("users add --users users --cert bob.pem --user bob", "added.jsonl", "added to users/added.jsonl:2")
 
 	for line, want := range map[string]string{
-		"users remove --users users nobody stranger":                             `there is no mapping with this id: "nobody"`,
+		"users remove --users users nobody stranger":                              `there is no mapping with this id: "nobody"`,
 		"users remove --users users bob stranger " + onlyID(before["mine.jsonl"]): "no mapping would be left",
-		"users split users.yaml users":                                           "the folder is not empty",
-		"users split users other":                                                "this is a folder already",
-		"users split --files 3 users.yaml other":                                 "--files: 3 is not a power of two",
+		"users split users.yaml users":                                            "the folder is not empty",
+		"users split users other":                                                 "this is a folder already",
+		"users split --files 3 users.yaml other":                                  "--files: 3 is not a power of two",
 	} {
 		code, _, errs := runLine(t, line)
 		if code != exitInvalid || !strings.Contains(errs, want) {
