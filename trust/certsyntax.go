@@ -75,7 +75,8 @@ func skipTime(s *cryptobyte.String) bool {
 	}
 	if tag == der.GeneralizedTime && string(content) < "2050" {
 		*s = rest
-		return isTime(string(content))
+		_, ok := parseGeneralizedTime(content)
+		return ok
 	}
 	_, ok := readTime(s)
 	return ok

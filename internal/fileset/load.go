@@ -16,14 +16,28 @@ import (
 // maxFile bounds what is read from one file.
 const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
 
+// smallFile is the size up to which a file is read into memory for its digest: otherwise it
+// would be read twice at the start. Large ones are read twice: a million mappings take 115 MB,
+// and hashing them 0.1 s.
+const smallFile = 64 << 10
+
 // load reads a file with its data.
 func (f *Reader) load(name string) Content {
-	var data bytes.Buffer
 	return f.read(name, func(file io.Reader, size int64) (Content, error) {
+		var data bytes.Buffer
 		data.Grow(int(size) + bytes.MinRead)
-		_, err := data.ReadFrom(file)
+		n, err := data.ReadFrom(file)
+		f.loaded += n
 		return Of(data.Bytes()), err
 	})
+}
+
+// loadSmall is load for small files, and scan for others.
+func (f *Reader) loadSmall(name string) Content {
+	if info, err := f.stat(name); err == nil && info.Size() > smallFile {
+		return f.scan(name)
+	}
+	return f.load(name)
 }
 
 // buffers holds the buffers of scan.
