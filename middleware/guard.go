@@ -87,7 +87,9 @@ func isNil(h http.Handler) bool {
 // a panic would only close the connection, and name no cause.
 func withoutNext(g *Guard) http.Handler {
 	return &handler{g, errors.New("middleware: the guard has no handler to protect: pass one to Handler, Identify or Authorize"),
-		func(w http.ResponseWriter, _ *http.Request) { problem.Failure(http.StatusInternalServerError).Write(w) }}
+		func(w http.ResponseWriter, r *http.Request) {
+			problem.Failure(http.StatusInternalServerError).Write(w, r)
+		}}
 }
 
 // CheckPorts is called by ports.Server. A server may have some of a guard's ports: an
@@ -165,7 +167,7 @@ func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.
 func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (*http.Request, *hop) {
 	s := g.snapshot.Load()
 	if s == nil {
-		refuseUnconfigured(w)
+		refuseUnconfigured(w, r)
 		return nil, nil
 	}
 	var c call // and no literal, which would be built beside it
@@ -206,7 +208,7 @@ func (g *Guard) Authorize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := g.snapshot.Load()
 		if s == nil {
-			refuseUnconfigured(w)
+			refuseUnconfigured(w, r)
 			return
 		}
 		start := s.startTime()

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/problem"
 )
 
 // Configure sets the fields of an http.Server that a port needs: ConnContext, the limits, and
@@ -121,9 +123,9 @@ func isTooLarge(r *http.Request, l *Limits) bool {
 	return headerSize(r) > l.HeaderBytes || len(r.Trailer) > maxTrailers
 }
 
-func headersTooLarge(w http.ResponseWriter, _ *http.Request) {
+func headersTooLarge(w http.ResponseWriter, r *http.Request) {
 	announceClose(w)
-	http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
+	problem.Failure(http.StatusRequestHeaderFieldsTooLarge).Write(w, r)
 }
 
 // headerSize returns the size of the request's head as HTTP/1.1 writes it (RFC 9112
