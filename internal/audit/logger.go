@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -98,6 +99,8 @@ func (r *record) add(key, value string) {
 	}
 }
 
+func (r *record) printable(key, value string, limit int) { r.add(key, escape.Printable(value, limit)) }
+
 func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(key, value)) }
 
 func (r *record) mark(key string) { *r = append(*r, slog.Bool(key, true)) }
@@ -110,7 +113,8 @@ func (r *record) certificate(k *certificateFields) { *r = append(*r, k.fields...
 
 // fieldAdder takes the fields of an event: a record, or a line of JSON.
 type fieldAdder interface {
-	add(key, value string) // does nothing if value is empty
+	add(key, value string)                  // does nothing if value is empty
+	printable(key, value string, limit int) // adds escape.Printable(value, limit)
 	number(key string, value uint64)
 	mark(key string) // a field that is true
 	position(key string, p policy.Position)

@@ -60,7 +60,7 @@ func New[T any](b Bounds, size func(T) int, do func([]T)) *Queue[T] {
 func (q *Queue[T]) Offer(v T) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.add(v)
+	return q.add(v, q.size(v))
 }
 
 // Put queues a value. While there is no room it waits for it, at most Bounds.Wait. It does not
@@ -69,22 +69,23 @@ func (q *Queue[T]) Offer(v T) bool {
 func (q *Queue[T]) Put(v T) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.fits(v) {
-		q.waitForRoom(v)
+	size := q.size(v)
+	if !q.fits(size) {
+		q.waitForRoom(size)
 	}
-	return q.add(v)
+	return q.add(v, size)
 }
 
-func (q *Queue[T]) fits(v T) bool { return q.held == 0 || q.held+q.size(v) <= q.bounds.Most }
+func (q *Queue[T]) fits(size int) bool { return q.held == 0 || q.held+size <= q.bounds.Most }
 
 // add queues a value that fits, and drops another.
-func (q *Queue[T]) add(v T) bool {
-	if !q.fits(v) {
+func (q *Queue[T]) add(v T, size int) bool {
+	if !q.fits(size) {
 		q.dropped.Add(1)
 		return false
 	}
 	q.waiting = append(q.waiting, v)
-	q.held += q.size(v)
+	q.held += size
 	q.taken++
 	if !q.running {
 		q.running = true
@@ -94,11 +95,11 @@ func (q *Queue[T]) add(v T) bool {
 	return true
 }
 
-// waitForRoom returns when a value fits, or when it has waited for too long. It gives the
+// waitForRoom returns when a value of a size fits, or when it has waited for too long. It gives the
 // lock up while it waits.
-func (q *Queue[T]) waitForRoom(v T) {
+func (q *Queue[T]) waitForRoom(size int) {
 	end := time.Now().Add(q.bounds.Wait)
-	for !q.fits(v) {
+	for !q.fits(size) {
 		left := min(time.Until(end), time.Until(q.began.Add(q.bounds.Wait)))
 		if left <= 0 {
 			return
