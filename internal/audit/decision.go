@@ -68,8 +68,8 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	if suppressed > 0 {
 		r.number("suppressed", suppressed)
 	}
-	r.add("event", "decision")
-	r.add("outcome", outcome)
+	r.word("event", "decision")
+	r.word("outcome", outcome)
 	r.add("reason", string(o.Reason))
 	r.add("port", o.Port)
 	r.add("remote", req.RemoteAddr)
@@ -86,7 +86,7 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 		r.digest("gateway", o.Gateway.Fingerprint())
 	}
 	if !o.Verified.IsZero() {
-		r.certificate(e.fieldsOf(o.Verified))
+		r.certificate(e.certificates.fieldsOf(o.Verified))
 	}
 	if !o.Allowed {
 		e.addRefusal(r, req, o, nearest)

@@ -20,13 +20,14 @@ type jsonLine struct{ text []byte }
 
 var freeLines = sync.Pool{New: func() any { return &jsonLine{text: make([]byte, 0, 1024)} }}
 
+// beginLine begins a line. msg is one of our own messages, which need no escape.
 func beginLine(t time.Time, level slog.Level, msg string) *jsonLine {
 	l := freeLines.Get().(*jsonLine)
 	b := append(l.text[:0], `{"time":"`...)
 	b = appendTime(b, t)
 	b = append(b, '"')
-	b = appendField(b, "level", level.String())
-	l.text = appendField(b, "msg", msg)
+	b = appendPlain(b, "level", level.String())
+	l.text = appendPlain(b, "msg", msg)
 	return l
 }
 
@@ -66,6 +67,8 @@ func (l *jsonLine) printable(key, value string, limit int) {
 func (l *jsonLine) number(key string, value uint64) {
 	l.text = strconv.AppendUint(appendKey(l.text, key), value, 10)
 }
+
+func (l *jsonLine) word(key, value string) { l.text = appendPlain(l.text, key, value) }
 
 func (l *jsonLine) mark(key string) { l.text = append(appendKey(l.text, key), "true"...) }
 

@@ -5,7 +5,6 @@ package audit
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,9 +35,7 @@ type Logger struct {
 
 	closed  closedCounter
 	nearest *expire.Cache[string] // by certificate, generation and port
-
-	mu           sync.RWMutex
-	certificates map[trust.Digest]*certificateFields // of verified certificates
+	certificates certificateCache
 }
 
 // entry is one element of the backlog: a finished line where JSONLog made the log, else a
@@ -57,12 +54,11 @@ func (e entry) size() int {
 }
 
 const (
-	maxQueued       = 16 << 20 // bytes of memory: 16,384 lines of decisions
-	maxBatch        = 64 << 10 // bytes of one Write
-	recordSize      = 2 << 10  // bytes of memory of a decision's record
-	maxWait         = time.Second
-	maxCertificates = 4096        // certificates
-	flushTimeout    = time.Second // how long Flush waits for a log that writes nothing
+	maxQueued    = 16 << 20 // bytes of memory: 16,384 lines of decisions
+	maxBatch     = 64 << 10 // bytes of one Write
+	recordSize   = 2 << 10  // bytes of memory of a decision's record
+	maxWait      = time.Second
+	flushTimeout = time.Second // how long Flush waits for a log that writes nothing
 )
 
 // New returns a Logger that writes to l. nil discards everything. The Logger reads the
@@ -103,6 +99,8 @@ func (r *record) printable(key, value string, limit int) { r.add(key, escape.Pri
 
 func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(key, value)) }
 
+func (r *record) word(key, value string) { r.add(key, value) }
+
 func (r *record) mark(key string) { *r = append(*r, slog.Bool(key, true)) }
 
 func (r *record) position(key string, p policy.Position) { r.add(key, p.String()) }
@@ -116,7 +114,8 @@ type fieldAdder interface {
 	add(key, value string)                  // does nothing if value is empty
 	printable(key, value string, limit int) // adds escape.Printable(value, limit)
 	number(key string, value uint64)
-	mark(key string) // a field that is true
+	mark(key string)        // a field that is true
+	word(key, value string) // value is one of our own words, which need no escape; not empty
 	position(key string, p policy.Position)
 	digest(key string, d trust.Digest)
 	certificate(*certificateFields)
