@@ -1,8 +1,10 @@
 package mtlsguard
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -31,6 +33,10 @@ type Options struct {
 	// IdentityHeaders names headers that are deleted from every request, in addition to
 	// the headers that package middleware knows.
 	IdentityHeaders []string
+	// Listen opens the listener of each port, in place of TCP on the address in the file: a
+	// socket that systemd passes, a unix socket, or a listener of a test. It gets the name of the
+	// port and its listen. See ports.Config.Listen.
+	Listen func(ctx context.Context, port, addr string) (net.Listener, error)
 	// Observe is called with every decision, in addition to the log. It must not block.
 	Observe func(*http.Request, middleware.Outcome)
 	// OnHandshake is called with every handshake, successful or not, in addition to the

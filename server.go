@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -204,6 +205,9 @@ func (s *Server) portConfig(p site.Port) ports.Config {
 		}
 	}
 	c.OnClosed = s.events.LogClosed
+	if listen := s.options.Listen; listen != nil {
+		c.Listen = func(ctx context.Context, addr string) (net.Listener, error) { return listen(ctx, c.Name, addr) }
+	}
 	return c
 }
 

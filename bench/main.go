@@ -4,12 +4,19 @@
 //	go run ./bench -only bare,twin,guard,nginx,haproxy,caddy
 //	go run ./bench -only bare,guard:10:10,guard:100000:1000000 -scenarios full,resumed
 //	go run ./bench -only bare,guard -idle 2000
+//	go run ./bench -watch 2m -rules 100000 -mappings 1000000
+//	go run ./bench -reload -rules 100000 -mappings 1000000 -revoked 100000 -ports 30
+//	go run ./bench -reloads 20 -rules 100000 -mappings 1000000
 //
 // Every server is a process of its own on one core, and the load comes from another. The
 // rounds alternate the order of the servers, so that a slower machine slows all of them
 // down, and ratios are calculated within a round. The output is two tables in Markdown, first
 // the processor time of one answer, then answers a second, with medians and ratios to bare
 // net/http with their range. No test depends on the figures.
+//
+// -watch, -reload and -reloads measure one mtlsguard on all processors instead: what it costs
+// to watch files that do not change; reloads after a change of each file, with the times of
+// requests during a reload and without one; and memory after many reloads.
 //
 // guard:RULES:MAPPINGS is a guard with this number of rules, each for a group of its own, and
 // of mappings. The same holds for logged.
@@ -42,6 +49,7 @@ type options struct {
 	scenarios                       []string
 	out, profiles                   string
 	gogc                            int
+	ports, revoked                  int // of -watch, -reload and -reloads
 }
 
 func run() error {
@@ -62,6 +70,12 @@ func run() error {
 	flag.StringVar(&plots, "plots", "", "measure over the number of rules and mappings, and write charts into a folder")
 	var idle int
 	flag.IntVar(&idle, "idle", 0, "measure memory instead, with this number of idle connections")
+	flag.IntVar(&o.ports, "ports", 1, "ports, with -watch, -reload and -reloads")
+	flag.IntVar(&o.revoked, "revoked", 1_000, "entries of the CRL, with -watch, -reload and -reloads")
+	var watch time.Duration
+	flag.DurationVar(&watch, "watch", 0, "measure instead what it costs to watch files for this time")
+	reload := flag.Bool("reload", false, "measure reloads instead, and requests meanwhile")
+	many := flag.Int("reloads", 0, "measure memory instead, after this number of reloads")
 	flag.Parse()
 	o.only, o.scenarios = strings.Split(only, ","), strings.Split(scenarios, ",")
 	if serve != "" {
@@ -75,8 +89,15 @@ func run() error {
 	}
 	runtime.GOMAXPROCS(1) // the load runs on one core
 	onLoadCore()
-	if idle > 0 {
+	switch {
+	case idle > 0:
 		return memory(o, idle)
+	case watch > 0:
+		return watching(o, watch)
+	case *reload:
+		return reloading(o)
+	case *many > 0:
+		return reloads(o, *many)
 	}
 	if plots != "" {
 		return scale(o, plots)

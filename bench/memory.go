@@ -96,13 +96,18 @@ func resident(pid int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+	return statusBytes(string(status), "VmRSS:")
+}
+
+// statusBytes returns a size in /proc/PID/status (proc(5)).
+func statusBytes(status, field string) (float64, error) {
+	for line := range strings.Lines(status) {
+		if value, ok := strings.CutPrefix(line, field); ok {
 			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
 			return kib * 1024, err
 		}
 	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
+	return 0, fmt.Errorf("/proc/PID/status has no %s", field)
 }
 
 // freeMemoryOnSignal returns unused memory to the system at each SIGUSR1.

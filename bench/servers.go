@@ -44,6 +44,8 @@ func serveAs(name, dir string, o options) error {
 			return err
 		}
 		return serveTLS(dir, tls.RequireAndVerifyClientCert, h)
+	case "live":
+		return serveLive(dir)
 	case "guard", "logged":
 		return serveGuard(dir, o, name == "logged")
 	}

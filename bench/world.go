@@ -20,6 +20,8 @@ type world struct {
 	dir    string
 	roots  *x509.CertPool
 	client tls.Certificate
+
+	clientCA *testpki.Pair
 }
 
 func newWorld() (*world, error) {
@@ -38,7 +40,7 @@ func newWorld() (*world, error) {
 			return nil, err
 		}
 	}
-	return &world{dir: dir, roots: serverCA.Pool(), client: alice.TLS()}, nil
+	return &world{dir: dir, roots: serverCA.Pool(), client: alice.TLS(), clientCA: clientCA}, nil
 }
 
 func (w *world) close() { os.RemoveAll(w.dir) }

@@ -2,21 +2,22 @@ package certmap
 
 import (
 	"strconv"
-	"strings"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// builder fills a table that no other goroutine uses yet.
+// builder fills a table that no other goroutine uses yet, one mapping after another, and
+// reports every error. What it accepts and what it reports is the rule for every other way of
+// making a table.
 type builder struct {
 	t        *Table
+	pager    pager
 	report   report
-	text     strings.Builder
-	shared   map[terms]*terms
-	last     *terms         // most mappings have the terms of the mapping before
-	rejected map[string]int // lines of mappings with errors by id, for finding repeated ids
+	rejected map[string]origin // mappings with errors by id, for finding repeated ids
 }
 
 func newBuilder(n int) *builder {
-	return &builder{t: newTable(n), shared: map[terms]*terms{}, rejected: map[string]int{}}
+	return &builder{t: newTable(n), pager: newPager(""), rejected: map[string]origin{}}
 }
 
 // add adds a mapping, or reports its errors.
@@ -25,76 +26,87 @@ func (b *builder) add(at *origin, m *Mapping) {
 	if m.ID != "" && !b.claimID(at, m.ID) {
 		return
 	}
-	if !ok || !b.t.checkConflict(&b.report, at, &c) {
-		b.reject(at, m.ID)
+	if !ok {
+		b.addWrong(at, m.ID)
 		return
 	}
-	b.t.entries.Push(c.entry(b.keepText(&c), b.shareTerms(&c.terms)), hashKey(c.kind, c.key), hashID(c.id))
-	b.t.count(c.kind, c.place, 1)
+	b.pager.push(&c)
+	b.check(at)
 }
 
-// reject remembers the id of a mapping that is not in the table.
-func (b *builder) reject(at *origin, id string) {
+// addPlain adds a mapping unless it has errors, apart from those that add would report about
+// other mappings.
+func (b *builder) addPlain(m *Mapping) bool {
+	var wrong report
+	c, ok := compile(&wrong, &origin{}, m)
+	if !ok {
+		return false
+	}
+	at := origin{file: m.File, line: m.Line, id: m.ID}
+	if b.claimID(&at, m.ID) {
+		b.pager.push(&c)
+		b.check(&at)
+	}
+	return true
+}
+
+// addEntry adds a mapping that is correct by itself.
+func (b *builder) addEntry(e *entry) {
+	at := origin{file: e.terms.file, line: int(e.line), id: e.id()}
+	if b.claimID(&at, at.id) {
+		b.pager.pushEntry(e)
+		b.check(&at)
+	}
+}
+
+// check adds the last mapping of the pager to the table, or reports a conflict.
+func (b *builder) check(at *origin) {
+	p := b.pager.open
+	i := len(p.records) - 1
+	if e := p.entry(i); !b.t.checkConflict(&b.report, at, &e) {
+		p.records[i].kind = noKind
+		b.addWrong(at, at.id)
+		return
+	}
+	b.link()
+}
+
+// link adds the last mapping of the pager to the table.
+func (b *builder) link() {
+	t, p := b.t, b.pager.open
+	if p.seq == len(t.order) { // no removed page: the numbers are in order
+		t.addPage(p)
+	}
+	i := len(p.records) - 1
+	e := p.entry(i)
+	t.link(refOf(t.order[p.seq], i), &e)
+}
+
+// addWrong remembers the id of a mapping that is not in the table.
+func (b *builder) addWrong(at *origin, id string) {
 	if id != "" {
-		b.rejected[id] = at.line
+		b.rejected[id] = *at
 	}
 }
 
 // claimID reports an id that another mapping has, and returns false then.
 func (b *builder) claimID(at *origin, id string) bool {
-	line, seen := b.rejected[id]
-	if ref := b.t.findID(id); ref != 0 {
-		line, seen = int(b.t.entries.At(ref).line), true
+	first, seen := b.rejected[id]
+	if r := b.t.findID(id); r != 0 {
+		e := b.t.at(r)
+		first, seen = origin{file: e.terms.file, line: int(e.line)}, true
 	}
 	if seen {
 		where := ""
-		if line > 0 {
-			where = ", first at line " + strconv.Itoa(line)
+		switch {
+		case first.file != at.file && first.line > 0:
+			where = ", first at " + (&configerror.Error{File: first.file, Line: first.line}).Position()
+		case first.line > 0:
+			where = ", first at line " + strconv.Itoa(first.line)
 		}
 		b.report.Add(at.err(fieldID, "the id is not unique"+where, "give every mapping an id of its own"))
 	}
 	return !seen
-}
-
-// text returns the text of an entry.
-func (c *compiled) text() string { return c.id + c.user + string(c.key) + c.written }
-
-// entry returns the entry of a mapping with a text and terms that the table keeps.
-func (c *compiled) entry(text string, terms *terms) entry {
-	return entry{
-		text: text, terms: terms, line: uint32(c.line),
-		idLen: uint16(len(c.id)), userLen: uint16(len(c.user)), keyLen: uint16(len(c.key)),
-		kind: c.kind, disabled: c.disabled,
-	}
-}
-
-// keepText writes the text of an entry into a block with others: otherwise a million
-// mappings would be a million small strings.
-func (b *builder) keepText(c *compiled) string {
-	const block = 64 << 10
-	text := c.text()
-	if b.text.Cap()-b.text.Len() < len(text) {
-		b.text = strings.Builder{}
-		b.text.Grow(max(len(text), min(block, len(text)*b.t.entries.Len())))
-	}
-	from := b.text.Len()
-	b.text.WriteString(text)
-	return b.text.String()[from:]
-}
-
-// shareTerms returns equal terms that an entry before has, or a copy.
-func (b *builder) shareTerms(t *terms) *terms {
-	if b.last != nil && *b.last == *t {
-		return b.last
-	}
-	known, ok := b.shared[*t]
-	if !ok {
-		known = new(terms)
-		*known = *t
-		b.shared[*t] = known
-	}
-	b.last = known
-	return known
 }
 
 // table returns the table, or every error.
@@ -102,6 +114,10 @@ func (b *builder) table() (*Table, error) {
 	if err := b.report.err(); err != nil {
 		return nil, err
 	}
-	b.t.entries = b.t.entries.Compact() // the number of mappings may not have been known before
-	return b.t, nil
+	return b.finish(), nil
+}
+
+func (b *builder) finish() *Table {
+	b.pager.seal()
+	return b.t
 }

@@ -24,7 +24,6 @@ type compiled struct {
 	kind     kind
 	key      []byte
 	written  string // the value as written, if the key does not give it back
-	place    place
 	id, user string
 	terms    terms
 	line     int
@@ -64,7 +63,7 @@ func compile(r *report, at *origin, m *Mapping) (c compiled, ok bool) {
 
 const kindsHint = "one of fingerprint, spki, serial, uri, dns, email, subject"
 
-// compileKind sets key, place and written, and returns false if they are not usable. The
+// compileKind sets key and written, and returns false if they are not usable. The
 // kind is noKind if the mapping does not hold exactly one.
 func compileKind(m *Mapping, c *compiled, reject func(field, string, string)) (kind, bool) {
 	k, several := kindOf(m)
@@ -94,7 +93,7 @@ func compileKind(m *Mapping, c *compiled, reject func(field, string, string)) (k
 	case byURI:
 		f, hint = fieldURI, "the URI of the certificate, byte for byte: spiffe://acme/orders"
 		c.written = m.URI
-		exact, c.key, c.place, err = compileURI(m.URI)
+		exact, c.key, err = compileURI(m.URI)
 	case byDNS:
 		f, hint = fieldDNS, "orders.acme.example"
 		c.written = m.DNS
@@ -111,7 +110,7 @@ func compileKind(m *Mapping, c *compiled, reject func(field, string, string)) (k
 	case bySubject:
 		f, hint = fieldSubject, "RFC 4514, the most specific first: CN=alice,OU=Staff,O=Acme"
 		c.written = m.Subject
-		exact, c.key, c.place, err = compileSubject(m.Subject)
+		exact, c.key, err = compileSubject(m.Subject)
 	}
 	if err != nil {
 		reject(f, fieldNames[f]+": "+err.Error(), hint)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/ptable"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -50,13 +49,13 @@ type search struct {
 
 	// visit is for explanations: if it is set, it gets every mapping whose value is the
 	// certificate's, whatever its port and issuer, and nothing else is kept.
-	visit func(ref ptable.Ref, user string)
+	visit func(ref ref, user string)
 
-	matched   bool       // any mapping matches, valid or not
-	valid     ptable.Ref // the first valid one
-	rival     ptable.Ref // the first valid one for another user
-	outOfTime ptable.Ref // the first outside its dates
-	disabled  ptable.Ref // the first disabled one
+	matched   bool // any mapping matches, valid or not
+	valid     ref  // the first valid one
+	rival     ref  // the first valid one for another user
+	outOfTime ref  // the first outside its dates
+	disabled  ref  // the first disabled one
 	user      string
 	until     time.Time
 }
@@ -64,15 +63,14 @@ type search struct {
 // lookUpKey adds every mapping of a kind with this key. captured is the text that a pattern
 // captured.
 func (s *search) lookUpKey(k kind, key, captured []byte) {
-	entries := s.table.entries
-	for r := entries.FirstOfKey(hashKey(k, key)); r != 0; r = entries.NextOfKey(r) {
-		if e := entries.At(r); e.isFor(k, key) {
-			s.add(r, e, captured)
+	for found := s.table.byKey.Search(hashKey(k, key)); found.Next(); {
+		if e := s.table.at(found.Ref); e.kind == k && e.key() == string(key) {
+			s.add(found.Ref, &e, captured)
 		}
 	}
 }
 
-func (s *search) add(r ptable.Ref, e *entry, captured []byte) {
+func (s *search) add(r ref, e *entry, captured []byte) {
 	if s.visit != nil {
 		s.visit(r, e.userFor(captured))
 		return
@@ -82,41 +80,45 @@ func (s *search) add(r ptable.Ref, e *entry, captured []byte) {
 	}
 	s.matched = true
 	if e.disabled {
-		s.disabled = firstOf(s.disabled, r)
+		s.disabled = s.firstOf(s.disabled, r)
 		return
 	}
 	if change := e.terms.nextChange(s.now); !change.IsZero() && (s.until.IsZero() || change.Before(s.until)) {
 		s.until = change
 	}
 	if !e.terms.validAt(s.now) {
-		s.outOfTime = firstOf(s.outOfTime, r)
+		s.outOfTime = s.firstOf(s.outOfTime, r)
 		return
 	}
 	switch {
 	case s.valid == 0:
 		s.valid, s.user = r, e.userFor(captured)
 	case s.user == e.userFor(captured):
-		s.valid = firstOf(s.valid, r)
+		s.valid = s.firstOf(s.valid, r)
 	default:
-		s.rival = firstOf(s.rival, r)
+		s.rival = s.firstOf(s.rival, r)
 	}
 }
 
 // firstOf returns the entry that comes first in the order of the table. a may be 0.
-func firstOf(a, b ptable.Ref) ptable.Ref {
-	if a == 0 || b < a {
+func (s *search) firstOf(a, b ref) ref {
+	if a == 0 || s.table.compareRefs(b, a) < 0 {
 		return b
 	}
 	return a
 }
 
 func (s *search) result() (Match, error) {
-	id := func(r ptable.Ref) string { return escape.Quote(s.table.entries.At(r).id(), escape.Short) }
+	id := func(r ref) string {
+		e := s.table.at(r)
+		return escape.Quote(e.id(), escape.Short)
+	}
 	switch {
 	case s.rival != 0:
 		return Match{}, reason.Refuse(reason.Ambiguous, "mappings "+id(s.valid)+" and "+id(s.rival)+" give it two users")
 	case s.valid != 0:
-		return Match{User: s.user, MappingID: s.table.entries.At(s.valid).id(), Until: s.until, Source: s.table, Generation: s.table.generation}, nil
+		e := s.table.at(s.valid)
+		return Match{User: s.user, MappingID: e.id(), Until: s.until, Source: s.table, Generation: s.table.generation}, nil
 	case s.outOfTime != 0:
 		return Match{}, reason.Refuse(reason.MappingExpired, "mapping "+id(s.outOfTime)+" is outside its dates")
 	case s.disabled != 0:

@@ -13,14 +13,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// entry is a mapping as a table holds it: 40 bytes and its text.
+// entry is a mapping as a table holds it in a page.
 type entry struct {
 	text     string // id, user, key, and the value as written if the key does not give it back
 	terms    *terms
 	line     uint32
 	idLen    uint16
-	userLen  uint16
 	keyLen   uint16
+	userLen  uint8
 	kind     kind
 	disabled bool
 }
@@ -90,7 +90,7 @@ func (e *entry) mapping() Mapping {
 }
 
 // isFor reports whether the entry has this kind and key.
-func (e *entry) isFor(k kind, key []byte) bool { return e.kind == k && e.key() == string(key) }
+func (e *entry) isFor(k kind, key string) bool { return e.kind == k && e.key() == key }
 
 // userFor returns the user for a certificate from which a pattern captured this text.
 func (e *entry) userFor(captured []byte) string {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
-	"github.com/mtlsguard/mtlsguard/internal/ptable"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -73,7 +72,7 @@ func (t *Table) Explain(v trust.Verified, port string) []Step {
 	}
 	x := explainer{t: t, v: v, port: port, now: t.now(), cert: newCertificate(v)}
 	x.findMatches()
-	for r, e := range t.entries.All() {
+	for r, e := range t.all() {
 		x.explain(r, e)
 	}
 	return x.steps()
@@ -85,7 +84,7 @@ type explainer struct {
 	port     string
 	now      time.Time
 	cert     *certificate
-	users    map[ptable.Ref]string // users of the mappings with the certificate's value
+	users    map[ref]string // users of the mappings with the certificate's value
 	decides  kind
 	compared int
 	matches  []placedStep
@@ -96,16 +95,16 @@ type explainer struct {
 
 // placedStep is a step with the place of its mapping in the table.
 type placedStep struct {
-	at   ptable.Ref
+	at   ref
 	step Step
 }
 
 // findMatches makes the same look-ups as Map.
 func (x *explainer) findMatches() {
-	x.users = map[ptable.Ref]string{}
-	s := search{table: x.t, v: x.v, visit: func(r ptable.Ref, user string) {
+	x.users = map[ref]string{}
+	s := search{table: x.t, v: x.v, visit: func(r ref, user string) {
 		x.users[r] = user
-		e := x.t.entries.At(r)
+		e := x.t.at(r)
 		if level := e.kind.level(); e.terms.includePort(x.port) && e.isIssuedUnder(x.v) && (x.decides == noKind || level < x.decides) {
 			x.decides = level
 		}
@@ -115,7 +114,7 @@ func (x *explainer) findMatches() {
 	}
 }
 
-func (x *explainer) explain(r ptable.Ref, e *entry) {
+func (x *explainer) explain(r ref, e *entry) {
 	x.compared++
 	user, matches := x.users[r]
 	if !matches && (x.compared > maxCompare || len(x.near) >= maxSteps) {
@@ -171,7 +170,7 @@ func (x *explainer) steps() []Step {
 		x.omitted += len(all) - maxSteps
 		all = all[:maxSteps]
 	}
-	slices.SortFunc(all, func(a, b placedStep) int { return int(a.at) - int(b.at) })
+	slices.SortFunc(all, func(a, b placedStep) int { return x.t.compareRefs(a.at, b.at) })
 	out := make([]Step, 0, len(all)+1)
 	for _, p := range all {
 		out = append(out, p.step)

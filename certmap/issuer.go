@@ -3,6 +3,7 @@ package certmap
 import (
 	"errors"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -11,6 +12,47 @@ import (
 )
 
 const issuerHint = "a file of the CA certificate, or the SHA-256 of its public key"
+
+// issuerKeys are the keys in the files that mappings name as issuers. Each file is read once.
+type issuerKeys struct {
+	read  func(path string) (trust.Digest, error)
+	mu    sync.Mutex // several goroutines read one file of mappings
+	known map[string]issuerKey
+}
+
+type issuerKey struct {
+	key trust.Digest // zero with an error
+	err error
+}
+
+// get returns the key in a file, which is not zero, or an error.
+func (k *issuerKeys) get(path string) (trust.Digest, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	found, ok := k.known[path]
+	if !ok {
+		found.key, found.err = k.readFile(path)
+		k.known[strings.Clone(path)] = found
+	}
+	return found.key, found.err
+}
+
+func (k *issuerKeys) readFile(path string) (trust.Digest, error) {
+	if strings.ContainsRune(path, 0) {
+		return trust.Digest{}, errors.New(escape.Quote(path, escape.Short) + " is not a file name: it has a NUL")
+	}
+	if k.read == nil {
+		return trust.Digest{}, errors.New(escape.Quote(path, escape.Short) + " is not a SHA-256, and no function reads files (WithIssuers)")
+	}
+	key, err := k.read(path)
+	switch {
+	case err != nil:
+		return trust.Digest{}, err
+	case key.IsZero():
+		return trust.Digest{}, errors.New(escape.Quote(path, escape.Short) + " has no public key")
+	}
+	return key, nil
+}
 
 // issuerKey returns the key of an issuer: a digest, or the content of a file. If there is
 // an error, it marks the issuer as wrong. The error of a file is reported once, for the
@@ -24,34 +66,25 @@ func (e *mappingReader) issuerKey(value *yaml.Node, name string) trust.Digest {
 		}
 		return d
 	}
-	key, known := e.issuers[text]
-	if !known {
-		var err error
-		if key, err = e.readIssuerFile(text); err != nil {
-			e.doc.Say(value, name+": "+err.Error(), issuerHint)
-		}
-		e.issuers[text] = key
+	key, err := e.fileKey(text)
+	if err != nil && !e.reported[text] {
+		e.reported[text] = true
+		e.doc.Say(value, name+": "+err.Error(), issuerHint)
 	}
-	e.wrong[fieldIssuer] = key.IsZero()
+	e.wrong[fieldIssuer] = err != nil
 	return key
 }
 
-// readIssuerFile returns the key in a file, which is not zero, or an error.
-func (l *loader) readIssuerFile(path string) (trust.Digest, error) {
-	if strings.ContainsRune(path, 0) {
-		return trust.Digest{}, errors.New(escape.Quote(path, escape.Short) + " is not a file name: it has a NUL")
+// fileKey returns the key in the file of an issuer, and notes that the mappings depend on it.
+func (l *reader) fileKey(path string) (trust.Digest, error) {
+	if key, ok := l.used[path]; ok {
+		return key, nil
 	}
-	if l.readIssuer == nil {
-		return trust.Digest{}, errors.New(escape.Quote(path, escape.Short) + " is not a SHA-256, and no function reads files (WithIssuers)")
+	key, err := l.issuers.get(path)
+	if err == nil && l.used != nil {
+		l.used[strings.Clone(path)] = key
 	}
-	key, err := l.readIssuer(path)
-	switch {
-	case err != nil:
-		return trust.Digest{}, err
-	case key.IsZero():
-		return trust.Digest{}, errors.New(escape.Quote(path, escape.Short) + " has no public key")
-	}
-	return key, nil
+	return key, err
 }
 
 // looksLikeDigest reports whether a text is meant as a digest and not as a file name, so

@@ -9,18 +9,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readLines reads JSON lines: one object of RFC 8259 a line. An empty line is skipped. A
-// file without any mapping is an error, as an empty users.yaml is.
-func (l *loader) readLines(data []byte) {
-	l.t = newTable(bytes.Count(data, []byte("\n")) + 1)
-	number := 0
-	for line := 1; len(data) > 0 && !l.report.full(); line++ {
+// readLines reads JSON lines: one object of RFC 8259 a line. An empty line is skipped. It
+// returns the numbers of lines and of mappings.
+func (l *reader) readLines(data []byte) (line, number int) {
+	for len(data) > 0 && !l.report.full() {
 		var text []byte
 		text, data, _ = bytes.Cut(data, []byte("\n"))
+		line++
 		if text = bytes.TrimSpace(text); len(text) == 0 {
 			continue
 		}
 		number++
+		if l.readPlainLine(text, line) {
+			continue
+		}
 		node, err := readLine(text, line)
 		if err != nil {
 			l.doc.Say(&yaml.Node{Line: line}, "this line is not a mapping: "+err.Error(), `one JSON object: {"id": …, "user": …, …}`)
@@ -28,9 +30,12 @@ func (l *loader) readLines(data []byte) {
 		}
 		l.readMapping(number, node)
 	}
-	if number == 0 {
-		l.doc.Say(&yaml.Node{Line: 1}, "the file is empty", "one JSON object a line, or a file that ends in .yaml with mappings: []")
-	}
+	return line, number
+}
+
+// rejectNoLines reports a file without any mapping, which is an error as an empty users.yaml is.
+func (l *reader) rejectNoLines() {
+	l.doc.Say(&yaml.Node{Line: 1}, "the file is empty", "one JSON object a line, or a file that ends in .yaml with mappings: []")
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -95,19 +96,44 @@ func FuzzReadLines(f *testing.F) {
 	})
 }
 
-func BenchmarkReadTableLines(b *testing.B) {
-	for _, n := range []int{100_000, 1_000_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			var text strings.Builder
-			for i := range n {
-				fmt.Fprintf(&text, "{\"id\": \"m%d\", \"user\": \"u%d\", \"fingerprint\": \"%064x\"}\n", i, i, i+1)
-			}
-			data := []byte(text.String())
+// BenchmarkLoadLines loads JSON lines on all cores, and reports the memory of the table.
+func BenchmarkLoadLines(b *testing.B) {
+	n := 100_000
+	if *million {
+		n = 1_000_000
+	}
+	for _, kind := range []string{"fingerprint", "subject", "uri"} {
+		data := linesOf(many(kind, n, trust.Digest{}))
+		b.Run(kind, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
 			for b.Loop() {
-				if table, err := certmap.Load("users.jsonl", bytes.NewReader(data), nil); err != nil || len(table.Mappings()) != n {
+				before := heap()
+				table, err := certmap.Load("users.jsonl", bytes.NewReader(data), issuerKey(trust.Digest{1}))
+				if err != nil {
 					b.Fatal(err)
 				}
+				b.ReportMetric(float64(heap()-before)/float64(n), "B/mapping")
+				runtime.KeepAlive(table)
 			}
 		})
 	}
+}
+
+// linesOf returns mappings as JSON lines, those without an issuer's key with the file ca.pem.
+func linesOf(mappings []certmap.Mapping) []byte {
+	var out bytes.Buffer
+	for _, m := range mappings {
+		fmt.Fprintf(&out, `{"id": %q, "user": %q, `, m.ID, m.User)
+		switch {
+		case !m.Fingerprint.IsZero():
+			fmt.Fprintf(&out, `"fingerprint": "%s"`, m.Fingerprint)
+		case m.Subject != "":
+			fmt.Fprintf(&out, `"subject": %q, "issuer": "ca.pem"`, m.Subject)
+		case m.URI != "":
+			fmt.Fprintf(&out, `"uri": %q, "issuer": "ca.pem"`, m.URI)
+		}
+		out.WriteString("}\n")
+	}
+	return out.Bytes()
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/ptable"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
@@ -21,7 +20,7 @@ func (t *Table) Lint(now time.Time, within time.Duration) []configerror.Finding 
 	}
 	var out []configerror.Finding
 	users := map[string]string{} // as first written, by lower case
-	for r, e := range t.entries.All() {
+	for r, e := range t.all() {
 		find := func(what, hint string) {
 			out = append(out, configerror.Finding{File: e.terms.file, Line: int(e.line), What: "mapping " + escape.Quote(e.id(), escape.Short) + " " + what, Hint: hint})
 		}
@@ -52,31 +51,39 @@ func (t *Table) Lint(now time.Time, within time.Duration) []configerror.Finding 
 	return out
 }
 
-// findDuplicate returns an earlier mapping of the same key and user that makes e
+// findDuplicate returns the first mapping before e with the same key and user, which makes e
 // superfluous, or nil.
-func (t *Table) findDuplicate(ref ptable.Ref, e *entry) *entry {
-	for r := t.entries.FirstOfKey(t.entries.KeyHash(ref)); r != 0; r = t.entries.NextOfKey(r) {
-		o := t.entries.At(r)
-		if r < ref && o.isFor(e.kind, []byte(e.key())) && o.user() == e.user() && o.disabled == e.disabled &&
-			o.terms.issuer == e.terms.issuer && o.terms.overlap(e.terms) {
-			return o
-		}
-	}
-	return nil
+func (t *Table) findDuplicate(at ref, e *entry) *entry {
+	return t.firstOfKey(e, func(r ref, o *entry) bool {
+		return t.compareRefs(r, at) < 0 && o.user() == e.user() && o.disabled == e.disabled
+	})
 }
 
-// findOverridden returns a disabled mapping of the same key that the mapping e makes
+// findOverridden returns the first disabled mapping of the same key that the mapping e makes
 // ineffective, or nil.
-func (t *Table) findOverridden(ref ptable.Ref, e *entry) *entry {
+func (t *Table) findOverridden(at ref, e *entry) *entry {
 	if e.disabled {
 		return nil
 	}
-	for r := t.entries.FirstOfKey(t.entries.KeyHash(ref)); r != 0; r = t.entries.NextOfKey(r) {
-		if o := t.entries.At(r); r != ref && o.disabled && o.isFor(e.kind, []byte(e.key())) && o.terms.issuer == e.terms.issuer && o.terms.overlap(e.terms) {
-			return o
+	return t.firstOfKey(e, func(r ref, o *entry) bool { return r != at && o.disabled })
+}
+
+// firstOfKey returns the first mapping that is for the same certificates as e, on a common
+// port at a common time, and for which the condition holds, or nil.
+func (t *Table) firstOfKey(e *entry, condition func(ref, *entry) bool) *entry {
+	var first ref
+	for s := t.byKey.Search(hashKey(e.kind, e.key())); s.Next(); {
+		o := t.at(s.Ref)
+		if o.isFor(e.kind, e.key()) && o.terms.issuer == e.terms.issuer && o.terms.overlap(e.terms) && condition(s.Ref, &o) &&
+			(first == 0 || t.compareRefs(s.Ref, first) < 0) {
+			first = s.Ref
 		}
 	}
-	return nil
+	if first == 0 {
+		return nil
+	}
+	o := t.at(first)
+	return &o
 }
 
 // weakness returns what a kind of mapping leaves to the care of others, or "".

@@ -8,13 +8,75 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
+// reader reads one file of mappings, or a part of one, and adds what it finds to a builder or
+// to a collector.
+type reader struct {
+	*settings
+	file     string
+	doc      strictyaml.Doc
+	report   *report
+	to       sink
+	reported map[string]bool         // files of issuers whose error is reported
+	plain    plainLine               // used again for each line
+	used     map[string]trust.Digest // if not nil, gets the keys of the issuers that are named by file
+}
+
+// sink gets the mappings of a file.
+type sink interface {
+	add(at *origin, m *Mapping)         // adds a mapping, or reports its errors
+	addPlain(m *Mapping) bool           // adds a mapping that is correct by itself, or returns false
+	claimID(at *origin, id string) bool // reports an id that another mapping has, and returns false then
+	addWrong(at *origin, id string)     // notes the id of a mapping with reported errors
+}
+
+func (s *settings) reader(file string, r *report, to sink) *reader {
+	return &reader{
+		settings: s, file: file, doc: strictyaml.Doc{File: file, Wrong: &r.List}, report: r, to: to, reported: map[string]bool{},
+	}
+}
+
+// readMapping reads one mapping, the number counted from 1.
+func (l *reader) readMapping(number int, node *yaml.Node) {
+	e := mappingReader{reader: l, at: origin{file: l.file, line: node.Line, number: number}}
+	if node.Kind != yaml.MappingNode {
+		l.doc.Say(node, e.at.label()+" is not a map", "- {id: …, user: …, …}")
+		return
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if id := node.Content[i+1]; node.Content[i].Value == "id" && id.Kind == yaml.ScalarNode {
+			e.at.id = id.Value // before anything else, because every error names the mapping by it
+			break
+		}
+	}
+	e.m = Mapping{File: l.file, Line: node.Line}
+	before := l.report.Len()
+	values := l.doc.Map(node, e.at.label(), fieldNames[fieldID:]...)
+	for f := fieldID; f < fieldCount; f++ {
+		if value := values[fieldNames[f]]; value != nil {
+			e.at.fields[f] = position{value.Line, value.Column}
+			e.readField(f, value)
+		}
+	}
+	if l.report.Len() == before && !e.wrong[fieldIssuer] { // an issuer may be wrong whose error is reported already
+		l.to.add(&e.at, &e.m)
+		return
+	}
+	id := e.m.ID
+	e.fillWrongFields()
+	compile(l.report, &e.at, &e.m)
+	if id != "" && l.to.claimID(&e.at, id) {
+		l.to.addWrong(&e.at, id)
+	}
+}
+
 // mappingReader reads the fields of one mapping.
 type mappingReader struct {
-	*loader
+	*reader
 	at    origin
 	m     Mapping
 	wrong [fieldCount]bool // written, and not usable

@@ -8,7 +8,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
-	"github.com/mtlsguard/mtlsguard/internal/ptable"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -31,10 +30,10 @@ func (t *Table) Nearest(v trust.Verified, port string) (Step, bool) {
 	x := explainer{t: t, v: v, port: port, now: t.now(), cert: newCertificate(v)}
 	x.findMatches()
 	if r := x.nearestMatch(); r != 0 {
-		e := t.entries.At(r)
-		s := x.step(e)
+		e := t.at(r)
+		s := x.step(&e)
 		s.User = x.users[r]
-		s.Result, s.Why = x.resultOf(e)
+		s.Result, s.Why = x.resultOf(&e)
 		return s, true
 	}
 	if s, ok := x.otherDigest(); ok {
@@ -42,7 +41,7 @@ func (t *Table) Nearest(v trust.Verified, port string) (Step, bool) {
 	}
 	var nearest Step
 	best, compared := 0, 0
-	for _, e := range t.entries.All() {
+	for _, e := range t.all() {
 		if compared++; compared > maxNearest {
 			break
 		}
@@ -69,12 +68,12 @@ func (x *explainer) step(e *entry) Step {
 
 // nearestMatch returns the first mapping with a value of the certificate: of those that decide,
 // else of all. It returns 0 where there is none.
-func (x *explainer) nearestMatch() (first ptable.Ref) {
+func (x *explainer) nearestMatch() (first ref) {
 	decides := false
 	for r := range x.users {
-		e := x.t.entries.At(r)
+		e := x.t.at(r)
 		d := x.decides != noKind && e.kind.level() == x.decides && e.terms.includePort(x.port) && e.isIssuedUnder(x.v)
-		if first == 0 || d && !decides || d == decides && r < first {
+		if first == 0 || d && !decides || d == decides && x.t.compareRefs(r, first) < 0 {
 			first, decides = r, d
 		}
 	}
@@ -83,10 +82,10 @@ func (x *explainer) nearestMatch() (first ptable.Ref) {
 
 // otherDigest looks up the digests that are mistaken for one another.
 func (x *explainer) otherDigest() (found Step, ok bool) {
-	s := search{table: x.t, v: x.v, visit: func(r ptable.Ref, _ string) {
-		if e := x.t.entries.At(r); !ok {
-			found, ok = x.step(e), true
-			found.Result, found.Why = mapresult.NearMiss, x.cert.nearMiss(e)
+	s := search{table: x.t, v: x.v, visit: func(r ref, _ string) {
+		if e := x.t.at(r); !ok {
+			found, ok = x.step(&e), true
+			found.Result, found.Why = mapresult.NearMiss, x.cert.nearMiss(&e)
 		}
 	}}
 	s.lookUpKey(byFingerprint, x.cert.spki[:], nil)

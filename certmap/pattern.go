@@ -27,12 +27,11 @@ var (
 	errCapturedTwice = errors.New("the attribute type that {user} captures occurs twice")
 )
 
-// compileSubject returns the kind and the key of a mapping's subject and, for a pattern,
-// the place where it captures.
-func compileSubject(text string) (kind, []byte, place, error) {
+// compileSubject returns the kind and the key of a mapping's subject.
+func compileSubject(text string) (kind, []byte, error) {
 	name, err := dn.Parse(text)
 	if err != nil {
-		return noKind, nil, place{}, err
+		return noKind, nil, err
 	}
 	key := name.Key()
 	variable := dn.Span{}
@@ -43,50 +42,49 @@ func compileSubject(text string) (kind, []byte, place, error) {
 			variable = s
 			found++
 		case strings.Contains(value, username.Variable):
-			return noKind, nil, place{}, errOneAttribute // a part of a value would be a prefix or a suffix match
+			return noKind, nil, errOneAttribute // a part of a value would be a prefix or a suffix match
 		case strings.HasPrefix(value, "{") && strings.HasSuffix(value, "}"):
-			return noKind, nil, place{}, unknownVariable(value)
+			return noKind, nil, unknownVariable(value)
 		}
 	}
 	if found == 0 {
-		return bySubject, []byte(key), place{}, nil
+		return bySubject, []byte(key), nil
 	}
 	if found > 1 || !strings.Contains(text, username.Variable) { // with escapes, as in \7Buser}, it is not the variable
-		return noKind, nil, place{}, errOneAttribute
+		return noKind, nil, errOneAttribute
 	}
 	oid := key[variable.OID:variable.OIDEnd]
 	if !dn.HasOnce(key, oid) {
-		return noKind, nil, place{}, errCapturedTwice
+		return noKind, nil, errCapturedTwice
 	}
-	return bySubjectPattern, dn.AppendWithPlaceholder(nil, []byte(key), variable), place{oid: oid}, nil
+	return bySubjectPattern, dn.AppendWithPlaceholder(nil, []byte(key), variable), nil
 }
 
 func unknownVariable(text string) error {
 	return fmt.Errorf("%s: the only variable is {user}", escape.Quote(text, escape.Short))
 }
 
-// compileURI returns the kind and the key of a mapping's URI and, for a pattern, the place
-// where it captures.
-func compileURI(text string) (kind, []byte, place, error) {
+// compileURI returns the kind and the key of a mapping's URI.
+func compileURI(text string) (kind, []byte, error) {
 	before, after, isPattern := strings.Cut(text, username.Variable)
 	if !isPattern {
 		if strings.ContainsAny(text, "{}") {
-			return noKind, nil, place{}, unknownVariable(text)
+			return noKind, nil, unknownVariable(text)
 		}
-		return byURI, []byte(text), place{}, san.CheckURI(text)
+		return byURI, []byte(text), san.CheckURI(text)
 	}
 	if strings.Contains(after, username.Variable) {
-		return noKind, nil, place{}, errOneSegment
+		return noKind, nil, errOneSegment
 	}
 	if err := san.CheckURI(before + "user" + after); err != nil {
-		return noKind, nil, place{}, err
+		return noKind, nil, err
 	}
 	_, rest, _ := strings.Cut(before, ":")
 	inHost := strings.HasPrefix(rest, "//") && !strings.Contains(rest[2:], "/")
 	if !strings.HasSuffix(before, "/") || after != "" && after[0] != '/' || inHost || strings.Contains(text, "?") {
-		return noKind, nil, place{}, errOneSegment
+		return noKind, nil, errOneSegment
 	}
-	return byURIPattern, []byte(before + dn.Placeholder + after), place{segment: strings.Count(before, "/")}, nil
+	return byURIPattern, []byte(before + dn.Placeholder + after), nil
 }
 
 // placeOf returns the place of a pattern by its key. Other kinds have none.

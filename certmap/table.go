@@ -3,7 +3,7 @@ package certmap
 import (
 	"fmt"
 	"hash/maphash"
-	"maps"
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -18,12 +18,27 @@ import (
 //
 // A Table must come from New or Load. A nil *Table has no mappings.
 type Table struct {
-	entries    *ptable.Table[entry]
+	pages   []*page // by number; nil: the number is free
+	order   []int   // the numbers in the order of the table
+	byKey   *ptable.Index
+	byID    *ptable.Index
+	live    int // mappings
+	removed int // mappings that still have a place in a page
+
 	counts     [kindCount]int
 	places     map[place]int // how many patterns capture at each place
 	now        func() time.Time
 	generation uint64
+	origin     *source // the files of a table that was loaded, for the next load; nil after a change
 }
+
+// ref refers to a mapping of a table: the number of its page, and its index there. 0 is no
+// mapping.
+type ref = ptable.Ref
+
+func refOf(number, i int) ref { return ref(number<<pageBits|i) + 1 }
+
+func splitRef(r ref) (number, i int) { return int((r - 1) >> pageBits), int((r - 1) & (pageSize - 1)) }
 
 // generations counts the tables of this process, so that no two share a generation.
 var generations atomic.Uint64
@@ -53,7 +68,7 @@ func New(mappings ...Mapping) (*Table, error) {
 }
 
 func newTable(n int) *Table {
-	return &Table{entries: ptable.New[entry](n), places: map[place]int{}, now: time.Now, generation: generations.Add(1)}
+	return &Table{byKey: ptable.New(n), byID: ptable.New(n), places: map[place]int{}, now: time.Now, generation: generations.Add(1)}
 }
 
 // Generation returns a number that differs for every table of a process. It is 0 for a nil
@@ -71,8 +86,8 @@ func (t *Table) Mappings() []Mapping {
 	if t == nil {
 		return nil
 	}
-	out := make([]Mapping, 0, t.entries.Len())
-	for _, e := range t.entries.All() {
+	out := make([]Mapping, 0, t.live)
+	for _, e := range t.all() {
 		out = append(out, e.mapping())
 	}
 	return out
@@ -90,115 +105,104 @@ func (t *Table) WithClock(now func() time.Time) *Table {
 	return &other
 }
 
-func hashKey(k kind, key []byte) uint32 {
-	h := maphash.Bytes(seed, key) + uint64(k)*0x9e3779b97f4a7c15
+func hashKey[Key string | []byte](k kind, key Key) uint32 {
+	h := maphash.Bytes(seed, []byte(key)) + uint64(k)*0x9e3779b97f4a7c15
 	return uint32(h ^ h>>32)
 }
 
 func hashID(id string) uint32 { return uint32(maphash.String(seed, id)) }
 
-// findID returns the entry with an id, or 0.
-func (t *Table) findID(id string) ptable.Ref {
-	r := t.entries.FirstOfID(hashID(id))
-	for r != 0 && t.entries.At(r).id() != id {
-		r = t.entries.NextOfID(r)
-	}
-	return r
+// at returns a mapping.
+func (t *Table) at(r ref) entry {
+	number, i := splitRef(r)
+	return t.pages[number].entry(i)
 }
 
-// findConflict returns a mapping that gives the same certificates to another user, and how
-// many mappings have the same key. The mapping with c's own id does not count. Two patterns
-// have the same key if they match the same names.
-func (t *Table) findConflict(c *compiled) (conflict *entry, sameKey int) {
-	for r := t.entries.FirstOfKey(hashKey(c.kind, c.key)); r != 0; r = t.entries.NextOfKey(r) {
-		e := t.entries.At(r)
-		if !e.isFor(c.kind, c.key) || e.id() == c.id {
+// all returns the mappings in their order. An entry holds until the next.
+func (t *Table) all() iter.Seq2[ref, *entry] {
+	return func(yield func(ref, *entry) bool) {
+		for _, number := range t.order {
+			p := t.pages[number]
+			for i := range p.records {
+				if p.records[i].kind == noKind {
+					continue
+				}
+				if e := p.entry(i); !yield(refOf(number, i), &e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// compareRefs compares two mappings by their order in the table.
+func (t *Table) compareRefs(a, b ref) int {
+	x, i := splitRef(a)
+	y, j := splitRef(b)
+	if x == y {
+		return i - j
+	}
+	return comparePages(t.pages[x], t.pages[y])
+}
+
+// findID returns the mapping with an id, or 0.
+func (t *Table) findID(id string) ref {
+	for s := t.byID.Search(hashID(id)); s.Next(); {
+		if e := t.at(s.Ref); e.id() == id {
+			return s.Ref
+		}
+	}
+	return 0
+}
+
+// findConflict returns a mapping that gives the same certificates as e to another user, or 0,
+// and how many mappings have the same key. The mapping with e's own id does not count. Two
+// patterns have the same key if they match the same names.
+func (t *Table) findConflict(e *entry) (conflict ref, sameKey int) {
+	for s := t.byKey.Search(hashKey(e.kind, e.key())); s.Next(); {
+		o := t.at(s.Ref)
+		if o.kind != e.kind || o.key() != e.key() || o.id() == e.id() {
 			continue
 		}
 		sameKey++
-		if e.user() != c.user && !e.disabled && !c.disabled && e.terms.issuer == c.terms.issuer && e.terms.overlap(&c.terms) {
-			return e, sameKey
+		if o.user() != e.user() && !o.disabled && !e.disabled && o.terms.issuer == e.terms.issuer && o.terms.overlap(e.terms) &&
+			(conflict == 0 || t.compareRefs(s.Ref, conflict) < 0) {
+			conflict = s.Ref
 		}
 	}
-	return nil, sameKey
+	return conflict, sameKey
 }
 
 // checkConflict reports a conflict, and returns false if there is one.
-func (t *Table) checkConflict(r *report, at *origin, c *compiled) bool {
-	other, sameKey := t.findConflict(c)
+func (t *Table) checkConflict(r *report, at *origin, e *entry) bool {
+	conflict, sameKey := t.findConflict(e)
 	switch {
-	case other != nil:
+	case conflict != 0:
+		other := t.at(conflict)
 		where := (&configerror.Error{File: other.terms.file, Line: int(other.line)}).Position()
 		if where != "" {
 			where = " at " + where
 		}
 		r.Add(at.err(noField,
-			fmt.Sprintf("the same %s as mapping %s%s, for another user: %s and %s", c.kind, escape.Quote(other.id(), escape.Short), where, c.user, other.user()),
+			fmt.Sprintf("the same %s as mapping %s%s, for another user: %s and %s", e.kind, escape.Quote(other.id(), escape.Short), where, e.user(), other.user()),
 			"remove or disable one, or separate them by ports, not_before and not_after"))
 		return false
 	case sameKey >= maxSameKey:
-		r.Add(at.err(noField, fmt.Sprintf("more than %d mappings have this %s", maxSameKey, c.kind), "one mapping is enough for one user"))
+		r.Add(at.err(noField, fmt.Sprintf("more than %d mappings have this %s", maxSameKey, e.kind), "one mapping is enough for one user"))
 		return false
 	}
 	return true
 }
 
 // count changes the counts by which Map skips kinds and places without mappings.
-func (t *Table) count(k kind, p place, by int) {
-	t.counts[k] += by
-	if !k.isPattern() {
+func (t *Table) count(e *entry, by int) {
+	t.counts[e.kind] += by
+	t.live += by
+	if !e.kind.isPattern() {
 		return
 	}
+	p := placeOf(e.kind, e.key())
 	if t.places[p] += by; t.places[p] == 0 {
 		delete(t.places, p)
 	}
-}
-
-// fork returns a copy that shares its content with t, for changing.
-func (t *Table) fork() *Table {
-	other := *t
-	other.entries = t.entries.Fork()
-	other.places = maps.Clone(t.places)
-	other.generation = generations.Add(1)
-	return &other
-}
-
-// put returns the table with one mapping added, or changed in its place.
-func (t *Table) put(m *Mapping) (*Table, error) {
-	var r report
-	at := origin{file: m.File, line: m.Line, id: m.ID}
-	c, ok := compile(&r, &at, m)
-	if ok {
-		t.checkConflict(&r, &at, &c)
-	}
-	if err := r.err(); err != nil {
-		return nil, err
-	}
-	terms := c.terms
-	e := c.entry(c.text(), &terms)
-	next := t.fork()
-	if ref := next.findID(c.id); ref != 0 {
-		old := next.entries.At(ref)
-		next.count(old.kind, placeOf(old.kind, old.key()), -1)
-		next.entries.Replace(ref, e, hashKey(c.kind, c.key))
-	} else {
-		next.entries.Push(e, hashKey(c.kind, c.key), hashID(c.id))
-	}
-	next.count(c.kind, c.place, 1)
-	next.entries = next.entries.Compact()
-	return next, nil
-}
-
-// remove returns the table without one mapping, and whether it was there.
-func (t *Table) remove(id string) (*Table, bool) {
-	ref := t.findID(id)
-	if ref == 0 {
-		return t, false
-	}
-	next := t.fork()
-	old := next.entries.At(ref)
-	next.count(old.kind, placeOf(old.kind, old.key()), -1)
-	next.entries.Remove(ref)
-	next.entries = next.entries.Compact()
-	return next, true
 }

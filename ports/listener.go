@@ -1,12 +1,10 @@
 package ports
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
@@ -24,29 +22,8 @@ type listener struct {
 	err       error // why accepting ended; read after done
 }
 
-// Listen opens the port's address. The connections that it accepts are *tls.Conn
-// whose handshake is finished. Cancelling ctx does not close the listener; closing
-// it ends handshakes that are under way, and leaves accepted connections alone. A port that
-// listens already is an error.
-func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
-	p.listening.Lock()
-	defer p.listening.Unlock()
-	if addr := p.openAddr(); addr != nil {
-		return nil, fmt.Errorf("ports: %s: the port listens on %s already: close that listener first, or create another port", p.name, addr)
-	}
-	var lc net.ListenConfig
-	inner, err := lc.Listen(ctx, "tcp", p.state.Load().config.Addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("ports: %s: %w (another program listens there: stop it, or change listen in the file, Addr in code)", p.name, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ports: %s: %w", p.name, err)
-	}
-	return p.Wrap(inner), nil
-}
-
-// Wrap is Listen over a listener of the caller's, which must return TCP connections without
-// TLS. Closing the result closes inner.
+// Wrap is Listen over a listener of the caller's, which must return connections without TLS,
+// as Config.Listen describes. Closing the result closes inner.
 func (p *Port) Wrap(inner net.Listener) net.Listener {
 	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()
@@ -57,16 +34,6 @@ func (p *Port) Wrap(inner net.Listener) net.Listener {
 	go l.sweep()
 	go l.recheck()
 	return l
-}
-
-// openAddr returns the address of a listener that is not closed, or nil.
-func (p *Port) openAddr() net.Addr {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.listener == nil || p.listener.stopped() {
-		return nil
-	}
-	return p.addr
 }
 
 // Accept returns the next finished connection.
@@ -134,6 +101,12 @@ func (l *listener) accept() {
 			continue
 		}
 		pause = 0
+		if _, encrypted := c.(*tls.Conn); encrypted {
+			p.connLimit.Give()
+			c.Close()
+			report(p.state.Load(), Handshake{Port: p.name, Remote: c.RemoteAddr(), Err: errEncrypted})
+			continue
+		}
 		addr := connlimit.AddrOf(c.RemoteAddr())
 		if !p.connLimit.TakeAddr(addr) {
 			p.connLimit.Give()

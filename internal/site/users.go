@@ -1,12 +1,16 @@
 package site
 
 import (
-	"bytes"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/usersload"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -24,18 +28,56 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 		return emptyTable
 	}
 	name := l.files.Beside(path, f.Users.Value)
-	data, ok := l.text(f.Users.In(path), name)
+	files, ok := l.usersFiles(f.Users.In(path), name)
 	if !ok {
 		return nil
 	}
-	table, err := certmap.Load(name, bytes.NewReader(data), certmap.WithPorts(ports...), certmap.WithIssuers(func(issuer string) (trust.Digest, error) {
-		return l.issuer(name, issuer)
-	}))
+	settings := usersload.Settings{Ports: ports, Workers: runtime.GOMAXPROCS(0), ReadIssuer: func(issuer string) (trust.Digest, error) {
+		return l.issuer(files[0].Name, issuer) // all files stand in one folder
+	}}
+	var previous *certmap.Table
+	if l.previous != nil {
+		previous = l.previous.Table
+		settings.Workers-- // one processor stays free for requests
+	}
+	table, err := usersload.Load(previous, files, settings)
 	l.wrong.Merge(err, configerror.Error{File: name})
-	if table != nil && l.clock != nil {
+	if table != nil && table != previous && l.clock != nil {
 		table = table.WithClock(l.clock) // one clock for certificates and for mappings
 	}
 	return table
+}
+
+// usersFiles returns the files of mappings that a name stands for: itself, or the .jsonl files
+// in it if it is a folder.
+func (l *loader) usersFiles(at configerror.Error, name string) ([]usersload.File, bool) {
+	names, isFolder := l.files.List(name, ".jsonl")
+	if !isFolder {
+		names = []string{name}
+	}
+	var out []usersload.File
+	for _, n := range names {
+		digest, err := l.files.Digest(n)
+		if isFolder && errors.Is(err, fileset.ErrNoFile) {
+			continue // a folder in the folder
+		}
+		if err != nil {
+			_, ok := l.text(at, n) // reports the error
+			return nil, ok
+		}
+		out = append(out, usersload.File{Name: n, Digest: digest, Read: func() ([]byte, [sha256.Size]byte, bool) {
+			l.parsed["users"]++
+			data, ok := l.text(at, n)
+			digest, _ := l.files.Digest(n) // of this data
+			l.files.Release(n)             // Load holds it while it needs it
+			return data, digest, ok
+		}})
+	}
+	if len(out) == 0 {
+		l.blame(at, name, fmt.Sprintf("the folder %s holds no file whose name ends in .jsonl", name), "mtlsguard users split FILE FOLDER makes them of one file of users")
+		return nil, false
+	}
+	return out, true
 }
 
 // issuer reads the public key of a CA certificate that a mapping names.

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+const mebi = 1 << 20
+
+// watching measures the processor time and the memory of a server whose files do not change.
+func watching(o options, d time.Duration) error {
+	return withLive(o, func(l *live) error {
+		time.Sleep(15 * time.Second) // the files are young before
+		before, err := l.processorTime()
+		if err != nil {
+			return err
+		}
+		first, _, err := l.memory()
+		if err != nil {
+			return err
+		}
+		time.Sleep(d)
+		after, err := l.processorTime()
+		if err != nil {
+			return err
+		}
+		last, _, err := l.memory()
+		if err != nil {
+			return err
+		}
+		heap, err := l.heap()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("\nwatching for %v while nothing changes: %.2f %% of a processor; resident %.0f MiB before, %.0f MiB after; heap %.0f MiB\n",
+			d, 100*(after-before).Seconds()/d.Seconds(), first/mebi, last/mebi, heap/mebi)
+		return nil
+	})
+}
+
+// reloads changes one mapping at a time, and measures memory.
+func reloads(o options, n int) error {
+	return withLive(o, func(l *live) error {
+		fmt.Print("\n| reloads | resident MiB | peak MiB | heap MiB |\n|---|---|---|---|\n")
+		for i := range n + 1 {
+			if i > 0 {
+				if err := l.change("users.jsonl"); err != nil {
+					return err
+				}
+				if _, _, err := l.reload(); err != nil {
+					return err
+				}
+			}
+			resident, peak, err := l.memory()
+			if err != nil {
+				return err
+			}
+			if i > 2 && i < n && i%(max(n/5, 1)) != 0 {
+				continue
+			}
+			heap, err := l.heap()
+			if err != nil {
+				return err
+			}
+			fmt.Printf("| %d | %.0f | %.0f | %.0f |\n", i, resident/mebi, peak/mebi, heap/mebi)
+		}
+		return nil
+	})
+}
+
+// reloading measures reloads after a change of each file, and how long requests take meanwhile
+// and without a reload.
+func reloading(o options) error {
+	return withLive(o, func(l *live) error {
+		fmt.Printf("\nmedians of %d reloads; requests at %d a second\n\n| changed | time | processor time | peak MiB | 99 %% of requests, quiet | during the reload | ÷ quiet (least–most) |\n|---|---|---|---|---|---|---|\n", o.rounds, requestsPerSecond)
+		for _, name := range []string{"users.jsonl", "policy.csv", "ca.crl"} {
+			var took, processor, quiet, busy, ratios, peaks []float64
+			for range o.rounds {
+				calm := make(chan struct{})
+				time.AfterFunc(o.each, func() { close(calm) })
+				without, err := l.w.paced(l.addr, calm)
+				if err != nil {
+					return err
+				}
+				if err := l.change(name); err != nil {
+					return err
+				}
+				if _, _, err := l.memory(); err != nil {
+					return err
+				}
+				done := make(chan struct{})
+				var reloadErr error
+				go func() {
+					defer close(done)
+					var t, p time.Duration
+					t, p, reloadErr = l.reload()
+					took, processor = append(took, t.Seconds()), append(processor, p.Seconds())
+				}()
+				with, err := l.w.paced(l.addr, done)
+				if err := firstError(err, reloadErr); err != nil {
+					return err
+				}
+				_, peak, err := l.memory()
+				if err != nil {
+					return err
+				}
+				peaks = append(peaks, peak/mebi)
+				quiet, busy = append(quiet, without), append(busy, with)
+				ratios = append(ratios, with/without)
+			}
+			fmt.Printf("| %s | %.2f s | %.2f s | %.0f | %.2f ms | %.2f ms | %.1f (%.1f–%.1f) |\n", name, median(took), median(processor), slices.Max(peaks), 1e3*median(quiet), 1e3*median(busy), median(ratios), slices.Min(ratios), slices.Max(ratios))
+		}
+		return nil
+	})
+}
+
+func firstError(all ...error) error {
+	for _, err := range all {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// requestsPerSecond is the load during a reload.
+const requestsPerSecond = 3000
+
+// paced sends requests at a fixed rate until stop is closed, and returns the 99th percentile of
+// their times in seconds. A request that has to wait for the answer before it is late, and its
+// time begins when it was due.
+func (w *world) paced(addr string, stop <-chan struct{}) (p99 float64, err error) {
+	const connections = 16
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var mu sync.Mutex
+	var times []float64
+	var all sync.WaitGroup
+	var failed error
+	for i := range connections {
+		all.Go(func() {
+			mine, err := w.pacedConnection(ctx, addr, time.Duration(i)*time.Second/requestsPerSecond, connections*time.Second/requestsPerSecond, stop)
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, mine...)
+			failed = firstError(failed, err)
+		})
+	}
+	all.Wait()
+	if failed != nil || len(times) == 0 {
+		return 0, firstError(failed, fmt.Errorf("no request within the time of a reload"))
+	}
+	slices.Sort(times)
+	return times[len(times)*99/100], nil
+}
+
+func (w *world) pacedConnection(ctx context.Context, addr string, first, every time.Duration, stop <-chan struct{}) (times []float64, err error) {
+	c, err := w.dial(ctx, addr, "http/1.1", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	if err := exchange(c, r); err != nil { // the handshake is not measured
+		return nil, err
+	}
+	for due := time.Now().Add(first); ; due = due.Add(every) {
+		start := due
+		if wait := time.Until(due); wait > 0 {
+			time.Sleep(wait)
+			start = time.Now() // the timer of this process may be late
+		}
+		select {
+		case <-stop:
+			return times, nil
+		default:
+		}
+		if err := exchange(c, r); err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(start).Seconds())
+	}
+}
+
+// withLive runs a measurement with a live server, and prints its start.
+func withLive(o options, measure func(*live) error) error {
+	w, err := newWorld()
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	start := time.Now()
+	l, err := w.startLive(o)
+	if l != nil {
+		defer l.stop()
+	}
+	if err != nil {
+		return err
+	}
+	files, size := 0, int64(0)
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			files, size = files+1, size+info.Size()
+		}
+	}
+	processor, err := l.processorTime()
+	if err != nil {
+		return err
+	}
+	resident, peak, err := l.memory()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d rules, %d mappings, a CRL of %d entries, %d ports; %d files of %.0f MB\nstart: %v with the files written, %.2f s of processor time, resident %.0f MiB, peak %.0f MiB\n",
+		o.rules, o.mappings, o.revoked, o.ports, files, float64(size)/1e6, time.Since(start).Round(10*time.Millisecond), processor.Seconds(), resident/mebi, peak/mebi)
+	return measure(l)
+}
