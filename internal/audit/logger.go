@@ -33,8 +33,8 @@ type Logger struct {
 	sample     sampler
 	stale      atomic.Bool // the last reload has failed
 
-	closed  closedCounter
-	nearest *expire.Cache[string] // by certificate, generation and port
+	closed       closedCounter
+	nearest      *expire.Cache[string] // by certificate, generation and port
 	certificates certificateCache
 }
 

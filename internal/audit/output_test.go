@@ -217,3 +217,33 @@ func pathsOf(t *testing.T, lines string) (paths []string) {
 	}
 	return paths
 }
+
+// A log that is slower than the lines come, but writes, loses nothing: the callers wait.
+// Covers L9.
+func TestSlowLogLosesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &slowWriter{}
+		e := New(JSONLog(w, nil), new(atomic.Uint64))
+		const n = maxQueued/1024 + 2000 // more than the backlog holds
+		start := time.Now()
+		for range n {
+			logAllowed(e, "/")
+		}
+		if time.Since(start) == 0 {
+			t.Error("the backlog was never full")
+		}
+		e.Flush()
+		if got := bytes.Count(w.Bytes(), newline); got != n || e.Dropped() != 0 {
+			t.Errorf("%d lines and %d dropped, want %d", got, e.Dropped(), n)
+		}
+	})
+}
+
+// slowWriter takes a millisecond for each Write.
+type slowWriter struct{ bytes.Buffer }
+
+func (w *slowWriter) Write(b []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return w.Buffer.Write(b)
+}
