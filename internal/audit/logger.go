@@ -69,7 +69,11 @@ func New(l *slog.Logger, number *atomic.Uint64) *Logger {
 	}
 	e := &Logger{log: l, generation: number, nearest: expire.New[string](maxNearest, nearestTime)}
 	e.lines, _ = l.Handler().(*jsonLog)
-	e.backlog = backlog.New(backlog.Bounds{Most: maxQueued, Batch: maxBatch, Wait: maxWait}, entry.size, e.writeAll)
+	bounds := backlog.Bounds{Most: maxQueued, Batch: maxBatch, Wait: maxWait}
+	if e.lines == nil {
+		bounds.Batch = recordSize // one by one: a handler that is slow has not hung
+	}
+	e.backlog = backlog.New(bounds, entry.size, e.writeAll)
 	return e
 }
 
