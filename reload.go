@@ -34,13 +34,13 @@ func (s *Server) Reload() error {
 	}()
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	return s.reload(context.Background(), nil, unchanged)
+	return s.reload(context.Background(), true, unchanged)
 }
 
 // reload reads the files and applies them. The caller holds s.reading. Only reload changes
-// s.current, therefore it may read s.current without s.mu.
-func (s *Server) reload(ctx context.Context, last *fileset.Reader, stable func(*fileset.Reader) bool) error {
-	g, read, err := s.read(ctx, last, stable)
+// s.current and s.tried, therefore it may read them without s.mu.
+func (s *Server) reload(ctx context.Context, all bool, stable func(*fileset.Reader) bool) error {
+	g, read, err := s.read(ctx, s.tried, all, stable)
 	if ctx.Err() != nil {
 		return ctx.Err() // Reload takes over, or the server ends: this result means nothing
 	}
@@ -49,6 +49,7 @@ func (s *Server) reload(ctx context.Context, last *fileset.Reader, stable func(*
 	}
 	if err != nil {
 		read.Read.Drop()
+		returnMemory(read)
 		s.setFailed(read, err)
 		return fmt.Errorf("mtlsguard: the last good configuration stays in effect: %w", err)
 	}
@@ -60,15 +61,12 @@ func (s *Server) reload(ctx context.Context, last *fileset.Reader, stable func(*
 
 // read loads a generation from files that stay the same while they are read: otherwise the
 // mapping of one state could meet the policy of another. Files that have not changed since the
-// reading last are not read again; nil reads all. It returns the files also with an error.
-func (s *Server) read(ctx context.Context, last *fileset.Reader, stable func(*fileset.Reader) bool) (*site.Generation, *fileset.Reader, error) {
+// reading last are not read again, unless all is set. It returns the files also with an error.
+func (s *Server) read(ctx context.Context, last *fileset.Reader, all bool, stable func(*fileset.Reader) bool) (*site.Generation, *fileset.Reader, error) {
 	const rounds = 10
 	for round := 1; ; round++ {
-		f := fileset.New(s.fsys)
-		if last != nil {
-			f = last.Next()
-			last = f
-		}
+		f := last.Next(all)
+		last = f
 		g, err := site.Load(ctx, s.path, f, s.current, s.options.Now)
 		if stable(f) {
 			return g, f, err

@@ -5,18 +5,16 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/audit"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
-	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/site"
@@ -62,7 +60,9 @@ type Server struct {
 
 	counts   []*counts // by port
 	shadow   atomic.Pointer[shadow.Policy]
-	serving  atomic.Bool
+	handler  atomic.Pointer[http.Handler] // of the last call of Handler
+	running  atomic.Bool                  // Run or Serve is running
+	ready    atomic.Int32                 // a readyState
 	reminder reminder
 	fetcher  atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
 	reloaded chan struct{}                    // wakes the watcher
@@ -80,7 +80,7 @@ func OpenFS(fsys fs.FS, path string, options Options) (*Server, error) {
 func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
 	s.events = audit.New(options.Log, &s.generation)
-	g, _, err := s.read(context.Background(), nil, unchanged)
+	g, _, err := s.read(context.Background(), fileset.New(fsys), true, unchanged)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +114,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s.events.LogWarnings(g.Warnings)
 	s.reminder.server = s
 	s.reminder.log()
+	remindToRun(weak.Make(s), 0, runWithin)
 	return s, nil
 }
 
@@ -125,6 +126,7 @@ func (s *Server) setCurrent(g *site.Generation) {
 	s.current, s.tried, s.since, s.failed = g, g.Files, time.Now(), nil
 	s.files = statesOf(g.Files, s.files, s.since, s.generation.Add(1))
 	s.mu.Unlock()
+	returnMemory(g.Files)
 	select {
 	case s.reloaded <- struct{}{}:
 	default:
@@ -136,21 +138,6 @@ func (s *Server) currentGeneration() *site.Generation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current
-}
-
-// checkAuthenticators rejects authenticators for a port that does not exist or has no
-// users: they would never be used.
-func (s *Server) checkAuthenticators(g *site.Generation) error {
-	var wrong errorlist.List
-	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
-		if !slices.ContainsFunc(g.AllPorts(), func(p site.Port) bool { return p.Config.Name == name && p.Authorizes() }) {
-			wrong.Add(configerror.Error{
-				What: fmt.Sprintf("Options.Authenticators: %q is not a port that authenticates users", name),
-				Hint: "use the name of a port in " + s.path,
-			})
-		}
-	}
-	return wrong.Err()
 }
 
 // guardConfig returns the configuration of the guard for a generation.
@@ -177,7 +164,7 @@ func (s *Server) commonGuardConfig(number uint64) middleware.Config {
 	return middleware.Config{
 		Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
 		PerPort: map[string]middleware.PortConfig{},
-		Observe: s.observe, Time: s.options.Observe != nil || s.events.Enabled(slog.LevelInfo),
+		Observe: func(r *http.Request, o middleware.Outcome) { s.observe(r, &o) }, Time: s.options.Observe != nil || s.events.Enabled(slog.LevelInfo),
 	}
 }
 
@@ -211,16 +198,22 @@ func (s *Server) portConfig(p site.Port) ports.Config {
 	return c
 }
 
-// observe counts, logs and reports a decision.
-func (s *Server) observe(r *http.Request, o middleware.Outcome) {
+// observe counts, logs and reports a decision. An Outcome has 300 bytes, which each call by
+// value would add twice to the stack of a request.
+func (s *Server) observe(r *http.Request, o *middleware.Outcome) {
 	if c := s.countsOf(o.Port); c != nil {
 		c.countDecision(o.Allowed, o.Reason)
 	}
-	s.events.LogDecision(r, &o, s.nearestMapping)
+	s.events.LogDecision(r, o, s.nearestMapping)
 	if s.options.Observe != nil {
-		s.options.Observe(r, o)
+		s.report(r, o)
 	}
 }
+
+// report calls the program's own function.
+//
+//go:noinline // see observe
+func (s *Server) report(r *http.Request, o *middleware.Outcome) { s.options.Observe(r, *o) }
 
 // nearestMapping describes the mapping that comes nearest to a certificate that has no user on
 // a port.
@@ -244,5 +237,11 @@ func (s *Server) Guard() *middleware.Guard { return s.guard }
 // reconfigure them, and do not replace them. The slice must not be changed.
 func (s *Server) Ports() []*ports.Port { return s.ports }
 
-// Handler returns a handler that calls next for requests that the guard allows.
-func (s *Server) Handler(next http.Handler) http.Handler { return s.guard.Handler(next) }
+// Handler returns a handler for all ports of the configuration, which calls next for requests
+// that the guard allows. Requests of a port with a tunnel go to the tunnel instead of next, and
+// servers register at a registration port. A program that serves it with an http.Server of its
+// own calls Run too.
+func (s *Server) Handler(next http.Handler) http.Handler {
+	s.handler.Store(&next)
+	return s.dispatch(next)
+}

@@ -62,7 +62,7 @@ func (s *Server) look(ctx context.Context) {
 	if stable == nil || !due && stable.Same(tried.Read) {
 		return
 	}
-	_ = s.reload(ctx, tried, func(f *fileset.Reader) bool { // reload logs the error
+	_ = s.reload(ctx, false, func(f *fileset.Reader) bool { // reload logs the error
 		if stable != nil && f.Read.Agrees(stable) {
 			return !f.Changed()
 		}

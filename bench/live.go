@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -96,7 +97,7 @@ func (w *world) startLive(o options) (*live, error) {
 		return nil, err
 	}
 	var config strings.Builder
-	fmt.Fprintf(&config, "users: users.jsonl\npolicy: policy.csv\nreload: 5s\nports:\n")
+	fmt.Fprintf(&config, "users: %s\npolicy: policy.csv\nreload: 5s\nports:\n", l.usersName())
 	for i := range o.ports {
 		free, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -122,16 +123,19 @@ func (w *world) startLive(o options) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, data := range map[string]string{"mtlsguard.yaml": config.String(), "users.jsonl": usersFile(o.mappings, leaf), "policy.csv": policyFile(o.rules, o.groups), "ca.crl": l.crl()} {
+	for name, data := range map[string]string{"mtlsguard.yaml": config.String(), "policy.csv": policyFile(o.rules, o.groups), "ca.crl": l.crl()} {
 		if err := os.WriteFile(filepath.Join(l.dir, name), []byte(data), 0o600); err != nil {
 			return nil, err
 		}
+	}
+	if err := l.writeUsers(usersFile(o.mappings, leaf)); err != nil {
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := exec.Command(self, "-serve", "live", "-dir", w.dir, "-profiles", o.profiles)
+	p := onAllCores(self, "-serve", "live", "-dir", w.dir, "-profiles", o.profiles)
 	p.Env = append(os.Environ(), fmt.Sprint("GOGC=", o.gogc))
 	p.Stderr = os.Stderr
 	out, err := p.StdoutPipe()
@@ -144,6 +148,42 @@ func (w *world) startLive(o options) (*live, error) {
 	l.procs = []*exec.Cmd{p}
 	go l.readLines(out)
 	return l, l.expect("ready")
+}
+
+// usersName is what the configuration says for users: a file or a folder.
+func (l *live) usersName() string {
+	if l.o.segment > 0 {
+		return "users"
+	}
+	return "users.jsonl"
+}
+
+// changedUsers is the file of users that change changes.
+func (l *live) changedUsers() string {
+	if l.o.segment > 0 {
+		return filepath.Join("users", "000000.jsonl")
+	}
+	return "users.jsonl"
+}
+
+// writeUsers writes the mappings to one file, or to the files of a folder.
+func (l *live) writeUsers(text string) error {
+	path := filepath.Join(l.dir, l.usersName())
+	if l.o.segment == 0 {
+		return os.WriteFile(path, []byte(text), 0o600)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	lines := slices.Collect(strings.Lines(text))
+	n := 0
+	for part := range slices.Chunk(lines, l.o.segment) {
+		if err := os.WriteFile(filepath.Join(path, fmt.Sprintf("%06d.jsonl", n)), []byte(strings.Join(part, "")), 0o600); err != nil {
+			return err
+		}
+		n++
+	}
+	return nil
 }
 
 func (l *live) readLines(out io.Reader) {
@@ -185,14 +225,16 @@ func (l *live) change(name string) error {
 	switch name {
 	case "ca.crl":
 		data = []byte(l.crl())
+	case "policy.csv":
+		if data, err = os.ReadFile(path); err != nil {
+			return err
+		}
+		data = fmt.Appendf(data, "p, user:change%d, internal, GET, /change, allow\n", l.changes)
 	default:
 		if data, err = os.ReadFile(path); err != nil {
 			return err
 		}
-		data = append(data, fmt.Sprintf(map[string]string{
-			"users.jsonl": `{"id":"change%[1]d","user":"change%[1]d","fingerprint":"%064[1]x"}`,
-			"policy.csv":  "p, user:change%d, internal, GET, /change, allow",
-		}[name]+"\n", l.changes)...)
+		data = fmt.Appendf(data, `{"id":"change%[1]d","user":"change%[1]d","fingerprint":"%064[1]x"}`+"\n", l.changes)
 	}
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
 		return err

@@ -49,7 +49,7 @@ type options struct {
 	scenarios                       []string
 	out, profiles                   string
 	gogc                            int
-	ports, revoked                  int // of -watch, -reload and -reloads
+	ports, revoked, segment         int // of -watch, -reload and -reloads
 }
 
 func run() error {
@@ -72,6 +72,7 @@ func run() error {
 	flag.IntVar(&idle, "idle", 0, "measure memory instead, with this number of idle connections")
 	flag.IntVar(&o.ports, "ports", 1, "ports, with -watch, -reload and -reloads")
 	flag.IntVar(&o.revoked, "revoked", 1_000, "entries of the CRL, with -watch, -reload and -reloads")
+	flag.IntVar(&o.segment, "segment", 0, "mappings of one file in a folder of users, with -watch, -reload and -reloads; 0 makes one file")
 	var watch time.Duration
 	flag.DurationVar(&watch, "watch", 0, "measure instead what it costs to watch files for this time")
 	reload := flag.Bool("reload", false, "measure reloads instead, and requests meanwhile")

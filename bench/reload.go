@@ -4,7 +4,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"os"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -49,7 +50,7 @@ func reloads(o options, n int) error {
 		fmt.Print("\n| reloads | resident MiB | peak MiB | heap MiB |\n|---|---|---|---|\n")
 		for i := range n + 1 {
 			if i > 0 {
-				if err := l.change("users.jsonl"); err != nil {
+				if err := l.change(l.changedUsers()); err != nil {
 					return err
 				}
 				if _, _, err := l.reload(); err != nil {
@@ -78,7 +79,7 @@ func reloads(o options, n int) error {
 func reloading(o options) error {
 	return withLive(o, func(l *live) error {
 		fmt.Printf("\nmedians of %d reloads; requests at %d a second\n\n| changed | time | processor time | peak MiB | 99 %% of requests, quiet | during the reload | ÷ quiet (least–most) |\n|---|---|---|---|---|---|---|\n", o.rounds, requestsPerSecond)
-		for _, name := range []string{"users.jsonl", "policy.csv", "ca.crl"} {
+		for _, name := range []string{l.changedUsers(), "policy.csv", "ca.crl"} {
 			var took, processor, quiet, busy, ratios, peaks []float64
 			for range o.rounds {
 				calm := make(chan struct{})
@@ -203,14 +204,18 @@ func withLive(o options, measure func(*live) error) error {
 		return err
 	}
 	files, size := 0, int64(0)
-	entries, err := os.ReadDir(l.dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
+	err = filepath.WalkDir(l.dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
 			files, size = files+1, size+info.Size()
 		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	processor, err := l.processorTime()
 	if err != nil {

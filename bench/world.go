@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -90,6 +91,14 @@ func (w *world) start(name string, o options) (*server, error) {
 func onServerCore(name string, args ...string) *exec.Cmd {
 	if taskset, err := exec.LookPath("taskset"); err == nil {
 		return exec.Command(taskset, append([]string{"-c", "0", name}, args...)...)
+	}
+	return exec.Command(name, args...)
+}
+
+// onAllCores returns a command that runs on every processor, and not on that of the load alone.
+func onAllCores(name string, args ...string) *exec.Cmd {
+	if taskset, err := exec.LookPath("taskset"); err == nil {
+		return exec.Command(taskset, append([]string{"-c", fmt.Sprintf("0-%d", runtime.NumCPU()-1), name}, args...)...)
 	}
 	return exec.Command(name, args...)
 }

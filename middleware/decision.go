@@ -14,21 +14,29 @@ func (s *snapshot) decide(c *call) bool {
 	}
 	d, err := s.Policy.Decide(c.request.Context(), q)
 	c.Rule = d.Rule
+	if err == nil && d.Allowed {
+		c.Allowed = true
+		return true
+	}
+	c.refuseDecision(d.Reason, err)
+	return false
+}
+
+// refuseDecision refuses a request that the policy does not allow.
+//
+//go:noinline // its frame, see Guard.serve
+func (c *call) refuseDecision(why reason.Reason, err error) {
 	switch {
 	case err != nil:
 		c.refuse(reason.PolicyError, "the policy could not decide") // fail closed
-	case d.Allowed:
-		c.Allowed = true
-		return true
-	case d.Reason == "":
+	case why == "":
 		c.refuse(reason.NoRule, "")
-	case !d.Reason.Known():
+	case !why.Known():
 		c.refuse(reason.Denied, "the policy returned an unknown reason") // its text may hold more than a caller may learn
 	default:
-		c.refuse(d.Reason, "")
+		c.refuse(why, "")
 	}
 	if c.Identity.Via == identity.ViaAnonymous {
 		c.challenge()
 	}
-	return false
 }

@@ -87,7 +87,9 @@ func isNil(h http.Handler) bool {
 // a panic would only close the connection, and name no cause.
 func withoutNext(g *Guard) http.Handler {
 	return &handler{g, errors.New("middleware: the guard has no handler to protect: pass one to Handler, Identify or Authorize"),
-		func(w http.ResponseWriter, _ *http.Request) { problem.Failure(http.StatusInternalServerError).Write(w) }}
+		func(w http.ResponseWriter, r *http.Request) {
+			problem.Failure(http.StatusInternalServerError).Write(w, r)
+		}}
 }
 
 // CheckPorts is called by ports.Server. A server may have some of a guard's ports: an
@@ -143,34 +145,57 @@ func (s *snapshot) passes(c *call, l last) (passed bool) {
 	return s.checkTarget(c) && s.verify(c) && s.mapUser(c) && (l == lastMap || s.decide(c))
 }
 
-// serve takes the steps that a request from outside needs, and hands it to next.
+// serve takes the steps that a request from outside needs, and hands it to next. What the
+// steps need of the stack is free again then: on HTTP/2 each request has a new goroutine,
+// whose stack has to grow for what is deep.
 func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.Request) {
-	s := g.snapshot.Load()
-	if s == nil {
-		refuseUnconfigured(w)
+	inner, behind := g.admit(l, w, r)
+	if inner == nil {
 		return
 	}
-	c := call{request: r}
+	if behind != nil {
+		defer behind.answer.end()
+	}
+	defer passForm(r, inner)
+	next.ServeHTTP(w, inner)
+}
+
+// admit takes the steps, and returns the request as the handler sees it, with its hop. It
+// returns nil after a refusal, which it has answered.
+//
+//go:noinline // its frame, see serve
+func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (*http.Request, *hop) {
+	s := g.snapshot.Load()
+	if s == nil {
+		refuseUnconfigured(w, r)
+		return nil, nil
+	}
+	var c call // and no literal, which would be built beside it
+	c.request = r
 	s.clean(&c, w)
 	start := s.startTime()
 	if !s.passes(&c, l) {
 		s.observe(&c, start)
 		s.writeRefusal(w, &c)
-		return
+		return nil, nil
 	}
 	ctx := identity.NewContext(r.Context(), c.Identity)
 	if l == lastMap { // Authorize has more to do, and observes then
-		ctx = context.WithValue(ctx, identifiedKey{}, &identified{guard: g, snapshot: s, call: c})
+		ctx = withIdentified(ctx, g, s, &c)
 	} else {
 		s.observe(&c, start)
 	}
 	if c.hop != nil {
 		c.hop.answer.begin(g, w, &c)
-		defer c.hop.answer.end()
 	}
-	inner := s.strip(r, ctx)
-	defer passForm(r, inner)
-	next.ServeHTTP(w, inner)
+	return s.strip(r, ctx), c.hop
+}
+
+// withIdentified returns a context for Authorize.
+//
+//go:noinline // its frame, see serve
+func withIdentified(ctx context.Context, g *Guard, s *snapshot, c *call) context.Context {
+	return context.WithValue(ctx, identifiedKey{}, &identified{guard: g, snapshot: s, call: *c})
 }
 
 // Authorize asks the policy about a request that Identify let through, with the
@@ -183,7 +208,7 @@ func (g *Guard) Authorize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := g.snapshot.Load()
 		if s == nil {
-			refuseUnconfigured(w)
+			refuseUnconfigured(w, r)
 			return
 		}
 		start := s.startTime()

@@ -24,14 +24,14 @@ func (s *snapshot) writeRefusal(w http.ResponseWriter, c *call) {
 	if s.Debug {
 		p.Explanation = s.explain(&c.Outcome)
 	}
-	p.Write(w, c.Challenges...)
+	p.Write(w, c.request, c.Challenges...)
 }
 
 // refuseUnconfigured writes the answer of a guard that has no configuration.
-func refuseUnconfigured(w http.ResponseWriter) {
+func refuseUnconfigured(w http.ResponseWriter, r *http.Request) {
 	var o Outcome
 	o.refuse(reason.PolicyError, "")
-	o.problem().Write(w)
+	o.problem().Write(w, r)
 }
 
 // problem returns the document of a refusal (RFC 9457). Its status is the outcome's, which a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/mtlsguard/mtlsguard/internal/policycache"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -23,17 +24,34 @@ func (e *Engine) Decide(_ context.Context, r Request) (Decision, error) {
 	if !e.isBuilt() {
 		return Decision{Reason: reason.PolicyError}, errNoPolicy
 	}
-	if r.Caller == nil {
-		c := e.lookUp(r.User, r.Port)
-		return e.decide(&c, r.Method, r.Path)
+	var c *caller
+	if r.Caller != nil {
+		c, _ = r.Caller.Load().(*caller)
 	}
-	c, ok := r.Caller.Load().(*caller)
-	if !ok || c.engine != e || c.user != r.User || c.onPort != r.Port {
-		found := e.lookUp(r.User, r.Port)
-		c = &found
-		r.Caller.Store(c)
+	switch {
+	case r.Caller == nil:
+		return e.decideUncached(r.User, r.Port, r.Method, r.Path)
+	case c == nil || c.engine != e || c.user != r.User || c.onPort != r.Port:
+		c = e.cache(r.Caller, r.User, r.Port)
 	}
-	return e.decide(c, r.Method, r.Path)
+	return e.decision(e.find(c, r.Method, r.Path), c)
+}
+
+// decideUncached decides without a cache.
+//
+//go:noinline // its frame: on HTTP/2 the stack of each request's goroutine grows for what is deep
+func (e *Engine) decideUncached(user, port, method, path string) (Decision, error) {
+	c := e.lookUp(user, port)
+	return e.decision(e.find(&c, method, path), &c)
+}
+
+// cache looks up a user and a port and keeps the result.
+//
+//go:noinline // as decideUncached
+func (e *Engine) cache(entry *policycache.Entry, user, port string) *caller {
+	c := e.lookUp(user, port)
+	entry.Store(&c)
+	return &c
 }
 
 // caller is a user on a port, looked up in an engine.
@@ -60,17 +78,33 @@ func (e *Engine) lookUp(user, port string) caller {
 	return c
 }
 
-// decide answers one request of a caller.
-func (e *Engine) decide(c *caller, method, path string) (Decision, error) {
-	if c.err != nil {
+// decision returns the decision by a rule that find has found.
+//
+//go:noinline // as decideUncached
+func (e *Engine) decision(rule uint32, c *caller) (Decision, error) {
+	switch {
+	case c.err != nil:
 		return Decision{Reason: reason.PolicyError}, c.err
-	}
-	s := search{
-		method: e.vocabulary.bit(method), user: ownName(c.user), own: c.own, groups: c.groups,
-		allow: noID, deny: noID,
-	}
-	if s.method == 0 || s.own == noID && len(s.groups) == 0 {
+	case rule == noID:
 		return Decision{Reason: reason.NoRule}, nil
+	case rule&denyBit != 0:
+		return Decision{Reason: reason.Denied, Rule: e.rules.position(int(rule &^ denyBit))}, nil
+	default:
+		return Decision{Allowed: true, Rule: e.rules.position(int(rule))}, nil
+	}
+}
+
+// find returns the rule that decides about a request of a caller, with denyBit if it denies,
+// or noID.
+func (e *Engine) find(c *caller, method, path string) (rule uint32) {
+	if c.err != nil {
+		return noID
+	}
+	var s search // and no literal, which would be built beside it
+	s.method, s.user, s.own, s.groups = e.vocabulary.bit(method), ownName(c.user), c.own, c.groups
+	s.allow, s.deny = noID, noID
+	if s.method == 0 || s.own == noID && len(s.groups) == 0 {
+		return noID
 	}
 	if path == starPath {
 		for _, root := range [2]uint32{e.anyPort, c.root} {
@@ -84,12 +118,8 @@ func (e *Engine) decide(c *caller, method, path string) (Decision, error) {
 			e.walk(&s, c.root, 0)
 		}
 	}
-	switch {
-	case s.deny != noID:
-		return Decision{Reason: reason.Denied, Rule: e.rules.position(int(s.deny))}, nil
-	case s.allow != noID:
-		return Decision{Allowed: true, Rule: e.rules.position(int(s.allow))}, nil
-	default:
-		return Decision{Reason: reason.NoRule}, nil
+	if s.deny != noID {
+		return s.deny | denyBit
 	}
+	return s.allow
 }

@@ -12,7 +12,15 @@ import (
 
 // serveHTTP1 serves a request of HTTP/1. The rest of its body, or bytes that a client sends
 // behind a refused upgrade, are never read as the next request: they may be smuggled.
-func serveHTTP1(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l Limits) {
+func serveHTTP1(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l *Limits) {
+	var end time.Time
+	if l.Request > 0 {
+		end = time.Now().Add(l.Request)
+	}
+	if isTooLarge(r, l) {
+		next = http.HandlerFunc(headersTooLarge)
+	}
+	c.raw.setRequestLimit(end)
 	switch {
 	case keepalive.Switches(r):
 		last := &keepalive.Writer{ResponseWriter: w, Last: func() bool { return true }}
@@ -51,8 +59,8 @@ const maxUnread = 256 << 10
 // net/http ignores an error while it reads what was left: the connection would go on,
 // and the rest of the body would be read as the client's next request. So the rest is read
 // here, and a connection whose body did not reach its end is closed after the answer.
-func serveBody(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l Limits) {
-	body := &limitedBody{ReadCloser: r.Body, conn: c, limits: l, awaitsContinue: r.Header.Get("Expect") != ""}
+func serveBody(next http.Handler, w http.ResponseWriter, r *http.Request, c *Conn, l *Limits) {
+	body := &limitedBody{ReadCloser: r.Body, conn: c, limits: *l, awaitsContinue: r.Header.Get("Expect") != ""}
 	own := *r // a copy: net/http looks at the body of its own request
 	own.Body = body
 	defer func() { r.MultipartForm = own.MultipartForm }() // net/http removes its files

@@ -65,8 +65,8 @@ const (
 	takeLimitWithTrailers = 4 * time.Second // replaces Limits.Idle, for taking the answer
 )
 
-// serveStream serves a request of HTTP/2.
-func serveStream(next http.Handler, w http2Writer, r *http.Request, c *Conn, l Limits) {
+// serveStream serves a request of HTTP/2. net/http has bounded its head.
+func serveStream(next http.Handler, w http2Writer, r *http.Request, c *Conn, l *Limits) {
 	s := &stream{http2Writer: w, conn: c, idleLimit: l.Idle, takeLimit: l.Idle}
 	switch {
 	case len(r.Trailer) > maxTrailers:
@@ -93,13 +93,27 @@ func (s *stream) release(r *http.Request) {
 	if s.body != nil {
 		s.body.Close()
 	}
+	if len(r.RequestURI)+len(r.Host) > maxTarget {
+		s.releaseAll(r)
+		return
+	}
+	// The fields that may hold text of the client, or a handler's around that of Configure. A
+	// copy of the request without them would cost an allocation of 250 bytes and its frames.
+	r.Header, r.Body, r.ContentLength = http.Header{}, http.NoBody, 0
+	r.GetBody, r.TransferEncoding, r.Trailer = nil, nil, nil
+	r.Form, r.PostForm, r.Response, r.Pattern = nil, nil, nil, ""
+	r.MultipartForm = s.request.MultipartForm // net/http removes its files
+}
+
+// releaseAll is release for a request whose target or host is large: also what a ServeMux
+// has found in the path goes.
+//
+//go:noinline // its frame, see limitRequests
+func (s *stream) releaseAll(r *http.Request) {
 	left := http.Request{
 		Method: r.Method, URL: &url.URL{}, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
 		Header: http.Header{}, Body: http.NoBody, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
-		MultipartForm: s.request.MultipartForm, // net/http removes its files
-	}
-	if len(r.RequestURI)+len(r.Host) <= maxTarget {
-		left.URL, left.RequestURI, left.Host = r.URL, r.RequestURI, r.Host
+		MultipartForm: s.request.MultipartForm, // as in release
 	}
 	*r = *left.WithContext(r.Context())
 }

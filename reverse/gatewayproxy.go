@@ -42,15 +42,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.Method == http.MethodConnect || x.upgrade != "" && !g.allowsUpgrade(x.upgrade):
-		fail(w, http.StatusNotImplemented)
+		fail(w, r, http.StatusNotImplemented)
 		return
 	case isLoop(r.Header, g.pseudonym):
 		g.report(Event{Kind: Refused, Remote: r.RemoteAddr, Err: errLoop})
-		fail(w, http.StatusLoopDetected)
+		fail(w, r, http.StatusLoopDetected)
 		return
 	}
 	if x.service = g.config.Service(r); !wire.ValidName(x.service) {
-		fail(w, http.StatusNotFound)
+		fail(w, r, http.StatusNotFound)
 		return
 	}
 	if !g.identify(w, r, &x) {
@@ -76,13 +76,13 @@ func (g *Gateway) identify(w http.ResponseWriter, r *http.Request, x *exchange) 
 	x.caller, err = g.config.Caller(r)
 	switch {
 	case err == nil && (x.caller.IsZero() || x.caller.Usage() != trust.UsageClient):
-		refuse(w, reason.BadCertificate) // fail closed: Caller must return a client certificate or a refusal
+		refuse(w, r, reason.BadCertificate) // fail closed: Caller must return a client certificate or a refusal
 		return false
 	case isNoCertificate(err):
 		x.caller = trust.Verified{}
 	case err != nil:
 		g.report(Event{Kind: Refused, Services: []string{x.service}, Remote: r.RemoteAddr, Reason: reasonOf(err), Err: err})
-		refuse(w, reasonOf(err))
+		refuse(w, r, reasonOf(err))
 		return false
 	}
 	if c, ok := ports.FromContext(r.Context()); ok {
@@ -181,7 +181,7 @@ func (g *Gateway) answerUnavailable(w http.ResponseWriter, r *http.Request, x *e
 		panic(http.ErrAbortHandler) // the client has gone; without an answer net/http would send 200
 	}
 	g.report(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Certificate: x.caller, Reason: knownReason(err), Err: err})
-	failTemporarily(w)
+	failTemporarily(w, r)
 }
 
 // answerError answers a request whose tunnel failed before the answer began.
@@ -198,8 +198,8 @@ func (g *Gateway) answerError(w http.ResponseWriter, r *http.Request, err error)
 		g.report(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: err})
 	}
 	if errors.Is(err, wire.ErrRequestTooLong) || x != nil && x.body != nil && x.body.TrailersTooLong() {
-		fail(w, http.StatusRequestHeaderFieldsTooLarge)
+		fail(w, r, http.StatusRequestHeaderFieldsTooLarge)
 		return
 	}
-	fail(w, http.StatusBadGateway)
+	fail(w, r, http.StatusBadGateway)
 }

@@ -26,7 +26,7 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 	var server trust.Verified
 	refuseRegistration := func(err error) {
 		g.report(Event{Kind: Refused, Remote: r.RemoteAddr, Certificate: server, Reason: reasonOf(err), Err: err})
-		refuse(w, reasonOf(err))
+		refuse(w, r, reasonOf(err))
 	}
 	c, ok := ports.FromContext(r.Context())
 	if !ok || r.TLS == nil {
@@ -44,7 +44,7 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodPost || r.URL.Path != wire.RegisterPath || !strings.EqualFold(r.Header.Get("Upgrade"), wire.Protocol) {
 		w.Header().Set("Upgrade", wire.Protocol)
-		fail(w, http.StatusUpgradeRequired)
+		fail(w, r, http.StatusUpgradeRequired)
 		return
 	}
 	registration, err := wire.ReadRegistration(r.Header)
@@ -59,7 +59,7 @@ func (g *Gateway) register(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		fail(w, http.StatusHTTPVersionNotSupported) // HTTP/2 has no upgrade
+		fail(w, r, http.StatusHTTPVersionNotSupported) // HTTP/2 has no upgrade
 		return
 	}
 	t := &gatewayTunnel{

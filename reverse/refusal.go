@@ -9,15 +9,17 @@ import (
 )
 
 // refuse answers with a reason, and nothing else.
-func refuse(w http.ResponseWriter, r reason.Reason) { problem.Refusal(r).Write(w) }
+func refuse(w http.ResponseWriter, r *http.Request, why reason.Reason) {
+	problem.Refusal(why).Write(w, r)
+}
 
 // fail answers with a status that is not a refusal.
-func fail(w http.ResponseWriter, status int) { problem.Failure(status).Write(w) }
+func fail(w http.ResponseWriter, r *http.Request, status int) { problem.Failure(status).Write(w, r) }
 
 // failTemporarily answers that the client may send the request again.
-func failTemporarily(w http.ResponseWriter) {
+func failTemporarily(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", "1")
-	fail(w, http.StatusServiceUnavailable)
+	fail(w, r, http.StatusServiceUnavailable)
 }
 
 // reasonOf returns the reason of a refusal. An error without a reason is a refusal too:

@@ -56,7 +56,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	case wire.KindStream, wire.KindRequest, wire.KindUpgrade:
 		end, err := s.beginHandler(r.Context(), t, key)
 		if err != nil {
-			s.answerBusy(w, &header, err)
+			s.answerBusy(w, r, &header, err)
 			return
 		}
 		defer end()
@@ -87,7 +87,7 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, t *serverT
 	in := r.WithContext(ctx)
 	defer func() { r.MultipartForm = in.MultipartForm }() // net/http removes its files
 	in.RemoteAddr = header.remote
-	writer := tunnelWriter{ResponseWriter: w, onError: func(err error) {
+	writer := tunnelWriter{ResponseWriter: w, request: in, onError: func(err error) {
 		s.report(Event{Kind: Failed, Services: s.config.Services, Remote: header.remote, Err: err})
 	}}
 	if header.kind == wire.KindRequest {

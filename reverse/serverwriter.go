@@ -14,6 +14,7 @@ var errAnswerTooLong = errors.New("reverse: the answer's header or trailers are 
 // closes it after a header that is too long.
 type tunnelWriter struct {
 	http.ResponseWriter
+	request *http.Request
 	onError func(error)
 	begun   bool
 	err     error // why the handler's answer is not sent
@@ -38,7 +39,7 @@ func (t *tunnelWriter) begin() {
 		t.err = errAnswerTooLong
 		t.onError(t.err)
 		clear(h)
-		fail(t.ResponseWriter, http.StatusBadGateway)
+		fail(t.ResponseWriter, t.request, http.StatusBadGateway)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -16,14 +17,28 @@ import (
 // maxFile bounds what is read from one file.
 const maxFile = 256 << 20 // a million mappings in YAML are 100 MiB
 
+// smallFile is the size up to which a file is read into memory for its digest: otherwise it
+// would be read twice at the start. Large ones are read twice: a million mappings take 115 MB,
+// and hashing them 0.1 s.
+const smallFile = 64 << 10
+
 // load reads a file with its data.
 func (f *Reader) load(name string) Content {
-	var data bytes.Buffer
 	return f.read(name, func(file io.Reader, size int64) (Content, error) {
+		var data bytes.Buffer
 		data.Grow(int(size) + bytes.MinRead)
-		_, err := data.ReadFrom(file)
+		n, err := data.ReadFrom(file)
+		f.loaded += n
 		return Of(data.Bytes()), err
 	})
+}
+
+// loadSmall is load for small files, and scan for others.
+func (f *Reader) loadSmall(name string) Content {
+	if info, err := f.stat(name); err == nil && info.Size() > smallFile {
+		return f.scan(name)
+	}
+	return f.load(name)
 }
 
 // buffers holds the buffers of scan.
@@ -35,9 +50,18 @@ func (f *Reader) scan(name string) Content {
 		buffer := buffers.Get().(*[128 << 10]byte)
 		defer buffers.Put(buffer)
 		s := newSummary()
-		_, err := io.CopyBuffer(s, file, buffer[:])
+		_, err := io.CopyBuffer(yielding{s}, file, buffer[:])
 		return s.content(), err
 	})
+}
+
+// yielding lets others run after each part: hashing 115 MB would hold up requests on its
+// processor by the 10 ms for which a goroutine may run.
+type yielding struct{ *summary }
+
+func (y yielding) Write(p []byte) (int, error) {
+	runtime.Gosched()
+	return y.summary.Write(p)
 }
 
 // read opens a file and makes its content from it.

@@ -123,7 +123,7 @@ func TestUnchangedFilesAreNotRead(t *testing.T) {
 	if f.Changed() || !f.Again().Same(f.Read) {
 		t.Error("nothing has changed")
 	}
-	next := f.Next()
+	next := f.Next(false)
 	for _, name := range []string{"a", "b"} {
 		if digest, err := next.Digest(name); err != nil || digest != f.Read[name].Digest {
 			t.Error(name, err)
@@ -188,7 +188,7 @@ func TestChangedContentIsNoticed(t *testing.T) {
 			}
 			d.tick("file")
 			change(d)
-			next := f.Next()
+			next := f.Next(false)
 			_, _ = next.Get("file")
 			if got, fresh := next.Read["file"], New(d).load("file"); got.Digest != fresh.Digest || string(got.Data) != string(fresh.Data) {
 				t.Errorf("the next Reader has %q, %v", got.Data, got.Err)
@@ -237,7 +237,7 @@ func TestYoungFilesAreReadAgain(t *testing.T) {
 		if !f.Changed() {
 			t.Fatal("a change within a tick was not noticed")
 		}
-		f = f.Next()
+		f = f.Next(false)
 	}
 	needsStamps(t)
 	f = New(d)
@@ -303,7 +303,7 @@ func TestWrongStampsAreFoundWithinAMinute(t *testing.T) {
 	clock := func(after time.Duration) func() time.Time { return func() time.Time { return start.Add(after) } }
 	d.put("file", "2\n")
 	f.now = clock(wholeEvery - 1)
-	if f.Changed() || f.Next().Changed() {
+	if f.Changed() || f.Next(false).Changed() {
 		t.Fatal("noticed without reading: the test shows nothing")
 	}
 	f.now = clock(wholeEvery)
@@ -313,7 +313,7 @@ func TestWrongStampsAreFoundWithinAMinute(t *testing.T) {
 	if f.Again()["file"].Digest != Of([]byte("2\n")).Digest {
 		t.Error("Again trusts the stamp")
 	}
-	next := f.Next()
+	next := f.Next(false)
 	if data, err := next.Get("file"); string(data) != "2\n" || err != nil {
 		t.Errorf("the next Reader has %q, %v", data, err)
 	}
@@ -324,7 +324,7 @@ func TestWrongStampsAreFoundWithinAMinute(t *testing.T) {
 	if !next.Changed() {
 		t.Error("the stamp is trusted again")
 	}
-	if last := next.Next(); string(must(last.Get("file"))) != "3\n" || last.Read["file"].sure {
+	if last := next.Next(false); string(must(last.Get("file"))) != "3\n" || last.Read["file"].sure {
 		t.Error("the Reader after the next trusts the stamp")
 	}
 }
@@ -337,11 +337,11 @@ func TestFilesWithoutStampsAreRead(t *testing.T) {
 	system := fstest.MapFS{"file": {Data: []byte("1\n"), ModTime: time.Unix(1, 0)}}
 	f := New(system)
 	_, _ = f.Get("file")
-	if f.Changed() || f.Next().Changed() {
+	if f.Changed() || f.Next(false).Changed() {
 		t.Error("changed at once")
 	}
 	system["file"].Data = []byte("2\n")
-	if !f.Changed() || string(must(f.Next().Get("file"))) != "2\n" {
+	if !f.Changed() || string(must(f.Next(false).Get("file"))) != "2\n" {
 		t.Error("the change was not noticed")
 	}
 }
@@ -352,7 +352,7 @@ func TestDataThatIsNotOfTheDigestIsReported(t *testing.T) {
 	t.Parallel()
 	d := newFolder(t)
 	d.put("file", "1\n")
-	f := d.reader("file").Next()
+	f := d.reader("file").Next(false)
 	_, _ = f.Digest("file")
 	d.put("file", "22\n")
 	if data, err := f.Get("file"); string(data) != "22\n" || err != nil {
@@ -360,6 +360,49 @@ func TestDataThatIsNotOfTheDigestIsReported(t *testing.T) {
 	}
 	if data, _ := f.Get("file"); string(data) != "22\n" || !f.Changed() {
 		t.Errorf("%q, or the reading is valid", data)
+	}
+}
+
+// A Reader that reads all files trusts no stamp, and takes nothing unchanged into memory.
+func TestNextThatReadsAll(t *testing.T) {
+	t.Parallel()
+	needsStamps(t)
+	d := newFolder(t)
+	d.put("file", "1\n")
+	first, err := os.Stat(d.path("file"))
+	d.must(err)
+	d.wrong = func(fs.FileInfo) fs.FileInfo { return first }
+	f := d.reader("file").Next(true)
+	if digest, err := f.Digest("file"); err != nil || digest != Of([]byte("1\n")).Digest || d.opened["file"] != 1 || f.Loaded() != 0 {
+		t.Errorf("%v, opened %d times, %d bytes in memory", err, d.opened["file"], f.Loaded())
+	}
+	d.put("file", "2\n")
+	if digest, _ := f.Next(false).Digest("file"); digest != f.Read["file"].Digest {
+		t.Error("the stamp shows the change: the test shows nothing")
+	}
+	if data, err := f.Next(true).Get("file"); string(data) != "2\n" || err != nil {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// The digest of a large file does not take it into memory, and Get does.
+func TestDigestOfALargeFile(t *testing.T) {
+	t.Parallel()
+	d := newFolder(t)
+	large := strings.Repeat("a line\n", smallFile)
+	d.put("large", large)
+	d.put("small", "a line\n")
+	f := New(d)
+	for _, name := range []string{"large", "small"} {
+		if _, err := f.Digest(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.Loaded() != int64(len("a line\n")) || f.Read["large"].Data != nil {
+		t.Errorf("%d bytes are in memory", f.Loaded())
+	}
+	if string(must(f.Get("large"))) != large || f.Changed() {
+		t.Error("another content")
 	}
 }
 

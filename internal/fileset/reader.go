@@ -19,7 +19,9 @@ type Reader struct {
 	Retry time.Time
 
 	before Set              // what an earlier Reader read; nil: nothing
+	all    bool             // every file is read, whatever its stamp is
 	torn   bool             // the content of a file changed between its digest and its data
+	loaded int64            // bytes of data that were read into memory
 	whole  time.Time        // when all files were last read, whatever their stamps were
 	now    func() time.Time // by which files are young
 }
@@ -31,17 +33,25 @@ func (f *Reader) RetryAt(at time.Time) {
 	}
 }
 
-// New returns a Reader of a file system; nil is the operating system's. It reads every file.
+// New returns a Reader of a file system; nil is the operating system's.
 func New(fsys fs.FS) *Reader {
 	return &Reader{FS: fsys, Read: Set{}, now: time.Now, whole: time.Now()}
 }
 
-// Next returns a Reader of the same file system that reads only what f has not read already,
-// as far as stamps show. f forgets the data of its files.
-func (f *Reader) Next() *Reader {
+// Next returns a Reader of the same file system. It reads only what f has not read already, as
+// far as stamps show, or every file if all is set; it takes files with the same digest into
+// memory only if Get asks for them. f forgets the data of its files.
+func (f *Reader) Next(all bool) *Reader {
 	f.Read.Drop()
-	return &Reader{FS: f.FS, Read: Set{}, before: f.Read, now: f.now, whole: f.whole}
+	next := &Reader{FS: f.FS, Read: Set{}, before: f.Read, all: all, now: f.now, whole: f.whole}
+	if all {
+		next.whole = f.now()
+	}
+	return next
 }
+
+// Loaded returns how many bytes Get has read into memory.
+func (f *Reader) Loaded() int64 { return f.loaded }
 
 // Beside resolves a name that is written in a file.
 func (f *Reader) Beside(file, name string) string {
@@ -56,7 +66,7 @@ func (f *Reader) Beside(file, name string) string {
 
 // Get returns a file's content. A Reader returns the same at every call.
 func (f *Reader) Get(name string) ([]byte, error) {
-	c := f.content(name)
+	c := f.content(name, f.load)
 	if c.Err == nil && c.Data == nil { // only its digest is known
 		fresh := f.load(name)
 		if fresh.Digest != c.Digest {
@@ -70,18 +80,19 @@ func (f *Reader) Get(name string) ([]byte, error) {
 }
 
 // Digest returns the digest of a file's content, and the error of Get. It does not read a file
-// that a Reader before this one has read, if its stamp shows that it has not changed since.
+// that the Reader before this one has read, if its stamp shows that it has not changed since,
+// and does not take a large file into memory.
 func (f *Reader) Digest(name string) ([sha256.Size]byte, error) {
-	c := f.content(name)
+	c := f.content(name, f.loadSmall)
 	return c.Digest, c.Err
 }
 
 // content returns what f has read of a file, and reads it at the first call.
-func (f *Reader) content(name string) Content {
+func (f *Reader) content(name string, read func(name string) Content) Content {
 	c, ok := f.Read[name]
 	if !ok {
 		if c, ok = f.unchanged(name); !ok {
-			c = f.load(name)
+			c = read(name)
 		}
 		c = c.suspect(f.before[name])
 		f.Read[name] = c
@@ -99,10 +110,10 @@ func (c Content) suspect(earlier Content) Content {
 // unchanged returns what the Reader before f read of a file, if the file still has this content.
 func (f *Reader) unchanged(name string) (Content, bool) {
 	old, ok := f.before[name]
-	if !ok || old.Err != nil || !f.hasStamp(name, old.stamp) {
-		return Content{}, false
+	if !ok || old.Err != nil || !f.all && !f.hasStamp(name, old.stamp) {
+		return Content{}, false // it has probably changed, and will be parsed
 	}
-	c := f.again(name, old, false)
+	c := f.again(name, old, f.all)
 	c.Data, c.Whole = nil, false
 	return c, c.Digest == old.Digest && c.Err == nil
 }

@@ -1,4 +1,5 @@
-// Package problem answers with problem documents (RFC 9457) that no cache may keep.
+// Package problem answers with problem documents (RFC 9457) that no cache may keep. Callers of
+// gRPC, gRPC-Web and Connect get the error of their protocol in place of the document.
 package problem
 
 import (
@@ -34,22 +35,37 @@ func Failure(status int) Document {
 	return Document{Type: "about:blank", Title: http.StatusText(status), Status: status}
 }
 
-// Write sends a document, with a WWW-Authenticate header for each challenge.
-func (d Document) Write(w http.ResponseWriter, challenges ...string) {
-	body, err := json.Marshal(d)
+// Write sends a document as the answer to r, with a WWW-Authenticate header for each
+// challenge. To a caller of gRPC, gRPC-Web or Connect it sends an error of that protocol.
+func (d Document) Write(w http.ResponseWriter, r *http.Request, challenges ...string) {
+	h := w.Header()
+	for _, c := range challenges {
+		h.Add("WWW-Authenticate", c)
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	switch protocol, contentType := protocolOf(r); protocol {
+	case grpc:
+		d.writeGRPC(w, contentType)
+	case connectStream:
+		d.writeConnectStream(w, contentType)
+	case connectUnary:
+		d.write(w, "application/json", d.connectError())
+	default:
+		d.write(w, "application/problem+json", d)
+	}
+}
+
+// write sends v as JSON, with the status of the document.
+func (d Document) write(w http.ResponseWriter, contentType string, v any) {
+	body, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, http.StatusText(d.Status), d.Status) // cannot happen with these fields; still not a 200
 		return
 	}
 	body = append(body, '\n')
-	h := w.Header()
-	for _, c := range challenges {
-		h.Add("WWW-Authenticate", c)
-	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(d.Status)
 	_, _ = w.Write(body) // the caller may be gone
 }

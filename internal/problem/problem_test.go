@@ -23,7 +23,7 @@ func TestDocumentsAreWhole(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		w.Header().Set("Content-Type", "text/html")
-		row.d.Write(w, `Basic realm="a"`, "Bearer")
+		row.d.Write(w, httptest.NewRequest("GET", "/", nil), `Basic realm="a"`, "Bearer")
 		res := w.Result()
 		if got := w.Body.String(); got != row.want+"\n" || res.StatusCode != row.d.Status {
 			t.Errorf("%d %s, want %s", res.StatusCode, got, row.want)
