@@ -49,7 +49,7 @@ func (s *Server) reload(ctx context.Context, all bool, stable func(*fileset.Read
 	}
 	if err != nil {
 		read.Read.Drop()
-		returnMemory(read)
+		s.returnMemory(read)
 		s.setFailed(read, err)
 		return fmt.Errorf("mtlsguard: the last good configuration stays in effect: %w", err)
 	}
