@@ -45,6 +45,7 @@ type Server struct {
 	tunnels      atomic.Pointer[reverse.Server] // nil until Serve, and where no gateway is dialled
 
 	reading  sync.Mutex // held during a whole reload
+	parsed   int64      // bytes since memory was returned; only a reload writes it
 	applying sync.Mutex // held while a generation is applied; guards applied; taken after reading
 	applied  uint64     // how often a generation was applied, successfully or not
 
@@ -126,7 +127,7 @@ func (s *Server) setCurrent(g *site.Generation) {
 	s.current, s.tried, s.since, s.failed = g, g.Files, time.Now(), nil
 	s.files = statesOf(g.Files, s.files, s.since, s.generation.Add(1))
 	s.mu.Unlock()
-	returnMemory(g.Files)
+	s.returnMemory(g.Files)
 	select {
 	case s.reloaded <- struct{}{}:
 	default:

@@ -2,10 +2,14 @@ package trust
 
 import (
 	"crypto/x509"
+	"errors"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/algorithm"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileform"
 	"github.com/mtlsguard/mtlsguard/internal/pemfile"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess/hook"
@@ -22,6 +26,42 @@ func ReadCertificates(name string, data []byte) ([]*x509.Certificate, error) {
 		out = append(out, c.Cert)
 	}
 	return out, err
+}
+
+// Files reads the certificates of PEM files, such as for Config.Anchors. A file without a
+// certificate is an error, and so is anything else in it; see ReadCertificates. Files does not
+// watch them.
+func Files(paths ...string) ([]*x509.Certificate, error) {
+	var wrong errorlist.List
+	var out []*x509.Certificate
+	if len(paths) == 0 {
+		wrong.Add(configerror.Error{What: "Files: no file is named", Hint: "name the PEM files with the certificates of your CAs"})
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			wrong.Add(configerror.Error{File: path, What: "cannot be read: " + reasonOf(err), Hint: "check the name: it is relative to the working directory"})
+			continue
+		}
+		certs, err := ReadCertificates(path, data)
+		if err == nil && len(certs) == 0 {
+			wrong.Add(configerror.Error{File: path, Line: 1, What: "the file holds no certificate", Hint: "a PEM file with the certificates of your CAs"})
+		}
+		wrong.Merge(err, configerror.Error{File: path})
+		out = append(out, certs...)
+	}
+	if err := wrong.Err(); err != nil {
+		return nil, err // not a part of the anchors
+	}
+	return out, nil
+}
+
+// reasonOf returns the text of a file's error without the name of the file.
+func reasonOf(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
 }
 
 // readCertificates is ReadCertificates with the line of each certificate.
