@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -49,9 +50,18 @@ func (f *Reader) scan(name string) Content {
 		buffer := buffers.Get().(*[128 << 10]byte)
 		defer buffers.Put(buffer)
 		s := newSummary()
-		_, err := io.CopyBuffer(s, file, buffer[:])
+		_, err := io.CopyBuffer(yielding{s}, file, buffer[:])
 		return s.content(), err
 	})
+}
+
+// yielding lets others run after each part: hashing 115 MB would hold up requests on its
+// processor by the 10 ms for which a goroutine may run.
+type yielding struct{ *summary }
+
+func (y yielding) Write(p []byte) (int, error) {
+	runtime.Gosched()
+	return y.summary.Write(p)
 }
 
 // read opens a file and makes its content from it.
