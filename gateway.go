@@ -86,7 +86,7 @@ func (s *Server) verifiedOnlyConfig(g *site.Generation, number uint64) (middlewa
 // dispatch returns the handler for all ports. It registers servers at the registration
 // port, sends requests of ports with a tunnel through it, and calls next for the others.
 func (s *Server) dispatch(next http.Handler) http.Handler {
-	guarded := s.Handler(next)
+	guarded := s.guard.Handler(next)
 	if s.gateway == nil {
 		return guarded
 	}

@@ -2,13 +2,19 @@ package mtlsguard
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/audit"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -47,10 +53,14 @@ type Options struct {
 	// about seven times the memory of ours.
 	ShadowEvery int
 	// Ready is called once by Serve, when every port accepts connections. Without ports it
-	// is called when the first gateway is connected.
+	// is called when the first gateway is connected. Run does not call it.
 	Ready func()
+	// OnDrain is called once when Serve or Run begins to stop, before a port stops accepting:
+	// readiness fails already. Serve and Run wait for it, so it can wait until a load balancer
+	// has noticed. nil does nothing.
+	OnDrain func()
 	// StatusSocket is the path of a unix socket with the status of the server, for
-	// `mtlsguard status`. Serve makes it with mode 0600 and removes it. Each connection gets
+	// `mtlsguard status`. Serve and Run make it with mode 0600 and remove it. Each connection gets
 	// one JSON document: there is nothing to ask or to change. A socket that a dead server
 	// left behind is replaced; one of a running server is an error. "" means none.
 	StatusSocket string
@@ -64,6 +74,21 @@ func (o *Options) now() time.Time {
 		return time.Now()
 	}
 	return o.Now()
+}
+
+// checkAuthenticators rejects authenticators for a port that does not exist or has no
+// users: they would never be used.
+func (s *Server) checkAuthenticators(g *site.Generation) error {
+	var wrong errorlist.List
+	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
+		if !slices.ContainsFunc(g.AllPorts(), func(p site.Port) bool { return p.Config.Name == name && p.Authorizes() }) {
+			wrong.Add(configerror.Error{
+				What: fmt.Sprintf("Options.Authenticators: %q is not a port that authenticates users", name),
+				Hint: "use the name of a port in " + s.path,
+			})
+		}
+	}
+	return wrong.Err()
 }
 
 // JSONLog returns a logger for Options.Log. It writes the same lines as a

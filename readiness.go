@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"slices"
 	"time"
+	"weak"
 
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/ports"
 )
 
 // ReadinessOption is an option of Server.Readiness.
@@ -37,6 +39,68 @@ func (s *Server) Readiness(options ...ReadinessOption) http.Handler {
 			fmt.Fprintln(w, "degraded: "+what)
 		}
 	})
+}
+
+// readyState is how far a server is.
+type readyState int32
+
+const (
+	readyNot   readyState = iota // before Serve and Run, and when they end
+	readyServe                   // Serve has opened every port
+	readyRun                     // Run is running; the program opens the ports
+)
+
+func (s *Server) setReady(r readyState) { s.ready.Store(int32(r)) }
+
+// notReady returns why requests cannot be served, except for tunnels.
+func (s *Server) notReady() []string {
+	closed := slices.DeleteFunc(slices.Clone(s.ports), (*ports.Port).Listening)
+	switch state := readyState(s.ready.Load()); {
+	case state == readyServe:
+		return nil
+	case state == readyRun:
+		var out []string
+		for _, p := range closed {
+			out = append(out, "port "+p.Name()+" is not open")
+		}
+		return out
+	case len(s.ports) == 0 || len(closed) < len(s.ports):
+		return []string{"neither Serve nor Run is running"}
+	}
+	return []string{"the ports are not open"}
+}
+
+// runWithin is the time that a program has from Open to Run or Serve.
+const runWithin = time.Minute
+
+// remindToRun logs an error after a while, and again from time to time, while a server decides
+// about requests and neither Serve nor Run is running. seen is the number of decisions so far.
+// The pointer is weak: a program may drop a server that it never used.
+func remindToRun(p weak.Pointer[Server], seen uint64, after time.Duration) {
+	time.AfterFunc(after, func() {
+		s := p.Value()
+		if s == nil {
+			return
+		}
+		after, decisions := runWithin, s.decisions()
+		if decisions > seen && !s.running.Load() {
+			after = repeatFailure
+			s.events.LogNotRunning(s.path)
+		}
+		remindToRun(p, decisions, after)
+	})
+}
+
+// decisions returns the number of requests about which the guard has decided.
+func (s *Server) decisions() uint64 {
+	var n uint64
+	for _, c := range s.counts {
+		n += c.allowed.Load()
+		for i := range c.refused {
+			n += c.refused[i].Load()
+		}
+	}
+	return n
 }
 
 // degraded returns what is wrong with a server that serves requests.

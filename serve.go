@@ -12,51 +12,107 @@ import (
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
-// Serve opens every port, dials every gateway, and watches the files that the
-// configuration names, until ctx ends. Then it drains; see ports.Server. The guard protects
-// h on every port. Requests of a port with a tunnel go to the tunnel instead of h. With a
-// registration port, Serve can be called once only.
+// Serve opens every port, and does what Run does, until ctx ends. Then it drains; see
+// ports.Server. The guard protects h on every port. Requests of a port with a tunnel go to the
+// tunnel instead of h. With a registration port, Serve can be called once only.
 func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	if f, ok := h.(http.HandlerFunc); (h == nil || ok && f == nil) && s.callsHandler() {
 		return errors.New("mtlsguard: Serve needs a handler: a port of " + s.path + " has no tunnel, and its requests go to the handler")
 	}
-	closeStatus, err := s.openStatusSocket()
+	tunnels, end, err := s.begin(ctx, h)
 	if err != nil {
 		return err
 	}
-	defer closeStatus()
-	tunnels, err := s.openTunnels(h)
-	if err != nil {
-		return err
-	}
-	background, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	running.Go(func() { s.watch(background) })
-	running.Go(func() { s.remind(background) })
-	defer s.events.Flush()
-	defer s.events.LogSuppressed(0)
-	defer running.Wait()
-	defer stop()
+	defer end()
 	waitForGateway := func() {}
 	server := &ports.Server{
 		Handler: s.dispatch(h), Ports: s.ports, ErrorLog: s.events.HTTPErrorLog(),
 		Ready: func() {
-			s.serving.Store(true)
+			s.setReady(readyServe)
 			s.events.LogEvent("ready", "ready", "ok")
 			s.events.Flush() // warnings of the start are written before the first caller comes
 			if s.options.Ready != nil {
 				s.options.Ready()
 			}
 		},
-		Draining: func() {
-			s.serving.Store(false)
-			s.events.LogEvent("drain", "draining", "ok")
-			waitForGateway = s.shutDownGateway()
-		},
+		Draining: func() { waitForGateway = s.drain() },
 	}
 	err = s.run(ctx, server, tunnels)
 	waitForGateway()
 	return err
+}
+
+// Run does all that a server does beside its ports, until ctx ends: it watches the files,
+// fetches CRLs, logs what is about to expire, opens the status socket, and dials the gateways
+// of reverse. It is for programs that serve Ports with an http.Server of their own; Serve does
+// the same and opens the ports. The server is ready while Run runs and every port is open.
+//
+// When ctx ends, Run drains the tunnels of registered servers, and returns: call Shutdown of
+// the http.Server at the same time. Requests that come through reverse go to the handler of
+// the last call of Handler: with reverse, call Handler before Run.
+func (s *Server) Run(ctx context.Context) error {
+	h := s.handler.Load()
+	if s.currentGeneration().Tunnel != nil && h == nil {
+		return errors.New("mtlsguard: Run needs a handler for the requests that come through reverse of " + s.path + ": call Server.Handler before Run")
+	}
+	if h == nil {
+		h = new(http.Handler)
+	}
+	tunnels, end, err := s.begin(ctx, *h)
+	if err != nil {
+		return err
+	}
+	defer end()
+	s.setReady(readyRun)
+	waitForGateway := func() {}
+	server := &ports.Server{Ready: func() {}, Draining: func() { waitForGateway = s.drain() }}
+	err = s.run(ctx, server, tunnels)
+	waitForGateway()
+	return err
+}
+
+// begin starts what runs beside the ports. end stops it, and waits until the log is written.
+func (s *Server) begin(ctx context.Context, h http.Handler) (tunnels *reverse.Server, end func(), err error) {
+	if !s.running.CompareAndSwap(false, true) {
+		return nil, nil, errors.New("mtlsguard: the server is running already: call Run or Serve, and once; Serve does what Run does")
+	}
+	defer func() {
+		if err != nil {
+			s.running.Store(false)
+		}
+	}()
+	closeStatus, err := s.openStatusSocket()
+	if err != nil {
+		return nil, nil, err
+	}
+	if tunnels, err = s.openTunnels(h); err != nil {
+		closeStatus()
+		return nil, nil, err
+	}
+	background, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { s.watch(background) })
+	running.Go(func() { s.remind(background) })
+	return tunnels, func() {
+		s.setReady(readyNot)
+		stop()
+		running.Wait()
+		s.events.LogSuppressed(0)
+		s.events.Flush()
+		closeStatus()
+		s.running.Store(false)
+	}, nil
+}
+
+// drain reports that the server begins to stop, and starts to drain the tunnels of registered
+// servers. The returned function waits for their end.
+func (s *Server) drain() (wait func()) {
+	s.setReady(readyNot)
+	s.events.LogEvent("drain", "draining", "ok")
+	if s.options.OnDrain != nil {
+		s.options.OnDrain()
+	}
+	return s.shutDownGateway()
 }
 
 // callsHandler reports whether requests go to the handler of Serve, and not only to tunnels.
@@ -65,25 +121,30 @@ func (s *Server) callsHandler() bool {
 	return g.Tunnel != nil || slices.ContainsFunc(g.Ports, func(p site.Port) bool { return p.Registration == nil && p.Tunnel == nil })
 }
 
-// run serves on every port and through every tunnel until ctx ends or one of them fails.
+// run serves on every port of server and through every tunnel until ctx ends or one of them
+// fails.
 func (s *Server) run(ctx context.Context, server *ports.Server, tunnels *reverse.Server) error {
-	if tunnels == nil {
+	if tunnels == nil && len(server.Ports) > 0 {
 		return server.Serve(ctx)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var dialling sync.WaitGroup
 	var tunnelErr error
-	dialling.Go(func() {
-		defer cancel()
-		tunnelErr = tunnels.Serve(ctx)
-	})
+	var connected <-chan struct{} // never without tunnels
+	if tunnels != nil {
+		connected = tunnels.Ready()
+		dialling.Go(func() {
+			defer cancel()
+			tunnelErr = tunnels.Serve(ctx)
+		})
+	}
 	var err error
 	if len(server.Ports) > 0 {
 		err = server.Serve(ctx)
 	} else {
 		select {
-		case <-tunnels.Ready():
+		case <-connected:
 			server.Ready()
 			<-ctx.Done()
 		case <-ctx.Done():

@@ -5,18 +5,16 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/audit"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
-	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/site"
@@ -47,6 +45,7 @@ type Server struct {
 	tunnels      atomic.Pointer[reverse.Server] // nil until Serve, and where no gateway is dialled
 
 	reading  sync.Mutex // held during a whole reload
+	parsed   int64      // bytes since memory was returned; only a reload writes it
 	applying sync.Mutex // held while a generation is applied; guards applied; taken after reading
 	applied  uint64     // how often a generation was applied, successfully or not
 
@@ -62,7 +61,9 @@ type Server struct {
 
 	counts   []*counts // by port
 	shadow   atomic.Pointer[shadow.Policy]
-	serving  atomic.Bool
+	handler  atomic.Pointer[http.Handler] // of the last call of Handler
+	running  atomic.Bool                  // Run or Serve is running
+	ready    atomic.Int32                 // a readyState
 	reminder reminder
 	fetcher  atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
 	reloaded chan struct{}                    // wakes the watcher
@@ -114,6 +115,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s.events.LogWarnings(g.Warnings)
 	s.reminder.server = s
 	s.reminder.log()
+	remindToRun(weak.Make(s), 0, runWithin)
 	return s, nil
 }
 
@@ -125,7 +127,7 @@ func (s *Server) setCurrent(g *site.Generation) {
 	s.current, s.tried, s.since, s.failed = g, g.Files, time.Now(), nil
 	s.files = statesOf(g.Files, s.files, s.since, s.generation.Add(1))
 	s.mu.Unlock()
-	returnMemory(g.Files)
+	s.returnMemory(g.Files)
 	select {
 	case s.reloaded <- struct{}{}:
 	default:
@@ -137,21 +139,6 @@ func (s *Server) currentGeneration() *site.Generation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current
-}
-
-// checkAuthenticators rejects authenticators for a port that does not exist or has no
-// users: they would never be used.
-func (s *Server) checkAuthenticators(g *site.Generation) error {
-	var wrong errorlist.List
-	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
-		if !slices.ContainsFunc(g.AllPorts(), func(p site.Port) bool { return p.Config.Name == name && p.Authorizes() }) {
-			wrong.Add(configerror.Error{
-				What: fmt.Sprintf("Options.Authenticators: %q is not a port that authenticates users", name),
-				Hint: "use the name of a port in " + s.path,
-			})
-		}
-	}
-	return wrong.Err()
 }
 
 // guardConfig returns the configuration of the guard for a generation.
@@ -251,5 +238,11 @@ func (s *Server) Guard() *middleware.Guard { return s.guard }
 // reconfigure them, and do not replace them. The slice must not be changed.
 func (s *Server) Ports() []*ports.Port { return s.ports }
 
-// Handler returns a handler that calls next for requests that the guard allows.
-func (s *Server) Handler(next http.Handler) http.Handler { return s.guard.Handler(next) }
+// Handler returns a handler for all ports of the configuration, which calls next for requests
+// that the guard allows. Requests of a port with a tunnel go to the tunnel instead of next, and
+// servers register at a registration port. A program that serves it with an http.Server of its
+// own calls Run too.
+func (s *Server) Handler(next http.Handler) http.Handler {
+	s.handler.Store(&next)
+	return s.dispatch(next)
+}

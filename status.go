@@ -35,10 +35,10 @@ type Status struct {
 	Services map[string]int
 }
 
-// Ready reports whether the server can serve requests: every port is open, and there is a
-// tunnel if requests come or go through tunnels. A server whose last reload failed, or
-// whose CRL is late, is ready and degraded: a typo in a file that all servers share must not
-// take all of them out of service.
+// Ready reports whether the server can serve requests: Serve or Run is running, every port is
+// open, and there is a tunnel if requests come or go through tunnels. A server whose last
+// reload failed, or whose CRL is late, is ready and degraded: a typo in a file that all servers
+// share must not take all of them out of service.
 func (s Status) Ready() bool { return len(s.NotReady) == 0 }
 
 // PortStatus is the state of one port. The counters start at Open.
@@ -80,13 +80,7 @@ func (s *Server) Status() Status {
 	if shadow := s.shadow.Load(); shadow != nil {
 		out.Shadow.Checked, out.Shadow.Different, out.Shadow.LeftOut = shadow.Counts()
 	}
-	switch {
-	case s.serving.Load():
-	case len(s.ports) == 0:
-		out.NotReady = append(out.NotReady, "Serve is not running")
-	default:
-		out.NotReady = append(out.NotReady, "the ports are not open")
-	}
+	out.NotReady = s.notReady()
 	s.addTunnelStatus(current, &out)
 	for i, p := range current.AllPorts() {
 		c := s.countsOf(p.Config.Name)

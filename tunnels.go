@@ -21,7 +21,7 @@ func (s *Server) openTunnels(h http.Handler) (*reverse.Server, error) {
 		return nil, nil
 	}
 	c := g.Tunnel.Config
-	c.Handler = s.Handler(h)
+	c.Handler = s.guard.Handler(h)
 	c.ErrorLog = s.events.HTTPErrorLog()
 	c.Certificate = s.tunnelCertificate
 	c.OnEvent = func(e reverse.Event) { s.events.LogTunnel(c.Name, e) }

@@ -57,12 +57,13 @@ func reloads(o options, n int) error {
 					return err
 				}
 			}
+			if i > 2 && i < n && i%(max(n/5, 1)) != 0 {
+				continue
+			}
+			time.Sleep(time.Second) // the server returns memory in the background
 			resident, peak, err := l.memory()
 			if err != nil {
 				return err
-			}
-			if i > 2 && i < n && i%(max(n/5, 1)) != 0 {
-				continue
 			}
 			heap, err := l.heap()
 			if err != nil {
@@ -74,50 +75,88 @@ func reloads(o options, n int) error {
 	})
 }
 
-// reloading measures reloads after a change of each file, and how long requests take meanwhile
-// and without a reload.
+// reloadFigures are those of the reloads after changes of one file, one for each round.
+type reloadFigures struct {
+	watched               []float64 // processor time until the watcher has loaded the change, without requests
+	took, processor, peak []float64 // of Reload, which reads all files, without requests
+	quiet, busy, ratio    []float64 // 99 % of requests without a reload and during one
+}
+
+// reloading measures reloads after a change of each file, without requests, and then how long
+// requests take without a reload and during one.
 func reloading(o options) error {
 	return withLive(o, func(l *live) error {
-		fmt.Printf("\nmedians of %d reloads; requests at %d a second\n\n| changed | time | processor time | peak MiB | 99 %% of requests, quiet | during the reload | ÷ quiet (least–most) |\n|---|---|---|---|---|---|---|\n", o.rounds, requestsPerSecond)
+		fmt.Printf("\nmedians of %d reloads, the largest peak; requests at %d a second\n\n| changed | processor time, watched | of Reload | its time | peak MiB | 99 %% of requests, quiet | during Reload | ÷ quiet (least–most) |\n|---|---|---|---|---|---|---|---|\n", o.rounds, requestsPerSecond)
 		for _, name := range []string{l.changedUsers(), "policy.csv", "ca.crl"} {
-			var took, processor, quiet, busy, ratios, peaks []float64
+			var f reloadFigures
 			for range o.rounds {
-				calm := make(chan struct{})
-				time.AfterFunc(o.each, func() { close(calm) })
-				without, err := l.w.paced(l.addr, calm)
-				if err != nil {
-					return err
+				for _, measure := range []func(*live, string) error{f.addWatched, f.addReload, f.addRequests} {
+					if err := measure(l, name); err != nil {
+						return err
+					}
 				}
-				if err := l.change(name); err != nil {
-					return err
-				}
-				if _, _, err := l.memory(); err != nil {
-					return err
-				}
-				done := make(chan struct{})
-				var reloadErr error
-				go func() {
-					defer close(done)
-					var t, p time.Duration
-					t, p, reloadErr = l.reload()
-					took, processor = append(took, t.Seconds()), append(processor, p.Seconds())
-				}()
-				with, err := l.w.paced(l.addr, done)
-				if err := firstError(err, reloadErr); err != nil {
-					return err
-				}
-				_, peak, err := l.memory()
-				if err != nil {
-					return err
-				}
-				peaks = append(peaks, peak/mebi)
-				quiet, busy = append(quiet, without), append(busy, with)
-				ratios = append(ratios, with/without)
 			}
-			fmt.Printf("| %s | %.2f s | %.2f s | %.0f | %.2f ms | %.2f ms | %.1f (%.1f–%.1f) |\n", name, median(took), median(processor), slices.Max(peaks), 1e3*median(quiet), 1e3*median(busy), median(ratios), slices.Min(ratios), slices.Max(ratios))
+			fmt.Printf("| %s | %.2f s | %.2f s | %.2f s | %.0f | %.2f ms | %.2f ms | %.1f (%.1f–%.1f) |\n", name, median(f.watched), median(f.processor), median(f.took), slices.Max(f.peak),
+				1e3*median(f.quiet), 1e3*median(f.busy), median(f.ratio), slices.Min(f.ratio), slices.Max(f.ratio))
 		}
 		return nil
 	})
+}
+
+// addWatched measures the processor time from a change until the watcher has loaded it.
+func (f *reloadFigures) addWatched(l *live, name string) error {
+	before, err := l.processorTime()
+	if err != nil {
+		return err
+	}
+	if err := l.change(name); err != nil {
+		return err
+	}
+	if err := l.expect("reloaded"); err != nil {
+		return err
+	}
+	after, err := l.processorTime()
+	f.watched = append(f.watched, (after - before).Seconds())
+	return err
+}
+
+// addReload measures a reload without requests.
+func (f *reloadFigures) addReload(l *live, name string) error {
+	if err := l.change(name); err != nil {
+		return err
+	}
+	if _, _, err := l.memory(); err != nil { // begins a new peak
+		return err
+	}
+	took, processor, err := l.reload()
+	if err != nil {
+		return err
+	}
+	_, peak, err := l.memory()
+	f.took, f.processor, f.peak = append(f.took, took.Seconds()), append(f.processor, processor.Seconds()), append(f.peak, peak/mebi)
+	return err
+}
+
+// addRequests measures requests without a reload, and during one.
+func (f *reloadFigures) addRequests(l *live, name string) error {
+	calm := make(chan struct{})
+	time.AfterFunc(l.o.each, func() { close(calm) })
+	quiet, err := l.w.paced(l.addr, calm)
+	if err != nil {
+		return err
+	}
+	if err := l.change(name); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	var reloadErr error
+	go func() {
+		defer close(done)
+		_, _, reloadErr = l.reload()
+	}()
+	busy, err := l.w.paced(l.addr, done)
+	f.quiet, f.busy, f.ratio = append(f.quiet, quiet), append(f.busy, busy), append(f.ratio, busy/quiet)
+	return firstError(err, reloadErr)
 }
 
 func firstError(all ...error) error {

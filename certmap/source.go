@@ -38,7 +38,9 @@ type parsed struct {
 // loadFiles is hook.Load.
 func loadFiles(previous *Table, files []hook.File, h hook.Settings) (*Table, error) {
 	s := newSettings()
-	WithPorts(h.Ports...)(s)
+	if !h.AnyPort {
+		WithPorts(h.Ports...)(s)
+	}
 	WithIssuers(h.ReadIssuer)(s)
 	return s.load(previous, files, h.Workers)
 }

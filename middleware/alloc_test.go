@@ -2,14 +2,25 @@ package middleware_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // capture returns a request as the handler of a server gets it, with a connection that stays
@@ -66,6 +77,45 @@ func TestAllocations(t *testing.T) {
 	h.ServeHTTP(w, r) // the connection has a cached caller from here on
 	if n := testing.AllocsPerRun(1000, func() { h.ServeHTTP(w, r) }); n > 2 {
 		t.Errorf("%v allocations for an allowed request on a connection with a cached caller, want 2", n)
+	}
+}
+
+// BenchmarkManyCallers measures the guard's own time for requests of 10,000 users at random,
+// each on a connection of their own, with a policy and mappings of the same size. "one" is
+// one of them again and again.
+func BenchmarkManyCallers(b *testing.B) {
+	const users = 10_000
+	port, w := newPort(b, "p", ports.Request), shared()
+	key := must[*ecdsa.PrivateKey](b)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	var text strings.Builder
+	mappings := make([]certmap.Mapping, users)
+	requests := make([]*http.Request, users)
+	for i := range users {
+		fmt.Fprintf(&text, "p, group:g%d, *, GET, /orders/%d/{id}, allow\ng, user:u%d, group:g%d\n", i, i, i, i)
+		leaf := w.ca.LeafWithKey(fmt.Sprint("u", i), key).Cert
+		mappings[i] = certmap.Mapping{ID: fmt.Sprint("m", i), User: fmt.Sprint("u", i), Fingerprint: trust.FingerprintOf(leaf)}
+		r := must[*http.Request](b)(http.NewRequest("GET", fmt.Sprintf("/orders/%d/17", i), nil))
+		ctx := must[context.Context](b)(connstate.Simulate(context.Background(), port, connstate.Client{Certificates: []*x509.Certificate{leaf}, ServerName: "localhost"}))
+		r.RequestURI, r.Host, r.TLS = r.URL.Path, "localhost", &tls.ConnectionState{}
+		r.Header = http.Header{"User-Agent": {"bench"}, "Accept": {"*/*"}, "Accept-Encoding": {"gzip"}}
+		requests[i] = r.WithContext(ctx)
+	}
+	table := must[*certmap.Table](b)(certmap.New(mappings...))
+	engine := must[*policy.Engine](b)(policy.Load("policy.csv", strings.NewReader(text.String())))
+	g := newGuard(b, func(c *middleware.Config) { c.Map, c.Policy = table, engine })
+	h, answer := g.Handler(nothing), &discard{}
+	for _, r := range requests {
+		if o := g.Check(r); !o.Allowed { // each connection has a cached caller from here on
+			b.Fatal(o.Reason, o.Detail)
+		}
+	}
+	for name, step := range map[string]int{"one": 0, "random": 7919} { // a prime
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i += step {
+				h.ServeHTTP(answer, requests[i%users])
+			}
+		})
 	}
 }
 

@@ -47,6 +47,9 @@ func (p *Port) open(ctx context.Context) (net.Listener, error) {
 	return inner, nil
 }
 
+// Listening reports whether the port has a listener that is not closed.
+func (p *Port) Listening() bool { return p.openAddr() != nil }
+
 // openAddr returns the address of a listener that is not closed, or nil.
 func (p *Port) openAddr() net.Addr {
 	p.mu.Lock()

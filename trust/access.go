@@ -86,16 +86,7 @@ func (access) CheckCRL(list *x509.RevocationList, authorities []*x509.Certificat
 }
 
 func (access) ParseCRLs(name string, data []byte) ([]hook.ParsedCRL, error) {
-	lists, err := readCRLs(name, data)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]hook.ParsedCRL, len(lists))
-	for i, l := range lists {
-		parsed := parseReadCRL(l.List)
-		out[i] = hook.ParsedCRL{List: parsed.list, Line: l.Line, Parsed: parsed}
-	}
-	return out, nil
+	return parseCRLs(name, data)
 }
 
 func (access) CheckParsedCRL(list hook.ParsedCRL, authorities []*x509.Certificate, now time.Time) error {

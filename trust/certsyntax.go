@@ -83,7 +83,7 @@ func skipTime(s *cryptobyte.String) bool {
 }
 
 // isCertificateExtension checks the values that crypto/x509 does not parse strictly.
-func isCertificateExtension(id asn1.ObjectIdentifier, value []byte) bool {
+func isCertificateExtension(id asn1.ObjectIdentifier, _ bool, value []byte) bool {
 	s := cryptobyte.String(value)
 	var inner cryptobyte.String
 	switch {
@@ -124,7 +124,7 @@ func isCertificateExtension(id asn1.ObjectIdentifier, value []byte) bool {
 		}
 		return ok && inner.Empty()
 	case id.Equal(oidAuthorityKey):
-		return isListExtension(id, value)
+		return isListExtension(id, false, value)
 	case id.Equal(oidSubjectKey):
 		return s.ReadASN1(&inner, der.OCTET_STRING) && s.Empty()
 	}

@@ -30,14 +30,22 @@ var (
 // element would load and revoke nothing.
 func checkListSyntax(list *x509.RevocationList) error {
 	entries := list.RevokedCertificateEntries
-	read, err := readList(list.Raw, func(i int, serial *big.Int) bool {
-		return i < len(entries) && entries[i].SerialNumber != nil && entries[i].SerialNumber.Cmp(serial) == 0
+	n, serial := 0, new(big.Int)
+	read, err := readList(list.Raw, func(entry *cryptobyte.String) error {
+		if !readEntry(entry, serial, isEntryExtension) {
+			return fmt.Errorf("malformed entry %d of revokedCertificates", n)
+		}
+		if n >= len(entries) || entries[n].SerialNumber == nil || entries[n].SerialNumber.Cmp(serial) != 0 {
+			return fmt.Errorf("it is ambiguous: entry %d", n)
+		}
+		n++
+		return nil
 	})
 	switch {
 	case err != nil:
 		return err
-	case read.entries != len(entries):
-		return fmt.Errorf("it is ambiguous: with %d entries and with %d", read.entries, len(entries))
+	case n != len(entries):
+		return fmt.Errorf("it is ambiguous: with %d entries and with %d", n, len(entries))
 	case !bytes.Equal(read.tbs, list.RawTBSRevocationList), !bytes.Equal(read.issuer, list.RawIssuer):
 		return errors.New("it is ambiguous")
 	}
@@ -46,12 +54,14 @@ func checkListSyntax(list *x509.RevocationList) error {
 
 // listSyntax holds the parts of a list that readList found.
 type listSyntax struct {
-	tbs, issuer []byte
-	entries     int
+	tbs, issuer   []byte
+	before, after []byte // the content of tbs before and after revokedCertificates
+	signature     []byte // what follows tbs
 }
 
-// readList reads a CertificateList. It calls same with each serial number and stops at false.
-func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSyntax, err error) {
+// readList reads a CertificateList. It calls readOne to read each entry from the front of the
+// others.
+func readList(raw []byte, readOne func(entries *cryptobyte.String) error) (out listSyntax, err error) {
 	malformed := func(what string) (listSyntax, error) { return out, errors.New("malformed " + what) }
 	input := cryptobyte.String(raw)
 	var all, tbs, issuer, inner, outer cryptobyte.String
@@ -59,13 +69,19 @@ func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSynta
 	if !input.ReadASN1(&all, der.SEQUENCE) || !input.Empty() {
 		return malformed("CertificateList")
 	}
-	if !all.ReadASN1Element(&tbs, der.SEQUENCE) || !all.ReadASN1(&outer, der.SEQUENCE) ||
-		!all.ReadASN1BitStringAsBytes(&signature) || !all.Empty() {
+	if !all.ReadASN1Element(&tbs, der.SEQUENCE) {
 		return malformed("CertificateList")
 	}
-	out.tbs = tbs
+	out.tbs, out.signature = tbs, all
+	if !all.ReadASN1(&outer, der.SEQUENCE) || !all.ReadASN1BitStringAsBytes(&signature) || !all.Empty() {
+		return malformed("CertificateList")
+	}
 	var version int
-	if !tbs.ReadASN1(&tbs, der.SEQUENCE) || !tbs.ReadASN1Integer(&version) || version != 1 {
+	if !tbs.ReadASN1(&tbs, der.SEQUENCE) {
+		return malformed("version")
+	}
+	content := tbs
+	if !tbs.ReadASN1Integer(&version) || version != 1 {
 		return malformed("version")
 	}
 	if !tbs.ReadASN1(&inner, der.SEQUENCE) || !bytes.Equal(inner, outer) || !isAlgorithm(inner) {
@@ -83,22 +99,19 @@ func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSynta
 			return malformed("nextUpdate")
 		}
 	}
+	out.before = content[:len(content)-len(tbs)]
 	if tbs.PeekASN1Tag(der.SEQUENCE) {
 		var revoked cryptobyte.String
 		if !tbs.ReadASN1(&revoked, der.SEQUENCE) || revoked.Empty() {
 			return malformed("revokedCertificates") // without entries it must be absent, not empty
 		}
-		serial := new(big.Int)
 		for !revoked.Empty() {
-			if !readEntry(&revoked, serial) {
-				return malformed(fmt.Sprintf("entry %d of revokedCertificates", out.entries))
+			if err := readOne(&revoked); err != nil {
+				return out, err
 			}
-			if !same(out.entries, serial) {
-				return out, fmt.Errorf("it is ambiguous: entry %d", out.entries)
-			}
-			out.entries++
 		}
 	}
+	out.after = tbs
 	if explicit := der.Tag(0).Constructed().ContextSpecific(); tbs.PeekASN1Tag(explicit) {
 		var extensions cryptobyte.String
 		if !tbs.ReadASN1(&extensions, explicit) || !readExtensions(&extensions, isListExtension) || !extensions.Empty() {
@@ -111,8 +124,9 @@ func readList(raw []byte, same func(i int, serial *big.Int) bool) (out listSynta
 	return out, nil
 }
 
-// readEntry reads one entry of revokedCertificates from the front of s.
-func readEntry(s *cryptobyte.String, serial *big.Int) bool {
+// readEntry reads one entry of revokedCertificates from the front of s. serial is a *big.Int, or
+// a *[]byte for a number that is not negative.
+func readEntry(s *cryptobyte.String, serial any, isValid func(id asn1.ObjectIdentifier, critical bool, value []byte) bool) bool {
 	var entry cryptobyte.String
 	if !s.ReadASN1(&entry, der.SEQUENCE) || !entry.ReadASN1Integer(serial) {
 		return false
@@ -120,11 +134,11 @@ func readEntry(s *cryptobyte.String, serial *big.Int) bool {
 	if _, ok := readTime(&entry); !ok {
 		return false
 	}
-	return entry.Empty() || readExtensions(&entry, isEntryExtension) && entry.Empty()
+	return entry.Empty() || readExtensions(&entry, isValid) && entry.Empty()
 }
 
 // readExtensions reads an Extensions from the front of s: one or more, without duplicates.
-func readExtensions(s *cryptobyte.String, isValid func(id asn1.ObjectIdentifier, value []byte) bool) bool {
+func readExtensions(s *cryptobyte.String, isValid func(id asn1.ObjectIdentifier, critical bool, value []byte) bool) bool {
 	var all cryptobyte.String
 	if !s.ReadASN1(&all, der.SEQUENCE) || all.Empty() {
 		return false
@@ -136,10 +150,11 @@ func readExtensions(s *cryptobyte.String, isValid func(id asn1.ObjectIdentifier,
 		if !all.ReadASN1(&one, der.SEQUENCE) || !one.ReadASN1ObjectIdentifier(&id) {
 			return false
 		}
-		if critical := false; one.PeekASN1Tag(der.BOOLEAN) && !one.ReadASN1Boolean(&critical) {
+		critical := false
+		if one.PeekASN1Tag(der.BOOLEAN) && !one.ReadASN1Boolean(&critical) {
 			return false
 		}
-		if !one.ReadASN1(&value, der.OCTET_STRING) || !one.Empty() || slices.ContainsFunc(seen, id.Equal) || !isValid(id, value) {
+		if !one.ReadASN1(&value, der.OCTET_STRING) || !one.Empty() || slices.ContainsFunc(seen, id.Equal) || !isValid(id, critical, value) {
 			return false
 		}
 		seen = append(seen, id)
@@ -149,7 +164,7 @@ func readExtensions(s *cryptobyte.String, isValid func(id asn1.ObjectIdentifier,
 
 // isListExtension checks the values that crypto/x509 does not parse strictly (RFC 5280
 // sections 5.2.1 and 5.2.3).
-func isListExtension(id asn1.ObjectIdentifier, value []byte) bool {
+func isListExtension(id asn1.ObjectIdentifier, _ bool, value []byte) bool {
 	s := cryptobyte.String(value)
 	switch {
 	case id.Equal(oidNumber):
@@ -169,7 +184,7 @@ func isListExtension(id asn1.ObjectIdentifier, value []byte) bool {
 
 // isEntryExtension checks the value that crypto/x509 does not parse strictly (RFC 5280
 // section 5.3.1).
-func isEntryExtension(id asn1.ObjectIdentifier, value []byte) bool {
+func isEntryExtension(id asn1.ObjectIdentifier, _ bool, value []byte) bool {
 	if !id.Equal(oidReason) {
 		return true
 	}

@@ -104,7 +104,7 @@ func (v *Verifier) crlStates() []hook.CRLState {
 	}
 	var out []hook.CRLState
 	for _, l := range v.currentCRLs() {
-		out = append(out, hook.CRLState{List: l.list, Until: l.until})
+		out = append(out, hook.CRLState{List: l.list, Until: l.until, SignedBy: l.signedBy})
 	}
 	slices.SortStableFunc(out, func(a, b hook.CRLState) int {
 		return cmp.Or(cmp.Compare(dn.Print(&a.List.Issuer), dn.Print(&b.List.Issuer)), a.Until.Compare(b.Until))
@@ -116,7 +116,7 @@ func (v *Verifier) crlStates() []hook.CRLState {
 func (v *Verifier) lookUp(issuer []byte, serial *big.Int) []hook.CRLLookup {
 	var out []hook.CRLLookup
 	for _, l := range v.crls[dn.Canonical(issuer)] {
-		at := hook.CRLLookup{CRLState: hook.CRLState{List: l.list, Until: l.until}, Listed: l.revokes(serial), Replaced: l.replaced}
+		at := hook.CRLLookup{CRLState: hook.CRLState{List: l.list, Until: l.until, SignedBy: l.signedBy}, Listed: l.revokes(serial), Replaced: l.replaced}
 		if len(l.authorities) > 0 {
 			at.Signer = l.authorities[0].cert
 		}

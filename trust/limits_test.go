@@ -231,13 +231,13 @@ func TestExtensionsAtTheirLimits(t *testing.T) {
 	}{
 		{big.NewInt(-1), false}, {big.NewInt(0), true}, {new(big.Int).Sub(bits(159), big.NewInt(1)), true}, {bits(159), false},
 	} {
-		if got := isListExtension(oidNumber, integer(row.number)); got != row.want {
+		if got := isListExtension(oidNumber, false, integer(row.number)); got != row.want {
 			t.Errorf("CRL number %x: %t", row.number, got)
 		}
 	}
 	for code := -1; code <= 12; code++ {
 		value := []byte{0x0a, 1, byte(code)}
-		if got, want := isEntryExtension(oidReason, value), code >= 0 && code <= 10 && code != 7; got != want {
+		if got, want := isEntryExtension(oidReason, false, value), code >= 0 && code <= 10 && code != 7; got != want {
 			t.Errorf("reason %d: %t", code, got)
 		}
 	}
@@ -253,7 +253,7 @@ func TestExtensionsAtTheirLimits(t *testing.T) {
 		"a trailing NULL":         {"\x30\x03\x80\x01x\x05\x00", false},
 		"a trailing NULL, inside": {"\x30\x05\x80\x01x\x05\x00", false},
 	} {
-		if got := isListExtension(oidAuthorityKey, []byte(row.value)); got != row.want {
+		if got := isListExtension(oidAuthorityKey, false, []byte(row.value)); got != row.want {
 			t.Errorf("authority key identifier, %s: %t", name, got)
 		}
 	}

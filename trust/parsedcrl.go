@@ -48,6 +48,23 @@ func parseCRL(list *x509.RevocationList) *parsedCRL {
 
 // parseReadCRL is parseCRL for a list that passed checkListSyntax.
 func parseReadCRL(list *x509.RevocationList) *parsedCRL {
+	l := newParsedCRL(list)
+	if l.opaque {
+		return l
+	}
+	if l.checkEntries(list); len(l.faults) > 0 {
+		return l
+	}
+	serials := make([][serialSize]byte, len(list.RevokedCertificateEntries))
+	for i, e := range list.RevokedCertificateEntries {
+		e.SerialNumber.FillBytes(serials[i][:])
+	}
+	l.setSerials(serials)
+	return l
+}
+
+// newParsedCRL checks everything but the entries.
+func newParsedCRL(list *x509.RevocationList) *parsedCRL {
 	head := *list
 	head.RevokedCertificateEntries = nil
 	//lint:ignore SA1019 deprecated, and yet filled: it would keep every entry alive
@@ -56,22 +73,20 @@ func parseReadCRL(list *x509.RevocationList) *parsedCRL {
 	if l.until.IsZero() {
 		l.until = list.ThisUpdate.Add(maxCRLAge)
 	}
-	if l.checkHead(); l.opaque {
-		return l
+	l.checkHead()
+	if len(l.faults) == 0 {
+		l.scope = scopeOf(list)
 	}
-	l.checkEntries(list)
-	if len(l.faults) > 0 {
-		return l
-	}
-	l.scope = scopeOf(list)
-	l.serials = make([][serialSize]byte, 0, len(list.RevokedCertificateEntries))
-	for _, e := range list.RevokedCertificateEntries {
-		var s [serialSize]byte
-		e.SerialNumber.FillBytes(s[:])
-		l.serials = append(l.serials, s)
-	}
-	slices.SortFunc(l.serials, func(a, b [serialSize]byte) int { return bytes.Compare(a[:], b[:]) })
 	return l
+}
+
+// setSerials sorts the serial numbers and takes them over.
+func (l *parsedCRL) setSerials(serials [][serialSize]byte) {
+	compare := func(a, b [serialSize]byte) int { return bytes.Compare(a[:], b[:]) }
+	if !slices.IsSortedFunc(serials, compare) {
+		slices.SortFunc(serials, compare)
+	}
+	l.serials = serials
 }
 
 func (l *parsedCRL) report(what, hint string) {

@@ -53,7 +53,7 @@ func (h *hinter) addIssuerCopies(old trust.Digest) {
 			of = append(of, m)
 		}
 	}
-	if len(of) > maxIssuerCopies || h.mappings == nil || usersfile.IsJSONLines(h.config.users) {
+	if len(of) > maxIssuerCopies || h.mappings == nil || slices.ContainsFunc(of, func(m certmap.Mapping) bool { return usersfile.IsJSONLines(m.File) }) {
 		h.add(hint{Text: "a mapping whose issuer is the old key needs a copy with issuer ISSUER.pem, and so does each that is disabled", File: h.config.users})
 		return
 	}
@@ -77,7 +77,7 @@ func issuerCopy(m certmap.Mapping, all []certmap.Mapping) string {
 		fields = append(fields, usersfile.Field{Key: "not_after", Text: formatTime(m.NotAfter)})
 	}
 	if m.Disabled {
-		fields = append(fields, usersfile.Field{Key: "disabled", Text: "true"})
+		fields = append(fields, usersfile.Field{Key: "disabled", Text: "true", Bool: true})
 	}
 	return usersfile.Format(m.File, fields)
 }

@@ -1,17 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/usersfile"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 type usersCmd struct {
@@ -20,85 +14,13 @@ type usersCmd struct {
 	Remove  usersRemoveCmd  `cmd:"" help:"Remove mappings by id or by user."`
 	Disable usersDisableCmd `cmd:"" help:"Refuse the certificates of a user, and keep the mappings."`
 	Enable  usersEnableCmd  `cmd:"" help:"Undo users disable."`
+	Split   usersSplitCmd   `cmd:"" help:"Split a large file into a folder of small ones."`
 }
 
 // usersFlags names the file of users.
 type usersFlags struct {
 	Config string `required:"" xor:"of" placeholder:"FILE" help:"The server's mtlsguard.yaml, which names the file of users."`
-	Users  string `required:"" xor:"of" placeholder:"FILE" help:"The users.yaml or users.jsonl itself. Port names are then not checked."`
-}
-
-// usersFile is the content of a file of users.
-type usersFile struct {
-	config *configFile // nil with --users
-	name   string
-	data   []byte
-}
-
-// openLocked opens the file for a change. Until unlock, other commands that change the
-// file wait.
-func (u *usersFlags) openLocked() (f *usersFile, unlock func(), err error) {
-	if f, err = u.open(); err != nil { // find the file
-		return nil, nil, err
-	}
-	if unlock, err = usersfile.Lock(f.name); err != nil {
-		return nil, nil, err
-	}
-	if f, err = u.open(); err != nil { // read it under the lock
-		unlock()
-		return nil, nil, err
-	}
-	return f, unlock, nil
-}
-
-func (u *usersFlags) open() (*usersFile, error) {
-	f := &usersFile{name: u.Users}
-	if u.Config != "" {
-		s, err := readConfigFile(u.Config)
-		if err != nil {
-			return nil, err
-		}
-		if s.users == "" {
-			return nil, &configerror.Error{File: u.Config, What: "users is missing", Hint: "users: users.yaml"}
-		}
-		f.config, f.name = s, s.users
-	}
-	var err error
-	f.data, err = certfile.ReadFile(f.name)
-	return f, err
-}
-
-// read returns the mappings of a content, as a server would load them.
-func (f *usersFile) read(data []byte) ([]certmap.Mapping, error) {
-	table, err := f.table(data)
-	if err != nil {
-		return nil, err
-	}
-	return table.Mappings(), nil
-}
-
-func (f *usersFile) table(data []byte) (*certmap.Table, error) {
-	options := []certmap.Option{certmap.WithIssuers(f.issuer)}
-	if f.config != nil {
-		options = append(options, certmap.WithPorts(f.config.portNames()...))
-	}
-	return certmap.Load(f.name, bytes.NewReader(data), options...)
-}
-
-func (f *usersFile) issuer(name string) (trust.Digest, error) {
-	file := resolvePath(f.name, name)
-	data, err := certfile.ReadFile(file)
-	if err != nil {
-		return trust.Digest{}, err
-	}
-	certs, err := trust.ReadCertificates(file, data)
-	switch {
-	case err != nil:
-		return trust.Digest{}, err
-	case len(certs) != 1 || !certs[0].IsCA:
-		return trust.Digest{}, fmt.Errorf("%s does not hold exactly one CA certificate", file)
-	}
-	return trust.SPKIOf(certs[0]), nil
+	Users  string `required:"" xor:"of" placeholder:"FILE" help:"The users.yaml, users.jsonl or folder itself. Port names are then not checked."`
 }
 
 // mappingReport is an element of the JSON of users list.
@@ -185,7 +107,7 @@ func (c *usersListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all, err := f.read(f.data)
+	all, err := f.read(nil)
 	if err != nil {
 		return err
 	}

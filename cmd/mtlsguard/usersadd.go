@@ -60,7 +60,7 @@ func (c *usersAddCmd) Run(a *app) error {
 		return err
 	}
 	defer unlock()
-	before, err := f.read(f.data)
+	before, err := f.read(nil)
 	if err != nil {
 		return err
 	}
@@ -68,11 +68,11 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	next, err := usersfile.Add(f.name, f.data, fields)
+	next, file, err := f.add(fields, fields[0].Text)
 	if err != nil {
 		return err
 	}
-	out := usersChange{File: f.name, Line: usersfile.Format(f.name, fields), Written: !c.DryRun, Warnings: effect.warnings()}
+	out := usersChange{File: file, Line: usersfile.Format(file, fields), Written: !c.DryRun, Warnings: effect.warnings()}
 	if err := f.checkAddition(next, before, effect); err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (c *usersAddCmd) fields(f *usersFile, leaf *x509.Certificate, before []cert
 	}
 	issuer := ""
 	if c.Issuer != "" {
-		issuer = relativeTo(f.name, c.Issuer)
+		issuer = f.relativeName(c.Issuer)
 	} else if needsIssuer(c.By) {
 		if issuer, err = f.findIssuer(leaf); err != nil {
 			return nil, err
@@ -207,7 +207,7 @@ func (f *usersFile) findIssuer(leaf *x509.Certificate) (string, error) {
 				continue // mtlsguard.Open reports the error
 			}
 			if a := entries[0].Chain[0]; a.IsCA && leaf.CheckSignatureFrom(a) == nil {
-				return relativeTo(f.name, name), nil
+				return f.relativeName(name), nil
 			}
 		}
 	}

@@ -6,12 +6,11 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
 // writeChange writes a changed file, if the file loads and exactly the intended mappings
 // changed.
-func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, out usersChange, intended func(added, removed []mappingReport) bool) error {
+func (f *usersFile) writeChange(a *app, next usersEdit, before []certmap.Mapping, out usersChange, intended func(added, removed []mappingReport) bool) error {
 	after, err := f.read(next)
 	if err != nil {
 		return err
@@ -23,10 +22,9 @@ func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, o
 	}
 	out.Added, out.Removed = added, removed
 	if out.Written {
-		if err := usersfile.Write(f.name, f.data, next); err != nil {
+		if err := f.write(a, next); err != nil {
 			return err
 		}
-		a.changed = f.name
 	}
 	if a.json {
 		return a.printJSON(out)
@@ -35,16 +33,16 @@ func (f *usersFile) writeChange(a *app, next []byte, before []certmap.Mapping, o
 	prefix := map[bool]string{true: "", false: "would be "}[out.Written]
 	for _, m := range added {
 		if verb != "" {
-			a.printf("%s%s at %s:%d: %s, user %s by %s %s\n", prefix, verb, out.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
+			a.printf("%s%s at %s:%d: %s, user %s by %s %s\n", prefix, verb, m.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
 			continue
 		}
-		a.printf("%sadded to %s:%d\n  %s\n", prefix, out.File, m.Line, escape.Printable(out.Line, 0))
+		a.printf("%sadded to %s:%d\n  %s\n", prefix, m.File, m.Line, escape.Printable(out.Line, 0))
 	}
 	for _, m := range removed {
 		if verb != "" {
 			break
 		}
-		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", prefix, out.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
+		a.printf("%sremoved from %s:%d: %s, user %s by %s %s\n", prefix, m.File, m.Line, escape.Printable(m.ID, 0), m.User, m.Kind, escape.Printable(m.Value, 0))
 	}
 	if verb != "" && len(added) == 0 {
 		a.printf("nothing to change: the mappings are %s\n", verb)

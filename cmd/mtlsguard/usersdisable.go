@@ -7,7 +7,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/username"
-	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
 // disableFlags names the mappings that users disable and users enable change.
@@ -57,7 +56,7 @@ func (c *disableFlags) set(a *app, disabled bool) error {
 		return err
 	}
 	defer unlock()
-	before, err := f.read(f.data)
+	before, err := f.read(nil)
 	if err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func (c *disableFlags) set(a *app, disabled bool) error {
 	ids = slices.DeleteFunc(ids, func(id string) bool {
 		return slices.ContainsFunc(before, func(m certmap.Mapping) bool { return m.ID == id && m.Disabled == disabled })
 	})
-	next, err := usersfile.SetDisabled(f.name, f.data, disabled, ids...)
+	next, err := f.setDisabled(disabled, ids)
 	if err != nil {
 		return err
 	}

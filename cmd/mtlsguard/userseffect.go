@@ -37,7 +37,7 @@ func (f *usersFile) effectOf(ctx context.Context, chain []*x509.Certificate, now
 			return effectIn(ctx, g, chain), nil
 		}
 	}
-	table, err := f.table(f.data)
+	table, err := f.load(nil)
 	if err != nil {
 		return out, err
 	}
@@ -119,7 +119,7 @@ func (e *certificateEffect) warnings() []string {
 
 // checkAddition returns an error if the mapping that next adds is in the file already, or
 // would let a certificate in that a disabled mapping refuses.
-func (f *usersFile) checkAddition(next []byte, before []certmap.Mapping, effect certificateEffect) error {
+func (f *usersFile) checkAddition(next usersEdit, before []certmap.Mapping, effect certificateEffect) error {
 	after, err := f.read(next)
 	if err != nil {
 		return err

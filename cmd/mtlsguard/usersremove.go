@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
 type usersRemoveCmd struct {
@@ -34,7 +33,7 @@ func (c *usersRemoveCmd) Run(a *app) error {
 		return err
 	}
 	defer unlock()
-	before, err := f.read(f.data)
+	before, err := f.read(nil)
 	if err != nil && c.User != "" {
 		return err
 	}
@@ -48,7 +47,7 @@ func (c *usersRemoveCmd) Run(a *app) error {
 	if len(ids) == 0 {
 		return &configerror.Error{File: f.name, What: fmt.Sprintf("--user: no mapping names %q", c.User), Hint: "mtlsguard users list shows the mappings; remove a pattern with {user} by its id"}
 	}
-	next, err := usersfile.Remove(f.name, f.data, ids...)
+	next, err := f.remove(ids)
 	if err != nil {
 		return err
 	}

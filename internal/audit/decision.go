@@ -68,8 +68,8 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	if suppressed > 0 {
 		r.number("suppressed", suppressed)
 	}
-	r.add("event", "decision")
-	r.add("outcome", outcome)
+	r.word("event", "decision")
+	r.word("outcome", outcome)
 	r.add("reason", string(o.Reason))
 	r.add("port", o.Port)
 	r.add("remote", req.RemoteAddr)
@@ -77,16 +77,16 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 		r.add("user", o.Identity.User)
 		r.add("mapping", o.Identity.MappingID)
 	} else {
-		r.add("user", escape.Printable(o.ClaimedUser, maxPeerText)) // only with reason bad-credentials
+		r.printable("user", o.ClaimedUser, maxPeerText) // only with reason bad-credentials
 	}
-	r.add("method", escape.Printable(o.Method, maxPeerText))
-	r.add("path", escape.Printable(o.Path, maxPeerText))
+	r.printable("method", o.Method, maxPeerText)
+	r.printable("path", o.Path, maxPeerText)
 	r.position("rule", o.Rule)
 	if !o.Gateway.IsZero() {
 		r.digest("gateway", o.Gateway.Fingerprint())
 	}
 	if !o.Verified.IsZero() {
-		r.certificate(e.fieldsOf(o.Verified))
+		r.certificate(e.certificates.fieldsOf(o.Verified))
 	}
 	if !o.Allowed {
 		e.addRefusal(r, req, o, nearest)
@@ -95,8 +95,8 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 		r.mark("probe")
 	}
 	r.add("reference", o.Reference)
-	r.add("error", escape.Printable(o.Detail, maxOwnText)) // may come from an authenticator of the program
-	r.number("duration", uint64(max(o.Duration, 0)))       // nanoseconds, as slog writes a Duration in JSON
+	r.printable("error", o.Detail, maxOwnText)       // may come from an authenticator of the program
+	r.number("duration", uint64(max(o.Duration, 0))) // nanoseconds, as slog writes a Duration in JSON
 }
 
 // LogDifference logs that Casbin and the engine decide differently: a defect in this module.

@@ -45,6 +45,16 @@ func (e *Logger) LogHalfRenewed(path string, err error) {
 	e.enqueue(slog.LevelInfo, "waiting for the other file of a renewed certificate", r, e.generation.Load())
 }
 
+// LogNotRunning logs that a server is used whose files nothing watches.
+func (e *Logger) LogNotRunning(path string) {
+	var r record
+	r.add("event", "not-running")
+	r.add("outcome", "failed")
+	r.add("file", path)
+	r.add("error", "requests are served, and neither Serve nor Run is running: no changed file is read, and no CRL is fetched. Call Server.Run beside the program's own http.Server")
+	e.enqueue(slog.LevelError, "the server is used and does not run", r, e.generation.Load())
+}
+
 // LogDegraded logs that a degradation of the server begins or ends.
 func (e *Logger) LogDegraded(what string, begins bool) {
 	level, msg, outcome := slog.LevelWarn, "degraded", "failed"

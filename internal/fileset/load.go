@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -49,9 +51,33 @@ func (f *Reader) scan(name string) Content {
 		buffer := buffers.Get().(*[128 << 10]byte)
 		defer buffers.Put(buffer)
 		s := newSummary()
-		_, err := io.CopyBuffer(s, file, buffer[:])
+		_, err := io.CopyBuffer(yielding{s}, file, buffer[:])
 		return s.content(), err
 	})
+}
+
+// scanQuick returns the quick hash of a file; without a meaning if it cannot be read.
+func (f *Reader) scanQuick(name string) uint64 {
+	file, _, err := f.open(name)
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	buffer := buffers.Get().(*[128 << 10]byte)
+	defer buffers.Put(buffer)
+	var quick maphash.Hash
+	quick.SetSeed(seed)
+	_, _ = io.CopyBuffer(yielding{&quick}, io.LimitReader(file, maxFile+1), buffer[:]) // half a file is another content
+	return quick.Sum64()
+}
+
+// yielding lets others run after each part: hashing 115 MB would hold up requests on its
+// processor by the 10 ms for which a goroutine may run.
+type yielding struct{ io.Writer }
+
+func (y yielding) Write(p []byte) (int, error) {
+	runtime.Gosched()
+	return y.Writer.Write(p)
 }
 
 // read opens a file and makes its content from it.

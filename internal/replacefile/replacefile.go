@@ -18,6 +18,8 @@ type Options struct {
 	// Mode is the mode of a new file. An existing file keeps its own, and its owner and
 	// group.
 	Mode fs.FileMode
+	// Like gives a new file the owner, group and mode of another one, in place of Mode.
+	Like string
 	// MayChangeOwner makes the writer the owner of the file if it cannot keep the old
 	// owner. Otherwise that is an error, and nothing is written.
 	MayChangeOwner bool
@@ -62,10 +64,18 @@ func Write(name string, data []byte, o Options) error {
 	return os.Rename(f.Name(), target)
 }
 
+// CopyOwner gives an open file or folder the owner and group of another. It changes nothing if
+// that is not allowed, or if owners are unknown here.
+func CopyOwner(f *os.File, of fs.FileInfo) { _ = keepOwner(f, of) }
+
 // copyOwnerAndMode gives the new file the owner, group and mode of the old one.
 func (o *Options) copyOwnerAndMode(f *os.File, target string) error {
 	mode := o.Mode
-	switch old, err := os.Stat(target); {
+	old, err := os.Stat(target)
+	if errors.Is(err, fs.ErrNotExist) && o.Like != "" {
+		old, err = os.Stat(o.Like)
+	}
+	switch {
 	case err == nil:
 		if err := keepOwner(f, old); err != nil && !o.MayChangeOwner {
 			return fmt.Errorf("%w: %w", ErrOwner, err)

@@ -94,7 +94,7 @@ func (t *Trust) lookup(anchor *x509.Certificate) string {
 // crlFile returns the file of the CRL of an anchor, as the configuration names it, or "".
 func (t *Trust) crlFile(anchor *x509.Certificate) string {
 	for _, state := range trustaccess.CurrentCRLs(t.Verifier) {
-		if state.List.CheckSignatureFrom(anchor) == nil {
+		if state.SignedBy(anchor) {
 			return t.names[string(state.List.Signature)]
 		}
 	}

@@ -27,6 +27,7 @@ type Field struct {
 	Key  string
 	Text string
 	List []string // the value of ports, in place of Text
+	Bool bool     // Text is true or false, and not quoted
 }
 
 // ErrNotFound is the text of the error for an id that no mapping has.
@@ -74,17 +75,24 @@ func quoteScalar(text string) string {
 func formatJSON(fields []Field) string {
 	var parts []string
 	for _, f := range fields {
-		var v any = f.Text
-		if f.List != nil {
-			v = f.List
+		text := f.Text
+		switch {
+		case f.List != nil:
+			text = quoteJSON(f.List)
+		case !f.Bool:
+			text = quoteJSON(f.Text)
 		}
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		_ = e.Encode(v) // strings never fail
-		parts = append(parts, strconv.Quote(f.Key)+": "+strings.TrimSpace(b.String()))
+		parts = append(parts, strconv.Quote(f.Key)+": "+text)
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+func quoteJSON(text any) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // texts never fail
+	return strings.TrimSpace(b.String())
 }
 
 // Add returns the file with another mapping after the last.
@@ -136,11 +144,14 @@ func removeLines(name string, data []byte, ids []string) ([]byte, error) {
 
 // checkFound returns an error for each id that was not found.
 func checkFound(name string, ids []string, found map[string]bool) error {
+	return NotFound(name, slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return found[id] }))
+}
+
+// NotFound returns an error for each of the ids.
+func NotFound(name string, ids []string) error {
 	var errs errorlist.List
 	for _, id := range ids {
-		if !found[id] {
-			errs.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNotFound, id), Hint: "mtlsguard users list shows the ids"})
-		}
+		errs.Add(configerror.Error{File: name, What: fmt.Sprintf("%s: %q", ErrNotFound, id), Hint: "mtlsguard users list shows the ids"})
 	}
 	return errs.Err()
 }

@@ -25,6 +25,29 @@ func Write(name string, old, data []byte) error {
 	}}))
 }
 
+// Create writes a new file with the owner, group and mode of another. It returns an error if the
+// file exists.
+func Create(name, like string, data []byte) error {
+	return writeError(name, replacefile.Write(name, data, replacefile.Options{Like: like, Check: func() error {
+		if _, err := os.Lstat(name); err == nil {
+			return &configerror.Error{File: name, What: "the file exists now", Hint: "nothing was written: run the command again"}
+		}
+		return nil
+	}}))
+}
+
+// Delete deletes a file whose content was old when it was read.
+func Delete(name string, old []byte) error {
+	now, err := os.ReadFile(name)
+	if err == nil && !bytes.Equal(now, old) {
+		err = &configerror.Error{File: name, What: "the file was changed in the meantime", Hint: "it was not deleted: run the command again"}
+	}
+	if err == nil {
+		err = os.Remove(name)
+	}
+	return writeError(name, err)
+}
+
 func writeError(name string, err error) error {
 	switch {
 	case err == nil || len(configerror.All(err)) > 0:

@@ -33,6 +33,9 @@ var ErrUndecided = errors.New("trust: only the responder knows whether the certi
 type CRLState struct {
 	List  *x509.RevocationList
 	Until time.Time // its next update, or a week after it began if it has none
+	// SignedBy reports whether a certificate may sign CRLs and signed the list. The list remembers
+	// the result: hashing one of 100,000 entries takes 3 ms.
+	SignedBy func(*x509.Certificate) bool
 }
 
 // CRLLookup is a list of a Verifier, and whether it contains a serial number.

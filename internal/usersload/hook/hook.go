@@ -23,6 +23,7 @@ type File struct {
 // Settings are what the meaning of files depends on, besides their content.
 type Settings struct {
 	Ports      []string                                // a mapping for another port is an error
+	AnyPort    bool                                    // Ports does not count: every name is taken
 	ReadIssuer func(path string) (trust.Digest, error) // the key of an issuer that a mapping names by file; never called twice at a time
 	Workers    int                                     // how many goroutines parse
 }
