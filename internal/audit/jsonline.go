@@ -3,7 +3,6 @@ package audit
 import (
 	"encoding/hex"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,7 +48,11 @@ func lineOf(t time.Time, level slog.Level, msg string, r record) *jsonLine {
 }
 
 func (l *jsonLine) add(key, value string) {
-	if value != "" {
+	switch {
+	case value == "":
+	case plain(value):
+		l.word(key, value)
+	default:
 		l.text = appendField(l.text, key, value)
 	}
 }
@@ -59,16 +62,18 @@ func (l *jsonLine) printable(key, value string, limit int) {
 		return
 	}
 	if len(value) <= limit && plain(value) {
-		l.text = appendPlain(l.text, key, value)
+		l.word(key, value)
 		return
 	}
 	l.text = appendField(l.text, key, escape.Printable(value, limit))
 }
 
 func (l *jsonLine) number(key string, value uint64) {
-	l.text = strconv.AppendUint(appendKey(l.text, key), value, 10)
+	l.text = appendKey(l.text, key)
+	l.digits(value)
 }
 
+//go:noinline
 func (l *jsonLine) word(key, value string) { l.text = appendPlain(l.text, key, value) }
 
 func (l *jsonLine) mark(key string) { l.text = append(appendKey(l.text, key), "true"...) }
@@ -79,11 +84,26 @@ func (l *jsonLine) position(key string, p policy.Position) {
 		l.add(key, p.String())
 		return
 	}
-	b := append(appendKey(l.text, key), '"')
-	b = append(b, p.File...)
-	b = append(b, ':')
-	b = strconv.AppendInt(b, int64(p.Line), 10)
-	l.text = append(b, '"')
+	l.word(key, p.File)
+	l.text[len(l.text)-1] = ':' // in place of the quote
+	l.digits(uint64(p.Line))
+	l.text = append(l.text, '"')
+}
+
+// digits appends a number. strconv does so with twice the depth of stack.
+//
+//go:noinline
+func (l *jsonLine) digits(n uint64) {
+	var digits [20]byte
+	i := len(digits)
+	for {
+		i--
+		digits[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			break
+		}
+	}
+	l.text = append(l.text, digits[i:]...)
 }
 
 func (l *jsonLine) digest(key string, d trust.Digest) {
