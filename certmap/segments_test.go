@@ -28,22 +28,29 @@ type segments struct {
 
 func (s *segments) load(previous *certmap.Table) (*certmap.Table, error) {
 	s.read = nil
-	var files []usersload.File
-	for _, name := range slices.Sorted(maps.Keys(s.lines)) {
-		data := []byte(strings.Join(s.lines[name], "\n"))
-		digest := sha256.Sum256(data)
-		files = append(files, usersload.File{Name: name, Digest: digest, Read: func() ([]byte, [sha256.Size]byte, bool) {
-			s.read = append(s.read, name)
-			return data, digest, true
-		}})
-	}
-	return usersload.Load(previous, files, usersload.Settings{Ports: s.ports, Workers: 2, ReadIssuer: func(path string) (trust.Digest, error) {
+	return usersload.Load(previous, s.files(), usersload.Settings{Ports: s.ports, Workers: 2, ReadIssuer: func(path string) (trust.Digest, error) {
 		key, ok := s.issuers[path]
 		if !ok {
 			return key, errors.New(path + " is missing")
 		}
 		return key, nil
 	}})
+}
+
+func (s *segments) files() (all []usersload.File) {
+	for _, name := range slices.Sorted(maps.Keys(s.lines)) {
+		all = append(all, s.file(name))
+	}
+	return all
+}
+
+func (s *segments) file(name string) usersload.File {
+	data := []byte(strings.Join(s.lines[name], "\n"))
+	digest := sha256.Sum256(data)
+	return usersload.File{Name: name, Digest: digest, Read: func() ([]byte, [sha256.Size]byte, bool) {
+		s.read = append(s.read, name)
+		return data, digest, true
+	}}
 }
 
 // randomLine returns a mapping of few ids, keys and users, so that many repeat and conflict.
@@ -294,4 +301,49 @@ func TestUnreadableSegmentGivesNoTable(t *testing.T) {
 	if table, err := usersload.Load(nil, files, usersload.Settings{}); table != nil || err == nil {
 		t.Errorf("nil content: %v, %v", table, err)
 	}
+}
+
+// BenchmarkReloadSegments reloads a folder of segments: as it is, with one mapping changed in
+// one of them, and from nothing.
+func BenchmarkReloadSegments(b *testing.B) {
+	n := 100_000
+	if *million {
+		n = 1_000_000
+	}
+	const perFile = 4000
+	mappings := many("fingerprint", n, trust.Digest{})
+	s := &segments{lines: map[string][]string{}, ports: []string{"p"}}
+	for i := 0; i < n; i += perFile {
+		s.lines[fmt.Sprintf("users/%04d.jsonl", i/perFile)] = strings.Split(strings.TrimSpace(string(linesOf(mappings[i:min(i+perFile, n)]))), "\n")
+	}
+	files := s.files()
+	load := func(previous *certmap.Table) *certmap.Table {
+		table, err := usersload.Load(previous, files, usersload.Settings{Ports: s.ports, Workers: 1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return table
+	}
+	first := load(nil)
+	b.Run("nothing", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			load(first)
+		}
+	})
+	b.Run("one", func(b *testing.B) {
+		b.ReportAllocs()
+		lines := s.lines["users/0007.jsonl"]
+		for i := 0; b.Loop(); i++ {
+			lines[17] = fmt.Sprintf(`{"id": "x", "user": "u", "spki": "%064x"}`, i+1)
+			files[7] = s.file("users/0007.jsonl")
+			load(first)
+		}
+	})
+	b.Run("all", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			load(nil)
+		}
+	})
 }

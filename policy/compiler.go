@@ -29,7 +29,7 @@ func compile(c *checker, g *groupGraph, subjects []uint32, rules []Rule, members
 	b := &compiler{
 		Engine: &Engine{
 			vocabulary: c.vocabulary, groups: g,
-			ports: newNameTable(8), segments: newNameTable(64), edges: map[edge]uint32{},
+			ports: newNameTable(8), segments: newNameTable(64), edges: edgeTable{slots: make([]edge, 8)},
 			nodes: make([]node, 2, 64), anyPort: 1, // node 0 belongs to no tree
 		},
 		check: c, placed: make([]placedEntry, len(rules)),
@@ -115,7 +115,7 @@ func (b *compiler) addChild(from, segment uint32) uint32 {
 		return id
 	}
 	id := b.newNode()
-	b.edges[edge{from, segment}] = id
+	b.edges.add(edge{from, segment, id})
 	b.nodes[from].literals++
 	return id
 }

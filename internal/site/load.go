@@ -5,6 +5,7 @@ package site
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -28,6 +29,7 @@ type loader struct {
 	fetched  map[string]fetchedFile // by real path
 	kept     kept
 	parsed   map[string]int // how often each kind of kept value was parsed
+	reading  sync.Mutex     // of files while mappings are parsed: the goroutines that parse read the keys of issuers
 
 	where   string            // the port that is being read, such as "port internal, "
 	namedAt map[string]string // by file: where mtlsguard.yaml names it first

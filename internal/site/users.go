@@ -33,6 +33,8 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 		return nil
 	}
 	settings := usersload.Settings{Ports: ports, Workers: runtime.GOMAXPROCS(0), ReadIssuer: func(issuer string) (trust.Digest, error) {
+		l.reading.Lock()
+		defer l.reading.Unlock()
 		return l.issuer(files[0].Name, issuer) // all files stand in one folder
 	}}
 	var previous *certmap.Table
@@ -66,6 +68,8 @@ func (l *loader) usersFiles(at configerror.Error, name string) ([]usersload.File
 			return nil, ok
 		}
 		out = append(out, usersload.File{Name: n, Digest: digest, Read: func() ([]byte, [sha256.Size]byte, bool) {
+			l.reading.Lock()
+			defer l.reading.Unlock()
 			l.parsed["users"]++
 			data, ok := l.text(at, n)
 			digest, _ := l.files.Digest(n) // of this data
