@@ -57,12 +57,13 @@ func reloads(o options, n int) error {
 					return err
 				}
 			}
+			if i > 2 && i < n && i%(max(n/5, 1)) != 0 {
+				continue
+			}
+			time.Sleep(time.Second) // the server returns memory in the background
 			resident, peak, err := l.memory()
 			if err != nil {
 				return err
-			}
-			if i > 2 && i < n && i%(max(n/5, 1)) != 0 {
-				continue
 			}
 			heap, err := l.heap()
 			if err != nil {
