@@ -232,17 +232,21 @@ func TestExpiryEndsStreams(t *testing.T) {
 	}
 }
 
-// The limits of a port answer in the protocol of the call too.
+// The limit of a port answers in the protocol of the call too. On HTTP/2 it
+// is net/http that answers.
 func TestLimitOfThePortHasACode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.serveHTTP(t)
+	transport := &http.Transport{TLSClientConfig: s.tls("alice")} // HTTP/1.1
+	defer transport.CloseIdleConnections()
+	client := connect.NewClient[wrapperspb.StringValue, wrapperspb.StringValue](&http.Client{Transport: transport}, "https://"+s.port.Addr().String()+"/acme.Echo/Say")
 	r := connect.NewRequest(wrapperspb.String("hello"))
 	for range 11 {
 		r.Header().Add("X-Long", strings.Repeat("x", 6000)) // together more than the port accepts, and less than net/http does
 	}
-	_, err := s.connectClient(t, "alice", "/acme.Echo/Say", connect.WithGRPC()).CallUnary(t.Context(), r)
-	if _, code, message := ofConnect("", err); code != codes.ResourceExhausted || message != http.StatusText(431) {
+	_, err := client.CallUnary(t.Context(), r)
+	if _, code, message := ofConnect("", err); code != codes.ResourceExhausted || message != http.StatusText(http.StatusRequestHeaderFieldsTooLarge) {
 		t.Errorf("%v", err)
 	}
 }
