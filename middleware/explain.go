@@ -9,7 +9,7 @@ import (
 )
 
 // Explain returns how an outcome came about, one step an element, as "name: text". The
-// names are gateway, certificate, mapping, user, policy, or the reason of a refusal. It is for
+// names are gateway, certificate, mapping, user, policy, quota, or the reason of a refusal. It is for
 // operators: it names users, mappings and rules. It is safe for concurrent use.
 func (g *Guard) Explain(o Outcome) []string {
 	s := g.snapshot.Load()
@@ -48,6 +48,9 @@ func (s *snapshot) explain(o *Outcome) []string {
 		Explain(policy.Request) policy.Explanation
 	}); ok {
 		add("policy", "%s", e.Explain(policy.Request{User: o.Identity.User, Port: o.Port, Method: o.Method, Path: o.Path}))
+	}
+	for _, q := range s.quotas.of(o) {
+		add("quota", "%s", q)
 	}
 	return steps
 }

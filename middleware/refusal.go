@@ -12,6 +12,9 @@ func (s *snapshot) writeRefusal(w http.ResponseWriter, c *call) {
 	if c.closes {
 		w.Header().Set("Connection", "close")
 	}
+	if c.quota != nil {
+		c.quota.writeTo(w.Header())
+	}
 	if s.Refuse != nil {
 		own := &answerWriter{ResponseWriter: w}
 		s.Refuse(own, c.request, c.Outcome)
