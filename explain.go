@@ -51,6 +51,7 @@ type Explanation struct {
 	Unread  bool
 	Mapping []certmap.Step      // the result of each mapping; nil without a verified certificate
 	Policy  *policy.Explanation // nil if the guard would not use the policy
+	Quotas  []middleware.Quota  // those that count the request, if the policy allows it
 	Steps   []string            // the steps of the guard, as Options.Debug sends them
 }
 
@@ -120,6 +121,7 @@ func (s *Server) explain(ctx context.Context, g *site.Generation, number uint64,
 	if x.Identity != nil {
 		explained := g.Engine.Explain(policy.Request{User: x.Identity.User, Port: q.Port, Method: x.Method, Path: x.Path})
 		x.Policy = &explained
+		x.Quotas = guard.Quotas(x.Outcome)
 	}
 	return x, nil
 }

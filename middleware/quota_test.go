@@ -270,3 +270,22 @@ func TestAQuotaAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for a request that two quotas count, want 2", n)
 	}
 }
+
+// Behind a gateway and on another port the user counts, and not the gateway's connection.
+func TestAQuotaCountsForwardedUsers(t *testing.T) {
+	t.Parallel()
+	gate, other := newGatewayPort(t, "gate", ports.Require), newPort(t, "other", ports.Request)
+	serve(t, newGuard(t, withReceiver("gate", newReceiver(t), middleware.Strict),
+		withQuotas(&quotaClock{}, middleware.Quota{Name: "q", Requests: 2, Interval: time.Hour})).Handler(echo), gate, other)
+	for _, h2 := range []bool{true, false} {
+		gateway := dial(t, gate, gatewayPKI().gateway, h2)
+		for _, got := range []seen{gateway.get("/", forwards(shared().alice)), dial(t, other, shared().alice, h2).get("/")} {
+			if h2 {
+				got.wantUser(t, "alice")
+			} else {
+				got.want(t, 429, reason.Quota)
+			}
+		}
+		gateway.get("/", forwards(shared().bob)).wantUser(t, "bob")
+	}
+}

@@ -43,6 +43,7 @@ func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	x.users()
 	x.overridden()
 	x.policy()
+	x.quotas()
 	for i, p := range x.file.AllPorts() {
 		x.port(p, i)
 	}
