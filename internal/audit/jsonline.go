@@ -3,7 +3,6 @@ package audit
 import (
 	"encoding/hex"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,20 +19,21 @@ type jsonLine struct{ text []byte }
 
 var freeLines = sync.Pool{New: func() any { return &jsonLine{text: make([]byte, 0, 1024)} }}
 
-// beginLine begins a line. msg is one of our own messages, which need no escape.
-func beginLine(t time.Time, level slog.Level, msg string) *jsonLine {
-	l := freeLines.Get().(*jsonLine)
-	b := append(l.text[:0], `{"time":"`...)
-	b = appendTime(b, t)
-	b = append(b, '"')
-	b = appendPlain(b, "level", level.String())
-	l.text = appendPlain(b, "msg", msg)
-	return l
+// begin begins a line. msg is one of our own messages, which need no escape.
+func (l *jsonLine) begin(t time.Time, level slog.Level, msg string) {
+	l.text = append(l.text[:0], `{"time":"`...)
+	l.text = append(appendTime(l.text, t), '"')
+	l.word("level", levelName(level))
+	l.word("msg", msg)
 }
+
+//go:noinline
+func levelName(level slog.Level) string { return level.String() } // inlined, it takes much stack
 
 // lineOf returns a line with the fields of a record, which are of the kinds that record adds.
 func lineOf(t time.Time, level slog.Level, msg string, r record) *jsonLine {
-	l := beginLine(t, level, msg)
+	l := freeLines.Get().(*jsonLine)
+	l.begin(t, level, msg)
 	for _, f := range r {
 		switch f.Value.Kind() {
 		case slog.KindUint64:
@@ -48,7 +48,11 @@ func lineOf(t time.Time, level slog.Level, msg string, r record) *jsonLine {
 }
 
 func (l *jsonLine) add(key, value string) {
-	if value != "" {
+	switch {
+	case value == "":
+	case plain(value):
+		l.word(key, value)
+	default:
 		l.text = appendField(l.text, key, value)
 	}
 }
@@ -58,16 +62,18 @@ func (l *jsonLine) printable(key, value string, limit int) {
 		return
 	}
 	if len(value) <= limit && plain(value) {
-		l.text = appendPlain(l.text, key, value)
+		l.word(key, value)
 		return
 	}
 	l.text = appendField(l.text, key, escape.Printable(value, limit))
 }
 
 func (l *jsonLine) number(key string, value uint64) {
-	l.text = strconv.AppendUint(appendKey(l.text, key), value, 10)
+	l.text = appendKey(l.text, key)
+	l.digits(value)
 }
 
+//go:noinline
 func (l *jsonLine) word(key, value string) { l.text = appendPlain(l.text, key, value) }
 
 func (l *jsonLine) mark(key string) { l.text = append(appendKey(l.text, key), "true"...) }
@@ -78,11 +84,26 @@ func (l *jsonLine) position(key string, p policy.Position) {
 		l.add(key, p.String())
 		return
 	}
-	b := append(appendKey(l.text, key), '"')
-	b = append(b, p.File...)
-	b = append(b, ':')
-	b = strconv.AppendInt(b, int64(p.Line), 10)
-	l.text = append(b, '"')
+	l.word(key, p.File)
+	l.text[len(l.text)-1] = ':' // in place of the quote
+	l.digits(uint64(p.Line))
+	l.text = append(l.text, '"')
+}
+
+// digits appends a number. strconv does so with twice the depth of stack.
+//
+//go:noinline
+func (l *jsonLine) digits(n uint64) {
+	var digits [20]byte
+	i := len(digits)
+	for {
+		i--
+		digits[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			break
+		}
+	}
+	l.text = append(l.text, digits[i:]...)
 }
 
 func (l *jsonLine) digest(key string, d trust.Digest) {
@@ -104,7 +125,7 @@ func (l *jsonLine) free() {
 // second holds what all times of one second have in common.
 type second struct {
 	unix         int64
-	offset       int
+	location     *time.Location
 	before, zone string // such as "2026-11-29T01:27:36" and "Z"
 }
 
@@ -112,11 +133,9 @@ var lastSecond atomic.Pointer[second]
 
 // appendTime appends what t.AppendFormat(b, time.RFC3339Nano) appends, in 20 ns and not 110.
 func appendTime(b []byte, t time.Time) []byte {
-	_, offset := t.Zone()
 	s := lastSecond.Load()
-	if s == nil || s.unix != t.Unix() || s.offset != offset {
-		s = &second{t.Unix(), offset, t.Format("2006-01-02T15:04:05"), t.Format("Z07:00")}
-		lastSecond.Store(s)
+	if s == nil || s.unix != t.Unix() || s.location != t.Location() {
+		s = newSecond(t)
 	}
 	b = append(b, s.before...)
 	if n := t.Nanosecond(); n > 0 {
@@ -132,6 +151,13 @@ func appendTime(b []byte, t time.Time) []byte {
 		b = append(b, fraction[:last+1]...)
 	}
 	return append(b, s.zone...)
+}
+
+//go:noinline
+func newSecond(t time.Time) *second {
+	s := &second{t.Unix(), t.Location(), t.Format("2006-01-02T15:04:05"), t.Format("Z07:00")}
+	lastSecond.Store(s)
+	return s
 }
 
 // appendKey appends a key. It does not escape: the keys are constants of this package.
