@@ -12,6 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -57,6 +58,9 @@ func (l *loader) now() time.Time {
 }
 
 func (l *loader) load() (*Generation, error) {
+	if l.previous != nil {
+		defer workers.Reserve()() // one processor stays free for requests
+	}
 	path := l.path
 	data, ok := l.text(configerror.Error{File: path}, path)
 	if !ok {

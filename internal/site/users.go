@@ -4,13 +4,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/usersload"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -32,7 +32,7 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	if !ok {
 		return nil
 	}
-	settings := usersload.Settings{Ports: ports, Workers: runtime.GOMAXPROCS(0), ReadIssuer: func(issuer string) (trust.Digest, error) {
+	settings := usersload.Settings{Ports: ports, Workers: workers.Limit(), ReadIssuer: func(issuer string) (trust.Digest, error) {
 		l.reading.Lock()
 		defer l.reading.Unlock()
 		return l.issuer(files[0].Name, issuer) // all files stand in one folder
@@ -40,7 +40,6 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	var previous *certmap.Table
 	if l.previous != nil {
 		previous = l.previous.Table
-		settings.Workers-- // one processor stays free for requests
 	}
 	table, err := usersload.Load(previous, files, settings)
 	l.wrong.Merge(err, configerror.Error{File: name})
