@@ -190,7 +190,9 @@ func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *Expl
 			w.WriteHeader(http.StatusNoContent)
 		}),
 	}
-	p.Configure(srv)
+	if err := p.Configure(srv); err != nil {
+		return 0, err
+	}
 	l := chanlisten.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	served := make(chan struct{})
 	go func() {
