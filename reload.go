@@ -20,6 +20,7 @@ import (
 // port, or the number of ports, is an error; see ports.ErrRestart. Reload does not wait for
 // a reload of the watcher, but takes its place.
 func (s *Server) Reload() error {
+	defer s.events.Flush() // without a lock: the log holds the result before the caller knows it
 	s.mu.Lock()
 	s.requests++ // from here on the watcher begins no reload
 	if s.stopLook != nil {
@@ -33,9 +34,7 @@ func (s *Server) Reload() error {
 	}()
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	err := s.reload(context.Background(), true, unchanged)
-	s.events.Flush() // the log holds the result before the caller knows it
-	return err
+	return s.reload(context.Background(), true, unchanged)
 }
 
 // reload reads the files and applies them. The caller holds s.reading. Only reload changes

@@ -1,11 +1,14 @@
 package certmap
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // table returns the table of all files, or nil if two mappings repeat an id or conflict. If at
 // least half of the mappings are those of the previous table, the table is a changed copy of
 // that: 4,000 new mappings among a million take 15 ms so, and 0.6 s otherwise.
-func (o *source) table(previous *Table) *Table {
+func (o *source) table(previous *Table, parallel bool) *Table {
 	kept, all := 0, 0
 	known := map[*parsed]bool{}
 	if previous != nil && previous.origin != nil {
@@ -30,10 +33,8 @@ func (o *source) table(previous *Table) *Table {
 			t.now = previous.now
 		}
 	}
-	for _, p := range o.files {
-		if !known[p] && !t.addFile(p) {
-			return nil
-		}
+	if !t.addFiles(slices.DeleteFunc(slices.Clone(o.files), func(p *parsed) bool { return known[p] }), parallel) {
+		return nil
 	}
 	slices.SortFunc(t.order, func(a, b int) int { return comparePages(t.pages[a], t.pages[b]) })
 	t.origin = o
@@ -61,21 +62,54 @@ func (t *Table) keep(o *source) {
 	})
 }
 
-// addFile adds the mappings of a file behind the others. It returns false if one repeats an id
-// or conflicts with another.
-func (t *Table) addFile(f *parsed) bool {
-	for _, p := range f.pages {
-		number := t.addPage(p)
-		for i := range p.records {
-			e := p.entry(i)
-			if t.findID(e.id()) != 0 {
-				return false
-			}
-			if conflict, sameKey := t.findConflict(&e); conflict != 0 || sameKey >= maxSameKey {
-				return false
-			}
-			t.link(refOf(number, i), &e)
+// addFiles adds the mappings of files behind the others. It returns false if one repeats an id
+// or conflicts with another. The two indexes are filled in parallel if that is wanted: of a
+// million mappings it takes 0.5 s in place of 0.8.
+func (t *Table) addFiles(files []*parsed, parallel bool) bool {
+	var numbers []int
+	for _, f := range files {
+		for _, p := range f.pages {
+			numbers = append(numbers, t.addPage(p))
 		}
 	}
+	each := func(add func(r ref, e *entry) bool) bool {
+		for _, number := range numbers {
+			p := t.pages[number]
+			for i := range p.records {
+				if e := p.entry(i); !add(refOf(number, i), &e) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	byID := func() bool { return each(t.addID) }
+	byKey := func() bool { return each(t.addKey) }
+	if !parallel {
+		return byID() && byKey()
+	}
+	var unique bool
+	var running sync.WaitGroup
+	running.Go(func() { unique = byID() })
+	noConflict := byKey()
+	running.Wait()
+	return unique && noConflict
+}
+
+func (t *Table) addID(r ref, e *entry) bool {
+	if t.findID(e.id()) != 0 {
+		return false
+	}
+	t.byID.Insert(hashID(e.id()), r)
+	return true
+}
+
+func (t *Table) addKey(r ref, e *entry) bool {
+	conflict, sameKey := t.findConflict(e)
+	if conflict != 0 || sameKey >= maxSameKey {
+		return false
+	}
+	t.byKey.Insert(hashText(e.kind, e.key()), r)
+	t.count(e, 1)
 	return true
 }

@@ -96,6 +96,50 @@ func BenchmarkMap(b *testing.B) {
 	}
 }
 
+// BenchmarkMapPatterns maps a certificate that only a pattern matches, and one that nothing
+// matches: among 1,000 patterns that capture at 12 places, alone and beside 100,000 exact
+// mappings, and with 12 patterns alone.
+func BenchmarkMapPatterns(b *testing.B) {
+	exact := 100_000
+	if *million {
+		exact = 1_000_000
+	}
+	w := newWorld(b)
+	callers := map[string]trust.Verified{
+		"matched":   w.leaf(b, subject("CN=alice,OU=Unit 0,O=Acme"), uris("spiffe://acme/a/b/c/d/e/f")),
+		"unmatched": w.leaf(b, subject("CN=alice,OU=None,O=Acme"), uris("spiffe://acme/a/b/c/d/e/f")),
+	}
+	for _, size := range []struct{ patterns, exact int }{{12, 0}, {1000, 0}, {1000, exact}} {
+		mappings := many("fingerprint", size.exact, w.key)
+		for i := range size.patterns {
+			m := certmap.Mapping{ID: fmt.Sprint("p", i), User: "{user}", Issuer: w.key}
+			switch shapes := []string{"CN={user},OU=Unit %d,O=Acme", "CN=%d,OU={user},O=Acme", "CN=%d,OU=Unit,O={user}", "CN=%d,OU=Unit,O=Acme,C={user}", "CN=%d,UID={user}", "CN=%d,L={user}"}; i % 12 {
+			case 0, 1, 2, 3, 4, 5:
+				m.Subject = fmt.Sprintf(shapes[i%12], i)
+			default:
+				segments := []string{"x", "x", "x", "x", "x", "x", fmt.Sprint("u", i)}
+				segments[i%12-6] = "{user}"
+				m.URI = "spiffe://acme/" + strings.Join(segments, "/")
+			}
+			mappings = append(mappings, m)
+		}
+		table, err := certmap.New(mappings...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for name, v := range callers {
+			b.Run(fmt.Sprintf("%d-patterns-%d-exact/%s", size.patterns, size.exact, name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if m, err := table.Map(context.Background(), v, "internal"); (err == nil) != (name == "matched") || err == nil && m.User != "alice" {
+						b.Fatal(m, err)
+					}
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkNew makes tables of a million mappings, and reports their size.
 func BenchmarkNew(b *testing.B) {
 	const n = 1_000_000

@@ -18,7 +18,7 @@ func (t *Table) fork() *Table {
 
 // link adds a mapping to the indexes.
 func (t *Table) link(r ref, e *entry) {
-	t.byKey.Insert(hashKey(e.kind, e.key()), r)
+	t.byKey.Insert(hashText(e.kind, e.key()), r)
 	t.byID.Insert(hashID(e.id()), r)
 	t.count(e, 1)
 }
@@ -26,7 +26,7 @@ func (t *Table) link(r ref, e *entry) {
 // unlink takes a mapping out of the indexes.
 func (t *Table) unlink(r ref) {
 	e := t.at(r)
-	t.byKey.Remove(hashKey(e.kind, e.key()), r)
+	t.byKey.Remove(hashText(e.kind, e.key()), r)
 	t.byID.Remove(hashID(e.id()), r)
 	t.count(&e, -1)
 }

@@ -72,7 +72,7 @@ func (t *Table) findOverridden(at ref, e *entry) *entry {
 // port at a common time, and for which the condition holds, or nil.
 func (t *Table) firstOfKey(e *entry, condition func(ref, *entry) bool) *entry {
 	var first ref
-	for s := t.byKey.Search(hashKey(e.kind, e.key())); s.Next(); {
+	for s := t.byKey.Search(hashText(e.kind, e.key())); s.Next(); {
 		o := t.at(s.Ref)
 		if o.isFor(e.kind, e.key()) && o.terms.issuer == e.terms.issuer && o.terms.overlap(e.terms) && condition(s.Ref, &o) &&
 			(first == 0 || t.compareRefs(s.Ref, first) < 0) {

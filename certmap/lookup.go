@@ -63,18 +63,18 @@ func (s *search) lookUpSubjectPatterns() {
 	if s.table.counts[bySubjectPattern] == 0 {
 		return
 	}
-	var space [keySize]byte
+	var space, pattern [keySize]byte
 	name, err := dn.AppendDER(space[:0], s.v.Leaf().RawSubject)
 	if err != nil {
 		return
 	}
 	for _, at := range dn.Spans(name) {
-		oid := name[at.OID:at.OIDEnd]
-		if s.table.places[place{oid: string(oid)}] == 0 || !dn.HasOnce(name, string(oid)) {
+		oid := string(name[at.OID:at.OIDEnd])
+		if s.table.places[place{oid: oid}] == 0 || !dn.HasOnce(name, oid) {
 			continue
 		}
 		if user := name[at.Value:at.ValueEnd]; username.IsUser(user) {
-			s.lookUpKey(bySubjectPattern, dn.AppendWithPlaceholder(nil, name, at), user)
+			s.lookUpKey(bySubjectPattern, dn.AppendWithPlaceholder(pattern[:0], name, at), user)
 		}
 	}
 }

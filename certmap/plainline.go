@@ -1,7 +1,8 @@
 package certmap
 
 import (
-	"strings"
+	"bytes"
+	"encoding/hex"
 	"unicode/utf8"
 
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -13,17 +14,16 @@ import (
 // they decide what a line means, and the fuzz test compares. A plain line takes 0.7 µs here,
 // and 9 µs there.
 func (l *reader) readPlainLine(line []byte, number int) bool {
-	text := string(line)
-	if !isPlain(text) {
+	if !isPlain(line) {
 		return false
 	}
 	p := &l.plain
-	*p = plainLine{reader: l, rest: text[1:], m: Mapping{File: l.file, Line: number}}
+	*p = plainLine{reader: l, rest: line[1:], m: Mapping{File: l.file, Line: number}}
 	for p.readField() {
 		if p.skip(',') {
 			continue
 		}
-		if p.skip('}') && p.rest == "" {
+		if p.skip('}') && len(p.rest) == 0 {
 			return l.to.addPlain(&p.m)
 		}
 		break
@@ -32,44 +32,49 @@ func (l *reader) readPlainLine(line []byte, number int) bool {
 }
 
 // isPlain reports whether a line may be an object whose quotes all begin or end a text.
-func isPlain(text string) bool {
+func isPlain(text []byte) bool {
 	high := byte(0)
-	for i := range len(text) {
-		c := text[i]
+	for _, c := range text {
 		if c < ' ' || c == '\\' {
 			return false
 		}
 		high |= c
 	}
-	return text[0] == '{' && (high < utf8.RuneSelf || utf8.ValidString(text))
+	return text[0] == '{' && (high < utf8.RuneSelf || utf8.Valid(text))
 }
 
 // plainLine is what is left to read of a line, and what was read.
 type plainLine struct {
 	*reader
-	rest string
+	rest []byte
 	seen uint
 	m    Mapping
 }
 
 // skip skips blanks and the byte c, and returns false if another byte is there.
 func (p *plainLine) skip(c byte) bool {
-	p.rest = strings.TrimLeft(p.rest, " ")
-	if p.rest == "" || p.rest[0] != c {
+	p.skipBlanks()
+	if len(p.rest) == 0 || p.rest[0] != c {
 		return false
 	}
 	p.rest = p.rest[1:]
 	return true
 }
 
-// text reads a text, which is not empty: an empty value is an error for any key.
-func (p *plainLine) text() (string, bool) {
-	if !p.skip('"') {
-		return "", false
+func (p *plainLine) skipBlanks() {
+	for len(p.rest) > 0 && p.rest[0] == ' ' {
+		p.rest = p.rest[1:]
 	}
-	end := strings.IndexByte(p.rest, '"')
+}
+
+// text reads a text, which is not empty: an empty value is an error for any key.
+func (p *plainLine) text() ([]byte, bool) {
+	if !p.skip('"') {
+		return nil, false
+	}
+	end := bytes.IndexByte(p.rest, '"')
 	if end <= 0 {
-		return "", false
+		return nil, false
 	}
 	text := p.rest[:end]
 	p.rest = p.rest[end+1:]
@@ -97,9 +102,9 @@ func (p *plainLine) readField() bool {
 	return ok && p.setText(f, text)
 }
 
-func fieldOf(key string) field {
+func fieldOf(key []byte) field {
 	for f := fieldID; f < fieldCount; f++ {
-		if fieldNames[f] == key {
+		if fieldNames[f] == string(key) {
 			return f
 		}
 	}
@@ -107,11 +112,11 @@ func fieldOf(key string) field {
 }
 
 func (p *plainLine) readBool() bool {
-	p.rest = strings.TrimLeft(p.rest, " ")
-	after, isTrue := strings.CutPrefix(p.rest, "true")
+	p.skipBlanks()
+	after, isTrue := bytes.CutPrefix(p.rest, []byte("true"))
 	if !isTrue {
 		var isFalse bool
-		if after, isFalse = strings.CutPrefix(p.rest, "false"); !isFalse {
+		if after, isFalse = bytes.CutPrefix(p.rest, []byte("false")); !isFalse {
 			return false
 		}
 	}
@@ -125,51 +130,64 @@ func (p *plainLine) readPorts() bool {
 	}
 	for {
 		port, ok := p.text()
-		if !ok || p.ports != nil && !p.ports[port] || len(p.m.Ports) == maxPorts {
+		if !ok || p.ports != nil && !p.ports[string(port)] || len(p.m.Ports) == maxPorts {
 			return false
 		}
-		p.m.Ports = append(p.m.Ports, port)
+		p.m.Ports = append(p.m.Ports, string(port))
 		if !p.skip(',') {
 			return p.skip(']')
 		}
 	}
 }
 
-func (p *plainLine) setText(f field, text string) bool {
+func (p *plainLine) setText(f field, text []byte) bool {
 	m := &p.m
 	var err error
 	switch f {
 	case fieldID:
-		m.ID = text
+		m.ID = string(text)
 	case fieldUser:
-		m.User = text
+		m.User = string(text)
 	case fieldURI:
-		m.URI = text
+		m.URI = string(text)
 	case fieldDNS:
-		m.DNS = text
+		m.DNS = string(text)
 	case fieldEmail:
-		m.Email = text
+		m.Email = string(text)
 	case fieldSubject:
-		m.Subject = text
+		m.Subject = string(text)
 	case fieldFingerprint:
-		m.Fingerprint, err = parseDigest(text)
+		m.Fingerprint, err = plainDigest(text)
 	case fieldSPKI:
-		m.SPKI, err = parseDigest(text)
+		m.SPKI, err = plainDigest(text)
 	case fieldSerial:
-		m.Serial, err = parseSerial(text)
+		m.Serial, err = parseSerial(string(text))
 	case fieldNotBefore:
-		m.NotBefore, err = parseDate(text)
+		m.NotBefore, err = parseDate(string(text))
 	case fieldNotAfter:
-		m.NotAfter, err = parseDate(text)
+		m.NotAfter, err = parseDate(string(text))
 	case fieldIssuer:
 		m.Issuer, err = p.plainIssuer(text)
 	}
 	return err == nil
 }
 
-func (p *plainLine) plainIssuer(text string) (trust.Digest, error) {
-	if looksLikeDigest(text) {
-		return parseDigest(text)
+// plainDigest is parseDigest, without allocation for 64 digits.
+func plainDigest(text []byte) (d trust.Digest, err error) {
+	if len(text) == 2*len(d) {
+		if _, err := hex.Decode(d[:], text); err == nil && !d.IsZero() {
+			return d, nil
+		}
 	}
-	return p.fileKey(text)
+	return parseDigest(string(text))
+}
+
+func (p *plainLine) plainIssuer(text []byte) (trust.Digest, error) {
+	if key, ok := p.used[string(text)]; ok {
+		return key, nil
+	}
+	if s := string(text); !looksLikeDigest(s) {
+		return p.fileKey(s)
+	}
+	return plainDigest(text)
 }

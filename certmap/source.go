@@ -79,7 +79,7 @@ func (s *settings) load(previous *Table, files []hook.File, workers int) (*Table
 		return previous, nil
 	}
 	if correct {
-		if t := next.table(previous); t != nil {
+		if t := next.table(previous, workers > 1); t != nil {
 			return t, nil
 		}
 	}

@@ -105,8 +105,14 @@ func (t *Table) WithClock(now func() time.Time) *Table {
 	return &other
 }
 
-func hashKey[Key string | []byte](k kind, key Key) uint32 {
-	h := maphash.Bytes(seed, []byte(key)) + uint64(k)*0x9e3779b97f4a7c15
+// hashKey returns the same as hashText, for a key that is made for one search.
+func hashKey(k kind, key []byte) uint32 { return mixKind(k, maphash.Bytes(seed, key)) }
+
+// hashText returns the hash of a key by which a table finds it.
+func hashText(k kind, key string) uint32 { return mixKind(k, maphash.String(seed, key)) }
+
+func mixKind(k kind, h uint64) uint32 {
+	h += uint64(k) * 0x9e3779b97f4a7c15
 	return uint32(h ^ h>>32)
 }
 
@@ -159,7 +165,7 @@ func (t *Table) findID(id string) ref {
 // and how many mappings have the same key. The mapping with e's own id does not count. Two
 // patterns have the same key if they match the same names.
 func (t *Table) findConflict(e *entry) (conflict ref, sameKey int) {
-	for s := t.byKey.Search(hashKey(e.kind, e.key())); s.Next(); {
+	for s := t.byKey.Search(hashText(e.kind, e.key())); s.Next(); {
 		o := t.at(s.Ref)
 		if o.kind != e.kind || o.key() != e.key() || o.id() == e.id() {
 			continue

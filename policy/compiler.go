@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // compiler builds an Engine from lines that have no errors.
@@ -24,12 +25,12 @@ type placedEntry struct {
 }
 
 // compile builds an Engine from a graph and the lines that it was made of. The lines are
-// stored, and the tree is built, at the same time as the sets of groups.
+// stored, and the tree is built, at the same time as the sets of groups, if several goroutines may.
 func compile(c *checker, g *groupGraph, subjects []uint32, rules []Rule, members []Member) *Engine {
 	b := &compiler{
 		Engine: &Engine{
 			vocabulary: c.vocabulary, groups: g,
-			ports: newNameTable(8), segments: newNameTable(64), edges: map[edge]uint32{},
+			ports: newNameTable(8), segments: newNameTable(64), edges: edgeTable{slots: make([]edge, 8)},
 			nodes: make([]node, 2, 64), anyPort: 1, // node 0 belongs to no tree
 		},
 		check: c, placed: make([]placedEntry, len(rules)),
@@ -38,8 +39,8 @@ func compile(c *checker, g *groupGraph, subjects []uint32, rules []Rule, members
 		b.unended = Position{File: c.file, Line: n}
 	}
 	var parts sync.WaitGroup
-	parts.Go(func() { b.keepLines(rules, members) })
-	parts.Go(func() {
+	workers.Go(&parts, func() { b.keepLines(rules, members) })
+	workers.Go(&parts, func() {
 		for i := range rules {
 			b.placed[i] = b.placeRule(&rules[i], uint32(i)) // fewer than 2 G rules
 			b.placed[i].subject = subjects[i]
@@ -115,7 +116,7 @@ func (b *compiler) addChild(from, segment uint32) uint32 {
 		return id
 	}
 	id := b.newNode()
-	b.edges[edge{from, segment}] = id
+	b.edges.add(edge{from, segment, id})
 	b.nodes[from].literals++
 	return id
 }

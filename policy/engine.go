@@ -16,7 +16,7 @@ type Engine struct {
 	roots    []uint32 // node by port id
 	anyPort  uint32   // node of the rules for every port
 	segments nameTable
-	edges    map[edge]uint32 // the node behind a literal segment
+	edges    edgeTable
 	nodes    []node
 	entries  []entry // by node, then subject, then rule
 
@@ -41,9 +41,6 @@ type node struct {
 	below    span   // entries of the rules that end here with /*
 }
 
-// edge is a literal segment below a node.
-type edge struct{ from, segment uint32 }
-
 // entry is one rule at its node.
 type entry struct {
 	subject uint32
@@ -59,7 +56,7 @@ const starSegment = noID - 1
 func (e *Engine) isBuilt() bool { return e != nil && e.groups != nil }
 
 // child returns the node behind a literal segment, or 0.
-func (e *Engine) child(from, segment uint32) uint32 { return e.edges[edge{from, segment}] }
+func (e *Engine) child(from, segment uint32) uint32 { return e.edges.find(from, segment) }
 
 // New builds an engine from rules and memberships. The error joins every error in
 // them, as *configerror.Error values. New(nil, nil) denies everything.

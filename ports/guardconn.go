@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"net"
 	"slices"
 	"time"
 
@@ -21,6 +22,13 @@ var (
 	_ connstate.Conn = (*guardConn)(nil)
 	_ underway.Work  = (*guardConn)(nil)
 )
+
+func init() {
+	connstate.Of = func(c net.Conn) (connstate.Conn, bool) {
+		own := connOf(c)
+		return (*guardConn)(own), own != nil
+	}
+}
 
 func (c *guardConn) Port() connstate.Port { return (*guardPort)(c.port) }
 

@@ -44,7 +44,10 @@ func BenchmarkDecisionLine(b *testing.B) {
 				one := func() { e.LogDecision(req, &o, nil) }
 				if way == "write by the caller" {
 					one = func() {
-						line := e.decisionLine(slog.LevelInfo, req, &o, nil, 0)
+						line := freeLines.Get().(*jsonLine)
+						line.begin(time.Now(), slog.LevelInfo, "decision")
+						e.addDecision(line, req, &o, nil, 0)
+						line.number("generation", o.Generation)
 						line.end()
 						e.lines.out.Write(line.text)
 						line.free()

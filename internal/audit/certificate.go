@@ -3,7 +3,10 @@ package audit
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
@@ -29,37 +32,61 @@ func recordOf(leaf *x509.Certificate, fingerprint trust.Digest) record {
 // certificateFields are the fields of a certificate: as a record, and as part of a line
 // of JSON.
 type certificateFields struct {
-	fields record
-	line   []byte
-	issuer *x509.Certificate // named in the fields: the same leaf may come with another chain
+	fields      record
+	line        []byte
+	fingerprint trust.Digest
+	issuer      *x509.Certificate // named in the fields: the same leaf may come with another chain
 }
 
-// fieldsOf returns the fields of a verified certificate from a cache of maxCertificates:
-// making them costs more than the decision. A certificate that is not verified never
-// gets here, so a stranger cannot fill the cache.
-func (e *Logger) fieldsOf(v trust.Verified) *certificateFields {
-	key := v.Fingerprint()
-	e.mu.RLock()
-	k := e.certificates[key]
-	e.mu.RUnlock()
-	issuer := v.Issuer()
-	if k != nil && sameCertificate(k.issuer, issuer) {
-		return k
+// certificateCache keeps the fields of verified certificates: making them costs more than the
+// decision. A certificate that is not verified never gets here, so a stranger cannot fill
+// the cache. The zero value is ready.
+//
+// It takes no lock, and a full one is never emptied. Each certificate has two slots, which its
+// fingerprint chooses. One that loses a slot to another soon finds its second slot free, as
+// in cuckoo hashing, as long as not more than half of the slots are in use.
+type certificateCache [certificateSlots]atomic.Pointer[certificateFields]
+
+const certificateSlots = 8192
+
+func (c *certificateCache) slots(fingerprint trust.Digest) [2]*atomic.Pointer[certificateFields] {
+	first, second := binary.LittleEndian.Uint16(fingerprint[0:]), binary.LittleEndian.Uint16(fingerprint[2:])
+	return [...]*atomic.Pointer[certificateFields]{&c[first%certificateSlots], &c[second%certificateSlots]}
+}
+
+// fieldsOf returns the fields of a verified certificate.
+func (c *certificateCache) fieldsOf(v trust.Verified) *certificateFields {
+	fingerprint, issuer := v.Fingerprint(), v.Issuer()
+	slots := c.slots(fingerprint)
+	for _, slot := range slots {
+		if k := slot.Load(); k != nil && k.fingerprint == fingerprint && sameCertificate(k.issuer, issuer) {
+			return k
+		}
 	}
-	r := recordOf(v.Leaf(), key)
+	return c.makeFields(v)
+}
+
+// makeFields makes the fields of a certificate and keeps them. It is apart from fieldsOf, and
+// not inlined: its variables would take a quarter of a kilobyte of every request's stack.
+//
+//go:noinline
+func (c *certificateCache) makeFields(v trust.Verified) *certificateFields {
+	fingerprint, issuer := v.Fingerprint(), v.Issuer()
+	slots := c.slots(fingerprint)
+	r := recordOf(v.Leaf(), fingerprint)
 	if issuer != nil {
 		r.add("issuer_fingerprint", trust.FingerprintOf(issuer).String())
 	}
-	k = &certificateFields{fields: r, issuer: issuer}
+	k := &certificateFields{fields: r, fingerprint: fingerprint, issuer: issuer}
 	for _, f := range r {
 		k.line = appendField(k.line, f.Key, f.Value.String())
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.certificates == nil || len(e.certificates) >= maxCertificates {
-		e.certificates = map[trust.Digest]*certificateFields{}
+	for _, slot := range slots {
+		if slot.CompareAndSwap(nil, k) {
+			return k
+		}
 	}
-	e.certificates[key] = k
+	slots[rand.IntN(len(slots))].Store(k)
 	return k
 }
 

@@ -7,17 +7,18 @@ import (
 )
 
 // JSONLog returns a logger for Options.Log that writes the same lines as a
-// slog.JSONHandler. Lines about decisions bypass slog, and all lines that are waiting go to
-// w in one Write, which holds whole lines only. A nil level means slog.LevelInfo.
+// slog.JSONHandler. The lines of a Logger bypass slog, and all that are waiting go to w in one
+// Write, which holds whole lines only. A nil level means slog.LevelInfo.
 //
-// BenchmarkDecisionLine: 2.3 µs and no allocation for a line, against 17 µs and 5
-// allocations through slog. One line is written for every request.
+// One line is written for every request. BenchmarkDecisionLine, processor time of all that a
+// line costs: 0.9 µs and no allocation, against 5 µs and 5 allocations through slog. To a file:
+// 1.9 µs, against 3 µs if the caller of each line writes it.
 func JSONLog(w io.Writer, level slog.Leveler) *slog.Logger {
 	out := &lockedWriter{w: w}
 	return slog.New(&jsonLog{Handler: slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}), out: out})
 }
 
-// jsonLog is a handler for which Logger writes the lines about decisions itself. With and
+// jsonLog is a handler for which Logger writes its lines itself. With and
 // WithGroup return the embedded handler's, for which slog writes every line.
 type jsonLog struct {
 	slog.Handler

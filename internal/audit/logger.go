@@ -5,11 +5,11 @@ package audit
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/expire"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -33,11 +33,9 @@ type Logger struct {
 	sample     sampler
 	stale      atomic.Bool // the last reload has failed
 
-	closed  closedCounter
-	nearest *expire.Cache[string] // by certificate, generation and port
-
-	mu           sync.RWMutex
-	certificates map[trust.Digest]*certificateFields // of verified certificates
+	closed       closedCounter
+	nearest      *expire.Cache[string] // by certificate, generation and port
+	certificates certificateCache
 }
 
 // entry is one element of the backlog: a finished line where JSONLog made the log, else a
@@ -56,12 +54,11 @@ func (e entry) size() int {
 }
 
 const (
-	maxQueued       = 16 << 20 // bytes of memory: 16,384 lines of decisions
-	maxBatch        = 64 << 10 // bytes of one Write
-	recordSize      = 2 << 10  // bytes of memory of a decision's record
-	maxWait         = time.Second
-	maxCertificates = 4096        // certificates
-	flushTimeout    = time.Second // how long Flush waits for a log that writes nothing
+	maxQueued    = 16 << 20 // bytes of memory: 16,384 lines of decisions
+	maxBatch     = 64 << 10 // bytes of one Write
+	recordSize   = 2 << 10  // bytes of memory of a decision's record
+	maxWait      = time.Second
+	flushTimeout = time.Second // how long Flush waits for a log that writes nothing
 )
 
 // New returns a Logger that writes to l. nil discards everything. The Logger reads the
@@ -72,7 +69,11 @@ func New(l *slog.Logger, number *atomic.Uint64) *Logger {
 	}
 	e := &Logger{log: l, generation: number, nearest: expire.New[string](maxNearest, nearestTime)}
 	e.lines, _ = l.Handler().(*jsonLog)
-	e.backlog = backlog.New(backlog.Bounds{Most: maxQueued, Batch: maxBatch, Wait: maxWait}, entry.size, e.writeAll)
+	bounds := backlog.Bounds{Most: maxQueued, Batch: maxBatch, Wait: maxWait}
+	if e.lines == nil {
+		bounds.Batch = recordSize // one by one: a handler that is slow has not hung
+	}
+	e.backlog = backlog.New(bounds, entry.size, e.writeAll)
 	return e
 }
 
@@ -98,7 +99,11 @@ func (r *record) add(key, value string) {
 	}
 }
 
+func (r *record) printable(key, value string, limit int) { r.add(key, escape.Printable(value, limit)) }
+
 func (r *record) number(key string, value uint64) { *r = append(*r, slog.Uint64(key, value)) }
+
+func (r *record) word(key, value string) { r.add(key, value) }
 
 func (r *record) mark(key string) { *r = append(*r, slog.Bool(key, true)) }
 
@@ -110,9 +115,11 @@ func (r *record) certificate(k *certificateFields) { *r = append(*r, k.fields...
 
 // fieldAdder takes the fields of an event: a record, or a line of JSON.
 type fieldAdder interface {
-	add(key, value string) // does nothing if value is empty
+	add(key, value string)                  // does nothing if value is empty
+	printable(key, value string, limit int) // adds escape.Printable(value, limit)
 	number(key string, value uint64)
-	mark(key string) // a field that is true
+	mark(key string)        // a field that is true
+	word(key, value string) // value is one of our own words, which need no escape; not empty
 	position(key string, p policy.Position)
 	digest(key string, d trust.Digest)
 	certificate(*certificateFields)

@@ -71,3 +71,29 @@ func verifiedLeaf(t testing.TB) trust.Verified {
 	}
 	return out
 }
+
+// The fields of a certificate are made once, also where other certificates have its slots, and
+// are never those of another certificate.
+func TestFieldsOfACertificateAreMadeOnce(t *testing.T) {
+	t.Parallel()
+	var c certificateCache
+	leaf := verifiedLeaf(t)
+	k := c.fieldsOf(leaf)
+	if c.fieldsOf(leaf) != k {
+		t.Error("they were made twice")
+	}
+	other := c.fieldsOf(verifiedLeaf(t))
+	if bytes.Equal(other.line, k.line) {
+		t.Error("another certificate has the same fields")
+	}
+	for _, slot := range c.slots(leaf.Fingerprint()) {
+		slot.Store(other)
+	}
+	again := c.fieldsOf(leaf)
+	if again == other || !bytes.Equal(again.line, k.line) {
+		t.Errorf("fields %s, want %s", again.line, k.line)
+	}
+	if c.fieldsOf(leaf) != again {
+		t.Error("they are not kept where the slots are taken")
+	}
+}

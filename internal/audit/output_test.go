@@ -217,3 +217,52 @@ func pathsOf(t *testing.T, lines string) (paths []string) {
 	}
 	return paths
 }
+
+// A log that is slower than the lines come, but writes, loses nothing: the callers wait.
+// Covers L9.
+func TestSlowLogLosesNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		handler bool
+		each    time.Duration // of one Write, or of one record
+		lines   int           // more than the backlog holds
+	}{
+		"a writer":  {false, time.Millisecond, maxQueued/1024 + 2000},
+		"a handler": {true, 300 * time.Millisecond, maxQueued/recordSize + 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &slowWriter{each: c.each}
+				log := JSONLog(w, nil)
+				if c.handler {
+					log = slog.New(slog.NewJSONHandler(w, nil))
+				}
+				e := New(log, new(atomic.Uint64))
+				start := time.Now()
+				for range c.lines {
+					logAllowed(e, "/")
+				}
+				if time.Since(start) == 0 {
+					t.Error("the backlog was never full")
+				}
+				for !e.backlog.Wait(time.Second) {
+				}
+				if w.lines != c.lines || e.Dropped() != 0 {
+					t.Errorf("%d lines and %d dropped, want %d", w.lines, e.Dropped(), c.lines)
+				}
+			})
+		})
+	}
+}
+
+// slowWriter counts lines, and takes its time for each Write.
+type slowWriter struct {
+	each  time.Duration
+	lines int
+}
+
+func (w *slowWriter) Write(b []byte) (int, error) {
+	time.Sleep(w.each)
+	w.lines += bytes.Count(b, newline)
+	return len(b), nil
+}

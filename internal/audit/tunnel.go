@@ -49,7 +49,7 @@ func (e *Logger) LogTunnel(port string, x reverse.Event) {
 	r.add("remote", x.Remote)
 	r.add("services", escape.Printable(strings.Join(x.Services, ","), maxPeerText))
 	if !x.Certificate.IsZero() {
-		r.certificate(e.fieldsOf(x.Certificate))
+		r.certificate(e.certificates.fieldsOf(x.Certificate))
 	}
 	if x.Err != nil && !errors.Is(x.Err, net.ErrClosed) { // closed on this side
 		r.add("error", escape.Printable(x.Err.Error(), maxPeerText))

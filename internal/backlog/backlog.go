@@ -25,7 +25,7 @@ type Queue[T any] struct {
 	spare   []T // memory of an earlier waiting
 	held    int // sizes of the values that are waiting or being handed over
 	running bool
-	began   time.Time     // of the last call of do
+	began   time.Time     // of the last call of do; zero before the first of a run
 	room    chan struct{} // closed when there may be room; nil: nobody waits for it
 	taken   uint64        // values, ever
 	done    uint64        // of these, handed over
@@ -58,48 +58,53 @@ func New[T any](b Bounds, size func(T) int, do func([]T)) *Queue[T] {
 // Offer queues a value. If there is no room, it drops the value and reports false. It never
 // waits.
 func (q *Queue[T]) Offer(v T) bool {
+	size := q.size(v)
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.add(v)
+	return q.addAndUnlock(v, size)
 }
 
 // Put queues a value. While there is no room it waits for it, at most Bounds.Wait. It does not
 // wait at all if do has not returned for that time: a sink that hangs holds up each caller
 // once at most. A value without room is dropped, and Put reports false.
 func (q *Queue[T]) Put(v T) bool {
+	size := q.size(v)
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.fits(v) {
-		q.waitForRoom(v)
+	if !q.fits(size) {
+		q.waitForRoom(size)
 	}
-	return q.add(v)
+	return q.addAndUnlock(v, size)
 }
 
-func (q *Queue[T]) fits(v T) bool { return q.held == 0 || q.held+q.size(v) <= q.bounds.Most }
+func (q *Queue[T]) fits(size int) bool { return q.held == 0 || q.held+size <= q.bounds.Most }
 
-// add queues a value that fits, and drops another.
-func (q *Queue[T]) add(v T) bool {
-	if !q.fits(v) {
-		q.dropped.Add(1)
-		return false
-	}
-	q.waiting = append(q.waiting, v)
-	q.held += q.size(v)
-	q.taken++
-	if !q.running {
+// addAndUnlock queues a value that fits, and drops another.
+func (q *Queue[T]) addAndUnlock(v T, size int) bool {
+	fits, idle := q.fits(size), !q.running
+	if fits {
+		q.waiting = append(q.waiting, v)
+		q.held += size
+		q.taken++
 		q.running = true
-		q.began = time.Now()
+	}
+	q.mu.Unlock()
+	switch {
+	case !fits:
+		q.dropped.Add(1)
+	case idle:
 		go q.run() // a goroutine for each burst costs no more than waking one that sleeps
 	}
-	return true
+	return fits
 }
 
-// waitForRoom returns when a value fits, or when it has waited for too long. It gives the
+// waitForRoom returns when a value of a size fits, or when it has waited for too long. It gives the
 // lock up while it waits.
-func (q *Queue[T]) waitForRoom(v T) {
+func (q *Queue[T]) waitForRoom(size int) {
 	end := time.Now().Add(q.bounds.Wait)
-	for !q.fits(v) {
-		left := min(time.Until(end), time.Until(q.began.Add(q.bounds.Wait)))
+	for !q.fits(size) {
+		left := time.Until(end)
+		if !q.began.IsZero() {
+			left = min(left, time.Until(q.began.Add(q.bounds.Wait)))
+		}
 		if left <= 0 {
 			return
 		}
@@ -121,12 +126,14 @@ func (q *Queue[T]) waitForRoom(v T) {
 func (q *Queue[T]) run() {
 	for {
 		runtime.Gosched() // lets other goroutines queue values first: more go at once
+		now := time.Now()
 		q.mu.Lock()
 		if len(q.waiting) == 0 {
-			q.running = false
+			q.running, q.began = false, time.Time{}
 			q.mu.Unlock()
 			return
 		}
+		q.began = now
 		all := q.waiting
 		q.waiting, q.spare = q.spare, nil
 		q.mu.Unlock()
@@ -157,11 +164,12 @@ func (q *Queue[T]) batch(all []T) (n, size int) {
 
 // handedOver makes room, and wakes the callers that wait for it.
 func (q *Queue[T]) handedOver(n, size int) {
+	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.done += uint64(n)
 	q.held -= size
-	q.began = time.Now()
+	q.began = now
 	if q.room != nil {
 		close(q.room)
 		q.room = nil

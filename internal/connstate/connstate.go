@@ -6,6 +6,7 @@ package connstate
 import (
 	"context"
 	"crypto/x509"
+	"net"
 
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -82,6 +83,10 @@ type Client struct {
 // no request may be served with this context. Package ports sets Simulate when the program
 // starts. It is safe for concurrent use.
 var Simulate func(ctx context.Context, port any, client Client) (context.Context, error)
+
+// Of returns the connection that a listener of a *ports.Port has accepted. Package ports sets
+// Of when the program starts. It is safe for concurrent use.
+var Of func(net.Conn) (Conn, bool)
 
 type contextKey struct{}
 

@@ -27,8 +27,9 @@ type Content struct {
 	size int
 
 	stamp stamp // when it was read
-	sure  bool  // other content would have another stamp
-	lied  bool  // it once had other content and the same stamp: it is read at every look
+	quick uint64
+	sure  bool // other content would have another stamp
+	lied  bool // it once had other content and the same stamp: it is read at every look
 }
 
 // Empty reports whether the file could be read and holds nothing.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -55,13 +56,28 @@ func (f *Reader) scan(name string) Content {
 	})
 }
 
+// scanQuick returns the quick hash of a file; without a meaning if it cannot be read.
+func (f *Reader) scanQuick(name string) uint64 {
+	file, _, err := f.open(name)
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	buffer := buffers.Get().(*[128 << 10]byte)
+	defer buffers.Put(buffer)
+	var quick maphash.Hash
+	quick.SetSeed(seed)
+	_, _ = io.CopyBuffer(yielding{&quick}, io.LimitReader(file, maxFile+1), buffer[:]) // half a file is another content
+	return quick.Sum64()
+}
+
 // yielding lets others run after each part: hashing 115 MB would hold up requests on its
 // processor by the 10 ms for which a goroutine may run.
-type yielding struct{ *summary }
+type yielding struct{ io.Writer }
 
 func (y yielding) Write(p []byte) (int, error) {
 	runtime.Gosched()
-	return y.summary.Write(p)
+	return y.Writer.Write(p)
 }
 
 // read opens a file and makes its content from it.

@@ -4,8 +4,8 @@ import "time"
 
 // wholeEvery is the time between two readings of all files. It bounds how long a change stays
 // unseen on a file system whose stamps are wrong: one without change times, one that somebody
-// writes over a network, or one whose clock was set back. Hashing 115 MB takes 0.1 s, which is
-// 0.2 % of a processor.
+// writes over a network, or one whose clock was set back. Reading 125 MB takes 0.05 s, which is
+// 0.1 % of a processor; SHA-256 would take three times as long.
 const wholeEvery = time.Minute
 
 // Changed reports whether any file now has other content than f has read.
@@ -46,7 +46,7 @@ func (f *Reader) Again() Set {
 // stamp shows that the content is old, or if whole is set.
 func (f *Reader) again(name string, old Content, whole bool) Content {
 	same := old.sure && f.hasStamp(name, old.stamp)
-	if same && !whole {
+	if same && (!whole || f.scanQuick(name) == old.quick) {
 		return old
 	}
 	c := f.scan(name)

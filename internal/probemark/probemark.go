@@ -17,7 +17,10 @@ const (
 )
 
 // InRequest reports whether a request has the mark.
-func InRequest(r *http.Request) bool { return r.UserAgent() == UserAgent }
+func InRequest(r *http.Request) bool {
+	agent := r.Header["User-Agent"] // Header.Get would look at each letter of the name first
+	return len(agent) > 0 && agent[0] == UserAgent
+}
 
 // InHello reports whether the protocols of a client's hello have the mark.
 func InHello(protocols []string) bool { return slices.Contains(protocols, Protocol) }

@@ -82,6 +82,9 @@ func codeOf(status int) code {
 	return code{7, "permission_denied"}
 }
 
+// GRPCCode returns the error code of gRPC for the HTTP status of a refusal or a failure.
+func GRPCCode(status int) int { return codeOf(status).number }
+
 // message returns the text of an error: the title, the reason and the reference.
 func (d Document) message() string {
 	var b strings.Builder

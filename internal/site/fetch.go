@@ -50,7 +50,7 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 			continue
 		}
 		out = append(out, s)
-		if _, err := l.files.Get(s.File); !errors.Is(err, fs.ErrNotExist) || len(anchors) == 0 {
+		if _, err := l.files.Digest(s.File); !errors.Is(err, fs.ErrNotExist) || len(anchors) == 0 {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(l.ctx, firstFetch)

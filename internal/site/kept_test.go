@@ -7,10 +7,12 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
@@ -225,6 +227,7 @@ func TestKeptValuesGoWithTheirGeneration(t *testing.T) {
 	s := newTestSite(t, 2)
 	g := s.load(nil)
 	want := len(g.kept)
+	first := weak.Make(g.Engine)
 	for i := range 100 {
 		s.put("policy.csv", fmt.Sprintf("p, group:Everybody, *, GET, /%d, allow\n", i))
 		g = s.load(g)
@@ -233,6 +236,8 @@ func TestKeptValuesGoWithTheirGeneration(t *testing.T) {
 	if len(g.kept) != want || want < 4 {
 		t.Errorf("%d values are kept after 100 reloads, and %d after the start", len(g.kept), want)
 	}
+	testkit.Eventually(t, "the first policy is collected", func() bool { runtime.GC(); return first.Value() == nil })
+	runtime.KeepAlive(g)
 }
 
 // Parts of different kinds, order or quoting make different keys.

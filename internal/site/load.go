@@ -5,12 +5,14 @@ package site
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -29,6 +31,7 @@ type loader struct {
 	fetched  map[string]fetchedFile // by real path
 	kept     kept
 	parsed   map[string]int // how often each kind of kept value was parsed
+	reading  sync.Mutex     // of files while mappings are parsed: the goroutines that parse read the keys of issuers
 
 	where   string            // the port that is being read, such as "port internal, "
 	namedAt map[string]string // by file: where mtlsguard.yaml names it first
@@ -57,6 +60,9 @@ func (l *loader) now() time.Time {
 }
 
 func (l *loader) load() (*Generation, error) {
+	if l.previous != nil {
+		defer workers.Reserve()() // one processor stays free for requests
+	}
 	path := l.path
 	data, ok := l.text(configerror.Error{File: path}, path)
 	if !ok {

@@ -4,13 +4,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/usersload"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -35,13 +35,14 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	if !ok {
 		return nil
 	}
-	settings := usersload.Settings{Ports: ports, Workers: runtime.GOMAXPROCS(0), ReadIssuer: func(issuer string) (trust.Digest, error) {
+	settings := usersload.Settings{Ports: ports, Workers: workers.Limit(), ReadIssuer: func(issuer string) (trust.Digest, error) {
+		l.reading.Lock()
+		defer l.reading.Unlock()
 		return l.issuer(files[0].Name, issuer) // all files stand in one folder
 	}}
 	var previous *certmap.Table
 	if l.previous != nil {
 		previous = l.previous.Table
-		settings.Workers-- // one processor stays free for requests
 	}
 	table, err := usersload.Load(previous, files, settings)
 	l.wrong.Merge(err, configerror.Error{File: name})
@@ -69,6 +70,8 @@ func (l *loader) usersFiles(at configerror.Error, name string) ([]usersload.File
 			return nil, ok
 		}
 		out = append(out, usersload.File{Name: n, Digest: digest, Read: func() ([]byte, [sha256.Size]byte, bool) {
+			l.reading.Lock()
+			defer l.reading.Unlock()
 			l.parsed["users"]++
 			data, ok := l.text(at, n)
 			digest, _ := l.files.Digest(n) // of this data

@@ -61,8 +61,14 @@ func TestUsersMayBeAFolder(t *testing.T) {
 	if second.Table != first.Table || second.parsed["users"] != 0 {
 		t.Errorf("another table, %d files parsed", second.parsed["users"])
 	}
-	s.put("users/1.jsonl", segmentLine("b1", "bob", 2))
+	if second.Files.Changed() {
+		t.Error("a change is noticed without one")
+	}
 	s.put("users/3.jsonl", segmentLine("c3", "carol", 9))
+	if !second.Files.Changed() {
+		t.Error("a new file is not noticed")
+	}
+	s.put("users/1.jsonl", segmentLine("b1", "bob", 2))
 	third := s.load(second)
 	if got := ids(third); got != "a0 b1 a2 c3" || third.parsed["users"] != 2 {
 		t.Errorf("%s, %d files parsed", got, third.parsed["users"])
