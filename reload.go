@@ -67,7 +67,7 @@ func (s *Server) read(ctx context.Context, last *fileset.Reader, all bool, stabl
 	for round := 1; ; round++ {
 		f := last.Next(all)
 		last = f
-		g, err := site.Load(ctx, s.path, f, s.current, s.options.Now)
+		g, err := site.Load(ctx, s.path, f, s.current, s.options.Now, s.options.program())
 		if stable(f) {
 			return g, f, err
 		}

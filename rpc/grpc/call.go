@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -179,7 +180,10 @@ func (c *call) endedWith() *refusal {
 // caller whose certificate, forwarded by a gateway, is not trusted any more.
 func (c *call) SetReadDeadline(t time.Time) error {
 	if !t.IsZero() && t.Before(time.Now()) {
-		c.End(func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) })
+		c.End(func(w http.ResponseWriter) {
+			w.Header().Set("Grpc-Status", strconv.Itoa(int(codes.PermissionDenied)))
+			w.Header().Set("Grpc-Message", "The client certificate is not trusted any more")
+		})
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func TestCallsOfEveryKindHaveTheCaller(t *testing.T) {
 	}
 }
 
-// Covers A1 for calls: each row spoils one property.
+// Each row spoils one property.
 func TestRefusedCallsHaveACodeAndAReference(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, ports.Request, aliceMayEcho, "p, user:bob, *, POST, /acme.Echo/Sum, allow", "p, user:bob, *, POST, /acme.Echo/Count, deny")
@@ -206,5 +206,29 @@ func TestSecondOutermostInterceptorPanics(t *testing.T) {
 			}()
 			grpc.NewServer(append(s.options(), option())...)
 		}()
+	}
+}
+
+// Covers X5: grpc reads the message of a unary call before the interceptor runs.
+func TestFirstMessageHasADeadline(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, ports.Require, aliceMayEcho)
+	c := s.portConfig(t, ports.Require)
+	c.Limits.Idle = time.Second
+	s.port = must[*ports.Port](t)(ports.New(c))
+	s.serve(t, s.options()...)
+	cc := s.dial(t, s.alice)
+	stream := must[grpc.ClientStream](t)(cc.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, "/acme.Echo/Say"))
+	start := time.Now()
+	_, err := receive(stream)
+	wants(t, err, codes.Canceled, "")
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("after %v", took)
+	}
+	if o := s.last(); o.Port != "" {
+		t.Errorf("the guard has decided: %+v", o)
+	}
+	if got, err := say(t.Context(), cc, "hello"); err != nil || got != "alice hello" { // the connection stays
+		t.Errorf("%q %v", got, err)
 	}
 }
