@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
