@@ -295,35 +295,37 @@ func TestDocsRecipes(t *testing.T) {
 	}
 }
 
-// The program in the README compiles and runs.
+// The whole programs of the pages compile.
 func TestDocsProgram(t *testing.T) {
 	t.Parallel()
-	programs := 0
-	for _, b := range blocks(t, "README.md") {
-		if b.kind != "go" {
-			continue
+	for page, want := range map[string]int{"README.md": 1, "docs/embedding.md": 2} {
+		programs := 0
+		for _, b := range blocks(t, page) {
+			if b.kind != "go" || page != "README.md" && !strings.HasPrefix(b.text, "package ") {
+				continue
+			}
+			programs++
+			if _, err := parser.ParseFile(token.NewFileSet(), page, b.text, parser.AllErrors); err != nil {
+				t.Fatalf("%s:%d: %v", page, b.line, err)
+			}
+			file := filepath.Join(t.TempDir(), "main.go")
+			if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
+				t.Errorf("%s:%d: %v\n%s", page, b.line, err, out)
+			}
 		}
-		programs++
-		if _, err := parser.ParseFile(token.NewFileSet(), "README.md", b.text, parser.AllErrors); err != nil {
-			t.Fatalf("README.md:%d: %v", b.line, err)
+		if programs != want {
+			t.Errorf("%s has %d programs, want %d", page, programs, want)
 		}
-		file := filepath.Join(t.TempDir(), "main.go")
-		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
-			t.Errorf("README.md:%d: %v\n%s", b.line, err, out)
-		}
-	}
-	if programs != 1 {
-		t.Errorf("%d programs, want 1", programs)
 	}
 }
 
 // Every link within this repository has its target, also its heading.
 func TestDocsLinks(t *testing.T) {
 	t.Parallel()
-	for _, page := range []string{"README.md", reference, "docs/reverse.md"} {
+	for _, page := range []string{"README.md", reference, "docs/reverse.md", "docs/embedding.md"} {
 		data, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

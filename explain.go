@@ -24,6 +24,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // ExplainRequest describes a request for Explain. Port is required.
@@ -49,8 +50,8 @@ type Explanation struct {
 	// Unread reports that net/http would reject the request, with Status and no reason,
 	// before the guard sees it.
 	Unread  bool
-	Mapping []certmap.Step      // the result of each mapping; nil without a verified certificate
-	Policy  *policy.Explanation // nil if the guard would not use the policy
+	Mapping []certmap.Step      // the result of each mapping; nil without a verified certificate, and with Options.Map
+	Policy  *policy.Explanation // nil if the guard would not use the policy, and with Options.Policy
 	Quotas  []middleware.Quota  // those that count the request, if the policy allows it
 	Steps   []string            // the steps of the guard, as Options.Debug sends them
 }
@@ -115,15 +116,29 @@ func (s *Server) explain(ctx context.Context, g *site.Generation, number uint64,
 	case !port.Authorizes():
 		return x, nil // the inner server maps and decides
 	}
-	if !x.Verified.IsZero() {
+	if !x.Verified.IsZero() && s.options.Map == nil {
 		x.Mapping = g.Table.Explain(x.Verified, q.Port)
 	}
-	if x.Identity != nil {
+	if x.Identity != nil && s.options.Policy == nil {
 		explained := g.Engine.Explain(policy.Request{User: x.Identity.User, Port: q.Port, Method: x.Method, Path: x.Path})
 		x.Policy = &explained
-		x.Quotas = guard.Quotas(x.Outcome)
 	}
+	x.Quotas = guard.Quotas(x.Outcome)
 	return x, nil
+}
+
+// nearestMapping describes the mapping that comes nearest to a certificate that has no user on
+// a port.
+func (s *Server) nearestMapping(v trust.Verified, port string) string {
+	step, ok := s.currentGeneration().Table.Nearest(v, port)
+	if !ok {
+		return ""
+	}
+	where := (&configerror.Error{File: step.File, Line: step.Line}).Position()
+	if where != "" {
+		where += ": "
+	}
+	return where + step.String()
 }
 
 // complete checks a request, fills in its defaults, and returns the index of its port.
@@ -192,7 +207,9 @@ func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *Expl
 			w.WriteHeader(http.StatusNoContent)
 		}),
 	}
-	p.Configure(srv)
+	if err := p.Configure(srv); err != nil {
+		return 0, err
+	}
 	l := chanlisten.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	served := make(chan struct{})
 	go func() {

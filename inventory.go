@@ -24,7 +24,7 @@ type Inventory struct {
 // PortInventory describes the certificates and CRLs of one port.
 type PortInventory struct {
 	Name                string
-	CertificateNotAfter time.Time // the earliest end of the server certificate and the intermediates that it is presented with
+	CertificateNotAfter time.Time // the earliest end of the server certificate and the intermediates that it is presented with; zero with Options.Certificates
 	// Anchors holds the trust anchors for clients, gateways and forwarded certificates,
 	// each once, ordered by their end.
 	Anchors    []AnchorInventory

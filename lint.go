@@ -18,10 +18,13 @@ type LintOptions struct {
 	// Certificates are client certificates. Lint uses them to find mappings by
 	// fingerprint, spki or serial whose certificate ends soon.
 	Certificates []*x509.Certificate
+	// Options are those that the program passes to Open. Lint uses what replaces keys of the
+	// file: Map, Policy and Certificates. It reports that it does not check them.
+	Options Options
 }
 
 // Lint reads a configuration as Open does, and reports settings that are valid and probably
 // not intended, ordered by file and line. The error joins the configuration errors.
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
-	return site.Lint(path, site.LintOptions(o))
+	return site.Lint(path, site.LintOptions{Within: o.Within, Now: o.Now, Certificates: o.Certificates, Program: o.Options.program()})
 }

@@ -2,6 +2,7 @@ package mtlsguard
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,11 +12,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/audit"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -39,6 +42,22 @@ type Options struct {
 	// IdentityHeaders names headers that are deleted from every request, in addition to
 	// the headers that package middleware knows.
 	IdentityHeaders []string
+	// Map maps certificates to users, in place of users in the file: from a directory or a
+	// database, say. It is called for every request unless its answers may be reused; see
+	// certmap.Match. An error or a panic of it refuses the request; a *reason.Refusal with
+	// reason.Unmapped says that the certificate has no user. nil: the file has users.
+	Map certmap.Mapper
+	// Policy decides about requests, in place of policy in the file. An error or a panic of it
+	// refuses the request. nil: the file has a policy.
+	Policy policy.Decider
+	// Certificates provide the certificates of ports, by name, in place of certificate in the
+	// file; see ports.Config.Certificate. Such a port also answers the challenge tls-alpn-01 of
+	// ACME (RFC 8737), whose connections reach no handler. Their end is not known here: no
+	// warning and no inventory has it.
+	Certificates map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Refuse writes the body of a refusal; see middleware.Config.Refuse: the status, and the
+	// headers that matter for security, are the guard's.
+	Refuse func(http.ResponseWriter, *http.Request, middleware.Outcome)
 	// Listen opens the listener of each port, in place of TCP on the address in the file: a
 	// socket that systemd passes, a unix socket, or a listener of a test. It gets the name of the
 	// port and its listen. See ports.Config.Listen.
@@ -76,9 +95,14 @@ func (o *Options) now() time.Time {
 	return o.Now()
 }
 
-// checkAuthenticators rejects authenticators for a port that does not exist or has no
-// users: they would never be used.
-func (s *Server) checkAuthenticators(g *site.Generation) error {
+// program returns what the program provides in place of files.
+func (o *Options) program() site.Program {
+	return site.Program{Map: o.Map, Policy: o.Policy, Certificates: o.Certificates}
+}
+
+// checkOptions rejects options for a port that does not exist, or has no users: they would
+// never be used.
+func (s *Server) checkOptions(g *site.Generation) error {
 	var wrong errorlist.List
 	for _, name := range slices.Sorted(maps.Keys(s.options.Authenticators)) {
 		if !slices.ContainsFunc(g.AllPorts(), func(p site.Port) bool { return p.Config.Name == name && p.Authorizes() }) {
@@ -87,6 +111,17 @@ func (s *Server) checkAuthenticators(g *site.Generation) error {
 				Hint: "use the name of a port in " + s.path,
 			})
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.options.Certificates)) {
+		if !slices.ContainsFunc(g.Ports, func(p site.Port) bool { return p.Config.Name == name }) {
+			wrong.Add(configerror.Error{What: fmt.Sprintf("Options.Certificates: %q is not a port", name), Hint: "use the name of a port in " + s.path})
+		}
+		if s.options.Certificates[name] == nil {
+			wrong.Add(configerror.Error{What: fmt.Sprintf("Options.Certificates: the function of port %q is nil", name), Hint: "set one, or remove the port"})
+		}
+	}
+	if s.options.Policy != nil && s.options.ShadowEvery != 0 {
+		wrong.Add(configerror.Error{What: "Options.ShadowEvery compares the policy file, and Options.Policy stands in its place", Hint: "remove one of the two"})
 	}
 	return wrong.Err()
 }

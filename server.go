@@ -22,7 +22,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Server runs the ports and the guard of one configuration file. It is safe for concurrent
@@ -85,7 +84,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkAuthenticators(g); err != nil {
+	if err := s.checkOptions(g); err != nil {
 		return nil, err
 	}
 	config, err := s.guardConfig(g, 1)
@@ -149,6 +148,9 @@ func (s *Server) guardConfig(g *site.Generation, number uint64) (middleware.Conf
 	}
 	c := s.commonGuardConfig(number)
 	c.Map, c.Policy, c.Quotas, c.Now = g.Table, decider, g.Quotas, s.options.Now
+	if s.options.Map != nil {
+		c.Map = s.options.Map
+	}
 	for _, p := range g.AllPorts() {
 		if !p.Authorizes() {
 			continue
@@ -163,7 +165,7 @@ func (s *Server) guardConfig(g *site.Generation, number uint64) (middleware.Conf
 // commonGuardConfig returns the settings that both guards have.
 func (s *Server) commonGuardConfig(number uint64) middleware.Config {
 	return middleware.Config{
-		Debug: s.options.Debug, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
+		Debug: s.options.Debug, Refuse: s.options.Refuse, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
 		PerPort: map[string]middleware.PortConfig{},
 		Observe: func(r *http.Request, o middleware.Outcome) { s.observe(r, &o) }, Time: s.options.Observe != nil || s.events.Enabled(slog.LevelInfo),
 	}
@@ -171,6 +173,9 @@ func (s *Server) commonGuardConfig(number uint64) middleware.Config {
 
 // decider returns the policy of a generation, with a shadow if the options ask for one.
 func (s *Server) decider(g *site.Generation) (policy.Decider, error) {
+	if s.options.Policy != nil {
+		return s.options.Policy, nil
+	}
 	if s.options.ShadowEvery == 0 {
 		return g.Engine, nil
 	}
@@ -193,6 +198,8 @@ func (s *Server) portConfig(p site.Port) ports.Config {
 		}
 	}
 	c.OnClosed = s.events.LogClosed
+	program := s.options.program()
+	program.AddCertificate(&c)
 	if listen := s.options.Listen; listen != nil {
 		c.Listen = func(ctx context.Context, addr string) (net.Listener, error) { return listen(ctx, c.Name, addr) }
 	}
@@ -215,20 +222,6 @@ func (s *Server) observe(r *http.Request, o *middleware.Outcome) {
 //
 //go:noinline // see observe
 func (s *Server) report(r *http.Request, o *middleware.Outcome) { s.options.Observe(r, *o) }
-
-// nearestMapping describes the mapping that comes nearest to a certificate that has no user on
-// a port.
-func (s *Server) nearestMapping(v trust.Verified, port string) string {
-	step, ok := s.currentGeneration().Table.Nearest(v, port)
-	if !ok {
-		return ""
-	}
-	where := (&configerror.Error{File: step.File, Line: step.Line}).Position()
-	if where != "" {
-		where += ": "
-	}
-	return where + step.String()
-}
 
 // Guard returns the guard of the configuration. Reloads reconfigure it, and do not replace
 // it.

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 
 // threats are the sections of docs/threat-model.md and their numbers of rows.
 var threats = map[string]int{
-	"A": 23, "B": 24, "C": 22, "D": 17, "E": 17, "F": 19, "G": 12, "H": 22, "I": 14, "J": 15, "K": 24, "L": 18, "M": 3, "V": 9,
+	"A": 23, "B": 24, "C": 22, "D": 17, "E": 17, "F": 19, "G": 12, "H": 22, "I": 14, "J": 15, "K": 24, "L": 18, "M": 10, "X": 5, "V": 9,
 }
 
 var (
@@ -117,6 +118,9 @@ func TestThreatModelTests(t *testing.T) {
 	}
 }
 
+// modulesWithThreats are the modules whose tests the page may name.
+var modulesWithThreats = []string{".", "rpc/grpc", "e2e/rpc"}
+
 // testsOfModule finds the tests of every package by the last part of its path.
 func testsOfModule(t *testing.T) map[string]bool {
 	t.Helper()
@@ -129,8 +133,8 @@ func testsOfModule(t *testing.T) map[string]bool {
 			if file != "." && strings.HasPrefix(d.Name(), ".") {
 				return fs.SkipDir
 			}
-			if _, err := os.Stat(filepath.Join(file, "go.mod")); err == nil && file != "." {
-				return fs.SkipDir // a separate module
+			if _, err := os.Stat(filepath.Join(file, "go.mod")); err == nil && !slices.Contains(modulesWithThreats, filepath.ToSlash(file)) {
+				return fs.SkipDir
 			}
 			return nil
 		}

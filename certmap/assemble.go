@@ -72,11 +72,11 @@ func (t *Table) addFiles(files []*parsed, parallel bool) bool {
 			numbers = append(numbers, t.addPage(p))
 		}
 	}
-	each := func(add func(r ref, e *entry) bool) bool {
+	each := func(add func(ref, entry) bool) bool { // by value: a pointer would be an allocation each
 		for _, number := range numbers {
 			p := t.pages[number]
 			for i := range p.records {
-				if e := p.entry(i); !add(refOf(number, i), &e) {
+				if !add(refOf(number, i), p.entry(i)) {
 					return false
 				}
 			}
@@ -96,7 +96,7 @@ func (t *Table) addFiles(files []*parsed, parallel bool) bool {
 	return unique && noConflict
 }
 
-func (t *Table) addID(r ref, e *entry) bool {
+func (t *Table) addID(r ref, e entry) bool {
 	if t.findID(e.id()) != 0 {
 		return false
 	}
@@ -104,12 +104,12 @@ func (t *Table) addID(r ref, e *entry) bool {
 	return true
 }
 
-func (t *Table) addKey(r ref, e *entry) bool {
-	conflict, sameKey := t.findConflict(e)
+func (t *Table) addKey(r ref, e entry) bool {
+	conflict, sameKey := t.findConflict(&e)
 	if conflict != 0 || sameKey >= maxSameKey {
 		return false
 	}
 	t.byKey.Insert(hashText(e.kind, e.key()), r)
-	t.count(e, 1)
+	t.count(&e, 1)
 	return true
 }

@@ -84,6 +84,7 @@ func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 // put replaces a file atomically, by renaming a new one over it.
 func (s *site) put(name, content string) {
 	s.Helper()
+	s.keep(name, content)
 	temporary := filepath.Join(filepath.Dir(s.path(name)), ".new-"+filepath.Base(name))
 	if err := os.WriteFile(temporary, []byte(content), 0o600); err != nil {
 		s.Fatal(err)

@@ -18,7 +18,9 @@ func ownServer(tb testing.TB, s *mtlsguard.Server, h http.Handler) {
 			tb.Fatal(err)
 		}
 		srv := &http.Server{Handler: s.Handler(h)}
-		p.Configure(srv)
+		if err := p.Configure(srv); err != nil {
+			tb.Fatal(err)
+		}
 		go srv.Serve(l)
 		tb.Cleanup(func() { srv.Close() })
 	}

@@ -47,6 +47,9 @@ type Identity struct {
 	Leaf        *x509.Certificate // nil without a certificate; treat it as read-only
 }
 
+// In reports whether the caller is in a group. An Identity that no guard made is in none.
+func (id Identity) In(group string) bool { return slices.Contains(id.Groups, group) }
+
 // LogValue implements slog.LogValuer. It names the certificate by its fingerprint and
 // contains no text from the caller.
 func (id Identity) LogValue() slog.Value {

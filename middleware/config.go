@@ -48,7 +48,10 @@ type Config struct {
 
 	// IdentityHeaders are deleted from every request, beyond the built-in list.
 	IdentityHeaders []string
-	// Refuse writes the answer to a refused request; nil writes a problem document (RFC 9457).
+	// Refuse writes the answer to a refused request. The status is Outcome.Status, whatever it
+	// writes, and the headers Connection, WWW-Authenticate, Cache-Control and
+	// X-Content-Type-Options are the guard's. If it writes nothing, or is nil, the answer is a
+	// problem document (RFC 9457), or an error of gRPC or Connect to callers of these.
 	Refuse func(http.ResponseWriter, *http.Request, Outcome)
 	// Observe is called with every decision before it is carried out. It must not block.
 	Observe func(*http.Request, Outcome)

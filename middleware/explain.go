@@ -38,6 +38,8 @@ func (s *snapshot) explain(o *Outcome) []string {
 			for _, step := range m.Explain(o.Verified, o.Port) {
 				add("mapping", "%s", step)
 			}
+		} else {
+			add("mapping", "by %T, which has no method Explain", s.Map)
 		}
 	}
 	if o.Identity == nil {
@@ -48,6 +50,8 @@ func (s *snapshot) explain(o *Outcome) []string {
 		Explain(policy.Request) policy.Explanation
 	}); ok {
 		add("policy", "%s", e.Explain(policy.Request{User: o.Identity.User, Port: o.Port, Method: o.Method, Path: o.Path}))
+	} else {
+		add("policy", "by %T, which has no method Explain", s.Policy)
 	}
 	for _, q := range s.quotas.of(o) {
 		add("quota", "%s", q)

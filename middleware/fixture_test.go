@@ -105,7 +105,9 @@ func serve(tb testing.TB, h http.Handler, open ...*ports.Port) {
 		server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), ConnState: func(c net.Conn, s http.ConnState) {
 			connStates.Store(c.RemoteAddr().String(), s)
 		}}
-		port.Configure(server)
+		if err := port.Configure(server); err != nil {
+			tb.Fatal(err)
+		}
 		ended := make(chan error, 1)
 		go func() { ended <- server.Serve(l) }()
 		tb.Cleanup(func() {

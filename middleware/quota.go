@@ -93,6 +93,9 @@ const (
 	maxQuotaWindow   = 366 * 24 * time.Hour
 )
 
+// builtInGroups are the groups that every policy has.
+var builtInGroups = []string{identity.Everybody, identity.Authenticated, identity.Anonymous}
+
 var quotaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // check adds the errors of the quota.
@@ -144,8 +147,8 @@ type quotaRule struct {
 }
 
 // compileQuotas returns nil without quotas. A quota of the same name and rate as in previous goes
-// on counting with its buckets.
-func compileQuotas(wrong *errorlist.List, c Config, previous *quotas) *quotas {
+// on counting with its buckets. hasGroups says that the policy knows the groups of a user.
+func compileQuotas(wrong *errorlist.List, c Config, hasGroups bool, previous *quotas) *quotas {
 	if len(c.Quotas) == 0 {
 		return nil
 	}
@@ -158,6 +161,10 @@ func compileQuotas(wrong *errorlist.List, c Config, previous *quotas) *quotas {
 		rule := quotaRule{Quota: q, path: q.check(add)}
 		if first := slices.IndexFunc(c.Quotas, func(o Quota) bool { return o.Name == q.Name }); first < i {
 			add(fmt.Sprintf("Name: %q is already used", q.Name), fmt.Sprintf("Config.Quotas[%d] uses it: choose another", first))
+		}
+		if !hasGroups && q.Group != "" && !slices.Contains(builtInGroups, q.Group) {
+			// Fail closed: the quota would silently count nobody.
+			wrong.Add(configerror.Error{What: fmt.Sprintf("quota %q is for group %s, and the policy does not say who is in a group", q.Name, q.Group), Hint: "give the policy.Decider a method Groups(user string) []string"})
 		}
 		if wrong.Len() > before {
 			continue

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -193,7 +194,15 @@ func TestAWrongQuotaIsAnError(t *testing.T) {
 			t.Errorf("%+v: %v, want %s", q, err, row.want)
 		}
 	}
-	_, err := middleware.New(config(t, func(c *middleware.Config) { c.Quotas = []middleware.Quota{right, right} }))
+	_, err := middleware.New(config(t, func(c *middleware.Config) {
+		right := right
+		right.Group, c.Policy = "staff", struct{ policy.Decider }{c.Policy} // hides the method Groups
+		c.Quotas = []middleware.Quota{right}
+	}))
+	if err == nil || !strings.Contains(err.Error(), `quota "q" is for group staff, and the policy does not say who is in a group`) {
+		t.Errorf("a group without groups: %v", err)
+	}
+	_, err = middleware.New(config(t, func(c *middleware.Config) { c.Quotas = []middleware.Quota{right, right} }))
 	if err == nil || !strings.Contains(err.Error(), `Config.Quotas[1].Name: "q" is already used`) {
 		t.Errorf("a name twice: %v", err)
 	}

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/problem"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -16,7 +17,7 @@ func (s *snapshot) writeRefusal(w http.ResponseWriter, c *call) {
 		c.quota.writeTo(w.Header())
 	}
 	if s.Refuse != nil {
-		own := &answerWriter{ResponseWriter: w}
+		own := &answerWriter{inner: w, status: c.Status, challenges: c.Challenges, closes: c.closes} // not the call, which stays on the stack
 		s.Refuse(own, c.request, c.Outcome)
 		if own.written {
 			return
@@ -45,21 +46,56 @@ func (o *Outcome) problem() problem.Document {
 	return p
 }
 
-// answerWriter records whether Config.Refuse has written an answer.
+// answerWriter is the ResponseWriter of Config.Refuse: the body is the program's, and the status
+// and the headers that matter for security are the refusal's. It cannot be hijacked.
 type answerWriter struct {
-	http.ResponseWriter
-	written bool
+	inner      http.ResponseWriter
+	status     int
+	challenges []string
+	closes     bool
+	written    bool
 }
 
+func (w *answerWriter) Header() http.Header { return w.inner.Header() }
+
+// WriteHeader sends the status of the refusal in place of any final status: a 200 would say that
+// the request was allowed.
 func (w *answerWriter) WriteHeader(status int) {
-	w.written = w.written || status >= 200 || status == http.StatusSwitchingProtocols
-	w.ResponseWriter.WriteHeader(status)
+	switch {
+	case w.written:
+	case status >= 100 && status < 200 && status != http.StatusSwitchingProtocols:
+		w.inner.WriteHeader(status)
+	default:
+		w.written = true
+		h := w.Header()
+		if w.closes {
+			h.Set("Connection", "close")
+		}
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Del("WWW-Authenticate")
+		for _, c := range w.challenges {
+			h.Add("WWW-Authenticate", c)
+		}
+		w.inner.WriteHeader(w.status)
+	}
 }
 
 func (w *answerWriter) Write(b []byte) (int, error) {
-	w.written = true
-	return w.ResponseWriter.Write(b)
+	w.WriteHeader(w.status)
+	return w.inner.Write(b)
 }
 
-// Unwrap is for http.ResponseController.
-func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// FlushError is for http.ResponseController.
+func (w *answerWriter) FlushError() error {
+	w.WriteHeader(w.status)
+	return http.NewResponseController(w.inner).Flush()
+}
+
+// Flush is that of http.Flusher.
+func (w *answerWriter) Flush() { _ = w.FlushError() }
+
+// SetWriteDeadline is for http.ResponseController.
+func (w *answerWriter) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(w.inner).SetWriteDeadline(t)
+}

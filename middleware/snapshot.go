@@ -93,7 +93,7 @@ func compile(c Config, previous *snapshot) (*snapshot, error) {
 	if previous != nil {
 		counted = previous.quotas
 	}
-	s.quotas = compileQuotas(&wrong, c, counted)
+	s.quotas = compileQuotas(&wrong, c, s.groups != nil || c.Policy == nil, counted)
 	return s, wrong.Err()
 }
 

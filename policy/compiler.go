@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // compiler builds an Engine from lines that have no errors.
@@ -24,7 +25,7 @@ type placedEntry struct {
 }
 
 // compile builds an Engine from a graph and the lines that it was made of. The lines are
-// stored, and the tree is built, at the same time as the sets of groups.
+// stored, and the tree is built, at the same time as the sets of groups, if several goroutines may.
 func compile(c *checker, g *groupGraph, subjects []uint32, rules []Rule, members []Member) *Engine {
 	b := &compiler{
 		Engine: &Engine{
@@ -38,8 +39,8 @@ func compile(c *checker, g *groupGraph, subjects []uint32, rules []Rule, members
 		b.unended = Position{File: c.file, Line: n}
 	}
 	var parts sync.WaitGroup
-	parts.Go(func() { b.keepLines(rules, members) })
-	parts.Go(func() {
+	workers.Go(&parts, func() { b.keepLines(rules, members) })
+	workers.Go(&parts, func() {
 		for i := range rules {
 			b.placed[i] = b.placeRule(&rules[i], uint32(i)) // fewer than 2 G rules
 			b.placed[i].subject = subjects[i]

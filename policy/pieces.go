@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"runtime"
 	"strings"
 	"sync"
+
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // pieceSize is how many bytes of a file are read at a time, and parsed by one goroutine.
@@ -22,12 +23,12 @@ type piece struct {
 }
 
 // read returns the lines without errors, and adds the errors of the others. The error
-// is the reader's. Pieces are parsed on all processors, while the next one is read.
+// is the reader's. Pieces are parsed on all processors (see package workers), while the next one is read.
 func (c *checker) read(file string, r io.Reader) (rules []Rule, members []Member, err error) {
 	c.file = file
 	var pieces []*piece
 	var parsing sync.WaitGroup
-	places := make(chan struct{}, runtime.GOMAXPROCS(0))
+	places := make(chan struct{}, workers.Limit())
 	err = cut(r, func(p *piece) {
 		p.check = &checker{vocabulary: c.vocabulary, file: file}
 		pieces = append(pieces, p)

@@ -34,7 +34,9 @@ func onSmall(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)} // it would log every attack
-	p.Configure(srv)
+	if err := p.Configure(srv); err != nil {
+		t.Fatal(err)
+	}
 	go srv.Serve(p.Wrap(small{inner}))
 	t.Cleanup(func() { srv.Close() })
 	return p

@@ -191,7 +191,9 @@ func TestWrappedListenerHidesTheConnection(t *testing.T) {
 			l = hiding{l}
 		}
 		srv := &http.Server{Handler: http.HandlerFunc(echoCaller)}
-		p.Configure(srv)
+		if err := p.Configure(srv); err != nil {
+			t.Fatal(err)
+		}
 		go srv.Serve(l)
 		t.Cleanup(func() { srv.Close() })
 		body, _, err := dialAndGet(t, p, clientConfig(alice, h1))
@@ -227,7 +229,9 @@ func TestConfigureKeepsTheUsersHooks(t *testing.T) {
 		ConnState:   func(_ net.Conn, s http.ConnState) { states <- s },
 		HTTP2:       &http.HTTP2Config{MaxReadFrameSize: 1 << 20},
 	}
-	p.Configure(srv)
+	if err := p.Configure(srv); err != nil {
+		t.Fatal(err)
+	}
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
 	if body, _, err := dialAndGet(t, p, clientConfig(alice)); err != nil || body != "require alice HTTP/2.0" {

@@ -119,7 +119,15 @@ type Config struct {
 	Listen func(ctx context.Context, addr string) (net.Listener, error)
 	// MinVersion is tls.VersionTLS12 (also when 0) or tls.VersionTLS13.
 	MinVersion uint16
-	Limits     Limits
+	// TLS has further wishes. CipherSuites, CurvePreferences, MinVersion, MaxVersion,
+	// SessionTicketsDisabled and DynamicRecordSizingDisabled are honoured, and NextProtos are
+	// offered after h2 and http/1.1. With acme-tls/1 among them the port answers the challenge
+	// tls-alpn-01 (RFC 8737) with the certificate of Config.Certificate, without asking for one,
+	// and closes the connection. Any other field that is set is an error, because it could replace
+	// the verification of clients or has its own field here. New and Reconfigure copy it. nil
+	// has no wishes.
+	TLS    *tls.Config
+	Limits Limits
 	// HideAuthorities omits the names of the trust anchors from the certificate request
 	// (RFC 8446 section 4.2.4), and sends the same alert for every refused certificate.
 	// Clients that choose a certificate by these names may then send none.
@@ -162,6 +170,14 @@ func (c *Config) check() error {
 	}
 	if c.MinVersion != 0 && c.MinVersion != tls.VersionTLS12 && c.MinVersion != tls.VersionTLS13 {
 		fail(fmt.Sprintf("MinVersion: %#x is not supported", c.MinVersion), "set tls.VersionTLS12 or tls.VersionTLS13")
+	}
+	var wishes errorlist.List
+	checkTLS("TLS", c.TLS, &wishes)
+	for _, e := range configerror.All(wishes.Err()) {
+		fail(e.What, e.Hint)
+	}
+	if base := c.tlsBase(); base.MaxVersion != 0 && base.MaxVersion < base.MinVersion {
+		fail(fmt.Sprintf("TLS.MaxVersion: %#x is below the lowest version, %#x", base.MaxVersion, base.MinVersion), "raise it, or lower MinVersion")
 	}
 	c.Limits.check(&wrong)
 	return wrong.Err()

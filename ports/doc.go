@@ -25,9 +25,10 @@
 //
 //	l, err := port.Listen(ctx)
 //	srv := &http.Server{Handler: guard.Handler(h)}
-//	port.Configure(srv)
+//	err = port.Configure(srv)
 //	err = srv.Serve(l)
 //
+// Configure keeps what the program has set and is stricter. Wishes about TLS go into Config.TLS.
 // Nothing may stand between the listener and the server: a wrapper that hides the
 // *tls.Conn hides the certificate too, and every request is then refused.
 package ports

@@ -96,6 +96,9 @@ func (p *Port) finishHandshake(t *tls.Conn, raw *rawConn, s *state) (err error) 
 	if err := t.Handshake(); err != nil {
 		return err
 	}
+	if raw.challenge {
+		return errChallenge // before the connection is established: no handler ever sees it
+	}
 	cs := t.ConnectionState()
 	return p.establish(raw.conn, s, &cs)
 }
@@ -153,6 +156,9 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 // network ended it: the port refused no client then. The error is err, or a refusal that says
 // more than crypto/tls.
 func reasonFor(err error, s *state, cs *tls.ConnectionState, replied bool, read int) (reason.Reason, error) {
+	if err == errChallenge {
+		return "", err
+	}
 	if refusal, ok := errors.AsType[*reason.Refusal](err); ok {
 		return refusal.Reason, err
 	}

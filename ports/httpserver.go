@@ -9,36 +9,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/problem"
 )
 
-// Configure sets the fields of an http.Server that a port needs: ConnContext, the limits, and
-// DisableGeneralOptionsHandler. It wraps a ConnContext, a ConnState and a Handler that are set
-// before. Call it before the server serves.
-func (p *Port) Configure(srv *http.Server) {
-	l := p.state.Load().config.Limits
-	srv.ConnContext = withConnContext(srv.ConnContext)
-	srv.ConnState = withConnState(srv.ConnState)
-	srv.ReadHeaderTimeout = l.Headers
-	srv.IdleTimeout = l.Idle
-	srv.ReadTimeout = l.Request
-	srv.WriteTimeout = firstWriteDeadline(l)
-	// On HTTP/2 net/http adds http2Slack, and enforces the limit. On HTTP/1 it reads up to 8 KiB
-	// more, and limitRequests enforces the rest.
-	srv.MaxHeaderBytes = l.HeaderBytes - http2Slack
-	var h2 http.HTTP2Config
-	if srv.HTTP2 != nil {
-		h2 = *srv.HTTP2
-	}
-	h2.MaxConcurrentStreams = l.Streams
-	if h2.MaxReadFrameSize == 0 {
-		h2.MaxReadFrameSize = 16 << 10 // net/http keeps a buffer of the largest frame of each connection; its default is 1 MiB
-	}
-	srv.HTTP2 = &h2
-	srv.DisableGeneralOptionsHandler = true // otherwise net/http would answer OPTIONS * itself, without the guard
-	if srv.Handler == nil {
-		srv.Handler = http.DefaultServeMux
-	}
-	srv.Handler = limitRequests(srv.Handler, l)
-}
-
 func withConnContext(next func(context.Context, net.Conn) context.Context) func(context.Context, net.Conn) context.Context {
 	if next == nil {
 		return connContext

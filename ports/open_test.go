@@ -34,7 +34,9 @@ func TestListenOpensTheListenerOfAPort(t *testing.T) {
 		}
 		io.WriteString(w, v.Leaf().Subject.CommonName)
 	})}
-	p.Configure(srv)
+	if err := p.Configure(srv); err != nil {
+		t.Fatal(err)
+	}
 	go srv.Serve(l)
 	defer srv.Close()
 

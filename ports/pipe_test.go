@@ -45,7 +45,9 @@ func onPipes(t *testing.T, c ports.Config, h http.Handler) *ports.Port {
 	t.Helper()
 	p, l := newPort(t, c), chanlisten.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)} // it would log every attack
-	p.Configure(srv)
+	if err := p.Configure(srv); err != nil {
+		t.Fatal(err)
+	}
 	pipes.Store(p, l)
 	go srv.Serve(p.Wrap(l))
 	t.Cleanup(func() {

@@ -33,7 +33,8 @@ type Port struct {
 	listener      *listener // the last one; nil before Listen
 	conns         map[*Conn]struct{}
 	addr          net.Addr
-	limitsChanged chan struct{} // closed and replaced when the HTTP limits change
+	spoken        atomic.Pointer[[]string] // the protocols of HTTP that the http.Server speaks; nil: all
+	limitsChanged chan struct{}            // closed and replaced when the HTTP limits change
 }
 
 // New builds a port. It does not listen yet. The error lists everything that is wrong with the

@@ -24,6 +24,7 @@ type rawConn struct {
 	sentHello      bool // the client's hello has been answered
 	clientReplied  bool // and the client has sent something since
 	probe          bool // the hello has the mark of a probe
+	challenge      bool // the client is a CA that validates a name; see challengeConfig
 	handshakeBytes int  // bytes, during the handshake
 	handshakeEnd   time.Time
 	alert          *alertRecord // nil once the handshake is over

@@ -100,7 +100,10 @@ func (r *run) serveUntil(stop <-chan struct{}, failed chan<- error) {
 		done, ended := make(chan struct{}), make(chan error, 2)
 		for _, from := range []chan net.Conn{r.listener.accepted, r.listener.anonymous} {
 			srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
-			r.port.Configure(srv)
+			if err := r.port.Configure(srv); err != nil { // a protocol that another server of the port has ruled out
+				failed <- err
+				return
+			}
 			if from == r.listener.anonymous {
 				srv.HTTP2.MaxConcurrentStreams = min(srv.HTTP2.MaxConcurrentStreams, anonymousStreams)
 			}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/mtlsguard/mtlsguard/internal/probemark"
@@ -29,13 +30,9 @@ type state struct {
 // shared key a session of another port, or of a former trust, could resume here.
 func newState(c Config) (*state, error) {
 	s := &state{config: c, requested: requested(&c)}
-	s.tls = &tls.Config{
-		MinVersion:     max(c.MinVersion, tls.VersionTLS12), // set, so that no GODEBUG lowers it
-		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: s.certificate,
-		// Fail closed: forConn replaces it.
-		VerifyConnection: func(tls.ConnectionState) error { return errNoConn },
-	}
+	s.tls = c.tlsBase()
+	s.tls.GetCertificate = s.certificate
+	s.tls.VerifyConnection = func(tls.ConnectionState) error { return errNoConn } // fail closed: configFor replaces it
 	switch c.ClientAuth {
 	case None:
 		s.tls.ClientAuth = tls.NoClientCert
@@ -84,6 +81,12 @@ func (s *state) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 func (s *state) configFor(raw *rawConn) *tls.Config {
 	own := s.tls.Clone()
 	own.KeyLogWriter = raw.alert // it keeps the secret of one alert in memory and writes nothing
+	own.GetConfigForClient = s.challengeConfig(raw)
+	if spoken := raw.conn.port.spoken.Load(); spoken != nil {
+		own.NextProtos = slices.DeleteFunc(slices.Clone(own.NextProtos), func(p string) bool {
+			return slices.Contains(httpProtos, p) && !slices.Contains(*spoken, p)
+		})
+	}
 	own.VerifyConnection = func(cs tls.ConnectionState) error {
 		err := s.verify(raw, cs.PeerCertificates)
 		if err != nil {

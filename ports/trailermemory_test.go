@@ -107,7 +107,9 @@ func TestRequestAfterItsAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "served") })}
-	p.Configure(srv)
+	if err := p.Configure(srv); err != nil {
+		t.Fatal(err)
+	}
 	seen := make(chan string, 1)
 	configured := srv.Handler
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

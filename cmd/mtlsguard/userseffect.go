@@ -33,7 +33,7 @@ type certificateEffect struct {
 func (f *usersFile) effectOf(ctx context.Context, chain []*x509.Certificate, now func() time.Time) (certificateEffect, error) {
 	var out certificateEffect
 	if f.config != nil {
-		if g, err := site.Load(ctx, f.config.path, fileset.New(nil), nil, now); err == nil {
+		if g, err := site.Load(ctx, f.config.path, fileset.New(nil), nil, now, site.Program{}); err == nil {
 			return effectIn(ctx, g, chain), nil
 		}
 	}

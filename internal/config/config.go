@@ -60,14 +60,21 @@ const (
 // parser reads mtlsguard.yaml.
 type parser struct {
 	strictyaml.Doc
+	program      Program
 	names, addrs map[string]int   // of the ports so far, and the line of each
 	fetched      map[string]Fetch // by file
 }
 
+// Program says which parts the program provides in place of the file.
+type Program struct {
+	Map, Policy  bool
+	Certificates []string // names of ports
+}
+
 // Parse reads mtlsguard.yaml. name is its name in errors. It adds every error to wrong, and
 // returns nil if the text is not YAML. If wrong has grown, the File is incomplete.
-func Parse(name string, data []byte, wrong *errorlist.List) *File {
-	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, names: map[string]int{}, addrs: map[string]int{}, fetched: map[string]Fetch{}}
+func Parse(name string, data []byte, program Program, wrong *errorlist.List) *File {
+	p := &parser{Doc: strictyaml.Doc{File: name, Wrong: wrong}, program: program, names: map[string]int{}, addrs: map[string]int{}, fetched: map[string]Fetch{}}
 	root := p.Parse(data)
 	if root == nil {
 		return nil
@@ -83,8 +90,15 @@ func Parse(name string, data []byte, wrong *errorlist.List) *File {
 	if m["reverse"] != nil {
 		f.Reverse = p.reverse(m["reverse"])
 	}
-	if f.Policy.Value == "" && (len(f.Ports) == 0 || slices.ContainsFunc(f.AllPorts(), Port.Authorizes)) {
-		p.Say(at(m["policy"], root), "policy is missing", "add policy: policy.csv, which lists what users may do")
+	if program.Map && m["users"] != nil {
+		p.Say(m["users"], "users is set, and the program maps certificates itself, by Options.Map", "remove users, or Options.Map")
+	}
+	if program.Policy {
+		if m["policy"] != nil {
+			p.Say(m["policy"], "policy is set, and the program decides itself, by Options.Policy", "remove policy, or Options.Policy")
+		}
+	} else if f.Policy.Value == "" && (len(f.Ports) == 0 || slices.ContainsFunc(f.AllPorts(), Port.Authorizes)) {
+		p.Say(at(m["policy"], root), "policy is missing", "add policy: policy.csv, which lists what users may do, or set Options.Policy in the program")
 	}
 	if f.Reload == 0 {
 		for _, one := range p.fetched {

@@ -33,7 +33,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var wrong errorlist.List
-		parsed := Parse("mtlsguard.yaml", data, &wrong)
+		parsed := Parse("mtlsguard.yaml", data, Program{}, &wrong)
 		if parsed == nil && wrong.Len() == 0 {
 			t.Fatal("neither a configuration nor an error")
 		}

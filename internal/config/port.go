@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -133,7 +134,14 @@ func (p *parser) listen(out *Port, n *yaml.Node) {
 }
 
 func (p *parser) certificate(out *Port, port, n *yaml.Node) {
-	if n == nil {
+	byProgram := slices.Contains(p.program.Certificates, out.Name)
+	switch {
+	case byProgram && n == nil:
+		return
+	case byProgram:
+		p.Say(n, fmt.Sprintf("port %q has a certificate, and the program provides one, by Options.Certificates", out.Name), "remove certificate, or the port from Options.Certificates")
+		return
+	case n == nil:
 		p.Say(port, fmt.Sprintf("port %q has no certificate", out.Name), "write certificate: {cert: FILE, key: FILE}")
 		return
 	}

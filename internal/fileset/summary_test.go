@@ -3,6 +3,7 @@ package fileset
 import (
 	"bytes"
 	"crypto/sha256"
+	"hash/maphash"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ func checkSummary(t *testing.T, data []byte, part func(rest int) int) {
 	case data[len(data)-1] == '\n', IsDER(data), oneBlock:
 		want = lineEnd
 	}
-	if got.end != want || got.size != len(data) || got.text == (IsPEM(data) || IsDER(data)) || got.Digest != sha256.Sum256(data) {
+	if got.end != want || got.size != len(data) || got.text == (IsPEM(data) || IsDER(data)) || got.Digest != sha256.Sum256(data) || got.quick != maphash.Bytes(seed, data) {
 		t.Errorf("%q: %+v, want the end %d", data, got, want)
 	}
 }

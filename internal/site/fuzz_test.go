@@ -29,7 +29,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fsys := fstest.MapFS{"mtlsguard.yaml": {Data: data}}
-		g, err := Load(t.Context(), "mtlsguard.yaml", fileset.New(fsys), nil, nil)
+		g, err := Load(t.Context(), "mtlsguard.yaml", fileset.New(fsys), nil, nil, Program{})
 		if g != nil || err == nil {
 			t.Fatal("loaded without the server's certificate") // there is no other file
 		}

@@ -77,7 +77,7 @@ func (s *testSite) sub(name, old, replacement string) {
 // load loads a generation after another one.
 func (s *testSite) load(previous *Generation) *Generation {
 	s.Helper()
-	g, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), previous, nil)
+	g, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), previous, nil, Program{})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestFailedParseIsNotKept(t *testing.T) {
 	first := s.load(nil)
 	s.put("ca.pem", "garbage\n")
 	for range 2 {
-		if g, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), first, nil); err == nil || g != nil || !strings.Contains(err.Error(), "ca.pem") {
+		if g, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), first, nil, Program{}); err == nil || g != nil || !strings.Contains(err.Error(), "ca.pem") {
 			t.Fatal("a damaged file loads:", err)
 		}
 	}
@@ -182,14 +182,14 @@ func TestOneChangedCRLIsParsedOnce(t *testing.T) {
 func TestKeptCRLIsCheckedAnew(t *testing.T) {
 	t.Parallel()
 	loadError := func(s *testSite, previous *Generation, clock func() time.Time) string {
-		_, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), previous, clock)
+		_, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), previous, clock, Program{})
 		return fmt.Sprint(err)
 	}
 	t.Run("the clock", func(t *testing.T) {
 		t.Parallel()
 		s := newTestSite(t, 2)
 		var clock testkit.Clock
-		first, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), nil, clock.Now)
+		first, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), nil, clock.Now, Program{})
 		if err != nil {
 			t.Fatal(err)
 		}

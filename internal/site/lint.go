@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,12 +24,13 @@ type LintOptions struct {
 	Within       time.Duration // 0 is 30 days, and less for what lives shortly
 	Now          func() time.Time
 	Certificates []*x509.Certificate
+	Program      Program
 }
 
 // Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
 // and line. Configuration errors are the error.
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
-	l := newLoader(context.Background(), path, fileset.New(nil), nil, o.Now)
+	l := newLoader(context.Background(), path, fileset.New(nil), nil, o.Now, o.Program)
 	g, err := l.load()
 	if err != nil {
 		return nil, err
@@ -37,13 +40,16 @@ func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 		return nil, err
 	}
 	var wrong errorlist.List
-	x := &linter{loader: l, g: g, file: config.Parse(path, data, &wrong), o: o, now: l.now()}
+	x := &linter{loader: l, g: g, file: config.Parse(path, data, o.Program.forConfig(), &wrong), o: o, now: l.now()}
 	x.addPolicy()
 	x.warnings()
 	x.users()
 	x.overridden()
-	x.policy()
-	x.quotas()
+	x.program()
+	if x.o.Program.Policy == nil {
+		x.policy()
+		x.quotas()
+	}
 	for i, p := range x.file.AllPorts() {
 		x.port(p, i)
 	}
@@ -94,6 +100,20 @@ func (x *linter) atPort(p config.Port) configerror.Error {
 	return configerror.Error{File: x.path, Line: p.Line()}
 }
 
+// program reports what it does not check because the program provides it.
+func (x *linter) program() {
+	at := configerror.Error{File: x.path}
+	if x.o.Program.Map != nil {
+		x.report("users", at, "Options.Map maps certificates: no user of it is known here, and no mapping is checked", "test it in the program")
+	}
+	if x.o.Program.Policy != nil {
+		x.report("policy", at, "Options.Policy decides: no rule of it is known here, and what a port allows is not checked", "test it in the program")
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.o.Program.Certificates)) {
+		x.report("ports", at, fmt.Sprintf("Options.Certificates provides the certificate of port %s: its names and its end are not checked", name), "watch its end in the program")
+	}
+}
+
 // warnings reports what the server logs when it starts.
 func (x *linter) warnings() {
 	for _, w := range x.g.Warnings {
@@ -113,6 +133,7 @@ func (x *linter) policy() {
 		named[m.User] = true
 		captures = captures || m.User == username.Variable
 	}
+	captures = captures || x.o.Program.Map != nil // it may lead to any user
 	for _, p := range x.file.AllPorts() {
 		named[p.Unmapped] = true
 	}

@@ -22,11 +22,16 @@ func (x *linter) port(p config.Port, index int) {
 		x.endings(p, index)
 		return
 	}
-	x.open(p, at)
+	decides := x.o.Program.Policy == nil // the rules are known
+	if decides || p.Strict {
+		x.open(p, at)
+	} else {
+		x.report("ports", at, fmt.Sprintf("port %s is open to Default, and Options.Policy decides what anyone may do there without a certificate", p.Name), "set strict: true, unless this is intended")
+	}
 	if p.Unmapped != "" && p.Unmapped != identity.Default {
 		x.report("ports", at, fmt.Sprintf("on port %s every verified certificate without a mapping is user %s", p.Name, p.Unmapped), "add a mapping for each certificate, and remove unmapped")
 	}
-	if !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) }) {
+	if decides && !slices.ContainsFunc(x.rules, func(r policy.Rule) bool { return r.Effect == policy.Allow && (r.Port == "*" || r.Port == p.Name) }) {
 		x.report("ports", at, fmt.Sprintf("no rule allows anything on port %s", p.Name), "p, SUBJECT, "+p.Name+", GET, /PATH, allow")
 	}
 	x.endings(p, index)

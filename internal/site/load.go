@@ -12,6 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -22,6 +23,7 @@ type loader struct {
 	ctx      context.Context // of what is fetched
 	path     string
 	files    *fileset.Reader
+	program  Program
 	previous *Generation // nil at the start
 	wrong    errorlist.List
 	warnings []configerror.Finding
@@ -38,14 +40,15 @@ type loader struct {
 }
 
 // Load reads a configuration and all files that it names. previous is the current
-// generation, or nil at the start. now is the clock; nil is time.Now. The error joins every
+// generation, or nil at the start. now is the clock; nil is time.Now. program is what does not
+// come from the files. The error joins every
 // configuration error; then the Generation is nil.
-func Load(ctx context.Context, path string, f *fileset.Reader, previous *Generation, now func() time.Time) (*Generation, error) {
-	return newLoader(ctx, path, f, previous, now).load()
+func Load(ctx context.Context, path string, f *fileset.Reader, previous *Generation, now func() time.Time, program Program) (*Generation, error) {
+	return newLoader(ctx, path, f, previous, now, program).load()
 }
 
-func newLoader(ctx context.Context, path string, f *fileset.Reader, previous *Generation, now func() time.Time) *loader {
-	return &loader{ctx: ctx, path: path, files: f, previous: previous, clock: now, kept: kept{}, parsed: map[string]int{}}
+func newLoader(ctx context.Context, path string, f *fileset.Reader, previous *Generation, now func() time.Time, program Program) *loader {
+	return &loader{program: program, ctx: ctx, path: path, files: f, previous: previous, clock: now, kept: kept{}, parsed: map[string]int{}}
 }
 
 // now reads the clock by which certificates are verified.
@@ -57,12 +60,15 @@ func (l *loader) now() time.Time {
 }
 
 func (l *loader) load() (*Generation, error) {
+	if l.previous != nil {
+		defer workers.Reserve()() // one processor stays free for requests
+	}
 	path := l.path
 	data, ok := l.text(configerror.Error{File: path}, path)
 	if !ok {
 		return nil, l.err()
 	}
-	f := config.Parse(path, data, &l.wrong)
+	f := config.Parse(path, data, l.program.forConfig(), &l.wrong)
 	if f == nil {
 		return nil, l.err()
 	}
@@ -105,12 +111,14 @@ func (l *loader) load() (*Generation, error) {
 // rejected before any of them takes effect.
 func (l *loader) checkGuard(path string, f *config.File, g *Generation) {
 	for i, p := range f.Ports {
-		_, err := ports.New(g.Ports[i].Config)
+		c := g.Ports[i].Config
+		l.program.AddCertificate(&c)
+		_, err := ports.New(c)
 		l.wrong.Merge(placed(err, path, p.Line()), configerror.Error{File: path, Line: p.Line()})
 	}
 	all := g.AllPorts()
 	for i, p := range f.AllPorts() {
-		_, err := middleware.New(middleware.Config{Map: g.Table, Policy: g.Engine, PerPort: map[string]middleware.PortConfig{p.Name: all[i].Guard}})
+		_, err := middleware.New(middleware.Config{Map: l.program.mapper(g), Policy: l.program.decider(g), PerPort: map[string]middleware.PortConfig{p.Name: all[i].Guard}})
 		l.wrong.Merge(placed(err, path, p.Line()), configerror.Error{File: path, Line: p.Line()})
 	}
 	l.checkRegistration(path, f, g)

@@ -18,7 +18,7 @@ type compiledPolicy struct {
 }
 
 func (l *loader) policy(path string, f *config.File, names, methods []string) *policy.Engine {
-	if f.Policy.Value == "" {
+	if l.program.Policy != nil || f.Policy.Value == "" {
 		return denyAll // config.Parse has reported it, if the policy is needed
 	}
 	name := l.files.Beside(path, f.Policy.Value)

@@ -4,13 +4,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/usersload"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -18,10 +18,13 @@ import (
 var emptyTable, _ = certmap.New()
 
 func (l *loader) users(path string, f *config.File, ports []string) *certmap.Table {
+	if l.program.Map != nil {
+		return emptyTable
+	}
 	if f.Users.Value == "" {
 		for _, p := range f.AllPorts() {
 			if p.Authorizes() && (p.Trust != nil || p.Forwarded != nil) {
-				l.wrong.Add(configerror.Error{File: path, Line: p.Line(), What: "users is missing, and a port asks for certificates", Hint: "add users: users.yaml, which maps certificates to users"})
+				l.wrong.Add(configerror.Error{File: path, Line: p.Line(), What: "users is missing, and a port asks for certificates", Hint: "add users: users.yaml, which maps certificates to users, or set Options.Map in the program"})
 				break
 			}
 		}
@@ -32,7 +35,7 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	if !ok {
 		return nil
 	}
-	settings := usersload.Settings{Ports: ports, Workers: runtime.GOMAXPROCS(0), ReadIssuer: func(issuer string) (trust.Digest, error) {
+	settings := usersload.Settings{Ports: ports, Workers: workers.Limit(), ReadIssuer: func(issuer string) (trust.Digest, error) {
 		l.reading.Lock()
 		defer l.reading.Unlock()
 		return l.issuer(files[0].Name, issuer) // all files stand in one folder
@@ -40,7 +43,6 @@ func (l *loader) users(path string, f *config.File, ports []string) *certmap.Tab
 	var previous *certmap.Table
 	if l.previous != nil {
 		previous = l.previous.Table
-		settings.Workers-- // one processor stays free for requests
 	}
 	table, err := usersload.Load(previous, files, settings)
 	l.wrong.Merge(err, configerror.Error{File: name})

@@ -29,7 +29,7 @@ func newSegmentedSite(t *testing.T) *testSite {
 
 func (s *testSite) fails(previous *Generation, want string) {
 	s.Helper()
-	g, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), previous, nil)
+	g, err := Load(context.Background(), s.path("mtlsguard.yaml"), fileset.New(nil), previous, nil, Program{})
 	if g != nil || err == nil || !strings.Contains(err.Error(), want) {
 		s.Errorf("%v, want an error with %q", err, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +30,6 @@ type call struct {
 	first  *time.Timer // ends the wait for the first message
 	unhook func() bool
 
-	peer      *peer.Peer
 	info      *authInfo // nil: the call did not come over the pair's credentials
 	method    string
 	streams   bool
@@ -83,7 +83,7 @@ func (c *call) Request(ctx context.Context) *http.Request {
 	header := make(http.Header, len(c.md)+1)
 	for name, values := range c.md {
 		if !strings.HasPrefix(name, ":") {
-			header[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
+			header[http.CanonicalHeaderKey(name)] = values
 		}
 	}
 	header["Content-Type"] = []string{"application/grpc"} // the guard answers in the protocol of the call
@@ -107,7 +107,7 @@ func serveCall(w http.ResponseWriter, r *http.Request) {
 	if !ok || c.info == nil {
 		return // fail closed: the guard refuses a call without a connection, and the result of this one is a refusal too
 	}
-	ctx := peer.NewContext(r.Context(), &peer.Peer{Addr: c.peer.Addr, LocalAddr: c.peer.LocalAddr, AuthInfo: c.info.TLSInfo})
+	ctx := peer.NewContext(r.Context(), c.info.peer)
 	if kept := c.cleaned(r.Header); kept != nil {
 		ctx = metadata.NewIncomingContext(ctx, kept)
 	}
@@ -179,7 +179,10 @@ func (c *call) endedWith() *refusal {
 // caller whose certificate, forwarded by a gateway, is not trusted any more.
 func (c *call) SetReadDeadline(t time.Time) error {
 	if !t.IsZero() && t.Before(time.Now()) {
-		c.End(func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) })
+		c.End(func(w http.ResponseWriter) {
+			w.Header().Set("Grpc-Status", strconv.Itoa(int(codes.PermissionDenied)))
+			w.Header().Set("Grpc-Message", "The client certificate is not trusted any more")
+		})
 	}
 	return nil
 }

@@ -1,14 +1,18 @@
 package guardgrpc_test
 
 import (
+	"context"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
@@ -63,7 +67,7 @@ func TestCallsOfEveryKindHaveTheCaller(t *testing.T) {
 	}
 }
 
-// Covers A1 for calls: each row spoils one property.
+// Each row spoils one property.
 func TestRefusedCallsHaveACodeAndAReference(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, ports.Request, aliceMayEcho, "p, user:bob, *, POST, /acme.Echo/Sum, allow", "p, user:bob, *, POST, /acme.Echo/Count, deny")
@@ -206,5 +210,46 @@ func TestSecondOutermostInterceptorPanics(t *testing.T) {
 			}()
 			grpc.NewServer(append(s.options(), option())...)
 		}()
+	}
+}
+
+// Covers X5: grpc reads the message of a unary call before the interceptor runs.
+func TestFirstMessageHasADeadline(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, ports.Require, aliceMayEcho)
+	c := s.portConfig(t, ports.Require)
+	c.Limits.Idle = time.Second
+	s.port = must[*ports.Port](t)(ports.New(c))
+	s.serve(t, s.options()...)
+	cc := s.dial(t, s.alice)
+	stream := must[grpc.ClientStream](t)(cc.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, "/acme.Echo/Say"))
+	start := time.Now()
+	_, err := receive(stream)
+	wants(t, err, codes.Canceled, "")
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("after %v", took)
+	}
+	if o := s.last(); o.Port != "" {
+		t.Errorf("the guard has decided: %+v", o)
+	}
+	if got, err := say(t.Context(), cc, "hello"); err != nil || got != "alice hello" { // the connection stays
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+// Code that was written for grpc's own TLS finds what it expects.
+func TestPeerHasTLSInfo(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, ports.Require, aliceMayEcho)
+	var got []string
+	s.serve(t, append(s.options(), grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		from, _ := peer.FromContext(ctx)
+		if info, ok := from.AuthInfo.(credentials.TLSInfo); ok {
+			got = append(got, from.Addr.Network(), info.State.PeerCertificates[0].Subject.CommonName)
+		}
+		return handler(ctx, req)
+	}))...)
+	if _, err := say(t.Context(), s.dial(t, s.alice), "hello"); err != nil || !slices.Equal(got, []string{"tcp", "alice"}) {
+		t.Errorf("%q %v", got, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -121,4 +122,10 @@ func TestOtherListenerLetsNobodyIn(t *testing.T) {
 	testkit.Eventually(t, "the log says why", func() bool {
 		return strings.Contains(programLog.String(), "serve the listener of Port.Listen or Port.Wrap")
 	})
+}
+
+// ownRefusal tries to make a refusal a success.
+func ownRefusal(w http.ResponseWriter, _ *http.Request, _ middleware.Outcome) {
+	w.Header().Set("Grpc-Status", "0")
+	w.WriteHeader(http.StatusOK)
 }

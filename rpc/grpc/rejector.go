@@ -40,12 +40,16 @@ func (r *rejector) serve(c *tls.Conn, port *ports.Port, why error) {
 		if r.listeners == nil {
 			r.listeners = map[*ports.Port]*chanlisten.Listener{}
 		}
-		r.listeners[port] = l
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Connection", "close")
 			problem.Refusal(reason.NoPort).Write(w, r)
 		})}
-		port.Configure(srv)
+		if err := port.Configure(srv); err != nil {
+			slog.Error(err.Error()) // cannot happen: the server has no wishes
+			c.Close()
+			return
+		}
+		r.listeners[port] = l
 		go srv.Serve(l)
 	}
 	time.AfterFunc(maxRejected, func() { c.Close() })
