@@ -37,7 +37,7 @@ Exit status: 0 no findings or notes alone, 1 findings, 2 the configuration does 
 
 // finding is an element of the JSON of lint.
 type finding struct {
-	About string `json:"about"` // users, policy, trust or ports
+	About string `json:"about"` // users, policy, trust, ports or quotas
 	File  string `json:"file"`
 	Line  int    `json:"line,omitempty"`
 	What  string `json:"what"`
