@@ -210,6 +210,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 		{"a service", config, "services:\n        - {", "fingerprints"},
 		{"tunnel", config, "tunnel: {", "check"},
 		{"reverse", config, "reverse:                                   # this server dials gateways\n  ", "gateways"},
+		{"a quota", config, "quotas:                                    # none by default\n  - {", "burst"},
 		{"limits", config, "limits:\n      ", "connections_per_ip"},
 		{"a mapping", "users.yaml", "  - {", "fingerprint"},
 	} {

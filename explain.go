@@ -52,6 +52,7 @@ type Explanation struct {
 	Unread  bool
 	Mapping []certmap.Step      // the result of each mapping; nil without a verified certificate, and with Options.Map
 	Policy  *policy.Explanation // nil if the guard would not use the policy, and with Options.Policy
+	Quotas  []middleware.Quota  // those that count the request, if the policy allows it
 	Steps   []string            // the steps of the guard, as Options.Debug sends them
 }
 
@@ -122,6 +123,7 @@ func (s *Server) explain(ctx context.Context, g *site.Generation, number uint64,
 		explained := g.Engine.Explain(policy.Request{User: x.Identity.User, Port: q.Port, Method: x.Method, Path: x.Path})
 		x.Policy = &explained
 	}
+	x.Quotas = guard.Quotas(x.Outcome)
 	return x, nil
 }
 

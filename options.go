@@ -83,7 +83,7 @@ type Options struct {
 	// one JSON document: there is nothing to ask or to change. A socket that a dead server
 	// left behind is replaced; one of a running server is an error. "" means none.
 	StatusSocket string
-	// Now is the clock for certificates, CRLs and mappings. nil means time.Now.
+	// Now is the clock for certificates, CRLs, mappings and quotas. nil means time.Now.
 	Now func() time.Time
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -224,5 +225,19 @@ func (s *Server) logFailure() {
 	if due {
 		s.events.SetStale(true)
 		s.events.LogReloadFailure(s.path, f.err)
+	}
+}
+
+// largeLoad is the size of parsed files, in bytes, after which memory is returned. Returning it
+// is a collection, which takes 50 ms of processor time with a million mappings.
+const largeLoad = 8 << 20
+
+// returnMemory returns what was needed to parse large files to the operating system, in the
+// background. Otherwise the heap stays at twice its size after the next collection, and above
+// until then: 380 MiB are resident with a million mappings and 100,000 rules, and 150 MiB with it.
+func (s *Server) returnMemory(f *fileset.Reader) {
+	if s.parsed += f.Loaded(); s.parsed >= largeLoad {
+		s.parsed = 0
+		go debug.FreeOSMemory()
 	}
 }

@@ -147,7 +147,7 @@ func (s *Server) guardConfig(g *site.Generation, number uint64) (middleware.Conf
 		return middleware.Config{}, err
 	}
 	c := s.commonGuardConfig(number)
-	c.Map, c.Policy = g.Table, decider
+	c.Map, c.Policy, c.Quotas, c.Now = g.Table, decider, g.Quotas, s.options.Now
 	if s.options.Map != nil {
 		c.Map = s.options.Map
 	}

@@ -43,6 +43,17 @@ ports:
 	return s
 }
 
+// quotas returns a change that adds quotas to mtlsguard.yaml.
+func quotas(keys ...string) func(*site) {
+	return func(s *site) {
+		text := "quotas:\n"
+		for _, k := range keys {
+			text += "  - {" + k + ", rate: 10/s}\n"
+		}
+		s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+text)
+	}
+}
+
 // Each row makes one change, and lint reports it with its position and a hint.
 func TestLintFindings(t *testing.T) {
 	t.Parallel()
@@ -75,6 +86,14 @@ func TestLintFindings(t *testing.T) {
 			o.Now = func() time.Time { return time.Now().Add(23*time.Hour + 59*time.Minute + 30*time.Second) }
 		}, []string{
 			"mtlsguard.yaml:8: the server's certificate", "mtlsguard.yaml:9: port internal: the CRL of \"CN=Client CA\" expires", "mtlsguard.yaml:13: the server's certificate"}},
+		{"quotas that count", quotas("name: a, group: staff, path: /orders/*", "name: b, group: Authenticated", "name: c, path: '/orders/{id}'", "name: d, group: staff, path: /whoami", "name: e"), nil, nil},
+		{"a quota for an unknown group", quotas("name: q, group: stuff"), nil, []string{"mtlsguard.yaml:16: quota \"q\" counts nothing: no line of the policy names group:stuff"}},
+		{"a quota on another path", quotas("name: q, path: /reports/*"), nil, []string{"mtlsguard.yaml:16: quota \"q\" counts nothing: no rule allows anything on /reports/*"}},
+		{"a quota on a path that is denied to its group", func(s *site) {
+			quotas("name: q, group: partners, path: /orders/*")(s)
+			s.put("policy.csv", s.get("policy.csv")+"p, group:partners, *, GET, /partners, allow\ng, user:bob, group:partners\np, group:staff, *, GET, /x, allow\n")
+			s.sub("policy.csv", "g, user:bob, group:staff\n", "")
+		}, nil, []string{"mtlsguard.yaml:16: quota \"q\" counts nothing: no rule allows group:partners anything on /orders/*"}},
 		{"a user without a rule", func(s *site) {
 			s.sub("policy.csv", "p, group:Authenticated, *, GET, /whoami, allow\n", "p, user:alice, *, GET, /whoami, allow\n")
 		}, nil, nil},

@@ -91,6 +91,7 @@ func TestCodeHasNoKeyLogWriter(t *testing.T) {
 		code := string(text)
 		if filepath.Base(filepath.Dir(path)) == "ports" {
 			code = strings.Replace(code, "own.KeyLogWriter = raw.alert", "", 1)
+			code = strings.Replace(code, `"KeyLogWriter":`, "", 1) // Config.TLS rejects it
 		}
 		if strings.Contains(code, "KeyLogWriter") {
 			t.Errorf("%s mentions KeyLogWriter", path)

@@ -94,6 +94,9 @@ var reasonTroubles = []troubleCase{
 		s.put("users.yaml", sceneUsers+"  - {id: orders, user: orders, dns: orders.acme.example, issuer: client-ca.pem, not_after: 2026-01-01}\n")
 	}},
 	{see: "ambiguous-path", reason: reason.AmbiguousPath, call: curl, always: curlOf("alice"), options: []string{"--path-as-is", "https://localhost:8443//whoami"}},
+	{see: "quota", reason: reason.Quota, call: twice, options: curlOf("alice"), prepare: func(s *scene) {
+		s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"quotas:\n  - {name: each, per: user, rate: 1/h}\n")
+	}},
 	{see: "no-port", reason: reason.NoPort, call: withoutPort, program: func(s *scene) { s.configured = true }},
 	{see: "policy-error", reason: reason.PolicyError, call: curl, options: []string{"-u", "carol:right"}, prepare: func(s *scene) {
 		anonymous(s)
@@ -101,6 +104,12 @@ var reasonTroubles = []troubleCase{
 	}, program: func(s *scene) {
 		s.options.Authenticators = map[string][]middleware.Authenticator{"internal": {passwords(s)}}
 	}},
+}
+
+// twice makes a request, and returns the answer to a second one.
+func twice(s *scene, options []string) string {
+	curl(s, options)
+	return curl(s, options)
 }
 
 // besideAnother makes a request while another client of the same address is connected.

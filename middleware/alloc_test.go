@@ -137,6 +137,8 @@ func BenchmarkHandler(b *testing.B) {
 		change func(*middleware.Config)
 	}{
 		{"allowed", "alice", func(*middleware.Config) {}},
+		{"one quota", "alice", func(c *middleware.Config) { c.Quotas = manyQuotas(1) }},
+		{"ten quotas", "alice", func(c *middleware.Config) { c.Quotas = manyQuotas(10) }},
 		{"default", "", func(c *middleware.Config) { c.Fallback = middleware.ToDefault }},
 		{"observed", "alice", func(c *middleware.Config) { c.Observe = func(*http.Request, middleware.Outcome) {} }},
 		{"denied", "alice", func(c *middleware.Config) { c.Policy = newPolicy(b, "p, user:bob, *, *, /*, allow") }},
@@ -152,4 +154,13 @@ func BenchmarkHandler(b *testing.B) {
 			}
 		})
 	}
+}
+
+// manyQuotas returns quotas that refuse nothing at the speed of a benchmark.
+func manyQuotas(n int) []middleware.Quota {
+	var out []middleware.Quota
+	for i := range n {
+		out = append(out, middleware.Quota{Name: fmt.Sprint("q", i), Path: "/orders/*", Requests: 1_000_000_000, Interval: 1000 * time.Second, Burst: 1_000_000_000})
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/forwarded"
@@ -37,6 +38,13 @@ type Config struct {
 	// nil: those of the ports.Server that serves the guard's handler. A program that has
 	// several servers for one guard names them here.
 	Ports []string
+
+	// Quotas bound the requests that the policy allows, on all ports. Handler and Authorize
+	// count; Check does not. Reconfigure keeps the counts of a quota whose name and rate stay
+	// the same.
+	Quotas []Quota
+	// Now is the clock of Quotas. nil is one that is never set back.
+	Now func() time.Time
 
 	// IdentityHeaders are deleted from every request, beyond the built-in list.
 	IdentityHeaders []string

@@ -6,7 +6,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// decide asks the policy whether the caller may make the request.
+// decide asks the policy whether the caller may make the request. The quotas count what it
+// allows.
 func (s *snapshot) decide(c *call) bool {
 	q := policy.Request{User: c.Identity.User, Port: c.Port, Method: c.Method, Path: c.Path}
 	if c.memo != nil {
@@ -15,6 +16,9 @@ func (s *snapshot) decide(c *call) bool {
 	d, err := s.Policy.Decide(c.request.Context(), q)
 	c.Rule = d.Rule
 	if err == nil && d.Allowed {
+		if s.quotas != nil && !c.checked && !s.withinQuotas(c) {
+			return false
+		}
 		c.Allowed = true
 		return true
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // Explain returns how an outcome came about, one step an element, as "name: text". The
-// names are gateway, certificate, mapping, user, policy, or the reason of a refusal. It is for
+// names are gateway, certificate, mapping, user, policy, quota, or the reason of a refusal. It is for
 // operators: it names users, mappings and rules. It is safe for concurrent use.
 func (g *Guard) Explain(o Outcome) []string {
 	s := g.snapshot.Load()
@@ -52,6 +52,9 @@ func (s *snapshot) explain(o *Outcome) []string {
 		add("policy", "%s", e.Explain(policy.Request{User: o.Identity.User, Port: o.Port, Method: o.Method, Path: o.Path}))
 	} else {
 		add("policy", "by %T, which has no method Explain", s.Policy)
+	}
+	for _, q := range s.quotas.of(o) {
+		add("quota", "%s", q)
 	}
 	return steps
 }

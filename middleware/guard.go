@@ -19,8 +19,9 @@ import (
 // Guard lets a request through when its caller is known and allowed. It is safe
 // for concurrent use. The zero value refuses every request.
 type Guard struct {
-	snapshot atomic.Pointer[snapshot]
-	ports    sync.Map // connstate.Port to nil: the ports whose connections the guard has served
+	snapshot      atomic.Pointer[snapshot]
+	reconfiguring sync.Mutex
+	ports         sync.Map // connstate.Port to nil: the ports whose connections the guard has served
 }
 
 // New builds a Guard. The error lists everything that is wrong with the configuration; a
@@ -38,7 +39,9 @@ func New(c Config) (*Guard, error) {
 // not trust, a gateway's included, end within a second. An error leaves the current
 // configuration in effect.
 func (g *Guard) Reconfigure(c Config) error {
-	s, err := compile(c)
+	g.reconfiguring.Lock() // otherwise two calls could take over the counts of one quota twice
+	defer g.reconfiguring.Unlock()
+	s, err := compile(c, g.snapshot.Load())
 	if err != nil {
 		return err
 	}
@@ -114,6 +117,8 @@ type call struct {
 	hop     *hop           // nil on a port without gateways
 	memo    *memo          // what is remembered of the caller; may be nil
 	closes  bool           // a refusal ends the connection
+	checked bool           // the request is not served, and no quota counts it
+	quota   *usedUp        // the quota that refuses the request; nil: none does
 }
 
 // last is the last step that the guard takes. It is no func, so that a call can stay on the
@@ -190,9 +195,10 @@ func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (*http.Req
 	return s.strip(r, ctx), c.hop
 }
 
-// Check decides about a request without answering it and without changing it.
+// Check decides about a request without answering it and without changing it. No quota counts
+// it or refuses it.
 func (g *Guard) Check(r *http.Request) Outcome {
-	c := call{request: r.Clone(r.Context())} // authenticators see what they see in Handler: a cleaned request
+	c := call{request: r.Clone(r.Context()), checked: true} // authenticators see what they see in Handler: a cleaned request
 	s := g.snapshot.Load()
 	if s == nil {
 		c.refuse(reason.PolicyError, "the guard has no configuration")

@@ -16,7 +16,7 @@ import (
 // Outcome is a decision about one request.
 type Outcome struct {
 	Allowed  bool
-	Status   int                // of the answer to a refusal: 400, 401, 403, 421, 500 or 503
+	Status   int                // of the answer to a refusal: 400, 401, 403, 421, 429, 500 or 503
 	Reason   reason.Reason      // why the request is refused; empty when it is allowed
 	Detail   string             // more about the reason, safe to print in logs; never send it to the caller
 	Identity *identity.Identity // nil where the caller has no name; treat it as read-only

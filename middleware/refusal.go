@@ -13,6 +13,9 @@ func (s *snapshot) writeRefusal(w http.ResponseWriter, c *call) {
 	if c.closes {
 		w.Header().Set("Connection", "close")
 	}
+	if c.quota != nil {
+		c.quota.writeTo(w.Header())
+	}
 	if s.Refuse != nil {
 		own := &answerWriter{inner: w, status: c.Status, challenges: c.Challenges, closes: c.closes} // not the call, which stays on the stack
 		s.Refuse(own, c.request, c.Outcome)

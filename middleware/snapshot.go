@@ -34,6 +34,7 @@ type snapshot struct {
 	ports           map[string]*port
 	identityHeaders map[string]bool // folded names, beyond the built-in list
 	forwards        bool            // a port has gateways
+	quotas          *quotas         // nil: none
 	guard           *Guard          // nil until Reconfigure has accepted the snapshot
 }
 
@@ -54,7 +55,9 @@ const (
 	callerTime     = 10 * time.Minute
 )
 
-func compile(c Config) (*snapshot, error) {
+// compile compiles a Config. previous is the snapshot in effect, or nil: its quotas go on
+// counting.
+func compile(c Config, previous *snapshot) (*snapshot, error) {
 	s := &snapshot{Config: c, ports: make(map[string]*port, len(c.PerPort)), identityHeaders: map[string]bool{}}
 	var wrong errorlist.List
 	if c.Map == nil {
@@ -86,6 +89,11 @@ func compile(c Config) (*snapshot, error) {
 	for _, h := range c.IdentityHeaders {
 		s.identityHeaders[idheader.Fold(h)] = true
 	}
+	var counted *quotas
+	if previous != nil {
+		counted = previous.quotas
+	}
+	s.quotas = compileQuotas(&wrong, c, s.groups != nil || c.Policy == nil, counted)
 	return s, wrong.Err()
 }
 

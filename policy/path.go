@@ -147,9 +147,11 @@ func matchPath(rule, path, user string) bool {
 	if rule == starPath || path == starPath {
 		return rule == path
 	}
-	if !isUnambiguous(path) {
-		return false
-	}
+	return isUnambiguous(path) && matchSegments(rule, path, user)
+}
+
+// matchSegments is matchPath for an unambiguous path.
+func matchSegments(rule, path, user string) bool {
 	rule, path = rule[1:], path[1:]
 	for {
 		want, ruleRest, ruleMore := strings.Cut(rule, "/")

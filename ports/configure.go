@@ -123,10 +123,10 @@ func (c *Config) compareTLS(asked *tls.Config, wrong *errorlist.List) {
 	if asked == nil {
 		return
 	}
-	const where = "http.Server.TLSConfig"
+	where := fmt.Sprintf("port %q: http.Server.TLSConfig", c.Name)
 	has := c.tlsBase()
 	fail := func(what, hint string) {
-		wrong.Add(configerror.Error{What: fmt.Sprintf("port %q: %s.%s, and the port does TLS itself", c.Name, where, what), Hint: hint})
+		wrong.Add(configerror.Error{What: where + "." + what + ", and the port does TLS itself", Hint: hint})
 	}
 	checkTLS(where, asked, wrong)
 	if asked.MinVersion > has.MinVersion {

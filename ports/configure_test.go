@@ -95,7 +95,7 @@ func TestConfigureRejectsWhatItCannotKeep(t *testing.T) {
 	c, _ := config(t, ports.Require)
 	c.TLS = &tls.Config{CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, NextProtos: []string{"x/1"}}
 	c.MinVersion = tls.VersionTLS12
-	same := &tls.Config{CipherSuites: c.TLS.CipherSuites, NextProtos: []string{"h2", "http/1.1", "x/1"}, MinVersion: tls.VersionTLS12, PreferServerCipherSuites: true}
+	same := &tls.Config{CipherSuites: c.TLS.CipherSuites, NextProtos: []string{"h2", "http/1.1", "x/1"}, MinVersion: tls.VersionTLS12}
 	if err := newPort(t, c).Configure(&http.Server{TLSConfig: same}); err != nil {
 		t.Errorf("what the port does: %v", err)
 	}

@@ -55,6 +55,7 @@ const (
 	AmbiguousPath Reason = "ambiguous-path"
 	Misdirected   Reason = "misdirected"
 	NoPort        Reason = "no-port"
+	Quota         Reason = "quota"
 )
 
 // Reasons in the policy.
@@ -75,7 +76,7 @@ type entry struct {
 var order = []Reason{
 	NoCertificate, UnknownAuthority, Expired, NotYetValid, WrongUsage, NotALeaf, WeakKey, Revoked,
 	RevocationUnknown, TooLarge, BadCertificate, Timeout, Limit, UntrustedGateway, BadHeader, BadCredentials,
-	Unmapped, Ambiguous, MappingExpired, AmbiguousPath, Misdirected, NoPort, NoRule, Denied, PolicyError,
+	Unmapped, Ambiguous, MappingExpired, AmbiguousPath, Misdirected, NoPort, Quota, NoRule, Denied, PolicyError,
 }
 
 var entries = map[Reason]entry{
@@ -101,6 +102,7 @@ var entries = map[Reason]entry{
 	AmbiguousPath:     {400, "The request target can be read in more than one way"},
 	Misdirected:       {421, "The request does not belong on this connection"},
 	NoPort:            {500, "The server is not set up correctly"},
+	Quota:             {429, "Too many requests"},
 	NoRule:            {403, "Not allowed"},
 	Denied:            {403, "Denied"},
 	PolicyError:       {503, "No decision can be made"},
@@ -113,7 +115,7 @@ func All() []Reason { return slices.Clone(order) }
 func (r Reason) Known() bool { _, ok := entries[r]; return ok }
 
 // Status returns the HTTP status of a refusal: 400 for AmbiguousPath and BadHeader, 401 for
-// BadCredentials, 421 for Misdirected (RFC 9110 section 15.5.20), 500 for NoPort, 503 for
+// BadCredentials, 421 for Misdirected (RFC 9110 section 15.5.20), 429 for Quota (RFC 6585 section 4), 500 for NoPort, 503 for
 // PolicyError, and 403 for every other reason, those outside the list included.
 func (r Reason) Status() int {
 	if e, ok := entries[r]; ok {

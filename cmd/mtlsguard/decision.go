@@ -22,6 +22,8 @@ func decidingStage(x *mtlsguard.Explanation) string {
 		return "gateway"
 	case reason.Unmapped, reason.Ambiguous, reason.MappingExpired:
 		return "mapping"
+	case reason.Quota:
+		return "quota"
 	case reason.NoRule, reason.Denied, reason.PolicyError, "":
 		return "policy"
 	}

@@ -141,7 +141,7 @@ func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	if strings.HasSuffix(l.Path, "…") {
 		l.undecided = append(l.undecided, "what follows the end of the path, which is cut in the line")
 	}
-	if stage := decidingStage(o); stage != "mapping" && stage != "policy" {
+	if stage := decidingStage(o); stage != "mapping" && stage != "policy" && stage != "quota" {
 		x.addMappingSteps(g, l, a.now())
 		return nil
 	}

@@ -31,11 +31,17 @@ func (x *explainResult) logReport() *logReport {
 // changedSince reports whether the files decide otherwise than the line.
 func (x *explainResult) changedSince() bool {
 	o := &x.explanation
+	if o.Allowed && x.wasQuota() {
+		return false // explain counts no request, so no quota refuses it
+	}
 	if x.log.Event == "handshake" && !o.Refused {
 		return true
 	}
 	return o.Allowed != (x.log.Outcome == "allow") || string(o.Reason) != x.log.Reason
 }
+
+// wasQuota reports whether the line is the refusal of a quota.
+func (x *explainResult) wasQuota() bool { return x.log.Reason == string(reason.Quota) }
 
 // printLine prints the line of the log, and what it leaves open.
 func (x *explainResult) printLine(a *app) {
@@ -51,6 +57,9 @@ func (x *explainResult) printLine(a *app) {
 		a.printf("  the newest of %d refusals\n", l.matched)
 	default:
 		a.printf("  the newest of %d lines, of which %s\n", l.matched, plural(l.refused, "is a refusal", "are refusals"))
+	}
+	if x.explanation.Allowed && x.wasQuota() {
+		a.printf("  a quota was used up then, and explain counts no request: %s\n", printable(x.log.Error))
 	}
 	if x.changedSince() {
 		a.printf("  the files decide otherwise now\n")

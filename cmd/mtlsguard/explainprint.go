@@ -71,6 +71,12 @@ func (x *explainResult) print(a *app) {
 		a.printf("policy\n")
 		a.printTable("  ", policyRows(o.Policy))
 	}
+	if o.Allowed && len(o.Quotas) > 0 {
+		a.printf("quotas\n")
+		for _, q := range o.Quotas {
+			a.printf("  %s\n", q)
+		}
+	}
 	if x.live != nil {
 		comparison := "the same"
 		switch {

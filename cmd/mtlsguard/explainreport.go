@@ -18,7 +18,7 @@ import (
 // explainReport is the JSON of explain.
 type explainReport struct {
 	Allowed       bool                `json:"allowed"`
-	Stage         string              `json:"stage"`            // the step that decided: handshake, http, request, gateway, certificate, mapping or policy
+	Stage         string              `json:"stage"`            // the step that decided: handshake, http, request, gateway, certificate, mapping, policy or quota
 	Status        int                 `json:"status,omitempty"` // of a refusal; absent in the handshake
 	Reason        reason.Reason       `json:"reason,omitempty"`
 	Detail        string              `json:"detail,omitempty"`
@@ -35,6 +35,7 @@ type explainReport struct {
 	Mapping       string              `json:"mapping,omitempty"`
 	Mappings      []mappingStep       `json:"mappings,omitempty"`
 	Policy        *policy.Explanation `json:"policy,omitempty"`
+	Quotas        []string            `json:"quotas,omitempty"` // that count the request
 	Hints         []hint              `json:"hints"`
 	Live          *liveReport         `json:"live,omitempty"`
 	Log           *logReport          `json:"log,omitempty"`       // with --log
@@ -91,6 +92,9 @@ func (x *explainResult) report() explainReport {
 		out.Mappings = append(out.Mappings, mappingStep{
 			ID: s.MappingID, User: s.User, Kind: s.Kind, At: stepPosition(s), Result: s.Result, Wanted: s.Wanted, Got: s.Got, Why: s.Why,
 		})
+	}
+	for _, q := range o.Quotas {
+		out.Quotas = append(out.Quotas, q.String())
 	}
 	if x.log != nil {
 		out.Log, out.Undecided = x.logReport(), x.log.undecided

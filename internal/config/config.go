@@ -20,6 +20,7 @@ type File struct {
 	Users, Policy Scalar        // names of files; may be empty
 	Reload        time.Duration // between two looks at the files; 0 is never
 	Ports         []Port
+	Quotas        []Quota
 	Reverse       *Reverse // nil: the server dials no gateway
 }
 
@@ -78,11 +79,12 @@ func Parse(name string, data []byte, program Program, wrong *errorlist.List) *Fi
 	if root == nil {
 		return nil
 	}
-	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse")
+	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas")
 	f := &File{
 		Users:  p.scalar(m["users"], "users"),
 		Policy: p.scalar(m["policy"], "policy"),
 		Reload: p.reload(m["reload"]),
+		Quotas: p.quotas(m["quotas"]),
 	}
 	p.ports(f, root, m)
 	if m["reverse"] != nil {

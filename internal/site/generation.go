@@ -26,6 +26,7 @@ type Generation struct {
 	Tunnel   *Tunnel // nil: no gateway is dialled
 	Table    *certmap.Table
 	Engine   *policy.Engine
+	Quotas   []middleware.Quota
 	Warnings []configerror.Finding
 	endings  []ending
 	kept     kept

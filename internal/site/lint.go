@@ -48,6 +48,7 @@ func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	x.program()
 	if x.o.Program.Policy == nil {
 		x.policy()
+		x.quotas()
 	}
 	for i, p := range x.file.AllPorts() {
 		x.port(p, i)

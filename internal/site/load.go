@@ -82,6 +82,7 @@ func (l *loader) load() (*Generation, error) {
 	}
 	g.Table = l.users(path, f, names)
 	g.Engine = l.policy(path, f, names, methods)
+	g.Quotas = l.quotas(path, f)
 	for _, p := range f.Ports {
 		g.Ports = append(g.Ports, l.port(path, p))
 	}

@@ -30,7 +30,6 @@ type call struct {
 	first  *time.Timer // ends the wait for the first message
 	unhook func() bool
 
-	peer      *peer.Peer
 	info      *authInfo // nil: the call did not come over the pair's credentials
 	method    string
 	streams   bool
@@ -84,7 +83,7 @@ func (c *call) Request(ctx context.Context) *http.Request {
 	header := make(http.Header, len(c.md)+1)
 	for name, values := range c.md {
 		if !strings.HasPrefix(name, ":") {
-			header[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
+			header[http.CanonicalHeaderKey(name)] = values
 		}
 	}
 	header["Content-Type"] = []string{"application/grpc"} // the guard answers in the protocol of the call
@@ -108,7 +107,7 @@ func serveCall(w http.ResponseWriter, r *http.Request) {
 	if !ok || c.info == nil {
 		return // fail closed: the guard refuses a call without a connection, and the result of this one is a refusal too
 	}
-	ctx := peer.NewContext(r.Context(), &peer.Peer{Addr: c.peer.Addr, LocalAddr: c.peer.LocalAddr, AuthInfo: c.info.TLSInfo})
+	ctx := peer.NewContext(r.Context(), c.info.peer)
 	if kept := c.cleaned(r.Header); kept != nil {
 		ctx = metadata.NewIncomingContext(ctx, kept)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -50,9 +51,10 @@ func (c *TransportCredentials) ServerHandshake(raw net.Conn) (net.Conn, credenti
 	if state.NegotiatedProtocol != "h2" {
 		return nil, nil, errProtocol
 	}
+	info := credentials.TLSInfo{State: state, CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}
 	return t, &authInfo{
-		TLSInfo: credentials.TLSInfo{State: state, CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}},
-		pair:    c.pair, conn: conn, remote: raw.RemoteAddr().String(),
+		TLSInfo: info, pair: c.pair, conn: conn, remote: raw.RemoteAddr().String(),
+		peer: &peer.Peer{Addr: raw.RemoteAddr(), LocalAddr: raw.LocalAddr(), AuthInfo: info},
 	}, nil
 }
 
@@ -86,6 +88,7 @@ type authInfo struct {
 	pair   *pair
 	conn   connstate.Conn
 	remote string
+	peer   *peer.Peer // as handlers see it: with the type that they expect
 }
 
 // ClientHandshake returns an error: the credentials are a server's.

@@ -1,14 +1,18 @@
 package guardgrpc_test
 
 import (
+	"context"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
@@ -229,6 +233,23 @@ func TestFirstMessageHasADeadline(t *testing.T) {
 		t.Errorf("the guard has decided: %+v", o)
 	}
 	if got, err := say(t.Context(), cc, "hello"); err != nil || got != "alice hello" { // the connection stays
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+// Code that was written for grpc's own TLS finds what it expects.
+func TestPeerHasTLSInfo(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, ports.Require, aliceMayEcho)
+	var got []string
+	s.serve(t, append(s.options(), grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		from, _ := peer.FromContext(ctx)
+		if info, ok := from.AuthInfo.(credentials.TLSInfo); ok {
+			got = append(got, from.Addr.Network(), info.State.PeerCertificates[0].Subject.CommonName)
+		}
+		return handler(ctx, req)
+	}))...)
+	if _, err := say(t.Context(), s.dial(t, s.alice), "hello"); err != nil || !slices.Equal(got, []string{"tcp", "alice"}) {
 		t.Errorf("%q %v", got, err)
 	}
 }

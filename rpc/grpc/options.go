@@ -106,7 +106,7 @@ func (p *pair) serve(ctx context.Context, method string, streams bool, run func(
 		c = newCall(ctx, p) // fail closed: it has no connection
 	} else if from, ok := peer.FromContext(ctx); ok {
 		if info, ok := from.AuthInfo.(*authInfo); ok && info.pair == p {
-			c.peer, c.info = from, info
+			c.info = info
 		}
 	}
 	c.begin(ctx, method, streams)
