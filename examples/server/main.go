@@ -3,6 +3,7 @@
 //	go run ./examples/server                     # serves an embedded configuration, and prints curl lines
 //	go run ./examples/server -config mtlsguard.yaml
 //	go run ./examples/server -config mtlsguard.yaml -status status.sock   # with a socket for mtlsguard status
+//	go run ./examples/server -config mtlsguard.yaml -probes 127.0.0.1:8081  # GET /ready and /live, without TLS
 //
 // The API answers every allowed request with the identity of the caller, and how it was
 // established. Decisions, refused handshakes and reloads are JSON lines on standard error.
@@ -43,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	config := flags.String("config", "", "configuration `file`; without it an embedded example is served")
 	debug := flags.Bool("debug", false, "add explanations to refusals")
 	status := flags.String("status", "", "unix socket `file` for mtlsguard status; without it there is none")
+	probes := flags.String("probes", "", "`address` for GET /ready and /live, which no caller may reach; without it there is none")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -57,6 +59,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitInvalid
 	case *status == "" && given(flags, "status"):
 		fmt.Fprint(stderr, "error: -status is empty\nhint: -status FILE, or no -status for no socket\n")
+		return exitInvalid
+	case *probes == "" && given(flags, "probes"):
+		fmt.Fprint(stderr, "error: -probes is empty\nhint: -probes HOST:PORT, or no -probes for none\n")
 		return exitInvalid
 	}
 
@@ -78,6 +83,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		printErrors(stderr, err)
 		return exitInvalid
+	}
+	if *probes != "" {
+		srv, err := serveProbes(*probes, server.Readiness())
+		if err != nil {
+			printErrors(stderr, err)
+			fmt.Fprintln(stderr, "hint: -probes HOST:PORT of this machine, which no other program has. No port is open")
+			return exitFailed
+		}
+		defer srv.Close()
 	}
 	go func() {
 		for {
