@@ -95,9 +95,10 @@ func (s *loggedSite) request(port, name, method, path string) (reference string)
 	return reference
 }
 
-// decisions counts the lines about requests and handshakes.
+// decisions counts the lines about requests, handshakes, and connections that a reload ended
+// before their request.
 func (s *loggedSite) decisions() int {
-	return strings.Count(s.text(), `"event":"decision"`) + strings.Count(s.text(), `"event":"handshake"`)
+	return strings.Count(s.text(), `"event":"decision"`) + strings.Count(s.text(), `"event":"handshake"`) + strings.Count(s.text(), `"event":"closed"`)
 }
 
 // reloaded waits until the server has loaded the files.
