@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -32,6 +33,7 @@ type childConfig struct {
 	UserCA, ServerCA, GatewayCA string
 }
 
+// TestMain allows more parallel tests than processors: many tests of this package mostly wait.
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childEnv); text != "" {
 		if err := runChild(text); err != nil {
@@ -39,6 +41,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		f.Value.Set("8")
 	}
 	os.Exit(m.Run())
 }
