@@ -110,6 +110,7 @@ func TestLongFilesTakeLinearTime(t *testing.T) {
 func FuzzEach(f *testing.F) {
 	f.Add([]byte(block("CERTIFICATE") + "text\n" + block("PRIVATE KEY")))
 	f.Add([]byte("-----BEGIN X-----\n-----BEGIN -----END X-----"))
+	f.Add([]byte("text\n" + strings.TrimSuffix(block("PRIVATE KEY"), "\n") + "\v")) // white space for Go, but not in PEM
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got []pemfile.Block
 		if err := pemfile.Each("file", data, func(b pemfile.Block) error { got = append(got, b); return nil }); err != nil {
