@@ -325,7 +325,7 @@ func TestDocsProgram(t *testing.T) {
 // Every link within this repository has its target, also its heading.
 func TestDocsLinks(t *testing.T) {
 	t.Parallel()
-	for _, page := range []string{"README.md", reference, "docs/reverse.md", "docs/embedding.md"} {
+	for _, page := range []string{"README.md", reference, "docs/reverse.md", "docs/embedding.md", "docs/testing.md"} {
 		data, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
