@@ -13,8 +13,9 @@
 // them when the test is over. Request makes a request with an identity, for tests of handlers
 // alone. Policy compares a policy with a table of decisions.
 //
-// A wrong call ends the test with a sentence that says how to mend it. The functions must be
-// called from the goroutine of the test, and panic outside of tests.
+// A wrong call ends the test with a sentence that says how to mend it. Call the
+// functions from the goroutine of a test, as testing.T.FailNow requires. Outside of tests they
+// panic.
 package mtlsguardtest
 
 import "testing"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -23,6 +24,8 @@ type setup struct {
 	files   map[string]string
 	options mtlsguard.Options
 	serve   func(context.Context, *mtlsguard.Server) error
+
+	startWithin, endWithin time.Duration // for the server to open its ports, and to end
 
 	set map[string]bool // the options that were given
 }
@@ -92,7 +95,8 @@ func WithServe(serve func(ctx context.Context, server *mtlsguard.Server) error) 
 }
 
 func newSetup(options []Option) *setup {
-	s := &setup{policy: allowUsers, port: "internal", mode: ports.Require, strict: true, files: map[string]string{}, set: map[string]bool{}}
+	s := &setup{policy: allowUsers, port: "internal", mode: ports.Require, strict: true,
+		startWithin: 10 * time.Second, endWithin: 30 * time.Second, files: map[string]string{}, set: map[string]bool{}}
 	for _, option := range options {
 		option(s)
 	}

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,12 +17,14 @@ import (
 )
 
 // PKI is a set of authorities, with certificates for a server, for clients and for a gateway. It
-// belongs to one test.
+// belongs to one test, whose parallel subtests can share it.
 type PKI struct {
 	t                            testing.TB
 	clients, servers, gatewaysCA *testpki.Pair
 	server, gateway              *testpki.Pair
-	leaves                       map[string]*testpki.Pair // those of Certificate, by user
+
+	mu     sync.Mutex
+	leaves map[string]*testpki.Pair // those of Certificate, by user
 }
 
 // gatewayName is the DNS name in the certificate of the gateway.
@@ -69,6 +72,8 @@ func (p *PKI) TLSConfig(user string) *tls.Config {
 func (p *PKI) leaf(function, user string) *testpki.Pair {
 	p.t.Helper()
 	checkUser(p.t, function, user)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.leaves[user] == nil {
 		p.leaves[user] = p.clients.Leaf(user, ofUser)
 	}

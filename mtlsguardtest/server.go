@@ -24,13 +24,6 @@ type Server struct {
 	Server *mtlsguard.Server
 }
 
-// startWithin bounds the time in which a server opens its ports, and endWithin the time in which it
-// ends.
-const (
-	startWithin = 10 * time.Second
-	endWithin   = 30 * time.Second
-)
-
 // NewServer serves a handler behind a guard, on a port of loopback, until the test ends. Without
 // options the port requires a certificate, and every named user may send every request. The log of
 // the server is in that of the test: it names the rule or the certificate behind a refusal.
@@ -52,11 +45,10 @@ func NewServer(t testing.TB, handler http.Handler, options ...Option) *Server {
 		t.Fatalf("mtlsguardtest: NewServer: %s", listErrors(err))
 	}
 	s.Server = server
-	serve := setup.serve
-	if serve == nil {
-		serve = func(ctx context.Context, server *mtlsguard.Server) error { return server.Serve(ctx, handler) }
+	if setup.serve == nil {
+		setup.serve = func(ctx context.Context, server *mtlsguard.Server) error { return server.Serve(ctx, handler) }
 	}
-	s.start(log, serve)
+	s.start(setup, log)
 	if all := server.Ports(); len(all) > 0 {
 		s.URL = s.PortURL(all[0].Name())
 	}
@@ -95,36 +87,39 @@ func listErrors(err error) string {
 }
 
 // start serves until the test ends. It returns when every port is open.
-func (s *Server) start(log *testLog, serve func(context.Context, *mtlsguard.Server) error) {
+func (s *Server) start(setup *setup, log *testLog) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, s.Server) }()
-	for limit := time.Now().Add(startWithin); !s.Server.Status().Ready(); {
+	ended, failed := make(chan struct{}), false
+	var served error
+	go func() {
+		defer close(ended)
+		served = setup.serve(ctx, s.Server)
+	}()
+	s.t.Cleanup(func() {
+		defer log.close()
+		cancel()
 		select {
-		case err := <-ended:
-			cancel()
-			s.t.Fatalf("mtlsguardtest: NewServer: serving ended before every port was open: %v", err)
+		case <-ended:
+			if served != nil && !failed && !errors.Is(served, http.ErrServerClosed) {
+				s.t.Errorf("mtlsguardtest: serving ended with an error: %v", served)
+			}
+		case <-time.After(setup.endWithin):
+			s.t.Errorf("mtlsguardtest: serving does not end within %s: the function of WithServe must return when its context ends", setup.endWithin)
+		}
+	})
+	for limit := time.Now().Add(setup.startWithin); !s.Server.Status().Ready(); {
+		select {
+		case <-ended:
+			failed = true
+			s.t.Fatalf("mtlsguardtest: NewServer: serving ended before every port was open: %v", served)
 		case <-time.After(time.Millisecond):
 		}
 		if time.Now().After(limit) {
-			cancel()
 			s.t.Fatalf("mtlsguardtest: NewServer: not ready after %s: %s. The function of WithServe must open every port and call Server.Run or Server.Serve",
-				startWithin, strings.Join(s.Server.Status().NotReady, "; "))
+				setup.startWithin, strings.Join(s.Server.Status().NotReady, "; "))
 		}
 	}
-	s.t.Cleanup(func() {
-		cancel()
-		select {
-		case err := <-ended:
-			if err != nil && !errors.Is(err, http.ErrServerClosed) {
-				s.t.Errorf("mtlsguardtest: serving ended with an error: %v", err)
-			}
-		case <-time.After(endWithin):
-			s.t.Errorf("mtlsguardtest: serving does not end within %s: the function of WithServe must return when its context ends", endWithin)
-		}
-		log.close()
-	})
 }
 
 // PortURL returns the URL of a port of WithConfig, without a path.

@@ -5,14 +5,18 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -80,6 +84,79 @@ func TestClientsAreServedOrRefusedForTheirReason(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The error of a client that is refused names the alert, as docs/testing.md says.
+func TestErrorOfARefusedClientNamesTheAlert(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mtlsguardtest.NewServer(t, whoami)
+	for name, client := range map[string]*http.Client{"Anonymous": s.Anonymous(), "Untrusted": s.Untrusted(), "Expired": s.Expired(), "Revoked": s.Revoked()} {
+		_, rest, _ := strings.Cut(string(page), "| `"+name+"()` |")
+		_, rest, _ = strings.Cut(rest, "a failed handshake: `")
+		want, _, _ := strings.Cut(rest, "`")
+		if _, err := client.Get(s.URL); err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(want, "tls: ") {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
+// Every user name of a policy can be the user of a client, without being declared.
+func TestClientMapsEveryUserName(t *testing.T) {
+	t.Parallel()
+	s := mtlsguardtest.NewServer(t, whoami)
+	for _, user := range []string{"a", "7", "Orders.API_1@acme-x.example", "UPPER", strings.Repeat("x", 128), "users", "alice"} {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel() // subtests share a server
+			if got := get(s.Client(user), s.URL); !strings.HasPrefix(got, "200 "+user+" ") {
+				t.Errorf("got %q", got)
+			}
+			if got := get(s.Client("alice"), s.URL); !strings.HasPrefix(got, "200 alice ") {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// Other programs get the certificate that Client sends: as a value, as settings and as a file.
+func TestCertificateOfAUserIsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	fingerprint := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := identity.FromContext(r.Context())
+		io.WriteString(w, id.Fingerprint)
+	})
+	s := mtlsguardtest.NewServer(t, fingerprint)
+	leaf := s.Certificate("alice").Leaf
+	want := "200 " + trust.FingerprintOf(leaf).String()
+	folder := t.TempDir()
+	s.WriteFiles(folder, "alice", "bob")
+	pair, err := tls.LoadX509KeyPair(filepath.Join(folder, "alice.pem"), filepath.Join(folder, "alice-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if pem, err := os.ReadFile(filepath.Join(folder, "server-ca.pem")); err != nil || !roots.AppendCertsFromPEM(pem) {
+		t.Fatal(err)
+	}
+	for name, config := range map[string]*tls.Config{
+		"TLSConfig":  s.TLSConfig("alice"),
+		"WriteFiles": {RootCAs: roots, Certificates: []tls.Certificate{pair}},
+	} {
+		transport := &http.Transport{TLSClientConfig: config}
+		defer transport.CloseIdleConnections()
+		if got := get(&http.Client{Transport: transport}, s.URL); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	if got := get(s.Client("alice"), s.URL); got != want {
+		t.Errorf("Client: %s, want %s", got, want)
+	}
+	if got := get(s.Client("bob"), s.URL); got == want {
+		t.Error("bob has alice's certificate")
 	}
 }
 

@@ -28,6 +28,9 @@ func TestWrongUseSaysHowToMendIt(t *testing.T) {
 	server := func(options ...mtlsguardtest.Option) func(testing.TB) {
 		return func(t testing.TB) { mtlsguardtest.NewServer(t, whoami, options...) }
 	}
+	withServe := func(options ...mtlsguardtest.Option) func(testing.TB) {
+		return func(t testing.TB) { mtlsguardtest.NewServer(t, nil, options...) }
+	}
 	client := func(use func(*mtlsguardtest.PKI)) func(testing.TB) {
 		return func(t testing.TB) { use(mtlsguardtest.NewPKI(t)) }
 	}
@@ -55,12 +58,16 @@ func TestWrongUseSaysHowToMendIt(t *testing.T) {
 		{"two policies", server(mtlsguardtest.WithPolicy(""), mtlsguardtest.WithOptions(mtlsguard.Options{Policy: onlyBob{}})), []string{"WithPolicy has no effect", "Remove one"}},
 		{"no mode", server(mtlsguardtest.WithClientAuth(ports.ClientAuth(0))), []string{"client_cert", "none, request or require"}},
 		{"no such port", func(t testing.TB) { mtlsguardtest.NewServer(t, whoami).PortURL("public") }, []string{`there is no port "public": ports are internal`}},
-		{"serving fails", func(t testing.TB) { mtlsguardtest.NewServer(t, nil, serve(errors.New("no socket"))) }, []string{"serving ended before every port was open: no socket"}},
-		{"serving ends with an error", func(t testing.TB) {
-			mtlsguardtest.NewServer(t, nil, mtlsguardtest.WithServe(func(ctx context.Context, s *mtlsguard.Server) error {
-				return errors.Join(s.Serve(ctx, whoami), errors.New("not flushed"))
-			}))
-		}, []string{"serving ended with an error: not flushed"}},
+		{"serving fails", withServe(serve(errors.New("no socket"))), []string{"serving ended before every port was open: no socket"}},
+		{"no port is opened", withServe(mtlsguardtest.StartWithin(time.Millisecond), mtlsguardtest.WithServe(func(ctx context.Context, s *mtlsguard.Server) error {
+			return s.Run(ctx)
+		})), []string{"not ready after 1ms: ", "must open every port and call Server.Run"}},
+		{"serving does not end", withServe(mtlsguardtest.EndWithin(100*time.Millisecond), mtlsguardtest.WithServe(func(_ context.Context, s *mtlsguard.Server) error {
+			return s.Serve(t.Context(), whoami)
+		})), []string{"serving does not end within 100ms: the function of WithServe must return"}},
+		{"serving ends with an error", withServe(mtlsguardtest.WithServe(func(ctx context.Context, s *mtlsguard.Server) error {
+			return errors.Join(s.Serve(ctx, whoami), errors.New("not flushed"))
+		})), []string{"serving ended with an error: not flushed"}},
 		{"a request without a user", func(t testing.TB) { mtlsguardtest.Request(t, "GET", "/", "") }, []string{`Request: "" is not a user name`, "identity.Default"}},
 		{"a target that is none", func(t testing.TB) { mtlsguardtest.Request(t, "GET", "orders 7", "alice") }, []string{`"GET" "orders 7" is not a request`, "/orders/7"}},
 		{"a method that is none", func(t testing.TB) { mtlsguardtest.Request(t, "G T", "/", "alice") }, []string{`"G T" "/" is not a request`}},
