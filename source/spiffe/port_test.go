@@ -103,7 +103,7 @@ func TestPortOfAFileUsesTheWorkloadAPI(t *testing.T) {
 
 	next := authority("acme.example")
 	fresh := svid(next, "spiffe://acme.example/billing")
-	w.agent.send([]*testpki.Pair{w.acme, next}, nil, svid(w.acme, ordersID)) // and the federation is withdrawn
+	w.agent.send([]*testpki.Pair{w.acme, next}, nil, svid(w.acme, ordersID))                                        // and the federation is withdrawn
 	open, old, renewed := w.client(partner), w.client(billing, testkit.Resuming), w.client(fresh, testkit.Resuming) // few connections: there is a limit for each address
 	testkit.Eventually(t, "the new authority", func() bool { return get(renewed, url) == "200 billing" })
 	testkit.Eventually(t, "the end of the federation", func() bool { return get(open, url) == "refused" })
