@@ -105,9 +105,9 @@ func TestKeysStayInTheToken(t *testing.T) {
 func TestErrorsNameTheToken(t *testing.T) {
 	newToken(t)
 	for want, row := range map[string]struct{ name, value string }{
-		"PKCS11_PIN":                    {"PKCS11_PIN", "9"},
-		`the token "none"`:              {"PKCS11_TOKEN", "none"},
-		"none.so":                       {"PKCS11_MODULE", "/none.so"},
+		"PKCS11_PIN":                     {"PKCS11_PIN", "9"},
+		`the token "none"`:               {"PKCS11_TOKEN", "none"},
+		"none.so":                        {"PKCS11_MODULE", "/none.so"},
 		`the key with the label "server`: {"PKCS11_PIN", pin},
 	} {
 		t.Run(want, func(t *testing.T) {
