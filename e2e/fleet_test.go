@@ -94,4 +94,3 @@ func TestRefusedGenerationIsTriedAfterAChangeOnTheNode(t *testing.T) {
 	}
 	testkit.Eventually(t, "generation 3, whose manifest names the port", func() bool { return l.server.Status().Source.Number == 3 })
 }
-
