@@ -23,7 +23,7 @@ const abandoned = time.Hour
 var reached = func(step string) {}
 
 // writeFile writes a file beside its name, syncs it, and gives it the name with place, which is
-// os.Rename, or os.Link to fail if the name exists.
+// os.Rename, or os.Link to fail if the name exists. The caller syncs the folder.
 func writeFile(name string, place func(from, to string) error, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), temporary+"*")
 	if err != nil {
@@ -44,7 +44,7 @@ func writeFile(name string, place func(from, to string) error, write func(io.Wri
 		return err
 	}
 	reached("file named")
-	return syncFolder(filepath.Dir(name))
+	return nil
 }
 
 // writeBytes is writeFile for bytes.
@@ -77,6 +77,7 @@ func (b blobs) open(_ context.Context, f File) (io.ReadCloser, error) {
 
 // write writes the blobs of g that are not there, or that are damaged.
 func (b blobs) write(ctx context.Context, g *Generation) error {
+	wrote := false
 	for _, f := range g.Blobs() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -84,10 +85,16 @@ func (b blobs) write(ctx context.Context, g *Generation) error {
 		if b.whole(ctx, g, f) {
 			continue
 		}
+		wrote = true
 		err := writeFile(filepath.Join(string(b), f.SHA256.String()), os.Rename, func(w io.Writer) error {
 			return copyWhileItFlows(ctx, w, g, f)
 		})
 		if err != nil {
+			return err
+		}
+	}
+	if wrote {
+		if err := syncFolder(string(b)); err != nil {
 			return err
 		}
 	}
