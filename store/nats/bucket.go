@@ -45,7 +45,7 @@ func (s *Store) bucket(ctx context.Context, name string) (jetstream.KeyValue, er
 	defer cancel()
 	kv, err = s.js.KeyValue(ctx, name)
 	if err != nil {
-		return nil, s.explain("find the bucket "+name, err)
+		return nil, s.explain(ctx, "find the bucket "+name, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *Store) create(ctx context.Context, name string) (jetstream.KeyValue, er
 	}
 	defer cancel()
 	if _, err := s.js.CreateStream(request, s.stream(name)); err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return nil, s.explain("create the bucket "+name, err)
+		return nil, s.explain(request, "create the bucket "+name, err)
 	}
 	return s.bucket(ctx, name)
 }
@@ -129,7 +129,7 @@ func (s *Store) get(ctx context.Context, bucket, key string) (jetstream.KeyValue
 		return nil, jetstream.ErrKeyNotFound
 	}
 	s.forget(bucket, err)
-	return e, s.explain("read "+key+" of the bucket "+bucket, err)
+	return e, s.explain(ctx, "read "+key+" of the bucket "+bucket, err)
 }
 
 // put writes a key.
@@ -141,7 +141,7 @@ func (s *Store) put(ctx context.Context, kv jetstream.KeyValue, key string, valu
 	defer cancel()
 	_, err = kv.Put(ctx, key, value)
 	s.forget(kv.Bucket(), err)
-	return s.explain("write "+key+" of the bucket "+kv.Bucket(), err)
+	return s.explain(ctx, "write "+key+" of the bucket "+kv.Bucket(), err)
 }
 
 // maxKeys bounds how many keys of a bucket are listed: 256 GiB of parts.
@@ -160,13 +160,13 @@ func (s *Store) list(ctx context.Context, bucket string, each func(jetstream.Key
 	defer cancel()
 	w, err := kv.WatchAll(ctx, append(options, jetstream.IgnoreDeletes())...)
 	if err != nil {
-		return s.explain("list the bucket "+bucket, err)
+		return s.explain(ctx, "list the bucket "+bucket, err)
 	}
 	defer w.Stop()
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
-			return s.explain("list the bucket "+bucket, ctx.Err())
+			return s.explain(ctx, "list the bucket "+bucket, ctx.Err())
 		case e, open := <-w.Updates():
 			switch {
 			case !open:

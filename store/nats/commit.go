@@ -113,5 +113,5 @@ func (s *Store) writeHead(ctx context.Context, kv jetstream.KeyValue, g *source.
 	if now, _, loadErr := s.head(ctx); loadErr == nil && now.Same(g) {
 		return nil
 	}
-	return s.explain("write head of the bucket "+kv.Bucket(), err)
+	return s.explain(request, "write head of the bucket "+kv.Bucket(), err)
 }

@@ -113,7 +113,7 @@ func (s *Store) streamOf(ctx context.Context, bucket string) (jetstream.Stream, 
 	defer cancel()
 	stream, err := s.js.Stream(ctx, "KV_"+bucket)
 	if err != nil {
-		return nil, time.Time{}, s.explain("find the bucket "+bucket, err)
+		return nil, time.Time{}, s.explain(ctx, "find the bucket "+bucket, err)
 	}
 	now := stream.CachedInfo().TimeStamp
 	if now.IsZero() {
@@ -130,7 +130,7 @@ func (s *Store) remove(ctx context.Context, stream jetstream.Stream, revision ui
 	}
 	defer cancel()
 	if err := stream.DeleteMsg(ctx, revision); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return s.explain("remove an old revision", err)
+		return s.explain(ctx, "remove an old revision", err)
 	}
 	return nil
 }

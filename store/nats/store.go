@@ -40,7 +40,8 @@ type Store struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 
-	mu      sync.Mutex                    // guards the fields below
+	mu      sync.Mutex // guards the fields below
+	link    *link
 	buckets map[string]jetstream.KeyValue // found before, by name
 	lastErr error                         // reported by the connection, such as a missing permission
 	lastAt  time.Time                     // when it was reported
@@ -86,10 +87,13 @@ func Open(c Config) (*Store, error) {
 		return nil, err
 	}
 	s.conn, s.js = conn, js
+	status := conn.StatusChanged()
+	s.link = newLink(conn.IsConnected())
+	go s.followStatus(status)
 	return s, nil
 }
 
-// Close ends the connection and all watches.
+// Close ends the connection and all calls.
 func (s *Store) Close() { s.conn.Close() }
 
 // reconnectDelay returns the pause after all servers were tried. It is short, so that nodes hear
@@ -99,32 +103,6 @@ func reconnectDelay(attempts int) time.Duration {
 	return base + rand.N(200*time.Millisecond)
 }
 
-// request returns the context of one request. It fails at once without a connection.
-func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	if !s.conn.IsConnected() {
-		return nil, nil, s.offline()
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	return ctx, cancel, nil
-}
-
-// errOffline is wrapped by errors of calls without a connection.
-var errOffline = errors.New("there is no connection to NATS")
-
-// offline returns an error that says why there is no connection.
-func (s *Store) offline() error {
-	if s.conn.IsClosed() {
-		return fmt.Errorf("%w: the store was closed", errOffline)
-	}
-	if err := s.conn.LastError(); err != nil {
-		return fmt.Errorf("%w at %s: %w", errOffline, redact(s.config.URL), err)
-	}
-	return fmt.Errorf("%w at %s", errOffline, redact(s.config.URL))
-}
-
 // noteError keeps an error that the connection reported.
 func (s *Store) noteError(err error) {
 	s.mu.Lock()
@@ -132,11 +110,14 @@ func (s *Store) noteError(err error) {
 	s.lastErr, s.lastAt = err, time.Now()
 }
 
-// explain adds to the error of a request without an answer what the connection reported
-// meanwhile: a server only reports missing permissions so.
-func (s *Store) explain(what string, err error) error {
+// explain adds to the error of a request without an answer why there was none: the connection was
+// lost, or the connection reported something meanwhile. A server only reports missing permissions so.
+func (s *Store) explain(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errOffline) {
+		return fmt.Errorf("%s: %w", what, cause)
 	}
 	s.mu.Lock()
 	last, recent := s.lastErr, time.Since(s.lastAt) < timeout+time.Second

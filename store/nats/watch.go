@@ -21,10 +21,9 @@ const (
 // Watch implements source.Source. It returns an error when the connection is lost. Called without a
 // connection, it waits for one, and then returns nil: there may be news.
 func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
-	status := s.conn.StatusChanged()
-	defer s.conn.RemoveStatusListener(status)
-	if !s.conn.IsConnected() {
-		return s.awaitConnection(ctx, status)
+	l := s.currentLink()
+	if !l.connected {
+		return s.awaitConnection(ctx, l)
 	}
 	begun := time.Now()
 	hints := make(chan uint64, 1)
@@ -58,28 +57,23 @@ func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
 			if seen, news, err = s.look(ctx, have); err != nil || news {
 				return err
 			}
-		case now, open := <-status:
-			// A connection that was lost has missed messages, even if there is one again already.
-			if !open || now != nats.CONNECTED {
-				return fmt.Errorf("the connection was lost: %w", s.offline())
-			}
+		case <-l.changed: // messages were missed, even if there is a connection again
+			return fmt.Errorf("the connection was lost: %w", s.offline())
 		}
 	}
 }
 
 // awaitConnection waits for the connection.
-func (s *Store) awaitConnection(ctx context.Context, status <-chan nats.Status) error {
-	for !s.conn.IsConnected() {
+func (s *Store) awaitConnection(ctx context.Context, l *link) error {
+	for !l.connected {
 		if s.conn.IsClosed() {
 			return s.offline()
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case now, open := <-status:
-			if !open || now == nats.CLOSED {
-				return s.offline()
-			}
+		case <-l.changed:
+			l = s.currentLink()
 		}
 	}
 	return nil
