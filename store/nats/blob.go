@@ -71,11 +71,6 @@ func (r *blobReader) Read(p []byte) (int, error) {
 // fetch reads the next part. After an error it tries again, a few times: a server may be
 // busy with many nodes, and a replica may have heard of a part later than of the generation.
 func (r *blobReader) fetch(size int) ([]byte, error) {
-	if r.part == 0 && r.file.Size > partSize {
-		if err := sleep(r.ctx, rand.N(100*time.Millisecond)); err != nil { // not all nodes at once
-			return nil, err
-		}
-	}
 	key := blobKey(r.file.SHA256, r.part)
 	pause := 50 * time.Millisecond
 	for attempt := 1; ; attempt++ {
