@@ -212,6 +212,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 		{"reverse", config, "reverse:                                   # this server dials gateways\n  ", "gateways"},
 		{"a quota", config, "quotas:                                    # none by default\n  - {", "burst"},
 		{"limits", config, "limits:\n      ", "connections_per_ip"},
+		{"addresses", config, "addresses: {", "deny"},
 		{"a mapping", "users.yaml", "  - {", "fingerprint"},
 	} {
 		t.Run(row.level, func(t *testing.T) {

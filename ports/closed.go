@@ -9,7 +9,7 @@ import (
 
 // Closed describes a connection that a port closes, or an answer behind a gateway that it
 // ends, because a certificate is not trusted any more: it is revoked, it has expired, or the
-// trust has changed.
+// trust has changed. With reason.Address the connection's address is not accepted any more.
 type Closed struct {
 	Port   string
 	Remote net.Addr

@@ -128,6 +128,11 @@ type Config struct {
 	// has no wishes.
 	TLS    *tls.Config
 	Limits Limits
+	// Addresses are the IP addresses from which the port accepts connections. A connection from
+	// another one is closed before TLS, without an answer. Behind a gateway these are the
+	// gateway's. Reconfigure also closes open connections from addresses that are no longer
+	// accepted.
+	Addresses Addresses
 	// HideAuthorities omits the names of the trust anchors from the certificate request
 	// (RFC 8446 section 4.2.4), and sends the same alert for every refused certificate.
 	// Clients that choose a certificate by these names may then send none.
@@ -140,7 +145,7 @@ type Config struct {
 	OnHandshake func(Handshake)
 
 	// OnClosed is called when the port closes a connection because its certificate is not
-	// trusted any more. It must not block.
+	// trusted any more, or its address not accepted. It must not block.
 	OnClosed func(Closed)
 }
 
@@ -180,5 +185,11 @@ func (c *Config) check() error {
 		fail(fmt.Sprintf("TLS.MaxVersion: %#x is below the lowest version, %#x", base.MaxVersion, base.MinVersion), "raise it, or lower MinVersion")
 	}
 	c.Limits.check(&wrong)
+	var ranges errorlist.List
+	checkRanges("Addresses.Allow", c.Addresses.Allow, &ranges)
+	checkRanges("Addresses.Deny", c.Addresses.Deny, &ranges)
+	for _, e := range configerror.All(ranges.Err()) {
+		fail(e.What, e.Hint)
+	}
 	return wrong.Err()
 }

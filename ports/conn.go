@@ -100,6 +100,18 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 	return verified, nil
 }
 
+// checkAddress returns why a configuration does not accept the address of the connection, or
+// nil.
+func (c *Conn) checkAddress(current *Config) error {
+	if c.simulated {
+		return nil // it has no address
+	}
+	if refusal := current.Addresses.refuse(ipOf(c.raw.RemoteAddr())); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
 // remember stores a result in the verifier: the handshake is finished, so the client holds
 // the key.
 func (c *Conn) remember(v *trust.Verifier, verified trust.Verified) {

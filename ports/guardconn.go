@@ -70,14 +70,17 @@ func (c *guardConn) Untrack(w underway.Work) {
 	c.works = slices.DeleteFunc(c.works, func(other underway.Work) bool { return other == w })
 }
 
-// Check implements underway.Work: it verifies the connection's own certificate by the port's
-// verifier.
+// Check implements underway.Work: the port still accepts the connection's address, and verifies
+// its own certificate.
 func (c *guardConn) Check(ctx context.Context, wait bool) error {
-	own := (*Conn)(c)
+	own, current := (*Conn)(c), &c.port.state.Load().config
+	if err := own.checkAddress(current); err != nil {
+		return err
+	}
 	if !own.sentCertificate() {
 		return nil
 	}
-	_, err := own.verify(ctx, c.port.state.Load().config.Trust, wait)
+	_, err := own.verify(ctx, current.Trust, wait)
 	return err
 }
 

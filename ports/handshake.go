@@ -125,8 +125,8 @@ func logPanic(port string, v any) {
 }
 
 // establish stores the certificates of a finished handshake: from here on the client is
-// known to hold the key. It verifies them by the current trust, as the port may have been
-// reconfigured meanwhile.
+// known to hold the key. It checks them, and the address, by the current configuration, as the
+// port may have been reconfigured meanwhile.
 func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.raw.releasePlace() // what follows may wait for a responder
 	fromHandshake := c.raw.verified
@@ -139,15 +139,18 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that clients do not reconnect all at once
 	}
 	c.established.Store(true) // before verifying: a Reconfigure from here on sees the connection
+	current := &p.state.Load().config
+	if err := c.checkAddress(current); err != nil {
+		return err
+	}
 	if !c.sentCertificate() {
 		return nil
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), c.raw.handshakeEnd)
 	defer cancel()
-	current := p.state.Load().config.Trust
-	verified, err := c.VerifiedBy(ctx, current)
+	verified, err := c.VerifiedBy(ctx, current.Trust)
 	if err == nil {
-		c.remember(current, verified)
+		c.remember(current.Trust, verified)
 	}
 	return err
 }

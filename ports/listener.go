@@ -107,6 +107,12 @@ func (l *listener) accept() {
 			report(p.state.Load(), Handshake{Port: p.name, Remote: c.RemoteAddr(), Err: errEncrypted})
 			continue
 		}
+		if refusal := p.state.Load().config.Addresses.refuse(ipOf(c.RemoteAddr())); refusal != nil {
+			p.connLimit.Give()
+			c.Close()
+			report(p.state.Load(), Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: refusal.Reason, Err: refusal})
+			continue
+		}
 		addr := connlimit.AddrOf(c.RemoteAddr())
 		if !p.connLimit.TakeAddr(addr) {
 			p.connLimit.Give()

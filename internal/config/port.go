@@ -35,6 +35,7 @@ type Port struct {
 	ServerNames    []string
 	CancelRequests bool
 	Limits         ports.Limits
+	Addresses      ports.Addresses
 }
 
 // BehindGateways reports whether few addresses hold the connections of all callers: those of
@@ -56,7 +57,7 @@ func (p *parser) unique(n *yaml.Node, seen map[string]int, key, value string) {
 
 func (p *parser) port(n *yaml.Node) Port {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
-		"methods", "server_names", "cancel_requests", "limits", "forwarded", "registration", "tunnel")
+		"methods", "server_names", "cancel_requests", "limits", "addresses", "forwarded", "registration", "tunnel")
 	out := Port{Position: Position{n}, Strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // reported by Map
@@ -89,6 +90,7 @@ func (p *parser) port(n *yaml.Node) Port {
 	p.tunnel(&out, m)
 	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.Limits = p.limits(m["limits"])
+	out.Addresses = p.addresses(m["addresses"])
 	if out.BehindGateways() && out.Limits.PerIP == 0 {
 		out.Limits.PerIP = cmp.Or(out.Limits.Connections, defaultConnections) // a gateway is one address
 	}
