@@ -13,6 +13,7 @@ import (
 type Closed struct {
 	Port   string
 	Remote net.Addr
+	Proxy  net.Addr      // as in a handshake
 	User   string        // whom the guard knew by the certificate; empty without a guard, and for a gateway
 	Reason reason.Reason // as in a handshake
 	Err    error

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -133,6 +134,13 @@ type Config struct {
 	// gateway's. Reconfigure also closes open connections from addresses that are no longer
 	// accepted.
 	Addresses Addresses
+	// ProxyProtocolFrom are the addresses of proxies that send a header of the PROXY protocol,
+	// version 1 or 2, before TLS. From them the header is required; it is then the caller's
+	// address in Addresses, Limits.PerIP, RemoteAddr and logs. From all others it is refused.
+	// Everything else that a header states, such as a certificate, is ignored. A proxy's own
+	// connections (LOCAL), and those whose caller it does not state (UNKNOWN), have the proxy's
+	// address. Reconfigure closes open connections whose peer enters or leaves the list.
+	ProxyProtocolFrom []netip.Prefix
 	// HideAuthorities omits the names of the trust anchors from the certificate request
 	// (RFC 8446 section 4.2.4), and sends the same alert for every refused certificate.
 	// Clients that choose a certificate by these names may then send none.
@@ -188,6 +196,7 @@ func (c *Config) check() error {
 	var ranges errorlist.List
 	checkRanges("Addresses.Allow", c.Addresses.Allow, &ranges)
 	checkRanges("Addresses.Deny", c.Addresses.Deny, &ranges)
+	checkRanges("ProxyProtocolFrom", c.ProxyProtocolFrom, &ranges)
 	for _, e := range configerror.All(ranges.Err()) {
 		fail(e.What, e.Hint)
 	}

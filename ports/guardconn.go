@@ -121,7 +121,7 @@ func (c *guardConn) reportEnd(why error) {
 
 // ReportClosed implements connstate.Conn.
 func (c *guardConn) ReportClosed(user string, leaf *x509.Certificate, why error) {
-	event := Closed{Port: c.port.name, Remote: c.raw.RemoteAddr(), User: user, Reason: reason.BadCertificate, Err: why, Leaf: leaf}
+	event := Closed{Port: c.port.name, Remote: c.raw.RemoteAddr(), Proxy: c.raw.proxy, User: user, Reason: reason.BadCertificate, Err: why, Leaf: leaf}
 	if refusal, ok := errors.AsType[*reason.Refusal](why); ok {
 		event.Reason = refusal.Reason
 	}

@@ -107,34 +107,47 @@ func (l *listener) accept() {
 			report(p.state.Load(), Handshake{Port: p.name, Remote: c.RemoteAddr(), Err: errEncrypted})
 			continue
 		}
-		if refusal := p.state.Load().config.Addresses.refuse(ipOf(c.RemoteAddr())); refusal != nil {
-			p.connLimit.Give()
-			c.Close()
-			report(p.state.Load(), Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: refusal.Reason, Err: refusal})
-			continue
-		}
-		addr := connlimit.AddrOf(c.RemoteAddr())
-		if !p.connLimit.TakeAddr(addr) {
-			p.connLimit.Give()
-			c.Close()
-			s := p.state.Load()
-			report(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: reason.Refuse(reason.Limit, p.connLimit.Describe(addr, "limits.connections_per_ip"))})
-			continue
-		}
+		s, peer := p.state.Load(), c.RemoteAddr()
 		raw := &rawConn{Conn: c, handshakes: p.handshakes, conn: &Conn{port: p}}
 		raw.conn.raw = raw
-		raw.release = func() {
-			p.mu.Lock()
-			delete(p.conns, raw.conn)
-			p.mu.Unlock()
-			p.connLimit.GiveAddr(addr)
+		if contains(s.config.ProxyProtocolFrom, ipOf(peer)) {
+			raw.proxy = peer // its caller's address is in the header, which the handshake reads
+		} else if refusal := p.admit(raw, s); refusal != nil {
 			p.connLimit.Give()
+			c.Close()
+			report(s, Handshake{Port: p.name, Remote: peer, Reason: refusal.Reason, Err: refusal})
+			continue
 		}
 		p.mu.Lock()
 		p.conns[raw.conn] = struct{}{}
 		p.mu.Unlock()
 		go l.handshake(raw)
 	}
+}
+
+// admit counts a connection without PROXY header for its address, or returns why it is refused.
+func (p *Port) admit(raw *rawConn, s *state) *reason.Refusal {
+	if refusal := s.config.Addresses.refuse(ipOf(raw.Conn.RemoteAddr())); refusal != nil {
+		return refusal
+	}
+	addr := connlimit.AddrOf(raw.Conn.RemoteAddr())
+	if !p.connLimit.TakeAddr(addr) {
+		return reason.Refuse(reason.Limit, p.connLimit.Describe(addr, "limits.connections_per_ip"))
+	}
+	raw.counted, raw.addr = true, addr
+	return nil
+}
+
+// release gives back the places of a connection that is closed.
+func (p *Port) release(raw *rawConn) {
+	p.mu.Lock()
+	delete(p.conns, raw.conn)
+	counted, addr := raw.counted, raw.addr
+	p.mu.Unlock()
+	if counted {
+		p.connLimit.GiveAddr(addr)
+	}
+	p.connLimit.Give()
 }
 
 // closeUnfinished closes the connections whose handshake is under way.

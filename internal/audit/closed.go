@@ -88,6 +88,7 @@ func (e *Logger) logClosed() {
 		r.add("reason", string(g.first.Reason))
 		r.add("port", g.first.Port)
 		r.add("remote", remote(g.first.Remote)) // of the first
+		r.add("via_proxy", remote(g.first.Proxy))
 		r.add("user", g.first.User)
 		if leaf := g.first.Leaf; leaf != nil {
 			r = append(r, recordOf(leaf, trust.FingerprintOf(leaf))...)

@@ -30,6 +30,18 @@ func (p *parser) addresses(n *yaml.Node) ports.Addresses {
 	return out
 }
 
+// proxyProtocol reads the addresses of the proxies that send a PROXY header.
+func (p *parser) proxyProtocol(n *yaml.Node) []netip.Prefix {
+	if n == nil {
+		return nil
+	}
+	m := p.Map(n, "proxy_protocol", "from")
+	if n.Kind == yaml.MappingNode && m["from"] == nil {
+		p.Say(n, "proxy_protocol has no from", "add from: [10.0.0.0/8] with the addresses of your proxies: from them the header is required, from all others refused")
+	}
+	return p.ranges(m["from"], "from", "no header would be read", map[netip.Prefix]int{})
+}
+
 // ranges reads a list of CIDR ranges, each of them once in lines. empty says what an empty list
 // would mean.
 func (p *parser) ranges(n *yaml.Node, key, empty string, lines map[netip.Prefix]int) []netip.Prefix {

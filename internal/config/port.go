@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -36,6 +37,7 @@ type Port struct {
 	CancelRequests bool
 	Limits         ports.Limits
 	Addresses      ports.Addresses
+	ProxyFrom      []netip.Prefix // the proxies that send a PROXY header
 }
 
 // BehindGateways reports whether few addresses hold the connections of all callers: those of
@@ -57,7 +59,7 @@ func (p *parser) unique(n *yaml.Node, seen map[string]int, key, value string) {
 
 func (p *parser) port(n *yaml.Node) Port {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
-		"methods", "server_names", "cancel_requests", "limits", "addresses", "forwarded", "registration", "tunnel")
+		"methods", "server_names", "cancel_requests", "limits", "addresses", "proxy_protocol", "forwarded", "registration", "tunnel")
 	out := Port{Position: Position{n}, Strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // reported by Map
@@ -91,6 +93,7 @@ func (p *parser) port(n *yaml.Node) Port {
 	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.Limits = p.limits(m["limits"])
 	out.Addresses = p.addresses(m["addresses"])
+	out.ProxyFrom = p.proxyProtocol(m["proxy_protocol"])
 	if out.BehindGateways() && out.Limits.PerIP == 0 {
 		out.Limits.PerIP = cmp.Or(out.Limits.Connections, defaultConnections) // a gateway is one address
 	}
