@@ -104,6 +104,12 @@ var configErrorRows = []configErrorRow{
 		yaml("127.0.0.1:0", "127.0.0.1:18443")(s)
 		yaml("127.0.0.1:0", "127.0.0.1:18443")(s)
 	}, config, 15, "is already used"},
+	{"listen on a socket without a name", yaml("listen: 127.0.0.1:0", "listen: 'systemd:'"), config, 6, `listen: "" is not the name of a socket`},
+	{"listen on a socket with two names", yaml("listen: 127.0.0.1:0", "listen: systemd:a:b"), config, 6, `listen: "a:b" is not the name of a socket`},
+	{"listen on a socket twice", func(s *site) {
+		yaml("127.0.0.1:0", "systemd:a")(s)
+		yaml("127.0.0.1:0", "systemd:a")(s)
+	}, config, 15, `listen: "systemd:a" is already used`},
 	{"listen twice, every address", func(s *site) {
 		yaml("127.0.0.1:0", "'0.0.0.0:18443'")(s)
 		yaml("127.0.0.1:0", "':18443'")(s)

@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/systemd"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -106,15 +108,14 @@ func (l Limits) check(wrong *errorlist.List) {
 // Config is what New builds a Port from.
 type Config struct {
 	Name       string // the port's name in policies, mappings and logs
-	Addr       string // host:port; port 0 takes any free one. With Listen, any text that Listen knows
+	Addr       string // host:port; port 0 takes any free one. systemd:NAME is a socket that systemd passes. With Listen, any text that Listen knows
 	ClientAuth ClientAuth
 	// Certificate returns the server's certificate. It is called in every full
 	// handshake and must not block.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Trust verifies clients. It is required unless ClientAuth is None.
 	Trust *trust.Verifier
-	// Listen opens the listener of the port, such as a socket that systemd passes or a unix
-	// socket. It must return plain connections: the port itself does TLS. Accept and RemoteAddr
+	// Listen opens the listener of the port, such as a unix socket. It must return plain connections: the port itself does TLS. Accept and RemoteAddr
 	// must not wait for a client, which would stop the port for all others. nil listens on Addr
 	// with TCP.
 	Listen func(ctx context.Context, addr string) (net.Listener, error)
@@ -165,7 +166,9 @@ func (c *Config) check() error {
 	if c.Name == "" || c.Name == "*" {
 		fail("Name is empty or *", "set the name that policies, mappings and logs use")
 	}
-	if _, _, err := net.SplitHostPort(c.Addr); err != nil && c.Listen == nil {
+	if name, ok := strings.CutPrefix(c.Addr, systemd.Prefix); ok && c.Listen == nil && !systemd.IsName(name) {
+		fail(fmt.Sprintf("Addr: %q is not the name of a socket", name), "for example systemd:internal, with FileDescriptorName=internal in the .socket unit")
+	} else if _, _, err := net.SplitHostPort(c.Addr); err != nil && !ok && c.Listen == nil {
 		fail(fmt.Sprintf("Addr: %q is not HOST:PORT", c.Addr), "for example 127.0.0.1:8443")
 	}
 	if c.ClientAuth < None || c.ClientAuth > Require {

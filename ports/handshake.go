@@ -37,6 +37,7 @@ type Handshake struct {
 // handshake does the TLS handshake of one accepted connection, and hands the connection to
 // Accept or closes it.
 func (l *listener) handshake(raw *rawConn) {
+	defer l.underWay.Add(-1)
 	defer func() {
 		// The last resort: an error of Config.Certificate, say, whose Unwrap panics.
 		if v := recover(); v != nil {

@@ -1,10 +1,12 @@
 package ports
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
@@ -18,6 +20,9 @@ type listener struct {
 	accepted  chan net.Conn
 	anonymous chan net.Conn // accepted on a Request port, without a certificate
 	done      chan struct{}
+	draining  atomic.Bool   // no more connections are accepted, and handshakes under way go on
+	accepting chan struct{} // closed when accepting has ended
+	underWay  atomic.Int64  // handshakes, until their connection has a server
 	once      sync.Once
 	err       error // why accepting ended; read after done
 }
@@ -25,7 +30,7 @@ type listener struct {
 // Wrap is Listen over a listener of the caller's, which must return connections without TLS,
 // as Config.Listen describes. Closing the result closes inner.
 func (p *Port) Wrap(inner net.Listener) net.Listener {
-	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{})}
+	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{}), accepting: make(chan struct{})}
 	p.mu.Lock()
 	p.listener, p.addr = l, inner.Addr()
 	p.mu.Unlock()
@@ -75,6 +80,29 @@ func (l *listener) stop(err error) {
 	})
 }
 
+// stopAccepting accepts no more connections, and waits for the handshakes under way, at most
+// until ctx ends. Otherwise a restart would lose the connections that are just beginning.
+func (l *listener) stopAccepting(ctx context.Context) {
+	l.draining.Store(true)
+	l.inner.Close()
+	l.port.connLimit.Wake()
+	select {
+	case <-l.accepting: // from here on no handshake begins
+	case <-ctx.Done():
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for l.underWay.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// refusesMore reports whether no more connections are accepted.
+func (l *listener) refusesMore() bool { return l.draining.Load() || l.stopped() }
+
 func (l *listener) stopped() bool {
 	select {
 	case <-l.done:
@@ -87,11 +115,15 @@ func (l *listener) stopped() bool {
 // accept takes a slot before it accepts a connection: connections beyond the limit wait in the
 // kernel's queue and cost nothing.
 func (l *listener) accept() {
+	defer close(l.accepting)
 	p := l.port
-	for pause := time.Duration(0); p.connLimit.Take(l.stopped); {
+	for pause := time.Duration(0); p.connLimit.Take(l.refusesMore); {
 		c, err := l.inner.Accept()
 		if err != nil {
 			p.connLimit.Give()
+			if l.draining.Load() {
+				return
+			}
 			if errors.Is(err, net.ErrClosed) || l.stopped() {
 				l.stop(net.ErrClosed)
 				return
@@ -121,6 +153,7 @@ func (l *listener) accept() {
 		p.mu.Lock()
 		p.conns[raw.conn] = struct{}{}
 		p.mu.Unlock()
+		l.underWay.Add(1)
 		go l.handshake(raw)
 	}
 }

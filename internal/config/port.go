@@ -8,12 +8,14 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/method"
+	"github.com/mtlsguard/mtlsguard/internal/systemd"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -120,6 +122,14 @@ func (p *parser) clientAuth(out *Port, port, n *yaml.Node) {
 
 // listen checks the address as far as that goes without opening it.
 func (p *parser) listen(out *Port, n *yaml.Node) {
+	if name, ok := strings.CutPrefix(out.Listen, systemd.Prefix); ok {
+		if !systemd.IsName(name) {
+			p.Say(n, fmt.Sprintf("listen: %q is not the name of a socket", name), "write systemd:internal, with FileDescriptorName=internal in the .socket unit")
+			return
+		}
+		p.unique(n, p.addrs, "listen", out.Listen)
+		return
+	}
 	host, service, err := net.SplitHostPort(out.Listen)
 	number := 0
 	if err == nil && service != "" {
