@@ -118,7 +118,7 @@ func newDocumentedFolder(tb testing.TB) folder {
 	for name, content := range map[string][]byte{
 		"server.pem": server.CertPEM(), "server-key.pem": server.KeyPEM(),
 		"client-ca.pem": clients.CertPEM(), "issuing-ca.pem": clients.SubCA("Issuing CA").CertPEM(), "revoked.pem": revoked.CertPEM(),
-		"client-ca.crl": crl.Raw, "crls/ca.crl": crl.Raw,
+		"client-ca.crl": crl.Raw, "crls/ca.crl": crl.Raw, "acme-bundle.pem": testpki.NewCA("acme.example").CertPEM(),
 		"gateway-ca.pem": gateways.CertPEM(), "gateway.pem": gateway.CertPEM(), "gateway-key.pem": gateway.KeyPEM(),
 		"registration-ca.pem": registrations.CertPEM(), "orders-server.pem": orders.CertPEM(), "orders-server-key.pem": orders.KeyPEM(),
 	} {
@@ -203,6 +203,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 		{"trust", config, "trust:\n      ", "must_be_revoked"},
 		{"fetch", config, "        - {", "issuer"},
 		{"ocsp", config, "ocsp: {", "nonce"},
+		{"a trust domain", config, "trust_domains:                       # none by default\n        - {", "name"},
 		{"forwarded", config, "forwarded:\n      ", "format"},
 		{"gateway", config, "gateway:\n        ", "fingerprints"},
 		{"verified", config, "verified: {", "value"},

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/signhint"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -74,7 +75,7 @@ func (l *listener) handshake(raw *rawConn) {
 		Version: cs.Version, Resumed: cs.DidResume, Probe: raw.probe, Duration: time.Since(start),
 	}
 	if err != nil {
-		event.Reason, event.Err = reasonFor(err, raw, s, &cs, replied, read)
+		event.Reason, event.Err = reasonFor(signhint.Explain(err), raw, s, &cs, replied, read)
 		if event.Reason == reason.NoCertificate {
 			event.Err = &reason.Refusal{Reason: event.Reason, Detail: errNone.Detail + "; " + s.requested, Err: err}
 		}

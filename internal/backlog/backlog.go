@@ -1,4 +1,4 @@
-// Package backlog hands values to one goroutine, which runs only while there are any.
+// Package backlog hands values to a goroutine, which runs only while there are any.
 package backlog
 
 import (
@@ -22,9 +22,11 @@ type Queue[T any] struct {
 
 	mu      sync.Mutex
 	waiting []T
-	spare   []T // memory of an earlier waiting
-	held    int // sizes of the values that are waiting or being handed over
-	running bool
+	spare   []T           // memory of an earlier waiting
+	held    int           // sizes of the values that are waiting or being handed over
+	running bool          // run runs, or pausing will start it
+	ended   time.Time     // of the last run
+	pausing *time.Timer   // starts run at the end of a pause
 	began   time.Time     // of the last call of do; zero before the first of a run
 	room    chan struct{} // closed when there may be room; nil: nobody waits for it
 	taken   uint64        // values, ever
@@ -79,21 +81,54 @@ func (q *Queue[T]) fits(size int) bool { return q.held == 0 || q.held+size <= q.
 
 // addAndUnlock queues a value that fits, and drops another.
 func (q *Queue[T]) addAndUnlock(v T, size int) bool {
-	fits, idle := q.fits(size), !q.running
+	fits := q.fits(size)
 	if fits {
 		q.waiting = append(q.waiting, v)
 		q.held += size
 		q.taken++
-		q.running = true
+		if !q.running {
+			q.start()
+		} else if full := q.bounds.Batch; q.held >= full && q.held-size < full {
+			q.endPause()
+		}
 	}
 	q.mu.Unlock()
-	switch {
-	case !fits:
+	if !fits {
 		q.dropped.Add(1)
-	case idle:
-		go q.run() // a goroutine for each burst costs no more than waking one that sleeps
 	}
 	return fits
+}
+
+// pause is the least time between two runs: while many values come, they are handed over
+// together, some 60 log lines in one Write instead of 8. Values that make a batch do not wait for
+// its end, and neither does the first value after a quiet time.
+const pause = time.Millisecond
+
+// start starts run, after the pause if the last run has just ended. q.mu is locked.
+func (q *Queue[T]) start() {
+	q.running = true
+	if left := pause - time.Since(q.ended); left > 0 && q.held < q.bounds.Batch {
+		q.runAfter(left)
+		return
+	}
+	go q.run() // a goroutine for each burst costs no more than waking one that sleeps
+}
+
+// runAfter starts run after a time. Nothing sleeps meanwhile: a timer keeps no goroutine. q.mu is
+// locked.
+func (q *Queue[T]) runAfter(d time.Duration) {
+	if q.pausing == nil {
+		q.pausing = time.AfterFunc(d, q.run)
+		return
+	}
+	q.pausing.Reset(d)
+}
+
+// endPause starts run now if it waits for the end of a pause. q.mu is locked.
+func (q *Queue[T]) endPause() {
+	if q.pausing != nil && q.pausing.Stop() {
+		go q.run()
+	}
 }
 
 // waitForRoom returns when a value of a size fits, or when it has waited for too long. It gives the
@@ -111,6 +146,7 @@ func (q *Queue[T]) waitForRoom(size int) {
 		if q.room == nil {
 			q.room = make(chan struct{})
 		}
+		q.endPause()
 		room, timer := q.room, time.NewTimer(left)
 		q.mu.Unlock()
 		select {
@@ -122,14 +158,19 @@ func (q *Queue[T]) waitForRoom(size int) {
 	}
 }
 
-// run hands over values until none is left.
+// run hands over values until less than a batch is left. What is left then waits for the end of
+// a pause.
 func (q *Queue[T]) run() {
-	for {
-		runtime.Gosched() // lets other goroutines queue values first: more go at once
+	runtime.Gosched() // lets the caller that queued the first value go on
+	for first := true; ; first = false {
 		now := time.Now()
 		q.mu.Lock()
-		if len(q.waiting) == 0 {
-			q.running, q.began = false, time.Time{}
+		if !first && q.held < q.bounds.Batch {
+			q.ended, q.began = now, time.Time{}
+			q.running = len(q.waiting) > 0
+			if q.running {
+				q.runAfter(pause)
+			}
 			q.mu.Unlock()
 			return
 		}
@@ -194,6 +235,7 @@ func (q *Queue[T]) Wait(d time.Duration) bool {
 	if q.done == q.taken {
 		return true
 	}
+	q.endPause()
 	w := waiter{until: q.taken, done: make(chan struct{})}
 	q.waiters = append(q.waiters, w)
 	for range mostWaits {

@@ -1,8 +1,10 @@
 package backlog_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/backlog"
@@ -90,18 +92,64 @@ func TestWaitGivenUp(t *testing.T) {
 	release := make(chan struct{})
 	q := backlog.New(backlog.Bounds{Most: 10, Batch: 10}, nil, func([]int) { <-release })
 	q.Offer(1)
-	var waiters sync.WaitGroup
-	for i := range 10 {
-		waiters.Go(func() {
-			if i%2 == 0 && q.Wait(time.Millisecond) {
+	var short, long sync.WaitGroup
+	for range 5 {
+		short.Go(func() {
+			if q.Wait(time.Millisecond) {
 				t.Error("Wait returns true for a blocked queue")
 			}
-			if i%2 == 1 && !q.Wait(5*time.Second) {
+		})
+		long.Go(func() {
+			if !q.Wait(time.Minute) {
 				t.Error("not done")
 			}
 		})
 	}
-	time.Sleep(20 * time.Millisecond)
+	short.Wait()
 	close(release)
-	waiters.Wait()
+	long.Wait()
+}
+
+// Values that come soon after others are handed over together, at the end of a pause; the first
+// one, a full batch, and a Wait are not held up.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got []int
+		q := backlog.New(backlog.Bounds{Most: 100, Batch: 10}, nil, func(v []int) { mu.Lock(); got = append(got, len(v)); mu.Unlock() })
+		offer := func(n int) {
+			for range n {
+				q.Offer(0)
+				synctest.Wait()
+			}
+		}
+		check := func(what string, want ...int) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: batches of %v, want %v", what, got, want)
+			}
+		}
+		offer(1)
+		check("the first value", 1)
+		offer(5)
+		check("in the pause", 1)
+		time.Sleep(time.Millisecond)
+		check("after the pause", 1, 5)
+		offer(11)
+		check("a full batch", 1, 5, 10)
+		time.Sleep(time.Millisecond)
+		check("the rest", 1, 5, 10, 1)
+		offer(2)
+		if !q.Wait(0) && !q.Wait(time.Microsecond) {
+			t.Error("Wait waits for the end of the pause")
+		}
+		check("a Wait", 1, 5, 10, 1, 2)
+		time.Sleep(time.Hour)
+		offer(1)
+		check("after a quiet time", 1, 5, 10, 1, 2, 1)
+	})
 }
