@@ -255,6 +255,37 @@ func TestDocsNameEveryKey(t *testing.T) {
 	}
 }
 
+// The reference explains every key of source. The example of every key does not have it: it
+// would need a store.
+func TestDocsNameEveryKeyOfSource(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "### Source")
+	section, _, _ = strings.Cut(section, "\n## ")
+	s := newDocumentedFolder(t)
+	for level, key := range map[string]string{"source": "quite-unknown: x", "certificate": "certificate: {quite-unknown: x}"} {
+		s.write(t, config, firstBlock(t, config).text+"source:\n  "+key+"\n")
+		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+		known := ""
+		for _, e := range configerror.All(err) {
+			if strings.Contains(e.What, "quite-unknown") {
+				_, known, _ = strings.Cut(e.Hint, " are ")
+			}
+		}
+		if known == "" {
+			t.Fatalf("%s: the error of an unknown key is %v", level, err)
+		}
+		for k := range strings.SplitSeq(known, ", ") {
+			if !strings.Contains(section, "`"+k+"`") {
+				t.Errorf("%s does not explain `%s` of %s", reference, k, level)
+			}
+		}
+	}
+}
+
 // indent returns the indentation of the keys of a level.
 func indent(before string) int {
 	if end := strings.LastIndex(before, "\n"); end >= 0 {
@@ -328,7 +359,7 @@ func TestDocsProgram(t *testing.T) {
 // Every link within this repository has its target, also its heading.
 func TestDocsLinks(t *testing.T) {
 	t.Parallel()
-	for _, page := range []string{"README.md", reference, "docs/reverse.md", "docs/embedding.md"} {
+	for _, page := range []string{"README.md", reference, "docs/reverse.md", "docs/embedding.md", "docs/testing.md"} {
 		data, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

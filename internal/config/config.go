@@ -24,6 +24,7 @@ type File struct {
 	Quotas        []Quota
 	Addresses     ports.Addresses // of the ports that have none of their own
 	Reverse       *Reverse        // nil: the server dials no gateway
+	Source        *Source         // nil: all files are on disk
 }
 
 // AllPorts returns the ports in the order of the file. If the server dials gateways, the
@@ -70,6 +71,7 @@ type parser struct {
 // Program says which parts the program provides in place of the file.
 type Program struct {
 	Map, Policy  bool
+	Source       bool
 	Certificates []string // names of ports
 }
 
@@ -81,12 +83,13 @@ func Parse(name string, data []byte, program Program, wrong *errorlist.List) *Fi
 	if root == nil {
 		return nil
 	}
-	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas", "addresses")
+	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas", "addresses", "source")
 	f := &File{
 		Users:  p.scalar(m["users"], "users"),
 		Policy: p.scalar(m["policy"], "policy"),
 		Reload: p.reload(m["reload"]),
 		Quotas: p.quotas(m["quotas"]),
+		Source: p.source(m["source"], root),
 	}
 	f.Addresses = p.addresses(m["addresses"])
 	p.ports(f, root, m)

@@ -27,6 +27,7 @@ type Generation struct {
 	Table    *certmap.Table
 	Engine   *policy.Engine
 	Quotas   []middleware.Quota
+	Source   *Source // nil: all files are on disk
 	Warnings []configerror.Finding
 	endings  []ending
 	kept     kept
