@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,11 +18,6 @@ const (
 
 // open is the source.OpenFunc of the store.
 func (s *Store) open(ctx context.Context, f source.File) (io.ReadCloser, error) {
-	if f.Size > partSize {
-		if err := sleep(ctx, 50*time.Millisecond); err != nil { // not all nodes at once
-			return nil, err
-		}
-	}
 	return s.openIn(ctx, s.pool, f)
 }
 
