@@ -213,6 +213,8 @@ func TestDocsNameEveryKey(t *testing.T) {
 		{"reverse", config, "reverse:                                   # this server dials gateways\n  ", "gateways"},
 		{"a quota", config, "quotas:                                    # none by default\n  - {", "burst"},
 		{"limits", config, "limits:\n      ", "connections_per_ip"},
+		{"addresses", config, "addresses: {", "deny"},
+		{"proxy_protocol", config, "proxy_protocol: {", "from"},
 		{"a mapping", "users.yaml", "  - {", "fingerprint"},
 	} {
 		t.Run(row.level, func(t *testing.T) {
@@ -250,6 +252,37 @@ func TestDocsNameEveryKey(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The reference explains every key of source. The example of every key does not have it: it
+// would need a store.
+func TestDocsNameEveryKeyOfSource(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "### Source")
+	section, _, _ = strings.Cut(section, "\n## ")
+	s := newDocumentedFolder(t)
+	for level, key := range map[string]string{"source": "quite-unknown: x", "certificate": "certificate: {quite-unknown: x}"} {
+		s.write(t, config, firstBlock(t, config).text+"source:\n  "+key+"\n")
+		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+		known := ""
+		for _, e := range configerror.All(err) {
+			if strings.Contains(e.What, "quite-unknown") {
+				_, known, _ = strings.Cut(e.Hint, " are ")
+			}
+		}
+		if known == "" {
+			t.Fatalf("%s: the error of an unknown key is %v", level, err)
+		}
+		for k := range strings.SplitSeq(known, ", ") {
+			if !strings.Contains(section, "`"+k+"`") {
+				t.Errorf("%s does not explain `%s` of %s", reference, k, level)
+			}
+		}
 	}
 }
 
