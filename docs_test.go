@@ -217,6 +217,8 @@ func TestDocsNameEveryKey(t *testing.T) {
 		{"reverse", config, "reverse:                                   # this server dials gateways\n  ", "gateways"},
 		{"a quota", config, "quotas:                                    # none by default\n  - {", "burst"},
 		{"limits", config, "limits:\n      ", "connections_per_ip"},
+		{"addresses", config, "addresses: {", "deny"},
+		{"proxy_protocol", config, "proxy_protocol: {", "from"},
 		{"a mapping", "users.yaml", "  - {", "fingerprint"},
 	} {
 		t.Run(row.level, func(t *testing.T) {
