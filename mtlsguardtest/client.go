@@ -37,8 +37,9 @@ func WithTransport(change func(*http.Transport)) ClientOption {
 // need not be declared. What the user may do is up to the policy, so that a misspelt name is
 // refused with no-rule.
 //
-// The client speaks HTTP/2 where the port does, trusts the server, keeps its connections until the
-// test ends, and gives up a request after 10 s.
+// The client trusts the server, keeps its connections until the test ends, and gives up a request
+// after 10 s. Like other clients with settings for TLS it speaks HTTP/1.1; WithTransport can change
+// that with Protocols.SetHTTP2.
 func (p *PKI) Client(user string, options ...ClientOption) *http.Client {
 	p.t.Helper()
 	checkUser(p.t, "Client", user)
@@ -97,8 +98,5 @@ func collect(options []ClientOption) clientOptions {
 }
 
 func (p *PKI) client(holder *testpki.Pair, o clientOptions) *http.Client {
-	return testkit.Client(p.t, p.servers.Pool(), holder, append([]testkit.ClientOption{anyProtocol}, o.transport...)...)
+	return testkit.Client(p.t, p.servers.Pool(), holder, o.transport...)
 }
-
-// anyProtocol is a testkit.ClientOption: the client and the port agree on HTTP/2 or HTTP/1.1.
-func anyProtocol(t *http.Transport) { t.Protocols.SetHTTP2(true) }
