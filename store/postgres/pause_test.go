@@ -38,6 +38,7 @@ func TestPausesAreShortOnlyWhileTheServerIsDown(t *testing.T) {
 
 // A caller that does not get what the listening connection sees, such as from a standby that lags, is slowed down.
 func TestWatchThatEndsForTheSameReasonIsSlowedDown(t *testing.T) {
+	t.Parallel()
 	s := sharedCluster(t).store(t, fleet, withTimes(func(x *times) { x.poll = 50 * time.Millisecond }))
 	first := commit(t, s, nil, "1")
 	commit(t, s, first, "2")
