@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/mappingkind"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -66,7 +67,7 @@ func (h *hinter) addIssuerCopies(old trust.Digest) {
 // issuerCopy returns a mapping as a line, with another id and issuer.
 func issuerCopy(m certmap.Mapping, all []certmap.Mapping) string {
 	d := newMappingReport(m)
-	fields := mappingFields(unusedID(m.ID, all), m.User, d.Kind, d.Value, "ISSUER.pem")
+	fields := mappingkind.Fields(unusedID(m.ID, all), m.User, d.Kind, d.Value, "ISSUER.pem")
 	if len(m.Ports) > 0 {
 		fields = append(fields, usersfile.Field{Key: "ports", List: m.Ports})
 	}

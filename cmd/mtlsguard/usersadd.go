@@ -11,6 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/mappingkind"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
@@ -106,10 +107,10 @@ func (c *usersAddCmd) digestFields(before []certmap.Mapping) ([]usersfile.Field,
 	if c.By != "fingerprint" || c.Value != "" || c.Issuer != "" {
 		return nil, usageError("--"+kind+" excludes --by, --value and --issuer: the certificate's other values are not known", "--cert FILE in place of --"+kind)
 	}
-	if why := checkMappable(kind, digest); why != "" {
+	if why := mappingkind.WhyNot(kind, digest); why != "" {
 		return nil, usageError("--"+kind+": "+why, "the "+kind+" of a log line, 64 hex digits")
 	}
-	return c.withLimits(mappingFields(cmp.Or(c.ID, unusedID(c.User, before)), c.User, kind, digest, "")), nil
+	return c.withLimits(mappingkind.Fields(cmp.Or(c.ID, unusedID(c.User, before)), c.User, kind, digest, "")), nil
 }
 
 // withLimits adds the ports and dates of the command line.
@@ -154,17 +155,17 @@ func (c *usersAddCmd) fields(f *usersFile, leaf *x509.Certificate, before []cert
 	issuer := ""
 	if c.Issuer != "" {
 		issuer = f.relativeName(c.Issuer)
-	} else if needsIssuer(c.By) {
+	} else if mappingkind.NeedsIssuer(c.By) {
 		if issuer, err = f.findIssuer(leaf); err != nil {
 			return nil, err
 		}
 	}
-	return c.withLimits(mappingFields(id, c.User, c.By, value, issuer)), nil
+	return c.withLimits(mappingkind.Fields(id, c.User, c.By, value, issuer)), nil
 }
 
 // value returns the value of the certificate that the mapping names.
 func (c *usersAddCmd) value(leaf *x509.Certificate) (string, error) {
-	all, why := kindValues(leaf, c.By)
+	all, why := mappingkind.Values(leaf, c.By)
 	switch {
 	case why != "":
 		return "", &configerror.Error{File: c.Cert, What: "--by " + c.By + ": " + why, Hint: "mtlsguard inspect " + shellQuote(c.Cert) + " shows the mappings that match the certificate"}
