@@ -39,7 +39,9 @@ func newCertificate(v trust.Verified) *certificate {
 	if len(c.issuerKeys) > 0 {
 		texts := make([]string, len(c.issuerKeys))
 		for i, d := range c.issuerKeys {
-			texts[i] = d.String()
+			if texts[i] = d.String(); v.TrustDomain() != "" && d == trust.TrustDomainIssuer(v.TrustDomain()) {
+				texts[i] = san.SPIFFE + v.TrustDomain()
+			}
 		}
 		c.issuers = strings.Join(texts, ", ")
 	}

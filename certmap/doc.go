@@ -25,7 +25,8 @@
 // The issuer is the SHA-256 of a CA's public key. That CA must be in the verified chain; for
 // a serial number it must be the direct issuer. Without an issuer, every trusted CA could
 // make every user. So all kinds need one except fingerprint and spki; if these have one, they
-// match under that CA only.
+// match under that CA only. trust.TrustDomainIssuer stands for all authorities of a SPIFFE trust
+// domain; in a file it is spiffe:// and the domain.
 //
 // # Deciding
 //

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -111,6 +112,17 @@ func (e *entry) isIssuedUnder(v trust.Verified) bool {
 		return trustaccess.IssuedBy(v, e.terms.issuer)
 	}
 	return trustaccess.IssuedUnder(v, e.terms.issuer)
+}
+
+// issuerText returns the issuer for people. The issuer of a trust domain is known by the URI of the
+// mapping; a fingerprint has none, and its issuer stays a digest.
+func (e *entry) issuerText() string {
+	if rest, ok := strings.CutPrefix(e.key(), san.SPIFFE); ok && (e.kind == byURI || e.kind == byURIPattern) {
+		if domain, _, _ := strings.Cut(rest, "/"); trust.TrustDomainIssuer(domain) == e.terms.issuer {
+			return san.SPIFFE + domain
+		}
+	}
+	return e.terms.issuer.String()
 }
 
 // joinPorts returns the form of terms.ports.

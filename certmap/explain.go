@@ -150,7 +150,7 @@ func (x *explainer) resultOf(e *entry) (result, why string) {
 		if e.kind == bySerial && trustaccess.IssuedUnder(x.v, e.terms.issuer) {
 			return mapresult.OtherIssuer, "for a serial number the issuer is the direct one, and " + e.terms.issuer.String() + " stands further up"
 		}
-		return mapresult.OtherIssuer, "wanted under " + e.terms.issuer.String() + ", got " + x.cert.issuers
+		return mapresult.OtherIssuer, "wanted under " + e.issuerText() + ", got " + x.cert.issuers
 	case e.kind.level() != x.decides:
 		return mapresult.Outranked, "a " + x.decides.String() + " mapping decides, which comes before " + e.kind.String()
 	case e.disabled:

@@ -8,10 +8,11 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-const issuerHint = "a file of the CA certificate, or the SHA-256 of its public key"
+const issuerHint = "a file of the CA certificate, the SHA-256 of its public key, or spiffe:// and a trust domain"
 
 // issuerKeys are the keys in the files that mappings name as issuers. Each file is read once.
 type issuerKeys struct {
@@ -66,6 +67,15 @@ func (e *mappingReader) issuerKey(value *yaml.Node, name string) trust.Digest {
 		}
 		return d
 	}
+	if domain, ok := strings.CutPrefix(text, san.SPIFFE); ok {
+		key, err := domainIssuer(domain)
+		if err != nil {
+			e.doc.Say(value, name+": "+err.Error(), issuerHint)
+			return key
+		}
+		e.domain = domain
+		return key
+	}
 	key, err := e.fileKey(text)
 	if err != nil && !e.reported[text] {
 		e.reported[text] = true
@@ -73,6 +83,27 @@ func (e *mappingReader) issuerKey(value *yaml.Node, name string) trust.Digest {
 	}
 	e.wrong[fieldIssuer] = err != nil
 	return key
+}
+
+// checkDomain returns why a mapping can never match under the authorities of a trust domain, with a
+// hint, or "".
+func checkDomain(domain string, m *Mapping) (what, hint string) {
+	switch prefix := san.SPIFFE + domain + "/"; {
+	case domain == "":
+	case m.Serial != nil:
+		return "a serial number needs its direct issuer, and a trust domain has several authorities", "issuer: FILE of the CA certificate that issued it"
+	case m.URI != "" && !strings.HasPrefix(m.URI, prefix):
+		return "the authorities of " + escape.Quote(domain, escape.Short) + " verify only URIs that begin with " + prefix, "name the trust domain of the URI"
+	}
+	return "", ""
+}
+
+// domainIssuer returns the issuer that stands for all authorities of a SPIFFE trust domain.
+func domainIssuer(domain string) (trust.Digest, error) {
+	if err := trust.CheckTrustDomain(domain); err != nil {
+		return trust.Digest{}, err
+	}
+	return trust.TrustDomainIssuer(domain), nil
 }
 
 // fileKey returns the key in the file of an issuer, and notes that the mappings depend on it.

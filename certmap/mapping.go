@@ -27,7 +27,8 @@ type Mapping struct {
 	Email       string       // one address among them; the domain without regard to ASCII case
 
 	// Issuer is the SHA-256 of a CA's public key. That CA must be in the verified chain;
-	// for Serial it must be the leaf's direct issuer.
+	// for Serial it must be the leaf's direct issuer. trust.TrustDomainIssuer returns one for all
+	// authorities of a SPIFFE trust domain.
 	Issuer trust.Digest
 
 	Ports     []string  // the ports of the mapping, which is ignored on others; empty means all

@@ -62,6 +62,9 @@ func (l *reader) readMapping(number int, node *yaml.Node) {
 			e.readField(f, value)
 		}
 	}
+	if what, hint := checkDomain(e.domain, &e.m); what != "" {
+		e.doc.Say(values[fieldNames[fieldIssuer]], e.at.label()+": issuer: "+what, hint)
+	}
 	if l.report.Len() == before && !e.wrong[fieldIssuer] { // an issuer may be wrong whose error is reported already
 		l.to.add(&e.at, &e.m)
 		return
@@ -80,6 +83,8 @@ type mappingReader struct {
 	at    origin
 	m     Mapping
 	wrong [fieldCount]bool // written, and not usable
+
+	domain string // the trust domain that the issuer names; "": it is one authority
 }
 
 // readField reads a field, and marks it as wrong if there is an error.

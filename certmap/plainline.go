@@ -3,8 +3,10 @@ package certmap
 import (
 	"bytes"
 	"encoding/hex"
+	"strings"
 	"unicode/utf8"
 
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -24,6 +26,9 @@ func (l *reader) readPlainLine(line []byte, number int) bool {
 			continue
 		}
 		if p.skip('}') && len(p.rest) == 0 {
+			if what, _ := checkDomain(p.domain, &p.m); what != "" {
+				return false
+			}
 			return l.to.addPlain(&p.m)
 		}
 		break
@@ -49,6 +54,8 @@ type plainLine struct {
 	rest []byte
 	seen uint
 	m    Mapping
+
+	domain string // the trust domain that the issuer names
 }
 
 // skip skips blanks and the byte c, and returns false if another byte is there.
@@ -186,7 +193,12 @@ func (p *plainLine) plainIssuer(text []byte) (trust.Digest, error) {
 	if key, ok := p.used[string(text)]; ok {
 		return key, nil
 	}
-	if s := string(text); !looksLikeDigest(s) {
+	s := string(text)
+	if domain, ok := strings.CutPrefix(s, san.SPIFFE); ok {
+		p.domain = domain
+		return domainIssuer(domain)
+	}
+	if !looksLikeDigest(s) {
 		return p.fileKey(s)
 	}
 	return plainDigest(text)

@@ -13,13 +13,15 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-func (v *Verifier) addAnchor(wrong *errorlist.List, i int, a *x509.Certificate) {
+// addAnchor adds an anchor; where is its place in Config.
+func (v *Verifier) addAnchor(wrong *errorlist.List, where string, a *x509.Certificate) {
 	if a == nil {
-		wrong.Add(configerror.Error{What: fmt.Sprintf("Anchors[%d] is nil", i)})
+		wrong.Add(configerror.Error{What: where + " is nil"})
 		return
 	}
+	v.anchorKeys = append(v.anchorKeys, SPKIOf(a))
 	if e := checkAnchor(a, v.profile); e != nil {
-		e.What = fmt.Sprintf("Anchors[%d], serial %X, ", i, a.SerialNumber) + e.What
+		e.What = fmt.Sprintf("%s, serial %X, ", where, a.SerialNumber) + e.What
 		wrong.Add(*e)
 		return
 	}

@@ -111,6 +111,9 @@ func (v *Verifier) checkChain(ctx context.Context, chain []*x509.Certificate, no
 	if err := checkConstraints(chain); err != nil {
 		return until, err
 	}
+	if err := v.domains.check(chain); err != nil {
+		return until, err
+	}
 	if v.revocation == RevocationOff {
 		return until, nil
 	}
@@ -128,6 +131,10 @@ func (v *Verifier) newVerified(built [][]*x509.Certificate, until time.Time) (Ve
 		fingerprint: FingerprintOf(leaf), spki: SPKIOf(leaf), notAfter: leaf.NotAfter,
 	}
 	for _, chain := range chains {
+		if name := v.domains.of(chain); name != "" && r.trustDomain == "" {
+			r.trustDomain = name
+			r.issuers = append(r.issuers, TrustDomainIssuer(name))
+		}
 		for i, c := range chain {
 			if c.NotAfter.Before(r.notAfter) {
 				r.notAfter = c.NotAfter

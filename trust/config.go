@@ -65,12 +65,18 @@ func (u Usage) extended() x509.ExtKeyUsage {
 
 // Config is the configuration of a Verifier. New reads it once.
 type Config struct {
-	Anchors    []*x509.Certificate    // the trust anchors; at least one. The system's are never used
+	Anchors    []*x509.Certificate    // the trust anchors; at least one, here or in TrustDomains. The system's are never used
 	CRLs       []*x509.RevocationList // of the anchors and of the authorities below them
 	Revocation Revocation             // 0 means RevocationAuto
 	Profile    Profile                // 0 means Strict
 	Usage      Usage                  // 0 means UsageClient
 	Now        func() time.Time       // the clock; nil means time.Now
+
+	// TrustDomains are further anchors: the bundles of SPIFFE trust domains, by their names, such as
+	// acme.example. An anchor of a trust domain verifies only certificates whose one URI is a
+	// SPIFFE ID of that domain, and no other anchor verifies these (X509-SVID section 5): the
+	// authority of a federated domain can issue for no other one.
+	TrustDomains map[string][]*x509.Certificate
 
 	// Responder returns the status of certificates that no CRL covers; nil means that their
 	// status is unknown.

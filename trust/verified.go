@@ -25,6 +25,7 @@ type result struct {
 	until       time.Time
 	generation  uint64
 	usage       Usage
+	trustDomain string
 	remembered  atomic.Bool // remember was called
 }
 
@@ -80,6 +81,16 @@ func (v Verified) Usage() Usage {
 		return UsageClient
 	}
 	return v.result.usage
+}
+
+// TrustDomain returns the SPIFFE trust domain whose anchors verified the certificate: that of its
+// SPIFFE ID. It is "" for a certificate that other anchors verified, and for the zero value: the URI
+// of such a certificate is no SPIFFE ID to rely on.
+func (v Verified) TrustDomain() string {
+	if v.result == nil {
+		return ""
+	}
+	return v.result.trustDomain
 }
 
 // Until returns the time at which the result ends: the earliest end of a certificate of the

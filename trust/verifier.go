@@ -36,6 +36,7 @@ type Verifier struct {
 	warnings        []hook.Warning
 	cache           *cache
 	issuerNames     *issuerNames
+	domains         domains
 }
 
 // generations counts the verifiers of this process, so that each has its own generation.
@@ -70,26 +71,24 @@ func newVerifier(c Config, lists []*parsedCRL) (*Verifier, error) {
 		now:            c.Now,
 		generation:     generations.Add(1),
 		cache:          newCache(),
-		issuerNames:    newIssuerNames(c.Anchors),
 	}
 	if v.now == nil {
 		v.now, v.usesSystemClock = time.Now, true
 	}
 	var wrong errorlist.List
-	if len(c.Anchors) == 0 {
+	if len(c.Anchors)+len(c.TrustDomains) == 0 {
 		// Without this check, crypto/x509 would fall back to the system's roots.
 		wrong.Add(configerror.Error{What: "a trust needs at least one anchor", Hint: "anchors: [FILE] with the CA certificate of your clients"})
 	}
 	now := v.now()
 	for i, a := range c.Anchors {
-		v.addAnchor(&wrong, i, a)
-		if a != nil {
-			v.anchorKeys = append(v.anchorKeys, SPKIOf(a))
-		}
+		v.addAnchor(&wrong, fmt.Sprintf("Anchors[%d]", i), a)
 	}
+	v.addTrustDomains(&wrong, &c)
+	v.issuerNames = newIssuerNames(v.anchors)
 	v.addAuthorities(&wrong, c.CRLIssuers)
 	for i, list := range lists {
-		if err := list.check(slices.Concat(c.Anchors, c.CRLIssuers), now); err != nil {
+		if err := list.check(slices.Concat(v.anchors, c.CRLIssuers), now); err != nil {
 			wrong.Merge(err, configerror.Error{What: fmt.Sprintf("CRLs[%d]", i)})
 			continue
 		}

@@ -116,9 +116,15 @@ func (p configPort) forUsers() configPort {
 
 // setAnchors reads the anchors of the port's trust.
 func (p *configPort) setAnchors() {
-	var t struct{ Anchors []string }
+	var t struct {
+		Anchors      []string
+		TrustDomains []struct{ Anchors []string } `yaml:"trust_domains"`
+	}
 	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
 	p.trustLine, p.anchors = p.Trust.Line, nil
+	for _, d := range t.TrustDomains {
+		t.Anchors = append(t.Anchors, d.Anchors...)
+	}
 	for _, a := range t.Anchors {
 		p.anchors = append(p.anchors, resolvePath(p.file, a))
 	}

@@ -17,6 +17,7 @@ import (
 type Trust struct {
 	Position
 	Anchors, CRLs   []Scalar
+	TrustDomains    []TrustDomain
 	Profile         trust.Profile
 	Usage           trust.Usage
 	Revocation      trust.Revocation
@@ -29,6 +30,13 @@ type Trust struct {
 	Invalid         bool // it has errors, all of them reported
 }
 
+// TrustDomain has the anchors of a SPIFFE trust domain.
+type TrustDomain struct {
+	Position
+	Name    string
+	Anchors []Scalar
+}
+
 // Fetch is a CRL file that is renewed from a URL.
 type Fetch struct {
 	Position
@@ -37,7 +45,7 @@ type Fetch struct {
 	MaxBytes  int    // of a response
 }
 
-var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime", "max_depth", "crl_issuers"}
+var trustKeys = []string{"anchors", "profile", "crls", "revocation", "fetch", "ocsp", "must_be_revoked", "max_leaf_lifetime", "max_depth", "crl_issuers", "trust_domains"}
 
 func (p *parser) trust(n *yaml.Node) *Trust {
 	before := p.Wrong.Len()
@@ -55,7 +63,8 @@ func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *Trust {
 		MaxLeafLifetime: p.duration(m["max_leaf_lifetime"], "max_leaf_lifetime", 0, 0), MaxDepth: p.count(m["max_depth"], "max_depth", 0),
 	}
 	p.online(out, m)
-	if len(out.Anchors) == 0 {
+	p.trustDomains(out, m["trust_domains"])
+	if len(out.Anchors) == 0 && m["trust_domains"] == nil {
 		p.Say(at(m["anchors"], n), "trust has no anchors", "add anchors: [FILE] with the CA of your clients; the CAs of the system are never used")
 	}
 	switch v := p.Text(m["profile"], "profile"); v {
@@ -84,6 +93,34 @@ func (p *parser) trustOf(n *yaml.Node, m map[string]*yaml.Node) *Trust {
 	}
 	out.Invalid = p.Wrong.Len() > before
 	return out
+}
+
+// trustDomains reads the bundles of SPIFFE trust domains.
+func (p *parser) trustDomains(out *Trust, n *yaml.Node) {
+	if n == nil {
+		return
+	}
+	lines := map[string]int{}
+	for _, c := range p.List(n, "trust_domains") {
+		m := p.Map(c, "the trust domain", "name", "anchors")
+		if c.Kind != yaml.MappingNode {
+			continue // reported by Map
+		}
+		d := TrustDomain{Position: Position{c}, Name: p.Text(m["name"], "name"), Anchors: p.scalars(m["anchors"], "anchors")}
+		if err := trust.CheckTrustDomain(d.Name); err != nil {
+			p.Say(at(m["name"], c), "name: "+err.Error(), "for example acme.example, the part of spiffe://acme.example/orders between // and /")
+		} else if line, twice := lines[d.Name]; twice {
+			p.Say(c, fmt.Sprintf("name: %q is already used", d.Name), fmt.Sprintf("add the anchors to the trust domain in line %d", line))
+		}
+		if len(d.Anchors) == 0 {
+			p.Say(at(m["anchors"], c), fmt.Sprintf("the trust domain %q has no anchors", d.Name), "add anchors: [FILE] with its bundle")
+		}
+		lines[d.Name] = c.Line
+		out.TrustDomains = append(out.TrustDomains, d)
+	}
+	if n.Kind == yaml.SequenceNode && len(out.TrustDomains) == 0 {
+		p.Say(n, "trust_domains is empty", "add a trust domain: - {name: acme.example, anchors: [FILE]}, or remove the key")
+	}
 }
 
 // online reads the sources of revocation on the network.

@@ -16,6 +16,9 @@ import (
 // certificate reads a port's certificate and key, both or neither.
 func (l *loader) certificate(path string, p config.Port, out *Port) {
 	certName, keyName := l.files.Beside(path, p.Cert.Value), l.files.Beside(path, p.Key.Value)
+	if !l.onNode(p.Key.In(path), keyName, "key") {
+		return
+	}
 	certDigest, ok := l.digest(p.Cert.In(path), certName)
 	keyDigest, okKey := l.digest(p.Key.In(path), keyName)
 	l.files.Whole(certName)

@@ -27,15 +27,18 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	var lists []placedCRL
 	out.files, out.names = trustFiles{}, trustFiles{}
 	out.where, out.line, out.off = where, t.Line(), t.Revocation == trust.RevocationOff
-	for _, n := range t.Anchors {
-		for _, a := range l.readCertificates(path, []config.Scalar{n}, key, "anchors") {
-			l.wrong.Merge(l.checkAnchor(a, t.Profile), configerror.Error{})
-			out.files[string(a.Cert.Raw)], out.names[string(a.Cert.Raw)] = a.file, n.Value
-			c.Anchors = append(c.Anchors, a.Cert)
+	c.Anchors = l.anchors(path, t.Anchors, t, key, &out)
+	anchors := slices.Clone(c.Anchors)
+	for _, d := range t.TrustDomains {
+		if c.TrustDomains == nil {
+			c.TrustDomains = map[string][]*x509.Certificate{}
 		}
+		fmt.Fprintf(key, "trust domain %q\n", d.Name)
+		bundle := l.anchors(path, d.Anchors, t, key, &out)
+		c.TrustDomains[d.Name], anchors = bundle, append(anchors, bundle...)
 	}
 	c.CRLIssuers = l.certificates(path, t.CRLIssuers, key, "crl issuers")
-	out.fetch = l.sources(path, t, c.Anchors)
+	out.fetch = l.sources(path, t, anchors)
 	for _, source := range out.fetch {
 		for _, issuer := range source.Issuers {
 			c.CRLIssuers = append(c.CRLIssuers, issuer)
@@ -45,13 +48,13 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	for _, n := range t.CRLs {
 		for _, name := range l.crlFiles(path, n) {
 			if digest, ok := l.digest(n.In(path), name); ok {
-				lists = append(lists, l.crls(n, path, name, digest, slices.Concat(c.Anchors, c.CRLIssuers))...)
+				lists = append(lists, l.crls(n, path, name, digest, slices.Concat(anchors, c.CRLIssuers))...)
 				fmt.Fprintf(key, "crls %x\n", digest)
 			}
 		}
 	}
 	c.MustBeRevoked = l.certificates(path, t.MustBeRevoked, key, "revoked")
-	if t.Invalid || l.wrong.Len() > before || len(c.Anchors) == 0 { // config.Parse has reported missing anchors
+	if t.Invalid || l.wrong.Len() > before || len(anchors) == 0 { // config.Parse has reported missing anchors
 		return out
 	}
 	parsed := make([]trustaccess.ParsedCRL, 0, len(lists))
@@ -80,6 +83,19 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	}
 	out.Verifier = verifier
 	return out
+}
+
+// anchors reads files of anchors, and notes in out where each anchor is from.
+func (l *loader) anchors(path string, files []config.Scalar, t *config.Trust, key io.Writer, out *Trust) []*x509.Certificate {
+	var anchors []*x509.Certificate
+	for _, n := range files {
+		for _, a := range l.readCertificates(path, []config.Scalar{n}, key, "anchors") {
+			l.wrong.Merge(l.checkAnchor(a, t.Profile), configerror.Error{})
+			out.files[string(a.Cert.Raw)], out.names[string(a.Cert.Raw)] = a.file, n.Value
+			anchors = append(anchors, a.Cert)
+		}
+	}
+	return anchors
 }
 
 // certificates reads the certificates of PEM files, and adds their content to a key.
