@@ -17,7 +17,7 @@ func (l *loader) port(path string, p config.Port) Port {
 	l.where = "port " + p.Name + ", "
 	defer func() { l.where = "" }()
 	out := l.guard(p)
-	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
+	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits, Addresses: p.Addresses, ProxyProtocolFrom: p.ProxyFrom}
 	if p.Cert.Value != "" && p.Key.Value != "" {
 		l.certificate(path, p, &out)
 		l.warnServerCertificate(path, p, &out)
