@@ -28,6 +28,11 @@
 // In a reload, internal/fileset reads the files, internal/config parses mtlsguard.yaml,
 // internal/site builds a generation from them, and Server applies it.
 //
+// # Tests
+//
+// Package mtlsguardtest serves a handler on a real port with certificates that are made on the
+// spot, for the tests of programs that use this package.
+//
 // # Refusals
 //
 // Package reason lists every reason for a refusal. No error makes a caller anonymous: a

@@ -3,6 +3,7 @@ package mtlsguard
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/source"
 )
 
 // Options are the settings of a Server that only a program can give. The zero value is
@@ -83,6 +85,11 @@ type Options struct {
 	// one JSON document: there is nothing to ask or to change. A socket that a dead server
 	// left behind is replaced; one of a running server is an error. "" means none.
 	StatusSocket string
+	// Source brings the files that a fleet shares: a store, or a folder or a web server of
+	// package source. The file has a block source with its mount, keep and signers. Open begins with
+	// the last generation in keep and does not wait for the source then; Run and Serve follow it. An
+	// outage of the source changes nothing. nil: all files are on disk, or source has a url.
+	Source source.Source
 	// Now is the clock for certificates, CRLs, mappings and quotas. nil means time.Now.
 	Now func() time.Time
 }
@@ -97,7 +104,7 @@ func (o *Options) now() time.Time {
 
 // program returns what the program provides in place of files.
 func (o *Options) program() site.Program {
-	return site.Program{Map: o.Map, Policy: o.Policy, Certificates: o.Certificates}
+	return site.Program{Map: o.Map, Policy: o.Policy, Certificates: o.Certificates, Source: o.Source != nil}
 }
 
 // checkOptions rejects options for a port that does not exist, or has no users: they would
@@ -131,3 +138,24 @@ func (s *Server) checkOptions(g *site.Generation) error {
 // are waiting go to w in one Write of whole lines, at most 64 KiB. A Write that fails is
 // tried again for half a second, from where it stopped. A nil level means slog.LevelInfo.
 func JSONLog(w io.Writer, level slog.Leveler) *slog.Logger { return audit.JSONLog(w, level) }
+
+// LintOptions are the settings of Lint. The zero value is valid.
+type LintOptions struct {
+	// Within is how early Lint reports that a certificate, CRL or mapping ends. 0 means 30
+	// days, but at most a fifth of a certificate's lifetime and a tenth of a CRL's.
+	Within time.Duration
+	// Now is the clock. nil means time.Now.
+	Now func() time.Time
+	// Certificates are client certificates. Lint uses them to find mappings by
+	// fingerprint, spki or serial whose certificate ends soon.
+	Certificates []*x509.Certificate
+	// Options are those that the program passes to Open. Lint uses what replaces keys of the
+	// file: Map, Policy and Certificates. It reports that it does not check them.
+	Options Options
+}
+
+// Lint reads a configuration as Open does, and reports settings that are valid and probably
+// not intended, ordered by file and line. The error joins the configuration errors.
+func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
+	return site.Lint(path, site.LintOptions{Within: o.Within, Now: o.Now, Certificates: o.Certificates, Program: o.Options.program()})
+}

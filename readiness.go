@@ -104,7 +104,7 @@ func (s *Server) decisions() uint64 {
 }
 
 // degraded returns what is wrong with a server that serves requests.
-func degraded(g *site.Generation, failed *reloadFailure, now time.Time) []string {
+func (s *Server) degraded(g *site.Generation, failed *reloadFailure, now time.Time) []string {
 	var out []string
 	if failed.counts(now) {
 		out = append(out, "the last reload failed")
@@ -113,6 +113,9 @@ func degraded(g *site.Generation, failed *reloadFailure, now time.Time) []string
 		if until := p.FreshUntil(); !until.IsZero() && now.After(until) {
 			out = append(out, fmt.Sprintf("port %s: a CRL is past its next update, %s", p.Config.Name, until.UTC().Format(time.RFC3339)))
 		}
+	}
+	if s.sourceTooOld(g, now) {
+		out = append(out, fmt.Sprintf("the source has not answered for max_age, %s", g.Source.MaxAge))
 	}
 	return out
 }
@@ -123,7 +126,7 @@ func (s *Server) logDegraded(before []string) []string {
 	s.mu.Lock()
 	current, failed := s.current, s.failed
 	s.mu.Unlock()
-	now := degraded(current, failed, s.options.now())
+	now := s.degraded(current, failed, s.options.now())
 	for _, what := range now {
 		if !slices.Contains(before, what) {
 			s.events.LogDegraded(what, true)

@@ -14,6 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/source"
 )
 
 // Reload reads all files again, and applies them together or not at all: after any error
@@ -41,7 +42,8 @@ func (s *Server) Reload() error {
 // reload reads the files and applies them. The caller holds s.reading. Only reload changes
 // s.current and s.tried, therefore it may read them without s.mu.
 func (s *Server) reload(ctx context.Context, all bool, stable func(*fileset.Reader) bool) error {
-	g, read, err := s.read(ctx, s.tried, all, stable)
+	defer s.retryRefused()
+	g, read, err := s.read(ctx, s.tried, s.pinned, all, stable)
 	if ctx.Err() != nil {
 		return ctx.Err() // Reload takes over, or the server ends: this result means nothing
 	}
@@ -62,13 +64,17 @@ func (s *Server) reload(ctx context.Context, all bool, stable func(*fileset.Read
 
 // read loads a generation from files that stay the same while they are read: otherwise the
 // mapping of one state could meet the policy of another. Files that have not changed since the
-// reading last are not read again, unless all is set. It returns the files also with an error.
-func (s *Server) read(ctx context.Context, last *fileset.Reader, all bool, stable func(*fileset.Reader) bool) (*site.Generation, *fileset.Reader, error) {
+// reading last are not read again, unless all is set. pinned is mounted all the time, if it is not
+// nil. It returns the files also with an error.
+func (s *Server) read(ctx context.Context, last *fileset.Reader, pinned *source.Generation, all bool, stable func(*fileset.Reader) bool) (*site.Generation, *fileset.Reader, error) {
 	const rounds = 10
+	program := s.options.program()
+	program.Generation = pinned
 	for round := 1; ; round++ {
 		f := last.Next(all)
+		remount(f, pinned)
 		last = f
-		g, err := site.Load(ctx, s.path, f, s.current, s.options.Now, s.options.program())
+		g, err := site.Load(ctx, s.path, f, s.current, s.options.Now, program)
 		if stable(f) {
 			return g, f, err
 		}

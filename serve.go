@@ -93,6 +93,9 @@ func (s *Server) begin(ctx context.Context, h http.Handler) (tunnels *reverse.Se
 	var running sync.WaitGroup
 	running.Go(func() { s.watch(background) })
 	running.Go(func() { s.remind(background) })
+	if s.follower != nil {
+		running.Go(func() { s.follower.Run(background) })
+	}
 	return tunnels, func() {
 		s.setReady(readyNot)
 		stop()

@@ -16,12 +16,14 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/audit"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/follow"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
+	"github.com/mtlsguard/mtlsguard/source"
 )
 
 // Server runs the ports and the guard of one configuration file. It is safe for concurrent
@@ -42,6 +44,9 @@ type Server struct {
 	verifiedOnly *middleware.Guard // decides for ports with check: believed; nil without a gateway
 	routes       atomic.Pointer[site.Routes]
 	tunnels      atomic.Pointer[reverse.Server] // nil until Serve, and where no gateway is dialled
+
+	follower *follow.Follower   // nil: all files are on disk
+	pinned   *source.Generation // is mounted while files are read; only a reload writes it
 
 	reading  sync.Mutex // held during a whole reload
 	parsed   int64      // bytes since memory was returned; only a reload writes it
@@ -80,7 +85,7 @@ func OpenFS(fsys fs.FS, path string, options Options) (*Server, error) {
 func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s := &Server{path: path, fsys: fsys, options: options, reloaded: make(chan struct{}, 1)}
 	s.events = audit.New(options.Log, &s.generation)
-	g, _, err := s.read(context.Background(), fileset.New(fsys), true, unchanged)
+	g, err := s.first()
 	if err != nil {
 		return nil, err
 	}

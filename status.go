@@ -33,6 +33,9 @@ type Status struct {
 	// Services is the number of registered tunnels of each service to which a port sends
 	// requests. nil if servers cannot register.
 	Services map[string]int
+	// Source is the state of the source of the fleet. nil: all files are on disk. It does not
+	// change Ready.
+	Source *SourceStatus
 }
 
 // Ready reports whether the server can serve requests: Serve or Run is running, every port is
@@ -76,11 +79,12 @@ func (s *Server) Status() Status {
 	if failed.counts(now) {
 		out.Failed = s.configErrors(failed.err)
 	}
-	out.Degraded = degraded(current, failed, now)
+	out.Degraded = s.degraded(current, failed, now)
 	if shadow := s.shadow.Load(); shadow != nil {
 		out.Shadow.Checked, out.Shadow.Different, out.Shadow.LeftOut = shadow.Counts()
 	}
 	out.NotReady = s.notReady()
+	out.Source = s.sourceStatus()
 	s.addTunnelStatus(current, &out)
 	for i, p := range current.AllPorts() {
 		c := s.countsOf(p.Config.Name)

@@ -55,20 +55,29 @@ func (s *Server) look(ctx context.Context) {
 	if !due && !tried.Changed() {
 		return
 	}
-	settled := func(f *fileset.Reader) fileset.Set {
-		return fileset.Settled(ctx, f.Again, func(now fileset.Set) time.Duration { return now.Pause(tried.Read) })
-	}
-	stable := settled(tried)
-	if stable == nil || !due && stable.Same(tried.Read) {
+	now, stable := settle(ctx, tried)
+	if now == nil || !due && now.Same(tried.Read) {
 		return
 	}
-	_ = s.reload(ctx, false, func(f *fileset.Reader) bool { // reload logs the error
-		if stable != nil && f.Read.Agrees(stable) {
+	_ = s.reload(ctx, false, stable) // it logs the error
+}
+
+// settle waits until files that differ from a reading are no longer being written. It returns what
+// they hold then, nil if they do not settle, and a function that reports whether a later
+// reading has the same, and waits again if it has not.
+func settle(ctx context.Context, before *fileset.Reader) (now fileset.Set, stable func(*fileset.Reader) bool) {
+	settled := func(f *fileset.Reader) fileset.Set {
+		return fileset.Settled(ctx, f.Again, func(now fileset.Set) time.Duration { return now.Pause(before.Read) })
+	}
+	now = settled(before)
+	last := now
+	return now, func(f *fileset.Reader) bool {
+		if last != nil && f.Read.Agrees(last) {
 			return !f.Changed()
 		}
-		stable = settled(f) // the content changed again, or a file is named for the first time
+		last = settled(f) // the content changed again, or a file is named for the first time
 		return false
-	})
+	}
 }
 
 // crlFetcher fetches the CRL files of the current generation before they expire. The

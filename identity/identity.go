@@ -3,9 +3,10 @@
 //
 //	id, ok := identity.FromContext(r.Context())
 //
-// middleware.Guard puts the identity into the context of each request that it lets
-// through. A context without an identity means that the handler runs without a guard. It
-// never means the anonymous user, whose name is Default.
+// Only a middleware.Guard puts an identity into a context: into that of each request that it
+// lets through. A context without an identity means that the handler runs without a guard. It
+// never means the anonymous user, whose name is Default. Tests of handlers make their requests
+// with mtlsguardtest.Request.
 package identity
 
 import (
@@ -14,6 +15,8 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+
+	"github.com/mtlsguard/mtlsguard/internal/identitykey"
 )
 
 // The reserved names. No certificate can be mapped to one of them.
@@ -67,18 +70,10 @@ func (id Identity) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-type contextKey struct{}
-
-// NewContext returns a context with an identity. The guard calls it, and tests of handlers
-// may. The identity must not change afterwards.
-func NewContext(ctx context.Context, id *Identity) context.Context {
-	return context.WithValue(ctx, contextKey{}, id)
-}
-
 // FromContext returns the identity in a request's context, and whether there is one. The
 // value belongs to the caller.
 func FromContext(ctx context.Context) (Identity, bool) {
-	id, ok := ctx.Value(contextKey{}).(*Identity)
+	id, ok := ctx.Value(identitykey.Key{}).(*Identity)
 	if !ok || id == nil {
 		return Identity{}, false // without a guard there is no user, not even Default
 	}
@@ -92,7 +87,7 @@ func FromContext(ctx context.Context) (Identity, bool) {
 // in the program, not a caller without rights.
 func Required(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, ok := r.Context().Value(contextKey{}).(*Identity); !ok || id == nil {
+		if id, ok := r.Context().Value(identitykey.Key{}).(*Identity); !ok || id == nil {
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 			return
 		}

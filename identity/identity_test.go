@@ -12,7 +12,14 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/identitykey"
+	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 )
+
+// newContext returns a context with an identity, as the guard does.
+func newContext(ctx context.Context, id *identity.Identity) context.Context {
+	return context.WithValue(ctx, identitykey.Key{}, id)
+}
 
 // Covers L5.
 func TestFromContextReturnsACopy(t *testing.T) {
@@ -21,7 +28,7 @@ func TestFromContextReturnsACopy(t *testing.T) {
 	alice := &identity.Identity{User: "alice", Groups: []string{"a", "b"}, Via: identity.TLS}
 	for name, ctx := range map[string]context.Context{
 		"nothing":     context.Background(),
-		"nil":         identity.NewContext(context.Background(), nil),
+		"nil":         newContext(context.Background(), nil),
 		"another key": context.WithValue(context.Background(), contextKey{}, alice),
 		//lint:ignore SA1029 this is what must not work
 		"a text for key": context.WithValue(context.Background(), "identity", alice),
@@ -30,7 +37,7 @@ func TestFromContextReturnsACopy(t *testing.T) {
 			t.Errorf("%s: %+v", name, id)
 		}
 	}
-	ctx := identity.NewContext(context.Background(), alice)
+	ctx := newContext(context.Background(), alice)
 	id, ok := identity.FromContext(ctx)
 	if !ok || id.User != "alice" {
 		t.Errorf("%+v", id)
@@ -51,10 +58,10 @@ func TestRequiredRefusesWithoutAGuard(t *testing.T) {
 		code int
 	}{
 		"none":      {context.Background(), 500},
-		"nil":       {identity.NewContext(context.Background(), nil), 500},
-		"Default":   {identity.NewContext(context.Background(), &identity.Identity{User: identity.Default}), 200},
-		"alice":     {identity.NewContext(context.Background(), &identity.Identity{User: "alice"}), 200},
-		"set twice": {identity.NewContext(identity.NewContext(context.Background(), &identity.Identity{User: "alice"}), nil), 500},
+		"nil":       {newContext(context.Background(), nil), 500},
+		"Default":   {newContext(context.Background(), &identity.Identity{User: identity.Default}), 200},
+		"alice":     {newContext(context.Background(), &identity.Identity{User: "alice"}), 200},
+		"set twice": {newContext(newContext(context.Background(), &identity.Identity{User: "alice"}), nil), 500},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(x.ctx, "GET", "/", nil))
@@ -91,11 +98,13 @@ func ExampleFromContext() {
 		}
 		fmt.Fprintln(w, "hello", id.User)
 	})
-	// The test of a handler sets the identity itself.
-	r := httptest.NewRequest("GET", "/", nil)
-	r = r.WithContext(identity.NewContext(r.Context(), &identity.Identity{User: "alice"}))
+	var t exampleT // the *testing.T of a test
 	w := httptest.NewRecorder()
-	hello(w, r)
+	hello(w, mtlsguardtest.Request(t, "GET", "/", "alice"))
 	fmt.Print(w.Body)
 	// Output: hello alice
 }
+
+type exampleT struct{ testing.TB }
+
+func (exampleT) Helper() {}

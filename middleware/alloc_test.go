@@ -16,6 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/identitykey"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -128,7 +129,7 @@ func BenchmarkHandler(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			now = time.Now()
-			nothing.ServeHTTP(w, r.WithContext(identity.NewContext(r.Context(), id)))
+			nothing.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identitykey.Key{}, id)))
 		}
 	})
 	for _, x := range []struct {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -148,6 +149,39 @@ func ExampleGuard_Identify() {
 	// 403 no-rule
 	// 200 /orders
 	// 403 unmapped
+}
+
+// Each user may fetch two reports a minute, and anything else as often as the policy allows.
+func ExampleQuota() {
+	table, err := certmap.New(mappings()...)
+	if err != nil {
+		panic(err)
+	}
+	rules, err := policy.Load("policy.csv", strings.NewReader("p, group:Authenticated, *, GET, /*, allow\n"))
+	if err != nil {
+		panic(err)
+	}
+	guard, err := middleware.New(middleware.Config{Map: table, Policy: rules, Quotas: []middleware.Quota{
+		{Name: "reports", Path: "/reports/*", Per: middleware.PerUser, Requests: 2, Interval: time.Minute},
+	}})
+	if err != nil {
+		panic(err)
+	}
+	hello := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") }
+
+	port, stop := listen("internal", ports.Require, guard.Handler(http.HandlerFunc(hello)))
+	defer stop()
+	for range 3 {
+		fmt.Println(call(port, shared().alice, "GET", "/reports/2026"))
+	}
+	fmt.Println(call(port, shared().alice, "GET", "/orders"))
+	fmt.Println(call(port, shared().bob, "GET", "/reports/2026"))
+	// Output:
+	// 200 hello
+	// 200 hello
+	// 429 quota
+	// 200 hello
+	// 200 hello
 }
 
 // exampleGuard returns a guard that maps alice and bob, and that accepts callers without a

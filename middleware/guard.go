@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -8,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
+	"github.com/mtlsguard/mtlsguard/internal/identitykey"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
 	"github.com/mtlsguard/mtlsguard/internal/tunnel"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -183,7 +184,7 @@ func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (*http.Req
 		s.writeRefusal(w, &c)
 		return nil, nil
 	}
-	ctx := identity.NewContext(r.Context(), c.Identity)
+	ctx := context.WithValue(r.Context(), identitykey.Key{}, c.Identity)
 	if l == lastMap { // Authorize has more to do, and observes then
 		ctx = withIdentified(ctx, g, s, &c)
 	} else {

@@ -58,7 +58,7 @@ func (u *usedUp) detail(c *call) string {
 }
 
 // writeTo sets the headers of the answer: Retry-After (RFC 9110 section 10.2.3), and
-// RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10).
+// RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-11).
 func (u *usedUp) writeTo(h http.Header) {
 	wait := strconv.FormatInt(seconds(u.wait), 10)
 	h.Set("Retry-After", wait)

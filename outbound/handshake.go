@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/signhint"
 )
 
 // Handshake describes one TLS handshake with a server, for Config.OnHandshake. In a resumed
@@ -92,7 +94,7 @@ func (h *handshake) finish(state tls.ConnectionState, err error) error {
 		err = ErrNotAsked // fail closed: the server would answer without an identity
 	}
 	if err != nil {
-		err = explainAlert(err, h.identity, h.event.Asked, h.unfit)
+		err = signhint.Explain(explainAlert(err, h.identity, h.event.Asked, h.unfit))
 	} else if state.Version == tls.VersionTLS13 && h.event.Asked && !state.DidResume {
 		h.pool.refusals.pending.Add(1) // the server has yet to verify the certificate
 	}

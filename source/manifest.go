@@ -153,6 +153,8 @@ func checkName(name string) error {
 		what = "has a part that begins with a dot"
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == ':' }):
 		what = "has a control character, a backslash or a colon"
+	case name == manifestFile || name == signatureFile:
+		what = "is reserved"
 	default:
 		return nil
 	}

@@ -34,9 +34,10 @@ type Store interface {
 	Source
 	// Commit adds a generation as the newest, with its files and signatures. It returns
 	// ErrConflict if the newest is not the parent of g (see Generation.Follows): of two editors,
-	// one wins. It reads files with Generation.Open, which checks them, and stores a blob only when it
-	// was read without an error. After an error, nobody sees any of g. Only after a network error
-	// that hides the answer can g be there: Load shows it.
+	// one wins. It reads files with Generation.Open, which checks them, and uses a blob only when all
+	// of it was read without an error. After ErrConflict and after an error of a file, nobody sees any
+	// of g. After another error, such as one of the network, it is there as a whole or not at
+	// all: Load shows it.
 	Commit(ctx context.Context, g *Generation) error
 	// History returns up to n manifests with numbers below before, newest first. before 0 begins
 	// at the newest. It returns none after the last one that the store still has.

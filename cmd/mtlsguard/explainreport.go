@@ -9,7 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mappingkind"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -113,7 +113,7 @@ func (x *explainResult) report() explainReport {
 
 func newCertificateReport(c *x509.Certificate) *certificateReport {
 	return &certificateReport{
-		Subject: formatSubject(c), Issuer: formatIssuer(c), Serial: mappingkind.FormatSerial(c), Fingerprint: trust.FingerprintOf(c).String(),
+		Subject: formatSubject(c), Issuer: formatIssuer(c), Serial: useredit.Serial(c), Fingerprint: trust.FingerprintOf(c).String(),
 		NotBefore: formatTime(c.NotBefore), NotAfter: formatTime(c.NotAfter),
 	}
 }

@@ -4,7 +4,8 @@ import (
 	"crypto/x509"
 	"fmt"
 
-	"github.com/mtlsguard/mtlsguard/internal/mappingkind"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
@@ -17,8 +18,8 @@ func mappingCandidates(c *x509.Certificate) []mappingCandidate {
 		user = "NAME"
 	}
 	var out []mappingCandidate
-	for _, kind := range mappingkind.All {
-		all, why := mappingkind.Values(c, kind)
+	for _, kind := range useredit.Kinds {
+		all, why := useredit.KindValues(c, kind)
 		if why != "" && len(all) == 0 {
 			out = append(out, mappingCandidate{Kind: kind, Why: why})
 		}
@@ -29,14 +30,14 @@ func mappingCandidates(c *x509.Certificate) []mappingCandidate {
 			}
 			m := mappingCandidate{Kind: kind, Value: value, Why: why}
 			if m.Why == "" {
-				m.Why = mappingkind.WhyNot(kind, value)
+				m.Why = useredit.CheckMappable(kind, value)
 			}
 			if m.Why == "" {
 				issuer := ""
-				if mappingkind.NeedsIssuer(kind) {
+				if useredit.NeedsIssuer(kind) {
 					issuer = "ISSUER.pem"
 				}
-				m.Line = usersfile.Format("users.yaml", mappingkind.Fields(user, user, kind, value, issuer))
+				m.Line = usersfile.Format("users.yaml", useredit.Fields(user, user, kind, value, issuer))
 			}
 			out = append(out, m)
 		}
@@ -45,7 +46,7 @@ func mappingCandidates(c *x509.Certificate) []mappingCandidate {
 }
 
 // maxNames bounds the values shown of one kind.
-const maxNames = 10
+const maxNames = useredit.MaxValues
 
 // userFromCommonName returns the common name if it is a valid user name, or "".
 func userFromCommonName(c *x509.Certificate) string {
@@ -54,3 +55,6 @@ func userFromCommonName(c *x509.Certificate) string {
 	}
 	return ""
 }
+
+// quoted returns an id as text for a message.
+func quoted(id string) string { return escape.Quote(id, escape.Short) }

@@ -5,10 +5,8 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
-	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/expectation"
 	"github.com/mtlsguard/mtlsguard/policy"
-	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 type policyCmd struct {
@@ -33,22 +31,9 @@ Exit status: 0 every decision is as expected, 1 one differs, 2 the table or the 
 
 // policyTestReport is the JSON of policy test.
 type policyTestReport struct {
-	File   string      `json:"file"`
-	Rows   int         `json:"rows"`
-	Failed []failedRow `json:"failed"`
-}
-
-type failedRow struct {
-	Line     int    `json:"line"`
-	User     string `json:"user"`
-	Port     string `json:"port"`
-	Method   string `json:"method"`
-	Path     string `json:"path"`
-	Want     string `json:"want"`
-	Got      string `json:"got"` // allow, denied or no-rule
-	Rule     string `json:"rule,omitempty"`
-	Text     string `json:"text,omitempty"` // text of the rule
-	Sentence string `json:"sentence"`
+	File   string                   `json:"file"`
+	Rows   int                      `json:"rows"`
+	Failed []expectation.Difference `json:"failed"`
 }
 
 func (c *policyTestCmd) Run(a *app) error {
@@ -67,25 +52,9 @@ func (c *policyTestCmd) Run(a *app) error {
 	if err := expectation.Check(c.File, rows, site); err != nil {
 		return err
 	}
-	out := policyTestReport{File: c.File, Failed: []failedRow{}}
-	for _, row := range rows {
-		on := []string{row.Port}
-		if row.Port == "*" && len(site.Ports) > 0 {
-			on = site.Ports
-		}
-		for _, port := range on {
-			out.Rows++
-			request := policy.Request{User: row.User, Port: port, Method: row.Method, Path: row.Path}
-			d, err := engine.Decide(a.ctx, request)
-			if err != nil {
-				d.Reason = reason.PolicyError
-			}
-			if row.Matches(d.Allowed && err == nil, string(d.Reason)) {
-				continue
-			}
-			out.Failed = append(out.Failed, newFailedRow(row, request, d, engine.Explain(request)))
-		}
-	}
+	out := policyTestReport{File: c.File, Failed: []expectation.Difference{}}
+	decisions, different := expectation.Compare(a.ctx, engine, rows, site.Ports)
+	out.Rows, out.Failed = decisions, append(out.Failed, different...)
 	if a.json {
 		err = a.printJSON(out)
 	} else {
@@ -97,28 +66,9 @@ func (c *policyTestCmd) Run(a *app) error {
 	return err
 }
 
-// newFailedRow returns a row whose decision is not the expected one.
-func newFailedRow(row expectation.Row, r policy.Request, d policy.Decision, x policy.Explanation) failedRow {
-	f := failedRow{Line: row.Line, User: r.User, Port: r.Port, Method: r.Method, Path: r.Path, Want: row.Want, Got: "allow", Rule: d.Rule.String(), Sentence: x.Sentence}
-	if !d.Allowed {
-		f.Got = string(d.Reason)
-	}
-	for _, l := range x.Lines {
-		if l.Position == d.Rule {
-			f.Text = l.Text
-		}
-	}
-	return f
-}
-
 func (t *policyTestReport) print(a *app) {
 	for _, f := range t.Failed {
-		a.printf("%s:%d: %s %s %s %s: wanted %s, got %s", t.File, f.Line, escape.Printable(f.User, 0), escape.Printable(f.Port, 0), escape.Printable(f.Method, 0), escape.Printable(f.Path, 0), f.Want, f.Got)
-		if f.Rule != "" {
-			a.printf(" by %s\n    %s\n", f.Rule, escape.Printable(f.Text, 0))
-		} else {
-			a.printf("\n    %s\n", escape.Printable(f.Sentence, 0))
-		}
+		a.printf("%s:%s\n", t.File, f)
 	}
 	a.printf("%s, %d failed\n", plural(t.Rows, "decision", "decisions"), len(t.Failed))
 }

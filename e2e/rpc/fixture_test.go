@@ -61,7 +61,7 @@ p, user:alice, *, POST, /acme.Echo/Secret, deny
 p, user:bob, *, POST, /grpc.health.v1.Health/Check, allow
 `
 
-func newSite(tb testing.TB) *site {
+func newSite(tb testing.TB, change ...func(*middleware.Config)) *site {
 	tb.Helper()
 	ca := testpki.NewCA("Client CA")
 	s := &site{serverCA: testpki.NewCA("Server CA"), clients: map[string]*testpki.Pair{"": nil}}
@@ -88,6 +88,9 @@ func newSite(tb testing.TB) *site {
 		},
 	}
 	c.Authenticators = []middleware.Authenticator{middleware.Basic{Realm: "acme", Check: middleware.Passwords(map[string]string{"alice": "secret"})}}
+	for _, f := range change {
+		f(&c)
+	}
 	s.guard = must[*middleware.Guard](tb)(middleware.New(c))
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -195,6 +197,67 @@ func TestCredentialsForCallsOnTheTransportOfGRPC(t *testing.T) {
 	_, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.Trailer(&trailer))
 	if status.Code(err) != codes.Unauthenticated || len(trailer["www-authenticate"]) != 1 {
 		t.Errorf("%v, trailer %v", err, trailer)
+	}
+}
+
+// A call beyond a quota gets gRPC's code 8, whose retries wait, and the time to wait. The calls of
+// another user are not counted with it.
+func TestCallsBeyondAQuotaAreResourceExhausted(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		serve func(*site, testing.TB)
+		ways  []way
+	}{"handler": {(*site).serveHTTP, append(grpcWays, connectWays...)}, "transport": {(*site).serveGRPC, grpcWays}} {
+		for _, w := range row.ways {
+			t.Run(name+", "+w.name, func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, func(c *middleware.Config) {
+					c.Quotas = []middleware.Quota{{Name: "few", Requests: 1, Interval: time.Hour}}
+				})
+				row.serve(s, t)
+				if answer, code, message := w.call(t, s, "alice"); code != codes.OK || answer != w.want {
+					t.Fatalf("the first call: %s %q", code, message)
+				}
+				_, code, message := w.call(t, s, "alice")
+				o := s.outcome()
+				if want := "Too many requests (quota, reference " + o.Reference + ")"; code != codes.ResourceExhausted || message != want {
+					t.Errorf("%s %q, want %q", code, message, want)
+				}
+				if o.Reason != reason.Quota || o.Status != http.StatusTooManyRequests || o.Reference == "" {
+					t.Errorf("observed %s, %d, reference %q", o.Reason, o.Status, o.Reference)
+				}
+			})
+		}
+	}
+}
+
+// grpc-go sees the headers of a quota as metadata.
+func TestQuotaTellsClientsOfGRPCWhenToRetry(t *testing.T) {
+	t.Parallel()
+	for name, serve := range map[string]func(*site, testing.TB){"handler": (*site).serveHTTP, "transport": (*site).serveGRPC} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, func(c *middleware.Config) {
+				c.Quotas = []middleware.Quota{{Name: "few", Requests: 1, Interval: time.Hour}}
+			})
+			serve(s, t)
+			client := grpc_health_v1.NewHealthClient(s.grpcClient(t, "bob"))
+			var header, trailer metadata.MD
+			for range 2 {
+				_, _ = client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}, grpc.Header(&header), grpc.Trailer(&trailer))
+			}
+			sent := metadata.Join(header, trailer)
+			if wait := sent.Get("retry-after"); len(wait) != 1 || wait[0] != "3600" && wait[0] != "3599" {
+				t.Errorf("retry-after %q in %v", wait, sent)
+			}
+			want := []string{`"few";q=1;w=3600`}
+			if name == "transport" {
+				want = nil // it can only send a trailer, where the draft forbids the field
+			}
+			if limit := sent.Get("ratelimit-policy"); !slices.Equal(limit, want) {
+				t.Errorf("ratelimit-policy %q, want %q", limit, want)
+			}
+		})
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"runtime"
 	"slices"
@@ -36,6 +35,9 @@ func (f *Reader) load(name string) Content {
 
 // loadSmall is load for small files, and scan for others.
 func (f *Reader) loadSmall(name string) Content {
+	if c, ok := f.known(name); ok {
+		return c
+	}
 	if info, err := f.stat(name); err == nil && info.Size() > smallFile {
 		return f.scan(name)
 	}
@@ -47,6 +49,9 @@ var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
 // scan reads a file without keeping its data.
 func (f *Reader) scan(name string) Content {
+	if c, ok := f.known(name); ok {
+		return c
+	}
 	return f.read(name, func(file io.Reader, _ int64) (Content, error) {
 		buffer := buffers.Get().(*[128 << 10]byte)
 		defer buffers.Put(buffer)
@@ -109,13 +114,6 @@ func (f *Reader) read(name string, content func(file io.Reader, size int64) (Con
 	return c
 }
 
-func (f *Reader) stat(name string) (fs.FileInfo, error) {
-	if f.FS != nil {
-		return fs.Stat(f.FS, name)
-	}
-	return os.Stat(name)
-}
-
 // open opens a regular file, and returns its size.
 func (f *Reader) open(name string) (fs.File, int64, error) {
 	info, err := f.stat(name) // before opening: opening a pipe would wait for its writer
@@ -127,12 +125,7 @@ func (f *Reader) open(name string) (fs.File, int64, error) {
 	case info.Size() > maxFile: // not read at all: it would be, at every look
 		return nil, 0, tooLarge(name)
 	}
-	var file fs.File
-	if f.FS != nil {
-		file, err = f.FS.Open(name)
-	} else {
-		file, err = os.Open(name)
-	}
+	file, err := f.openFile(name)
 	if err != nil {
 		return nil, 0, short(name, err)
 	}
@@ -145,11 +138,7 @@ var fileEnds = []string{".crl", ".pem", ".der", ".jsonl"}
 // entries are the names of the files in a folder. Hidden ones are none: mounted
 // volumes have such, and whoever writes a file before renaming it.
 func (f *Reader) entries(name string) ([]string, error) {
-	read := os.ReadDir
-	if f.FS != nil {
-		read = func(name string) ([]fs.DirEntry, error) { return fs.ReadDir(f.FS, name) }
-	}
-	all, err := read(name)
+	all, err := f.readDir(name)
 	var out []string
 	for _, e := range all {
 		if hasEnd(e.Name(), fileEnds) && e.Name()[0] != '.' {

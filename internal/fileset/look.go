@@ -1,6 +1,9 @@
 package fileset
 
-import "time"
+import (
+	"crypto/sha256"
+	"time"
+)
 
 // wholeEvery is the time between two readings of all files. It bounds how long a change stays
 // unseen on a file system whose stamps are wrong: one without change times, one that somebody
@@ -46,7 +49,7 @@ func (f *Reader) Again() Set {
 // stamp shows that the content is old, or if whole is set.
 func (f *Reader) again(name string, old Content, whole bool) Content {
 	same := old.sure && f.hasStamp(name, old.stamp)
-	if same && (!whole || f.scanQuick(name) == old.quick) {
+	if same && (!whole || old.stamp.digest != [sha256.Size]byte{} || f.scanQuick(name) == old.quick) {
 		return old
 	}
 	c := f.scan(name)

@@ -12,8 +12,9 @@ import (
 // Reader reads all files that one configuration names, each file once, and keeps content
 // and digest: the watcher compares the digests. It is not for concurrent use.
 type Reader struct {
-	FS   fs.FS // nil: the operating system's
-	Read Set   // by name
+	FS    fs.FS  // nil: the operating system's
+	Mount *Mount // nil: there is none
+	Read  Set    // by name
 	// Retry is when the same content may load although it did not: a CRL begins to be
 	// valid, a server answers again. Zero: never, only other content can help.
 	Retry time.Time
@@ -43,7 +44,7 @@ func New(fsys fs.FS) *Reader {
 // memory only if Get asks for them. f forgets the data of its files.
 func (f *Reader) Next(all bool) *Reader {
 	f.Read.Drop()
-	next := &Reader{FS: f.FS, Read: Set{}, before: f.Read, all: all, now: f.now, whole: f.whole}
+	next := &Reader{FS: f.FS, Mount: f.Mount, Read: Set{}, before: f.Read, all: all, now: f.now, whole: f.whole}
 	if all {
 		next.whole = f.now()
 	}

@@ -1,6 +1,7 @@
 package fileset
 
 import (
+	"crypto/sha256"
 	"io/fs"
 	"time"
 )
@@ -13,6 +14,9 @@ type stamp struct {
 	device, inode     uint64
 	size              int64
 	modified, changed int64 // in ns since 1970
+	// digest is that of a file that never changes, such as one of a mount; the times mean
+	// nothing then. Zero: it is not known without reading the file.
+	digest [sha256.Size]byte
 }
 
 // granularity is an upper bound on the difference between two changes that may get the same
@@ -25,6 +29,9 @@ const granularity = 3 * time.Second
 // change within the granularity of its times would not show (git calls this racily clean). A
 // change time in the future comes from a clock that was set, and is not sure either.
 func (s stamp) isSure(at time.Time) bool {
+	if s.digest != [sha256.Size]byte{} {
+		return true
+	}
 	oldest, newest := at.Add(-granularity).UnixNano(), at.Add(granularity).UnixNano()
 	return s.changed > 0 && s.changed < oldest && (s.modified < oldest || s.modified > newest)
 }
@@ -32,6 +39,9 @@ func (s stamp) isSure(at time.Time) bool {
 // stampOf returns the stamp of a file. A file system without change times has none: its files
 // are read at every look.
 func stampOf(info fs.FileInfo) (stamp, bool) {
+	if known, ok := info.Sys().(interface{ SHA256() [sha256.Size]byte }); ok {
+		return stamp{size: info.Size(), digest: known.SHA256()}, true
+	}
 	s, ok := systemStamp(info.Sys())
 	s.size, s.modified = info.Size(), info.ModTime().UnixNano()
 	return s, ok

@@ -16,7 +16,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
-	"github.com/mtlsguard/mtlsguard/internal/mappingkind"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -144,7 +144,7 @@ func (c *Certificates) Where(f func(*x509.Certificate) bool) (out []*Certificate
 
 // Fingerprint returns the mapping of a user to exactly this certificate.
 func (c *Certificate) Fingerprint(user string) Mapping {
-	all, _ := mappingkind.Values(c.Cert, "fingerprint")
+	all, _ := useredit.KindValues(c.Cert, "fingerprint")
 	return Mapping{User: user, Kind: "fingerprint", Value: all[0], Note: c.File}
 }
 

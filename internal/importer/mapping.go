@@ -8,7 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/mappingkind"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
@@ -44,7 +44,7 @@ func (l *Line) Map(m Mapping) bool {
 	for base, n := m.ID, 2; l.in.ids[m.ID]; n++ {
 		m.ID = fmt.Sprintf("%s-%d", base, n)
 	}
-	e := mappingkind.Check(m.fields())
+	e := useredit.CheckFields(m.fields())
 	switch {
 	case e == nil:
 		l.in.ids[m.ID] = true
@@ -73,7 +73,7 @@ func (m *Mapping) fields() []usersfile.Field {
 	if m.Issuer != nil {
 		issuer = m.Issuer.Name
 	}
-	out := mappingkind.Fields(m.ID, m.User, m.Kind, m.Value, issuer)
+	out := useredit.Fields(m.ID, m.User, m.Kind, m.Value, issuer)
 	if m.Ports != nil {
 		out = append(out, usersfile.Field{Key: "ports", List: m.Ports})
 	}

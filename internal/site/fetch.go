@@ -36,6 +36,9 @@ func (l *loader) sources(path string, t *config.Trust, anchors []*x509.Certifica
 			l.wrong.Add(configerror.Error{File: path, Line: f.Line(), What: "fetch has nowhere to write: the configuration is part of the program", Hint: "use a configuration on disk"})
 			continue
 		}
+		if !l.onNode(f.In(path), s.File, "fetch") {
+			continue
+		}
 		if f.Issuer.Value != "" {
 			name := l.files.Beside(path, f.Issuer.Value)
 			digest, ok := l.digest(f.Issuer.In(path), name)

@@ -73,6 +73,9 @@ func (l *loader) load() (*Generation, error) {
 		return nil, l.err()
 	}
 	g := &Generation{Files: l.files, Reload: f.Reload}
+	if g.Source = l.source(path, f); l.wrong.Len() > 0 && (g.Source != nil || l.previous != nil && l.previous.Source != nil) {
+		return nil, l.err() // where the other files come from is not known
+	}
 	var names, methods []string
 	for _, p := range f.AllPorts() {
 		if p.Authorizes() { // a rule for another port would mean nothing
@@ -80,6 +83,7 @@ func (l *loader) load() (*Generation, error) {
 			methods = append(methods, p.Methods...)
 		}
 	}
+	names = l.fleetPorts(names)
 	g.Table = l.users(path, f, names)
 	g.Engine = l.policy(path, f, names, methods)
 	g.Quotas = l.quotas(path, f)

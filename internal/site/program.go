@@ -9,6 +9,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/config"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/source"
 )
 
 // Program is what the program provides in place of files. Nothing is known about it here: no
@@ -17,10 +18,15 @@ type Program struct {
 	Map          certmap.Mapper                                                  // nil: the table of users
 	Policy       policy.Decider                                                  // nil: the policy file
 	Certificates map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error) // by port
+	Source       bool                                                            // the program gives the source
+	Generation   *source.Generation                                              // that is mounted; nil: none
+	// Editor is set on a machine that is not the node: certificates and keys of ports are not read,
+	// and signatures are not checked.
+	Editor bool
 }
 
 func (p *Program) forConfig() config.Program {
-	return config.Program{Map: p.Map != nil, Policy: p.Policy != nil, Certificates: slices.Collect(maps.Keys(p.Certificates))}
+	return config.Program{Map: p.Map != nil, Policy: p.Policy != nil, Source: p.Source, Editor: p.Editor, Certificates: slices.Collect(maps.Keys(p.Certificates))}
 }
 
 // mapper returns the mapper of a generation.

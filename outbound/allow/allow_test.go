@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 	"github.com/mtlsguard/mtlsguard/outbound/allow"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -55,7 +56,7 @@ func TestPolicyDecidesTheAliasOfAUser(t *testing.T) {
 	} {
 		ctx := t.Context()
 		if row.user != "" {
-			ctx = identity.NewContext(ctx, &identity.Identity{User: row.user, Port: "internal"})
+			ctx = mtlsguardtest.Request(t, "GET", "/", row.user).Context()
 		}
 		may, err := allow.New(row.rules)
 		if err != nil {

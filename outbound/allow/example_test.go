@@ -4,11 +4,17 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"testing"
 
-	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 	"github.com/mtlsguard/mtlsguard/outbound/allow"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
+
+// exampleT stands for the *testing.T of a test.
+type exampleT struct{ testing.TB }
+
+func (exampleT) Helper() {}
 
 // Alice may use partner-a, and nothing else is allowed. The function is for
 // outbound.Config.Allow.
@@ -23,7 +29,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	ctx := identity.NewContext(context.Background(), &identity.Identity{User: "alice"}) // middleware.Guard does this
+	ctx := mtlsguardtest.Request(exampleT{}, "GET", "/", "alice").Context() // in a handler: r.Context()
 	fmt.Println(use(ctx, "partner-a"))
 	fmt.Println(use(ctx, "partner-b"))
 	fmt.Println(use(context.Background(), "partner-a"))

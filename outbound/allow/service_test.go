@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/outbound/allow"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
@@ -62,7 +62,7 @@ func TestServiceForSeveralCallersUsesOnlyAllowedAliases(t *testing.T) {
 	} {
 		ctx := t.Context()
 		if row.user != "" {
-			ctx = identity.NewContext(ctx, &identity.Identity{User: row.user})
+			ctx = mtlsguardtest.Request(t, "GET", "/", row.user).Context()
 		}
 		if row.alias != "" {
 			ctx = outbound.As(ctx, row.alias)

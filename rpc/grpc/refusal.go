@@ -58,7 +58,8 @@ func (r *refusal) err() error {
 	return status.Error(codes.Code(problem.GRPCCode(r.code)), text)
 }
 
-// setTrailer sends headers of the answer that mean something to a client of gRPC.
+// setTrailer sends headers of the answer that mean something to a client of gRPC. RateLimit and
+// RateLimit-Policy must not be trailers (draft-ietf-httpapi-ratelimit-headers-11 section 3.1).
 func (r *refusal) setTrailer(ctx context.Context) {
 	for _, name := range []string{"WWW-Authenticate", "Retry-After"} {
 		if values := r.header.Values(name); len(values) > 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
-	"github.com/mtlsguard/mtlsguard/internal/mappingkind"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
@@ -62,7 +62,7 @@ func (r *row) read() {
 		r.skip("a pattern is not read from a table", "write the pattern into users.yaml by hand")
 		return
 	}
-	if mappingkind.NeedsIssuer(m.Kind) && !r.readIssuer(&m) {
+	if useredit.NeedsIssuer(m.Kind) && !r.readIssuer(&m) {
 		return
 	}
 	r.line.Map(m)
@@ -132,7 +132,7 @@ func (r *row) agrees(kind string) bool {
 	if kind == "fingerprint" {
 		return r.in.Certificates.ByDigest(strings.TrimPrefix(strings.ToLower(cell), "sha256:")) == r.leaf
 	}
-	values, _ := mappingkind.Values(r.leaf.Cert, kind)
+	values, _ := useredit.KindValues(r.leaf.Cert, kind)
 	return slices.ContainsFunc(values, func(v string) bool {
 		a, b := importer.Mapping{Kind: kind, Value: v}, importer.Mapping{Kind: kind, Value: cell}
 		return a.Same(b)

@@ -1,0 +1,96 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+// A node starts from the store, follows it, refuses what is wrong, and says so everywhere. A restart without
+// the store serves the last good generation.
+func TestNodeFollowsItsFleet(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.commit()
+	l := f.start()
+	alice := f.client(f.alice)
+	answer := func() string { return get(alice, l.url("internal", "/whoami")) }
+	l.waitFor("the first generation", answer, "200 alice")
+	f.commit("users.yaml", usersFor("alicia"))
+	l.waitFor("the second generation", answer, "200 alicia")
+	status := l.server.Status().Source
+	if status == nil || status.Number != 2 || status.Fleet != fleetName || status.Author != "anna" || !status.Connected || status.Error != "" || status.Heard.IsZero() {
+		t.Errorf("status: %+v", status)
+	}
+	testkit.Eventually(t, "the log to have the generation", func() bool {
+		return len(l.log.find("event", "reload", "outcome", "ok", "fleet", fleetName, "author", "anna")) > 0
+	})
+
+	f.commit("policy.csv", "p, group:Everybody\n")
+	testkit.Eventually(t, "generation 3 to be refused", func() bool { return l.server.Status().Source.Refused == 3 })
+	status = l.server.Status().Source
+	if len(status.RefusedErrors) == 0 || !strings.HasSuffix(status.RefusedErrors[0].File, "fleet/policy.csv") || status.RefusedErrors[0].Line != 1 {
+		t.Errorf("status: %+v", status)
+	}
+	if got := answer(); got != "200 alicia" {
+		t.Errorf("after a bad generation: %s", got)
+	}
+	if s := l.server.Status(); !s.Ready() || s.Source.Number != 2 {
+		t.Errorf("after a bad generation: %+v", s)
+	}
+	testkit.Eventually(t, "the refusal to be reported and logged", func() bool {
+		reports, err := f.store.Reports(context.Background())
+		return err == nil && len(reports) == 1 && reports[0].Node == "node-1" && reports[0].Number == 2 && reports[0].Refused == 3 &&
+			strings.HasPrefix(reports[0].Errors[0], "fleet/policy.csv:1: ") && len(l.log.find("event", "reload", "outcome", "failed", "error", "fleet/policy.csv:1")) > 0
+	})
+	if _, err := os.Stat(f.path("keep/refused/000003.json")); err != nil {
+		t.Error(err)
+	}
+	f.store.Break(errors.New("the cable is cut"))
+	testkit.Eventually(t, "the outage to be seen", func() bool { return !l.server.Status().Source.Connected })
+	if s := l.server.Status(); !s.Ready() || !strings.Contains(s.Source.Error, "the cable is cut") {
+		t.Errorf("during an outage: %+v", s)
+	}
+	l.end()
+
+	l = f.start()
+	if got := answer(); got != "200 alicia" {
+		t.Errorf("after a restart without the store: %s", got)
+	}
+	f.store.Break(nil)
+	f.commit("users.yaml", usersFor("alicia"))
+	testkit.Eventually(t, "generation 4", func() bool { return l.server.Status().Source.Number == 4 })
+	if s := l.server.Status().Source; s.Refused != 0 || s.Error != "" {
+		t.Errorf("after a good generation: %+v", s)
+	}
+	if _, err := os.Stat(f.path("keep/refused/000003.json")); err == nil {
+		t.Error("the refused generation is still on record")
+	}
+}
+
+// A change on the node makes it try a refused generation again.
+func TestRefusedGenerationIsTriedAfterAChangeOnTheNode(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.sub("mtlsguard.yaml", "reload: 0", "reload: 50ms")
+	f.commit()
+	l := f.start()
+	f.commit("policy.csv", sitePolicy+"p, user:alice, partners, GET, /whoami, allow\n") // this node has no such port
+	testkit.Eventually(t, "generation 2 to be refused", func() bool { return l.server.Status().Source.Refused == 2 })
+	f.sub("mtlsguard.yaml", "poll: 1s", "poll: 2s")
+	before := l.server.Status().Generation
+	testkit.Eventually(t, "the change on the node", func() bool { return l.server.Status().Generation > before })
+	if s := l.server.Status().Source; s.Number != 1 {
+		t.Errorf("generation %d is in effect", s.Number)
+	}
+	g := f.next(f.newest, source.Manifest{Ports: []string{"partners"}}, "policy.csv", sitePolicy+"p, user:alice, partners, GET, /whoami, allow\n")
+	if err := f.store.Commit(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "generation 3, whose manifest names the port", func() bool { return l.server.Status().Source.Number == 3 })
+}

@@ -1,0 +1,25 @@
+package follow
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
+)
+
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// backoff waits longer each time, from 0.1 s to 5 s, up to half of it more at random. The zero value is ready.
+type backoff struct{ pause time.Duration }
+
+// wait waits, and reports whether ctx is still alive.
+func (b *backoff) wait(ctx context.Context) bool {
+	b.pause = min(max(2*b.pause, firstPause), lastPause)
+	return fileset.Sleep(ctx, b.pause+rand.N(b.pause/2))
+}
+
+func (b *backoff) reset() { b.pause = 0 }

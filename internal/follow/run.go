@@ -1,0 +1,250 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+const (
+	largeFetch  = 256 << 10              // bytes from which on nodes do not fetch at the same moment
+	spread      = 100 * time.Millisecond // over which they begin
+	reportEvery = time.Minute
+	reportWait  = 3 * time.Second       // for a store to take a report
+	hintPause   = 10 * time.Millisecond // between two hints: a source may give them for no reason
+)
+
+// errRefused is the error of step when the newest generation has just been refused.
+var errRefused = errors.New("refused")
+
+// Run follows the source until ctx ends. There is one goroutine: a generation that comes while
+// another one is put into effect waits, and only the newest is looked at then.
+func (f *Follower) Run(ctx context.Context) {
+	var pause, deaf backoff
+	for ctx.Err() == nil {
+		f.report(ctx, false)
+		retry, notHeard := f.listen(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if retry {
+			f.retry()
+		}
+		err := f.step(ctx)
+		if err == nil {
+			pause.reset()
+			f.notHeard(notHeard)
+		} else {
+			pause.wait(ctx)
+		}
+		if notHeard == nil {
+			deaf.reset()
+		} else if err == nil { // else it has waited
+			deaf.wait(ctx)
+		}
+	}
+}
+
+// notHeard records that the source answers and announces nothing, or that it does again.
+func (f *Follower) notHeard(err error) {
+	if err != nil && f.unannounced == nil {
+		f.config.OnEvent(Event{Kind: NotHeard, Err: err})
+	}
+	f.unannounced = err
+	if err != nil {
+		f.change(func(s *State) {
+			if s.Err == nil {
+				s.Err = fmt.Errorf("the source announces no changes, and is asked from time to time: %w", err)
+			}
+		})
+	}
+}
+
+// listen waits for a hint, until the next look is due, or for Retry. An error says that nothing
+// is heard. A watch that does not end with its context is left alone, and the source is asked
+// from time to time.
+func (f *Follower) listen(ctx context.Context) (retry bool, err error) {
+	wait := f.config.Poll()
+	if !f.retryAt.IsZero() {
+		wait = min(wait, max(f.retryAt.Sub(f.config.Now()), 0)+time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if f.watching == nil {
+		f.watching = make(chan error, 1)
+		go watch(ctx, f.config.Source, f.seen, f.watching)
+	}
+	select {
+	case <-f.wake:
+		return true, nil
+	case <-ctx.Done():
+	case err = <-f.watching:
+		f.watching = nil
+	}
+	if ctx.Err() != nil || errors.Is(err, source.ErrUnsupported) || errors.Is(err, source.ErrNone) {
+		err = nil
+	}
+	return !f.retryAt.IsZero() && !f.config.Now().Before(f.retryAt), err
+}
+
+// watch sends the result of a watch.
+func watch(ctx context.Context, s source.Source, have *source.Generation, result chan<- error) {
+	err := s.Watch(ctx, have)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	if errors.Is(err, source.ErrUnsupported) {
+		<-ctx.Done() // the next look is due
+	} else {
+		fileset.Sleep(ctx, hintPause)
+	}
+	result <- err
+}
+
+// retry makes the next step look at a refused generation again.
+func (f *Follower) retry() {
+	f.retryAt = time.Time{}
+	if s := f.State(); s.Refused != nil {
+		f.seen = s.InEffect
+	}
+}
+
+// step looks at the newest generation, and puts it into effect if it is news. An error is one after
+// which the same may succeed soon.
+func (f *Follower) step(ctx context.Context) error {
+	g, err := f.load(ctx)
+	switch {
+	case errors.Is(err, source.ErrNone):
+		f.change(func(s *State) { s.Err = errors.New("the source has no generation") })
+		return nil
+	case err != nil:
+		f.unheard(err)
+		return err
+	case g.Same(f.seen):
+		f.change(func(s *State) {
+			s.Err = s.RefusedBy
+		})
+		if !f.kept {
+			f.setCurrent()
+		}
+		return nil
+	}
+	news, err := f.compare(g)
+	if err == nil && news {
+		err = f.config.Check(g)
+	}
+	switch {
+	case err != nil:
+		f.refuse(ctx, g, err)
+		return errRefused
+	case !news:
+		f.seen = g
+		f.settled(nil)
+		return nil
+	}
+	return f.take(ctx, g)
+}
+
+// take puts a generation into effect.
+func (f *Follower) take(ctx context.Context, g *source.Generation) error {
+	var bytes int64
+	for _, file := range g.Blobs() {
+		bytes += file.Size
+	}
+	if bytes > largeFetch && !fileset.Sleep(ctx, rand.N(spread)) {
+		return ctx.Err()
+	}
+	onDisk, err := f.config.Keep.Add(ctx, g)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, source.ErrPrivateKey):
+		f.refuse(ctx, g, err)
+		return errRefused
+	case err != nil:
+		f.change(func(s *State) { s.Err = err })
+		f.config.OnEvent(Event{Kind: NotKept, Generation: g, Err: err})
+		return err
+	}
+	if g.Digest() != f.State().InEffect.Digest() { // else it has other signatures
+		retry, err := f.config.Apply(ctx, onDisk)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			f.refuse(ctx, g, err)
+			f.retryAt = retry
+			return errRefused
+		}
+	}
+	f.settled(onDisk)
+	f.setCurrent()
+	f.config.OnEvent(Event{Kind: Applied, Generation: onDisk})
+	f.report(ctx, true)
+	return nil
+}
+
+// settled records that a generation is in effect and nothing is wrong. nil: the same as before.
+func (f *Follower) settled(g *source.Generation) {
+	f.retryAt = time.Time{}
+	f.change(func(s *State) {
+		if g != nil {
+			s.InEffect, s.Since, f.seen = g, f.config.Now(), g
+		}
+		s.Err, s.Refused, s.RefusedBy = nil, nil, nil
+	})
+	f.config.Keep.ForgetRefused()
+}
+
+// setCurrent makes the generation in effect the one from which the node starts. What fails is tried again
+// at the next look.
+func (f *Follower) setCurrent() {
+	g := f.State().InEffect
+	err := f.config.Keep.SetCurrent(g)
+	f.kept = err == nil
+	if err != nil {
+		f.config.OnEvent(Event{Kind: NotKept, Generation: g, Err: err})
+	}
+}
+
+// refuse records that a generation is not used.
+func (f *Follower) refuse(ctx context.Context, g *source.Generation, err error) {
+	f.seen = g
+	f.retryAt = time.Time{}
+	f.change(func(s *State) { s.Err, s.Refused, s.RefusedBy = err, g, err })
+	r := source.Refusal{Number: g.Manifest.Number, Digest: g.Digest(), At: f.config.Now().UTC(), Errors: f.config.Lines(err)}
+	f.config.OnEvent(Event{Kind: Refused, Generation: g, Err: err})
+	if err := f.config.Keep.Refuse(r); err != nil {
+		f.config.OnEvent(Event{Kind: NotKept, Generation: g, Err: err})
+	}
+	f.report(ctx, true)
+}
+
+// report leaves the report of this node in the store, if it takes any: when something has changed,
+// and once a minute.
+func (f *Follower) report(ctx context.Context, changed bool) {
+	store, ok := f.config.Source.(interface {
+		Tell(context.Context, source.Report) error
+	})
+	if !ok || !changed && time.Since(f.reported) < reportEvery {
+		return
+	}
+	s := f.State()
+	r := source.Report{Node: f.config.Node, Since: s.Since.UTC(), At: f.config.Now().UTC()}
+	if s.InEffect != nil {
+		r.Number, r.Digest = s.InEffect.Manifest.Number, s.InEffect.Digest()
+	}
+	if s.Refused != nil {
+		r.Refused, r.Errors = s.Refused.Manifest.Number, f.config.Lines(s.RefusedBy)
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportWait)
+	defer cancel()
+	if err := store.Tell(ctx, r); err == nil || errors.Is(err, source.ErrUnsupported) {
+		f.reported = time.Now()
+	}
+}

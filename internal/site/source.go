@@ -1,0 +1,162 @@
+package site
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+// Source is the block source of mtlsguard.yaml, with what its files hold.
+type Source struct {
+	config.Source
+	Signers source.Signers // empty: unsigned
+	Mount   string         // as fileset.Reader names it
+	Keep    string         // the folder, as it is opened
+}
+
+// Check returns why a generation may not be used: it is of another fleet, or no trusted signer has
+// signed it.
+func (s *Source) Check(g *source.Generation) error {
+	if s.Fleet != "" && g.Manifest.Fleet != s.Fleet {
+		return &configerror.Error{
+			What: fmt.Sprintf("generation %d is of fleet %q, and this node is of fleet %q", g.Manifest.Number, g.Manifest.Fleet, s.Fleet), Hint: "use the store of the fleet, or change fleet in source",
+		}
+	}
+	if s.Unsigned {
+		return nil
+	}
+	if err := s.Signers.Check(g); err != nil {
+		return &configerror.Error{What: err.Error(), Hint: "sign it with a key whose public key is in source.signers"}
+	}
+	return nil
+}
+
+// ReadSource reads the block source of a configuration: it says where the other files come from. It
+// returns nil without such a block. The error has every configuration error of mtlsguard.yaml.
+func ReadSource(path string, f *fileset.Reader, program Program) (*Source, error) {
+	l := newLoader(context.Background(), path, f, nil, nil, program)
+	data, ok := l.text(configerror.Error{File: path}, path)
+	if !ok {
+		return nil, l.err()
+	}
+	file := config.Parse(path, data, program.forConfig(), &l.wrong)
+	if file == nil || file.Source == nil {
+		if program.Source {
+			return nil, l.err()
+		}
+		return nil, nil // load reports the errors, with those of all other files
+	}
+	out := l.source(path, file)
+	return out, l.err()
+}
+
+// source completes the block source, and checks the generation that is mounted.
+func (l *loader) source(path string, f *config.File) *Source {
+	if f.Source == nil {
+		if l.previous != nil && l.previous.Source != nil {
+			l.wrong.Add(configerror.Error{File: path, What: "source is missing: this needs a restart", Hint: "restart the server, or undo the change"})
+		}
+		return nil
+	}
+	out := &Source{Source: *f.Source}
+	at := f.Source.In(path)
+	out.Mount = l.files.Beside(path, f.Source.Mount)
+	if l.files.FS == nil {
+		out.Keep = l.files.Beside(path, f.Source.Keep.Value)
+	} else {
+		out.Keep = f.Source.Keep.Value // the configuration is part of the program, and keep is on disk
+	}
+	if l.previous != nil {
+		l.checkSameSource(at, out)
+	}
+	for _, name := range f.Source.Signers {
+		file := l.files.Beside(path, name.Value)
+		if !l.onNode(name.In(path), file, "signers") {
+			continue
+		}
+		data, ok := l.need(name.In(path), file)
+		if !ok {
+			continue
+		}
+		signers, err := source.LoadSigners(file, data)
+		l.wrong.Merge(err, configerror.Error{File: file})
+		out.Signers = append(out.Signers, signers...)
+	}
+	if g := l.program.Generation; g != nil && !l.program.Editor && l.wrong.Len() == 0 {
+		l.wrong.Merge(placed(out.Check(g), path, at.Line), at)
+	}
+	return out
+}
+
+// checkSameSource rejects a change of what a running server follows.
+func (l *loader) checkSameSource(at configerror.Error, s *Source) {
+	old := l.previous.Source
+	if old != nil && s.Mount == old.Mount && s.Keep == old.Keep && s.URL.Value == old.URL.Value {
+		return
+	}
+	at.What, at.Hint = "source: mount, keep or url has changed: this needs a restart", "restart the server, or undo the change"
+	l.wrong.Add(at)
+}
+
+// onNode rejects a file that must be on the disk of the node, and would come from the source.
+func (l *loader) onNode(at configerror.Error, file, key string) bool {
+	if !l.files.Mounted(file) {
+		return true
+	}
+	at.What = fmt.Sprintf("%s: %s is below the mount of source, and its content would come from the store", key, file)
+	at.Hint = "use a file of this node outside the mount"
+	l.wrong.Add(at)
+	return false
+}
+
+// fleetPorts adds the names of ports that other nodes of the fleet have.
+func (l *loader) fleetPorts(names []string) []string {
+	if g := l.program.Generation; g != nil {
+		for _, name := range g.Manifest.Ports {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// Client returns the client for the URL of the source. It reads its certificate and key now.
+func (s *Source) Client(path string, f *fileset.Reader) (*http.Client, error) {
+	var wrong errorlist.List
+	settings := &tls.Config{MinVersion: tls.VersionTLS12}
+	if len(s.Anchors) > 0 {
+		settings.RootCAs = x509.NewCertPool()
+	}
+	for _, name := range s.Anchors {
+		file := f.Beside(path, name.Value)
+		data, err := f.Get(file)
+		if err == nil && !settings.RootCAs.AppendCertsFromPEM(data) {
+			err = fmt.Errorf("%s holds no certificate in PEM", file)
+		}
+		wrong.Merge(err, name.In(path))
+	}
+	if s.Cert.Value != "" {
+		cert, err := f.Get(f.Beside(path, s.Cert.Value))
+		wrong.Merge(err, s.Cert.In(path))
+		key, keyErr := f.Get(f.Beside(path, s.Key.Value))
+		wrong.Merge(keyErr, s.Key.In(path))
+		if err == nil && keyErr == nil {
+			pair, err := tls.X509KeyPair(cert, key)
+			wrong.Merge(err, s.Cert.In(path))
+			settings.Certificates = []tls.Certificate{pair}
+		}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = settings
+	return &http.Client{Transport: transport}, wrong.Err()
+}

@@ -1,0 +1,66 @@
+package outbound_test
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/outbound"
+)
+
+// oldToken is a key in a token that does not know RSA-PSS.
+type oldToken struct{ crypto.Signer }
+
+func (t oldToken) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if _, ok := opts.(*rsa.PSSOptions); ok {
+		return nil, errors.New("pkcs11: 0x70: CKR_MECHANISM_INVALID")
+	}
+	return t.Signer.Sign(r, digest, opts)
+}
+
+// The error of a token without RSA-PSS has a hint, and what the hint says works.
+func TestTokenWithoutPSSHasAHint(t *testing.T) {
+	t.Parallel()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, nil, requires)
+	pkcs1 := []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512}
+	for _, row := range []struct {
+		name    string
+		max     uint16
+		schemes []tls.SignatureScheme
+		works   bool
+	}{
+		{"TLS 1.3", 0, nil, false},
+		{"TLS 1.2", tls.VersionTLS12, nil, false}, // it prefers RSA-PSS too
+		{"as the hint says", tls.VersionTLS12, pkcs1, true},
+	} {
+		w := newFixture(t)
+		pair := clientCA.LeafWithKey("alice", oldToken{key}).TLS()
+		pair.SupportedSignatureAlgorithms = row.schemes
+		credential, err := outbound.NewCredential("alice", pair)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.put(credential)
+		w.config.Base = &http.Transport{TLSClientConfig: &tls.Config{MaxVersion: row.max}}
+		got, err := get(as(t, "alice"), w.client(), s.URL)
+		switch {
+		case row.works && (err != nil || got != "alice"):
+			t.Errorf("%s: %q, %v", row.name, got, err)
+		case !row.works && (err == nil || !strings.Contains(err.Error(), "CKR_MECHANISM_INVALID") || !strings.Contains(err.Error(), "Use an EC key, or MaxVersion TLS 1.2")):
+			t.Errorf("%s: %v", row.name, err)
+		}
+		if events := w.takeEvents(); !row.works && (len(events) != 1 || events[0].Err == nil || !strings.Contains(events[0].Err.Error(), "EC key")) {
+			t.Errorf("%s: %+v", row.name, events)
+		}
+	}
+}

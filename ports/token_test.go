@@ -1,0 +1,65 @@
+package ports_test
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/ports"
+)
+
+// oldToken is a key in a token that does not know RSA-PSS.
+type oldToken struct{ crypto.Signer }
+
+func (t oldToken) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if _, ok := opts.(*rsa.PSSOptions); ok {
+		return nil, errors.New("pkcs11: 0x70: CKR_MECHANISM_INVALID")
+	}
+	return t.Signer.Sign(r, digest, opts)
+}
+
+// The error of a handshake whose token has no RSA-PSS has a hint, and what the hint says works.
+func TestTokenWithoutPSSHasAHint(t *testing.T) {
+	t.Parallel()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := testpki.Make(serverCA, oldToken{key}, &x509.Certificate{
+		DNSNames: []string{"localhost"}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}).TLS()
+	old := pair
+	old.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512}
+	for _, row := range []struct {
+		name  string
+		pair  tls.Certificate
+		wish  *tls.Config
+		works bool
+	}{
+		{"TLS 1.3", pair, nil, false},
+		{"TLS 1.2", pair, &tls.Config{MaxVersion: tls.VersionTLS12}, false}, // it prefers RSA-PSS too
+		{"as the hint says", old, &tls.Config{MaxVersion: tls.VersionTLS12}, true},
+	} {
+		c, e := config(t, ports.Require)
+		c.Certificate, c.TLS = ports.Static(row.pair), row.wish
+		p := serving(t, c)
+		if row.works {
+			admitted(t, p, clientConfig(alice, h1))
+			continue
+		}
+		caller, err := dial(t, p, clientConfig(alice, h1))
+		if err == nil {
+			t.Fatalf("%s: the handshake succeeds", row.name)
+		}
+		if h := e.of(t, caller.local); h.Reason != "" || h.Err == nil || !strings.Contains(h.Err.Error(), "CKR_MECHANISM_INVALID") || !strings.Contains(h.Err.Error(), "Use an EC key, or MaxVersion TLS 1.2") {
+			t.Errorf("%s: %+v", row.name, h)
+		}
+	}
+}

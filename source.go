@@ -1,0 +1,221 @@
+package mtlsguard
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/follow"
+	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+// first loads the first generation: from files, or with a block source from the newest
+// generation of the fleet that can be loaded.
+func (s *Server) first() (*site.Generation, error) {
+	files := fileset.New(s.fsys)
+	settings, err := site.ReadSource(s.path, files, s.options.program())
+	if err != nil {
+		return nil, err
+	}
+	if settings == nil {
+		g, _, err := s.read(context.Background(), files, nil, true, unchanged)
+		return g, err
+	}
+	from := s.options.Source
+	if from == nil {
+		if from, err = openURL(s.path, settings, files); err != nil {
+			return nil, err
+		}
+	}
+	files.Mount = &fileset.Mount{Folder: settings.Mount}
+	var g *site.Generation
+	s.follower = follow.New(follow.Config{
+		Source: from, Keep: source.OpenKeep(settings.Keep), Node: nodeName(settings), OnEvent: s.onSource, Lines: s.reportLines, Now: s.options.now,
+		Poll: func() time.Duration { return s.sourceSettings(settings).Poll },
+		Check: func(generation *source.Generation) error {
+			return s.sourceSettings(settings).Check(generation)
+		},
+		Apply: func(ctx context.Context, generation *source.Generation) (time.Time, error) {
+			if g != nil {
+				return s.follow(ctx, generation)
+			}
+			loaded, read, err := s.read(ctx, files, generation, true, unchanged)
+			if err != nil {
+				return read.Retry, err
+			}
+			g, s.pinned = loaded, generation
+			return time.Time{}, nil
+		},
+	})
+	err = s.follower.Start(context.Background(), settings.First)
+	if err != nil {
+		var wrong errorlist.List
+		wrong.Merge(err, settings.In(s.path))
+		for _, e := range wrong.All() {
+			if e.File == "" {
+				e.File, e.Line = s.path, settings.Line()
+			}
+		}
+		return nil, wrong.Err()
+	}
+	return g, nil
+}
+
+// openURL returns the source of a URL.
+func openURL(path string, settings *site.Source, files *fileset.Reader) (source.Source, error) {
+	client, err := settings.Client(path, files)
+	if err != nil {
+		return nil, err
+	}
+	return source.HTTPS(settings.URL.Value, client)
+}
+
+// sourceSettings returns the block source that is in effect, or the one at the start.
+func (s *Server) sourceSettings(start *site.Source) *site.Source {
+	if g := s.currentGeneration(); g != nil {
+		return g.Source
+	}
+	return start
+}
+
+// remount makes f read the files of a generation; nil changes nothing.
+func remount(f *fileset.Reader, g *source.Generation) {
+	if g != nil {
+		f.Remount(g.FS())
+	}
+}
+
+// follow puts a generation of the fleet into effect. Files of the node that are being written
+// at the same time are read when they have settled.
+func (s *Server) follow(ctx context.Context, generation *source.Generation) (retry time.Time, err error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	stable := unchanged
+	if s.tried.Changed() {
+		_, stable = settle(ctx, s.tried)
+	}
+	g, read, err := s.read(ctx, s.tried, generation, false, stable)
+	if ctx.Err() != nil {
+		return time.Time{}, ctx.Err()
+	}
+	if err == nil {
+		err = s.apply(g)
+	}
+	if err != nil {
+		read.Read.Drop()
+		s.returnMemory(read)
+		return read.Retry, err
+	}
+	s.pinned = generation
+	s.events.LogGeneration(&generation.Manifest)
+	s.events.LogWarnings(g.Warnings)
+	s.reminder.log()
+	return time.Time{}, nil
+}
+
+// retryRefused makes the follower try a refused generation again, since files of this node have
+// changed.
+func (s *Server) retryRefused() {
+	if s.follower != nil {
+		s.follower.Retry()
+	}
+}
+
+// onSource logs what happens to the source. A generation in effect is logged when it is applied.
+func (s *Server) onSource(e follow.Event) {
+	switch e.Kind {
+	case follow.Refused:
+		s.events.LogRefusedGeneration(s.path, &e.Generation.Manifest, e.Err)
+	case follow.Unreachable:
+		s.events.LogSource("the source does not answer, the last generation stays in effect", e.Err)
+	case follow.Reachable:
+		s.events.LogSource("the source answers again", nil)
+	case follow.NotHeard:
+		s.events.LogSource("the source announces no changes, and is asked from time to time", e.Err)
+	case follow.NotKept:
+		s.events.LogSource("a generation cannot be kept on disk", e.Err)
+	}
+}
+
+const (
+	maxReportLines = 20
+	maxReportLine  = 500 // bytes
+)
+
+// reportLines returns errors for people who do not see this machine: names of files begin at the
+// folder of mtlsguard.yaml.
+func (s *Server) reportLines(err error) []string {
+	var out []string
+	for _, e := range s.configErrors(err) {
+		if len(out) == maxReportLines {
+			break
+		}
+		e.File = s.relative(e.File)
+		line := strings.ToValidUTF8(e.Error(), "")
+		out = append(out, strings.ToValidUTF8(line[:min(len(line), maxReportLine)], ""))
+	}
+	return out
+}
+
+// nodeName returns the name of this node in reports.
+func nodeName(settings *site.Source) string {
+	if settings.Node != "" {
+		return settings.Node
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return filepath.Base(os.Args[0])
+	}
+	return name
+}
+
+// SourceStatus is the state of a server that follows a source.
+type SourceStatus struct {
+	Fleet     string
+	Number    uint64    // of the generation in effect
+	Author    string    // of that generation
+	At        time.Time // when its author wrote it
+	Heard     time.Time // when the source answered last; zero: not since the start
+	Connected bool      // the source answered the last time
+	Error     string    // why nothing is heard, or why what is heard is not used; empty if nothing is wrong
+	Refused   uint64    // number of the newest generation, if this node refused it
+	// RefusedErrors are why; see Status.Failed.
+	RefusedErrors []*configerror.Error
+}
+
+// sourceTooOld reports whether the source has not answered for max_age. The time begins with the
+// generation in effect if it never has.
+func (s *Server) sourceTooOld(g *site.Generation, now time.Time) bool {
+	if s.follower == nil || g.Source.MaxAge == 0 {
+		return false
+	}
+	state := s.follower.State()
+	last := state.Since
+	if state.Heard.After(last) {
+		last = state.Heard
+	}
+	return now.Sub(last) > g.Source.MaxAge
+}
+
+// sourceStatus returns the state of the source; nil without one.
+func (s *Server) sourceStatus() *SourceStatus {
+	if s.follower == nil {
+		return nil
+	}
+	state := s.follower.State()
+	m := state.InEffect.Manifest
+	out := &SourceStatus{Fleet: m.Fleet, Number: m.Number, Author: m.Author, At: m.At, Heard: state.Heard, Connected: state.Connected}
+	if state.Err != nil {
+		out.Error = state.Err.Error()
+	}
+	if state.Refused != nil {
+		out.Refused, out.RefusedErrors = state.Refused.Manifest.Number, s.configErrors(state.RefusedBy)
+	}
+	return out
+}

@@ -1,0 +1,240 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// folderLook is the time between two looks of Watch. A look reads two names.
+const folderLook = 200 * time.Millisecond
+
+// Folder returns a store in a folder, of the fleet whose generation is committed first. It may
+// be on a file system that several machines share if that has exclusive links (link of POSIX), as NFS
+// has. Nodes that only read may have a copy that git-sync or rsync brings. A web server that
+// serves the folder is a source for HTTPS.
+//
+// In it are head (the newest generation, see Generation.Encode), gen/000042 (each generation),
+// blob/SHA256 (the files), and node (the reports).
+func Folder(path string) Store { return folderStore(path) }
+
+// folderStore is the path of the folder.
+type folderStore string
+
+func (f folderStore) path(parts ...string) string {
+	return filepath.Join(append([]string{string(f)}, parts...)...)
+}
+
+func (f folderStore) blobs() blobs { return blobs(f.path("blob")) }
+
+// at reads the generation in a file.
+func (f folderStore) at(parts ...string) (*Generation, error) {
+	data, err := readLimited(f.path(parts...), MaxEnvelope)
+	if err != nil {
+		return nil, err
+	}
+	g, err := Decode(data, f.blobs().open)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path(parts...), err)
+	}
+	return g, nil
+}
+
+// newest returns the newest generation, or ErrNone. The file head may be older if an editor
+// ended between two steps, or the files of a copy are not there yet.
+func (f folderStore) newest() (*Generation, error) {
+	g, err := f.at("head")
+	if isNotExist(err) {
+		g, err = f.at("gen", numbered(1))
+	}
+	if isNotExist(err) {
+		if _, err := os.Stat(string(f)); err != nil {
+			return nil, err // the folder itself is not there: not mounted, perhaps
+		}
+		return nil, ErrNone
+	}
+	for err == nil {
+		next, err := f.at("gen", numbered(g.Manifest.Number+1))
+		if isNotExist(err) {
+			return g, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		g = next
+	}
+	return nil, err
+}
+
+// Load implements Source.
+func (f folderStore) Load(ctx context.Context, have *Generation) (*Generation, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	g, err := f.newest()
+	if err == nil && g.Same(have) {
+		return have, nil
+	}
+	return g, err
+}
+
+// Watch implements Source.
+func (f folderStore) Watch(ctx context.Context, have *Generation) error {
+	look := time.NewTicker(folderLook)
+	defer look.Stop()
+	for {
+		switch g, err := f.newest(); {
+		case errors.Is(err, ErrNone):
+		case err != nil:
+			return err
+		case !g.Same(have):
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+		}
+	}
+}
+
+// Commit implements Store. The name of the generation is made exclusively: of two editors, one
+// makes it.
+func (f folderStore) Commit(ctx context.Context, g *Generation) error {
+	parent, err := f.newest()
+	switch {
+	case errors.Is(err, ErrNone) || isNotExist(err): // the folder is made below
+	case err != nil:
+		return err
+	case parent.Manifest.Fleet != g.Manifest.Fleet:
+		return fmt.Errorf("the store is of fleet %q, and the generation of fleet %q", parent.Manifest.Fleet, g.Manifest.Fleet)
+	}
+	if !g.Follows(parent) {
+		return ErrConflict
+	}
+	for _, name := range []string{"blob", "gen"} {
+		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := f.blobs().write(ctx, g); err != nil {
+		return err
+	}
+	err = writeBytes(f.path("gen", numbered(g.Manifest.Number)), g.Encode(), os.Link)
+	if errors.Is(err, os.ErrExist) {
+		return ErrConflict
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"", "blob", "gen"} {
+		sweep(f.path(name), func(string) bool { return true })
+	}
+	if err := f.writeHead(); err != nil {
+		return fmt.Errorf("generation %d is committed, and the file head still names an older one: %w", g.Manifest.Number, err)
+	}
+	return nil
+}
+
+// writeHead makes the newest generation the head. It looks again afterwards: a slower editor must
+// not leave its older generation there.
+func (f folderStore) writeHead() error {
+	var written *Generation
+	for {
+		g, err := f.newest()
+		if err != nil || g.Same(written) {
+			return err
+		}
+		if err := writeBytes(f.path("head"), g.Encode(), os.Rename); err != nil {
+			return err
+		}
+		written = g
+	}
+}
+
+// History implements Store.
+func (f folderStore) History(ctx context.Context, before uint64, n int) ([]Manifest, error) {
+	g, err := f.newest()
+	if errors.Is(err, ErrNone) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	number := g.Manifest.Number
+	if before > 0 {
+		number = min(number, before-1)
+	}
+	var out []Manifest
+	for ; number > 0 && len(out) < n; number-- {
+		g, err := f.at("gen", numbered(number))
+		if isNotExist(err) {
+			break // an administrator has removed old ones
+		}
+		if err := cmp.Or(err, ctx.Err()); err != nil {
+			return nil, err
+		}
+		out = append(out, g.Manifest)
+	}
+	return out, nil
+}
+
+// At implements Store.
+func (f folderStore) At(ctx context.Context, number uint64) (*Generation, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	g, err := f.at("gen", numbered(number))
+	if isNotExist(err) {
+		return nil, ErrNone
+	}
+	return g, err
+}
+
+// Tell implements Store. The name of the file is the digest of the node's: a name may hold
+// anything.
+func (f folderStore) Tell(ctx context.Context, r Report) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.path("node"), 0o700); err != nil {
+		return err
+	}
+	return writeBytes(f.path("node", DigestOf([]byte(r.Node)).String()), append(data, '\n'), os.Rename)
+}
+
+// Reports implements Store.
+func (f folderStore) Reports(context.Context) ([]Report, error) {
+	entries, err := os.ReadDir(f.path("node"))
+	if err != nil && !isNotExist(err) {
+		return nil, err
+	}
+	var out []Report
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), temporary) {
+			continue
+		}
+		data, err := readLimited(f.path("node", e.Name()), 64<<10)
+		if err != nil {
+			return nil, err
+		}
+		var r Report
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.path("node", e.Name()), err)
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Report) int { return strings.Compare(a.Node, b.Node) })
+	return out, nil
+}

@@ -1,0 +1,106 @@
+package guardspiffe_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	guardspiffe "github.com/mtlsguard/mtlsguard/source/spiffe"
+)
+
+// The start waits for an SVID, and no longer than Wait or the context.
+func TestStartWaitsForTheFirstSVID(t *testing.T) {
+	t.Parallel()
+	w := &world{TB: t, agent: newAgent(t), acme: authority("acme.example"), partner: authority("partner.example")}
+	c := w.config()
+	c.Wait = 300 * time.Millisecond
+	check := func(name, addr string, parts ...string) {
+		t.Helper()
+		c.Addr = addr
+		_, err := guardspiffe.New(t.Context(), c)
+		all := configerror.All(err)
+		if len(all) != 1 || !contains(all[0].What, parts...) || all[0].Hint == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	check("not registered", w.agent.addr(), w.agent.addr(), "300ms", "PermissionDenied", "no identity issued")
+	check("no agent", "unix://"+filepath.Join(t.TempDir(), "none.sock"), "none.sock", "no such file")
+	check("no address", "agent.sock", "agent.sock", "scheme")
+	os.Unsetenv("SPIFFE_ENDPOINT_SOCKET")
+	check("an empty address", "", "Workload API")
+	w.send(svid(w.acme, "spiffe://acme.example/billing"))
+	c.ID = ordersID
+	check("another ID", w.agent.addr(), `no SVID with the ID "`+ordersID+`"`, "spiffe://acme.example/billing")
+
+	c.Wait = 0
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := guardspiffe.New(ctx, c); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	started := make(chan *guardspiffe.Source)
+	go func() {
+		s, err := guardspiffe.New(t.Context(), c)
+		if err != nil {
+			t.Error(err)
+		}
+		started <- s
+	}()
+	w.send(svid(w.acme, "spiffe://acme.example/billing"), svid(w.acme, ordersID))
+	s := <-started
+	defer s.Close()
+	if s.ID() != ordersID {
+		t.Error(s.ID())
+	}
+}
+
+// While the agent is away the last SVID is presented until it expires, and not longer. The agent's
+// return is noticed.
+func TestLastSVIDServesWhileTheAgentIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := svid(w.acme, ordersID, endsIn(time.Hour))
+	w.send(first)
+	w.presents(first)
+	w.agent.stop()
+	testkit.Eventually(t, "the error", func() bool { return contains(w.log.String(), "level=WARN", "the Workload API has an error") })
+	w.presents(first)
+	if len(w.source.Bundles()) != 2 {
+		t.Error(w.source.Bundles())
+	}
+	w.clock.Advance(time.Hour + time.Minute)
+	if c, err := w.source.GetCertificate(nil); err == nil || c != nil || !contains(err.Error(), ordersID, "has expired at", w.agent.addr()) {
+		t.Errorf("%v, %v", c, err)
+	}
+	next := svid(w.acme, ordersID)
+	w.send(next)
+	w.agent.start()
+	w.presents(next)
+}
+
+// An update that cannot be used changes nothing.
+func TestUpdateWithAnErrorIsIgnored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := svid(w.acme, ordersID)
+	w.send(first)
+	w.presents(first)
+	other := svid(w.acme, ordersID)
+	wrongKey := &testpki.Pair{Cert: other.Cert, Key: testpki.NewKey()}
+	ca := testpki.NewCA("leaf", func(c *x509.Certificate) { c.URIs = first.Cert.URIs })
+	for name, wrong := range map[string][]*testpki.Pair{"nothing": nil, "another key": {wrongKey}, "an authority": {ca}} {
+		before := w.log.String()
+		w.send(wrong...)
+		testkit.Eventually(t, name, func() bool { return contains(w.log.String()[len(before):], "level=WARN") })
+		w.presents(first)
+		w.send(first) // the next error is another one
+		testkit.Eventually(t, "the update", func() bool { return contains(w.log.String()[len(before):], "level=INFO") })
+	}
+}
