@@ -60,9 +60,9 @@ func Open(c Config) (*Store, error) {
 	case !fleetName.MatchString(c.Fleet):
 		return nil, fmt.Errorf("the fleet %q cannot be the name of a NATS bucket: use at most 128 letters, digits, - and _", c.Fleet)
 	case c.Replicas < 0 || c.Replicas > 5:
-		return nil, fmt.Errorf("Replicas is %d: use 1, 3 or 5", c.Replicas)
+		return nil, fmt.Errorf("the field Replicas is %d: use 1, 3 or 5", c.Replicas)
 	case c.Heartbeat < 0:
-		return nil, fmt.Errorf("Heartbeat is %v: use 0 for 10 s, or a positive duration", c.Heartbeat)
+		return nil, fmt.Errorf("the field Heartbeat is %v: use 0 for 10 s, or a positive duration", c.Heartbeat)
 	}
 	c.Replicas, c.Heartbeat = max(c.Replicas, 1), cmp.Or(c.Heartbeat, 10*time.Second)
 	s := &Store{config: c, buckets: map[string]jetstream.KeyValue{}}
