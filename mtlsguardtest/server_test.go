@@ -53,6 +53,7 @@ func (h *handshakes) has(why reason.Reason) bool {
 // Each client is refused for its own reason and for no other, by the checks of production.
 func TestClientsAreServedOrRefusedForTheirReason(t *testing.T) {
 	t.Parallel()
+	const h2 = "200 alice true Authenticated,Everybody internal HTTP/2.0"
 	for _, row := range []struct {
 		name   string
 		client func(*mtlsguardtest.Server) *http.Client
@@ -60,9 +61,9 @@ func TestClientsAreServedOrRefusedForTheirReason(t *testing.T) {
 		reason reason.Reason // of the refused handshake
 	}{
 		{"alice", func(s *mtlsguardtest.Server) *http.Client { return s.Client("alice") }, [3]string{"200 alice", "200 alice", "200 alice"}, ""},
-		{"HTTP/1.1", func(s *mtlsguardtest.Server) *http.Client {
-			return s.Client("alice", mtlsguardtest.WithTransport(func(t *http.Transport) { t.Protocols.SetHTTP2(false) }))
-		}, [3]string{"200 alice", "200 alice", "200 alice"}, ""},
+		{"HTTP/2", func(s *mtlsguardtest.Server) *http.Client {
+			return s.Client("alice", mtlsguardtest.WithTransport(func(t *http.Transport) { t.Protocols.SetHTTP2(true) }))
+		}, [3]string{h2, h2, h2}, ""},
 		{"another user", func(s *mtlsguardtest.Server) *http.Client { return s.Client("orders-api") }, [3]string{"403 denied", "403 denied", "403 denied"}, ""},
 		{"anonymous", func(s *mtlsguardtest.Server) *http.Client { return s.Anonymous() }, [3]string{"handshake", "403 no-certificate", "200 Default"}, reason.NoCertificate},
 		{"untrusted", func(s *mtlsguardtest.Server) *http.Client { return s.Untrusted() }, [3]string{"handshake", "handshake", "handshake"}, reason.UnknownAuthority},
@@ -197,8 +198,8 @@ ports:
 		want    string
 	}{
 		{"policy", []mtlsguardtest.Option{mtlsguardtest.WithPolicy("p, user:bob, *, GET, /*, allow\n")}, nil, "", "403 no-rule"},
-		{"groups", []mtlsguardtest.Option{mtlsguardtest.WithPolicy("p, group:staff, *, GET, /*, allow"), mtlsguardtest.WithGroups("alice", "staff", "night")}, nil, "", "200 alice true Authenticated,Everybody,night,staff internal HTTP/2.0"},
-		{"port", []mtlsguardtest.Option{mtlsguardtest.WithPort("partners")}, nil, "partners", "200 alice true Authenticated,Everybody partners HTTP/2.0"},
+		{"groups", []mtlsguardtest.Option{mtlsguardtest.WithPolicy("p, group:staff, *, GET, /*, allow"), mtlsguardtest.WithGroups("alice", "staff", "night")}, nil, "", "200 alice true Authenticated,Everybody,night,staff internal HTTP/1.1"},
+		{"port", []mtlsguardtest.Option{mtlsguardtest.WithPort("partners")}, nil, "partners", "200 alice true Authenticated,Everybody partners HTTP/1.1"},
 		{"none", []mtlsguardtest.Option{mtlsguardtest.WithClientAuth(ports.None)}, nil, "", "403 no-certificate"},
 		{"config", []mtlsguardtest.Option{mtlsguardtest.WithConfig(twoPorts)}, nil, "internal", "200 alice"},
 		{"config, another port", []mtlsguardtest.Option{mtlsguardtest.WithConfig(twoPorts), mtlsguardtest.WithPolicy("p, group:Anonymous, public, GET, /*, allow\n")}, nil, "public", "200 Default"},

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 )
 
@@ -140,6 +141,30 @@ func TestClientsOfNginxAreKnown(t *testing.T) {
 	// A client that sends nginx's headers itself is still nobody else.
 	if got := get(service.Client("bob", nginx), url, "X-SSL-Client-Cert", "alice", "X-SSL-Client-Verify", "SUCCESS"); !strings.Contains(got, `"reason":"no-rule"`) {
 		t.Errorf("forged: %q", got)
+	}
+}
+
+// The service alone: the clients play nginx, which is not needed for such a test.
+func TestServiceWithoutNginx(t *testing.T) {
+	t.Parallel()
+	service := newService(t)
+	nginx := mtlsguardtest.ThroughGateway(forwarded.Nginx("", "X-SSL-Client-Verify"))
+	for _, row := range []struct {
+		name   string
+		client *http.Client
+		want   string
+	}{
+		{"alice", service.Client("alice", nginx), "200 alice reads /orders/7, via forwarded\n"},
+		{"bob", service.Client("bob", nginx), `"reason":"no-rule"`},
+		{"stranger", service.Stranger(nginx), `"reason":"unmapped"`},
+		{"anonymous", service.Anonymous(nginx), `"reason":"no-certificate"`},
+		{"revoked", service.Revoked(nginx), `"reason":"revoked"`},
+		{"expired", service.Expired(nginx), `"reason":"expired"`},
+		{"untrusted", service.Untrusted(nginx), `"reason":"unknown-authority"`},
+	} {
+		if got := get(row.client, service.URL+"/orders/7"); !strings.Contains(got, row.want) {
+			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
+		}
 	}
 }
 
