@@ -73,6 +73,18 @@ var configErrorRows = []configErrorRow{
 	{"a quota with a bad path", more(config, "quotas: [{name: q, rate: 5/s, path: /a/../b}]\n"), config, added, `the path "/a/../b" contains the segment ..`},
 	{"a quota with an empty path", more(config, "quotas: [{name: q, rate: 5/s, path: ''}]\n"), config, added, "path is empty"},
 	{"a quota with a bad group", more(config, "quotas: [{name: q, rate: 5/s, group: 'group:staff'}]\n"), config, added, `group: "group:staff" is not the name of a group`},
+	{"addresses is a list", more(config, "addresses: [10.0.0.0/8]\n"), config, added, "addresses is not a mapping"},
+	{"addresses is empty", more(config, "addresses: {}\n"), config, added, "addresses has neither allow nor deny"},
+	{"unknown key of addresses", more(config, "addresses: {alow: [10.0.0.0/8]}\n"), config, added, `unknown key "alow"`},
+	{"an empty list of addresses", more(config, "addresses: {allow: []}\n"), config, added, "allow is empty: every address would be refused"},
+	{"a bare address", more(config, "addresses: {allow: [10.0.0.1]}\n"), config, added, `allow: "10.0.0.1" is an address, and not a range`},
+	{"a host name for an address", more(config, "addresses: {deny: [partner.acme.example]}\n"), config, added, `deny: "partner.acme.example" is not a range of addresses`},
+	{"a range with host bits", yaml("strict: true", "addresses: {allow: [10.1.2.3/8]}"), config, 12, `allow: "10.1.2.3/8" has bits beyond its length`},
+	{"a range twice", yaml("strict: true", "addresses: {allow: [10.0.0.0/8], deny: [10.0.0.0/8]}"), config, 12, "deny: 10.0.0.0/8 is listed twice"},
+	{"proxy_protocol is true", yaml("strict: true", "proxy_protocol: true"), config, 12, "proxy_protocol is not a mapping"},
+	{"proxy_protocol is empty", yaml("strict: true", "proxy_protocol: {}"), config, 12, "proxy_protocol has no from"},
+	{"proxy_protocol without ranges", yaml("strict: true", "proxy_protocol: {from: []}"), config, 12, "from is empty: no header would be read"},
+	{"proxy_protocol with an address", yaml("strict: true", "proxy_protocol: {from: [10.0.0.1]}"), config, 12, `from: "10.0.0.1" is an address, and not a range`},
 	{"unknown key of a port", yaml("strict: true", "stirct: true"), config, 12, `unknown key "stirct"`},
 	{"unknown key of a certificate", yaml("key: server-key.pem", "kye: server-key.pem"), config, 8, `unknown key "kye"`},
 	{"unknown key of a trust", yaml("crls: [ca.crl]", "crl: [ca.crl]"), config, 11, `unknown key "crl"`},
@@ -92,6 +104,12 @@ var configErrorRows = []configErrorRow{
 		yaml("127.0.0.1:0", "127.0.0.1:18443")(s)
 		yaml("127.0.0.1:0", "127.0.0.1:18443")(s)
 	}, config, 15, "is already used"},
+	{"listen on a socket without a name", yaml("listen: 127.0.0.1:0", "listen: 'systemd:'"), config, 6, `listen: "" is not the name of a socket`},
+	{"listen on a socket with two names", yaml("listen: 127.0.0.1:0", "listen: systemd:a:b"), config, 6, `listen: "a:b" is not the name of a socket`},
+	{"listen on a socket twice", func(s *site) {
+		yaml("127.0.0.1:0", "systemd:a")(s)
+		yaml("127.0.0.1:0", "systemd:a")(s)
+	}, config, 15, `listen: "systemd:a" is already used`},
 	{"listen twice, every address", func(s *site) {
 		yaml("127.0.0.1:0", "'0.0.0.0:18443'")(s)
 		yaml("127.0.0.1:0", "':18443'")(s)

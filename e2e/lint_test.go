@@ -86,6 +86,16 @@ func TestLintFindings(t *testing.T) {
 			o.Now = func() time.Time { return time.Now().Add(23*time.Hour + 59*time.Minute + 30*time.Second) }
 		}, []string{
 			"mtlsguard.yaml:8: the server's certificate", "mtlsguard.yaml:9: port internal: the CRL of \"CN=Client CA\" expires", "mtlsguard.yaml:13: the server's certificate"}},
+		{"a range that is allowed and denied", func(s *site) {
+			s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"addresses: {allow: [10.9.1.0/24, 10.0.0.0/8], deny: [10.9.0.0/16, 10.0.0.0/9]}\n")
+			s.sub("mtlsguard.yaml", "  - name: internal\n", "  - name: internal\n    addresses: {allow: [10.0.0.0/8], deny: [10.0.0.0/9]}\n")
+		}, nil, []string{
+			"mtlsguard.yaml:11: port public allows 10.9.1.0/24 and denies 10.9.0.0/16: deny wins, and no address of the range is accepted",
+			"mtlsguard.yaml:11: port public allows 10.9.1.0/24 and denies 10.0.0.0/9: deny wins, and no address of the range is accepted",
+		}},
+		{"proxies that are anybody", func(s *site) {
+			s.sub("mtlsguard.yaml", "  - name: internal\n", "  - name: internal\n    proxy_protocol: {from: [10.0.0.0/28, '::/0']}\n")
+		}, nil, []string{"mtlsguard.yaml:5: port internal takes PROXY headers from every address"}},
 		{"quotas that count", quotas("name: a, group: staff, path: /orders/*", "name: b, group: Authenticated", "name: c, path: '/orders/{id}'", "name: d, group: staff, path: /whoami", "name: e"), nil, nil},
 		{"a quota for an unknown group", quotas("name: q, group: stuff"), nil, []string{"mtlsguard.yaml:16: quota \"q\" counts nothing: no line of the policy names group:stuff"}},
 		{"a quota on another path", quotas("name: q, path: /reports/*"), nil, []string{"mtlsguard.yaml:16: quota \"q\" counts nothing: no rule allows anything on /reports/*"}},

@@ -49,6 +49,9 @@ var reasonTroubles = []troubleCase{
 	{see: "limit", reason: reason.Limit, call: besideAnother, prepare: func(s *scene) {
 		s.sub("mtlsguard.yaml", "limits: {drain: 1s}", "limits: {connections_per_ip: 1, drain: 1s}")
 	}},
+	{see: "address", reason: reason.Address, call: curl, options: curlOf("alice"), prepare: func(s *scene) {
+		s.sub("mtlsguard.yaml", "limits: {drain: 1s}", "limits: {drain: 1s}\n    addresses: {allow: [10.0.0.0/8]}")
+	}},
 	{see: "timeout", reason: reason.Timeout, call: slowly, prepare: func(s *scene) {
 		s.sub("mtlsguard.yaml", "limits: {drain: 1s}", "limits: {handshake: 20ms, drain: 1s}")
 	}},

@@ -5,11 +5,14 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/systemd"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -105,15 +108,14 @@ func (l Limits) check(wrong *errorlist.List) {
 // Config is what New builds a Port from.
 type Config struct {
 	Name       string // the port's name in policies, mappings and logs
-	Addr       string // host:port; port 0 takes any free one. With Listen, any text that Listen knows
+	Addr       string // host:port; port 0 takes any free one. systemd:NAME is a socket that systemd passes. With Listen, any text that Listen knows
 	ClientAuth ClientAuth
 	// Certificate returns the server's certificate. It is called in every full
 	// handshake and must not block.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Trust verifies clients. It is required unless ClientAuth is None.
 	Trust *trust.Verifier
-	// Listen opens the listener of the port, such as a socket that systemd passes or a unix
-	// socket. It must return plain connections: the port itself does TLS. Accept and RemoteAddr
+	// Listen opens the listener of the port, such as a unix socket. It must return plain connections: the port itself does TLS. Accept and RemoteAddr
 	// must not wait for a client, which would stop the port for all others. nil listens on Addr
 	// with TCP.
 	Listen func(ctx context.Context, addr string) (net.Listener, error)
@@ -128,6 +130,18 @@ type Config struct {
 	// has no wishes.
 	TLS    *tls.Config
 	Limits Limits
+	// Addresses are the IP addresses from which the port accepts connections. A connection from
+	// another one is closed before TLS, without an answer. Behind a gateway these are the
+	// gateway's. Reconfigure also closes open connections from addresses that are no longer
+	// accepted.
+	Addresses Addresses
+	// ProxyProtocolFrom are the addresses of proxies that send a header of the PROXY protocol,
+	// version 1 or 2, before TLS. From them the header is required; it is then the caller's
+	// address in Addresses, Limits.PerIP, RemoteAddr and logs. From all others it is refused.
+	// Everything else that a header states, such as a certificate, is ignored. A proxy's own
+	// connections (LOCAL), and those whose caller it does not state (UNKNOWN), have the proxy's
+	// address. Reconfigure closes open connections whose peer enters or leaves the list.
+	ProxyProtocolFrom []netip.Prefix
 	// HideAuthorities omits the names of the trust anchors from the certificate request
 	// (RFC 8446 section 4.2.4), and sends the same alert for every refused certificate.
 	// Clients that choose a certificate by these names may then send none.
@@ -140,7 +154,7 @@ type Config struct {
 	OnHandshake func(Handshake)
 
 	// OnClosed is called when the port closes a connection because its certificate is not
-	// trusted any more. It must not block.
+	// trusted any more, or its address not accepted. It must not block.
 	OnClosed func(Closed)
 }
 
@@ -152,7 +166,9 @@ func (c *Config) check() error {
 	if c.Name == "" || c.Name == "*" {
 		fail("Name is empty or *", "set the name that policies, mappings and logs use")
 	}
-	if _, _, err := net.SplitHostPort(c.Addr); err != nil && c.Listen == nil {
+	if name, ok := strings.CutPrefix(c.Addr, systemd.Prefix); ok && c.Listen == nil && !systemd.IsName(name) {
+		fail(fmt.Sprintf("Addr: %q is not the name of a socket", name), "for example systemd:internal, with FileDescriptorName=internal in the .socket unit")
+	} else if _, _, err := net.SplitHostPort(c.Addr); err != nil && !ok && c.Listen == nil {
 		fail(fmt.Sprintf("Addr: %q is not HOST:PORT", c.Addr), "for example 127.0.0.1:8443")
 	}
 	if c.ClientAuth < None || c.ClientAuth > Require {
@@ -180,5 +196,12 @@ func (c *Config) check() error {
 		fail(fmt.Sprintf("TLS.MaxVersion: %#x is below the lowest version, %#x", base.MaxVersion, base.MinVersion), "raise it, or lower MinVersion")
 	}
 	c.Limits.check(&wrong)
+	var ranges errorlist.List
+	checkRanges("Addresses.Allow", c.Addresses.Allow, &ranges)
+	checkRanges("Addresses.Deny", c.Addresses.Deny, &ranges)
+	checkRanges("ProxyProtocolFrom", c.ProxyProtocolFrom, &ranges)
+	for _, e := range configerror.All(ranges.Err()) {
+		fail(e.What, e.Hint)
+	}
 	return wrong.Err()
 }

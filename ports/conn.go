@@ -53,6 +53,10 @@ func (c *Conn) Port() *Port { return c.port }
 // ServerName returns the name that the client sent (SNI, RFC 6066 section 3), unchanged.
 func (c *Conn) ServerName() string { return c.serverName }
 
+// Proxy returns the address of the proxy that stated the caller's in a PROXY header, or nil. The
+// caller's is RemoteAddr of the request.
+func (c *Conn) Proxy() net.Addr { return c.raw.proxy }
+
 // Verified verifies the client's certificate by the port's current trust and clock. The
 // error is a *reason.Refusal; NoCertificate means that the client sent none.
 func (c *Conn) Verified(ctx context.Context) (trust.Verified, error) {
@@ -98,6 +102,21 @@ func (c *Conn) verify(ctx context.Context, v *trust.Verifier, wait bool) (verifi
 	kept := verified // else every call would allocate
 	c.verified.Store(&kept)
 	return verified, nil
+}
+
+// checkAddress returns why a configuration does not accept the address of the connection, or
+// nil.
+func (c *Conn) checkAddress(current *Config) error {
+	if c.simulated {
+		return nil // it has no address
+	}
+	if refusal := c.checkProxy(current); refusal != nil {
+		return refusal
+	}
+	if refusal := current.Addresses.refuse(ipOf(c.raw.RemoteAddr())); refusal != nil {
+		return refusal
+	}
+	return nil
 }
 
 // remember stores a result in the verifier: the handshake is finished, so the client holds

@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/connlimit"
 )
 
 type panickingMemo struct{}
@@ -20,10 +22,10 @@ func TestConnectionEndsIfItsReportPanics(t *testing.T) {
 	for name, memo := range map[string]any{"no certificate": nil, "the user panics": panickingMemo{}} {
 		own, client := net.Pipe()
 		defer client.Close()
-		p := &Port{}
+		p := &Port{connLimit: connlimit.New(1, 1)}
 		p.state.Store(&state{config: Config{OnClosed: func(Closed) {}}})
 		c := &Conn{port: p}
-		c.raw = &rawConn{Conn: own, conn: c, release: func() {}}
+		c.raw = &rawConn{Conn: own, conn: c}
 		c.hijacked.Store(true)
 		(*guardConn)(c).SetMemo(memo)
 		func() {

@@ -70,14 +70,17 @@ func (c *guardConn) Untrack(w underway.Work) {
 	c.works = slices.DeleteFunc(c.works, func(other underway.Work) bool { return other == w })
 }
 
-// Check implements underway.Work: it verifies the connection's own certificate by the port's
-// verifier.
+// Check implements underway.Work: the port still accepts the connection's address, and verifies
+// its own certificate.
 func (c *guardConn) Check(ctx context.Context, wait bool) error {
-	own := (*Conn)(c)
+	own, current := (*Conn)(c), &c.port.state.Load().config
+	if err := own.checkAddress(current); err != nil {
+		return err
+	}
 	if !own.sentCertificate() {
 		return nil
 	}
-	_, err := own.verify(ctx, c.port.state.Load().config.Trust, wait)
+	_, err := own.verify(ctx, current.Trust, wait)
 	return err
 }
 
@@ -118,7 +121,7 @@ func (c *guardConn) reportEnd(why error) {
 
 // ReportClosed implements connstate.Conn.
 func (c *guardConn) ReportClosed(user string, leaf *x509.Certificate, why error) {
-	event := Closed{Port: c.port.name, Remote: c.raw.RemoteAddr(), User: user, Reason: reason.BadCertificate, Err: why, Leaf: leaf}
+	event := Closed{Port: c.port.name, Remote: c.raw.RemoteAddr(), Proxy: c.raw.proxy, User: user, Reason: reason.BadCertificate, Err: why, Leaf: leaf}
 	if refusal, ok := errors.AsType[*reason.Refusal](why); ok {
 		event.Reason = refusal.Reason
 	}

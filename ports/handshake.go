@@ -23,7 +23,8 @@ import (
 // Handshake describes how one handshake ended.
 type Handshake struct {
 	Port       string
-	Remote     net.Addr
+	Remote     net.Addr            // the caller, as its proxy states it if there is one
+	Proxy      net.Addr            // the peer that has to send a PROXY header; nil: there is none
 	ServerName string              // as the client sent it; empty if the handshake ended before
 	Reason     reason.Reason       // why the port refused the client; empty if it did not
 	Err        error               // nil for a finished handshake. With an empty Reason the client, the network or Config.Certificate ended it
@@ -37,6 +38,7 @@ type Handshake struct {
 // handshake does the TLS handshake of one accepted connection, and hands the connection to
 // Accept or closes it.
 func (l *listener) handshake(raw *rawConn) {
+	defer l.underWay.Add(-1)
 	defer func() {
 		// The last resort: an error of Config.Certificate, say, whose Unwrap panics.
 		if v := recover(); v != nil {
@@ -50,6 +52,15 @@ func (l *listener) handshake(raw *rawConn) {
 	raw.handshakeEnd = start.Add(s.config.Limits.Handshake)
 	raw.idleLimit = s.config.Limits.Idle
 	raw.SetDeadline(raw.handshakeEnd)
+	if raw.proxy != nil {
+		if err := l.readProxyHeader(raw, s); err != nil {
+			event := Handshake{Port: p.name, Remote: raw.RemoteAddr(), Proxy: raw.proxy, Duration: time.Since(start)}
+			event.Reason, event.Err = reasonFor(err, raw, s, &tls.ConnectionState{}, false, 0)
+			report(s, event)
+			raw.Close()
+			return
+		}
+	}
 	raw.alert = &alertRecord{}
 	t := tls.Server(raw, s.configFor(raw))
 	err := p.finishHandshake(t, raw, s)
@@ -60,11 +71,11 @@ func (l *listener) handshake(raw *rawConn) {
 	raw.alert = nil
 	raw.handshakes = nil // from here on the connection belongs to the caller of Accept
 	event := Handshake{
-		Port: p.name, Remote: raw.RemoteAddr(), ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
+		Port: p.name, Remote: raw.RemoteAddr(), Proxy: raw.proxy, ServerName: cs.ServerName, Err: err, Presented: slices.Clone(cs.PeerCertificates),
 		Version: cs.Version, Resumed: cs.DidResume, Probe: raw.probe, Duration: time.Since(start),
 	}
 	if err != nil {
-		event.Reason, event.Err = reasonFor(signhint.Explain(err), s, &cs, replied, read)
+		event.Reason, event.Err = reasonFor(signhint.Explain(err), raw, s, &cs, replied, read)
 		if event.Reason == reason.NoCertificate {
 			event.Err = &reason.Refusal{Reason: event.Reason, Detail: errNone.Detail + "; " + s.requested, Err: err}
 		}
@@ -126,8 +137,8 @@ func logPanic(port string, v any) {
 }
 
 // establish stores the certificates of a finished handshake: from here on the client is
-// known to hold the key. It verifies them by the current trust, as the port may have been
-// reconfigured meanwhile.
+// known to hold the key. It checks them, and the address, by the current configuration, as the
+// port may have been reconfigured meanwhile.
 func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.raw.releasePlace() // what follows may wait for a responder
 	fromHandshake := c.raw.verified
@@ -140,15 +151,18 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that clients do not reconnect all at once
 	}
 	c.established.Store(true) // before verifying: a Reconfigure from here on sees the connection
+	current := &p.state.Load().config
+	if err := c.checkAddress(current); err != nil {
+		return err
+	}
 	if !c.sentCertificate() {
 		return nil
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), c.raw.handshakeEnd)
 	defer cancel()
-	current := p.state.Load().config.Trust
-	verified, err := c.VerifiedBy(ctx, current)
+	verified, err := c.VerifiedBy(ctx, current.Trust)
 	if err == nil {
-		c.remember(current, verified)
+		c.remember(current.Trust, verified)
 	}
 	return err
 }
@@ -156,12 +170,15 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 // reasonFor returns the reason of a handshake that failed. It is empty where the client or the
 // network ended it: the port refused no client then. The error is err, or a refusal that says
 // more than crypto/tls.
-func reasonFor(err error, s *state, cs *tls.ConnectionState, replied bool, read int) (reason.Reason, error) {
+func reasonFor(err error, raw *rawConn, s *state, cs *tls.ConnectionState, replied bool, read int) (reason.Reason, error) {
 	if err == errChallenge {
 		return "", err
 	}
 	if refusal, ok := errors.AsType[*reason.Refusal](err); ok {
 		return refusal.Reason, err
+	}
+	if refusal := refuseProxyHeader(err, raw.Conn.RemoteAddr()); refusal != nil {
+		return refusal.Reason, refusal
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return reason.Timeout, err

@@ -64,7 +64,7 @@ func TestTLSConfigOfEveryMode(t *testing.T) {
 // Covers L10.
 func TestHandshakeTypeHoldsNoKeys(t *testing.T) {
 	harmless := map[string]bool{
-		"Port": true, "Remote": true, "ServerName": true, "Reason": true, "Err": true, "Presented": true, "Version": true, "Resumed": true, "Probe": true, "Duration": true,
+		"Port": true, "Remote": true, "Proxy": true, "ServerName": true, "Reason": true, "Err": true, "Presented": true, "Version": true, "Resumed": true, "Probe": true, "Duration": true,
 	}
 	for f := range reflect.TypeFor[Handshake]().Fields() {
 		if !harmless[f.Name] {

@@ -1,10 +1,12 @@
 package ports
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
@@ -18,6 +20,9 @@ type listener struct {
 	accepted  chan net.Conn
 	anonymous chan net.Conn // accepted on a Request port, without a certificate
 	done      chan struct{}
+	draining  atomic.Bool   // no more connections are accepted, and handshakes under way go on
+	accepting chan struct{} // closed when accepting has ended
+	underWay  atomic.Int64  // handshakes, until their connection has a server
 	once      sync.Once
 	err       error // why accepting ended; read after done
 }
@@ -25,7 +30,7 @@ type listener struct {
 // Wrap is Listen over a listener of the caller's, which must return connections without TLS,
 // as Config.Listen describes. Closing the result closes inner.
 func (p *Port) Wrap(inner net.Listener) net.Listener {
-	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{})}
+	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{}), accepting: make(chan struct{})}
 	p.mu.Lock()
 	p.listener, p.addr = l, inner.Addr()
 	p.mu.Unlock()
@@ -75,6 +80,29 @@ func (l *listener) stop(err error) {
 	})
 }
 
+// stopAccepting accepts no more connections, and waits for the handshakes under way, at most
+// until ctx ends. Otherwise a restart would lose the connections that are just beginning.
+func (l *listener) stopAccepting(ctx context.Context) {
+	l.draining.Store(true)
+	l.inner.Close()
+	l.port.connLimit.Wake()
+	select {
+	case <-l.accepting: // from here on no handshake begins
+	case <-ctx.Done():
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for l.underWay.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// refusesMore reports whether no more connections are accepted.
+func (l *listener) refusesMore() bool { return l.draining.Load() || l.stopped() }
+
 func (l *listener) stopped() bool {
 	select {
 	case <-l.done:
@@ -87,11 +115,15 @@ func (l *listener) stopped() bool {
 // accept takes a slot before it accepts a connection: connections beyond the limit wait in the
 // kernel's queue and cost nothing.
 func (l *listener) accept() {
+	defer close(l.accepting)
 	p := l.port
-	for pause := time.Duration(0); p.connLimit.Take(l.stopped); {
+	for pause := time.Duration(0); p.connLimit.Take(l.refusesMore); {
 		c, err := l.inner.Accept()
 		if err != nil {
 			p.connLimit.Give()
+			if l.draining.Load() {
+				return
+			}
 			if errors.Is(err, net.ErrClosed) || l.stopped() {
 				l.stop(net.ErrClosed)
 				return
@@ -107,28 +139,48 @@ func (l *listener) accept() {
 			report(p.state.Load(), Handshake{Port: p.name, Remote: c.RemoteAddr(), Err: errEncrypted})
 			continue
 		}
-		addr := connlimit.AddrOf(c.RemoteAddr())
-		if !p.connLimit.TakeAddr(addr) {
-			p.connLimit.Give()
-			c.Close()
-			s := p.state.Load()
-			report(s, Handshake{Port: p.name, Remote: c.RemoteAddr(), Reason: reason.Limit, Err: reason.Refuse(reason.Limit, p.connLimit.Describe(addr, "limits.connections_per_ip"))})
-			continue
-		}
+		s, peer := p.state.Load(), c.RemoteAddr()
 		raw := &rawConn{Conn: c, handshakes: p.handshakes, conn: &Conn{port: p}}
 		raw.conn.raw = raw
-		raw.release = func() {
-			p.mu.Lock()
-			delete(p.conns, raw.conn)
-			p.mu.Unlock()
-			p.connLimit.GiveAddr(addr)
+		if contains(s.config.ProxyProtocolFrom, ipOf(peer)) {
+			raw.proxy = peer // its caller's address is in the header, which the handshake reads
+		} else if refusal := p.admit(raw, s); refusal != nil {
 			p.connLimit.Give()
+			c.Close()
+			report(s, Handshake{Port: p.name, Remote: peer, Reason: refusal.Reason, Err: refusal})
+			continue
 		}
 		p.mu.Lock()
 		p.conns[raw.conn] = struct{}{}
 		p.mu.Unlock()
+		l.underWay.Add(1)
 		go l.handshake(raw)
 	}
+}
+
+// admit counts a connection without PROXY header for its address, or returns why it is refused.
+func (p *Port) admit(raw *rawConn, s *state) *reason.Refusal {
+	if refusal := s.config.Addresses.refuse(ipOf(raw.Conn.RemoteAddr())); refusal != nil {
+		return refusal
+	}
+	addr := connlimit.AddrOf(raw.Conn.RemoteAddr())
+	if !p.connLimit.TakeAddr(addr) {
+		return reason.Refuse(reason.Limit, p.connLimit.Describe(addr, "limits.connections_per_ip"))
+	}
+	raw.counted, raw.addr = true, addr
+	return nil
+}
+
+// release gives back the places of a connection that is closed.
+func (p *Port) release(raw *rawConn) {
+	p.mu.Lock()
+	delete(p.conns, raw.conn)
+	counted, addr := raw.counted, raw.addr
+	p.mu.Unlock()
+	if counted {
+		p.connLimit.GiveAddr(addr)
+	}
+	p.connLimit.Give()
 }
 
 // closeUnfinished closes the connections whose handshake is under way.

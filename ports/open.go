@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
+
+	"github.com/mtlsguard/mtlsguard/internal/systemd"
 )
 
 // Listen opens the port's address. The connections that it accepts are *tls.Conn
@@ -31,6 +34,9 @@ func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 // open returns the plain listener of the port.
 func (p *Port) open(ctx context.Context) (net.Listener, error) {
 	c := &p.state.Load().config
+	if name, ok := strings.CutPrefix(c.Addr, systemd.Prefix); ok && c.Listen == nil {
+		return systemd.Listen(name)
+	}
 	if c.Listen == nil {
 		var lc net.ListenConfig
 		return lc.Listen(ctx, "tcp", c.Addr)

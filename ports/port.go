@@ -75,8 +75,8 @@ var ErrRestart = errors.New("a change of a port's name, address or mode needs a 
 // Reconfigure replaces the configuration: certificate, trust, limits, everything but name,
 // address and mode, for which the error is ErrRestart. An error leaves the current
 // configuration in effect. The next handshakes use the new configuration and new
-// session-ticket keys. A connection whose certificate the new trust does not verify is closed
-// within a second: soon if it is idle, otherwise when its answer is complete or the second
+// session-ticket keys. A connection whose certificate the new trust does not verify, or whose
+// address is not accepted any more, is closed within a second: soon if it is idle, otherwise when its answer is complete or the second
 // is over.
 func (p *Port) Reconfigure(c Config) error {
 	c.Limits = c.Limits.withDefaults()

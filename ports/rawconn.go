@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -41,8 +42,14 @@ type rawConn struct {
 
 	reading, writing deadline
 
-	closed  sync.Once
-	release func()
+	closed sync.Once
+
+	proxy  net.Addr // the peer, if it has to send a PROXY header
+	stated net.Addr // the caller, as the header states it; nil: it states none
+
+	// Set with the port's mu held once the connection is among the port's.
+	counted bool         // for its address
+	addr    netip.Prefix // as connlimit counts it
 }
 
 func (r *rawConn) Read(b []byte) (int, error) {
@@ -151,7 +158,7 @@ func (r *rawConn) releasePlace() {
 func (r *rawConn) Close() error {
 	err := r.Conn.Close()
 	r.closed.Do(func() {
-		r.release()
+		r.conn.port.release(r)
 		if cancel := r.conn.cancel.Load(); cancel != nil {
 			(*cancel)()
 		}

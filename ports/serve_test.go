@@ -217,3 +217,45 @@ func TestPortListensOnce(t *testing.T) {
 	}
 	again.Close()
 }
+
+// A connection that is in its handshake when the server stops is served: a restart loses none.
+// One that stalls has a second.
+// Covers N6.
+func TestDrainFinishesHandshakesUnderWay(t *testing.T) {
+	for name, o := range protocols {
+		t.Run(name, func(t *testing.T) {
+			c, _ := config(t, ports.Require)
+			c.Limits.Drain = patience
+			c.Limits.Handshake = time.Minute
+			p := newPort(t, c)
+			draining := make(chan struct{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ready, ended := make(chan struct{}), make(chan error, 1)
+			s := &ports.Server{Handler: http.HandlerFunc(echoCaller), Ports: []*ports.Port{p}, Ready: func() { close(ready) }, Draining: func() { close(draining) }}
+			go func() { ended <- s.Serve(ctx) }()
+			<-ready
+			beginning := connect(t, p)
+			testkit.Eventually(t, "the client is connected", func() bool { return p.ConnCount() == 1 })
+			cancel()
+			<-draining
+			testkit.Eventually(t, "the port accepts no more", func() bool {
+				c, err := net.Dial("tcp", p.Addr().String())
+				if err == nil {
+					c.Close()
+				}
+				return err != nil
+			})
+			own, err := over(beginning, clientConfig(alice, o))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, _, err := own.get("/"); err != nil || !strings.HasPrefix(body, "require alice") {
+				t.Errorf("%q, %v", body, err)
+			}
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

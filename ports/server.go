@@ -28,8 +28,8 @@ func Serve(ctx context.Context, h http.Handler, ports ...*Port) error {
 }
 
 // Serve opens every port, or none, and serves until ctx ends or a port fails. Then
-// it drains: it accepts no new connections, requests under way have their port's Limits.Drain
-// to finish, then every connection that is left is closed, hijacked ones too. The error is nil
+// it drains: it accepts no new connections, handshakes under way have a second to finish,
+// requests their port's Limits.Drain, then every connection that is left is closed, hijacked ones too. The error is nil
 // when ctx ended it.
 func (s *Server) Serve(ctx context.Context) error {
 	if s.Handler == nil || len(s.Ports) == 0 {
@@ -68,6 +68,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.Draining != nil {
 		s.Draining()
 	}
+	var handshakes sync.WaitGroup
+	for _, r := range runs {
+		handshakes.Go(r.finishHandshakes)
+	}
+	handshakes.Wait()
 	close(stop)
 	loops.Wait()
 	var drains sync.WaitGroup
@@ -125,6 +130,17 @@ func (r *run) serveUntil(stop <-chan struct{}, failed chan<- error) {
 			return
 		}
 	}
+}
+
+// lastHandshakes is how long handshakes may go on when a server stops: time for a client that has
+// just connected, and not for one that stalls.
+const lastHandshakes = time.Second
+
+// finishHandshakes stops accepting, and lets the handshakes under way finish.
+func (r *run) finishHandshakes() {
+	ctx, cancel := context.WithTimeout(context.Background(), min(lastHandshakes, r.port.state.Load().config.Limits.Drain))
+	defer cancel()
+	r.listener.stopAccepting(ctx)
 }
 
 // drain stops a port as Serve documents.

@@ -30,6 +30,7 @@ const (
 	BadCertificate    Reason = "bad-certificate"
 	Timeout           Reason = "timeout"
 	Limit             Reason = "limit"
+	Address           Reason = "address"
 )
 
 // Reasons in a certificate that a gateway forwards.
@@ -75,7 +76,7 @@ type entry struct {
 // order is the list in the order of the constants.
 var order = []Reason{
 	NoCertificate, UnknownAuthority, Expired, NotYetValid, WrongUsage, NotALeaf, WeakKey, Revoked,
-	RevocationUnknown, TooLarge, BadCertificate, Timeout, Limit, UntrustedGateway, BadHeader, BadCredentials,
+	RevocationUnknown, TooLarge, BadCertificate, Timeout, Limit, Address, UntrustedGateway, BadHeader, BadCredentials,
 	Unmapped, Ambiguous, MappingExpired, AmbiguousPath, Misdirected, NoPort, Quota, NoRule, Denied, PolicyError,
 }
 
@@ -93,6 +94,7 @@ var entries = map[Reason]entry{
 	BadCertificate:    {403, "The client certificate cannot be used"},
 	Timeout:           {403, "The handshake took too long"},
 	Limit:             {403, "A limit is reached"},
+	Address:           {403, "The address is not allowed"},
 	UntrustedGateway:  {403, "The gateway is not trusted"},
 	BadHeader:         {400, "The gateway's header cannot be read"},
 	BadCredentials:    {401, "The credentials are wrong"},

@@ -13,7 +13,7 @@ import (
 )
 
 // reasons is the list that other programs rely on.
-const reasons = "no-certificate unknown-authority expired not-yet-valid wrong-usage not-a-leaf weak-key revoked revocation-unknown too-large bad-certificate timeout limit " +
+const reasons = "no-certificate unknown-authority expired not-yet-valid wrong-usage not-a-leaf weak-key revoked revocation-unknown too-large bad-certificate timeout limit address " +
 	"untrusted-gateway bad-header bad-credentials unmapped ambiguous mapping-expired ambiguous-path misdirected no-port quota no-rule denied policy-error"
 
 func TestEachReasonHasAStatusAndATitle(t *testing.T) {

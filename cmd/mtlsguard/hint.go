@@ -186,6 +186,8 @@ func (h *hinter) addAll() {
 		h.addBadHeader()
 	case reason.Limit:
 		h.addLimit()
+	case reason.Address:
+		h.add(hint{Text: "if the client may connect from its address, change addresses of the port, or of the whole file: add its range to allow, or remove it from deny"})
 	case reason.NoRule:
 		h.addNoRule()
 	case reason.Denied:

@@ -20,6 +20,7 @@ type logLine struct {
 	Event, Outcome, Reason, Port, User, Mapping, Method, Path, Rule string
 	Fingerprint, Subject, Issuer, Serial, Gateway                   string
 	Reference, Remote, Error, File, Host                            string
+	ViaProxy                                                        string `json:"via_proxy"`
 	SAN, SPKI, SNI, Nearest                                         string
 	Generation, Certificates, Count                                 uint64
 	Stale                                                           bool

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -40,8 +41,8 @@ type closedGroup struct {
 	count uint64
 }
 
-// LogClosed logs that a connection was closed because its certificate is not trusted any
-// more. One line stands for all connections of a user, certificate, port and reason.
+// LogClosed logs that a connection was closed because its certificate is not trusted, or its
+// address not accepted, any more. One line stands for all connections of a user, certificate, port and reason.
 func (e *Logger) LogClosed(c ports.Closed) {
 	if !e.Enabled(slog.LevelWarn) {
 		return
@@ -87,6 +88,7 @@ func (e *Logger) logClosed() {
 		r.add("reason", string(g.first.Reason))
 		r.add("port", g.first.Port)
 		r.add("remote", remote(g.first.Remote)) // of the first
+		r.add("via_proxy", remote(g.first.Proxy))
 		r.add("user", g.first.User)
 		if leaf := g.first.Leaf; leaf != nil {
 			r = append(r, recordOf(leaf, trust.FingerprintOf(leaf))...)
@@ -95,6 +97,10 @@ func (e *Logger) logClosed() {
 		if g.first.Err != nil {
 			r.add("error", errorText(g.first.Err))
 		}
-		e.enqueue(slog.LevelWarn, "closed: the certificate is not trusted any more", r, e.generation.Load())
+		message := "closed: the certificate is not trusted any more"
+		if g.first.Reason == reason.Address {
+			message = "closed: the address is not accepted any more"
+		}
+		e.enqueue(slog.LevelWarn, message, r, e.generation.Load())
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/probemark"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -84,6 +85,9 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	r.add("reason", string(o.Reason))
 	r.add("port", o.Port)
 	r.add("remote", req.RemoteAddr)
+	if e.proxies.Load() { // else no context is searched
+		addProxy(r, req)
+	}
 	if o.Identity != nil {
 		r.add("user", o.Identity.User)
 		r.add("mapping", o.Identity.MappingID)
@@ -108,6 +112,15 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	r.add("reference", o.Reference)
 	r.printable("error", o.Detail, maxOwnText)       // may come from an authenticator of the program
 	r.number("duration", uint64(max(o.Duration, 0))) // nanoseconds, as slog writes a Duration in JSON
+}
+
+// addProxy adds the proxy whose PROXY header stated the caller's address.
+//
+//go:noinline
+func addProxy(r fieldAdder, req *http.Request) {
+	if c, ok := ports.FromContext(req.Context()); ok {
+		r.add("via_proxy", remote(c.Proxy()))
+	}
 }
 
 // LogDifference logs that Casbin and the engine decide differently: a defect in this module.

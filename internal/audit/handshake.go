@@ -11,6 +11,9 @@ import (
 
 // LogHandshake logs the end of one handshake. These lines are sampled.
 func (e *Logger) LogHandshake(h ports.Handshake) {
+	if h.Proxy != nil && !e.proxies.Load() {
+		e.proxies.Store(true)
+	}
 	level, outcome := slog.LevelDebug, "ok"
 	switch {
 	case h.Reason != "":
@@ -34,6 +37,7 @@ func (e *Logger) LogHandshake(h ports.Handshake) {
 	r.add("reason", string(h.Reason))
 	r.add("port", h.Port)
 	r.add("remote", remote(h.Remote))
+	r.add("via_proxy", remote(h.Proxy))
 	if len(h.Presented) > 0 {
 		r = append(r, recordOf(h.Presented[0], trust.FingerprintOf(h.Presented[0]))...)
 	}

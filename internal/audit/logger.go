@@ -32,6 +32,7 @@ type Logger struct {
 	writer     writer
 	sample     sampler
 	stale      atomic.Bool // the last reload has failed
+	proxies    atomic.Bool // a connection came from a proxy that has to send a PROXY header
 
 	closed       closedCounter
 	nearest      *expire.Cache[string] // by certificate, generation and port

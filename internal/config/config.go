@@ -13,6 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
+	"github.com/mtlsguard/mtlsguard/ports"
 )
 
 // File is mtlsguard.yaml.
@@ -21,8 +22,9 @@ type File struct {
 	Reload        time.Duration // between two looks at the files; 0 is never
 	Ports         []Port
 	Quotas        []Quota
-	Reverse       *Reverse // nil: the server dials no gateway
-	Source        *Source  // nil: all files are on disk
+	Addresses     ports.Addresses // of the ports that have none of their own
+	Reverse       *Reverse        // nil: the server dials no gateway
+	Source        *Source         // nil: all files are on disk
 }
 
 // AllPorts returns the ports in the order of the file. If the server dials gateways, the
@@ -70,6 +72,7 @@ type parser struct {
 type Program struct {
 	Map, Policy  bool
 	Source       bool
+	Editor       bool     // it checks the files for nodes: where they get their generations from does not matter
 	Certificates []string // names of ports
 }
 
@@ -81,7 +84,7 @@ func Parse(name string, data []byte, program Program, wrong *errorlist.List) *Fi
 	if root == nil {
 		return nil
 	}
-	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas", "source")
+	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas", "addresses", "source")
 	f := &File{
 		Users:  p.scalar(m["users"], "users"),
 		Policy: p.scalar(m["policy"], "policy"),
@@ -89,6 +92,7 @@ func Parse(name string, data []byte, program Program, wrong *errorlist.List) *Fi
 		Quotas: p.quotas(m["quotas"]),
 		Source: p.source(m["source"], root),
 	}
+	f.Addresses = p.addresses(m["addresses"])
 	p.ports(f, root, m)
 	if m["reverse"] != nil {
 		f.Reverse = p.reverse(m["reverse"])
@@ -124,6 +128,9 @@ func (p *parser) ports(f *File, root *yaml.Node, m map[string]*yaml.Node) {
 	}
 	for _, n := range nodes {
 		f.Ports = append(f.Ports, p.port(n))
+		if last := &f.Ports[len(f.Ports)-1]; last.Addresses.Equal(ports.Addresses{}) {
+			last.Addresses = f.Addresses
+		}
 	}
 	p.roles(f)
 }

@@ -4,15 +4,18 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/internal/method"
+	"github.com/mtlsguard/mtlsguard/internal/systemd"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -35,6 +38,8 @@ type Port struct {
 	ServerNames    []string
 	CancelRequests bool
 	Limits         ports.Limits
+	Addresses      ports.Addresses
+	ProxyFrom      []netip.Prefix // the proxies that send a PROXY header
 }
 
 // BehindGateways reports whether few addresses hold the connections of all callers: those of
@@ -56,7 +61,7 @@ func (p *parser) unique(n *yaml.Node, seen map[string]int, key, value string) {
 
 func (p *parser) port(n *yaml.Node) Port {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
-		"methods", "server_names", "cancel_requests", "limits", "forwarded", "registration", "tunnel")
+		"methods", "server_names", "cancel_requests", "limits", "addresses", "proxy_protocol", "forwarded", "registration", "tunnel")
 	out := Port{Position: Position{n}, Strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // reported by Map
@@ -89,6 +94,8 @@ func (p *parser) port(n *yaml.Node) Port {
 	p.tunnel(&out, m)
 	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.Limits = p.limits(m["limits"])
+	out.Addresses = p.addresses(m["addresses"])
+	out.ProxyFrom = p.proxyProtocol(m["proxy_protocol"])
 	if out.BehindGateways() && out.Limits.PerIP == 0 {
 		out.Limits.PerIP = cmp.Or(out.Limits.Connections, defaultConnections) // a gateway is one address
 	}
@@ -115,6 +122,14 @@ func (p *parser) clientAuth(out *Port, port, n *yaml.Node) {
 
 // listen checks the address as far as that goes without opening it.
 func (p *parser) listen(out *Port, n *yaml.Node) {
+	if name, ok := strings.CutPrefix(out.Listen, systemd.Prefix); ok {
+		if !systemd.IsName(name) {
+			p.Say(n, fmt.Sprintf("listen: %q is not the name of a socket", name), "write systemd:internal, with FileDescriptorName=internal in the .socket unit")
+			return
+		}
+		p.unique(n, p.addrs, "listen", out.Listen)
+		return
+	}
 	host, service, err := net.SplitHostPort(out.Listen)
 	number := 0
 	if err == nil && service != "" {
@@ -136,7 +151,7 @@ func (p *parser) listen(out *Port, n *yaml.Node) {
 func (p *parser) certificate(out *Port, port, n *yaml.Node) {
 	byProgram := slices.Contains(p.program.Certificates, out.Name)
 	switch {
-	case byProgram && n == nil:
+	case (byProgram || p.program.Editor) && n == nil:
 		return
 	case byProgram:
 		p.Say(n, fmt.Sprintf("port %q has a certificate, and the program provides one, by Options.Certificates", out.Name), "remove certificate, or the port from Options.Certificates")

@@ -51,7 +51,8 @@ type Port struct {
 // Same reports whether an open port needs no change.
 func (p Port) Same(q Port) bool {
 	return p.clients.key == q.clients.key && p.Config.Trust == q.Config.Trust && p.CertificateDigest == q.CertificateDigest &&
-		p.Config.Limits == q.Config.Limits && p.Config.MinVersion == q.Config.MinVersion && p.Config.CancelRequests == q.Config.CancelRequests
+		p.Config.Limits == q.Config.Limits && p.Config.MinVersion == q.Config.MinVersion && p.Config.CancelRequests == q.Config.CancelRequests &&
+		p.Config.Addresses.Equal(q.Config.Addresses) && slices.Equal(p.Config.ProxyProtocolFrom, q.Config.ProxyProtocolFrom)
 }
 
 // Trust is a verifier, the digest of its sources, and what renews its CRLs. The zero value

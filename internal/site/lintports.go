@@ -18,6 +18,7 @@ import (
 func (x *linter) port(p config.Port, index int) {
 	at := x.atPort(p)
 	x.perIP(p, at)
+	x.addresses(p, at)
 	if !p.Authorizes() {
 		x.endings(p, index)
 		return
@@ -47,6 +48,22 @@ func (x *linter) perIP(p config.Port, at configerror.Error) {
 	if p.BehindGateways() && l.PerIP < fewPerIP && (l.Connections == 0 || l.PerIP < l.Connections) {
 		x.report("ports", at, fmt.Sprintf("port %s has gateways, and connections_per_ip is %d: a gateway is one address, and its next connections are closed", p.Name, l.PerIP),
 			"remove connections_per_ip: on this port it is then as large as connections")
+	}
+}
+
+// addresses reports ranges of allow that have no effect, and proxies that are anybody.
+func (x *linter) addresses(p config.Port, at configerror.Error) {
+	for _, from := range p.ProxyFrom {
+		if from.Bits() == 0 {
+			x.report("ports", at, fmt.Sprintf("port %s takes PROXY headers from every address: whoever reaches the port can state any address", p.Name), "list the addresses of your proxies in proxy_protocol")
+		}
+	}
+	for _, allowed := range p.Addresses.Allow {
+		for _, denied := range p.Addresses.Deny {
+			if denied.Bits() <= allowed.Bits() && denied.Contains(allowed.Addr()) {
+				x.report("ports", at, fmt.Sprintf("port %s allows %s and denies %s: deny wins, and no address of the range is accepted", p.Name, allowed, denied), "remove one of the two ranges of addresses")
+			}
+		}
 	}
 }
 

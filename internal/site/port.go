@@ -17,10 +17,13 @@ func (l *loader) port(path string, p config.Port) Port {
 	l.where = "port " + p.Name + ", "
 	defer func() { l.where = "" }()
 	out := l.guard(p)
-	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits}
+	out.Config = ports.Config{Name: p.Name, Addr: p.Listen, ClientAuth: p.ClientAuth, MinVersion: p.MinVersion, CancelRequests: p.CancelRequests, Limits: p.Limits, Addresses: p.Addresses, ProxyProtocolFrom: p.ProxyFrom}
 	if p.Cert.Value != "" && p.Key.Value != "" {
 		l.certificate(path, p, &out)
 		l.warnServerCertificate(path, p, &out)
+	}
+	if l.program.Editor {
+		out.Config.Certificate = elsewhere
 	}
 	l.verifiers(path, p, &out)
 	if p.ClientAuth == ports.None {

@@ -3,13 +3,14 @@ package guardspiffe_test
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
@@ -133,15 +134,13 @@ func (a *agent) FetchX509SVID(_ *workload.X509SVIDRequest, stream grpc.ServerStr
 func authority(domain string) *testpki.Pair {
 	return testpki.NewCA(domain, func(c *x509.Certificate) {
 		c.Subject = pkix.Name{Country: []string{"US"}, Organization: []string{"SPIFFE"}}
-		c.SubjectKeyId = []byte(domain + " " + rest(c))
+		c.SubjectKeyId = fmt.Append(nil, domain, authorities.Add(1))
 		c.URIs = []*url.URL{{Scheme: "spiffe", Host: domain}}
 	})
 }
 
-var number int
-
-// rest makes key identifiers different.
-func rest(*x509.Certificate) string { number++; return strings.Repeat("k", number) }
+// authorities counts the authorities, whose key identifiers differ.
+var authorities atomic.Int64
 
 // svid makes an X509-SVID with the properties of SPIRE's: for clients and servers.
 func svid(ca *testpki.Pair, id string, options ...testpki.Option) *testpki.Pair {
