@@ -44,8 +44,8 @@ func ThroughGateway(t forwarded.Topology) ClientOption {
 }
 
 // Client returns a client that sends a certificate of a user. Every user name is mapped: the user
-// need not be declared. What the user may do is up to the policy, so that a misspelt name is
-// refused with no-rule.
+// need not be declared. The policy decides about the requests of the user, so that a misspelt name
+// is refused with no-rule.
 //
 // The client trusts the server, keeps its connections until the test ends, and gives up a request
 // after 10 s. Like other clients with settings for TLS it speaks HTTP/1.1; WithTransport can change

@@ -27,7 +27,7 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// replace replaces what a test cannot use as it is.
+// replace replaces a text that a test cannot use, such as an address.
 func replace(t *testing.T, text, old, replacement string) string {
 	t.Helper()
 	if !strings.Contains(text, old) {
@@ -168,7 +168,7 @@ func TestServiceWithoutNginx(t *testing.T) {
 	}
 }
 
-// Whoever reaches the service past nginx is refused, whatever headers it sends.
+// A client that calls the service past nginx is refused, with any headers.
 func TestClientsPastNginxAreRefused(t *testing.T) {
 	t.Parallel()
 	service := newService(t)

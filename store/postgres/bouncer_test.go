@@ -79,6 +79,7 @@ logfile = %s
 }
 
 func TestPgBouncer(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	for _, x := range []struct {
 		name, mode string
@@ -133,6 +134,7 @@ func TestPgBouncer(t *testing.T) {
 
 // PgBouncer can give the server process that listens to somebody else, and another one to the node.
 func TestServerProcessThatStopsListeningIsNoticed(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	var log lines
 	s := c.store(t, fleet, WithLog(slog.New(slog.NewTextHandler(&log, nil))))
@@ -156,6 +158,7 @@ func TestServerProcessThatStopsListeningIsNoticed(t *testing.T) {
 }
 
 func TestStandbyIsPolledUntilItIsPromoted(t *testing.T) {
+	t.Parallel()
 	c := ownCluster(t)
 	var log lines
 	name := c.database(t)

@@ -90,6 +90,7 @@ func (c *cluster) backends(tb testing.TB, name string) int {
 }
 
 func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
+	t.Parallel()
 	c := ownCluster(t)
 	s := c.store(t, fleet)
 	first := commit(t, s, nil, "1")
@@ -120,6 +121,7 @@ func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
 }
 
 func TestHalfOpenConnectionsAreFound(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	editor := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -159,6 +161,7 @@ func TestHalfOpenConnectionsAreFound(t *testing.T) {
 }
 
 func TestBlobIsReadOnAfterACut(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	large := make([]byte, 3<<20+1)
@@ -181,6 +184,7 @@ func TestBlobIsReadOnAfterACut(t *testing.T) {
 }
 
 func TestCommitThatIsCutLeavesNothing(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	direct := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -218,6 +222,7 @@ func TestCommitThatIsCutLeavesNothing(t *testing.T) {
 }
 
 func TestLostEditorDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)

@@ -9,6 +9,7 @@ import (
 )
 
 func TestRolesMayOnlyWhatTheyNeed(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	c.exec(t, name, Schema) // once more changes nothing
@@ -68,6 +69,7 @@ func TestRolesMayOnlyWhatTheyNeed(t *testing.T) {
 }
 
 func TestDatabaseRefusesGenerationsThatDoNotFollow(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -109,6 +111,7 @@ func TestDatabaseRefusesGenerationsThatDoNotFollow(t *testing.T) {
 }
 
 func TestMissingSchemaIsNamed(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	s := storeOf(t, c.pool(t, "postgres", "postgres"), fleet)
 	_, err := s.Load(soon(t), nil)
@@ -122,6 +125,7 @@ func TestMissingSchemaIsNamed(t *testing.T) {
 }
 
 func TestPruneKeepsWhatIsNewAndWhatItNames(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
