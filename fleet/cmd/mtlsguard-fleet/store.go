@@ -19,13 +19,14 @@ import (
 
 // storeFlags name the store.
 type storeFlags struct {
-	Store       string        `required:"" env:"MTLSGUARD_STORE" placeholder:"URL" help:"The store: a folder, or a URL with ${storeSchemes}. A URL with a password must be in the environment."`
-	Fleet       string        `env:"MTLSGUARD_FLEET" placeholder:"NAME" help:"The name of the fleet. Default: fleet of source in mtlsguard.yaml. A folder knows its fleet after the first commit."`
-	StoreCacert string        `env:"MTLSGUARD_STORE_CACERT" placeholder:"FILE" help:"For NATS and etcd: the authorities of the store's certificate. PostgreSQL has sslrootcert in its URL."`
-	StoreCert   string        `env:"MTLSGUARD_STORE_CERT" placeholder:"FILE" help:"For NATS and etcd: the client's certificate. PostgreSQL has sslcert in its URL."`
-	StoreKey    string        `env:"MTLSGUARD_STORE_KEY" placeholder:"FILE" help:"For NATS and etcd: the key of --store-cert. PostgreSQL has sslkey in its URL."`
-	StoreCreds  string        `env:"MTLSGUARD_STORE_CREDS" placeholder:"FILE" help:"For NATS: a file of credentials (.creds)."`
-	Timeout     time.Duration `default:"1m" placeholder:"TIME" help:"How long the command waits for the store. Default: ${default}."`
+	Store         string        `required:"" env:"MTLSGUARD_STORE" placeholder:"URL" help:"The store: a folder, or a URL with ${storeSchemes}. A URL with a password must be in the environment."`
+	Fleet         string        `env:"MTLSGUARD_FLEET" placeholder:"NAME" help:"The name of the fleet. Default: fleet of source in mtlsguard.yaml. A folder knows its fleet after the first commit."`
+	StoreCacert   string        `env:"MTLSGUARD_STORE_CACERT" placeholder:"FILE" help:"For NATS and etcd: the authorities of the store's certificate. PostgreSQL has sslrootcert in its URL."`
+	StoreCert     string        `env:"MTLSGUARD_STORE_CERT" placeholder:"FILE" help:"For NATS and etcd: the client's certificate. PostgreSQL has sslcert in its URL."`
+	StoreKey      string        `env:"MTLSGUARD_STORE_KEY" placeholder:"FILE" help:"For NATS and etcd: the key of --store-cert. PostgreSQL has sslkey in its URL."`
+	StoreCreds    string        `env:"MTLSGUARD_STORE_CREDS" placeholder:"FILE" help:"For NATS: a file of credentials (.creds)."`
+	StoreReplicas int           `env:"MTLSGUARD_STORE_REPLICAS" placeholder:"N" help:"For NATS: how many servers hold the buckets, which the first commit makes: 1, 3 or 5. Default: 1."`
+	Timeout       time.Duration `default:"1m" placeholder:"TIME" help:"How long the command waits for the store. Default: ${default}."`
 }
 
 // opener opens a store of a fleet. Its error is one of the flags.
@@ -177,4 +178,12 @@ func openFolder(_ context.Context, f *storeFlags, _ string) (source.Store, func(
 		return nil, nil, console.UsageError("--store: "+escape.Quote(path, escape.Short)+" is not a folder", "for a new store, make the folder first: mkdir "+escape.Shell(path))
 	}
 	return source.Folder(path), func() {}, nil
+}
+
+// checkPair returns an error if only one of certificate and key is there.
+func (f *storeFlags) checkPair() error {
+	if (f.StoreCert == "") != (f.StoreKey == "") {
+		return console.UsageError("--store-cert and --store-key belong together", "--store-cert FILE --store-key FILE")
+	}
+	return nil
 }
