@@ -6,6 +6,8 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/san"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 type usersCmd struct {
@@ -29,7 +31,7 @@ type mappingReport struct {
 	User      string   `json:"user"`
 	Kind      string   `json:"kind"`
 	Value     string   `json:"value"`
-	Issuer    string   `json:"issuer,omitempty"` // SHA-256 of its public key
+	Issuer    string   `json:"issuer,omitempty"` // SHA-256 of its public key, or spiffe:// and a trust domain
 	Ports     []string `json:"ports,omitempty"`
 	NotBefore string   `json:"not_before,omitempty"`
 	NotAfter  string   `json:"not_after,omitempty"`
@@ -58,6 +60,11 @@ func newMappingReport(m certmap.Mapping) mappingReport {
 	}
 	if !m.Issuer.IsZero() {
 		out.Issuer = m.Issuer.String()
+		if rest, ok := strings.CutPrefix(m.URI, san.SPIFFE); ok { // a trust domain is no key
+			if domain, _, _ := strings.Cut(rest, "/"); m.Issuer == trust.TrustDomainIssuer(domain) {
+				out.Issuer = san.SPIFFE + domain
+			}
+		}
 	}
 	if !m.NotBefore.IsZero() {
 		out.NotBefore = formatTime(m.NotBefore)
