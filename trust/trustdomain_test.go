@@ -147,7 +147,9 @@ func TestCRLOfAnotherTrustDomainDoesNotCount(t *testing.T) {
 	acme, partner := testpki.NewCA("SPIFFE"), testpki.NewCA("SPIFFE")
 	leaf := acme.Leaf("orders", uris(t, "spiffe://acme.example/orders"))
 	domains := map[string][]*x509.Certificate{"acme.example": {acme.Cert}, "partner.example": {partner.Cert}}
-	of := func(lists ...*x509.RevocationList) trust.Config { return trust.Config{TrustDomains: domains, CRLs: lists} }
+	of := func(lists ...*x509.RevocationList) trust.Config {
+		return trust.Config{TrustDomains: domains, CRLs: lists}
+	}
 	serials := []*big.Int{leaf.Cert.SerialNumber}
 	expect(t, verifier(t, of(partner.CRL(1, nil))), leaf.Presented(), reason.RevocationUnknown)
 	expect(t, verifier(t, of(partner.CRL(1, serials), acme.CRL(1, nil))), leaf.Presented(), "")
