@@ -40,7 +40,12 @@ func (s *Store) Commit(ctx context.Context, g *source.Generation) error {
 	if err := s.writeFiles(ctx, g, parent); err != nil {
 		return err
 	}
-	if parent != nil {
+	if parent == nil {
+		// Nodes need not have the permission to create a bucket.
+		if _, err := s.create(ctx, s.nodes()); err != nil {
+			return err
+		}
+	} else {
 		// Whoever replaces a head keeps it as history first. It is the same, whoever does it.
 		if err := s.put(ctx, manifests, generationKey(parent.Manifest.Number), parent.Encode()); err != nil {
 			return err

@@ -29,7 +29,7 @@ type Config struct {
 	// Heartbeat is the time between two looks at the newest generation while nothing is heard. A
 	// connection that is dead, though nobody closed it, is noticed after it. 0 means 10 s.
 	Heartbeat time.Duration
-	// Options come after those of the store, which reconnect for ever, at most 450 ms after one another:
+	// Options come after those of the store, which reconnect for ever, after at most 300 ms:
 	// credentials, certificates and the like.
 	Options []nats.Option
 }
@@ -60,9 +60,9 @@ func Open(c Config) (*Store, error) {
 	case !fleetName.MatchString(c.Fleet):
 		return nil, fmt.Errorf("the fleet %q cannot be the name of a NATS bucket: use at most 128 letters, digits, - and _", c.Fleet)
 	case c.Replicas < 0 || c.Replicas > 5:
-		return nil, fmt.Errorf("Replicas is %d: use 1, 3 or 5", c.Replicas)
+		return nil, fmt.Errorf("the field Replicas is %d: use 1, 3 or 5", c.Replicas)
 	case c.Heartbeat < 0:
-		return nil, fmt.Errorf("Heartbeat is %v: use 0 for 10 s, or a positive duration", c.Heartbeat)
+		return nil, fmt.Errorf("the field Heartbeat is %v: use 0 for 10 s, or a positive duration", c.Heartbeat)
 	}
 	c.Replicas, c.Heartbeat = max(c.Replicas, 1), cmp.Or(c.Heartbeat, 10*time.Second)
 	s := &Store{config: c, buckets: map[string]jetstream.KeyValue{}}
@@ -99,8 +99,8 @@ func (s *Store) Close() { s.conn.Close() }
 // reconnectDelay returns the pause after all servers were tried. It is short, so that nodes hear
 // news soon after a restart, and random, so that they do not come all at once.
 func reconnectDelay(attempts int) time.Duration {
-	base := min(50*time.Millisecond<<min(attempts, 8), 250*time.Millisecond)
-	return base + rand.N(200*time.Millisecond)
+	base := min(50*time.Millisecond<<min(attempts, 8), 150*time.Millisecond)
+	return base + rand.N(150*time.Millisecond)
 }
 
 // noteError keeps an error that the connection reported.
