@@ -112,13 +112,17 @@ func newDocumentedFolder(tb testing.TB) folder {
 	server, gateway := testpki.NewCA("Server CA").Server(), gateways.Server()
 	orders, revoked := registrations.Leaf("orders"), clients.Leaf("revoked")
 	crl := clients.CRL(7, []*big.Int{revoked.Cert.SerialNumber})
-	if err := os.Mkdir(d.path("crls"), 0o700); err != nil {
-		tb.Fatal(err)
+	for _, name := range []string{"crls", "tls", "callers"} {
+		if err := os.Mkdir(d.path(name), 0o700); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	for name, content := range map[string][]byte{
 		"server.pem": server.CertPEM(), "server-key.pem": server.KeyPEM(),
 		"client-ca.pem": clients.CertPEM(), "issuing-ca.pem": clients.SubCA("Issuing CA").CertPEM(), "revoked.pem": revoked.CertPEM(),
 		"client-ca.crl": crl.Raw, "crls/ca.crl": crl.Raw, "acme-bundle.pem": testpki.NewCA("acme.example").CertPEM(),
+		"tls/tls.crt": server.CertPEM(), "tls/tls.key": server.KeyPEM(), "callers/ca.crt": clients.CertPEM(), // of cert-manager
+		"svid.pem": server.CertPEM(), "svid_key.pem": server.KeyPEM(), "svid_bundle.pem": clients.CertPEM(), // of spiffe-helper
 		"gateway-ca.pem": gateways.CertPEM(), "gateway.pem": gateway.CertPEM(), "gateway-key.pem": gateway.KeyPEM(),
 		"registration-ca.pem": registrations.CertPEM(), "orders-server.pem": orders.CertPEM(), "orders-server-key.pem": orders.KeyPEM(),
 	} {
@@ -145,7 +149,7 @@ func firstBlock(t testing.TB, file string) block {
 // Every example loads together with the previous ones on its page.
 func TestDocsExamplesLoad(t *testing.T) {
 	t.Parallel()
-	for page, least := range map[string]int{"README.md": 3, reference: 7, "docs/reverse.md": 3} {
+	for page, least := range map[string]int{"README.md": 3, reference: 7, "docs/reverse.md": 3, "docs/certificates.md": 3} {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
 			s := newDocumentedFolder(t)
@@ -359,7 +363,7 @@ func TestDocsProgram(t *testing.T) {
 // Every link within this repository has its target, also its heading.
 func TestDocsLinks(t *testing.T) {
 	t.Parallel()
-	for _, page := range []string{"README.md", reference, "docs/reverse.md", "docs/embedding.md", "docs/testing.md"} {
+	for _, page := range []string{"README.md", reference, "docs/reverse.md", "docs/embedding.md", "docs/certificates.md", "docs/testing.md"} {
 		data, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

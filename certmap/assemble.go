@@ -3,6 +3,8 @@ package certmap
 import (
 	"slices"
 	"sync"
+
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // table returns the table of all files, or nil if two mappings repeat an id or conflict. If at
@@ -74,6 +76,7 @@ func (t *Table) addFiles(files []*parsed, parallel bool) bool {
 	}
 	each := func(add func(ref, entry) bool) bool { // by value: a pointer would be an allocation each
 		for _, number := range numbers {
+			workers.Yield()
 			p := t.pages[number]
 			for i := range p.records {
 				if !add(refOf(number, i), p.entry(i)) {

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 )
 
 // readLines reads JSON lines: one object of RFC 8259 a line. An empty line is skipped. It
@@ -15,7 +17,9 @@ func (l *reader) readLines(data []byte) (line, number int) {
 	for len(data) > 0 && !l.report.full() {
 		var text []byte
 		text, data, _ = bytes.Cut(data, []byte("\n"))
-		line++
+		if line++; line%256 == 0 {
+			workers.Yield()
+		}
 		if text = bytes.TrimSpace(text); len(text) == 0 {
 			continue
 		}

@@ -13,9 +13,14 @@ import (
 // Write sets the headers of a gateway that forwards a certificate, leaf first, with its
 // issuers where the format has a place for them. It is for tests of a service behind a
 // gateway, and for explanations: without a gateway's connection the headers prove
-// nothing. It sets nothing for the zero Topology or an empty chain.
+// nothing. For an empty chain it sets what the gateway sends for a client without a certificate. It
+// sets nothing for the zero Topology.
 func (t Topology) Write(h http.Header, chain []*x509.Certificate) {
-	if t.format == nil || len(chain) == 0 {
+	if t.format == nil {
+		return
+	}
+	if len(chain) == 0 {
+		t.writeNone(h)
 		return
 	}
 	leaf := chain[0].Raw
@@ -53,6 +58,20 @@ func (t Topology) Write(h http.Header, chain []*x509.Certificate) {
 	}
 	if t.verified != "" {
 		h.Set(t.verified, t.yes)
+	}
+}
+
+// writeNone sets the headers for a client without a certificate.
+func (t Topology) writeNone(h http.Header) {
+	if t.format.always {
+		h.Set(t.cert, "")
+	}
+	switch {
+	case t.verified == "":
+	case t.format.none != "":
+		h.Set(t.verified, t.format.none)
+	case t.format.always:
+		h.Set(t.verified, t.yes) // this product reports the same result with and without a certificate
 	}
 }
 

@@ -2,11 +2,13 @@ package forwarded_test
 
 import (
 	"crypto/x509"
+	"errors"
 	"net/http"
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -37,6 +39,16 @@ func TestWrittenHeadersAreRead(t *testing.T) {
 			v, err := r.Verify(t.Context(), r.Read(h, nil))
 			if err != nil || !v.Leaf().Equal(alice.Cert) {
 				t.Errorf("%s, verified %q: read %v, %v of %v", format, verified, v.Leaf(), err, h)
+			}
+			h = http.Header{}
+			topology.Write(h, nil)
+			_, err = r.Verify(t.Context(), r.Read(h, nil))
+			want := reason.NoCertificate
+			if verified != "" && (format == "rfc9440" || format == "cloudflare") {
+				want = reason.BadHeader // such a gateway reports nothing, as when a header is dropped on the way
+			}
+			if refusal, ok := errors.AsType[*reason.Refusal](err); !ok || refusal.Reason != want {
+				t.Errorf("%s, verified %q, without a certificate: %v of %v", format, verified, err, h)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"net/http"
 
+	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
@@ -15,6 +16,7 @@ type clientOptions struct {
 	user      string // of the certificate, where the client's name does not say it
 	template  []testpki.Option
 	transport []testkit.ClientOption
+	gateway   *forwarded.Topology // nil: the client calls the port itself
 }
 
 // ForUser names the user of the certificate of Untrusted, Expired and Revoked. Without it the user
@@ -33,12 +35,21 @@ func WithTransport(change func(*http.Transport)) ClientOption {
 	return func(o *clientOptions) { o.transport = append(o.transport, change) }
 }
 
+// ThroughGateway makes the client call through a gateway that ends TLS in front of the port, such as
+// forwarded.Nginx("", "X-SSL-Client-Verify"): the connection has the certificate of the gateway,
+// gateway.acme.example, and each request the headers of a client's certificate that the gateway has
+// verified. It is for a configuration with forwarded, whose gateway has anchors: [gateway-ca.pem].
+func ThroughGateway(t forwarded.Topology) ClientOption {
+	return func(o *clientOptions) { o.gateway = &t }
+}
+
 // Client returns a client that sends a certificate of a user. Every user name is mapped: the user
-// need not be declared. What the user may do is up to the policy, so that a misspelt name is
-// refused with no-rule.
+// need not be declared. The policy decides about the requests of the user, so that a misspelt name
+// is refused with no-rule.
 //
-// The client speaks HTTP/2 where the port does, trusts the server, keeps its connections until the
-// test ends, and gives up a request after 10 s.
+// The client trusts the server, keeps its connections until the test ends, and gives up a request
+// after 10 s. Like other clients with settings for TLS it speaks HTTP/1.1; WithTransport can change
+// that with Protocols.SetHTTP2.
 func (p *PKI) Client(user string, options ...ClientOption) *http.Client {
 	p.t.Helper()
 	checkUser(p.t, "Client", user)
@@ -97,8 +108,27 @@ func collect(options []ClientOption) clientOptions {
 }
 
 func (p *PKI) client(holder *testpki.Pair, o clientOptions) *http.Client {
-	return testkit.Client(p.t, p.servers.Pool(), holder, append([]testkit.ClientOption{anyProtocol}, o.transport...)...)
+	if o.gateway == nil {
+		return testkit.Client(p.t, p.servers.Pool(), holder, o.transport...)
+	}
+	c := testkit.Client(p.t, p.servers.Pool(), p.gateway, o.transport...)
+	g := &gatewayTransport{RoundTripper: c.Transport, topology: *o.gateway}
+	if holder != nil {
+		g.chain = holder.Presented()
+	}
+	c.Transport = g
+	return c
 }
 
-// anyProtocol is a testkit.ClientOption: the client and the port agree on HTTP/2 or HTTP/1.1.
-func anyProtocol(t *http.Transport) { t.Protocols.SetHTTP2(true) }
+// gatewayTransport is an http.RoundTripper that forwards a certificate.
+type gatewayTransport struct {
+	http.RoundTripper
+	topology forwarded.Topology
+	chain    []*x509.Certificate
+}
+
+func (g *gatewayTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	g.topology.Write(r.Header, g.chain)
+	return g.RoundTripper.RoundTrip(r)
+}

@@ -36,7 +36,7 @@ var orders = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s reads %s", id.User, r.URL.Path)
 })
 
-// A handler behind a real port: who reaches it, and who does not.
+// A handler behind a real port serves alice, and none of the others.
 func ExampleNewServer() {
 	t, end := newExampleT() // the *testing.T of a test
 	defer end()

@@ -74,7 +74,7 @@ func WithConfig(yaml string) Option {
 }
 
 // WithFile adds a file for the configuration, or replaces one: a users.yaml, say. The certificates
-// of clients then need what its mappings require; see WithTemplate.
+// of clients then have to match its mappings; see WithTemplate.
 func WithFile(name, content string) Option {
 	return func(s *setup) { s.files[name] = content }
 }

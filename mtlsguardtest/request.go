@@ -50,7 +50,7 @@ func Request(t testing.TB, method, target, user string, groups ...string) *http.
 	return r.WithContext(context.WithValue(r.Context(), identitykey.Key{}, id))
 }
 
-// newRequest is httptest.NewRequest, which panics for what is not a request.
+// newRequest is httptest.NewRequest, which panics if there is no such request.
 func newRequest(t testing.TB, method, target string) (r *http.Request) {
 	t.Helper()
 	defer func() {

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/strictyaml"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 )
 
 // configFile holds the file names and line numbers of an mtlsguard.yaml, for hints and
@@ -42,6 +42,7 @@ type configPort struct {
 	line         int
 	node         yaml.Node
 	anchors      []string // resolved paths
+	trustDomains []string
 	trustLine    int
 }
 
@@ -59,7 +60,7 @@ func readConfigFile(path string) (*configFile, error) {
 	if err := strictyaml.Decode(path, data, &f); err != nil {
 		return nil, &configerror.Error{File: path, What: "this is not a configuration: " + err.Error(), Hint: "--config FILE with an mtlsguard.yaml"}
 	}
-	s := &configFile{path: path, users: resolvePath(path, f.Users), policy: resolvePath(path, f.Policy), lines: strings.Split(string(data), "\n")}
+	s := &configFile{path: path, users: useredit.Resolve(path, f.Users), policy: useredit.Resolve(path, f.Policy), lines: strings.Split(string(data), "\n")}
 	nodes := f.Ports
 	if !f.Reverse.IsZero() {
 		nodes = append(nodes, f.Reverse)
@@ -81,14 +82,6 @@ func readConfigFile(path string) (*configFile, error) {
 		s.ports = append(s.ports, p)
 	}
 	return s, nil
-}
-
-// resolvePath returns the path of a name that is relative to the file that contains it.
-func resolvePath(file, name string) string {
-	if name == "" || filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(file), name)
 }
 
 func (s *configFile) port(name string) configPort {
@@ -118,15 +111,19 @@ func (p configPort) forUsers() configPort {
 func (p *configPort) setAnchors() {
 	var t struct {
 		Anchors      []string
-		TrustDomains []struct{ Anchors []string } `yaml:"trust_domains"`
+		TrustDomains []struct {
+			Name    string
+			Anchors []string
+		} `yaml:"trust_domains"`
 	}
 	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
-	p.trustLine, p.anchors = p.Trust.Line, nil
+	p.trustLine, p.anchors, p.trustDomains = p.Trust.Line, nil, nil
 	for _, d := range t.TrustDomains {
 		t.Anchors = append(t.Anchors, d.Anchors...)
+		p.trustDomains = append(p.trustDomains, d.Name)
 	}
 	for _, a := range t.Anchors {
-		p.anchors = append(p.anchors, resolvePath(p.file, a))
+		p.anchors = append(p.anchors, useredit.Resolve(p.file, a))
 	}
 }
 
@@ -170,7 +167,7 @@ func (p configPort) loadedCRLs(chain []*x509.Certificate, detail string) []place
 	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
 	var out []placedCRL
 	for _, name := range t.CRLs {
-		name = resolvePath(p.file, name)
+		name = useredit.Resolve(p.file, name)
 		data, err := certfile.ReadFile(name)
 		if err != nil {
 			continue
@@ -226,20 +223,4 @@ func (s *configFile) portNames() []string {
 		out = append(out, p.Name)
 	}
 	return out
-}
-
-// relativeTo returns a path as it is written into a file: relative to the file's folder.
-func relativeTo(file, name string) string {
-	abs, err := filepath.Abs(name)
-	if err != nil {
-		return name
-	}
-	dir, err := filepath.Abs(filepath.Dir(file))
-	if err != nil {
-		return name
-	}
-	if rel, err := filepath.Rel(dir, abs); err == nil {
-		return filepath.ToSlash(rel)
-	}
-	return abs
 }

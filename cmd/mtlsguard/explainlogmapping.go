@@ -8,6 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -76,7 +77,7 @@ func (l *loggedRequest) names(id string) bool {
 func (x *explainResult) addMappingSteps(g *site.Generation, l *loggedRequest, now time.Time) {
 	steps := []certmap.Step{}
 	for _, m := range g.Table.Mappings() {
-		d := newMappingReport(m)
+		d := useredit.NewMapping(m)
 		byPrint := d.Kind == "fingerprint" && d.Value == l.Fingerprint
 		byKey := d.Kind == "spki" && d.Value == l.SPKI && d.Issuer == ""
 		if !byPrint && !byKey && !l.names(m.ID) {

@@ -3,13 +3,13 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -113,7 +113,7 @@ func (x *explainResult) report() explainReport {
 
 func newCertificateReport(c *x509.Certificate) *certificateReport {
 	return &certificateReport{
-		Subject: formatSubject(c), Issuer: formatIssuer(c), Serial: formatSerial(c), Fingerprint: trust.FingerprintOf(c).String(),
+		Subject: formatSubject(c), Issuer: formatIssuer(c), Serial: useredit.Serial(c), Fingerprint: trust.FingerprintOf(c).String(),
 		NotBefore: formatTime(c.NotBefore), NotAfter: formatTime(c.NotAfter),
 	}
 }
@@ -128,13 +128,6 @@ func formatSubject(c *x509.Certificate) string {
 }
 
 func formatIssuer(c *x509.Certificate) string { return escape.Printable(dn.Print(&c.Issuer), 0) }
-
-func formatSerial(c *x509.Certificate) string {
-	if c.SerialNumber == nil {
-		return ""
-	}
-	return strings.ToUpper(c.SerialNumber.Text(16))
-}
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 

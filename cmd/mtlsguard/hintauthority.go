@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -49,7 +50,7 @@ const maxIssuerCopies = 20
 func (h *hinter) addIssuerCopies(old trust.Digest) {
 	var of []certmap.Mapping
 	for _, m := range h.mappings {
-		if m.Issuer == old && newMappingReport(m).Kind != "serial" { // the new key has serial numbers of its own
+		if m.Issuer == old && useredit.NewMapping(m).Kind != "serial" { // the new key has serial numbers of its own
 			of = append(of, m)
 		}
 	}
@@ -65,8 +66,8 @@ func (h *hinter) addIssuerCopies(old trust.Digest) {
 
 // issuerCopy returns a mapping as a line, with another id and issuer.
 func issuerCopy(m certmap.Mapping, all []certmap.Mapping) string {
-	d := newMappingReport(m)
-	fields := mappingFields(unusedID(m.ID, all), m.User, d.Kind, d.Value, "ISSUER.pem")
+	d := useredit.NewMapping(m)
+	fields := useredit.Fields(useredit.UnusedID(m.ID, all), m.User, d.Kind, d.Value, "ISSUER.pem")
 	if len(m.Ports) > 0 {
 		fields = append(fields, usersfile.Field{Key: "ports", List: m.Ports})
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 )
 
 // addRevocationUnknown names the CRL that does not count and the fetch that fails, or adds a
@@ -33,7 +35,7 @@ func (h *hinter) addFailedFetch(file string) {
 	_ = h.port.Trust.Decode(&t) // mtlsguard.Open reports errors
 	for i := range t.Fetch {
 		name := valueOf(&t.Fetch[i], "file")
-		if name == nil || resolvePath(h.port.file, name.Value) != file {
+		if name == nil || useredit.Resolve(h.port.file, name.Value) != file {
 			continue
 		}
 		if h.log != nil && h.log.history.fetches[filepath.Base(file)] != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -22,7 +23,7 @@ type proposedMapping struct {
 // printMappings prints a users.yaml that loads. A certificate without a mapping becomes a
 // comment.
 func (c *keysImportCmd) printMappings(a *app, entries []certfile.Entry) error {
-	if needsIssuer(c.By) && c.Issuer == "" {
+	if useredit.NeedsIssuer(c.By) && c.Issuer == "" {
 		return usageError("--by "+c.By+" needs an issuer: otherwise every trusted authority could issue certificates for these users", "--issuer FILE")
 	}
 	out := []proposedMapping{}
@@ -36,7 +37,7 @@ func (c *keysImportCmd) printMappings(a *app, entries []certfile.Entry) error {
 			seen[trust.FingerprintOf(leaf)] = true
 			p := c.proposeMapping(e.Alias, leaf, known)
 			if p.Why == "" {
-				known = append(known, certmap.Mapping{ID: unusedID(p.User, known)})
+				known = append(known, certmap.Mapping{ID: useredit.UnusedID(p.User, known)})
 			}
 			out = append(out, p)
 		}
@@ -69,7 +70,7 @@ func (c *keysImportCmd) proposeMapping(alias string, leaf *x509.Certificate, kno
 	if p.User = userFromCommonName(leaf); c.UserFrom == "alias" {
 		p.User = alias
 	}
-	all, why := kindValues(leaf, c.By)
+	all, why := useredit.KindValues(leaf, c.By)
 	switch {
 	case !username.IsUser(p.User):
 		p.User, p.Why = "", "the certificate has no user name: "+formatSubject(leaf)
@@ -78,14 +79,14 @@ func (c *keysImportCmd) proposeMapping(alias string, leaf *x509.Certificate, kno
 	case len(all) != 1:
 		p.Why = plural(len(all), c.By, c.By+" values")
 	default:
-		if p.Why = checkMappable(c.By, all[0]); p.Why != "" {
+		if p.Why = useredit.CheckMappable(c.By, all[0]); p.Why != "" {
 			break
 		}
 		issuer := ""
-		if needsIssuer(c.By) {
+		if useredit.NeedsIssuer(c.By) {
 			issuer = c.Issuer
 		}
-		p.Line = usersfile.Format("users.yaml", mappingFields(unusedID(p.User, known), p.User, c.By, all[0], issuer))
+		p.Line = usersfile.Format("users.yaml", useredit.Fields(useredit.UnusedID(p.User, known), p.User, c.By, all[0], issuer))
 	}
 	return p
 }

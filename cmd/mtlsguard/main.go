@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/mtlsguard/mtlsguard/internal/console"
 )
 
 func main() {
@@ -30,7 +32,7 @@ func main() {
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if err := os.Stdout.Close(); err != nil && code != exitInvalid { // some file systems report a full disk here
-		printErrors(os.Stderr, (&app{}).outputError(err), "")
+		console.PrintErrors(os.Stderr, (&app{}).outputError(err), "")
 		code = exitInvalid
 	}
 	os.Exit(code)
@@ -45,8 +47,8 @@ const (
 
 // cli is the command line.
 type cli struct {
-	JSON    bool        `name:"json" help:"Print the result as JSON."`
-	Version versionFlag `name:"version" short:"V" help:"Print the version."`
+	JSON    bool                `name:"json" help:"Print the result as JSON."`
+	Version console.VersionFlag `name:"version" short:"V" help:"Print the version."`
 
 	Demo       demoCmd       `cmd:"" help:"Serve a sample configuration with throwaway certificates."`
 	Explain    explainCmd    `cmd:"" help:"Show whether a request is allowed, and why."`
@@ -56,6 +58,7 @@ type cli struct {
 	Users      usersCmd      `cmd:"" help:"List and change the mappings from certificates to users."`
 	Policy     policyCmd     `cmd:"" help:"Test a policy."`
 	Keys       keysCmd       `cmd:"" help:"Extract keys and certificates from keystores."`
+	Import     importCmd     `cmd:"" help:"Import mappings and access lists from other programs."`
 	Who        whoCmd        `cmd:"" help:"List the users who may make a request, and by which rules and mappings."`
 	Revoked    revokedCmd    `cmd:"" help:"Show on which ports a certificate is revoked, with the proof."`
 	Log        logCmd        `cmd:"" help:"Find lines in a server's log, and count them."`
@@ -80,15 +83,15 @@ type exitStatus int
 // run runs a command line and returns the exit status. Output that cannot be written makes
 // the status exitInvalid, whatever the result is.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	out := &output{w: stdout}
+	out := &console.Output{W: stdout}
 	a := &app{ctx: ctx, stdin: stdin, stdout: out, stderr: stderr, now: time.Now}
 	code, hint, err := a.run(args)
 	switch {
-	case out.err != nil:
-		printErrors(stderr, a.outputError(out.err), "")
+	case out.Err != nil:
+		console.PrintErrors(stderr, a.outputError(out.Err), "")
 		return exitInvalid
 	case err != nil:
-		printErrors(stderr, err, hint)
+		console.PrintErrors(stderr, err, hint)
 	}
 	return code
 }
@@ -108,11 +111,11 @@ func (a *app) run(args []string) (code int, hint string, err error) {
 	parser, err := kong.New(&c, kong.Name("mtlsguard"),
 		kong.Description("Explain, check and edit mtlsguard's client certificates, users and policies."),
 		kong.Writers(a.stdout, a.stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
-		kong.Help(printHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+		kong.Help(console.PrintHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		return exitInvalid, "", err
 	}
-	parsed, err := parser.Parse(expandWords(args))
+	parsed, err := parser.Parse(console.ExpandWords(args))
 	if err != nil {
 		return exitInvalid, usageHint(err), err
 	}
@@ -123,14 +126,14 @@ func (a *app) run(args []string) (code int, hint string, err error) {
 	case errors.Is(err, errNegative): // kong wraps the error
 		return exitNo, "", nil
 	default:
-		return exitInvalid, "mtlsguard " + commandName(parsed.Command()) + " --help", err
+		return exitInvalid, "mtlsguard " + console.Name(parsed.Command()) + " --help", err
 	}
 }
 
 // usageHint returns the help command to run after a command line that kong rejects.
 func usageHint(err error) string {
 	if e, ok := err.(*kong.ParseError); ok && e.Context.Selected() != nil {
-		return "mtlsguard " + commandName(e.Context.Command()) + " --help"
+		return "mtlsguard " + console.Name(e.Context.Command()) + " --help"
 	}
 	return "mtlsguard --help"
 }

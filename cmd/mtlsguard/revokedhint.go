@@ -9,6 +9,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
@@ -20,7 +21,7 @@ func (r *revokedReport) addHints(a *app, g *site.Generation, config *configFile,
 	for _, p := range r.Ports {
 		for _, l := range p.Lists {
 			if l.Listed && l.Signer != "" && l.Of == "" {
-				file = yamlText(relativeTo(config.path, l.File))
+				file = yamlText(useredit.RelativeTo(config.path, l.File))
 			}
 		}
 	}
@@ -72,13 +73,13 @@ func (s *suspect) otherAnchors(anchors []*x509.Certificate) []string {
 // addBan adds the change that refuses the certificate at once, without its CA.
 func (h *hinter) addBan(ctx context.Context, g *site.Generation, chain []*x509.Certificate) {
 	const text = "to refuse it at once, on every port and without the CA"
-	effect := effectIn(ctx, g, chain)
+	effect := useredit.EffectIn(ctx, g, chain)
 	for _, m := range g.Table.Mappings() {
-		at := slices.IndexFunc(effect.matches, func(s certmap.Step) bool { return s.MappingID == m.ID })
+		at := slices.IndexFunc(effect.Matches, func(s certmap.Step) bool { return s.MappingID == m.ID })
 		if at < 0 || m.Disabled {
 			continue
 		}
-		switch s := effect.matches[at]; {
+		switch s := effect.Matches[at]; {
 		case strings.Contains(cmp.Or(m.Subject, m.URI), username.Variable): // disabling a pattern would refuse others too
 			h.add(hint{Text: text + ", deny its user everything", File: h.config.policy, Write: strings.Join([]string{"p", "user:" + s.User, "*", "*", "/*", policy.Deny}, ", ")})
 		default:

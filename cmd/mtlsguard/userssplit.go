@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -43,17 +44,17 @@ func (c *usersSplitCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if f.isFolder {
+	if f.IsFolder {
 		return &configerror.Error{File: c.File, What: "this is a folder already", Hint: "name a file of users"}
 	}
-	want, n, err := f.sum()
+	want, n, err := sumOf(f)
 	if err != nil {
 		return err
 	}
 	if n == 0 {
 		return &configerror.Error{File: c.File, What: "the file holds no mapping", Hint: "a server does not load a folder without mappings: keep the file"}
 	}
-	lines, err := usersfile.Lines(f.name, f.data[f.name], c.issuer)
+	lines, err := usersfile.Lines(f.Name, f.Data[f.Name], c.issuer)
 	if err != nil {
 		return err
 	}
@@ -64,11 +65,11 @@ func (c *usersSplitCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		got, _, err := next.sum()
+		got, _, err := sumOf(next)
 		if err == nil && got != want { // fail closed
 			err = &configerror.Error{File: c.File, What: "the folder would not hold the same mappings", Hint: "nothing was written: keep the file"}
 		}
-		out.Files = len(next.names)
+		out.Files = len(next.Names)
 		return err
 	})
 	if err != nil {
@@ -90,13 +91,13 @@ func (c *usersSplitCmd) issuer(text string) string {
 	if _, err := trust.ParseDigest(text); err == nil || filepath.IsAbs(text) {
 		return text
 	}
-	return relativeTo(filepath.Join(c.Folder, "-"), resolvePath(c.File, text))
+	return useredit.RelativeTo(filepath.Join(c.Folder, "-"), useredit.Resolve(c.File, text))
 }
 
-// sum returns the number of mappings, and a digest of all that they mean in any order. Ids are
+// sumOf returns the number of mappings, and a digest of all that they mean in any order. Ids are
 // unique, so no two terms of the sum cancel each other out.
-func (f *usersFile) sum() (sum [sha256.Size]byte, n int, err error) {
-	table, err := f.load(nil)
+func sumOf(f *useredit.File) (sum [sha256.Size]byte, n int, err error) {
+	table, err := f.Load(nil)
 	if err != nil {
 		return sum, 0, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -130,7 +131,7 @@ func (w *callerSearch) findMappings() {
 			w.obstacle[m.User] = at + why
 			continue
 		}
-		d := newMappingReport(m)
+		d := useredit.NewMapping(m)
 		w.mappings[m.User] = append(w.mappings[m.User], callerMapping{ID: m.ID, Kind: d.Kind, Value: d.Value, At: fmt.Sprintf("%s:%d", m.File, m.Line), Issuer: issuerName(m.Issuer, known), NotAfter: d.NotAfter})
 	}
 }

@@ -4,7 +4,7 @@
 //	go run .
 //
 // The guard stands outside the router: it decides about every request before chi routes it, and
-// the handlers only ask who is calling.
+// the handlers read the identity of the caller.
 package main
 
 import (

@@ -103,9 +103,8 @@ func TestWebSocket(t *testing.T) {
 	server := newServer(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	http1 := mtlsguardtest.WithTransport(func(t *http.Transport) { t.Protocols.SetHTTP2(false) }) // a WebSocket upgrades HTTP/1.1
 	url := strings.Replace(server.URL, "https:", "wss:", 1) + "/chat"
-	c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: server.Client("alice", http1)})
+	c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: server.Client("alice")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +117,7 @@ func TestWebSocket(t *testing.T) {
 			t.Errorf("%q %v", got, err)
 		}
 	}
-	_, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: server.Client("mallory", http1)})
+	_, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: server.Client("mallory")})
 	if err == nil || res == nil || res.StatusCode != 403 {
 		t.Errorf("mallory: %v", err)
 	}

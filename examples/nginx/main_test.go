@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 )
 
@@ -26,7 +27,7 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// replace replaces what a test cannot use as it is.
+// replace replaces a text that a test cannot use, such as an address.
 func replace(t *testing.T, text, old, replacement string) string {
 	t.Helper()
 	if !strings.Contains(text, old) {
@@ -143,7 +144,31 @@ func TestClientsOfNginxAreKnown(t *testing.T) {
 	}
 }
 
-// Whoever reaches the service past nginx is refused, whatever headers it sends.
+// The service alone: the clients play nginx, which is not needed for such a test.
+func TestServiceWithoutNginx(t *testing.T) {
+	t.Parallel()
+	service := newService(t)
+	nginx := mtlsguardtest.ThroughGateway(forwarded.Nginx("", "X-SSL-Client-Verify"))
+	for _, row := range []struct {
+		name   string
+		client *http.Client
+		want   string
+	}{
+		{"alice", service.Client("alice", nginx), "200 alice reads /orders/7, via forwarded\n"},
+		{"bob", service.Client("bob", nginx), `"reason":"no-rule"`},
+		{"stranger", service.Stranger(nginx), `"reason":"unmapped"`},
+		{"anonymous", service.Anonymous(nginx), `"reason":"no-certificate"`},
+		{"revoked", service.Revoked(nginx), `"reason":"revoked"`},
+		{"expired", service.Expired(nginx), `"reason":"expired"`},
+		{"untrusted", service.Untrusted(nginx), `"reason":"unknown-authority"`},
+	} {
+		if got := get(row.client, service.URL+"/orders/7"); !strings.Contains(got, row.want) {
+			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
+		}
+	}
+}
+
+// A client that calls the service past nginx is refused, with any headers.
 func TestClientsPastNginxAreRefused(t *testing.T) {
 	t.Parallel()
 	service := newService(t)

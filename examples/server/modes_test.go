@@ -70,7 +70,7 @@ func TestModeCertificateAndStrictDecideTheCaller(t *testing.T) {
 					want = "200 Default"
 				}
 				port := fmt.Sprintf("%s-%t", mode, strict)
-				for version, options := range map[string][]func(*http.Transport){"TLS 1.3": nil, "TLS 1.2": {tls12}, "HTTP/2": {http2}} {
+				for version, options := range map[string][]testkit.ClientOption{"TLS 1.3": nil, "TLS 1.2": {testkit.TLS12}, "HTTP/2": {testkit.HTTP2}} {
 					if got := s.request(s.client(e.pair, options...), "GET", port, "/x").short(); got != want {
 						t.Errorf("%s on %s, %s: got %s, want %s", e.name, port, version, got, want)
 					}
@@ -159,7 +159,7 @@ func TestCallersReachOnlyTheirOwnPath(t *testing.T) {
 	}{
 		{alice, "GET", "internal", "/users/alice/inbox", "200 alice"},
 		{alice, "GET", "internal", "/users/%61lice/inbox", "200 alice"},
-		{s.client(s.ca.Leaf("alice"), http2), "GET", "internal", "/users/alice/inbox", "200 alice"},
+		{s.client(s.ca.Leaf("alice"), testkit.HTTP2), "GET", "internal", "/users/alice/inbox", "200 alice"},
 		{alice, "POST", "internal", "/users/alice/audit", "403 denied"},
 		{alice, "GET", "internal", "/users/bob/inbox", "403 no-rule"},
 		{alice, "POST", "internal", "/users/bob/audit", "403 no-rule"},
@@ -214,7 +214,7 @@ func TestPortSettingsApplyToTheirPortOnly(t *testing.T) {
 		{"a method in lower case", s.request(alice, "get", "dav", "/x"), "400 ambiguous-path"},
 		{"headers of 60 KiB", s.request(alice, "GET", "dav", "/x", header(60<<10)), "200 alice"},
 		{"headers of 65 KiB", s.request(alice, "GET", "dav", "/x", header(65<<10)), "431"},
-		{"headers of 3 KiB, small port, HTTP/2", s.request(s.client(s.ca.Leaf("alice"), http2), "GET", "small", "/x", header(3<<10)), "200 alice"},
+		{"headers of 3 KiB, small port, HTTP/2", s.request(s.client(s.ca.Leaf("alice"), testkit.HTTP2), "GET", "small", "/x", header(3<<10)), "200 alice"},
 		{"headers of 9 KiB, small port", s.request(alice, "GET", "small", "/x", header(9<<10)), "431"},
 	} {
 		if got := row.got.short(); got != row.want {

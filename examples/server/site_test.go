@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"io"
@@ -138,26 +137,9 @@ next:
 }
 
 // client returns a client with a certificate, or without one if pair is nil.
-func (s *site) client(pair *testpki.Pair, options ...func(*http.Transport)) *http.Client {
-	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.serverCA.Pool()}, Protocols: new(http.Protocols)}
-	t.Protocols.SetHTTP1(true)
-	if pair != nil {
-		own := pair.TLS()
-		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
-	}
-	for _, o := range options {
-		o(t)
-	}
-	s.Cleanup(t.CloseIdleConnections)
-	return &http.Client{Transport: t, Timeout: 10 * time.Second}
+func (s *site) client(pair *testpki.Pair, options ...testkit.ClientOption) *http.Client {
+	return testkit.Client(s, s.serverCA.Pool(), pair, options...)
 }
-
-func http2(t *http.Transport) {
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP2(true)
-}
-
-func tls12(t *http.Transport) { t.TLSClientConfig.MaxVersion = tls.VersionTLS12 }
 
 // answer is the answer to a request.
 type answer struct {

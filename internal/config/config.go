@@ -72,6 +72,7 @@ type parser struct {
 type Program struct {
 	Map, Policy  bool
 	Source       bool
+	Editor       bool     // it checks the files for nodes: where they get their generations from does not matter
 	Certificates []string // names of ports
 }
 

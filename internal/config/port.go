@@ -151,7 +151,7 @@ func (p *parser) listen(out *Port, n *yaml.Node) {
 func (p *parser) certificate(out *Port, port, n *yaml.Node) {
 	byProgram := slices.Contains(p.program.Certificates, out.Name)
 	switch {
-	case byProgram && n == nil:
+	case (byProgram || p.program.Editor) && n == nil:
 		return
 	case byProgram:
 		p.Say(n, fmt.Sprintf("port %q has a certificate, and the program provides one, by Options.Certificates", out.Name), "remove certificate, or the port from Options.Certificates")

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,9 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 	certName, keyName := l.files.Beside(path, p.Cert.Value), l.files.Beside(path, p.Key.Value)
 	if !l.onNode(p.Key.In(path), keyName, "key") {
 		return
+	}
+	if l.program.Editor {
+		return // see elsewhere
 	}
 	certDigest, ok := l.digest(p.Cert.In(path), certName)
 	keyDigest, okKey := l.digest(p.Key.In(path), keyName)
@@ -45,6 +49,11 @@ func (l *loader) certificate(path string, p config.Port, out *Port) {
 	out.Config.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }
 	out.certificateFile = certName
 	out.CertificateDigest = sha256.Sum256(append(certDigest[:], keyDigest[:]...))
+}
+
+// elsewhere stands in for a certificate that is on the nodes only.
+func elsewhere(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return nil, errors.New("mtlsguard: the certificate is on another machine")
 }
 
 // chainEnd returns the certificate of a port's chain that ends first, in words and parsed.

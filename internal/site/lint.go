@@ -30,14 +30,20 @@ type LintOptions struct {
 // Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
 // and line. Configuration errors are the error.
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
-	l := newLoader(context.Background(), path, fileset.New(nil), nil, o.Now, o.Program)
+	_, found, err := loadAndLint(newLoader(context.Background(), path, fileset.New(nil), nil, o.Now, o.Program), o)
+	return found, err
+}
+
+// loadAndLint returns the generation as Load does, and the findings of Lint.
+func loadAndLint(l *loader, o LintOptions) (*Generation, []configerror.Finding, error) {
+	path := l.path
 	g, err := l.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	data, err := l.files.Get(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var wrong errorlist.List
 	x := &linter{loader: l, g: g, file: config.Parse(path, data, o.Program.forConfig(), &wrong), o: o, now: l.now()}
@@ -57,7 +63,7 @@ func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	slices.SortStableFunc(x.found, func(a, b configerror.Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
-	return x.found, nil
+	return g, x.found, nil
 }
 
 type linter struct {

@@ -22,6 +22,9 @@ func (l *loader) port(path string, p config.Port) Port {
 		l.certificate(path, p, &out)
 		l.warnServerCertificate(path, p, &out)
 	}
+	if l.program.Editor {
+		out.Config.Certificate = elsewhere
+	}
 	l.verifiers(path, p, &out)
 	if p.ClientAuth == ports.None {
 		if host, _, _ := net.SplitHostPort(p.Listen); host == "" || net.ParseIP(host).IsUnspecified() {

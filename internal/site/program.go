@@ -20,10 +20,13 @@ type Program struct {
 	Certificates map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error) // by port
 	Source       bool                                                            // the program gives the source
 	Generation   *source.Generation                                              // that is mounted; nil: none
+	// Editor is set on a machine that is not the node: certificates and keys of ports are not read,
+	// and signatures are not checked.
+	Editor bool
 }
 
 func (p *Program) forConfig() config.Program {
-	return config.Program{Map: p.Map != nil, Policy: p.Policy != nil, Source: p.Source, Certificates: slices.Collect(maps.Keys(p.Certificates))}
+	return config.Program{Map: p.Map != nil, Policy: p.Policy != nil, Source: p.Source, Editor: p.Editor, Certificates: slices.Collect(maps.Keys(p.Certificates))}
 }
 
 // mapper returns the mapper of a generation.

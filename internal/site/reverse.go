@@ -46,6 +46,9 @@ func (l *loader) reverse(path string, f *config.Reverse) *Tunnel {
 	old := l.previousPort(f.Name)
 	out := &Tunnel{Port: l.guard(f.Port)}
 	out.Port.Config = ports.Config{Name: f.Name, ClientAuth: f.ClientAuth}
+	if l.program.Editor {
+		out.Port.Config.Certificate = elsewhere
+	}
 	if f.Cert.Value != "" && f.Key.Value != "" {
 		l.certificate(path, f.Port, &out.Port)
 		l.checkClientAuth(path, f, &out.Port)

@@ -75,6 +75,9 @@ func (l *loader) source(path string, f *config.File) *Source {
 	} else {
 		out.Keep = f.Source.Keep.Value // the configuration is part of the program, and keep is on disk
 	}
+	if l.files.Mount == nil && l.wrong.Len() == 0 {
+		l.files.Mount = &fileset.Mount{Folder: out.Mount}
+	}
 	if l.previous != nil {
 		l.checkSameSource(at, out)
 	}
@@ -91,7 +94,7 @@ func (l *loader) source(path string, f *config.File) *Source {
 		l.wrong.Merge(err, configerror.Error{File: file})
 		out.Signers = append(out.Signers, signers...)
 	}
-	if g := l.program.Generation; g != nil && l.wrong.Len() == 0 {
+	if g := l.program.Generation; g != nil && !l.program.Editor && l.wrong.Len() == 0 {
 		l.wrong.Merge(placed(out.Check(g), path, at.Line), at)
 	}
 	return out

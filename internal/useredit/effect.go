@@ -1,4 +1,4 @@
-package main
+package useredit
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/console"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
-	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/internal/username"
@@ -21,23 +21,23 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// certificateEffect is the effect of a certificate under the current configuration.
-type certificateEffect struct {
+// Effect is the effect of a certificate under the current configuration.
+type Effect struct {
 	unknown  bool           // the certificate is not at hand
-	distrust string         // why no port trusts the certificate, or ""
-	matches  []certmap.Step // mappings that match on any port
+	Distrust string         // why no port trusts the certificate, or ""
+	Matches  []certmap.Step // mappings that match on any port
 }
 
 // effectOf returns the effect of a certificate, leaf first. Without a configuration that
 // loads, only the mappings are looked at, as if each issuer were the right one.
-func (f *usersFile) effectOf(ctx context.Context, chain []*x509.Certificate, now func() time.Time) (certificateEffect, error) {
-	var out certificateEffect
-	if f.config != nil {
-		if g, err := site.Load(ctx, f.config.path, fileset.New(nil), nil, now, site.Program{}); err == nil {
-			return effectIn(ctx, g, chain), nil
+func (f *File) effectOf(ctx context.Context, chain []*x509.Certificate, now func() time.Time) (Effect, error) {
+	var out Effect
+	if f.Config != nil {
+		if g, err := f.Config.Load(ctx, now); err == nil {
+			return EffectIn(ctx, g, chain), nil
 		}
 	}
-	table, err := f.load(nil)
+	table, err := f.Load(nil)
 	if err != nil {
 		return out, err
 	}
@@ -54,9 +54,9 @@ func (f *usersFile) effectOf(ctx context.Context, chain []*x509.Certificate, now
 	return out, nil
 }
 
-// effectIn returns the effect of a certificate in a loaded configuration.
-func effectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate) certificateEffect {
-	var out certificateEffect
+// EffectIn returns the effect of a certificate in a loaded configuration.
+func EffectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate) Effect {
+	var out Effect
 	trusted := false
 	type distrust struct{ cause, ports, text string } // one for each cause
 	var all []distrust
@@ -84,59 +84,59 @@ func effectIn(ctx context.Context, g *site.Generation, chain []*x509.Certificate
 	switch {
 	case trusted:
 	case len(all) == 0:
-		out.distrust = "no port asks for certificates"
+		out.Distrust = "no port asks for certificates"
 	default:
 		var texts []string
 		for _, d := range all {
 			texts = append(texts, "port "+d.ports+": "+d.text)
 		}
-		out.distrust = strings.Join(texts, "; ")
+		out.Distrust = strings.Join(texts, "; ")
 	}
 	return out
 }
 
 // add adds the mappings of an explanation that match, and those with one of the further
 // results.
-func (e *certificateEffect) add(steps []certmap.Step, further ...string) {
+func (e *Effect) add(steps []certmap.Step, further ...string) {
 	results := append([]string{mapresult.Matches, mapresult.Outranked, mapresult.Disabled, mapresult.OutOfTime}, further...)
 	for _, s := range steps {
-		if slices.Contains(results, s.Result) && !slices.ContainsFunc(e.matches, func(t certmap.Step) bool { return t.MappingID == s.MappingID }) {
-			e.matches = append(e.matches, s)
+		if slices.Contains(results, s.Result) && !slices.ContainsFunc(e.Matches, func(t certmap.Step) bool { return t.MappingID == s.MappingID }) {
+			e.Matches = append(e.Matches, s)
 		}
 	}
 }
 
 // warnings returns what an operator should know about a certificate that is mapped.
-func (e *certificateEffect) warnings() []string {
+func (e *Effect) warnings() []string {
 	if e.unknown {
 		return []string{"the certificate is not at hand: whether a port trusts the certificate, and whether a disabled mapping matches it, is not checked"}
 	}
-	if e.distrust == "" {
+	if e.Distrust == "" {
 		return nil
 	}
-	return []string{"no port trusts this certificate: " + e.distrust}
+	return []string{"no port trusts this certificate: " + e.Distrust}
 }
 
 // checkAddition returns an error if the mapping that next adds is in the file already, or
 // would let a certificate in that a disabled mapping refuses.
-func (f *usersFile) checkAddition(next usersEdit, before []certmap.Mapping, effect certificateEffect) error {
-	after, err := f.read(next)
+func (f *File) checkAddition(next Edit, before []certmap.Mapping, effect Effect) error {
+	after, err := f.Mappings(next)
 	if err != nil {
 		return err
 	}
 	for _, added := range difference(before, after) {
 		for _, m := range before {
-			known := newMappingReport(m)
-			matches := slices.ContainsFunc(effect.matches, func(s certmap.Step) bool { return s.MappingID == m.ID })
+			known := NewMapping(m)
+			matches := slices.ContainsFunc(effect.Matches, func(s certmap.Step) bool { return s.MappingID == m.ID })
 			switch {
 			case m.Disabled && overlaps(known, added) && (matches || sameValue(known, added)):
 				return &configerror.Error{
 					File: m.File, Line: m.Line, What: fmt.Sprintf("mapping %s disables the certificate: another mapping would go around it", quoted(m.ID)),
-					Hint: "nothing was written; to let the user back: " + f.enableCommand(m.ID),
+					Hint: "nothing was written; to let the user back: " + f.Command("enable", "--id "+escape.Shell(m.ID)),
 				}
 			case sharesPort(known, added) && m.User == added.User && sameValue(known, added) && (known.NotBefore+known.NotAfter == "" || known.NotBefore == added.NotBefore && known.NotAfter == added.NotAfter):
-				return usageError(fmt.Sprintf("%s is already mapped at %s:%d, by the same %s", m.User, m.File, m.Line, known.Kind),
-					"nothing was written; to see the mappings: "+f.command("list", "--user "+shellQuote(m.User)))
+				return console.UsageError(fmt.Sprintf("%s is already mapped at %s:%d, by the same %s", m.User, m.File, m.Line, known.Kind),
+					"nothing was written; to see the mappings: "+f.Command("list", "--user "+escape.Shell(m.User)))
 			}
 		}
 	}
@@ -146,22 +146,8 @@ func (f *usersFile) checkAddition(next usersEdit, before []certmap.Mapping, effe
 // quoted returns an id as text for a message.
 func quoted(id string) string { return escape.Quote(id, escape.Short) }
 
-// enableCommand returns the command that enables a mapping.
-func (f *usersFile) enableCommand(id string) string {
-	return f.command("enable", "--id "+shellQuote(id))
-}
-
-// command returns a command about the file.
-func (f *usersFile) command(verb, args string) string {
-	from := "--users " + shellQuote(f.name)
-	if f.config != nil {
-		from = "--config " + shellQuote(f.config.path)
-	}
-	return "mtlsguard users " + verb + " " + from + " " + args
-}
-
 // sameValue reports whether two mappings match the same certificates, ports and dates apart.
-func sameValue(a, b mappingReport) bool {
+func sameValue(a, b Mapping) bool {
 	if a.Kind != b.Kind || a.Issuer != b.Issuer {
 		return false
 	}
@@ -177,17 +163,17 @@ func sameValue(a, b mappingReport) bool {
 }
 
 // sharesPort reports whether a mapping applies on every port of another.
-func sharesPort(a, b mappingReport) bool {
+func sharesPort(a, b Mapping) bool {
 	return len(a.Ports) == 0 || len(b.Ports) > 0 && !slices.ContainsFunc(b.Ports, func(p string) bool { return !slices.Contains(a.Ports, p) })
 }
 
 // overlaps reports whether two mappings apply on a common port.
-func overlaps(a, b mappingReport) bool {
+func overlaps(a, b Mapping) bool {
 	return len(a.Ports) == 0 || len(b.Ports) == 0 || slices.ContainsFunc(b.Ports, func(p string) bool { return slices.Contains(a.Ports, p) })
 }
 
 // stillMapped returns the mappings that are left for the users of removed ones.
-func stillMapped(after []certmap.Mapping, removed []mappingReport) []string {
+func stillMapped(after []certmap.Mapping, removed []Mapping) []string {
 	var out []string
 	reported := map[string]bool{}
 	for _, r := range removed {

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"bytes"
@@ -7,8 +7,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// expandWords replaces the words help and version, which are no commands, by the flags.
-func expandWords(args []string) []string {
+// ExpandWords replaces the words help and version, which are no commands, by the flags.
+func ExpandWords(args []string) []string {
 	switch {
 	case len(args) == 0:
 		return []string{"--help"}
@@ -22,9 +22,9 @@ func expandWords(args []string) []string {
 	return args
 }
 
-// printHelp prints the help of a command. Flags of which one is required are shown as
+// PrintHelp prints the help of a command. Flags of which one is required are shown as
 // alternatives.
-func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+func PrintHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	to := ctx.Stdout
 	var page bytes.Buffer
 	ctx.Stdout = &page

@@ -1,14 +1,15 @@
-package main
+package console
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 )
 
-// versionFlag prints the version and ends the command.
-type versionFlag bool
+// VersionFlag is the flag --version: it prints the version and ends the command.
+type VersionFlag bool
 
 type version struct {
 	Version  string `json:"version"`
@@ -19,20 +20,20 @@ type version struct {
 
 // BeforeReset implements the hook that kong calls for the flag before it checks the other
 // arguments.
-func (versionFlag) BeforeReset(k *kong.Kong, ctx *kong.Context) error {
+func (VersionFlag) BeforeReset(k *kong.Kong, ctx *kong.Context) error {
 	v := buildVersion()
-	a := &app{stdout: k.Stdout}
+	asJSON := false
 	for _, p := range ctx.Path {
 		if p.Flag != nil && p.Flag.Name == "json" {
-			a.json = true
+			asJSON = true
 		}
 	}
-	if a.json {
-		_ = a.printJSON(v) // the hook cannot report an error of standard output
+	if asJSON {
+		_ = PrintJSON(k.Stdout, v) // the hook cannot report an error of standard output
 	} else {
-		a.printf("mtlsguard %s%s, %s\n", v.Version, v.suffix(), v.Go)
+		fmt.Fprintf(k.Stdout, "%s %s%s, %s\n", k.Model.Name, v.Version, v.suffix(), v.Go)
 	}
-	k.Exit(exitYes)
+	k.Exit(0)
 	return nil
 }
 

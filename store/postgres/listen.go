@@ -1,0 +1,247 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+const (
+	channel     = "mtlsguard"      // of notify_generation
+	pingChannel = "mtlsguard_ping" // of the test whether notifications come through a pooler
+)
+
+// follow keeps a connection that listens until ctx ends.
+func (s *Store) follow(ctx context.Context, done chan<- struct{}) {
+	defer close(done)
+	var pause pauses
+	for {
+		heard, err := s.hear(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if heard {
+			pause = pauses{}
+		}
+		if err == nil {
+			continue // LISTEN is tried again
+		}
+		s.listener.set(func(now *state) {
+			now.heard, now.failures = false, now.failures+1
+			if now.err == nil {
+				now.err = s.explain(err)
+			}
+		})
+		if sleep(ctx, pause.after(err)) != nil {
+			return
+		}
+	}
+}
+
+// pauses are how long to wait before another connection is tried.
+type pauses struct {
+	down  int // how often the server did not run
+	other int // how often in a row there was another error
+}
+
+// after returns the shortest pause after an error; sleep doubles it at random. A server that does not run costs nobody
+// anything: it is tried again within 120 ms in the first half minute, and within 300 ms later, so that nodes hear of news
+// soon after a restart. Other errors are given up to 10 s.
+func (p *pauses) after(err error) time.Duration {
+	switch {
+	case !isDown(err):
+		p.other++
+		return min(50*time.Millisecond<<min(p.other-1, 10), 5*time.Second)
+	case p.down < 300:
+		p.down, p.other = p.down+1, 0
+		return 60 * time.Millisecond
+	}
+	p.other = 0
+	return 150 * time.Millisecond
+}
+
+// isDown reports whether the server does not run, or is starting or stopping.
+func isDown(err error) bool {
+	switch code(err) {
+	case "57P01", "57P02", "57P03":
+		return true
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) // ENOENT: a unix socket
+}
+
+// ear is a connection that listens.
+type ear struct {
+	*pgx.Conn
+	store *Store
+	pid   int32  // of its server process
+	hint  bool   // a generation of the fleet was committed
+	nonce string // what ping sends
+	pong  bool   // and that it came back
+	deaf  string // why it hears nothing, and must look every second; "": it hears
+}
+
+// hear connects, and tells the watches what it hears until the connection fails or ctx ends. It reports whether it had
+// read the newest generation. The error is nil if it cannot LISTEN, and should try again.
+func (s *Store) hear(ctx context.Context) (heard bool, err error) {
+	e, err := s.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = e.Close(ctx)
+	}()
+	if err := e.listen(ctx); err != nil {
+		return false, err
+	}
+	if err := e.look(ctx); err != nil { // after LISTEN: what was committed before it was not heard
+		return false, err
+	}
+	if e.deaf == "" && uint32(e.pid) != e.PgConn().PID() {
+		if err := e.ping(ctx); err != nil {
+			return true, err
+		}
+	}
+	for began := time.Now(); ; {
+		wait := s.times.heartbeat
+		if e.deaf != "" {
+			s.logDeaf(e.deaf)
+			if wait = s.times.poll; time.Since(began) > s.times.again {
+				return true, nil
+			}
+		}
+		if err := e.wait(ctx, wait, func() bool { return e.hint }); err != nil {
+			return true, err
+		}
+		if err := e.look(ctx); err != nil {
+			return true, err
+		}
+	}
+}
+
+// connect returns a connection that does nothing yet.
+func (s *Store) connect(ctx context.Context) (*ear, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.times.connect)
+	defer cancel()
+	all := s.pool.Config()
+	config := all.ConnConfig
+	if s.listen != nil {
+		config = s.listen.Copy()
+	}
+	if all.BeforeConnect != nil {
+		if err := all.BeforeConnect(ctx, config); err != nil {
+			return nil, err
+		}
+	}
+	bound(config)
+	e := &ear{store: s}
+	config.OnNotification = e.notified
+	conn, err := pgx.ConnectConfig(ctx, config)
+	e.Conn = conn
+	return e, err
+}
+
+// notified takes a notification. It keeps nothing of it, because any role may send very many.
+func (e *ear) notified(_ *pgconn.PgConn, n *pgconn.Notification) {
+	switch {
+	case n.Channel == channel && strings.HasPrefix(n.Payload, e.store.fleet+" "):
+		e.hint = true
+	case n.Channel == pingChannel && n.Payload == e.nonce:
+		e.pong = true
+	}
+}
+
+// listen begins to listen. A server that cannot, such as a standby, makes the connection deaf.
+func (e *ear) listen(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, e.store.times.answer)
+	defer cancel()
+	_, err := e.Exec(ctx, "listen "+channel)
+	if code(err) != "" && !connectionFailed(err) {
+		e.deaf = err.Error()
+		return nil
+	}
+	return err
+}
+
+// look reads the newest generation, and whether the server process still listens: the same question shows
+// that the connection is alive.
+func (e *ear) look(ctx context.Context) error {
+	const query = `select pg_backend_pid(), exists (select from pg_listening_channels() c where c = $2), coalesce(g.digest, '')
+		from (select) one left join lateral (
+			select digest from mtlsguard.generation where fleet = $1 order by number desc limit 1) g on true`
+	ctx, cancel := context.WithTimeout(ctx, e.store.times.answer)
+	defer cancel()
+	e.hint = false
+	var pid int32
+	var listens bool
+	var digest []byte
+	if err := e.QueryRow(ctx, query, mode, e.store.fleet, channel).Scan(&pid, &listens, &digest); err != nil {
+		return err
+	}
+	if e.deaf == "" && (!listens || e.pid != 0 && e.pid != pid) {
+		e.deaf = "the server process does not listen any more: a pooler such as PgBouncer in transaction mode has changed it"
+	}
+	e.pid = pid
+	var newest source.Digest
+	copy(newest[:], digest)
+	e.store.listener.set(func(now *state) { now.heard, now.newest, now.err = true, newest, nil })
+	return nil
+}
+
+// ping sends a notification through the pool, and waits for it here. A pooler has its own number for the server
+// process, and only a test shows whether it passes notifications on.
+func (e *ear) ping(ctx context.Context) error {
+	e.nonce = rand.Text()
+	one, cancel := context.WithTimeout(ctx, e.store.times.answer)
+	defer cancel()
+	if _, err := e.Exec(one, "listen "+pingChannel); err != nil {
+		return err
+	}
+	if _, err := e.store.pool.Exec(one, "select pg_notify($1, $2)", mode, pingChannel, e.nonce); err != nil {
+		if code(err) == "" {
+			return err
+		}
+		e.deaf = err.Error()
+		return nil
+	}
+	if err := e.wait(ctx, e.store.times.poll, func() bool { return e.pong }); err != nil {
+		return err
+	}
+	if !e.pong {
+		e.deaf = "a notification did not arrive: a pooler such as PgBouncer in transaction mode keeps it"
+	}
+	return nil
+}
+
+// wait waits for notifications until enough returns true, but not longer than d. That it was too long is no error.
+func (e *ear) wait(ctx context.Context, d time.Duration, enough func() bool) error {
+	one, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for !enough() {
+		if err := e.PgConn().WaitForNotification(one); err != nil {
+			if ctx.Err() == nil && one.Err() != nil && !e.IsClosed() {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// logDeaf logs once that the store looks every second.
+func (s *Store) logDeaf(why string) {
+	s.deafOnce.Do(func() {
+		s.log.Warn(fmt.Sprintf("LISTEN does not work, so the database is asked for new generations every %v: give a connection to the server itself with postgres.WithListen", s.times.poll),
+			"fleet", s.fleet, "cause", why)
+	})
+}

@@ -1,0 +1,272 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+// Covers the leaks of section 5.6 and the restarts of 4.3 of the fleet's design.
+func TestNewsComesSoonAfterARestart(t *testing.T) {
+	c := ownCluster(t)
+	restarts := 50
+	if testing.Short() {
+		restarts = 5
+	}
+	name := c.database(t)
+	editor := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	node := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	parent := commit(t, editor, nil, "0")
+	var saw atomic.Uint64
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		follow(ctx, node, func(g *source.Generation) { saw.Store(g.Manifest.Number) })
+	}()
+	eventually(t, 1, &saw)
+
+	var waits []time.Duration
+	var goroutines, backends int
+	for i := range restarts {
+		c.stop([]syscall.Signal{syscall.SIGINT, syscall.SIGQUIT}[i%2])
+		c.start(t)
+		parent = commit(t, editor, parent, strconv.Itoa(i+1))
+		waits = append(waits, eventually(t, parent.Manifest.Number, &saw))
+		if i == 1 {
+			goroutines, backends = settled(runtime.NumGoroutine), settled(func() int { return c.backends(t, name) })
+		}
+	}
+	slices.Sort(waits)
+	t.Logf("news after %d restarts: p50 %v, worst %v", restarts, waits[len(waits)/2], waits[len(waits)-1])
+	if p90 := waits[len(waits)*9/10]; p90 > 500*time.Millisecond {
+		t.Errorf("9 of 10 commits after a restart are seen after %v, want at most 500 ms", p90)
+	}
+	testkit.Eventually(t, fmt.Sprintf("there are %d goroutines and %d connections again", goroutines, backends), func() bool {
+		return runtime.NumGoroutine() <= goroutines && c.backends(t, name) <= backends
+	})
+
+	cancel()
+	<-ended
+	node.Close()
+	editor.Close()
+	node.pool.Close()
+	editor.pool.Close()
+	testkit.Eventually(t, "no connection is left", func() bool { return c.backends(t, name) == 0 })
+}
+
+// settled returns what count returns when it does not change any more.
+func settled(count func() int) int {
+	for before := count(); ; {
+		time.Sleep(50 * time.Millisecond)
+		now := count()
+		if now == before {
+			return now
+		}
+		before = now
+	}
+}
+
+// backends returns how many connections a database has.
+func (c *cluster) backends(tb testing.TB, name string) int {
+	tb.Helper()
+	var n int
+	err := c.row("postgres", "select count(*) from pg_stat_activity where datname = $1", name).Scan(&n)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
+	t.Parallel()
+	c := ownCluster(t)
+	s := c.store(t, fleet)
+	first := commit(t, s, nil, "1")
+	result := make(chan error, 1)
+	watch := func() { go func() { result <- s.Watch(soon(t), first) }() }
+	watch()
+	testkit.Eventually(t, "the store listens", func() bool { now, _ := s.current(); return now.heard })
+	c.stop(syscall.SIGQUIT)
+	if err := <-result; err == nil {
+		t.Error("the watch whose connection was lost has no error")
+	}
+	watch()
+	select {
+	case err := <-result:
+		t.Errorf("the next watch ended while the database was down: %v", err)
+	case <-time.After(400 * time.Millisecond):
+	}
+	if _, err := s.Load(soon(t), first); err == nil {
+		t.Error("load works while the database is down")
+	}
+	c.start(t)
+	if err := <-result; err != nil {
+		t.Errorf("the watch that waited: %v, want nil, because something may have been missed", err)
+	}
+	if g, err := s.Load(soon(t), first); err != nil || g != first {
+		t.Errorf("load: %v, %v, want what there was", g, err)
+	}
+}
+
+func TestHalfOpenConnectionsAreFound(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	editor := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	first := commit(t, editor, nil, "1")
+	p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)))
+	_, port, _ := net.SplitHostPort(p.Addr().String())
+	node := storeOf(t, poolOf(t, "postgres://127.0.0.1:"+port+"/"+name+"?sslmode=disable", "postgres"), fleet, withTimes(func(x *times) {
+		x.heartbeat, x.answer, x.connect = 200*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+	}))
+	var saw atomic.Uint64
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go follow(ctx, node, func(g *source.Generation) { saw.Store(g.Manifest.Number) })
+	eventually(t, 1, &saw)
+
+	p.lost.Store(true)
+	second := commit(t, editor, first, "2")
+	testkit.Eventually(t, "the heartbeat finds that the connection is lost", func() bool { now, _ := node.current(); return now.err != nil })
+	began := time.Now()
+	if _, err := node.Load(soon(t), first); err == nil {
+		t.Error("load works through a lost connection")
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("load gave up after %v", took)
+	}
+	if saw.Load() != 1 {
+		t.Error("a generation came through a lost connection")
+	}
+	p.lost.Store(false)
+	p.cut() // what was lost in the middle of a message cannot be mended
+	t.Logf("news after the network came back: %v", eventually(t, 2, &saw))
+
+	// A connection that is cut without a restart: the next one reads what was missed.
+	p.cut()
+	commit(t, editor, second, "3")
+	t.Logf("news after a cut: %v", eventually(t, 3, &saw))
+}
+
+func TestBlobIsReadOnAfterACut(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	large := make([]byte, 3<<20+1)
+	for i := range large {
+		large[i] = byte(i / partSize)
+	}
+	editor := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	commit(t, editor, nil, string(large))
+	p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)))
+	_, port, _ := net.SplitHostPort(p.Addr().String())
+	node := storeOf(t, poolOf(t, "postgres://127.0.0.1:"+port+"/"+name+"?sslmode=disable", "postgres"), fleet)
+	g := load(t, node)
+	p.quota.Store(3 << 19) // in the middle
+	if got, err := content(g); err != nil || got != string(large) {
+		t.Errorf("%d bytes, %v, want the whole content", len(got), err)
+	}
+	if p.quota.Load() != 0 {
+		t.Error("nothing was cut")
+	}
+}
+
+func TestCommitThatIsCutLeavesNothing(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	direct := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	first := commit(t, direct, nil, "1")
+	p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)))
+	_, port, _ := net.SplitHostPort(p.Addr().String())
+	dsn := "postgres://127.0.0.1:" + port + "/" + name + "?sslmode=disable"
+	large := strings.Repeat("x", 3<<20)
+	editor := storeOf(t, poolOf(t, dsn, "postgres"), fleet)
+	load(t, editor) // so that there is a connection, and the queries are known
+	p.passed.Store(0)
+	second := commit(t, editor, first, large)
+	whole := p.passed.Load()
+	third := next(t, second, large+"3")
+	for _, percent := range []int64{20, 50, 80, 95} { // of the answers; the last 1 % is that of the commit
+		p.quota.Store(whole * percent / 100)
+		err := editor.Commit(soon(t), third)
+		if p.quota.Load() != 0 {
+			t.Fatalf("%d %%: the commit was over after less than %d bytes", percent, whole)
+		}
+		if err == nil {
+			t.Errorf("%d %%: the commit has no error", percent)
+		}
+		if got := load(t, direct); !got.Same(second) {
+			t.Fatalf("%d %%: generation %d is there", percent, got.Manifest.Number)
+		}
+	}
+	var parts int
+	if err := direct.pool.QueryRow(soon(t), "select count(*) from mtlsguard.blob").Scan(&parts); err != nil || parts != 13 {
+		t.Errorf("%d parts, %v, want the 13 of the first two generations", parts, err)
+	}
+	if err := direct.Commit(soon(t), third); err != nil {
+		t.Errorf("the next commit: %v", err)
+	}
+}
+
+func TestLostEditorDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	first := commit(t, s, nil, "1")
+	// An editor has done all but the commit, and is not heard of again. The server ends its transaction.
+	lost, err := s.pool.Begin(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lost.Exec(soon(t), limits+"; set local idle_in_transaction_session_timeout = '300ms'; select pg_advisory_xact_lock(hashtextextended('mtlsguard orders', 0))"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	commit(t, s, first, "2")
+	if took := time.Since(began); took < 200*time.Millisecond || took > 9*time.Second {
+		t.Errorf("the commit waited %v, want about 300 ms", took)
+	}
+	_ = lost.Rollback(context.Background()) // the server has ended it
+}
+
+func TestTheConnectionEndsAWhileAfterTheLastWatch(t *testing.T) {
+	c := sharedCluster(t)
+	s := c.store(t, fleet, withTimes(func(x *times) { x.linger = 100 * time.Millisecond }))
+	commit(t, s, nil, "1")
+	before := runtime.NumGoroutine()
+	if err := s.Watch(soon(t), nil); err != nil {
+		t.Fatal(err)
+	}
+	done := s.listener.done
+	<-done // in the end
+	testkit.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+	if err := s.Watch(soon(t), nil); err != nil {
+		t.Errorf("the next watch: %v", err)
+	}
+	watching := make(chan error, 1)
+	have := load(t, s)
+	go func() { watching <- s.Watch(soon(t), have) }()
+	testkit.Eventually(t, "the watch waits", func() bool {
+		s.listener.mu.Lock()
+		defer s.listener.mu.Unlock()
+		return s.listener.watches == 1
+	})
+	s.Close()
+	errorIs(t, <-watching, errClosed)
+	errorIs(t, s.Watch(soon(t), nil), errClosed)
+	s.Close()
+}
