@@ -33,7 +33,7 @@ type Outcome struct {
 	// ClientIP is the caller's IP address as a gateway states it, or "unknown" if it states
 	// none. It is for logs only, and empty unless forwarded.Config.ClientIP is set.
 	ClientIP   string
-	Port       string         // empty where the request came by no port
+	Port       string // empty where the request came by no port
 	Method     string
 	Path       string          // as authorized; as sent where the request was refused before
 	Rule       policy.Position // the rule of the policy that decided; zero without one

@@ -18,7 +18,7 @@ type Forwarded struct {
 	Gateway  *Trust // verifies gateways; nil: the port's own Trust does
 	Users    *Trust // verifies forwarded certificates
 	ClientIP forwarded.ClientIP
-	Invalid  bool   // it has errors, all of them reported
+	Invalid  bool // it has errors, all of them reported
 }
 
 // forwarded reads how gateways forward certificates. The port's mode and trust must have
