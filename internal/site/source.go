@@ -75,6 +75,9 @@ func (l *loader) source(path string, f *config.File) *Source {
 	} else {
 		out.Keep = f.Source.Keep.Value // the configuration is part of the program, and keep is on disk
 	}
+	if l.files.Mount == nil && l.wrong.Len() == 0 {
+		l.files.Mount = &fileset.Mount{Folder: out.Mount}
+	}
 	if l.previous != nil {
 		l.checkSameSource(at, out)
 	}
