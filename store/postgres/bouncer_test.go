@@ -103,7 +103,7 @@ func TestPgBouncer(t *testing.T) {
 				options = append(options, WithListen(direct))
 			} else {
 				// The connection is made again and again, as after restarts of PgBouncer.
-				options = append(options, withTimes(func(x *times) { x.again = 1500 * time.Millisecond }))
+				options = append(options, withTimes(func(x *times) { x.poll, x.again = 300*time.Millisecond, 500*time.Millisecond }))
 			}
 			pool := poolOf(t, dsn, "postgres")
 			node, editor := storeOf(t, pool, fleet, options...), storeOf(t, pool, fleet)
@@ -122,7 +122,7 @@ func TestPgBouncer(t *testing.T) {
 				worst = max(worst, eventually(t, parent.Manifest.Number, &saw))
 			}
 			t.Logf("the slowest of 5 generations was seen after %v", worst)
-			if worst > 3*time.Second {
+			if worst > 2*time.Second {
 				t.Errorf("a generation was seen after %v", worst)
 			}
 			if n := strings.Count(log.String(), "LISTEN does not work"); n != map[bool]int{true: 1}[x.deaf] {

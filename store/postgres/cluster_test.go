@@ -157,13 +157,16 @@ func (c *cluster) start(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	c.server = server
-	testkit.Eventually(tb, "PostgreSQL answers", func() bool {
+	for end := time.Now().Add(testkit.Patience); ; time.Sleep(20 * time.Millisecond) { // each attempt is a process of the server
 		conn, err := pgx.Connect(context.Background(), c.dsn("postgres"))
 		if err == nil {
 			_ = conn.Close(context.Background())
+			return
 		}
-		return err == nil
-	})
+		if time.Now().After(end) {
+			tb.Fatalf("PostgreSQL does not answer: %v", err)
+		}
+	}
 }
 
 // stop ends the server: SIGINT is a fast shutdown, SIGQUIT an immediate one, as after a crash.
