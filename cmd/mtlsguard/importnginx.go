@@ -7,8 +7,8 @@ import (
 
 type importNginxCmd struct {
 	File string   `arg:"" help:"The configuration, or a file with its maps alone. Files of include are read inside its folder."`
-	Map  []string `sep:"none" placeholder:"$NAME=ROLE" help:"The meaning of a map's values: $NAME=user, $NAME=allow:VALUE or $NAME=deny:VALUE. Default: user, if there is one map of a client certificate. Repeatable."`
-	User string   `placeholder:"NAME" help:"The user of the certificates that $NAME=allow:VALUE lets in."`
+	Map  []string `sep:"none" placeholder:"NAME=ROLE" help:"The meaning of the values of the map to $NAME: NAME=user, NAME=allow:VALUE or NAME=deny:VALUE. Default: user, if there is one map of a client certificate. Repeatable."`
+	User string   `placeholder:"NAME" help:"The user of the certificates that NAME=allow:VALUE lets in."`
 	Each bool     `help:"Write a pattern that is not anchored certificate by certificate, for those of --certs."`
 	importFlags
 }
@@ -18,7 +18,7 @@ func (*importNginxCmd) Help() string {
 
 Examples:
   mtlsguard import nginx nginx.conf --out imported
-  mtlsguard import nginx nginx.conf --out imported --issuer client-ca.pem --map "$who=user" --certs clients --each` + importHelp
+  mtlsguard import nginx nginx.conf --out imported --issuer client-ca.pem --map who=user --certs clients --each` + importHelp
 }
 
 func (c *importNginxCmd) Run(a *app) error {

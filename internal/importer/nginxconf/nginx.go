@@ -21,7 +21,7 @@ import (
 
 // Options are the flags of the format.
 type Options struct {
-	Maps []string // such as $who=user, $reject=deny:1 and $allowed=allow:1
+	Maps []string // such as who=user, reject=deny:1 and allowed=allow:1
 	User string   // the user of an allow
 	Each bool     // write a loose pattern certificate by certificate
 }
@@ -48,7 +48,7 @@ var sources = map[string]source{
 	"$ssl_client_serial":      {"serial", func(c *importer.Certificate) (string, bool) { return c.Serial(), true }},
 }
 
-const roleHint = "--map '$NAME=user', or '$NAME=allow:VALUE' with --user, or '$NAME=deny:VALUE'"
+const roleHint = "--map NAME=user, or NAME=allow:VALUE with --user, or NAME=deny:VALUE; NAME is that of the map without $"
 
 // Read reads a configuration, or a file with maps alone.
 func Read(in *importer.Import, name string, o Options) error {
@@ -92,7 +92,7 @@ func (c *config) roles(o Options) ([]role, error) {
 		}
 		o.Maps = []string{known[0].name + "=user"}
 		if looksLikeSwitch(known[0]) {
-			return nil, &configerror.Error{File: c.main, Line: known[0].place.Line, What: fmt.Sprintf("the values of %s are no users", known[0].name), Hint: fmt.Sprintf("--map '%s=allow:1' --user NAME, or --map '%s=deny:1'", known[0].name, known[0].name)}
+			return nil, &configerror.Error{File: c.main, Line: known[0].place.Line, What: fmt.Sprintf("the values of %s are no users", known[0].name), Hint: fmt.Sprintf("--map %s=allow:1 --user NAME", strings.TrimPrefix(known[0].name, "$"))}
 		}
 	}
 	var out []role

@@ -54,7 +54,7 @@ func (t *translation) carryPatterns(r *role) {
 		if e.fold {
 			l.Change("upper and lower case count here")
 		}
-		t.in.Remark("a pattern names only users whose name has no other characters than A-Z a-z 0-9 . _ @ - and is not reserved; of two patterns that match one certificate neither decides here")
+		l.Change("it names only users whose name has no other characters than A-Z a-z 0-9 . _ @ - and is not reserved; of two patterns that match one certificate neither decides here")
 	}
 }
 
