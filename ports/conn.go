@@ -31,6 +31,7 @@ type Conn struct {
 
 	established atomic.Bool
 	hasServer   atomic.Bool // by an http.Server that Port.Configure has set up
+	used        atomic.Bool // a request has come to its handler
 	isNew       atomic.Bool // no request, nor the preface of HTTP/2, has been read yet
 	idle        atomic.Bool // no request under way, as net/http reports; false where it does not report
 	hijacked    atomic.Bool // a handler has taken it: net/http reads no more requests
