@@ -134,6 +134,9 @@ func (f folderStore) Commit(ctx context.Context, g *Generation) error {
 	if err != nil {
 		return err
 	}
+	if err := syncFolder(f.path("gen")); err != nil {
+		return err
+	}
 	for _, name := range []string{"", "blob", "gen"} {
 		sweep(f.path(name), func(string) bool { return true })
 	}

@@ -15,42 +15,55 @@ import (
 
 // material is what one update of the Workload API holds. It never changes.
 type material struct {
-	id, domain  string
-	certificate *tls.Certificate
-	notAfter    time.Time // the earliest end of a certificate that is presented
-	bundles     map[string][]*x509.Certificate
+	svid
+	bundles map[string][]*x509.Certificate // by trust domain
 }
 
-// newMaterial chooses the SVID with an ID, or the first one.
-func newMaterial(x *workloadapi.X509Context, id string) (*material, error) {
+// svid is the certificate that is presented.
+type svid struct {
+	id, domain  string
+	certificate *tls.Certificate
+	notAfter    time.Time // the earliest end of a certificate in it
+}
+
+// newMaterial returns the material of an update. It has the SVID with an ID, or the first one for "".
+// If the update has no such SVID, the former one stays, and the bundles are new all the same: a
+// withdrawn bundle must not stay because of it. Then err is why. m is nil if nothing can be used.
+func newMaterial(x *workloadapi.X509Context, id string, before *material) (m *material, err error) {
 	if len(x.SVIDs) == 0 || x.Bundles == nil {
 		return nil, errors.New("the Workload API sent no SVID")
 	}
-	svid := x.SVIDs[0]
-	if id != "" {
-		at := slices.IndexFunc(x.SVIDs, func(s *x509svid.SVID) bool { return s.ID.String() == id })
-		if at < 0 {
-			return nil, fmt.Errorf("the Workload API sent no SVID with the ID %q: the first of %d is %s", id, len(x.SVIDs), svid.ID)
-		}
-		svid = x.SVIDs[at]
-	}
-	m := &material{
-		id: svid.ID.String(), domain: svid.ID.TrustDomain().Name(), notAfter: svid.Certificates[0].NotAfter,
-		certificate: &tls.Certificate{PrivateKey: svid.PrivateKey, Leaf: svid.Certificates[0]},
-		bundles:     map[string][]*x509.Certificate{},
-	}
-	for _, c := range svid.Certificates {
-		m.certificate.Certificate = append(m.certificate.Certificate, c.Raw)
-		if c.NotAfter.Before(m.notAfter) {
-			m.notAfter = c.NotAfter
-		}
-	}
+	m = &material{bundles: map[string][]*x509.Certificate{}}
 	for _, b := range x.Bundles.Bundles() {
 		if authorities := b.X509Authorities(); len(authorities) > 0 { // an empty bundle verifies nothing, as an absent one
 			m.bundles[b.TrustDomain().Name()] = authorities
 		}
 	}
+	at := 0
+	if id != "" {
+		at = slices.IndexFunc(x.SVIDs, func(s *x509svid.SVID) bool { return s.ID.String() == id })
+	}
+	if at < 0 {
+		err = fmt.Errorf("the Workload API sent no SVID with the ID %q: the first of %d is %s", id, len(x.SVIDs), x.SVIDs[0].ID)
+		if before == nil {
+			return nil, err
+		}
+		m.svid = before.svid
+		return m, err
+	}
+	m.setSVID(x.SVIDs[at])
 	return m, nil
+}
+
+func (m *material) setSVID(s *x509svid.SVID) {
+	m.id, m.domain, m.notAfter = s.ID.String(), s.ID.TrustDomain().Name(), s.Certificates[0].NotAfter
+	m.certificate = &tls.Certificate{PrivateKey: s.PrivateKey, Leaf: s.Certificates[0]}
+	for _, c := range s.Certificates {
+		m.certificate.Certificate = append(m.certificate.Certificate, c.Raw)
+		if c.NotAfter.Before(m.notAfter) {
+			m.notAfter = c.NotAfter
+		}
+	}
 }
 
 // sameBundles reports whether two updates have the same bundles.

@@ -85,6 +85,25 @@ func TestLastSVIDServesWhileTheAgentIsAway(t *testing.T) {
 	w.presents(next)
 }
 
+// An update without the chosen ID leaves the SVID in effect, and takes the bundles: a federation that
+// is withdrawn ends.
+func TestUpdateWithoutTheChosenIDTakesTheBundles(t *testing.T) {
+	t.Parallel()
+	w := &world{TB: t, agent: newAgent(t), acme: authority("acme.example"), partner: authority("partner.example")}
+	first := svid(w.acme, ordersID)
+	w.send(first)
+	c := w.config()
+	c.ID = ordersID
+	w.source = must[*guardspiffe.Source](t)(guardspiffe.New(t.Context(), c))
+	defer w.source.Close()
+	w.agent.send([]*testpki.Pair{w.acme}, nil, svid(w.acme, "spiffe://acme.example/billing"))
+	testkit.Eventually(t, "the end of the federation", func() bool { return len(w.source.Bundles()) == 1 })
+	w.presents(first)
+	if text := w.log.String(); !contains(text, "level=WARN", "no SVID with the ID") {
+		t.Error(text)
+	}
+}
+
 // An update that cannot be used changes nothing.
 func TestUpdateWithAnErrorIsIgnored(t *testing.T) {
 	t.Parallel()

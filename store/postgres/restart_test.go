@@ -90,6 +90,7 @@ func (c *cluster) backends(tb testing.TB, name string) int {
 }
 
 func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
+	t.Parallel()
 	c := ownCluster(t)
 	s := c.store(t, fleet)
 	first := commit(t, s, nil, "1")
@@ -119,7 +120,56 @@ func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
 	}
 }
 
+func TestCloseEndsAWatchThatWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := storeOf(t, poolOf(t, fmt.Sprintf("postgres://127.0.0.1:%d/x?sslmode=disable", freePort(t)), "x"), fleet)
+	if err := s.Watch(soon(t), nil); err == nil {
+		t.Fatal("watch works without a database")
+	}
+	result := make(chan error, 1)
+	go func() { result <- s.Watch(soon(t), nil) }()
+	testkit.Eventually(t, "the watch waits", func() bool {
+		s.listener.mu.Lock()
+		defer s.listener.mu.Unlock()
+		return s.listener.watches == 1
+	})
+	s.Close()
+	errorIs(t, <-result, errClosed)
+}
+
+// Any role may send notifications, and each node would ask the database after each.
+func TestFloodOfNotificationsCausesFewLooks(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	editor := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	first := commit(t, editor, nil, "1")
+	p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)))
+	_, port, _ := net.SplitHostPort(p.Addr().String())
+	node := storeOf(t, poolOf(t, "postgres://127.0.0.1:"+port+"/"+name+"?sslmode=disable", "postgres"), fleet)
+	result := make(chan error, 1)
+	go func() { result <- node.Watch(soon(t), first) }()
+	testkit.Eventually(t, "the store listens", func() bool { now, _ := node.current(); return now.heard })
+	before := p.asked.Load()
+	began := time.Now()
+	c.exec(t, name, `do $$ begin
+		for i in 1..10000 loop
+			perform pg_notify('mtlsguard', 'orders ' || i);
+			commit;
+		end loop;
+	end $$`)
+	took := time.Since(began)
+	if looks, most := (p.asked.Load()-before)/400, int64(took/(20*time.Millisecond))+3; looks > most {
+		t.Errorf("10,000 notifications in %v caused about %d looks, want at most %d", took, looks, most)
+	}
+	commit(t, editor, first, "2")
+	if err := <-result; err != nil {
+		t.Errorf("watch: %v", err)
+	}
+}
+
 func TestHalfOpenConnectionsAreFound(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	editor := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -159,6 +209,7 @@ func TestHalfOpenConnectionsAreFound(t *testing.T) {
 }
 
 func TestBlobIsReadOnAfterACut(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	large := make([]byte, 3<<20+1)
@@ -181,6 +232,7 @@ func TestBlobIsReadOnAfterACut(t *testing.T) {
 }
 
 func TestCommitThatIsCutLeavesNothing(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	direct := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -218,6 +270,7 @@ func TestCommitThatIsCutLeavesNothing(t *testing.T) {
 }
 
 func TestLostEditorDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)

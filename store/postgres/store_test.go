@@ -10,6 +10,7 @@ import (
 var _ source.Store = (*Store)(nil)
 
 func TestStoreKeepsItsPromises(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	sourcetest.Run(t, func(t *testing.T) source.Store {
