@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,5 +206,39 @@ func TestMountHidesTheDisk(t *testing.T) {
 	l := f.start()
 	if got := get(f.client(f.alice), l.url("internal", "/whoami")); got != "200 alice" {
 		t.Error(got)
+	}
+}
+
+// Commands on a node read what its server has, store or no store. Without a source they read the
+// files on disk, as ever.
+func TestCommandsReadWhatIsKept(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	path, kept := f.path("mtlsguard.yaml"), mtlsguard.Options{Source: source.Kept()}
+	const none = "no generation is "
+	if _, err := mtlsguard.Open(path, kept); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("open without a generation: %v", err)
+	}
+	if _, err := mtlsguard.Lint(path, mtlsguard.LintOptions{Options: kept}); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("lint without a generation: %v", err)
+	}
+	f.keepOf(func() { f.commit("users.yaml", usersFor("one")) })
+	server, err := mtlsguard.Open(path, kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := server.Status().Source; s.Number != 1 {
+		t.Errorf("generation %d", s.Number)
+	}
+	found, err := mtlsguard.Lint(path, mtlsguard.LintOptions{Options: kept})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(found, func(x configerror.Finding) bool { return strings.Contains(x.What, "fleet/policy.csv:1") }) {
+		t.Errorf("lint reports nothing about the policy of the generation: %v", found)
+	}
+	s := newSite(t)
+	if _, err := mtlsguard.Open(s.path("mtlsguard.yaml"), kept); err != nil {
+		t.Errorf("without a source: %v", err)
 	}
 }

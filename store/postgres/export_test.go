@@ -18,3 +18,4 @@ func (c *cluster) Database(tb testing.TB) string { return c.database(tb) }
 func (c *cluster) Pool(tb testing.TB, database, role string) *pgxpool.Pool {
 	return c.pool(tb, database, role)
 }
+func (c *cluster) Port() int { return c.port }

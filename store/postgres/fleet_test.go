@@ -34,7 +34,7 @@ ports:
 
 // site is three nodes that follow a database, and its clients.
 type site struct {
-	*testing.T
+	testing.TB
 	cluster  *postgres.Cluster
 	database string
 	key      ed25519.PrivateKey
@@ -143,7 +143,7 @@ func (s *site) status(n *node, user string) int {
 }
 
 func TestThreeNodesFollowPostgreSQL(t *testing.T) {
-	s := &site{T: t, cluster: postgres.OwnCluster(t), clients: testpki.NewCA("Client CA"), servers: testpki.NewCA("Server CA")}
+	s := &site{TB: t, cluster: postgres.OwnCluster(t), clients: testpki.NewCA("Client CA"), servers: testpki.NewCA("Server CA")}
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)

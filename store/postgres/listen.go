@@ -81,12 +81,13 @@ func isDown(err error) bool {
 // ear is a connection that listens.
 type ear struct {
 	*pgx.Conn
-	store *Store
-	pid   int32  // of its server process
-	hint  bool   // a generation of the fleet was committed
-	nonce string // what ping sends
-	pong  bool   // and that it came back
-	deaf  string // why it hears nothing, and must look every second; "": it hears
+	store  *Store
+	pid    int32     // of its server process
+	hint   bool      // a generation of the fleet was committed
+	nonce  string    // what ping sends
+	pong   bool      // and that it came back
+	looked time.Time // when look was called last
+	deaf   string    // why it hears nothing, and must look every second; "": it hears
 }
 
 // hear connects, and tells the watches what it hears until the connection fails or ctx ends. It reports whether it had
@@ -122,6 +123,11 @@ func (s *Store) hear(ctx context.Context) (heard bool, err error) {
 		}
 		if err := e.wait(ctx, wait, func() bool { return e.hint }); err != nil {
 			return true, err
+		}
+		select {
+		case <-ctx.Done():
+			return true, ctx.Err()
+		case <-time.After(s.times.apart - time.Since(e.looked)):
 		}
 		if err := e.look(ctx); err != nil {
 			return true, err
@@ -181,7 +187,7 @@ func (e *ear) look(ctx context.Context) error {
 			select digest from mtlsguard.generation where fleet = $1 order by number desc limit 1) g on true`
 	ctx, cancel := context.WithTimeout(ctx, e.store.times.answer)
 	defer cancel()
-	e.hint = false
+	e.hint, e.looked = false, time.Now()
 	var pid int32
 	var listens bool
 	var digest []byte

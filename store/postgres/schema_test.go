@@ -1,9 +1,14 @@
 package postgres
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/mtlsguard/mtlsguard/source"
 )
@@ -196,4 +201,41 @@ func TestPruneKeepsWhatIsNewAndWhatItNames(t *testing.T) {
 		t.Errorf("delete after prune in the same transaction: %v, want that it is refused", err)
 	}
 	commit(t, s, parent, "5")
+}
+
+// prune removes a blob that an editor has just found, and does not add therefore.
+func TestCommitAddsWhatIsPrunedMeanwhile(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	first := commit(t, s, nil, "old")
+	second := commit(t, s, first, "2")
+	old, fresh := first.Manifest.Files[0].SHA256, 0
+	for ; ; fresh++ { // blobs are added in the order of their digests
+		if d := source.DigestOf([]byte(strconv.Itoa(fresh))); bytes.Compare(d[:], old[:]) > 0 && fresh != 2 {
+			break
+		}
+	}
+	third, err := source.Next(second, source.Manifest{Fleet: fleet, Author: "anna"}, fstest.MapFS{"a": {Data: []byte("old")}, "b": {Data: []byte(strconv.Itoa(fresh))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pruned := 0
+	hooked, err := source.New(third.Raw, nil, func(ctx context.Context, f source.File) (io.ReadCloser, error) {
+		if f.Name == "b" && pruned == 0 {
+			pruned++
+			c.exec(t, name, "select mtlsguard.prune('orders', 1, '0')")
+		}
+		return third.Open(ctx, f)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(soon(t), hooked); err != nil || pruned != 1 {
+		t.Fatalf("commit: %v, after %d prunes", err, pruned)
+	}
+	if got, err := content(load(t, s)); err != nil || got != "old" {
+		t.Errorf("the content is %q, %v", got, err)
+	}
 }

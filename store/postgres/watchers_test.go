@@ -100,7 +100,7 @@ func TestHundredNodesHaveACommitWithinASecond(t *testing.T) {
 	c := ownCluster(t)
 	w := newWatchers(t, c, 100)
 	var each, last []time.Duration
-	for range 20 {
+	for range 10 {
 		all := w.commit(1 << 10)
 		each, last = append(each, all...), append(last, all[len(all)-1])
 	}
