@@ -26,6 +26,7 @@ type engine struct {
 	folder       string
 	client, peer url.URL
 	etcd         *embed.Etcd
+	between      *proxy // between stores and etcd; nil: none
 }
 
 // newEngine starts an empty etcd. It is stopped when the test ends.
@@ -61,10 +62,25 @@ func (e *engine) start() {
 }
 
 func (e *engine) stop() {
-	if e.etcd != nil {
-		e.etcd.Close()
-		e.etcd = nil
+	if e.etcd == nil {
+		return
 	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		e.etcd.Close()
+	}()
+	for e.between != nil { // etcd waits for clients that watch, if they let it
+		e.between.cut()
+		select {
+		case <-closed:
+			e.etcd = nil
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	<-closed
+	e.etcd = nil
 }
 
 // restart stops the server and starts it again after a pause.
@@ -76,6 +92,9 @@ func (e *engine) restart(pause time.Duration) {
 }
 
 func (e *engine) config() clientv3.Config {
+	if e.between != nil {
+		return clientv3.Config{Endpoints: []string{e.between.url()}}
+	}
 	return clientv3.Config{Endpoints: []string{e.client.String()}}
 }
 

@@ -143,6 +143,7 @@ func TestAStoreCanBeOpenedBeforeItsServer(t *testing.T) {
 // Covers fleet trap 6: after 50 restarts nothing is left behind.
 func TestFiftyRestartsLeaveNothingBehind(t *testing.T) {
 	e := newEngine(t)
+	e.between = newProxy(t, e.client.Host)
 	editor := e.store()
 	const nodes = 5
 	ctx, cancel := context.WithCancel(t.Context())
@@ -171,6 +172,7 @@ func TestFiftyRestartsLeaveNothingBehind(t *testing.T) {
 	round()
 	e.restart(0)
 	round()
+	time.Sleep(500 * time.Millisecond) // the nodes watch again
 	before := runtime.NumGoroutine()
 	restarts := 50
 	if testing.Short() {
