@@ -104,7 +104,8 @@ func (o *Options) now() time.Time {
 
 // program returns what the program provides in place of files.
 func (o *Options) program() site.Program {
-	return site.Program{Map: o.Map, Policy: o.Policy, Certificates: o.Certificates, Source: o.Source != nil}
+	keptOnly := o.Source == source.Kept()
+	return site.Program{Map: o.Map, Policy: o.Policy, Certificates: o.Certificates, Source: o.Source != nil && !keptOnly, AnySource: keptOnly}
 }
 
 // checkOptions rejects options for a port that does not exist, or has no users: they would

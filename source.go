@@ -33,7 +33,6 @@ func (s *Server) first() (*site.Generation, error) {
 			return nil, err
 		}
 	}
-	files.Mount = &fileset.Mount{Folder: settings.Mount}
 	var g *site.Generation
 	s.follower = follow.New(follow.Config{
 		Source: from, Keep: source.OpenKeep(settings.Keep), Node: nodeName(settings), OnEvent: s.onSource, Lines: s.reportLines, Now: s.options.now,
@@ -60,6 +59,9 @@ func (s *Server) first() (*site.Generation, error) {
 		for _, e := range wrong.All() {
 			if e.File == "" {
 				e.File, e.Line = s.path, settings.Line()
+			}
+			if e.Hint == "" {
+				e.Hint = "check the folder keep, and the store"
 			}
 		}
 		return nil, wrong.Err()

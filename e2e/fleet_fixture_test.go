@@ -5,12 +5,14 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/source/sourcetest"
 )
@@ -92,4 +94,10 @@ func (f *fleet) start() *live { return f.site.start(mtlsguard.Options{Source: f.
 // usersFor returns mappings that make alice the user name.
 func usersFor(name string) string {
 	return strings.Replace(siteUsers, "user: alice", "user: "+name, 1)
+}
+
+// waitForNumber waits until a generation is in effect.
+func (f *fleet) waitForNumber(l *live, number uint64) {
+	f.Helper()
+	testkit.Eventually(f.TB, fmt.Sprintf("generation %d", number), func() bool { return l.server.Status().Source.Number == number })
 }

@@ -28,6 +28,7 @@ func activated(t *testing.T) *site {
 	s := newSite(t)
 	text := s.get(config)
 	s.put(config, strings.Replace(text[:strings.Index(text, "  - name: public")], "127.0.0.1:0", "systemd:internal", 1))
+	s.sub(config, "handshake: 5s, drain: 1s", "handshake: 30s, drain: 1m") // on a busy machine too
 	return s
 }
 
@@ -89,6 +90,7 @@ func TestRestartLosesNoConnection(t *testing.T) {
 	var load sync.WaitGroup
 	for range 4 {
 		c := s.client(s.alice, func(t *http.Transport) { t.DisableKeepAlives = true })
+		c.Timeout = time.Minute
 		load.Go(func() {
 			for {
 				select {

@@ -19,6 +19,7 @@ type Config struct {
 	Gateways Gateways        // the gateways that may forward certificates
 	Users    *trust.Verifier // verifies the forwarded certificates
 	Cache    int             // verified certificates to remember; 0 means 4096
+	ClientIP ClientIP        // where the gateway states the caller's address; zero: it is not read
 }
 
 // Receiver reads and verifies the certificates that one kind of gateway forwards. It is
@@ -28,6 +29,7 @@ type Receiver struct {
 	gateways *gateways
 	users    *trust.Verifier
 	cache    *cache
+	clientIP ClientIP
 }
 
 // New returns a Receiver. It reports all errors at once: an empty Topology, no gateway, a
@@ -48,7 +50,8 @@ func New(c Config) (*Receiver, error) {
 	if c.Cache < 0 {
 		wrong.Add(configerror.Error{What: fmt.Sprintf("Config.Cache is %d", c.Cache), Hint: "0 means 4096"})
 	}
-	r := &Receiver{topology: c.Topology, users: c.Users, gateways: c.Gateways.compile(&wrong, c.Users)}
+	c.ClientIP.check(&c.Topology, &wrong)
+	r := &Receiver{clientIP: c.ClientIP, topology: c.Topology, users: c.Users, gateways: c.Gateways.compile(&wrong, c.Users)}
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}

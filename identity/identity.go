@@ -14,6 +14,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/internal/identitykey"
@@ -48,6 +49,10 @@ type Identity struct {
 	MappingID   string            // the ID of the mapping that named the user; empty without one
 	Fingerprint string            // SHA-256 of the leaf, lower-case hex; empty without one
 	Leaf        *x509.Certificate // nil without a certificate; treat it as read-only
+	// Remote is the caller's IP address: that of the connection, or the one that a proxy or a
+	// gateway states, where it is configured to. It is no evidence of who the caller is. It is
+	// not valid where it is unknown: behind a gateway without client_ip, and through a tunnel.
+	Remote netip.Addr
 }
 
 // In reports whether the caller is in a group. An Identity that no guard made is in none.

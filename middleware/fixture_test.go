@@ -181,6 +181,7 @@ type seen struct {
 	Port      string
 	Method    string
 	Path      string
+	Remote    string
 	RawPath   string
 	Query     string
 	Headers   http.Header
@@ -200,7 +201,7 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	json.NewEncoder(w).Encode(seen{
-		User: id.User, Groups: id.Groups, Via: id.Via, Mapping: id.MappingID, Port: id.Port, Method: r.Method, Path: r.URL.Path,
+		User: id.User, Groups: id.Groups, Via: id.Via, Mapping: id.MappingID, Port: id.Port, Method: r.Method, Path: r.URL.Path, Remote: id.Remote.String(),
 		RawPath: r.URL.RawPath, Query: r.URL.RawQuery, Headers: r.Header, Trailers: r.Trailer,
 	})
 })

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
@@ -20,6 +21,7 @@ type hop struct {
 	certificate forwarded.RawCertificate
 	refused     *reason.Refusal // the connection is not a gateway's
 	answer      answer
+	client      netip.Addr // the caller, as the gateway states it; not valid: unknown, or not read
 }
 
 // readForwarded reads the certificate that a gateway forwards, before its header is deleted.
@@ -32,6 +34,30 @@ func (s *snapshot) readForwarded(c *call, w http.ResponseWriter) {
 	c.hop = &hop{}
 	if c.Gateway, c.hop.refused = s.verifyGateway(c.request.Context(), c.conn, p); c.hop.refused == nil {
 		c.hop.certificate = p.Forwarded.Read(c.request.Header, c.request.Trailer)
+		if p.Forwarded.ReadsClientIP() {
+			c.readClientIP()
+		}
+	}
+}
+
+// readClientIP reads the address that the gateway states. It is for logs and handlers alone: a
+// request without one is decided as any other.
+func (c *call) readClientIP() {
+	c.hop.client, c.ClientIP = c.port.Forwarded.ClientIP(c.request.Header), "unknown"
+	if c.hop.client.IsValid() {
+		c.ClientIP = c.hop.client.String()
+	}
+}
+
+// setRemote gives the identity the address that the gateway states. The identity may be
+// remembered, and used by other requests with other addresses: it is copied.
+//
+//go:noinline // its frame, see Guard.serve
+func (c *call) setRemote() {
+	if c.Identity != nil && c.hop != nil && c.hop.client.IsValid() && c.Identity.Remote != c.hop.client {
+		own := *c.Identity
+		own.Remote = c.hop.client
+		c.Identity = &own
 	}
 }
 

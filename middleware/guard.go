@@ -143,6 +143,9 @@ func (s *snapshot) passes(c *call, l last) (passed bool) {
 		if !passed {
 			c.describeClient()
 		}
+		if c.ClientIP != "" {
+			c.setRemote()
+		}
 	}()
 	if l == onlyDecide {
 		return s.checkRewritten(c) && s.decide(c)

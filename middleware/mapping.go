@@ -77,6 +77,9 @@ func (s *snapshot) isCurrent(generation uint64) bool {
 // newIdentity returns an identity with its groups.
 func (s *snapshot) newIdentity(c *call, user string, via identity.Via) *identity.Identity {
 	id := &identity.Identity{User: user, Port: c.Port, Via: via}
+	if c.hop == nil && c.conn != nil {
+		id.Remote = c.conn.RemoteIP() // behind a gateway callers share it, and what is remembered of them
+	}
 	switch {
 	case s.groups != nil:
 		id.Groups = s.groups.Groups(user)

@@ -30,7 +30,10 @@ type Outcome struct {
 	Presented  []*x509.Certificate
 	ServerName string         // of a refused request: the name that the client sent (SNI), unchanged
 	Gateway    trust.Verified // behind a gateway: the certificate of the connection itself
-	Port       string         // empty where the request came by no port
+	// ClientIP is the caller's IP address as a gateway states it, or "unknown" if it states
+	// none. It is for logs only, and empty unless forwarded.Config.ClientIP is set.
+	ClientIP   string
+	Port       string // empty where the request came by no port
 	Method     string
 	Path       string          // as authorized; as sent where the request was refused before
 	Rule       policy.Position // the rule of the policy that decided; zero without one

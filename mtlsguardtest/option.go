@@ -67,8 +67,9 @@ func WithStrict(strict bool) Option {
 }
 
 // WithConfig sets the whole mtlsguard.yaml, in place of the one that NewServer writes. It may name
-// the files of PKI.WriteFiles and of WithFile, and policy.csv of WithPolicy. Let each port listen
-// on 127.0.0.1:0. The URL of the server is that of the first port; PortURL has the others.
+// the files of PKI.WriteFiles and of WithFile, and policy.csv of WithPolicy. Each port listens on a
+// free port of loopback in place of its listen, unless WithOptions has Options.Listen. The URL of the
+// server is that of the first port; PortURL has the others.
 func WithConfig(yaml string) Option {
 	return func(s *setup) { s.config, s.set["WithConfig"] = yaml, true }
 }

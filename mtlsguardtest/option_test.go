@@ -46,8 +46,8 @@ func TestOptionsChangeTheServer(t *testing.T) {
 	const twoPorts = `users: users.yaml
 policy: policy.csv
 ports:
-  - {name: internal, listen: "127.0.0.1:0", client_cert: require, certificate: {cert: server.pem, key: server-key.pem}, trust: {anchors: [client-ca.pem]}}
-  - {name: public, listen: "127.0.0.1:0", client_cert: none, certificate: {cert: server.pem, key: server-key.pem}, strict: false}
+  - {name: internal, listen: "192.0.2.1:443", client_cert: require, certificate: {cert: server.pem, key: server-key.pem}, trust: {anchors: [client-ca.pem]}}
+  - {name: public, listen: "0.0.0.0:1", client_cert: none, certificate: {cert: server.pem, key: server-key.pem}, strict: false}
 `
 	for _, row := range []struct {
 		name    string

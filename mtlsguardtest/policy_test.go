@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
+	"github.com/mtlsguard/mtlsguard/policy"
 )
 
 const csv = `p, group:staff, *, GET, /orders/*, allow
@@ -22,6 +23,27 @@ alice      *         DELETE  /orders/7      no-rule
 bob        internal  GET     /orders/7      denied
 Default    internal  GET     "/orders/a b"  deny
 `)
+}
+
+// A policy with methods of its own needs them as an option, as the configuration has them.
+func TestPolicyWithMethodsAndPorts(t *testing.T) {
+	t.Parallel()
+	const dav = "p, user:alice, dav, PROPFIND|GET, /files/*, allow\n"
+	const table = "alice dav PROPFIND /files/a allow\nbob dav PROPFIND /files/a deny\n"
+	mtlsguardtest.Policy(t, dav, table, policy.WithMethods("PROPFIND"), policy.WithPorts("dav"))
+	for _, row := range []struct {
+		table   string
+		options []policy.Option
+		want    string
+	}{
+		{table, nil, "PROPFIND"},
+		{table, []policy.Option{policy.WithMethods("PROPFIND"), policy.WithPorts("internal")}, "dav"},
+		{"alice dav MKCOL /files/a deny\n", []policy.Option{policy.WithMethods("PROPFIND", "MKCOL")}, `table:1: "MKCOL" is not a method`},
+	} {
+		if got := record(t, func(t testing.TB) { mtlsguardtest.Policy(t, dav, row.table, row.options...) }).text(); !strings.Contains(got, row.want) {
+			t.Errorf("got %q, want %q", got, row.want)
+		}
+	}
 }
 
 // Each wrong decision is reported with the rule that decided and its line.

@@ -3,6 +3,7 @@ package mtlsguardtest
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,7 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// Server is a running server with the PKI that it trusts. It ends with its test.
+// Server is a running server with the PKI that it trusts, whose methods return the clients that call
+// it. It ends with its test.
 type Server struct {
 	*PKI
 	// URL is that of the first port, without a path: https://127.0.0.1:41234.
@@ -40,6 +42,9 @@ func NewServer(t testing.TB, handler http.Handler, options ...Option) *Server {
 	if setup.options.Log == nil {
 		setup.options.Log = mtlsguard.JSONLog(log, nil)
 	}
+	if setup.set["WithConfig"] && setup.options.Listen == nil {
+		setup.options.Listen = listenOnLoopback
+	}
 	server, err := mtlsguard.OpenFS(setup.fileSystem(s.PKI), "mtlsguard.yaml", setup.options)
 	if err != nil {
 		t.Fatalf("mtlsguardtest: NewServer: %s", listErrors(err))
@@ -53,6 +58,12 @@ func NewServer(t testing.TB, handler http.Handler, options ...Option) *Server {
 		s.URL = s.PortURL(all[0].Name())
 	}
 	return s
+}
+
+// listenOnLoopback opens a free port of loopback, whatever the address in the configuration: that of
+// production may be taken, and open to others.
+func listenOnLoopback(ctx context.Context, _, _ string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 }
 
 // fileSystem returns the files of the configuration.

@@ -31,6 +31,7 @@ type Conn struct {
 
 	established atomic.Bool
 	hasServer   atomic.Bool // by an http.Server that Port.Configure has set up
+	used        atomic.Bool // a request has come to its handler
 	isNew       atomic.Bool // no request, nor the preface of HTTP/2, has been read yet
 	idle        atomic.Bool // no request under way, as net/http reports; false where it does not report
 	hijacked    atomic.Bool // a handler has taken it: net/http reads no more requests
@@ -55,7 +56,12 @@ func (c *Conn) ServerName() string { return c.serverName }
 
 // Proxy returns the address of the proxy that stated the caller's in a PROXY header, or nil. The
 // caller's is RemoteAddr of the request.
-func (c *Conn) Proxy() net.Addr { return c.raw.proxy }
+func (c *Conn) Proxy() net.Addr {
+	if c.raw == nil {
+		return nil // no connection
+	}
+	return c.raw.proxy
+}
 
 // Verified verifies the client's certificate by the port's current trust and clock. The
 // error is a *reason.Refusal; NoCertificate means that the client sent none.

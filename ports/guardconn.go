@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -33,6 +34,13 @@ func init() {
 func (c *guardConn) Port() connstate.Port { return (*guardPort)(c.port) }
 
 func (c *guardConn) ServerName() string { return c.serverName }
+
+func (c *guardConn) RemoteIP() netip.Addr {
+	if c.simulated {
+		return netip.Addr{}
+	}
+	return ipOf(c.raw.RemoteAddr())
+}
 
 func (c *guardConn) Certificates() []*x509.Certificate { return c.certificates }
 

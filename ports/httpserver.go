@@ -59,6 +59,9 @@ func limitRequests(next http.Handler, l Limits) http.Handler {
 		}
 		c.handlers.Add(1)
 		defer c.handlers.Add(-1)
+		if !c.used.Load() {
+			c.used.Store(true)
+		}
 		if c.retired.Load() {
 			announceClose(w)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,8 +81,8 @@ func (l *listener) stop(err error) {
 	})
 }
 
-// stopAccepting accepts no more connections, and waits for the handshakes under way, at most
-// until ctx ends. Otherwise a restart would lose the connections that are just beginning.
+// stopAccepting accepts no more connections, and waits for those that are just beginning, at most
+// until ctx ends. Otherwise a restart would lose them.
 func (l *listener) stopAccepting(ctx context.Context) {
 	l.draining.Store(true)
 	l.inner.Close()
@@ -92,12 +93,21 @@ func (l *listener) stopAccepting(ctx context.Context) {
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for l.underWay.Load() > 0 && ctx.Err() == nil {
+	for (l.underWay.Load() > 0 || l.port.expectsRequests()) && ctx.Err() == nil {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
+}
+
+// expectsRequests reports whether the first request of a new connection of HTTP/1 is due: from
+// http.Server.Shutdown on net/http closes such a connection when it has read the request. HTTP/2
+// has a GOAWAY.
+func (p *Port) expectsRequests() bool {
+	return slices.ContainsFunc(p.connections(), func(c *Conn) bool {
+		return !c.http2 && !c.used.Load() && time.Since(c.openedAt) < firstByte
+	})
 }
 
 // refusesMore reports whether no more connections are accepted.
@@ -184,16 +194,23 @@ func (p *Port) release(raw *rawConn) {
 }
 
 // closeUnfinished closes the connections whose handshake is under way.
-func (p *Port) closeUnfinished() {
+func (p *Port) closeUnfinished() { p.closeWhere(func(c *Conn) bool { return !c.established.Load() }) }
+
+// closeSilent closes the connections whose client has sent nothing of its handshake.
+func (p *Port) closeSilent() {
+	p.closeWhere(func(c *Conn) bool { return !c.established.Load() && !c.raw.begun.Load() })
+}
+
+func (p *Port) closeWhere(which func(*Conn) bool) {
 	p.mu.Lock()
-	var unfinished []*Conn
+	var found []*Conn
 	for c := range p.conns {
-		if !c.established.Load() {
-			unfinished = append(unfinished, c)
+		if which(c) {
+			found = append(found, c)
 		}
 	}
 	p.mu.Unlock()
-	for _, c := range unfinished {
+	for _, c := range found {
 		c.raw.Close()
 	}
 }

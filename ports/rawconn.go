@@ -22,11 +22,12 @@ type rawConn struct {
 	conn           *Conn
 	handshakes     *limiter // nil once the handshake is over
 	holdsPlace     bool
-	sentHello      bool // the client's hello has been answered
-	clientReplied  bool // and the client has sent something since
-	probe          bool // the hello has the mark of a probe
-	challenge      bool // the client is a CA that validates a name; see challengeConfig
-	handshakeBytes int  // bytes, during the handshake
+	sentHello      bool        // the client's hello has been answered
+	clientReplied  bool        // and the client has sent something since
+	probe          bool        // the hello has the mark of a probe
+	challenge      bool        // the client is a CA that validates a name; see challengeConfig
+	begun          atomic.Bool // the client has sent something of its handshake
+	handshakeBytes int         // bytes, during the handshake
 	handshakeEnd   time.Time
 	alert          *alertRecord // nil once the handshake is over
 
@@ -61,6 +62,9 @@ func (r *rawConn) Read(b []byte) (int, error) {
 	}
 	r.releasePlace()
 	n, err := r.Conn.Read(b)
+	if r.handshakeBytes == 0 && n > 0 {
+		r.begun.Store(true)
+	}
 	r.handshakeBytes += n
 	r.clientReplied = r.clientReplied || r.sentHello && n > 0
 	all := r.conn.port.handshakeBytes.Add(int64(n))

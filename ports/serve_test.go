@@ -219,7 +219,7 @@ func TestPortListensOnce(t *testing.T) {
 }
 
 // A connection that is in its handshake when the server stops is served: a restart loses none.
-// One that stalls has a second.
+// One that sends nothing has a second.
 // Covers N6.
 func TestDrainFinishesHandshakesUnderWay(t *testing.T) {
 	for name, o := range protocols {

@@ -28,8 +28,8 @@ func Serve(ctx context.Context, h http.Handler, ports ...*Port) error {
 }
 
 // Serve opens every port, or none, and serves until ctx ends or a port fails. Then
-// it drains: it accepts no new connections, handshakes under way have a second to finish,
-// requests their port's Limits.Drain, then every connection that is left is closed, hijacked ones too. The error is nil
+// it drains: it accepts no new connections, handshakes under way may finish, as long as their
+// client does not stall, and requests have their port's Limits.Drain; then every connection that is left is closed, hijacked ones too. The error is nil
 // when ctx ended it.
 func (s *Server) Serve(ctx context.Context) error {
 	if s.Handler == nil || len(s.Ports) == 0 {
@@ -90,6 +90,7 @@ type run struct {
 	listener *listener
 	server   *Server
 	servers  []*http.Server
+	end      time.Time // of the drain
 }
 
 // anonymousStreams bounds Limits.Streams for a connection without a certificate on a Request
@@ -132,20 +133,25 @@ func (r *run) serveUntil(stop <-chan struct{}, failed chan<- error) {
 	}
 }
 
-// lastHandshakes is how long handshakes may go on when a server stops: time for a client that has
-// just connected, and not for one that stalls.
-const lastHandshakes = time.Second
+// firstByte is how long a client may send nothing when a server stops: time for its hello to
+// arrive after it has connected, and for its request after the handshake.
+const firstByte = time.Second
 
-// finishHandshakes stops accepting, and lets the handshakes under way finish.
+// finishHandshakes stops accepting, and lets the handshakes under way finish. They have at most
+// half of the time to drain, because requests follow them.
 func (r *run) finishHandshakes() {
-	ctx, cancel := context.WithTimeout(context.Background(), min(lastHandshakes, r.port.state.Load().config.Limits.Drain))
+	l := r.port.state.Load().config.Limits
+	r.end = time.Now().Add(l.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), min(l.Handshake, l.Drain/2))
 	defer cancel()
+	silent := time.AfterFunc(min(firstByte, l.Drain/2), r.port.closeSilent)
+	defer silent.Stop()
 	r.listener.stopAccepting(ctx)
 }
 
 // drain stops a port as Serve documents.
 func (r *run) drain() {
-	ctx, cancel := context.WithTimeout(context.Background(), r.port.state.Load().config.Limits.Drain)
+	ctx, cancel := context.WithDeadline(context.Background(), r.end)
 	defer cancel()
 	r.listener.Close()
 	var servers sync.WaitGroup

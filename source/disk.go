@@ -23,7 +23,8 @@ const abandoned = time.Hour
 var reached = func(step string) {}
 
 // writeFile writes a file beside its name, syncs it, and gives it the name with place, which is
-// os.Rename, or os.Link to fail if the name exists.
+// os.Rename, or os.Link to fail if the name exists. The caller syncs the folder. Its mode lets a web
+// server read a store; the folder of a Keep is closed to others.
 func writeFile(name string, place func(from, to string) error, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), temporary+"*")
 	if err != nil {
@@ -36,7 +37,7 @@ func writeFile(name string, place func(from, to string) error, write func(io.Wri
 		return err
 	}
 	reached("file written")
-	if err := errors.Join(f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	reached("file synced")
@@ -44,7 +45,7 @@ func writeFile(name string, place func(from, to string) error, write func(io.Wri
 		return err
 	}
 	reached("file named")
-	return syncFolder(filepath.Dir(name))
+	return nil
 }
 
 // writeBytes is writeFile for bytes.
@@ -77,6 +78,7 @@ func (b blobs) open(_ context.Context, f File) (io.ReadCloser, error) {
 
 // write writes the blobs of g that are not there, or that are damaged.
 func (b blobs) write(ctx context.Context, g *Generation) error {
+	wrote := false
 	for _, f := range g.Blobs() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -84,20 +86,57 @@ func (b blobs) write(ctx context.Context, g *Generation) error {
 		if b.whole(ctx, g, f) {
 			continue
 		}
+		wrote = true
 		err := writeFile(filepath.Join(string(b), f.SHA256.String()), os.Rename, func(w io.Writer) error {
-			r, err := g.Open(ctx, f)
-			if err != nil {
-				return err
-			}
-			defer r.Close()
-			_, err = io.Copy(w, r)
-			return err
+			return copyWhileItFlows(ctx, w, g, f)
 		})
 		if err != nil {
 			return err
 		}
 	}
+	if wrote {
+		if err := syncFolder(string(b)); err != nil {
+			return err
+		}
+	}
 	return ctx.Err()
+}
+
+// stallTimeout is the longest time without a byte of a blob. A slow source may take as long as it
+// needs; one that says nothing is asked again.
+var stallTimeout = 30 * time.Second
+
+// copyWhileItFlows copies a file of g, until no byte comes for stallTimeout.
+func copyWhileItFlows(ctx context.Context, w io.Writer, g *Generation, f File) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(stallTimeout, func() {
+		cancel(fmt.Errorf("file %s of generation %d: nothing came for %s", f.Name, g.Manifest.Number, stallTimeout))
+	})
+	defer stalled.Stop()
+	r, err := g.Open(ctx, f)
+	if err == nil {
+		defer r.Close()
+		_, err = io.Copy(w, flowing{r, stalled})
+	}
+	if err != nil && context.Cause(ctx) != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// flowing is a reader that puts off a timer with each byte.
+type flowing struct {
+	io.Reader
+	stalled *time.Timer
+}
+
+func (f flowing) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if n > 0 {
+		f.stalled.Reset(stallTimeout)
+	}
+	return n, err
 }
 
 // whole reports whether a blob is there and undamaged.

@@ -102,6 +102,9 @@ func (k *Keep) writeGeneration(name string, g *Generation) error {
 	if err := writeBytes(filepath.Join(folder, manifestFile), g.Raw, os.Rename); err != nil {
 		return err
 	}
+	if err := syncFolder(folder); err != nil {
+		return err
+	}
 	reached("manifest written")
 	if err := os.RemoveAll(k.join("gen", name)); err != nil { // it is damaged, or of another manifest
 		return err

@@ -47,6 +47,8 @@ func (a access) IsCurrent(v *Verifier, verified Verified) bool {
 
 func (access) SharesAnchor(v, other *Verifier) bool { return v.sharesAnchor(other) }
 
+func (access) HasTrustDomain(v *Verifier, domain string) bool { return v.domains.names[domain] }
+
 func (access) IssuedBy(v Verified, spki Digest) bool {
 	return v.result != nil && slices.Contains(v.result.direct, spki)
 }

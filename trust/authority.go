@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -17,7 +18,7 @@ import (
 type authority struct {
 	cert    *x509.Certificate
 	name    string   // canonical
-	anchors []string // canonical names of the anchors above it, its own included
+	anchors []string // what anchorName returns for the anchors above it, its own included
 	revoked bool     // by a list of an authority above it
 }
 
@@ -34,8 +35,7 @@ func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certifi
 	}
 	for _, a := range v.anchors {
 		if a != nil && a.IsCA {
-			name := dn.Canonical(a.RawSubject)
-			v.authorities = append(v.authorities, &authority{cert: a, name: name, anchors: []string{name}})
+			v.authorities = append(v.authorities, &authority{cert: a, name: dn.Canonical(a.RawSubject), anchors: []string{v.anchorName(a)}})
 		}
 	}
 	own := len(v.authorities)
@@ -65,6 +65,16 @@ func (v *Verifier) addAuthorities(wrong *errorlist.List, issuers []*x509.Certifi
 			v.warn(fmt.Sprintf("the CRL issuer %s is not issued under any known anchor", quoteName(&a.cert.Subject)), "add the authorities between them to crl_issuers")
 		}
 	}
+}
+
+// anchorName returns the name of an anchor. Anchors with one name are one authority, but only within
+// a SPIFFE trust domain: the authorities of all of them may have the same subject.
+func (v *Verifier) anchorName(a *x509.Certificate) string {
+	name := dn.Canonical(a.RawSubject)
+	if bound := v.domains.anchor[string(a.Raw)]; len(bound) > 0 {
+		name += "\x00" + strings.Join(bound, "\x00")
+	}
+	return name
 }
 
 func issuedBy(c *x509.Certificate, parent *authority) bool {

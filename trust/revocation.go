@@ -20,7 +20,7 @@ const retryAfter = 30 * time.Second
 // false.
 func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, now, until time.Time, wait bool) (time.Time, error) {
 	var unknown error
-	anchor := dn.Canonical(chain[len(chain)-1].RawSubject)
+	anchor := v.anchorName(chain[len(chain)-1])
 	if last := chain[len(chain)-1]; len(v.revokedAnchors) > 0 && v.revokedAnchors[FingerprintOf(last)] {
 		return until, reason.Refuse(reason.Revoked, "its anchor "+quoteName(&last.Subject)+" is revoked")
 	}
@@ -63,7 +63,7 @@ func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificat
 }
 
 // crlStatus returns the status by the CRLs of one certificate, in a chain that ends at an
-// anchor of this canonical name: revoked, or the reason why the status is unknown, or (both
+// anchor with this anchorName: revoked, or the reason why the status is unknown, or (both
 // empty) good until end.
 func (v *Verifier) crlStatus(c, issuer *x509.Certificate, anchor string, now time.Time) (revoked bool, why string, end time.Time) {
 	if !isListable(c.SerialNumber) {

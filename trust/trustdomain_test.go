@@ -3,6 +3,7 @@ package trust_test
 import (
 	"bytes"
 	"crypto/x509"
+	"math/big"
 	"net/url"
 	"strings"
 	"testing"
@@ -136,4 +137,24 @@ func TestWrongTrustDomainsAreRejected(t *testing.T) {
 	if d := trust.TrustDomainIssuer("acme.example"); d.IsZero() || bytes.Equal(d[:], make([]byte, 32)) || d == trust.TrustDomainIssuer("acme") {
 		t.Error("the issuer of a trust domain")
 	}
+}
+
+// The authorities of all trust domains may have the same subject, as SPIRE's have by default. The CRL
+// of one says nothing about the certificates of another, neither that they are good nor revoked.
+// Covers B17.
+func TestCRLOfAnotherTrustDomainDoesNotCount(t *testing.T) {
+	t.Parallel()
+	acme, partner := testpki.NewCA("SPIFFE"), testpki.NewCA("SPIFFE")
+	leaf := acme.Leaf("orders", uris(t, "spiffe://acme.example/orders"))
+	domains := map[string][]*x509.Certificate{"acme.example": {acme.Cert}, "partner.example": {partner.Cert}}
+	of := func(lists ...*x509.RevocationList) trust.Config {
+		return trust.Config{TrustDomains: domains, CRLs: lists}
+	}
+	serials := []*big.Int{leaf.Cert.SerialNumber}
+	expect(t, verifier(t, of(partner.CRL(1, nil))), leaf.Presented(), reason.RevocationUnknown)
+	expect(t, verifier(t, of(partner.CRL(1, serials), acme.CRL(1, nil))), leaf.Presented(), "")
+	expect(t, verifier(t, of(partner.CRL(1, nil), acme.CRL(1, serials))), leaf.Presented(), reason.Revoked)
+	// Within a trust domain they are one authority, as two anchors with one name are.
+	both := map[string][]*x509.Certificate{"acme.example": {acme.Cert, partner.Cert}}
+	expect(t, verifier(t, trust.Config{TrustDomains: both, CRLs: []*x509.RevocationList{partner.CRL(1, serials)}}), leaf.Presented(), reason.Revoked)
 }

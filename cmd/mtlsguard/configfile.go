@@ -42,6 +42,7 @@ type configPort struct {
 	line         int
 	node         yaml.Node
 	anchors      []string // resolved paths
+	trustDomains []string
 	trustLine    int
 }
 
@@ -110,12 +111,16 @@ func (p configPort) forUsers() configPort {
 func (p *configPort) setAnchors() {
 	var t struct {
 		Anchors      []string
-		TrustDomains []struct{ Anchors []string } `yaml:"trust_domains"`
+		TrustDomains []struct {
+			Name    string
+			Anchors []string
+		} `yaml:"trust_domains"`
 	}
 	_ = p.Trust.Decode(&t) // mtlsguard.Open reports errors
-	p.trustLine, p.anchors = p.Trust.Line, nil
+	p.trustLine, p.anchors, p.trustDomains = p.Trust.Line, nil, nil
 	for _, d := range t.TrustDomains {
 		t.Anchors = append(t.Anchors, d.Anchors...)
+		p.trustDomains = append(p.trustDomains, d.Name)
 	}
 	for _, a := range t.Anchors {
 		p.anchors = append(p.anchors, useredit.Resolve(p.file, a))

@@ -29,6 +29,9 @@ func TestHelpExamplesWork(t *testing.T) {
 	if err := serveSite(dir, func(k, v string) { addr[k] = v }, t.Cleanup); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.CopyFS(dir, os.DirFS("testdata/import")); err != nil { // what the examples of import read
+		t.Fatal(err)
+	}
 	t.Chdir(dir)
 	t.Setenv("MTLSGUARD_PASSWORD", "")
 	keystores(t)
@@ -53,7 +56,12 @@ func TestHelpExamplesWork(t *testing.T) {
 				continue
 			}
 			examples++
-			put(t, "users.yaml", siteUsers) // undo the change of the previous example
+			put(t, "users.yaml", siteUsers)                     // undo the change of the previous example
+			if strings.HasPrefix(line, "  mtlsguard import ") { // nothing is overwritten
+				if err := os.RemoveAll("imported"); err != nil {
+					t.Fatal(err)
+				}
+			}
 			args := unquote(t, line)
 			for i, a := range args {
 				if strings.Contains(a, "localhost:8443") {

@@ -15,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -66,7 +67,7 @@ type explainResult struct {
 
 func (c *explainCmd) Run(a *app) error {
 	var wrong errorlist.List // all errors at once
-	server, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now})
+	server, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now, Source: source.Kept()})
 	wrong.Merge(err, configerror.Error{File: c.Config})
 	config, err := readConfigFile(c.Config)
 	if server != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -35,6 +36,10 @@ func (h *hinter) addUnknownAuthority() {
 			}
 		}
 	}
+	if domain := h.port.trustDomainOf(chain[0]); domain != "" {
+		h.add(hint{Text: fmt.Sprintf("the certificate has a SPIFFE ID of %q, and no authority of that trust domain's bundle issued it: have it issued there. If the authority is a new one of %q, renew the bundle in trust_domains", domain, domain), File: h.config.path, Line: h.port.trustLine})
+		return // no hint to add the authority to anchors: as one of them it verifies no certificate of a trust domain
+	}
 	h.addOtherPorts(formatIssuer(top), func(c *x509.Certificate) bool {
 		return trustaccess.WhyNotIssuer(top, c) == "" && bytes.Equal(c.RawSubject, top.RawIssuer)
 	})
@@ -57,6 +62,17 @@ func (h *hinter) addUnknownAuthority() {
 		h.add(hint{Text: "if an anchor issued the issuer's certificate, the client must send that certificate too, after its own: " + formatIssuer(top)})
 	}
 	h.addTrustIssuer("to trust the issuer, add its certificate to the anchors: " + formatIssuer(top))
+}
+
+// trustDomainOf returns the trust domain of the port that a certificate has a SPIFFE ID of, or "".
+func (p configPort) trustDomainOf(c *x509.Certificate) string {
+	for _, uri := range san.Values(c, san.URI) {
+		rest, ok := strings.CutPrefix(uri, san.SPIFFE)
+		if domain, _, _ := strings.Cut(rest, "/"); ok && slices.Contains(p.trustDomains, domain) {
+			return domain
+		}
+	}
+	return ""
 }
 
 // addOtherPorts adds the hint for a client that calls the wrong port: other ports trust the

@@ -5,15 +5,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
 type keysCmd struct {
@@ -88,16 +87,16 @@ func (c *keysImportCmd) Run(a *app) error {
 
 // write writes the files. If one of the names is taken, it writes none.
 func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
-	if err := os.MkdirAll(c.Out, 0o700); err != nil {
-		return usageError("--out: the folder "+strconv.Quote(c.Out)+" cannot be created", "name a folder in which you may write")
+	if err := makeFolder(c.Out); err != nil {
+		return err
 	}
 	out := []importedEntry{}
 	taken := map[string]bool{}
-	var errs errorlist.List
+	var names []string
 	for _, e := range entries {
-		base := safeFileName(e.Alias)
+		base := escape.FileName(e.Alias)
 		for n := 2; taken[base]; n++ {
-			base = fmt.Sprintf("%s-%d", safeFileName(e.Alias), n)
+			base = fmt.Sprintf("%s-%d", escape.FileName(e.Alias), n)
 		}
 		taken[base] = true
 		im := importedEntry{Alias: e.Alias, Certificate: newCertificateReport(e.Chain[0]), File: filepath.Join(c.Out, base+".pem")}
@@ -108,14 +107,12 @@ func (c *keysImportCmd) write(a *app, entries []certfile.Entry) error {
 			r := newCertificateReport(old)
 			im.LeftOut = append(im.LeftOut, leftOut{r.Subject, r.Serial, r.NotAfter})
 		}
-		for _, name := range []string{im.File, im.Key} {
-			if _, err := os.Lstat(name); name != "" && !errors.Is(err, fs.ErrNotExist) {
-				errs.Add(configerror.Error{File: name, What: "the file exists already", Hint: "--out another folder, or move the file"})
-			}
+		if names = append(names, im.File); im.Key != "" {
+			names = append(names, im.Key)
 		}
 		out = append(out, im)
 	}
-	if err := errs.Err(); err != nil {
+	if err := checkUnused(names); err != nil {
 		return err
 	}
 	for i, e := range entries {
@@ -165,19 +162,4 @@ func writeNewFile(name string, data []byte, mode os.FileMode) error {
 		return &configerror.Error{File: name, What: "the file cannot be written: " + err.Error(), Hint: "name a folder in which you may write"}
 	}
 	return nil
-}
-
-// safeFileName returns an alias without the characters that a file system could interpret.
-func safeFileName(alias string) string {
-	out := strings.Map(func(r rune) rune {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_', r == '-', r == '@':
-			return r
-		}
-		return '_'
-	}, alias)
-	if out = strings.TrimLeft(out, ".-"); out == "" {
-		return "entry"
-	}
-	return out[:min(len(out), 100)]
 }

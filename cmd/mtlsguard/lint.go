@@ -14,6 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/duration"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/source"
 )
 
 type lintCmd struct {
@@ -57,7 +58,7 @@ func (c *lintCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: within, Now: a.now, Certificates: certs})
+	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: within, Now: a.now, Certificates: certs, Options: mtlsguard.Options{Source: source.Kept()}})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 // Covers O6.
 func TestLogPrintsWhatFindsTheCause(t *testing.T) {
 	t.Chdir(t.TempDir())
-	put(t, "server.log", `{"time":"2026-01-31T08:00:00Z","event":"decision","outcome":"refuse","reason":"unmapped","spki":"ab","san":"URI:spiffe://acme/x","certificates":2,"sni":"a.example","via_proxy":"10.0.0.1:4","host":"b.example","nearest":"users.yaml:2: subject \"x\"","stale":true}
+	put(t, "server.log", `{"time":"2026-01-31T08:00:00Z","event":"decision","outcome":"refuse","reason":"unmapped","spki":"ab","san":"URI:spiffe://acme/x","certificates":2,"sni":"a.example","via_proxy":"10.0.0.1:4","client_ip":"192.0.2.1","host":"b.example","nearest":"users.yaml:2: subject \"x\"","stale":true}
 {"time":"2026-01-31T08:00:01Z","event":"closed","reason":"revoked","user":"alice","count":7}
 `)
 	code, out, _ := runLine(t, "log server.log")
@@ -17,7 +17,7 @@ func TestLogPrintsWhatFindsTheCause(t *testing.T) {
 		t.Fatalf("%d: %s", code, out)
 	}
 	for _, want := range []string{
-		"spki=ab", "san=URI:spiffe://acme/x", "certificates=2", "sni=a.example", "via_proxy=10.0.0.1:4", "host=b.example", `nearest='users.yaml:2: subject "x"'`, "stale=true",
+		"spki=ab", "san=URI:spiffe://acme/x", "certificates=2", "sni=a.example", "via_proxy=10.0.0.1:4", "client_ip=192.0.2.1", "host=b.example", `nearest='users.yaml:2: subject "x"'`, "stale=true",
 		"closed revoked  user=alice  count=7", "  1  closed revoked\n",
 	} {
 		if !strings.Contains(out, want) {

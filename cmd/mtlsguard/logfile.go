@@ -21,6 +21,7 @@ type logLine struct {
 	Fingerprint, Subject, Issuer, Serial, Gateway                   string
 	Reference, Remote, Error, File, Host                            string
 	ViaProxy                                                        string `json:"via_proxy"`
+	ClientIP                                                        string `json:"client_ip"`
 	SAN, SPKI, SNI, Nearest                                         string
 	Generation, Certificates, Count                                 uint64
 	Stale                                                           bool

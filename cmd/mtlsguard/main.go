@@ -58,6 +58,7 @@ type cli struct {
 	Users      usersCmd      `cmd:"" help:"List and change the mappings from certificates to users."`
 	Policy     policyCmd     `cmd:"" help:"Test a policy."`
 	Keys       keysCmd       `cmd:"" help:"Extract keys and certificates from keystores."`
+	Import     importCmd     `cmd:"" help:"Import mappings and access lists from other programs."`
 	Who        whoCmd        `cmd:"" help:"List the users who may make a request, and by which rules and mappings."`
 	Revoked    revokedCmd    `cmd:"" help:"Show on which ports a certificate is revoked, with the proof."`
 	Log        logCmd        `cmd:"" help:"Find lines in a server's log, and count them."`

@@ -7,6 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/expectation"
 	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/source"
 )
 
 type policyCmd struct {
@@ -79,7 +80,7 @@ func (c *policyTestCmd) loadEngine(a *app) (*policy.Engine, expectation.Site, er
 	var options []policy.Option
 	var site expectation.Site
 	if c.Config != "" {
-		if _, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now}); err != nil {
+		if _, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now, Source: source.Kept()}); err != nil {
 			return nil, site, err
 		}
 		s, err := readConfigFile(c.Config)

@@ -9,6 +9,7 @@ import (
 type usersAddCmd struct {
 	usersFlags
 	useredit.Add
+	DryRun bool `help:"Print the line and change nothing."`
 	passwordFlags
 }
 
@@ -25,7 +26,7 @@ Exit status: 0 the file is written, 2 it is not.`
 }
 
 func (c *usersAddCmd) Run(a *app) error {
-	return c.change(a, func(f *useredit.File) (*useredit.Change, error) {
+	return c.change(a, c.DryRun, func(f *useredit.File) (*useredit.Change, error) {
 		return c.Add.Change(a.ctx, f, a.now, func() ([]*x509.Certificate, error) { return c.readChain(a) })
 	})
 }

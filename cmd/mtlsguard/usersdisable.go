@@ -5,11 +5,13 @@ import "github.com/mtlsguard/mtlsguard/internal/useredit"
 type usersDisableCmd struct {
 	usersFlags
 	useredit.Disable
+	DryRun bool `help:"Print the mappings and change nothing."`
 }
 
 type usersEnableCmd struct {
 	usersFlags
 	useredit.Disable
+	DryRun bool `help:"Print the mappings and change nothing."`
 }
 
 func (*usersDisableCmd) Help() string {
@@ -36,12 +38,12 @@ func (c *usersDisableCmd) Run(a *app) error {
 	if err := c.Check("mtlsguard users disable"); err != nil {
 		return err
 	}
-	return c.change(a, func(f *useredit.File) (*useredit.Change, error) { return c.Change(f, true) })
+	return c.change(a, c.DryRun, func(f *useredit.File) (*useredit.Change, error) { return c.Change(f, true) })
 }
 
 func (c *usersEnableCmd) Run(a *app) error {
 	if err := c.Check("mtlsguard users enable"); err != nil {
 		return err
 	}
-	return c.change(a, func(f *useredit.File) (*useredit.Change, error) { return c.Change(f, false) })
+	return c.change(a, c.DryRun, func(f *useredit.File) (*useredit.Change, error) { return c.Change(f, false) })
 }

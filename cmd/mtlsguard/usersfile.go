@@ -15,7 +15,7 @@ import (
 )
 
 // change changes the mappings, and prints what has changed.
-func (u *usersFlags) change(a *app, make func(*useredit.File) (*useredit.Change, error)) error {
+func (u *usersFlags) change(a *app, dryRun bool, make func(*useredit.File) (*useredit.Change, error)) error {
 	f, unlock, err := u.openLocked()
 	if err != nil {
 		return err
@@ -25,7 +25,7 @@ func (u *usersFlags) change(a *app, make func(*useredit.File) (*useredit.Change,
 	if err != nil {
 		return err
 	}
-	if out.Written {
+	if out.Written = !dryRun; out.Written {
 		if err := writeUsers(a, f, out.Edit); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import "github.com/mtlsguard/mtlsguard/internal/useredit"
 type usersRemoveCmd struct {
 	usersFlags
 	useredit.Remove
+	DryRun bool `help:"Print the mappings and change nothing."`
 }
 
 func (*usersRemoveCmd) Help() string {
@@ -21,5 +22,5 @@ func (c *usersRemoveCmd) Run(a *app) error {
 	if err := c.Check("mtlsguard users remove"); err != nil {
 		return err
 	}
-	return c.change(a, c.Change)
+	return c.change(a, c.DryRun, c.Change)
 }

@@ -41,6 +41,8 @@ const patience = 8 * time.Second
 
 // serve serves on the first port until ctx ends, and then shuts down.
 func serve(ctx context.Context, server *mtlsguard.Server) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	port := server.Ports()[0]
 	listener, err := port.Listen(ctx) // it does the handshakes: nothing may wrap it
 	if err != nil {
@@ -55,7 +57,10 @@ func serve(ctx context.Context, server *mtlsguard.Server) error {
 		return err // srv asks for something that the port cannot keep
 	}
 	ran := make(chan error, 1)
-	go func() { ran <- server.Run(ctx) }() // watches the files and fetches CRLs
+	go func() { // watches the files and fetches CRLs; the program ends if that fails
+		ran <- server.Run(ctx)
+		stop()
+	}()
 	down := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

@@ -88,6 +88,7 @@ func (e *Logger) addDecision(r fieldAdder, req *http.Request, o *middleware.Outc
 	if e.proxies.Load() { // else no context is searched
 		addProxy(r, req)
 	}
+	r.add("client_ip", o.ClientIP)
 	if o.Identity != nil {
 		r.add("user", o.Identity.User)
 		r.add("mapping", o.Identity.MappingID)

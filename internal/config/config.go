@@ -72,6 +72,7 @@ type parser struct {
 type Program struct {
 	Map, Policy  bool
 	Source       bool
+	AnySource    bool     // the file may have a block source, with a url or without
 	Editor       bool     // it checks the files for nodes: where they get their generations from does not matter
 	Certificates []string // names of ports
 }

@@ -17,7 +17,8 @@ type Forwarded struct {
 	Names    []string
 	Gateway  *Trust // verifies gateways; nil: the port's own Trust does
 	Users    *Trust // verifies forwarded certificates
-	Invalid  bool   // it has errors, all of them reported
+	ClientIP forwarded.ClientIP
+	Invalid  bool // it has errors, all of them reported
 }
 
 // forwarded reads how gateways forward certificates. The port's mode and trust must have
@@ -27,7 +28,7 @@ func (p *parser) forwarded(out *Port, n *yaml.Node) {
 		return
 	}
 	before := p.Wrong.Len()
-	m := p.Map(n, "forwarded", "format", "gateway", "trust", "header", "verified")
+	m := p.Map(n, "forwarded", "format", "gateway", "trust", "header", "verified", "client_ip", "hops")
 	f := &Forwarded{Position: Position{n}}
 	out.Forwarded = f
 	if n.Kind != yaml.MappingNode {
@@ -38,6 +39,7 @@ func (p *parser) forwarded(out *Port, n *yaml.Node) {
 		p.Say(n, "forwarded needs a client certificate of the gateway: without one, anybody could forward a certificate", "set client_cert: require, and give the gateway a certificate")
 	}
 	p.topology(f, n, m)
+	f.ClientIP = forwarded.ClientIP{Header: p.Text(m["client_ip"], "client_ip"), Hops: p.count(m["hops"], "hops", 1)}
 	if m["trust"] != nil {
 		f.Users = p.trust(m["trust"])
 	} else {

@@ -78,7 +78,7 @@ func (p *parser) sourceURL(out *Source, n *yaml.Node, m map[string]*yaml.Node) {
 		p.Say(m["url"], fmt.Sprintf("url: %q is not https://HOST/PATH", out.URL.Value), "write the URL of the folder that has head, such as https://config.acme.example/fleet")
 	}
 	switch {
-	case p.program.Editor:
+	case p.program.Editor || p.program.AnySource:
 	case p.program.Source && out.URL.Value != "":
 		p.Say(m["url"], "url is set, and the program gives a source, by Options.Source", "remove url, or Options.Source")
 	case !p.program.Source && out.URL.Value == "":

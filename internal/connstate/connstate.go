@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net"
+	"net/netip"
 
 	"github.com/mtlsguard/mtlsguard/internal/underway"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -17,6 +18,9 @@ import (
 type Conn interface {
 	// Port returns the port that accepted the connection.
 	Port() Port
+	// RemoteIP returns the caller's IP address: of the connection, or as its proxy states it. It
+	// is not valid without one.
+	RemoteIP() netip.Addr
 	// ServerName returns the name that the client sent (SNI).
 	ServerName() string
 	// VerifiedBy verifies the client's certificate by a given verifier. The error is a

@@ -55,11 +55,10 @@ func markAlternatives(usage string, node *kong.Node) string {
 	}
 	for _, name := range order {
 		all := groups[name]
-		group := "(" + strings.Join(all, " | ") + ")"
-		usage = strings.Replace(usage, all[0]+" ", group+" ", 1)
 		for _, one := range all[1:] {
 			usage = strings.Replace(usage, " "+one+" ", " ", 1)
 		}
+		usage = strings.Replace(usage, all[0]+" ", "("+strings.Join(all, " | ")+") ", 1)
 	}
 	return usage
 }

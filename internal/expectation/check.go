@@ -18,7 +18,7 @@ var usualMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 // Site is what the rows of a table can name.
 type Site struct {
 	Ports   []string                   // nil: every name is a port
-	Methods func(port string) []string // the additional methods of a port; nil: none
+	Methods func(port string) []string // the additional methods of a port; nil: none. Without Ports it is asked for each
 }
 
 // Check returns the errors in rows that no request can match. Such a row would always be
@@ -63,6 +63,9 @@ func (s Site) checkPort(r Row) (what, hint string) {
 // methodsOf returns the methods of a row's port. The port * has those of every port.
 func (s Site) methodsOf(port string) []string {
 	out := slices.Clone(usualMethods)
+	if s.Ports == nil && s.Methods != nil {
+		return append(out, s.Methods(port)...)
+	}
 	for _, p := range s.Ports {
 		if s.Methods != nil && (port == "*" || port == p) {
 			out = append(out, s.Methods(p)...)

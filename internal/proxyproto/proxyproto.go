@@ -23,15 +23,15 @@ const (
 	signature  = "\r\n\r\n\x00\r\nQUIT\n" // of version 2
 	unknown    = "PROXY UNKNOWN"
 	shortest   = len(unknown + "\r\n")
-	longest1   = 107            // bytes of a line of version 1
-	fixed2     = 16             // bytes of version 2 before the addresses
-	addresses2 = 36             // bytes of the addresses of TCP over IPv6
-	longest2   = 4096           // bytes of version 2 after the fixed ones
-	handshake  = 22             // the first byte of TLS
-	local      = 0x20           // version and command
-	proxied    = 0x21           // version and command
-	noFamily   = 0              // family and protocol
-	tcp4, tcp6 = 1<<4 | 1, 0x21 // family and protocol
+	longest1   = 107        // bytes of a line of version 1
+	fixed2     = 16         // bytes of version 2 before the addresses
+	addresses2 = 36         // bytes of the addresses of TCP over IPv6
+	longest2   = 4096       // bytes of version 2 after the fixed ones
+	handshake  = 22         // the first byte of TLS
+	local      = 0x20       // version and command
+	proxied    = 0x21       // version and command
+	noFamily   = 0          // family and protocol
+	tcp4, tcp6 = 0x11, 0x21 // family and protocol
 )
 
 // Read reads one header from r, and not one byte more, in a few small reads: r must be the

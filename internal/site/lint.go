@@ -30,7 +30,13 @@ type LintOptions struct {
 // Lint loads a configuration, and returns what loads and is probably wrong, ordered by file
 // and line. Configuration errors are the error.
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
-	_, found, err := loadAndLint(newLoader(context.Background(), path, fileset.New(nil), nil, o.Now, o.Program), o)
+	files := fileset.New(nil)
+	kept, err := mountKept(path, files, o.Program)
+	if err != nil {
+		return nil, err
+	}
+	o.Program.Generation = kept
+	_, found, err := loadAndLint(newLoader(context.Background(), path, files, nil, o.Now, o.Program), o)
 	return found, err
 }
 

@@ -83,6 +83,7 @@ func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, ol
 	}
 	receiver, err := forwarded.New(forwarded.Config{
 		Topology: f.Topology, Users: out.users.Verifier, Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: gateways},
+		ClientIP: f.ClientIP,
 	})
 	l.wrong.Merge(placed(err, path, f.Line()), configerror.Error{File: path, Line: f.Line()})
 	out.Guard.Forwarded = receiver

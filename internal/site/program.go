@@ -19,6 +19,7 @@ type Program struct {
 	Policy       policy.Decider                                                  // nil: the policy file
 	Certificates map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error) // by port
 	Source       bool                                                            // the program gives the source
+	AnySource    bool                                                            // the file may have any source, or none
 	Generation   *source.Generation                                              // that is mounted; nil: none
 	// Editor is set on a machine that is not the node: certificates and keys of ports are not read,
 	// and signatures are not checked.
@@ -26,7 +27,7 @@ type Program struct {
 }
 
 func (p *Program) forConfig() config.Program {
-	return config.Program{Map: p.Map != nil, Policy: p.Policy != nil, Source: p.Source, Editor: p.Editor, Certificates: slices.Collect(maps.Keys(p.Certificates))}
+	return config.Program{Map: p.Map != nil, Policy: p.Policy != nil, Source: p.Source, AnySource: p.AnySource, Editor: p.Editor, Certificates: slices.Collect(maps.Keys(p.Certificates))}
 }
 
 // mapper returns the mapper of a generation.

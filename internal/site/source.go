@@ -59,6 +59,26 @@ func ReadSource(path string, f *fileset.Reader, program Program) (*Source, error
 	return out, l.err()
 }
 
+// mountKept mounts the last generation in keep, as a server does that starts without its store. It
+// returns nil without a block source.
+func mountKept(path string, f *fileset.Reader, program Program) (*source.Generation, error) {
+	settings, err := ReadSource(path, f, program)
+	if settings == nil || err != nil {
+		return nil, err
+	}
+	all, err := source.OpenKeep(settings.Keep).Generations()
+	at := settings.Source.Keep.In(path)
+	if len(all) == 0 {
+		at.What, at.Hint = "no generation is in keep, "+settings.Keep, "start the server, or bring one: mtlsguard-fleet seed --out FOLDER"
+		if err != nil {
+			at.What += ": " + err.Error()
+		}
+		return nil, &at
+	}
+	f.Remount(all[0].FS())
+	return all[0], nil
+}
+
 // source completes the block source, and checks the generation that is mounted.
 func (l *loader) source(path string, f *config.File) *Source {
 	if f.Source == nil {
@@ -74,6 +94,9 @@ func (l *loader) source(path string, f *config.File) *Source {
 		out.Keep = l.files.Beside(path, f.Source.Keep.Value)
 	} else {
 		out.Keep = f.Source.Keep.Value // the configuration is part of the program, and keep is on disk
+	}
+	if l.files.Mount == nil && l.wrong.Len() == 0 {
+		l.files.Mount = &fileset.Mount{Folder: out.Mount}
 	}
 	if l.previous != nil {
 		l.checkSameSource(at, out)

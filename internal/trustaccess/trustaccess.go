@@ -28,6 +28,7 @@ type functions interface {
 	IsCurrent(v *trust.Verifier, verified trust.Verified) bool
 	LooksUp(v *trust.Verifier, anchor *x509.Certificate) bool
 	SharesAnchor(v, other *trust.Verifier) bool
+	HasTrustDomain(v *trust.Verifier, domain string) bool
 
 	IssuedBy(verified trust.Verified, spki trust.Digest) bool
 	IssuedUnder(verified trust.Verified, spki trust.Digest) bool
@@ -206,3 +207,6 @@ func CheckParsedCRL(list ParsedCRL, authorities []*x509.Certificate, now time.Ti
 
 // New is trust.New with parsed lists in place of c.CRLs, which it ignores.
 func New(c trust.Config, lists []ParsedCRL) (*trust.Verifier, error) { return in.New(c, lists) }
+
+// HasTrustDomain reports whether v has anchors of a SPIFFE trust domain.
+func HasTrustDomain(v *trust.Verifier, domain string) bool { return in.HasTrustDomain(v, domain) }

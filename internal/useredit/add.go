@@ -31,7 +31,6 @@ type Add struct {
 	Ports     []string `placeholder:"NAME" help:"The ports on which the mapping applies. Default: all."`
 	NotBefore string   `placeholder:"DATE" help:"The beginning of the mapping."`
 	NotAfter  string   `placeholder:"DATE" help:"The end of the mapping."`
-	DryRun    bool     `help:"Print the line and change nothing."`
 }
 
 // Change returns the change that adds the mapping. readChain reads the certificate of Cert, and the
@@ -49,7 +48,7 @@ func (c *Add) Change(ctx context.Context, f *File, now func() time.Time, readCha
 	if err != nil {
 		return nil, err
 	}
-	out := &Change{File: file, Line: usersfile.Format(file, fields), Written: !c.DryRun, Warnings: effect.warnings()}
+	out := &Change{File: file, Line: usersfile.Format(file, fields), Warnings: effect.warnings()}
 	if err := f.checkAddition(next, before, effect); err != nil {
 		return nil, err
 	}

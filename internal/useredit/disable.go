@@ -12,9 +12,8 @@ import (
 
 // Disable are the flags of users disable and users enable, with the tags of kong.
 type Disable struct {
-	User   string   `arg:"" optional:"" help:"The user, or the id of a mapping."`
-	ID     []string `placeholder:"ID" help:"Change the mappings with these ids, in place of all mappings of the user."`
-	DryRun bool     `help:"Print the mappings and change nothing."`
+	User string   `arg:"" optional:"" help:"The user, or the id of a mapping."`
+	ID   []string `placeholder:"ID" help:"Change the mappings with these ids, in place of all mappings of the user."`
 }
 
 // Check returns an error about the command line.
@@ -42,7 +41,7 @@ func (c *Disable) Change(f *File, disabled bool) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Change{File: f.Name, Written: !c.DryRun, verb: map[bool]string{true: "disabled", false: "enabled"}[disabled]}
+	out := &Change{File: f.Name, verb: map[bool]string{true: "disabled", false: "enabled"}[disabled]}
 	if after, err := f.Mappings(next); disabled && err == nil {
 		out.Warnings = stillLetIn(after, difference(after, before))
 	}

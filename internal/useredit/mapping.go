@@ -63,12 +63,30 @@ const MaxValues = 10
 // CheckMappable returns why no mapping can name a value, or "". It loads such a mapping to
 // find out.
 func CheckMappable(kind, value string) string {
-	line := usersfile.Format("users.jsonl", Fields("x", "x", kind, value, map[bool]string{true: "x"}[NeedsIssuer(kind)]))
-	_, err := certmap.Load("users.jsonl", strings.NewReader(line), certmap.WithIssuers(func(string) (trust.Digest, error) { return trust.Digest{1}, nil }))
-	if all := configerror.All(err); len(all) > 0 {
-		return strings.TrimPrefix(all[0].What, `mapping "x": `)
+	issuer := ""
+	if NeedsIssuer(kind) {
+		issuer = "x"
+	}
+	if e := CheckFields(Fields("x", "x", kind, value, issuer)); e != nil {
+		return e.What
 	}
 	return ""
+}
+
+// CheckFields loads one mapping, whose issuer may be the name of any file, and returns the first
+// error, without the mapping's id.
+func CheckFields(fields []usersfile.Field) *configerror.Error {
+	line := usersfile.Format("users.jsonl", fields)
+	_, err := certmap.Load("users.jsonl", strings.NewReader(line), certmap.WithIssuers(func(string) (trust.Digest, error) { return trust.Digest{1}, nil }))
+	all := configerror.All(err)
+	if len(all) == 0 {
+		return nil
+	}
+	e := *all[0]
+	if _, what, ok := strings.Cut(e.What, `": `); ok && strings.HasPrefix(e.What, "mapping ") {
+		e.What = what
+	}
+	return &e
 }
 
 // UnusedID returns the user, with a number if a mapping has that id.

@@ -10,9 +10,8 @@ import (
 
 // Remove are the flags of users remove, with the tags of kong.
 type Remove struct {
-	IDs    []string `arg:"" optional:"" name:"id" help:"The ids of the mappings."`
-	User   string   `placeholder:"NAME" help:"Remove all mappings of this user."`
-	DryRun bool     `help:"Print the mappings and change nothing."`
+	IDs  []string `arg:"" optional:"" name:"id" help:"The ids of the mappings."`
+	User string   `placeholder:"NAME" help:"Remove all mappings of this user."`
 }
 
 // Check returns an error about the command line.
@@ -43,7 +42,7 @@ func (c *Remove) Change(f *File) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Change{File: f.Name, Written: !c.DryRun}
+	out := &Change{File: f.Name}
 	if after, err := f.Mappings(next); err == nil {
 		out.Warnings = stillMapped(after, difference(after, before))
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/internal/san"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Mapping is a mapping as the command prints it, and as its JSON.
@@ -13,7 +15,7 @@ type Mapping struct {
 	User      string   `json:"user"`
 	Kind      string   `json:"kind"`
 	Value     string   `json:"value"`
-	Issuer    string   `json:"issuer,omitempty"` // SHA-256 of its public key
+	Issuer    string   `json:"issuer,omitempty"` // SHA-256 of its public key, or spiffe:// and a trust domain
 	Ports     []string `json:"ports,omitempty"`
 	NotBefore string   `json:"not_before,omitempty"`
 	NotAfter  string   `json:"not_after,omitempty"`
@@ -43,6 +45,11 @@ func NewMapping(m certmap.Mapping) Mapping {
 	}
 	if !m.Issuer.IsZero() {
 		out.Issuer = m.Issuer.String()
+		if rest, ok := strings.CutPrefix(m.URI, san.SPIFFE); ok { // a trust domain is no key
+			if domain, _, _ := strings.Cut(rest, "/"); m.Issuer == trust.TrustDomainIssuer(domain) {
+				out.Issuer = san.SPIFFE + domain
+			}
+		}
 	}
 	if !m.NotBefore.IsZero() {
 		out.NotBefore = formatTime(m.NotBefore)

@@ -29,11 +29,11 @@ func Format(name string, fields []Field) string {
 func formatYAML(fields []Field) string {
 	var parts []string
 	for _, f := range fields {
-		value := quoteScalar(f.Text)
+		value := Quote(f.Text)
 		if f.List != nil {
 			var all []string
 			for _, t := range f.List {
-				all = append(all, quoteScalar(t))
+				all = append(all, Quote(t))
 			}
 			value = "[" + strings.Join(all, ", ") + "]"
 		}
@@ -44,9 +44,9 @@ func formatYAML(fields []Field) string {
 
 var plainScalar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@/-]*$`)
 
-// quoteScalar quotes a text unless it is a plain word. YAML's double quotes support every
+// Quote quotes a text for YAML unless it is a plain word. YAML's double quotes support every
 // escape that strconv.Quote writes.
-func quoteScalar(text string) string {
+func Quote(text string) string {
 	if plainScalar.MatchString(text) && !slices.Contains([]string{"null", "Null", "NULL"}, text) {
 		return text
 	}

@@ -23,7 +23,7 @@ import (
 func TestDocsListEveryInstrument(t *testing.T) {
 	t.Parallel()
 	l := prepare(t, otel.Config{})
-	if _, err := l.telemetry.Watch(l.Open(mtlsguard.Options{})); err != nil {
+	if _, err := l.telemetry.Watch(l.Open(mtlsguard.Options{Source: l.Follow()})); err != nil {
 		t.Fatal(err)
 	}
 	l.telemetry.Observe(httptest.NewRequest("GET", "/", nil), middleware.Outcome{Port: "a", Reason: reason.Denied})

@@ -25,6 +25,10 @@ func (t *Telemetry) Watch(s *mtlsguard.Server) (metric.Registration, error) {
 	w.connections = w.addIntGauge("mtlsguard.connections", "{connection}", "Open connections.")
 	w.anchors = w.addIntGauge("mtlsguard.anchors", "{certificate}", "The number of the port's trust anchors.")
 	w.fileGeneration = w.addIntGauge("mtlsguard.file.generation", "{generation}", "The generation in which the current content of the file took effect.")
+	w.sourceNumber = w.addIntGauge("mtlsguard.source.number", "{generation}", "The number of the fleet's generation in effect.")
+	w.sourceConnected = w.addIntGauge("mtlsguard.source.connected", "1", "1 if the last answer of the source was no error, otherwise 0.")
+	w.sourceRefused = w.addIntGauge("mtlsguard.source.refused", "{generation}", "The number of the newest generation if this node refused it, otherwise 0.")
+	w.sourceAge = w.addSecondsGauge("mtlsguard.source.age", "The time since the source of the fleet answered last.")
 	w.serverRemaining = w.addSecondsGauge("mtlsguard.server.certificate.remaining", "The remaining validity of the certificate that the port presents.")
 	w.anchorRemaining = w.addSecondsGauge("mtlsguard.anchor.remaining", "The remaining validity of the port's trust anchor that expires first.")
 	w.crlRemaining = w.addSecondsGauge("mtlsguard.crl.remaining", "The time to the earliest next update of the CRLs that the port needs.")
@@ -46,7 +50,8 @@ type watch struct {
 	errs   []error
 
 	ready, degraded, reloadFailed, generation, connections, anchors, fileGeneration metric.Int64ObservableGauge
-	serverRemaining, anchorRemaining, crlRemaining, fileAge                         metric.Float64ObservableGauge
+	sourceNumber, sourceConnected, sourceRefused                                    metric.Int64ObservableGauge
+	serverRemaining, anchorRemaining, crlRemaining, fileAge, sourceAge              metric.Float64ObservableGauge
 	dropped, shadowChecked, shadowDifferent                                         metric.Int64ObservableCounter
 }
 
@@ -77,6 +82,14 @@ func (w *watch) observe(_ context.Context, o metric.Observer) error {
 	o.ObserveInt64(w.dropped, int64(status.Dropped))
 	o.ObserveInt64(w.shadowChecked, int64(status.Shadow.Checked))
 	o.ObserveInt64(w.shadowDifferent, int64(status.Shadow.Different))
+	if source := status.Source; source != nil {
+		o.ObserveInt64(w.sourceNumber, int64(source.Number))
+		o.ObserveInt64(w.sourceConnected, boolValue(source.Connected))
+		o.ObserveInt64(w.sourceRefused, int64(source.Refused))
+		if !source.Heard.IsZero() {
+			o.ObserveFloat64(w.sourceAge, inventory.At.Sub(source.Heard).Seconds())
+		}
+	}
 	for _, p := range status.Ports {
 		o.ObserveInt64(w.connections, int64(p.Connections), metric.WithAttributes(portKey.String(p.Name)))
 	}

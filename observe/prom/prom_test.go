@@ -87,6 +87,25 @@ func TestVersionsAndFailuresHaveTheirOwnSeries(t *testing.T) {
 	)
 }
 
+// The state of the source is exported where there is one.
+func TestSourceIsExported(t *testing.T) {
+	t.Parallel()
+	s := testsite.New(t)
+	if text := serve(t, s, mtlsguard.Options{}).scrape(); strings.Contains(text, "mtlsguard_source") {
+		t.Error("a server without a source exports one")
+	}
+	s = testsite.New(t)
+	text := serve(t, s, mtlsguard.Options{Source: s.Follow()}).scrape()
+	for series, want := range map[string]float64{"mtlsguard_source_number": 1, "mtlsguard_source_connected": 1, "mtlsguard_source_refused": 0} {
+		if got := value(t, text, series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
+	if age := float64(time.Now().UnixMilli())/1000 - value(t, text, "mtlsguard_source_heard_timestamp_seconds"); age < 0 || age > 60 {
+		t.Errorf("the source answered %v s ago", age)
+	}
+}
+
 // The dates of the current configuration are exported, as of the scrape.
 // Covers I6.
 func TestExpiryDatesOfTheCurrentConfigurationAreExported(t *testing.T) {

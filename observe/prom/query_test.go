@@ -46,7 +46,8 @@ type family struct {
 func families(t *testing.T) map[string]family {
 	t.Helper()
 	m := metrics(t, prom.Config{})
-	m.Watch(testsite.New(t).Open(mtlsguard.Options{}))
+	site := testsite.New(t)
+	m.Watch(site.Open(mtlsguard.Options{Source: site.Follow()}))
 	r := prometheus.NewRegistry()
 	r.MustRegister(m)
 	all, err := r.Gather()

@@ -28,6 +28,10 @@ var (
 	crlUpdate       = newDesc("crl_next_update_timestamp_seconds", "The earliest next update of the CRLs that the port needs.", "port")
 	fileTime        = newDesc("file_timestamp_seconds", "When the current content of the file took effect.", "file")
 	fileGeneration  = newDesc("file_generation", "The generation in which the current content of the file took effect.", "file")
+	sourceNumber    = newDesc("source_number", "The number of the fleet's generation in effect.")
+	sourceHeard     = newDesc("source_heard_timestamp_seconds", "When the source of the fleet answered last.")
+	sourceConnected = newDesc("source_connected", "1 if the last answer of the source was no error, otherwise 0.")
+	sourceRefused   = newDesc("source_refused", "The number of the newest generation if this node refused it, otherwise 0.")
 )
 
 var descriptions []*prometheus.Desc
@@ -60,6 +64,12 @@ func collectServer(s *mtlsguard.Server, out chan<- prometheus.Metric) {
 	count(logDropped, status.Dropped)
 	count(shadowChecked, status.Shadow.Checked)
 	count(shadowDifferent, status.Shadow.Different)
+	if source := status.Source; source != nil {
+		gauge(sourceNumber, float64(source.Number))
+		at(sourceHeard, source.Heard)
+		gauge(sourceConnected, boolValue(source.Connected))
+		gauge(sourceRefused, float64(source.Refused))
+	}
 	for _, p := range status.Ports {
 		gauge(connections, float64(p.Connections), p.Name)
 	}

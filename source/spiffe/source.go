@@ -131,18 +131,23 @@ type watcher struct {
 	source *Source
 }
 
-// OnX509ContextUpdate takes new material. Material that cannot be used leaves the former one in
-// effect.
+// OnX509ContextUpdate takes new material. What cannot be used leaves the former one in effect.
 func (w watcher) OnX509ContextUpdate(x *workloadapi.X509Context) {
 	s := w.source
-	next, err := newMaterial(x, s.config.ID)
+	next, err := newMaterial(x, s.config.ID, s.current.Load())
 	if err != nil {
 		w.OnX509ContextWatchError(err)
+	} else {
+		s.failed.Store(nil)
+	}
+	if next == nil {
 		return
 	}
-	s.failed.Store(nil)
+	for _, err := range next.useless {
+		s.config.Log.Warn("SPIFFE: an authority of a bundle is left out", slog.String("error", err.Error()))
+	}
 	before := s.current.Swap(next)
-	s.config.Log.Info("SPIFFE: the SVID is renewed", slog.String("spiffe_id", next.id), slog.Time("not_after", next.notAfter), slog.Int("trust_domains", len(next.bundles)))
+	s.config.Log.Info("SPIFFE: an update of the Workload API is in effect", slog.String("spiffe_id", next.id), slog.Time("not_after", next.notAfter), slog.Int("trust_domains", len(next.bundles)))
 	if before == nil {
 		close(s.first)
 		return

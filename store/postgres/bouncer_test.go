@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -44,7 +45,7 @@ func bouncer(t *testing.T, c *cluster, mode, database string) string {
 	t.Helper()
 	binary := testkit.Program(t, "pgbouncer", "pgbouncer")
 	folder := t.TempDir()
-	if err := giveToDatabase(folder); err != nil {
+	if err := errors.Join(giveToDatabase(folder), os.Chmod(filepath.Dir(folder), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	port := freePort(t)
@@ -79,6 +80,7 @@ logfile = %s
 }
 
 func TestPgBouncer(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	for _, x := range []struct {
 		name, mode string
@@ -102,7 +104,7 @@ func TestPgBouncer(t *testing.T) {
 				options = append(options, WithListen(direct))
 			} else {
 				// The connection is made again and again, as after restarts of PgBouncer.
-				options = append(options, withTimes(func(x *times) { x.again = 1500 * time.Millisecond }))
+				options = append(options, withTimes(func(x *times) { x.poll, x.again = 300*time.Millisecond, 500*time.Millisecond }))
 			}
 			pool := poolOf(t, dsn, "postgres")
 			node, editor := storeOf(t, pool, fleet, options...), storeOf(t, pool, fleet)
@@ -121,7 +123,7 @@ func TestPgBouncer(t *testing.T) {
 				worst = max(worst, eventually(t, parent.Manifest.Number, &saw))
 			}
 			t.Logf("the slowest of 5 generations was seen after %v", worst)
-			if worst > 3*time.Second {
+			if worst > 2*time.Second {
 				t.Errorf("a generation was seen after %v", worst)
 			}
 			if n := strings.Count(log.String(), "LISTEN does not work"); n != map[bool]int{true: 1}[x.deaf] {
@@ -133,6 +135,7 @@ func TestPgBouncer(t *testing.T) {
 
 // PgBouncer can give the server process that listens to somebody else, and another one to the node.
 func TestServerProcessThatStopsListeningIsNoticed(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	var log lines
 	s := c.store(t, fleet, WithLog(slog.New(slog.NewTextHandler(&log, nil))))
@@ -156,6 +159,7 @@ func TestServerProcessThatStopsListeningIsNoticed(t *testing.T) {
 }
 
 func TestStandbyIsPolledUntilItIsPromoted(t *testing.T) {
+	t.Parallel()
 	c := ownCluster(t)
 	var log lines
 	name := c.database(t)
@@ -186,4 +190,34 @@ func TestStandbyIsPolledUntilItIsPromoted(t *testing.T) {
 	})
 	commit(t, s, second, "3")
 	eventually(t, 3, &saw)
+}
+
+// A wait that ends at its deadline must leave a TLS connection as it was.
+func TestHeartbeatsOverTLSKeepTheConnection(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	dsn := strings.Replace(c.dsn(name), "sslmode=disable", "sslmode=require", 1)
+	s := storeOf(t, poolOf(t, dsn, "postgres"), fleet, withTimes(func(x *times) { x.heartbeat = 5 * time.Millisecond }))
+	first := commit(t, s, nil, "1")
+	result := make(chan error, 1)
+	go func() { result <- s.Watch(soon(t), first) }()
+	testkit.Eventually(t, "the store listens over TLS, and looks again and again", func() bool {
+		var n int
+		err := c.row("postgres", `select count(*) from pg_stat_activity join pg_stat_ssl using (pid)
+			where datname = $1 and ssl and query like '%pg_listening_channels%' and query_start > backend_start + interval '300 ms'`, name).Scan(&n)
+		return err == nil && n == 1
+	})
+	select {
+	case err := <-result:
+		t.Errorf("the watch ended: %v", err)
+	default:
+	}
+	if now, _ := s.current(); now.failures != 0 {
+		t.Errorf("the connection was lost %d times: %v", now.failures, now.err)
+	}
+	commit(t, s, first, "2")
+	if err := <-result; err != nil {
+		t.Errorf("watch: %v", err)
+	}
 }

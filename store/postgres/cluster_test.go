@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
 // cluster is a real PostgreSQL server on loopback.
@@ -80,8 +81,8 @@ func asDatabase(cmd *exec.Cmd) error {
 	return nil
 }
 
-// giveToDatabase lets the programs of start use a folder.
-func giveToDatabase(folder string) error {
+// giveToDatabase makes a file or a folder that of the user of start.
+func giveToDatabase(name string) error {
 	if os.Getuid() != 0 {
 		return nil
 	}
@@ -91,7 +92,7 @@ func giveToDatabase(folder string) error {
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
-	return errors.Join(os.Chmod(filepath.Dir(folder), 0o755), os.Chown(folder, uid, gid))
+	return os.Chown(name, uid, gid)
 }
 
 // program returns the path of a program of PostgreSQL. Debian has them outside of PATH.
@@ -124,7 +125,7 @@ func freePort(tb testing.TB) int {
 // newCluster starts a server with an empty cluster in folder, which belongs to the test.
 func newCluster(tb testing.TB, folder string) *cluster {
 	tb.Helper()
-	if err := giveToDatabase(folder); err != nil {
+	if err := errors.Join(giveToDatabase(folder), os.Chmod(filepath.Dir(folder), 0o755)); err != nil {
 		tb.Fatal(err)
 	}
 	c := &cluster{folder: filepath.Join(folder, "data"), port: freePort(tb)}
@@ -134,6 +135,13 @@ func newCluster(tb testing.TB, folder string) *cluster {
 	}
 	if out, err := initdb.CombinedOutput(); err != nil {
 		tb.Fatalf("initdb: %v\n%s", err, out)
+	}
+	server := testpki.NewCA("Database CA").Server()
+	for file, data := range map[string][]byte{"server.crt": server.CertPEM(), "server.key": server.KeyPEM()} {
+		name := filepath.Join(c.folder, file)
+		if err := errors.Join(os.WriteFile(name, data, 0o600), giveToDatabase(name)); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	c.start(tb)
 	return c
@@ -151,19 +159,22 @@ func ownCluster(tb testing.TB) *cluster {
 func (c *cluster) start(tb testing.TB) {
 	tb.Helper()
 	cmd := exec.Command(program(tb, "postgres"), "-D", c.folder, "-p", strconv.Itoa(c.port), "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=320", "-c", "shared_buffers=32MB", "-c", "log_min_messages=fatal")
+		"-c", "ssl=on", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=320", "-c", "shared_buffers=32MB", "-c", "log_min_messages=fatal")
 	server, err := start(cmd)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	c.server = server
-	testkit.Eventually(tb, "PostgreSQL answers", func() bool {
+	for end := time.Now().Add(testkit.Patience); ; time.Sleep(20 * time.Millisecond) { // each attempt is a process of the server
 		conn, err := pgx.Connect(context.Background(), c.dsn("postgres"))
 		if err == nil {
 			_ = conn.Close(context.Background())
+			return
 		}
-		return err == nil
-	})
+		if time.Now().After(end) {
+			tb.Fatalf("PostgreSQL does not answer: %v", err)
+		}
+	}
 }
 
 // stop ends the server: SIGINT is a fast shutdown, SIGQUIT an immediate one, as after a crash.
@@ -249,6 +260,11 @@ func poolOf(tb testing.TB, dsn, role string) *pgxpool.Pool {
 		tb.Fatal(err)
 	}
 	config.ConnConfig.User = role
+	return poolWith(tb, config)
+}
+
+func poolWith(tb testing.TB, config *pgxpool.Config) *pgxpool.Pool {
+	tb.Helper()
 	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
 	if err != nil {
 		tb.Fatal(err)

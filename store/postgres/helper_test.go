@@ -89,6 +89,7 @@ type proxy struct {
 	target string
 	lost   atomic.Bool  // nothing passes, and nobody is told
 	passed atomic.Int64 // bytes from the server
+	asked  atomic.Int64 // bytes from clients
 	quota  atomic.Int64 // bytes from the server until all connections are cut; 0: no bound
 
 	mu    sync.Mutex
@@ -138,6 +139,8 @@ func (p *proxy) copy(to, from net.Conn, down bool) {
 		}
 		if down {
 			p.passed.Add(int64(n))
+		} else {
+			p.asked.Add(int64(n))
 		}
 		if down && n > 0 && p.quota.Load() > 0 && p.quota.Add(-int64(n)) <= 0 {
 			p.quota.Store(0)

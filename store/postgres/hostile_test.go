@@ -106,6 +106,7 @@ func TestHostileRowsAreNotBelieved(t *testing.T) {
 
 // A content that another editor has left under a digest is found by the next editor.
 func TestCommitChecksContentThatIsThere(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -163,6 +164,7 @@ func TestLargeMessageIsRefused(t *testing.T) {
 }
 
 func TestReportsAreBounded(t *testing.T) {
+	t.Parallel()
 	s := sharedCluster(t).store(t, fleet)
 	for _, name := range []string{"", "a\x00b", "\xff", strings.Repeat("x", 256)} {
 		errorHas(t, s.Tell(soon(t), source.Report{Node: name}), "is not the name of a node")

@@ -23,13 +23,14 @@ const (
 // follow keeps a connection that listens until ctx ends.
 func (s *Store) follow(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
-	for tries := 0; ; tries++ {
+	var pause pauses
+	for {
 		heard, err := s.hear(ctx)
-		if heard {
-			tries = 0
-		}
 		if ctx.Err() != nil {
 			return
+		}
+		if heard {
+			pause = pauses{}
 		}
 		if err == nil {
 			continue // LISTEN is tried again
@@ -40,31 +41,53 @@ func (s *Store) follow(ctx context.Context, done chan<- struct{}) {
 				now.err = s.explain(err)
 			}
 		})
-		if sleep(ctx, pauseAfter(err, tries)) != nil {
+		if sleep(ctx, pause.after(err)) != nil {
 			return
 		}
 	}
 }
 
-// pauseAfter returns the shortest pause before another attempt; sleep doubles it at random. A refused connection costs
-// nobody anything: it is tried again within 300 ms, so that nodes hear of news soon after a restart. Others wait up to 5 to 10 s.
-func pauseAfter(err error, tries int) time.Duration {
-	most := 5 * time.Second
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || code(err) == "57P03" || code(err) == "57P01" || code(err) == "57P02" {
-		most = 150 * time.Millisecond
+// pauses are how long to wait before another connection is tried.
+type pauses struct {
+	down  int // how often the server did not run
+	other int // how often in a row there was another error
+}
+
+// after returns the shortest pause after an error; sleep doubles it at random. A server that does not run costs nobody
+// anything: it is tried again within 120 ms in the first half minute, and within 300 ms later, so that nodes hear of news
+// soon after a restart. Other errors are given up to 10 s.
+func (p *pauses) after(err error) time.Duration {
+	switch {
+	case !isDown(err):
+		p.other++
+		return min(50*time.Millisecond<<min(p.other-1, 10), 5*time.Second)
+	case p.down < 300:
+		p.down, p.other = p.down+1, 0
+		return 60 * time.Millisecond
 	}
-	return min(50*time.Millisecond<<min(tries, 10), most)
+	p.other = 0
+	return 150 * time.Millisecond
+}
+
+// isDown reports whether the server does not run, or is starting or stopping.
+func isDown(err error) bool {
+	switch code(err) {
+	case "57P01", "57P02", "57P03":
+		return true
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) // ENOENT: a unix socket
 }
 
 // ear is a connection that listens.
 type ear struct {
 	*pgx.Conn
-	store *Store
-	pid   int32  // of its server process
-	hint  bool   // a generation of the fleet was committed
-	nonce string // what ping sends
-	pong  bool   // and that it came back
-	deaf  string // why it hears nothing, and must look every second; "": it hears
+	store  *Store
+	pid    int32     // of its server process
+	hint   bool      // a generation of the fleet was committed
+	nonce  string    // what ping sends
+	pong   bool      // and that it came back
+	looked time.Time // when look was called last
+	deaf   string    // why it hears nothing, and must look every second; "": it hears
 }
 
 // hear connects, and tells the watches what it hears until the connection fails or ctx ends. It reports whether it had
@@ -100,6 +123,11 @@ func (s *Store) hear(ctx context.Context) (heard bool, err error) {
 		}
 		if err := e.wait(ctx, wait, func() bool { return e.hint }); err != nil {
 			return true, err
+		}
+		select {
+		case <-ctx.Done():
+			return true, ctx.Err()
+		case <-time.After(s.times.apart - time.Since(e.looked)):
 		}
 		if err := e.look(ctx); err != nil {
 			return true, err
@@ -159,7 +187,7 @@ func (e *ear) look(ctx context.Context) error {
 			select digest from mtlsguard.generation where fleet = $1 order by number desc limit 1) g on true`
 	ctx, cancel := context.WithTimeout(ctx, e.store.times.answer)
 	defer cancel()
-	e.hint = false
+	e.hint, e.looked = false, time.Now()
 	var pid int32
 	var listens bool
 	var digest []byte

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"slices"
@@ -90,6 +91,7 @@ func (c *cluster) backends(tb testing.TB, name string) int {
 }
 
 func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
+	t.Parallel()
 	c := ownCluster(t)
 	s := c.store(t, fleet)
 	first := commit(t, s, nil, "1")
@@ -119,7 +121,56 @@ func TestWatchFailsOnceWhileNothingIsHeard(t *testing.T) {
 	}
 }
 
+func TestCloseEndsAWatchThatWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := storeOf(t, poolOf(t, fmt.Sprintf("postgres://127.0.0.1:%d/x?sslmode=disable", freePort(t)), "x"), fleet)
+	if err := s.Watch(soon(t), nil); err == nil {
+		t.Fatal("watch works without a database")
+	}
+	result := make(chan error, 1)
+	go func() { result <- s.Watch(soon(t), nil) }()
+	testkit.Eventually(t, "the watch waits", func() bool {
+		s.listener.mu.Lock()
+		defer s.listener.mu.Unlock()
+		return s.listener.watches == 1
+	})
+	s.Close()
+	errorIs(t, <-result, errClosed)
+}
+
+// Any role may send notifications, and each node would ask the database after each.
+func TestFloodOfNotificationsCausesFewLooks(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	editor := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	first := commit(t, editor, nil, "1")
+	p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)))
+	_, port, _ := net.SplitHostPort(p.Addr().String())
+	node := storeOf(t, poolOf(t, "postgres://127.0.0.1:"+port+"/"+name+"?sslmode=disable", "postgres"), fleet)
+	result := make(chan error, 1)
+	go func() { result <- node.Watch(soon(t), first) }()
+	testkit.Eventually(t, "the store listens", func() bool { now, _ := node.current(); return now.heard })
+	before := p.asked.Load()
+	began := time.Now()
+	c.exec(t, name, `do $$ begin
+		for i in 1..10000 loop
+			perform pg_notify('mtlsguard', 'orders ' || i);
+			commit;
+		end loop;
+	end $$`)
+	took := time.Since(began)
+	if looks, most := (p.asked.Load()-before)/400, int64(took/(20*time.Millisecond))+3; looks > most {
+		t.Errorf("10,000 notifications in %v caused about %d looks, want at most %d", took, looks, most)
+	}
+	commit(t, editor, first, "2")
+	if err := <-result; err != nil {
+		t.Errorf("watch: %v", err)
+	}
+}
+
 func TestHalfOpenConnectionsAreFound(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	editor := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -159,6 +210,7 @@ func TestHalfOpenConnectionsAreFound(t *testing.T) {
 }
 
 func TestBlobIsReadOnAfterACut(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	large := make([]byte, 3<<20+1)
@@ -181,6 +233,7 @@ func TestBlobIsReadOnAfterACut(t *testing.T) {
 }
 
 func TestCommitThatIsCutLeavesNothing(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	direct := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -218,24 +271,48 @@ func TestCommitThatIsCutLeavesNothing(t *testing.T) {
 }
 
 func TestLostEditorDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
 	first := commit(t, s, nil, "1")
-	// An editor has done all but the commit, and is not heard of again. The server ends its transaction.
-	lost, err := s.pool.Begin(soon(t))
+	// An editor has added a part of a file that others need too, and is not heard of again.
+	text := strings.Repeat("x", 2*partSize)
+	second := next(t, first, text)
+	lost := storeOf(t, c.pool(t, name, "postgres"), fleet, withTimes(func(x *times) { x.editor = 300 * time.Millisecond }))
+	half, goOn := make(chan struct{}), make(chan struct{})
+	hanging, err := source.New(second.Raw, nil, func(context.Context, source.File) (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader(text[:partSize+1]), waiting{half, goOn}, strings.NewReader(text[partSize+1:]))), nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lost.Exec(soon(t), limits+"; set local idle_in_transaction_session_timeout = '300ms'; select pg_advisory_xact_lock(hashtextextended('mtlsguard orders', 0))"); err != nil {
-		t.Fatal(err)
-	}
+	result := make(chan error, 1)
+	go func() { result <- lost.Commit(soon(t), hanging) }()
+	<-half
 	began := time.Now()
-	commit(t, s, first, "2")
-	if took := time.Since(began); took < 200*time.Millisecond || took > 9*time.Second {
-		t.Errorf("the commit waited %v, want about 300 ms", took)
+	if err := s.Commit(soon(t), second); err != nil {
+		t.Errorf("the commit of another editor: %v", err)
 	}
-	_ = lost.Rollback(context.Background()) // the server has ended it
+	if took := time.Since(began); took < 100*time.Millisecond || took > 9*time.Second {
+		t.Errorf("the commit took %v, want about 300 ms: it waits for the lost one", took)
+	}
+	close(goOn)
+	if err := <-result; err == nil {
+		t.Error("the commit of the lost editor has no error")
+	}
+	if got := load(t, s); !got.Same(second) {
+		t.Error("the newest generation is another one")
+	}
+}
+
+// waiting is a reader that closes one channel, and ends when another one is closed.
+type waiting struct{ begun, end chan struct{} }
+
+func (w waiting) Read([]byte) (int, error) {
+	close(w.begun)
+	<-w.end
+	return 0, io.EOF
 }
 
 func TestTheConnectionEndsAWhileAfterTheLastWatch(t *testing.T) {

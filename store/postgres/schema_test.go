@@ -1,14 +1,20 @@
 package postgres
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
 func TestRolesMayOnlyWhatTheyNeed(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	c.exec(t, name, Schema) // once more changes nothing
@@ -61,6 +67,13 @@ func TestRolesMayOnlyWhatTheyNeed(t *testing.T) {
 	if got := load(t, owner); !got.Same(first) {
 		t.Error("the generation has changed")
 	}
+	c.exec(t, name, "create role cron login; grant usage on schema mtlsguard to cron; grant execute on function mtlsguard.prune to cron")
+	if err := c.try(name, "cron", "select mtlsguard.prune('orders', 1, '0')"); err != nil {
+		t.Errorf("prune by a role to whom it was granted: %v", err)
+	}
+	if err := c.try(name, "cron", "delete from mtlsguard.generation"); err == nil {
+		t.Error("a role that may prune may delete")
+	}
 	var role string
 	if err := owner.pool.QueryRow(soon(t), "select role from mtlsguard.generation").Scan(&role); err != nil || role != "anna" {
 		t.Errorf("the generation is by the role %q, %v, want anna", role, err)
@@ -68,6 +81,7 @@ func TestRolesMayOnlyWhatTheyNeed(t *testing.T) {
 }
 
 func TestDatabaseRefusesGenerationsThatDoNotFollow(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -108,7 +122,15 @@ func TestDatabaseRefusesGenerationsThatDoNotFollow(t *testing.T) {
 	}
 }
 
+func TestSchemaNeedsUTF8(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	c.exec(t, "postgres", "create database latin1 encoding 'LATIN1' template template0")
+	errorHas(t, c.try("latin1", "postgres", Schema), "must be UTF8")
+}
+
 func TestMissingSchemaIsNamed(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	s := storeOf(t, c.pool(t, "postgres", "postgres"), fleet)
 	_, err := s.Load(soon(t), nil)
@@ -122,6 +144,7 @@ func TestMissingSchemaIsNamed(t *testing.T) {
 }
 
 func TestPruneKeepsWhatIsNewAndWhatItNames(t *testing.T) {
+	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
@@ -192,4 +215,41 @@ func TestPruneKeepsWhatIsNewAndWhatItNames(t *testing.T) {
 		t.Errorf("delete after prune in the same transaction: %v, want that it is refused", err)
 	}
 	commit(t, s, parent, "5")
+}
+
+// prune removes a blob that an editor has just found, and does not add therefore.
+func TestCommitAddsWhatIsPrunedMeanwhile(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
+	first := commit(t, s, nil, "old")
+	second := commit(t, s, first, "2")
+	old, fresh := first.Manifest.Files[0].SHA256, 0
+	for ; ; fresh++ { // blobs are added in the order of their digests
+		if d := source.DigestOf([]byte(strconv.Itoa(fresh))); bytes.Compare(d[:], old[:]) > 0 && fresh != 2 {
+			break
+		}
+	}
+	third, err := source.Next(second, source.Manifest{Fleet: fleet, Author: "anna"}, fstest.MapFS{"a": {Data: []byte("old")}, "b": {Data: []byte(strconv.Itoa(fresh))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pruned := 0
+	hooked, err := source.New(third.Raw, nil, func(ctx context.Context, f source.File) (io.ReadCloser, error) {
+		if f.Name == "b" && pruned == 0 {
+			pruned++
+			c.exec(t, name, "select mtlsguard.prune('orders', 1, '0')")
+		}
+		return third.Open(ctx, f)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(soon(t), hooked); err != nil || pruned != 1 {
+		t.Fatalf("commit: %v, after %d prunes", err, pruned)
+	}
+	if got, err := content(load(t, s)); err != nil || got != "old" {
+		t.Errorf("the content is %q, %v", got, err)
+	}
 }

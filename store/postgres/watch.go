@@ -59,7 +59,7 @@ func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
 			return s.pause(ctx, changed)
 		case other || now.heard && now.failures != first.failures || now.heard && first.err != nil:
 			return nil
-		case now.err != nil && first.err == nil:
+		case now.err != nil && (first.err == nil || now.err == errClosed):
 			return now.err
 		}
 		select {

@@ -14,10 +14,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/source"
+	"github.com/mtlsguard/mtlsguard/source/sourcetest"
 )
 
 const config = `users: users.yaml
@@ -91,6 +94,22 @@ func (s *Site) Put(name, content string) {
 	if err := os.WriteFile(s.Path(name), []byte(content), 0o600); err != nil {
 		s.Fatal(err)
 	}
+}
+
+// Follow moves the users into a store, which holds one generation, and returns the store.
+func (s *Site) Follow() *sourcetest.Memory {
+	s.Helper()
+	store := sourcetest.NewMemory("orders")
+	files := fstest.MapFS{"users.yaml": {Data: []byte(strings.ReplaceAll(users, "ca.pem", "../ca.pem"))}}
+	g, err := source.Next(nil, source.Manifest{Fleet: "orders", Author: "anna"}, files)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := store.Commit(s.Context(), g); err != nil {
+		s.Fatal(err)
+	}
+	s.Put("mtlsguard.yaml", strings.Replace(config, "users: ", "source: {mount: fleet, keep: keep, unsigned: true}\nusers: fleet/", 1))
+	return store
 }
 
 // Open opens the configuration.

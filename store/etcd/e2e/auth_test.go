@@ -57,7 +57,7 @@ func TestTheDocumentedPermissions(t *testing.T) {
 	}
 	e.restart(100 * time.Millisecond)
 	begun := time.Now()
-	g = commit(t, editor, next(t, g))
+	commit(t, editor, next(t, g))
 	waitFor(t, seen, 3)
 	t.Logf("the first commit after a restart was there after %v", time.Since(begun))
 	if all, err := editor.Reports(t.Context()); err != nil || len(all) != 1 || all[0].Number != 2 {

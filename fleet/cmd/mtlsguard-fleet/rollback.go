@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/console"
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+type rollbackCmd struct {
+	Number uint64 `arg:"" help:"The number of the generation whose users and policy are wanted again."`
+	commitFlags
+}
+
+func (*rollbackCmd) Help() string {
+	return `Commits a new generation with the users and the policy of an older one, and with all other files as they are now: CRLs, anchors and the rest. Older CRLs would let certificates in again that are revoked now, and nodes refuse them.
+
+Example:
+  mtlsguard-fleet rollback 41 --store fleet-store --note "43 was a mistake" --sign signer.pem
+
+Exit status: 0 the generation is committed, or the users and the policy are the same, 1 another editor was faster or --yes is needed, 2 it cannot be committed.`
+}
+
+func (c *rollbackCmd) Run(a *app) error {
+	configs, fleet, err := c.read()
+	if err != nil {
+		return err
+	}
+	s, end, err := c.open(a, fleet)
+	if err != nil {
+		return err
+	}
+	defer end()
+	parent, err := s.fetch(0)
+	if err != nil {
+		return err
+	}
+	old, err := s.fetch(c.Number)
+	if err != nil {
+		return err
+	}
+	if c.Number == parent.Manifest.Number {
+		return console.UsageError(fmt.Sprintf("generation %d is the newest", c.Number), "name an older one: mtlsguard-fleet log")
+	}
+	files, err := contentsOf(s.ctx, parent)
+	if err != nil {
+		return s.error(err)
+	}
+	restored, err := contentsOf(s.ctx, old)
+	if err != nil {
+		return s.error(err)
+	}
+	for name := range files {
+		if isUsersOrPolicy(configs, name) {
+			delete(files, name)
+		}
+	}
+	found := 0
+	for name, data := range restored {
+		if isUsersOrPolicy(configs, name) {
+			files[name] = data
+			found++
+		}
+	}
+	if found == 0 {
+		return console.UsageError(fmt.Sprintf("generation %d has no file that is users or policy of --config", c.Number), "mtlsguard-fleet show "+formatNumber(c.Number)+" lists its files")
+	}
+	fsys, err := files.fs()
+	if err != nil {
+		return err
+	}
+	_, err = c.commit(a, s, configs, proposal{parent: parent, files: fsys, manifest: source.Manifest{Restores: c.Number, Ports: restoredPorts(configs, parent, old)}})
+	return err
+}
+
+// restoredPorts returns the names of ports that old rules and mappings may use besides those of now.
+func restoredPorts(configs []nodeConfig, parent, old *source.Generation) []string {
+	both := *parent
+	both.Manifest.Ports = append(append([]string{}, parent.Manifest.Ports...), old.Manifest.Ports...)
+	return portsOf(configs, &both)
+}
+
+// isUsersOrPolicy reports whether a file of a generation is the users or the policy of a node.
+func isUsersOrPolicy(configs []nodeConfig, name string) bool {
+	for _, n := range configs {
+		for _, known := range []string{n.users, n.policy} {
+			if known != "" && (name == known || strings.HasPrefix(name, known+"/")) {
+				return true
+			}
+		}
+	}
+	return false
+}

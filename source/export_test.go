@@ -1,0 +1,9 @@
+package source
+
+import "time"
+
+// SetStallTimeout sets the time without a byte after which a blob is given up.
+func SetStallTimeout(d time.Duration) { stallTimeout = d }
+
+// OnStep calls f between the steps of writing to a disk.
+func OnStep(f func(step string)) { reached = f }

@@ -1,0 +1,85 @@
+package postgres_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/store/postgres"
+)
+
+// commands returns the commands of the blocks "console" of the section PostgreSQL of docs/fleet.md, and what they print.
+func commands(t *testing.T) (script, output string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/fleet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(page), "\n## PostgreSQL\n")
+	if !ok {
+		t.Fatal("docs/fleet.md has no section PostgreSQL")
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	var commands, printed strings.Builder
+	for i, block := range strings.Split(text, "```") {
+		block, ok := strings.CutPrefix(block, "console\n")
+		if i%2 == 0 || !ok {
+			continue
+		}
+		document := false // in a here-document
+		for line := range strings.Lines(block) {
+			command, isCommand := strings.CutPrefix(line, "$ ")
+			switch {
+			case document:
+				commands.WriteString(line)
+				document = line != "EOF\n"
+			case isCommand, strings.HasPrefix(line, "    "), line == "  done\n":
+				commands.WriteString(command)
+				document = strings.Contains(line, "<<")
+			default:
+				printed.WriteString(line)
+			}
+		}
+	}
+	return commands.String(), printed.String()
+}
+
+// The commands of docs/fleet.md print what it says.
+func TestDocumentedCommandsWork(t *testing.T) {
+	t.Parallel()
+	for _, p := range [][2]string{{"curl", "curl"}, {"openssl", "openssl"}, {"psql", "postgresql-client"}} {
+		testkit.Program(t, p[0], p[1])
+	}
+	c := postgres.OwnCluster(t)
+	script, want := commands(t)
+	checkout, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script = strings.NewReplacer("CHECKOUT", checkout, "sleep 1 ", "sleep 3 ").Replace(script)
+	numbers := "PORT=(0"
+	for n := 1; n <= 3; n++ {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		_ = l.Close()
+		script = strings.ReplaceAll(script, fmt.Sprintf("127.0.0.1:844%d", n), "127.0.0.1:"+port)
+		numbers += " " + port
+	}
+	script = "trap 'kill $(jobs -p); wait' EXIT\n" + numbers + ")\n" + strings.ReplaceAll(script, "127.0.0.1:844$n", "127.0.0.1:${PORT[$n]}")
+	bash := exec.Command("bash", "-eu", "-c", script) // it ends its children
+	bash.Dir = t.TempDir()
+	bash.Env = append(os.Environ(), "GOWORK=off", "PGHOST=127.0.0.1", fmt.Sprint("PGPORT=", c.Port()), "PGUSER=postgres", "PGSSLMODE=disable")
+	var out, stderr strings.Builder
+	bash.Stdout, bash.Stderr = &out, &stderr
+	if err := bash.Run(); err != nil || out.String() != want {
+		t.Errorf("%v\n%s\nthe output is\n%s\nwant\n%s", err, stderr.String(), out.String(), want)
+	}
+}
