@@ -17,7 +17,8 @@ import (
 )
 
 // PKI is a set of authorities, with certificates for a server, for clients and for a gateway. It
-// belongs to one test, whose parallel subtests can share it.
+// belongs to one test, whose parallel subtests can share it. Certificates and the CRL are valid for a
+// day.
 type PKI struct {
 	t                            testing.TB
 	clients, servers, gatewaysCA *testpki.Pair

@@ -21,7 +21,8 @@ import (
 // a guard and without a port. Such a handler also has RequireGroup and RequireUser inside it. The
 // user is in the groups, and in those of every named user. identity.Default is the anonymous user.
 //
-// The target is that of httptest.NewRequest, such as /orders/7. The request has no body; set Body.
+// The target is that of httptest.NewRequest, such as /orders/7. The request has no body; set Body. The
+// port in the identity is called test, and the certificate is a new one with each call.
 // A guard ignores the identity: it refuses such a request, because it came by no port.
 func Request(t testing.TB, method, target, user string, groups ...string) *http.Request {
 	requireTest()

@@ -15,7 +15,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
-// Server is a running server with the PKI that it trusts. It ends with its test.
+// Server is a running server with the PKI that it trusts, whose methods return the clients that call
+// it. It ends with its test.
 type Server struct {
 	*PKI
 	// URL is that of the first port, without a path: https://127.0.0.1:41234.

@@ -3,6 +3,7 @@ package acme
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -16,11 +17,13 @@ import (
 // serveWithACME is the example of docs/certificates.md.
 func serveWithACME(ctx context.Context) error {
 	magic := certmagic.NewDefault()
-	if err := magic.ManageAsync(ctx, []string{"orders.acme.example"}); err != nil {
-		return err
-	}
 	server, err := mtlsguard.Open("mtlsguard.yaml", mtlsguard.Options{
 		Certificates: map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error){"internal": magic.GetCertificate},
+		Ready: func() { // the port is open and answers the challenge
+			if err := magic.ManageAsync(ctx, []string{"orders.acme.example"}); err != nil {
+				slog.Error("certmagic", "error", err)
+			}
+		},
 	})
 	if err != nil {
 		return err

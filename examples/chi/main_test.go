@@ -7,11 +7,13 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
 )
 
@@ -120,6 +122,37 @@ func TestWebSocket(t *testing.T) {
 	_, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: server.Client("mallory")})
 	if err == nil || res == nil || res.StatusCode != 403 {
 		t.Errorf("mallory: %v", err)
+	}
+}
+
+// A certificate that expires ends the streams of its caller. The clock of the server is the test's.
+func TestStreamsEndWithTheCertificate(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	server := mtlsguardtest.NewServer(t, nil, mtlsguardtest.WithServe(serve), mtlsguardtest.WithPolicy(policy),
+		mtlsguardtest.WithOptions(mtlsguard.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, strings.Replace(server.URL, "https:", "wss:", 1)+"/chat", &websocket.DialOptions{HTTPClient: server.Client("alice")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	res, err := server.Client("alice").Get(server.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+
+	ahead.Store(int64(48 * time.Hour)) // certificates of tests last a day
+	if _, _, err := c.Read(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("the WebSocket: %v", err)
+	}
+	for err = nil; err == nil && ctx.Err() == nil; {
+		_, err = res.Body.Read(make([]byte, 100))
+	}
+	if ctx.Err() != nil {
+		t.Error("the events go on")
 	}
 }
 

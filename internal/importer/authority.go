@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -99,28 +100,64 @@ func (in *Import) issuerKey(name string) (trust.Digest, error) {
 	return trust.Digest{}, errNoAuthority
 }
 
+// HasAuthorities reports whether --issuer names an authority, or the source has one.
+func (in *Import) HasAuthorities() bool { return len(in.authorities) > 0 }
+
 // Issuer returns the authority that must have issued the certificates of a line: the only one of
 // --issuer and the source, or the one that issued a certificate that is at hand. leaf may be
-// nil. If there is none, Issuer reports the line and returns false. An authority that only
-// --certs has is never chosen: its owner could issue for every user.
+// nil. If there is none, Issuer reports the line and returns false.
 func (l *Line) Issuer(leaf *Certificate) (*Authority, bool) {
-	all := l.in.authorities
+	a, why, hint := l.in.FindIssuer(leaf)
+	if a == nil {
+		l.Skip(why, hint)
+	}
+	return a, a != nil
+}
+
+// FindIssuer is Line.Issuer without a report: it returns nil, and why. An authority that only
+// --certs has is never chosen: its owner could issue for every user.
+func (in *Import) FindIssuer(leaf *Certificate) (a *Authority, why, hint string) {
+	all := in.authorities
 	if leaf != nil {
 		for _, a := range all {
 			if leaf.Cert.CheckSignatureFrom(a.Cert) == nil {
-				return a, true
+				return a, "", ""
 			}
 		}
 	}
 	switch {
 	case len(all) == 1:
-		return all[0], true
+		return all[0], "", ""
 	case len(all) == 0:
-		l.Skip("no issuer is known: without one, every trusted authority could issue a certificate for this user", "--issuer FILE with the certificate of the authority")
+		return nil, "no issuer is known: without one, every trusted authority could issue a certificate for this user", "--issuer FILE with the certificate of the authority"
 	case leaf != nil:
-		l.Skip(fmt.Sprintf("%s was issued by none of the authorities", leaf.File), "--issuer FILE with the certificate of "+formatIssuer(leaf.Cert))
-	default:
-		l.Skip(fmt.Sprintf("it is not known which of the %d authorities issued the certificate", len(all)), "--certs FOLDER with the certificate, or --issuer FILE with one authority")
+		return nil, fmt.Sprintf("%s was issued by none of the authorities", leaf.File), "--issuer FILE with the certificate of " + formatIssuer(leaf.Cert)
 	}
-	return nil, false
+	return nil, fmt.Sprintf("it is not known which of the %d authorities issued the certificate", len(all)), "--certs FOLDER with the certificate, or --issuer FILE with one authority"
 }
+
+// IssuedUnder reports whether an authority of --issuer or the source issued a certificate at hand,
+// directly or through other authorities at hand. Without any authority it is true.
+func (in *Import) IssuedUnder(leaf *Certificate) bool {
+	if len(in.authorities) == 0 {
+		return true
+	}
+	between := append(slices.Clone(leaf.chain), in.Certificates.authorities...)
+	c := leaf.Cert
+	for range maxChain {
+		for _, a := range in.authorities {
+			if c.CheckSignatureFrom(a.Cert) == nil {
+				return true
+			}
+		}
+		i := slices.IndexFunc(between, func(parent *x509.Certificate) bool { return !parent.Equal(c) && c.CheckSignatureFrom(parent) == nil })
+		if i < 0 {
+			return false
+		}
+		c = between[i]
+	}
+	return false
+}
+
+// maxChain bounds the certificates of a chain.
+const maxChain = 8

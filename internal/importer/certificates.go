@@ -109,8 +109,7 @@ func (c *Certificates) add(one *Certificate) *Certificate {
 		return one
 	}
 	c.all = append(c.all, one)
-	sha1 := sha1.Sum(one.Cert.Raw) //nolint:gosec // see above
-	c.digest[sha256], c.digest[hex.EncodeToString(sha1[:])] = one, one
+	c.digest[sha256], c.digest[one.SHA1()] = one, one
 	return one
 }
 
@@ -146,6 +145,22 @@ func (c *Certificates) Where(f func(*x509.Certificate) bool) (out []*Certificate
 func (c *Certificate) Fingerprint(user string) Mapping {
 	all, _ := useredit.KindValues(c.Cert, "fingerprint")
 	return Mapping{User: user, Kind: "fingerprint", Value: all[0], Note: c.File}
+}
+
+// SHA1 returns the SHA-1 of the certificate in lower-case hex, as nginx and HAProxy print it.
+func (c *Certificate) SHA1() string {
+	digest := sha1.Sum(c.Cert.Raw) //nolint:gosec // see above
+	return hex.EncodeToString(digest[:])
+}
+
+// Serial returns the serial number in upper-case hex with an even number of digits, as OpenSSL
+// prints it.
+func (c *Certificate) Serial() string {
+	text := useredit.Serial(c.Cert)
+	if len(text)%2 == 1 {
+		text = "0" + text
+	}
+	return text
 }
 
 // formatName returns the subject of a certificate for people.

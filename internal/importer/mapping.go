@@ -6,9 +6,11 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
@@ -21,6 +23,7 @@ type Mapping struct {
 	Ports       []string
 	NotBefore   string
 	NotAfter    string
+	Pattern     bool   // {user} in Value captures; without it such a value is not carried
 	Disabled    bool   // refuses the certificate; User then only names the reason
 	Note        string // a comment at the end of the line, such as the certificate's file
 }
@@ -45,6 +48,9 @@ func (l *Line) Map(m Mapping) bool {
 		m.ID = fmt.Sprintf("%s-%d", base, n)
 	}
 	e := useredit.CheckFields(m.fields())
+	if !m.Pattern && e == nil && strings.Contains(m.Value, username.Variable) {
+		e = &configerror.Error{What: username.Variable + " is a part of the name there, and a variable here", Hint: "map the certificate by its fingerprint"}
+	}
 	switch {
 	case e == nil:
 		l.in.ids[m.ID] = true

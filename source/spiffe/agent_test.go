@@ -131,12 +131,12 @@ func (a *agent) FetchX509SVID(_ *workload.X509SVIDRequest, stream grpc.ServerStr
 }
 
 // authority makes an authority of a trust domain, as SPIRE does.
-func authority(domain string) *testpki.Pair {
-	return testpki.NewCA(domain, func(c *x509.Certificate) {
+func authority(domain string, options ...testpki.Option) *testpki.Pair {
+	return testpki.NewCA(domain, append([]testpki.Option{func(c *x509.Certificate) {
 		c.Subject = pkix.Name{Country: []string{"US"}, Organization: []string{"SPIFFE"}}
 		c.SubjectKeyId = fmt.Append(nil, domain, authorities.Add(1))
 		c.URIs = []*url.URL{{Scheme: "spiffe", Host: domain}}
-	})
+	}}, options...)...)
 }
 
 // authorities counts the authorities, whose key identifiers differ.

@@ -11,12 +11,15 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
+
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // material is what one update of the Workload API holds. It never changes.
 type material struct {
 	svid
 	bundles map[string][]*x509.Certificate // by trust domain
+	useless []error                        // why authorities were left out
 }
 
 // svid is the certificate that is presented.
@@ -35,9 +38,7 @@ func newMaterial(x *workloadapi.X509Context, id string, before *material) (m *ma
 	}
 	m = &material{bundles: map[string][]*x509.Certificate{}}
 	for _, b := range x.Bundles.Bundles() {
-		if authorities := b.X509Authorities(); len(authorities) > 0 { // an empty bundle verifies nothing, as an absent one
-			m.bundles[b.TrustDomain().Name()] = authorities
-		}
+		m.addBundle(b.TrustDomain().Name(), b.X509Authorities())
 	}
 	at := 0
 	if id != "" {
@@ -53,6 +54,19 @@ func newMaterial(x *workloadapi.X509Context, id string, before *material) (m *ma
 	}
 	m.setSVID(x.SVIDs[at])
 	return m, nil
+}
+
+// addBundle adds the authorities that can be anchors. Another one would be an error of the whole
+// configuration: a partner's bundle must not keep the others from being renewed. A bundle without
+// authorities verifies nothing, as an absent one.
+func (m *material) addBundle(domain string, authorities []*x509.Certificate) {
+	for i, a := range authorities {
+		if _, err := trust.New(trust.Config{TrustDomains: map[string][]*x509.Certificate{domain: {a}}}); err != nil {
+			m.useless = append(m.useless, fmt.Errorf("%s, authority %d: %w", domain, i+1, err))
+			continue
+		}
+		m.bundles[domain] = append(m.bundles[domain], a)
+	}
 }
 
 func (m *material) setSVID(s *x509svid.SVID) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -209,6 +210,47 @@ func TestOutgoingCallsPresentTheCurrentSVID(t *testing.T) {
 	if got := get(foreign, url); got != "refused" {
 		t.Errorf("a server of another trust domain is verified: %s", got)
 	}
+}
+
+// Outgoing calls go on while the SVID is renewed, and while the agent restarts: none fails.
+func TestOutgoingCallsGoOnDuringRenewals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	url := w.serve()
+	const id = "spiffe://acme.example/billing"
+	first := svid(w.acme, id)
+	w.send(first)
+	w.presents(first)
+	transport := must[*outbound.Transport](t)(outbound.New(outbound.Config{Keystore: w.source.Keystore("self"), Roots: w.source.Roots(), Default: "self"}))
+	defer transport.Close()
+	c := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	ctx, stop := context.WithCancel(t.Context())
+	var calls atomic.Int64
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				if got := get(c, url); got != "200 billing" {
+					t.Errorf("during a renewal: %s", got)
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	for n := range 10 {
+		next, before := svid(w.acme, id), calls.Load()
+		if n == 5 {
+			w.agent.stop()
+			w.send(next)
+			w.agent.start()
+		} else {
+			w.send(next)
+		}
+		w.presents(next)
+		testkit.Eventually(t, "calls", func() bool { return calls.Load() >= before+8 })
+	}
+	stop()
+	all.Wait()
 }
 
 // localhost returns a URL with the name of the SVIDs in place of the address.

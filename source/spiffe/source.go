@@ -143,6 +143,9 @@ func (w watcher) OnX509ContextUpdate(x *workloadapi.X509Context) {
 	if next == nil {
 		return
 	}
+	for _, err := range next.useless {
+		s.config.Log.Warn("SPIFFE: an authority of a bundle is left out", slog.String("error", err.Error()))
+	}
 	before := s.current.Swap(next)
 	s.config.Log.Info("SPIFFE: an update of the Workload API is in effect", slog.String("spiffe_id", next.id), slog.Time("not_after", next.notAfter), slog.Int("trust_domains", len(next.bundles)))
 	if before == nil {

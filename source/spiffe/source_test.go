@@ -3,6 +3,7 @@ package guardspiffe_test
 import (
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	guardspiffe "github.com/mtlsguard/mtlsguard/source/spiffe"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // The start waits for an SVID, and no longer than Wait or the context.
@@ -121,5 +123,27 @@ func TestUpdateWithAnErrorIsIgnored(t *testing.T) {
 		w.presents(first)
 		w.send(first) // the next error is another one
 		testkit.Eventually(t, "the update", func() bool { return contains(w.log.String()[len(before):], "level=INFO") })
+	}
+}
+
+// An authority that cannot be an anchor is left out: a partner's bundle does not keep the own one
+// from being renewed.
+func TestUselessAuthorityIsLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	leaf := svid(w.partner, "spiffe://partner.example/leaf") // no authority
+	nameless := authority("partner.example", func(c *x509.Certificate) { c.Subject = pkix.Name{} })
+	next := authority("acme.example")
+	w.agent.send([]*testpki.Pair{w.acme, next}, map[string][]*testpki.Pair{"partner.example": {leaf, nameless, w.partner}, "other.example": {nameless}}, svid(w.acme, ordersID))
+	testkit.Eventually(t, "the new bundle", func() bool { return len(w.source.Bundles()["acme.example"]) == 2 })
+	bundles := w.source.Bundles()
+	if len(bundles) != 2 || len(bundles["partner.example"]) != 1 || !bundles["partner.example"][0].Equal(w.partner.Cert) {
+		t.Errorf("%v", bundles)
+	}
+	if _, err := trust.New(trust.Config{TrustDomains: bundles}); err != nil {
+		t.Error(err)
+	}
+	if text := w.log.String(); !contains(text, "is left out", "partner.example, authority 1", "partner.example, authority 2", "other.example, authority 1", "is not a CA certificate", "has an empty subject") {
+		t.Error(text)
 	}
 }

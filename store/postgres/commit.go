@@ -14,8 +14,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// limits bound how long a lost or slow editor stops others. The database enforces them.
-const limits = `set local lock_timeout = '10s'; set local statement_timeout = '30s'; set local idle_in_transaction_session_timeout = '60s'`
+// limits bound how long a lost or slow editor stops others: the %d are the milliseconds that the database waits for
+// the editor's next statement. The database enforces them.
+const limits = `set local lock_timeout = '10s'; set local statement_timeout = '30s'; set local idle_in_transaction_session_timeout = %d`
 
 // missingBlob is the SQLSTATE of check_generation for a file that is not there.
 const missingBlob = "MG001"
@@ -43,7 +44,7 @@ func (s *Store) commit(ctx context.Context, g *source.Generation) error {
 		if tx, err = s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}); err != nil {
 			return err
 		}
-		if _, err = tx.Exec(ctx, limits, pgx.QueryExecModeSimpleProtocol); err != nil {
+		if _, err = tx.Exec(ctx, fmt.Sprintf(limits, s.times.editor.Milliseconds()), pgx.QueryExecModeSimpleProtocol); err != nil {
 			s.rollback(tx)
 		}
 		return err

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"slices"
@@ -135,6 +136,25 @@ func TestCloseEndsAWatchThatWaitsForTheDatabase(t *testing.T) {
 	})
 	s.Close()
 	errorIs(t, <-result, errClosed)
+}
+
+// Of the hosts of a connection string, one that does not answer does not hide the next one.
+func TestEachHostIsTried(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	commit(t, storeOf(t, c.pool(t, name, "postgres"), fleet), nil, "1")
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	dsn := fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d dbname=%s sslmode=disable connect_timeout=1", silent.Addr().(*net.TCPAddr).Port, c.port, name)
+	s := storeOf(t, poolOf(t, dsn, "postgres"), fleet, withTimes(func(x *times) { x.connect = time.Second }))
+	if err := s.Watch(soon(t), nil); err != nil {
+		t.Errorf("watch: %v", err)
+	}
+	load(t, s)
 }
 
 // Any role may send notifications, and each node would ask the database after each.
@@ -275,20 +295,43 @@ func TestLostEditorDoesNotStopOthers(t *testing.T) {
 	name := c.database(t)
 	s := storeOf(t, c.pool(t, name, "postgres"), fleet)
 	first := commit(t, s, nil, "1")
-	// An editor has done all but the commit, and is not heard of again. The server ends its transaction.
-	lost, err := s.pool.Begin(soon(t))
+	// An editor has added a part of a file that others need too, and is not heard of again.
+	text := strings.Repeat("x", 2*partSize)
+	second := next(t, first, text)
+	lost := storeOf(t, c.pool(t, name, "postgres"), fleet, withTimes(func(x *times) { x.editor = 300 * time.Millisecond }))
+	half, goOn := make(chan struct{}), make(chan struct{})
+	hanging, err := source.New(second.Raw, nil, func(context.Context, source.File) (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader(text[:partSize+1]), waiting{half, goOn}, strings.NewReader(text[partSize+1:]))), nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lost.Exec(soon(t), limits+"; set local idle_in_transaction_session_timeout = '300ms'; select pg_advisory_xact_lock(hashtextextended('mtlsguard orders', 0))"); err != nil {
-		t.Fatal(err)
-	}
+	result := make(chan error, 1)
+	go func() { result <- lost.Commit(soon(t), hanging) }()
+	<-half
 	began := time.Now()
-	commit(t, s, first, "2")
-	if took := time.Since(began); took < 200*time.Millisecond || took > 9*time.Second {
-		t.Errorf("the commit waited %v, want about 300 ms", took)
+	if err := s.Commit(soon(t), second); err != nil {
+		t.Errorf("the commit of another editor: %v", err)
 	}
-	_ = lost.Rollback(context.Background()) // the server has ended it
+	if took := time.Since(began); took < 100*time.Millisecond || took > 9*time.Second {
+		t.Errorf("the commit took %v, want about 300 ms: it waits for the lost one", took)
+	}
+	close(goOn)
+	if err := <-result; err == nil {
+		t.Error("the commit of the lost editor has no error")
+	}
+	if got := load(t, s); !got.Same(second) {
+		t.Error("the newest generation is another one")
+	}
+}
+
+// waiting is a reader that closes one channel, and ends when another one is closed.
+type waiting struct{ begun, end chan struct{} }
+
+func (w waiting) Read([]byte) (int, error) {
+	close(w.begun)
+	<-w.end
+	return 0, io.EOF
 }
 
 func TestTheConnectionEndsAWhileAfterTheLastWatch(t *testing.T) {

@@ -30,6 +30,7 @@ const maxMessage = 1 << 20
 type times struct {
 	answer    time.Duration // for one question; after it another connection is tried
 	part      time.Duration // for up to 1 MiB of a blob
+	editor    time.Duration // between two statements of a commit, such as while a file is read
 	connect   time.Duration
 	apart     time.Duration // between two looks, however many hints there are: any role may send them
 	heartbeat time.Duration // between two looks on the connection that listens
@@ -39,7 +40,7 @@ type times struct {
 }
 
 var standard = times{
-	answer: 3 * time.Second, part: 30 * time.Second, connect: 5 * time.Second, apart: 20 * time.Millisecond,
+	answer: 3 * time.Second, part: 30 * time.Second, editor: time.Minute, connect: 5 * time.Second, apart: 20 * time.Millisecond,
 	heartbeat: 10 * time.Second, poll: time.Second, again: time.Minute, linger: time.Minute,
 }
 

@@ -1,0 +1,149 @@
+package nginxconf
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/importer"
+	"github.com/mtlsguard/mtlsguard/internal/username"
+)
+
+// carryPatterns carries the patterns in their order. One that is not carried limits those after
+// it: there the first that matches decides.
+func (t *translation) carryPatterns(r *role) {
+	var before []*entry // not carried, or nobody
+	for _, e := range r.block.patterns {
+		l := t.in.Line(e.place, e.text(r.block))
+		user := t.userOf(r, e.value)
+		if user == "" {
+			l.Carry("nobody, unless a later line is carried")
+			before = append(before, e)
+			continue
+		}
+		subject, by, why := t.patternSubject(r, e, user)
+		if why != "" {
+			t.reportLoose(l, r, e, why)
+			before = append(before, e)
+			continue
+		}
+		blocked := len(r.block.missing) > 0 || r.block.hostnames
+		for _, b := range before {
+			if disjoint(t.pattern(b), t.pattern(e)) {
+				continue
+			}
+			blocked = true
+			t.in.Line(b.place, b.text(r.block)).Limit(fmt.Sprintf("this pattern decides there before line %d, which could be carried", e.place.Line), "put the line behind the others, or make it exact")
+		}
+		if blocked {
+			l.Skip("an earlier line that is not carried may decide for the same certificates", "")
+			continue
+		}
+		name := username.Variable
+		if !by {
+			ok := false
+			if name, ok = l.User(user); !ok {
+				before = append(before, e)
+				continue
+			}
+		}
+		issuer, ok := l.Issuer(nil)
+		if !ok || !l.Map(importer.Mapping{User: name, Kind: "subject", Value: subject, Issuer: issuer, Pattern: true}) {
+			before = append(before, e)
+			continue
+		}
+		if e.fold {
+			l.Change("upper and lower case count here")
+		}
+		l.Change("it names only users whose name has no other characters than A-Z a-z 0-9 . _ @ - and is not reserved; of two patterns that match one certificate neither decides here")
+	}
+}
+
+// everyNameCharacter are the characters of user names.
+const everyNameCharacter = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-"
+
+// patternSubject returns the subject of a mapping that is a pattern, whether the captured text is
+// the user, and why there is none.
+func (t *translation) patternSubject(r *role, e *entry, user string) (subject string, captured bool, why string) {
+	p := t.pattern(e)
+	switch {
+	case p == nil:
+		return "", false, "the regular expression is not understood"
+	case r.source.Kind != "subject":
+		return "", false, "a part of a " + r.source.Kind + " names no certificate"
+	case !p.atStart && !p.atEnd:
+		return "", false, "it is not anchored"
+	case !p.atStart:
+		return "", false, "its beginning is not anchored"
+	case !p.atEnd:
+		return "", false, "its end is not anchored"
+	}
+	const placeholder = "mtlsguard.placeholder"
+	text, sets, number := "", 0, 0
+	for _, one := range p.pieces {
+		if one.set == "" {
+			text += one.literal
+			continue
+		}
+		text += placeholder
+		number = one.capture
+		if sets++; sets > 1 {
+			return "", false, "it leaves more than one value open"
+		}
+		if one.repeat == "" || !acceptsEvery(one.set) {
+			return "", false, "it accepts fewer names than a pattern here"
+		}
+	}
+	if captured = !isLiteral(user); captured {
+		if got, ok := p.isCapture(user); !ok || got != number || number == 0 {
+			return "", false, "its value is not the captured text alone"
+		}
+	}
+	name, err := r.source.Parse(text)
+	if err != nil {
+		return "", false, err.Error()
+	}
+	var parts []string
+	open := 0
+	for _, set := range name.RDNs() {
+		part := set[0].String()
+		if set[0].Value == placeholder {
+			open++
+			part = strings.TrimSuffix(part, placeholder) + username.Variable
+		} else if strings.ContainsAny(set[0].Value, "{}") || strings.Contains(set[0].Value, placeholder) {
+			return "", false, "the open part is not the whole value of one attribute"
+		}
+		parts = append(parts, part)
+	}
+	if open != sets || sets != 1 {
+		return "", false, "the open part is not the whole value of one attribute"
+	}
+	return strings.Join(parts, ","), captured, ""
+}
+
+// acceptsEvery reports whether a set has all characters of user names. A pattern here accepts them
+// all, and would be wider otherwise.
+func acceptsEvery(set string) bool {
+	p, err := parsePattern("^"+set+"$", false)
+	if err != nil {
+		return false
+	}
+	for i := range len(everyNameCharacter) {
+		if !p.match.MatchString(everyNameCharacter[i : i+1]) {
+			return false
+		}
+	}
+	return true
+}
+
+// disjoint reports whether no text matches both patterns, by what they begin and end with.
+func disjoint(a, b *pattern) bool {
+	if a == nil || b == nil || len(a.pieces) == 0 || len(b.pieces) == 0 || a.fold || b.fold {
+		return false
+	}
+	first, second := a.pieces[0].literal, b.pieces[0].literal
+	if a.atStart && b.atStart && !strings.HasPrefix(first, second) && !strings.HasPrefix(second, first) {
+		return true
+	}
+	first, second = a.pieces[len(a.pieces)-1].literal, b.pieces[len(b.pieces)-1].literal
+	return a.atEnd && b.atEnd && !strings.HasSuffix(first, second) && !strings.HasSuffix(second, first)
+}
