@@ -135,7 +135,7 @@ http {
 
 // Every test certificate goes to the real program with its own configuration, and to a server with
 // the imported one. The users are the same, or the result takes the certificate for nobody and
-// the report says so. Covers C9.
+// the report says so. Covers T3.
 func TestImportedConfigurationNamesTheSameUsers(t *testing.T) {
 	t.Parallel()
 	for name, row := range importedProducts {

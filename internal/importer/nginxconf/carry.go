@@ -16,6 +16,7 @@ type translation struct {
 	exact    map[*mapBlock]map[string]*entry
 	patterns map[*entry]*pattern
 	keys     map[string]*importer.Keys // by variable
+	verdicts map[*importer.Certificate]verdict
 	denied   []importer.Mapping
 }
 
@@ -42,6 +43,7 @@ var precedence = map[string]int{"fingerprint": 1, "serial": 2, "subject": 3}
 // not, the certificates at hand are carried one by one.
 func (t *translation) carry() {
 	t.exact, t.patterns, t.keys = map[*mapBlock]map[string]*entry{}, map[*entry]*pattern{}, map[string]*importer.Keys{}
+	t.verdicts = map[*importer.Certificate]verdict{}
 	for i := range t.roles {
 		t.carryRest(&t.roles[i])
 	}
@@ -111,7 +113,7 @@ func (t *translation) carryAtHand(why string) {
 	for i := range t.roles {
 		r := &t.roles[i]
 		for _, e := range append(slices.Clone(r.block.exact), r.block.patterns...) {
-			l := t.in.Line(e.place, e.text(r.block))
+			l := t.in.Line(e.place, e.text())
 			switch {
 			case !r.isUser(t.options):
 				l.Carry("a condition of the certificates of --certs")
@@ -134,7 +136,7 @@ func (t *translation) carryEach(of func(*entry) bool, done map[*entry]bool) {
 		if !known || user == "" || by == nil || !of(by) {
 			continue
 		}
-		l := t.in.Line(by.place, by.text(t.user().block))
+		l := t.in.Line(by.place, by.text())
 		if name, ok := l.User(user); ok && l.Map(c.Fingerprint(name)) {
 			done[by] = true
 		}
@@ -146,7 +148,7 @@ func (t *translation) carryEach(of func(*entry) bool, done map[*entry]bool) {
 func (t *translation) carryDenials(r *role) bool {
 	ok := len(r.block.missing) == 0 && !r.block.hostnames
 	for _, e := range r.block.exact {
-		l := t.in.Line(e.place, e.text(r.block))
+		l := t.in.Line(e.place, e.text())
 		if r.passes(e.value) {
 			l.Carry("let in, as all others")
 			continue
@@ -165,7 +167,7 @@ func (t *translation) carryDenials(r *role) bool {
 	}
 	for _, e := range r.block.patterns {
 		ok = false
-		l := t.in.Line(e.place, e.text(r.block))
+		l := t.in.Line(e.place, e.text())
 		if r.passes(e.value) {
 			l.Limit("a pattern lets certificates in before later patterns refuse them", "write the certificates that are refused as exact keys")
 			continue

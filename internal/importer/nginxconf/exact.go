@@ -15,7 +15,7 @@ func (t *translation) carryUsers(r *role) {
 // carryExact carries an exact key. If it is not carried, a mapping refuses its certificate: a
 // pattern could name it otherwise.
 func (t *translation) carryExact(r *role, e *entry) {
-	l := t.in.Line(e.place, e.text(r.block))
+	l := t.in.Line(e.place, e.text())
 	user := t.userOf(r, e.value)
 	name, ok := "", user != ""
 	switch {

@@ -13,7 +13,7 @@ import (
 func (t *translation) carryPatterns(r *role) {
 	var before []*entry // not carried, or nobody
 	for _, e := range r.block.patterns {
-		l := t.in.Line(e.place, e.text(r.block))
+		l := t.in.Line(e.place, e.text())
 		user := t.userOf(r, e.value)
 		if user == "" {
 			l.Carry("nobody, unless a later line is carried")
@@ -32,7 +32,7 @@ func (t *translation) carryPatterns(r *role) {
 				continue
 			}
 			blocked = true
-			t.in.Line(b.place, b.text(r.block)).Limit(fmt.Sprintf("this pattern decides there before line %d, which could be carried", e.place.Line), "put the line behind the others, or make it exact")
+			t.in.Line(b.place, b.text()).Limit(fmt.Sprintf("this pattern decides there before line %d, which could be carried", e.place.Line), "put the line behind the others, or make it exact")
 		}
 		if blocked {
 			l.Skip("an earlier line that is not carried may decide for the same certificates", "")
