@@ -200,7 +200,7 @@ func (p *importedProduct) importFrom(t *testing.T, name, dir string) *importer.O
 	if p.read != nil {
 		err = p.read(in, dir)
 	} else {
-		err = nginxconf.Read(in, conf, nginxconf.Options{Each: strings.Contains(name, "every")})
+		err = nginxconf.Read(in, conf, nginxconf.Options{Each: strings.Contains(name, "every"), SameCase: true})
 	}
 	if err != nil {
 		t.Fatal(err)

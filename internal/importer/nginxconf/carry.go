@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 )
@@ -18,6 +19,7 @@ type translation struct {
 	keys     map[string]*importer.Keys // by variable
 	verdicts map[*importer.Certificate]verdict
 	denied   []importer.Mapping
+	nobody   []refusedName
 }
 
 // user returns the role that names the user.
@@ -162,7 +164,7 @@ func (t *translation) carryDenials(r *role) bool {
 			l.Limit("the line refuses a certificate, and "+why, hint)
 			ok = false
 		}
-		t.refuse(l, mappings)
+		t.refuse(l, mappings, true)
 		t.denied = append(t.denied, mappings...)
 	}
 	for _, e := range r.block.patterns {
@@ -177,15 +179,36 @@ func (t *translation) carryDenials(r *role) bool {
 	return ok
 }
 
-// refuse adds mappings that refuse certificates.
-func (t *translation) refuse(l *importer.Line, mappings []importer.Mapping) {
+// refusedName is a subject that nginx takes for nobody, in upper and lower case alike.
+type refusedName struct {
+	line *importer.Line
+	name dn.Name
+}
+
+// refuse adds mappings that refuse certificates. With nobody, nginx refuses them too.
+func (t *translation) refuse(l *importer.Line, mappings []importer.Mapping, nobody bool) {
 	for _, m := range mappings {
 		m.User, m.Disabled = importer.NoUser, true
 		l.Map(m)
+		if name, err := dn.Parse(m.Value); err == nil && m.Kind == "subject" && nobody {
+			t.nobody = append(t.nobody, refusedName{l, name})
+		}
 	}
 }
 
-// isDenied reports whether another map refuses the certificates of a mapping.
+// isDenied reports whether another map refuses the certificates of a mapping. The case of a
+// subject does not count there.
 func (t *translation) isDenied(m importer.Mapping) bool {
-	return slices.ContainsFunc(t.denied, func(d importer.Mapping) bool { return d.Same(m) })
+	return slices.ContainsFunc(t.denied, func(d importer.Mapping) bool {
+		if d.Kind != "subject" || m.Kind != "subject" {
+			return d.Same(m)
+		}
+		a, errA := dn.Parse(d.Value)
+		b, errB := dn.Parse(m.Value)
+		if errA != nil || errB != nil {
+			return true // fail closed
+		}
+		_, same := captureFold(a, b)
+		return same || a == b
+	})
 }

@@ -37,7 +37,7 @@ func (t *translation) carryExact(r *role, e *entry) {
 	case why != "" && r.source.Kind == "subject" && len(r.block.patterns) > 0:
 		l.Limit("the line comes before the patterns, and "+why, hint)
 	case !ok && r.source.Kind == "subject":
-		t.refuse(l, mappings)
+		t.refuse(l, mappings, user == "")
 	case ok:
 		for _, m := range mappings {
 			if t.isDenied(m) {
