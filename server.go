@@ -116,6 +116,9 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	for _, w := range site.Weakened(site.GODEBUG()) {
 		s.events.LogWarnings([]configerror.Finding{{What: w}})
 	}
+	if s.pinned != nil {
+		s.events.LogGeneration(&s.pinned.Manifest)
+	}
 	s.events.LogWarnings(g.Warnings)
 	s.reminder.server = s
 	s.reminder.log()

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 )
@@ -93,4 +96,33 @@ func TestRefusedGenerationIsTriedAfterAChangeOnTheNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "generation 3, whose manifest names the port", func() bool { return l.server.Status().Source.Number == 3 })
+}
+
+// With max_age a server whose source is silent is degraded, and ready. Without it only the
+// status of the source says so.
+func TestSilentSourceDegrades(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		maxAge string
+		want   bool
+	}{{"1h", true}, {"0", false}} {
+		f := newFleet(t)
+		f.sub("mtlsguard.yaml", "poll: 1s", "poll: 1s, max_age: "+x.maxAge)
+		f.commit()
+		var clock testkit.Clock
+		l := f.site.start(mtlsguard.Options{Source: f.store, Now: clock.Now})
+		f.store.Break(errDown)
+		clock.Advance(2 * time.Hour)
+		if x.want {
+			testkit.Eventually(t, "the server to be degraded", func() bool {
+				return slices.ContainsFunc(l.server.Status().Degraded, func(s string) bool { return strings.Contains(s, "the source has not answered for max_age, 1h") })
+			})
+		}
+		s := l.server.Status()
+		if !s.Ready() || !x.want && len(s.Degraded) > 0 {
+			t.Errorf("max_age %s: %+v", x.maxAge, s)
+		}
+		f.store.Break(nil)
+		testkit.Eventually(t, "the server to be in order", func() bool { return len(l.server.Status().Degraded) == 0 })
+	}
 }

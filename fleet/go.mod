@@ -9,6 +9,7 @@ require (
 	github.com/mtlsguard/mtlsguard/store/nats v0.0.0
 	github.com/mtlsguard/mtlsguard/store/postgres v0.0.0
 	github.com/nats-io/nats.go v1.55.0
+	github.com/rogpeppe/go-internal v1.16.0
 )
 
 require (
@@ -31,6 +32,7 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
+	golang.org/x/tools v0.51.0 // indirect
 	software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
 )
 

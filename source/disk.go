@@ -23,7 +23,8 @@ const abandoned = time.Hour
 var reached = func(step string) {}
 
 // writeFile writes a file beside its name, syncs it, and gives it the name with place, which is
-// os.Rename, or os.Link to fail if the name exists. The caller syncs the folder.
+// os.Rename, or os.Link to fail if the name exists. The caller syncs the folder. Its mode lets a web
+// server read a store; the folder of a Keep is closed to others.
 func writeFile(name string, place func(from, to string) error, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), temporary+"*")
 	if err != nil {
@@ -36,7 +37,7 @@ func writeFile(name string, place func(from, to string) error, write func(io.Wri
 		return err
 	}
 	reached("file written")
-	if err := errors.Join(f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	reached("file synced")

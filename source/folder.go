@@ -120,7 +120,7 @@ func (f folderStore) Commit(ctx context.Context, g *Generation) error {
 		return ErrConflict
 	}
 	for _, name := range []string{"blob", "gen"} {
-		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
+		if err := os.MkdirAll(f.path(name), 0o755); err != nil {
 			return err
 		}
 	}
@@ -211,7 +211,7 @@ func (f folderStore) Tell(ctx context.Context, r Report) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(f.path("node"), 0o700); err != nil {
+	if err := os.MkdirAll(f.path("node"), 0o755); err != nil {
 		return err
 	}
 	return writeBytes(f.path("node", DigestOf([]byte(r.Node)).String()), append(data, '\n'), os.Rename)

@@ -16,8 +16,9 @@ import (
 )
 
 type importCmd struct {
-	CSV   importCSVCmd   `cmd:"" name:"csv" help:"Import a table of users and certificates."`
-	Nginx importNginxCmd `cmd:"" help:"Import the maps of nginx."`
+	CSV     importCSVCmd     `cmd:"" name:"csv" help:"Import a table of users and certificates."`
+	Nginx   importNginxCmd   `cmd:"" help:"Import the maps of nginx."`
+	HAProxy importHAProxyCmd `cmd:"" name:"haproxy" help:"Import map and acl files of HAProxy."`
 }
 
 // importFlags are the flags of every format.

@@ -260,6 +260,11 @@ func poolOf(tb testing.TB, dsn, role string) *pgxpool.Pool {
 		tb.Fatal(err)
 	}
 	config.ConnConfig.User = role
+	return poolWith(tb, config)
+}
+
+func poolWith(tb testing.TB, config *pgxpool.Config) *pgxpool.Pool {
+	tb.Helper()
 	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
 	if err != nil {
 		tb.Fatal(err)

@@ -23,6 +23,9 @@ type configFlags struct {
 	Config []string `default:"mtlsguard.yaml" sep:"none" placeholder:"FILE" help:"The mtlsguard.yaml of a node, with the files that it names beside it; certificates and keys of its ports may be missing. Once for each kind of node. Default: ${default}."`
 }
 
+// defaultConfig is the default of --config.
+const defaultConfig = "mtlsguard.yaml"
+
 // nodeConfig is the mtlsguard.yaml of a kind of nodes.
 type nodeConfig struct {
 	path     string

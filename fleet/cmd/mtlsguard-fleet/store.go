@@ -58,7 +58,15 @@ func (f *storeFlags) scheme() string {
 
 // open opens the store. fleet is the name that mtlsguard.yaml has, or "". Call end when all is done.
 func (f *storeFlags) open(a *app, fleet string) (s *store, end func(), err error) {
+	if fleet == "" && f.Fleet == "" {
+		if n, err := readConfig(defaultConfig); err == nil { // commands that only read do not need one
+			fleet = n.settings.Fleet
+		}
+	}
 	fleet = cmp.Or(f.Fleet, fleet)
+	if f.Store == "" {
+		return nil, nil, console.UsageError("--store is missing", "--store URL, or MTLSGUARD_STORE in the environment")
+	}
 	open := openers[f.scheme()]
 	if open == nil {
 		return nil, nil, console.UsageError("--store: "+escape.Quote(f.scheme(), escape.Short)+" is not the scheme of a store", "--store with the name of a folder, or a URL with "+storeSchemes())

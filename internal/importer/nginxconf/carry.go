@@ -15,7 +15,7 @@ type translation struct {
 	options  Options
 	exact    map[*mapBlock]map[string]*entry
 	patterns map[*entry]*pattern
-	atHand   map[string]map[string][]*importer.Certificate // by variable and its value
+	keys     map[string]*importer.Keys // by variable
 	denied   []importer.Mapping
 }
 
@@ -41,7 +41,7 @@ var precedence = map[string]int{"fingerprint": 1, "serial": 2, "subject": 3}
 // carry adds the mappings. The maps are carried line by line if that has the same meaning. If
 // not, the certificates at hand are carried one by one.
 func (t *translation) carry() {
-	t.exact, t.patterns, t.atHand = map[*mapBlock]map[string]*entry{}, map[*entry]*pattern{}, map[string]map[string][]*importer.Certificate{}
+	t.exact, t.patterns, t.keys = map[*mapBlock]map[string]*entry{}, map[*entry]*pattern{}, map[string]*importer.Keys{}
 	for i := range t.roles {
 		t.carryRest(&t.roles[i])
 	}
@@ -50,8 +50,8 @@ func (t *translation) carry() {
 		switch {
 		case !r.passes(r.block.defaultValue()):
 			why = r.block.name + " lets only the certificates in that it lists"
-		case precedence[r.source.kind] > precedence[t.user().source.kind]:
-			why = fmt.Sprintf("%s refuses by %s, which comes after the %s here", r.block.name, r.source.kind, t.user().source.kind)
+		case precedence[r.source.Kind] > precedence[t.user().source.Kind]:
+			why = fmt.Sprintf("%s refuses by %s, which comes after the %s here", r.block.name, r.source.Kind, t.user().source.Kind)
 		case !t.carryDenials(r):
 			why = r.block.name + " refuses by more than exact keys"
 		}

@@ -66,7 +66,7 @@ func (t *translation) certificateUser(c *importer.Certificate) (user string, by 
 	passes := true
 	for i := range t.roles {
 		r := &t.roles[i]
-		text, ok := r.source.text(c)
+		text, ok := r.source.Text(c)
 		if !ok {
 			return "", nil, false
 		}

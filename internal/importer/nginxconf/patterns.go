@@ -68,8 +68,8 @@ func (t *translation) patternSubject(r *role, e *entry, user string) (subject st
 	switch {
 	case p == nil:
 		return "", false, "the regular expression is not understood"
-	case r.source.kind != "subject":
-		return "", false, "a part of a " + r.source.kind + " names no certificate"
+	case r.source.Kind != "subject":
+		return "", false, "a part of a " + r.source.Kind + " names no certificate"
 	case !p.atStart && !p.atEnd:
 		return "", false, "it is not anchored"
 	case !p.atStart:
@@ -98,7 +98,7 @@ func (t *translation) patternSubject(r *role, e *entry, user string) (subject st
 			return "", false, "its value is not the captured text alone"
 		}
 	}
-	name, err := t.parse(r, text)
+	name, err := r.source.Parse(text)
 	if err != nil {
 		return "", false, err.Error()
 	}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/source"
+	"github.com/mtlsguard/mtlsguard/source/sourcetest"
+)
+
+// racing is a store in which another editor commits in the last moment.
+type racing struct {
+	source.Store
+	before func(*source.Generation) error // called at Commit
+}
+
+func (r racing) Commit(ctx context.Context, g *source.Generation) error {
+	if err := r.before(g); err != nil {
+		return err
+	}
+	return r.Store.Commit(ctx, g)
+}
+
+// stores are opened by the URL memory:NAME.
+var stores sync.Map
+
+func init() {
+	openers["memory"] = func(_ context.Context, f *storeFlags, _ string) (source.Store, func(), error) {
+		s, _ := stores.Load(strings.TrimPrefix(f.Store, "memory:"))
+		return s.(source.Store), func() {}, nil
+	}
+}
+
+// Of two editors who commit in the same moment one wins, and the other sees both changes.
+func TestTheSlowerEditorSeesBothChanges(t *testing.T) {
+	t.Parallel()
+	s := newFleetSite(t)
+	memory := sourcetest.NewMemory("orders")
+	stores.Store("race", memory)
+	s.store = "memory:race"
+	folder := filepath.Join(s.dir, "fleet")
+	s.edit("push", folder)
+	stores.Store("race", racing{memory, func(g *source.Generation) error {
+		parent, err := memory.Load(t.Context(), nil)
+		if err != nil || parent.Manifest.Number > 1 {
+			return err
+		}
+		files, err := contentsOf(t.Context(), parent)
+		if err != nil {
+			return err
+		}
+		files["policy.csv"] = []byte("p, group:Authenticated, *, GET, /faster, allow\n")
+		fsys, err := files.fs()
+		if err != nil {
+			return err
+		}
+		other, err := source.Next(parent, source.Manifest{Author: "bert\x1b", Note: "faster"}, fsys)
+		if err != nil {
+			return err
+		}
+		return memory.Commit(t.Context(), other)
+	}})
+	args := []string{"users", "add", "--cert", filepath.Join(s.dir, "carol.pem"), "--user", "carol", "--store", s.store, "--config", filepath.Join(s.dir, "mtlsguard.yaml"), "--sign", s.key}
+	out := s.expect(1, args...)
+	for _, want := range []string{"committed meanwhile: generation 2, ", `by bert\x1b: faster`, "+ p, group:Authenticated, *, GET, /faster, allow", `+ {"id": "carol"`, `error: generation 2 was committed by bert\x1b meanwhile`, "hint: nothing was merged: run the command again"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	s.expect(0, args...)
+	g, err := memory.Load(t.Context(), nil)
+	if err != nil || g.Manifest.Number != 3 {
+		t.Errorf("%+v %v", g, err)
+	}
+}
+
+// An error of the store after which nobody knows whether the generation is there says so.
+func TestAnUnclearCommitIsSaid(t *testing.T) {
+	t.Parallel()
+	s := newFleetSite(t)
+	s.store = "memory:lost"
+	stores.Store("lost", racing{sourcetest.NewMemory("orders"), func(*source.Generation) error { return errors.New("the line is cut") }})
+	out := s.expect(2, "push", filepath.Join(s.dir, "fleet"), "--store", s.store, "--config", filepath.Join(s.dir, "mtlsguard.yaml"), "--sign", s.key)
+	if !strings.Contains(out, "error: the store: the line is cut (mtlsguard-fleet log shows whether generation 1 is committed)\nhint: ") {
+		t.Error(out)
+	}
+}
+
+// Every command says that the store does not answer, with a hint.
+func TestAStoreThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	s := newFleetSite(t)
+	memory := sourcetest.NewMemory("orders")
+	stores.Store("broken", memory)
+	s.store = "memory:broken"
+	s.edit("push", filepath.Join(s.dir, "fleet"))
+	memory.Break(errors.New("the line is cut"))
+	config := []string{"--config", filepath.Join(s.dir, "mtlsguard.yaml")}
+	for _, args := range [][]string{
+		{"log"}, {"show"}, {"diff"}, {"status"}, {"show", "1"}, append([]string{"push", filepath.Join(s.dir, "fleet")}, config...),
+		append([]string{"rollback", "1"}, config...), append([]string{"users", "remove", "alice"}, config...), append([]string{"seed", "--out", filepath.Join(s.dir, "keep")}, config...),
+	} {
+		out := s.expect(2, append(args, "--store", s.store, "--fleet", "orders")...)
+		if !strings.HasPrefix(out, "error: the store: ") || !strings.Contains(out, "the line is cut") || !strings.Contains(out, "\nhint: ") {
+			t.Errorf("%s: %s", args, out)
+		}
+	}
+	if out := s.expect(2, "prune", "--store", s.store, "--fleet", "orders"); !strings.Contains(out, "cannot be pruned") {
+		t.Error(out)
+	}
+}
