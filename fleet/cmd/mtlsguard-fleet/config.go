@@ -116,7 +116,11 @@ func (n *nodeConfig) inside(name string) string {
 	if name == "" {
 		return ""
 	}
-	path := fileset.New(nil).Beside(n.path, name)
+	return n.belowMount(fileset.New(nil).Beside(n.path, name))
+}
+
+// belowMount returns the name in a generation of a file, which has the name on a node as it is opened, or "".
+func (n *nodeConfig) belowMount(path string) string {
 	if rest, ok := strings.CutPrefix(filepath.ToSlash(path), filepath.ToSlash(n.settings.Mount)+"/"); ok {
 		return rest
 	}

@@ -67,7 +67,7 @@ func (c *usersFlags) change(a *app, make func(*useredit.File) (*useredit.Change,
 		return s.error(err)
 	}
 	for _, name := range change.Edit.Names() {
-		inside := n.inside(name)
+		inside := n.belowMount(name) // as openUsers opened it
 		if data := change.Edit[name]; f.IsFolder && usersfile.Blank(data) {
 			delete(files, inside)
 		} else {
