@@ -1,7 +1,12 @@
 // Command chi is a chi application with sub-routers, server-sent events and a WebSocket, behind a
-// guard. Run it in this folder, with your own certificates in config:
+// guard. Run it in this folder with certificates in config, such as those of the tests:
 //
+//	cp ../../testdata/pki/server.pem ../../testdata/pki/server-key.pem ../../testdata/pki/client-ca.* config
 //	go run .
+//
+// and call it in a second terminal, in testdata/pki:
+//
+//	curl --cacert server-ca.pem --cert alice.pem --key alice-key.pem https://127.0.0.1:8443/orders/7
 //
 // The guard stands outside the router: it decides about every request before chi routes it, and
 // the handlers read the identity of the caller.

@@ -4,7 +4,8 @@
 //
 //	go run ./examples/nginx -config examples/nginx/config/mtlsguard.yaml
 //
-// The comments of config/mtlsguard.yaml name the certificates that both sides need.
+// The files in config name the certificates that both sides need. "go test ./examples/nginx" makes
+// them, and starts both sides if nginx is installed.
 package main
 
 import (

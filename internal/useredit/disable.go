@@ -3,6 +3,7 @@ package useredit
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -98,5 +99,5 @@ func (c *Disable) ids(f *File, all []certmap.Mapping) ([]string, error) {
 	case len(byID) > 0:
 		return byID, nil
 	}
-	return nil, &configerror.Error{File: f.Name, What: fmt.Sprintf("no mapping names the user %q, or has this id", c.User), Hint: "mtlsguard users list shows the mappings" + patterns}
+	return nil, &configerror.Error{File: f.Name, What: fmt.Sprintf("no mapping names the user %q, or has this id", c.User), Hint: strings.TrimSpace(f.Command("list", "")) + " shows the mappings" + patterns}
 }

@@ -3,6 +3,7 @@ package useredit
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/console"
@@ -36,7 +37,7 @@ func (c *Remove) Change(f *File) (*Change, error) {
 		}
 	}
 	if len(ids) == 0 {
-		return nil, &configerror.Error{File: f.Name, What: fmt.Sprintf("--user: no mapping names %q", c.User), Hint: "mtlsguard users list shows the mappings; remove a pattern with {user} by its id"}
+		return nil, &configerror.Error{File: f.Name, What: fmt.Sprintf("--user: no mapping names %q", c.User), Hint: strings.TrimSpace(f.Command("list", "")) + " shows the mappings; remove a pattern with {user} by its id"}
 	}
 	next, err := f.remove(ids)
 	if err != nil {

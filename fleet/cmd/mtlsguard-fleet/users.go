@@ -90,6 +90,9 @@ func openUsers(ctx context.Context, configs []nodeConfig, n *nodeConfig, g *sour
 		Read: reader.Get,
 		List: func(name, end string) ([]string, bool) { return reader.List(name, end) },
 		Command: func(verb, args string) string {
+			if verb == "list" {
+				return "mtlsguard-fleet show --out FOLDER"
+			}
 			return "mtlsguard-fleet users " + verb + " --config " + escape.Shell(n.path) + " " + args
 		},
 	}
