@@ -12,6 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/follow"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/statussocket"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -218,6 +219,21 @@ func (s *Server) sourceStatus() *SourceStatus {
 	}
 	if state.Refused != nil {
 		out.Refused, out.RefusedErrors = state.Refused.Manifest.Number, s.configErrors(state.RefusedBy)
+	}
+	return out
+}
+
+// sourceReport returns what the status socket answers about the source.
+func sourceReport(s *SourceStatus) *statussocket.Source {
+	if s == nil {
+		return nil
+	}
+	out := &statussocket.Source{Fleet: s.Fleet, Number: s.Number, Author: s.Author, At: s.At, Connected: s.Connected, Error: s.Error, Refused: s.Refused}
+	if !s.Heard.IsZero() {
+		out.Heard = new(s.Heard.UTC())
+	}
+	for _, e := range s.RefusedErrors {
+		out.RefusedErrors = append(out.RefusedErrors, statussocket.ConfigError(*e))
 	}
 	return out
 }

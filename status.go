@@ -179,7 +179,7 @@ func (s *Server) statusReport() *statussocket.Report {
 	out := &statussocket.Report{
 		At: s.options.now().UTC(), PID: os.Getpid(), Config: s.path, Ready: status.Ready(), NotReady: status.NotReady, Degraded: status.Degraded,
 		Generation: status.Generation, Since: status.Since.UTC(), Ports: []statussocket.Port{}, Ends: []statussocket.End{},
-		Gateways: status.Gateways, Services: status.Services, LogDropped: status.Dropped,
+		Gateways: status.Gateways, Services: status.Services, LogDropped: status.Dropped, Source: sourceReport(status.Source),
 	}
 	for _, e := range status.Failed {
 		out.Failed = append(out.Failed, statussocket.ConfigError(*e))

@@ -71,15 +71,8 @@ func printStatus(a *app, r *statussocket.Report) {
 	if len(r.Failed) > 0 {
 		a.printf("\nthe last reload failed, and generation %d stays in effect:\n", r.Generation)
 	}
-	for _, e := range r.Failed {
-		e := configerror.Error(e)
-		hint := e.Hint
-		e.Hint = ""
-		a.printf("%s\n", escape.Printable(e.Error(), 0))
-		if hint != "" {
-			a.printf("    %s\n", escape.Printable(hint, 0))
-		}
-	}
+	printErrors(a, r.Failed)
+	printSource(a, r.Source)
 	a.printf("\n")
 	a.printTable("", statusPorts(r))
 	if rows := append(countRows("gateway", r.Gateways), countRows("service", r.Services)...); len(rows) > 0 {
@@ -89,6 +82,38 @@ func printStatus(a *app, r *statussocket.Report) {
 	if len(r.Ends) > 0 {
 		a.printf("\n")
 		a.printTable("", statusEnds(r))
+	}
+}
+
+// printErrors writes configuration errors with their hints.
+func printErrors(a *app, errs []statussocket.ConfigError) {
+	for _, e := range errs {
+		e := configerror.Error(e)
+		hint := e.Hint
+		e.Hint = ""
+		a.printf("%s\n", escape.Printable(e.Error(), 0))
+		if hint != "" {
+			a.printf("    %s\n", escape.Printable(hint, 0))
+		}
+	}
+}
+
+// printSource writes the state of the source of a fleet; nil is none.
+func printSource(a *app, s *statussocket.Source) {
+	if s == nil {
+		return
+	}
+	heard := "no answer since the start"
+	if s.Heard != nil {
+		heard = "last answer at " + formatTime(*s.Heard)
+	}
+	a.printf("\nfleet %s: generation %d by %s, written at %s; %s\n", escape.Printable(s.Fleet, 0), s.Number, escape.Printable(s.Author, 0), formatTime(s.At), heard)
+	if s.Error != "" && s.Refused == 0 {
+		a.printf("%s\n", escape.Printable(s.Error, 0))
+	}
+	if s.Refused > 0 {
+		a.printf("generation %d is refused, and generation %d stays in effect:\n", s.Refused, s.Number)
+		printErrors(a, s.RefusedErrors)
 	}
 }
 

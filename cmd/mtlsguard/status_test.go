@@ -42,6 +42,11 @@ func TestStatusSaysWhetherTheServerIsWell(t *testing.T) {
 			[]string{"2026-01-31T07:00:00Z (ended)  the old one  ca.pem\n", "ca.crl, fetched at 2026-01-31T08:00:00Z, next fetch at 2026-01-31T08:01:00Z\n", "b.crl, fetched not since the start, next fetch at"}},
 		{"tunnels", statussocket.Report{Ready: true, At: at, Gateways: map[string]int{"gw:1": 2}, Services: map[string]int{"orders": 0}, LogDropped: 2}, exitYes,
 			[]string{"2        gateway  gw:1\n", "0        service  orders\n", "warning: 2 lines of the log dropped"}},
+		{"a fleet", statussocket.Report{Ready: true, At: at, Source: &statussocket.Source{Fleet: "orders", Number: 2, Author: "anna", At: at, Error: "the cable is cut"}}, exitYes,
+			[]string{"fleet orders: generation 2 by anna, written at 2026-01-31T08:00:00Z; no answer since the start\nthe cable is cut\n"}},
+		{"a refused generation", statussocket.Report{Ready: true, At: at, Source: &statussocket.Source{Fleet: "orders", Number: 2, Author: "anna", At: at, Heard: &next, Error: "x", Refused: 3,
+			RefusedErrors: []statussocket.ConfigError{{File: "fleet/users.yaml", Line: 3, What: `"x" is wrong`, Hint: "mend it"}}}}, exitYes,
+			[]string{"; last answer at 2026-01-31T08:01:00Z\ngeneration 3 is refused, and generation 2 stays in effect:\nfleet/users.yaml:3: \"x\" is wrong\n    mend it\n"}},
 	} {
 		path := filepath.Join(t.TempDir(), "status.sock")
 		s, err := statussocket.Listen(path, func() *statussocket.Report { return &row.report })

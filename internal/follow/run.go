@@ -31,16 +31,12 @@ var (
 // another one is put into effect waits, and only the newest is looked at then.
 func (f *Follower) Run(ctx context.Context) {
 	var pause, deaf backoff
-	for ctx.Err() == nil {
-		f.report(ctx, false)
-		retry, notHeard := f.listen(ctx)
-		if ctx.Err() != nil {
-			return
-		}
+	var notHeard error
+	for retry := false; ctx.Err() == nil; retry, notHeard = f.listen(ctx) {
 		if retry {
 			f.retry()
 		}
-		err := f.step(ctx)
+		err := f.step(ctx) // the first one without a hint
 		if err == nil {
 			f.notHeard(notHeard) // pause is not reset: a source could mix good answers with others
 		} else {
@@ -51,6 +47,7 @@ func (f *Follower) Run(ctx context.Context) {
 		} else if err == nil { // else it has waited
 			deaf.wait(ctx)
 		}
+		f.report(ctx, false)
 	}
 }
 

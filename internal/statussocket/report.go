@@ -24,6 +24,20 @@ type Report struct {
 	Services   map[string]int `json:"services,omitempty"`
 	LogDropped uint64         `json:"log_dropped,omitempty"`
 	Shadow     *Shadow        `json:"shadow,omitempty"` // nil: no decision is compared with Casbin's
+	Source     *Source        `json:"source,omitempty"` // nil: all files are on disk
+}
+
+// Source is the state of the source of a fleet.
+type Source struct {
+	Fleet         string        `json:"fleet"`
+	Number        uint64        `json:"number"` // of the generation in effect
+	Author        string        `json:"author"`
+	At            time.Time     `json:"at"`              // when its author wrote it
+	Heard         *time.Time    `json:"heard,omitempty"` // nil: not since the start
+	Connected     bool          `json:"connected"`
+	Error         string        `json:"error,omitempty"`
+	Refused       uint64        `json:"refused,omitempty"`
+	RefusedErrors []ConfigError `json:"refused_errors,omitempty"`
 }
 
 // Port is the state of one port. The counters begin when the server starts.

@@ -94,7 +94,7 @@ func (b *blob) fetch() error {
 	switch {
 	case err != nil:
 		return err
-	case len(fetched) == 0 && b.next == 0:
+	case len(fetched) == 0: // it was never there, or was pruned meanwhile
 		return b.store.explain(fmt.Errorf("the blob %s: %w", b.file.SHA256, fs.ErrNotExist))
 	case next < min(b.file.Size, end*partSize):
 		return b.store.explain(fmt.Errorf("%w: the blob %s ends after %d bytes", errStored, b.file.SHA256, next))

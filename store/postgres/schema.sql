@@ -6,6 +6,15 @@
 -- roles.sql has the roles of nodes and editors.
 begin;
 
+do $$ begin
+  if current_setting('server_encoding') <> 'UTF8' then
+    raise exception 'the encoding of the database is %, and must be UTF8', current_setting('server_encoding');
+  end if;
+  if current_setting('server_version_num')::int < 140000 then
+    raise exception 'PostgreSQL is %, and must be 14 or newer', current_setting('server_version');
+  end if;
+end $$;
+
 create schema if not exists mtlsguard;
 
 -- Generations. The newest of a fleet has the highest number. Rows are added, and never changed.
@@ -123,7 +132,7 @@ create or replace trigger check_node before insert or update on mtlsguard.node
   for each row execute function mtlsguard.check_node();
 
 -- prune removes the generations of a fleet that are not among the newest "keep" and are older than "younger", then
--- the blobs that no generation names, and reports that are as old, but at least a day. Only the owner of the schema may call it:
+-- the blobs that no generation names, and reports that are as old, but at least a day. Only the owner of the schema may call it, and those to whom the owner grants it:
 --   select * from mtlsguard.prune('orders', 50, '90 days');
 create or replace function mtlsguard.prune(of_fleet text, keep int, younger interval,
   out generations bigint, out parts bigint, out nodes bigint)

@@ -67,6 +67,13 @@ func TestRolesMayOnlyWhatTheyNeed(t *testing.T) {
 	if got := load(t, owner); !got.Same(first) {
 		t.Error("the generation has changed")
 	}
+	c.exec(t, name, "create role cron login; grant usage on schema mtlsguard to cron; grant execute on function mtlsguard.prune to cron")
+	if err := c.try(name, "cron", "select mtlsguard.prune('orders', 1, '0')"); err != nil {
+		t.Errorf("prune by a role to whom it was granted: %v", err)
+	}
+	if err := c.try(name, "cron", "delete from mtlsguard.generation"); err == nil {
+		t.Error("a role that may prune may delete")
+	}
 	var role string
 	if err := owner.pool.QueryRow(soon(t), "select role from mtlsguard.generation").Scan(&role); err != nil || role != "anna" {
 		t.Errorf("the generation is by the role %q, %v, want anna", role, err)
@@ -113,6 +120,13 @@ func TestDatabaseRefusesGenerationsThatDoNotFollow(t *testing.T) {
 	if got := load(t, s); !got.Same(first) {
 		t.Error("the newest generation has changed")
 	}
+}
+
+func TestSchemaNeedsUTF8(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	c.exec(t, "postgres", "create database latin1 encoding 'LATIN1' template template0")
+	errorHas(t, c.try("latin1", "postgres", Schema), "must be UTF8")
 }
 
 func TestMissingSchemaIsNamed(t *testing.T) {

@@ -116,8 +116,8 @@ func TestHundredNodesHaveACommitWithinASecond(t *testing.T) {
 	c.start(t)
 	all := w.commit(1 << 10)
 	t.Logf("100 nodes, first commit after an immediate stop: %s", figures(all))
-	if p99 := all[len(all)*99/100]; p99 > 2*time.Second {
-		t.Errorf("p99 after a restart is %v, want at most 2 s", p99)
+	if p99 := all[len(all)*99/100]; p99 > 3*time.Second {
+		t.Errorf("p99 after a restart is %v, want at most 3 s", p99)
 	}
 }
 

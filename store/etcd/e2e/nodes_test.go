@@ -1,0 +1,242 @@
+package e2e
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/mtlsguardtest"
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+const nodeConfig = `users: fleet/users.yaml
+policy: fleet/policy.csv
+source: {mount: fleet, keep: keep, signers: [signer.pub], fleet: orders, node: NODE, poll: 30s}
+ports:
+  - name: internal
+    listen: 127.0.0.1:0
+    client_cert: require
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [fleet/client-ca.pem]}
+`
+
+// nodes are servers that follow the store, and what an editor needs.
+type nodes struct {
+	t       *testing.T
+	pki     *mtlsguardtest.PKI
+	key     ed25519.PrivateKey
+	ca      []byte
+	servers []*mtlsguard.Server
+	newest  *source.Generation
+}
+
+func newNodes(t *testing.T) *nodes {
+	t.Helper()
+	n := &nodes{t: t, pki: mtlsguardtest.NewPKI(t)}
+	folder := t.TempDir()
+	n.pki.WriteFiles(folder)
+	n.ca = read(t, filepath.Join(folder, "client-ca.pem"))
+	var err error
+	if _, n.key, err = ed25519.GenerateKey(nil); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// generation returns the next generation, signed, in which these are users.
+func (n *nodes) generation(users ...string) *source.Generation {
+	n.t.Helper()
+	var mappings strings.Builder
+	for _, user := range users {
+		fmt.Fprintf(&mappings, "  - {id: %s, user: %s, subject: \"CN=%s,OU=Users\", issuer: client-ca.pem}\n", user, user, user)
+	}
+	g, err := source.Next(n.newest, source.Manifest{Fleet: fleet, Author: "anna"}, fstest.MapFS{
+		"users.yaml":    {Data: []byte("mappings:\n" + mappings.String())},
+		"policy.csv":    {Data: []byte("p, group:Authenticated, *, GET, /*, allow\n")},
+		"client-ca.pem": {Data: n.ca},
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if g, err = g.Sign(n.key); err != nil {
+		n.t.Fatal(err)
+	}
+	return g
+}
+
+// start starts a node, which ends with the test.
+func (n *nodes) start(name string, from source.Source) {
+	n.t.Helper()
+	folder := n.t.TempDir()
+	n.pki.WriteFiles(folder)
+	der, err := x509.MarshalPKIXPublicKey(n.key.Public())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	write(n.t, filepath.Join(folder, "signer.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	write(n.t, filepath.Join(folder, "mtlsguard.yaml"), []byte(strings.Replace(nodeConfig, "NODE", name, 1)))
+	server, err := mtlsguard.Open(filepath.Join(folder, "mtlsguard.yaml"), mtlsguard.Options{Source: from})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- server.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, _ := identity.FromContext(r.Context())
+			fmt.Fprint(w, id.User)
+		}))
+	}()
+	n.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			n.t.Error(err)
+		}
+	})
+	testkit.Eventually(n.t, name+" is ready", func() bool { return server.Status().Ready() })
+	n.servers = append(n.servers, server)
+}
+
+// ask returns what a node answers to a user.
+func (n *nodes) ask(client *http.Client, node int) string {
+	res, err := client.Get("https://" + n.servers[node].Ports()[0].Addr().String() + "/")
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		return res.Status
+	}
+	return string(body)
+}
+
+// inEffect waits until a user is one on all nodes, and returns how long that took from begun.
+func (n *nodes) inEffect(user string, begun time.Time) time.Duration {
+	n.t.Helper()
+	client := n.pki.Client(user)
+	for i := range n.servers {
+		for n.ask(client, i) != user {
+			if time.Since(begun) > 20*time.Second {
+				n.t.Fatalf("%s is not a user of node %d: %s; %+v", user, i+1, n.ask(client, i), n.servers[i].Status().Source)
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	}
+	return time.Since(begun)
+}
+
+// Three nodes follow the store: a commit is in effect through TLS, an outage of the store refuses nobody, and
+// the first commit after it is in effect at once.
+func TestThreeNodesFollowTheStore(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	editor := e.store()
+	n := newNodes(t)
+	commitUsers := func(users ...string) time.Time {
+		t.Helper()
+		g, begun := n.generation(users...), time.Now()
+		commit(t, editor, g)
+		n.newest = g
+		return begun
+	}
+	begun := commitUsers("alice")
+	for i := range 3 {
+		n.start(fmt.Sprintf("node-%d", i+1), e.store())
+	}
+	n.inEffect("alice", begun)
+	carol := n.pki.Client("carol")
+	for i := range n.servers {
+		if got := n.ask(carol, i); got == "carol" {
+			t.Fatalf("node %d: carol is a user before the commit", i+1)
+		}
+	}
+	t.Logf("a commit was in effect on three nodes after %v", n.inEffect("carol", commitUsers("alice", "carol")))
+
+	asked, stop := n.askAllTheTime("alice")
+	e.stop()
+	time.Sleep(1200 * time.Millisecond)
+	e.start()
+	begun = time.Now()
+	testkit.Eventually(t, "the editor is connected", func() bool { _, err := editor.Load(t.Context(), nil); return err == nil })
+	commitUsers("alice", "carol", "dave")
+	took := n.inEffect("dave", begun)
+	stop()
+	t.Logf("the first commit after an outage was in effect %v after the restart; meanwhile %d answers, none refused", took, asked.Load())
+	if took > 500*time.Millisecond+slack {
+		t.Errorf("the news took %v", took)
+	}
+	testkit.Eventually(t, "the reports of all nodes", func() bool {
+		all, err := editor.Reports(t.Context())
+		if err != nil || len(all) != 3 {
+			return false
+		}
+		for i, r := range all {
+			if r.Node != fmt.Sprintf("node-%d", i+1) || r.Number != 3 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// askAllTheTime asks all nodes as a user, with new connections now and then, until stop is called. It is an error if
+// one refuses.
+func (n *nodes) askAllTheTime(user string) (asked *atomic.Int64, stop func()) {
+	asked = new(atomic.Int64)
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	for i := range n.servers {
+		running.Go(func() {
+			for {
+				client := n.pki.Client(user)
+				for range 20 {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					if got := n.ask(client, i); got != user {
+						n.t.Errorf("node %d answered %s", i+1, got)
+						return
+					}
+					asked.Add(1)
+					time.Sleep(2 * time.Millisecond)
+				}
+				client.CloseIdleConnections()
+			}
+		})
+	}
+	return asked, sync.OnceFunc(func() { close(done); running.Wait() })
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
