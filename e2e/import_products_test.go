@@ -135,7 +135,7 @@ http {
 
 // Every test certificate goes to the real program with its own configuration, and to a server with
 // the imported one. The users are the same, or the result takes the certificate for nobody and
-// the report says so. Covers C9.
+// the report says so. Covers T3.
 func TestImportedConfigurationNamesTheSameUsers(t *testing.T) {
 	t.Parallel()
 	for name, row := range importedProducts {
@@ -200,7 +200,7 @@ func (p *importedProduct) importFrom(t *testing.T, name, dir string) *importer.O
 	if p.read != nil {
 		err = p.read(in, dir)
 	} else {
-		err = nginxconf.Read(in, conf, nginxconf.Options{Each: strings.Contains(name, "every")})
+		err = nginxconf.Read(in, conf, nginxconf.Options{Each: strings.Contains(name, "every"), SameCase: true})
 	}
 	if err != nil {
 		t.Fatal(err)

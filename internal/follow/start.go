@@ -73,11 +73,16 @@ func (f *Follower) fromSource(ctx context.Context, wait time.Duration, least uin
 	waiting, cancel := context.WithTimeout(ctx, max(wait, time.Second))
 	defer cancel()
 	var pause backoff
+	var before error
 	for {
 		err := f.firstOf(ctx, waiting, least)
 		if err == nil {
 			return nil
 		}
+		if before != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = before // the time is over: what the source said before says more
+		}
+		before = err
 		if final := (*refusal)(nil); errors.As(err, &final) || errors.Is(err, source.ErrUnsupported) || !pause.wait(waiting) {
 			return explain(err)
 		}
@@ -96,7 +101,7 @@ func (f *Follower) firstOf(ctx, waiting context.Context, least uint64) error {
 	if err := f.config.Check(g); err != nil {
 		return &refusal{g, err}
 	}
-	onDisk, err := f.config.Keep.Add(waiting, g)
+	onDisk, err := f.config.Keep.Add(ctx, g) // as long as bytes come: the node has no other
 	switch {
 	case errors.Is(err, source.ErrPrivateKey):
 		return &refusal{g, err}

@@ -15,7 +15,7 @@ func (t *translation) carryUsers(r *role) {
 // carryExact carries an exact key. If it is not carried, a mapping refuses its certificate: a
 // pattern could name it otherwise.
 func (t *translation) carryExact(r *role, e *entry) {
-	l := t.in.Line(e.place, e.text(r.block))
+	l := t.in.Line(e.place, e.text())
 	user := t.userOf(r, e.value)
 	name, ok := "", user != ""
 	switch {
@@ -37,7 +37,7 @@ func (t *translation) carryExact(r *role, e *entry) {
 	case why != "" && r.source.Kind == "subject" && len(r.block.patterns) > 0:
 		l.Limit("the line comes before the patterns, and "+why, hint)
 	case !ok && r.source.Kind == "subject":
-		t.refuse(l, mappings)
+		t.refuse(l, mappings, user == "")
 	case ok:
 		for _, m := range mappings {
 			if t.isDenied(m) {
