@@ -75,11 +75,16 @@ func (f *Follower) fromSource(ctx context.Context, wait time.Duration) error {
 	waiting, cancel := context.WithTimeout(ctx, max(wait, time.Second))
 	defer cancel()
 	var pause backoff
+	var before error
 	for {
 		err := f.firstOf(ctx, waiting)
 		if err == nil {
 			return nil
 		}
+		if before != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = before // the time is over: what the source said before says more
+		}
+		before = err
 		if final := (*refusal)(nil); errors.As(err, &final) || errors.Is(err, source.ErrUnsupported) || !pause.wait(waiting) {
 			return explain(err)
 		}
