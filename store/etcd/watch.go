@@ -18,6 +18,11 @@ const lookTimeout = 3 * time.Second
 // Watch implements source.Source. It returns an error when etcd does not answer a heartbeat. Called
 // while etcd cannot be reached, it waits for it, and then returns nil: there may be news.
 func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
+	if read := s.lastLoad(have); read != 0 { // no need to read it once more
+		if again, err := s.listen(ctx, have, read+1); !again {
+			return err
+		}
+	}
 	waited := false
 	for {
 		read, news, err := s.look(ctx, have)

@@ -137,6 +137,14 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 	if all, err := store.Reports(t.Context()); err != nil || len(all) != 105 {
 		t.Errorf("%d reports, %v, want 105", len(all), err)
 	}
+	for _, node := range []string{"x1", "x2", "x3", "x4"} { // more than one answer may have
+		if _, err := admin.Put(t.Context(), "/mtlsguard/orders/node/"+node, strings.Repeat(" ", 1400<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := store.Reports(t.Context()); err != nil || len(all) != 109 {
+		t.Errorf("%d reports, %v, want 109", len(all), err)
+	}
 	leases, err := admin.Leases(t.Context())
 	if err != nil || len(leases.Leases) != 1 {
 		t.Errorf("leases: %v, %v, want one", leases, err)
