@@ -21,7 +21,6 @@ type hop struct {
 	certificate forwarded.RawCertificate
 	refused     *reason.Refusal // the connection is not a gateway's
 	answer      answer
-	client      netip.Addr // the caller, as the gateway states it; not valid: unknown, or not read
 }
 
 // readForwarded reads the certificate that a gateway forwards, before its header is deleted.
@@ -43,9 +42,9 @@ func (s *snapshot) readForwarded(c *call, w http.ResponseWriter) {
 // readClientIP reads the address that the gateway states. It is for logs and handlers alone: a
 // request without one is decided as any other.
 func (c *call) readClientIP() {
-	c.hop.client, c.ClientIP = c.port.Forwarded.ClientIP(c.request.Header), "unknown"
-	if c.hop.client.IsValid() {
-		c.ClientIP = c.hop.client.String()
+	c.ClientIP = "unknown"
+	if ip := c.port.Forwarded.ClientIP(c.request.Header); ip.IsValid() {
+		c.ClientIP = ip.String()
 	}
 }
 
@@ -54,11 +53,13 @@ func (c *call) readClientIP() {
 //
 //go:noinline // its frame, see Guard.serve
 func (c *call) setRemote() {
-	if c.Identity != nil && c.hop != nil && c.hop.client.IsValid() && c.Identity.Remote != c.hop.client {
-		own := *c.Identity
-		own.Remote = c.hop.client
-		c.Identity = &own
+	ip, err := netip.ParseAddr(c.ClientIP)
+	if err != nil || c.Identity == nil || c.Identity.Remote == ip {
+		return // unknown, refused, or set already
 	}
+	own := *c.Identity
+	own.Remote = ip
+	c.Identity = &own
 }
 
 // gatewayMemo is kept with a connection whose certificate is a gateway's.

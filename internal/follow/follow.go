@@ -132,7 +132,7 @@ func (f *Follower) load(ctx context.Context) (*source.Generation, error) {
 func (f *Follower) heard() {
 	var back bool
 	f.change(func(s *State) {
-		back = !s.Connected && !s.Heard.IsZero()
+		back = !s.Connected && s.Err != nil
 		s.Heard, s.Connected = f.config.Now(), true
 	})
 	if back {

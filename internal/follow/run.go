@@ -26,16 +26,12 @@ var errRefused = errors.New("refused")
 // another one is put into effect waits, and only the newest is looked at then.
 func (f *Follower) Run(ctx context.Context) {
 	var pause, deaf backoff
-	for ctx.Err() == nil {
-		f.report(ctx, false)
-		retry, notHeard := f.listen(ctx)
-		if ctx.Err() != nil {
-			return
-		}
+	var notHeard error
+	for retry := false; ctx.Err() == nil; retry, notHeard = f.listen(ctx) {
 		if retry {
 			f.retry()
 		}
-		err := f.step(ctx)
+		err := f.step(ctx) // the first one without a hint
 		if err == nil {
 			pause.reset()
 			f.notHeard(notHeard)
@@ -47,6 +43,7 @@ func (f *Follower) Run(ctx context.Context) {
 		} else if err == nil { // else it has waited
 			deaf.wait(ctx)
 		}
+		f.report(ctx, false)
 	}
 }
 

@@ -96,7 +96,7 @@ func (f *Follower) firstOf(ctx, waiting context.Context, least uint64) error {
 	if err := f.config.Check(g); err != nil {
 		return &refusal{g, err}
 	}
-	onDisk, err := f.config.Keep.Add(waiting, g)
+	onDisk, err := f.config.Keep.Add(ctx, g) // as long as bytes come: the node has no other
 	switch {
 	case errors.Is(err, source.ErrPrivateKey):
 		return &refusal{g, err}

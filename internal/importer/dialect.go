@@ -135,8 +135,8 @@ var (
 	errSet        = errors.New("an RDN of several attributes has an order there, which the text alone does not prove")
 )
 
-// ParseOpenSSL reads a subject as OpenSSL writes it by RFC 2253, apart from the case of letters.
-func ParseOpenSSL(text string) (dn.Name, error) {
+// ParseOpenSSL reads a subject as OpenSSL writes it by RFC 2253; with fold, in any case of letters.
+func ParseOpenSSL(text string, fold bool) (dn.Name, error) {
 	name, err := dn.Parse(text)
 	if err != nil {
 		return dn.Name{}, err
@@ -151,7 +151,7 @@ func ParseOpenSSL(text string) (dn.Name, error) {
 		}
 		parts = append(parts, openSSLAttribute(set[0]))
 	}
-	if FoldASCII(strings.Join(parts, ",")) != FoldASCII(text) {
+	if written := strings.Join(parts, ","); written != text && !(fold && FoldASCII(written) == FoldASCII(text)) {
 		return dn.Name{}, ErrNotOpenSSL
 	}
 	return name, nil
@@ -159,8 +159,8 @@ func ParseOpenSSL(text string) (dn.Name, error) {
 
 // ParseSlash reads a subject in the older form of OpenSSL, /O=Acme/CN=alice. A slash separates
 // attributes only where TYPE= follows it; another one makes the text ambiguous, which is an
-// error. With raw, \x is not an escape.
-func ParseSlash(text string, raw bool) (dn.Name, error) {
+// error. With fold, the types are read in any case; with raw, \x is not an escape.
+func ParseSlash(text string, fold, raw bool) (dn.Name, error) {
 	if !strings.HasPrefix(text, "/") {
 		return dn.Name{}, errors.New("no slash begins the subject")
 	}
@@ -168,7 +168,7 @@ func ParseSlash(text string, raw bool) (dn.Name, error) {
 	for part := range strings.SplitSeq(text[1:], "/") {
 		keyword, value, ok := strings.Cut(part, "=")
 		typed, err := dn.Parse(keyword + "=x")
-		if !ok || err != nil || FoldASCII(typeNames[typed.RDNs()[0][0].OID]) != FoldASCII(keyword) {
+		if !ok || err != nil || FoldASCII(typeNames[typed.RDNs()[0][0].OID]) != FoldASCII(keyword) || !fold && typeNames[typed.RDNs()[0][0].OID] != keyword {
 			return dn.Name{}, fmt.Errorf("%s is not TYPE=VALUE: a slash in a value cannot be told from one between attributes", escape.Quote(part, escape.Short))
 		}
 		if !raw {

@@ -43,12 +43,12 @@ func TestSubjectsAreWrittenAsOpenSSLDoes(t *testing.T) {
 			continue
 		}
 		written++
-		if got, err := importer.ParseOpenSSL(text); err == nil && got != want {
+		if got, err := importer.ParseOpenSSL(text, true); err == nil && got != want {
 			t.Errorf("%s: %v, want %v", text, got, want)
 		} else if err != nil && len(want.RDNs()) == strings.Count(slash, "/") {
 			t.Errorf("%s: %v", text, err)
 		}
-		if got, err := importer.ParseSlash(slash, false); err == nil && got != want && len(want.RDNs()) == strings.Count(slash, "/") {
+		if got, err := importer.ParseSlash(slash, true, false); err == nil && got != want && len(want.RDNs()) == strings.Count(slash, "/") {
 			t.Errorf("%s: %v, want %v", slash, got, want)
 		}
 	}
@@ -60,26 +60,26 @@ func TestSubjectsAreWrittenAsOpenSSLDoes(t *testing.T) {
 func TestSubjectsThatAreNotReadFromTexts(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "alice", "CN=alice, O=Acme", "CN = alice", "E=a@b", "OID.2.5.4.3=alice", "CN=alice+OU=Staff,O=Acme", `CN=\61lice`, "CN=#0c0161", "2.5.4.3=x", "CN=a/b=c;d"} {
-		if name, err := importer.ParseOpenSSL(text); err == nil {
+		if name, err := importer.ParseOpenSSL(text, true); err == nil {
 			t.Errorf("%q: %v", text, name)
 		}
 	}
 	for _, text := range []string{"", "/", "CN=alice", "/alice", "/O=Acme/Sub/CN=alice", "/O=Acme/X=1", "/CN=", "/CN= a", `/CN=\xZZ`, `/CN=\x`, "/E=a@b", "/O=Acme//CN=alice"} {
-		if name, err := importer.ParseSlash(text, false); err == nil {
+		if name, err := importer.ParseSlash(text, true, false); err == nil {
 			t.Errorf("%q: %v", text, name)
 		}
 	}
 	for text, want := range map[string]string{
 		`CN=partner\, Inc.,O=Partner`: `CN=partner\, Inc.,O=Partner`, `cn=J\C3\BCrgen,o=Acme`: "CN=Jürgen,O=Acme", "emailaddress=a@b.example,CN=a=b": "emailAddress=a@b.example,CN=a=b",
 	} {
-		if name, err := importer.ParseOpenSSL(text); err != nil || name.String() != want {
+		if name, err := importer.ParseOpenSSL(text, true); err != nil || name.String() != want {
 			t.Errorf("%q: %v, %v", text, name, err)
 		}
 	}
 	for text, want := range map[string]string{
 		"/O=Acme/OU=Staff/CN=alice": "CN=alice,OU=Staff,O=Acme", `/O=A, B+C/CN=J\xC3\xBCrgen`: `CN=Jürgen,O=A\, B\+C`, "/DC=example/UID=a=b": "UID=a=b,DC=example",
 	} {
-		if name, err := importer.ParseSlash(text, false); err != nil || name.String() != want {
+		if name, err := importer.ParseSlash(text, true, false); err != nil || name.String() != want {
 			t.Errorf("%q: %v, %v", text, name, err)
 		}
 	}
@@ -91,9 +91,9 @@ func FuzzSubjects(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, parse := range []func() (dn.Name, error){
-			func() (dn.Name, error) { return importer.ParseOpenSSL(text) },
-			func() (dn.Name, error) { return importer.ParseSlash(text, false) },
-			func() (dn.Name, error) { return importer.ParseSlash(text, true) },
+			func() (dn.Name, error) { return importer.ParseOpenSSL(text, true) },
+			func() (dn.Name, error) { return importer.ParseSlash(text, true, false) },
+			func() (dn.Name, error) { return importer.ParseSlash(text, false, true) },
 		} {
 			name, err := parse()
 			if err != nil {

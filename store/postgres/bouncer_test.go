@@ -197,7 +197,7 @@ func TestHeartbeatsOverTLSKeepTheConnection(t *testing.T) {
 	t.Parallel()
 	c := sharedCluster(t)
 	name := c.database(t)
-	dsn := strings.Replace(c.dsn(name), "sslmode=disable", "sslmode=require", 1)
+	dsn := strings.Replace(c.dsn(name), "sslmode=disable", "sslmode=verify-full&sslrootcert="+filepath.Join(c.folder, "ca.pem"), 1)
 	s := storeOf(t, poolOf(t, dsn, "postgres"), fleet, withTimes(func(x *times) { x.heartbeat = 5 * time.Millisecond }))
 	first := commit(t, s, nil, "1")
 	result := make(chan error, 1)

@@ -136,8 +136,9 @@ func newCluster(tb testing.TB, folder string) *cluster {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		tb.Fatalf("initdb: %v\n%s", err, out)
 	}
-	server := testpki.NewCA("Database CA").Server()
-	for file, data := range map[string][]byte{"server.crt": server.CertPEM(), "server.key": server.KeyPEM()} {
+	ca := testpki.NewCA("Database CA")
+	server := ca.Server()
+	for file, data := range map[string][]byte{"server.crt": server.CertPEM(), "server.key": server.KeyPEM(), "ca.pem": ca.CertPEM()} {
 		name := filepath.Join(c.folder, file)
 		if err := errors.Join(os.WriteFile(name, data, 0o600), giveToDatabase(name)); err != nil {
 			tb.Fatal(err)

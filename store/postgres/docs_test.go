@@ -13,8 +13,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/store/postgres"
 )
 
-// commands returns the commands of the blocks "console" of the section PostgreSQL of docs/fleet.md, and what they print.
-func commands(t *testing.T) (script, output string) {
+// blocks returns the blocks of a kind in the section PostgreSQL of docs/fleet.md.
+func blocks(t *testing.T, kind string) (out []string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/fleet.md")
 	if err != nil {
@@ -25,12 +25,19 @@ func commands(t *testing.T) (script, output string) {
 		t.Fatal("docs/fleet.md has no section PostgreSQL")
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
-	var commands, printed strings.Builder
 	for i, block := range strings.Split(text, "```") {
-		block, ok := strings.CutPrefix(block, "console\n")
-		if i%2 == 0 || !ok {
-			continue
+		if block, ok := strings.CutPrefix(block, kind+"\n"); ok && i%2 == 1 {
+			out = append(out, block)
 		}
+	}
+	return out
+}
+
+// commands returns the commands of the page, and what they print.
+func commands(t *testing.T) (script, output string) {
+	t.Helper()
+	var commands, printed strings.Builder
+	for _, block := range blocks(t, "console") {
 		document := false // in a here-document
 		for line := range strings.Lines(block) {
 			command, isCommand := strings.CutPrefix(line, "$ ")
@@ -81,5 +88,25 @@ func TestDocumentedCommandsWork(t *testing.T) {
 	bash.Stdout, bash.Stderr = &out, &stderr
 	if err := bash.Run(); err != nil || out.String() != want {
 		t.Errorf("%v\n%s\nthe output is\n%s\nwant\n%s", err, stderr.String(), out.String(), want)
+	}
+}
+
+// Each line of Go on the page is one of an example.
+func TestDocumentedCodeIsThatOfTheExamples(t *testing.T) {
+	t.Parallel()
+	examples, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := blocks(t, "go")
+	if len(all) != 2 {
+		t.Errorf("there are %d blocks of Go, want 2", len(all))
+	}
+	for _, block := range all {
+		for line := range strings.Lines(block) {
+			if !strings.Contains(string(examples), "\t"+line) {
+				t.Errorf("no example has the line %s", line)
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mtlsguard/mtlsguard"
@@ -13,12 +14,12 @@ import (
 // A node follows the fleet "orders". mtlsguard.yaml has a block source.
 func Example() {
 	ctx := context.Background()
-	config, err := postgres.ParseConfig("postgres://node_1@db.acme.example/fleet")
+	settings, err := postgres.ParseConfig("postgres://node@db.acme.example/fleet?sslmode=verify-full&sslrootcert=db-ca.pem")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := pgxpool.NewWithConfig(ctx, settings)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -32,4 +33,22 @@ func Example() {
 		return
 	}
 	fmt.Println(server.Serve(ctx, nil))
+}
+
+// The pool leads to PgBouncer in transaction mode, through which LISTEN does not work.
+func ExampleWithListen() {
+	pool, err := pgxpool.New(context.Background(), "postgres://node@pgbouncer.acme.example:6432/fleet")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	direct, err := pgx.ParseConfig("postgres://node@db.acme.example/fleet?sslmode=verify-full&sslrootcert=db-ca.pem")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	store := postgres.New(pool, "orders", postgres.WithListen(direct)) // pool leads to PgBouncer
+	defer store.Close()
+	fmt.Println(store.Load(context.Background(), nil))
 }

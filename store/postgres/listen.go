@@ -135,15 +135,15 @@ func (s *Store) hear(ctx context.Context) (heard bool, err error) {
 	}
 }
 
-// connect returns a connection that does nothing yet.
+// connect returns a connection that does nothing yet. It tries each host of the connection string.
 func (s *Store) connect(ctx context.Context) (*ear, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.times.connect)
-	defer cancel()
 	all := s.pool.Config()
 	config := all.ConnConfig
 	if s.listen != nil {
 		config = s.listen.Copy()
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(1+len(config.Fallbacks))*s.times.connect)
+	defer cancel()
 	if all.BeforeConnect != nil {
 		if err := all.BeforeConnect(ctx, config); err != nil {
 			return nil, err

@@ -138,6 +138,25 @@ func TestCloseEndsAWatchThatWaitsForTheDatabase(t *testing.T) {
 	errorIs(t, <-result, errClosed)
 }
 
+// Of the hosts of a connection string, one that does not answer does not hide the next one.
+func TestEachHostIsTried(t *testing.T) {
+	t.Parallel()
+	c := sharedCluster(t)
+	name := c.database(t)
+	commit(t, storeOf(t, c.pool(t, name, "postgres"), fleet), nil, "1")
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	dsn := fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d dbname=%s sslmode=disable connect_timeout=1", silent.Addr().(*net.TCPAddr).Port, c.port, name)
+	s := storeOf(t, poolOf(t, dsn, "postgres"), fleet, withTimes(func(x *times) { x.connect = time.Second }))
+	if err := s.Watch(soon(t), nil); err != nil {
+		t.Errorf("watch: %v", err)
+	}
+	load(t, s)
+}
+
 // Any role may send notifications, and each node would ask the database after each.
 func TestFloodOfNotificationsCausesFewLooks(t *testing.T) {
 	t.Parallel()

@@ -217,6 +217,9 @@ func (p *proposal) placed(configs []nodeConfig, err error) error {
 
 // report prints the result.
 func (c *commitFlags) report(a *app, p proposal, out commitReport) error {
+	if p.users != nil {
+		p.users.Written = out.Committed
+	}
 	if a.json {
 		return a.printJSON(out)
 	}
@@ -224,7 +227,9 @@ func (c *commitFlags) report(a *app, p proposal, out commitReport) error {
 		a.printf("nothing to commit: generation %d has these files\n", out.Number)
 		return nil
 	}
-	if p.users == nil {
+	if p.users != nil {
+		p.users.Print(a.stdout)
+	} else {
 		a.printDiff("", out.Files)
 	}
 	for _, f := range out.Findings {

@@ -78,14 +78,6 @@ func (c *usersFlags) change(a *app, make func(*useredit.File) (*useredit.Change,
 	if err != nil {
 		return err
 	}
-	change.Written = !c.DryRun && c.Out == ""
-	if !a.json {
-		defer func() {
-			if a.committed != 0 || err == nil && !change.Written {
-				change.Print(a.stdout)
-			}
-		}()
-	}
 	_, err = c.commit(a, s, configs, proposal{parent: parent, files: fsys, users: change})
 	return err
 }

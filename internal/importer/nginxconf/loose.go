@@ -43,7 +43,7 @@ func (t *translation) reportLoose(l *importer.Line, r *role, e *entry, why strin
 // user that it would be, or "".
 func (t *translation) forge(r *role, e *entry) string {
 	p := t.pattern(e)
-	if p == nil || r.source.kind != "subject" {
+	if p == nil || r.source.Kind != "subject" {
 		return ""
 	}
 	core := ""

@@ -24,6 +24,9 @@ type Options struct {
 	Maps []string // such as who=user, reject=deny:1 and allowed=allow:1
 	User string   // the user of an allow
 	Each bool     // write a loose pattern certificate by certificate
+
+	// SameCase says that no two names of the authority differ in upper and lower case alone.
+	SameCase bool
 }
 
 // role is what the value of a map means.
@@ -31,21 +34,15 @@ type role struct {
 	block  *mapBlock
 	what   string // user, allow or deny
 	value  string // of allow and deny
-	source source
+	source importer.Key
 }
 
-// source is a variable of nginx about the client certificate.
-type source struct {
-	kind string                                     // of mappings
-	text func(*importer.Certificate) (string, bool) // its value, or false if it is not known
-}
-
-// sources are the variables that are read.
-var sources = map[string]source{
-	"$ssl_client_s_dn":        {"subject", func(c *importer.Certificate) (string, bool) { return importer.OpenSSLText(c.Cert) }},
-	"$ssl_client_s_dn_legacy": {"subject", func(c *importer.Certificate) (string, bool) { return importer.SlashText(c.Cert, false) }},
-	"$ssl_client_fingerprint": {"fingerprint", func(c *importer.Certificate) (string, bool) { return c.SHA1(), true }},
-	"$ssl_client_serial":      {"serial", func(c *importer.Certificate) (string, bool) { return c.Serial(), true }},
+// sources are the variables of nginx that are read. A map ignores the case of letters.
+var sources = map[string]importer.Key{
+	"$ssl_client_s_dn":        importer.OpenSSLKey(true),
+	"$ssl_client_s_dn_legacy": importer.SlashKey(true, false),
+	"$ssl_client_fingerprint": importer.DigestKey(true, false, false),
+	"$ssl_client_serial":      importer.SerialKey(true),
 }
 
 const roleHint = "--map NAME=user, or NAME=allow:VALUE with --user, or NAME=deny:VALUE; NAME is that of the map without $"
