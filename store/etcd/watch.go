@@ -54,13 +54,17 @@ func (s *Store) listen(ctx context.Context, have *source.Generation, from int64)
 	}
 	watching, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx)) // else a server without a cluster is silent
 	defer cancel()
-	changes := client.Watch(watching, s.prefix+headKey, clientv3.WithRev(from))
+	begun := make(chan clientv3.WatchChan, 1)
+	// Watch waits for the server, which heartbeats must not.
+	go func() { begun <- client.Watch(watching, s.prefix+headKey, clientv3.WithRev(from)) }()
+	var changes clientv3.WatchChan
 	heartbeat := time.NewTicker(s.config.Heartbeat)
 	defer heartbeat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
+		case changes = <-begun:
 		case answer, open := <-changes:
 			switch err := answer.Err(); {
 			case ctx.Err() != nil:

@@ -150,3 +150,25 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 		t.Errorf("leases: %v, %v, want one", leases, err)
 	}
 }
+
+// An editor that leaves another content under the digest of a file does not spoil the next generation
+// that has it.
+func TestACommitMendsAFileThatWasSpoiled(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	store := e.store()
+	first := commit(t, store, next(t, nil))
+	second := next(t, first)
+	f := second.Manifest.Files[0]
+	if _, err := e.admin().Put(t.Context(), "/mtlsguard/orders/blob/"+f.SHA256.String()+"/000000", "spoiled"); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, store, second)
+	got, err := store.Load(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := got.Fetch(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
