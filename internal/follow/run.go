@@ -19,8 +19,13 @@ const (
 	hintPause   = 10 * time.Millisecond // between two hints: a source may give them for no reason
 )
 
-// errRefused is the error of step when the newest generation has just been refused.
-var errRefused = errors.New("refused")
+// errRefused is the error of step when the newest generation has just been refused, and errNothingNew
+// when the source has answered with something else that changes nothing. Each is followed by a pause,
+// since a source can make such answers without end.
+var (
+	errRefused    = errors.New("refused")
+	errNothingNew = errors.New("nothing new")
+)
 
 // Run follows the source until ctx ends. There is one goroutine: a generation that comes while
 // another one is put into effect waits, and only the newest is looked at then.
@@ -33,8 +38,7 @@ func (f *Follower) Run(ctx context.Context) {
 		}
 		err := f.step(ctx) // the first one without a hint
 		if err == nil {
-			pause.reset()
-			f.notHeard(notHeard)
+			f.notHeard(notHeard) // pause is not reset: a source could mix good answers with others
 		} else {
 			pause.wait(ctx)
 		}
@@ -142,7 +146,7 @@ func (f *Follower) step(ctx context.Context) error {
 	case !news:
 		f.seen = g
 		f.settled(nil)
-		return nil
+		return errNothingNew
 	}
 	return f.take(ctx, g)
 }
@@ -168,7 +172,8 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 		f.config.OnEvent(Event{Kind: NotKept, Generation: g, Err: err})
 		return err
 	}
-	if g.Digest() != f.State().InEffect.Digest() { // else it has other signatures
+	otherSignatures := g.Digest() == f.State().InEffect.Digest()
+	if !otherSignatures {
 		retry, err := f.config.Apply(ctx, onDisk)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -181,6 +186,9 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 	}
 	f.settled(onDisk)
 	f.setCurrent()
+	if otherSignatures {
+		return errNothingNew
+	}
 	f.config.OnEvent(Event{Kind: Applied, Generation: onDisk})
 	f.report(ctx, true)
 	return nil
@@ -190,8 +198,11 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 func (f *Follower) settled(g *source.Generation) {
 	f.retryAt = time.Time{}
 	f.change(func(s *State) {
+		if g != nil && g.Digest() != s.InEffect.Digest() {
+			s.Since = f.config.Now()
+		}
 		if g != nil {
-			s.InEffect, s.Since, f.seen = g, f.config.Now(), g
+			s.InEffect, f.seen = g, g
 		}
 		s.Err, s.Refused, s.RefusedBy = nil, nil, nil
 	})
