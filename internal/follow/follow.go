@@ -64,9 +64,9 @@ type Follower struct {
 	least   uint64             // the highest number that was kept at the start: an older one is a step back
 	last    *source.Generation // the newest that was kept at the start and may be used; nil: none
 
-	watching    chan error // of the watch that has not ended; nil: none
-	unannounced error      // why nothing is announced
-	reported    time.Time  // when the store took the last report
+	watching    chan watched // of the watch that has not ended; nil: none
+	unannounced error        // why nothing is announced
+	reported    time.Time    // when the store took the last report
 
 	wake chan struct{} // Retry
 
