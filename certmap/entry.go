@@ -117,8 +117,8 @@ func (e *entry) isIssuedUnder(v trust.Verified) bool {
 // issuerText returns the issuer for people. The issuer of a trust domain is known by the URI of the
 // mapping; a fingerprint has none, and its issuer stays a digest.
 func (e *entry) issuerText() string {
-	if rest, ok := strings.CutPrefix(e.key(), san.SPIFFE); ok && (e.kind == byURI || e.kind == byURIPattern) {
-		if domain, _, _ := strings.Cut(rest, "/"); trust.TrustDomainIssuer(domain) == e.terms.issuer {
+	if e.kind == byURI || e.kind == byURIPattern {
+		if domain := trustDomain(e.written(), e.terms.issuer); domain != "" {
 			return san.SPIFFE + domain
 		}
 	}

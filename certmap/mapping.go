@@ -3,8 +3,10 @@ package certmap
 import (
 	"context"
 	"math/big"
+	"strings"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -38,6 +40,20 @@ type Mapping struct {
 
 	File string // position for errors, explanations and findings; may be empty
 	Line int    // from 1; 0 means unknown
+}
+
+// TrustDomain returns the SPIFFE trust domain that is the issuer of a mapping of a URI (see
+// trust.TrustDomainIssuer), or "" for an issuer that is one authority. For the other kinds, which do
+// not name the trust domain, it returns "" too.
+func (m *Mapping) TrustDomain() string { return trustDomain(m.URI, m.Issuer) }
+
+// trustDomain returns the trust domain of a SPIFFE ID if it is the issuer.
+func trustDomain(uri string, issuer trust.Digest) string {
+	rest, ok := strings.CutPrefix(uri, san.SPIFFE)
+	if domain, _, _ := strings.Cut(rest, "/"); ok && issuer == trust.TrustDomainIssuer(domain) {
+		return domain
+	}
+	return ""
 }
 
 // Match is the user of a certificate, and how long the answer may be reused.

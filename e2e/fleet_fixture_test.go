@@ -39,7 +39,7 @@ func newFleet(tb testing.TB) *fleet {
 	}}
 	s.put("signer.pub", publicPEM(tb, public))
 	config := strings.NewReplacer("users: ", "users: fleet/", "policy: ", "policy: fleet/", "[ca.pem]", "[fleet/ca.pem]", "[ca.crl]", "[fleet/crls]").Replace(siteConfig)
-	s.put("mtlsguard.yaml", config+"source: {mount: fleet, keep: keep, signers: [signer.pub], first: 1s, poll: 1s, node: node-1}\n")
+	s.put("mtlsguard.yaml", config+"source: {mount: fleet, keep: keep, signers: [signer.pub], first: 20s, poll: 1s, node: node-1}\n")
 	return f
 }
 

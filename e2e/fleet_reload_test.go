@@ -17,7 +17,7 @@ func TestReloadRejectsAnotherSource(t *testing.T) {
 	for _, x := range []struct{ name, old, replacement, want string }{
 		{"mount", "mount: fleet", "mount: other", "mount, keep or url has changed: this needs a restart"},
 		{"keep", "keep: keep", "keep: other", "mount, keep or url has changed: this needs a restart"},
-		{"no source", "source: {mount: fleet, keep: keep, signers: [signer.pub], first: 1s, poll: 1s, node: node-1}\n", "", "source is missing"},
+		{"no source", "source: {mount: fleet, keep: keep, signers: [signer.pub], first: 20s, poll: 1s, node: node-1}\n", "", "source is missing"},
 		{"a broken signer", "signers: [signer.pub]", "signers: [users.yaml]", "there is no public key"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

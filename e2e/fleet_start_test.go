@@ -105,6 +105,7 @@ func TestStartOfANode(t *testing.T) {
 			f := newFleet(t)
 			x.prepare(f)
 			if x.number == 0 {
+				f.sub("mtlsguard.yaml", "first: 20s", "first: 1s")
 				_, err := mtlsguard.Open(f.path("mtlsguard.yaml"), mtlsguard.Options{Source: f.store})
 				if err == nil || !strings.Contains(err.Error(), x.want) {
 					t.Fatalf("%v, want %q", err, x.want)
@@ -131,7 +132,7 @@ func TestStartOfANode(t *testing.T) {
 func TestStartDoesNotWaitForTheStore(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	f.sub("mtlsguard.yaml", "first: 1s", "first: 10m")
+	f.sub("mtlsguard.yaml", "first: 20s", "first: 10m")
 	f.keepOf(func() { f.commit() })
 	if _, err := mtlsguard.Open(f.path("mtlsguard.yaml"), mtlsguard.Options{Source: deaf{}}); err != nil {
 		t.Fatal(err) // or the test's deadline ends it
@@ -142,7 +143,7 @@ func TestStartDoesNotWaitForTheStore(t *testing.T) {
 // on the node and would come from the store.
 func TestWrongSources(t *testing.T) {
 	t.Parallel()
-	const block = "source: {mount: fleet, keep: keep, signers: [signer.pub], first: 1s, poll: 1s, node: node-1}\n"
+	const block = "source: {mount: fleet, keep: keep, signers: [signer.pub], first: 20s, poll: 1s, node: node-1}\n"
 	for _, x := range []struct{ name, old, replacement, want string }{
 		{"no block", block, "", "Options.Source is set, and source is missing"},
 		{"a URL too", "node: node-1", "url: https://config.acme.example", "url is set, and the program gives a source"},
@@ -216,6 +217,7 @@ func TestCommandsReadWhatIsKept(t *testing.T) {
 	f := newFleet(t)
 	path, kept := f.path("mtlsguard.yaml"), mtlsguard.Options{Source: source.Kept()}
 	const none = "no generation is "
+	f.sub("mtlsguard.yaml", "first: 20s", "first: 1s")
 	if _, err := mtlsguard.Open(path, kept); err == nil || !strings.Contains(err.Error(), none) {
 		t.Errorf("open without a generation: %v", err)
 	}

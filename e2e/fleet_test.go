@@ -98,6 +98,29 @@ func TestRefusedGenerationIsTriedAfterAChangeOnTheNode(t *testing.T) {
 	testkit.Eventually(t, "generation 3, whose manifest names the port", func() bool { return l.server.Status().Source.Number == 3 })
 }
 
+// A store that is empty, such as a folder that is not mounted, brings no news: to a node with a
+// generation it does not answer, which the log and max_age report.
+// Covers S10.
+func TestEmptiedStoreIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.sub("mtlsguard.yaml", "poll: 1s", "poll: 1s, max_age: 1h")
+	f.commit()
+	var clock testkit.Clock
+	l := f.site.start(mtlsguard.Options{Source: f.store, Now: clock.Now})
+	f.store.Break(source.ErrNone)
+	testkit.Eventually(t, "the store to be taken for silent", func() bool { return !l.server.Status().Source.Connected })
+	clock.Advance(2 * time.Hour)
+	testkit.Eventually(t, "the server to be degraded", func() bool { return len(l.server.Status().Degraded) > 0 })
+	const want = "there is no generation in it, and generation 1 of fleet \"orders\" is in effect"
+	testkit.Eventually(t, "the log says so", func() bool { return len(l.log.find("error", want)) == 1 })
+	if s := l.server.Status(); !s.Ready() || s.Source.Number != 1 || s.Source.Error != want {
+		t.Errorf("status: %+v", s.Source)
+	}
+	f.store.Break(nil)
+	testkit.Eventually(t, "the server to be in order", func() bool { return len(l.server.Status().Degraded) == 0 })
+}
+
 // With max_age a server whose source is silent is degraded, and ready. Without it only the
 // status of the source says so.
 func TestSilentSourceDegrades(t *testing.T) {

@@ -47,12 +47,22 @@ func (f folderStore) at(parts ...string) (*Generation, error) {
 	return g, nil
 }
 
+// numbered reads the generation of a number. Under the name of another one it is an error: newest
+// would look for the next number without end.
+func (f folderStore) numbered(n uint64) (*Generation, error) {
+	g, err := f.at("gen", numbered(n))
+	if err == nil && g.Manifest.Number != n {
+		return nil, fmt.Errorf("%s is generation %d", f.path("gen", numbered(n)), g.Manifest.Number)
+	}
+	return g, err
+}
+
 // newest returns the newest generation, or ErrNone. The file head may be older if an editor
 // ended between two steps, or the files of a copy are not there yet.
-func (f folderStore) newest() (*Generation, error) {
+func (f folderStore) newest(ctx context.Context) (*Generation, error) {
 	g, err := f.at("head")
 	if isNotExist(err) {
-		g, err = f.at("gen", numbered(1))
+		g, err = f.numbered(1)
 	}
 	if isNotExist(err) {
 		if _, err := os.Stat(string(f)); err != nil {
@@ -60,8 +70,8 @@ func (f folderStore) newest() (*Generation, error) {
 		}
 		return nil, ErrNone
 	}
-	for err == nil {
-		next, err := f.at("gen", numbered(g.Manifest.Number+1))
+	for ; err == nil; err = ctx.Err() {
+		next, err := f.numbered(g.Manifest.Number + 1)
 		if isNotExist(err) {
 			return g, nil
 		}
@@ -78,7 +88,7 @@ func (f folderStore) Load(ctx context.Context, have *Generation) (*Generation, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	g, err := f.newest()
+	g, err := f.newest(ctx)
 	if err == nil && g.Same(have) {
 		return have, nil
 	}
@@ -90,7 +100,7 @@ func (f folderStore) Watch(ctx context.Context, have *Generation) error {
 	look := time.NewTicker(folderLook)
 	defer look.Stop()
 	for {
-		switch g, err := f.newest(); {
+		switch g, err := f.newest(ctx); {
 		case errors.Is(err, ErrNone):
 		case err != nil:
 			return err
@@ -108,7 +118,7 @@ func (f folderStore) Watch(ctx context.Context, have *Generation) error {
 // Commit implements Store. The name of the generation is made exclusively: of two editors, one
 // makes it.
 func (f folderStore) Commit(ctx context.Context, g *Generation) error {
-	parent, err := f.newest()
+	parent, err := f.newest(ctx)
 	switch {
 	case errors.Is(err, ErrNone) || isNotExist(err): // the folder is made below
 	case err != nil:
@@ -140,7 +150,7 @@ func (f folderStore) Commit(ctx context.Context, g *Generation) error {
 	for _, name := range []string{"", "blob", "gen"} {
 		sweep(f.path(name), func(string) bool { return true })
 	}
-	if err := f.writeHead(); err != nil {
+	if err := f.writeHead(ctx); err != nil {
 		return fmt.Errorf("generation %d is committed, and the file head still names an older one: %w", g.Manifest.Number, err)
 	}
 	return nil
@@ -148,10 +158,10 @@ func (f folderStore) Commit(ctx context.Context, g *Generation) error {
 
 // writeHead makes the newest generation the head. It looks again afterwards: a slower editor must
 // not leave its older generation there.
-func (f folderStore) writeHead() error {
+func (f folderStore) writeHead(ctx context.Context) error {
 	var written *Generation
 	for {
-		g, err := f.newest()
+		g, err := f.newest(ctx)
 		if err != nil || g.Same(written) {
 			return err
 		}
@@ -164,7 +174,7 @@ func (f folderStore) writeHead() error {
 
 // History implements Store.
 func (f folderStore) History(ctx context.Context, before uint64, n int) ([]Manifest, error) {
-	g, err := f.newest()
+	g, err := f.newest(ctx)
 	if errors.Is(err, ErrNone) {
 		return nil, nil
 	}
@@ -177,7 +187,7 @@ func (f folderStore) History(ctx context.Context, before uint64, n int) ([]Manif
 	}
 	var out []Manifest
 	for ; number > 0 && len(out) < n; number-- {
-		g, err := f.at("gen", numbered(number))
+		g, err := f.numbered(number)
 		if isNotExist(err) {
 			break // an administrator has removed old ones
 		}
@@ -194,7 +204,7 @@ func (f folderStore) At(ctx context.Context, number uint64) (*Generation, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	g, err := f.at("gen", numbered(number))
+	g, err := f.numbered(number)
 	if isNotExist(err) {
 		return nil, ErrNone
 	}

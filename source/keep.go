@@ -36,6 +36,10 @@ func (k *Keep) blobs() blobs { return blobs(k.join("blobs")) }
 // Add writes the files of g that are not there yet, and returns g with its files on disk: they
 // are checked when they are read. It does not make g current.
 func (k *Keep) Add(ctx context.Context, g *Generation) (*Generation, error) {
+	if _, err := os.Lstat(k.join("head")); err == nil {
+		// Its generations would be taken for damaged ones, and be replaced.
+		return nil, fmt.Errorf("%s is the folder of a store: use another folder for keep", k.path)
+	}
 	for _, name := range []string{"blobs", "gen", "refused"} {
 		if err := os.MkdirAll(k.join(name), 0o700); err != nil {
 			return nil, err
@@ -192,6 +196,17 @@ func (k *Keep) Generations() ([]*Generation, error) {
 		out = append(out, g)
 	}
 	return out, errors.Join(errs...)
+}
+
+// Highest returns the highest number of the kept generations; 0: there are none. Damaged ones count.
+func (k *Keep) Highest() (highest uint64, err error) {
+	names, err := k.names()
+	for _, name := range names {
+		if n, err := strconv.ParseUint(name, 10, 64); err == nil {
+			highest = max(highest, n)
+		}
+	}
+	return highest, err
 }
 
 // names returns the names of the kept generations: the current one first, then newest first.

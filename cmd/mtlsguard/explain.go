@@ -67,7 +67,7 @@ type explainResult struct {
 
 func (c *explainCmd) Run(a *app) error {
 	var wrong errorlist.List // all errors at once
-	server, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now, Source: source.Kept()})
+	server, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now, Source: source.Kept(), Certificates: programCertificates(c.Config)})
 	wrong.Merge(err, configerror.Error{File: c.Config})
 	config, err := readConfigFile(c.Config)
 	if server != nil {

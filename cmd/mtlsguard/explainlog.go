@@ -120,7 +120,7 @@ func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 		x.explanation, err = server.Explain(a.ctx, request)
 		return err
 	}
-	g, err := site.Load(a.ctx, x.config.path, fileset.New(nil), nil, a.now, site.Program{})
+	g, err := site.Load(a.ctx, x.config.path, fileset.New(nil), nil, a.now, program(x.config.path))
 	if err != nil {
 		return err
 	}

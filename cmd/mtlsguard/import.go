@@ -44,6 +44,7 @@ type importReport struct {
 	Mappings     int              `json:"mappings"`
 	Rules        int              `json:"rules"`
 	Ports        int              `json:"ports"`
+	Decisions    int              `json:"decisions"`
 	Carried      int              `json:"carried"`
 	Changed      int              `json:"changed"`
 	NotCarried   int              `json:"not_carried"`
@@ -146,6 +147,9 @@ func (f *importFlags) write(files []importer.File) ([]string, error) {
 	}
 	for i, one := range files {
 		if err := writeNewFile(names[i], one.Data, 0o644); err != nil {
+			for _, name := range names[:i] {
+				_ = os.Remove(name) // written by this command; the error is the one to report
+			}
 			return nil, err
 		}
 	}
@@ -173,7 +177,7 @@ func checkUnused(names []string) error {
 
 func newImportReport(out *importer.Output, names []string) importReport {
 	r := importReport{
-		Files: names, Mappings: out.Mappings, Rules: out.Rules, Ports: out.Ports,
+		Files: names, Mappings: out.Mappings, Rules: out.Rules, Ports: out.Ports, Decisions: len(out.Expected),
 		Carried: out.Count(importer.Carried), Changed: out.Count(importer.Changed), NotCarried: out.Count(importer.NotCarried),
 		Lines: []importedLine{}, Remarks: append([]string{}, out.Remarks...), Certificates: append([]importer.Proof{}, out.Certificates...),
 	}

@@ -6,10 +6,11 @@ import (
 )
 
 type importNginxCmd struct {
-	File string   `arg:"" help:"The configuration, or a file with its maps alone. Files of include are read inside its folder."`
-	Map  []string `sep:"none" placeholder:"NAME=ROLE" help:"The meaning of the values of the map to $NAME: NAME=user, NAME=allow:VALUE or NAME=deny:VALUE. Default: user, if there is one map of a client certificate. Repeatable."`
-	User string   `placeholder:"NAME" help:"The user of the certificates that NAME=allow:VALUE lets in."`
-	Each bool     `help:"Write a pattern that is not anchored certificate by certificate, for those of --certs."`
+	File     string   `arg:"" help:"The configuration, or a file with its maps alone. Files of include are read inside its folder."`
+	Map      []string `sep:"none" placeholder:"NAME=ROLE" help:"The meaning of the values of the map to $NAME: NAME=user, NAME=allow:VALUE or NAME=deny:VALUE. Default: user, if there is one map of a client certificate. Repeatable."`
+	User     string   `placeholder:"NAME" help:"The user of the certificates that NAME=allow:VALUE lets in."`
+	Each     bool     `help:"Write a pattern that is not anchored certificate by certificate, for those of --certs."`
+	SameCase bool     `help:"The authority issues no two names that differ in upper and lower case alone. Without it, an exact key for nobody keeps out the patterns that match its name: nginx ignores the case of an exact key."`
 	importFlags
 }
 
@@ -22,6 +23,6 @@ Examples:
 }
 
 func (c *importNginxCmd) Run(a *app) error {
-	o := nginxconf.Options{Maps: c.Map, User: c.User, Each: c.Each}
+	o := nginxconf.Options{Maps: c.Map, User: c.User, Each: c.Each, SameCase: c.SameCase}
 	return c.run(a, "nginx", func(in *importer.Import) error { return nginxconf.Read(in, c.File, o) })
 }

@@ -58,7 +58,7 @@ func (c *lintCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: within, Now: a.now, Certificates: certs, Options: mtlsguard.Options{Source: source.Kept()}})
+	all, err := mtlsguard.Lint(c.Config, mtlsguard.LintOptions{Within: within, Now: a.now, Certificates: certs, Options: mtlsguard.Options{Source: source.Kept(), Certificates: programCertificates(c.Config)}})
 	if err != nil {
 		return err
 	}

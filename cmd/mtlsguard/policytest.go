@@ -80,7 +80,7 @@ func (c *policyTestCmd) loadEngine(a *app) (*policy.Engine, expectation.Site, er
 	var options []policy.Option
 	var site expectation.Site
 	if c.Config != "" {
-		if _, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now, Source: source.Kept()}); err != nil {
+		if _, err := mtlsguard.Open(c.Config, mtlsguard.Options{Now: a.now, Source: source.Kept(), Certificates: programCertificates(c.Config)}); err != nil {
 			return nil, site, err
 		}
 		s, err := readConfigFile(c.Config)

@@ -75,7 +75,7 @@ type suspect struct {
 
 func (c *revokedCmd) Run(a *app) error {
 	var wrong errorlist.List
-	g, err := site.Load(a.ctx, c.Config, fileset.New(nil), nil, a.now, site.Program{})
+	g, err := site.Load(a.ctx, c.Config, fileset.New(nil), nil, a.now, program(c.Config))
 	wrong.Merge(err, configerror.Error{File: c.Config})
 	s := c.readSuspect(a, &wrong)
 	if err := wrong.Err(); err != nil {

@@ -47,7 +47,18 @@ func TestCommandKnowsTrustDomains(t *testing.T) {
 	if got := output("users list --json --config mtlsguard.yaml"); !strings.Contains(got, `"issuer": "spiffe://acme.example"`) && !strings.Contains(got, `"issuer":"spiffe://acme.example"`) {
 		t.Error(got)
 	}
+	// A program provides the certificate: the command has none, and needs none.
+	put(t, "mtlsguard.yaml", strings.Replace(read(t, "mtlsguard.yaml"), "    certificate: {cert: server.pem, key: server-key.pem}\n", "", 1))
+	if got := output("who --config mtlsguard.yaml --port internal GET /whoami"); !strings.Contains(got, "spiffe://acme.example") || !strings.Contains(got, "workload") || strings.Contains(got, "spiffe://other.example") {
+		t.Error(got)
+	}
+	if x = explainRequest(t, strings.Fields("--cert own.pem --port internal GET /whoami")); x.Reason == "unknown-authority" {
+		t.Errorf("%s %s", x.Reason, x.Detail)
+	}
 	got := output("lint --config mtlsguard.yaml")
+	if !strings.Contains(got, "Options.Certificates provides the certificate of port internal") {
+		t.Error(got)
+	}
 	if !strings.Contains(got, `mapping "nowhere" never matches: no port has the trust domain "other.example"`) || strings.Contains(got, `mapping "workload" never matches`) {
 		t.Error(got)
 	}

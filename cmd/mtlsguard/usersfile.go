@@ -81,7 +81,7 @@ func openUsers(config *configFile, name string) (*useredit.File, error) {
 		return useredit.Open(files, nil, name)
 	}
 	c := &useredit.Config{Path: config.path, Ports: config.portNames(), Load: func(ctx context.Context, now func() time.Time) (*site.Generation, error) {
-		return site.Load(ctx, config.path, fileset.New(nil), nil, now, site.Program{})
+		return site.Load(ctx, config.path, fileset.New(nil), nil, now, program(config.path))
 	}}
 	for _, p := range config.ports {
 		c.Anchors = append(c.Anchors, p.anchors...)

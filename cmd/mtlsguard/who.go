@@ -32,7 +32,7 @@ Exit status: 0 somebody may make the request, 1 nobody may, 2 the command line, 
 }
 
 func (c *whoCmd) Run(a *app) error {
-	g, err := site.Load(a.ctx, c.Config, fileset.New(nil), nil, a.now, site.Program{})
+	g, err := site.Load(a.ctx, c.Config, fileset.New(nil), nil, a.now, program(c.Config))
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/middleware"
@@ -124,7 +127,7 @@ func (w *callerSearch) findMappings() {
 			why = "begins at " + formatTime(m.NotBefore)
 		case !m.NotAfter.IsZero() && w.now.After(m.NotAfter):
 			why = "ended at " + formatTime(m.NotAfter)
-		case !mayIssue(w.p.CallersTrust(), m.Issuer, known):
+		case !mayIssue(w.p.CallersTrust(), &m, known):
 			why = "has an issuer that the port does not trust"
 		}
 		if why != "" {
@@ -132,7 +135,7 @@ func (w *callerSearch) findMappings() {
 			continue
 		}
 		d := useredit.NewMapping(m)
-		w.mappings[m.User] = append(w.mappings[m.User], callerMapping{ID: m.ID, Kind: d.Kind, Value: d.Value, At: fmt.Sprintf("%s:%d", m.File, m.Line), Issuer: issuerName(m.Issuer, known), NotAfter: d.NotAfter})
+		w.mappings[m.User] = append(w.mappings[m.User], callerMapping{ID: m.ID, Kind: d.Kind, Value: d.Value, At: fmt.Sprintf("%s:%d", m.File, m.Line), Issuer: issuerName(&m, known), NotAfter: d.NotAfter})
 	}
 }
 
@@ -206,16 +209,24 @@ func anchorsOf(g *site.Generation) []*x509.Certificate {
 	return out
 }
 
-// mayIssue reports whether a port may trust certificates of an issuer. An authority that is
+// mayIssue reports whether a port may trust certificates of the issuer of a mapping. An authority that is
 // not known, or that is issued by another, may be an intermediate.
-func mayIssue(v *trust.Verifier, issuer trust.Digest, known []*x509.Certificate) bool {
+func mayIssue(v *trust.Verifier, m *certmap.Mapping, known []*x509.Certificate) bool {
+	if domain := m.TrustDomain(); domain != "" {
+		return trustaccess.HasTrustDomain(v, domain)
+	}
+	issuer := m.Issuer
 	is := func(c *x509.Certificate) bool { return trust.SPKIOf(c) == issuer }
 	at := slices.IndexFunc(known, is)
 	return issuer.IsZero() || at < 0 || slices.ContainsFunc(v.Anchors(), is) || string(known[at].RawSubject) != string(known[at].RawIssuer)
 }
 
-// issuerName returns the name of an issuer, or the digest of its key if no anchor has it.
-func issuerName(issuer trust.Digest, known []*x509.Certificate) string {
+// issuerName returns the name of the issuer of a mapping, or the digest of its key if no anchor has it.
+func issuerName(m *certmap.Mapping, known []*x509.Certificate) string {
+	if domain := m.TrustDomain(); domain != "" {
+		return san.SPIFFE + domain
+	}
+	issuer := m.Issuer
 	if issuer.IsZero() {
 		return ""
 	}

@@ -31,6 +31,7 @@ type Import struct {
 	options Options
 	sources []string // names of the files, in their order
 	lines   []*Line
+	byPlace map[lineKey]*Line
 	remarks []string
 	renamed map[string]bool // the names of Options.Rename that occurred
 
@@ -41,11 +42,12 @@ type Import struct {
 	ruleTexts   map[string]bool
 	ports       []port
 	expected    []Expectation
+	expects     map[Expectation]bool
 }
 
 // New reads the certificates and issuers.
 func New(o Options) (*Import, error) {
-	in := &Import{options: o, renamed: map[string]bool{}, ids: map[string]bool{}, ruleTexts: map[string]bool{}}
+	in := &Import{options: o, byPlace: map[lineKey]*Line{}, expects: map[Expectation]bool{}, renamed: map[string]bool{}, ids: map[string]bool{}, ruleTexts: map[string]bool{}}
 	var errs errorlist.List
 	for from, to := range o.Rename {
 		if !username.IsUser(to) {
@@ -106,7 +108,8 @@ type Expectation struct {
 
 // Expect adds a request to the table that must hold for policy.csv.
 func (in *Import) Expect(e Expectation) {
-	if !slices.Contains(in.expected, e) {
+	if !in.expects[e] {
+		in.expects[e] = true
 		in.expected = append(in.expected, e)
 	}
 }

@@ -46,18 +46,27 @@ type Line struct {
 // maxText is how much of a line the report quotes, in bytes.
 const maxText = 200
 
-// Line returns the line at a place for reporting. text is what the source says there, without
+// lineKey tells the lines of the report apart: a file may have several parts on one line.
+type lineKey struct {
+	place Place
+	text  string
+}
+
+// Line returns the line at a place for reporting, the same one for the same text. text is what the source says there, without
 // its secrets.
 func (in *Import) Line(at Place, text string) *Line {
-	if n := len(in.lines); n > 0 && in.lines[n-1].Place == at && in.lines[n-1].Text == escape.Printable(text, maxText) {
-		return in.lines[n-1]
+	text = escape.Printable(text, maxText)
+	key := lineKey{at, text}
+	if l := in.byPlace[key]; l != nil {
+		return l
 	}
 	order := slices.Index(in.sources, at.File)
 	if order < 0 {
 		order = len(in.sources)
 		in.sources = append(in.sources, at.File)
 	}
-	l := &Line{Place: at, Text: escape.Printable(text, maxText), Result: Carried, in: in, order: order}
+	l := &Line{Place: at, Text: text, Result: Carried, in: in, order: order}
+	in.byPlace[key] = l
 	in.lines = append(in.lines, l)
 	return l
 }

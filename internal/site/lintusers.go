@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
-	"github.com/mtlsguard/mtlsguard/internal/san"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -42,7 +40,7 @@ func (x *linter) users() {
 		if !m.Issuer.IsZero() && !x.leads(m.Issuer, authorities) {
 			x.report("users", at, fmt.Sprintf("mapping %q never matches: no port trusts its issuer%s", m.ID, x.sameName(m.Issuer, authorities)), "add the issuer, or the CA above it, to anchors")
 		}
-		if domain := trustDomainOf(m); domain != "" && !x.hasTrustDomain(domain) {
+		if domain := m.TrustDomain(); domain != "" && !x.hasTrustDomain(domain) {
 			x.report("users", at, fmt.Sprintf("mapping %q never matches: no port has the trust domain %q", m.ID, domain), "add it to trust_domains of a port, with its bundle")
 		}
 		for _, c := range x.o.Certificates {
@@ -156,17 +154,6 @@ func (x *linter) leads(issuer trust.Digest, known []*x509.Certificate) bool {
 		Roots: roots, Intermediates: others, CurrentTime: known[at].NotBefore.Add(time.Second), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	return err == nil
-}
-
-// trustDomainOf returns the trust domain that a mapping names as its issuer, if its URI shows it, or
-// "".
-func trustDomainOf(m certmap.Mapping) string {
-	rest, _ := strings.CutPrefix(m.URI, san.SPIFFE)
-	domain, _, _ := strings.Cut(rest, "/")
-	if domain == "" || m.Issuer != trust.TrustDomainIssuer(domain) {
-		return ""
-	}
-	return domain
 }
 
 // hasTrustDomain reports whether a port verifies certificates of a trust domain.

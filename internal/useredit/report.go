@@ -6,7 +6,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/san"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Mapping is a mapping as the command prints it, and as its JSON.
@@ -45,10 +44,8 @@ func NewMapping(m certmap.Mapping) Mapping {
 	}
 	if !m.Issuer.IsZero() {
 		out.Issuer = m.Issuer.String()
-		if rest, ok := strings.CutPrefix(m.URI, san.SPIFFE); ok { // a trust domain is no key
-			if domain, _, _ := strings.Cut(rest, "/"); m.Issuer == trust.TrustDomainIssuer(domain) {
-				out.Issuer = san.SPIFFE + domain
-			}
+		if domain := m.TrustDomain(); domain != "" {
+			out.Issuer = san.SPIFFE + domain
 		}
 	}
 	if !m.NotBefore.IsZero() {

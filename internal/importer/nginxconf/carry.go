@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 )
@@ -16,7 +17,9 @@ type translation struct {
 	exact    map[*mapBlock]map[string]*entry
 	patterns map[*entry]*pattern
 	keys     map[string]*importer.Keys // by variable
+	verdicts map[*importer.Certificate]verdict
 	denied   []importer.Mapping
+	nobody   []refusedName
 }
 
 // user returns the role that names the user.
@@ -42,6 +45,7 @@ var precedence = map[string]int{"fingerprint": 1, "serial": 2, "subject": 3}
 // not, the certificates at hand are carried one by one.
 func (t *translation) carry() {
 	t.exact, t.patterns, t.keys = map[*mapBlock]map[string]*entry{}, map[*entry]*pattern{}, map[string]*importer.Keys{}
+	t.verdicts = map[*importer.Certificate]verdict{}
 	for i := range t.roles {
 		t.carryRest(&t.roles[i])
 	}
@@ -111,7 +115,7 @@ func (t *translation) carryAtHand(why string) {
 	for i := range t.roles {
 		r := &t.roles[i]
 		for _, e := range append(slices.Clone(r.block.exact), r.block.patterns...) {
-			l := t.in.Line(e.place, e.text(r.block))
+			l := t.in.Line(e.place, e.text())
 			switch {
 			case !r.isUser(t.options):
 				l.Carry("a condition of the certificates of --certs")
@@ -134,7 +138,7 @@ func (t *translation) carryEach(of func(*entry) bool, done map[*entry]bool) {
 		if !known || user == "" || by == nil || !of(by) {
 			continue
 		}
-		l := t.in.Line(by.place, by.text(t.user().block))
+		l := t.in.Line(by.place, by.text())
 		if name, ok := l.User(user); ok && l.Map(c.Fingerprint(name)) {
 			done[by] = true
 		}
@@ -146,9 +150,13 @@ func (t *translation) carryEach(of func(*entry) bool, done map[*entry]bool) {
 func (t *translation) carryDenials(r *role) bool {
 	ok := len(r.block.missing) == 0 && !r.block.hostnames
 	for _, e := range r.block.exact {
-		l := t.in.Line(e.place, e.text(r.block))
+		l := t.in.Line(e.place, e.text())
 		if r.passes(e.value) {
 			l.Carry("let in, as all others")
+			continue
+		}
+		if e.key == "" {
+			l.Carry("no certificate: client_cert: require on the port, or strict: true")
 			continue
 		}
 		mappings, dead, why, hint := t.exactMappings(r, e, importer.NoUser)
@@ -160,12 +168,12 @@ func (t *translation) carryDenials(r *role) bool {
 			l.Limit("the line refuses a certificate, and "+why, hint)
 			ok = false
 		}
-		t.refuse(l, mappings)
+		t.refuse(l, mappings, true)
 		t.denied = append(t.denied, mappings...)
 	}
 	for _, e := range r.block.patterns {
 		ok = false
-		l := t.in.Line(e.place, e.text(r.block))
+		l := t.in.Line(e.place, e.text())
 		if r.passes(e.value) {
 			l.Limit("a pattern lets certificates in before later patterns refuse them", "write the certificates that are refused as exact keys")
 			continue
@@ -175,15 +183,36 @@ func (t *translation) carryDenials(r *role) bool {
 	return ok
 }
 
-// refuse adds mappings that refuse certificates.
-func (t *translation) refuse(l *importer.Line, mappings []importer.Mapping) {
+// refusedName is a subject that nginx takes for nobody, in upper and lower case alike.
+type refusedName struct {
+	line *importer.Line
+	name dn.Name
+}
+
+// refuse adds mappings that refuse certificates. With nobody, nginx refuses them too.
+func (t *translation) refuse(l *importer.Line, mappings []importer.Mapping, nobody bool) {
 	for _, m := range mappings {
 		m.User, m.Disabled = importer.NoUser, true
 		l.Map(m)
+		if name, err := dn.Parse(m.Value); err == nil && m.Kind == "subject" && nobody {
+			t.nobody = append(t.nobody, refusedName{l, name})
+		}
 	}
 }
 
-// isDenied reports whether another map refuses the certificates of a mapping.
+// isDenied reports whether another map refuses the certificates of a mapping. The case of a
+// subject does not count there.
 func (t *translation) isDenied(m importer.Mapping) bool {
-	return slices.ContainsFunc(t.denied, func(d importer.Mapping) bool { return d.Same(m) })
+	return slices.ContainsFunc(t.denied, func(d importer.Mapping) bool {
+		if d.Kind != "subject" || m.Kind != "subject" {
+			return d.Same(m)
+		}
+		a, errA := dn.Parse(d.Value)
+		b, errB := dn.Parse(m.Value)
+		if errA != nil || errB != nil {
+			return true // fail closed
+		}
+		_, same := captureFold(a, b)
+		return same || a == b
+	})
 }

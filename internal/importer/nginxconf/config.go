@@ -17,6 +17,7 @@ const (
 	maxDepth   = 32        // blocks in blocks
 	maxFiles   = 1000      // with those of include
 	maxEntries = 1_000_000 // of all maps
+	maxRegexes = 1000      // of a map: each is compared with those before it
 )
 
 // config is what matters of a configuration.
@@ -47,17 +48,17 @@ type entry struct {
 	place importer.Place
 	key   string // without the ~ of a pattern
 	value string
+	regex bool // ~
 	fold  bool // ~*
-	index int
 }
 
 // text returns the entry for the report.
-func (e *entry) text(m *mapBlock) string {
+func (e *entry) text() string {
 	key := e.key
 	switch {
-	case slices.Contains(m.patterns, e) && e.fold:
+	case e.fold:
 		key = "~*" + key
-	case slices.Contains(m.patterns, e):
+	case e.regex:
 		key = "~" + key
 	}
 	return key + " " + e.value + ";"
@@ -169,7 +170,7 @@ func (c *config) mapDirective(file string, m *mapBlock, words []token, depth int
 	case len(words) != 2:
 		return &configerror.Error{File: file, Line: at.Line, What: "a line of a map is a key and a value", Hint: "nginx -t shows what is wrong with it"}
 	}
-	e := &entry{place: at, key: first, value: words[1].text, index: c.entries}
+	e := &entry{place: at, key: first, value: words[1].text}
 	switch {
 	case first == "include":
 		paths := c.glob(e.value)
@@ -190,14 +191,17 @@ func (c *config) mapDirective(file string, m *mapBlock, words []token, depth int
 	case first == "default":
 		m.otherwise = e
 	case strings.HasPrefix(first, "~*"):
-		e.key, e.fold = first[2:], true
+		e.key, e.regex, e.fold = first[2:], true, true
 		m.patterns = append(m.patterns, e)
 	case strings.HasPrefix(first, "~"):
-		e.key = first[1:]
+		e.key, e.regex = first[1:], true
 		m.patterns = append(m.patterns, e)
 	default:
 		e.key = strings.TrimPrefix(first, `\`)
 		m.exact = append(m.exact, e)
+	}
+	if len(m.patterns) > maxRegexes {
+		return &configerror.Error{File: file, Line: at.Line, What: fmt.Sprintf("the map has more than %d regular expressions", maxRegexes), Hint: "write exact keys"}
 	}
 	return nil
 }

@@ -60,8 +60,24 @@ func (t *translation) pattern(e *entry) *pattern {
 	return p
 }
 
+// verdict is whom nginx takes a certificate for, and the line that says so.
+type verdict struct {
+	user  string
+	by    *entry
+	known bool
+}
+
 // certificateUser returns the user that nginx takes a certificate for, and the line that says so.
 func (t *translation) certificateUser(c *importer.Certificate) (user string, by *entry, known bool) {
+	v, ok := t.verdicts[c]
+	if !ok {
+		v.user, v.by, v.known = t.decide(c)
+		t.verdicts[c] = v
+	}
+	return v.user, v.by, v.known
+}
+
+func (t *translation) decide(c *importer.Certificate) (user string, by *entry, known bool) {
 	known = true
 	passes := true
 	for i := range t.roles {

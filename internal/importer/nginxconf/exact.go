@@ -15,9 +15,17 @@ func (t *translation) carryUsers(r *role) {
 // carryExact carries an exact key. If it is not carried, a mapping refuses its certificate: a
 // pattern could name it otherwise.
 func (t *translation) carryExact(r *role, e *entry) {
-	l := t.in.Line(e.place, e.text(r.block))
+	l := t.in.Line(e.place, e.text())
 	user := t.userOf(r, e.value)
 	name, ok := "", user != ""
+	if e.key == "" {
+		if ok {
+			l.Skip("a request without a certificate has this user there", "client_cert: request and strict: false on the port make it the user Default")
+		} else {
+			l.Carry("a request without a certificate has no user")
+		}
+		return
+	}
 	switch {
 	case user == "":
 		l.Carry("nobody")
@@ -37,7 +45,7 @@ func (t *translation) carryExact(r *role, e *entry) {
 	case why != "" && r.source.Kind == "subject" && len(r.block.patterns) > 0:
 		l.Limit("the line comes before the patterns, and "+why, hint)
 	case !ok && r.source.Kind == "subject":
-		t.refuse(l, mappings)
+		t.refuse(l, mappings, user == "")
 	case ok:
 		for _, m := range mappings {
 			if t.isDenied(m) {

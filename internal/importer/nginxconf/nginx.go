@@ -24,6 +24,9 @@ type Options struct {
 	Maps []string // such as who=user, reject=deny:1 and allowed=allow:1
 	User string   // the user of an allow
 	Each bool     // write a loose pattern certificate by certificate
+
+	// SameCase says that no two names of the authority differ in upper and lower case alone.
+	SameCase bool
 }
 
 // role is what the value of a map means.

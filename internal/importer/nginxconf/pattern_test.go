@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The subjects of docs/from-nginx.md match the patterns beside them. Covers C9.
+// The subjects of docs/from-nginx.md match the patterns beside them. Covers T1.
 func TestPatternsOfThePageMatch(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/from-nginx.md")

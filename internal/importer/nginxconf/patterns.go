@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
@@ -13,14 +14,14 @@ import (
 func (t *translation) carryPatterns(r *role) {
 	var before []*entry // not carried, or nobody
 	for _, e := range r.block.patterns {
-		l := t.in.Line(e.place, e.text(r.block))
+		l := t.in.Line(e.place, e.text())
 		user := t.userOf(r, e.value)
 		if user == "" {
 			l.Carry("nobody, unless a later line is carried")
 			before = append(before, e)
 			continue
 		}
-		subject, by, why := t.patternSubject(r, e, user)
+		subject, captured, why := t.patternSubject(r, e, user)
 		if why != "" {
 			t.reportLoose(l, r, e, why)
 			before = append(before, e)
@@ -32,22 +33,26 @@ func (t *translation) carryPatterns(r *role) {
 				continue
 			}
 			blocked = true
-			t.in.Line(b.place, b.text(r.block)).Limit(fmt.Sprintf("this pattern decides there before line %d, which could be carried", e.place.Line), "put the line behind the others, or make it exact")
+			t.in.Line(b.place, b.text()).Limit(fmt.Sprintf("this pattern decides there before line %d, which could be carried", e.place.Line), "put the line behind the others, or make it exact")
 		}
 		if blocked {
 			l.Skip("an earlier line that is not carried may decide for the same certificates", "")
+			before = append(before, e)
 			continue
 		}
-		name := username.Variable
-		if !by {
-			ok := false
-			if name, ok = l.User(user); !ok {
-				before = append(before, e)
-				continue
-			}
+		name, ok := username.Variable, true
+		if !captured {
+			name, ok = l.User(user)
 		}
-		issuer, ok := l.Issuer(nil)
-		if !ok || !l.Map(importer.Mapping{User: name, Kind: "subject", Value: subject, Issuer: issuer, Pattern: true}) {
+		m := importer.Mapping{User: name, Kind: "subject", Value: subject, Pattern: true}
+		if ok {
+			m.Issuer, ok = l.Issuer(nil)
+		}
+		if ok && !t.guard(l, m) {
+			l.Skip("a name that differs in case alone is nobody there", "")
+			ok = false
+		}
+		if !ok || !l.Map(m) {
 			before = append(before, e)
 			continue
 		}
@@ -146,4 +151,55 @@ func disjoint(a, b *pattern) bool {
 	}
 	first, second = a.pieces[len(a.pieces)-1].literal, b.pieces[len(b.pieces)-1].literal
 	return a.atEnd && b.atEnd && !strings.HasSuffix(first, second) && !strings.HasSuffix(second, first)
+}
+
+// guard refuses the names of a pattern that nginx takes for nobody. It returns false if the pattern
+// must be left out: an exact key of nginx refuses a name in upper and lower case alike.
+func (t *translation) guard(l *importer.Line, m importer.Mapping) bool {
+	open, err := dn.Parse(m.Value)
+	if err != nil {
+		return true // Map reports it
+	}
+	carried := true
+	for _, n := range t.nobody {
+		captured, ok := captureFold(open, n.name)
+		if !ok {
+			continue
+		}
+		same := m
+		same.Pattern, same.User, same.Disabled = false, importer.NoUser, true
+		same.Value = strings.Replace(m.Value, username.Variable, dn.Attribute{OID: commonName, Value: captured}.String()[len("CN="):], 1)
+		if name, err := dn.Parse(same.Value); err == nil && name != n.name {
+			n.line.Map(same)
+		}
+		if !t.options.SameCase && strings.ContainsAny(captured, letters) {
+			n.line.Limit(fmt.Sprintf("a name that differs from this key in case alone is nobody there, and a user by line %d here", l.Place.Line), "--same-case, if the authority issues no two such names")
+			carried = false
+		}
+	}
+	return carried
+}
+
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// commonName is the OID of the common name in DER.
+const commonName = "\x55\x04\x03"
+
+// captureFold returns what a pattern would capture of a name if case did not count.
+func captureFold(open, name dn.Name) (captured string, ok bool) {
+	a, b := open.RDNs(), name.RDNs()
+	if len(a) != len(b) {
+		return "", false
+	}
+	for i := range a {
+		switch {
+		case len(a[i]) != 1 || len(b[i]) != 1 || a[i][0].OID != b[i][0].OID:
+			return "", false
+		case a[i][0].Value == username.Variable:
+			captured = b[i][0].Value
+		case importer.FoldASCII(a[i][0].Value) != importer.FoldASCII(b[i][0].Value):
+			return "", false
+		}
+	}
+	return captured, true
 }
