@@ -25,12 +25,19 @@ type backoff struct {
 
 // wait waits, and reports whether ctx is still alive.
 func (b *backoff) wait(ctx context.Context) bool {
+	defer b.end()
+	return fileset.Sleep(ctx, b.next())
+}
+
+// next returns how long the next wait is. The caller calls end after it.
+func (b *backoff) next() time.Duration {
 	if time.Since(b.ended) > calm {
 		b.reset()
 	}
 	b.pause = min(max(2*b.pause, firstPause), lastPause)
-	defer func() { b.ended = time.Now() }()
-	return fileset.Sleep(ctx, b.pause+rand.N(b.pause/2))
+	return b.pause + rand.N(b.pause/2)
 }
+
+func (b *backoff) end() { b.ended = time.Now() }
 
 func (b *backoff) reset() { b.pause = 0 }

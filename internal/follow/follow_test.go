@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/follow"
@@ -200,5 +201,38 @@ func TestOutageIsTwoEvents(t *testing.T) {
 	testkit.Eventually(t, "the report", func() bool {
 		reports, err := n.store.Reports(t.Context())
 		return err == nil && len(reports) == 1 && reports[0].Number == n.newest.Manifest.Number
+	})
+}
+
+// After a long outage the pauses between two looks are long. A source whose watch ends when it is
+// back is asked at once.
+func TestWatchEndsAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		back := make(chan struct{})
+		n := newNode(t, time.Second, func(s source.Store) source.Source {
+			return watched{s, func(ctx context.Context, have *source.Generation) error {
+				if !down.Load() {
+					return s.Watch(ctx, have)
+				}
+				select {
+				case <-back:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}}
+		})
+		down.Store(true)
+		n.store.Break(io.ErrUnexpectedEOF)
+		time.Sleep(5*time.Minute + 123*time.Millisecond)
+		n.store.Break(nil)
+		number := n.commit()
+		close(back)
+		time.Sleep(50 * time.Millisecond)
+		if got := n.State().InEffect.Manifest.Number; got != number {
+			t.Errorf("generation %d is in effect 50 ms after the end of the outage, want %d", got, number)
+		}
 	})
 }

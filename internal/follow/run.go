@@ -15,8 +15,7 @@ const (
 	largeFetch  = 256 << 10              // bytes from which on nodes do not fetch at the same moment
 	spread      = 100 * time.Millisecond // over which they begin
 	reportEvery = time.Minute
-	reportWait  = 3 * time.Second       // for a store to take a report
-	hintPause   = 10 * time.Millisecond // between two hints: a source may give them for no reason
+	reportWait  = 3 * time.Second // for a store to take a report
 )
 
 // errRefused is the error of step when the newest generation has just been refused, and errNothingNew
@@ -40,7 +39,7 @@ func (f *Follower) Run(ctx context.Context) {
 		if err == nil {
 			f.notHeard(notHeard) // pause is not reset: a source could mix good answers with others
 		} else {
-			pause.wait(ctx)
+			f.pause(ctx, &pause)
 		}
 		if notHeard == nil {
 			deaf.reset()
@@ -76,35 +75,18 @@ func (f *Follower) listen(ctx context.Context) (retry bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	if f.watching == nil {
-		f.watching = make(chan error, 1)
-		go watch(ctx, f.config.Source, f.seen, f.watching)
-	}
+	f.watch(ctx)
 	select {
 	case <-f.wake:
 		return true, nil
 	case <-ctx.Done():
-	case err = <-f.watching:
-		f.watching = nil
+	case w := <-f.watching:
+		f.watching, err = nil, w.err
 	}
 	if ctx.Err() != nil || errors.Is(err, source.ErrUnsupported) || errors.Is(err, source.ErrNone) {
 		err = nil
 	}
 	return !f.retryAt.IsZero() && !f.config.Now().Before(f.retryAt), err
-}
-
-// watch sends the result of a watch.
-func watch(ctx context.Context, s source.Source, have *source.Generation, result chan<- error) {
-	err := s.Watch(ctx, have)
-	if ctx.Err() != nil {
-		err = nil
-	}
-	if errors.Is(err, source.ErrUnsupported) {
-		<-ctx.Done() // the next look is due
-	} else {
-		fileset.Sleep(ctx, hintPause)
-	}
-	result <- err
 }
 
 // retry makes the next step look at a refused generation again.
@@ -120,9 +102,6 @@ func (f *Follower) retry() {
 func (f *Follower) step(ctx context.Context) error {
 	g, err := f.load(ctx)
 	switch {
-	case errors.Is(err, source.ErrNone):
-		f.change(func(s *State) { s.Err = errors.New("the source has no generation") })
-		return nil
 	case err != nil:
 		f.unheard(err)
 		return err
