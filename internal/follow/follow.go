@@ -123,6 +123,10 @@ func (f *Follower) load(ctx context.Context) (*source.Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	g, err := f.config.Source.Load(ctx, f.seen)
+	if now := f.State().InEffect; errors.Is(err, source.ErrNone) && now != nil {
+		// It is no answer: an empty folder may be one that is not mounted, and brings no news.
+		return nil, fmt.Errorf("%w in it, and generation %d of fleet %q is in effect", err, now.Manifest.Number, now.Manifest.Fleet)
+	}
 	if err != nil && !errors.Is(err, source.ErrNone) {
 		return nil, err
 	}

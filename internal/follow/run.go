@@ -102,9 +102,6 @@ func (f *Follower) retry() {
 func (f *Follower) step(ctx context.Context) error {
 	g, err := f.load(ctx)
 	switch {
-	case errors.Is(err, source.ErrNone):
-		f.change(func(s *State) { s.Err = errors.New("the source has no generation") })
-		return nil
 	case err != nil:
 		f.unheard(err)
 		return err
