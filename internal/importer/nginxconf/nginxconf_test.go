@@ -120,6 +120,7 @@ func TestMaps(t *testing.T) {
 		"a bad user":       {conf: dn(staff), o: nginxconf.Options{Maps: []string{"$who=allow:1"}, User: "x y"}, want: []string{`--user: "x y" is not a user name`}},
 		"an open block":    {conf: "map $ssl_client_s_dn $who {\n", want: []string{"the file ends inside"}},
 		"an open quote":    {conf: dn(`"CN=a`), want: []string{"a quote is not closed"}},
+		"a key twice":      {conf: dn(`"CN=a,O=Acme" a;`, `"cn=A,O=Acme" b;`), want: []string{`t.conf:3: the map has the key "cn=A,O=Acme" twice`}},
 		"a word too many":  {conf: dn("a b c;"), want: []string{"t.conf:2: a line of a map is a key and a value"}},
 		"a block in a map": {conf: dn("a { b c; }"), want: []string{"a block in a map"}},
 		"a brace":          {conf: "}", want: []string{"unexpected }"}},
