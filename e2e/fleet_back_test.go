@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -86,9 +87,10 @@ func TestStartTakesNoStepBack(t *testing.T) {
 // unchangedKeep leaves keep as it is: its last generation does not load.
 func unchangedKeep(*fleet) {}
 
-// restless is a source whose watches end at once, and whose answer is another one each time.
+// restless is a source whose watches end soon, and whose answer is another one each time.
 type restless struct {
 	loads  atomic.Int64
+	waits  time.Duration // each watch
 	answer func(n int64) *source.Generation
 }
 
@@ -96,7 +98,13 @@ func (r *restless) Load(context.Context, *source.Generation) (*source.Generation
 	return r.answer(r.loads.Add(1)), nil
 }
 
-func (r *restless) Watch(context.Context, *source.Generation) error { return nil }
+func (r *restless) Watch(ctx context.Context, _ *source.Generation) error {
+	select {
+	case <-ctx.Done():
+	case <-time.After(r.waits):
+	}
+	return ctx.Err()
+}
 
 // A source that mixes the generation in effect with others, or with signatures that anybody can
 // add, does not make a node write and log all the time.
@@ -122,22 +130,24 @@ func TestRestlessSourceIsAskedSlowly(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := newFleet(t)
-			store := &restless{}
-			store.answer = answers(f, f.next(nil, source.Manifest{}))
-			l := f.site.start(mtlsguard.Options{Source: store})
-			before := store.loads.Load()
-			began := time.Now()
-			testkit.Eventually(t, "five more answers", func() bool { return store.loads.Load() >= before+5 })
-			// The pauses between them are 0.1, 0.2, 0.4 and 0.8 s at least.
-			if took := time.Since(began); took < time.Second {
-				t.Errorf("five answers within %v", took)
-			}
-			if s := l.server.Status().Source; s.Number != 1 || !s.Connected {
-				t.Errorf("status: %+v", s)
-			}
-		})
+		for _, waits := range []time.Duration{0, 60 * time.Millisecond} {
+			t.Run(fmt.Sprint(name, ", each watch ", waits), func(t *testing.T) {
+				t.Parallel()
+				f := newFleet(t)
+				store := &restless{waits: waits}
+				store.answer = answers(f, f.next(nil, source.Manifest{}))
+				l := f.site.start(mtlsguard.Options{Source: store})
+				before := store.loads.Load()
+				began := time.Now()
+				testkit.Eventually(t, "five more answers", func() bool { return store.loads.Load() >= before+5 })
+				// The pauses between them are 0.1, 0.2, 0.4 and 0.8 s at least.
+				if took := time.Since(began); took < time.Second {
+					t.Errorf("five answers within %v", took)
+				}
+				if s := l.server.Status().Source; s.Number != 1 || !s.Connected {
+					t.Errorf("status: %+v", s)
+				}
+			})
+		}
 	}
 }

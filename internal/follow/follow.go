@@ -64,6 +64,7 @@ type Follower struct {
 	least   uint64             // the highest number that was kept at the start: an older one is a step back
 	last    *source.Generation // the newest that was kept at the start and may be used; nil: none
 
+	asking      chan answer  // of a Load that has not ended; nil: none
 	watching    chan watched // of the watch that has not ended; nil: none
 	unannounced error        // why nothing is announced
 	reported    time.Time    // when the store took the last report
@@ -122,7 +123,7 @@ const loadTimeout = 10 * time.Second
 func (f *Follower) load(ctx context.Context) (*source.Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	g, err := f.config.Source.Load(ctx, f.seen)
+	g, err := f.ask(ctx)
 	if now := f.State().InEffect; errors.Is(err, source.ErrNone) && now != nil {
 		// It is no answer: an empty folder may be one that is not mounted, and brings no news.
 		return nil, fmt.Errorf("%w in it, and generation %d of fleet %q is in effect", err, now.Manifest.Number, now.Manifest.Fleet)

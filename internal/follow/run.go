@@ -36,9 +36,12 @@ func (f *Follower) Run(ctx context.Context) {
 			f.retry()
 		}
 		err := f.step(ctx) // the first one without a hint
-		if err == nil {
+		switch err {
+		case nil:
 			f.notHeard(notHeard) // pause is not reset: a source could mix good answers with others
-		} else {
+		case errRefused, errNothingNew:
+			pause.wait(ctx) // whatever is announced: it could be announced without end
+		default:
 			f.pause(ctx, &pause)
 		}
 		if notHeard == nil {
