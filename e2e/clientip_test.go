@@ -13,10 +13,11 @@ import (
 )
 
 // addsClientIP are the changes of a gateway's configuration with which it adds the address of its
-// client to X-Forwarded-For. Caddy does so without any.
+// client to X-Forwarded-For. Caddy and Apache do so without any.
 var addsClientIP = map[string][2]string{
 	"nginx":   {"proxy_set_header Host       $host;", "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"},
 	"haproxy": {"mode http\n", "mode http\n    option forwardfor\n"},
+	"apache":  {"", ""},
 	"caddy":   {"", ""},
 }
 

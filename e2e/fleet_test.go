@@ -2,15 +2,21 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -96,6 +102,72 @@ func TestRefusedGenerationIsTriedAfterAChangeOnTheNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "generation 3, whose manifest names the port", func() bool { return l.server.Status().Source.Number == 3 })
+}
+
+// A store that is empty, such as a folder that is not mounted, brings no news: to a node with a
+// generation it does not answer, which the log and max_age report.
+// Covers S10.
+func TestEmptiedStoreIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.sub("mtlsguard.yaml", "poll: 1s", "poll: 1s, max_age: 1h")
+	f.commit()
+	var clock testkit.Clock
+	l := f.site.start(mtlsguard.Options{Source: f.store, Now: clock.Now})
+	f.store.Break(source.ErrNone)
+	testkit.Eventually(t, "the store to be taken for silent", func() bool { return !l.server.Status().Source.Connected })
+	clock.Advance(2 * time.Hour)
+	testkit.Eventually(t, "the server to be degraded", func() bool { return len(l.server.Status().Degraded) > 0 })
+	const want = "there is no generation in it, and generation 1 of fleet \"orders\" is in effect"
+	testkit.Eventually(t, "the log says so", func() bool { return len(l.log.find("error", want)) == 1 })
+	if s := l.server.Status(); !s.Ready() || s.Source.Number != 1 || s.Source.Error != want {
+		t.Errorf("status: %+v", s.Source)
+	}
+	f.store.Break(nil)
+	testkit.Eventually(t, "the server to be in order", func() bool { return len(l.server.Status().Degraded) == 0 })
+}
+
+// The client certificate for the web server of a fleet is renewed without a restart: with the
+// old one a node would hear of no generation after its end.
+// Covers S16.
+func TestCertificateForTheStoreIsRenewed(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	folder := t.TempDir()
+	store := source.Folder(folder)
+	var serial atomic.Pointer[big.Int]
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serial.Store(r.TLS.PeerCertificates[0].SerialNumber)
+		http.FileServer(http.Dir(folder)).ServeHTTP(w, r)
+	}))
+	web.TLS = &tls.Config{Certificates: []tls.Certificate{f.serve.Server().TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: f.ca.Pool()}
+	web.Config.SetKeepAlivesEnabled(false)
+	web.StartTLS()
+	t.Cleanup(web.Close)
+	put := func(name string) *testpki.Pair {
+		node := f.ca.Leaf(name)
+		f.put("node-key.pem", string(node.KeyPEM()))
+		f.put("node.pem", string(node.CertPEM()))
+		return node
+	}
+	first := put("node-1")
+	f.put("store-ca.pem", string(f.serve.CertPEM()))
+	f.sub("mtlsguard.yaml", "node: node-1", "url: "+web.URL+", anchors: [store-ca.pem], certificate: {cert: node.pem, key: node-key.pem}")
+	one := f.next(nil, source.Manifest{})
+	if err := store.Commit(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	l := f.site.start(mtlsguard.Options{})
+	if serial.Load().Cmp(first.Cert.SerialNumber) != 0 {
+		t.Errorf("serial %v at the start", serial.Load())
+	}
+	f.put("node-key.pem", "") // in the middle of a renewal the last pair is presented
+	if err := store.Commit(t.Context(), f.next(one, source.Manifest{})); err != nil {
+		t.Fatal(err)
+	}
+	f.waitForNumber(l, 2)
+	second := put("node-1")
+	testkit.Eventually(t, "the renewed certificate", func() bool { return serial.Load().Cmp(second.Cert.SerialNumber) == 0 })
 }
 
 // With max_age a server whose source is silent is degraded, and ready. Without it only the

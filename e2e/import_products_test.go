@@ -28,6 +28,7 @@ type importedProduct struct {
 	product int               // index of products
 	conf    string            // with @LISTEN@; it answers 200 with the user
 	files   map[string]string // beside it
+	maps    []string          // --map
 	read    func(in *importer.Import, folder string) error
 	users   int // certificates that the source names at least
 	carried int // certificates with the same user here at least
@@ -64,6 +65,15 @@ var importedProducts = map[string]importedProduct{
 	"nginx, serial": {product: 0, users: 1, carried: 1, conf: nginxServer(`map $ssl_client_serial $who {
     65cf5c4d7c286d86005257b916b7498b                alice;
 }`)},
+	"nginx, a list of all who are let in": {product: 0, users: 1, carried: 1, maps: []string{"who=user", "reject=deny:1"}, conf: nginxServer(`map $ssl_client_s_dn $who {
+    ~^CN=(?<cn>[^,]+),OU=Staff,O=Acme$              $cn;
+}
+map $ssl_client_fingerprint $reject { default 1; d8e84db2e4374b6108e405f8069842037ad0a2c2 0; }`)},
+	"nginx, a list of those who are not": {product: 0, users: 4, carried: 4, maps: []string{"who=user", "reject=deny:1"}, conf: nginxServer(`map $ssl_client_s_dn $who {
+    ~^CN=(?<cn>[^,]+),OU=Staff,O=Acme$              $cn;
+    "CN=orders,OU=Services,O=Acme"                  orders-api;
+}
+map $ssl_client_s_dn $reject { "" 1; "cn=BOB,ou=staff,o=acme" 1; }`)},
 	"HAProxy": haproxy("ssl_c_s_dn", `# users
  # no comment
 /O=Acme/OU=Staff/CN=alice   alice
@@ -117,6 +127,10 @@ func haproxy(key, text string, users, carried int) importedProduct {
 
 // nginxServer returns a configuration with a map, whose server answers with its value.
 func nginxServer(text string) string {
+	condition := ""
+	if strings.Contains(text, "$reject") {
+		condition = "if ($reject) { return 403; }\n        "
+	}
 	return `events {}
 http {
     ` + text + `
@@ -127,7 +141,7 @@ http {
         ssl_client_certificate client-ca.pem;
         ssl_verify_client on;
         ssl_verify_depth 5;
-        return 200 "$who";
+        ` + condition + `return 200 "$who";
     }
 }
 `
@@ -200,7 +214,7 @@ func (p *importedProduct) importFrom(t *testing.T, name, dir string) *importer.O
 	if p.read != nil {
 		err = p.read(in, dir)
 	} else {
-		err = nginxconf.Read(in, conf, nginxconf.Options{Each: strings.Contains(name, "every"), SameCase: true})
+		err = nginxconf.Read(in, conf, nginxconf.Options{Maps: p.maps, Each: strings.Contains(name, "every"), SameCase: true})
 	}
 	if err != nil {
 		t.Fatal(err)

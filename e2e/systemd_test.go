@@ -86,7 +86,8 @@ func TestRestartLosesNoConnection(t *testing.T) {
 	server := s.passing(socket, "internal")
 	s.launch(server)
 	var begun, failed atomic.Int32
-	restarted := make(chan struct{})
+	restarted, loaded := make(chan struct{}), make(chan struct{})
+	stood := standstill(loaded)
 	var load sync.WaitGroup
 	for range 4 {
 		c := s.client(s.alice, func(t *http.Transport) { t.DisableKeepAlives = true })
@@ -104,7 +105,7 @@ func TestRestartLosesNoConnection(t *testing.T) {
 				r, err := c.Get("https://" + addr.String() + "/whoami")
 				if err != nil || r.StatusCode != http.StatusOK {
 					failed.Add(1)
-					t.Errorf("a connection: %v", err)
+					t.Logf("a connection: %v", err)
 					return
 				}
 				r.Body.Close()
@@ -126,7 +127,34 @@ func TestRestartLosesNoConnection(t *testing.T) {
 	}
 	close(restarted)
 	load.Wait()
+	close(loaded)
 	t.Logf("%d of %d connections failed", failed.Load(), begun.Load())
+	switch longest := <-stood; {
+	case failed.Load() > 0 && longest > 500*time.Millisecond:
+		t.Skipf("the machine stood still for %v: clients that send nothing for a second are not waited for", longest)
+	case failed.Load() > 0:
+		t.Error("a restart has lost connections")
+	}
+}
+
+// standstill measures, until done is closed, the longest time for which this process did not run.
+func standstill(done <-chan struct{}) <-chan time.Duration {
+	out := make(chan time.Duration, 1)
+	go func() {
+		longest, last := time.Duration(0), time.Now()
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				longest, last = max(longest, time.Since(last)), time.Now()
+			case <-done:
+				out <- longest
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // Without the socket that its file names a server does not start, and says why. lint and the

@@ -67,6 +67,21 @@ var logTroubles = []logTrouble{
 			s.Fatal(err)
 		}
 	}},
+	{see: "closed: the address is not accepted any more", inPlace: true, provoke: func(s *scene) {
+		if got := get(s.client(s.pairs["alice"]), s.live.url("internal", "/whoami")); got != "200 hello alice" {
+			s.Fatal(got)
+		}
+		s.sub("mtlsguard.yaml", "limits: {drain: 1s}", "limits: {drain: 1s}\n    addresses: {allow: [10.0.0.0/8]}")
+		if err := s.live.server.Reload(); err != nil {
+			s.Fatal(err)
+		}
+	}},
+	{see: "a PROXY header from, with which is not in proxy_protocol.from of the port", always: append(curlOf("alice"), "--haproxy-protocol"), inPlace: true, provoke: func(s *scene) {
+		curl(s, append(curlOf("alice"), "--haproxy-protocol"))
+	}},
+	{see: "the connection begins with TLS, without a PROXY header", always: curlOf("alice"), inPlace: true, prepare: func(s *scene) {
+		s.sub("mtlsguard.yaml", "limits: {drain: 1s}", "limits: {drain: 1s}\n    proxy_protocol: {from: [127.0.0.0/8]}")
+	}, provoke: func(s *scene) { curl(s, curlOf("alice")) }},
 	{see: "local error: tls: bad record MAC", always: curlOf("alice"), inPlace: true, provoke: func(s *scene) { curl(s, append(curlOf("alice"), "no-cacert")) }},
 	{see: "remote error: tls: unknown certificate authority, in the server's log", always: curlOf("alice"), inPlace: true, provoke: func(s *scene) {
 		curl(s, append(curlOf("alice"), "--tls-max", "1.2", "no-cacert"))

@@ -66,6 +66,27 @@ func TestTrustDomainsOfTheFile(t *testing.T) {
 	expect("without the old authority", map[*testpki.Pair]string{acme.Leaf("x", orders): "refused", next.Leaf("x", orders): "200 orders", forged: "refused"})
 }
 
+// A partner that puts an authority of people into its bundle does not stop reloads: the end of another
+// authority takes effect, and a warning says what is left out.
+// Covers B17.
+func TestBundleOfAPartnerStopsNoReload(t *testing.T) {
+	t.Parallel()
+	s, acme, partner := trustDomainSite(t)
+	l := s.start(mtlsguard.Options{})
+	orders := acme.Leaf("x", spiffeID("acme.example", "/orders"))
+	s.put("partner.pem", string(partner.CertPEM())+s.get("ca.pem"))
+	s.put("acme.pem", string(testpki.NewCA("acme.example, next").CertPEM()))
+	if err := l.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	for holder, want := range map[*testpki.Pair]string{s.alice: "200 alice", orders: "refused", partner.Leaf("x", spiffeID("partner.example", "/billing")): "200 billing"} {
+		if got := get(s.client(holder), l.url("internal", "/whoami")); got != want {
+			t.Errorf("%s: %s, want %s", holder.Cert.URIs, got, want)
+		}
+	}
+	testkit.Eventually(t, "the warning", func() bool { return strings.Contains(l.log.text(), "is one of Anchors too") })
+}
+
 // Errors of trust domains have their place and a hint.
 func TestTrustDomainErrors(t *testing.T) {
 	t.Parallel()
@@ -74,7 +95,6 @@ func TestTrustDomainErrors(t *testing.T) {
 		{"name: acme.example", "name: partner.example", `name: "partner.example" is already used`},
 		{"anchors: [acme.pem]", "anchors: []", `the trust domain "acme.example" has no anchors`},
 		{"anchors: [acme.pem]", "anchors: [missing.pem]", "missing.pem cannot be read"},
-		{"anchors: [acme.pem]", "anchors: [ca.pem]", "is one of Anchors too"},
 		{"anchors: [acme.pem]", "anchors: [server.pem]", "is not a CA certificate"},
 		{"anchors: [acme.pem]", "anchor: [acme.pem]", "anchor"},
 	} {

@@ -3,13 +3,10 @@ package source
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -47,12 +44,22 @@ func (f folderStore) at(parts ...string) (*Generation, error) {
 	return g, nil
 }
 
+// numbered reads the generation of a number. Under the name of another one it is an error: newest
+// would look for the next number without end.
+func (f folderStore) numbered(n uint64) (*Generation, error) {
+	g, err := f.at("gen", numbered(n))
+	if err == nil && g.Manifest.Number != n {
+		return nil, fmt.Errorf("%s is generation %d", f.path("gen", numbered(n)), g.Manifest.Number)
+	}
+	return g, err
+}
+
 // newest returns the newest generation, or ErrNone. The file head may be older if an editor
 // ended between two steps, or the files of a copy are not there yet.
-func (f folderStore) newest() (*Generation, error) {
+func (f folderStore) newest(ctx context.Context) (*Generation, error) {
 	g, err := f.at("head")
 	if isNotExist(err) {
-		g, err = f.at("gen", numbered(1))
+		g, err = f.numbered(1)
 	}
 	if isNotExist(err) {
 		if _, err := os.Stat(string(f)); err != nil {
@@ -60,8 +67,8 @@ func (f folderStore) newest() (*Generation, error) {
 		}
 		return nil, ErrNone
 	}
-	for err == nil {
-		next, err := f.at("gen", numbered(g.Manifest.Number+1))
+	for ; err == nil; err = ctx.Err() {
+		next, err := f.numbered(g.Manifest.Number + 1)
 		if isNotExist(err) {
 			return g, nil
 		}
@@ -78,7 +85,7 @@ func (f folderStore) Load(ctx context.Context, have *Generation) (*Generation, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	g, err := f.newest()
+	g, err := f.newest(ctx)
 	if err == nil && g.Same(have) {
 		return have, nil
 	}
@@ -90,7 +97,7 @@ func (f folderStore) Watch(ctx context.Context, have *Generation) error {
 	look := time.NewTicker(folderLook)
 	defer look.Stop()
 	for {
-		switch g, err := f.newest(); {
+		switch g, err := f.newest(ctx); {
 		case errors.Is(err, ErrNone):
 		case err != nil:
 			return err
@@ -108,7 +115,7 @@ func (f folderStore) Watch(ctx context.Context, have *Generation) error {
 // Commit implements Store. The name of the generation is made exclusively: of two editors, one
 // makes it.
 func (f folderStore) Commit(ctx context.Context, g *Generation) error {
-	parent, err := f.newest()
+	parent, err := f.newest(ctx)
 	switch {
 	case errors.Is(err, ErrNone) || isNotExist(err): // the folder is made below
 	case err != nil:
@@ -140,7 +147,7 @@ func (f folderStore) Commit(ctx context.Context, g *Generation) error {
 	for _, name := range []string{"", "blob", "gen"} {
 		sweep(f.path(name), func(string) bool { return true })
 	}
-	if err := f.writeHead(); err != nil {
+	if err := f.writeHead(ctx); err != nil {
 		return fmt.Errorf("generation %d is committed, and the file head still names an older one: %w", g.Manifest.Number, err)
 	}
 	return nil
@@ -148,10 +155,10 @@ func (f folderStore) Commit(ctx context.Context, g *Generation) error {
 
 // writeHead makes the newest generation the head. It looks again afterwards: a slower editor must
 // not leave its older generation there.
-func (f folderStore) writeHead() error {
+func (f folderStore) writeHead(ctx context.Context) error {
 	var written *Generation
 	for {
-		g, err := f.newest()
+		g, err := f.newest(ctx)
 		if err != nil || g.Same(written) {
 			return err
 		}
@@ -164,7 +171,7 @@ func (f folderStore) writeHead() error {
 
 // History implements Store.
 func (f folderStore) History(ctx context.Context, before uint64, n int) ([]Manifest, error) {
-	g, err := f.newest()
+	g, err := f.newest(ctx)
 	if errors.Is(err, ErrNone) {
 		return nil, nil
 	}
@@ -177,7 +184,7 @@ func (f folderStore) History(ctx context.Context, before uint64, n int) ([]Manif
 	}
 	var out []Manifest
 	for ; number > 0 && len(out) < n; number-- {
-		g, err := f.at("gen", numbered(number))
+		g, err := f.numbered(number)
 		if isNotExist(err) {
 			break // an administrator has removed old ones
 		}
@@ -194,50 +201,9 @@ func (f folderStore) At(ctx context.Context, number uint64) (*Generation, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	g, err := f.at("gen", numbered(number))
+	g, err := f.numbered(number)
 	if isNotExist(err) {
 		return nil, ErrNone
 	}
 	return g, err
-}
-
-// Tell implements Store. The name of the file is the digest of the node's: a name may hold
-// anything.
-func (f folderStore) Tell(ctx context.Context, r Report) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(f.path("node"), 0o755); err != nil {
-		return err
-	}
-	return writeBytes(f.path("node", DigestOf([]byte(r.Node)).String()), append(data, '\n'), os.Rename)
-}
-
-// Reports implements Store.
-func (f folderStore) Reports(context.Context) ([]Report, error) {
-	entries, err := os.ReadDir(f.path("node"))
-	if err != nil && !isNotExist(err) {
-		return nil, err
-	}
-	var out []Report
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), temporary) {
-			continue
-		}
-		data, err := readLimited(f.path("node", e.Name()), 64<<10)
-		if err != nil {
-			return nil, err
-		}
-		var r Report
-		if err := json.Unmarshal(data, &r); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.path("node", e.Name()), err)
-		}
-		out = append(out, r)
-	}
-	slices.SortFunc(out, func(a, b Report) int { return strings.Compare(a.Node, b.Node) })
-	return out, nil
 }

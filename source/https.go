@@ -16,6 +16,7 @@ import (
 const (
 	longPoll   = 30 * time.Second // how long a server may wait for a newer generation
 	noLongPoll = time.Second      // a server that answers sooner does not wait
+	etagAge    = 10 * time.Second // of a file whose ETag can be used
 )
 
 // HTTPS returns a source on a web server: GET URL/head answers with Generation.Encode, and GET URL/blob/SHA256
@@ -125,9 +126,26 @@ func (w *web) head(ctx context.Context, have *Generation, wait time.Duration) (*
 		return nil, fmt.Errorf("GET %s/head: %w", w.base, err)
 	}
 	w.mu.Lock()
-	w.etag, w.last = response.Header.Get("ETag"), g
+	w.etag, w.last = usableETag(response.Header), g
 	w.mu.Unlock()
 	return g, nil
+}
+
+// usableETag returns the ETag of an answer. It is "" if the file was young: web servers such as nginx make
+// it from the size and the second of the last change, so two generations of one second may have the same, and
+// the server would answer 304 to a node with the first one (RFC 9110, section 8.8.1). An answer without
+// Last-Modified has an ETag of another kind.
+func usableETag(h http.Header) string {
+	modified := h.Get("Last-Modified")
+	if modified == "" {
+		return h.Get("ETag")
+	}
+	changed, err := http.ParseTime(modified)
+	answered, dateErr := http.ParseTime(h.Get("Date")) // by the same clock
+	if err != nil || dateErr != nil || answered.Sub(changed) < etagAge {
+		return ""
+	}
+	return h.Get("ETag")
 }
 
 func (w *web) request(ctx context.Context, path string) (*http.Request, error) {

@@ -129,6 +129,50 @@ func TestWebServerThatWaits(t *testing.T) {
 	}
 }
 
+// Web servers make the ETag of a file of its size and the second of its change: two generations
+// of one second have the same one. The second is seen all the same. The ETag of an older file saves
+// the answer.
+// Covers S15.
+func TestGenerationsOfOneSecondAreSeen(t *testing.T) {
+	t.Parallel()
+	first := next(t, nil, "users.yaml", "one")
+	var head atomic.Pointer[source.Generation]
+	var age atomic.Int64 // of the file, in seconds
+	var saved atomic.Int32
+	w := newWeb(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		const etag = `"692ae0c1-3e8"`
+		now := time.Now().UTC()
+		w.Header().Set("ETag", etag)
+		w.Header().Set("Date", now.Format(http.TimeFormat))
+		w.Header().Set("Last-Modified", now.Add(-time.Duration(age.Load())*time.Second).Format(http.TimeFormat))
+		if r.Header.Get("If-None-Match") == etag {
+			saved.Add(1)
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		_, _ = w.Write(head.Load().Encode())
+	}))
+	s := w.source(t)
+	head.Store(first)
+	have, err := s.Load(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head.Store(next(t, first, "users.yaml", "two"))
+	if have, err = s.Load(t.Context(), have); err != nil || have.Manifest.Number != 2 {
+		t.Fatalf("generation %d, %v", have.Manifest.Number, err)
+	}
+	age.Store(60)
+	for range 2 {
+		if have, err = s.Load(t.Context(), have); err != nil || have.Manifest.Number != 2 {
+			t.Errorf("%v", err)
+		}
+	}
+	if n := saved.Load(); n != 1 {
+		t.Errorf("%d answers without content, want 1", n)
+	}
+}
+
 // What a web server must not do is an error, and none of it is read without end.
 func TestHostileWebServer(t *testing.T) {
 	t.Parallel()

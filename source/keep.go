@@ -1,7 +1,6 @@
 package source
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 )
 
 // keptGenerations is how many generations a Keep holds.
@@ -36,6 +33,10 @@ func (k *Keep) blobs() blobs { return blobs(k.join("blobs")) }
 // Add writes the files of g that are not there yet, and returns g with its files on disk: they
 // are checked when they are read. It does not make g current.
 func (k *Keep) Add(ctx context.Context, g *Generation) (*Generation, error) {
+	if _, err := os.Lstat(k.join("head")); err == nil {
+		// Its generations would be taken for damaged ones, and be replaced.
+		return nil, fmt.Errorf("%s is the folder of a store: use another folder for keep", k.path)
+	}
 	for _, name := range []string{"blobs", "gen", "refused"} {
 		if err := os.MkdirAll(k.join(name), 0o700); err != nil {
 			return nil, err
@@ -192,60 +193,4 @@ func (k *Keep) Generations() ([]*Generation, error) {
 		out = append(out, g)
 	}
 	return out, errors.Join(errs...)
-}
-
-// names returns the names of the kept generations: the current one first, then newest first.
-func (k *Keep) names() ([]string, error) {
-	entries, err := os.ReadDir(k.join("gen"))
-	if isNotExist(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	target, _ := os.Readlink(k.join("current")) // without it, the newest is first
-	current := filepath.Base(target)
-	var out []string
-	for _, e := range entries {
-		if _, err := strconv.ParseUint(e.Name(), 10, 64); err == nil {
-			out = append(out, e.Name())
-		}
-	}
-	slices.SortFunc(out, func(a, b string) int {
-		if (a == current) != (b == current) {
-			if a == current {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(b, a))
-	})
-	return out, nil
-}
-
-// prune removes the oldest generations, and blobs that none of the others has. What cannot be
-// removed stays until the next time.
-func (k *Keep) prune(current string) {
-	names, err := k.names()
-	if err != nil {
-		return
-	}
-	for i, name := range names {
-		if i >= keptGenerations && name != current {
-			_ = os.RemoveAll(k.join("gen", name))
-		}
-	}
-	reached("old ones removed")
-	all, err := k.Generations()
-	if err != nil {
-		return // a damaged one may need any blob
-	}
-	used := map[string]bool{}
-	for _, g := range all {
-		for _, f := range g.Manifest.Files {
-			used[f.SHA256.String()] = true
-		}
-	}
-	sweep(k.join("blobs"), func(name string) bool { return used[name] })
-	sweep(k.join("gen"), func(string) bool { return true })
 }

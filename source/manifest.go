@@ -114,7 +114,7 @@ func (m *Manifest) check() error {
 // checkFiles checks the names and sizes of files.
 func checkFiles(files []File) error {
 	var total int64
-	names := make(map[string]bool, len(files))
+	names := make(map[string]string, len(files)) // by the name in lower case
 	for i, f := range files {
 		if err := checkName(f.Name); err != nil {
 			return err
@@ -128,13 +128,17 @@ func checkFiles(files []File) error {
 		if total += f.Size; total > MaxGeneration {
 			return fmt.Errorf("the files have more than %d MiB", MaxGeneration>>20)
 		}
-		names[f.Name] = true
+		folded := strings.ToLower(f.Name)
+		if other, ok := names[folded]; ok {
+			return fmt.Errorf("the files %s and %s differ in case only: on some systems they would be one", other, f.Name)
+		}
+		names[folded] = f.Name
 	}
 	for _, f := range files {
-		for name := f.Name; strings.Contains(name, "/"); {
+		for name := strings.ToLower(f.Name); strings.Contains(name, "/"); {
 			name = name[:strings.LastIndexByte(name, '/')]
-			if names[name] {
-				return fmt.Errorf("%s is a file, and also the folder of %s", name, f.Name)
+			if file, ok := names[name]; ok {
+				return fmt.Errorf("%s is a file, and also the folder of %s", file, f.Name)
 			}
 		}
 	}
@@ -153,12 +157,19 @@ func checkName(name string) error {
 		what = "has a part that begins with a dot"
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == ':' }):
 		what = "has a control character, a backslash or a colon"
-	case name == manifestFile || name == signatureFile:
+	case isReserved(name):
 		what = "is reserved"
 	default:
 		return nil
 	}
 	return fmt.Errorf("the name of the file %q %s", shorten(name), what)
+}
+
+// isReserved reports whether a file would be in the place of those that a Keep writes, or below
+// it, also where case does not count.
+func isReserved(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return strings.EqualFold(first, manifestFile) || strings.EqualFold(first, signatureFile)
 }
 
 // decodeStrict decodes one JSON value, without unknown keys, keys in other case, keys that occur twice, or
@@ -175,8 +186,9 @@ func decodeStrict(raw []byte, into any) error {
 	return checkKeys(json.NewDecoder(bytes.NewReader(raw)))
 }
 
-// checkKeys rejects a key that occurs twice in an object, or that has an upper-case letter: other
-// readers could choose another one of two, or miss it.
+// checkKeys rejects a key that occurs twice in an object, or that has other characters than lower-case
+// letters and digits: other readers could choose another one of two, or miss it. To encoding/json
+// "\u017f" is an s.
 func checkKeys(d *json.Decoder) error {
 	var open []map[string]bool // the keys of each open object; nil for an array
 	key := false               // whether the next token is a key
@@ -202,7 +214,7 @@ func checkKeys(d *json.Decoder) error {
 		case string:
 			if key && len(open) > 0 && open[len(open)-1] != nil {
 				keys := open[len(open)-1]
-				if keys[t] || t != strings.ToLower(t) {
+				if keys[t] || strings.ContainsFunc(t, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
 					return fmt.Errorf("the key %q occurs twice, or is not in lower case", shorten(t))
 				}
 				keys[t], key = true, false

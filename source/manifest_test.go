@@ -37,6 +37,7 @@ func TestWrongManifestsAreRefused(t *testing.T) {
 		{"an unknown key", `"number"`, `"needs":2,"number"`, `unknown field "needs"`},
 		{"a key twice", `"number"`, `"number":1,"number"`, "occurs twice"},
 		{"a key in other letters", `"number"`, `"Number"`, "not in lower case"},
+		{"a key in letters that Go folds", `"files"`, `"fileſ":[],"files"`, "not in lower case"},
 		{"text after the end", `]}`, `]}{}`, "not valid JSON"},
 		{"no fleet", `"orders"`, `""`, "fleet is empty"},
 		{"number 0", `"number":2`, `"number":0`, "number is 0"},
@@ -55,6 +56,8 @@ func TestWrongManifestsAreRefused(t *testing.T) {
 		{"a negative size", `"size":3`, `"size":-1`, "has size -1"},
 		{"a file twice", oneFile, oneFile + "," + oneFile, "not in its place"},
 		{"files not sorted", oneFile, oneFile + "," + file("a"), "not in its place"},
+		{"files that differ in case", oneFile, file("Users.yaml") + "," + oneFile, "differ in case only"},
+		{"a file that is a folder in other case", oneFile, file("Users.yaml") + "," + file("users.yaml/a"), "also the folder of"},
 		{"a file that is a folder", oneFile, oneFile + "," + file("users.yaml/a"), "also the folder of"},
 		{"a way out", "users.yaml", "../users.yaml", "not a path"},
 		{"an absolute name", "users.yaml", "/users.yaml", "not a path"},
@@ -66,6 +69,8 @@ func TestWrongManifestsAreRefused(t *testing.T) {
 		{"a stream of Windows", "users.yaml", `users.yaml:x`, "a colon"},
 		{"a long name", "users.yaml", strings.Repeat("a", 256), "longer than 255 bytes"},
 		{"the name of the manifest", "users.yaml", "MANIFEST", "is reserved"},
+		{"the name of the manifest as a folder", "users.yaml", "MANIFEST/users.yaml", "is reserved"},
+		{"the name of the signatures in other case", "users.yaml", "manifest.SIG", "is reserved"},
 		{"a manifest that is too long", `"author"`, `"note":"` + strings.Repeat("a", source.MaxManifest) + `","author"`, "more than 512 KiB"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -63,8 +63,9 @@ func (v *Verifier) addTrustDomains(wrong *errorlist.List, c *Config) {
 				wrong.Add(configerror.Error{What: fmt.Sprintf("%s[%d], serial %X, is not a CA certificate", where, i, a.SerialNumber), Hint: "a bundle holds the authorities of a trust domain, and no leaf"})
 				continue
 			case slices.ContainsFunc(c.Anchors, a.Equal):
-				// Fail closed: as one of Anchors it would verify certificates of every trust domain.
-				wrong.Add(configerror.Error{What: fmt.Sprintf("%s[%d], serial %X, is one of Anchors too", where, i, a.SerialNumber), Hint: "remove it from Anchors: there it is not bound to its trust domain"})
+				// Fail closed: it stays one of Anchors, which verify no certificate of a trust domain. It is
+				// no error: a partner chooses its bundle, and would stop every later change of this configuration.
+				v.warnAnchor(a, fmt.Sprintf("%s[%d], serial %X, is one of Anchors too, and verifies no certificate of the trust domain", where, i, a.SerialNumber), "remove it from Anchors, or from the bundle")
 				continue
 			}
 			bound := v.domains.anchor[string(a.Raw)]

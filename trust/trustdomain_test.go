@@ -115,13 +115,36 @@ func TestTrustDomainsMayShareAnAuthority(t *testing.T) {
 	}
 }
 
+// A partner that puts an authority of people into its bundle stops no change of the configuration,
+// locks nobody out, and gains nothing.
+// Covers B17.
+func TestBundleWithAnAnchorOfPeopleChangesNothing(t *testing.T) {
+	t.Parallel()
+	people, acme, partner := testpki.NewCA("people"), testpki.NewCA("acme"), testpki.NewCA("partner")
+	for name, bundle := range map[string]certs{"beside its own": {partner.Cert, people.Cert}, "alone": {people.Cert}} {
+		v := verifier(t, trust.Config{Anchors: certs{people.Cert}, TrustDomains: map[string][]*x509.Certificate{"acme.example": {acme.Cert}, "partner.example": bundle}})
+		all := trustaccess.Warnings(v)
+		if len(all) != 1 || !strings.Contains(all[0].What, "is one of Anchors too") || all[0].Hint == "" || !people.Cert.Equal(all[0].Anchor) {
+			t.Errorf("%s: %v", name, all)
+		}
+		expect(t, v, people.Leaf("alice").Presented(), "")
+		expect(t, v, people.Leaf("shop", uris(t, "spiffe://partner.example/shop")).Presented(), reason.UnknownAuthority)
+		expect(t, v, people.Leaf("orders", uris(t, "spiffe://acme.example/orders")).Presented(), reason.UnknownAuthority)
+		expect(t, v, acme.Leaf("orders", uris(t, "spiffe://acme.example/orders")).Presented(), "")
+		want := reason.UnknownAuthority
+		if len(bundle) > 1 {
+			want = ""
+		}
+		expect(t, v, partner.Leaf("shop", uris(t, "spiffe://partner.example/shop")).Presented(), want)
+	}
+}
+
 // Bundles that bind nothing are rejected.
 func TestWrongTrustDomainsAreRejected(t *testing.T) {
 	t.Parallel()
 	ca, leaf := testpki.NewCA("acme"), testpki.NewCA("other").Leaf("leaf")
 	for name, c := range map[string]trust.Config{
 		"has no anchors":          {TrustDomains: map[string][]*x509.Certificate{"acme.example": nil}},
-		"is one of Anchors too":   {Anchors: certs{ca.Cert}, TrustDomains: map[string][]*x509.Certificate{"acme.example": {ca.Cert}}},
 		"is not a CA certificate": {TrustDomains: map[string][]*x509.Certificate{"acme.example": {ca.Cert, leaf.Cert}}},
 		"is nil":                  {TrustDomains: map[string][]*x509.Certificate{"acme.example": {nil}}},
 		"lower-case letters":      {TrustDomains: map[string][]*x509.Certificate{"ACME.example": {ca.Cert}}},

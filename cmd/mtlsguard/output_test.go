@@ -31,6 +31,7 @@ func TestResultThatCannotBeWrittenIsAnError(t *testing.T) {
 	}
 	t.Chdir(dir)
 	put(t, "expected.txt", "alice internal GET /orders/7 allow\n")
+	put(t, "partners.csv", "user,certificate\nalice,alice.pem\n")
 	for _, line := range []string{
 		"--help", "--version", "--json --version", "explain --help",
 		"explain --config mtlsguard.yaml --cert alice.pem --port internal GET /orders/7",
@@ -43,6 +44,7 @@ func TestResultThatCannotBeWrittenIsAnError(t *testing.T) {
 		"users remove --config mtlsguard.yaml carol --dry-run",
 		"policy test expected.txt --config mtlsguard.yaml", "policy test --json expected.txt --config mtlsguard.yaml",
 		"keys import alice.pem --mappings", "keys import --json alice.pem --mappings",
+		"import csv partners.csv --out imported", "import --json csv partners.csv --out imported-json",
 		"completion bash", "completion --json zsh", "demo --files try",
 	} {
 		var whole bytes.Buffer
@@ -52,8 +54,11 @@ func TestResultThatCannotBeWrittenIsAnError(t *testing.T) {
 		}
 		for _, space := range []int{0, whole.Len() / 2, whole.Len() - 1} {
 			args := strings.Fields(line)
-			if args[0] == "demo" {
+			switch args[0] {
+			case "demo":
 				args[2] = t.TempDir()
+			case "import":
+				args[len(args)-1] = t.TempDir()
 			}
 			var errs bytes.Buffer
 			if code := run(t.Context(), args, strings.NewReader(""), &full{space}, &errs); code != exitInvalid {

@@ -61,10 +61,13 @@ type Follower struct {
 	seen    *source.Generation // the newest that was looked at, in effect or not
 	kept    bool               // the generation in effect is the current one on disk
 	retryAt time.Time          // when the refused one may be in order; zero: never
+	least   uint64             // the highest number that was kept at the start: an older one is a step back
+	last    *source.Generation // the newest that was kept at the start and may be used; nil: none
 
-	watching    chan error // of the watch that has not ended; nil: none
-	unannounced error      // why nothing is announced
-	reported    time.Time  // when the store took the last report
+	asking      chan answer  // of a Load that has not ended; nil: none
+	watching    chan watched // of the watch that has not ended; nil: none
+	unannounced error        // why nothing is announced
+	reported    time.Time    // when the store took the last report
 
 	wake chan struct{} // Retry
 
@@ -120,7 +123,11 @@ const loadTimeout = 10 * time.Second
 func (f *Follower) load(ctx context.Context) (*source.Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	g, err := f.config.Source.Load(ctx, f.seen)
+	g, err := f.ask(ctx)
+	if now := f.State().InEffect; errors.Is(err, source.ErrNone) && now != nil {
+		// It is no answer: an empty folder may be one that is not mounted, and brings no news.
+		return nil, fmt.Errorf("%w in it, and generation %d of fleet %q is in effect", err, now.Manifest.Number, now.Manifest.Fleet)
+	}
 	if err != nil && !errors.Is(err, source.ErrNone) {
 		return nil, err
 	}
@@ -171,5 +178,24 @@ func (f *Follower) compare(g *source.Generation) (news bool, err error) {
 	case b.Number == a.Number+1 && b.Parent != now.Digest():
 		return false, fmt.Errorf("generation %d of the source does not follow generation %d in effect: its parent is another one", b.Number, a.Number)
 	}
-	return true, nil
+	return true, f.compareKept(g)
+}
+
+// compareKept returns why g cannot follow what was kept at the start. It may be newer than what
+// is in effect.
+func (f *Follower) compareKept(g *source.Generation) error {
+	b := g.Manifest
+	if b.Number < f.least {
+		return fmt.Errorf("the source has generation %d, and generation %d was in effect here", b.Number, f.least)
+	}
+	if f.last == nil {
+		return nil
+	}
+	switch a := f.last.Manifest; {
+	case b.Number == a.Number && g.Digest() != f.last.Digest():
+		return fmt.Errorf("the source has another generation %d, by %q, than the one that was in effect here: commit one with a higher number", b.Number, b.Author)
+	case b.Number == a.Number+1 && b.Parent != f.last.Digest():
+		return fmt.Errorf("generation %d of the source does not follow generation %d, which was in effect here: its parent is another one", b.Number, a.Number)
+	}
+	return nil
 }

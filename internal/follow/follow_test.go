@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/follow"
@@ -25,6 +26,7 @@ type node struct {
 	*follow.Follower
 	store  *sourcetest.Memory
 	newest *source.Generation
+	stop   func() // waits for the end of Run
 
 	mu     sync.Mutex
 	events []follow.Kind
@@ -60,7 +62,8 @@ func newNode(t *testing.T, poll time.Duration, wrap func(source.Store) source.So
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); n.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	n.stop = func() { cancel(); <-ended }
+	t.Cleanup(n.stop)
 	return n
 }
 
@@ -200,5 +203,84 @@ func TestOutageIsTwoEvents(t *testing.T) {
 	testkit.Eventually(t, "the report", func() bool {
 		reports, err := n.store.Reports(t.Context())
 		return err == nil && len(reports) == 1 && reports[0].Number == n.newest.Manifest.Number
+	})
+}
+
+// After a long outage the pauses between two looks are long. A source whose watch ends when it is
+// back is asked at once.
+func TestWatchEndsAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		back := make(chan struct{})
+		n := newNode(t, time.Second, func(s source.Store) source.Source {
+			return watched{s, func(ctx context.Context, have *source.Generation) error {
+				if !down.Load() {
+					return s.Watch(ctx, have)
+				}
+				select {
+				case <-back:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}}
+		})
+		down.Store(true)
+		n.store.Break(io.ErrUnexpectedEOF)
+		time.Sleep(5*time.Minute + 123*time.Millisecond)
+		n.store.Break(nil)
+		number := n.commit()
+		close(back)
+		time.Sleep(50 * time.Millisecond)
+		if got := n.State().InEffect.Manifest.Number; got != number {
+			t.Errorf("generation %d is in effect 50 ms after the end of the outage, want %d", got, number)
+		}
+	})
+}
+
+// stuck is a source whose Load does not end with its context, while it is held.
+type stuck struct {
+	source.Store
+	held atomic.Pointer[chan struct{}]
+}
+
+func (s *stuck) Load(ctx context.Context, have *source.Generation) (*source.Generation, error) {
+	if held := s.held.Load(); held != nil {
+		<-*held
+	}
+	return s.Store.Load(ctx, have)
+}
+
+// A source that hangs is reported, is asked again when it goes on, and does not keep a node from
+// stopping.
+// Covers S17.
+func TestNodeDoesNotWaitForALoadThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		var s *stuck
+		n := newNode(t, time.Second, func(store source.Store) source.Source {
+			s = &stuck{Store: store}
+			return s
+		})
+		n.waitFor(n.commit())
+		s.held.Store(&hang)
+		time.Sleep(15 * time.Second)
+		if down := n.count(follow.Unreachable); down != 1 || n.State().Connected {
+			t.Errorf("%d outages, state %+v", down, n.State())
+		}
+		s.held.Store(nil)
+		close(hang)
+		number := n.commit()
+		time.Sleep(20 * time.Second)
+		if got := n.State().InEffect.Manifest.Number; got != number || n.count(follow.Reachable) != 1 {
+			t.Errorf("generation %d is in effect afterwards, want %d", got, number)
+		}
+		again := make(chan struct{})
+		s.held.Store(&again)
+		time.Sleep(3 * time.Second)
+		n.stop()
+		close(again)
 	})
 }

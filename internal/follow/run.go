@@ -15,12 +15,16 @@ const (
 	largeFetch  = 256 << 10              // bytes from which on nodes do not fetch at the same moment
 	spread      = 100 * time.Millisecond // over which they begin
 	reportEvery = time.Minute
-	reportWait  = 3 * time.Second       // for a store to take a report
-	hintPause   = 10 * time.Millisecond // between two hints: a source may give them for no reason
+	reportWait  = 3 * time.Second // for a store to take a report
 )
 
-// errRefused is the error of step when the newest generation has just been refused.
-var errRefused = errors.New("refused")
+// errRefused is the error of step when the newest generation has just been refused, and errNothingNew
+// when the source has answered with something else that changes nothing. Each is followed by a pause,
+// since a source can make such answers without end.
+var (
+	errRefused    = errors.New("refused")
+	errNothingNew = errors.New("nothing new")
+)
 
 // Run follows the source until ctx ends. There is one goroutine: a generation that comes while
 // another one is put into effect waits, and only the newest is looked at then.
@@ -32,11 +36,13 @@ func (f *Follower) Run(ctx context.Context) {
 			f.retry()
 		}
 		err := f.step(ctx) // the first one without a hint
-		if err == nil {
-			pause.reset()
-			f.notHeard(notHeard)
-		} else {
-			pause.wait(ctx)
+		switch err {
+		case nil:
+			f.notHeard(notHeard) // pause is not reset: a source could mix good answers with others
+		case errRefused, errNothingNew:
+			pause.wait(ctx) // whatever is announced: it could be announced without end
+		default:
+			f.pause(ctx, &pause)
 		}
 		if notHeard == nil {
 			deaf.reset()
@@ -72,35 +78,18 @@ func (f *Follower) listen(ctx context.Context) (retry bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	if f.watching == nil {
-		f.watching = make(chan error, 1)
-		go watch(ctx, f.config.Source, f.seen, f.watching)
-	}
+	f.watch(ctx)
 	select {
 	case <-f.wake:
 		return true, nil
 	case <-ctx.Done():
-	case err = <-f.watching:
-		f.watching = nil
+	case w := <-f.watching:
+		f.watching, err = nil, w.err
 	}
 	if ctx.Err() != nil || errors.Is(err, source.ErrUnsupported) || errors.Is(err, source.ErrNone) {
 		err = nil
 	}
 	return !f.retryAt.IsZero() && !f.config.Now().Before(f.retryAt), err
-}
-
-// watch sends the result of a watch.
-func watch(ctx context.Context, s source.Source, have *source.Generation, result chan<- error) {
-	err := s.Watch(ctx, have)
-	if ctx.Err() != nil {
-		err = nil
-	}
-	if errors.Is(err, source.ErrUnsupported) {
-		<-ctx.Done() // the next look is due
-	} else {
-		fileset.Sleep(ctx, hintPause)
-	}
-	result <- err
 }
 
 // retry makes the next step look at a refused generation again.
@@ -116,9 +105,6 @@ func (f *Follower) retry() {
 func (f *Follower) step(ctx context.Context) error {
 	g, err := f.load(ctx)
 	switch {
-	case errors.Is(err, source.ErrNone):
-		f.change(func(s *State) { s.Err = errors.New("the source has no generation") })
-		return nil
 	case err != nil:
 		f.unheard(err)
 		return err
@@ -142,7 +128,7 @@ func (f *Follower) step(ctx context.Context) error {
 	case !news:
 		f.seen = g
 		f.settled(nil)
-		return nil
+		return errNothingNew
 	}
 	return f.take(ctx, g)
 }
@@ -168,7 +154,8 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 		f.config.OnEvent(Event{Kind: NotKept, Generation: g, Err: err})
 		return err
 	}
-	if g.Digest() != f.State().InEffect.Digest() { // else it has other signatures
+	otherSignatures := g.Digest() == f.State().InEffect.Digest()
+	if !otherSignatures {
 		retry, err := f.config.Apply(ctx, onDisk)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -181,6 +168,9 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 	}
 	f.settled(onDisk)
 	f.setCurrent()
+	if otherSignatures {
+		return errNothingNew
+	}
 	f.config.OnEvent(Event{Kind: Applied, Generation: onDisk})
 	f.report(ctx, true)
 	return nil
@@ -190,8 +180,11 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 func (f *Follower) settled(g *source.Generation) {
 	f.retryAt = time.Time{}
 	f.change(func(s *State) {
+		if g != nil && g.Digest() != s.InEffect.Digest() {
+			s.Since = f.config.Now()
+		}
 		if g != nil {
-			s.InEffect, s.Since, f.seen = g, f.config.Now(), g
+			s.InEffect, f.seen = g, g
 		}
 		s.Err, s.Refused, s.RefusedBy = nil, nil, nil
 	})

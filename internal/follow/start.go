@@ -18,8 +18,18 @@ const secondChance = 5 * time.Second
 // an older one on disk. It does not ask the source if the last one on disk is good. first is how
 // long it waits for a source if nothing is on disk.
 func (f *Follower) Start(ctx context.Context, first time.Duration) error {
+	highest, err := f.config.Keep.Highest()
+	if err != nil {
+		return explain(notKept{err}) // fail closed: the source could go back
+	}
 	all, err := f.config.Keep.Generations()
 	errs := []error{err} // of generations on disk
+	f.least = highest
+	for _, g := range all {
+		if (f.last == nil || g.Manifest.Number > f.last.Manifest.Number) && f.config.Check(g) == nil {
+			f.last = g
+		}
+	}
 	for i, g := range all {
 		if err := f.begin(ctx, g); err != nil {
 			errs = append(errs, placed(g, err))
@@ -28,7 +38,7 @@ func (f *Follower) Start(ctx context.Context, first time.Duration) error {
 			return nil
 		}
 		if i == 0 {
-			err := f.fromSource(ctx, min(first, secondChance), highest(all))
+			err := f.fromSource(ctx, min(first, secondChance))
 			if err == nil {
 				return nil
 			}
@@ -38,20 +48,12 @@ func (f *Follower) Start(ctx context.Context, first time.Duration) error {
 	if len(all) > 0 {
 		return errors.Join(errs...)
 	}
-	err = f.fromSource(ctx, first, 0)
+	err = f.fromSource(ctx, first)
 	if err == nil {
 		return nil
 	}
 	errs = append(errs, err)
 	return errors.Join(errs...)
-}
-
-// highest returns the highest number that was kept.
-func highest(all []*source.Generation) (n uint64) {
-	for _, g := range all {
-		n = max(n, g.Manifest.Number)
-	}
-	return n
 }
 
 // begin puts a generation with its files on disk into effect, as the first one.
@@ -69,13 +71,13 @@ func (f *Follower) begin(ctx context.Context, g *source.Generation) error {
 
 // fromSource puts the generation of the source into effect. It waits until there is one that
 // can be used, or until the time is over.
-func (f *Follower) fromSource(ctx context.Context, wait time.Duration, least uint64) error {
+func (f *Follower) fromSource(ctx context.Context, wait time.Duration) error {
 	waiting, cancel := context.WithTimeout(ctx, max(wait, time.Second))
 	defer cancel()
 	var pause backoff
 	var before error
 	for {
-		err := f.firstOf(ctx, waiting, least)
+		err := f.firstOf(ctx, waiting)
 		if err == nil {
 			return nil
 		}
@@ -90,13 +92,13 @@ func (f *Follower) fromSource(ctx context.Context, wait time.Duration, least uin
 }
 
 // firstOf tries the newest generation of the source.
-func (f *Follower) firstOf(ctx, waiting context.Context, least uint64) error {
+func (f *Follower) firstOf(ctx, waiting context.Context) error {
 	g, err := f.load(waiting)
 	if err != nil {
 		return err
 	}
-	if g.Manifest.Number < least {
-		return &refusal{g, fmt.Errorf("the source has generation %d, and generation %d was in effect here", g.Manifest.Number, least)}
+	if err := f.compareKept(g); err != nil {
+		return &refusal{g, err}
 	}
 	if err := f.config.Check(g); err != nil {
 		return &refusal{g, err}

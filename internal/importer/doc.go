@@ -33,10 +33,11 @@
 //
 // Map, Rule, Member and Port check what they add, and report what does not load: a grant by
 // Skip, a denial by Limit. in.Certificates finds certificates of --certs by their digests and
-// names. ParseSlash and OpenSSLText know how other programs write a subject. If the format can
-// tell whom the source would take a certificate for, it sets in.SourceUser: Finish then compares
-// every certificate of --certs. A format in which the first of two lines for one certificate
-// decides sets in.FirstWins; without it neither is carried.
+// files; in.NewKeys finds the mappings of a text by which another program looks a certificate up,
+// such as OpenSSLKey, SlashKey and DigestKey; ParseCertificates reads certificates in texts. If
+// the format can tell whom the source would take a certificate for, it sets in.SourceUser: Finish
+// then compares every certificate of --certs. A format in which the first of two lines for one
+// certificate decides sets in.FirstWins; without it neither is carried.
 //
 // 2. Tests with importertest.Run, and a fuzz target FuzzRead with importertest.Fuzz: no panic, and Finish must not return ErrDefect.
 //

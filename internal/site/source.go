@@ -153,7 +153,8 @@ func (l *loader) fleetPorts(names []string) []string {
 	return names
 }
 
-// Client returns the client for the URL of the source. It reads its certificate and key now.
+// Client returns the client for the URL of the source. It reads its certificate and key now, and
+// again for each connection.
 func (s *Source) Client(path string, f *fileset.Reader) (*http.Client, error) {
 	var wrong errorlist.List
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -169,15 +170,15 @@ func (s *Source) Client(path string, f *fileset.Reader) (*http.Client, error) {
 		wrong.Merge(err, name.In(path))
 	}
 	if s.Cert.Value != "" {
-		cert, err := f.Get(f.Beside(path, s.Cert.Value))
+		pair := &clientPair{fsys: f.FS, cert: f.Beside(path, s.Cert.Value), key: f.Beside(path, s.Key.Value)}
+		_, err := f.Get(pair.cert)
 		wrong.Merge(err, s.Cert.In(path))
-		key, keyErr := f.Get(f.Beside(path, s.Key.Value))
+		_, keyErr := f.Get(pair.key)
 		wrong.Merge(keyErr, s.Key.In(path))
 		if err == nil && keyErr == nil {
-			pair, err := tls.X509KeyPair(cert, key)
-			wrong.Merge(err, s.Cert.In(path))
-			settings.Certificates = []tls.Certificate{pair}
+			wrong.Merge(pair.load(), s.Cert.In(path))
 		}
+		settings.GetClientCertificate = pair.current
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = settings

@@ -22,22 +22,11 @@ func blobPrefix(d source.Digest) string { return "blob/" + d.String() + "/" }
 // blobKey is the key of a part of a file.
 func blobKey(d source.Digest, part int) string { return fmt.Sprintf("%s%06d", blobPrefix(d), part) }
 
-// writeBlob writes a file that is not there yet. Each part of a digest is always the same, whoever
-// writes it, because the content was checked before.
+// writeBlob writes a file. Each part of a digest is always the same, whoever writes it, because the content was
+// checked before: so a part that somebody has spoiled is mended.
 func (s *Store) writeBlob(ctx context.Context, g *source.Generation, f source.File) error {
-	var there int64
-	err := s.request(ctx, "look for "+f.Name, func(ctx context.Context, c *clientv3.Client) error {
-		answer, err := c.Get(ctx, s.prefix+blobPrefix(f.SHA256), clientv3.WithPrefix(), clientv3.WithCountOnly())
-		if err == nil {
-			there = answer.Count
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	data, err := g.ReadFile(ctx, f) // checks it before anything is written
-	if err != nil || there == (f.Size+partSize-1)/partSize {
+	if err != nil {
 		return err
 	}
 	for part := 0; len(data) > 0; part++ {

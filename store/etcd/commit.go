@@ -58,7 +58,16 @@ func (s *Store) tryCommit(ctx context.Context, g *source.Generation) error {
 	if !g.Follows(parent) {
 		return source.ErrConflict
 	}
+	there := map[source.Digest]bool{}
+	if parent != nil {
+		for _, f := range parent.Blobs() {
+			there[f.SHA256] = true
+		}
+	}
 	for _, f := range g.Blobs() {
+		if there[f.SHA256] {
+			continue
+		}
 		if err := s.writeBlob(ctx, g, f); err != nil {
 			return err
 		}

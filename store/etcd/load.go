@@ -15,7 +15,10 @@ func generationKey(number uint64) string { return fmt.Sprintf("gen/%020d", numbe
 
 // Load implements source.Source.
 func (s *Store) Load(ctx context.Context, have *source.Generation) (*source.Generation, error) {
-	g, _, _, err := s.generation(ctx, headKey, 0)
+	g, _, read, err := s.generation(ctx, headKey, 0)
+	s.mu.Lock()
+	s.loaded = loaded{g, read}
+	s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
@@ -23,6 +26,17 @@ func (s *Store) Load(ctx context.Context, have *source.Generation) (*source.Gene
 		return have, nil
 	}
 	return g, nil
+}
+
+// lastLoad returns the revision of the store when have was read as the newest generation; 0 if the last
+// Load failed or brought another one.
+func (s *Store) lastLoad(have *source.Generation) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loaded.generation == nil || !s.loaded.generation.Same(have) {
+		return 0
+	}
+	return s.loaded.read
 }
 
 // generation reads the generation at a key, the revision in which it was written, and the one of the store

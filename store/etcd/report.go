@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/mtlsguard/mtlsguard/source"
 )
@@ -118,6 +120,10 @@ func (s *Store) list(ctx context.Context, below string, page int64, keysOnly boo
 			answer, err = c.Get(ctx, next, options...)
 			return err
 		})
+		if status.Code(err) == codes.ResourceExhausted && page > 1 {
+			page = 1 // somebody has written large values: they must not hide those of others
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,13 @@ type Store struct {
 	closed  bool
 	lease   clientv3.LeaseID // of the report; 0: none yet
 	granted time.Time        // when it was granted
+	loaded  loaded           // by the last Load, if it succeeded
+}
+
+// loaded is the newest generation, and the revision of the store when it was read.
+type loaded struct {
+	generation *source.Generation
+	read       int64
 }
 
 var _ source.Store = (*Store)(nil)

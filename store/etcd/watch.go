@@ -18,6 +18,11 @@ const lookTimeout = 3 * time.Second
 // Watch implements source.Source. It returns an error when etcd does not answer a heartbeat. Called
 // while etcd cannot be reached, it waits for it, and then returns nil: there may be news.
 func (s *Store) Watch(ctx context.Context, have *source.Generation) error {
+	if read := s.lastLoad(have); read != 0 { // no need to read it once more
+		if again, err := s.listen(ctx, have, read+1); !again {
+			return err
+		}
+	}
 	waited := false
 	for {
 		read, news, err := s.look(ctx, have)
@@ -49,13 +54,17 @@ func (s *Store) listen(ctx context.Context, have *source.Generation, from int64)
 	}
 	watching, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx)) // else a server without a cluster is silent
 	defer cancel()
-	changes := client.Watch(watching, s.prefix+headKey, clientv3.WithRev(from))
+	begun := make(chan clientv3.WatchChan, 1)
+	// Watch waits for the server, which heartbeats must not.
+	go func() { begun <- client.Watch(watching, s.prefix+headKey, clientv3.WithRev(from)) }()
+	var changes clientv3.WatchChan
 	heartbeat := time.NewTicker(s.config.Heartbeat)
 	defer heartbeat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
+		case changes = <-begun:
 		case answer, open := <-changes:
 			switch err := answer.Err(); {
 			case ctx.Err() != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -111,15 +112,19 @@ func version(path string) int {
 	return n
 }
 
-// freePort returns a port of 127.0.0.1 that was free just now.
+// freePort returns a port of 127.0.0.1 that was free just now. It is below those that the system gives to clients: no
+// client has it while the server is restarted, not even one that dials it and would so reach itself.
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for range 100 {
+		port := 15000 + rand.IntN(15000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	tb.Fatal("no port of 127.0.0.1 is free")
+	return 0
 }
 
 // newCluster starts a server with an empty cluster in folder, which belongs to the test.

@@ -5,10 +5,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/console"
-	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/source"
@@ -31,16 +28,6 @@ type commitFlags struct {
 	DryRun bool   `help:"Check and show what changes, and commit nothing."`
 	configFlags
 	storeFlags
-}
-
-// proposal is what a command wants to commit.
-type proposal struct {
-	parent   *source.Generation // nil: none
-	files    fs.FS
-	manifest source.Manifest // note, ports and restores
-	folder   string          // where files is on disk, for positions in errors; "" is nowhere
-	pending  *source.Generation
-	users    *useredit.Change // printed in place of what changes; nil: none
 }
 
 // commitReport is the JSON of the commands that commit.
@@ -186,33 +173,6 @@ func author() string {
 		return u.Username
 	}
 	return "uid " + strconv.Itoa(os.Getuid())
-}
-
-// place returns the name of a file on disk in place of one below a mount.
-func (p *proposal) place(configs []nodeConfig, name string) string {
-	for _, n := range configs {
-		if rest, ok := strings.CutPrefix(filepath.ToSlash(name), filepath.ToSlash(n.settings.Mount)+"/"); ok && p.folder != "" {
-			return filepath.Join(p.folder, filepath.FromSlash(rest))
-		}
-	}
-	return name
-}
-
-// placed returns errors with the names of files on disk.
-func (p *proposal) placed(configs []nodeConfig, err error) error {
-	var out errorlist.List
-	for _, e := range configerror.All(err) {
-		moved := *e
-		moved.File = p.place(configs, e.File)
-		out.Add(moved)
-	}
-	switch {
-	case out.Len() > 0:
-		return out.Err()
-	case errors.Is(err, source.ErrPrivateKey):
-		return console.UsageError(err.Error(), "nothing was committed: remove the file from "+cmp.Or(p.folder, "the generation"))
-	}
-	return err
 }
 
 // report prints the result.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -180,13 +179,4 @@ func call(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	var out, errs strings.Builder
 	status = run(t.Context(), args, &out, &errs)
 	return status, out.String(), errs.String()
-}
-
-// decode reads JSON of a command.
-func decode[T any](t *testing.T, text string) (out T) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(text), &out); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	return out
 }

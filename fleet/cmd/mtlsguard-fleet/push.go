@@ -107,6 +107,9 @@ func (c *pushCmd) pushPending(a *app, s *store, configs []nodeConfig) error {
 		return err
 	}
 	defer end()
+	if g, err = g.Fetch(s.ctx); err != nil { // what is committed has the files that it names
+		return pendingError(c.Folder, err)
+	}
 	p := proposal{pending: g}
 	if n := g.Manifest.Number; n > 1 {
 		if p.parent, err = s.number(n - 1); err != nil {

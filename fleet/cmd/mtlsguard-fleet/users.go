@@ -18,6 +18,7 @@ import (
 )
 
 type usersCmd struct {
+	List    usersListCmd    `cmd:"" help:"List the mappings."`
 	Add     usersAddCmd     `cmd:"" help:"Map a certificate to a user."`
 	Remove  usersRemoveCmd  `cmd:"" help:"Remove mappings by id or by user."`
 	Disable usersDisableCmd `cmd:"" help:"Refuse the certificates of a user, and keep the mappings."`
@@ -42,8 +43,8 @@ func (c *usersFlags) change(a *app, make func(*useredit.File) (*useredit.Change,
 		return err
 	}
 	n := &configs[0]
-	if n.users == "" {
-		return &configerror.Error{File: n.path, What: "users is not below the mount of source: the fleet shares no mappings", Hint: "mtlsguard users changes the file of this node"}
+	if err := n.sharesUsers(); err != nil {
+		return err
 	}
 	s, end, err := c.open(a, fleet)
 	if err != nil {
@@ -82,6 +83,14 @@ func (c *usersFlags) change(a *app, make func(*useredit.File) (*useredit.Change,
 	return err
 }
 
+// sharesUsers returns an error if the users are not part of generations.
+func (n *nodeConfig) sharesUsers() error {
+	if n.users != "" {
+		return nil
+	}
+	return &configerror.Error{File: n.path, What: "users is not below the mount of source: the fleet shares no mappings", Hint: "mtlsguard users changes the file of this node"}
+}
+
 // openUsers opens the file of users of a generation, under its name on a node.
 func openUsers(ctx context.Context, configs []nodeConfig, n *nodeConfig, g *source.Generation) (*useredit.File, error) {
 	reader := fileset.New(nil)
@@ -90,9 +99,6 @@ func openUsers(ctx context.Context, configs []nodeConfig, n *nodeConfig, g *sour
 		Read: reader.Get,
 		List: func(name, end string) ([]string, bool) { return reader.List(name, end) },
 		Command: func(verb, args string) string {
-			if verb == "list" {
-				return "mtlsguard-fleet show --out FOLDER"
-			}
 			return "mtlsguard-fleet users " + verb + " --config " + escape.Shell(n.path) + " " + args
 		},
 	}

@@ -155,6 +155,10 @@ func (t *translation) carryDenials(r *role) bool {
 			l.Carry("let in, as all others")
 			continue
 		}
+		if e.key == "" {
+			l.Carry("no certificate: client_cert: require on the port, or strict: true")
+			continue
+		}
 		mappings, dead, why, hint := t.exactMappings(r, e, importer.NoUser)
 		if dead != "" {
 			l.Carry("nobody: " + dead)

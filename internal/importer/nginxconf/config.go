@@ -36,6 +36,7 @@ type mapBlock struct {
 	place         importer.Place
 	source, name  string // with their $
 	exact         []*entry
+	keys          map[string]bool // of exact, in lower case
 	patterns      []*entry
 	otherwise     *entry // nil: ""
 	hostnames     bool
@@ -91,7 +92,7 @@ func (c *config) directive(file string, words []token, p *parser, depth int) err
 	at := importer.Place{File: file, Line: words[0].line}
 	switch name := words[0].text; {
 	case name == "map" && p != nil && len(words) == 3:
-		m := &mapBlock{place: at, source: words[1].text, name: words[2].text}
+		m := &mapBlock{keys: map[string]bool{}, place: at, source: words[1].text, name: words[2].text}
 		c.maps = append(c.maps, m)
 		return p.block(depth+1, func(words []token, inner *parser) error {
 			if inner != nil {
@@ -198,6 +199,10 @@ func (c *config) mapDirective(file string, m *mapBlock, words []token, depth int
 		m.patterns = append(m.patterns, e)
 	default:
 		e.key = strings.TrimPrefix(first, `\`)
+		if folded := importer.FoldASCII(e.key); m.keys[folded] {
+			return &configerror.Error{File: file, Line: at.Line, What: fmt.Sprintf("the map has the key %s twice; case does not count", escape.Quote(e.key, escape.Short)), Hint: "nginx does not start with it: remove one of the lines"}
+		}
+		m.keys[importer.FoldASCII(e.key)] = true
 		m.exact = append(m.exact, e)
 	}
 	if len(m.patterns) > maxRegexes {

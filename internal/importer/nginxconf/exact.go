@@ -18,6 +18,14 @@ func (t *translation) carryExact(r *role, e *entry) {
 	l := t.in.Line(e.place, e.text())
 	user := t.userOf(r, e.value)
 	name, ok := "", user != ""
+	if e.key == "" {
+		if ok {
+			l.Skip("a request without a certificate has this user there", "client_cert: request and strict: false on the port make it the user Default")
+		} else {
+			l.Carry("a request without a certificate has no user")
+		}
+		return
+	}
 	switch {
 	case user == "":
 		l.Carry("nobody")

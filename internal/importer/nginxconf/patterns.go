@@ -2,6 +2,7 @@ package nginxconf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
@@ -12,7 +13,8 @@ import (
 // carryPatterns carries the patterns in their order. One that is not carried limits those after
 // it: there the first that matches decides.
 func (t *translation) carryPatterns(r *role) {
-	var before []*entry // not carried, or nobody
+	var before []*entry  // not carried, or nobody
+	var carried []*entry // narrower than there: what they do not match here, a later one must not
 	for _, e := range r.block.patterns {
 		l := t.in.Line(e.place, e.text())
 		user := t.userOf(r, e.value)
@@ -40,6 +42,11 @@ func (t *translation) carryPatterns(r *role) {
 			before = append(before, e)
 			continue
 		}
+		if i := slices.IndexFunc(carried, func(c *entry) bool { return !disjoint(t.pattern(c), t.pattern(e)) }); i >= 0 {
+			l.Skip(fmt.Sprintf("line %d may match the same certificates and decides there; here it matches fewer", carried[i].place.Line), "make the two patterns end differently, or write exact keys")
+			before = append(before, e)
+			continue
+		}
 		name, ok := username.Variable, true
 		if !captured {
 			name, ok = l.User(user)
@@ -56,10 +63,11 @@ func (t *translation) carryPatterns(r *role) {
 			before = append(before, e)
 			continue
 		}
+		carried = append(carried, e)
 		if e.fold {
 			l.Change("upper and lower case count here")
 		}
-		l.Change("it names only users whose name has no other characters than A-Z a-z 0-9 . _ @ - and is not reserved; of two patterns that match one certificate neither decides here")
+		l.Change("it names only users whose name has no other characters than A-Z a-z 0-9 . _ @ - and is not reserved")
 	}
 }
 

@@ -137,8 +137,38 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 	if all, err := store.Reports(t.Context()); err != nil || len(all) != 105 {
 		t.Errorf("%d reports, %v, want 105", len(all), err)
 	}
+	for _, node := range []string{"x1", "x2", "x3", "x4"} { // more than one answer may have
+		if _, err := admin.Put(t.Context(), "/mtlsguard/orders/node/"+node, strings.Repeat(" ", 1400<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := store.Reports(t.Context()); err != nil || len(all) != 109 {
+		t.Errorf("%d reports, %v, want 109", len(all), err)
+	}
 	leases, err := admin.Leases(t.Context())
 	if err != nil || len(leases.Leases) != 1 {
 		t.Errorf("leases: %v, %v, want one", leases, err)
+	}
+}
+
+// An editor that leaves another content under the digest of a file does not spoil the next generation
+// that has it.
+func TestACommitMendsAFileThatWasSpoiled(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	store := e.store()
+	first := commit(t, store, next(t, nil))
+	second := next(t, first)
+	f := second.Manifest.Files[0]
+	if _, err := e.admin().Put(t.Context(), "/mtlsguard/orders/blob/"+f.SHA256.String()+"/000000", "spoiled"); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, store, second)
+	got, err := store.Load(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := got.Fetch(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -192,3 +192,23 @@ func TestDeletedBucketsAreCreatedAgain(t *testing.T) {
 	}
 	t.Error(err)
 }
+
+// An editor that leaves another content under the digest of a file does not spoil the next generation
+// that has it.
+func TestACommitMendsAFileThatWasSpoiled(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	store := e.store()
+	first := commit(t, store, next(t, nil))
+	second := next(t, first)
+	f := second.Manifest.Files[0]
+	overwrite(t, e.jetStream(), "mtlsguard-blobs_orders", "blob."+f.SHA256.String()+".0", []byte("spoiled"))
+	commit(t, store, second)
+	got, err := store.Load(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := got.Fetch(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,52 @@
+package follow
+
+import (
+	"context"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+// endWait is how long a Load whose context has ended has time for an error of its own.
+const endWait = 200 * time.Millisecond
+
+// answer is the result of a Load.
+type answer struct {
+	g   *source.Generation
+	err error
+}
+
+// ask calls Load of the source. It does not wait for one that goes on after the end of its context, as
+// one on a network file system whose server is away may do: the server must be able to stop. Such a Load is
+// left alone, and no other begins before it ends.
+func (f *Follower) ask(ctx context.Context) (*source.Generation, error) {
+	if f.asking != nil { // its result is of an earlier time
+		select {
+		case <-f.asking:
+			f.asking = nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	result := make(chan answer, 1)
+	f.asking = result
+	go func(have *source.Generation) {
+		g, err := f.config.Source.Load(ctx, have)
+		result <- answer{g, err}
+	}(f.seen)
+	select {
+	case a := <-result:
+		f.asking = nil
+		return a.g, a.err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(endWait)
+	defer late.Stop()
+	select {
+	case a := <-result:
+		f.asking = nil
+		return a.g, a.err
+	case <-late.C:
+		return nil, ctx.Err()
+	}
+}
