@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -108,7 +109,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if len(configerror.All(err)) > 0 {
 			return exitFailed // each has a hint
 		}
-		fmt.Fprintln(stderr, "hint: another program may have the address, or it is not an address of this machine. No port is open")
+		if op := (*net.OpError)(nil); errors.As(err, &op) { // other errors have what to do in their text
+			fmt.Fprintln(stderr, "hint: another program may have the address, or it is not an address of this machine. No port is open")
+		}
 		return exitFailed
 	}
 	return exitOK
