@@ -152,7 +152,7 @@ func (x *explainer) resultOf(e *entry) (result, why string) {
 		}
 		return mapresult.OtherIssuer, "wanted under " + e.issuerText() + ", got " + x.cert.issuers
 	case e.kind.level() != x.decides:
-		return mapresult.Outranked, "a " + x.decides.String() + " mapping decides, which comes before " + e.kind.String()
+		return mapresult.Outranked, "a " + x.decides.String() + " mapping decides, which comes before " + e.kind.rank()
 	case e.disabled:
 		return mapresult.Disabled, "the certificate is refused: a disabled mapping still matches"
 	case x.now.Before(e.terms.notBefore):

@@ -43,6 +43,14 @@ func (k kind) String() string {
 // isPattern reports whether mappings of the kind capture the user.
 func (k kind) isPattern() bool { return k == bySubjectPattern || k == byURIPattern }
 
+// rank returns what the kind is in the order of precedence, for people.
+func (k kind) rank() string {
+	if k.isPattern() {
+		return "patterns"
+	}
+	return k.String()
+}
+
 // level returns the kind that stands for k in the order of precedence.
 func (k kind) level() kind {
 	if k == byURIPattern {
