@@ -26,12 +26,12 @@ func (l *listener) stopAccepting(ctx context.Context) {
 	}
 }
 
-// expectsRequests reports whether the first request of a new connection of HTTP/1 is due: from
-// http.Server.Shutdown on net/http closes such a connection when it has read the request. HTTP/2
-// has a GOAWAY.
+// expectsRequests reports whether the first request of a new connection is due: after
+// http.Server.Shutdown net/http closes such a connection when it has read the request, and HTTP/2
+// refuses it with a GOAWAY, which not every client repeats.
 func (p *Port) expectsRequests() bool {
 	return slices.ContainsFunc(p.connections(), func(c *Conn) bool {
-		return !c.http2 && !c.used.Load() && time.Since(c.openedAt) < firstByte
+		return !c.used.Load() && time.Since(c.openedAt) < firstByte
 	})
 }
 
