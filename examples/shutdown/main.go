@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// patience is how long requests may take after the program is told to end.
+// patience is how long requests may take after the signal to end.
 const patience = 8 * time.Second
 
 // serve serves on the first port until ctx ends, and then shuts down.

@@ -55,7 +55,7 @@ func TestCallersAreServedAndRefused(t *testing.T) {
 	}
 }
 
-// A request that is under way when the program is told to end gets its answer, and the next one no
+// A request under way when the signal to end comes gets its answer, and the next one no
 // connection.
 func TestShutdownWaitsForRequests(t *testing.T) {
 	t.Parallel()

@@ -87,7 +87,7 @@ func errorIs(tb testing.TB, err, want error) {
 type proxy struct {
 	net.Listener
 	target string
-	lost   atomic.Bool  // nothing passes, and nobody is told
+	lost   atomic.Bool  // nothing passes, and no end of the connection is reported
 	passed atomic.Int64 // bytes from the server
 	asked  atomic.Int64 // bytes from clients
 	quota  atomic.Int64 // bytes from the server until all connections are cut; 0: no bound

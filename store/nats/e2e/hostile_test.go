@@ -156,7 +156,7 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 	}
 }
 
-// A server that takes small messages only is told of before anything is written.
+// A server with too small a bound on messages is an error before anything is written.
 func TestAServerWithSmallMessagesIsAnError(t *testing.T) {
 	t.Parallel()
 	e := startEngine(t, server.Options{MaxPayload: 64 << 10})
