@@ -79,9 +79,27 @@ func socketOf(t *testing.T) (net.Addr, *os.File) {
 // A restart under load loses no connection: the socket stays open in the process that passes it,
 // the new server accepts while the old one finishes what it has begun, handshakes too.
 // Covers N6.
+//
+// A client that sends nothing for a second is not waited for. So a loss while this process, and
+// its clients with it, stood still is no proof, and the restarts are repeated; three losses are one.
 func TestRestartLosesNoConnection(t *testing.T) {
 	t.Parallel()
 	s := activated(t)
+	for try := 1; ; try++ {
+		failed, longest := restartUnderLoad(t, s)
+		if failed == 0 {
+			return
+		}
+		if longest <= 500*time.Millisecond || try == 3 {
+			t.Fatalf("a restart has lost %d connections; this process stood still for %v at most", failed, longest)
+		}
+	}
+}
+
+// restartUnderLoad restarts a server twice. It returns how many connections were lost, and the
+// longest time for which this process stood still.
+func restartUnderLoad(t *testing.T, s *site) (lost int32, longest time.Duration) {
+	t.Helper()
 	addr, socket := socketOf(t)
 	server := s.passing(socket, "internal")
 	s.launch(server)
@@ -129,12 +147,13 @@ func TestRestartLosesNoConnection(t *testing.T) {
 	load.Wait()
 	close(loaded)
 	t.Logf("%d of %d connections failed", failed.Load(), begun.Load())
-	switch longest := <-stood; {
-	case failed.Load() > 0 && longest > 500*time.Millisecond:
-		t.Skipf("the machine stood still for %v: clients that send nothing for a second are not waited for", longest)
-	case failed.Load() > 0:
-		t.Error("a restart has lost connections")
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
 	}
+	if err := server.Wait(); err != nil {
+		t.Errorf("the last server: %v", err)
+	}
+	return failed.Load(), <-stood
 }
 
 // standstill measures, until done is closed, the longest time for which this process did not run.
