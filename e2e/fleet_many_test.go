@@ -80,9 +80,9 @@ func TestGenerationsAreNeverMixed(t *testing.T) {
 // all of them; see docs/fleet.md.
 func TestHundredNodes(t *testing.T) {
 	const nodes = 100
-	changes := 5
+	changes := 3
 	if testing.Short() {
-		changes = 2
+		changes = 1
 	}
 	f := newFleet(t)
 	f.commit()

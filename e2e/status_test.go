@@ -213,6 +213,7 @@ func TestStatusWhileServingAndReloading(t *testing.T) {
 					t.Error("a counter goes back")
 				}
 				last = now
+				time.Sleep(100 * time.Microsecond)
 			}
 		})
 	}
@@ -225,6 +226,7 @@ func TestStatusWhileServingAndReloading(t *testing.T) {
 					return
 				}
 				asked.Add(1)
+				time.Sleep(time.Millisecond)
 			}
 		})
 	}

@@ -22,10 +22,12 @@ const Patience = 20 * time.Second
 // happens.
 func Eventually(tb testing.TB, event string, condition func() bool) {
 	tb.Helper()
-	for end := time.Now().Add(Patience); !condition(); time.Sleep(2 * time.Millisecond) {
+	end := time.Now().Add(Patience)
+	for pause := time.Millisecond; !condition(); pause = min(2*pause, 25*time.Millisecond) {
 		if time.Now().After(end) {
 			tb.Fatalf("waited %v in vain: %s", Patience, event)
 		}
+		time.Sleep(pause) // grows: tests wait beside one another, and a condition may be a whole handshake
 	}
 }
 
