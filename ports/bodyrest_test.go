@@ -45,7 +45,7 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 	}
 	atOnce(rows, func(name string, row row) {
 		c := brisk(t, ports.None)
-		c.Limits.Headers, c.Limits.Request = 100*time.Millisecond, row.request
+		c.Limits.Headers, c.Limits.Request = 500*time.Millisecond, row.request
 		p := newPort(t, c)
 		var smuggled atomic.Int64
 		serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +75,7 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 			return
 		}
 		if row.late {
-			time.Sleep(300 * time.Millisecond) // longer than both limits
+			time.Sleep(700 * time.Millisecond) // longer than both limits
 		}
 		io.WriteString(own, strings.Repeat("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 3))
 		io.Copy(io.Discard, res.Body)

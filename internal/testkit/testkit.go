@@ -14,7 +14,7 @@ import (
 
 // Patience is how long Eventually waits before the test fails. It is far longer than
 // any of our operations takes, so that a busy machine does not fail a test.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Eventually waits until condition returns true. It fails the test after Patience, and
 // reports event, the thing that did not happen. The test must not hope for the opposite:
