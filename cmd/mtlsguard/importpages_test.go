@@ -12,7 +12,7 @@ import (
 // shownFile is a file on a page: its name alone on a line, and its content in a block.
 var shownFile = regexp.MustCompile("(?ms)^`([^`\n]+)`:\n\n```[a-z]*\n(.*?)^```$")
 
-// The pages about other programs show files and commands. Every command is run in the order of
+// The pages about import show files and commands. Every command is run in the order of
 // the page, in a folder with the files and the test certificates, and prints what the page shows.
 // clients is a folder with the certificates of alice, bob and orders.
 func TestImportPagesAreRealOutput(t *testing.T) {
@@ -20,6 +20,7 @@ func TestImportPagesAreRealOutput(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatal(pages, err)
 	}
+	pages = append(pages, "../../docs/import.md")
 	for _, page := range pages {
 		page, err := filepath.Abs(page)
 		if err != nil {

@@ -36,7 +36,7 @@
 // files; in.NewKeys finds the mappings of a text by which another program looks a certificate up,
 // such as OpenSSLKey, SlashKey and DigestKey; ParseCertificates reads certificates in texts. If
 // the format can tell whom the source would take a certificate for, it sets in.SourceUser: Finish
-// then compares every certificate of --certs. A format in which the first of two lines for one
+// then compares every certificate of --certs; in.SourceUsers is for several users of one. A format in which the first of two lines for one
 // certificate decides sets in.FirstWins; without it neither is carried.
 //
 // 2. Tests with importertest.Run, and a fuzz target FuzzRead with importertest.Fuzz: no panic, and Finish must not return ErrDefect.

@@ -26,7 +26,12 @@ type Import struct {
 	// SourceUser returns the user that the source takes a certificate for, "" for none. It
 	// returns false if that is not known. A nil function knows nothing.
 	SourceUser func(*Certificate) (user string, known bool)
-	FirstWins  bool // of two lines for one certificate the first decides
+
+	// SourceUsers does so in place of SourceUser for a source in which the client chooses one of
+	// several users. The names are those here: see Rename.
+	SourceUsers func(*Certificate) (users []string, known bool)
+
+	FirstWins bool // of two lines for one certificate the first decides
 
 	options Options
 	sources []string // names of the files, in their order
@@ -76,14 +81,14 @@ func (in *Import) Remark(text string) {
 	}
 }
 
-// rename returns the name here for a name of the source.
-func (in *Import) rename(name string) string {
-	to, ok := in.options.Rename[name]
-	if !ok {
-		return name
+// Rename returns the name here for a name of the source, and whether --rename has it.
+func (in *Import) Rename(name string) (to string, renamed bool) {
+	to, renamed = in.options.Rename[name]
+	if !renamed {
+		return name, false
 	}
 	in.renamed[name] = true
-	return to
+	return to, true
 }
 
 // remarkUnusedRenames reports the names to rename that the source does not have.

@@ -116,7 +116,7 @@ func (l *Line) User(name string) (string, bool) { return l.name(name, "user") }
 func (l *Line) Group(name string) (string, bool) { return l.name(name, "group") }
 
 func (l *Line) name(name, what string) (string, bool) {
-	to := l.in.rename(name)
+	to, _ := l.in.Rename(name)
 	if username.IsUser(to) {
 		return to, true
 	}

@@ -97,11 +97,8 @@ func (in *Import) prove(table *certmap.Table) ([]Proof, error) {
 		for _, port := range ports {
 			p := Proof{File: c.File, Port: port}
 			p.User, p.Reason = mapCertificate(verifier, table, c, port)
-			if in.SourceUser != nil {
-				p.Source, p.Known = in.SourceUser(c)
-				p.Source = in.rename(p.Source)
-			}
-			if p.Known && p.User != "" && p.User != p.Source {
+			users := in.sourceUsers(c, &p)
+			if p.Known && p.User != "" && !slices.Contains(users, p.User) {
 				errs.Add(configerror.Error{File: c.File, What: fmt.Sprintf("the result takes the certificate for user %s, and the source for %q", p.User, p.Source), Hint: ErrDefect.Error()})
 			}
 			rows = append(rows, p)
@@ -115,6 +112,20 @@ func (in *Import) prove(table *certmap.Table) ([]Proof, error) {
 		out = append(out, rows...)
 	}
 	return out, errs.Err()
+}
+
+// sourceUsers returns the users that the source takes a certificate for, and notes them.
+func (in *Import) sourceUsers(c *Certificate, p *Proof) (users []string) {
+	switch {
+	case in.SourceUsers != nil:
+		users, p.Known = in.SourceUsers(c)
+		p.Source = strings.Join(users, " or ")
+	case in.SourceUser != nil:
+		p.Source, p.Known = in.SourceUser(c)
+		p.Source, _ = in.Rename(p.Source)
+		users = []string{p.Source}
+	}
+	return users
 }
 
 // verifier returns a verifier with every authority at hand: it only shows which mapping matches.

@@ -7,6 +7,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
+	"github.com/mtlsguard/mtlsguard/internal/importer/regex"
 )
 
 // translation writes the maps as mappings.
@@ -15,7 +16,7 @@ type translation struct {
 	roles    []role
 	options  Options
 	exact    map[*mapBlock]map[string]*entry
-	patterns map[*entry]*pattern
+	patterns map[*entry]*regex.Pattern
 	keys     map[string]*importer.Keys // by variable
 	verdicts map[*importer.Certificate]verdict
 	denied   []importer.Mapping
@@ -44,7 +45,7 @@ var precedence = map[string]int{"fingerprint": 1, "serial": 2, "subject": 3}
 // carry adds the mappings. The maps are carried line by line if that has the same meaning. If
 // not, the certificates at hand are carried one by one.
 func (t *translation) carry() {
-	t.exact, t.patterns, t.keys = map[*mapBlock]map[string]*entry{}, map[*entry]*pattern{}, map[string]*importer.Keys{}
+	t.exact, t.patterns, t.keys = map[*mapBlock]map[string]*entry{}, map[*entry]*regex.Pattern{}, map[string]*importer.Keys{}
 	t.verdicts = map[*importer.Certificate]verdict{}
 	for i := range t.roles {
 		t.carryRest(&t.roles[i])

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/importer"
+	"github.com/mtlsguard/mtlsguard/internal/importer/regex"
 )
 
 // result is the value of a map for a certificate.
@@ -34,11 +35,11 @@ func (t *translation) lookUp(r *role, text string) result {
 		if p == nil {
 			return result{}
 		}
-		found := p.match.FindStringSubmatch(text)
+		found := p.Match.FindStringSubmatch(text)
 		if found == nil {
 			continue
 		}
-		value, ok := p.expand(e.value, found)
+		value, ok := expand(p, e.value, found)
 		return result{e, value, known && ok}
 	}
 	if m.otherwise == nil {
@@ -48,11 +49,11 @@ func (t *translation) lookUp(r *role, text string) result {
 }
 
 // pattern returns the pattern of an entry, or nil if it is not understood.
-func (t *translation) pattern(e *entry) *pattern {
+func (t *translation) pattern(e *entry) *regex.Pattern {
 	p, ok := t.patterns[e]
 	if !ok {
-		p, _ = parsePattern(e.key, e.fold)
-		if p != nil && p.match == nil {
+		p, _ = regex.Parse(e.key, e.fold)
+		if p != nil && p.Match == nil {
 			p = nil
 		}
 		t.patterns[e] = p

@@ -3,11 +3,13 @@ package nginxconf
 import (
 	"strconv"
 	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/importer/regex"
 )
 
 // expand returns the value for a text that the pattern matches. It returns false for a
 // variable that is no capture.
-func (p *pattern) expand(value string, found []string) (string, bool) {
+func expand(p *regex.Pattern, value string, found []string) (string, bool) {
 	var b strings.Builder
 	for {
 		before, rest, more := strings.Cut(value, "$")
@@ -24,14 +26,14 @@ func (p *pattern) expand(value string, found []string) (string, bool) {
 			name, rest = rest[1:end], rest[end+1:]
 		} else {
 			end := 0
-			for end < len(rest) && isWord(rest[end:end+1]) {
+			for end < len(rest) && regex.IsWord(rest[end:end+1]) {
 				end++
 			}
 			name, rest = rest[:end], rest[end:]
 		}
 		number, err := strconv.Atoi(name)
 		if err != nil {
-			for i, n := range p.names {
+			for i, n := range p.Names {
 				if n == name && name != "" {
 					number = i + 1
 				}
@@ -46,12 +48,12 @@ func (p *pattern) expand(value string, found []string) (string, bool) {
 }
 
 // isCapture reports whether a value is one capture and nothing else, and returns its number.
-func (p *pattern) isCapture(value string) (int, bool) {
-	marks := make([]string, len(p.names)+1)
+func isCapture(p *regex.Pattern, value string) (int, bool) {
+	marks := make([]string, len(p.Names)+1)
 	for i := range marks {
 		marks[i] = "\x00" + strconv.Itoa(i)
 	}
-	out, ok := p.expand(value, marks)
+	out, ok := expand(p, value, marks)
 	if !ok || !strings.HasPrefix(out, "\x00") {
 		return 0, false
 	}

@@ -47,21 +47,21 @@ func (t *translation) forge(r *role, e *entry) string {
 		return ""
 	}
 	core := ""
-	for _, one := range p.pieces {
+	for _, one := range p.Pieces {
 		switch {
-		case one.set == "":
-			core += one.literal
-		case one.capture > 0:
+		case one.Set == "":
+			core += one.Literal
+		case one.Capture > 0:
 			core += "alice"
 		default:
 			core += "x"
 		}
 	}
-	honest := p.match.FindStringSubmatch(core)
+	honest := p.Match.FindStringSubmatch(core)
 	if honest == nil {
 		return ""
 	}
-	user, ok := p.expand(t.userOf(r, e.value), honest)
+	user, ok := expand(p, t.userOf(r, e.value), honest)
 	if !ok {
 		return ""
 	}
@@ -70,8 +70,8 @@ func (t *translation) forge(r *role, e *entry) string {
 		forms = []string{"/O=Elsewhere" + core, "/O=Elsewhere/OU=x" + core + "/CN=mallory", core + "/CN=mallory", core + "x"}
 	}
 	for _, subject := range forms {
-		if found := p.match.FindStringSubmatch(subject); found != nil {
-			if got, ok := p.expand(t.userOf(r, e.value), found); ok && got == user {
+		if found := p.Match.FindStringSubmatch(subject); found != nil {
+			if got, ok := expand(p, t.userOf(r, e.value), found); ok && got == user {
 				return fmt.Sprintf("a certificate with the subject %s is user %s there", escape.Quote(subject, escape.Short), escape.Quote(user, escape.Short))
 			}
 		}

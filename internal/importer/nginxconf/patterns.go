@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
+	"github.com/mtlsguard/mtlsguard/internal/importer/regex"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
@@ -71,9 +72,6 @@ func (t *translation) carryPatterns(r *role) {
 	}
 }
 
-// everyNameCharacter are the characters of user names.
-const everyNameCharacter = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-"
-
 // patternSubject returns the subject of a mapping that is a pattern, whether the captured text is
 // the user, and why there is none.
 func (t *translation) patternSubject(r *role, e *entry, user string) (subject string, captured bool, why string) {
@@ -83,82 +81,27 @@ func (t *translation) patternSubject(r *role, e *entry, user string) (subject st
 		return "", false, "the regular expression is not understood"
 	case r.source.Kind != "subject":
 		return "", false, "a part of a " + r.source.Kind + " names no certificate"
-	case !p.atStart && !p.atEnd:
-		return "", false, "it is not anchored"
-	case !p.atStart:
-		return "", false, "its beginning is not anchored"
-	case !p.atEnd:
-		return "", false, "its end is not anchored"
 	}
-	const placeholder = "mtlsguard.placeholder"
-	text, sets, number := "", 0, 0
-	for _, one := range p.pieces {
-		if one.set == "" {
-			text += one.literal
-			continue
-		}
-		text += placeholder
-		number = one.capture
-		if sets++; sets > 1 {
-			return "", false, "it leaves more than one value open"
-		}
-		if one.repeat == "" || !acceptsEvery(one.set) {
-			return "", false, "it accepts fewer names than a pattern here"
-		}
-	}
-	if captured = !isLiteral(user); captured {
-		if got, ok := p.isCapture(user); !ok || got != number || number == 0 {
+	subject, number, why := p.Subject(r.source.Parse)
+	if captured = !isLiteral(user); captured && why == "" {
+		if got, ok := isCapture(p, user); !ok || got != number || number == 0 {
 			return "", false, "its value is not the captured text alone"
 		}
 	}
-	name, err := r.source.Parse(text)
-	if err != nil {
-		return "", false, err.Error()
-	}
-	var parts []string
-	open := 0
-	for _, set := range name.RDNs() {
-		part := set[0].String()
-		if set[0].Value == placeholder {
-			open++
-			part = strings.TrimSuffix(part, placeholder) + username.Variable
-		} else if strings.ContainsAny(set[0].Value, "{}") || strings.Contains(set[0].Value, placeholder) {
-			return "", false, "the open part is not the whole value of one attribute"
-		}
-		parts = append(parts, part)
-	}
-	if open != sets || sets != 1 {
-		return "", false, "the open part is not the whole value of one attribute"
-	}
-	return strings.Join(parts, ","), captured, ""
-}
-
-// acceptsEvery reports whether a set has all characters of user names. A pattern here accepts them
-// all, and would be wider otherwise.
-func acceptsEvery(set string) bool {
-	p, err := parsePattern("^"+set+"$", false)
-	if err != nil {
-		return false
-	}
-	for i := range len(everyNameCharacter) {
-		if !p.match.MatchString(everyNameCharacter[i : i+1]) {
-			return false
-		}
-	}
-	return true
+	return subject, captured, why
 }
 
 // disjoint reports whether no text matches both patterns, by what they begin and end with.
-func disjoint(a, b *pattern) bool {
-	if a == nil || b == nil || len(a.pieces) == 0 || len(b.pieces) == 0 || a.fold || b.fold {
+func disjoint(a, b *regex.Pattern) bool {
+	if a == nil || b == nil || len(a.Pieces) == 0 || len(b.Pieces) == 0 || a.Fold || b.Fold {
 		return false
 	}
-	first, second := a.pieces[0].literal, b.pieces[0].literal
-	if a.atStart && b.atStart && !strings.HasPrefix(first, second) && !strings.HasPrefix(second, first) {
+	first, second := a.Pieces[0].Literal, b.Pieces[0].Literal
+	if a.AtStart && b.AtStart && !strings.HasPrefix(first, second) && !strings.HasPrefix(second, first) {
 		return true
 	}
-	first, second = a.pieces[len(a.pieces)-1].literal, b.pieces[len(b.pieces)-1].literal
-	return a.atEnd && b.atEnd && !strings.HasSuffix(first, second) && !strings.HasSuffix(second, first)
+	first, second = a.Pieces[len(a.Pieces)-1].Literal, b.Pieces[len(b.Pieces)-1].Literal
+	return a.AtEnd && b.AtEnd && !strings.HasSuffix(first, second) && !strings.HasSuffix(second, first)
 }
 
 // guard refuses the names of a pattern that nginx takes for nobody. It returns false if the pattern

@@ -1,4 +1,6 @@
-package nginxconf
+// Package regex reads the regular expressions of other programs, as far as what they match can be told
+// exactly. They are written anew: none runs as it is.
+package regex
 
 import (
 	"errors"
@@ -6,22 +8,22 @@ import (
 	"strings"
 )
 
-// pattern is a regular expression, as far as it is understood: literal text and sets of
+// Pattern is a regular expression, as far as it is understood: literal text and sets of
 // characters, without alternatives and nested groups.
-type pattern struct {
-	atStart, atEnd bool
-	fold           bool // without regard to case
-	pieces         []piece
-	names          []string       // of the captures, in their order; "" without a name
-	match          *regexp.Regexp // the same, written anew
+type Pattern struct {
+	AtStart, AtEnd bool
+	Fold           bool // without regard to case
+	Pieces         []Piece
+	Names          []string       // of the captures, in their order; "" without a name
+	Match          *regexp.Regexp // the same, written anew
 }
 
-// piece is literal text, or characters of a set.
-type piece struct {
-	literal string
-	set     string // such as [^,]; "" for literal text
-	repeat  string // "", +, *, +? or *?
-	capture int    // from 1; 0: not captured
+// Piece is literal text, or characters of a set.
+type Piece struct {
+	Literal string
+	Set     string // such as [^,]; "" for literal text
+	Repeat  string // "", +, *, +? or *?
+	Capture int    // from 1; 0: not captured
 }
 
 var errPattern = errors.New("this regular expression is not understood")
@@ -29,14 +31,15 @@ var errPattern = errors.New("this regular expression is not understood")
 // maxPattern bounds the length of a regular expression.
 const maxPattern = 4096
 
-// parsePattern reads a regular expression of PCRE.
-func parsePattern(text string, fold bool) (*pattern, error) {
+// Parse reads a regular expression in the syntax that PCRE and PostgreSQL have in common, and named
+// captures of PCRE.
+func Parse(text string, fold bool) (*Pattern, error) {
 	if len(text) > maxPattern {
 		return nil, errPattern
 	}
-	p := &pattern{fold: fold}
+	p := &Pattern{Fold: fold}
 	rest := text
-	if p.atStart = strings.HasPrefix(rest, "^"); p.atStart {
+	if p.AtStart = strings.HasPrefix(rest, "^"); p.AtStart {
 		rest = rest[1:]
 	}
 	for rest != "" && rest != "$" {
@@ -45,12 +48,12 @@ func parsePattern(text string, fold bool) (*pattern, error) {
 			return nil, err
 		}
 	}
-	p.atEnd = rest == "$"
+	p.AtEnd = rest == "$"
 	return p, p.compile(fold)
 }
 
 // readPiece reads a character, a set or a group, and returns what follows it.
-func (p *pattern) readPiece(text string) (string, error) {
+func (p *Pattern) readPiece(text string) (string, error) {
 	if text[0] == '(' {
 		return p.readGroup(text[1:])
 	}
@@ -63,21 +66,21 @@ func (p *pattern) readPiece(text string) (string, error) {
 }
 
 // add adds a piece. Neighbouring literal text becomes one.
-func (p *pattern) add(one piece) {
-	if n := len(p.pieces); n > 0 && one.set == "" && p.pieces[n-1].set == "" && one.capture == p.pieces[n-1].capture {
-		p.pieces[n-1].literal += one.literal
+func (p *Pattern) add(one Piece) {
+	if n := len(p.Pieces); n > 0 && one.Set == "" && p.Pieces[n-1].Set == "" && one.Capture == p.Pieces[n-1].Capture {
+		p.Pieces[n-1].Literal += one.Literal
 		return
 	}
-	p.pieces = append(p.pieces, one)
+	p.Pieces = append(p.Pieces, one)
 }
 
 // readGroup reads a group with one unit in it.
-func (p *pattern) readGroup(text string) (string, error) {
+func (p *Pattern) readGroup(text string) (string, error) {
 	name, capture := "", true
 	for _, prefix := range []string{"?<", "?P<", "?'"} {
 		if rest, ok := strings.CutPrefix(text, prefix); ok {
 			end := strings.IndexAny(rest, ">'")
-			if end < 1 || !isWord(rest[:end]) {
+			if end < 1 || !IsWord(rest[:end]) {
 				return "", errPattern
 			}
 			name, text = rest[:end], rest[end+1:]
@@ -92,15 +95,15 @@ func (p *pattern) readGroup(text string) (string, error) {
 	}
 	number := 0
 	if capture {
-		p.names = append(p.names, name)
-		number = len(p.names)
+		p.Names = append(p.Names, name)
+		number = len(p.Names)
 	}
 	for {
 		one, rest, err := readUnit(text)
 		if err != nil || rest == "" || capture && rest[0] != ')' { // a capture has one unit
 			return "", errPattern
 		}
-		one.capture = number
+		one.Capture = number
 		p.add(one)
 		if text = rest; rest[0] != ')' {
 			continue
@@ -112,48 +115,49 @@ func (p *pattern) readGroup(text string) (string, error) {
 	}
 }
 
-func isWord(text string) bool {
+// IsWord reports whether a text has no other characters than letters, digits and _ of ASCII.
+func IsWord(text string) bool {
 	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
 
 // readUnit reads a character or a set with its repetition.
-func readUnit(text string) (one piece, rest string, err error) {
+func readUnit(text string) (one Piece, rest string, err error) {
 	switch c := text[0]; {
 	case c == '[':
 		end := strings.IndexByte(text[1:], ']')
 		if end < 1 {
 			return one, "", errPattern
 		}
-		one.set, rest = text[:end+2], text[end+2:]
-		if strings.ContainsAny(one.set[1:len(one.set)-1], `[&~`) || strings.Contains(one.set, `\`) && !plainEscapes(one.set) || one.set == "[^]" {
+		one.Set, rest = text[:end+2], text[end+2:]
+		if strings.ContainsAny(one.Set[1:len(one.Set)-1], `[&~`) || strings.Contains(one.Set, `\`) && !plainEscapes(one.Set) || one.Set == "[^]" {
 			return one, "", errPattern
 		}
 	case c == '.':
-		one.set, rest = ".", text[1:]
+		one.Set, rest = ".", text[1:]
 	case c == '\\' && len(text) > 1:
 		next := text[1]
 		switch {
 		case strings.IndexByte("wds", next) >= 0:
-			one.set, rest = text[:2], text[2:]
-		case isWord(text[1:2]) || next >= 0x80:
+			one.Set, rest = text[:2], text[2:]
+		case IsWord(text[1:2]) || next >= 0x80:
 			return one, "", errPattern
 		default:
-			one.literal, rest = text[1:2], text[2:]
+			one.Literal, rest = text[1:2], text[2:]
 		}
 	case strings.IndexByte(`\^$|?*+()]{}`, c) >= 0:
 		return one, "", errPattern
 	default:
-		one.literal, rest = text[:1], text[1:]
+		one.Literal, rest = text[:1], text[1:]
 	}
 	if rest == "" || strings.IndexByte("?*+{", rest[0]) < 0 {
 		return one, rest, nil
 	}
-	if one.set == "" || rest[0] == '?' || rest[0] == '{' {
+	if one.Set == "" || rest[0] == '?' || rest[0] == '{' {
 		return one, "", errPattern
 	}
-	one.repeat, rest = rest[:1], rest[1:]
+	one.Repeat, rest = rest[:1], rest[1:]
 	if strings.HasPrefix(rest, "?") {
-		one.repeat, rest = one.repeat+"?", rest[1:]
+		one.Repeat, rest = one.Repeat+"?", rest[1:]
 	}
 	if rest != "" && strings.IndexByte("?*+{", rest[0]) >= 0 {
 		return one, "", errPattern
@@ -167,7 +171,7 @@ func plainEscapes(set string) bool {
 		if set[i] != '\\' {
 			continue
 		}
-		if i++; i == len(set)-1 || isWord(set[i:i+1]) {
+		if i++; i == len(set)-1 || IsWord(set[i:i+1]) {
 			return false
 		}
 	}
@@ -175,29 +179,29 @@ func plainEscapes(set string) bool {
 }
 
 // compile writes the pattern anew for package regexp, which needs time in proportion to the text.
-func (p *pattern) compile(fold bool) (err error) {
+func (p *Pattern) compile(fold bool) (err error) {
 	var b strings.Builder
 	if b.WriteString("(?s"); fold {
 		b.WriteString("i")
 	}
 	b.WriteString(")")
-	if p.atStart {
+	if p.AtStart {
 		b.WriteString(`\A`)
 	}
-	for _, one := range p.pieces {
-		text := one.set + one.repeat
-		if one.set == "" {
-			text = regexp.QuoteMeta(one.literal)
+	for _, one := range p.Pieces {
+		text := one.Set + one.Repeat
+		if one.Set == "" {
+			text = regexp.QuoteMeta(one.Literal)
 		}
-		if one.capture > 0 {
+		if one.Capture > 0 {
 			text = "(" + text + ")"
 		}
 		b.WriteString(text)
 	}
-	if p.atEnd {
+	if p.AtEnd {
 		b.WriteString(`\z`)
 	}
-	if p.match, err = regexp.Compile(b.String()); err != nil {
+	if p.Match, err = regexp.Compile(b.String()); err != nil {
 		return errPattern
 	}
 	return nil

@@ -1,0 +1,55 @@
+package pgident
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/internal/importer"
+	"github.com/mtlsguard/mtlsguard/internal/username"
+)
+
+// userOf returns the user that a line gives to a certificate.
+func (t *translation) userOf(e *entry, c *importer.Certificate) (string, bool) {
+	text, ok := t.key.Text(c)
+	if !ok || !t.in.IssuedUnder(c) {
+		return "", false
+	}
+	if !e.isExpression {
+		return e.user, e.system == text
+	}
+	if e.expression == nil {
+		return "", false
+	}
+	found := e.expression.Match.FindStringSubmatch(text)
+	if found == nil {
+		return "", false
+	}
+	if !e.capturesTheUser {
+		return e.user, true
+	}
+	if len(found) < 2 {
+		return "", false // PostgreSQL refuses the connection
+	}
+	return strings.Replace(e.user, `\1`, found[1], 1), true
+}
+
+// users is Import.SourceUsers.
+func (t *translation) users(c *importer.Certificate) (out []string, known bool) {
+	if _, ok := t.key.Text(c); !ok {
+		return nil, false
+	}
+	known = true
+	for _, e := range t.entries {
+		known = known && (!e.isExpression || e.expression != nil)
+		user, ok := t.userOf(e, c)
+		if !ok {
+			continue
+		}
+		if _, name, why := t.pattern(e); !e.isExpression || why != "" || name != username.Variable { // a pattern does not rename what it captures
+			user, _ = t.in.Rename(user)
+		}
+		out = append(out, user)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), known
+}
