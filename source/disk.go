@@ -69,11 +69,16 @@ func syncFolder(name string) error {
 }
 
 // blobs is a folder with files named by digest.
-type blobs string
+type blobs struct {
+	path  string
+	reads chan struct{} // of sources, one for each that has not ended
+}
+
+func newBlobs(path string) blobs { return blobs{path, make(chan struct{}, maxHanging)} }
 
 // open is an OpenFunc.
 func (b blobs) open(_ context.Context, f File) (io.ReadCloser, error) {
-	return openRegular(filepath.Join(string(b), f.SHA256.String()))
+	return openRegular(filepath.Join(b.path, f.SHA256.String()))
 }
 
 // write writes the blobs of g that are not there, or that are damaged.
@@ -87,56 +92,19 @@ func (b blobs) write(ctx context.Context, g *Generation) error {
 			continue
 		}
 		wrote = true
-		err := writeFile(filepath.Join(string(b), f.SHA256.String()), os.Rename, func(w io.Writer) error {
-			return copyWhileItFlows(ctx, w, g, f)
+		err := writeFile(filepath.Join(b.path, f.SHA256.String()), os.Rename, func(w io.Writer) error {
+			return b.transfer(ctx, w, g, f)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	if wrote {
-		if err := syncFolder(string(b)); err != nil {
+		if err := syncFolder(b.path); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
-}
-
-// stallTimeout is the longest time without a byte of a blob. A slow source may take as long as it
-// needs; one that says nothing is asked again.
-var stallTimeout = 30 * time.Second
-
-// copyWhileItFlows copies a file of g, until no byte comes for stallTimeout.
-func copyWhileItFlows(ctx context.Context, w io.Writer, g *Generation, f File) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stalled := time.AfterFunc(stallTimeout, func() {
-		cancel(fmt.Errorf("file %s of generation %d: nothing came for %s", f.Name, g.Manifest.Number, stallTimeout))
-	})
-	defer stalled.Stop()
-	r, err := g.Open(ctx, f)
-	if err == nil {
-		defer r.Close()
-		_, err = io.Copy(w, flowing{r, stalled})
-	}
-	if err != nil && context.Cause(ctx) != nil {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-// flowing is a reader that puts off a timer with each byte.
-type flowing struct {
-	io.Reader
-	stalled *time.Timer
-}
-
-func (f flowing) Read(p []byte) (int, error) {
-	n, err := f.Reader.Read(p)
-	if n > 0 {
-		f.stalled.Reset(stallTimeout)
-	}
-	return n, err
 }
 
 // whole reports whether a blob is there and undamaged.

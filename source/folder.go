@@ -29,7 +29,7 @@ func (f folderStore) path(parts ...string) string {
 	return filepath.Join(append([]string{string(f)}, parts...)...)
 }
 
-func (f folderStore) blobs() blobs { return blobs(f.path("blob")) }
+func (f folderStore) blobs() blobs { return newBlobs(f.path("blob")) }
 
 // at reads the generation in a file.
 func (f folderStore) at(parts ...string) (*Generation, error) {

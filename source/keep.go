@@ -19,16 +19,17 @@ const keptGenerations = 5
 //
 // Every file is written beside its name, synced and renamed: blobs first, the link last. A crash leaves
 // the old or the new generation. Methods are for one goroutine at a time; commands may read meanwhile.
-type Keep struct{ path string }
+type Keep struct {
+	path  string
+	blobs blobs
+}
 
 // OpenKeep returns the Keep in a folder, which need not exist yet. It changes nothing.
-func OpenKeep(path string) *Keep { return &Keep{path: path} }
+func OpenKeep(path string) *Keep { return &Keep{path, newBlobs(filepath.Join(path, "blobs"))} }
 
 func (k *Keep) join(parts ...string) string {
 	return filepath.Join(append([]string{k.path}, parts...)...)
 }
-
-func (k *Keep) blobs() blobs { return blobs(k.join("blobs")) }
 
 // Add writes the files of g that are not there yet, and returns g with its files on disk: they
 // are checked when they are read. It does not make g current.
@@ -42,11 +43,11 @@ func (k *Keep) Add(ctx context.Context, g *Generation) (*Generation, error) {
 			return nil, err
 		}
 	}
-	if err := k.blobs().write(ctx, g); err != nil {
+	if err := k.blobs.write(ctx, g); err != nil {
 		return nil, err
 	}
 	out := *g
-	out.open = k.blobs().open
+	out.open = k.blobs.open
 	return &out, nil
 }
 
@@ -165,7 +166,7 @@ func (k *Keep) at(name string) (*Generation, error) {
 	if err := json.Unmarshal(data, &signatures); err != nil {
 		return nil, fmt.Errorf("%s: %w", k.join("gen", name, signatureFile), err)
 	}
-	g, err := New(raw, signatures, k.blobs().open)
+	g, err := New(raw, signatures, k.blobs.open)
 	if err == nil && numbered(g.Manifest.Number) != name {
 		err = fmt.Errorf("the manifest is of generation %d", g.Manifest.Number)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/source"
@@ -67,9 +68,10 @@ type Follower struct {
 	asking      chan answer  // of a Load that has not ended; nil: none
 	watching    chan watched // of the watch that has not ended; nil: none
 	unannounced error        // why nothing is announced
-	reported    time.Time    // when the store took the last report
 
-	wake chan struct{} // Retry
+	wake      chan struct{} // Retry
+	reportDue chan struct{} // report
+	changed   atomic.Bool   // something that the last report does not say
 
 	mu    sync.Mutex // guards state
 	state State
@@ -91,7 +93,7 @@ func New(c Config) *Follower {
 	if c.OnEvent == nil {
 		c.OnEvent = func(Event) {}
 	}
-	return &Follower{config: c, wake: make(chan struct{}, 1)}
+	return &Follower{config: c, wake: make(chan struct{}, 1), reportDue: make(chan struct{}, 1)}
 }
 
 // State returns the state.

@@ -12,10 +12,8 @@ import (
 )
 
 const (
-	largeFetch  = 256 << 10              // bytes from which on nodes do not fetch at the same moment
-	spread      = 100 * time.Millisecond // over which they begin
-	reportEvery = time.Minute
-	reportWait  = 3 * time.Second // for a store to take a report
+	largeFetch = 256 << 10              // bytes from which on nodes do not fetch at the same moment
+	spread     = 100 * time.Millisecond // over which they begin
 )
 
 // errRefused is the error of step when the newest generation has just been refused, and errNothingNew
@@ -26,9 +24,11 @@ var (
 	errNothingNew = errors.New("nothing new")
 )
 
-// Run follows the source until ctx ends. There is one goroutine: a generation that comes while
-// another one is put into effect waits, and only the newest is looked at then.
+// Run follows the source until ctx ends. It does not wait for a source that goes on after that. One
+// goroutine looks at generations: one that comes while another is put into effect waits, and only the
+// newest is looked at then.
 func (f *Follower) Run(ctx context.Context) {
+	defer f.startReports(ctx)()
 	var pause, deaf backoff
 	var notHeard error
 	for retry := false; ctx.Err() == nil; retry, notHeard = f.listen(ctx) {
@@ -49,7 +49,7 @@ func (f *Follower) Run(ctx context.Context) {
 		} else if err == nil { // else it has waited
 			deaf.wait(ctx)
 		}
-		f.report(ctx, false)
+		f.report(false)
 	}
 }
 
@@ -123,7 +123,7 @@ func (f *Follower) step(ctx context.Context) error {
 	}
 	switch {
 	case err != nil:
-		f.refuse(ctx, g, err)
+		f.refuse(g, err)
 		return errRefused
 	case !news:
 		f.seen = g
@@ -147,7 +147,7 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, source.ErrPrivateKey):
-		f.refuse(ctx, g, err)
+		f.refuse(g, err)
 		return errRefused
 	case err != nil:
 		f.change(func(s *State) { s.Err = err })
@@ -161,7 +161,7 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			f.refuse(ctx, g, err)
+			f.refuse(g, err)
 			f.retryAt = retry
 			return errRefused
 		}
@@ -172,7 +172,7 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 		return errNothingNew
 	}
 	f.config.OnEvent(Event{Kind: Applied, Generation: onDisk})
-	f.report(ctx, true)
+	f.report(true)
 	return nil
 }
 
@@ -203,7 +203,7 @@ func (f *Follower) setCurrent() {
 }
 
 // refuse records that a generation is not used.
-func (f *Follower) refuse(ctx context.Context, g *source.Generation, err error) {
+func (f *Follower) refuse(g *source.Generation, err error) {
 	f.seen = g
 	f.retryAt = time.Time{}
 	f.change(func(s *State) { s.Err, s.Refused, s.RefusedBy = err, g, err })
@@ -212,29 +212,5 @@ func (f *Follower) refuse(ctx context.Context, g *source.Generation, err error) 
 	if err := f.config.Keep.Refuse(r); err != nil {
 		f.config.OnEvent(Event{Kind: NotKept, Generation: g, Err: err})
 	}
-	f.report(ctx, true)
-}
-
-// report leaves the report of this node in the store, if it takes any: when something has changed,
-// and once a minute.
-func (f *Follower) report(ctx context.Context, changed bool) {
-	store, ok := f.config.Source.(interface {
-		Tell(context.Context, source.Report) error
-	})
-	if !ok || !changed && time.Since(f.reported) < reportEvery {
-		return
-	}
-	s := f.State()
-	r := source.Report{Node: f.config.Node, Since: s.Since.UTC(), At: f.config.Now().UTC()}
-	if s.InEffect != nil {
-		r.Number, r.Digest = s.InEffect.Manifest.Number, s.InEffect.Digest()
-	}
-	if s.Refused != nil {
-		r.Refused, r.Errors = s.Refused.Manifest.Number, f.config.Lines(s.RefusedBy)
-	}
-	ctx, cancel := context.WithTimeout(ctx, reportWait)
-	defer cancel()
-	if err := store.Tell(ctx, r); err == nil || errors.Is(err, source.ErrUnsupported) {
-		f.reported = time.Now()
-	}
+	f.report(true)
 }
