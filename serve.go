@@ -81,12 +81,18 @@ func (s *Server) begin(ctx context.Context, h http.Handler) (tunnels *reverse.Se
 			s.running.Store(false)
 		}
 	}()
+	unlockKeep, err := s.lockKeep()
+	if err != nil {
+		return nil, nil, err
+	}
 	closeStatus, err := s.openStatusSocket()
 	if err != nil {
+		unlockKeep()
 		return nil, nil, err
 	}
 	if tunnels, err = s.openTunnels(h); err != nil {
 		closeStatus()
+		unlockKeep()
 		return nil, nil, err
 	}
 	background, stop := context.WithCancel(ctx)
@@ -100,11 +106,23 @@ func (s *Server) begin(ctx context.Context, h http.Handler) (tunnels *reverse.Se
 		s.setReady(readyNot)
 		stop()
 		running.Wait()
+		unlockKeep()
 		s.events.LogSuppressed(0)
 		s.events.Flush()
 		closeStatus()
 		s.running.Store(false)
 	}, nil
+}
+
+// lockKeep locks the folder keep while the server follows its source.
+func (s *Server) lockKeep() (unlock func(), err error) {
+	if s.follower == nil {
+		return func() {}, nil
+	}
+	if unlock, err = s.follower.Lock(); err != nil {
+		return nil, s.sourceError(s.currentGeneration().Source, err)
+	}
+	return unlock, nil
 }
 
 // drain reports that the server begins to stop, and starts to drain the tunnels of registered

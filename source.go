@@ -53,21 +53,25 @@ func (s *Server) first() (*site.Generation, error) {
 			return time.Time{}, nil
 		},
 	})
-	err = s.follower.Start(context.Background(), settings.First)
-	if err != nil {
-		var wrong errorlist.List
-		wrong.Merge(err, settings.In(s.path))
-		for _, e := range wrong.All() {
-			if e.File == "" {
-				e.File, e.Line = s.path, settings.Line()
-			}
-			if e.Hint == "" {
-				e.Hint = "check the folder keep, and the store"
-			}
-		}
-		return nil, wrong.Err()
+	if err := s.follower.Start(context.Background(), settings.First); err != nil {
+		return nil, s.sourceError(settings, err)
 	}
 	return g, nil
+}
+
+// sourceError gives errors without a file the position of the block source.
+func (s *Server) sourceError(settings *site.Source, err error) error {
+	var wrong errorlist.List
+	wrong.Merge(err, settings.In(s.path))
+	for _, e := range wrong.All() {
+		if e.File == "" {
+			e.File, e.Line = s.path, settings.Line()
+		}
+		if e.Hint == "" {
+			e.Hint = "check the folder keep, and the store"
+		}
+	}
+	return wrong.Err()
 }
 
 // openURL returns the source of a URL.

@@ -244,3 +244,29 @@ func TestCommandsReadWhatIsKept(t *testing.T) {
 		t.Errorf("without a source: %v", err)
 	}
 }
+
+// Two servers with one folder keep would remove each other's files: the second does not serve, and
+// goes on when the first has ended.
+// Covers S18.
+func TestKeepIsOfOneServer(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.commit()
+	first := f.start()
+	f.put("second.yaml", f.get("mtlsguard.yaml"))
+	second, err := mtlsguard.Open(f.path("second.yaml"), mtlsguard.Options{Source: f.store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = second.Run(t.Context())
+	all := configerror.All(err)
+	if len(all) != 1 || all[0].File != f.path("second.yaml") || all[0].Line == 0 || !strings.Contains(all[0].What, f.path("keep")+" is in use by another process") {
+		t.Errorf("the second server: %v", err)
+	}
+	first.end()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := second.Run(ctx); err != nil {
+		t.Errorf("after the end of the first: %v", err)
+	}
+}

@@ -52,6 +52,13 @@ var crashWrites = map[string]func(folder string) error{
 	"store": func(folder string) error {
 		return source.Folder(folder).Commit(background, crashGeneration(2))
 	},
+	"lock": func(folder string) error {
+		if _, err := source.OpenKeep(folder).Lock(); err != nil {
+			return err
+		}
+		fmt.Println("locked")
+		select {}
+	},
 }
 
 // crashGeneration returns the same generation in each process.

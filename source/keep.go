@@ -15,10 +15,11 @@ const keptGenerations = 5
 
 // Keep is the folder in which a node holds the last generations that were in effect: it starts from
 // them without its source. In it are current (a link to the last one), gen/000042 (its files, as
-// links to blobs, with MANIFEST and MANIFEST.sig), blobs/SHA256 (the files), and refused/000043.json.
+// links to blobs, with MANIFEST and MANIFEST.sig), blobs/SHA256 (the files), refused/000043.json, and lock.
 //
 // Every file is written beside its name, synced and renamed: blobs first, the link last. A crash leaves
-// the old or the new generation. Methods are for one goroutine at a time; commands may read meanwhile.
+// the old or the new generation. Methods are for one goroutine at a time, which has called Lock if
+// it writes; commands may read meanwhile.
 type Keep struct {
 	path  string
 	blobs blobs
@@ -34,9 +35,8 @@ func (k *Keep) join(parts ...string) string {
 // Add writes the files of g that are not there yet, and returns g with its files on disk: they
 // are checked when they are read. It does not make g current.
 func (k *Keep) Add(ctx context.Context, g *Generation) (*Generation, error) {
-	if _, err := os.Lstat(k.join("head")); err == nil {
-		// Its generations would be taken for damaged ones, and be replaced.
-		return nil, fmt.Errorf("%s is the folder of a store: use another folder for keep", k.path)
+	if err := k.checkNoStore(); err != nil {
+		return nil, err
 	}
 	for _, name := range []string{"blobs", "gen", "refused"} {
 		if err := os.MkdirAll(k.join(name), 0o700); err != nil {

@@ -53,8 +53,8 @@ const (
 	NotKept
 )
 
-// Follower follows a source. Start is called first, and then Run in a goroutine. State and Retry are safe for
-// concurrent use.
+// Follower follows a source. Start is called first, and then Lock, and Run in a goroutine. State and Retry are
+// safe for concurrent use.
 type Follower struct {
 	config Config
 
@@ -95,6 +95,10 @@ func New(c Config) *Follower {
 	}
 	return &Follower{config: c, wake: make(chan struct{}, 1), reportDue: make(chan struct{}, 1)}
 }
+
+// Lock keeps other processes from writing to the folder keep: of two that follow a source with one folder,
+// one would remove what the other has just written. The caller calls unlock when Run has ended.
+func (f *Follower) Lock() (unlock func(), err error) { return f.config.Keep.Lock() }
 
 // State returns the state.
 func (f *Follower) State() State {

@@ -103,6 +103,11 @@ func (f *Follower) firstOf(ctx, waiting context.Context) error {
 	if err := f.config.Check(g); err != nil {
 		return &refusal{g, err}
 	}
+	unlock, err := f.Lock()
+	if err != nil {
+		return &refusal{g, err}
+	}
+	defer unlock()
 	onDisk, err := f.config.Keep.Add(ctx, g) // as long as bytes come: the node has no other
 	switch {
 	case errors.Is(err, source.ErrPrivateKey):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -56,11 +57,7 @@ func (c *seedCmd) Run(a *app) error {
 	if _, _, err := checkNext(s.ctx, configs, nil, g, a.now); err != nil {
 		return err
 	}
-	g, err = keep.Add(s.ctx, g)
-	if err == nil {
-		err = keep.SetCurrent(g)
-	}
-	if err != nil {
+	if err := writeKeep(s.ctx, keep, g); err != nil {
 		return &configerror.Error{File: c.Out, What: "the folder cannot be written: " + err.Error(), Hint: "name another one"}
 	}
 	out := seedReport{c.Out, g.Manifest.Fleet, g.Manifest.Number, g.Digest().String()}
@@ -69,4 +66,18 @@ func (c *seedCmd) Run(a *app) error {
 	}
 	a.printf("%s\n", fmt.Sprintf("generation %d of fleet %s is in %s", out.Number, escape.Printable(out.Fleet, 0), escape.Printable(c.Out, 0)))
 	return nil
+}
+
+// writeKeep writes g into a folder, as a server does.
+func writeKeep(ctx context.Context, keep *source.Keep, g *source.Generation) error {
+	unlock, err := keep.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	g, err = keep.Add(ctx, g)
+	if err != nil {
+		return err
+	}
+	return keep.SetCurrent(g)
 }
