@@ -3,10 +3,7 @@ package source
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 )
@@ -69,13 +66,10 @@ func (g *Generation) Blobs() []File {
 	return out
 }
 
-// ErrPrivateKey is wrapped by the error of a file that holds a private key: a store is not a
-// place for one.
-var ErrPrivateKey = errors.New("it holds a private key, and a store is no place for one: remove it, and leave the key on its node")
-
 // Open opens a file of g. Reading returns an error in place of io.EOF if the content has not the
 // size and the digest of f, and an error at once if it holds a private key. Size is a bound:
-// no more than one byte after it is read.
+// no more than one byte after it is read. Keys are recognised in PEM and in DER; PKCS#12 and the keystores of Java
+// are refused whatever they hold.
 func (g *Generation) Open(ctx context.Context, f File) (io.ReadCloser, error) {
 	if g.open == nil {
 		return nil, fmt.Errorf("file %s of generation %d: %w", f.Name, g.Manifest.Number, ErrNone)
@@ -84,7 +78,7 @@ func (g *Generation) Open(ctx context.Context, f File) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file %s of generation %d: %w", f.Name, g.Manifest.Number, err)
 	}
-	return &checked{ReadCloser: r, file: f, hash: sha256.New()}, nil
+	return newChecked(r, f), nil
 }
 
 // ReadFile returns the content of a file of g, as Open reads it.
@@ -144,57 +138,4 @@ func (g *Generation) with(blobs map[Digest][]byte) *Generation {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}
 	return &out
-}
-
-// checked reads a file, and checks what it reads.
-type checked struct {
-	io.ReadCloser
-	file File
-	hash hash.Hash
-	read int64
-	tail []byte // the last bytes, in which a mark may have begun
-	err  error
-}
-
-var privateMark = []byte("PRIVATE KEY")
-
-// Read reads and checks. Its error stays.
-func (c *checked) Read(p []byte) (int, error) {
-	if c.err != nil {
-		return 0, c.err
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	n, err := c.ReadCloser.Read(p[:min(int64(len(p)), c.file.Size-c.read+1)])
-	c.read += int64(n)
-	c.hash.Write(p[:n])
-	switch {
-	case c.read > c.file.Size:
-		c.fail(fmt.Errorf("has more than the %d bytes of the manifest", c.file.Size))
-	case c.holdsKey(p[:n]):
-		c.fail(ErrPrivateKey)
-	case err == io.EOF && c.read != c.file.Size:
-		c.fail(fmt.Errorf("has %d bytes, and %d in the manifest", c.read, c.file.Size))
-	case err == io.EOF && Digest(c.hash.Sum(nil)) != c.file.SHA256:
-		c.fail(fmt.Errorf("has other content than in the manifest: its SHA-256 is %x", c.hash.Sum(nil)))
-	default:
-		c.err = err
-		return n, err
-	}
-	return 0, c.err
-}
-
-func (c *checked) fail(err error) { c.err = fmt.Errorf("file %s: %w", c.file.Name, err) }
-
-// holdsKey reports whether the mark of a private key ends in p.
-func (c *checked) holdsKey(p []byte) bool {
-	const kept = len("PRIVATE KEY") - 1
-	joined := append(c.tail, p[:min(len(p), kept)]...)
-	found := bytes.Contains(joined, privateMark) || bytes.Contains(p, privateMark)
-	if len(p) >= kept {
-		joined = append(joined[:0], p[len(p)-kept:]...)
-	}
-	c.tail = joined[max(0, len(joined)-kept):]
-	return found
 }

@@ -106,14 +106,6 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestPrivateKeyIsNotCommitted(t *testing.T) {
-	t.Parallel()
-	files := fstest.MapFS{"a.pem": {Data: []byte("-----BEGIN EC PRIVATE KEY-----\n")}}
-	if _, err := source.Next(nil, source.Manifest{Fleet: "orders", Author: "anna"}, files); !errors.Is(err, source.ErrPrivateKey) {
-		t.Errorf("%v, want ErrPrivateKey", err)
-	}
-}
-
 func TestNextFollowsItsParent(t *testing.T) {
 	t.Parallel()
 	first := next(t, nil, "a", "1", ".git/config", "hidden", "b/.hidden", "hidden")
