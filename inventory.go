@@ -2,14 +2,18 @@ package mtlsguard
 
 import (
 	"cmp"
-	"crypto/sha256"
+	"crypto/x509"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
+	"github.com/mtlsguard/mtlsguard/middleware"
+	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
@@ -95,26 +99,128 @@ func (s *Server) relative(path string) string {
 	return filepath.ToSlash(name)
 }
 
-// fileState records when the content of a file took effect.
-type fileState struct {
-	digest     [sha256.Size]byte
-	since      time.Time
-	generation uint64
+// PortInfo describes a port: its settings in effect, and whether it is open. It has no
+// counters: see PortStatus. The certificates in it must not be modified.
+type PortInfo struct {
+	Name        string
+	Listen      string           // as in the file; empty for the tunnels to gateways
+	Addr        net.Addr         // on which it was opened last; nil: it has not been opened
+	Open        bool             // it accepts connections
+	Draining    bool             // it accepts none any more, and connections are left
+	ClientAuth  ports.ClientAuth // None, Request or Require
+	Strict      bool
+	Unmapped    string // the user for verified certificates that no mapping matches; empty refuses them
+	MinVersion  uint16 // of TLS, such as tls.VersionTLS12; 0 for the tunnels to gateways
+	Methods     []string
+	ServerNames []string     // empty: any
+	Limits      ports.Limits // in effect; zero for the tunnels to gateways
+	// LimitsInFile are those that mtlsguard.yaml sets. 0 in a field means that the default is in
+	// effect.
+	LimitsInFile ports.Limits
+	Registration bool // servers register here: it has no users
+	Tunnel       bool // its requests go on through a tunnel, or come through the tunnels to gateways
+	Gateways     *GatewayInfo
+	// Certificate is what the port presents, leaf first; nil with Options.Certificates.
+	Certificate []*x509.Certificate
+	Trusts      []TrustInfo // nil: the port asks for no certificate
 }
 
-// statesOf returns the states of the files of a generation that takes effect now. A file
-// with the same content as before keeps its state. Folders and unreadable files have none.
-func statesOf(f *fileset.Reader, before map[string]fileState, now time.Time, generation uint64) map[string]fileState {
-	out := make(map[string]fileState, len(f.Read))
-	for path, c := range f.Read {
-		if c.Err != nil {
-			continue
+// GatewayInfo describes the gateways that may forward certificates.
+type GatewayInfo struct {
+	Format  string   // of the headers; empty for gateways that this server dials
+	Headers []string // that are read
+	Names   []string // DNS names and URIs of the gateways' certificates
+	Pins    []trust.Digest
+	Addrs   []string // that this server dials
+}
+
+// TrustInfo describes what verifies certificates on a port.
+type TrustInfo struct {
+	Verifies   string // what: connections, gateways, or forwarded certificates
+	Profile    trust.Profile
+	Revocation trust.Revocation // in effect: never RevocationAuto
+	Responder  string           // URL of the OCSP responder; empty: none is set
+	FreshUntil time.Time        // the earliest next update of the CRLs that are needed; zero if none is
+	Anchors    []AnchorInfo
+	CRLs       []CRLInfo
+}
+
+// AnchorInfo describes one trust anchor.
+type AnchorInfo struct {
+	Certificate *x509.Certificate
+	File        string
+}
+
+// CRLInfo describes a revocation list, its file, and how the file is renewed.
+type CRLInfo struct {
+	trust.CRLInfo
+	File        string
+	URL         string    // from which the file is renewed; empty: it is not fetched, and the fields below are empty
+	LastFetched time.Time // zero: not since the start
+	NextFetch   time.Time // zero: Run or Serve has not begun
+	FetchError  string    // of the last try; empty if it succeeded
+}
+
+// PortInfos describes the ports in the order of the file. The tunnels to gateways come last, as
+// one. It takes locks: do not call it for every request.
+func (s *Server) PortInfos() []PortInfo {
+	fetcher := s.fetcher.Load()
+	var out []PortInfo
+	for i, p := range s.currentGeneration().AllPorts() {
+		info := portInfoOf(&p, fetcher)
+		if i < len(s.ports) {
+			addOpen(&info, s.ports[i])
 		}
-		state, ok := before[path]
-		if !ok || state.digest != c.Digest {
-			state = fileState{c.Digest, now, generation}
-		}
-		out[path] = state
+		out = append(out, info)
 	}
 	return out
+}
+
+// portInfoOf returns what a generation says about a port.
+func portInfoOf(p *site.Port, fetcher *crlfetch.Fetcher) PortInfo {
+	out := PortInfo{
+		Name: p.Config.Name, Listen: p.Config.Addr, ClientAuth: p.Config.ClientAuth, Strict: p.Guard.Fallback == middleware.Strict, Unmapped: p.Guard.Unmapped,
+		MinVersion: p.Config.MinVersion, Methods: slices.Clone(p.Guard.Methods), ServerNames: slices.Clone(p.Guard.ServerNames), LimitsInFile: p.LimitsInFile,
+		Registration: p.Registration != nil, Tunnel: p.Tunnel != nil || p.Config.Addr == "",
+	}
+	if g := p.Gateways; g != nil {
+		out.Gateways = &GatewayInfo{g.Format, slices.Clone(g.Headers), slices.Clone(g.Names), slices.Clone(g.Pins), slices.Clone(g.Addrs)}
+	}
+	if certificate := p.Config.Certificate; certificate != nil {
+		if pair, err := certificate(nil); err == nil { // package site made it: it does not use the hello
+			out.Certificate = site.Chain(pair)
+		}
+	}
+	for _, t := range p.Trusts() {
+		out.Trusts = append(out.Trusts, trustInfoOf(p, t, fetcher))
+	}
+	return out
+}
+
+func trustInfoOf(p *site.Port, t *site.Trust, fetcher *crlfetch.Fetcher) TrustInfo {
+	out := TrustInfo{
+		Verifies: p.Verifies(t), Profile: t.Profile(), Revocation: trustaccess.Revocation(t.Verifier), Responder: t.ResponderURL(),
+		FreshUntil: trustaccess.CRLsFreshUntil(t.Verifier),
+	}
+	for _, a := range t.Verifier.Anchors() {
+		out.Anchors = append(out.Anchors, AnchorInfo{a, t.AnchorFile(a)})
+	}
+	for _, c := range t.CRLs() {
+		crl := CRLInfo{CRLInfo: c.CRLInfo, File: c.File, URL: c.URL}
+		if c.URL != "" && fetcher != nil {
+			progress := fetcher.Progress(c.File)
+			crl.LastFetched, crl.NextFetch = progress.LastSuccess, progress.NextTry
+			if progress.LastError != nil {
+				crl.FetchError = progress.LastError.Error()
+			}
+		}
+		out.CRLs = append(out.CRLs, crl)
+	}
+	return out
+}
+
+// addOpen adds what the open port knows.
+func addOpen(out *PortInfo, p *ports.Port) {
+	out.Addr, out.Open, out.Limits = p.Addr(), p.Listening(), p.Config().Limits
+	out.Draining = out.Addr != nil && !out.Open && p.ConnCount() > 0
 }

@@ -182,6 +182,7 @@ const repeatFailure = 10 * time.Minute
 // reloadFailure is why the last reload failed.
 type reloadFailure struct {
 	err         error
+	record      FailedReload // without Errors
 	halfRenewed bool
 	after       time.Time // from when on it counts as a failure; zero: at once
 	logged      time.Time // when it was logged last; zero: never
@@ -194,7 +195,7 @@ func (f *reloadFailure) counts(now time.Time) bool { return f != nil && !now.Bef
 // renewed yet counts as a failure later: see logFailure.
 func (s *Server) setFailed(read *fileset.Reader, err error) {
 	now := s.options.now()
-	f := &reloadFailure{err: err, halfRenewed: site.IsHalfRenewed(err)}
+	f := &reloadFailure{err: err, record: s.failedRecordOf(read, now), halfRenewed: site.IsHalfRenewed(err)}
 	s.mu.Lock()
 	switch old := s.failed; {
 	case !f.halfRenewed:
@@ -205,7 +206,7 @@ func (s *Server) setFailed(read *fileset.Reader, err error) {
 	}
 	counts := f.counts(now)
 	if counts {
-		f.logged = now
+		f.logged, s.history.failed = now, f
 	}
 	s.tried, s.failed = read, f
 	s.mu.Unlock()
@@ -225,7 +226,7 @@ func (s *Server) logFailure() {
 	f := s.failed
 	due := f.counts(now) && (f.logged.IsZero() || now.Sub(f.logged) >= repeatFailure)
 	if due {
-		f.logged = now
+		f.logged, s.history.failed = now, f
 	}
 	s.mu.Unlock()
 	if due {

@@ -59,6 +59,7 @@ type Server struct {
 	since      time.Time       // when the current generation took effect
 	failed     *reloadFailure  // of the last reload; nil if it succeeded
 	files      map[string]fileState
+	history    records
 	requests   int                // calls of Reload that have not finished
 	stopLook   context.CancelFunc // ends the reload of the watcher; nil if there is none
 	generation atomic.Uint64      // written with mu held
@@ -124,21 +125,6 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s.reminder.log()
 	remindToRun(weak.Make(s), 0, runWithin)
 	return s, nil
-}
-
-// setCurrent makes g the current generation.
-func (s *Server) setCurrent(g *site.Generation) {
-	g.Files.Read.Drop()
-	s.events.SetStale(false)
-	s.mu.Lock()
-	s.current, s.tried, s.since, s.failed = g, g.Files, time.Now(), nil
-	s.files = statesOf(g.Files, s.files, s.since, s.generation.Add(1))
-	s.mu.Unlock()
-	s.returnMemory(g.Files)
-	select {
-	case s.reloaded <- struct{}{}:
-	default:
-	}
 }
 
 // currentGeneration returns the generation that is in effect.

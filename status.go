@@ -104,6 +104,24 @@ func (s *Server) Status() Status {
 	return out
 }
 
+// Connections describes the open connections of all ports, the oldest first. The tunnels of
+// registered servers are among them; those that this server dials are not. It looks at every
+// connection: do not call it for every request.
+func (s *Server) Connections() []ports.ConnInfo {
+	var out []ports.ConnInfo
+	for _, p := range s.ports {
+		out = append(out, p.Connections()...)
+	}
+	slices.SortStableFunc(out, func(a, b ports.ConnInfo) int { return a.Since.Compare(b.Since) })
+	return out
+}
+
+// CloseConnection ends the connection with an ID; see ports.Port.CloseConnection. It returns
+// false if no port has it.
+func (s *Server) CloseConnection(id uint64) bool {
+	return slices.ContainsFunc(s.ports, func(p *ports.Port) bool { return p.CloseConnection(id) })
+}
+
 // counts holds the counters of one port. They are exact, also when log lines are sampled.
 type counts struct {
 	port                string

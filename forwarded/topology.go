@@ -37,6 +37,14 @@ type format struct {
 	always bool    // the certificate's header comes with every request, empty without a certificate
 }
 
+// Format returns the name of the format, as ParseTopology reads it; empty for the zero value.
+func (t Topology) Format() string {
+	if t.format == nil {
+		return ""
+	}
+	return t.format.name
+}
+
 func (f *format) topology(header, verified string) Topology {
 	t := Topology{format: f, cert: http.CanonicalHeaderKey(header), verified: http.CanonicalHeaderKey(verified)}
 	if header == "" {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -14,6 +15,9 @@ import (
 // memory or without a certificate, keeps it.
 func (s *snapshot) mapUser(c *call) bool {
 	if c.Identity != nil {
+		if c.memo == nil || c.hop != nil { // else the connection has its caller already
+			c.setCaller()
+		}
 		return true
 	}
 	if c.Verified.Usage() != trust.UsageClient {
@@ -47,7 +51,21 @@ func (s *snapshot) mapUser(c *call) bool {
 	if err == nil && s.fixedGroups && s.mayReuse(&match) {
 		s.remember(c, &memo{snapshot: s, generation: match.Generation, identity: c.Identity, verified: c.Verified, until: match.Until, port: c.port})
 	}
+	c.setCaller()
 	return true
+}
+
+// setCaller stores with the connection who makes the request, if it was another caller before.
+// A request whose caller is remembered with the connection skips it.
+func (c *call) setCaller() {
+	if c.conn == nil {
+		return // through a tunnel
+	}
+	id := c.Identity
+	caller := connstate.Caller{User: id.User, Mapping: id.MappingID, Via: string(id.Via)}
+	if before := c.conn.Caller(); before == nil || *before != caller {
+		c.conn.SetCaller(new(caller))
+	}
 }
 
 // via returns how the caller's certificate came to the guard.

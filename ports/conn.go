@@ -21,10 +21,14 @@ import (
 // connection share it.
 type Conn struct {
 	port         *Port
+	id           uint64 // see ConnInfo
 	raw          *rawConn
 	certificates []*x509.Certificate // set before established, then never changed
 	serverName   string
-	http2        bool      // negotiated
+	version      uint16    // of TLS
+	resumed      bool      // the TLS session
+	protocol     string    // negotiated; empty: none
+	http2        bool      // protocol is h2
 	openedAt     time.Time // end of the handshake
 	retireAt     time.Time // zero: never
 	simulated    bool      // there is no client: the key is not proved
@@ -40,9 +44,10 @@ type Conn struct {
 	cancel      atomic.Pointer[context.CancelFunc]
 	verified    atomic.Pointer[trust.Verified]
 	memo        atomic.Pointer[any]
+	caller      atomic.Pointer[connstate.Caller]
 
-	handlers atomic.Int32 // at work
-	streams  streams      // of HTTP/2
+	requests requests
+	streams  streams // of HTTP/2
 
 	mu    sync.Mutex
 	works []underway.Work // beside the connection itself
@@ -218,6 +223,7 @@ func (c *Conn) sweep(now time.Time, l Limits) {
 	clock := now.Sub(epoch)
 	c.raw.sweepWrite(clock)
 	c.streams.sweep(clock)
+	c.requests.sweep(clock)
 	if c.hijacked.Load() || !c.hasServer.Load() {
 		return // a handler decides how long it lasts
 	}
@@ -228,7 +234,7 @@ func (c *Conn) sweep(now time.Time, l Limits) {
 		return
 	}
 	c.retire() // an idle one too: closing it now could cross with a request
-	if c.handlers.Load() == 0 && now.After(c.retireAt.Add(l.Idle+2*sweepEvery)) {
+	if c.requests.active() == 0 && now.After(c.retireAt.Add(l.Idle+2*sweepEvery)) {
 		// An answer of net/http itself (400, 431) does not count as the last one. Without this
 		// a client that sends such requests for ever would keep its connection.
 		c.raw.Close()

@@ -61,6 +61,10 @@ func (c *guardConn) Memo() any {
 
 func (c *guardConn) SetMemo(v any) { c.memo.Store(&v) }
 
+func (c *guardConn) Caller() *connstate.Caller { return c.caller.Load() }
+
+func (c *guardConn) SetCaller(caller *connstate.Caller) { c.caller.Store(caller) }
+
 func (c *guardConn) Track(w underway.Work) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -145,7 +145,8 @@ func (p *Port) establish(c *Conn, s *state, cs *tls.ConnectionState) error {
 	c.verified.Store(&fromHandshake)
 	c.certificates = slices.Clone(cs.PeerCertificates) // a copy: every handler can change r.TLS
 	c.serverName = cs.ServerName
-	c.http2 = cs.NegotiatedProtocol == "h2"
+	c.version, c.resumed, c.protocol = cs.Version, cs.DidResume, cs.NegotiatedProtocol
+	c.http2 = c.protocol == "h2"
 	c.openedAt = time.Now()
 	if age := s.config.Limits.ConnectionAge; age > 0 {
 		c.retireAt = time.Now().Add(age - age/20 + rand.N(age/10+1)) // ± 5 %, so that clients do not reconnect all at once

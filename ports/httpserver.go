@@ -57,8 +57,8 @@ func limitRequests(next http.Handler, l Limits) http.Handler {
 			serveLimited(next, w, r, &l) // not through a port, or simulated: the deadlines of net/http remain
 			return
 		}
-		c.handlers.Add(1)
-		defer c.handlers.Add(-1)
+		c.requests.begin()
+		defer c.requests.end()
 		if !c.used.Load() {
 			c.used.Store(true)
 		}

@@ -116,7 +116,7 @@ func (l *listener) accept() {
 			continue
 		}
 		s, peer := p.state.Load(), c.RemoteAddr()
-		raw := &rawConn{Conn: c, handshakes: p.handshakes, conn: &Conn{port: p}}
+		raw := &rawConn{Conn: c, handshakes: p.handshakes, conn: &Conn{port: p, id: connIDs.Add(1)}}
 		raw.conn.raw = raw
 		if contains(s.config.ProxyProtocolFrom, ipOf(peer)) {
 			raw.proxy = peer // its caller's address is in the header, which the handshake reads

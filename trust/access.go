@@ -23,6 +23,8 @@ func (access) UsesSystemClock(v *Verifier) bool { return v.usesSystemClock }
 
 func (access) Warnings(v *Verifier) []hook.Warning { return slices.Clone(v.warnings) }
 
+func (access) ListOf(c CRLInfo) *x509.RevocationList { return c.list }
+
 func (access) CurrentCRLs(v *Verifier) []hook.CRLState { return v.crlStates() }
 
 func (access) LookUp(v *Verifier, issuer []byte, serial *big.Int) []hook.CRLLookup {

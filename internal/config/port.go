@@ -38,6 +38,7 @@ type Port struct {
 	ServerNames    []string
 	CancelRequests bool
 	Limits         ports.Limits
+	LimitsInFile   ports.Limits // without the default for a port behind gateways
 	Addresses      ports.Addresses
 	ProxyFrom      []netip.Prefix // the proxies that send a PROXY header
 }
@@ -94,6 +95,7 @@ func (p *parser) port(n *yaml.Node) Port {
 	p.tunnel(&out, m)
 	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.Limits = p.limits(m["limits"])
+	out.LimitsInFile = out.Limits
 	out.Addresses = p.addresses(m["addresses"])
 	out.ProxyFrom = p.proxyProtocol(m["proxy_protocol"])
 	if out.BehindGateways() && out.Limits.PerIP == 0 {

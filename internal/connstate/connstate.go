@@ -37,6 +37,11 @@ type Conn interface {
 	// SetMemo stores one value with the connection. If it has a method UserName() string, End
 	// reports that user.
 	SetMemo(any)
+	// Caller returns the value of the last SetCaller, or nil.
+	Caller() *Caller
+	// SetCaller stores who made the last request, for ports.ConnInfo. The value must not change
+	// afterwards.
+	SetCaller(*Caller)
 	// Track adds a work, once, to those that are checked with the connection: every second
 	// while it is not idle, and at every change of the port's verifier.
 	Track(underway.Work)
@@ -51,6 +56,9 @@ type Conn interface {
 	// gateway forwarded is not trusted any more. End reports the connection's own.
 	ReportClosed(user string, leaf *x509.Certificate, why error)
 }
+
+// Caller is who made a request on a connection. Package ports only shows it.
+type Caller struct{ User, Mapping, Via string }
 
 // Port is the port of a connection. It is comparable.
 type Port interface {

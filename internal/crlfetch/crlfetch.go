@@ -89,6 +89,7 @@ type Failure struct {
 type Progress struct {
 	LastSuccess time.Time // zero: none since Run was called
 	NextTry     time.Time
+	LastError   error // of the last try; nil: there was none, or it succeeded
 }
 
 // String returns both times as a sentence for people.

@@ -96,10 +96,11 @@ func (r *renewal) fetch(ctx context.Context) error {
 			wait = min(retryFirst<<min(r.failures, 10), retryAfter)
 		}
 		r.failures++
+		r.progress.LastError = err
 		r.schedule(wait)
 		return err
 	}
-	r.progress.LastSuccess = r.fetcher.now()
+	r.progress.LastSuccess, r.progress.LastError = r.fetcher.now(), nil
 	r.look(true) // not by the fetched list: somebody may have replaced the file meanwhile
 	return nil
 }

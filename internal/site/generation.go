@@ -41,6 +41,8 @@ type Port struct {
 	Tunnel            *config.Tunnel       // nil where the handler is here
 	Config            ports.Config
 	Guard             middleware.PortConfig
+	LimitsInFile      ports.Limits      // 0 where the file leaves the default
+	Gateways          *Gateways         // nil: there are none
 	CertificateDigest [sha256.Size]byte // of the files of the certificate and its key
 	certificateFile   string
 	clients           Trust // of connections
@@ -64,9 +66,10 @@ type Trust struct {
 	asks     responder
 	files    trustFiles
 	names    trustFiles // as the configuration names them
-	where    string     // such as "port internal, forwarded"
-	line     int        // in mtlsguard.yaml
-	off      bool       // the configuration says revocation: off
+	profile  trust.Profile
+	where    string // such as "port internal, forwarded"
+	line     int    // in mtlsguard.yaml
+	off      bool   // the configuration says revocation: off
 }
 
 // trustFiles maps the anchors and CRLs of a Trust to the files that hold them.

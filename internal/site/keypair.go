@@ -58,7 +58,7 @@ func elsewhere(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // chainEnd returns the certificate of a port's chain that ends first, in words and parsed.
 func chainEnd(port string, pair *tls.Certificate) (what string, first *x509.Certificate) {
-	first = certchain.Earliest(parsed(pair))
+	first = certchain.Earliest(Chain(pair))
 	if first == nil || first.Equal(pair.Leaf) {
 		return "the server's certificate of port " + port, pair.Leaf
 	}
@@ -71,8 +71,8 @@ func ChainNotAfter(pair *tls.Certificate) time.Time {
 	return first.NotAfter
 }
 
-// parsed returns the certificates of a chain that keypair.Read has parsed before.
-func parsed(pair *tls.Certificate) (out []*x509.Certificate) {
+// Chain returns the certificates of a chain that keypair.Read has parsed before.
+func Chain(pair *tls.Certificate) (out []*x509.Certificate) {
 	for _, der := range pair.Certificate {
 		if c, err := x509.ParseCertificate(der); err == nil {
 			out = append(out, c)

@@ -37,7 +37,7 @@ func (l *loader) port(path string, p config.Port) Port {
 // guard returns the guard's part of a port.
 func (*loader) guard(p config.Port) Port {
 	out := Port{
-		Line: p.Line(), Registration: p.Registration, Tunnel: p.Tunnel,
+		Line: p.Line(), Registration: p.Registration, Tunnel: p.Tunnel, LimitsInFile: p.LimitsInFile,
 		Guard: middleware.PortConfig{Unmapped: p.Unmapped, Methods: p.Methods, ServerNames: p.ServerNames},
 	}
 	if !p.Strict {
@@ -87,6 +87,9 @@ func (l *loader) forwarded(path, port string, f *config.Forwarded, out *Port, ol
 	})
 	l.wrong.Merge(placed(err, path, f.Line()), configerror.Error{File: path, Line: f.Line()})
 	out.Guard.Forwarded = receiver
+	if receiver != nil {
+		out.Gateways = &Gateways{Format: f.Topology.Format(), Headers: receiver.Headers(), Names: f.Names, Pins: f.Pins}
+	}
 }
 
 // previousPort returns a port of the current generation, or the zero value.

@@ -27,6 +27,7 @@ func (l *loader) trust(path, where string, t *config.Trust, old Trust) (out Trus
 	var lists []placedCRL
 	out.files, out.names = trustFiles{}, trustFiles{}
 	out.where, out.line, out.off = where, t.Line(), t.Revocation == trust.RevocationOff
+	out.profile = t.Profile
 	c.Anchors = l.anchors(path, t.Anchors, t, key, &out)
 	anchors := slices.Clone(c.Anchors)
 	for _, d := range t.TrustDomains {

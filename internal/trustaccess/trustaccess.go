@@ -19,6 +19,7 @@ type functions interface {
 	Now(v *trust.Verifier) time.Time
 	UsesSystemClock(v *trust.Verifier) bool
 	Warnings(v *trust.Verifier) []Warning
+	ListOf(c trust.CRLInfo) *x509.RevocationList
 	CurrentCRLs(v *trust.Verifier) []CRLState
 	LookUp(v *trust.Verifier, issuer []byte, serial *big.Int) []CRLLookup
 	Revocation(v *trust.Verifier) trust.Revocation
@@ -121,6 +122,9 @@ func ReadCertificates(name string, data []byte) ([]Certificate, error) {
 // CurrentCRLs returns the newest list of each issuer, key and scope, sorted by issuer. It
 // returns none if the verifier checks no revocation.
 func CurrentCRLs(v *trust.Verifier) []CRLState { return in.CurrentCRLs(v) }
+
+// ListOf returns the list that a trust.CRLInfo describes, without its entries.
+func ListOf(c trust.CRLInfo) *x509.RevocationList { return in.ListOf(c) }
 
 // LookUp looks up a serial number in all lists of a verifier whose issuer has this name, as
 // DER. It shows what the lists contain; only trust.Verifier.Verify decides whether a
