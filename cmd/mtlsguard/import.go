@@ -16,10 +16,11 @@ import (
 )
 
 type importCmd struct {
-	CSV     importCSVCmd     `cmd:"" name:"csv" help:"Import a table of users and certificates."`
-	Nginx   importNginxCmd   `cmd:"" help:"Import the maps of nginx."`
-	HAProxy importHAProxyCmd `cmd:"" name:"haproxy" help:"Import map and acl files of HAProxy."`
-	PGIdent importPGIdentCmd `cmd:"" name:"pgident" help:"Import a user name map of PostgreSQL."`
+	CSV        importCSVCmd        `cmd:"" name:"csv" help:"Import a table of users and certificates."`
+	Nginx      importNginxCmd      `cmd:"" help:"Import the maps of nginx."`
+	HAProxy    importHAProxyCmd    `cmd:"" name:"haproxy" help:"Import map and acl files of HAProxy."`
+	PGIdent    importPGIdentCmd    `cmd:"" name:"pgident" help:"Import a user name map of PostgreSQL."`
+	WebMethods importWebMethodsCmd `cmd:"" name:"webmethods" help:"Import the ports, ACLs and users of an Integration Server."`
 }
 
 // importFlags are the flags of every format.
