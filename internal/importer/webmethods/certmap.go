@@ -47,10 +47,9 @@ func (s *instance) readCertMap() error {
 func (s *instance) checkUsage(rows []tableRow) error {
 	counts, named := map[string]int{}, false
 	for _, row := range rows {
-		if usage, ok := row.cells["cert_usage"]; ok {
-			counts[usage]++
-			named = named || isSSL(usage)
-		}
+		usage := row.cells["cert_usage"]
+		counts[usage]++
+		named = named || isSSL(usage)
 	}
 	if len(counts) == 0 || s.options.Usage == "" && named || counts[s.options.Usage] > 0 {
 		return nil
@@ -72,9 +71,9 @@ func isSSL(usage string) bool { return strings.EqualFold(usage, "SSL Authenticat
 // readMapping adds the mapping of a row, or reports why not.
 func (s *instance) readMapping(row tableRow, users map[string]*user, source map[*importer.Certificate]string) error {
 	name, external := localName(row.cells["cert_user"])
-	usage, hasUsage := row.cells["cert_usage"]
+	usage := row.cells["cert_usage"]
 	l := s.in.Line(importer.Place{File: s.options.CertMap, Line: row.line}, fmt.Sprintf("CERT_USER=%s, CERT_USAGE=%s", row.cells["cert_user"], usage))
-	if hasUsage && usage != s.options.Usage && (s.options.Usage != "" || !isSSL(usage)) {
+	if usage != s.options.Usage && (s.options.Usage != "" || !isSSL(usage)) {
 		l.Carry("another usage than SSL authentication: the certificate logs nobody in")
 		return nil
 	}
@@ -92,6 +91,10 @@ func (s *instance) readMapping(row tableRow, users map[string]*user, source map[
 	if external || u == nil {
 		if !s.options.ExternalUsers {
 			l.Skip(escape.Quote(name, escape.Short)+" is not a user of users.cnf: deleted, or a user of LDAP or a central directory", "--external-users carries such users, if each still exists there")
+			return nil
+		}
+		if len(s.groupsOf[name]) > 0 || len(s.groupsOf[row.cells["cert_user"]]) > 0 {
+			l.Skip("a group of users.cnf names the user, who is not in that file: the groups cannot be told", "write the mapping and the groups by hand")
 			return nil
 		}
 		here, ok := s.names.user(l, name)

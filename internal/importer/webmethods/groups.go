@@ -16,6 +16,7 @@ type group struct {
 	line       *importer.Line
 	members    map[string]bool // users and groups
 	parents    []string        // groups that hold this one
+	disabled   bool
 }
 
 // readGroups reads the groups. A member that is no user is a group.
@@ -25,41 +26,74 @@ func (s *instance) readGroups(d *document, isUser map[string]bool) (out []*group
 		return nil, err
 	}
 	for _, e := range all {
-		members, err := d.set(e, "members")
+		g, err := s.readGroup(d, e)
 		if err != nil {
 			return nil, err
 		}
-		g := &group{name: e.name, members: map[string]bool{}, line: s.in.Line(d.at(e.line), "group "+e.name+": "+strings.Join(members, ", "))}
-		for _, m := range members {
-			g.members[m] = true
-		}
-		s.groups[e.name], out = g, append(out, g)
-		for _, m := range members {
-			if s.groupsOf[m] == nil {
-				s.groupsOf[m] = map[string]bool{}
-			}
-			s.groupsOf[m][e.name] = true
+		out = append(out, g)
+	}
+	for _, name := range []string{everybody, anonymous} {
+		if s.groups[name] == nil && s.groupsOf[name] != nil { // a member without a record
+			s.groups[name] = &group{name: name, line: s.in.Line(d.at(0), "group "+name)}
+			out = append(out, s.groups[name])
 		}
 	}
 	for _, g := range out {
-		for _, m := range slices.Sorted(maps.Keys(g.members)) {
-			switch child := s.groups[m]; {
-			case child != nil && isUser[m]:
-				return nil, d.error(g.line.Line, "%s, a member of the group %s, is both a user and a group", escape.Quote(m, escape.Short), escape.Quote(g.name, escape.Short))
-			case child != nil:
-				child.parents = append(child.parents, g.name)
-			}
+		if err := s.nest(d, g, isUser); err != nil {
+			return nil, err
 		}
 	}
-	if g := tooDeep(s.groups, out); g != nil {
+	if g := tooDeep(out); g != nil {
 		return nil, d.error(g.line.Line, "the group %s is in a circle of groups, or they nest more than %d deep", escape.Quote(g.name, escape.Short), maxNesting)
 	}
 	return out, nil
 }
 
+// readGroup reads the members of a group.
+func (s *instance) readGroup(d *document, e entry) (*group, error) {
+	members, err := d.set(e, "members")
+	if err != nil {
+		return nil, err
+	}
+	enabled, err := d.text(e, "enabled")
+	if err != nil {
+		return nil, err
+	}
+	g := &group{name: e.name, disabled: enabled == "false", members: map[string]bool{}, line: s.in.Line(d.at(e.line), "group "+e.name+": "+strings.Join(members, ", "))}
+	for _, m := range members {
+		g.members[m] = true
+		if s.groupsOf[m] == nil {
+			s.groupsOf[m] = map[string]bool{}
+		}
+		s.groupsOf[m][e.name] = true
+	}
+	s.groups[e.name] = g
+	return g, nil
+}
+
+// nest makes a group the parent of the groups that it holds.
+func (s *instance) nest(d *document, g *group, isUser map[string]bool) error {
+	if g.name == everybody {
+		return nil
+	}
+	for _, m := range slices.Sorted(maps.Keys(g.members)) {
+		child := s.groups[m]
+		switch {
+		case child == nil:
+			continue // a user
+		case isUser[m]:
+			return d.error(g.line.Line, "%s, a member of the group %s, is both a user and a group", escape.Quote(m, escape.Short), escape.Quote(g.name, escape.Short))
+		case g.name == anonymous:
+			return d.error(g.line.Line, "the group Anonymous holds the group %s: here it holds Default alone", escape.Quote(m, escape.Short))
+		}
+		child.parents = append(child.parents, g.name)
+	}
+	return nil
+}
+
 // tooDeep returns a group that is more than maxNesting deep in others, or nil. In a circle the
 // depth grows without end.
-func tooDeep(groups map[string]*group, all []*group) *group {
+func tooDeep(all []*group) *group {
 	depth := map[string]int{}
 	for changed := true; changed; {
 		changed = false

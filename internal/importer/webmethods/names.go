@@ -79,7 +79,7 @@ func isServiceName(name string, folder bool) bool {
 const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$-"
 
 // maxName is the longest name of a service, in bytes.
-const maxName = 1024
+const maxName = 512
 
 // builtInFolders are the folders of the services that come with the server.
 var builtInFolders = []string{"wm", "pub", "win32", "com.wm", "com.softwareag"}

@@ -19,7 +19,7 @@ type route struct {
 }
 
 // maxRoutes bounds the table of --rest: each path is compared with every other one.
-const maxRoutes = 10_000
+const maxRoutes = 3_000
 
 // readREST reads the table of --rest.
 func (s *instance) readREST() error {

@@ -47,6 +47,9 @@ func (s *instance) readMap() error {
 		case e.kind != "value":
 			return d.error(e.line, "%s is not a text", escape.Quote(e.name, escape.Short))
 		}
+		if len(e.name) > maxName {
+			return d.error(e.line, "the name of a service has more than %d bytes", maxName)
+		}
 		s.entries[e.name] = e.text
 		if isBuiltIn(e.name) && !s.options.BuiltIn {
 			s.builtIn++

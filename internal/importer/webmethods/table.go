@@ -64,7 +64,7 @@ func (s *instance) readTable(name, hint string, columns ...string) ([]tableRow, 
 	return out, nil
 }
 
-// tableHead returns the column of each cell, "" for others. The first two columns must be there.
+// tableHead returns the column of each cell, "" for others. All columns must be there but methods.
 func tableHead(name, hint string, cells, columns []string) ([]string, error) {
 	out := make([]string, len(cells))
 	found := map[string]bool{}
@@ -80,8 +80,8 @@ func tableHead(name, hint string, cells, columns []string) ([]string, error) {
 			break
 		}
 	}
-	for _, c := range columns[:2] {
-		if !found[c] {
+	for _, c := range columns {
+		if !found[c] && c != "methods" {
 			return nil, &configerror.Error{File: name, Line: 1, What: "no column is " + c, Hint: hint}
 		}
 	}

@@ -96,7 +96,7 @@ func TestCertificateMap(t *testing.T) {
 		"hex":                      {table: head + "alice,1," + alice, usage: "1", want: []string{mapped}},
 		"base64":                   {table: head + "alice,1," + base64.StdEncoding.EncodeToString(der(t, "alice")), usage: "1", want: []string{mapped}},
 		"PEM":                      {table: head + "alice,1,\"" + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der(t, "alice")})) + "\"", usage: "1", want: []string{mapped}},
-		"semicolons, other order":  {table: "RAWTOHEX(CERT_BYTES);CERT_USER\n" + alice + ";alice", want: []string{mapped}},
+		"semicolons, other order":  {table: "RAWTOHEX(CERT_BYTES);CERT_USAGE;ID;CERT_USER\n" + alice + ";1;7;alice", usage: "1", want: []string{mapped}},
 		"the provider local":       {table: head + "local/alice,1," + alice, usage: "1", want: []string{mapped}},
 		"a renamed user":           {table: head + "alice,1," + alice, usage: "1", rename: map[string]string{"alice": "al"}, want: []string{"user: al, fingerprint", "g, user:al, group:Partners"}},
 		"usages in words":          {table: head + "alice,SSL Authentication," + alice + "\nbob,Verify," + bob, want: []string{mapped, "another usage than SSL authentication"}, not: "user: bob,"},
@@ -113,6 +113,7 @@ func TestCertificateMap(t *testing.T) {
 		"two certificates":         {table: head + "alice,1," + alice + "\nalice,1," + partner, usage: "1", want: []string{"id: webmethods-certmap-2", "id: webmethods-certmap-3"}},
 		"an authority":             {table: head + "alice,1," + hex.EncodeToString(der(t, "client-ca")), usage: "1", want: []string{"CERT_BYTES: the certificate of an authority"}, not: "== users.yaml"},
 		"no certificate":           {table: head + "alice,1,rO0ABXNy", usage: "1", want: []string{"CERT_BYTES: "}, not: "== users.yaml"},
+		"no column of the usages":  {table: "CERT_USER,CERT_BYTES\nalice," + alice, usage: "1", want: []string{"certmap.csv:1: no column is cert_usage"}},
 		"no users":                 {table: "CERT_USAGE,CERT_BYTES\n", want: []string{"certmap.csv:1: no column is cert_user"}},
 	} {
 		t.Run(name, func(t *testing.T) {

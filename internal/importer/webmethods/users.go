@@ -136,6 +136,8 @@ func (s *instance) isMember(u *user, name string, members []string, denied map[s
 		why, hint = "the user is in the group Anonymous, which holds no named user here", "remove the user from the group"
 	case g == nil || !g.members[u.name] || !slices.Contains(members, name):
 		why, hint = "of the user and the group "+escape.Quote(name, escape.Short)+" only one says that the user is a member", "add or remove the membership in the source"
+	case slices.ContainsFunc(slices.Collect(maps.Keys(inside)), func(g string) bool { return s.groups[g] != nil && s.groups[g].disabled }):
+		why, hint = "the group "+escape.Quote(name, escape.Short)+", or one that holds it, is disabled", "enable the group in the source, or remove it"
 	default:
 		return true
 	}

@@ -46,7 +46,8 @@ type instance struct {
 	order       []*service
 	builtIn     int // entries that are not read
 
-	rules int // written so far
+	rules    int // written so far
+	searched int // users, for the table of decisions
 }
 
 // Read reads the config folder of an instance, or the folder of the instance with its packages.

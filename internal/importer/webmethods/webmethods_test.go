@@ -153,6 +153,13 @@ func TestSpoiledSamples(t *testing.T) {
 		"a denied one, narrow": {file: users, old: `<object idref="13" name="bob"/>
       </record>`, new: `</record>`, narrow: true, options: webmethods.Options{CertMap: certmap, Usage: "1"}, want: []string{"user: bob, fingerprint: \"sha256:daa08f693966748d3b8243b24b8349c7014b6ebafb891954882db1057d8f9f10\", disabled: true"}, not: "g, user:bob"},
 		"a named user in Anonymous": {file: users, old: `<value name="Suspended" id="16">Suspended</value>`, new: `<value name="Suspended" id="16">Suspended</value><value name="Anonymous" id="160">Anonymous</value>`, want: []string{"users.cnf:18: leaving this line out would let somebody in: the user is in the group Anonymous"}},
+		"everybody in a denied group": {file: users, old: `<object idref="13" name="bob"/>
+      </record>`, new: `<object idref="13" name="bob"/><value name="Everybody">Everybody</value></record>`, want: []string{"g, group:Everybody, group:Suspended"}},
+		"a group in Anonymous": {file: users, old: "<object idref=\"48\" name=\"Default\"/>", new: "<object idref=\"48\" name=\"Default\"/><object idref=\"35\" name=\"KeyPartners\"/>", want: []string{`the group Anonymous holds the group "KeyPartners"`}},
+		"a disabled group": {file: users, old: `<object idref="32" name="orders_api"/>
+      </record>
+      <object idref="9" name="enabled"/>`, new: `<object idref="32" name="orders_api"/></record><value name="enabled">false</value>`, want: []string{`users.cnf:59`, `the group "KeyPartners", or one that holds it, is disabled`}, not: "g, user:orders_api"},
+		"a long name": {file: aclmap, old: "acme.ping:ping", new: strings.Repeat("a.", 400) + "x:y", want: []string{"aclmap_sm.cnf:11: the name of a service has more than 512 bytes"}},
 		"Default in a group": {file: users, old: `<object idref="35" name="KeyPartners"/>
       </record>`, new: `<object idref="35" name="KeyPartners"/><value name="Default">Default</value></record>`, want: []string{"only one says that the user is a member"}},
 		"enabled is neither":             {file: users, old: `<value name="enabled" id="9">true`, new: `<value name="enabled" id="9">perhaps`, want: []string{"enabled is neither true nor false", "user: alice, fingerprint", "disabled: true"}, options: webmethods.Options{CertMap: certmap, Usage: "1"}},
