@@ -30,7 +30,7 @@ func (s *Server) first() (*site.Generation, error) {
 	}
 	from := s.options.Source
 	if from == nil {
-		if from, err = openURL(s.path, settings, files); err != nil {
+		if from, err = s.openURL(settings, files); err != nil {
 			return nil, err
 		}
 	}
@@ -75,8 +75,8 @@ func (s *Server) sourceError(settings *site.Source, err error) error {
 }
 
 // openURL returns the source of a URL.
-func openURL(path string, settings *site.Source, files *fileset.Reader) (source.Source, error) {
-	client, err := settings.Client(path, files)
+func (s *Server) openURL(settings *site.Source, files *fileset.Reader) (source.Source, error) {
+	client, err := settings.Client(s.path, files, func() *site.Source { return s.sourceSettings(settings) })
 	if err != nil {
 		return nil, err
 	}

@@ -185,6 +185,20 @@ func TestWrongSources(t *testing.T) {
 			}
 		})
 	}
+	for name, keys := range map[string]string{
+		"fleet/ca.pem":         "anchors: [fleet/ca.pem]",
+		"fleet/server-key.pem": "certificate: {cert: server.pem, key: fleet/server-key.pem}",
+	} {
+		t.Run(name+" for the web server", func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t)
+			f.sub("mtlsguard.yaml", "node: node-1", "url: https://config.acme.example, "+keys)
+			_, err := mtlsguard.Open(f.path("mtlsguard.yaml"), mtlsguard.Options{})
+			if err == nil || !strings.Contains(err.Error(), name+" is below the mount of source") {
+				t.Error(err)
+			}
+		})
+	}
 	t.Run("none in the program", func(t *testing.T) {
 		t.Parallel()
 		_, err := mtlsguard.Open(newFleet(t).path("mtlsguard.yaml"), mtlsguard.Options{})

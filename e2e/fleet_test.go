@@ -170,6 +170,39 @@ func TestCertificateForTheStoreIsRenewed(t *testing.T) {
 	testkit.Eventually(t, "the renewed certificate", func() bool { return serial.Load().Cmp(second.Cert.SerialNumber) == 0 })
 }
 
+// The anchors of the web server are reloaded like other files: a connection under an authority that is
+// not trusted any more is not used, and a new authority needs no restart.
+func TestAnchorsOfTheStoreAreReloaded(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	folder := t.TempDir()
+	store := source.Folder(folder)
+	web := httptest.NewUnstartedServer(http.FileServer(http.Dir(folder)))
+	web.TLS = &tls.Config{Certificates: []tls.Certificate{f.serve.Server().TLS()}}
+	web.StartTLS()
+	t.Cleanup(web.Close)
+	f.put("store-ca.pem", string(f.serve.CertPEM()))
+	f.sub("mtlsguard.yaml", "node: node-1", "url: "+web.URL+", anchors: [store-ca.pem]")
+	f.sub("mtlsguard.yaml", "reload: 0", "reload: 1s")
+	one := f.next(nil, source.Manifest{})
+	if err := store.Commit(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	l := f.site.start(mtlsguard.Options{})
+	f.put("store-ca.pem", string(f.ca.CertPEM()))
+	testkit.Eventually(t, "the web server not to be trusted", func() bool {
+		s := l.server.Status().Source
+		return !s.Connected && strings.Contains(s.Error, "certificate signed by unknown authority")
+	})
+	if err := store.Commit(t.Context(), f.next(one, source.Manifest{})); err != nil {
+		t.Fatal(err)
+	}
+	f.put("store-ca.pem", "")
+	testkit.Eventually(t, "a file without a certificate to be reported", func() bool { return len(l.server.Status().Failed) > 0 })
+	f.put("store-ca.pem", string(f.ca.CertPEM())+string(f.serve.CertPEM()))
+	f.waitForNumber(l, 2)
+}
+
 // With max_age a server whose source is silent is degraded, and ready. Without it only the
 // status of the source says so.
 func TestSilentSourceDegrades(t *testing.T) {

@@ -2,15 +2,13 @@ package site
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net/http"
+	"io"
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/config"
-	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/source"
 )
@@ -19,6 +17,7 @@ import (
 type Source struct {
 	config.Source
 	Signers source.Signers // empty: unsigned
+	Roots   *x509.CertPool // of url; nil: those of the system
 	Mount   string         // as fileset.Reader names it
 	Keep    string         // the folder, as it is opened
 }
@@ -114,10 +113,32 @@ func (l *loader) source(path string, f *config.File) *Source {
 		l.wrong.Merge(err, configerror.Error{File: file})
 		out.Signers = append(out.Signers, signers...)
 	}
+	if out.URL.Value != "" && !l.program.Editor { // an editor has other files than a node
+		l.roots(path, out)
+	}
 	if g := l.program.Generation; g != nil && !l.program.Editor && l.wrong.Len() == 0 {
 		l.wrong.Merge(placed(out.Check(g), path, at.Line), at)
 	}
 	return out
+}
+
+// roots reads the anchors of the URL, and rejects those that would come from the store, and such a key.
+func (l *loader) roots(path string, s *Source) {
+	for _, name := range s.Anchors {
+		if !l.onNode(name.In(path), l.files.Beside(path, name.Value), "anchors") {
+			return
+		}
+	}
+	if s.Key.Value != "" {
+		l.onNode(s.Key.In(path), l.files.Beside(path, s.Key.Value), "key")
+	}
+	if len(s.Anchors) == 0 {
+		return
+	}
+	s.Roots = x509.NewCertPool() // without a certificate, nothing is trusted
+	for _, c := range l.certificates(path, s.Anchors, io.Discard, "anchors") {
+		s.Roots.AddCert(c)
+	}
 }
 
 // checkSameSource rejects a change of what a running server follows.
@@ -151,36 +172,4 @@ func (l *loader) fleetPorts(names []string) []string {
 		}
 	}
 	return names
-}
-
-// Client returns the client for the URL of the source. It reads its certificate and key now, and
-// again for each connection.
-func (s *Source) Client(path string, f *fileset.Reader) (*http.Client, error) {
-	var wrong errorlist.List
-	settings := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(s.Anchors) > 0 {
-		settings.RootCAs = x509.NewCertPool()
-	}
-	for _, name := range s.Anchors {
-		file := f.Beside(path, name.Value)
-		data, err := f.Get(file)
-		if err == nil && !settings.RootCAs.AppendCertsFromPEM(data) {
-			err = fmt.Errorf("%s holds no certificate in PEM", file)
-		}
-		wrong.Merge(err, name.In(path))
-	}
-	if s.Cert.Value != "" {
-		pair := &clientPair{fsys: f.FS, cert: f.Beside(path, s.Cert.Value), key: f.Beside(path, s.Key.Value)}
-		_, err := f.Get(pair.cert)
-		wrong.Merge(err, s.Cert.In(path))
-		_, keyErr := f.Get(pair.key)
-		wrong.Merge(keyErr, s.Key.In(path))
-		if err == nil && keyErr == nil {
-			wrong.Merge(pair.load(), s.Cert.In(path))
-		}
-		settings.GetClientCertificate = pair.current
-	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = settings
-	return &http.Client{Transport: transport}, wrong.Err()
 }
