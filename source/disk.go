@@ -81,18 +81,21 @@ func (b blobs) open(_ context.Context, f File) (io.ReadCloser, error) {
 	return openRegular(filepath.Join(b.path, f.SHA256.String()))
 }
 
-// write writes the blobs of g that are not there, or that are damaged.
+// write writes the blobs of g that are not there, or that are damaged. It makes the others young, so that
+// FolderStore.Prune leaves them.
 func (b blobs) write(ctx context.Context, g *Generation) error {
 	wrote := false
 	for _, f := range g.Blobs() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if b.whole(ctx, g, f) {
+		name := filepath.Join(b.path, f.SHA256.String())
+		now := time.Now()
+		if os.Chtimes(name, now, now) == nil && b.whole(ctx, g, f) {
 			continue
 		}
 		wrote = true
-		err := writeFile(filepath.Join(b.path, f.SHA256.String()), os.Rename, func(w io.Writer) error {
+		err := writeFile(name, os.Rename, func(w io.Writer) error {
 			return b.transfer(ctx, w, g, f)
 		})
 		if err != nil {

@@ -20,19 +20,19 @@ const folderLook = 200 * time.Millisecond
 //
 // In it are head (the newest generation, see Generation.Encode), gen/000042 (each generation),
 // blob/SHA256 (the files), and node (the reports).
-func Folder(path string) Store { return folderStore(path) }
+func Folder(path string) FolderStore { return FolderStore(path) }
 
-// folderStore is the path of the folder.
-type folderStore string
+// FolderStore is a Store in a folder: the path of the folder. See Folder.
+type FolderStore string
 
-func (f folderStore) path(parts ...string) string {
+func (f FolderStore) path(parts ...string) string {
 	return filepath.Join(append([]string{string(f)}, parts...)...)
 }
 
-func (f folderStore) blobs() blobs { return newBlobs(f.path("blob")) }
+func (f FolderStore) blobs() blobs { return newBlobs(f.path("blob")) }
 
 // at reads the generation in a file.
-func (f folderStore) at(parts ...string) (*Generation, error) {
+func (f FolderStore) at(parts ...string) (*Generation, error) {
 	data, err := readLimited(f.path(parts...), MaxEnvelope)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (f folderStore) at(parts ...string) (*Generation, error) {
 
 // numbered reads the generation of a number. Under the name of another one it is an error: newest
 // would look for the next number without end.
-func (f folderStore) numbered(n uint64) (*Generation, error) {
+func (f FolderStore) numbered(n uint64) (*Generation, error) {
 	g, err := f.at("gen", numbered(n))
 	if err == nil && g.Manifest.Number != n {
 		return nil, fmt.Errorf("%s is generation %d", f.path("gen", numbered(n)), g.Manifest.Number)
@@ -54,12 +54,21 @@ func (f folderStore) numbered(n uint64) (*Generation, error) {
 	return g, err
 }
 
+// oldest returns the oldest generation that is there.
+func (f FolderStore) oldest() (*Generation, error) {
+	numbers, err := f.numbers()
+	if err != nil {
+		return nil, err
+	}
+	return f.numbered(append(numbers, 1)[0])
+}
+
 // newest returns the newest generation, or ErrNone. The file head may be older if an editor
 // ended between two steps, or the files of a copy are not there yet.
-func (f folderStore) newest(ctx context.Context) (*Generation, error) {
+func (f FolderStore) newest(ctx context.Context) (*Generation, error) {
 	g, err := f.at("head")
 	if isNotExist(err) {
-		g, err = f.numbered(1)
+		g, err = f.oldest()
 	}
 	if isNotExist(err) {
 		if _, err := os.Stat(string(f)); err != nil {
@@ -81,7 +90,7 @@ func (f folderStore) newest(ctx context.Context) (*Generation, error) {
 }
 
 // Load implements Source.
-func (f folderStore) Load(ctx context.Context, have *Generation) (*Generation, error) {
+func (f FolderStore) Load(ctx context.Context, have *Generation) (*Generation, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -93,7 +102,7 @@ func (f folderStore) Load(ctx context.Context, have *Generation) (*Generation, e
 }
 
 // Watch implements Source.
-func (f folderStore) Watch(ctx context.Context, have *Generation) error {
+func (f FolderStore) Watch(ctx context.Context, have *Generation) error {
 	look := time.NewTicker(folderLook)
 	defer look.Stop()
 	for {
@@ -114,7 +123,7 @@ func (f folderStore) Watch(ctx context.Context, have *Generation) error {
 
 // Commit implements Store. The name of the generation is made exclusively: of two editors, one
 // makes it.
-func (f folderStore) Commit(ctx context.Context, g *Generation) error {
+func (f FolderStore) Commit(ctx context.Context, g *Generation) error {
 	parent, err := f.newest(ctx)
 	switch {
 	case errors.Is(err, ErrNone) || isNotExist(err): // the folder is made below
@@ -155,7 +164,7 @@ func (f folderStore) Commit(ctx context.Context, g *Generation) error {
 
 // writeHead makes the newest generation the head. It looks again afterwards: a slower editor must
 // not leave its older generation there.
-func (f folderStore) writeHead(ctx context.Context) error {
+func (f FolderStore) writeHead(ctx context.Context) error {
 	var written *Generation
 	for {
 		g, err := f.newest(ctx)
@@ -170,7 +179,7 @@ func (f folderStore) writeHead(ctx context.Context) error {
 }
 
 // History implements Store.
-func (f folderStore) History(ctx context.Context, before uint64, n int) ([]Manifest, error) {
+func (f FolderStore) History(ctx context.Context, before uint64, n int) ([]Manifest, error) {
 	g, err := f.newest(ctx)
 	if errors.Is(err, ErrNone) {
 		return nil, nil
@@ -186,7 +195,7 @@ func (f folderStore) History(ctx context.Context, before uint64, n int) ([]Manif
 	for ; number > 0 && len(out) < n; number-- {
 		g, err := f.numbered(number)
 		if isNotExist(err) {
-			break // an administrator has removed old ones
+			break // old ones were removed
 		}
 		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return nil, err
@@ -197,7 +206,7 @@ func (f folderStore) History(ctx context.Context, before uint64, n int) ([]Manif
 }
 
 // At implements Store.
-func (f folderStore) At(ctx context.Context, number uint64) (*Generation, error) {
+func (f FolderStore) At(ctx context.Context, number uint64) (*Generation, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 
 // Tell implements Store. The name of the file is the digest of the node's: a name may hold
 // anything.
-func (f folderStore) Tell(ctx context.Context, r Report) error {
+func (f FolderStore) Tell(ctx context.Context, r Report) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func (f folderStore) Tell(ctx context.Context, r Report) error {
 }
 
 // Reports implements Store.
-func (f folderStore) Reports(context.Context) ([]Report, error) {
+func (f FolderStore) Reports(context.Context) ([]Report, error) {
 	entries, err := os.ReadDir(f.path("node"))
 	if err != nil && !isNotExist(err) {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 
 // storeFlags name the store.
 type storeFlags struct {
-	Store         string        `required:"" env:"MTLSGUARD_STORE" placeholder:"URL" help:"The store: a folder, or a URL with ${storeSchemes}. A URL with a password must be in the environment."`
+	Store         string        `env:"MTLSGUARD_STORE" placeholder:"URL" help:"The store: a folder, or a URL with ${storeSchemes}. A URL with a password must be in the environment."`
 	Fleet         string        `env:"MTLSGUARD_FLEET" placeholder:"NAME" help:"The name of the fleet. Default: fleet of source in mtlsguard.yaml. A folder knows its fleet after the first commit."`
 	StoreCacert   string        `env:"MTLSGUARD_STORE_CACERT" placeholder:"FILE" help:"For NATS and etcd: the authorities of the store's certificate. PostgreSQL has sslrootcert in its URL."`
 	StoreCert     string        `env:"MTLSGUARD_STORE_CERT" placeholder:"FILE" help:"For NATS and etcd: the client's certificate. PostgreSQL has sslcert in its URL."`
@@ -185,7 +185,15 @@ func openFolder(_ context.Context, f *storeFlags, _ string) (source.Store, func(
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return nil, nil, console.UsageError("--store: "+escape.Quote(path, escape.Short)+" is not a folder", "for a new store, make the folder first: mkdir "+escape.Shell(path))
 	}
-	return source.Folder(path), func() {}, nil
+	return folderStore{source.Folder(path)}, func() {}, nil
+}
+
+// folderStore is a store in a folder that the command can prune.
+type folderStore struct{ source.FolderStore }
+
+// Prune removes old generations.
+func (s folderStore) Prune(ctx context.Context, keep int, younger time.Duration) (int, error) {
+	return s.FolderStore.Prune(ctx, source.Retention{Keep: keep, Younger: younger})
 }
 
 // checkPair returns an error if only one of certificate and key is there.

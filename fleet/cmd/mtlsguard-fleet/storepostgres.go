@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mtlsguard/mtlsguard/internal/console"
@@ -46,6 +47,9 @@ func (s postgresStore) Prune(ctx context.Context, keep int, younger time.Duratio
 	err = s.pool.QueryRow(ctx, "select generations from mtlsguard.prune($1, $2, make_interval(secs => $3))", s.fleet, keep, younger.Seconds()).Scan(&n)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
+	}
+	if denied, ok := errors.AsType[*pgconn.PgError](err); ok && denied.Code == "42501" { // insufficient_privilege
+		return 0, console.UsageError("the store: "+err.Error(), "only the owner of the schema mtlsguard may prune: name that role in --store, or in MTLSGUARD_STORE")
 	}
 	return n, err
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -10,66 +9,33 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/mtlsguard/mtlsguard/source"
+	"github.com/mtlsguard/mtlsguard/source/sourcetest"
 	etcdstore "github.com/mtlsguard/mtlsguard/store/etcd"
 )
 
-func TestPruneKeepsWhatItShould(t *testing.T) {
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	sourcetest.RunPrune(t, func(t *testing.T) source.Store {
+		return open(t, etcdstore.Config{Client: newEngine(t).config(), Fleet: sourcetest.Fleet})
+	}, func(ctx context.Context, s source.Store, keep int, younger, _ time.Duration) (int, error) {
+		return s.(*etcdstore.Store).Prune(ctx, etcdstore.Retention{Keep: keep, Younger: younger})
+	})
+}
+
+func TestPruneRemovesFiles(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
 	store := e.store()
-	if n, err := store.Prune(t.Context(), etcdstore.Retention{Keep: 1}); n != 0 || err != nil {
-		t.Errorf("prune of an empty store: %d, %v", n, err)
-	}
 	var g *source.Generation
-	for range 10 {
+	for range 4 {
 		g = commit(t, store, next(t, g, 300<<10))
 	}
 	parts := len(e.keys("blob/"))
-	prune := func(r etcdstore.Retention, want int) {
-		t.Helper()
-		if n, err := store.Prune(t.Context(), r); n != want || err != nil {
-			t.Errorf("prune %+v: %d, %v, want %d", r, n, err, want)
-		}
-	}
-	check := func(oldest uint64) {
-		t.Helper()
-		for number := uint64(1); number <= 10; number++ {
-			g, err := store.At(t.Context(), number)
-			if number < oldest {
-				if !errors.Is(err, source.ErrNone) {
-					t.Errorf("at %d: %v, want ErrNone", number, err)
-				}
-				continue
-			}
-			if err == nil {
-				_, err = g.Fetch(t.Context())
-			}
-			if err != nil {
-				t.Errorf("at %d: %v", number, err)
-			}
-		}
-		if all, err := store.History(t.Context(), 0, 20); err != nil || len(all) != int(10-oldest+1) {
-			t.Errorf("the history has %d manifests, %v", len(all), err)
-		}
-		if n := len(e.keys("blob/")); n != parts/10*int(10-oldest+1) {
-			t.Errorf("%d parts of files are left of %d", n, parts)
-		}
-	}
-	prune(etcdstore.Retention{Keep: 3, Younger: time.Hour}, 0)
-	prune(etcdstore.Retention{Keep: 20}, 0)
-	check(1)
-	prune(etcdstore.Retention{Keep: 4}, 6)
-	check(7)
-	prune(etcdstore.Retention{}, 3)
-	check(10)
-	back, err := source.Next(g, source.Manifest{Author: "anna"}, g.FS()) // files that are there already
-	if err != nil {
+	if _, err := store.Prune(t.Context(), etcdstore.Retention{Keep: 1}); err != nil {
 		t.Fatal(err)
 	}
-	commit(t, store, back)
-	prune(etcdstore.Retention{Keep: 1}, 1)
-	if _, err := back.Fetch(t.Context()); err != nil {
-		t.Error(err)
+	if n := len(e.keys("blob/")); n != parts/4 {
+		t.Errorf("%d parts of files are left of %d", n, parts)
 	}
 	if left := e.keys("pruning"); len(left) != 0 {
 		t.Errorf("%v is left", left)
@@ -108,47 +74,6 @@ func TestACommitBeginsAgainWhenPruneHasBegunMeanwhile(t *testing.T) {
 	}
 	if _, err := newest.Fetch(t.Context()); err != nil || !pruned || !newest.Same(back) {
 		t.Errorf("the newest generation is not whole: %v", err)
-	}
-}
-
-// While one Prune runs, another one and commits wait or fail, and nothing is lost.
-func TestPruneDuringCommits(t *testing.T) {
-	t.Parallel()
-	e := newEngine(t)
-	editor, janitor, node := e.store(), e.store(), e.store()
-	g := commit(t, editor, next(t, nil, 1000))
-	done := make(chan error, 1)
-	go func() {
-		for range 10 {
-			next := next(t, g, 1000)
-			if err := editor.Commit(t.Context(), next); err != nil {
-				done <- err
-				return
-			}
-			g = next
-		}
-		done <- nil
-	}()
-	for {
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Error(err)
-			}
-			return
-		default:
-		}
-		if _, err := janitor.Prune(t.Context(), etcdstore.Retention{Keep: 2}); err != nil {
-			t.Fatal(err)
-		}
-		g, err := node.Load(t.Context(), nil)
-		if err == nil {
-			_, err = g.Fetch(t.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
