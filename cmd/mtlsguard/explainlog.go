@@ -10,6 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -141,7 +142,7 @@ func (x *explainResult) explainLine(a *app, server *mtlsguard.Server) error {
 	if strings.HasSuffix(l.Path, "…") {
 		l.undecided = append(l.undecided, "what follows the end of the path, which is cut in the line")
 	}
-	if stage := decidingStage(o); stage != "mapping" && stage != "policy" && stage != "quota" {
+	if stage := report.Stage(o); stage != "mapping" && stage != "policy" && stage != "quota" {
 		x.addMappingSteps(g, l, a.now())
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
+	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -42,7 +43,7 @@ func (x *explainResult) headline() string {
 func (x *explainResult) print(a *app) {
 	o := &x.explanation
 	a.printf("%s\n", x.headline())
-	if at, line := decidingLine(o); at != "" {
+	if at, line := report.DecidingLine(o); at != "" {
 		a.printf("by %s: %s\n", at, escape.Printable(line, 0))
 	}
 	if o.Detail != "" {
@@ -138,7 +139,7 @@ func (x *explainResult) handshakeRows() [][]string {
 		} else if len(x.forwarded) > 0 {
 			leaf := x.forwarded[0]
 			rows = append(rows, []string{"forwarded", formatSubject(leaf)}, []string{"", "issued by " + formatIssuer(leaf)}, []string{"", "fingerprint " + trust.FingerprintOf(leaf).String()})
-			if decidingStage(o) == "certificate" {
+			if report.Stage(o) == "certificate" {
 				rows = append(rows, []string{"refused", string(o.Reason) + ": " + escape.Printable(o.Detail, 0)})
 			}
 		}

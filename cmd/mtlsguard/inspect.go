@@ -2,20 +2,15 @@ package main
 
 import (
 	"cmp"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"net"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
-	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
+	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/reason"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 type inspectCmd struct {
@@ -39,32 +34,10 @@ Exit status: 0 no problem was found, 1 a certificate is expired or not for clien
 
 // inspection is an element of the JSON of inspect.
 type inspection struct {
-	File      string             `json:"file,omitempty"`
-	Entry     string             `json:"entry,omitempty"` // alias in a keystore
-	Cert      *certificateReport `json:"certificate,omitempty"`
-	Spki      string             `json:"spki,omitempty"`
-	Key       string             `json:"key,omitempty"` // algorithm and size, for example "ECDSA P-256"
-	Authority bool               `json:"authority,omitempty"`
-	Expired   bool               `json:"expired,omitempty"`
-	Days      int                `json:"days_left,omitempty"`
-	Mappings  []mappingCandidate `json:"mappings,omitempty"`
-	Profiles  []profileFinding   `json:"profiles,omitempty"`
-	Server    *probeReport       `json:"server,omitempty"`
-}
-
-// mappingCandidate is a value that a mapping can name.
-type mappingCandidate struct {
-	Kind  string `json:"kind"`
-	Value string `json:"value,omitempty"`
-	Line  string `json:"line,omitempty"` // as users.yaml writes it
-	Why   string `json:"why,omitempty"`  // why no mapping can name the value
-}
-
-// profileFinding is the result of a profile for a certificate, without regard to its issuer.
-type profileFinding struct {
-	Profile string        `json:"profile"`
-	Reason  reason.Reason `json:"reason,omitempty"` // empty: accepted
-	Detail  string        `json:"detail,omitempty"`
+	File  string `json:"file,omitempty"`
+	Entry string `json:"entry,omitempty"` // alias in a keystore
+	*report.Inspection
+	Server *probeReport `json:"server,omitempty"`
 }
 
 func (c *inspectCmd) Run(a *app) error {
@@ -97,8 +70,7 @@ func (c *inspectCmd) Run(a *app) error {
 		}
 		for _, e := range entries {
 			for i, cert := range append(e.Chain, e.Replaced...) {
-				in := inspectCertificate(cert, a.now())
-				in.File = target
+				in := inspection{File: target, Inspection: report.Inspect(cert, a.now())}
 				if len(entries) > 1 {
 					in.Entry = e.Alias
 				}
@@ -170,18 +142,6 @@ func (c *inspectCmd) inspectServer(a *app, addr, path string) (*probeReport, err
 	return &out, nil
 }
 
-// inspectCertificate returns what a mapping and the profiles need to know of a certificate.
-func inspectCertificate(c *x509.Certificate, now time.Time) inspection {
-	in := inspection{
-		Cert: newCertificateReport(c), Spki: trust.SPKIOf(c).String(), Key: formatKey(c), Authority: c.IsCA,
-		Expired: now.After(c.NotAfter), Days: int(c.NotAfter.Sub(now).Hours() / 24), Profiles: checkProfiles(c),
-	}
-	if !c.IsCA {
-		in.Mappings = mappingCandidates(c)
-	}
-	return in
-}
-
 func (in *inspection) print(a *app) {
 	title := in.File
 	if in.Entry != "" {
@@ -229,18 +189,4 @@ func (in *inspection) print(a *app) {
 		}
 		a.printf("    %s\n", escape.Printable(m.Line, 0))
 	}
-}
-
-// formatName returns a distinguished name in DER as text.
-func formatName(der []byte) string {
-	if n, err := dn.FromDER(der); err == nil {
-		return n.String()
-	}
-	var rdns pkix.RDNSequence
-	if _, err := asn1.Unmarshal(der, &rdns); err != nil {
-		return "a name that cannot be read"
-	}
-	var n pkix.Name
-	n.FillFromRDNSequence(&rdns)
-	return escape.Printable(dn.Print(&n), 0)
 }

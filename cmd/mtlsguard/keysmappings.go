@@ -6,6 +6,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
@@ -67,7 +68,7 @@ func (c *keysImportCmd) proposeMapping(alias string, leaf *x509.Certificate, kno
 		p.Why = "the certificate of an authority: " + formatSubject(leaf)
 		return p
 	}
-	if p.User = userFromCommonName(leaf); c.UserFrom == "alias" {
+	if p.User = report.UserFromCommonName(leaf); c.UserFrom == "alias" {
 		p.User = alias
 	}
 	all, why := useredit.KindValues(leaf, c.By)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/probe"
+	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -124,7 +125,7 @@ const alertBadCertificate = 42
 func authorityNames(r *probe.Report) []string {
 	var out []string
 	for _, der := range r.Authorities {
-		out = append(out, formatName(der))
+		out = append(out, report.FormatName(der))
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"context"
@@ -30,13 +30,13 @@ func formatKey(c *x509.Certificate) string {
 
 // checkProfiles verifies a certificate under each profile. The certificate is its own
 // anchor, and the clock is at its beginning, so that neither issuer nor dates count.
-func checkProfiles(c *x509.Certificate) []profileFinding {
-	var out []profileFinding
+func checkProfiles(c *x509.Certificate) []ProfileFinding {
+	var out []ProfileFinding
 	for _, p := range []struct {
 		name string
 		p    trust.Profile
 	}{{"strict", trust.Strict}, {"compatible", trust.Compatible}} {
-		f := profileFinding{Profile: p.name}
+		f := ProfileFinding{Profile: p.name}
 		v, err := trust.New(trust.Config{Anchors: []*x509.Certificate{c}, Profile: p.p, Now: func() time.Time { return c.NotBefore }})
 		if err == nil {
 			_, err = v.Verify(context.Background(), []*x509.Certificate{c})

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"github.com/mtlsguard/mtlsguard"
@@ -7,8 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// decidingStage returns the step that decided the request.
-func decidingStage(x *mtlsguard.Explanation) string {
+// Stage returns the step that decided the request.
+func Stage(x *mtlsguard.Explanation) string {
 	switch {
 	case x.Refused:
 		return "handshake"
@@ -30,9 +30,9 @@ func decidingStage(x *mtlsguard.Explanation) string {
 	return "certificate"
 }
 
-// decidingLine returns the position ("file:line") and the text of the line that decided,
+// DecidingLine returns the position ("file:line") and the text of the line that decided,
 // or nothing.
-func decidingLine(x *mtlsguard.Explanation) (position, text string) {
+func DecidingLine(x *mtlsguard.Explanation) (position, text string) {
 	switch {
 	case x.Rule != (policy.Position{}):
 		if x.Policy != nil {
@@ -46,7 +46,7 @@ func decidingLine(x *mtlsguard.Explanation) (position, text string) {
 	case x.Reason == reason.Ambiguous, x.Reason == reason.MappingExpired, x.Reason == reason.Unmapped:
 		for _, s := range x.Mapping {
 			if s.Result == mapresult.Matches || s.Result == mapresult.Disabled || s.Result == mapresult.OutOfTime {
-				return stepPosition(s), "mapping " + s.MappingID
+				return Position(s), "mapping " + s.MappingID
 			}
 		}
 	}

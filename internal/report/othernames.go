@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"crypto/x509"
@@ -25,15 +25,15 @@ const (
 
 // unmappableNames returns the alternative names that no kind of mapping compares, each with
 // what it is: a reader of the certificate might look for a mapping by them.
-func unmappableNames(c *x509.Certificate) []mappingCandidate {
-	var out []mappingCandidate
+func unmappableNames(c *x509.Certificate) []Candidate {
+	var out []Candidate
 	for _, name := range san.Names(c) {
-		var m mappingCandidate
+		var m Candidate
 		switch name.Tag {
 		case tagOtherName:
 			m.Kind, m.Value = readOtherName(name.Value)
 		case tagDirectory:
-			m.Kind, m.Value = "directory name", formatName([]byte(name.Value))
+			m.Kind, m.Value = "directory name", FormatName([]byte(name.Value))
 		case tagIP:
 			m.Kind, m.Value = "IP address", hex.EncodeToString([]byte(name.Value))
 			if a, ok := netip.AddrFromSlice([]byte(name.Value)); ok {
@@ -49,7 +49,7 @@ func unmappableNames(c *x509.Certificate) []mappingCandidate {
 			continue // a kind of mapping compares it, or it is malformed
 		}
 		if len(out) == maxNames {
-			return append(out, mappingCandidate{Kind: "alternative names", Why: "and more that no mapping compares"})
+			return append(out, Candidate{Kind: "alternative names", Why: "and more that no mapping compares"})
 		}
 		m.Why = "no mapping compares it"
 		out = append(out, m)

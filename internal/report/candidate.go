@@ -1,34 +1,33 @@
-package main
+package report
 
 import (
 	"crypto/x509"
 	"fmt"
 
-	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 )
 
-// mappingCandidates returns every mapping that matches a certificate. The user is its common
+// candidates returns every mapping that matches a certificate. The user is its common
 // name, or NAME.
-func mappingCandidates(c *x509.Certificate) []mappingCandidate {
-	user := userFromCommonName(c)
+func candidates(c *x509.Certificate) []Candidate {
+	user := UserFromCommonName(c)
 	if user == "" {
 		user = "NAME"
 	}
-	var out []mappingCandidate
+	var out []Candidate
 	for _, kind := range useredit.Kinds {
 		all, why := useredit.KindValues(c, kind)
 		if why != "" && len(all) == 0 {
-			out = append(out, mappingCandidate{Kind: kind, Why: why})
+			out = append(out, Candidate{Kind: kind, Why: why})
 		}
 		for i, value := range all {
 			if i == maxNames {
-				out = append(out, mappingCandidate{Kind: kind, Why: fmt.Sprintf("and %d more", len(all)-i)})
+				out = append(out, Candidate{Kind: kind, Why: fmt.Sprintf("and %d more", len(all)-i)})
 				break
 			}
-			m := mappingCandidate{Kind: kind, Value: value, Why: why}
+			m := Candidate{Kind: kind, Value: value, Why: why}
 			if m.Why == "" {
 				m.Why = useredit.CheckMappable(kind, value)
 			}
@@ -48,13 +47,10 @@ func mappingCandidates(c *x509.Certificate) []mappingCandidate {
 // maxNames bounds the values shown of one kind.
 const maxNames = useredit.MaxValues
 
-// userFromCommonName returns the common name if it is a valid user name, or "".
-func userFromCommonName(c *x509.Certificate) string {
+// UserFromCommonName returns the common name if it is a valid user name, or "".
+func UserFromCommonName(c *x509.Certificate) string {
 	if cn := c.Subject.CommonName; username.IsUser(cn) {
 		return cn
 	}
 	return ""
 }
-
-// quoted returns an id as text for a message.
-func quoted(id string) string { return escape.Quote(id, escape.Short) }
