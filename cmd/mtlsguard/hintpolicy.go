@@ -9,9 +9,8 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
-	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
-	"github.com/mtlsguard/mtlsguard/internal/method"
+	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
@@ -71,9 +70,8 @@ func (h *hinter) addNoRule() {
 		}
 	}
 	// A log may have lines that no server wrote: a method such as * would allow more.
-	if path, ok := rulePath(o.Path); ok && method.Valid(o.Method) {
-		h.add(hint{Text: "allow exactly this request", File: h.config.policy,
-			Write: strings.Join([]string{"p", "user:" + user, o.Port, o.Method, path, policy.Allow}, ", ")})
+	if line, ok := report.RuleLine(user, o.Port, o.Method, o.Path); ok {
+		h.add(hint{Text: "allow exactly this request", File: h.config.policy, Write: line})
 	}
 	builtIn := []string{identity.Authenticated, identity.Everybody, identity.Anonymous}
 	for _, l := range o.Policy.Lines {
@@ -177,12 +175,4 @@ func (h *hinter) addBadHeader() {
 		return
 	}
 	h.addSet("set format to the gateway's header format; docs/gateways.md has the configurations of both sides", &h.port.Forwarded, "format", "FORMAT")
-}
-
-// rulePath returns a path as a rule writes it, and whether a rule can hold it.
-func rulePath(path string) (string, bool) {
-	if strings.ContainsAny(path, `,{}*"`) && path != "*" || strings.TrimSpace(path) != path || escape.Printable(path, 0) != path {
-		return "", false
-	}
-	return path, true
 }

@@ -4,6 +4,7 @@
 //	go run ./examples/server -config mtlsguard.yaml
 //	go run ./examples/server -config mtlsguard.yaml -status status.sock   # with a socket for mtlsguard status
 //	go run ./examples/server -config mtlsguard.yaml -probes 127.0.0.1:8081  # GET /ready and /live, without TLS
+//	go run ./examples/server -config mtlsguard.yaml -admin admin          # with the admin page on the port "admin"
 //
 // The API answers every allowed request with the identity of the caller, and how it was
 // established. Decisions, refused handshakes and reloads are JSON lines on standard error.
@@ -46,6 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	debug := flags.Bool("debug", false, "add explanations to refusals")
 	status := flags.String("status", "", "unix socket `file` for mtlsguard status; without it there is none")
 	probes := flags.String("probes", "", "`address` for GET /ready and /live, which no caller may reach; without it there is none")
+	adminPort := flags.String("admin", "", "`name` of the port with the admin page in place of the API; without it there is no page")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -64,6 +66,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case *probes == "" && given(flags, "probes"):
 		fmt.Fprint(stderr, "error: -probes is empty\nhint: -probes HOST:PORT, or no -probes for none\n")
 		return exitInvalid
+	case *adminPort == "" && given(flags, "admin"):
+		fmt.Fprint(stderr, "error: -admin is empty\nhint: -admin NAME with the name of a port, or no -admin for no page\n")
+		return exitInvalid
 	}
 
 	hangup := make(chan os.Signal, 1)
@@ -80,7 +85,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stdout, "ready")
 		},
 	}
-	server, err := open(*config, options)
+	server, handler, err := openWithPage(*config, *adminPort, options)
 	if err != nil {
 		printErrors(stderr, err)
 		return exitInvalid
@@ -104,7 +109,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			}
 		}
 	}()
-	if err := server.Serve(ctx, api()); err != nil {
+	if err := server.Serve(ctx, handler); err != nil {
 		printErrors(stderr, err)
 		if len(configerror.All(err)) > 0 {
 			return exitFailed // each has a hint

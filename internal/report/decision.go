@@ -15,7 +15,13 @@ func Stage(x *mtlsguard.Explanation) string {
 	case x.Unread:
 		return "http"
 	}
-	switch x.Reason {
+	return StageOf(x.Reason)
+}
+
+// StageOf returns the step of the guard that refuses requests for a reason, or the last one,
+// policy, for an allowed request.
+func StageOf(r reason.Reason) string {
+	switch r {
 	case reason.AmbiguousPath, reason.Misdirected, reason.NoPort:
 		return "request"
 	case reason.UntrustedGateway, reason.BadHeader:

@@ -1,0 +1,61 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/problem"
+	"github.com/mtlsguard/mtlsguard/reason"
+)
+
+// contentPolicy lets a page load its own style and script, and nothing else. No script can write
+// HTML: there is no policy for Trusted Types.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// guarded returns next with the checks and the headers of every answer.
+func (p *Page) guarded(next http.Handler) http.Handler {
+	// A browser adds the client certificate to requests that other sites make, as it adds
+	// cookies: such a request must not change anything.
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, r, http.StatusForbidden, "another site sent this request", "open the page itself")
+	}))
+	next = origins.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+		h.Set("Cache-Control", "no-store")
+		id, ok := identity.FromContext(r.Context())
+		switch {
+		case !ok:
+			// Without a guard anybody would read this: refuse, and do not treat it as Default.
+			fail(w, r, http.StatusInternalServerError, "no guard stands in front of the admin page", "serve Page.Handler through Server.Serve, Server.Handler or a Guard")
+			return
+		case id.Via == identity.ViaAnonymous || id.User == identity.Default:
+			// Even if a rule allows it: such a rule is a mistake.
+			problem.Refusal(reason.NoRule).Write(w, r)
+			return
+		case p.server.Load() == nil:
+			fail(w, r, http.StatusServiceUnavailable, "the admin page has no server yet", "call Page.Watch")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// mayPost reports whether the caller's request would be allowed as a POST to a path. It asks the
+// guard, without a quota. A caller behind a gateway is known by headers that the guard has
+// removed: for them it is no.
+func (c *call) mayPost(path string) bool {
+	r := c.Clone(c.Context())
+	u := *c.URL
+	u.Path, u.RawPath, u.RawQuery = path, "", ""
+	r.Method, r.URL, r.RequestURI = http.MethodPost, &u, path
+	return c.server.Guard().Check(r).Allowed
+}

@@ -1,0 +1,138 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/admin"
+)
+
+// object is an object of JSON or YAML.
+type object = map[string]any
+
+// at returns what is below an object, or nil.
+func at(v any, keys ...string) any {
+	for _, k := range keys {
+		m, _ := v.(object)
+		v = m[k]
+	}
+	return v
+}
+
+// openapi.yaml has every path of the API, no other, and every field of the answers.
+func TestOpenAPIDescribesTheAPI(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc object
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	for path, methods := range doc["paths"].(object) {
+		for method := range methods.(object) {
+			described = append(described, strings.ToUpper(method)+" "+path)
+		}
+	}
+	routes := admin.APIRoutes()
+	slices.Sort(described)
+	slices.Sort(routes)
+	if !slices.Equal(described, routes) {
+		t.Errorf("described: %q\nserved:    %q", described, routes)
+	}
+
+	s := newSite(t)
+	alice := s.client("alice")
+	references := map[string]string{}
+	for _, name := range []string{"bob", "stranger"} {
+		references[name] = decodeAny[problem](t, s.do(s.client(name), "GET", "internal", "/secret/7", "").body).Reference
+	}
+	answered := map[string]bool{}
+	for _, row := range []struct{ route, path, body string }{
+		{"GET /api/v1/refusals/{reference}", "/api/v1/refusals/" + references["bob"], ""},
+		{"POST /api/v1/explain", "", `{"reference":"` + references["bob"] + `"}`},
+		{"POST /api/v1/explain", "", `{"reference":"` + references["stranger"] + `"}`},
+		{"POST /api/v1/explain", "", `{"user":"alice","port":"internal","path":"/orders/7"}`},
+		{"POST /api/v1/explain", "", `{"port":""}`},
+		{"POST /api/v1/inspect", "", string(pairOf(t, "alice").CertPEM())},
+		{"GET /api/v1/events", "/api/v1/events/none", ""}, // a stream has no document
+	} {
+		checkAnswer(t, s, doc, alice, row.route, row.path, row.body)
+		answered[row.route] = true
+	}
+	for _, route := range routes {
+		if strings.HasPrefix(route, "GET ") && !answered[route] {
+			checkAnswer(t, s, doc, alice, route, "", "")
+			answered[route] = true
+		}
+		if !answered[route] {
+			t.Errorf("%s is not called", route)
+		}
+	}
+}
+
+// checkAnswer calls a route, and compares the answer with its schema.
+func checkAnswer(t *testing.T, s *site, doc object, c *http.Client, route, path, body string) {
+	t.Helper()
+	method, pattern, _ := strings.Cut(route, " ")
+	if path == "" {
+		path = pattern
+	}
+	got := s.do(c, method, "admin", path, body)
+	schema := at(doc, "paths", pattern, strings.ToLower(method), "responses", "200", "content", "application/json", "schema")
+	if got.StatusCode != 200 {
+		schema = at(doc, "components", "schemas", "Problem")
+	}
+	var v any
+	if err := json.Unmarshal([]byte(got.body), &v); err != nil {
+		t.Fatalf("%s: %v", route, err)
+	}
+	for _, why := range validate(doc, schema, v, "") {
+		t.Errorf("%s: %s", route, why)
+	}
+}
+
+// validate returns what in a value the schema does not describe.
+func validate(doc object, schema, v any, where string) (wrong []string) {
+	if ref, ok := at(schema, "$ref").(string); ok {
+		schema = at(doc, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)
+	}
+	is := ""
+	switch v := v.(type) {
+	case object:
+		is = "object"
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			inner := at(schema, "properties", key)
+			if inner == nil {
+				wrong = append(wrong, where+"/"+key+" is not described")
+				continue
+			}
+			wrong = append(wrong, validate(doc, inner, v[key], where+"/"+key)...)
+		}
+	case []any:
+		is = "array"
+		for _, element := range v {
+			wrong = append(wrong, validate(doc, at(schema, "items"), element, where+"[]")...)
+		}
+	case string:
+		is = "string"
+	case bool:
+		is = "boolean"
+	case float64:
+		is = "integer"
+	}
+	if want, _ := at(schema, "type").(string); want != is {
+		wrong = append(wrong, fmt.Sprintf("%s is %q, described as %q", where, is, want))
+	}
+	return wrong
+}

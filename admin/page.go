@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"crypto/x509"
+	"fmt"
+	"html/template"
+	"net/http"
+	"sync/atomic"
+	"time"
+	"weak"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
+)
+
+// Config holds the settings of New. The zero value is valid.
+type Config struct {
+	// Title names the program in the head of each page. "" means mtlsguard.
+	Title string
+	// Refusals is how many refusals are remembered, from 100 to 10,000. 0 means 10,000. They
+	// take at most 10 MiB, and are lost when the program ends.
+	Refusals int
+	// Certificates are clients' certificates that the program knows, from a folder say. The page
+	// uses them to find mappings by fingerprint, spki or serial whose certificate ends soon.
+	Certificates []*x509.Certificate
+	// Now is the clock, as in mtlsguard.Options. nil means time.Now.
+	Now func() time.Time
+}
+
+// Page is the admin page of one server. It is safe for concurrent use. Make one with New.
+type Page struct {
+	recorder
+	config  Config
+	server  atomic.Pointer[mtlsguard.Server]
+	screens map[string]*template.Template // by path
+	handler http.Handler
+	streams chan struct{} // one element for each stream of events
+}
+
+// minRefusals is the least number of refusals to remember: fewer would be gone before anybody
+// looks.
+const minRefusals = 100
+
+// New returns a page without a server. The error joins all errors of the Config.
+func New(c Config) (*Page, error) {
+	if c.Title == "" {
+		c.Title = "mtlsguard"
+	}
+	if c.Refusals == 0 {
+		c.Refusals = maxRefusals
+	}
+	if c.Refusals < minRefusals || c.Refusals > maxRefusals {
+		return nil, &configerror.Error{
+			What: fmt.Sprintf("admin: Config.Refusals is %d", c.Refusals), Hint: fmt.Sprintf("a number from %d to %d; 0 means %d", minRefusals, maxRefusals, maxRefusals),
+		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	p := &Page{config: c, streams: make(chan struct{}, maxStreams)}
+	p.callers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
+	p.strangers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
+	p.screens = parseScreens()
+	p.handler = p.guarded(p.routes())
+	tick(weak.Make(p))
+	return p, nil
+}
+
+// Watch shows s. A later call with another server replaces it. Before the first call the
+// handler answers 503.
+func (p *Page) Watch(s *mtlsguard.Server) { p.server.Store(s) }
+
+// Handler returns the handler of the page. It expects a path from the root, and serves it only
+// behind the guard of a port that identifies users: it answers 500 without an identity, and 403
+// to the user Default. Which users may read, and which may change something, are rules of the
+// policy.
+func (p *Page) Handler() http.Handler { return p.handler }
