@@ -11,8 +11,10 @@ import (
 
 // paths are the screens and the reads of the API.
 var reads = []string{
-	"/", "/refusals", "/explain", "/static/admin.css", "/static/admin.js",
-	"/api/v1/status", "/api/v1/refusals", "/api/v1/series",
+	"/", "/ports", "/ports/internal", "/connections", "/mappings", "/mappings/staff", "/refusals", "/explain", "/trust", "/changes", "/lint",
+	"/static/admin.css", "/static/admin.js", "/static/icon.svg",
+	"/api/v1/status", "/api/v1/ports", "/api/v1/ports/internal", "/api/v1/connections", "/api/v1/mappings", "/api/v1/mappings/staff",
+	"/api/v1/refusals", "/api/v1/series", "/api/v1/trust", "/api/v1/changes", "/api/v1/lint",
 }
 
 // Who may do what is the policy's answer, and Default may nothing.

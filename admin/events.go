@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard"
 )
 
 // Bounds of the streams of events.
@@ -34,6 +36,21 @@ type livePort struct {
 	Refused     uint64 `json:"refused"`
 	Handshakes  uint64 `json:"handshakes_refused"`
 	Failed      uint64 `json:"handshakes_failed"`
+}
+
+func newLivePorts(s *mtlsguard.Status) []livePort {
+	out := []livePort{}
+	for _, p := range s.Ports {
+		l := livePort{Name: p.Name, Connections: p.Connections, Allowed: p.Allowed, Failed: p.Failed}
+		for _, n := range p.Refused {
+			l.Refused += n
+		}
+		for _, n := range p.Handshakes {
+			l.Handshakes += n
+		}
+		out = append(out, l)
+	}
+	return out
 }
 
 // liveRefusals is the event refusal: how many refusals there were since the last one, and the
@@ -100,17 +117,7 @@ func (s *stream) run() {
 // tick sends what has changed, and reports whether the stream goes on.
 func (s *stream) tick() bool {
 	all := s.server.Status()
-	now := liveStatus{Ready: all.Ready(), Degraded: len(all.Degraded) > 0, Failed: len(all.Failed) > 0, Generation: all.Generation, Ports: []livePort{}}
-	for _, p := range all.Ports {
-		l := livePort{Name: p.Name, Connections: p.Connections, Allowed: p.Allowed, Failed: p.Failed}
-		for _, n := range p.Refused {
-			l.Refused += n
-		}
-		for _, n := range p.Handshakes {
-			l.Handshakes += n
-		}
-		now.Ports = append(now.Ports, l)
-	}
+	now := liveStatus{Ready: all.Ready(), Degraded: len(all.Degraded) > 0, Failed: len(all.Failed) > 0, Generation: all.Generation, Ports: newLivePorts(&all)}
 	ok := s.sendRefusals()
 	if body, err := json.Marshal(now); ok && err == nil && !bytes.Equal(body, s.status) {
 		s.status = body

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 	"weak"
+
+	"github.com/mtlsguard/mtlsguard/identity"
 )
 
 // maxSeen bounds the mappings of which the last use is known. Mappings come from the
@@ -31,36 +33,51 @@ type lastSeen struct {
 type seen struct{ last atomic.Pointer[use] }
 
 type use struct {
-	at   int64 // seconds since 1970
-	port string
+	at       int64 // seconds since 1970
+	port     string
+	user     string
+	notAfter int64 // of the certificate, in seconds since 1970; 0 without one
 }
 
-// mark records a use of a mapping.
-func (l *lastSeen) mark(id, port string) {
+func (u *use) time() time.Time { return time.Unix(u.at, 0) }
+
+// newUse is apart from mark, and not inlined: only one request a second needs it.
+//
+//go:noinline
+func newUse(now int64, id *identity.Identity) *use {
+	u := &use{at: now, port: id.Port, user: id.User}
+	if id.Leaf != nil {
+		u.notAfter = id.Leaf.NotAfter.Unix()
+	}
+	return u
+}
+
+// mark records a use of the mapping of an identity.
+func (l *lastSeen) mark(id *identity.Identity) {
 	now := l.clock.Load()
 	if known := l.stable.Load(); known != nil {
-		if s, ok := (*known)[id]; ok {
+		if s, ok := (*known)[id.MappingID]; ok {
 			if last := s.last.Load(); last.at != now { // once a second: else every request would write to the same line of memory
-				s.last.Store(&use{now, port})
+				s.last.Store(newUse(now, id))
 			}
 			return
 		}
 	}
-	l.markFresh(id, port, now)
+	l.markFresh(id, now)
 }
 
 // markFresh records a use of a mapping that is not in stable. When as many uses were such as
 // there are mappings, stable is made anew: its cost is that of a few uses.
-func (l *lastSeen) markFresh(id, port string, now int64) {
+func (l *lastSeen) markFresh(id *identity.Identity, now int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var known map[string]*seen
 	if p := l.stable.Load(); p != nil {
 		known = *p
 	}
-	s := known[id] // another call may have made stable
+	s := known[id.MappingID] // another call may have made stable
 	if s == nil {
-		s = l.fresh[id]
+		s = l.fresh[id.MappingID]
 	}
 	if s == nil {
 		if len(known)+len(l.fresh) >= maxSeen {
@@ -70,9 +87,9 @@ func (l *lastSeen) markFresh(id, port string, now int64) {
 			l.fresh = map[string]*seen{}
 		}
 		s = &seen{}
-		l.fresh[strings.Clone(id)] = s // the id is part of a generation of the configuration
+		l.fresh[strings.Clone(id.MappingID)] = s // the id is part of a generation of the configuration
 	}
-	s.last.Store(&use{now, port})
+	s.last.Store(newUse(now, id))
 	if l.misses++; l.misses >= len(known)+len(l.fresh) {
 		next := make(map[string]*seen, len(known)+len(l.fresh))
 		maps.Copy(next, known)
@@ -82,8 +99,8 @@ func (l *lastSeen) markFresh(id, port string, now int64) {
 	}
 }
 
-// of returns when and on which port a mapping was used last. The time is zero if it was not.
-func (l *lastSeen) of(id string) (at time.Time, port string) {
+// of returns the last use of a mapping, and whether there was one.
+func (l *lastSeen) of(id string) (use, bool) {
 	l.mu.Lock()
 	s := l.fresh[id]
 	if p := l.stable.Load(); s == nil && p != nil {
@@ -91,10 +108,9 @@ func (l *lastSeen) of(id string) (at time.Time, port string) {
 	}
 	l.mu.Unlock()
 	if s == nil {
-		return time.Time{}, ""
+		return use{}, false
 	}
-	last := s.last.Load()
-	return time.Unix(last.at, 0).UTC(), last.port
+	return *s.last.Load(), true
 }
 
 // tick moves the clock each second until the page is garbage. The pointer is weak: a page has no

@@ -34,6 +34,8 @@ type Page struct {
 	server  atomic.Pointer[mtlsguard.Server]
 	screens map[string]*template.Template // by path
 	handler http.Handler
+	known   map[keptKey]*x509.Certificate
+	linted  findings
 	streams chan struct{} // one element for each stream of events
 }
 
@@ -57,7 +59,7 @@ func New(c Config) (*Page, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Page{config: c, streams: make(chan struct{}, maxStreams)}
+	p := &Page{config: c, known: keepCertificates(c.Certificates), streams: make(chan struct{}, maxStreams)}
 	p.callers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.strangers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.screens = parseScreens()

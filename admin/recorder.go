@@ -33,7 +33,7 @@ const (
 func (p *Page) Observe(r *http.Request, o middleware.Outcome) {
 	if o.Allowed {
 		if o.Identity != nil && o.Identity.MappingID != "" {
-			p.seen.mark(o.Identity.MappingID, o.Port)
+			p.seen.mark(o.Identity)
 		}
 		return
 	}

@@ -132,16 +132,15 @@ func TestLastSeen(t *testing.T) {
 	for i := range 1000 {
 		l.clock.Store(int64(1000 + i))
 		for j := range 10 {
-			l.mark(fmt.Sprint("m", (i+j)%200), "internal")
+			l.mark(&identity.Identity{MappingID: fmt.Sprint("m", (i+j)%200), Port: "internal", User: "u"})
 		}
 	}
-	if at, port := l.of("m0"); at.Unix() != 1999-8 || port != "internal" { // i = 991 … 999 reach 200·k
-		if at.Unix() < 1990 {
-			t.Errorf("%s %q", at, port)
-		}
+	// The last call with m5 is that of i = 996 … 999: (999+6)%200 is 5.
+	if last, ok := l.of("m5"); !ok || last.at != 1999 || last.port != "internal" || last.user != "u" {
+		t.Errorf("%+v %t", last, ok)
 	}
-	if at, _ := l.of("other"); !at.IsZero() {
-		t.Error(at)
+	if _, ok := l.of("other"); ok {
+		t.Error("a mapping that was not used was seen")
 	}
 	if len(l.fresh) != 0 {
 		t.Errorf("%d mappings still take the lock", len(l.fresh))

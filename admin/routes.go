@@ -35,6 +35,16 @@ type route struct {
 // The routes of the API. Each answers JSON; a nil value means that the function has answered.
 var apiRoutes = []route{
 	{"GET /api/v1/status", (*call).status},
+	{"GET /api/v1/ports", (*call).listPorts},
+	{"GET /api/v1/ports/{name}", (*call).port},
+	{"GET /api/v1/connections", (*call).connections},
+	{"POST /api/v1/connections/{id}/close", (*call).closeConnection},
+	{"GET /api/v1/mappings", (*call).listMappings},
+	{"GET /api/v1/mappings/{id}", (*call).mapping},
+	{"GET /api/v1/trust", (*call).trust},
+	{"GET /api/v1/changes", (*call).changes},
+	{"POST /api/v1/reload", (*call).reload},
+	{"GET /api/v1/lint", (*call).lint},
 	{"GET /api/v1/refusals", (*call).refusals},
 	{"GET /api/v1/refusals/{reference}", (*call).refusal},
 	{"GET /api/v1/series", (*call).series},

@@ -31,9 +31,19 @@ type screen struct {
 // The screens, in the order of the navigation.
 var screens = []screen{
 	{"overview", "/", "Overview", []string{"GET /{$}"}, (*call).overview},
+	{"ports", "/ports", "Ports", []string{"GET /ports"}, (*call).listPorts},
+	{"port", "", "Port", []string{"GET /ports/{name}"}, (*call).portScreen},
+	{"connections", "/connections", "Connections", []string{"GET /connections"}, (*call).connectionsScreen},
+	{"connections", "", "Connections", []string{"POST /connections/{id}/close"}, (*call).closeScreen},
+	{"mappings", "/mappings", "Mappings", []string{"GET /mappings"}, (*call).mappingsScreen},
+	{"mapping", "", "Mapping", []string{"GET /mappings/{id}"}, (*call).mappingScreen},
 	{"refusals", "/refusals", "Refusals", []string{"GET /refusals"}, (*call).refusalsScreen},
 	{"refusal", "", "Refusal", []string{"GET /refusals/{reference}"}, (*call).refusalScreen},
 	{"explain", "/explain", "Explain", []string{"GET /explain", "POST /explain"}, (*call).explainScreen},
+	{"trust", "/trust", "Trust", []string{"GET /trust"}, (*call).trust},
+	{"changes", "/changes", "Changes", []string{"GET /changes"}, (*call).changesScreen},
+	{"changes", "", "Changes", []string{"POST /changes/reload"}, (*call).reloadScreen},
+	{"lint", "", "Lint", []string{"GET /lint"}, (*call).lintScreen},
 }
 
 // frame is what every screen has around it.
@@ -73,6 +83,9 @@ func parseScreens() map[string]*template.Template {
 // show answers with a screen.
 func (c *call) show(s *screen) {
 	v, err := s.view(c)
+	if v == nil && err == nil {
+		return // it has answered
+	}
 	status := c.server.Status()
 	f := frame{
 		Program: c.page.config.Title, Title: s.title, Host: hostName(), Status: newStatusReport(&status), Since: status.Since, Now: c.now, View: v,

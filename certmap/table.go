@@ -93,6 +93,20 @@ func (t *Table) Mappings() []Mapping {
 	return out
 }
 
+// All returns the mappings in the order of the table, one by one: there may be a million.
+func (t *Table) All() iter.Seq[Mapping] {
+	return func(yield func(Mapping) bool) {
+		if t == nil {
+			return
+		}
+		for _, e := range t.all() {
+			if !yield(e.mapping()) {
+				return
+			}
+		}
+	}
+}
+
 // WithClock returns the same table with another clock for the dates of mappings, for tests
 // and for looking ahead. nil means time.Now, which is the default.
 func (t *Table) WithClock(now func() time.Time) *Table {
