@@ -42,12 +42,7 @@ func newLivePorts(s *mtlsguard.Status) []livePort {
 	out := []livePort{}
 	for _, p := range s.Ports {
 		l := livePort{Name: p.Name, Connections: p.Connections, Allowed: p.Allowed, Failed: p.Failed}
-		for _, n := range p.Refused {
-			l.Refused += n
-		}
-		for _, n := range p.Handshakes {
-			l.Handshakes += n
-		}
+		l.Refused, l.Handshakes = sumOf(p.Refused), sumOf(p.Handshakes)
 		out = append(out, l)
 	}
 	return out
@@ -99,6 +94,7 @@ type stream struct {
 }
 
 func (s *stream) run() {
+	defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }() // HTTP/1.1: the connection goes on
 	ticker := time.NewTicker(streamTick)
 	defer ticker.Stop()
 	end := time.NewTimer(streamTime)

@@ -76,7 +76,7 @@ type site struct {
 	clock  *testkit.Clock
 }
 
-func newSite(tb testing.TB, edits ...func(*mtlsguard.Options)) *site {
+func newSite(tb testing.TB, edits ...func(*admin.Config)) *site {
 	tb.Helper()
 	s := &site{TB: tb, dir: tb.TempDir(), addr: map[string]string{}, ended: make(chan error, 1), clock: &testkit.Clock{}}
 	for _, name := range []string{"server.pem", "server-key.pem", "client-ca.pem"} {
@@ -89,15 +89,16 @@ func newSite(tb testing.TB, edits ...func(*mtlsguard.Options)) *site {
 	s.put("mtlsguard.yaml", siteConfig)
 	s.put("users.yaml", siteUsers)
 	s.put("policy.csv", sitePolicy)
+	config := admin.Config{Title: "orders <test>", Now: s.clock.Now}
+	for _, edit := range edits {
+		edit(&config)
+	}
 	var err error
-	if s.page, err = admin.New(admin.Config{Title: "orders <test>", Now: s.clock.Now}); err != nil {
+	if s.page, err = admin.New(config); err != nil {
 		tb.Fatal(err)
 	}
 	ready := make(chan struct{})
 	options := mtlsguard.Options{Observe: s.page.Observe, OnHandshake: s.page.OnHandshake, Now: s.clock.Now, Ready: func() { close(ready) }}
-	for _, edit := range edits {
-		edit(&options)
-	}
 	if s.server, err = mtlsguard.Open(filepath.Join(s.dir, "mtlsguard.yaml"), options); err != nil {
 		tb.Fatal(err)
 	}

@@ -158,12 +158,13 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 			res.Body.Close()
 		}
 	}
+	s.do(s.client("bob"), "GET", "internal", "/%E2%80%AE%3Cb%3E", "") // one reading, decoded in the log
 	evil := testpki.NewCA(`<img src=x onerror=alert(1)>`).Leaf("\u202e\x1b[31m<b>\"'")
 	if _, err := testkit.Client(t, s.roots, evil).Get("https://" + s.addr["internal"]); err == nil {
 		t.Error("accepted")
 	}
 	testkit.Eventually(t, "all are listed", func() bool {
-		return len(decode[[]admin.Refusal](s, s.do(alice, "GET", "admin", "/api/v1/refusals", ""))) == len(names)+1
+		return len(decode[[]admin.Refusal](s, s.do(alice, "GET", "admin", "/api/v1/refusals", ""))) == len(names)+2
 	})
 	list := decode[[]admin.Refusal](s, s.do(alice, "GET", "admin", "/api/v1/refusals", ""))
 	paths := []string{"/", "/refusals", "/api/v1/refusals"}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/reason"
 )
 
 //go:embed templates static
@@ -71,6 +72,7 @@ type link struct {
 func parseScreens() map[string]*template.Template {
 	base := template.Must(template.New("base.html").Funcs(template.FuncMap{
 		"when": newMoment, "moment": parseMoment, "short": shortDigest, "printable": func(s string) string { return escape.Printable(s, 0) },
+		"sum":  sumOf,
 		"join": func(all []string) string { return escape.Printable(strings.Join(all, ", "), 0) },
 	}).ParseFS(files, "templates/base.html", "templates/parts.html"))
 	out := map[string]*template.Template{}
@@ -171,6 +173,14 @@ func relative(d time.Duration) string {
 
 // shortDigest returns the beginning of a digest, for people.
 func shortDigest(hex string) string { return hex[:min(len(hex), 16)] }
+
+// sumOf returns the number of refusals for all reasons.
+func sumOf(counts map[reason.Reason]uint64) (n uint64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
 
 // serveStatic serves the style and the script.
 func serveStatic(w http.ResponseWriter, r *http.Request) {

@@ -1,13 +1,17 @@
 package admin_test
 
 import (
+	"crypto/x509"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/admin"
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Each screen shows what the server has, and so does the API.
@@ -154,6 +158,37 @@ func TestOverviewListsWhatEnds(t *testing.T) {
 	for _, want := range []string{"port admin: server certificate", "trust anchor", "in 11 days"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q\n%s", want, page)
+		}
+	}
+}
+
+// A certificate that the program knows shows when a mapping by fingerprint ends, before it is
+// used.
+func TestKeptCertificatesShowTheirEnd(t *testing.T) {
+	t.Parallel()
+	ca := testpki.NewCA("CA")
+	ends := time.Now().Add(9 * 24 * time.Hour).Truncate(time.Second)
+	leaf := ca.Leaf("partner", func(c *x509.Certificate) { c.NotAfter = ends })
+	s := newSite(t, func(c *admin.Config) { c.Certificates = []*x509.Certificate{leaf.Cert} })
+	s.put("users.yaml", siteUsers+"  - {id: partner, user: partner, fingerprint: "+trust.FingerprintOf(leaf.Cert).String()+"}\n")
+	if err := s.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	alice := s.client("alice")
+	got := decode[[]admin.Mapping](s, s.do(alice, "GET", "admin", "/api/v1/mappings?days=30", ""))
+	if len(got) != 1 || got[0].ID != "partner" || got[0].KnownFrom != "kept" || got[0].CertificateNotAfter != ends.UTC().Format(time.RFC3339) {
+		t.Errorf("%+v", got)
+	}
+	if page := s.do(alice, "GET", "admin", "/", "").body; !strings.Contains(page, "the certificate of mapping partner, user partner, ends") {
+		t.Error(page)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{-1, 99, 10_001} {
+		if _, err := admin.New(admin.Config{Refusals: n}); err == nil || len(configerror.All(err)) != 1 {
+			t.Errorf("%d: %v", n, err)
 		}
 	}
 }
