@@ -45,7 +45,7 @@ func (u *use) time() time.Time { return time.Unix(u.at, 0) }
 //
 //go:noinline
 func newUse(now int64, id *identity.Identity) *use {
-	u := &use{at: now, port: id.Port, user: id.User}
+	u := &use{at: now, port: id.Port, user: strings.Clone(id.User)}
 	if id.Leaf != nil {
 		u.notAfter = id.Leaf.NotAfter.Unix()
 	}

@@ -64,7 +64,7 @@ func newRequestRefusal(req *http.Request, o *middleware.Outcome, at time.Time) *
 		detail: clip(o.Detail, maxDetail), generation: o.Generation, forwarded: !o.Gateway.IsZero(),
 	}
 	if o.Identity != nil {
-		r.user, r.mapping = o.Identity.User, o.Identity.MappingID
+		r.user, r.mapping = clip(o.Identity.User, maxWord), clip(o.Identity.MappingID, maxWord)
 	}
 	if o.Rule.Line > 0 {
 		r.rule = o.Rule.String()
@@ -104,12 +104,9 @@ func presented(o *middleware.Outcome) []*x509.Certificate {
 }
 
 // clip returns a copy of s of at most n bytes. A copy, because a part of a text keeps the whole
-// of it in memory.
+// of it in memory: a path that of a request's first line, with its query.
 func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.Clone(s[:n])
+	return strings.Clone(s[:min(len(s), n)])
 }
 
 func address(a net.Addr) string {
