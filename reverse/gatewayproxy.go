@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
+	"github.com/mtlsguard/mtlsguard/internal/abort"
 	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -36,7 +37,7 @@ var (
 // ServeHTTP does not authorize: the guard of the server does. A guard in front of the
 // gateway may authorize too.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := exchange{upgrade: upgradeOf(r), wantsUpgrade: keepalive.Switches(r)}
+	x := exchange{upgrade: keepalive.Upgrade(r), wantsUpgrade: keepalive.Switches(r)}
 	if r.ProtoMajor == 1 && (r.ContentLength != 0 || x.wantsUpgrade) {
 		w = &keepalive.Writer{ResponseWriter: w, Last: x.endsConnection}
 	}
@@ -124,7 +125,7 @@ func abortHTTP1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
-		wire.Abort(c)
+		abort.Conn(c)
 	}
 }
 

@@ -6,26 +6,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/abort"
 	"github.com/mtlsguard/mtlsguard/reverse/internal/wire"
 )
 
 var errUpgradeMethod = errors.New("reverse: only a GET without a body can be upgraded")
-
-// upgradeOf returns the protocols that a request asks to upgrade to, or "".
-func upgradeOf(r *http.Request) string {
-	for _, line := range r.Header["Connection"] {
-		for token := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
-				return strings.Join(r.Header["Upgrade"], ", ")
-			}
-		}
-	}
-	return ""
-}
 
 // sendUpgrade sends a request for an upgrade through a tunnel. A stream of HTTP/2 cannot be
 // upgraded, so the request becomes a POST: its body is what the client sends after the
@@ -148,7 +136,7 @@ func (u *upgradeWriter) abort() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.conn != nil {
-		wire.Abort(u.conn)
+		abort.Conn(u.conn)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 )
 
 // Switches reports whether a request asks to switch its connection to another protocol. A
@@ -15,6 +16,18 @@ import (
 // switch is refused, they must not be read as a request.
 func Switches(r *http.Request) bool {
 	return r.ProtoMajor == 1 && (len(r.Header["Upgrade"]) > 0 || r.Method == http.MethodConnect)
+}
+
+// Upgrade returns the protocols that a request asks to upgrade to, or "".
+func Upgrade(r *http.Request) string {
+	for _, line := range r.Header["Connection"] {
+		for token := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
+				return strings.Join(r.Header["Upgrade"], ", ")
+			}
+		}
+	}
+	return ""
 }
 
 // Writer adds Connection: close to an answer of HTTP/1 if Last reports, at the answer's
