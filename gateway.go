@@ -67,9 +67,8 @@ func (s *Server) verifiedOnlyConfig(g *site.Generation, number uint64) (middlewa
 	if err != nil {
 		return middleware.Config{}, err
 	}
-	c := s.commonGuardConfig(number)
+	c := s.commonGuardConfig(g, number)
 	c.Map, c.Policy, c.Unmapped = table, engine, verifiedOnlyUser
-	c.IdentityHeaders = slices.Clone(c.IdentityHeaders)
 	for _, p := range g.Ports {
 		if p.Guard.Forwarded != nil {
 			c.IdentityHeaders = append(c.IdentityHeaders, p.Guard.Forwarded.Headers()...) // dropped on every port

@@ -69,6 +69,7 @@ func (s *Server) reload(ctx context.Context, all bool, stable func(*fileset.Read
 func (s *Server) read(ctx context.Context, last *fileset.Reader, pinned *source.Generation, all bool, stable func(*fileset.Reader) bool) (*site.Generation, *fileset.Reader, error) {
 	const rounds = 10
 	program := s.options.program()
+	program.OnUpstreamFailure, program.OnUpstreamHealth = s.events.LogUpstream, s.events.LogUpstreamHealth
 	program.Generation = pinned
 	for round := 1; ; round++ {
 		f := last.Next(all)
@@ -106,6 +107,9 @@ func (s *Server) swap(g *site.Generation) error {
 	if err := s.checkRestart(g); err != nil {
 		return err
 	}
+	if err := s.checkServed(g); err != nil {
+		return err
+	}
 	config, err := s.guardConfig(g, s.generation.Load()+1)
 	if err != nil {
 		return err
@@ -124,6 +128,7 @@ func (s *Server) swap(g *site.Generation) error {
 		}
 	}
 	errs = append(errs, s.swapTunnels(g))
+	s.retireUpstreams(g)
 	return errors.Join(errs...)
 }
 

@@ -3,21 +3,24 @@ package mtlsguard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 
-	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reverse"
 )
 
 // Serve opens every port, and does what Run does, until ctx ends. Then it drains; see
-// ports.Server. The guard protects h on every port. Requests of a port with a tunnel go to the
-// tunnel instead of h. With a registration port, Serve can be called once only.
+// ports.Server. The guard protects h on every port. Requests of a port with a tunnel or an
+// upstream go there instead of h; h may be nil if every port has one of them. With a registration port, Serve can be called once only.
 func (s *Server) Serve(ctx context.Context, h http.Handler) error {
-	if f, ok := h.(http.HandlerFunc); (h == nil || ok && f == nil) && s.callsHandler() {
-		return errors.New("mtlsguard: Serve needs a handler: a port of " + s.path + " has no tunnel, and its requests go to the handler")
+	if f, ok := h.(http.HandlerFunc); h == nil || ok && f == nil {
+		s.noHandler.Store(true) // before the check: a reload may come meanwhile
+		if err := s.checkServed(s.currentGeneration()); err != nil {
+			return fmt.Errorf("mtlsguard: Serve needs a handler, or an upstream for every port: %w", err)
+		}
+		h = http.HandlerFunc(notServed)
 	}
 	tunnels, end, err := s.begin(ctx, h)
 	if err != nil {
@@ -99,6 +102,7 @@ func (s *Server) begin(ctx context.Context, h http.Handler) (tunnels *reverse.Se
 	var running sync.WaitGroup
 	running.Go(func() { s.watch(background) })
 	running.Go(func() { s.remind(background) })
+	running.Go(func() { s.checkUpstreams(background) })
 	if s.follower != nil {
 		running.Go(func() { s.follower.Run(background) })
 	}
@@ -134,12 +138,6 @@ func (s *Server) drain() (wait func()) {
 		s.options.OnDrain()
 	}
 	return s.shutDownGateway()
-}
-
-// callsHandler reports whether requests go to the handler of Serve, and not only to tunnels.
-func (s *Server) callsHandler() bool {
-	g := s.currentGeneration()
-	return g.Tunnel != nil || slices.ContainsFunc(g.Ports, func(p site.Port) bool { return p.Registration == nil && p.Tunnel == nil })
 }
 
 // run serves on every port of server and through every tunnel until ctx ends or one of them

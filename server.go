@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,14 +65,15 @@ type Server struct {
 	stopLook   context.CancelFunc // ends the reload of the watcher; nil if there is none
 	generation atomic.Uint64      // written with mu held
 
-	counts   []*counts // by port
-	shadow   atomic.Pointer[shadow.Policy]
-	handler  atomic.Pointer[http.Handler] // of the last call of Handler
-	running  atomic.Bool                  // Run or Serve is running
-	ready    atomic.Int32                 // a readyState
-	reminder reminder
-	fetcher  atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
-	reloaded chan struct{}                    // wakes the watcher
+	counts    []*counts // by port
+	shadow    atomic.Pointer[shadow.Policy]
+	handler   atomic.Pointer[http.Handler] // of the last call of Handler
+	noHandler atomic.Bool                  // Serve got none: every port needs an upstream or a tunnel
+	running   atomic.Bool                  // Run or Serve is running
+	ready     atomic.Int32                 // a readyState
+	reminder  reminder
+	fetcher   atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
+	reloaded  chan struct{}                    // wakes the watcher
 }
 
 // Open reads a configuration file and all files that it names. It opens no port. The error
@@ -140,7 +142,7 @@ func (s *Server) guardConfig(g *site.Generation, number uint64) (middleware.Conf
 	if err != nil {
 		return middleware.Config{}, err
 	}
-	c := s.commonGuardConfig(number)
+	c := s.commonGuardConfig(g, number)
 	c.Map, c.Policy, c.Quotas, c.Now = g.Table, decider, g.Quotas, s.options.Now
 	if s.options.Map != nil {
 		c.Map = s.options.Map
@@ -157,9 +159,9 @@ func (s *Server) guardConfig(g *site.Generation, number uint64) (middleware.Conf
 }
 
 // commonGuardConfig returns the settings that both guards have.
-func (s *Server) commonGuardConfig(number uint64) middleware.Config {
+func (s *Server) commonGuardConfig(g *site.Generation, number uint64) middleware.Config {
 	return middleware.Config{
-		Debug: s.options.Debug, Refuse: s.options.Refuse, Generation: number, IdentityHeaders: s.options.IdentityHeaders,
+		Debug: s.options.Debug, Refuse: s.options.Refuse, Generation: number, IdentityHeaders: slices.Concat(s.options.IdentityHeaders, g.CallerHeaders()),
 		PerPort: map[string]middleware.PortConfig{},
 		Observe: func(r *http.Request, o middleware.Outcome) { s.observe(r, &o) }, Time: s.options.Observe != nil || s.events.Enabled(slog.LevelInfo),
 	}

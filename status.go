@@ -86,6 +86,7 @@ func (s *Server) Status() Status {
 	out.NotReady = s.notReady()
 	out.Source = s.sourceStatus()
 	s.addTunnelStatus(current, &out)
+	s.addUpstreamStatus(current, &out)
 	for i, p := range current.AllPorts() {
 		c := s.countsOf(p.Config.Name)
 		ps := PortStatus{

@@ -23,6 +23,11 @@ func yaml(old, replacement string) func(*site) {
 	return func(s *site) { s.Helper(); s.sub("mtlsguard.yaml", old, replacement) }
 }
 
+// upstreamOf returns a change that gives the first port an upstream, in YAML.
+func upstreamOf(value string) func(*site) {
+	return yaml("    strict: true\n", "    upstream: "+value+"\n    strict: true\n")
+}
+
 // whole returns a change that replaces a file.
 func whole(name, content string) func(*site) { return func(s *site) { s.put(name, content) } }
 
@@ -59,6 +64,40 @@ const config = "mtlsguard.yaml"
 
 var configErrorRows = []configErrorRow{
 	{"unknown key", yaml("reload: 0", "relaod: 0"), config, 3, `unknown key "relaod"`},
+	{"upstream is a text", upstreamOf(`"http://127.0.0.1:8080"`), config, 12, `upstream is not a mapping`},
+	{"unknown key of upstream", upstreamOf(`{url: "http://127.0.0.1:8080", timout: 5s}`), config, 12, `unknown key "timout"`},
+	{"upstream without url", upstreamOf(`{timeout: 5s}`), config, 12, `upstream has no url`},
+	{"an url without scheme", upstreamOf(`{url: "127.0.0.1:8080"}`), config, 12, `url: "127.0.0.1:8080" is not a URL`},
+	{"an url of ftp", upstreamOf(`{url: "ftp://127.0.0.1:8080"}`), config, 12, `has the scheme "ftp"`},
+	{"an url with a path", upstreamOf(`{url: "http://127.0.0.1:8080/api"}`), config, 12, `has a path`},
+	{"an url with a query", upstreamOf(`{url: "http://127.0.0.1:8080?x"}`), config, 12, `has a query`},
+	{"an url with a user", upstreamOf(`{url: "http://root@127.0.0.1:8080"}`), config, 12, `has a user`},
+	{"an url without host", upstreamOf(`{url: "http://:8080"}`), config, 12, `has no host`},
+	{"an url with a bad port", upstreamOf(`{url: "http://127.0.0.1:80800"}`), config, 12, `has no valid port`},
+	{"a socket without path", upstreamOf(`{url: "unix:"}`), config, 12, `has no path of a socket`},
+	{"a socket as a URL", upstreamOf(`{url: "unix:///run/x.sock"}`), config, 12, `has no path of a socket`},
+	{"plain HTTP over the network", upstreamOf(`{url: "http://10.0.0.7:8080"}`), config, 12, `plain HTTP over the network`},
+	{"h2c to a name", upstreamOf(`{url: "h2c://orders.acme.example:8080"}`), config, 12, `plain HTTP over the network`},
+	{"a name that begins like localhost", upstreamOf(`{url: "http://localhost.evil.example"}`), config, 12, `plain HTTP over the network`},
+	{"forgeable headers for nothing", upstreamOf(`{url: "http://127.0.0.1:8080", forgeable_headers: true}`), config, 12, `forgeable_headers: true has no effect`},
+	{"https without anchors", upstreamOf(`{url: "https://orders.acme.example"}`), config, 12, `upstream has no anchors`},
+	{"anchors without https", upstreamOf(`{url: "http://127.0.0.1:8080", anchors: [ca.pem]}`), config, 12, `anchors has no effect without https`},
+	{"a missing anchor", upstreamOf(`{url: "https://orders.acme.example", anchors: [missing.pem]}`), config, 12, `missing.pem`},
+	{"a certificate without key", upstreamOf(`{url: "https://orders.acme.example", anchors: [ca.pem], certificate: {cert: server.pem}}`), config, 12, `certificate of upstream needs both`},
+	{"a certificate for servers", upstreamOf(`{url: "https://orders.acme.example", anchors: [ca.pem], certificate: {cert: server.pem, key: server-key.pem}}`), config, 12, `not for client authentication`},
+	{"a header that is no name", upstreamOf(`{url: "http://127.0.0.1:8080", headers: {user: "X User"}}`), config, 12, `is not the name of a header`},
+	{"a header with an underscore", upstreamOf(`{url: "http://127.0.0.1:8080", headers: {user: REMOTE_USER}}`), config, 12, `has an underscore`},
+	{"a header of HTTP", upstreamOf(`{url: "http://127.0.0.1:8080", headers: {user: Content-Length}}`), config, 12, `has a meaning of its own`},
+	{"a header of proxies", upstreamOf(`{url: "http://127.0.0.1:8080", headers: {user: x-forwarded-for}}`), config, 12, `has a meaning of its own`},
+	{"one header twice", upstreamOf(`{url: "http://127.0.0.1:8080", headers: {user: X-Who, groups: x-who}}`), config, 12, `user and groups have one name`},
+	{"unknown key of headers", upstreamOf(`{url: "http://127.0.0.1:8080", headers: {name: X-Who}}`), config, 12, `unknown key "name"`},
+	{"idle below timeout", upstreamOf(`{url: "http://127.0.0.1:8080", timeout: 30s, idle: 5s}`), config, 12, `idle: 5s is shorter than timeout`},
+	{"many retries", upstreamOf(`{url: "http://127.0.0.1:8080", retries: 11}`), config, 12, `retries: 11 is too many`},
+	{"an upgrade to h2c", upstreamOf(`{url: "http://127.0.0.1:8080", upgrades: [h2c]}`), config, 12, `would carry requests that no policy sees`},
+	{"an upgrade that is no protocol", upstreamOf(`{url: "http://127.0.0.1:8080", upgrades: ["web socket"]}`), config, 12, `is not a protocol`},
+	{"an upgrade on h2c", upstreamOf(`{url: "h2c://127.0.0.1:8080", upgrades: [websocket]}`), config, 12, `upgrades has no effect with h2c`},
+	{"health without slash", upstreamOf(`{url: "http://127.0.0.1:8080", health: healthz}`), config, 12, `health: "healthz" is not a path`},
+	{"no requests", upstreamOf(`{url: "http://127.0.0.1:8080", requests: 0}`), config, 12, `requests: "0"`},
 	{"quotas is no list", more(config, "quotas: {name: q, rate: 1/s}\n"), config, added, "quotas is not a list"},
 	{"a quota is no mapping", more(config, "quotas: [fast]\n"), config, added, "the quota"},
 	{"unknown key of a quota", more(config, "quotas: [{name: q, rate: 1/s, requests: 5}]\n"), config, added, `unknown key "requests"`},

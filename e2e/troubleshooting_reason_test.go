@@ -100,6 +100,12 @@ var reasonTroubles = []troubleCase{
 	{see: "quota", reason: reason.Quota, call: twice, options: curlOf("alice"), prepare: func(s *scene) {
 		s.put("mtlsguard.yaml", s.get("mtlsguard.yaml")+"quotas:\n  - {name: each, per: user, rate: 1/h}\n")
 	}},
+	{see: "upstream", reason: reason.Upstream, call: curl, options: curlOf("alice"), prepare: func(s *scene) {
+		s.web = strings.TrimPrefix(service(s, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "hello "+r.Header.Get("X-Mtlsguard-User"))
+		}), "http://")
+		s.sub("mtlsguard.yaml", "    strict: true\n", fmt.Sprintf("    upstream: {url: \"http://%s\"}\n    strict: true\n", freeAddress(s)))
+	}},
 	{see: "no-port", reason: reason.NoPort, call: withoutPort, program: func(s *scene) { s.configured = true }},
 	{see: "policy-error", reason: reason.PolicyError, call: curl, options: []string{"-u", "carol:right"}, prepare: func(s *scene) {
 		anonymous(s)

@@ -75,4 +75,8 @@ type PortConfig struct {
 	// Forwarded reads the certificates that gateways forward. With it the connection's
 	// own certificate never identifies a user, and Trust does not count.
 	Forwarded *forwarded.Receiver
+	// Handler serves the requests of this port that the policy allows, in place of the handler
+	// that Guard.Handler protects; Identify and Authorize ignore it. Reconfigure replaces it together with the
+	// policy that decides about its requests. nil: that handler serves them.
+	Handler http.Handler
 }

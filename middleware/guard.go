@@ -157,7 +157,7 @@ func (s *snapshot) passes(c *call, l last) (passed bool) {
 // steps need of the stack is free again then: on HTTP/2 each request has a new goroutine,
 // whose stack has to grow for what is deep.
 func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.Request) {
-	inner, behind := g.admit(l, w, r)
+	inner, behind, own := g.admit(l, w, r)
 	if inner == nil {
 		return
 	}
@@ -165,18 +165,21 @@ func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.
 		defer behind.answer.end()
 	}
 	defer passForm(r, inner)
+	if own != nil {
+		next = own
+	}
 	next.ServeHTTP(w, inner)
 }
 
-// admit takes the steps, and returns the request as the handler sees it, with its hop. It
-// returns nil after a refusal, which it has answered.
+// admit takes the steps, and returns the request as the handler sees it, with its hop, and the
+// port's own handler if that has one. It returns nil after a refusal, which it has answered.
 //
 //go:noinline // its frame, see serve
-func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (*http.Request, *hop) {
+func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (inner *http.Request, behind *hop, own http.Handler) {
 	s := g.snapshot.Load()
 	if s == nil {
 		refuseUnconfigured(w, r)
-		return nil, nil
+		return nil, nil, nil
 	}
 	var c call // and no literal, which would be built beside it
 	c.request = r
@@ -185,18 +188,19 @@ func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (*http.Req
 	if !s.passes(&c, l) {
 		s.observe(&c, start)
 		s.writeRefusal(w, &c)
-		return nil, nil
+		return nil, nil, nil
 	}
 	ctx := context.WithValue(r.Context(), identitykey.Key{}, c.Identity)
 	if l == lastMap { // Authorize has more to do, and observes then
 		ctx = withIdentified(ctx, g, s, &c)
 	} else {
+		own = c.port.Handler // never before the policy has decided
 		s.observe(&c, start)
 	}
 	if c.hop != nil {
 		c.hop.answer.begin(g, w, &c)
 	}
-	return s.strip(r, ctx), c.hop
+	return s.strip(r, ctx), c.hop, own
 }
 
 // Check decides about a request without answering it and without changing it. No quota counts

@@ -59,6 +59,11 @@ const (
 	Quota         Reason = "quota"
 )
 
+// Reasons behind the guard: the request is allowed, and not served.
+const (
+	Upstream Reason = "upstream"
+)
+
 // Reasons in the policy.
 const (
 	NoRule      Reason = "no-rule"
@@ -77,7 +82,7 @@ type entry struct {
 var order = []Reason{
 	NoCertificate, UnknownAuthority, Expired, NotYetValid, WrongUsage, NotALeaf, WeakKey, Revoked,
 	RevocationUnknown, TooLarge, BadCertificate, Timeout, Limit, Address, UntrustedGateway, BadHeader, BadCredentials,
-	Unmapped, Ambiguous, MappingExpired, AmbiguousPath, Misdirected, NoPort, Quota, NoRule, Denied, PolicyError,
+	Unmapped, Ambiguous, MappingExpired, AmbiguousPath, Misdirected, NoPort, Quota, Upstream, NoRule, Denied, PolicyError,
 }
 
 var entries = map[Reason]entry{
@@ -105,6 +110,7 @@ var entries = map[Reason]entry{
 	Misdirected:       {421, "The request does not belong on this connection"},
 	NoPort:            {500, "The server is not set up correctly"},
 	Quota:             {429, "Too many requests"},
+	Upstream:          {502, "The service behind this server does not answer"},
 	NoRule:            {403, "Not allowed"},
 	Denied:            {403, "Denied"},
 	PolicyError:       {503, "No decision can be made"},
@@ -117,8 +123,8 @@ func All() []Reason { return slices.Clone(order) }
 func (r Reason) Known() bool { _, ok := entries[r]; return ok }
 
 // Status returns the HTTP status of a refusal: 400 for AmbiguousPath and BadHeader, 401 for
-// BadCredentials, 421 for Misdirected (RFC 9110 section 15.5.20), 429 for Quota (RFC 6585 section 4), 500 for NoPort, 503 for
-// PolicyError, and 403 for every other reason, those outside the list included.
+// BadCredentials, 421 for Misdirected (RFC 9110 section 15.5.20), 429 for Quota (RFC 6585 section 4), 500 for NoPort, 502 for Upstream (the answer may
+// also have 503 or 504), 503 for PolicyError, and 403 for every other reason, those outside the list included.
 func (r Reason) Status() int {
 	if e, ok := entries[r]; ok {
 		return e.status

@@ -14,7 +14,7 @@ import (
 
 // reasons is the list that other programs rely on.
 const reasons = "no-certificate unknown-authority expired not-yet-valid wrong-usage not-a-leaf weak-key revoked revocation-unknown too-large bad-certificate timeout limit address " +
-	"untrusted-gateway bad-header bad-credentials unmapped ambiguous mapping-expired ambiguous-path misdirected no-port quota no-rule denied policy-error"
+	"untrusted-gateway bad-header bad-credentials unmapped ambiguous mapping-expired ambiguous-path misdirected no-port quota upstream no-rule denied policy-error"
 
 func TestEachReasonHasAStatusAndATitle(t *testing.T) {
 	t.Parallel()
@@ -33,6 +33,8 @@ func TestEachReasonHasAStatusAndATitle(t *testing.T) {
 			want = 429
 		case reason.NoPort:
 			want = 500
+		case reason.Upstream:
+			want = 502
 		case reason.PolicyError:
 			want = 503
 		}

@@ -73,6 +73,16 @@ func TestHelpExamplesWork(t *testing.T) {
 				args = append(args, "--first-port", "0")
 				stop() // the demo ends at once
 			}
+			if args[0] == "serve" {
+				put(t, "serve.yaml", strings.ReplaceAll(siteConfig, "    client_cert:", "    upstream: {url: \"unix:service.sock\"}\n    client_cert:"))
+				for i, a := range args {
+					args[i] = map[string]string{"mtlsguard.yaml": "serve.yaml", "127.0.0.1:8081": "127.0.0.1:0", "status.sock": "serve.sock"}[a]
+					if args[i] == "" {
+						args[i] = a
+					}
+				}
+				stop() // serve ends at once
+			}
 			if slices.Contains(args, "--follow") {
 				stop()
 			}

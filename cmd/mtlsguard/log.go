@@ -116,7 +116,7 @@ func (c *logCmd) print(a *app, raw []byte, l *logLine) {
 	for _, f := range []struct{ name, value string }{
 		{"port", l.Port}, {"request", strings.TrimSpace(l.Method + " " + l.Path)}, {"user", l.User}, {"mapping", l.Mapping}, {"rule", l.Rule},
 		{"subject", l.Subject}, {"san", l.SAN}, {"fingerprint", l.Fingerprint}, {"spki", l.SPKI}, {"certificates", countText(l.Certificates)},
-		{"sni", l.SNI}, {"host", l.Host}, {"count", countText(l.Count)}, {"remote", l.Remote}, {"via_proxy", l.ViaProxy}, {"client_ip", l.ClientIP}, {"file", l.File}, {"error", l.Error}, {"nearest", l.Nearest},
+		{"sni", l.SNI}, {"host", l.Host}, {"upstream", l.upstream()}, {"count", countText(l.Count)}, {"remote", l.Remote}, {"via_proxy", l.ViaProxy}, {"client_ip", l.ClientIP}, {"file", l.File}, {"error", l.Error}, {"nearest", l.Nearest},
 		{"stale", flagText(l.Stale)}, {"reference", l.Reference},
 	} {
 		if f.value != "" {

@@ -23,10 +23,17 @@ type logLine struct {
 	ViaProxy                                                        string `json:"via_proxy"`
 	ClientIP                                                        string `json:"client_ip"`
 	SAN, SPKI, SNI, Nearest                                         string
+	Upstream                                                        any // other programs' lines may have something else there
 	Generation, Certificates, Count                                 uint64
 	Stale                                                           bool
 
 	number int // of the line in the log, from 1
+}
+
+// upstream returns the URL of the service that has not answered, or "".
+func (l *logLine) upstream() string {
+	url, _ := l.Upstream.(string)
+	return url
 }
 
 // isRequest reports whether the line is about a request or a handshake that was decided.

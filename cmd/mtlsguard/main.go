@@ -1,5 +1,6 @@
 // Command mtlsguard explains why a client certificate is refused.
 //
+//	mtlsguard serve --config mtlsguard.yaml          guard services that are not Go programs
 //	mtlsguard demo                                   serve a sample configuration
 //	mtlsguard explain --config mtlsguard.yaml --cert alice.pem --port internal GET /orders/7
 //	mtlsguard inspect alice.pem                      show a certificate and its mappings
@@ -50,6 +51,7 @@ type cli struct {
 	JSON    bool                `name:"json" help:"Print the result as JSON."`
 	Version console.VersionFlag `name:"version" short:"V" help:"Print the version."`
 
+	Serve      serveCmd      `cmd:"" help:"Serve the ports of a configuration in front of other services."`
 	Demo       demoCmd       `cmd:"" help:"Serve a sample configuration with throwaway certificates."`
 	Explain    explainCmd    `cmd:"" help:"Show whether a request is allowed, and why."`
 	Inspect    inspectCmd    `cmd:"" help:"Show the content of a certificate, or which certificates a server requests."`

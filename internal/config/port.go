@@ -25,6 +25,7 @@ type Port struct {
 	Position
 	Registration   *Registration
 	Tunnel         *Tunnel
+	Upstream       *Upstream // nil: the program serves the port
 	Name           string
 	Listen         string
 	ClientAuth     ports.ClientAuth
@@ -62,7 +63,7 @@ func (p *parser) unique(n *yaml.Node, seen map[string]int, key, value string) {
 
 func (p *parser) port(n *yaml.Node) Port {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
-		"methods", "server_names", "cancel_requests", "limits", "addresses", "proxy_protocol", "forwarded", "registration", "tunnel")
+		"methods", "server_names", "cancel_requests", "limits", "addresses", "proxy_protocol", "forwarded", "registration", "tunnel", "upstream")
 	out := Port{Position: Position{n}, Strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // reported by Map
@@ -93,6 +94,7 @@ func (p *parser) port(n *yaml.Node) Port {
 	p.callers(&out, m)
 	p.registration(&out, m)
 	p.tunnel(&out, m)
+	p.upstream(&out, m["upstream"])
 	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.Limits = p.limits(m["limits"])
 	out.LimitsInFile = out.Limits

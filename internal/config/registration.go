@@ -33,7 +33,7 @@ var (
 
 // Keys that have no effect on a port without users.
 var (
-	notOfRegistrations = []string{"strict", "unmapped", "methods", "server_names", "forwarded", "tunnel"}
+	notOfRegistrations = []string{"strict", "unmapped", "methods", "server_names", "forwarded", "tunnel", "upstream"}
 	notOfBelieved      = []string{"unmapped", "methods"}
 )
 

@@ -28,7 +28,7 @@ const defaultTunnel = "tunnel"
 // reverse reads which gateways this server dials, and which callers it serves through them.
 func (p *parser) reverse(n *yaml.Node) *Reverse {
 	m := p.Map(n, "reverse", "name", "gateways", "services", "server_name", "certificate", "gateway", "clients",
-		"strict", "unmapped", "methods", "server_names")
+		"strict", "unmapped", "methods", "server_names", "upstream")
 	out := &Reverse{Port: Port{Position: Position{n}, Name: defaultTunnel, Strict: true, ClientAuth: ports.Request}}
 	if n.Kind != yaml.MappingNode {
 		return out // reported by Map
@@ -65,6 +65,7 @@ func (p *parser) reverse(n *yaml.Node) *Reverse {
 		p.Say(n, "reverse has no clients", "add clients: {anchors: [FILE]} with the CA of your users: a forwarded certificate is verified again")
 	}
 	p.callers(&out.Port, m)
+	p.upstream(&out.Port, m["upstream"])
 	return out
 }
 

@@ -30,6 +30,9 @@ func (p *parser) tunnel(out *Port, m map[string]*yaml.Node) {
 		// The certificate that goes through the tunnel is the connection's: here it would be the other gateway's.
 		p.Say(n, "tunnel and forwarded on one port: the tunnel would forward the gateway's certificate as the caller's", "use a port for each")
 	}
+	if m["upstream"] != nil {
+		p.Say(m["upstream"], "tunnel and upstream on one port: a request has one way", "remove one of the two, or use a port for each")
+	}
 	k := p.Map(n, "tunnel", "service", "services", "check")
 	if n.Kind != yaml.MappingNode {
 		return // reported by Map

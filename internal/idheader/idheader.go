@@ -50,7 +50,7 @@ var names = map[string]bool{
 var prefixes = []string{
 	"client-cert-", "x-client-cert", "x-client-verify", "x-client-dn", "x-client-cn", "x-client-subject", "x-client-issuer",
 	"ssl-client-", "x-ssl-", "x-amzn-mtls-", "cf-client-cert-", "cf-cert-", "cloudfront-viewer-cert-",
-	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-mtls-", "x-tls-client-",
+	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-ssl-client-", "x-auth-request-", "x-mtls-", "x-mtlsguard-", "x-tls-client-",
 	"x-remote-user", "x-remote-group", "x-remote-extra-", "x-remote-name", "x-remote-email", // Kubernetes and CGI bridges
 	"x-webauth-", "x-authenticated-", "x-consumer-", // Grafana and similar programs; Kong
 	"x-ms-client-principal", "x-ms-token-", // Azure App Service

@@ -85,6 +85,10 @@ func (g *Generation) findEndings() []ending {
 			e.port = i
 			out = append(out, *e)
 		}
+		if e := p.Upstream.ending(p.Config.Name); e != nil {
+			e.port = i
+			out = append(out, *e)
+		}
 		for _, t := range p.Trusts() {
 			for _, e := range t.endings(p.Config.Name) {
 				e.port = i

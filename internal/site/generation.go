@@ -43,6 +43,7 @@ type Port struct {
 	Guard             middleware.PortConfig
 	LimitsInFile      ports.Limits      // 0 where the file leaves the default
 	Gateways          *Gateways         // nil: there are none
+	Upstream          Upstream          // the service behind the port, which Guard.Handler forwards to
 	CertificateDigest [sha256.Size]byte // of the files of the certificate and its key
 	certificateFile   string
 	clients           Trust // of connections

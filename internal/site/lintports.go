@@ -77,6 +77,8 @@ func (x *linter) endings(p config.Port, index int) {
 		switch {
 		case e.about == "ports":
 			at = p.Cert.In(x.path)
+		case e.about == "upstream":
+			at = p.Upstream.Cert.In(x.path)
 		case p.Trust != nil:
 			at.Line = p.Trust.Line()
 		}

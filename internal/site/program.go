@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/upstream"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/source"
@@ -24,6 +25,9 @@ type Program struct {
 	// Editor is set on a machine that is not the node: certificates and keys of ports are not read,
 	// and signatures are not checked.
 	Editor bool
+	// They are called as package upstream documents. nil reports nothing.
+	OnUpstreamFailure func(upstream.Failure)
+	OnUpstreamHealth  func(port, url string, err error)
 }
 
 func (p *Program) forConfig() config.Program {

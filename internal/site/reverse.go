@@ -60,6 +60,7 @@ func (l *loader) reverse(path string, f *config.Reverse) *Tunnel {
 		out.gateways = l.trust(path, "reverse, gateway", f.Gateway, old.gateways)
 	}
 	out.Gateways = &Gateways{Names: f.Names, Pins: f.Pins, Addrs: f.Gateways}
+	l.upstream(path, f.Port, &out.Port)
 	out.Config = reverse.ServerConfig{
 		Name: f.Name, Services: f.Services, Addrs: f.Gateways, ServerName: f.ServerName,
 		Gateways: forwarded.Gateways{Pins: f.Pins, Names: f.Names, Trust: out.gateways.Verifier},

@@ -1,0 +1,127 @@
+package upstream
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"slices"
+	"strings"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/idheader"
+	"github.com/mtlsguard/mtlsguard/internal/username"
+)
+
+// field is a header with its one value.
+type field struct{ name, value string }
+
+// maxGroups bounds the bytes of the header with the groups. Servers refuse longer headers.
+const maxGroups = 16 << 10
+
+// of returns the headers that carry a caller. Names of users and groups hold neither commas nor
+// control characters. A mapper or a policy of a program may break that, and then it is an error.
+func (h *Headers) of(id *identity.Identity) ([]field, error) {
+	var out []field
+	if h.User != "" {
+		if !username.IsName(id.User) {
+			return nil, fmt.Errorf("the user %.200q cannot be sent in a header", id.User)
+		}
+		out = append(out, field{h.User, id.User})
+	}
+	if h.Groups != "" {
+		for _, g := range id.Groups {
+			if !username.IsName(g) {
+				return nil, fmt.Errorf("the group %.200q cannot be sent in a header", g)
+			}
+		}
+		groups := strings.Join(id.Groups, ",")
+		if len(groups) > maxGroups {
+			return nil, fmt.Errorf("the groups of the user have %d bytes, and a header may have %d: set headers: {groups: \"\"}", len(groups), maxGroups)
+		}
+		out = append(out, field{h.Groups, groups})
+	}
+	if h.Certificate != "" && id.Leaf != nil {
+		out = append(out, field{h.Certificate, ":" + base64.StdEncoding.EncodeToString(id.Leaf.Raw) + ":"}) // a Byte Sequence (RFC 9440 section 2.1)
+	}
+	return out, nil
+}
+
+// names reports whether a header, in any spelling, is one that carries the caller.
+func (h *Headers) names(name string) bool {
+	return idheader.Same(name, h.User) || idheader.Same(name, h.Groups) || idheader.Same(name, h.Certificate)
+}
+
+// misleading are headers by which a service takes a request for another one than the policy has
+// decided about: another method, path or host. They are in the form of idheader.Fold.
+var misleading = map[string]bool{
+	"forwarded": true, "x-real-ip": true, "x-original-host": true, "x-host": true,
+	"x-original-url": true, "x-original-uri": true, "x-original-method": true, "x-rewrite-url": true, "x-request-uri": true,
+	"x-http-method": true, "x-http-method-override": true, "x-method-override": true,
+}
+
+// isRemoved reports whether a header of the caller is not forwarded.
+func (h *Headers) isRemoved(name string) bool {
+	if idheader.Is(name) || h.names(name) {
+		return true
+	}
+	folded := idheader.Fold(name)
+	return misleading[folded] || strings.HasPrefix(folded, "x-forwarded-")
+}
+
+// clean deletes the headers that only a proxy may set.
+func (h *Headers) clean(header http.Header) {
+	for name := range header {
+		if h.isRemoved(name) {
+			delete(header, name)
+		}
+	}
+}
+
+// rewrite makes the request for the service. ReverseProxy has removed the headers that the
+// caller names in Connection before, so a caller cannot have those removed that are set here.
+func (u *Upstream) rewrite(pr *httputil.ProxyRequest) {
+	x := exchangeOf(pr.In)
+	out := pr.Out
+	u.config.Headers.clean(out.Header)
+	for _, f := range x.identity {
+		out.Header[f.name] = []string{f.value}
+	}
+	out.Header["X-Forwarded-Host"], out.Header["X-Forwarded-Proto"] = []string{pr.In.Host}, []string{"https"}
+	if addr := remoteOf(pr.In); addr != "" {
+		out.Header["X-Forwarded-For"] = []string{addr}
+	}
+	out.URL.Scheme, out.URL.Host, out.URL.User = u.config.Scheme, u.config.Host, nil
+	out.URL.RawQuery = pr.In.URL.RawQuery // unchanged: no decision depends on it
+	out.Host = pr.In.Host
+	if out.Body == nil {
+		out.Trailer = nil // with trailers and no body net/http never ends a stream of HTTP/2
+		return
+	}
+	u.config.Headers.clean(out.Trailer)
+	for name := range out.Trailer {
+		if !isTrailer(name) {
+			delete(out.Trailer, name)
+		}
+	}
+	x.body = &requestBody{x: x, body: out.Body, trailers: out.Trailer}
+	out.Body = x.body.attempt()
+}
+
+// remoteOf returns the caller's IP address: the one that a configured proxy or gateway states,
+// else that of the connection. Behind a gateway that states none it is unknown.
+func remoteOf(r *http.Request) string {
+	id, _ := identity.FromContext(r.Context())
+	switch {
+	case id.Remote.IsValid():
+		return id.Remote.Unmap().WithZone("").String()
+	case slices.Contains([]identity.Via{identity.Forwarded, identity.Tunnel}, id.Via):
+		return ""
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil || net.ParseIP(host) == nil {
+		return ""
+	}
+	return host
+}
