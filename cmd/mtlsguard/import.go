@@ -21,6 +21,7 @@ type importCmd struct {
 	HAProxy    importHAProxyCmd    `cmd:"" name:"haproxy" help:"Import map and acl files of HAProxy."`
 	PGIdent    importPGIdentCmd    `cmd:"" name:"pgident" help:"Import a user name map of PostgreSQL."`
 	WebMethods importWebMethodsCmd `cmd:"" name:"webmethods" help:"Import the ports, ACLs and users of an Integration Server."`
+	Kong       importKongCmd       `cmd:"" help:"Import the declarative configuration of Kong."`
 }
 
 // importFlags are the flags of every format.

@@ -100,6 +100,9 @@ func (in *Import) issuerKey(name string) (trust.Digest, error) {
 	return trust.Digest{}, errNoAuthority
 }
 
+// Authorities returns the authorities of --issuer, and those that were added.
+func (in *Import) Authorities() []*Authority { return slices.Clone(in.authorities) }
+
 // HasAuthorities reports whether --issuer names an authority, or the source has one.
 func (in *Import) HasAuthorities() bool { return len(in.authorities) > 0 }
 
@@ -136,16 +139,20 @@ func (in *Import) FindIssuer(leaf *Certificate) (a *Authority, why, hint string)
 	return nil, fmt.Sprintf("it is not known which of the %d authorities issued the certificate", len(all)), "--certs FOLDER with the certificate, or --issuer FILE with one authority"
 }
 
-// IssuedUnder reports whether an authority of --issuer or the source issued a certificate at hand,
-// directly or through other authorities at hand. Without any authority it is true.
-func (in *Import) IssuedUnder(leaf *Certificate) bool {
-	if len(in.authorities) == 0 {
+// IssuedUnder reports whether one of the authorities issued a certificate at hand, directly or
+// through other authorities at hand. Without any it is about those of --issuer and the source, and
+// true if there are none.
+func (in *Import) IssuedUnder(leaf *Certificate, by ...*Authority) bool {
+	if len(by) == 0 {
+		by = in.authorities
+	}
+	if len(by) == 0 {
 		return true
 	}
 	between := append(slices.Clone(leaf.chain), in.Certificates.authorities...)
 	c := leaf.Cert
 	for range maxChain {
-		for _, a := range in.authorities {
+		for _, a := range by {
 			if c.CheckSignatureFrom(a.Cert) == nil {
 				return true
 			}

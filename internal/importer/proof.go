@@ -41,7 +41,7 @@ func (in *Import) checkPolicy() error {
 	if len(in.rules) == 0 && len(in.expected) == 0 {
 		return nil
 	}
-	engine, err := policy.Load("policy.csv", strings.NewReader(in.policyText()))
+	engine, err := in.Policy()
 	if err != nil || len(in.expected) == 0 {
 		return err
 	}

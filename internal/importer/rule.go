@@ -20,6 +20,11 @@ func (l *Line) Member(subject, group string) bool {
 	return l.addPolicy(fmt.Sprintf("g, %s, %s", subject, group), false)
 }
 
+// Policy loads the lines of policy.csv that have been added.
+func (in *Import) Policy() (*policy.Engine, error) {
+	return policy.Load("policy.csv", strings.NewReader(in.policyText()))
+}
+
 // addPolicy adds a line of policy.csv, once. The fields of a line are never quoted, so a comma in
 // one makes another number of fields, and the line does not load.
 func (l *Line) addPolicy(text string, denies bool) bool {

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"github.com/mtlsguard/mtlsguard/internal/importer"
+	"github.com/mtlsguard/mtlsguard/internal/importer/kongyaml"
+)
+
+type importKongCmd struct {
+	Files         []string `arg:"" name:"file" help:"All files of one declarative configuration, in YAML or JSON."`
+	Host          string   `placeholder:"NAME" help:"The server gets requests to this host alone: routes of other hosts are left out, and for its own their hosts are no condition. Without it no route with hosts is carried."`
+	WholeSegments bool     `help:"No path of your services continues the path of a route within a segment, such as /ordersX for /orders. Without it, a route below the path of another must end in a slash if it refuses others."`
+	importFlags
+}
+
+func (*importKongCmd) Help() string {
+	return `Reads consumers with their mtls_auth_credentials and acls, and routes with the plugins mtls-auth and acl. The issuers are those of ca_certificates.
+
+Examples:
+  mtlsguard import kong kong.yaml --out imported
+  mtlsguard import kong kong.yaml --out imported --host api.acme.example --certs clients` + importHelp
+}
+
+func (c *importKongCmd) Run(a *app) error {
+	o := kongyaml.Options{Host: c.Host, WholeSegments: c.WholeSegments}
+	return c.run(a, "kong", func(in *importer.Import) error { return kongyaml.Read(in, c.Files, o) })
+}
