@@ -22,6 +22,7 @@ type importCmd struct {
 	PGIdent    importPGIdentCmd    `cmd:"" name:"pgident" help:"Import a user name map of PostgreSQL."`
 	WebMethods importWebMethodsCmd `cmd:"" name:"webmethods" help:"Import the ports, ACLs and users of an Integration Server."`
 	Kong       importKongCmd       `cmd:"" help:"Import the declarative configuration of Kong."`
+	Vault      importVaultCmd      `cmd:"" help:"Import roles of the auth method cert of Vault and OpenBao."`
 }
 
 // importFlags are the flags of every format.

@@ -53,7 +53,7 @@ func (c *config) readAccess(in *importer.Import, r *route) {
 		switch {
 		case p.odd == "" && slices.Contains(harmless, name):
 			c.passedOver[name] = true
-		case p.odd == "" && slices.Contains(logins, name) && c.text(p.config["anonymous"], "anonymous") != "":
+		case p.odd == "" && slices.Contains(logins, name) && c.Text(p.config["anonymous"], "anonymous") != "":
 			in.Remark(fmt.Sprintf("%s is another way to log in, and is not carried", name))
 		default:
 			r.close(fmt.Sprintf("the plugin %s (line %d) may refuse a request too", name, p.at.Line))
@@ -86,36 +86,36 @@ func (a *access) close(why string) {
 
 func (c *config) readMTLS(in *importer.Import, r *route, p *plugin) {
 	r.mtls = &mtlsAuth{by: []string{"username", "custom_id"}}
-	c.file = p.at.File
+	c.File = p.at.File
 	if n, ok := p.config["consumer_by"]; ok {
-		r.mtls.by = c.texts(n, "consumer_by")
+		r.mtls.by = c.Texts(n, "consumer_by")
 	}
-	r.mtls.authorities = c.texts(p.config["ca_certificates"], "ca_certificates")
+	r.mtls.authorities = c.Texts(p.config["ca_certificates"], "ca_certificates")
 	switch unknown := c.unknown(p, mtlsKeys); {
 	case p.odd != "":
 		r.close("of its plugin mtls-auth, " + p.odd + " is not understood")
 	case unknown != "":
 		r.close(fmt.Sprintf("its plugin mtls-auth has the key %s, which Kong's own has not", unknown))
-	case c.boolean(p.config["skip_consumer_lookup"], "skip_consumer_lookup", false):
+	case c.Bool(p.config["skip_consumer_lookup"], "skip_consumer_lookup", false):
 		r.close("skip_consumer_lookup: every certificate of its authorities is let in, without a consumer")
 	}
 	for _, key := range []string{"anonymous", "default_consumer"} {
-		if who := c.text(p.config[key], key); who != "" {
+		if who := c.Text(p.config[key], key); who != "" {
 			in.Line(p.at, "plugin mtls-auth").Skip(fmt.Sprintf("%s: requests without a consumer are those of %s there, and are refused here", key, escape.Quote(who, escape.Short)), "rules for user:Default and strict: false, or unmapped: NAME, on the port, if that is meant")
 		}
 	}
-	if mode := c.text(p.config["revocation_check_mode"], "revocation_check_mode"); mode != "SKIP" {
+	if mode := c.Text(p.config["revocation_check_mode"], "revocation_check_mode"); mode != "SKIP" {
 		in.Remark("revocation is not carried: Kong asks OCSP and CRLs unless revocation_check_mode is SKIP; here crls and ocsp in the trust of the port say so")
 	}
 }
 
 func (c *config) readACL(r *route, p *plugin) {
-	c.file = p.at.File
-	allow := append(c.texts(p.config["allow"], "allow"), c.texts(p.config["whitelist"], "whitelist")...)
-	deny := append(c.texts(p.config["deny"], "deny"), c.texts(p.config["blacklist"], "blacklist")...)
+	c.File = p.at.File
+	allow := append(c.Texts(p.config["allow"], "allow"), c.Texts(p.config["whitelist"], "whitelist")...)
+	deny := append(c.Texts(p.config["deny"], "deny"), c.Texts(p.config["blacklist"], "blacklist")...)
 	unknown := c.unknown(p, aclKeys)
 	for _, key := range []string{"always_use_authenticated_groups", "include_consumer_groups"} {
-		if c.boolean(p.config[key], key, false) {
+		if c.Bool(p.config[key], key, false) {
 			unknown = key
 		}
 	}
@@ -137,7 +137,7 @@ func (c *config) readACL(r *route, p *plugin) {
 // unknown returns a key of a plugin that is not among the known ones, or "".
 func (c *config) unknown(p *plugin, known []string) string {
 	for _, key := range sorted(p.config) {
-		if n := c.follow(p.config[key]); n != nil && !slices.Contains(known, key) {
+		if n := c.Follow(p.config[key]); n != nil && !slices.Contains(known, key) {
 			return key
 		}
 	}

@@ -8,11 +8,12 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
+	"github.com/mtlsguard/mtlsguard/internal/importer/yamlnode"
 )
 
 // config is what the files say, with the references between entities as they are written.
 type config struct {
-	reader
+	yamlnode.Reader
 	old         bool // a format before 3.0
 	authorities []*authority
 	consumers   []*consumer
@@ -91,59 +92,59 @@ var ignored = []string{
 
 // readFile adds what a file says.
 func (c *config) readFile(name string, root *yaml.Node) {
-	c.file = name
-	top := c.fields(root, "the file")
-	switch version := c.text(top["_format_version"], "_format_version"); version {
+	c.File = name
+	top := c.Fields(root, "the file")
+	switch version := c.Text(top["_format_version"], "_format_version"); version {
 	case "3.0":
 	case "1.1", "2.1":
 		c.old = true
 	default:
-		c.reject(root, fmt.Sprintf("_format_version is %s", escape.Quote(version, escape.Short)), "the formats 1.1, 2.1 and 3.0 are read")
+		c.Reject(root, fmt.Sprintf("_format_version is %s", escape.Quote(version, escape.Short)), "the formats 1.1, 2.1 and 3.0 are read")
 	}
-	for _, n := range []*yaml.Node{top["_plugin_configs"], c.fields(top["_info"], "_info")["defaults"]} {
+	for _, n := range []*yaml.Node{top["_plugin_configs"], c.Fields(top["_info"], "_info")["defaults"]} {
 		if n != nil {
-			c.reject(n, "values that count for several entities are not read", "deck gateway dump writes each entity with its own")
+			c.Reject(n, "values that count for several entities are not read", "deck gateway dump writes each entity with its own")
 		}
 	}
-	for _, n := range c.list(top["ca_certificates"], "ca_certificates") {
-		f := c.fields(n, "an element of ca_certificates")
-		c.authorities = append(c.authorities, &authority{at: c.at(n), id: c.text(f["id"], "id"), text: c.text(f["cert"], "cert")})
+	for _, n := range c.List(top["ca_certificates"], "ca_certificates") {
+		f := c.Fields(n, "an element of ca_certificates")
+		c.authorities = append(c.authorities, &authority{at: c.At(n), id: c.Text(f["id"], "id"), text: c.Text(f["cert"], "cert")})
 	}
-	for _, n := range c.list(top["consumer_groups"], "consumer_groups") {
+	for _, n := range c.List(top["consumer_groups"], "consumer_groups") {
 		c.readConsumerGroup(n)
 	}
-	for _, n := range c.list(top["consumer_group_consumers"], "consumer_group_consumers") {
-		f := c.fields(n, "an element of consumer_group_consumers")
-		c.groups = append(c.groups, &consumerGroup{at: c.at(n), name: c.reference(f["consumer_group"], "consumer_group"), members: []string{c.reference(f["consumer"], "consumer")}})
+	for _, n := range c.List(top["consumer_group_consumers"], "consumer_group_consumers") {
+		f := c.Fields(n, "an element of consumer_group_consumers")
+		c.groups = append(c.groups, &consumerGroup{at: c.At(n), name: c.Reference(f["consumer_group"], "consumer_group"), members: []string{c.Reference(f["consumer"], "consumer")}})
 	}
-	for _, n := range c.list(top["consumers"], "consumers") {
+	for _, n := range c.List(top["consumers"], "consumers") {
 		c.readConsumer(n)
 	}
-	for _, n := range c.list(top["mtls_auth_credentials"], "mtls_auth_credentials") {
+	for _, n := range c.List(top["mtls_auth_credentials"], "mtls_auth_credentials") {
 		c.credentials = append(c.credentials, c.readCredential(n))
 	}
-	for _, n := range c.list(top["acls"], "acls") {
+	for _, n := range c.List(top["acls"], "acls") {
 		c.members = append(c.members, c.readMembership(n))
 	}
-	for _, n := range c.list(top["services"], "services") {
+	for _, n := range c.List(top["services"], "services") {
 		c.readService(n)
 	}
-	for _, n := range c.list(top["routes"], "routes") {
+	for _, n := range c.List(top["routes"], "routes") {
 		c.readRoute(n, nil)
 	}
-	for _, n := range c.list(top["plugins"], "plugins") {
+	for _, n := range c.List(top["plugins"], "plugins") {
 		c.readPlugin(n, plugin{})
 	}
-	for _, n := range c.list(top["filter_chains"], "filter_chains") {
-		f := c.fields(n, "an element of filter_chains")
-		c.plugins = append(c.plugins, &plugin{at: c.at(n), name: "filter_chains", enabled: true, routeN: c.reference(f["route"], "route"), serviceN: c.reference(f["service"], "service")})
+	for _, n := range c.List(top["filter_chains"], "filter_chains") {
+		f := c.Fields(n, "an element of filter_chains")
+		c.plugins = append(c.plugins, &plugin{at: c.At(n), name: "filter_chains", enabled: true, routeN: c.Reference(f["route"], "route"), serviceN: c.Reference(f["service"], "service")})
 	}
 }
 
 // unread returns the keys of a file that are not read.
 func (c *config) unread(root *yaml.Node) (out []string) {
 	read := []string{"ca_certificates", "consumer_groups", "consumer_group_consumers", "consumers", "mtls_auth_credentials", "acls", "services", "routes", "plugins", "filter_chains"}
-	for key := range c.fields(root, "the file") {
+	for key := range c.Fields(root, "the file") {
 		if !slices.Contains(ignored, key) && !slices.Contains(read, key) {
 			out = append(out, key)
 		}
@@ -153,52 +154,52 @@ func (c *config) unread(root *yaml.Node) (out []string) {
 }
 
 func (c *config) readConsumer(n *yaml.Node) {
-	f := c.fields(n, "an element of consumers")
-	one := &consumer{at: c.at(n), id: c.text(f["id"], "id"), username: c.text(f["username"], "username"), customID: c.text(f["custom_id"], "custom_id")}
-	for _, child := range c.list(f["mtls_auth_credentials"], "mtls_auth_credentials") {
+	f := c.Fields(n, "an element of consumers")
+	one := &consumer{at: c.At(n), id: c.Text(f["id"], "id"), username: c.Text(f["username"], "username"), customID: c.Text(f["custom_id"], "custom_id")}
+	for _, child := range c.List(f["mtls_auth_credentials"], "mtls_auth_credentials") {
 		one.credentials = append(one.credentials, c.readCredential(child))
 	}
-	for _, child := range c.list(f["acls"], "acls") {
+	for _, child := range c.List(f["acls"], "acls") {
 		one.members = append(one.members, c.readMembership(child))
 	}
-	for _, child := range c.list(f["groups"], "groups") {
-		one.groups = append(one.groups, c.reference(child, "an element of groups"))
+	for _, child := range c.List(f["groups"], "groups") {
+		one.groups = append(one.groups, c.Reference(child, "an element of groups"))
 	}
-	for _, child := range c.list(f["plugins"], "plugins") {
+	for _, child := range c.List(f["plugins"], "plugins") {
 		c.readPlugin(child, plugin{consumer: one})
 	}
 	c.consumers = append(c.consumers, one)
 }
 
 func (c *config) readCredential(n *yaml.Node) *credential {
-	f := c.fields(n, "an element of mtls_auth_credentials")
-	return &credential{at: c.at(n), subject: c.text(f["subject_name"], "subject_name"), issuer: c.reference(f["ca_certificate"], "ca_certificate"), consumer: c.reference(f["consumer"], "consumer")}
+	f := c.Fields(n, "an element of mtls_auth_credentials")
+	return &credential{at: c.At(n), subject: c.Text(f["subject_name"], "subject_name"), issuer: c.Reference(f["ca_certificate"], "ca_certificate"), consumer: c.Reference(f["consumer"], "consumer")}
 }
 
 func (c *config) readMembership(n *yaml.Node) *membership {
-	f := c.fields(n, "an element of acls")
-	return &membership{at: c.at(n), group: c.text(f["group"], "group"), consumer: c.reference(f["consumer"], "consumer")}
+	f := c.Fields(n, "an element of acls")
+	return &membership{at: c.At(n), group: c.Text(f["group"], "group"), consumer: c.Reference(f["consumer"], "consumer")}
 }
 
 func (c *config) readConsumerGroup(n *yaml.Node) {
-	f := c.fields(n, "an element of consumer_groups")
-	g := &consumerGroup{at: c.at(n), id: c.text(f["id"], "id"), name: c.text(f["name"], "name")}
-	for _, child := range c.list(f["consumers"], "consumers") {
-		g.members = append(g.members, c.reference(child, "an element of consumers"))
+	f := c.Fields(n, "an element of consumer_groups")
+	g := &consumerGroup{at: c.At(n), id: c.Text(f["id"], "id"), name: c.Text(f["name"], "name")}
+	for _, child := range c.List(f["consumers"], "consumers") {
+		g.members = append(g.members, c.Reference(child, "an element of consumers"))
 	}
-	for _, child := range c.list(f["plugins"], "plugins") {
+	for _, child := range c.List(f["plugins"], "plugins") {
 		c.readPlugin(child, plugin{groupN: g.name})
 	}
 	c.groups = append(c.groups, g)
 }
 
 func (c *config) readService(n *yaml.Node) {
-	f := c.fields(n, "an element of services")
-	s := &service{at: c.at(n), id: c.text(f["id"], "id"), name: c.text(f["name"], "name"), enabled: c.boolean(f["enabled"], "enabled", true), filtered: c.follow(f["filter_chains"]) != nil}
-	for _, child := range c.list(f["routes"], "routes") {
+	f := c.Fields(n, "an element of services")
+	s := &service{at: c.At(n), id: c.Text(f["id"], "id"), name: c.Text(f["name"], "name"), enabled: c.Bool(f["enabled"], "enabled", true), filtered: c.Follow(f["filter_chains"]) != nil}
+	for _, child := range c.List(f["routes"], "routes") {
 		c.readRoute(child, s)
 	}
-	for _, child := range c.list(f["plugins"], "plugins") {
+	for _, child := range c.List(f["plugins"], "plugins") {
 		c.readPlugin(child, plugin{service: s})
 	}
 	c.services = append(c.services, s)

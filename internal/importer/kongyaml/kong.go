@@ -51,7 +51,7 @@ func Read(in *importer.Import, files []string, o Options) error {
 		}
 	}
 	c.link()
-	if err := c.wrong.Err(); err != nil {
+	if err := c.Wrong.Err(); err != nil {
 		return err
 	}
 	i := &importing{config: c, Import: in, options: o, issuers: in.Authorities(), groupNames: map[string]string{}, written: map[string]bool{}, ofClass: map[string][]*route{}, byName: map[string][]*importer.Certificate{}}
@@ -66,7 +66,7 @@ func Read(in *importer.Import, files []string, o Options) error {
 	}
 	i.carryConsumers()
 	i.remark()
-	if err := c.wrong.Err(); err != nil {
+	if err := c.Wrong.Err(); err != nil {
 		return err
 	}
 	return i.compare()
@@ -114,3 +114,8 @@ func (i *importing) group(l *importer.Line, name string) (string, bool) {
 }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// isUnresolved reports whether a value stands elsewhere: in the environment or in a vault.
+func isUnresolved(text string) bool {
+	return strings.Contains(text, "${{") || strings.HasPrefix(text, "{vault://")
+}

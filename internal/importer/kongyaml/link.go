@@ -25,7 +25,7 @@ func (x *index[T]) add(at importer.Place, one T, id, name string) {
 			continue
 		}
 		if _, twice := x.by[key]; twice {
-			x.wrong.Add(configerror.Error{File: at.File, Line: at.Line, What: fmt.Sprintf("two elements of %ss are %s", x.kind, escape.Quote(key, escape.Short)), Hint: "remove one"})
+			x.Wrong.Add(configerror.Error{File: at.File, Line: at.Line, What: fmt.Sprintf("two elements of %ss are %s", x.kind, escape.Quote(key, escape.Short)), Hint: "remove one"})
 		}
 		x.by[key] = one
 	}
@@ -36,7 +36,7 @@ func (x *index[T]) add(at importer.Place, one T, id, name string) {
 func (x *index[T]) find(at importer.Place, reference string) (one T) {
 	one, ok := x.by[reference]
 	if !ok {
-		x.wrong.Add(configerror.Error{File: at.File, Line: at.Line, What: fmt.Sprintf("no %s is %s", x.kind, escape.Quote(reference, escape.Short)), Hint: "import all files of the configuration with one command"})
+		x.Wrong.Add(configerror.Error{File: at.File, Line: at.Line, What: fmt.Sprintf("no %s is %s", x.kind, escape.Quote(reference, escape.Short)), Hint: "import all files of the configuration with one command"})
 	}
 	return one
 }

@@ -39,19 +39,19 @@ var pluginKeys = []string{"id", "name", "instance_name", "enabled", "config", "p
 
 // readPlugin reads a plugin. scope has what it is an element of.
 func (c *config) readPlugin(n *yaml.Node, scope plugin) {
-	f := c.fields(n, "an element of plugins")
+	f := c.Fields(n, "an element of plugins")
 	p := scope
-	p.at, p.name, p.enabled, p.config = c.at(n), c.text(f["name"], "name"), c.boolean(f["enabled"], "enabled", true), c.fields(f["config"], "config")
-	p.serviceN, p.routeN, p.consumerN = c.reference(f["service"], "service"), c.reference(f["route"], "route"), c.reference(f["consumer"], "consumer")
-	if group := c.reference(f["consumer_group"], "consumer_group"); group != "" {
+	p.at, p.name, p.enabled, p.config = c.At(n), c.Text(f["name"], "name"), c.Bool(f["enabled"], "enabled", true), c.Fields(f["config"], "config")
+	p.serviceN, p.routeN, p.consumerN = c.Reference(f["service"], "service"), c.Reference(f["route"], "route"), c.Reference(f["consumer"], "consumer")
+	if group := c.Reference(f["consumer_group"], "consumer_group"); group != "" {
 		p.groupN = group
 	}
 	for key, value := range f {
-		if !slices.Contains(pluginKeys, key) && c.follow(value) != nil {
+		if !slices.Contains(pluginKeys, key) && c.Follow(value) != nil {
 			p.odd = "its key " + key
 		}
 	}
-	if protocols := c.texts(f["protocols"], "protocols"); len(protocols) > 0 && !slices.Contains(protocols, "https") {
+	if protocols := c.Texts(f["protocols"], "protocols"); len(protocols) > 0 && !slices.Contains(protocols, "https") {
 		p.odd = "its protocols without https"
 	}
 	c.plugins = append(c.plugins, &p)

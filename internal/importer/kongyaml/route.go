@@ -41,14 +41,14 @@ var routeKeys = []string{
 
 // readRoute reads a route. s is the service that it is an element of, or nil.
 func (c *config) readRoute(n *yaml.Node, s *service) {
-	f := c.fields(n, "an element of routes")
+	f := c.Fields(n, "an element of routes")
 	r := &route{
-		at: c.at(n), id: c.text(f["id"], "id"), name: c.text(f["name"], "name"), service: s, serviceN: c.reference(f["service"], "service"),
-		methods: c.texts(f["methods"], "methods"), paths: c.texts(f["paths"], "paths"), hosts: c.texts(f["hosts"], "hosts"),
-		protocols: c.texts(f["protocols"], "protocols"), headers: len(c.fields(f["headers"], "headers")), expressed: c.follow(f["expression"]) != nil, filtered: c.follow(f["filter_chains"]) != nil,
+		at: c.At(n), id: c.Text(f["id"], "id"), name: c.Text(f["name"], "name"), service: s, serviceN: c.Reference(f["service"], "service"),
+		methods: c.Texts(f["methods"], "methods"), paths: c.Texts(f["paths"], "paths"), hosts: c.Texts(f["hosts"], "hosts"),
+		protocols: c.Texts(f["protocols"], "protocols"), headers: len(c.Fields(f["headers"], "headers")), expressed: c.Follow(f["expression"]) != nil, filtered: c.Follow(f["filter_chains"]) != nil,
 	}
 	for key, value := range f {
-		if value = c.follow(value); value == nil || slices.Contains(routeKeys, key) || value.Kind != yaml.ScalarNode && len(value.Content) == 0 {
+		if value = c.Follow(value); value == nil || slices.Contains(routeKeys, key) || value.Kind != yaml.ScalarNode && len(value.Content) == 0 {
 			continue
 		}
 		r.more = append(r.more, key) // snis, sources, destinations, and what newer versions have
@@ -57,7 +57,7 @@ func (c *config) readRoute(n *yaml.Node, s *service) {
 		r.more = append(r.more, "methods")
 	}
 	slices.Sort(r.more)
-	for _, child := range c.list(f["plugins"], "plugins") {
+	for _, child := range c.List(f["plugins"], "plugins") {
 		c.readPlugin(child, plugin{route: r, service: nil})
 	}
 	c.routes = append(c.routes, r)
