@@ -7,6 +7,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/mtlsguard/mtlsguard/internal/storetest"
 	"github.com/mtlsguard/mtlsguard/source"
 	etcdstore "github.com/mtlsguard/mtlsguard/store/etcd"
 )
@@ -17,7 +18,7 @@ func TestTheDocumentedPermissions(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
 	admin := e.admin()
-	grant(t, admin, section(t, "console")[3])
+	grant(t, admin, storetest.Section(t, "etcd", "console")[3])
 	for user, role := range map[string]string{"root": "root", "node-1": "node-1"} {
 		if _, err := admin.UserAdd(t.Context(), user, "secret"); err != nil {
 			t.Fatal(err)

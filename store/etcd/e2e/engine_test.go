@@ -1,24 +1,34 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"net"
 	"net/url"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"google.golang.org/grpc"
 
+	"github.com/mtlsguard/mtlsguard/internal/storetest"
 	"github.com/mtlsguard/mtlsguard/source"
 	etcdstore "github.com/mtlsguard/mtlsguard/store/etcd"
 )
 
-// fleet is the name of the fleet of these tests.
-const fleet = "orders"
+const fleet = storetest.Fleet
+
+var (
+	next     = storetest.Next
+	commit   = storetest.Commit
+	follow   = storetest.Follow
+	waitFor  = storetest.WaitFor
+	newProxy = storetest.NewProxy
+)
+
+// forTests returns the engine for package storetest.
+func (e *engine) forTests() storetest.Engine {
+	return storetest.Engine{Open: func() source.Store { return e.store() }, Stop: e.stop, Start: e.start}
+}
 
 // engine is an etcd of the test.
 type engine struct {
@@ -26,7 +36,7 @@ type engine struct {
 	folder       string
 	client, peer url.URL
 	etcd         *embed.Etcd
-	between      *proxy // between stores and etcd; nil: none
+	between      *storetest.Proxy // between stores and etcd; nil: none
 }
 
 // newEngine starts an empty etcd. It is stopped when the test ends.
@@ -71,7 +81,7 @@ func (e *engine) stop() {
 		e.etcd.Close()
 	}()
 	for e.between != nil { // etcd waits for clients that watch, if they let it
-		e.between.cut()
+		e.between.Cut()
 		select {
 		case <-closed:
 			e.etcd = nil
@@ -93,7 +103,7 @@ func (e *engine) restart(pause time.Duration) {
 
 func (e *engine) config() clientv3.Config {
 	if e.between != nil {
-		return clientv3.Config{Endpoints: []string{e.between.url()}}
+		return clientv3.Config{Endpoints: []string{"http://" + e.between.Addr()}}
 	}
 	return clientv3.Config{Endpoints: []string{e.client.String()}}
 }
@@ -149,63 +159,4 @@ func freeAddress(t testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-// next returns the generation after parent. Each of its files holds its number.
-func next(t testing.TB, parent *source.Generation, sizes ...int) *source.Generation {
-	t.Helper()
-	number := uint64(1)
-	if parent != nil {
-		number = parent.Manifest.Number + 1
-	}
-	files := fstest.MapFS{}
-	for i, size := range append([]int{8, 8}, sizes...) {
-		data := make([]byte, size)
-		copy(data, fmt.Sprintf("%d %d", number, i))
-		files[fmt.Sprintf("file-%d", i)] = &fstest.MapFile{Data: data}
-	}
-	g, err := source.Next(parent, source.Manifest{Fleet: fleet, Author: "anna"}, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
-// commit commits a generation.
-func commit(t testing.TB, s source.Store, g *source.Generation) *source.Generation {
-	t.Helper()
-	if err := s.Commit(t.Context(), g); err != nil {
-		t.Fatalf("commit of generation %d: %v", g.Manifest.Number, err)
-	}
-	return g
-}
-
-// follow follows a source as a node does: it calls seen with each new generation, fetched as a whole, until ctx ends.
-func follow(ctx context.Context, s source.Source, seen func(*source.Generation)) {
-	var have *source.Generation
-	for ctx.Err() == nil {
-		if err := s.Watch(ctx, have); err != nil {
-			if sleep(ctx, 100*time.Millisecond) != nil {
-				return
-			}
-		}
-		g, err := s.Load(ctx, have)
-		if err != nil || g == have {
-			continue
-		}
-		if g, err = g.Fetch(ctx, have); err != nil {
-			continue
-		}
-		have = g
-		seen(g)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

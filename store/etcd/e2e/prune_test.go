@@ -83,13 +83,13 @@ func TestACompactionLosesNoNews(t *testing.T) {
 	e := newEngine(t)
 	p := newProxy(t, e.client.Host)
 	editor, admin := e.store(), e.admin()
-	node := open(t, etcdstore.Config{Client: clientv3.Config{Endpoints: []string{p.url()}}, Fleet: fleet, Heartbeat: 500 * time.Millisecond})
+	node := open(t, etcdstore.Config{Client: clientv3.Config{Endpoints: []string{"http://" + p.Addr()}}, Fleet: fleet, Heartbeat: 500 * time.Millisecond})
 	g := commit(t, editor, next(t, nil))
 	seen := make(chan uint64, 100)
 	go follow(t.Context(), node, func(g *source.Generation) { seen <- g.Manifest.Number })
 	waitFor(t, seen, 1)
 	for range 3 {
-		p.swallow() // the watch resumes from a revision that is compacted away meanwhile
+		p.Swallow() // the watch resumes from a revision that is compacted away meanwhile
 		for range 3 {
 			g = commit(t, editor, next(t, g))
 		}
@@ -100,7 +100,7 @@ func TestACompactionLosesNoNews(t *testing.T) {
 		if _, err := admin.Compact(t.Context(), now.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
 			t.Fatal(err)
 		}
-		p.cut()
+		p.Cut()
 		waitFor(t, seen, g.Manifest.Number)
 	}
 }

@@ -113,3 +113,12 @@ func TestAClusterGoesOnWithoutOneServer(t *testing.T) {
 		t.Errorf("the history has %d manifests of %d: %v", len(all), g.Manifest.Number, err)
 	}
 }
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,111 +10,33 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/storetest"
 	"github.com/mtlsguard/mtlsguard/source"
 	natsstore "github.com/mtlsguard/mtlsguard/store/nats"
 )
 
-// section returns the blocks of the section NATS of docs/fleet.md that are of a kind.
-func section(t *testing.T, kind string) []string {
-	t.Helper()
-	_, text, ok := strings.Cut(string(read(t, "../../../docs/fleet.md")), "\n## NATS\n")
-	if !ok {
-		t.Fatal("docs/fleet.md has no section NATS")
-	}
-	text, _, _ = strings.Cut(text, "\n## ")
-	var blocks []string
-	for i, block := range strings.Split(text, "```") {
-		if first, rest, _ := strings.Cut(block, "\n"); i%2 == 1 && first == kind {
-			blocks = append(blocks, rest)
-		}
-	}
-	return blocks
-}
-
 // The commands of docs/fleet.md print what it says.
 func TestTheDocumentedCommandsWork(t *testing.T) {
 	t.Parallel()
-	curl, openssl := testkit.Program(t, "curl", "curl"), testkit.Program(t, "openssl", "openssl")
-	if curl == "" || openssl == "" {
-		t.Fatal("Program returns no path")
-	}
-	e := newEngine(t)
-	blocks := section(t, "console")
+	blocks := storetest.Section(t, "NATS", "console")
 	if len(blocks) != 3 || !strings.Contains(blocks[0], "nats-server") {
 		t.Fatal("the blocks are others: the first one starts the server, which the test does itself")
 	}
-	var script, want strings.Builder
-	command := ""
-	end := func() {
-		if command != "" {
-			script.WriteString(command)
-		}
-		command = ""
-	}
-	here := "" // the end of a here-document
-	for line := range strings.Lines(blocks[1] + blocks[2]) {
-		switch after, isCommand := strings.CutPrefix(line, "$ "); {
-		case here != "":
-			command += line
-			if strings.TrimSpace(line) == here {
-				here = ""
-			}
-		case isCommand:
-			end()
-			command = after
-		case strings.HasPrefix(line, "    ") || strings.HasPrefix(line, "  done"):
-			command += line
-		default:
-			want.WriteString(line)
-		}
-		if strings.Contains(line, "<<") {
-			here = "EOF"
-		}
-	}
-	end()
-	checkout, err := filepath.Abs("../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.NewReplacer("CHECKOUT", checkout, "sleep 1 ", "sleep 3 ", "./push", "./push -nats "+e.url(), "./node ", "./node -nats "+e.url()+" ").Replace(script.String())
-	ports := "PORT=(0"
-	for n := 1; n <= 3; n++ {
-		_, port, _ := net.SplitHostPort(freeAddress(t))
-		text = strings.ReplaceAll(text, fmt.Sprintf("127.0.0.1:844%d", n), "127.0.0.1:"+port)
-		ports += " " + port
-	}
-	text = ports + ")\n" + strings.ReplaceAll(text, "127.0.0.1:844$n", "127.0.0.1:${PORT[$n]}")
-	// bash ends its children with it.
-	c := exec.Command("bash", "-eu", "-c", "trap 'kill $(jobs -p); wait' EXIT\n"+text)
-	c.Dir = t.TempDir()
-	c.Env = append(os.Environ(), "GOWORK=off")
-	var out, stderr strings.Builder
-	c.Stdout, c.Stderr = &out, &stderr
-	if err := c.Run(); err != nil || out.String() != want.String() {
-		t.Errorf("%v\n%s\nthe output is\n%s\nwant\n%s", err, stderr.String(), out.String(), want.String())
-	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	storetest.Console(t, blocks[1]+blocks[2], "-nats "+newEngine(t).url())
 }
 
 // The permissions of docs/fleet.md are enough for nodes, and no more.
 func TestTheDocumentedPermissions(t *testing.T) {
 	t.Parallel()
-	blocks := section(t, "")
+	blocks := storetest.Section(t, "NATS", "")
 	if len(blocks) != 1 {
 		t.Fatal("there is no block with permissions, or another one")
 	}
 	file := filepath.Join(t.TempDir(), "nats.conf")
-	write(t, file, []byte(strings.NewReplacer("$EDITOR_PASSWORD", "one", "$NODE_1_PASSWORD", "two").Replace(blocks[0])))
+	text := strings.NewReplacer("$EDITOR_PASSWORD", "one", "$NODE_1_PASSWORD", "two").Replace(blocks[0])
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	options, err := server.ProcessConfigFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -1,23 +1,34 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mtlsguard/mtlsguard/internal/storetest"
 	"github.com/mtlsguard/mtlsguard/source"
 	natsstore "github.com/mtlsguard/mtlsguard/store/nats"
 )
 
-// fleet is the name of the fleet of these tests.
-const fleet = "orders"
+const fleet = storetest.Fleet
+
+var (
+	next     = storetest.Next
+	commit   = storetest.Commit
+	follow   = storetest.Follow
+	waitFor  = storetest.WaitFor
+	newProxy = storetest.NewProxy
+)
+
+// forTests returns the engine for package storetest.
+func (e *engine) forTests() storetest.Engine {
+	return storetest.Engine{Open: func() source.Store { return e.store() }, Stop: e.stop, Start: e.start}
+}
 
 // engine is a nats-server of the test.
 type engine struct {
@@ -106,63 +117,4 @@ func (e *engine) jetStream() jetstream.JetStream {
 		e.t.Fatal(err)
 	}
 	return js
-}
-
-// next returns the generation after parent. Each of its files holds its number.
-func next(t testing.TB, parent *source.Generation, sizes ...int) *source.Generation {
-	t.Helper()
-	number := uint64(1)
-	if parent != nil {
-		number = parent.Manifest.Number + 1
-	}
-	files := fstest.MapFS{}
-	for i, size := range append([]int{8, 8}, sizes...) {
-		data := make([]byte, size)
-		copy(data, fmt.Sprintf("%d %d", number, i))
-		files[fmt.Sprintf("file-%d", i)] = &fstest.MapFile{Data: data}
-	}
-	g, err := source.Next(parent, source.Manifest{Fleet: fleet, Author: "anna"}, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
-// commit commits a generation.
-func commit(t testing.TB, s source.Store, g *source.Generation) *source.Generation {
-	t.Helper()
-	if err := s.Commit(t.Context(), g); err != nil {
-		t.Fatalf("commit of generation %d: %v", g.Manifest.Number, err)
-	}
-	return g
-}
-
-// follow follows a source as a node does: it calls seen with each new generation, fetched as a whole, until ctx ends.
-func follow(ctx context.Context, s source.Source, seen func(*source.Generation)) {
-	var have *source.Generation
-	for ctx.Err() == nil {
-		if err := s.Watch(ctx, have); err != nil {
-			if sleep(ctx, 100*time.Millisecond) != nil {
-				return
-			}
-		}
-		g, err := s.Load(ctx, have)
-		if err != nil || g == have {
-			continue
-		}
-		if g, err = g.Fetch(ctx, have); err != nil {
-			continue
-		}
-		have = g
-		seen(g)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

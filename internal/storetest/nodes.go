@@ -1,4 +1,4 @@
-package e2e
+package storetest
 
 import (
 	"context"
@@ -50,8 +50,10 @@ func newNodes(t *testing.T) *nodes {
 	n := &nodes{t: t, pki: mtlsguardtest.NewPKI(t)}
 	folder := t.TempDir()
 	n.pki.WriteFiles(folder)
-	n.ca = read(t, filepath.Join(folder, "client-ca.pem"))
 	var err error
+	if n.ca, err = os.ReadFile(filepath.Join(folder, "client-ca.pem")); err != nil {
+		t.Fatal(err)
+	}
 	if _, n.key, err = ed25519.GenerateKey(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +67,7 @@ func (n *nodes) generation(users ...string) *source.Generation {
 	for _, user := range users {
 		fmt.Fprintf(&mappings, "  - {id: %s, user: %s, subject: \"CN=%s,OU=Users\", issuer: client-ca.pem}\n", user, user, user)
 	}
-	g, err := source.Next(n.newest, source.Manifest{Fleet: fleet, Author: "anna"}, fstest.MapFS{
+	g, err := source.Next(n.newest, source.Manifest{Fleet: Fleet, Author: "anna"}, fstest.MapFS{
 		"users.yaml":    {Data: []byte("mappings:\n" + mappings.String())},
 		"policy.csv":    {Data: []byte("p, group:Authenticated, *, GET, /*, allow\n")},
 		"client-ca.pem": {Data: n.ca},
@@ -88,8 +90,14 @@ func (n *nodes) start(name string, from source.Source) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	write(n.t, filepath.Join(folder, "signer.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-	write(n.t, filepath.Join(folder, "mtlsguard.yaml"), []byte(strings.Replace(nodeConfig, "NODE", name, 1)))
+	for name, data := range map[string][]byte{
+		"signer.pub":     pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+		"mtlsguard.yaml": []byte(strings.Replace(nodeConfig, "NODE", name, 1)),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
+			n.t.Fatal(err)
+		}
+	}
 	server, err := mtlsguard.Open(filepath.Join(folder, "mtlsguard.yaml"), mtlsguard.Options{Source: from})
 	if err != nil {
 		n.t.Fatal(err)
@@ -141,23 +149,21 @@ func (n *nodes) inEffect(user string, begun time.Time) time.Duration {
 	return time.Since(begun)
 }
 
-// Three nodes follow the store: a commit is in effect through TLS, an outage of the store refuses nobody, and
+// ThreeNodes tests three nodes that follow the store: a commit is in effect through TLS, an outage of the store refuses nobody, and
 // the first commit after it is in effect at once.
-func TestThreeNodesFollowTheStore(t *testing.T) {
-	t.Parallel()
-	e := newEngine(t)
-	editor := e.store()
+func ThreeNodes(t *testing.T, e Engine) {
+	editor := e.Open()
 	n := newNodes(t)
 	commitUsers := func(users ...string) time.Time {
 		t.Helper()
 		g, begun := n.generation(users...), time.Now()
-		commit(t, editor, g)
+		Commit(t, editor, g)
 		n.newest = g
 		return begun
 	}
 	begun := commitUsers("alice")
 	for i := range 3 {
-		n.start(fmt.Sprintf("node-%d", i+1), e.store())
+		n.start(fmt.Sprintf("node-%d", i+1), e.Open())
 	}
 	n.inEffect("alice", begun)
 	carol := n.pki.Client("carol")
@@ -169,16 +175,16 @@ func TestThreeNodesFollowTheStore(t *testing.T) {
 	t.Logf("a commit was in effect on three nodes after %v", n.inEffect("carol", commitUsers("alice", "carol")))
 
 	asked, stop := n.askAllTheTime("alice")
-	e.stop()
+	e.Stop()
 	time.Sleep(1200 * time.Millisecond)
-	e.start()
+	e.Start()
 	begun = time.Now()
 	testkit.Eventually(t, "the editor is connected", func() bool { _, err := editor.Load(t.Context(), nil); return err == nil })
 	commitUsers("alice", "carol", "dave")
 	took := n.inEffect("dave", begun)
 	stop()
 	t.Logf("the first commit after an outage was in effect %v after the restart; meanwhile %d answers, none refused", took, asked.Load())
-	if took > 500*time.Millisecond+slack {
+	if took > 500*time.Millisecond+Slack {
 		t.Errorf("the news took %v", took)
 	}
 	testkit.Eventually(t, "the reports of all nodes", func() bool {
@@ -223,20 +229,4 @@ func (n *nodes) askAllTheTime(user string) (asked *atomic.Int64, stop func()) {
 		})
 	}
 	return asked, sync.OnceFunc(func() { close(done); running.Wait() })
-}
-
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-func write(t *testing.T, path string, data []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -1,4 +1,4 @@
-package e2e
+package storetest
 
 import (
 	"io"
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// proxy is a TCP proxy between a store and its server.
-type proxy struct {
+// Proxy is a TCP proxy between a store and its server.
+type Proxy struct {
 	listener net.Listener
 	target   string
 
@@ -17,13 +17,14 @@ type proxy struct {
 	gate  chan struct{} // closed: the connections that are open now pass nothing on, and are not closed
 }
 
-func newProxy(t *testing.T, target string) *proxy {
+// NewProxy returns a proxy that ends with the test.
+func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, target: target, gate: make(chan struct{})}
+	p := &Proxy{listener: l, target: target, gate: make(chan struct{})}
 	go p.accept()
 	t.Cleanup(func() {
 		l.Close()
@@ -36,9 +37,10 @@ func newProxy(t *testing.T, target string) *proxy {
 	return p
 }
 
-func (p *proxy) url() string { return "http://" + p.listener.Addr().String() }
+// Addr returns the address of the proxy, HOST:PORT.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *Proxy) accept() {
 	for {
 		a, err := p.listener.Accept()
 		if err != nil {
@@ -58,8 +60,8 @@ func (p *proxy) accept() {
 	}
 }
 
-// swallow makes black holes of the connections that are open now. New ones work.
-func (p *proxy) swallow() {
+// Swallow makes black holes of the connections that are open now. New ones work.
+func (p *Proxy) Swallow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.gate)
@@ -95,8 +97,8 @@ func pass(from, to net.Conn, gate <-chan struct{}) {
 	}
 }
 
-// cut closes all connections.
-func (p *proxy) cut() {
+// Cut closes all connections.
+func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.conns {
