@@ -238,3 +238,39 @@ func TestWatchEndsAPause(t *testing.T) {
 		}
 	})
 }
+
+// Nodes begin to fetch a large file at random moments, so that they do not ask all at once. A small change
+// beside a large file does not wait.
+func TestASmallChangeBesideALargeFileDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, time.Minute, func(s source.Store) source.Source { return s })
+		large := make([]byte, 1<<20)
+		commit := func(large, small string) time.Duration {
+			t.Helper()
+			g, err := source.Next(n.newest, source.Manifest{Fleet: "orders", Author: "anna"}, fstest.MapFS{"large": {Data: []byte(large)}, "small": {Data: []byte(small)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := n.store.Commit(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+			n.newest = g
+			began := time.Now()
+			for n.State().InEffect.Manifest.Number != g.Manifest.Number {
+				time.Sleep(time.Millisecond)
+			}
+			return time.Since(began)
+		}
+		var spread, small time.Duration
+		for i := range 10 {
+			spread = max(spread, commit(string(large[:len(large)-i]), "1"))
+			time.Sleep(time.Second)
+			small = max(small, commit(string(large[:len(large)-i]), "2"))
+			time.Sleep(time.Second)
+		}
+		if spread < 20*time.Millisecond || small > 15*time.Millisecond { // a watch pauses for 10 ms
+			t.Errorf("large changes took up to %v, and small ones %v", spread, small)
+		}
+	})
+}

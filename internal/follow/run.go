@@ -135,11 +135,7 @@ func (f *Follower) step(ctx context.Context) error {
 
 // take puts a generation into effect.
 func (f *Follower) take(ctx context.Context, g *source.Generation) error {
-	var bytes int64
-	for _, file := range g.Blobs() {
-		bytes += file.Size
-	}
-	if bytes > largeFetch && !fileset.Sleep(ctx, rand.N(spread)) {
+	if toFetch(g, f.State().InEffect) > largeFetch && !fileset.Sleep(ctx, rand.N(spread)) {
 		return ctx.Err()
 	}
 	onDisk, err := f.config.Keep.Add(ctx, g)
@@ -174,6 +170,20 @@ func (f *Follower) take(ctx context.Context, g *source.Generation) error {
 	f.config.OnEvent(Event{Kind: Applied, Generation: onDisk})
 	f.report(true)
 	return nil
+}
+
+// toFetch returns how many bytes of g are not in the generation that a node has.
+func toFetch(g, have *source.Generation) (bytes int64) {
+	here := map[source.Digest]bool{}
+	for _, file := range have.Manifest.Files {
+		here[file.SHA256] = true
+	}
+	for _, file := range g.Blobs() {
+		if !here[file.SHA256] {
+			bytes += file.Size
+		}
+	}
+	return bytes
 }
 
 // settled records that a generation is in effect and nothing is wrong. nil: the same as before.
