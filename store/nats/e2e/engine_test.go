@@ -78,14 +78,6 @@ func (e *engine) stop() {
 	e.server.WaitForShutdown()
 }
 
-// restart stops the server and starts it again after a pause.
-func (e *engine) restart(pause time.Duration) {
-	e.t.Helper()
-	e.stop()
-	time.Sleep(pause)
-	e.start()
-}
-
 func (e *engine) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", e.options.Port) }
 
 // store returns a store of the fleet. It is closed when the test ends.
