@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // changeOnlyTogether returns a user and a rule for generation n: with the users of one generation and the
@@ -116,10 +117,10 @@ func TestHundredNodes(t *testing.T) {
 	}
 	slices.Sort(times)
 	t.Logf("%d nodes, %d changes: in effect on all of them after %v (median), %v (longest)", nodes, changes, times[len(times)/2], times[len(times)-1])
-	reports, err := f.store.Reports(ctx)
-	if err != nil || len(reports) != nodes {
-		t.Errorf("%d reports, %v", len(reports), err)
-	}
+	testkit.Eventually(t, "the reports of all nodes", func() bool {
+		reports, err := f.store.Reports(ctx)
+		return err == nil && len(reports) == nodes
+	})
 	cancel()
 	running.Wait()
 	deadline := time.Now().Add(10 * time.Second)
