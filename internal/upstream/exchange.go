@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/abort"
@@ -24,6 +25,7 @@ type exchange struct {
 	body     *requestBody
 	retried  int
 	timer    *time.Timer
+	ended    atomic.Bool // the transport may still read the caller's body
 
 	mu      sync.Mutex
 	readErr error // why the service's answer ended early
@@ -41,13 +43,18 @@ func (x *exchange) begin(ctx context.Context) (watched context.Context, end func
 	watched, cancel := context.WithCancelCause(ctx)
 	x.timer = time.AfterFunc(x.upstream.config.Idle, func() { cancel(errIdle) })
 	return watched, func() {
+		x.ended.Store(true)
 		x.timer.Stop()
 		cancel(nil)
 	}
 }
 
 // moved records that bytes have moved.
-func (x *exchange) moved() { x.timer.Reset(x.upstream.config.Idle) }
+func (x *exchange) moved() {
+	if !x.ended.Load() {
+		x.timer.Reset(x.upstream.config.Idle)
+	}
+}
 
 // failed records why the answer ended early.
 func (x *exchange) failed(err error) {
