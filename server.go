@@ -20,6 +20,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/follow"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -74,6 +75,13 @@ type Server struct {
 	reminder  reminder
 	fetcher   atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
 	reloaded  chan struct{}                    // wakes the watcher
+}
+
+func init() {
+	useredit.OfServer = func(server any) (*useredit.File, error) {
+		s := server.(*Server)
+		return useredit.OfGeneration(s.path, s.currentGeneration())
+	}
 }
 
 // Open reads a configuration file and all files that it names. It opens no port. The error

@@ -16,6 +16,22 @@ type Gateways struct {
 	Addrs   []string // that this server dials
 }
 
+// CallersAnchors returns the files of the anchors of the callers' certificates.
+func (p *Port) CallersAnchors() []string {
+	t := &p.users
+	if p.Guard.Forwarded == nil {
+		t = &p.clients
+	}
+	if t.Verifier == nil {
+		return nil
+	}
+	var out []string
+	for _, a := range t.Verifier.Anchors() {
+		out = append(out, t.AnchorFile(a))
+	}
+	return out
+}
+
 // AnchorFile returns the file of an anchor of the verifier.
 func (t *Trust) AnchorFile(anchor *x509.Certificate) string { return t.files[string(anchor.Raw)] }
 

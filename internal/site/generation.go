@@ -24,6 +24,7 @@ type Generation struct {
 	Reload   time.Duration
 	Ports    []Port
 	Tunnel   *Tunnel // nil: no gateway is dialled
+	Users    string  // the file or folder of users; empty: there is none
 	Table    *certmap.Table
 	Engine   *policy.Engine
 	Quotas   []middleware.Quota

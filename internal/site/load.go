@@ -84,6 +84,9 @@ func (l *loader) load() (*Generation, error) {
 		}
 	}
 	names = l.fleetPorts(names)
+	if f.Users.Value != "" && l.program.Map == nil {
+		g.Users = l.files.Beside(path, f.Users.Value)
+	}
 	g.Table = l.users(path, f, names)
 	g.Engine = l.policy(path, f, names, methods)
 	g.Quotas = l.quotas(path, f)

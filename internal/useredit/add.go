@@ -11,7 +11,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/internal/console"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/usersfile"
@@ -83,10 +82,10 @@ func (c *Add) digestFields(before []certmap.Mapping) ([]usersfile.Field, error) 
 		kind, digest = "spki", c.Key
 	}
 	if c.By != "fingerprint" || c.Value != "" || c.Issuer != "" {
-		return nil, console.UsageError("--"+kind+" excludes --by, --value and --issuer: the certificate's other values are not known", "--cert FILE in place of --"+kind)
+		return nil, usageError("--"+kind+" excludes --by, --value and --issuer: the certificate's other values are not known", "--cert FILE in place of --"+kind)
 	}
 	if why := CheckMappable(kind, digest); why != "" {
-		return nil, console.UsageError("--"+kind+": "+why, "the "+kind+" of a log line, 64 hex digits")
+		return nil, usageError("--"+kind+": "+why, "the "+kind+" of a log line, 64 hex digits")
 	}
 	return c.withLimits(Fields(cmp.Or(c.ID, UnusedID(c.User, before)), c.User, kind, digest, "")), nil
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/internal/console"
 	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
@@ -20,7 +19,7 @@ type Disable struct {
 // Check returns an error about the command line.
 func (c *Disable) Check(command string) error {
 	if (c.User == "") == (len(c.ID) == 0) {
-		return console.UsageError("name either a user or the ids of mappings", command+" … USER, or --id ID")
+		return usageError("name either a user or the ids of mappings", command+" … USER, or --id ID")
 	}
 	return nil
 }

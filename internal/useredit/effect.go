@@ -11,7 +11,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/internal/console"
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/mapresult"
@@ -135,7 +134,7 @@ func (f *File) checkAddition(next Edit, before []certmap.Mapping, effect Effect)
 					Hint: "nothing was written; to let the user back: " + f.Command("enable", "--id "+escape.Shell(m.ID)),
 				}
 			case sharesPort(known, added) && m.User == added.User && sameValue(known, added) && (known.NotBefore+known.NotAfter == "" || known.NotBefore == added.NotBefore && known.NotAfter == added.NotAfter):
-				return console.UsageError(fmt.Sprintf("%s is already mapped at %s:%d, by the same %s", m.User, m.File, m.Line, known.Kind),
+				return usageError(fmt.Sprintf("%s is already mapped at %s:%d, by the same %s", m.User, m.File, m.Line, known.Kind),
 					"nothing was written; to see the mappings: "+f.Command("list", "--user "+escape.Shell(m.User)))
 			}
 		}

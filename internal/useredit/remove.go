@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/internal/console"
 )
 
 // Remove are the flags of users remove, with the tags of kong.
@@ -18,7 +17,7 @@ type Remove struct {
 // Check returns an error about the command line.
 func (c *Remove) Check(command string) error {
 	if (len(c.IDs) == 0) == (c.User == "") {
-		return console.UsageError("name either the ids of mappings or a user", command+" … ID, or --user NAME")
+		return usageError("name either the ids of mappings or a user", command+" … ID, or --user NAME")
 	}
 	return nil
 }
