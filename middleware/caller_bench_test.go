@@ -1,0 +1,37 @@
+package middleware
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/connstate"
+)
+
+// callerConn is a connection that only has a caller.
+type callerConn struct {
+	connstate.Conn
+	caller atomic.Pointer[connstate.Caller]
+}
+
+func (c *callerConn) Caller() *connstate.Caller { return c.caller.Load() }
+
+func (c *callerConn) SetCaller(caller *connstate.Caller) { c.caller.Store(caller) }
+
+// BenchmarkSetCaller measures what it costs to store who makes a request. A caller with a
+// certificate of the connection is remembered with it, and skips this. "another" is the worst case:
+// a gateway whose callers take turns.
+func BenchmarkSetCaller(b *testing.B) {
+	a, other := &identity.Identity{User: "alice", MappingID: "alice-2026", Via: identity.Forwarded}, &identity.Identity{User: "bob", MappingID: "bob", Via: identity.Forwarded}
+	for name, second := range map[string]*identity.Identity{"the same": a, "another": other} {
+		b.Run(name, func(b *testing.B) {
+			c := &call{conn: &callerConn{}}
+			for i := 0; b.Loop(); i++ {
+				if c.Identity = a; i&1 == 1 {
+					c.Identity = second
+				}
+				c.setCaller()
+			}
+		})
+	}
+}
