@@ -140,6 +140,7 @@ func TestServerClosesAConnectionByID(t *testing.T) {
 		if took := time.Since(start); took > 3*time.Second {
 			t.Errorf("it took %v", took)
 		}
+		client.CloseIdleConnections() // the client may not have noticed yet
 		if l.server.CloseConnection(id) {
 			t.Error("a closed connection was closed again")
 		}

@@ -43,13 +43,13 @@ func (s *snapshot) identifyWithoutCertificate(c *call) bool {
 	}
 	if c.conn != nil {
 		if m, ok := c.conn.Memo().(*memo); ok && m.snapshot == s && m.identity.Via == identity.ViaAnonymous {
-			c.Identity = m.identity
+			c.Identity, c.who = m.identity, m.who
 			return true
 		}
 	}
 	c.Identity = s.newIdentity(c, identity.Default, identity.ViaAnonymous)
 	if s.fixedGroups && p.Forwarded == nil && c.conn != nil {
-		c.conn.SetMemo(&memo{snapshot: s, identity: c.Identity})
+		c.conn.SetMemo(&memo{snapshot: s, identity: c.Identity, who: callerOf(c.Identity)})
 	}
 	return true
 }

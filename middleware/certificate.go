@@ -60,6 +60,7 @@ type memo struct {
 	snapshot   *snapshot
 	generation uint64 // of the snapshot's mapper
 	identity   *identity.Identity
+	who        *connstate.Caller // identity, for the connection; without a certificate in it
 	port       *port             // of the connection
 	caller     policycache.Entry // what the policy looked up about the user on this port
 	verified   trust.Verified    // zero for Default
@@ -106,7 +107,7 @@ func (s *snapshot) recall(c *call) {
 	// The same verification result, and not only the same leaf: with other issuers beside it
 	// a leaf may lead to another anchor, and to another user.
 	if m, ok := c.port.callers.Get(c.callerKey()); ok && m.verified == c.Verified && s.isCurrent(m.generation) {
-		c.Identity, c.memo = m.identity, m
+		c.Identity, c.memo, c.who = m.identity, m, m.who
 	}
 }
 

@@ -112,14 +112,15 @@ func (h *handler) CheckPorts(all ...*ports.Port) error {
 type call struct {
 	Outcome
 	request *http.Request
-	conn    connstate.Conn // nil: the request came by no port
-	tunnel  *tunnel.Caller // nil: the request came through no tunnel
-	port    *port          // nil: neither, or something hides the TLS connection
-	hop     *hop           // nil on a port without gateways
-	memo    *memo          // what is remembered of the caller; may be nil
-	closes  bool           // a refusal ends the connection
-	checked bool           // the request is not served, and no quota counts it
-	quota   *usedUp        // the quota that refuses the request; nil: none does
+	conn    connstate.Conn    // nil: the request came by no port
+	tunnel  *tunnel.Caller    // nil: the request came through no tunnel
+	port    *port             // nil: neither, or something hides the TLS connection
+	hop     *hop              // nil on a port without gateways
+	memo    *memo             // what is remembered of the caller; may be nil
+	who     *connstate.Caller // what is remembered for setCaller; may be nil
+	closes  bool              // a refusal ends the connection
+	checked bool              // the request is not served, and no quota counts it
+	quota   *usedUp           // the quota that refuses the request; nil: none does
 }
 
 // last is the last step that the guard takes. It is no func, so that a call can stay on the

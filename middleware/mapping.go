@@ -49,7 +49,7 @@ func (s *snapshot) mapUser(c *call) bool {
 	c.Identity.Leaf = c.Verified.Leaf()
 	c.Identity.Fingerprint = c.Verified.Fingerprint().String()
 	if err == nil && s.fixedGroups && s.mayReuse(&match) {
-		s.remember(c, &memo{snapshot: s, generation: match.Generation, identity: c.Identity, verified: c.Verified, until: match.Until, port: c.port})
+		s.remember(c, &memo{snapshot: s, generation: match.Generation, identity: c.Identity, verified: c.Verified, until: match.Until, port: c.port, who: callerOf(c.Identity)})
 	}
 	c.setCaller()
 	return true
@@ -61,11 +61,20 @@ func (c *call) setCaller() {
 	if c.conn == nil {
 		return // through a tunnel
 	}
-	id := c.Identity
-	caller := connstate.Caller{User: id.User, Mapping: id.MappingID, Via: string(id.Via)}
-	if before := c.conn.Caller(); before == nil || *before != caller {
-		c.conn.SetCaller(new(caller))
+	before, now := c.conn.Caller(), c.who
+	if now == nil {
+		now = callerOf(c.Identity)
+		if before != nil && *before == *now {
+			return
+		}
 	}
+	if before != now {
+		c.conn.SetCaller(now)
+	}
+}
+
+func callerOf(id *identity.Identity) *connstate.Caller {
+	return &connstate.Caller{User: id.User, Mapping: id.MappingID, Via: string(id.Via)}
 }
 
 // via returns how the caller's certificate came to the guard.
