@@ -10,15 +10,16 @@ const maxSame = 8
 
 // resolveConflicts takes out mappings that give one certificate to two users, and reports them.
 func (in *Import) resolveConflicts() error {
-	groups := map[string][]*mapping{}
-	for _, m := range in.mappings {
-		groups[m.key()] = append(groups[m.key()], m)
+	groups, keys := map[string][]*mapping{}, make([]string, len(in.mappings))
+	for i, m := range in.mappings {
+		keys[i] = m.key()
+		groups[keys[i]] = append(groups[keys[i]], m)
 	}
 	out := map[*mapping]bool{}
-	for _, m := range in.mappings {
-		same := groups[m.key()]
-		delete(groups, m.key())
-		if !slices.ContainsFunc(same, func(o *mapping) bool { return o.User != m.User }) {
+	for i := range in.mappings {
+		same := groups[keys[i]]
+		delete(groups, keys[i])
+		if !slices.ContainsFunc(same, func(o *mapping) bool { return o.User != same[0].User }) {
 			continue
 		}
 		if err := in.resolve(same, out); err != nil {

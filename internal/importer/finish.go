@@ -132,7 +132,7 @@ func (in *Import) usersText(mappings []*mapping) string {
 	}
 	b.WriteString("mappings:\n")
 	for _, m := range mappings {
-		b.WriteString("  " + m.text() + "  # " + m.line.comment())
+		b.WriteString("  " + m.text + "  # " + m.line.comment())
 		if m.Note != "" {
 			b.WriteString(", " + escape.Printable(m.Note, maxText))
 		}

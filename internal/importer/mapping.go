@@ -36,6 +36,7 @@ const NoUser = "not-carried"
 type mapping struct {
 	Mapping
 	line *Line
+	text string // as a line of users.yaml
 }
 
 // Map adds a mapping. It reports one that does not load, by Limit if it refuses a certificate,
@@ -47,14 +48,15 @@ func (l *Line) Map(m Mapping) bool {
 	for base, n := m.ID, 2; l.in.ids[m.ID]; n++ {
 		m.ID = fmt.Sprintf("%s-%d", base, n)
 	}
-	e := useredit.CheckFields(m.fields())
+	fields := m.fields()
+	e := useredit.CheckFields(fields)
 	if !m.Pattern && e == nil && strings.Contains(m.Value, username.Variable) {
 		e = &configerror.Error{What: username.Variable + " is a part of the name there, and a variable here", Hint: "map the certificate by its fingerprint"}
 	}
 	switch {
 	case e == nil:
 		l.in.ids[m.ID] = true
-		l.in.mappings = append(l.in.mappings, &mapping{m, l})
+		l.in.mappings = append(l.in.mappings, &mapping{m, l, usersfile.Format("users.yaml", fields)})
 		return true
 	case m.Disabled:
 		l.Limit("the line refuses a certificate, and "+e.What, e.Hint)
@@ -94,11 +96,11 @@ func (m *Mapping) fields() []usersfile.Field {
 	return out
 }
 
-// text returns the mapping as a line of users.yaml.
-func (m *Mapping) text() string { return usersfile.Format("users.yaml", m.fields()) }
-
 // Same reports whether two values of one kind are of the same certificates.
 func (m *Mapping) Same(o Mapping) bool { return m.key() == o.key() }
+
+// withoutColons takes the colons of digests away, and their algorithm.
+var withoutColons = strings.NewReplacer(":", "", "sha256:", "")
 
 // key returns what two mappings for the same certificates have in common.
 func (m *Mapping) key() string {
@@ -110,7 +112,7 @@ func (m *Mapping) key() string {
 		}
 	case "uri":
 	default: // digests, serial numbers, host names and, with more matches than necessary, addresses
-		value = strings.ToLower(strings.NewReplacer(":", "", "sha256:", "").Replace(value))
+		value = strings.ToLower(withoutColons.Replace(value))
 		if m.Kind == "serial" {
 			value = strings.TrimLeft(strings.TrimPrefix(value, "0x"), "0")
 		}

@@ -88,7 +88,10 @@ func markdown(text string) string {
 	return b.String()
 }
 
+// codeEscapes are the characters that Markdown does not show as they are in a line of HTML.
+var codeEscapes = strings.NewReplacer("|", "&#124;", "`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "\\", "&#92;")
+
 // code returns text in the letters of code.
 func code(text string) string {
-	return "<code>" + strings.NewReplacer("|", "&#124;", "`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "\\", "&#92;").Replace(html.EscapeString(text)) + "</code>"
+	return "<code>" + codeEscapes.Replace(html.EscapeString(text)) + "</code>"
 }

@@ -49,7 +49,7 @@ func (r *row) read() {
 	}
 	m := importer.Mapping{ID: r.cells["id"], NotBefore: r.cells["not_before"], NotAfter: r.cells["not_after"], Disabled: r.disabled}
 	if len(m.NotAfter) == len("2026-12-31") {
-		r.in.Remark("a last day without a time, such as 2026-12-31, ends with the first instant of that day in UTC")
+		r.in.Remark("a last day without a time, such as 2026-12-31, ends with the first instant of that day in UTC: write the day after, or a time such as 2026-12-31T23:59:59Z, if the user may call on that day")
 	}
 	m.Ports = strings.FieldsFunc(r.cells["ports"], func(c rune) bool { return strings.ContainsRune(" ,;|", c) })
 	if len(m.Ports) == 0 {
