@@ -79,4 +79,7 @@ type PortConfig struct {
 	// that Guard.Handler protects; Identify and Authorize ignore it. Reconfigure replaces it together with the
 	// policy that decides about its requests. nil: that handler serves them.
 	Handler http.Handler
+	// ForwardAuth makes the port answer a gateway's questions, and serve no request. nil: it
+	// serves requests.
+	ForwardAuth *ForwardAuth
 }

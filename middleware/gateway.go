@@ -94,7 +94,7 @@ func (s *snapshot) verifyGateway(ctx context.Context, c connstate.Conn, p *port)
 // verifyBehindGateway verifies the certificate that a gateway forwards over its connection.
 func (s *snapshot) verifyBehindGateway(c *call) bool {
 	if refused := c.hop.refused; refused != nil {
-		if refused.Reason == reason.NoCertificate {
+		if refused.Reason == reason.NoCertificate && !c.answersQuestions() {
 			return s.identifyWithoutCertificate(c) // whatever certificate the client forwards does not count
 		}
 		c.refuse(refused.Reason, refused.Detail)

@@ -56,12 +56,14 @@ func (g *Guard) Reconfigure(c Config) error {
 }
 
 // Handler guards next: Identify and Authorize in one. It has the shape that chi's
-// Use takes. A nil next is an error of ports.Server, and of every request.
+// Use takes. A nil next is an error of ports.Server, and of every request, but for ports with
+// ForwardAuth, which need none.
 func (g *Guard) Handler(next http.Handler) http.Handler {
+	var wrong error
 	if isNil(next) {
-		return withoutNext(g)
+		wrong, next = errWithoutNext, http.HandlerFunc(failWithoutNext)
 	}
-	return &handler{g, nil, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastDecide, w, r) }}
+	return &handler{g, wrong, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastDecide, w, r) }}
 }
 
 // Identify does everything but ask the policy. A request that it lets through has an
@@ -86,22 +88,23 @@ func isNil(h http.Handler) bool {
 	return h == nil || ok && f == nil
 }
 
-// withoutNext returns a handler in place of one that would guard nothing. It answers 500:
-// a panic would only close the connection, and name no cause.
-func withoutNext(g *Guard) http.Handler {
-	return &handler{g, errors.New("middleware: the guard has no handler to protect: pass one to Handler, Identify or Authorize"),
-		func(w http.ResponseWriter, r *http.Request) {
-			problem.Failure(http.StatusInternalServerError).Write(w, r)
-		}}
+// withoutNext returns a handler in place of one that would guard nothing.
+func withoutNext(g *Guard) http.Handler { return &handler{g, errWithoutNext, failWithoutNext} }
+
+var errWithoutNext = errors.New("middleware: the guard has no handler to protect: pass one to Handler, Identify or Authorize")
+
+// failWithoutNext answers 500: a panic would only close the connection, and name no cause.
+func failWithoutNext(w http.ResponseWriter, r *http.Request) {
+	problem.Failure(http.StatusInternalServerError).Write(w, r)
 }
 
 // CheckPorts is called by ports.Server. A server may have some of a guard's ports: an
 // entry of PerPort for another is wrong only if a port here is left without one.
 func (h *handler) CheckPorts(all ...*ports.Port) error {
-	if h.wrong != nil {
+	s := h.guard.snapshot.Load()
+	if h.wrong != nil && (s == nil || slices.ContainsFunc(all, func(p *ports.Port) bool { return s.portNamed(p.Name()).ForwardAuth == nil })) {
 		return h.wrong
 	}
-	s := h.guard.snapshot.Load()
 	if s == nil || s.Config.Ports == nil && !slices.ContainsFunc(all, func(p *ports.Port) bool { return s.ports[p.Name()] == nil }) {
 		return nil
 	}
@@ -151,7 +154,10 @@ func (s *snapshot) passes(c *call, l last) (passed bool) {
 	if l == onlyDecide {
 		return s.checkRewritten(c) && s.decide(c)
 	}
-	return s.checkTarget(c) && s.verify(c) && s.mapUser(c) && (l == lastMap || s.decide(c))
+	if !s.readQuestion(c) || !s.checkTarget(c) || !s.verify(c) || !s.mapUser(c) {
+		return false
+	}
+	return l == lastMap && !c.answersQuestions() || s.decide(c) && c.canBeAnswered()
 }
 
 // serve takes the steps that a request from outside needs, and hands it to next. What the
@@ -173,7 +179,8 @@ func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.
 }
 
 // admit takes the steps, and returns the request as the handler sees it, with its hop, and the
-// port's own handler if that has one. It returns nil after a refusal, which it has answered.
+// port's own handler if that has one. It returns nil after a refusal or a question, which it has
+// answered.
 //
 //go:noinline // its frame, see serve
 func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (inner *http.Request, behind *hop, own http.Handler) {
@@ -186,7 +193,13 @@ func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (inner *ht
 	c.request = r
 	s.clean(&c, w)
 	start := s.startTime()
-	if !s.passes(&c, l) {
+	passed := s.passes(&c, l)
+	if c.answersQuestions() {
+		s.observe(&c, start)
+		c.answerQuestion(w)
+		return nil, nil, nil
+	}
+	if !passed {
 		s.observe(&c, start)
 		s.writeRefusal(w, &c)
 		return nil, nil, nil

@@ -128,6 +128,11 @@ func compilePort(wrong *errorlist.List, where string, pc PortConfig) *port {
 		}
 		p.vary = strings.Join(pc.Forwarded.Headers(), ", ")
 	}
+	if f := pc.ForwardAuth; f != nil {
+		f.check(&pc, fail)
+		own := *f // the caller's may change
+		p.ForwardAuth = &own
+	}
 	for i, a := range pc.Authenticators {
 		if a == nil {
 			fail(fmt.Sprintf(".Authenticators[%d] is nil", i), "")

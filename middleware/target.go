@@ -41,8 +41,12 @@ func (s *snapshot) checkTarget(c *call) bool {
 	return true
 }
 
-// serverName returns the name that the client sent (SNI).
+// serverName returns the name that the client sent (SNI). Behind a gateway that asks about a host
+// it is that host.
 func (c *call) serverName() string {
+	if c.answersQuestions() && c.port.ForwardAuth.Host != "" {
+		return c.request.Host
+	}
 	if c.tunnel != nil {
 		return c.tunnel.ServerName
 	}
