@@ -102,7 +102,11 @@ func (s *Server) explain(ctx context.Context, g *site.Generation, number uint64,
 	}
 	port := &g.Ports[at]
 	guard, reached := s.guardOf(port), false
-	status, err := serveOnce(ctx, s.ports[at], conn, &q, func(r *http.Request) {
+	sent := &q
+	if port.Decision != nil {
+		sent = q.asQuestion(port.Guard.ForwardAuth)
+	}
+	status, err := serveOnce(ctx, s.ports[at], conn, sent, func(r *http.Request) {
 		reached = true
 		x.Outcome = guard.Check(r)
 		x.Steps = guard.Explain(x.Outcome)
@@ -188,6 +192,22 @@ func (s *Server) complete(g *site.Generation, q *ExplainRequest) (int, error) {
 		}
 	}
 	return at, wrong.Err()
+}
+
+// asQuestion returns the request by which a gateway asks about q. Header holds what the gateway
+// forwards.
+func (q *ExplainRequest) asQuestion(f *middleware.ForwardAuth) *ExplainRequest {
+	out := *q
+	out.Method, out.Path, out.Header = http.MethodGet, "/", q.Header.Clone()
+	if out.Header == nil {
+		out.Header = http.Header{}
+	}
+	out.Header.Set(f.Method, q.Method)
+	out.Header.Set(f.Target, q.Path)
+	if f.Host != "" {
+		out.Header.Set(f.Host, q.Host)
+	}
+	return &out
 }
 
 // serveOnce sends a request through an http.Server with the port's configuration, calls

@@ -162,6 +162,10 @@ func (s *Server) checkRestart(g *site.Generation) error {
 				reject(p.Line, fmt.Sprintf("port %q is new", p.Config.Name))
 				continue
 			}
+			if (p.Decision == nil) != (s.current.Ports[i].Decision == nil) {
+				// Fail closed: a gateway that still asks would take the answer to its own request for the decision.
+				reject(p.Line, fmt.Sprintf("port %q: answer was added or removed", p.Config.Name))
+			}
 			switch old := s.current.Ports[i].Config; {
 			case p.Config.Addr != old.Addr:
 				reject(p.Line, fmt.Sprintf("port %q: listen was %q, now it is %q", old.Name, old.Addr, p.Config.Addr))

@@ -26,6 +26,7 @@ type Port struct {
 	Registration   *Registration
 	Tunnel         *Tunnel
 	Upstream       *Upstream // nil: the program serves the port
+	Decision       *Decision // nil: the port serves requests
 	Name           string
 	Listen         string
 	ClientAuth     ports.ClientAuth
@@ -63,7 +64,7 @@ func (p *parser) unique(n *yaml.Node, seen map[string]int, key, value string) {
 
 func (p *parser) port(n *yaml.Node) Port {
 	m := p.Map(n, "the port", "name", "listen", "client_cert", "min_version", "certificate", "trust", "strict", "unmapped",
-		"methods", "server_names", "cancel_requests", "limits", "addresses", "proxy_protocol", "forwarded", "registration", "tunnel", "upstream")
+		"methods", "server_names", "cancel_requests", "limits", "addresses", "proxy_protocol", "forwarded", "registration", "tunnel", "upstream", "answer")
 	out := Port{Position: Position{n}, Strict: true}
 	if n.Kind != yaml.MappingNode {
 		return out // reported by Map
@@ -95,6 +96,7 @@ func (p *parser) port(n *yaml.Node) Port {
 	p.registration(&out, m)
 	p.tunnel(&out, m)
 	p.upstream(&out, m["upstream"])
+	p.answer(&out, m)
 	out.CancelRequests = p.Bool(m["cancel_requests"], "cancel_requests", false)
 	out.Limits = p.limits(m["limits"])
 	out.LimitsInFile = out.Limits

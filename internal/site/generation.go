@@ -40,6 +40,7 @@ type Port struct {
 	Line              int                  // in mtlsguard.yaml
 	Registration      *config.Registration // nil where servers do not register
 	Tunnel            *config.Tunnel       // nil where the handler is here
+	Decision          *config.Decision     // nil where requests are served
 	Config            ports.Config
 	Guard             middleware.PortConfig
 	LimitsInFile      ports.Limits      // 0 where the file leaves the default

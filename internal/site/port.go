@@ -27,6 +27,9 @@ func (l *loader) port(path string, p config.Port) Port {
 	}
 	l.verifiers(path, p, &out)
 	l.upstream(path, p, &out)
+	if p.Decision != nil {
+		l.decision(path, p.Decision, &out)
+	}
 	if p.ClientAuth == ports.None {
 		if host, _, _ := net.SplitHostPort(p.Listen); host == "" || net.ParseIP(host).IsUnspecified() {
 			l.warn("ports", configerror.Error{File: path, Line: p.Line()}, fmt.Sprintf("port %s asks for no certificate and listens on every address", p.Name), "listen on one address, such as 127.0.0.1:8080, or set client_cert: request")
@@ -38,11 +41,14 @@ func (l *loader) port(path string, p config.Port) Port {
 // guard returns the guard's part of a port.
 func (*loader) guard(p config.Port) Port {
 	out := Port{
-		Line: p.Line(), Registration: p.Registration, Tunnel: p.Tunnel, LimitsInFile: p.LimitsInFile,
+		Line: p.Line(), Registration: p.Registration, Tunnel: p.Tunnel, Decision: p.Decision, LimitsInFile: p.LimitsInFile,
 		Guard: middleware.PortConfig{Unmapped: p.Unmapped, Methods: p.Methods, ServerNames: p.ServerNames},
 	}
 	if !p.Strict {
 		out.Guard.Fallback = middleware.ToDefault
+	}
+	if d := p.Decision; d != nil {
+		out.Guard.ForwardAuth = &middleware.ForwardAuth{Method: d.Method.Value, Target: d.Target.Value, Host: d.Host.Value}
 	}
 	return out
 }
