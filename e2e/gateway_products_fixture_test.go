@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -111,6 +112,9 @@ type realGateway struct {
 	carol *testpki.Pair // below an intermediate authority
 	url   string        // of the gateway
 
+	source string   // its configuration; "" is the one that docs/gateways.md shows
+	texts  []string // pairs of a text in the configuration, and what stands in its place
+
 	folder  string  // of the gateway that was started last
 	printed *output // what it printed
 }
@@ -163,7 +167,7 @@ func (p *realGateway) start(old, replacement string) (address string) {
 			p.Fatal(err)
 		}
 	}
-	source, err := os.ReadFile(filepath.Join("..", "forwarded", "testdata", "gateways", p.name+".conf"))
+	source, err := os.ReadFile(cmp.Or(p.source, filepath.Join("..", "forwarded", "testdata", "gateways", p.name+".conf")))
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -171,8 +175,8 @@ func (p *realGateway) start(old, replacement string) (address string) {
 	for range 3 { // another program may take the port first
 		address = freeAddress(p)
 		host, port, _ := net.SplitHostPort(address)
-		conf := strings.NewReplacer("@RUN@", folder, "@PKI@", folder, "@LISTEN@", address, "@HOST@", host, "@PORT@", port,
-			"@SERVICE@", service, "@NAME@", "localhost", "@MODULES@", "/usr/lib/apache2/modules").Replace(string(source))
+		conf := strings.NewReplacer(append(p.texts, "@RUN@", folder, "@PKI@", folder, "@LISTEN@", address, "@HOST@", host, "@PORT@", port,
+			"@SERVICE@", service, "@NAME@", "localhost", "@MODULES@", "/usr/lib/apache2/modules")...).Replace(string(source))
 		if !strings.Contains(conf, old) {
 			p.Fatalf("the configuration has no %q", old)
 		}
