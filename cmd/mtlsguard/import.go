@@ -23,6 +23,9 @@ type importCmd struct {
 	WebMethods importWebMethodsCmd `cmd:"" name:"webmethods" help:"Import the ports, ACLs and users of an Integration Server."`
 	Kong       importKongCmd       `cmd:"" help:"Import the declarative configuration of Kong."`
 	Vault      importVaultCmd      `cmd:"" help:"Import roles of the auth method cert of Vault and OpenBao."`
+	Apache     importApacheCmd     `cmd:"" help:"Import the users, groups and Location sections of FakeBasicAuth of Apache httpd."`
+	IIS        importIISCmd        `cmd:"" name:"iis" help:"Import the one-to-one client certificate mappings of IIS."`
+	NATS       importNATSCmd       `cmd:"" name:"nats" help:"Import the users of NATS that are found by certificates."`
 }
 
 // importFlags are the flags of every format.

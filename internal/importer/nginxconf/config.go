@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 )
@@ -209,27 +208,4 @@ func (c *config) mapDirective(file string, m *mapBlock, words []token, depth int
 		return &configerror.Error{File: file, Line: at.Line, What: fmt.Sprintf("the map has more than %d regular expressions", maxRegexes), Hint: "write exact keys"}
 	}
 	return nil
-}
-
-// addAuthorities adds the authorities that verify clients, if the command line names none.
-func (c *config) addAuthorities() {
-	for _, name := range c.authorities {
-		path, err := c.in.Inside(c.main, name)
-		if err != nil {
-			c.in.Remark(fmt.Sprintf("ssl_client_certificate %s is not in the folder of %s: --issuer FILE", escape.Quote(name, escape.Short), filepath.Base(c.main)))
-			continue
-		}
-		entries, err := certfile.Read(path, certfile.Passwords{})
-		if err != nil {
-			c.in.Remark("ssl_client_certificate: " + err.Error())
-			continue
-		}
-		for _, e := range entries {
-			for _, cert := range append(e.Chain, e.Replaced...) {
-				if cert.IsCA {
-					c.in.AddAuthority(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), cert)
-				}
-			}
-		}
-	}
 }

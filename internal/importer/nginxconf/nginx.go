@@ -57,9 +57,7 @@ func Read(in *importer.Import, name string, o Options) error {
 	if err != nil {
 		return err
 	}
-	if !in.HasAuthorities() {
-		c.addAuthorities()
-	}
+	in.ReadAuthorities(name, "ssl_client_certificate", c.authorities)
 	if c.unchecked {
 		in.Remark("ssl_verify_client optional_no_ca: unless the configuration tests $ssl_client_verify, a certificate that anybody made names any user there. Here every certificate is verified")
 	}
