@@ -8,7 +8,6 @@ package natsconf
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -183,105 +182,4 @@ func kindOf(name string) string {
 		return "email"
 	}
 	return "dns"
-}
-
-// carry adds the mappings of all users.
-func (t *translation) carry() {
-	for _, u := range t.users {
-		t.carryUser(u)
-	}
-	for _, c := range t.in.Certificates.All() {
-		t.correct(c)
-	}
-}
-
-// line returns the line of a user.
-func (t *translation) line(u *user) *importer.Line {
-	return t.in.Line(place(u.value), "user "+escape.Quote(u.name, escape.Short))
-}
-
-func (t *translation) carryUser(u *user) {
-	l := t.line(u)
-	to, _ := t.in.Rename(u.here)
-	switch {
-	case t.left:
-		l.Skip("a list of certificates that is not carried limits it", "")
-		return
-	case u.value.get("allowed_connection_types") != nil:
-		l.Skip("allowed_connection_types limits it", "import it, and limit its ports")
-		return
-	case u.value.get("proxy_required").isTrue():
-		l.Skip("proxy_required limits it", "")
-		return
-	case t.taken[to] > 1:
-		l.Skip("another user is "+escape.Quote(to, escape.Short)+" too", "--rename "+escape.Shell(u.name+"=NAME"))
-		return
-	}
-	name, ok := l.User(u.here)
-	if !ok {
-		return
-	}
-	m := importer.Mapping{User: name, Kind: u.kind, Value: u.name}
-	switch {
-	case u.kind == "subject":
-		subject, why := parseSubject(u.name)
-		if why != "" {
-			t.carryEach(l, u, name, why)
-			return
-		}
-		m.Value = subject
-	case (u.kind == "dns" || u.kind == "email") && !t.options.SameCase && strings.ContainsAny(u.name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"):
-		t.carryEach(l, u, name, "the case of a host does not count here")
-		return
-	}
-	if m.Issuer, ok = l.Issuer(t.certificateOf(u)); ok && l.Map(m) {
-		t.carried[u.name] = true
-	}
-}
-
-// carryEach carries the certificates at hand that NATS takes for a user.
-func (t *translation) carryEach(l *importer.Line, u *user, name, why string) {
-	n := 0
-	for _, c := range t.in.Certificates.All() {
-		if found, known := t.find(c); known && found == u && l.Map(c.Fingerprint(name)) {
-			n++
-		}
-	}
-	switch {
-	case n > 0:
-		l.Change(fmt.Sprintf("%s: only its certificates of --certs are written, %d", why, n))
-	case u.kind == "subject":
-		l.Skip(why, "--certs FOLDER with its certificate")
-	default:
-		l.Skip(why, "--same-case, if the authority issues no two names that differ in case alone; or --certs FOLDER with its certificate")
-	}
-}
-
-// certificateOf returns a certificate at hand of a user, or nil.
-func (t *translation) certificateOf(u *user) *importer.Certificate {
-	i := slices.IndexFunc(t.in.Certificates.All(), func(c *importer.Certificate) bool { found, known := t.find(c); return known && found == u })
-	if i < 0 {
-		return nil
-	}
-	return t.in.Certificates.All()[i]
-}
-
-// correct adds a mapping of a certificate at hand whose names are those of several users: the kinds
-// decide here in another order.
-func (t *translation) correct(c *importer.Certificate) {
-	found, known := t.find(c)
-	names := t.names(c)
-	if !known || found == nil || len(names) < 2 || t.left {
-		return
-	}
-	l := t.line(found)
-	if !t.carried[found.name] {
-		m := c.Fingerprint(importer.NoUser)
-		m.Disabled = true
-		l.Map(m)
-		return
-	}
-	if name, ok := l.User(found.here); ok {
-		l.Map(c.Fingerprint(name))
-	}
 }

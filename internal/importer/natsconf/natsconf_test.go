@@ -9,8 +9,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/importer/natsconf"
 )
 
-const alice = `fingerprint: "sha256:9f2245b56f7431c7250d263b24ac6e70be22088eeff5d35a5e6f575d0b15f80b"`
-
 func conf(users ...string) string {
 	return "tls { ca_file: client-ca.pem, verify_and_map: true }\nauthorization { users = [\n" + strings.Join(users, "\n") + "\n] }\n"
 }
