@@ -28,8 +28,7 @@ type route struct {
 	plugins   []*plugin
 
 	access
-	elements []*element
-	line     *importer.Line
+	line *importer.Line
 }
 
 // routeKeys are the keys of a route that do not decide which requests it takes. regex_priority
