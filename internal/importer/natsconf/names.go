@@ -2,6 +2,7 @@ package natsconf
 
 import (
 	"crypto/x509"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/dn"
@@ -84,7 +85,7 @@ func sameSubject(c *x509.Certificate, text string) bool {
 // names returns the users of the names of a certificate, in the order in which NATS looks for them.
 func (t *translation) names(c *importer.Certificate) (out []*user) {
 	add := func(name string) {
-		if u := t.byName[name]; u != nil {
+		if u := t.byName[name]; u != nil && !slices.Contains(out, u) {
 			out = append(out, u)
 		}
 	}
@@ -99,9 +100,10 @@ func (t *translation) names(c *importer.Certificate) (out []*user) {
 	}
 	for _, u := range t.users {
 		if u.kind == "subject" && sameSubject(c.Cert, u.name) {
-			out = append(out, u)
+			add(u.name)
 		}
 	}
+	add(c.Cert.Subject.ToRDNSequence().String()) // which has one of several common names
 	return out
 }
 
