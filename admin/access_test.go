@@ -18,6 +18,7 @@ var reads = []string{
 }
 
 // Who may do what is the policy's answer, and Default may nothing.
+// Covers W1, W2.
 func TestPolicyDecidesWhoMayUseThePage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -53,6 +54,7 @@ func TestPolicyDecidesWhoMayUseThePage(t *testing.T) {
 }
 
 // Without a guard nobody would be asked who they are.
+// Covers W1.
 func TestPageWithoutGuardRefuses(t *testing.T) {
 	t.Parallel()
 	page, err := admin.New(admin.Config{})
@@ -69,6 +71,7 @@ func TestPageWithoutGuardRefuses(t *testing.T) {
 }
 
 // Every answer, refusals too, has the headers that keep other sites and scripts out.
+// Covers W4.
 func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -93,6 +96,7 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 }
 
 // A browser adds the certificate to what another site sends, too.
+// Covers W3.
 func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -43,6 +43,7 @@ func (s *site) stream(c *http.Client, pairs ...string) (*http.Response, func(eve
 
 // What happens reaches the browser, over both protocols. A new configuration ends the stream: it
 // may not allow the stream any more. So does a drain: the server must not wait for it.
+// Covers W8.
 func TestStreamOfEvents(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]testkit.ClientOption{"HTTP/1.1": nil, "HTTP/2": {testkit.HTTP2}} {
@@ -86,6 +87,7 @@ func TestStreamOfEvents(t *testing.T) {
 }
 
 // A stranger's flood of refusals does not become a flood of events.
+// Covers W9.
 func TestStreamSendsAFewRefusalsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -100,6 +102,7 @@ func TestStreamSendsAFewRefusalsAtOnce(t *testing.T) {
 }
 
 // Streams are bounded in number, and one that ends makes room.
+// Covers W8.
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -13,6 +13,7 @@ import (
 )
 
 // A question by certificate, by user, or without a certificate, and what is wrong with one.
+// Covers W6, W7.
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -71,6 +72,7 @@ func TestExplain(t *testing.T) {
 }
 
 // The form works without a script, and does not send back what was uploaded.
+// Covers W6.
 func TestExplainForm(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -15,6 +15,7 @@ import (
 type problem struct{ Reference, Reason, Detail string }
 
 // A caller's reference leads to the refusal, its certificate and the line that would alter it.
+// Covers W6.
 func TestReferenceLeadsToTheAnswer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -147,6 +148,7 @@ func TestRefusalsAreFilteredAndPaged(t *testing.T) {
 
 // Names with control characters, or that turn the direction of writing, are escaped, and HTML in
 // a path stays text.
+// Covers W4.
 func TestHostileTextsAreEscaped(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

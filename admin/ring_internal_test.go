@@ -37,6 +37,7 @@ func heap() uint64 {
 
 // A stranger chooses paths, names and certificates, and how many of them. The test must not run
 // beside others: it measures the heap.
+// Covers W5.
 func TestMemoryOfRefusalsIsBounded(t *testing.T) {
 	p := newPage(t)
 	remote := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 50112}

@@ -95,6 +95,7 @@ func TestFailedReloadIsShown(t *testing.T) {
 
 // Closing a connection and reloading are for those whom the policy allows a POST; others see no
 // button.
+// Covers W2.
 func TestOnlyEditorsClose(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
