@@ -167,6 +167,7 @@ func (c *call) listMappings() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.setUsersETag()
 	out, _ := c.mappings(&f)
 	return out, nil
 }
@@ -174,6 +175,7 @@ func (c *call) listMappings() (any, error) {
 // mapping answers with the mapping that the path names.
 func (c *call) mapping() (any, error) {
 	id := c.PathValue("id")
+	c.setUsersETag()
 	if out, _ := c.mappings(&mappingFilter{ID: id, limit: 1}); len(out) == 1 {
 		return out[0], nil
 	}
@@ -213,8 +215,10 @@ func (c *call) mappingsScreen() (any, error) {
 // mappingView is the screen of one mapping, and of the others of its user.
 type mappingView struct {
 	Mapping
-	Groups []string
-	Others []Mapping
+	Groups  []string
+	Others  []Mapping
+	ETag    string // of the users; "" where the caller may not edit them
+	EndDate string // the form's
 }
 
 func (c *call) mappingScreen() (any, error) {
@@ -223,6 +227,10 @@ func (c *call) mappingScreen() (any, error) {
 		return nil, err
 	}
 	v := &mappingView{Mapping: m.(Mapping)}
+	if c.mayPost("/mappings/" + v.ID + "/edit") {
+		v.ETag = c.usersETag()
+	}
+	v.EndDate, _, _ = strings.Cut(v.NotAfter, "T")
 	if strings.Contains(v.User, "{") {
 		return v, nil // a pattern has many users
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -51,14 +52,18 @@ func TestOpenAPIDescribesTheAPI(t *testing.T) {
 		t.Errorf("described: %q\nserved:    %q", described, routes)
 	}
 
-	s := newSite(t)
+	s := newSite(t, editing)
 	alice := s.client("alice")
 	references := map[string]string{}
 	for _, name := range []string{"bob", "stranger"} {
 		references[name] = decodeAny[problem](t, s.do(s.client(name), "GET", "internal", "/secret/7", "").body).Reference
 	}
 	answered := map[string]bool{}
+	etag := s.do(alice, "GET", "admin", "/api/v1/mappings", "").Header.Get("ETag")
 	for _, row := range []struct{ route, path, body string }{
+		{"POST /api/v1/mappings", "/api/v1/mappings?dry_run=1", `{"user":"x","certificate_pem":` + strconv.Quote(string(pairOf(t, "stranger").CertPEM())) + `}`},
+		{"PATCH /api/v1/mappings/{id}", "/api/v1/mappings/old?dry_run=1", `{"disabled":false}`},
+		{"DELETE /api/v1/mappings/{id}", "/api/v1/mappings/old?dry_run=1", ""},
 		{"GET /api/v1/refusals/{reference}", "/api/v1/refusals/" + references["bob"], ""},
 		{"POST /api/v1/explain", "", `{"reference":"` + references["bob"] + `"}`},
 		{"POST /api/v1/explain", "", `{"reference":"` + references["stranger"] + `"}`},
@@ -71,7 +76,7 @@ func TestOpenAPIDescribesTheAPI(t *testing.T) {
 		{"POST /api/v1/reload", "", ""},
 		{"GET /api/v1/events", "/api/v1/events/none", ""}, // a stream has no document
 	} {
-		checkAnswer(t, s, doc, alice, row.route, row.path, row.body)
+		checkAnswer(t, s, doc, alice, row.route, row.path, row.body, "If-Match", etag)
 		answered[row.route] = true
 	}
 	for _, route := range routes {
@@ -86,14 +91,17 @@ func TestOpenAPIDescribesTheAPI(t *testing.T) {
 }
 
 // checkAnswer calls a route, and compares the answer with its schema.
-func checkAnswer(t *testing.T, s *site, doc object, c *http.Client, route, path, body string) {
+func checkAnswer(t *testing.T, s *site, doc object, c *http.Client, route, path, body string, pairs ...string) {
 	t.Helper()
 	method, pattern, _ := strings.Cut(route, " ")
 	if path == "" {
 		path = pattern
 	}
-	got := s.do(c, method, "admin", path, body)
+	got := s.do(c, method, "admin", path, body, pairs...)
 	schema := at(doc, "paths", pattern, strings.ToLower(method), "responses", "200", "content", "application/json", "schema")
+	if strings.Contains(path, "dry_run") && got.StatusCode != 200 {
+		t.Errorf("%s: %s %s", route, got.Status, got.body)
+	}
 	if got.StatusCode != 200 {
 		schema = at(doc, "components", "schemas", "Problem")
 	}

@@ -23,6 +23,9 @@ type Config struct {
 	// Certificates are clients' certificates that the program knows, from a folder say. The page
 	// uses them to find mappings by fingerprint, spki or serial whose certificate ends soon.
 	Certificates []*x509.Certificate
+	// Edit lets those change mappings to whom the policy allows the request. The zero value shows
+	// them only.
+	Edit bool
 	// Now is the clock, as in mtlsguard.Options. nil means time.Now.
 	Now func() time.Time
 }

@@ -38,6 +38,7 @@ var screens = []screen{
 	{"connections", "", "Connections", []string{"POST /connections/{id}/close"}, (*call).closeScreen},
 	{"mappings", "/mappings", "Mappings", []string{"GET /mappings"}, (*call).mappingsScreen},
 	{"mapping", "", "Mapping", []string{"GET /mappings/{id}"}, (*call).mappingScreen},
+	{"mapping", "", "Mapping", []string{"POST /mappings/{id}/edit"}, (*call).editScreen},
 	{"refusals", "/refusals", "Refusals", []string{"GET /refusals"}, (*call).refusalsScreen},
 	{"refusal", "", "Refusal", []string{"GET /refusals/{reference}"}, (*call).refusalScreen},
 	{"explain", "/explain", "Explain", []string{"GET /explain", "POST /explain"}, (*call).explainScreen},

@@ -18,7 +18,7 @@ func openWithPage(config, port string, options mtlsguard.Options) (*mtlsguard.Se
 		server, err := open(config, options)
 		return server, api(), err
 	}
-	page, err := admin.New(admin.Config{Title: "example server"})
+	page, err := admin.New(admin.Config{Title: "example server", Edit: true})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -46,7 +46,7 @@ func TestDocsAdmin(t *testing.T) {
 	s.put("users.yaml", "mappings:\n  - {id: staff, user: \"{user}\", subject: \"CN={user},OU=Staff,O=Acme\", issuer: client-ca.pem}\n")
 	s.start("-admin", "admin")
 
-	run := 0
+	run, before := 0, ""
 	reference := "6f1c2a9b7d3e4f50" // of the page, then the real one
 	times := regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 	references := regexp.MustCompile(`"reference":"([0-9a-f]{16})"`)
@@ -57,6 +57,11 @@ func TestDocsAdmin(t *testing.T) {
 			if strings.HasPrefix(command, "go run ") {
 				continue // s.start has done so
 			}
+			if strings.HasPrefix(command, "tag=") { // for the next command
+				before = command + "\n"
+				continue
+			}
+			command, before = before+command, ""
 			cmd := exec.Command(shell, "-c", strings.ReplaceAll(addresses.Replace(command), "6f1c2a9b7d3e4f50", reference))
 			cmd.Dir = s.dir
 			out, err := cmd.CombinedOutput()
@@ -73,8 +78,8 @@ func TestDocsAdmin(t *testing.T) {
 			run++
 		}
 	}
-	if run != 4 {
-		t.Errorf("%d commands, want 4", run)
+	if run != 5 {
+		t.Errorf("%d commands, want 5", run)
 	}
 	for port, want := range map[string]bool{admin: true, internal: false} {
 		cmd := exec.Command(shell, "-c", "curl -sS --cacert server-ca.pem --cert alice.pem --key alice-key.pem https://localhost:"+port[strings.LastIndex(port, ":")+1:])
