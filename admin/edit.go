@@ -116,8 +116,9 @@ func (c *call) edit(match string, change func(*useredit.File) (*useredit.Change,
 		return nil, inTermsOfTheAPI(err)
 	}
 	if !dry {
-		if err := c.server.Reload(); err != nil {
-			return nil, err
+		if err := c.server.Reload(); err != nil { // another file is wrong: the loader has accepted this one
+			f := asFailure(err)
+			return nil, &failure{Status: http.StatusConflict, Detail: "the change is written, and not in effect: the reload failed: " + f.Detail, Hint: "it takes effect when the other files load", Errors: f.Errors}
 		}
 	}
 	s := c.server.Status()

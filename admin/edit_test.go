@@ -123,6 +123,10 @@ func TestEditsThatAreRefused(t *testing.T) {
 	if out.Written {
 		t.Errorf("%+v", out)
 	}
+	s.put("policy.csv", "nonsense\n")
+	if got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old", `{"disabled":false}`, "If-Match", etag); got.StatusCode != 409 || !strings.Contains(got.body, "is written, and not in effect") || s.users() == siteUsers {
+		t.Errorf("with another file that does not load: %s %s", got.Status, got.body)
+	}
 	without := newSite(t)
 	if got := without.do(without.client("alice"), "PATCH", "admin", "/api/v1/mappings/old", `{"disabled":false}`, "If-Match", etag); got.StatusCode != 403 || !strings.Contains(got.body, "does not edit") {
 		t.Errorf("without Config.Edit: %s", got.Status)
