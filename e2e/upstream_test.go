@@ -115,6 +115,7 @@ func TestUpstreamGetsTheCallerAndNoForgery(t *testing.T) {
 }
 
 // A refused request reaches no service.
+// Covers Y8.
 func TestRefusedRequestReachesNoUpstream(t *testing.T) {
 	t.Parallel()
 	s := newUpstreamSite(t, service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -130,7 +131,13 @@ func TestRefusedRequestReachesNoUpstream(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
-	if status, _, body := send(t, l.client(l.alice), "GET", l.url("internal", "/orders/7")); status != 200 {
+	alice := l.client(l.alice)
+	for _, path := range []string{"/orders/..;x", "/orders/.;", "/orders/..%3b"} { // a servlet container serves another path
+		if status, _, body := send(t, alice, "GET", l.url("internal", path)); status != 400 {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if status, _, body := send(t, alice, "GET", l.url("internal", "/orders/7")); status != 200 {
 		t.Errorf("alice: %d %s", status, body)
 	}
 }

@@ -88,9 +88,6 @@ func asked(question *http.Request, method, target, host string) (*http.Request, 
 	if err != nil {
 		return question, ambiguous("the target is not that of a request")
 	}
-	if strings.Contains(u.Path, "/.;") || strings.Contains(u.Path, "/..;") {
-		return question, ambiguous("the path has a dot segment with parameters") // servlet containers, which may serve the request, remove them
-	}
 	ctx := question.Context()
 	if chi.RouteContext(ctx) != nil {
 		ctx = context.WithValue(ctx, chi.RouteCtxKey, (*chi.Context)(nil)) // it is about the question

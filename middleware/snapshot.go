@@ -48,6 +48,10 @@ type port struct {
 	callers    *expire.Cache[*memo] // behind gateways and through tunnels, by callerKey
 }
 
+// servedElsewhere reports whether another program may serve the port's requests: the handler of
+// the port, which may be a proxy, or a gateway that asks.
+func (p *port) servedElsewhere() bool { return p.Handler != nil || p.ForwardAuth != nil }
+
 // Bounds of what a port remembers of certificates that gateways forward.
 const (
 	maxCallers     = 4096

@@ -102,6 +102,9 @@ func readTarget(r *http.Request, p *port) (string, error) {
 	if why := checkDecoded(path); why != "" {
 		return "", ambiguous(why)
 	}
+	if p.servedElsewhere() && (strings.Contains(path, "/.;") || strings.Contains(path, "/..;")) {
+		return "", ambiguous("the path has a dot segment with parameters") // servlet containers remove it
+	}
 	if why := checkRouted(r); why != "" {
 		return "", ambiguous(why)
 	}
