@@ -1,28 +1,21 @@
 package mtlsguard
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/internal/chanlisten"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -210,49 +203,18 @@ func (q *ExplainRequest) asQuestion(f *middleware.ForwardAuth) *ExplainRequest {
 	return &out
 }
 
-// serveOnce sends a request through an http.Server with the port's configuration, calls
-// handle with it, and returns the status of the answer. The request comes through a pipe.
-// To the guard it comes from the connection of conn.
-func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *ExplainRequest, handle func(*http.Request)) (int, error) {
-	inner, outer := net.Pipe()
-	defer outer.Close()
-	stop := context.AfterFunc(ctx, func() { outer.Close() })
-	defer stop()
-	srv := &http.Server{
-		ErrorLog:    log.New(io.Discard, "", 0),
-		ConnContext: func(context.Context, net.Conn) context.Context { return conn },
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: q.ServerName}
-			handle(r)
-			w.WriteHeader(http.StatusNoContent)
-		}),
+// ExplainUser returns what the current policy decides about a request of a user, whatever
+// certificate the user has. It neither verifies nor maps anything: see Explain. The error is a
+// port without users, or Options.Policy, which has nothing to explain.
+func (s *Server) ExplainUser(user, port, method, path string) (policy.Explanation, error) {
+	if s.options.Policy != nil {
+		return policy.Explanation{}, &configerror.Error{What: "the policy is the program's own, not a file", Hint: "explain a request with its certificate"}
 	}
-	if err := p.Configure(srv); err != nil {
-		return 0, err
+	g := s.currentGeneration()
+	for _, p := range g.AllPorts() {
+		if p.Config.Name == port && p.Authorizes() {
+			return g.Engine.Explain(policy.Request{User: user, Port: port, Method: method, Path: path}), nil
+		}
 	}
-	l := chanlisten.New(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = srv.Serve(l)
-	}()
-	defer func() {
-		srv.Close()
-		outer.Close()
-		<-served
-	}()
-	if err := l.Hand(ctx, inner); err != nil {
-		return 0, err
-	}
-
-	var request bytes.Buffer
-	fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: %s\r\n", q.Method, q.Path, q.Host)
-	_ = q.Header.WriteSubset(&request, map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true})
-	request.WriteString("\r\n")
-	go func() { _, _ = request.WriteTo(outer) }() // net/http may answer before it has read everything
-	response, err := http.ReadResponse(bufio.NewReader(outer), nil)
-	if err != nil {
-		return 0, fmt.Errorf("mtlsguard: net/http did not answer the request: %w", err)
-	}
-	return response.StatusCode, nil
+	return policy.Explanation{}, &configerror.Error{What: fmt.Sprintf("there is no port %q that identifies users", port), Hint: "use the name of another port"}
 }

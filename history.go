@@ -169,3 +169,66 @@ func statesOf(f *fileset.Reader, before map[string]fileState, now time.Time, gen
 	}
 	return out
 }
+
+// renewalTime is how long one of certificate and key may be newer than the other. Programs
+// that renew certificates write the two files one after the other.
+const renewalTime = 30 * time.Second
+
+// repeatFailure is the time after which a failure is logged again.
+const repeatFailure = 10 * time.Minute
+
+// reloadFailure is why the last reload failed.
+type reloadFailure struct {
+	err         error
+	record      FailedReload // without Errors
+	halfRenewed bool
+	after       time.Time // from when on it counts as a failure; zero: at once
+	logged      time.Time // when it was logged last; zero: never
+}
+
+// counts reports whether the failure counts by now.
+func (f *reloadFailure) counts(now time.Time) bool { return f != nil && !now.Before(f.after) }
+
+// setFailed records that a reload failed, and logs it. A certificate whose key has not been
+// renewed yet counts as a failure later: see logFailure.
+func (s *Server) setFailed(read *fileset.Reader, err error) {
+	now := s.options.now()
+	f := &reloadFailure{err: err, record: s.failedRecordOf(read, now), halfRenewed: site.IsHalfRenewed(err)}
+	s.mu.Lock()
+	switch old := s.failed; {
+	case !f.halfRenewed:
+	case old != nil && old.halfRenewed:
+		f.after = old.after // the time is not extended: every reload would hide the failure again
+	default:
+		f.after = now.Add(renewalTime)
+	}
+	counts := f.counts(now)
+	if counts {
+		f.logged, s.history.failed = now, f
+	}
+	s.tried, s.failed = read, f
+	s.mu.Unlock()
+	s.events.SetStale(counts)
+	if counts {
+		s.events.LogReloadFailure(s.path, err)
+	} else {
+		s.events.LogHalfRenewed(s.path, err)
+	}
+}
+
+// logFailure logs the failure of a reload when it begins to count, and again each
+// repeatFailure until a reload succeeds.
+func (s *Server) logFailure() {
+	now := s.options.now()
+	s.mu.Lock()
+	f := s.failed
+	due := f.counts(now) && (f.logged.IsZero() || now.Sub(f.logged) >= repeatFailure)
+	if due {
+		f.logged, s.history.failed = now, f
+	}
+	s.mu.Unlock()
+	if due {
+		s.events.SetStale(true)
+		s.events.LogReloadFailure(s.path, f.err)
+	}
+}

@@ -3,12 +3,14 @@ package mtlsguard
 import (
 	"cmp"
 	"crypto/x509"
+	"iter"
 	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/crlfetch"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
@@ -223,4 +225,13 @@ func trustInfoOf(p *site.Port, t *site.Trust, fetcher *crlfetch.Fetcher) TrustIn
 func addOpen(out *PortInfo, p *ports.Port) {
 	out.Addr, out.Open, out.Limits = p.Addr(), p.Listening(), p.Config().Limits
 	out.Draining = out.Addr != nil && !out.Open && p.ConnCount() > 0
+}
+
+// Mappings returns the mappings in effect, in the order of the table. There may be a million:
+// a caller stops when it has enough. With Options.Map there are none.
+func (s *Server) Mappings() iter.Seq[certmap.Mapping] {
+	if s.options.Map != nil {
+		return func(func(certmap.Mapping) bool) {}
+	}
+	return s.currentGeneration().Table.All()
 }

@@ -160,3 +160,13 @@ type LintOptions struct {
 func Lint(path string, o LintOptions) ([]configerror.Finding, error) {
 	return site.Lint(path, site.LintOptions{Within: o.Within, Now: o.Now, Certificates: o.Certificates, Program: o.Options.program()})
 }
+
+// Lint is the function Lint for the configuration file of the server, as it is on disk now, with
+// the server's own options. It takes as long as a reload, and as much memory.
+func (s *Server) Lint(o LintOptions) ([]configerror.Finding, error) {
+	if s.fsys != nil {
+		return nil, &configerror.Error{File: s.path, What: "the configuration is not a file of the operating system", Hint: "Lint reads files; Open opens them"}
+	}
+	o.Options, o.Now = s.options, s.options.Now
+	return Lint(s.path, o)
+}
