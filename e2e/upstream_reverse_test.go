@@ -25,7 +25,7 @@ func TestUpstreamBehindATunnel(t *testing.T) {
 	inside.sub(config, "  strict: true\n", "  strict: true\n  upstream: {url: \""+url+"\"}\n")
 	inside.put("policy.csv", "p, user:alice, tunnel, POST, /orders/*, allow\n")
 	inside.start(mtlsguard.Options{})
-	testkit.Eventually(t, "the tunnel", func() bool { return outer.server.Status().Services["orders"] == 1 })
+	testkit.Eventually(t, "the tunnel", func() bool { return outer.server.Status().Services["orders"] > 0 })
 	res, err := outer.client(d.alice).Post(outer.url("external", "/orders/7"), "text/plain", strings.NewReader(", body"))
 	if err != nil {
 		t.Fatal(err)
