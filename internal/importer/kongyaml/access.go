@@ -77,7 +77,7 @@ func (c *config) readAccess(in *importer.Import, r *route) {
 	}
 }
 
-// close makes the access of nobody, with the first reason.
+// close allows no one, with the first reason.
 func (a *access) close(why string) {
 	if a.kind != closed {
 		*a = access{kind: closed, why: why}
