@@ -53,9 +53,6 @@ func (t *translation) pattern(e *entry) *regex.Pattern {
 	p, ok := t.patterns[e]
 	if !ok {
 		p, _ = regex.Parse(e.key, e.fold)
-		if p != nil && p.Match == nil {
-			p = nil
-		}
 		t.patterns[e] = p
 	}
 	return p

@@ -49,7 +49,10 @@ func Parse(text string, fold bool) (*Pattern, error) {
 		}
 	}
 	p.AtEnd = rest == "$"
-	return p, p.compile(fold)
+	if err := p.compile(fold); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // readPiece reads a character, a set or a group, and returns what follows it.
