@@ -124,7 +124,7 @@ func (o *output) String() string {
 func TestImageServesInAnEmptyRoot(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("changing the root of a process needs root")
+		testkit.Skip(t, "changing the root of a process needs root")
 	}
 	binary := build(t)
 	file, err := elf.Open(binary)
