@@ -7,13 +7,11 @@ import (
 	"os"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/filelock"
 )
 
 // lockFile is the file of a Keep that is locked. It stays: to remove it would unlock another process.
 const lockFile = "lock"
-
-// errHeld is the error of flock if another process has the lock.
-var errHeld = errors.New("another process has the lock")
 
 // Lock keeps others from writing to the folder until unlock is called or the process ends, however it
 // ends. It makes the folder if there is none. It locks nothing where nothing can be written, and on systems
@@ -32,10 +30,10 @@ func (k *Keep) Lock() (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("the folder keep cannot be locked: %w", err)
 	}
-	switch err := flock(f); {
-	case err == nil:
-		return func() { f.Close() }, nil // closing unlocks
-	case errors.Is(err, errHeld):
+	switch err := filelock.TryLock(f); {
+	case err == nil, errors.Is(err, errors.ErrUnsupported):
+		return func() { filelock.Close(f) }, nil
+	case errors.Is(err, filelock.ErrHeld):
 		f.Close()
 		return nil, &configerror.Error{
 			What: fmt.Sprintf("keep: the folder %s is in use by another process", k.path),

@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/filelock"
 )
 
 // lockFolder locks a folder. A lock file could be left behind. Every user who may read the
@@ -18,12 +20,12 @@ func lockFolder(name string, wait time.Duration) (unlock func(), err error) {
 		return nil, err
 	}
 	for end := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
-		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		held := errors.Is(err, syscall.EWOULDBLOCK)
+		err = filelock.TryLock(dir)
+		held := errors.Is(err, filelock.ErrHeld)
 		switch {
 		case err == nil, held && time.Now().After(end):
-			return func() { dir.Close() }, nil // closing unlocks
-		case !held && !errors.Is(err, syscall.EINTR):
+			return func() { filelock.Close(dir) }, nil
+		case !held:
 			dir.Close()
 			return nil, &os.PathError{Op: "lock", Path: name, Err: err}
 		}

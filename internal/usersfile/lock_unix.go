@@ -6,7 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/mtlsguard/mtlsguard/internal/filelock"
 )
 
 // tryLock locks the folder. Every edit replaces the file itself, and a lock file could be
@@ -16,13 +17,12 @@ func tryLock(target string) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
-		return func() { dir.Close() }, nil // closing unlocks
+	if err := filelock.TryLock(dir); err != nil {
+		dir.Close()
+		if errors.Is(err, filelock.ErrHeld) {
+			err = errLocked
+		}
+		return nil, err
 	}
-	dir.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
-		err = errLocked
-	}
-	return nil, err
+	return func() { filelock.Close(dir) }, nil
 }

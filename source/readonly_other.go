@@ -1,0 +1,5 @@
+//go:build !unix
+
+package source
+
+func isReadOnly(error) bool { return false }

@@ -1,0 +1,11 @@
+//go:build unix
+
+package source
+
+import (
+	"errors"
+	"syscall"
+)
+
+// isReadOnly reports whether an error says that a file system cannot be written.
+func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
