@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
@@ -98,34 +97,53 @@ func (c *call) edit(match string, change func(*useredit.File) (*useredit.Change,
 	if err != nil {
 		return nil, err
 	}
-	dry := c.URL.Query().Get("dry_run") == "1"
-	out, digest, _, err := useredit.Apply(useredit.Request{Open: c.openUsers, Digest: &seen, DryRun: dry, Change: func(f *useredit.File) (*useredit.Change, error) {
-		out, err := change(f)
-		if err == nil {
-			err = c.checkLockOut(f, out)
-		}
-		return out, err
-	}})
+	author, err := c.author()
+	if err != nil {
+		return nil, err
+	}
+	out, digest, err := c.writer().write(c.Context(), &edit{
+		author: author, seen: seen, dryRun: c.URL.Query().Get("dry_run") == "1",
+		change: func(f *useredit.File) (*useredit.Change, error) {
+			out, err := change(f)
+			if err == nil {
+				err = c.checkLockOut(f, out)
+			}
+			return out, err
+		},
+	})
 	if !digest.IsZero() {
 		c.w.Header().Set("ETag", formatETag(digest))
 	}
-	switch {
-	case errors.Is(err, useredit.ErrStale):
-		return nil, &failure{Status: http.StatusPreconditionFailed, Detail: "the users were changed in the meantime; nothing was written", Hint: "read them again"}
-	case err != nil:
-		return nil, inTermsOfTheAPI(err)
-	}
-	if !dry {
-		if err := c.server.Reload(); err != nil { // another file is wrong: the loader has accepted this one
-			f := asFailure(err)
-			return nil, &failure{Status: http.StatusConflict, Detail: "the change is written, and not in effect: the reload failed: " + f.Detail, Hint: "it takes effect when the other files load", Errors: f.Errors}
-		}
+	if err != nil {
+		return nil, editFailure(err)
 	}
 	s := c.server.Status()
 	return &Edited{Change: out, Generation: s.Generation, At: report.Time(s.Since), ETag: formatETag(digest)}, nil
 }
 
-func (c *call) openUsers() (*useredit.File, error) { return useredit.OfServer(c.server) }
+// editFailure returns the answer to an edit that the writer has refused.
+func editFailure(err error) error {
+	if errors.Is(err, useredit.ErrStale) {
+		return &failure{Status: http.StatusPreconditionFailed, Detail: "the users were changed in the meantime; nothing was written", Hint: "read them again"}
+	}
+	if e, ok := errors.AsType[*notInEffect](err); ok {
+		f := asFailure(e.err)
+		return &failure{Status: http.StatusConflict, Detail: "the change is written, and not in effect: the reload failed: " + f.Detail, Hint: "it takes effect when the other files load", Errors: f.Errors}
+	}
+	return inTermsOfTheAPI(err)
+}
+
+// maxNote bounds the note of an edit, in bytes.
+const maxNote = 200
+
+// author returns who edits, with the note in the query.
+func (c *call) author() (author, error) {
+	note := c.URL.Query().Get("note")
+	if len(note) > maxNote {
+		return author{}, invalid(fmt.Sprintf("note: it has more than %d bytes", maxNote), "the number of a ticket, for example")
+	}
+	return author{c.id.User, c.id.MappingID, note}, nil
+}
 
 // checkLockOut refuses a change after which the caller would be another user, or none: nobody
 // might be left who could undo it. lock_me_out=1 allows it.
@@ -192,7 +210,7 @@ func (c *call) usersETag() string {
 	if !c.page.config.Edit {
 		return ""
 	}
-	f, err := c.openUsers()
+	f, err := c.writer().open(c.Context())
 	if err != nil {
 		return ""
 	}
@@ -215,31 +233,4 @@ func inTermsOfTheAPI(err error) error {
 		f.Errors[i].What, f.Errors[i].Hint = flags.Replace(e.What), flags.Replace(e.Hint)
 	}
 	return f
-}
-
-// editScreen makes the change of a form on the screen of a mapping, and goes back to it.
-func (c *call) editScreen() (any, error) {
-	c.Body = http.MaxBytesReader(c.w, c.Body, maxUpload)
-	if err := c.ParseForm(); err != nil {
-		return nil, bodyError(err)
-	}
-	id, change := c.PathValue("id"), useredit.Set{}
-	change.IDs = []string{id}
-	switch what := c.PostForm.Get("what"); what {
-	case "disable", "enable":
-		change.Disabled = new(what == "disable")
-	case "end":
-		date := strings.TrimSpace(c.PostForm.Get("not_after"))
-		if _, err := time.Parse(time.DateOnly, date); date != "" && err != nil {
-			return nil, invalid("not_after: "+escape.Quote(date, escape.Short)+" is not a date", "such as 2026-12-31; empty removes the end")
-		}
-		change.NotAfter = &date
-	default:
-		return nil, invalid("the form is not one of this page", "open the mapping again")
-	}
-	if _, err := c.edit(c.PostForm.Get("etag"), change.Change); err != nil {
-		return nil, err
-	}
-	http.Redirect(c.w, c.Request, "/mappings/"+id, http.StatusSeeOther)
-	return nil, nil
 }
