@@ -147,9 +147,21 @@ func removeOlder(name string, age time.Duration) error {
 		return ignoreMissing(err)
 	}
 	if isYoung(away) {
-		return ignoreMissing(os.Rename(away, name))
+		if err := putBack(away, name); err != nil {
+			return err
+		}
 	}
 	return ignoreMissing(os.Remove(away))
+}
+
+// putBack gives a file its name again, unless a commit has written another file under it: the one that was moved
+// away may be damaged.
+func putBack(away, name string) error {
+	err := os.Link(away, name)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return ignoreMissing(err)
 }
 
 func ignoreMissing(err error) error {

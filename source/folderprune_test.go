@@ -75,3 +75,31 @@ func TestPruneOfAFolderKeepsYoungFiles(t *testing.T) {
 		t.Errorf("reports: %v, %v", all, err)
 	}
 }
+
+// A file that Prune has moved away, and puts back, does not replace one that a commit has written meanwhile.
+func TestPruneReplacesNoFileOfACommit(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	name, away := filepath.Join(folder, "blob"), filepath.Join(folder, "away")
+	for _, want := range []string{"damaged", "fresh"} {
+		if want == "fresh" {
+			if err := os.WriteFile(name, []byte(want), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(away, []byte("damaged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := source.PutBack(away, name); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("the file has %q, %v, want %q", got, err, want)
+		}
+		if want == "damaged" {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -3,7 +3,7 @@ package source
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -25,27 +25,49 @@ func (f FolderStore) Tell(ctx context.Context, r Report) error {
 	return writeBytes(f.path("node", DigestOf([]byte(r.Node)).String()), append(data, '\n'), os.Rename)
 }
 
-// Reports implements Store.
-func (f FolderStore) Reports(context.Context) ([]Report, error) {
+// maxReportFile is the size of a report of a node. The longest of a Follower has 10 kB of errors.
+const maxReportFile = 64 << 10
+
+// Reports implements Store. A report that cannot be read is one with that error: it hides no others.
+func (f FolderStore) Reports(ctx context.Context) ([]Report, error) {
 	entries, err := os.ReadDir(f.path("node"))
 	if err != nil && !isNotExist(err) {
 		return nil, err
 	}
 	var out []Report
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), temporary) {
-			continue
-		}
-		data, err := readLimited(f.path("node", e.Name()), 64<<10)
-		if err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		var r Report
-		if err := json.Unmarshal(data, &r); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.path("node", e.Name()), err)
+		if new(Digest).UnmarshalText([]byte(e.Name())) != nil {
+			continue
 		}
-		out = append(out, r)
+		data, err := readLimited(f.path("node", e.Name()), maxReportFile)
+		switch {
+		case isNotExist(err): // Prune has removed it
+		case err != nil:
+			out = append(out, brokenReport(e.Name(), err))
+		default:
+			out = append(out, readReport(e.Name(), data))
+		}
 	}
 	slices.SortFunc(out, func(a, b Report) int { return strings.Compare(a.Node, b.Node) })
 	return out, nil
+}
+
+// readReport decodes a report. Its file has the digest of the node's name.
+func readReport(file string, data []byte) Report {
+	var r Report
+	err := json.Unmarshal(data, &r)
+	if err == nil && DigestOf([]byte(r.Node)).String() != file {
+		err = errors.New("it is under the name of another node")
+	}
+	if err != nil {
+		return brokenReport(file, err)
+	}
+	return r
+}
+
+func brokenReport(file string, err error) Report {
+	return Report{Node: file, Errors: []string{"the report cannot be read: " + err.Error()}}
 }

@@ -61,16 +61,45 @@ func (k *Keep) prune(current string) {
 		}
 	}
 	reached("old ones removed")
-	all, err := k.Generations()
+	used, err := k.usedBlobs()
 	if err != nil {
 		return // a damaged one may need any blob
 	}
-	used := map[string]bool{}
-	for _, g := range all {
-		for _, f := range g.Manifest.Files {
-			used[f.SHA256.String()] = true
-		}
-	}
 	sweep(k.join("blobs"), func(name string) bool { return used[name] })
 	sweep(k.join("gen"), func(string) bool { return true })
+}
+
+// usedBlobs returns the names of the blobs of all kept generations.
+func (k *Keep) usedBlobs() (map[string]bool, error) {
+	all, err := k.Generations()
+	used := map[string]bool{}
+	for _, g := range all {
+		g.addBlobs(used)
+	}
+	return used, err
+}
+
+// addBlobs adds the names of the blobs of g.
+func (g *Generation) addBlobs(to map[string]bool) {
+	for _, f := range g.Manifest.Files {
+		to[f.SHA256.String()] = true
+	}
+}
+
+// Discard removes the files that Add has written for a generation that is not used, except for those that a
+// kept generation or inEffect has too. Otherwise one refused generation after another would fill the disk. What
+// cannot be removed goes with a later SetCurrent.
+func (k *Keep) Discard(g, inEffect *Generation) {
+	used, err := k.usedBlobs()
+	if err != nil {
+		return // a damaged one may need any blob
+	}
+	if inEffect != nil {
+		inEffect.addBlobs(used)
+	}
+	for _, f := range g.Manifest.Files {
+		if name := f.SHA256.String(); !used[name] {
+			_ = os.Remove(k.join("blobs", name))
+		}
+	}
 }

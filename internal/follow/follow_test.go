@@ -26,6 +26,7 @@ type node struct {
 	*follow.Follower
 	store  *sourcetest.Memory
 	newest *source.Generation
+	keep   string // a folder
 	stop   func() // waits for the end of Run
 
 	mu     sync.Mutex
@@ -35,10 +36,10 @@ type node struct {
 
 // newNode returns a node that follows what wrap makes of its store. It has generation 1, and runs.
 func newNode(t *testing.T, poll time.Duration, wrap func(source.Store) source.Source) *node {
-	n := &node{TB: t, store: sourcetest.NewMemory("orders"), refuse: map[uint64]time.Time{}}
+	n := &node{TB: t, store: sourcetest.NewMemory("orders"), refuse: map[uint64]time.Time{}, keep: t.TempDir()}
 	n.commit()
 	n.Follower = follow.New(follow.Config{
-		Source: wrap(n.store), Keep: source.OpenKeep(t.TempDir()), Node: "node", Now: time.Now,
+		Source: wrap(n.store), Keep: source.OpenKeep(n.keep), Node: "node", Now: time.Now,
 		Check: func(*source.Generation) error { return nil },
 		Poll:  func() time.Duration { return poll },
 		Lines: func(err error) []string { return []string{err.Error()} },

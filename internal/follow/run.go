@@ -219,6 +219,7 @@ func (f *Follower) refuse(g *source.Generation, err error) {
 	f.change(func(s *State) { s.Err, s.Refused, s.RefusedBy = err, g, err })
 	r := source.Refusal{Number: g.Manifest.Number, Digest: g.Digest(), At: f.config.Now().UTC(), Errors: f.config.Lines(err)}
 	f.config.OnEvent(Event{Kind: Refused, Generation: g, Err: err})
+	f.config.Keep.Discard(g, f.State().InEffect)
 	if err := f.config.Keep.Refuse(r); err != nil {
 		f.config.OnEvent(Event{Kind: NotKept, Generation: g, Err: err})
 	}
