@@ -68,8 +68,8 @@ func (g *Generation) Blobs() []File {
 
 // Open opens a file of g. Reading returns an error in place of io.EOF if the content has not the
 // size and the digest of f, and an error at once if it holds a private key. Size is a bound:
-// no more than one byte after it is read. Keys are recognised in PEM and in DER; PKCS#12 and the keystores of Java
-// are refused whatever they hold.
+// no more than one byte after it is read. Keys are recognised in PEM and base64 of it, in DER, as JSON Web Keys, and in the
+// forms of OpenSSH, PuTTY, NATS, age and .NET; PKCS#12 and the keystores of Java are refused whatever they hold.
 func (g *Generation) Open(ctx context.Context, f File) (io.ReadCloser, error) {
 	if g.open == nil {
 		return nil, fmt.Errorf("file %s of generation %d: %w", f.Name, g.Manifest.Number, ErrNone)

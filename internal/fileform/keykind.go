@@ -1,10 +1,12 @@
 package fileform
 
+import "bytes"
+
 // KindHead is the number of bytes from which KeyKind recognises a file.
 const KindHead = 512
 
 // KeyKind returns the kind of a file whose first bytes are head, if files of that kind hold private keys: a
-// private key in DER, PKCS#12, or a keystore of Java. It returns "" for others, and for too few bytes. PEM is
+// private key in DER or of OpenSSH, PKCS#12, or a keystore of Java. It returns "" for others, and for too few bytes. PEM is
 // text: the caller looks for its labels.
 func KeyKind(head []byte) string {
 	switch {
@@ -12,6 +14,8 @@ func KeyKind(head []byte) string {
 		return "a Java keystore (JKS)"
 	case isJCEKS(head):
 		return "a Java keystore (JCEKS)"
+	case bytes.HasPrefix(head, []byte("openssh-key-v1\x00")):
+		return "a private key of OpenSSH"
 	}
 	const sequence, integer, octets = 0x30, 0x02, 0x04
 	tag, body, _ := begin(head)

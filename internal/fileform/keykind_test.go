@@ -1,7 +1,10 @@
 package fileform_test
 
 import (
+	"bytes"
 	"crypto/x509"
+	"encoding/base64"
+	"strings"
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/fileform"
@@ -32,4 +35,48 @@ func FuzzKeyKind(f *testing.F) {
 			t.Errorf("a certificate or CRL is taken for %s", kind)
 		}
 	})
+}
+
+// However a file is cut into parts, a key in it is found, and a text without marks is not taken for one.
+func FuzzKeyFinder(f *testing.F) {
+	alice := testpki.NewCA("CA").Leaf("alice")
+	wrapped := base64.StdEncoding.EncodeToString(alice.KeyPEM())
+	f.Add(alice.KeyPEM(), 7)
+	f.Add([]byte(wrapped[:40]+"\n"+wrapped[40:]), 3)
+	f.Add([]byte(`{"kty":"EC","d":"x"}`), 1)
+	f.Add(alice.Cert.Raw, 100)
+	f.Fuzz(func(t *testing.T, data []byte, size int) {
+		size = max(1, size%512)
+		found := func(size int) string {
+			var k fileform.KeyFinder
+			for part := data; len(part) > 0; part = part[min(size, len(part)):] {
+				if what := k.Next(part[:min(size, len(part))]); what != "" {
+					return what
+				}
+			}
+			return ""
+		}
+		whole := found(len(data) + 1)
+		if parts := found(size); (parts == "") != (whole == "") {
+			t.Errorf("in parts of %d bytes: %q, whole: %q", size, parts, whole)
+		}
+		if bytes.Contains(data, []byte("PRIVATE KEY")) && whole == "" {
+			t.Error("a key in PEM is not found")
+		}
+	})
+}
+
+// Looking for keys costs little beside the SHA-256 of a file.
+func BenchmarkKeyFinder(b *testing.B) {
+	line := `{"id":"partner-000001","user":"partner-000001","fingerprint":"sha256:7730503b371893bac12edd9a094965eb7a65da77ec7f8461ab5528f4c5419579"}` + "\n"
+	data := []byte(strings.Repeat(line, 8<<10))
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		var k fileform.KeyFinder
+		for part := data; len(part) > 0; part = part[min(32<<10, len(part)):] {
+			if what := k.Next(part[:min(32<<10, len(part))]); what != "" {
+				b.Fatal(what)
+			}
+		}
+	}
 }
