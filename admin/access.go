@@ -56,6 +56,6 @@ func (c *call) mayPost(path string) bool {
 	r := c.Clone(c.Context())
 	u := *c.URL
 	u.Path, u.RawPath, u.RawQuery = path, "", ""
-	r.Method, r.URL, r.RequestURI = http.MethodPost, &u, path
+	r.Method, r.URL, r.RequestURI = http.MethodPost, &u, u.EscapedPath()
 	return c.server.Guard().Check(r).Allowed
 }

@@ -2,7 +2,7 @@ package admin
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -11,21 +11,20 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
-	"github.com/mtlsguard/mtlsguard/ports"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Edited is the answer to a change of the mappings: as users add --json, and the generation in
 // which it is in effect.
 type Edited struct {
 	*useredit.Change
-	Generation uint64 `json:"generation"`
-	At         string `json:"at"`
-	ETag       string `json:"etag"` // of the users after it
+	// Outcomes are what an uploaded certificate is on each port, before the change and after it.
+	Outcomes   []useredit.Outcome `json:"outcomes,omitempty"`
+	Generation uint64             `json:"generation"`
+	At         string             `json:"at"`
+	ETag       string             `json:"etag"` // of the users after it
 }
 
 // addition is the body of POST /api/v1/mappings.
@@ -53,22 +52,32 @@ func (c *call) addMapping() (any, error) {
 	if err := c.readJSON(&body); err != nil {
 		return nil, err
 	}
-	chain, err := readCertificates([]byte(body.Certificate))
-	if err != nil {
+	return c.add(&body, c.proposal())
+}
+
+// add adds a mapping of a certificate.
+func (c *call) add(body *addition, p proposal) (*Edited, error) {
+	c.what = "add a mapping of user " + body.User
+	var err error
+	if p.chain, err = readCertificates([]byte(body.Certificate)); err != nil {
 		return nil, err
 	}
-	if body.By == "" {
-		body.By = "fingerprint"
-	}
-	if !slices.Contains(useredit.Kinds, body.By) {
-		return nil, invalid("by: "+escape.Quote(body.By, escape.Short)+" is not a kind of mapping", "one of "+strings.Join(useredit.Kinds, ", "))
-	}
 	add := useredit.Add{
-		Cert: "certificate_pem", User: body.User, By: body.By, Value: body.Value, ID: body.ID, Ports: body.Ports, NotBefore: body.NotBefore, NotAfter: body.NotAfter,
+		Cert: "certificate_pem", User: body.User, By: cmp.Or(body.By, "fingerprint"), Value: body.Value, ID: body.ID, Ports: body.Ports, NotBefore: body.NotBefore, NotAfter: body.NotAfter,
 	}
-	return c.edit(c.Header.Get("If-Match"), func(f *useredit.File) (*useredit.Change, error) {
-		return add.Change(c.Context(), f, c.page.config.Now, func() ([]*x509.Certificate, error) { return chain, nil })
+	if err := checkKind(add.By); err != nil {
+		return nil, err
+	}
+	return c.edit(p, func(f *useredit.File) (*useredit.Change, error) {
+		return add.Change(c.Context(), f, c.page.config.Now, func() ([]*x509.Certificate, error) { return p.chain, nil })
 	})
+}
+
+func checkKind(by string) error {
+	if slices.Contains(useredit.Kinds, by) {
+		return nil
+	}
+	return invalid("by: "+escape.Quote(by, escape.Short)+" is not a kind of mapping", "one of "+strings.Join(useredit.Kinds, ", "))
 }
 
 // setMapping disables a mapping or changes its dates.
@@ -77,38 +86,66 @@ func (c *call) setMapping() (any, error) {
 	if err := c.readJSON(&body); err != nil {
 		return nil, err
 	}
-	set := useredit.Set{IDs: []string{c.PathValue("id")}, Disabled: body.Disabled, NotBefore: body.NotBefore, NotAfter: body.NotAfter}
-	return c.edit(c.Header.Get("If-Match"), set.Change)
+	return c.set(useredit.Set{IDs: []string{c.PathValue("id")}, Disabled: body.Disabled, NotBefore: body.NotBefore, NotAfter: body.NotAfter}, c.proposal())
+}
+
+// set changes keys of one mapping.
+func (c *call) set(change useredit.Set, p proposal) (*Edited, error) {
+	c.what = "change mapping " + change.IDs[0]
+	for _, f := range change.Fields() {
+		c.what += fmt.Sprintf(", %s: %s", f.Key, cmp.Or(f.Text, "none"))
+	}
+	return c.edit(p, change.Change)
 }
 
 // removeMapping removes a mapping.
 func (c *call) removeMapping() (any, error) {
+	c.what = "remove mapping " + c.PathValue("id")
 	remove := useredit.Remove{IDs: []string{c.PathValue("id")}}
-	return c.edit(c.Header.Get("If-Match"), remove.Change)
+	return c.edit(c.proposal(), remove.Change)
 }
 
-// edit applies a change to the users that have the given ETag, and waits until it is in effect.
-// It goes through the loader, as the command does. dry_run=1 writes nothing.
-func (c *call) edit(match string, change func(*useredit.File) (*useredit.Change, error)) (any, error) {
+// proposal is how a change is asked for.
+type proposal struct {
+	match  string              // the ETag of the users that the editor has seen
+	dryRun bool                // answer what would be
+	chain  []*x509.Certificate // to answer what it is on each port; nil: none
+}
+
+// proposal returns how the request of the API asks for a change.
+func (c *call) proposal() proposal {
+	return proposal{match: c.Header.Get("If-Match"), dryRun: c.URL.Query().Get("dry_run") == "1"}
+}
+
+// edit applies a change to the users, and waits until it is in effect. It goes through the
+// loader, as the command does.
+func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, error)) (*Edited, error) {
+	c.dryRun = p.dryRun
 	if !c.page.config.Edit {
 		return nil, &failure{Status: http.StatusForbidden, Detail: "this page does not edit", Hint: "the program sets Config.Edit; mtlsguard users edits the files"}
 	}
-	seen, err := parseETag(match)
+	seen, err := parseETag(p.match)
 	if err != nil {
 		return nil, err
 	}
-	author, err := c.author()
+	note, err := c.note()
 	if err != nil {
 		return nil, err
 	}
+	var outcomes []useredit.Outcome
 	out, digest, err := c.writer().write(c.Context(), &edit{
-		author: author, seen: seen, dryRun: c.URL.Query().Get("dry_run") == "1",
+		author: author{c.id.User, c.id.MappingID, note}, seen: seen, dryRun: p.dryRun,
 		change: func(f *useredit.File) (*useredit.Change, error) {
 			out, err := change(f)
-			if err == nil {
-				err = c.checkLockOut(f, out)
+			if err != nil {
+				return nil, err
 			}
-			return out, err
+			if p.chain != nil {
+				if outcomes, err = f.Outcomes(c.Context(), out.Edit, p.chain, c.page.config.Now); err != nil {
+					return nil, err
+				}
+			}
+			return out, c.checkLockOut(f, out)
 		},
 	})
 	if !digest.IsZero() {
@@ -118,7 +155,7 @@ func (c *call) edit(match string, change func(*useredit.File) (*useredit.Change,
 		return nil, editFailure(err)
 	}
 	s := c.server.Status()
-	return &Edited{Change: out, Generation: s.Generation, At: report.Time(s.Since), ETag: formatETag(digest)}, nil
+	return &Edited{Change: out, Outcomes: outcomes, Generation: s.Generation, At: report.Time(s.Since), ETag: formatETag(digest)}, nil
 }
 
 // editFailure returns the answer to an edit that the writer has refused.
@@ -136,41 +173,13 @@ func editFailure(err error) error {
 // maxNote bounds the note of an edit, in bytes.
 const maxNote = 200
 
-// author returns who edits, with the note in the query.
-func (c *call) author() (author, error) {
-	note := c.URL.Query().Get("note")
+// note returns the note of an edit: in the query, or in a form.
+func (c *call) note() (string, error) {
+	note := cmp.Or(c.URL.Query().Get("note"), c.PostForm.Get("note"))
 	if len(note) > maxNote {
-		return author{}, invalid(fmt.Sprintf("note: it has more than %d bytes", maxNote), "the number of a ticket, for example")
+		return "", invalid(fmt.Sprintf("note: it has more than %d bytes", maxNote), "the number of a ticket, for example")
 	}
-	return author{c.id.User, c.id.MappingID, note}, nil
-}
-
-// checkLockOut refuses a change after which the caller would be another user, or none: nobody
-// might be left who could undo it. lock_me_out=1 allows it.
-func (c *call) checkLockOut(f *useredit.File, change *useredit.Change) error {
-	if c.URL.Query().Get("lock_me_out") == "1" {
-		return nil
-	}
-	own := func(m useredit.Mapping) bool { return m.ID == c.id.MappingID }
-	locked := slices.ContainsFunc(change.Removed, own) && !slices.ContainsFunc(change.Added, own)
-	if conn, ok := ports.FromContext(c.Context()); ok && c.id.Via == identity.TLS {
-		table, err := f.Load(change.Edit)
-		if err != nil {
-			return err
-		}
-		verified, err := conn.Verified(c.Context())
-		if err != nil {
-			return err
-		}
-		match, err := table.WithClock(c.page.config.Now).Map(context.WithoutCancel(c.Context()), verified, c.id.Port)
-		locked = err != nil || match.User != c.id.User
-	} else if slices.ContainsFunc(change.Removed, own) {
-		locked = true // behind a gateway the certificate is not at hand: any change of the own mapping
-	}
-	if locked {
-		return &failure{Status: http.StatusConflict, Detail: "after this change you would not be user " + c.id.User + " any more; nothing was written", Hint: "lock_me_out=1 makes it anyway"}
-	}
-	return nil
+	return note, nil
 }
 
 // readJSON reads the body of an edit.
@@ -186,42 +195,6 @@ func (c *call) readJSON(v any) error {
 		return &failure{Status: http.StatusBadRequest, Detail: "the body is not the JSON that is expected: " + escape.Printable(err.Error(), maxDetail), Hint: "admin/openapi.yaml describes it"}
 	}
 	return nil
-}
-
-// parseETag reads the ETag that the editor has seen. Any other text of If-Match would let an edit
-// overwrite another.
-func parseETag(text string) (trust.Digest, error) {
-	if text == "" {
-		return trust.Digest{}, &failure{Status: http.StatusPreconditionRequired, Detail: "If-Match is missing", Hint: "the ETag of GET /api/v1/mappings"}
-	}
-	inner, ok := strings.CutPrefix(text, `"`)
-	inner, closed := strings.CutSuffix(inner, `"`)
-	digest, err := trust.ParseDigest(inner)
-	if !ok || !closed || err != nil {
-		return trust.Digest{}, invalid(fmt.Sprintf("If-Match: %s is not an ETag of the users", escape.Quote(text, escape.Short)), "the ETag of GET /api/v1/mappings")
-	}
-	return digest, nil
-}
-
-func formatETag(d trust.Digest) string { return `"` + d.String() + `"` }
-
-// usersETag returns the ETag of the users, or "" where they cannot be edited.
-func (c *call) usersETag() string {
-	if !c.page.config.Edit {
-		return ""
-	}
-	f, err := c.writer().open(c.Context())
-	if err != nil {
-		return ""
-	}
-	return formatETag(f.Digest())
-}
-
-// setUsersETag sets the ETag of an answer that an edit may follow.
-func (c *call) setUsersETag() {
-	if tag := c.usersETag(); tag != "" {
-		c.w.Header().Set("ETag", tag)
-	}
 }
 
 // inTermsOfTheAPI names fields in place of the flags of the command, which shares the checks.

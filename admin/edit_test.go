@@ -160,7 +160,7 @@ func TestMappingForm(t *testing.T) {
 		{carol, url.Values{"what": {"enable"}, "etag": {etag}}, 403},
 		{alice, url.Values{"what": {"enable"}}, 428},
 		{alice, url.Values{"what": {"erase"}, "etag": {etag}}, 422},
-		{alice, url.Values{"what": {"end"}, "etag": {etag}, "not_after": {"soon"}}, 422},
+		{alice, url.Values{"what": {"end"}, "etag": {etag}, "last_day": {"soon"}}, 422},
 	} {
 		if got := send(row.client, row.fields); got.StatusCode != row.status {
 			t.Errorf("%v: %s\n%s", row.fields, got.Status, got.body)

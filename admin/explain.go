@@ -37,6 +37,8 @@ type Explained struct {
 	Refusal *Refusal `json:"refusal,omitempty"`
 	// Inspection describes the certificate of a caller without a user.
 	Inspection *report.Inspection `json:"inspection,omitempty"`
+	// Make is there if a screen may offer to map the certificate.
+	Make *makeUser `json:"-"`
 }
 
 // explainJSON answers the question in the body.
@@ -108,6 +110,9 @@ func (c *call) explainReference(q *question) (*Explained, error) {
 		return nil, err
 	}
 	out.Refusal = &v
+	if out.Make != nil {
+		out.Make = &makeUser{Reference: r.id}
+	}
 	switch {
 	case out.Allowed && r.stage != "handshake":
 		out.Verdict += fmt.Sprintf(". It was refused at generation %d; now it is generation %d", r.generation, c.server.Status().Generation)
@@ -135,6 +140,9 @@ func (c *call) ask(request mtlsguard.ExplainRequest) (*Explained, error) {
 		out.Inspection = report.Inspect(leaf, c.now)
 	}
 	out.Hints = hints(out)
+	if c.offersMapping(out) {
+		out.Make = &makeUser{PEM: formatChain(request.Certificates)}
+	}
 	return out, nil
 }
 

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
-	"mime/multipart"
 	"net/http"
 	"strings"
 
@@ -51,41 +49,17 @@ func (c *call) explainScreen() (any, error) {
 
 // readForm reads the form, with its file if there is one.
 func (v *explainView) readForm(c *call) error {
-	c.Body = http.MaxBytesReader(c.w, c.Body, maxUpload)
-	if err := c.ParseMultipartForm(maxUpload); err != nil {
-		return bodyError(err)
+	f, err := c.readForm()
+	if err != nil {
+		return err
 	}
-	defer func() { _ = c.MultipartForm.RemoveAll() }() // nothing is on disk: the body is smaller than the memory for it
-	value := func(name string) string { return strings.TrimSpace(c.PostFormValue(name)) }
 	v.Asked = question{
-		Reference: value("reference"), User: value("user"), Certificate: value("certificate_pem"),
-		Port: value("port"), Method: value("method"), Path: value("path"),
+		Reference: f.value("reference"), User: f.value("user"), Certificate: f.certificate,
+		Port: f.value("port"), Method: f.value("method"), Path: f.value("path"),
 	}
-	if files := c.MultipartForm.File["certificate"]; len(files) > 0 && files[0].Size > 0 {
-		if v.Asked.Certificate != "" {
-			return invalid("there are two certificates", "choose a file or paste one")
-		}
-		data, err := readPart(files[0])
-		if err != nil {
-			return err
-		}
-		v.Asked.Certificate = string(data)
-		clear(data)
-	}
-	v.HeaderSet = value("headers")
-	var err error
+	v.HeaderSet = f.value("headers")
 	v.Asked.Headers, err = readHeaders(v.HeaderSet)
 	return err
-}
-
-// readPart reads the file of a form.
-func readPart(h *multipart.FileHeader) ([]byte, error) {
-	f, err := h.Open()
-	if err != nil {
-		return nil, bodyError(err)
-	}
-	defer f.Close()
-	return io.ReadAll(f)
 }
 
 // readHeaders reads lines NAME: VALUE.

@@ -63,3 +63,13 @@ func mappingHints(x *Explained) []Hint {
 	}
 	return out
 }
+
+// isDisabled reports whether a mapping refuses the certificate on purpose.
+func (x *Explained) isDisabled() bool {
+	for _, s := range x.Mappings {
+		if s.Result == mapresult.Disabled {
+			return true
+		}
+	}
+	return false
+}

@@ -29,8 +29,11 @@ type lastSeen struct {
 	misses int              // of stable since it was made
 }
 
-// seen is the last use of one mapping.
-type seen struct{ last atomic.Pointer[use] }
+// seen is the use of one mapping.
+type seen struct {
+	last  atomic.Pointer[use]
+	first int64 // seconds since 1970; does not change
+}
 
 type use struct {
 	at       int64 // seconds since 1970
@@ -86,7 +89,7 @@ func (l *lastSeen) markFresh(id *identity.Identity, now int64) {
 		if l.fresh == nil {
 			l.fresh = map[string]*seen{}
 		}
-		s = &seen{}
+		s = &seen{first: now}
 		l.fresh[strings.Clone(id.MappingID)] = s // the id is part of a generation of the configuration
 	}
 	s.last.Store(newUse(now, id))
@@ -99,8 +102,8 @@ func (l *lastSeen) markFresh(id *identity.Identity, now int64) {
 	}
 }
 
-// of returns the last use of a mapping, and whether there was one.
-func (l *lastSeen) of(id string) (use, bool) {
+// of returns the last use of a mapping, the time of the first, and whether there was one.
+func (l *lastSeen) of(id string) (last use, first time.Time, ok bool) {
 	l.mu.Lock()
 	s := l.fresh[id]
 	if p := l.stable.Load(); s == nil && p != nil {
@@ -108,9 +111,9 @@ func (l *lastSeen) of(id string) (use, bool) {
 	}
 	l.mu.Unlock()
 	if s == nil {
-		return use{}, false
+		return use{}, time.Time{}, false
 	}
-	return *s.last.Load(), true
+	return *s.last.Load(), time.Unix(s.first, 0), true
 }
 
 // tick moves the clock each second until the page is garbage. The pointer is weak: a page has no

@@ -3,14 +3,13 @@ package admin
 import (
 	"crypto/x509"
 	"fmt"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -25,6 +24,7 @@ type Mapping struct {
 	CertificateNotAfter string    `json:"certificate_not_after,omitempty"`
 	KnownFrom           string    `json:"known_from,omitempty"` // seen or kept
 	LastSeen            *LastSeen `json:"last_seen,omitempty"`  // since the start of the program
+	FirstSeen           string    `json:"first_seen,omitempty"` // since the start of the program
 	Number              uint64    `json:"number"`               // its place, from 1, for after
 }
 
@@ -124,8 +124,9 @@ func (c *call) mappings(f *mappingFilter) (out []Mapping, more bool) {
 func (c *call) newMapping(m *certmap.Mapping, number uint64) Mapping {
 	out := Mapping{Mapping: useredit.NewMapping(*m), Number: number}
 	out.InForce = !m.Disabled && !c.now.Before(m.NotBefore) && (m.NotAfter.IsZero() || !c.now.After(m.NotAfter))
-	last, ok := c.page.seen.of(m.ID)
+	last, first, ok := c.page.seen.of(m.ID)
 	if ok {
+		out.FirstSeen = report.Time(first)
 		out.LastSeen = &LastSeen{At: optionalTime(last.time()), Port: last.port}
 		if m.User != last.user {
 			out.LastSeen.User = last.user
@@ -180,64 +181,4 @@ func (c *call) mapping() (any, error) {
 		return out[0], nil
 	}
 	return nil, notFound(fmt.Sprintf("there is no mapping %s", escape.Quote(id, escape.Short)), "/api/v1/mappings lists them")
-}
-
-// mappingsView is the screen with the list of mappings.
-type mappingsView struct {
-	Filter   mappingFilter
-	States   []string
-	Mappings []Mapping
-	Next     string // the query of the next page
-}
-
-func (c *call) mappingsScreen() (any, error) {
-	f, err := c.mappingFilter()
-	if err != nil {
-		return nil, err
-	}
-	v := &mappingsView{Filter: f, States: mappingStates}
-	more := false
-	if v.Mappings, more = c.mappings(&f); more {
-		q := url.Values{"after": {strconv.FormatUint(v.Mappings[len(v.Mappings)-1].Number, 10)}}
-		for key, value := range map[string]string{"user": f.User, "state": f.State, "port": f.port} {
-			if value != "" {
-				q.Set(key, value)
-			}
-		}
-		if f.Days > 0 {
-			q.Set("days", strconv.FormatUint(f.Days, 10))
-		}
-		v.Next = "?" + q.Encode()
-	}
-	return v, nil
-}
-
-// mappingView is the screen of one mapping, and of the others of its user.
-type mappingView struct {
-	Mapping
-	Groups  []string
-	Others  []Mapping
-	ETag    string // of the users; "" where the caller may not edit them
-	EndDate string // the form's
-}
-
-func (c *call) mappingScreen() (any, error) {
-	m, err := c.mapping()
-	if err != nil {
-		return nil, err
-	}
-	v := &mappingView{Mapping: m.(Mapping)}
-	if c.mayPost("/mappings/" + v.ID + "/edit") {
-		v.ETag = c.usersETag()
-	}
-	v.EndDate, _, _ = strings.Cut(v.NotAfter, "T")
-	if strings.Contains(v.User, "{") {
-		return v, nil // a pattern has many users
-	}
-	if x, err := c.server.ExplainUser(v.User, c.id.Port, "GET", "/"); err == nil {
-		v.Groups = x.Groups
-	}
-	all, _ := c.mappings(&mappingFilter{User: v.User, limit: defaultLimit})
-	v.Others = slices.DeleteFunc(all, func(o Mapping) bool { return o.ID == v.ID })
-	return v, nil
 }

@@ -52,8 +52,8 @@ func TestOpenAPIDescribesTheAPI(t *testing.T) {
 		t.Errorf("described: %q\nserved:    %q", described, routes)
 	}
 
-	s := newSite(t, editing)
-	alice := s.client("alice")
+	p := newPartnerSite(t)
+	s, alice := p.site, p.alice
 	references := map[string]string{}
 	for _, name := range []string{"bob", "stranger"} {
 		references[name] = decodeAny[problem](t, s.do(s.client(name), "GET", "internal", "/secret/7", "").body).Reference
@@ -64,6 +64,7 @@ func TestOpenAPIDescribesTheAPI(t *testing.T) {
 		{"POST /api/v1/mappings", "/api/v1/mappings?dry_run=1", `{"user":"x","certificate_pem":` + strconv.Quote(string(pairOf(t, "stranger").CertPEM())) + `}`},
 		{"PATCH /api/v1/mappings/{id}", "/api/v1/mappings/old?dry_run=1", `{"disabled":false}`},
 		{"DELETE /api/v1/mappings/{id}", "/api/v1/mappings/old?dry_run=1", ""},
+		{"POST /api/v1/mappings/{id}/rotate", "/api/v1/mappings/partner/rotate?dry_run=1", `{"certificate_pem":` + strconv.Quote(string(p.next.CertPEM())) + `}`},
 		{"GET /api/v1/refusals/{reference}", "/api/v1/refusals/" + references["bob"], ""},
 		{"POST /api/v1/explain", "", `{"reference":"` + references["bob"] + `"}`},
 		{"POST /api/v1/explain", "", `{"reference":"` + references["stranger"] + `"}`},

@@ -111,7 +111,7 @@ func (c *call) mappingNeeds() []need {
 		soon := func(at time.Time) bool {
 			return !at.IsZero() && at.Sub(c.now) < endsWithin && c.now.Sub(at) < endsWithin
 		}
-		link := "/mappings/" + m.ID
+		link := mappingPath(m.ID)
 		if !m.Disabled && soon(m.NotAfter) {
 			out = append(out, need{fmt.Sprintf("mapping %s of user %s ends", m.ID, m.User), m.NotAfter, link})
 		}

@@ -34,6 +34,7 @@ type Config struct {
 type Page struct {
 	recorder
 	config  Config
+	began   time.Time // what was seen before is not known
 	server  atomic.Pointer[mtlsguard.Server]
 	screens map[string]*template.Template // by path
 	handler http.Handler
@@ -62,7 +63,7 @@ func New(c Config) (*Page, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Page{config: c, known: keepCertificates(c.Certificates), streams: make(chan struct{}, maxStreams)}
+	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), streams: make(chan struct{}, maxStreams)}
 	p.callers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.strangers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.screens = parseScreens()

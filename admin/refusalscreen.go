@@ -58,6 +58,7 @@ type refusalView struct {
 	At        time.Time
 	Explained *Explained
 	Why       string // why there is no explanation
+	Make      *makeUser
 }
 
 func (c *call) refusalScreen() (any, error) {
@@ -68,6 +69,9 @@ func (c *call) refusalScreen() (any, error) {
 	v := &refusalView{Refusal: r.view(), At: r.at}
 	if v.Explained, err = c.explain(&question{Reference: r.id}); err != nil {
 		v.Why = asFailure(err).Detail
+		if r.reason == reason.Unmapped && len(r.chain) > 0 && c.mayEdit(newMappingPath) { // behind a gateway, for example
+			v.Make = &makeUser{Reference: r.id}
+		}
 	}
 	return v, nil
 }

@@ -137,10 +137,10 @@ func TestLastSeen(t *testing.T) {
 		}
 	}
 	// The last call with m5 is that of i = 996 … 999: (999+6)%200 is 5.
-	if last, ok := l.of("m5"); !ok || last.at != 1999 || last.port != "internal" || last.user != "u" {
+	if last, _, ok := l.of("m5"); !ok || last.at != 1999 || last.port != "internal" || last.user != "u" {
 		t.Errorf("%+v %t", last, ok)
 	}
-	if _, ok := l.of("other"); ok {
+	if _, _, ok := l.of("other"); ok {
 		t.Error("a mapping that was not used was seen")
 	}
 	if len(l.fresh) != 0 {

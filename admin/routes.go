@@ -18,6 +18,8 @@ type call struct {
 	server *mtlsguard.Server
 	id     identity.Identity
 	now    time.Time
+	what   string // an edit asks for, for the log
+	dryRun bool   // it only asks what would be
 }
 
 // newCall returns the call of a request that has passed guarded.
@@ -44,6 +46,7 @@ var apiRoutes = []route{
 	{"GET /api/v1/mappings/{id}", (*call).mapping},
 	{"PATCH /api/v1/mappings/{id}", (*call).setMapping},
 	{"DELETE /api/v1/mappings/{id}", (*call).removeMapping},
+	{"POST /api/v1/mappings/{id}/rotate", (*call).rotateMapping},
 	{"GET /api/v1/trust", (*call).trust},
 	{"GET /api/v1/changes", (*call).changes},
 	{"POST /api/v1/reload", (*call).reload},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"strings"
@@ -39,6 +40,9 @@ var screens = []screen{
 	{"mappings", "/mappings", "Mappings", []string{"GET /mappings"}, (*call).mappingsScreen},
 	{"mapping", "", "Mapping", []string{"GET /mappings/{id}"}, (*call).mappingScreen},
 	{"mapping", "", "Mapping", []string{"POST /mappings/{id}/edit"}, (*call).editScreen},
+	{"rotation", "", "Rotation", []string{"POST /mappings/{id}/rotate"}, (*call).rotateScreen},
+	{"newmapping", "", "Add a mapping", []string{"GET " + newMappingPath}, (*call).newMappingScreen},
+	{"newmapping", "", "Add a mapping", []string{"POST " + newMappingPath}, (*call).addScreen},
 	{"refusals", "/refusals", "Refusals", []string{"GET /refusals"}, (*call).refusalsScreen},
 	{"refusal", "", "Refusal", []string{"GET /refusals/{reference}"}, (*call).refusalScreen},
 	{"explain", "/explain", "Explain", []string{"GET /explain", "POST /explain"}, (*call).explainScreen},
@@ -72,10 +76,10 @@ type link struct {
 // parseScreens parses the templates, which are part of the program.
 func parseScreens() map[string]*template.Template {
 	base := template.Must(template.New("base.html").Funcs(template.FuncMap{
-		"when": newMoment, "moment": parseMoment, "short": shortDigest, "printable": func(s string) string { return escape.Printable(s, 0) },
+		"when": newMoment, "moment": parseMoment, "short": shortDigest, "segment": url.PathEscape, "printable": func(s string) string { return escape.Printable(s, 0) },
 		"sum":  sumOf,
 		"join": func(all []string) string { return escape.Printable(strings.Join(all, ", "), 0) },
-	}).ParseFS(files, "templates/base.html", "templates/parts.html"))
+	}).ParseFS(files, "templates/base.html", "templates/parts.html", "templates/edits.html"))
 	out := map[string]*template.Template{}
 	for _, s := range append(screens, screen{name: "failure"}) {
 		out[s.name] = template.Must(template.Must(base.Clone()).ParseFS(files, "templates/"+s.name+".html"))
@@ -95,6 +99,9 @@ func (c *call) show(s *screen) {
 		Me: Me{User: c.id.User, Mapping: c.id.MappingID, Groups: c.id.Groups, MayEdit: c.mayPost("/api/v1/reload")},
 	}
 	name, code := s.name, http.StatusOK
+	if with, ok := v.(interface{ failed() *failure }); ok && with.failed() != nil {
+		code = with.failed().Status
+	}
 	if err != nil {
 		f.Failure = asFailure(err)
 		name, code = "failure", f.Failure.Status

@@ -133,7 +133,7 @@ func (f *File) checkAddition(next Edit, before []certmap.Mapping, effect Effect)
 					File: m.File, Line: m.Line, What: fmt.Sprintf("mapping %s disables the certificate: another mapping would go around it", quoted(m.ID)),
 					Hint: "nothing was written; to let the user back: " + f.Command("enable", "--id "+escape.Shell(m.ID)),
 				}
-			case sharesPort(known, added) && m.User == added.User && sameValue(known, added) && (known.NotBefore+known.NotAfter == "" || known.NotBefore == added.NotBefore && known.NotAfter == added.NotAfter):
+			case CoversPorts(known, added) && m.User == added.User && sameValue(known, added) && (known.NotBefore+known.NotAfter == "" || known.NotBefore == added.NotBefore && known.NotAfter == added.NotAfter):
 				return usageError(fmt.Sprintf("%s is already mapped at %s:%d, by the same %s", m.User, m.File, m.Line, known.Kind),
 					"nothing was written; to see the mappings: "+f.Command("list", "--user "+escape.Shell(m.User)))
 			}
@@ -161,8 +161,8 @@ func sameValue(a, b Mapping) bool {
 	return a.Value == b.Value
 }
 
-// sharesPort reports whether a mapping applies on every port of another.
-func sharesPort(a, b Mapping) bool {
+// CoversPorts reports whether a mapping applies on every port of another.
+func CoversPorts(a, b Mapping) bool {
 	return len(a.Ports) == 0 || len(b.Ports) > 0 && !slices.ContainsFunc(b.Ports, func(p string) bool { return !slices.Contains(a.Ports, p) })
 }
 

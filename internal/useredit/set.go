@@ -28,7 +28,7 @@ func (c *Set) Change(f *File) (*Change, error) {
 	}
 	ids := slices.Compact(slices.Sorted(slices.Values(c.IDs)))
 	next, err := f.change(ids, func(name string, data []byte, ids []string) ([]byte, error) {
-		return usersfile.Set(name, data, c.fields(), ids...)
+		return usersfile.Set(name, data, c.Fields(), ids...)
 	})
 	if err != nil {
 		return nil, err
@@ -42,7 +42,8 @@ func (c *Set) Change(f *File) (*Change, error) {
 	})
 }
 
-func (c *Set) fields() (out []usersfile.Field) {
+// Fields returns the keys to set. An empty Text removes a key.
+func (c *Set) Fields() (out []usersfile.Field) {
 	if c.Disabled != nil {
 		out = append(out, usersfile.Disabled(*c.Disabled))
 	}
