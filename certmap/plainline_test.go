@@ -79,6 +79,16 @@ func TestPlainLinesAreReadAsAllOthers(t *testing.T) {
 		if comparePlainLine(t, []byte(line)) != want {
 			t.Errorf("%s: plain is %t", line, !want)
 		}
+		compareCheck(t, []byte(line))
+	}
+}
+
+// compareCheck checks one line by itself, and in a load.
+func compareCheck(t *testing.T, line []byte) {
+	t.Helper()
+	_, want := Load("users.jsonl", bytes.NewReader(line), WithIssuers(func(string) (trust.Digest, error) { return trust.Digest{1}, nil }))
+	if got := checkLine("users.jsonl", line); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%q: the check reports\n%v\nand a load\n%v", line, got, want)
 	}
 }
 
@@ -89,6 +99,7 @@ func FuzzPlainLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && bytes.IndexByte(line, '\n') < 0 {
 			comparePlainLine(t, line)
+			compareCheck(t, line)
 		}
 	})
 }

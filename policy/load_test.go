@@ -193,6 +193,27 @@ func TestEndlessLineTakesNoMemory(t *testing.T) {
 	}
 }
 
+// wrongLen is a reader that says how much it has left, and is wrong.
+type wrongLen struct {
+	io.Reader
+	n int
+}
+
+func (w wrongLen) Len() int { return w.n }
+
+func TestReaderWithAnotherLengthIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("p, user:a, *, GET, /a, allow\n", 20_000)
+	for _, n := range []int{-1, 0, 1, 30, len(text) - 1, len(text), len(text) + 1, 1 << 40} {
+		rules, _, err := read("p.csv", wrongLen{strings.NewReader(text), n})
+		if err != nil || len(rules) != 20_000 || rules[19_999].Line != 20_000 {
+			t.Errorf("Len %d: %d rules, %v", n, len(rules), err)
+		}
+		_, _, err = read("p.csv", wrongLen{strings.NewReader(strings.Repeat("p", 1<<20)), n})
+		wantOneError(t, err, "p.csv:1", "64 KiB")
+	}
+}
+
 // Covers D7.
 func TestFailedReadLoadsNothing(t *testing.T) {
 	t.Parallel()

@@ -54,9 +54,18 @@ func (c *checker) read(file string, r io.Reader) (rules []Rule, members []Member
 	return rules, members, nil
 }
 
+// firstPiece returns the size of the buffer: a reader that knows how much is left needs no more, and
+// one byte in which it finds the end.
+func firstPiece(r io.Reader) int {
+	if sized, ok := r.(interface{ Len() int }); ok {
+		return min(max(sized.Len(), 0), pieceSize-1) + 1
+	}
+	return pieceSize
+}
+
 // cut reads a file to its end and cuts it behind line ends.
 func cut(r io.Reader, found func(*piece)) error {
-	buf, n, line := make([]byte, pieceSize), 0, 1
+	buf, n, line := make([]byte, firstPiece(r)), 0, 1
 	for {
 		var err error
 		for empty := 0; n < len(buf) && err == nil; {
@@ -71,6 +80,10 @@ func cut(r io.Reader, found func(*piece)) error {
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
 			return err
+		}
+		if !last && len(buf) < pieceSize { // the reader has more than it said
+			buf = append(buf, make([]byte, pieceSize-len(buf))...)
+			continue
 		}
 		end := n
 		if !last {

@@ -11,6 +11,9 @@ import (
 // Load implements usersload.Load. Package certmap sets it when it is initialized.
 var Load any
 
+// Check implements usersload.Check. Package certmap sets it too.
+var Check func(name string, line []byte) error
+
 // File is one file of mappings.
 type File struct {
 	Name   string
