@@ -96,6 +96,26 @@ func (m *Mapping) fields() []usersfile.Field {
 	return out
 }
 
+// FoldsHost reports whether a mapping is of a host or an address in which upper and lower case are
+// alike here. It is wider than a source in which the case counts.
+func (m *Mapping) FoldsHost() bool {
+	host := m.Value
+	switch m.Kind {
+	case "email":
+		host = host[strings.LastIndexByte(host, '@')+1:]
+	case "dns":
+	default:
+		return false
+	}
+	return strings.ToLower(host) != strings.ToUpper(host)
+}
+
+// Why a mapping that FoldsHost is not carried, and what to do.
+const (
+	FoldsHostWhy  = "the case of a host does not count here"
+	FoldsHostHint = "--same-case, if the authority issues no two names that differ in case alone; or --certs FOLDER with its certificate"
+)
+
 // Same reports whether two values of one kind are of the same certificates.
 func (m *Mapping) Same(o Mapping) bool { return m.key() == o.key() }
 

@@ -10,6 +10,7 @@ package iisconf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -35,38 +36,21 @@ func Read(in *importer.Import, name string, o Options) error {
 	if err != nil {
 		return err
 	}
-	section, err := choose(name, root, o.Location)
+	section, around, err := choose(name, root, o.Location)
 	if err != nil {
 		return err
 	}
-	t := &translation{in: in, file: name, options: o, users: map[*importer.Certificate]string{}, seen: map[string]bool{}}
+	section.inherit(around)
+	for _, outer := range around {
+		if len(outer.children) > 0 {
+			in.Remark(fmt.Sprintf("the mappings of the location %s count for this one too, and are not carried", escape.Quote(outer.location, escape.Short)))
+		}
+	}
+	t := &translation{in: in, file: name, options: o, users: map[*importer.Certificate]string{}, seen: map[string]bool{}, accounts: map[string][]string{}}
 	t.readAccess(root, section)
 	in.Remark("rights of Windows accounts, authorization rules and the certificate trust lists of http.sys are not read: who may do what is yours to write into policy.csv")
 	in.SourceUser = t.sourceUser
-	return t.carry(section)
-}
-
-// choose returns the section to read.
-func choose(file string, root *element, location string) (*element, error) {
-	var found []*element
-	var names []string
-	root.each(func(e *element) {
-		if e.name == sectionName {
-			if location == "" || strings.EqualFold(location, e.location) {
-				found = append(found, e)
-			}
-			names = append(names, escape.Quote(e.location, escape.Short))
-		}
-	})
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(names) == 0:
-		return nil, &configerror.Error{File: file, What: "the file has no iisClientCertificateMappingAuthentication", Hint: "applicationHost.config, or the web.config of the site; export one with appcmd list config"}
-	case len(found) == 0:
-		return nil, &configerror.Error{File: file, What: "--location: no location has the path " + escape.Quote(location, escape.Short), Hint: "the locations are " + escape.Printable(strings.Join(names, ", "), 1000)}
-	}
-	return nil, &configerror.Error{File: file, What: "several locations have mappings: " + escape.Printable(strings.Join(names, ", "), 1000), Hint: "--location PATH, for one at a time"}
+	return t.carry(section, around)
 }
 
 // translation writes mappings.
@@ -77,10 +61,13 @@ type translation struct {
 	users   map[*importer.Certificate]string // of the source; "" for one that is not known
 	seen    map[string]bool                  // certificates
 	unknown bool                             // rules may name other certificates
+	left    bool                             // --narrow: what a denial limits that is not carried is left out
+
+	accounts map[string][]string // of the source in lower case, by the user here, without those of --rename
 }
 
 // carry adds the mappings of a section.
-func (t *translation) carry(section *element) error {
+func (t *translation) carry(section *element, around []*element) error {
 	enabled, err := section.bool(t.file, "enabled", false)
 	if err != nil {
 		return err
@@ -96,7 +83,23 @@ func (t *translation) carry(section *element) error {
 	case !enabled || !one:
 		return &configerror.Error{File: t.file, Line: section.line, What: "one-to-one mappings are not enabled: IIS takes every certificate for nobody", Hint: `enabled="true" and oneToOneCertificateMappingsEnabled="true", if they are meant to be; or --location of the site that enables them`}
 	}
-	left := false
+	for _, one := range append(around, section) {
+		if err := t.readDenials(one, many); err != nil {
+			return err
+		}
+	}
+	return t.carryMappings(section)
+}
+
+// readDenials reads what may take away from the mappings: of the section, and of those around it.
+func (t *translation) readDenials(section *element, many bool) error {
+	for _, e := range append(slices.Clone(section.children), section) {
+		for _, key := range []string{"configsource", "childsource"} {
+			if file := e.attributes[key]; file != "" {
+				t.left = t.in.Line(t.place(e), "<"+e.name+" "+key+">").Limit("a part of the section is in "+escape.Quote(file, escape.Short)+", and may refuse certificates", "write it into the file") || t.left
+			}
+		}
+	}
 	for _, list := range section.children {
 		for _, e := range list.children {
 			switch {
@@ -105,20 +108,9 @@ func (t *translation) carry(section *element) error {
 				if err != nil {
 					return err
 				}
-				left = left || denied
+				t.left = t.left || denied
 			case (list.name == "manytoonemappings" || list.name == "onetoonemappings") && e.name != "add" && e.name != "clear":
-				t.in.Line(t.place(e), "<"+e.name+">").Limit("the element may take a mapping away", "remove it and the mapping")
-				left = true
-			}
-		}
-	}
-	for _, list := range section.children {
-		for _, e := range list.children {
-			if list.name != "onetoonemappings" || e.name != "add" {
-				continue
-			}
-			if err := t.carryOne(e, left); err != nil {
-				return err
+				t.left = t.in.Line(t.place(e), "<"+e.name+">").Limit("the element may take a mapping away", "remove it and the mapping") || t.left
 			}
 		}
 	}
@@ -147,58 +139,6 @@ func (t *translation) reportRule(e *element) (bool, error) {
 	}
 	l.Skip("a rule names certificates by parts of their names, with wildcards", "subject or uri with {user} in users.yaml, if the authority's names have one shape")
 	return false, nil
-}
-
-// carryOne adds a one-to-one mapping.
-func (t *translation) carryOne(e *element, left bool) error {
-	name := e.attributes["username"]
-	l := t.in.Line(t.place(e), "one-to-one mapping of "+escape.Quote(name, escape.Short))
-	enabled, err := e.bool(t.file, "enabled", true)
-	if err != nil {
-		return err
-	}
-	cert, err := importer.ParseLeaf(e.attributes["certificate"])
-	if err != nil {
-		l.Skip("certificate: "+err.Error(), "the certificate in base64, without the lines of PEM")
-		return nil
-	}
-	c := t.in.Certificates.Add(t.file, cert)
-	key := c.SHA1()
-	switch {
-	case !enabled:
-		l.Carry("disabled there: no mapping")
-		return nil
-	case t.seen[key]:
-		l.Skip("an earlier line has the same certificate", "remove one of the two lines")
-		return nil
-	}
-	t.seen[key] = true
-	t.users[c] = name
-	if left {
-		l.Skip("a denial that is not carried may refuse the certificate", "")
-		return nil
-	}
-	user, ok := l.User(t.userName(name))
-	if !ok {
-		return nil
-	}
-	m := c.Fingerprint(user)
-	m.Note = ""
-	l.Map(m)
-	return nil
-}
-
-// userName returns a Windows account without its domain, if the command line says so. A name that
-// --rename has stays as it is.
-func (t *translation) userName(name string) string {
-	if _, renamed := t.in.Rename(name); renamed || !t.options.StripDomain {
-		return name
-	}
-	if i := strings.LastIndexByte(name, '\\'); i >= 0 {
-		return name[i+1:]
-	}
-	name, _, _ = strings.Cut(name, "@")
-	return name
 }
 
 // sourceUser is Import.SourceUser.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -34,6 +36,27 @@ func (e *element) each(f func(*element)) {
 	for _, c := range e.children {
 		c.each(f)
 	}
+}
+
+// inherit takes the attributes over that an element has not, of those around it.
+func (e *element) inherit(around []*element) {
+	for _, outer := range slices.Backward(around) {
+		for key, value := range outer.attributes {
+			if _, own := e.attributes[key]; !own && key != "configsource" && key != "childsource" {
+				e.attributes[key] = value
+			}
+		}
+	}
+}
+
+// unknown returns an attribute that is not among the known ones, or "".
+func (e *element) unknown(known ...string) string {
+	for _, key := range slices.Sorted(maps.Keys(e.attributes)) {
+		if !slices.Contains(known, key) {
+			return key
+		}
+	}
+	return ""
 }
 
 // bool returns an attribute that is true or false.
@@ -95,6 +118,9 @@ func parse(file string, data []byte) (*element, error) {
 			}
 			if e.name == "location" {
 				e.location = e.attributes["path"]
+				if e.location == "." {
+					e.location = "" // of the file itself
+				}
 			}
 			top.children, open = append(top.children, e), append(open, e)
 		case xml.EndElement:

@@ -3,7 +3,6 @@ package natsconf
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
@@ -31,11 +30,8 @@ func (t *translation) carryUser(u *user) {
 	case t.left:
 		l.Skip("a list of certificates that is not carried limits it", "")
 		return
-	case u.value.get("allowed_connection_types") != nil:
-		l.Skip("allowed_connection_types limits it", "import it, and limit its ports")
-		return
-	case u.value.get("proxy_required").isTrue():
-		l.Skip("proxy_required limits it", "")
+	case u.limit() != "":
+		l.Skip(escape.Printable(u.limit(), escape.Short)+" limits it, or is not known", "carry the user by hand, if its certificate alone lets it in")
 		return
 	case t.taken[to] > 1:
 		l.Skip("another user is "+escape.Quote(to, escape.Short)+" too", "--rename "+escape.Shell(u.name+"=NAME"))
@@ -54,8 +50,8 @@ func (t *translation) carryUser(u *user) {
 			return
 		}
 		m.Value = subject
-	case (u.kind == "dns" || u.kind == "email") && !t.options.SameCase && strings.ContainsAny(u.name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"):
-		t.carryEach(l, u, name, "the case of a host does not count here")
+	case m.FoldsHost() && !t.options.SameCase:
+		t.carryEach(l, u, name, importer.FoldsHostWhy)
 		return
 	}
 	if m.Issuer, ok = l.Issuer(t.certificateOf(u)); ok && l.Map(m) {
@@ -77,7 +73,7 @@ func (t *translation) carryEach(l *importer.Line, u *user, name, why string) {
 	case u.kind == "subject":
 		l.Skip(why, "--certs FOLDER with its certificate")
 	default:
-		l.Skip(why, "--same-case, if the authority issues no two names that differ in case alone; or --certs FOLDER with its certificate")
+		l.Skip(why, importer.FoldsHostHint)
 	}
 }
 
@@ -91,10 +87,15 @@ func (t *translation) certificateOf(u *user) *importer.Certificate {
 }
 
 // correct adds a mapping of a certificate at hand whose names are those of several users: the kinds
-// decide here in another order.
+// decide here in another order. It refuses a certificate whose only names are hosts.
 func (t *translation) correct(c *importer.Certificate) {
 	found, known := t.find(c)
 	names := t.names(c)
+	if found == nil && known && t.in.IssuedUnder(c) && len(names) > 0 && !t.left {
+		m := c.Fingerprint(importer.NoUser)
+		m.Disabled = true
+		t.line(names[0]).Map(m)
+	}
 	if !known || found == nil || len(names) < 2 || t.left {
 		return
 	}

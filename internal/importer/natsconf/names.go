@@ -107,10 +107,19 @@ func (t *translation) names(c *importer.Certificate) (out []*user) {
 	return out
 }
 
+// hostsAlone reports whether NATS looks at no name of a certificate: it has neither an address nor a
+// subject nor a URI.
+func hostsAlone(c *x509.Certificate) bool {
+	return len(c.EmailAddresses) == 0 && len(c.URIs) == 0 && c.Subject.String() == ""
+}
+
 // find returns the user that NATS takes a certificate for, nil for none. It returns false if that is
 // not known.
 func (t *translation) find(c *importer.Certificate) (found *user, known bool) {
 	if !t.in.IssuedUnder(c) {
+		return nil, true
+	}
+	if hostsAlone(c.Cert) {
 		return nil, true
 	}
 	if all := t.names(c); len(all) > 0 {

@@ -8,6 +8,7 @@ package natsconf
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -69,6 +70,9 @@ func Read(in *importer.Import, name string, o Options) error {
 	in.Remark("subjects, permissions and accounts are not read: who may do what is yours to write into policy.csv")
 	in.Remark("of a certificate with names of several users, the address decides there, then the host, the URI and the subject; here the URI, the host, the address and the subject. Those of --certs are compared")
 	in.Remark("NATS finds a subject in another order of its attributes too; here the order counts")
+	if slices.ContainsFunc(t.users, func(u *user) bool { return u.kind == "dns" }) {
+		in.Remark("NATS takes a certificate whose only names are hosts for nobody; here its host counts, but for those of --certs")
+	}
 	in.SourceUser = t.sourceUser
 	t.carry()
 	return nil
@@ -169,6 +173,24 @@ func (t *translation) add(v *value) error {
 	to, _ := t.in.Rename(u.here)
 	t.taken[to]++
 	return nil
+}
+
+// harmless are the keys of a user that do not decide whether its certificate lets it in.
+var harmless = []string{"user", "username", "permission", "permissions", "authorization", "account"}
+
+// limit returns a key of a user that may keep its certificate from letting it in, or "".
+func (u *user) limit() string {
+	for i, key := range u.value.keys {
+		v := u.value.all[i]
+		switch name := strings.ToLower(key); {
+		case slices.Contains(harmless, name):
+		case (name == "pass" || name == "password") && v.kind == 't' && v.text == "":
+		case name == "proxy_required" && v.isFalse():
+		default:
+			return key
+		}
+	}
+	return ""
 }
 
 // kindOf returns the kind of mapping of a name, by its shape.

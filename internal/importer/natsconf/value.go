@@ -39,3 +39,15 @@ func (v *value) isTrue() bool {
 	}
 	return false
 }
+
+// isFalse reports whether a value is a boolean of no.
+func (v *value) isFalse() bool {
+	if v.kind != 't' {
+		return false
+	}
+	switch strings.ToLower(v.text) {
+	case "false", "no", "off":
+		return true
+	}
+	return false
+}
