@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,6 +54,37 @@ func (in *Import) Inside(source, name string) (string, error) {
 		return "", outside
 	}
 	return filepath.Join(folder, name), nil
+}
+
+// Glob returns the regular files that a source file names by a pattern, in the order of their names,
+// relative to its folder. A pattern that leads out of the folder has none: outside, not even the
+// names of folders are read.
+func (in *Import) Glob(source, pattern string) (out []string) {
+	folder := filepath.Dir(source)
+	if filepath.IsAbs(pattern) {
+		relative, err := filepath.Rel(absolute(folder), pattern)
+		if err != nil {
+			return nil
+		}
+		pattern = relative
+	}
+	pattern = filepath.Clean(pattern)
+	root, err := os.OpenRoot(folder)
+	if err != nil || !filepath.IsLocal(pattern) {
+		return nil
+	}
+	defer root.Close()
+	found, err := fs.Glob(root.FS(), filepath.ToSlash(pattern))
+	if err != nil {
+		return nil
+	}
+	slices.Sort(found)
+	for _, name := range found {
+		if info, err := root.Stat(name); err == nil && info.Mode().IsRegular() {
+			out = append(out, filepath.Join(folder, name))
+		}
+	}
+	return out
 }
 
 func absolute(name string) string {

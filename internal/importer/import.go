@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -90,6 +91,9 @@ func (in *Import) Rename(name string) (to string, renamed bool) {
 	in.renamed[name] = true
 	return to, true
 }
+
+// Renames returns the names of --rename, and the names here.
+func (in *Import) Renames() map[string]string { return maps.Clone(in.options.Rename) }
 
 // remarkUnusedRenames reports the names to rename that the source does not have.
 func (in *Import) remarkUnusedRenames() {

@@ -2,6 +2,8 @@ package importer_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -139,6 +141,39 @@ func TestCertificatesInTexts(t *testing.T) {
 	} {
 		if _, err := importer.ParseLeaf(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20q: %v", text, err)
+		}
+	}
+}
+
+func TestPatternsStayInTheirFolder(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	dir := filepath.Join(top, "a[b]") // no pattern
+	for _, name := range []string{"a[b]/main", "a[b]/x.conf", "a[b]/y.conf", "a[b]/d.conf/z.conf", "outside/x.conf"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(top, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(top, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../outside/x.conf", filepath.Join(dir, "link.conf")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../outside", filepath.Join(dir, "folder")); err != nil {
+		t.Fatal(err)
+	}
+	in, err := importer.New(importer.Options{Format: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pattern, want := range map[string]string{
+		"*.conf": "x.conf y.conf", "x.conf": "x.conf", "./x.conf": "x.conf", "*/*.conf": "d.conf/z.conf", filepath.Join(dir, "x*"): "x.conf", "../a[[]b]/x.conf": "",
+		"../outside/*": "", "/*/*/*/*/*/*/*": "", "": "", "[": "", "gone": "", "link.conf": "", "folder/*": "",
+	} {
+		got := strings.Join(in.Glob(filepath.Join(dir, "main"), pattern), " ")
+		if got = strings.ReplaceAll(got, dir+"/", ""); got != want {
+			t.Errorf("%q: %q, want %q", pattern, got, want)
 		}
 	}
 }

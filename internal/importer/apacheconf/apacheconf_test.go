@@ -88,6 +88,7 @@ func TestConfigurations(t *testing.T) {
 		"a variable":            {conf: site(staff, location("/x", "Require group ${G}")), want: []string{"the effect of"}, not: "/x,"},
 		"one host of two":       {conf: head + "<VirtualHost *:443>\nServerName a.example\n" + staff + "\n</VirtualHost>\n<VirtualHost *:444>\nServerName b.example\n</VirtualHost>", host: "a.example", want: []string{staffOnOrders}},
 		"two hosts":             {conf: head + "<VirtualHost *:443>\nServerName a.example\n" + staff + "\n</VirtualHost>\n<VirtualHost *:444>\nServerName b.example\n</VirtualHost>", want: []string{"several VirtualHosts: *:443 a.example, *:444 b.example (--host"}},
+		"revocation":            {conf: "SSLCARevocationCheck chain\nSSLOCSPEnable off\n" + site(staff), want: []string{"- SSLCARevocationCheck is not read: crls and ocsp"}, not: "SSLOCSP"},
 		"no such host":          {conf: site(staff), host: "x", want: []string{`no VirtualHost has the address or the ServerName "x"`}},
 		"an include":            {conf: site("Include more.conf\nIncludeOptional none*.conf"), want: []string{"p, group:ops, *, *, /more, allow"}},
 		"an include outside":    {conf: site(staff, "Include ../x.conf"), want: []string{"leaving this line out would let somebody in: the file is not in the folder"}},

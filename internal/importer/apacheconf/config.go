@@ -2,9 +2,6 @@ package apacheconf
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -104,7 +101,7 @@ func (c *config) include(n *node, depth int) error {
 	if len(n.words) != 1 {
 		return &configerror.Error{File: n.place.File, Line: n.place.Line, What: "Include has one file", Hint: syntaxHint}
 	}
-	for _, path := range c.glob(n.words[0]) {
+	for _, path := range c.in.Glob(c.main, n.words[0]) {
 		all, err := c.read(path, depth+1)
 		if err != nil {
 			return err
@@ -113,32 +110,6 @@ func (c *config) include(n *node, depth int) error {
 	}
 	n.missing = len(n.children) == 0
 	return nil
-}
-
-// glob returns the files of a name inside the folder of the main file, to which it is relative.
-func (c *config) glob(name string) (out []string) {
-	folder := filepath.Dir(c.main)
-	pattern := name
-	if !filepath.IsAbs(pattern) {
-		pattern = filepath.Join(folder, pattern)
-	}
-	found, err := filepath.Glob(pattern)
-	if err != nil {
-		return nil
-	}
-	slices.Sort(found)
-	for _, path := range found {
-		relative, err := filepath.Rel(folder, path)
-		if err != nil {
-			continue
-		}
-		if path, err := c.in.Inside(c.main, relative); err == nil {
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-				out = append(out, path)
-			}
-		}
-	}
-	return out
 }
 
 // line is a line of a file of httpd. A backslash at its end joins it with the next.

@@ -3,6 +3,7 @@ package apacheconf
 import (
 	"strings"
 
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 )
 
@@ -65,7 +66,6 @@ func hasAccess(all []*node) *node {
 }
 
 const conditionHint = "write what it says into a Location, or remove it"
-
 // block reports a condition that may limit every Location.
 func (s *server) block(n *node, why string) {
 	if s.in.Line(n.place, n.text).Limit(why, conditionHint) {
@@ -83,6 +83,10 @@ func (s *server) read(all []*node) {
 			s.verifyDepth = strings.Join(n.words, " ")
 		case "sslverifyclient":
 			s.readVerifyClient(strings.Join(n.words, " "))
+		case "sslcarevocationcheck", "sslocspenable":
+			if value := strings.Join(n.words, " "); !strings.EqualFold(value, "off") && !strings.EqualFold(value, "none") {
+				s.in.Remark(escape.Printable(strings.Fields(n.text)[0], escape.Short) + " is not read: crls and ocsp in the trust of the port refuse revoked certificates here")
+			}
 		case "ssloptions":
 			s.fake = fakeOption(s.fake, n.words)
 		case "location":

@@ -2,7 +2,6 @@ package nginxconf
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,6 +27,8 @@ type config struct {
 	maps        []*mapBlock
 	authorities []string // of ssl_client_certificate
 	unchecked   bool     // ssl_verify_client optional_no_ca
+	depths      []string // of ssl_verify_depth
+	revocation  []string // directives that refuse revoked certificates
 }
 
 // mapBlock is a map of a configuration.
@@ -115,6 +116,10 @@ func (c *config) directive(file string, words []token, p *parser, depth int) err
 		}
 	case name == "ssl_verify_client" && len(words) == 2 && words[1].text == "optional_no_ca":
 		c.unchecked = true
+	case name == "ssl_verify_depth" && len(words) == 2:
+		c.depths = append(c.depths, words[1].text)
+	case name == "ssl_crl" && len(words) == 2, name == "ssl_ocsp" && len(words) == 2 && words[1].text != "off":
+		c.revocation = append(c.revocation, name)
 	}
 	return nil
 }
@@ -122,36 +127,11 @@ func (c *config) directive(file string, words []token, p *parser, depth int) err
 // included returns the files of an include outside of maps. One that is not there is reported
 // as a remark.
 func (c *config) included(at importer.Place, name string) []string {
-	paths := c.glob(name)
+	paths := c.in.Glob(c.main, name)
 	if len(paths) == 0 {
 		c.in.Remark(fmt.Sprintf("%s:%d: include %s: no such file in the folder of %s; it is not read", at.File, at.Line, escape.Quote(name, escape.Short), filepath.Base(c.main)))
 	}
 	return paths
-}
-
-// glob returns the files of an include inside the folder of the main file.
-func (c *config) glob(name string) (out []string) {
-	folder := filepath.Dir(c.main)
-	pattern := name
-	if !filepath.IsAbs(pattern) {
-		pattern = filepath.Join(folder, pattern)
-	}
-	found, err := filepath.Glob(pattern)
-	if err != nil {
-		return nil
-	}
-	for _, path := range found {
-		relative, err := filepath.Rel(folder, path)
-		if err != nil {
-			continue
-		}
-		if path, err := c.in.Inside(c.main, relative); err == nil {
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-				out = append(out, path)
-			}
-		}
-	}
-	return out
 }
 
 // mapDirective reads a line of a map.
@@ -173,7 +153,7 @@ func (c *config) mapDirective(file string, m *mapBlock, words []token, depth int
 	e := &entry{place: at, key: first, value: words[1].text}
 	switch {
 	case first == "include":
-		paths := c.glob(e.value)
+		paths := c.in.Glob(c.main, e.value)
 		if len(paths) == 0 {
 			m.missing, m.missingByName = append(m.missing, at), append(m.missingByName, e.value)
 		}

@@ -61,6 +61,15 @@ func Read(in *importer.Import, name string, o Options) error {
 	if c.unchecked {
 		in.Remark("ssl_verify_client optional_no_ca: unless the configuration tests $ssl_client_verify, a certificate that anybody made names any user there. Here every certificate is verified")
 	}
+	for _, depth := range c.depths {
+		in.Remark("ssl_verify_depth " + escape.Printable(depth, escape.Short) + " is not read: trust: {max_depth: …} on the port bounds the length of a chain")
+	}
+	if len(c.authorities) > 0 && len(c.depths) == 0 {
+		in.Remark("without ssl_verify_depth nginx verifies chains with one authority at most between a certificate and a trusted one: trust: {max_depth: 1} on the port")
+	}
+	for _, name := range c.revocation {
+		in.Remark(name + " is not read: crls and ocsp in the trust of the port refuse revoked certificates here")
+	}
 	in.Remark("an exact key matches there in upper and lower case alike; here the case of a subject counts")
 	in.Remark("if, auth_request, satisfy and location are not read: who may do what is yours to write into policy.csv")
 	t := &translation{in: in, roles: roles, options: o}

@@ -64,6 +64,9 @@ func (t *translation) carryPatterns(r *role) {
 			before = append(before, e)
 			continue
 		}
+		if captured {
+			t.renameCaptured(l, r, e, m)
+		}
 		carried = append(carried, e)
 		if e.fold {
 			l.Change("upper and lower case count here")
@@ -119,7 +122,7 @@ func (t *translation) guard(l *importer.Line, m importer.Mapping) bool {
 		}
 		same := m
 		same.Pattern, same.User, same.Disabled = false, importer.NoUser, true
-		same.Value = strings.Replace(m.Value, username.Variable, dn.Attribute{OID: commonName, Value: captured}.String()[len("CN="):], 1)
+		same.Value = withCaptured(m.Value, captured)
 		if name, err := dn.Parse(same.Value); err == nil && name != n.name {
 			n.line.Map(same)
 		}

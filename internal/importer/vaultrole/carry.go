@@ -89,6 +89,8 @@ func (r *roles) carryRole(one *role, user string) (carried bool) {
 		return true
 	case len(one.constraints) == 0:
 		one.line.Skip(why, fmt.Sprintf("unmapped: %s on a port whose only anchors are its authorities; or --certs FOLDER with the certificates", user))
+	case why == importer.FoldsHostWhy:
+		one.line.Skip(why, importer.FoldsHostHint)
 	default:
 		one.line.Skip(why, "--certs FOLDER with the certificates")
 	}
@@ -113,6 +115,10 @@ func (r *roles) carryNames(one *role, user string, carried *bool) (why string) {
 		base, isPattern := strings.CutSuffix(pattern, "/*")
 		if strings.Contains(base, "*") || isPattern && (kind != "uri" || strings.HasSuffix(base, "/")) {
 			why = fmt.Sprintf("the * in %q stands for any text", pattern)
+			continue
+		}
+		if m := (importer.Mapping{Kind: kind, Value: pattern}); m.FoldsHost() && !r.options.SameCase {
+			why = importer.FoldsHostWhy
 			continue
 		}
 		for _, issuer := range one.authorities {

@@ -21,7 +21,8 @@ import (
 
 // Options are the flags of the format.
 type Options struct {
-	Groups bool // token_policies are groups
+	Groups   bool // token_policies are groups
+	SameCase bool // no two names of an authority differ in upper and lower case alone
 }
 
 // maxBytes bounds the size of a file: its nodes take a hundred times as much memory.

@@ -46,6 +46,7 @@ func TestRoles(t *testing.T) {
 		text    string
 		options vaultrole.Options
 		bare    bool // without --certs
+		cased   bool // without --same-case
 		rename  map[string]string
 		want    []string
 		not     []string
@@ -53,6 +54,9 @@ func TestRoles(t *testing.T) {
 		"a URI":                   {text: role(t, `"allowed_uri_sans": ["spiffe://acme/ns/prod/sa/orders"], "display_name": "other"`, ca), want: []string{`{id: vault-1, user: web, uri: "spiffe://acme/ns/prod/sa/orders", issuer: vault-web-ca.pem}`, "| orders.pem | web | web |", "| bob.pem | nobody | nobody: unmapped |"}},
 		"hosts":                   {text: role(t, `"allowed_dns_sans": ["a.example", "b.example"]`, ca), want: []string{"{id: vault-1, user: web, dns: a.example", "{id: vault-1-2, user: web, dns: b.example"}},
 		"an address":              {text: role(t, `"allowed_email_sans": ["alice@acme.example"]`, ca), want: []string{"email: alice@acme.example, issuer: vault-web-ca.pem}", "| alice.pem | web | web |"}},
+		"an address, its case":    {text: role(t, `"allowed_email_sans": ["alice@acme.example"]`, ca), cased: true, want: []string{"user: web, " + alice, "the case of a host does not count here: the certificates of --certs are written", "| alice.pem | web | web |"}, not: []string{"email:"}},
+		"a host, its case":        {text: role(t, `"allowed_dns_sans": ["a.example"]`, ca), bare: true, cased: true, want: []string{"the case of a host does not count here (--same-case, if"}, not: []string{"dns:"}},
+		"a URI, its case":         {text: role(t, `"allowed_uri_sans": ["spiffe://acme/x"]`, ca), cased: true, want: []string{"uri: \"spiffe://acme/x\""}},
 		"two authorities":         {text: role(t, `"allowed_dns_sans": ["a.example"]`, ca, "partner-ca.pem"), want: []string{"issuer: vault-web-ca.pem", "issuer: vault-web-ca-2.pem"}},
 		"two lists":               {text: role(t, `"allowed_email_sans": ["alice@acme.example", "bob@acme.example"], "allowed_common_names": ["alice", "bob"]`, ca), want: []string{"user: web, " + alice, "of which each must match: the certificates of --certs are written"}, not: []string{"email: alice", bob}},
 		"two lists, no certs":     {text: role(t, `"allowed_email_sans": ["alice@acme.example"], "allowed_dns_sans": ["a.example"]`, ca), bare: true, want: []string{"web.json:1: it has several lists, of which each must match (--certs FOLDER"}},
@@ -91,6 +95,7 @@ func TestRoles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := importer.Options{Format: "vault", Rename: row.rename}
+			row.options.SameCase = !row.cased
 			if !row.bare {
 				o.Certificates = certs.Certificates
 			}
