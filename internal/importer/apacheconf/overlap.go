@@ -7,6 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 )
 
+const conditionHint = "write what it says into a Location, or remove it"
+
 // reject returns why the rules of a Location are not carried.
 func (s *server) reject(loc *location, first location) (why, hint string) {
 	e := s.effective(loc)

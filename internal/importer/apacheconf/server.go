@@ -65,7 +65,6 @@ func hasAccess(all []*node) *node {
 	return nil
 }
 
-const conditionHint = "write what it says into a Location, or remove it"
 // block reports a condition that may limit every Location.
 func (s *server) block(n *node, why string) {
 	if s.in.Line(n.place, n.text).Limit(why, conditionHint) {
