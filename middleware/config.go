@@ -77,8 +77,8 @@ type PortConfig struct {
 	Forwarded *forwarded.Receiver
 	// Handler serves the requests of this port that the policy allows, in place of the handler
 	// that Guard.Handler protects; Identify and Authorize ignore it. Reconfigure replaces it together with the
-	// policy that decides about its requests. It may be a proxy: a dot segment with parameters, such
-	// as ..;x, which servlet containers remove, is refused. nil: that handler serves them.
+	// policy that decides about its requests. It may be a proxy: segments that are empty or dots before
+	// their parameters, such as ;x and ..;x, which servlet containers remove, are refused. nil: that handler serves them.
 	Handler http.Handler
 	// ForwardAuth makes the port answer a gateway's questions, and serve no request. nil: it
 	// serves requests.

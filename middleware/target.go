@@ -102,8 +102,13 @@ func readTarget(r *http.Request, p *port) (string, error) {
 	if why := checkDecoded(path); why != "" {
 		return "", ambiguous(why)
 	}
-	if p.servedElsewhere() && (strings.Contains(path, "/.;") || strings.Contains(path, "/..;")) {
-		return "", ambiguous("the path has a dot segment with parameters") // servlet containers remove it
+	if p.servedElsewhere() { // servlet containers remove parameters, and then the segment
+		if strings.Contains(path, "/.;") || strings.Contains(path, "/..;") {
+			return "", ambiguous("the path has a dot segment with parameters")
+		}
+		if strings.Contains(path, "/;") {
+			return "", ambiguous("the path has an empty segment with parameters")
+		}
 	}
 	if why := checkRouted(r); why != "" {
 		return "", ambiguous(why)
