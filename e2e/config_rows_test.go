@@ -97,6 +97,7 @@ var configErrorRows = []configErrorRow{
 	{"an upgrade that is no protocol", upstreamOf(`{url: "http://127.0.0.1:8080", upgrades: ["web socket"]}`), config, 12, `is not a protocol`},
 	{"an upgrade on h2c", upstreamOf(`{url: "h2c://127.0.0.1:8080", upgrades: [websocket]}`), config, 12, `upgrades has no effect with h2c`},
 	{"health without slash", upstreamOf(`{url: "http://127.0.0.1:8080", health: healthz}`), config, 12, `health: "healthz" is not a path`},
+	{"Y11: a share above 100", upstreamOf(`{url: "http://127.0.0.1:8080", caller_share: 101}`), config, 12, `caller_share: 101`},
 	{"no requests", upstreamOf(`{url: "http://127.0.0.1:8080", requests: 0}`), config, 12, `requests: "0"`},
 	{"quotas is no list", more(config, "quotas: {name: q, rate: 1/s}\n"), config, added, "quotas is not a list"},
 	{"a quota is no mapping", more(config, "quotas: [fast]\n"), config, added, "the quota"},

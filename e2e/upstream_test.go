@@ -132,7 +132,7 @@ func TestRefusedRequestReachesNoUpstream(t *testing.T) {
 		}
 	}
 	alice := l.client(l.alice)
-	for _, path := range []string{"/orders/..;x", "/orders/.;", "/orders/..%3b"} { // a servlet container serves another path
+	for _, path := range []string{"/orders/..;x", "/orders/.;", "/orders/..%3b", "/;x/orders/7", "/orders/%3bx/7", "/orders/;"} { // a servlet container serves another path
 		if status, _, body := send(t, alice, "GET", l.url("internal", path)); status != 400 {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
@@ -210,6 +210,7 @@ func TestUpstreamThatDoesNotAnswer(t *testing.T) {
 		{"breaks off", garbage(""), "", "GET", 502, "EOF", 1},
 		{"no HTTP", garbage("SSH-2.0-OpenSSH_9\r\n"), "", "GET", 502, "malformed HTTP response", 1},
 		{"two lengths", garbage("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n123456"), "", "GET", 502, "Content-Length", 1},
+		{"a status that HTTP does not have", garbage("HTTP/1.1 099 None\r\nContent-Length: 0\r\n\r\n"), "", "GET", 502, "the status is 099", 0},
 		{"switches protocols", garbage("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), "", "GET", 502, "switch protocol", 0},
 		{"silent", service(t, silent), "timeout: 100ms", "GET", 504, "timeout awaiting response headers", 0},
 	} {
@@ -265,7 +266,7 @@ func TestUpstreamThatBreaksOffItsAnswer(t *testing.T) {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(testkit.Patience))
-	_, _ = io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+	_, _ = io.WriteString(c, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
 	if body, err := io.ReadAll(c); err == nil || !strings.HasSuffix(string(body), "half") {
 		t.Errorf("HTTP/1.0: %q %v", body, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/mtlsguard/mtlsguard/internal/callershare"
 	"github.com/mtlsguard/mtlsguard/internal/connlimit"
 	"github.com/mtlsguard/mtlsguard/reason"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -71,13 +72,10 @@ func (p *pool) deleteIfEmpty(a *account) {
 	}
 }
 
-// mayHoldMore reports whether a holder may have one more place of a service. It compares
-// the holder's places with the free ones (a dynamic threshold): with a share of 50 the
-// holder must have fewer places than are free. One caller alone gets half of them, two get
-// a third each, and however many callers take what they can, some places remain free.
+// mayHoldMore reports whether a holder may have one more place of a service.
 func (p *pool) mayHoldMore(q *queue, a *account) bool {
 	held, free := p.places(q, a)
-	return held*(100-p.share) < free*p.share
+	return callershare.MayHoldMore(held, free, p.share)
 }
 
 // places returns how many places of a service a holder has, and how many are free.

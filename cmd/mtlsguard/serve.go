@@ -41,6 +41,7 @@ func (c *serveCmd) Run(a *app) error {
 	if c.StatusSocket != nil {
 		options.StatusSocket = *c.StatusSocket
 	}
+	defer redirectStandardLog(options.Log)()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)

@@ -71,9 +71,7 @@ func (p *parser) registration(out *Port, m map[string]*yaml.Node) {
 		}
 		r.Upgrades = append(r.Upgrades, u.Value)
 	}
-	if r.CallerShare = p.Int(k["caller_share"], "caller_share", 1, 0); r.CallerShare > 100 {
-		p.Say(k["caller_share"], fmt.Sprintf("caller_share: %d is not a percentage", r.CallerShare), "use 1 to 100")
-	}
+	r.CallerShare = p.callerShare(k["caller_share"])
 	if k["services"] == nil {
 		return
 	}
@@ -157,4 +155,13 @@ func (p *parser) roles(f *File) {
 			}
 		}
 	}
+}
+
+// callerShare reads the percentage of the places that one caller may hold; 0 is the default.
+func (p *parser) callerShare(n *yaml.Node) int {
+	share := p.Int(n, "caller_share", 1, 0)
+	if share > 100 {
+		p.Say(n, fmt.Sprintf("caller_share: %d is not a percentage", share), "use 1 to 100")
+	}
+	return share
 }

@@ -16,21 +16,22 @@ import (
 // Upstream is the service behind a port: the requests that the guard allows go there.
 type Upstream struct {
 	Position
-	URL       string // as written
-	Scheme    string // http, h2c or https
-	Host      string // HOST:PORT; empty for a socket
-	Socket    Scalar // the path of a unix socket
-	Headers   UpstreamHeaders
-	Timeout   time.Duration // for a connection, and for the head of an answer
-	Idle      time.Duration // between two bytes of a request or an answer, in either direction
-	Retries   int
-	Requests  int // at one time
-	Upgrades  []string
-	Health    string // a path; empty: nothing is checked
-	Anchors   []Scalar
-	Cert, Key Scalar
-	Forgeable bool // the file accepts that the headers can be forged on the network
-	Invalid   bool // it has errors, all of them reported
+	URL         string // as written
+	Scheme      string // http, h2c or https
+	Host        string // HOST:PORT; empty for a socket
+	Socket      Scalar // the path of a unix socket
+	Headers     UpstreamHeaders
+	Timeout     time.Duration // for a connection, and for the head of an answer
+	Idle        time.Duration // between two bytes of a request or an answer, in either direction
+	Retries     int
+	Requests    int // at one time
+	CallerShare int // percent of Requests that one caller may have; 0: the default
+	Upgrades    []string
+	Health      string // a path; empty: nothing is checked
+	Anchors     []Scalar
+	Cert, Key   Scalar
+	Forgeable   bool // the file accepts that the headers can be forged on the network
+	Invalid     bool // it has errors, all of them reported
 }
 
 // UpstreamHeaders are the names of the headers that carry the caller; empty ones are not sent.
@@ -55,7 +56,7 @@ func (p *parser) upstream(out *Port, n *yaml.Node) {
 	out.Upstream = u
 	before := p.Wrong.Len()
 	defer func() { u.Invalid = p.Wrong.Len() > before }()
-	m := p.Map(n, "upstream", "url", "headers", "timeout", "idle", "retries", "requests", "upgrades", "health", "anchors", "certificate", "forgeable_headers")
+	m := p.Map(n, "upstream", "url", "headers", "timeout", "idle", "retries", "requests", "caller_share", "upgrades", "health", "anchors", "certificate", "forgeable_headers")
 	if n.Kind != yaml.MappingNode {
 		return // reported by Map
 	}
@@ -79,6 +80,7 @@ func (p *parser) upstream(out *Port, n *yaml.Node) {
 		p.Say(m["retries"], fmt.Sprintf("retries: %d is too many", u.Retries), fmt.Sprintf("use at most %d", maxRetries))
 	}
 	u.Requests = cmp.Or(p.count(m["requests"], "requests", 1), defaultRequests)
+	u.CallerShare = p.callerShare(m["caller_share"])
 	for _, one := range p.scalars(m["upgrades"], "upgrades") {
 		switch name := strings.ToLower(one.Value); {
 		case name == "h2c" || strings.HasPrefix(name, "http/"):

@@ -41,7 +41,7 @@ func (l *loader) upstream(path string, p config.Port, out *Port) {
 		scheme = "http"
 	}
 	var key strings.Builder
-	fmt.Fprintf(&key, "%q %q %q %t %v %v %v %d %d %q %q\n", u.URL, address.Host, address.Socket, h2c, u.Headers, u.Timeout, u.Idle, u.Retries, u.Requests, u.Upgrades, u.Health)
+	fmt.Fprintf(&key, "%q %q %q %t %v %v %v %d %d %d %q %q\n", u.URL, address.Host, address.Socket, h2c, u.Headers, u.Timeout, u.Idle, u.Retries, u.Requests, u.CallerShare, u.Upgrades, u.Health)
 	roots := x509.NewCertPool()
 	for _, c := range l.certificates(path, u.Anchors, &key, "upstream") {
 		roots.AddCert(c)
@@ -74,7 +74,7 @@ func (l *loader) upstream(path string, p config.Port, out *Port) {
 	}
 	out.Upstream.Upstream = upstream.New(upstream.Config{
 		Port: p.Name, URL: u.URL, Scheme: scheme, Host: host, Via: via, Headers: upstream.Headers(u.Headers), Timeout: u.Timeout, Idle: u.Idle,
-		Retries: u.Retries, Requests: u.Requests, Upgrades: u.Upgrades, Health: u.Health,
+		Retries: u.Retries, Requests: u.Requests, CallerShare: u.CallerShare, Upgrades: u.Upgrades, Health: u.Health,
 		OnFailure: l.program.OnUpstreamFailure, OnHealth: l.program.OnUpstreamHealth,
 	})
 	if old.Upstream != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 var errWithdrawn = errors.New("the attempt has ended")
@@ -17,6 +18,7 @@ type requestBody struct {
 	body     io.Reader
 	trailers http.Header // of the request that is sent; filled at the end of the body
 
+	turn  chan struct{} // holds a value while a Read is under way
 	mu    sync.Mutex
 	begun bool
 	err   error // why the caller's body cannot be read
@@ -25,10 +27,21 @@ type requestBody struct {
 // attempt returns the body for one attempt.
 func (b *requestBody) attempt() *attemptBody { return &attemptBody{of: b} }
 
-// callerError returns why the caller's body cannot be read, or nil.
+// endOfRead bounds the wait for a Read that ends, see callerError.
+const endOfRead = time.Second
+
+// callerError returns why the caller's body cannot be read, or nil. net/http ends the context of
+// a request before the Read that fails returns: a Read under way is waited for.
 func (b *requestBody) callerError() error {
 	if b == nil {
 		return nil
+	}
+	if b.x.in.Context().Err() != nil {
+		select {
+		case b.turn <- struct{}{}:
+			<-b.turn
+		case <-time.After(endOfRead):
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -64,6 +77,8 @@ func (a *attemptBody) Read(p []byte) (int, error) {
 	}
 	b.begun = true
 	b.mu.Unlock()
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
 	n, err := b.body.Read(p)
 	if n > 0 {
 		b.x.moved()

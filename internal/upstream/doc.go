@@ -1,7 +1,9 @@
 // Package upstream forwards requests to the service behind a port, with the caller in
 // headers. It is a reverse proxy that decides nothing: a guard in front of it has decided.
 //
-// A request passes upstream.go (which requests are forwarded at all), rewrite.go (its headers),
-// retry.go (the attempts), and exchange.go (how long each side may be silent). failure.go has
-// the answers to callers when the service has none, health.go the checks for readiness.
+// A request passes upstream.go (which requests are forwarded at all), rewrite.go and misleading.go
+// (its headers), retry.go (the attempts), conn.go (a connection without the rest of another answer),
+// and exchange.go (how long each side may be silent). interim.go has the answers before the
+// answer, failure.go the answers to callers when the service has none, health.go the checks for
+// readiness.
 package upstream

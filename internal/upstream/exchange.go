@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -75,8 +76,12 @@ func (x *exchange) answerError(ctx context.Context) error {
 	return x.readErr
 }
 
-// watchAnswer watches the body of an answer, or the connection after an upgrade.
+// watchAnswer watches the body of an answer, or the connection after an upgrade. It rejects a
+// status that net/http would not write.
 func (*Upstream) watchAnswer(res *http.Response) error {
+	if res.StatusCode < http.StatusOK && res.StatusCode != http.StatusSwitchingProtocols || res.StatusCode > 999 {
+		return fmt.Errorf("the status is %03d, which HTTP does not have", res.StatusCode)
+	}
 	x := exchangeOf(res.Request)
 	body := &answerBody{res.Body, x}
 	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {

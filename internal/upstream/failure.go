@@ -28,15 +28,16 @@ type Failure struct {
 // answerError answers a request that the service has not answered.
 func (u *Upstream) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
+	cause := x.body.callerError()
+	if errors.Is(cause, os.ErrDeadlineExceeded) { // the caller is there, although the context has ended
+		problem.Failure(http.StatusRequestTimeout).Write(w, x.in)
+		return
+	}
 	if x.in.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // the caller has gone; without an answer net/http would send 200
 	}
-	if cause := x.body.callerError(); cause != nil {
-		status := http.StatusBadRequest
-		if errors.Is(cause, os.ErrDeadlineExceeded) {
-			status = http.StatusRequestTimeout
-		}
-		problem.Failure(status).Write(w, x.in)
+	if cause != nil {
+		problem.Failure(http.StatusBadRequest).Write(w, x.in)
 		return
 	}
 	if context.Cause(r.Context()) == errIdle {

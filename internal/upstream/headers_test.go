@@ -71,6 +71,44 @@ func TestNamesThatAreNoneAreNotSent(t *testing.T) {
 	}
 }
 
+// Headers by which a service would serve another request, or take its caller for another one, do
+// not reach it, and neither do second spellings of those that delimit messages.
+// Covers Y2.
+func TestMisleadingHeadersAreRemoved(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"SCRIPT_NAME", "Script-Name", "Path_Info", "X-Script-Name", "X-Original-Path", "X-Envoy-Original-Path", "X-Rewrite-Uri", "X-Tunnel-Method", "X-Http-Path-Override",
+		"X-Accel-Mapping", "X-Sendfile-Type", "Proxy", "X-Scheme", "Front-End-Https", "True-Client-Ip", "Client_ip", "Cf-Connecting-Ip", "X.Cluster.Client.Ip", "X-Envoy-Internal",
+		"Content_Length", "Transfer_Encoding", "Transfer.encoding", "Keep_alive",
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header[name] = []string{"x"}
+		r.Header["X-Request-Id"] = []string{"7"}
+		r.Header["X_Custom"] = []string{"8"}
+		status, got := forward(defaults, &identity.Identity{User: "alice"}, r)
+		if _, reached := got[name]; status != 204 || reached || got.Get("X-Request-Id") != "7" || got["X_Custom"] == nil {
+			t.Errorf("%s: %d %v", name, status, got)
+		}
+	}
+}
+
+// A request of HTTP/1.0 upgrades nothing, and one without a host is not forwarded: the service
+// would take its own address for the host.
+// Covers Y2, Y6.
+func TestOldRequests(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	r.Proto, r.ProtoMinor = "HTTP/1.0", 0
+	if status, got := forward(defaults, &identity.Identity{User: "alice"}, r); status != 204 || got["Upgrade"] != nil || got["Connection"] != nil {
+		t.Errorf("%d %v", status, got)
+	}
+	r.Host = ""
+	if status, got := forward(defaults, &identity.Identity{User: "alice"}, r); status != 400 || got != nil {
+		t.Errorf("%d %v", status, got)
+	}
+}
+
 // Whatever a caller sends, the service gets each of our headers once, with our value, and no
 // other header that names a caller.
 // Covers Y1, Y4.

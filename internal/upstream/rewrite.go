@@ -53,32 +53,6 @@ func (h *Headers) names(name string) bool {
 	return idheader.Same(name, h.User) || idheader.Same(name, h.Groups) || idheader.Same(name, h.Certificate)
 }
 
-// misleading are headers by which a service takes a request for another one than the policy has
-// decided about: another method, path or host. They are in the form of idheader.Fold.
-var misleading = map[string]bool{
-	"forwarded": true, "x-real-ip": true, "x-original-host": true, "x-host": true,
-	"x-original-url": true, "x-original-uri": true, "x-original-method": true, "x-rewrite-url": true, "x-request-uri": true,
-	"x-http-method": true, "x-http-method-override": true, "x-method-override": true,
-}
-
-// isRemoved reports whether a header of the caller is not forwarded.
-func (h *Headers) isRemoved(name string) bool {
-	if idheader.Is(name) || h.names(name) {
-		return true
-	}
-	folded := idheader.Fold(name)
-	return misleading[folded] || strings.HasPrefix(folded, "x-forwarded-")
-}
-
-// clean deletes the headers that only a proxy may set.
-func (h *Headers) clean(header http.Header) {
-	for name := range header {
-		if h.isRemoved(name) {
-			delete(header, name)
-		}
-	}
-}
-
 // rewrite makes the request for the service. ReverseProxy has removed the headers that the
 // caller names in Connection before, so a caller cannot have those removed that are set here.
 func (u *Upstream) rewrite(pr *httputil.ProxyRequest) {
@@ -91,6 +65,10 @@ func (u *Upstream) rewrite(pr *httputil.ProxyRequest) {
 	out.Header["X-Forwarded-Host"], out.Header["X-Forwarded-Proto"] = []string{pr.In.Host}, []string{"https"}
 	if addr := remoteOf(pr.In); addr != "" {
 		out.Header["X-Forwarded-For"] = []string{addr}
+	}
+	if !pr.In.ProtoAtLeast(1, 1) {
+		delete(out.Header, "Connection") // HTTP/1.0 has no upgrades (RFC 9110 section 7.8)
+		delete(out.Header, "Upgrade")
 	}
 	out.URL.Scheme, out.URL.Host, out.URL.User = u.config.Scheme, u.config.Host, nil
 	out.URL.RawQuery = pr.In.URL.RawQuery // unchanged: no decision depends on it
@@ -105,7 +83,7 @@ func (u *Upstream) rewrite(pr *httputil.ProxyRequest) {
 			delete(out.Trailer, name)
 		}
 	}
-	x.body = &requestBody{x: x, body: out.Body, trailers: out.Trailer}
+	x.body = &requestBody{x: x, body: out.Body, trailers: out.Trailer, turn: make(chan struct{}, 1)}
 	out.Body = x.body.attempt()
 }
 

@@ -44,7 +44,11 @@ func base(a Address, timeout time.Duration) *http.Transport {
 	}
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
+			c, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &conn{Conn: c}, nil
 		},
 		TLSHandshakeTimeout:    min(timeout, dialTimeout),
 		ResponseHeaderTimeout:  timeout,

@@ -1,9 +1,9 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/callershare"
 	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
 )
@@ -28,9 +29,12 @@ type Config struct {
 	Timeout  time.Duration // for an answer to a health check; Via has it for requests
 	Idle     time.Duration // after which a request ends if no byte has moved, in either direction
 	Retries  int
-	Requests int      // at one time, further ones are 503
-	Upgrades []string // protocols, in lower case
-	Health   string   // a path; "" checks nothing
+	Requests int // at one time, further ones are 503
+	// CallerShare is the percentage of Requests that one caller may have while no other caller
+	// has any; 0 means 50.
+	CallerShare int
+	Upgrades    []string // protocols, in lower case
+	Health      string   // a path; "" checks nothing
 	// OnFailure is called with each request that the service does not answer. It must not block.
 	OnFailure func(Failure)
 	// OnHealth is called when the result of the health check changes; nil is healthy. It must not
@@ -46,13 +50,13 @@ type Headers struct{ User, Groups, Certificate string }
 type Upstream struct {
 	config Config
 	proxy  *httputil.ReverseProxy
-	places chan struct{} // one for each request under way
+	places *places // of the requests under way
 	health health
 }
 
 // New returns an Upstream. It connects to nothing.
 func New(c Config) *Upstream {
-	u := &Upstream{config: c, places: make(chan struct{}, c.Requests)}
+	u := &Upstream{config: c, places: newPlaces(c.Requests, cmp.Or(c.CallerShare, callershare.Default))}
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite: u.rewrite, Transport: retrying{u}, ModifyResponse: u.watchAnswer, ErrorHandler: u.answerError,
 		ErrorLog: log.New(io.Discard, "", 0), // OnFailure reports what matters
@@ -63,8 +67,9 @@ func New(c Config) *Upstream {
 // ServeHTTP forwards a request that a guard has let through. It answers itself
 //
 //   - 500 if no guard has let the request through
+//   - 400 if the request names no host
 //   - 501 to upgrades that Upgrades does not list
-//   - 503 with Retry-After if Requests are under way
+//   - 503 with Retry-After if Requests are under way, or the caller has its share of them
 //   - 502 if the service cannot be reached, breaks off or answers no HTTP
 //   - 504 if the service is silent for too long
 //   - 400 or 408 if the caller's body is malformed, or does not come
@@ -78,7 +83,14 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := &exchange{upstream: u, in: r, user: id.User}
-	upgrade := strings.ToLower(keepalive.Upgrade(r))
+	if r.Host == "" {
+		problem.Failure(http.StatusBadRequest).Write(w, r) // net/http would send the service's own address, which nobody has asked for
+		return
+	}
+	upgrade := ""
+	if r.ProtoAtLeast(1, 1) {
+		upgrade = strings.ToLower(keepalive.Upgrade(r))
+	}
 	if upgrade != "" && !slices.Contains(u.config.Upgrades, upgrade) {
 		problem.Failure(http.StatusNotImplemented).Write(w, r) // h2c, for one, would carry requests that no policy sees
 		return
@@ -92,20 +104,19 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.fail(w, x, http.StatusBadGateway, errors.New("the target cannot be forwarded"))
 		return
 	}
-	select {
-	case u.places <- struct{}{}:
-		defer func() { <-u.places }()
-	default:
+	free, err := u.places.take(holderOf(&id, remoteOf(r)))
+	if err != nil {
 		w.Header().Set("Retry-After", "1")
-		u.fail(w, x, http.StatusServiceUnavailable, fmt.Errorf("%d requests are under way, the limit of requests", u.config.Requests))
+		u.fail(w, x, http.StatusServiceUnavailable, err)
 		return
 	}
+	defer free()
 	ctx, end := x.begin(r.Context())
 	defer end()
 	if upgrade != "" {
 		w = &upgradeWriter{w, ctx}
 	}
-	u.forward(w, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)), x)
+	u.forward(newInterimWriter(w, r), r.WithContext(context.WithValue(ctx, exchangeKey{}, x)), x)
 }
 
 // forward sends the request and the answer, and reports an answer that ends too early.

@@ -1,0 +1,96 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http/httptrace"
+	"sync"
+)
+
+// conn is a connection of HTTP/1.1 to a service. net/http offers a connection for the next request
+// before it has looked whether the service has sent more than its answer: a body after an answer
+// to HEAD, with 204 or 304, or beyond Content-Length. The rest would be read as the answer to the
+// next request, which may be another caller's.
+//
+// So a request waits until net/http waits for bytes: then it has read everything that came, and
+// has closed the connection if that was too much.
+type conn struct {
+	net.Conn
+	mu     sync.Mutex
+	reads  bool          // a Read waits
+	closed bool          // or will be
+	quiet  chan struct{} // closed when reads or closed becomes true; nil if nobody waits
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	c.set(&c.reads, true)
+	defer c.set(&c.reads, false)
+	return c.Conn.Read(p)
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.set(&c.closed, true)
+	return c.Conn.Close()
+}
+
+// CloseWrite closes the direction of Write, after an upgrade.
+func (c *conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *conn) set(what *bool, to bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*what = to
+	if to && c.quiet != nil {
+		close(c.quiet)
+		c.quiet = nil
+	}
+}
+
+// wait waits until a Read waits, or the connection is closed.
+func (c *conn) wait(ctx context.Context) {
+	c.mu.Lock()
+	if c.reads || c.closed {
+		c.mu.Unlock()
+		return
+	}
+	if c.quiet == nil {
+		c.quiet = make(chan struct{})
+	}
+	quiet := c.quiet
+	c.mu.Unlock()
+	select {
+	case <-quiet:
+	case <-ctx.Done():
+	}
+}
+
+// withQuietConn makes a request wait for a connection on which nothing is left of another answer.
+func withQuietConn(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		if c := connOf(got.Conn); c != nil && got.Reused {
+			c.wait(ctx)
+		}
+	}})
+}
+
+// connOf returns the conn below a connection, or nil.
+func connOf(c net.Conn) *conn {
+	for {
+		if own, ok := c.(*conn); ok {
+			return own
+		}
+		outer, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = outer.NetConn()
+	}
+}
