@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -70,10 +68,7 @@ var reasonTroubles = []troubleCase{
 	refusedLeaf(reason.WrongUsage, "no-usage", func(c *x509.Certificate) { c.ExtKeyUsage = nil }),
 	{see: "not-a-leaf", reason: reason.NotALeaf, call: curl, options: curlOf("authority"), prepare: func(s *scene) { s.add("authority", s.ca) }},
 	{see: "weak-key", reason: reason.WeakKey, call: opensslClient, always: []string{"-cipher", "DEFAULT@SECLEVEL=0"}, options: []string{"-cert", "weak.pem", "-key", "weak-key.pem"}, prepare: func(s *scene) {
-		key, err := rsa.GenerateKey(rand.Reader, 1024)
-		if err != nil {
-			s.Fatal(err)
-		}
+		key := testkit.RSAKey(s, 1024)
 		s.add("weak", s.ca.LeafWithKey("alice", key, staff))
 	}},
 	refusedLeaf(reason.TooLarge, "large", func(c *x509.Certificate) {

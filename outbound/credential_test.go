@@ -3,8 +3,6 @@ package outbound_test
 import (
 	"bytes"
 	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
@@ -16,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
@@ -97,10 +96,7 @@ func (unknownKey) Public() crypto.PublicKey { return 7 }
 // No format verb and no logger prints the key.
 func TestCredentialPrintsNoKey(t *testing.T) {
 	t.Parallel()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testkit.RSAKey(t, 2048)
 	c, err := outbound.NewCredential("alice", clientCA.LeafWithKey("alice", key).TLS())
 	if err != nil {
 		t.Fatal(err)

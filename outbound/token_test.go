@@ -2,7 +2,6 @@ package outbound_test
 
 import (
 	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/outbound"
 )
 
@@ -27,10 +27,7 @@ func (t oldToken) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]by
 // The error of a token without RSA-PSS has a hint, and what the hint says works.
 func TestTokenWithoutPSSHasAHint(t *testing.T) {
 	t.Parallel()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testkit.RSAKey(t, 2048)
 	s := serve(t, nil, requires)
 	pkcs1 := []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512}
 	for _, row := range []struct {

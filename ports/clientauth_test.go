@@ -2,8 +2,6 @@ package ports_test
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -13,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -22,10 +21,7 @@ import (
 // Port mode × client certificate × TLS version × HTTP version.
 // Covers A9, A20.
 func TestEveryModeWithEveryCertificate(t *testing.T) {
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	small := testkit.RSAKey(t, 1024)
 	now := time.Now()
 	revoked := clientCA.Leaf("revoked")
 	certificates := []struct {

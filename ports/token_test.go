@@ -2,7 +2,6 @@ package ports_test
 
 import (
 	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -28,10 +28,7 @@ func (t oldToken) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]by
 // The error of a handshake whose token has no RSA-PSS has a hint, and what the hint says works.
 func TestTokenWithoutPSSHasAHint(t *testing.T) {
 	t.Parallel()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testkit.RSAKey(t, 2048)
 	pair := testpki.Make(serverCA, oldToken{key}, &x509.Certificate{
 		DNSNames: []string{"localhost"}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}).TLS()

@@ -15,11 +15,22 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// openssl runs a script in a new folder. It returns a function that reads a file from there.
+// openssl runs a script in a new folder, in which rsa.pem is an RSA key and dsa.pem has the
+// parameters of DSA keys: making these takes long. It returns a function that reads a file from
+// there.
 func openssl(t testing.TB, script string) func(name string) []byte {
 	t.Helper()
 	testkit.Program(t, "openssl", "openssl")
 	dir := t.TempDir()
+	parameters, err := os.ReadFile("testdata/dsa1024.params.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"rsa.pem": testkit.RSAKeyPEM(t, 2048), "dsa.pem": parameters} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cmd := exec.Command("sh", "-e", "-c", script)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -43,27 +54,39 @@ func readAll(t testing.TB, name string, data []byte) []*x509.Certificate {
 	return list
 }
 
-// issueScript makes a CA ca.pem and a client certificate alice.pem under it, and a CRL in
-// ca.crl. KEY are the options of genpkey for the CA, SIGN and LISTSIGN those of the
-// signatures, LEAF those of the client's key.
+// issueScript makes a CA ca.pem and a client certificate alice.pem under it. KEY and LEAF are
+// commands that make their keys, SIGN are the options of its signature.
 const issueScript = `
-openssl genpkey KEY -out ca-key.pem
-openssl req -x509 -new -key ca-key.pem CASIGN -days 9 -subj "/CN=Client CA" -addext keyUsage=critical,keyCertSign,cRLSign -out ca.pem
-openssl genpkey LEAF -out alice-key.pem
+KEY ca-key.pem
+openssl req -x509 -new -key ca-key.pem -days 9 -subj "/CN=Client CA" -addext keyUsage=critical,keyCertSign,cRLSign -out ca.pem
+LEAF alice-key.pem
 openssl req -new -key alice-key.pem -subj /CN=alice -out alice.csr
 printf 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\n' > ext
 openssl x509 -req -in alice.csr -CA ca.pem -CAkey ca-key.pem -set_serial 7 SIGN -days 9 -extfile ext -out alice.pem
+`
+
+// listScript makes a CRL ca.crl of that CA. LISTSIGN are the options of its signature.
+const listScript = `
 : > index.txt; echo 01 > crlnumber
 printf '[ca]\ndefault_ca=l\n[l]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=9\n' > ca.cnf
 openssl ca -config ca.cnf -cert ca.pem -keyfile ca-key.pem -gencrl LISTSIGN -out ca.crl
 `
 
-func issue(t testing.TB, key, leaf, caSign, sign, listSign string) func(string) []byte {
-	t.Helper()
-	return openssl(t, strings.NewReplacer("KEY", "-algorithm "+key, "LEAF", "-algorithm "+leaf, "CASIGN", caSign, "LISTSIGN", listSign, "SIGN", sign).Replace(issueScript))
+// keyCommands are the commands that make a key; the file's name follows.
+var keyCommands = map[string]string{
+	"P-256":   "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out",
+	"Ed448":   "openssl genpkey -algorithm ED448 -out",
+	"RSA":     "cp rsa.pem",
+	"RSA-PSS": "openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:1024 -out", // refused for its type
+	"DSA":     "openssl genpkey -paramfile dsa.pem -out",
 }
 
-const p256 = "EC -pkeyopt ec_paramgen_curve:P-256"
+// issuing returns a script with keys of these types, and these options.
+func issuing(script, key, leaf, sign, listSign string) string {
+	return strings.NewReplacer("KEY", keyCommands[key], "LEAF", keyCommands[leaf], "LISTSIGN", listSign, "SIGN", sign).Replace(script)
+}
+
+const p256 = "P-256"
 
 // A certificate whose signature or key crypto/x509 does not support is refused for that, and
 // not because of an issuer that is unknown or has another key.
@@ -84,24 +107,15 @@ func TestUnsupportedAlgorithmIsNamed(t *testing.T) {
 		{"SHA-3, RSA", "RSA", p256, "-sha3-256", "SHA3-256-RSA (2.16.840.1.101.3.4.3.14)"},
 		{"SHA-3, ECDSA", p256, p256, "-sha3-384", "ECDSA-SHA3-384 (2.16.840.1.101.3.4.3.11)"},
 		{"SHA-224", "RSA", p256, "-sha224", "SHA224-RSA (1.2.840.113549.1.1.14)"},
-		{"Ed448", "ED448", p256, "", "Ed448 (1.3.101.113)"},
+		{"Ed448", "Ed448", p256, "", "Ed448 (1.3.101.113)"},
 		{"a key for RSA-PSS alone", "RSA-PSS", p256, pss("32"), `"CN=Client CA" has a key that is not supported: RSA-PSS (1.2.840.113549.1.1.10)`},
 		{"a client's key for RSA-PSS alone", "RSA", "RSA-PSS", "", "an unsupported type of public key: RSA-PSS (1.2.840.113549.1.1.10)"},
-		{"a client's key on Ed448", "RSA", "ED448", "", "an unsupported type of public key: Ed448 (1.3.101.113)"},
+		{"a client's key on Ed448", "RSA", "Ed448", "", "an unsupported type of public key: Ed448 (1.3.101.113)"},
 		{"a client's DSA key", "RSA", "DSA", "", "an unsupported type of public key: DSA (1.2.840.10040.4.1)"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			leaf, extra := row.leaf, ""
-			if leaf == "DSA" {
-				leaf, extra = "DSA", "openssl genpkey -genparam -algorithm DSA -pkeyopt dsa_paramgen_bits:1024 -out dsa.pem\n"
-			}
-			script := strings.NewReplacer("KEY", "-algorithm "+row.key, "LEAF", "-algorithm "+leaf, "CASIGN", "", "LISTSIGN", "", "SIGN", row.sign).Replace(issueScript)
-			if extra != "" {
-				script = extra + strings.ReplaceAll(script, "-algorithm DSA -out", "-paramfile dsa.pem -out")
-			}
-			script = script[:strings.Index(script, ": > index.txt")]
-			read := openssl(t, script)
+			read := openssl(t, issuing(issueScript, row.key, row.leaf, row.sign, ""))
 			v := trusting(t, readAll(t, "ca.pem", read("ca.pem"))...)
 			_, err := v.Verify(t.Context(), readAll(t, "alice.pem", read("alice.pem")))
 			switch got := reasonOf(t, err); {
@@ -119,13 +133,13 @@ func TestUnsupportedAlgorithmIsNamed(t *testing.T) {
 func TestUnsupportedSignatureOfAnIntermediateIsNamed(t *testing.T) {
 	t.Parallel()
 	read := openssl(t, `
-openssl genpkey -algorithm RSA -out ca-key.pem
+cp rsa.pem ca-key.pem
 openssl req -x509 -new -key ca-key.pem -days 9 -subj "/CN=Root" -out ca.pem
-openssl genpkey -algorithm RSA -out sub-key.pem
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out sub-key.pem
 openssl req -new -key sub-key.pem -subj /CN=Sub -out sub.csr
 printf 'basicConstraints=critical,CA:TRUE\n' > ext
 openssl x509 -req -in sub.csr -CA ca.pem -CAkey ca-key.pem -set_serial 7 -sha3-256 -days 9 -extfile ext -out sub.pem
-openssl genpkey -algorithm RSA -out alice-key.pem
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out alice-key.pem
 openssl req -new -key alice-key.pem -subj /CN=alice -out alice.csr
 printf 'extendedKeyUsage=clientAuth\n' > ext
 openssl x509 -req -in alice.csr -CA sub.pem -CAkey sub-key.pem -set_serial 8 -days 9 -extfile ext -out alice.pem
@@ -172,9 +186,9 @@ func TestUnsupportedSignatureOfACRLIsNamed(t *testing.T) {
 	for _, row := range []struct{ key, options, want string }{
 		{"RSA", "-md sha3-256", "SHA3-256-RSA (2.16.840.1.101.3.4.3.14)"},
 		{"RSA", "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:20", "RSA-PSS with SHA-256 and a salt of 20 bytes (1.2.840.113549.1.1.10)"},
-		{"ED448", "-md null", "Ed448 (1.3.101.113)"},
+		{"Ed448", "-md null", "Ed448 (1.3.101.113)"},
 	} {
-		read := issue(t, row.key, p256, "", "", row.options)
+		read := openssl(t, issuing(issueScript+listScript, row.key, p256, "", row.options))
 		lists, err := trustaccess.ReadCRLs("ca.crl", read("ca.crl"))
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/internal/trustaccess"
 	"github.com/mtlsguard/mtlsguard/reason"
@@ -56,13 +57,7 @@ func TestLeafWithOneInvalidPropertyIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	impostor := testpki.NewCA("Client CA") // the same name, another key
 	now := time.Now()
-	rsaKey := func(bits int) *rsa.PrivateKey {
-		key, err := rsa.GenerateKey(rand.Reader, bits)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return key
-	}
+	rsa2047, _ := rsa.GenerateKey(rand.Reader, 2047)
 	p224, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	p521, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
@@ -82,7 +77,7 @@ func TestLeafWithOneInvalidPropertyIsRefused(t *testing.T) {
 		}), expectation{reason.WrongUsage, ""}},
 		{"Ed25519", ca.LeafWithKey("alice", ed), both("")},
 		{"P-521", ca.LeafWithKey("alice", p521), both("")},
-		{"RSA 2048", ca.LeafWithKey("alice", rsaKey(2048)), both("")},
+		{"RSA 2048", ca.LeafWithKey("alice", testkit.RSAKey(t, 2048)), both("")},
 		{"no key usage", ca.Leaf("alice", func(c *x509.Certificate) { c.KeyUsage = 0 }), both("")},
 		{"expires this second", ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = now.Add(time.Hour) }), both("")},
 
@@ -116,8 +111,8 @@ func TestLeafWithOneInvalidPropertyIsRefused(t *testing.T) {
 		}), both(reason.WrongUsage)},
 		{"key encipherment only", ca.Leaf("alice", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), expectation{reason.WrongUsage, ""}},
 
-		{"B4 RSA 1024", ca.LeafWithKey("alice", rsaKey(1024)), both(reason.WeakKey)},
-		{"B4 RSA 2047", ca.LeafWithKey("alice", rsaKey(2047)), both(reason.WeakKey)},
+		{"B4 RSA 1024", ca.LeafWithKey("alice", testkit.RSAKey(t, 1024)), both(reason.WeakKey)},
+		{"B4 RSA 2047", ca.LeafWithKey("alice", rsa2047), both(reason.WeakKey)},
 		{"B4 P-224", ca.LeafWithKey("alice", p224), both(reason.WeakKey)},
 
 		{"B7 expired", ca.Leaf("alice", func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) }), both(reason.Expired)},
@@ -193,8 +188,7 @@ func TestHostileCertificatesOfTestdataAreRefused(t *testing.T) {
 func TestIntermediateWithOneInvalidPropertyIsRefused(t *testing.T) {
 	ca := testpki.NewCA("Client CA")
 	now := time.Now()
-	smallRSA, _ := rsa.GenerateKey(rand.Reader, 1024)
-	bigRSA, _ := rsa.GenerateKey(rand.Reader, 2048)
+	smallRSA, bigRSA := testkit.RSAKey(t, 1024), testkit.RSAKey(t, 2048)
 	authority := func(key *rsa.PrivateKey) *testpki.Pair {
 		return testpki.Make(ca, key, &x509.Certificate{
 			Subject: pkix.Name{CommonName: "Sub"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,

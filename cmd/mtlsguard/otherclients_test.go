@@ -3,8 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -68,10 +66,7 @@ func TestCheckSaysWhatJavaWouldNotSend(t *testing.T) {
 		return &out
 	}
 	loud := testpki.NewCA("ROOT  ca") // the same name by RFC 5280 section 7.1
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testkit.RSAKey(t, 2048)
 	rows := []struct {
 		name   string
 		holder *testpki.Pair

@@ -74,3 +74,13 @@ func TestClientSendsItsCertificate(t *testing.T) {
 		}
 	}
 }
+
+// The shared RSA keys have the size that their name says.
+func TestRSAKeysHaveTheirSize(t *testing.T) {
+	t.Parallel()
+	for _, bits := range []int{1024, 2048, 8192} {
+		if key := testkit.RSAKey(t, bits); key.N.BitLen() != bits {
+			t.Errorf("%d bits, want %d", key.N.BitLen(), bits)
+		}
+	}
+}

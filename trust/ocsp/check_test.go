@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -28,7 +28,7 @@ const (
 func TestGenuineAnswersAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.now()
-	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
+	rsaKey := testkit.RSAKey(t, 2048)
 	for _, row := range []struct {
 		name   string
 		change func(*reply)
