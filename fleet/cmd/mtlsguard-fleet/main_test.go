@@ -66,23 +66,25 @@ p, group:staff, *, GET|POST, /orders/*, allow
 g, user:alice, group:staff
 `
 
+// nodeCertificates are the files of testdata/pki that the tests and their scripts use.
+const nodeCertificates = `
+server-ca.pem server.pem server-key.pem client-ca.pem client-ca.crl partner-ca.pem
+alice.pem alice-key.pem bob.pem bob-key.pem carol.pem carol-key.pem orders.pem orders-key.pem
+partner.pem partner-key.pem stranger.pem stranger-key.pem untrusted.pem
+`
+
 // writeNode writes what an editor has: the configuration of a node without its certificate, the folder
 // of the fleet, and a key.
 func writeNode(dir string) error {
-	names, err := pki.Files.ReadDir(".")
-	if err != nil {
-		return err
-	}
 	files := map[string]string{
 		"mtlsguard.yaml": nodeYAML, "fleet/users.yaml": fleetUsers, "fleet/policy.csv": fleetPolicy,
 		"fleet/client-ca.pem": "", "fleet/crls/client-ca.crl": "",
 	}
-	for _, f := range names {
-		data, err := pki.Files.ReadFile(f.Name())
+	for _, name := range strings.Fields(nodeCertificates) {
+		data, err := pki.Files.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		name := f.Name()
 		if strings.HasPrefix(name, "server") {
 			name = "node/" + name
 		}
