@@ -16,33 +16,47 @@ import (
 // Folder returns a new folder with the test certificates, without keys, and the given files.
 func Folder(t testing.TB, files map[string]string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "import") // t.TempDir has characters that Markdown escapes
+	dir, err := os.MkdirTemp(base, "import") // t.TempDir has characters that Markdown escapes
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	all, err := pki.Files.ReadDir(".")
-	if err != nil {
+	if err := errors.Join(writeCertificates(dir), write(dir, files)); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+func writeCertificates(dir string) error {
+	all, err := pki.Files.ReadDir(".")
+	if err != nil {
+		return err
+	}
 	for _, f := range all {
-		data, err := pki.Files.ReadFile(f.Name())
-		if err == nil && !strings.Contains(f.Name(), "-key.") {
-			err = os.WriteFile(filepath.Join(dir, f.Name()), data, 0o600)
+		if strings.Contains(f.Name(), "-key.") {
+			continue
 		}
+		data, err := pki.Files.ReadFile(f.Name())
 		if err != nil {
-			t.Fatal(err)
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, f.Name()), data, 0o600); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func write(dir string, files map[string]string) error {
 	for name, text := range files {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
-			t.Fatal(err)
+			return err
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
-	return dir
+	return nil
 }
 
 // Run imports files beside the test certificates. The options' files are relative to the folder;
@@ -50,7 +64,8 @@ func Folder(t testing.TB, files map[string]string) string {
 // which each file is preceded by a line "== NAME", or the error; paths are relative there too.
 func Run(t *testing.T, o importer.Options, files map[string]string, read func(in *importer.Import, names []string) error, names ...string) string {
 	t.Helper()
-	dir := Folder(t, files)
+	dir, giveBack := borrow(t, files)
+	defer giveBack()
 	inside := func(all []string) (out []string) {
 		for _, name := range all {
 			out = append(out, filepath.Join(dir, name))

@@ -1,0 +1,9 @@
+package iisconf_test
+
+import (
+	"testing"
+
+	"github.com/mtlsguard/mtlsguard/internal/importer/importertest"
+)
+
+func TestMain(m *testing.M) { importertest.Main(m) }
