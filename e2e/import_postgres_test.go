@@ -25,7 +25,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/importer/importertest"
 	"github.com/mtlsguard/mtlsguard/internal/importer/pgident"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
-	"github.com/mtlsguard/mtlsguard/testdata/pki"
 )
 
 // The maps of one PostgreSQL, each for a database of its name.
@@ -245,17 +244,9 @@ func giveToPostgres(t *testing.T, name string) {
 // and the user need not exist: PostgreSQL looks for them after it has said so.
 func (p *postgres) accepts(t *testing.T, certificate, user, database string) bool {
 	t.Helper()
-	pair, err := pki.Files.ReadFile(certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := pki.Files.ReadFile(strings.TrimSuffix(certificate, ".pem") + "-key.pem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	holder, err := tls.X509KeyPair(pair, key)
-	if err != nil {
-		return false // no client of Go can hold it
+	holder := pkiPair(t, certificate)
+	if holder == nil {
+		return false
 	}
 	c, err := net.DialTimeout("tcp", p.address, 10*time.Second)
 	if err != nil {
@@ -271,9 +262,8 @@ func (p *postgres) accepts(t *testing.T, certificate, user, database string) boo
 		t.Fatalf("%q %v", answer, err)
 	}
 	roots := x509.NewCertPool()
-	ca, _ := pki.Files.ReadFile("server-ca.pem")
-	roots.AppendCertsFromPEM(ca)
-	secure := tls.Client(c, &tls.Config{RootCAs: roots, ServerName: "localhost", GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &holder, nil }})
+	roots.AppendCertsFromPEM(file(t, "server-ca.pem"))
+	secure := tls.Client(c, &tls.Config{RootCAs: roots, ServerName: "localhost", GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return holder, nil }})
 	body := binary.BigEndian.AppendUint32(nil, 196608) // version 3.0
 	body = append(body, "user\x00"+user+"\x00database\x00"+database+"\x00\x00"...)
 	if _, err := secure.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...)); err != nil {
