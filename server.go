@@ -78,6 +78,7 @@ type Server struct {
 }
 
 func init() {
+	audit.OfServer = func(server any) *audit.Logger { return server.(*Server).events }
 	useredit.OfServer = func(server any) (*useredit.File, error) {
 		s := server.(*Server)
 		return useredit.OfGeneration(s.path, s.currentGeneration())

@@ -19,7 +19,9 @@ func (p *Page) guarded(next http.Handler) http.Handler {
 	// cookies: such a request must not change anything.
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, r, http.StatusForbidden, "another site sent this request", "open the page itself")
+		foreign := &failure{Status: http.StatusForbidden, Detail: "another site sent this request", Hint: "open the page itself"}
+		p.newCall(w, r).logEdit(foreign) // somebody tries to act with the certificate of the user
+		writeFailure(w, foreign)
 	}))
 	next = origins.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

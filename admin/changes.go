@@ -91,6 +91,10 @@ type Reloaded struct {
 
 // reload reads all files again. The log has the request and its result.
 func (c *call) reload() (any, error) {
+	c.what = "reload"
+	if _, err := c.note(); err != nil {
+		return nil, err
+	}
 	if err := c.server.Reload(); err != nil {
 		if len(configerror.All(err)) == 0 {
 			return nil, invalid("the reload failed", "the log has the reason; the last good configuration stays in effect")

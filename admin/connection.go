@@ -154,7 +154,16 @@ type Closed struct {
 // closeConnection closes the connection that the path names. The log has the request.
 func (c *call) closeConnection() (any, error) {
 	text := c.PathValue("id")
+	c.what = "close connection " + text
+	if _, err := c.note(); err != nil {
+		return nil, err
+	}
 	id, err := strconv.ParseUint(text, 10, 64)
+	for _, i := range c.server.Connections() {
+		if err == nil && i.ID == id {
+			c.what += fmt.Sprintf(" of port %s, from %s, user %s", i.Port, netAddress(i.Remote), cmp.Or(i.User, "none yet"))
+		}
+	}
 	if err != nil || !c.server.CloseConnection(id) {
 		return nil, notFound(fmt.Sprintf("there is no open connection %s", escape.Quote(text, escape.Short)), "it may have ended")
 	}

@@ -68,9 +68,18 @@ func (c *call) add(body *addition, p proposal) (*Edited, error) {
 	if err := checkKind(add.By); err != nil {
 		return nil, err
 	}
-	return c.edit(p, func(f *useredit.File) (*useredit.Change, error) {
+	out, err := c.edit(p, func(f *useredit.File) (*useredit.Change, error) {
 		return add.Change(c.Context(), f, c.page.config.Now, func() ([]*x509.Certificate, error) { return p.chain, nil })
 	})
+	if err == nil {
+		c.what = "add " + describe(&out.Added[0])
+	}
+	return out, err
+}
+
+// describe returns a mapping for the log.
+func describe(m *useredit.Mapping) string {
+	return fmt.Sprintf("mapping %s of user %s, %s %s", m.ID, m.User, m.Kind, m.Value)
 }
 
 func checkKind(by string) error {

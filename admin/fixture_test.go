@@ -74,6 +74,7 @@ type site struct {
 	stop   context.CancelFunc
 	ended  chan error
 	clock  *testkit.Clock
+	log    logBuffer
 }
 
 func newSite(tb testing.TB, edits ...func(*admin.Config)) *site {
@@ -98,7 +99,7 @@ func newSite(tb testing.TB, edits ...func(*admin.Config)) *site {
 		tb.Fatal(err)
 	}
 	ready := make(chan struct{})
-	options := mtlsguard.Options{Observe: s.page.Observe, OnHandshake: s.page.OnHandshake, Now: s.clock.Now, Ready: func() { close(ready) }}
+	options := mtlsguard.Options{Observe: s.page.Observe, OnHandshake: s.page.OnHandshake, Now: s.clock.Now, Log: mtlsguard.JSONLog(&s.log, nil), Ready: func() { close(ready) }}
 	if s.server, err = mtlsguard.Open(filepath.Join(s.dir, "mtlsguard.yaml"), options); err != nil {
 		tb.Fatal(err)
 	}

@@ -58,6 +58,11 @@ func (c *call) rotate(body *renewal, p proposal) (*Edited, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, m := range out.Added {
+		if m.ID != id {
+			c.what += ", the next: " + describe(&m)
+		}
+	}
 	for _, o := range out.Outcomes {
 		if before := o.Before.User; before != "" && before != m.User {
 			out.Warnings = append(out.Warnings, fmt.Sprintf("on port %s this certificate was user %s until now, by mapping %s", o.Port, before, cmp.Or(o.Before.Mapping, "none")))

@@ -32,31 +32,32 @@ func (p *Page) newCall(w http.ResponseWriter, r *http.Request) *call {
 type route struct {
 	pattern string
 	answer  func(*call) (any, error)
+	edits   bool // the log has a line about each call
 }
 
 // The routes of the API. Each answers JSON; a nil value means that the function has answered.
 var apiRoutes = []route{
-	{"GET /api/v1/status", (*call).status},
-	{"GET /api/v1/ports", (*call).listPorts},
-	{"GET /api/v1/ports/{name}", (*call).port},
-	{"GET /api/v1/connections", (*call).connections},
-	{"POST /api/v1/connections/{id}/close", (*call).closeConnection},
-	{"GET /api/v1/mappings", (*call).listMappings},
-	{"POST /api/v1/mappings", (*call).addMapping},
-	{"GET /api/v1/mappings/{id}", (*call).mapping},
-	{"PATCH /api/v1/mappings/{id}", (*call).setMapping},
-	{"DELETE /api/v1/mappings/{id}", (*call).removeMapping},
-	{"POST /api/v1/mappings/{id}/rotate", (*call).rotateMapping},
-	{"GET /api/v1/trust", (*call).trust},
-	{"GET /api/v1/changes", (*call).changes},
-	{"POST /api/v1/reload", (*call).reload},
-	{"GET /api/v1/lint", (*call).lint},
-	{"GET /api/v1/refusals", (*call).refusals},
-	{"GET /api/v1/refusals/{reference}", (*call).refusal},
-	{"GET /api/v1/series", (*call).series},
-	{"POST /api/v1/explain", (*call).explainJSON},
-	{"POST /api/v1/inspect", (*call).inspect},
-	{"GET /api/v1/events", (*call).events},
+	{"GET /api/v1/status", (*call).status, false},
+	{"GET /api/v1/ports", (*call).listPorts, false},
+	{"GET /api/v1/ports/{name}", (*call).port, false},
+	{"GET /api/v1/connections", (*call).connections, false},
+	{"POST /api/v1/connections/{id}/close", (*call).closeConnection, true},
+	{"GET /api/v1/mappings", (*call).listMappings, false},
+	{"POST /api/v1/mappings", (*call).addMapping, true},
+	{"GET /api/v1/mappings/{id}", (*call).mapping, false},
+	{"PATCH /api/v1/mappings/{id}", (*call).setMapping, true},
+	{"DELETE /api/v1/mappings/{id}", (*call).removeMapping, true},
+	{"POST /api/v1/mappings/{id}/rotate", (*call).rotateMapping, true},
+	{"GET /api/v1/trust", (*call).trust, false},
+	{"GET /api/v1/changes", (*call).changes, false},
+	{"POST /api/v1/reload", (*call).reload, true},
+	{"GET /api/v1/lint", (*call).lint, false},
+	{"GET /api/v1/refusals", (*call).refusals, false},
+	{"GET /api/v1/refusals/{reference}", (*call).refusal, false},
+	{"GET /api/v1/series", (*call).series, false},
+	{"POST /api/v1/explain", (*call).explainJSON, false},
+	{"POST /api/v1/inspect", (*call).inspect, false},
+	{"GET /api/v1/events", (*call).events, false},
 }
 
 // routes returns the handler of all paths.
@@ -66,6 +67,9 @@ func (p *Page) routes() http.Handler {
 		mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) {
 			c := p.newCall(w, req)
 			v, err := r.answer(c)
+			if r.edits {
+				c.logEdit(err)
+			}
 			switch {
 			case err != nil:
 				writeFailure(w, asFailure(err))

@@ -28,28 +28,29 @@ type screen struct {
 	title    string
 	patterns []string
 	view     func(*call) (any, error)
+	edits    bool // the log has a line about each call
 }
 
 // The screens, in the order of the navigation.
 var screens = []screen{
-	{"overview", "/", "Overview", []string{"GET /{$}"}, (*call).overview},
-	{"ports", "/ports", "Ports", []string{"GET /ports"}, (*call).listPorts},
-	{"port", "", "Port", []string{"GET /ports/{name}"}, (*call).portScreen},
-	{"connections", "/connections", "Connections", []string{"GET /connections"}, (*call).connectionsScreen},
-	{"connections", "", "Connections", []string{"POST /connections/{id}/close"}, (*call).closeScreen},
-	{"mappings", "/mappings", "Mappings", []string{"GET /mappings"}, (*call).mappingsScreen},
-	{"mapping", "", "Mapping", []string{"GET /mappings/{id}"}, (*call).mappingScreen},
-	{"mapping", "", "Mapping", []string{"POST /mappings/{id}/edit"}, (*call).editScreen},
-	{"rotation", "", "Rotation", []string{"POST /mappings/{id}/rotate"}, (*call).rotateScreen},
-	{"newmapping", "", "Add a mapping", []string{"GET " + newMappingPath}, (*call).newMappingScreen},
-	{"newmapping", "", "Add a mapping", []string{"POST " + newMappingPath}, (*call).addScreen},
-	{"refusals", "/refusals", "Refusals", []string{"GET /refusals"}, (*call).refusalsScreen},
-	{"refusal", "", "Refusal", []string{"GET /refusals/{reference}"}, (*call).refusalScreen},
-	{"explain", "/explain", "Explain", []string{"GET /explain", "POST /explain"}, (*call).explainScreen},
-	{"trust", "/trust", "Trust", []string{"GET /trust"}, (*call).trust},
-	{"changes", "/changes", "Changes", []string{"GET /changes"}, (*call).changesScreen},
-	{"changes", "", "Changes", []string{"POST /changes/reload"}, (*call).reloadScreen},
-	{"lint", "", "Lint", []string{"GET /lint"}, (*call).lintScreen},
+	{"overview", "/", "Overview", []string{"GET /{$}"}, (*call).overview, false},
+	{"ports", "/ports", "Ports", []string{"GET /ports"}, (*call).listPorts, false},
+	{"port", "", "Port", []string{"GET /ports/{name}"}, (*call).portScreen, false},
+	{"connections", "/connections", "Connections", []string{"GET /connections"}, (*call).connectionsScreen, false},
+	{"connections", "", "Connections", []string{"POST /connections/{id}/close"}, (*call).closeScreen, true},
+	{"mappings", "/mappings", "Mappings", []string{"GET /mappings"}, (*call).mappingsScreen, false},
+	{"mapping", "", "Mapping", []string{"GET /mappings/{id}"}, (*call).mappingScreen, false},
+	{"mapping", "", "Mapping", []string{"POST /mappings/{id}/edit"}, (*call).editScreen, true},
+	{"rotation", "", "Rotation", []string{"POST /mappings/{id}/rotate"}, (*call).rotateScreen, true},
+	{"newmapping", "", "Add a mapping", []string{"GET " + newMappingPath}, (*call).newMappingScreen, false},
+	{"newmapping", "", "Add a mapping", []string{"POST " + newMappingPath}, (*call).addScreen, true},
+	{"refusals", "/refusals", "Refusals", []string{"GET /refusals"}, (*call).refusalsScreen, false},
+	{"refusal", "", "Refusal", []string{"GET /refusals/{reference}"}, (*call).refusalScreen, false},
+	{"explain", "/explain", "Explain", []string{"GET /explain", "POST /explain"}, (*call).explainScreen, false},
+	{"trust", "/trust", "Trust", []string{"GET /trust"}, (*call).trust, false},
+	{"changes", "/changes", "Changes", []string{"GET /changes"}, (*call).changesScreen, false},
+	{"changes", "", "Changes", []string{"POST /changes/reload"}, (*call).reloadScreen, true},
+	{"lint", "", "Lint", []string{"GET /lint"}, (*call).lintScreen, false},
 }
 
 // frame is what every screen has around it.
@@ -90,6 +91,14 @@ func parseScreens() map[string]*template.Template {
 // show answers with a screen.
 func (c *call) show(s *screen) {
 	v, err := s.view(c)
+	shown := shownFailure(v)
+	switch {
+	case !s.edits:
+	case shown != nil:
+		c.logEdit(shown)
+	default:
+		c.logEdit(err)
+	}
 	if v == nil && err == nil {
 		return // it has answered
 	}
@@ -99,8 +108,8 @@ func (c *call) show(s *screen) {
 		Me: Me{User: c.id.User, Mapping: c.id.MappingID, Groups: c.id.Groups, MayEdit: c.mayPost("/api/v1/reload")},
 	}
 	name, code := s.name, http.StatusOK
-	if with, ok := v.(interface{ failed() *failure }); ok && with.failed() != nil {
-		code = with.failed().Status
+	if shown != nil {
+		code = shown.Status
 	}
 	if err != nil {
 		f.Failure = asFailure(err)
@@ -120,6 +129,14 @@ func (c *call) show(s *screen) {
 	c.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	c.w.WriteHeader(code)
 	_, _ = body.WriteTo(c.w)
+}
+
+// shownFailure returns the failure that a screen shows beside its form; nil if there is none.
+func shownFailure(view any) *failure {
+	if v, ok := view.(interface{ failed() *failure }); ok {
+		return v.failed()
+	}
+	return nil
 }
 
 func hostName() string {

@@ -114,7 +114,7 @@ func (c *logCmd) print(a *app, raw []byte, l *logLine) {
 	}
 	parts := []string{formatTime(l.Time), strings.Join(strings.Fields(l.Event+" "+l.Outcome+" "+l.Reason), " ")}
 	for _, f := range []struct{ name, value string }{
-		{"port", l.Port}, {"request", strings.TrimSpace(l.Method + " " + l.Path)}, {"user", l.User}, {"mapping", l.Mapping}, {"rule", l.Rule},
+		{"port", l.Port}, {"request", strings.TrimSpace(l.Method + " " + l.Path)}, {"user", l.User}, {"via", l.Via}, {"mapping", l.Mapping}, {"what", l.What}, {"note", l.Note}, {"rule", l.Rule},
 		{"subject", l.Subject}, {"san", l.SAN}, {"fingerprint", l.Fingerprint}, {"spki", l.SPKI}, {"certificates", countText(l.Certificates)},
 		{"sni", l.SNI}, {"host", l.Host}, {"upstream", l.upstream()}, {"count", countText(l.Count)}, {"remote", l.Remote}, {"via_proxy", l.ViaProxy}, {"client_ip", l.ClientIP}, {"file", l.File}, {"error", l.Error}, {"nearest", l.Nearest},
 		{"stale", flagText(l.Stale)}, {"reference", l.Reference},
