@@ -24,7 +24,7 @@ type logLine struct {
 	ClientIP                                                        string `json:"client_ip"`
 	SAN, SPKI, SNI, Nearest                                         string
 	Via, What, Note                                                 string // of an edit
-	Upstream                                                        any // other programs' lines may have something else there
+	Upstream                                                        any    // other programs' lines may have something else there
 	Generation, Certificates, Count                                 uint64
 	Stale                                                           bool
 
