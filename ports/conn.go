@@ -148,18 +148,25 @@ func (c *Conn) retire() { c.retired.Store(true) }
 // setHTTPState records what net/http does with the connection.
 func (c *Conn) setHTTPState(s http.ConnState) {
 	idle := s == http.StateIdle || s == http.StateNew
-	c.idle.Store(idle)
-	c.hasServer.Store(true)
-	c.isNew.Store(s == http.StateNew)
+	change(&c.idle, idle)
+	change(&c.hasServer, true)
+	change(&c.isNew, s == http.StateNew)
 	switch s {
 	case http.StateHijacked:
 		c.hijacked.Store(true)
 		c.raw.setReadLimit(time.Time{}) // all deadlines are the handler's now
 	case http.StateIdle:
-		c.raw.setReadLimit(time.Time{}) // net/http sets one of its own
+		c.raw.setReadLimit(time.Time{}) // net/http sets one of its own, or sweepIdle does
 	}
 	if idle && c.ending.Load() {
 		c.closeIdle()
+	}
+}
+
+// change stores a value that seldom changes: a store costs ten times as much as a look.
+func change(b *atomic.Bool, v bool) {
+	if b.Load() != v {
+		b.Store(v)
 	}
 }
 
@@ -218,10 +225,27 @@ func connOf(c net.Conn) *Conn {
 	return raw.conn
 }
 
+// longIdle is the shortest Limits.Idle that the sweep is precise enough for.
+const longIdle = 10 * sweepEvery
+
+// sweepIdle ends a connection of HTTP/1 that waits too long for its next request. Where net/http
+// limits the wait it has set a deadline, as it does while it reads the head of a request.
+func (c *Conn) sweepIdle(clock time.Duration) {
+	reading := &c.raw.reading
+	if c.http2 || !c.idle.Load() || reading.requested.Load() != 0 {
+		reading.waitingSince = 0
+		return
+	}
+	if reading.stalled(clock, 1, c.raw.idleLimit) {
+		c.raw.setReadLimit(epoch.Add(clock)) // net/http says goodbye, and closes the connection
+	}
+}
+
 // sweep ends the waits that a client lets last too long. l are the current limits.
 func (c *Conn) sweep(now time.Time, l Limits) {
 	clock := now.Sub(epoch)
 	c.raw.sweepWrite(clock)
+	c.sweepIdle(clock)
 	c.streams.sweep(clock)
 	c.requests.sweep(clock)
 	if c.hijacked.Load() || !c.hasServer.Load() {

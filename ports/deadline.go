@@ -20,10 +20,10 @@ const nearDeadline = 3 * sweepEvery
 // for every request, most of them minutes ahead, and removes them microseconds later. Eight
 // deadlines of a TCP connection cost 2.5 µs, eight of these 0.3 µs.
 type deadline struct {
+	progress               // of the calls under way
 	requested atomic.Int64 // by net/http or a handler, since epoch; 0 means never
 	limit     atomic.Int64 // by this package; the earlier one counts
 	applied   atomic.Int64 // on the connection below; changed under mu
-	calls     atomic.Int32 // under way in the connection below
 	mu        sync.Mutex
 }
 
@@ -34,14 +34,22 @@ func errDeadline(op string) error {
 
 // SetReadDeadline is that of net.Conn.
 func (r *rawConn) SetReadDeadline(t time.Time) error {
-	r.reading.requested.Store(sinceEpoch(t))
-	return r.deadlineChanged(&r.reading)
+	return r.change(&r.reading, &r.reading.requested, t)
 }
 
 // SetWriteDeadline is that of net.Conn.
 func (r *rawConn) SetWriteDeadline(t time.Time) error {
-	r.writing.requested.Store(sinceEpoch(t))
-	return r.deadlineChanged(&r.writing)
+	return r.change(&r.writing, &r.writing.requested, t)
+}
+
+// change sets one of the two times of a deadline. net/http removes deadlines that are not set.
+func (r *rawConn) change(d *deadline, which *atomic.Int64, t time.Time) error {
+	since := sinceEpoch(t)
+	if which.Load() == since {
+		return nil
+	}
+	which.Store(since)
+	return r.deadlineChanged(d)
 }
 
 // SetDeadline is that of net.Conn. It takes effect below at once.
@@ -58,33 +66,29 @@ func (r *rawConn) SetDeadline(t time.Time) error {
 // setReadLimit sets a second deadline for reading, beside that of net/http and the
 // handler. The zero time removes it.
 func (r *rawConn) setReadLimit(t time.Time) {
-	r.reading.limit.Store(sinceEpoch(t))
-	_ = r.deadlineChanged(&r.reading) // a connection that is closed needs no deadline
+	_ = r.change(&r.reading, &r.reading.limit, t) // a connection that is closed needs no deadline
 }
 
 // deadlineChanged applies a deadline that has changed to a call under way. A call that begins
 // counts itself before it looks at the deadline: either it sees the change, or the
 // change sees it.
 func (r *rawConn) deadlineChanged(d *deadline) error {
-	if d.calls.Load() == 0 {
+	if !d.waits() {
 		return nil
 	}
 	return r.applyDeadline(d)
 }
 
-// callWithDeadline runs one call of the connection below with its deadline.
-func (r *rawConn) callWithDeadline(d *deadline, op string, call func([]byte) (int, error), b []byte) (int, error) {
-	d.calls.Add(1)
-	defer d.calls.Add(-1)
+// prepare sets the deadline of one call of the connection below, which has counted itself. An
+// error is that of the call.
+func (r *rawConn) prepare(d *deadline, op string) error {
 	switch requested := d.requested.Load(); {
 	case requested < 0:
-		return 0, errDeadline(op)
+		return errDeadline(op)
 	case requested != d.applied.Load() || d.limit.Load() != 0:
-		if err := r.applyDeadline(d); err != nil {
-			return 0, err
-		}
+		return r.applyDeadline(d)
 	}
-	return call(b)
+	return nil
 }
 
 // applyDeadline sets the effective deadline on the connection below, or removes one that does

@@ -65,7 +65,7 @@ func TestReadDeadlineIsSetOnTheConnectionOnlyWhenNear(t *testing.T) {
 			for _, s := range row.steps {
 				switch {
 				case s.read:
-					raw.reading.calls.Add(1)
+					raw.reading.begin()
 					if err := raw.applyDeadline(&raw.reading); err != nil {
 						t.Fatal(err)
 					}

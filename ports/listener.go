@@ -18,6 +18,7 @@ type listener struct {
 	inner     net.Listener
 	accepted  chan net.Conn
 	anonymous chan net.Conn // accepted on a Request port, without a certificate
+	http1     chan net.Conn // accepted, without HTTP/2
 	done      chan struct{}
 	draining  atomic.Bool   // no more connections are accepted, and handshakes under way go on
 	accepting chan struct{} // closed when accepting has ended
@@ -29,7 +30,7 @@ type listener struct {
 // Wrap is Listen over a listener of the caller's, which must return connections without TLS,
 // as Config.Listen describes. Closing the result closes inner.
 func (p *Port) Wrap(inner net.Listener) net.Listener {
-	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), done: make(chan struct{}), accepting: make(chan struct{})}
+	l := &listener{port: p, inner: inner, accepted: make(chan net.Conn), anonymous: make(chan net.Conn), http1: make(chan net.Conn), done: make(chan struct{}), accepting: make(chan struct{})}
 	p.mu.Lock()
 	p.listener, p.addr = l, inner.Addr()
 	p.mu.Unlock()
@@ -47,6 +48,8 @@ func (l *listener) Accept() (net.Conn, error) {
 		return c, nil
 	case c := <-l.anonymous:
 		return c, nil
+	case c := <-l.http1:
+		return c, nil
 	case <-l.done:
 		return nil, l.err
 	}
@@ -54,6 +57,9 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // queueFor returns the channel on which a finished connection waits for its server.
 func (l *listener) queueFor(c *Conn) chan<- net.Conn {
+	if !c.http2 {
+		return l.http1
+	}
 	if l.port.state.Load().config.ClientAuth == Request && !c.sentCertificate() {
 		return l.anonymous
 	}

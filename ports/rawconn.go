@@ -34,7 +34,6 @@ type rawConn struct {
 	verified trust.Verified // during the handshake, before the client has proved that it holds the key
 
 	idleLimit     time.Duration // Limits.Idle
-	written       progress      // how much the client takes
 	lastCheck     time.Duration // when the sweep last interrupted a write
 	requestEnd    atomic.Int64  // the deadline for writing by Limits.Request, since epoch; 0: none
 	clientStalled atomic.Bool   // the client reads nothing
@@ -58,7 +57,14 @@ func (r *rawConn) Read(b []byte) (int, error) {
 		if r.readStopped.Load() {
 			return 0, errDeadline("read")
 		}
-		return r.callWithDeadline(&r.reading, "read", r.Conn.Read, b)
+		r.reading.begin()
+		err := r.prepare(&r.reading, "read")
+		n := 0
+		if err == nil {
+			n, err = r.Conn.Read(b)
+		}
+		r.reading.end(n)
+		return n, err
 	}
 	r.releasePlace()
 	n, err := r.Conn.Read(b)
@@ -96,19 +102,23 @@ func (r *rawConn) Write(b []byte) (n int, err error) {
 	if r.alert != nil {
 		b = r.alert.replace(b)
 	}
-	r.written.begin()
-	defer r.written.end()
+	r.writing.begin()
 	for {
-		m, err := r.callWithDeadline(&r.writing, "write", r.Conn.Write, b[n:])
-		n += m
-		r.written.bytes.Add(int64(m))
+		m, err := 0, r.prepare(&r.writing, "write")
 		if err == nil {
+			m, err = r.Conn.Write(b[n:])
+		}
+		n += m
+		if err == nil {
+			r.writing.end(m)
 			return n, nil
 		}
 		if r.clientStalled.Load() || !errors.Is(err, os.ErrDeadlineExceeded) || r.writing.isOver() {
 			r.writeFailed.Store(true)
+			r.writing.end(m)
 			return n, err
 		}
+		r.writing.add(m)
 		r.writing.limit.Store(0) // the sweep had interrupted the write
 	}
 }
@@ -117,7 +127,9 @@ func (r *rawConn) Write(b []byte) (n int, err error) {
 // removes the one that net/http has set, which is meant for HTTP/2: on HTTP/1 the sweep
 // watches each write.
 func (r *rawConn) setRequestLimit(end time.Time) {
-	r.requestEnd.Store(sinceEpoch(end))
+	if since := sinceEpoch(end); r.requestEnd.Load() != since {
+		r.requestEnd.Store(since)
+	}
 	_ = r.SetWriteDeadline(end) // a connection that is closed needs no deadline
 }
 
@@ -129,9 +141,9 @@ func (r *rawConn) sweepWrite(now time.Duration) {
 		return // the handler's own deadline takes the place of Limits.Idle
 	}
 	switch { // the limit leaves a sweep to look before one decides
-	case r.written.stalled(now, minBytes(r.idleLimit), max(r.idleLimit, 2*sweepEvery)):
+	case r.writing.stalled(now, minBytes(r.idleLimit), max(r.idleLimit, 2*sweepEvery)):
 		r.clientStalled.Store(true)
-	case r.written.waitingSince == 0 || r.written.waitingSince == now || now-r.lastCheck < max(sweepEvery, r.idleLimit/8):
+	case r.writing.waitingSince == 0 || r.writing.waitingSince == now || now-r.lastCheck < max(sweepEvery, r.idleLimit/8):
 		return
 	}
 	r.lastCheck = now

@@ -103,15 +103,19 @@ func (r *run) serveUntil(stop <-chan struct{}, failed chan<- error) {
 		r.port.mu.Lock()
 		changed := r.port.limitsChanged
 		r.port.mu.Unlock()
-		done, ended := make(chan struct{}), make(chan error, 2)
-		for _, from := range []chan net.Conn{r.listener.accepted, r.listener.anonymous} {
+		queues := []chan net.Conn{r.listener.accepted, r.listener.anonymous, r.listener.http1}
+		done, ended := make(chan struct{}), make(chan error, len(queues))
+		for _, from := range queues {
 			srv := &http.Server{Handler: r.server.Handler, ErrorLog: r.server.ErrorLog}
 			if err := r.port.Configure(srv); err != nil { // a protocol that another server of the port has ruled out
 				failed <- err
 				return
 			}
-			if from == r.listener.anonymous {
+			switch from {
+			case r.listener.anonymous:
 				srv.HTTP2.MaxConcurrentStreams = min(srv.HTTP2.MaxConcurrentStreams, anonymousStreams)
+			case r.listener.http1:
+				sweepHTTP1(srv)
 			}
 			r.servers = append(r.servers, srv)
 			go func() { ended <- srv.Serve(serverListener{r.listener, from, done}) }()
@@ -119,17 +123,28 @@ func (r *run) serveUntil(stop <-chan struct{}, failed chan<- error) {
 		select {
 		case <-changed:
 			close(done)
-			<-ended
-			<-ended
+			for range queues {
+				<-ended
+			}
 		case <-stop:
 			close(done)
-			<-ended
-			<-ended
+			for range queues {
+				<-ended
+			}
 			return
 		case err := <-ended:
 			failed <- err
 			return
 		}
+	}
+}
+
+// sweepHTTP1 leaves two limits of a server for HTTP/1 alone to the sweep, which is a second late
+// at most: each cost a clock read for every request, 2 % of its time.
+func sweepHTTP1(srv *http.Server) {
+	srv.WriteTimeout = 0 // Limits.Request is set for each request, and each write is watched
+	if srv.IdleTimeout >= longIdle {
+		srv.IdleTimeout = -1 // see Conn.sweepIdle; 0 would stand for ReadTimeout
 	}
 }
 

@@ -174,12 +174,12 @@ var longAgo = time.Unix(1, 0)
 // Write writes in pieces, and counts each when the peer has taken it.
 func (s *stream) Write(p []byte) (n int, err error) {
 	s.beginWrite()
-	defer s.written.end()
+	defer s.written.end(0)
 	for most := int(minBytes(s.takeLimit)); ; {
 		piece := p[n:min(n+most, len(p))]
 		m, err := s.http2Writer.Write(piece)
 		n += m
-		s.written.bytes.Add(int64(m))
+		s.written.add(m)
 		if err != nil || n == len(p) {
 			return n, err
 		}
@@ -189,12 +189,12 @@ func (s *stream) Write(p []byte) (n int, err error) {
 // WriteString is Write.
 func (s *stream) WriteString(p string) (n int, err error) {
 	s.beginWrite()
-	defer s.written.end()
+	defer s.written.end(0)
 	for most := int(minBytes(s.takeLimit)); ; {
 		piece := p[n:min(n+most, len(p))]
 		m, err := s.http2Writer.WriteString(piece)
 		n += m
-		s.written.bytes.Add(int64(m))
+		s.written.add(m)
 		if err != nil || n == len(p) {
 			return n, err
 		}
@@ -207,7 +207,7 @@ func (s *stream) Flush() { _ = s.FlushError() }
 // FlushError is for http.ResponseController.
 func (s *stream) FlushError() error {
 	s.beginWrite()
-	defer s.written.end()
+	defer s.written.end(0)
 	return s.http2Writer.FlushError()
 }
 
@@ -240,9 +240,8 @@ type streamBody struct{ of *stream }
 
 func (b streamBody) Read(p []byte) (int, error) {
 	b.of.received.begin()
-	defer b.of.received.end()
 	n, err := b.of.body.Read(p)
-	b.of.received.bytes.Add(int64(n))
+	b.of.received.end(n)
 	return n, err
 }
 
