@@ -112,7 +112,7 @@ func (e *Engine) find(c *caller, method, path string) (rule uint32) {
 				e.match(&s, e.nodes[n].end)
 			}
 		}
-	} else if e.split(&s, path) {
+	} else if s.split(path) {
 		e.walk(&s, e.anyPort, 0)
 		if c.root != 0 {
 			e.walk(&s, c.root, 0)

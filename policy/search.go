@@ -7,23 +7,41 @@ import (
 
 // search is one request on its way through a tree.
 type search struct {
-	segments [maxSegments]uint32 // ids; those beyond maxSegments are not kept
-	count    int                 // of all segments
-	empty    bool                // the last segment is empty
-	user     string              // what {user} matches, or ""
-	isOwn    uint32              // bit i: segment i is the user
-	method   uint32
-	own      uint32   // the user's own subject, or noID
-	groups   []uint32 // the subjects of the user's groups
-	allow    uint32   // the first rule that allows so far, or noID
-	deny     uint32   // the first rule that denies so far, or noID
+	path   string
+	ends   [maxSegments]uint32 // of the segments in path; those beyond maxSegments are not kept
+	known  [maxSegments]uint32 // what is known of each segment; see search.id
+	count  int                 // of all segments
+	empty  bool                // the last segment is empty
+	user   string              // what {user} matches, or ""
+	isOwn  uint32              // bit i: segment i is the user
+	method uint32
+	own    uint32   // the user's own subject, or noID
+	groups []uint32 // the subjects of the user's groups
+	allow  uint32   // the first rule that allows so far, or noID
+	deny   uint32   // the first rule that denies so far, or noID
 }
 
-// The kinds of bytes in a path.
+// id returns the id of a segment, or noID. Most of a decision's time is the hashing of
+// segments, so only those are looked up that a literal of a rule could match, and once.
+func (s *search) id(e *Engine, depth int) uint32 {
+	known := s.known[depth]
+	if known == 0 {
+		from := uint32(1)
+		if depth > 0 {
+			from = s.ends[depth-1] + 1
+		}
+		slot, _ := e.segments.slot(s.path[from:s.ends[depth]])
+		known = slot.next + 1 // 1: no rule names it
+		s.known[depth] = known
+	}
+	return known - 2 // noID for 1
+}
+
+// The kinds of bytes in a path. The first two stand within a segment.
 const (
 	plain = iota
-	slash
 	nonASCII
+	slash
 	forbidden
 )
 
@@ -43,25 +61,25 @@ var byteKinds = func() (kinds [256]uint8) {
 // split finds the segments of a path, and reports whether the path is unambiguous. No
 // rule matches an ambiguous path. It agrees with isUnambiguous; both exist because one
 // walk over the path does both here.
-func (e *Engine) split(s *search, path string) bool {
+func (s *search) split(path string) bool {
 	if path == "" || path[0] != '/' {
 		return false
 	}
-	hasNonASCII, start := false, 1
+	s.path = path
+	kinds := uint8(plain)
 	for i := 1; i <= len(path); i++ {
-		if i < len(path) {
-			switch byteKinds[path[i]] {
-			case plain:
-				continue
-			case nonASCII:
-				hasNonASCII = true
-				continue
-			case forbidden:
+		start := i
+		for ; i < len(path); i++ {
+			kind := byteKinds[path[i]]
+			if kind == forbidden {
 				return false
 			}
+			if kind == slash {
+				break
+			}
+			kinds |= kind
 		}
 		segment := path[start:i]
-		start = i + 1
 		switch segment {
 		case "":
 			if i < len(path) {
@@ -74,11 +92,11 @@ func (e *Engine) split(s *search, path string) bool {
 			s.isOwn |= 1 << s.count // a shift beyond maxSegments is 0
 		}
 		if s.count < maxSegments {
-			s.segments[s.count] = e.segments.find(segment)
+			s.ends[s.count] = uint32(i) // net/http bounds a path
 		}
 		s.count++
 	}
-	return !hasNonASCII || utf8.ValidString(path)
+	return kinds&nonASCII == 0 || utf8.ValidString(path)
 }
 
 // walk visits the nodes below one, at a depth, that the path reaches. It forks where
@@ -96,8 +114,10 @@ func (e *Engine) walk(s *search, at uint32, depth int) {
 			return // no rule is deeper
 		}
 		literal := uint32(0)
-		if id := s.segments[depth]; n.literals != 0 && id != noID {
-			literal = e.child(at, id)
+		if n.literals != 0 {
+			if id := s.id(e, depth); id != noID {
+				literal = e.child(at, id)
+			}
 		}
 		param := n.param
 		if s.empty && depth == s.count-1 {
