@@ -56,7 +56,7 @@ type identifiedKey struct{}
 
 // withIdentified returns a context for Authorize.
 //
-//go:noinline // its frame, see serve
+//go:noinline // its frame, see handler.ServeHTTP
 func withIdentified(ctx context.Context, g *Guard, s *snapshot, c *call) context.Context {
 	return context.WithValue(ctx, identifiedKey{}, &identified{guard: g, snapshot: s, call: *c})
 }

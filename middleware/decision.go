@@ -28,7 +28,7 @@ func (s *snapshot) decide(c *call) bool {
 
 // refuseDecision refuses a request that the policy does not allow.
 //
-//go:noinline // its frame, see Guard.serve
+//go:noinline // its frame, see handler.ServeHTTP
 func (c *call) refuseDecision(why reason.Reason, err error) {
 	switch {
 	case err != nil:

@@ -51,7 +51,7 @@ func (c *call) readClientIP() {
 // setRemote gives the identity the address that the gateway states. The identity may be
 // remembered, and used by other requests with other addresses: it is copied.
 //
-//go:noinline // its frame, see Guard.serve
+//go:noinline // its frame, see handler.ServeHTTP
 func (c *call) setRemote() {
 	ip, err := netip.ParseAddr(c.ClientIP)
 	if err != nil || c.Identity == nil || c.Identity.Remote == ip {

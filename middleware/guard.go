@@ -63,7 +63,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	if isNil(next) {
 		wrong, next = errWithoutNext, http.HandlerFunc(failWithoutNext)
 	}
-	return &handler{g, wrong, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastDecide, w, r) }}
+	return &handler{g, wrong, next, lastDecide}
 }
 
 // Identify does everything but ask the policy. A request that it lets through has an
@@ -72,14 +72,15 @@ func (g *Guard) Identify(next http.Handler) http.Handler {
 	if isNil(next) {
 		return withoutNext(g)
 	}
-	return &handler{g, nil, func(w http.ResponseWriter, r *http.Request) { g.serve(next, lastMap, w, r) }}
+	return &handler{g, nil, next, lastMap}
 }
 
 // handler is a guarded handler that ports.Server can check.
 type handler struct {
 	guard *Guard
 	wrong error // CheckPorts returns it
-	http.HandlerFunc
+	next  http.Handler
+	last  last
 }
 
 // isNil reports whether there is no handler.
@@ -89,7 +90,14 @@ func isNil(h http.Handler) bool {
 }
 
 // withoutNext returns a handler in place of one that would guard nothing.
-func withoutNext(g *Guard) http.Handler { return &handler{g, errWithoutNext, failWithoutNext} }
+func withoutNext(g *Guard) http.Handler {
+	return &failing{handler{guard: g, wrong: errWithoutNext}}
+}
+
+// failing is a handler that fails every request.
+type failing struct{ handler }
+
+func (*failing) ServeHTTP(w http.ResponseWriter, r *http.Request) { failWithoutNext(w, r) }
 
 var errWithoutNext = errors.New("middleware: the guard has no handler to protect: pass one to Handler, Identify or Authorize")
 
@@ -160,11 +168,11 @@ func (s *snapshot) passes(c *call, l last) (passed bool) {
 	return l == lastMap && !c.answersQuestions() || s.decide(c) && c.canBeAnswered()
 }
 
-// serve takes the steps that a request from outside needs, and hands it to next. What the
+// ServeHTTP takes the steps that a request from outside needs, and hands it to next. What the
 // steps need of the stack is free again then: on HTTP/2 each request has a new goroutine,
 // whose stack has to grow for what is deep.
-func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.Request) {
-	inner, behind, own := g.admit(l, w, r)
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	inner, behind, own := h.guard.admit(h.last, w, r)
 	if inner == nil {
 		return
 	}
@@ -172,17 +180,17 @@ func (g *Guard) serve(next http.Handler, l last, w http.ResponseWriter, r *http.
 		defer behind.answer.end()
 	}
 	defer passForm(r, inner)
-	if own != nil {
-		next = own
+	if own == nil {
+		own = h.next
 	}
-	next.ServeHTTP(w, inner)
+	own.ServeHTTP(w, inner)
 }
 
 // admit takes the steps, and returns the request as the handler sees it, with its hop, and the
 // port's own handler if that has one. It returns nil after a refusal or a question, which it has
 // answered.
 //
-//go:noinline // its frame, see serve
+//go:noinline // its frame, see handler.ServeHTTP
 func (g *Guard) admit(l last, w http.ResponseWriter, r *http.Request) (inner *http.Request, behind *hop, own http.Handler) {
 	s := g.snapshot.Load()
 	if s == nil {

@@ -20,7 +20,7 @@ type usedUp struct {
 // request that one quota refuses counts for none: what it has taken from those before is given
 // back.
 //
-//go:noinline // its frame, see Guard.serve
+//go:noinline // its frame, see handler.ServeHTTP
 func (s *snapshot) withinQuotas(c *call) bool {
 	now := s.quotas.now()
 	hash := quota.Hash(c.Identity.User)

@@ -154,7 +154,11 @@ func ambiguous(why string) error { return reason.Refuse(reason.AmbiguousPath, wh
 
 // checkEscaped returns what is wrong with the path as it was sent.
 func checkEscaped(raw string) string {
-	for i := 0; i < len(raw); i++ {
+	first := strings.IndexByte(raw, '%')
+	if first < 0 {
+		return ""
+	}
+	for i := first; i < len(raw); i++ {
 		if raw[i] != '%' {
 			continue // unescaped bytes are checked in the decoded path
 		}
