@@ -49,6 +49,9 @@ type Conn struct {
 	requests requests
 	streams  streams // of HTTP/2
 
+	idleSince time.Duration // only sweepIdle uses it: since epoch, when it first saw the wait; 0: no wait
+	idleAfter uint64        // and this: the number of requests before the wait
+
 	mu    sync.Mutex
 	works []underway.Work // beside the connection itself
 }
@@ -223,44 +226,4 @@ func connOf(c net.Conn) *Conn {
 		return nil
 	}
 	return raw.conn
-}
-
-// longIdle is the shortest Limits.Idle that the sweep is precise enough for.
-const longIdle = 10 * sweepEvery
-
-// sweepIdle ends a connection of HTTP/1 that waits too long for its next request. Where net/http
-// limits the wait it has set a deadline, as it does while it reads the head of a request.
-func (c *Conn) sweepIdle(clock time.Duration) {
-	reading := &c.raw.reading
-	if c.http2 || !c.idle.Load() || reading.requested.Load() != 0 {
-		reading.waitingSince = 0
-		return
-	}
-	if reading.stalled(clock, 1, c.raw.idleLimit) {
-		c.raw.setReadLimit(epoch.Add(clock)) // net/http says goodbye, and closes the connection
-	}
-}
-
-// sweep ends the waits that a client lets last too long. l are the current limits.
-func (c *Conn) sweep(now time.Time, l Limits) {
-	clock := now.Sub(epoch)
-	c.raw.sweepWrite(clock)
-	c.sweepIdle(clock)
-	c.streams.sweep(clock)
-	c.requests.sweep(clock)
-	if c.hijacked.Load() || !c.hasServer.Load() {
-		return // a handler decides how long it lasts
-	}
-	if c.isNew.Load() && now.Sub(c.openedAt) > l.Headers+sweepEvery {
-		c.raw.Close() // half a preface of HTTP/2: net/http waits ten seconds, whatever is configured
-	}
-	if c.retireAt.IsZero() || now.Before(c.retireAt) {
-		return
-	}
-	c.retire() // an idle one too: closing it now could cross with a request
-	if c.requests.active() == 0 && now.After(c.retireAt.Add(l.Idle+2*sweepEvery)) {
-		// An answer of net/http itself (400, 431) does not count as the last one. Without this
-		// a client that sends such requests for ever would keep its connection.
-		c.raw.Close()
-	}
 }

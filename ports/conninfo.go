@@ -101,9 +101,12 @@ func (r *requests) end() { r.counts.Add(^uint64(0)) }
 // active returns the number of handlers at work.
 func (r *requests) active() int { return int(r.counts.Load() % oneRequest) }
 
+// number returns how many requests have come.
+func (r *requests) number() uint64 { return r.counts.Load() / oneRequest }
+
 // sweep notes whether a request has come since the last sweep.
 func (r *requests) sweep(clock time.Duration) {
-	if n := r.counts.Load() / oneRequest; n != r.swept.Load() {
+	if n := r.number(); n != r.swept.Load() {
 		r.last.Store(int64(clock)) // before swept: see read
 		r.swept.Store(n)
 	}
