@@ -17,6 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
 // Inventory lists the certificates, anchors, CRLs and files of the current configuration,
@@ -142,6 +143,7 @@ type TrustInfo struct {
 	Profile    trust.Profile
 	Revocation trust.Revocation // in effect: never RevocationAuto
 	Responder  string           // URL of the OCSP responder; empty: none is set
+	OCSP       *ocsp.Stats      // what was asked of it; nil without one
 	FreshUntil time.Time        // the earliest next update of the CRLs that are needed; zero if none is
 	Anchors    []AnchorInfo
 	CRLs       []CRLInfo
@@ -201,7 +203,7 @@ func portInfoOf(p *site.Port, fetcher *crlfetch.Fetcher) PortInfo {
 
 func trustInfoOf(p *site.Port, t *site.Trust, fetcher *crlfetch.Fetcher) TrustInfo {
 	out := TrustInfo{
-		Verifies: p.Verifies(t), Profile: t.Profile(), Revocation: trustaccess.Revocation(t.Verifier), Responder: t.ResponderURL(),
+		Verifies: p.Verifies(t), Profile: t.Profile(), Revocation: trustaccess.Revocation(t.Verifier), Responder: t.ResponderURL(), OCSP: t.ResponderStats(),
 		FreshUntil: trustaccess.CRLsFreshUntil(t.Verifier),
 	}
 	for _, a := range t.Verifier.Anchors() {

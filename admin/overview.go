@@ -103,6 +103,7 @@ func (c *call) endsSoon(begins, ends time.Time, part int) bool {
 // ago needs nobody any more.
 func (c *call) mappingNeeds() []need {
 	var out []need
+	called := c.page.disabledCalls(c.now.Add(-24 * time.Hour))
 	n := uint64(0)
 	for m := range c.server.Mappings() {
 		if n++; n > maxMappings {
@@ -112,6 +113,9 @@ func (c *call) mappingNeeds() []need {
 			return !at.IsZero() && at.Sub(c.now) < endsWithin && c.now.Sub(at) < endsWithin
 		}
 		link := mappingPath(m.ID)
+		if calls := called[clip(m.ID, maxWord)]; m.Disabled && calls > 0 {
+			out = append(out, need{What: fmt.Sprintf("mapping %s of user %s is disabled and still called: refused %d times within a day", m.ID, m.User, calls), Link: link})
+		}
 		if !m.Disabled && soon(m.NotAfter) {
 			out = append(out, need{fmt.Sprintf("mapping %s of user %s ends", m.ID, m.User), m.NotAfter, link})
 		}

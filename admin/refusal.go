@@ -46,6 +46,7 @@ type refusal struct {
 	rule       string
 	detail     string
 	generation uint64
+	disabled   bool           // by the mapping, which shuts the certificate out
 	forwarded  bool           // a gateway sent the certificate, in a header that is not kept
 	chain      []*certificate // leaf first; nil without one
 }
@@ -65,6 +66,9 @@ func newRequestRefusal(req *http.Request, o *middleware.Outcome, at time.Time) *
 	}
 	if o.Identity != nil {
 		r.user, r.mapping = clip(o.Identity.User, maxWord), clip(o.Identity.MappingID, maxWord)
+	}
+	if o.DisabledMapping != "" {
+		r.mapping, r.disabled = clip(o.DisabledMapping, maxWord), true
 	}
 	if o.Rule.Line > 0 {
 		r.rule = o.Rule.String()

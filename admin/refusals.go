@@ -123,6 +123,18 @@ func (c *call) series() (any, error) {
 	return c.page.minutes.report(c.now, int(n), int(step)), nil
 }
 
+// disabledCalls returns how often a disabled mapping has refused a certificate since a time, by its
+// id.
+func (p *Page) disabledCalls(since time.Time) map[string]int {
+	out := map[string]int{}
+	for _, r := range p.callers.all() { // the certificate was trusted
+		if r.disabled && !r.at.Before(since) {
+			out[r.mapping]++
+		}
+	}
+	return out
+}
+
 // Refused is how often one caller was refused for one reason on one port.
 type Refused struct {
 	Reason reason.Reason

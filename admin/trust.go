@@ -14,9 +14,19 @@ type Trust struct {
 	Profile    string   `json:"profile"`
 	Revocation string   `json:"revocation"`
 	Responder  string   `json:"responder,omitempty"` // of OCSP
+	OCSP       *OCSP    `json:"ocsp,omitempty"`
 	FreshUntil string   `json:"fresh_until,omitempty"`
 	Anchors    []Anchor `json:"anchors"`
 	CRLs       []CRL    `json:"crls,omitempty"`
+}
+
+// OCSP is what was asked of a responder since it was configured.
+type OCSP struct {
+	Asked        uint64 `json:"asked"`    // requests that were sent
+	Answered     uint64 `json:"answered"` // those whose answer was accepted
+	Cached       int    `json:"cached"`   // answers in memory
+	LastAnswered string `json:"last_answered,omitempty"`
+	LastError    string `json:"last_error,omitempty"` // of the last request
 }
 
 // Anchor is a trust anchor.
@@ -49,6 +59,9 @@ func newTrusts(all []mtlsguard.TrustInfo) []Trust {
 		}
 		if t.Profile == trust.Compatible {
 			x.Profile = "compatible"
+		}
+		if s := t.OCSP; s != nil {
+			x.OCSP = &OCSP{s.Asked, s.Answered, s.Cached, optionalTime(s.LastAnswered), s.LastError}
 		}
 		for _, a := range t.Anchors {
 			x.Anchors = append(x.Anchors, Anchor{*report.NewCertificate(a.Certificate), a.File})

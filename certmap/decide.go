@@ -16,6 +16,14 @@ import (
 // ErrDisabled too.
 var ErrDisabled = errors.New("certmap: the mapping is disabled")
 
+// DisabledError wraps ErrDisabled with the id of the mapping.
+type DisabledError struct{ MappingID string }
+
+func (e *DisabledError) Error() string { return ErrDisabled.Error() + ": " + e.MappingID }
+
+// Unwrap returns ErrDisabled.
+func (*DisabledError) Unwrap() error { return ErrDisabled }
+
 // Map finds the one user of a verified certificate on a port.
 //
 // The first kind at which any mapping matches decides, even if that mapping is not valid:
@@ -122,7 +130,8 @@ func (s *search) result() (Match, error) {
 	case s.outOfTime != 0:
 		return Match{}, reason.Refuse(reason.MappingExpired, "mapping "+id(s.outOfTime)+" is outside its dates")
 	case s.disabled != 0:
-		return Match{}, &reason.Refusal{Reason: reason.Unmapped, Detail: "mapping " + id(s.disabled) + " is disabled", Err: ErrDisabled}
+		e := s.table.at(s.disabled)
+		return Match{}, &reason.Refusal{Reason: reason.Unmapped, Detail: "mapping " + id(s.disabled) + " is disabled", Err: &DisabledError{e.id()}}
 	}
 	return Match{}, reason.Refuse(reason.Unmapped, "no mapping matches")
 }

@@ -37,6 +37,9 @@ func (s *snapshot) mapUser(c *call) bool {
 		unmapped := refusal.Reason == reason.Unmapped && !errors.Is(err, certmap.ErrDisabled)
 		if !unmapped || c.port.Unmapped == "" {
 			c.refuse(refusal.Reason, refusal.Detail)
+			if disabled, ok := errors.AsType[*certmap.DisabledError](err); ok {
+				c.DisabledMapping = disabled.MappingID
+			}
 			return false
 		}
 		match.User, match.MappingID = c.port.Unmapped, ""

@@ -24,6 +24,9 @@ type Outcome struct {
 	// authenticated nor escaped. It is for logs only, and empty with any other reason.
 	ClaimedUser string
 	Verified    trust.Verified // the caller's certificate; zero without a trusted one
+	// DisabledMapping is the id of the mapping that shuts the certificate of a refused request out,
+	// because it is disabled.
+	DisabledMapping string
 	// Presented are the certificates that the caller of a refused request sent, leaf first,
 	// trusted or not. They are for logs only, and nil where they could not be read. Where a
 	// gateway forwards them, and they are trusted, Presented is nil and Verified has them.

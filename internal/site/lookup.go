@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/trust"
+	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
 
 // Verifies names the certificates that a Trust of the port verifies.
@@ -24,6 +25,14 @@ func (t *Trust) FileOf(list *x509.RevocationList) string { return t.files[string
 
 // ResponderURL returns the address of the OCSP responder, or "" without one.
 func (t *Trust) ResponderURL() string { return t.asks.url }
+
+// ResponderStats returns what was asked of the OCSP responder; nil without one.
+func (t *Trust) ResponderStats() *ocsp.Stats {
+	if t.asks.client == nil {
+		return nil
+	}
+	return new(t.asks.client.Stats())
+}
 
 // AskResponder asks the OCSP responder about a certificate. There must be one.
 func (t *Trust) AskResponder(ctx context.Context, cert, issuer *x509.Certificate) (trust.Status, time.Time, error) {

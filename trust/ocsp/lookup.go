@@ -53,11 +53,15 @@ func (l local) StatusLocal(cert, issuer *x509.Certificate) (status trust.Status,
 
 // runQuery sends one request to the responder as soon as a slot is free.
 func (c *Client) runQuery(ctx context.Context, cert, issuer *x509.Certificate) (v checkedAnswer, err error) {
+	sent := false
 	defer func() {
 		// Parsers have panicked on hostile answers before. Fail closed.
 		if p := recover(); p != nil {
 			v, err = checkedAnswer{}, &failure{what: "reading the answer panicked", responder: true}
 			c.breaker.countFailure(c.now())
+		}
+		if sent {
+			c.counters.count(c.now(), err)
 		}
 	}()
 	// Wait for a slot for half of the time only: a request that starts too late would time
@@ -73,6 +77,7 @@ func (c *Client) runQuery(ctx context.Context, cert, issuer *x509.Certificate) (
 	if c.breaker.isOpen(c.now()) { // it may have opened while this query waited
 		return checkedAnswer{}, errBreakerOpen
 	}
+	sent = true
 	v, err = c.send(ctx, cert, issuer)
 	if isResponderError(err) {
 		c.breaker.countFailure(c.now())

@@ -46,6 +46,7 @@ type Client struct {
 	now      func() time.Time
 	slots    chan struct{}
 	breaker  breaker
+	counters counters
 	answers  *expire.Cache[answer]    // good and revoked
 	failures *expire.Cache[answer]    // apart from answers, so that failures never evict answers
 	revoked  *expire.Cache[time.Time] // thisUpdate of the revoking answer; zero: a hold has ended
