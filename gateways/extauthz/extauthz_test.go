@@ -195,6 +195,10 @@ func TestEnvoyAsks(t *testing.T) {
 		"a fragment":          {call(s.alice, "GET", "/orders/7"), func(in *auth.CheckRequest) { http(in).Fragment = "/../admin" }, "400 ambiguous-path"},
 		"another path":        {call(s.alice, "GET", "/orders/7"), func(in *auth.CheckRequest) { http(in).Headers[":path"] = "/admin" }, "InvalidArgument"},
 		"another method, too": {call(s.alice, "GET", "/orders/7"), func(in *auth.CheckRequest) { http(in).Headers[":method"] = "DELETE" }, "InvalidArgument"},
+		"another path, raw":   {call(s.alice, "GET", "/orders/7"), raw(":path", "/admin"), "InvalidArgument"},
+		"another method, raw": {call(s.alice, "GET", "/orders/7"), raw(":method", "DELETE"), "InvalidArgument"},
+		"the same, raw":       {call(s.alice, "GET", "/orders/7"), raw(":path", "/orders/7"), "OK alice Authenticated,Everybody,staff m-alice"},
+		"two credentials":     {call(nil, "GET", "/orders/7"), raw("authorization", "Basic QQ==", "authorization", "Basic Qg=="), "InvalidArgument"},
 		"another host": {call(s.alice, "GET", "/orders/7"), func(in *auth.CheckRequest) {
 			http(in).Host, http(in).Headers[":authority"] = "other.example", "other.example"
 		}, "421 misdirected"},

@@ -3,6 +3,7 @@ package extauthz
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -28,9 +29,13 @@ func (s *service) ask(call *http.Request, a *auth.AttributeContext) (q *http.Req
 		return q, "the call has no request of HTTP"
 	}
 	for name, value := range map[string]string{":method": h.GetMethod(), ":path": h.GetPath(), ":authority": h.GetHost()} {
-		if own, ok := h.GetHeaders()[name]; ok && own != value {
+		if slices.ContainsFunc(sent(h, name), func(own string) bool { return own != value }) {
 			return q, "the call has two values of " + name
 		}
+	}
+	credentials := slices.Compact(sent(h, "authorization"))
+	if len(credentials) > 1 {
+		return q, "the call has two values of authorization"
 	}
 	path := h.GetPath()
 	if h.GetFragment() != "" {
@@ -39,7 +44,7 @@ func (s *service) ask(call *http.Request, a *auth.AttributeContext) (q *http.Req
 	set(s.question.Method, h.GetMethod())
 	set(s.question.Target, path)
 	set(s.question.Host, h.GetHost())
-	set("Authorization", h.GetHeaders()["authorization"])
+	set("Authorization", strings.Join(credentials, ""))
 	set("X-Forwarded-For", a.GetSource().GetAddress().GetSocketAddress().GetAddress())
 	switch certificate := a.GetSource().GetCertificate(); {
 	case certificate == "" && a.GetSource().GetPrincipal() != "":
@@ -51,4 +56,25 @@ func (s *service) ask(call *http.Request, a *auth.AttributeContext) (q *http.Req
 		set(certificateHeader, `Cert="`+certificate+`"`)
 	}
 	return q, ""
+}
+
+// sent returns the values of a header of the client, in the order of the call. Envoy fills one of
+// two forms: the second with encode_raw_headers.
+func sent(h *auth.AttributeContext_HttpRequest, name string) (values []string) {
+	for key, value := range h.GetHeaders() {
+		if strings.EqualFold(key, name) {
+			values = append(values, value)
+		}
+	}
+	for _, one := range h.GetHeaderMap().GetHeaders() {
+		if !strings.EqualFold(one.GetKey(), name) {
+			continue
+		}
+		if raw := one.GetRawValue(); len(raw) > 0 {
+			values = append(values, string(raw))
+		} else {
+			values = append(values, one.GetValue())
+		}
+	}
+	return values
 }
