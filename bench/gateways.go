@@ -14,6 +14,8 @@ import (
 type gateway struct {
 	binary string
 	debian string // name of the package
+	// build makes the program, where it is no package.
+	build  func() (string, error)
 	config func(dir, addr, backend string) string
 	args   func(file string) []string
 }
@@ -70,10 +72,24 @@ backend b
 		},
 	},
 	"caddy": { // it answers by itself
-		binary: "caddy", debian: "caddy",
-		args: func(file string) []string { return []string{"run", "--adapter", "caddyfile", "--config", file} },
-		config: func(dir, addr, _ string) string {
-			return fmt.Sprintf(`{
+		binary: "caddy", debian: "caddy", args: caddyArgs,
+		config: func(dir, addr, _ string) string { return caddyfile(dir, addr, `respond "ok" 200`) },
+	},
+	"caddy-proxy": {
+		binary: "caddy", debian: "caddy", args: caddyArgs,
+		config: func(dir, addr, backend string) string {
+			return caddyfile(dir, addr, "reverse_proxy "+backend+" {\n\t\t\theader_up X-User {tls_client_subject}\n\t\t}")
+		},
+	},
+}
+
+func caddyArgs(file string) []string {
+	return []string{"run", "--adapter", "caddyfile", "--config", file}
+}
+
+// caddyfile is a configuration whose allowed requests get an answer.
+func caddyfile(dir, addr, answer string) string {
+	return fmt.Sprintf(`{
 	admin off
 	auto_https off
 	log {
@@ -92,21 +108,31 @@ https://%[2]s, https://localhost:%[3]s {
 		vars {tls_client_subject} CN=alice
 	}
 	handle @allowed {
-		respond "ok" 200
+		%[4]s
 	}
 	respond 403
 }
-`, dir, addr, addr[strings.LastIndexByte(addr, ':')+1:])
-		},
-	},
+`, dir, addr, addr[strings.LastIndexByte(addr, ':')+1:], answer)
+}
+
+// find returns the file of the program.
+func (g *gateway) find() (string, error) {
+	if g.build != nil {
+		return g.build()
+	}
+	binary, err := exec.LookPath(g.binary)
+	if err != nil {
+		return "", fmt.Errorf("%s is not installed: it is the Debian package %s", g.binary, g.debian)
+	}
+	return binary, nil
 }
 
 // startGateway starts a gateway with net/http as its backend. Both share one core, as the
 // guard and its handler do.
 func (w *world) startGateway(name string, g gateway, o options) (*server, error) {
-	binary, err := exec.LookPath(g.binary)
+	binary, err := g.find()
 	if err != nil {
-		return nil, fmt.Errorf("%s is not installed: it is the Debian package %s", g.binary, g.debian)
+		return nil, err
 	}
 	backend, behind, err := w.startGoServer("plain", o)
 	if err != nil {
@@ -127,7 +153,7 @@ func (w *world) startGateway(name string, g gateway, o options) (*server, error)
 	}
 	p := onServerCore(binary, g.args(file)...)
 	p.Env = append(os.Environ(), "GOMAXPROCS=1", "HOME="+w.dir)
-	if name != "caddy" { // it writes its log there too
+	if g.binary != "caddy" && name != "serve" { // they write their logs there too
 		p.Stderr = os.Stderr
 	}
 	if err := p.Start(); err != nil {

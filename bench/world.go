@@ -67,6 +67,13 @@ func (w *world) start(name string, o options) (*server, error) {
 	if gateway, ok := gateways[name]; ok {
 		return w.startGateway(name, gateway, o)
 	}
+	if name == "serve" {
+		gateway, err := w.daemon(o)
+		if err != nil {
+			return nil, err
+		}
+		return w.startGateway(name, gateway, o)
+	}
 	kind, size, sized := strings.Cut(name, ":")
 	if sized {
 		rules, mappings, _ := strings.Cut(size, ":")
