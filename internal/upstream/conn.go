@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"sync"
 )
@@ -72,13 +73,14 @@ func (c *conn) wait(ctx context.Context) {
 	}
 }
 
-// withQuietConn makes a request wait for a connection on which nothing is left of another answer.
-func withQuietConn(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+// roundTrip sends a request on a connection on which nothing is left of another answer.
+func (u *Upstream) roundTrip(r *http.Request) (*http.Response, error) {
+	ctx := r.Context()
+	return u.config.Via.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
 		if c := connOf(got.Conn); c != nil && got.Reused {
 			c.wait(ctx)
 		}
-	}})
+	}})))
 }
 
 // connOf returns the conn below a connection, or nil.

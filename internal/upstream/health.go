@@ -69,7 +69,7 @@ func (u *Upstream) check(ctx context.Context) error {
 		return err
 	}
 	r.Header.Set("User-Agent", "mtlsguard")
-	res, err := u.config.Via.RoundTrip(r)
+	res, err := u.roundTrip(r)
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,8 @@ const pause = 50 * time.Millisecond
 // RoundTrip implements http.RoundTripper.
 func (t retrying) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := exchangeOf(r)
-	r = r.WithContext(withQuietConn(r.Context()))
 	for {
-		res, err := t.config.Via.RoundTrip(r)
+		res, err := t.roundTrip(r)
 		if err == nil || x.retried >= t.config.Retries || !mayRepeat(r, err) {
 			return res, err
 		}
