@@ -46,15 +46,17 @@ type stream struct {
 	answered          atomic.Bool // the handler has begun to write
 	ownReadDeadline   atomic.Bool // the handler has set a deadline for reading
 
-	writeEnded, readEnded bool // by the sweep
-
-	next, prev *stream // in conn.streams, under its mu
-	swept      bool    // a sweep has found it; under conn.streams.mu
+	writeDeadline atomic.Int64 // the handler's own, since epoch; 0: none
 
 	mu               sync.Mutex
 	returned         bool
-	ownWriteDeadline bool         // the handler has set a deadline for writing
-	writeDeadline    atomic.Int64 // the handler's own, since epoch; 0: none
+	ownWriteDeadline bool // the handler has set a deadline for writing
+
+	// Under conn.streams.mu. These stand together because a stream of 480 bytes takes up less
+	// memory than one of 488.
+	swept                 bool // a sweep has found it
+	writeEnded, readEnded bool // by the sweep
+	next, prev            *stream
 }
 
 // net/http keeps the map of the trailers that a request announces, and what arrives of
@@ -98,8 +100,9 @@ func (s *stream) release(r *http.Request) {
 		return
 	}
 	// The fields that may hold text of the client, or a handler's around that of Configure. A
-	// copy of the request without them would cost an allocation of 250 bytes and its frames.
-	r.Header, r.Body, r.ContentLength = http.Header{}, http.NoBody, 0
+	// copy of the request without them would cost an allocation of 250 bytes and its frames, and
+	// a map without headers one of 48.
+	r.Header, r.Body, r.ContentLength = nil, http.NoBody, 0
 	r.GetBody, r.TransferEncoding, r.Trailer = nil, nil, nil
 	r.Form, r.PostForm, r.Response, r.Pattern = nil, nil, nil, ""
 	r.MultipartForm = s.request.MultipartForm // net/http removes its files
