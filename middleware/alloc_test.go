@@ -17,6 +17,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/identitykey"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -112,10 +113,7 @@ func BenchmarkManyCallers(b *testing.B) {
 	}
 	for name, step := range map[string]int{"one": 0, "random": 7919} { // a prime
 		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i += step {
-				h.ServeHTTP(answer, requests[i%users])
-			}
+			testkit.Fastest(b, func(i int) { h.ServeHTTP(answer, requests[i*step%users]) })
 		})
 	}
 }
@@ -126,11 +124,10 @@ func BenchmarkManyCallers(b *testing.B) {
 func BenchmarkHandler(b *testing.B) {
 	b.Run("floor", func(b *testing.B) {
 		r, w, id := capture(b, newPort(b, "p", ports.Request), shared().alice), &discard{}, &identity.Identity{}
-		b.ReportAllocs()
-		for b.Loop() {
+		testkit.Fastest(b, func(int) {
 			now = time.Now()
 			nothing.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identitykey.Key{}, id)))
-		}
+		})
 	})
 	for _, x := range []struct {
 		name   string
@@ -149,10 +146,7 @@ func BenchmarkHandler(b *testing.B) {
 			r := capture(b, newPort(b, "p", ports.Request), shared().pairs[x.holder])
 			h := newGuard(b, x.change).Handler(nothing)
 			w := &discard{}
-			b.ReportAllocs()
-			for b.Loop() {
-				h.ServeHTTP(w, r)
-			}
+			testkit.Fastest(b, func(int) { h.ServeHTTP(w, r) })
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/internal/policycache"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/policy"
 )
 
@@ -76,25 +77,16 @@ func BenchmarkDecide(b *testing.B) {
 			{"no-group", policy.Request{User: "no-group", Port: "internal", Method: "GET", Path: "/tenants/acme/invoices/2026"}},
 		} {
 			b.Run(fmt.Sprintf("%s/rules=%d", kind.name, n), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					_, _ = e.Decide(context.Background(), kind.r)
-				}
+				testkit.Fastest(b, func(int) { _, _ = e.Decide(context.Background(), kind.r) })
 			})
 		}
 		b.Run(fmt.Sprintf("known/rules=%d", n), func(b *testing.B) {
 			r := rs[3]
 			r.Caller = &policycache.Entry{}
-			b.ReportAllocs()
-			for b.Loop() {
-				_, _ = e.Decide(context.Background(), r)
-			}
+			testkit.Fastest(b, func(int) { _, _ = e.Decide(context.Background(), r) })
 		})
 		b.Run(fmt.Sprintf("mixed/rules=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				_, _ = e.Decide(context.Background(), rs[i&1023])
-			}
+			testkit.Fastest(b, func(i int) { _, _ = e.Decide(context.Background(), rs[i&1023]) })
 		})
 	}
 }
