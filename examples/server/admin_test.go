@@ -10,6 +10,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Every command of docs/admin.md prints what the page shows, with the files of the page.
@@ -43,7 +44,21 @@ func TestDocsAdmin(t *testing.T) {
 	addresses := strings.NewReplacer("127.0.0.1:8449", admin, "127.0.0.1:8443", internal, "localhost:8449", "localhost:"+admin[strings.LastIndex(admin, ":")+1:])
 	s.put("mtlsguard.yaml", addresses.Replace(block("mtlsguard.yaml")))
 	s.put("policy.csv", block("policy.csv"))
-	s.put("users.yaml", "mappings:\n  - {id: staff, user: \"{user}\", subject: \"CN={user},OU=Staff,O=Acme\", issuer: client-ca.pem}\n")
+	next, err := pki.Files.ReadFile("mallory.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("next.pem", string(next))
+	content, err := pki.Files.ReadFile("stranger.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	partner, err := trust.ReadCertificates("partner.pem", content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("users.yaml", "mappings:\n  - {id: staff, user: \"{user}\", subject: \"CN={user},OU=Staff,O=Acme\", issuer: client-ca.pem}\n"+
+		"  - {id: partner, user: partner, fingerprint: "+trust.FingerprintOf(partner[0]).String()+"}\n")
 	s.start("-admin", "admin")
 
 	run, before := 0, ""
@@ -78,8 +93,8 @@ func TestDocsAdmin(t *testing.T) {
 			run++
 		}
 	}
-	if run != 5 {
-		t.Errorf("%d commands, want 5", run)
+	if run != 6 {
+		t.Errorf("%d commands, want 6", run)
 	}
 	for port, want := range map[string]bool{admin: true, internal: false} {
 		cmd := exec.Command(shell, "-c", "curl -sS --cacert server-ca.pem --cert alice.pem --key alice-key.pem https://localhost:"+port[strings.LastIndex(port, ":")+1:])
