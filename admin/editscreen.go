@@ -100,6 +100,7 @@ func (c *call) rotateScreen() (any, error) {
 	if body.EndOld, err = endOfDay(v.LastDay); err != nil {
 		return nil, err
 	}
+	v.Next, v.PEM = describeUpload(f.certificate, c.now)
 	v.Proposed, err = c.rotate(&body, proposal{match: v.ETag, dryRun: !confirmed})
 	switch {
 	case err != nil:
@@ -110,7 +111,6 @@ func (c *call) rotateScreen() (any, error) {
 		return nil, nil
 	default:
 		v.LastDay = cmp.Or(v.LastDay, lastDayOf(c.defaultEnd(&m)))
-		v.Next, v.PEM = describeUpload(f.certificate, c.now)
 	}
 	return v, nil
 }
