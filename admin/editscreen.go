@@ -97,6 +97,7 @@ func (c *call) rotateScreen() (any, error) {
 	m := old.(Mapping)
 	v := &rotationView{Old: m, Kinds: useredit.Kinds, By: f.value("by"), Value: f.value("value"), LastDay: f.value("last_day"), Note: f.value("note"), ETag: f.value("etag")}
 	body := renewal{Certificate: f.certificate, By: v.By, Value: v.Value}
+	v.LastDay = cmp.Or(v.LastDay, lastDayOf(c.defaultEnd(&m)))
 	if body.EndOld, err = endOfDay(v.LastDay); err != nil {
 		return nil, err
 	}
@@ -109,8 +110,6 @@ func (c *call) rotateScreen() (any, error) {
 	case confirmed:
 		c.goTo(mappingPath(m.ID))
 		return nil, nil
-	default:
-		v.LastDay = cmp.Or(v.LastDay, lastDayOf(c.defaultEnd(&m)))
 	}
 	return v, nil
 }

@@ -167,7 +167,7 @@ func TestRotationForm(t *testing.T) {
 		t.Errorf("with a key: %s\n%s", got.Status, got.body)
 	}
 	shown := send(url.Values{"etag": {hidden(page, "etag")}, "certificate_pem": {string(p.next.CertPEM())}, "last_day": {"2026-12-31"}})
-	for _, want := range []string{"What would change", "unmapped", "user <strong>partner</strong>", `value="2026-12-31"`, "CN=partner", ">Rotate</button>"} {
+	for _, want := range []string{"What would change", "changed: mapping partner, which ends 2026-12-31T23:59:59Z", "unmapped", "user <strong>partner</strong>", `value="2026-12-31"`, "CN=partner", ">Rotate</button>"} {
 		if !strings.Contains(shown.body, want) {
 			t.Errorf("no %q\n%s", want, shown.body)
 		}

@@ -118,7 +118,7 @@ func (c *call) show(s *screen) {
 	}
 	for _, other := range screens {
 		if other.path != "" {
-			f.Navigation = append(f.Navigation, link{other.path, other.title, c.URL.Path == other.path || other.path != "/" && strings.HasPrefix(c.URL.Path, other.path+"/")})
+			f.Navigation = append(f.Navigation, link{other.path, other.title, c.URL.Path == other.path || c.URL.Path == newMappingPath && other.name == "mappings" || other.path != "/" && strings.HasPrefix(c.URL.Path, other.path+"/")})
 		}
 	}
 	var body bytes.Buffer
