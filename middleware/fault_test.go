@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,9 +278,20 @@ func TestDisabledCertificateIsNotTheUnmappedUser(t *testing.T) {
 		}), reason.Unmapped},
 	} {
 		port := newPort(t, "p", ports.Request)
-		serve(t, newGuard(t, func(c *middleware.Config) { c.Map, c.Unmapped = row.m, "guest" }).Handler(echo), port)
+		var disabled atomic.Pointer[string]
+		serve(t, newGuard(t, func(c *middleware.Config) {
+			c.Map, c.Unmapped = row.m, "guest"
+			c.Observe = func(_ *http.Request, o middleware.Outcome) { disabled.Store(&o.DisabledMapping) }
+		}).Handler(echo), port)
 		both(t, func(t *testing.T, h2 bool) {
 			dial(t, port, shared().alice, h2).get("/x").want(t, 403, row.want)
+			want := ""
+			if row.name == "disabled" {
+				want = "m-alice"
+			}
+			if got := disabled.Load(); got == nil || *got != want {
+				t.Errorf("%s: the outcome names the mapping %v, want %q", row.name, got, want)
+			}
 			if row.name != "banned" {
 				dial(t, port, shared().unmapped, h2).get("/x").wantUser(t, "guest")
 			}
