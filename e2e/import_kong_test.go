@@ -69,7 +69,7 @@ func TestImportedKongLetsTheSameUsersIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := kongyaml.Read(in, []string{conf}, kongyaml.Options{WholeSegments: true}); err != nil {
+	if err := kongyaml.Read(in, []string{conf}, kongyaml.Options{WholeSegments: true, SameCase: true}); err != nil {
 		t.Fatal(err)
 	}
 	out, err := in.Finish()

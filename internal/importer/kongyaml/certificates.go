@@ -34,7 +34,9 @@ func kindOf(text string) string {
 // name, under each authority, and one for each certificate of --certs that has it otherwise.
 func (i *importing) carryName(n *name) {
 	kind, disabled := kindOf(n.text), n.refused != ""
-	if kind != "" {
+	m := importer.Mapping{Kind: kind, Value: n.text}
+	folds := m.FoldsHost() && !i.options.SameCase && !disabled // a name too many is no harm where all are refused
+	if kind != "" && !folds {
 		for _, a := range n.all {
 			if n.line.Map(importer.Mapping{User: n.user, Kind: kind, Value: n.text, Issuer: a, Disabled: disabled}) {
 				n.mapped = true
@@ -44,7 +46,7 @@ func (i *importing) carryName(n *name) {
 	found := false
 	for _, c := range i.byName[n.text] {
 		values, _ := useredit.KindValues(c.Cert, kind)
-		if kind != "" && slices.Contains(values, n.text) || !i.IssuedUnder(c, n.all...) {
+		if kind != "" && !folds && slices.Contains(values, n.text) || !i.IssuedUnder(c, n.all...) {
 			continue
 		}
 		m := c.Fingerprint(n.user)
@@ -54,6 +56,10 @@ func (i *importing) carryName(n *name) {
 		}
 	}
 	switch {
+	case folds && found:
+		n.line.Change(importer.FoldsHostWhy + ": the certificates of --certs are written, and the next one needs a line of its own")
+	case folds:
+		n.line.Skip(importer.FoldsHostWhy, importer.FoldsHostHint)
 	case found:
 		n.line.Change("a name outside the alternative names is that of the certificates of --certs alone: the next certificate needs a line of its own")
 	case kind == "" && n.own != "":

@@ -21,6 +21,7 @@ import (
 // Options are the flags of the format.
 type Options struct {
 	Host          string // the server gets requests to this host alone; "": hosts are conditions
+	SameCase      bool   // no two names of an authority differ in upper and lower case alone
 	WholeSegments bool   // no path continues the path of a route within a segment
 }
 

@@ -53,6 +53,7 @@ func TestConfigurations(t *testing.T) {
 	for name, row := range map[string]struct {
 		text   string
 		flags  kongyaml.Options
+		cased  bool // without --same-case
 		narrow bool
 		rename map[string]string
 		want   []string
@@ -62,6 +63,8 @@ func TestConfigurations(t *testing.T) {
 		"an address":                {text: "consumers: [{username: al, mtls_auth_credentials: [{subject_name: al@acme.example, ca_certificate: {id: ca-1}}]}]", want: []string{`{id: kong-2, user: al, email: al@acme.example, issuer: kong-ca-ca-1.pem}`}},
 		"a URI":                     {text: "consumers: [{username: o, mtls_auth_credentials: [{subject_name: 'spiffe://acme/ns/prod/sa/orders', ca_certificate: ca-1}]}]", want: []string{`uri: "spiffe://acme/ns/prod/sa/orders", issuer: kong-ca-ca-1.pem}`, "| orders.pem | o | o |"}},
 		"a host":                    {text: "consumers: [{username: o, mtls_auth_credentials: [{subject_name: o.acme.example}]}]", want: []string{`dns: o.acme.example, issuer: kong-ca-ca-1.pem}`}},
+		"an address, its case":      {cased: true, text: "consumers: [{username: al, mtls_auth_credentials: [{subject_name: alice@acme.example}]}, {username: b, mtls_auth_credentials: [{subject_name: b@acme.example}]}]", want: []string{"user: al, " + alice, "the case of a host does not count here: the certificates of --certs are written", "--same-case, if the authority"}, not: []string{"email:"}},
+		"refused, without case":     {cased: true, text: "consumers: [{username: al, plugins: [{name: request-termination}], mtls_auth_credentials: [{subject_name: alice@acme.example}]}]", want: []string{"email: alice@acme.example, issuer: kong-ca-ca-1.pem, disabled: true"}},
 		"a common name":             {text: "consumers: [{username: robert, mtls_auth_credentials: [{subject_name: bob}]}]", want: []string{"user: robert, " + bob, "is that of the certificates of --certs alone"}},
 		"a common name, no cert":    {text: "consumers: [{username: r, mtls_auth_credentials: [{subject_name: nobody}, {subject_name: a@b.example}]}]", want: []string{"a common name alone names no certificate", "user: r, email"}},
 		"a common name beside SANs": {text: "consumers: [{username: r, mtls_auth_credentials: [{subject_name: alice}, {subject_name: a@b.example}]}]", want: []string{"a common name alone", "| alice.pem | not known | nobody: unmapped |"}, not: []string{alice}},
@@ -153,6 +156,7 @@ func TestConfigurations(t *testing.T) {
 			o := certs
 			o.Format, o.Narrow, o.Rename = "kong", row.narrow, row.rename
 			got := importertest.Run(t, o, map[string]string{"k.yaml": configuration(t, row.text)}, func(in *importer.Import, names []string) error {
+				row.flags.SameCase = !row.cased
 				return kongyaml.Read(in, names, row.flags)
 			}, "k.yaml")
 			for _, want := range row.want {

@@ -144,7 +144,7 @@ func TestRandomRoutesAreNeverWider(t *testing.T) {
 			routes = append(routes, randomRoute(r))
 			text += routes[n].yaml(n)
 		}
-		o := kongyaml.Options{WholeSegments: r.IntN(2) == 0}
+		o := kongyaml.Options{WholeSegments: r.IntN(2) == 0, SameCase: r.IntN(2) == 0}
 		if r.IntN(2) == 0 {
 			o.Host = "h.example"
 		}
@@ -239,6 +239,6 @@ func FuzzRead(f *testing.F) {
 	f.Add("_format_version: '2.1'\nconsumers: [{username: alice, mtls_auth_credentials: [{subject_name: alice@acme.example, ca_certificate: x}], groups: [{name: g}]}]\nx: &x [*x]\n")
 	f.Add(`{"_format_version": "3.0", "routes": [{"paths": ["~/a|b", "/a"], "methods": ["GET"]}], "plugins": [{"name": "mtls-auth", "config": {}}]}`)
 	importertest.Fuzz(f, "k.yaml", func(in *importer.Import, name string) error {
-		return kongyaml.Read(in, []string{name}, kongyaml.Options{})
+		return kongyaml.Read(in, []string{name}, kongyaml.Options{SameCase: in.Narrow()})
 	})
 }
