@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -97,7 +98,7 @@ func (s *instance) readPort(d *document, e entry) error {
 	}
 	mode := strings.ToLower(t["clientAuth"])
 	switch {
-	case t["enabled"] == "false" || t["suspended"] == "true":
+	case t["enabled"] != "" && !strings.EqualFold(t["enabled"], "true") || t["suspended"] != "" && !strings.EqualFold(t["suspended"], "false"):
 		l.Carry("disabled there: no port")
 	case !strings.EqualFold(t["protocol"], "HTTPS"):
 		l.Skip("every port here is HTTPS", "if the services of this port are needed, add an HTTPS port")
@@ -124,10 +125,11 @@ func (s *instance) addPort(d *document, e entry, l *importer.Line, mode string, 
 	}
 	p := importer.Port{Name: name, Listen: net.JoinHostPort(t["bindAddress"], t["port"]), ClientCert: mode}
 	keystore, alias := t["keyStore"], t["alias"]
-	base := escape.FileName(alias)
+	base := alias
 	if alias == "" {
 		base = "server"
 	}
+	base = s.fileName(l, base, "entry "+escape.Quote(alias, escape.Short)+" of keystore "+orDefault(keystore), ".pem", "-key.pem")
 	p.Cert, p.Key = base+".pem", base+"-key.pem"
 	hint := fmt.Sprintf("port %s: %s and %s are entry %s of keystore %s", name, p.Cert, p.Key, escape.Quote(alias, escape.Short), orDefault(keystore))
 	if mode != "none" {
@@ -135,7 +137,7 @@ func (s *instance) addPort(d *document, e entry, l *importer.Line, mode string, 
 		if trust == "" {
 			l.Change("its trust store is that of the server there: here each port names its own")
 		}
-		p.Anchors = []string{escape.FileName(orDefault(trust)) + ".pem"}
+		p.Anchors = []string{s.fileName(l, orDefault(trust), "the authorities of trust store "+orDefault(trust), ".pem") + ".pem"}
 		hint += fmt.Sprintf(", and %s the authorities of trust store %s", p.Anchors[0], orDefault(trust))
 	}
 	hint += ": mtlsguard keys import writes the entries of their files"
@@ -147,6 +149,23 @@ func (s *instance) addPort(d *document, e entry, l *importer.Line, mode string, 
 		}
 	}
 	return nil
+}
+
+// fileName returns the name of files without their ends, which is of no other content. Otherwise a
+// port could have the key of another, or trust the authority of its own certificate.
+func (s *instance) fileName(l *importer.Line, name, content string, ends ...string) string {
+	base := escape.FileName(name)
+	out := base
+	for n := 2; slices.ContainsFunc(ends, func(end string) bool { of, taken := s.files[out+end]; return taken && of != content+end }); n++ {
+		out = fmt.Sprintf("%s-%d", base, n)
+	}
+	for _, end := range ends {
+		s.files[out+end] = content + end
+	}
+	if out != base {
+		l.Change(fmt.Sprintf("%s is %s.pem here, because %s.pem is something else: mtlsguard keys import into a folder of its own, and rename the files", content, out, base))
+	}
+	return out
 }
 
 var portName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

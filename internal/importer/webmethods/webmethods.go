@@ -44,7 +44,8 @@ type instance struct {
 	ports       []*port
 	services    map[string]*service // by name, folders too
 	order       []*service
-	builtIn     int // entries that are not read
+	files       map[string]string // what the files of ports hold
+	builtIn     int               // entries that are not read
 
 	rules    int // written so far
 	searched int // users, for the table of decisions
@@ -52,7 +53,7 @@ type instance struct {
 
 // Read reads the config folder of an instance, or the folder of the instance with its packages.
 func Read(in *importer.Import, folder string, o Options) error {
-	s := &instance{in: in, options: o, folder: folder, names: newNames(), groups: map[string]*group{}, groupsOf: map[string]map[string]bool{}, acls: map[string]*acl{}, entries: map[string]string{}, services: map[string]*service{}}
+	s := &instance{in: in, options: o, folder: folder, names: newNames(), groups: map[string]*group{}, groupsOf: map[string]map[string]bool{}, acls: map[string]*acl{}, entries: map[string]string{}, services: map[string]*service{}, files: map[string]string{}}
 	if err := s.findConfig(); err != nil {
 		return err
 	}
