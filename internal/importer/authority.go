@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -123,7 +124,7 @@ func (in *Import) FindIssuer(leaf *Certificate) (a *Authority, why, hint string)
 	all := in.authorities
 	if leaf != nil {
 		for _, a := range all {
-			if leaf.Cert.CheckSignatureFrom(a.Cert) == nil {
+			if isIssuer(a.Cert, leaf.Cert) {
 				return a, "", ""
 			}
 		}
@@ -143,27 +144,49 @@ func (in *Import) FindIssuer(leaf *Certificate) (a *Authority, why, hint string)
 // through other authorities at hand. Without any it is about those of --issuer and the source, and
 // true if there are none.
 func (in *Import) IssuedUnder(leaf *Certificate, by ...*Authority) bool {
-	if len(by) == 0 {
-		by = in.authorities
+	if len(by) > 0 {
+		return in.isUnder(leaf, by)
 	}
-	if len(by) == 0 {
+	if len(in.authorities) == 0 {
 		return true
 	}
+	key := issuedKey{leaf, len(in.authorities)}
+	out, known := in.issued[key]
+	if !known {
+		out = in.isUnder(leaf, in.authorities)
+		in.issued[key] = out
+	}
+	return out
+}
+
+// issuedKey is a certificate and the number of authorities, which only grows.
+type issuedKey struct {
+	leaf        *Certificate
+	authorities int
+}
+
+func (in *Import) isUnder(leaf *Certificate, by []*Authority) bool {
 	between := append(slices.Clone(leaf.chain), in.Certificates.authorities...)
 	c := leaf.Cert
 	for range maxChain {
 		for _, a := range by {
-			if c.CheckSignatureFrom(a.Cert) == nil {
+			if isIssuer(a.Cert, c) {
 				return true
 			}
 		}
-		i := slices.IndexFunc(between, func(parent *x509.Certificate) bool { return !parent.Equal(c) && c.CheckSignatureFrom(parent) == nil })
+		i := slices.IndexFunc(between, func(parent *x509.Certificate) bool { return !parent.Equal(c) && isIssuer(parent, c) })
 		if i < 0 {
 			return false
 		}
 		c = between[i]
 	}
 	return false
+}
+
+// isIssuer reports whether an authority issued a certificate. The names come first: a signature costs
+// a thousand times as much.
+func isIssuer(authority, c *x509.Certificate) bool {
+	return bytes.Equal(authority.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(authority) == nil
 }
 
 // maxChain bounds the certificates of a chain.

@@ -42,6 +42,7 @@ type Import struct {
 	renamed map[string]bool // the names of Options.Rename that occurred
 
 	authorities []*Authority
+	issued      map[issuedKey]bool // by one of the authorities
 	mappings    []*mapping
 	ids         map[string]bool
 	rules       []rule
@@ -53,7 +54,7 @@ type Import struct {
 
 // New reads the certificates and issuers.
 func New(o Options) (*Import, error) {
-	in := &Import{options: o, byPlace: map[lineKey]*Line{}, expects: map[Expectation]bool{}, renamed: map[string]bool{}, ids: map[string]bool{}, ruleTexts: map[string]bool{}}
+	in := &Import{options: o, byPlace: map[lineKey]*Line{}, expects: map[Expectation]bool{}, renamed: map[string]bool{}, ids: map[string]bool{}, ruleTexts: map[string]bool{}, issued: map[issuedKey]bool{}}
 	var errs errorlist.List
 	for from, to := range o.Rename {
 		if !username.IsUser(to) {

@@ -2,7 +2,6 @@ package natsconf
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
@@ -62,8 +61,8 @@ func (t *translation) carryUser(u *user) {
 // carryEach carries the certificates at hand that NATS takes for a user.
 func (t *translation) carryEach(l *importer.Line, u *user, name, why string) {
 	n := 0
-	for _, c := range t.in.Certificates.All() {
-		if found, known := t.find(c); known && found == u && l.Map(c.Fingerprint(name)) {
+	for _, c := range t.certificatesOf(u) {
+		if l.Map(c.Fingerprint(name)) {
 			n++
 		}
 	}
@@ -79,11 +78,10 @@ func (t *translation) carryEach(l *importer.Line, u *user, name, why string) {
 
 // certificateOf returns a certificate at hand of a user, or nil.
 func (t *translation) certificateOf(u *user) *importer.Certificate {
-	i := slices.IndexFunc(t.in.Certificates.All(), func(c *importer.Certificate) bool { found, known := t.find(c); return known && found == u })
-	if i < 0 {
-		return nil
+	if all := t.certificatesOf(u); len(all) > 0 {
+		return all[0]
 	}
-	return t.in.Certificates.All()[i]
+	return nil
 }
 
 // correct adds a mapping of a certificate at hand whose names are those of several users: the kinds

@@ -51,35 +51,33 @@ func parseSubject(text string) (subject, why string) {
 	return name.String(), ""
 }
 
-// sameSubject reports whether a text is the subject of a certificate for NATS: in any order of its
-// attributes.
-func sameSubject(c *x509.Certificate, text string) bool {
-	cert, err := dn.FromDER(c.RawSubject)
-	if err != nil {
-		return false
+// subjectKey returns a text that two subjects have in common which NATS takes for the same: in any
+// order of their attributes. Those with escapes are the same in one order alone.
+func subjectKey(name dn.Name) string {
+	text := name.String()
+	if strings.Contains(text, `\`) {
+		return `\` + name.Key()
 	}
-	name, err := dn.Parse(text)
-	if err != nil {
-		return false
-	}
-	if cert == name {
-		return true
-	}
-	a, b := strings.Split(cert.String(), ","), strings.Split(name.String(), ",")
-	if len(a) != len(b) || strings.Contains(cert.String()+name.String(), `\`) {
-		return false
-	}
-	count := map[string]int{}
-	for i := range a {
-		count[a[i]]++
-		count[b[i]]--
-	}
-	for _, n := range count {
-		if n != 0 {
-			return false
+	parts := strings.Split(text, ",")
+	slices.Sort(parts)
+	return strings.Join(parts, ",")
+}
+
+// bySubject returns the users with the subject of a certificate, in their order.
+func (t *translation) bySubject(c *x509.Certificate) []*user {
+	if t.subjects == nil {
+		t.subjects = map[string][]*user{}
+		for _, u := range t.users {
+			if name, err := dn.Parse(u.name); err == nil && u.kind == "subject" {
+				t.subjects[subjectKey(name)] = append(t.subjects[subjectKey(name)], u)
+			}
 		}
 	}
-	return true
+	name, err := dn.FromDER(c.RawSubject)
+	if err != nil {
+		return nil
+	}
+	return t.subjects[subjectKey(name)]
 }
 
 // names returns the users of the names of a certificate, in the order in which NATS looks for them.
@@ -98,10 +96,8 @@ func (t *translation) names(c *importer.Certificate) (out []*user) {
 	for _, u := range c.Cert.URIs {
 		add(u.String())
 	}
-	for _, u := range t.users {
-		if u.kind == "subject" && sameSubject(c.Cert, u.name) {
-			add(u.name)
-		}
+	for _, u := range t.bySubject(c.Cert) {
+		add(u.name)
 	}
 	add(c.Cert.Subject.ToRDNSequence().String()) // which has one of several common names
 	return out
@@ -116,6 +112,34 @@ func hostsAlone(c *x509.Certificate) bool {
 // find returns the user that NATS takes a certificate for, nil for none. It returns false if that is
 // not known.
 func (t *translation) find(c *importer.Certificate) (found *user, known bool) {
+	v, ok := t.verdicts[c]
+	if !ok {
+		v.user, v.known = t.decide(c)
+		t.verdicts[c] = v
+		if v.user != nil {
+			t.found[v.user] = append(t.found[v.user], c)
+		}
+	}
+	return v.user, v.known
+}
+
+// certificatesOf returns the certificates at hand that NATS takes for a user.
+func (t *translation) certificatesOf(u *user) []*importer.Certificate {
+	if len(t.verdicts) == 0 {
+		for _, c := range t.in.Certificates.All() {
+			t.find(c)
+		}
+	}
+	return t.found[u]
+}
+
+// verdict is whom NATS takes a certificate for.
+type verdict struct {
+	user  *user
+	known bool
+}
+
+func (t *translation) decide(c *importer.Certificate) (found *user, known bool) {
 	if !t.in.IssuedUnder(c) {
 		return nil, true
 	}
@@ -128,14 +152,19 @@ func (t *translation) find(c *importer.Certificate) (found *user, known bool) {
 	if _, err := dn.FromDER(c.Cert.RawSubject); err != nil {
 		return nil, false
 	}
-	for _, u := range t.users {
-		if u.kind == "subject" {
-			if _, why := parseSubject(u.name); why != "" {
-				return nil, false
-			}
-		}
+	return nil, !t.hasOddSubject()
+}
+
+// hasOddSubject reports whether NATS could read the subject of a user otherwise.
+func (t *translation) hasOddSubject() bool {
+	if t.oddSubject == nil {
+		odd := slices.ContainsFunc(t.users, func(u *user) bool {
+			_, why := parseSubject(u.name)
+			return u.kind == "subject" && why != ""
+		})
+		t.oddSubject = &odd
 	}
-	return nil, true
+	return *t.oddSubject
 }
 
 // sourceUser is Import.SourceUser.

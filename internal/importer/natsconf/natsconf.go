@@ -47,7 +47,7 @@ func Read(in *importer.Import, name string, o Options) error {
 	if v := tls.get("ca_file"); v != nil && v.kind == 't' {
 		in.ReadAuthorities(name, "ca_file", []string{v.text})
 	}
-	t := &translation{in: in, options: o, byName: map[string]*user{}, taken: map[string]int{}, carried: map[string]bool{}}
+	t := &translation{in: in, options: o, byName: map[string]*user{}, taken: map[string]int{}, carried: map[string]bool{}, verdicts: map[*importer.Certificate]verdict{}, found: map[*user][]*importer.Certificate{}}
 	if v := tls.get("pinned_certs"); v != nil {
 		t.left = in.Line(place(v), "pinned_certs").Limit("only the certificates of the list are let in there", "remove the list, and the users whose certificates it has not")
 	}
@@ -145,7 +145,13 @@ type translation struct {
 	byName  map[string]*user
 	taken   map[string]int  // users by their names here
 	carried map[string]bool // names of certificates
-	left    bool            // --narrow: what the list of pinned certificates limits is left out
+
+	subjects   map[string][]*user // of those with a subject, by subjectKey
+	oddSubject *bool
+	verdicts   map[*importer.Certificate]verdict
+	found      map[*user][]*importer.Certificate
+
+	left bool // --narrow: what the list of pinned certificates limits is left out
 }
 
 // add adds a user of the configuration.

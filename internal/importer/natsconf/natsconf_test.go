@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -141,6 +142,21 @@ func TestCertificateWithHostsAloneIsNobody(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
+	}
+}
+
+// The work grows with users and certificates, and not with their product: else this takes minutes.
+func TestManyUsersAreComparedOnce(t *testing.T) {
+	t.Parallel()
+	users := []string{`{ user = "CN=alice,OU=Staff,O=Acme" }`}
+	for i := range 3000 {
+		users = append(users, fmt.Sprintf("{ user = \"CN=u%d,OU=Staff,O=Acme\" }\n{ user = u%d.acme.example }", i, i))
+	}
+	got := importertest.Run(t, importer.Options{Certificates: []string{"."}}, map[string]string{"t.conf": conf(users...)}, func(in *importer.Import, names []string) error {
+		return natsconf.Read(in, names[0], natsconf.Options{ShortNames: true})
+	}, "t.conf")
+	if !strings.Contains(got, "| alice.pem | alice | alice |") {
+		t.Errorf("%.2000s", got)
 	}
 }
 

@@ -33,13 +33,30 @@ func (t *translation) userOf(e *entry, c *importer.Certificate) (string, bool) {
 	return strings.Replace(e.user, `\1`, found[1], 1), true
 }
 
+// candidates returns the lines that may be about a certificate: those with its text, and every regular
+// expression.
+func (t *translation) candidates(c *importer.Certificate) []*entry {
+	if t.byText == nil {
+		t.byText = map[string][]*entry{}
+		for _, e := range t.entries {
+			if e.isExpression {
+				t.expressions = append(t.expressions, e)
+			} else {
+				t.byText[e.system] = append(t.byText[e.system], e)
+			}
+		}
+	}
+	text, _ := t.key.Text(c)
+	return slices.Concat(t.byText[text], t.expressions)
+}
+
 // users is Import.SourceUsers.
 func (t *translation) users(c *importer.Certificate) (out []string, known bool) {
 	if _, ok := t.key.Text(c); !ok {
 		return nil, false
 	}
 	known = true
-	for _, e := range t.entries {
+	for _, e := range t.candidates(c) {
 		known = known && (!e.isExpression || e.expression != nil)
 		user, ok := t.userOf(e, c)
 		if !ok {

@@ -90,6 +90,9 @@ type translation struct {
 	keys    *importer.Keys
 	entries []*entry
 	exact   map[string]bool // the system users of lines without an expression
+
+	byText      map[string][]*entry // lines without an expression, by their system users
+	expressions []*entry
 }
 
 func (t *translation) carry() {
