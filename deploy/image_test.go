@@ -8,7 +8,6 @@ import (
 	"debug/elf"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -87,16 +86,6 @@ func (r *root) must(err error) {
 	}
 }
 
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // oneRequest makes a client close its connection after each request.
 func oneRequest(t *http.Transport) { t.DisableKeepAlives = true }
 
@@ -146,7 +135,7 @@ func TestImageServesInAnEmptyRoot(t *testing.T) {
 	billing := clients.Leaf("billing", func(c *x509.Certificate) {
 		c.URIs = []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/ns/prod/sa/billing"}}
 	})
-	addr, probes := freeAddress(t), freeAddress(t)
+	addr, probes := testkit.FreeAddress(t), testkit.FreeAddress(t)
 	config := map[string]string{}
 	for name, text := range m.config.Data {
 		config[name] = strings.Replace(text, "listen: :8443", "listen: "+addr, 1)

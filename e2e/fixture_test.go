@@ -5,11 +5,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"math/big"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -178,20 +175,4 @@ func getAfter(tb testing.TB, c *http.Client, url, want string) string {
 		})
 	}
 	return got
-}
-
-// freeAddress returns an address on which no program listens.
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	for range 100 {
-		// Below the ports that the system gives out by itself: it would give this one to
-		// another test before ours has it.
-		address := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.N(20_000))
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
-	}
-	tb.Fatal("no port is free")
-	return ""
 }

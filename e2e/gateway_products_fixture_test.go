@@ -173,7 +173,7 @@ func (p *realGateway) start(old, replacement string) (address string) {
 	}
 	service := strings.Replace(strings.TrimPrefix(p.live.url("internal", ""), "https://"), "127.0.0.1", "localhost", 1)
 	for range 3 { // another program may take the port first
-		address = freeAddress(p)
+		address = testkit.FreeAddress(p)
 		host, port, _ := net.SplitHostPort(address)
 		conf := strings.NewReplacer(append(p.texts, "@RUN@", folder, "@PKI@", folder, "@LISTEN@", address, "@HOST@", host, "@PORT@", port,
 			"@SERVICE@", service, "@NAME@", "localhost", "@MODULES@", "/usr/lib/apache2/modules")...).Replace(string(source))

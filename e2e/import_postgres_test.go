@@ -158,7 +158,7 @@ func startPostgres(t *testing.T, from string) *postgres {
 			t.Fatal(err)
 		}
 	}
-	p := &postgres{address: freeAddress(t)}
+	p := &postgres{address: testkit.FreeAddress(t)}
 	_, port, _ := net.SplitHostPort(p.address)
 	logged := &output{}
 	cmd = exec.Command(server, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=8MB",

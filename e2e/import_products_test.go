@@ -21,6 +21,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/importer/haproxymap"
 	"github.com/mtlsguard/mtlsguard/internal/importer/importertest"
 	"github.com/mtlsguard/mtlsguard/internal/importer/nginxconf"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // importedProduct is a program whose configuration names users, and its import.
@@ -231,7 +232,7 @@ func (p *importedProduct) start(t *testing.T, real *product, dir string) string 
 	t.Helper()
 	g := &realGateway{behind: &behind{site: &site{TB: t, dir: dir}}, product: real}
 	for range 3 {
-		address := freeAddress(t)
+		address := testkit.FreeAddress(t)
 		conf := strings.NewReplacer("@LISTEN@", address).Replace(p.conf)
 		if real.name == "haproxy" {
 			joined, err := os.ReadFile(filepath.Join(dir, "server.pem"))

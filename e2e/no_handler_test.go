@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestServeWithoutAHandlerIsAnError(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	address := freeAddress(t)
+	address := testkit.FreeAddress(t)
 	s.sub(config, "listen: 127.0.0.1:0", "listen: "+address)
 	server, err := mtlsguard.Open(s.path(config), mtlsguard.Options{Ready: func() { t.Error("ready") }})
 	if err != nil {

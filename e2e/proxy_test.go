@@ -70,7 +70,7 @@ func (b balancer) start(t *testing.T, l *live) string {
 	}
 	gateway := &realGateway{behind: &behind{site: l.site}, product: &product{program: b.program, debian: b.debian}}
 	for range 3 { // another program may take the port first
-		folder, address := t.TempDir(), freeAddress(t)
+		folder, address := t.TempDir(), testkit.FreeAddress(t)
 		conf := strings.NewReplacer("@LISTEN@", address, "@SERVICE@", portAddr(l, "internal"), "@MODULES@", nginxModules).Replace(b.conf)
 		file := filepath.Join(folder, "gateway.conf")
 		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // startExample runs the example server with a site's configuration until the test ends.
@@ -45,8 +47,8 @@ func (s *site) startExample() *exec.Cmd {
 func TestReverseSampleServer(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	external := freeAddress(t)
-	d.registrations = freeAddress(t)
+	external := testkit.FreeAddress(t)
+	d.registrations = testkit.FreeAddress(t)
 	d.sub(config, "listen: 127.0.0.1:0", "listen: "+external)
 	d.sub(config, "listen: 127.0.0.1:0", "listen: "+d.registrations)
 	outer := d.startExample()

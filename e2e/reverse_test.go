@@ -267,7 +267,7 @@ func TestDrainOfEitherSideLosesNoRequest(t *testing.T) {
 func TestInnerServerConnectsWhenTheGatewayStarts(t *testing.T) {
 	t.Parallel()
 	d := newDMZ(t)
-	address := freeAddress(t)
+	address := testkit.FreeAddress(t)
 	d.put(config, strings.Replace(d.get(config), "name: registrations\n    listen: 127.0.0.1:0", "name: registrations\n    listen: "+address, 1))
 	d.registrations = address
 	s := d.inside()

@@ -161,8 +161,8 @@ func TestMappingsEndByTheClockOfTheOptions(t *testing.T) {
 func TestServeTwice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.sub(config, "127.0.0.1:0", freeAddress(t))
-	s.sub(config, "127.0.0.1:0", freeAddress(t))
+	s.sub(config, "127.0.0.1:0", testkit.FreeAddress(t))
+	s.sub(config, "127.0.0.1:0", testkit.FreeAddress(t))
 	ready := make(chan struct{}, 2)
 	server, err := mtlsguard.Open(s.path(config), mtlsguard.Options{Ready: func() { ready <- struct{}{} }})
 	if err != nil {

@@ -236,7 +236,7 @@ func TestSocketOfSystemd(t *testing.T) {
 	s := activated(t)
 	program := testkit.Program(t, "systemd-socket-activate", "systemd")
 	s.sub(config, "systemd:internal", "systemd:orders.socket")
-	addr := freeAddress(t)
+	addr := testkit.FreeAddress(t)
 	cmd := exec.Command(program, "-l", addr, "--fdname=orders.socket", serverBinary(t), "-config", s.path(config))
 	var printed output
 	cmd.Stdout, cmd.Stderr = &printed, &printed

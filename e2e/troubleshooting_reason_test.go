@@ -99,7 +99,7 @@ var reasonTroubles = []troubleCase{
 		s.web = strings.TrimPrefix(service(s, func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "hello "+r.Header.Get("X-Mtlsguard-User"))
 		}), "http://")
-		s.sub("mtlsguard.yaml", "    strict: true\n", fmt.Sprintf("    upstream: {url: \"http://%s\"}\n    strict: true\n", freeAddress(s)))
+		s.sub("mtlsguard.yaml", "    strict: true\n", fmt.Sprintf("    upstream: {url: \"http://%s\"}\n    strict: true\n", testkit.FreeAddress(s)))
 	}},
 	{see: "no-port", reason: reason.NoPort, call: withoutPort, program: func(s *scene) { s.configured = true }},
 	{see: "policy-error", reason: reason.PolicyError, call: curl, options: []string{"-u", "carol:right"}, prepare: func(s *scene) {

@@ -203,9 +203,9 @@ func TestUpstreamThatDoesNotAnswer(t *testing.T) {
 		err                         string
 		retries                     float64
 	}{
-		{"down", "http://" + freeAddress(t), "", "GET", 502, "connection refused", 1},
-		{"down, a POST", "http://" + freeAddress(t), "", "POST", 502, "connection refused", 0},
-		{"down, retries: 3", "http://" + freeAddress(t), "retries: 3", "GET", 502, "connection refused", 3},
+		{"down", "http://" + testkit.FreeAddress(t), "", "GET", 502, "connection refused", 1},
+		{"down, a POST", "http://" + testkit.FreeAddress(t), "", "POST", 502, "connection refused", 0},
+		{"down, retries: 3", "http://" + testkit.FreeAddress(t), "retries: 3", "GET", 502, "connection refused", 3},
 		{"no socket", "unix:missing.sock", "", "GET", 502, "missing.sock: connect: no such file", 1},
 		{"breaks off", garbage(""), "", "GET", 502, "EOF", 1},
 		{"no HTTP", garbage("SSH-2.0-OpenSSH_9\r\n"), "", "GET", 502, "malformed HTTP response", 1},
@@ -277,7 +277,7 @@ func TestUpstreamThatBreaksOffItsAnswer(t *testing.T) {
 func TestCurlReachesServicesThatAreNotGo(t *testing.T) {
 	t.Parallel()
 	curl, python := testkit.Program(t, "curl", "curl"), testkit.Program(t, "python3", "python3")
-	addr := freeAddress(t)
+	addr := testkit.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(addr)
 	s := newUpstreamSite(t, "http://"+addr)
 	s.put("server-ca.pem", string(s.serve.CertPEM()))

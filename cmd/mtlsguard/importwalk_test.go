@@ -33,7 +33,7 @@ func TestImportPagesEndInARunningServer(t *testing.T) {
 	for _, page := range pages {
 		text := read(t, page)
 		t.Run(filepath.Base(page), func(t *testing.T) {
-			listen, service := freeAddr(t), freeAddr(t)
+			listen, service := testkit.FreeAddress(t), testkit.FreeAddress(t)
 			port := func(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
 			live := strings.NewReplacer("127.0.0.1:8443", listen, `":8443"`, `"`+listen+`"`, "127.0.0.1:8080", service, "http.server 8080", "http.server "+port(service), "../testdata/pki", certificates)
 			t.Chdir(t.TempDir())

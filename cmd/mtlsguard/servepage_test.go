@@ -40,7 +40,7 @@ func TestFirstFiveMinutesOfServe(t *testing.T) {
 	python, sh := testkit.Program(t, "python3", "python3"), testkit.Program(t, "sh", "dash")
 	testkit.Program(t, "curl", "curl")
 	page := read(t, "../../docs/serve.md")
-	listen, public, service := freeAddr(t), freeAddr(t), freeAddr(t)
+	listen, public, service := testkit.FreeAddress(t), testkit.FreeAddress(t), testkit.FreeAddress(t)
 	live := strings.NewReplacer("127.0.0.1:8443", listen, "127.0.0.1:8445", public, "127.0.0.1:8080", service, `"127.0.0.1", 8080`, `"127.0.0.1", `+service[strings.LastIndex(service, ":")+1:])
 	dir := filepath.Join(t.TempDir(), "try")
 	var out bytes.Buffer
@@ -146,16 +146,6 @@ func TestServeErrors(t *testing.T) {
 			}
 		}
 	}
-}
-
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func dials(addr string) bool {

@@ -32,7 +32,7 @@ func TestREADMEHasThisProgram(t *testing.T) {
 // SIGTERM.
 func TestProgramServesAndEndsOnSIGTERM(t *testing.T) {
 	t.Parallel()
-	folder, address := t.TempDir(), freeAddress(t)
+	folder, address := t.TempDir(), testkit.FreeAddress(t)
 	pki := mtlsguardtest.NewPKI(t)
 	pki.WriteFiles(folder)
 	for name, content := range map[string]string{
@@ -82,17 +82,6 @@ ports:
 	if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), `"event":"drain"`) {
 		t.Errorf("%v\n%s", err, &log)
 	}
-}
-
-// freeAddress returns a loopback address that was free a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func read(t *testing.T, name string) string {

@@ -78,18 +78,7 @@ type site struct{ external, registrations string }
 func newSite(t *testing.T) *site {
 	t.Helper()
 	testkit.Program(t, "curl", "curl")
-	return &site{external: free(t), registrations: free(t)}
-}
-
-// free returns an address that is not in use now.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return &site{external: testkit.FreeAddress(t), registrations: testkit.FreeAddress(t)}
 }
 
 func (s *site) gateway(t *testing.T) *process {

@@ -40,7 +40,7 @@ func TestDocsAdmin(t *testing.T) {
 		}
 		s.put(name, string(content))
 	}
-	admin, internal := freeAddress(t), freeAddress(t)
+	admin, internal := testkit.FreeAddress(t), testkit.FreeAddress(t)
 	addresses := strings.NewReplacer("127.0.0.1:8449", admin, "127.0.0.1:8443", internal, "localhost:8449", "localhost:"+admin[strings.LastIndex(admin, ":")+1:])
 	s.put("mtlsguard.yaml", addresses.Replace(block("mtlsguard.yaml")))
 	s.put("policy.csv", block("policy.csv"))

@@ -12,7 +12,7 @@ import (
 // The probes have a port of their own. It answers nothing else, and it closes with the server.
 func TestProbesHaveAPortOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	probes := freeAddress(t)
+	probes := testkit.FreeAddress(t)
 	s := plainSite(t, "-probes", probes)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for path, want := range map[string]string{"/ready": "200 ready\n", "/live": "200 live\n", "/whoami": "404 404 page not found\n", "/": "404 404 page not found\n"} {

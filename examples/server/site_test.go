@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -70,7 +69,7 @@ func (s *site) put(name, content string) {
 
 // port returns a port of a configuration in YAML, with more lines.
 func (s *site) port(name, mode string, further ...string) string {
-	s.addr[name] = freeAddress(s)
+	s.addr[name] = testkit.FreeAddress(s)
 	out := "  - name: " + name + "\n    listen: " + s.addr[name] + "\n    client_cert: " + mode +
 		"\n    certificate: {cert: server.pem, key: server-key.pem}\n    trust: {anchors: [ca.pem]}\n"
 	for _, line := range further {
@@ -185,20 +184,3 @@ func (s *site) request(c *http.Client, method, port, path string, edits ...func(
 	_ = json.Unmarshal(body, &a.fields)
 	return a
 }
-
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		l.Close()
-		if _, taken := addresses.LoadOrStore(l.Addr().String(), true); !taken {
-			return l.Addr().String()
-		}
-	}
-}
-
-// addresses are those that freeAddress has returned: the kernel may offer one again.
-var addresses sync.Map

@@ -87,7 +87,7 @@ func startPostgres(t *testing.T) (host, port string) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	host, port, _ = net.SplitHostPort(free(t))
+	host, port, _ = net.SplitHostPort(testkit.FreeAddress(t))
 	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-c", "listen_addresses="+host, "-c", "unix_socket_directories=", "-c", "fsync=off")
 	server.Dir, server.SysProcAttr = "/", attributes
 	var log strings.Builder

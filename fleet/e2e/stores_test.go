@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 	etcdstore "github.com/mtlsguard/mtlsguard/store/etcd"
 	natsstore "github.com/mtlsguard/mtlsguard/store/nats"
@@ -57,7 +57,7 @@ func TestNATS(t *testing.T) {
 func TestEtcd(t *testing.T) {
 	t.Parallel()
 	c := embed.NewConfig()
-	client, peer := url.URL{Scheme: "http", Host: free(t)}, url.URL{Scheme: "http", Host: free(t)}
+	client, peer := url.URL{Scheme: "http", Host: testkit.FreeAddress(t)}, url.URL{Scheme: "http", Host: testkit.FreeAddress(t)}
 	c.Name, c.Dir, c.LogLevel, c.UnsafeNoFsync = "test", t.TempDir(), "fatal", true
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
@@ -81,15 +81,4 @@ func TestEtcd(t *testing.T) {
 	e := newEditor(t, "MTLSGUARD_STORE=etcd://"+client.Host)
 	e.journey(store)
 	e.pruned()
-}
-
-// free returns an address that was free just now.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

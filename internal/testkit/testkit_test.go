@@ -2,6 +2,7 @@ package testkit_test
 
 import (
 	"crypto/tls"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -82,5 +83,23 @@ func TestRSAKeysHaveTheirSize(t *testing.T) {
 		if key := testkit.RSAKey(t, bits); key.N.BitLen() != bits {
 			t.Errorf("%d bits, want %d", key.N.BitLen(), bits)
 		}
+	}
+}
+
+// No two tests get the same address, as long as both run.
+func TestFreeAddressesDiffer(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 300 { // of 20,000: by chance alone, two would be the same nearly always
+		address := testkit.FreeAddress(t)
+		if seen[address] {
+			t.Fatalf("%s twice", address)
+		}
+		seen[address] = true
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
 	}
 }

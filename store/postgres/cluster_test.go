@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -112,19 +111,15 @@ func version(path string) int {
 	return n
 }
 
-// freePort returns a port of 127.0.0.1 that was free just now. It is below those that the system gives to clients: no
-// client has it while the server is restarted, not even one that dials it and would so reach itself.
+// freePort returns the port of a free address.
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	for range 100 {
-		port := 15000 + rand.IntN(15000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
+	_, port, _ := net.SplitHostPort(testkit.FreeAddress(tb))
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("no port of 127.0.0.1 is free")
-	return 0
+	return n
 }
 
 // newCluster starts a server with an empty cluster in folder, which belongs to the test.

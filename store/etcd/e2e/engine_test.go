@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"net/url"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/mtlsguard/mtlsguard/internal/storetest"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 	etcdstore "github.com/mtlsguard/mtlsguard/store/etcd"
 )
@@ -42,7 +42,7 @@ type engine struct {
 // newEngine starts an empty etcd. It is stopped when the test ends.
 func newEngine(t testing.TB) *engine {
 	t.Helper()
-	e := &engine{t: t, folder: t.TempDir(), client: url.URL{Scheme: "http", Host: freeAddress(t)}, peer: url.URL{Scheme: "http", Host: freeAddress(t)}}
+	e := &engine{t: t, folder: t.TempDir(), client: url.URL{Scheme: "http", Host: testkit.FreeAddress(t)}, peer: url.URL{Scheme: "http", Host: testkit.FreeAddress(t)}}
 	e.start()
 	t.Cleanup(e.stop)
 	return e
@@ -149,14 +149,4 @@ func (e *engine) keys(below string) []string {
 		keys = append(keys, string(kv.Key))
 	}
 	return keys
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -21,7 +21,7 @@ func cluster(t *testing.T) []*engine {
 	var routes []*url.URL
 	var ports []int
 	for range 3 {
-		address := freeAddress(t)
+		address := testkit.FreeAddress(t)
 		routes = append(routes, &url.URL{Scheme: "nats", Host: address})
 		_, port, _ := net.SplitHostPort(address)
 		var n int
@@ -112,13 +112,4 @@ func TestAClusterGoesOnWithoutOneServer(t *testing.T) {
 	if all, err := editor.History(t.Context(), 0, 100); err != nil || len(all) != int(g.Manifest.Number) {
 		t.Errorf("the history has %d manifests of %d: %v", len(all), g.Manifest.Number, err)
 	}
-}
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

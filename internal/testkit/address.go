@@ -1,0 +1,45 @@
+package testkit
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"testing"
+)
+
+// FreeAddress returns an address 127.0.0.1:PORT for a program that cannot listen on port 0 and
+// say which one it got. Nothing listens there, and until the test ends FreeAddress returns it to
+// no other test, of other processes too. The port is below those that systems give out by
+// themselves: otherwise a client's connection could have it before the program.
+func FreeAddress(tb testing.TB) string {
+	tb.Helper()
+	for range 1000 {
+		port := 12_000 + rand.IntN(20_000)
+		if !reserve(tb, port) {
+			continue
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
+	}
+	tb.Fatal("no port of 127.0.0.1 is free")
+	return ""
+}
+
+// reserve takes the port among tests, until this one ends. The reservation is the name of an
+// abstract socket: it ends with the process in any case.
+func reserve(tb testing.TB, port int) bool {
+	tb.Helper()
+	if runtime.GOOS != "linux" {
+		return true // no such sockets: chance alone keeps tests apart
+	}
+	l, err := net.Listen("unix", fmt.Sprintf("@mtlsguard-test-%d", port))
+	if err != nil {
+		return false
+	}
+	tb.Cleanup(func() { l.Close() })
+	return true
+}
