@@ -235,7 +235,7 @@ func (p *realGateway) launch(folder, address string, arguments ...string) bool {
 			<-ended
 		}
 	}
-	for limit := time.Now().Add(15 * time.Second); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(testkit.Patience); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-ended:
 			p.Logf("%s ended: %s", p.program, logged.text())
@@ -294,7 +294,7 @@ func (p *realGateway) curl(holder *testpki.Pair, arguments ...string) string {
 			p.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "curl", append(append(full, arguments...), p.url+"/whoami")...)
 	cmd.Dir = folder

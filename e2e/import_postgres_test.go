@@ -248,12 +248,12 @@ func (p *postgres) accepts(t *testing.T, certificate, user, database string) boo
 	if holder == nil {
 		return false
 	}
-	c, err := net.DialTimeout("tcp", p.address, 10*time.Second)
+	c, err := net.DialTimeout("tcp", p.address, testkit.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testkit.Patience))
 	answer := make([]byte, 1)
 	if _, err := c.Write([]byte{0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f}); err != nil { // SSLRequest
 		t.Fatal(err)

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
@@ -317,7 +316,7 @@ func pkiClient(t *testing.T, name string) *http.Client {
 	roots.AppendCertsFromPEM(file(t, "server-ca.pem"))
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost",
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }}}
-	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	return &http.Client{Transport: transport, Timeout: testkit.Patience}
 }
 
 // askUser returns the user that a server answers with, "" if it refuses the certificate.

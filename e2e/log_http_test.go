@@ -34,7 +34,7 @@ func TestBytesOfAClientNeverLogAnError(t *testing.T) {
 		}
 		defer c.Close()
 		io.WriteString(c, (text + strings.Repeat(".", 24))[:24])
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(testkit.Patience))
 		io.Copy(io.Discard, c)
 	}
 	for _, text := range greetings {

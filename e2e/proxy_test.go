@@ -160,7 +160,7 @@ func TestForgedProxyHeadersAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		io.WriteString(c, header)
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(testkit.Patience))
 		if answer, err := io.ReadAll(c); len(answer) > 0 && answer[0] != 21 || err != nil && strings.Contains(err.Error(), "timeout") { // nothing, or an alert
 			t.Errorf("%q, %v", answer, err)
 		}

@@ -295,7 +295,7 @@ func TestRegistrationAddressInUseIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	if err := server.Serve(ctx, s.handler); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Error(err)
@@ -347,7 +347,7 @@ func TestUpgradesPassThroughTheTunnel(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(testkit.Patience))
 		io.WriteString(c, "GET /whoami HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "+protocol+"\r\n\r\n")
 		reader := bufio.NewReader(c)
 		res, err := http.ReadResponse(reader, nil)

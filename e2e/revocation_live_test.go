@@ -203,7 +203,7 @@ func TestRevocationClosesOneConnectionOfMany(t *testing.T) {
 	}
 	select {
 	case <-ended[one]:
-	case <-time.After(2 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Error("the connection of the revoked certificate is still open")
 	}
 	for i, c := range all {

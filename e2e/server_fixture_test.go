@@ -14,6 +14,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // live is the running server of a site.
@@ -57,7 +58,7 @@ func (s *site) startWith(options mtlsguard.Options, open func(mtlsguard.Options)
 		cancel()
 		select {
 		case <-l.ended:
-		case <-time.After(5 * time.Second):
+		case <-time.After(testkit.Patience):
 			s.Error("the server does not end")
 		}
 	})
@@ -74,7 +75,7 @@ func (l *live) end() {
 		if err != nil {
 			l.Error(err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(testkit.Patience):
 		l.Fatal("the server does not end")
 	}
 }

@@ -249,7 +249,7 @@ func TestSocketOfSystemd(t *testing.T) {
 	})
 	testkit.Eventually(t, "systemd-socket-activate listens", func() bool { return strings.Contains(printed.text(), "Listening on") })
 	c := s.client(s.alice)
-	c.Timeout = 20 * time.Second
+	c.Timeout = testkit.Patience
 	if got := get(c, "https://"+addr+"/whoami"); !strings.HasPrefix(got, "200 ") {
 		t.Errorf("%s, %s", got, printed.text())
 	}

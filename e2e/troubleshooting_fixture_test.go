@@ -160,7 +160,7 @@ func (s *scene) run(input, name string, arguments ...string) string {
 
 func (s *scene) exitStatus(input, name string, arguments ...string) (output string, status int) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, arguments...)
 	cmd.Dir, cmd.Stdin = s.dir, strings.NewReader(input)
@@ -313,7 +313,7 @@ func goClient(s *scene, options []string) string {
 	}
 	transport := &http.Transport{TLSClientConfig: c}
 	defer transport.CloseIdleConnections()
-	res, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(s.url())
+	res, err := (&http.Client{Transport: transport, Timeout: testkit.Patience}).Get(s.url())
 	if err != nil {
 		return err.Error()
 	}

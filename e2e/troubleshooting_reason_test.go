@@ -142,7 +142,7 @@ func slowly(s *scene, _ []string) string {
 		c := tls.Client(raw, &tls.Config{RootCAs: s.serve.Pool(), Certificates: []tls.Certificate{alice}, ServerName: "localhost"})
 		return c, c.HandshakeContext(ctx)
 	}, DisableKeepAlives: true}
-	res, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(s.url())
+	res, err := (&http.Client{Transport: transport, Timeout: testkit.Patience}).Get(s.url())
 	if err != nil {
 		return err.Error()
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/forwarded"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/trust"
@@ -151,7 +152,7 @@ func sendRaw(tb testing.TB, port *ports.Port, p *testpki.Pair, request string) r
 		tb.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	io.WriteString(c, request)
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

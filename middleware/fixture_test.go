@@ -245,7 +245,7 @@ func dial(tb testing.TB, port *ports.Port, p *testpki.Pair, h2 bool) *client {
 	protocols.SetHTTP2(h2)
 	t := &http.Transport{TLSClientConfig: tlsConfig(p), Protocols: protocols, MaxConnsPerHost: 1}
 	tb.Cleanup(t.CloseIdleConnections)
-	return &client{tb, "https://" + port.Addr().String(), &http.Client{Transport: t, Timeout: 10 * time.Second,
+	return &client{tb, "https://" + port.Addr().String(), &http.Client{Transport: t, Timeout: testkit.Patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
@@ -297,7 +297,7 @@ func dialNamed(tb testing.TB, port *ports.Port, p *testpki.Pair, protocol, name 
 	}
 	c := must[*tls.Conn](tb)(tls.Dial("tcp", port.Addr().String(), cfg))
 	tb.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	return &rawConn{tb, c, bufio.NewReader(c)}
 }
 

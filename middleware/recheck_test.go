@@ -196,7 +196,7 @@ func TestUnderWayBehindAGatewayEndsWithTheTrust(t *testing.T) {
 				for what, l := range all {
 					select {
 					case <-l.ended:
-					case <-time.After(10 * time.Second):
+					case <-time.After(testkit.Patience):
 						t.Errorf("%s, %s: the request goes on", whose, what)
 					}
 				}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
@@ -92,7 +93,7 @@ func (w *fixture) transport() *outbound.Transport {
 
 func (w *fixture) client() *http.Client {
 	w.Helper()
-	return &http.Client{Transport: w.transport(), Timeout: 20 * time.Second}
+	return &http.Client{Transport: w.transport(), Timeout: testkit.Patience}
 }
 
 // testServer answers with the common name of the client certificate.

@@ -306,7 +306,7 @@ func TestHangingHandshakeDoesNotDelayOtherCalls(t *testing.T) {
 	wantBody(t, as(t, "alice"), c, s.URL, "alice")
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Error("the connection stays open")
 	}
 	if got := transport.Stats(); got.Retiring != 0 {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is the timeout of an operation that must succeed.
-const patience = 10 * time.Second
+const patience = testkit.Patience / 2
 
 var (
 	clientCA = testpki.NewCA("Client CA")

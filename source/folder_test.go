@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/source/sourcetest"
 )
@@ -40,7 +41,7 @@ func TestMisnamedGenerationIsAnError(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "000002 is generation 1") {
 			t.Errorf("load: %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Fatal("Load does not end")
 	}
 	if _, err := store.At(t.Context(), 2); err == nil || errors.Is(err, source.ErrNone) {

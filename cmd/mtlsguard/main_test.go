@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 )
 
@@ -170,9 +171,9 @@ func huge(ts *testscript.TestScript, _ bool, args []string) {
 
 // until repeats a command until it succeeds.
 func until(ts *testscript.TestScript, _ bool, args []string) {
-	for end := time.Now().Add(20 * time.Second); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			ts.Fatalf("no success within 20 s: %s", args)
+			ts.Fatalf("no success within %v: %s", testkit.Patience, args)
 		}
 	}
 }

@@ -86,7 +86,7 @@ func TestChallengeIsNoWayIn(t *testing.T) {
 		if err != nil {
 			continue // also for protocols that the port does not speak
 		}
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(testkit.Patience))
 		if c.ConnectionState().DidResume {
 			t.Errorf("%q: a session resumed", protos)
 		}

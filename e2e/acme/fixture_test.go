@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
@@ -193,7 +194,7 @@ func (w *world) get(holder *testpki.Pair) (string, *x509.Certificate) {
 	t := &http.Transport{TLSClientConfig: c, DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, w.addr)
 	}}
-	res, err := (&http.Client{Transport: t, Timeout: 10 * time.Second}).Get("https://" + name + "/")
+	res, err := (&http.Client{Transport: t, Timeout: testkit.Patience}).Get("https://" + name + "/")
 	if err != nil {
 		return fmt.Sprint("refused: ", err), nil
 	}

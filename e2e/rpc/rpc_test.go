@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
@@ -269,7 +270,7 @@ func TestExpiryEndsStreams(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			serve(s, t)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 			defer cancel()
 			stream, err := grpc_health_v1.NewHealthClient(s.grpcClient(t, "alice")).Watch(ctx, &grpc_health_v1.HealthCheckRequest{})
 			if err != nil {

@@ -35,7 +35,7 @@ func (o *output) String() string {
 
 func (o *output) await(t *testing.T, text string) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !strings.Contains(o.String(), text); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); !strings.Contains(o.String(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("no %q in %q", text, o)
 		}

@@ -102,7 +102,7 @@ func (s *site) start(arguments ...string) {
 			if status != exitOK {
 				s.Errorf("status %d", status)
 			}
-		case <-time.After(15 * time.Second):
+		case <-time.After(testkit.Patience):
 			s.Error("the server does not end")
 		}
 	})

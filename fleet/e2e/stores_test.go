@@ -70,7 +70,7 @@ func TestEtcd(t *testing.T) {
 	t.Cleanup(etcd.Close)
 	select {
 	case <-etcd.Server.ReadyNotify():
-	case <-time.After(20 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Fatal("etcd is not ready")
 	}
 	store, err := etcdstore.Open(etcdstore.Config{Client: clientv3.Config{Endpoints: []string{client.String()}}, Fleet: "orders"})

@@ -265,7 +265,7 @@ func TestRunLeavesNothing(t *testing.T) {
 	cancel()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Fatal("Run does not return")
 	}
 	buffer := make([]byte, 1<<20)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/keepalive"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // wrapped hides the interfaces of its ResponseWriter, as a program's own wrapper does.
@@ -30,7 +31,7 @@ func sendTwo(t *testing.T, h http.HandlerFunc) (*http.Response, bool) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	fmt.Fprint(c, strings.Repeat("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 2))
 	r := bufio.NewReader(c)
 	res, err := http.ReadResponse(r, nil)

@@ -56,7 +56,7 @@ func TestDifferenceIsReported(t *testing.T) {
 		if !d.Casbin || d.Engine.Allowed || d.Request.User != "alice" {
 			t.Errorf("%+v", d)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Error("nothing reported")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
@@ -15,7 +14,7 @@ type ClientOption = func(*http.Transport)
 
 // Client returns an HTTP/1.1 client that trusts servers below roots. It sends the
 // certificate of holder, whatever authorities the server asks for; a nil holder sends
-// none. The client keeps its connections until the test ends, and gives up after 10 s.
+// none. The client keeps its connections until the test ends, and gives up after Patience.
 func Client(tb testing.TB, roots *x509.CertPool, holder *testpki.Pair, options ...ClientOption) *http.Client {
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, Protocols: new(http.Protocols)}
 	t.Protocols.SetHTTP1(true)
@@ -27,7 +26,7 @@ func Client(tb testing.TB, roots *x509.CertPool, holder *testpki.Pair, options .
 		change(t)
 	}
 	tb.Cleanup(t.CloseIdleConnections)
-	return &http.Client{Transport: t, Timeout: 10 * time.Second}
+	return &http.Client{Transport: t, Timeout: Patience}
 }
 
 // HTTP2 is a ClientOption: the client uses HTTP/2 only.

@@ -101,7 +101,7 @@ func wantCall(t *testing.T, keys outbound.Keystore, url, want string) {
 		t.Fatal(err)
 	}
 	defer transport.Close()
-	response, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(url)
+	response, err := (&http.Client{Transport: transport, Timeout: testkit.Patience}).Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func TestWatchReportsErrorsAndLoadsFiles(t *testing.T) {
 			t.Error(err)
 		}
 		writeFile(t, dir, "b.pem", pemOf(bob))
-		for end := time.Now().Add(10 * time.Second); len(keys.Aliases()) != 2; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(testkit.Patience); len(keys.Aliases()) != 2; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("b was not loaded")
 			}

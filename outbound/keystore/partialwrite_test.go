@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 	"github.com/mtlsguard/mtlsguard/outbound"
 	"github.com/mtlsguard/mtlsguard/outbound/keystore"
@@ -84,7 +85,7 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer transport.Close()
-			client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+			client := &http.Client{Transport: transport, Timeout: testkit.Patience}
 			call := func() string {
 				r, _ := http.NewRequestWithContext(outbound.As(t.Context(), "a"), "GET", server.URL, nil)
 				res, err := client.Do(r)
@@ -115,7 +116,7 @@ func TestPartlyWrittenFileFailsNoCall(t *testing.T) {
 					writeInPieces(t, e.Key, last.KeyPEM(), row.pause)
 				}
 			}()
-			for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			for end := time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
 				if got := call(); written.Load() && got == last.Cert.SerialNumber.String() || t.Failed() {
 					break
 				}

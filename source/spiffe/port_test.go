@@ -187,7 +187,7 @@ func TestOutgoingCallsPresentTheCurrentSVID(t *testing.T) {
 		OnHandshake: func(h outbound.Handshake) { presented = h.Fingerprint }, // one call at a time
 	}))
 	defer transport.Close()
-	c := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	c := &http.Client{Transport: transport, Timeout: testkit.Patience}
 	for range 3 {
 		p := svid(w.acme, "spiffe://acme.example/billing", endsIn(time.Hour))
 		w.send(p)
@@ -223,7 +223,7 @@ func TestOutgoingCallsGoOnDuringRenewals(t *testing.T) {
 	w.presents(first)
 	transport := must[*outbound.Transport](t)(outbound.New(outbound.Config{Keystore: w.source.Keystore("self"), Roots: w.source.Roots(), Default: "self"}))
 	defer transport.Close()
-	c := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	c := &http.Client{Transport: transport, Timeout: testkit.Patience}
 	ctx, stop := context.WithCancel(t.Context())
 	var calls atomic.Int64
 	var all sync.WaitGroup

@@ -12,13 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 	"github.com/mtlsguard/mtlsguard/internal/importer/importertest"
 	"github.com/mtlsguard/mtlsguard/internal/importer/webmethods"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 )
 
@@ -198,7 +198,7 @@ func clientOf(t *testing.T, name string) *http.Client {
 		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	return &http.Client{Transport: transport, Timeout: testkit.Patience}
 }
 
 // call returns the status and the body of a POST.

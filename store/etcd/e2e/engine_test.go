@@ -62,7 +62,7 @@ func (e *engine) start() {
 			select {
 			case <-e.etcd.Server.ReadyNotify():
 				return
-			case <-time.After(20 * time.Second):
+			case <-time.After(testkit.Patience):
 				e.t.Fatal("etcd is not ready")
 			}
 		}
