@@ -13,6 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
+	"github.com/mtlsguard/mtlsguard/internal/serveonce"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -99,7 +100,8 @@ func (s *Server) explain(ctx context.Context, g *site.Generation, number uint64,
 	if port.Decision != nil {
 		sent = q.asQuestion(port.Guard.ForwardAuth)
 	}
-	status, err := serveOnce(ctx, s.ports[at], conn, sent, func(r *http.Request) {
+	request := serveonce.Request{Method: sent.Method, Path: sent.Path, Host: sent.Host, ServerName: sent.ServerName, Header: sent.Header}
+	status, err := serveonce.Do(ctx, s.ports[at], conn, request, func(r *http.Request) {
 		reached = true
 		x.Outcome = guard.Check(r)
 		x.Steps = guard.Explain(x.Outcome)

@@ -235,21 +235,3 @@ func (t *Transport) CloseIdleConnections() {
 // Close closes the connections without calls. Later calls fail with net.ErrClosed. Calls in
 // progress go on for at most Config.Drain.
 func (t *Transport) Close() { t.replaceRoots(t.roots.Load().authorities, true) }
-
-// Stats are counts of a Transport.
-type Stats struct {
-	Pools    int   // pools that take calls: one for each identity, protocol and proxy in use
-	Retiring int   // pools that take no more calls and finish those in progress
-	InFlight int   // calls of Pools, until their bodies are closed
-	Evicted  int64 // pools that were retired since New because of MaxPools; if it grows steadily, MaxPools is too small
-}
-
-// Stats returns the current counts. It is safe for concurrent use.
-func (t *Transport) Stats() Stats {
-	s := Stats{Retiring: int(t.retiring.Load()), Evicted: t.evicted.Load()}
-	for _, p := range *t.roots.Load().pools.Load() {
-		s.Pools++
-		s.InFlight += int(p.inFlight.Load())
-	}
-	return s
-}

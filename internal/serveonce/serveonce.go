@@ -1,4 +1,6 @@
-package mtlsguard
+// Package serveonce sends one request through net/http's server, so that explain reads a request
+// exactly as a port does.
+package serveonce
 
 import (
 	"bufio"
@@ -15,10 +17,17 @@ import (
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
-// serveOnce sends a request through an http.Server with the port's configuration, calls
-// handle with it, and returns the status of the answer. The request comes through a pipe.
-// To the guard it comes from the connection of conn.
-func serveOnce(ctx context.Context, p *ports.Port, conn context.Context, q *ExplainRequest, handle func(*http.Request)) (int, error) {
+// Request is what a client sends.
+type Request struct {
+	Method, Path, Host string
+	ServerName         string // of the TLS connection
+	Header             http.Header
+}
+
+// Do sends a request through an http.Server with the port's configuration, calls handle with
+// it, and returns the status of the answer. The request comes through a pipe. To the guard it
+// comes from the connection of conn.
+func Do(ctx context.Context, p *ports.Port, conn context.Context, q Request, handle func(*http.Request)) (int, error) {
 	inner, outer := net.Pipe()
 	defer outer.Close()
 	stop := context.AfterFunc(ctx, func() { outer.Close() })
