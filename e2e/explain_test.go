@@ -34,20 +34,20 @@ import (
 
 var agreement = flag.Bool("agreement", false, "try every certificate, port, method and path in TLS 1.2 and 1.3, instead of a part")
 
-// agreeConfig has a port of every mode.
+// explainConfig has a port of every mode. The clients sign with large keys beside the other tests, so handshakes may take long.
 const explainConfig = `users: users.yaml
 policy: policy.csv
 reload: 0
 ports:
   - {name: require, listen: "127.0.0.1:0", client_cert: require, certificate: &cert {cert: server.pem, key: server-key.pem},
-     trust: {anchors: [client-ca.pem], crls: [client-ca.crl, client-sub-ca.crl]}}
-  - {name: request, listen: "127.0.0.1:0", client_cert: request, certificate: *cert, trust: {anchors: [client-ca.pem, partner-ca.pem]}}
-  - {name: open, listen: "127.0.0.1:0", client_cert: request, certificate: *cert, trust: {anchors: [client-ca.pem]}, strict: false}
-  - {name: compatible, listen: "127.0.0.1:0", client_cert: request, certificate: *cert, unmapped: guest, methods: [PROPFIND],
+     limits: &patient {handshake: 1m}, trust: {anchors: [client-ca.pem], crls: [client-ca.crl, client-sub-ca.crl]}}
+  - {name: request, listen: "127.0.0.1:0", client_cert: request, certificate: *cert, limits: *patient, trust: {anchors: [client-ca.pem, partner-ca.pem]}}
+  - {name: open, listen: "127.0.0.1:0", client_cert: request, certificate: *cert, limits: *patient, trust: {anchors: [client-ca.pem]}, strict: false}
+  - {name: compatible, listen: "127.0.0.1:0", client_cert: request, certificate: *cert, limits: *patient, unmapped: guest, methods: [PROPFIND],
      trust: {anchors: [client-ca.pem, alice.pem], profile: compatible}}
-  - {name: named, listen: "127.0.0.1:0", client_cert: request, certificate: *cert, server_names: [api.acme.example], trust: {anchors: [client-ca.pem]}}
-  - {name: none, listen: "127.0.0.1:0", client_cert: none, certificate: *cert, strict: false}
-  - {name: gateway, listen: "127.0.0.1:0", client_cert: require, certificate: *cert,
+  - {name: named, listen: "127.0.0.1:0", client_cert: request, certificate: *cert, limits: *patient, server_names: [api.acme.example], trust: {anchors: [client-ca.pem]}}
+  - {name: none, listen: "127.0.0.1:0", client_cert: none, certificate: *cert, limits: *patient, strict: false}
+  - {name: gateway, listen: "127.0.0.1:0", client_cert: require, certificate: *cert, limits: *patient,
      forwarded: {format: rfc9440, trust: {anchors: [client-ca.pem]}, gateway: {anchors: [partner-ca.pem], fingerprints: ["GATEWAY"]}}}
 `
 
