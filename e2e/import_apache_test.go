@@ -15,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 	"github.com/mtlsguard/mtlsguard/internal/importer/apacheconf"
 	"github.com/mtlsguard/mtlsguard/internal/importer/importertest"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 const apacheConf = `ServerRoot "@RUN@"
@@ -113,6 +114,7 @@ ops: '/O=Acme/OU=Staff/CN=alice' /O=Acme/OU=Services/CN=orders
 // imported users and rules. Nobody is let in here who is not let in there, the users are the same,
 // and a difference is reported. Covers T2, T3.
 func TestImportedFakeBasicAuthOfApache(t *testing.T) {
+	testkit.SkipUnderRace(t, "an import is one goroutine, and the source is another program")
 	t.Parallel()
 	dir := importertest.Folder(t, map[string]string{"users": apacheUsers, "groups": apacheGroups, "apache.conf": apacheConf})
 	if err := os.Chmod(dir, 0o755); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/importer"
 	"github.com/mtlsguard/mtlsguard/internal/importer/importertest"
 	"github.com/mtlsguard/mtlsguard/internal/importer/kongyaml"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
 // kongConfiguration has a route for the staff, one below it for admins, one for all but the
@@ -51,6 +52,7 @@ var kongDecisions = map[string]string{
 // The users of an imported configuration of Kong get from a server what Kong would give them.
 // Covers T3.
 func TestImportedKongLetsTheSameUsersIn(t *testing.T) {
+	testkit.SkipUnderRace(t, "an import is one goroutine")
 	t.Parallel()
 	dir := importertest.Folder(t, nil)
 	read := func(name string) string {

@@ -62,6 +62,7 @@ names bmp-cn bmp
 // a server with the imported one. The user of the result is one of those that PostgreSQL lets the
 // certificate be. Covers T3.
 func TestImportedUserNameMapsOfPostgreSQL(t *testing.T) {
+	testkit.SkipUnderRace(t, "an import is one goroutine, and the source is another program")
 	t.Parallel()
 	text := ""
 	for _, m := range postgresMaps {

@@ -151,6 +151,7 @@ http {
 // the imported one. The users are the same, or the result takes the certificate for nobody and
 // the report says so. Covers T3.
 func TestImportedConfigurationNamesTheSameUsers(t *testing.T) {
+	testkit.SkipUnderRace(t, "an import is one goroutine, and the sources are other programs")
 	t.Parallel()
 	for name, row := range importedProducts {
 		t.Run(name, func(t *testing.T) {

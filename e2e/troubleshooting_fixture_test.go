@@ -331,7 +331,7 @@ func python(s *scene, options []string) string {
 context = ` + strings.Join(append(context, options...), "\n") + `
 print(urllib.request.urlopen("` + s.url() + `", context=context).read())
 `
-	return s.run(program, testkit.Program(s, "python3", "python3"), "-")
+	return s.run(program, testkit.Python(s), "-")
 }
 
 func chromium(s *scene, options []string) string {

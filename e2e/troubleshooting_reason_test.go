@@ -218,6 +218,7 @@ func (c troubleCase) testReason(t *testing.T, s *scene, row trouble) {
 
 // The commands outside the tables of the page run. The first one explains a refusal.
 func TestTroubleshootingCommandsRun(t *testing.T) {
+	testkit.SkipUnderRace(t, "the commands are processes of their own, without the detector")
 	t.Parallel()
 	s := newScene(t, nil)
 	s.start()

@@ -110,6 +110,7 @@ var clientTroubles = []troubleCase{
 // reason that it names is in the log, and the command that it names shows it. The change that it
 // names makes the request work.
 func TestTroubleshootingRowsAreTrue(t *testing.T) {
+	testkit.SkipUnderRace(t, "the clients are other programs, and the other tests of this package have the same servers")
 	t.Parallel()
 	jvm := &javaClient{}
 	t.Cleanup(jvm.end)

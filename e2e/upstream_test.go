@@ -276,7 +276,7 @@ func TestUpstreamThatBreaksOffItsAnswer(t *testing.T) {
 // curl reaches a service of Python's, and of nginx's behind a unix socket.
 func TestCurlReachesServicesThatAreNotGo(t *testing.T) {
 	t.Parallel()
-	curl, python := testkit.Program(t, "curl", "curl"), testkit.Program(t, "python3", "python3")
+	curl, python := testkit.Program(t, "curl", "curl"), testkit.Python(t)
 	addr := testkit.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(addr)
 	s := newUpstreamSite(t, "http://"+addr)

@@ -18,7 +18,7 @@ var shellBlocks = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 // The pages about import can be followed from a checkout as they are written: the files of the sample,
 // the import, a service, mtlsguard in front of it, and the answers to curl.
 func TestImportPagesEndInARunningServer(t *testing.T) {
-	python, sh := testkit.Program(t, "python3", "python3"), testkit.Program(t, "sh", "dash")
+	python, sh := testkit.Python(t), testkit.Program(t, "sh", "dash")
 	for program, pack := range map[string]string{"curl": "curl", "openssl": "openssl", "keytool": "default-jdk-headless"} {
 		testkit.Program(t, program, pack)
 	}

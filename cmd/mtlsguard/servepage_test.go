@@ -37,7 +37,7 @@ func (o *output) String() string {
 // Python, the server, and each answer to curl.
 func TestFirstFiveMinutesOfServe(t *testing.T) {
 	t.Parallel()
-	python, sh := testkit.Program(t, "python3", "python3"), testkit.Program(t, "sh", "dash")
+	python, sh := testkit.Python(t), testkit.Program(t, "sh", "dash")
 	testkit.Program(t, "curl", "curl")
 	page := read(t, "../../docs/serve.md")
 	listen, public, service := testkit.FreeAddress(t), testkit.FreeAddress(t), testkit.FreeAddress(t)
