@@ -24,7 +24,7 @@ func TestTrialOfAsk(t *testing.T) {
 	page := read(t, "../../docs/ask.md")
 	page, _, _ = strings.Cut(page, "## The answer")
 	page = strings.ReplaceAll(page, "\\\n    ", "")
-	listen := freeAddr(t)
+	listen := testkit.FreeAddress(t)
 	port := listen[strings.LastIndex(listen, ":")+1:]
 	page = strings.NewReplacer("127.0.0.1:8447", listen, "localhost:8447", "localhost:"+port).Replace(page)
 	dir := filepath.Join(t.TempDir(), "try")
