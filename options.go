@@ -69,6 +69,17 @@ type Options struct {
 	// OnHandshake is called with every handshake, successful or not, in addition to the
 	// log. It must not block.
 	OnHandshake func(ports.Handshake)
+	// Admin makes the handler of the admin page, for the block admin of the file: the method Serve of
+	// an admin.Page. Open calls it last, and only with such a block. Requests on the port of the block
+	// that the policy allows go to the handler, and not to that of Serve or Handler. nil: with the
+	// block, Run and Serve return an error, and requests on its port are answered with 500.
+	Admin func(*Server) (http.Handler, error)
+	// Metrics makes the handler of the block metrics, as Admin does for admin: the method Serve of
+	// prom.Metrics, say.
+	Metrics func(*Server) (http.Handler, error)
+	// Around wraps what forwards the requests of each port with an upstream, inside the guard: to
+	// trace them, say. It may be called again at each reload. nil wraps nothing.
+	Around func(http.Handler) http.Handler
 	// ShadowEvery compares every n-th decision with Casbin's, in the background. A
 	// difference is logged as an error. 0 compares none. Casbin's copy of the policy needs
 	// about seven times the memory of ours.

@@ -109,6 +109,9 @@ func (s *Server) swap(g *site.Generation) error {
 	if err := s.checkServed(g); err != nil {
 		return err
 	}
+	if err := s.checkPages(g); err != nil {
+		return err
+	}
 	config, err := s.guardConfig(g, s.generation.Load()+1)
 	if err != nil {
 		return err

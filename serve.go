@@ -88,6 +88,9 @@ func (s *Server) begin(ctx context.Context, h http.Handler) (tunnels *reverse.Se
 			s.running.Store(false)
 		}
 	}()
+	if err := s.checkPages(s.currentGeneration()); err != nil {
+		return nil, nil, err
+	}
 	unlockKeep, err := s.lockKeep()
 	if err != nil {
 		return nil, nil, err

@@ -72,6 +72,7 @@ type Server struct {
 	noHandler atomic.Bool                  // Serve got none: every port needs an upstream or a tunnel
 	running   atomic.Bool                  // Run or Serve is running
 	ready     atomic.Int32                 // a readyState
+	pages     pages
 	reminder  reminder
 	fetcher   atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
 	reloaded  chan struct{}                    // wakes the watcher
@@ -134,6 +135,9 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 	s.events.LogWarnings(g.Warnings)
 	s.reminder.server = s
 	s.reminder.log()
+	if err := s.openPages(g); err != nil {
+		return nil, err
+	}
 	remindToRun(weak.Make(s), 0, runWithin)
 	return s, nil
 }
@@ -162,6 +166,12 @@ func (s *Server) guardConfig(g *site.Generation, number uint64) (middleware.Conf
 		}
 		pc := p.Guard
 		pc.Authenticators = s.options.Authenticators[p.Config.Name]
+		if pc.Handler != nil && s.options.Around != nil {
+			pc.Handler = s.options.Around(pc.Handler)
+		}
+		if page := s.page(g, p.Config.Name); page != nil {
+			pc.Handler = page
+		}
 		c.PerPort[p.Config.Name] = pc
 	}
 	return c, nil

@@ -130,8 +130,8 @@ func (c *call) proposal() proposal {
 // loader, as the command does.
 func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, error)) (*Edited, error) {
 	c.dryRun = p.dryRun
-	if !c.page.config.Edit {
-		return nil, &failure{Status: http.StatusForbidden, Detail: "this page does not edit", Hint: "the program sets Config.Edit; mtlsguard users edits the files"}
+	if !c.page.mayEdit() {
+		return nil, &failure{Status: http.StatusForbidden, Detail: "this page does not edit", Hint: "admin: {edit: true} in mtlsguard.yaml, or Config.Edit of the program; mtlsguard users edits the files"}
 	}
 	seen, err := parseETag(p.match)
 	if err != nil {

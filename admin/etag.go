@@ -28,7 +28,7 @@ func formatETag(d trust.Digest) string { return `"` + d.String() + `"` }
 
 // usersETag returns the ETag of the users, or "" where they cannot be edited.
 func (c *call) usersETag() string {
-	if !c.page.config.Edit {
+	if !c.page.mayEdit() {
 		return ""
 	}
 	f, err := c.writer().open(c.Context())

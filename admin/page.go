@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"html/template"
@@ -11,11 +12,13 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/adminfile"
 )
 
 // Config holds the settings of New. The zero value is valid.
 type Config struct {
-	// Title names the program in the head of each page. "" means mtlsguard.
+	// Title names the program in the head of each page. "" means mtlsguard. A title in the file
+	// replaces it.
 	Title string
 	// Refusals is how many refusals are remembered, from 100 to 10,000. 0 means 10,000. They
 	// take at most 10 MiB, and are lost when the program ends.
@@ -24,7 +27,7 @@ type Config struct {
 	// uses them to find mappings by fingerprint, spki or serial whose certificate ends soon.
 	Certificates []*x509.Certificate
 	// Edit lets those change mappings to whom the policy allows the request. The zero value shows
-	// them only.
+	// them only, unless the file has admin: {edit: true}.
 	Edit bool
 	// Now is the clock, as in mtlsguard.Options. nil means time.Now.
 	Now func() time.Time
@@ -75,6 +78,22 @@ func New(c Config) (*Page, error) {
 // Watch shows s. A later call with another server replaces it. Before the first call the
 // handler answers 503.
 func (p *Page) Watch(s *mtlsguard.Server) { p.server.Store(s) }
+
+// Serve is Watch and Handler in one. Set it as mtlsguard.Options.Admin: the block admin of the
+// file then names the port of the page.
+func (p *Page) Serve(s *mtlsguard.Server) (http.Handler, error) {
+	p.Watch(s)
+	return p.Handler(), nil
+}
+
+// mayEdit reports whether the page changes mappings: Config.Edit or the block admin of the file says
+// so.
+func (p *Page) mayEdit() bool { return p.config.Edit || adminfile.OfServer(p.server.Load()).Edit }
+
+// title returns the title of the page: that of the block admin of the file, or else Config.Title.
+func (p *Page) title() string {
+	return cmp.Or(adminfile.OfServer(p.server.Load()).Title, p.config.Title)
+}
 
 // Handler returns the handler of the page. It expects a path from the root, and serves it only
 // behind the guard of a port that identifies users: it answers 500 without an identity, and 403

@@ -104,7 +104,7 @@ func (c *call) show(s *screen) {
 	}
 	status := c.server.Status()
 	f := frame{
-		Program: c.page.config.Title, Title: s.title, Host: hostName(), Status: newStatusReport(&status), Since: status.Since, Now: c.now, View: v,
+		Program: c.page.title(), Title: s.title, Host: hostName(), Status: newStatusReport(&status), Since: status.Since, Now: c.now, View: v,
 		Me: Me{User: c.id.User, Mapping: c.id.MappingID, Groups: c.id.Groups, MayEdit: c.mayPost("/api/v1/reload")},
 	}
 	name, code := s.name, http.StatusOK

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +28,7 @@ func TestConfigurationErrorsHavePlaceAndHint(t *testing.T) {
 	t.Parallel()
 	binary := serverBinary(t)
 	started := map[string]bool{}
-	for _, row := range configErrorRows {
+	for _, row := range slices.Concat(configErrorRows, pageErrorRows) {
 		start := !started[row.file] // one row of each file: the server prints all errors alike
 		started[row.file] = true
 		t.Run(row.name, func(t *testing.T) {

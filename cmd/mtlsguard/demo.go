@@ -14,6 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/daemon"
 )
 
 type demoCmd struct {
@@ -34,15 +35,10 @@ Exit status: 0 a signal ended it, 2 it could not serve.`
 
 // demoReport is the JSON of demo.
 type demoReport struct {
-	Folder string       `json:"folder"`
-	Config string       `json:"config"`
-	Ports  []servedPort `json:"ports,omitempty"`
-	Tries  []demoCall   `json:"tries"`
-}
-
-type servedPort struct {
-	Name string `json:"name"`
-	Addr string `json:"addr"`
+	Folder string        `json:"folder"`
+	Config string        `json:"config"`
+	Ports  []daemon.Port `json:"ports,omitempty"`
+	Tries  []demoCall    `json:"tries"`
 }
 
 // demoCall is a curl line and the case that it shows.
@@ -114,7 +110,7 @@ func newDemoReport(server *mtlsguard.Server, folder, config string) demoReport {
 	addr := map[string]string{}
 	for _, p := range server.Ports() {
 		addr[p.Name()] = p.Addr().String()
-		out.Ports = append(out.Ports, servedPort{p.Name(), p.Addr().String()})
+		out.Ports = append(out.Ports, daemon.Port{Name: p.Name(), Addr: p.Addr().String()})
 	}
 	for _, t := range demoCalls() {
 		if addr[t.port] == "" {

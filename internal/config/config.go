@@ -24,6 +24,8 @@ type File struct {
 	Quotas        []Quota
 	Addresses     ports.Addresses // of the ports that have none of their own
 	Reverse       *Reverse        // nil: the server dials no gateway
+	Admin         *Admin          // nil: there is no admin page
+	Metrics       *Page           // nil: there are no metrics
 	Source        *Source         // nil: all files are on disk
 }
 
@@ -85,7 +87,7 @@ func Parse(name string, data []byte, program Program, wrong *errorlist.List) *Fi
 	if root == nil {
 		return nil
 	}
-	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas", "addresses", "source")
+	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas", "addresses", "source", "admin", "metrics")
 	f := &File{
 		Users:  p.scalar(m["users"], "users"),
 		Policy: p.scalar(m["policy"], "policy"),
@@ -95,6 +97,7 @@ func Parse(name string, data []byte, program Program, wrong *errorlist.List) *Fi
 	}
 	f.Addresses = p.addresses(m["addresses"])
 	p.ports(f, root, m)
+	p.pages(f, m)
 	if m["reverse"] != nil {
 		f.Reverse = p.reverse(m["reverse"])
 	}

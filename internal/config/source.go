@@ -82,7 +82,7 @@ func (p *parser) sourceURL(out *Source, n *yaml.Node, m map[string]*yaml.Node) {
 	case p.program.Source && out.URL.Value != "":
 		p.Say(m["url"], "url is set, and the program gives a source, by Options.Source", "remove url, or Options.Source")
 	case !p.program.Source && out.URL.Value == "":
-		p.Say(n, "source has no url, and the program gives no source", "set Options.Source in the program, or add url: https://HOST/PATH")
+		p.Say(n, "source has no url, and the program gives no source", "add url: https://HOST/PATH, or use mtlsguardd with --store URL; a program sets Options.Source")
 	}
 	if out.URL.Value == "" {
 		for _, key := range []string{"anchors", "certificate"} {

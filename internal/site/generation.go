@@ -28,9 +28,12 @@ type Generation struct {
 	Table    *certmap.Table
 	Engine   *policy.Engine
 	Quotas   []middleware.Quota
-	Source   *Source // nil: all files are on disk
+	Source   *Source       // nil: all files are on disk
+	Admin    *config.Admin // nil: there is no admin page
+	Metrics  *config.Page  // nil: there are no metrics
 	Warnings []configerror.Finding
 	endings  []ending
+	pages    []config.Page // all of them
 	kept     kept
 	parsed   map[string]int // how often each kind of kept value was parsed for this generation
 }

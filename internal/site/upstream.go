@@ -116,17 +116,3 @@ func (g *Generation) Upstreams() []*upstream.Upstream {
 	}
 	return out
 }
-
-// CheckServed rejects ports whose requests would go to the handler of a program that has none.
-func (g *Generation) CheckServed(path string) error {
-	var l loader
-	for _, p := range g.AllPorts() {
-		if p.Registration == nil && p.Tunnel == nil && p.Decision == nil && p.Upstream.Upstream == nil {
-			l.wrong.Add(configerror.Error{
-				File: path, Line: p.Line, What: fmt.Sprintf("port %q has no upstream: nothing would serve its requests", p.Config.Name),
-				Hint: `add upstream: {url: "http://127.0.0.1:8080"} with the address of your service`,
-			})
-		}
-	}
-	return l.err()
-}

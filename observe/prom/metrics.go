@@ -3,11 +3,14 @@ package prom
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/mtlsguard/mtlsguard"
 )
@@ -100,6 +103,23 @@ func (m *Metrics) Watch(s *mtlsguard.Server) {
 	}
 	m.server.Store(s)
 }
+
+// Serve is Watch, and returns a handler for Prometheus with these metrics and those of the process
+// and of Go. Set it as mtlsguard.Options.Metrics: the block metrics of the file then names the
+// port of the handler, and the policy decides who may read it.
+func (m *Metrics) Serve(s *mtlsguard.Server) (http.Handler, error) {
+	m.Watch(s)
+	r := prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}), nil
+}
+
+// maxScrapes is the number of scrapes at the same time; further ones get 503.
+const maxScrapes = 10
 
 // Describe implements prometheus.Collector.
 func (m *collector) Describe(out chan<- *prometheus.Desc) {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/mtlsguard/mtlsguard/fleet/storeflag"
 	"github.com/mtlsguard/mtlsguard/internal/console"
 )
 
@@ -106,7 +107,7 @@ func (a *app) run(args []string, stderr io.Writer) (code int, hint string, err e
 	parser, err := kong.New(&c, kong.Name("mtlsguard-fleet"),
 		kong.Description("Edit and watch the generations of a fleet: the users, policy and trust that many nodes share."),
 		kong.Writers(a.stdout, stderr), kong.Exit(func(status int) { panic(exitStatus(status)) }),
-		kong.Vars{"storeSchemes": storeSchemes()}, kong.Help(console.PrintHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+		kong.Vars{"storeSchemes": storeflag.Schemes()}, kong.Help(console.PrintHelp), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		return exitInvalid, "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/mtlsguard/mtlsguard/fleet/storeflag"
 	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/source/sourcetest"
 )
@@ -29,7 +30,7 @@ func (r racing) Commit(ctx context.Context, g *source.Generation) error {
 var stores sync.Map
 
 func init() {
-	openers["memory"] = func(_ context.Context, f *storeFlags, _ string) (source.Store, func(), error) {
+	storeflag.Openers["memory"] = func(_ context.Context, f *storeflag.Flags, _ string) (source.Store, func(), error) {
 		s, _ := stores.Load(strings.TrimPrefix(f.Store, "memory:"))
 		return s.(source.Store), func() {}, nil
 	}

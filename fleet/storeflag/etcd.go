@@ -1,4 +1,4 @@
-package main
+package storeflag
 
 import (
 	"context"
@@ -17,13 +17,13 @@ import (
 	etcdstore "github.com/mtlsguard/mtlsguard/store/etcd"
 )
 
-func init() { openers["etcd"], openers["etcds"] = openEtcd, openEtcd }
+func init() { Openers["etcd"], Openers["etcds"] = openEtcd, openEtcd }
 
 // etcdStore is a store in etcd that the command can prune.
 type etcdStore struct{ *etcdstore.Store }
 
 // openEtcd opens a store in etcd. etcds is etcd with TLS.
-func openEtcd(_ context.Context, f *storeFlags, fleet string) (source.Store, func(), error) {
+func openEtcd(_ context.Context, f *Flags, fleet string) (source.Store, func(), error) {
 	const hint = "etcd://HOST:2379,HOST:2379, or etcds:// for TLS, with --store-cacert"
 	u, err := url.Parse(f.Store)
 	if err != nil || u.Host == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
@@ -32,7 +32,7 @@ func openEtcd(_ context.Context, f *storeFlags, fleet string) (source.Store, fun
 	c := clientv3.Config{Username: u.User.Username()}
 	c.Password, _ = u.User.Password()
 	protocol := "http://"
-	if f.scheme() == "etcds" {
+	if f.Scheme() == "etcds" {
 		protocol = "https://"
 		if c.TLS, err = f.tls(); err != nil {
 			return nil, nil, err
@@ -51,7 +51,7 @@ func openEtcd(_ context.Context, f *storeFlags, fleet string) (source.Store, fun
 }
 
 // tls returns the settings of TLS that the flags name.
-func (f *storeFlags) tls() (*tls.Config, error) {
+func (f *Flags) tls() (*tls.Config, error) {
 	if err := f.checkPair(); err != nil {
 		return nil, err
 	}

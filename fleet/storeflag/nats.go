@@ -1,4 +1,4 @@
-package main
+package storeflag
 
 import (
 	"context"
@@ -11,13 +11,13 @@ import (
 	natsstore "github.com/mtlsguard/mtlsguard/store/nats"
 )
 
-func init() { openers["nats"], openers["tls"] = openNATS, openNATS }
+func init() { Openers["nats"], Openers["tls"] = openNATS, openNATS }
 
 // natsStore is a store in NATS that the command can prune.
 type natsStore struct{ *natsstore.Store }
 
 // openNATS opens a store in NATS.
-func openNATS(_ context.Context, f *storeFlags, fleet string) (source.Store, func(), error) {
+func openNATS(_ context.Context, f *Flags, fleet string) (source.Store, func(), error) {
 	var options []nats.Option
 	if f.StoreCreds != "" {
 		options = append(options, nats.UserCredentials(f.StoreCreds))

@@ -1,4 +1,4 @@
-package main
+package storeflag
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/store/postgres"
 )
 
-func init() { openers["postgres"], openers["postgresql"] = openPostgres, openPostgres }
+func init() { Openers["postgres"], Openers["postgresql"] = openPostgres, openPostgres }
 
 // postgresStore is a store in PostgreSQL that the command can prune.
 type postgresStore struct {
@@ -26,7 +26,7 @@ type postgresStore struct {
 
 // openPostgres opens a store in PostgreSQL. What the URL leaves out comes from PGPASSWORD, PGPASSFILE and the
 // other variables of libpq.
-func openPostgres(ctx context.Context, f *storeFlags, fleet string) (source.Store, func(), error) {
+func openPostgres(ctx context.Context, f *Flags, fleet string) (source.Store, func(), error) {
 	if f.StoreCacert != "" || f.StoreCert != "" || f.StoreKey != "" || f.StoreCreds != "" {
 		return nil, nil, console.UsageError("--store-cacert, --store-cert, --store-key and --store-creds are not for PostgreSQL", "write sslmode=verify-full, sslrootcert, sslcert and sslkey into the URL")
 	}

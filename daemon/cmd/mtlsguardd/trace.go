@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mtlsguard/mtlsguard/internal/console"
+	guardotel "github.com/mtlsguard/mtlsguard/observe/otel"
+)
+
+// traceFlags say where the spans of requests go. By default there are none.
+type traceFlags struct {
+	Traces     string  `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" placeholder:"URL" help:"Send a span of each allowed request to this collector of OpenTelemetry, OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces. Default: none."`
+	TraceRatio float64 `default:"1" placeholder:"N" help:"The part of the traces that is sent, from 0 to 1. Default: ${default}."`
+	TraceNames bool    `help:"Name users, mappings and subjects of certificates in spans."`
+}
+
+// endTime bounds the wait for the collector when the command ends.
+const endTime = 5 * time.Second
+
+// open returns what makes the spans, or nil without --traces. end sends the last of them.
+func (f *traceFlags) open(ctx context.Context) (around func(http.Handler) http.Handler, end func() error, err error) {
+	if f.Traces == "" {
+		return nil, func() error { return nil }, nil
+	}
+	u, err := url.Parse(f.Traces)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, nil, console.UsageError("--traces: "+fmt.Sprintf("%q", f.Traces)+" is not a URL", "--traces http://127.0.0.1:4318/v1/traces")
+	}
+	if !(f.TraceRatio >= 0 && f.TraceRatio <= 1) {
+		return nil, nil, console.UsageError(fmt.Sprintf("--trace-ratio: %v is not from 0 to 1", f.TraceRatio), "--trace-ratio 0.1 sends a tenth")
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(f.Traces))
+	if err != nil {
+		return nil, nil, console.UsageError("--traces: "+err.Error(), "--traces http://127.0.0.1:4318/v1/traces")
+	}
+	about, err := resource.New(ctx, resource.WithAttributes(semconv.ServiceName("mtlsguardd")), resource.WithFromEnv())
+	if err != nil {
+		return nil, nil, err
+	}
+	// The ratio decides alone: a caller cannot have its requests traced by its own header.
+	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithSampler(sdk.TraceIDRatioBased(f.TraceRatio)), sdk.WithResource(about))
+	telemetry, err := guardotel.New(guardotel.Config{Names: f.TraceNames})
+	if err != nil {
+		return nil, nil, err
+	}
+	tracer := provider.Tracer("github.com/mtlsguard/mtlsguard/daemon")
+	around = func(next http.Handler) http.Handler { return traced{tracer, telemetry.Handler(inject(next))} }
+	return around, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), endTime)
+		defer cancel()
+		_ = provider.Shutdown(ctx) // a collector that is away must not make the end of the server an error
+		return nil
+	}, nil
+}
+
+// contexts reads and writes traceparent (W3C Trace Context).
+var contexts = propagation.TraceContext{}
+
+// traced makes the span of each request. It is a child of the caller's span.
+type traced struct {
+	tracer trace.Tracer
+	next   http.Handler
+}
+
+func (t traced) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx := contexts.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	ctx, span := t.tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLScheme("https"), semconv.URLPath(printable(r.URL.Path)),
+	))
+	defer span.End()
+	status := &statusWriter{ResponseWriter: w}
+	defer func() {
+		p := recover()
+		if status.code != 0 {
+			span.SetAttributes(attribute.Int(string(semconv.HTTPResponseStatusCodeKey), status.code))
+		}
+		if p != nil || status.code >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		if p != nil {
+			panic(p) // http.ErrAbortHandler aborts the answer
+		}
+	}()
+	t.next.ServeHTTP(status, r.WithContext(ctx))
+}
+
+// inject returns next with the span of the request in its headers, for the service.
+func inject(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.Clone(r.Context())
+		contexts.Inject(r.Context(), propagation.HeaderCarrier(r.Header))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// printable returns a text without what the collector could not take.
+func printable(text string) string { return strings.ToValidUTF8(text, "?") }
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	if w.code < http.StatusOK { // informational answers come before the answer
+		w.code = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.code == 0 {
+		w.code = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

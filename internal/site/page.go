@@ -1,0 +1,28 @@
+package site
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/internal/config"
+)
+
+// HasPage reports whether the server itself answers requests on a port.
+func (g *Generation) HasPage(port string) bool {
+	return slices.ContainsFunc(g.pages, func(p config.Page) bool { return p.Port == port })
+}
+
+// CheckServed rejects ports whose requests would go to the handler of a program that has none.
+func (g *Generation) CheckServed(path string) error {
+	var l loader
+	for _, p := range g.AllPorts() {
+		if p.Registration == nil && p.Tunnel == nil && p.Decision == nil && p.Upstream.Upstream == nil && !g.HasPage(p.Config.Name) {
+			l.wrong.Add(configerror.Error{
+				File: path, Line: p.Line, What: fmt.Sprintf("port %q has no upstream: nothing would serve its requests", p.Config.Name),
+				Hint: `add upstream: {url: "http://127.0.0.1:8080"} with the address of your service, or answer, or name the port in admin or metrics`,
+			})
+		}
+	}
+	return l.err()
+}
