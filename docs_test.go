@@ -103,6 +103,9 @@ func (d folder) replace(tb testing.TB, name, before, after string) {
 	d.write(tb, name, strings.Replace(content, before, after, 1))
 }
 
+// tokenKey is the Ed25519 key of RFC 8410 section 10.3.
+const tokenKey = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n"
+
 // newDocumentedFolder returns a folder with every file that the examples use, and with the
 // first complete example.
 func newDocumentedFolder(tb testing.TB) folder {
@@ -125,6 +128,7 @@ func newDocumentedFolder(tb testing.TB) folder {
 		"svid.pem": server.CertPEM(), "svid_key.pem": server.KeyPEM(), "svid_bundle.pem": clients.CertPEM(), // of spiffe-helper
 		"gateway-ca.pem": gateways.CertPEM(), "gateway.pem": gateway.CertPEM(), "gateway-key.pem": gateway.KeyPEM(),
 		"registration-ca.pem": registrations.CertPEM(), "orders-server.pem": orders.CertPEM(), "orders-server-key.pem": orders.KeyPEM(),
+		"token-key.pem": []byte(tokenKey),
 	} {
 		d.write(tb, name, string(content))
 	}
@@ -219,6 +223,10 @@ func TestDocsNameEveryKey(t *testing.T) {
 		{"limits", config, "limits:\n      ", "connections_per_ip"},
 		{"addresses", config, "addresses: {", "deny"},
 		{"proxy_protocol", config, "proxy_protocol: {", "from"},
+		{"headers", config, "headers: {", "signed"},
+		{"admin", config, "\nadmin: {", "edit"},
+		{"metrics", config, "\nmetrics: {", "path"},
+		{"tokens", config, "\ntokens: {", "key"},
 		{"a mapping", "users.yaml", "  - {", "fingerprint"},
 	} {
 		t.Run(row.level, func(t *testing.T) {

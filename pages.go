@@ -2,6 +2,7 @@ package mtlsguard
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/adminfile"
@@ -9,6 +10,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/token"
 )
 
 // pages are the handlers of what the server itself answers on its ports. Open makes them, before
@@ -81,6 +83,8 @@ func (s *Server) page(g *site.Generation, port string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var h http.Handler
 		switch {
+		case g.Tokens != nil && g.Tokens.Port == port && r.URL.Path == token.Path:
+			h = s.tokens.Handler(time.Now)
 		case g.Metrics != nil && g.Metrics.Port == port && r.URL.Path == g.Metrics.Path:
 			h = s.pages.metrics
 		case g.Admin != nil && g.Admin.Port == port:
@@ -94,6 +98,14 @@ func (s *Server) page(g *site.Generation, port string) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// useTokenKey makes headers be signed with the key of g. A key that is replaced stays published for
+// as long as a token that it has signed may be verified.
+func (s *Server) useTokenKey(g *site.Generation) {
+	if g.Tokens != nil {
+		s.tokens.Use(g.TokenKey, time.Now())
+	}
 }
 
 func init() {

@@ -69,7 +69,7 @@ func (s *Server) read(ctx context.Context, last *fileset.Reader, pinned *source.
 	const rounds = 10
 	program := s.options.program()
 	program.OnUpstreamFailure, program.OnUpstreamHealth = s.events.LogUpstream, s.events.LogUpstreamHealth
-	program.Generation = pinned
+	program.Generation, program.Tokens = pinned, &s.tokens
 	for round := 1; ; round++ {
 		f := last.Next(all)
 		remount(f, pinned)
@@ -119,6 +119,7 @@ func (s *Server) swap(g *site.Generation) error {
 	if err := s.guard.Reconfigure(config); err != nil {
 		return err
 	}
+	s.useTokenKey(g)
 	errs := []error{s.swapGateway(g)}
 	for i, p := range g.Ports {
 		if old := s.current.Ports[i]; old.Same(p) {

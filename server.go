@@ -20,6 +20,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/follow"
 	"github.com/mtlsguard/mtlsguard/internal/shadow"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/token"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -73,6 +74,7 @@ type Server struct {
 	running   atomic.Bool                  // Run or Serve is running
 	ready     atomic.Int32                 // a readyState
 	pages     pages
+	tokens    token.Signer
 	reminder  reminder
 	fetcher   atomic.Pointer[crlfetch.Fetcher] // nil: no CRL is fetched
 	reloaded  chan struct{}                    // wakes the watcher
@@ -126,6 +128,7 @@ func open(fsys fs.FS, path string, options Options) (*Server, error) {
 		s.ports = append(s.ports, port)
 	}
 	s.setCurrent(g)
+	s.useTokenKey(g)
 	for _, w := range site.Weakened(site.GODEBUG()) {
 		s.events.LogWarnings([]configerror.Finding{{What: w}})
 	}

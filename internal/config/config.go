@@ -26,6 +26,7 @@ type File struct {
 	Reverse       *Reverse        // nil: the server dials no gateway
 	Admin         *Admin          // nil: there is no admin page
 	Metrics       *Page           // nil: there are no metrics
+	Tokens        *Tokens         // nil: no header is signed
 	Source        *Source         // nil: all files are on disk
 }
 
@@ -87,7 +88,7 @@ func Parse(name string, data []byte, program Program, wrong *errorlist.List) *Fi
 	if root == nil {
 		return nil
 	}
-	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas", "addresses", "source", "admin", "metrics")
+	m := p.Map(root, "mtlsguard.yaml", "users", "policy", "reload", "ports", "reverse", "quotas", "addresses", "source", "admin", "metrics", "tokens")
 	f := &File{
 		Users:  p.scalar(m["users"], "users"),
 		Policy: p.scalar(m["policy"], "policy"),
@@ -97,10 +98,10 @@ func Parse(name string, data []byte, program Program, wrong *errorlist.List) *Fi
 	}
 	f.Addresses = p.addresses(m["addresses"])
 	p.ports(f, root, m)
-	p.pages(f, m)
 	if m["reverse"] != nil {
 		f.Reverse = p.reverse(m["reverse"])
 	}
+	p.pages(f, m)
 	if program.Map && m["users"] != nil {
 		p.Say(m["users"], "users is set, and the program maps certificates itself, by Options.Map", "remove users, or Options.Map")
 	}

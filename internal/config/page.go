@@ -22,6 +22,12 @@ type Admin struct {
 	Edit  bool
 }
 
+// Tokens is the block tokens: where the keys of signed headers are published.
+type Tokens struct {
+	Page
+	Key Scalar // empty: the server makes one when it starts
+}
+
 const defaultMetricsPath = "/metrics"
 
 // pages reads the blocks that name a port for what the server itself answers. The ports must
@@ -38,6 +44,27 @@ func (p *parser) pages(f *File, m map[string]*yaml.Node) {
 			page.Path = p.pagePath(k["path"])
 		}
 		f.Metrics = &page
+	}
+	p.tokens(f, m["tokens"])
+}
+
+// tokens reads the block tokens. It belongs to the upstreams whose headers are signed.
+func (p *parser) tokens(f *File, n *yaml.Node) {
+	if n != nil {
+		k := p.Map(n, "tokens", "port", "key")
+		f.Tokens = &Tokens{Page: p.page(f, n, k["port"], "tokens"), Key: p.scalar(k["key"], "key")}
+	}
+	signed := false
+	for _, port := range f.AllPorts() {
+		if port.Upstream == nil || port.Upstream.Headers.Signed == "" {
+			continue
+		}
+		if signed = true; n == nil {
+			p.Say(port.Upstream.node, "headers: signed needs tokens: no service could get the key to verify with", "add tokens: {port: NAME} with the port that publishes the keys")
+		}
+	}
+	if n != nil && n.Kind == yaml.MappingNode && !signed {
+		p.Say(n, "tokens has no effect: no upstream has headers: {signed: …}", "add it to an upstream, or remove tokens")
 	}
 }
 
@@ -87,6 +114,9 @@ func (f *File) Pages() []Page {
 	}
 	if f.Metrics != nil {
 		out = append(out, *f.Metrics)
+	}
+	if f.Tokens != nil {
+		out = append(out, f.Tokens.Page)
 	}
 	return out
 }

@@ -35,7 +35,10 @@ type Upstream struct {
 }
 
 // UpstreamHeaders are the names of the headers that carry the caller; empty ones are not sent.
-type UpstreamHeaders struct{ User, Groups, Certificate string }
+type UpstreamHeaders struct {
+	User, Groups, Certificate string
+	Signed                    string // a token; off by default
+}
 
 // Defaults of an upstream.
 const (
@@ -194,5 +197,5 @@ func isPath(text string) bool {
 
 // Names returns the names of the headers that are sent.
 func (h UpstreamHeaders) Names() []string {
-	return slices.DeleteFunc([]string{h.User, h.Groups, h.Certificate}, func(name string) bool { return name == "" })
+	return slices.DeleteFunc([]string{h.User, h.Groups, h.Certificate, h.Signed}, func(name string) bool { return name == "" })
 }

@@ -30,16 +30,16 @@ var prefixesOfHTTP = []string{"accept-", "access-control-", "content-", "if-", "
 
 // upstreamHeaders reads the names of the headers that carry the caller.
 func (p *parser) upstreamHeaders(u *Upstream, n *yaml.Node) {
-	u.Headers = UpstreamHeaders{defaultUserHeader, defaultGroupsHeader, defaultCertificateHeader}
+	u.Headers = UpstreamHeaders{User: defaultUserHeader, Groups: defaultGroupsHeader, Certificate: defaultCertificateHeader}
 	if n == nil {
 		return
 	}
-	m := p.Map(n, "headers", "user", "groups", "certificate")
+	m := p.Map(n, "headers", "user", "groups", "certificate", "signed")
 	taken := map[string]string{} // keys by folded name
 	for _, one := range []struct {
 		key  string
 		name *string
-	}{{"user", &u.Headers.User}, {"groups", &u.Headers.Groups}, {"certificate", &u.Headers.Certificate}} {
+	}{{"user", &u.Headers.User}, {"groups", &u.Headers.Groups}, {"certificate", &u.Headers.Certificate}, {"signed", &u.Headers.Signed}} {
 		if node := m[one.key]; node != nil {
 			*one.name = textproto.CanonicalMIMEHeaderKey(p.headerName(node, one.key))
 		}

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"slices"
 	"time"
@@ -32,6 +33,8 @@ type Generation struct {
 	Admin    *config.Admin // nil: there is no admin page
 	Metrics  *config.Page  // nil: there are no metrics
 	Warnings []configerror.Finding
+	Tokens   *config.Tokens     // nil: no header is signed
+	TokenKey ed25519.PrivateKey // nil: the server's own
 	endings  []ending
 	pages    []config.Page // all of them
 	kept     kept

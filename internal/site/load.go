@@ -72,7 +72,7 @@ func (l *loader) load() (*Generation, error) {
 	if f == nil {
 		return nil, l.err()
 	}
-	g := &Generation{Files: l.files, Reload: f.Reload, Admin: f.Admin, Metrics: f.Metrics, pages: f.Pages()}
+	g := &Generation{Files: l.files, Reload: f.Reload, Admin: f.Admin, Metrics: f.Metrics, Tokens: f.Tokens, pages: f.Pages()}
 	if g.Source = l.source(path, f); l.wrong.Len() > 0 && (g.Source != nil || l.previous != nil && l.previous.Source != nil) {
 		return nil, l.err() // where the other files come from is not known
 	}
@@ -96,6 +96,7 @@ func (l *loader) load() (*Generation, error) {
 	if f.Reverse != nil {
 		g.Tunnel = l.reverse(path, f.Reverse)
 	}
+	l.tokenKey(path, g)
 	l.rejectEmptied()
 	if err := l.err(); err != nil {
 		if l.halfRenewed == l.wrong.Len() {

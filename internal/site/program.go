@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/certmap"
 	"github.com/mtlsguard/mtlsguard/internal/config"
+	"github.com/mtlsguard/mtlsguard/internal/token"
 	"github.com/mtlsguard/mtlsguard/internal/upstream"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
@@ -25,6 +26,8 @@ type Program struct {
 	// Editor is set on a machine that is not the node: certificates and keys of ports are not read,
 	// and signatures are not checked.
 	Editor bool
+	// Tokens signs headers of upstreams; nil: the configuration is not served.
+	Tokens *token.Signer
 	// They are called as package upstream documents. nil reports nothing.
 	OnUpstreamFailure func(upstream.Failure)
 	OnUpstreamHealth  func(port, url string, err error)

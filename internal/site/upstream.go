@@ -75,7 +75,7 @@ func (l *loader) upstream(path string, p config.Port, out *Port) {
 	out.Upstream.Upstream = upstream.New(upstream.Config{
 		Port: p.Name, URL: u.URL, Scheme: scheme, Host: host, Via: via, Headers: upstream.Headers(u.Headers), Timeout: u.Timeout, Idle: u.Idle,
 		Retries: u.Retries, Requests: u.Requests, CallerShare: u.CallerShare, Upgrades: u.Upgrades, Health: u.Health,
-		OnFailure: l.program.OnUpstreamFailure, OnHealth: l.program.OnUpstreamHealth,
+		Tokens: l.program.Tokens, OnFailure: l.program.OnUpstreamFailure, OnHealth: l.program.OnUpstreamHealth,
 	})
 	if old.Upstream != nil {
 		out.Upstream.Inherit(old.Upstream)

@@ -50,7 +50,7 @@ func (h *Headers) of(id *identity.Identity) ([]field, error) {
 
 // names reports whether a header, in any spelling, is one that carries the caller.
 func (h *Headers) names(name string) bool {
-	return idheader.Same(name, h.User) || idheader.Same(name, h.Groups) || idheader.Same(name, h.Certificate)
+	return idheader.Same(name, h.User) || idheader.Same(name, h.Groups) || idheader.Same(name, h.Certificate) || idheader.Same(name, h.Signed)
 }
 
 // rewrite makes the request for the service. ReverseProxy has removed the headers that the

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/callershare"
 	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
+	"github.com/mtlsguard/mtlsguard/internal/token"
+	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
 // Config configures an Upstream. Package config has checked it.
@@ -26,6 +29,7 @@ type Config struct {
 	Host     string            // HOST:PORT, or any name for a socket
 	Via      http.RoundTripper // see Plain and TLS
 	Headers  Headers
+	Tokens   *token.Signer // for Headers.Signed
 	Timeout  time.Duration // for an answer to a health check; Via has it for requests
 	Idle     time.Duration // after which a request ends if no byte has moved, in either direction
 	Retries  int
@@ -44,7 +48,7 @@ type Config struct {
 
 // Headers are the names of the headers that carry the caller, in canonical form. An empty one
 // is not sent.
-type Headers struct{ User, Groups, Certificate string }
+type Headers struct{ User, Groups, Certificate, Signed string }
 
 // Upstream forwards requests to one service. It is safe for concurrent use.
 type Upstream struct {
@@ -99,6 +103,14 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.identity, err = u.config.Headers.of(&id); err != nil {
 		u.fail(w, x, http.StatusBadGateway, err) // fail closed: the service would take the caller for another, or for less
 		return
+	}
+	if name := u.config.Headers.Signed; name != "" {
+		if !username.IsName(id.User) {
+			u.fail(w, x, http.StatusBadGateway, fmt.Errorf("the user %.200q cannot be signed", id.User))
+			return
+		}
+		caller := token.Caller{User: id.User, Groups: id.Groups, Mapping: id.MappingID}
+		x.identity = append(x.identity, field{name, u.config.Tokens.Sign(caller, u.config.URL, time.Now())})
 	}
 	if r.URL.Path == "*" && r.Method != http.MethodOptions {
 		u.fail(w, x, http.StatusBadGateway, errors.New("the target cannot be forwarded"))
