@@ -33,7 +33,7 @@ var threats = map[string]int{
 	"P": 7,
 	"Q": 7,
 	"X": 5,
-	"Y": 13,
+	"Y": 14,
 	"V": 9,
 	"S": 18,
 	"T": 7,

@@ -466,8 +466,9 @@ func TestHealthOfAnUpstream(t *testing.T) {
 		l.server.Readiness().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		return fmt.Sprint(w.Code, " ", w.Body)
 	}
-	testkit.Eventually(t, "not ready", func() bool {
-		return strings.Contains(ready(), "port internal: the upstream "+url+" is not healthy: GET /healthz?deep=1: the status is 503")
+	testkit.Eventually(t, "not ready", func() bool { // both ports have been checked
+		text, what := ready(), ": the upstream "+url+" is not healthy: GET /healthz?deep=1: the status is 503"
+		return strings.Contains(text, "port internal"+what) && strings.Contains(text, "port public"+what)
 	})
 	status.Store(204)
 	testkit.Eventually(t, "ready", func() bool { return strings.HasPrefix(ready(), "200 ready") })

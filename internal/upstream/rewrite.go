@@ -59,6 +59,7 @@ func (u *Upstream) rewrite(pr *httputil.ProxyRequest) {
 	x := exchangeOf(pr.In)
 	out := pr.Out
 	u.config.Headers.clean(out.Header)
+	u.addVia(out.Header, pr.In)
 	for _, f := range x.identity {
 		out.Header[f.name] = []string{f.value}
 	}

@@ -75,6 +75,7 @@ func New(c Config) *Upstream {
 //   - 501 to upgrades that Upgrades does not list
 //   - 503 with Retry-After if Requests are under way, or the caller has its share of them
 //   - 502 if the service cannot be reached, breaks off or answers no HTTP
+//   - 508 if the request has come through this port before
 //   - 504 if the service is silent for too long
 //   - 400 or 408 if the caller's body is malformed, or does not come
 //
@@ -97,6 +98,10 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if upgrade != "" && !slices.Contains(u.config.Upgrades, upgrade) {
 		problem.Failure(http.StatusNotImplemented).Write(w, r) // h2c, for one, would carry requests that no policy sees
+		return
+	}
+	if u.looped(r) {
+		u.fail(w, x, http.StatusLoopDetected, errLoop)
 		return
 	}
 	var err error
