@@ -47,6 +47,7 @@ func (p *Page) guarded(next http.Handler) http.Handler {
 			fail(w, r, http.StatusServiceUnavailable, "the admin page has no server yet", "call Page.Watch")
 			return
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxUpload) // of every request: a GET may have a body, too
 		next.ServeHTTP(w, r)
 	})
 }

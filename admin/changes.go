@@ -92,6 +92,9 @@ type Reloaded struct {
 // reload reads all files again. The log has the request and its result.
 func (c *call) reload() (any, error) {
 	c.what = "reload"
+	if err := c.checkQuery("note"); err != nil { // it has no dry run
+		return nil, err
+	}
 	if _, err := c.note(); err != nil {
 		return nil, err
 	}

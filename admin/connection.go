@@ -155,6 +155,9 @@ type Closed struct {
 func (c *call) closeConnection() (any, error) {
 	text := c.PathValue("id")
 	c.what = "close connection " + text
+	if err := c.checkQuery("note"); err != nil { // it has no dry run
+		return nil, err
+	}
 	if _, err := c.note(); err != nil {
 		return nil, err
 	}

@@ -137,6 +137,12 @@ func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, e
 	if err != nil {
 		return nil, err
 	}
+	if err := c.checkQuery("note", "lock_me_out", "dry_run"); err != nil {
+		return nil, err
+	}
+	if c.URL.Query().Has("dry_run") && !p.dryRun {
+		return nil, invalid("a form of the page has no dry_run", "the form shows what would be before it asks for it")
+	}
 	note, err := c.note()
 	if err != nil {
 		return nil, err
@@ -179,19 +185,7 @@ func editFailure(err error) error {
 	return inTermsOfTheAPI(err)
 }
 
-// maxNote bounds the note of an edit, in bytes.
-const maxNote = 200
-
-// note returns the note of an edit: in the query, or in a form.
-func (c *call) note() (string, error) {
-	note := cmp.Or(c.URL.Query().Get("note"), c.PostForm.Get("note"))
-	if len(note) > maxNote {
-		return "", invalid(fmt.Sprintf("note: it has more than %d bytes", maxNote), "the number of a ticket, for example")
-	}
-	return note, nil
-}
-
-// readJSON reads the body of an edit.
+// readJSON reads the body of a call of the API.
 func (c *call) readJSON(v any) error {
 	data, err := c.readBody()
 	if err != nil {
@@ -200,7 +194,11 @@ func (c *call) readJSON(v any) error {
 	defer clear(data)
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	err = d.Decode(v)
+	if err == nil && d.More() {
+		err = errors.New("something follows the object") // it would be ignored
+	}
+	if err != nil {
 		return &failure{Status: http.StatusBadRequest, Detail: "the body is not the JSON that is expected: " + escape.Printable(err.Error(), maxDetail), Hint: "admin/openapi.yaml describes it"}
 	}
 	return nil

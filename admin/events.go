@@ -59,6 +59,11 @@ type liveRefusals struct {
 // drains, for at most a minute. A stream also ends with a new configuration, which may not allow
 // it any more: a browser comes back, and the guard decides.
 func (c *call) events() (any, error) {
+	if c.Method == http.MethodHead { // a stream without a body would hold one of the few places, and the connection
+		c.w.Header().Set("Content-Type", "text/event-stream")
+		c.w.WriteHeader(http.StatusOK)
+		return nil, nil
+	}
 	select {
 	case c.page.streams <- struct{}{}:
 		defer func() { <-c.page.streams }()

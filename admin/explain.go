@@ -1,10 +1,8 @@
 package admin
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -43,16 +41,9 @@ type Explained struct {
 
 // explainJSON answers the question in the body.
 func (c *call) explainJSON() (any, error) {
-	data, err := c.readBody()
-	if err != nil {
-		return nil, err
-	}
-	defer clear(data)
 	var q question
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&q); err != nil {
-		return nil, &failure{Status: http.StatusBadRequest, Detail: "the body is not the JSON of a question: " + escape.Printable(err.Error(), maxDetail), Hint: "admin/openapi.yaml describes it"}
+	if err := c.readJSON(&q); err != nil {
+		return nil, err
 	}
 	return c.explain(&q)
 }

@@ -23,7 +23,6 @@ func (f *form) value(name string) string { return strings.TrimSpace(f.values.Get
 
 // readForm reads a form, with the file of a certificate if there is one.
 func (c *call) readForm() (*form, error) {
-	c.Body = http.MaxBytesReader(c.w, c.Body, maxUpload)
 	if err := c.ParseMultipartForm(maxUpload); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		return nil, bodyError(err)
 	}

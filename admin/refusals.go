@@ -19,7 +19,7 @@ const (
 
 // number reads a number of the query. An absent one is the default.
 func (c *call) number(name string, least, most, absent uint64) (uint64, error) {
-	text := c.FormValue(name)
+	text := c.URL.Query().Get(name) // not FormValue, which would read a body
 	if text == "" {
 		return absent, nil
 	}
@@ -38,12 +38,13 @@ type refusalFilter struct {
 }
 
 func (c *call) refusalFilter() (refusalFilter, error) {
-	f := refusalFilter{Reason: c.FormValue("reason"), Port: c.FormValue("port"), User: c.FormValue("user"), Fingerprint: strings.ToLower(c.FormValue("fingerprint"))}
+	q := c.URL.Query()
+	f := refusalFilter{Reason: q.Get("reason"), Port: q.Get("port"), User: q.Get("user"), Fingerprint: strings.ToLower(q.Get("fingerprint"))}
 	if f.Reason != "" && !reason.Reason(f.Reason).Known() {
 		return f, invalid(fmt.Sprintf("reason: %q is not a reason", f.Reason), "docs/reasons.md lists them")
 	}
 	var err error
-	if text := c.FormValue("since"); text != "" {
+	if text := q.Get("since"); text != "" {
 		if f.since, err = time.Parse(time.RFC3339, text); err != nil {
 			return f, invalid(fmt.Sprintf("since: %q is not a time", text), "such as 2026-01-31T08:00:00Z")
 		}
@@ -106,10 +107,11 @@ func (c *call) refusal() (any, error) {
 
 // series answers with the refusals of each minute.
 func (c *call) series() (any, error) {
-	if of := c.FormValue("of"); of != "" && of != "refused" {
+	q := c.URL.Query()
+	if of := q.Get("of"); of != "" && of != "refused" {
 		return nil, invalid(fmt.Sprintf("of: %q is not counted", of), "refused")
 	}
-	if by := c.FormValue("by"); by != "" && by != "reason" {
+	if by := q.Get("by"); by != "" && by != "reason" {
 		return nil, invalid(fmt.Sprintf("by: %q is not a key of the counts", by), "reason")
 	}
 	n, err := c.number("minutes", 1, minutesKept, 60)

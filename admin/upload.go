@@ -13,7 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/report"
 )
 
-// maxUpload bounds the body of a request, in bytes.
+// maxUpload bounds the body of each request, in bytes.
 const maxUpload = 64 << 10
 
 var errHasKey = invalid("this file holds a private key; nothing was stored", "send the certificate alone, and treat the key as disclosed if this page is not yours")
@@ -70,7 +70,7 @@ func readDER(data []byte) ([]*x509.Certificate, error) {
 
 // readBody reads the whole body of a request.
 func (c *call) readBody() ([]byte, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, maxUpload))
+	data, err := io.ReadAll(c.Body) // guarded bounds it
 	if err != nil {
 		return nil, bodyError(err)
 	}
