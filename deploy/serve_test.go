@@ -171,7 +171,7 @@ func TestSidecarServesInAnEmptyRoot(t *testing.T) {
 	billing := clients.Leaf("billing", func(c *x509.Certificate) {
 		c.URIs = []*url.URL{{Scheme: "spiffe", Host: "acme", Path: "/ns/prod/sa/billing"}}
 	})
-	addr, probes, service := freeAddress(t), freeAddress(t), freeAddress(t)
+	addr, probes, service := testkit.FreeAddress(t), testkit.FreeAddress(t), testkit.FreeAddress(t)
 	config := map[string]string{}
 	for name, text := range s.config.Data {
 		config[name] = strings.NewReplacer("listen: :8443", "listen: "+addr, "127.0.0.1:8080", service).Replace(text)

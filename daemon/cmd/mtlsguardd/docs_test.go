@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,8 +42,8 @@ func newPage(t *testing.T) *page {
 	if err := os.Symlink(self, filepath.Join(p.path, "mtlsguardd")); err != nil {
 		t.Fatal(err)
 	}
-	admin := freeAddr(t)
-	p.addresses = strings.NewReplacer("127.0.0.1:8443", freeAddr(t), "127.0.0.1:8445", freeAddr(t), "127.0.0.1:8449", admin, "localhost:8449", "localhost:"+admin[strings.LastIndex(admin, ":")+1:])
+	admin := testkit.FreeAddress(t)
+	p.addresses = strings.NewReplacer("127.0.0.1:8443", testkit.FreeAddress(t), "127.0.0.1:8445", testkit.FreeAddress(t), "127.0.0.1:8449", admin, "localhost:8449", "localhost:"+admin[strings.LastIndex(admin, ":")+1:])
 	p.sh("", "mtlsguard demo "+p.dir+" --files")
 	_, config, ok := strings.Cut(p.text, "```yaml\n")
 	config, _, end := strings.Cut(config, "```\n")
@@ -146,14 +145,4 @@ func TestThePageWorks(t *testing.T) {
 	if asked != 7 {
 		t.Errorf("%d calls", asked)
 	}
-}
-
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

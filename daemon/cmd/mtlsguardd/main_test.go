@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
@@ -28,7 +30,7 @@ type node struct {
 
 func newNode(t *testing.T, service string) *node {
 	t.Helper()
-	s := &node{T: t, dir: t.TempDir(), address: freeAddr(t), serve: testpki.NewCA("Server CA")}
+	s := &node{T: t, dir: t.TempDir(), address: testkit.FreeAddress(t), serve: testpki.NewCA("Server CA")}
 	ca := testpki.NewCA("Client CA")
 	s.alice = ca.Leaf("alice")
 	own := s.serve.Server()
@@ -160,5 +162,18 @@ func TestErrors(t *testing.T) {
 		if code := run(t.Context(), arguments, &stdout, &stderr); code != exitInvalid || !strings.Contains(stderr.String(), row.want) || stdout.Len() > 0 {
 			t.Errorf("%s: exit status %d\n%s%s", row.arguments, code, stdout.String(), stderr.String())
 		}
+	}
+}
+
+// A collector that is away costs one line of the log a minute.
+func TestErrorsOfACollectorAreSampled(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	report := logErrors(mtlsguard.JSONLog(&out, nil))
+	for range 3 {
+		report(errors.New("connection refused"))
+	}
+	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"msg":"spans are lost"`) || !strings.Contains(got, "connection refused") {
+		t.Error(got)
 	}
 }

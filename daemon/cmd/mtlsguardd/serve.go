@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/fleet/storeflag"
 	"github.com/mtlsguard/mtlsguard/internal/console"
 	"github.com/mtlsguard/mtlsguard/internal/daemon"
@@ -43,7 +44,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	program := &daemon.Program{Stdout: stdout, Stderr: stderr, JSON: c.JSON, Metrics: func() (daemon.Part, error) { return prom.New(prom.Config{}) }}
-	around, endTraces, err := c.Trace.open(ctx)
+	around, endTraces, err := c.Trace.open(ctx, mtlsguard.JSONLog(stderr, nil))
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	api "go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -32,7 +35,7 @@ type traceFlags struct {
 const endTime = 5 * time.Second
 
 // open returns what makes the spans, or nil without --traces. end sends the last of them.
-func (f *traceFlags) open(ctx context.Context) (around func(http.Handler) http.Handler, end func() error, err error) {
+func (f *traceFlags) open(ctx context.Context, log *slog.Logger) (around func(http.Handler) http.Handler, end func() error, err error) {
 	if f.Traces == "" {
 		return nil, func() error { return nil }, nil
 	}
@@ -52,6 +55,7 @@ func (f *traceFlags) open(ctx context.Context) (around func(http.Handler) http.H
 		return nil, nil, err
 	}
 	// The ratio decides alone: a caller cannot have its requests traced by its own header.
+	api.SetErrorHandler(api.ErrorHandlerFunc(logErrors(log)))
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithSampler(sdk.TraceIDRatioBased(f.TraceRatio)), sdk.WithResource(about))
 	telemetry, err := guardotel.New(guardotel.Config{Names: f.TraceNames})
 	if err != nil {
@@ -65,6 +69,17 @@ func (f *traceFlags) open(ctx context.Context) (around func(http.Handler) http.H
 		_ = provider.Shutdown(ctx) // a collector that is away must not make the end of the server an error
 		return nil
 	}, nil
+}
+
+// logErrors returns a function that logs an error of the exporter, at most one a minute.
+func logErrors(log *slog.Logger) func(error) {
+	var next atomic.Int64 // when the next one is logged, in seconds
+	return func(err error) {
+		now := time.Now().Unix()
+		if due := next.Load(); now >= due && next.CompareAndSwap(due, now+60) {
+			log.Warn("spans are lost", "error", err.Error())
+		}
+	}
 }
 
 // contexts reads and writes traceparent (W3C Trace Context).
