@@ -39,7 +39,7 @@ var threats = map[string]int{
 	"T": 7,
 	"U": 6,
 	"Z": 10,
-	"W": 13,
+	"W": 14,
 }
 
 var (

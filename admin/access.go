@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
@@ -52,13 +53,16 @@ func (p *Page) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// mayPost reports whether the caller's request would be allowed as a POST to a path. It asks the
+// mayPost reports whether the caller's request would be allowed as a POST to an escaped path. It asks the
 // guard, without a quota. A caller behind a gateway is known by headers that the guard has
 // removed: for them it is no.
 func (c *call) mayPost(path string) bool {
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		return false
+	}
 	r := c.Clone(c.Context())
-	u := *c.URL
-	u.Path, u.RawPath, u.RawQuery = path, "", ""
-	r.Method, r.URL, r.RequestURI = http.MethodPost, &u, u.EscapedPath()
+	u.Scheme, u.Host = c.URL.Scheme, c.URL.Host
+	r.Method, r.URL, r.RequestURI = http.MethodPost, u, path
 	return c.server.Guard().Check(r).Allowed
 }

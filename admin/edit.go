@@ -95,7 +95,7 @@ func (c *call) setMapping() (any, error) {
 	if err := c.readJSON(&body); err != nil {
 		return nil, err
 	}
-	return c.set(useredit.Set{IDs: []string{c.PathValue("id")}, Disabled: body.Disabled, NotBefore: body.NotBefore, NotAfter: body.NotAfter}, c.proposal())
+	return c.set(useredit.Set{IDs: []string{c.mappingID()}, Disabled: body.Disabled, NotBefore: body.NotBefore, NotAfter: body.NotAfter}, c.proposal())
 }
 
 // set changes keys of one mapping.
@@ -109,8 +109,8 @@ func (c *call) set(change useredit.Set, p proposal) (*Edited, error) {
 
 // removeMapping removes a mapping.
 func (c *call) removeMapping() (any, error) {
-	c.what = "remove mapping " + c.PathValue("id")
-	remove := useredit.Remove{IDs: []string{c.PathValue("id")}}
+	c.what = "remove mapping " + c.mappingID()
+	remove := useredit.Remove{IDs: []string{c.mappingID()}}
 	return c.edit(c.proposal(), remove.Change)
 }
 

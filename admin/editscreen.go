@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/escape"
@@ -17,7 +16,7 @@ func (c *call) editScreen() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, change, back := c.PathValue("id"), useredit.Set{}, ""
+	id, change, back := c.mappingID(), useredit.Set{}, ""
 	change.IDs = []string{id}
 	switch f.value("what") {
 	case "disable", "enable":
@@ -43,9 +42,6 @@ func (c *call) editScreen() (any, error) {
 
 // goTo sends a browser to another screen after a change.
 func (c *call) goTo(path string) { http.Redirect(c.w, c.Request, path, http.StatusSeeOther) }
-
-// mappingPath returns the screen of a mapping.
-func mappingPath(id string) string { return "/mappings/" + url.PathEscape(id) }
 
 // endOfDay returns the end of a mapping whose last day is a date; "" has none.
 func endOfDay(date string) (string, error) {

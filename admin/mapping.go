@@ -175,7 +175,7 @@ func (c *call) listMappings() (any, error) {
 
 // mapping answers with the mapping that the path names.
 func (c *call) mapping() (any, error) {
-	id := c.PathValue("id")
+	id := c.mappingID()
 	c.setUsersETag()
 	if out, _ := c.mappings(&mappingFilter{ID: id, limit: 1}); len(out) == 1 {
 		return out[0], nil

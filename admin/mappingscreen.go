@@ -57,7 +57,7 @@ func (c *call) mappingScreen() (any, error) {
 		return nil, err
 	}
 	v := &mappingView{Mapping: m.(Mapping), Kinds: useredit.Kinds}
-	if c.mayPost("/mappings/" + v.ID + "/edit") {
+	if c.mayPost(mappingPath(v.ID) + "/edit") {
 		v.ETag = c.usersETag()
 	}
 	v.LastDay = lastDayOf(v.NotAfter)

@@ -34,7 +34,7 @@ func (c *call) rotateMapping() (any, error) {
 }
 
 func (c *call) rotate(body *renewal, p proposal) (*Edited, error) {
-	id := c.PathValue("id")
+	id := c.mappingID()
 	c.what = "rotate mapping " + id
 	var err error
 	if p.chain, err = readCertificates([]byte(body.Certificate)); err != nil {

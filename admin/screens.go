@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
 	"os"
 	"path"
 	"strings"
@@ -77,7 +76,7 @@ type link struct {
 // parseScreens parses the templates, which are part of the program.
 func parseScreens() map[string]*template.Template {
 	base := template.Must(template.New("base.html").Funcs(template.FuncMap{
-		"when": newMoment, "moment": parseMoment, "short": shortDigest, "segment": url.PathEscape, "printable": func(s string) string { return escape.Printable(s, 0) },
+		"when": newMoment, "moment": parseMoment, "short": shortDigest, "segment": mappingSegment, "printable": func(s string) string { return escape.Printable(s, 0) },
 		"sum":  sumOf,
 		"join": func(all []string) string { return escape.Printable(strings.Join(all, ", "), 0) },
 	}).ParseFS(files, "templates/base.html", "templates/parts.html", "templates/edits.html"))
