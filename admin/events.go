@@ -99,7 +99,6 @@ type stream struct {
 }
 
 func (s *stream) run() {
-	defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }() // HTTP/1.1: the connection goes on
 	ticker := time.NewTicker(streamTick)
 	defer ticker.Stop()
 	end := time.NewTimer(streamTime)
@@ -151,8 +150,10 @@ func (s *stream) sendRefusals() bool {
 	return err == nil && s.send("refusal", body)
 }
 
-// send sends one event. JSON has no line ends.
+// send sends one event. JSON has no line ends. The deadline goes with the event: on HTTP/2 one
+// that passes resets the stream, though nobody writes.
 func (s *stream) send(event string, data []byte) bool {
+	defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamWriteLimit)) // the port has a limit too
 	if _, err := fmt.Fprintf(s.w, "id: %d\nevent: %s\ndata: %s\n\n", s.sent, event, data); err != nil {
 		return false

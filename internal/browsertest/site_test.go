@@ -1,0 +1,277 @@
+package browsertest_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/admin"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
+	"github.com/mtlsguard/mtlsguard/internal/testpki"
+)
+
+const siteConfig = `users: users.yaml
+policy: policy.csv
+reload: 0
+ports:
+  - name: admin
+    listen: 127.0.0.1:0
+    client_cert: require
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [client-ca.pem]}
+    server_names: [localhost]
+  - name: internal
+    listen: 127.0.0.1:0
+    client_cert: require
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [client-ca.pem, partner-ca.pem], crls: [client-ca.crl, partner-ca.crl], revocation: soft}
+    limits: {connections: 50}
+  - name: public
+    listen: 127.0.0.1:0
+    client_cert: request
+    strict: false
+    certificate: {cert: server.pem, key: server-key.pem}
+    trust: {anchors: [client-ca.pem]}
+  - name: gateway
+    listen: 127.0.0.1:0
+    client_cert: require
+    certificate: {cert: server.pem, key: server-key.pem}
+    forwarded:
+      format: rfc9440
+      gateway: {anchors: [gateway-ca.pem], names: [gateway.acme.example]}
+      trust: {anchors: [client-ca.pem]}
+`
+
+const siteUsers = `mappings:
+  - {id: staff, user: "{user}", subject: "CN={user},OU=Staff,O=Acme", issuer: client-ca.pem}
+  - {id: orders-2026, user: orders-api, uri: "spiffe://acme/ns/prod/sa/orders", issuer: client-ca.pem, ports: [internal]}
+  - {id: old-partner, user: partner, subject: "CN=old-partner,O=Partner", issuer: partner-ca.pem, disabled: true}
+  - {id: markup, user: markup, subject: "CN=\\<b onclick=alert(1)\\>bold\\</b\\>,O=Acme", issuer: client-ca.pem}
+`
+
+const sitePolicy = `p, group:admins, admin, *, /*, allow
+p, group:auditors, admin, GET, /*, allow
+p, group:staff, internal, GET|POST, /orders/*, allow
+p, user:orders-api, internal, GET, /orders/{id}, allow
+p, user:mallory, *, *, /orders/*, deny
+p, group:Anonymous, public, GET, /whoami, allow
+g, user:alice, group:admins
+g, user:carol, group:auditors
+g, user:alice, group:staff
+g, user:mallory, group:staff
+`
+
+// pkiFolder has the test certificates.
+const pkiFolder = "../../testdata/pki"
+
+// reportPath takes the reports of the browser about violations of the content security policy.
+const reportPath = "/csp-report"
+
+// site is a server with its admin page on the port admin.
+type site struct {
+	testing.TB
+	dir     string
+	server  *mtlsguard.Server
+	page    *admin.Page
+	addr    map[string]string
+	roots   *x509.CertPool
+	mu      sync.Mutex
+	reports []string          // violations of the content security policy
+	extra   map[string]string // pages of the test beside those of the admin page
+}
+
+func newSite(tb testing.TB) *site {
+	tb.Helper()
+	s := &site{TB: tb, dir: tb.TempDir(), addr: map[string]string{}, extra: map[string]string{}}
+	for _, name := range []string{"server.pem", "server-key.pem", "client-ca.pem", "partner-ca.pem", "gateway-ca.pem", "client-ca.crl", "partner-ca.crl"} {
+		data, err := os.ReadFile(filepath.Join(pkiFolder, name))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s.put(name, string(data))
+	}
+	ends := time.Now().Add(12 * 24 * time.Hour).UTC().Format(time.RFC3339)
+	s.put("mtlsguard.yaml", siteConfig)
+	s.put("users.yaml", siteUsers+"  - {id: brief, user: auditor, subject: \"CN=auditor,O=Elsewhere\", issuer: client-ca.pem, not_after: "+ends+"}\n")
+	s.put("policy.csv", sitePolicy)
+	var err error
+	if s.page, err = admin.New(admin.Config{Title: "Orders", Edit: true}); err != nil {
+		tb.Fatal(err)
+	}
+	ready := make(chan struct{})
+	s.server, err = mtlsguard.Open(filepath.Join(s.dir, "mtlsguard.yaml"), mtlsguard.Options{
+		Observe: s.page.Observe, OnHandshake: s.page.OnHandshake, Ready: func() { close(ready) },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.page.Watch(s.server)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.server.Serve(ctx, http.HandlerFunc(s.serve)) }()
+	tb.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			tb.Error(err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- nil
+		tb.Fatal(err)
+	}
+	for _, p := range s.server.Ports() {
+		s.addr[p.Name()] = p.Addr().String()
+	}
+	s.roots = x509.NewCertPool()
+	s.roots.AddCert(s.pair("server-ca").Cert)
+	return s
+}
+
+// origin returns the beginning of the page's URLs.
+func (s *site) origin() string {
+	return "https://localhost" + strings.TrimPrefix(s.addr["admin"], "127.0.0.1")
+}
+
+// serve serves the page on its port, where violations of its content security policy are
+// reported, and an API on the others.
+func (s *site) serve(w http.ResponseWriter, r *http.Request) {
+	if id, _ := identity.FromContext(r.Context()); id.Port != "admin" {
+		_, _ = io.WriteString(w, "order")
+		return
+	}
+	if r.URL.Path == reportPath {
+		report, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
+		s.mu.Lock()
+		s.reports = append(s.reports, string(report))
+		s.mu.Unlock()
+		return
+	}
+	reporting := &reportingWriter{ResponseWriter: w}
+	if body, ok := s.extra[r.URL.Path]; ok {
+		reporting.Header().Set("Content-Security-Policy", "default-src 'self'")
+		reporting.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(reporting, body)
+		return
+	}
+	s.page.Handler().ServeHTTP(reporting, r)
+}
+
+// takeReports returns the violations that were reported since the last call.
+func (s *site) takeReports() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.reports
+	s.reports = nil
+	return out
+}
+
+// reportingWriter adds the address for reports to the content security policy.
+type reportingWriter struct {
+	http.ResponseWriter
+	wrote bool
+}
+
+func (w *reportingWriter) WriteHeader(code int) {
+	if h := w.Header(); !w.wrote && h.Get("Content-Security-Policy") != "" {
+		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; report-uri "+reportPath)
+	}
+	w.wrote = true
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *reportingWriter) Write(p []byte) (int, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController flush.
+func (w *reportingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (s *site) put(name, content string) {
+	s.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// files returns the files of a test certificate and its key.
+func (s *site) files(name string) (certificate, key string) {
+	return filepath.Join(pkiFolder, name+".pem"), filepath.Join(pkiFolder, name+"-key.pem")
+}
+
+// pair returns a test certificate with its key.
+func (s *site) pair(name string) *testpki.Pair {
+	s.Helper()
+	certificate, key := s.files(name)
+	loaded, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		s.Fatal(err)
+	}
+	out := &testpki.Pair{Cert: loaded.Leaf, Key: loaded.PrivateKey.(crypto.Signer)}
+	for _, der := range loaded.Certificate[1:] {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			s.Fatal(err)
+		}
+		out.Chain = append(out.Chain, c)
+	}
+	return out
+}
+
+// call sends a request to a port. It returns the status, or 0 if the handshake was refused.
+func (s *site) call(holder *testpki.Pair, method, port, target string) int {
+	s.Helper()
+	r, err := http.NewRequest(method, "https://"+s.addr[port]+"/", nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	r.URL.Opaque = target // as it is, without an escape
+	res, err := testkit.Client(s, s.roots, holder).Do(r)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+	return res.StatusCode
+}
+
+// expect is call with the status that it must have.
+func (s *site) expect(status int, holder *testpki.Pair, method, port, target string) {
+	s.Helper()
+	if got := s.call(holder, method, port, target); got != status {
+		s.Errorf("%s %s on port %s: %d, want %d", method, target, port, got, status)
+	}
+}
+
+// populate makes requests of every kind, so that no screen is empty.
+func (s *site) populate() {
+	s.Helper()
+	s.expect(200, s.pair("alice"), "GET", "internal", "/orders/7")
+	s.expect(200, s.pair("orders"), "GET", "internal", "/orders/7")
+	for i := range 3 {
+		s.expect(403, s.pair("mallory"), "POST", "internal", fmt.Sprintf("/orders/%d", i))
+	}
+	s.expect(403, s.pair("bob"), "GET", "internal", "/orders/7")
+	s.expect(403, s.pair("stranger"), "GET", "internal", "/orders/7")
+	s.expect(400, s.pair("alice"), "GET", "internal", "/orders//7")
+	s.expect(403, nil, "GET", "public", "/orders/7")
+	for _, name := range []string{"expired", "untrusted", "revoked", "server-eku", "many-attributes"} {
+		s.expect(0, s.pair(name), "GET", "internal", "/orders/7")
+	}
+}
