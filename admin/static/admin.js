@@ -60,6 +60,10 @@ function listen() {
   source.addEventListener("reload", (event) => {
     tell("Generation " + JSON.parse(event.data).generation + " is in effect. Load this page again to see it.");
   });
+  source.addEventListener("error", () => {
+    // The browser opens the stream again by itself, unless the answer was a refusal.
+    if (source.readyState === EventSource.CLOSED) tell("The figures are not live any more. Load this page again.");
+  });
   addEventListener("pagehide", () => source.close());
 }
 

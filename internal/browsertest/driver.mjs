@@ -33,6 +33,7 @@ function watch(page) {
 
 // find returns the locator of an element by its role and its accessible name.
 function find({ role, name }) {
+  if (role === "label") return page.getByLabel(name, { exact: true }); // ARIA has no role for a field for files
   return page.getByRole(role, { name, exact: true });
 }
 

@@ -2,8 +2,6 @@ package browsertest_test
 
 import (
 	"context"
-	"crypto"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
@@ -12,14 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/admin"
 	"github.com/mtlsguard/mtlsguard/identity"
-	"github.com/mtlsguard/mtlsguard/internal/testkit"
-	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 const siteConfig = `users: users.yaml
@@ -57,6 +55,7 @@ ports:
 const siteUsers = `mappings:
   - {id: staff, user: "{user}", subject: "CN={user},OU=Staff,O=Acme", issuer: client-ca.pem}
   - {id: orders-2026, user: orders-api, uri: "spiffe://acme/ns/prod/sa/orders", issuer: client-ca.pem, ports: [internal]}
+  - {id: partner-2026, user: partner, fingerprint: "%s"}
   - {id: old-partner, user: partner, subject: "CN=old-partner,O=Partner", issuer: partner-ca.pem, disabled: true}
   - {id: markup, user: markup, subject: "CN=\\<b onclick=alert(1)\\>bold\\</b\\>,O=Acme", issuer: client-ca.pem}
 `
@@ -65,6 +64,8 @@ const sitePolicy = `p, group:admins, admin, *, /*, allow
 p, group:auditors, admin, GET, /*, allow
 p, group:staff, internal, GET|POST, /orders/*, allow
 p, user:orders-api, internal, GET, /orders/{id}, allow
+p, user:partner, internal, GET, /orders/*, allow
+p, user:newcomer, internal, GET, /orders/*, allow
 p, user:mallory, *, *, /orders/*, deny
 p, group:Anonymous, public, GET, /whoami, allow
 g, user:alice, group:admins
@@ -89,6 +90,8 @@ type site struct {
 	roots   *x509.CertPool
 	mu      sync.Mutex
 	reports []string          // violations of the content security policy
+	streams atomic.Int64      // of events, since the start
+	open    atomic.Int64      // streams now
 	extra   map[string]string // pages of the test beside those of the admin page
 }
 
@@ -104,7 +107,7 @@ func newSite(tb testing.TB) *site {
 	}
 	ends := time.Now().Add(12 * 24 * time.Hour).UTC().Format(time.RFC3339)
 	s.put("mtlsguard.yaml", siteConfig)
-	s.put("users.yaml", siteUsers+"  - {id: brief, user: auditor, subject: \"CN=auditor,O=Elsewhere\", issuer: client-ca.pem, not_after: "+ends+"}\n")
+	s.put("users.yaml", fmt.Sprintf(siteUsers, trust.FingerprintOf(s.pair("partner").Cert))+"  - {id: brief, user: auditor, subject: \"CN=auditor,O=Elsewhere\", issuer: client-ca.pem, not_after: "+ends+"}\n")
 	s.put("policy.csv", sitePolicy)
 	var err error
 	if s.page, err = admin.New(admin.Config{Title: "Orders", Edit: true}); err != nil {
@@ -167,6 +170,11 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(reporting, body)
 		return
 	}
+	if r.URL.Path == "/api/v1/events" {
+		s.streams.Add(1)
+		s.open.Add(1)
+		defer s.open.Add(-1)
+	}
 	s.page.Handler().ServeHTTP(reporting, r)
 }
 
@@ -207,71 +215,5 @@ func (s *site) put(name, content string) {
 	s.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600); err != nil {
 		s.Fatal(err)
-	}
-}
-
-// files returns the files of a test certificate and its key.
-func (s *site) files(name string) (certificate, key string) {
-	return filepath.Join(pkiFolder, name+".pem"), filepath.Join(pkiFolder, name+"-key.pem")
-}
-
-// pair returns a test certificate with its key.
-func (s *site) pair(name string) *testpki.Pair {
-	s.Helper()
-	certificate, key := s.files(name)
-	loaded, err := tls.LoadX509KeyPair(certificate, key)
-	if err != nil {
-		s.Fatal(err)
-	}
-	out := &testpki.Pair{Cert: loaded.Leaf, Key: loaded.PrivateKey.(crypto.Signer)}
-	for _, der := range loaded.Certificate[1:] {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			s.Fatal(err)
-		}
-		out.Chain = append(out.Chain, c)
-	}
-	return out
-}
-
-// call sends a request to a port. It returns the status, or 0 if the handshake was refused.
-func (s *site) call(holder *testpki.Pair, method, port, target string) int {
-	s.Helper()
-	r, err := http.NewRequest(method, "https://"+s.addr[port]+"/", nil)
-	if err != nil {
-		s.Fatal(err)
-	}
-	r.URL.Opaque = target // as it is, without an escape
-	res, err := testkit.Client(s, s.roots, holder).Do(r)
-	if err != nil {
-		return 0
-	}
-	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, res.Body)
-	return res.StatusCode
-}
-
-// expect is call with the status that it must have.
-func (s *site) expect(status int, holder *testpki.Pair, method, port, target string) {
-	s.Helper()
-	if got := s.call(holder, method, port, target); got != status {
-		s.Errorf("%s %s on port %s: %d, want %d", method, target, port, got, status)
-	}
-}
-
-// populate makes requests of every kind, so that no screen is empty.
-func (s *site) populate() {
-	s.Helper()
-	s.expect(200, s.pair("alice"), "GET", "internal", "/orders/7")
-	s.expect(200, s.pair("orders"), "GET", "internal", "/orders/7")
-	for i := range 3 {
-		s.expect(403, s.pair("mallory"), "POST", "internal", fmt.Sprintf("/orders/%d", i))
-	}
-	s.expect(403, s.pair("bob"), "GET", "internal", "/orders/7")
-	s.expect(403, s.pair("stranger"), "GET", "internal", "/orders/7")
-	s.expect(400, s.pair("alice"), "GET", "internal", "/orders//7")
-	s.expect(403, nil, "GET", "public", "/orders/7")
-	for _, name := range []string{"expired", "untrusted", "revoked", "server-eku", "many-attributes"} {
-		s.expect(0, s.pair(name), "GET", "internal", "/orders/7")
 	}
 }
