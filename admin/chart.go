@@ -75,7 +75,11 @@ func newChart(title string, s SeriesReport) chart {
 		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Reason, b.Reason))
 	})
 	from, _ := time.Parse(time.RFC3339, s.From) // report has written it
-	at := func(i int) string { return from.Add(time.Duration(i*s.Step) * time.Second).Format("15:04") }
+	layout := "15:04"
+	if time.Duration(steps*s.Step)*time.Second >= 24*time.Hour {
+		layout = "2006-01-02 15:04" // both ends of a day have the same hour
+	}
+	at := func(i int) string { return from.Add(time.Duration(i*s.Step) * time.Second).Format(layout) }
 	out.From, out.To = at(0), at(steps)
 	sums := make([]uint64, steps)
 	for i := range out.Legend {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/admin"
-	"github.com/mtlsguard/mtlsguard/identity"
 )
 
 // The page on the port "admin", and an API on the others.
@@ -22,11 +21,6 @@ func Example() {
 		log.Fatal(err)
 	}
 	page.Watch(server)
-	log.Fatal(server.Serve(context.Background(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, ok := identity.FromContext(r.Context()); ok && id.Port == "admin" {
-			page.Handler().ServeHTTP(w, r)
-			return
-		}
-		_, _ = io.WriteString(w, "an order")
-	})))
+	orders := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "an order") })
+	log.Fatal(server.Serve(context.Background(), page.OnPort("admin", orders)))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/configerror"
+	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/adminfile"
 )
 
@@ -93,6 +94,17 @@ func (p *Page) mayEdit() bool { return p.config.Edit || adminfile.OfServer(p.ser
 // title returns the title of the page: that of the block admin of the file, or else Config.Title.
 func (p *Page) title() string {
 	return cmp.Or(adminfile.OfServer(p.server.Load()).Title, p.config.Title)
+}
+
+// OnPort returns a handler that serves the page on the port of a name, and next on other ports.
+func (p *Page) OnPort(name string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := identity.FromContext(r.Context()); ok && id.Port == name {
+			p.handler.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Handler returns the handler of the page. It expects a path from the root, and serves it only

@@ -3,15 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/admin"
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/daemon"
@@ -19,12 +16,12 @@ import (
 
 type demoCmd struct {
 	Folder    string `arg:"" optional:"" help:"The folder for the files, which are kept. Default: a temporary folder, which is deleted at the end."`
-	FirstPort int    `default:"8443" placeholder:"N" help:"The three ports are N, N+1 and N+2 of 127.0.0.1. 0 takes free ports."`
+	FirstPort int    `default:"8443" placeholder:"N" help:"The four ports are N to N+3 of 127.0.0.1. 0 takes free ports."`
 	Files     bool   `help:"Write the files and serve nothing."`
 }
 
 func (*demoCmd) Help() string {
-	return `Writes two authorities, certificates for the server and for several clients, users.yaml, policy.csv and an mtlsguard.yaml with three ports; serves them, and prints curl lines that work as printed. Ctrl-C ends it. A folder that holds a demo is served again. The certificates are for trying only.
+	return `Writes two authorities, certificates for the server and for several clients, users.yaml, policy.csv and an mtlsguard.yaml with three ports and one for the admin page; serves them, and prints curl lines that work as printed, and how to open the admin page in a browser. Ctrl-C ends it. A folder that holds a demo is served again. The certificates are for trying only.
 
 Examples:
   mtlsguard demo
@@ -38,6 +35,7 @@ type demoReport struct {
 	Folder string        `json:"folder"`
 	Config string        `json:"config"`
 	Ports  []daemon.Port `json:"ports,omitempty"`
+	Admin  *demoAdmin    `json:"admin,omitempty"`
 	Tries  []demoCall    `json:"tries"`
 }
 
@@ -64,8 +62,8 @@ func demoCalls() []demoCall {
 }
 
 func (c *demoCmd) Run(a *app) error {
-	if c.FirstPort < 0 || c.FirstPort > 65533 {
-		return usageError(fmt.Sprintf("--first-port: %d is not a port", c.FirstPort), "--first-port 0, or 1024 to 65533")
+	if c.FirstPort < 0 || c.FirstPort > 65532 {
+		return usageError(fmt.Sprintf("--first-port: %d is not a port", c.FirstPort), "--first-port 0, or 1024 to 65532")
 	}
 	folder := c.Folder
 	if folder == "" {
@@ -88,8 +86,13 @@ func (c *demoCmd) Run(a *app) error {
 	if c.Files {
 		return c.printReport(a, demoReport{Folder: folder, Config: config, Tries: demoCalls()})
 	}
+	page, err := admin.New(admin.Config{Title: "mtlsguard demo", Edit: true})
+	if err != nil {
+		return err
+	}
 	var server *mtlsguard.Server
-	server, err := mtlsguard.Open(config, mtlsguard.Options{
+	server, err = mtlsguard.Open(config, mtlsguard.Options{
+		Observe: page.Observe, OnHandshake: page.OnHandshake,
 		Log: mtlsguard.JSONLog(a.stderr, nil),
 		Ready: func() {
 			_ = c.printReport(a, newDemoReport(server, folder, config)) // serve even if standard output is closed
@@ -98,7 +101,8 @@ func (c *demoCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := server.Serve(a.ctx, http.HandlerFunc(whoami)); err != nil {
+	page.Watch(server)
+	if err := server.Serve(a.ctx, page.OnPort(demoAdminPort, http.HandlerFunc(whoami))); err != nil {
 		return &configerror.Error{What: err.Error(), Hint: "--first-port 0 takes free ports"}
 	}
 	return nil
@@ -123,6 +127,9 @@ func newDemoReport(server *mtlsguard.Server, folder, config string) demoReport {
 		t.Curl = line + " https://" + addr[t.port] + t.path
 		out.Tries = append(out.Tries, t)
 	}
+	if addr[demoAdminPort] != "" {
+		out.Admin = newDemoAdmin(folder, addr[demoAdminPort])
+	}
 	return out
 }
 
@@ -138,6 +145,9 @@ func (c *demoCmd) printReport(a *app, s demoReport) error {
 	a.printf("# files in %s\n", s.Folder)
 	for _, t := range s.Tries {
 		a.printf("\n# %s\n%s\n", t.Shows, t.Curl)
+	}
+	if s.Admin != nil {
+		s.Admin.print(a)
 	}
 	a.printf("\nready\n")
 	return nil
@@ -160,71 +170,4 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 		Via     string   `json:"via"`
 		Mapping string   `json:"mapping,omitempty"`
 	}{id.User, id.Groups, id.Port, r.Method, r.URL.Path, string(id.Via), id.MappingID})
-}
-
-const demoConfig = `# Written by mtlsguard demo. The certificates are for trying only.
-users: users.yaml
-policy: policy.csv
-ports:
-  - name: internal              # connections without a certificate are refused
-    listen: 127.0.0.1:%d
-    client_cert: require
-    certificate: {cert: server.pem, key: server-key.pem}
-    trust: {anchors: [client-ca.pem]}
-
-  - name: partner               # requests without a certificate are refused
-    listen: 127.0.0.1:%d
-    client_cert: request
-    certificate: {cert: server.pem, key: server-key.pem}
-    trust: {anchors: [client-ca.pem]}
-
-  - name: public                # callers without a certificate are the user Default
-    listen: 127.0.0.1:%d
-    client_cert: request
-    certificate: {cert: server.pem, key: server-key.pem}
-    trust: {anchors: [client-ca.pem]}
-    strict: false
-`
-
-const demoUsers = `# Maps certificates to users.
-mappings:
-  - {id: orders, user: orders-api, uri: "spiffe://acme/ns/prod/sa/orders", issuer: client-ca.pem}
-  - {id: staff, user: "{user}", subject: "CN={user},OU=Staff,O=Acme", issuer: client-ca.pem}
-`
-
-const demoPolicy = `# subject, port, methods, path, effect. Deny beats allow. A request that no rule allows is refused.
-p, group:Authenticated, *,        GET,      /whoami,      allow
-p, group:Anonymous,     public,   GET,      /whoami,      allow
-p, group:staff,         *,        GET|POST, /orders/*,    allow
-p, user:bob,            *,        *,        /orders/*,    deny
-p, user:orders-api,     internal, GET,      /orders/{id}, allow
-
-g, user:alice, group:staff
-g, user:bob,   group:staff
-`
-
-// writeDemo writes the files into a folder that is empty or does not exist.
-func writeDemo(folder string, port int, now time.Time) error {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return usageError("the folder "+strconv.Quote(folder)+" cannot be created: "+err.Error(), "mtlsguard demo FOLDER, in a folder in which you may write")
-	}
-	if inside, err := os.ReadDir(folder); err != nil || len(inside) > 0 {
-		return usageError("the folder "+strconv.Quote(folder)+" holds other files", "mtlsguard demo FOLDER, with an empty or a new folder")
-	}
-	files, err := demoPKI(now)
-	if err != nil {
-		return err
-	}
-	second, third := port+1, port+2
-	if port == 0 {
-		second, third = 0, 0
-	}
-	files["users.yaml"], files["policy.csv"] = []byte(demoUsers), []byte(demoPolicy)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := writeNewFile(filepath.Join(folder, name), files[name], 0o600); err != nil {
-			return err
-		}
-	}
-	// mtlsguard.yaml is written last: its presence marks a complete demo.
-	return writeNewFile(filepath.Join(folder, "mtlsguard.yaml"), fmt.Appendf(nil, demoConfig, port, second, third), 0o600)
 }

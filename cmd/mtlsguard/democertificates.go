@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -12,6 +13,8 @@ import (
 	"net"
 	"net/url"
 	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
 )
 
 // demoLife is the lifetime of a demo's certificates. It is short, so that none is kept in
@@ -38,6 +41,8 @@ func demoPKI(now time.Time) (map[string][]byte, error) {
 		return pkix.Name{CommonName: name, OrganizationalUnit: []string{"Staff"}, Organization: []string{"Acme"}}
 	}
 	m.leaf("alice", clients, &x509.Certificate{Subject: staff("alice"), EmailAddresses: []string{"alice@acme.example"}})
+	m.leaf("admin", clients, &x509.Certificate{Subject: staff("admin")})
+	m.bundle("admin")
 	m.leaf("bob", clients, &x509.Certificate{Subject: staff("bob")})
 	m.leaf("orders", clients, &x509.Certificate{
 		Subject: pkix.Name{CommonName: "orders", Organization: []string{"Acme"}},
@@ -87,6 +92,20 @@ func (m *certificateMaker) leaf(file string, by *authority, template *x509.Certi
 	}
 	m.files[file+".pem"] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 	m.files[file+"-key.pem"] = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// bundle adds the certificate and the key of a leaf as one PKCS#12 file, which browsers take.
+func (m *certificateMaker) bundle(file string) {
+	if m.err != nil {
+		return
+	}
+	pair, err := tls.X509KeyPair(m.files[file+".pem"], m.files[file+"-key.pem"])
+	if err != nil {
+		m.fail(err)
+		return
+	}
+	m.files[file+".p12"], err = pkcs12.Modern.Encode(pair.PrivateKey, pair.Leaf, nil, demoPassword)
+	m.fail(err)
 }
 
 func (m *certificateMaker) key() *ecdsa.PrivateKey {

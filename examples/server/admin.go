@@ -8,7 +8,6 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 	"github.com/mtlsguard/mtlsguard/admin"
 	"github.com/mtlsguard/mtlsguard/configerror"
-	"github.com/mtlsguard/mtlsguard/identity"
 )
 
 // openWithPage opens the server. The handler serves the admin page on one port, and the API on
@@ -31,16 +30,5 @@ func openWithPage(config, port string, options mtlsguard.Options) (*mtlsguard.Se
 		return nil, nil, &configerror.Error{What: fmt.Sprintf("-admin: %q is not a port of the configuration", port), Hint: "-admin NAME with the name of a port; docs/admin.md has the lines of one"}
 	}
 	page.Watch(server)
-	return server, onPort(port, page.Handler(), api()), nil
-}
-
-// onPort returns a handler that calls page for the requests of one port, and next for others.
-func onPort(port string, page, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, ok := identity.FromContext(r.Context()); ok && id.Port == port {
-			page.ServeHTTP(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return server, page.OnPort(port, api()), nil
 }

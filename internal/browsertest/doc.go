@@ -5,5 +5,6 @@
 //
 //	npm ci && go test ./...
 //
-// go test -update makes the pictures of docs/admin.md anew.
+// go test -run TestPictures -update makes the pictures of docs/admin.md anew. With the environment
+// variable SHOTS=FOLDER the tests keep a picture of every screen there, to be looked at.
 package browsertest

@@ -114,8 +114,6 @@ const commands = {
   },
   overflow: () => page.evaluate(overflow),
   text: () => page.evaluate(() => document.body.innerText),
-  evaluate: ({ script }) => page.evaluate(script),
-  url: async () => page.url().slice(settings.origin.length),
   // tab moves the focus to an element, by the keyboard alone.
   async tab({ role, name }) {
     const wanted = find({ role, name });
@@ -146,8 +144,16 @@ const commands = {
   async wait({ text }) {
     while (!(await page.locator("body").innerText()).includes(text)) await page.waitForTimeout(50);
   },
-  async shot({ file, whole }) {
-    await page.screenshot({ path: file, fullPage: !!whole, caret: "hide" });
+  // replace replaces texts of the page, for a picture.
+  replace: ({ texts }) =>
+    page.evaluate((texts) => {
+      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      while (walker.nextNode()) {
+        for (const [before, after] of texts) walker.currentNode.data = walker.currentNode.data.replaceAll(before, after);
+      }
+    }, texts),
+  async shot({ file }) {
+    await page.screenshot({ path: file, caret: "hide" });
   },
 };
 

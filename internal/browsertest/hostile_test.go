@@ -27,6 +27,10 @@ func TestHostileNamesAreText(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ca := s.pair("client-ca")
+	s.put("users.yaml", s.users()+`  - {id: markup, user: markup, subject: "CN=\\<b onclick=alert(1)\\>bold\\</b\\>,O=Acme", issuer: client-ca.pem}`+"\n")
+	if err := s.server.Reload(); err != nil {
+		t.Fatal(err)
+	}
 	var shown []string
 	for name, show := range hostileNames {
 		leaf := ca.Leaf("", func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name, Organization: []string{"Acme"}} })

@@ -4,6 +4,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,11 +39,21 @@ func TestEveryScreen(t *testing.T) {
 					t.Errorf("%s: %d", path, status)
 				}
 				b.check(path)
+				b.keep(name + strings.NewReplacer("/", "_", "?", "-", "&", "-").Replace(path))
 			}
 			if reports := s.takeReports(); len(reports) > 0 {
 				t.Errorf("violations of the content security policy: %q", reports)
 			}
 		})
+	}
+}
+
+// keep keeps a picture of the page in the folder that the environment variable SHOTS names, to be
+// looked at.
+func (b *browser) keep(name string) {
+	b.Helper()
+	if folder := os.Getenv("SHOTS"); folder != "" {
+		b.do("shot", map[string]any{"file": filepath.Join(folder, name+".png")}, nil)
 	}
 }
 
@@ -82,12 +94,13 @@ func TestChecksFindFaults(t *testing.T) {
 var (
 	href    = regexp.MustCompile(`href="(/[^"#]*)"`)
 	oneOf   = regexp.MustCompile(`^/(ports|mappings|refusals|connections)/[^/?]+`)
-	element = regexp.MustCompile(`=[^&]*`)
+	value   = regexp.MustCompile(`=[^&]*`)
+	filter  = regexp.MustCompile(`^(/(connections|mappings|refusals))\?.*`)
 )
 
 // kindOf returns what a path has in common with those of the same screen.
 func kindOf(path string) string {
-	return element.ReplaceAllString(oneOf.ReplaceAllString(path, "/$1/{}"), "=")
+	return value.ReplaceAllString(filter.ReplaceAllString(oneOf.ReplaceAllString(path, "/$1/{}"), "$1"), "=")
 }
 
 // screens follows the links of the page, and returns a path of each kind.

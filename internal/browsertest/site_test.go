@@ -57,7 +57,6 @@ const siteUsers = `mappings:
   - {id: orders-2026, user: orders-api, uri: "spiffe://acme/ns/prod/sa/orders", issuer: client-ca.pem, ports: [internal]}
   - {id: partner-2026, user: partner, fingerprint: "%s"}
   - {id: old-partner, user: partner, subject: "CN=old-partner,O=Partner", issuer: partner-ca.pem, disabled: true}
-  - {id: markup, user: markup, subject: "CN=\\<b onclick=alert(1)\\>bold\\</b\\>,O=Acme", issuer: client-ca.pem}
 `
 
 const sitePolicy = `p, group:admins, admin, *, /*, allow
