@@ -92,10 +92,10 @@ func TestChecksFindFaults(t *testing.T) {
 }
 
 var (
-	href    = regexp.MustCompile(`href="(/[^"#]*)"`)
-	oneOf   = regexp.MustCompile(`^/(ports|mappings|refusals|connections)/[^/?]+`)
-	value   = regexp.MustCompile(`=[^&]*`)
-	filter  = regexp.MustCompile(`^(/(connections|mappings|refusals))\?.*`)
+	href   = regexp.MustCompile(`href="(/[^"#]*)"`)
+	oneOf  = regexp.MustCompile(`^/(ports|mappings|refusals|connections)/[^/?]+`)
+	value  = regexp.MustCompile(`=[^&]*`)
+	filter = regexp.MustCompile(`^(/(connections|mappings|refusals))\?.*`)
 )
 
 // kindOf returns what a path has in common with those of the same screen.
