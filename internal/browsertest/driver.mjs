@@ -10,6 +10,7 @@ const maxTabs = 400; // no screen of the tests has so many stops
 const patience = 60_000; // for one command, in milliseconds
 
 let context, page, look;
+let shadow; // the page without its script, for axe-core
 let complaints = []; // what the browser complained about since the last report
 
 // launch starts the browser. A profile holds a certificate store of the browser's own.
@@ -39,11 +40,13 @@ function find({ role, name }) {
 
 // copy opens the page as it is without its script, in a context where axe-core runs.
 async function copy() {
-  const context = await browser.newContext({ ...contextOptions(look), javaScriptEnabled: true });
-  const out = await context.newPage();
-  await out.route("**/*.js", (route) => route.fulfill({ contentType: "text/javascript", body: "" }));
-  await out.goto(page.url());
-  return out;
+  if (!shadow) {
+    const context = await browser.newContext({ ...contextOptions(look), javaScriptEnabled: true });
+    shadow = await context.newPage();
+    await shadow.route("**/*.js", (route) => route.fulfill({ contentType: "text/javascript", body: "" }));
+  }
+  await shadow.goto(page.url());
+  return shadow;
 }
 
 function isFocused(element) {
@@ -86,6 +89,8 @@ const commands = {
   // open begins a new page with the settings of a person: colours, width, with or without script.
   async open({ view }) {
     if (!settings.profile) await context?.close();
+    await shadow?.context().close();
+    shadow = undefined;
     context = await browser.newContext(contextOptions(view));
     look = view;
     page = await context.newPage();
@@ -108,7 +113,6 @@ const commands = {
     const subject = look.withoutScript ? await copy() : page;
     await subject.evaluate(axe);
     const { violations, passes } = await subject.evaluate(() => window.axe.run(document, { resultTypes: ["violations", "passes"] }));
-    if (subject !== page) await subject.context().close();
     const lines = violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target} ${n.html.slice(0, 200)}`));
     return { violations: lines, passes: passes.length };
   },
