@@ -1,9 +1,6 @@
 package browsertest_test
 
 import (
-	"crypto"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,17 +20,9 @@ func (s *site) files(name string) (certificate, key string) {
 func (s *site) pair(name string) *testpki.Pair {
 	s.Helper()
 	certificate, key := s.files(name)
-	loaded, err := tls.LoadX509KeyPair(certificate, key)
+	out, err := testpki.Load(certificate, key)
 	if err != nil {
 		s.Fatal(err)
-	}
-	out := &testpki.Pair{Cert: loaded.Leaf, Key: loaded.PrivateKey.(crypto.Signer)}
-	for _, der := range loaded.Certificate[1:] {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			s.Fatal(err)
-		}
-		out.Chain = append(out.Chain, c)
 	}
 	return out
 }
