@@ -52,7 +52,7 @@ func newConnection(i *ports.ConnInfo) Connection {
 		out.State = "hijacked"
 	}
 	if i.Leaf != nil {
-		out.Certificate, out.SPKI = report.NewCertificate(i.Leaf), trust.SPKIOf(i.Leaf).String()
+		out.Certificate, out.SPKI = shortCertificate(i.Leaf), trust.SPKIOf(i.Leaf).String()
 	}
 	return out
 }

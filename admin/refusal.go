@@ -15,7 +15,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/reason"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 // Bounds of what one refusal holds: all of it may come from a stranger.
@@ -183,10 +182,8 @@ func (r *refusal) view() Refusal {
 		Forwarded: r.forwarded, Sequence: r.sequence,
 	}
 	if len(r.chain) > 0 {
-		if c, err := x509.ParseCertificate(r.chain[0].der); err == nil {
-			d := report.NewCertificate(c)
-			out.Subject, out.Issuer, out.Serial, out.Fingerprint, out.NotAfter = d.Subject, d.Issuer, d.Serial, d.Fingerprint, d.NotAfter
-		}
+		d := r.chain[0].describe()
+		out.Subject, out.Issuer, out.Serial, out.Fingerprint, out.NotAfter = d.Subject, d.Issuer, d.Serial, d.Fingerprint, d.NotAfter
 	}
 	return out
 }
@@ -200,11 +197,4 @@ func (v *Refusal) who() string {
 		return v.Subject
 	}
 	return "no certificate"
-}
-
-// certificate is a certificate that refusals of one ring share.
-type certificate struct {
-	fingerprint trust.Digest
-	der         []byte
-	refusals    int // guarded by the ring
 }

@@ -28,8 +28,9 @@ func newRing(refusals, certificates, bytes int) *ring {
 	}
 }
 
-// perCertificate is what a certificate takes beside its bytes, its place in the map included.
-const perCertificate = int(unsafe.Sizeof(certificate{})) + 2*int(unsafe.Sizeof(trust.Digest{})) + 32
+// perCertificate is what a certificate takes beside its bytes, its description and its place in the
+// map included.
+const perCertificate = int(unsafe.Sizeof(certificate{})) + maxDescription + 2*int(unsafe.Sizeof(trust.Digest{})) + 32
 
 // add records a refusal with its chain, and forgets the oldest ones until everything fits.
 func (g *ring) add(r *refusal, chain []*x509.Certificate) {

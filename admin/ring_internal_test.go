@@ -54,7 +54,8 @@ func TestMemoryOfRefusalsIsBounded(t *testing.T) {
 	for i := range 50_000 {
 		size := 500 + i%2500
 		o := middleware.Outcome{Port: "internal", Reason: reason.Unmapped, Reference: fmt.Sprintf("%016x", i), Method: "GET",
-			Path:      strings.Repeat("y", 20_000)[:i%600], // net/http makes it a part of the whole target Detail: strings.Repeat("z", i%3000), ServerName: strings.Repeat("n", 300),
+			Path:   strings.Repeat("y", 20_000)[:i%600], // net/http makes it a part of the whole target
+			Detail: strings.Repeat("z", i%3000), ServerName: strings.Repeat("n", 300),
 			Presented: []*x509.Certificate{certificate(size), certificate(900)}}
 		p.Observe(request, o)
 		p.OnHandshake(ports.Handshake{Port: "internal", Reason: reason.UnknownAuthority, Remote: remote, Presented: []*x509.Certificate{certificate(size)}})
