@@ -44,6 +44,7 @@ type Server struct {
 	routes       atomic.Pointer[site.Routes]
 	tunnels      atomic.Pointer[reverse.Server] // nil until Serve, and where no gateway is dialled
 
+	from     source.Source      // that the follower follows
 	follower *follow.Follower   // nil: all files are on disk
 	pinned   *source.Generation // is mounted while files are read; only a reload writes it
 

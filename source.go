@@ -34,6 +34,7 @@ func (s *Server) first() (*site.Generation, error) {
 			return nil, err
 		}
 	}
+	s.from = from
 	var g *site.Generation
 	s.follower = follow.New(follow.Config{
 		Source: from, Keep: source.OpenKeep(settings.Keep), Node: nodeName(settings), OnEvent: s.onSource, Lines: s.reportLines, Now: s.options.now,

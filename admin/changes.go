@@ -73,6 +73,7 @@ func newChanges(all []mtlsguard.FileChange) []Change {
 type changesView struct {
 	*Changes
 	MayReload bool
+	Fleet     *Fleet // nil: the server follows no source
 }
 
 func (c *call) changesScreen() (any, error) {
@@ -80,7 +81,11 @@ func (c *call) changesScreen() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &changesView{v.(*Changes), c.mayPost("/changes/reload")}, nil
+	out := &changesView{Changes: v.(*Changes), MayReload: c.mayPost("/changes/reload")}
+	if fleet, err := c.fleet(); err == nil {
+		out.Fleet = fleet.(*Fleet)
+	}
+	return out, nil
 }
 
 // Reloaded is the answer to a reload.

@@ -133,6 +133,10 @@ func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, e
 	if !c.page.mayEdit() {
 		return nil, &failure{Status: http.StatusForbidden, Detail: "this page does not edit", Hint: "admin: {edit: true} in mtlsguard.yaml, or Config.Edit of the program; mtlsguard users edits the files"}
 	}
+	w, err := c.writer()
+	if err != nil {
+		return nil, err
+	}
 	seen, err := parseETag(p.match)
 	if err != nil {
 		return nil, err
@@ -148,7 +152,7 @@ func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, e
 		return nil, err
 	}
 	var outcomes []useredit.Outcome
-	out, digest, err := c.writer().write(c.Context(), &edit{
+	out, digest, err := w.write(c.Context(), &edit{
 		author: author{c.id.User, c.id.MappingID, note}, seen: seen, dryRun: p.dryRun,
 		change: func(f *useredit.File) (*useredit.Change, error) {
 			out, err := change(f)

@@ -31,7 +31,11 @@ func (c *call) usersETag() string {
 	if !c.page.mayEdit() {
 		return ""
 	}
-	f, err := c.writer().open(c.Context())
+	w, err := c.writer()
+	if err != nil {
+		return ""
+	}
+	f, err := w.open(c.Context())
 	if err != nil {
 		return ""
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
+	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 )
 
@@ -79,6 +80,12 @@ type site struct {
 
 func newSite(tb testing.TB, edits ...func(*admin.Config)) *site {
 	tb.Helper()
+	return openSite(tb, siteConfig, nil, edits...)
+}
+
+// openSite is newSite with another configuration, and a source that it may follow.
+func openSite(tb testing.TB, file string, from source.Source, edits ...func(*admin.Config)) *site {
+	tb.Helper()
 	s := &site{TB: tb, dir: tb.TempDir(), addr: map[string]string{}, ended: make(chan error, 1), clock: &testkit.Clock{}}
 	for _, name := range []string{"server.pem", "server-key.pem", "client-ca.pem"} {
 		data, err := pki.Files.ReadFile(name)
@@ -87,7 +94,7 @@ func newSite(tb testing.TB, edits ...func(*admin.Config)) *site {
 		}
 		s.put(name, string(data))
 	}
-	s.put("mtlsguard.yaml", siteConfig)
+	s.put("mtlsguard.yaml", file)
 	s.put("users.yaml", siteUsers)
 	s.put("policy.csv", sitePolicy)
 	config := admin.Config{Title: "orders <test>", Now: s.clock.Now}
@@ -99,7 +106,7 @@ func newSite(tb testing.TB, edits ...func(*admin.Config)) *site {
 		tb.Fatal(err)
 	}
 	ready := make(chan struct{})
-	options := mtlsguard.Options{Observe: s.page.Observe, OnHandshake: s.page.OnHandshake, Now: s.clock.Now, Log: mtlsguard.JSONLog(&s.log, nil), Ready: func() { close(ready) }}
+	options := mtlsguard.Options{Source: from, Observe: s.page.Observe, OnHandshake: s.page.OnHandshake, Now: s.clock.Now, Log: mtlsguard.JSONLog(&s.log, nil), Ready: func() { close(ready) }}
 	if s.server, err = mtlsguard.Open(filepath.Join(s.dir, "mtlsguard.yaml"), options); err != nil {
 		tb.Fatal(err)
 	}

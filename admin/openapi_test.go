@@ -76,9 +76,19 @@ func TestOpenAPIDescribesTheAPI(t *testing.T) {
 		{"POST /api/v1/connections/{id}/close", "/api/v1/connections/0/close", ""},
 		{"POST /api/v1/reload", "", ""},
 		{"GET /api/v1/events", "/api/v1/events/none", ""}, // a stream has no document
+		{"POST /api/v1/fleet/{number}/rollback", "/api/v1/fleet/1/rollback", ""},
 	} {
 		checkAnswer(t, s, doc, alice, row.route, row.path, row.body, "If-Match", etag)
 		answered[row.route] = true
+	}
+	f := newFleet(t)
+	f.push("bob", "users.yaml", siteUsers+"# more\n")
+	node := f.site(f, f.signed(), editing, func(c *admin.Config) { c.Signer = f.key })
+	tag := node.do(node.client("alice"), "GET", "admin", "/api/v1/fleet", "").Header.Get("ETag")
+	for route, path := range map[string]string{
+		"GET /api/v1/fleet": "", "GET /api/v1/fleet/{number}": "/api/v1/fleet/2", "POST /api/v1/fleet/{number}/rollback": "/api/v1/fleet/1/rollback?dry_run=1",
+	} {
+		checkAnswer(t, node, doc, node.client("alice"), route, path, "", "If-Match", tag)
 	}
 	for _, route := range routes {
 		if strings.HasPrefix(route, "GET ") && !answered[route] {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"crypto"
 	"crypto/x509"
 	"fmt"
 	"html/template"
@@ -14,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/adminfile"
+	"github.com/mtlsguard/mtlsguard/source"
 )
 
 // Config holds the settings of New. The zero value is valid.
@@ -30,6 +32,12 @@ type Config struct {
 	// Edit lets those change mappings to whom the policy allows the request. The zero value shows
 	// them only, unless the file has admin: {edit: true}.
 	Edit bool
+	// Store is where edits are committed if the users come from the source of a fleet. nil means that source, if it
+	// is a Store: a program whose source may only read gives another one here.
+	Store source.Store
+	// Signer signs the generations that edits make. Its key is an Ed25519 key whose public key is in
+	// source.signers. nil means that edits of a fleet with signers are refused.
+	Signer crypto.Signer
 	// Now is the clock, as in mtlsguard.Options. nil means time.Now.
 	Now func() time.Time
 }
@@ -45,6 +53,7 @@ type Page struct {
 	known   map[keptKey]*x509.Certificate
 	linted  findings
 	streams chan struct{} // one element for each stream of events
+	asking  chan struct{} // one element for each question to the store of a fleet
 }
 
 // minRefusals is the least number of refusals to remember: fewer would be gone before anybody
@@ -64,10 +73,13 @@ func New(c Config) (*Page, error) {
 			What: fmt.Sprintf("admin: Config.Refusals is %d", c.Refusals), Hint: fmt.Sprintf("a number from %d to %d; 0 means %d", minRefusals, maxRefusals, maxRefusals),
 		}
 	}
+	if err := checkSigner(c.Signer); err != nil {
+		return nil, err
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), streams: make(chan struct{}, maxStreams)}
+	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), streams: make(chan struct{}, maxStreams), asking: make(chan struct{}, maxAsking)}
 	p.callers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.strangers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.screens = parseScreens()

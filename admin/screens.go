@@ -49,6 +49,8 @@ var screens = []screen{
 	{"trust", "/trust", "Trust", []string{"GET /trust"}, (*call).trust, false},
 	{"changes", "/changes", "Changes", []string{"GET /changes"}, (*call).changesScreen, false},
 	{"changes", "", "Changes", []string{"POST /changes/reload"}, (*call).reloadScreen, true},
+	{"fleetchange", "", "Generation of the fleet", []string{"GET /changes/{number}"}, (*call).fleetChangeScreen, false},
+	{"fleetchange", "", "Rollback", []string{"POST /changes/{number}/rollback"}, (*call).rollbackScreen, true},
 	{"lint", "", "Lint", []string{"GET /lint"}, (*call).lintScreen, false},
 }
 

@@ -42,9 +42,6 @@ func (e *notInEffect) Error() string {
 }
 func (e *notInEffect) Unwrap() error { return e.err }
 
-// writer returns where the edits of this call are written.
-func (c *call) writer() writer { return diskWriter{c.server} }
-
 // diskWriter writes the files of a server, as the command mtlsguard users does, and reloads.
 type diskWriter struct{ server *mtlsguard.Server }
 

@@ -33,6 +33,12 @@ func (f *Reader) Mounted(name string) bool {
 	return ok
 }
 
+// Inside returns the name in the mount of a file there, or "".
+func (f *Reader) Inside(name string) string {
+	_, inside, _ := f.mounted(name)
+	return inside
+}
+
 // mounted returns the file system of the mount and the name in it, if a name is there.
 func (f *Reader) mounted(name string) (fsys fs.FS, inside string, ok bool) {
 	if f.Mount == nil {

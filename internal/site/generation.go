@@ -15,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/middleware"
 	"github.com/mtlsguard/mtlsguard/policy"
 	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/trust"
 	"github.com/mtlsguard/mtlsguard/trust/ocsp"
 )
@@ -26,12 +27,14 @@ type Generation struct {
 	Ports    []Port
 	Tunnel   *Tunnel // nil: no gateway is dialled
 	Users    string  // the file or folder of users; empty: there is none
+	Policy   string  // the file or folder of the policy; empty: there is none
 	Table    *certmap.Table
 	Engine   *policy.Engine
 	Quotas   []middleware.Quota
-	Source   *Source       // nil: all files are on disk
-	Admin    *config.Admin // nil: there is no admin page
-	Metrics  *config.Page  // nil: there are no metrics
+	Source   *Source            // nil: all files are on disk
+	Admin    *config.Admin      // nil: there is no admin page
+	Metrics  *config.Page       // nil: there are no metrics
+	Fleet    *source.Generation // the files below the mount of Source; nil: there are none
 	Warnings []configerror.Finding
 	Tokens   *config.Tokens     // nil: no header is signed
 	TokenKey ed25519.PrivateKey // nil: the server's own

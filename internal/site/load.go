@@ -72,7 +72,7 @@ func (l *loader) load() (*Generation, error) {
 	if f == nil {
 		return nil, l.err()
 	}
-	g := &Generation{Files: l.files, Reload: f.Reload, Admin: f.Admin, Metrics: f.Metrics, Tokens: f.Tokens, pages: f.Pages()}
+	g := &Generation{Files: l.files, Reload: f.Reload, Admin: f.Admin, Metrics: f.Metrics, Tokens: f.Tokens, pages: f.Pages(), Fleet: l.program.Generation}
 	if g.Source = l.source(path, f); l.wrong.Len() > 0 && (g.Source != nil || l.previous != nil && l.previous.Source != nil) {
 		return nil, l.err() // where the other files come from is not known
 	}
@@ -86,6 +86,9 @@ func (l *loader) load() (*Generation, error) {
 	names = l.fleetPorts(names)
 	if f.Users.Value != "" && l.program.Map == nil {
 		g.Users = l.files.Beside(path, f.Users.Value)
+	}
+	if f.Policy.Value != "" && l.program.Policy == nil {
+		g.Policy = l.files.Beside(path, f.Policy.Value)
 	}
 	g.Table = l.users(path, f, names)
 	g.Engine = l.policy(path, f, names, methods)

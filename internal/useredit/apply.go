@@ -57,14 +57,14 @@ func Apply(r Request) (out *Change, digest trust.Digest, written string, err err
 		return nil, digest, written, err
 	}
 	out.Written = true
-	return out, f.digestAfter(out.Edit), written, nil
+	return out, f.DigestAfter(out.Edit), written, nil
 }
 
 // Digest returns the SHA-256 of the file; of a folder, that of the names and contents in it.
-func (f *File) Digest() trust.Digest { return f.digestAfter(nil) }
+func (f *File) Digest() trust.Digest { return f.DigestAfter(nil) }
 
-// digestAfter returns the digest after an edit.
-func (f *File) digestAfter(edit Edit) trust.Digest {
+// DigestAfter returns the digest after an edit.
+func (f *File) DigestAfter(edit Edit) trust.Digest {
 	content := func(name string) []byte {
 		if data, ok := edit[name]; ok {
 			return data

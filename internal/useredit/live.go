@@ -7,6 +7,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/fileset"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 )
 
@@ -29,6 +30,28 @@ func OfGeneration(path string, g *site.Generation) (*File, error) {
 	case g.Files.Mounted(g.Users):
 		return refuse("the users come from the source of the fleet", "commit a generation: mtlsguard-fleet users")
 	}
+	return Open(OnDisk(func(verb, args string) string {
+		return "mtlsguard users " + verb + " --config " + escape.Shell(path) + " " + args
+	}), configOf(path, g), g.Users)
+}
+
+// OfFleet opens the users of the generation of a fleet that is in effect in g.
+func OfFleet(path string, g *site.Generation) (*File, error) {
+	files := fileset.New(g.Files.FS)
+	files.Mount = g.Files.Mount
+	config := configOf(path, g)
+	for _, name := range g.Fleet.Manifest.Ports {
+		if !slices.Contains(config.Ports, name) {
+			config.Ports = append(config.Ports, name)
+		}
+	}
+	return Open(Files{Read: files.Get, List: func(name, end string) ([]string, bool) { return files.List(name, end) }, Command: func(verb, args string) string {
+		return "mtlsguard-fleet users " + verb + " --config " + escape.Shell(path) + " " + args
+	}}, config, g.Users)
+}
+
+// configOf returns what the configuration of a generation says about its users.
+func configOf(path string, g *site.Generation) *Config {
 	config := &Config{Path: path, Load: func(context.Context, func() time.Time) (*site.Generation, error) { return g, nil }}
 	for _, p := range g.AllPorts() {
 		if !p.Authorizes() {
@@ -41,7 +64,5 @@ func OfGeneration(path string, g *site.Generation) (*File, error) {
 			}
 		}
 	}
-	return Open(OnDisk(func(verb, args string) string {
-		return "mtlsguard users " + verb + " --config " + escape.Shell(path) + " " + args
-	}), config, g.Users)
+	return config
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/console"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 	"github.com/mtlsguard/mtlsguard/source"
 )
@@ -32,18 +33,18 @@ type commitFlags struct {
 
 // commitReport is the JSON of the commands that commit.
 type commitReport struct {
-	Fleet     string           `json:"fleet"`
-	Number    uint64           `json:"number"`
-	Digest    string           `json:"digest"`
-	Parent    uint64           `json:"parent"` // 0: none
-	Committed bool             `json:"committed"`
-	Out       string           `json:"out,omitempty"`
-	Same      bool             `json:"same,omitempty"` // the parent has these files already
-	Files     []fileDiff       `json:"files"`
-	Findings  []finding        `json:"findings,omitempty"`
-	NeedsYes  []string         `json:"needs_yes,omitempty"`
-	Conflict  *conflictWith    `json:"conflict,omitempty"`
-	Users     *useredit.Change `json:"users,omitempty"` // of the commands of users
+	Fleet     string               `json:"fleet"`
+	Number    uint64               `json:"number"`
+	Digest    string               `json:"digest"`
+	Parent    uint64               `json:"parent"` // 0: none
+	Committed bool                 `json:"committed"`
+	Out       string               `json:"out,omitempty"`
+	Same      bool                 `json:"same,omitempty"` // the parent has these files already
+	Files     []fleetedit.FileDiff `json:"files"`
+	Findings  []finding            `json:"findings,omitempty"`
+	NeedsYes  []string             `json:"needs_yes,omitempty"`
+	Conflict  *conflictWith        `json:"conflict,omitempty"`
+	Users     *useredit.Change     `json:"users,omitempty"` // of the commands of users
 	made      *source.Generation
 }
 
@@ -57,8 +58,8 @@ type finding struct {
 
 // conflictWith is the generation that another editor has committed.
 type conflictWith struct {
-	Manifest source.Manifest `json:"manifest"`
-	Files    []fileDiff      `json:"files"` // what it changed since the parent
+	Manifest source.Manifest      `json:"manifest"`
+	Files    []fleetedit.FileDiff `json:"files"` // what it changed since the parent
 }
 
 // commit checks a proposal as nodes would, shows what changes, signs it, and commits it on its parent.
@@ -71,7 +72,7 @@ func (c *commitFlags) commit(a *app, s *store, configs []nodeConfig, p proposal)
 	if p.parent != nil {
 		out.Parent = p.parent.Manifest.Number
 	}
-	if out.Files, err = diff(s.ctx, p.parent, g); err != nil {
+	if out.Files, err = fleetedit.Diff(s.ctx, p.parent, g); err != nil {
 		return out, s.error(err)
 	}
 	if p.parent != nil && len(out.Files) == 0 && slices.Equal(g.Manifest.Ports, p.parent.Manifest.Ports) && checkFleet(configs, p.parent, true) == nil {
@@ -83,6 +84,11 @@ func (c *commitFlags) commit(a *app, s *store, configs []nodeConfig, p proposal)
 		return out, p.placed(configs, err)
 	}
 	out.NeedsYes = needsYes
+	if p.parent != nil {
+		if why := whyUnused(configs, p.parent); why != "" { // what is compared with it, and a folder of show, may be forged
+			out.NeedsYes = append(out.NeedsYes, why)
+		}
+	}
 	for _, f := range findings {
 		out.Findings = append(out.Findings, finding{p.place(configs, f.File), f.Line, f.What, f.Hint})
 	}

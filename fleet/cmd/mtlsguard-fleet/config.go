@@ -170,3 +170,11 @@ func checkFleet(configs []nodeConfig, g *source.Generation, signed bool) error {
 	}
 	return nil
 }
+
+// whyUnused returns why nodes would not use a generation that is in the store, or "".
+func whyUnused(configs []nodeConfig, g *source.Generation) string {
+	if all := configerror.All(checkFleet(configs, g, true)); len(all) > 0 {
+		return all[0].What
+	}
+	return ""
+}

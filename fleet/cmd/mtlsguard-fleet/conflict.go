@@ -5,6 +5,7 @@ import (
 
 	"github.com/mtlsguard/mtlsguard/internal/console"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 )
 
 // conflict prints the change of another editor and that of the command. It merges nothing.
@@ -16,7 +17,7 @@ func (c *commitFlags) conflict(a *app, s *store, p proposal, out *commitReport) 
 	if newest == nil {
 		return s.error(fmt.Errorf("generation %d is there no more", out.Parent))
 	}
-	theirs, err := diff(s.ctx, p.parent, newest)
+	theirs, err := fleetedit.Diff(s.ctx, p.parent, newest)
 	if err != nil {
 		return s.error(err)
 	}

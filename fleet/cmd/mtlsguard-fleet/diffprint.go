@@ -2,9 +2,11 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/console"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -12,7 +14,7 @@ import (
 const maxItems = 100
 
 // printDiff prints what changed, a line for each file and each item.
-func (a *app) printDiff(indent string, files []fileDiff) {
+func (a *app) printDiff(indent string, files []fleetedit.FileDiff) {
 	if len(files) == 0 {
 		a.printf("%sno file differs\n", indent)
 	}
@@ -60,9 +62,9 @@ Exit status: 0 nothing differs, 1 something differs, 2 a generation cannot be re
 
 // diffReport is the JSON of diff.
 type diffReport struct {
-	From  uint64     `json:"from"` // 0: no generation
-	To    uint64     `json:"to"`
-	Files []fileDiff `json:"files"`
+	From  uint64               `json:"from"` // 0: no generation
+	To    uint64               `json:"to"`
+	Files []fleetedit.FileDiff `json:"files"`
 }
 
 func (c *diffCmd) Run(a *app) error {
@@ -91,7 +93,7 @@ func (c *diffCmd) Run(a *app) error {
 	if from != nil {
 		out.From = from.Manifest.Number
 	}
-	if out.Files, err = diff(s.ctx, from, to); err != nil {
+	if out.Files, err = fleetedit.Diff(s.ctx, from, to); err != nil {
 		return s.error(err)
 	}
 	if a.json {
@@ -105,3 +107,5 @@ func (c *diffCmd) Run(a *app) error {
 	}
 	return err
 }
+
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -10,23 +10,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// No file of a store makes diff fail, and no item is the same as itself.
-func FuzzItems(f *testing.F) {
-	f.Add("users.yaml", []byte(fleetUsers))
-	f.Add("users.jsonl", []byte(`{"id": "a", "user": "a", "dns": "a"}`))
-	f.Add("policy.csv", []byte(fleetPolicy))
-	f.Add("ca.pem", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
-	f.Fuzz(func(t *testing.T, name string, data []byte) {
-		items := itemsOf(name, data)
-		if d := diffItems(items, items); d != nil {
-			t.Errorf("%q differs from itself: %v", data, d)
-		}
-		if d := diffItems(nil, items); len(d) != len(items) {
-			t.Errorf("%q: %d items, %d added", data, len(items), len(d))
-		}
-	})
-}
-
 // A pending generation that opens has its manifest, and its files are those of the manifest or an error.
 func FuzzPending(f *testing.F) {
 	g, err := source.Next(nil, source.Manifest{Fleet: "orders", Author: "anna"}, fstest.MapFS{"policy.csv": {Data: []byte(fleetPolicy)}})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/testdata/pki"
 )
@@ -32,7 +33,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("MTLSGUARD_STORE", filepath.Join(env.WorkDir, "store"))
 			return writeNode(env.WorkDir)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"hints": hints, "report": report, "damage": damage, "noted": noted},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"hints": hints, "report": report, "damage": damage, "noted": noted, "forge": forge},
 	})
 }
 
@@ -171,6 +172,22 @@ func noted(ts *testscript.TestScript, _ bool, _ []string) {
 	parent, err := store.Load(ctx, nil)
 	ts.Check(err)
 	g, err := source.Next(parent, source.Manifest{Author: "eve\x1b[2J", Note: "line\n2 \u202eadmin", Ports: []string{"\x1b[1m"}}, parent.FS())
+	ts.Check(err)
+	ts.Check(store.Commit(ctx, g))
+}
+
+// forge commits a generation without a signature, in which eve is a user.
+func forge(ts *testscript.TestScript, _ bool, _ []string) {
+	ctx := context.Background()
+	store := source.Folder(ts.MkAbs("store"))
+	parent, err := store.Load(ctx, nil)
+	ts.Check(err)
+	files, err := fleetedit.ContentsOf(ctx, parent)
+	ts.Check(err)
+	files["users.yaml"] = append(files["users.yaml"], `  - {id: eve, user: eve, subject: "CN=eve", issuer: client-ca.pem}`+"\n"...)
+	fsys, err := files.FS()
+	ts.Check(err)
+	g, err := source.Next(parent, source.Manifest{Author: "anna"}, fsys)
 	ts.Check(err)
 	ts.Check(store.Commit(ctx, g))
 }

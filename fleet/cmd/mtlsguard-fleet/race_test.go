@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard/fleet/storeflag"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/source/sourcetest"
 )
@@ -50,17 +51,24 @@ func TestTheSlowerEditorSeesBothChanges(t *testing.T) {
 		if err != nil || parent.Manifest.Number > 1 {
 			return err
 		}
-		files, err := contentsOf(t.Context(), parent)
+		files, err := fleetedit.ContentsOf(t.Context(), parent)
 		if err != nil {
 			return err
 		}
 		files["policy.csv"] = []byte("p, group:Authenticated, *, GET, /faster, allow\n")
-		fsys, err := files.fs()
+		fsys, err := files.FS()
 		if err != nil {
 			return err
 		}
 		other, err := source.Next(parent, source.Manifest{Author: "bert\x1b", Note: "faster"}, fsys)
 		if err != nil {
+			return err
+		}
+		key, err := readSigningKey(s.key)
+		if err != nil {
+			return err
+		}
+		if other, err = other.Sign(key); err != nil {
 			return err
 		}
 		return memory.Commit(t.Context(), other)

@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/mtlsguard/mtlsguard/internal/console"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -32,41 +33,30 @@ func (c *rollbackCmd) Run(a *app) error {
 		return err
 	}
 	defer end()
-	parent, err := s.fetch(0)
+	parent, err := s.fetchSigned(0, configs)
 	if err != nil {
 		return err
 	}
-	old, err := s.fetch(c.Number)
+	old, err := s.fetchSigned(c.Number, configs)
 	if err != nil {
 		return err
 	}
 	if c.Number == parent.Manifest.Number {
 		return console.UsageError(fmt.Sprintf("generation %d is the newest", c.Number), "name an older one: mtlsguard-fleet log")
 	}
-	files, err := contentsOf(s.ctx, parent)
+	files, err := fleetedit.ContentsOf(s.ctx, parent)
 	if err != nil {
 		return s.error(err)
 	}
-	restored, err := contentsOf(s.ctx, old)
+	restored, err := fleetedit.ContentsOf(s.ctx, old)
 	if err != nil {
 		return s.error(err)
 	}
-	for name := range files {
-		if isUsersOrPolicy(configs, name) {
-			delete(files, name)
-		}
-	}
-	found := 0
-	for name, data := range restored {
-		if isUsersOrPolicy(configs, name) {
-			files[name] = data
-			found++
-		}
-	}
+	found := files.Restore(restored, func(name string) bool { return isUsersOrPolicy(configs, name) })
 	if found == 0 {
 		return console.UsageError(fmt.Sprintf("generation %d has no file that is users or policy of --config", c.Number), "mtlsguard-fleet show "+formatNumber(c.Number)+" lists its files")
 	}
-	fsys, err := files.fs()
+	fsys, err := files.FS()
 	if err != nil {
 		return err
 	}
@@ -83,12 +73,5 @@ func restoredPorts(configs []nodeConfig, parent, old *source.Generation) []strin
 
 // isUsersOrPolicy reports whether a file of a generation is the users or the policy of a node.
 func isUsersOrPolicy(configs []nodeConfig, name string) bool {
-	for _, n := range configs {
-		for _, known := range []string{n.users, n.policy} {
-			if known != "" && (name == known || strings.HasPrefix(name, known+"/")) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(configs, func(n nodeConfig) bool { return fleetedit.IsPartOf(name, n.users, n.policy) })
 }

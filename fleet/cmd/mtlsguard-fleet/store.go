@@ -65,6 +65,9 @@ func (s *store) number(n uint64) (*source.Generation, error) {
 	if errors.Is(err, source.ErrNone) {
 		return nil, console.UsageError(fmt.Sprintf("the store has no generation %d, or has it no more", n), "mtlsguard-fleet log lists the generations")
 	}
+	if err == nil && g.Manifest.Number != n {
+		err = fmt.Errorf("it has generation %d under the number %d", g.Manifest.Number, n)
+	}
 	return s.checked(g, err)
 }
 
@@ -73,6 +76,22 @@ func (s *store) fetch(n uint64) (*source.Generation, error) {
 	g, err := s.number(n)
 	if err != nil {
 		return nil, err
+	}
+	if g, err = g.Fetch(s.ctx); err != nil {
+		return nil, s.error(err)
+	}
+	return g, nil
+}
+
+// fetchSigned is fetch for a generation whose files become part of another one. A generation that nodes would
+// refuse is an error: whoever can write to the store, and has no key, would have an editor sign his files.
+func (s *store) fetchSigned(n uint64, configs []nodeConfig) (*source.Generation, error) {
+	g, err := s.number(n)
+	if err != nil {
+		return nil, err
+	}
+	if why := whyUnused(configs, g); why != "" {
+		return nil, console.UsageError(why, "nothing was committed: its files may be forged. Push a folder whose content you know, or see who has written it: mtlsguard-fleet show "+formatNumber(g.Manifest.Number))
 	}
 	if g, err = g.Fetch(s.ctx); err != nil {
 		return nil, s.error(err)

@@ -11,9 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/certfile"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
-	"github.com/mtlsguard/mtlsguard/internal/usersfile"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -51,7 +51,7 @@ func (c *usersFlags) change(a *app, make func(*useredit.File) (*useredit.Change,
 		return err
 	}
 	defer end()
-	parent, err := s.fetch(0)
+	parent, err := s.fetchSigned(0, configs)
 	if err != nil {
 		return err
 	}
@@ -63,19 +63,12 @@ func (c *usersFlags) change(a *app, make func(*useredit.File) (*useredit.Change,
 	if err != nil {
 		return err
 	}
-	files, err := contentsOf(s.ctx, parent)
+	files, err := fleetedit.ContentsOf(s.ctx, parent)
 	if err != nil {
 		return s.error(err)
 	}
-	for _, name := range change.Edit.Names() {
-		inside := n.belowMount(name) // as openUsers opened it
-		if data := change.Edit[name]; f.IsFolder && usersfile.Blank(data) {
-			delete(files, inside)
-		} else {
-			files[inside] = data
-		}
-	}
-	fsys, err := files.fs()
+	files.Edit(f, change.Edit, n.belowMount) // as openUsers opened it
+	fsys, err := files.FS()
 	if err != nil {
 		return err
 	}

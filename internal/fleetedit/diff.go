@@ -1,4 +1,4 @@
-package main
+package fleetedit
 
 import (
 	"context"
@@ -15,17 +15,17 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// fileDiff is what changed in a file, and an element of the JSON of diff.
-type fileDiff struct {
+// FileDiff is what changed in a file, and an element of the JSON of mtlsguard-fleet diff.
+type FileDiff struct {
 	Name   string     `json:"name"`
 	Change string     `json:"change"`          // added, removed or changed
 	Old    string     `json:"old,omitempty"`   // SHA-256
 	New    string     `json:"new,omitempty"`   // SHA-256
-	Items  []itemDiff `json:"items,omitempty"` // of a file that mtlsguard knows
+	Items  []ItemDiff `json:"items,omitempty"` // of a file that mtlsguard knows
 }
 
-// itemDiff is a mapping, a rule, a certificate or a CRL that changed.
-type itemDiff struct {
+// ItemDiff is a mapping, a rule, a certificate or a CRL that changed.
+type ItemDiff struct {
 	Kind string `json:"kind"`          // mapping, rule, certificate or crl
 	Old  string `json:"old,omitempty"` // empty: it is added
 	New  string `json:"new,omitempty"` // empty: it is removed
@@ -34,8 +34,8 @@ type itemDiff struct {
 // item is a part of a file. Two versions of one item have the same key.
 type item struct{ kind, key, text string }
 
-// diff returns what changed from a to b, by file. nil is a generation without files.
-func diff(ctx context.Context, a, b *source.Generation) ([]fileDiff, error) {
+// Diff returns what changed from a to b, by file. nil is a generation without files.
+func Diff(ctx context.Context, a, b *source.Generation) ([]FileDiff, error) {
 	old, next := filesByName(a), filesByName(b)
 	var names []string
 	for _, files := range []map[string]source.File{old, next} {
@@ -44,14 +44,14 @@ func diff(ctx context.Context, a, b *source.Generation) ([]fileDiff, error) {
 		}
 	}
 	slices.Sort(names)
-	out := []fileDiff{}
+	out := []FileDiff{}
 	for _, name := range slices.Compact(names) {
 		before, hadIt := old[name]
 		after, hasIt := next[name]
 		if hadIt && hasIt && before.SHA256 == after.SHA256 {
 			continue
 		}
-		d := fileDiff{Name: name, Change: "changed"}
+		d := FileDiff{Name: name, Change: "changed"}
 		var was, is []byte
 		var err error
 		if hadIt {
@@ -87,7 +87,7 @@ func filesByName(g *source.Generation) map[string]source.File {
 }
 
 // diffItems returns the items that differ: those of b in its order, and then those that are removed.
-func diffItems(a, b []item) (out []itemDiff) {
+func diffItems(a, b []item) (out []ItemDiff) {
 	old := map[string]item{}
 	for _, i := range a {
 		old[i.key] = i
@@ -96,12 +96,12 @@ func diffItems(a, b []item) (out []itemDiff) {
 		before, ok := old[i.key]
 		delete(old, i.key)
 		if !ok || before.text != i.text {
-			out = append(out, itemDiff{i.kind, before.text, i.text})
+			out = append(out, ItemDiff{i.kind, before.text, i.text})
 		}
 	}
 	for _, i := range a {
 		if _, ok := old[i.key]; ok {
-			out = append(out, itemDiff{Kind: i.kind, Old: i.text})
+			out = append(out, ItemDiff{Kind: i.kind, Old: i.text})
 		}
 	}
 	return out

@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
+	"github.com/mtlsguard/mtlsguard/internal/report"
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+// Fleet is the fleet that the server is a node of. What the store says about generations and nodes is shown as it is;
+// the generation in effect was checked.
+type Fleet struct {
+	Name        string            `json:"name"`
+	InEffect    uint64            `json:"in_effect"` // on this node
+	Generations []FleetGeneration `json:"generations"`
+	Nodes       []FleetNode       `json:"nodes"`
+	Error       string            `json:"error,omitempty"` // why generations or nodes are missing
+}
+
+// FleetGeneration is a generation of a fleet, newest first.
+type FleetGeneration struct {
+	Number   uint64 `json:"number"`
+	At       string `json:"at"`
+	Author   string `json:"author"`
+	By       string `json:"by,omitempty"` // fingerprint of the author's certificate
+	Note     string `json:"note,omitempty"`
+	Restores uint64 `json:"restores,omitempty"`
+}
+
+// FleetNode is what a node has reported.
+type FleetNode struct {
+	Node   string   `json:"node"`
+	Number uint64   `json:"number"` // in effect there
+	Since  string   `json:"since"`
+	At     string   `json:"at"` // of the report
+	State  string   `json:"state"`
+	Errors []string `json:"errors,omitempty"` // why it has refused a generation
+}
+
+// shownGenerations is how many generations are listed.
+const shownGenerations = 50
+
+func newFleetGeneration(m source.Manifest) FleetGeneration {
+	return FleetGeneration{m.Number, report.Time(m.At), m.Author, m.By, m.Note, m.Restores}
+}
+
+// node returns the node of a fleet that the server is.
+func (c *call) node() (*fleetedit.Node, error) {
+	node := fleetedit.OfServer(c.server)
+	if node == nil || node.Site.Fleet == nil {
+		return nil, notFound("this server follows no source", "its configuration is in files on disk")
+	}
+	return node, nil
+}
+
+// fleet answers with the generations and nodes of the fleet.
+func (c *call) fleet() (any, error) {
+	node, err := c.node()
+	if err != nil {
+		return nil, err
+	}
+	now := node.Site.Fleet
+	c.w.Header().Set("ETag", formatETag(now.Digest().SHA256()))
+	out := &Fleet{Name: now.Manifest.Fleet, InEffect: now.Manifest.Number, Generations: []FleetGeneration{newFleetGeneration(now.Manifest)}, Nodes: []FleetNode{}}
+	store, ok := c.page.storeOf(node)
+	if !ok {
+		out.Error = "the source can only be read: it has no history, and no reports of nodes"
+		return out, nil
+	}
+	type answer struct {
+		manifests []source.Manifest
+		reports   []source.Report
+	}
+	got, err := askStore(c, func(ctx context.Context) (a answer, err error) {
+		if a.manifests, err = store.History(ctx, 0, shownGenerations); err == nil {
+			a.reports, err = store.Reports(ctx)
+		}
+		if errors.Is(err, source.ErrUnsupported) {
+			err = nil
+		}
+		return a, err
+	})
+	if err != nil {
+		out.Error = asFailure(err).Detail
+		return out, nil
+	}
+	newest := now.Manifest.Number
+	if len(got.manifests) > 0 {
+		out.Generations, newest = nil, got.manifests[0].Number
+	}
+	for _, m := range got.manifests {
+		out.Generations = append(out.Generations, newFleetGeneration(m))
+	}
+	for _, r := range got.reports {
+		out.Nodes = append(out.Nodes, FleetNode{r.Node, r.Number, report.Time(r.Since), report.Time(r.At), c.stateOf(&r, newest), r.Errors})
+	}
+	return out, nil
+}
+
+// silentAfter is the age of a report of a node that is gone, or cut off: nodes report each minute.
+const silentAfter = 5 * time.Minute
+
+// stateOf returns the state of a node, as mtlsguard-fleet status does.
+func (c *call) stateOf(r *source.Report, newest uint64) string {
+	switch {
+	case r.Refused != 0:
+		return fmt.Sprintf("refused %d", r.Refused)
+	case c.now.Sub(r.At) > silentAfter:
+		return "silent"
+	case r.Number < newest:
+		return "behind"
+	case r.Number > newest:
+		return "other"
+	}
+	return "current"
+}
+
+// askStore asks the store of a fleet, and does not wait for one that hangs: at most maxAsking questions go on after
+// they were given up.
+func askStore[T any](c *call, ask func(context.Context) (T, error)) (out T, err error) {
+	select {
+	case c.page.asking <- struct{}{}:
+	default:
+		return out, &failure{Status: http.StatusServiceUnavailable, Detail: "the store of the fleet has not answered earlier questions", Hint: "ask again later"}
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), storeTime)
+	defer cancel()
+	type answer struct {
+		value T
+		err   error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		defer func() { <-c.page.asking }()
+		value, err := ask(ctx)
+		answered <- answer{value, err}
+	}()
+	select {
+	case a := <-answered:
+		out, err = a.value, a.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		if _, ok := errors.AsType[*failure](err); !ok {
+			err = storeFailure(err, "ask again later: "+escape.Printable(c.URL.Path, maxDetail))
+		}
+	}
+	return out, err
+}
+
+// maxAsking is how many questions to a store may be open.
+const maxAsking = 4

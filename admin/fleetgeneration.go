@@ -1,0 +1,234 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/mtlsguard/mtlsguard/certmap"
+	"github.com/mtlsguard/mtlsguard/identity"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
+	"github.com/mtlsguard/mtlsguard/internal/report"
+	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/policy"
+	"github.com/mtlsguard/mtlsguard/ports"
+	"github.com/mtlsguard/mtlsguard/source"
+	"github.com/mtlsguard/mtlsguard/trust"
+)
+
+// FleetChange is a generation of a fleet with what it changed.
+type FleetChange struct {
+	FleetGeneration
+	Trusted bool                 `json:"trusted"` // a signer of this node has signed it, or it needs none
+	Files   []fleetedit.FileDiff `json:"files"`
+}
+
+// fleetChange answers with a generation, and what it changed.
+func (c *call) fleetChange() (any, error) {
+	node, err := c.node()
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.storedGeneration(node)
+	if err != nil {
+		return nil, err
+	}
+	c.w.Header().Set("ETag", formatETag(node.Site.Fleet.Digest().SHA256()))
+	store, _ := c.page.storeOf(node)
+	files, err := askStore(c, func(ctx context.Context) ([]fleetedit.FileDiff, error) {
+		if g.Manifest.Number == 1 {
+			return fleetedit.Diff(ctx, nil, g)
+		}
+		before, err := store.At(ctx, g.Manifest.Number-1)
+		if errors.Is(err, source.ErrNone) {
+			before, err = nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return fleetedit.Diff(ctx, before, g)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &FleetChange{newFleetGeneration(g.Manifest), node.Site.Source.Check(g) == nil, files}, nil
+}
+
+// storedGeneration returns the generation that the path names, as the store has it.
+func (c *call) storedGeneration(node *fleetedit.Node) (*source.Generation, error) {
+	var number uint64
+	if _, err := fmt.Sscanf(c.PathValue("number"), "%d", &number); err != nil || fmt.Sprint(number) != c.PathValue("number") {
+		return nil, notFound("there is no generation "+escape.Quote(c.PathValue("number"), escape.Short), "GET /api/v1/fleet lists them")
+	}
+	store, ok := c.page.storeOf(node)
+	if !ok {
+		return nil, notFound("the source of the fleet has no history", "it can only be read")
+	}
+	return askStore(c, func(ctx context.Context) (*source.Generation, error) {
+		g, err := store.At(ctx, number)
+		switch {
+		case errors.Is(err, source.ErrNone), err == nil && g.Manifest.Number != number:
+			return nil, notFound(fmt.Sprintf("the store has no generation %d, or not any more", number), "GET /api/v1/fleet lists them")
+		case err != nil:
+			return nil, err
+		}
+		return g, nil
+	})
+}
+
+// RolledBack is the answer to a rollback.
+type RolledBack struct {
+	Reloaded
+	Number   uint64   `json:"number"` // of the new generation of the fleet
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// rollback commits the users and the policy of an older generation again.
+func (c *call) rollback() (any, error) { return c.rollBack(c.Header.Get("If-Match")) }
+
+// rollBack is rollback for an editor who has seen the generation in effect with the given ETag.
+func (c *call) rollBack(match string) (*RolledBack, error) {
+	c.what = "roll back the fleet to generation " + c.PathValue("number")
+	if err := c.checkQuery("note", "lock_me_out", "dry_run"); err != nil {
+		return nil, err
+	}
+	if !c.page.mayEdit() {
+		return nil, &failure{Status: http.StatusForbidden, Detail: "this page does not edit", Hint: "the program sets Config.Edit; mtlsguard-fleet rollback does it"}
+	}
+	node, err := c.node()
+	if err != nil {
+		return nil, err
+	}
+	w, err := c.fleetWriter(node)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := parseETag(match)
+	if err != nil {
+		return nil, err
+	}
+	if seen != trust.Digest(node.Site.Fleet.Digest()) {
+		return nil, &failure{Status: http.StatusPreconditionFailed, Detail: "another generation is in effect by now; nothing was committed", Hint: "read GET /api/v1/fleet again"}
+	}
+	note, err := c.note()
+	if err != nil {
+		return nil, err
+	}
+	old, err := c.storedGeneration(node)
+	if err != nil {
+		return nil, err
+	}
+	if err := node.Site.Source.Check(old); err != nil { // fail closed: to restore forged files would sign them
+		return nil, err
+	}
+	c.dryRun = c.URL.Query().Get("dry_run") == "1"
+	warnings, err := c.restore(w, old, author{c.id.User, c.id.MappingID, note})
+	if err != nil {
+		return nil, editFailure(err)
+	}
+	s := c.server.Status()
+	return &RolledBack{Reloaded{s.Generation, report.Time(s.Since)}, fleetedit.OfServer(c.server).Site.Fleet.Manifest.Number, warnings}, nil
+}
+
+// restore commits the users and the policy of an older generation.
+func (c *call) restore(w *fleetWriter, old *source.Generation, a author) ([]string, error) {
+	type restored struct {
+		files fleetedit.Contents
+		found int
+	}
+	r, err := askStore(c, func(ctx context.Context) (r restored, err error) {
+		r.files, r.found, err = w.node.Restored(ctx, old)
+		return r, err
+	})
+	if err == nil && r.found == 0 {
+		err = invalid(fmt.Sprintf("generation %d has neither the users nor the policy of this node", old.Manifest.Number), "choose another one")
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := source.Manifest{Restores: old.Manifest.Number, Ports: portsOfBoth(w.node.Site.Fleet, old)}
+	return w.commit(c.Context(), a, m, r.files, c.dryRun, c.staysIn)
+}
+
+// portsOfBoth returns the names of ports that old rules and mappings may use besides those of now.
+func portsOfBoth(now, old *source.Generation) (out []string) {
+	seen := map[string]bool{}
+	for _, name := range append(append([]string{}, now.Manifest.Ports...), old.Manifest.Ports...) {
+		if !seen[name] {
+			seen[name] = true
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// staysIn refuses a generation in which the caller could not make this request again. lock_me_out=1 allows it.
+func (c *call) staysIn(next *site.Generation) error {
+	if c.URL.Query().Get("lock_me_out") == "1" {
+		return nil
+	}
+	sameUser := next.Users == "" || c.isCaller(next.Table) // without a file, the program maps
+	if sameUser && fleetedit.Allows(c.Context(), next, policy.Request{User: c.id.User, Port: c.id.Port, Method: c.Method, Path: c.URL.Path}) {
+		return nil
+	}
+	return &failure{Status: http.StatusConflict, Detail: "after this you could not undo it: you would be another user, or without the right; nothing was committed", Hint: "lock_me_out=1 makes it anyway"}
+}
+
+// fleetChangeView is the screen of a generation.
+type fleetChangeView struct {
+	*FleetChange
+	ETag string // of the generation in effect; "" where nothing can be restored
+}
+
+func (c *call) fleetChangeScreen() (any, error) {
+	v, err := c.fleetChange()
+	if err != nil {
+		return nil, err
+	}
+	out := &fleetChangeView{FleetChange: v.(*FleetChange)}
+	node, err := c.node()
+	if err != nil {
+		return nil, err
+	}
+	now := node.Site.Fleet
+	if _, err := c.fleetWriter(node); err == nil && c.page.mayEdit() && out.Trusted && out.Number < now.Manifest.Number && c.mayPost(c.URL.Path+"/rollback") {
+		out.ETag = formatETag(now.Digest().SHA256())
+	}
+	return out, nil
+}
+
+// rollbackScreen rolls back, and goes back to the changes.
+func (c *call) rollbackScreen() (any, error) {
+	c.Body = http.MaxBytesReader(c.w, c.Body, maxUpload)
+	if err := c.ParseForm(); err != nil {
+		return nil, bodyError(err)
+	}
+	if _, err := c.rollBack(c.PostForm.Get("etag")); err != nil {
+		return nil, err
+	}
+	http.Redirect(c.w, c.Request, "/changes", http.StatusSeeOther)
+	return nil, nil
+}
+
+// isCaller reports whether the certificate of this connection is that of the caller in a table, now and after
+// lockOutNotice. Behind a gateway the certificate is not at hand.
+func (c *call) isCaller(table *certmap.Table) bool {
+	conn, ok := ports.FromContext(c.Context())
+	if !ok || c.id.Via != identity.TLS {
+		return false
+	}
+	verified, err := conn.Verified(c.Context())
+	if err != nil {
+		return false
+	}
+	for _, at := range []time.Time{c.page.config.Now(), c.page.config.Now().Add(lockOutNotice)} {
+		match, err := table.WithClock(func() time.Time { return at }).Map(context.WithoutCancel(c.Context()), verified, c.id.Port)
+		if err != nil || match.User != c.id.User {
+			return false
+		}
+	}
+	return true
+}
