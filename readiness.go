@@ -7,7 +7,9 @@ import (
 	"time"
 	"weak"
 
+	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/site"
+	"github.com/mtlsguard/mtlsguard/internal/statussocket"
 	"github.com/mtlsguard/mtlsguard/ports"
 )
 
@@ -138,4 +140,64 @@ func (s *Server) logDegraded(before []string) []string {
 		}
 	}
 	return now
+}
+
+// SourceStatus is the state of a server that follows a source.
+type SourceStatus struct {
+	Fleet     string
+	Number    uint64    // of the generation in effect
+	Author    string    // of that generation
+	At        time.Time // when its author wrote it
+	Heard     time.Time // when the source answered last; zero: not since the start
+	Connected bool      // the source answered the last time
+	Error     string    // why nothing is heard, or why what is heard is not used; empty if nothing is wrong
+	Refused   uint64    // number of the newest generation, if this node refused it
+	// RefusedErrors are why; see Status.Failed.
+	RefusedErrors []*configerror.Error
+}
+
+// sourceTooOld reports whether the source has not answered for max_age. The time begins with the
+// generation in effect if it never has.
+func (s *Server) sourceTooOld(g *site.Generation, now time.Time) bool {
+	if s.follower == nil || g.Source.MaxAge == 0 {
+		return false
+	}
+	state := s.follower.State()
+	last := state.Since
+	if state.Heard.After(last) {
+		last = state.Heard
+	}
+	return now.Sub(last) > g.Source.MaxAge
+}
+
+// sourceStatus returns the state of the source; nil without one.
+func (s *Server) sourceStatus() *SourceStatus {
+	if s.follower == nil {
+		return nil
+	}
+	state := s.follower.State()
+	m := state.InEffect.Manifest
+	out := &SourceStatus{Fleet: m.Fleet, Number: m.Number, Author: m.Author, At: m.At, Heard: state.Heard, Connected: state.Connected}
+	if state.Err != nil {
+		out.Error = state.Err.Error()
+	}
+	if state.Refused != nil {
+		out.Refused, out.RefusedErrors = state.Refused.Manifest.Number, s.configErrors(state.RefusedBy)
+	}
+	return out
+}
+
+// sourceReport returns what the status socket answers about the source.
+func sourceReport(s *SourceStatus) *statussocket.Source {
+	if s == nil {
+		return nil
+	}
+	out := &statussocket.Source{Fleet: s.Fleet, Number: s.Number, Author: s.Author, At: s.At, Connected: s.Connected, Error: s.Error, Refused: s.Refused}
+	if !s.Heard.IsZero() {
+		out.Heard = new(s.Heard.UTC())
+	}
+	for _, e := range s.RefusedErrors {
+		out.RefusedErrors = append(out.RefusedErrors, statussocket.ConfigError(*e))
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package mtlsguard
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +11,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/configerror"
 	"github.com/mtlsguard/mtlsguard/internal/errorlist"
 	"github.com/mtlsguard/mtlsguard/internal/fileset"
+	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 	"github.com/mtlsguard/mtlsguard/internal/follow"
 	"github.com/mtlsguard/mtlsguard/internal/site"
-	"github.com/mtlsguard/mtlsguard/internal/statussocket"
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
@@ -183,62 +184,53 @@ func nodeName(settings *site.Source) string {
 	return name
 }
 
-// SourceStatus is the state of a server that follows a source.
-type SourceStatus struct {
-	Fleet     string
-	Number    uint64    // of the generation in effect
-	Author    string    // of that generation
-	At        time.Time // when its author wrote it
-	Heard     time.Time // when the source answered last; zero: not since the start
-	Connected bool      // the source answered the last time
-	Error     string    // why nothing is heard, or why what is heard is not used; empty if nothing is wrong
-	Refused   uint64    // number of the newest generation, if this node refused it
-	// RefusedErrors are why; see Status.Failed.
-	RefusedErrors []*configerror.Error
+func init() {
+	fleetedit.OfServer = func(server any) *fleetedit.Node {
+		s := server.(*Server)
+		if s.follower == nil {
+			return nil
+		}
+		return &fleetedit.Node{Path: s.path, Site: s.currentGeneration(), Source: s.from, Load: s.checkNext, Await: s.awaitGeneration}
+	}
 }
 
-// sourceTooOld reports whether the source has not answered for max_age. The time begins with the
-// generation in effect if it never has.
-func (s *Server) sourceTooOld(g *site.Generation, now time.Time) bool {
-	if s.follower == nil || g.Source.MaxAge == 0 {
-		return false
-	}
-	state := s.follower.State()
-	last := state.Since
-	if state.Heard.After(last) {
-		last = state.Heard
-	}
-	return now.Sub(last) > g.Source.MaxAge
+// checkNext loads a generation of the fleet as follow would, and puts nothing into effect.
+func (s *Server) checkNext(ctx context.Context, g *source.Generation) (*site.Generation, []configerror.Finding, error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	program := s.options.program()
+	program.Generation = g
+	files := s.tried.Next(false)
+	remount(files, g)
+	return site.CheckNext(ctx, s.path, files, s.current, s.options.Now, program)
 }
 
-// sourceStatus returns the state of the source; nil without one.
-func (s *Server) sourceStatus() *SourceStatus {
-	if s.follower == nil {
-		return nil
-	}
-	state := s.follower.State()
-	m := state.InEffect.Manifest
-	out := &SourceStatus{Fleet: m.Fleet, Number: m.Number, Author: m.Author, At: m.At, Heard: state.Heard, Connected: state.Connected}
-	if state.Err != nil {
-		out.Error = state.Err.Error()
-	}
-	if state.Refused != nil {
-		out.Refused, out.RefusedErrors = state.Refused.Manifest.Number, s.configErrors(state.RefusedBy)
-	}
-	return out
-}
+const (
+	awaitLook = 5 * time.Millisecond
+	awaitTime = 10 * time.Second
+)
 
-// sourceReport returns what the status socket answers about the source.
-func sourceReport(s *SourceStatus) *statussocket.Source {
-	if s == nil {
-		return nil
+// errNotHeard is the error of awaitGeneration for a source that does not bring a generation.
+var errNotHeard = errors.New("this node has not got it from its source yet")
+
+// awaitGeneration waits until a generation that was committed, or a newer one, is in effect.
+func (s *Server) awaitGeneration(ctx context.Context, g *source.Generation) error {
+	ctx, cancel := context.WithTimeout(ctx, awaitTime)
+	defer cancel()
+	look := time.NewTicker(awaitLook)
+	defer look.Stop()
+	for s.follower.Retry(); ; {
+		state := s.follower.State()
+		switch {
+		case state.InEffect.Digest() == g.Digest(), state.InEffect.Manifest.Number > g.Manifest.Number:
+			return nil
+		case state.Refused != nil && state.Refused.Digest() == g.Digest():
+			return state.RefusedBy
+		}
+		select {
+		case <-ctx.Done():
+			return errNotHeard
+		case <-look.C:
+		}
 	}
-	out := &statussocket.Source{Fleet: s.Fleet, Number: s.Number, Author: s.Author, At: s.At, Connected: s.Connected, Error: s.Error, Refused: s.Refused}
-	if !s.Heard.IsZero() {
-		out.Heard = new(s.Heard.UTC())
-	}
-	for _, e := range s.RefusedErrors {
-		out.RefusedErrors = append(out.RefusedErrors, statussocket.ConfigError(*e))
-	}
-	return out
 }

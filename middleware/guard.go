@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/connstate"
 	"github.com/mtlsguard/mtlsguard/internal/identitykey"
@@ -237,21 +236,4 @@ func (g *Guard) Check(r *http.Request) Outcome {
 	s.clean(&c, nil)
 	s.passes(&c, lastDecide)
 	return c.Outcome
-}
-
-func (s *snapshot) observe(c *call, start time.Time) {
-	if s.Observe != nil {
-		if s.Time {
-			c.Duration = time.Since(start)
-		}
-		s.Observe(c.request, c.Outcome)
-	}
-}
-
-// startTime reads the clock only where Config.Time is set.
-func (s *snapshot) startTime() time.Time {
-	if !s.Time {
-		return time.Time{}
-	}
-	return time.Now()
 }

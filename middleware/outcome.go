@@ -76,3 +76,20 @@ func (c *call) describeClient() {
 		}
 	}
 }
+
+func (s *snapshot) observe(c *call, start time.Time) {
+	if s.Observe != nil {
+		if s.Time {
+			c.Duration = time.Since(start)
+		}
+		s.Observe(c.request, c.Outcome)
+	}
+}
+
+// startTime reads the clock only where Config.Time is set.
+func (s *snapshot) startTime() time.Time {
+	if !s.Time {
+		return time.Time{}
+	}
+	return time.Now()
+}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/mtlsguard/mtlsguard/internal/hostname"
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
@@ -39,18 +38,6 @@ func (s *snapshot) checkTarget(c *call) bool {
 	}
 	c.Path = path
 	return true
-}
-
-// serverName returns the name that the client sent (SNI). Behind a gateway that asks about a host
-// it is that host.
-func (c *call) serverName() string {
-	if c.answersQuestions() && c.port.ForwardAuth.Host != "" {
-		return c.request.Host
-	}
-	if c.tunnel != nil {
-		return c.tunnel.ServerName
-	}
-	return c.conn.ServerName()
 }
 
 // checkRewritten refuses a request that was rewritten between Identify and Authorize into one
@@ -233,23 +220,4 @@ func checkDecoded(path string) string {
 		return "the path has a control character"
 	}
 	return ""
-}
-
-// checkNames returns an error where SNI or Host is not among the names that the port serves
-// (RFC 9110 section 15.5.20). Without ServerNames it accepts every name.
-func (p *port) checkNames(sni, host string) error {
-	if p.names == nil {
-		return nil
-	}
-	host = hostname.Canonical(host)
-	if sni == "" && hostname.IsIP(host) {
-		sni = host // a client sends no name for an address (RFC 6066 section 3)
-	}
-	if !p.names[hostname.Canonical(sni)] {
-		return reason.Refuse(reason.Misdirected, "the connection was made to a name that this port does not serve")
-	}
-	if !p.names[host] {
-		return reason.Refuse(reason.Misdirected, "the request is for a host that this port does not serve")
-	}
-	return nil
 }
