@@ -33,11 +33,14 @@ func (b *browser) fill(name, text string) {
 	b.do("type", map[string]any{"text": text}, nil)
 }
 
-// newestRefusal returns the reference of the refusal that the list shows first.
-func (s *site) newestRefusal() string {
+// newestUnmapped returns the reference of the newest refusal of a certificate that no mapping matches.
+func (s *site) newestUnmapped() string {
 	s.Helper()
 	var out []struct{ Reference string }
-	s.get("/api/v1/refusals?limit=1", &out)
+	s.get("/api/v1/refusals?reason=unmapped&limit=1", &out)
+	if len(out) != 1 {
+		s.Fatalf("refusals: %v", out)
+	}
 	return out[0].Reference
 }
 
@@ -51,7 +54,7 @@ func TestRefusedCertificateBecomesUser(t *testing.T) {
 			s := newSite(t)
 			stranger := s.pair("stranger")
 			s.expect(http.StatusForbidden, stranger, "GET", "internal", "/orders/7")
-			reference := s.newestRefusal()
+			reference := s.newestUnmapped()
 			b := newBrowser(s, "alice")
 			b.open(v)
 			b.load("/")

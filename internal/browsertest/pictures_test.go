@@ -54,7 +54,7 @@ func takePictures(t *testing.T, docs string) {
 	s := newSite(t)
 	s.populate()
 	s.expect(http.StatusForbidden, s.pair("stranger"), "GET", "internal", "/orders/7")
-	reference := s.newestRefusal()
+	reference := s.newestUnmapped()
 	b := newBrowser(s, "alice")
 	for name, path := range pictures {
 		for colours, v := range map[string]view{"light": {Width: 1100, Height: 900}, "dark": {Width: 1100, Height: 900, Dark: true}} {
