@@ -123,7 +123,7 @@ type proposal struct {
 
 // proposal returns how the request of the API asks for a change.
 func (c *call) proposal() proposal {
-	return proposal{match: c.Header.Get("If-Match"), dryRun: c.URL.Query().Get("dry_run") == "1"}
+	return proposal{match: strings.Join(c.Header.Values("If-Match"), ", "), dryRun: c.URL.Query().Get("dry_run") == "1"}
 }
 
 // edit applies a change to the users, and waits until it is in effect. It goes through the
@@ -186,7 +186,14 @@ func editFailure(err error) error {
 		f := asFailure(e.err)
 		return &failure{Status: http.StatusConflict, Detail: "the change is written, and not in effect: the reload failed: " + f.Detail, Hint: "it takes effect when the other files load", Errors: f.Errors}
 	}
-	return inTermsOfTheAPI(err)
+	f := inTermsOfTheAPI(err)
+	switch { // the editor has asked for nothing wrong
+	case errors.Is(err, useredit.ErrLocked):
+		f.Status = http.StatusServiceUnavailable
+	case errors.Is(err, useredit.ErrNotWritten):
+		f.Status = http.StatusInternalServerError
+	}
+	return f
 }
 
 // readJSON reads the body of a call of the API.
@@ -209,8 +216,9 @@ func (c *call) readJSON(v any) error {
 }
 
 // inTermsOfTheAPI names fields in place of the flags of the command, which shares the checks.
-func inTermsOfTheAPI(err error) error {
-	f := asFailure(err)
+func inTermsOfTheAPI(err error) *failure {
+	f := new(*asFailure(err)) // some failures are shared
+	f.Errors = slices.Clone(f.Errors)
 	flags := strings.NewReplacer("--cert FILE", "certificate_pem", "--by ", "by ", "--value", "value", "--issuer", "issuer", "--user", "user", "--not-", "not_")
 	f.Detail, f.Hint = flags.Replace(f.Detail), flags.Replace(f.Hint)
 	for i, e := range f.Errors {

@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +26,13 @@ func (f *form) value(name string) string { return strings.TrimSpace(f.values.Get
 func (c *call) readForm() (*form, error) {
 	if err := c.ParseMultipartForm(maxUpload); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		return nil, bodyError(err)
+	}
+	for name, values := range c.PostForm {
+		// Other fields are shown again or logged. readCertificates looks at certificate_pem.
+		if name != "certificate_pem" && slices.ContainsFunc(values, holdsKey[string]) {
+			delete(c.PostForm, "note") // logEdit reads it
+			return nil, errHasKey
+		}
 	}
 	out := &form{values: c.PostForm}
 	out.certificate = out.value("certificate_pem")

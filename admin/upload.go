@@ -18,10 +18,15 @@ const maxUpload = 64 << 10
 
 var errHasKey = invalid("this file holds a private key; nothing was stored", "send the certificate alone, and treat the key as disclosed if this page is not yours")
 
+// holdsKey reports whether a text holds a private key as PEM.
+func holdsKey[T string | []byte](text T) bool {
+	return bytes.Contains([]byte(text), []byte("PRIVATE KEY-----"))
+}
+
 // readCertificates reads a chain in PEM or DER, the leaf first. A private key in it is an error,
 // before anything else is looked at: nobody needs to send one here.
 func readCertificates(data []byte) ([]*x509.Certificate, error) {
-	if bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+	if holdsKey(data) {
 		return nil, errHasKey
 	}
 	if !bytes.Contains(data, []byte("-----BEGIN ")) {
@@ -73,6 +78,10 @@ func (c *call) readBody() ([]byte, error) {
 	data, err := io.ReadAll(c.Body) // guarded bounds it
 	if err != nil {
 		return nil, bodyError(err)
+	}
+	if holdsKey(data) { // in any field: a user or a note would go into the log
+		clear(data)
+		return nil, errHasKey
 	}
 	return data, nil
 }

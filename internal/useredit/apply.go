@@ -22,8 +22,21 @@ type Request struct {
 	Change func(*File) (*Change, error)
 }
 
-// ErrStale is the error for files that are not those that the editor has seen.
-var ErrStale = errors.New("the users were changed in the meantime")
+// Kinds of errors that are not about what the editor asks for.
+var (
+	// ErrStale is the kind for files that are not those that the editor has seen.
+	ErrStale = errors.New("the users were changed in the meantime")
+	// ErrLocked is the kind for files that cannot be locked, for example because another editor holds the lock.
+	ErrLocked = errors.New("the users cannot be locked")
+	// ErrNotWritten is the kind for files that cannot be written.
+	ErrNotWritten = errors.New("the users cannot be written")
+)
+
+// kindError gives an error a kind. Its text stays.
+type kindError struct{ kind, err error }
+
+func (e *kindError) Error() string   { return e.err.Error() }
+func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
 
 // Apply makes a change: it locks the files, compares them with what the editor has seen, loads
 // the result as a server does, and writes it. It returns the change and the digest of the
@@ -37,7 +50,7 @@ func Apply(r Request) (out *Change, digest trust.Digest, written string, err err
 	}
 	unlock, err := usersfile.Lock(f.Name)
 	if err != nil {
-		return nil, f.Digest(), "", err
+		return nil, f.Digest(), "", &kindError{ErrLocked, err}
 	}
 	defer unlock()
 	if f, err = r.Open(); err != nil {
@@ -54,7 +67,11 @@ func Apply(r Request) (out *Change, digest trust.Digest, written string, err err
 		return out, digest, "", nil
 	}
 	if written, err = f.write(out.Edit); err != nil {
-		return nil, digest, written, err
+		kind := ErrNotWritten
+		if now, openErr := r.Open(); openErr == nil && written == "" && now.Digest() != digest {
+			kind, digest = ErrStale, now.Digest() // an editor that takes no lock
+		}
+		return nil, digest, written, &kindError{kind, err}
 	}
 	out.Written = true
 	return out, f.DigestAfter(out.Edit), written, nil
