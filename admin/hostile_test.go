@@ -117,3 +117,29 @@ func TestEditorIsNotLockedOutSoon(t *testing.T) {
 		t.Error(got.Status, got.body)
 	}
 }
+
+// What a link brings is shown escaped, as what callers chose: a link may come from anybody.
+// Covers W4.
+func TestTextsOfLinksAreEscaped(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, editing)
+	alice := s.client("alice")
+	const hostile = "%E2%80%AE%00%22%3Cscript%3E"
+	for path, names := range map[string]string{
+		"/connections": "user port fingerprint limit after", "/mappings": "user port state id days limit after", "/refusals": "user port reason fingerprint since limit after",
+		"/explain": "reference user port method path", "/new-mapping": "reference user by", "/api/v1/refusals": "user port reason since", "/api/v1/series": "of by minutes step",
+		"/api/v1/mappings": "state id", "/api/v1/connections": "user port limit",
+	} {
+		for _, name := range strings.Fields(names) {
+			got := s.do(alice, "GET", "admin", path+"?"+name+"="+hostile+"&port=internal&path=/", "")
+			if strings.ContainsAny(got.body, "\u202e\x00") || strings.Contains(got.body, `"<script>`) || strings.Contains(got.body, `><script>`) {
+				t.Errorf("%s: %s: %s", path, name, got.body)
+			}
+		}
+	}
+	for _, path := range []string{"/ports/", "/mappings/", "/refusals/", "/static/", "/", "/api/v1/ports/", "/api/v1/mappings/", "/api/v1/refusals/", "/api/v1/"} {
+		if got := s.do(alice, "GET", "admin", path+"%E2%80%AE%3Cb%3E", ""); got.StatusCode != 404 || strings.ContainsAny(got.body, "\u202e") || strings.Contains(got.body, "<b>") {
+			t.Errorf("%s: %s %s", path, got.Status, got.body)
+		}
+	}
+}
