@@ -14,6 +14,7 @@ import (
 // Bounds of the streams of events.
 const (
 	maxStreams       = 16
+	maxStreamsOfUser = 8                // else one user could take all of them from the others
 	streamTime       = time.Minute      // then the browser opens the stream again, and the guard decides again
 	streamTick       = time.Second      // between two looks at the server
 	streamWriteLimit = 10 * time.Second // for one event to a browser that does not read
@@ -64,13 +65,13 @@ func (c *call) events() (any, error) {
 		c.w.WriteHeader(http.StatusOK)
 		return nil, nil
 	}
-	select {
-	case c.page.streams <- struct{}{}:
-		defer func() { <-c.page.streams }()
-	default:
+	if !c.page.streams.open(c.id.User) {
 		c.w.Header().Set("Retry-After", "30")
-		return nil, &failure{Status: http.StatusServiceUnavailable, Detail: fmt.Sprintf("there are %d streams of events already", maxStreams), Hint: "close another page"}
+		return nil, &failure{
+			Status: http.StatusServiceUnavailable, Detail: fmt.Sprintf("there are %d streams of events already, or %d of user %s", maxStreams, maxStreamsOfUser, c.id.User), Hint: "close another page",
+		}
 	}
+	defer c.page.streams.close(c.id.User)
 	status := c.server.Status()
 	if !status.Ready() {
 		c.w.Header().Set("Retry-After", "5")

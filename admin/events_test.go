@@ -106,17 +106,26 @@ func TestStreamSendsAFewRefusalsAtOnce(t *testing.T) {
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	alice := s.client("alice", testkit.HTTP2)
-	var open []*http.Response
-	for range 16 {
-		res, next := s.stream(alice)
-		if next("status") == "" {
-			t.Fatal(res.Status)
-		}
-		open = append(open, res)
+	s.put("policy.csv", sitePolicy+"g, user:bob, group:auditors\n")
+	if err := s.server.Reload(); err != nil {
+		t.Fatal(err)
 	}
-	if res, _ := s.stream(alice); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
-		t.Errorf("%s", res.Status)
+	alice, carol, bob := s.client("alice", testkit.HTTP2), s.client("carol", testkit.HTTP2), s.client("bob", testkit.HTTP2)
+	var open []*http.Response
+	for _, client := range []*http.Client{alice, carol} {
+		for range 8 {
+			res, next := s.stream(client)
+			if next("status") == "" {
+				t.Fatal(res.Status)
+			}
+			open = append(open, res)
+		}
+		if res, _ := s.stream(client); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+			t.Errorf("a ninth stream of a user: %s", res.Status)
+		}
+	}
+	if res, _ := s.stream(bob); res.StatusCode != 503 {
+		t.Errorf("a seventeenth stream: %s", res.Status)
 	}
 	open[0].Body.Close()
 	testkit.Eventually(t, "a stream that ended makes room", func() bool {

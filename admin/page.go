@@ -52,7 +52,7 @@ type Page struct {
 	handler http.Handler
 	known   map[keptKey]*x509.Certificate
 	linted  findings
-	streams chan struct{} // one element for each stream of events
+	streams streams
 	asking  chan struct{} // one element for each question to the store of a fleet
 }
 
@@ -79,7 +79,7 @@ func New(c Config) (*Page, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), streams: make(chan struct{}, maxStreams), asking: make(chan struct{}, maxAsking)}
+	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), asking: make(chan struct{}, maxAsking)}
 	p.callers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.strangers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.screens = parseScreens()
