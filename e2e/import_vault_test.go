@@ -100,6 +100,9 @@ ports:
 			continue
 		}
 		client := pkiClient(t, name+".pem")
+		if client == nil {
+			continue
+		}
 		want := vaultUsers[name]
 		if got := askAs(t, client, http.MethodGet, server.url("internal", "/secret")); got != want {
 			t.Errorf("%s: GET is user %q, want %q", name, got, want)

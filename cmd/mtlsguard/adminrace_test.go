@@ -64,7 +64,7 @@ func TestCommandBesideTheAdminPage(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}}, Timeout: testkit.Patience}
 	defer client.CloseIdleConnections()
 	send := func(method, etag string, body []byte) (int, string, string) {
-		r, err := http.NewRequestWithContext(t.Context(), method, api+"?limit=1000", bytes.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), method, api, bytes.NewReader(body))
 		if err != nil {
 			t.Error(err)
 			return 0, "", ""

@@ -41,7 +41,7 @@ func TestFirstFiveMinutesOfServe(t *testing.T) {
 	testkit.Program(t, "curl", "curl")
 	page := read(t, "../../docs/serve.md")
 	listen, public, service := testkit.FreeAddress(t), testkit.FreeAddress(t), testkit.FreeAddress(t)
-	live := strings.NewReplacer("127.0.0.1:8443", listen, "127.0.0.1:8445", public, "127.0.0.1:8080", service, `"127.0.0.1", 8080`, `"127.0.0.1", `+service[strings.LastIndex(service, ":")+1:])
+	live := strings.NewReplacer("127.0.0.1:8443", listen, "127.0.0.1:8445", public, "127.0.0.1:8449", testkit.FreeAddress(t), "127.0.0.1:8080", service, `"127.0.0.1", 8080`, `"127.0.0.1", `+service[strings.LastIndex(service, ":")+1:])
 	dir := filepath.Join(t.TempDir(), "try")
 	var out bytes.Buffer
 	if code := run(t.Context(), []string{"demo", dir, "--files"}, strings.NewReader(""), &out, &out); code != exitYes {
