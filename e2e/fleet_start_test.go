@@ -202,7 +202,7 @@ func TestWrongSources(t *testing.T) {
 	t.Run("none in the program", func(t *testing.T) {
 		t.Parallel()
 		_, err := mtlsguard.Open(newFleet(t).path("mtlsguard.yaml"), mtlsguard.Options{})
-		if err == nil || !strings.Contains(err.Error(), "source has no url, and the program gives no source (set Options.Source in the program, or add url") {
+		if err == nil || !strings.Contains(err.Error(), "source has no url, and the program gives no source (add url: https://HOST/PATH, or use mtlsguardd with --store URL; a program sets Options.Source)") {
 			t.Error(err)
 		}
 	})
