@@ -509,7 +509,7 @@ func TestStalledUpstreamHoldsNoRequest(t *testing.T) {
 			url = service(t, h)
 		}
 		t.Cleanup(func() { close(release) })
-		l := newUpstreamSite(t, url, "timeout: 300ms", "idle: 300ms", "requests: 2", "caller_share: 100").start(mtlsguard.Options{})
+		l := newUpstreamSite(t, url, "timeout: 1s", "idle: 1s", "requests: 2", "caller_share: 100").start(mtlsguard.Options{})
 		c := l.client(l.alice)
 		r, _ := http.NewRequestWithContext(t.Context(), "POST", l.url("internal", "/upload"), io.LimitReader(zeros{}, 64<<20))
 		if res, err := c.Do(r); err == nil { // else the connection was closed while the body was sent
