@@ -147,6 +147,19 @@ func TestLastSeen(t *testing.T) {
 	if len(l.fresh) != 0 {
 		t.Errorf("%d mappings still take the lock", len(l.fresh))
 	}
+	// Two that share a slot.
+	if slotOf("a-2026") != slotOf("b-2026") {
+		t.Fatal("other slots")
+	}
+	for i := range 10 {
+		l.clock.Store(int64(3000 + i))
+		for _, name := range []string{"a-2026", "b-2026"} {
+			l.mark(&identity.Identity{MappingID: name, Port: "internal", User: name})
+			if last, _, ok := l.of(name); !ok || last.at != int64(3000+i) || last.user != name {
+				t.Errorf("%s: %+v %t", name, last, ok)
+			}
+		}
+	}
 }
 
 var observed = middleware.Outcome{Allowed: true, Port: "internal", Method: "GET", Path: "/orders/7", Identity: &identity.Identity{User: "alice", MappingID: "staff", Via: identity.TLS}}
