@@ -12,7 +12,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
-// Of editors who have seen the same users, one wins, and the others are told so. Nothing that was
+// Of editors who have seen the same users, one wins, and each of the others gets a 412. Nothing that was
 // answered with 200 is lost, also while others reload.
 // Covers W10.
 func TestEditsAtTheSameTime(t *testing.T) {
