@@ -123,7 +123,7 @@ type proposal struct {
 
 // proposal returns how the request of the API asks for a change.
 func (c *call) proposal() proposal {
-	return proposal{match: strings.Join(c.Header.Values("If-Match"), ", "), dryRun: c.URL.Query().Get("dry_run") == "1"}
+	return proposal{match: c.ifMatch(), dryRun: c.URL.Query().Get("dry_run") == "1"}
 }
 
 // edit applies a change to the users, and waits until it is in effect. It goes through the

@@ -48,3 +48,6 @@ func (c *call) setUsersETag() {
 		c.w.Header().Set("ETag", tag)
 	}
 }
+
+// ifMatch returns If-Match as it came. Several lines are one list (RFC 9110 section 5.3), which parseETag rejects.
+func (c *call) ifMatch() string { return strings.Join(c.Header.Values("If-Match"), ", ") }

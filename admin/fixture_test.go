@@ -207,7 +207,7 @@ func (s *site) do(c *http.Client, method, port, path, body string, pairs ...stri
 		s.Fatal(err)
 	}
 	for i := 0; i < len(pairs); i += 2 {
-		r.Header.Set(pairs[i], pairs[i+1])
+		r.Header.Add(pairs[i], pairs[i+1])
 	}
 	res, err := c.Do(r)
 	if err != nil {

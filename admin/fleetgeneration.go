@@ -87,7 +87,7 @@ type RolledBack struct {
 }
 
 // rollback commits the users and the policy of an older generation again.
-func (c *call) rollback() (any, error) { return c.rollBack(c.Header.Get("If-Match")) }
+func (c *call) rollback() (any, error) { return c.rollBack(c.ifMatch()) }
 
 // rollBack is rollback for an editor who has seen the generation in effect with the given ETag.
 func (c *call) rollBack(match string) (*RolledBack, error) {

@@ -42,6 +42,9 @@ func TestFleetIsRolledBack(t *testing.T) {
 			t.Errorf("%s: %s %s", name, got.Status, got.body)
 		}
 	}
+	if got := s.do(alice, "POST", "admin", "/api/v1/fleet/1/rollback", "", "If-Match", etag, "If-Match", `"`+strings.Repeat("0", 64)+`"`); got.StatusCode != 422 {
+		t.Errorf("two lines of If-Match: %s %s", got.Status, got.body)
+	}
 	if got := s.do(carol, "POST", "admin", "/api/v1/fleet/1/rollback", "", "If-Match", etag); got.StatusCode != 403 {
 		t.Errorf("an auditor: %s", got.Status)
 	}

@@ -111,7 +111,7 @@ func TestRotationByKeyboard(t *testing.T) {
 	}
 }
 
-// Of two editors the second is told that the mapping has changed, and changes nothing.
+// Of two editors the second sees that the mapping has changed, and changes nothing.
 // Covers W10.
 func TestTwoEditors(t *testing.T) {
 	t.Parallel()
