@@ -63,7 +63,8 @@ func New(c Config) *Upstream {
 	u := &Upstream{config: c, places: newPlaces(c.Requests, cmp.Or(c.CallerShare, callershare.Default))}
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite: u.rewrite, Transport: retrying{u}, ModifyResponse: u.watchAnswer, ErrorHandler: u.answerError,
-		ErrorLog: log.New(io.Discard, "", 0), // OnFailure reports what matters
+		BufferPool: buffers{},
+		ErrorLog:   log.New(io.Discard, "", 0), // OnFailure reports what matters
 	}
 	return u
 }
