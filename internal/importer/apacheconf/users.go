@@ -8,6 +8,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/dn"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/importer"
+	"github.com/mtlsguard/mtlsguard/internal/importer/apacheconf/fakeauth"
 )
 
 // maxUsers bounds the lines of an AuthUserFile: the hash of each is computed.
@@ -70,10 +71,10 @@ func (s *server) readUsers(path string) error {
 			one.line.Skip("no subject: this user logs in with a password", "")
 			continue
 		}
-		switch checkPassword(hash) {
-		case same:
+		switch fakeauth.Check(hash) {
+		case fakeauth.Same:
 			one.known, one.lets = true, true
-		case other:
+		case fakeauth.Other:
 			one.known = true
 			one.line.Carry("nobody: the password of FakeBasicAuth is password, and the hash is of another")
 		default:

@@ -1,4 +1,4 @@
-package pgident_test
+package importer_test
 
 import (
 	"os"
@@ -10,9 +10,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/importer/pgident"
 )
 
-const alice = `fingerprint: "sha256:9f2245b56f7431c7250d263b24ac6e70be22088eeff5d35a5e6f575d0b15f80b"`
+const pgAlice = `fingerprint: "sha256:9f2245b56f7431c7250d263b24ac6e70be22088eeff5d35a5e6f575d0b15f80b"`
 
-func TestLines(t *testing.T) {
+func TestPgIdentLines(t *testing.T) {
 	t.Parallel()
 	const exact, expression = `m "CN=alice,OU=Staff,O=Acme" alice`, `m "/^CN=([^,]+),OU=Staff,O=Acme$" \1`
 	const pattern = `{id: test-1, user: "{user}", subject: "CN={user},OU=Staff,O=Acme", issuer: client-ca.pem}`
@@ -62,15 +62,15 @@ func TestLines(t *testing.T) {
 		"no capture":                  {text: `m "/^CN=x" \1` + "\n" + exact, want: []string{"t.conf:1: leaving this line out would let somebody in: the expression may match without a text for"}},
 		"perhaps no capture":          {text: `m "/^CN=x|(y)" \1` + "\n" + exact, want: []string{"t.conf:1: leaving this line out"}},
 		"no capture, narrow":          {text: "m CN=a a\nm /^CN=x \\1\n" + exact, narrow: true, want: []string{"user: a,", "line 2 may refuse its certificates", "1 carried, 0 changed, 2 not"}, not: "user: alice"},
-		"each":                        {text: `m "/^CN=([a-z]+),OU=Staff" \1`, o: pgident.Options{Each: true}, certs: []string{"alice.pem", "orders.pem", "partner.pem"}, want: []string{"user: alice, " + alice, "Of the 3 certificates in --certs it names 1 that no exact line does: only these are written", "| alice.pem | alice | alice |", "| orders.pem | nobody | nobody"}},
+		"each":                        {text: `m "/^CN=([a-z]+),OU=Staff" \1`, o: pgident.Options{Each: true}, certs: []string{"alice.pem", "orders.pem", "partner.pem"}, want: []string{"user: alice, " + pgAlice, "Of the 3 certificates in --certs it names 1 that no exact line does: only these are written", "| alice.pem | alice | alice |", "| orders.pem | nobody | nobody"}},
 		"each, nobody":                {text: exact + "\n" + `m "/^CN=([a-z]+),OU=Guests" \1`, o: pgident.Options{Each: true}, certs: []string{"alice.pem"}, want: []string{"it names 0", "1 carried, 0 changed, 1 not"}},
 		"not each":                    {text: exact + "\n" + `m "/^CN=([a-z]+),OU=Staff" \1`, certs: []string{"alice.pem", "bob.pem"}, want: []string{"Of the 2 certificates in --certs it names 1", "--each writes them one by one"}, not: "user: bob"},
-		"each, a part of the user":    {text: `m "/^CN=([^,]+),OU=Staff,O=Acme$" app_\1`, o: pgident.Options{Each: true}, certs: []string{"alice.pem"}, want: []string{"user: app_alice, " + alice}},
+		"each, a part of the user":    {text: `m "/^CN=([^,]+),OU=Staff,O=Acme$" app_\1`, o: pgident.Options{Each: true}, certs: []string{"alice.pem"}, want: []string{"user: app_alice, " + pgAlice}},
 		"several users of one":        {o: pgident.Options{Each: true}, text: exact + "\n" + `m "/^CN=([^,]+),OU=Staff,O=Acme$" app_\1`, certs: []string{"alice.pem"}, want: []string{"| alice.pem | alice or app&#95;alice | alice |"}},
-		"a common name":               {text: "m alice al\nm ALICE b", o: pgident.Options{ClientName: "CN"}, certs: []string{"alice.pem", "partner.pem"}, want: []string{"user: al, " + alice, "no certificate of --certs has it", "| alice.pem | al | al |"}},
+		"a common name":               {text: "m alice al\nm ALICE b", o: pgident.Options{ClientName: "CN"}, certs: []string{"alice.pem", "partner.pem"}, want: []string{"user: al, " + pgAlice, "no certificate of --certs has it", "| alice.pem | al | al |"}},
 		"a common name alone":         {text: "m alice al", o: pgident.Options{ClientName: "CN"}, want: []string{"t.conf:1: a common name alone names no certificate"}},
 		"an expression of a CN":       {text: "m alice al\nm /^(.*)$ \\1", o: pgident.Options{ClientName: "CN"}, certs: []string{"alice.pem"}, want: []string{"a part of a common name names no certificate", "Of the 1 certificates in --certs it names 0"}},
-		"an expression of a CN, each": {text: "m /^(.*)$ \\1", o: pgident.Options{ClientName: "CN", Each: true}, certs: []string{"alice.pem", "partner.pem", "bob.pem"}, rename: "bob", want: []string{"user: alice, " + alice, "user: renamed,", "| partner.pem | nobody | nobody"}},
+		"an expression of a CN, each": {text: "m /^(.*)$ \\1", o: pgident.Options{ClientName: "CN", Each: true}, certs: []string{"alice.pem", "partner.pem", "bob.pem"}, rename: "bob", want: []string{"user: alice, " + pgAlice, "user: renamed,", "| partner.pem | nobody | nobody"}},
 		"another clientname":          {text: exact, o: pgident.Options{ClientName: "dn"}, want: []string{`--clientname: "dn" (CN or DN`}},
 		"includes":                    {text: "include more.conf\ninclude_dir d\ninclude_if_exists none.conf\n" + exact, want: []string{"user: b,", "user: c,", "user: alice,", "t.conf:3", "is not in the folder", "3 carried, 0 changed, 1 not"}, not: "user: d"},
 		"a loop":                      {text: "include loop.conf", want: []string{"include one another"}},
@@ -108,7 +108,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-func FuzzRead(f *testing.F) {
+func FuzzPgIdent(f *testing.F) {
 	f.Add("# x\npartners \"CN=alice,OU=Staff,O=Acme\" alice\npartners \"/^CN=([^,]+),OU=Staff,O=Acme$\" \\1")
 	f.Add("m alice al\nm /^(.*)$ \\1\nm \"a\"\"b\" c\ninclude x\nm \\\n bob bob")
 	importertest.Fuzz(f, "t.conf", func(in *importer.Import, name string) error {

@@ -1,4 +1,4 @@
-package nginxconf_test
+package importer_test
 
 import (
 	"crypto/x509"
@@ -57,7 +57,7 @@ func TestRandomMapsAreNeverWider(t *testing.T) {
 			seen[strings.ToLower(key)] = true
 			lines = append(lines, fmt.Sprintf("%q %s;", key, values[random.IntN(len(values))]))
 		}
-		conf := who("$ssl_client_s_dn", lines...)
+		conf := nginxWho("$ssl_client_s_dn", lines...)
 		o := nginxconf.Options{Maps: []string{"who=user"}, Each: random.IntN(2) == 0}
 		if random.IntN(2) == 0 {
 			conf += fmt.Sprintf("map $ssl_client_s_dn $bad { %q 1; }\n", strings.ToUpper(subjects[random.IntN(len(subjects))][:4])+subjects[random.IntN(len(subjects))][4:])

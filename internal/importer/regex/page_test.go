@@ -1,4 +1,4 @@
-package nginxconf
+package regex_test
 
 import (
 	"os"

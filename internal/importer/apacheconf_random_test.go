@@ -1,4 +1,4 @@
-package apacheconf_test
+package importer_test
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 )
 
 // drawn is a Location of a random configuration.
-type drawn struct {
+type apacheLocation struct {
 	path    string
 	lets    map[string]bool // nil: it requires nobody, and inherits
 	unclear bool            // what it says is not read: nobody may be let in by the result
@@ -39,14 +39,14 @@ func TestRandomLocationsAreNeverWider(t *testing.T) {
 	paths := []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/d", "/d/"}
 	probes := []string{"/", "/x", "/a", "/a/", "/a/x", "/a/b", "/a/b/", "/a/b/x", "/a/b/c", "/a/b/c/x", "/d", "/d/", "/d/x", "/ab"}
 	random := rand.New(rand.NewPCG(3, 4))
-	dir := importertest.Folder(t, map[string]string{"users": users, "groups": groups})
+	dir := importertest.Folder(t, map[string]string{"users": apacheUsers, "groups": apacheGroups})
 	allowed := 0
 	for i := range 400 {
-		var all []drawn
+		var all []apacheLocation
 		var sections []string
 		for range 1 + random.IntN(5) {
 			r := requirements[random.IntN(len(requirements))]
-			d := drawn{path: paths[random.IntN(len(paths))], unclear: r.lets == "?"}
+			d := apacheLocation{path: paths[random.IntN(len(paths))], unclear: r.lets == "?"}
 			if r.lets != "-" && !d.unclear {
 				d.lets = map[string]bool{}
 				for _, user := range strings.Fields(r.lets) {
@@ -54,9 +54,9 @@ func TestRandomLocationsAreNeverWider(t *testing.T) {
 				}
 			}
 			all = append(all, d)
-			sections = append(sections, location(d.path, r.text))
+			sections = append(sections, apacheSection(d.path, r.text))
 		}
-		conf := site(sections...)
+		conf := apacheSite(sections...)
 		file := filepath.Join(dir, "t.conf")
 		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 			t.Fatal(err)
@@ -104,8 +104,8 @@ func TestRandomLocationsAreNeverWider(t *testing.T) {
 }
 
 // refusedByHTTPD returns why httpd refuses a request, or may refuse it.
-func refusedByHTTPD(all []drawn, path, user string) (why string) {
-	var decides *drawn
+func refusedByHTTPD(all []apacheLocation, path, user string) (why string) {
+	var decides *apacheLocation
 	for i, d := range all {
 		if path != d.path && !strings.HasPrefix(path, strings.TrimSuffix(d.path, "/")+"/") {
 			continue

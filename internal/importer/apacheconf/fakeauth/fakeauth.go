@@ -1,4 +1,5 @@
-package apacheconf
+// Package fakeauth knows the password that FakeBasicAuth of mod_ssl gives every user.
+package fakeauth
 
 import (
 	"crypto/md5"  //nolint:gosec // a format of htpasswd; it protects nothing here
@@ -10,38 +11,38 @@ import (
 // fakePassword is the password of every user of FakeBasicAuth.
 const fakePassword = "password"
 
-// verdict is whether a hash is that of fakePassword.
-type verdict int
+// Verdict is whether a hash is that of fakePassword.
+type Verdict int
 
 const (
-	unknown verdict = iota
-	same
-	other
+	Unknown Verdict = iota // the form of the hash is not one of those that Check reads
+	Same
+	Other
 )
 
-// checkPassword reports whether a hash of an AuthUserFile is that of fakePassword. Otherwise no
+// Check reports whether a hash of an AuthUserFile is that of fakePassword. Otherwise no
 // certificate is the user of the line.
-func checkPassword(hash string) verdict {
+func Check(hash string) Verdict {
 	expected := ""
 	switch {
 	case hash == "xxj31ZMTZzkVA": // crypt(3), as the documentation of mod_ssl writes it
-		return same
+		return Same
 	case strings.HasPrefix(hash, "{SHA}"):
 		sum := sha1.Sum([]byte(fakePassword)) //nolint:gosec // see above
 		expected = "{SHA}" + base64.StdEncoding.EncodeToString(sum[:])
 	case strings.HasPrefix(hash, "$apr1$"):
 		salt, _, ok := strings.Cut(hash[len("$apr1$"):], "$")
 		if !ok || len(salt) > 8 {
-			return unknown
+			return Unknown
 		}
 		expected = "$apr1$" + salt + "$" + apr1(fakePassword, salt)
 	default:
-		return unknown
+		return Unknown
 	}
 	if hash == expected {
-		return same
+		return Same
 	}
-	return other
+	return Other
 }
 
 // apr1 returns the MD5 of htpasswd.

@@ -1,4 +1,4 @@
-package kongyaml_test
+package importer_test
 
 import (
 	"strings"
@@ -66,7 +66,7 @@ func TestRoutesThatOverlap(t *testing.T) {
 			if row.carol {
 				carol = ", {username: carol, acls: [{group: staff}, {group: admins}]}"
 			}
-			text := configuration(t, strings.Replace(consumers, "CAROL", carol, 1)+routed("", row.routes))
+			text := kongConfiguration(t, strings.Replace(consumers, "CAROL", carol, 1)+kongRouted("", row.routes))
 			got := importertest.Run(t, importer.Options{Format: "kong", Narrow: row.narrow}, map[string]string{"k.yaml": text}, func(in *importer.Import, names []string) error {
 				return kongyaml.Read(in, names, row.flags)
 			}, "k.yaml")

@@ -1,4 +1,4 @@
-package kongyaml_test
+package importer_test
 
 import (
 	"errors"
@@ -25,20 +25,20 @@ type kongRoute struct {
 }
 
 var (
-	modelUsers    = map[string][]string{"alice": {"staff"}, "bob": {"admins"}, "carol": {"staff", "admins"}, "dave": nil}
-	modelPaths    = []string{"/", "/a", "/a/", "/a/b", "/a/b/", "/ab", `~/a/\d`, `~/a(/b)?$`}
-	modelPatterns = map[string]*regexp.Regexp{`/a/\d`: regexp.MustCompile(`^/a/\d`), `/a(/b)?$`: regexp.MustCompile(`^/a(/b)?$`)}
-	modelAccess   = []string{"open", "closed", "all", "allow staff", "allow admins", "allow staff, admins", "deny staff"}
+	kongModelUsers    = map[string][]string{"alice": {"staff"}, "bob": {"admins"}, "carol": {"staff", "admins"}, "dave": nil}
+	kongModelPaths    = []string{"/", "/a", "/a/", "/a/b", "/a/b/", "/ab", `~/a/\d`, `~/a(/b)?$`}
+	kongModelPatterns = map[string]*regexp.Regexp{`/a/\d`: regexp.MustCompile(`^/a/\d`), `/a(/b)?$`: regexp.MustCompile(`^/a(/b)?$`)}
+	kongModelAccess   = []string{"open", "closed", "all", "allow staff", "allow admins", "allow staff, admins", "deny staff"}
 )
 
-func randomRoute(r *rand.Rand) (out kongRoute) {
+func randomKongRoute(r *rand.Rand) (out kongRoute) {
 	out.methods = [][]string{nil, nil, {"GET"}, {"POST"}, {"GET", "HEAD"}}[r.IntN(5)]
 	out.hosts = [][]string{nil, nil, nil, {"h.example"}, {"i.example"}}[r.IntN(5)]
 	out.header = r.IntN(8) == 0
 	for range r.IntN(3) {
-		out.paths = append(out.paths, modelPaths[r.IntN(len(modelPaths))])
+		out.paths = append(out.paths, kongModelPaths[r.IntN(len(kongModelPaths))])
 	}
-	out.access = modelAccess[r.IntN(len(modelAccess))]
+	out.access = kongModelAccess[r.IntN(len(kongModelAccess))]
 	return out
 }
 
@@ -53,7 +53,7 @@ func (k *kongRoute) yaml(n int) string {
 	if k.header {
 		text += ", headers: {x: [y]}"
 	}
-	plugins := []string{auth}
+	plugins := []string{kongAuth}
 	switch kind, groups, _ := strings.Cut(k.access, " "); kind {
 	case "open":
 		plugins = nil
@@ -67,7 +67,7 @@ func (k *kongRoute) yaml(n int) string {
 
 func (k *kongRoute) lets(user string) bool {
 	kind, groups, _ := strings.Cut(k.access, " ")
-	in := slices.ContainsFunc(modelUsers[user], func(g string) bool { return slices.Contains(strings.Split(groups, ", "), g) })
+	in := slices.ContainsFunc(kongModelUsers[user], func(g string) bool { return slices.Contains(strings.Split(groups, ", "), g) })
 	return kind == "open" || kind == "all" || kind == "allow" && in || kind == "deny" && !in
 }
 
@@ -86,7 +86,7 @@ func (k *kongRoute) rank(host, method, path string, header, byLongest bool) []in
 	longest := 0
 	for _, p := range k.paths {
 		longest = max(longest, len(p))
-		if pattern, ok := strings.CutPrefix(p, "~"); ok && modelPatterns[pattern].MatchString(path) {
+		if pattern, ok := strings.CutPrefix(p, "~"); ok && kongModelPatterns[pattern].MatchString(path) {
 			matches, isPattern = true, 1
 		} else if !ok && strings.HasPrefix(path, p) {
 			matches, length = true, max(length, len(p))
@@ -134,31 +134,31 @@ func TestRandomRoutesAreNeverWider(t *testing.T) {
 		text := "services: [{name: s}]\nconsumers:\n"
 		for _, user := range []string{"alice", "bob", "carol", "dave"} {
 			text += "- {username: " + user + ", acls: ["
-			for _, g := range modelUsers[user] {
+			for _, g := range kongModelUsers[user] {
 				text += "{group: " + g + "}, "
 			}
 			text += "]}\n"
 		}
 		text += "routes:\n"
 		for n := range 1 + r.IntN(4) {
-			routes = append(routes, randomRoute(r))
+			routes = append(routes, randomKongRoute(r))
 			text += routes[n].yaml(n)
 		}
 		o := kongyaml.Options{WholeSegments: r.IntN(2) == 0, SameCase: r.IntN(2) == 0}
 		if r.IntN(2) == 0 {
 			o.Host = "h.example"
 		}
-		engine := importPolicy(t, dir, configuration(t, text), o, r.IntN(2) == 0)
+		engine := kongPolicy(t, dir, kongConfiguration(t, text), o, r.IntN(2) == 0)
 		if engine == nil {
 			continue
 		}
 		imported++
 		for _, path := range []string{"/", "/a", "/a/", "/a/1", "/a/x", "/ab", "/abx", "/a/b", "/a/bx", "/a/b/", "/a/b/c", "/x"} {
-			if o.WholeSegments && continues(routes, path) {
+			if o.WholeSegments && kongContinues(routes, path) {
 				continue
 			}
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
-				for user := range modelUsers {
+				for user := range kongModelUsers {
 					d, err := engine.Decide(t.Context(), policy.Request{User: user, Port: "p", Method: method, Path: path})
 					if err != nil || !d.Allowed {
 						denials++
@@ -167,7 +167,7 @@ func TestRandomRoutesAreNeverWider(t *testing.T) {
 					allowed++
 					for _, host := range []string{"h.example", "i.example", "j.example"} {
 						for _, header := range []bool{false, true} {
-							if o.Host != "" && o.Host != host || kongAllows(routes, user, host, method, path, header) || method == "HEAD" && kongAllows(routes, user, host, "GET", path, header) && !matchesAny(routes, host, method, path, header) {
+							if o.Host != "" && o.Host != host || kongAllows(routes, user, host, method, path, header) || method == "HEAD" && kongAllows(routes, user, host, "GET", path, header) && !kongMatchesAny(routes, host, method, path, header) {
 								continue
 							}
 							t.Fatalf("round %d: %s %s of %s on %s (header %v) is allowed here, and not by Kong\n%s%+v", round, method, path, user, host, header, text, o)
@@ -185,12 +185,12 @@ func TestRandomRoutesAreNeverWider(t *testing.T) {
 
 // matchesAny reports whether a route takes a request. A request of HEAD that none takes is
 // answered as GET here.
-func matchesAny(routes []kongRoute, host, method, path string, header bool) bool {
+func kongMatchesAny(routes []kongRoute, host, method, path string, header bool) bool {
 	return slices.ContainsFunc(routes, func(k kongRoute) bool { return k.rank(host, method, path, header, false) != nil })
 }
 
 // continues reports whether a path continues the path of a route within a segment.
-func continues(routes []kongRoute, path string) bool {
+func kongContinues(routes []kongRoute, path string) bool {
 	for _, k := range routes {
 		for _, p := range k.paths {
 			if rest, ok := strings.CutPrefix(path, p); ok && rest != "" && rest[0] != '/' && !strings.HasSuffix(p, "/") {
@@ -202,7 +202,7 @@ func continues(routes []kongRoute, path string) bool {
 }
 
 // importPolicy returns the rules of a configuration, or nil if the import ends.
-func importPolicy(t *testing.T, dir, text string, o kongyaml.Options, narrow bool) *policy.Engine {
+func kongPolicy(t *testing.T, dir, text string, o kongyaml.Options, narrow bool) *policy.Engine {
 	t.Helper()
 	name := filepath.Join(dir, "k.yaml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -234,8 +234,8 @@ func importPolicy(t *testing.T, dir, text string, o kongyaml.Options, narrow boo
 	return nil
 }
 
-func FuzzRead(f *testing.F) {
-	f.Add(configuration(f, staff+routed(allow("staff"), "{name: r, paths: [/, /r], hosts: [a.example]}, {name: adm, paths: [/adm/], plugins: [{name: acl, config: {deny: [staff]}}]}")))
+func FuzzKongYAML(f *testing.F) {
+	f.Add(kongConfiguration(f, kongStaff+kongRouted(kongAllow("staff"), "{name: r, paths: [/, /r], hosts: [a.example]}, {name: adm, paths: [/adm/], plugins: [{name: acl, config: {deny: [staff]}}]}")))
 	f.Add("_format_version: '2.1'\nconsumers: [{username: alice, mtls_auth_credentials: [{subject_name: alice@acme.example, ca_certificate: x}], groups: [{name: g}]}]\nx: &x [*x]\n")
 	f.Add(`{"_format_version": "3.0", "routes": [{"paths": ["~/a|b", "/a"], "methods": ["GET"]}], "plugins": [{"name": "mtls-auth", "config": {}}]}`)
 	importertest.Fuzz(f, "k.yaml", func(in *importer.Import, name string) error {

@@ -1,4 +1,4 @@
-package haproxymap_test
+package importer_test
 
 import (
 	"os"
@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	alice     = `fingerprint: "sha256:9f2245b56f7431c7250d263b24ac6e70be22088eeff5d35a5e6f575d0b15f80b"`
-	aliceSHA1 = "D8E84DB2E4374B6108E405F8069842037AD0A2C2"
+	haproxyAlice     = `fingerprint: "sha256:9f2245b56f7431c7250d263b24ac6e70be22088eeff5d35a5e6f575d0b15f80b"`
+	haproxyAliceSHA1 = "D8E84DB2E4374B6108E405F8069842037AD0A2C2"
 )
 
-func TestFiles(t *testing.T) {
+func TestHAProxyFiles(t *testing.T) {
 	t.Parallel()
 	certs := []string{"."}
 	for name, row := range map[string]struct {
@@ -33,9 +33,9 @@ func TestFiles(t *testing.T) {
 		"a case of its own":    {text: "/o=Acme/cn=a a\n/O=Acme/CN=b b", key: "ssl_c_s_dn", want: []string{"test-2,", "is not TYPE=VALUE"}, not: "user: a"},
 		"a slash in a value":   {text: "/O=Acme/Sub/CN=a a", key: "ssl_c_s_dn", want: []string{"a slash in a value cannot be told"}},
 		"a name with a blank":  {text: "/O=Acme Inc/CN=a a\n/O=Acme/CN=b b", key: "ssl_c_s_dn", want: []string{"the key of a map ends at the first blank: HAProxy looks up \"/O=Acme\""}, not: "CN=a,"},
-		"a common name":        {text: "alice al", key: "ssl_c_s_dn(cn)", certs: certs, want: []string{"user: al, " + alice, "alice.pem | al | al |"}},
+		"a common name":        {text: "alice al", key: "ssl_c_s_dn(cn)", certs: certs, want: []string{"user: al, " + haproxyAlice, "alice.pem | al | al |"}},
 		"a common name alone":  {text: "alice al", key: "ssl_c_s_dn(CN)", want: []string{"t.map:1: a common name alone names no certificate"}},
-		"a SHA-1":              {text: aliceSHA1 + " al\n" + strings.ToLower(aliceSHA1) + " b", key: "ssl_c_sha1,hex", certs: certs, want: []string{"user: al, " + alice, "as it is written there"}, not: "user: b"},
+		"a SHA-1":              {text: haproxyAliceSHA1 + " al\n" + strings.ToLower(haproxyAliceSHA1) + " b", key: "ssl_c_sha1,hex", certs: certs, want: []string{"user: al, " + haproxyAlice, "as it is written there"}, not: "user: b"},
 		"a SHA-256":            {text: strings.Repeat("AB", 32) + " a", key: "ssl_c_der,sha2(256),hex", want: []string{`fingerprint: "sha256:abab`}},
 		"a serial number":      {text: "65CF5C4D7C286D86005257B916B7498B a\n65cf b\n123 c", key: "ssl_c_serial,hex", want: []string{"serial: 65CF5C4D7C286D86005257B916B7498B, issuer: client-ca.pem", "1 carried, 0 changed, 2 not carried"}},
 		"an acl":               {text: "/O=Acme Inc/CN=a\n# x\n/O=Acme/CN=b", key: "ssl_c_s_dn", user: "partner", want: []string{`user: partner, subject: "CN=a,O=Acme Inc"`, "id: test-3, user: partner"}},
@@ -67,8 +67,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-func FuzzRead(f *testing.F) {
-	f.Add("/O=Acme/OU=Staff/CN=alice alice\n# x\nalice bob\n" + aliceSHA1 + " x")
+func FuzzHAProxyMap(f *testing.F) {
+	f.Add("/O=Acme/OU=Staff/CN=alice alice\n# x\nalice bob\n" + haproxyAliceSHA1 + " x")
 	f.Add("CN=alice,OU=Staff,O=Acme\talice")
 	expressions := []string{"ssl_c_s_dn", "ssl_c_s_dn(,0,rfc2253)", "ssl_c_s_dn(cn)", "ssl_c_sha1,hex", "ssl_c_der,sha2(256),hex", "ssl_c_serial,hex"}
 	importertest.Fuzz(f, "t.map", func(in *importer.Import, name string) error {

@@ -1,9 +1,0 @@
-package haproxymap_test
-
-import (
-	"testing"
-
-	"github.com/mtlsguard/mtlsguard/internal/importer/importertest"
-)
-
-func TestMain(m *testing.M) { importertest.Main(m) }
