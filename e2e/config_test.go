@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard"
@@ -142,25 +140,6 @@ func refusesToStart(t *testing.T, binary string, s *site, row configErrorRow) {
 		}
 	}
 }
-
-// serverBinary builds the example server once.
-func serverBinary(tb testing.TB) string {
-	tb.Helper()
-	path, err := buildServer()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return path
-}
-
-var buildServer = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaries, "server")
-	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "../examples/server").CombinedOutput()
-	if err != nil {
-		return "", errors.New(string(out))
-	}
-	return path, nil
-})
 
 var binaries string
 

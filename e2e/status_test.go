@@ -281,8 +281,8 @@ func TestWeakGODEBUGSettingsOfTheBuildAreWarnings(t *testing.T) {
 	}
 	s.put("debug.go", "//go:debug tlssha1=1\n\npackage main\n")
 	s.put("overlay.json", fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(here, "../examples/server/debug.go"), s.path("debug.go")))
-	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", s.path("overlay.json"), "-o", s.path("server"), "../examples/server").CombinedOutput(); err != nil {
-		t.Fatalf("%s", out)
+	if err := build(s.path("server"), "../examples/server", "-overlay", s.path("overlay.json")); err != nil {
+		t.Fatal(err)
 	}
 	for godebug, warnings := range map[string]int{"": 1, "tlssha1=0": 0} {
 		if log := s.run(s.path("server"), godebug); strings.Count(log, "GODEBUG has tlssha1=1") != warnings {

@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -221,23 +220,10 @@ func (s *scene) apply(r remedy) {
 func (s *scene) shell(command string) string {
 	s.Helper()
 	if arguments, ok := strings.CutPrefix(command, "mtlsguard "); ok {
-		file, err := buildCommand()
-		if err != nil {
-			s.Fatal(err)
-		}
-		command = file + " " + arguments
+		command = commandBinary(s) + " " + arguments
 	}
 	return s.run("", "sh", "-c", s.onPort(command))
 }
-
-var buildCommand = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaries, "mtlsguard")
-	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "../cmd/mtlsguard").CombinedOutput()
-	if err != nil {
-		return "", errors.New(string(out))
-	}
-	return path, nil
-})
 
 // writeLog writes the server's log into server.log.
 func (s *scene) writeLog() {
