@@ -56,6 +56,8 @@ func TestSilentClientsLeaveNothingBehind(t *testing.T) {
 	c, e := config(t, ports.Require)
 	c.Limits.Handshake = 300 * time.Millisecond
 	p := serving(t, c)
+	admitted(t, p, clientConfig(alice)).Close() // the port has all its goroutines now
+	testkit.Eventually(t, "the first connection ends", func() bool { return p.ConnCount() == 0 })
 	before := runtime.NumGoroutine()
 	start := time.Now()
 	var clients []net.Conn
