@@ -25,11 +25,11 @@ const smallFile = 64 << 10
 // load reads a file with its data.
 func (f *Reader) load(name string) Content {
 	return f.read(name, func(file io.Reader, size int64) (Content, error) {
-		var data bytes.Buffer
-		data.Grow(int(size) + bytes.MinRead)
-		n, err := data.ReadFrom(file)
-		f.loaded += n
-		return Of(data.Bytes()), err
+		data := bytes.NewBuffer(make([]byte, 0, size))
+		c, err := summarize(io.TeeReader(file, data))
+		c.Data = data.Bytes()
+		f.loaded += int64(data.Len())
+		return c, err
 	})
 }
 
@@ -44,7 +44,7 @@ func (f *Reader) loadSmall(name string) Content {
 	return f.load(name)
 }
 
-// buffers holds the buffers of scan.
+// buffers holds the buffers of summarize and scanQuick.
 var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
 // scan reads a file without keeping its data.
@@ -52,13 +52,18 @@ func (f *Reader) scan(name string) Content {
 	if c, ok := f.known(name); ok {
 		return c
 	}
-	return f.read(name, func(file io.Reader, _ int64) (Content, error) {
-		buffer := buffers.Get().(*[128 << 10]byte)
-		defer buffers.Put(buffer)
-		s := newSummary()
-		_, err := io.CopyBuffer(yielding{s}, file, buffer[:])
-		return s.content(), err
-	})
+	return f.read(name, func(file io.Reader, _ int64) (Content, error) { return summarize(file) })
+}
+
+// summarize reads a file in parts, and returns its content without data. SHA-256 of 115 MB in one call
+// would hold up every request for 0.1 s: the hash cannot be interrupted, and the collector stops all
+// goroutines until it ends.
+func summarize(file io.Reader) (Content, error) {
+	buffer := buffers.Get().(*[128 << 10]byte)
+	defer buffers.Put(buffer)
+	s := newSummary()
+	_, err := io.CopyBuffer(yielding{s}, file, buffer[:])
+	return s.content(), err
 }
 
 // scanQuick returns the quick hash of a file; without a meaning if it cannot be read.

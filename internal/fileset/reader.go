@@ -111,7 +111,7 @@ func (c Content) suspect(earlier Content) Content {
 // unchanged returns what the Reader before f read of a file, if the file still has this content.
 func (f *Reader) unchanged(name string) (Content, bool) {
 	old, ok := f.before[name]
-	if !ok || old.Err != nil || !f.all && !f.hasStamp(name, old.stamp) {
+	if !ok || old.Err != nil || !f.hasStamp(name, old.stamp) {
 		return Content{}, false // it has probably changed, and will be parsed
 	}
 	c := f.again(name, old, f.all)
