@@ -74,12 +74,13 @@ func (b *builder) check(at *origin) {
 // link adds the last mapping of the pager to the table.
 func (b *builder) link() {
 	t, p := b.t, b.pager.open
-	if p.seq == len(t.order) { // no removed page: the numbers are in order
-		t.addPage(p)
+	seq := len(b.pager.pages) - 1
+	if seq == len(t.order) { // no removed page: the numbers are in order
+		t.addPage(placedPage{page: p, seq: seq})
 	}
 	i := len(p.records) - 1
 	e := p.entry(i)
-	t.link(refOf(t.order[p.seq], i), &e)
+	t.link(refOf(t.order[seq], i), &e)
 }
 
 // addWrong remembers the id of a mapping that is not in the table.

@@ -32,11 +32,11 @@ func (t *Table) unlink(r ref) {
 }
 
 // addPage adds a page behind the others, and returns its number.
-func (t *Table) addPage(p *page) int {
-	number := slices.Index(t.pages, nil)
+func (t *Table) addPage(p placedPage) int {
+	number := slices.IndexFunc(t.pages, func(p placedPage) bool { return p.page == nil })
 	if number < 0 {
 		number = len(t.pages)
-		t.pages = append(t.pages, nil)
+		t.pages = append(t.pages, placedPage{})
 	}
 	t.pages[number] = p
 	t.order = append(t.order, number)
@@ -70,15 +70,15 @@ func (t *Table) put(m *Mapping) (*Table, error) {
 
 // lastPlace returns the place behind the last mapping, on a new page if the last is full.
 func (t *Table) lastPlace() (number, i int) {
-	fresh := page{}
+	fresh := placedPage{page: new(page)}
 	if n := len(t.order); n > 0 {
-		last := t.pages[t.order[n-1]]
+		last := &t.pages[t.order[n-1]]
 		if len(last.records) < pageSize {
 			return t.order[n-1], len(last.records)
 		}
 		fresh.file, fresh.seq = last.file, last.seq+1
 	}
-	return t.addPage(&fresh), 0
+	return t.addPage(fresh), 0
 }
 
 // remove returns the table without one mapping, and whether it was there.
@@ -90,7 +90,7 @@ func (t *Table) remove(id string) (*Table, bool) {
 	next := t.fork()
 	number, i := splitRef(r)
 	next.unlink(r)
-	next.pages[number] = next.pages[number].without(i)
+	next.pages[number].page = next.pages[number].without(i)
 	next.removed++
 	return next.compact(), true
 }

@@ -19,14 +19,28 @@ type page struct {
 	text    string
 	terms   []terms // each of them once
 	file    string
-	seq     int // the pages of one file in their order
+}
+
+// placedPage is a page at its place in a table. The page does not know its place: a line that is inserted
+// into a file moves the pages behind it, and does not change them.
+type placedPage struct {
+	*page
+	seq  int    // the pages of one file in their order
+	line uint32 // how many lines stand before the piece of the page
+}
+
+// entry returns a mapping of the page.
+func (p *placedPage) entry(i int) entry {
+	e := p.page.entry(i)
+	e.line += p.line
+	return e
 }
 
 // record is a mapping in a page. Its text begins at an offset of the page's text and ends
 // where the next begins.
 type record struct {
 	at       uint32
-	line     uint32
+	line     uint32 // in its piece
 	terms    uint16 // an index of the page's terms
 	idLen    uint16
 	keyLen   uint16
@@ -35,7 +49,7 @@ type record struct {
 	disabled bool
 }
 
-// entry returns a mapping of the page.
+// entry returns a mapping of the page, with its line in its piece.
 func (p *page) entry(i int) entry {
 	r := &p.records[i]
 	end := len(p.text)
@@ -49,7 +63,7 @@ func (p *page) entry(i int) entry {
 }
 
 // comparePages compares two pages by their order in a table.
-func comparePages(a, b *page) int {
+func comparePages(a, b *placedPage) int {
 	return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.seq, b.seq))
 }
 
@@ -90,7 +104,7 @@ func (g *pager) pushEntry(e *entry) {
 func (g *pager) begin(t *terms, r record) {
 	if g.open == nil || len(g.open.records) == pageSize {
 		g.seal()
-		g.open = &page{records: make([]record, 0, pageSize), file: g.file, seq: len(g.pages)}
+		g.open = &page{records: make([]record, 0, pageSize), file: g.file}
 		g.pages = append(g.pages, g.open)
 	}
 	r.at, r.terms = uint32(len(g.open.text)), g.shareTerms(t)
@@ -135,7 +149,7 @@ func (g *pager) seal() {
 
 // with returns a copy of the page with one mapping in the place of the i-th, or after the
 // others.
-func (p *page) with(i int, c *compiled) *page {
+func (p *placedPage) with(i int, c *compiled) placedPage {
 	g := newPager(p.file)
 	for j := range max(i+1, len(p.records)) {
 		if j == i {
@@ -146,8 +160,7 @@ func (p *page) with(i int, c *compiled) *page {
 		g.pushEntry(&e)
 	}
 	g.seal()
-	g.pages[0].seq = p.seq
-	return g.pages[0]
+	return placedPage{page: g.pages[0], seq: p.seq}
 }
 
 // without returns a copy of the page in which the i-th mapping is removed.

@@ -1,15 +1,13 @@
 package certmap
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"sync"
 
 	"github.com/mtlsguard/mtlsguard/internal/usersload/hook"
+	"github.com/mtlsguard/mtlsguard/internal/workers"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
-
-// chunkSize is how much of a file one goroutine parses at a time: some thousand lines.
-const chunkSize = 512 << 10
 
 // pool parses files in several goroutines.
 type pool struct {
@@ -19,69 +17,80 @@ type pool struct {
 	files    []*parsing
 }
 
-// parsing is a file that is being parsed, in chunks.
+// parsing is a file that is being parsed, in pieces.
 type parsing struct {
-	to     *parsed
-	chunks []*chunk
+	to     *parsedFile
+	parts  []*part
+	mu     sync.Mutex
+	before map[[sha256.Size]byte]*piece // those of the previous table that are not used again yet
 }
 
-// chunk is a part of a file that ends with a line.
-type chunk struct {
+// part is a piece that is being parsed, or that was found among the pieces of the previous table.
+type part struct {
 	collector
-	keys  map[string]trust.Digest
-	lines int
-	n     int
+	piece *piece
 }
 
 func newPool(s *settings, workers int) *pool {
 	return &pool{settings: s, slots: make(chan struct{}, max(workers, 1))}
 }
 
-// parse begins to parse a file. The result is complete when wait returns true.
-func (p *pool) parse(f hook.File, data []byte) *parsed {
+// parse begins to parse a file. It takes pieces of an earlier content, which may be nil. The
+// result is complete when wait returns true.
+func (p *pool) parse(f hook.File, data []byte, before *parsedFile) *parsedFile {
 	f.Read = nil
-	file := &parsing{to: &parsed{file: f}}
+	file := &parsing{to: &parsedFile{file: f}, before: before.byDigest()}
 	p.files = append(p.files, file)
-	whole := !isJSONLines(f.Name)
 	for first := true; first || len(data) > 0; first = false {
-		part := data
-		if !whole {
-			part = data[:chunkEnd(data)]
+		text := data
+		if isJSONLines(f.Name) {
+			text = data[:pieceEnd(data, p.settings.pieceSize)]
 		}
-		data = data[len(part):]
-		c := &chunk{collector: collector{pager: newPager(f.Name)}}
-		file.chunks = append(file.chunks, c)
+		data = data[len(text):]
+		c := new(part)
+		file.parts = append(file.parts, c)
 		p.slots <- struct{}{}
 		p.running.Go(func() {
-			c.read(p.settings, f.Name, part, whole)
+			workers.Yield()
+			file.read(c, p.settings, text)
 			<-p.slots
 		})
 	}
 	return file.to
 }
 
-// chunkEnd returns the length of the next chunk.
-func chunkEnd(data []byte) int {
-	if len(data) <= chunkSize {
-		return len(data)
+// read takes a piece of the previous table, or parses it.
+func (f *parsing) read(c *part, s *settings, text []byte) {
+	to := &piece{issuers: map[string]trust.Digest{}}
+	name := f.to.file.Name
+	if isJSONLines(name) && f.to.file.Digest != ([sha256.Size]byte{}) {
+		to.digest = sha256.Sum256(text)
+		if known := f.take(to.digest); known != nil && known.current(s) {
+			c.piece = known
+			return
+		}
 	}
-	if line := bytes.IndexByte(data[chunkSize:], '\n'); line >= 0 {
-		return chunkSize + line + 1
-	}
-	return len(data)
-}
-
-func (c *chunk) read(s *settings, name string, data []byte, isYAML bool) {
+	c.pager = newPager(name)
 	l := s.reader(name, &c.report, c)
-	c.keys = map[string]trust.Digest{}
-	l.used = c.keys
-	if isYAML {
-		l.readYAML(data)
-		c.n = 1 // an empty list is no error
+	l.used = to.issuers
+	if isJSONLines(name) {
+		to.lines, _ = l.readLines(text)
 	} else {
-		c.lines, c.n = l.readLines(data)
+		l.readYAML(text)
 	}
 	c.pager.seal()
+	to.pages = c.pager.pages
+	c.piece = to
+}
+
+// take returns the piece of the previous table with a digest, once: if the same lines follow a second time,
+// they are parsed, and found to repeat their ids.
+func (f *parsing) take(digest [sha256.Size]byte) *piece {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.before[digest]
+	delete(f.before, digest)
+	return p
 }
 
 // wait waits for all files, and reports whether each is correct by itself.
@@ -95,28 +104,16 @@ func (p *pool) wait() bool {
 	return true
 }
 
-// join puts the chunks of a file together. It returns false if one has an error, or if there is
-// no mapping.
+// join puts the pieces of a file together. It returns false if one has an error, or if there is
+// no mapping among JSON lines; an empty list in YAML is no error.
 func (f *parsing) join() bool {
-	to, n, lines := f.to, 0, 0
-	to.issuers = map[string]trust.Digest{}
-	for _, c := range f.chunks {
+	pages := 0
+	for _, c := range f.parts {
 		if c.report.Len() > 0 {
 			return false
 		}
-		for _, p := range c.pager.pages {
-			p.seq = len(to.pages)
-			for i := range p.records {
-				p.records[i].line += uint32(lines)
-			}
-			to.n += len(p.records)
-			to.pages = append(to.pages, p)
-		}
-		for path, key := range c.keys {
-			to.issuers[path] = key
-		}
-		lines += c.lines
-		n += c.n
+		pages += len(c.piece.pages)
+		f.to.pieces = append(f.to.pieces, c.piece)
 	}
-	return n > 0
+	return pages > 0 || !isJSONLines(f.to.file.Name)
 }

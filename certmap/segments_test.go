@@ -22,12 +22,13 @@ type segments struct {
 	lines   map[string][]string
 	ports   []string
 	issuers map[string]trust.Digest
+	piece   int      // the size of a piece; 0 is the default
 	read    []string // names of the files that the last load has read
 }
 
 func (s *segments) load(previous *certmap.Table) (*certmap.Table, error) {
 	s.read = nil
-	return usersload.Load(previous, s.files(), usersload.Settings{Ports: s.ports, Workers: 2, ReadIssuer: func(path string) (trust.Digest, error) {
+	return usersload.Load(previous, s.files(), usersload.Settings{Ports: s.ports, Workers: 2, PieceSize: s.piece, ReadIssuer: func(path string) (trust.Digest, error) {
 		key, ok := s.issuers[path]
 		if !ok {
 			return key, errors.New(path + " is missing")
@@ -137,7 +138,8 @@ func (s *segments) change(r *rand.Rand, ids int) string {
 }
 
 // A table that was made from the one before equals the table of a fresh load, after any
-// changes: in its mappings, decisions, explanations, findings and errors.
+// changes: in its mappings, decisions, explanations, findings and errors. In some rounds the files
+// are pieces of one or two lines.
 func TestReloadedSegmentsEqualAFreshLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -149,7 +151,7 @@ func TestReloadedSegmentsEqualAFreshLoad(t *testing.T) {
 	for round := range 8 {
 		r := rand.New(rand.NewPCG(7, uint64(round)))
 		ids := 60 + r.IntN(60)*5
-		s := &segments{lines: map[string][]string{}, ports: []string{"p0", "p1"}, issuers: map[string]trust.Digest{"ca0.pem": w.key, "ca1.pem": w.otherKey}}
+		s := &segments{lines: map[string][]string{}, piece: []int{0, 1, 150}[round%3], ports: []string{"p0", "p1"}, issuers: map[string]trust.Digest{"ca0.pem": w.key, "ca1.pem": w.otherKey}}
 		for i := range 5 {
 			s.lines[fmt.Sprintf("users/%d.jsonl", i)] = []string{randomLine(r, ids)}
 		}

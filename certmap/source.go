@@ -3,10 +3,10 @@ package certmap
 import (
 	"crypto/sha256"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/mtlsguard/mtlsguard/internal/usersload/hook"
-	"github.com/mtlsguard/mtlsguard/trust"
 )
 
 func init() { hook.Load = loadFiles }
@@ -15,24 +15,52 @@ func init() { hook.Load = loadFiles }
 type settings struct {
 	ports   map[string]bool // nil means every name
 	issuers *issuerKeys
+
+	pieceSize int // in bytes; the meaning does not depend on it
 }
 
 func newSettings() *settings {
-	return &settings{issuers: &issuerKeys{known: map[string]issuerKey{}}}
+	return &settings{issuers: &issuerKeys{known: map[string]issuerKey{}}, pieceSize: pieceSize}
 }
 
 // source is what a table was loaded from.
 type source struct {
-	files []*parsed
+	files []*parsedFile
 	ports map[string]bool
 }
 
-// parsed is a file whose mappings are correct by themselves.
-type parsed struct {
-	file    hook.File // without Read
-	pages   []*page
-	n       int                     // mappings
-	issuers map[string]trust.Digest // the keys of the issuers that it names by file
+// parsedFile is a file whose mappings are correct by themselves.
+type parsedFile struct {
+	file   hook.File // without Read
+	pieces []*piece
+}
+
+// byDigest returns the pieces that can be looked up.
+func (f *parsedFile) byDigest() map[[sha256.Size]byte]*piece {
+	out := map[[sha256.Size]byte]*piece{}
+	if f != nil {
+		for _, p := range f.pieces {
+			if p.digest != ([sha256.Size]byte{}) {
+				out[p.digest] = p
+			}
+		}
+	}
+	return out
+}
+
+// placePages returns the pages of files at their places, in the order of the table.
+func placePages(files ...*parsedFile) (out []placedPage) {
+	for _, f := range files {
+		seq, line := 0, uint32(0)
+		for _, piece := range f.pieces {
+			for _, p := range piece.pages {
+				out = append(out, placedPage{page: p, seq: seq, line: line})
+				seq++
+			}
+			line += uint32(piece.lines)
+		}
+	}
+	return out
 }
 
 // loadFiles is hook.Load.
@@ -42,6 +70,9 @@ func loadFiles(previous *Table, files []hook.File, h hook.Settings) (*Table, err
 		WithPorts(h.Ports...)(s)
 	}
 	WithIssuers(h.ReadIssuer)(s)
+	if h.PieceSize > 0 {
+		s.pieceSize = h.PieceSize
+	}
 	return s.load(previous, files, h.Workers)
 }
 
@@ -51,7 +82,7 @@ func loadFiles(previous *Table, files []hook.File, h hook.Settings) (*Table, err
 // without reading a line again. If anything is wrong, in a file or between two, everything
 // goes through a builder once more, line by line: it alone reports errors.
 func (s *settings) load(previous *Table, files []hook.File, workers int) (*Table, error) {
-	next := &source{files: make([]*parsed, len(files)), ports: s.ports}
+	next := &source{files: make([]*parsedFile, len(files)), ports: s.ports}
 	data := make([][]byte, len(files)) // of the files that are read; nil for others
 	var before source
 	if previous != nil && previous.origin != nil {
@@ -60,7 +91,9 @@ func (s *settings) load(previous *Table, files []hook.File, workers int) (*Table
 	pool := newPool(s, workers)
 	readable := true
 	for i, f := range files {
-		if next.files[i] = before.find(f, s); next.files[i] != nil {
+		earlier := before.find(f, s)
+		if earlier != nil && earlier.file.Digest == f.Digest && earlier.current(s) {
+			next.files[i] = earlier
 			continue
 		}
 		read, digest, ok := f.Read()
@@ -72,7 +105,7 @@ func (s *settings) load(previous *Table, files []hook.File, workers int) (*Table
 			data[i] = []byte{}
 		}
 		f.Digest = digest
-		next.files[i] = pool.parse(f, data[i])
+		next.files[i] = pool.parse(f, data[i], earlier)
 	}
 	correct := pool.wait() && readable
 	if correct && next.equal(&before) {
@@ -90,24 +123,22 @@ func (s *settings) load(previous *Table, files []hook.File, workers int) (*Table
 	return t, err
 }
 
-// find returns what was parsed of a file if the same content with the same settings would
-// give the same, or nil.
-func (o *source) find(f hook.File, s *settings) *parsed {
+// find returns what was parsed of an earlier content of a file with the same settings, or nil.
+func (o *source) find(f hook.File, s *settings) *parsedFile {
 	if f.Digest == ([sha256.Size]byte{}) || !maps.Equal(o.ports, s.ports) || (o.ports == nil) != (s.ports == nil) {
 		return nil
 	}
 	for _, p := range o.files {
-		if p.file.Name != f.Name || p.file.Digest != f.Digest {
-			continue
+		if p.file.Name == f.Name {
+			return p
 		}
-		for path, key := range p.issuers {
-			if now, err := s.issuers.get(path); err != nil || now != key {
-				return nil
-			}
-		}
-		return p
 	}
 	return nil
+}
+
+// current is piece.current for all pieces.
+func (f *parsedFile) current(s *settings) bool {
+	return !slices.ContainsFunc(f.pieces, func(p *piece) bool { return !p.current(s) })
 }
 
 // equal reports whether two sources are of the same parsed files.
@@ -115,8 +146,8 @@ func (o *source) equal(other *source) bool {
 	if len(o.files) != len(other.files) || len(o.files) == 0 {
 		return false
 	}
-	for i, p := range o.files {
-		if p != other.files[i] {
+	for i, f := range o.files {
+		if f.file.Name != other.files[i].file.Name || !slices.Equal(f.pieces, other.files[i].pieces) {
 			return false
 		}
 	}
@@ -125,7 +156,7 @@ func (o *source) equal(other *source) bool {
 
 // build makes the table one mapping after another, and reports every error. A file that is
 // nil among the data was taken from the previous table, or could not be read.
-func (s *settings) build(done []*parsed, files []hook.File, data [][]byte) (*Table, error) {
+func (s *settings) build(done []*parsedFile, files []hook.File, data [][]byte) (*Table, error) {
 	b := newBuilder(0)
 	reported := map[string]bool{}
 	for i, f := range files {
@@ -134,7 +165,7 @@ func (s *settings) build(done []*parsed, files []hook.File, data [][]byte) (*Tab
 		switch {
 		case b.report.full():
 		case data[i] == nil && done[i] != nil:
-			for _, p := range done[i].pages {
+			for _, p := range placePages(done[i]) {
 				for j := range p.records {
 					e := p.entry(j)
 					b.addEntry(&e)

@@ -18,8 +18,8 @@ import (
 //
 // A Table must come from New or Load. A nil *Table has no mappings.
 type Table struct {
-	pages   []*page // by number; nil: the number is free
-	order   []int   // the numbers in the order of the table
+	pages   []placedPage // by number; without a page: the number is free
+	order   []int        // the numbers in the order of the table
 	byKey   *ptable.Index
 	byID    *ptable.Index
 	live    int // mappings
@@ -142,7 +142,7 @@ func (t *Table) at(r ref) entry {
 func (t *Table) all() iter.Seq2[ref, *entry] {
 	return func(yield func(ref, *entry) bool) {
 		for _, number := range t.order {
-			p := t.pages[number]
+			p := &t.pages[number]
 			for i := range p.records {
 				if p.records[i].kind == noKind {
 					continue
@@ -162,7 +162,7 @@ func (t *Table) compareRefs(a, b ref) int {
 	if x == y {
 		return i - j
 	}
-	return comparePages(t.pages[x], t.pages[y])
+	return comparePages(&t.pages[x], &t.pages[y])
 }
 
 // findID returns the mapping with an id, or 0.

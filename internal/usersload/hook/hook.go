@@ -29,4 +29,5 @@ type Settings struct {
 	AnyPort    bool                                    // Ports does not count: every name is taken
 	ReadIssuer func(path string) (trust.Digest, error) // the key of an issuer that a mapping names by file; never called twice at a time
 	Workers    int                                     // how many goroutines parse
+	PieceSize  int                                     // the least size of what is parsed and reused of JSON lines, in bytes; 0 is the default
 }
