@@ -3,6 +3,8 @@ package certmap_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,7 +110,7 @@ func TestUnreadableSegmentGivesNoTable(t *testing.T) {
 }
 
 // BenchmarkReloadSegments reloads a folder of segments: as it is, with one mapping changed in
-// one of them, and from nothing.
+// one of them, and from nothing. It also reloads one file of the same lines with one of them changed.
 func BenchmarkReloadSegments(b *testing.B) {
 	n := 100_000
 	if *million {
@@ -121,6 +123,10 @@ func BenchmarkReloadSegments(b *testing.B) {
 		s.lines[fmt.Sprintf("users/%04d.jsonl", i/perFile)] = strings.Split(strings.TrimSpace(string(linesOf(mappings[i:min(i+perFile, n)]))), "\n")
 	}
 	files := s.files()
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(s.lines)) {
+		lines = append(lines, s.lines[name]...)
+	}
 	load := func(previous *certmap.Table) *certmap.Table {
 		table, err := usersload.Load(previous, files, usersload.Settings{Ports: s.ports, Workers: 1})
 		if err != nil {
@@ -148,6 +154,20 @@ func BenchmarkReloadSegments(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			load(nil)
+		}
+	})
+	b.Run("line", func(b *testing.B) {
+		b.ReportAllocs()
+		const name = "users.jsonl"
+		s.lines[name] = lines
+		files = []usersload.File{s.file(name)}
+		first := load(nil)
+		for i := 0; b.Loop(); i++ {
+			lines[7*perFile] = fmt.Sprintf(`{"id": "x", "user": "u", "spki": "%064x"}`, i+1)
+			b.StopTimer() // making a file of the lines is not measured
+			files[0] = s.file(name)
+			b.StartTimer()
+			load(first)
 		}
 	})
 }

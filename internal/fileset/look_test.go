@@ -1,6 +1,7 @@
 package fileset
 
 import (
+	"crypto/sha256"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ type folder struct {
 	*testing.T
 	dir    string
 	opened map[string]int
+	most   int                           // the most bytes of one Read
 	wrong  func(fs.FileInfo) fs.FileInfo // what the file system says instead of the truth; nil: the truth
 }
 
@@ -52,6 +54,11 @@ type openFile struct {
 func (f openFile) Stat() (fs.FileInfo, error) {
 	info, err := f.File.Stat()
 	return f.d.info(info), err
+}
+
+func (f openFile) Read(p []byte) (int, error) {
+	f.d.most = max(f.d.most, len(p))
+	return f.File.Read(p)
 }
 
 func (f openFile) ReadDir(n int) ([]fs.DirEntry, error) { return f.File.(fs.ReadDirFile).ReadDir(n) }
@@ -434,5 +441,20 @@ func TestReleaseAndList(t *testing.T) {
 	d.put("dir/e.jsonl", "y\n")
 	if !f.Changed() {
 		t.Error("a new name is no change")
+	}
+}
+
+// A large file is read and hashed in parts: the hash of 115 MB in one call would stop all requests for 0.1 s.
+func TestALargeFileIsReadInParts(t *testing.T) {
+	t.Parallel()
+	d := newFolder(t)
+	text := strings.Repeat("0123456789abcde\n", 1<<16)
+	d.put("large", text)
+	f := d.reader()
+	if data, err := f.Get("large"); err != nil || string(data) != text || f.Read["large"].Digest != sha256.Sum256([]byte(text)) {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	if d.most > 128<<10 {
+		t.Errorf("%d bytes were read at once", d.most)
 	}
 }
