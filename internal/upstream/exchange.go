@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard/internal/abort"
+	"github.com/mtlsguard/mtlsguard/internal/token"
 )
 
 var errIdle = errors.New("no byte has moved for the time of idle")
@@ -21,8 +22,8 @@ var errIdle = errors.New("no byte has moved for the time of idle")
 type exchange struct {
 	upstream *Upstream
 	in       *http.Request
-	user     string
-	identity []field // the headers that carry the caller
+	caller   token.Caller
+	identity []field // the headers that carry the caller, without the signed one
 	body     *requestBody
 	retried  int
 	timer    *time.Timer

@@ -68,7 +68,7 @@ func (u *Upstream) report(x *exchange, status int, err error) (reference string)
 	}
 	if u.config.OnFailure != nil {
 		u.config.OnFailure(Failure{
-			Port: u.config.Port, URL: u.config.URL, Status: status, Retried: x.retried, User: x.user, Remote: x.in.RemoteAddr,
+			Port: u.config.Port, URL: u.config.URL, Status: status, Retried: x.retried, User: x.caller.User, Remote: x.in.RemoteAddr,
 			Method: x.in.Method, Path: x.in.URL.Path, Reference: reference, Err: err,
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/identitykey"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
+	"github.com/mtlsguard/mtlsguard/internal/token"
 	"github.com/mtlsguard/mtlsguard/internal/upstream"
 )
 
@@ -25,7 +26,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // service gets; nil if it gets no request.
 func forward(h upstream.Headers, id *identity.Identity, r *http.Request) (int, http.Header) {
 	var got http.Header
-	u := upstream.New(upstream.Config{Scheme: "http", Host: "service", Headers: h, Idle: time.Minute, Timeout: time.Minute, Requests: 1,
+	u := upstream.New(upstream.Config{Scheme: "http", Host: "service", Headers: h, Tokens: signer(), Idle: time.Minute, Timeout: time.Minute, Requests: 1,
 		Via: roundTrip(func(r *http.Request) (*http.Response, error) {
 			got = r.Header
 			return &http.Response{StatusCode: 204, Body: http.NoBody, Request: r, Header: http.Header{}}, nil
@@ -36,6 +37,15 @@ func forward(h upstream.Headers, id *identity.Identity, r *http.Request) (int, h
 }
 
 var defaults = upstream.Headers{User: "X-Mtlsguard-User", Groups: "X-Mtlsguard-Groups", Certificate: "Client-Cert"}
+
+var signed = upstream.Headers{Signed: "X-Mtlsguard-Token"}
+
+// signer signs for one test.
+func signer() *token.Signer {
+	out := &token.Signer{}
+	out.Use(nil, time.Now())
+	return out
+}
 
 // A mapper or a policy of a program may return any text. One that is no name is not sent, and
 // neither is the request.
@@ -59,6 +69,10 @@ func TestNamesThatAreNoneAreNotSent(t *testing.T) {
 		{"a comma in a group", "alice", []string{"staff,admin"}, defaults, 502},
 		{"an empty group", "alice", []string{""}, defaults, 502},
 		{"too many groups", "alice", many, defaults, 502},
+		{"a signed user that is none", "alice,root", nil, signed, 502},
+		{"a signed group that is none", "alice", []string{"staff admin"}, signed, 502},
+		{"too many groups to sign", "alice", many, signed, 502},
+		{"signed names", "alice", []string{"staff"}, signed, 204},
 		{"too many groups that are not sent", "alice", many, upstream.Headers{User: "X-Mtlsguard-User"}, 204},
 	} {
 		status, got := forward(row.headers, &identity.Identity{User: row.user, Groups: row.groups}, httptest.NewRequest("GET", "/", nil))

@@ -23,11 +23,12 @@ func (t retrying) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil || x.retried >= t.config.Retries || !mayRepeat(r, err) {
 			return res, err
 		}
-		if body, ok := r.Body.(*attemptBody); ok {
-			if !body.withdraw() {
-				return nil, err
-			}
-			r = r.WithContext(r.Context())
+		body, ok := r.Body.(*attemptBody)
+		if ok && !body.withdraw() {
+			return nil, err
+		}
+		r = r.WithContext(r.Context()) // a copy: the transport may still read the former one
+		if ok {
 			r.Body = x.body.attempt()
 		}
 		select {
@@ -36,6 +37,8 @@ func (t retrying) RoundTrip(r *http.Request) (*http.Response, error) {
 		case <-time.After(pause << x.retried):
 		}
 		x.retried++
+		r.Header = r.Header.Clone()
+		t.sign(r.Header, x)
 	}
 }
 

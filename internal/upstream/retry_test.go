@@ -60,3 +60,27 @@ func TestRequestsAreRepeatedWithoutHarm(t *testing.T) {
 		}
 	}
 }
+
+// A request that is sent again has a token of its own, and no token of its caller: a service that accepts a jti once
+// would refuse it otherwise.
+// Covers Y13.
+func TestEachAttemptHasATokenOfItsOwn(t *testing.T) {
+	t.Parallel()
+	var got []string
+	u := upstream.New(upstream.Config{Scheme: "http", Host: "service", Headers: signed, Tokens: signer(), Idle: testkit.Patience, Timeout: testkit.Patience, Requests: 1, Retries: 2,
+		Via: roundTrip(func(r *http.Request) (*http.Response, error) {
+			got = append(got, strings.Join(r.Header["X-Mtlsguard-Token"], " and "))
+			return nil, io.EOF
+		})})
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("X-Mtlsguard-Token", "forged")
+	u.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identitykey.Key{}, &identity.Identity{User: "alice"})))
+	if len(got) != 3 || got[0] == got[1] || got[1] == got[2] {
+		t.Errorf("%q", got)
+	}
+	for _, one := range got {
+		if strings.Count(one, ".") != 2 || strings.Contains(one, " ") {
+			t.Errorf("%q is not one token", one)
+		}
+	}
+}

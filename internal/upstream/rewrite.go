@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/idheader"
@@ -24,28 +25,47 @@ const maxGroups = 16 << 10
 // control characters. A mapper or a policy of a program may break that, and then it is an error.
 func (h *Headers) of(id *identity.Identity) ([]field, error) {
 	var out []field
+	if (h.User != "" || h.Signed != "") && !username.IsName(id.User) {
+		return nil, fmt.Errorf("the user %.200q cannot be sent in a header", id.User)
+	}
 	if h.User != "" {
-		if !username.IsName(id.User) {
-			return nil, fmt.Errorf("the user %.200q cannot be sent in a header", id.User)
-		}
 		out = append(out, field{h.User, id.User})
 	}
-	if h.Groups != "" {
-		for _, g := range id.Groups {
-			if !username.IsName(g) {
-				return nil, fmt.Errorf("the group %.200q cannot be sent in a header", g)
-			}
+	if h.Groups != "" || h.Signed != "" {
+		groups, err := joinGroups(id.Groups)
+		if err != nil {
+			return nil, err
 		}
-		groups := strings.Join(id.Groups, ",")
-		if len(groups) > maxGroups {
-			return nil, fmt.Errorf("the groups of the user have %d bytes, and a header may have %d: set headers: {groups: \"\"}", len(groups), maxGroups)
+		if h.Groups != "" {
+			out = append(out, field{h.Groups, groups})
 		}
-		out = append(out, field{h.Groups, groups})
 	}
 	if h.Certificate != "" && id.Leaf != nil {
 		out = append(out, field{h.Certificate, ":" + base64.StdEncoding.EncodeToString(id.Leaf.Raw) + ":"}) // a Byte Sequence (RFC 9440 section 2.1)
 	}
 	return out, nil
+}
+
+// joinGroups returns groups with commas.
+func joinGroups(groups []string) (string, error) {
+	for _, g := range groups {
+		if !username.IsName(g) {
+			return "", fmt.Errorf("the group %.200q cannot be sent in a header", g)
+		}
+	}
+	out := strings.Join(groups, ",")
+	if len(out) > maxGroups {
+		return "", fmt.Errorf("the groups of the user have %d bytes, and a header may have %d: set headers: {groups: \"\"} without signed, or make them fewer", len(out), maxGroups)
+	}
+	return out, nil
+}
+
+// sign sets the signed header. Each attempt gets a token of its own: a service that remembers tokens would take a
+// repeated request for one that somebody else sends again, and the first token may have ended by then.
+func (u *Upstream) sign(header http.Header, x *exchange) {
+	if name := u.config.Headers.Signed; name != "" {
+		header[name] = []string{u.config.Tokens.Sign(x.caller, u.config.URL, time.Now())}
+	}
 }
 
 // names reports whether a header, in any spelling, is one that carries the caller.
@@ -63,6 +83,7 @@ func (u *Upstream) rewrite(pr *httputil.ProxyRequest) {
 	for _, f := range x.identity {
 		out.Header[f.name] = []string{f.value}
 	}
+	u.sign(out.Header, x)
 	out.Header["X-Forwarded-Host"], out.Header["X-Forwarded-Proto"] = []string{pr.In.Host}, []string{"https"}
 	if addr := remoteOf(pr.In); addr != "" {
 		out.Header["X-Forwarded-For"] = []string{addr}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -18,7 +17,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/keepalive"
 	"github.com/mtlsguard/mtlsguard/internal/problem"
 	"github.com/mtlsguard/mtlsguard/internal/token"
-	"github.com/mtlsguard/mtlsguard/internal/username"
 )
 
 // Config configures an Upstream. Package config has checked it.
@@ -88,7 +86,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem.Failure(http.StatusInternalServerError).Write(w, r) // fail closed: there is no guard in front
 		return
 	}
-	x := &exchange{upstream: u, in: r, user: id.User}
+	x := &exchange{upstream: u, in: r, caller: token.Caller{User: id.User, Groups: id.Groups, Mapping: id.MappingID}}
 	if r.Host == "" {
 		problem.Failure(http.StatusBadRequest).Write(w, r) // net/http would send the service's own address, which nobody has asked for
 		return
@@ -109,14 +107,6 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.identity, err = u.config.Headers.of(&id); err != nil {
 		u.fail(w, x, http.StatusBadGateway, err) // fail closed: the service would take the caller for another, or for less
 		return
-	}
-	if name := u.config.Headers.Signed; name != "" {
-		if !username.IsName(id.User) {
-			u.fail(w, x, http.StatusBadGateway, fmt.Errorf("the user %.200q cannot be signed", id.User))
-			return
-		}
-		caller := token.Caller{User: id.User, Groups: id.Groups, Mapping: id.MappingID}
-		x.identity = append(x.identity, field{name, u.config.Tokens.Sign(caller, u.config.URL, time.Now())})
 	}
 	if r.URL.Path == "*" && r.Method != http.MethodOptions {
 		u.fail(w, x, http.StatusBadGateway, errors.New("the target cannot be forwarded"))
