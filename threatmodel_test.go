@@ -142,7 +142,7 @@ func TestThreatModelTests(t *testing.T) {
 }
 
 // modulesWithThreats are the modules whose tests the page may name.
-var modulesWithThreats = []string{".", "rpc/grpc", "gateways/extauthz", "e2e/rpc", "e2e/acme", "source/spiffe", "store/postgres", "store/nats", "store/nats/e2e", "store/etcd", "store/etcd/e2e", "fleet", "fleet/e2e", "internal/browsertest"}
+var modulesWithThreats = []string{".", "rpc/grpc", "gateways/extauthz", "e2e/rpc", "e2e/acme", "source/spiffe", "store/postgres", "store/nats", "store/nats/e2e", "store/etcd", "store/etcd/e2e", "fleet", "fleet/e2e", "internal/browsertest", "daemon"}
 
 // testsOfModule finds the tests of every package by the last part of its path.
 func testsOfModule(t *testing.T) map[string]bool {

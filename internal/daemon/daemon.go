@@ -32,8 +32,9 @@ type Flags struct {
 type Program struct {
 	Stdout, Stderr io.Writer
 	JSON           bool
-	// Source brings the files of a fleet; nil: source of the file has a url, or all files are on disk.
-	Source source.Source
+	// Source opens what brings the files of a fleet; nil: source of the file has a url, or all files
+	// are on disk. The function that it returns closes it.
+	Source func(context.Context) (source.Source, func(), error)
 	// Around wraps what forwards requests; nil wraps nothing.
 	Around func(http.Handler) http.Handler
 	// Metrics makes what serves the block metrics of the file; nil: the block is an error.
@@ -47,7 +48,7 @@ const Help = `Opens the ports of the configuration, and forwards the requests th
 func (f *Flags) options(p *Program) (mtlsguard.Options, error) {
 	parts := &parts{}
 	out := mtlsguard.Options{
-		Log: mtlsguard.JSONLog(p.Stderr, nil), Debug: f.Debug, Source: p.Source, Observe: parts.Observe, OnHandshake: parts.OnHandshake,
+		Log: mtlsguard.JSONLog(p.Stderr, nil), Debug: f.Debug, Observe: parts.Observe, OnHandshake: parts.OnHandshake,
 		Around:  p.Around,
 		Admin:   parts.serve(func() (Part, error) { return admin.New(admin.Config{}) }),
 		Metrics: noMetrics,
@@ -69,8 +70,10 @@ func (f *Flags) options(p *Program) (mtlsguard.Options, error) {
 	return out, nil
 }
 
-// Run serves until ctx ends.
+// Run serves until ctx ends. From then on the process ignores SIGPIPE: a reader of the log that goes
+// away would end it, and close every port. Lines of a log that nobody reads are counted as lost.
 func (f *Flags) Run(ctx context.Context, p *Program) error {
+	signal.Ignore(syscall.SIGPIPE)
 	options, err := f.options(p)
 	if err != nil {
 		return err
@@ -79,12 +82,11 @@ func (f *Flags) Run(ctx context.Context, p *Program) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	var server *mtlsguard.Server
-	options.Ready = func() { _ = p.printReady(server) } // serve even if standard output is closed
-	server, err = mtlsguard.Open(f.Config, options)
-	if err != nil {
+	server, end, err := f.open(ctx, p, options)
+	if server == nil {
 		return err
 	}
+	defer end()
 	if f.Probes != nil {
 		probes, err := serveProbes(*f.Probes, server.Readiness())
 		if err != nil {
@@ -111,6 +113,37 @@ func (f *Flags) Run(ctx context.Context, p *Program) error {
 		out.Hint = "no port is open. Change listen, or stop the other program"
 	}
 	return out
+}
+
+// open opens the source and the server. It returns no server and no error if ctx ends before: a node without a
+// generation waits for its store, which may be away. What it has begun then ends with the process.
+func (f *Flags) open(ctx context.Context, p *Program, options mtlsguard.Options) (*mtlsguard.Server, func(), error) {
+	type opened struct {
+		server *mtlsguard.Server
+		end    func()
+		err    error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		out := opened{end: func() {}}
+		defer func() { done <- out }()
+		if p.Source != nil {
+			if options.Source, out.end, out.err = p.Source(ctx); out.err != nil {
+				return
+			}
+		}
+		options.Ready = func() { _ = p.printReady(out.server) } // serve even if standard output is closed
+		out.server, out.err = mtlsguard.Open(f.Config, options)
+		if out.err != nil {
+			out.end()
+		}
+	}()
+	select {
+	case o := <-done:
+		return o.server, o.end, o.err
+	case <-ctx.Done():
+		return nil, nil, nil
+	}
 }
 
 // Ready is the JSON of the command, when every port is open.

@@ -102,7 +102,7 @@ func TestTraces(t *testing.T) {
 	defer service.Close()
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	get := func(s *node) string {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+s.address+"/orders/7", nil)
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+s.address+"/orders/7/"+strings.Repeat("x", 8<<10), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,6 +126,9 @@ func TestTraces(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
+	}
+	if strings.Contains(text, strings.Repeat("x", maxAttribute)) {
+		t.Error("a span has the whole of a long path")
 	}
 	if strings.Contains(text, "alice") {
 		t.Errorf("names without --trace-names: %s", text)
@@ -151,6 +154,9 @@ func TestErrors(t *testing.T) {
 		{"--config missing.yaml", "missing.yaml"},
 		{"--config " + config + " --store " + s.dir, "has no source\nhint: add source:"},
 		{"--config " + config + " --traces 127.0.0.1:4318", "--traces: \"127.0.0.1:4318\" is not a URL"},
+		{"--config " + config + " --traces http://me:secret@127.0.0.1:4318/v1/traces", "--traces: the URL has a user\nhint: leave it out, and set OTEL_EXPORTER_OTLP_HEADERS"},
+		{"--config " + config + " --traces http://me:secret@127.0.0.1:4318:1/v1/traces", "--traces is not a URL"},
+		{"--config " + config + " --traces ftp://me:secret@127.0.0.1", "--traces is not a URL"},
 		{"--config " + config + " --traces http://127.0.0.1:4318/v1/traces --trace-ratio 2", "--trace-ratio: 2 is not from 0 to 1"},
 		{"--config " + config + " --probes=", "--probes is empty"},
 	} {
@@ -159,7 +165,7 @@ func TestErrors(t *testing.T) {
 		if len(arguments) == 0 {
 			arguments = []string{"--json"}
 		}
-		if code := run(t.Context(), arguments, &stdout, &stderr); code != exitInvalid || !strings.Contains(stderr.String(), row.want) || stdout.Len() > 0 {
+		if code := run(t.Context(), arguments, &stdout, &stderr); code != exitInvalid || !strings.Contains(stderr.String(), row.want) || strings.Contains(stderr.String(), "secret") || stdout.Len() > 0 {
 			t.Errorf("%s: exit status %d\n%s%s", row.arguments, code, stdout.String(), stderr.String())
 		}
 	}
@@ -171,9 +177,9 @@ func TestErrorsOfACollectorAreSampled(t *testing.T) {
 	var out bytes.Buffer
 	report := logErrors(mtlsguard.JSONLog(&out, nil))
 	for range 3 {
-		report(errors.New("connection refused"))
+		report(errors.New("connection refused" + strings.Repeat(" and its page", 1000)))
 	}
-	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"msg":"spans are lost"`) || !strings.Contains(got, "connection refused") {
+	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"msg":"spans are lost"`) || !strings.Contains(got, "connection refused") || len(got) > 2*maxError {
 		t.Error(got)
 	}
 }

@@ -51,17 +51,12 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	defer func() { err = errors.Join(err, endTraces()) }()
 	program.Around = around
 	if c.Store.Store != "" {
-		from, end, err := c.openStore(ctx)
-		if err != nil {
-			return err
-		}
-		defer end()
-		program.Source = from
+		program.Source = c.openStore
 	}
 	return c.Serve.Run(ctx, program)
 }
 
-// openStore opens the store of the fleet to which the file belongs.
+// openStore opens the store of the fleet to which the file belongs, and returns what closes it.
 func (c *cli) openStore(ctx context.Context) (source.Source, func(), error) {
 	settings, err := site.ReadSource(c.Serve.Config, fileset.New(nil), site.Program{AnySource: true})
 	switch {

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mtlsguard/mtlsguard/internal/console"
+	"github.com/mtlsguard/mtlsguard/internal/escape"
 	guardotel "github.com/mtlsguard/mtlsguard/observe/otel"
 )
 
@@ -34,6 +35,13 @@ type traceFlags struct {
 // endTime bounds the wait for the collector when the command ends.
 const endTime = 5 * time.Second
 
+// maxAttribute bounds the characters of an attribute of a span, unless OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT
+// or OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT does.
+const maxAttribute = 1024
+
+// maxError bounds the bytes of an error of the exporter in the log: it has the collector's answer.
+const maxError = 500
+
 // open returns what makes the spans, or nil without --traces. end sends the last of them.
 func (f *traceFlags) open(ctx context.Context, log *slog.Logger) (around func(http.Handler) http.Handler, end func() error, err error) {
 	if f.Traces == "" {
@@ -41,7 +49,14 @@ func (f *traceFlags) open(ctx context.Context, log *slog.Logger) (around func(ht
 	}
 	u, err := url.Parse(f.Traces)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, nil, console.UsageError("--traces: "+fmt.Sprintf("%q", f.Traces)+" is not a URL", "--traces http://127.0.0.1:4318/v1/traces")
+		what := fmt.Sprintf("--traces: %q is not a URL", f.Traces)
+		if strings.Contains(f.Traces, "@") { // there may be a password before it
+			what = "--traces is not a URL"
+		}
+		return nil, nil, console.UsageError(what, "--traces http://127.0.0.1:4318/v1/traces")
+	}
+	if u.User != nil { // the exporter would leave it out
+		return nil, nil, console.UsageError("--traces: the URL has a user", "leave it out, and set OTEL_EXPORTER_OTLP_HEADERS, such as authorization=Basic%20…, in the environment")
 	}
 	if !(f.TraceRatio >= 0 && f.TraceRatio <= 1) {
 		return nil, nil, console.UsageError(fmt.Sprintf("--trace-ratio: %v is not from 0 to 1", f.TraceRatio), "--trace-ratio 0.1 sends a tenth")
@@ -56,7 +71,11 @@ func (f *traceFlags) open(ctx context.Context, log *slog.Logger) (around func(ht
 	}
 	// The ratio decides alone: a caller cannot have its requests traced by its own header.
 	api.SetErrorHandler(api.ErrorHandlerFunc(logErrors(log)))
-	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithSampler(sdk.TraceIDRatioBased(f.TraceRatio)), sdk.WithResource(about))
+	limits := sdk.NewSpanLimits()
+	if limits.AttributeValueLengthLimit < 0 { // spans that wait for the collector would hold whole paths
+		limits.AttributeValueLengthLimit = maxAttribute
+	}
+	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithRawSpanLimits(limits), sdk.WithSampler(sdk.TraceIDRatioBased(f.TraceRatio)), sdk.WithResource(about))
 	telemetry, err := guardotel.New(guardotel.Config{Names: f.TraceNames})
 	if err != nil {
 		return nil, nil, err
@@ -77,7 +96,7 @@ func logErrors(log *slog.Logger) func(error) {
 	return func(err error) {
 		now := time.Now().Unix()
 		if due := next.Load(); now >= due && next.CompareAndSwap(due, now+60) {
-			log.Warn("spans are lost", "error", err.Error())
+			log.Warn("spans are lost", "error", escape.Printable(err.Error(), maxError))
 		}
 	}
 }
