@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -206,8 +207,10 @@ func (c *call) readJSON(v any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	err = d.Decode(v)
-	if err == nil && d.More() {
-		err = errors.New("something follows the object") // it would be ignored
+	if err == nil {
+		if _, end := d.Token(); end != io.EOF {
+			err = errors.New("something follows the object") // it would be ignored
+		}
 	}
 	if err != nil {
 		return &failure{Status: http.StatusBadRequest, Detail: "the body is not the JSON that is expected: " + escape.Printable(err.Error(), maxDetail), Hint: "admin/openapi.yaml describes it"}

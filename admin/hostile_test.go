@@ -78,7 +78,7 @@ func TestUnclearDryRunsAreRefused(t *testing.T) {
 	if got := s.server.Status().Generation; got != 1 || s.users() != siteUsers {
 		t.Errorf("generation %d\n%s", got, s.users())
 	}
-	for _, body := range []string{`{"disabled":true}{"disabled":false}`, `{"disabled":true} x`} {
+	for _, body := range []string{`{"disabled":true}{"disabled":false}`, `{"disabled":true} x`, `{"disabled":true}}`, `{"disabled":true}]`, `{"disabled":true},`} {
 		if got := s.do(alice, "PATCH", "admin", "/api/v1/mappings/old?dry_run=1", body, "If-Match", etag); got.StatusCode != 400 {
 			t.Errorf("%s: %s", body, got.Status)
 		}

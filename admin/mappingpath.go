@@ -21,12 +21,12 @@ func mappingSegment(id string) string {
 // mappingPath returns the screen of a mapping.
 func mappingPath(id string) string { return "/mappings/" + mappingSegment(id) }
 
-// mappingID returns the id of the mapping that the path names. The id itself is understood, too,
-// unless it begins as an encoded one.
+// mappingID returns the id of the mapping that the path names. An encoded id is understood only where mappingSegment
+// encodes it: with a second path for a mapping, a caller could pass by the rule of the policy about its first one.
 func (c *call) mappingID() string {
 	segment := c.PathValue("id")
 	if text, ok := strings.CutPrefix(segment, encodedID); ok {
-		if id, err := base64.RawURLEncoding.DecodeString(text); err == nil {
+		if id, err := base64.RawURLEncoding.DecodeString(text); err == nil && mappingSegment(string(id)) == segment {
 			return string(id)
 		}
 	}

@@ -69,6 +69,11 @@ func TestEveryMappingHasAnAddress(t *testing.T) {
 			t.Errorf("%q at %s: %q, %s", id, path, got.ID, page.Status)
 		}
 	}
+	for _, second := range []string{"~b2xk", "~c3RhZmY", "~Li5"} { // old, staff, and another form of ..
+		if got := s.do(alice, "GET", "admin", "/api/v1/mappings/"+second, ""); got.StatusCode != 404 {
+			t.Errorf("%s is a second address of a mapping: %s %s", second, got.Status, got.body)
+		}
+	}
 	etag := s.do(alice, "GET", "admin", "/api/v1/mappings", "").Header.Get("ETag")
 	path := links[3][1] // a/b
 	got := s.do(alice, "PATCH", "admin", "/api/v1"+path, `{"disabled":true}`, "If-Match", etag)

@@ -35,11 +35,14 @@ func (c *call) checkQuery(names ...string) error {
 // maxNote bounds the note of an edit, in bytes.
 const maxNote = 200
 
-// note returns the note of an edit: in the query, or in a form.
+// note returns the note of an edit: in the query, or in a form. One with an error is not logged.
 func (c *call) note() (string, error) {
 	note := cmp.Or(c.URL.Query().Get("note"), c.PostForm.Get("note"))
 	if len(note) > maxNote {
 		return "", invalid(fmt.Sprintf("note: it has more than %d bytes", maxNote), "the number of a ticket, for example")
+	}
+	if holdsKey(note) { // that of an Ed25519 key is short enough, and the note is logged
+		return "", errHasKey
 	}
 	return note, nil
 }
