@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
-	"github.com/mtlsguard/mtlsguard/certmap"
-	"github.com/mtlsguard/mtlsguard/identity"
 	"github.com/mtlsguard/mtlsguard/internal/escape"
 	"github.com/mtlsguard/mtlsguard/internal/fleetedit"
 	"github.com/mtlsguard/mtlsguard/internal/report"
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/policy"
-	"github.com/mtlsguard/mtlsguard/ports"
 	"github.com/mtlsguard/mtlsguard/source"
 	"github.com/mtlsguard/mtlsguard/trust"
 )
@@ -46,6 +42,9 @@ func (c *call) fleetChange() (any, error) {
 		if errors.Is(err, source.ErrNone) {
 			before, err = nil, nil
 		}
+		if err == nil && before != nil { // with a forged one before it, a change could be hidden
+			err = fleetedit.CheckParent(g, before)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +53,7 @@ func (c *call) fleetChange() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &FleetChange{newFleetGeneration(g.Manifest), node.Site.Source.Check(g) == nil, files}, nil
+	return &FleetChange{newFleetGeneration(g.Manifest), node.Check(g) == nil, files}, nil
 }
 
 // storedGeneration returns the generation that the path names, as the store has it.
@@ -121,7 +120,7 @@ func (c *call) rollBack(match string) (*RolledBack, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := node.Site.Source.Check(old); err != nil { // fail closed: to restore forged files would sign them
+	if err := c.checkAncestor(w, old); err != nil { // fail closed: to restore forged files would sign them
 		return nil, err
 	}
 	c.dryRun = c.URL.Query().Get("dry_run") == "1"
@@ -131,6 +130,20 @@ func (c *call) rollBack(match string) (*RolledBack, error) {
 	}
 	s := c.server.Status()
 	return &RolledBack{Reloaded{s.Generation, report.Time(s.Since)}, fleetedit.OfServer(c.server).Site.Fleet.Manifest.Number, warnings}, nil
+}
+
+// checkAncestor refuses a generation that no signer has signed, or that was never in effect before the one of now.
+func (c *call) checkAncestor(w *fleetWriter, old *source.Generation) error {
+	if err := w.node.Check(old); err != nil {
+		return err
+	}
+	known, err := askStore(c, func(ctx context.Context) (*source.Generation, error) {
+		return fleetedit.Ancestor(ctx, w.store, w.node.Site.Fleet, old.Manifest.Number)
+	})
+	if err == nil && known.Digest() != old.Digest() {
+		err = &failure{Status: http.StatusConflict, Detail: fmt.Sprintf("generation %d is not one of those before the generation in effect; nothing was committed", old.Manifest.Number), Hint: "GET /api/v1/fleet lists them"}
+	}
+	return err
 }
 
 // restore commits the users and the policy of an older generation.
@@ -211,24 +224,4 @@ func (c *call) rollbackScreen() (any, error) {
 	}
 	http.Redirect(c.w, c.Request, "/changes", http.StatusSeeOther)
 	return nil, nil
-}
-
-// isCaller reports whether the certificate of this connection is that of the caller in a table, now and after
-// lockOutNotice. Behind a gateway the certificate is not at hand.
-func (c *call) isCaller(table *certmap.Table) bool {
-	conn, ok := ports.FromContext(c.Context())
-	if !ok || c.id.Via != identity.TLS {
-		return false
-	}
-	verified, err := conn.Verified(c.Context())
-	if err != nil {
-		return false
-	}
-	for _, at := range []time.Time{c.page.config.Now(), c.page.config.Now().Add(lockOutNotice)} {
-		match, err := table.WithClock(func() time.Time { return at }).Map(context.WithoutCancel(c.Context()), verified, c.id.Port)
-		if err != nil || match.User != c.id.User {
-			return false
-		}
-	}
-	return true
 }

@@ -72,3 +72,23 @@ func (c *call) locksOut(f *useredit.File, change *useredit.Change, v trust.Verif
 	}
 	return slices.ContainsFunc(times, func(at time.Time) bool { return isCaller(before, at) && !isCaller(after, at) }), nil
 }
+
+// isCaller reports whether the certificate of this connection is that of the caller in a table, now and after
+// lockOutNotice. Behind a gateway the certificate is not at hand.
+func (c *call) isCaller(table *certmap.Table) bool {
+	conn, ok := ports.FromContext(c.Context())
+	if !ok || c.id.Via != identity.TLS {
+		return false
+	}
+	verified, err := conn.Verified(c.Context())
+	if err != nil {
+		return false
+	}
+	for _, at := range []time.Time{c.page.config.Now(), c.page.config.Now().Add(lockOutNotice)} {
+		match, err := table.WithClock(func() time.Time { return at }).Map(context.WithoutCancel(c.Context()), verified, c.id.Port)
+		if err != nil || match.User != c.id.User {
+			return false
+		}
+	}
+	return true
+}

@@ -56,6 +56,15 @@ func (n *Node) CheckKey(key crypto.Signer) error {
 	return nil
 }
 
+// Check returns why a generation may not be used: it is of another fleet than the one in effect, or no trusted signer has
+// signed it.
+func (n *Node) Check(g *source.Generation) error {
+	if now := n.Site.Fleet.Manifest.Fleet; g.Manifest.Fleet != now {
+		return &configerror.Error{What: fmt.Sprintf("generation %d is of fleet %q, and this node is of fleet %q", g.Manifest.Number, g.Manifest.Fleet, now), Hint: "use the store of the fleet"}
+	}
+	return n.Site.Source.Check(g)
+}
+
 // Next returns the generation after the one in effect, with other files. It is signed unless key is nil.
 func (n *Node) Next(m source.Manifest, files Contents, key crypto.Signer) (*source.Generation, error) {
 	fsys, err := files.FS()
@@ -69,7 +78,7 @@ func (n *Node) Next(m source.Manifest, files Contents, key crypto.Signer) (*sour
 	if err != nil {
 		return nil, err
 	}
-	return g, n.Site.Source.Check(g)
+	return g, n.Check(g)
 }
 
 // LoadNext loads a generation, and returns it with the findings of lint that the one in effect does not have.

@@ -2,6 +2,8 @@ package fleetedit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/mtlsguard/mtlsguard/internal/site"
 	"github.com/mtlsguard/mtlsguard/policy"
@@ -20,6 +22,33 @@ func (n *Node) Restored(ctx context.Context, old *source.Generation) (files Cont
 	}
 	users, rules := n.Inside(n.Site.Users), n.Inside(n.Site.Policy)
 	return files, files.Restore(restored, func(name string) bool { return IsPartOf(name, users, rules) }), nil
+}
+
+// ErrNotAncestor is wrapped by the error of a store whose generation is not the one that the next one names as its parent.
+var ErrNotAncestor = errors.New("it is damaged, or somebody has replaced it")
+
+// CheckParent returns why parent, which a store holds, is not the parent of g.
+func CheckParent(g, parent *source.Generation) error {
+	if !g.Follows(parent) {
+		return fmt.Errorf("generation %d of the store is not the parent of generation %d: %w", g.Manifest.Number-1, g.Manifest.Number, ErrNotAncestor)
+	}
+	return nil
+}
+
+// Ancestor returns a generation before now, which was checked. A signature alone is not enough to trust a store: an
+// editor who has lost a race has signed a generation that was never in effect.
+func Ancestor(ctx context.Context, store source.Store, now *source.Generation, number uint64) (*source.Generation, error) {
+	for now.Manifest.Number > number {
+		parent, err := store.At(ctx, now.Manifest.Number-1)
+		if err == nil {
+			err = CheckParent(now, parent)
+		}
+		if err != nil {
+			return nil, err
+		}
+		now = parent
+	}
+	return now, nil
 }
 
 // Allows reports whether a loaded generation allows a request.

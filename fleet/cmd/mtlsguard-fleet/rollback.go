@@ -44,6 +44,13 @@ func (c *rollbackCmd) Run(a *app) error {
 	if c.Number == parent.Manifest.Number {
 		return console.UsageError(fmt.Sprintf("generation %d is the newest", c.Number), "name an older one: mtlsguard-fleet log")
 	}
+	known, err := fleetedit.Ancestor(s.ctx, s.Store, parent, c.Number)
+	if err == nil && known.Digest() != old.Digest() {
+		err = fmt.Errorf("generation %d: %w", c.Number, fleetedit.ErrNotAncestor)
+	}
+	if err != nil {
+		return s.error(err)
+	}
 	files, err := fleetedit.ContentsOf(s.ctx, parent)
 	if err != nil {
 		return s.error(err)
