@@ -12,6 +12,7 @@ var pageErrorRows = []configErrorRow{
 	{"metrics below a path", more(config, "metrics: {port: internal, path: /metrics/}\n"), config, added, `is not the path of a page`},
 	{"metrics with a query", more(config, "metrics: {port: internal, path: '/metrics?all'}\n"), config, added, `is not the path of a page`},
 	{"metrics with an escape", more(config, "metrics: {port: internal, path: /metric%73}\n"), config, added, `is not the path of a page`},
+	{"metrics on the path of tokens", more(config, "metrics: {port: internal, path: /.well-known/jwks.json}\n"), config, added, `is that of the keys of tokens`},
 	{"a signed header without tokens", upstreamOf(`{url: "http://127.0.0.1:8080", headers: {signed: X-Caller-Token}}`), config, 12, "headers: signed needs tokens"},
 	{"tokens without a signed header", more(config, "tokens: {port: internal}\n"), config, added, "tokens has no effect"},
 	{"unknown key of tokens", more(config, "tokens: {port: internal, kee: k.pem}\n"), config, added, `unknown key "kee"`},

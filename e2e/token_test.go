@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/configerror"
 )
 
 // ed25519Key returns a new private key in PEM.
@@ -107,5 +108,20 @@ func TestSignedHeader(t *testing.T) {
 	}
 	if claims, n := verified(t, token(), keys()); n != 2 || claims == nil {
 		t.Errorf("after a failed reload: %d keys, %v", n, claims)
+	}
+}
+
+// The command of the hint about a wrong key makes another file: the one that was named may be the key of the server.
+func TestHintAboutATokenKeyLosesNothing(t *testing.T) {
+	t.Parallel()
+	for named, other := range map[string]string{"server-key.pem": "token-key.pem", "token-key.pem": "new-token-key.pem"} {
+		s := newUpstreamSite(t, "http://127.0.0.1:9", "headers: {signed: X-Caller-Token}")
+		s.put("token-key.pem", "nothing")
+		s.put(config, s.get(config)+"tokens: {port: public, key: "+named+"}\n")
+		s.sub(config, "    strict: false\n    upstream", "    strict: false\n    # upstream")
+		_, err := mtlsguard.Open(s.path(config), mtlsguard.Options{})
+		if all := configerror.All(err); len(all) != 1 || !strings.HasSuffix(all[0].Hint, " -out "+other) {
+			t.Errorf("%s: %v", named, err)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/mtlsguard/mtlsguard/internal/token"
 )
 
 // Page is what the server itself answers on one of its ports.
@@ -102,6 +104,9 @@ func (p *parser) pagePath(n *yaml.Node) string {
 	path := p.Text(n, "path")
 	if !isPath(path) || path == "/" || strings.ContainsAny(path, "?%") || strings.HasSuffix(path, "/") {
 		p.Say(n, fmt.Sprintf("path: %q is not the path of a page", path), "write a path such as "+defaultMetricsPath)
+	}
+	if path == token.Path {
+		p.Say(n, fmt.Sprintf("path: %q is that of the keys of tokens", path), "write a path such as "+defaultMetricsPath)
 	}
 	return path
 }

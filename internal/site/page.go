@@ -2,6 +2,8 @@ package site
 
 import (
 	"fmt"
+	"path"
+	"path/filepath"
 	"slices"
 
 	"github.com/mtlsguard/mtlsguard/configerror"
@@ -29,8 +31,18 @@ func (l *loader) tokenKey(path string, g *Generation) {
 	}
 	var err error
 	if g.TokenKey, err = token.ParseKey(data); err != nil {
-		l.wrong.Add(configerror.Error{File: name, What: err.Error(), Hint: "make one: openssl genpkey -algorithm ed25519 -out " + g.Tokens.Key.Value})
+		l.wrong.Add(configerror.Error{File: name, What: err.Error(), Hint: "make one, and name it: openssl genpkey -algorithm ed25519 -out " + otherKeyFile(name)})
 	}
+}
+
+// otherKeyFile returns the name of a file for a new key: not that of the file that was named, which the command of a
+// hint would overwrite. It may hold another key.
+func otherKeyFile(named string) string {
+	const usual = "token-key.pem"
+	if path.Base(filepath.ToSlash(named)) == usual {
+		return "new-" + usual
+	}
+	return usual
 }
 
 // CheckServed rejects ports whose requests would go to the handler of a program that has none.
