@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,6 +26,19 @@ func (r racing) Commit(ctx context.Context, g *source.Generation) error {
 		return err
 	}
 	return r.Store.Commit(ctx, g)
+}
+
+// forging is a store that shows another generation 1 than it has.
+type forging struct {
+	source.Store
+	first *source.Generation
+}
+
+func (f forging) At(ctx context.Context, number uint64) (*source.Generation, error) {
+	if number == 1 {
+		return f.first, nil
+	}
+	return f.Store.At(ctx, number)
 }
 
 // stores are opened by the URL memory:NAME.
@@ -119,6 +133,36 @@ func TestAStoreThatDoesNotAnswer(t *testing.T) {
 		}
 	}
 	if out := s.expect(2, "prune", "--store", s.store, "--fleet", "orders"); !strings.Contains(out, "cannot be pruned") {
+		t.Error(out)
+	}
+}
+
+// A rollback to a generation that is signed, and was never in effect, is refused: an editor who has lost a race has
+// signed one.
+// Covers U9.
+func TestRollbackToAGenerationThatNeverWas(t *testing.T) {
+	t.Parallel()
+	s := newFleetSite(t)
+	folder, lost, memory := filepath.Join(s.dir, "fleet"), sourcetest.NewMemory("orders"), sourcetest.NewMemory("orders")
+	stores.Store("lost race", lost)
+	s.store = "memory:lost race"
+	s.edit("push", folder)
+	first, err := lost.At(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(folder, recordName)); err != nil { // another editor's folder has none of it
+		t.Fatal(err)
+	}
+	stores.Store("forging", memory)
+	s.store = "memory:forging"
+	for _, rule := range []string{"/one", "/two"} {
+		s.write("fleet/policy.csv", "p, group:Authenticated, *, GET, "+rule+", allow\n")
+		s.edit("push", folder)
+	}
+	stores.Store("forging", forging{memory, first})
+	out := s.expect(2, "rollback", "1", "--store", s.store, "--config", filepath.Join(s.dir, "mtlsguard.yaml"), "--sign", s.key)
+	if !strings.Contains(out, "generation 1 of the store is not the parent of generation 2") {
 		t.Error(out)
 	}
 }
