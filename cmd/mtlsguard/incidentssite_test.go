@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mtlsguard/mtlsguard"
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -80,7 +81,7 @@ g, user:mallory, group:blocked
 // newNight makes the files of the server.
 func newNight(t *testing.T) *nightSite {
 	t.Helper()
-	n := &nightSite{T: t, dir: t.TempDir(), addrs: map[string]string{}, vars: map[string]string{}}
+	n := &nightSite{T: t, dir: testkit.SocketFolder(t), addrs: map[string]string{}, vars: map[string]string{}}
 	n.ca, n.partnerCA, n.serverCA = testpki.NewCA("Client CA", inAcme), testpki.NewCA("Partner CA"), testpki.NewCA("Server CA")
 	n.sub = n.ca.SubCA("Issuing CA", inAcme)
 	n.gatewayCA = testpki.NewCA("Gateway CA")

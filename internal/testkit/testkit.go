@@ -44,6 +44,18 @@ func (c *Clock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
 // Set makes t the clock's present time, from which it runs on.
 func (c *Clock) Set(t time.Time) { c.ahead.Store(int64(time.Until(t))) }
 
+// SocketFolder returns a new folder for a Unix socket, which is removed after the test. The path of a
+// socket has at most about 100 bytes; t.TempDir is longer than that for a test with a long name.
+func SocketFolder(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // Program returns the path of a program that the test runs. The test is skipped if the
 // program is not installed, with the name of its Debian package; see Skip.
 func Program(tb testing.TB, name, debianPackage string) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/mtlsguard/mtlsguard/internal/testkit"
 	"github.com/mtlsguard/mtlsguard/internal/testpki"
 )
 
@@ -36,12 +36,7 @@ type agent struct {
 
 // newAgent returns an agent that runs, and has nothing yet.
 func newAgent(tb testing.TB) *agent {
-	folder, err := os.MkdirTemp("", "agent") // the path of a socket must be short
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { os.RemoveAll(folder) })
-	a := &agent{TB: tb, path: filepath.Join(folder, "agent.sock"), changed: make(chan struct{})}
+	a := &agent{TB: tb, path: filepath.Join(testkit.SocketFolder(tb), "agent.sock"), changed: make(chan struct{})}
 	a.start()
 	tb.Cleanup(a.stop)
 	return a
