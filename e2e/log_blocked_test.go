@@ -124,7 +124,7 @@ func TestBlockedLogDoesNotHoldTheEnd(t *testing.T) {
 	}
 	start := time.Now()
 	l.end()
-	if took := time.Since(start); took > 3*time.Second { // the drain, and two seconds
+	if took := time.Since(start); took > 10*time.Second { // the drain, two seconds, and a busy machine
 		t.Errorf("it took %s", took)
 	}
 }

@@ -141,7 +141,7 @@ func TestConnectionIsClosedByID(t *testing.T) {
 					t.Error("the connection is unknown")
 				}
 			}
-			if took := idle.ends(t); took > 2*time.Second {
+			if took := idle.ends(t); took > 10*time.Second {
 				t.Errorf("the idle connection was open for %v", took)
 			}
 			if got := infoOf(t, p, busy); !got.Ending {
