@@ -153,8 +153,8 @@ var otherTypes = map[string]string{
 	"nameatbirth":          "1.3.36.8.3.14",
 }
 
-// keywordOf maps an OID in DER to its keyword, and oidOf a keyword in lower case to its
-// OID.
+// keywordOf maps an OID in DER to its keyword, and oidOf a keyword, in lower case or as written in the
+// table above, to its OID.
 var keywordOf, oidOf = func() (map[string]string, map[string]string) {
 	of, back := map[string]string{}, map[string]string{}
 	for _, k := range keywords {
@@ -164,7 +164,7 @@ var keywordOf, oidOf = func() (map[string]string, map[string]string) {
 		}
 		of[oid] = k.names[0]
 		for _, name := range k.names {
-			back[strings.ToLower(name)] = oid
+			back[name], back[strings.ToLower(name)] = oid, oid
 		}
 	}
 	return of, back

@@ -125,6 +125,7 @@ func (n Name) RDNs() [][]Attribute {
 // RFC 4514 section 2.4.
 func (n Name) String() string {
 	var b strings.Builder
+	b.Grow(len(n.key))
 	last := -1
 	for rdn, s := range Spans(n.key) {
 		switch {

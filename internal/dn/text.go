@@ -30,9 +30,10 @@ func Parse(text string) (Name, error) {
 	if len(text) > maxText {
 		return Name{}, errors.New("the subject is too long")
 	}
-	var key []byte
+	key := make([]byte, 0, len(text)+16)
+	var few [4]Attribute // of most names an RDN has one
 	for left := maxAttributes; ; {
-		var set []Attribute
+		set := few[:0]
 		for more := true; more; {
 			if left--; left < 0 {
 				return Name{}, errAttributes
@@ -110,6 +111,9 @@ func (p *parser) readAttribute() (Attribute, error) {
 
 // attributeType returns the OID in DER of a keyword or of a dotted OID.
 func attributeType(keyword string) (string, error) {
+	if oid, ok := oidOf[keyword]; ok {
+		return oid, nil
+	}
 	if oid, ok := oidOf[strings.ToLower(keyword)]; ok && isASCII(keyword) {
 		return oid, nil
 	}
@@ -144,6 +148,14 @@ func isASCII(text string) bool {
 // readValue reads the text up to a separator. Unescaped blanks before the separator are
 // dropped.
 func (p *parser) readValue() (string, error) {
+	if value, ok := p.readPlainValue(); ok {
+		return value, nil
+	}
+	return p.readEscapedValue()
+}
+
+// readEscapedValue is readValue for any value.
+func (p *parser) readEscapedValue() (string, error) {
 	var b []byte
 	keep := 0 // the part that ends with the last escape is not trimmed
 	for p.rest != "" {
@@ -171,6 +183,23 @@ func (p *parser) readValue() (string, error) {
 		}
 	}
 	return string(b[:trimmedLen(b, keep)]), nil
+}
+
+// readPlainValue is readValue for a value without a special character, which needs no copy. It returns
+// false, and has read nothing, for any other value.
+func (p *parser) readPlainValue() (string, bool) {
+	end := strings.IndexAny(p.rest, `,+";<>\`)
+	if end < 0 {
+		end = len(p.rest)
+	} else if c := p.rest[end]; c != ',' && c != '+' {
+		return "", false
+	}
+	if end > 4*maxValue {
+		return "", false
+	}
+	value := strings.TrimRight(p.rest[:end], " ")
+	p.rest = p.rest[end:]
+	return value, true
 }
 
 // trimmedLen returns the length of b without blanks at its end, but at least keep.
