@@ -1,5 +1,7 @@
 package admin
 
+import "time"
+
 // APIRoutes returns the patterns of the API, for the test of openapi.yaml.
 func APIRoutes() []string {
 	var out []string
@@ -8,3 +10,6 @@ func APIRoutes() []string {
 	}
 	return out
 }
+
+// SetStoreTime sets how long a page waits for the store of a fleet.
+func SetStoreTime(p *Page, d time.Duration) { p.asking.time = d }

@@ -121,38 +121,50 @@ func (c *call) stateOf(r *source.Report, newest uint64) string {
 	return "current"
 }
 
-// askStore asks the store of a fleet, and does not wait for one that hangs: at most maxAsking questions go on after
-// they were given up.
-func askStore[T any](c *call, ask func(context.Context) (T, error)) (out T, err error) {
-	select {
-	case c.page.asking <- struct{}{}:
-	default:
-		return out, &failure{Status: http.StatusServiceUnavailable, Detail: "the store of the fleet has not answered earlier questions", Hint: "ask again later"}
+// askStore asks the store of a fleet something that changes nothing there.
+func askStore[T any](c *call, ask func(context.Context) (T, error)) (T, error) {
+	out, err := c.page.asking.ask(c.Context(), func(ctx context.Context) (any, error) { return ask(ctx) })
+	if _, ok := errors.AsType[*failure](err); err != nil && !ok {
+		err = storeFailure(err, "ask again later: "+escape.Printable(c.URL.Path, maxDetail))
 	}
-	ctx, cancel := context.WithTimeout(c.Context(), storeTime)
+	value, _ := out.(T)
+	return value, err
+}
+
+// storeTime bounds the wait for the store of the fleet.
+const storeTime = 10 * time.Second
+
+// questions asks a store, and waits neither longer than its time nor for a store that goes on after that. At most as many
+// questions as its capacity are open, those that were given up included.
+type questions struct {
+	open chan struct{}
+	time time.Duration
+}
+
+func (q questions) ask(ctx context.Context, ask func(context.Context) (any, error)) (any, error) {
+	select {
+	case q.open <- struct{}{}:
+	default:
+		return nil, &failure{Status: http.StatusServiceUnavailable, Detail: "the store of the fleet has not answered earlier questions", Hint: "nothing was asked or committed: try again later"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.time)
 	defer cancel()
 	type answer struct {
-		value T
+		value any
 		err   error
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		defer func() { <-c.page.asking }()
+		defer func() { <-q.open }()
 		value, err := ask(ctx)
 		answered <- answer{value, err}
 	}()
 	select {
 	case a := <-answered:
-		out, err = a.value, a.err
+		return a.value, a.err
 	case <-ctx.Done():
-		err = ctx.Err()
+		return nil, ctx.Err()
 	}
-	if err != nil {
-		if _, ok := errors.AsType[*failure](err); !ok {
-			err = storeFailure(err, "ask again later: "+escape.Printable(c.URL.Path, maxDetail))
-		}
-	}
-	return out, err
 }
 
 // maxAsking is how many questions to a store may be open.

@@ -22,6 +22,9 @@ type FleetChange struct {
 	Files   []fleetedit.FileDiff `json:"files"`
 }
 
+// maxCompared bounds the bytes of files that are compared for one answer. A file of 50,000 mappings has 5 MB.
+const maxCompared = 16 << 20
+
 // fleetChange answers with a generation, and what it changed.
 func (c *call) fleetChange() (any, error) {
 	node, err := c.node()
@@ -36,7 +39,7 @@ func (c *call) fleetChange() (any, error) {
 	store, _ := c.page.storeOf(node)
 	files, err := askStore(c, func(ctx context.Context) ([]fleetedit.FileDiff, error) {
 		if g.Manifest.Number == 1 {
-			return fleetedit.Diff(ctx, nil, g)
+			return fleetedit.Diff(ctx, nil, g, maxCompared)
 		}
 		before, err := store.At(ctx, g.Manifest.Number-1)
 		if errors.Is(err, source.ErrNone) {
@@ -48,7 +51,7 @@ func (c *call) fleetChange() (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return fleetedit.Diff(ctx, before, g)
+		return fleetedit.Diff(ctx, before, g, maxCompared)
 	})
 	if err != nil {
 		return nil, err

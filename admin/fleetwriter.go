@@ -19,9 +19,6 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// storeTime bounds the wait for the store of the fleet.
-const storeTime = 10 * time.Second
-
 // checkSigner returns why a key cannot sign generations.
 func checkSigner(key crypto.Signer) error {
 	if key == nil {
@@ -51,7 +48,7 @@ func (c *call) fleetWriter(node *fleetedit.Node) (*fleetWriter, error) {
 	if err := node.CheckKey(c.page.config.Signer); err != nil {
 		return nil, &failure{Status: http.StatusConflict, Detail: err.Error(), Hint: "mtlsguard-fleet users --sign KEY makes the change; or set Config.Signer to a key whose public key is in source.signers"}
 	}
-	return &fleetWriter{node: node, store: store, key: c.page.config.Signer, now: c.page.config.Now}, nil
+	return &fleetWriter{node: node, store: store, asking: c.page.asking, key: c.page.config.Signer, now: c.page.config.Now}, nil
 }
 
 // storeOf returns the store of the fleet, if it is one that can be written.
@@ -66,10 +63,11 @@ func (p *Page) storeOf(node *fleetedit.Node) (source.Store, bool) {
 // fleetWriter commits the next generation of a fleet. It begins with the generation in effect on this node, which was
 // checked, and not with what the store holds: the store needs no trust.
 type fleetWriter struct {
-	node  *fleetedit.Node
-	store source.Store
-	key   crypto.Signer // nil: generations are not signed
-	now   func() time.Time
+	node   *fleetedit.Node
+	store  source.Store
+	asking questions
+	key    crypto.Signer // nil: generations are not signed
+	now    func() time.Time
 }
 
 func (w *fleetWriter) open(context.Context) (*useredit.File, error) { return w.node.Users() }
@@ -120,11 +118,13 @@ func (w *fleetWriter) commit(ctx context.Context, a author, m source.Manifest, f
 		return findings, err
 	}
 	// The editor may be gone by now: a commit is ended all the same, so that its answer means something.
-	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
-	defer cancel()
-	switch err := w.store.Commit(waiting, g); {
+	_, err = w.asking.ask(context.WithoutCancel(ctx), func(ctx context.Context) (any, error) { return nil, w.store.Commit(ctx, g) })
+	_, notAsked := errors.AsType[*failure](err)
+	switch {
 	case errors.Is(err, source.ErrConflict):
 		return findings, useredit.ErrStale
+	case notAsked:
+		return findings, err
 	case err != nil:
 		return findings, storeFailure(err, fmt.Sprintf("the changes of the fleet show whether generation %d is committed", g.Manifest.Number))
 	}

@@ -53,7 +53,7 @@ type Page struct {
 	known   map[keptKey]*x509.Certificate
 	linted  findings
 	streams streams
-	asking  chan struct{} // one element for each question to the store of a fleet
+	asking  questions // to the store of a fleet
 }
 
 // minRefusals is the least number of refusals to remember: fewer would be gone before anybody
@@ -79,7 +79,7 @@ func New(c Config) (*Page, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), asking: make(chan struct{}, maxAsking)}
+	p := &Page{config: c, began: c.Now(), known: keepCertificates(c.Certificates), asking: questions{make(chan struct{}, maxAsking), storeTime}}
 	p.callers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.strangers = newRing(c.Refusals/2, maxKnownCertificates/2, maxBytes/2)
 	p.screens = parseScreens()

@@ -13,6 +13,9 @@ import (
 // maxItems bounds the items that are printed of one file. JSON has all.
 const maxItems = 100
 
+// maxCompared bounds the bytes of files that are compared for one command: the largest file that a generation may have.
+const maxCompared = 256 << 20
+
 // printDiff prints what changed, a line for each file and each item.
 func (a *app) printDiff(indent string, files []fleetedit.FileDiff) {
 	if len(files) == 0 {
@@ -20,6 +23,9 @@ func (a *app) printDiff(indent string, files []fleetedit.FileDiff) {
 	}
 	for _, f := range files {
 		a.printf("%s%s %s\n", indent, f.Change, escape.Printable(f.Name, 0))
+		if f.LeftOut != "" {
+			a.printf("%s  %s\n", indent, f.LeftOut)
+		}
 		for i, item := range f.Items {
 			if i == maxItems {
 				a.printf("%s  … and %s; --json has all\n", indent, console.Plural(len(f.Items)-i, "more", "more"))
@@ -93,7 +99,7 @@ func (c *diffCmd) Run(a *app) error {
 	if from != nil {
 		out.From = from.Manifest.Number
 	}
-	if out.Files, err = fleetedit.Diff(s.ctx, from, to); err != nil {
+	if out.Files, err = fleetedit.Diff(s.ctx, from, to, maxCompared); err != nil {
 		return s.error(err)
 	}
 	if a.json {

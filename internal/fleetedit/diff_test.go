@@ -1,0 +1,123 @@
+package fleetedit
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/mtlsguard/mtlsguard/source"
+)
+
+func generation(t *testing.T, files map[string]string) *source.Generation {
+	t.Helper()
+	fsys := fstest.MapFS{}
+	for name, content := range files {
+		fsys[name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	g, err := source.Next(nil, source.Manifest{Fleet: "orders", Author: "anna"}, fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func mapping(id string) string { return fmt.Sprintf("  - {id: %s, user: %s, dns: %s}\n", id, id, id) }
+
+// A comparison reads no more bytes than its limit, and says which files it left out.
+func TestDiffReadsNoMoreThanItsLimit(t *testing.T) {
+	t.Parallel()
+	line := "p, user:a, *, GET, /a, allow\n"
+	a := generation(t, map[string]string{"a.csv": line, "b.csv": line, "c.csv": line, "same.csv": strings.Repeat(line, 99)})
+	b := generation(t, map[string]string{"a.csv": "", "b.csv": strings.Repeat(line, 9), "c.csv": "", "d.csv": line, "same.csv": strings.Repeat(line, 99)})
+	diff, err := Diff(t.Context(), a, b, int64(3*len(line)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range diff {
+		got = append(got, fmt.Sprintf("%s %s %d %s", d.Change, d.Name, len(d.Items), d.LeftOut))
+	}
+	if want := []string{"changed a.csv 1 ", "changed b.csv 0 not compared: 290 bytes, and one comparison reads 87 bytes of files", "changed c.csv 1 ", "added d.csv 1 "}; !slices.Equal(got, want) {
+		t.Errorf("%q\nwant\n%q", got, want)
+	}
+}
+
+// Only the lines that differ are parsed if the rest means the same without them, and the whole otherwise.
+func TestDiffParsesWhatDiffers(t *testing.T) {
+	t.Parallel()
+	head, a, b, c := "mappings:\n", mapping("a"), mapping("b"), mapping("c")
+	jsonA, jsonB := `{"id":"a"}`+"\n", `{"id":"b"}`+"\n"
+	other := strings.Replace(b, "user: b", "user: x", 1)
+	for _, x := range []struct{ what, name, was, is, want, lines string }{
+		{"added", "u.yaml", head + a + c, head + a + b + c, "+b", b},
+		{"removed", "u.yaml", head + a + b + c, head + a + c, "-b", ""},
+		{"changed", "u.yaml", head + a + b + c, head + a + other + c, "-b+b", other},
+		{"another order", "u.yaml", head + a + b + c, head + b + a + c, "", b + a},
+		{"at the end, without a newline", "u.yaml", head + a + strings.TrimSpace(b), head + a + b + c, "+c", b + c},
+		{"an anchor in front", "u.yaml", head + strings.Replace(a, "user: a", "user: &u a", 1) + b, head + strings.Replace(a, "user: a", "user: &u a", 1) + strings.Replace(b, "user: b", "user: *u", 1), "-b+b", strings.Replace(b, "user: b", "user: *u", 1)},
+		{"a block in front", "u.yaml", head + a + "  - id: b\n    user: b\n" + c, head + a + "  - id: b\n    user: x\n" + c, "-b+b", "    user: x\n"},
+		{"a comment", "u.yaml", head + a + "  # one\n" + b, head + a + "  # two\n" + b, "", "  # two\n"},
+		{"JSON lines", "u.jsonl", jsonA, jsonA + jsonB, "+b", jsonB},
+		{"a wrong line elsewhere", "u.jsonl", "{\n", "{\n" + jsonB, "+b", jsonB},
+		{"a rule once more", "p.csv", "p, a\n", "p, a\np, a\n", "+p, a", "p, a\n"},
+	} {
+		var got strings.Builder
+		for _, i := range diffFiles(x.name, []byte(x.was), []byte(x.is)) {
+			if i.Old != "" {
+				got.WriteString("-" + idOf(i.Old))
+			}
+			if i.New != "" {
+				got.WriteString("+" + idOf(i.New))
+			}
+		}
+		if _, lines := differentLines([]byte(x.was), []byte(x.is)); got.String() != x.want || string(lines) != x.lines {
+			t.Errorf("%s: %s, want %s; the lines that differ are %q, want %q", x.what, &got, x.want, lines, x.lines)
+		}
+	}
+}
+
+func idOf(text string) string {
+	if _, rest, ok := strings.Cut(text, `"id"`); ok {
+		return strings.Trim(rest, `: "`)[:1]
+	}
+	return text
+}
+
+// Parsing only what differs shows the same as parsing everything.
+func FuzzDiffFiles(f *testing.F) {
+	f.Add("u.jsonl", []byte("{\"id\":\"a\"}\n{\"id\":\"b\"}"), []byte("{\"id\":\"a\"}\n{\"id\":\"c\"}\n"))
+	f.Add("p.csv", []byte("p, a\np, b\np, a\n"), []byte("p, b\n\np, a"))
+	f.Add("u.yaml", []byte("mappings:\n"+mapping("a")+mapping("b")), []byte("mappings:\n"+mapping("a")+"  # c\n"+mapping("c")+mapping("b")))
+	f.Fuzz(func(t *testing.T, name string, was, is []byte) {
+		a, b := differentLines(was, is)
+		if !bytes.Contains(was, a) || !bytes.Contains(is, b) || len(was)-len(a) != len(is)-len(b) {
+			t.Errorf("%q and %q: the lines that differ are %q and %q", was, is, a, b)
+		}
+		for _, data := range [][]byte{was, is} {
+			if _, err := usersItems("u.jsonl", data); err != nil && strings.HasSuffix(name, ".jsonl") {
+				return // a wrong file shows what it can
+			}
+			if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
+				rest, ok := bytes.CutPrefix(data, []byte("mappings:\n"))
+				if _, oneLine := mappingLines(rest); !ok || !oneLine {
+					return // a line may be part of another one
+				}
+				if _, err := usersItems(name, data); err != nil {
+					return
+				}
+			}
+			for _, i := range itemsOf(name, data) {
+				if i.kind == "mapping" && !strings.HasPrefix(i.key, "1 ") {
+					return // of two mappings of one id, either may be taken for the changed one
+				}
+			}
+		}
+		if got, want := diffFiles(name, was, is), diffItems(itemsOf(name, was), itemsOf(name, is)); len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s, %q and %q:\n%q\nwant\n%q", name, was, is, got, want)
+		}
+	})
+}
