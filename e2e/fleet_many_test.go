@@ -32,11 +32,18 @@ func (f *fleet) node(i int) string {
 	return name
 }
 
-// Every answer on five nodes is that of one whole generation, during 50 changes, and none is older
-// than the one before.
+// Every answer on five nodes is that of one whole generation, during 200 changes, and none is older
+// than the one before. With -soak, 95 more nodes follow the same store.
 func TestGenerationsAreNeverMixed(t *testing.T) {
 	t.Parallel()
-	const nodes, changes = 5, 50
+	const nodes = 5
+	changes, others := 200, 0
+	switch {
+	case *soak:
+		others = 95
+	case testing.Short():
+		changes = 50
+	}
 	f := newFleet(t)
 	f.commit(changeOnlyTogether(1)...)
 	var running []*live
@@ -45,6 +52,17 @@ func TestGenerationsAreNeverMixed(t *testing.T) {
 		running = append(running, f.startWith(mtlsguard.Options{Source: f.store}, func(o mtlsguard.Options) (*mtlsguard.Server, error) {
 			return mtlsguard.Open(f.path(name), o)
 		}))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	defer following.Wait()
+	defer cancel()
+	for i := range others {
+		server, err := mtlsguard.Open(f.path(f.node(nodes+i)), mtlsguard.Options{Source: f.store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		following.Go(func() { _ = server.Run(ctx) }) // its ports are not open
 	}
 	var asking sync.WaitGroup
 	var stop atomic.Bool
@@ -70,11 +88,11 @@ func TestGenerationsAreNeverMixed(t *testing.T) {
 		f.waitForNumber(running[int(n)%nodes], n+2)
 	}
 	for _, l := range running {
-		f.waitForNumber(l, changes+1)
+		f.waitForNumber(l, uint64(changes)+1)
 	}
 	stop.Store(true)
 	asking.Wait()
-	t.Logf("%d answers of %d nodes during %d changes", answers.Load(), nodes, changes)
+	t.Logf("%d answers of %d of %d nodes during %d changes", answers.Load(), nodes, nodes+others, changes)
 }
 
 // A hundred nodes follow one store. The log has the time from a commit until it is in effect on

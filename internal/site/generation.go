@@ -41,7 +41,7 @@ type Generation struct {
 	endings  []ending
 	pages    []config.Page // all of them
 	kept     kept
-	parsed   map[string]int // how often each kind of kept value was parsed for this generation
+	Parsed   map[string]int // how often files of mappings ("users"), and each kind of kept value, were parsed for it
 }
 
 // Port is one port of a Generation, or the tunnels to gateways as one.

@@ -88,7 +88,7 @@ func (s *testSite) load(previous *Generation) *Generation {
 // expectParsed checks how often each kind but the mappings was parsed for a generation.
 func (s *testSite) expectParsed(what string, g *Generation, want map[string]int) {
 	s.Helper()
-	got := maps.Clone(g.parsed)
+	got := maps.Clone(g.Parsed)
 	maps.DeleteFunc(got, func(kind string, _ int) bool { return strings.HasPrefix(kind, "users") })
 	if !maps.Equal(got, want) {
 		s.Errorf("%s: parsed %v, want %v", what, got, want)

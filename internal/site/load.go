@@ -114,7 +114,7 @@ func (l *loader) load() (*Generation, error) {
 	l.warnLookups(g)
 	g.Warnings = l.warnings
 	g.endings = g.findEndings()
-	g.kept, g.parsed = l.kept, l.parsed
+	g.kept, g.Parsed = l.kept, l.parsed
 	return g, nil
 }
 

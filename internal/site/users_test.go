@@ -54,12 +54,12 @@ func TestUsersMayBeAFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := s.load(nil)
-	if got := ids(first); got != "a0 a1 a2" || first.parsed["users"] != 3 {
-		t.Errorf("%s, %d files parsed", got, first.parsed["users"])
+	if got := ids(first); got != "a0 a1 a2" || first.Parsed["users"] != 3 {
+		t.Errorf("%s, %d files parsed", got, first.Parsed["users"])
 	}
 	second := s.load(first)
-	if second.Table != first.Table || second.parsed["users"] != 0 {
-		t.Errorf("another table, %d files parsed", second.parsed["users"])
+	if second.Table != first.Table || second.Parsed["users"] != 0 {
+		t.Errorf("another table, %d files parsed", second.Parsed["users"])
 	}
 	if second.Files.Changed() {
 		t.Error("a change is noticed without one")
@@ -70,22 +70,22 @@ func TestUsersMayBeAFolder(t *testing.T) {
 	}
 	s.put("users/1.jsonl", segmentLine("b1", "bob", 2))
 	third := s.load(second)
-	if got := ids(third); got != "a0 b1 a2 c3" || third.parsed["users"] != 2 {
-		t.Errorf("%s, %d files parsed", got, third.parsed["users"])
+	if got := ids(third); got != "a0 b1 a2 c3" || third.Parsed["users"] != 2 {
+		t.Errorf("%s, %d files parsed", got, third.Parsed["users"])
 	}
 	if got := ids(first); got != "a0 a1 a2" {
 		t.Errorf("the first table has changed: %s", got)
 	}
 	s.sub("mtlsguard.yaml", "name: p1", "name: other")
-	if g := s.load(third); g.parsed["users"] != 4 {
-		t.Errorf("another port: %d files parsed", g.parsed["users"])
+	if g := s.load(third); g.Parsed["users"] != 4 {
+		t.Errorf("another port: %d files parsed", g.Parsed["users"])
 	}
 	if err := os.Remove(s.path("users/3.jsonl")); err != nil {
 		t.Fatal(err)
 	}
 	s.sub("mtlsguard.yaml", "name: other", "name: p1")
-	if g := s.load(third); ids(g) != "a0 b1 a2" || g.parsed["users"] != 0 {
-		t.Errorf("without a file: %s, %d files parsed", ids(g), g.parsed["users"])
+	if g := s.load(third); ids(g) != "a0 b1 a2" || g.Parsed["users"] != 0 {
+		t.Errorf("without a file: %s, %d files parsed", ids(g), g.Parsed["users"])
 	}
 }
 
@@ -127,7 +127,7 @@ func TestAnotherIssuerIsNoticed(t *testing.T) {
 	g := s.load(nil)
 	s.put("issuer.pem", string(s.otherCA.CertPEM()))
 	next := s.load(g)
-	if a, b := g.Table.Mappings()[1].Issuer, next.Table.Mappings()[1].Issuer; a == b || next.parsed["users"] != 1 {
-		t.Errorf("the issuer is %s, was %s; %d files parsed", b, a, next.parsed["users"])
+	if a, b := g.Table.Mappings()[1].Issuer, next.Table.Mappings()[1].Issuer; a == b || next.Parsed["users"] != 1 {
+		t.Errorf("the issuer is %s, was %s; %d files parsed", b, a, next.Parsed["users"])
 	}
 }

@@ -67,11 +67,20 @@ func (n *nodes) generation(users ...string) *source.Generation {
 	for _, user := range users {
 		fmt.Fprintf(&mappings, "  - {id: %s, user: %s, subject: \"CN=%s,OU=Users\", issuer: client-ca.pem}\n", user, user, user)
 	}
-	g, err := source.Next(n.newest, source.Manifest{Fleet: Fleet, Author: "anna"}, fstest.MapFS{
-		"users.yaml":    {Data: []byte("mappings:\n" + mappings.String())},
+	return n.of(map[string]string{"users.yaml": "mappings:\n" + mappings.String()})
+}
+
+// of returns the next generation, signed, with these files besides a CA and a policy.
+func (n *nodes) of(files map[string]string) *source.Generation {
+	n.t.Helper()
+	all := fstest.MapFS{
 		"policy.csv":    {Data: []byte("p, group:Authenticated, *, GET, /*, allow\n")},
 		"client-ca.pem": {Data: n.ca},
-	})
+	}
+	for name, content := range files {
+		all[name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	g, err := source.Next(n.newest, source.Manifest{Fleet: Fleet, Author: "anna"}, all)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -84,6 +93,50 @@ func (n *nodes) generation(users ...string) *source.Generation {
 // start starts a node, which ends with the test.
 func (n *nodes) start(name string, from source.Source) {
 	n.t.Helper()
+	n.startWith(name, "users.yaml", from)
+}
+
+// startWith is start with the name of the users in a generation.
+func (n *nodes) startWith(name, users string, from source.Source) {
+	n.t.Helper()
+	n.serve(n.open(name, users, from), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := identity.FromContext(r.Context())
+		fmt.Fprint(w, id.User)
+	}))
+}
+
+// serve runs a node with its ports until the test ends, and waits until it is ready.
+func (n *nodes) serve(server *mtlsguard.Server, h http.Handler) {
+	n.t.Helper()
+	n.runs(func(ctx context.Context) error { return server.Serve(ctx, h) })
+	testkit.Eventually(n.t, "the node is ready", func() bool { return server.Status().Ready() })
+}
+
+// follow starts a node that opens no port.
+func (n *nodes) follow(name string, from source.Source) { n.runs(n.open(name, "users.yaml", from).Run) }
+
+// runs runs a node until the test ends.
+func (n *nodes) runs(run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	n.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			n.t.Error(err)
+		}
+	})
+}
+
+// open returns a new node, which does not run.
+func (n *nodes) open(name, users string, from source.Source) *mtlsguard.Server {
+	n.t.Helper()
+	return n.openWith(name, users, mtlsguard.Options{Source: from})
+}
+
+// openWith is open with other options of the program.
+func (n *nodes) openWith(name, users string, options mtlsguard.Options) *mtlsguard.Server {
+	n.t.Helper()
 	folder := n.t.TempDir()
 	n.pki.WriteFiles(folder)
 	der, err := x509.MarshalPKIXPublicKey(n.key.Public())
@@ -92,32 +145,27 @@ func (n *nodes) start(name string, from source.Source) {
 	}
 	for name, data := range map[string][]byte{
 		"signer.pub":     pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
-		"mtlsguard.yaml": []byte(strings.Replace(nodeConfig, "NODE", name, 1)),
+		"mtlsguard.yaml": []byte(strings.NewReplacer("NODE", name, "users.yaml", users).Replace(nodeConfig)),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
 			n.t.Fatal(err)
 		}
 	}
-	server, err := mtlsguard.Open(filepath.Join(folder, "mtlsguard.yaml"), mtlsguard.Options{Source: from})
+	server, err := mtlsguard.Open(filepath.Join(folder, "mtlsguard.yaml"), options)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		done <- server.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			id, _ := identity.FromContext(r.Context())
-			fmt.Fprint(w, id.User)
-		}))
-	}()
-	n.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			n.t.Error(err)
-		}
-	})
-	testkit.Eventually(n.t, name+" is ready", func() bool { return server.Status().Ready() })
 	n.servers = append(n.servers, server)
+	return server
+}
+
+// commit commits a generation, and returns when that began.
+func (n *nodes) commit(editor source.Store, g *source.Generation) time.Time {
+	n.t.Helper()
+	begun := time.Now()
+	Commit(n.t, editor, g)
+	n.newest = g
+	return begun
 }
 
 // ask returns what a node answers to a user.
@@ -156,10 +204,7 @@ func ThreeNodes(t *testing.T, e Engine) {
 	n := newNodes(t)
 	commitUsers := func(users ...string) time.Time {
 		t.Helper()
-		g, begun := n.generation(users...), time.Now()
-		Commit(t, editor, g)
-		n.newest = g
-		return begun
+		return n.commit(editor, n.generation(users...))
 	}
 	begun := commitUsers("alice")
 	for i := range 3 {
@@ -174,7 +219,7 @@ func ThreeNodes(t *testing.T, e Engine) {
 	}
 	t.Logf("a commit was in effect on three nodes after %v", n.inEffect("carol", commitUsers("alice", "carol")))
 
-	asked, stop := n.askAllTheTime("alice")
+	asked, stop := n.askAllTheTime("alice", 0, 1, 2)
 	e.Stop()
 	time.Sleep(1200 * time.Millisecond)
 	e.Start()
@@ -201,13 +246,13 @@ func ThreeNodes(t *testing.T, e Engine) {
 	})
 }
 
-// askAllTheTime asks all nodes as a user, with new connections now and then, until stop is called. It is an error if
+// askAllTheTime asks some nodes as a user, with new connections now and then, until stop is called. It is an error if
 // one refuses.
-func (n *nodes) askAllTheTime(user string) (asked *atomic.Int64, stop func()) {
+func (n *nodes) askAllTheTime(user string, nodes ...int) (asked *atomic.Int64, stop func()) {
 	asked = new(atomic.Int64)
 	done := make(chan struct{})
 	var running sync.WaitGroup
-	for i := range n.servers {
+	for _, i := range nodes {
 		running.Go(func() {
 			for {
 				client := n.pki.Client(user)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy is a TCP proxy between a store and its server.
@@ -12,9 +13,49 @@ type Proxy struct {
 	listener net.Listener
 	target   string
 
-	mu    sync.Mutex
-	conns []net.Conn
-	gate  chan struct{} // closed: the connections that are open now pass nothing on, and are not closed
+	mu      sync.Mutex
+	conns   []net.Conn
+	gate    chan struct{} // closed: the connections that are open now pass nothing on, and are not closed
+	trouble Trouble
+	healed  chan struct{} // closed at the end of the trouble
+}
+
+// Trouble is what is wrong with the line.
+type Trouble int
+
+// None: nothing is. Refusing: connections are closed, new ones too. Silent: nothing passes in either direction, and nothing is
+// closed; it passes when the trouble ends, as TCP sends it again. Slow: 64 KiB pass in a second. Cutting: connections are closed in
+// the middle of an answer of more than 24 KiB.
+const (
+	None Trouble = iota
+	Refusing
+	Silent
+	Slow
+	Cutting
+	troubles
+)
+
+const (
+	slowRate = 64 << 10 // bytes a second
+	cutAfter = 24 << 10 // bytes from the server
+)
+
+// Make begins some trouble, or ends it.
+func (p *Proxy) Make(t Trouble) {
+	p.mu.Lock()
+	close(p.healed)
+	p.trouble, p.healed = t, make(chan struct{})
+	p.mu.Unlock()
+	if t == Refusing {
+		p.Cut()
+	}
+}
+
+// now returns the trouble, and a channel that is closed when it ends.
+func (p *Proxy) now() (Trouble, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trouble, p.healed
 }
 
 // NewProxy returns a proxy that ends with the test.
@@ -24,15 +65,12 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, target: target, gate: make(chan struct{})}
+	p := &Proxy{listener: l, target: target, gate: make(chan struct{}), healed: make(chan struct{})}
 	go p.accept()
 	t.Cleanup(func() {
 		l.Close()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, c := range p.conns {
-			c.Close()
-		}
+		p.Make(None)
+		p.Cut()
 	})
 	return p
 }
@@ -51,12 +89,17 @@ func (p *Proxy) accept() {
 			a.Close()
 			continue
 		}
+		if trouble, _ := p.now(); trouble == Refusing {
+			a.Close()
+			b.Close()
+			continue
+		}
 		p.mu.Lock()
 		p.conns = append(p.conns, a, b)
 		gate := p.gate
 		p.mu.Unlock()
-		go pass(a, b, gate)
-		go pass(b, a, gate)
+		go p.pass(a, b, gate, false)
+		go p.pass(b, a, gate, true)
 	}
 }
 
@@ -68,11 +111,24 @@ func (p *Proxy) Swallow() {
 	p.gate = make(chan struct{})
 }
 
-// pass copies bytes until gate is closed. From then on it drops them.
-func pass(from, to net.Conn, gate <-chan struct{}) {
-	buffer := make([]byte, 32<<10)
+// pass copies bytes until gate is closed. From then on it drops them. down is the direction from the server.
+func (p *Proxy) pass(from, to net.Conn, gate <-chan struct{}, down bool) {
+	buffer := make([]byte, 8<<10)
+	answer := 0
 	for {
 		n, err := from.Read(buffer)
+		switch trouble, healed := p.now(); {
+		case trouble == Silent:
+			<-healed
+		case trouble == Slow:
+			time.Sleep(time.Duration(n) * time.Second / slowRate)
+		case trouble == Cutting && down:
+			if answer += n; answer > cutAfter {
+				from.Close()
+				to.Close()
+				return
+			}
+		}
 		select {
 		case <-gate:
 			if err != nil {

@@ -10,7 +10,10 @@ import (
 // For tests of the package from outside: those of whole servers.
 type Cluster = cluster
 
-var OwnCluster = ownCluster
+var (
+	OwnCluster = ownCluster
+	PoolOf     = poolOf
+)
 
 func (c *cluster) Stop(s syscall.Signal)         { c.stop(s) }
 func (c *cluster) Start(tb testing.TB)           { c.start(tb) }
