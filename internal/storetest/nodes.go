@@ -42,6 +42,7 @@ type nodes struct {
 	key     ed25519.PrivateKey
 	ca      []byte
 	servers []*mtlsguard.Server
+	folders []string // of servers
 	newest  *source.Generation
 }
 
@@ -90,42 +91,59 @@ func (n *nodes) of(files map[string]string) *source.Generation {
 	return g
 }
 
-// start starts a node, which ends with the test.
-func (n *nodes) start(name string, from source.Source) {
+// start starts a node, which ends with the test or when stop is called.
+func (n *nodes) start(name string, from source.Source) (stop func()) {
 	n.t.Helper()
-	n.startWith(name, "users.yaml", from)
+	return n.startWith(name, "users.yaml", from)
 }
 
 // startWith is start with the name of the users in a generation.
-func (n *nodes) startWith(name, users string, from source.Source) {
+func (n *nodes) startWith(name, users string, from source.Source) (stop func()) {
 	n.t.Helper()
-	n.serve(n.open(name, users, from), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, _ := identity.FromContext(r.Context())
-		fmt.Fprint(w, id.User)
-	}))
+	return n.serve(n.open(name, users, from), http.HandlerFunc(answerUser))
+}
+
+// answerUser answers with the user of a request.
+func answerUser(w http.ResponseWriter, r *http.Request) {
+	id, _ := identity.FromContext(r.Context())
+	fmt.Fprint(w, id.User)
+}
+
+// startAgain starts a node that was stopped.
+func (n *nodes) startAgain(node int, from source.Source) {
+	n.t.Helper()
+	server, err := mtlsguard.Open(filepath.Join(n.folders[node], "mtlsguard.yaml"), mtlsguard.Options{Source: from})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.servers[node] = server
+	n.serve(server, http.HandlerFunc(answerUser))
 }
 
 // serve runs a node with its ports until the test ends, and waits until it is ready.
-func (n *nodes) serve(server *mtlsguard.Server, h http.Handler) {
+func (n *nodes) serve(server *mtlsguard.Server, h http.Handler) (stop func()) {
 	n.t.Helper()
-	n.runs(func(ctx context.Context) error { return server.Serve(ctx, h) })
+	stop = n.runs(func(ctx context.Context) error { return server.Serve(ctx, h) })
 	testkit.Eventually(n.t, "the node is ready", func() bool { return server.Status().Ready() })
+	return stop
 }
 
 // follow starts a node that opens no port.
 func (n *nodes) follow(name string, from source.Source) { n.runs(n.open(name, "users.yaml", from).Run) }
 
-// runs runs a node until the test ends.
-func (n *nodes) runs(run func(context.Context) error) {
+// runs runs a node until the test ends or stop is called.
+func (n *nodes) runs(run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
-	n.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			n.t.Error(err)
 		}
 	})
+	n.t.Cleanup(stop)
+	return stop
 }
 
 // open returns a new node, which does not run.
@@ -155,7 +173,7 @@ func (n *nodes) openWith(name, users string, options mtlsguard.Options) *mtlsgua
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.servers = append(n.servers, server)
+	n.servers, n.folders = append(n.servers, server), append(n.folders, folder)
 	return server
 }
 
@@ -195,55 +213,6 @@ func (n *nodes) inEffect(user string, begun time.Time) time.Duration {
 		}
 	}
 	return time.Since(begun)
-}
-
-// ThreeNodes tests three nodes that follow the store: a commit is in effect through TLS, an outage of the store refuses nobody, and
-// the first commit after it is in effect at once.
-func ThreeNodes(t *testing.T, e Engine) {
-	editor := e.Open()
-	n := newNodes(t)
-	commitUsers := func(users ...string) time.Time {
-		t.Helper()
-		return n.commit(editor, n.generation(users...))
-	}
-	begun := commitUsers("alice")
-	for i := range 3 {
-		n.start(fmt.Sprintf("node-%d", i+1), e.Open())
-	}
-	n.inEffect("alice", begun)
-	carol := n.pki.Client("carol")
-	for i := range n.servers {
-		if got := n.ask(carol, i); got == "carol" {
-			t.Fatalf("node %d: carol is a user before the commit", i+1)
-		}
-	}
-	t.Logf("a commit was in effect on three nodes after %v", n.inEffect("carol", commitUsers("alice", "carol")))
-
-	asked, stop := n.askAllTheTime("alice", 0, 1, 2)
-	e.Stop()
-	time.Sleep(1200 * time.Millisecond)
-	e.Start()
-	begun = time.Now()
-	testkit.Eventually(t, "the editor is connected", func() bool { _, err := editor.Load(t.Context(), nil); return err == nil })
-	commitUsers("alice", "carol", "dave")
-	took := n.inEffect("dave", begun)
-	stop()
-	t.Logf("the first commit after an outage was in effect %v after the restart; meanwhile %d answers, none refused", took, asked.Load())
-	if took > 500*time.Millisecond+Slack {
-		t.Errorf("the news took %v", took)
-	}
-	testkit.Eventually(t, "the reports of all nodes", func() bool {
-		all, err := editor.Reports(t.Context())
-		if err != nil || len(all) != 3 {
-			return false
-		}
-		for i, r := range all {
-			if r.Node != fmt.Sprintf("node-%d", i+1) || r.Number != 3 {
-				return false
-			}
-		}
-		return true
-	})
 }
 
 // askAllTheTime asks some nodes as a user, with new connections now and then, until stop is called. It is an error if
