@@ -52,6 +52,13 @@ func Partition(t *testing.T, e Engine, target string, openAt func(addr string) s
 	inEffect := func(what string, from, to int, begun time.Time) []time.Duration {
 		t.Helper()
 		took := make([]time.Duration, to-from)
+		defer func() {
+			for i := range took {
+				if took[i] == 0 {
+					t.Logf("node %d: %+v", from+i, *n.servers[from+i].Status().Source)
+				}
+			}
+		}()
 		testkit.Eventually(t, what, func() bool {
 			for i := range took {
 				if took[i] == 0 && number(from+i) == n.newest.Manifest.Number {

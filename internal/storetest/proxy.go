@@ -84,23 +84,33 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		b, err := net.Dial("tcp", p.target)
-		if err != nil {
-			a.Close()
-			continue
-		}
-		if trouble, _ := p.now(); trouble == Refusing {
-			a.Close()
-			b.Close()
-			continue
-		}
 		p.mu.Lock()
-		p.conns = append(p.conns, a, b)
-		gate := p.gate
+		p.conns = append(p.conns, a)
 		p.mu.Unlock()
-		go p.pass(a, b, gate, false)
-		go p.pass(b, a, gate, true)
+		go p.connect(a)
 	}
+}
+
+// connect connects a client with the server, when the trouble lets it.
+func (p *Proxy) connect(a net.Conn) {
+	switch trouble, healed := p.now(); trouble {
+	case Refusing:
+		a.Close()
+		return
+	case Silent: // the client has given up perhaps, and the server hears of it then
+		<-healed
+	}
+	b, err := net.Dial("tcp", p.target)
+	if err != nil {
+		a.Close()
+		return
+	}
+	p.mu.Lock()
+	p.conns = append(p.conns, b)
+	gate := p.gate
+	p.mu.Unlock()
+	go p.pass(a, b, gate, false)
+	go p.pass(b, a, gate, true)
 }
 
 // Swallow makes black holes of the connections that are open now. New ones work.
