@@ -1,6 +1,7 @@
 package reverse
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -34,6 +35,12 @@ type exchangeKey struct{}
 // request, and if it has asked for an upgrade, what it has sent may not be HTTP.
 func (x *exchange) endsConnection() bool {
 	return x.wantsUpgrade || x.fullDuplex && (x.body == nil || !x.body.Complete())
+}
+
+// clientGone reports whether the client of a request has gone, whose context is ctx. A nil exchange has no
+// body. An interrupted body ends the context too, and its client waits for the answer.
+func (x *exchange) clientGone(ctx context.Context) bool {
+	return ctx.Err() != nil && (x == nil || x.body == nil || !x.body.Interrupted())
 }
 
 // lingerTimeout is how long the client may go on sending a body after an early answer.

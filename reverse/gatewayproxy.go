@@ -97,7 +97,7 @@ func (g *Gateway) identify(w http.ResponseWriter, r *http.Request, x *exchange) 
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, x *exchange) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler && r.Context().Err() == nil {
+			if p == http.ErrAbortHandler && !x.clientGone(r.Context()) {
 				g.report(Event{Kind: Failed, Services: []string{x.service}, Remote: r.RemoteAddr, Err: errAborted})
 				abortHTTP1(w, r)
 			}
@@ -178,8 +178,8 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest) {
 }
 
 func (g *Gateway) answerUnavailable(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client has gone; without an answer net/http would send 200
+	if x.clientGone(r.Context()) {
+		panic(http.ErrAbortHandler) // without an answer net/http would send 200
 	}
 	g.report(Event{Kind: Unavailable, Services: []string{x.service}, Remote: r.RemoteAddr, Certificate: x.caller, Reason: knownReason(err), Err: err})
 	failTemporarily(w, r)
@@ -187,10 +187,10 @@ func (g *Gateway) answerUnavailable(w http.ResponseWriter, r *http.Request, x *e
 
 // answerError answers a request whose tunnel failed before the answer began.
 func (g *Gateway) answerError(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client has gone
-	}
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	if x.clientGone(r.Context()) {
+		panic(http.ErrAbortHandler)
+	}
 	if unavailable, ok := errors.AsType[*unavailableError](err); ok {
 		g.answerUnavailable(w, r, x, unavailable.error)
 		return

@@ -26,6 +26,7 @@ type Body struct {
 	complete        bool // read to the end, with the trailers
 	trailersTooLong bool
 	clientFailed    bool // the client ended the body early, not Close
+	interrupted     bool // Close or Release has ended a Read
 
 	request *http.Request // has the trailers
 	trailer http.Header   // where they go
@@ -110,6 +111,15 @@ func (b *Body) ClientFailed() bool {
 	return b.clientFailed
 }
 
+// Interrupted reports whether Close or Release has ended a Read. net/http cancels the context of a request
+// of HTTP/1 when a Read of its body fails: then a context that has ended does not mean that the client
+// has gone.
+func (b *Body) Interrupted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.interrupted
+}
+
 // TrailersTooLong reports whether the trailers exceed MaxSize.
 func (b *Body) TrailersTooLong() bool {
 	b.mu.Lock()
@@ -177,6 +187,7 @@ func (b *Body) interruptRead(ended <-chan struct{}, after time.Duration) {
 		}
 		b.mu.Lock()
 		if b.reading {
+			b.interrupted = true
 			b.interrupt()
 		}
 		b.mu.Unlock()
