@@ -75,6 +75,9 @@ func (c *conn) wait(ctx context.Context) {
 
 // roundTrip sends a request on a connection on which nothing is left of another answer.
 func (u *Upstream) roundTrip(r *http.Request) (*http.Response, error) {
+	if d, ok := u.config.Via.(*direct); ok && d.takes(r) {
+		return d.send(r)
+	}
 	ctx := r.Context()
 	return u.config.Via.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
 		if c := connOf(got.Conn); c != nil && got.Reused {

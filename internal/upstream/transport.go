@@ -76,7 +76,10 @@ func Plain(a Address, h2c bool, timeout time.Duration) http.RoundTripper {
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(!h2c)
 	t.Protocols.SetUnencryptedHTTP2(h2c)
-	return t
+	if h2c || !canKeep {
+		return t
+	}
+	return &direct{Transport: t}
 }
 
 // alias is the name of the one credential.
