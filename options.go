@@ -149,6 +149,10 @@ func (s *Server) checkOptions(g *site.Generation) error {
 // slog.JSONHandler, at a fraction of the cost: the lines of a Server bypass slog, and all that
 // are waiting go to w in one Write of whole lines, at most 64 KiB. A Write that fails is
 // tried again for half a second, from where it stopped. A nil level means slog.LevelInfo.
+//
+// Go ends a program that writes to standard output or standard error when the reader of that pipe
+// is gone. A program whose log is one of them goes on, and counts the lines as dropped, after
+// signal.Ignore(syscall.SIGPIPE).
 func JSONLog(w io.Writer, level slog.Leveler) *slog.Logger { return audit.JSONLog(w, level) }
 
 // LintOptions are the settings of Lint. The zero value is valid.
