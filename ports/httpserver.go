@@ -83,24 +83,6 @@ func (h *limited) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// stackRoom is more than a stack of 4 KiB has left when a request begins.
-const stackRoom = 3 << 10
-
-// growStack makes the first stack of a goroutine, of 2 KiB, grow to 8 KiB before it is deep: each
-// growth costs 0.1 µs for each frame that the stack holds, and the guard with a small handler
-// needs 4 KiB. It does nothing: only the size of its frame counts.
-//
-//go:noinline
-func growStack(touch bool) {
-	if touch {
-		var room [stackRoom]byte
-		fill(&room)
-	}
-}
-
-//go:noinline
-func fill(room *[stackRoom]byte) { clear(room[:]) }
-
 // announceClose makes the answer the connection's last.
 //
 //go:noinline // its frame, see limitRequests

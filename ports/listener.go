@@ -173,6 +173,8 @@ const (
 // sweep runs until the listener is closed and no connection is left. It never blocks and
 // verifies nothing, because every deadline depends on it.
 func (l *listener) sweep() {
+	ballast.add()
+	defer ballast.done()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	rotated := time.Now()

@@ -1,0 +1,77 @@
+package ports
+
+import "sync"
+
+// stackRoom is more than a stack of 4 KiB has left when a request begins.
+const stackRoom = 3 << 10
+
+// growStack makes the first stack of a goroutine, of 2 KiB, grow to 8 KiB before it is deep: each
+// growth costs 0.1 µs for each frame that the stack holds, and the guard with a small handler
+// needs 4 KiB. It does nothing: only the size of its frame counts.
+//
+//go:noinline
+func growStack(touch bool) {
+	if touch {
+		var room [stackRoom]byte
+		clearRoom(room[:])
+	}
+}
+
+//go:noinline
+func clearRoom(room []byte) { clear(room) }
+
+// ballast is a goroutine with a deep stack, which waits as long as a port of the program listens.
+//
+// The runtime gives a new goroutine a stack as large as the average that the last garbage
+// collection found in use, rounded up to a power of two (metric /gc/stack/starting-size:bytes).
+// The goroutines of a port wait with shallow stacks. With few connections they bring the average
+// down to 2 KiB, and then the goroutines of every request, those in which net/http reads and
+// writes among them, copy their stacks to grow: 2 µs of a request on HTTP/2, 1 µs on HTTP/1. The
+// ballast brings it up to 8 KiB. Its weight is that of some 150 connections: with more of them
+// their own stacks decide, so it costs less than a megabyte.
+var ballast stackBallast
+
+type stackBallast struct {
+	mu    sync.Mutex
+	ports int           // that listen
+	end   chan struct{} // of the goroutine
+}
+
+// add is called when a port begins to listen, and done when it has ended.
+func (b *stackBallast) add() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ports++; b.ports == 1 {
+		b.end = make(chan struct{})
+		go holdStack(ballastFrames, false, b.end)
+	}
+}
+
+func (b *stackBallast) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ports--; b.ports == 0 {
+		close(b.end)
+	}
+}
+
+// The stack of the ballast has 256 KiB. Its pages are never touched.
+const (
+	ballastFrames = 16
+	ballastFrame  = 16 << 10
+)
+
+// holdStack waits for end with a number of large frames on its stack.
+//
+//go:noinline
+func holdStack(frames int, touch bool, end <-chan struct{}) {
+	if touch {
+		var room [ballastFrame]byte
+		clearRoom(room[:])
+	}
+	if frames > 1 {
+		holdStack(frames-1, touch, end)
+		return
+	}
+	<-end
+}
