@@ -41,7 +41,7 @@ func (p *Page) guarded(next http.Handler) http.Handler {
 			fail(w, r, http.StatusInternalServerError, "no guard stands in front of the admin page", "serve Page.Handler through Server.Serve, Server.Handler or a Guard")
 			return
 		case id.Via == identity.ViaAnonymous || id.User == identity.Default:
-			// Even if a rule allows it: such a rule is a mistake.
+			// Even if a rule allows it: such a rule is an error.
 			problem.Refusal(reason.NoRule).Write(w, r)
 			return
 		case p.server.Load() == nil:

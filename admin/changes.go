@@ -8,56 +8,56 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/report"
 )
 
-// Changes is what has changed since the program began.
-type Changes struct {
-	Generations []Generation  `json:"generations"` // newest first
-	Failed      *FailedReload `json:"failed,omitempty"`
+// apiChanges is what has changed since the program began.
+type apiChanges struct {
+	Generations []apiGeneration  `json:"generations"` // newest first
+	Failed      *apiFailedReload `json:"failed,omitempty"`
 }
 
-// Generation is a configuration that took effect.
-type Generation struct {
-	Number   uint64    `json:"number"`
-	At       string    `json:"at"`
-	Files    []Change  `json:"files"`
-	Warnings []mistake `json:"warnings,omitempty"`
-	Omitted  int       `json:"omitted,omitempty"`
+// apiGeneration is a configuration that took effect.
+type apiGeneration struct {
+	Number   uint64      `json:"number"`
+	At       string      `json:"at"`
+	Files    []apiChange `json:"files"`
+	Warnings []apiError  `json:"warnings,omitempty"`
+	Omitted  int         `json:"omitted,omitempty"`
 }
 
-// Change is a file whose content changed.
-type Change struct {
+// apiChange is a file whose content changed.
+type apiChange struct {
 	Name   string `json:"name"`
 	Before string `json:"before,omitempty"` // SHA-256; absent: it was not used
 	After  string `json:"after,omitempty"`  // SHA-256; absent: it is not used
 }
 
-// FailedReload is the last reload that failed.
-type FailedReload struct {
-	At     string    `json:"at"`
-	Files  []Change  `json:"files"`
-	Errors []mistake `json:"errors"`
+// apiFailedReload is the last reload that failed.
+type apiFailedReload struct {
+	At     string      `json:"at"`
+	Files  []apiChange `json:"files"`
+	Errors []apiError  `json:"errors"`
 }
 
 // changes answers with the generations of this process.
 func (c *call) changes() (any, error) {
 	h := c.server.History()
-	out := &Changes{Generations: []Generation{}}
+	out := &apiChanges{Generations: []apiGeneration{}}
 	for _, g := range h.Generations {
-		x := Generation{Number: g.Number, At: report.Time(g.At), Files: newChanges(g.Files), Omitted: g.Omitted}
+		x := apiGeneration{Number: g.Number, At: report.Time(g.At), Files: newChanges(g.Files), Omitted: g.Omitted}
 		for _, w := range g.Warnings {
-			x.Warnings = append(x.Warnings, mistake{w.File, w.Line, w.Column, w.What, w.Hint})
+			x.Warnings = append(x.Warnings, apiError{w.File, w.Line, w.Column, w.What, w.Hint})
 		}
 		out.Generations = append(out.Generations, x)
 	}
 	if f := h.Failed; f != nil {
-		out.Failed = &FailedReload{report.Time(f.At), newChanges(f.Files), newMistakes(f.Errors)}
+		out.Failed = &apiFailedReload{report.Time(f.At), newChanges(f.Files), newAPIErrors(f.Errors)}
 	}
 	return out, nil
 }
 
-func newChanges(all []mtlsguard.FileChange) []Change {
-	out := []Change{}
+func newChanges(all []mtlsguard.FileChange) []apiChange {
+	out := []apiChange{}
 	for _, f := range all {
-		x := Change{Name: f.Name}
+		x := apiChange{Name: f.Name}
 		if !f.Before.IsZero() {
 			x.Before = f.Before.String()
 		}
@@ -71,9 +71,9 @@ func newChanges(all []mtlsguard.FileChange) []Change {
 
 // changesView is the screen of the generations.
 type changesView struct {
-	*Changes
+	*apiChanges
 	MayReload bool
-	Fleet     *Fleet // nil: the server follows no source
+	Fleet     *apiFleet // nil: the server follows no source
 }
 
 func (c *call) changesScreen() (any, error) {
@@ -81,15 +81,15 @@ func (c *call) changesScreen() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &changesView{Changes: v.(*Changes), MayReload: c.mayPost("/changes/reload")}
+	out := &changesView{apiChanges: v.(*apiChanges), MayReload: c.mayPost("/changes/reload")}
 	if fleet, err := c.fleet(); err == nil {
-		out.Fleet = fleet.(*Fleet)
+		out.Fleet = fleet.(*apiFleet)
 	}
 	return out, nil
 }
 
-// Reloaded is the answer to a reload.
-type Reloaded struct {
+// apiReloaded is the answer to a reload.
+type apiReloaded struct {
 	Generation uint64 `json:"generation"`
 	At         string `json:"at"`
 }
@@ -110,7 +110,7 @@ func (c *call) reload() (any, error) {
 		return nil, err
 	}
 	s := c.server.Status()
-	return Reloaded{s.Generation, report.Time(s.Since)}, nil
+	return apiReloaded{s.Generation, report.Time(s.Since)}, nil
 }
 
 // reloadScreen reloads, and goes back to the generations.

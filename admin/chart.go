@@ -45,7 +45,7 @@ type chartRow struct {
 }
 
 // newChart returns the chart of a report: the ports are added up.
-func newChart(title string, s SeriesReport) chart {
+func newChart(title string, s apiSeriesReport) chart {
 	out := chart{Title: title, Width: chartWidth, Height: chartHeight}
 	byReason := map[reason.Reason][]uint64{}
 	for _, x := range s.Series {

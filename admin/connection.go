@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Connection is an open connection as the API lists it.
-type Connection struct {
+// apiConnection is an open connection as the API lists it.
+type apiConnection struct {
 	ID          uint64              `json:"id"`
 	Port        string              `json:"port"`
 	Remote      string              `json:"remote"`
@@ -39,8 +39,8 @@ type Connection struct {
 	Last        string              `json:"last,omitempty"`
 }
 
-func newConnection(i *ports.ConnInfo) Connection {
-	out := Connection{
+func newConnection(i *ports.ConnInfo) apiConnection {
+	out := apiConnection{
 		ID: i.ID, Port: i.Port, Remote: netAddress(i.Remote), Proxy: netAddress(i.Proxy), Since: report.Time(i.Since), ServerName: escape.Printable(i.ServerName, maxWord),
 		TLS: tls.VersionName(i.TLSVersion), Resumed: i.Resumed, Protocol: i.Protocol, State: "open", Until: optionalTime(i.Until),
 		User: escape.Printable(i.User, 0), Mapping: i.Mapping, Via: i.Via, Requests: i.Requests, Active: i.Active, Last: optionalTime(i.Last),
@@ -94,7 +94,7 @@ type connectionsView struct {
 	Ports       []string
 	Users       []userCount
 	Total       int
-	Connections []Connection
+	Connections []apiConnection
 	Next        string // the query of the next page
 	MayClose    bool
 }
@@ -117,7 +117,7 @@ func (c *call) connectionsScreen() (any, error) {
 // selectConnections returns the connections that a filter selects, and how many each user has,
 // those with the most first.
 func (c *call) selectConnections(f *connectionFilter) *connectionsView {
-	v := &connectionsView{Connections: []Connection{}}
+	v := &connectionsView{Connections: []apiConnection{}}
 	byUser := map[string]int{}
 	for _, i := range c.server.Connections() {
 		v.Total++
@@ -145,8 +145,8 @@ func (c *call) selectConnections(f *connectionFilter) *connectionsView {
 	return v
 }
 
-// Closed is the answer to a connection that was closed.
-type Closed struct {
+// apiClosed is the answer to a connection that was closed.
+type apiClosed struct {
 	ID     uint64 `json:"id"`
 	Closed bool   `json:"closed"`
 }
@@ -170,7 +170,7 @@ func (c *call) closeConnection() (any, error) {
 	if err != nil || !c.server.CloseConnection(id) {
 		return nil, notFound(fmt.Sprintf("there is no open connection %s", escape.Quote(text, escape.Short)), "it may have ended")
 	}
-	return Closed{id, true}, nil
+	return apiClosed{id, true}, nil
 }
 
 // closeScreen closes a connection, and goes back to the list.

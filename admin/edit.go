@@ -17,9 +17,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/useredit"
 )
 
-// Edited is the answer to a change of the mappings: as users add --json, and the generation in
+// apiEdited is the answer to a change of the mappings: as users add --json, and the generation in
 // which it is in effect.
-type Edited struct {
+type apiEdited struct {
 	*useredit.Change
 	// Outcomes are what an uploaded certificate is on each port, before the change and after it.
 	Outcomes   []useredit.Outcome `json:"outcomes,omitempty"`
@@ -57,7 +57,7 @@ func (c *call) addMapping() (any, error) {
 }
 
 // add adds a mapping of a certificate.
-func (c *call) add(body *addition, p proposal) (*Edited, error) {
+func (c *call) add(body *addition, p proposal) (*apiEdited, error) {
 	c.what = "add a mapping of user " + body.User
 	var err error
 	if p.chain, err = readCertificates([]byte(body.Certificate)); err != nil {
@@ -100,7 +100,7 @@ func (c *call) setMapping() (any, error) {
 }
 
 // set changes keys of one mapping.
-func (c *call) set(change useredit.Set, p proposal) (*Edited, error) {
+func (c *call) set(change useredit.Set, p proposal) (*apiEdited, error) {
 	c.what = "change mapping " + change.IDs[0]
 	for _, f := range change.Fields() {
 		c.what += fmt.Sprintf(", %s: %s", f.Key, cmp.Or(f.Text, "none"))
@@ -129,7 +129,7 @@ func (c *call) proposal() proposal {
 
 // edit applies a change to the users, and waits until it is in effect. It goes through the
 // loader, as the command does.
-func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, error)) (*Edited, error) {
+func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, error)) (*apiEdited, error) {
 	c.dryRun = p.dryRun
 	if !c.page.mayEdit() {
 		return nil, &failure{Status: http.StatusForbidden, Detail: "this page does not edit", Hint: "admin: {edit: true} in mtlsguard.yaml, or Config.Edit of the program; mtlsguard users edits the files"}
@@ -175,7 +175,7 @@ func (c *call) edit(p proposal, change func(*useredit.File) (*useredit.Change, e
 		return nil, editFailure(err)
 	}
 	s := c.server.Status()
-	return &Edited{Change: out, Outcomes: outcomes, Generation: s.Generation, At: report.Time(s.Since), ETag: formatETag(digest)}, nil
+	return &apiEdited{Change: out, Outcomes: outcomes, Generation: s.Generation, At: report.Time(s.Since), ETag: formatETag(digest)}, nil
 }
 
 // editFailure returns the answer to an edit that the writer has refused.

@@ -14,7 +14,7 @@ import (
 	"github.com/mtlsguard/mtlsguard/internal/testkit"
 )
 
-// A file that cannot be written is not the editor's mistake, and nothing changes.
+// A file that cannot be written is not an error of the editor, and nothing changes.
 // Covers W10.
 func TestUsersThatCannotBeWritten(t *testing.T) {
 	t.Parallel()

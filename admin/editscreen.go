@@ -65,14 +65,14 @@ func lastDayOf(notAfter string) string {
 
 // rotationView is the screen that shows a rotation before it is confirmed.
 type rotationView struct {
-	Old        Mapping
+	Old        apiMapping
 	Kinds      []string
 	By, Value  string
 	LastDay    string
 	Note, ETag string
 	PEM        string // of the next certificate
 	Next       *report.Inspection
-	Proposed   *Edited
+	Proposed   *apiEdited
 	Failure    *failure
 }
 
@@ -90,7 +90,7 @@ func (c *call) rotateScreen() (any, error) {
 	}
 	confirmed := f.value("confirmed") == "1"
 	c.dryRun = !confirmed
-	m := old.(Mapping)
+	m := old.(apiMapping)
 	v := &rotationView{Old: m, Kinds: useredit.Kinds, By: f.value("by"), Value: f.value("value"), LastDay: f.value("last_day"), Note: f.value("note"), ETag: f.value("etag")}
 	body := renewal{Certificate: f.certificate, By: v.By, Value: v.Value}
 	v.LastDay = cmp.Or(v.LastDay, lastDayOf(c.defaultEnd(&m)))

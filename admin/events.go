@@ -52,8 +52,8 @@ func newLivePorts(s *mtlsguard.Status) []livePort {
 // liveRefusals is the event refusal: how many refusals there were since the last one, and the
 // newest of them.
 type liveRefusals struct {
-	Refusals   []Refusal `json:"refusals"`
-	Suppressed int       `json:"suppressed"` // not sent
+	Refusals   []apiRefusal `json:"refusals"`
+	Suppressed int          `json:"suppressed"` // not sent
 }
 
 // events sends the events of the server as they happen (text/event-stream), until the server
@@ -137,7 +137,7 @@ func (s *stream) sendRefusals() bool {
 	if last == s.sent {
 		return true
 	}
-	out := liveRefusals{Refusals: []Refusal{}}
+	out := liveRefusals{Refusals: []apiRefusal{}}
 	for _, r := range s.page.recorder.refusals() {
 		if r.sequence <= s.sent || len(out.Refusals) == refusalsPerTick {
 			break

@@ -26,13 +26,13 @@ type question struct {
 	Headers     map[string]string `json:"headers"`
 }
 
-// Explained is the answer to a question: as explain --json, and the verdict as a sentence.
-type Explained struct {
+// apiExplained is the answer to a question: as explain --json, and the verdict as a sentence.
+type apiExplained struct {
 	Verdict string `json:"verdict"`
 	report.Explanation
-	Hints []Hint `json:"hints"`
+	Hints []apiHint `json:"hints"`
 	// Refusal is the refusal that a reference names.
-	Refusal *Refusal `json:"refusal,omitempty"`
+	Refusal *apiRefusal `json:"refusal,omitempty"`
 	// Inspection describes the certificate of a caller without a user.
 	Inspection *report.Inspection `json:"inspection,omitempty"`
 	// Make is there if a screen may offer to map the certificate.
@@ -49,7 +49,7 @@ func (c *call) explainJSON() (any, error) {
 }
 
 // explain answers a question about the current configuration.
-func (c *call) explain(q *question) (*Explained, error) {
+func (c *call) explain(q *question) (*apiExplained, error) {
 	given := 0
 	for _, text := range []string{q.Reference, q.User, q.Certificate} {
 		if text != "" {
@@ -80,7 +80,7 @@ func (c *call) explain(q *question) (*Explained, error) {
 }
 
 // explainReference asks again what was refused.
-func (c *call) explainReference(q *question) (*Explained, error) {
+func (c *call) explainReference(q *question) (*apiExplained, error) {
 	r, err := c.findRefusal(q.Reference)
 	if err != nil {
 		return nil, err
@@ -114,10 +114,10 @@ func (c *call) explainReference(q *question) (*Explained, error) {
 }
 
 // Refused reports that the handshake would be refused.
-func (x *Explained) Refused() bool { return x.Stage == "handshake" }
+func (x *apiExplained) Refused() bool { return x.Stage == "handshake" }
 
 // ask asks the server, and adds the verdict and the hints.
-func (c *call) ask(request mtlsguard.ExplainRequest) (*Explained, error) {
+func (c *call) ask(request mtlsguard.ExplainRequest) (*apiExplained, error) {
 	x, err := c.server.Explain(c.Context(), request)
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (c *call) ask(request mtlsguard.ExplainRequest) (*Explained, error) {
 	if len(request.Certificates) > 0 {
 		leaf = request.Certificates[0]
 	}
-	out := &Explained{Verdict: verdict(&x), Explanation: report.NewExplanation(&x, leaf)}
+	out := &apiExplained{Verdict: verdict(&x), Explanation: report.NewExplanation(&x, leaf)}
 	if leaf != nil && x.Identity == nil {
 		out.Inspection = report.Inspect(leaf, c.now)
 	}
@@ -138,14 +138,14 @@ func (c *call) ask(request mtlsguard.ExplainRequest) (*Explained, error) {
 }
 
 // explainUser asks the policy alone.
-func (c *call) explainUser(q *question) (*Explained, error) {
+func (c *call) explainUser(q *question) (*apiExplained, error) {
 	path, _, _ := strings.Cut(cmp.Or(q.Path, "/"), "?")
 	method := cmp.Or(q.Method, http.MethodGet)
 	x, err := c.server.ExplainUser(q.User, q.Port, method, path)
 	if err != nil {
 		return nil, err
 	}
-	out := &Explained{Explanation: report.Explanation{
+	out := &apiExplained{Explanation: report.Explanation{
 		Allowed: x.Decision.Allowed, Stage: "policy", Reason: x.Decision.Reason, Port: q.Port, Method: method, Path: path,
 		User: q.User, Groups: x.Groups, Policy: &x, Decided: x.Decision.Rule.String(),
 	}}

@@ -16,7 +16,7 @@ type explainView struct {
 	Users     []string
 	Asked     question
 	HeaderSet string // the headers, one a line, as they were entered
-	Explained *Explained
+	Explained *apiExplained
 	Failure   *failure
 }
 

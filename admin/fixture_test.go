@@ -50,7 +50,7 @@ const siteUsers = `mappings:
   - {id: old, user: olaf, subject: "CN=olaf,OU=Old,O=Acme", issuer: client-ca.pem, disabled: true}
 `
 
-// The last rule is a mistake, which must not open the page to Default.
+// The last rule is an error, which must not open the page to Default.
 const sitePolicy = `p, group:admins, admin, *, /*, allow
 p, group:auditors, admin, GET, /*, allow
 p, group:auditors, admin, POST, /explain, allow

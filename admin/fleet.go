@@ -13,18 +13,18 @@ import (
 	"github.com/mtlsguard/mtlsguard/source"
 )
 
-// Fleet is the fleet that the server is a node of. What the store says about generations and nodes is shown as it is;
+// apiFleet is the fleet that the server is a node of. What the store says about generations and nodes is shown as it is;
 // the generation in effect was checked.
-type Fleet struct {
-	Name        string            `json:"name"`
-	InEffect    uint64            `json:"in_effect"` // on this node
-	Generations []FleetGeneration `json:"generations"`
-	Nodes       []FleetNode       `json:"nodes"`
-	Error       string            `json:"error,omitempty"` // why generations or nodes are missing
+type apiFleet struct {
+	Name        string               `json:"name"`
+	InEffect    uint64               `json:"in_effect"` // on this node
+	Generations []apiFleetGeneration `json:"generations"`
+	Nodes       []apiFleetNode       `json:"nodes"`
+	Error       string               `json:"error,omitempty"` // why generations or nodes are missing
 }
 
-// FleetGeneration is a generation of a fleet, newest first.
-type FleetGeneration struct {
+// apiFleetGeneration is a generation of a fleet, newest first.
+type apiFleetGeneration struct {
 	Number   uint64 `json:"number"`
 	At       string `json:"at"`
 	Author   string `json:"author"`
@@ -33,8 +33,8 @@ type FleetGeneration struct {
 	Restores uint64 `json:"restores,omitempty"`
 }
 
-// FleetNode is what a node has reported.
-type FleetNode struct {
+// apiFleetNode is what a node has reported.
+type apiFleetNode struct {
 	Node   string   `json:"node"`
 	Number uint64   `json:"number"` // in effect there
 	Since  string   `json:"since"`
@@ -46,8 +46,8 @@ type FleetNode struct {
 // shownGenerations is how many generations are listed.
 const shownGenerations = 50
 
-func newFleetGeneration(m source.Manifest) FleetGeneration {
-	return FleetGeneration{m.Number, report.Time(m.At), m.Author, m.By, m.Note, m.Restores}
+func newFleetGeneration(m source.Manifest) apiFleetGeneration {
+	return apiFleetGeneration{m.Number, report.Time(m.At), m.Author, m.By, m.Note, m.Restores}
 }
 
 // node returns the node of a fleet that the server is.
@@ -67,7 +67,7 @@ func (c *call) fleet() (any, error) {
 	}
 	now := node.Site.Fleet
 	c.w.Header().Set("ETag", formatETag(now.Digest().SHA256()))
-	out := &Fleet{Name: now.Manifest.Fleet, InEffect: now.Manifest.Number, Generations: []FleetGeneration{newFleetGeneration(now.Manifest)}, Nodes: []FleetNode{}}
+	out := &apiFleet{Name: now.Manifest.Fleet, InEffect: now.Manifest.Number, Generations: []apiFleetGeneration{newFleetGeneration(now.Manifest)}, Nodes: []apiFleetNode{}}
 	store, ok := c.page.storeOf(node)
 	if !ok {
 		out.Error = "the source can only be read: it has no history, and no reports of nodes"
@@ -98,7 +98,7 @@ func (c *call) fleet() (any, error) {
 		out.Generations = append(out.Generations, newFleetGeneration(m))
 	}
 	for _, r := range got.reports {
-		out.Nodes = append(out.Nodes, FleetNode{r.Node, r.Number, report.Time(r.Since), report.Time(r.At), c.stateOf(&r, newest), r.Errors})
+		out.Nodes = append(out.Nodes, apiFleetNode{r.Node, r.Number, report.Time(r.Since), report.Time(r.At), c.stateOf(&r, newest), r.Errors})
 	}
 	return out, nil
 }

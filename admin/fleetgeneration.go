@@ -15,9 +15,9 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// FleetChange is a generation of a fleet with what it changed.
-type FleetChange struct {
-	FleetGeneration
+// apiFleetChange is a generation of a fleet with what it changed.
+type apiFleetChange struct {
+	apiFleetGeneration
 	Trusted bool                 `json:"trusted"` // a signer of this node has signed it, or it needs none
 	Files   []fleetedit.FileDiff `json:"files"`
 }
@@ -56,7 +56,7 @@ func (c *call) fleetChange() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &FleetChange{newFleetGeneration(g.Manifest), node.Check(g) == nil, files}, nil
+	return &apiFleetChange{newFleetGeneration(g.Manifest), node.Check(g) == nil, files}, nil
 }
 
 // storedGeneration returns the generation that the path names, as the store has it.
@@ -81,9 +81,9 @@ func (c *call) storedGeneration(node *fleetedit.Node) (*source.Generation, error
 	})
 }
 
-// RolledBack is the answer to a rollback.
-type RolledBack struct {
-	Reloaded
+// apiRolledBack is the answer to a rollback.
+type apiRolledBack struct {
+	apiReloaded
 	Number   uint64   `json:"number"` // of the new generation of the fleet
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -92,7 +92,7 @@ type RolledBack struct {
 func (c *call) rollback() (any, error) { return c.rollBack(c.ifMatch()) }
 
 // rollBack is rollback for an editor who has seen the generation in effect with the given ETag.
-func (c *call) rollBack(match string) (*RolledBack, error) {
+func (c *call) rollBack(match string) (*apiRolledBack, error) {
 	c.what = "roll back the fleet to generation " + c.PathValue("number")
 	if err := c.checkQuery("note", "lock_me_out", "dry_run"); err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (c *call) rollBack(match string) (*RolledBack, error) {
 		return nil, editFailure(err)
 	}
 	s := c.server.Status()
-	return &RolledBack{Reloaded{s.Generation, report.Time(s.Since)}, fleetedit.OfServer(c.server).Site.Fleet.Manifest.Number, warnings}, nil
+	return &apiRolledBack{apiReloaded{s.Generation, report.Time(s.Since)}, fleetedit.OfServer(c.server).Site.Fleet.Manifest.Number, warnings}, nil
 }
 
 // checkAncestor refuses a generation that no signer has signed, or that was never in effect before the one of now.
@@ -195,7 +195,7 @@ func (c *call) staysIn(next *site.Generation) error {
 
 // fleetChangeView is the screen of a generation.
 type fleetChangeView struct {
-	*FleetChange
+	*apiFleetChange
 	ETag string // of the generation in effect; "" where nothing can be restored
 }
 
@@ -204,7 +204,7 @@ func (c *call) fleetChangeScreen() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &fleetChangeView{FleetChange: v.(*FleetChange)}
+	out := &fleetChangeView{apiFleetChange: v.(*apiFleetChange)}
 	node, err := c.node()
 	if err != nil {
 		return nil, err

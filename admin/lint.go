@@ -7,8 +7,8 @@ import (
 	"github.com/mtlsguard/mtlsguard"
 )
 
-// Finding is a setting that loads and is probably not intended, as lint --json has it.
-type Finding struct {
+// apiFinding is a setting that loads and is probably not intended, as lint --json has it.
+type apiFinding struct {
 	About string `json:"about"`
 	File  string `json:"file"`
 	Line  int    `json:"line,omitempty"`
@@ -22,7 +22,7 @@ type findings struct {
 	mu         sync.Mutex // held during a whole Lint: one at a time
 	generation uint64
 	at         time.Time
-	found      []Finding
+	found      []apiFinding
 	known      bool
 }
 
@@ -43,16 +43,16 @@ func (c *call) lint() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []Finding{}
+	out := []apiFinding{}
 	for _, f := range all {
-		out = append(out, Finding{f.About, f.File, f.Line, f.What, f.Hint, f.Note})
+		out = append(out, apiFinding{f.About, f.File, f.Line, f.What, f.Hint, f.Note})
 	}
 	l.generation, l.at, l.found, l.known = generation, c.now, out, true
 	return out, nil
 }
 
 // lintView is the screen of the findings.
-type lintView struct{ Findings, Notes []Finding }
+type lintView struct{ Findings, Notes []apiFinding }
 
 func (c *call) lintScreen() (any, error) {
 	all, err := c.lint()
@@ -60,7 +60,7 @@ func (c *call) lintScreen() (any, error) {
 		return nil, err
 	}
 	v := &lintView{}
-	for _, f := range all.([]Finding) {
+	for _, f := range all.([]apiFinding) {
 		if f.Note {
 			v.Notes = append(v.Notes, f)
 		} else {

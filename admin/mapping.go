@@ -14,22 +14,22 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Mapping is a mapping as the API lists it: as users list --json, and what the page knows of its
+// apiMapping is a mapping as the API lists it: as users list --json, and what the page knows of its
 // use.
-type Mapping struct {
+type apiMapping struct {
 	useredit.Mapping
 	InForce bool `json:"in_force"` // not disabled, and within its dates
 	// CertificateNotAfter is the end of the certificate, for a mapping of one certificate: that of
 	// Config.Certificates, or the one that was used last.
-	CertificateNotAfter string    `json:"certificate_not_after,omitempty"`
-	KnownFrom           string    `json:"known_from,omitempty"` // seen or kept
-	LastSeen            *LastSeen `json:"last_seen,omitempty"`  // since the start of the program
-	FirstSeen           string    `json:"first_seen,omitempty"` // since the start of the program
-	Number              uint64    `json:"number"`               // its place, from 1, for after
+	CertificateNotAfter string       `json:"certificate_not_after,omitempty"`
+	KnownFrom           string       `json:"known_from,omitempty"` // seen or kept
+	LastSeen            *apiLastSeen `json:"last_seen,omitempty"`  // since the start of the program
+	FirstSeen           string       `json:"first_seen,omitempty"` // since the start of the program
+	Number              uint64       `json:"number"`               // its place, from 1, for after
 }
 
-// LastSeen is the last use of a mapping.
-type LastSeen struct {
+// apiLastSeen is the last use of a mapping.
+type apiLastSeen struct {
 	At   string `json:"at"`
 	Port string `json:"port"`
 	User string `json:"user,omitempty"` // of a pattern
@@ -69,7 +69,7 @@ func (f *mappingFilter) mayMatch(m *certmap.Mapping) bool {
 }
 
 // matches reports whether the filter selects a mapping that mayMatch lets through.
-func (f *mappingFilter) matches(m *Mapping, now time.Time) bool {
+func (f *mappingFilter) matches(m *apiMapping, now time.Time) bool {
 	if f.User != "" && m.User != f.User && (m.LastSeen == nil || m.LastSeen.User != f.User) {
 		return false
 	}
@@ -102,8 +102,8 @@ func before(text string, t time.Time) bool {
 
 // mappings returns the mappings that a filter selects, in the order of the table, and whether
 // there are more.
-func (c *call) mappings(f *mappingFilter) (out []Mapping, more bool) {
-	out = []Mapping{}
+func (c *call) mappings(f *mappingFilter) (out []apiMapping, more bool) {
+	out = []apiMapping{}
 	n := uint64(0)
 	for m := range c.server.Mappings() {
 		if n++; n <= f.after || !f.mayMatch(&m) {
@@ -121,13 +121,13 @@ func (c *call) mappings(f *mappingFilter) (out []Mapping, more bool) {
 	return out, false
 }
 
-func (c *call) newMapping(m *certmap.Mapping, number uint64) Mapping {
-	out := Mapping{Mapping: useredit.NewMapping(*m), Number: number}
+func (c *call) newMapping(m *certmap.Mapping, number uint64) apiMapping {
+	out := apiMapping{Mapping: useredit.NewMapping(*m), Number: number}
 	out.InForce = !m.Disabled && !c.now.Before(m.NotBefore) && (m.NotAfter.IsZero() || !c.now.After(m.NotAfter))
 	last, first, ok := c.page.seen.of(m.ID)
 	if ok {
 		out.FirstSeen = report.Time(first)
-		out.LastSeen = &LastSeen{At: optionalTime(last.time()), Port: last.port}
+		out.LastSeen = &apiLastSeen{At: optionalTime(last.time()), Port: last.port}
 		if m.User != last.user {
 			out.LastSeen.User = last.user
 		}

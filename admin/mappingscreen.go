@@ -14,7 +14,7 @@ type mappingsView struct {
 	Filter   mappingFilter
 	States   []string
 	MayAdd   bool
-	Mappings []Mapping
+	Mappings []apiMapping
 	Next     string // the query of the next page
 }
 
@@ -42,9 +42,9 @@ func (c *call) mappingsScreen() (any, error) {
 
 // mappingView is the screen of one mapping, and of the others of its user.
 type mappingView struct {
-	Mapping
+	apiMapping
 	Groups    []string
-	Others    []Mapping
+	Others    []apiMapping
 	Rotations []rotation
 	Kinds     []string
 	ETag      string // of the users; "" where the caller may not edit them
@@ -56,7 +56,7 @@ func (c *call) mappingScreen() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &mappingView{Mapping: m.(Mapping), Kinds: useredit.Kinds}
+	v := &mappingView{apiMapping: m.(apiMapping), Kinds: useredit.Kinds}
 	if c.mayPost(mappingPath(v.ID) + "/edit") {
 		v.ETag = c.usersETag()
 	}
@@ -68,13 +68,13 @@ func (c *call) mappingScreen() (any, error) {
 		v.Groups = x.Groups
 	}
 	all, _ := c.mappings(&mappingFilter{User: v.User, limit: defaultLimit})
-	v.Others = slices.DeleteFunc(all, func(o Mapping) bool { return o.ID == v.ID })
-	v.Rotations = c.rotations(&v.Mapping, v.Others)
+	v.Others = slices.DeleteFunc(all, func(o apiMapping) bool { return o.ID == v.ID })
+	v.Rotations = c.rotations(&v.apiMapping, v.Others)
 	return v, nil
 }
 
 // IsPattern reports whether the mapping gives many users.
-func (m *Mapping) IsPattern() bool { return strings.Contains(m.User, "{") }
+func (m *apiMapping) IsPattern() bool { return strings.Contains(m.User, "{") }
 
 // mayEdit reports whether the caller may change mappings by a POST to a path of the page.
 func (c *call) mayEdit(path string) bool { return c.mayPost(path) && c.usersETag() != "" }

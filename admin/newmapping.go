@@ -27,7 +27,7 @@ type newMappingView struct {
 	MayAdd    bool
 	PEM       string
 	Upload    *report.Inspection
-	Proposed  *Edited
+	Proposed  *apiEdited
 	Failure   *failure
 }
 
@@ -109,6 +109,6 @@ type makeUser struct{ Reference, PEM string } // one of them
 
 // offersMapping reports whether the caller may make the certificate of an explanation a user:
 // nobody has it, and nobody has shut it out on purpose.
-func (c *call) offersMapping(x *Explained) bool {
+func (c *call) offersMapping(x *apiExplained) bool {
 	return x.Reason == reason.Unmapped && x.Inspection != nil && !x.isDisabled() && c.mayEdit(newMappingPath)
 }

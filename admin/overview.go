@@ -20,7 +20,7 @@ type overviewView struct {
 	Lint    *int // the number of findings, if they are known
 	Ports   []livePort
 	Hour    chart
-	Refused []Refused
+	Refused []apiRefused
 }
 
 // need is something that needs a person, or will.

@@ -16,8 +16,8 @@ import (
 	"github.com/mtlsguard/mtlsguard/reason"
 )
 
-// Port is a port as the API lists it.
-type Port struct {
+// apiPort is a port as the API lists it.
+type apiPort struct {
 	Name         string                   `json:"name"`
 	Listen       string                   `json:"listen,omitempty"`
 	Address      string                   `json:"address,omitempty"`     // where it listens
@@ -34,45 +34,45 @@ type Port struct {
 	Failed       uint64                   `json:"failed"`               // handshakes
 	Certificate  *report.Certificate      `json:"certificate,omitempty"`
 	FreshUntil   string                   `json:"fresh_until,omitempty"`
-	Trust        []Trust                  `json:"trust,omitempty"`
-	Forwarded    *Forwarded               `json:"forwarded,omitempty"`
+	Trust        []apiTrust               `json:"trust,omitempty"`
+	Forwarded    *apiForwarded            `json:"forwarded,omitempty"`
 	ServerNames  []string                 `json:"server_names,omitempty"`
 	Methods      []string                 `json:"methods,omitempty"`
 	Registration bool                     `json:"registration,omitempty"`
 	Tunnel       bool                     `json:"tunnel,omitempty"`
-	Limits       []Limit                  `json:"limits,omitempty"`
+	Limits       []apiLimit               `json:"limits,omitempty"`
 }
 
-// Forwarded describes the gateways of a port.
-type Forwarded struct {
+// apiForwarded describes the gateways of a port.
+type apiForwarded struct {
 	Format   string   `json:"format,omitempty"`
 	Headers  []string `json:"headers,omitempty"`
 	Gateways []string `json:"gateways,omitempty"` // names, fingerprints, or addresses that are dialled
 }
 
-// Limit is a limit of a port.
-type Limit struct {
+// apiLimit is a limit of a port.
+type apiLimit struct {
 	Name    string `json:"name"` // as in mtlsguard.yaml
 	Value   string `json:"value"`
 	Default bool   `json:"default"` // the file does not set it
 }
 
 // allPorts returns the ports, in the order of the file.
-func (c *call) allPorts() []Port {
+func (c *call) allPorts() []apiPort {
 	status := c.server.Status()
 	counts := map[string]mtlsguard.PortStatus{}
 	for _, p := range status.Ports {
 		counts[p.Name] = p
 	}
-	out := []Port{}
+	out := []apiPort{}
 	for _, p := range c.server.PortInfos() {
 		out = append(out, newPort(&p, counts[p.Name]))
 	}
 	return out
 }
 
-func newPort(p *mtlsguard.PortInfo, s mtlsguard.PortStatus) Port {
-	out := Port{
+func newPort(p *mtlsguard.PortInfo, s mtlsguard.PortStatus) apiPort {
+	out := apiPort{
 		Name: p.Name, Listen: p.Listen, Address: netAddress(p.Addr), Strict: p.Strict, Unmapped: p.Unmapped, State: "closed",
 		Connections: s.Connections, Limit: p.Limits.Connections, Allowed: s.Allowed, Refused: s.Refused, Handshakes: s.Handshakes, Failed: s.Failed,
 		FreshUntil: optionalTime(s.FreshUntil), ServerNames: p.ServerNames, Methods: p.Methods, Registration: p.Registration, Tunnel: p.Tunnel,
@@ -94,7 +94,7 @@ func newPort(p *mtlsguard.PortInfo, s mtlsguard.PortStatus) Port {
 		out.Certificate = report.NewCertificate(p.Certificate[0])
 	}
 	if g := p.Gateways; g != nil {
-		out.Forwarded = &Forwarded{Format: g.Format, Headers: g.Headers, Gateways: slices.Concat(g.Names, g.Addrs)}
+		out.Forwarded = &apiForwarded{Format: g.Format, Headers: g.Headers, Gateways: slices.Concat(g.Names, g.Addrs)}
 		for _, pin := range g.Pins {
 			out.Forwarded.Gateways = append(out.Forwarded.Gateways, pin.String())
 		}
@@ -103,19 +103,19 @@ func newPort(p *mtlsguard.PortInfo, s mtlsguard.PortStatus) Port {
 }
 
 // newLimits returns the limits of a port, in the order of the documentation.
-func newLimits(p *mtlsguard.PortInfo) []Limit {
+func newLimits(p *mtlsguard.PortInfo) []apiLimit {
 	if p.Limits == (ports.Limits{}) {
 		return nil
 	}
-	var out []Limit
+	var out []apiLimit
 	duration := func(name string, v, set time.Duration) {
 		text := v.String()
 		if v <= 0 {
 			text = "none"
 		}
-		out = append(out, Limit{name, text, set == 0})
+		out = append(out, apiLimit{name, text, set == 0})
 	}
-	count := func(name string, v, set int) { out = append(out, Limit{name, strconv.Itoa(v), set == 0}) }
+	count := func(name string, v, set int) { out = append(out, apiLimit{name, strconv.Itoa(v), set == 0}) }
 	v, set := p.Limits, p.LimitsInFile
 	duration("handshake", v.Handshake, set.Handshake)
 	count("handshakes", v.Handshakes, set.Handshakes)
@@ -147,9 +147,9 @@ func (c *call) port() (any, error) {
 
 // portView is the screen of one port.
 type portView struct {
-	Port
+	apiPort
 	Counts   []count
-	Mappings []Mapping // that name the port
+	Mappings []apiMapping // that name the port
 }
 
 // count is the number of refusals for a reason.
@@ -164,7 +164,7 @@ func (c *call) portScreen() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &portView{Port: p.(Port)}
+	v := &portView{apiPort: p.(apiPort)}
 	for stage, counts := range map[string]map[reason.Reason]uint64{"handshake": v.Handshakes, "request": v.Refused} {
 		for r, n := range counts {
 			v.Counts = append(v.Counts, count{stage, r, n})

@@ -10,16 +10,16 @@ import (
 
 // document is a problem document (RFC 9457), as those of the guard, with what is wrong.
 type document struct {
-	Type   string    `json:"type"`
-	Title  string    `json:"title"`
-	Status int       `json:"status"`
-	Detail string    `json:"detail"`
-	Hint   string    `json:"hint,omitempty"`
-	Errors []mistake `json:"errors,omitempty"`
+	Type   string     `json:"type"`
+	Title  string     `json:"title"`
+	Status int        `json:"status"`
+	Detail string     `json:"detail"`
+	Hint   string     `json:"hint,omitempty"`
+	Errors []apiError `json:"errors,omitempty"`
 }
 
-// mistake is one configuration error.
-type mistake struct {
+// apiError is one configuration error.
+type apiError struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
@@ -27,22 +27,22 @@ type mistake struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-func newMistakes(all []*configerror.Error) []mistake {
-	var out []mistake
+func newAPIErrors(all []*configerror.Error) []apiError {
+	var out []apiError
 	for _, e := range all {
-		out = append(out, mistake(*e))
+		out = append(out, apiError(*e))
 	}
 	return out
 }
 
-// Position returns the place of the mistake: FILE, FILE:LINE or FILE:LINE:COLUMN.
-func (m mistake) Position() string { return (*configerror.Error)(&m).Position() }
+// Position returns the place of the error: FILE, FILE:LINE or FILE:LINE:COLUMN.
+func (m apiError) Position() string { return (*configerror.Error)(&m).Position() }
 
 // failure is an error with its status, for the caller.
 type failure struct {
 	Status       int
 	Detail, Hint string
-	Errors       []mistake
+	Errors       []apiError
 }
 
 func (f *failure) Error() string { return f.Detail }
@@ -63,7 +63,7 @@ func asFailure(err error) *failure {
 		return f
 	}
 	if all := configerror.All(err); len(all) > 0 {
-		return &failure{Status: http.StatusUnprocessableEntity, Detail: all[0].What, Hint: all[0].Hint, Errors: newMistakes(all)}
+		return &failure{Status: http.StatusUnprocessableEntity, Detail: all[0].What, Hint: all[0].Hint, Errors: newAPIErrors(all)}
 	}
 	return &failure{Status: http.StatusInternalServerError, Detail: "the server could not answer", Hint: "this is a defect: please report it"}
 }

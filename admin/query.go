@@ -12,7 +12,7 @@ import (
 )
 
 // checkQuery refuses the query of a change if it has another name than these, or another value than
-// 1 for a switch. Otherwise dry_run=true, a name with a mistake, or a part that net/url leaves out
+// 1 for a switch. Otherwise dry_run=true, a misspelt name, or a part that net/url leaves out
 // would make the change that its caller only wanted to see.
 func (c *call) checkQuery(names ...string) error {
 	q, err := url.ParseQuery(c.URL.RawQuery)

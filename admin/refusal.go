@@ -146,9 +146,9 @@ func (r *refusal) requestTarget() (string, bool) {
 	return "", false
 }
 
-// Refusal is a refusal as the API lists it. Its texts are escaped: a caller may have sent
+// apiRefusal is a refusal as the API lists it. Its texts are escaped: a caller may have sent
 // characters that hide others.
-type Refusal struct {
+type apiRefusal struct {
 	Time        string        `json:"time"`
 	Port        string        `json:"port"`
 	Stage       string        `json:"stage"`
@@ -174,8 +174,8 @@ type Refusal struct {
 }
 
 // view returns the refusal for people and programs.
-func (r *refusal) view() Refusal {
-	out := Refusal{
+func (r *refusal) view() apiRefusal {
+	out := apiRefusal{
 		Time: report.Time(r.at), Port: r.port, Stage: r.stage, Reason: r.reason, Reference: r.id, User: escape.Printable(r.user, 0), Mapping: r.mapping,
 		Method: escape.Printable(r.method, 0), Path: escape.Printable(r.path, 0), Remote: escape.Printable(r.remote, 0), Host: escape.Printable(r.host, 0),
 		ServerName: escape.Printable(r.serverName, 0), Rule: r.rule, Detail: escape.Printable(r.detail, 0), Generation: r.generation,
@@ -188,8 +188,8 @@ func (r *refusal) view() Refusal {
 	return out
 }
 
-// who returns whom a refusal is about: the user, or else the subject, or else nobody known.
-func (v *Refusal) who() string {
+// who returns the caller that was refused: the user, or else the subject.
+func (v *apiRefusal) who() string {
 	switch {
 	case v.User != "":
 		return v.User

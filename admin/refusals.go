@@ -75,8 +75,8 @@ func (c *call) refusals() (any, error) {
 }
 
 // list returns the refusals that a filter selects, and whether there are more.
-func (p *Page) list(f *refusalFilter) (out []Refusal, more bool) {
-	out = []Refusal{}
+func (p *Page) list(f *refusalFilter) (out []apiRefusal, more bool) {
+	out = []apiRefusal{}
 	for _, r := range p.recorder.refusals() {
 		if !f.matches(r) {
 			continue
@@ -137,17 +137,17 @@ func (p *Page) disabledCalls(since time.Time) map[string]int {
 	return out
 }
 
-// Refused is how often one caller was refused for one reason on one port.
-type Refused struct {
+// apiRefused is how often one caller was refused for one reason on one port.
+type apiRefused struct {
 	Reason reason.Reason
 	Who    string
 	Port   string
 	Count  int
-	Last   Refusal
+	Last   apiRefusal
 }
 
 // mostRefused returns who was refused most often since a time, at most n.
-func (p *Page) mostRefused(since time.Time, n int) []Refused {
+func (p *Page) mostRefused(since time.Time, n int) []apiRefused {
 	type key struct {
 		reason     reason.Reason
 		user, port string
@@ -170,10 +170,10 @@ func (p *Page) mostRefused(since time.Time, n int) []Refused {
 		}
 	}
 	slices.SortStableFunc(order, func(a, b key) int { return cmp.Compare(counts[b], counts[a]) })
-	var out []Refused
+	var out []apiRefused
 	for _, k := range order[:min(n, len(order))] {
 		v := last[k].view()
-		out = append(out, Refused{Reason: k.reason, Who: v.who(), Port: k.port, Count: counts[k], Last: v})
+		out = append(out, apiRefused{Reason: k.reason, Who: v.who(), Port: k.port, Count: counts[k], Last: v})
 	}
 	return out
 }

@@ -15,7 +15,7 @@ type refusalsView struct {
 	Ports    []string
 	Hour     chart
 	Day      chart
-	Refusals []Refusal
+	Refusals []apiRefusal
 	Next     string // the query of the next page
 }
 
@@ -54,9 +54,9 @@ func (c *call) portNames() []string {
 
 // refusalView is the screen of one refusal, and the answer that the request would get now.
 type refusalView struct {
-	Refusal
+	apiRefusal
 	At        time.Time
-	Explained *Explained
+	Explained *apiExplained
 	Why       string // why there is no explanation
 	Make      *makeUser
 }
@@ -66,7 +66,7 @@ func (c *call) refusalScreen() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &refusalView{Refusal: r.view(), At: r.at}
+	v := &refusalView{apiRefusal: r.view(), At: r.at}
 	if v.Explained, err = c.explain(&question{Reference: r.id}); err != nil {
 		v.Why = asFailure(err).Detail
 		if r.reason == reason.Unmapped && len(r.chain) > 0 && c.mayEdit(newMappingPath) { // behind a gateway, for example

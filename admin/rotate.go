@@ -33,7 +33,7 @@ func (c *call) rotateMapping() (any, error) {
 	return c.rotate(&body, c.proposal())
 }
 
-func (c *call) rotate(body *renewal, p proposal) (*Edited, error) {
+func (c *call) rotate(body *renewal, p proposal) (*apiEdited, error) {
 	id := c.mappingID()
 	c.what = "rotate mapping " + id
 	var err error
@@ -49,7 +49,7 @@ func (c *call) rotate(body *renewal, p proposal) (*Edited, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := old.(Mapping)
+	m := old.(apiMapping)
 	change := useredit.Rotate{ID: id, NewID: body.ID, By: body.By, Value: body.Value, EndOld: cmp.Or(body.EndOld, c.defaultEnd(&m))}
 	c.what += ", its end: " + change.EndOld
 	out, err := c.edit(p, func(f *useredit.File) (*useredit.Change, error) {
@@ -73,7 +73,7 @@ func (c *call) rotate(body *renewal, p proposal) (*Edited, error) {
 
 // defaultEnd returns when the old mapping of a rotation ends: with its certificate, if the page
 // knows that, or after 30 days; never later than it ends already.
-func (c *call) defaultEnd(m *Mapping) string {
+func (c *call) defaultEnd(m *apiMapping) string {
 	end := c.now.Add(overlap)
 	if at, err := time.Parse(time.RFC3339, m.CertificateNotAfter); err == nil && at.After(c.now) {
 		end = at
@@ -86,7 +86,7 @@ func (c *call) defaultEnd(m *Mapping) string {
 
 // rotation is an old mapping that ends, and one of the same user that stays.
 type rotation struct {
-	Old, New Mapping
+	Old, New apiMapping
 	MayEnd   bool // the old one is not needed any more, as far as the page has seen
 }
 
@@ -94,8 +94,8 @@ type rotation struct {
 const maxRotations = 10
 
 // rotations returns the rotations of which a mapping is one half.
-func (c *call) rotations(m *Mapping, others []Mapping) (out []rotation) {
-	add := func(old, next *Mapping) {
+func (c *call) rotations(m *apiMapping, others []apiMapping) (out []rotation) {
+	add := func(old, next *apiMapping) {
 		if old.NotAfter != "" && old.InForce && next.InForce && old.User == next.User && useredit.CoversPorts(next.Mapping, old.Mapping) &&
 			(next.NotAfter == "" || before(old.NotAfter, timeOf(next.NotAfter))) && len(out) < maxRotations {
 			out = append(out, rotation{*old, *next, next.LastSeen != nil && c.isQuiet(old)})
@@ -110,7 +110,7 @@ func (c *call) rotations(m *Mapping, others []Mapping) (out []rotation) {
 
 // isQuiet reports whether a mapping was certainly not used for a week: the page has looked for as
 // long.
-func (c *call) isQuiet(m *Mapping) bool {
+func (c *call) isQuiet(m *apiMapping) bool {
 	since := c.now.Add(-longQuiet)
 	return !c.page.began.After(since) && (m.LastSeen == nil || before(m.LastSeen.At, since))
 }

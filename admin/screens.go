@@ -61,9 +61,9 @@ type frame struct {
 	Host       string
 	Screens    []screen
 	Current    string // path in the navigation
-	Status     StatusReport
+	Status     apiStatus
 	Since      time.Time
-	Me         Me
+	Me         apiMe
 	Now        time.Time
 	View       any
 	Failure    *failure
@@ -106,7 +106,7 @@ func (c *call) show(s *screen) {
 	status := c.server.Status()
 	f := frame{
 		Program: c.page.title(), Title: s.title, Host: hostName(), Status: newStatusReport(&status), Since: status.Since, Now: c.now, View: v,
-		Me: Me{User: c.id.User, Mapping: c.id.MappingID, Groups: c.id.Groups, MayEdit: c.mayPost("/api/v1/reload")},
+		Me: apiMe{User: c.id.User, Mapping: c.id.MappingID, Groups: c.id.Groups, MayEdit: c.mayPost("/api/v1/reload")},
 	}
 	name, code := s.name, http.StatusOK
 	if shown != nil {

@@ -70,15 +70,15 @@ func (c *minuteCounts) advance(to int64) {
 	c.last = max(c.last, to)
 }
 
-// SeriesReport holds the refusals of the last minutes, the API's answer to /series.
-type SeriesReport struct {
-	From   string   `json:"from"`
-	Step   int      `json:"step"` // seconds
-	Series []Series `json:"series"`
+// apiSeriesReport holds the refusals of the last minutes, the API's answer to /series.
+type apiSeriesReport struct {
+	From   string      `json:"from"`
+	Step   int         `json:"step"` // seconds
+	Series []apiSeries `json:"series"`
 }
 
-// Series holds the refusals for one reason on one port. Values[0] begins at From.
-type Series struct {
+// apiSeries holds the refusals for one reason on one port. Values[0] begins at From.
+type apiSeries struct {
 	Reason reason.Reason `json:"reason"`
 	Port   string        `json:"port"`
 	Values []uint64      `json:"values"`
@@ -86,14 +86,14 @@ type Series struct {
 
 // report returns the last n minutes up to now, in steps of step minutes. Pairs without refusals
 // in this time are left out.
-func (m *minutes) report(now time.Time, n, step int) SeriesReport {
+func (m *minutes) report(now time.Time, n, step int) apiSeriesReport {
 	current := now.Unix() / 60
 	first := (current-int64(n))/int64(step)*int64(step) + int64(step) // whole steps: a value does not change its place
-	out := SeriesReport{From: report.Time(time.Unix(first*60, 0)), Step: step * 60, Series: []Series{}}
+	out := apiSeriesReport{From: report.Time(time.Unix(first*60, 0)), Step: step * 60, Series: []apiSeries{}}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, c := range m.counts {
-		s := Series{Reason: key.reason, Port: key.port, Values: make([]uint64, (current-first)/int64(step)+1)}
+		s := apiSeries{Reason: key.reason, Port: key.port, Values: make([]uint64, (current-first)/int64(step)+1)}
 		total := uint64(0)
 		for minute := max(first, c.last-minutesKept+1); minute <= min(current, c.last); minute++ {
 			n := uint64(c.values[minute%minutesKept])
@@ -104,7 +104,7 @@ func (m *minutes) report(now time.Time, n, step int) SeriesReport {
 			out.Series = append(out.Series, s)
 		}
 	}
-	slices.SortFunc(out.Series, func(a, b Series) int {
+	slices.SortFunc(out.Series, func(a, b apiSeries) int {
 		return cmp.Or(strings.Compare(string(a.Reason), string(b.Reason)), strings.Compare(a.Port, b.Port))
 	})
 	return out

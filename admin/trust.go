@@ -8,20 +8,20 @@ import (
 	"github.com/mtlsguard/mtlsguard/trust"
 )
 
-// Trust is what verifies certificates on a port.
-type Trust struct {
-	Verifies   string   `json:"verifies"`
-	Profile    string   `json:"profile"`
-	Revocation string   `json:"revocation"`
-	Responder  string   `json:"responder,omitempty"` // of OCSP
-	OCSP       *OCSP    `json:"ocsp,omitempty"`
-	FreshUntil string   `json:"fresh_until,omitempty"`
-	Anchors    []Anchor `json:"anchors"`
-	CRLs       []CRL    `json:"crls,omitempty"`
+// apiTrust is what verifies certificates on a port.
+type apiTrust struct {
+	Verifies   string      `json:"verifies"`
+	Profile    string      `json:"profile"`
+	Revocation string      `json:"revocation"`
+	Responder  string      `json:"responder,omitempty"` // of OCSP
+	OCSP       *apiOCSP    `json:"ocsp,omitempty"`
+	FreshUntil string      `json:"fresh_until,omitempty"`
+	Anchors    []apiAnchor `json:"anchors"`
+	CRLs       []apiCRL    `json:"crls,omitempty"`
 }
 
-// OCSP is what was asked of a responder since it was configured.
-type OCSP struct {
+// apiOCSP is what was asked of a responder since it was configured.
+type apiOCSP struct {
 	Asked        uint64 `json:"asked"`    // requests that were sent
 	Answered     uint64 `json:"answered"` // those whose answer was accepted
 	Cached       int    `json:"cached"`   // answers in memory
@@ -29,14 +29,14 @@ type OCSP struct {
 	LastError    string `json:"last_error,omitempty"` // of the last request
 }
 
-// Anchor is a trust anchor.
-type Anchor struct {
+// apiAnchor is a trust anchor.
+type apiAnchor struct {
 	report.Certificate
 	File string `json:"file,omitempty"`
 }
 
-// CRL is a revocation list, its file, and how the file is renewed.
-type CRL struct {
+// apiCRL is a revocation list, its file, and how the file is renewed.
+type apiCRL struct {
 	Issuer      string `json:"issuer"`
 	Number      string `json:"number,omitempty"` // hex
 	ThisUpdate  string `json:"this_update"`
@@ -50,21 +50,21 @@ type CRL struct {
 	FetchError  string `json:"fetch_error,omitempty"`
 }
 
-func newTrusts(all []mtlsguard.TrustInfo) []Trust {
-	var out []Trust
+func newTrusts(all []mtlsguard.TrustInfo) []apiTrust {
+	var out []apiTrust
 	for _, t := range all {
-		x := Trust{
+		x := apiTrust{
 			Verifies: t.Verifies, Profile: "strict", Revocation: revocationName(t.Revocation), Responder: t.Responder, FreshUntil: optionalTime(t.FreshUntil),
-			Anchors: []Anchor{},
+			Anchors: []apiAnchor{},
 		}
 		if t.Profile == trust.Compatible {
 			x.Profile = "compatible"
 		}
 		if s := t.OCSP; s != nil {
-			x.OCSP = &OCSP{s.Asked, s.Answered, s.Cached, optionalTime(s.LastAnswered), s.LastError}
+			x.OCSP = &apiOCSP{s.Asked, s.Answered, s.Cached, optionalTime(s.LastAnswered), s.LastError}
 		}
 		for _, a := range t.Anchors {
-			x.Anchors = append(x.Anchors, Anchor{*report.NewCertificate(a.Certificate), a.File})
+			x.Anchors = append(x.Anchors, apiAnchor{*report.NewCertificate(a.Certificate), a.File})
 		}
 		for _, l := range t.CRLs {
 			x.CRLs = append(x.CRLs, newCRL(&l))
@@ -74,8 +74,8 @@ func newTrusts(all []mtlsguard.TrustInfo) []Trust {
 	return out
 }
 
-func newCRL(l *mtlsguard.CRLInfo) CRL {
-	out := CRL{
+func newCRL(l *mtlsguard.CRLInfo) apiCRL {
+	out := apiCRL{
 		Issuer: l.Issuer, ThisUpdate: report.Time(l.ThisUpdate), NextUpdate: optionalTime(l.NextUpdate), Entries: l.Entries, Replaced: l.Replaced,
 		File: l.File, URL: l.URL, LastFetched: optionalTime(l.LastFetched), NextFetch: optionalTime(l.NextFetch), FetchError: l.FetchError,
 	}
@@ -95,18 +95,18 @@ func revocationName(r trust.Revocation) string {
 	return "off"
 }
 
-// PortTrust is the trust of one port.
-type PortTrust struct {
-	Port  string  `json:"port"`
-	Trust []Trust `json:"trust"`
+// apiPortTrust is the trust of one port.
+type apiPortTrust struct {
+	Port  string     `json:"port"`
+	Trust []apiTrust `json:"trust"`
 }
 
 // trust answers with the anchors and revocation lists of each port.
 func (c *call) trust() (any, error) {
-	out := []PortTrust{}
+	out := []apiPortTrust{}
 	for _, p := range c.server.PortInfos() {
 		if t := newTrusts(p.Trusts); t != nil {
-			out = append(out, PortTrust{p.Name, t})
+			out = append(out, apiPortTrust{p.Name, t})
 		}
 	}
 	return out, nil
