@@ -13,3 +13,11 @@ var ReadReport = readReport
 
 // PutBack gives a file that Prune has moved away its name again.
 var PutBack = putBack
+
+// Limits and errors for tests.
+const (
+	MaxFile  = maxFile
+	MaxFiles = maxFiles
+)
+
+var ErrSigner = errSigner

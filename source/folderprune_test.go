@@ -32,7 +32,7 @@ func TestPruneOfAFolderKeepsYoungFiles(t *testing.T) {
 		}
 	}
 	for _, node := range []string{"here", "gone"} {
-		if err := store.Tell(t.Context(), source.Report{Node: node, Number: 2}); err != nil {
+		if err := store.PutReport(t.Context(), source.Report{Node: node, Number: 2}); err != nil {
 			t.Fatal(err)
 		}
 	}

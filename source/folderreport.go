@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Tell implements Store. The name of the file is the digest of the node's: a name may hold
+// PutReport implements Store. The name of the file is the digest of the node's: a name may hold
 // anything.
-func (f FolderStore) Tell(ctx context.Context, r Report) error {
+func (f FolderStore) PutReport(ctx context.Context, r Report) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

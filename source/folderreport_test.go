@@ -16,7 +16,7 @@ func TestBrokenReportHidesNoOthers(t *testing.T) {
 	folder := t.TempDir()
 	store := source.Folder(folder)
 	for _, node := range []string{"a", "b"} {
-		if err := store.Tell(t.Context(), source.Report{Node: node, Number: 1}); err != nil {
+		if err := store.PutReport(t.Context(), source.Report{Node: node, Number: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}

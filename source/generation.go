@@ -26,8 +26,8 @@ type OpenFunc func(ctx context.Context, f File) (io.ReadCloser, error)
 // New returns a generation as a store or a web server holds it. It checks the manifest, but not
 // the signatures, and reads no files.
 func New(raw []byte, signatures []Signature, open OpenFunc) (*Generation, error) {
-	if len(signatures) > MaxSignatures {
-		return nil, fmt.Errorf("there are %d signatures, and at most %d are allowed", len(signatures), MaxSignatures)
+	if len(signatures) > maxSignatures {
+		return nil, fmt.Errorf("there are %d signatures, and at most %d are allowed", len(signatures), maxSignatures)
 	}
 	m, err := ParseManifest(raw)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 
 // Limits of a generation. They are checked before anything is read.
 const (
-	MaxFile        = 256 << 20 // bytes of one file
-	MaxGeneration  = 512 << 20 // bytes of all files of a generation
-	MaxFiles       = 1000      // files of a generation
-	MaxManifest    = 512 << 10 // bytes of a manifest
-	MaxSignatures  = 16        // signatures of a manifest
+	maxFile        = 256 << 20 // bytes of one file
+	maxGeneration  = 512 << 20 // bytes of all files of a generation
+	maxFiles       = 1000      // files of a generation
+	MaxManifest    = 512 << 10 // MaxManifest is the greatest size of a manifest, in bytes.
+	maxSignatures  = 16        // signatures of a manifest
 	maxName        = 255       // bytes of the name of a file
 	maxText        = 4 << 10   // bytes of author, note and the like
 	maxPorts       = 1000
@@ -98,8 +98,8 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("restores is %d: it must be below the number, %d", m.Restores, m.Number)
 	case len(m.Files) == 0:
 		return errors.New("files is empty")
-	case len(m.Files) > MaxFiles:
-		return fmt.Errorf("there are %d files, and at most %d are allowed", len(m.Files), MaxFiles)
+	case len(m.Files) > maxFiles:
+		return fmt.Errorf("there are %d files, and at most %d are allowed", len(m.Files), maxFiles)
 	case len(m.Ports) > maxPorts:
 		return fmt.Errorf("there are %d ports, and at most %d are allowed", len(m.Ports), maxPorts)
 	}
@@ -120,13 +120,13 @@ func checkFiles(files []File) error {
 			return err
 		}
 		switch {
-		case f.Size < 0 || f.Size > MaxFile:
-			return fmt.Errorf("file %s has size %d: 0 to %d are allowed", f.Name, f.Size, MaxFile)
+		case f.Size < 0 || f.Size > maxFile:
+			return fmt.Errorf("file %s has size %d: 0 to %d are allowed", f.Name, f.Size, maxFile)
 		case i > 0 && files[i-1].Name >= f.Name:
 			return fmt.Errorf("file %s is not in its place: files are sorted by name, and each is there once", f.Name)
 		}
-		if total += f.Size; total > MaxGeneration {
-			return fmt.Errorf("the files have more than %d MiB", MaxGeneration>>20)
+		if total += f.Size; total > maxGeneration {
+			return fmt.Errorf("the files have more than %d MiB", maxGeneration>>20)
 		}
 		folded := strings.ToLower(f.Name)
 		if other, ok := names[folded]; ok {

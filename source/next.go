@@ -68,15 +68,15 @@ func (m *Manifest) readFiles(fsys fs.FS) (map[Digest][]byte, error) {
 			return nil
 		case d.IsDir():
 			return nil
-		case len(m.Files) == MaxFiles:
-			return fmt.Errorf("there are more than %d files", MaxFiles)
+		case len(m.Files) == maxFiles:
+			return fmt.Errorf("there are more than %d files", maxFiles)
 		}
 		data, err := readBounded(fsys, name)
 		if err != nil {
 			return err
 		}
-		if total += int64(len(data)); total > MaxGeneration {
-			return fmt.Errorf("the files have more than %d MiB", MaxGeneration>>20)
+		if total += int64(len(data)); total > maxGeneration {
+			return fmt.Errorf("the files have more than %d MiB", maxGeneration>>20)
 		}
 		f := File{Name: name, Size: int64(len(data)), SHA256: DigestOf(data)}
 		m.Files, blobs[f.SHA256] = append(m.Files, f), data
@@ -86,7 +86,7 @@ func (m *Manifest) readFiles(fsys fs.FS) (map[Digest][]byte, error) {
 	return blobs, err
 }
 
-// readBounded reads a regular file of at most MaxFile bytes. Links are followed.
+// readBounded reads a regular file of at most maxFile bytes. Links are followed.
 func readBounded(fsys fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
@@ -95,20 +95,20 @@ func readBounded(fsys fs.FS, name string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a file", name)
 	}
-	if info.Size() > MaxFile {
-		return nil, fmt.Errorf("%s is larger than %d MiB", name, MaxFile>>20)
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxFile+1))
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
 // Sign returns g with one more signature. See the function Sign for keys.
 func (g *Generation) Sign(key crypto.Signer) (*Generation, error) {
-	if len(g.Signatures) == MaxSignatures {
+	if len(g.Signatures) == maxSignatures {
 		return nil, errors.New("the generation has as many signatures as are allowed")
 	}
 	signature, err := Sign(g.Raw, key)

@@ -46,8 +46,8 @@ func keyDigest(key ed25519.PublicKey) Digest {
 // Signers are the public keys that may sign the generations of a fleet.
 type Signers []ed25519.PublicKey
 
-// ErrSigner is wrapped by the error of Signers.Check.
-var ErrSigner = errors.New("no signature of the manifest is by a trusted signer")
+// errSigner is wrapped by the error of Signers.Check.
+var errSigner = errors.New("no signature of the manifest is by a trusted signer")
 
 // Check returns nil if one of the signatures of g is by one of the keys.
 func (s Signers) Check(g *Generation) error {
@@ -59,7 +59,7 @@ func (s Signers) Check(g *Generation) error {
 			}
 		}
 	}
-	return fmt.Errorf("generation %d of fleet %q: %w", g.Manifest.Number, g.Manifest.Fleet, ErrSigner)
+	return fmt.Errorf("generation %d of fleet %q: %w", g.Manifest.Number, g.Manifest.Fleet, errSigner)
 }
 
 // LoadSigners reads Ed25519 public keys in PEM, as `openssl pkey -pubout` writes them. name is the name of the

@@ -45,9 +45,9 @@ type Store interface {
 	// At returns the generation of a number, as Load does. The error is ErrNone if the store does
 	// not have it, or not any more.
 	At(ctx context.Context, number uint64) (*Generation, error)
-	// Tell replaces the report of the node that r names. The error is ErrUnsupported if the store keeps no
+	// PutReport replaces the report of the node that r names. The error is ErrUnsupported if the store keeps no
 	// reports.
-	Tell(ctx context.Context, r Report) error
+	PutReport(ctx context.Context, r Report) error
 	// Reports returns the last report of each node, sorted by name. The error is ErrUnsupported
 	// if the store keeps no reports.
 	Reports(ctx context.Context) ([]Report, error)

@@ -120,7 +120,7 @@ func (e *editor) journey(store source.Store) {
 	}
 	e.run(1, "status")
 	r := source.Report{Node: "node-1", Number: 4, Digest: g.Digest(), Since: g.Manifest.At, At: g.Manifest.At}
-	if err := store.Tell(e.Context(), r); err != nil {
+	if err := store.PutReport(e.Context(), r); err != nil {
 		e.Fatal(err)
 	}
 	e.has(e.run(0, "status", "--nodes", "1"), "node-1  4 ", "current")

@@ -169,7 +169,7 @@ type stuckReports struct {
 	calls atomic.Int32
 }
 
-func (s *stuckReports) Tell(context.Context, source.Report) error {
+func (s *stuckReports) PutReport(context.Context, source.Report) error {
 	s.calls.Add(1)
 	<-s.held
 	return nil

@@ -64,11 +64,11 @@ func (l *line) Watch(ctx context.Context, have *source.Generation) error {
 	return l.wait(ctx)
 }
 
-func (l *line) Tell(ctx context.Context, r source.Report) error {
+func (l *line) PutReport(ctx context.Context, r source.Report) error {
 	if err := l.wait(ctx); err != nil {
 		return err
 	}
-	return l.Store.Tell(ctx, r)
+	return l.Store.PutReport(ctx, r)
 }
 
 // lineReader reads a file through a line.

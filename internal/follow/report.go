@@ -13,9 +13,9 @@ const (
 	reportWait  = 3 * time.Second // for a store to take a report
 )
 
-// teller is a source that takes reports.
-type teller interface {
-	Tell(context.Context, source.Report) error
+// reporter is a source that takes reports.
+type reporter interface {
+	PutReport(context.Context, source.Report) error
 }
 
 // report makes the goroutine of startReports leave a report of this node: at once if something has changed, and
@@ -34,7 +34,7 @@ func (f *Follower) report(changed bool) {
 // that hangs gets one report, and delays no generation. end waits for it, but not for a store that goes
 // on after the end of its context.
 func (f *Follower) startReports(ctx context.Context) (end func()) {
-	store, ok := f.config.Source.(teller)
+	store, ok := f.config.Source.(reporter)
 	if !ok {
 		return func() {}
 	}
@@ -54,7 +54,7 @@ func (f *Follower) startReports(ctx context.Context) (end func()) {
 }
 
 // sendReports sends a report when one is due. One that the store does not take is due again.
-func (f *Follower) sendReports(ctx context.Context, store teller) {
+func (f *Follower) sendReports(ctx context.Context, store reporter) {
 	var sent time.Time
 	for {
 		select {
@@ -65,7 +65,7 @@ func (f *Follower) sendReports(ctx context.Context, store teller) {
 		if !f.changed.Swap(false) && time.Since(sent) < reportEvery {
 			continue
 		}
-		if err := f.tell(ctx, store); err == nil || errors.Is(err, source.ErrUnsupported) {
+		if err := f.putReport(ctx, store); err == nil || errors.Is(err, source.ErrUnsupported) {
 			sent = time.Now()
 		} else {
 			f.changed.Store(true)
@@ -73,8 +73,8 @@ func (f *Follower) sendReports(ctx context.Context, store teller) {
 	}
 }
 
-// tell sends a report.
-func (f *Follower) tell(ctx context.Context, store teller) error {
+// putReport sends a report.
+func (f *Follower) putReport(ctx context.Context, store reporter) error {
 	s := f.State()
 	r := source.Report{Node: f.config.Node, Since: s.Since.UTC(), At: f.config.Now().UTC()}
 	if s.InEffect != nil {
@@ -85,5 +85,5 @@ func (f *Follower) tell(ctx context.Context, store teller) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, reportWait)
 	defer cancel()
-	return store.Tell(ctx, r)
+	return store.PutReport(ctx, r)
 }

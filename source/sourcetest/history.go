@@ -69,10 +69,10 @@ func (s *suite) checkChain(n uint64) {
 
 func checkReports(s *suite) {
 	at := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	err := s.store.Tell(s.ctx, source.Report{Node: "b", Number: 1, At: at})
+	err := s.store.PutReport(s.ctx, source.Report{Node: "b", Number: 1, At: at})
 	if errors.Is(err, source.ErrUnsupported) {
 		if _, err := s.store.Reports(s.ctx); !errors.Is(err, source.ErrUnsupported) {
-			s.Errorf("reports: %v, want ErrUnsupported as for Tell", err)
+			s.Errorf("reports: %v, want ErrUnsupported as for PutReport", err)
 		}
 		return
 	}
@@ -81,7 +81,7 @@ func checkReports(s *suite) {
 	}
 	last := source.Report{Node: "b", Number: 2, Digest: source.DigestOf([]byte("2")), Since: at, At: at.Add(time.Second), Refused: 3, Errors: []string{"fleet/policy.csv:1: \"x\"\n"}}
 	for _, r := range []source.Report{last, {Node: "a/../ü", Number: 1, At: at}} {
-		if err := s.store.Tell(s.ctx, r); err != nil {
+		if err := s.store.PutReport(s.ctx, r); err != nil {
 			s.Fatal(err)
 		}
 	}

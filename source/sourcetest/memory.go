@@ -162,8 +162,8 @@ func (m *Memory) At(_ context.Context, number uint64) (*source.Generation, error
 	return m.all[number-1], nil
 }
 
-// Tell implements source.Store.
-func (m *Memory) Tell(_ context.Context, r source.Report) error {
+// PutReport implements source.Store.
+func (m *Memory) PutReport(_ context.Context, r source.Report) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down == nil {

@@ -27,8 +27,8 @@ const (
 	pageSize   = 32             // reports of one answer: 2 MiB
 )
 
-// Tell implements source.Store. A report is kept for six days at least.
-func (s *Store) Tell(ctx context.Context, r source.Report) error {
+// PutReport implements source.Store. A report is kept for six days at least.
+func (s *Store) PutReport(ctx context.Context, r source.Report) error {
 	if r.Node == "" || len(r.Node) > maxNode {
 		return fmt.Errorf("the name of the node has %d bytes: 1 to %d are allowed", len(r.Node), maxNode)
 	}

@@ -18,8 +18,8 @@ const (
 	maxReports = 10_000 // that are read
 )
 
-// Tell implements source.Store. A report is kept for seven days.
-func (s *Store) Tell(ctx context.Context, r source.Report) error {
+// PutReport implements source.Store. A report is kept for seven days.
+func (s *Store) PutReport(ctx context.Context, r source.Report) error {
 	if r.Node == "" || len(r.Node) > maxNode {
 		return fmt.Errorf("the name of the node has %d bytes: 1 to %d are allowed", len(r.Node), maxNode)
 	}

@@ -171,13 +171,13 @@ func TestReportsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := sharedCluster(t).store(t, fleet)
 	for _, name := range []string{"", "a\x00b", "\xff", strings.Repeat("x", 256)} {
-		errorHas(t, s.Tell(soon(t), source.Report{Node: name}), "is not the name of a node")
+		errorHas(t, s.PutReport(soon(t), source.Report{Node: name}), "is not the name of a node")
 	}
 	r := source.Report{Node: "a"}
 	for range 100 {
 		r.Errors = append(r.Errors, strings.Repeat("\x00", 5000))
 	}
-	if err := s.Tell(soon(t), r); err != nil {
+	if err := s.PutReport(soon(t), r); err != nil {
 		t.Fatal(err)
 	}
 	reports, err := s.Reports(soon(t))
@@ -188,9 +188,9 @@ func TestReportsAreBounded(t *testing.T) {
 		insert into mtlsguard.node select 'orders', n, '{}', now(), '' from generate_series(1, 9999) n; alter table mtlsguard.node enable trigger all`, pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatal(err)
 	}
-	errorHas(t, s.Tell(soon(t), source.Report{Node: "one more"}), "10,000 reports")
+	errorHas(t, s.PutReport(soon(t), source.Report{Node: "one more"}), "10,000 reports")
 	r.Number = 2
-	if err := s.Tell(soon(t), r); err != nil {
+	if err := s.PutReport(soon(t), r); err != nil {
 		t.Errorf("a node that is known: %v", err)
 	}
 }

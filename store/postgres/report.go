@@ -22,8 +22,8 @@ const (
 	maxReport = 64 << 10
 )
 
-// Tell replaces the report of a node; see source.Store. It keeps the first 20 errors, and the first 500 bytes of each.
-func (s *Store) Tell(ctx context.Context, r source.Report) error {
+// PutReport replaces the report of a node; see source.Store. It keeps the first 20 errors, and the first 500 bytes of each.
+func (s *Store) PutReport(ctx context.Context, r source.Report) error {
 	if r.Node == "" || len(r.Node) > maxNode || !utf8.ValidString(r.Node) || strings.Contains(r.Node, "\x00") {
 		return fmt.Errorf("postgres: %.80q is not the name of a node: it has 1 to %d bytes of UTF-8", r.Node, maxNode)
 	}

@@ -35,7 +35,7 @@ func TestRolesMayOnlyWhatTheyNeed(t *testing.T) {
 	if err := node.Watch(soon(t), nil); err != nil {
 		t.Errorf("a node watches: %v", err)
 	}
-	if err := node.Tell(soon(t), source.Report{Node: "node-1", Number: 1}); err != nil {
+	if err := node.PutReport(soon(t), source.Report{Node: "node-1", Number: 1}); err != nil {
 		t.Errorf("a node tells: %v", err)
 	}
 	if reports, err := anna.Reports(soon(t)); err != nil || len(reports) != 1 {

@@ -147,7 +147,7 @@ func report(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		r.Errors = []string{args[4] + "\x1b[2J"}
 	}
-	ts.Check(store.Tell(ctx, r))
+	ts.Check(store.PutReport(ctx, r))
 }
 
 // damage changes a byte in the blob of a file of the newest generation.

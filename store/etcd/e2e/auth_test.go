@@ -42,11 +42,11 @@ func TestTheDocumentedPermissions(t *testing.T) {
 	waitFor(t, seen, 1)
 	g = commit(t, editor, next(t, g, 300<<10))
 	waitFor(t, seen, 2)
-	if err := node.Tell(t.Context(), source.Report{Node: "node-1", Number: 2}); err != nil {
+	if err := node.PutReport(t.Context(), source.Report{Node: "node-1", Number: 2}); err != nil {
 		t.Error(err)
 	}
 	for what, err := range map[string]error{
-		"the report of another node": node.Tell(t.Context(), source.Report{Node: "node-2"}),
+		"the report of another node": node.PutReport(t.Context(), source.Report{Node: "node-2"}),
 		"a commit":                   node.Commit(t.Context(), next(t, g)),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "permission denied") {

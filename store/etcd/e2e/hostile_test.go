@@ -106,7 +106,7 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
 	store, admin := e.store(), e.admin()
-	if err := store.Tell(t.Context(), source.Report{Node: "a", Number: 7}); err != nil {
+	if err := store.PutReport(t.Context(), source.Report{Node: "a", Number: 7}); err != nil {
 		t.Fatal(err)
 	}
 	for node, value := range map[string]string{"b": `{"node":"a","number":9}`, "c": "no JSON", "d/e": "{}", "f": strings.Repeat(" ", 65<<10)} {
@@ -123,14 +123,14 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 			t.Errorf("report %d is %+v, want that of %s", i, r, want)
 		}
 	}
-	if err := store.Tell(t.Context(), source.Report{Node: "a", Errors: []string{strings.Repeat("x", 64<<10)}}); err == nil {
+	if err := store.PutReport(t.Context(), source.Report{Node: "a", Errors: []string{strings.Repeat("x", 64<<10)}}); err == nil {
 		t.Error("a report of 64 KiB was taken")
 	}
-	if err := store.Tell(t.Context(), source.Report{Node: strings.Repeat("n", 256)}); err == nil {
+	if err := store.PutReport(t.Context(), source.Report{Node: strings.Repeat("n", 256)}); err == nil {
 		t.Error("a name of 256 bytes was taken")
 	}
 	for i := range 100 { // several answers
-		if err := store.Tell(t.Context(), source.Report{Node: strings.Repeat("n", i+1), Number: 1}); err != nil {
+		if err := store.PutReport(t.Context(), source.Report{Node: strings.Repeat("n", i+1), Number: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}

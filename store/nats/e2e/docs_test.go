@@ -55,7 +55,7 @@ func TestTheDocumentedPermissions(t *testing.T) {
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("the node has heard nothing, and looked after %v", took)
 	}
-	if err := node.Tell(t.Context(), source.Report{Node: "node-1", Number: 2}); err != nil {
+	if err := node.PutReport(t.Context(), source.Report{Node: "node-1", Number: 2}); err != nil {
 		t.Error(err)
 	}
 	if all, err := editor.Reports(t.Context()); err != nil || len(all) != 1 || all[0].Number != 2 {

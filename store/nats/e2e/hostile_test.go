@@ -132,7 +132,7 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
 	store, js := e.store(), e.jetStream()
-	if err := store.Tell(t.Context(), source.Report{Node: "a", Number: 7}); err != nil {
+	if err := store.PutReport(t.Context(), source.Report{Node: "a", Number: 7}); err != nil {
 		t.Fatal(err)
 	}
 	for key, value := range map[string]string{"b": `{"node":"a","number":9}`, "c": "no JSON", "d=zz": "{}", "e": strings.Repeat(" ", 65<<10)} {
@@ -148,10 +148,10 @@ func TestANodeCannotReportForAnother(t *testing.T) {
 		}
 	}
 	long := source.Report{Node: "a", Errors: []string{strings.Repeat("x", 64<<10)}}
-	if err := store.Tell(t.Context(), long); err == nil {
+	if err := store.PutReport(t.Context(), long); err == nil {
 		t.Error("a report of 64 KiB was taken")
 	}
-	if err := store.Tell(t.Context(), source.Report{Node: strings.Repeat("n", 256)}); err == nil {
+	if err := store.PutReport(t.Context(), source.Report{Node: strings.Repeat("n", 256)}); err == nil {
 		t.Error("a name of 256 bytes was taken")
 	}
 }
